@@ -1,0 +1,109 @@
+// Package chat is the talk of one trip: who may speak, what was said, in what order.
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// MaxRunes bounds one message.
+const MaxRunes = 1000
+
+// AfterTrip is how long rider and driver may still talk once their trip has ended ("you left your umbrella").
+const AfterTrip = 10 * time.Minute
+
+var (
+	ErrBadText = errors.New("a chat message is 1 to 1,000 printable characters of UTF-8")
+	ErrClosed  = errors.New("this chat is closed")
+)
+
+// Message is one thing said. The store numbers messages per trip from 1 without gaps.
+type Message struct {
+	Trip     trips.TripID `json:"trip"`
+	Seq      uint32       `json:"seq"`
+	From     trips.Actor  `json:"from"`
+	ClientID string       `json:"client_id"` // the sender's command id: sent again, it is said once
+	Text     string       `json:"text"`
+	At       time.Time    `json:"at"`
+}
+
+// Store keeps what was said. Both methods may block on I/O and may be called from many goroutines.
+type Store interface {
+	// Append numbers the message, keeps it and adds an outbox row in one transaction. A message with the same trip,
+	// From and ClientID as an earlier one changes nothing; the earlier one is returned.
+	// Errors: trips.ErrNotFound; trips.ErrKeyReused when the earlier one had another text.
+	Append(ctx context.Context, m Message, region string) (Message, error)
+	// History returns messages numbered above after, in order, at most limit.
+	History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]Message, error)
+}
+
+// Room lets the two people of a trip talk, and nobody else.
+type Room struct {
+	Store Store
+	Trips interface {
+		Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
+	}
+	Now func() time.Time
+}
+
+// Say keeps a message and returns it numbered. Errors: ErrBadText, ErrClosed, trips.ErrNotYours, trips.ErrNotFound,
+// trips.ErrKeyReused.
+func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Message, error) {
+	if err := checkText(text); err != nil {
+		return Message{}, err
+	}
+	t, err := r.admit(ctx, from, id)
+	if err != nil {
+		return Message{}, err
+	}
+	now := r.Now()
+	if t.Driver == "" || (!t.State.Active() && now.Sub(t.EndedAt) > AfterTrip) {
+		return Message{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
+	}
+	m := Message{Trip: id, From: from, ClientID: clientID, Text: text, At: now}
+	return r.Store.Append(ctx, m, string(t.Region))
+}
+
+// History returns what was said after a number, to the two whose talk it is.
+func (r *Room) History(ctx context.Context, who trips.Actor, id trips.TripID, after uint32, limit int) ([]Message, error) {
+	if _, err := r.admit(ctx, who, id); err != nil {
+		return nil, err
+	}
+	return r.Store.History(ctx, id, after, limit)
+}
+
+func (r *Room) admit(ctx context.Context, who trips.Actor, id trips.TripID) (trips.Trip, error) {
+	t, err := r.Trips.Trip(ctx, id)
+	if err != nil {
+		return trips.Trip{}, err
+	}
+	if !t.Concerns(who) {
+		return trips.Trip{}, fmt.Errorf("trip %s: %w", id, trips.ErrNotYours)
+	}
+	return t, nil
+}
+
+// checkText refuses what a phone could not show: control characters other than line breaks, broken UTF-8, too much.
+func checkText(s string) error {
+	n := utf8.RuneCountInString(s)
+	if n == 0 || n > MaxRunes || !utf8.ValidString(s) {
+		return ErrBadText
+	}
+	blank := true
+	for _, c := range s {
+		if unicode.IsControl(c) && c != '\n' && c != '\t' {
+			return ErrBadText
+		}
+		blank = blank && unicode.IsSpace(c)
+	}
+	if blank {
+		return ErrBadText
+	}
+	return nil
+}

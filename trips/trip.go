@@ -1,0 +1,238 @@
+// Package trips says what a trip is: its states, the only legal moves, the event each move yields, and what a store
+// of trips must promise. It is pure: no goroutine, no lock, no network.
+package trips
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// Ids are types so that a rider cannot be passed where a driver is meant. All are at most 64 bytes.
+type (
+	TripID   string
+	DriverID string
+	RiderID  string
+)
+
+// Role is who acts on a trip.
+type Role string
+
+const (
+	RoleRider  Role = "rider"
+	RoleDriver Role = "driver"
+	RoleSystem Role = "system"
+)
+
+// Actor is who does something: a role and the id of the person (or the node, for the system).
+type Actor struct {
+	Role Role   `json:"role"`
+	ID   string `json:"id"`
+}
+
+func Rider(id RiderID) Actor   { return Actor{RoleRider, string(id)} }
+func Driver(id DriverID) Actor { return Actor{RoleDriver, string(id)} }
+func System(node string) Actor { return Actor{RoleSystem, node} }
+func (a Actor) String() string { return string(a.Role) + ":" + a.ID }
+
+// State is where a trip stands. The words are those of the Mobility Data Specification where it has them.
+type State string
+
+const (
+	Requested State = "requested" // waiting for a driver
+	Reserved  State = "reserved"  // a driver is on the way
+	Arrived   State = "arrived"   // the driver waits at the pickup
+	OnTrip    State = "on_trip"   // the rider is in the car
+	Completed State = "completed"
+	Expired   State = "expired" // no driver was found
+	Cancelled State = "cancelled"
+)
+
+// Active says whether a trip in this state binds its rider (and its driver, if it has one).
+func (s State) Active() bool {
+	return s == Requested || s == Reserved || s == Arrived || s == OnTrip
+}
+
+// Kind names an event.
+type Kind string
+
+const (
+	KindRequested    Kind = "requested"
+	KindReserved     Kind = "reserved"
+	KindArrived      Kind = "arrived"
+	KindOnTrip       Kind = "on_trip"
+	KindCompleted    Kind = "completed"
+	KindExpired      Kind = "expired"
+	KindRiderCancel  Kind = "rider_cancellation"
+	KindDriverCancel Kind = "driver_cancellation"
+	KindSystemCancel Kind = "system_cancellation"
+)
+
+// Quote is what the rider agreed to: metres and seconds of the way, the price, and whether the way was found on
+// roads or guessed from the straight line.
+type Quote struct {
+	Metres   float64       `json:"metres"`
+	Duration time.Duration `json:"duration_ns"`
+	Fare     Money         `json:"fare"`
+	Source   string        `json:"source"` // "road" or "straight_line"
+}
+
+// Trip is a value: a move returns a new one. Version counts moves from 1 and equals the number of the last event.
+type Trip struct {
+	ID      TripID          `json:"id"`
+	Rider   RiderID         `json:"rider"`
+	Driver  DriverID        `json:"driver,omitempty"`
+	State   State           `json:"state"`
+	Version uint32          `json:"version"`
+	Region  location.Region `json:"region"`
+	Pickup  location.Point  `json:"pickup"`
+	Dropoff location.Point  `json:"dropoff"`
+	Quote   Quote           `json:"quote"`
+	Reason  string          `json:"reason,omitempty"` // why it expired or was cancelled
+
+	RequestedAt time.Time `json:"requested_at"`
+	ReservedAt  time.Time `json:"reserved_at,omitzero"`
+	ArrivedAt   time.Time `json:"arrived_at,omitzero"`
+	StartedAt   time.Time `json:"started_at,omitzero"`
+	EndedAt     time.Time `json:"ended_at,omitzero"`
+}
+
+// Event is one move of one trip, with the trip as it stands after it. Its number is Trip.Version.
+type Event struct {
+	Kind Kind      `json:"kind"`
+	At   time.Time `json:"at"`
+	By   Actor     `json:"by"`
+	Trip Trip      `json:"trip"`
+}
+
+// Seq is the event's number within its trip; the first is 1 and there are no gaps.
+func (e Event) Seq() uint32 { return e.Trip.Version }
+
+// Request opens a trip.
+func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, at time.Time) (Event, error) {
+	for name, p := range map[string]location.Point{"pickup": pickup, "dropoff": dropoff} {
+		if err := p.Check(); err != nil {
+			return Event{}, fmt.Errorf("%w: %s: %v", ErrBadPoint, name, err)
+		}
+	}
+	region, err := location.RegionOf(pickup)
+	if err != nil {
+		return Event{}, fmt.Errorf("%w: pickup: %v", ErrBadPoint, err)
+	}
+	t := Trip{ID: id, Rider: rider, State: Requested, Version: 1, Region: region,
+		Pickup: pickup, Dropoff: dropoff, Quote: q, RequestedAt: at}
+	return Event{Kind: KindRequested, At: at, By: Rider(rider), Trip: t}, nil
+}
+
+// Reserve gives the trip to a driver.
+func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
+	if t.State != Requested {
+		if t.Driver != "" && t.Driver != driver {
+			return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrTaken)
+		}
+		return Event{}, t.illegal(KindReserved)
+	}
+	t.Driver, t.ReservedAt = driver, at
+	return t.moved(Reserved, KindReserved, Driver(driver), at), nil
+}
+
+// Arrive says the driver waits at the pickup.
+func (t Trip) Arrive(by Actor, at time.Time) (Event, error) {
+	if err := t.drivenBy(by, Reserved, KindArrived); err != nil {
+		return Event{}, err
+	}
+	t.ArrivedAt = at
+	return t.moved(Arrived, KindArrived, by, at), nil
+}
+
+// Start says the rider is in the car.
+func (t Trip) Start(by Actor, at time.Time) (Event, error) {
+	if err := t.drivenBy(by, Arrived, KindOnTrip); err != nil {
+		return Event{}, err
+	}
+	t.StartedAt = at
+	return t.moved(OnTrip, KindOnTrip, by, at), nil
+}
+
+// Complete ends the ride at its quoted fare.
+func (t Trip) Complete(by Actor, at time.Time) (Event, error) {
+	if err := t.drivenBy(by, OnTrip, KindCompleted); err != nil {
+		return Event{}, err
+	}
+	t.EndedAt = at
+	return t.moved(Completed, KindCompleted, by, at), nil
+}
+
+// Expire gives up the search for a driver.
+func (t Trip) Expire(by Actor, reason string, at time.Time) (Event, error) {
+	if by.Role != RoleSystem {
+		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
+	}
+	if t.State != Requested {
+		return Event{}, t.illegal(KindExpired)
+	}
+	t.Reason, t.EndedAt = reason, at
+	return t.moved(Expired, KindExpired, by, at), nil
+}
+
+// Cancel ends a trip before the ride is over. A rider may cancel until the ride begins, its driver likewise, the
+// system at any time while the trip is active.
+func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
+	kind, ok := KindSystemCancel, by.Role == RoleSystem
+	switch by.Role {
+	case RoleRider:
+		kind, ok = KindRiderCancel, by.ID == string(t.Rider)
+	case RoleDriver:
+		kind, ok = KindDriverCancel, t.Driver != "" && by.ID == string(t.Driver)
+	}
+	if !ok {
+		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
+	}
+	if !t.State.Active() || (t.State == OnTrip && by.Role != RoleSystem) {
+		return Event{}, t.illegal(kind)
+	}
+	t.Reason, t.EndedAt = reason, at
+	return t.moved(Cancelled, kind, by, at), nil
+}
+
+// Concerns says whether the actor is the trip's rider or its driver.
+func (t Trip) Concerns(a Actor) bool {
+	switch a.Role {
+	case RoleRider:
+		return a.ID == string(t.Rider)
+	case RoleDriver:
+		return t.Driver != "" && a.ID == string(t.Driver)
+	}
+	return a.Role == RoleSystem
+}
+
+func (t Trip) drivenBy(by Actor, from State, kind Kind) error {
+	if by.Role != RoleDriver || t.Driver == "" || by.ID != string(t.Driver) {
+		return fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
+	}
+	if t.State != from {
+		return t.illegal(kind)
+	}
+	return nil
+}
+
+func (t Trip) moved(to State, kind Kind, by Actor, at time.Time) Event {
+	t.State = to
+	t.Version++
+	return Event{Kind: kind, At: at, By: by, Trip: t}
+}
+
+func (t Trip) illegal(kind Kind) error {
+	return &MoveError{Trip: t.ID, From: t.State, Move: kind}
+}
+
+// Next lists the legal moves: from a state, by an event, to a state. It is the whole state machine as data, for
+// checkers and for the documentation; the verbs above enforce the same table (a test compares them).
+var Next = map[State]map[Kind]State{
+	"":        {KindRequested: Requested},
+	Requested: {KindReserved: Reserved, KindExpired: Expired, KindRiderCancel: Cancelled, KindSystemCancel: Cancelled},
+	Reserved:  {KindArrived: Arrived, KindRiderCancel: Cancelled, KindDriverCancel: Cancelled, KindSystemCancel: Cancelled},
+	Arrived:   {KindOnTrip: OnTrip, KindRiderCancel: Cancelled, KindDriverCancel: Cancelled, KindSystemCancel: Cancelled},
+	OnTrip:    {KindCompleted: Completed, KindSystemCancel: Cancelled},
+}

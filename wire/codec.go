@@ -1,0 +1,96 @@
+// Package wire is the frames on the socket, shared by node and phones: one protobuf schema, carried either in binary or
+// as JSON with the same names, and the codes both sides act on.
+package wire
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+//go:generate protoc --go_out=.. --go_opt=module=github.com/ridehail/ridehail -I .. ../wire/ridehail.proto
+
+// The WebSocket subprotocols.
+const (
+	SubprotocolJSON  = "ridehail.v1.json"
+	SubprotocolProto = "ridehail.v1.proto"
+)
+
+// Codec turns frames into WebSocket messages and back. Codecs are stateless and may be shared.
+type Codec interface {
+	// Text says whether messages are text (JSON) or binary.
+	Text() bool
+	// Append appends the frame's bytes to dst.
+	Append(dst []byte, frame proto.Message) ([]byte, error)
+	// Decode reads one frame; unknown fields, trailing bytes and broken UTF-8 are errors.
+	Decode(data []byte, frame proto.Message) error
+}
+
+// The two codecs.
+var (
+	JSON  Codec = jsonCodec{}
+	Proto Codec = protoCodec{}
+)
+
+// For returns the codec of a negotiated subprotocol.
+func For(subprotocol string) (Codec, bool) {
+	switch subprotocol {
+	case SubprotocolJSON:
+		return JSON, true
+	case SubprotocolProto:
+		return Proto, true
+	}
+	return nil, false
+}
+
+type jsonCodec struct{}
+
+func (jsonCodec) Text() bool { return true }
+
+func (jsonCodec) Append(dst []byte, f proto.Message) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: false}.MarshalAppend(dst, f)
+}
+
+func (jsonCodec) Decode(data []byte, f proto.Message) error {
+	if !utf8.Valid(data) { // gorilla does not check text frames
+		return fmt.Errorf("text frame is not UTF-8")
+	}
+	return protojson.UnmarshalOptions{RecursionLimit: 8}.Unmarshal(data, f)
+}
+
+type protoCodec struct{}
+
+func (protoCodec) Text() bool { return false }
+
+func (protoCodec) Append(dst []byte, f proto.Message) ([]byte, error) {
+	return proto.MarshalOptions{}.MarshalAppend(dst, f)
+}
+
+func (protoCodec) Decode(data []byte, f proto.Message) error {
+	if err := (proto.UnmarshalOptions{RecursionLimit: 8}).Unmarshal(data, f); err != nil {
+		return err
+	}
+	if n := len(f.ProtoReflect().GetUnknown()); n > 0 {
+		return fmt.Errorf("%d bytes of unknown fields", n)
+	}
+	return nil
+}
+
+// Millis is a time as it travels: milliseconds since the Unix epoch, to a quarter of a microsecond.
+func Millis(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMicro()) / 1e3
+}
+
+// Time is the inverse of Millis.
+func Time(ms float64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(ms * 1e3))
+}
