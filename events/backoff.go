@@ -1,0 +1,33 @@
+package events
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// backoff grows from step to 20 steps and is spread by full jitter, so that nodes do not come back in one wave.
+type backoff struct {
+	step time.Duration
+	n    int
+}
+
+func (b *backoff) reset() { b.n = 0 }
+
+func (b *backoff) next() time.Duration {
+	top := min(b.step<<b.n, 20*b.step)
+	b.n = min(b.n+1, 5)
+	return b.step/4 + rand.N(top)
+}
+
+// sleep returns false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,126 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// Members knows which nodes are alive, by heartbeats in Redis on Redis's clock, and so who owns a region. Two nodes may
+// disagree for a moment: ownership saves work, the database keeps it right.
+type Members struct {
+	redis *Redis
+	node  string
+	ttl   time.Duration
+
+	// Of the goroutine in Run.
+	beaten  time.Time // last heartbeat that arrived
+	trustTo time.Time // until then a node not seen again yet counts as alive
+
+	mu    sync.RWMutex
+	alive []string // sorted; holds node always; replaced, never changed
+}
+
+// NewMembers counts a node as alive for ttl after its last heartbeat. Until Run has reached Redis the node is alone.
+func NewMembers(r *Redis, node string, ttl time.Duration) *Members {
+	return &Members{redis: r, node: node, ttl: ttl, alive: []string{node}}
+}
+
+// Alive returns the nodes believed alive, this one included, sorted. The last view stands while Redis is away.
+func (m *Members) Alive() []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Clone(m.alive)
+}
+
+// Owns says whether this node is the region's owner: the one whose hash with the region is highest, so that a node
+// that comes or goes moves only its own regions.
+func (m *Members) Owns(region location.Region) bool {
+	m.mu.RLock()
+	alive := m.alive
+	m.mu.RUnlock()
+	return Owner(region, alive) == m.node
+}
+
+// Owner picks a region's owner among nodes; "" when there are none.
+func Owner(region location.Region, nodes []string) string {
+	var best string
+	var top uint64
+	for _, n := range nodes {
+		h := xxhash.Sum64String(string(region) + "\n" + n)
+		if best == "" || h > top || (h == top && n < best) {
+			best, top = n, h
+		}
+	}
+	return best
+}
+
+// Run keeps the heartbeat until ctx ends, and then signs off so that the others need not wait. It returns ctx's error.
+func (m *Members) Run(ctx context.Context) error {
+	defer m.leave(ctx)
+	failing := false
+	for {
+		err := m.beat(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			m.redis.log.Warn("heartbeat fails, the last view of the nodes stands", "err", err)
+		}
+		failing = err != nil
+		if !sleep(ctx, m.ttl/4) {
+			return ctx.Err()
+		}
+	}
+}
+
+// beat writes this node's heartbeat and reads everyone's.
+func (m *Members) beat(ctx context.Context) error {
+	clock, err := m.redis.do.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("redis clock: %w", err)
+	}
+	now, key := clock.UnixMilli(), m.redis.membersKey()
+	pipe := m.redis.do.Pipeline()
+	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
+	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
+	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{
+		Min: "(" + strconv.FormatInt(now-m.ttl.Milliseconds(), 10), Max: "+inf"})
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	m.look(fresh.Val(), added.Val() == 1, time.Now())
+	return nil
+}
+
+// look takes a new view. After an outage, or when Redis had forgotten us, it forgot or outlived the others too: they
+// get one ttl to be seen again before they count as dead.
+func (m *Members) look(fresh []string, forgotten bool, now time.Time) {
+	if forgotten || now.Sub(m.beaten) > m.ttl {
+		m.trustTo = now.Add(m.ttl)
+	}
+	m.beaten = now
+	alive := append([]string{m.node}, fresh...)
+	if now.Before(m.trustTo) {
+		alive = append(alive, m.Alive()...)
+	}
+	slices.Sort(alive)
+	alive = slices.Compact(alive)
+	m.mu.Lock()
+	m.alive = alive
+	m.mu.Unlock()
+	m.redis.stats.alive.Set(float64(len(alive)))
+}
+
+func (m *Members) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := m.redis.do.ZRem(ctx, m.redis.membersKey(), m.node).Err(); err != nil {
+		m.redis.log.Debug("could not sign off, the heartbeat runs out", "err", err)
+	}
+}

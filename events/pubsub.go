@@ -1,0 +1,195 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// Message is what nodes tell each other now: it reaches whoever listens, at most once.
+type Message struct {
+	Topic   string // without a line break
+	Region  location.Region
+	Payload []byte
+}
+
+// Handler receives what a listener hears. Both methods are called from one goroutine, in order; a slow handler causes
+// drops, each followed by a Gap.
+type Handler interface {
+	Message(Message)
+	// Gap says that messages before this call may have been missed: whoever needs them reads the store again. The
+	// first call comes when the subscription begins.
+	Gap(why string)
+}
+
+// The reasons of a Gap.
+const (
+	GapSubscribed  = "subscribed"
+	GapReconnected = "reconnected"
+	GapOverflowed  = "overflowed"
+)
+
+// backlog is how many messages may wait for a slow handler.
+const backlog = 8192
+
+// Publish tells every node that listens to the message's region.
+func (r *Redis) Publish(ctx context.Context, m Message) error {
+	return r.publish(ctx, r.regionChannel(string(m.Region)), m)
+}
+
+// PublishTo tells one node. It is not an error when that node is gone.
+func (r *Redis) PublishTo(ctx context.Context, node string, m Message) error {
+	return r.publish(ctx, r.nodeChannel(node), m)
+}
+
+func (r *Redis) publish(ctx context.Context, channel string, m Message) error {
+	if err := r.do.Publish(ctx, channel, m.encode()).Err(); err != nil {
+		return fmt.Errorf("publish %s: %w", m.Topic, err)
+	}
+	r.stats.published.WithLabelValues(m.Topic).Inc()
+	return nil
+}
+
+// encode is topic, line break, region, line break, payload.
+func (m Message) encode() []byte {
+	b := make([]byte, 0, len(m.Topic)+len(m.Region)+len(m.Payload)+2)
+	b = append(append(b, m.Topic...), '\n')
+	b = append(append(b, m.Region...), '\n')
+	return append(b, m.Payload...)
+}
+
+var errMessage = errors.New("not a message between nodes")
+
+func decode(b []byte) (Message, error) {
+	topic, rest, ok := bytes.Cut(b, []byte{'\n'})
+	region, payload, ok2 := bytes.Cut(rest, []byte{'\n'})
+	if !ok || !ok2 {
+		return Message{}, errMessage
+	}
+	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
+}
+
+// Listen hands the messages of the regions and those for the node to h until ctx ends; it heals by itself when Redis
+// goes away and comes back. It returns ctx's error.
+func (r *Redis) Listen(ctx context.Context, node string, regions []location.Region, h Handler) error {
+	channels := []string{r.nodeChannel(node)}
+	for _, region := range regions {
+		channels = append(channels, r.regionChannel(string(region)))
+	}
+	sub := r.do.Subscribe(ctx, channels...)
+	ears := listener{redis: r, channels: len(channels), queue: make(chan heard, backlog), round: map[string]bool{}}
+	var reader sync.WaitGroup
+	reader.Go(func() { ears.read(ctx, sub) })
+	defer reader.Wait()
+	defer sub.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case it := <-ears.queue:
+			if it.gap != "" {
+				h.Gap(it.gap)
+			} else {
+				h.Message(it.Message)
+			}
+		}
+	}
+}
+
+// listener stands between go-redis, whose own channel drops without telling, and the handler. It belongs to the
+// goroutine in read.
+type listener struct {
+	redis    *Redis
+	channels int
+	queue    chan heard
+	round    map[string]bool // channels confirmed since the last (re)connection
+	begun    bool
+	owed     string // a gap that found the queue full
+}
+
+type heard struct {
+	Message
+	gap string
+}
+
+func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
+	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
+	for {
+		var out chan heard
+		if l.owed != "" {
+			out = l.queue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case out <- heard{gap: l.owed}:
+			l.owed = ""
+		case v, ok := <-in:
+			if !ok {
+				return
+			}
+			l.take(v)
+		}
+	}
+}
+
+func (l *listener) take(v any) {
+	switch v := v.(type) {
+	case *redis.Subscription:
+		l.subscribed(v.Channel)
+	case *redis.Message:
+		m, err := decode([]byte(v.Payload))
+		if err != nil {
+			l.redis.stats.dropped.WithLabelValues("malformed").Inc()
+			return
+		}
+		l.put(m)
+	}
+}
+
+// subscribed counts confirmations: when all channels have one, a subscription is complete, and every one but the first
+// comes after a broken connection.
+func (l *listener) subscribed(channel string) {
+	if l.round[channel] { // the round before broke off half-way
+		clear(l.round)
+	}
+	l.round[channel] = true
+	if len(l.round) < l.channels {
+		return
+	}
+	clear(l.round)
+	why := GapReconnected
+	if !l.begun {
+		l.begun, why = true, GapSubscribed
+	}
+	l.tell(why)
+}
+
+func (l *listener) put(m Message) {
+	if l.owed == "" {
+		select {
+		case l.queue <- heard{Message: m}:
+			return
+		default:
+			l.tell(GapOverflowed)
+		}
+	}
+	l.redis.stats.dropped.WithLabelValues("listener_full").Inc()
+}
+
+// tell puts a gap into the queue, or owes it until there is room.
+func (l *listener) tell(why string) {
+	l.redis.stats.gaps.WithLabelValues(why).Inc()
+	select {
+	case l.queue <- heard{gap: why}:
+	default:
+		l.owed = why
+	}
+}

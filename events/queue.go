@@ -1,0 +1,92 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Job is something that must be done. It may be delivered more than once; ID says which jobs are the same one.
+type Job struct {
+	ID      string
+	Payload []byte
+	Attempt int // deliveries so far, this one included
+	entry   string
+}
+
+// The fields of a stream entry.
+const (
+	fieldID      = "id"
+	fieldPayload = "payload"
+	fieldWhy     = "why"
+	fieldAt      = "at"
+)
+
+// job is the entry to add. There is no MAXLEN: trimming would drop jobs nobody has done yet.
+func (r *Redis) job(stream, id string, payload []byte) *redis.XAddArgs {
+	return &redis.XAddArgs{Stream: r.streamKey(stream), Values: []any{fieldID, id, fieldPayload, payload}}
+}
+
+// Enqueue adds a job. After an error it may be there all the same: adding it again is harmless.
+func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byte) error {
+	if err := r.do.XAdd(ctx, r.job(stream, jobID, payload)).Err(); err != nil {
+		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
+	}
+	r.stats.jobs.WithLabelValues("queued").Inc()
+	return nil
+}
+
+// Outstanding counts the jobs of a stream that are not done.
+func (r *Redis) Outstanding(ctx context.Context, stream string) (int64, error) {
+	return r.do.XLen(ctx, r.streamKey(stream)).Result()
+}
+
+// DeadLetter is a job that was given up, and why.
+type DeadLetter struct {
+	Entry   string // names the letter for Retry
+	ID      string
+	Payload []byte
+	Why     string
+	At      time.Time
+}
+
+// DeadLetters returns the oldest dead letters of a stream.
+func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]DeadLetter, error) {
+	found, err := r.do.XRangeN(ctx, r.deadKey(stream), "-", "+", limit).Result()
+	if err != nil {
+		return nil, fmt.Errorf("dead letters of %s: %w", stream, err)
+	}
+	letters := make([]DeadLetter, 0, len(found))
+	for _, m := range found {
+		at, _ := time.Parse(time.RFC3339Nano, field(m, fieldAt)) // written below; zero if someone else wrote it
+		letters = append(letters, DeadLetter{Entry: m.ID, ID: field(m, fieldID),
+			Payload: []byte(field(m, fieldPayload)), Why: field(m, fieldWhy), At: at})
+	}
+	return letters, nil
+}
+
+// ErrNoLetter says that a dead letter is not there (any more).
+var ErrNoLetter = errors.New("no such dead letter")
+
+// Retry puts a dead letter's job back on its stream.
+func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
+	found, err := r.do.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
+	if err != nil {
+		return fmt.Errorf("dead letter %s: %w", entry, err)
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoLetter)
+	}
+	if err := r.Enqueue(ctx, stream, field(found[0], fieldID), []byte(field(found[0], fieldPayload))); err != nil {
+		return err
+	}
+	return r.do.XDel(ctx, r.deadKey(stream), entry).Err()
+}
+
+func field(m redis.XMessage, name string) string {
+	s, _ := m.Values[name].(string)
+	return s
+}

@@ -1,0 +1,55 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/redis/go-redis/v9"
+)
+
+// stats are the counters of one Redis; they work unregistered too.
+type stats struct {
+	published, gaps, dropped, jobs *prometheus.CounterVec
+	relayed                        prometheus.Counter
+	relayFailed                    *prometheus.CounterVec
+	relayDelay                     prometheus.Histogram
+	relayLag, relayHolder, alive   prometheus.Gauge
+}
+
+func newStats(reg prometheus.Registerer) *stats {
+	f := promauto.With(reg)
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: "ridehail_" + name, Help: help}, []string{label})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_" + name, Help: help})
+	}
+	return &stats{
+		published: counters("events_published_total", "Messages published, by topic.", "topic"),
+		gaps:      counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
+		dropped:   counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
+		jobs:      counters("jobs_total", "Jobs of queues, by outcome.", "outcome"),
+		relayed: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_relay_notices_total",
+			Help: "Outbox notices handed to Redis."}),
+		relayFailed: counters("relay_failures_total", "Turns of the relay that failed, by place.", "place"),
+		relayDelay: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_relay_delay_seconds",
+			Help: "From a notice's commit to its publishing.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 16)}),
+		relayLag:    gauge("relay_lag_seconds", "Age of the oldest notice that waits for the relay; 0 when none does."),
+		relayHolder: gauge("relay_holder", "1 while this node holds the relay's lease."),
+		alive:       gauge("members_alive", "Nodes that this node believes alive."),
+	}
+}
+
+// quietLibrary hands what go-redis prints about its connections to slog at debug level: whatever matters comes back
+// as an error or a Gap as well.
+var quietLibrary = sync.OnceFunc(func() { redis.SetLogger(libraryLog{}) })
+
+type libraryLog struct{}
+
+func (libraryLog) Printf(ctx context.Context, format string, v ...any) {
+	slog.DebugContext(ctx, "redis client", "says", fmt.Sprintf(format, v...))
+}
