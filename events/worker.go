@@ -18,15 +18,15 @@ import (
 // idempotent by the job's id. Handle's errors bring the job back later, ever more slowly; an error with a method
 // Permanent() bool that says true, or too many deliveries, makes it a dead letter.
 type Worker struct {
-	Redis       *Redis
-	Stream      string
-	Consumer    string // the node's name: the same after a restart, so that it finds its own unfinished jobs
-	Handle      func(ctx context.Context, jobID string, payload []byte) error
-	Parallel    int           // jobs at a time [4]
-	Heartbeat   time.Duration // a job whose worker is silent for three of these is taken over [1 s]
-	Limit       time.Duration // for one delivery [30 s]
-	Deliveries  int64         // before a job is a dead letter [5]
-	OnDead func(Job, error)
+	Redis      *Redis
+	Stream     string
+	Consumer   string // the node's name: the same after a restart, so that it finds its own unfinished jobs
+	Handle     func(ctx context.Context, jobID string, payload []byte) error
+	Parallel   int           // jobs at a time [4]
+	Heartbeat  time.Duration // a job whose worker is silent for three of these is taken over [1 s]
+	Limit      time.Duration // for one delivery [30 s]
+	Deliveries int64         // before a job is a dead letter [5]
+	OnDead     func(Job, error)
 
 	mu   sync.Mutex
 	busy map[string]int64 // entries in hand, with their deliveries
@@ -60,11 +60,13 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		own = own && len(jobs) > 0
 		pause.reset()
+		for _, j := range jobs { // keep them all while they wait for a hand
+			w.hold(j)
+		}
 		for _, j := range jobs {
 			if !reserve(ctx, free) {
 				break // unfinished jobs stay pending
 			}
-			w.hold(j)
 			hands.Go(func() { defer func() { <-free }(); w.do(ctx, j) })
 		}
 	}
@@ -136,6 +138,9 @@ func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Jo
 		}
 		for _, m := range got {
 			jobs = append(jobs, jobOf(m, int(p.RetryCount)+1))
+		}
+		if len(jobs) == w.Parallel {
+			break
 		}
 	}
 	return jobs, nil

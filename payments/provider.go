@@ -1,0 +1,146 @@
+package payments
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Order asks a provider to take money, at most once per Reference.
+type Order struct {
+	Reference     string
+	Amount        trips.Money
+	Email         string
+	Authorization string // the rider's stored card, as the provider named it
+}
+
+// Payment is money a provider says it took.
+type Payment struct {
+	ID        string
+	Reference string
+	Amount    trips.Money
+}
+
+// The answers of a provider that a settler must tell apart. Any other error is ambiguous: the money may have been taken.
+var (
+	ErrDuplicate        = errors.New("the provider has seen this reference before")
+	ErrUnknownReference = errors.New("the provider does not know this reference")
+	ErrDeclined         = errors.New("the provider declined the payment")
+	ErrRefused          = errors.New("the provider refused the request; check its address, secret and our data")
+)
+
+// HTTPProvider speaks the interface that Paystack and its like offer: charge an authorization, verify a transaction.
+type HTTPProvider struct {
+	URL     string
+	Secret  string
+	Timeout time.Duration // for one request; 3 s when zero
+	Client  *http.Client  // http.DefaultClient when nil
+}
+
+type chargeRequest struct {
+	Email         string `json:"email"`
+	Amount        int64  `json:"amount"`
+	Currency      string `json:"currency"`
+	Authorization string `json:"authorization_code"`
+	Reference     string `json:"reference"`
+}
+
+type reply struct {
+	Status  bool   `json:"status"`
+	Message string `json:"message"`
+	Code    string `json:"code"`
+	Data    struct {
+		ID        int64  `json:"id"`
+		Status    string `json:"status"`
+		Reference string `json:"reference"`
+		Amount    int64  `json:"amount"`
+		Currency  string `json:"currency"`
+		Gateway   string `json:"gateway_response"`
+	} `json:"data"`
+}
+
+// Charge takes the money. ErrDuplicate does not say whether the first attempt succeeded: Verify does.
+func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
+	body, err := json.Marshal(chargeRequest{o.Email, o.Amount.Minor, o.Amount.Currency, o.Authorization, o.Reference})
+	if err != nil {
+		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
+	}
+	code, r, err := p.call(ctx, http.MethodPost, "/transaction/charge_authorization", body)
+	if err != nil {
+		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
+	}
+	if code == http.StatusBadRequest && (r.Code == "duplicate_reference" || strings.Contains(strings.ToLower(r.Message), "duplicate")) {
+		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, ErrDuplicate)
+	}
+	return r.payment(code, o.Reference)
+}
+
+// Verify asks what became of a reference: ErrUnknownReference when no money was taken under it.
+func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, error) {
+	code, r, err := p.call(ctx, http.MethodGet, "/transaction/verify/"+url.PathEscape(reference), nil)
+	if err != nil {
+		return Payment{}, fmt.Errorf("verify %s: %w", reference, err)
+	}
+	if code == http.StatusNotFound {
+		return Payment{}, fmt.Errorf("verify %s: %w", reference, ErrUnknownReference)
+	}
+	return r.payment(code, reference)
+}
+
+func (r reply) payment(code int, reference string) (Payment, error) {
+	switch {
+	case code == http.StatusOK && r.Status && r.Data.Status == "success" && r.Data.Reference == reference:
+		return Payment{ID: strconv.FormatInt(r.Data.ID, 10), Reference: reference,
+			Amount: trips.Money{Minor: r.Data.Amount, Currency: r.Data.Currency}}, nil
+	case code == http.StatusOK && r.Data.Status == "failed":
+		return Payment{}, fmt.Errorf("%s: %w: %s", reference, ErrDeclined, r.Data.Gateway)
+	case code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout:
+		return Payment{}, fmt.Errorf("%s: %w: %d %s", reference, ErrRefused, code, r.Message)
+	}
+	return Payment{}, fmt.Errorf("%s: provider answered %d %s %s", reference, code, r.Message, r.Data.Status)
+}
+
+const maxReply = 64 << 10
+
+func (p *HTTPProvider) call(ctx context.Context, method, path string, body []byte) (int, reply, error) {
+	timeout := p.Timeout
+	if timeout == 0 {
+		timeout = 3 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, p.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, reply{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+p.Secret)
+	req.Header.Set("Content-Type", "application/json")
+	client := p.Client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, reply{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return 0, reply{}, err
+	}
+	var r reply
+	if err := json.Unmarshal(raw, &r); err != nil && resp.StatusCode == http.StatusOK {
+		return 0, reply{}, fmt.Errorf("provider's answer: %w", err)
+	}
+	return resp.StatusCode, r, nil
+}

@@ -1,0 +1,139 @@
+package payments
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Provider takes money. Charge and Verify may block on I/O and must respect ctx; their errors are those of this package.
+type Provider interface {
+	Charge(ctx context.Context, o Order) (Payment, error)
+	Verify(ctx context.Context, reference string) (Payment, error)
+}
+
+// TripReader is what a settler needs of the store of trips.
+type TripReader interface {
+	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
+}
+
+// Settler takes the fare of completed trips. It keeps nothing; Handle is the handler of the settlement jobs.
+type Settler struct {
+	Trips    TripReader
+	Charges  Store
+	Provider Provider
+	Card     func(trips.RiderID) (email, authorization string) // a made-up card when nil
+	Now      func() time.Time
+	Tries    int           // charges or verifications within one job; 3 when zero, then the job comes back later
+	Backoff  time.Duration // top of the first wait between them, doubling; 200 ms when zero
+	Fresh    time.Duration // a trip that ended longer ago may have been charged before: verify first; 10 s when zero
+}
+
+// PermanentError is a failure that no repetition will cure; a queue that asks Permanent gives the job up.
+type PermanentError struct{ Err error }
+
+func (e *PermanentError) Error() string   { return e.Err.Error() }
+func (e *PermanentError) Unwrap() error   { return e.Err }
+func (e *PermanentError) Permanent() bool { return true }
+
+// Handle settles the trip that the job is named after. Again for a settled trip it does nothing.
+func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
+	_, err := s.Settle(ctx, trips.TripID(jobID))
+	return err
+}
+
+// Settle returns the trip's charge, taking the money first if nobody did.
+func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
+	c, err := s.Charges.Charge(ctx, id)
+	if err == nil || !errors.Is(err, trips.ErrNotFound) {
+		return c, err
+	}
+	t, err := s.Trips.Trip(ctx, id)
+	if errors.Is(err, trips.ErrNotFound) {
+		return Charge{}, &PermanentError{fmt.Errorf("settle %s: %w", id, err)}
+	}
+	if err != nil {
+		return Charge{}, err
+	}
+	if t.State != trips.Completed {
+		return Charge{}, &PermanentError{fmt.Errorf("settle trip %s, which is %s: %w", id, t.State, trips.ErrBadMove)}
+	}
+	paid, err := s.take(ctx, t)
+	if err != nil {
+		return Charge{}, err
+	}
+	return s.Charges.Settle(ctx, Charge{Trip: id, Rider: t.Rider, Reference: paid.Reference,
+		Amount: paid.Amount, ProviderID: paid.ID, At: s.Now()})
+}
+
+// take gets the money once, however often it asks: an answer that leaves doubt is followed by a question, never by
+// another charge.
+func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
+	o := s.order(t)
+	doubt := s.Now().Sub(t.EndedAt) > cmp.Or(s.Fresh, 10*time.Second)
+	var err error
+	for try := range cmp.Or(s.Tries, 3) {
+		if try > 0 && !s.wait(ctx, try) {
+			break
+		}
+		var p Payment
+		if p, err = s.ask(ctx, o, doubt); err == nil {
+			return p, s.match(p, o)
+		}
+		if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) {
+			return Payment{}, &PermanentError{err}
+		}
+		doubt = true
+	}
+	return Payment{}, err
+}
+
+// ask charges, unless an earlier charge may have gone through and did.
+func (s *Settler) ask(ctx context.Context, o Order, doubt bool) (Payment, error) {
+	if doubt {
+		p, err := s.Provider.Verify(ctx, o.Reference)
+		if !errors.Is(err, ErrUnknownReference) {
+			return p, err
+		}
+	}
+	p, err := s.Provider.Charge(ctx, o)
+	if errors.Is(err, ErrDuplicate) {
+		return s.Provider.Verify(ctx, o.Reference)
+	}
+	return p, err
+}
+
+func (s *Settler) order(t trips.Trip) Order {
+	email, card := string(t.Rider)+"@riders.example", "AUTH_"+string(t.Rider)
+	if s.Card != nil {
+		email, card = s.Card(t.Rider)
+	}
+	return Order{Reference: Reference(t.ID), Amount: t.Quote.Fare, Email: email, Authorization: card}
+}
+
+// match refuses to book another amount than the fare.
+func (s *Settler) match(p Payment, o Order) error {
+	if p.Amount != o.Amount {
+		return &PermanentError{fmt.Errorf("%s: provider took %v instead of %v; a person must look: %w",
+			o.Reference, p.Amount, o.Amount, ErrRefused)}
+	}
+	return nil
+}
+
+// wait rests with full jitter; false when ctx ended.
+func (s *Settler) wait(ctx context.Context, try int) bool {
+	top := cmp.Or(s.Backoff, 200*time.Millisecond) << min(try-1, 6)
+	t := time.NewTimer(rand.N(top))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

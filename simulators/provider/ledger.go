@@ -1,0 +1,149 @@
+package provider
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Entry is one line of the ledger: what was taken, or declined, under a reference.
+type Entry struct {
+	ID        int64     `json:"id"`
+	Reference string    `json:"reference"`
+	Status    string    `json:"status"` // "success" or "failed"
+	Amount    int64     `json:"amount"` // minor units
+	Currency  string    `json:"currency"`
+	Email     string    `json:"email"`
+	Gateway   string    `json:"gateway_response"`
+	At        time.Time `json:"paid_at"`
+}
+
+// Errors of Append.
+var (
+	ErrDuplicate = errors.New("reference was used before")
+	ErrMismatch  = errors.New("reference was used before for another amount")
+)
+
+// Ledger is an append-only file of JSON lines, on disk before Append returns.
+type Ledger struct {
+	mu      sync.Mutex // guards everything below; held while writing, so that the file's order is the ledger's
+	file    *os.File   // nil in memory
+	entries []Entry
+	byRef   map[string]int
+	broken  error // a write failed: the end of the file is unknown, take no more money
+}
+
+// OpenLedger reads the ledger at path and goes on writing it; "" keeps it in memory. A last line torn by a crash was
+// never confirmed to anyone and is cut off.
+func OpenLedger(path string) (*Ledger, error) {
+	l := &Ledger{byRef: map[string]int{}}
+	if path == "" {
+		return l, nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("payment ledger: %w", err)
+	}
+	l.file = f
+	if err := l.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("payment ledger %s: %w", path, err), f.Close())
+	}
+	return l, nil
+}
+
+func (l *Ledger) load() error {
+	r, good := bufio.NewReader(l.file), int64(0)
+	for {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) { // a torn line, or nothing
+			break
+		}
+		if err != nil {
+			return err
+		}
+		var e Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("line %d: %w (repair it by hand)", len(l.entries)+1, err)
+		}
+		l.keep(e)
+		good += int64(len(line))
+	}
+	if err := l.file.Truncate(good); err != nil {
+		return err
+	}
+	_, err := l.file.Seek(good, io.SeekStart)
+	return err
+}
+
+func (l *Ledger) keep(e Entry) {
+	l.byRef[e.Reference] = len(l.entries)
+	l.entries = append(l.entries, e)
+}
+
+// Append numbers the entry and writes it. A known reference changes nothing: ErrDuplicate, or ErrMismatch.
+func (l *Ledger) Append(e Entry) (Entry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i, ok := l.byRef[e.Reference]; ok {
+		was := l.entries[i]
+		if was.Amount != e.Amount || was.Currency != e.Currency {
+			return was, ErrMismatch
+		}
+		return was, ErrDuplicate
+	}
+	if l.broken != nil {
+		return Entry{}, l.broken
+	}
+	e.ID = int64(len(l.entries)) + 1
+	if l.broken = l.write(e); l.broken != nil {
+		return Entry{}, l.broken
+	}
+	l.keep(e)
+	return e, nil
+}
+
+func (l *Ledger) write(e Entry) error {
+	if l.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	if _, err := l.file.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	return l.file.Sync()
+}
+
+// Find returns the entry of a reference.
+func (l *Ledger) Find(reference string) (Entry, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.byRef[reference]
+	if !ok {
+		return Entry{}, false
+	}
+	return l.entries[i], true
+}
+
+// Entries returns the whole ledger in order.
+func (l *Ledger) Entries() []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.entries)
+}
+
+// Close closes the file.
+func (l *Ledger) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}

@@ -1,0 +1,204 @@
+// Package provider emulates a payment provider: it takes made-up money once per reference, keeps a ledger of its own
+// that survives a crash, and misbehaves in named ways when asked to.
+package provider
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Faults are probabilities from 0 to 1, drawn from Seed in the order of the charges.
+type Faults struct {
+	Seed      uint64
+	LoseReply float64 // take the money, then cut the connection
+	Error500  float64 // take the money, then answer 500
+	Hang      float64 // do nothing for HangFor
+	HangFor   time.Duration
+	Decline   float64
+}
+
+// Config says how the emulator behaves.
+type Config struct {
+	Secret string // of the bearer header
+	Faults Faults
+	Now    func() time.Time // time.Now when nil
+}
+
+// Emulator is the provider's HTTP interface over its ledger.
+type Emulator struct {
+	cfg    Config
+	ledger *Ledger
+	mux    *http.ServeMux
+
+	mu  sync.Mutex // guards rng
+	rng *rand.Rand
+}
+
+// New returns an emulator that writes to ledger; the caller closes the ledger.
+func New(cfg Config, ledger *Ledger) *Emulator {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	e := &Emulator{cfg: cfg, ledger: ledger, mux: http.NewServeMux(),
+		rng: rand.New(rand.NewPCG(cfg.Faults.Seed, 0x9e3779b97f4a7c15))}
+	e.mux.HandleFunc("POST /transaction/charge_authorization", e.charge)
+	e.mux.HandleFunc("GET /transaction/verify/{reference}", e.verify)
+	e.mux.HandleFunc("GET /ledger", e.audit)
+	e.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	return e
+}
+
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	want := "Bearer " + e.cfg.Secret
+	if r.URL.Path != "/healthz" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
+		answer(w, http.StatusUnauthorized, response{Message: "Invalid key", Code: "invalid_key"})
+		return
+	}
+	e.mux.ServeHTTP(w, r)
+}
+
+type request struct {
+	Email         string `json:"email"`
+	Amount        int64  `json:"amount"`
+	Currency      string `json:"currency"`
+	Authorization string `json:"authorization_code"`
+	Reference     string `json:"reference"`
+}
+
+type response struct {
+	Status  bool   `json:"status"`
+	Message string `json:"message"`
+	Code    string `json:"code,omitempty"`
+	Data    *Entry `json:"data,omitempty"`
+}
+
+func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
+	var q request
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&q); err != nil {
+		answer(w, http.StatusBadRequest, response{Message: "Body: " + err.Error(), Code: "invalid_body"})
+		return
+	}
+	if q.Reference == "" || len(q.Reference) > 128 || q.Amount <= 0 || len(q.Currency) != 3 || q.Authorization == "" || q.Email == "" {
+		answer(w, http.StatusBadRequest, response{Message: "A field is missing or out of range", Code: "invalid_params"})
+		return
+	}
+	fault := e.draw()
+	if fault == "hang" && !e.hang(r.Context()) {
+		return
+	}
+	entry, err := e.ledger.Append(e.entry(q, fault))
+	switch {
+	case errors.Is(err, ErrDuplicate):
+		answer(w, http.StatusBadRequest, response{Message: "Duplicate Transaction Reference", Code: "duplicate_reference"})
+	case errors.Is(err, ErrMismatch):
+		answer(w, http.StatusConflict, response{Message: "Reference was used for another amount", Code: "reference_mismatch"})
+	case err != nil:
+		answer(w, http.StatusServiceUnavailable, response{Message: "Ledger not writable", Code: "unavailable"})
+	case fault == "lose_reply":
+		panic(http.ErrAbortHandler) // the documented way to cut the connection without an answer
+	case fault == "error_500":
+		answer(w, http.StatusInternalServerError, response{Message: "Something went wrong", Code: "internal"})
+	default:
+		answer(w, http.StatusOK, response{Status: true, Message: "Charge attempted", Data: &entry})
+	}
+}
+
+func (e *Emulator) entry(q request, fault string) Entry {
+	out := Entry{Status: "success", Gateway: "Approved", Reference: q.Reference, Amount: q.Amount, Currency: q.Currency,
+		Email: q.Email, At: e.cfg.Now().UTC()}
+	if fault == "decline" {
+		out.Status, out.Gateway = "failed", "Declined"
+	}
+	return out
+}
+
+func (e *Emulator) verify(w http.ResponseWriter, r *http.Request) {
+	entry, ok := e.ledger.Find(r.PathValue("reference"))
+	if !ok {
+		answer(w, http.StatusNotFound, response{Message: "Transaction reference not found", Code: "transaction_not_found"})
+		return
+	}
+	answer(w, http.StatusOK, response{Status: true, Message: "Verification successful", Data: &entry})
+}
+
+func (e *Emulator) audit(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(e.ledger.Entries()) // the auditor went away
+}
+
+// draw picks the fault of one charge.
+func (e *Emulator) draw() string {
+	e.mu.Lock()
+	x := e.rng.Float64()
+	e.mu.Unlock()
+	f := e.cfg.Faults
+	for _, c := range []struct {
+		name string
+		p    float64
+	}{{"lose_reply", f.LoseReply}, {"error_500", f.Error500}, {"hang", f.Hang}, {"decline", f.Decline}} {
+		if x < c.p {
+			return c.name
+		}
+		x -= c.p
+	}
+	return ""
+}
+
+// hang returns false when the client gave up first.
+func (e *Emulator) hang(ctx context.Context) bool {
+	t := time.NewTimer(e.cfg.Faults.HangFor)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func answer(w http.ResponseWriter, code int, r response) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(r) // the client went away; the ledger has the truth
+}
+
+// Run serves an emulator on listen until ctx ends, with its ledger in a file ("" keeps it in memory). It calls ready
+// with the address once it listens, if ready is not nil.
+func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(addr string)) error {
+	ledger, err := OpenLedger(ledgerPath)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("payment provider: %w (is another one running?)", err), ledger.Close())
+	}
+	srv := &http.Server{Handler: New(cfg, ledger), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	if ready != nil {
+		ready(ln.Addr().String())
+	}
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		err = srv.Shutdown(late)
+		cancel()
+		if err != nil {
+			err = srv.Close()
+		}
+		<-served
+	}
+	return errors.Join(err, ledger.Close())
+}
