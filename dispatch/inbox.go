@@ -1,0 +1,96 @@
+package dispatch
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Inbox keeps the offers in the hands of the drivers connected to one node. It is safe for many goroutines and blocks
+// on nothing but its lock. Expired offers are gone for every caller, and are swept as new ones come.
+type Inbox struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	offers map[string]Offer
+	sweep  int // sweep expired offers when there are this many
+}
+
+// minSweep keeps small inboxes from being swept at every Put.
+const minSweep = 64
+
+func NewInbox(now func() time.Time) *Inbox {
+	return &Inbox{now: now, offers: map[string]Offer{}, sweep: minSweep}
+}
+
+// Put keeps an offer until it is taken, dropped or expires. It voids an older dispatcher's offers of the same trip, and
+// does nothing when the offer is itself the older one.
+func (b *Inbox) Put(o Offer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.offers) >= b.sweep {
+		b.sweepLocked()
+	}
+	for id, held := range b.offers {
+		if held.Trip.ID != o.Trip.ID {
+			continue
+		}
+		if held.Epoch > o.Epoch {
+			return
+		}
+		if held.Epoch < o.Epoch {
+			delete(b.offers, id)
+		}
+	}
+	b.offers[o.ID] = o
+}
+
+// Take hands the offer to the driver it was made to, once; ErrOfferGone to anyone else and at any later time.
+func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o, ok := b.offers[offerID]
+	if !ok || o.Driver != d {
+		return Offer{}, fmt.Errorf("offer %.64q: %w", offerID, ErrOfferGone)
+	}
+	delete(b.offers, offerID)
+	if b.expired(o) {
+		return Offer{}, fmt.Errorf("offer %.64q expired: %w", offerID, ErrOfferGone)
+	}
+	return o, nil
+}
+
+// Drop forgets an offer and returns it if it was still there.
+func (b *Inbox) Drop(offerID string) (Offer, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o, ok := b.offers[offerID]
+	delete(b.offers, offerID)
+	return o, ok
+}
+
+// Held returns the offers in a driver's hands, so that a phone that reconnects sees them again.
+func (b *Inbox) Held(d trips.DriverID) []Offer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var held []Offer
+	for _, o := range b.offers {
+		if o.Driver == d && !b.expired(o) {
+			held = append(held, o)
+		}
+	}
+	return held
+}
+
+func (b *Inbox) expired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
+
+func (b *Inbox) sweepLocked() {
+	for id, o := range b.offers {
+		if b.expired(o) {
+			delete(b.offers, id)
+		}
+	}
+	b.sweep = max(minSweep, 2*len(b.offers))
+}
