@@ -1,0 +1,143 @@
+// The card: one quiet panel that says where the ride stands and offers the next step. A sheet at the bottom of a phone.
+
+import { el, fill } from './dom.js';
+import { money, distance, duration, countdown, clockTime } from './format.js';
+
+/** actions: {choose, request, requote, cancel, again, chat}; names(point) gives a place's words. */
+export class Card {
+  constructor(root, actions, names) {
+    this.root = root;
+    this.actions = actions;
+    this.names = names;
+    this.asking = false; // the cancel question is open
+    this.aiming = '';
+  }
+
+  draw(ride, unread = 0) {
+    if (!ride.cancellable) this.asking = false;
+    const view = VIEWS[ride.phase] ?? VIEWS.choose_pickup;
+    fill(this.root,
+      el('div.grip', { 'aria-hidden': 'true' }),
+      view.call(this, ride),
+      ride.problem && el('p.problem', { id: 'problem', role: 'alert' }, ride.problem),
+      this.#tools(ride, unread));
+    this.ask = (open) => { this.asking = open; this.draw(ride, unread); };
+  }
+
+  /** Updates the countdown alone; seconds may be null when nobody knows. */
+  tick(seconds) {
+    const node = this.root.querySelector('#eta');
+    if (node) node.textContent = seconds === null ? '' : countdown(seconds);
+  }
+
+  #tools(ride, unread) {
+    if (!ride.cancellable && !ride.trip?.driver) return null;
+    if (this.asking) return this.#question();
+    const ended = !ride.active;
+    return el('div.tools', {},
+      ride.trip?.driver && el('button.quiet', { id: 'open-chat', type: 'button', onclick: this.actions.chat },
+        ended ? 'Message driver' : 'Chat',
+        unread > 0 && el('b.badge', { id: 'unread', 'aria-label': `${unread} unread` }, String(unread))),
+      ride.cancellable && el('button.quiet', { id: 'cancel', type: 'button', onclick: () => this.ask(true) }, 'Cancel ride'));
+  }
+
+  #question() {
+    return el('div.question', { role: 'group', 'aria-label': 'Cancel this ride?' },
+      el('p', {}, 'Cancel this ride?'),
+      el('div.tools', {},
+        el('button.quiet', { id: 'keep-ride', type: 'button', onclick: () => this.ask(false) }, 'Keep it'),
+        el('button.danger', { id: 'confirm-cancel', type: 'button', onclick: () => { this.asking = false; this.actions.cancel(); } }, 'Yes, cancel')));
+  }
+
+  places(ride) {
+    const line = (which, text) => el(`button.place.${which}`, {
+      id: `choose-${which}`, type: 'button', disabled: !ride.editable, 'aria-pressed': String(this.aiming === which),
+      onclick: () => this.actions.choose(which),
+    }, el('i', { 'aria-hidden': 'true' }), el('span', {}, ride[which] ? this.names(ride[which]) : text));
+    return el('div.places', {}, line('pickup', 'Choose a pickup'), line('dropoff', 'Choose a destination'));
+  }
+}
+
+const title = (text, more) => el('h1', {}, text, more && el('small', {}, more));
+const facts = (...pairs) => el('dl.facts', {}, pairs.filter(Boolean).map(([k, v, id]) =>
+  el('div', {}, el('dt', {}, k), el('dd', { id }, v))));
+const big = (id, label, onclick, props = {}) => el('button.primary', { id, type: 'button', onclick, ...props }, label);
+const bar = () => el('div.bar', { role: 'progressbar', 'aria-label': 'Working' }, el('i'));
+const STRAIGHT = 'Estimated in a straight line: the road service did not answer in time.';
+
+function quoted(ride, waiting) {
+  const q = ride.quote;
+  return [
+    el('div.price', {}, el('strong', { id: 'price' }, money(q.fare)), el('span', { id: 'length' }, `${distance(q.metres)} · ${duration(q.seconds)}`)),
+    this.places(ride),
+    q.pickupSeconds !== null && el('p.hint', { id: 'pickup-eta' }, `A car can be with you in about ${duration(Math.max(60, q.pickupSeconds))}.`),
+    q.straight && el('p.note', { id: 'straight' }, STRAIGHT),
+    waiting ? big('request', 'Requesting…', null, { disabled: true }) : big('request', 'Request ride', this.actions.request),
+  ];
+}
+
+function driving(head, more, ride, countdownFor) {
+  return [
+    el('div.headline', {}, title(head, more), countdownFor && el('div.eta', {}, el('strong', { id: 'eta' }), el('small', {}, countdownFor))),
+    facts(['Driver', ride.trip.driver, 'driver'], ['Fare', money(ride.trip.fare), 'fare']),
+  ];
+}
+
+function ended(head, text) {
+  return function view(ride) {
+    return [title(head), el('p.hint', {}, text(ride)), big('again', 'Plan another ride', this.actions.again)];
+  };
+}
+
+function receipt(ride) {
+  const paid = ride.receipt;
+  return [
+    title(paid ? 'Thanks for riding' : 'You have arrived', paid ? 'Here is your receipt.' : 'Payment pending. This can take a moment.'),
+    el('div.receipt', { id: 'receipt', 'data-paid': String(Boolean(paid)) },
+      el('strong', { id: 'paid' }, money(paid?.amount ?? ride.trip.fare)),
+      facts(['Distance', distance(ride.trip.metres)],
+        ride.trip.startedMs > 0 && ride.trip.endedMs > 0 && ['Time', duration((ride.trip.endedMs - ride.trip.startedMs) / 1000)],
+        paid && ['Paid', clockTime(paid.atMs)], paid && ['Reference', paid.reference, 'reference']),
+      !paid && bar()),
+    big('again', 'Plan another ride', this.actions.again),
+  ];
+}
+
+const WHO = { rider_cancellation: 'You cancelled', driver_cancellation: 'Your driver cancelled', system_cancellation: 'The ride was cancelled' };
+
+const VIEWS = {
+  choose_pickup(ride) {
+    return [title('Where are you?', 'Tap the map to set your pickup.'), this.places(ride)];
+  },
+  choose_destination(ride) {
+    return [title('Where to?', 'Tap the map to set your destination.'), this.places(ride)];
+  },
+  quoting(ride) {
+    return [title('Finding a price'), this.places(ride), bar()];
+  },
+  quote_failed(ride) {
+    return [title('No price yet'), this.places(ride), big('requote', 'Try again', this.actions.requote)];
+  },
+  quoted(ride) {
+    return quoted.call(this, ride, false);
+  },
+  requesting(ride) {
+    return ride.quote ? quoted.call(this, ride, true) : [title('Requesting your ride'), this.places(ride), bar()];
+  },
+  requested(ride) {
+    return [title('Looking for a driver', 'Usually this takes a few seconds.'), bar(), facts(['Fare', money(ride.trip.fare), 'fare'])];
+  },
+  reserved(ride) {
+    return driving('Your driver is on the way', 'Meet at your pickup.', ride, 'to you');
+  },
+  arrived(ride) {
+    return driving('Your driver is here', 'The car is waiting at your pickup.', ride, '');
+  },
+  on_trip(ride) {
+    return driving('On your way', 'Enjoy the ride.', ride, 'to go');
+  },
+  completed: receipt,
+  paid: receipt,
+  expired: ended('No driver found', () => 'Every driver near you is busy. You were not charged.'),
+  cancelled: ended('Ride cancelled', (ride) => `${WHO[ride.endedBy] ?? 'The ride was cancelled'}. You were not charged.`),
+};

@@ -1,0 +1,24 @@
+// Building the page's elements. Text goes in as text only, never as markup.
+
+/** el('button.quiet', {type: 'button', onclick}, 'Cancel') */
+export function el(what, props = {}, ...children) {
+  const [tag, ...classes] = what.split('.');
+  const node = document.createElement(tag || 'div');
+  if (classes.length) node.className = classes.join(' ');
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? '' : value);
+  }
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  return node;
+}
+
+/** Replaces what is inside, keeping the keyboard's focus on the control of the same id. */
+export function fill(parent, ...children) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement.id : '';
+  parent.replaceChildren(...children.flat().filter(Boolean));
+  if (focused) document.getElementById(focused)?.focus();
+}
+
+export const byID = (id) => document.getElementById(id);

@@ -1,0 +1,117 @@
+// The map: the city drawn from its own file in a few quiet colours, with no tile, font or picture from elsewhere.
+
+import { box } from './geo.js';
+
+const INK = {
+  water: '#c9d8de', land: '#f3efe6', shore: '#e2dccd', park: '#d5dfc8', boundary: '#cfc6b4',
+  casing: '#ded7c8', street: '#ffffff', arterial: '#ffffff', motorway: '#fbeccb', motorwayCasing: '#e3cfa0',
+  bridge: '#b9c3c6', label: '#7b7566', waterLabel: '#7f9aa6', way: '#1f5f7a',
+};
+
+const kind = (...names) => ['in', ['get', 'kind'], ['literal', names]];
+const width = (stops) => ['interpolate', ['exponential', 1.6], ['zoom'], ...stops.flat()];
+const WIDTHS = {
+  street: [[11, 0.35], [13, 1.6], [16, 9], [18, 22]],
+  arterial: [[10, 0.9], [13, 3.4], [16, 14], [18, 32]],
+  motorway: [[9, 1.3], [13, 5], [16, 18], [18, 38]],
+};
+const wider = (stops, by) => stops.map(([zoom, w]) => [zoom, w + by]);
+const isClass = (name) => name === 'street'
+  ? ['!', ['in', ['get', 'class'], ['literal', ['arterial', 'motorway']]]]
+  : ['==', ['get', 'class'], name];
+
+function road(id, name, color, stops, extra = true) {
+  return {
+    id, type: 'line', source: 'city', filter: ['all', kind('road'), isClass(name), extra],
+    layout: { 'line-cap': 'round', 'line-join': 'round' },
+    paint: { 'line-color': color, 'line-width': width(stops) },
+  };
+}
+
+function label(id, what, color, size, minzoom) {
+  return {
+    id, type: 'symbol', source: 'city', minzoom, filter: ['all', kind(what), ['has', 'name']],
+    layout: {
+      'text-field': ['get', 'name'], 'text-font': ['system-ui'], 'text-size': size,
+      'text-letter-spacing': what === 'district' ? 0.12 : 0.04, 'text-transform': what === 'district' ? 'uppercase' : 'none',
+      'text-max-width': 8, 'text-padding': 12,
+    },
+    paint: { 'text-color': color, 'text-halo-color': 'rgba(255,255,255,0.75)', 'text-halo-width': 1.2 },
+  };
+}
+
+function layers() {
+  const bridge = ['any', ['==', ['get', 'bridge'], true], ['==', ['get', 'bridge'], 1]];
+  return [
+    { id: 'sea', type: 'background', paint: { 'background-color': INK.water } },
+    { id: 'land', type: 'fill', source: 'city', filter: kind('land'), paint: { 'fill-color': INK.land } },
+    { id: 'park', type: 'fill', source: 'city', filter: kind('park'), paint: { 'fill-color': INK.park } },
+    { id: 'water', type: 'fill', source: 'city', filter: kind('water'), paint: { 'fill-color': INK.water } },
+    { id: 'shore', type: 'line', source: 'city', filter: kind('land'), paint: { 'line-color': INK.shore, 'line-width': 1.2 } },
+    road('bridge', 'arterial', INK.bridge, wider(WIDTHS.arterial, 3.5), bridge),
+    road('bridge-motorway', 'motorway', INK.bridge, wider(WIDTHS.motorway, 3.5), bridge),
+    { ...road('street-casing', 'street', INK.casing, wider(WIDTHS.street, 1.2)), minzoom: 12.5 },
+    road('arterial-casing', 'arterial', INK.casing, wider(WIDTHS.arterial, 1.6)),
+    road('motorway-casing', 'motorway', INK.motorwayCasing, wider(WIDTHS.motorway, 1.6)),
+    road('street', 'street', INK.street, WIDTHS.street),
+    road('arterial', 'arterial', INK.arterial, WIDTHS.arterial),
+    road('motorway', 'motorway', INK.motorway, WIDTHS.motorway),
+    { id: 'way-glow', type: 'line', source: 'way', layout: { 'line-cap': 'round', 'line-join': 'round' },
+      paint: { 'line-color': '#ffffff', 'line-width': 8, 'line-opacity': 0.75 } },
+    { id: 'way', type: 'line', source: 'way', filter: ['!', ['get', 'straight']],
+      layout: { 'line-cap': 'round', 'line-join': 'round' }, paint: { 'line-color': INK.way, 'line-width': 4 } },
+    { id: 'way-straight', type: 'line', source: 'way', filter: ['get', 'straight'], layout: { 'line-cap': 'round' },
+      paint: { 'line-color': INK.way, 'line-width': 3, 'line-dasharray': [0.2, 2] } },
+    label('water-name', 'water', INK.waterLabel, 12, 11),
+    label('district-name', 'district', INK.label, 11.5, 9.5),
+  ];
+}
+
+const NOTHING = { type: 'FeatureCollection', features: [] };
+
+/** Draws the city into an element. `maplibre` is the library's module. Resolves once the first picture is complete. */
+export async function drawMap(maplibre, container, city) {
+  const reduced = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  const map = new maplibre.Map({
+    container,
+    style: { version: 8, sources: {
+      city: { type: 'geojson', data: city, tolerance: 0.2 }, way: { type: 'geojson', data: NOTHING },
+    }, layers: layers() },
+    bounds: heart(city), fitBoundsOptions: { padding: 24 },
+    minZoom: 8.5, maxZoom: 18, attributionControl: false, dragRotate: false, pitchWithRotate: false,
+    touchPitch: false, fadeDuration: reduced ? 0 : 200, renderWorldCopies: false,
+  });
+  map.touchZoomRotate.disableRotation();
+  map.keyboard.disableRotation();
+  map.addControl(new maplibre.NavigationControl({ showCompass: false }), 'top-right');
+  await new Promise((done) => map.once('load', done));
+  return map;
+}
+
+/** The way between two points as a line: the given path, or a straight one that says so by its dots. */
+export function showWay(map, from, to, path) {
+  const line = path?.length > 1 ? path.map(lngLat) : from && to && [lngLat(from), lngLat(to)];
+  map.getSource('way').setData(line ? {
+    type: 'Feature', properties: { straight: !(path?.length > 1) }, geometry: { type: 'LineString', coordinates: line },
+  } : NOTHING);
+}
+
+const lngLat = (p) => (Array.isArray(p) ? p : [p.lng, p.lat]);
+
+/** The part of the city to show first: where its named districts are, else all of it. */
+function heart(city) {
+  const named = city.features.filter((f) => f.properties.kind === 'district' && f.geometry.type === 'Point');
+  const points = named.length > 2 ? named.map((f) => f.geometry.coordinates) : city.features.flatMap((f) => corners(f.geometry.coordinates));
+  return box(points.map(([lng, lat]) => ({ lng, lat })));
+}
+
+function corners(coordinates) {
+  return typeof coordinates[0] === 'number' ? [coordinates] : coordinates.flatMap(corners);
+}
+
+/** Names places: 'Near Marina', by the nearest district. */
+export function districtsOf(city) {
+  return city.features
+    .filter((f) => f.properties.kind === 'district' && f.properties.name && f.geometry.type === 'Point')
+    .map((f) => ({ name: f.properties.name, lng: f.geometry.coordinates[0], lat: f.geometry.coordinates[1] }));
+}

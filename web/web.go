@@ -1,0 +1,96 @@
+// Package web is the rider's page: static files embedded in the binary, and the handler that serves them.
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+// FS holds index.html, the page's modules in app/ and, after `make web`, its libraries in lib/.
+//
+//go:embed index.html app lib
+var FS embed.FS
+
+// types are named here because the host's own table may call a module text/plain, which browsers refuse to run.
+var types = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".mjs":  "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+// policy keeps the page to its own origin: no script, font, tile or picture from anywhere else.
+const policy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// HasLibraries says whether the map library was there when the binary was built.
+func HasLibraries() bool { return hasLibraries(FS) }
+
+func hasLibraries(files fs.FS) bool {
+	_, err := fs.Stat(files, "lib/maplibre-gl.mjs")
+	return err == nil
+}
+
+// Handler serves the page at /, its modules below /app/ and its libraries below /lib/; anything else is 404.
+func Handler() http.Handler { return serve(FS) }
+
+type file struct {
+	body        []byte
+	contentType string
+	etag        string
+}
+
+// serve reads every file once: the set is small, fixed at build time, and each needs its hash for the ETag.
+func serve(files fs.FS) http.Handler {
+	pages := map[string]file{}
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		contentType, served := types[path.Ext(name)]
+		if err != nil || d.IsDir() || !served {
+			return err
+		}
+		body, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(body)
+		pages["/"+name] = file{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+		return nil
+	})
+	if err != nil {
+		panic("web: embedded files cannot be read: " + err.Error()) // only a broken build gets here
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages) })
+}
+
+func answer(w http.ResponseWriter, r *http.Request, pages map[string]file) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "this page is only read: use GET", http.StatusMethodNotAllowed)
+		return
+	}
+	name := r.URL.Path
+	if strings.HasSuffix(name, "/") {
+		name += "index.html"
+	}
+	f, ok := pages[name]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	h.Set("Cache-Control", "no-cache") // keep it, but ask: the ETag makes asking cheap and a new build shows at once
+	h.Set("ETag", f.etag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", policy)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
+}

@@ -1,0 +1,173 @@
+// Package webtest drives the rider's page in a real headless browser, the way a person would: by clicks and keys.
+package webtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Screen is a window size in CSS pixels.
+type Screen struct {
+	Name          string
+	Width, Height int64
+}
+
+// The two sizes the page is made for.
+var (
+	Desktop = Screen{"desktop", 1280, 800}
+	Phone   = Screen{"phone", 390, 844}
+)
+
+// Tab is one page in a browser of its own. It remembers what a person would not see: script errors, and requests
+// that left the page's origin.
+type Tab struct {
+	t      testing.TB
+	ctx    context.Context
+	base   string
+	screen Screen
+
+	mu      sync.Mutex // guards below
+	strange []string
+}
+
+// Browser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1 its absence is a failure.
+func Browser(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+		t.Fatal("no chromium or google-chrome in PATH, and RIDEHAIL_TEST_REQUIRE=1")
+	}
+	t.Skip("no chromium or google-chrome in PATH: the page is not tested")
+	return ""
+}
+
+// Open starts a browser and loads the page. The browser ends with the test.
+func Open(ctx context.Context, t testing.TB, baseURL string, screen Screen) *Tab {
+	t.Helper()
+	path := Browser(t)
+	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
+	options = append(options, chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.Flag("headless", "new"), chromedp.Flag("use-angle", "swiftshader"),
+		chromedp.Flag("enable-unsafe-swiftshader", true), chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-gpu", false),
+		chromedp.WindowSize(int(screen.Width), int(screen.Height)))
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, stop = chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	tab := &Tab{t: t, ctx: ctx, base: baseURL, screen: screen}
+	if err := chromedp.Listen(ctx, tab.watch); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	tab.Do("load the page", chromedp.Steps(
+		chromedp.EmulateViewport(screen.Width, screen.Height), chromedp.Navigate(baseURL+"/")))
+	return tab
+}
+
+func (tab *Tab) watch(ev any) {
+	note := ""
+	switch ev := ev.(type) {
+	case *runtime.EventExceptionThrown:
+		note = "script error: " + describe(ev.ExceptionDetails)
+	case *network.EventRequestWillBeSent:
+		if url := ev.Request.URL; strings.HasPrefix(url, "http") && !strings.HasPrefix(url, tab.base) {
+			note = "request to another origin: " + url
+		}
+	}
+	if note == "" {
+		return
+	}
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	tab.strange = append(tab.strange, note)
+}
+
+func describe(d *runtime.ExceptionDetails) string {
+	if d.Exception != nil && d.Exception.Description != "" {
+		return d.Exception.Description
+	}
+	return d.Text
+}
+
+// Clean fails the test if the page threw an error or asked another origin for anything.
+func (tab *Tab) Clean() {
+	tab.t.Helper()
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	for _, note := range tab.strange {
+		tab.t.Error(note)
+	}
+}
+
+// Do runs one browser action; a failure ends the test.
+func (tab *Tab) Do(what string, action chromedp.Action[chromedp.Void]) {
+	tab.t.Helper()
+	if _, err := chromedp.Run(tab.ctx, action); err != nil {
+		tab.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// eval runs an expression in the page and decodes its value.
+func eval[T any](tab *Tab, expression string) T {
+	tab.t.Helper()
+	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		tab.t.Fatalf("evaluate %s: %v", expression, err)
+	}
+	return value
+}
+
+// Until waits for an expression to hold, at most so long.
+func (tab *Tab) Until(expression string, atMost time.Duration) {
+	tab.t.Helper()
+	_, err := chromedp.Run(tab.ctx, chromedp.Poll[bool](expression,
+		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(atMost)))
+	if err != nil {
+		tab.Shot("stuck")
+		tab.Clean()
+		shown, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string](
+			`JSON.stringify(document.body.dataset) + " " + document.body.innerText`))
+		tab.t.Fatalf("waited %v for %s: %v; the page shows %s", atMost, expression, err, shown)
+	}
+}
+
+// Click clicks the middle of an element.
+func (tab *Tab) Click(selector chromedp.CSS) {
+	tab.t.Helper()
+	tab.Do("click "+string(selector), chromedp.Click(selector, chromedp.NodeVisible))
+}
+
+// Shot keeps a picture in the folder named by RIDEHAIL_SHOTS, if set.
+func (tab *Tab) Shot(name string) {
+	tab.t.Helper()
+	dir := os.Getenv("RIDEHAIL_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		tab.t.Fatalf("take a picture: %v", err)
+	}
+	file := filepath.Join(dir, fmt.Sprintf("%s-%s.png", tab.screen.Name, name))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		tab.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, png, 0o644); err != nil {
+		tab.t.Fatal(err)
+	}
+}

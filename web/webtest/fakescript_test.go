@@ -1,0 +1,63 @@
+package webtest
+
+import (
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// scriptLocked moves the trip by one tick. A step happens on the tick at which its state has lasted long enough.
+func (f *fakeNode) scriptLocked() {
+	if f.trip == nil {
+		return
+	}
+	f.n++
+	far := &wire.Point{Lng: f.trip.Pickup.Lng - 0.012, Lat: f.trip.Pickup.Lat + 0.004}
+	switch f.trip.State {
+	case "requested":
+		f.afterLocked(5, func() {
+			f.trip.State, f.trip.DriverId = "reserved", "driver-017"
+			f.moveLocked("reserved")
+		})
+	case "reserved":
+		f.positionLocked(far, f.trip.Pickup, 30)
+		f.afterLocked(30, func() { f.trip.State = "arrived"; f.moveLocked("arrived") })
+	case "arrived":
+		f.positionLocked(far, f.trip.Pickup, 1)
+		if f.n == 3 {
+			f.sayLocked("driver", "I am here, the dark blue one", "d1")
+		}
+		f.afterLocked(8, func() {
+			f.trip.State, f.trip.StartedMs = "on_trip", wire.Millis(time.Now())
+			f.moveLocked("on_trip")
+		})
+	case "on_trip":
+		f.positionLocked(f.trip.Pickup, f.trip.Dropoff, 30)
+		f.afterLocked(30, func() {
+			f.trip.State, f.trip.EndedMs = "completed", wire.Millis(time.Now().Add(6*time.Minute))
+			f.moveLocked("completed")
+		})
+	case "completed":
+		if f.n == 6 {
+			f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: &wire.Receipt{TripId: "trip-1",
+				Reference: "rh-7f3a09", Amount: f.trip.Fare, AtMs: wire.Millis(time.Now())}}})
+		}
+	}
+}
+
+func (f *fakeNode) afterLocked(ticks uint32, act func()) {
+	if f.n >= ticks {
+		f.n = 0
+		act()
+	}
+}
+
+func (f *fakeNode) positionLocked(from, to *wire.Point, ticks uint32) {
+	share := min(1, float64(f.n)/float64(ticks))
+	p := &wire.Point{Lng: from.Lng + (to.Lng-from.Lng)*share, Lat: from.Lat + (to.Lat-from.Lat)*share}
+	now := wire.Millis(time.Now())
+	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: f.n, DriverId: "driver-017",
+		Seq: f.n, AtMs: now - 3, ReceivedMs: now - 1.2, SentMs: now - 1, Point: p, Speed: 12,
+		Heading: float32(location.Bearing(location.Point{Lng: from.Lng, Lat: from.Lat}, location.Point{Lng: to.Lng, Lat: to.Lat}))}}})
+}
