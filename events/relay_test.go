@@ -1,0 +1,173 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// box is an outbox in memory; its lease keeps the contract's promises.
+type box struct {
+	mu      sync.Mutex
+	notices []trips.Notice
+	next    int64
+	holder  string
+	until   time.Time
+}
+
+func (b *box) add(kind trips.Kind, trip string, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next++
+	payload, _ := json.Marshal(n)
+	b.notices = append(b.notices, trips.Notice{ID: b.next, Topic: trips.TopicTrip, Region: "here", Kind: kind,
+		Trip: trips.TripID(trip), Payload: append([]byte(trip+" "), payload...), At: time.Now()})
+}
+
+func (b *box) Lease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if b.holder != holder && now.Before(b.until) {
+		return false, nil
+	}
+	b.holder, b.until = holder, now.Add(ttl)
+	return true, nil
+}
+
+func (b *box) Pending(_ context.Context, limit int) ([]trips.Notice, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]trips.Notice(nil), b.notices[:min(limit, len(b.notices))]...), nil
+}
+
+func (b *box) Advance(_ context.Context, holder string, last trips.Notice) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.holder != holder {
+		return errors.New("lease lost")
+	}
+	for len(b.notices) > 0 && b.notices[0].ID <= last.ID {
+		b.notices = b.notices[1:]
+	}
+	return nil
+}
+
+func (b *box) Backlog(context.Context) (int, time.Time, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.notices), time.Time{}, nil
+}
+
+func (b *box) leader() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.holder
+}
+
+func (b *box) empty() bool { n, _, _ := b.Backlog(context.Background()); return n == 0 }
+
+func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		e := listen(t, r.Redis, "a", "here")
+		b := &box{}
+		rl := NewRelay(r.open(t), b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
+		run(t, rl.Run)
+		const all, each = 20, 30
+		for n := 1; n <= each; n++ {
+			for trip := range all {
+				kind := trips.KindReserved
+				if n == each {
+					kind = trips.KindCompleted
+				}
+				b.add(kind, fmt.Sprint("trip", trip), n)
+			}
+			rl.Wake()
+			switch n {
+			case 5, 15:
+				r.wire.cut()
+			case 10:
+				r.wire.unplug()
+			case 20:
+				r.wire.plug()
+			}
+		}
+		within(t, "an empty outbox", b.empty)
+		jobs, err := r.do.XRange(t.Context(), r.streamKey("settlements"), "-", "+").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, j := range jobs {
+			seen[field(j, fieldID)] = true
+		}
+		if len(seen) != all {
+			t.Errorf("%d trips queued for settlement, want %d", len(seen), all)
+		}
+		checkOrder(t, e)
+	})
+}
+
+// checkOrder: but for repeats, which begin again from an earlier notice, the numbers of a trip grow by one unless a
+// gap lies between or follows.
+func checkOrder(t *testing.T, e ears) {
+	t.Helper()
+	top := map[string]int{}
+	loss := map[string]bool{}
+	for len(e.heard) > 0 {
+		h := <-e.heard
+		if h.gap != "" {
+			clear(loss)
+			clear(top)
+			continue
+		}
+		var trip string
+		var n int
+		if _, err := fmt.Sscan(e.text(h), &trip, &n); err != nil {
+			t.Fatal(err)
+		}
+		if was, ok := top[trip]; ok && n > was+1 {
+			loss[trip] = true
+		}
+		top[trip] = max(top[trip], n)
+	}
+	if len(loss) > 0 {
+		t.Errorf("trips with a hole and no gap after it: %v", loss)
+	}
+}
+
+func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		e := listen(t, r.Redis, "ears", "here")
+		b := &box{}
+		slow := RelayConfig{Lease: time.Hour, Poll: time.Hour}
+		slow.Node = "first"
+		first := NewRelay(r.Redis, b, slow)
+		stop := run(t, first.Run)
+		within(t, "the first to lead", func() bool { return b.leader() == "first" })
+		slow.Node, slow.Lease = "second", 3*time.Second
+		second := NewRelay(r.open(t), b, slow)
+		run(t, second.Run)
+		within(t, "the first to hear wakes", func() bool {
+			n, err := r.do.PubSubNumSub(t.Context(), r.wakeChannel()).Result()
+			return err == nil && n[r.wakeChannel()] == 2
+		})
+		b.add(trips.KindReserved, "trip", 1)
+		second.Wake()
+		if got := receive(t, "the notice", e.heard); e.text(got) != "trip 1" {
+			t.Errorf("heard %+v", got)
+		}
+		stop()
+		b.add(trips.KindReserved, "trip", 2)
+		second.Wake()
+		if got := receive(t, "the notice from the second", e.heard); e.text(got) != "trip 2" {
+			t.Errorf("heard %+v", got)
+		}
+	})
+}

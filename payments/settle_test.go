@@ -1,0 +1,269 @@
+package payments_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/trips"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ended = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// books are trips and charges in memory.
+type books struct {
+	mu      sync.Mutex
+	trips   map[trips.TripID]trips.Trip
+	charges map[trips.TripID]payments.Charge
+}
+
+func (b *books) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, ok := b.trips[id]
+	if !ok {
+		return t, trips.ErrNotFound
+	}
+	return t, nil
+}
+
+func (b *books) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if was, ok := b.charges[c.Trip]; ok {
+		return was, nil
+	}
+	b.charges[c.Trip] = c
+	return c, nil
+}
+
+func (b *books) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, ok := b.charges[id]
+	if !ok {
+		return c, trips.ErrNotFound
+	}
+	return c, nil
+}
+
+func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []trips.Trip
+	for id, t := range b.trips {
+		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) && len(out) < limit {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
+	return nil, nil
+}
+
+type desk struct {
+	*books
+	*payments.Settler
+	ledger   *provider.Ledger
+	emulator *httptest.Server
+}
+
+// newDesk has one completed trip "done", one cancelled trip "off", and a provider with faults.
+func newDesk(t *testing.T, f provider.Faults) *desk {
+	ledger, err := provider.OpenLedger("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{books: &books{charges: map[trips.TripID]payments.Charge{}, trips: map[trips.TripID]trips.Trip{
+		"done": {ID: "done", Rider: "ada", State: trips.Completed, EndedAt: ended, Quote: trips.Quote{Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}},
+		"off":  {ID: "off", Rider: "ada", State: trips.Cancelled, EndedAt: ended},
+	}}, ledger: ledger}
+	d.emulator = httptest.NewServer(provider.New(provider.Config{Secret: "sk", Faults: f}, ledger))
+	client := d.emulator.Client()
+	client.Timeout = 0
+	t.Cleanup(func() { client.CloseIdleConnections(); d.emulator.Close() })
+	d.Settler = &payments.Settler{Trips: d.books, Charges: d.books, Now: func() time.Time { return ended.Add(time.Second) }, Backoff: time.Millisecond,
+		Provider: &payments.HTTPProvider{URL: d.emulator.URL, Secret: "sk", Timeout: 300 * time.Millisecond, Client: client}}
+	return d
+}
+
+// charged checks that the fare was taken exactly once and booked.
+func (d *desk) charged(t *testing.T) {
+	t.Helper()
+	c, err := d.books.Charge(t.Context(), "done")
+	es := d.ledger.Entries()
+	if err != nil || len(es) != 1 || es[0].Amount != 123_400 || es[0].Reference != c.Reference || c.Amount.Minor != 123_400 {
+		t.Errorf("charge %+v, %v; ledger %+v", c, err, es)
+	}
+}
+
+func permanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
+func TestTheFareIsTakenOnceHoweverTheProviderMisbehaves(t *testing.T) {
+	for name, f := range map[string]provider.Faults{
+		"well":       {},
+		"lost reply": {LoseReply: 1},
+		"500 after":  {Error500: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, f)
+			for range 3 { // the job and its repeats
+				if err := d.Handle(t.Context(), "done", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.charged(t)
+		})
+	}
+}
+
+func TestSixteenCopiesOfAJobTakeTheFareOnce(t *testing.T) {
+	d := newDesk(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
+	var crowd sync.WaitGroup
+	for range 16 {
+		crowd.Go(func() {
+			if err := d.Handle(t.Context(), "done", nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	crowd.Wait()
+	d.charged(t)
+}
+
+func TestAWorkerThatDiedAfterTheChargeLeavesItsHeirOnlyTheBooking(t *testing.T) {
+	d := newDesk(t, provider.Faults{})
+	o := payments.Order{Reference: payments.Reference("done"), Amount: d.trips["done"].Quote.Fare, Email: "e", Authorization: "a"}
+	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Handle(t.Context(), "done", nil); err != nil {
+		t.Fatal(err)
+	}
+	d.charged(t)
+}
+
+func TestAHangingProviderMeetsTheDeadline(t *testing.T) {
+	d := newDesk(t, provider.Faults{Hang: 1, HangFor: time.Hour})
+	d.Provider.(*payments.HTTPProvider).Timeout = 30 * time.Millisecond
+	err := d.Handle(t.Context(), "done", nil)
+	if !errors.Is(err, context.DeadlineExceeded) || permanent(err) {
+		t.Errorf("got %v, want a deadline that leaves hope", err)
+	}
+	if len(d.ledger.Entries()) != 0 {
+		t.Error("money was taken")
+	}
+}
+
+func TestAProviderThatIsDownIsAskedAgainLater(t *testing.T) {
+	d := newDesk(t, provider.Faults{})
+	up := d.Provider.(*payments.HTTPProvider).URL
+	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"
+	if err := d.Handle(t.Context(), "done", nil); err == nil || permanent(err) {
+		t.Fatalf("got %v", err)
+	}
+	d.Provider.(*payments.HTTPProvider).URL = up
+	if err := d.Handle(t.Context(), "done", nil); err != nil {
+		t.Fatal(err)
+	}
+	d.charged(t)
+}
+
+func TestWhatNoRepetitionCuresIsPermanent(t *testing.T) {
+	declined := newDesk(t, provider.Faults{Decline: 1})
+	for _, c := range []struct {
+		name string
+		d    *desk
+		job  string
+		want error
+	}{
+		{"a declined card", declined, "done", payments.ErrDeclined},
+		{"a declined card, again", declined, "done", payments.ErrDeclined},
+		{"a cancelled trip", newDesk(t, provider.Faults{}), "off", trips.ErrBadMove},
+		{"an unknown trip", newDesk(t, provider.Faults{}), "nobody", trips.ErrNotFound},
+	} {
+		if err := c.d.Handle(t.Context(), c.job, nil); !errors.Is(err, c.want) || !permanent(err) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		for _, e := range c.d.ledger.Entries() {
+			if e.Status == "success" {
+				t.Errorf("%s: money was taken", c.name)
+			}
+		}
+	}
+}
+
+func TestAnotherAmountUnderOurReferenceIsNotBooked(t *testing.T) {
+	d := newDesk(t, provider.Faults{})
+	o := payments.Order{Reference: payments.Reference("done"), Amount: trips.Money{Minor: 1, Currency: "NGN"}, Email: "e", Authorization: "a"}
+	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	d.Now = func() time.Time { return ended.Add(time.Hour) } // verifies first
+	for range 2 {
+		if err := d.Handle(t.Context(), "done", nil); !permanent(err) {
+			t.Errorf("got %v", err)
+		}
+		d.Now = func() time.Time { return ended } // charges first
+	}
+	if len(d.charges) != 0 {
+		t.Error("a wrong amount was booked")
+	}
+}
+
+// queue notes the jobs it is given.
+type queue struct {
+	jobs []string
+	err  error
+}
+
+func (q *queue) Enqueue(_ context.Context, _, id string, _ []byte) error {
+	if q.err == nil {
+		q.jobs = append(q.jobs, id)
+	}
+	return q.err
+}
+
+func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
+	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended
+	r := &payments.Reconciler{Charges: d.books, Queue: q, Stream: "settlements", Grace: time.Minute, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	look := func(after time.Duration, want int) {
+		t.Helper()
+		now = ended.Add(after)
+		if n, err := r.Look(t.Context()); err != nil || n != want {
+			t.Errorf("after %v: queued %d, %v; want %d", after, n, err, want)
+		}
+	}
+	look(30*time.Second, 0) // settlement may be on its way
+	q.err = errors.New("redis is away")
+	now = ended.Add(61 * time.Second)
+	if _, err := r.Look(t.Context()); !errors.Is(err, q.err) {
+		t.Errorf("got %v", err)
+	}
+	q.err = nil
+	look(62*time.Second, 1)
+	look(100*time.Second, 0)
+	look(125*time.Second, 1)
+	look(200*time.Second, 0)
+	look(250*time.Second, 1)
+	if err := d.Handle(t.Context(), q.jobs[0], nil); err != nil {
+		t.Fatal(err)
+	}
+	d.charged(t)
+	look(time.Hour, 0)
+}
