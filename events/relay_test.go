@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -77,7 +79,8 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		e := listen(t, r.Redis, "a", "here")
 		b := &box{}
-		rl := NewRelay(r.open(t), b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
+		node := r.open(t)
+		rl := NewRelay(node, b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 		run(t, rl.Run)
 		const all, each = 20, 30
 		for n := 1; n <= each; n++ {
@@ -90,11 +93,13 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 			}
 			rl.Wake()
 			switch n {
-			case 5, 15:
+			case 5, 25:
+				within(t, "the relay to be at work", func() bool { return testutil.ToFloat64(node.stats.relayed) > float64(n) })
 				r.wire.cut()
 			case 10:
 				r.wire.unplug()
 			case 20:
+				within(t, "the relay to fail", func() bool { return testutil.ToFloat64(node.stats.relayFailed.WithLabelValues("redis")) > 1 })
 				r.wire.plug()
 			}
 		}
@@ -170,4 +175,35 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 			t.Errorf("heard %+v", got)
 		}
 	})
+}
+
+// BenchmarkRelay compares the relay's way (read, tell, forget, in batches) with telling Redis alone.
+func BenchmarkRelay(b *testing.B) {
+	r, err := Embedded()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	rl, full := NewRelay(r, &box{}, RelayConfig{Node: "a"}), &box{}
+	for n := range rl.cfg.Batch {
+		full.add(trips.KindReserved, "trip", n)
+	}
+	notices, _ := full.Pending(b.Context(), rl.cfg.Batch)
+	var bare, relayed time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if err := rl.tell(b.Context(), notices); err != nil {
+			b.Fatal(err)
+		}
+		bare += time.Since(start)
+		rl.box = &box{notices: notices, holder: "a"}
+		rl.leasedAt, rl.holder = time.Now(), true
+		start = time.Now()
+		if err := rl.turn(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		relayed += time.Since(start)
+	}
+	b.ReportMetric(float64(b.N*len(notices))/relayed.Seconds(), "notices/s")
+	b.ReportMetric(float64(bare)/float64(relayed), "x_bare_pipeline")
 }
