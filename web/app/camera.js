@@ -9,11 +9,11 @@ export class Camera {
     this.map = map;
     this.button = button;
     this.following = true;
-    this.last = 0;
+    this.last = -Infinity;
     const free = (e) => e.originalEvent && this.active && this.set(false);
     map.on('dragstart', free);
     map.on('zoomstart', free);
-    button.addEventListener('click', () => { this.set(true); this.last = 0; });
+    button.addEventListener('click', () => { this.set(true); this.soon(); });
   }
 
   /** Whether a trip is being followed at all. */
@@ -26,6 +26,11 @@ export class Camera {
   set(following) {
     this.following = following;
     this.button.hidden = following || !this.active;
+  }
+
+  /** The next look is not held back: the trip has moved on. */
+  soon() {
+    this.last = -Infinity;
   }
 
   /** Keeps these points in view, beside the card. */
@@ -41,7 +46,8 @@ export class Camera {
 export function room() {
   const card = document.getElementById('card').getBoundingClientRect();
   const wide = innerWidth >= 760;
+  const chat = document.body.hasAttribute('data-chat') ? 360 : 0;
   return wide
-    ? { left: card.right + 70, top: 110, right: 90, bottom: 80 }
+    ? { left: card.right + 70, top: 110, right: Math.min(90 + chat, innerWidth - card.right - 200), bottom: 80 }
     : { left: 56, right: 56, top: 96, bottom: Math.min(innerHeight * 0.55, innerHeight - card.top + 50) };
 }

@@ -11,6 +11,7 @@ export class Card {
     this.names = names;
     this.asking = false; // the cancel question is open
     this.aiming = '';
+    this.left = null; // seconds of the countdown
   }
 
   draw(ride, unread = 0) {
@@ -21,11 +22,13 @@ export class Card {
       view.call(this, ride),
       ride.problem && el('p.problem', { id: 'problem', role: 'alert' }, ride.problem),
       this.#tools(ride, unread));
+    this.tick(this.left);
     this.ask = (open) => { this.asking = open; this.draw(ride, unread); };
   }
 
   /** Updates the countdown alone; seconds may be null when nobody knows. */
   tick(seconds) {
+    this.left = seconds;
     const node = this.root.querySelector('#eta');
     if (node) node.textContent = seconds === null ? '' : countdown(seconds);
   }
@@ -128,7 +131,7 @@ const VIEWS = {
     return [title('Looking for a driver', 'Usually this takes a few seconds.'), bar(), facts(['Fare', money(ride.trip.fare), 'fare'])];
   },
   reserved(ride) {
-    return driving('Your driver is on the way', 'Meet at your pickup.', ride, 'to you');
+    return driving('Driver on the way', 'Meet at your pickup.', ride, 'to you');
   },
   arrived(ride) {
     return driving('Your driver is here', 'The car is waiting at your pickup.', ride, '');

@@ -77,7 +77,7 @@ export async function drawMap(maplibre, container, city) {
     style: { version: 8, sources: {
       city: { type: 'geojson', data: city, tolerance: 0.2 }, way: { type: 'geojson', data: NOTHING },
     }, layers: layers() },
-    bounds: heart(city), fitBoundsOptions: { padding: 24 },
+    bounds: heart(city), fitBoundsOptions: { padding: aside() },
     minZoom: 8.5, maxZoom: 18, attributionControl: false, dragRotate: false, pitchWithRotate: false,
     touchPitch: false, fadeDuration: reduced ? 0 : 200, renderWorldCopies: false,
   });
@@ -97,6 +97,11 @@ export function showWay(map, from, to, path) {
 }
 
 const lngLat = (p) => (Array.isArray(p) ? p : [p.lng, p.lat]);
+
+/** The room that the card will take. */
+function aside() {
+  return innerWidth >= 760 ? { left: 390, top: 40, right: 60, bottom: 40 } : { left: 16, top: 70, right: 16, bottom: 230 };
+}
 
 /** The part of the city to show first: where its named districts are, else all of it. */
 function heart(city) {

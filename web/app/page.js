@@ -188,7 +188,8 @@ export class Page {
     if (!active) this.figures.hide();
     this.arrival.towards(active && trip.state !== 'requested' ? (trip.state === 'on_trip' ? trip.dropoff : trip.pickup) : null);
     this.draw();
-    if (active) this.camera.see([trip.pickup, trip.dropoff], undefined, trip.state === 'requested');
+    if (trip.state === 'requested') this.camera.see([trip.pickup, trip.dropoff], undefined, true);
+    this.camera.soon();
   }
 
   async #findReceipt() {

@@ -23,6 +23,7 @@ type fakeNode struct {
 	*httptest.Server
 	city []byte
 	road bool // quotes are found on roads
+	hold bool // the driver never gets to the pickup
 
 	mu       sync.Mutex // guards below
 	conn     *websocket.Conn
@@ -31,13 +32,17 @@ type fakeNode struct {
 	chat     []*wire.ChatMessage
 	done     map[string]*wire.Ack // answered commands
 	requests int                  // trips really opened
+	resumed  *wire.Resume         // what the last hello said
 	n        uint32
 	wait     sync.WaitGroup
 	stop     chan struct{}
 }
 
-func newFakeNode(t *testing.T) *fakeNode {
+func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 	f := &fakeNode{city: fakeCity(), road: true, done: map[string]*wire.Ack{}, stop: make(chan struct{})}
+	for _, c := range change {
+		c(f)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
 	mux.HandleFunc("POST /v1/dev/tokens", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"token":"t"}`) })
@@ -141,6 +146,7 @@ func (f *fakeNode) welcomeLocked(resume *wire.Resume) {
 	if f.trip != nil && f.trip.State != "completed" {
 		w.Trip = f.trip
 	}
+	f.resumed = resume
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
 	if resume == nil {
 		return

@@ -22,7 +22,9 @@ func (f *fakeNode) scriptLocked() {
 		})
 	case "reserved":
 		f.positionLocked(far, f.trip.Pickup, 30)
-		f.afterLocked(30, func() { f.trip.State = "arrived"; f.moveLocked("arrived") })
+		if !f.hold {
+			f.afterLocked(30, func() { f.trip.State = "arrived"; f.moveLocked("arrived") })
+		}
 	case "arrived":
 		f.positionLocked(far, f.trip.Pickup, 1)
 		if f.n == 3 {

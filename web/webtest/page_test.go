@@ -2,10 +2,16 @@ package webtest
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/ridehail/ridehail/web"
+	"github.com/ridehail/ridehail/wire"
 )
 
 func ready(t *testing.T) context.Context {
@@ -25,4 +31,105 @@ func TestRiderTakesAWholeRideOnADesk(t *testing.T) {
 
 func TestRiderTakesAWholeRideOnAPhone(t *testing.T) {
 	RideOn(ready(t), t, newFakeNode(t).URL, Phone)
+}
+
+// waiting opens the page and orders a ride whose driver stays on the way.
+func waiting(t *testing.T, f *fakeNode) *Tab {
+	tab := Open(ready(t), t, f.URL, Desktop)
+	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
+	tab.choosePlaces()
+	tab.Click("#request")
+	tab.reach("reserved", 20*time.Second)
+	return tab
+}
+
+func held(f *fakeNode) { f.hold = true }
+
+func TestConnectionLostMidRideLosesAndDoublesNothing(t *testing.T) {
+	f := newFakeNode(t, held)
+	tab := waiting(t, f)
+	tab.chat("before")
+	tab.Click("#open-chat")
+	f.cut()
+	tab.Until(`document.body.dataset.connection === "lost"`, 5*time.Second)
+	tab.Do("say it while offline", chromedp.SendKeys(chromedp.CSS("#chat-text"), `<img src=x onerror="throw 1">`))
+	tab.Do("send", chromedp.SendKeys(chromedp.CSS("#chat-text"), "\r"))
+	f.mu.Lock()
+	f.chat = append(f.chat, &wire.ChatMessage{TripId: "trip-1", Seq: 2, From: "driver", Text: "while you were away"})
+	f.mu.Unlock()
+	tab.Until(`document.body.dataset.connection === "live"`, 10*time.Second)
+	tab.Until(`document.querySelectorAll("#chat li[data-state=said]").length === 3`, 10*time.Second)
+	lines := eval[[]string](tab, `[...document.querySelectorAll("#chat li p")].map((p) => p.textContent)`)
+	if got := strings.Join(lines, "|"); got != `before|while you were away|<img src=x onerror="throw 1">` {
+		t.Errorf("chat after the reconnect: %s", got)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r := f.resumed; r.GetEpoch() != "e1" || r.GetTripId() != "trip-1" || r.GetTripSeq() != 2 || r.GetChatSeq() != 1 {
+		t.Errorf("the page resumed with %v", r)
+	}
+	if f.requests != 1 {
+		t.Errorf("%d trips were opened, want 1", f.requests)
+	}
+	tab.Clean()
+}
+
+func TestSilentDriverIsShownWithTheAgeOfTheLastFix(t *testing.T) {
+	f := newFakeNode(t, held)
+	tab := waiting(t, f)
+	f.mu.Lock()
+	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{TripId: "trip-1", Lost: true, AgeS: 21}}})
+	f.mu.Unlock()
+	tab.Until(`/went silent. Last position 2\d s ago/.test(document.getElementById("banner").textContent)`, 5*time.Second)
+	tab.Shot("7-silent")
+	f.mu.Lock()
+	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{TripId: "trip-1"}}})
+	f.mu.Unlock()
+	tab.Until(`document.getElementById("banner").hidden`, 5*time.Second)
+}
+
+func TestCancelAsksFirst(t *testing.T) {
+	tab := waiting(t, newFakeNode(t, held))
+	tab.Click("#cancel")
+	tab.Click("#keep-ride")
+	tab.Click("#cancel")
+	tab.Shot("8-cancel")
+	tab.Click("#confirm-cancel")
+	tab.Until(`document.body.dataset.state === "cancelled" && document.body.innerText.includes("You cancelled")`, 5*time.Second)
+	tab.Click("#again")
+	tab.Until(`document.body.dataset.state === "choose_pickup"`, 5*time.Second)
+	tab.Clean()
+}
+
+func TestQuoteSaysWhenItIsAGuessAndRefusalsComeInWords(t *testing.T) {
+	tab := Open(ready(t), t, newFakeNode(t, func(f *fakeNode) { f.road = false }).URL, Phone)
+	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
+	tab.choosePlaces()
+	tab.Until(`document.getElementById("straight") !== null`, 5*time.Second)
+	tab.Shot("9-straight")
+	tab.Click("#choose-dropoff")
+	eval[bool](tab, `(window.ridehail.map.jumpTo({ center: [3.4, 6.3], zoom: 12 }), true)`)
+	tab.Do("click", chromedp.MouseClickXY(200, 300))
+	tab.Until(`document.body.dataset.state === "quote_failed"`, 10*time.Second)
+	tab.Until(`document.getElementById("problem").textContent === "We do not serve this place yet."`, time.Second)
+	tab.Shot("10-outside")
+	tab.Clean()
+}
+
+func TestPageNamesTheMissingStepWhenTheMapLibraryIsAbsent(t *testing.T) {
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	Browser(t)
+	page := web.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/lib/") {
+			http.NotFound(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	tab := Open(ctx, t, s.URL, Desktop)
+	tab.Until(`document.body.dataset.state === "missing_library" && document.getElementById("notice").innerText.includes("make web")`, 20*time.Second)
+	tab.Shot("11-missing")
 }

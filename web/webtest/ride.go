@@ -3,6 +3,7 @@ package webtest
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -110,5 +111,9 @@ func (tab *Tab) chat(text string) {
 // settle lets the camera's gentle move end, for the pictures' sake; without pictures nobody waits.
 func (tab *Tab) settle() {
 	tab.t.Helper()
+	if os.Getenv("RIDEHAIL_SHOTS") == "" {
+		return
+	}
+	tab.Do("look", chromedp.Sleep(2500*time.Millisecond))
 	tab.Until(`!window.ridehail.map.isMoving()`, 10*time.Second)
 }
