@@ -1,0 +1,79 @@
+// Package sharedstate remembers what is hot: where every driver is, who may be offered a trip, who is connected and who
+// watches whom. It hands out copies and calls nobody.
+package sharedstate
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Status is what a driver can do just now, in the words of the Mobility Data Specification where it has them.
+type Status string
+
+const (
+	Available      Status = "available"
+	Offered        Status = "offered" // held while an offer waits for an answer
+	Reserved       Status = "reserved"
+	OnTrip         Status = "on_trip"
+	NonOperational Status = "non_operational"
+)
+
+// ErrNotAvailable says that a driver cannot be held: unknown, gone, off duty, held by another offer, or on a trip.
+var ErrNotAvailable = errors.New("driver is not available")
+
+// Unknown refuses fixes of drivers who never entered.
+const Unknown location.Reason = "unknown_driver"
+
+// Driver is a copy of what is known about one driver.
+type Driver struct {
+	ID         trips.DriverID
+	Node       string // where the driver's socket is
+	Fix        location.Fix
+	ReceivedAt time.Time // our clock
+	Cell       location.Cell
+	Status     Status
+	Trip       trips.TripID
+	Hold       string // the offer that holds the driver
+	Connected  bool
+}
+
+// Located says whether a position is known.
+func (d Driver) Located() bool { return !d.Fix.At.IsZero() }
+
+// Near is a driver and the straight distance to the point asked for.
+type Near struct {
+	Driver
+	Metres float64
+}
+
+// entry is a driver as kept. All but slot are guarded by the shard's lock.
+type entry struct {
+	shard   *shard
+	d       Driver // d.Status always equals status()
+	tile    *tile  // nil until located
+	wants   bool   // on duty
+	riding  Status // Reserved or OnTrip while d.Trip is set
+	ended   trips.TripID
+	changed uint64       // tick of the last change
+	slot    atomic.Int32 // place in tile.cars; written under tile.mu
+}
+
+// status derives what may be derived, so that no two facts can disagree.
+func (e *entry) status() Status {
+	switch {
+	case e.d.Trip != "":
+		return e.riding
+	case e.d.Hold != "":
+		return Offered
+	case e.wants:
+		return Available
+	}
+	return NonOperational
+}
+
+// free says whether the driver may be offered a trip.
+func (e *entry) free() bool { return e.d.Status == Available && e.d.Connected }

@@ -1,0 +1,308 @@
+package sharedstate
+
+import (
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// DriverOptions are the settings of Drivers; zero values mean the defaults.
+type DriverOptions struct {
+	Judge        location.Judge
+	Now          func() time.Time
+	SuspectAfter time.Duration // a driver silent for longer is not offered; 3 s
+	HideAfter    time.Duration // a driver silent for longer is not on maps; 60 s
+	Shards       int           // locks over the ids; 64
+}
+
+// Drivers knows every driver by id and by place. Locks are taken in the order shard, tile, and never two of a kind,
+// except by Check.
+type Drivers struct {
+	opts   DriverOptions
+	seed   maphash.Seed
+	shards []shard
+	ground *ground
+	tick   atomic.Uint64
+}
+
+// shard is one share of the drivers. BenchmarkShards shows what one lock for all costs.
+type shard struct {
+	mu    sync.RWMutex
+	byID  map[trips.DriverID]*entry
+	count map[Status]int // by status, all entries
+	moves uint64
+	nays  map[location.Reason]uint64
+	_     [64]byte // keeps neighbours' locks off this cache line
+}
+
+// NewDrivers makes an empty state.
+func NewDrivers(opts DriverOptions) *Drivers {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Judge == (location.Judge{}) {
+		opts.Judge = location.DefaultJudge()
+	}
+	opts.SuspectAfter = orElse(opts.SuspectAfter, 3*time.Second)
+	opts.HideAfter = orElse(opts.HideAfter, time.Minute)
+	opts.Shards = orElse(opts.Shards, 64)
+	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround()}
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
+		s.nays = map[location.Reason]uint64{}
+	}
+	d.tick.Store(1)
+	return d
+}
+
+func orElse[T int | time.Duration](v, or T) T {
+	if v <= 0 {
+		return or
+	}
+	return v
+}
+
+func (d *Drivers) shardOf(id trips.DriverID) *shard {
+	return &d.shards[maphash.String(d.seed, string(id))%uint64(len(d.shards))]
+}
+
+// entryLocked returns the driver's entry, made if need be.
+func (s *shard) entryLocked(id trips.DriverID) *entry {
+	e := s.byID[id]
+	if e == nil {
+		e = &entry{shard: s, d: Driver{ID: id, Status: NonOperational}}
+		s.byID[id] = e
+		s.count[NonOperational]++
+	}
+	return e
+}
+
+// settleLocked brings the derived facts in line after a change to an entry.
+func (d *Drivers) settleLocked(e *entry) {
+	if now := e.status(); now != e.d.Status {
+		e.shard.count[e.d.Status]--
+		e.shard.count[now]++
+		e.d.Status = now
+	}
+	e.changed = d.tick.Load()
+	if e.tile != nil {
+		e.tile.put(e)
+	}
+}
+
+// Enter says that the driver's socket is at node. A driver keeps what they were doing.
+func (d *Drivers) Enter(id trips.DriverID, node string) {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entryLocked(id)
+	e.d.Node, e.d.Connected = node, true
+	d.settleLocked(e)
+}
+
+// Leave says that the driver's socket at node is gone. It does nothing when the driver is at another node by now.
+func (d *Drivers) Leave(id trips.DriverID, node string) {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byID[id]; e != nil && e.d.Node == node && e.d.Connected {
+		e.d.Connected = false
+		d.settleLocked(e)
+	}
+}
+
+// Move believes or refuses a fix, and remembers where the driver is.
+func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
+	s, now := d.shardOf(id), d.opts.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byID[id]
+	if e == nil {
+		s.nays[Unknown]++
+		return Unknown
+	}
+	if r := d.opts.Judge.Believe(e.d.Fix, e.tile != nil, fix, now); r != location.Believed {
+		s.nays[r]++
+		return r
+	}
+	if !d.placeLocked(e, fix, now) {
+		s.nays[location.OutOfRange]++
+		return location.OutOfRange
+	}
+	s.moves++
+	return location.Believed
+}
+
+// placeLocked puts the driver where the fix says; false when the fix is nowhere.
+func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
+	to := e.tile
+	if to == nil || !to.shape.Contains(fix.Point) {
+		if to = d.ground.tileAt(fix.Point, e.tile); to == nil {
+			return false
+		}
+	}
+	e.d.Fix, e.d.ReceivedAt, e.d.Cell = fix, now, to.shape.Cell
+	e.changed = d.tick.Load()
+	if from := e.tile; from != nil && from != to {
+		from.drop(e)
+	}
+	e.tile = to
+	to.put(e)
+	return true
+}
+
+// Place mirrors another node's driver. The newest fix wins, so that mirrors may come late or twice; what this node
+// itself decided (a hold) stays.
+func (d *Drivers) Place(m Driver) {
+	s := d.shardOf(m.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entryLocked(m.ID)
+	if older := m.Fix.At.Before(e.d.Fix.At); older || (e.d.Connected && e.d.Node != m.Node && !m.Fix.At.After(e.d.Fix.At)) {
+		return
+	}
+	if m.Located() && m.Fix.At.After(e.d.Fix.At) && (m.Fix.Check() != nil || !d.placeLocked(e, m.Fix, m.ReceivedAt)) {
+		return
+	}
+	e.d.Node, e.d.Connected = m.Node, m.Connected
+	e.wants = m.Status != NonOperational
+	switch {
+	case m.Trip != "" && m.Trip != e.ended:
+		e.assignLocked(m.Trip, m.Status)
+	case m.Trip == "":
+		e.d.Trip = ""
+	}
+	d.settleLocked(e)
+}
+
+// SetAvailable says whether the driver wants trips. It does not touch the trip or the offer in hand.
+func (d *Drivers) SetAvailable(id trips.DriverID, wants bool) {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entryLocked(id)
+	e.wants = wants
+	d.settleLocked(e)
+}
+
+// Reserve holds an available driver for an offer: of many who try, one gets the driver, the rest ErrNotAvailable.
+func (d *Drivers) Reserve(id trips.DriverID, hold string) error {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byID[id]
+	if e == nil || !e.free() || hold == "" {
+		return fmt.Errorf("driver %s: %w", id, ErrNotAvailable)
+	}
+	e.d.Hold = hold
+	d.settleLocked(e)
+	return nil
+}
+
+// Release ends a hold; false when that hold is not (or no more) in force.
+func (d *Drivers) Release(id trips.DriverID, hold string) bool {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byID[id]
+	if e == nil || hold == "" || e.d.Hold != hold {
+		return false
+	}
+	e.d.Hold = ""
+	d.settleLocked(e)
+	return true
+}
+
+// Assign binds the driver to a trip and ends any hold. Repeats and latecomers (a trip that was freed, a step back)
+// change nothing.
+func (d *Drivers) Assign(id trips.DriverID, trip trips.TripID, st Status) {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entryLocked(id); trip != "" && trip != e.ended {
+		e.assignLocked(trip, st)
+		d.settleLocked(e)
+	}
+}
+
+func (e *entry) assignLocked(trip trips.TripID, st Status) {
+	if st != OnTrip && (e.d.Trip != trip || e.riding != OnTrip) {
+		st = Reserved
+	} else {
+		st = OnTrip
+	}
+	e.d.Trip, e.riding, e.d.Hold = trip, st, ""
+}
+
+// Free ends the driver's trip, if it is this one.
+func (d *Drivers) Free(id trips.DriverID, trip trips.TripID) {
+	s := d.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byID[id]
+	if e == nil || trip == "" {
+		return
+	}
+	e.ended = trip
+	if e.d.Trip == trip {
+		e.d.Trip = ""
+		d.settleLocked(e)
+	}
+}
+
+// Get returns a copy of what is known about a driver.
+func (d *Drivers) Get(id trips.DriverID) (Driver, bool) {
+	s := d.shardOf(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e := s.byID[id]; e != nil {
+		return e.d, true
+	}
+	return Driver{}, false
+}
+
+// Changed appends the node's drivers that changed since a tick, and returns the tick to ask with next time. The first
+// question is 0.
+func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, uint64) {
+	// Whoever changes an entry reads the tick under the lock taken below, so a change is either seen now or carries
+	// the new tick.
+	next := d.tick.Add(1)
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.RLock()
+		for _, e := range s.byID {
+			if e.changed >= since && e.d.Node == node {
+				dst = append(dst, e.d)
+			}
+		}
+		s.mu.RUnlock()
+	}
+	return dst, next
+}
+
+// Sweep forgets drivers who left, have no trip and no offer, and were silent since before. It returns how many.
+func (d *Drivers) Sweep(before time.Time) (n int) {
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.Lock()
+		for id, e := range s.byID {
+			if e.d.Connected || e.d.Trip != "" || e.d.Hold != "" || e.d.ReceivedAt.After(before) {
+				continue
+			}
+			if e.tile != nil {
+				e.tile.drop(e)
+			}
+			s.count[e.d.Status]--
+			delete(s.byID, id)
+			n++
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
