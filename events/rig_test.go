@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -53,7 +54,7 @@ func newRig(t *testing.T, url string) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{wire: newCable(t, o.Addr), prefix: "ridehail-test:" + uuid.NewString() + ":"}
-	r.url = "redis://" + r.wire.ln.Addr().String() + "/" + string('0'+rune(o.DB))
+	r.url = r.wire.url(o.DB)
 	r.Redis = r.open(t)
 	t.Cleanup(func() { r.flush(t) })
 	return r
@@ -140,6 +141,8 @@ func newCable(t *testing.T, to string) *cable {
 	t.Cleanup(func() { _ = ln.Close(); c.unplug(); c.work.Wait() })
 	return c
 }
+
+func (c *cable) url(db int) string { return fmt.Sprintf("redis://%s/%d", c.ln.Addr(), db) }
 
 func (c *cable) accept() {
 	for {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 const beat = 60 * time.Millisecond
@@ -104,6 +106,11 @@ func TestALongJobIsNotTakenFromAWorkerThatLives(t *testing.T) {
 		case <-begun:
 			t.Error("the job was taken over")
 		case <-time.After(15 * beat): // no signal says that nothing happens
+		}
+		held, err := r.do.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: r.streamKey("settlements"), Group: group,
+			Start: "-", End: "+", Count: 9}).Result()
+		if err != nil || len(held) != 1 || held[0].RetryCount != 1 {
+			t.Errorf("keeping a job must not count as delivering it: %+v, %v", held, err)
 		}
 		close(finish)
 		within(t, "an empty stream", func() bool { return r.outstanding(t) == 0 })
