@@ -12,7 +12,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/web"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -61,7 +60,7 @@ func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 }
 
 func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
-	var q struct{ Pickup, Dropoff location.Point }
+	var q struct{ Pickup, Dropoff struct{ Lng, Lat float64 } }
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Dropoff.Lat < fakeLat-5/110.6 {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusUnprocessableEntity)
@@ -72,7 +71,7 @@ func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
 	if f.road {
 		source = "road"
 	}
-	metres := location.Metres(q.Pickup, q.Dropoff) * 1.3
+	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3 // flat is good enough here
 	fmt.Fprintf(w, `{"distance_m":%g,"duration_s":%g,"fare":{"minor":%d,"currency":"NGN"},"route_source":%q,"pickup_s":190}`,
 		metres, metres/9, 50000+int(metres/1000*18000)/100*100, source)
 }

@@ -1,9 +1,9 @@
 package webtest
 
 import (
+	"math"
 	"time"
 
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -61,5 +61,5 @@ func (f *fakeNode) positionLocked(from, to *wire.Point, ticks uint32) {
 	now := wire.Millis(time.Now())
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: f.n, DriverId: "driver-017",
 		Seq: f.n, AtMs: now - 3, ReceivedMs: now - 1.2, SentMs: now - 1, Point: p, Speed: 12,
-		Heading: float32(location.Bearing(location.Point{Lng: from.Lng, Lat: from.Lat}, location.Point{Lng: to.Lng, Lat: to.Lat}))}}})
+		Heading: float32(math.Atan2(to.Lng-from.Lng, to.Lat-from.Lat) * 180 / math.Pi)}}})
 }
