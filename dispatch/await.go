@@ -1,0 +1,88 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// await waits for d, or until news about the trip or the offer in hand (nil when none is out) ends it earlier.
+func (s *search) await(ctx context.Context, d time.Duration, o *Offer) ending {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return stopped
+		case <-timer.C:
+			return waited
+		case n := <-s.news:
+			if end := s.read(ctx, n, o); end != waited {
+				return end
+			}
+		}
+	}
+}
+
+// read says what the news means while the offer is out; waited when it means nothing.
+func (s *search) read(ctx context.Context, n news, o *Offer) ending {
+	switch n.kind {
+	case moved:
+		return s.stands(n.trip, o)
+	case look:
+		return s.reread(ctx, o)
+	case declined:
+		if o != nil && n.offer == o.ID && n.driver == o.Driver {
+			return refused
+		}
+	case gone:
+		if o != nil && n.driver == o.Driver {
+			return vanished
+		}
+	}
+	return waited
+}
+
+// rereadEvery paces reading while the store is away: until it answers, nobody knows whether the driver took the trip,
+// and the driver stays held.
+const rereadEvery = time.Second
+
+// reread asks the store where the trip stands, however long the store takes.
+func (s *search) reread(ctx context.Context, o *Offer) ending {
+	for {
+		t, err := s.d.cfg.Store.Trip(ctx, s.trip.ID)
+		if err == nil {
+			return s.stands(t, o)
+		}
+		if errors.Is(err, trips.ErrNotFound) {
+			return over
+		}
+		select {
+		case <-ctx.Done():
+			return stopped
+		case <-time.After(rereadEvery):
+		}
+	}
+}
+
+// stands says what the trip's place means for the search.
+func (s *search) stands(t trips.Trip, o *Offer) ending {
+	switch {
+	case t.State == trips.Requested:
+		return waited
+	case o != nil && t.Driver == o.Driver:
+		return won
+	}
+	s.ended = t
+	return over
+}
+
+// whyOver is the reason a driver is told whose offer goes because the trip went.
+func (s *search) whyOver() string {
+	if s.ended.Driver != "" {
+		return GoneTaken
+	}
+	return GoneCancelled
+}

@@ -1,0 +1,256 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Drivers is what a search needs of the shared state. Reserve is a compare-and-set: of two searches one gets the driver.
+type Drivers interface {
+	Nearest(p location.Point, k int, maxMetres float64, dst []sharedstate.Near) []sharedstate.Near
+	Reserve(id trips.DriverID, hold string) error
+	Release(id trips.DriverID, hold string) bool
+}
+
+var _ Drivers = (*sharedstate.Drivers)(nil)
+
+// Config is what a Dispatcher is built from. Zero durations and bounds take the defaults named beside them.
+type Config struct {
+	Node    string
+	Desk    *trips.Desk
+	Store   trips.Store
+	Drivers Drivers
+	Courier Courier
+	Owns    func(location.Region) bool // nil: every region
+	ETA     ETA                        // used by the default picker
+	Picker  Picker                     // nil: NearestByRoad{ETA}
+	Now     func() time.Time           // nil: time.Now
+	Epoch   uint64                     // fences offers; 0: the clock at New, in milliseconds
+
+	Radii       []float64     // metres, widening; 1,500, 3,000, 6,000, 12,000
+	Candidates  int           // how many drivers the picker chooses from; 8
+	OfferFor    time.Duration // 15 s
+	GiveUpAfter time.Duration // counted from the request; 3 min
+	RetryEvery  time.Duration // when nobody is there; 1 s
+	ScanEvery   time.Duration // 2 s
+	MaxOffers   int           // per trip; 24
+	MaxSearches int           // at the same time, the rest waits in the store; 1,000
+	AskAgain    time.Duration // a driver who kept silent or was unreachable is asked again after this; 30 s
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+func (c Config) withDefaults() Config {
+	if c.Owns == nil {
+		c.Owns = func(location.Region) bool { return true }
+	}
+	if c.Picker == nil {
+		c.Picker = NearestByRoad{ETA: c.ETA}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if len(c.Radii) == 0 {
+		c.Radii = []float64{1500, 3000, 6000, 12000}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	c.Epoch = cmp.Or(c.Epoch, uint64(c.Now().UnixMilli()))
+	c.Candidates = cmp.Or(c.Candidates, 8)
+	c.OfferFor = cmp.Or(c.OfferFor, 15*time.Second)
+	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 3*time.Minute)
+	c.RetryEvery = cmp.Or(c.RetryEvery, time.Second)
+	c.ScanEvery = cmp.Or(c.ScanEvery, 2*time.Second)
+	c.MaxOffers = cmp.Or(c.MaxOffers, 24)
+	c.MaxSearches = cmp.Or(c.MaxSearches, 1000)
+	c.AskAgain = cmp.Or(c.AskAgain, 30*time.Second)
+	return c
+}
+
+// hintRoom bounds the hints that wait to be looked at.
+const hintRoom = 4096
+
+// Dispatcher runs one search per open trip of the regions its node owns. Hints make it fast; the scan of the store makes
+// it right: whatever hint is lost, the next scan finds the trip that has no search and the search that has no trip.
+type Dispatcher struct {
+	cfg   Config
+	m     metrics
+	hints chan trips.Event
+	wg    sync.WaitGroup // searches; only Run adds and waits
+
+	mu       sync.Mutex
+	searches map[trips.TripID]*search
+	asked    map[trips.DriverID]*search // who holds an offer, and whose
+}
+
+// New builds a dispatcher; nothing happens until Run.
+func New(cfg Config) *Dispatcher {
+	cfg = cfg.withDefaults()
+	return &Dispatcher{
+		cfg: cfg, m: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintRoom),
+		searches: map[trips.TripID]*search{}, asked: map[trips.DriverID]*search{},
+	}
+}
+
+// Run dispatches until ctx ends, then withdraws the offers still out and returns when every search has stopped.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	tick := time.NewTicker(d.cfg.ScanEvery)
+	defer tick.Stop()
+	defer d.wg.Wait()
+	d.scan(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev := <-d.hints:
+			d.heed(ctx, ev)
+		case <-tick.C:
+			d.scan(ctx)
+		}
+	}
+}
+
+// Hint tells of a trip event from wherever; repeats and gaps are fine. It never blocks.
+func (d *Dispatcher) Hint(ev trips.Event) {
+	select {
+	case d.hints <- ev:
+	default:
+		d.m.dropped.WithLabelValues("hints_full").Inc()
+	}
+}
+
+// Declined tells that the driver does not want the offer. It never blocks; an offer not out any more is ignored.
+func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
+	if s := d.searchOf(id); s != nil {
+		s.tell(news{kind: declined, driver: id, offer: offerID})
+	}
+}
+
+// DriverGone tells that the driver's phone has vanished, so that an offer in its hands moves on at once.
+func (d *Dispatcher) DriverGone(id trips.DriverID) {
+	if s := d.searchOf(id); s != nil {
+		s.tell(news{kind: gone, driver: id})
+	}
+}
+
+func (d *Dispatcher) searchOf(id trips.DriverID) *search {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[id]
+}
+
+// heed starts a search for a new trip and tells a running one where its trip stands now.
+func (d *Dispatcher) heed(ctx context.Context, ev trips.Event) {
+	if ev.Trip.State == trips.Requested {
+		if d.cfg.Owns(ev.Trip.Region) {
+			d.start(ctx, ev.Trip)
+		}
+		return
+	}
+	d.mu.Lock()
+	s := d.searches[ev.Trip.ID]
+	d.mu.Unlock()
+	if s != nil {
+		s.tell(news{kind: moved, trip: ev.Trip})
+	}
+}
+
+// scan compares the store with the searches: it starts what is missing, stops what is not ours any more, and has the
+// searches look whose trip is no longer open.
+func (d *Dispatcher) scan(ctx context.Context) {
+	before := d.running()
+	limit := 2 * d.cfg.MaxSearches
+	readCtx, cancel := context.WithTimeout(ctx, d.cfg.ScanEvery)
+	open, err := d.cfg.Store.Open(readCtx, limit)
+	cancel()
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			d.cfg.Log.Warn("open trips cannot be read; trying again", "err", err, "in", d.cfg.ScanEvery)
+		}
+		return
+	}
+	isOpen := make(map[trips.TripID]bool, len(open))
+	for _, t := range open {
+		isOpen[t.ID] = true
+	}
+	for id, s := range before {
+		if !d.cfg.Owns(s.trip.Region) {
+			s.stop()
+		} else if !isOpen[id] && len(open) < limit {
+			s.tell(news{kind: look})
+		}
+	}
+	for _, t := range open {
+		if d.cfg.Owns(t.Region) {
+			d.start(ctx, t)
+		}
+	}
+}
+
+func (d *Dispatcher) running() map[trips.TripID]*search {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	running := make(map[trips.TripID]*search, len(d.searches))
+	for id, s := range d.searches {
+		running[id] = s
+	}
+	return running
+}
+
+// start runs a search for the trip unless there is one, or as many run as may. Only Run's goroutine calls it.
+func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
+	d.mu.Lock()
+	if _, ok := d.searches[t.ID]; ok {
+		d.mu.Unlock()
+		return
+	}
+	if len(d.searches) >= d.cfg.MaxSearches {
+		d.mu.Unlock()
+		d.m.dropped.WithLabelValues("searches_full").Inc()
+		return
+	}
+	searchCtx, stop := context.WithCancel(ctx)
+	s := newSearch(d, t, stop)
+	d.searches[t.ID] = s
+	d.mu.Unlock()
+	d.m.open.Inc()
+	d.wg.Go(func() {
+		defer d.finished(s)
+		s.run(searchCtx)
+	})
+}
+
+func (d *Dispatcher) finished(s *search) {
+	s.stop()
+	d.mu.Lock()
+	delete(d.searches, s.trip.ID)
+	d.mu.Unlock()
+	d.m.open.Dec()
+}
+
+// holds notes whose offer a driver has in hand, and forgets it again.
+func (d *Dispatcher) holds(id trips.DriverID, s *search) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked[id] = s
+}
+
+func (d *Dispatcher) lets(id trips.DriverID, s *search) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asked[id] == s {
+		delete(d.asked, id)
+	}
+}

@@ -1,0 +1,82 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+)
+
+type etaFunc func(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error)
+
+func (f etaFunc) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
+	return f(ctx, from, to)
+}
+
+func near(id trips.DriverID, metres float64) sharedstate.Near {
+	n := sharedstate.Near{Metres: metres}
+	n.ID = id
+	return n
+}
+
+var window = []Ask{{Trip: trips.Trip{ID: "t1"}, Near: []sharedstate.Near{near("by_air", 100), near("by_road", 300)}}}
+
+func pickOne(t *testing.T, p Picker, window []Ask) Pair {
+	t.Helper()
+	pairs := p.Pick(t.Context(), window)
+	if len(pairs) != 1 {
+		t.Fatalf("%d pairs, want 1", len(pairs))
+	}
+	return pairs[0]
+}
+
+func TestTheDriverAcrossTheLagoonIsNotTheNearest(t *testing.T) {
+	eta := etaFunc(func(context.Context, []location.Point, location.Point) ([]time.Duration, string, error) {
+		return []time.Duration{20 * time.Minute, time.Minute}, "road", nil
+	})
+	if p := pickOne(t, NearestByRoad{ETA: eta}, window); p.Driver.ID != "by_road" || p.Pickup != time.Minute || p.Trip != "t1" {
+		t.Errorf("picked %+v", p)
+	}
+}
+
+func TestWithoutTravelTimesTheNearestByAirIsPicked(t *testing.T) {
+	short := etaFunc(func(context.Context, []location.Point, location.Point) ([]time.Duration, string, error) {
+		return []time.Duration{1}, "road", nil
+	})
+	failing := etaFunc(func(context.Context, []location.Point, location.Point) ([]time.Duration, string, error) {
+		return nil, "", errors.New("no routing")
+	})
+	for name, eta := range map[string]ETA{"none": nil, "failing": failing, "too few": short} {
+		if p := pickOne(t, NearestByRoad{ETA: eta}, window); p.Driver.ID != "by_air" || p.Pickup != 0 {
+			t.Errorf("%s: picked %+v", name, p)
+		}
+	}
+}
+
+func TestSlowTravelTimesDoNotHoldUpTheSearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hanging := etaFunc(func(ctx context.Context, _ []location.Point, _ location.Point) ([]time.Duration, string, error) {
+			<-ctx.Done()
+			return nil, "", ctx.Err()
+		})
+		start := time.Now()
+		if p := pickOne(t, NearestByRoad{ETA: hanging}, window); p.Driver.ID != "by_air" || time.Since(start) != defaultETADeadline {
+			t.Errorf("picked %+v after %v", p, time.Since(start))
+		}
+	})
+}
+
+func TestAWindowOfTwoTripsNeverPairsOneDriverTwice(t *testing.T) {
+	both := []Ask{{Trip: trips.Trip{ID: "t1"}, Near: []sharedstate.Near{near("a", 1), near("b", 2)}},
+		{Trip: trips.Trip{ID: "t2"}, Near: []sharedstate.Near{near("a", 1), near("b", 2)}},
+		{Trip: trips.Trip{ID: "t3"}, Near: []sharedstate.Near{near("a", 1), near("b", 2)}}}
+	pairs := NearestByRoad{}.Pick(t.Context(), both)
+	if len(pairs) != 2 || pairs[0].Driver.ID != "a" || pairs[1].Driver.ID != "b" {
+		t.Errorf("pairs %+v", pairs)
+	}
+}
