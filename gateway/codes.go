@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// refused is an error that carries its own code and words for the person; the gateway's own checks make it.
+type refused struct {
+	code wire.Code
+	text string
+}
+
+func (r *refused) Error() string { return r.text }
+
+func refuse(code wire.Code, text string) error { return &refused{code, text} }
+
+// answers is the one table from errors to codes, for acks on the socket and problems over HTTP alike. The first entry
+// that matches counts. Someone else's trip answers like no trip at all.
+var answers = []struct {
+	err  error
+	code wire.Code
+	text string
+}{
+	{trips.ErrNotYours, wire.CodeNotFound, "You have no such trip; list yours with GET /v1/trips."},
+	{trips.ErrNotFound, wire.CodeNotFound, "You have no such trip; list yours with GET /v1/trips."},
+	{dispatch.ErrOfferGone, wire.CodeOfferGone, "This offer expired or was withdrawn; wait for the next one."},
+	{trips.ErrTaken, wire.CodeTaken, "Another driver has this trip, or you have another one; wait for the next offer."},
+	{trips.ErrRiderBusy, wire.CodeRiderBusy, "You have an active trip; cancel it or ride it to its end first."},
+	{trips.ErrBadMove, wire.CodeIllegalMove, "The trip cannot do this from where it stands; read it again."},
+	{trips.ErrKeyReused, wire.CodeKeyReused, "This command id was used for a different command; take a new id."},
+	{trips.ErrConflict, wire.CodeConflict, "The trip moved on meanwhile; read it again, then repeat if it still makes sense."},
+	{trips.ErrBadPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
+	{location.ErrPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
+	{chat.ErrBadText, wire.CodeBadText, "A chat message is 1 to 1,000 printable characters."},
+	{chat.ErrClosed, wire.CodeChatClosed, "This trip has no chat now; it opens with a driver and closes a while after the ride."},
+	{ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
+	{ErrActor, wire.CodeBadField, ErrActor.Error() + "."},
+	{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},
+	{context.Canceled, wire.CodeUnavailable, "The request was given up; try again with the same id."},
+}
+
+// codeOf returns an error's code, its HTTP status, and what to tell the person. Unknown errors are a dependency's: the
+// details stay in our log.
+func codeOf(err error) (wire.Code, int, string) {
+	var r *refused
+	if errors.As(err, &r) {
+		return r.code, statusOf(r.code), r.text
+	}
+	for _, a := range answers {
+		if errors.Is(err, a.err) {
+			return a.code, statusOf(a.code), a.text
+		}
+	}
+	return wire.CodeUnavailable, http.StatusServiceUnavailable, "Something we need is down just now; try again with the same id."
+}
+
+func statusOf(c wire.Code) int {
+	switch c {
+	case "":
+		return http.StatusOK
+	case wire.CodeBadFrame, wire.CodeBadField, wire.CodeBadText:
+		return http.StatusBadRequest
+	case wire.CodeUnauthorized:
+		return http.StatusUnauthorized
+	case wire.CodeForbidden:
+		return http.StatusForbidden
+	case wire.CodeNotFound, wire.CodeNoSuchEndpoint:
+		return http.StatusNotFound
+	case wire.CodeMethod:
+		return http.StatusMethodNotAllowed
+	case wire.CodeIllegalMove, wire.CodeTaken, wire.CodeRiderBusy, wire.CodeConflict, wire.CodeOfferGone, wire.CodeChatClosed:
+		return http.StatusConflict
+	case wire.CodeKeyReused, wire.CodeOutsideCity:
+		return http.StatusUnprocessableEntity
+	case wire.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case wire.CodeTooMany:
+		return http.StatusTooManyRequests
+	case wire.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
