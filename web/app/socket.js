@@ -24,6 +24,7 @@ export class Socket extends EventTarget {
     this.live = false;
     this.attempt = 0;
     this.pending = new Map(); // id -> {frame, done, fail}; kept across connections
+    addEventListener('online', () => !this.live && this.now());
     this.lasting = new Map(); // body name -> frame to send again on every connection, like what we watch
   }
 
@@ -40,8 +41,8 @@ export class Socket extends EventTarget {
     this.ws = ws;
     this.credit = new Credit();
     this.heard = performance.now();
-    ws.onopen = () => this.#hello();
-    ws.onmessage = (m) => this.#hear(m.data);
+    ws.onopen = () => ws === this.ws && this.#hello();
+    ws.onmessage = (m) => ws === this.ws && this.#hear(m.data);
     ws.onclose = (e) => ws === this.ws && this.#closed(e.code);
   }
 
@@ -73,6 +74,9 @@ export class Socket extends EventTarget {
 
   /** Comes back now, for a person who asked. */
   now() {
+    const { ws } = this;
+    this.ws = null;
+    ws?.close();
     this.attempt = 0;
     this.connect();
   }
@@ -120,7 +124,12 @@ export class Socket extends EventTarget {
   }
 
   #ping() {
-    if (performance.now() - this.heard > SILENCE) return this.ws.close(4000);
+    if (performance.now() - this.heard > SILENCE) { // a dead network never answers a close: do not wait for it
+      const { ws } = this;
+      this.ws = null;
+      ws.close();
+      return this.#closed(1006);
+    }
     this.#send({ ping: { t1_ms: nowMs() } });
   }
 
