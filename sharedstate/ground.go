@@ -236,8 +236,8 @@ func (g *ground) ringsOf(t *tile) *rings {
 		}
 		r.reach[i] = math.Inf(1)
 		for _, c := range cells[i+1] { // whatever lies outside lies behind this ring
-			if h, err := location.HexagonOf(c); err == nil {
-				r.reach[i] = min(r.reach[i], flat.Metres(h.Centre)-h.Radius)
+			if n := g.tile(c); n != nil {
+				r.reach[i] = min(r.reach[i], flat.Metres(n.shape.Centre)-n.shape.Radius)
 			}
 		}
 	}

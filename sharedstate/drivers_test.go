@@ -1,0 +1,399 @@
+package sharedstate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock is a clock that tests move by hand.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.nanos.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
+	return c
+}
+func (c *clock) now() time.Time                    { return time.Unix(0, c.nanos.Load()) }
+func (c *clock) pass(d time.Duration)              { c.nanos.Add(int64(d)) }
+func (c *clock) fix(p location.Point) location.Fix { return location.Fix{Point: p, At: c.now()} }
+
+var lagoon = location.Point{Lng: 3.4, Lat: 6.45}
+
+func city(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.now}) }
+
+// onDuty puts a driver who may be offered trips at a place.
+func onDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
+	d.Enter(id, "n1")
+	d.SetAvailable(id, true)
+	if r := d.Move(id, c.fix(p)); r != location.Believed {
+		t.Fatalf("driver %s at %v: %s", id, p, r)
+	}
+}
+
+func check(t testing.TB, d *Drivers) {
+	t.Helper()
+	if err := d.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTwoRidersWantTheLastDriver(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	onDuty(t, d, c, "d", lagoon)
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			if d.Reserve("d", fmt.Sprint(i)) == nil {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Fatalf("%d riders got the last driver", won.Load())
+	}
+	if n := d.Nearest(lagoon, 10, 1e4, nil); len(n) != 0 {
+		t.Fatalf("a held driver is still offered: %v", n)
+	}
+	check(t, d)
+}
+
+func TestOnlyTheHolderReleases(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	onDuty(t, d, c, "d", lagoon)
+	if err := d.Reserve("d", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if d.Release("d", "b") || d.Release("nobody", "a") || d.Release("d", "") {
+		t.Fatal("a stranger released the driver")
+	}
+	if !errors.Is(d.Reserve("d", "b"), ErrNotAvailable) || !errors.Is(d.Reserve("x", "b"), ErrNotAvailable) {
+		t.Fatal("a held or unknown driver was held")
+	}
+	if !d.Release("d", "a") || d.Release("d", "a") {
+		t.Fatal("a hold must end exactly once")
+	}
+	check(t, d)
+}
+
+func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
+	for name, leave := range map[string]func(*Drivers, *clock){
+		"silent":   func(_ *Drivers, c *clock) { c.pass(3*time.Second + time.Millisecond) },
+		"gone":     func(d *Drivers, _ *clock) { d.Leave("d", "n1") },
+		"off duty": func(d *Drivers, _ *clock) { d.SetAvailable("d", false) },
+		"on trip":  func(d *Drivers, _ *clock) { d.Assign("d", "t", Reserved) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			d := city(c)
+			onDuty(t, d, c, "d", lagoon)
+			leave(d, c)
+			if n := d.Nearest(lagoon, 1, 1e4, nil); len(n) != 0 {
+				t.Fatalf("offered: %+v", n)
+			}
+			if n := d.Around(lagoon, 1e4, 10, nil); len(n) != 1 {
+				t.Fatalf("not on the map: %+v", n)
+			}
+			check(t, d)
+		})
+	}
+}
+
+func TestLateTripEventsDoNotBindADriverAgain(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	onDuty(t, d, c, "d", lagoon)
+	d.Assign("d", "t1", OnTrip)
+	d.Assign("d", "t1", Reserved)
+	if got, _ := d.Get("d"); got.Status != OnTrip {
+		t.Fatalf("a late event took the trip back to %s", got.Status)
+	}
+	d.Free("d", "other")
+	d.Free("d", "t1")
+	d.Assign("d", "t1", Reserved)
+	if got, _ := d.Get("d"); got.Status != Available || got.Trip != "" {
+		t.Fatalf("a late event bound the driver: %+v", got)
+	}
+	check(t, d)
+}
+
+func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	onDuty(t, d, c, "d", lagoon)
+	c.pass(time.Second)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	d.Leave("d", "n1")
+	got, _ := d.Get("d")
+	if !got.Connected || got.Node != "n2" || len(d.Nearest(lagoon, 1, 100, nil)) != 1 {
+		t.Fatalf("the old socket's end took the driver away: %+v", got)
+	}
+	d.Place(Driver{ID: "d", Node: "n1", Fix: location.Fix{Point: lagoon, At: c.now().Add(-time.Second)}})
+	if got, _ := d.Get("d"); got.Node != "n2" {
+		t.Fatal("an old mirror won")
+	}
+	check(t, d)
+}
+
+func TestAMirrorDoesNotEndAHold(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	m := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
+	d.Place(m)
+	if err := d.Reserve("d", "o"); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(time.Second)
+	m.Fix, m.ReceivedAt = c.fix(lagoon), c.now()
+	d.Place(m)
+	if got, _ := d.Get("d"); got.Hold != "o" || got.Status != Offered {
+		t.Fatalf("%+v", got)
+	}
+	check(t, d)
+}
+
+func TestEveryChangeIsMirroredOnce(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	onDuty(t, d, c, "a", lagoon)
+	onDuty(t, d, c, "b", lagoon)
+	d.Enter("c", "n2")
+	got, tick := d.Changed("n1", 0, nil)
+	if len(got) != 2 {
+		t.Fatalf("%d drivers at first", len(got))
+	}
+	d.SetAvailable("b", false)
+	got, tick = d.Changed("n1", tick, nil)
+	if len(got) != 1 || got[0].ID != "b" {
+		t.Fatalf("after one change: %+v", got)
+	}
+	if got, _ = d.Changed("n1", tick, nil); len(got) != 0 {
+		t.Fatalf("after none: %+v", got)
+	}
+}
+
+func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	if r := d.Move("x", c.fix(lagoon)); r != Unknown {
+		t.Fatalf("got %q", r)
+	}
+	onDuty(t, d, c, "d", lagoon)
+	c.pass(time.Second)
+	if r := d.Move("d", c.fix(location.Point{Lng: 4, Lat: 6})); r != location.Teleport {
+		t.Fatalf("got %q", r)
+	}
+	n := d.Counts()
+	if n.Refused[Unknown] != 1 || n.Refused[location.Teleport] != 1 || n.Believed != 1 || n.Status[Available] != 1 {
+		t.Fatalf("%+v", n)
+	}
+	check(t, d)
+}
+
+func TestForgottenDriversLeaveNoTrace(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	onDuty(t, d, c, "stays", lagoon)
+	onDuty(t, d, c, "goes", lagoon)
+	d.Leave("goes", "n1")
+	c.pass(time.Hour)
+	if n := d.Sweep(c.now()); n != 1 {
+		t.Fatalf("swept %d", n)
+	}
+	if _, ok := d.Get("goes"); ok || d.Counts().Drivers != 1 {
+		t.Fatal("still there")
+	}
+	check(t, d)
+}
+
+// TestNearestIsExact compares with brute force, for crowds and lonely drivers, near and far, anywhere but at the poles.
+func TestNearestIsExact(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := newClock()
+		d := city(c)
+		centre := location.Point{Lng: rapid.Float64Range(-180, 180).Draw(rt, "lng"), Lat: rapid.Float64Range(-70, 70).Draw(rt, "lat")}
+		spread := rapid.SampledFrom([]float64{0.002, 0.02, 0.2}).Draw(rt, "spread")
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
+		at := func() location.Point {
+			p := location.Point{Lng: centre.Lng + (rng.Float64()-.5)*spread, Lat: centre.Lat + (rng.Float64()-.5)*spread}
+			if p.Lng > 180 {
+				p.Lng -= 360
+			} else if p.Lng < -180 {
+				p.Lng += 360
+			}
+			return p
+		}
+		all := map[trips.DriverID]location.Point{}
+		for i := range rapid.IntRange(0, 400).Draw(rt, "drivers") {
+			id := trips.DriverID(fmt.Sprint(i))
+			all[id] = at()
+			onDuty(t, d, c, id, all[id])
+		}
+		for id := range all { // everybody moves once
+			if c.pass(time.Second); rng.IntN(2) == 0 {
+				p := all[id]
+				p.Lat += (rng.Float64() - .5) * 0.001
+				if d.Move(id, location.Fix{Point: p, At: c.now()}) == location.Believed {
+					all[id] = p
+				}
+			}
+		}
+		d.opts.SuspectAfter = time.Hour
+		k, limit := rapid.IntRange(1, 20).Draw(rt, "k"), rapid.SampledFrom([]float64{100, 1000, 5000, 30000}).Draw(rt, "limit")
+		for range 5 {
+			q := at()
+			compareWithBruteForce(rt, all, q, k, limit, d.Nearest(q, k, limit, nil))
+		}
+		check(t, d)
+	})
+}
+
+func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q location.Point, k int, limit float64, got []Near) {
+	var want []float64
+	for _, p := range all {
+		if m := location.Metres(q, p); m <= limit {
+			want = append(want, m)
+		}
+	}
+	slices.Sort(want)
+	want = want[:min(k, len(want))]
+	if len(got) != len(want) {
+		t.Fatalf("found %d, brute force %d", len(got), len(want))
+	}
+	for i := range got {
+		if diff := got[i].Metres - want[i]; diff > 0.1 || diff < -0.1 {
+			t.Fatalf("place %d: %.3f m, brute force %.3f m", i, got[i].Metres, want[i])
+		}
+	}
+	if !slices.IsSortedFunc(got, func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) }) {
+		t.Fatal("not sorted")
+	}
+}
+
+// TestEverybodyAtOnce lets all verbs race on few drivers, then asks the state to check itself.
+func TestEverybodyAtOnce(t *testing.T) {
+	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, Judge: location.Judge{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 7))
+			for range 3000 {
+				act(d, rng)
+			}
+		})
+	}
+	wg.Wait()
+	check(t, d)
+}
+
+func act(d *Drivers, rng *rand.Rand) {
+	id := trips.DriverID(fmt.Sprint(rng.IntN(20)))
+	word := fmt.Sprint(rng.IntN(3))
+	p := location.Point{Lng: lagoon.Lng + rng.Float64()*.02, Lat: lagoon.Lat + rng.Float64()*.02}
+	switch rng.IntN(12) {
+	case 0:
+		d.Enter(id, "n"+word)
+	case 1:
+		d.Leave(id, "n"+word)
+	case 2, 3, 4:
+		d.Move(id, location.Fix{Point: p, At: time.Now()})
+	case 5:
+		d.SetAvailable(id, rng.IntN(4) > 0)
+	case 6:
+		_ = d.Reserve(id, word)
+	case 7:
+		d.Release(id, word)
+	case 8:
+		d.Assign(id, trips.TripID(word), Reserved)
+		d.Free(id, trips.TripID(word))
+	case 9:
+		d.Nearest(p, 5, 3000, nil)
+		d.Around(p, 3000, 5, nil)
+	case 10:
+		d.Place(Driver{ID: id, Node: "n" + word, Fix: location.Fix{Point: p, At: time.Now()}, ReceivedAt: time.Now(), Connected: true, Status: Available})
+	case 11:
+		d.Changed("n1", 0, nil)
+		d.Sweep(time.Now().Add(-time.Millisecond))
+	}
+}
+
+// hold is one call of Reserve or Release in a history.
+type hold struct {
+	release bool
+	word    string
+}
+
+// TestHoldsAreLinearizable checks recorded histories against a driver that does one thing at a time.
+func TestHoldsAreLinearizable(t *testing.T) {
+	model := porcupine.Model{
+		Init: func() any { return "" },
+		Step: func(state, in, out any) (bool, any) {
+			held, h, ok := state.(string), in.(hold), out.(bool)
+			if h.release {
+				if held == h.word {
+					return ok, ""
+				}
+				return !ok, held
+			}
+			if held == "" {
+				return ok, h.word
+			}
+			return !ok, held
+		},
+	}
+	for round := range 30 {
+		c := newClock()
+		d := city(c)
+		onDuty(t, d, c, "d", lagoon)
+		if !porcupine.CheckOperations(model, holdHistory(d, uint64(round))) {
+			t.Fatal("no order of these calls explains their answers")
+		}
+	}
+}
+
+func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
+	var mu sync.Mutex
+	var ops []porcupine.Operation
+	start := time.Now()
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(w)))
+			for range 50 {
+				h := hold{release: rng.IntN(2) == 0, word: fmt.Sprint(rng.IntN(3))}
+				call := time.Since(start)
+				ok := false
+				if h.release {
+					ok = d.Release("d", h.word)
+				} else {
+					ok = d.Reserve("d", h.word) == nil
+				}
+				end := time.Since(start)
+				mu.Lock()
+				ops = append(ops, porcupine.Operation{ClientId: w, Input: h, Call: int64(call), Output: ok, Return: int64(end)})
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return ops
+}
