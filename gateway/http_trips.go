@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// doorConfig is what the HTTP door needs of the node.
+type doorConfig struct {
+	Desk       *trips.Desk
+	Store      trips.Store
+	Room       *chat.Room
+	Receipts   payments.Store
+	Drivers    *sharedstate.Drivers
+	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, error)
+	Contains   func(location.Point) bool
+	Auth       *Auth
+	City       []byte
+	DevTokens  bool
+	Socket     http.HandlerFunc // /v1/ws
+	Ready      func(context.Context) error
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// door answers HTTP. It keeps nothing but the pace of its users.
+type door struct {
+	cfg  doorConfig
+	m    *metrics
+	pace *pace
+}
+
+func newDoor(cfg doorConfig, m *metrics) *door { return &door{cfg: cfg, m: m, pace: newPace(cfg.Now)} }
+
+const (
+	pageSize    = 50
+	historySize = 200
+	nearbyMost  = 20
+	nearbyReach = 5000 // metres
+)
+
+// journey is where someone wants to go; pointers tell a missing point from the one at zero.
+type journey struct {
+	Pickup  *location.Point `json:"pickup"`
+	Dropoff *location.Point `json:"dropoff"`
+}
+
+func (g *door) readJourney(r *http.Request) (from, to location.Point, err error) {
+	var j journey
+	if err := readJSON(r, &j); err != nil {
+		return from, to, err
+	}
+	if j.Pickup == nil || j.Dropoff == nil {
+		return from, to, refuse(wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`)
+	}
+	return *j.Pickup, *j.Dropoff, g.servable(*j.Pickup, *j.Dropoff)
+}
+
+// servable says whether we drive between the points.
+func (g *door) servable(points ...location.Point) error {
+	for _, p := range points {
+		if err := p.Check(); err != nil {
+			return err
+		}
+		if g.cfg.Contains != nil && !g.cfg.Contains(p) {
+			return refuse(wire.CodeOutsideCity, "We do not serve this place; choose a point near a road of the city.")
+		}
+	}
+	return nil
+}
+
+type quoted struct {
+	DistanceM    float64     `json:"distance_m"`
+	DurationS    float64     `json:"duration_s"`
+	Fare         trips.Money `json:"fare"`
+	RouteSource  string      `json:"route_source"`
+	PickupS      *float64    `json:"pickup_s,omitempty"` // absent when no car is near
+	PickupSource string      `json:"pickup_source,omitempty"`
+	CarsNearby   int         `json:"cars_nearby"`
+}
+
+func (g *door) postQuote(r *http.Request, _ trips.Actor) (int, any, error) {
+	from, to, err := g.readJourney(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	q, err := g.cfg.Quote(r.Context(), from, to)
+	if err != nil {
+		return 0, nil, err
+	}
+	out := quoted{DistanceM: q.Metres, DurationS: q.Duration.Seconds(), Fare: q.Fare, RouteSource: q.Source}
+	near := g.cfg.Drivers.Nearest(from, nearbyMost, nearbyReach, nil)
+	out.CarsNearby = len(near)
+	if len(near) > 0 {
+		if way, err := g.cfg.Quote(r.Context(), near[0].Fix.Point, from); err == nil {
+			s := way.Duration.Seconds()
+			out.PickupS, out.PickupSource = &s, way.Source
+		}
+	}
+	return http.StatusOK, out, nil
+}
+
+func (g *door) postTrip(r *http.Request, who trips.Actor) (int, any, error) {
+	id, err := commandID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	from, to, err := g.readJourney(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	ev, err := g.request(r.Context(), who, id, from, to)
+	return http.StatusCreated, asJSON(wireTrip(ev.Trip)), err
+}
+
+// request opens a trip at a price computed here; a repeat returns the trip as it was opened, without pricing it anew.
+func (g *door) request(ctx context.Context, who trips.Actor, id string, from, to location.Point) (trips.Event, error) {
+	key := trips.Key{Actor: who, ID: id, Print: fmt.Sprintf("request %.6f,%.6f %.6f,%.6f", from.Lng, from.Lat, to.Lng, to.Lat)}
+	if ev, err := g.cfg.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
+		return ev, err
+	}
+	q, err := g.cfg.Quote(ctx, from, to)
+	if err != nil {
+		return trips.Event{}, err
+	}
+	return g.cfg.Desk.Request(ctx, key, trips.RiderID(who.ID), from, to, q)
+}
+
+func (g *door) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
+	var ask struct {
+		Reason string `json:"reason"`
+	}
+	if r.ContentLength != 0 {
+		if err := readJSON(r, &ask); err != nil {
+			return 0, nil, err
+		}
+	}
+	if len(ask.Reason) > 200 {
+		return 0, nil, refuse(wire.CodeBadField, "The reason is over 200 bytes; shorten it.")
+	}
+	trip := trips.TripID(r.PathValue("id"))
+	id := cmp.Or(r.Header.Get("Idempotency-Key"), "cancel-"+string(trip))
+	if len(id) > maxID {
+		return 0, nil, refuse(wire.CodeBadField, "An id is at most 64 bytes.")
+	}
+	key := trips.Key{Actor: who, ID: id, Print: "cancel " + string(trip)}
+	ev, err := g.cfg.Desk.Move(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return t.Cancel(who, ask.Reason, at)
+	})
+	return http.StatusOK, asJSON(wireTrip(ev.Trip)), err
+}
+
+func commandID(r *http.Request) (string, error) {
+	id := r.Header.Get("Idempotency-Key")
+	if id == "" || len(id) > maxID {
+		return "", refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes, new for each trip and the same when you retry.")
+	}
+	return id, nil
+}
+
+func (g *door) getTrip(r *http.Request, who trips.Actor) (int, any, error) {
+	t, err := g.cfg.Store.Trip(r.Context(), trips.TripID(r.PathValue("id")))
+	if err == nil && !t.Concerns(who) {
+		err = trips.ErrNotYours
+	}
+	return http.StatusOK, asJSON(wireTrip(t)), err
+}
+
+func (g *door) listTrips(r *http.Request, who trips.Actor) (int, any, error) {
+	before := g.cfg.Now().Add(time.Minute)
+	if s := r.URL.Query().Get("before"); s != "" {
+		ms, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(ms) || ms <= 0 || ms > 1e14 {
+			return 0, nil, refuse(wire.CodeBadField, `"before" is requested_ms of the last trip you have.`)
+		}
+		before = wire.Time(ms)
+	}
+	list, err := g.cfg.Store.List(r.Context(), who, before, pageSize)
+	return http.StatusOK, map[string][]json.RawMessage{"trips": each(list, wireTrip)}, err
+}
+
+func (g *door) chatHistory(r *http.Request, who trips.Actor) (int, any, error) {
+	after := uint64(0)
+	if s := r.URL.Query().Get("after"); s != "" {
+		var err error
+		if after, err = strconv.ParseUint(s, 10, 32); err != nil {
+			return 0, nil, refuse(wire.CodeBadField, `"after" is the number of the last message you have.`)
+		}
+	}
+	said, err := g.cfg.Room.History(r.Context(), who, trips.TripID(r.PathValue("id")), uint32(after), historySize)
+	return http.StatusOK, map[string][]json.RawMessage{"messages": each(said, wireChat)}, err
+}
+
+func (g *door) receipts(r *http.Request, who trips.Actor) (int, any, error) {
+	list, err := g.cfg.Receipts.Receipts(r.Context(), trips.RiderID(who.ID), pageSize)
+	return http.StatusOK, map[string][]json.RawMessage{"receipts": each(list, wireReceipt)}, err
+}
+
+func (g *door) nearby(r *http.Request, _ trips.Actor) (int, any, error) {
+	q := r.URL.Query()
+	lng, errLng := strconv.ParseFloat(q.Get("lng"), 64)
+	lat, errLat := strconv.ParseFloat(q.Get("lat"), 64)
+	p := location.Point{Lng: lng, Lat: lat}
+	if errLng != nil || errLat != nil {
+		return 0, nil, refuse(wire.CodeBadField, "Give ?lng= and ?lat= in degrees.")
+	}
+	if err := p.Check(); err != nil {
+		return 0, nil, err
+	}
+	now := g.cfg.Now()
+	near := g.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
+	cars := each(near, func(n sharedstate.Near) *wire.Car { return nearbyCar(n, now) })
+	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
+}
+
+// nearbyCar shows a car to a stranger: its place to about 10 metres.
+func nearbyCar(n sharedstate.Near, now time.Time) *wire.Car {
+	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }
+	return &wire.Car{Id: string(n.ID), Point: &wire.Point{Lng: round(n.Fix.Lng), Lat: round(n.Fix.Lat)},
+		Heading: n.Fix.Heading, Speed: n.Fix.Speed, AgeS: float32(now.Sub(n.ReceivedAt).Seconds()), Status: string(n.Status)}
+}
+
+// asJSON is a frame's JSON as the socket sends it; compacted, because protojson varies its spaces on purpose.
+func asJSON(m proto.Message) json.RawMessage {
+	data, err := wire.JSON.Append(nil, m)
+	var out bytes.Buffer
+	if err != nil || json.Compact(&out, data) != nil {
+		return json.RawMessage("null") // only text that is not UTF-8 gets here, and the doors let none in
+	}
+	return out.Bytes()
+}
+
+func each[T any, M proto.Message](list []T, convert func(T) M) []json.RawMessage {
+	out := make([]json.RawMessage, 0, len(list))
+	for _, v := range list {
+		out = append(out, asJSON(convert(v)))
+	}
+	return out
+}
