@@ -1,0 +1,279 @@
+package latency
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/google/uuid"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// senders is how many goroutines share the driving; pairWork how many pairs are made at a time.
+const (
+	senders  = 4
+	pairWork = 32
+)
+
+// crew is all phones of a run.
+type crew struct {
+	cfg     Config
+	m       *measure
+	ctx     context.Context // of the run; ends the readers
+	readers *sync.WaitGroup
+	pairs   []*pair
+
+	mu     sync.Mutex
+	open   []*phone
+	closed bool
+	byID   map[string]*driver
+}
+
+// hire registers a phone and starts its reader.
+func (c *crew) hire(p *phone, handle func([]byte) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		p.conn.Close()
+		return
+	}
+	c.open = append(c.open, p)
+	c.readers.Go(func() {
+		if err := p.read(handle); err != nil && c.ctx.Err() == nil {
+			c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", err)
+		}
+	})
+}
+
+func (c *crew) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, p := range c.open {
+		p.conn.Close()
+	}
+}
+
+// gather makes the pairs.
+func (c *crew) gather(ctx context.Context) error {
+	if c.cfg.Bare {
+		return c.gatherBare(ctx)
+	}
+	return c.gatherTrips(ctx)
+}
+
+func (c *crew) gatherBare(ctx context.Context) error {
+	c.pairs = make([]*pair, c.cfg.Pairs)
+	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
+		p := &pair{}
+		var err error
+		if p.rider, err = dial(ctx, c.cfg.Server, "/rider?id="+strconv.Itoa(i), c.cfg.Codec); err != nil {
+			return err
+		}
+		var f wire.ClientFrame
+		c.hire(p.rider, func(data []byte) error {
+			got := nowMs()
+			if err := c.cfg.Codec.Decode(data, &f); err != nil {
+				return err
+			}
+			c.m.take(i, p, arrival{due: f.GetFix().GetAtMs(), got: got})
+			return nil
+		})
+		if p.driver, err = dial(ctx, c.cfg.Server, "/driver?id="+strconv.Itoa(i), c.cfg.Codec); err != nil {
+			return err
+		}
+		p.driver.base = location.Point{Lng: 3.4, Lat: 6.45}
+		c.hire(p.driver, func([]byte) error { return nil })
+		c.pairs[i] = p
+		return nil
+	})
+}
+
+// gatherTrips brings all drivers on duty, then all riders on a trip with whichever of them is sent.
+func (c *crew) gatherTrips(ctx context.Context) error {
+	places, err := c.places(ctx)
+	if err != nil {
+		return err
+	}
+	run := "latency-" + uuid.NewString()[:8]
+	c.byID = map[string]*driver{}
+	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
+	if err := each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
+		return c.hireDriver(ctx, fmt.Sprintf("%s-d%d", run, i), places[i])
+	}); err != nil {
+		return err
+	}
+	idle, stop := context.WithCancel(ctx)
+	var ticking sync.WaitGroup
+	ticking.Go(func() { c.keepAlive(idle) })
+	defer ticking.Wait()
+	defer stop()
+	c.cfg.Progress(fmt.Sprintf("riders request %d trips", c.cfg.Pairs))
+	c.pairs = make([]*pair, c.cfg.Pairs)
+	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
+		return c.ride(ctx, i, fmt.Sprintf("%s-r%d", run, i), places[i])
+	})
+}
+
+// keepAlive sends a fix of every driver each second, so that none is thought silent before their trip.
+func (c *crew) keepAlive(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		all := make([]*driver, 0, len(c.byID))
+		for _, d := range c.byID {
+			all = append(all, d)
+		}
+		c.mu.Unlock()
+		for _, d := range all {
+			_ = d.fix(time.Now()) // a dead socket shows when its trip fails
+		}
+	}
+}
+
+// places spreads the pairs over the roads of the served city.
+func (c *crew) places(ctx context.Context) ([]location.Point, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.Server+"/v1/city", nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("read the city: %w", err)
+	}
+	defer res.Body.Close()
+	roads, err := roadPoints(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]location.Point, c.cfg.Pairs)
+	for i := range out {
+		out[i] = roads[i*len(roads)/len(out)]
+	}
+	return out, nil
+}
+
+func roadPoints(r io.Reader) (roads []location.Point, err error) {
+	var city struct {
+		Features []struct {
+			Properties struct {
+				Kind string `json:"kind"`
+			} `json:"properties"`
+			Geometry struct {
+				Type        string          `json:"type"`
+				Coordinates json.RawMessage `json:"coordinates"`
+			} `json:"geometry"`
+		} `json:"features"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r, 256<<20)).Decode(&city); err != nil {
+		return nil, fmt.Errorf("read the city: %w", err)
+	}
+	for _, f := range city.Features {
+		if f.Properties.Kind != "road" || f.Geometry.Type != "LineString" {
+			continue
+		}
+		var line [][]float64
+		if err := json.Unmarshal(f.Geometry.Coordinates, &line); err != nil {
+			return nil, fmt.Errorf("read a road: %w", err)
+		}
+		for _, p := range line {
+			if len(p) >= 2 {
+				roads = append(roads, location.Point{Lng: p[0], Lat: p[1]})
+			}
+		}
+	}
+	if len(roads) == 0 {
+		return nil, errors.New("the node's city has no roads")
+	}
+	return roads, nil
+}
+
+// circle drives round the base at 5 m/s, 30 m from it.
+func circle(base location.Point, at time.Time) location.Point {
+	sin, cos := math.Sincos(math.Mod(float64(at.UnixMicro())/6e6, 2*math.Pi))
+	return location.Point{Lng: base.Lng + cos*27e-5, Lat: base.Lat + sin*27e-5}
+}
+
+// each runs work 0..n-1, a few at a time, until the first error.
+func each(ctx context.Context, n int, work func(context.Context, int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(pairWork)
+	for i := range n {
+		g.Go(func() error { return work(ctx, i) })
+	}
+	return g.Wait()
+}
+
+// send drives all pairs for a time. Pair i of n is due every 1/rate seconds, shifted by i/n of that.
+func (c *crew) send(ctx context.Context, d time.Duration) {
+	var wg sync.WaitGroup
+	start := time.Now()
+	var failed atomic.Int64
+	for s := range senders {
+		wg.Go(func() { c.sendShare(ctx, s, start, d, &failed) })
+	}
+	wg.Wait()
+	if n := failed.Load(); n > 0 {
+		c.cfg.Log.Warn("updates could not be written and count as lost", "updates", n)
+	}
+}
+
+func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time.Duration, failed *atomic.Int64) {
+	period := float64(time.Second) / c.cfg.Rate
+	for round := 0; ; round++ {
+		for i := share; i < len(c.pairs); i += senders {
+			after := time.Duration((float64(round) + float64(i)/float64(len(c.pairs))) * period)
+			if after >= d || ctx.Err() != nil {
+				return
+			}
+			due := start.Add(after)
+			if wait := time.Until(due); wait > 0 {
+				time.Sleep(wait)
+			}
+			p := c.pairs[i]
+			p.sent.Add(1)
+			if p.driver.fix(due) != nil {
+				failed.Add(1)
+			}
+		}
+		if len(c.pairs) <= share {
+			return
+		}
+	}
+}
+
+// drain waits until all counts add up and nothing comes any more, or drainFor is over.
+func (c *crew) drain(ctx context.Context) {
+	const quiet = 300 * time.Millisecond
+	last := int64(-1)
+	for end := time.Now().Add(drainFor); time.Now().Before(end); {
+		sent, delivered, over := balance(c.pairs)
+		if delivered == last && delivered+over >= sent {
+			return
+		}
+		last = delivered
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(quiet):
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package latency
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// pair is a driver whose updates go to a rider.
+type pair struct {
+	driver, rider *phone
+	tripID        string
+
+	sent      atomic.Int64
+	delivered atomic.Int64
+	over      atomic.Int64 // the newest Position.overwritten
+	overBase  int64        // the same when measuring began; set while nobody sends
+}
+
+// arrival is one update at a rider's socket, in milliseconds since the epoch; received and sent by the node's clock, 0
+// when there is no node.
+type arrival struct {
+	due, received, sent, got float64
+}
+
+// strips spread the recording over locks.
+const strips = 16
+
+// measure collects what riders see.
+type measure struct {
+	cfg    Config
+	since  atomic.Int64 // microseconds; updates due earlier are warm-up
+	strips [strips]strip
+}
+
+type strip struct {
+	mu                  sync.Mutex
+	all, in, node, outs *hdrhistogram.Histogram
+}
+
+func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
+
+// begin forgets the warm-up. Nobody sends meanwhile.
+func (m *measure) begin(pairs []*pair) {
+	for i := range m.strips {
+		s := &m.strips[i]
+		s.mu.Lock()
+		s.all, s.in, s.node, s.outs = newHist(), newHist(), newHist(), newHist()
+		s.mu.Unlock()
+	}
+	for _, p := range pairs {
+		p.sent.Store(0)
+		p.delivered.Store(0)
+		p.overBase = p.over.Load()
+	}
+	m.since.Store(time.Now().UnixMicro())
+}
+
+func (m *measure) take(i int, p *pair, a arrival) {
+	p.delivered.Add(1)
+	if from := m.since.Load(); from == 0 || a.due*1e3 < float64(from) {
+		return
+	}
+	s := &m.strips[i%strips]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	record(s.all, a.got-a.due)
+	if a.received == 0 {
+		return
+	}
+	record(s.in, a.received-p.driver.offset-a.due)
+	record(s.node, a.sent-a.received)
+	record(s.outs, a.got-(a.sent-p.rider.offset))
+}
+
+// record takes milliseconds; what an imperfect clock offset makes negative counts as the least.
+func record(h *hdrhistogram.Histogram, ms float64) {
+	_ = h.RecordValue(min(max(1, int64(ms*1e3)), 60_000_000))
+}
+
+// balance adds up the counts of all pairs.
+func balance(pairs []*pair) (sent, delivered, over int64) {
+	for _, p := range pairs {
+		sent += p.sent.Load()
+		delivered += p.delivered.Load()
+		over += p.over.Load() - p.overBase
+	}
+	return sent, delivered, over
+}
+
+func (m *measure) report(pairs []*pair) Report {
+	all, in, node, outs := newHist(), newHist(), newHist(), newHist()
+	for i := range m.strips {
+		s := &m.strips[i]
+		s.mu.Lock()
+		all.Merge(s.all)
+		in.Merge(s.in)
+		node.Merge(s.node)
+		outs.Merge(s.outs)
+		s.mu.Unlock()
+	}
+	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: spread(all), hist: all,
+		Hops: Hops{DriverToNode: hop(in), Node: hop(node), NodeToRider: hop(outs)}}
+	r.Sent, r.Delivered, r.Overwritten = balance(pairs)
+	r.Lost = r.Sent - r.Delivered - r.Overwritten
+	if len(pairs) > 0 {
+		r.ClockOffset = pairs[0].rider.offset
+	}
+	return r
+}

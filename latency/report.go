@@ -1,0 +1,127 @@
+package latency
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Report is what a run found. Sent = Delivered + Overwritten + Lost.
+type Report struct {
+	Pairs       int     `json:"pairs"`
+	RateHz      float64 `json:"rate_hz"` // per pair
+	Sent        int64   `json:"sent"`
+	Delivered   int64   `json:"delivered"`
+	Overwritten int64   `json:"overwritten"` // on purpose: a newer one came before the rider gave credit
+	Lost        int64   `json:"lost"`
+	Latency     Spread  `json:"latency_ms"`
+	Hops        Hops    `json:"hops_ms"`
+	ClockOffset float64 `json:"clock_offset_ms"` // the node's clock minus ours
+
+	hist *hdrhistogram.Histogram // microseconds
+}
+
+// Spread is a distribution in milliseconds.
+type Spread struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}
+
+// Hops says where the time went.
+type Hops struct {
+	DriverToNode Hop `json:"driver_to_node"`
+	Node         Hop `json:"node"`
+	NodeToRider  Hop `json:"node_to_rider"`
+}
+
+// Hop is one part of the way, in milliseconds.
+type Hop struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+func ms(h *hdrhistogram.Histogram, percent float64) float64 {
+	return float64(h.ValueAtPercentile(percent)) / 1e3
+}
+
+func spread(h *hdrhistogram.Histogram) Spread {
+	return Spread{ms(h, 50), ms(h, 90), ms(h, 99), ms(h, 99.9), float64(h.Max()) / 1e3}
+}
+
+func hop(h *hdrhistogram.Histogram) Hop { return Hop{ms(h, 50), ms(h, 99)} }
+
+// bar is one column of the histogram: updates that took at most UpTo milliseconds and more than the bar before.
+type bar struct {
+	upTo  float64
+	count int64
+}
+
+// bars doubles the width from bar to bar, from 0.0625 ms.
+func (r Report) bars() (out []bar, top int64) {
+	if r.hist == nil {
+		return nil, 0
+	}
+	counts := map[int]int64{}
+	lo, hi := math.MaxInt, 0
+	for _, b := range r.hist.Distribution() {
+		if b.Count == 0 {
+			continue
+		}
+		i := 0
+		if b.To > 62 {
+			i = int(math.Ceil(math.Log2(float64(b.To) / 62.5)))
+		}
+		counts[i] += b.Count
+		lo, hi = min(lo, i), max(hi, i)
+	}
+	for i := lo; i <= hi && lo != math.MaxInt; i++ {
+		out = append(out, bar{0.0625 * math.Pow(2, float64(i)), counts[i]})
+		top = max(top, counts[i])
+	}
+	return out, top
+}
+
+// Text draws the report for a terminal.
+func (r Report) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d pairs at %g Hz: sent %d, delivered %d, overwritten on purpose %d, lost %d\n\n",
+		r.Pairs, r.RateHz, r.Sent, r.Delivered, r.Overwritten, r.Lost)
+	bars, top := r.bars()
+	for _, x := range bars {
+		fmt.Fprintf(&b, "  %9.2f ms  %-50s %d\n", x.upTo, strings.Repeat("█", int(math.Ceil(50*float64(x.count)/float64(top)))), x.count)
+	}
+	l := r.Latency
+	fmt.Fprintf(&b, "\n  end to end      p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms\n", l.P50, l.P90, l.P99, l.P999, l.Max)
+	for _, h := range []struct {
+		name string
+		Hop
+	}{{"driver to node", r.Hops.DriverToNode}, {"inside the node", r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
+		fmt.Fprintf(&b, "  %-15s p50 %.2f  p99 %.2f ms\n", h.name, h.P50, h.P99)
+	}
+	fmt.Fprintf(&b, "  the node's clock is %+.3f ms from ours\n", r.ClockOffset)
+	return b.String()
+}
+
+// SVG draws the histogram as a picture.
+func (r Report) SVG() string {
+	bars, top := r.bars()
+	const w, h, foot = 720, 320, 60
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`, w, h)
+	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/><text x="20" y="24" font-size="15">Driver to rider: p50 %.2f ms, p99 %.2f ms, max %.2f ms</text>`,
+		w, h, r.Latency.P50, r.Latency.P99, r.Latency.Max)
+	for i, x := range bars {
+		step := float64(w-40) / float64(len(bars))
+		tall := float64(h-foot-50) * float64(x.count) / float64(top)
+		left := 20 + float64(i)*step
+		fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#2a7de1"/>`, left, float64(h-foot)-tall, step*.85, tall)
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%.3g</text>`, left+step*.42, h-foot+18, x.upTo)
+	}
+	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">milliseconds at most; %d updates, %d lost</text></svg>`, w/2, h-14, r.Delivered, r.Lost)
+	return b.String()
+}

@@ -1,0 +1,87 @@
+// Package latency measures how long a driver's update takes to a rider's socket, hop by hop, through the public doors.
+//
+// Senders are open-loop: each update has a time when it is due, and its latency counts from that time, whether or not
+// the sender kept up, so that a stall is paid for by every update it delayed.
+package latency
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+// Config describes a run; zero values mean the defaults.
+type Config struct {
+	Server   string        // http://HOST:PORT
+	Pairs    int           // 100
+	Rate     float64       // updates per second and pair; 1
+	For      time.Duration // 10 s
+	Warmup   time.Duration // before it, not counted; 1 s
+	Codec    wire.Codec    // wire.Proto
+	Bare     bool          // the server is the bare relay, not a node
+	Log      *slog.Logger
+	Progress func(string) // told what is going on; may be nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Pairs <= 0 {
+		c.Pairs = 100
+	}
+	if c.Rate <= 0 {
+		c.Rate = 1
+	}
+	if c.For <= 0 {
+		c.For = 10 * time.Second
+	}
+	if c.Warmup <= 0 {
+		c.Warmup = time.Second
+	}
+	if c.Codec == nil {
+		c.Codec = wire.Proto
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Progress == nil {
+		c.Progress = func(string) {}
+	}
+	return c
+}
+
+// drainFor bounds the wait for updates under way when sending has ended.
+const drainFor = 5 * time.Second
+
+// Run pairs drivers with riders, measures, and ends the trips. It returns when everything it started has ended.
+func Run(ctx context.Context, cfg Config) (Report, error) {
+	cfg = cfg.withDefaults()
+	ctx, cancel := context.WithCancel(ctx)
+	m := &measure{cfg: cfg}
+	var readers sync.WaitGroup
+	crew := &crew{cfg: cfg, m: m, readers: &readers, ctx: ctx}
+	defer readers.Wait()
+	defer crew.close()
+	defer cancel()
+	stopClosing := context.AfterFunc(ctx, crew.close)
+	defer stopClosing()
+	if err := crew.gather(ctx); err != nil {
+		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
+	}
+	cfg.Progress(fmt.Sprintf("warming up %d pairs", cfg.Pairs))
+	crew.send(ctx, cfg.Warmup)
+	crew.drain(ctx)
+	m.begin(crew.pairs)
+	cfg.Progress(fmt.Sprintf("measuring for %s", cfg.For))
+	crew.send(ctx, cfg.For)
+	crew.drain(ctx)
+	if err := ctx.Err(); err != nil {
+		return Report{}, err
+	}
+	report := m.report(crew.pairs)
+	cfg.Progress("ending the trips")
+	crew.dismiss(ctx)
+	return report, nil
+}
