@@ -1,0 +1,60 @@
+# Plain POSIX make. `make` alone lists the targets.
+.POSIX:
+.PHONY: help tools web build demo test check bench fuzz proto
+
+ARGS =
+FUZZTIME = 10s
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
+
+tools:
+	@missing=; for tool in go cc node npm bash; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { echo "missing:$$missing. Install Go 1.26 (https://go.dev/dl), a C compiler, Node.js 20 or" \
+	"newer with npm, and bash (Debian: sudo apt-get install build-essential nodejs npm bash)." >&2; exit 3; }
+
+web: tools web/lib/maplibre-gl.mjs ## fetch the page's libraries, which the binary embeds
+
+web/lib/maplibre-gl.mjs: web/package-lock.json
+	rm -rf web/node_modules
+	sh web/fetch-libs.sh
+	touch $@
+
+build: tools web ## build bin/ridehail
+	go build -o bin/ridehail ./cmd/ridehail
+
+demo: build ## run the whole city on this machine; ARGS="--drivers 100 --for 60s" are passed on
+	bin/ridehail demo $(ARGS)
+
+check: tools ## format, vet, staticcheck, module files, house rules
+	ci/check
+
+test: tools web ## install what the tests need, then check and test everything
+	ci/setup redis postgres chromium
+	ci/check
+	go build -race -o bin/ridehail-race ./cmd/ridehail
+	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race ./...
+	cd web && npm test
+
+# One after another, each beside its yardstick in the same run: the ratios count. Leave the machine alone meanwhile.
+bench: build ## measure what the README claims (quiet machine advised, about half an hour)
+	ci/setup redis postgres
+	RIDEHAIL_BIN="$$PWD/bin/ridehail" go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./latency
+	ci/with-services go test -run '^$$' -bench . -timeout 30m ./sharedstate
+	ci/with-services go test -run '^$$' -bench . -timeout 30m ./postgres
+	go test -run '^$$' -bench . -timeout 30m ./sqlite
+	ci/with-services go test -run '^$$' -bench . -timeout 30m ./events
+
+fuzz: tools ## fuzz every decoder and parser for FUZZTIME each
+	@set -e; for package in $$(go list ./...); do \
+		targets=$$(go test -list '^Fuzz' $$package); \
+		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+proto: tools ## regenerate the code of the .proto files (needs protoc)
+	@command -v protoc >/dev/null || { echo "protoc is missing: sudo apt-get install protobuf-compiler" >&2; exit 3; }
+	GOBIN="$$PWD/bin" go install google.golang.org/protobuf/cmd/protoc-gen-go connectrpc.com/connect/cmd/protoc-gen-connect-go
+	PATH="$$PWD/bin:$$PATH" go generate ./wire ./routing/...

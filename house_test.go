@@ -1,0 +1,264 @@
+package ridehail_test
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module   = "github.com/ridehail/ridehail"
+	maxLines = 500
+)
+
+// room is one row of the house: who may import what of this module, and why no more than that.
+// A name that ends in /... stands for the package and all below it.
+type room struct {
+	name   string
+	may    []string
+	reason string
+}
+
+// rooms is the house, from the ground up. A new package needs a row here before it builds on the build server.
+var rooms = []room{
+	{"location", nil, "positions and cells are pure: everything else stands on them"},
+	{"wire", nil, "phones and nodes share the frames, and a phone has no node inside"},
+	{"migrations", nil, "numbered SQL and nothing that could change its meaning later"},
+	{"web", nil, "pages are files; the doors they knock at are public"},
+	{"web/webtest", nil, "drives the page as a person would, so it sees only the page"},
+	{"trips", []string{"location"}, "the state machine must run without network, lock or database"},
+	{"routing/...", []string{"location", "routing/..."}, "another process may answer for it, so it knows no trips"},
+	{"sharedstate", []string{"location", "trips"}, "holds and hands out; whoever it called could hold its locks"},
+	{"chat", []string{"trips"}, "who may speak follows from the trip alone"},
+	{"payments", []string{"trips"}, "what is owed follows from the trip alone"},
+	{"events", []string{"location", "trips"}, "carries notices by region, and neither reads nor stores them"},
+	{"postgres", []string{"trips", "chat", "payments", "location", "migrations"},
+		"keeps contracts and tells nobody: the outbox does"},
+	{"sqlite", []string{"trips", "chat", "payments", "location", "migrations"}, "the same contracts in one file"},
+	{"audit", []string{"trips", "chat", "payments"}, "a checker that shares the stores' code would share their bugs"},
+	{"dispatch", []string{"location", "trips", "sharedstate", "routing/..."},
+		"decides; how offers travel is a courier's matter"},
+	{"gateway", []string{"wire", "location", "trips", "routing/...", "sharedstate", "chat", "payments", "dispatch", "web"},
+		"the doors are told what happened and ask stores by contract: no Redis, no SQL"},
+	{"simulators/...", []string{"wire", "location", "routing/...", "simulators/..."},
+		"what a stranger could write: public doors only"},
+	{"latency/...", []string{"wire", "location", "routing/...", "latency/..."},
+		"measures from outside: public doors only"},
+	{"lab/...", []string{"..."}, "an experiment may look anywhere, since nobody imports it"},
+	{"cmd/ridehail/...", []string{"..."}, "the one place that knows everyone"},
+}
+
+// library is one that few packages may import outside of tests.
+type library struct {
+	path   string
+	only   []string
+	reason string
+}
+
+var libraries = []library{
+	{"github.com/uber/h3-go", []string{"location"}, "it takes latitude 91 without a word; location checks first"},
+	{"github.com/redis/go-redis", []string{"events"}, "its retries can repeat a write; one place sets them"},
+	{"github.com/alicebob/miniredis", []string{"events"}, "the embedded Redis is behind the same door"},
+	{"github.com/jackc/pgx", []string{"postgres"}, "a lost commit reply is resolved in one place"},
+	{"modernc.org/sqlite", []string{"sqlite"}, "pragmas decide whether a commit lasts; one place sets them"},
+	{"github.com/pressly/goose", []string{"migrations", "postgres", "sqlite"}, "the schema belongs to the stores"},
+	{"github.com/gorilla/websocket", []string{"gateway", "simulators/...", "latency/...", "web/webtest"},
+		"one writer at a time and a deadline for each write; few places to get that right"},
+	{"github.com/golang-jwt/jwt", []string{"gateway"}, "tokens are checked in one place"},
+	{"connectrpc.com", []string{"routing/..."}, "the only service called by RPC"},
+	{"github.com/chromedp", []string{"web/webtest"}, "a browser is for tests"},
+	{"github.com/spf13/cobra", []string{"cmd/ridehail/..."}, "flags are read at the door"},
+}
+
+// source is what the rules need to know of one file.
+type source struct {
+	name      string // from the module's root, with slashes
+	imports   []string
+	lines     int
+	generated bool
+}
+
+func (s source) pkg() string { return path.Dir(s.name) }
+
+func TestTheHouseStands(t *testing.T) {
+	files, err := sources(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("only %d Go files were read", len(files))
+	}
+	for _, complaint := range complaints(files, rooms, libraries) {
+		t.Error(complaint)
+	}
+}
+
+// complaints says in which ways the files break the rules, naming file, rule and reason.
+func complaints(files []source, rooms []room, libraries []library) []string {
+	var out []string
+	for _, f := range files {
+		if f.lines > maxLines && !f.generated {
+			out = append(out, fmt.Sprintf("%s has %d lines, over %d: split it by what it does", f.name, f.lines, maxLines))
+		}
+		if strings.HasSuffix(f.name, "_test.go") {
+			continue // tests may look at more; the compiler forbids cycles
+		}
+		i := slices.IndexFunc(rooms, func(r room) bool { return covers(r.name, f.pkg()) })
+		if i < 0 {
+			out = append(out, f.name+": package "+f.pkg()+" has no row in the table of the house; add one with its reason")
+			continue
+		}
+		for _, imported := range f.imports {
+			if why := forbidden(rooms[i], f.pkg(), imported, libraries); why != "" {
+				out = append(out, f.name+" imports "+imported+": "+why)
+			}
+		}
+	}
+	return out
+}
+
+// forbidden says why the package may not import a path; empty when it may.
+func forbidden(r room, pkg, imported string, libraries []library) string {
+	if own, ok := strings.CutPrefix(imported, module+"/"); ok {
+		if !slices.ContainsFunc(r.may, func(pattern string) bool { return covers(pattern, own) }) {
+			return "not allowed to " + r.name + ", because: " + r.reason
+		}
+		return ""
+	}
+	for _, l := range libraries {
+		if imported != l.path && !strings.HasPrefix(imported, l.path+"/") {
+			continue
+		}
+		if !slices.ContainsFunc(l.only, func(pattern string) bool { return covers(pattern, pkg) }) {
+			return "only for " + strings.Join(l.only, ", ") + ", because: " + l.reason
+		}
+	}
+	return ""
+}
+
+// covers says whether a pattern of the table means the package.
+func covers(pattern, pkg string) bool {
+	if pattern == "..." {
+		return true
+	}
+	base, all := strings.CutSuffix(pattern, "/...")
+	return pkg == base || all && strings.HasPrefix(pkg, base+"/")
+}
+
+// sources reads every Go file below a folder, whatever its build tags, except those that git ignores.
+func sources(root string) ([]source, error) {
+	var out []source
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if base := d.Name(); d.IsDir() && (base == "node_modules" || base == "testdata" || name != root && base[0] == '.') {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(name) != ".go" {
+			return nil
+		}
+		s, err := read(root, name)
+		out = append(out, s)
+		return err
+	})
+	return out, err
+}
+
+func read(root, name string) (source, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return source{}, err
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ImportsOnly|parser.ParseComments)
+	if err != nil {
+		return source{}, err
+	}
+	local, err := filepath.Rel(root, name)
+	if err != nil {
+		return source{}, err
+	}
+	s := source{name: filepath.ToSlash(local), lines: bytes.Count(text, []byte("\n")), generated: ast.IsGenerated(parsed)}
+	for _, i := range parsed.Imports {
+		imported, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			return source{}, err
+		}
+		s.imports = append(s.imports, imported)
+	}
+	return s, nil
+}
+
+func TestTheHouseRulesHaveTeeth(t *testing.T) {
+	in := func(name string, imports ...string) source { return source{name: name, imports: imports} }
+	for name, c := range map[string]struct {
+		file source
+		want string // part of the one complaint; empty for none
+	}{
+		"upwards":                      {file: in("trips/a.go", module+"/gateway"), want: "state machine"},
+		"across":                       {file: in("gateway/a.go", module+"/events"), want: "no Redis"},
+		"downwards":                    {file: in("gateway/a.go", module+"/trips", "net/http")},
+		"below a family":               {file: in("simulators/rider/a.go", module+"/simulators/phone")},
+		"a family is not a prefix":     {file: source{name: "simulatorsX/a.go"}, want: "has no row"},
+		"unknown package":              {file: source{name: "misc/a.go"}, want: "has no row"},
+		"everyone at the door":         {file: in("cmd/ridehail/a.go", module+"/postgres")},
+		"nobody imports the door":      {file: in("audit/a.go", module+"/cmd/ridehail"), want: "share their bugs"},
+		"reserved library":             {file: in("gateway/a.go", "github.com/uber/h3-go/v4"), want: "latitude 91"},
+		"reserved library's part":      {file: in("audit/a.go", "github.com/jackc/pgx/v5/pgxpool"), want: "only for postgres"},
+		"reserved library at its home": {file: in("events/a.go", "github.com/redis/go-redis/v9")},
+		"a library with a like name":   {file: in("events/a.go", "github.com/jackc/pgxmock")},
+		"a test may look":              {file: in("trips/a_test.go", module+"/sqlite")},
+		"long file":                    {file: source{name: "trips/a.go", lines: maxLines + 1}, want: "split it"},
+		"long test":                    {file: source{name: "trips/a_test.go", lines: maxLines + 1}, want: "split it"},
+		"long generated file":          {file: source{name: "wire/a.pb.go", lines: maxLines + 1, generated: true}},
+	} {
+		got := complaints([]source{c.file}, rooms, libraries)
+		switch {
+		case c.want == "" && len(got) > 0:
+			t.Errorf("%s: refused: %s", name, got)
+		case c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)):
+			t.Errorf("%s: got %q, want one complaint with %q", name, got, c.want)
+		}
+	}
+}
+
+func TestEveryRowOfTheHouseSaysWhy(t *testing.T) {
+	for _, r := range rooms {
+		if r.reason == "" {
+			t.Errorf("%s has no reason", r.name)
+		}
+	}
+	for _, l := range libraries {
+		if l.reason == "" || len(l.only) == 0 {
+			t.Errorf("%s has no reason or no home", l.path)
+		}
+	}
+}
+
+func TestSourcesAreReadAsTheyAre(t *testing.T) {
+	root := t.TempDir()
+	text := "//go:build never\n\npackage x\n\nimport (\n\t_ \"fmt\"\n\tm \"math\"\n)\n"
+	for _, dir := range []string{"x", "node_modules", ".git", "x/testdata"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, dir, "a.go"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := sources(root)
+	if err != nil || len(got) != 1 || got[0].name != "x/a.go" || got[0].lines != 8 ||
+		!slices.Equal(got[0].imports, []string{"fmt", "math"}) {
+		t.Errorf("read %+v, %v", got, err)
+	}
+}
