@@ -1,0 +1,213 @@
+package chat_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/trips"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+var (
+	rider, stranger  = trips.Rider("ada"), trips.Rider("bola")
+	driver, neighbor = trips.Driver("chidi"), trips.Driver("dayo")
+)
+
+// book is a chat store and a trip store in memory.
+type book struct {
+	trip   trips.Trip
+	said   []chat.Message
+	region string
+	broken error
+}
+
+func (b *book) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+	if id != b.trip.ID {
+		return trips.Trip{}, trips.ErrNotFound
+	}
+	return b.trip, nil
+}
+
+func (b *book) Append(_ context.Context, m chat.Message, region string) (chat.Message, error) {
+	if b.broken != nil {
+		return chat.Message{}, b.broken
+	}
+	m.Seq = uint32(len(b.said)) + 1
+	b.said, b.region = append(b.said, m), region
+	return m, nil
+}
+
+func (b *book) History(_ context.Context, _ trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	later := b.said[min(int(after), len(b.said)):]
+	return later[:min(limit, len(later))], nil
+}
+
+// room is a chat about a trip in a state; its clock stands at noon.
+func room(s trips.State) (*chat.Room, *book) {
+	b := &book{trip: trips.Trip{ID: "trip-1", Rider: "ada", Driver: "chidi", State: s, Region: "85589967fffffff"}}
+	if !s.Active() {
+		b.trip.EndedAt = noon
+	}
+	return &chat.Room{Store: b, Trips: b, Now: func() time.Time { return noon }}, b
+}
+
+func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
+	r, b := room(trips.Reserved)
+	ask, err := r.Say(t.Context(), rider, "trip-1", "c1", "Where are you?")
+	want := chat.Message{Trip: "trip-1", Seq: 1, From: rider, ClientID: "c1", Text: "Where are you?", At: noon}
+	if err != nil || ask != want {
+		t.Fatalf("%+v, %v", ask, err)
+	}
+	answer, err := r.Say(t.Context(), driver, "trip-1", "c1", "At the gate")
+	if err != nil || answer.Seq != 2 {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	if b.region != "85589967fffffff" {
+		t.Errorf("told in region %q", b.region)
+	}
+	for _, who := range []trips.Actor{rider, driver} {
+		heard, err := r.History(t.Context(), who, "trip-1", 1, 10)
+		if err != nil || len(heard) != 1 || heard[0] != answer {
+			t.Errorf("%v reads %+v, %v", who, heard, err)
+		}
+	}
+}
+
+func TestNobodyElseTalksOrListens(t *testing.T) {
+	for _, who := range []trips.Actor{stranger, neighbor, trips.Rider("chidi"), trips.Driver("ada"), trips.Driver(""), {}} {
+		r, b := room(trips.OnTrip)
+		b.said = []chat.Message{{Trip: "trip-1", Seq: 1, From: rider, Text: "a secret"}}
+		if _, err := r.Say(t.Context(), who, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrNotYours) {
+			t.Errorf("%v speaks: %v", who, err)
+		}
+		heard, err := r.History(t.Context(), who, "trip-1", 0, 10)
+		if !errors.Is(err, trips.ErrNotYours) || len(heard) != 0 {
+			t.Errorf("%v hears %v, %v", who, heard, err)
+		}
+		if len(b.said) != 1 {
+			t.Errorf("%v was kept: %v", who, b.said)
+		}
+	}
+}
+
+func TestATripNobodyKnowsHasNoChat(t *testing.T) {
+	r, _ := room(trips.OnTrip)
+	if _, err := r.Say(t.Context(), rider, "trip-2", "c1", "hello"); !errors.Is(err, trips.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := r.History(t.Context(), rider, "trip-2", 0, 10); !errors.Is(err, trips.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestTheChatOpensWithADriverAndStaysOpenTenMinutesAfterTheTrip(t *testing.T) {
+	ended := func(ago time.Duration, s trips.State) func(*book) {
+		return func(b *book) { b.trip.State, b.trip.EndedAt = s, noon.Add(-ago) }
+	}
+	undriven := func(b *book) { b.trip.Driver = "" }
+	for name, c := range map[string]struct {
+		state trips.State
+		given func(*book)
+		want  error
+	}{
+		"no driver yet":                        {trips.Requested, undriven, chat.ErrClosed},
+		"a driver on the way":                  {trips.Reserved, nil, nil},
+		"at the pickup":                        {trips.Arrived, nil, nil},
+		"in the car":                           {trips.OnTrip, nil, nil},
+		"just arrived":                         {trips.Completed, nil, nil},
+		"ten minutes after":                    {trips.Completed, ended(chat.AfterTrip, trips.Completed), nil},
+		"a moment too late":                    {trips.Completed, ended(chat.AfterTrip+1, trips.Completed), chat.ErrClosed},
+		"cancelled with a driver, soon after":  {trips.Cancelled, ended(time.Minute, trips.Cancelled), nil},
+		"cancelled with a driver, a day after": {trips.Cancelled, ended(24*time.Hour, trips.Cancelled), chat.ErrClosed},
+		"expired without a driver":             {trips.Expired, undriven, chat.ErrClosed},
+	} {
+		r, b := room(c.state)
+		if c.given != nil {
+			c.given(b)
+		}
+		if _, err := r.Say(t.Context(), rider, "trip-1", "c1", "my umbrella"); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if (len(b.said) == 1) != (c.want == nil) {
+			t.Errorf("%s: kept %v", name, b.said)
+		}
+	}
+}
+
+func TestHistoryStaysReadableWhenTheChatIsClosed(t *testing.T) {
+	r, b := room(trips.Completed)
+	b.trip.EndedAt = noon.Add(-24 * time.Hour)
+	b.said = []chat.Message{{Trip: "trip-1", Seq: 1, From: driver, Text: "bye"}}
+	if heard, err := r.History(t.Context(), rider, "trip-1", 0, 10); err != nil || len(heard) != 1 {
+		t.Errorf("%v, %v", heard, err)
+	}
+}
+
+func TestOnlyOneToAThousandPrintableCharactersAreSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"one letter":                {"k", true},
+		"two lines and a tab":       {"gate 2\n\tblue door", true},
+		"an emoji family":           {"\U0001F468\u200D\U0001F469\u200D\U0001F467", true},
+		"Yoruba":                    {"Ẹ káàárọ̀, mo ti dé", true},
+		"a thousand of two bytes":   {strings.Repeat("ẹ", chat.MaxRunes), true},
+		"markup, which is text":     {"<script>alert('x')</script>", true},
+		"nothing":                   {"", false},
+		"blanks":                    {" \n\t\u00a0", false},
+		"one too many":              {strings.Repeat("a", chat.MaxRunes+1), false},
+		"a bell":                    {"ding\a", false},
+		"a null":                    {"a\x00b", false},
+		"an escape sequence":        {"\x1b[2Jgone", false},
+		"a carriage return":         {"paid\rnot paid", false},
+		"a control of Latin-1":      {"a\u0085b", false},
+		"broken UTF-8":              {"a\xff", false},
+		"half a surrogate, as CESU": {"\xed\xa0\x80", false},
+	} {
+		r, b := room(trips.OnTrip)
+		_, err := r.Say(t.Context(), rider, "trip-1", "c1", c.text)
+		if c.ok != (err == nil) || (!c.ok && !errors.Is(err, chat.ErrBadText)) || c.ok != (len(b.said) == 1) {
+			t.Errorf("%s: %v, kept %d", name, err, len(b.said))
+		}
+	}
+}
+
+func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+		text := raw.Draw(t, "text")
+		r, b := room(trips.OnTrip)
+		if _, err := r.Say(context.Background(), driver, "trip-1", "c1", text); err != nil {
+			if !errors.Is(err, chat.ErrBadText) || len(b.said) != 0 {
+				t.Fatal(err)
+			}
+			return
+		}
+		kept := b.said[0].Text
+		if kept != text || !utf8.ValidString(kept) || strings.TrimSpace(kept) == "" || utf8.RuneCountInString(kept) > 1000 {
+			t.Fatalf("kept %q of %q", kept, text)
+		}
+		if i := strings.IndexFunc(kept, func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }); i >= 0 {
+			t.Fatalf("kept a control character in %q", kept)
+		}
+	})
+}
+
+func TestARoomPassesOnWhatTheStoreSays(t *testing.T) {
+	r, b := room(trips.OnTrip)
+	b.broken = fmt.Errorf("append: %w", trips.ErrKeyReused)
+	if _, err := r.Say(t.Context(), rider, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrKeyReused) {
+		t.Error(err)
+	}
+}
