@@ -105,7 +105,8 @@ func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 	s := newShelf()
 	nowhere := marina
 	nowhere.Lat = 200
-	if _, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", nowhere, airport, quote); !errors.Is(err, trips.ErrBadPoint) {
+	_, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", nowhere, airport, quote)
+	if !errors.Is(err, trips.ErrBadPoint) {
 		t.Error(err)
 	}
 	if s.applied != 0 {
@@ -187,15 +188,15 @@ func TestAnIllegalMoveWithANewKeyKeepsItsOwnError(t *testing.T) {
 }
 
 func TestTheDeskPassesOnWhatTheStoreSays(t *testing.T) {
-	s := newShelf()
-	if _, err := desk(s).Move(t.Context(), key("rider", "c1"), "trip-9", by("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
+	s, k := newShelf(), key("rider", "c1")
+	if _, err := desk(s).Move(t.Context(), k, "trip-9", by("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
 	s.broken = errors.New("disk on fire")
-	if _, err := desk(s).Move(t.Context(), key("rider", "c1"), "trip-9", by("cancel", "rider")); !errors.Is(err, s.broken) {
+	if _, err := desk(s).Move(t.Context(), k, "trip-9", by("cancel", "rider")); !errors.Is(err, s.broken) {
 		t.Error(err)
 	}
-	if _, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", marina, airport, quote); !errors.Is(err, s.broken) {
+	if _, err := desk(s).Request(t.Context(), k, "ada", marina, airport, quote); !errors.Is(err, s.broken) {
 		t.Error(err)
 	}
 }

@@ -27,7 +27,8 @@ func TestARequestBeginsATripAtVersionOneInThePickupsRegion(t *testing.T) {
 }
 
 func TestARequestFromOrToNowhereIsRefused(t *testing.T) {
-	for _, bad := range []location.Point{{Lng: math.NaN()}, {Lat: math.NaN()}, {Lat: 91}, {Lng: -541}, {Lng: math.Inf(1)}} {
+	nan := math.NaN()
+	for _, bad := range []location.Point{{Lng: nan}, {Lat: nan}, {Lat: 91}, {Lng: -541}, {Lng: math.Inf(1)}} {
 		if _, err := trips.Request("t", "ada", bad, airport, quote, noon); !errors.Is(err, trips.ErrBadPoint) {
 			t.Errorf("from %v: %v", bad, err)
 		}

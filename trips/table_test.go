@@ -196,7 +196,10 @@ func mustRefuse(t *testing.T, ev trips.Event, err, want error) {
 		}
 	}
 	var move *trips.MoveError
-	if want == trips.ErrBadMove && (!errors.As(err, &move) || move.Trip != "trip-1" || move.From == "" || move.Move == "") {
+	if want != trips.ErrBadMove {
+		return
+	}
+	if !errors.As(err, &move) || move.Trip != "trip-1" || move.From == "" || move.Move == "" {
 		t.Errorf("%v does not say which trip, from where and by what", err)
 	}
 }
