@@ -1,0 +1,386 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// memory keeps the contracts of trips.Store, chat.Store and payments.Store in maps.
+type memory struct {
+	// onNotice, if set before use, is called after each commit, in the order of the commits, one at a time and without
+	// a lock, as the relay would; it may use the store.
+	onNotice func(trips.Notice)
+
+	mu      sync.Mutex // guards all below
+	down    error      // what every call answers while set
+	events  map[trips.TripID][]trips.Event
+	keys    map[keyID]recorded
+	said    map[trips.TripID][]chat.Message
+	charges map[trips.TripID]payments.Charge
+	lastID  int64
+	untold  []trips.Notice
+	telling bool
+}
+
+type keyID struct {
+	actor trips.Actor
+	id    string
+}
+
+type recorded struct {
+	print string
+	event trips.Event
+}
+
+var (
+	_ trips.Store    = (*memory)(nil)
+	_ chat.Store     = (*memory)(nil)
+	_ payments.Store = (*memory)(nil)
+)
+
+func newMemory() *memory {
+	return &memory{events: map[trips.TripID][]trips.Event{}, keys: map[keyID]recorded{},
+		said: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{}}
+}
+
+// breakWith makes every call answer err until it is called with nil.
+func (m *memory) breakWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = err
+}
+
+// begin takes the lock, or says why the store is down.
+func (m *memory) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	if m.down != nil {
+		defer m.mu.Unlock()
+		return m.down
+	}
+	return nil
+}
+
+// commitLocked writes the outbox row.
+func (m *memory) commitLocked(topic trips.Topic, kind trips.Kind, region location.Region, id trips.TripID, at time.Time, payload any) {
+	data, err := json.Marshal(payload)
+	if err != nil {
+		panic(err) // the payloads are plain structs
+	}
+	m.lastID++
+	m.untold = append(m.untold,
+		trips.Notice{ID: m.lastID, Topic: topic, Region: region, Kind: kind, Trip: id, Payload: data, At: at})
+}
+
+// tell hands over what was committed. One caller at a time does it for all, so that the order holds.
+func (m *memory) tell() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.telling {
+		return
+	}
+	m.telling = true
+	for len(m.untold) > 0 {
+		n := m.untold[0]
+		m.untold = m.untold[1:]
+		if m.onNotice != nil {
+			m.mu.Unlock()
+			m.onNotice(n)
+			m.mu.Lock()
+		}
+	}
+	m.telling = false
+}
+
+func (m *memory) lastLocked(id trips.TripID) (trips.Event, error) {
+	if list := m.events[id]; len(list) > 0 {
+		return list[len(list)-1], nil
+	}
+	return trips.Event{}, fmt.Errorf("trip %s: %w", id, trips.ErrNotFound)
+}
+
+func (m *memory) recordedLocked(k trips.Key) (trips.Event, error) {
+	was, ok := m.keys[keyID{k.Actor, k.ID}]
+	switch {
+	case !ok:
+		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrNotFound)
+	case was.print != k.Print:
+		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrKeyReused)
+	}
+	return was.event, nil
+}
+
+func (m *memory) Apply(ctx context.Context, mv trips.Move) (trips.Event, error) {
+	if err := m.begin(ctx); err != nil {
+		return trips.Event{}, err
+	}
+	ev, err := m.applyLocked(mv)
+	m.mu.Unlock()
+	m.tell()
+	return ev, err
+}
+
+func (m *memory) applyLocked(mv trips.Move) (trips.Event, error) {
+	if _, known := m.keys[keyID{mv.Key.Actor, mv.Key.ID}]; known {
+		return m.recordedLocked(mv.Key)
+	}
+	t := mv.Event.Trip
+	last, err := m.lastLocked(t.ID)
+	switch {
+	case err != nil && t.Version != 1:
+		return trips.Event{}, err
+	case last.Trip.Version != t.Version-1:
+		return trips.Event{}, fmt.Errorf("trip %s: %w", t.ID, trips.ErrConflict)
+	}
+	if err := m.freeLocked(t); err != nil {
+		return trips.Event{}, err
+	}
+	m.events[t.ID] = append(m.events[t.ID], mv.Event)
+	m.keys[keyID{mv.Key.Actor, mv.Key.ID}] = recorded{mv.Key.Print, mv.Event}
+	m.commitLocked(trips.TopicTrip, mv.Event.Kind, t.Region, t.ID, mv.Event.At, mv.Event)
+	return mv.Event, nil
+}
+
+// freeLocked says whether rider and driver have no other active trip.
+func (m *memory) freeLocked(t trips.Trip) error {
+	if !t.State.Active() {
+		return nil
+	}
+	for _, other := range m.tripsLocked(func(o trips.Trip) bool { return o.ID != t.ID && o.State.Active() }) {
+		if other.Rider == t.Rider {
+			return fmt.Errorf("rider %s: %w", t.Rider, trips.ErrRiderBusy)
+		}
+		if t.Driver != "" && other.Driver == t.Driver {
+			return fmt.Errorf("driver %s: %w", t.Driver, trips.ErrTaken)
+		}
+	}
+	return nil
+}
+
+// tripsLocked returns the trips that match, oldest first.
+func (m *memory) tripsLocked(match func(trips.Trip) bool) []trips.Trip {
+	var out []trips.Trip
+	for _, list := range m.events {
+		if t := list[len(list)-1].Trip; match(t) {
+			out = append(out, t)
+		}
+	}
+	slices.SortFunc(out, func(a, b trips.Trip) int {
+		return cmp.Or(a.RequestedAt.Compare(b.RequestedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+func (m *memory) find(ctx context.Context, match func(trips.Trip) bool) ([]trips.Trip, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	return m.tripsLocked(match), nil
+}
+
+func (m *memory) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
+	if err := m.begin(ctx); err != nil {
+		return trips.Trip{}, err
+	}
+	defer m.mu.Unlock()
+	last, err := m.lastLocked(id)
+	return last.Trip, err
+}
+
+func (m *memory) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
+	if err := m.begin(ctx); err != nil {
+		return trips.Event{}, err
+	}
+	defer m.mu.Unlock()
+	return m.recordedLocked(k)
+}
+
+func (m *memory) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	list := m.events[id]
+	return slices.Clone(list[min(int(after), len(list)):]), nil
+}
+
+func (m *memory) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State.Active() && t.Concerns(a) })
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%v: %w", a, trips.ErrNotFound)
+	}
+	if err != nil {
+		return trips.Trip{}, err
+	}
+	return list[0], nil
+}
+
+func (m *memory) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
+	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State == trips.Requested })
+	return list[:min(limit, len(list))], err
+}
+
+func (m *memory) Driven(ctx context.Context) ([]trips.Trip, error) {
+	return m.find(ctx, func(t trips.Trip) bool { return t.State.Active() && t.Driver != "" })
+}
+
+func (m *memory) List(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
+	list, err := m.find(ctx, func(t trips.Trip) bool { return t.Concerns(a) && t.RequestedAt.Before(before) })
+	slices.Reverse(list)
+	return list[:min(limit, len(list))], err
+}
+
+func (m *memory) Append(ctx context.Context, said chat.Message, region string) (chat.Message, error) {
+	if err := m.begin(ctx); err != nil {
+		return chat.Message{}, err
+	}
+	kept, err := m.appendLocked(said, region)
+	m.mu.Unlock()
+	m.tell()
+	return kept, err
+}
+
+func (m *memory) appendLocked(said chat.Message, region string) (chat.Message, error) {
+	if _, err := m.lastLocked(said.Trip); err != nil {
+		return chat.Message{}, err
+	}
+	for _, was := range m.said[said.Trip] {
+		if was.From != said.From || was.ClientID != said.ClientID {
+			continue
+		}
+		if was.Text != said.Text {
+			return chat.Message{}, fmt.Errorf("message %s: %w", said.ClientID, trips.ErrKeyReused)
+		}
+		return was, nil
+	}
+	said.Seq = uint32(len(m.said[said.Trip]) + 1)
+	m.said[said.Trip] = append(m.said[said.Trip], said)
+	m.commitLocked(trips.TopicChat, "", location.Region(region), said.Trip, said.At, said)
+	return said, nil
+}
+
+func (m *memory) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	list := m.said[id]
+	list = list[min(int(after), len(list)):]
+	return slices.Clone(list[:min(limit, len(list))]), nil
+}
+
+func (m *memory) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+	if err := m.begin(ctx); err != nil {
+		return payments.Charge{}, err
+	}
+	kept, err := m.settleLocked(c)
+	m.mu.Unlock()
+	m.tell()
+	return kept, err
+}
+
+func (m *memory) settleLocked(c payments.Charge) (payments.Charge, error) {
+	last, err := m.lastLocked(c.Trip)
+	if err != nil {
+		return payments.Charge{}, err
+	}
+	if last.Trip.State != trips.Completed {
+		return payments.Charge{}, fmt.Errorf("trip %s is %s: %w", c.Trip, last.Trip.State, trips.ErrBadMove)
+	}
+	if was, ok := m.charges[c.Trip]; ok {
+		return was, nil
+	}
+	m.charges[c.Trip] = c
+	m.commitLocked(trips.TopicReceipt, "", last.Trip.Region, c.Trip, c.At, c)
+	return c, nil
+}
+
+func (m *memory) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+	if err := m.begin(ctx); err != nil {
+		return payments.Charge{}, err
+	}
+	defer m.mu.Unlock()
+	c, ok := m.charges[id]
+	if !ok {
+		return c, fmt.Errorf("charge of trip %s: %w", id, trips.ErrNotFound)
+	}
+	return c, nil
+}
+
+func (m *memory) Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	list := m.tripsLocked(func(t trips.Trip) bool {
+		_, charged := m.charges[t.ID]
+		return t.State == trips.Completed && t.EndedAt.Before(before) && !charged
+	})
+	slices.SortStableFunc(list, func(a, b trips.Trip) int { return a.EndedAt.Compare(b.EndedAt) })
+	return list[:min(limit, len(list))], nil
+}
+
+func (m *memory) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	var out []payments.Charge
+	for _, c := range m.charges {
+		if c.Rider == rider {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b payments.Charge) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Trip, b.Trip)) })
+	return out[:min(limit, len(out))], nil
+}
+
+func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {
+	m, now := newMemory(), time.Unix(1_700_000_000, 0)
+	desk := &trips.Desk{Store: m, Now: func() time.Time { return now }}
+	var told []trips.Notice
+	m.onNotice = func(n trips.Notice) { // a listener that commits must be told of that too, after this
+		told = append(told, n)
+		if n.Kind == trips.KindRequested {
+			move(t, desk, "d", n.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("d", at) })
+		}
+	}
+	key := trips.Key{Actor: trips.Rider("r"), ID: "1", Print: "go"}
+	for range 2 {
+		if _, err := desk.Request(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(told) != 2 || told[0].ID != 1 || told[1].ID != 2 || told[1].Kind != trips.KindReserved {
+		t.Errorf("told %+v", told)
+	}
+}
+
+// move commits a driver's step, or ends the test.
+func move(t testing.TB, desk *trips.Desk, driver string, id trips.TripID, verb trips.Verb) trips.Trip {
+	t.Helper()
+	before, err := desk.Store.Trip(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := trips.Key{Actor: trips.Driver(trips.DriverID(driver)), ID: fmt.Sprintf("%s-%d", id, before.Version)}
+	ev, err := desk.Move(t.Context(), key, id, verb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev.Trip
+}
