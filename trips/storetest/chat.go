@@ -1,0 +1,112 @@
+package storetest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/trips"
+)
+
+var chats = []story{
+	{"what is said is numbered and read back in order", talk},
+	{"a message sent again is said once", saidOnce},
+	{"sixty-four messages at once are numbered without gaps", chatter},
+	{"nobody talks on an unknown trip", talkNowhere},
+}
+
+func talk(w *world) {
+	t := w.onTrip("rider", "driver")
+	var want []chat.Message
+	for i, text := range []string{"hello", `it's "me" \ <b>`, "שלום 🛺\nline two\ttab", "%s $1"} {
+		from := []trips.Actor{trips.Rider("rider"), trips.Driver("driver")}[i%2]
+		asked := chat.Message{Trip: t.ID, From: from, ClientID: "same id, other person" + fmt.Sprint(i/2), Text: text, At: w.tick()}
+		m := try[chat.Message](w)(w.Append(w.Context(), asked, string(t.Region)))
+		if gap := asked.At.Sub(m.At).Abs(); gap >= time.Microsecond || m.At.Location() != time.UTC {
+			w.Errorf("said at %v, kept as %v", asked.At, m.At)
+		}
+		asked.Seq, asked.At = uint32(i+1), m.At
+		equal(w, "message", m, asked)
+		want = append(want, m)
+	}
+	for after := range 6 {
+		for limit := range 6 {
+			got := try[[]chat.Message](w)(w.History(w.Context(), t.ID, uint32(after), limit))
+			first := min(after, 4)
+			same(w, "history", got, want[first:min(first+limit, 4)])
+		}
+	}
+	told := w.pending(8)[4:]
+	for i, n := range told {
+		var m chat.Message
+		if err := json.Unmarshal(n.Payload, &m); err != nil {
+			w.Fatal(err)
+		}
+		equal(w, "told", m, want[i])
+		equal(w, "topic", n.Topic, trips.TopicChat)
+		equal(w, "trip", n.Trip, t.ID)
+		equal(w, "region", n.Region, t.Region)
+		equal(w, "kind", n.Kind, "")
+	}
+}
+
+func saidOnce(w *world) {
+	t := w.onTrip("rider", "driver")
+	m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.tick()}
+	first := try[chat.Message](w)(w.Append(w.Context(), m, string(t.Region)))
+	w.say(t, trips.Driver("driver"), "coming")
+	m.At = w.tick()
+	equal(w, "again", try[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))), first)
+	m.Text = "goodbye"
+	if _, err := w.Append(w.Context(), m, string(t.Region)); !errors.Is(err, trips.ErrKeyReused) {
+		w.Errorf("another text: %v", err)
+	}
+	equal(w, "messages", len(try[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 10))), 2)
+	equal(w, "notices", len(w.pending(6)), 6)
+
+	other := w.onTrip("another rider", "another driver")
+	m.Trip = other.ID
+	equal(w, "number on another trip", try[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))).Seq, 1)
+}
+
+func chatter(w *world) {
+	const n = 64
+	t := w.onTrip("rider", "driver")
+	var mu sync.Mutex
+	seen := map[uint32]string{}
+	crowd(2*n, func(i int) { // everything is sent twice
+		m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: fmt.Sprint(i / 2), Text: fmt.Sprint(i / 2), At: w.tick()}
+		got, err := w.Append(w.Context(), m, string(t.Region))
+		if err != nil {
+			w.Error(err)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if was, twice := seen[got.Seq]; twice && was != m.Text {
+			w.Errorf("number %d for %s and %s", got.Seq, was, m.Text)
+		}
+		seen[got.Seq] = m.Text
+	})
+	history := try[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 2*n))
+	equal(w, "messages", len(history), n)
+	for i, m := range history {
+		equal(w, "number", m.Seq, uint32(i+1))
+		equal(w, "text", m.Text, seen[m.Seq])
+	}
+}
+
+func talkNowhere(w *world) {
+	m := chat.Message{Trip: "nowhere", From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.tick()}
+	if _, err := w.Append(w.Context(), m, "region"); !errors.Is(err, trips.ErrNotFound) {
+		w.Errorf("append: %v", err)
+	}
+	equal(w, "history", len(try[[]chat.Message](w)(w.History(w.Context(), "nowhere", 0, 10))), 0)
+	n, _, err := w.Backlog(w.Context())
+	if err != nil || n != 0 {
+		w.Errorf("%d notices, %v", n, err)
+	}
+}
