@@ -1,0 +1,74 @@
+package routing
+
+import (
+	"sync"
+	"time"
+)
+
+// breaker leaves a service alone for a pause once it failed `limit` times in a row. After the pause one call goes
+// through to try; the others wait for its result one more pause.
+type breaker struct {
+	limit int
+	pause time.Duration
+	now   func() time.Time
+
+	mu       sync.Mutex
+	failures int
+	until    time.Time
+}
+
+func (b *breaker) allow() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures < b.limit {
+		return true
+	}
+	now := b.now()
+	if now.Before(b.until) {
+		return false
+	}
+	b.until = now.Add(b.pause)
+	return true
+}
+
+func (b *breaker) succeeded() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = 0
+}
+
+func (b *breaker) failed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures++
+	if b.failures >= b.limit {
+		b.until = b.now().Add(b.pause)
+	}
+}
+
+// budget keeps retries to a tenth of the calls that go well, so that they never add to the load of a service in need.
+type budget struct {
+	mu     sync.Mutex
+	tokens int // tenths of a retry
+}
+
+const (
+	maxTokens  = 100
+	retryPrice = 10
+)
+
+func (b *budget) take() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tokens < retryPrice {
+		return false
+	}
+	b.tokens -= retryPrice
+	return true
+}
+
+func (b *budget) earn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens = min(maxTokens, b.tokens+1)
+}

@@ -1,0 +1,144 @@
+package routing
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"sync"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// City is a road graph with what is needed to draw it and to live in it. It never changes and is safe for concurrent
+// use.
+type City struct {
+	plan     Plan
+	spec     string
+	graph    *graph
+	index    *index
+	min, max location.Point
+	regions  []location.Region
+	doors    []int32   // edges where rides begin and end
+	doorSum  []float64 // metres of doors up to each one
+	drawing  func() []byte
+}
+
+// reach is how far from a road, in metres, a point still belongs to the city.
+const reach = 400
+
+// NewCity makes a city of a plan, keeping the largest part of its roads in which every point reaches every other.
+// Errors wrap ErrPlan.
+func NewCity(plan Plan) (*City, error) {
+	if err := plan.check(); err != nil {
+		return nil, err
+	}
+	plan = plan.rounded()
+	g, err := buildGraph(plan.Roads)
+	if err != nil {
+		return nil, err
+	}
+	c := &City{plan: plan, graph: g}
+	c.min, c.max = bounds(g)
+	c.index = newIndex(g, c.min, c.max)
+	if c.regions, err = regionsOf(g); err != nil {
+		return nil, err
+	}
+	c.listDoors()
+	c.drawing = sync.OnceValue(c.draw)
+	return c, nil
+}
+
+func bounds(g *graph) (lo, hi location.Point) {
+	lo, hi = g.nodes[0], g.nodes[0]
+	for i := range g.edges {
+		for _, p := range g.edges[i].line {
+			lo = location.Point{Lng: min(lo.Lng, p.Lng), Lat: min(lo.Lat, p.Lat)}
+			hi = location.Point{Lng: max(hi.Lng, p.Lng), Lat: max(hi.Lat, p.Lat)}
+		}
+	}
+	return lo, hi
+}
+
+// wander is how far from its roads, in degrees (about 2 km), a driver of the city may get.
+const wander = 0.02
+
+// regionsOf lists the regions of every junction and of eight places around it. A region is some 20 km wide, a stretch
+// of road between two junctions cannot hide in it.
+func regionsOf(g *graph) ([]location.Region, error) {
+	seen := make(map[location.Region]bool)
+	asked := make(map[key]bool) // regions of places at steps of `wander`: thousands of junctions share few of them
+	for _, n := range g.nodes {
+		for dx := -1.0; dx <= 1; dx++ {
+			for dy := -1.0; dy <= 1; dy++ {
+				p := location.Point{
+					Lng: max(-180, min(180, n.Lng+dx*wander)), Lat: max(-90, min(90, n.Lat+dy*wander)),
+				}
+				step := key{int32(p.Lng / (wander / 8)), int32(p.Lat / (wander / 8))}
+				if asked[step] {
+					continue
+				}
+				asked[step] = true
+				r, err := location.RegionOf(p)
+				if err != nil {
+					return nil, err
+				}
+				seen[r] = true
+			}
+		}
+	}
+	regions := make([]location.Region, 0, len(seen))
+	for r := range seen {
+		regions = append(regions, r)
+	}
+	slices.Sort(regions)
+	return regions, nil
+}
+
+// listDoors finds where people get in and out: not on motorways and bridges, unless there is nothing else.
+func (c *City) listDoors() {
+	for _, all := range [...]bool{false, true} {
+		var sum float64
+		for i := range c.graph.edges {
+			if e := &c.graph.edges[i]; all || !e.bridge && e.class != Motorway {
+				sum += e.metres()
+				c.doors, c.doorSum = append(c.doors, int32(i)), append(c.doorSum, sum)
+			}
+		}
+		if sum > 0 {
+			return
+		}
+	}
+}
+
+// Name is what the city is called.
+func (c *City) Name() string { return c.plan.Name }
+
+// Spec is what Open was given; empty for a city that came another way.
+func (c *City) Spec() string { return c.spec }
+
+// Bounds are the south-western and north-eastern corners of the roads.
+func (c *City) Bounds() (min, max location.Point) { return c.min, c.max }
+
+// Regions lists the regions in which the city's roads lie, and those that a driver near them could stray into, sorted.
+func (c *City) Regions() []location.Region { return slices.Clone(c.regions) }
+
+// Hotspots lists the places where most rides begin and end.
+func (c *City) Hotspots() []Hotspot { return slices.Clone(c.plan.Hotspots) }
+
+// Contains says whether a point is within 400 m of a road.
+func (c *City) Contains(p location.Point) bool {
+	_, ok := c.index.nearest(p, reach)
+	return ok
+}
+
+// RandomPoint is a place on a road where a ride could begin or end, any metre as likely as any other.
+func (c *City) RandomPoint(r *rand.Rand) location.Point {
+	at := r.Float64() * c.doorSum[len(c.doorSum)-1]
+	i := min(sort.SearchFloat64s(c.doorSum, at), len(c.doors)-1)
+	e := &c.graph.edges[c.doors[i]]
+	return e.at(min(1, max(0, 1-(c.doorSum[i]-at)/e.metres())))
+}
+
+// GeoJSON is the city as a FeatureCollection for the map page. Callers must not change it. Properties: kind is land,
+// water, park, road or district; roads have class (motorway, arterial, street), bridge and name.
+func (c *City) GeoJSON() []byte { return c.drawing() }

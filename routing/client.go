@@ -1,0 +1,219 @@
+package routing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/routingpb"
+	"github.com/ridehail/ridehail/routing/routingpb/routingpbconnect"
+)
+
+// ErrUnavailable is returned by Client.Snap when the service does not answer well; Route and Times fall back instead.
+var ErrUnavailable = errors.New("the routing service is not available")
+
+// ClientOptions tune a client. The zero value suits a service nearby.
+type ClientOptions struct {
+	Timeout  time.Duration    // for a call and its retry together; 300 ms
+	Failures int              // in a row before the service is left alone; 5
+	Pause    time.Duration    // for which it is left alone; then one call tries again; 1 s
+	Now      func() time.Time // nil: time.Now
+}
+
+// Client asks a routing service and does without it when it must: Route and Times then answer with the straight line
+// and say so. It is safe for concurrent use.
+type Client struct {
+	rpc       routingpbconnect.RoutingClient
+	transport *http.Transport
+	timeout   time.Duration
+	breaker   breaker
+	retries   budget
+	counts    counts
+}
+
+// Stats are a client's counters since it was made.
+type Stats struct {
+	Calls    uint64 // of Route, Times and Snap
+	Road     uint64 // answered by the service
+	Straight uint64 // answered by the straight line
+	Retries  uint64
+	Failures uint64 // no answer, too late, or an error; each retry counts for itself
+	Lies     uint64 // answers that cannot be true
+	Skipped  uint64 // not asked because the service failed too often just before
+}
+
+type counts struct{ calls, road, straight, retries, failures, lies, skipped atomic.Uint64 }
+
+// NewClient makes a client of the service at url, such as http://localhost:8090. Close frees its connections.
+func NewClient(url string, opts ClientOptions) *Client {
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConns:        64,
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     90 * time.Second,
+	}
+	rpc := routingpbconnect.NewRoutingClient(
+		&http.Client{Transport: transport}, strings.TrimRight(url, "/"),
+		connect.WithAcceptCompression("gzip", nil, nil), // the answers are small and near
+		connect.WithReadMaxBytes(4<<20),
+	)
+	now := opts.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Client{
+		rpc: rpc, transport: transport, timeout: cmp.Or(opts.Timeout, 300*time.Millisecond),
+		breaker: breaker{limit: cmp.Or(opts.Failures, 5), pause: cmp.Or(opts.Pause, time.Second), now: now},
+		retries: budget{tokens: maxTokens},
+	}
+}
+
+// Close frees the idle connections. The client may not be used afterwards.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats {
+	return Stats{
+		Calls: c.counts.calls.Load(), Road: c.counts.road.Load(), Straight: c.counts.straight.Load(),
+		Retries: c.counts.retries.Load(), Failures: c.counts.failures.Load(), Lies: c.counts.lies.Load(),
+		Skipped: c.counts.skipped.Load(),
+	}
+}
+
+// Route finds the fastest way, or the straight line when the service does not answer well in time; Route.Source says
+// which. It returns ErrOutsideCity, ErrNoRoute, location.ErrPoint, or context.Canceled when ctx was cancelled.
+func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, error) {
+	if err := errors.Join(from.Check(), to.Check()); err != nil {
+		return Route{}, err
+	}
+	var way Route
+	err := c.call(ctx, func(ctx context.Context) error {
+		res, err := c.rpc.Route(ctx, &routingpb.RouteRequest{From: toWire(from), To: toWire(to)})
+		if err == nil {
+			way, err = readRoute(res, from, to)
+		}
+		return err
+	})
+	if errors.Is(err, ErrUnavailable) {
+		c.counts.straight.Add(1)
+		return straightRoute(from, to), nil
+	}
+	return way, err
+}
+
+// Times tells how long a car takes from each place to one, and how it knows: SourceRoad or SourceStraight. Errors are
+// those of Route.
+func (c *Client) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
+	if len(from) > maxPlaces {
+		return nil, "", fmt.Errorf("times from %d places: at most %d in one call", len(from), maxPlaces)
+	}
+	req := &routingpb.TimesRequest{To: toWire(to)}
+	for _, p := range append(from[:len(from):len(from)], to) {
+		if err := p.Check(); err != nil {
+			return nil, "", err
+		}
+	}
+	for _, p := range from {
+		req.From = append(req.From, toWire(p))
+	}
+	var times []time.Duration
+	err := c.call(ctx, func(ctx context.Context) error {
+		res, err := c.rpc.Times(ctx, req)
+		if err == nil {
+			times, err = readTimes(res, from, to)
+		}
+		return err
+	})
+	if errors.Is(err, ErrUnavailable) {
+		c.counts.straight.Add(1)
+		return straightTimes(from, to), SourceStraight, nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return times, SourceRoad, nil
+}
+
+// Snap returns the point on a road nearest to p and how many metres away it is. Nothing can stand in for the service
+// here: ErrUnavailable means that it did not answer well.
+func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, float64, error) {
+	if err := p.Check(); err != nil {
+		return location.Point{}, 0, err
+	}
+	var at location.Point
+	var metres float64
+	err := c.call(ctx, func(ctx context.Context) error {
+		res, err := c.rpc.Snap(ctx, &routingpb.SnapRequest{Point: toWire(p)})
+		if err == nil {
+			at, metres, err = readSnap(res, p)
+		}
+		return err
+	})
+	return at, metres, err
+}
+
+func toWire(p location.Point) *routingpb.Point { return &routingpb.Point{Lng: p.Lng, Lat: p.Lat} }
+
+// call asks once, and once more if the service was not there. It returns nil, what the service truly answered
+// (ErrOutsideCity, ErrNoRoute), the caller's own cancellation, or ErrUnavailable for everything else.
+func (c *Client) call(ctx context.Context, ask func(context.Context) error) error {
+	c.counts.calls.Add(1)
+	if !c.breaker.allow() {
+		c.counts.skipped.Add(1)
+		return fmt.Errorf("%w: it failed %d times in a row and is left alone for a moment", ErrUnavailable, c.breaker.limit)
+	}
+	asking, cancel := context.WithTimeout(ctx, c.patience(ctx))
+	defer cancel()
+	err := c.judge(ctx, ask(asking))
+	if connect.CodeOf(err) == connect.CodeUnavailable && asking.Err() == nil && c.retries.take() {
+		c.counts.retries.Add(1)
+		err = c.judge(ctx, ask(asking))
+	}
+	if err == nil || errors.Is(err, ErrOutsideCity) || errors.Is(err, ErrNoRoute) {
+		c.counts.road.Add(1)
+		c.breaker.succeeded()
+		c.retries.earn()
+		return err
+	}
+	if ctx.Err() == context.Canceled { // says nothing about the service
+		return ctx.Err()
+	}
+	c.breaker.failed()
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// patience leaves the caller a tenth of its own time to use the fallback in.
+func (c *Client) patience(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(c.timeout, time.Until(deadline)*9/10)
+	}
+	return c.timeout
+}
+
+// judge counts a bad answer and turns the codes of routing.proto into this package's errors.
+func (c *Client) judge(ctx context.Context, err error) error {
+	var coded *connect.Error
+	switch {
+	case err == nil || ctx.Err() == context.Canceled:
+		return err
+	case errors.Is(err, errLie):
+		c.counts.lies.Add(1)
+		return err
+	case errors.As(err, &coded) && connect.IsWireError(err) && coded.Code() == connect.CodeOutOfRange:
+		return fmt.Errorf("%w: %s", ErrOutsideCity, coded.Message())
+	case errors.As(err, &coded) && connect.IsWireError(err) && coded.Code() == connect.CodeNotFound:
+		return ErrNoRoute
+	}
+	c.counts.failures.Add(1)
+	return err
+}

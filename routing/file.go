@@ -1,0 +1,214 @@
+package routing
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/internal/lagoon"
+)
+
+// Open returns a city: the built-in one for "" or a decimal seed, else the one in the file that spec names.
+func Open(spec string) (*City, error) {
+	if spec == "" {
+		spec = "1"
+	}
+	if seed, err := strconv.ParseUint(spec, 10, 64); err == nil {
+		city, err := NewCity(builtIn(lagoon.Generate(seed)))
+		if err != nil {
+			return nil, fmt.Errorf("built-in city from seed %d: %w", seed, err)
+		}
+		city.spec = strconv.FormatUint(seed, 10)
+		return city, nil
+	}
+	f, err := os.Open(spec)
+	if err != nil {
+		return nil, fmt.Errorf("open city: give a seed such as 1, or the path of a city file: %w", err)
+	}
+	defer f.Close()
+	city, err := Load(f)
+	if err != nil {
+		return nil, fmt.Errorf("city file %s: %w", spec, err)
+	}
+	city.spec = spec
+	return city, nil
+}
+
+// ErrNotACity is returned for a file that Save did not write.
+var ErrNotACity = errors.New("not a city file; make one with `ridehail import`")
+
+// A city file is a line that says what it is, then compressed JSON in which a line of points is a flat list of
+// longitudes and latitudes in millionths of a degree, each but the first relative to the one before.
+const (
+	fileMagic = "ridehail city 1\n"
+	fileLimit = 1 << 30 // bytes of JSON; a file that unpacks to more is an attack, not a city
+)
+
+type filePlan struct {
+	Name      string      `json:"name"`
+	Roads     []fileRoad  `json:"roads"`
+	Areas     []fileArea  `json:"areas"`
+	Districts []filePlace `json:"districts"`
+	Hotspots  []filePlace `json:"hotspots"`
+}
+
+type fileRoad struct {
+	Class  Class   `json:"c,omitempty"`
+	Name   string  `json:"n,omitempty"`
+	OneWay bool    `json:"o,omitempty"`
+	Bridge bool    `json:"b,omitempty"`
+	Speed  float64 `json:"s,omitempty"`
+	Line   []int32 `json:"l"`
+}
+
+type fileArea struct {
+	Kind  string    `json:"k"`
+	Name  string    `json:"n,omitempty"`
+	Rings [][]int32 `json:"r"`
+}
+
+type filePlace struct {
+	Name   string  `json:"n"`
+	At     []int32 `json:"p"`
+	Weight float64 `json:"w,omitempty"`
+}
+
+// Save writes the city as a file that Load reads. The same city gives the same bytes.
+func (c *City) Save(w io.Writer) error {
+	buf := bufio.NewWriter(w)
+	if _, err := buf.WriteString(fileMagic); err != nil {
+		return fmt.Errorf("save city: %w", err)
+	}
+	zw := gzip.NewWriter(buf)
+	if err := json.NewEncoder(zw).Encode(packPlan(c.plan)); err != nil {
+		return fmt.Errorf("save city: %w", err)
+	}
+	if err := errors.Join(zw.Close(), buf.Flush()); err != nil {
+		return fmt.Errorf("save city: %w", err)
+	}
+	return nil
+}
+
+// Load reads a city that Save wrote. It returns ErrNotACity for anything else and io.ErrUnexpectedEOF for a file that
+// ends too early.
+func Load(r io.Reader) (*City, error) {
+	magic := make([]byte, len(fileMagic))
+	if _, err := io.ReadFull(r, magic); err != nil {
+		return nil, fmt.Errorf("%w: it has fewer than %d bytes", ErrNotACity, len(magic))
+	}
+	if string(magic) != fileMagic {
+		return nil, ErrNotACity
+	}
+	zr, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	limited := &io.LimitedReader{R: zr, N: fileLimit}
+	var packed filePlan
+	if err := json.NewDecoder(limited).Decode(&packed); err != nil {
+		if limited.N <= 0 {
+			return nil, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrNotACity, fileLimit)
+		}
+		return nil, damaged(err)
+	}
+	if _, err := io.Copy(io.Discard, limited); err != nil { // the checksum is at the end
+		return nil, damaged(err)
+	}
+	plan, err := unpackPlan(packed)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	return NewCity(plan)
+}
+
+func damaged(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("the city file is damaged or cut short; copy or import it again: %w", err)
+}
+
+func packPlan(p Plan) filePlan {
+	out := filePlan{Name: p.Name}
+	for _, r := range p.Roads {
+		out.Roads = append(out.Roads, fileRoad{r.Class, r.Name, r.OneWay, r.Bridge, r.Speed, packLine(r.Points)})
+	}
+	for _, a := range p.Areas {
+		rings := make([][]int32, len(a.Rings))
+		for i, ring := range a.Rings {
+			rings[i] = packLine(ring)
+		}
+		out.Areas = append(out.Areas, fileArea{a.Kind, a.Name, rings})
+	}
+	for _, d := range p.Districts {
+		out.Districts = append(out.Districts, filePlace{Name: d.Name, At: packLine([]location.Point{d.Point})})
+	}
+	for _, h := range p.Hotspots {
+		out.Hotspots = append(out.Hotspots, filePlace{h.Name, packLine([]location.Point{h.Point}), h.Weight})
+	}
+	return out
+}
+
+func unpackPlan(f filePlan) (Plan, error) {
+	p := Plan{Name: f.Name}
+	var errs []error
+	line := func(flat []int32) []location.Point {
+		points, err := unpackLine(flat)
+		errs = append(errs, err)
+		return points
+	}
+	place := func(at []int32) location.Point {
+		if points := line(at); len(points) == 1 {
+			return points[0]
+		}
+		errs = append(errs, errors.New("a place is not one point"))
+		return location.Point{}
+	}
+	for _, r := range f.Roads {
+		p.Roads = append(p.Roads, Road{line(r.Line), r.Class, r.Name, r.OneWay, r.Bridge, r.Speed})
+	}
+	for _, a := range f.Areas {
+		area := Area{Kind: a.Kind, Name: a.Name}
+		for _, ring := range a.Rings {
+			area.Rings = append(area.Rings, line(ring))
+		}
+		p.Areas = append(p.Areas, area)
+	}
+	for _, d := range f.Districts {
+		p.Districts = append(p.Districts, District{d.Name, place(d.At)})
+	}
+	for _, h := range f.Hotspots {
+		p.Hotspots = append(p.Hotspots, Hotspot{h.Name, place(h.At), h.Weight})
+	}
+	return p, errors.Join(errs...)
+}
+
+func packLine(line []location.Point) []int32 {
+	flat := make([]int32, 0, 2*len(line))
+	var last key
+	for _, p := range line {
+		k := micro(p)
+		flat = append(flat, k.lng-last.lng, k.lat-last.lat)
+		last = k
+	}
+	return flat
+}
+
+func unpackLine(flat []int32) ([]location.Point, error) {
+	if len(flat)%2 != 0 {
+		return nil, errors.New("a longitude without a latitude")
+	}
+	line := make([]location.Point, 0, len(flat)/2)
+	var last key
+	for i := 0; i < len(flat); i += 2 {
+		last = key{last.lng + flat[i], last.lat + flat[i+1]}
+		line = append(line, last.point())
+	}
+	return line, nil
+}

@@ -1,0 +1,196 @@
+// Package routing knows ways and travel times between points on a road graph: the city and its file, the router, the
+// RPC service that offers it and the client that survives the service's absence.
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// Class is the rank of a road.
+type Class uint8
+
+const (
+	Street Class = iota
+	Arterial
+	Motorway
+)
+
+var classNames = [...]string{Street: "street", Arterial: "arterial", Motorway: "motorway"}
+
+func (c Class) String() string {
+	if int(c) < len(classNames) {
+		return classNames[c]
+	}
+	return fmt.Sprintf("class %d", uint8(c))
+}
+
+// Speed is what a car drives on a road of the class when the road itself says nothing, in metres per second.
+func (c Class) Speed() float64 {
+	switch c {
+	case Motorway:
+		return 22
+	case Arterial:
+		return 13
+	default:
+		return 8
+	}
+}
+
+// Road is a line that cars drive on. Two roads meet where they share exactly the same point, as in OpenStreetMap;
+// lines that merely cross pass over each other.
+type Road struct {
+	Points []location.Point
+	Class  Class
+	Name   string
+	OneWay bool    // only in the order of Points
+	Bridge bool    // over water
+	Speed  float64 // metres per second; 0 means Class.Speed
+}
+
+// Kinds of areas, as they appear in City.GeoJSON.
+const (
+	Land  = "land"
+	Water = "water"
+	Park  = "park"
+)
+
+// Area is a polygon: an outer ring, then holes.
+type Area struct {
+	Kind  string
+	Name  string
+	Rings [][]location.Point
+}
+
+// District is a named part of the city.
+type District struct {
+	Name string
+	location.Point
+}
+
+// Hotspot is a place where more rides begin and end than elsewhere.
+type Hotspot struct {
+	Name string
+	location.Point
+	Weight float64 // relative to the other hot spots
+}
+
+// Plan is all that NewCity needs to know: what a generator or an importer of maps produces and what a city file holds.
+// Coordinates are rounded to a millionth of a degree, about a decimetre.
+type Plan struct {
+	Name      string
+	Roads     []Road
+	Areas     []Area
+	Districts []District
+	Hotspots  []Hotspot
+}
+
+// ErrPlan is wrapped by every error about a plan that no city can be made of.
+var ErrPlan = errors.New("unusable city plan")
+
+// maxSpeed bounds what a road may claim, in metres per second; minSpeed keeps travel times finite.
+const (
+	minSpeed = 0.5
+	maxSpeed = 60
+)
+
+func (p *Plan) check() error {
+	for i := range p.Roads {
+		r := &p.Roads[i]
+		if err := checkLine(r.Points, 2); err != nil {
+			return fmt.Errorf("%w: road %d %q: %w", ErrPlan, i, r.Name, err)
+		}
+		if int(r.Class) >= len(classNames) {
+			return fmt.Errorf("%w: road %d %q has an unknown class %d", ErrPlan, i, r.Name, r.Class)
+		}
+		if r.Speed != 0 && !(r.Speed >= minSpeed && r.Speed <= maxSpeed) {
+			return fmt.Errorf("%w: road %d %q has a speed of %g m/s", ErrPlan, i, r.Name, r.Speed)
+		}
+	}
+	for i, a := range p.Areas {
+		if a.Kind != Land && a.Kind != Water && a.Kind != Park {
+			return fmt.Errorf("%w: area %d is of the unknown kind %q", ErrPlan, i, a.Kind)
+		}
+		for _, ring := range a.Rings {
+			if err := checkLine(ring, 4); err != nil {
+				return fmt.Errorf("%w: area %d %q: %w", ErrPlan, i, a.Name, err)
+			}
+		}
+	}
+	for _, d := range p.Districts {
+		if err := d.Check(); err != nil {
+			return fmt.Errorf("%w: district %q: %w", ErrPlan, d.Name, err)
+		}
+	}
+	for _, h := range p.Hotspots {
+		if err := h.Check(); err != nil {
+			return fmt.Errorf("%w: hot spot %q: %w", ErrPlan, h.Name, err)
+		}
+		if !(h.Weight >= 0) || math.IsInf(h.Weight, 0) {
+			return fmt.Errorf("%w: hot spot %q has the weight %g", ErrPlan, h.Name, h.Weight)
+		}
+	}
+	return nil
+}
+
+func checkLine(line []location.Point, least int) error {
+	if len(line) < least {
+		return fmt.Errorf("%d points, at least %d are needed", len(line), least)
+	}
+	for _, p := range line {
+		if err := p.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rounded returns the plan with every coordinate at a millionth of a degree; the lines are copies.
+func (p Plan) rounded() Plan {
+	roads := make([]Road, len(p.Roads))
+	for i, r := range p.Roads {
+		r.Points = roundLine(r.Points)
+		roads[i] = r
+	}
+	areas := make([]Area, len(p.Areas))
+	for i, a := range p.Areas {
+		rings := make([][]location.Point, len(a.Rings))
+		for j, ring := range a.Rings {
+			rings[j] = roundLine(ring)
+		}
+		a.Rings = rings
+		areas[i] = a
+	}
+	districts := make([]District, len(p.Districts))
+	for i, d := range p.Districts {
+		districts[i] = District{Name: d.Name, Point: micro(d.Point).point()}
+	}
+	spots := make([]Hotspot, len(p.Hotspots))
+	for i, h := range p.Hotspots {
+		h.Point = micro(h.Point).point()
+		spots[i] = h
+	}
+	return Plan{Name: p.Name, Roads: roads, Areas: areas, Districts: districts, Hotspots: spots}
+}
+
+func roundLine(line []location.Point) []location.Point {
+	out := make([]location.Point, len(line))
+	for i, p := range line {
+		out[i] = micro(p).point()
+	}
+	return out
+}
+
+// key is a point in millionths of a degree: two roads meet where their keys are equal.
+type key struct{ lng, lat int32 }
+
+func micro(p location.Point) key {
+	return key{int32(math.Round(p.Lng * 1e6)), int32(math.Round(p.Lat * 1e6))}
+}
+
+func (k key) point() location.Point {
+	return location.Point{Lng: float64(k.lng) / 1e6, Lat: float64(k.lat) / 1e6}
+}

@@ -1,0 +1,101 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/routingpb"
+)
+
+// errLie is an answer that cannot be true, whatever the roads are like.
+var errLie = errors.New("the routing service's answer cannot be true")
+
+const (
+	longestTime = 7 * 24 * time.Hour
+	longestWay  = 5e6 // metres
+)
+
+func lie(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errLie, fmt.Errorf(format, args...))
+}
+
+func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, error) {
+	if len(res.GetPath()) < 2 || len(res.GetSpeeds()) != len(res.GetPath())-1 {
+		return Route{}, lie("%d points and %d speeds", len(res.GetPath()), len(res.GetSpeeds()))
+	}
+	way := Route{Metres: res.GetMetres(), Source: SourceRoad}
+	for _, p := range res.GetPath() {
+		at, err := readPoint(p)
+		if err != nil {
+			return Route{}, err
+		}
+		way.Path = append(way.Path, at)
+	}
+	for _, v := range res.GetSpeeds() {
+		if !(v > 0 && v <= maxSpeed) {
+			return Route{}, lie("a speed of %g m/s", v)
+		}
+		way.Speeds = append(way.Speeds, float64(v))
+	}
+	first, last := way.Path[0], way.Path[len(way.Path)-1]
+	if location.Metres(first, from) > reach+slack || location.Metres(last, to) > reach+slack {
+		return Route{}, lie("a way from %v to %v instead of from %v to %v", first, last, from, to)
+	}
+	air := location.Metres(first, last)
+	if !(way.Metres >= air-slack && way.Metres <= longestWay) {
+		return Route{}, lie("%g metres by road for %.0f by air", way.Metres, air)
+	}
+	var err error
+	way.Duration, err = readTime(res.GetDurationMs(), air)
+	return way, err
+}
+
+// slack, in metres, covers roundings.
+const slack = 10
+
+func readTimes(res *routingpb.TimesResponse, from []location.Point, to location.Point) ([]time.Duration, error) {
+	if len(res.GetDurationsMs()) != len(from) {
+		return nil, lie("%d times for %d places", len(res.GetDurationsMs()), len(from))
+	}
+	times := make([]time.Duration, len(from))
+	for i, ms := range res.GetDurationsMs() {
+		var err error
+		if times[i], err = readTime(ms, location.Metres(from[i], to)-2*reach); err != nil {
+			return nil, err
+		}
+	}
+	return times, nil
+}
+
+// readTime believes a time that a car at top speed could keep over the distance by air.
+func readTime(ms int64, air float64) (time.Duration, error) {
+	if ms < 0 || ms > longestTime.Milliseconds() || float64(ms)/1000 < (air-slack)/maxSpeed {
+		return 0, lie("%d ms for %.0f metres by air", ms, air)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+func readSnap(res *routingpb.SnapResponse, p location.Point) (location.Point, float64, error) {
+	at, err := readPoint(res.GetPoint())
+	if err != nil {
+		return location.Point{}, 0, err
+	}
+	metres := location.Metres(p, at)
+	if said := res.GetMetres(); metres > reach+slack || !(said >= metres-slack && said <= metres+slack) {
+		return location.Point{}, 0, lie("snapped over %.0f metres, said to be %g", metres, said)
+	}
+	return at, metres, nil
+}
+
+func readPoint(p *routingpb.Point) (location.Point, error) {
+	at := location.Point{Lng: p.GetLng(), Lat: p.GetLat()}
+	if p == nil {
+		return at, lie("a point is missing")
+	}
+	if err := at.Check(); err != nil {
+		return at, lie("%w", err)
+	}
+	return at, nil
+}

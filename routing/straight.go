@@ -1,0 +1,37 @@
+package routing
+
+import (
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// What the straight line stands for when roads are not known. Both are medians over random pairs in the built-in
+// city, held to by TestTheStraightLineIsCalibratedOnTheBuiltInCity.
+const (
+	StraightFactor = 1.45 // metres by road for each metre by air
+	StraightSpeed  = 11.0 // metres per second by road
+)
+
+func straightRoute(from, to location.Point) Route {
+	air := location.Metres(from, to)
+	return Route{
+		Path:     []location.Point{from, to},
+		Speeds:   []float64{StraightSpeed / StraightFactor}, // so that a car on the line arrives when Duration says
+		Metres:   air * StraightFactor,
+		Duration: straightTime(air),
+		Source:   SourceStraight,
+	}
+}
+
+func straightTimes(from []location.Point, to location.Point) []time.Duration {
+	times := make([]time.Duration, len(from))
+	for i, p := range from {
+		times[i] = straightTime(location.Metres(p, to))
+	}
+	return times
+}
+
+func straightTime(air float64) time.Duration {
+	return time.Duration(air * StraightFactor / StraightSpeed * float64(time.Second)).Truncate(time.Millisecond)
+}
