@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"math"
+	"time"
+
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -33,4 +37,16 @@ func wireChat(m chat.Message) *wire.ChatMessage {
 
 func wireReceipt(c payments.Charge) *wire.Receipt {
 	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: wireMoney(c.Amount), AtMs: wire.Millis(c.At)}
+}
+
+// strangersCar shows a car to someone who is not in it: its place to about 10 metres. An offer is the driver's own
+// affair: such a driver shows as available.
+func strangersCar(d sharedstate.Driver, now time.Time) *wire.Car {
+	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }
+	status := d.Status
+	if status == sharedstate.Offered {
+		status = sharedstate.Available
+	}
+	return &wire.Car{Id: string(d.ID), Point: &wire.Point{Lng: round(d.Fix.Lng), Lat: round(d.Fix.Lat)},
+		Heading: d.Fix.Heading, Speed: d.Fix.Speed, AgeS: float32(now.Sub(d.ReceivedAt).Seconds()), Status: string(status)}
 }

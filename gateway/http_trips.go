@@ -31,7 +31,7 @@ type doorConfig struct {
 	Room       *chat.Room
 	Receipts   payments.Store
 	Drivers    *sharedstate.Drivers
-	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, error)
+	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error)
 	Contains   func(location.Point) bool
 	Auth       *Auth
 	City       []byte
@@ -90,13 +90,14 @@ func (g *door) servable(points ...location.Point) error {
 }
 
 type quoted struct {
-	DistanceM    float64     `json:"distance_m"`
-	DurationS    float64     `json:"duration_s"`
-	Fare         trips.Money `json:"fare"`
-	RouteSource  string      `json:"route_source"`
-	PickupS      *float64    `json:"pickup_s,omitempty"` // absent when no car is near
-	PickupSource string      `json:"pickup_source,omitempty"`
-	CarsNearby   int         `json:"cars_nearby"`
+	DistanceM    float64      `json:"distance_m"`
+	DurationS    float64      `json:"duration_s"`
+	Fare         trips.Money  `json:"fare"`
+	RouteSource  string       `json:"route_source"`
+	PickupS      *float64     `json:"pickup_s,omitempty"` // absent when no car is near
+	PickupSource string       `json:"pickup_source,omitempty"`
+	CarsNearby   int          `json:"cars_nearby"`
+	Path         [][2]float64 `json:"path,omitempty"` // lng, lat; absent when the way was guessed
 }
 
 func (g *door) postQuote(r *http.Request, _ trips.Actor) (int, any, error) {
@@ -104,15 +105,18 @@ func (g *door) postQuote(r *http.Request, _ trips.Actor) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	q, err := g.cfg.Quote(r.Context(), from, to)
+	q, path, err := g.cfg.Quote(r.Context(), from, to)
 	if err != nil {
 		return 0, nil, err
 	}
 	out := quoted{DistanceM: q.Metres, DurationS: q.Duration.Seconds(), Fare: q.Fare, RouteSource: q.Source}
+	for _, p := range path {
+		out.Path = append(out.Path, [2]float64{p.Lng, p.Lat})
+	}
 	near := g.cfg.Drivers.Nearest(from, nearbyMost, nearbyReach, nil)
 	out.CarsNearby = len(near)
 	if len(near) > 0 {
-		if way, err := g.cfg.Quote(r.Context(), near[0].Fix.Point, from); err == nil {
+		if way, _, err := g.cfg.Quote(r.Context(), near[0].Fix.Point, from); err == nil {
 			s := way.Duration.Seconds()
 			out.PickupS, out.PickupSource = &s, way.Source
 		}
@@ -139,7 +143,7 @@ func (g *door) request(ctx context.Context, who trips.Actor, id string, from, to
 	if ev, err := g.cfg.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
-	q, err := g.cfg.Quote(ctx, from, to)
+	q, _, err := g.cfg.Quote(ctx, from, to)
 	if err != nil {
 		return trips.Event{}, err
 	}
@@ -155,7 +159,7 @@ func (g *door) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	if len(ask.Reason) > 200 {
+	if len(ask.Reason) > maxReason {
 		return 0, nil, refuse(wire.CodeBadField, "The reason is over 200 bytes; shorten it.")
 	}
 	trip := trips.TripID(r.PathValue("id"))
@@ -229,15 +233,8 @@ func (g *door) nearby(r *http.Request, _ trips.Actor) (int, any, error) {
 	}
 	now := g.cfg.Now()
 	near := g.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
-	cars := each(near, func(n sharedstate.Near) *wire.Car { return nearbyCar(n, now) })
+	cars := each(near, func(n sharedstate.Near) *wire.Car { return strangersCar(n.Driver, now) })
 	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
-}
-
-// nearbyCar shows a car to a stranger: its place to about 10 metres.
-func nearbyCar(n sharedstate.Near, now time.Time) *wire.Car {
-	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }
-	return &wire.Car{Id: string(n.ID), Point: &wire.Point{Lng: round(n.Fix.Lng), Lat: round(n.Fix.Lat)},
-		Heading: n.Fix.Heading, Speed: n.Fix.Speed, AgeS: float32(now.Sub(n.ReceivedAt).Seconds()), Status: string(n.Status)}
 }
 
 // asJSON is a frame's JSON as the socket sends it; compacted, because protojson varies its spaces on purpose.

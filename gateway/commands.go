@@ -1,0 +1,327 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// command is something a phone asks for that is answered with an ack. The body is a *wire.ClientFrame_….
+type command struct {
+	id   string
+	body any
+}
+
+// handle acts on one frame, on the session's reader. What needs the database is left to the session's worker, so that
+// positions flow while the database is slow. The frame is only borrowed; its body may be kept.
+func (s *session) handle(f *wire.ClientFrame, now time.Time) {
+	switch b := f.Body.(type) {
+	case *wire.ClientFrame_Fix:
+		s.fix(b.Fix, now)
+	case *wire.ClientFrame_PositionAck:
+		s.credited(b.PositionAck.GetN())
+	case *wire.ClientFrame_Ping:
+		s.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
+			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.Millis(now), T3Ms: wire.Millis(s.g.cfg.Now())}}})
+	case *wire.ClientFrame_Typing:
+		s.typing(b.Typing)
+	case *wire.ClientFrame_WatchArea:
+		s.watchArea(b.WatchArea)
+	case *wire.ClientFrame_Hello, nil:
+		s.refuse(f.Id, refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
+	default:
+		s.command(command{f.Id, b})
+	}
+}
+
+// command queues a command behind the session's earlier ones.
+func (s *session) command(c command) {
+	if c.id == "" || len(c.id) > maxID {
+		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes, new for each command and the same when you send it again."))
+		return
+	}
+	s.mu.Lock()
+	full := len(s.todo) >= s.g.cfg.Limits.Commands
+	idle := !s.working
+	if !full {
+		s.todo = append(s.todo, c)
+		s.working = true
+	}
+	s.mu.Unlock()
+	if full {
+		s.g.m.drops.WithLabelValues("commands_full").Inc()
+		s.refuse(c.id, refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
+		return
+	}
+	if idle {
+		s.g.spawn(s.work)
+	}
+}
+
+// work does the commands that wait, in order, then ends.
+func (s *session) work() {
+	for {
+		s.mu.Lock()
+		if len(s.todo) == 0 {
+			s.todo, s.working = nil, false
+			s.mu.Unlock()
+			return
+		}
+		c := s.todo[0]
+		s.todo = s.todo[1:]
+		s.mu.Unlock()
+		s.do(c)
+	}
+}
+
+// do carries one command out and acks it. The command outlives its socket: what was begun is finished, and the phone
+// asks again with the same id.
+func (s *session) do(c command) {
+	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
+	defer cancel()
+	ack := &wire.Ack{Id: c.id}
+	kind, err := s.carryOut(ctx, c, ack)
+	result := "ok"
+	if err != nil {
+		code, _, text := codeOf(err)
+		if code == wire.CodeUnavailable {
+			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
+		}
+		ack = &wire.Ack{Id: c.id, Code: string(code), Message: text}
+		result = string(code)
+	}
+	s.g.m.commands.WithLabelValues(kind, result).Inc()
+	s.ack(ack)
+}
+
+// carryOut names the command's kind, for the counters, and fills in the ack.
+func (s *session) carryOut(ctx context.Context, c command, ack *wire.Ack) (kind string, err error) {
+	switch b := c.body.(type) {
+	case *wire.ClientFrame_SetAvailable:
+		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
+	case *wire.ClientFrame_AnswerOffer:
+		return "answer_offer", s.answerOffer(ctx, c.id, b.AnswerOffer, ack)
+	case *wire.ClientFrame_RequestTrip:
+		return "request_trip", s.requestTrip(ctx, c.id, b.RequestTrip, ack)
+	case *wire.ClientFrame_MoveTrip:
+		return "move_trip", s.moveTrip(ctx, c.id, b.MoveTrip, ack)
+	case *wire.ClientFrame_CancelTrip:
+		return "cancel_trip", s.cancelTrip(ctx, c.id, b.CancelTrip, ack)
+	case *wire.ClientFrame_SendChat:
+		return "send_chat", s.sendChat(ctx, c.id, b.SendChat, ack)
+	}
+	return "unknown", refuse(wire.CodeBadFrame, "This is not a command.")
+}
+
+// must refuses the other role.
+func (s *session) must(role trips.Role) error {
+	if s.user.Role == role {
+		return nil
+	}
+	return refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
+}
+
+func (s *session) setAvailable(wants bool) error {
+	if err := s.must(trips.RoleDriver); err != nil {
+		return err
+	}
+	s.g.cfg.Drivers.SetAvailable(trips.DriverID(s.user.ID), wants)
+	return nil
+}
+
+func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *wire.Ack) error {
+	if err := s.must(trips.RoleDriver); err != nil {
+		return err
+	}
+	driver := trips.DriverID(s.user.ID)
+	key := trips.Key{Actor: s.user, ID: id, Print: "accept " + a.GetOfferId()}
+	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
+	if !a.GetAccept() {
+		if err == nil {
+			s.g.cfg.Declined(o)
+		}
+		return nil // to decline what is gone is as good as to decline it
+	}
+	if err != nil {
+		ev, recorded := s.g.cfg.Store.Recorded(ctx, key) // accepted before, and the ack got lost
+		if recorded == nil {
+			s.settled(ev, ack)
+			return nil
+		}
+		if !errors.Is(recorded, trips.ErrNotFound) {
+			return recorded
+		}
+		return err
+	}
+	ev, err := s.g.cfg.Desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return t.Reserve(driver, at)
+	})
+	if err != nil {
+		s.unaccepted(o, err)
+		return err
+	}
+	s.settled(ev, ack)
+	return nil
+}
+
+// unaccepted puts an offer back that could not be accepted for want of the database, and lets the dispatcher ask someone
+// else when it never will be.
+func (s *session) unaccepted(o dispatch.Offer, err error) {
+	if code, _, _ := codeOf(err); code == wire.CodeUnavailable {
+		s.g.cfg.Inbox.Put(o)
+		return
+	}
+	s.g.cfg.Declined(o)
+}
+
+// settled is what every committed move leads to at once: the shared state knows, the ack tells. The rest of the world,
+// this node's other sessions included, hears it from the outbox.
+func (s *session) settled(ev trips.Event, ack *wire.Ack) {
+	s.g.track(ev.Trip)
+	ack.Trip = wireTrip(ev.Trip)
+}
+
+func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *wire.Ack) error {
+	if err := s.must(trips.RoleRider); err != nil {
+		return err
+	}
+	if r.GetPickup() == nil || r.GetDropoff() == nil {
+		return refuse(wire.CodeBadField, "Give both pickup and dropoff.")
+	}
+	from, to := pointOf(r.Pickup), pointOf(r.Dropoff)
+	if err := s.g.door.servable(from, to); err != nil {
+		return err
+	}
+	ev, err := s.g.door.request(ctx, s.user, id, from, to)
+	if err == nil {
+		s.settled(ev, ack)
+	}
+	return err
+}
+
+func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack *wire.Ack) error {
+	if err := s.must(trips.RoleDriver); err != nil {
+		return err
+	}
+	verbs := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
+		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
+	verb := verbs[m.GetStep()]
+	if verb == nil {
+		return refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
+	}
+	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + clip(m.GetTripId(), maxID)}
+	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return verb(t, s.user, at)
+	})
+	if err == nil {
+		s.settled(ev, ack)
+	}
+	return err
+}
+
+func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *wire.Ack) error {
+	if len(c.GetReason()) > maxReason {
+		return refuse(wire.CodeBadField, "The reason is over 200 bytes; shorten it.")
+	}
+	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + clip(c.GetTripId(), maxID)}
+	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return t.Cancel(s.user, c.GetReason(), at)
+	})
+	if err == nil {
+		s.settled(ev, ack)
+	}
+	return err
+}
+
+func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *wire.Ack) error {
+	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
+	ack.ChatSeq = m.Seq
+	return err
+}
+
+// typingMark travels between nodes by publish/subscribe alone.
+type typingMark struct {
+	Trip trips.TripID `json:"trip"`
+	From trips.Role   `json:"from"`
+}
+
+// typing passes a mark on, if it is about the trip this session is on; it may get lost anywhere.
+func (s *session) typing(t *wire.Typing) {
+	s.mu.Lock()
+	trip, region := s.talk.trip, s.talk.region
+	s.mu.Unlock()
+	if trip == "" || t.GetTripId() != string(trip) {
+		return
+	}
+	payload, err := json.Marshal(typingMark{trip, s.user.Role})
+	if err != nil {
+		return // two strings always encode
+	}
+	s.g.spawn(func() {
+		ctx, cancel := context.WithTimeout(s.g.base, time.Second)
+		defer cancel()
+		if s.g.cfg.Publish(ctx, TopicTyping, region, payload) != nil {
+			s.g.m.drops.WithLabelValues("typing").Inc()
+		}
+	})
+}
+
+// fix takes a driver's position: believed, it is in the shared state and on its way to the rider before this returns.
+func (s *session) fix(f *wire.Fix, now time.Time) {
+	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
+		s.g.m.updates.WithLabelValues("malformed").Inc()
+		return
+	}
+	fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+	id := trips.DriverID(s.user.ID)
+	if why := s.g.cfg.Drivers.Move(id, fix); why != location.Believed {
+		s.g.m.updates.WithLabelValues(string(why)).Inc()
+		return
+	}
+	s.g.m.accepted.Inc()
+	s.watchers = s.g.sessions.Watchers(id, s.watchers[:0])
+	for _, w := range s.watchers {
+		w.moved(id, fix, now)
+	}
+}
+
+// Moved tells the riders here who watch a driver of another node that the shared state has a newer position.
+func (g *Gateway) Moved(id trips.DriverID) {
+	watchers := g.sessions.Watchers(id, nil)
+	if len(watchers) == 0 {
+		return
+	}
+	if d, ok := g.cfg.Drivers.Get(id); ok && d.Located() {
+		for _, w := range watchers {
+			w.moved(id, d.Fix, d.ReceivedAt)
+		}
+	}
+}
+
+// track makes the shared state follow a trip: its driver is busy or free.
+func (g *Gateway) track(t trips.Trip) {
+	switch {
+	case t.Driver == "":
+	case t.State == trips.OnTrip:
+		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.OnTrip)
+	case t.State.Active():
+		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.Reserved)
+	default:
+		g.cfg.Drivers.Free(t.Driver, t.ID)
+	}
+}
+
+const (
+	maxReason = 200
+	maxMillis = 1e14 // the year 5138
+)
+
+func pointOf(p *wire.Point) location.Point { return location.Point{Lng: p.GetLng(), Lat: p.GetLat()} }

@@ -1,0 +1,181 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// Two places in the city, and one in the sea.
+var (
+	market  = location.Point{Lng: 3.38, Lat: 6.45}
+	airport = location.Point{Lng: 3.40, Lat: 6.50}
+	atSea   = location.Point{Lng: 3.38, Lat: 5.0}
+)
+
+const ride = `{"pickup":{"lng":3.38,"lat":6.45},"dropoff":{"lng":3.4,"lat":6.5}}`
+
+// rig is the HTTP door on a store in memory, with a clock that stands still unless moved.
+type rig struct {
+	t       *testing.T
+	store   *memory
+	desk    *trips.Desk
+	drivers *sharedstate.Drivers
+	auth    *Auth
+	door    *door
+	public  http.Handler
+
+	mu sync.Mutex // guards at
+	at time.Time
+}
+
+// newRig builds the door; change may alter its configuration first.
+func newRig(t *testing.T, change func(*doorConfig)) *rig {
+	t.Helper()
+	r := &rig{t: t, store: newMemory(), at: time.Unix(1_700_000_000, 0)}
+	r.desk = &trips.Desk{Store: r.store, Now: r.now}
+	r.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: r.now})
+	r.auth = testAuth(t, r.now)
+	registry := prometheus.NewRegistry()
+	cfg := doorConfig{
+		Desk: r.desk, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now}, Receipts: r.store,
+		Drivers: r.drivers, Quote: byAir, Contains: func(p location.Point) bool { return p.Lat > 6 },
+		Auth: r.auth, City: []byte(`{"type":"FeatureCollection","features":[]}`), Socket: http.NotFound,
+		Registerer: registry, Now: r.now, Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	r.door = newDoor(cfg, newMetrics(registry))
+	r.public = r.door.public()
+	return r
+}
+
+// byAir quotes the straight line at 10 m/s.
+func byAir(_ context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
+	metres := location.Metres(from, to)
+	d := time.Duration(metres / 10 * float64(time.Second)).Round(time.Second)
+	q := trips.Quote{Metres: metres, Duration: d, Fare: trips.DefaultTariff.Fare(metres, d), Source: "straight_line"}
+	return q, nil, nil
+}
+
+func (r *rig) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+func (r *rig) pass(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = r.at.Add(d)
+}
+
+// call asks the public door as someone; a body goes as JSON, headers come in pairs.
+func (r *rig) call(who trips.Actor, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	if who.ID != "" {
+		req.Header.Set("Authorization", "Bearer "+testToken(r.t, r.auth, who.Role, who.ID))
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	r.public.ServeHTTP(w, req)
+	return w
+}
+
+// want decodes an answer, or ends the test when its status is another.
+func want[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
+	t.Helper()
+	var out T
+	dec := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
+	dec.DisallowUnknownFields()
+	if w.Code != status {
+		t.Fatalf("%d %s, want %d", w.Code, w.Body, status)
+	}
+	if err := dec.Decode(&out); err != nil {
+		t.Fatalf("%s: %v", w.Body, err)
+	}
+	return out
+}
+
+func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code wire.Code) {
+	t.Helper()
+	if p := want[problem](t, w, status); p.Code != code || p.Status != status || p.Detail == "" {
+		t.Errorf("problem %+v, want code %s", p, code)
+	}
+}
+
+// tripJSON is a trip as a stranger's client reads it.
+type tripJSON struct {
+	ID          string         `json:"id"`
+	RiderID     string         `json:"rider_id"`
+	DriverID    string         `json:"driver_id"`
+	State       string         `json:"state"`
+	Version     uint32         `json:"version"`
+	Pickup      location.Point `json:"pickup"`
+	Dropoff     location.Point `json:"dropoff"`
+	DistanceM   float64        `json:"distance_m"`
+	DurationS   float64        `json:"duration_s"`
+	Fare        trips.Money    `json:"fare"`
+	RouteSource string         `json:"route_source"`
+	EndReason   string         `json:"end_reason"`
+	RequestedMs float64        `json:"requested_ms"`
+	ReservedMs  float64        `json:"reserved_ms"`
+	ArrivedMs   float64        `json:"arrived_ms"`
+	StartedMs   float64        `json:"started_ms"`
+	EndedMs     float64        `json:"ended_ms"`
+}
+
+// request opens a trip for a rider over HTTP.
+func (r *rig) request(rider trips.RiderID, key string) tripJSON {
+	r.t.Helper()
+	return want[tripJSON](r.t, r.call(trips.Rider(rider), "POST", "/v1/trips", ride, "Idempotency-Key", key), http.StatusCreated)
+}
+
+// steps moves a trip on in the store, as a driver would over the socket.
+func (r *rig) steps(driver trips.DriverID, id string, kinds ...trips.Kind) {
+	r.t.Helper()
+	by := trips.Driver(driver)
+	verbs := map[trips.Kind]trips.Verb{
+		trips.KindReserved:  func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(driver, at) },
+		trips.KindArrived:   func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(by, at) },
+		trips.KindOnTrip:    func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(by, at) },
+		trips.KindCompleted: func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Complete(by, at) },
+	}
+	for _, kind := range kinds {
+		r.pass(time.Second)
+		move(r.t, r.desk, string(driver), trips.TripID(id), verbs[kind])
+	}
+}
+
+// car puts an available driver somewhere.
+func (r *rig) car(id trips.DriverID, at location.Point) {
+	r.t.Helper()
+	r.drivers.Enter(id, "node")
+	r.drivers.SetAvailable(id, true)
+	if why := r.drivers.Move(id, location.Fix{Point: at, Seq: 1, At: r.now()}); why != location.Believed {
+		r.t.Fatalf("%s at %v: %s", id, at, cmp.Or(why, "?"))
+	}
+}

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+// Limits bound what one phone, and all phones together, may ask of a node. Zero values take the defaults in brackets.
+type Limits struct {
+	Sockets       int           // open at the same time [50,000]
+	RiderSockets  int           // of one rider; the next is refused [5]. A driver's next socket replaces the last
+	Message       int64         // bytes of one message from a phone [4,096]
+	FramesPerSec  float64       // from one phone; more for longer than Burst ends the socket [100]
+	Burst         int           // [200]
+	BytesPerSec   int           // read from one phone; what comes faster waits in the network [64 Ki]
+	HelloWithin   time.Duration // [5 s]
+	PingAfter     time.Duration // of silence [20 s]
+	SilentFor     time.Duration // then the phone is gone [60 s]
+	Queue         int           // ordered messages that wait for one slow phone [256]
+	Commands      int           // of one phone that wait for their turn [16]
+	CommandWithin time.Duration // [5 s]
+	AreaMetres    float64       // the widest area of cars a rider may watch [20,000]
+	AreaCars      int           // [200]
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Sockets = cmp.Or(l.Sockets, 50_000)
+	l.RiderSockets = cmp.Or(l.RiderSockets, 5)
+	l.Message = cmp.Or(l.Message, 4<<10)
+	l.FramesPerSec = cmp.Or(l.FramesPerSec, 100)
+	l.Burst = cmp.Or(l.Burst, 200)
+	l.BytesPerSec = cmp.Or(l.BytesPerSec, 64<<10)
+	l.HelloWithin = cmp.Or(l.HelloWithin, 5*time.Second)
+	l.PingAfter = cmp.Or(l.PingAfter, 20*time.Second)
+	l.SilentFor = cmp.Or(l.SilentFor, time.Minute)
+	l.Queue = cmp.Or(l.Queue, 256)
+	l.Commands = cmp.Or(l.Commands, 16)
+	l.CommandWithin = cmp.Or(l.CommandWithin, 5*time.Second)
+	l.AreaMetres = cmp.Or(l.AreaMetres, 20_000)
+	l.AreaCars = cmp.Or(l.AreaCars, 200)
+	return l
+}
+
+const (
+	credit        = 2               // positions a phone may have un-acked
+	writeWithin   = 5 * time.Second // a write that takes longer means the phone does not read
+	closeWithin   = time.Second     // for a close frame to arrive and be answered
+	extendEvery   = 5 * time.Second // read deadlines are not moved more often
+	readBuffer    = 1024
+	drainBatch    = 50
+	closeDraining = wire.CloseGoingAway
+)
+
+var errDraining = errors.New("the node is stopping")
+
+// throttled slows a flood down to a rate by not reading faster. It works below the frames, because a flood of empty
+// continuation frames never becomes a message that could be counted.
+type throttled struct {
+	net.Conn
+	limit *rate.Limiter
+}
+
+func (c *throttled) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b[:min(len(b), c.limit.Burst())])
+	if n > 0 {
+		if wait := c.limit.ReserveN(time.Now(), n).Delay(); wait > 0 {
+			time.Sleep(wait) // at most a buffer's worth: 16 ms at the default rate
+		}
+	}
+	return n, err
+}
+
+// throttler puts throttled below the WebSocket library.
+type throttler struct {
+	http.ResponseWriter
+	bytesPerSec int
+}
+
+func (h throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &throttled{conn, rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, readBuffer))}, rw, nil
+}

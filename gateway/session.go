@@ -1,0 +1,277 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// session is one phone's socket. Its reader goroutine owns the connection. Whoever has something to send leaves it in
+// the session and then writes, unless someone is writing already, who will find it.
+type session struct {
+	g     *Gateway
+	conn  *websocket.Conn
+	codec wire.Codec
+	user  trips.Actor // set before the session is registered, like until
+	until time.Time   // when the token ends
+	code  atomic.Int32
+	heard atomic.Int64 // last sign of life, our clock, Unix nanoseconds
+
+	// Of the reader goroutine.
+	frames    *rate.Limiter
+	extended  time.Time // when the read deadline was moved
+	inMessage bool
+	watchers  []*session // scratch
+
+	mu      sync.Mutex // guards below; not held while writing to the socket
+	writing bool
+	queue   [][]byte // encoded, in order
+	car     slot
+	cars    []byte // the newest cars near the area, encoded
+	carsOut bool   // sent and not shown yet
+	area    *area
+	todo    []command
+	working bool
+	talk    talk
+	joining bool     // the welcome is not queued yet: news waits in held
+	held    []func() // in order
+	left    bool     // not registered any more
+}
+
+// slot holds the newest position of the trip's car.
+type slot struct {
+	driver   trips.DriverID
+	fix      location.Fix
+	received time.Time
+	fresh    bool   // not sent yet
+	comms    bool   // the phone was told that the driver is silent
+	heard    uint32 // positions that came for this phone
+	sent     uint32
+	acked    uint32
+}
+
+// overwritten counts positions the phone never saw because a newer one came.
+func (c *slot) overwritten() uint32 {
+	n := c.heard - c.sent
+	if c.fresh {
+		n--
+	}
+	return n
+}
+
+// area is where a rider looks at cars.
+type area struct {
+	centre location.Point
+	metres float64
+}
+
+// send queues an ordered frame and sees that it is written, by a goroutine of its own if need be, so that the caller
+// never waits for a slow phone.
+func (s *session) send(f *wire.ServerFrame) {
+	if s.push(f) {
+		s.g.spawn(s.flush)
+	}
+}
+
+// push queues an ordered frame; true when nobody is writing, so that the caller must see to it.
+func (s *session) push(f *wire.ServerFrame) bool {
+	data, err := s.codec.Append(nil, f)
+	if err != nil {
+		s.g.cfg.Log.Error("a frame cannot be encoded", "user", s.user, "err", err)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) >= s.g.cfg.Limits.Queue {
+		s.g.m.drops.WithLabelValues("queue_full").Inc()
+		s.end(wire.CloseSlow, "you read too slowly: come back and resume")
+		return false
+	}
+	s.queue = append(s.queue, data)
+	return !s.writing
+}
+
+// reply queues an ordered frame and writes it now; only for goroutines of this session.
+func (s *session) reply(f *wire.ServerFrame) {
+	if s.push(f) {
+		s.flush()
+	}
+}
+
+func (s *session) ack(a *wire.Ack) { s.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}}) }
+
+// moved takes a position of the trip's car and writes it at once when there is credit. Nobody waits here for a slow
+// phone: with credit in hand the socket's buffer has room.
+func (s *session) moved(id trips.DriverID, fix location.Fix, received time.Time) {
+	s.mu.Lock()
+	missed := s.car.overwritten()
+	fresh := s.car.take(id, fix, received)
+	if missed = s.car.overwritten() - missed; missed > 0 {
+		s.g.m.overwritten.Add(float64(missed))
+	}
+	if !fresh {
+		s.mu.Unlock()
+		return
+	}
+	back := s.car.comms
+	s.car.comms = false
+	trip := s.talk.trip
+	write := !s.writing && s.car.ready()
+	s.mu.Unlock()
+	if back {
+		s.send(commsFrame(trip, id, false, 0))
+	}
+	if write {
+		s.flush()
+	}
+}
+
+// take keeps the newest position; false when there is nothing new to send.
+func (c *slot) take(id trips.DriverID, fix location.Fix, received time.Time) bool {
+	if id != c.driver {
+		*c = slot{driver: id, heard: c.heard, sent: c.sent, acked: c.acked}
+	}
+	if fix.At.Equal(c.fix.At) && c.driver == id {
+		return false // told twice
+	}
+	c.heard++
+	if fix.At.Before(c.fix.At) {
+		return false // overtaken on the way here
+	}
+	c.fix, c.received, c.fresh = fix, received, true
+	return true
+}
+
+// ready says whether a position may be sent.
+func (c *slot) ready() bool { return c.fresh && c.sent-c.acked < credit }
+
+// credited takes the phone's word for what it has shown.
+func (s *session) credited(n uint32) {
+	s.mu.Lock()
+	if n > s.car.acked && n <= s.car.sent {
+		s.car.acked = n
+	}
+	write := !s.writing && s.car.ready()
+	s.mu.Unlock()
+	if write {
+		s.flush()
+	}
+}
+
+// outgoing is what encoding one position needs.
+type outgoing struct {
+	buf   []byte
+	frame wire.ServerFrame
+	body  wire.ServerFrame_Position
+	pos   wire.Position
+	point wire.Point
+}
+
+var outgoings = sync.Pool{New: func() any {
+	o := new(outgoing)
+	o.frame.Body, o.body.Position, o.pos.Point = &o.body, &o.pos, &o.point
+	return o
+}}
+
+// flush writes whatever may go, until nothing may; at once when someone else is at it.
+func (s *session) flush() {
+	o := outgoings.Get().(*outgoing)
+	defer outgoings.Put(o)
+	s.mu.Lock()
+	if s.writing {
+		s.mu.Unlock()
+		return
+	}
+	s.writing = true
+	for s.code.Load() == 0 {
+		data, after := s.nextLocked(o)
+		if data == nil {
+			break
+		}
+		s.mu.Unlock()
+		err := s.write(data)
+		if err == nil && after != nil {
+			after()
+		}
+		s.mu.Lock()
+		if err != nil {
+			s.failLocked()
+		}
+	}
+	s.writing = false
+	s.mu.Unlock()
+}
+
+// nextLocked takes the next message to write: what is ordered first, then the car, then the cars.
+func (s *session) nextLocked(o *outgoing) (data []byte, after func()) {
+	switch {
+	case len(s.queue) > 0:
+		data = s.queue[0]
+		if s.queue = s.queue[1:]; len(s.queue) == 0 {
+			s.queue = nil
+		}
+		return data, nil
+	case s.car.ready():
+		return s.positionLocked(o), nil
+	case s.cars != nil && !s.carsOut:
+		data, s.cars, s.carsOut = s.cars, nil, true
+		return data, s.pingForCars
+	}
+	return nil, nil
+}
+
+func (s *session) positionLocked(o *outgoing) []byte {
+	c := &s.car
+	c.sent++
+	c.fresh = false
+	now := s.g.cfg.Now()
+	p := &o.pos
+	p.N, p.DriverId, p.Seq, p.Overwritten = c.sent, string(c.driver), c.fix.Seq, c.overwritten()
+	p.AtMs, p.ReceivedMs, p.SentMs = wire.Millis(c.fix.At), wire.Millis(c.received), wire.Millis(now)
+	p.Heading, p.Speed = c.fix.Heading, c.fix.Speed
+	o.point.Lng, o.point.Lat = c.fix.Lng, c.fix.Lat
+	s.g.m.sent.Inc()
+	s.g.m.hop.Observe(now.Sub(c.received).Seconds())
+	data, err := s.codec.Append(o.buf[:0], &o.frame)
+	if err != nil {
+		s.g.cfg.Log.Error("a position cannot be encoded", "driver", c.driver, "err", err)
+		return nil
+	}
+	o.buf = data
+	return data
+}
+
+func (s *session) write(data []byte) error {
+	kind := websocket.BinaryMessage
+	if s.codec.Text() {
+		kind = websocket.TextMessage
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(writeWithin)) // always nil
+	return s.conn.WriteMessage(kind, data)
+}
+
+// failLocked ends a session that cannot be written to: the connection is lost, or the phone does not read.
+func (s *session) failLocked() {
+	if s.code.CompareAndSwap(0, wire.CloseSlow) {
+		s.g.m.drops.WithLabelValues("write_failed").Add(float64(1 + len(s.queue)))
+	}
+	s.queue = nil
+	s.conn.Close() // the reader notices
+}
+
+func (s *session) refuse(id string, err error) {
+	code, _, text := codeOf(err)
+	s.ack(&wire.Ack{Id: id, Code: string(code), Message: text})
+}
+
+func commsFrame(trip trips.TripID, driver trips.DriverID, lost bool, age time.Duration) *wire.ServerFrame {
+	return &wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{
+		TripId: string(trip), DriverId: string(driver), Lost: lost, AgeS: float32(age.Seconds())}}}
+}

@@ -1,0 +1,313 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+var writeBuffers sync.Pool // shared by all sockets, so that an idle one has none
+
+// socket upgrades a request and gives the socket a reader of its own, so that the HTTP server's buffers and stack are
+// not kept for as long as the socket lives.
+func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
+	if g.draining.Load() || g.open.Add(1) > int64(g.cfg.Limits.Sockets) {
+		g.refuseSocket(w)
+		return
+	}
+	up := websocket.Upgrader{
+		ReadBufferSize: readBuffer, WriteBufferPool: &writeBuffers, HandshakeTimeout: g.cfg.Limits.HelloWithin,
+		Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}, CheckOrigin: g.originAllowed,
+		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+			code := wire.CodeBadFrame
+			if status == http.StatusForbidden {
+				code = wire.CodeForbidden
+			}
+			writeProblem(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
+		},
+	}
+	conn, err := up.Upgrade(throttler{w, g.cfg.Limits.BytesPerSec}, r, nil)
+	if err != nil {
+		g.open.Add(-1)
+		return
+	}
+	s := g.newSession(conn)
+	if !g.spawn(s.run) {
+		g.open.Add(-1)
+		conn.Close()
+	}
+}
+
+func (g *Gateway) refuseSocket(w http.ResponseWriter) {
+	if !g.draining.Load() {
+		g.open.Add(-1)
+		g.m.drops.WithLabelValues("sockets_full").Inc()
+	}
+	w.Header().Set("Retry-After", "5")
+	writeProblem(w, wire.CodeUnavailable, http.StatusServiceUnavailable, "This node takes no more connections just now; try again in some seconds.")
+}
+
+// originAllowed keeps other sites' pages from using a browser's session. Phones send no origin.
+func (g *Gateway) originAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(g.cfg.Origins, "*") || slices.Contains(g.cfg.Origins, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+func (g *Gateway) newSession(conn *websocket.Conn) *session {
+	codec, ok := wire.For(conn.Subprotocol())
+	if !ok {
+		codec = wire.JSON // for a person with a WebSocket tool
+	}
+	s := &session{g: g, conn: conn, codec: codec, joining: true,
+		frames: rate.NewLimiter(rate.Limit(g.cfg.Limits.FramesPerSec), g.cfg.Limits.Burst)}
+	conn.SetReadLimit(g.cfg.Limits.Message)
+	conn.SetPongHandler(s.pong)
+	return s
+}
+
+// phoneLeft stands for a close code when the phone went first.
+const phoneLeft = -1
+
+// run is the socket's reader; it owns the connection.
+func (s *session) run() {
+	defer s.g.open.Add(-1)
+	defer s.conn.Close()
+	if !s.join() {
+		s.linger()
+		return
+	}
+	defer s.leave()
+	for s.code.Load() == 0 {
+		if err := s.next(); err != nil {
+			s.lost(err)
+			break
+		}
+	}
+	s.linger()
+}
+
+// incoming is what reading one message needs; an idle socket has none.
+type incoming struct {
+	buf   bytes.Buffer
+	frame wire.ClientFrame
+}
+
+var incomings = sync.Pool{New: func() any { return new(incoming) }}
+
+// next reads one message and acts on it. Its errors are the connection's.
+func (s *session) next() error {
+	kind, r, err := s.conn.NextReader()
+	if err != nil {
+		return err
+	}
+	in := incomings.Get().(*incoming)
+	defer incomings.Put(in)
+	in.buf.Reset()
+	s.inMessage = true // a pong between the parts of a message does not buy it more time
+	_, err = in.buf.ReadFrom(r)
+	s.inMessage = false
+	if err != nil {
+		return err
+	}
+	now := s.g.cfg.Now()
+	s.hear(now)
+	if !s.frames.AllowN(now, 1) {
+		s.g.m.drops.WithLabelValues("too_many_frames").Inc()
+		s.end(wire.ClosePolicy, "too many messages: send less")
+		return nil
+	}
+	text := kind == websocket.TextMessage
+	if text != s.codec.Text() || text && !utf8.Valid(in.buf.Bytes()) {
+		s.end(wire.CloseBadData, "send UTF-8 text to ridehail.v1.json, binary to ridehail.v1.proto")
+		return nil
+	}
+	if err := s.codec.Decode(in.buf.Bytes(), &in.frame); err != nil {
+		s.ack(&wire.Ack{Code: string(wire.CodeBadFrame), Message: "This is not a frame we know: " + clip(err.Error(), 200)})
+		return nil
+	}
+	s.handle(&in.frame, now)
+	return nil
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// hear notes a sign of life and moves the read deadline.
+func (s *session) hear(now time.Time) {
+	s.heard.Store(now.UnixNano())
+	if wall := time.Now(); wall.Sub(s.extended) > extendEvery {
+		s.extended = wall
+		_ = s.conn.SetReadDeadline(wall.Add(s.g.cfg.Limits.SilentFor)) // fails only on a dead connection, as the read will
+		if s.code.Load() != 0 {                                        // end was called in between and wants the shorter one
+			_ = s.conn.SetReadDeadline(wall.Add(closeWithin))
+		}
+	}
+}
+
+// pong runs on the reader. The pong of a cars frame gives its credit back.
+func (s *session) pong(data string) error {
+	if s.inMessage || s.code.Load() != 0 {
+		return nil
+	}
+	s.hear(s.g.cfg.Now())
+	if data == carsPing {
+		s.carsShown()
+	}
+	return nil
+}
+
+// lost names why reading ended, for the phone if it still hears and for the counters.
+func (s *session) lost(err error) {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, websocket.ErrReadLimit):
+		s.g.m.drops.WithLabelValues("too_big").Inc()
+		s.code.CompareAndSwap(0, wire.CloseTooBig) // the library has sent the close frame
+	case errors.As(err, &timeout) && timeout.Timeout():
+		s.g.m.drops.WithLabelValues("silent").Inc()
+		s.end(wire.CloseSilent, "nothing heard from you: come back and resume")
+	default:
+		s.code.CompareAndSwap(0, phoneLeft)
+	}
+}
+
+// end closes the socket with a code; the first one counts. It does not block: the close frame is written aside, and the
+// reader goes on discarding for a moment, because a connection closed with unread bytes is reset and the code lost.
+func (s *session) end(code int, why string) {
+	if !s.code.CompareAndSwap(0, int32(code)) {
+		return
+	}
+	told := s.g.spawn(func() {
+		now := time.Now()
+		_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), now.Add(closeWithin/2))
+		_ = s.conn.SetReadDeadline(now.Add(closeWithin)) // either fails only if the phone is gone
+	})
+	if !told {
+		s.conn.Close()
+	}
+}
+
+// linger waits until the phone has taken our close frame and hung up, reading what it still sends.
+func (s *session) linger() {
+	if s.code.Load() == phoneLeft {
+		return
+	}
+	_ = s.conn.SetReadDeadline(time.Now().Add(closeWithin))
+	_, _ = io.Copy(io.Discard, s.conn.NetConn())
+}
+
+// join authenticates the first message, registers the session and tells the phone where it stands.
+func (s *session) join() bool {
+	s.extended = time.Now()
+	_ = s.conn.SetReadDeadline(s.extended.Add(s.g.cfg.Limits.HelloWithin))
+	hello, err := s.readHello()
+	if err != nil {
+		if s.code.Load() == 0 {
+			s.g.m.drops.WithLabelValues("no_hello").Inc()
+			s.end(wire.CloseNoAuth, "say hello with a valid token within 5 seconds")
+		}
+		return false
+	}
+	who, until, err := s.g.cfg.Auth.Verify(hello.GetToken())
+	if err != nil {
+		s.g.m.drops.WithLabelValues("bad_token").Inc()
+		s.end(wire.CloseNoAuth, clip(err.Error(), 100))
+		return false
+	}
+	s.user, s.until = who, until
+	s.extended = time.Time{}
+	s.hear(s.g.cfg.Now())
+	if !s.enter() {
+		return false
+	}
+	if err := s.welcome(hello.GetResume()); err != nil {
+		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", who, "err", err)
+		s.end(wire.CloseOverload, "our database is slow: come back in some seconds")
+		s.leave()
+		return false
+	}
+	return true
+}
+
+func (s *session) readHello() (*wire.Hello, error) {
+	kind, data, err := s.conn.ReadMessage()
+	if err != nil {
+		if errors.Is(err, websocket.ErrReadLimit) {
+			s.code.CompareAndSwap(0, wire.CloseTooBig)
+		}
+		return nil, err
+	}
+	if (kind == websocket.TextMessage) != s.codec.Text() {
+		return nil, errNoHello
+	}
+	var f wire.ClientFrame
+	if err := s.codec.Decode(data, &f); err != nil {
+		return nil, err
+	}
+	if f.GetHello() == nil {
+		return nil, errNoHello
+	}
+	return f.GetHello(), nil
+}
+
+var errNoHello = errors.New("the first frame is not a hello")
+
+// enter registers the session: a driver has one, a rider a few.
+func (s *session) enter() bool {
+	others := s.g.sessions.Add(s.user, s)
+	if s.user.Role == trips.RoleDriver {
+		for _, o := range others {
+			o.end(wire.CloseReplaced, "you connected again elsewhere")
+		}
+		s.g.cfg.Drivers.Enter(trips.DriverID(s.user.ID), s.g.cfg.Node)
+	} else if len(others) >= s.g.cfg.Limits.RiderSockets {
+		s.g.sessions.Remove(s.user, s)
+		s.g.m.drops.WithLabelValues("too_many_sockets").Inc()
+		s.end(wire.CloseTooManyOpen, "too many connections of yours")
+		return false
+	}
+	s.g.m.sessions.WithLabelValues(string(s.user.Role)).Inc()
+	return true
+}
+
+// leave forgets the session. Offers in the hands of a driver whose last session this was go to the next driver.
+func (s *session) leave() {
+	s.mu.Lock()
+	s.left = true
+	s.g.rooms.move(s, s.talk.trip, "")
+	s.mu.Unlock()
+	s.g.sessions.Remove(s.user, s)
+	s.g.m.sessions.WithLabelValues(string(s.user.Role)).Dec()
+	if s.user.Role != trips.RoleDriver || len(s.g.sessions.Of(s.user, nil)) > 0 {
+		return
+	}
+	id := trips.DriverID(s.user.ID)
+	s.g.cfg.Drivers.Leave(id, s.g.cfg.Node)
+	for _, o := range s.g.cfg.Inbox.Held(id) {
+		if _, held := s.g.cfg.Inbox.Drop(o.ID); held {
+			s.g.cfg.Vanished(o)
+		}
+	}
+}

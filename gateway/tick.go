@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"math"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// commsLostAfter is how long a driver on a trip may be silent before the rider is told. The trip goes on.
+const commsLostAfter = 20 * time.Second
+
+// carsPing marks the ping that follows a frame of cars: its pong says that the phone has read them.
+const carsPing = "cars"
+
+// tick looks at every session once.
+func (g *Gateway) tick() {
+	now := g.cfg.Now()
+	for _, s := range g.sessions.All(nil) {
+		switch silent := now.Sub(time.Unix(0, s.heard.Load())); {
+		case s.code.Load() != 0:
+			continue
+		case now.After(s.until.Add(clockLeeway)):
+			s.end(wire.CloseTokenEnded, "your token has ended: come back with a new one")
+			continue
+		case silent > g.cfg.Limits.PingAfter:
+			// It fails when the socket's buffer is full or the phone is gone; silence then ends the session.
+			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(50*time.Millisecond))
+		}
+		s.watchComms(now)
+		s.sendCars(now)
+	}
+}
+
+// watchComms tells a rider once that the driver's phone went silent.
+func (s *session) watchComms(now time.Time) {
+	s.mu.Lock()
+	c := &s.car
+	age := now.Sub(c.received)
+	silent := s.user.Role == trips.RoleRider && c.driver != "" && !c.comms && age > commsLostAfter &&
+		s.talk.state.Active() && s.talk.state != trips.Requested
+	c.comms = c.comms || silent
+	trip, driver := s.talk.trip, c.driver
+	s.mu.Unlock()
+	if silent {
+		s.send(commsFrame(trip, driver, true, age))
+	}
+}
+
+// watchArea sets where a rider looks at cars.
+func (s *session) watchArea(w *wire.WatchArea) {
+	var at *area
+	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
+		p := pointOf(w.Center)
+		if p.Check() != nil || math.IsNaN(r) {
+			s.refuse("", refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
+			return
+		}
+		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
+	}
+	s.mu.Lock()
+	s.area, s.cars = at, nil
+	s.mu.Unlock()
+	s.sendCars(s.g.cfg.Now())
+}
+
+// sendCars sends the cars of the area, if the phone has read the last ones.
+func (s *session) sendCars(now time.Time) {
+	s.mu.Lock()
+	at, busy := s.area, s.carsOut
+	s.mu.Unlock()
+	if at == nil || busy || s.user.Role != trips.RoleRider {
+		return
+	}
+	near := s.g.cfg.Drivers.Around(at.centre, at.metres, s.g.cfg.Limits.AreaCars, nil)
+	cars := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
+	for _, d := range near {
+		if d.Connected && d.Status != sharedstate.NonOperational {
+			cars.Cars = append(cars.Cars, strangersCar(d, now))
+		}
+	}
+	data, err := s.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: cars}})
+	if err != nil {
+		s.g.cfg.Log.Error("cars cannot be encoded", "err", err)
+		return
+	}
+	s.mu.Lock()
+	s.cars = data
+	s.mu.Unlock()
+	s.flush()
+}
+
+func (s *session) pingForCars() {
+	_ = s.conn.WriteControl(websocket.PingMessage, []byte(carsPing), time.Now().Add(writeWithin))
+}
+
+func (s *session) carsShown() {
+	s.mu.Lock()
+	s.carsOut = false
+	s.mu.Unlock()
+}
