@@ -37,6 +37,8 @@ var rooms = []room{
 	{"web", nil, "pages are files; the doors they knock at are public"},
 	{"web/webtest", nil, "drives the page as a person would, so it sees only the page"},
 	{"trips", []string{"location"}, "the state machine must run without network, lock or database"},
+	{"trips/storetest", []string{"location", "trips", "chat", "payments"},
+		"what every store promises, in words that no store could bend"},
 	{"routing/...", []string{"location", "routing/..."}, "another process may answer for it, so it knows no trips"},
 	{"sharedstate", []string{"location", "trips"}, "holds and hands out; whoever it called could hold its locks"},
 	{"chat", []string{"trips"}, "who may speak follows from the trip alone"},
