@@ -1,0 +1,154 @@
+package simulators
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// DriverConfig describes a fleet.
+type DriverConfig struct {
+	Server  string // http://HOST:PORT
+	City    *routing.City
+	Count   int
+	Speed   float64 // seconds of the city in a second; 0 means 1
+	Seed    uint64
+	Flaky   bool       // phones lose their connection every 30 s on average
+	Rate    float64    // fixes a second of each driver; 0 means 1
+	Prefix  string     // of ids: PREFIX-0001; "" means "driver"
+	Decline float64    // share of offers that are declined; 0 means 0.05, less than 0 none
+	Codec   wire.Codec // nil means wire.Proto
+	Stats   *Stats     // nil: nobody looks
+	Log     *slog.Logger
+}
+
+func (c DriverConfig) withDefaults() (DriverConfig, error) {
+	c.Speed, c.Rate = cmp.Or(c.Speed, 1), cmp.Or(c.Rate, 1)
+	c.Prefix, c.Decline = cmp.Or(c.Prefix, roleDriver), cmp.Or(c.Decline, 0.05)
+	if c.Stats == nil {
+		c.Stats = NewStats()
+	}
+	if c.City == nil || c.Count < 1 || !(c.Speed > 0) || !(c.Rate > 0) {
+		return c, errors.New("drivers need a city, a count of at least 1, and a speed and a rate above 0")
+	}
+	return c, nil
+}
+
+// fleet is what the drivers of one run share.
+type fleet struct {
+	DriverConfig
+	clock  clock
+	net    *network
+	router *routing.Router
+	search chan struct{} // bounds concurrent route searches
+}
+
+// RunDrivers lets Count drivers work until the context ends, which is no error. Drivers who are in the middle of a trip
+// at that moment just vanish; a later run with the same ids takes their trips up again. Errors: ErrUnreachable when no
+// node answers for 15 s at the beginning, ErrRefused when it gives no tokens, or why the last driver gave up.
+func RunDrivers(ctx context.Context, cfg DriverConfig) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	f := &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+		router: routing.NewRouter(cfg.City), search: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+	f.net.flaky, f.net.seed = cfg.Flaky, cfg.Seed
+	defer f.net.close()
+	if err := f.net.reach(ctx, roleDriver, driverID(cfg.Prefix, 0)); err != nil {
+		return unlessOver(ctx, err)
+	}
+	var wait sync.WaitGroup
+	errs := make(chan error, cfg.Count)
+	for i := range cfg.Count {
+		wait.Go(func() { errs <- f.work(ctx, i) })
+	}
+	wait.Wait()
+	close(errs)
+	return unlessOver(ctx, lastOf(errs))
+}
+
+// work is one driver's shift.
+func (f *fleet) work(ctx context.Context, i int) error {
+	id := driverID(f.Prefix, i)
+	d := f.newDriver(id)
+	phase := time.Duration(float64(i) / float64(f.Count) / f.Rate * float64(time.Second))
+	if !pause(ctx, phase) { // so that not all fixes come at once
+		return nil
+	}
+	d.phone = f.net.phone(ctx, roleDriver, id, i)
+	defer d.phone.stop()
+	err := attend(ctx, d.phone, d)
+	if err != nil {
+		f.net.log.Warn("a driver goes home", "driver", id, "err", err)
+	}
+	return err
+}
+
+// route finds a way by road, or goes straight if there is none. With wait it takes its turn; without, it returns false
+// when too many are searching.
+func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (way, bool) {
+	if wait {
+		select {
+		case f.search <- struct{}{}:
+		case <-ctx.Done():
+			return way{}, false
+		}
+	} else {
+		select {
+		case f.search <- struct{}{}:
+		default:
+			return way{}, false
+		}
+	}
+	defer func() { <-f.search }()
+	r, err := f.router.Route(ctx, from, to)
+	switch {
+	case err == nil:
+		return wayAlong(r), true
+	case ctx.Err() != nil:
+		return way{}, false
+	}
+	f.net.log.Debug("no way by road", "from", from, "to", to, "err", err)
+	return wayStraight(from, to), true
+}
+
+// somewhere is a place not far away to cruise to.
+func (f *fleet) somewhere(r *rand.Rand, from location.Point) location.Point {
+	const tries = 12
+	flat := location.FlatAt(from)
+	best := f.City.RandomPoint(r)
+	for range tries - 1 {
+		if p := f.City.RandomPoint(r); flat.Square(p) < flat.Square(best) {
+			best = p
+		}
+	}
+	return best
+}
+
+func driverID(prefix string, i int) string { return fmt.Sprintf("%s-%04d", prefix, i+1) }
+
+// unlessOver drops an error that only says that the run was ended.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func lastOf(errs <-chan error) (last error) {
+	for err := range errs {
+		last = cmp.Or(err, last)
+	}
+	return last
+}

@@ -1,0 +1,167 @@
+// Package simulators drives cars and orders rides like people with phones do. It knows a city's roads and a node's
+// public doors, nothing else: what it sees is what any client would see, so it also watches that the node keeps its
+// promises about order.
+package simulators
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+// ErrUnreachable says that no node answered when a run began.
+var ErrUnreachable = errors.New("no node answers there; is it running, and is the address right?")
+
+// ErrRefused says that the node answered and wants no simulators.
+var ErrRefused = errors.New("the node refuses")
+
+const (
+	answerWithin = 10 * time.Second // for one request or handshake
+	startWithin  = 15 * time.Second // for a node to come up before a run gives up
+	dialsAtOnce  = 64               // so that thousands of phones do not storm the node
+)
+
+// network is the way to one node, shared by the phones of one run.
+type network struct {
+	server  string
+	codec   wire.Codec
+	client  *http.Client
+	dialer  websocket.Dialer
+	dialing chan struct{}
+	stats   *Stats
+	log     *slog.Logger
+	flaky   bool
+	seed    uint64
+}
+
+func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger) *network {
+	if codec == nil {
+		codec = wire.Proto
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	sub := wire.SubprotocolProto
+	if codec.Text() {
+		sub = wire.SubprotocolJSON
+	}
+	return &network{
+		server: strings.TrimSuffix(server, "/"), codec: codec, stats: stats, log: log,
+		client:  &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: dialsAtOnce}},
+		dialing: make(chan struct{}, dialsAtOnce),
+		dialer: websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{}, HandshakeTimeout: answerWithin,
+			Subprotocols: []string{sub}},
+	}
+}
+
+func (n *network) close() { n.client.CloseIdleConnections() }
+
+// reach waits until the node gives out tokens. Errors: ErrUnreachable, ErrRefused, or the context's.
+func (n *network) reach(ctx context.Context, role, id string) error {
+	until := time.Now().Add(startWithin)
+	for attempt := 0; ; attempt++ {
+		_, err := n.token(ctx, role, id)
+		switch {
+		case err == nil || errors.Is(err, ErrRefused):
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Now().After(until):
+			return fmt.Errorf("%s: %w (%w)", n.server, ErrUnreachable, err)
+		}
+		pause(ctx, backoff(attempt, 0))
+	}
+}
+
+// token asks the node's development issuer for a token.
+func (n *network) token(ctx context.Context, role, id string) (string, error) {
+	body, err := json.Marshal(map[string]string{"role": role, "id": id})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.server+"/v1/dev/tokens", bytes.NewReader(body))
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := n.client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("ask for a token: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	if err := refusal(res); err != nil {
+		return "", fmt.Errorf("%w; start it with --dev-tokens", err)
+	}
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Token == "" {
+		return "", fmt.Errorf("the node's answer %.80q holds no token", text)
+	}
+	return answer.Token, nil
+}
+
+// refusal makes an error of a status that is no success: final ones wrap ErrRefused, the others pass.
+func refusal(res *http.Response) error {
+	switch code := res.StatusCode; {
+	case code < 300:
+		return nil
+	case code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout:
+		return fmt.Errorf("%s: %w: %s", res.Request.URL.Path, ErrRefused, res.Status)
+	default:
+		return fmt.Errorf("%s: %s", res.Request.URL.Path, res.Status)
+	}
+}
+
+// dial opens a socket.
+func (n *network) dial(ctx context.Context) (*websocket.Conn, error) {
+	conn, res, err := n.dialer.DialContext(ctx, "ws"+strings.TrimPrefix(n.server, "http")+"/v1/ws", nil)
+	if err != nil {
+		if res != nil && res.Request != nil {
+			if no := refusal(res); no != nil {
+				return nil, no
+			}
+		}
+		return nil, fmt.Errorf("open a socket: %w", err)
+	}
+	return conn, nil
+}
+
+// backoff is how long to wait before a try, attempt 0 being the first after a loss: doubling to 5 seconds, with full
+// jitter so that a crowd spreads out. A node that goes away in peace has another one beside it, or is soon back.
+func backoff(attempt, code int) time.Duration {
+	limit := min(5*time.Second, 200*time.Millisecond<<min(attempt, 10))
+	if code == wire.CloseGoingAway && attempt == 0 {
+		limit = 50 * time.Millisecond
+	}
+	return 5*time.Millisecond + rand.N(limit)
+}
+
+// pause waits, or returns false when the context ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,203 @@
+package simulators
+
+import (
+	"context"
+	"time"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+const (
+	patienceMean = 90.0             // seconds of the city until a driver is found
+	mindChanges  = 0.03             // share of riders who cancel although a driver comes
+	receiptIn    = 20 * time.Second // after the ride
+	tidyUp       = 5 * time.Second  // for the last acks
+)
+
+// rider wants one ride and follows it to its receipt.
+type rider struct {
+	*crowd
+	phone  *phone
+	wish   *wish
+	looked func()
+	talk   talk
+
+	// What is decided beforehand, in seconds of the city, so that it does not depend on the network.
+	patience, mindAfter float64
+	mindChanges         bool
+
+	welcomed   bool
+	requesting string // id of the command
+	cancelling string
+	trip       *wire.Trip
+	patienceAt time.Time
+	mindAt     time.Time
+	receiptBy  time.Time
+	receipts   map[string]bool // by trip
+	reserved   bool            // a driver was seen
+	arrived    bool            // and waited
+	endAt      time.Time       // the ride is over; zero before
+}
+
+func newRider(c *crowd, s *somebody, p *phone, w *wish, looked func()) *rider {
+	return &rider{crowd: c, phone: p, wish: w, looked: looked, talk: talk{rng: s.talk, clock: c.clock},
+		patience: patienceMean * s.choices.ExpFloat64(), mindAfter: uniform(s.choices, 5, 30),
+		mindChanges: s.choices.Float64() < mindChanges, receipts: make(map[string]bool)}
+}
+
+func (r *rider) hear(f *wire.ServerFrame, now time.Time) {
+	switch b := f.Body.(type) {
+	case *wire.ServerFrame_Welcome:
+		r.enter(b.Welcome, now)
+	case *wire.ServerFrame_Ack:
+		r.acked(b.Ack, now)
+	case *wire.ServerFrame_TripEvent:
+		r.follow(b.TripEvent.Trip, now)
+	case *wire.ServerFrame_Receipt:
+		r.paid(b.Receipt, now)
+	case *wire.ServerFrame_Chat:
+		if r.underWay() && b.Chat.From == roleDriver && b.Chat.TripId == r.trip.Id {
+			r.talk.plan(now, 0.4, "Thank you", "OK, see you", "I am coming down", "Great")
+		}
+	}
+}
+
+func (r *rider) underWay() bool { return r.trip != nil && active(r.trip.State) }
+
+func (r *rider) enter(w *wire.Welcome, now time.Time) {
+	switch {
+	case !r.welcomed:
+		r.begin(w, now)
+	case w.Trip != nil:
+		r.follow(w.Trip, now)
+	case !w.Recovered && r.underWay():
+		r.Stats.lost.Add(1) // it ended, and nobody will say how
+		r.trip.State = ""
+		r.end(now)
+	}
+}
+
+// begin takes up the trip that the node knows of, or requests one, or has nothing to do here.
+func (r *rider) begin(w *wire.Welcome, now time.Time) {
+	r.welcomed = true
+	r.looked()
+	switch {
+	case w.Trip != nil && active(w.Trip.State):
+		r.Stats.continued.Add(1)
+		r.reserved, r.arrived = w.Trip.ReservedMs > 0, w.Trip.ArrivedMs > 0
+		r.patienceAt = now.Add(r.clock.wall(r.patience))
+		r.follow(w.Trip, now)
+	case r.wish != nil:
+		r.requesting = r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{
+			Pickup: wirePoint(r.wish.from), Dropoff: wirePoint(r.wish.to)}}}, now)
+	default:
+		r.end(now)
+	}
+}
+
+func (r *rider) acked(a *wire.Ack, now time.Time) {
+	if a.Code != "" {
+		r.Stats.refused.Add(1)
+		r.net.log.Debug("a command was refused", "rider", r.phone.id, "code", a.Code, "message", a.Message)
+	}
+	switch {
+	case a.Id == r.cancelling:
+		r.cancelling = ""
+		r.follow(a.Trip, now)
+	case a.Id != r.requesting:
+	case a.Code != "":
+		r.end(now)
+	default:
+		r.requesting = ""
+		r.Stats.requested.Add(1)
+		r.patienceAt = now.Add(r.clock.wall(r.patience))
+		r.follow(a.Trip, now)
+	}
+}
+
+// follow takes a newer version of the trip; nil and older ones mean nothing.
+func (r *rider) follow(t *wire.Trip, now time.Time) {
+	if t == nil || !r.endAt.IsZero() || r.trip != nil && (t.Id != r.trip.Id || t.Version <= r.trip.Version) {
+		return
+	}
+	r.trip = t
+	if t.ReservedMs > 0 && !r.reserved {
+		r.reserved = true
+		r.Stats.reserved.Add(1)
+		r.talk.plan(now, 0.3, "I am at the gate", "Hello, I wear a red cap", "Please call when you are near", "See you soon")
+		if r.mindChanges {
+			r.mindAt = now.Add(r.clock.wall(r.mindAfter))
+		}
+	}
+	if t.ArrivedMs > 0 && !r.arrived {
+		r.arrived = true
+		r.Stats.pickup((t.ArrivedMs - t.RequestedMs) / 1e3 * r.Speed)
+	}
+	switch t.State {
+	case stateOnTrip:
+		r.mindAt = time.Time{}
+	case stateCompleted:
+		r.Stats.completed.Add(1)
+		r.receiptBy = now.Add(receiptIn)
+		if r.receipts[t.Id] {
+			r.end(now)
+		}
+	case stateCancelled:
+		r.Stats.cancelled.Add(1)
+		r.end(now)
+	case stateExpired:
+		r.Stats.expired.Add(1)
+		r.end(now)
+	}
+}
+
+// paid takes a receipt; the one of the trip before may come now.
+func (r *rider) paid(b *wire.Receipt, now time.Time) {
+	if r.receipts[b.TripId] {
+		return
+	}
+	r.receipts[b.TripId] = true
+	r.Stats.receipts.Add(1)
+	if r.trip != nil && r.trip.Id == b.TripId && r.trip.State == stateCompleted {
+		r.end(now)
+	}
+}
+
+// end leaves as soon as everything is acked.
+func (r *rider) end(now time.Time) {
+	if r.endAt.IsZero() {
+		r.endAt = now.Add(tidyUp)
+		r.talk.hush()
+	}
+}
+
+func (r *rider) act(_ context.Context, now time.Time) (time.Time, bool) {
+	if due(r.receiptBy, now) {
+		r.end(now)
+	}
+	if !r.endAt.IsZero() {
+		return r.endAt, !r.phone.busy() || due(r.endAt, now)
+	}
+	if !r.underWay() {
+		return r.receiptBy, false
+	}
+	switch {
+	case r.trip.State == stateRequested && due(r.patienceAt, now):
+		r.cancel("waited too long", now)
+	case due(r.mindAt, now):
+		r.cancel("changed my mind", now)
+	}
+	r.talk.act(r.phone, r.trip.Id, now)
+	next := earliest(r.mindAt, r.talk.due())
+	if r.trip.State == stateRequested {
+		next = earliest(next, r.patienceAt)
+	}
+	return next, false
+}
+
+// cancel is asked for once: if it is refused, the ride has begun or is over.
+func (r *rider) cancel(reason string, now time.Time) {
+	r.patienceAt, r.mindAt = time.Time{}, time.Time{}
+	r.cancelling = r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{
+		CancelTrip: &wire.CancelTrip{TripId: r.trip.Id, Reason: reason}}}, now)
+}

@@ -1,0 +1,138 @@
+package simulators
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+// Stats is what simulators saw and did. One Stats may serve several runs at once.
+type Stats struct {
+	drivers, riders                                                     atomic.Int64
+	fixes, offers, accepted, declined                                   atomic.Int64
+	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
+	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
+	reconnects, resumed, violations                                     atomic.Int64
+	positions                                                           latencies
+	pickups                                                             histogram
+
+	mu    sync.Mutex // guards below
+	named []string
+	rtt   float64 // of the quickest comparison of clocks, ms; 0 before the first
+	clock float64 // the node's clock minus ours in that comparison, ms
+}
+
+// NewStats returns empty statistics.
+func NewStats() *Stats {
+	s := new(Stats)
+	s.positions.init()
+	s.pickups.init(pickupLimit, 3)
+	return s
+}
+
+// namedViolations bounds how many violations are described.
+const namedViolations = 20
+
+// Snapshot is Stats at one moment.
+type Snapshot struct {
+	DriversConnected, RidersConnected int64
+
+	FixesSent      int64 // written to a socket
+	OffersSeen     int64
+	OffersAccepted int64 // and the node agreed
+	OffersDeclined int64
+
+	// Requested + Continued = Completed + Cancelled + Expired + Lost + those under way, as riders saw it.
+	TripsRequested int64
+	TripsContinued int64 // begun in an earlier run
+	TripsReserved  int64
+	TripsCompleted int64
+	TripsCancelled int64
+	TripsExpired   int64
+	TripsLost      int64 // ended, or were given up, while nobody saw how
+
+	ChatSent      int64 // acked
+	ChatDelivered int64 // each message counted once for the one it was meant for
+	Receipts      int64
+	Refused       int64 // commands refused, other than an offer that was gone
+	TurnedAway    int64 // riders who came while no simulated rider was free
+
+	Reconnects int64 // connections after a phone's first
+	Resumed    int64 // of these, with everything missed made up for
+
+	Violations int64    // frames the node should not have sent
+	Named      []string // the first of them
+
+	// Latency is, in milliseconds, from a driver's clock at the fix to a rider's clock at the frame, uncorrected: right
+	// when both simulators run on one host. ClockOffsetMs, the node's clock minus this host's as the quickest exchange of
+	// pings saw it, tells what to think of it otherwise. RecentP99 covers the last five seconds.
+	Latency       Quantiles
+	RecentP99     float64
+	ClockOffsetMs float64
+
+	// PickupWait is from request to arrival in seconds of the city.
+	PickupWait Quantiles
+}
+
+// Quantiles of Count values.
+type Quantiles struct {
+	Count                    int64
+	P50, P90, P99, P999, Max float64
+}
+
+// Snapshot reads everything. It may be called at any time.
+func (s *Stats) Snapshot() Snapshot {
+	out := Snapshot{
+		DriversConnected: s.drivers.Load(), RidersConnected: s.riders.Load(),
+		FixesSent: s.fixes.Load(), OffersSeen: s.offers.Load(),
+		OffersAccepted: s.accepted.Load(), OffersDeclined: s.declined.Load(),
+		TripsRequested: s.requested.Load(), TripsContinued: s.continued.Load(), TripsReserved: s.reserved.Load(),
+		TripsCompleted: s.completed.Load(), TripsCancelled: s.cancelled.Load(), TripsExpired: s.expired.Load(),
+		TripsLost: s.lost.Load(),
+		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
+		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
+		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
+		PickupWait: s.pickups.quantiles(1e3),
+	}
+	out.Latency, out.RecentP99 = s.positions.read(time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.Named, out.ClockOffsetMs = append([]string(nil), s.named...), s.clock
+	return out
+}
+
+func (s *Stats) connected(role string) *atomic.Int64 {
+	if role == roleDriver {
+		return &s.drivers
+	}
+	return &s.riders
+}
+
+// violate counts a promise the node broke.
+func (s *Stats) violate(format string, args ...any) {
+	s.violations.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.named) < namedViolations {
+		s.named = append(s.named, fmt.Sprintf(format, args...))
+	}
+}
+
+// latency records a position's age on arrival.
+func (s *Stats) latency(stripe int, at time.Time, ms float64) { s.positions.record(stripe, at, ms) }
+
+// pickup records a wait in seconds of the city.
+func (s *Stats) pickup(seconds float64) { s.pickups.record(seconds * 1e3) }
+
+// compareClocks keeps the offset of the quickest exchange, which says the most.
+func (s *Stats) compareClocks(p *wire.Pong, gotMs float64) {
+	rtt := (gotMs - p.T1Ms) - (p.T3Ms - p.T2Ms)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if rtt > 0 && (s.rtt == 0 || rtt < s.rtt) {
+		s.rtt, s.clock = rtt, ((p.T2Ms-p.T1Ms)+(p.T3Ms-gotMs))/2
+	}
+}

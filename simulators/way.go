@@ -1,0 +1,90 @@
+package simulators
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+)
+
+// way is a route that is being driven.
+type way struct {
+	path   []location.Point
+	speeds []float64
+	leg    int     // the car is between path[leg] and path[leg+1]
+	done   float64 // seconds into that leg
+	left   float64 // seconds to the end
+}
+
+// offRoad is the speed on a way without roads, in metres per second.
+const offRoad = 8
+
+// wayAlong begins to drive a route.
+func wayAlong(r routing.Route) way {
+	w := way{path: r.Path, speeds: r.Speeds}
+	for i := range w.speeds {
+		w.left += w.seconds(i)
+	}
+	return w
+}
+
+// wayStraight is the way of a car that must get there although no road leads there: a trip has to end.
+func wayStraight(from, to location.Point) way {
+	return wayAlong(routing.Route{Path: []location.Point{from, to}, Speeds: []float64{offRoad}})
+}
+
+func (w *way) seconds(leg int) float64 {
+	return location.Metres(w.path[leg], w.path[leg+1]) / max(w.speeds[leg], 0.5)
+}
+
+// over says that the car has arrived, or has no way at all.
+func (w *way) over() bool { return w.leg >= len(w.speeds) }
+
+// advance drives for some seconds and returns where the car is, where it heads and how fast it goes, in metres per
+// second. A way that is over must not be driven.
+func (w *way) advance(seconds float64) (at location.Point, heading, speed float64) {
+	w.done += seconds
+	for !w.over() {
+		a, b := w.path[w.leg], w.path[w.leg+1]
+		need := w.seconds(w.leg)
+		if w.done < need {
+			w.left = w.rest(need)
+			f := w.done / need
+			return location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}, location.Bearing(a, b), w.speeds[w.leg]
+		}
+		w.done -= need
+		heading = location.Bearing(a, b)
+		w.leg++
+	}
+	w.left = 0
+	return w.path[len(w.path)-1], heading, 0
+}
+
+// rest is the time from here to the end.
+func (w *way) rest(need float64) float64 {
+	left := need - w.done
+	for i := w.leg + 1; i < len(w.speeds); i++ {
+		left += w.seconds(i)
+	}
+	return left
+}
+
+// drift is the error of a phone's positions: some metres that change slowly, as reflections and satellites do.
+type drift struct{ east, north float64 }
+
+const (
+	driftMetres  = 3.0
+	driftKept    = 0.9 // of the error, from one fix to the next
+	fixAccuracy  = 5   // metres, as the phone claims
+	metresPerDeg = location.EarthRadius * math.Pi / 180
+)
+
+// apply moves a point by the error of the next fix.
+func (d *drift) apply(p location.Point, r *rand.Rand) location.Point {
+	fresh := driftMetres * math.Sqrt(1-driftKept*driftKept)
+	d.east = driftKept*d.east + fresh*r.NormFloat64()
+	d.north = driftKept*d.north + fresh*r.NormFloat64()
+	cos := max(0.01, math.Cos(p.Lat*math.Pi/180))
+	return location.Point{Lng: p.Lng + d.east/(metresPerDeg*cos), Lat: p.Lat + d.north/metresPerDeg}
+}

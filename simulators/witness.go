@@ -1,0 +1,166 @@
+package simulators
+
+import (
+	"github.com/ridehail/ridehail/wire"
+)
+
+// remembered is how many trips a phone keeps the numbers of: late chat may still come for one that ended.
+const remembered = 4
+
+// witness knows how far a phone got, to resume there, and reports every frame that the node should not have sent.
+type witness struct {
+	stats      *Stats
+	role, id   string
+	epoch      string
+	tracks     []*track // newest trip last
+	n, creditN uint32   // positions of this connection: the last one, and the last one acked
+	driver     string
+	at         float64 // of the last position of that driver, ms
+}
+
+// track is how far one trip is known.
+type track struct {
+	trip  string
+	known uint32          // the trip was read at this version
+	seen  uint32          // last event
+	chat  uint32          // all messages up to this number are known
+	mine  map[uint32]bool // numbers above chat that acks gave our own messages
+}
+
+func newWitness(stats *Stats, role, id string) *witness {
+	return &witness{stats: stats, role: role, id: id}
+}
+
+func (w *witness) violate(format string, args ...any) {
+	w.stats.violate("%s %s: "+format, append([]any{w.role, w.id}, args...)...)
+}
+
+// of returns a trip's track, a new one if it has none.
+func (w *witness) of(trip string) *track {
+	for _, t := range w.tracks {
+		if t.trip == trip {
+			return t
+		}
+	}
+	if len(w.tracks) == remembered {
+		w.tracks = append(w.tracks[:0], w.tracks[1:]...)
+	}
+	t := &track{trip: trip}
+	w.tracks = append(w.tracks, t)
+	return t
+}
+
+// resume is what the next hello says; nil before the first welcome.
+func (w *witness) resume() *wire.Resume {
+	if w.epoch == "" {
+		return nil
+	}
+	r := &wire.Resume{Epoch: w.epoch}
+	if len(w.tracks) > 0 {
+		t := w.tracks[len(w.tracks)-1]
+		r.TripId, r.TripSeq, r.ChatSeq = t.trip, t.seen, t.chat
+	}
+	return r
+}
+
+// welcome begins a connection. When nothing is made up for, things stand as the welcome says.
+func (w *witness) welcome(m *wire.Welcome) {
+	w.epoch, w.n, w.creditN = m.Epoch, 0, 0
+	if m.Trip == nil {
+		return
+	}
+	t := w.of(m.Trip.Id)
+	if m.Trip.Version < t.seen {
+		w.violate("trip %s stands at %d after event %d", t.trip, m.Trip.Version, t.seen)
+	}
+	t.known = max(t.known, m.Trip.Version)
+	if !m.Recovered {
+		t.seen = max(t.seen, m.Trip.Version)
+		t.chat = max(t.chat, m.ChatSeq)
+		t.fill()
+	}
+}
+
+// read notes a trip that an ack carried.
+func (w *witness) read(trip *wire.Trip) {
+	t := w.of(trip.Id)
+	t.known = max(t.known, trip.Version)
+}
+
+// event checks that a trip's events come one by one; a version that was read meanwhile excuses the events before it.
+func (w *witness) event(e *wire.TripEvent) {
+	t := w.of(e.TripId)
+	switch {
+	case e.Seq <= t.seen:
+		w.violate("trip %s: event %d came after event %d", t.trip, e.Seq, t.seen)
+	case e.Seq > t.seen+1 && e.Seq > t.known+1 && (t.seen > 0 || t.known > 0): // the first sight of a trip may be late
+		w.violate("trip %s: event %d follows event %d", t.trip, e.Seq, t.seen)
+	}
+	t.seen, t.known = max(t.seen, e.Seq), max(t.known, e.Seq)
+}
+
+// said notes the number of a message of ours.
+func (w *witness) said(trip string, seq uint32) {
+	t := w.of(trip)
+	if seq > t.chat {
+		if t.mine == nil {
+			t.mine = make(map[uint32]bool)
+		}
+		t.mine[seq] = true
+		t.fill()
+	}
+}
+
+func (t *track) fill() {
+	for seq := range t.mine {
+		if seq <= t.chat {
+			delete(t.mine, seq)
+		}
+	}
+	for t.mine[t.chat+1] {
+		t.chat++
+		delete(t.mine, t.chat)
+	}
+}
+
+// chat checks that messages come without gaps and repeats, and says whether this is a new one from the other side. Our
+// own messages may or may not be sent back to us; up to speaking of them are under way, and their numbers unknown.
+func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
+	t := w.of(m.TripId)
+	foreign := m.From != w.role
+	if m.Seq <= t.chat {
+		if foreign {
+			w.violate("trip %s: message %d came after message %d", t.trip, m.Seq, t.chat)
+		}
+		return false
+	}
+	missing := 0
+	for seq := t.chat + 1; seq < m.Seq && missing <= speaking; seq++ {
+		if !t.mine[seq] {
+			missing++
+		}
+	}
+	if missing > speaking {
+		w.violate("trip %s: message %d follows message %d", t.trip, m.Seq, t.chat)
+	}
+	t.chat = m.Seq
+	t.fill()
+	return foreign
+}
+
+// position checks that a car never goes back in time and that the node keeps to its credit. It returns the number to
+// ack, or 0.
+func (w *witness) position(p *wire.Position) (ack uint32) {
+	if p.N > w.creditN+2 || p.N <= w.n {
+		w.violate("position %d came after %d with %d acked", p.N, w.n, w.creditN)
+	}
+	if p.DriverId == w.driver && p.AtMs < w.at {
+		w.violate("driver %s went back by %.1f ms", p.DriverId, w.at-p.AtMs)
+	}
+	w.n, w.driver, w.at = p.N, p.DriverId, p.AtMs
+	if p.N < w.creditN+2 {
+		return 0
+	}
+	w.creditN = p.N
+	return p.N
+}
