@@ -63,7 +63,7 @@ CREATE TABLE outbox (
 
 -- One row: how far the outbox was told, and who may tell it until when, by this server's clock.
 CREATE TABLE relay (
-    only       boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    singleton  boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
     cursor_xid xid8        NOT NULL DEFAULT '0',
     cursor_id  bigint      NOT NULL DEFAULT 0,
     holder     text        NOT NULL DEFAULT '',

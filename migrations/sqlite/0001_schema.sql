@@ -60,7 +60,7 @@ CREATE TABLE outbox (
 
 -- One row: how far the outbox was told, and who may tell it until when.
 CREATE TABLE relay (
-    only       INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+    singleton  INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (singleton = 1),
     cursor_id  INTEGER NOT NULL DEFAULT 0,
     holder     TEXT    NOT NULL DEFAULT '',
     expires_at INTEGER NOT NULL DEFAULT 0

@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Append keeps a message; see chat.Store.
+func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+	m.At = microseconds(m.At)
+	payload, err := json.Marshal(m)
+	if err != nil {
+		return chat.Message{}, fmt.Errorf("message on trip %s: %w", m.Trip, err)
+	}
+	kept := m
+	err = s.again(ctx, func(ctx context.Context) error {
+		return s.append(ctx, &kept, region, payload)
+	})
+	switch {
+	case err != nil:
+		return chat.Message{}, fmt.Errorf("message on trip %s: %w", m.Trip, orNotFound(err))
+	case kept.Text != m.Text:
+		return chat.Message{}, fmt.Errorf("message %q of %s: %w", m.ClientID, m.From, trips.ErrKeyReused)
+	}
+	return kept, nil
+}
+
+// append sends two statements as one transaction in one round trip. The lock must be a statement of its own, so that
+// what the second one sees, and its place in the outbox, come after those who had the lock before.
+func (s *Store) append(ctx context.Context, m *chat.Message, region string, payload []byte) error {
+	var both pgx.Batch
+	both.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, "chat "+m.Trip)
+	both.Queue(appendSQL, m.Trip, m.From.Role, m.From.ID, m.ClientID, m.Text, m.At, region, string(payload)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&m.Seq, &m.Text, &m.At) })
+	err := s.pool.SendBatch(ctx, &both).Close()
+	m.At = m.At.UTC()
+	return err
+}
+
+// appendSQL returns the message with this client id, old or new; nothing when there is no such trip.
+const appendSQL = `
+WITH was AS (
+  SELECT seq, text, at FROM chat WHERE trip_id = $1 AND from_role = $2 AND from_id = $3 AND client_id = $4
+), said AS (
+  INSERT INTO chat (trip_id, seq, from_role, from_id, client_id, text, at)
+  SELECT id, 1 + coalesce((SELECT max(seq) FROM chat WHERE trip_id = $1), 0), $2, $3, $4, $5, $6
+  FROM trips WHERE id = $1 AND NOT EXISTS (SELECT FROM was)
+  RETURNING seq, text, at
+), told AS (
+  INSERT INTO outbox (topic, region, kind, trip_id, payload)
+  SELECT 'chat', $7, '', $1, jsonb_set($8::jsonb, '{seq}', to_jsonb(seq))::json FROM said
+)
+SELECT seq, text, at FROM was UNION ALL SELECT seq, text, at FROM said`
+
+// History returns messages; see chat.Store.
+func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, chatColumns+`WHERE trip_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("chat of trip %s: %w", id, err)
+	}
+	ms, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, fmt.Errorf("chat of trip %s: %w", id, err)
+	}
+	return ms, nil
+}
+
+const chatColumns = `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `
+
+func scanMessage(row pgx.CollectableRow) (m chat.Message, err error) {
+	err = row.Scan(&m.Trip, &m.Seq, &m.From.Role, &m.From.ID, &m.ClientID, &m.Text, &m.At)
+	m.At = m.At.UTC()
+	return m, err
+}

@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Lease takes or extends the right to relay; see trips.Outbox.
+func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	tag, err := s.pool.Exec(ctx, `
+		UPDATE relay SET holder = $1, expires_at = clock_timestamp() + $2::interval
+		WHERE holder = $1 OR expires_at <= clock_timestamp()`, holder, ttl)
+	if err != nil {
+		return false, fmt.Errorf("relay lease of %s: %w", holder, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// Pending returns the oldest notices that nothing can precede any more; see trips.Outbox.
+func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, pendingSQL, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	notices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n trips.Notice, err error) {
+		err = row.Scan(&n.XID, &n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &n.At)
+		n.At = n.At.UTC()
+		return n, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	return notices, nil
+}
+
+// pendingSQL reads below the oldest transaction that still runs: nothing can be committed there any more. Names of
+// columns stand with their table, because an ORDER BY would otherwise take a column of the result.
+const pendingSQL = `
+SELECT outbox.xid, outbox.id, outbox.topic, outbox.region, outbox.kind, outbox.trip_id, outbox.payload, outbox.at
+FROM outbox
+WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)
+  AND outbox.xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY outbox.xid, outbox.id
+LIMIT $1`
+
+// Advance moves the cursor and deletes what was told; see trips.Outbox.
+func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var mine bool
+	if err := s.pool.QueryRow(ctx, advanceSQL, holder, last.XID, last.ID).Scan(&mine); err != nil {
+		return fmt.Errorf("advance the relay: %w", err)
+	}
+	if !mine {
+		return fmt.Errorf("advance the relay: %s: %w", holder, errNoLease)
+	}
+	return nil
+}
+
+var errNoLease = errors.New("does not hold the lease; ask for it again")
+
+const advanceSQL = `
+WITH mine AS (
+  UPDATE relay SET cursor_xid = greatest(cursor_xid, $2::xid8),
+    cursor_id = CASE WHEN (cursor_xid, cursor_id) < ($2::xid8, $3::bigint) THEN $3::bigint ELSE cursor_id END
+  WHERE holder = $1 AND expires_at > clock_timestamp()
+  RETURNING 1
+), told AS (
+  DELETE FROM outbox USING mine WHERE (outbox.xid, outbox.id) <= ($2::xid8, $3::bigint)
+)
+SELECT EXISTS (SELECT FROM mine)`
+
+// Backlog counts notices not yet told; see trips.Outbox.
+func (s *Store) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var at *time.Time
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*), min(at) FROM outbox
+		WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)`).Scan(&n, &at)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("count the outbox: %w", err)
+	}
+	if at != nil {
+		oldest = at.UTC()
+	}
+	return n, oldest, nil
+}

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Settle records that a trip was paid; see payments.Store.
+func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+	c.At = microseconds(c.At)
+	receipt, err := json.Marshal(c)
+	if err != nil {
+		return payments.Charge{}, fmt.Errorf("settle trip %s: %w", c.Trip, err)
+	}
+	var settled bool
+	err = s.again(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, settleSQL, c.Trip, c.Rider, c.Reference, c.Amount.Minor, c.Amount.Currency,
+			c.ProviderID, c.At, string(receipt)).Scan(&settled)
+	})
+	if err != nil {
+		return payments.Charge{}, fmt.Errorf("settle trip %s: %w", c.Trip, err)
+	}
+	if settled {
+		return c, nil
+	}
+	return s.settledBefore(ctx, c.Trip)
+}
+
+// settleSQL settles a completed trip that was not settled yet. Two at once wait for each other at the trip's row.
+const settleSQL = `
+WITH settled AS (
+  UPDATE trips SET charged = true WHERE id = $1 AND state = 'completed' AND NOT charged RETURNING id, region
+), kept AS (
+  INSERT INTO charges (trip_id, rider, reference, minor, currency, provider_id, at)
+  SELECT id, $2, $3, $4, $5, $6, $7 FROM settled
+), told AS (
+  INSERT INTO outbox (topic, region, kind, trip_id, payload) SELECT 'receipt', region, '', id, $8::json FROM settled
+)
+SELECT EXISTS (SELECT FROM settled)`
+
+// settledBefore returns the first charge, or says why there is none.
+func (s *Store) settledBefore(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+	c, err := s.Charge(ctx, id)
+	if !errors.Is(err, trips.ErrNotFound) {
+		return c, err
+	}
+	t, err := s.Trip(ctx, id)
+	if err != nil {
+		return payments.Charge{}, err
+	}
+	return payments.Charge{}, &trips.MoveError{Trip: id, From: t.State, Move: "settlement"}
+}
+
+const chargeColumns = `SELECT trip_id, rider, reference, minor, currency, provider_id, at FROM charges `
+
+func scanCharge(row pgx.CollectableRow) (c payments.Charge, err error) {
+	err = row.Scan(&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, &c.At)
+	c.At = c.At.UTC()
+	return c, err
+}
+
+// Charge returns a trip's charge; see payments.Store.
+func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+	cs, err := s.charges(ctx, "charge of trip "+string(id), chargeColumns+`WHERE trip_id = $1`, id)
+	if err != nil {
+		return payments.Charge{}, err
+	}
+	if len(cs) == 0 {
+		return payments.Charge{}, fmt.Errorf("charge of trip %s: %w", id, trips.ErrNotFound)
+	}
+	return cs[0], nil
+}
+
+// Receipts returns a rider's charges; see payments.Store.
+func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+	return s.charges(ctx, "receipts of "+string(rider),
+		chargeColumns+`WHERE rider = $1 ORDER BY at DESC, trip_id DESC LIMIT $2`, rider, limit)
+}
+
+// Uncharged returns completed trips without a charge; see payments.Store.
+func (s *Store) Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+	return s.trips(ctx, "trips without a charge", standing+`WHERE t.state = 'completed' AND NOT t.charged
+		AND t.ended_at < $1 ORDER BY t.ended_at, t.id LIMIT $2`, before, limit)
+}
+
+func (s *Store) charges(ctx context.Context, what, sql string, args ...any) ([]payments.Charge, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	cs, err := pgx.CollectRows(rows, scanCharge)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return cs, nil
+}

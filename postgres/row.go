@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// row is a move as applySQL takes it.
+type row struct {
+	id      trips.TripID
+	key     trips.Key
+	event   trips.Event
+	payload []byte
+}
+
+func newRow(m trips.Move) (*row, error) {
+	ev := asKept(m.Event)
+	payload, err := json.Marshal(ev)
+	if err != nil {
+		return nil, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
+	}
+	return &row{id: ev.Trip.ID, key: m.Key, event: ev, payload: payload}, nil
+}
+
+// asKept is the event as it will be read back.
+func asKept(ev trips.Event) trips.Event {
+	t := &ev.Trip
+	for _, at := range []*time.Time{&ev.At, &t.RequestedAt, &t.ReservedAt, &t.ArrivedAt, &t.StartedAt, &t.EndedAt} {
+		*at = microseconds(*at)
+	}
+	return ev
+}
+
+// opens says that the move is a trip's first.
+func (r *row) opens() bool { return r.event.Trip.Version == 1 }
+
+// binds says that the move gives the trip a driver.
+func (r *row) binds() bool { return r.event.Trip.State == trips.Reserved }
+
+// claim is something only one move of a group may be about.
+type claim struct {
+	kind byte
+	a, b string
+}
+
+func (r *row) claims() []claim {
+	claims := []claim{{'t', string(r.id), ""}, {'c', r.key.Actor.String(), r.key.ID}}
+	switch {
+	case r.opens():
+		claims = append(claims, claim{'r', string(r.event.Trip.Rider), ""})
+	case r.binds():
+		claims = append(claims, claim{'d', string(r.event.Trip.Driver), ""})
+	}
+	return claims
+}
+
+// columns turns rows into the parameters of applySQL, one array per column.
+func columns(rows []*row) []any {
+	n := len(rows)
+	id, state, rider, region := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	version, driver := make([]int64, n), make([]*string, n)
+	requested, ended := make([]time.Time, n), make([]*time.Time, n)
+	kind, payload := make([]string, n), make([]string, n)
+	role, actor, command, asked := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, r := range rows {
+		t := &r.event.Trip
+		id[i], state[i], rider[i], region[i] = string(t.ID), string(t.State), string(t.Rider), string(t.Region)
+		version[i], requested[i] = int64(t.Version), t.RequestedAt
+		if t.Driver != "" {
+			driver[i] = (*string)(&t.Driver)
+		}
+		if !t.EndedAt.IsZero() {
+			ended[i] = &t.EndedAt
+		}
+		kind[i], payload[i] = string(r.event.Kind), string(r.payload)
+		role[i], actor[i], command[i], asked[i] = string(r.key.Actor.Role), r.key.Actor.ID, r.key.ID, r.key.Print
+	}
+	return []any{id, version, state, rider, driver, region, requested, ended, kind, payload, role, actor, command, asked}
+}
+
+// applySQL makes moves of different trips. fresh are those whose command was not seen before; a command that another
+// transaction records at the same moment breaks the primary key of commands and with it this transaction. A driver who
+// has a trip already is passed over here; the unique index decides the race that this look cannot see. It returns the
+// trips that moved.
+const applySQL = `
+WITH move AS (
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+                       $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[],
+                       $11::text[], $12::text[], $13::text[], $14::text[])
+    AS m (trip, version, state, rider, driver, region, requested_at, ended_at, kind, payload,
+          role, actor, command, print)
+), fresh AS (
+  SELECT * FROM move WHERE NOT EXISTS (
+    SELECT FROM commands c WHERE c.actor_role = role AND c.actor_id = actor AND c.id = command)
+), opened AS (
+  INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at)
+  SELECT trip, version, state, rider, driver, region, requested_at, ended_at FROM fresh WHERE version = 1
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), moved AS (
+  UPDATE trips t SET version = f.version, state = f.state, driver = f.driver, ended_at = f.ended_at
+  FROM fresh f
+  WHERE f.version > 1 AND t.id = f.trip AND t.version = f.version - 1
+    AND (f.state <> 'reserved' OR NOT EXISTS (
+      SELECT FROM trips b
+      WHERE b.driver = f.driver AND b.state IN ('requested', 'reserved', 'arrived', 'on_trip')))
+  RETURNING t.id
+), made AS (
+  SELECT f.* FROM (SELECT id FROM opened UNION ALL SELECT id FROM moved) done JOIN fresh f ON f.trip = done.id
+), logged AS (
+  INSERT INTO trip_events (trip_id, seq, kind, payload) SELECT trip, version, kind, payload::json FROM made
+), remembered AS (
+  INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
+  SELECT role, actor, command, print, trip, version FROM made
+), told AS (
+  INSERT INTO outbox (topic, region, kind, trip_id, payload)
+  SELECT 'trip', region, kind, trip, payload::json FROM made
+)
+SELECT trip FROM made`

@@ -1,0 +1,104 @@
+// Package postgres keeps trips, their outbox, chat and charges in Postgres, and alone speaks its SQL.
+//
+// Every write is one transaction in one round trip, guarded so that it may be sent again: when a connection dies with
+// the answer on it, what happened is read back before the call returns.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options are all optional; zero values stand for the numbers in brackets.
+type Options struct {
+	MaxConns int // connections to the server at once [16]
+}
+
+// Limits of one statement. The server gives up before the client does, so that a statement that ran too long is known
+// to have been rolled back.
+const (
+	lockTimeout      = 2 * time.Second
+	statementTimeout = 3 * time.Second
+	answerTimeout    = 4 * time.Second // of the client, for when the server cannot say anything
+	idleTxTimeout    = 10 * time.Second
+	dialTimeout      = 2 * time.Second
+	pingTimeout      = time.Second
+)
+
+// Store implements trips.Store, trips.Outbox, chat.Store and payments.Store. Its methods may be called from many
+// goroutines; each blocks until the server has answered or ctx has ended.
+type Store struct {
+	pool   *pgxpool.Pool
+	moves  chan *waiting
+	quit   chan struct{}
+	close  sync.Once
+	owners sync.WaitGroup // the committers
+}
+
+// Open connects to a database that Migrate has prepared. Close the store when nothing uses it any more.
+func Open(ctx context.Context, url string, opts Options) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("postgres address: %w", err)
+	}
+	cfg.MaxConns = int32(cmp.Or(opts.MaxConns, 16))
+	cfg.PingTimeout = pingTimeout
+	cfg.ConnConfig.ConnectTimeout = dialTimeout
+	for name, limit := range map[string]time.Duration{
+		"lock_timeout":                        lockTimeout,
+		"statement_timeout":                   statementTimeout,
+		"idle_in_transaction_session_timeout": idleTxTimeout,
+	} {
+		cfg.ConnConfig.RuntimeParams[name] = fmt.Sprint(limit.Milliseconds())
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	s := &Store{pool: pool, moves: make(chan *waiting), quit: make(chan struct{})}
+	if err := s.ready(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	for range committers {
+		s.owners.Go(s.commitLoop)
+	}
+	return s, nil
+}
+
+// ready says what is missing before the first user finds out.
+func (s *Store) ready(ctx context.Context) error {
+	if err := s.Ping(ctx); err != nil {
+		return err
+	}
+	var there bool
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('outbox') IS NOT NULL`).Scan(&there); err != nil {
+		return fmt.Errorf("postgres schema: %w", err)
+	}
+	if !there {
+		return fmt.Errorf("postgres: the database has no schema yet; run `ridehail migrate` on it")
+	}
+	return nil
+}
+
+// Close waits for moves that are being committed and closes all connections. Calls after it fail.
+func (s *Store) Close() {
+	s.close.Do(func() { close(s.quit) })
+	s.owners.Wait()
+	s.pool.Close()
+}
+
+// Ping says whether the server answers, within a second.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("postgres does not answer: %w", err)
+	}
+	return nil
+}
