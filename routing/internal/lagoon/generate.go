@@ -1,18 +1,36 @@
+// Package lagoon makes a city up: a mainland, islands and few bridges, in metres east and north of its middle. The same
+// seed gives the same city.
 package lagoon
+
+import (
+	"math/rand/v2"
+)
 
 // Generate makes the city of a seed.
 func Generate(seed uint64) *City {
-	c := &City{Name: "Lagoon City"}
-	const n, step = 60, 130.0
-	for i := -n; i <= n; i++ {
-		var h, v []XY
-		for j := -n; j <= n; j++ {
-			h = append(h, XY{float64(j) * step, float64(i) * step})
-			v = append(v, XY{float64(i) * step, float64(j) * step})
-		}
-		c.Roads = append(c.Roads, Road{Line: h}, Road{Line: v})
+	r := rand.New(rand.NewPCG(seed, 0x1a9005))
+	g := newGround(r)
+	quarters := newQuarters(g, r, 1650)
+	g.parks = newParks(g, r)
+	t := newTracer(g, newGrain(g, quarters))
+	for _, l := range expressways(g, r) {
+		t.lay(l)
 	}
-	c.Districts = []Place{{Name: "Marina"}}
-	c.Hotspots = []Place{{Name: "Marina", Weight: 1}}
+	t.fill(r, arterial, func(XY) float64 { return 880 }, 700, 20000)
+	nameArterials(t.lines, r)
+	t.fill(r, street, t.grain.gap.at, 170, 4000)
+	for i := range t.lines {
+		if l := &t.lines[i]; l.rank == street && r.Float64() < 0.13 {
+			l.oneWay = true
+		}
+	}
+	n := newNetwork(t.lines)
+	n.thin(t.lines, r, noise(r.Uint64()))
+	c := &City{Name: "Ilagun", Areas: landAreas(coastline(g.measure)), Roads: n.roads(t.lines, g)}
+	for _, k := range g.parks {
+		c.Areas = append(c.Areas, Area{Kind: "park", Name: k.name, Rings: [][]XY{k.ring()}})
+	}
+	c.Districts = nameDistricts(quarters, r)
+	c.Hotspots = hotspots(c, r)
 	return c
 }

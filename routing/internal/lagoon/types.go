@@ -1,5 +1,3 @@
-// Package lagoon makes a city up: a mainland, islands and few bridges, in metres east and north of its middle. The same
-// seed gives the same city.
 package lagoon
 
 // XY is a place in metres east and north of the middle.

@@ -1,0 +1,148 @@
+package lagoon
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// The city reaches about this far from its middle.
+const (
+	halfWidth  = 8000.0
+	halfHeight = 7000.0
+)
+
+// ground tells land from water and says where the city ends.
+type ground struct {
+	rough, fine, edge noise
+	tilt              float64 // metres that the mainland's shore is farther north in the east than in the west
+	wave, phase       float64
+	islands           []capsule
+	bays              []capsule
+	parks             []park
+	deep              raster // depth, sampled: for the many who ask
+}
+
+func newGround(r *rand.Rand) *ground {
+	g := &ground{rough: noise(r.Uint64()), fine: noise(r.Uint64()), edge: noise(r.Uint64())}
+	vary := func(x, y, by float64) XY { return XY{x + by*(2*r.Float64()-1), y + by*(2*r.Float64()-1)} }
+	g.tilt, g.wave, g.phase = 1200+400*r.Float64(), 2300+600*r.Float64(), 2*math.Pi*r.Float64()
+	g.islands = []capsule{
+		{vary(-3900, -1650, 200), vary(-1700, -1850, 200), 980},
+		{vary(1750, -1500, 200), vary(4300, -1850, 250), 930},
+		{vary(-5600, -5150, 150), vary(6900, -4750, 150), 1020},
+	}
+	for range 5 { // islets, too small for anybody but herons
+		at := XY{6200 + 1500*(2*r.Float64()-1), -200 + 1300*(2*r.Float64()-1)}
+		if r.IntN(3) == 0 {
+			at = XY{-7000 + 900*(2*r.Float64()-1), -2300 + 900*(2*r.Float64()-1)}
+		}
+		g.islands = append(g.islands, capsule{at, at.add(vary(0, 0, 350)), 60 + 150*r.Float64()})
+	}
+	g.bays = []capsule{
+		{vary(-150, -400, 150), vary(350, 1750, 150), 190},
+		{vary(5300, -800, 200), vary(5900, 2650, 150), 240},
+		{vary(-6300, -600, 200), vary(-5700, 1150, 200), 200},
+	}
+	g.deep = newRaster(g.measure)
+	return g
+}
+
+// measure is how deep inside the land p lies, roughly in metres; negative in the water.
+func (g *ground) measure(p XY) float64 {
+	calm := 0.35 + 0.65*step(-6200, -4200, p.Y) // the ocean's beach is straighter than the lagoon's shore
+	q := p.add(XY{g.rough.at(p, 2400, 3), g.rough.at(XY{p.Y + 9000, p.X}, 2400, 3)}.times(620 * calm))
+	coast := 1150 + g.tilt*math.Tanh(q.X/4000)/2*1.2 + 260*math.Sin(q.X/g.wave+g.phase)
+	if far := math.Abs(q.X); far > halfWidth { // beyond the city the mainland comes down to the ocean on both sides
+		coast -= 6200 * step(halfWidth+900, halfWidth+5200, far)
+	}
+	depth := (q.Y - coast) * 0.9
+	for _, b := range g.bays {
+		depth = min(depth, -b.depth(q))
+	}
+	for _, i := range g.islands {
+		depth = max(depth, i.depth(q))
+	}
+	return depth + 55*calm*g.fine.at(p, 420, 3)
+}
+
+// inside is how far inside the city's limits p lies, roughly in metres.
+func (g *ground) inside(p XY) float64 {
+	x, y := math.Abs(p.X)-(halfWidth-1900), math.Abs(p.Y)-(halfHeight-1500)
+	out := math.Hypot(max(0, x), max(0, y)*1.2)
+	return 1500 - out + 700*g.edge.at(p, 1900, 2)
+}
+
+// open says whether a street can be at p.
+func (g *ground) open(p XY) bool {
+	if g.deep.at(p) < shoreMargin || g.inside(p) < 0 {
+		return false
+	}
+	for i := range g.parks {
+		if g.parks[i].contains(p) {
+			return false
+		}
+	}
+	return true
+}
+
+const shoreMargin = 55
+
+// park is a green blob.
+type park struct {
+	middle XY
+	radius float64
+	shape  noise
+	name   string
+}
+
+func (k *park) contains(p XY) bool {
+	d := p.sub(k.middle)
+	return d.length() < k.radius*1.35 && d.length() < k.reach(math.Atan2(d.Y, d.X))
+}
+
+func (k *park) reach(angle float64) float64 {
+	around := XY{math.Cos(angle), math.Sin(angle)}
+	return k.radius * (1 + 0.3*k.shape.at(around.times(1000), 900, 2))
+}
+
+func (k *park) ring() []XY {
+	const corners = 48
+	ring := make([]XY, 0, corners+1)
+	for i := range corners {
+		a := 2 * math.Pi * float64(i) / corners
+		ring = append(ring, k.middle.add(XY{math.Cos(a), math.Sin(a)}.times(k.reach(a)-22)))
+	}
+	return append(ring, ring[0])
+}
+
+// raster is a value sampled every rasterStep metres, read in between by mixing.
+type raster []float64
+
+const (
+	rasterStep    = 40.0
+	rasterColumns = int(2*(halfWidth+800)/rasterStep) + 1
+	rasterRows    = int(2*(halfHeight+800)/rasterStep) + 1
+)
+
+func rasterAt(c, r int) XY {
+	return XY{float64(c)*rasterStep - halfWidth - 800, float64(r)*rasterStep - halfHeight - 800}
+}
+
+func newRaster(value func(XY) float64) raster {
+	out := make(raster, rasterColumns*rasterRows)
+	for r := range rasterRows {
+		for c := range rasterColumns {
+			out[r*rasterColumns+c] = value(rasterAt(c, r))
+		}
+	}
+	return out
+}
+
+func (v raster) at(p XY) float64 {
+	x := max(0, min(float64(rasterColumns)-1.001, (p.X+halfWidth+800)/rasterStep))
+	y := max(0, min(float64(rasterRows)-1.001, (p.Y+halfHeight+800)/rasterStep))
+	c, r := int(x), int(y)
+	i := r*rasterColumns + c
+	tx, ty := x-float64(c), y-float64(r)
+	return mix(mix(v[i], v[i+1], tx), mix(v[i+rasterColumns], v[i+rasterColumns+1], tx), ty)
+}
