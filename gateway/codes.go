@@ -8,6 +8,7 @@ import (
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -41,6 +42,8 @@ var answers = []struct {
 	{location.ErrPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
 	{chat.ErrBadText, wire.CodeBadText, "A chat message is 1 to 1,000 printable characters."},
 	{chat.ErrClosed, wire.CodeChatClosed, "This trip has no chat now; it opens with a driver and closes a while after the ride."},
+	{routing.ErrOutsideCity, wire.CodeOutsideCity, "We do not serve this place; choose a point near a road of the city."},
+	{routing.ErrNoRoute, wire.CodeOutsideCity, "No road leads from one place to the other; choose others."},
 	{ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
 	{ErrActor, wire.CodeBadField, ErrActor.Error() + "."},
 	{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},

@@ -44,6 +44,8 @@ type Config struct {
 	// Declined and Vanished tell the dispatcher, wherever it is, what became of an offer: the driver does not want
 	// it, or their phone is gone.
 	Declined, Vanished func(o dispatch.Offer)
+	// Happened hears every published trip event, after the shared state has followed it; nil: nobody.
+	Happened func(trips.Event)
 	// Ready says why the node should get no traffic, or nil.
 	Ready func(context.Context) error
 
@@ -68,6 +70,7 @@ type Gateway struct {
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
+	missed   atomic.Bool   // published messages, by the shared state
 	behind   chan struct{} // some session must catch up with the store
 
 	base context.Context // of what sessions do; ends when the drain has run out of time

@@ -35,6 +35,9 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 			return err
 		}
 		g.track(ev.Trip)
+		if g.cfg.Happened != nil {
+			g.cfg.Happened(ev)
+		}
 		for _, s := range g.concerned(ev.Trip) {
 			s.news(func() { s.happened(ev) })
 		}
@@ -76,8 +79,9 @@ func (g *Gateway) concerned(t trips.Trip) []*session {
 	return out
 }
 
-// Gap says that published messages may have been missed: every session reads on from the store.
+// Gap says that published messages may have been missed: the shared state and every session read on from the store.
 func (g *Gateway) Gap() {
+	g.missed.Store(true)
 	for _, s := range g.sessions.All(nil) {
 		s.mu.Lock()
 		s.talk.behind = s.talk.trip != ""
@@ -101,6 +105,7 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 			return
 		case <-g.behind:
 		}
+		err := g.sync(ctx)
 		var team errgroup.Group
 		team.SetLimit(16)
 		for _, s := range g.sessions.All(nil) {
@@ -108,13 +113,51 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 				team.Go(func() error { return s.catchUp(ctx) })
 			}
 		}
-		if err := team.Wait(); err != nil && ctx.Err() == nil {
+		if err = errors.Join(err, team.Wait()); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("sessions cannot catch up with the store; trying again", "err", err)
 			if pause(ctx, time.Second) {
 				g.someBehind()
 			}
 		}
 	}
+}
+
+// sync brings the shared state in line with the store: who is on a trip, and who is not any more.
+func (g *Gateway) sync(ctx context.Context) error {
+	if !g.missed.CompareAndSwap(true, false) {
+		return nil
+	}
+	err := g.readDriven(ctx)
+	if err != nil {
+		g.missed.Store(true)
+	}
+	return err
+}
+
+func (g *Gateway) readDriven(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Limits.CommandWithin)
+	defer cancel()
+	known, _ := g.cfg.Drivers.Changed(g.cfg.Node, 0, nil)
+	driven, err := g.cfg.Store.Driven(ctx)
+	if err != nil {
+		return fmt.Errorf("trips under way: %w", err)
+	}
+	active := make(map[trips.TripID]bool, len(driven))
+	for _, t := range driven {
+		active[t.ID] = true
+		g.track(t)
+	}
+	for _, d := range known {
+		if d.Trip == "" || active[d.Trip] {
+			continue
+		}
+		t, err := g.cfg.Store.Trip(ctx, d.Trip)
+		if err != nil {
+			return fmt.Errorf("trip %s: %w", d.Trip, err)
+		}
+		g.track(t)
+	}
+	return nil
 }
 
 // talk is the trip a session follows, and how far it got. A session follows one trip at a time, the newest.
