@@ -79,7 +79,7 @@ var libraries = []library{
 	{"github.com/golang-jwt/jwt", []string{"gateway"}, "tokens are checked in one place"},
 	{"connectrpc.com", []string{"routing/..."}, "the only service called by RPC"},
 	{"github.com/chromedp", []string{"web/webtest"}, "a browser is for tests"},
-	{"github.com/spf13/cobra", []string{"cmd/ridehail/..."}, "flags are read at the door"},
+	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read at the door"},
 }
 
 // source is what the rules need to know of one file.
