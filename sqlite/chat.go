@@ -1,0 +1,92 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Append numbers and keeps a message; see chat.Store.
+func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+	m.At = kept(m.At)
+	out, err := write(ctx, s, func(tx *statements) (chat.Message, error) {
+		was, err := said(tx, m)
+		if !errors.Is(err, trips.ErrNotFound) {
+			return was, err
+		}
+		return say(tx, m, location.Region(region))
+	})
+	if err != nil {
+		return chat.Message{}, fmt.Errorf("chat of trip %s: %w", m.Trip, err)
+	}
+	return out, nil
+}
+
+// said returns the message if it was kept before.
+func said(tx *statements, m chat.Message) (chat.Message, error) {
+	was := m
+	var at int64
+	err := tx.one(context.Background(), `SELECT seq, text, at FROM chat
+		WHERE trip_id = ? AND from_role = ? AND from_id = ? AND client_id = ?`,
+		[]any{string(m.Trip), string(m.From.Role), m.From.ID, m.ClientID}, &was.Seq, &was.Text, &at)
+	if err != nil {
+		return chat.Message{}, err
+	}
+	if was.Text != m.Text {
+		return chat.Message{}, fmt.Errorf("message %s of %s: %w", m.ClientID, m.From, trips.ErrKeyReused)
+	}
+	was.At = time.UnixMicro(at).UTC()
+	return was, nil
+}
+
+func say(tx *statements, m chat.Message, region location.Region) (chat.Message, error) {
+	ctx, id := context.Background(), string(m.Trip)
+	// No row if there is no such trip.
+	if err := tx.one(ctx, `SELECT 1 + coalesce((SELECT max(seq) FROM chat WHERE trip_id = t.id), 0) FROM trips t
+		WHERE t.id = ?`, []any{id}, &m.Seq); err != nil {
+		return chat.Message{}, err
+	}
+	if _, err := tx.exec(ctx, `INSERT INTO chat (trip_id, seq, from_role, from_id, client_id, text, at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, id, m.Seq, string(m.From.Role), m.From.ID, m.ClientID, m.Text, m.At.UnixMicro()); err != nil {
+		return chat.Message{}, err
+	}
+	payload, err := json.Marshal(m)
+	if err != nil {
+		return chat.Message{}, err
+	}
+	return m, tell(tx, trips.TopicChat, region, "", m.Trip, string(payload))
+}
+
+// History returns messages numbered above after, in order, at most limit.
+func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	var out []chat.Message
+	err := s.messages(ctx, `WHERE trip_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+		[]any{string(id), after, max(0, limit)}, func(m chat.Message) error {
+			out = append(out, m)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("chat of trip %s: %w", id, err)
+	}
+	return out, nil
+}
+
+func (s *Store) messages(ctx context.Context, where string, args []any, take func(chat.Message) error) error {
+	return s.read.each(ctx, `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `+where, args,
+		func(rows *sql.Rows) error {
+			var m chat.Message
+			var at int64
+			if err := rows.Scan(&m.Trip, &m.Seq, &m.From.Role, &m.From.ID, &m.ClientID, &m.Text, &at); err != nil {
+				return err
+			}
+			m.At = time.UnixMicro(at).UTC()
+			return take(m)
+		})
+}

@@ -1,0 +1,157 @@
+// Package sqlite keeps trips, chat, charges and the outbox in one SQLite file: the store of a city that runs on one
+// machine and needs nothing installed. It alone speaks SQLite's SQL.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite", pure Go
+
+	"github.com/ridehail/ridehail/migrations"
+)
+
+// Options are how a store keeps its file; the zero value is safe.
+type Options struct {
+	// Relaxed leaves it to the operating system when a commit reaches the disk: several times faster, and a power cut
+	// may take the last commits. A crash of the program takes none either way.
+	Relaxed bool
+}
+
+// Store is one SQLite file. It implements trips.Store, trips.Outbox, chat.Store, payments.Store and the streams of an
+// auditor. Writes go through one connection, many in one commit; reads run beside them.
+type Store struct {
+	path    string
+	readers *sql.DB
+	read    *statements
+	writer  *writer
+}
+
+// Open opens the file, creates it if there is none, and brings its schema up to date. The folder must exist. The store
+// must be closed.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	if err := Migrate(ctx, path); err != nil {
+		return nil, err
+	}
+	mode := "FULL"
+	if o.Relaxed {
+		mode = "NORMAL"
+	}
+	w, err := openWriter(ctx, path, source(path, "_journal_mode=WAL&_foreign_keys=1&_synchronous="+mode))
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	readers, err := sql.Open("sqlite", source(path, "mode=rw&_query_only=1"))
+	if err != nil {
+		return nil, errors.Join(explain(path, err), w.close())
+	}
+	n := max(4, runtime.GOMAXPROCS(0))
+	readers.SetMaxOpenConns(n)
+	readers.SetMaxIdleConns(n)
+	return &Store{path: path, readers: readers, read: newStatements(path, readers), writer: w}, nil
+}
+
+// Close waits for the writes under way and closes the file. Later writes fail with ErrClosed.
+func (s *Store) Close() error {
+	return errors.Join(s.read.close(), s.readers.Close(), s.writer.close())
+}
+
+// Ping says whether the store can be read and its write lock can be had.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.read.one(ctx, `SELECT only FROM relay`, nil, &one); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	_, err := write(ctx, s, func(*statements) (struct{}, error) { return struct{}{}, nil })
+	return err
+}
+
+// source names a file to the driver.
+func source(path, options string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path // the working folder is gone: opening will say so
+	}
+	slashed := filepath.ToSlash(abs)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // C:/...
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: slashed, RawQuery: "_busy_timeout=5000&_error_rc=1&_dqs=0&" + options}
+	return u.String()
+}
+
+// applicationID marks a file as ours in its header: "RIDE".
+const applicationID = 0x52494445
+
+// Migrate creates the file if there is none and brings its schema up to date. It refuses a file of another program, and
+// one that a newer version of this program wrote.
+func Migrate(ctx context.Context, path string) error {
+	if err := migrate(ctx, path); err != nil {
+		return explain(path, err)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, path string) error {
+	if err := refuseForeign(ctx, path); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", source(path, "_journal_mode=WAL&_foreign_keys=1"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read the embedded schema: %w", err)
+	}
+	version, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	known := p.ListSources()
+	if newest := known[len(known)-1].Version; version > newest {
+		return fmt.Errorf("%s has schema version %d and this program knows up to %d: use the newer ridehail that wrote it",
+			path, version, newest)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bring the schema of %s up to date: %w", path, err)
+	}
+	return nil
+}
+
+// refuseForeign reads the header of a file that exists, before anything is written to it.
+func refuseForeign(ctx context.Context, path string) error {
+	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() == 0) {
+		return nil
+	} else if err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name a file in it, for example %s", path, filepath.Join(path, "ridehail.db"))
+	}
+	db, err := sql.Open("sqlite", source(path, "mode=rw"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var id, tables int
+	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return err
+	}
+	if id != applicationID && (id != 0 || tables > 0) {
+		return fmt.Errorf("%s is a database of another program: name another file, it was not touched", path)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Settle records that a trip was paid; see payments.Store.
+func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+	c.At = kept(c.At)
+	out, err := write(ctx, s, func(tx *statements) (payments.Charge, error) {
+		was, err := charge(context.Background(), tx, c.Trip)
+		if !errors.Is(err, trips.ErrNotFound) {
+			return was, err
+		}
+		return settle(tx, c)
+	})
+	if err != nil {
+		return payments.Charge{}, fmt.Errorf("settle trip %s: %w", c.Trip, err)
+	}
+	return out, nil
+}
+
+func settle(tx *statements, c payments.Charge) (payments.Charge, error) {
+	var none payments.Charge
+	ctx, id := context.Background(), string(c.Trip)
+	var state trips.State
+	var region location.Region
+	if err := tx.one(ctx, `SELECT state, region FROM trips WHERE id = ?`, []any{id}, &state, &region); err != nil {
+		return none, err
+	}
+	if state != trips.Completed {
+		return none, fmt.Errorf("it is %s: %w", state, trips.ErrBadMove)
+	}
+	if _, err := tx.exec(ctx, `INSERT INTO charges (trip_id, rider, reference, minor, currency, provider_id, at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, id, string(c.Rider), c.Reference, c.Amount.Minor, c.Amount.Currency, c.ProviderID,
+		c.At.UnixMicro()); err != nil {
+		return none, err
+	}
+	if _, err := tx.exec(ctx, `UPDATE trips SET charged = 1 WHERE id = ?`, id); err != nil {
+		return none, err
+	}
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return none, err
+	}
+	return c, tell(tx, trips.TopicReceipt, region, "", c.Trip, string(payload))
+}
+
+// Charge returns a trip's charge, or trips.ErrNotFound.
+func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+	c, err := charge(ctx, s.read, id)
+	if err != nil {
+		return c, fmt.Errorf("charge of trip %s: %w", id, err)
+	}
+	return c, nil
+}
+
+const charged = `SELECT trip_id, rider, reference, minor, currency, provider_id, at FROM charges `
+
+func charge(ctx context.Context, from *statements, id trips.TripID) (payments.Charge, error) {
+	var c payments.Charge
+	var at int64
+	if err := from.one(ctx, charged+`WHERE trip_id = ?`, []any{string(id)}, fields(&c, &at)...); err != nil {
+		return payments.Charge{}, err
+	}
+	c.At = time.UnixMicro(at).UTC()
+	return c, nil
+}
+
+// fields are where the columns of charged go.
+func fields(c *payments.Charge, at *int64) []any {
+	return []any{&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, at}
+}
+
+// Uncharged returns trips completed before a time that have no charge, oldest first.
+func (s *Store) Uncharged(ctx context.Context, until time.Time, limit int) ([]trips.Trip, error) {
+	return s.trips(ctx, `state = 'completed' AND charged = 0 AND ended_at < ? ORDER BY ended_at, id LIMIT ?`,
+		before(until), max(0, limit))
+}
+
+// Receipts returns a rider's charges, newest first.
+func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+	var out []payments.Charge
+	err := s.charges(ctx, `WHERE rider = ? ORDER BY at DESC, trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
+		func(c payments.Charge) error {
+			out = append(out, c)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("receipts of rider %s: %w", rider, err)
+	}
+	return out, nil
+}
+
+func (s *Store) charges(ctx context.Context, where string, args []any, take func(payments.Charge) error) error {
+	return s.read.each(ctx, charged+where, args, func(rows *sql.Rows) error {
+		var c payments.Charge
+		var at int64
+		if err := rows.Scan(fields(&c, &at)...); err != nil {
+			return err
+		}
+		c.At = time.UnixMicro(at).UTC()
+		return take(c)
+	})
+}

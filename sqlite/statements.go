@@ -1,0 +1,102 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// statements prepares each statement once, so that SQL stands where it is used and is parsed once.
+type statements struct {
+	path string
+	on   interface {
+		PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	}
+	mu       sync.RWMutex
+	prepared map[string]*sql.Stmt
+}
+
+func newStatements(path string, on interface {
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}) *statements {
+	return &statements{path: path, on: on, prepared: map[string]*sql.Stmt{}}
+}
+
+func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
+	s.mu.RLock()
+	stmt := s.prepared[query]
+	s.mu.RUnlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stmt := s.prepared[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.on.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s.prepared[query] = stmt
+	return stmt, nil
+}
+
+// exec returns how many rows the statement changed.
+func (s *statements) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	stmt, err := s.get(ctx, query)
+	if err != nil {
+		return 0, explain(s.path, err)
+	}
+	result, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, explain(s.path, err)
+	}
+	return result.RowsAffected()
+}
+
+// one reads the first row, or says trips.ErrNotFound.
+func (s *statements) one(ctx context.Context, query string, args []any, into ...any) error {
+	stmt, err := s.get(ctx, query)
+	if err != nil {
+		return explain(s.path, err)
+	}
+	err = stmt.QueryRowContext(ctx, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return trips.ErrNotFound
+	}
+	return explain(s.path, err)
+}
+
+// each calls take for every row until one fails.
+func (s *statements) each(ctx context.Context, query string, args []any, take func(*sql.Rows) error) error {
+	stmt, err := s.get(ctx, query)
+	if err != nil {
+		return explain(s.path, err)
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return explain(s.path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := take(rows); err != nil {
+			return err
+		}
+	}
+	return explain(s.path, rows.Err())
+}
+
+func (s *statements) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all error
+	for query, stmt := range s.prepared {
+		all = errors.Join(all, stmt.Close())
+		delete(s.prepared, query)
+	}
+	return all
+}

@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// active is the condition of the partial indexes, in their words, so that SQLite sees that they apply.
+const active = `state IN ('requested', 'reserved', 'arrived', 'on_trip')`
+
+// Apply commits a move; see trips.Store.
+func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+	ev := m.Event
+	ev.At, ev.Trip = kept(ev.At), keptTrip(ev.Trip)
+	payload, err := json.Marshal(ev)
+	if err != nil {
+		return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
+	}
+	return write(ctx, s, func(tx *statements) (trips.Event, error) {
+		was, err := recorded(context.Background(), tx, m.Key)
+		if !errors.Is(err, trips.ErrNotFound) {
+			return was, err
+		}
+		if err := guard(tx, ev.Trip); err != nil {
+			return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
+		}
+		return ev, record(tx, m.Key, ev, string(payload))
+	})
+}
+
+// guard writes where the trip stands, if it stands just before that and nobody is bound twice.
+func guard(tx *statements, t trips.Trip) error {
+	ctx := context.Background()
+	if t.Version == 1 {
+		_, err := tx.exec(ctx, `INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at)
+			VALUES (?, 1, ?, ?, ?, ?, ?, ?)`, string(t.ID), string(t.State), string(t.Rider), orNull(t.Driver),
+			string(t.Region), t.RequestedAt.UnixMicro(), momentOrNull(t.EndedAt))
+		return refusal(err)
+	}
+	n, err := tx.exec(ctx, `UPDATE trips SET version = ?, state = ?, driver = ?, ended_at = ? WHERE id = ? AND version = ?`,
+		t.Version, string(t.State), orNull(t.Driver), momentOrNull(t.EndedAt), string(t.ID), int64(t.Version)-1)
+	if err != nil {
+		return refusal(err)
+	}
+	if n == 1 {
+		return nil
+	}
+	var version uint32
+	if err := tx.one(ctx, `SELECT version FROM trips WHERE id = ?`, []any{string(t.ID)}, &version); err != nil {
+		return err
+	}
+	return fmt.Errorf("it has version %d, the move is from %d: %w", version, int64(t.Version)-1, trips.ErrConflict)
+}
+
+// record keeps what happened, for the trip's history, for the world and for whoever asks again.
+func record(tx *statements, k trips.Key, ev trips.Event, payload string) error {
+	ctx, id := context.Background(), string(ev.Trip.ID)
+	if _, err := tx.exec(ctx, `INSERT INTO trip_events (trip_id, seq, kind, payload) VALUES (?, ?, ?, ?)`,
+		id, ev.Seq(), string(ev.Kind), payload); err != nil {
+		return fmt.Errorf("trip %s: keep event %d: %w", id, ev.Seq(), err)
+	}
+	if err := tell(tx, trips.TopicTrip, ev.Trip.Region, ev.Kind, ev.Trip.ID, payload); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
+		VALUES (?, ?, ?, ?, ?, ?)`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Print, id, ev.Seq()); err != nil {
+		return fmt.Errorf("trip %s: keep command %s of %s: %w", id, k.ID, k.Actor, err)
+	}
+	return nil
+}
+
+// tell adds a notice to the outbox.
+func tell(tx *statements, topic trips.Topic, region location.Region, kind trips.Kind, id trips.TripID, payload string) error {
+	if _, err := tx.exec(context.Background(), `INSERT INTO outbox (topic, region, kind, trip_id, payload, at)
+		VALUES (?, ?, ?, ?, ?, ?)`, string(topic), string(region), string(kind), string(id), payload,
+		time.Now().UnixMicro()); err != nil {
+		return fmt.Errorf("trip %s: add to the outbox: %w", id, err)
+	}
+	return nil
+}
+
+// Recorded returns what a command led to; see trips.Store.
+func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
+	return recorded(ctx, s.read, k)
+}
+
+func recorded(ctx context.Context, from *statements, k trips.Key) (trips.Event, error) {
+	var printed string
+	var payload []byte
+	err := from.one(ctx, `SELECT c.print, e.payload FROM commands c JOIN trip_events e USING (trip_id, seq)
+		WHERE c.actor_role = ? AND c.actor_id = ? AND c.id = ?`,
+		[]any{string(k.Actor.Role), k.Actor.ID, k.ID}, &printed, &payload)
+	if err != nil {
+		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, err)
+	}
+	if printed != k.Print {
+		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)
+	}
+	return event(payload)
+}
