@@ -159,8 +159,16 @@ func landAreas(rings [][]XY) []Area {
 			}
 		}
 	}
+	for _, l := range land {
+		if area(l.Rings[0]) < islet {
+			land = append(land, Area{Kind: "park", Rings: l.Rings})
+		}
+	}
 	return land
 }
+
+// islet is the largest land, in square metres, that is left to the herons.
+const islet = 1.5e6
 
 // soften rounds a ring's corners off (G. Chaikin, 1974), then leaves out points that nobody would miss.
 func soften(ring []XY) []XY {

@@ -11,11 +11,12 @@ func Generate(seed uint64) *City {
 	r := rand.New(rand.NewPCG(seed, 0x1a9005))
 	g := newGround(r)
 	quarters := newQuarters(g, r, 1650)
-	g.parks = newParks(g, r)
 	t := newTracer(g, newGrain(g, quarters))
-	for _, l := range expressways(g, r) {
+	for _, l := range expressways(r) {
 		t.lay(l)
 	}
+	g.parks = newParks(t, r)
+	t.spines()
 	t.fill(r, arterial, func(XY) float64 { return 880 }, 700, 20000)
 	nameArterials(t.lines, r)
 	t.fill(r, street, t.grain.gap.at, 170, 4000)
@@ -25,12 +26,13 @@ func Generate(seed uint64) *City {
 		}
 	}
 	n := newNetwork(t.lines)
-	n.thin(t.lines, r, noise(r.Uint64()))
+	n.thin(r, noise(r.Uint64()))
+	n.settle(g)
 	c := &City{Name: "Ilagun", Areas: landAreas(coastline(g.measure)), Roads: n.roads(t.lines, g)}
 	for _, k := range g.parks {
 		c.Areas = append(c.Areas, Area{Kind: "park", Name: k.name, Rings: [][]XY{k.ring()}})
 	}
-	c.Districts = nameDistricts(quarters, r)
+	c.Districts = nameDistricts(c, quarters, r)
 	c.Hotspots = hotspots(c, r)
 	return c
 }

@@ -77,7 +77,7 @@ func newQuarters(g *ground, r *rand.Rand, apart float64) []quarter {
 			free = free && q.middle.sub(p).length() >= apart
 		}
 		if free {
-			out = append(out, quarter{p, (r.Float64() - 0.5) * math.Pi / 2 * 0.8, 108 + 50*r.Float64()})
+			out = append(out, quarter{p, (r.Float64() - 0.5) * math.Pi / 2 * 0.8, 90 + 42*r.Float64()})
 		}
 	}
 	return out

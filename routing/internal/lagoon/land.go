@@ -27,9 +27,13 @@ func newGround(r *rand.Rand) *ground {
 	vary := func(x, y, by float64) XY { return XY{x + by*(2*r.Float64()-1), y + by*(2*r.Float64()-1)} }
 	g.tilt, g.wave, g.phase = 1200+400*r.Float64(), 2300+600*r.Float64(), 2*math.Pi*r.Float64()
 	g.islands = []capsule{
-		{vary(-3900, -1650, 200), vary(-1700, -1850, 200), 980},
-		{vary(1750, -1500, 200), vary(4300, -1850, 250), 930},
-		{vary(-5600, -5150, 150), vary(6900, -4750, 150), 1020},
+		{vary(-3900, -1500, 200), vary(-2300, -1700, 150), 850},
+		{vary(-2600, -1700, 100), vary(-1300, -2050, 250), 720},
+		{vary(1900, -1650, 150), vary(3300, -1500, 150), 860},
+		{vary(3300, -1700, 100), vary(5000, -2250, 250), 560},
+		{vary(-5900, -5450, 200), vary(-3300, -5050, 150), 760},
+		{vary(-3500, -5000, 100), vary(2500, -5150, 150), 900},
+		{vary(2500, -5000, 100), vary(7000, -4450, 250), 780},
 	}
 	for range 5 { // islets, too small for anybody but herons
 		at := XY{6200 + 1500*(2*r.Float64()-1), -200 + 1300*(2*r.Float64()-1)}
@@ -42,6 +46,8 @@ func newGround(r *rand.Rand) *ground {
 		{vary(-150, -400, 150), vary(350, 1750, 150), 190},
 		{vary(5300, -800, 200), vary(5900, 2650, 150), 240},
 		{vary(-6300, -600, 200), vary(-5700, 1150, 200), 200},
+		{vary(-700, -3700, 300), vary(-350, -4500, 150), 140},
+		{vary(5000, -3000, 200), vary(5300, -3900, 150), 120},
 	}
 	g.deep = newRaster(g.measure)
 	return g
@@ -50,26 +56,26 @@ func newGround(r *rand.Rand) *ground {
 // measure is how deep inside the land p lies, roughly in metres; negative in the water.
 func (g *ground) measure(p XY) float64 {
 	calm := 0.35 + 0.65*step(-6200, -4200, p.Y) // the ocean's beach is straighter than the lagoon's shore
-	q := p.add(XY{g.rough.at(p, 2400, 3), g.rough.at(XY{p.Y + 9000, p.X}, 2400, 3)}.times(620 * calm))
+	q := p.add(XY{g.rough.at(p, 2100, 4), g.rough.at(XY{p.Y + 9000, p.X}, 2100, 4)}.times(820 * calm))
 	coast := 1150 + g.tilt*math.Tanh(q.X/4000)/2*1.2 + 260*math.Sin(q.X/g.wave+g.phase)
 	if far := math.Abs(q.X); far > halfWidth { // beyond the city the mainland comes down to the ocean on both sides
 		coast -= 6200 * step(halfWidth+900, halfWidth+5200, far)
 	}
 	depth := (q.Y - coast) * 0.9
-	for _, b := range g.bays {
-		depth = min(depth, -b.depth(q))
-	}
 	for _, i := range g.islands {
 		depth = max(depth, i.depth(q))
 	}
-	return depth + 55*calm*g.fine.at(p, 420, 3)
+	for _, b := range g.bays {
+		depth = min(depth, -b.depth(q))
+	}
+	return depth + 110*calm*g.fine.at(p, 640, 4)
 }
 
 // inside is how far inside the city's limits p lies, roughly in metres.
 func (g *ground) inside(p XY) float64 {
-	x, y := math.Abs(p.X)-(halfWidth-1900), math.Abs(p.Y)-(halfHeight-1500)
-	out := math.Hypot(max(0, x), max(0, y)*1.2)
-	return 1500 - out + 700*g.edge.at(p, 1900, 2)
+	x, y := math.Abs(p.X)-(halfWidth-2300), math.Abs(p.Y)-(halfHeight-1700)
+	out := math.Hypot(max(0, x), max(0, y))
+	return 1500 - out + 1000*g.edge.at(p, 2400, 3)
 }
 
 // open says whether a street can be at p.

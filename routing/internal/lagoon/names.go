@@ -8,7 +8,6 @@ var (
 	islandNames = []string{"Marina", "Old Harbour", "Lantern Quay", "Palm Strand", "Heron Point", "Coral Reach",
 		"Ilubira", "Osabo", "Lekwari", "Ikatun", "Ajarin", "Tarkwan"}
 	parkNames   = []string{"Heron Park", "Botanic Garden", "Freedom Gardens", "Mangrove Park", "Racecourse Park", "Palm Grove"}
-	bridgeNames = []string{"Harbour Bridge", "Long Bridge", "Fishermen's Bridge", "Strand Bridge"}
 	streetNames = []string{"Market", "Harbour", "Cathedral", "Station", "Independence", "Broad", "Lagoon", "Mission",
 		"College", "Orchid", "Kingfisher", "Customs", "Baobab", "Palm", "Foundry", "Observatory", "Commerce", "Museum",
 		"Weavers'", "Drummers'", "Salt", "Copper", "Sunrise", "Union"}

@@ -17,6 +17,7 @@ type stretch struct {
 	from, to int
 	points   []XY // ends included
 	line     int  // of the tracer's
+	rank     int
 	gone     bool
 }
 
@@ -58,7 +59,7 @@ func newNetwork(lines []line) *network {
 		})
 		for k := 1; k < len(c); k++ {
 			a, b := c[k-1], c[k]
-			s := stretch{from: a.node, to: b.node, line: i, points: []XY{n.nodes[a.node]}}
+			s := stretch{from: a.node, to: b.node, line: i, rank: l.rank, points: []XY{n.nodes[a.node]}}
 			s.points = append(s.points, l.points[a.segment+1:b.segment+1]...)
 			s.points = append(s.points, n.nodes[b.node])
 			n.edges = append(n.edges, s)
@@ -136,17 +137,14 @@ func (n *network) contract(near float64) {
 		e.from, e.to = find(e.from), find(e.to)
 		e.points[0], e.points[len(e.points)-1] = n.nodes[e.from], n.nodes[e.to]
 		e.gone = e.from == e.to
-		if !e.gone {
-			e.points = simplify(e.points, 1.5)
-		}
 	}
 }
 
 // thin removes stubs, and here and there a street, so that blocks differ in size.
-func (n *network) thin(lines []line, r *rand.Rand, where noise) {
+func (n *network) thin(r *rand.Rand, where noise) {
 	for i := range n.edges {
 		e := &n.edges[i]
-		if lines[e.line].rank != street || e.gone {
+		if e.rank != street || e.gone {
 			continue
 		}
 		sparse := step(0.1, 0.6, where.at(e.points[0], 700, 2))
@@ -165,7 +163,39 @@ func (n *network) thin(lines []line, r *rand.Rand, where noise) {
 			if e.gone || degree[e.from] > 1 && degree[e.to] > 1 {
 				continue
 			}
-			e.gone = e.length() < 75 || lines[e.line].rank == street && r.Float64() < 0.5
+			e.gone = e.length() < 75 || e.rank == street && r.Float64() < 0.5
+		}
+	}
+}
+
+// settle makes streets of short ends of arterials that lead to no other large road, unless they lead out of the city.
+func (n *network) settle(g *ground) {
+	const short = 650
+	at := make([][]int, len(n.nodes)) // the large roads at each node
+	for i := range n.edges {
+		if e := &n.edges[i]; !e.gone && e.rank != street {
+			at[e.from], at[e.to] = append(at[e.from], i), append(at[e.to], i)
+		}
+	}
+	for node := range at {
+		if len(at[node]) != 1 || g.inside(n.nodes[node]) < 120 {
+			continue
+		}
+		var run []int
+		length := 0.0
+		for end, i := node, at[node][0]; ; {
+			e := &n.edges[i]
+			run, length = append(run, i), length+e.length()
+			end = e.from + e.to - end
+			if len(at[end]) != 2 || length > short {
+				break
+			}
+			i = at[end][0] + at[end][1] - i
+		}
+		for _, i := range run {
+			if length <= short && n.edges[i].rank == arterial {
+				n.edges[i].rank = street
+			}
 		}
 	}
 }
@@ -173,26 +203,45 @@ func (n *network) thin(lines []line, r *rand.Rand, where noise) {
 // roads strings what is left of each line together again, cut where a bridge begins or ends.
 func (n *network) roads(lines []line, g *ground) []Road {
 	var out []Road
-	last := -1 // node at which the road under construction ends
-	var from int
+	lastLine, lastNode := -1, -1
 	for i := range n.edges {
 		e := &n.edges[i]
 		if e.gone {
 			continue
 		}
-		for k := 1; k < len(e.points); k++ {
-			a, b := e.points[k-1], e.points[k]
-			bridge := lines[e.line].rank != street && overWater(g, a, b)
-			goesOn := len(out) > 0 && from == e.line && (k > 1 || last == e.from) && out[len(out)-1].Bridge == bridge
-			if !goesOn {
-				l := lines[e.line]
-				out = append(out, Road{Line: []XY{a}, Rank: l.rank, Name: l.name, OneWay: l.oneWay, Bridge: bridge})
+		for k, part := range n.parts(e, lines[e.line], g) {
+			goesOn := lastLine == e.line && (k > 0 || lastNode == e.from)
+			if goesOn && out[len(out)-1].Bridge == part.Bridge && out[len(out)-1].Rank == part.Rank {
+				out[len(out)-1].Line = append(out[len(out)-1].Line, part.Line[1:]...)
+			} else {
+				out = append(out, part)
 			}
-			road := &out[len(out)-1]
-			road.Line = append(road.Line, b)
-			from = e.line
+			lastLine = e.line
 		}
-		last = e.to
+		lastNode = e.to
+	}
+	return out
+}
+
+// parts divides a stretch into what is on land and what is a bridge, and leaves out the points that nobody would miss.
+func (n *network) parts(e *stretch, l line, g *ground) []Road {
+	var out []Road
+	for k := 1; k < len(e.points); k++ {
+		a, b := e.points[k-1], e.points[k]
+		bridge := e.rank != street && overWater(g, a, b)
+		if len(out) == 0 || out[len(out)-1].Bridge != bridge {
+			out = append(out, Road{Line: []XY{a}, Rank: e.rank, OneWay: l.oneWay, Bridge: bridge})
+		}
+		out[len(out)-1].Line = append(out[len(out)-1].Line, b)
+	}
+	for k := range out {
+		out[k].Line = simplify(out[k].Line, 1.5)
+		switch {
+		case out[k].Bridge:
+			out[k].Name = l.bridge
+		case e.rank != street:
+			out[k].Name = l.name
+		}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ func (n noise) at(p XY, wave float64, octaves int) float64 {
 		total += height
 		height /= 2
 		wave /= 2
+		p = XY{0.8*p.X - 0.6*p.Y, 0.6*p.X + 0.8*p.Y} // turned, so that no direction shows
 	}
 	return sum / total
 }

@@ -6,36 +6,50 @@ import (
 	"slices"
 )
 
-// expressways lays the few roads that the city hangs on: a ring on the mainland, two motorways over the lagoon, two
-// more bridges between the islands.
-func expressways(g *ground, r *rand.Rand) []line {
-	vary := func(x, y float64) XY { return XY{x + 250*(2*r.Float64()-1), y + 200*(2*r.Float64()-1)} }
-	west, east := vary(-2550, 2650), vary(2500, 3500)
-	ring := []XY{west, vary(-5200, 2900), vary(-6300, 4300), vary(-4300, 5600), vary(-600, 5950), vary(3300, 6000),
-		vary(5500, 5100), vary(4700, 3900), east, vary(0, 3150)}
-	onWest, onEast := vary(-2700, -1750), vary(2700, -1750)
-	southWest, southEast := vary(-2300, -4950), vary(3600, -4800)
+// expressways lays the few roads that the city hangs on: a ring on the mainland with roads out of town, two motorways
+// over the lagoon, and two more bridges between the islands.
+func expressways(r *rand.Rand) []line {
+	vary := func(x, y float64) XY { return XY{x + 280*(2*r.Float64()-1), y + 220*(2*r.Float64()-1)} }
+	west, east := vary(-2550, 2500), vary(2450, 3550)
+	north, farWest, farEast := vary(-900, 5450), vary(-5450, 3700), vary(5300, 4600)
+	ring := []XY{west, vary(-4450, 2500), farWest, vary(-4200, 5000), vary(-2600, 4900), north, vary(1500, 5750),
+		vary(3700, 5500), farEast, vary(4500, 3450), east, vary(100, 3000)}
+	onWest, onEast := vary(-2700, -1750), vary(2750, -1700)
+	southWest, southEast := vary(-2200, -5000), vary(3700, -4800)
+	over := func(from, to XY, bow float64) []XY {
+		middle := from.towards(to, 0.5).add(to.sub(from).unit().left().times(bow))
+		return curve([]XY{from, middle, to}, stride, false)
+	}
 	return []line{
 		{points: curve(ring, stride, true), rank: motorway, name: "Mainland Ring"},
-		{points: curve([]XY{west, west.towards(onWest, 0.5).add(XY{90, 0}), onWest}, stride, false), rank: motorway, name: bridgeNames[0]},
-		{points: curve([]XY{east, east.towards(onEast, 0.5).add(XY{350, 0}), onEast}, stride, false), rank: motorway, name: bridgeNames[1]},
-		{points: curve([]XY{onWest, southWest}, stride, false), rank: arterial, name: bridgeNames[2]},
-		{points: curve([]XY{onEast, southEast}, stride, false), rank: arterial, name: bridgeNames[3]},
+		{points: over(west, onWest, -140), rank: motorway, name: "Harbour Expressway", bridge: "Harbour Bridge"},
+		{points: over(east, onEast, 330), rank: motorway, name: "Lagoon Expressway", bridge: "Long Bridge"},
+		{points: over(onWest, southWest, 120), rank: arterial, name: "Fishermen's Road", bridge: "Fishermen's Bridge"},
+		{points: over(onEast, southEast, 60), rank: arterial, name: "Strand Road", bridge: "Strand Bridge"},
+		{points: over(north, vary(-1500, 7100), 100), rank: motorway, name: "Northern Expressway"},
+		{points: over(farWest, vary(-8100, 4300), -150), rank: motorway, name: "Western Expressway"},
+		{points: over(farEast, vary(8000, 5500), 150), rank: motorway, name: "Eastern Expressway"},
 	}
 }
 
-// newParks finds room for parks on the land.
-func newParks(g *ground, r *rand.Rand) []park {
+// newParks finds room for parks on the land, beside the expressways.
+func newParks(t *tracer, r *rand.Rand) []park {
+	g := t.ground
 	var out []park
-	for range 2000 {
+	for range 3000 {
 		if len(out) == len(parkNames) {
 			break
 		}
-		k := park{XY{(2*r.Float64() - 1) * halfWidth, (2*r.Float64() - 1) * halfHeight}, 210 + 240*r.Float64(),
+		k := park{XY{(2*r.Float64() - 1) * halfWidth, (2*r.Float64() - 1) * halfHeight}, 190 + 230*r.Float64(),
 			noise(r.Uint64()), parkNames[len(out)]}
 		free := g.deep.at(k.middle) > k.radius*0.9 && g.inside(k.middle) > 400
 		for _, o := range out {
-			free = free && o.middle.sub(k.middle).length() > 2600
+			free = free && o.middle.sub(k.middle).length() > 2300
+		}
+		for _, l := range t.lines {
+			for _, p := range l.points {
+				free = free && p.sub(k.middle).length() > k.radius*1.3+60
+			}
 		}
 		if free {
 			out = append(out, k)
@@ -55,7 +69,8 @@ func nameArterials(lines []line, r *rand.Rand) {
 	}
 }
 
-func nameDistricts(quarters []quarter, r *rand.Rand) []Place {
+// nameDistricts names the quarters that have streets.
+func nameDistricts(c *City, quarters []quarter, r *rand.Rand) []Place {
 	mainland, island := shuffled(mainlandNames, r), shuffled(islandNames, r)
 	var out []Place
 	for _, q := range quarters {
@@ -63,8 +78,8 @@ func nameDistricts(quarters []quarter, r *rand.Rand) []Place {
 		if q.middle.Y < -400 {
 			names = &island
 		}
-		if len(*names) > 0 {
-			out = append(out, Place{XY: q.middle, Name: (*names)[0]})
+		if len(*names) > 0 && nearestStreet(c, q.middle).sub(q.middle).length() < 300 {
+			out = append(out, Place{XY: q.middle, Name: (*names)[0], Weight: 1})
 			*names = (*names)[1:]
 		}
 	}

@@ -26,6 +26,7 @@ type line struct {
 	points []XY
 	rank   int
 	name   string
+	bridge string // the name of what of it is over water
 	oneWay bool
 }
 
@@ -112,6 +113,24 @@ func (t *tracer) walk(p, heading XY, rank int, close func(XY) float64, longest f
 	return out
 }
 
+// spines lays an arterial across each end of a bridge, so that every island has a high street.
+func (t *tracer) spines() {
+	for _, l := range t.lines {
+		if l.bridge == "" {
+			continue
+		}
+		for _, end := range [...]int{0, len(l.points) - 1} {
+			p := l.points[end]
+			across := XY{1, 0}
+			if !t.ground.open(p) || !t.free(p, t.grain.along(p, across), arterial, 300) {
+				continue
+			}
+			points := t.trace(p, t.grain.along(p, across), arterial, func(XY) float64 { return 200 }, 9000)
+			t.lay(line{points: points, rank: arterial})
+		}
+	}
+}
+
 // seed is where a road may begin.
 type seed struct{ at, heading XY }
 
@@ -120,7 +139,7 @@ type seed struct{ at, heading XY }
 func (t *tracer) fill(r *rand.Rand, rank int, apart func(XY) float64, shortest, longest float64) {
 	near := 0.62
 	if rank == arterial {
-		near = 0.7
+		near = 0.5
 	}
 	close := func(p XY) float64 { return near * apart(p) }
 	var queue []seed
