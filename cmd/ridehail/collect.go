@@ -1,0 +1,36 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sharedstate"
+)
+
+// driversCollector counts the drivers when it is asked, instead of keeping count.
+type driversCollector struct{ drivers *sharedstate.Drivers }
+
+var driversDesc = prometheus.NewDesc("ridehail_drivers", "Drivers known to this node, by status.", []string{"status"}, nil)
+
+func (c driversCollector) Describe(out chan<- *prometheus.Desc) { out <- driversDesc }
+
+func (c driversCollector) Collect(out chan<- prometheus.Metric) {
+	for status, n := range c.drivers.Counts().Status {
+		out <- prometheus.MustNewConstMetric(driversDesc, prometheus.GaugeValue, float64(n), string(status))
+	}
+}
+
+// waysCollector shows how the routing service fares.
+type waysCollector struct{ ways *routing.Client }
+
+var waysDesc = prometheus.NewDesc("ridehail_routing_calls_total", "Calls of the routing service, by how they ended.", []string{"result"}, nil)
+
+func (c waysCollector) Describe(out chan<- *prometheus.Desc) { out <- waysDesc }
+
+func (c waysCollector) Collect(out chan<- prometheus.Metric) {
+	s := c.ways.Stats()
+	for result, n := range map[string]uint64{"road": s.Road, "straight_line": s.Straight, "retried": s.Retries,
+		"failed": s.Failures, "implausible": s.Lies, "skipped": s.Skipped} {
+		out <- prometheus.MustNewConstMetric(waysDesc, prometheus.CounterValue, float64(n), result)
+	}
+}

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// nodeConfig is what a node is built from.
+type nodeConfig struct {
+	Name           string
+	Listen, Admin  string // addresses; Admin may be empty
+	Database       string // postgres://… or a SQLite file
+	Redis          string // redis://…; empty: embedded
+	City           string // seed or file
+	Routing        string // the routing service's URL; empty: in this process
+	Provider       string // the payment provider's URL; empty: nobody settles
+	ProviderSecret string
+	Secret         []byte // of tokens
+	DevTokens      bool
+	Origins        []string
+	Speed          float64 // of simulated time, which the judge of positions must know
+	Happened       func(trips.Event)
+	Log            *slog.Logger
+}
+
+const (
+	settlements  = "settlements" // the stream of completed trips
+	memberTTL    = 4 * time.Second
+	drainWithin  = 10 * time.Second
+	forgetAfter  = time.Hour // a driver who left
+	readyTimeout = time.Second
+)
+
+// node is one process's part of the service. The data goes one way: socket, location, shared state, dispatch, trips,
+// database, outbox, Redis, socket.
+type node struct {
+	cfg        nodeConfig
+	log        *slog.Logger
+	city       *routing.City
+	db         database // the one that tells the relay
+	redis      *events.Redis
+	members    *events.Members
+	relay      *events.Relay
+	ways       *routing.Client
+	drivers    *sharedstate.Drivers
+	gateway    *gateway.Gateway
+	dispatcher *dispatch.Dispatcher
+	mirror     *mirror
+	registry   *prometheus.Registry
+	public     net.Listener
+	admin      net.Listener
+	waysAt     net.Listener  // of the routing service in this process
+	listening  chan struct{} // closed when published messages arrive
+	closers    []func() error
+}
+
+// openNode opens everything that can fail to open. Close what it returns, also beside an error.
+func openNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
+	n = &node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), registry: prometheus.NewRegistry(), listening: make(chan struct{})}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if n.city, err = routing.Open(cfg.City); err != nil {
+		return n, fmt.Errorf("%w: city: %w", errUsage, err)
+	}
+	db, closeIt, err := openDatabase(ctx, cfg.Database)
+	if err != nil {
+		return n, err
+	}
+	n.closers = append(n.closers, closeIt)
+	if err := n.openRedis(ctx); err != nil {
+		return n, err
+	}
+	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name,
+		Streams: map[trips.Kind]string{trips.KindCompleted: settlements}})
+	n.db = telling{db, n.relay.Wake}
+	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
+	if err := n.listen(); err != nil {
+		return n, err
+	}
+	return n, n.assemble()
+}
+
+func (n *node) openRedis(ctx context.Context) (err error) {
+	opts := []events.Option{events.WithLog(n.log), events.WithRegisterer(n.registry)}
+	if n.cfg.Redis == "" {
+		n.redis, err = events.Embedded(opts...)
+	} else if n.redis, err = events.Open(ctx, n.cfg.Redis, opts...); err != nil {
+		err = fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	if err == nil {
+		n.closers = append(n.closers, n.redis.Close)
+	}
+	return err
+}
+
+// listen takes the addresses before anything runs, so that a taken one is told at once.
+func (n *node) listen() (err error) {
+	open := func(address string) (net.Listener, error) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("%w; choose another address with --listen or --admin", err)
+		}
+		n.closers = append(n.closers, func() error { l.Close(); return nil }) // closed by its server before, mostly
+		return l, nil
+	}
+	if n.public, err = open(n.cfg.Listen); err != nil {
+		return err
+	}
+	if n.cfg.Admin != "" {
+		if n.admin, err = open(n.cfg.Admin); err != nil {
+			return err
+		}
+	}
+	if n.cfg.Routing == "" {
+		n.waysAt, err = open("127.0.0.1:0")
+	}
+	return err
+}
+
+// assemble connects the parts.
+func (n *node) assemble() error {
+	auth, err := gateway.NewAuth(n.cfg.Secret, time.Now)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	waysURL := n.cfg.Routing
+	if waysURL == "" {
+		waysURL = "http://" + n.waysAt.Addr().String()
+	}
+	n.ways = routing.NewClient(waysURL, routing.ClientOptions{})
+	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: location.DefaultJudge().Faster(n.cfg.Speed)})
+	n.registry.MustRegister(driversCollector{n.drivers}, waysCollector{n.ways})
+	desk := &trips.Desk{Store: n.db, Now: time.Now}
+	inbox := dispatch.NewInbox(time.Now)
+	carrier := &carrier{n}
+	n.gateway = gateway.New(gateway.Config{
+		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: time.Now}, Receipts: n.db,
+		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
+		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
+		City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, Origins: n.cfg.Origins,
+		Registerer: n.registry, Log: n.log,
+	})
+	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Desk: desk, Store: n.db, Drivers: n.drivers, Courier: carrier,
+		Owns: n.members.Owns, ETA: n.ways, Log: n.log, Registerer: n.registry})
+	n.mirror = &mirror{node: n.cfg.Name, drivers: n.drivers, members: n.members, moved: n.gateway.Moved,
+		publish: n.publish, log: n.log}
+	return nil
+}
+
+// quote prices a way. Both ends must be near a road even when the routing service is away.
+func (n *node) quote(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
+	way, err := n.ways.Route(ctx, from, to)
+	if err != nil {
+		return trips.Quote{}, nil, err
+	}
+	q := trips.Quote{Metres: way.Metres, Duration: way.Duration, Source: way.Source,
+		Fare: trips.DefaultTariff.Fare(way.Metres, way.Duration)}
+	if way.Source != routing.SourceRoad {
+		return q, nil, nil
+	}
+	return q, way.Path, nil
+}
+
+func (n *node) publish(ctx context.Context, topic string, region location.Region, payload []byte) error {
+	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
+}
+
+func (n *node) happened(ev trips.Event) {
+	n.dispatcher.Hint(ev)
+	if n.cfg.Happened != nil {
+		n.cfg.Happened(ev)
+	}
+}
+
+// ready says why this node should get no traffic.
+func (n *node) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	select {
+	case <-n.listening:
+	default:
+		return errors.New("not subscribed to Redis yet")
+	}
+	return errors.Join(n.db.Ping(ctx), n.redis.Ping(ctx))
+}
+
+// Message and Gap make the node an events.Handler.
+func (n *node) Message(m events.Message) {
+	switch m.Topic {
+	case topicFleet:
+		n.mirror.take(m.Payload)
+	case topicOffer, topicWithdraw, topicDeclined, topicVanished:
+		(&carrier{n}).received(m)
+	default:
+		n.gateway.Deliver(m.Topic, m.Payload)
+	}
+}
+
+func (n *node) Gap(why string) {
+	if why == events.GapSubscribed {
+		close(n.listening)
+	} else {
+		n.log.Warn("messages may have been missed, reading the database again", "why", why)
+	}
+	n.gateway.Gap()
+}
+
+// run serves until ctx ends and everything that runs has ended. It calls ready when the node takes sockets.
+func (n *node) run(ctx context.Context, ready func()) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	team, work := errgroup.WithContext(work)
+	mind := func(name string, f func(context.Context) error) {
+		team.Go(func() error {
+			if err := f(work); err != nil && work.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	if n.waysAt != nil {
+		mind("routing service", func(ctx context.Context) error {
+			return serveHTTP(ctx, n.waysAt, routing.NewHandler(routing.NewRouter(n.city)))
+		})
+	}
+	mind("listening to Redis", func(ctx context.Context) error {
+		return n.redis.Listen(ctx, n.cfg.Name, n.city.Regions(), n)
+	})
+	mind("membership", n.members.Run)
+	mind("relay", n.relay.Run)
+	mind("gateway", n.gateway.Run)
+	mind("mirror", n.mirror.run)
+	mind("sweep", n.sweep)
+	n.settle(mind)
+	select {
+	case <-n.listening:
+	case <-work.Done():
+	case <-ctx.Done():
+	}
+	mind("dispatch", n.dispatcher.Run)
+	mind("public door", func(ctx context.Context) error { return serveHTTP(ctx, n.public, n.gateway.Handler()) })
+	if n.admin != nil {
+		mind("admin door", func(ctx context.Context) error { return serveHTTP(ctx, n.admin, n.gateway.Admin()) })
+	}
+	if ctx.Err() == nil && work.Err() == nil {
+		ready()
+	}
+	select {
+	case <-ctx.Done():
+	case <-work.Done():
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	n.gateway.Drain(late)
+	cancel()
+	stop()
+	return team.Wait()
+}
+
+// settle runs the settlement of completed trips, if there is a provider.
+func (n *node) settle(mind func(string, func(context.Context) error)) {
+	if n.cfg.Provider == "" {
+		n.log.Warn("completed trips wait unpaid: name a payment provider with --provider (try: ridehail payments)")
+		return
+	}
+	settler := &payments.Settler{Trips: n.db, Charges: n.db, Now: time.Now,
+		Provider: &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret}}
+	worker := &events.Worker{Redis: n.redis, Stream: settlements, Consumer: n.cfg.Name, Handle: settler.Handle,
+		OnDead: func(j events.Job, err error) {
+			n.log.Error("a settlement was given up and left as a dead letter", "trip", j.ID, "err", err)
+		}}
+	mind("settlement", worker.Run)
+	mind("reconciler", (&payments.Reconciler{Charges: n.db, Queue: n.redis, Stream: settlements, Now: time.Now, Log: n.log}).Run)
+}
+
+// sweep forgets drivers who left long ago.
+func (n *node) sweep(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-tick.C:
+			n.drivers.Sweep(now.Add(-forgetAfter))
+		}
+	}
+}
+
+// close releases what openNode opened, last first.
+func (n *node) close() error {
+	if n.ways != nil {
+		n.ways.Close()
+	}
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// serveHTTP serves until ctx ends, and then lets requests under way finish.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true) // for gRPC
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err := srv.Shutdown(late)
+	if err != nil {
+		err = srv.Close()
+	}
+	<-served
+	return err
+}

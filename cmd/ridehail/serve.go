@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/ridehail/ridehail/web"
+)
+
+// nodeFlags are those that serve and demo share.
+type nodeFlags struct {
+	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file. Default: a file in the data folder." env:"RIDEHAIL_DATABASE" placeholder:"URL"`
+	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
+	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
+	Routing  string `help:"A routing service to ask. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
+}
+
+type serveCmd struct {
+	nodeFlags
+	Listen         string   `help:"Address of the public door." default:"127.0.0.1:8080"`
+	Admin          string   `help:"Address of the operators' door: metrics, health, profiles. Keep it private." default:"127.0.0.1:9090"`
+	Name           string   `help:"The node's name, unique among nodes and the same after a restart. Default: host name and port."`
+	Data           string   `help:"Folder for the database when --database is not given." default:"data" type:"path"`
+	DevTokens      bool     `help:"Give anyone a token for anybody. For simulators and trying out; never in production."`
+	Secret         string   `help:"Signs tokens; at least 32 bytes, the same on every node." env:"RIDEHAIL_SECRET" placeholder:"TEXT"`
+	Provider       string   `help:"The payment provider. Default: completed trips wait unpaid." env:"RIDEHAIL_PROVIDER" placeholder:"URL"`
+	ProviderSecret string   `help:"Our key at the payment provider." env:"RIDEHAIL_PROVIDER_SECRET" default:"sk_test" placeholder:"TEXT"`
+	Origin         []string `help:"Another site whose pages may open sockets, as https://HOST; repeat for more."`
+	Speed          float64  `help:"How fast the simulators' time runs, so that their speeds are believed." default:"1"`
+}
+
+func (serveCmd) Help() string {
+	return "Example: ridehail serve --dev-tokens --database postgres://ridehail@localhost/ridehail --redis redis://localhost:6379/0"
+}
+
+// developmentSecret signs tokens on nodes that give them to anyone anyway, so that several nodes agree without a word.
+const developmentSecret = "development only: anyone may have a token"
+
+func (c *serveCmd) Run(ctx context.Context, p *process) error {
+	cfg, err := c.config(p)
+	if err != nil {
+		return err
+	}
+	return runNode(ctx, cfg, func(n *node) {
+		p.log.Info("the node is ready", "page", "http://"+n.public.Addr().String(), "node", cfg.Name)
+		if n.admin != nil {
+			p.log.Info("the operators' door is open", "metrics", n.admin.Addr().String()+"/metrics")
+		}
+		if !web.HasLibraries() {
+			p.log.Warn("the page lacks its map library: run make web and build again")
+		}
+	})
+}
+
+func (c *serveCmd) config(p *process) (nodeConfig, error) {
+	cfg := nodeConfig{Name: c.Name, Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
+		Routing: c.Routing, Provider: c.Provider, ProviderSecret: c.ProviderSecret, Secret: []byte(c.Secret),
+		DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, Log: p.log}
+	if c.Secret == "" {
+		if !c.DevTokens {
+			return cfg, fmt.Errorf("%w: give --secret (or RIDEHAIL_SECRET) of at least 32 bytes, or --dev-tokens to try things out", errUsage)
+		}
+		cfg.Secret = []byte(developmentSecret)
+	}
+	if c.Database == "" {
+		cfg.Database = c.Data + "/ridehail.db"
+	}
+	if cfg.Name == "" {
+		cfg.Name = defaultName(c.Listen)
+	}
+	return cfg, nil
+}
+
+// defaultName is the same after a restart as long as the port is.
+func defaultName(listen string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	port := listen[strings.LastIndex(listen, ":")+1:]
+	if port == "0" || port == "" {
+		port = uuid.NewString()[:8]
+	}
+	return host + "-" + port
+}
+
+// runNode opens a node, runs it until ctx ends, and closes it.
+func runNode(ctx context.Context, cfg nodeConfig, ready func(*node)) error {
+	n, err := openNode(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	err = n.run(ctx, func() { ready(n) })
+	return errors.Join(err, n.close())
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/simulators"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// simulatorFlags are those that drivers and riders share.
+type simulatorFlags struct {
+	Server string        `help:"The node." default:"http://127.0.0.1:8080"`
+	City   string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
+	Speed  float64       `help:"Seconds of the city in a second; start the node with the same." default:"1"`
+	Seed   uint64        `help:"The same seed makes the same people and wishes." default:"1"`
+	Flaky  bool          `help:"Phones lose their connection now and then, and resume."`
+	Codec  string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
+	For    time.Duration `help:"Stop after this long. Default: never."`
+	JSON   bool          `help:"Print one JSON object in the end."`
+}
+
+func (f *simulatorFlags) codec() wire.Codec {
+	if f.Codec == "json" {
+		return wire.JSON
+	}
+	return wire.Proto
+}
+
+// simulate runs f with the city, for as long as wanted, and prints what it saw.
+func (f *simulatorFlags) simulate(ctx context.Context, p *process, run func(context.Context, *routing.City, *simulators.Stats) error) error {
+	city, err := routing.Open(f.City)
+	if err != nil {
+		return fmt.Errorf("%w: city: %w", errUsage, err)
+	}
+	cancel := func() {}
+	if f.For > 0 {
+		ctx, cancel = context.WithTimeout(ctx, f.For)
+	}
+	defer cancel()
+	stats := simulators.NewStats()
+	err = run(ctx, city, stats)
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return unreachable(err)
+	}
+	s := stats.Snapshot()
+	if err := p.print(f.JSON, s, simulatorText(s)); err != nil {
+		return err
+	}
+	if s.Violations > 0 {
+		return fmt.Errorf("%w: the node broke %d promises, such as: %s", errCheckFailed, s.Violations, s.Named[0])
+	}
+	return nil
+}
+
+func simulatorText(s simulators.Snapshot) string {
+	return fmt.Sprintf("fixes sent %d; offers %d, accepted %d, declined %d\n"+
+		"trips requested %d, reserved %d, completed %d, cancelled %d, expired %d\n"+
+		"chat sent %d, delivered %d; receipts %d; reconnects %d, resumed %d\n"+
+		"update latency p50 %.2f ms, p99 %.2f ms over %d updates; broken promises %d\n",
+		s.FixesSent, s.OffersSeen, s.OffersAccepted, s.OffersDeclined,
+		s.TripsRequested, s.TripsReserved, s.TripsCompleted, s.TripsCancelled, s.TripsExpired,
+		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed,
+		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations)
+}
+
+type driversCmd struct {
+	simulatorFlags
+	Count   int     `help:"How many drivers." default:"200"`
+	Rate    float64 `help:"Positions a second of each driver." default:"1"`
+	Decline float64 `help:"Share of offers that are declined." default:"0.05"`
+	Prefix  string  `help:"Of the drivers' ids." default:"driver"`
+}
+
+func (driversCmd) Help() string {
+	return "Needs a node that gives development tokens. Example: ridehail serve --dev-tokens --speed 5 & ridehail drivers --count 500 --speed 5"
+}
+
+func (c *driversCmd) Run(ctx context.Context, p *process) error {
+	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats) error {
+		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
+			Seed: c.Seed, Flaky: c.Flaky, Rate: c.Rate, Prefix: c.Prefix, Decline: c.Decline, Codec: c.codec(), Stats: stats, Log: p.log})
+	})
+}
+
+type ridersCmd struct {
+	simulatorFlags
+	Count     int     `help:"How many people." default:"60"`
+	PerMinute float64 `help:"How many of them want a ride in a minute of the city's time. Default: a twentieth."`
+	Prefix    string  `help:"Of the riders' ids." default:"rider"`
+}
+
+func (ridersCmd) Help() string {
+	return "Needs a node that gives development tokens. Example, beside drivers: ridehail riders --count 100 --speed 5"
+}
+
+func (c *ridersCmd) Run(ctx context.Context, p *process) error {
+	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats) error {
+		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
+			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, Prefix: c.Prefix, Codec: c.codec(), Stats: stats, Log: p.log})
+	})
+}

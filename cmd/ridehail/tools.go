@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/ridehail/ridehail/audit"
+	"github.com/ridehail/ridehail/latency"
+	"github.com/ridehail/ridehail/postgres"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/sqlite"
+	"github.com/ridehail/ridehail/wire"
+)
+
+type latencyCmd struct {
+	Server string        `help:"The node." default:"http://127.0.0.1:8080"`
+	Pairs  int           `help:"Driver and rider pairs, each on a real trip." default:"100"`
+	Rate   float64       `help:"Updates per second and pair." default:"10"`
+	For    time.Duration `help:"How long to measure." default:"10s"`
+	Codec  string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
+	Plot   string        `help:"Draw the histogram into this SVG file." placeholder:"FILE.svg" type:"path"`
+	JSON   bool          `help:"Print one JSON object."`
+}
+
+func (latencyCmd) Help() string {
+	return "Needs a node that gives development tokens. Example, beside a running demo: ridehail latency --pairs 200 --rate 5"
+}
+
+func (c *latencyCmd) Run(ctx context.Context, p *process) error {
+	codec := wire.Proto
+	if c.Codec == "json" {
+		codec = wire.JSON
+	}
+	r, err := latency.Run(ctx, latency.Config{Server: c.Server, Pairs: c.Pairs, Rate: c.Rate, For: c.For, Codec: codec,
+		Log: p.log, Progress: func(s string) { fmt.Fprintln(p.logs, s+" …") }})
+	if err != nil {
+		return unreachable(err)
+	}
+	if c.Plot != "" {
+		if err := os.WriteFile(c.Plot, []byte(r.SVG()), 0o644); err != nil {
+			return fmt.Errorf("the picture cannot be written: %w", err)
+		}
+	}
+	if err := p.print(c.JSON, r, r.Text()); err != nil {
+		return err
+	}
+	if r.Lost != 0 {
+		return fmt.Errorf("%w: %d updates were lost", errCheckFailed, r.Lost)
+	}
+	return nil
+}
+
+// unreachable marks errors of the network, for the exit code.
+func unreachable(err error) error {
+	if op := new(net.OpError); errors.As(err, &op) {
+		return fmt.Errorf("%w: %w (is the node running?)", errUnreachable, err)
+	}
+	return err
+}
+
+// print writes the one JSON object, or the text.
+func (p *process) print(asJSON bool, v any, text string) error {
+	if !asJSON {
+		_, err := fmt.Fprint(p.out, text)
+		return err
+	}
+	enc := json.NewEncoder(p.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+type auditCmd struct {
+	Database string        `help:"postgres://USER@HOST/NAME, or a SQLite file." default:"data/ridehail.db" env:"RIDEHAIL_DATABASE" placeholder:"URL"`
+	Grace    time.Duration `help:"How long a charge or a notice may take." default:"1m"`
+	JSON     bool          `help:"Print one JSON object."`
+}
+
+func (auditCmd) Help() string {
+	return "Only reads; may run beside a busy city. Exit code 1 when an invariant is broken. Example: ridehail audit --database data/ridehail.db"
+}
+
+func (c *auditCmd) Run(ctx context.Context, p *process) error {
+	if !isPostgres(c.Database) {
+		if _, err := os.Stat(c.Database); err != nil {
+			return fmt.Errorf("%w: no database to audit: %w", errUsage, err)
+		}
+	}
+	db, closeIt, err := openDatabase(ctx, c.Database)
+	if err != nil {
+		return err
+	}
+	r, err := audit.Run(ctx, db, audit.Config{Grace: c.Grace})
+	if err = errors.Join(err, closeIt()); err != nil {
+		return err
+	}
+	if err := p.print(c.JSON, r, r.Text()); err != nil {
+		return err
+	}
+	if n := r.Violations(); n > 0 {
+		return fmt.Errorf("%w: %d violations", errCheckFailed, n)
+	}
+	return nil
+}
+
+type migrateCmd struct {
+	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file." default:"data/ridehail.db" env:"RIDEHAIL_DATABASE" placeholder:"URL"`
+}
+
+func (migrateCmd) Help() string {
+	return "Nodes do this by themselves when they start. Example: ridehail migrate --database postgres://ridehail@localhost/ridehail"
+}
+
+func (c *migrateCmd) Run(ctx context.Context, p *process) error {
+	migrate := sqlite.Migrate
+	if isPostgres(c.Database) {
+		migrate = postgres.Migrate
+	}
+	if err := migrate(ctx, c.Database); err != nil {
+		return unreachable(err)
+	}
+	_, err := fmt.Fprintln(p.out, "the schema is up to date")
+	return err
+}
+
+type routingCmd struct {
+	Listen string `help:"Address to serve on." default:"127.0.0.1:8070"`
+	City   string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
+}
+
+func (routingCmd) Help() string {
+	return "Speaks Connect, gRPC and gRPC health. Example: ridehail routing & ridehail serve --dev-tokens --routing http://127.0.0.1:8070"
+}
+
+func (c *routingCmd) Run(ctx context.Context, p *process) error {
+	city, err := routing.Open(c.City)
+	if err != nil {
+		return fmt.Errorf("%w: city: %w", errUsage, err)
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	p.log.Info("the routing service is ready", "url", "http://"+l.Addr().String(), "city", city.Name())
+	return serveHTTP(ctx, l, routing.NewHandler(routing.NewRouter(city)))
+}
+
+type paymentsCmd struct {
+	Listen    string  `help:"Address to serve on." default:"127.0.0.1:8090"`
+	Ledger    string  `help:"The provider's own ledger." default:"data/provider-ledger.jsonl" type:"path"`
+	Secret    string  `help:"The key that nodes must send." default:"sk_test" env:"RIDEHAIL_PROVIDER_SECRET"`
+	Seed      uint64  `help:"Of the faults." default:"1"`
+	LoseReply float64 `help:"Share of charges taken whose answer is cut off."`
+	Error500  float64 `name:"error-500" help:"Share of charges taken and answered with 500."`
+	Hang      float64 `help:"Share of charges not taken and not answered for 30 s."`
+	Decline   float64 `help:"Share of charges declined."`
+}
+
+func (paymentsCmd) Help() string {
+	return "Example: ridehail payments --lose-reply 0.2 & ridehail serve --dev-tokens --provider http://127.0.0.1:8090"
+}
+
+func (c *paymentsCmd) Run(ctx context.Context, p *process) error {
+	if err := makeFolderOf(c.Ledger); err != nil {
+		return err
+	}
+	cfg := provider.Config{Secret: c.Secret, Faults: provider.Faults{Seed: c.Seed, LoseReply: c.LoseReply,
+		Error500: c.Error500, Hang: c.Hang, HangFor: 30 * time.Second, Decline: c.Decline}}
+	return provider.Run(ctx, c.Listen, c.Ledger, cfg, func(addr string) {
+		p.log.Info("the payment provider is ready", "url", "http://"+addr, "ledger", c.Ledger)
+	})
+}
