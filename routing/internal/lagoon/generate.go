@@ -28,7 +28,7 @@ func Generate(seed uint64) *City {
 	n := newNetwork(t.lines)
 	n.thin(r, noise(r.Uint64()))
 	n.settle(g)
-	c := &City{Name: "Ilagun", Areas: landAreas(coastline(g.measure)), Roads: n.roads(t.lines, g)}
+	c := &City{Name: "Ilagun", Areas: landAreas(coastline(g.shore)), Roads: n.roads(t.lines, g)}
 	for _, k := range g.parks {
 		c.Areas = append(c.Areas, Area{Kind: "park", Name: k.name, Rings: [][]XY{k.ring()}})
 	}

@@ -24,15 +24,21 @@ func newGrain(g *ground, quarters []quarter) *grain {
 		var total float64
 		for _, q := range quarters {
 			d := q.middle.sub(p)
-			w := math.Exp(-d.dot(d)/(2*650*650)) + 1e-9
+			w := 1e-9
+			if square := d.dot(d); square < 3500*3500 {
+				w += math.Exp(-square / (2 * 650 * 650))
+			}
 			cos, sin = cos+w*math.Cos(4*q.angle), sin+w*math.Sin(4*q.angle)
 			gap, total = gap+w*q.gap, total+w
 		}
 		cos, sin, gap = cos/total, sin/total, gap/total
+		w := 2.2 * math.Exp(-max(0, g.deep.at(p))/260)
+		if w < 0.01 {
+			return cos, sin, gap
+		}
 		const d = 60
 		slope := XY{g.deep.at(p.add(XY{d, 0})) - g.deep.at(p.add(XY{-d, 0})), g.deep.at(p.add(XY{0, d})) - g.deep.at(p.add(XY{0, -d}))}
 		along := math.Atan2(slope.Y, slope.X)
-		w := 2.2 * math.Exp(-max(0, g.deep.at(p))/260)
 		return cos + w*math.Cos(4*along), sin + w*math.Sin(4*along), gap
 	}
 	n := &grain{cos: make(raster, rasterColumns*rasterRows), sin: make(raster, rasterColumns*rasterRows),
@@ -40,11 +46,12 @@ func newGrain(g *ground, quarters []quarter) *grain {
 	for r := range rasterRows {
 		for c := range rasterColumns {
 			i, p := r*rasterColumns+c, rasterAt(c, r)
-			if g.deep[i] < -150 {
+			inside := g.inside(p)
+			if g.deep[i] < -150 || inside < -400 {
 				continue // nobody drives here
 			}
 			n.cos[i], n.sin[i], n.gap[i] = weigh(p)
-			n.gap[i] *= 1 + 0.45*(1-step(0, 1800, g.inside(p)))
+			n.gap[i] *= 1 + 0.45*(1-step(0, 1800, inside))
 		}
 	}
 	return n

@@ -7,8 +7,8 @@ import (
 
 // The city reaches about this far from its middle.
 const (
-	halfWidth  = 8000.0
-	halfHeight = 7000.0
+	halfWidth  = 8000
+	halfHeight = 7000
 )
 
 // ground tells land from water and says where the city ends.
@@ -71,6 +71,14 @@ func (g *ground) measure(p XY) float64 {
 	return depth + 110*calm*g.fine.at(p, 640, 4)
 }
 
+// shore is measure, read from the raster in the city.
+func (g *ground) shore(p XY) float64 {
+	if math.Abs(p.X) > halfWidth+700 || math.Abs(p.Y) > halfHeight+700 {
+		return g.measure(p)
+	}
+	return g.deep.at(p)
+}
+
 // inside is how far inside the city's limits p lies, roughly in metres.
 func (g *ground) inside(p XY) float64 {
 	x, y := math.Abs(p.X)-(halfWidth-2300), math.Abs(p.Y)-(halfHeight-1700)
@@ -125,9 +133,9 @@ func (k *park) ring() []XY {
 type raster []float64
 
 const (
-	rasterStep    = 40.0
-	rasterColumns = int(2*(halfWidth+800)/rasterStep) + 1
-	rasterRows    = int(2*(halfHeight+800)/rasterStep) + 1
+	rasterStep    = 50
+	rasterColumns = 2*(halfWidth+800)/rasterStep + 1
+	rasterRows    = 2*(halfHeight+800)/rasterStep + 1
 )
 
 func rasterAt(c, r int) XY {

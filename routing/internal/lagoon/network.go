@@ -250,7 +250,7 @@ func (n *network) parts(e *stretch, l line, g *ground) []Road {
 func overWater(g *ground, a, b XY) bool {
 	steps := int(b.sub(a).length()/20) + 1
 	for k := range steps + 1 {
-		if g.measure(a.towards(b, float64(k)/float64(steps))) < 12 {
+		if g.shore(a.towards(b, float64(k)/float64(steps))) < 12 {
 			return true
 		}
 	}

@@ -19,7 +19,7 @@ type tracer struct {
 	ground *ground
 	grain  *grain
 	lines  []line
-	marks  map[[2]int][]mark
+	marks  [][]mark // of each square of a raster over the city and its surroundings
 }
 
 type line struct {
@@ -36,14 +36,19 @@ type mark struct {
 	rank        int
 }
 
-const markSquare = 150.0
+const (
+	markSquare  = 160
+	markColumns = 2*(halfWidth+2000)/markSquare + 1
+	markRows    = 2*(halfHeight+2000)/markSquare + 1
+)
 
-func squareOf(p XY) [2]int {
-	return [2]int{int(math.Floor(p.X / markSquare)), int(math.Floor(p.Y / markSquare))}
+func squareOf(p XY) (column, row int) {
+	return max(0, min(markColumns-1, int((p.X+halfWidth+2000)/markSquare))),
+		max(0, min(markRows-1, int((p.Y+halfHeight+2000)/markSquare)))
 }
 
 func newTracer(g *ground, n *grain) *tracer {
-	return &tracer{ground: g, grain: n, marks: make(map[[2]int][]mark)}
+	return &tracer{ground: g, grain: n, marks: make([][]mark, markColumns*markRows)}
 }
 
 // lay adds a road, so that later ones respect it.
@@ -52,29 +57,31 @@ func (t *tracer) lay(l line) {
 	for i, p := range l.points {
 		next := l.points[min(i+1, len(l.points)-1)]
 		heading := next.sub(l.points[max(0, i-1)]).unit()
-		k := squareOf(p)
-		t.marks[k] = append(t.marks[k], mark{p, heading, l.rank})
+		c, r := squareOf(p)
+		t.marks[r*markColumns+c] = append(t.marks[r*markColumns+c], mark{p, heading, l.rank})
 	}
 }
 
 // free says whether a road at p in this direction is at least `apart` from every other one of its rank or above that
-// runs alike, and clear of motorways altogether.
+// runs alike; a street must also be clear of motorways, however they run.
 func (t *tracer) free(p, heading XY, rank int, apart float64) bool {
 	const motorwayMargin = 42
-	reach := int(math.Ceil(max(apart, motorwayMargin) / markSquare))
-	k := squareOf(p)
-	for x := k[0] - reach; x <= k[0]+reach; x++ {
-		for y := k[1] - reach; y <= k[1]+reach; y++ {
-			for _, m := range t.marks[[2]int{x, y}] {
+	reach := max(apart, motorwayMargin)
+	c0, r0 := squareOf(p.add(XY{-reach, -reach}))
+	c1, r1 := squareOf(p.add(XY{reach, reach}))
+	for r := r0; r <= r1; r++ {
+		for c := c0; c <= c1; c++ {
+			for i := range t.marks[r*markColumns+c] {
+				m := &t.marks[r*markColumns+c][i]
 				d := m.at.sub(p)
 				gap := d.dot(d)
-				if gap >= apart*apart && (rank != street || m.rank != motorway || gap >= motorwayMargin*motorwayMargin) {
+				if m.rank < rank || gap >= reach*reach {
 					continue
 				}
-				if m.rank < rank {
-					continue
+				if gap < apart*apart && math.Abs(m.heading.dot(heading)) > 0.75 {
+					return false
 				}
-				if math.Abs(m.heading.dot(heading)) > 0.75 || rank == street && m.rank == motorway && gap < motorwayMargin*motorwayMargin {
+				if rank == street && m.rank == motorway && gap < motorwayMargin*motorwayMargin {
 					return false
 				}
 			}
@@ -184,8 +191,8 @@ func (t *tracer) fill(r *rand.Rand, rank int, apart func(XY) float64, shortest, 
 		}
 	}
 	drain()
-	for y := -halfHeight; y < halfHeight; y += 90 {
-		for x := -halfWidth; x < halfWidth; x += 90 {
+	for y := -float64(halfHeight); y < halfHeight; y += 90 {
+		for x := -float64(halfWidth); x < halfWidth; x += 90 {
 			p := XY{x + 60*r.Float64(), y + 60*r.Float64()}
 			try(seed{p, XY{1, 0}})
 			try(seed{p, XY{0, 1}})
