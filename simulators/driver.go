@@ -86,7 +86,8 @@ func (d *driver) enter(w *wire.Welcome, now time.Time) {
 			d.offer = nil
 		}
 	}
-	d.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{SetAvailable: &wire.SetAvailable{Available: true}}}, now)
+	d.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{
+		SetAvailable: &wire.SetAvailable{Available: true}}}, now)
 }
 
 // consider takes an offer in hand. A driver who is busy lets it expire.
@@ -166,7 +167,9 @@ func (d *driver) next(now time.Time) time.Time {
 		next = earliest(next, d.answerAt)
 	}
 	if d.trip != nil && d.stepping == "" && !d.unsure {
-		next = earliest(next, d.boardAt)
+		if d.trip.State == stateArrived {
+			next = earliest(next, d.boardAt)
+		}
 		if d.led && !d.way.over() {
 			next = earliest(next, now.Add(d.clock.wall(d.way.left)+time.Millisecond))
 		}
@@ -204,9 +207,9 @@ func (d *driver) fix(now time.Time) {
 	}
 	p := d.drift.apply(d.at, d.habits)
 	d.seq++
-	sent := d.phone.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: d.seq, AtMs: wire.Millis(time.Now()),
-		Point: &wire.Point{Lng: p.Lng, Lat: p.Lat}, Heading: float32(d.heading), Speed: float32(d.speed * d.Speed), Accuracy: fixAccuracy}}})
-	if sent {
+	fix := &wire.Fix{Seq: d.seq, AtMs: wire.Millis(time.Now()), Point: wirePoint(p),
+		Heading: float32(d.heading), Speed: float32(d.speed * d.Speed), Accuracy: fixAccuracy}
+	if d.phone.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: fix}}) {
 		d.Stats.fixes.Add(1)
 	}
 }
