@@ -107,11 +107,11 @@ func (c *crew) gatherTrips(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	run := "latency-" + uuid.NewString()[:8]
+	run := "latency-" + uuid.NewString()[:8] + "-"
 	c.byID = map[string]*driver{}
 	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
 	if err := each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
-		return c.hireDriver(ctx, fmt.Sprintf("%s-d%d", run, i), places[i])
+		return c.hireDriver(ctx, run, i, places[i])
 	}); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (c *crew) gatherTrips(ctx context.Context) error {
 	c.cfg.Progress(fmt.Sprintf("riders request %d trips", c.cfg.Pairs))
 	c.pairs = make([]*pair, c.cfg.Pairs)
 	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
-		return c.ride(ctx, i, fmt.Sprintf("%s-r%d", run, i), places[i])
+		return c.ride(ctx, i, fmt.Sprintf("%sr%d", run, i), places[i])
 	})
 }
 
@@ -245,9 +245,7 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 				return
 			}
 			due := start.Add(after)
-			if wait := time.Until(due); wait > 0 {
-				time.Sleep(wait)
-			}
+			sleepUntil(due)
 			p := c.pairs[i]
 			p.sent.Add(1)
 			if p.driver.fix(due) != nil {

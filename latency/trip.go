@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,22 +14,24 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// driver accepts the first offer that comes and drives at once.
+// driver accepts the first offer of a rider of this run and drives at once.
 type driver struct {
 	*phone
+	run   string        // what the ids of this run begin with
 	ended chan struct{} // closed when the trip is complete
 }
 
 // pairFor bounds the time from a request to the beginning of the ride.
 const pairFor = time.Minute
 
-func (c *crew) hireDriver(ctx context.Context, id string, base location.Point) error {
+func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.Point) error {
+	id := fmt.Sprintf("%sd%d", run, i)
 	p, err := login(ctx, c.cfg, "driver", id)
 	if err != nil {
 		return err
 	}
 	p.base = base
-	d := &driver{phone: p, ended: make(chan struct{})}
+	d := &driver{phone: p, run: run, ended: make(chan struct{})}
 	c.mu.Lock()
 	c.byID[id] = d
 	c.mu.Unlock()
@@ -49,8 +52,9 @@ func (c *crew) hireDriver(ctx context.Context, id string, base location.Point) e
 // answer takes every step of the trip as soon as the one before is acked.
 func (d *driver) answer(f *wire.ServerFrame) error {
 	if o := f.GetOffer(); o != nil {
-		return d.write(&wire.ClientFrame{Id: "accept-" + o.Id,
-			Body: &wire.ClientFrame_AnswerOffer{AnswerOffer: &wire.AnswerOffer{OfferId: o.Id, Accept: true}}})
+		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
+		return d.write(&wire.ClientFrame{Id: "answer-" + o.Id,
+			Body: &wire.ClientFrame_AnswerOffer{AnswerOffer: &wire.AnswerOffer{OfferId: o.Id, Accept: ours}}})
 	}
 	a := f.GetAck()
 	if a == nil || a.Code != "" || a.Trip == nil {
@@ -82,39 +86,73 @@ type rider struct {
 	crew  *crew
 	index int
 	pair  atomic.Pointer[pair]
-	begun chan *wire.Trip // the trip, when the ride begins
-	fail  chan error      // why it will not
+	taken chan *wire.Trip // reserved by a driver who is not of this run
+	begun chan *wire.Trip // the ride
+	fail  chan error      // why there is none
 	frame wire.ServerFrame
 }
 
-// ride brings one rider into a car.
+// attempts bounds how often a rider asks again when a stranger's car was nearer.
+const attempts = 20
+
+// ride brings one rider into a car of this run.
 func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) error {
 	p, err := login(ctx, c.cfg, "rider", id)
 	if err != nil {
 		return err
 	}
-	r := &rider{phone: p, crew: c, index: i, begun: make(chan *wire.Trip, 1), fail: make(chan error, 1)}
+	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1)}
 	c.hire(p, r.handle)
 	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat} // wherever; the car never goes there
 	if other := c.placeOf(i + 1); other != (location.Point{}) {
 		to = other
 	}
-	err = p.write(&wire.ClientFrame{Id: uuid.NewString(), Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{
-		Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}}})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, pairFor)
 	defer cancel()
-	select {
-	case t := <-r.begun:
-		return c.join(r, t)
-	case err := <-r.fail:
-		return fmt.Errorf("rider %s: %w", id, err)
-	case <-ctx.Done():
-		return fmt.Errorf("rider %s waits for a ride: %w", id, ctx.Err())
+	for range attempts {
+		err := p.write(&wire.ClientFrame{Id: uuid.NewString(), Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{
+			Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}}})
+		if err != nil {
+			return err
+		}
+		t, err := r.await(ctx)
+		if err != nil {
+			return fmt.Errorf("rider %s: %w", id, err)
+		}
+		if t != nil {
+			return c.join(r, t)
+		}
+	}
+	return fmt.Errorf("rider %s: %d times a car that is not of this run was nearer; measure where fewer others drive", id, attempts)
+}
+
+// await returns the ride when it begins, or nil when a stranger's car took the trip, which is cancelled then.
+func (r *rider) await(ctx context.Context) (*wire.Trip, error) {
+	for {
+		select {
+		case t := <-r.begun:
+			return t, nil
+		case t := <-r.taken:
+			err := r.write(&wire.ClientFrame{Id: "cancel-" + t.Id, Body: &wire.ClientFrame_CancelTrip{
+				CancelTrip: &wire.CancelTrip{TripId: t.Id, Reason: wrongCar}}})
+			if err != nil {
+				return nil, err
+			}
+		case err := <-r.fail:
+			if errors.Is(err, errWrongCar) {
+				return nil, nil
+			}
+			return nil, err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for a ride: %w", ctx.Err())
+		}
 	}
 }
+
+// wrongCar is why a rider of ours cancels a stranger's car.
+const wrongCar = "a measurement needs its own car"
+
+var errWrongCar = errors.New(wrongCar)
 
 // placeOf is where some other driver waits: a road that is sure to be served.
 func (c *crew) placeOf(i int) location.Point {
@@ -133,7 +171,7 @@ func (c *crew) join(r *rider, t *wire.Trip) error {
 	d := c.byID[t.DriverId]
 	c.mu.Unlock()
 	if d == nil {
-		return fmt.Errorf("rider %s got %s, a driver not of this run; measure on a node without other drivers near", r.id, t.DriverId)
+		return fmt.Errorf("rider %s rides with %s, a driver not of this run", r.id, t.DriverId)
 	}
 	p := &pair{driver: d.phone, rider: r.phone, tripID: t.Id}
 	r.pair.Store(p)
@@ -161,14 +199,32 @@ func (r *rider) handle(data []byte) error {
 
 func (r *rider) follow(t *wire.Trip) {
 	switch t.GetState() {
+	case "reserved":
+		if r.crew.has(t.DriverId) {
+			return
+		}
+		select {
+		case r.taken <- t:
+		default:
+		}
 	case "on_trip":
 		select {
 		case r.begun <- t:
 		default:
 		}
 	case "expired", "cancelled":
+		if t.EndReason == wrongCar {
+			r.giveUp(errWrongCar)
+			return
+		}
 		r.giveUp(fmt.Errorf("the trip is %s: %s", t.State, t.EndReason))
 	}
+}
+
+func (c *crew) has(driver string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[driver] != nil
 }
 
 func (r *rider) giveUp(err error) {
