@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
@@ -44,11 +46,15 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 
 // command queues a command behind the session's earlier ones.
 func (s *session) command(c command) {
-	if c.id == "" || len(c.id) > maxID {
-		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes, new for each command and the same when you send it again."))
+	if !plainID(c.id) {
+		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control characters, new for each command and the same when you send it again."))
 		return
 	}
 	s.mu.Lock()
+	if s.retires {
+		s.mu.Unlock()
+		return // left unanswered, it is sent again to the next node
+	}
 	full := len(s.todo) >= s.g.cfg.Limits.Commands
 	idle := !s.working
 	if !full {
@@ -73,6 +79,7 @@ func (s *session) work() {
 		if len(s.todo) == 0 {
 			s.todo, s.working = nil, false
 			s.mu.Unlock()
+			s.maybeRetire()
 			return
 		}
 		c := s.todo[0]
@@ -85,6 +92,7 @@ func (s *session) work() {
 // do carries one command out and acks it. The command outlives its socket: what was begun is finished, and the phone
 // asks again with the same id.
 func (s *session) do(c command) {
+	defer s.g.turns.take(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 	ack := &wire.Ack{Id: c.id}
@@ -217,7 +225,10 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 	if verb == nil {
 		return refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
-	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + clip(m.GetTripId(), maxID)}
+	if !plainID(m.GetTripId()) {
+		return trips.ErrNotFound
+	}
+	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + m.GetTripId()}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return verb(t, s.user, at)
 	})
@@ -228,10 +239,13 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 }
 
 func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *wire.Ack) error {
-	if len(c.GetReason()) > maxReason {
-		return refuse(wire.CodeBadField, "The reason is over 200 bytes; shorten it.")
+	if len(c.GetReason()) > maxReason || !printable(c.GetReason()) {
+		return refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
 	}
-	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + clip(c.GetTripId(), maxID)}
+	if !plainID(c.GetTripId()) {
+		return trips.ErrNotFound
+	}
+	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + c.GetTripId()}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(s.user, c.GetReason(), at)
 	})
@@ -242,6 +256,9 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 }
 
 func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *wire.Ack) error {
+	if !plainID(c.GetTripId()) {
+		return trips.ErrNotFound
+	}
 	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	ack.ChatSeq = m.Seq
 	return err
@@ -323,5 +340,11 @@ const (
 	maxReason = 200
 	maxMillis = 1e14 // the year 5138
 )
+
+// plainID says whether text can be an id of ours or of a command. A database may refuse other text with an error that
+// looks like a failure of its own.
+func plainID(id string) bool { return id != "" && len(id) <= maxID && printable(id) }
+
+func printable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }
 
 func pointOf(p *wire.Point) location.Point { return location.Point{Lng: p.GetLng(), Lat: p.GetLat()} }

@@ -67,6 +67,8 @@ type Gateway struct {
 	door     *door
 	sessions *sharedstate.Sessions[*session]
 	rooms    rooms
+	turns    turns
+	presence sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
@@ -92,7 +94,8 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}}}
+		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}},
+		turns: turns{of: map[trips.Actor]*turn{}}}
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Drivers: cfg.Drivers, Quote: cfg.Quote,
@@ -171,7 +174,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)
 	for i, s := range g.sessions.All(nil) {
-		s.end(closeDraining, "the node is stopping: come back")
+		s.retire()
 		if i%drainBatch == drainBatch-1 && !pause(ctx, 10*time.Millisecond) {
 			break
 		}

@@ -53,7 +53,7 @@ const (
 	credit        = 2               // positions a phone may have un-acked
 	writeWithin   = 5 * time.Second // a write that takes longer means the phone does not read
 	closeWithin   = time.Second     // for a close frame to arrive and be answered
-	extendEvery   = 5 * time.Second // read deadlines are not moved more often
+	extensions    = 12              // of a read deadline at most, in the time it allows
 	readBuffer    = 1024
 	drainBatch    = 50
 	closeDraining = wire.CloseGoingAway

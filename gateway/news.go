@@ -64,7 +64,9 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 		}
 		for _, s := range g.rooms.in(t.Trip) {
 			if s.user.Role != t.From {
-				s.send(&wire.ServerFrame{Body: &wire.ServerFrame_Typing{Typing: &wire.Typing{TripId: string(t.Trip)}}})
+				s.news(func() {
+					s.send(&wire.ServerFrame{Body: &wire.ServerFrame_Typing{Typing: &wire.Typing{TripId: string(t.Trip)}}})
+				})
 			}
 		}
 	}
@@ -84,7 +86,7 @@ func (g *Gateway) Gap() {
 	g.missed.Store(true)
 	for _, s := range g.sessions.All(nil) {
 		s.mu.Lock()
-		s.talk.behind = s.talk.trip != ""
+		s.talk.behind = true
 		s.mu.Unlock()
 	}
 	g.someBehind()
@@ -164,83 +166,112 @@ func (g *Gateway) readDriven(ctx context.Context) error {
 type talk struct {
 	trip   trips.TripID
 	region location.Region
-	since  time.Time // when the trip was requested
-	state  trips.State
-	seq    uint32 // last event sent
-	chat   uint32 // last chat message sent
-	paid   bool   // the receipt was sent
-	behind bool   // something was missed
+	since  time.Time   // when the trip became this user's
+	known  uint32      // the newest event heard of; it may not be its turn yet
+	state  trips.State // after that event
+	seq    uint32      // last event sent
+	chat   uint32      // last chat message sent
+	paid   bool        // the receipt was sent
+	behind bool        // something was missed
 }
 
-// happened sends a trip event in its turn: not twice, and not before those that were missed.
+// since says when a trip became this user's. A driver may well get one that was requested before their last one.
+func (s *session) since(t trips.Trip) time.Time {
+	if s.user.Role == trips.RoleDriver {
+		return t.ReservedAt
+	}
+	return t.RequestedAt
+}
+
+// before is the number of the last event of any trip that does not concern this user: drivers come in with the second.
+func (s *session) before() uint32 {
+	if s.user.Role == trips.RoleDriver {
+		return 1
+	}
+	return 0
+}
+
+// happened sends a trip event in its turn: not twice, and not before those that were missed. It is queued under the
+// lock, so that whoever handles the next one queues behind.
 func (s *session) happened(ev trips.Event) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if ev.Trip.ID != s.talk.trip {
-		if ev.Trip.RequestedAt.Before(s.talk.since) {
-			s.mu.Unlock()
+		if s.since(ev.Trip).Before(s.talk.since) {
 			return // of an earlier trip
 		}
-		s.followLocked(ev.Trip, ev.Seq()-1, 0)
+		s.followLocked(ev.Trip, s.before(), 0)
 	}
+	s.learnLocked(ev.Trip)
 	switch seq := ev.Seq(); {
 	case seq <= s.talk.seq:
-		s.mu.Unlock()
 		return
 	case seq > s.talk.seq+1:
-		s.talk.behind = true
-		s.mu.Unlock()
-		s.g.someBehind()
+		s.behindLocked()
 		return
 	}
-	s.talk.seq, s.talk.state = ev.Seq(), ev.Trip.State
-	s.mu.Unlock()
-	s.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
+	s.talk.seq = ev.Seq()
+	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
 		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: wireTrip(ev.Trip)}}})
-	s.watch(ev.Trip)
+	s.g.spawn(s.flush)
+}
+
+func (s *session) behindLocked() {
+	s.talk.behind = true
+	s.g.someBehind()
 }
 
 // followLocked makes t the session's trip.
 func (s *session) followLocked(t trips.Trip, seq, chatSeq uint32) {
 	old := s.talk.trip
-	s.talk = talk{trip: t.ID, region: t.Region, since: t.RequestedAt, state: t.State, seq: seq, chat: chatSeq}
+	s.talk = talk{trip: t.ID, region: t.Region, since: s.since(t), seq: seq, chat: chatSeq, behind: s.talk.behind}
+	s.learnLocked(t)
 	if !s.left {
 		s.g.rooms.move(s, old, t.ID)
 	}
 }
 
-// watch shows the car to the rider from the reservation to the end of the ride, and to nobody else.
-func (s *session) watch(t trips.Trip) {
-	if s.user.Role != trips.RoleRider {
+// learnLocked takes note of how the session's trip stands. The rider sees the car from the reservation to the end of
+// the ride, and nobody else does; what counts is the newest that is known, not what the phone has caught up with.
+func (s *session) learnLocked(t trips.Trip) {
+	if t.Version < s.talk.known {
 		return
 	}
-	if t.Driver == "" || !t.State.Active() {
+	s.talk.known, s.talk.state = t.Version, t.State
+	driver := t.Driver
+	if !t.State.Active() {
+		driver = ""
+	}
+	if s.user.Role != trips.RoleRider || driver == s.car.driver {
+		return
+	}
+	if s.car.fresh {
+		s.g.m.overwritten.Inc()
+	}
+	s.car.follow(driver)
+	if driver == "" {
 		s.g.sessions.Unwatch(s)
-		return
-	}
-	if !s.g.sessions.Watch(s, t.Driver) {
-		return
-	}
-	if d, ok := s.g.cfg.Drivers.Get(t.Driver); ok && d.Located() {
-		s.moved(t.Driver, d.Fix, d.ReceivedAt)
+	} else if s.g.sessions.Watch(s, driver) {
+		if d, ok := s.g.cfg.Drivers.Get(driver); ok && d.Located() {
+			s.car.take(d.Fix, d.ReceivedAt)
+		}
 	}
 }
 
 // said sends a chat message in its turn.
 func (s *session) said(m chat.Message) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case m.Trip != s.talk.trip, m.Seq <= s.talk.chat:
-		s.mu.Unlock()
 		return
 	case m.Seq > s.talk.chat+1:
-		s.talk.behind = true
-		s.mu.Unlock()
-		s.g.someBehind()
+		s.behindLocked()
 		return
 	}
 	s.talk.chat = m.Seq
-	s.mu.Unlock()
-	s.send(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}})
+	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}})
+	s.g.spawn(s.flush)
 }
 
 // paid sends the receipt of a trip.
@@ -273,6 +304,9 @@ func (s *session) catchUp(ctx context.Context) error {
 	at := s.talk
 	s.mu.Unlock()
 	err := s.readOn(ctx, at)
+	if err == nil {
+		err = s.findTrip(ctx)
+	}
 	if err != nil {
 		s.mu.Lock()
 		s.talk.behind = true
@@ -281,31 +315,58 @@ func (s *session) catchUp(ctx context.Context) error {
 	return err
 }
 
+// findTrip looks whether a session without an active trip has one by now.
+func (s *session) findTrip(ctx context.Context) error {
+	s.mu.Lock()
+	at := s.talk
+	s.mu.Unlock()
+	if at.state.Active() {
+		return nil
+	}
+	t, err := s.g.cfg.Store.Active(ctx, s.user)
+	if errors.Is(err, trips.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("active trip of %v: %w", s.user, err)
+	}
+	s.mu.Lock()
+	if t.ID == s.talk.trip || s.since(t).Before(s.talk.since) {
+		s.mu.Unlock()
+		return nil // it came by itself
+	}
+	s.followLocked(t, s.before(), 0)
+	at = s.talk
+	s.mu.Unlock()
+	return s.readOn(ctx, at)
+}
+
+// readOn sends what the trip's record has and the phone has not.
 func (s *session) readOn(ctx context.Context, at talk) error {
+	if at.trip == "" {
+		return nil
+	}
 	missed, err := s.g.cfg.Store.Events(ctx, at.trip, at.seq)
 	if err != nil {
 		return fmt.Errorf("events of trip %s: %w", at.trip, err)
 	}
-	state := at.state
+	if n := len(missed); n > 0 {
+		newest := missed[n-1].Trip
+		s.g.track(newest) // an older one could bind the driver to a ride long over
+		s.mu.Lock()
+		if newest.ID == s.talk.trip {
+			s.learnLocked(newest)
+		}
+		s.mu.Unlock()
+		at.state = newest.State
+	}
 	for _, ev := range missed {
-		s.g.track(ev.Trip)
 		s.happened(ev)
-		state = ev.Trip.State
 	}
-	for {
-		said, err := s.g.cfg.Room.Store.History(ctx, at.trip, at.chat, historySize)
-		if err != nil {
-			return fmt.Errorf("chat of trip %s: %w", at.trip, err)
-		}
-		for _, m := range said {
-			s.said(m)
-			at.chat = m.Seq
-		}
-		if len(said) < historySize {
-			break
-		}
+	if err := s.readTalk(ctx, at); err != nil {
+		return err
 	}
-	if state != trips.Completed || at.paid || s.user.Role != trips.RoleRider {
+	if at.state != trips.Completed || at.paid || s.user.Role != trips.RoleRider {
 		return nil
 	}
 	c, err := s.g.cfg.Receipts.Charge(ctx, at.trip)
@@ -316,4 +377,20 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 		s.paid(c)
 	}
 	return err
+}
+
+func (s *session) readTalk(ctx context.Context, at talk) error {
+	for {
+		said, err := s.g.cfg.Room.Store.History(ctx, at.trip, at.chat, historySize)
+		if err != nil {
+			return fmt.Errorf("chat of trip %s: %w", at.trip, err)
+		}
+		for _, m := range said {
+			s.said(m)
+			at.chat = m.Seq
+		}
+		if len(said) < historySize {
+			return nil
+		}
+	}
 }

@@ -10,15 +10,26 @@ import (
 
 // Offer puts an offer into the hands of a driver connected here; dispatch.ErrUnreachable when they are not.
 func (g *Gateway) Offer(o dispatch.Offer) error {
-	to := g.sessions.Of(trips.Driver(o.Driver), nil)
+	to := g.hand(o)
 	if len(to) == 0 {
 		return fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
 	}
-	g.cfg.Inbox.Put(o)
 	for _, s := range to {
 		s.news(func() { s.send(offerFrame(o)) })
 	}
 	return nil
+}
+
+// hand puts the offer into the inbox and returns the driver's sessions, unless they are gone: then nobody would hand it
+// back.
+func (g *Gateway) hand(o dispatch.Offer) []*session {
+	g.presence.Lock()
+	defer g.presence.Unlock()
+	to := g.sessions.Of(trips.Driver(o.Driver), nil)
+	if len(to) > 0 {
+		g.cfg.Inbox.Put(o)
+	}
+	return to
 }
 
 // OfferGone takes an offer out of its driver's hands and says why; one of the reasons of package dispatch.

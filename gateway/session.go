@@ -39,6 +39,7 @@ type session struct {
 	area    *area
 	todo    []command
 	working bool
+	retires bool // the node is draining: once all is answered, the session ends
 	talk    talk
 	joining bool     // the welcome is not queued yet: news waits in held
 	held    []func() // in order
@@ -47,7 +48,7 @@ type session struct {
 
 // slot holds the newest position of the trip's car.
 type slot struct {
-	driver   trips.DriverID
+	driver   trips.DriverID // "" while the phone may see no car
 	fix      location.Fix
 	received time.Time
 	fresh    bool   // not sent yet
@@ -82,13 +83,20 @@ func (s *session) send(f *wire.ServerFrame) {
 
 // push queues an ordered frame; true when nobody is writing, so that the caller must see to it.
 func (s *session) push(f *wire.ServerFrame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pushLocked(f)
+}
+
+func (s *session) pushLocked(f *wire.ServerFrame) bool {
+	if s.code.Load() != 0 {
+		return false // nobody will read it
+	}
 	data, err := s.codec.Append(nil, f)
 	if err != nil {
 		s.g.cfg.Log.Error("a frame cannot be encoded", "user", s.user, "err", err)
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.queue) >= s.g.cfg.Limits.Queue {
 		s.g.m.drops.WithLabelValues("queue_full").Inc()
 		s.end(wire.CloseSlow, "you read too slowly: come back and resume")
@@ -111,8 +119,12 @@ func (s *session) ack(a *wire.Ack) { s.reply(&wire.ServerFrame{Body: &wire.Serve
 // phone: with credit in hand the socket's buffer has room.
 func (s *session) moved(id trips.DriverID, fix location.Fix, received time.Time) {
 	s.mu.Lock()
+	if id != s.car.driver {
+		s.mu.Unlock()
+		return // the ride is over by now
+	}
 	missed := s.car.overwritten()
-	fresh := s.car.take(id, fix, received)
+	fresh := s.car.take(fix, received)
 	if missed = s.car.overwritten() - missed; missed > 0 {
 		s.g.m.overwritten.Add(float64(missed))
 	}
@@ -133,12 +145,14 @@ func (s *session) moved(id trips.DriverID, fix location.Fix, received time.Time)
 	}
 }
 
+// follow makes the slot another car's, or nobody's. What was not sent yet never will be.
+func (c *slot) follow(id trips.DriverID) {
+	*c = slot{driver: id, heard: c.heard, sent: c.sent, acked: c.acked}
+}
+
 // take keeps the newest position; false when there is nothing new to send.
-func (c *slot) take(id trips.DriverID, fix location.Fix, received time.Time) bool {
-	if id != c.driver {
-		*c = slot{driver: id, heard: c.heard, sent: c.sent, acked: c.acked}
-	}
-	if fix.At.Equal(c.fix.At) && c.driver == id {
+func (c *slot) take(fix location.Fix, received time.Time) bool {
+	if fix.At.Equal(c.fix.At) {
 		return false // told twice
 	}
 	c.heard++
@@ -180,12 +194,12 @@ var outgoings = sync.Pool{New: func() any {
 	return o
 }}
 
-// flush writes whatever may go, until nothing may; at once when someone else is at it.
+// flush writes whatever may go, until nothing may; at once when someone else is at it. The welcome goes first.
 func (s *session) flush() {
 	o := outgoings.Get().(*outgoing)
 	defer outgoings.Put(o)
 	s.mu.Lock()
-	if s.writing {
+	if s.writing || s.joining {
 		s.mu.Unlock()
 		return
 	}
@@ -207,6 +221,25 @@ func (s *session) flush() {
 	}
 	s.writing = false
 	s.mu.Unlock()
+	s.maybeRetire()
+}
+
+// retire ends the session of a draining node once the commands under way are answered. The phone sends again, elsewhere,
+// what it had no answer to.
+func (s *session) retire() {
+	s.mu.Lock()
+	s.retires = true
+	s.mu.Unlock()
+	s.maybeRetire()
+}
+
+func (s *session) maybeRetire() {
+	s.mu.Lock()
+	done := s.retires && !s.working && !s.writing && len(s.queue) == 0
+	s.mu.Unlock()
+	if done {
+		s.end(closeDraining, "the node is stopping: come back")
+	}
 }
 
 // nextLocked takes the next message to write: what is ordered first, then the car, then the cars.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 
+	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -25,7 +27,8 @@ var writeBuffers sync.Pool // shared by all sockets, so that an idle one has non
 // socket upgrades a request and gives the socket a reader of its own, so that the HTTP server's buffers and stack are
 // not kept for as long as the socket lives.
 func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
-	if g.draining.Load() || g.open.Add(1) > int64(g.cfg.Limits.Sockets) {
+	if g.open.Add(1) > int64(g.cfg.Limits.Sockets) || g.draining.Load() {
+		g.open.Add(-1)
 		g.refuseSocket(w)
 		return
 	}
@@ -54,7 +57,6 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) refuseSocket(w http.ResponseWriter) {
 	if !g.draining.Load() {
-		g.open.Add(-1)
 		g.m.drops.WithLabelValues("sockets_full").Inc()
 	}
 	w.Header().Set("Retry-After", "5")
@@ -157,7 +159,7 @@ func clip(s string, n int) string {
 // hear notes a sign of life and moves the read deadline.
 func (s *session) hear(now time.Time) {
 	s.heard.Store(now.UnixNano())
-	if wall := time.Now(); wall.Sub(s.extended) > extendEvery {
+	if wall := time.Now(); wall.Sub(s.extended) > s.g.cfg.Limits.SilentFor/extensions {
 		s.extended = wall
 		_ = s.conn.SetReadDeadline(wall.Add(s.g.cfg.Limits.SilentFor)) // fails only on a dead connection, as the read will
 		if s.code.Load() != 0 {                                        // end was called in between and wants the shorter one
@@ -168,8 +170,8 @@ func (s *session) hear(now time.Time) {
 
 // pong runs on the reader. The pong of a cars frame gives its credit back.
 func (s *session) pong(data string) error {
-	if s.inMessage || s.code.Load() != 0 {
-		return nil
+	if s.inMessage || s.user.ID == "" || s.code.Load() != 0 {
+		return nil // it buys no time for a message that is not complete, nor for a hello
 	}
 	s.hear(s.g.cfg.Now())
 	if data == carsPing {
@@ -180,16 +182,23 @@ func (s *session) pong(data string) error {
 
 // lost names why reading ended, for the phone if it still hears and for the counters.
 func (s *session) lost(err error) {
-	var timeout net.Error
+	var (
+		network net.Error
+		closed  *websocket.CloseError
+	)
 	switch {
+	case s.code.Load() != 0: // we ended it
 	case errors.Is(err, websocket.ErrReadLimit):
 		s.g.m.drops.WithLabelValues("too_big").Inc()
 		s.code.CompareAndSwap(0, wire.CloseTooBig) // the library has sent the close frame
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case errors.As(err, &network) && network.Timeout():
 		s.g.m.drops.WithLabelValues("silent").Inc()
 		s.end(wire.CloseSilent, "nothing heard from you: come back and resume")
-	default:
+	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, net.ErrClosed):
 		s.code.CompareAndSwap(0, phoneLeft)
+	default:
+		s.g.m.drops.WithLabelValues("bad_framing").Inc()
+		s.code.CompareAndSwap(0, wire.CloseBadFrame) // here too
 	}
 }
 
@@ -220,6 +229,7 @@ func (s *session) linger() {
 
 // join authenticates the first message, registers the session and tells the phone where it stands.
 func (s *session) join() bool {
+	defer context.AfterFunc(s.g.base, func() { s.conn.Close() })() // a drain cannot find who is not registered
 	s.extended = time.Now()
 	_ = s.conn.SetReadDeadline(s.extended.Add(s.g.cfg.Limits.HelloWithin))
 	hello, err := s.readHello()
@@ -276,13 +286,20 @@ var errNoHello = errors.New("the first frame is not a hello")
 
 // enter registers the session: a driver has one, a rider a few.
 func (s *session) enter() bool {
+	s.g.presence.Lock()
+	defer s.g.presence.Unlock()
 	others := s.g.sessions.Add(s.user, s)
-	if s.user.Role == trips.RoleDriver {
+	switch {
+	case s.g.draining.Load(): // perhaps too late for Drain to see this session
+		s.g.sessions.Remove(s.user, s)
+		s.end(closeDraining, "the node is stopping: come back")
+		return false
+	case s.user.Role == trips.RoleDriver:
 		for _, o := range others {
 			o.end(wire.CloseReplaced, "you connected again elsewhere")
 		}
 		s.g.cfg.Drivers.Enter(trips.DriverID(s.user.ID), s.g.cfg.Node)
-	} else if len(others) >= s.g.cfg.Limits.RiderSockets {
+	case len(others) >= s.g.cfg.Limits.RiderSockets:
 		s.g.sessions.Remove(s.user, s)
 		s.g.m.drops.WithLabelValues("too_many_sockets").Inc()
 		s.end(wire.CloseTooManyOpen, "too many connections of yours")
@@ -298,16 +315,27 @@ func (s *session) leave() {
 	s.left = true
 	s.g.rooms.move(s, s.talk.trip, "")
 	s.mu.Unlock()
-	s.g.sessions.Remove(s.user, s)
 	s.g.m.sessions.WithLabelValues(string(s.user.Role)).Dec()
+	for _, o := range s.depart() {
+		s.g.cfg.Vanished(o)
+	}
+}
+
+// depart takes the session off the register, and a driver whose last one it was off the road. It returns the offers
+// that were in their hands.
+func (s *session) depart() (loose []dispatch.Offer) {
+	s.g.presence.Lock()
+	defer s.g.presence.Unlock()
+	s.g.sessions.Remove(s.user, s)
 	if s.user.Role != trips.RoleDriver || len(s.g.sessions.Of(s.user, nil)) > 0 {
-		return
+		return nil
 	}
 	id := trips.DriverID(s.user.ID)
 	s.g.cfg.Drivers.Leave(id, s.g.cfg.Node)
 	for _, o := range s.g.cfg.Inbox.Held(id) {
 		if _, held := s.g.cfg.Inbox.Drop(o.ID); held {
-			s.g.cfg.Vanished(o)
+			loose = append(loose, o)
 		}
 	}
+	return loose
 }

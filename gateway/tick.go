@@ -32,7 +32,9 @@ func (g *Gateway) tick() {
 			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(50*time.Millisecond))
 		}
 		s.watchComms(now)
-		s.sendCars(now)
+		if s.findCars(now) {
+			g.spawn(s.flush) // a phone that does not read delays nobody's tick
+		}
 	}
 }
 
@@ -41,8 +43,7 @@ func (s *session) watchComms(now time.Time) {
 	s.mu.Lock()
 	c := &s.car
 	age := now.Sub(c.received)
-	silent := s.user.Role == trips.RoleRider && c.driver != "" && !c.comms && age > commsLostAfter &&
-		s.talk.state.Active() && s.talk.state != trips.Requested
+	silent := c.driver != "" && !c.comms && !c.received.IsZero() && age > commsLostAfter
 	c.comms = c.comms || silent
 	trip, driver := s.talk.trip, c.driver
 	s.mu.Unlock()
@@ -53,6 +54,10 @@ func (s *session) watchComms(now time.Time) {
 
 // watchArea sets where a rider looks at cars.
 func (s *session) watchArea(w *wire.WatchArea) {
+	if err := s.must(trips.RoleRider); err != nil {
+		s.refuse("", err)
+		return
+	}
 	var at *area
 	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
 		p := pointOf(w.Center)
@@ -65,16 +70,18 @@ func (s *session) watchArea(w *wire.WatchArea) {
 	s.mu.Lock()
 	s.area, s.cars = at, nil
 	s.mu.Unlock()
-	s.sendCars(s.g.cfg.Now())
+	if s.findCars(s.g.cfg.Now()) {
+		s.flush()
+	}
 }
 
-// sendCars sends the cars of the area, if the phone has read the last ones.
-func (s *session) sendCars(now time.Time) {
+// findCars readies the cars of the area to be sent, if the phone has read the last ones.
+func (s *session) findCars(now time.Time) bool {
 	s.mu.Lock()
 	at, busy := s.area, s.carsOut
 	s.mu.Unlock()
-	if at == nil || busy || s.user.Role != trips.RoleRider {
-		return
+	if at == nil || busy {
+		return false
 	}
 	near := s.g.cfg.Drivers.Around(at.centre, at.metres, s.g.cfg.Limits.AreaCars, nil)
 	cars := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
@@ -86,12 +93,15 @@ func (s *session) sendCars(now time.Time) {
 	data, err := s.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: cars}})
 	if err != nil {
 		s.g.cfg.Log.Error("cars cannot be encoded", "err", err)
-		return
+		return false
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.area != at {
+		return false // the rider looks elsewhere by now, or not any more
+	}
 	s.cars = data
-	s.mu.Unlock()
-	s.flush()
+	return true
 }
 
 func (s *session) pingForCars() {

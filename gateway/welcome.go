@@ -30,18 +30,15 @@ func (s *session) welcome(r *wire.Resume) error {
 		return err
 	}
 	if !w.Recovered && active.ID != "" {
-		if w.ChatSeq, err = s.lastSaid(ctx, active.ID); err != nil {
+		w.Trip = wireTrip(active)
+		if w.ChatSeq, err = s.startAt(ctx, active); err != nil {
 			return err
 		}
-		w.Trip = wireTrip(active)
-		s.mu.Lock()
-		s.followLocked(active, active.Version, w.ChatSeq)
-		s.mu.Unlock()
 	}
 	s.g.track(active)
 	s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
 	s.joined()
-	s.watch(active)
+	s.flush()
 	if w.Recovered && s.catchUp(ctx) != nil {
 		s.g.someBehind() // what the phone missed follows when the store can be read
 	}
@@ -76,6 +73,21 @@ func (s *session) resume(ctx context.Context, r *wire.Resume, active trips.Trip)
 	return true, nil
 }
 
+// startAt follows a trip from how it stands, and returns the number of its newest chat message. It enters the trip's
+// room first, so that what is said while the number is read is held.
+func (s *session) startAt(ctx context.Context, t trips.Trip) (chatSeq uint32, err error) {
+	s.mu.Lock()
+	s.followLocked(t, t.Version, 0)
+	s.mu.Unlock()
+	if chatSeq, err = s.lastSaid(ctx, t.ID); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.talk.chat = chatSeq
+	s.mu.Unlock()
+	return chatSeq, nil
+}
+
 // lastSaid is the number of a trip's newest chat message.
 func (s *session) lastSaid(ctx context.Context, id trips.TripID) (last uint32, err error) {
 	for {
@@ -104,13 +116,24 @@ func (s *session) news(f func()) {
 	f()
 }
 
+// joined tells what was held, and what comes meanwhile behind it.
 func (s *session) joined() {
-	s.mu.Lock()
-	held := s.held
-	s.held, s.joining = nil, false
-	s.mu.Unlock()
-	for _, f := range held {
-		f()
+	for {
+		s.mu.Lock()
+		held := s.held
+		s.held = nil
+		s.joining = len(held) > 0
+		if !s.joining {
+			defer s.mu.Unlock()
+			if s.talk.behind {
+				s.g.someBehind()
+			}
+			return
+		}
+		s.mu.Unlock()
+		for _, f := range held {
+			f()
+		}
 	}
 }
 
