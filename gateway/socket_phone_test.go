@@ -1,0 +1,351 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// phone is a real client that keeps every frame it gets.
+type phone struct {
+	t     testing.TB
+	c     *town
+	who   trips.Actor
+	codec wire.Codec
+	conn  *websocket.Conn
+	fixes uint32
+
+	writing sync.Mutex
+
+	mu    sync.Mutex // guards below
+	got   []*wire.ServerFrame
+	asked int
+	over  error         // why reading ended
+	news  chan struct{} // closed and made anew when something above changes
+}
+
+const (
+	asJSONText = wire.SubprotocolJSON
+	asProto    = wire.SubprotocolProto
+)
+
+// connect says hello and returns once welcomed.
+func (c *town) connect(who trips.Actor, subprotocol string, resume *wire.Resume) *phone {
+	c.t.Helper()
+	p := c.knock(subprotocol, who)
+	p.hello(resume)
+	p.welcome()
+	return p
+}
+
+// knock opens a phone's socket and starts to read.
+func (c *town) knock(subprotocol string, who trips.Actor) *phone {
+	c.t.Helper()
+	codec, ok := wire.For(subprotocol)
+	if !ok {
+		codec = wire.JSON
+	}
+	p := &phone{t: c.t, c: c, who: who, codec: codec, conn: c.dial(subprotocol), news: make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.read()
+	}()
+	c.t.Cleanup(func() {
+		p.conn.Close()
+		<-done
+	})
+	return p
+}
+
+func (p *phone) read() {
+	for {
+		_, data, err := p.conn.ReadMessage()
+		f := new(wire.ServerFrame)
+		if err == nil {
+			err = p.codec.Decode(data, f)
+		}
+		p.mu.Lock()
+		if err == nil {
+			p.got = append(p.got, f)
+		} else {
+			p.over = err
+		}
+		close(p.news)
+		p.news = make(chan struct{})
+		p.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// until waits until the frames so far satisfy is.
+func (p *phone) until(what string, is func(got []*wire.ServerFrame) bool) {
+	p.t.Helper()
+	end := time.After(patience)
+	for {
+		p.mu.Lock()
+		got, over, news := slices.Clone(p.got), p.over, p.news
+		p.mu.Unlock()
+		if is(got) {
+			return
+		}
+		if over != nil {
+			p.t.Fatalf("%v waits for %s, but the socket ended: %v; got %v", p.who, what, over, got)
+		}
+		select {
+		case <-news:
+		case <-end:
+			p.t.Fatalf("%v waits for %s; got %v", p.who, what, got)
+		}
+	}
+}
+
+// frames returns the bodies of one kind so far.
+func frames[T any](got []*wire.ServerFrame) (out []T) {
+	for _, f := range got {
+		if b, ok := f.Body.(T); ok {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// has waits until there are n bodies of a kind and returns the first n.
+func has[T any](p *phone, n int) []T {
+	p.t.Helper()
+	var list []T
+	p.until(fmt.Sprintf("%d of %T", n, *new(T)), func(got []*wire.ServerFrame) bool {
+		list = frames[T](got)
+		return len(list) >= n
+	})
+	return list[:n]
+}
+
+func (p *phone) sofar() []*wire.ServerFrame {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.got)
+}
+
+func (p *phone) welcome() *wire.Welcome {
+	p.t.Helper()
+	return has[*wire.ServerFrame_Welcome](p, 1)[0].Welcome
+}
+
+// events waits for n trip events and returns their numbers.
+func (p *phone) events(n int) []uint32 {
+	p.t.Helper()
+	has[*wire.ServerFrame_TripEvent](p, n)
+	return p.eventsSoFar()
+}
+
+func (p *phone) eventsSoFar() (seqs []uint32) {
+	for _, e := range frames[*wire.ServerFrame_TripEvent](p.sofar()) {
+		seqs = append(seqs, e.TripEvent.Seq)
+	}
+	return seqs
+}
+
+func (p *phone) positions() (list []*wire.Position) {
+	for _, e := range frames[*wire.ServerFrame_Position](p.sofar()) {
+		list = append(list, e.Position)
+	}
+	return list
+}
+
+// closed waits for the socket's end and returns its code; 0 when it broke without one.
+func (p *phone) closed() int {
+	p.t.Helper()
+	end := time.After(patience)
+	for {
+		p.mu.Lock()
+		over, news := p.over, p.news
+		p.mu.Unlock()
+		var ce *websocket.CloseError
+		switch {
+		case errors.As(over, &ce) && !errors.Is(over, io.ErrUnexpectedEOF):
+			return ce.Code
+		case over != nil:
+			return 0
+		}
+		select {
+		case <-news:
+		case <-end:
+			p.t.Fatalf("%v: the socket does not end; got %v", p.who, p.sofar())
+		}
+	}
+}
+
+func (p *phone) write(kind int, data []byte) {
+	p.t.Helper()
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if err := p.conn.WriteMessage(kind, data); err != nil {
+		p.t.Logf("%v cannot write: %v", p.who, err) // whoever waits for an answer will say more
+	}
+}
+
+func (p *phone) send(f *wire.ClientFrame) {
+	p.t.Helper()
+	data, err := p.codec.Append(nil, f)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	kind := websocket.BinaryMessage
+	if p.codec.Text() {
+		kind = websocket.TextMessage
+	}
+	p.write(kind, data)
+}
+
+func (p *phone) hello(resume *wire.Resume) {
+	p.t.Helper()
+	token := testToken(p.t, p.c.auth, p.who.Role, p.who.ID)
+	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token, Client: "test", Resume: resume}}})
+}
+
+// acks returns the answers to a command so far.
+func acks(got []*wire.ServerFrame, id string) (list []*wire.Ack) {
+	for _, a := range frames[*wire.ServerFrame_Ack](got) {
+		if a.Ack.Id == id {
+			list = append(list, a.Ack)
+		}
+	}
+	return list
+}
+
+// answer waits for the nth answer to a command.
+func (p *phone) answer(id string, n int) *wire.Ack {
+	p.t.Helper()
+	var list []*wire.Ack
+	p.until(fmt.Sprintf("answer %d to %q", n, id), func(got []*wire.ServerFrame) bool {
+		list = acks(got, id)
+		return len(list) >= n
+	})
+	return list[n-1]
+}
+
+// ask sends a command and waits for its answer; the id may have been used before.
+func (p *phone) ask(id string, f *wire.ClientFrame) *wire.Ack {
+	p.t.Helper()
+	before := len(acks(p.sofar(), id))
+	p.command(id, f)
+	return p.answer(id, before+1)
+}
+
+func (p *phone) command(id string, f *wire.ClientFrame) {
+	p.t.Helper()
+	f = proto.CloneOf(f)
+	f.Id = id
+	p.send(f)
+}
+
+// does asks under a new id and expects it to be done.
+func (p *phone) does(f *wire.ClientFrame) *wire.Ack {
+	p.t.Helper()
+	p.asked++
+	a := p.ask(fmt.Sprint("c", p.asked), f)
+	if a.Code != "" {
+		p.t.Fatalf("%v asked %v: %v", p.who, f, a)
+	}
+	return a
+}
+
+// drive moves the clock by a second, sends a fix a little further on, and waits until it was judged.
+func (p *phone) drive() {
+	p.t.Helper()
+	before := p.c.fixes("accepted")
+	p.c.pass(time.Second)
+	p.fixes++
+	at := location.Point{Lng: market.Lng + float64(p.fixes)*1e-5, Lat: market.Lat}
+	p.send(fixFrame(at, p.fixes, p.c.now()))
+	p.c.until("fix believed", func() bool { return p.c.fixes("accepted") > before })
+}
+
+// shown acks positions up to n.
+func (p *phone) shown(n uint32) {
+	p.t.Helper()
+	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: n}}})
+}
+
+// settled waits until everything the phone sent has been handled.
+func (p *phone) settled() {
+	p.t.Helper()
+	n := len(frames[*wire.ServerFrame_Pong](p.sofar()))
+	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{T1Ms: 1}}})
+	has[*wire.ServerFrame_Pong](p, n+1)
+}
+
+// resume is what the phone would say of how far it got.
+func (p *phone) resume(trip trips.TripID) *wire.Resume {
+	r := &wire.Resume{Epoch: p.welcome().Epoch, TripId: string(trip)}
+	for _, f := range p.sofar() {
+		r.TripSeq = max(r.TripSeq, f.GetTripEvent().GetSeq())
+		r.ChatSeq = max(r.ChatSeq, f.GetChat().GetSeq())
+	}
+	return r
+}
+
+func fixFrame(at location.Point, seq uint32, when time.Time) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.Millis(when), Point: wirePoint(at),
+		Heading: 90, Speed: 1, Accuracy: 5}}}
+}
+
+func available(yes bool) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{SetAvailable: &wire.SetAvailable{Available: yes}}}
+}
+
+func requestFrame(from, to location.Point) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{Pickup: wirePoint(from), Dropoff: wirePoint(to)}}}
+}
+
+func answerFrame(offer string, accept bool) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{AnswerOffer: &wire.AnswerOffer{OfferId: offer, Accept: accept}}}
+}
+
+func stepFrame(trip trips.TripID, s wire.Step) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: string(trip), Step: s}}}
+}
+
+func cancelFrame(trip trips.TripID) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(trip), Reason: "no more"}}}
+}
+
+func chatFrame(trip trips.TripID, text string) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_SendChat{SendChat: &wire.SendChat{TripId: string(trip), Text: text}}}
+}
+
+func areaFrame(at location.Point, metres float32) *wire.ClientFrame {
+	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: wirePoint(at), RadiusM: metres}}}
+}
+
+// both runs a story once with each subprotocol on the rider's side, the other one on the driver's.
+func both(t *testing.T, story func(t *testing.T, riders, drivers string)) {
+	for riders, drivers := range map[string]string{asJSONText: asProto, asProto: asJSONText} {
+		t.Run("rider speaks "+strings.TrimPrefix(riders, "ridehail.v1."), func(t *testing.T) { story(t, riders, drivers) })
+	}
+}
+
+// sameUpTo says whether seqs is from, from+1, …, to.
+func sameUpTo(seqs []uint32, from, to uint32) bool {
+	for i, s := range seqs {
+		if s != from+uint32(i) {
+			return false
+		}
+	}
+	return len(seqs) == int(to-from+1)
+}

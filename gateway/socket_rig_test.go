@@ -1,0 +1,272 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(phonesChild) != "" {
+		os.Exit(m.Run()) // it is killed, with its sockets open
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must happen, not how long it takes.
+const patience = 20 * time.Second
+
+// town is one node behind a real server, on a store in memory whose notices come back at once, as through Redis.
+type town struct {
+	t       testing.TB
+	store   *memory
+	desk    *trips.Desk
+	drivers *sharedstate.Drivers
+	inbox   *dispatch.Inbox
+	g       *Gateway
+	url     string // of the socket
+	auth    *Auth
+	runs    func() // starts Run, once
+
+	telling sync.Mutex // one Deliver at a time
+
+	mu       sync.Mutex // guards below
+	at       time.Time
+	onNotice func(trips.Notice) []trips.Notice // what becomes of a notice on its way; nil: it arrives
+	declined []dispatch.Offer
+	vanished []dispatch.Offer
+}
+
+// newTown builds and starts a node; change may alter its configuration first.
+func newTown(t testing.TB, change func(*Config)) *town {
+	t.Helper()
+	c := &town{t: t, store: newMemory(), at: time.Unix(1_700_000_000, 0), auth: nil}
+	c.store.onNotice = c.relay
+	c.desk = &trips.Desk{Store: c.store, Now: c.now}
+	c.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: c.now})
+	c.inbox = dispatch.NewInbox(c.now)
+	c.auth = testAuth(t, c.now)
+	cfg := Config{
+		Node: "node", Desk: c.desk, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now}, Receipts: c.store,
+		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Quote: byAir, Publish: c.publish,
+		Declined:   func(o dispatch.Offer) { c.note(&c.declined, o) },
+		Vanished:   func(o dispatch.Offer) { c.note(&c.vanished, o) },
+		Limits:     Limits{FramesPerSec: 10_000, Burst: 10_000},
+		Registerer: prometheus.NewRegistry(), Now: c.now, Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c.g = New(cfg)
+	server := httptest.NewUnstartedServer(c.g.Handler())
+	server.Listener = tightListener{server.Listener}
+	server.Start()
+	c.url = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/ws"
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	c.runs = sync.OnceFunc(func() { running.Go(func() { _ = c.g.Run(ctx) }) })
+	t.Cleanup(func() {
+		drain, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		c.g.Drain(drain)
+		stop()
+		running.Wait()
+		server.Close()
+	})
+	return c
+}
+
+// tightListener gives its connections small buffers, so that a phone that does not read is soon noticed.
+type tightListener struct{ net.Listener }
+
+func (l tightListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(4 << 10)
+	}
+	return conn, err
+}
+
+func (c *town) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *town) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func (c *town) note(list *[]dispatch.Offer, o dispatch.Offer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*list = append(*list, o)
+}
+
+// lose decides from now on what becomes of notices; nil lets them arrive.
+func (c *town) lose(f func(trips.Notice) []trips.Notice) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onNotice = f
+}
+
+func nothing(trips.Notice) []trips.Notice { return nil }
+
+func (c *town) relay(n trips.Notice) {
+	c.mu.Lock()
+	change := c.onNotice
+	c.mu.Unlock()
+	arrive := []trips.Notice{n}
+	if change != nil {
+		arrive = change(n)
+	}
+	c.deliver(arrive...)
+}
+
+func (c *town) deliver(notices ...trips.Notice) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	for _, n := range notices {
+		c.g.Deliver(string(n.Topic), n.Payload)
+	}
+}
+
+func (c *town) publish(_ context.Context, topic string, _ location.Region, payload []byte) error {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	c.g.Deliver(topic, payload)
+	return nil
+}
+
+// until waits for something outside a phone.
+func (c *town) until(what string, is func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatalf("%s: not after %v", what, patience)
+		}
+	}
+}
+
+// fixes counts the drivers' fixes by result.
+func (c *town) fixes(result string) int {
+	return int(testutil.ToFloat64(c.g.m.updates.WithLabelValues(result)))
+}
+
+func (c *town) drops(reason string) int {
+	return int(testutil.ToFloat64(c.g.m.drops.WithLabelValues(reason)))
+}
+
+// offer puts a trip into a driver's hands, as the dispatcher would.
+func (c *town) offer(id string, driver trips.DriverID, trip trips.TripID) dispatch.Offer {
+	c.t.Helper()
+	t, err := c.store.Trip(c.t.Context(), trip)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	o := dispatch.Offer{ID: id, Trip: t, Driver: driver, Node: "node", Epoch: 1, ExpiresAt: c.now().Add(time.Hour), Metres: 120,
+		Pickup: 20 * time.Second}
+	if err := c.g.Offer(o); err != nil {
+		c.t.Fatal(err)
+	}
+	return o
+}
+
+// request opens a trip behind the phones' back; step moves it on.
+func (c *town) request(rider trips.RiderID) trips.TripID {
+	c.t.Helper()
+	c.pass(time.Second)
+	key := trips.Key{Actor: trips.Rider(rider), ID: fmt.Sprint("request at ", c.now())}
+	ev, err := c.desk.Request(c.t.Context(), key, rider, market, airport, trips.Quote{Fare: trips.Money{Minor: 100, Currency: "NGN"}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ev.Trip.ID
+}
+
+func (c *town) step(driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
+	c.t.Helper()
+	by := trips.Driver(driver)
+	verbs := map[trips.Kind]trips.Verb{
+		trips.KindReserved:     func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(driver, at) },
+		trips.KindArrived:      func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(by, at) },
+		trips.KindOnTrip:       func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(by, at) },
+		trips.KindCompleted:    func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Complete(by, at) },
+		trips.KindDriverCancel: func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(by, "", at) },
+	}
+	for _, kind := range kinds {
+		c.pass(time.Second)
+		move(c.t, c.desk, string(driver), id, verbs[kind])
+	}
+}
+
+// say adds to a trip's chat behind the phones' back.
+func (c *town) say(from trips.Actor, id trips.TripID, text string) {
+	c.t.Helper()
+	if _, err := c.g.cfg.Room.Say(c.t.Context(), from, id, text, text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// dialer opens sockets whose buffers are small, too.
+func dialer(subprotocol string) *websocket.Dialer {
+	d := &websocket.Dialer{NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(4 << 10)
+		}
+		return conn, err
+	}}
+	if subprotocol != "" {
+		d.Subprotocols = []string{subprotocol}
+	}
+	return d
+}
+
+// dial opens a socket and says nothing.
+func (c *town) dial(subprotocol string) *websocket.Conn {
+	c.t.Helper()
+	conn, resp, err := dialer(subprotocol).DialContext(c.t.Context(), c.url, nil)
+	if err != nil {
+		c.t.Fatalf("%v (%v)", err, resp)
+	}
+	c.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// refusal dials and returns the HTTP status of the refusal.
+func (c *town) refusal(header http.Header) int {
+	c.t.Helper()
+	conn, resp, err := dialer(wire.SubprotocolJSON).DialContext(c.t.Context(), c.url, header)
+	if err == nil {
+		conn.Close()
+		return http.StatusSwitchingProtocols
+	}
+	if !errors.Is(err, websocket.ErrBadHandshake) {
+		c.t.Fatal(err)
+	}
+	return resp.StatusCode
+}
