@@ -1,0 +1,174 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// asked is a rider's request under a command id.
+func asked(rider trips.RiderID, id string) trips.Move {
+	ev, err := trips.Request(trips.TripID("trip-"+string(rider)), rider, marina, airport, quote, noon)
+	if err != nil {
+		panic(err)
+	}
+	return trips.Move{Key: trips.Key{Actor: ev.By, ID: id, Print: "request"}, Event: ev}
+}
+
+// request opens a rider's trip.
+func request(t *testing.T, s *Store, rider trips.RiderID) trips.Trip {
+	t.Helper()
+	ev, err := s.Apply(t.Context(), asked(rider, "ask"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev.Trip
+}
+
+func TestAFullDiskIsNamedAndTheStoreGoesOnOnceThereIsSpace(t *testing.T) {
+	s := open(t, Options{})
+	kept := request(t, s, "ada")
+	// Nobody else uses the connection while nothing is asked.
+	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		_, err = s.Apply(t.Context(), asked(trips.RiderID(fmt.Sprint("rider-", i)), "ask"))
+	}
+	if err == nil || !strings.Contains(err.Error(), "disk is full") || !strings.Contains(err.Error(), s.path) {
+		t.Fatalf("got %v", err)
+	}
+	if now, err := s.Trip(t.Context(), kept.ID); err != nil || now != kept {
+		t.Errorf("what was kept: %+v, %v", now, err)
+	}
+	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1000000`); err != nil {
+		t.Fatal(err)
+	}
+	request(t, s, "bola")
+}
+
+func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
+	s := open(t, Options{})
+	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA busy_timeout = 1`); err != nil {
+		t.Fatal(err)
+	}
+	other, err := raw(t, s.path).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(t.Context(), asked("ada", "ask")); err == nil || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Ping(t.Context()); err == nil {
+		t.Error("a store that cannot write says that it is well")
+	}
+	if _, err := other.ExecContext(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	request(t, s, "ada")
+}
+
+// batch commits moves together, as if all had been asked during one commit, and returns the verdicts.
+func batch(s *Store, moves ...func(tx *statements) error) []error {
+	var jobs []*job
+	for _, do := range moves {
+		jobs = append(jobs, &job{ctx: context.Background(), do: do})
+	}
+	err := s.writer.commit(jobs)
+	verdicts := make([]error, len(jobs))
+	for i, j := range jobs {
+		verdicts[i] = errors.Join(err, j.err)
+	}
+	return verdicts
+}
+
+// opening writes the row of a new trip, then perhaps fails.
+func opening(rider trips.RiderID, then error) func(tx *statements) error {
+	return func(tx *statements) error {
+		return errors.Join(guard(tx, asked(rider, "ask").Event.Trip), then)
+	}
+}
+
+func TestInOneCommitTheLoserLeavesNothingAndTheOthersWin(t *testing.T) {
+	s := open(t, Options{})
+	changed := errors.New("changed my mind")
+	got := batch(s, opening("ada", nil), opening("bola", changed), opening("ada", nil), opening("chi", nil))
+	for i, want := range []error{nil, changed, trips.ErrRiderBusy, nil} {
+		if !errors.Is(got[i], want) || (want == nil) != (got[i] == nil) {
+			t.Errorf("verdict %d: %v, want %v", i, got[i], want)
+		}
+	}
+	for rider, want := range map[string]bool{"ada": true, "bola": false, "chi": true} {
+		var n int
+		err := s.read.one(t.Context(), `SELECT count(*) FROM trips WHERE rider = ?`, []any{rider}, &n)
+		if err != nil || (n == 1) != want {
+			t.Errorf("%s has %d trips, %v", rider, n, err)
+		}
+	}
+}
+
+func TestWhenACommitFailsNobodyInItIsToldAnythingElse(t *testing.T) {
+	s := open(t, Options{})
+	// The second one loses against the first; but when the first one's trip is not kept, that is no longer true.
+	lost := func(tx *statements) error {
+		_, err := tx.exec(context.Background(), `ROLLBACK`) // what SQLite does when the disk fails
+		return errors.Join(err, errors.New("disk on fire"))
+	}
+	for i, err := range batch(s, opening("ada", nil), lost, opening("ada", nil)) {
+		if err == nil {
+			t.Errorf("verdict %d is a success", i)
+		}
+	}
+	if got := batch(s, opening("ada", nil)); got[0] != nil {
+		t.Errorf("afterwards: %v", got[0])
+	}
+}
+
+func TestWhoGaveUpWaitingBeforeTheCommitLeavesNothing(t *testing.T) {
+	s := open(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	j := &job{ctx: ctx, do: opening("ada", nil)}
+	if err := s.writer.commit([]*job{j}); err != nil || !errors.Is(j.err, context.Canceled) {
+		t.Errorf("%v, %v", err, j.err)
+	}
+	request(t, s, "ada")
+}
+
+func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
+	s := open(t, Options{Relaxed: true})
+	other, err := Open(t.Context(), s.path, Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for round := range 20 {
+		trip := request(t, s, trips.RiderID(fmt.Sprint("rider-", round)))
+		verdicts := make(chan error)
+		for i, store := range []*Store{s, other} {
+			go func() {
+				ev, err := trip.Reserve(trips.DriverID(fmt.Sprint("driver-", round, "-", i)), noon)
+				if err == nil {
+					_, err = store.Apply(t.Context(), trips.Move{Key: trips.Key{Actor: ev.By, ID: "accept"}, Event: ev})
+				}
+				verdicts <- err
+			}()
+		}
+		first, second := <-verdicts, <-verdicts
+		if (first == nil) == (second == nil) || !errors.Is(errors.Join(first, second), trips.ErrConflict) {
+			t.Errorf("%v, %v", first, second)
+		}
+	}
+}
