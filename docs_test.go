@@ -148,7 +148,8 @@ func TestEveryImportedModuleIsListedWithItsVersionAndReason(t *testing.T) {
 		t.Fatalf("only %v are imported", used)
 	}
 	for _, m := range used {
-		if !regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta("`"+m.path+"` | "+m.version) + ` \| .{20,} \|$`).MatchString(text) {
+		row := regexp.QuoteMeta("| `" + m.path + "` | " + m.version + " | ")
+		if !regexp.MustCompile(`(?m)^` + row + `.{20,} \|$`).MatchString(text) {
 			t.Errorf("docs/dependencies.md has no row `%s` | %s | with a reason", m.path, m.version)
 		}
 	}

@@ -75,7 +75,9 @@ func (m *memory) begin(ctx context.Context) error {
 }
 
 // commitLocked writes the outbox row.
-func (m *memory) commitLocked(topic trips.Topic, kind trips.Kind, region location.Region, id trips.TripID, at time.Time, payload any) {
+func (m *memory) commitLocked(
+	topic trips.Topic, kind trips.Kind, region location.Region, id trips.TripID, at time.Time, payload any,
+) {
 	data, err := json.Marshal(payload)
 	if err != nil {
 		panic(err) // the payloads are plain structs
@@ -361,7 +363,8 @@ func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {
 	}
 	key := trips.Key{Actor: trips.Rider("r"), ID: "1", Print: "go"}
 	for range 2 {
-		if _, err := desk.Request(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{}); err != nil {
+		_, err := desk.Request(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

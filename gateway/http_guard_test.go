@@ -76,7 +76,8 @@ func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	r := newRig(t, nil)
 	plain := r.call(trips.Actor{}, "GET", "/v1/city", "")
-	if plain.Code != 200 || plain.Body.String() != string(r.door.cfg.City) || plain.Header().Get("Content-Encoding") != "" ||
+	if plain.Code != 200 || plain.Body.String() != string(r.door.cfg.City) ||
+		plain.Header().Get("Content-Encoding") != "" ||
 		plain.Header().Get("Content-Type") != "application/geo+json" || plain.Header().Get("Vary") != "Accept-Encoding" {
 		t.Errorf("plain: %d %v %s", plain.Code, plain.Header(), plain.Body)
 	}
@@ -92,7 +93,8 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 		t.Error("plain and zipped bytes have one ETag")
 	}
 	for encoding, first := range map[string]*httptest.ResponseRecorder{"": plain, "gzip": zipped} {
-		again := r.call(trips.Actor{}, "GET", "/v1/city", "", "Accept-Encoding", encoding, "If-None-Match", first.Header().Get("ETag"))
+		again := r.call(trips.Actor{}, "GET", "/v1/city", "",
+			"Accept-Encoding", encoding, "If-None-Match", first.Header().Get("ETag"))
 		if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 			t.Errorf("%q again: %d with %d bytes", encoding, again.Code, again.Body.Len())
 		}
@@ -106,7 +108,9 @@ func TestDevelopmentTokensOpenTheDoorsAndEnd(t *testing.T) {
 	if err != nil || who != trips.Driver("d-1") || !until.Equal(r.now().Add(devTokenFor)) || !until.Equal(got.ExpiresAt) {
 		t.Errorf("token of %v until %v, told %v: %v", who, until, got.ExpiresAt, err)
 	}
-	for _, ask := range []string{`{"role":"system","id":"x"}`, `{"role":"rider","id":""}`, `{"role":"rider","id":"a/b"}`, `{}`} {
+	for _, ask := range []string{
+		`{"role":"system","id":"x"}`, `{"role":"rider","id":""}`, `{"role":"rider","id":"a/b"}`, `{}`,
+	} {
 		wantProblem(t, r.call(trips.Actor{}, "POST", "/v1/dev/tokens", ask), 400, wire.CodeBadField)
 	}
 }
@@ -122,7 +126,8 @@ func TestUnauthorizedSaysHowToComeIn(t *testing.T) {
 	}
 	token := testToken(t, r.auth, trips.RoleRider, "r")
 	r.pass(2 * time.Hour)
-	wantProblem(t, r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token), 401, wire.CodeUnauthorized)
+	late := r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token)
+	wantProblem(t, late, 401, wire.CodeUnauthorized)
 }
 
 func ask(h http.Handler, path string) *httptest.ResponseRecorder {

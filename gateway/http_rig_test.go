@@ -151,7 +151,8 @@ type tripJSON struct {
 // request opens a trip for a rider over HTTP.
 func (r *rig) request(rider trips.RiderID, key string) tripJSON {
 	r.t.Helper()
-	return want[tripJSON](r.t, r.call(trips.Rider(rider), "POST", "/v1/trips", ride, "Idempotency-Key", key), http.StatusCreated)
+	w := r.call(trips.Rider(rider), "POST", "/v1/trips", ride, "Idempotency-Key", key)
+	return want[tripJSON](r.t, w, http.StatusCreated)
 }
 
 // steps moves a trip on in the store, as a driver would over the socket.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -82,27 +83,31 @@ func TestCancelEndsTheTripOnceWithItsReason(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
 	for range 2 {
-		got := want[tripJSON](t, r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", `{"reason":"changed my mind"}`), 200)
+		w := r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", `{"reason":"changed my mind"}`)
+		got := want[tripJSON](t, w, http.StatusOK)
 		if got.State != "cancelled" || got.EndReason != "changed my mind" || got.Version != 2 || got.EndedMs == 0 {
 			t.Errorf("cancelled %+v", got)
 		}
 	}
-	second := r.request("r", "k2").ID
-	if got := want[tripJSON](t, r.call(trips.Rider("r"), "POST", "/v1/trips/"+second+"/cancel", ""), 200); got.State != "cancelled" {
+	second := r.call(trips.Rider("r"), "POST", "/v1/trips/"+r.request("r", "k2").ID+"/cancel", "")
+	if got := want[tripJSON](t, second, http.StatusOK); got.State != "cancelled" {
 		t.Errorf("without a body: %+v", got)
 	}
 	long := `{"reason":"` + strings.Repeat("x", 201) + `"}`
 	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", long), 400, wire.CodeBadField)
-	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", "", "Idempotency-Key", strings.Repeat("k", 65)),
-		400, wire.CodeBadField)
-	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", "", "Idempotency-Key", "k1"), 422, wire.CodeKeyReused)
+	withKey := func(key string) *httptest.ResponseRecorder {
+		return r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", "", "Idempotency-Key", key)
+	}
+	wantProblem(t, withKey(strings.Repeat("k", 65)), 400, wire.CodeBadField)
+	wantProblem(t, withKey("k1"), 422, wire.CodeKeyReused)
 }
 
 func TestDriverCancelsBeforeTheRideAndNotDuringIt(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
 	r.steps("d", id, trips.KindReserved)
-	if got := want[tripJSON](t, r.call(trips.Driver("d"), "POST", "/v1/trips/"+id+"/cancel", ""), 200); got.State != "cancelled" {
+	w := r.call(trips.Driver("d"), "POST", "/v1/trips/"+id+"/cancel", "")
+	if got := want[tripJSON](t, w, http.StatusOK); got.State != "cancelled" {
 		t.Errorf("%+v", got)
 	}
 	id = r.request("r", "k2").ID
@@ -140,7 +145,8 @@ func TestStrangersCannotTellATripFromNone(t *testing.T) {
 			}
 		}
 	}
-	if got := want[tripJSON](t, r.call(trips.Rider("r"), "GET", "/v1/trips/"+id, ""), 200); got.Version != 4 || got.DriverID != "d" {
+	w := r.call(trips.Rider("r"), "GET", "/v1/trips/"+id, "")
+	if got := want[tripJSON](t, w, http.StatusOK); got.Version != 4 || got.DriverID != "d" {
 		t.Errorf("after the owners had their say: %+v", got)
 	}
 }
@@ -219,8 +225,9 @@ func TestChatIsReadFromANumberOn(t *testing.T) {
 	if len(late) != 1 || late[0] != all[2] {
 		t.Errorf("after 2: %+v", late)
 	}
-	if none := r.call(trips.Rider("r"), "GET", "/v1/trips/"+id+"/chat?after=3", "").Body.String(); none != `{"messages":[]}` {
-		t.Errorf("after 3: %s", none)
+	none := r.call(trips.Rider("r"), "GET", "/v1/trips/"+id+"/chat?after=3", "")
+	if none.Body.String() != `{"messages":[]}` {
+		t.Errorf("after 3: %s", none.Body)
 	}
 	for _, after := range []string{"-1", "x", "4294967296"} {
 		wantProblem(t, r.call(trips.Rider("r"), "GET", "/v1/trips/"+id+"/chat?after="+after, ""), 400, wire.CodeBadField)
@@ -264,7 +271,8 @@ func TestCarsNearbyAreShownOnlyRoughly(t *testing.T) {
 			Status string         `json:"status"`
 		} `json:"cars"`
 	}](t, r.call(trips.Rider("r"), "GET", "/v1/nearby?lng=3.38&lat=6.45", ""), 200).Cars
-	if len(cars) != 1 || cars[0].Point != (location.Point{Lng: 3.38, Lat: 6.4501}) || cars[0].AgeS != 2 || cars[0].Status != "available" {
+	if len(cars) != 1 || cars[0].Point != (location.Point{Lng: 3.38, Lat: 6.4501}) || cars[0].AgeS != 2 ||
+		cars[0].Status != "available" {
 		t.Errorf("cars %+v", cars)
 	}
 	wantProblem(t, r.call(trips.Driver("d"), "GET", "/v1/nearby?lng=3.38&lat=6.45", ""), 403, wire.CodeForbidden)
