@@ -46,6 +46,44 @@ func TestProtocolPageGivesEachCodeItsStatus(t *testing.T) {
 	}
 }
 
+func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
+	text, l := protocolPage(t), Limits{}.withDefaults()
+	for what, limit := range map[string]string{
+		"time to `hello`":                      fmt.Sprintf("%.0f s", l.HelloWithin.Seconds()),
+		"token":                                thousands(maxToken) + " bytes",
+		"message from a phone":                 thousands(int(l.Message)) + " bytes",
+		"frames from a phone":                  fmt.Sprintf("%.0f a second, burst of %d", l.FramesPerSec, l.Burst),
+		"bytes from a phone":                   fmt.Sprintf("%d KiB a second", l.BytesPerSec>>10),
+		"connections of a rider":               strconv.Itoa(l.RiderSockets),
+		"connections of a node":                thousands(l.Sockets),
+		"ordered frames that wait for a phone": strconv.Itoa(l.Queue),
+		"a write to a phone":                   fmt.Sprintf("%.0f s", writeWithin.Seconds()),
+		"commands that wait":                   fmt.Sprintf("%d a connection", l.Commands),
+		"a command":                            fmt.Sprintf("%.0f s", l.CommandWithin.Seconds()),
+		"silence": fmt.Sprintf("ping after %.0f s, closed after %.0f s",
+			l.PingAfter.Seconds(), l.SilentFor.Seconds()),
+		"watched area":       fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
+		"positions un-acked": strconv.Itoa(credit),
+		"chat message":       thousands(chat.MaxRunes) + " characters",
+		"reason":             fmt.Sprintf("%d bytes", maxReason),
+		"HTTP body":          fmt.Sprintf("%d KiB", maxBody>>10),
+		"HTTP requests":      fmt.Sprintf("%d a second a user, burst of %d", httpRate, httpBurst),
+		"an HTTP request":    fmt.Sprintf("%.0f s", handlerTimeout.Seconds()),
+	} {
+		if row := "\n| " + what + " | " + limit + " |"; !strings.Contains(text, row) {
+			t.Errorf("the page's limits have no row %s", row[1:])
+		}
+	}
+}
+
+// thousands writes a number below a million as the page does.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
+
 // nodejs returns the command that runs a script with a built-in WebSocket, or skips the test.
 func nodejs(t *testing.T) []string {
 	t.Helper()
