@@ -31,7 +31,8 @@ func (s *Store) AuditTrips(ctx context.Context, yield func(trips.Trip) error) er
 				}
 				t = ev.Trip
 			}
-			t.ID, t.Version, t.State, t.Rider, t.Driver, t.Region = row.ID, row.Version, row.State, row.Rider, row.Driver, row.Region
+			t.ID, t.Version, t.State, t.Region = row.ID, row.Version, row.State, row.Region
+			t.Rider, t.Driver = row.Rider, row.Driver
 			t.RequestedAt, t.EndedAt = time.UnixMicro(requested).UTC(), time.Time{}
 			if ended.Valid {
 				t.EndedAt = time.UnixMicro(ended.Int64).UTC()

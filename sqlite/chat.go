@@ -53,15 +53,16 @@ func say(tx *statements, m chat.Message, region location.Region) (chat.Message, 
 		WHERE t.id = ?`, []any{id}, &m.Seq); err != nil {
 		return chat.Message{}, err
 	}
-	if _, err := tx.exec(ctx, `INSERT INTO chat (trip_id, seq, from_role, from_id, client_id, text, at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, id, m.Seq, string(m.From.Role), m.From.ID, m.ClientID, m.Text, m.At.UnixMicro()); err != nil {
+	_, err := tx.exec(ctx, `INSERT INTO chat (trip_id, seq, from_role, from_id, client_id, text, at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, id, m.Seq, string(m.From.Role), m.From.ID, m.ClientID, m.Text, m.At.UnixMicro())
+	if err != nil {
 		return chat.Message{}, err
 	}
 	payload, err := json.Marshal(m)
 	if err != nil {
 		return chat.Message{}, err
 	}
-	return m, tell(tx, trips.TopicChat, region, "", m.Trip, string(payload))
+	return m, tell(tx, trips.Notice{Topic: trips.TopicChat, Region: region, Trip: m.Trip, Payload: payload})
 }
 
 // History returns messages numbered above after, in order, at most limit.

@@ -75,6 +75,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 const (
+	always  = "_busy_timeout=5000&_error_rc=1&_dqs=0&"
 	writing = "_journal_mode=WAL&_foreign_keys=1"
 	// Random ids touch many pages: 64 MiB of them stay in memory, they go from the log into the file 16 MiB at a time,
 	// and what a savepoint would restore is not written to a temporary file.
@@ -91,7 +92,7 @@ func source(path, options string) string {
 	if !strings.HasPrefix(slashed, "/") {
 		slashed = "/" + slashed // C:/...
 	}
-	u := url.URL{Scheme: "file", OmitHost: true, Path: slashed, RawQuery: "_busy_timeout=5000&_error_rc=1&_dqs=0&" + options}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: slashed, RawQuery: always + options}
 	return u.String()
 }
 
@@ -123,19 +124,33 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("read the embedded schema: %w", err)
 	}
-	version, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
+	return bringUp(ctx, p, path)
+}
+
+// bringUp applies what is missing. Another program that starts at this moment may be faster with a step, and ours fails
+// then: as long as the schema gets on it is tried again.
+func bringUp(ctx context.Context, p *goose.Provider, path string) error {
 	known := p.ListSources()
-	if newest := known[len(known)-1].Version; version > newest {
-		return fmt.Errorf("%s has schema version %d and this program knows up to %d: use the newer ridehail that wrote it",
-			path, version, newest)
+	newest := known[len(known)-1].Version
+	for last := int64(-2); ; {
+		version, err := p.GetDBVersion(ctx)
+		switch {
+		case err != nil:
+			version = -1
+		case version > newest:
+			return fmt.Errorf("%s has schema version %d, this program knows up to %d: use the newer ridehail that wrote it",
+				path, version, newest)
+		default:
+			_, err = p.Up(ctx)
+		}
+		if err == nil {
+			return nil
+		}
+		if version <= last {
+			return fmt.Errorf("bring the schema of %s up to date: %w", path, err)
+		}
+		last = version
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the schema of %s up to date: %w", path, err)
-	}
-	return nil
 }
 
 // refuseForeign reads the header of a file that exists, before anything is written to it.

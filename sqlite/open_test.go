@@ -143,7 +143,8 @@ func TestWhatWasKeptIsThereWhenTheFileIsOpenedAgain(t *testing.T) {
 func TestCommitsReachTheDiskUnlessRelaxed(t *testing.T) {
 	for o, want := range map[Options]int{{}: 2, {Relaxed: true}: 1} {
 		s := open(t, o)
-		for pragma, want := range map[string]string{"synchronous": fmt.Sprint(want), "journal_mode": "wal", "foreign_keys": "1"} {
+		pragmas := map[string]string{"synchronous": fmt.Sprint(want), "journal_mode": "wal", "foreign_keys": "1"}
+		for pragma, want := range pragmas {
 			var got string
 			if err := s.writer.stmts.one(t.Context(), `PRAGMA `+pragma, nil, &got); err != nil || got != want {
 				t.Errorf("%+v: %s is %s, %v", o, pragma, got, err)
@@ -170,5 +171,24 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	}
 	if err := s.Ping(t.Context()); err == nil {
 		t.Error("it answers")
+	}
+}
+
+func TestProgramsThatStartAtOnceOnANewFileAllGetIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "city.db")
+	opened := make(chan error)
+	for range 4 {
+		go func() {
+			s, err := Open(t.Context(), path, Options{})
+			if err == nil {
+				err = s.Close()
+			}
+			opened <- err
+		}()
+	}
+	for range 4 {
+		if err := <-opened; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -66,7 +66,8 @@ func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) e
 func (s *Store) Backlog(ctx context.Context) (int, time.Time, error) {
 	var n int
 	var oldest sql.NullInt64
-	err := s.read.one(ctx, `SELECT count(*), min(at) FROM outbox WHERE id > (SELECT cursor_id FROM relay)`, nil, &n, &oldest)
+	err := s.read.one(ctx, `SELECT count(*), min(at) FROM outbox WHERE id > (SELECT cursor_id FROM relay)`, nil,
+		&n, &oldest)
 	if err != nil {
 		return 0, time.Time{}, fmt.Errorf("count the outbox: %w", err)
 	}

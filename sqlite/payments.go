@@ -52,7 +52,7 @@ func settle(tx *statements, c payments.Charge) (payments.Charge, error) {
 	if err != nil {
 		return none, err
 	}
-	return c, tell(tx, trips.TopicReceipt, region, "", c.Trip, string(payload))
+	return c, tell(tx, trips.Notice{Topic: trips.TopicReceipt, Region: region, Trip: c.Trip, Payload: payload})
 }
 
 // Charge returns a trip's charge, or trips.ErrNotFound.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -30,7 +29,7 @@ func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 		if err := guard(tx, ev.Trip); err != nil {
 			return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 		}
-		return ev, record(tx, m.Key, ev, string(payload))
+		return ev, record(tx, m.Key, ev, payload)
 	})
 }
 
@@ -43,7 +42,8 @@ func guard(tx *statements, t trips.Trip) error {
 			string(t.Region), t.RequestedAt.UnixMicro(), momentOrNull(t.EndedAt))
 		return refusal(err)
 	}
-	n, err := tx.exec(ctx, `UPDATE trips SET version = ?, state = ?, driver = ?, ended_at = ? WHERE id = ? AND version = ?`,
+	n, err := tx.exec(ctx, `UPDATE trips SET version = ?, state = ?, driver = ?, ended_at = ?
+		WHERE id = ? AND version = ?`,
 		t.Version, string(t.State), orNull(t.Driver), momentOrNull(t.EndedAt), string(t.ID), int64(t.Version)-1)
 	if err != nil {
 		return refusal(err)
@@ -59,13 +59,14 @@ func guard(tx *statements, t trips.Trip) error {
 }
 
 // record keeps what happened, for the trip's history, for the world and for whoever asks again.
-func record(tx *statements, k trips.Key, ev trips.Event, payload string) error {
+func record(tx *statements, k trips.Key, ev trips.Event, payload []byte) error {
 	ctx, id := context.Background(), string(ev.Trip.ID)
 	if _, err := tx.exec(ctx, `INSERT INTO trip_events (trip_id, seq, kind, payload) VALUES (?, ?, ?, ?)`,
-		id, ev.Seq(), string(ev.Kind), payload); err != nil {
+		id, ev.Seq(), string(ev.Kind), string(payload)); err != nil {
 		return fmt.Errorf("trip %s: keep event %d: %w", id, ev.Seq(), err)
 	}
-	if err := tell(tx, trips.TopicTrip, ev.Trip.Region, ev.Kind, ev.Trip.ID, payload); err != nil {
+	n := trips.Notice{Topic: trips.TopicTrip, Region: ev.Trip.Region, Kind: ev.Kind, Trip: ev.Trip.ID, Payload: payload}
+	if err := tell(tx, n); err != nil {
 		return err
 	}
 	if _, err := tx.exec(ctx, `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
@@ -76,11 +77,11 @@ func record(tx *statements, k trips.Key, ev trips.Event, payload string) error {
 }
 
 // tell adds a notice to the outbox.
-func tell(tx *statements, topic trips.Topic, region location.Region, kind trips.Kind, id trips.TripID, payload string) error {
+func tell(tx *statements, n trips.Notice) error {
 	if _, err := tx.exec(context.Background(), `INSERT INTO outbox (topic, region, kind, trip_id, payload, at)
-		VALUES (?, ?, ?, ?, ?, ?)`, string(topic), string(region), string(kind), string(id), payload,
+		VALUES (?, ?, ?, ?, ?, ?)`, string(n.Topic), string(n.Region), string(n.Kind), string(n.Trip), string(n.Payload),
 		time.Now().UnixMicro()); err != nil {
-		return fmt.Errorf("trip %s: add to the outbox: %w", id, err)
+		return fmt.Errorf("trip %s: add to the outbox: %w", n.Trip, err)
 	}
 	return nil
 }

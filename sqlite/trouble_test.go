@@ -68,7 +68,8 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 	if _, err := other.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Apply(t.Context(), asked("ada", "ask")); err == nil || !strings.Contains(err.Error(), "another program") {
+	_, err = s.Apply(t.Context(), asked("ada", "ask"))
+	if err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("got %v", err)
 	}
 	if err := s.Ping(t.Context()); err == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 )
 
 // writer owns the one connection that writes. What callers ask for while a commit is on its way to the disk goes into
@@ -16,6 +17,7 @@ type writer struct {
 	conn  *sql.Conn
 	stmts *statements
 	work  chan *job
+	once  sync.Once // for closing quit
 	quit  chan struct{}
 	ended chan struct{}
 }
@@ -47,15 +49,13 @@ func openWriter(ctx context.Context, path, source string) (*writer, error) {
 }
 
 // close waits until the writer has ended. Work that was taken up is finished.
-func (w *writer) close() error {
-	select {
-	case <-w.quit:
-		return nil // closed before
-	default:
-	}
-	close(w.quit)
-	<-w.ended
-	return errors.Join(w.stmts.close(), w.conn.Close(), w.db.Close())
+func (w *writer) close() (err error) {
+	w.once.Do(func() {
+		close(w.quit)
+		<-w.ended
+		err = errors.Join(w.stmts.close(), w.conn.Close(), w.db.Close())
+	})
+	return err
 }
 
 // write has do run in a transaction and returns what it returned once that is committed. It returns when ctx ends; then
@@ -120,8 +120,8 @@ func (w *writer) gather(batch []*job) []*job {
 	return batch
 }
 
-// commit does all work of a batch in one transaction. An error means that nothing of it happened, and nobody's verdict
-// holds: it may rest on what another one wrote.
+// commit does all work of a batch in one transaction. An error means that nothing of it happened, without doubt, since
+// SQLite rolls back what it cannot commit; and that no verdict holds, since it may rest on what another one wrote.
 func (w *writer) commit(batch []*job) error {
 	ctx := context.Background() // callers' contexts must not break each other's transaction
 	if _, err := w.stmts.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
