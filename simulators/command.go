@@ -38,7 +38,8 @@ func (p *phone) chase(now time.Time) (givenUp []*wire.Ack) {
 	kept := p.commands[:0]
 	for _, c := range p.commands {
 		if now.Sub(c.made) > giveUpAfter {
-			givenUp = append(givenUp, &wire.Ack{Id: c.frame.Id, Code: string(wire.CodeUnavailable), Message: "The node never answered."})
+			givenUp = append(givenUp,
+				&wire.Ack{Id: c.frame.Id, Code: string(wire.CodeUnavailable), Message: "The node never answered."})
 			continue
 		}
 		kept = append(kept, c)
@@ -75,6 +76,10 @@ func (p *phone) resend(now time.Time) {
 func (p *phone) acked(a *wire.Ack, now time.Time) bool {
 	c := p.strike(a, now)
 	if c == nil {
+		if a.Id == "" { // a complaint about a frame that is no command
+			p.net.stats.refused.Add(1)
+			p.net.log.Warn("the node does not like a frame of ours", "who", p.id, "code", a.Code, "message", a.Message)
+		}
 		return false
 	}
 	if a.Trip != nil {

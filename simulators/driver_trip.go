@@ -25,7 +25,10 @@ func active(state string) bool {
 // follow takes a newer version of the driver's trip; nil and older ones mean nothing. Acks and events tell the same
 // story twice, in any order.
 func (d *driver) follow(t *wire.Trip, now time.Time) {
-	if t == nil || t.DriverId != d.phone.id || t.Id == d.ended || d.last != nil && d.last.Id == t.Id && t.Version <= d.last.Version {
+	if t == nil || t.DriverId != d.phone.id || t.Id == d.ended {
+		return
+	}
+	if d.last != nil && d.last.Id == t.Id && t.Version <= d.last.Version {
 		return
 	}
 	if !active(t.State) && (d.trip == nil || d.trip.Id != t.Id) {

@@ -41,7 +41,8 @@ func (h *histogram) quantiles(unit float64) Quantiles {
 
 func quantiles(h *hdrhistogram.Histogram, unit float64) Quantiles {
 	at := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / unit }
-	return Quantiles{Count: h.TotalCount(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(h.Max()) / unit}
+	return Quantiles{Count: h.TotalCount(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9),
+		Max: float64(h.Max()) / unit}
 }
 
 // latencies is a histogram in microseconds that thousands of phones write, with another for each recent second.

@@ -9,7 +9,7 @@ import (
 
 const (
 	patienceMean = 90.0             // seconds of the city until a driver is found
-	mindChanges  = 0.03             // share of riders who cancel although a driver comes
+	fickle       = 0.03             // share of riders who cancel although a driver comes
 	receiptIn    = 20 * time.Second // after the ride
 	tidyUp       = 5 * time.Second  // for the last acks
 )
@@ -42,7 +42,7 @@ type rider struct {
 func newRider(c *crowd, s *somebody, p *phone, w *wish, looked func()) *rider {
 	return &rider{crowd: c, phone: p, wish: w, looked: looked, talk: talk{rng: s.talk, clock: c.clock},
 		patience: patienceMean * s.choices.ExpFloat64(), mindAfter: uniform(s.choices, 5, 30),
-		mindChanges: s.choices.Float64() < mindChanges, receipts: make(map[string]bool)}
+		mindChanges: s.choices.Float64() < fickle, receipts: make(map[string]bool)}
 }
 
 func (r *rider) hear(f *wire.ServerFrame, now time.Time) {
@@ -80,9 +80,9 @@ func (r *rider) enter(w *wire.Welcome, now time.Time) {
 // begin takes up the trip that the node knows of, or requests one, or has nothing to do here.
 func (r *rider) begin(w *wire.Welcome, now time.Time) {
 	r.welcomed = true
-	r.looked()
 	switch {
 	case w.Trip != nil && active(w.Trip.State):
+		r.looked()
 		r.Stats.continued.Add(1)
 		r.reserved, r.arrived = w.Trip.ReservedMs > 0, w.Trip.ArrivedMs > 0
 		r.patienceAt = now.Add(r.clock.wall(r.patience))

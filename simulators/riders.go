@@ -187,7 +187,7 @@ func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
 }
 
 // ride lets somebody live through one ride, or through the one the node knows of. Without a wish and a ride it returns
-// false as soon as that is clear. looked is called when the node has said how things stand.
+// false as soon as that is clear. looked is called when a ride turns out to be under way.
 func (c *crowd) ride(ctx context.Context, s *somebody, w *wish, looked func()) (rode bool) {
 	p := c.net.phone(ctx, roleRider, s.id, s.index)
 	defer p.stop()

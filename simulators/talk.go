@@ -40,6 +40,7 @@ func (t *talk) act(p *phone, trip string, now time.Time) {
 	if due(t.sayAt, now) {
 		line := t.line
 		t.hush()
-		p.command(&wire.ClientFrame{Body: &wire.ClientFrame_SendChat{SendChat: &wire.SendChat{TripId: trip, Text: line}}}, now)
+		say := &wire.SendChat{TripId: trip, Text: line}
+		p.command(&wire.ClientFrame{Body: &wire.ClientFrame_SendChat{SendChat: say}}, now)
 	}
 }

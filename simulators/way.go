@@ -51,7 +51,8 @@ func (w *way) advance(seconds float64) (at location.Point, heading, speed float6
 		if w.done < need {
 			w.left = w.rest(need)
 			f := w.done / need
-			return location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}, location.Bearing(a, b), w.speeds[w.leg]
+			at = location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}
+			return at, location.Bearing(a, b), w.speeds[w.leg]
 		}
 		w.done -= need
 		heading = location.Bearing(a, b)

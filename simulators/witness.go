@@ -149,18 +149,20 @@ func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
 }
 
 // position checks that a car never goes back in time and that the node keeps to its credit. It returns the number to
-// ack, or 0.
-func (w *witness) position(p *wire.Position) (ack uint32) {
+// ack, or 0, and whether this is an update: the first position of a connection or of a driver only says where the car
+// was when it was last heard of.
+func (w *witness) position(p *wire.Position) (ack uint32, update bool) {
 	if p.N > w.creditN+2 || p.N <= w.n {
 		w.violate("position %d came after %d with %d acked", p.N, w.n, w.creditN)
 	}
 	if p.DriverId == w.driver && p.AtMs < w.at {
 		w.violate("driver %s went back by %.1f ms", p.DriverId, w.at-p.AtMs)
 	}
+	update = w.n > 0 && p.DriverId == w.driver && p.AtMs != w.at
 	w.n, w.driver, w.at = p.N, p.DriverId, p.AtMs
 	if p.N < w.creditN+2 {
-		return 0
+		return 0, update
 	}
 	w.creditN = p.N
-	return p.N
+	return p.N, update
 }

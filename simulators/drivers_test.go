@@ -1,0 +1,202 @@
+package simulators
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// drive runs drivers until the returned function is called, which returns what RunDrivers did.
+func drive(t *testing.T, n *fakeNode, cfg DriverConfig) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg.Server, cfg.City = n.URL, town()
+	if cfg.Count == 0 {
+		cfg.Count = 1
+	}
+	done := make(chan error, 1)
+	go func() { done <- RunDrivers(ctx, cfg) }()
+	stopped := false
+	stop = func() error {
+		stopped = true
+		cancel()
+		return <-done
+	}
+	t.Cleanup(func() {
+		if !stopped {
+			_ = stop()
+		}
+	})
+	return stop
+}
+
+func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
+	for name, codec := range map[string]wire.Codec{"proto": wire.Proto, "json": wire.JSON} {
+		t.Run(name, func(t *testing.T) {
+			stats := NewStats()
+			n := newFakeNode(t, dispatcher(1500))
+			stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Codec: codec, Stats: stats})
+			n.until("the trip completes", wantSteps(n, wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE))
+			n.until("the driver hears of it", func() bool { return n.trip.State == stateCompleted })
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			s := stats.Snapshot()
+			if s.OffersSeen != 1 || s.OffersAccepted != 1 || s.Violations != 0 || s.FixesSent == 0 || s.DriversConnected != 0 {
+				t.Fatalf("%+v", s)
+			}
+			checkDrive(t, n)
+		})
+	}
+}
+
+// checkDrive judges the fixes as a node would, and that the car passed pickup and dropoff.
+func checkDrive(t *testing.T, n *fakeNode) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	judge := location.DefaultJudge().Faster(200)
+	var last location.Fix
+	pickup, dropoff := 1e9, 1e9
+	for i, f := range n.conns[0].fixes {
+		fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+		if why := judge.Believe(last, i > 0, fix, fix.At); why != location.Believed && why != location.TooFrequent {
+			t.Fatalf("fix %d is %s after %s", i, why, fix.At.Sub(last.At))
+		}
+		if f.Seq != last.Seq+1 {
+			t.Fatalf("fix %d follows fix %d", f.Seq, last.Seq)
+		}
+		last = fix
+		pickup = min(pickup, location.Metres(fix.Point, pointOf(n.trip.Pickup)))
+		dropoff = min(dropoff, location.Metres(fix.Point, pointOf(n.trip.Dropoff)))
+	}
+	if pickup > 60 || dropoff > 100 {
+		t.Fatalf("the car came within %.0f m of the pickup and %.0f m of the dropoff", pickup, dropoff)
+	}
+}
+
+func TestADriverWhoDeclinesEverythingGoesOnCruising(t *testing.T) {
+	stats := NewStats()
+	n := newFakeNode(t, dispatcher(1500))
+	stop := drive(t, n, DriverConfig{Speed: 100, Rate: 50, Decline: 1, Stats: stats})
+	var fixes int
+	n.until("the driver declines", func() bool {
+		fixes = n.fixes()
+		return len(n.ids(func(f *wire.ClientFrame) bool { a := f.GetAnswerOffer(); return a != nil && !a.Accept })) == 1
+	})
+	n.until("the driver cruises on", func() bool { return n.fixes() > fixes+20 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if s := stats.Snapshot(); s.OffersDeclined != 1 || s.OffersAccepted != 0 || len(steps(n)) != 0 {
+		t.Fatalf("%+v, steps %v", s, steps(n))
+	}
+}
+
+func TestADriverWhoseRiderCancelsCruisesAgain(t *testing.T) {
+	script := dispatcher(1500)
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		script(c, f)
+		if f.GetAnswerOffer() != nil {
+			c.move(stateCancelled, "rider_cancellation")
+			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer-" + f.Id, Trip: clone(c.node.trip)}}})
+		}
+	})
+	stats := NewStats()
+	drive(t, n, DriverConfig{Speed: 100, Rate: 20, Decline: -1, Stats: stats})
+	n.until("the driver answers the next offers", func() bool {
+		return len(n.ids(func(f *wire.ClientFrame) bool { return f.GetAnswerOffer() != nil })) >= 3
+	})
+	if len(steps(n)) != 0 {
+		t.Fatal("the driver drove on with a cancelled trip")
+	}
+}
+
+func TestARestartContinuesTheTripFromItsState(t *testing.T) {
+	n := newFakeNode(t, dispatcher(1500))
+	stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1})
+	n.until("the driver arrives", wantSteps(n, wire.Step_ARRIVE))
+	_ = stop()
+	before := len(steps(n))
+	drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Seed: 5})
+	n.until("the next run completes the trip", func() bool { return n.trip.State == stateCompleted })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := pointOf(n.conns[len(n.conns)-1].fixes[0].Point)
+	if m := location.Metres(at, pointOf(n.trip.Pickup)); before == 1 && m > 400 {
+		t.Fatalf("the next run began %.0f m from the pickup where the car waited", m)
+	}
+}
+
+func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
+	script := dispatcher(1500)
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		if f.GetMoveTrip() != nil { // the trip ended and the event got lost
+			c.node.trip.State = stateCancelled
+			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id, Code: string(wire.CodeIllegalMove)}}})
+			return
+		}
+		script(c, f)
+	})
+	stats := NewStats()
+	drive(t, n, DriverConfig{Speed: 200, Rate: 20, Decline: -1, Stats: stats})
+	n.until("the driver connects anew and is available", func() bool {
+		return len(n.conns) == 2 && len(n.ids(func(f *wire.ClientFrame) bool { return f.GetSetAvailable() != nil })) == 2
+	})
+	if s := stats.Snapshot(); s.Refused != 1 || len(steps(n)) != 1 {
+		t.Fatalf("%+v, steps %v", s, steps(n))
+	}
+}
+
+func TestADriverWhoWasReplacedStaysAway(t *testing.T) {
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		switch {
+		case f.GetHello() != nil:
+			c.welcome(&wire.Welcome{})
+		case f.GetSetAvailable() != nil:
+			c.close(wire.CloseReplaced)
+		}
+	})
+	err := RunDrivers(context.Background(), DriverConfig{Server: n.URL, City: town(), Count: 1})
+	if err == nil || !strings.Contains(err.Error(), "4409") || len(n.conns) != 1 {
+		t.Fatalf("%v after %d connections", err, len(n.conns))
+	}
+}
+
+func TestANodeThatGivesNoTokensIsAClearError(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	err := RunDrivers(context.Background(), DriverConfig{Server: srv.URL, City: town(), Count: 3})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--dev-tokens") {
+		t.Fatal(err)
+	}
+	if err := RunRiders(context.Background(), RiderConfig{Server: srv.URL, City: town(), Count: 3}); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+}
+
+func TestFiveHundredPhonesStartAndStopWithoutATrace(t *testing.T) {
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		if f.GetHello() != nil {
+			c.welcome(&wire.Welcome{})
+		}
+	})
+	stats := NewStats()
+	stop := drive(t, n, DriverConfig{Count: 500, Rate: 2, Stats: stats})
+	n.until("all are connected", func() bool { return stats.Snapshot().DriversConnected == 500 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if s := stats.Snapshot(); s.DriversConnected != 0 || s.Reconnects != 0 {
+		t.Fatalf("%+v", s)
+	}
+	// TestMain finds the goroutines that are left
+}

@@ -1,0 +1,304 @@
+package simulators
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/wire"
+)
+
+var town = sync.OnceValue(func() *routing.City {
+	c, err := routing.Open("7")
+	if err != nil {
+		panic(err)
+	}
+	return c
+})
+
+// fakeNode speaks the frames and plays the node's part of a test: what it does on a frame is the test's.
+type fakeNode struct {
+	*httptest.Server
+	t  *testing.T
+	on func(c *fakeConn, f *wire.ClientFrame) // called under mu
+
+	mu     sync.Mutex
+	conns  []*fakeConn
+	heard  []*wire.ClientFrame // everything but fixes and pings, over all connections
+	trip   *wire.Trip          // for tests about one trip
+	silent bool                // commands get no ack
+	news   chan struct{}       // something was heard
+}
+
+// fakeConn is one connection to the fake node.
+type fakeConn struct {
+	node  *fakeNode
+	ws    *websocket.Conn
+	codec wire.Codec
+	user  string
+	hello *wire.Hello
+	fixes []*wire.Fix
+	pos   uint32
+}
+
+func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeNode {
+	n := &fakeNode{t: t, on: on, news: make(chan struct{}, 1)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/dev/tokens", func(w http.ResponseWriter, r *http.Request) {
+		var ask struct{ Role, ID string }
+		if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, `{"token":%q}`, ask.Role+"/"+ask.ID)
+	})
+	var sockets sync.WaitGroup
+	mux.HandleFunc("GET /v1/ws", func(w http.ResponseWriter, r *http.Request) {
+		up := websocket.Upgrader{Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}}
+		ws, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		sockets.Add(1)
+		defer sockets.Done()
+		defer ws.Close()
+		n.serve(ws)
+	})
+	n.Server = httptest.NewServer(mux)
+	t.Cleanup(func() {
+		n.mu.Lock()
+		for _, c := range n.conns {
+			c.ws.Close()
+		}
+		n.mu.Unlock()
+		sockets.Wait()
+		n.Close()
+	})
+	return n
+}
+
+func (n *fakeNode) serve(ws *websocket.Conn) {
+	c := &fakeConn{node: n, ws: ws}
+	c.codec, _ = wire.For(ws.Subprotocol())
+	n.mu.Lock()
+	n.conns = append(n.conns, c)
+	n.mu.Unlock()
+	for {
+		_, data, err := ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		f := new(wire.ClientFrame)
+		if err := c.codec.Decode(data, f); err != nil {
+			n.t.Errorf("the phone sent what no node reads: %v", err)
+			return
+		}
+		n.hear(c, f)
+	}
+}
+
+func (n *fakeNode) hear(c *fakeConn, f *wire.ClientFrame) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch b := f.Body.(type) {
+	case *wire.ClientFrame_Hello:
+		c.hello, c.user = b.Hello, b.Hello.Token
+	case *wire.ClientFrame_Fix:
+		c.fixes = append(c.fixes, b.Fix)
+	case *wire.ClientFrame_Ping:
+		now := wire.Millis(time.Now())
+		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{T1Ms: b.Ping.T1Ms, T2Ms: now, T3Ms: now}}})
+		return
+	}
+	if f.GetFix() == nil {
+		n.heard = append(n.heard, f)
+	}
+	n.on(c, f)
+	select {
+	case n.news <- struct{}{}:
+	default:
+	}
+}
+
+// until waits for a condition that is checked under the node's lock whenever something was heard.
+func (n *fakeNode) until(what string, ok func() bool) {
+	n.t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		if n.check(ok) {
+			return
+		}
+		select {
+		case <-n.news:
+		case <-time.After(20 * time.Millisecond):
+		case <-late:
+			n.t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+func (n *fakeNode) check(ok func() bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return ok()
+}
+
+func (n *fakeNode) fixes() (total int) {
+	for _, c := range n.conns {
+		total += len(c.fixes)
+	}
+	return total
+}
+
+// ids lists the command ids of the frames heard that match.
+func (n *fakeNode) ids(match func(*wire.ClientFrame) bool) (ids []string) {
+	for _, f := range n.heard {
+		if match(f) {
+			ids = append(ids, f.Id)
+		}
+	}
+	return ids
+}
+
+func (c *fakeConn) send(f *wire.ServerFrame) {
+	data, err := c.codec.Append(nil, f)
+	if err != nil {
+		panic(err)
+	}
+	kind := websocket.BinaryMessage
+	if c.codec.Text() {
+		kind = websocket.TextMessage
+	}
+	_ = c.ws.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.ws.WriteMessage(kind, data)
+}
+
+func (c *fakeConn) welcome(w *wire.Welcome) {
+	w.Epoch = "e"
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
+}
+
+func (c *fakeConn) ack(f *wire.ClientFrame, code wire.Code) {
+	if c.node.silent {
+		return
+	}
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id, Code: string(code), Trip: clone(c.node.trip)}}})
+}
+
+func (c *fakeConn) close(code int) {
+	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "bye"), time.Now().Add(time.Second))
+}
+
+// move brings the node's trip to a state and tells it.
+func (c *fakeConn) move(state, kind string) {
+	t := c.node.trip
+	t.State = state
+	t.Version++
+	now := wire.Millis(time.Now())
+	switch state {
+	case stateRequested:
+		t.RequestedMs = now
+	case stateReserved:
+		t.ReservedMs = now
+	case stateArrived:
+		t.ArrivedMs = now
+	}
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
+		TripId: t.Id, Seq: t.Version, Kind: kind, AtMs: now, Trip: clone(t)}}})
+}
+
+func (c *fakeConn) say(seq uint32, from, text string) {
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: c.node.trip.Id, Seq: seq,
+		From: from, Text: text, AtMs: wire.Millis(time.Now())}}})
+}
+
+// position sends a car position with the next number.
+func (c *fakeConn) position(driver string, at time.Time) {
+	c.pos++
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: c.pos, DriverId: driver, Seq: c.pos,
+		AtMs: wire.Millis(at), Point: &wire.Point{Lng: 3.4, Lat: 6.45}}}})
+}
+
+func clone(t *wire.Trip) *wire.Trip {
+	if t == nil {
+		return nil
+	}
+	return &wire.Trip{Id: t.Id, RiderId: t.RiderId, DriverId: t.DriverId, State: t.State, Version: t.Version, Pickup: t.Pickup,
+		Dropoff: t.Dropoff, RequestedMs: t.RequestedMs, ReservedMs: t.ReservedMs, ArrivedMs: t.ArrivedMs}
+}
+
+// dispatcher is a node's part towards drivers: it offers one trip to whoever is available and moves it as told.
+func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
+	return func(c *fakeConn, f *wire.ClientFrame) {
+		n := c.node
+		switch b := f.Body.(type) {
+		case *wire.ClientFrame_Hello:
+			w := &wire.Welcome{Role: roleDriver}
+			if n.trip != nil && n.trip.DriverId != "" && active(n.trip.State) {
+				w.Trip = clone(n.trip)
+			}
+			c.welcome(w)
+		case *wire.ClientFrame_Fix:
+			if n.trip == nil {
+				n.trip = tripFrom(pointOf(b.Fix.Point), rideMetres)
+				c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer", Trip: clone(n.trip)}}})
+			}
+		case *wire.ClientFrame_AnswerOffer:
+			if !b.AnswerOffer.Accept {
+				c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id}}})
+				return
+			}
+			n.trip.DriverId = c.user[len("driver/"):]
+			c.move(stateReserved, "reserved")
+			c.ack(f, "")
+		case *wire.ClientFrame_MoveTrip:
+			to := map[wire.Step]string{wire.Step_ARRIVE: stateArrived, wire.Step_START: stateOnTrip, wire.Step_COMPLETE: stateCompleted}
+			c.move(to[b.MoveTrip.Step], to[b.MoveTrip.Step])
+			c.ack(f, "")
+		default:
+			if f.Id != "" {
+				c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id}}})
+			}
+		}
+	}
+}
+
+// tripFrom is a trip that begins some hundred metres from a place and is about as long as asked for.
+func tripFrom(at location.Point, metres float64) *wire.Trip {
+	near := func(p location.Point, m float64) location.Point {
+		rng := stream(1, "trip", "places")
+		best := town().RandomPoint(rng)
+		off := func(q location.Point) float64 { return max(location.Metres(p, q)-m, m-location.Metres(p, q)) }
+		for range 2000 {
+			if q := town().RandomPoint(rng); off(q) < off(best) {
+				best = q
+			}
+		}
+		return best
+	}
+	from := near(at, 300)
+	return &wire.Trip{Id: "trip", State: stateRequested, Version: 1, Pickup: wirePoint(from), Dropoff: wirePoint(near(from, metres)),
+		RequestedMs: wire.Millis(time.Now())}
+}
+
+func steps(n *fakeNode) (s []wire.Step) {
+	for _, f := range n.heard {
+		if m := f.GetMoveTrip(); m != nil {
+			s = append(s, m.Step)
+		}
+	}
+	return s
+}
+
+func wantSteps(n *fakeNode, want ...wire.Step) func() bool {
+	return func() bool { return slices.Equal(steps(n), want) }
+}
