@@ -15,7 +15,8 @@ func (c *City) draw() []byte {
 		if out[len(out)-1] != '[' {
 			out = append(out, ",\n"...)
 		}
-		out = append(out, `{"type":"Feature","properties":{`+properties+`},"geometry":{"type":"`+geometry+`","coordinates":`...)
+		out = append(out, `{"type":"Feature","properties":{`+properties+`},`...)
+		out = append(out, `"geometry":{"type":"`+geometry+`","coordinates":`...)
 	}
 	for _, a := range c.plan.Areas {
 		feature(`"kind":`+quote(a.Kind)+named(a.Name), "Polygon")

@@ -91,6 +91,9 @@ type Plan struct {
 // ErrPlan is wrapped by every error about a plan that no city can be made of.
 var ErrPlan = errors.New("unusable city plan")
 
+// longestStep is how far, in metres, two points of a road may be apart; the longest bridge is not half as long.
+const longestStep = 100_000
+
 // maxSpeed bounds what a road may claim, in metres per second; minSpeed keeps travel times finite.
 const (
 	minSpeed = 0.5
@@ -99,15 +102,8 @@ const (
 
 func (p *Plan) check() error {
 	for i := range p.Roads {
-		r := &p.Roads[i]
-		if err := checkLine(r.Points, 2); err != nil {
-			return fmt.Errorf("%w: road %d %q: %w", ErrPlan, i, r.Name, err)
-		}
-		if int(r.Class) >= len(classNames) {
-			return fmt.Errorf("%w: road %d %q has an unknown class %d", ErrPlan, i, r.Name, r.Class)
-		}
-		if r.Speed != 0 && !(r.Speed >= minSpeed && r.Speed <= maxSpeed) {
-			return fmt.Errorf("%w: road %d %q has a speed of %g m/s", ErrPlan, i, r.Name, r.Speed)
+		if err := p.Roads[i].check(); err != nil {
+			return fmt.Errorf("%w: road %d %q: %w", ErrPlan, i, p.Roads[i].Name, err)
 		}
 	}
 	for i, a := range p.Areas {
@@ -132,6 +128,24 @@ func (p *Plan) check() error {
 		if !(h.Weight >= 0) || math.IsInf(h.Weight, 0) {
 			return fmt.Errorf("%w: hot spot %q has the weight %g", ErrPlan, h.Name, h.Weight)
 		}
+	}
+	return nil
+}
+
+func (r *Road) check() error {
+	if err := checkLine(r.Points, 2); err != nil {
+		return err
+	}
+	for i := range r.Points[1:] {
+		if location.Metres(r.Points[i], r.Points[i+1]) > longestStep {
+			return fmt.Errorf("two points are more than %d km apart", longestStep/1000)
+		}
+	}
+	if int(r.Class) >= len(classNames) {
+		return fmt.Errorf("unknown class %d", r.Class)
+	}
+	if r.Speed != 0 && !(r.Speed >= minSpeed && r.Speed <= maxSpeed) {
+		return fmt.Errorf("a speed of %g m/s, not between %g and %d", r.Speed, minSpeed, maxSpeed)
 	}
 	return nil
 }

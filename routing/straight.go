@@ -9,8 +9,8 @@ import (
 // What the straight line stands for when roads are not known. Both are medians over random pairs in the built-in
 // city, held to by TestTheStraightLineIsCalibratedOnTheBuiltInCity.
 const (
-	StraightFactor = 1.45 // metres by road for each metre by air
-	StraightSpeed  = 11.0 // metres per second by road
+	StraightFactor = 1.4  // metres by road for each metre by air
+	StraightSpeed  = 15.5 // metres per second by road
 )
 
 func straightRoute(from, to location.Point) Route {

@@ -37,7 +37,10 @@ func newGrain(g *ground, quarters []quarter) *grain {
 			return cos, sin, gap
 		}
 		const d = 60
-		slope := XY{g.deep.at(p.add(XY{d, 0})) - g.deep.at(p.add(XY{-d, 0})), g.deep.at(p.add(XY{0, d})) - g.deep.at(p.add(XY{0, -d}))}
+		slope := XY{
+			g.deep.at(p.add(XY{d, 0})) - g.deep.at(p.add(XY{-d, 0})),
+			g.deep.at(p.add(XY{0, d})) - g.deep.at(p.add(XY{0, -d})),
+		}
 		along := math.Atan2(slope.Y, slope.X)
 		return cos + w*math.Cos(4*along), sin + w*math.Sin(4*along), gap
 	}

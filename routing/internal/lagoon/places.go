@@ -88,9 +88,11 @@ func nameDistricts(c *City, quarters []quarter, r *rand.Rand) []Place {
 
 // hotspots puts what draws people near the middle of some districts, on a street.
 func hotspots(c *City, r *rand.Rand) []Place {
-	kinds := []Place{{Name: "Central Market", Weight: 3}, {Name: "Ferry Terminal", Weight: 2}, {Name: "Stadium", Weight: 1.5},
+	kinds := []Place{
+		{Name: "Central Market", Weight: 3}, {Name: "Ferry Terminal", Weight: 2}, {Name: "Stadium", Weight: 1.5},
 		{Name: "University", Weight: 2}, {Name: "Airport", Weight: 2.5}, {Name: "Railway Station", Weight: 2.5},
-		{Name: "Beach Front", Weight: 1.5}, {Name: "Business District", Weight: 3}}
+		{Name: "Beach Front", Weight: 1.5}, {Name: "Business District", Weight: 3},
+	}
 	order := r.Perm(len(c.Districts))
 	var out []Place
 	for i, k := range kinds {
