@@ -11,17 +11,18 @@ import (
 
 // statements prepares each statement once, so that SQL stands where it is used and is parsed once.
 type statements struct {
-	path string
-	on   interface {
-		PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
-	}
+	path     string
+	on       preparer
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt
 }
 
-func newStatements(path string, on interface {
+// preparer is a pool or one connection.
+type preparer interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
-}) *statements {
+}
+
+func newStatements(path string, on preparer) *statements {
 	return &statements{path: path, on: on, prepared: map[string]*sql.Stmt{}}
 }
 

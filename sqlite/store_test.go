@@ -1,7 +1,10 @@
 package sqlite
 
 import (
+	"context"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -17,10 +20,32 @@ var (
 	_ audit.Source    = (*Store)(nil)
 )
 
+// empty is a new file's bytes: creating one takes a dozen waits for the disk, and nearly every test wants one.
+var empty = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "ridehail-sqlite")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "empty.db")
+	if err := Migrate(context.Background(), path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 // open returns a new store in a folder of the test's own.
 func open(t testing.TB, o Options) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "city.db"), o)
+	bytes, err := empty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "city.db")
+	if err := os.WriteFile(path, bytes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), path, o)
 	if err != nil {
 		t.Fatal(err)
 	}

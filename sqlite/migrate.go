@@ -1,0 +1,99 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/ridehail/ridehail/migrations"
+)
+
+// applicationID marks a file as ours in its header: "RIDE".
+const applicationID = 0x52494445
+
+// Migrate creates the file if there is none and brings its schema up to date. It refuses a file of another program, and
+// one that a newer version of this program wrote.
+func Migrate(ctx context.Context, path string) error {
+	if err := migrate(ctx, path); err != nil {
+		return explain(path, err)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, path string) error {
+	ours, err := inspect(ctx, path)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", source(path, writing))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if !ours {
+		if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+			return err
+		}
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read the embedded schema: %w", err)
+	}
+	return bringUp(ctx, p, path)
+}
+
+// bringUp applies what is missing. Another program that starts at this moment may be faster with a step, and ours fails
+// then: as long as the schema gets on it is tried again.
+func bringUp(ctx context.Context, p *goose.Provider, path string) error {
+	known := p.ListSources()
+	newest := known[len(known)-1].Version
+	for last := int64(-2); ; {
+		version, err := p.GetDBVersion(ctx)
+		switch {
+		case err != nil:
+			version = -1
+		case version > newest:
+			return fmt.Errorf("%s has schema version %d, this program knows up to %d: use the newer ridehail that wrote it",
+				path, version, newest)
+		default:
+			_, err = p.Up(ctx)
+		}
+		if err == nil {
+			return nil
+		}
+		if version <= last {
+			return fmt.Errorf("bring the schema of %s up to date: %w", path, err)
+		}
+		last = version
+	}
+}
+
+// inspect reads the header of a file before anything is written to it: it is ours, or new, or it is refused.
+func inspect(ctx context.Context, path string) (ours bool, err error) {
+	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() == 0) {
+		return false, nil
+	} else if err == nil && info.IsDir() {
+		return false, fmt.Errorf("%s is a folder: name a file in it, for example %s", path, filepath.Join(path, "ridehail.db"))
+	}
+	db, err := sql.Open("sqlite", source(path, "mode=rw"))
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	var id, tables int
+	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
+		return false, err
+	}
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return false, err
+	}
+	if id != applicationID && (id != 0 || tables > 0) {
+		return false, fmt.Errorf("%s is a database of another program: name another file, it was not touched", path)
+	}
+	return id == applicationID, nil
+}
