@@ -218,12 +218,19 @@ func (s *session) end(code int, why string) {
 	}
 }
 
-// linger waits until the phone has taken our close frame and hung up, reading what it still sends.
+// linger waits until the phone has taken our close frame and answered it or hung up, reading what it still sends.
 func (s *session) linger() {
 	if s.code.Load() == phoneLeft {
 		return
 	}
 	_ = s.conn.SetReadDeadline(time.Now().Add(closeWithin))
+	var err error
+	for err == nil {
+		_, _, err = s.conn.NextReader()
+	}
+	if closed := new(websocket.CloseError); errors.As(err, &closed) {
+		return
+	}
 	_, _ = io.Copy(io.Discard, s.conn.NetConn())
 }
 
