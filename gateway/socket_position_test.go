@@ -17,7 +17,6 @@ import (
 func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
 	both(t, func(t *testing.T, riders, drivers string) {
 		r := reserved(t, newTown(t, nil), riders, drivers)
-		has[*wire.ServerFrame_Position](r.rider, 1) // where the car was when the ride was reserved
 		for range 9 {
 			r.driver.drive()
 		}
@@ -44,7 +43,6 @@ func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
 // Whatever a rider acks and when, positions only go forward, at most two are un-acked, and none is unaccounted for.
 func TestPositionsGoForwardAndAddUp(t *testing.T) {
 	r := reserved(t, newTown(t, nil), asProto, asJSONText)
-	has[*wire.ServerFrame_Position](r.rider, 1)
 	acked := uint32(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		for range rapid.IntRange(1, 10).Draw(rt, "fixes") {
@@ -77,7 +75,6 @@ func TestPositionsGoForwardAndAddUp(t *testing.T) {
 
 func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
 	r := reserved(t, newTown(t, nil), asProto, asProto) // JSON cannot even say NaN but as a word
-	has[*wire.ServerFrame_Position](r.rider, 1)
 	r.rider.shown(1)
 	here := func(change func(*wire.Fix)) *wire.ClientFrame {
 		f := fixFrame(location.Point{Lng: market.Lng + 1e-4, Lat: market.Lat}, 50, r.now().Add(time.Second))
@@ -121,6 +118,7 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 		c := newTown(t, nil)
 		early, other := c.connect(trips.Rider("r"), drivers, nil), c.connect(trips.Rider("other"), riders, nil)
 		r := reserved(t, c, riders, drivers)
+		has[*wire.ServerFrame_Position](early, 1)
 		for i := range 3 {
 			r.driver.drive()
 			for _, p := range []*phone{r.rider, early} {

@@ -32,6 +32,7 @@ func reserved(t testing.TB, c *town, riders, drivers string) ridden {
 	}
 	r.rider.events(2)
 	r.driver.events(1)
+	has[*wire.ServerFrame_Position](r.rider, 1) // where the car was just then
 	return r
 }
 
