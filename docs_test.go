@@ -190,5 +190,5 @@ func imported(files []source, modules []dependency) (out []dependency) {
 // tool says whether go.mod names a tool of the module.
 func tool(t *testing.T, module string) bool {
 	t.Helper()
-	return strings.Contains(page(t, "go.mod"), "\ntool "+module+"/")
+	return regexp.MustCompile(`(?m)^(tool |\t)` + regexp.QuoteMeta(module) + `/`).MatchString(page(t, "go.mod"))
 }
