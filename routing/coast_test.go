@@ -27,6 +27,11 @@ func TestOnlyBridgesAreOverWater(t *testing.T) {
 				}
 			}
 		}
+		for _, a := range c.plan.Areas {
+			if a.Kind == Water && shores.onLand(a.Rings[0][0]) {
+				t.Errorf("seed %d: %s is on land", seed, a.Name)
+			}
+		}
 		if dry > wet/8 {
 			t.Errorf("seed %d: %.0f of %.0f places on bridges are on land", seed, dry, wet+dry)
 		}

@@ -32,6 +32,7 @@ func Generate(seed uint64) *City {
 	for _, k := range g.parks {
 		c.Areas = append(c.Areas, Area{Kind: "park", Name: k.name, Rings: [][]XY{k.ring()}})
 	}
+	c.Areas = append(c.Areas, waters(g)...)
 	c.Districts = nameDistricts(c, quarters, r)
 	c.Hotspots = hotspots(c, r)
 	return c

@@ -209,7 +209,7 @@ func (n *network) roads(lines []line, g *ground) []Road {
 		if e.gone {
 			continue
 		}
-		for k, part := range n.parts(e, lines[e.line], g) {
+		for k, part := range parts(e, lines[e.line], g) {
 			goesOn := lastLine == e.line && (k > 0 || lastNode == e.from)
 			if goesOn && out[len(out)-1].Bridge == part.Bridge && out[len(out)-1].Rank == part.Rank {
 				out[len(out)-1].Line = append(out[len(out)-1].Line, part.Line[1:]...)
@@ -224,7 +224,7 @@ func (n *network) roads(lines []line, g *ground) []Road {
 }
 
 // parts divides a stretch into what is on land and what is a bridge, and leaves out the points that nobody would miss.
-func (n *network) parts(e *stretch, l line, g *ground) []Road {
+func parts(e *stretch, l line, g *ground) []Road {
 	var out []Road
 	for k := 1; k < len(e.points); k++ {
 		a, b := e.points[k-1], e.points[k]

@@ -58,6 +58,25 @@ func newParks(t *tracer, r *rand.Rand) []park {
 	return out
 }
 
+// waters names the lagoon and the ocean: a round in the middle of each, for the map to write the name on.
+func waters(g *ground) []Area {
+	middle := func(name string, south, north float64) Area {
+		best := XY{}
+		far := math.Inf(1)
+		for y := south; y <= north; y += 100 {
+			for x := -5000.0; x <= 5000; x += 100 {
+				p := XY{x, y}
+				if d := g.deep.at(p) + p.length()/20; d < far {
+					best, far = p, d
+				}
+			}
+		}
+		round := park{middle: best, radius: 100}
+		return Area{Kind: "water", Name: name, Rings: [][]XY{round.ring()}}
+	}
+	return []Area{middle("Ilagun Lagoon", -1200, 1000), middle("Bight of Ilagun", -7200, -6900)}
+}
+
 func nameArterials(lines []line, r *rand.Rand) {
 	names := shuffled(streetNames, r)
 	next := 0
