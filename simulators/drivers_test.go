@@ -67,7 +67,8 @@ func checkDrive(t *testing.T, n *fakeNode) {
 	var last location.Fix
 	pickup, dropoff := 1e9, 1e9
 	for i, f := range n.conns[0].fixes {
-		fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+		fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs),
+			Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 		if why := judge.Believe(last, i > 0, fix, fix.At); why != location.Believed && why != location.TooFrequent {
 			t.Fatalf("fix %d is %s after %s", i, why, fix.At.Sub(last.At))
 		}
@@ -107,7 +108,7 @@ func TestADriverWhoseRiderCancelsCruisesAgain(t *testing.T) {
 		script(c, f)
 		if f.GetAnswerOffer() != nil {
 			c.move(stateCancelled, "rider_cancellation")
-			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer-" + f.Id, Trip: clone(c.node.trip)}}})
+			c.offer("offer-" + f.Id)
 		}
 	})
 	stats := NewStats()
@@ -141,7 +142,7 @@ func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetMoveTrip() != nil { // the trip ended and the event got lost
 			c.node.trip.State = stateCancelled
-			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id, Code: string(wire.CodeIllegalMove)}}})
+			c.answer(f, &wire.Ack{Code: string(wire.CodeIllegalMove)})
 			return
 		}
 		script(c, f)
@@ -178,7 +179,8 @@ func TestANodeThatGivesNoTokensIsAClearError(t *testing.T) {
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--dev-tokens") {
 		t.Fatal(err)
 	}
-	if err := RunRiders(context.Background(), RiderConfig{Server: srv.URL, City: town(), Count: 3}); !errors.Is(err, ErrRefused) {
+	err = RunRiders(context.Background(), RiderConfig{Server: srv.URL, City: town(), Count: 3})
+	if !errors.Is(err, ErrRefused) {
 		t.Fatal(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
@@ -188,10 +189,18 @@ func (c *fakeConn) welcome(w *wire.Welcome) {
 }
 
 func (c *fakeConn) ack(f *wire.ClientFrame, code wire.Code) {
-	if c.node.silent {
-		return
+	if !c.node.silent {
+		c.answer(f, &wire.Ack{Code: string(code), Trip: clone(c.node.trip)})
 	}
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id, Code: string(code), Trip: clone(c.node.trip)}}})
+}
+
+func (c *fakeConn) answer(f *wire.ClientFrame, a *wire.Ack) {
+	a.Id = f.Id
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
+}
+
+func (c *fakeConn) offer(id string) {
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: id, Trip: clone(c.node.trip)}}})
 }
 
 func (c *fakeConn) close(code int) {
@@ -224,16 +233,15 @@ func (c *fakeConn) say(seq uint32, from, text string) {
 // position sends a car position with the next number.
 func (c *fakeConn) position(driver string, at time.Time) {
 	c.pos++
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: c.pos, DriverId: driver, Seq: c.pos,
-		AtMs: wire.Millis(at), Point: &wire.Point{Lng: 3.4, Lat: 6.45}}}})
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: c.pos, DriverId: driver,
+		Seq: c.pos, AtMs: wire.Millis(at), Point: &wire.Point{Lng: 3.4, Lat: 6.45}}}})
 }
 
 func clone(t *wire.Trip) *wire.Trip {
 	if t == nil {
 		return nil
 	}
-	return &wire.Trip{Id: t.Id, RiderId: t.RiderId, DriverId: t.DriverId, State: t.State, Version: t.Version, Pickup: t.Pickup,
-		Dropoff: t.Dropoff, RequestedMs: t.RequestedMs, ReservedMs: t.ReservedMs, ArrivedMs: t.ArrivedMs}
+	return proto.Clone(t).(*wire.Trip)
 }
 
 // dispatcher is a node's part towards drivers: it offers one trip to whoever is available and moves it as told.
@@ -250,23 +258,24 @@ func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 		case *wire.ClientFrame_Fix:
 			if n.trip == nil {
 				n.trip = tripFrom(pointOf(b.Fix.Point), rideMetres)
-				c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer", Trip: clone(n.trip)}}})
+				c.offer("offer")
 			}
 		case *wire.ClientFrame_AnswerOffer:
 			if !b.AnswerOffer.Accept {
-				c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id}}})
+				c.answer(f, new(wire.Ack))
 				return
 			}
 			n.trip.DriverId = c.user[len("driver/"):]
 			c.move(stateReserved, "reserved")
 			c.ack(f, "")
 		case *wire.ClientFrame_MoveTrip:
-			to := map[wire.Step]string{wire.Step_ARRIVE: stateArrived, wire.Step_START: stateOnTrip, wire.Step_COMPLETE: stateCompleted}
-			c.move(to[b.MoveTrip.Step], to[b.MoveTrip.Step])
+			to := map[wire.Step]string{wire.Step_ARRIVE: stateArrived, wire.Step_START: stateOnTrip,
+				wire.Step_COMPLETE: stateCompleted}[b.MoveTrip.Step]
+			c.move(to, to)
 			c.ack(f, "")
 		default:
 			if f.Id != "" {
-				c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id}}})
+				c.answer(f, new(wire.Ack))
 			}
 		}
 	}
@@ -286,8 +295,8 @@ func tripFrom(at location.Point, metres float64) *wire.Trip {
 		return best
 	}
 	from := near(at, 300)
-	return &wire.Trip{Id: "trip", State: stateRequested, Version: 1, Pickup: wirePoint(from), Dropoff: wirePoint(near(from, metres)),
-		RequestedMs: wire.Millis(time.Now())}
+	return &wire.Trip{Id: "trip", State: stateRequested, Version: 1, Pickup: wirePoint(from),
+		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.Millis(time.Now())}
 }
 
 func steps(n *fakeNode) (s []wire.Step) {

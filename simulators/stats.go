@@ -66,9 +66,9 @@ type Snapshot struct {
 	Violations int64    // frames the node should not have sent
 	Named      []string // the first of them
 
-	// Latency of updates is, in milliseconds, from a driver's clock at the fix to a rider's clock at the frame, uncorrected: right
-	// when both simulators run on one host. ClockOffsetMs, the node's clock minus this host's as the quickest exchange
-	// of pings saw it, tells what to think of it otherwise. RecentP99 covers the last five seconds.
+	// Latency of updates is, in milliseconds, from a driver's clock at the fix to a rider's clock at the frame,
+	// uncorrected: right when both simulators run on one host. ClockOffsetMs, the node's clock minus this host's as the
+	// quickest exchange of pings saw it, tells what to think of it otherwise. RecentP99 covers the last five seconds.
 	Latency       Quantiles
 	RecentP99     float64
 	ClockOffsetMs float64

@@ -1,0 +1,300 @@
+package simulators
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// order runs riders until the returned function is called.
+func order(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg.Server, cfg.City = n.URL, town()
+	if cfg.Count == 0 {
+		cfg.Count = 1
+	}
+	done := make(chan error, 1)
+	go func() { done <- RunRiders(ctx, cfg) }()
+	var err error
+	stopped := false
+	stop = func() error {
+		if !stopped {
+			stopped = true
+			cancel()
+			err = <-done
+		}
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// desk is a node's part towards riders: it opens and cancels trips, and welcomes with the one that is active.
+func desk(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
+	return func(c *fakeConn, f *wire.ClientFrame) {
+		n := c.node
+		switch b := f.Body.(type) {
+		case *wire.ClientFrame_Hello:
+			w := &wire.Welcome{Role: roleRider, Recovered: b.Hello.Resume != nil}
+			if n.trip != nil && active(n.trip.State) && !w.Recovered {
+				w.Trip = clone(n.trip)
+			}
+			c.welcome(w)
+		case *wire.ClientFrame_RequestTrip:
+			if n.trip == nil || !active(n.trip.State) {
+				n.trip = &wire.Trip{Id: "trip-" + f.Id, RiderId: c.user,
+					Pickup: b.RequestTrip.Pickup, Dropoff: b.RequestTrip.Dropoff}
+				c.move(stateRequested, "requested")
+			}
+			c.ack(f, "")
+		case *wire.ClientFrame_CancelTrip:
+			c.move(stateCancelled, "rider_cancellation")
+			c.ack(f, "")
+		}
+		if also != nil {
+			also(c, f)
+		}
+	}
+}
+
+func receipt(trip string) *wire.ServerFrame {
+	return &wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: &wire.Receipt{TripId: trip, Reference: "r-" + trip}}}
+}
+
+func requests(f *wire.ClientFrame) bool { return f.GetRequestTrip() != nil }
+func cancels(f *wire.ClientFrame) bool  { return f.GetCancelTrip() != nil }
+
+func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
+	n := newFakeNode(t, desk(nil))
+	stats := NewStats()
+	stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, Stats: stats})
+	n.until("two riders lose patience", func() bool { return stats.Snapshot().TripsCancelled >= 2 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	var opened string
+	for _, f := range n.heard {
+		switch {
+		case requests(f):
+			opened = "trip-" + f.Id
+			from, to := pointOf(f.GetRequestTrip().Pickup), pointOf(f.GetRequestTrip().Dropoff)
+			if m := location.Metres(from, to); !town().Contains(from) || !town().Contains(to) || m < nearest || m > farthest {
+				t.Fatalf("a ride of %.0f m from %v to %v", m, from, to)
+			}
+		case cancels(f):
+			if f.GetCancelTrip().TripId != opened || f.GetCancelTrip().Reason == "" {
+				t.Fatalf("cancelled %q, opened %q", f.GetCancelTrip().TripId, opened)
+			}
+		}
+	}
+	if s := stats.Snapshot(); s.Violations != 0 || s.TripsReserved != 0 || s.RidersConnected != 0 || s.TripsRequested < 2 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// wholeRide is desk with a driver who comes at once, shows ten positions and ends the ride with a receipt.
+func wholeRide(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
+	return desk(func(c *fakeConn, f *wire.ClientFrame) {
+		switch b := f.Body.(type) {
+		case *wire.ClientFrame_RequestTrip:
+			n.trip.DriverId = "d"
+			c.move(stateReserved, "reserved")
+			c.move(stateArrived, "arrived")
+			c.move(stateOnTrip, "on_trip")
+			c.say(1, roleDriver, "Hello")
+			c.position("d", time.Now())
+			c.position("d", time.Now())
+		case *wire.ClientFrame_PositionAck:
+			if b.PositionAck.N < 10 {
+				c.position("d", time.Now())
+				c.position("d", time.Now())
+				return
+			}
+			c.move(stateCompleted, "completed")
+			c.send(receipt(n.trip.Id))
+		}
+	})
+}
+
+func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
+	n := newFakeNode(t, func(*fakeConn, *wire.ClientFrame) {})
+	n.on = wholeRide(n)
+	stats := NewStats()
+	order(t, n, RiderConfig{PerMinute: 1, Speed: 600, Stats: stats})
+	n.until("a ride is paid and the rider hangs up", func() bool {
+		s := stats.Snapshot()
+		return s.Receipts > 0 && s.RidersConnected == 0
+	})
+	s := stats.Snapshot()
+	if s.TripsRequested != s.TripsCompleted || s.TripsReserved != s.TripsCompleted || s.Violations != 0 ||
+		s.ChatDelivered != s.TripsCompleted || s.PickupWait.Count != s.TripsCompleted {
+		t.Fatalf("%+v", s)
+	}
+	if s.Latency.Count != 9*s.TripsCompleted || s.Latency.Max > 60_000 { // the first position is no update
+		t.Fatalf("latency %+v", s.Latency)
+	}
+}
+
+func TestARestartLooksForTripsAndFollowsThem(t *testing.T) {
+	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
+		if f.GetHello() != nil {
+			c.move(stateCompleted, "completed")
+			c.send(receipt("old"))
+		}
+	}))
+	n.trip = &wire.Trip{Id: "old", State: stateOnTrip, Version: 4, ReservedMs: 1, ArrivedMs: 2}
+	stats := NewStats()
+	order(t, n, RiderConfig{PerMinute: 1e-6, Stats: stats})
+	n.until("the old trip ends", func() bool { return stats.Snapshot().Receipts == 1 })
+	s := stats.Snapshot()
+	if s.TripsContinued != 1 || s.TripsCompleted != 1 || s.TripsRequested+s.TripsReserved+s.Violations != 0 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
+	script := desk(nil)
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		if requests(f) && c.node.trip == nil { // the trip is opened, its ack and event are lost
+			c.node.trip = &wire.Trip{Id: "trip", State: stateRequested, Version: 1}
+			c.ws.Close()
+			return
+		}
+		script(c, f)
+	})
+	stats := NewStats()
+	order(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
+	n.until("the request is sent again", func() bool { return len(n.ids(requests)) == 2 })
+	n.until("and acked", func() bool { return stats.Snapshot().TripsRequested == 1 })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ids := n.ids(requests)
+	resume := n.conns[len(n.conns)-1].hello.Resume
+	if ids[0] != ids[1] || resume == nil || resume.Epoch != "e" || resume.TripSeq > 1 {
+		t.Fatalf("ids %v, resume %v", ids, resume)
+	}
+	if s := stats.Snapshot(); s.Reconnects != 1 || s.Resumed != 1 || s.Violations != 0 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
+	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
+		if f.GetRequestTrip() != nil {
+			c.node.trip.DriverId = "d"
+			c.move(stateReserved, "reserved")
+			c.say(1, roleDriver, "On my way")
+		}
+	}))
+	stats := NewStats()
+	net := newNetwork(n.URL, nil, stats, nil)
+	defer net.close()
+	net.flaky = true
+	p := net.phone(t.Context(), roleRider, "rider", 0)
+	defer p.stop()
+	if p.nextDrop(time.Now()).IsZero() {
+		t.Fatal("a flaky phone never drops")
+	}
+	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	p.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{}}}, time.Now())
+	await(t, p, func(f *wire.ServerFrame) bool { return f.GetChat() != nil })
+	p.drop()
+	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := n.conns[1].hello.Resume
+	if r == nil || r.TripId != n.trip.Id || r.TripSeq != 2 || r.ChatSeq != 1 {
+		t.Fatalf("resume %v", r)
+	}
+}
+
+func await(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
+	t.Helper()
+	for {
+		select {
+		case f := <-p.frames:
+			if wanted(f) {
+				return
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the frame never came")
+		}
+	}
+}
+
+func TestACommandIsSentAgainWhenNoAckComesAndGivenUpInTheEnd(t *testing.T) {
+	n := newFakeNode(t, desk(nil))
+	n.silent = true
+	net := newNetwork(n.URL, wire.JSON, NewStats(), nil)
+	defer net.close()
+	p := net.phone(t.Context(), roleRider, "rider", 0)
+	defer p.stop()
+	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	now := time.Now()
+	id := p.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{}}}, now)
+	if got := p.chase(now.Add(resendAfter / 2)); got != nil {
+		t.Fatalf("given up at once: %v", got)
+	}
+	p.chase(now.Add(resendAfter))
+	n.until("the command comes twice", func() bool { return slices.Equal(n.ids(requests), []string{id, id}) })
+	got := p.chase(now.Add(giveUpAfter + time.Second))
+	if len(got) != 1 || got[0].Id != id || got[0].Code != string(wire.CodeUnavailable) || p.busy() {
+		t.Fatalf("%v", got)
+	}
+}
+
+func TestACommandThatMayBeTriedAgainKeepsItsID(t *testing.T) {
+	refusals := 0
+	n := newFakeNode(t, desk(nil))
+	script := n.on
+	n.on = func(c *fakeConn, f *wire.ClientFrame) {
+		if requests(f) && refusals == 0 {
+			refusals++
+			c.ack(f, wire.CodeUnavailable)
+			return
+		}
+		script(c, f)
+	}
+	stats := NewStats()
+	order(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
+	n.until("the trip is open", func() bool { return stats.Snapshot().TripsRequested == 1 })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ids := n.ids(requests); len(ids) < 2 || ids[0] != ids[1] {
+		t.Fatalf("ids %v", ids)
+	}
+}
+
+func TestOneSeedGivesTheSameArrivals(t *testing.T) {
+	c := crowd{RiderConfig: RiderConfig{City: town()}, spots: town().Hotspots(), router: routing.NewRouter(town())}
+	for _, s := range c.spots {
+		c.heavy += s.Weight
+	}
+	draw := func(seed uint64) (all []wish) {
+		rng := stream(seed, "rider", "arrivals")
+		for range 50 {
+			all = append(all, c.wish(rng))
+		}
+		return all
+	}
+	if !slices.Equal(draw(3), draw(3)) || slices.Equal(draw(3), draw(4)) {
+		t.Fatal("the seed does not decide the arrivals")
+	}
+	near := 0
+	for _, w := range draw(3) {
+		for _, s := range c.spots {
+			if location.Metres(w.from, s.Point) < 1500 {
+				near++
+				break
+			}
+		}
+	}
+	if near < 25 {
+		t.Fatalf("%d of 50 rides begin near a hot spot", near)
+	}
+}

@@ -1,0 +1,177 @@
+package simulators
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/wire"
+)
+
+func event(seq uint32) func(*witness) {
+	return func(w *witness) { w.event(&wire.TripEvent{TripId: "t", Seq: seq}) }
+}
+
+func chat(seq uint32, from string) func(*witness) {
+	return func(w *witness) { w.chat(&wire.ChatMessage{TripId: "t", Seq: seq, From: from}, 0) }
+}
+
+func position(n uint32, at float64) func(*witness) {
+	return func(w *witness) { w.position(&wire.Position{N: n, DriverId: "d", AtMs: at}) }
+}
+
+func read(version uint32) func(*witness) {
+	return func(w *witness) { w.read(&wire.Trip{Id: "t", Version: version}) }
+}
+
+func said(seq uint32) func(*witness) { return func(w *witness) { w.said("t", seq) } }
+
+func welcome(recovered bool, version, chatSeq uint32) func(*witness) {
+	return func(w *witness) {
+		trip := &wire.Trip{Id: "t", Version: version}
+		w.welcome(&wire.Welcome{Epoch: "e", Recovered: recovered, ChatSeq: chatSeq, Trip: trip})
+	}
+}
+
+type story []func(*witness)
+
+func TestTheWitnessSeesWhatTheNodeShouldNotHaveSent(t *testing.T) {
+	for name, c := range map[string]struct {
+		story story
+		fault string // part of the violation; empty for none
+	}{
+		"events in order":           {story{event(1), event(2), event(3)}, ""},
+		"the first sight is late":   {story{event(3), event(4)}, ""},
+		"an event twice":            {story{event(1), event(2), event(2)}, "event 2 came after event 2"},
+		"a step back":               {story{event(3), event(2)}, "event 2 came after event 3"},
+		"a gap":                     {story{event(1), event(3)}, "event 3 follows event 1"},
+		"a gap that an ack filled":  {story{event(1), read(2), event(3)}, ""},
+		"an ack before its event":   {story{read(1), event(1), read(2), event(2)}, ""},
+		"a gap after an ack":        {story{read(1), event(3)}, "event 3 follows event 0"},
+		"re-read on reconnect":      {story{event(1), welcome(false, 4, 0), event(5)}, ""},
+		"made up for on reconnect":  {story{event(1), welcome(true, 3, 0), event(2), event(3)}, ""},
+		"told again after re-read":  {story{event(1), welcome(false, 3, 0), event(3)}, "event 3 came after event 3"},
+		"the trip went back":        {story{event(3), welcome(false, 2, 0)}, "stands at 2 after event 3"},
+		"chat in order":             {story{chat(1, "driver"), chat(2, "driver")}, ""},
+		"chat with our own echoed":  {story{said(1), chat(1, "rider"), chat(2, "driver")}, ""},
+		"echoed before the ack":     {story{chat(1, "rider"), said(1), chat(2, "driver")}, ""},
+		"chat without an echo":      {story{said(1), chat(2, "driver"), said(3), said(4), chat(5, "driver")}, ""},
+		"a chat message twice":      {story{chat(1, "driver"), chat(1, "driver")}, "message 1 came after message 1"},
+		"a chat gap":                {story{chat(1, "driver"), chat(3, "driver")}, "message 3 follows message 1"},
+		"chat known on reconnect":   {story{welcome(false, 2, 5), chat(6, "driver")}, ""},
+		"positions within credit":   {story{position(1, 1), position(2, 2), position(3, 3), position(4, 4)}, ""},
+		"a position beyond credit":  {story{position(1, 1), position(4, 2)}, "position 4 came after 1 with 0 acked"},
+		"a position number twice":   {story{position(1, 1), position(1, 2)}, "position 1 came after 1"},
+		"a car that goes back":      {story{position(1, 9), position(2, 8)}, "went back by 1.0 ms"},
+		"a new connection counts":   {story{position(1, 1), position(2, 2), welcome(true, 1, 0), position(1, 2)}, ""},
+		"back over a reconnect too": {story{position(1, 5), welcome(true, 1, 0), position(1, 4)}, "went back by 1.0 ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stats := NewStats()
+			w := newWitness(stats, roleRider, "r")
+			for _, step := range c.story {
+				step(w)
+			}
+			s := stats.Snapshot()
+			if (c.fault == "") != (s.Violations == 0) || !strings.Contains(strings.Join(s.Named, "\n"), c.fault) {
+				t.Fatalf("%d violations %q, want %q", s.Violations, s.Named, c.fault)
+			}
+		})
+	}
+}
+
+func TestAMessageUnderWayExcusesAHole(t *testing.T) {
+	stats := NewStats()
+	w := newWitness(stats, roleRider, "r")
+	if !w.chat(&wire.ChatMessage{TripId: "t", Seq: 2, From: "driver"}, 1) || stats.Snapshot().Violations != 0 {
+		t.Fatal("message 1 may be ours, its ack is under way")
+	}
+	if w.said("t", 1); w.resume() != nil {
+		t.Fatal("nobody said welcome yet")
+	}
+}
+
+func TestOldTripsAreForgotten(t *testing.T) {
+	w := newWitness(NewStats(), roleRider, "r")
+	for _, id := range []string{"a", "b", "c", "d", "e", "f"} {
+		w.event(&wire.TripEvent{TripId: id, Seq: 1})
+	}
+	w.epoch = "e"
+	if len(w.tracks) != remembered || w.resume().TripId != "f" {
+		t.Fatalf("%d trips, resumes %v", len(w.tracks), w.resume())
+	}
+}
+
+func TestAWayIsDrivenAtTheSpeedOfItsRoads(t *testing.T) {
+	p := func(m float64) location.Point { return location.Point{Lng: 3.4, Lat: 6.4 + m/metresPerDeg} }
+	w := wayAlong(routing.Route{Path: []location.Point{p(0), p(100), p(300)}, Speeds: []float64{10, 20}})
+	for _, c := range []struct{ seconds, metres, speed, left float64 }{
+		{5, 50, 10, 15}, {5, 100, 20, 10}, {5, 200, 20, 5}, {9, 300, 0, 0},
+	} {
+		at, heading, speed := w.advance(c.seconds)
+		m := location.Metres(p(0), at)
+		if math.Abs(m-c.metres) > 0.1 || speed != c.speed || math.Abs(w.left-c.left) > 0.01 || heading > 0.1 {
+			t.Fatalf("%.1f m at %g m/s heading %g with %.2f s left, want %+v", m, speed, heading, w.left, c)
+		}
+	}
+	if !w.over() {
+		t.Fatal("not there")
+	}
+	none := wayAlong(routing.Route{Path: []location.Point{p(0), p(0)}, Speeds: []float64{10}})
+	if none.advance(0); !none.over() {
+		t.Fatal("a way to where one is does not end")
+	}
+}
+
+func TestPositionsDriftByMetresAndSlowly(t *testing.T) {
+	var d drift
+	rng := stream(1, "d", "noise")
+	p := location.Point{Lng: 3.4, Lat: 6.45}
+	last, far, step := p, 0.0, 0.0
+	for range 2000 {
+		q := d.apply(p, rng)
+		far, step = max(far, location.Metres(p, q)), max(step, location.Metres(last, q))
+		last = q
+	}
+	if far < 3 || far > 25 || step > far {
+		t.Fatalf("up to %.1f m off, %.1f m a fix", far, step)
+	}
+}
+
+func TestLatencyIsCountedAsAWholeAndForTheLastSeconds(t *testing.T) {
+	var l latencies
+	l.init()
+	now := time.Unix(1000, 0)
+	for i := range 1000 {
+		l.record(i, now, float64(i))
+	}
+	for i := range 10 {
+		l.record(i, now.Add(20*time.Second), 5)
+	}
+	l.record(0, now.Add(20*time.Second), -3) // clocks that disagree
+	all, recent := l.read(now.Add(22 * time.Second))
+	near := func(got, want, off float64) bool { return math.Abs(got-want) <= off }
+	if all.Count != 1011 || !near(all.P50, 495, 10) || !near(all.P99, 990, 10) || !near(all.Max, 999, 2) ||
+		!near(recent, 5, 0.1) {
+		t.Fatalf("%+v, recent %.2f", all, recent)
+	}
+	if _, recent := l.read(now.Add(time.Minute)); recent != 0 {
+		t.Fatalf("a minute later still %.2f", recent)
+	}
+}
+
+func TestBackoffGrowsToFiveSecondsAndHurriesAfterADrain(t *testing.T) {
+	most := func(attempt, code int) (d time.Duration) {
+		for range 2000 {
+			d = max(d, backoff(attempt, code))
+		}
+		return d
+	}
+	if drain, lost, late := most(0, wire.CloseGoingAway), most(0, 0), most(60, 0); drain > 60*time.Millisecond ||
+		lost < drain || lost > time.Second || late < 4*time.Second || late > 6*time.Second {
+		t.Fatalf("up to %s after a drain, %s after a loss, %s in the end", drain, lost, late)
+	}
+}
