@@ -44,6 +44,7 @@ bench: build ## measure what the README claims (quiet machine advised, about hal
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./postgres
 	go test -run '^$$' -bench . -timeout 30m ./sqlite
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./events
+	go test -run '^$$' -bench . -timeout 30m ./routing
 
 fuzz: tools ## fuzz every decoder and parser for FUZZTIME each
 	@set -e; for package in $$(go list ./...); do \
