@@ -1,11 +1,19 @@
 package sqlite
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ridehail/ridehail/audit"
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
 )
 
 // TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith closes the loop: the streams must read what the guards look at, and
@@ -38,4 +46,55 @@ func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
+	s := open(t, Options{Relaxed: true})
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if err := rideAndPay(s, fmt.Sprint("c", i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for seen := 0; seen < 50; {
+		report, err := audit.Run(t.Context(), s, audit.Config{})
+		if err != nil || report.Violations() != 0 {
+			t.Errorf("%v\n%s", err, report.Text())
+			break
+		}
+		seen = report.Trips
+	}
+	stop()
+	all.Wait()
+	if report, err := audit.Run(t.Context(), s, audit.Config{Grace: time.Hour}); err != nil || report.Violations() != 0 {
+		t.Errorf("%v\n%s", err, report.Text())
+	}
+}
+
+// rideAndPay is a whole trip of somebody who drives and rides under one name, with a word at the end.
+func rideAndPay(s *Store, who string) error {
+	var moves atomic.Int64
+	moves.Store(5)
+	if err := oneRide(s, who, &moves); err != nil {
+		return err
+	}
+	ctx, rider := context.Background(), trips.Rider(trips.RiderID(who))
+	rides, err := s.List(ctx, rider, time.Now().Add(time.Hour), 1)
+	if err != nil || len(rides) != 1 {
+		return errors.Join(err, fmt.Errorf("%d rides", len(rides)))
+	}
+	trip := rides[0]
+	bye := chat.Message{Trip: trip.ID, From: rider, ClientID: "bye", Text: "bye", At: time.Now()}
+	if _, err := s.Append(ctx, bye, string(trip.Region)); err != nil {
+		return err
+	}
+	_, err = s.Settle(ctx, payments.Charge{Trip: trip.ID, Rider: trip.Rider, Reference: payments.Reference(trip.ID),
+		Amount: trip.Quote.Fare, At: time.Now()})
+	return err
 }

@@ -78,7 +78,8 @@ func inspect(ctx context.Context, path string) (ours bool, err error) {
 	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() == 0) {
 		return false, nil
 	} else if err == nil && info.IsDir() {
-		return false, fmt.Errorf("%s is a folder: name a file in it, for example %s", path, filepath.Join(path, "ridehail.db"))
+		file := filepath.Join(path, "ridehail.db")
+		return false, fmt.Errorf("%s is a folder: name a file in it, for example %s", path, file)
 	}
 	db, err := sql.Open("sqlite", source(path, "mode=rw"))
 	if err != nil {
