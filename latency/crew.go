@@ -39,6 +39,7 @@ type crew struct {
 	open   []*phone
 	closed bool
 	byID   map[string]*driver
+	riders []*rider
 }
 
 // hire registers a phone and starts its reader.
@@ -51,9 +52,7 @@ func (c *crew) hire(p *phone, handle func([]byte) error) {
 	}
 	c.open = append(c.open, p)
 	c.readers.Go(func() {
-		if err := p.read(handle); err != nil && c.ctx.Err() == nil {
-			c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", err)
-		}
+		c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", p.read(handle))
 	})
 }
 
@@ -95,6 +94,7 @@ func (c *crew) gatherBare(ctx context.Context) error {
 			return err
 		}
 		p.driver.base = location.Point{Lng: 3.4, Lat: 6.45}
+		p.driver.moving.Store(true)
 		c.hire(p.driver, func([]byte) error { return nil })
 		c.pairs[i] = p
 		return nil

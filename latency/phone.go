@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -30,6 +31,7 @@ type phone struct {
 	codec  wire.Codec
 	offset float64 // the node's clock minus ours, ms; fixed before the reader starts
 	base   location.Point
+	moving atomic.Bool // else the car waits at its base, where no other car can be nearer
 
 	mu  sync.Mutex
 	seq uint32
@@ -178,9 +180,12 @@ func (p *phone) fix(due time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seq++
-	at := circle(p.base, due)
+	at, speed := p.base, float32(0)
+	if p.moving.Load() {
+		at, speed = circle(p.base, due), 5
+	}
 	return p.writeLocked(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: p.seq, AtMs: wire.Millis(due),
-		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: 5, Accuracy: 5}}})
+		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}}})
 }
 
 // read hands every message to handle until the socket ends. The buffer is reused.

@@ -65,8 +65,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	defer readers.Wait()
 	defer crew.close()
 	defer cancel()
-	stopClosing := context.AfterFunc(ctx, crew.close)
-	defer stopClosing()
+	defer crew.dismiss(context.WithoutCancel(ctx))
 	if err := crew.gather(ctx); err != nil {
 		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
 	}
@@ -80,8 +79,5 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
-	report := m.report(crew.pairs)
-	cfg.Progress("ending the trips")
-	crew.dismiss(ctx)
-	return report, nil
+	return m.report(crew.pairs), nil
 }

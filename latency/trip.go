@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,8 +19,8 @@ import (
 // driver accepts the first offer of a rider of this run and drives at once.
 type driver struct {
 	*phone
-	run   string        // what the ids of this run begin with
-	ended chan struct{} // closed when the trip is complete
+	run string // what the ids of this run begin with
+	now current
 }
 
 // pairFor bounds the time from a request to the beginning of the ride.
@@ -31,7 +33,7 @@ func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.
 		return err
 	}
 	p.base = base
-	d := &driver{phone: p, run: run, ended: make(chan struct{})}
+	d := &driver{phone: p, run: run}
 	c.mu.Lock()
 	c.byID[id] = d
 	c.mu.Unlock()
@@ -49,8 +51,26 @@ func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.
 	return p.fix(time.Now())
 }
 
+// current is how someone's trip stood when last heard of.
+type current struct{ trip atomic.Pointer[wire.Trip] }
+
+func (c *current) stands(t *wire.Trip) {
+	if t != nil {
+		c.trip.Store(t)
+	}
+}
+
+// in returns the trip if it is in one of the states.
+func (c *current) in(states ...string) *wire.Trip {
+	if t := c.trip.Load(); t != nil && slices.Contains(states, t.State) {
+		return t
+	}
+	return nil
+}
+
 // answer takes every step of the trip as soon as the one before is acked.
 func (d *driver) answer(f *wire.ServerFrame) error {
+	d.now.stands(f.GetTripEvent().GetTrip())
 	if o := f.GetOffer(); o != nil {
 		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
 		return d.write(&wire.ClientFrame{Id: "answer-" + o.Id,
@@ -60,17 +80,12 @@ func (d *driver) answer(f *wire.ServerFrame) error {
 	if a == nil || a.Code != "" || a.Trip == nil {
 		return nil // a lost offer goes to the next driver
 	}
+	d.now.stands(a.Trip)
 	switch a.Trip.State {
 	case "reserved":
 		return d.step(a.Trip.Id, wire.Step_ARRIVE)
 	case "arrived":
 		return d.step(a.Trip.Id, wire.Step_START)
-	case "completed":
-		select {
-		case <-d.ended:
-		default:
-			close(d.ended)
-		}
 	}
 	return nil
 }
@@ -89,6 +104,7 @@ type rider struct {
 	taken chan *wire.Trip // reserved by a driver who is not of this run
 	begun chan *wire.Trip // the ride
 	fail  chan error      // why there is none
+	now   current
 	frame wire.ServerFrame
 }
 
@@ -103,6 +119,9 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 	}
 	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1)}
 	c.hire(p, r.handle)
+	c.mu.Lock()
+	c.riders = append(c.riders, r)
+	c.mu.Unlock()
 	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat} // wherever; the car never goes there
 	if other := c.placeOf(i + 1); other != (location.Point{}) {
 		to = other
@@ -122,6 +141,10 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 		if t != nil {
 			return c.join(r, t)
 		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(100+rand.IntN(200)) * time.Millisecond): // until our own car is free again
+		}
 	}
 	return fmt.Errorf("rider %s: %d times a car that is not of this run was nearer; measure where fewer others drive", id, attempts)
 }
@@ -133,9 +156,7 @@ func (r *rider) await(ctx context.Context) (*wire.Trip, error) {
 		case t := <-r.begun:
 			return t, nil
 		case t := <-r.taken:
-			err := r.write(&wire.ClientFrame{Id: "cancel-" + t.Id, Body: &wire.ClientFrame_CancelTrip{
-				CancelTrip: &wire.CancelTrip{TripId: t.Id, Reason: wrongCar}}})
-			if err != nil {
+			if err := r.cancel(t, wrongCar); err != nil {
 				return nil, err
 			}
 		case err := <-r.fail:
@@ -174,6 +195,7 @@ func (c *crew) join(r *rider, t *wire.Trip) error {
 		return fmt.Errorf("rider %s rides with %s, a driver not of this run", r.id, t.DriverId)
 	}
 	p := &pair{driver: d.phone, rider: r.phone, tripID: t.Id}
+	d.moving.Store(true)
 	r.pair.Store(p)
 	c.pairs[r.index] = p
 	return nil
@@ -192,6 +214,7 @@ func (r *rider) handle(data []byte) error {
 	case f.GetAck() != nil && f.GetAck().Code != "":
 		r.giveUp(errors.New(f.GetAck().Code + ": " + f.GetAck().Message))
 	case f.GetTripEvent() != nil:
+		r.now.stands(f.GetTripEvent().Trip)
 		r.follow(f.GetTripEvent().Trip)
 	}
 	return nil
@@ -246,28 +269,44 @@ func (r *rider) see(pos *wire.Position, got float64) error {
 	return r.write(&wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: pos.N}}})
 }
 
-// dismiss completes the trips, so that the node is left as it was found.
+// dismiss ends all trips, so that the node is left as it was found: rides are completed, the others cancelled.
 func (c *crew) dismiss(ctx context.Context) {
-	if c.cfg.Bare {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := each(ctx, len(c.pairs), func(ctx context.Context, i int) error {
-		c.mu.Lock()
-		d := c.byID[c.pairs[i].driver.id]
-		c.mu.Unlock()
-		if err := d.step(c.pairs[i].tripID, wire.Step_COMPLETE); err != nil {
-			return err
+	for {
+		left := c.endTrips()
+		if left == 0 {
+			return
 		}
 		select {
-		case <-d.ended:
-			return nil
 		case <-ctx.Done():
-			return ctx.Err()
+			c.cfg.Log.Warn("not every trip could be ended", "trips", left)
+			return
+		case <-time.After(200 * time.Millisecond):
 		}
-	})
-	if err != nil {
-		c.cfg.Log.Warn("not every trip was completed", "err", err)
 	}
+}
+
+// endTrips asks for the end of each trip and returns how many there were. The ids make asking again harmless.
+func (c *crew) endTrips() (left int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range c.byID {
+		if t := d.now.in("on_trip"); t != nil {
+			left++
+			_ = d.step(t.Id, wire.Step_COMPLETE) // a dead socket shows in the count
+		}
+	}
+	for _, r := range c.riders {
+		if t := r.now.in("requested", "reserved", "arrived"); t != nil {
+			left++
+			_ = r.cancel(t, "the measurement is over")
+		}
+	}
+	return left
+}
+
+func (r *rider) cancel(t *wire.Trip, why string) error {
+	return r.write(&wire.ClientFrame{Id: "cancel-" + t.Id, Body: &wire.ClientFrame_CancelTrip{
+		CancelTrip: &wire.CancelTrip{TripId: t.Id, Reason: why}}})
 }

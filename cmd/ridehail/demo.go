@@ -184,13 +184,13 @@ func (d *demo) city(ctx context.Context, n *node, live bool) (summary, error) {
 	}
 	var screen sync.WaitGroup
 	screen.Go(func() { d.show(people, n, url, live) })
-	team, people := errgroup.WithContext(people)
+	team, both := errgroup.WithContext(people)
 	team.Go(func() error {
-		return simulators.RunDrivers(people, simulators.DriverConfig{Server: url, City: n.city, Count: d.cmd.Drivers,
+		return simulators.RunDrivers(both, simulators.DriverConfig{Server: url, City: n.city, Count: d.cmd.Drivers,
 			Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, Stats: d.stats, Log: d.p.log})
 	})
 	team.Go(func() error {
-		return simulators.RunRiders(people, simulators.RiderConfig{Server: url, City: n.city, Count: d.cmd.Riders,
+		return simulators.RunRiders(both, simulators.RiderConfig{Server: url, City: n.city, Count: d.cmd.Riders,
 			PerMinute: float64(d.cmd.Riders) / 12, Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, Stats: d.stats, Log: d.p.log})
 	})
 	err := team.Wait()

@@ -62,17 +62,17 @@ func (s *screen) end() {
 }
 
 type figures struct {
-	drivers, available, busy                            int
-	riders, requested, reserved, completed, gone, chats int64
-	perSecond, p50, p99                                 float64
-	refused                                             uint64
+	available, busy                                      int
+	drivers, requested, reserved, completed, gone, chats int64
+	perSecond, p50, p99                                  float64
+	refused                                              uint64
 }
 
 func (s *screen) figures() figures {
 	c, sim, t := s.node.drivers.Counts(), s.demo.stats.Snapshot(), &s.demo.moves
-	f := figures{drivers: c.Drivers, available: c.Status[sharedstate.Available],
-		busy:   c.Status[sharedstate.Reserved] + c.Status[sharedstate.OnTrip],
-		riders: sim.RidersConnected, requested: t.requested.Load(), reserved: t.reserved.Load(),
+	f := figures{drivers: sim.DriversConnected, available: c.Status[sharedstate.Available],
+		busy:      c.Status[sharedstate.Reserved] + c.Status[sharedstate.OnTrip],
+		requested: t.requested.Load(), reserved: t.reserved.Load(),
 		completed: t.completed.Load(), gone: t.cancelled.Load() + t.expired.Load(), chats: sim.ChatDelivered,
 		p50: sim.Latency.P50, p99: sim.RecentP99}
 	for _, n := range c.Refused {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/ridehail/ridehail/routing"
@@ -36,6 +37,9 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run func(cont
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
+	if err := answers(ctx, f.Server); err != nil {
+		return err
+	}
 	cancel := func() {}
 	if f.For > 0 {
 		ctx, cancel = context.WithTimeout(ctx, f.For)
@@ -52,6 +56,25 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run func(cont
 	}
 	if s.Violations > 0 {
 		return fmt.Errorf("%w: the node broke %d promises, such as: %s", errCheckFailed, s.Violations, s.Named[0])
+	}
+	return nil
+}
+
+// answers checks that there is a node at all: a simulator's phones would try again forever.
+func answers(ctx context.Context, server string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/healthz", nil)
+	if err != nil {
+		return fmt.Errorf("%w: --server: %w", errUsage, err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return unreachable(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s answers %s; is it a ridehail node?", errUnreachable, server, res.Status)
 	}
 	return nil
 }

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/web"
+	"github.com/ridehail/ridehail/web/webtest"
+)
+
+// program is the program running inside the test.
+type program struct {
+	out, logs lockedBuffer
+	stop      context.CancelFunc
+	ended     chan struct{}
+	code      int
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	p := &program{stop: stop, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		p.code = run(ctx, args, &p.out, &p.logs)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("ridehail %s logged:\n%s", strings.Join(args, " "), p.logs.String())
+		}
+	})
+	return p
+}
+
+func (p *program) wait(t *testing.T) int {
+	t.Helper()
+	<-p.ended
+	return p.code
+}
+
+// freeAddress is one that nobody listens on just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// awaitReady waits until a node takes traffic.
+func awaitReady(t *testing.T, p *program, url string) {
+	t.Helper()
+	for {
+		if res, err := http.Get(url + "/readyz"); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-p.ended:
+			t.Fatalf("the program ended with %d: %s", p.code, p.logs.String())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func demoSummary(t *testing.T, args ...string) summary {
+	t.Helper()
+	p := start(t, append([]string{"demo", "--json", "--listen", "127.0.0.1:0"}, args...)...)
+	code := p.wait(t)
+	var s summary
+	dec := json.NewDecoder(strings.NewReader(p.out.String()))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		t.Fatalf("exit %d, standard output is not one JSON object: %v\n%s", code, err, p.out.String())
+	}
+	if dec.More() {
+		t.Error("there is more than one JSON object on standard output")
+	}
+	if code != exitDone || s.Violations != 0 {
+		t.Fatalf("exit %d, %d violations: %s", code, s.Violations, strings.Join(s.Broken, "\n"))
+	}
+	return s
+}
+
+func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T) {
+	data := t.TempDir()
+	s := demoSummary(t, "--data", data, "--for", "30s", "--drivers", "120", "--riders", "60", "--speed", "40", "--flaky")
+	t.Logf("%+v", s)
+	if s.Drivers != 120 || s.Trips.Requested == 0 || s.Trips.Completed == 0 || s.Settled != s.Trips.Completed {
+		t.Errorf("trips %+v, %d settled", s.Trips, s.Settled)
+	}
+	if s.Updates.Accepted == 0 || s.Updates.Accepted+s.Updates.Refused > uint64(s.Updates.Sent) {
+		t.Errorf("updates do not add up: %+v", s.Updates)
+	}
+	if s.Latency.Count == 0 || s.Latency.P50 > s.Latency.P99 || s.Latency.P99 > s.Latency.Max {
+		t.Errorf("latency %+v", s.Latency)
+	}
+	if s.Chat.Sent == 0 || s.Chat.Delivered == 0 {
+		t.Errorf("chat %+v", s.Chat)
+	}
+	if s.Trips.Requested != s.Trips.Completed+s.Trips.Cancelled+s.Trips.Expired+s.Trips.Open {
+		t.Errorf("trips do not add up: %+v", s.Trips)
+	}
+	again := demoSummary(t, "--data", data, "--for", "8s", "--drivers", "120", "--riders", "60", "--speed", "40")
+	ended := again.Trips.Completed + again.Trips.Cancelled + again.Trips.Expired
+	if s.Trips.Open+again.Trips.Requested != ended+again.Trips.Open {
+		t.Errorf("the second start lost trips: %d were open, then %+v", s.Trips.Open, again.Trips)
+	}
+	audit := start(t, "audit", "--database", data+"/ridehail.db", "--json")
+	if code := audit.wait(t); code != exitDone {
+		t.Errorf("the audit found: %s", audit.out.String())
+	}
+}
+
+func TestARideOnThePageOfTheRealCity(t *testing.T) {
+	webtest.Browser(t)
+	if !web.HasLibraries() {
+		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+			t.Fatal("the page's libraries are not built in: run make web")
+		}
+		t.Skip("the page's libraries are not built in: run make web")
+	}
+	address := freeAddress(t)
+	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "30", "--speed", "10")
+	awaitReady(t, p, "http://"+address)
+	for _, screen := range []webtest.Screen{webtest.Desktop, webtest.Phone} {
+		t.Run(screen.Name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			defer cancel()
+			webtest.RideOn(ctx, t, "http://"+address, screen)
+		})
+	}
+}
+
+func TestAStrangerIsToldWhatToDoNext(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--help"}, exitDone, ""},
+		{[]string{"fly"}, exitUsage, "unexpected argument fly"},
+		{[]string{"serve"}, exitUsage, "--dev-tokens"},
+		{[]string{"serve", "--dev-tokens", "--city", "/nowhere.city"}, exitUsage, "/nowhere.city"},
+		{[]string{"serve", "--dev-tokens", "--database", "mysql://x"}, exitUsage, "postgres://"},
+		{[]string{"serve", "--dev-tokens", "--database", "postgres://127.0.0.1:1/x"}, exitUnreachable, "127.0.0.1"},
+		{[]string{"audit", "--database", "/nowhere/ridehail.db"}, exitUsage, "no database to audit"},
+		{[]string{"latency", "--server", "http://127.0.0.1:1", "--pairs", "1"}, exitUnreachable, "is the node running?"},
+		{[]string{"drivers", "--server", "http://127.0.0.1:1", "--count", "1", "--for", "1s"}, exitUnreachable, "is the node running?"},
+	} {
+		t.Run(fmt.Sprint(c.args), func(t *testing.T) {
+			p := start(t, c.args...)
+			if code := p.wait(t); code != c.code || !strings.Contains(p.logs.String(), c.says) {
+				t.Errorf("exit %d, want %d; it says: %s", code, c.code, p.logs.String())
+			}
+		})
+	}
+}
+
+func TestHelpOfEveryCommandShowsAnExample(t *testing.T) {
+	for _, name := range []string{"demo", "serve", "drivers", "riders", "latency", "audit", "migrate", "routing", "payments"} {
+		p := start(t, name, "--help")
+		if code := p.wait(t); code != exitDone || !strings.Contains(p.out.String(), "xample") || !strings.Contains(p.out.String(), "ridehail "+name) {
+			t.Errorf("%s: exit %d\n%s", name, code, p.out.String())
+		}
+	}
+}
