@@ -53,6 +53,7 @@ type Config struct {
 	Contains func(location.Point) bool // nil: everywhere
 
 	DevTokens  bool
+	TimeScale  float64  // seconds of a simulated city that pass in a second; 0 or 1 in a real one
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits
 	Registerer prometheus.Registerer
@@ -99,7 +100,7 @@ func New(cfg Config) *Gateway {
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Drivers: cfg.Drivers, Quote: cfg.Quote,
-		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, Socket: g.socket, Ready: g.ready,
+		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale, Socket: g.socket, Ready: g.ready,
 		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,
 	}, g.m)
 	return g

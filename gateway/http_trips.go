@@ -36,6 +36,7 @@ type doorConfig struct {
 	Auth       *Auth
 	City       []byte
 	DevTokens  bool
+	TimeScale  float64
 	Socket     http.HandlerFunc // /v1/ws
 	Ready      func(context.Context) error
 	Registerer prometheus.Registerer
@@ -97,7 +98,8 @@ type quoted struct {
 	PickupS      *float64     `json:"pickup_s,omitempty"` // absent when no car is near
 	PickupSource string       `json:"pickup_source,omitempty"`
 	CarsNearby   int          `json:"cars_nearby"`
-	Path         [][2]float64 `json:"path,omitempty"` // lng, lat; absent when the way was guessed
+	TimeScale    float64      `json:"time_scale,omitempty"` // seconds of a simulated city in a second; absent in a real one
+	Path         [][2]float64 `json:"path,omitempty"`       // lng, lat; absent when the way was guessed
 }
 
 func (g *door) postQuote(r *http.Request, _ trips.Actor) (int, any, error) {
@@ -110,6 +112,9 @@ func (g *door) postQuote(r *http.Request, _ trips.Actor) (int, any, error) {
 		return 0, nil, err
 	}
 	out := quoted{DistanceM: q.Metres, DurationS: q.Duration.Seconds(), Fare: q.Fare, RouteSource: q.Source}
+	if g.cfg.TimeScale != 1 { // 0 is left out as well
+		out.TimeScale = g.cfg.TimeScale
+	}
 	for _, p := range path {
 		out.Path = append(out.Path, [2]float64{p.Lng, p.Lat})
 	}

@@ -155,7 +155,8 @@ func (n *node) assemble() error {
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: time.Now}, Receipts: n.db,
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
-		City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, Origins: n.cfg.Origins,
+		City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
+		Origins:    n.cfg.Origins,
 		Registerer: n.registry, Log: n.log,
 	})
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Desk: desk, Store: n.db, Drivers: n.drivers, Courier: carrier,

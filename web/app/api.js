@@ -47,12 +47,13 @@ export class API {
 
   async quote(pickup, dropoff) {
     const q = await this.#call('POST', '/v1/quotes', { pickup, dropoff });
+    const faster = q.time_scale ?? 1; // seconds of a simulated city that pass in one of ours
     return {
       metres: q.distance_m ?? 0,
-      seconds: q.duration_s ?? 0,
+      seconds: (q.duration_s ?? 0) / faster,
       fare: q.fare,
       straight: q.route_source === 'straight_line',
-      pickupSeconds: q.pickup_s ?? null,
+      pickupSeconds: q.pickup_s === undefined ? null : q.pickup_s / faster,
       path: q.path ?? null,
     };
   }

@@ -1,6 +1,6 @@
 // How long until the car is there: asked from the road service now and then, counted down in between.
 
-const ASK_EVERY = 12_000;
+const ASK_EVERY = 6_000;
 
 export class Arrival {
   constructor(api, now = () => performance.now()) {

@@ -1,4 +1,5 @@
-// The small corner that shows how fresh the car is: milliseconds from the driver's clock to this page, hop by hop.
+// The small corner that shows how fresh the car is: milliseconds from the driver's clock to this page, hop by hop,
+// each the median of the last positions.
 
 import { el, fill } from './dom.js';
 import { ms } from './format.js';
@@ -14,15 +15,14 @@ export class Figures {
 
   /** at: the page's time in the node's clock when the position came. */
   take(position, at) {
-    const total = at - position.at_ms;
-    this.recent.push(total);
+    const { at_ms, received_ms, sent_ms } = position;
+    this.recent.push([at - at_ms, received_ms - at_ms, sent_ms - received_ms, at - sent_ms]);
     if (this.recent.length > 15) this.recent.shift();
-    const middle = [...this.recent].sort((a, b) => a - b)[this.recent.length >> 1];
-    const hop = (a, b) => ms(Math.max(0, b - a));
+    const middle = (i) => ms(Math.max(0, this.recent.map((r) => r[i]).sort((a, b) => a - b)[this.recent.length >> 1]));
     this.root.hidden = false;
-    this.root.dataset.latencyMs = total.toFixed(2);
-    this.value.textContent = `${ms(Math.max(0, middle))} ms`;
-    this.hops.textContent = `${hop(position.at_ms, position.received_ms)} to node · ${hop(position.received_ms, position.sent_ms)} inside · ${hop(position.sent_ms, at)} to page`;
+    this.root.dataset.latencyMs = (at - at_ms).toFixed(2);
+    this.value.textContent = `${middle(0)} ms`;
+    this.hops.textContent = `${middle(1)} to node · ${middle(2)} inside · ${middle(3)} to page`;
     this.root.title = `${position.overwritten ?? 0} older fixes skipped because a newer one came`;
   }
 
