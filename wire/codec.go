@@ -4,11 +4,13 @@ package wire
 
 import (
 	"fmt"
+	"math"
 	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 //go:generate protoc --go_out=.. --go_opt=module=github.com/ridehail/ridehail -I .. ../wire/ridehail.proto
@@ -73,10 +75,27 @@ func (protoCodec) Decode(data []byte, f proto.Message) error {
 	if err := (proto.UnmarshalOptions{RecursionLimit: 8}).Unmarshal(data, f); err != nil {
 		return err
 	}
-	if n := len(f.ProtoReflect().GetUnknown()); n > 0 {
-		return fmt.Errorf("%d bytes of unknown fields", n)
+	return unknown(f.ProtoReflect())
+}
+
+// unknown refuses fields that are not in the schema, at any depth.
+func unknown(m protoreflect.Message) (err error) {
+	if n := len(m.GetUnknown()); n > 0 {
+		return fmt.Errorf("%d bytes of unknown fields in %s", n, m.Descriptor().Name())
 	}
-	return nil
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil:
+		case f.IsList():
+			for list, i := v.List(), 0; i < list.Len() && err == nil; i++ {
+				err = unknown(list.Get(i).Message())
+			}
+		default:
+			err = unknown(v.Message())
+		}
+		return err == nil
+	})
+	return err
 }
 
 // Millis is a time as it travels: milliseconds since the Unix epoch, to a quarter of a microsecond.
@@ -92,5 +111,5 @@ func Time(ms float64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(ms * 1e3))
+	return time.UnixMicro(int64(math.Round(ms * 1e3)))
 }

@@ -162,6 +162,7 @@ func TestWhatIsNotOneWholeFrameIsRefused(t *testing.T) {
 		"trailing byte":             {Proto, string(valid) + "\x00"},
 		"binary that is not UTF-8":  {Proto, "\x0a\x01\xff"},
 		"unknown binary field":      {Proto, string(valid) + "\xa2\x06\x01x"},
+		"unknown field in a body":   {Proto, "\x6a\x03\xa0\x06\x01"},
 		"text sent as binary":       {Proto, `{"ping":{}}`},
 		"wrong type of a field":     {Proto, "\x08\x01"},
 		"length beyond the message": {Proto, "\x0a\x7fabc"},
