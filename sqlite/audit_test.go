@@ -19,6 +19,7 @@ import (
 // TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith closes the loop: the streams must read what the guards look at, and
 // not only what the events say.
 func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, tamper, row string }{
 		{"nothing", `SELECT 1`, ""},
 		{"a row's driver", `UPDATE trips SET driver = 'dayo'`, `of driver "dayo"`},
@@ -49,6 +50,7 @@ func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
 }
 
 func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
+	t.Parallel()
 	s := open(t, Options{Relaxed: true})
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup

@@ -44,9 +44,10 @@ func init() {
 }
 
 func TestAKilledProgramLosesNothingThatItAnswered(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "city.db")
-	for range 3 {
-		answered := killed(t, path, 300)
+	for range 2 {
+		answered := killed(t, path, 200)
 		s, err := Open(t.Context(), path, Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -86,11 +86,16 @@ func inspect(ctx context.Context, path string) (ours bool, err error) {
 		return false, err
 	}
 	defer db.Close()
-	var id, tables int
-	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
+	look, err := db.BeginTx(ctx, nil) // one look: another program may be making the file ours right now
+	if err != nil {
 		return false, err
 	}
-	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+	defer func() { _ = look.Rollback() }() // it only read
+	var id, tables int
+	if err := look.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return false, err
+	}
+	if err := look.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
 		return false, err
 	}
 	if id != applicationID && (id != 0 || tables > 0) {

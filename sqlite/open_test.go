@@ -103,6 +103,7 @@ func TestMigratingTwiceChangesNothing(t *testing.T) {
 }
 
 func TestAFileMayHaveAnyName(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"a b.db", "what?.db", "100%20.db", "c#.db", "x&mode=ro.db", "Ẹ̀kọ́.db"} {
 		path := filepath.Join(t.TempDir(), name)
 		s, err := Open(t.Context(), path, Options{})
@@ -175,6 +176,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 }
 
 func TestProgramsThatStartAtOnceOnANewFileAllGetIt(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "city.db")
 	opened := make(chan error)
 	for range 4 {

@@ -58,5 +58,6 @@ func open(t testing.TB, o Options) *Store {
 }
 
 func TestSQLiteKeepsEveryPromiseOfAStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, Options{Relaxed: true}) })
 }

@@ -149,6 +149,7 @@ func TestWhoGaveUpWaitingBeforeTheCommitLeavesNothing(t *testing.T) {
 }
 
 func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
+	t.Parallel()
 	s := open(t, Options{Relaxed: true})
 	other, err := Open(t.Context(), s.path, Options{Relaxed: true})
 	if err != nil {
