@@ -53,7 +53,7 @@ func attend(ctx context.Context, p *phone, who person) error {
 			return nil
 		}
 		next = earliest(next, dropAt, now.Add(lookEvery))
-		timer.Reset(max(0, time.Until(next)))
+		timer.Reset(max(time.Millisecond, time.Until(next)))
 	}
 }
 
@@ -62,5 +62,5 @@ func (p *phone) nextDrop(now time.Time) time.Time {
 	if p.drops == nil {
 		return time.Time{}
 	}
-	return now.Add(time.Duration(p.drops.ExpFloat64() * float64(dropMean)))
+	return now.Add(time.Duration(p.drops.ExpFloat64() * float64(p.net.dropEvery)))
 }

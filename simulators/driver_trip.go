@@ -39,7 +39,7 @@ func (d *driver) follow(t *wire.Trip, now time.Time) {
 		d.release()
 		return
 	}
-	d.trip, d.led, d.stepping = t, false, ""
+	d.trip, d.led, d.stepping, d.boardAt = t, false, "", time.Time{}
 	switch t.State {
 	case stateReserved:
 		d.talk.plan(now, 0.3, "On my way", "Hello, I am coming", "I will be there soon")

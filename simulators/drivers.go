@@ -61,16 +61,26 @@ func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 	if err != nil {
 		return err
 	}
-	f := &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+	f := newFleet(cfg)
+	if cfg.Flaky {
+		f.net.flaky(cfg.Seed, dropMean)
+	}
+	return f.run(ctx)
+}
+
+func newFleet(cfg DriverConfig) *fleet {
+	return &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
 		router: routing.NewRouter(cfg.City), search: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
-	f.net.flaky, f.net.seed = cfg.Flaky, cfg.Seed
+}
+
+func (f *fleet) run(ctx context.Context) error {
 	defer f.net.close()
-	if err := f.net.reach(ctx, roleDriver, driverID(cfg.Prefix, 0)); err != nil {
+	if err := f.net.reach(ctx, roleDriver, driverID(f.Prefix, 0)); err != nil {
 		return unlessOver(ctx, err)
 	}
 	var wait sync.WaitGroup
-	errs := make(chan error, cfg.Count)
-	for i := range cfg.Count {
+	errs := make(chan error, f.Count)
+	for i := range f.Count {
 		wait.Go(func() { errs <- f.work(ctx, i) })
 	}
 	wait.Wait()

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -134,6 +135,45 @@ func TestARestartContinuesTheTripFromItsState(t *testing.T) {
 	at := pointOf(n.conns[len(n.conns)-1].fixes[0].Point)
 	if m := location.Metres(at, pointOf(n.trip.Pickup)); before == 1 && m > 400 {
 		t.Fatalf("the next run began %.0f m from the pickup where the car waited", m)
+	}
+}
+
+func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
+	n := newFakeNode(t, dispatcher(3000))
+	cfg, err := DriverConfig{Server: n.URL, City: town(), Count: 1, Speed: 200, Rate: 20, Decline: -1}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFleet(cfg)
+	f.net.flaky(9, 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.run(ctx) }()
+	defer func() { cancel(); <-done }()
+	n.until("the trip completes over several connections", func() bool {
+		return n.trip != nil && n.trip.State == stateCompleted && len(n.conns) > 2
+	})
+	s := cfg.Stats.Snapshot()
+	if s.Reconnects == 0 || s.Violations != 0 || s.OffersAccepted != 1 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
+	f := newFleet(DriverConfig{City: town(), Speed: 1, Stats: NewStats()})
+	d := f.newDriver("d")
+	d.phone = &phone{net: f.net, id: "d"} // never connects
+	at := wirePoint(town().RandomPoint(stream(1, "d", "dropoff")))
+	now := time.Now()
+	for version, state := range []string{stateReserved, stateArrived, stateOnTrip, stateCompleted} {
+		d.follow(&wire.Trip{Id: "t", DriverId: "d", Version: uint32(version + 1), State: state, Pickup: at, Dropoff: at}, now)
+		for range 3 {
+			next, _ := d.act(t.Context(), now)
+			if !next.IsZero() && !next.After(now) {
+				t.Fatalf("%s: wants to act again at once", state)
+			}
+			now = now.Add(time.Hour)
+		}
 	}
 }
 

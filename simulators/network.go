@@ -32,6 +32,7 @@ const (
 	answerWithin = 10 * time.Second // for one request or handshake
 	startWithin  = 15 * time.Second // for a node to come up before a run gives up
 	dialsAtOnce  = 64               // so that thousands of phones do not storm the node
+	dropMean     = 30 * time.Second // between two losses of a flaky phone's connection
 )
 
 // network is the way to one node, shared by the phones of one run.
@@ -43,8 +44,9 @@ type network struct {
 	dialing chan struct{}
 	stats   *Stats
 	log     *slog.Logger
-	flaky   bool
-	seed    uint64
+
+	dropEvery time.Duration // mean time between two losses of a phone's connection; 0: never
+	seed      uint64        // of the losses
 }
 
 func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger) *network {
@@ -66,6 +68,9 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 			Subprotocols: []string{sub}},
 	}
 }
+
+// flaky makes every phone lose its connection now and then, without a close frame.
+func (n *network) flaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
 
 func (n *network) close() { n.client.CloseIdleConnections() }
 

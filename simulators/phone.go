@@ -18,7 +18,6 @@ import (
 const (
 	silence     = 60 * time.Second // without a ping or a frame, the connection is taken for dead
 	writeWithin = 5 * time.Second
-	dropMean    = 30 * time.Second // between two losses of a flaky phone's connection
 )
 
 // phone is one session that outlives its connections. One goroutine connects and reads; the owner, another, takes what
@@ -51,7 +50,7 @@ func (n *network) phone(ctx context.Context, role, id string, stripe int) *phone
 	ctx, cancel := context.WithCancel(ctx)
 	p := &phone{net: n, role: role, id: id, stripe: stripe, prefix: uuid.NewString(), cancel: cancel,
 		frames: make(chan *wire.ServerFrame, 16), witness: newWitness(n.stats, role, id)}
-	if n.flaky {
+	if n.dropEvery > 0 {
 		p.drops = stream(n.seed, id, "drops")
 	}
 	go p.live(ctx)

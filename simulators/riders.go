@@ -75,7 +75,9 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	for _, s := range c.spots {
 		c.heavy += s.Weight
 	}
-	c.net.flaky, c.net.seed = cfg.Flaky, cfg.Seed
+	if cfg.Flaky {
+		c.net.flaky(cfg.Seed, dropMean)
+	}
 	defer c.net.close()
 	if err := c.net.reach(ctx, roleRider, c.riderID(0)); err != nil {
 		return unlessOver(ctx, err)

@@ -194,7 +194,7 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 	stats := NewStats()
 	net := newNetwork(n.URL, nil, stats, nil)
 	defer net.close()
-	net.flaky = true
+	net.flaky(1, time.Hour)
 	p := net.phone(t.Context(), roleRider, "rider", 0)
 	defer p.stop()
 	if p.nextDrop(time.Now()).IsZero() {
