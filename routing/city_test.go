@@ -187,14 +187,16 @@ func TestRandomPointsAreOnRoadsAndInTheCitysRegions(t *testing.T) {
 
 func TestTheNearestRoadIsFoundAsIfAllWereTried(t *testing.T) {
 	c, r := builtInCity(), dice(2)
-	lo, hi := c.Bounds()
-	for range 50 {
-		p := location.Point{Lng: lo.Lng + r.Float64()*(hi.Lng-lo.Lng), Lat: lo.Lat + r.Float64()*(hi.Lat-lo.Lat)}
+	for range 200 {
+		p := c.RandomPoint(r)
+		p = location.Point{Lng: p.Lng + (r.Float64()-.5)/200, Lat: p.Lat + (r.Float64()-.5)/200} // within 400 m
 		want := math.Inf(1)
 		for i := range c.graph.edges {
 			line := c.graph.edges[i].line
 			for j := range line[1:] {
-				want = min(want, offSegment(p, line[j], line[j+1]))
+				if location.Metres(p, line[j]) < 3000 { // no stretch is longer
+					want = min(want, offSegment(p, line[j], line[j+1]))
+				}
 			}
 		}
 		s, ok := c.index.nearest(p, reach)

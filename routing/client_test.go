@@ -117,6 +117,11 @@ func TestTheCallersOwnDeadlineLeavesTimeForTheFallback(t *testing.T) {
 	if way, err := c.Route(ctx, from, to); err != nil || way.Source != SourceStraight {
 		t.Fatalf("%+v %v", way, err)
 	}
+	long, cancelLong := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancelLong()
+	if p := c.patience(long); p > 18*time.Minute {
+		t.Fatalf("of 20 minutes %s are for the service", p)
+	}
 	gone, cancelNow := context.WithCancel(context.Background())
 	cancelNow()
 	if _, err := c.Route(gone, from, to); !errors.Is(err, context.Canceled) {
