@@ -17,8 +17,8 @@ import (
 
 // Options are how a store keeps its file; the zero value is safe.
 type Options struct {
-	// Relaxed leaves it to the operating system when a commit reaches the disk: several times faster, and a power cut
-	// may take the last commits. A crash of the program takes none either way.
+	// Relaxed leaves it to the operating system when a commit reaches the disk: faster, most of all when few write at
+	// once, and a power cut may take the last commits. A crash of the program takes none either way.
 	Relaxed bool
 }
 
