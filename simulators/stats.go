@@ -38,49 +38,54 @@ const namedViolations = 20
 
 // Snapshot is Stats at one moment.
 type Snapshot struct {
-	DriversConnected, RidersConnected int64
+	DriversConnected int64 `json:"drivers_connected"`
+	RidersConnected  int64 `json:"riders_connected"`
 
-	FixesSent      int64 // written to a socket
-	OffersSeen     int64
-	OffersAccepted int64 // and the node agreed
-	OffersDeclined int64
+	FixesSent      int64 `json:"fixes_sent"` // written to a socket
+	OffersSeen     int64 `json:"offers_seen"`
+	OffersAccepted int64 `json:"offers_accepted"` // and the node agreed
+	OffersDeclined int64 `json:"offers_declined"`
 
 	// Requested + Continued = Completed + Cancelled + Expired + Lost + those under way, as riders saw it.
-	TripsRequested int64
-	TripsContinued int64 // begun in an earlier run
-	TripsReserved  int64
-	TripsCompleted int64
-	TripsCancelled int64
-	TripsExpired   int64
-	TripsLost      int64 // ended, or were given up, while nobody saw how
+	TripsRequested int64 `json:"trips_requested"`
+	TripsContinued int64 `json:"trips_continued"` // begun in an earlier run
+	TripsReserved  int64 `json:"trips_reserved"`
+	TripsCompleted int64 `json:"trips_completed"`
+	TripsCancelled int64 `json:"trips_cancelled"`
+	TripsExpired   int64 `json:"trips_expired"`
+	TripsLost      int64 `json:"trips_lost"` // ended, or were given up, while nobody saw how
 
-	ChatSent      int64 // acked
-	ChatDelivered int64 // each message counted once for the one it was meant for
-	Receipts      int64
-	Refused       int64 // commands refused, other than an offer that was gone
-	TurnedAway    int64 // riders who came while no simulated rider was free
+	ChatSent      int64 `json:"chat_sent"`      // acked
+	ChatDelivered int64 `json:"chat_delivered"` // each message counted once, by the one it was meant for
+	Receipts      int64 `json:"receipts"`
+	Refused       int64 `json:"refused"`     // commands refused, other than an answer to an offer
+	TurnedAway    int64 `json:"turned_away"` // rides wanted while no simulated rider was free
 
-	Reconnects int64 // connections after a phone's first
-	Resumed    int64 // of these, with everything missed made up for
+	Reconnects int64 `json:"reconnects"` // connections after a phone's first
+	Resumed    int64 `json:"resumed"`    // of these, with everything missed made up for
 
-	Violations int64    // frames the node should not have sent
-	Named      []string // the first of them
+	Violations int64    `json:"violations"`       // frames the node should not have sent
+	Named      []string `json:"broken,omitempty"` // the first of them
 
 	// Latency of updates is, in milliseconds, from a driver's clock at the fix to a rider's clock at the frame,
 	// uncorrected: right when both simulators run on one host. ClockOffsetMs, the node's clock minus this host's as the
 	// quickest exchange of pings saw it, tells what to think of it otherwise. RecentP99 covers the last five seconds.
-	Latency       Quantiles
-	RecentP99     float64
-	ClockOffsetMs float64
+	Latency       Quantiles `json:"latency_ms"`
+	RecentP99     float64   `json:"recent_p99_ms"`
+	ClockOffsetMs float64   `json:"clock_offset_ms"`
 
 	// PickupWait is from request to arrival in seconds of the city.
-	PickupWait Quantiles
+	PickupWait Quantiles `json:"pickup_wait_s"`
 }
 
 // Quantiles of Count values.
 type Quantiles struct {
-	Count                    int64
-	P50, P90, P99, P999, Max float64
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	P999  float64 `json:"p999"`
+	Max   float64 `json:"max"`
 }
 
 // Snapshot reads everything. It may be called at any time.
