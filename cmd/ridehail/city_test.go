@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/web"
 	"github.com/ridehail/ridehail/web/webtest"
 )
 
@@ -145,13 +143,7 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 }
 
 func TestARideOnThePageOfTheRealCity(t *testing.T) {
-	webtest.Browser(t)
-	if !web.HasLibraries() {
-		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
-			t.Fatal("the page's libraries are not built in: run make web")
-		}
-		t.Skip("the page's libraries are not built in: run make web")
-	}
+	webtest.Need(t)
 	address := freeAddress(t)
 	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "30", "--speed", "10")
 	awaitReady(t, p, "http://"+address)

@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ridehail/ridehail/web"
 )
 
 // Screen is a window size in CSS pixels.
@@ -54,6 +56,20 @@ func Browser(t testing.TB) string {
 	}
 	t.Skip("no chromium or google-chrome in PATH: the page is not tested")
 	return ""
+}
+
+// Need skips the test where the page cannot be shown: no browser, or no map library in the build; with
+// RIDEHAIL_TEST_REQUIRE=1 it fails instead.
+func Need(t testing.TB) {
+	t.Helper()
+	Browser(t)
+	switch {
+	case web.HasLibraries():
+	case os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1":
+		t.Fatal("the map library is missing, and RIDEHAIL_TEST_REQUIRE=1: run make web")
+	default:
+		t.Skip("the map library is missing: run make web")
+	}
 }
 
 // Open starts a browser and loads the page. The browser ends with the test.

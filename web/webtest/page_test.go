@@ -16,10 +16,7 @@ import (
 
 func ready(t *testing.T) context.Context {
 	t.Helper()
-	Browser(t)
-	if !web.HasLibraries() {
-		t.Skip("the map library is missing: run `make web`")
-	}
+	Need(t)
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(stop)
 	return ctx
