@@ -14,8 +14,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// tries bounds how often a write is sent; the waits between them, with full jitter, come to a second or two.
-const tries = 8
+// tries bounds how often a write is sent. The waits between them, with full jitter, come to 1.3 s at most.
+const (
+	tries     = 8
+	firstRest = 10 * time.Millisecond
+)
 
 // Apply commits a move; see trips.Store. Whatever kept a move from being made, its command is read back before
 // anything else is concluded, and only when nothing speaks against the move it is sent again. That is safe even if the
@@ -84,7 +87,7 @@ func rest(ctx context.Context, try int) bool {
 	if try == 0 {
 		return ctx.Err() == nil
 	}
-	t := time.NewTimer(rand.N(5 * time.Millisecond << (try - 1)))
+	t := time.NewTimer(rand.N(firstRest << (try - 1)))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -74,7 +74,7 @@ func yieldOr[T any](err error, yield func(T) error, v T) error {
 // stream reads rows one by one, in one snapshot and without the time limit of a statement. The error of each ends it.
 func (s *Store) stream(ctx context.Context, sql string, each func(pgx.CollectableRow) error) error {
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on`); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, sql)

@@ -11,12 +11,10 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Moves that arrive while the server is busy are committed together: the transaction, the statement and the flush to
-// disk then cost once for all of them. A move that arrives alone goes at once.
-const (
-	committers = 2  // transactions at a time: one is written while the next is planned
-	groupLimit = 64 // moves per transaction
-)
+// groupLimit bounds the moves of one transaction. Moves that arrive while the committer is busy are committed together:
+// the statement, the transaction and the flush to disk then cost once for all of them. A move that comes alone goes at
+// once. One committer per node was measured to be no slower than two, and faster than more: they share the disk.
+const groupLimit = 128
 
 var errClosed = errors.New("postgres: the store is closed")
 
@@ -50,7 +48,7 @@ func (s *Store) together(ctx context.Context, r *row) (bool, error) {
 	}
 }
 
-// commitLoop is a committer: it takes what has gathered, commits it, and tells the callers.
+// commitLoop is the committer: it takes what has gathered, commits it, and tells the callers.
 func (s *Store) commitLoop() {
 	for {
 		select {

@@ -93,8 +93,8 @@ WITH move AS (
     AS m (trip, version, state, rider, driver, region, requested_at, ended_at, kind, payload,
           role, actor, command, print)
 ), fresh AS (
-  SELECT * FROM move WHERE NOT EXISTS (
-    SELECT FROM commands c WHERE c.actor_role = role AND c.actor_id = actor AND c.id = command)
+  SELECT * FROM move WHERE (
+    SELECT c.id FROM commands c WHERE c.actor_role = role AND c.actor_id = actor AND c.id = command) IS NULL
 ), opened AS (
   INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at)
   SELECT trip, version, state, rider, driver, region, requested_at, ended_at FROM fresh WHERE version = 1
@@ -104,12 +104,12 @@ WITH move AS (
   UPDATE trips t SET version = f.version, state = f.state, driver = f.driver, ended_at = f.ended_at
   FROM fresh f
   WHERE f.version > 1 AND t.id = f.trip AND t.version = f.version - 1
-    AND (f.state <> 'reserved' OR NOT EXISTS (
-      SELECT FROM trips b
-      WHERE b.driver = f.driver AND b.state IN ('requested', 'reserved', 'arrived', 'on_trip')))
-  RETURNING t.id
+    AND (f.state <> 'reserved' OR (
+      SELECT b.id FROM trips b
+      WHERE b.driver = f.driver AND b.state IN ('requested', 'reserved', 'arrived', 'on_trip')) IS NULL)
+  RETURNING f.*
 ), made AS (
-  SELECT f.* FROM (SELECT id FROM opened UNION ALL SELECT id FROM moved) done JOIN fresh f ON f.trip = done.id
+  SELECT * FROM moved UNION ALL SELECT fresh.* FROM opened JOIN fresh ON fresh.trip = opened.id
 ), logged AS (
   INSERT INTO trip_events (trip_id, seq, kind, payload) SELECT trip, version, kind, payload::json FROM made
 ), remembered AS (

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -22,10 +23,10 @@ type Options struct {
 // Limits of one statement. The server gives up before the client does, so that a statement that ran too long is known
 // to have been rolled back.
 const (
-	lockTimeout      = 2 * time.Second
-	statementTimeout = 3 * time.Second
-	answerTimeout    = 4 * time.Second // of the client, for when the server cannot say anything
-	idleTxTimeout    = 10 * time.Second
+	lockTimeout      = "2s"
+	statementTimeout = "3s"
+	idleTxTimeout    = "10s"
+	answerTimeout    = 4 * time.Second // for when the server cannot say anything
 	dialTimeout      = 2 * time.Second
 	pingTimeout      = time.Second
 )
@@ -33,11 +34,11 @@ const (
 // Store implements trips.Store, trips.Outbox, chat.Store and payments.Store. Its methods may be called from many
 // goroutines; each blocks until the server has answered or ctx has ended.
 type Store struct {
-	pool   *pgxpool.Pool
-	moves  chan *waiting
-	quit   chan struct{}
-	close  sync.Once
-	owners sync.WaitGroup // the committers
+	pool      *pgxpool.Pool
+	moves     chan *waiting
+	quit      chan struct{}
+	close     sync.Once
+	committer sync.WaitGroup
 }
 
 // Open connects to a database that Migrate has prepared. Close the store when nothing uses it any more.
@@ -49,13 +50,16 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	cfg.MaxConns = int32(cmp.Or(opts.MaxConns, 16))
 	cfg.PingTimeout = pingTimeout
 	cfg.ConnConfig.ConnectTimeout = dialTimeout
-	for name, limit := range map[string]time.Duration{
+	maps.Copy(cfg.ConnConfig.RuntimeParams, map[string]string{
 		"lock_timeout":                        lockTimeout,
 		"statement_timeout":                   statementTimeout,
 		"idle_in_transaction_session_timeout": idleTxTimeout,
-	} {
-		cfg.ConnConfig.RuntimeParams[name] = fmt.Sprint(limit.Milliseconds())
-	}
+		// A statement is planned once per connection, perhaps while the tables are empty, and must stay fast when
+		// they are not. All but the audit's have an index, so that no look at the statistics is needed.
+		"plan_cache_mode": "force_generic_plan",
+		"enable_seqscan":  "off",
+		"jit":             "off",
+	})
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
@@ -65,9 +69,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		pool.Close()
 		return nil, err
 	}
-	for range committers {
-		s.owners.Go(s.commitLoop)
-	}
+	s.committer.Go(s.commitLoop)
 	return s, nil
 }
 
@@ -89,7 +91,7 @@ func (s *Store) ready(ctx context.Context) error {
 // Close waits for moves that are being committed and closes all connections. Calls after it fail.
 func (s *Store) Close() {
 	s.close.Do(func() { close(s.quit) })
-	s.owners.Wait()
+	s.committer.Wait()
 	s.pool.Close()
 }
 
