@@ -13,7 +13,7 @@ func coastAxis(half float64) []float64 {
 	var out []float64
 	for v, d := half+1500, coastStep; v < coastFar; v += d {
 		out = append(out, v)
-		d *= 1.35
+		d *= 1.22
 	}
 	out = append(out, coastFar)
 	var axis []float64
