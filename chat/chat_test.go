@@ -85,7 +85,7 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 
 func TestNobodyElseTalksOrListens(t *testing.T) {
 	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")} // the right ids in the wrong roles
-	for _, who := range append(swapped, stranger, neighbor, trips.Driver(""), trips.Actor{}) {
+	for _, who := range append(swapped, stranger, neighbor, trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		r, b := room(trips.OnTrip)
 		b.said = []chat.Message{{Trip: "trip-1", Seq: 1, From: rider, Text: "a secret"}}
 		if _, err := r.Say(t.Context(), who, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrNotYours) {

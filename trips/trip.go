@@ -127,6 +127,9 @@ func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, 
 
 // Reserve gives the trip to a driver.
 func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
+	if driver == "" {
+		return Event{}, fmt.Errorf("trip %s to nobody: %w", t.ID, ErrNotYours)
+	}
 	if t.State != Requested {
 		if t.Driver != "" && t.Driver != driver {
 			return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrTaken)

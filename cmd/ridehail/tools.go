@@ -81,6 +81,12 @@ type auditCmd struct {
 	JSON     bool          `help:"Print one JSON object."`
 }
 
+// auditReport is the report with its sum.
+type auditReport struct {
+	audit.Report
+	Violations int `json:"violations"`
+}
+
 func (auditCmd) Help() string {
 	return "Only reads; may run beside a busy city. Exit code 1 when an invariant is broken. Example: ridehail audit --database data/ridehail.db"
 }
@@ -99,10 +105,11 @@ func (c *auditCmd) Run(ctx context.Context, p *process) error {
 	if err = errors.Join(err, closeIt()); err != nil {
 		return err
 	}
-	if err := p.print(c.JSON, r, r.Text()); err != nil {
+	n := r.Violations()
+	if err := p.print(c.JSON, auditReport{r, n}, r.Text()); err != nil {
 		return err
 	}
-	if n := r.Violations(); n > 0 {
+	if n > 0 {
 		return fmt.Errorf("%w: %d violations", errCheckFailed, n)
 	}
 	return nil
