@@ -69,7 +69,7 @@ type throttled struct {
 }
 
 func (c *throttled) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b[:min(len(b), c.limit.Burst())])
+	n, err := c.Conn.Read(b[:min(len(b), readBuffer)])
 	if n > 0 {
 		if wait := c.limit.ReserveN(time.Now(), n).Delay(); wait > 0 {
 			time.Sleep(wait) // at most a buffer's worth: 16 ms at the default rate

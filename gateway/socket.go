@@ -190,7 +190,7 @@ func (s *session) lost(err error) {
 	case s.code.Load() != 0: // we ended it
 	case errors.Is(err, websocket.ErrReadLimit):
 		s.g.m.drops.WithLabelValues("too_big").Inc()
-		s.code.CompareAndSwap(0, wire.CloseTooBig) // the library has sent the close frame
+		s.end(wire.CloseTooBig, "the message is too big")
 	case errors.As(err, &network) && network.Timeout():
 		s.g.m.drops.WithLabelValues("silent").Inc()
 		s.end(wire.CloseSilent, "nothing heard from you: come back and resume")
@@ -198,7 +198,7 @@ func (s *session) lost(err error) {
 		s.code.CompareAndSwap(0, phoneLeft)
 	default:
 		s.g.m.drops.WithLabelValues("bad_framing").Inc()
-		s.code.CompareAndSwap(0, wire.CloseBadFrame) // here too
+		s.end(wire.CloseBadFrame, "broken framing") // the library has told the phone more
 	}
 }
 
@@ -272,7 +272,7 @@ func (s *session) readHello() (*wire.Hello, error) {
 	kind, data, err := s.conn.ReadMessage()
 	if err != nil {
 		if errors.Is(err, websocket.ErrReadLimit) {
-			s.code.CompareAndSwap(0, wire.CloseTooBig)
+			s.end(wire.CloseTooBig, "the message is too big")
 		}
 		return nil, err
 	}
