@@ -53,21 +53,31 @@ func (c *town) connect(who trips.Actor, subprotocol string, resume *wire.Resume)
 // knock opens a phone's socket and starts to read.
 func (c *town) knock(subprotocol string, who trips.Actor) *phone {
 	c.t.Helper()
+	p := c.mute(subprotocol, who)
+	p.listen()
+	return p
+}
+
+// mute opens a phone's socket and reads nothing yet.
+func (c *town) mute(subprotocol string, who trips.Actor) *phone {
+	c.t.Helper()
 	codec, ok := wire.For(subprotocol)
 	if !ok {
 		codec = wire.JSON
 	}
-	p := &phone{t: c.t, c: c, who: who, codec: codec, conn: c.dial(subprotocol), news: make(chan struct{})}
+	return &phone{t: c.t, c: c, who: who, codec: codec, conn: c.dial(subprotocol), news: make(chan struct{})}
+}
+
+func (p *phone) listen() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		p.read()
 	}()
-	c.t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.conn.Close()
 		<-done
 	})
-	return p
 }
 
 func (p *phone) read() {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ type town struct {
 	auth    *Auth
 	runs    func() // starts Run, once
 
+	read    sync.Map   // bytes from each phone, by its address
 	telling sync.Mutex // one Deliver at a time
 
 	mu       sync.Mutex // guards below
@@ -80,7 +82,7 @@ func newTown(t testing.TB, change func(*Config)) *town {
 	}
 	c.g = New(cfg)
 	server := httptest.NewUnstartedServer(c.g.Handler())
-	server.Listener = tightListener{server.Listener}
+	server.Listener = tightListener{server.Listener, &c.read}
 	server.Start()
 	c.url = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/ws"
 	ctx, stop := context.WithCancel(context.Background())
@@ -97,15 +99,41 @@ func newTown(t testing.TB, change func(*Config)) *town {
 	return c
 }
 
-// tightListener gives its connections small buffers, so that a phone that does not read is soon noticed.
-type tightListener struct{ net.Listener }
+// tightListener gives its connections small buffers, so that a phone that does not read is soon noticed, and counts what
+// is read from them.
+type tightListener struct {
+	net.Listener
+	read *sync.Map
+}
+
+type countedConn struct {
+	net.Conn
+	read *atomic.Int64
+}
+
+func (c countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
 
 func (l tightListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(4 << 10)
 	}
-	return conn, err
+	if err != nil {
+		return nil, err
+	}
+	read := new(atomic.Int64)
+	l.read.Store(conn.RemoteAddr().String(), read)
+	return countedConn{conn, read}, nil
+}
+
+// readFrom says how many bytes the node has read from a phone.
+func (c *town) readFrom(p *phone) int64 {
+	n, _ := c.read.Load(p.conn.LocalAddr().String())
+	return n.(*atomic.Int64).Load()
 }
 
 func (c *town) now() time.Time {

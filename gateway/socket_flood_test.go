@@ -1,0 +1,273 @@
+package gateway
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+func TestWhoBreaksTheRulesIsClosedWithTheReason(t *testing.T) {
+	c := newTown(t, nil)
+	big := []byte(strings.Repeat(" ", 4096) + "{}")
+	for name, x := range map[string]struct {
+		subprotocol string
+		kind        int
+		data        []byte
+		code        int
+		drop        string
+	}{
+		"too big a message":      {asJSONText, websocket.TextMessage, big, wire.CloseTooBig, "too_big"},
+		"too big, binary":        {asProto, websocket.BinaryMessage, big, wire.CloseTooBig, "too_big"},
+		"text that is not UTF-8": {asJSONText, websocket.TextMessage, []byte("{\"id\":\"\xff\xfe\"}"), wire.CloseBadData, ""},
+		"binary to JSON":         {asJSONText, websocket.BinaryMessage, []byte("{}"), wire.CloseBadData, ""},
+		"text to protobuf":       {asProto, websocket.TextMessage, []byte("{}"), wire.CloseBadData, ""},
+	} {
+		p := c.connect(trips.Rider("r"), x.subprotocol, nil)
+		before := c.drops(x.drop)
+		p.write(x.kind, x.data)
+		if code := p.closed(); code != x.code || wire.ComeBack(code) {
+			t.Errorf("%s: closed with %d, want %d", name, code, x.code)
+		}
+		p.conn.Close()
+		c.until("it is counted", func() bool { return x.drop == "" || c.drops(x.drop) == before+1 })
+		c.until("it is forgotten", func() bool { return c.g.sessions.Len() == 0 })
+	}
+	for name, raw := range map[string]string{
+		"a reserved bit": "\xf1\x80abcd", "no mask": "\x81\x02{}", "a long ping": "\x89\xfe\x00\xffabcd", "an odd opcode": "\x83\x80abcd",
+	} {
+		p := c.connect(trips.Rider("r"), asJSONText, nil)
+		if _, err := p.conn.NetConn().Write([]byte(raw)); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.closed(); code != wire.CloseBadFrame {
+			t.Errorf("%s: closed with %d", name, code)
+		}
+		p.conn.Close()
+		c.until("it is forgotten", func() bool { return c.g.sessions.Len() == 0 })
+	}
+}
+
+func TestAFrameWeDoNotKnowIsAnsweredAndForgiven(t *testing.T) {
+	c := newTown(t, nil)
+	for sub, bad := range map[string][]string{
+		asJSONText: {"", "x", "[]", `{"id":"a","hullo":{}}`, `{"id":"a","fix":{"seq":-1}}`, `{"id":"a"}`,
+			`{"id":"a","fix":{},"ping":{}}`, strings.Repeat(`{"fix":`, 100), `{"id":"a","hello":{}}`},
+		asProto: {"\xff", "\x0a\x05ab", "\xfa\x7f\x00", "\x0a\x02\xff\xfe", ""},
+	} {
+		p := c.connect(trips.Rider(trips.RiderID(sub)), sub, nil)
+		kind := websocket.BinaryMessage
+		if p.codec.Text() {
+			kind = websocket.TextMessage
+		}
+		for i, data := range bad {
+			p.write(kind, []byte(data))
+			if ack := has[*wire.ServerFrame_Ack](p, i+1)[i].Ack; ack.Code != string(wire.CodeBadFrame) || ack.Message == "" {
+				t.Errorf("%q was answered %v", data, ack)
+			}
+		}
+		p.does(requestFrame(market, airport))
+		p.does(cancelFrame(trips.TripID(has[*wire.ServerFrame_TripEvent](p, 1)[0].TripEvent.TripId)))
+	}
+}
+
+func TestTooManyFramesEndTheSocketAndNoOthers(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.FramesPerSec, cfg.Limits.Burst = 5, 10 })
+	p, calm := c.connect(trips.Driver("d"), asProto, nil), c.connect(trips.Rider("r"), asJSONText, nil)
+	for range 10 {
+		p.settled()
+	}
+	c.pass(time.Second)
+	for range 5 {
+		p.settled()
+	}
+	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}})
+	if code := p.closed(); code != wire.ClosePolicy || c.drops("too_many_frames") != 1 {
+		t.Errorf("closed with %d, counted %d", code, c.drops("too_many_frames"))
+	}
+	calm.settled()
+}
+
+// A flood of empty continuation frames never becomes a message, so that nothing above the connection can count it.
+func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
+	const pace = 8 << 10 // bytes a second
+	c := newTown(t, func(cfg *Config) { cfg.Limits.BytesPerSec, cfg.Limits.SilentFor = pace, 2*time.Second })
+	others := reserved(t, c, asJSONText, asProto)
+	flooder := c.connect(trips.Rider("flooder"), asProto, nil)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start, at := time.Now(), c.readFrom(flooder)
+	var flooding sync.WaitGroup
+	flooding.Go(func() {
+		conn := flooder.conn.NetConn()
+		_, err := conn.Write([]byte("\x02\x80abcd")) // a message begins and never ends
+		empty := []byte(strings.Repeat("\x00\x80abcd", 1000))
+		for err == nil {
+			_, err = conn.Write(empty)
+		}
+	})
+	for i := 1; c.drops("silent") == 0; i++ { // meanwhile the others are served
+		others.driver.drive()
+		others.rider.shown(uint32(i))
+		has[*wire.ServerFrame_Position](others.rider, i+1)
+		time.Sleep(10 * time.Millisecond) // as phones do
+	}
+	flooding.Wait()
+	took, read := time.Since(start), c.readFrom(flooder)-at
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if most := pace*(1+took.Seconds()) + readBuffer; float64(read) > most || read < pace {
+		t.Errorf("%d bytes were read in %v, at most %.0f wanted", read, took, most)
+	}
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+	others.driver.settled()
+}
+
+func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = time.Second })
+	quiet := c.connect(trips.Rider("quiet"), asProto, nil) // its pongs are a sign of life
+	half := c.connect(trips.Rider("half"), asProto, nil)
+	w, err := half.conn.NextWriter(websocket.BinaryMessage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 5000)); err != nil { // over the client's buffer: a part is sent
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var ponging sync.WaitGroup
+	for _, p := range []*phone{quiet, half} {
+		ponging.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(5 * time.Millisecond):
+					_ = p.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
+				}
+			}
+		})
+	}
+	code := half.closed()
+	close(stop)
+	ponging.Wait()
+	if code != wire.CloseSilent || c.drops("silent") != 1 {
+		t.Errorf("closed with %d, counted %d", code, c.drops("silent"))
+	}
+	quiet.settled()
+}
+
+func TestASilentPhoneIsPingedAndThenGone(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = 500 * time.Millisecond })
+	p := c.mute(asProto, trips.Driver("d")) // reads nothing, so that it answers no ping
+	p.hello(nil)
+	c.until("it is welcomed", func() bool { return c.g.sessions.Len() == 1 })
+	c.until("it is gone", func() bool { return c.g.sessions.Len() == 0 })
+	p.listen()
+	if code := p.closed(); code != wire.CloseSilent {
+		t.Errorf("closed with %d", code)
+	}
+	answering := c.connect(trips.Driver("d"), asProto, nil)
+	heard := func() int64 { return c.g.sessions.All(nil)[0].heard.Load() }
+	before := heard()
+	c.pass(c.g.cfg.Limits.PingAfter + time.Second)
+	c.g.tick()
+	c.until("its pong is heard", func() bool { return heard() > before })
+	answering.settled()
+}
+
+// fill talks to a phone that does not read until the node cannot write to it any more; it returns how much was said.
+func (r ridden) fill(s *session) (said int) {
+	r.t.Helper()
+	stuck := func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.queue) > 10
+	}
+	for !stuck() && said < 10_000 {
+		said++
+		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said, strings.Repeat(" and so on", 90)))
+	}
+	return said
+}
+
+// slowRide is a ride whose rider's phone does not read.
+func slowRide(t *testing.T, c *town) (r ridden, slow *session) {
+	t.Helper()
+	r = ridden{town: c, trip: c.request("r"), driver: c.connect(trips.Driver("d"), asProto, nil)}
+	c.step("d", r.trip, trips.KindReserved)
+	r.rider = c.mute(asJSONText, trips.Rider("r"))
+	r.rider.hello(nil)
+	c.until("the rider is welcomed", func() bool {
+		list := c.g.rooms.in(r.trip)
+		for _, s := range list {
+			if s.user.Role == trips.RoleRider {
+				slow = s
+			}
+		}
+		return slow != nil
+	})
+	return r, slow
+}
+
+func TestAPhoneThatDoesNotReadDelaysNobodyElse(t *testing.T) {
+	c := newTown(t, nil)
+	r, slow := slowRide(t, c)
+	r.fill(slow)
+	other := c.request("other")
+	driver, rider := c.connect(trips.Driver("od"), asJSONText, nil), c.connect(trips.Rider("other"), asProto, nil)
+	c.step("od", other, trips.KindReserved)
+	rider.events(1)
+	for i := range 10 {
+		r.driver.drive() // whose rider does not read
+		driver.drive()
+		has[*wire.ServerFrame_Position](rider, i+1)
+		rider.shown(uint32(i + 1))
+		c.g.tick()
+	}
+	r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
+}
+
+func TestAPhoneWhoseQueueIsFullComesBackAndMissesNothing(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.Queue = 20 })
+	r, slow := slowRide(t, c)
+	said := r.fill(slow)
+	for slow.code.Load() == 0 {
+		said++
+		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
+	}
+	if code := int(slow.code.Load()); code != wire.CloseSlow || !wire.ComeBack(code) || c.drops("queue_full") != 1 {
+		t.Errorf("closed with %d, counted %d", code, c.drops("queue_full"))
+	}
+	c.until("it is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 0 })
+	r.rider.listen() // it wakes, reads what the network had kept, and comes back
+	r.rider.closed()
+	at := r.rider.resume(r.trip)
+	at.TripSeq = r.rider.welcome().Trip.Version
+	c.step("d", r.trip, trips.KindArrived)
+	c.g.cfg.Limits.Queue = 10_000
+	back := c.connect(trips.Rider("r"), asJSONText, at)
+	seqs := []uint32{}
+	for _, p := range []*phone{r.rider, back} {
+		if p == back {
+			has[*wire.ServerFrame_Chat](back, said-len(seqs))
+			back.settled()
+		}
+		for _, m := range frames[*wire.ServerFrame_Chat](p.sofar()) {
+			seqs = append(seqs, m.Chat.Seq)
+		}
+	}
+	if !sameUpTo(seqs, 1, uint32(said)) || !sameUpTo(back.events(1), 3, 3) {
+		t.Errorf("of %d messages %d came, events %v", said, len(seqs), back.eventsSoFar())
+	}
+}
