@@ -77,7 +77,8 @@ func rideOnce(ctx context.Context, person string, apply apply) (moves int64, err
 		nil,
 	} {
 		if err == nil {
-			ev, err = apply(ctx, trips.Move{Key: trips.Key{Actor: ev.By, ID: uuid.NewString(), Print: string(ev.Kind)}, Event: ev})
+			key := trips.Key{Actor: ev.By, ID: uuid.NewString(), Print: string(ev.Kind)}
+			ev, err = apply(ctx, trips.Move{Key: key, Event: ev})
 			moves++
 		}
 		if err != nil || next == nil {
@@ -116,7 +117,8 @@ const bareOpen = `WITH moved AS (
   RETURNING id, version, region)` + bareTail
 
 const bareMove = `WITH moved AS (
-  UPDATE trips SET version = $2, state = $3, driver = $4, ended_at = $8 WHERE id = $1 AND version = $2 - 1 AND region = $5
+  UPDATE trips SET version = $2, state = $3, driver = $4, ended_at = $8
+  WHERE id = $1 AND version = $2 - 1 AND region = $5
   RETURNING id, version, region)` + bareTail
 
 func (r bare) apply(ctx context.Context, m trips.Move) (trips.Event, error) {

@@ -166,7 +166,9 @@ func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
 	p.block(true)
 	m := requested(t, "rider")
 	_, err := s.Apply(t.Context(), m)
-	for _, of := range []error{trips.ErrConflict, trips.ErrNotFound, trips.ErrTaken, trips.ErrRiderBusy, trips.ErrKeyReused} {
+	for _, of := range []error{
+		trips.ErrConflict, trips.ErrNotFound, trips.ErrTaken, trips.ErrRiderBusy, trips.ErrKeyReused,
+	} {
 		if err == nil || errors.Is(err, of) {
 			t.Errorf("without a server: %v", err)
 		}
@@ -203,7 +205,8 @@ func TestALostReplyToAMessageOrASettlementIsAnsweredOnce(t *testing.T) {
 	}
 	p.done()
 	var notices int
-	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic <> 'trip'`).Scan(&notices); err != nil {
+	err = s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic <> 'trip'`).Scan(&notices)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if notices != 2 {

@@ -32,6 +32,9 @@ type outcome struct {
 // together commits a move in a group with others. A move that was not made, without an error, was refused by a guard,
 // or got in the way of another move of its group, or its group failed: ask what happened and try again alone.
 func (s *Store) together(ctx context.Context, r *row) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
 	w := &waiting{row: r, made: make(chan outcome, 1)}
 	select {
 	case s.moves <- w:

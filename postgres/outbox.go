@@ -69,6 +69,8 @@ func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) e
 
 var errNoLease = errors.New("does not hold the lease; ask for it again")
 
+// advanceSQL deletes from the old cursor on, which this statement still sees, and so never walks over the many rows
+// that are deleted already.
 const advanceSQL = `
 WITH mine AS (
   UPDATE relay SET cursor_xid = greatest(cursor_xid, $2::xid8),
@@ -76,7 +78,9 @@ WITH mine AS (
   WHERE holder = $1 AND expires_at > clock_timestamp()
   RETURNING 1
 ), told AS (
-  DELETE FROM outbox USING mine WHERE (outbox.xid, outbox.id) <= ($2::xid8, $3::bigint)
+  DELETE FROM outbox USING mine
+  WHERE (outbox.xid, outbox.id) <= ($2::xid8, $3::bigint)
+    AND (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)
 )
 SELECT EXISTS (SELECT FROM mine)`
 

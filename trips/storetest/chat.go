@@ -23,7 +23,7 @@ func talk(w *world) {
 	var want []chat.Message
 	for i, text := range []string{"hello", `it's "me" \ <b>`, "שלום 🛺\nline two\ttab", "%s $1"} {
 		from := []trips.Actor{trips.Rider("rider"), trips.Driver("driver")}[i%2]
-		asked := chat.Message{Trip: t.ID, From: from, ClientID: "same id, other person" + fmt.Sprint(i/2), Text: text, At: w.tick()}
+		asked := chat.Message{Trip: t.ID, From: from, ClientID: fmt.Sprint(i / 2), Text: text, At: w.tick()}
 		m := try[chat.Message](w)(w.Append(w.Context(), asked, string(t.Region)))
 		if gap := asked.At.Sub(m.At).Abs(); gap >= time.Microsecond || m.At.Location() != time.UTC {
 			w.Errorf("said at %v, kept as %v", asked.At, m.At)
@@ -78,7 +78,8 @@ func chatter(w *world) {
 	var mu sync.Mutex
 	seen := map[uint32]string{}
 	crowd(2*n, func(i int) { // everything is sent twice
-		m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: fmt.Sprint(i / 2), Text: fmt.Sprint(i / 2), At: w.tick()}
+		text := fmt.Sprint(i / 2)
+		m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: text, Text: text, At: w.tick()}
 		got, err := w.Append(w.Context(), m, string(t.Region))
 		if err != nil {
 			w.Error(err)

@@ -195,7 +195,7 @@ func backlog(w *world) {
 	count(0)
 }
 
-// nothingMissed lets eight writers ride and talk while a relay works, and then holds what was told against what is kept.
+// nothingMissed lets eight writers ride and talk while a relay works, and then looks for gaps and repeats.
 func nothingMissed(w *world) {
 	const writers, rides = 8, 6
 	shared := w.onTrip("talker", "listener")
@@ -254,8 +254,8 @@ func (w *world) relay(n int) (told []trips.Notice) {
 }
 
 func (w *world) say(t trips.Trip, from trips.Actor, text string) chat.Message {
-	m, err := w.Append(w.Context(), chat.Message{Trip: t.ID, From: from, ClientID: w.id("say"), Text: text, At: w.tick()},
-		string(t.Region))
+	m := chat.Message{Trip: t.ID, From: from, ClientID: w.id("say"), Text: text, At: w.tick()}
+	m, err := w.Append(w.Context(), m, string(t.Region))
 	if err != nil {
 		w.Error(err)
 	}
