@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,53 +98,68 @@ func measured(b *testing.B, server string, bare bool, pairs, perSecond int) Repo
 	return r
 }
 
-// BenchmarkNodeBesideRelay runs the same open-loop generator against both, one after the other.
+// rounds of node and relay alternate, because a shared machine has better and worse minutes; medians count.
+const rounds = 3
+
+// BenchmarkNodeBesideRelay runs the same open-loop generator against both.
 func BenchmarkNodeBesideRelay(b *testing.B) {
 	for _, load := range []struct{ pairs, perSecond int }{{1000, 1000}, {1000, 5000}, {1000, 10000}, {5000, 5000}} {
 		b.Run(fmt.Sprintf("pairs=%d/rate=%d", load.pairs, load.perSecond), func(b *testing.B) {
-			var bare Report
+			relay, node := startRelay(b), startNode(b)
+			var relays, nodes []Report
 			for b.Loop() {
-				bare = measured(b, startRelay(b), true, load.pairs, load.perSecond)
+				for range rounds {
+					relays = append(relays, measured(b, relay, true, load.pairs, load.perSecond))
+					nodes = append(nodes, measured(b, node, false, load.pairs, load.perSecond))
+				}
 			}
-			b.ReportMetric(bare.Latency.P50, "relay-p50-ms")
-			b.ReportMetric(bare.Latency.P99, "relay-p99-ms")
-			if os.Getenv("RIDEHAIL_BIN") == "" {
-				return
-			}
-			node := measured(b, startNode(b), false, load.pairs, load.perSecond)
-			b.ReportMetric(node.Latency.P50, "node-p50-ms")
-			b.ReportMetric(node.Latency.P99, "node-p99-ms")
-			b.ReportMetric(node.Latency.P50/bare.Latency.P50, "p50-node/relay")
-			b.ReportMetric(node.Latency.P99/bare.Latency.P99, "p99-node/relay")
-			b.ReportMetric(float64(node.Lost), "lost")
+			p50 := func(r Report) float64 { return r.Latency.P50 }
+			p99 := func(r Report) float64 { return r.Latency.P99 }
+			b.ReportMetric(median(relays, p50), "relay-p50-ms")
+			b.ReportMetric(median(relays, p99), "relay-p99-ms")
+			b.ReportMetric(median(nodes, p50), "node-p50-ms")
+			b.ReportMetric(median(nodes, p99), "node-p99-ms")
+			b.ReportMetric(median(nodes, p50)/median(relays, p50), "p50-node/relay")
+			b.ReportMetric(median(nodes, p99)/median(relays, p99), "p99-node/relay")
+			b.ReportMetric(median(nodes, func(r Report) float64 { return float64(r.Lost) }), "lost")
 		})
 	}
 }
 
-// BenchmarkHighestRate finds by steps of 2,500/s the highest rate at which p99 stays under 100 ms with 1,000 pairs.
-func BenchmarkHighestRate(b *testing.B) {
-	highest := func(b *testing.B, server string, bare bool) (rate int) {
-		for next := 5000; next <= 60000; next += 2500 {
-			if r := measured(b, server, bare, 1000, next); r.Latency.P99 >= 100 || r.Delivered < r.Sent*9/10 {
-				break
-			}
-			rate = next
-		}
-		return rate
+func median(of []Report, value func(Report) float64) float64 {
+	var all []float64
+	for _, r := range of {
+		all = append(all, value(r))
 	}
-	var bare int
-	b.Run("relay", func(b *testing.B) {
-		for b.Loop() {
-			bare = highest(b, startRelay(b), true)
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// BenchmarkHighestRate finds by steps of 2,500/s the highest rate at which p99 stays under 100 ms with 1,000 pairs. Both
+// take each step in turn, and a step that fails is tried once more.
+func BenchmarkHighestRate(b *testing.B) {
+	relay, node := startRelay(b), startNode(b)
+	holds := func(server string, bare bool, rate int) bool {
+		for range 2 {
+			if r := measured(b, server, bare, 1000, rate); r.Latency.P99 < 100 && r.Delivered >= r.Sent*9/10 {
+				return true
+			}
 		}
-		b.ReportMetric(float64(bare), "updates/s")
-	})
-	b.Run("node", func(b *testing.B) {
-		node := 0
-		for b.Loop() {
-			node = highest(b, startNode(b), false)
+		return false
+	}
+	var relayRate, nodeRate int
+	for b.Loop() {
+		relayUp, nodeUp := true, true
+		for rate := 10000; rate <= 60000 && (relayUp || nodeUp); rate += 2500 {
+			if relayUp = relayUp && holds(relay, true, rate); relayUp {
+				relayRate = rate
+			}
+			if nodeUp = nodeUp && holds(node, false, rate); nodeUp {
+				nodeRate = rate
+			}
 		}
-		b.ReportMetric(float64(node), "updates/s")
-		b.ReportMetric(float64(node)/float64(max(1, bare)), "node/relay")
-	})
+	}
+	b.ReportMetric(float64(relayRate), "relay-updates/s")
+	b.ReportMetric(float64(nodeRate), "node-updates/s")
+	b.ReportMetric(float64(nodeRate)/float64(max(1, relayRate)), "node/relay")
 }
