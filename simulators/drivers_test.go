@@ -98,8 +98,8 @@ func TestADriverWhoDeclinesEverythingGoesOnCruising(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if s := stats.Snapshot(); s.OffersDeclined != 1 || s.OffersAccepted != 0 || len(steps(n)) != 0 {
-		t.Fatalf("%+v, steps %v", s, steps(n))
+	if s := stats.Snapshot(); s.OffersDeclined != 1 || s.OffersAccepted != 0 || len(n.steps()) != 0 {
+		t.Fatalf("%+v, steps %v", s, n.steps())
 	}
 }
 
@@ -117,7 +117,7 @@ func TestADriverWhoseRiderCancelsCruisesAgain(t *testing.T) {
 	n.until("the driver answers the next offers", func() bool {
 		return len(n.ids(func(f *wire.ClientFrame) bool { return f.GetAnswerOffer() != nil })) >= 3
 	})
-	if len(steps(n)) != 0 {
+	if len(n.steps()) != 0 {
 		t.Fatal("the driver drove on with a cancelled trip")
 	}
 }
@@ -127,7 +127,7 @@ func TestARestartContinuesTheTripFromItsState(t *testing.T) {
 	stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1})
 	n.until("the driver arrives", wantSteps(n, wire.Step_ARRIVE))
 	_ = stop()
-	before := len(steps(n))
+	before := len(n.steps())
 	drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Seed: 5})
 	n.until("the next run completes the trip", func() bool { return n.trip.State == stateCompleted })
 	n.mu.Lock()
@@ -192,8 +192,8 @@ func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
 	n.until("the driver connects anew and is available", func() bool {
 		return len(n.conns) == 2 && len(n.ids(func(f *wire.ClientFrame) bool { return f.GetSetAvailable() != nil })) == 2
 	})
-	if s := stats.Snapshot(); s.Refused != 1 || len(steps(n)) != 1 {
-		t.Fatalf("%+v, steps %v", s, steps(n))
+	if s := stats.Snapshot(); s.Refused != 1 || len(n.steps()) != 1 {
+		t.Fatalf("%+v, steps %v", s, n.steps())
 	}
 }
 
@@ -207,6 +207,8 @@ func TestADriverWhoWasReplacedStaysAway(t *testing.T) {
 		}
 	})
 	err := RunDrivers(context.Background(), DriverConfig{Server: n.URL, City: town(), Count: 1})
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if err == nil || !strings.Contains(err.Error(), "4409") || len(n.conns) != 1 {
 		t.Fatalf("%v after %d connections", err, len(n.conns))
 	}

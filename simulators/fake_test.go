@@ -34,10 +34,11 @@ type fakeNode struct {
 
 	mu     sync.Mutex
 	conns  []*fakeConn
-	heard  []*wire.ClientFrame // everything but fixes and pings, over all connections
-	trip   *wire.Trip          // for tests about one trip
-	silent bool                // commands get no ack
-	news   chan struct{}       // something was heard
+	heard  []*wire.ClientFrame  // everything but fixes and pings, over all connections
+	trip   *wire.Trip           // for tests about one trip
+	done   map[string]*wire.Ack // commands carried out
+	silent bool                 // commands get no ack
+	news   chan struct{}        // something was heard
 }
 
 // fakeConn is one connection to the fake node.
@@ -52,7 +53,7 @@ type fakeConn struct {
 }
 
 func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeNode {
-	n := &fakeNode{t: t, on: on, news: make(chan struct{}, 1)}
+	n := &fakeNode{t: t, on: on, news: make(chan struct{}, 1), done: map[string]*wire.Ack{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/dev/tokens", func(w http.ResponseWriter, r *http.Request) {
 		var ask struct{ Role, ID string }
@@ -123,7 +124,11 @@ func (n *fakeNode) hear(c *fakeConn, f *wire.ClientFrame) {
 	if f.GetFix() == nil {
 		n.heard = append(n.heard, f)
 	}
-	n.on(c, f)
+	if ack := n.done[f.Id]; ack != nil {
+		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: ack}})
+	} else {
+		n.on(c, f)
+	}
 	select {
 	case n.news <- struct{}{}:
 	default:
@@ -196,6 +201,9 @@ func (c *fakeConn) ack(f *wire.ClientFrame, code wire.Code) {
 
 func (c *fakeConn) answer(f *wire.ClientFrame, a *wire.Ack) {
 	a.Id = f.Id
+	if a.Code == "" {
+		c.node.done[f.Id] = a
+	}
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
@@ -255,6 +263,9 @@ func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 				w.Trip = clone(n.trip)
 			}
 			c.welcome(w)
+			if n.trip != nil && n.trip.State == stateRequested {
+				c.offer("offer")
+			}
 		case *wire.ClientFrame_Fix:
 			if n.trip == nil {
 				n.trip = tripFrom(pointOf(b.Fix.Point), rideMetres)
@@ -299,7 +310,14 @@ func tripFrom(at location.Point, metres float64) *wire.Trip {
 		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.Millis(time.Now())}
 }
 
-func steps(n *fakeNode) (s []wire.Step) {
+// steps lists how drivers wanted to move trips.
+func (n *fakeNode) steps() []wire.Step {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.stepsLocked()
+}
+
+func (n *fakeNode) stepsLocked() (s []wire.Step) {
 	for _, f := range n.heard {
 		if m := f.GetMoveTrip(); m != nil {
 			s = append(s, m.Step)
@@ -309,5 +327,5 @@ func steps(n *fakeNode) (s []wire.Step) {
 }
 
 func wantSteps(n *fakeNode, want ...wire.Step) func() bool {
-	return func() bool { return slices.Equal(steps(n), want) }
+	return func() bool { return slices.Equal(n.stepsLocked(), want) }
 }

@@ -77,6 +77,8 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var opened string
 	for _, f := range n.heard {
 		switch {
@@ -125,12 +127,12 @@ func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 	n := newFakeNode(t, func(*fakeConn, *wire.ClientFrame) {})
 	n.on = wholeRide(n)
 	stats := NewStats()
-	order(t, n, RiderConfig{PerMinute: 1, Speed: 600, Stats: stats})
+	order(t, n, RiderConfig{PerMinute: 1, Speed: 60, Stats: stats})
+	var s Snapshot
 	n.until("a ride is paid and the rider hangs up", func() bool {
-		s := stats.Snapshot()
-		return s.Receipts > 0 && s.RidersConnected == 0
+		s = stats.Snapshot()
+		return s.Receipts > 0 && s.Receipts == s.TripsRequested && s.RidersConnected == 0
 	})
-	s := stats.Snapshot()
 	if s.TripsRequested != s.TripsCompleted || s.TripsReserved != s.TripsCompleted || s.Violations != 0 ||
 		s.ChatDelivered != s.TripsCompleted || s.PickupWait.Count != s.TripsCompleted {
 		t.Fatalf("%+v", s)
