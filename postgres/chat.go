@@ -31,8 +31,9 @@ func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat
 	return kept, nil
 }
 
-// append sends two statements as one transaction in one round trip. The lock must be a statement of its own, so that
-// what the second one sees, and its place in the outbox, come after those who had the lock before.
+// append sends two statements as one transaction in one round trip. Those who talk on one trip at once take turns by
+// the lock; without it they would take the same number, and all but one would have to try again. The lock is a
+// statement of its own, so that the second one sees what was said before its turn.
 func (s *Store) append(ctx context.Context, m *chat.Message, region string, payload []byte) error {
 	var both pgx.Batch
 	both.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, "chat "+m.Trip)

@@ -243,6 +243,7 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 	defer killer.Close(context.Background())
 	var riders sync.WaitGroup
 	var made [16][10]trips.Event
+	moved := make(chan struct{}, len(made)*len(made[0]))
 	for i := range made {
 		riders.Go(func() {
 			for j := range made[i] {
@@ -250,28 +251,26 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 				if made[i][j], err = s.Apply(t.Context(), requested(t, fmt.Sprint("rider ", i, " ", j))); err != nil {
 					t.Error(err)
 				}
+				moved <- struct{}{}
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() { riders.Wait(); close(done) }()
 	kills := 0
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		case <-time.After(15 * time.Millisecond):
-			tag, err := killer.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-				WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 2`)
-			if err != nil {
-				t.Error(err)
-			}
-			kills += int(tag.RowsAffected())
+	for n := range cap(moved) {
+		if <-moved; n%8 != 0 {
+			continue
 		}
+		tag, err := killer.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 2`)
+		if err != nil {
+			t.Error(err)
+		}
+		kills += int(tag.RowsAffected())
 	}
 	if kills == 0 {
 		t.Error("nothing was killed")
 	}
+	riders.Wait()
 	fresh := open(t, at)
 	for i := range made {
 		for _, ev := range made[i] {

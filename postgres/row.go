@@ -81,10 +81,9 @@ func columns(rows []*row) []any {
 	return []any{id, version, state, rider, driver, region, requested, ended, kind, payload, role, actor, command, asked}
 }
 
-// applySQL makes moves of different trips. fresh are those whose command was not seen before; a command that another
-// transaction records at the same moment breaks the primary key of commands and with it this transaction. A driver who
-// has a trip already is passed over here; the unique index decides the race that this look cannot see. It returns the
-// trips that moved.
+// applySQL makes moves of different trips and returns the trips that moved. It passes over commands that were seen
+// before and drivers who have a trip, so that they do not spoil the group; what another transaction does at the same
+// moment it cannot see, and then a unique index breaks this transaction and each move is tried alone.
 const applySQL = `
 WITH move AS (
   SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
