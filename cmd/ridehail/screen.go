@@ -56,16 +56,15 @@ func (s *screen) draw() {
 
 func (s *screen) end() {
 	if s.live {
-		s.draw()
 		fmt.Fprintln(s.out, faint.Render("  stopping: letting payments settle, then checking every promise …"))
 	}
 }
 
 type figures struct {
-	available, busy                                      int
-	drivers, requested, reserved, completed, gone, chats int64
-	perSecond, p50, p99                                  float64
-	refused                                              uint64
+	available, busy                                            int
+	drivers, requested, reserved, completed, gone, chats, seen int64
+	perSecond, p50, p99                                        float64
+	refused                                                    uint64
 }
 
 func (s *screen) figures() figures {
@@ -74,7 +73,7 @@ func (s *screen) figures() figures {
 		busy:      c.Status[sharedstate.Reserved] + c.Status[sharedstate.OnTrip],
 		requested: t.requested.Load(), reserved: t.reserved.Load(),
 		completed: t.completed.Load(), gone: t.cancelled.Load() + t.expired.Load(), chats: sim.ChatDelivered,
-		p50: sim.Latency.P50, p99: sim.RecentP99}
+		seen: sim.Latency.Count, p50: sim.Latency.P50, p99: sim.RecentP99}
 	for _, n := range c.Refused {
 		f.refused += n
 	}
@@ -95,7 +94,11 @@ func (s *screen) picture(f figures) string {
 	row("drivers", "%d on the road, %d free, %d with a rider or on the way", f.drivers, f.available, f.busy)
 	row("trips", "%d requested, %d reserved, %d completed, %d cancelled or expired", f.requested, f.reserved, f.completed, f.gone)
 	row("updates", "%.0f/s, %d refused", f.perSecond, f.refused)
-	row("latency", "driver to rider p50 %.2f ms, p99 of the last seconds %.2f ms", f.p50, f.p99)
+	if f.seen == 0 {
+		row("latency", "nobody watches a car yet")
+	} else {
+		row("latency", "driver to rider p50 %.2f ms, p99 of the last seconds %.2f ms", f.p50, f.p99)
+	}
 	row("chat", "%d messages delivered", f.chats)
 	row("data", "%s", s.demo.cmd.Data)
 	fmt.Fprintf(&b, "\n  %s\n", faint.Render("Try in another terminal: ridehail latency --server "+s.url+"     Ctrl-C ends."))

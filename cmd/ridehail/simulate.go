@@ -103,9 +103,13 @@ func (driversCmd) Help() string {
 }
 
 func (c *driversCmd) Run(ctx context.Context, p *process) error {
+	decline := c.Decline
+	if decline == 0 {
+		decline = -1 // none at all
+	}
 	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats) error {
 		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
-			Seed: c.Seed, Flaky: c.Flaky, Rate: c.Rate, Prefix: c.Prefix, Decline: c.Decline, Codec: c.codec(), Stats: stats, Log: p.log})
+			Seed: c.Seed, Flaky: c.Flaky, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: c.codec(), Stats: stats, Log: p.log})
 	})
 }
 
