@@ -35,7 +35,7 @@ var rooms = []room{
 	{"wire", nil, "phones and nodes share the frames, and a phone has no node inside"},
 	{"migrations", nil, "numbered SQL and nothing that could change its meaning later"},
 	{"web", nil, "pages are files; the doors they knock at are public"},
-	{"web/webtest", nil, "drives the page as a person would, so it sees only the page"},
+	{"web/webtest", []string{"web"}, "drives the page as a person would; of the page it asks only whether it is all there"},
 	{"trips", []string{"location"}, "the state machine must run without network, lock or database"},
 	{"trips/storetest", []string{"location", "trips", "chat", "payments"},
 		"what every store promises, in words that no store could bend"},
