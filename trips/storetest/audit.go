@@ -11,6 +11,7 @@ import (
 
 var audits = []story{
 	{"an auditor sees all that is kept", allSeen},
+	{"an auditor sees moves of different trips in the order they were made", inOrder},
 	{"an auditor sees who had whom in the order it was so", handedOn},
 	{"an auditor may stop", auditorStops},
 }
@@ -78,6 +79,33 @@ func (w *world) read(err error) {
 	if err != nil {
 		w.Fatal(err)
 	}
+}
+
+func inOrder(w *world) {
+	var want []trips.Event
+	made := func(ev trips.Event, err error) trips.Trip {
+		w.Helper()
+		if err == nil {
+			ev, err = w.Apply(w.Context(), keyed(w.id("command"), ev))
+		}
+		want = append(want, try[trips.Event](w)(ev, err))
+		return ev.Trip
+	}
+	long := made(w.asked("patient"), nil)
+	for i := range 5 {
+		short := made(w.asked("hasty"), nil)
+		if i == 2 {
+			long = made(long.Reserve("driver", w.tick()))
+		}
+		made(short.Cancel(trips.Rider("hasty"), "", w.tick()))
+	}
+	made(long.Arrive(trips.Driver("driver"), w.tick()))
+	var got []trips.Event
+	w.read(w.AuditEvents(w.Context(), func(_ uint32, ev trips.Event) error {
+		got = append(got, ev)
+		return nil
+	}))
+	same(w, "events", got, want)
 }
 
 // handedOn lets four drivers fight over riders' trips, each free again at once, and replays who had whom: an order of
