@@ -78,16 +78,23 @@ func (c *throttled) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// throttler puts throttled below the WebSocket library.
+// throttler puts throttled below the WebSocket library, and a small read buffer of ours between the two.
 type throttler struct {
 	http.ResponseWriter
 	bytesPerSec int
+	in          *bufio.Reader
 }
 
-func (h throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	return &throttled{conn, rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, readBuffer))}, rw, nil
+	if rw.Reader.Buffered() > 0 {
+		conn.Close()
+		return nil, nil, errors.New("data came before the handshake was complete")
+	}
+	slow := &throttled{conn, rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, readBuffer))}
+	h.in = bufio.NewReaderSize(slow, readBuffer)
+	return slow, bufio.NewReadWriter(h.in, rw.Writer), nil
 }

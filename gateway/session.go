@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 type session struct {
 	g     *Gateway
 	conn  *websocket.Conn
+	in    *bufio.Reader // below conn
 	codec wire.Codec
 	user  trips.Actor // set before the session is registered, like until
 	until time.Time   // when the token ends

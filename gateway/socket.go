@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -33,7 +34,7 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	up := websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferPool: &writeBuffers, HandshakeTimeout: g.cfg.Limits.HelloWithin,
+		WriteBufferPool: &writeBuffers, HandshakeTimeout: g.cfg.Limits.HelloWithin,
 		Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}, CheckOrigin: g.originAllowed,
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			code := wire.CodeBadFrame
@@ -43,12 +44,13 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
 		},
 	}
-	conn, err := up.Upgrade(throttler{w, g.cfg.Limits.BytesPerSec}, r, nil)
+	under := &throttler{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
+	conn, err := up.Upgrade(under, r, nil)
 	if err != nil {
 		g.open.Add(-1)
 		return
 	}
-	s := g.newSession(conn)
+	s := g.newSession(conn, under.in)
 	if !g.spawn(s.run) {
 		g.open.Add(-1)
 		conn.Close()
@@ -73,12 +75,12 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-func (g *Gateway) newSession(conn *websocket.Conn) *session {
+func (g *Gateway) newSession(conn *websocket.Conn, in *bufio.Reader) *session {
 	codec, ok := wire.For(conn.Subprotocol())
 	if !ok {
 		codec = wire.JSON // for a person with a WebSocket tool
 	}
-	s := &session{g: g, conn: conn, codec: codec, joining: true,
+	s := &session{g: g, conn: conn, in: in, codec: codec, joining: true,
 		frames: rate.NewLimiter(rate.Limit(g.cfg.Limits.FramesPerSec), g.cfg.Limits.Burst)}
 	conn.SetReadLimit(g.cfg.Limits.Message)
 	conn.SetPongHandler(s.pong)
@@ -98,6 +100,7 @@ func (s *session) run() {
 	}
 	defer s.leave()
 	for s.code.Load() == 0 {
+		_, _ = s.in.Peek(1) // waits on so short a stack that it can shrink; an error comes again from next
 		if err := s.next(); err != nil {
 			s.lost(err)
 			break
