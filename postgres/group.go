@@ -11,10 +11,14 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// groupLimit bounds the moves of one transaction. Moves that arrive while the committer is busy are committed together:
-// the statement, the transaction and the flush to disk then cost once for all of them. A move that comes alone goes at
-// once. One committer per node was measured to be no slower than two, and faster than more: they share the disk.
-const groupLimit = 128
+// Moves that arrive while all committers are busy are committed together: the statement, the transaction and the flush
+// to disk then cost once for all of them. A move that comes alone goes at once.
+const (
+	// committers is how many groups are under way at once. One is fastest on an idle machine, but gets a single
+	// process's share of a busy one, and a group that waits for a lock would hold up all moves of the node.
+	committers = 4
+	groupLimit = 128 // moves per transaction
+)
 
 var errClosed = errors.New("postgres: the store is closed")
 
@@ -51,7 +55,7 @@ func (s *Store) together(ctx context.Context, r *row) (bool, error) {
 	}
 }
 
-// commitLoop is the committer: it takes what has gathered, commits it, and tells the callers.
+// commitLoop is a committer: it takes what has gathered, commits it, and tells the callers.
 func (s *Store) commitLoop() {
 	for {
 		select {

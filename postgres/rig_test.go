@@ -106,6 +106,18 @@ func database(t testing.TB) string {
 	return at
 }
 
+// hasty is an address whose commits do not wait for the disk, for tests that do not pull the plug.
+func hasty(t testing.TB, at string) string {
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("synchronous_commit", "off")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 func open(t testing.TB, at string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), at, Options{})
@@ -117,5 +129,5 @@ func open(t testing.TB, at string) *Store {
 }
 
 func TestTheStoreKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, database(t)) })
+	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, hasty(t, database(t))) })
 }

@@ -34,11 +34,11 @@ const (
 // Store implements trips.Store, trips.Outbox, chat.Store and payments.Store. Its methods may be called from many
 // goroutines; each blocks until the server has answered or ctx has ended.
 type Store struct {
-	pool      *pgxpool.Pool
-	moves     chan *waiting
-	quit      chan struct{}
-	close     sync.Once
-	committer sync.WaitGroup
+	pool       *pgxpool.Pool
+	moves      chan *waiting
+	quit       chan struct{}
+	close      sync.Once
+	committers sync.WaitGroup
 }
 
 // Open connects to a database that Migrate has prepared. Close the store when nothing uses it any more.
@@ -69,7 +69,9 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		pool.Close()
 		return nil, err
 	}
-	s.committer.Go(s.commitLoop)
+	for range committers {
+		s.committers.Go(s.commitLoop)
+	}
 	return s, nil
 }
 
@@ -91,7 +93,7 @@ func (s *Store) ready(ctx context.Context) error {
 // Close waits for moves that are being committed and closes all connections. Calls after it fail.
 func (s *Store) Close() {
 	s.close.Do(func() { close(s.quit) })
-	s.committer.Wait()
+	s.committers.Wait()
 	s.pool.Close()
 }
 
