@@ -9,9 +9,10 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
 
 tools:
-	@missing=; for tool in go cc node npm bash; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	[ -z "$$missing" ] || { echo "missing:$$missing. Install Go 1.26 (https://go.dev/dl), a C compiler, Node.js 20 or" \
-	"newer with npm, and bash (Debian: sudo apt-get install build-essential nodejs npm bash)." >&2; exit 3; }
+	@missing=; for tool in go node npm bash; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { echo "missing:$$missing. Install Go 1.26 (https://go.dev/dl), Node.js 20 or newer with npm," \
+	"and bash (Debian: sudo apt-get install nodejs npm bash)." >&2; exit 3; }
+	@ci/setup cc
 
 web: tools web/lib/maplibre-gl.mjs ## fetch the page's libraries, which the binary embeds
 
@@ -40,6 +41,7 @@ test: tools web ## install what the tests need, then check and test everything
 bench: build ## measure what the README claims (quiet machine advised, about half an hour)
 	ci/setup redis postgres
 	RIDEHAIL_BIN="$$PWD/bin/ridehail" go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./latency
+	go test -run '^$$' -bench Idle -benchtime 1x -timeout 30m ./gateway
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./sharedstate
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./postgres
 	go test -run '^$$' -bench . -timeout 30m ./sqlite
