@@ -146,6 +146,10 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 				}
 			}
 		}
+		for _, s := range r.g.sessions.All(nil) { // who looked up the watchers just before the end
+			s.moved("d", location.Fix{Point: market, Seq: 99, At: r.now().Add(time.Second)}, r.now())
+		}
+		r.rider.settled()
 		if n := len(r.rider.positions()); n != seen {
 			t.Errorf("the rider saw %d positions after the ride", n-seen)
 		}
@@ -186,6 +190,7 @@ func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
 	c := newTown(t, nil)
 	old := c.request("r")
 	c.step("d", old, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
+	c.step("d", c.request("between"), trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
 	driver := c.connect(trips.Driver("d"), asProto, nil)
 	driver.does(available(true))
 	now := c.request("next")
@@ -199,6 +204,9 @@ func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
 	p.settled()
 	if got := p.positions(); len(got) != 0 {
 		t.Errorf("saw %v", got)
+	}
+	if held := testutil.ToFloat64(c.g.m.overwritten); held != 0 {
+		t.Errorf("%v positions were only just not sent", held)
 	}
 	if d, _ := c.drivers.Get("d"); d.Trip != now || d.Status != "reserved" {
 		t.Errorf("the driver, on another ride by now, became %+v", d)
