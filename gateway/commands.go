@@ -47,7 +47,8 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 // command queues a command behind the session's earlier ones.
 func (s *session) command(c command) {
 	if !plainID(c.id) {
-		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control characters, new for each command and the same when you send it again."))
+		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
+			"characters, new for each command and the same when you send it again."))
 		return
 	}
 	s.mu.Lock()

@@ -226,8 +226,8 @@ func (s *session) flush() {
 	s.maybeRetire()
 }
 
-// retire ends the session of a draining node once the commands under way are answered. The phone sends again, elsewhere,
-// what it had no answer to.
+// retire ends the session of a draining node once the commands under way are answered. The phone sends again, to another
+// node, what it had no answer to.
 func (s *session) retire() {
 	s.mu.Lock()
 	s.retires = true

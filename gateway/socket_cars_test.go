@@ -137,7 +137,8 @@ func TestAStrangersCarIsShownRoughlyAndItsOfferNotAtAll(t *testing.T) {
 	c.pass(2 * time.Second)
 	p.send(areaFrame(market, 1000))
 	cars := has[*wire.ServerFrame_Cars](p, 1)[0].Cars.Cars
-	if len(cars) != 1 || cars[0].Id != "offered" || cars[0].Status != "available" || cars[0].AgeS != 2 || cars[0].Point.Lat != 6.4509 {
+	if len(cars) != 1 || cars[0].Id != "offered" || cars[0].Status != "available" ||
+		cars[0].AgeS != 2 || cars[0].Point.Lat != 6.4509 {
 		t.Errorf("cars %v", cars)
 	}
 }

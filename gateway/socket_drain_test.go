@@ -78,7 +78,8 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 	if code := rider.closed(); code != wire.CloseGoingAway || !wire.ComeBack(code) {
 		t.Errorf("the rider was closed with %d", code)
 	}
-	if ready, socket := c.ready(), c.refusal(nil); ready != http.StatusServiceUnavailable || socket != http.StatusServiceUnavailable {
+	if ready, socket := c.ready(), c.refusal(nil); ready != http.StatusServiceUnavailable ||
+		socket != http.StatusServiceUnavailable {
 		t.Errorf("while draining: ready %d, a new socket %d", ready, socket)
 	}
 	c.until("the driver's session retires", func() bool {

@@ -88,8 +88,9 @@ func TestOtherSitesPagesOpenNoSocket(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Origins = []string{"https://friend.example"} })
 	own := "http://" + c.url[len("ws://"):len(c.url)-len("/v1/ws")]
 	for origin, want := range map[string]int{
-		"https://evil.example": http.StatusForbidden, "null": http.StatusForbidden, "https://friend.example.evil.example": http.StatusForbidden,
-		"https://friend.example": http.StatusSwitchingProtocols, own: http.StatusSwitchingProtocols,
+		"https://evil.example": http.StatusForbidden, "null": http.StatusForbidden,
+		"https://friend.example.evil.example": http.StatusForbidden,
+		"https://friend.example":              http.StatusSwitchingProtocols, own: http.StatusSwitchingProtocols,
 	} {
 		if got := c.refusal(http.Header{"Origin": {origin}}); got != want {
 			t.Errorf("a page of %s: %d, want %d", origin, got, want)

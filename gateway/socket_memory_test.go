@@ -122,8 +122,9 @@ type riding struct{ trips.Store }
 
 func (s riding) Active(_ context.Context, who trips.Actor) (trips.Trip, error) {
 	n := strings.TrimPrefix(who.ID, "r")
-	return trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(who.ID), Driver: trips.DriverID("d" + n),
-		State: trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}, nil
+	return trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(who.ID),
+		Driver: trips.DriverID("d" + n),
+		State:  trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}, nil
 }
 
 // idleRiders opens sockets of riders whose cars stand still, and returns by how much memory grew.

@@ -320,11 +320,13 @@ func available(yes bool) *wire.ClientFrame {
 }
 
 func requestFrame(from, to location.Point) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{Pickup: wirePoint(from), Dropoff: wirePoint(to)}}}
+	return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{
+		RequestTrip: &wire.RequestTrip{Pickup: wirePoint(from), Dropoff: wirePoint(to)}}}
 }
 
 func answerFrame(offer string, accept bool) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{AnswerOffer: &wire.AnswerOffer{OfferId: offer, Accept: accept}}}
+	return &wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{
+		AnswerOffer: &wire.AnswerOffer{OfferId: offer, Accept: accept}}}
 }
 
 func stepFrame(trip trips.TripID, s wire.Step) *wire.ClientFrame {
@@ -332,7 +334,8 @@ func stepFrame(trip trips.TripID, s wire.Step) *wire.ClientFrame {
 }
 
 func cancelFrame(trip trips.TripID) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(trip), Reason: "no more"}}}
+	return &wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{
+		CancelTrip: &wire.CancelTrip{TripId: string(trip), Reason: "no more"}}}
 }
 
 func chatFrame(trip trips.TripID, text string) *wire.ClientFrame {

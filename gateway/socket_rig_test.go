@@ -95,8 +95,8 @@ func newTown(t testing.TB, change func(*Config)) *town {
 	return c
 }
 
-// tightListener gives its connections small buffers, so that a phone that does not read is soon noticed, and counts what
-// is read from them.
+// tightListener gives its connections small buffers, so that a phone that does not read is soon noticed, and counts
+// what is read from them.
 type tightListener struct {
 	net.Listener
 	read *sync.Map
