@@ -65,15 +65,17 @@ var errDraining = errors.New("the node is stopping")
 // continuation frames never becomes a message that could be counted.
 type throttled struct {
 	net.Conn
-	limit *rate.Limiter
+	limit  *rate.Limiter
+	unpaid int // bytes read and not asked the limiter for
 }
 
 func (c *throttled) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b[:min(len(b), readBuffer)])
-	if n > 0 {
-		if wait := c.limit.ReserveN(time.Now(), n).Delay(); wait > 0 {
-			time.Sleep(wait) // at most a buffer's worth: 16 ms at the default rate
+	if c.unpaid += n; c.unpaid >= readBuffer { // honest phones seldom come here
+		if wait := c.limit.ReserveN(time.Now(), c.unpaid).Delay(); wait > 0 {
+			time.Sleep(wait) // some buffers' worth: 16 ms each at the default rate
 		}
+		c.unpaid = 0
 	}
 	return n, err
 }
@@ -94,7 +96,7 @@ func (h *throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		conn.Close()
 		return nil, nil, errors.New("data came before the handshake was complete")
 	}
-	slow := &throttled{conn, rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, readBuffer))}
+	slow := &throttled{Conn: conn, limit: rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, 2*readBuffer))}
 	h.in = bufio.NewReaderSize(slow, readBuffer)
 	return slow, bufio.NewReadWriter(h.in, rw.Writer), nil
 }

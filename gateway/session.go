@@ -222,8 +222,11 @@ func (s *session) flush() {
 		}
 	}
 	s.writing = false
+	retires := s.retires
 	s.mu.Unlock()
-	s.maybeRetire()
+	if retires {
+		s.maybeRetire()
+	}
 }
 
 // retire ends the session of a draining node once the commands under way are answered. The phone sends again, to another
