@@ -241,7 +241,7 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 
 func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *wire.Ack) error {
 	if len(c.GetReason()) > maxReason || !printable(c.GetReason()) {
-		return refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
+		return errReason
 	}
 	if !plainID(c.GetTripId()) {
 		return trips.ErrNotFound
@@ -336,6 +336,8 @@ func (g *Gateway) track(t trips.Trip) {
 		g.cfg.Drivers.Free(t.Driver, t.ID)
 	}
 }
+
+var errReason = refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
 
 const (
 	maxReason = 200

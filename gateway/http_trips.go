@@ -164,13 +164,13 @@ func (g *door) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	if len(ask.Reason) > maxReason {
-		return 0, nil, refuse(wire.CodeBadField, "The reason is over 200 bytes; shorten it.")
+	if len(ask.Reason) > maxReason || !printable(ask.Reason) {
+		return 0, nil, errReason
 	}
 	trip := trips.TripID(r.PathValue("id"))
 	id := cmp.Or(r.Header.Get("Idempotency-Key"), "cancel-"+string(trip))
-	if len(id) > maxID {
-		return 0, nil, refuse(wire.CodeBadField, "An id is at most 64 bytes.")
+	if !plainID(id) {
+		return 0, nil, errKey
 	}
 	key := trips.Key{Actor: who, ID: id, Print: "cancel " + string(trip)}
 	ev, err := g.cfg.Desk.Move(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
@@ -179,10 +179,12 @@ func (g *door) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 	return http.StatusOK, asJSON(wireTrip(ev.Trip)), err
 }
 
+var errKey = refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes without control characters, new for each trip and the same when you retry.")
+
 func commandID(r *http.Request) (string, error) {
 	id := r.Header.Get("Idempotency-Key")
-	if id == "" || len(id) > maxID {
-		return "", refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes, new for each trip and the same when you retry.")
+	if !plainID(id) {
+		return "", errKey
 	}
 	return id, nil
 }
