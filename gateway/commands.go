@@ -300,7 +300,7 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 	}
 	fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 	id := trips.DriverID(s.user.ID)
-	if why := s.g.cfg.Drivers.Move(id, fix); why != location.Believed {
+	if why := s.seat.Move(fix, now); why != location.Believed {
 		s.g.m.updates.WithLabelValues(string(why)).Inc()
 		return
 	}

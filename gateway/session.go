@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -21,8 +22,9 @@ type session struct {
 	conn  *websocket.Conn
 	in    *bufio.Reader // below conn
 	codec wire.Codec
-	user  trips.Actor // set before the session is registered, like until
-	until time.Time   // when the token ends
+	user  trips.Actor      // set before the session is registered, like until
+	seat  sharedstate.Seat // of a driver; set before the reader reads on
+	until time.Time        // when the token ends
 	code  atomic.Int32
 	heard atomic.Int64 // last sign of life, our clock, Unix nanoseconds
 

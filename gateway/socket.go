@@ -308,7 +308,7 @@ func (s *session) enter() bool {
 		for _, o := range others {
 			o.end(wire.CloseReplaced, "you connected again elsewhere")
 		}
-		s.g.cfg.Drivers.Enter(trips.DriverID(s.user.ID), s.g.cfg.Node)
+		s.seat = s.g.cfg.Drivers.Enter(trips.DriverID(s.user.ID), s.g.cfg.Node)
 	case len(others) >= s.g.cfg.Limits.RiderSockets:
 		s.g.sessions.Remove(s.user, s)
 		s.g.m.drops.WithLabelValues("too_many_sockets").Inc()

@@ -74,7 +74,8 @@ func (c Cell) Centre() (Point, error) {
 type Hexagon struct {
 	Cell   Cell
 	Centre Point
-	Radius float64 // metres; no point of the cell is farther from its centre
+	inner  struct{ x, y float64 } // x*lng² + y*lat² < 1, in degrees from the centre: the circle within, nine tenths of the cell
+	Radius float64                // metres; no point of the cell is farther from its centre
 	edges  [6]edge
 }
 
@@ -110,6 +111,7 @@ func (h *Hexagon) draw(corners []h3.LatLng) {
 		return
 	}
 	kx, ky := metresPerDegree*math.Cos(h.Centre.Lat*rad), metresPerDegree
+	within := math.Inf(1)
 	for i, v := range corners {
 		w := corners[(i+1)%len(corners)]
 		x0, y0 := (v.Lng-h.Centre.Lng)*kx, (v.Lat-h.Centre.Lat)*ky
@@ -118,12 +120,19 @@ func (h *Hexagon) draw(corners []h3.LatLng) {
 		length := math.Hypot(nx, ny)
 		nx, ny = nx/length, ny/length
 		h.edges[i] = edge{x: nx * kx, y: ny * ky, limit: nx*x0 + ny*y0 - edgeMargin}
+		within = min(within, h.edges[i].limit)
+	}
+	if within > 0 {
+		h.inner.x, h.inner.y = kx*kx/(within*within), ky*ky/(within*within)
 	}
 }
 
 // Contains says that p is certainly in the cell. False near an edge means: ask CellOf.
 func (h *Hexagon) Contains(p Point) bool {
 	dLng, dLat := p.Lng-h.Centre.Lng, p.Lat-h.Centre.Lat
+	if h.inner.x > 0 && h.inner.x*dLng*dLng+h.inner.y*dLat*dLat < 1 {
+		return true // mostly, and the edges need not be fetched from memory
+	}
 	for i := range h.edges {
 		if e := &h.edges[i]; !(e.x*dLng+e.y*dLat < e.limit) {
 			return false

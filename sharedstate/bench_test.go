@@ -27,19 +27,21 @@ func somewhere(rng *rand.Rand) location.Point {
 
 // fleet is a city full of drivers on duty, who drive at 10 m/s.
 type fleet struct {
-	d   *Drivers
-	ids []trips.DriverID
-	at  []location.Fix
+	d     *Drivers
+	ids   []trips.DriverID
+	seats []Seat
+	at    []location.Fix
+	now   time.Time
 }
 
 func newFleet(n, shards int) *fleet {
 	f := &fleet{d: NewDrivers(DriverOptions{Shards: shards, SuspectAfter: time.Hour}),
-		ids: make([]trips.DriverID, n), at: make([]location.Fix, n)}
+		ids: make([]trips.DriverID, n), seats: make([]Seat, n), at: make([]location.Fix, n), now: time.Now()}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range f.ids {
 		f.ids[i] = trips.DriverID("driver-" + strconv.Itoa(i))
 		f.at[i] = location.Fix{Point: somewhere(rng), At: time.Now().Add(-time.Minute)}
-		f.d.Enter(f.ids[i], "n")
+		f.seats[i] = f.d.Enter(f.ids[i], "n")
 		f.d.SetAvailable(f.ids[i], true)
 		f.d.Move(f.ids[i], f.at[i])
 	}
@@ -55,7 +57,7 @@ func (f *fleet) drive(i int, b *testing.B) {
 		fix.Lat -= 0.00009
 	}
 	fix.At = fix.At.Add(10 * time.Millisecond)
-	if r := f.d.Move(f.ids[i], *fix); r != location.Believed {
+	if r := f.seats[i].Move(*fix, f.now); r != location.Believed {
 		b.Error(r)
 	}
 }

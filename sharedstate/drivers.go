@@ -96,14 +96,29 @@ func (d *Drivers) settleLocked(e *entry) {
 	}
 }
 
+// Seat is one driver's place here, for whoever moves them as long as they are connected: finding them each time by id
+// would cost a third of a move.
+type Seat struct {
+	d *Drivers
+	e *entry
+}
+
 // Enter says that the driver's socket is at node. A driver keeps what they were doing.
-func (d *Drivers) Enter(id trips.DriverID, node string) {
+func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entryLocked(id)
 	e.d.Node, e.d.Connected = node, true
 	d.settleLocked(e)
+	return Seat{d, e}
+}
+
+// Move believes or refuses a fix that came now, and remembers where the driver is.
+func (s Seat) Move(fix location.Fix, now time.Time) location.Reason {
+	s.e.shard.mu.Lock()
+	defer s.e.shard.mu.Unlock()
+	return s.d.moveLocked(s.e, fix, now)
 }
 
 // Leave says that the driver's socket at node is gone. It does nothing when the driver is at another node by now.
@@ -117,7 +132,7 @@ func (d *Drivers) Leave(id trips.DriverID, node string) {
 	}
 }
 
-// Move believes or refuses a fix, and remembers where the driver is.
+// Move is Seat.Move for who has no seat at hand.
 func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 	s, now := d.shardOf(id), d.opts.Now()
 	s.mu.Lock()
@@ -127,6 +142,11 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 		s.nays[Unknown]++
 		return Unknown
 	}
+	return d.moveLocked(e, fix, now)
+}
+
+func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
+	s := e.shard
 	if r := d.opts.Judge.Believe(e.d.Fix, e.tile != nil, fix, now); r != location.Believed {
 		s.nays[r]++
 		return r
