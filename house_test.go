@@ -39,6 +39,8 @@ var rooms = []room{
 	{"trips", []string{"location"}, "the state machine must run without network, lock or database"},
 	{"trips/storetest", []string{"location", "trips", "chat", "payments"},
 		"what every store promises, in words that no store could bend"},
+	{"trips/faulty", []string{"location", "trips", "chat", "payments"},
+		"a store that breaks on purpose: tests import it, and no package that a node is built from"},
 	{"routing/...", []string{"location", "routing/..."}, "another process may answer for it, so it knows no trips"},
 	{"sharedstate", []string{"location", "trips"}, "holds and hands out; whoever it called could hold its locks"},
 	{"chat", []string{"trips"}, "who may speak follows from the trip alone"},
