@@ -27,6 +27,7 @@ type Worker struct {
 	Limit      time.Duration // for one delivery [30 s]
 	Deliveries int64         // before a job is a dead letter [5]
 	OnDead     func(Job, error)
+	OnLost     func() // Redis has no such queue: it forgot all jobs, or never had any. Whoever knows them queues them again
 
 	mu   sync.Mutex
 	busy map[string]int64 // entries in hand, with their deliveries
@@ -252,6 +253,9 @@ func (w *Worker) trouble(ctx context.Context, err error, pause *backoff) {
 	}
 	if forgotten(err) {
 		err = w.Redis.do.XGroupCreateMkStream(ctx, w.key(), group, "0").Err()
+		if err == nil && w.OnLost != nil { // only the worker that made the group, so that the jobs come once
+			w.OnLost()
+		}
 		if err == nil || strings.HasPrefix(err.Error(), "BUSYGROUP") {
 			return
 		}

@@ -168,14 +168,17 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 
 func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		done := make(chan string, 10)
+		done, lost := make(chan string, 10), make(chan struct{}, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: beat,
-			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
+			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil },
+			OnLost: func() { lost <- struct{}{} }}
 		run(t, w.Run)
+		receive(t, "word that the queue is new", lost)
 		r.enqueue(t, "1")
 		receive(t, "the first job", done)
 		r.flush(t)
 		r.enqueue(t, "2")
+		receive(t, "word that the jobs are lost", lost)
 		if id := receive(t, "the job after the flush", done); id != "2" {
 			t.Errorf("did %q", id)
 		}

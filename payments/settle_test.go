@@ -267,3 +267,23 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 	d.charged(t)
 	look(time.Hour, 0)
 }
+
+func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
+	d, q, lost := newDesk(t, provider.Faults{}), &queue{}, make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := &payments.Reconciler{Charges: d.books, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
+		Now: func() time.Time { return ended.Add(time.Second) }, Log: slog.New(slog.DiscardHandler)}
+	ran := make(chan error, 1)
+	go func() { ran <- r.Run(ctx) }()
+	for range 3 {
+		lost <- struct{}{} // taken after the look before has ended
+	}
+	cancel()
+	if err := <-ran; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if len(q.jobs) < 2 || len(q.jobs) > 3 { // the last may have found its context cancelled
+		t.Errorf("queued %d times after 3 losses, the fresh trip's grace notwithstanding", len(q.jobs))
+	}
+}

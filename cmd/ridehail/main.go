@@ -36,6 +36,7 @@ type cli struct {
 	Migrate  migrateCmd  `cmd:"" help:"Create or update the schema of a database."`
 	Routing  routingCmd  `cmd:"" help:"Run the routing service on its own."`
 	Payments paymentsCmd `cmd:"" help:"Run the payment provider's emulator."`
+	Queue    queueCmd    `cmd:"" help:"Show the jobs that were given up, and put them back."`
 }
 
 // The errors that choose an exit code; wrap what a person should read.

@@ -200,7 +200,9 @@ func (n *node) ready(ctx context.Context) error {
 	default:
 		return errors.New("not subscribed to Redis yet")
 	}
-	return errors.Join(n.db.Ping(ctx), n.redis.Ping(ctx))
+	redis := make(chan error, 1)
+	go func() { redis <- n.redis.Ping(ctx) }() // both at once, so that one that hangs is not blamed on the other
+	return errors.Join(n.db.Ping(ctx), <-redis)
 }
 
 // Message and Gap make the node an events.Handler.
@@ -283,12 +285,20 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 	}
 	settler := &payments.Settler{Trips: n.db, Charges: n.db, Now: time.Now,
 		Provider: &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret}}
+	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: settlements, Consumer: n.cfg.Name, Handle: settler.Handle,
+		OnLost: func() {
+			select {
+			case lost <- struct{}{}:
+			default: // it will be looked at anyway
+			}
+		},
 		OnDead: func(j events.Job, err error) {
 			n.log.Error("a settlement was given up and left as a dead letter", "trip", j.ID, "err", err)
 		}}
 	mind("settlement", worker.Run)
-	mind("reconciler", (&payments.Reconciler{Charges: n.db, Queue: n.redis, Stream: settlements, Now: time.Now, Log: n.log}).Run)
+	mind("reconciler", (&payments.Reconciler{Charges: n.db, Queue: n.redis, Stream: settlements, Lost: lost,
+		Now: time.Now, Log: n.log}).Run)
 }
 
 // sweep forgets drivers who left long ago.
