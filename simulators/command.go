@@ -27,6 +27,7 @@ func (p *phone) command(f *wire.ClientFrame, now time.Time) string {
 	f.Id = fmt.Sprintf("%s-%d", p.prefix, p.made)
 	p.commands = append(p.commands, &command{frame: f, made: now, again: now.Add(resendAfter)})
 	p.mu.Unlock()
+	p.invoke(f)
 	p.send(f)
 	return f.Id
 }
@@ -38,6 +39,7 @@ func (p *phone) chase(now time.Time) (givenUp []*wire.Ack) {
 	kept := p.commands[:0]
 	for _, c := range p.commands {
 		if now.Sub(c.made) > giveUpAfter {
+			p.unanswered(c.frame)
 			givenUp = append(givenUp,
 				&wire.Ack{Id: c.frame.Id, Code: string(wire.CodeUnavailable), Message: "The node never answered."})
 			continue
@@ -82,6 +84,7 @@ func (p *phone) acked(a *wire.Ack, now time.Time) bool {
 		}
 		return false
 	}
+	p.answered(c.frame, a)
 	if a.Trip != nil {
 		p.witness.read(a.Trip)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -30,6 +31,7 @@ type DriverConfig struct {
 	Codec   wire.Codec // nil means wire.Proto
 	Stats   *Stats     // nil: nobody looks
 	Log     *slog.Logger
+	Journal *journal.Journal // nil: none is kept
 }
 
 func (c DriverConfig) withDefaults() (DriverConfig, error) {
@@ -69,7 +71,9 @@ func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 }
 
 func newFleet(cfg DriverConfig) *fleet {
-	return &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+	net := newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log)
+	net.journal = cfg.Journal
+	return &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: net,
 		router: routing.NewRouter(cfg.City), search: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 }
 

@@ -32,6 +32,7 @@ func (p *phone) read(conn *websocket.Conn, within time.Duration) (*wire.ServerFr
 
 // hear does what every phone does with a frame, and says whether its owner wants it too.
 func (p *phone) hear(f *wire.ServerFrame, at time.Time) bool {
+	p.saw(f)
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Position:
 		n, update := p.witness.position(b.Position)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -43,6 +44,7 @@ type network struct {
 	dialer  websocket.Dialer
 	dialing chan struct{}
 	stats   *Stats
+	journal *journal.Journal // nil: none is kept
 	log     *slog.Logger
 
 	dropEvery time.Duration // mean time between two losses of a phone's connection; 0: never

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -50,6 +51,7 @@ func (n *network) phone(ctx context.Context, role, id string, stripe int) *phone
 	ctx, cancel := context.WithCancel(ctx)
 	p := &phone{net: n, role: role, id: id, stripe: stripe, prefix: uuid.NewString(), cancel: cancel,
 		frames: make(chan *wire.ServerFrame, 16), witness: newWitness(n.stats, role, id)}
+	p.witness.note = p.journal
 	if n.dropEvery > 0 {
 		p.drops = stream(n.seed, id, "drops")
 	}
@@ -111,6 +113,7 @@ func (p *phone) connect(ctx context.Context) (welcomed bool, err error) {
 		p.mu.Lock()
 		p.conn, p.ready = nil, false
 		p.mu.Unlock()
+		p.journal(journal.Record{What: journal.Lost, Count: p.witness.n})
 	}()
 	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{T1Ms: wire.Millis(time.Now())}}})
 	for {
@@ -150,13 +153,14 @@ func (p *phone) enter(ctx context.Context) (conn *websocket.Conn, again bool, er
 			return nil, false, err
 		}
 	}
+	resume := p.witness.resume()
+	p.hello(resume)
 	if conn, err = p.net.dial(ctx); err != nil {
 		return nil, false, err
 	}
 	if !p.adopt(conn) {
 		return conn, false, context.Canceled
 	}
-	resume := p.witness.resume()
 	hello := &wire.Hello{Token: p.token, Client: "ridehail simulator", Resume: resume}
 	if err := p.write(conn, &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: hello}}); err != nil {
 		return conn, false, err
@@ -197,6 +201,7 @@ func (p *phone) welcome(conn *websocket.Conn, w *wire.Welcome, resuming bool) {
 	if w.Recovered && resuming {
 		p.net.stats.resumed.Add(1)
 	}
+	p.welcomed(w)
 	p.witness.welcome(w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,4 +231,5 @@ func (p *phone) stop() {
 	p.cancel()
 	for range p.frames { // closes when the reader ends
 	}
+	p.switchedOff()
 }

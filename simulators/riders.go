@@ -12,6 +12,7 @@ import (
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -28,6 +29,7 @@ type RiderConfig struct {
 	Codec     wire.Codec // nil means wire.Proto
 	Stats     *Stats     // nil: nobody looks
 	Log       *slog.Logger
+	Journal   *journal.Journal // nil: none is kept
 }
 
 func (c RiderConfig) withDefaults() (RiderConfig, error) {
@@ -72,6 +74,7 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	}
 	c := &crowd{RiderConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
 		router: routing.NewRouter(cfg.City), spots: cfg.City.Hotspots(), free: make(chan *somebody, cfg.Count)}
+	c.net.journal = cfg.Journal
 	for _, s := range c.spots {
 		c.heavy += s.Weight
 	}

@@ -1,6 +1,9 @@
 package simulators
 
 import (
+	"fmt"
+
+	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -10,6 +13,7 @@ const remembered = 4
 // witness knows how far a phone got, to resume there, and reports every frame that the node should not have sent.
 type witness struct {
 	stats      *Stats
+	note       func(journal.Record) // nil: nobody keeps a journal
 	role, id   string
 	epoch      string
 	tracks     []*track // newest trip last
@@ -33,6 +37,13 @@ func newWitness(stats *Stats, role, id string) *witness {
 
 func (w *witness) violate(format string, args ...any) {
 	w.stats.violate("%s %s: "+format, append([]any{w.role, w.id}, args...)...)
+	w.tell(journal.Record{What: journal.Broken, Text: fmt.Sprintf(format, args...)})
+}
+
+func (w *witness) tell(r journal.Record) {
+	if w.note != nil {
+		w.note(r)
+	}
 }
 
 // of returns a trip's track, a new one if it has none.
@@ -157,6 +168,7 @@ func (w *witness) position(p *wire.Position) (ack uint32, update bool) {
 	}
 	if p.DriverId == w.driver && p.AtMs < w.at {
 		w.violate("driver %s went back by %.1f ms", p.DriverId, w.at-p.AtMs)
+		w.tell(journal.Record{What: journal.Back, Driver: p.DriverId, BehindMs: w.at - p.AtMs, Count: p.N})
 	}
 	update = w.n > 0 && p.DriverId == w.driver && p.AtMs != w.at
 	w.n, w.driver, w.at = p.N, p.DriverId, p.AtMs

@@ -9,19 +9,21 @@ import (
 
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators"
+	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
 // simulatorFlags are those that drivers and riders share.
 type simulatorFlags struct {
-	Server string        `help:"The node." default:"http://127.0.0.1:8080"`
-	City   string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
-	Speed  float64       `help:"Seconds of the city in a second; start the node with the same." default:"1"`
-	Seed   uint64        `help:"The same seed makes the same people and wishes." default:"1"`
-	Flaky  bool          `help:"Phones lose their connection now and then, and resume."`
-	Codec  string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
-	For    time.Duration `help:"Stop after this long. Default: never."`
-	JSON   bool          `help:"Print one JSON object in the end."`
+	Server  string        `help:"The node." default:"http://127.0.0.1:8080"`
+	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
+	Speed   float64       `help:"Seconds of the city in a second; start the node with the same." default:"1"`
+	Seed    uint64        `help:"The same seed makes the same people and wishes." default:"1"`
+	Flaky   bool          `help:"Phones lose their connection now and then, and resume."`
+	Codec   string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
+	For     time.Duration `help:"Stop after this long. Default: never."`
+	JSON    bool          `help:"Print one JSON object in the end."`
+	Journal string        `help:"Keep what every phone saw and did, as JSON lines." placeholder:"FILE" type:"path"`
 }
 
 func (f *simulatorFlags) codec() wire.Codec {
@@ -31,8 +33,11 @@ func (f *simulatorFlags) codec() wire.Codec {
 	return wire.Proto
 }
 
+// simulation runs people of a city until the context ends.
+type simulation func(context.Context, *routing.City, *simulators.Stats, *journal.Journal) error
+
 // simulate runs f with the city, for as long as wanted, and prints what it saw.
-func (f *simulatorFlags) simulate(ctx context.Context, p *process, run func(context.Context, *routing.City, *simulators.Stats) error) error {
+func (f *simulatorFlags) simulate(ctx context.Context, p *process, run simulation) (err error) {
 	city, err := routing.Open(f.City)
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
@@ -40,13 +45,20 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run func(cont
 	if err := answers(ctx, f.Server); err != nil {
 		return err
 	}
+	var kept *journal.Journal
+	if f.Journal != "" {
+		if kept, err = journal.Create(f.Journal); err != nil {
+			return fmt.Errorf("%w: --journal: %w", errUsage, err)
+		}
+		defer func() { err = errors.Join(err, kept.Close()) }()
+	}
 	cancel := func() {}
 	if f.For > 0 {
 		ctx, cancel = context.WithTimeout(ctx, f.For)
 	}
 	defer cancel()
 	stats := simulators.NewStats()
-	err = run(ctx, city, stats)
+	err = run(ctx, city, stats, kept)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return unreachable(err)
 	}
@@ -107,9 +119,10 @@ func (c *driversCmd) Run(ctx context.Context, p *process) error {
 	if decline == 0 {
 		decline = -1 // none at all
 	}
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats) error {
+	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
-			Seed: c.Seed, Flaky: c.Flaky, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: c.codec(), Stats: stats, Log: p.log})
+			Seed: c.Seed, Flaky: c.Flaky, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: c.codec(), Stats: stats,
+			Journal: kept, Log: p.log})
 	})
 }
 
@@ -125,8 +138,9 @@ func (ridersCmd) Help() string {
 }
 
 func (c *ridersCmd) Run(ctx context.Context, p *process) error {
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats) error {
+	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
-			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, Prefix: c.Prefix, Codec: c.codec(), Stats: stats, Log: p.log})
+			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, Prefix: c.Prefix, Codec: c.codec(), Stats: stats, Journal: kept,
+			Log: p.log})
 	})
 }

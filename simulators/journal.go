@@ -1,0 +1,105 @@
+package simulators
+
+import (
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// journal keeps a record of this phone, if a journal is kept.
+func (p *phone) journal(r journal.Record) {
+	if p.net.journal == nil {
+		return
+	}
+	r.Who, r.Phone = p.role+":"+p.id, p.prefix
+	p.net.journal.Add(r)
+}
+
+// asked describes a command.
+func asked(f *wire.ClientFrame) journal.Record {
+	r := journal.Record{Command: f.Id}
+	switch b := f.Body.(type) {
+	case *wire.ClientFrame_RequestTrip:
+		r.Kind = journal.Request
+	case *wire.ClientFrame_AnswerOffer:
+		r.Kind, r.Offer = journal.Decline, b.AnswerOffer.OfferId
+		if b.AnswerOffer.Accept {
+			r.Kind = journal.Accept
+		}
+	case *wire.ClientFrame_MoveTrip:
+		r.Trip = b.MoveTrip.TripId
+		r.Kind = map[wire.Step]string{wire.Step_ARRIVE: journal.Arrive, wire.Step_START: journal.Start,
+			wire.Step_COMPLETE: journal.Complete}[b.MoveTrip.Step]
+	case *wire.ClientFrame_CancelTrip:
+		r.Kind, r.Trip = journal.Cancel, b.CancelTrip.TripId
+	case *wire.ClientFrame_SendChat:
+		r.Kind, r.Trip = journal.Say, b.SendChat.TripId
+	case *wire.ClientFrame_SetAvailable:
+		r.Kind = journal.Available
+	}
+	return r
+}
+
+// invoke must come before the command is sent.
+func (p *phone) invoke(f *wire.ClientFrame) {
+	r := asked(f)
+	r.What = journal.Invoke
+	p.journal(r)
+}
+
+// answered tells what became of a command.
+func (p *phone) answered(f *wire.ClientFrame, a *wire.Ack) {
+	r := asked(f)
+	r.What, r.Code, r.Chat = journal.OK, a.Code, a.ChatSeq
+	if a.Code != "" {
+		r.What = journal.Fail
+	}
+	if t := a.Trip; t != nil {
+		r.Trip, r.Seq, r.State, r.Driver = t.Id, t.Version, t.State, t.DriverId
+	}
+	p.journal(r)
+}
+
+// unanswered tells that nobody said what became of a command.
+func (p *phone) unanswered(f *wire.ClientFrame) {
+	r := asked(f)
+	r.What = journal.Info
+	p.journal(r)
+}
+
+// hello comes before a connection is opened: what the node answers, it read after this.
+func (p *phone) hello(resume *wire.Resume) {
+	p.journal(journal.Record{What: journal.Hello, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
+}
+
+func (p *phone) welcomed(w *wire.Welcome) {
+	p.journal(journal.Record{What: journal.Welcome, Recovered: w.Recovered, Trip: w.Trip.GetId(), Seq: w.Trip.GetVersion(),
+		State: w.Trip.GetState(), Driver: w.Trip.GetDriverId(), Chat: w.ChatSeq})
+}
+
+// saw keeps what a frame told, before anyone acts on it.
+func (p *phone) saw(f *wire.ServerFrame) {
+	switch b := f.Body.(type) {
+	case *wire.ServerFrame_Offer:
+		p.journal(journal.Record{What: journal.Offer, Offer: b.Offer.Id, Trip: b.Offer.Trip.GetId()})
+	case *wire.ServerFrame_TripEvent:
+		e := b.TripEvent
+		p.journal(journal.Record{What: journal.Event, Trip: e.TripId, Seq: e.Seq, Kind: e.Kind,
+			State: e.Trip.GetState(), Driver: e.Trip.GetDriverId()})
+	case *wire.ServerFrame_Chat:
+		p.journal(journal.Record{What: journal.Chat, Trip: b.Chat.TripId, Chat: b.Chat.Seq, From: b.Chat.From,
+			Client: b.Chat.ClientId})
+	case *wire.ServerFrame_Receipt:
+		p.journal(journal.Record{What: journal.Receipt, Trip: b.Receipt.TripId, Reference: b.Receipt.Reference,
+			Minor: int64(b.Receipt.Amount.GetMinor()), Currency: b.Receipt.Amount.GetCurrency()})
+	}
+}
+
+// switchedOff closes the phone's part of the journal.
+func (p *phone) switchedOff() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.commands {
+		p.unanswered(c.frame)
+	}
+	p.journal(journal.Record{What: journal.Off})
+}

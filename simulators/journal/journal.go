@@ -1,0 +1,115 @@
+package journal
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	buffer     = 256 << 10
+	flushEvery = time.Second
+)
+
+// Journal writes records. Its methods may be called from many goroutines, and on nil, which keeps nothing.
+type Journal struct {
+	opened time.Time
+	over   chan struct{}
+	done   sync.WaitGroup // of the flusher
+
+	mu   sync.Mutex // guards below
+	file *os.File
+	out  *bufio.Writer
+	err  error // the first; nothing is kept after it
+}
+
+// Create begins a journal in a new file; what was there before is gone. The caller must call Close.
+func Create(path string) (*Journal, error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{opened: time.Now(), over: make(chan struct{}), file: f, out: bufio.NewWriterSize(f, buffer)}
+	j.Add(Record{What: Begin})
+	j.done.Go(j.flush)
+	return j, nil
+}
+
+// Add keeps a record, with the time of now. The order of the calls is the order in the file.
+func (j *Journal) Add(r Record) {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := time.Now()
+	r.Mono, r.AtMs = int64(now.Sub(j.opened)), float64(now.UnixMicro())/1e3
+	line, err := json.Marshal(r)
+	if err == nil {
+		_, err = j.out.Write(append(line, '\n'))
+	}
+	j.fail(err)
+}
+
+func (j *Journal) fail(err error) {
+	if j.err == nil {
+		j.err = err
+	}
+}
+
+// flush sees that a killed process takes no more than a second with it.
+func (j *Journal) flush() {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.over:
+			return
+		case <-tick.C:
+			j.mu.Lock()
+			j.fail(j.out.Flush())
+			j.mu.Unlock()
+		}
+	}
+}
+
+// Close writes the rest and says whether all was kept.
+func (j *Journal) Close() error {
+	if j == nil {
+		return nil
+	}
+	close(j.over)
+	j.done.Wait()
+	j.Add(Record{What: Close})
+	if err := errors.Join(j.err, j.out.Flush(), j.file.Close()); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// Read yields the records of a journal in order. A last line torn by a kill is left out; any other that cannot be read
+// is an error, and so is one of yield.
+func Read(from io.Reader, yield func(Record) error) error {
+	lines := bufio.NewReaderSize(from, buffer)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		var r Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("journal: line %d: %w", n, err)
+		}
+		if err := yield(r); err != nil {
+			return err
+		}
+	}
+}
