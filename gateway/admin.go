@@ -14,7 +14,8 @@ import (
 
 const readyTimeout = 2 * time.Second
 
-// admin is the door for operators: metrics, health and profiles. Keep its listener off the public network.
+// admin is the door for operators: metrics, health, profiles and the revocation of tokens. It asks nobody who they are:
+// keep its listener off the public network.
 func (g *door) admin() http.Handler {
 	gatherer, ok := g.cfg.Registerer.(prometheus.Gatherer)
 	if !ok {
@@ -24,6 +25,7 @@ func (g *door) admin() http.Handler {
 	mux.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.Handle("/healthz", methods{"GET": g.healthz})
 	mux.Handle("/readyz", methods{"GET": g.readyz})
+	mux.Handle("/admin/revocations", g.guarded("/admin/revocations", methods{"POST": g.postRevocation}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -36,12 +36,12 @@ func TestIssuedTokenNamesItsHolderUntilItExpires(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	a := testAuth(t, func() time.Time { return now })
 	token := testToken(t, a, trips.RoleDriver, "d1")
-	who, until, err := a.Verify(token)
-	if err != nil || who != trips.Driver("d1") || !until.Equal(now.Add(time.Hour)) {
-		t.Fatalf("%v until %v, %v", who, until, err)
+	p, err := a.Verify(token)
+	if err != nil || p.Who != trips.Driver("d1") || !p.Until.Equal(now.Add(time.Hour)) || !p.Issued.Equal(now) || p.ID == "" {
+		t.Fatalf("%+v, %v", p, err)
 	}
 	now = now.Add(time.Hour + clockLeeway + time.Second)
-	if _, _, err := a.Verify(token); !errors.Is(err, ErrToken) {
+	if _, err := a.Verify(token); !errors.Is(err, ErrToken) {
 		t.Errorf("an expired token passed: %v", err)
 	}
 }
@@ -80,7 +80,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"no subject":     forge(hs, testSecret, func(c *claims) { c.Subject = "" }, ""),
 		"odd subject":    forge(hs, testSecret, func(c *claims) { c.Subject = "a/b" }, ""),
 	} {
-		if who, _, err := a.Verify(token); !errors.Is(err, ErrToken) {
+		if who, err := a.Verify(token); !errors.Is(err, ErrToken) {
 			t.Errorf("%s: passed as %v, %v", name, who, err)
 		}
 	}
@@ -97,7 +97,7 @@ func FuzzTokenWithAnyByteChangedIsRefused(f *testing.F) {
 			return
 		}
 		b[at] ^= flip
-		if _, _, err := a.Verify(string(b)); err == nil {
+		if _, err := a.Verify(string(b)); err == nil {
 			t.Errorf("byte %d changed by %x: passed", at, flip)
 		}
 	})

@@ -46,6 +46,8 @@ type Config struct {
 	Declined, Vanished func(o dispatch.Offer)
 	// Happened hears every published trip event, after the shared state has followed it; nil: nobody.
 	Happened func(trips.Event)
+	// Revocations keeps and tells what operators revoke; nil: this node alone knows.
+	Revocations Keeper
 	// Ready says why the node should get no traffic, or nil.
 	Ready func(context.Context) error
 
@@ -100,7 +102,8 @@ func New(cfg Config) *Gateway {
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Drivers: cfg.Drivers, Quote: cfg.Quote,
-		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale, Socket: g.socket, Ready: g.ready,
+		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale,
+		Socket: g.socket, Ready: g.ready, Revoke: g.revoke,
 		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,
 	}, g.m)
 	return g
@@ -109,7 +112,7 @@ func New(cfg Config) *Gateway {
 // Handler is the public door: /v1/…, the page, health.
 func (g *Gateway) Handler() http.Handler { return g.door.public() }
 
-// Admin is the operators' door: metrics, health, profiles.
+// Admin is the operators' door: metrics, health, profiles, revocations.
 func (g *Gateway) Admin() http.Handler { return g.door.admin() }
 
 func (g *Gateway) ready(ctx context.Context) error {
@@ -157,6 +160,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var catching sync.WaitGroup
 	defer catching.Wait()
 	catching.Go(func() { g.catchUpAll(ctx) })
+	catching.Go(func() { g.learnRevoked(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

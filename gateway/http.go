@@ -164,10 +164,11 @@ func (g *door) admit(r *http.Request, roles []trips.Role) (trips.Actor, error) {
 	if !ok {
 		return trips.Actor{}, ErrToken
 	}
-	who, _, err := g.cfg.Auth.Verify(token)
+	pass, err := g.cfg.Auth.Verify(token)
 	if err != nil {
 		return trips.Actor{}, err
 	}
+	who := pass.Who
 	if !g.pace.allow(who) {
 		return trips.Actor{}, refuse(wire.CodeTooMany, "You ask too often; wait a second.")
 	}

@@ -104,9 +104,9 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 func TestDevelopmentTokensOpenTheDoorsAndEnd(t *testing.T) {
 	r := newRig(t, func(c *doorConfig) { c.DevTokens = true })
 	got := want[devToken](t, r.call(trips.Actor{}, "POST", "/v1/dev/tokens", `{"role":"driver","id":"d-1"}`), 200)
-	who, until, err := r.auth.Verify(got.Token)
-	if err != nil || who != trips.Driver("d-1") || !until.Equal(r.now().Add(devTokenFor)) || !until.Equal(got.ExpiresAt) {
-		t.Errorf("token of %v until %v, told %v: %v", who, until, got.ExpiresAt, err)
+	p, err := r.auth.Verify(got.Token)
+	if err != nil || p.Who != trips.Driver("d-1") || !p.Until.Equal(r.now().Add(devTokenFor)) || !p.Until.Equal(got.ExpiresAt) {
+		t.Errorf("token %+v, told %v: %v", p, got.ExpiresAt, err)
 	}
 	for _, ask := range []string{
 		`{"role":"system","id":"x"}`, `{"role":"rider","id":""}`, `{"role":"rider","id":"a/b"}`, `{}`,

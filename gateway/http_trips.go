@@ -39,6 +39,7 @@ type doorConfig struct {
 	TimeScale  float64
 	Socket     http.HandlerFunc // /v1/ws
 	Ready      func(context.Context) error
+	Revoke     func(context.Context, revocation) error
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 	Log        *slog.Logger

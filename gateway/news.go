@@ -52,6 +52,8 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 		for _, s := range g.sessions.Of(trips.Rider(c.Rider), nil) {
 			s.news(func() { s.paid(c) })
 		}
+	case TopicRevoked:
+		return g.heardOfRevocation(payload)
 	case TopicTyping:
 		var t typingMark
 		if err := json.Unmarshal(payload, &t); err != nil {

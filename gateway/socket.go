@@ -250,20 +250,28 @@ func (s *session) join() bool {
 		}
 		return false
 	}
-	who, until, err := s.g.cfg.Auth.Verify(hello.GetToken())
+	pass, err := s.g.cfg.Auth.Verify(hello.GetToken())
 	if err != nil {
 		s.g.m.drops.WithLabelValues("bad_token").Inc()
-		s.end(wire.CloseNoAuth, clip(err.Error(), 100))
+		code := wire.CloseNoAuth
+		if errors.Is(err, ErrRevoked) {
+			code = wire.CloseTokenEnded
+		}
+		s.end(code, clip(err.Error(), 100))
 		return false
 	}
-	s.user, s.until = who, until
+	s.pass, s.user, s.until = pass, pass.Who, pass.Until
 	s.extended = time.Time{}
 	s.hear(s.g.cfg.Now())
 	if !s.enter() {
 		return false
 	}
+	if !s.unlessRevoked() { // it may have been just before the session was registered
+		s.leave()
+		return false
+	}
 	if err := s.welcome(hello.GetResume()); err != nil {
-		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", who, "err", err)
+		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", s.user, "err", err)
 		s.end(wire.CloseOverload, "our database is slow: come back in some seconds")
 		s.leave()
 		return false

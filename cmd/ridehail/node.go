@@ -155,6 +155,7 @@ func (n *node) assemble() error {
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: time.Now}, Receipts: n.db,
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
+		Revocations: revocations{n.redis},
 		City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
 		Origins:    n.cfg.Origins,
 		Registerer: n.registry, Log: n.log,
@@ -245,7 +246,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 		})
 	}
 	mind("listening to Redis", func(ctx context.Context) error {
-		return n.redis.Listen(ctx, n.cfg.Name, n.city.Regions(), n)
+		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
 	})
 	mind("membership", n.members.Run)
 	mind("relay", n.relay.Run)

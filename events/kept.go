@@ -1,0 +1,34 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Keep holds a text in a set until a time. It may be lost with Redis: whoever needs it keeps it again.
+func (r *Redis) Keep(ctx context.Context, set, text string, until time.Time) error {
+	err := r.do.ZAdd(ctx, r.keptKey(set), redis.Z{Score: float64(until.UnixMilli()), Member: text}).Err()
+	if err != nil {
+		return fmt.Errorf("keep in %s: %w", set, err)
+	}
+	return nil
+}
+
+// Kept returns the texts of a set whose time is after now, and forgets the others.
+func (r *Redis) Kept(ctx context.Context, set string, now time.Time) ([]string, error) {
+	score := strconv.FormatInt(now.UnixMilli(), 10)
+	list, err := r.do.ZRangeByScore(ctx, r.keptKey(set), &redis.ZRangeBy{Min: "(" + score, Max: "+inf"}).Result()
+	if err == nil {
+		err = r.do.ZRemRangeByScore(ctx, r.keptKey(set), "-inf", score).Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what is kept in %s: %w", set, err)
+	}
+	return list, nil
+}
+
+func (r *Redis) keptKey(set string) string { return r.prefix + "kept:" + set }
