@@ -1,0 +1,142 @@
+package detector
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+const second = time.Second
+
+// awake beats from one time to another, as a node does that is well.
+func awake(g *Guard, from, to time.Duration) {
+	for at := from; at <= to; at += BeatEvery {
+		g.Beat(start.Add(at))
+	}
+}
+
+// silent says whether a peer last heard then counts as silent.
+func silent(g *Guard, now, heard, grade time.Duration) bool {
+	return start.Add(heard).Before(g.Cutoff(start.Add(now), grade))
+}
+
+func TestAGuardWithoutBeatsTakesSilenceAtItsWord(t *testing.T) {
+	g := new(Guard)
+	if silent(g, 13*second, 10*second, SuspectAfter) || !silent(g, 13*second+1, 10*second, SuspectAfter) {
+		t.Error("3 s of silence are not 3 s")
+	}
+}
+
+func TestWhileWeAreWellSilenceCountsInFull(t *testing.T) {
+	g := new(Guard)
+	awake(g, 0, 60*second)
+	for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
+		if silent(g, 60*second, 60*second-grade, grade) || !silent(g, 60*second, 60*second-grade-1, grade) {
+			t.Errorf("%v of silence are not %v", grade, grade)
+		}
+	}
+}
+
+func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
+	for _, away := range []time.Duration{5 * second, 10 * second, 15 * second, time.Hour} {
+		for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
+			g := new(Guard)
+			awake(g, 0, 60*second)
+			heard, back := 59*second, 60*second+away
+			if silent(g, back, heard, grade) {
+				t.Errorf("away %v: silent for %v before anyone noticed that we were away", away, grade)
+			}
+			if got := g.Beat(start.Add(back)); got != away {
+				t.Errorf("away %v, said %v", away, got)
+			}
+			awake(g, back, back+grade)
+			if silent(g, back+grade-1, heard, grade) {
+				t.Errorf("away %v: silent for %v before we had listened so long", away, grade)
+			}
+			if !silent(g, back+grade, heard, grade) {
+				t.Errorf("away %v: who was not heard in the %v after was forgiven", away, grade)
+			}
+		}
+	}
+}
+
+func TestWhoWasSilentBeforeOurPauseStaysSilent(t *testing.T) {
+	g := new(Guard)
+	awake(g, 0, 60*second)
+	g.Beat(start.Add(70 * second))
+	if !silent(g, 70*second, 56*second, SuspectAfter) || silent(g, 70*second, 58*second, SuspectAfter) {
+		t.Error("the verdicts of before do not hold")
+	}
+}
+
+func TestPauseUponPause(t *testing.T) {
+	g := new(Guard)
+	awake(g, 0, 60*second)
+	awake(g, 65*second, 70*second)
+	awake(g, 75*second, 90*second)
+	for _, c := range []struct {
+		now, heard, grade time.Duration
+		want              bool
+	}{
+		{76 * second, 58 * second, OfflineAfter, false}, // we never listened for 10 s on end
+		{76 * second, 51 * second, OfflineAfter, false}, // nor had we before the first pause
+		{76 * second, 49 * second, OfflineAfter, true},
+		{84 * second, 58 * second, OfflineAfter, false},
+		{86 * second, 58 * second, OfflineAfter, true},
+		{76 * second, 60 * second, SuspectAfter, true}, // between the pauses we listened for 5 s
+		{76 * second, 68 * second, SuspectAfter, false},
+		{79 * second, 68 * second, SuspectAfter, true},
+	} {
+		if got := silent(g, c.now, c.heard, c.grade); got != c.want {
+			t.Errorf("at %v, heard at %v, %v of silence: %v", c.now, c.heard, c.grade, got)
+		}
+	}
+}
+
+func TestShortBreaksAndAClockSetBackAreNoPauses(t *testing.T) {
+	g := new(Guard)
+	g.Beat(start)
+	for _, at := range []time.Duration{LateAfter, -time.Hour, -time.Hour + LateAfter} {
+		if away := g.Beat(start.Add(at)); away != 0 {
+			t.Errorf("beat at %v: away for %v", at, away)
+		}
+	}
+	if silent(g, -time.Hour, 0, SuspectAfter) {
+		t.Error("who was heard before the clock was set back is silent")
+	}
+}
+
+// Whatever the pauses: the guard never finds silent whom a plain timeout would not; never anyone heard since we are
+// back; and its memory is bounded.
+func TestAnyScheduleOfPauses(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		g, now, back := new(Guard), time.Duration(0), time.Duration(0)
+		var cutoffs []time.Duration
+		for range 300 {
+			step := BeatEvery
+			if rng.IntN(20) == 0 {
+				step = time.Duration(rng.Int64N(int64(20 * second)))
+			}
+			now += step
+			if g.Beat(start.Add(now)) > 0 {
+				back = now
+			}
+			cutoff := g.Cutoff(start.Add(now), OfflineAfter).Sub(start)
+			if cutoff > now-OfflineAfter {
+				t.Fatal("finds silence where there was none")
+			}
+			if now-back < OfflineAfter && cutoff > back {
+				t.Fatal("finds silent who was heard since we are back")
+			}
+			cutoffs = append(cutoffs, cutoff)
+		}
+		if !slices.IsSorted(cutoffs) {
+			t.Fatal("a verdict was taken back without a sign of life")
+		}
+		if len(g.pauses) > pausesKept {
+			t.Fatalf("remembers %d pauses", len(g.pauses))
+		}
+	}
+}
