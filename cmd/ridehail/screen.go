@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -101,6 +102,6 @@ func (s *screen) picture(f figures) string {
 	}
 	row("chat", "%d messages delivered", f.chats)
 	row("data", "%s", s.demo.cmd.Data)
-	fmt.Fprintf(&b, "\n  %s\n", faint.Render("Try in another terminal: ridehail latency --server "+s.url+"     Ctrl-C ends."))
+	fmt.Fprintf(&b, "\n  %s\n", faint.Render("Try in another terminal: "+os.Args[0]+" latency --server "+s.url+"     Ctrl-C ends."))
 	return b.String()
 }
