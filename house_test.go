@@ -60,6 +60,8 @@ var rooms = []room{
 		"what a stranger could write: public doors only"},
 	{"latency/...", []string{"wire", "location", "routing/...", "latency/..."},
 		"measures from outside: public doors only"},
+	{"chaos/...", []string{"location", "routing/...", "wire", "trips", "chat", "payments", "postgres", "audit",
+		"simulators/...", "chaos/..."}, "nodes are other processes here, to be killed; what is imported reads what they left behind"},
 	{"lab/...", []string{"..."}, "an experiment may look anywhere, since nobody imports it"},
 	{"cmd/ridehail/...", []string{"..."}, "the one place that knows everyone"},
 }
@@ -82,6 +84,7 @@ var libraries = []library{
 		"one writer at a time and a deadline for each write; few places to get that right"},
 	{"github.com/golang-jwt/jwt", []string{"gateway"}, "tokens are checked in one place"},
 	{"connectrpc.com", []string{"routing/..."}, "the only service called by RPC"},
+	{"github.com/Shopify/toxiproxy", []string{"chaos"}, "lines are only broken on purpose"},
 	{"github.com/chromedp", []string{"web/webtest"}, "a browser is for tests"},
 	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read at the door"},
 }

@@ -1,0 +1,175 @@
+// Package chaos runs a city of real processes, breaks them and the lines between them by a seeded schedule, heals
+// everything, and then asks independent witnesses whether a promise was broken.
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Kind is a way to break something.
+type Kind string
+
+// All kinds. Those with a line in their name act on a Line of a node, the others on a process.
+const (
+	KillNode      Kind = "kill node"       // SIGKILL, started again when healed
+	PauseNode     Kind = "pause node"      // SIGSTOP, SIGCONT when healed
+	KillRedis     Kind = "kill redis"      // SIGKILL, started again when healed
+	PauseRedis    Kind = "pause redis"     // SIGSTOP, SIGCONT when healed
+	FlushRedis    Kind = "flush redis"     // FLUSHALL: everything in it is gone
+	KillPostgres  Kind = "kill postgres"   // SIGKILL, started again when healed
+	SlowLine      Kind = "slow line"       // Amount milliseconds later in one direction
+	BlackHoleLine Kind = "black-hole line" // nothing gets through in one direction, and nobody is told
+	ResetLine     Kind = "reset line"      // connections break at the next byte in one direction
+	CutLine       Kind = "cut line"        // connections end after Amount bytes in one direction
+	Storm         Kind = "storm"           // all phones lose their connection at the same moment
+)
+
+// Line is one of the ways between a node and the rest.
+type Line string
+
+// The lines of every node.
+const (
+	LinePhones   Line = "phones"
+	LinePostgres Line = "postgres"
+	LineRedis    Line = "redis"
+	LineProvider Line = "provider"
+)
+
+var lines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
+
+// Fault is one thing that is broken for a while.
+type Fault struct {
+	Kind   Kind          `json:"kind"`
+	Node   int           `json:"node,omitempty"` // from 1; 0 where it is about no node
+	Line   Line          `json:"line,omitempty"`
+	Up     bool          `json:"up,omitempty"`     // of a line's directions: away from who connected
+	Amount int           `json:"amount,omitempty"` // milliseconds or bytes
+	At     time.Duration `json:"-"`                // from the beginning of the run
+	Lasts  time.Duration `json:"-"`                // 0 for what is over at once
+}
+
+// String names the fault for a person.
+func (f Fault) String() string {
+	direction := map[bool]string{true: "up", false: "down"}[f.Up]
+	switch f.Kind {
+	case KillNode, PauseNode:
+		return fmt.Sprintf("%s %d", f.Kind, f.Node)
+	case SlowLine:
+		return fmt.Sprintf("%s %d %s %s, %d ms", f.Kind, f.Node, f.Line, direction, f.Amount)
+	case CutLine:
+		return fmt.Sprintf("%s %d %s %s, %d bytes", f.Kind, f.Node, f.Line, direction, f.Amount)
+	case BlackHoleLine, ResetLine:
+		return fmt.Sprintf("%s %d %s %s", f.Kind, f.Node, f.Line, direction)
+	}
+	return string(f.Kind)
+}
+
+// part is what a fault takes hold of; two faults never hold the same part at the same time.
+func (f Fault) part() string {
+	switch f.Kind {
+	case KillNode, PauseNode:
+		return "nodes" // one at a time, so that there is a city left
+	case KillRedis, PauseRedis, FlushRedis:
+		return "redis"
+	case KillPostgres:
+		return "postgres"
+	case Storm:
+		return "storm"
+	}
+	return fmt.Sprintf("%d %s", f.Node, f.Line)
+}
+
+// span says how long faults of a kind last.
+type span struct{ least, most time.Duration }
+
+var spans = map[Kind]span{
+	KillNode:      {300 * time.Millisecond, 3 * time.Second},
+	PauseNode:     {500 * time.Millisecond, 7 * time.Second}, // some outlast the time after which a node counts as gone
+	KillRedis:     {200 * time.Millisecond, 3 * time.Second},
+	PauseRedis:    {500 * time.Millisecond, 5 * time.Second},
+	FlushRedis:    {},
+	KillPostgres:  {200 * time.Millisecond, 3 * time.Second},
+	SlowLine:      {time.Second, 6 * time.Second},
+	BlackHoleLine: {500 * time.Millisecond, 5 * time.Second},
+	ResetLine:     {500 * time.Millisecond, 3 * time.Second},
+	CutLine:       {500 * time.Millisecond, 3 * time.Second},
+	Storm:         {},
+}
+
+// kinds in a fixed order: a map's would differ from run to run.
+var kinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
+	CutLine, Storm}
+
+const (
+	pace    = 2 * time.Second // between the beginnings of two faults
+	warmUp  = 5 * time.Second // at most, before the first fault
+	maxSlow = 800             // milliseconds
+	maxCut  = 4000            // bytes
+)
+
+// Plan returns the faults of a run of a given length over some nodes, in the order in which they begin. It depends on
+// nothing but its arguments. All kinds come once, in some order, before any comes again, however short the run; all
+// faults are over when the run is.
+func Plan(seed uint64, length time.Duration, nodes int) []Fault {
+	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
+	first := min(warmUp, length/6)
+	n := max(len(kinds), int((length-first)/pace))
+	slot := (length - first) / time.Duration(n)
+	plan := make([]Fault, n)
+	var deck []Kind
+	for i := range plan {
+		if len(deck) == 0 {
+			deck = shuffled(rng, kinds)
+		}
+		plan[i] = draw(rng, deck[0], nodes)
+		plan[i].At = first + time.Duration(i)*slot + some(rng, slot/2)
+		deck = deck[1:]
+	}
+	next := map[string]time.Duration{} // when each part breaks again
+	for i := n - 1; i >= 0; i-- {
+		f := &plan[i]
+		until := length
+		if at, again := next[f.part()]; again {
+			until = at - slot/4
+		}
+		f.Lasts = min(f.Lasts, until-f.At)
+		next[f.part()] = f.At
+	}
+	return plan
+}
+
+// draw chooses everything about a fault but its time.
+func draw(rng *rand.Rand, k Kind, nodes int) Fault {
+	s := spans[k]
+	f := Fault{Kind: k, Lasts: s.least + some(rng, s.most-s.least)}
+	switch k {
+	case KillNode, PauseNode:
+		f.Node = 1 + rng.IntN(nodes)
+	case SlowLine, BlackHoleLine, ResetLine, CutLine:
+		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0
+	}
+	switch k {
+	case SlowLine:
+		f.Amount = 50 + rng.IntN(maxSlow-50)
+	case CutLine:
+		f.Amount = 1 + rng.IntN(maxCut)
+	}
+	return f
+}
+
+// some is a duration below d, in whole milliseconds so that a report shows it exactly; 0 when d is.
+func some(rng *rand.Rand, d time.Duration) time.Duration {
+	if d < time.Millisecond {
+		return 0
+	}
+	return time.Duration(rng.Int64N(int64(d/time.Millisecond))) * time.Millisecond
+}
+
+func shuffled(rng *rand.Rand, ks []Kind) []Kind {
+	out := slices.Clone(ks)
+	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}

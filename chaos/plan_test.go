@@ -1,0 +1,70 @@
+package chaos
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+func TestASeedAlwaysMakesTheSamePlanAndAnotherSeedAnotherOne(t *testing.T) {
+	a, b, c := Plan(7, time.Minute, 2), Plan(7, time.Minute, 2), Plan(8, time.Minute, 2)
+	if !reflect.DeepEqual(a, b) {
+		t.Error("two plans of one seed differ")
+	}
+	if reflect.DeepEqual(a, c) {
+		t.Error("two seeds make the same plan")
+	}
+}
+
+func TestEveryKindOfFaultComesWithinHalfAMinute(t *testing.T) {
+	for seed := range uint64(500) {
+		seen := map[Kind]int{}
+		for _, f := range Plan(seed, 30*time.Second, 2) {
+			seen[f.Kind]++
+		}
+		if len(seen) != len(kinds) {
+			t.Fatalf("seed %d has only %v", seed, seen)
+		}
+	}
+}
+
+func TestNoPartIsBrokenTwiceAtATimeAndAllIsWholeInTheEnd(t *testing.T) {
+	for seed := range uint64(500) {
+		length := time.Duration(10+seed%120) * time.Second
+		whole, last := map[string]time.Duration{}, time.Duration(0)
+		for _, f := range Plan(seed, length, 1+int(seed%3)) {
+			if f.At < last || f.At < whole[f.part()] || f.At+f.Lasts > length {
+				t.Fatalf("seed %d: %v at %v for %v of %v, after one at %v; the part is whole at %v", seed, f, f.At, f.Lasts,
+					length, last, whole[f.part()])
+			}
+			last, whole[f.part()] = f.At, f.At+f.Lasts
+			if f.Node > 1+int(seed%3) {
+				t.Fatalf("seed %d: %v is about no node", seed, f)
+			}
+		}
+	}
+}
+
+func TestFaultsOverlap(t *testing.T) {
+	overlaps := 0
+	plan := Plan(1, 5*time.Minute, 2)
+	for i, f := range plan[1:] {
+		if f.At < plan[i].At+plan[i].Lasts {
+			overlaps++
+		}
+	}
+	if overlaps < len(plan)/5 {
+		t.Errorf("%d of %d faults begin during another", overlaps, len(plan))
+	}
+}
+
+func TestEveryKindHasASpanAndAName(t *testing.T) {
+	for _, k := range kinds {
+		if _, ok := spans[k]; !ok || (Fault{Kind: k}).String() == "" {
+			t.Errorf("%s lacks its span or its name", k)
+		}
+	}
+	if len(spans) != len(kinds) {
+		t.Error("a span of no kind")
+	}
+}

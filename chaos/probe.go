@@ -1,0 +1,180 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+)
+
+const (
+	probeEvery   = 250 * time.Millisecond
+	probeWithin  = time.Second // what takes longer counts as failed
+	probesAtOnce = 16
+	cancelWithin = 5 * time.Second
+)
+
+// The questions of a probe.
+const (
+	asksHealth  = "health"  // does the process answer?
+	asksCommand = "command" // does it commit a new trip?
+)
+
+// answer is how one probe went.
+type answer struct {
+	node  int
+	asked string
+	at    time.Time // when it was asked
+	took  time.Duration
+	ok    bool
+}
+
+// prober asks every node all the time, the way that phones go, whether it serves.
+type prober struct {
+	city   *city
+	town   *routing.City
+	tokens [][]string // of each node's probing riders, who take turns
+
+	mu      sync.Mutex // guards answers
+	answers []answer
+}
+
+// newProber gets tokens while everything works.
+func newProber(ctx context.Context, c *city) (*prober, error) {
+	town, err := routing.Open("1")
+	if err != nil {
+		return nil, err
+	}
+	p := &prober{city: c, town: town}
+	for i, n := range c.nodes {
+		var tokens []string
+		for k := range 2 * probesAtOnce {
+			var got struct{ Token string }
+			ask := map[string]string{"role": "rider", "id": fmt.Sprintf("probe-%d-%d", i+1, k)}
+			if status, err := post(ctx, n.door()+"/v1/dev/tokens", "", ask, &got); err != nil || status != http.StatusOK {
+				return nil, fmt.Errorf("no token for a probe: status %d, %w", status, err)
+			}
+			tokens = append(tokens, got.Token)
+		}
+		p.tokens = append(p.tokens, tokens)
+	}
+	return p, nil
+}
+
+// run probes until ctx ends.
+func (p *prober) run(ctx context.Context) error {
+	var team errgroup.Group
+	for i := range p.city.nodes {
+		team.Go(func() error { p.probe(ctx, i); return nil })
+	}
+	return team.Wait()
+}
+
+// probe asks one node at an even pace, however slow the answers are.
+func (p *prober) probe(ctx context.Context, node int) {
+	var team errgroup.Group
+	defer func() { _ = team.Wait() }()
+	team.SetLimit(2 * probesAtOnce)
+	rng := rand.New(rand.NewPCG(p.city.cfg.Seed, uint64(node)))
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for k := 0; ; k++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		token := p.tokens[node][k%len(p.tokens[node])]
+		from, to := p.town.RandomPoint(rng), p.town.RandomPoint(rng)
+		team.Go(func() error { p.note(ctx, node, asksHealth, p.health); return nil })
+		team.Go(func() error {
+			p.note(ctx, node, asksCommand, func(ctx context.Context, door string) bool {
+				return p.command(ctx, door, token, from, to)
+			})
+			return nil
+		})
+	}
+}
+
+// note asks and writes the answer down.
+func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
+	limited, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	a := answer{node: node, asked: asked, at: time.Now()}
+	a.ok = ask(limited, p.city.nodes[node].door())
+	a.took = time.Since(a.at)
+	if ctx.Err() != nil {
+		return // cut off by the end of the run
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers = append(p.answers, a)
+}
+
+func (p *prober) health(ctx context.Context, door string) bool {
+	return httpAnswers(door + "/healthz")(ctx)
+}
+
+// command requests a trip, which is a commit, and cancels it in passing. A rider whose last trip could not be cancelled
+// is told so after the database was asked, which is an answer, too.
+func (p *prober) command(ctx context.Context, door, token string, from, to location.Point) bool {
+	var trip struct{ ID string }
+	status, err := post(ctx, door+"/v1/trips", token, map[string]location.Point{"pickup": from, "dropoff": to}, &trip)
+	if err != nil {
+		return false
+	}
+	if status == http.StatusCreated {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
+		defer cancel()
+		_, _ = post(late, door+"/v1/trips/"+trip.ID+"/cancel", token, struct{}{}, nil) // or a driver comes for nobody
+	}
+	return status == http.StatusCreated || status == http.StatusConflict
+}
+
+// post sends JSON on a connection of its own and reads the answer into out.
+func post(ctx context.Context, url, token string, in, out any) (status int, err error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := fresh.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+	if err == nil && out != nil && res.StatusCode < 300 {
+		err = json.Unmarshal(text, out)
+	}
+	return res.StatusCode, err
+}
+
+// served says whether a node carried out a command that was sent after a moment.
+func (p *prober) served(node int, after time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.answers, func(a answer) bool {
+		return a.node == node && a.asked == asksCommand && a.ok && a.at.After(after)
+	})
+}

@@ -1,0 +1,166 @@
+package chaos
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Report is what a run saw.
+type Report struct {
+	Seed       uint64      `json:"seed"`
+	Nodes      int         `json:"nodes"`
+	LastedS    float64     `json:"lasted_s"` // of the faults, without start and check
+	Windows    []Window    `json:"faults"`
+	Calm       Share       `json:"outside_of_faults"` // commands asked while nothing was broken
+	QuiesceS   float64     `json:"quiesce_s"`         // until everything under way had come to its end after the last heal
+	Load       Load        `json:"load"`
+	Invariants []Invariant `json:"invariants"`
+	Violations int         `json:"violations"`
+	Kept       string      `json:"kept,omitempty"` // the folder with all logs, of a run with violations
+}
+
+// Window is a fault with what probes heard meanwhile. A window also shows the faults that overlap it.
+type Window struct {
+	Fault   string  `json:"fault"`
+	BeganS  float64 `json:"began_s"` // from the beginning of the run
+	HealedS float64 `json:"healed_s"`
+	Health  Share   `json:"health"`
+	Command Share   `json:"command"`
+	// FirstOKMs is from the heal until a command was carried out that was sent after it, at the node where that took
+	// longest; below 0 when that never came before the probes ended.
+	FirstOKMs float64 `json:"first_ok_ms"`
+}
+
+// Share of probes that succeeded within a second.
+type Share struct {
+	OK    int `json:"ok"`
+	Asked int `json:"asked"`
+}
+
+func (s *Share) count(ok bool) {
+	s.Asked++
+	if ok {
+		s.OK++
+	}
+}
+
+func (s Share) String() string {
+	if s.Asked == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%% of %d", 100*float64(s.OK)/float64(s.Asked), s.Asked)
+}
+
+// Load is what the simulators did meanwhile.
+type Load struct {
+	Kills      int   `json:"kills"`
+	Fixes      int64 `json:"fixes"`
+	Trips      int64 `json:"trips_requested"`
+	Completed  int64 `json:"trips_completed"`
+	Chat       int64 `json:"chat_sent"`
+	Reconnects int64 `json:"reconnects"`
+	Resumed    int64 `json:"resumed"`
+}
+
+// Invariant is one promise and how well it was kept.
+type Invariant struct {
+	Name       string   `json:"name"`
+	Checked    int      `json:"checked"`
+	Violations int      `json:"violations"`
+	Rows       []string `json:"rows,omitempty"` // the first violations, each named
+}
+
+// maxRows bounds the violations that are named; all are counted.
+const maxRows = 20
+
+// check counts one more thing looked at, and the violation if it is one.
+func (i *Invariant) check(ok bool, format string, args ...any) {
+	i.Checked++
+	if ok {
+		return
+	}
+	i.Violations++
+	if len(i.Rows) < maxRows {
+		i.Rows = append(i.Rows, fmt.Sprintf(format, args...))
+	}
+}
+
+// windows joins faults with the answers of the probes.
+func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (out []Window, calm Share) {
+	for _, s := range strikes {
+		w := Window{Fault: s.String(), BeganS: s.Begun.Sub(begin).Seconds(), HealedS: s.Healed.Sub(begin).Seconds()}
+		first := make([]time.Duration, nodes)
+		for _, a := range answers {
+			if a.at.Before(s.Healed) && !a.at.Add(a.took).Before(s.Begun) {
+				if a.asked == asksHealth {
+					w.Health.count(a.ok)
+				} else {
+					w.Command.count(a.ok)
+				}
+			}
+			since := a.at.Add(a.took).Sub(s.Healed)
+			if a.asked == asksCommand && a.ok && !a.at.Before(s.Healed) && (first[a.node] == 0 || since < first[a.node]) {
+				first[a.node] = since
+			}
+		}
+		for _, d := range first {
+			if d == 0 {
+				w.FirstOKMs = -1
+				break
+			}
+			w.FirstOKMs = max(w.FirstOKMs, float64(d.Microseconds())/1e3)
+		}
+		out = append(out, w)
+	}
+	for _, a := range answers {
+		if a.asked == asksCommand && quiet(a, strikes) {
+			calm.count(a.ok)
+		}
+	}
+	return out, calm
+}
+
+// quiet says whether nothing was broken around a probe, nor had been shortly before.
+func quiet(a answer, strikes []Strike) bool {
+	const recovery = 2 * time.Second
+	for _, s := range strikes {
+		if a.at.Before(s.Healed.Add(recovery)) && !a.at.Add(a.took).Before(s.Begun) {
+			return false
+		}
+	}
+	return true
+}
+
+// Text is the report for a terminal.
+func (r Report) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d, %d nodes, %.0f s of faults, quiet after %.1f s\n\n", r.Seed, r.Nodes, r.LastedS, r.QuiesceS)
+	fmt.Fprintf(&b, "%-46s %7s %7s  %-12s %-12s %s\n", "fault", "from", "until", "health", "commands", "first after")
+	for _, w := range r.Windows {
+		first := "never"
+		if w.FirstOKMs >= 0 {
+			first = fmt.Sprintf("%.0f ms", w.FirstOKMs)
+		}
+		fmt.Fprintf(&b, "%-46s %5.1f s %5.1f s  %-12s %-12s %s\n", w.Fault, w.BeganS, w.HealedS, w.Health, w.Command, first)
+	}
+	fmt.Fprintf(&b, "outside of all faults, commands: %s\n\n", r.Calm)
+	l := r.Load
+	fmt.Fprintf(&b, "%d kills, %d reconnects (%d resumed), %d fixes, %d trips requested, %d completed, %d messages\n\n",
+		l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Trips, l.Completed, l.Chat)
+	for _, i := range r.Invariants {
+		mark := "ok  "
+		if i.Violations > 0 {
+			mark = "FAIL"
+		}
+		fmt.Fprintf(&b, "%s  %-70s %8d checked, %d violations\n", mark, i.Name, i.Checked, i.Violations)
+		for _, row := range i.Rows {
+			fmt.Fprintf(&b, "      %s\n", row)
+		}
+	}
+	fmt.Fprintf(&b, "%d violations\n", r.Violations)
+	if r.Kept != "" {
+		fmt.Fprintf(&b, "the logs of all processes are in %s\n", r.Kept)
+	}
+	return b.String()
+}

@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Config says what a run is like; zero values stand for what is in brackets.
+type Config struct {
+	Program string        // the ridehail program to run as children [this one]
+	For     time.Duration // how long things are broken [60 s]
+	Seed    uint64        // of the faults and of the people
+	Nodes   int           // [2]
+	Drivers int           // in all [60]
+	Riders  int           // in all [60]
+	Speed   float64       // of the city's time, so that rides end within a run [30]
+	Log     *slog.Logger  // [nothing is logged]
+}
+
+func (c Config) withDefaults() (Config, error) {
+	c.For, c.Nodes, c.Speed = cmp.Or(c.For, time.Minute), cmp.Or(c.Nodes, 2), cmp.Or(c.Speed, 30)
+	c.Drivers, c.Riders = cmp.Or(c.Drivers, 60), cmp.Or(c.Riders, 60)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.For < 10*time.Second || c.Nodes < 1 || c.Drivers < c.Nodes || c.Riders < c.Nodes || !(c.Speed > 0) {
+		return c, errors.New("chaos takes 10 seconds or more, a node or more, and a driver and a rider for each")
+	}
+	var err error
+	if c.Program == "" {
+		c.Program, err = os.Executable()
+	}
+	return c, err
+}
+
+const (
+	recoverWithin = 15 * time.Second // after the last heal, every node must carry out commands
+	comeBack      = 6 * time.Second  // for phones to find their nodes again: their longest pause is five seconds
+	settleWithin  = 90 * time.Second // for jobs that Redis forgot: the reconciler finds them after a grace
+)
+
+// Run breaks a city for a while and reports which promises it broke. When ctx ends, everything is stopped and the
+// report is empty. Errors are about the run itself: a program is missing, something did not start. Nothing it started
+// outlives it, even when it is killed.
+func Run(ctx context.Context, cfg Config) (r Report, err error) {
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return r, err
+	}
+	if err := Missing(); err != nil {
+		return r, err
+	}
+	cfg.Log.Info("start", "nodes", cfg.Nodes, "seed", cfg.Seed)
+	c, err := newCity(ctx, cfg)
+	defer func() {
+		keep := err != nil && ctx.Err() == nil || r.Violations > 0
+		if keep {
+			r.Kept = c.dir
+		}
+		cfg.Log.Info("stop everything")
+		if cerr := c.close(keep); cerr != nil && ctx.Err() == nil {
+			err = errors.Join(err, fmt.Errorf("stop: %w", cerr))
+		}
+		if err != nil && keep {
+			err = fmt.Errorf("%w (logs: %s)", err, c.dir)
+		}
+	}()
+	if err != nil {
+		return r, err
+	}
+	return c.run(ctx)
+}
+
+// run is everything between start and stop.
+func (c *city) run(ctx context.Context) (r Report, err error) {
+	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes}
+	p, err := newProber(ctx, c)
+	if err != nil {
+		return r, err
+	}
+	if err := c.populate(); err != nil {
+		return r, err
+	}
+	probing, stop := context.WithCancel(ctx)
+	defer stop()
+	var team errgroup.Group
+	team.Go(func() error { return p.run(probing) })
+	n := &nemesis{city: c}
+	begin := time.Now()
+	err = n.run(ctx, Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes))
+	healed := time.Now()
+	r.LastedS = healed.Sub(begin).Seconds()
+	if err == nil {
+		c.cfg.Log.Info("all is healed, wait for quiet")
+		r.Invariants = append(r.Invariants, c.recovered(ctx, p, healed))
+		until(ctx, time.Now().Add(comeBack))
+	}
+	stop()
+	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
+		return r, err
+	}
+	r.Windows, r.Calm = windows(begin, n.hits, p.answers, c.cfg.Nodes)
+	for _, h := range n.hits {
+		if h.Kind == KillNode || h.Kind == KillRedis || h.Kind == KillPostgres {
+			r.Load.Kills++
+		}
+	}
+	odd := c.disperse()
+	r.QuiesceS = time.Since(healed).Seconds()
+	c.cfg.Log.Info("check")
+	if err := c.judge(ctx, &r, odd); err != nil {
+		return r, err
+	}
+	for _, i := range r.Invariants {
+		r.Violations += i.Violations
+	}
+	return r, nil
+}
+
+// recovered waits until every node has carried out a command that was sent after everything was healed.
+func (c *city) recovered(ctx context.Context, p *prober, healed time.Time) Invariant {
+	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
+	for i, n := range c.nodes {
+		ok := p.served(i, healed)
+		for !ok && time.Since(healed) < recoverWithin && until(ctx, time.Now().Add(lookEvery)) {
+			ok = p.served(i, healed)
+		}
+		out.check(ok, "%s does not", n.name)
+	}
+	return out
+}

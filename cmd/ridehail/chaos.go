@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/chaos"
+)
+
+type chaosCmd struct {
+	For     time.Duration `help:"How long things are broken; start and check come on top." default:"60s"`
+	Seed    uint64        `help:"The same seed breaks the same things at the same times." default:"1"`
+	Nodes   int           `help:"How many nodes." default:"2"`
+	Drivers int           `help:"How many simulated drivers." default:"60"`
+	Riders  int           `help:"How many simulated riders." default:"60"`
+	Speed   float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"30"`
+	JSON    bool          `help:"Print one JSON object."`
+}
+
+func (chaosCmd) Help() string {
+	return "Starts nodes, simulators, a payment provider, and a Postgres and a Redis of its own (both must be installed), " +
+		"kills, pauses and cuts them by a schedule, heals everything, and checks every promise. " +
+		"Exit code 1 when one is broken. Example: ridehail chaos --for 60s --seed 7"
+}
+
+func (c *chaosCmd) Run(ctx context.Context, p *process) error {
+	if err := chaos.Missing(); err != nil {
+		return fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	r, err := chaos.Run(ctx, chaos.Config{For: c.For, Seed: c.Seed, Nodes: c.Nodes, Drivers: c.Drivers, Riders: c.Riders,
+		Speed: c.Speed, Log: p.log})
+	if err != nil {
+		return err
+	}
+	if err := p.print(c.JSON, r, r.Text()); err != nil {
+		return err
+	}
+	for _, i := range r.Invariants {
+		if i.Violations > 0 {
+			return fmt.Errorf("%w: %d violations, such as: %s: %s", errCheckFailed, r.Violations, i.Name, first(i.Rows))
+		}
+	}
+	return nil
+}
+
+// first is the first of some rows, if there are any.
+func first(rows []string) string {
+	if len(rows) == 0 {
+		return "(not named)"
+	}
+	return rows[0]
+}
