@@ -19,6 +19,8 @@ type Source interface {
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
 	// AuditCharges yields all charges.
 	AuditCharges(ctx context.Context, yield func(payments.Charge) error) error
+	// AuditRefunds yields all refunds.
+	AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error
 	// AuditEvents yields the whole log in the order of commits, with the number each event was kept under.
 	AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error
 	// AuditTrips yields where each trip stands, read from the row that guards its moves and not from its events: id,
@@ -34,7 +36,7 @@ type Config struct {
 	Grace time.Duration    // how long a charge or a notice may take [1 minute]
 }
 
-// Run reads what depends on a trip before the trips, so that a city that goes on meanwhile only ever shows trips that
+// Run reads what depends on a trip before the trips, and refunds before the charges they are of, so that a city that goes on meanwhile only ever shows trips that
 // went farther than what was read of them; for those the events are read once more. It holds about a kilobyte of memory
 // per trip.
 // An error means that the store could not be read; broken invariants are in the report.
@@ -48,6 +50,7 @@ func Run(ctx context.Context, src Source, cfg Config) (Report, error) {
 		read func() error
 	}{
 		{"chat", func() error { return src.AuditChat(ctx, l.message) }},
+		{"refunds", func() error { return src.AuditRefunds(ctx, l.refund) }},
 		{"charges", func() error { return src.AuditCharges(ctx, l.charge) }},
 		{"trip events", func() error { return src.AuditEvents(ctx, l.event) }},
 		{"trips", func() error { return src.AuditTrips(ctx, l.trip) }},

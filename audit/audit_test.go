@@ -32,6 +32,7 @@ type city struct {
 	rows    []trips.Trip
 	said    []chat.Message
 	charges []payments.Charge
+	refunds []payments.Refund
 	waiting int
 	oldest  time.Time
 	broken  map[string]error
@@ -57,6 +58,10 @@ func (c *city) AuditChat(_ context.Context, yield func(chat.Message) error) erro
 
 func (c *city) AuditCharges(_ context.Context, yield func(payments.Charge) error) error {
 	return errors.Join(each(c.charges, yield), c.broken["charges"])
+}
+
+func (c *city) AuditRefunds(_ context.Context, yield func(payments.Refund) error) error {
+	return errors.Join(each(c.refunds, yield), c.broken["refunds"])
 }
 
 func (c *city) AuditEvents(_ context.Context, yield func(uint32, trips.Event) error) error {
@@ -106,13 +111,18 @@ func charge(t trips.Trip) payments.Charge {
 		ProviderID: "p-" + string(t.ID), At: t.EndedAt}
 }
 
-// honest is a city where all is well: a paid trip with a chat, the same people again, now under way, a trip that was
+func refund(t trips.Trip) payments.Refund {
+	return payments.Refund{Trip: t.ID, Reference: payments.RefundReference(t.ID), Amount: t.Quote.Fare,
+		Reason: "by mistake", State: payments.RefundDone, AskedAt: t.EndedAt, EndedAt: t.EndedAt}
+}
+
+// honest is a city where all is well: a trip with a chat that was paid and given back, the same people again, now under way, a trip that was
 // cancelled, one that expired, and one completed a moment ago that is still to be settled.
 func honest() *city {
 	c := &city{broken: map[string]error{}}
 	first := c.driven("trip-1", "ada", "chidi", noon)
 	first = c.happened(first.Complete(trips.Driver("chidi"), noon.Add(20*time.Minute)))
-	c.charges = append(c.charges, charge(first))
+	c.charges, c.refunds = append(c.charges, charge(first)), append(c.refunds, refund(first))
 	for i, who := range []trips.Actor{trips.Rider("ada"), trips.Driver("chidi"), trips.Rider("ada")} {
 		c.said = append(c.said, chat.Message{Trip: "trip-1", Seq: uint32(i) + 1, From: who, Text: "hello", At: noon})
 	}
@@ -174,7 +184,7 @@ func find(t *testing.T, r audit.Report, name string) audit.Invariant {
 }
 
 func TestAStoreThatCannotBeReadIsAnErrorAndNotAReport(t *testing.T) {
-	for _, what := range []string{"chat", "charges", "trip events", "trips", "outbox"} {
+	for _, what := range []string{"chat", "refunds", "charges", "trip events", "trips", "outbox"} {
 		c := honest()
 		c.broken[what] = errors.New("disk on fire")
 		_, err := audit.Run(t.Context(), c, audit.Config{})

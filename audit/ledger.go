@@ -17,13 +17,14 @@ type ledger struct {
 
 	talks   map[trips.TripID]*talk
 	charges map[trips.TripID]payments.Charge
+	refunds map[trips.TripID]payments.Refund
 	last    map[trips.TripID]trips.Trip // after the last event
 	driving map[trips.DriverID]trips.TripID
 	riding  map[trips.RiderID]trips.TripID
 	movers  map[trips.TripID]trips.Trip // rows ahead of the events read before them
 	trips   int
 
-	oneDriver, oneRider, dense, legal, rows, paid, unpaid, charged, numbered, private, relayed Invariant
+	oneDriver, oneRider, dense, legal, rows, paid, unpaid, charged, returned, numbered, private, relayed Invariant
 }
 
 // talk is the chat of one trip.
@@ -37,6 +38,7 @@ func newLedger(now time.Time, grace time.Duration) *ledger {
 		now: now, grace: grace,
 		talks:   map[trips.TripID]*talk{},
 		charges: map[trips.TripID]payments.Charge{},
+		refunds: map[trips.TripID]payments.Refund{},
 		last:    map[trips.TripID]trips.Trip{},
 		driving: map[trips.DriverID]trips.TripID{},
 		riding:  map[trips.RiderID]trips.TripID{},
@@ -50,6 +52,7 @@ func newLedger(now time.Time, grace time.Duration) *ledger {
 		paid:      Invariant{Name: "each completed trip is charged"},
 		unpaid:    Invariant{Name: "no trip is charged twice, or without being completed"},
 		charged:   Invariant{Name: "each charge is the quoted fare, under the trip's reference"},
+		returned:  Invariant{Name: "only what was charged is given back, once, and no more than that"},
 		numbered:  Invariant{Name: "chat messages of a trip are numbered 1, 2, 3, ..."},
 		private:   Invariant{Name: "only the two people of a trip talk in its chat"},
 		relayed:   Invariant{Name: "nothing is stuck in the outbox"},
@@ -59,7 +62,7 @@ func newLedger(now time.Time, grace time.Duration) *ledger {
 func (l *ledger) report() Report {
 	return Report{At: l.now.UTC(), Grace: l.grace.String(), Trips: l.trips, Events: l.dense.Checked,
 		Invariants: []Invariant{l.oneDriver, l.oneRider, l.dense, l.legal, l.rows, l.paid, l.unpaid, l.charged,
-			l.numbered, l.private, l.relayed}}
+			l.returned, l.numbered, l.private, l.relayed}}
 }
 
 func (l *ledger) message(m chat.Message) error {
@@ -73,6 +76,15 @@ func (l *ledger) message(m chat.Message) error {
 	if !slices.Contains(k.speakers, m.From) {
 		k.speakers = append(k.speakers, m.From)
 	}
+	return nil
+}
+
+func (l *ledger) refund(r payments.Refund) error {
+	if first, twice := l.refunds[r.Trip]; twice {
+		l.returned.broken("trip %s: refunded as %q and again as %q", r.Trip, first.Reference, r.Reference)
+		return nil
+	}
+	l.refunds[r.Trip] = r
 	return nil
 }
 
@@ -128,9 +140,11 @@ func (l *ledger) trip(row trips.Trip) error {
 		last = row
 	}
 	l.judgeCharge(last)
+	l.judgeRefund(row.ID)
 	l.judgeTalk(last)
 	delete(l.last, row.ID)
 	delete(l.charges, row.ID)
+	delete(l.refunds, row.ID)
 	delete(l.talks, row.ID)
 	return nil
 }
@@ -175,6 +189,22 @@ func (l *ledger) judgeCharge(t trips.Trip) {
 		t.ID, t.Rider, t.Quote.Fare, c.Amount, c.Rider, c.Reference)
 }
 
+func (l *ledger) judgeRefund(id trips.TripID) {
+	r, given := l.refunds[id]
+	if !given {
+		return
+	}
+	c, charged := l.charges[id]
+	switch {
+	case !charged:
+		l.returned.check(false, "trip %s: never charged, refund of %v is %s", id, r.Amount, r.State)
+	case r.Amount.Currency != c.Amount.Currency || r.Amount.Minor <= 0 || r.Amount.Minor > c.Amount.Minor:
+		l.returned.check(false, "trip %s: charged %v, refund of %v is %s", id, c.Amount, r.Amount, r.State)
+	default:
+		l.returned.check(r.Reference == payments.RefundReference(id), "trip %s: refunded as %q", id, r.Reference)
+	}
+}
+
 func (l *ledger) judgeTalk(t trips.Trip) {
 	k := l.talks[t.ID]
 	if k == nil {
@@ -195,6 +225,9 @@ func (l *ledger) orphans() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.charges)) {
 		l.unpaid.check(false, "trip %s: does not exist, charged %v", id, l.charges[id].Amount)
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.refunds)) {
+		l.returned.check(false, "trip %s: does not exist, refunded %v", id, l.refunds[id].Amount)
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.talks)) {
 		l.private.check(false, "trip %s: does not exist, has %d messages", id, l.talks[id].last)

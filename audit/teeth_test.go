@@ -20,6 +20,7 @@ const (
 	paid      = "each completed trip is charged"
 	unpaid    = "no trip is charged twice, or without being completed"
 	exact     = "each charge is the quoted fare, under the trip's reference"
+	returned  = "only what was charged is given back, once, and no more than that"
 	numbered  = "chat messages of a trip are numbered 1, 2, 3, ..."
 	private   = "only the two people of a trip talk in its chat"
 	relayed   = "nothing is stuck in the outbox"
@@ -102,14 +103,14 @@ var harms = []harm{
 	{"a row is behind its events", func(c *city) { c.row("trip-3").Version-- }, []string{stands}, "trip trip-3"},
 	{"a row is ahead of its events", func(c *city) { c.row("trip-2").Version++ },
 		[]string{stands}, "trip trip-2: the row says version 5, which has no event"},
-	{"a row is lost", func(c *city) { c.rows, c.said, c.charges = c.rows[1:], nil, nil },
+	{"a row is lost", func(c *city) { c.rows, c.said, c.charges, c.refunds = c.rows[1:], nil, nil, nil },
 		[]string{stands}, "trip trip-1: has events up to 5, and no row"},
 	{"a trip has no events", func(c *city) {
 		c.rows = append(c.rows, trips.Trip{ID: "trip-9", Version: 1, State: trips.Requested, RequestedAt: now})
 	}, []string{stands}, "trip trip-9"},
 	{"a trip is in another region than its event", func(c *city) { c.row("trip-4").Region = location.Region("elsewhere") },
 		[]string{stands}, "trip trip-4"},
-	{"a completed trip is never charged", func(c *city) { c.charges = nil }, []string{paid},
+	{"a completed trip is never charged", func(c *city) { c.charges, c.refunds = nil, nil }, []string{paid},
 		"trip trip-1 of rider ada: completed 2026-03-01T12:20:00Z, not charged"},
 	{"a cancelled trip is charged", func(c *city) { c.charges = append(c.charges, charge(c.last("trip-3").Trip)) },
 		[]string{unpaid}, "trip trip-3 is cancelled, charged 2620.00 NGN as p-trip-3"},
@@ -119,9 +120,21 @@ var harms = []harm{
 		[]string{unpaid}, "trip trip-9: does not exist"},
 	{"a charge is a unit too much", func(c *city) { c.charges[0].Amount.Minor++ }, []string{exact},
 		"at 2620.00 NGN: charged 2620.01 NGN"},
-	{"a charge is in another currency", func(c *city) { c.charges[0].Amount.Currency = "EUR" }, []string{exact}, "EUR"},
+	{"a charge is in another currency", func(c *city) { c.charges[0].Amount.Currency = "EUR" }, []string{exact, returned}, "EUR"},
 	{"a charge has another reference", func(c *city) { c.charges[0].Reference = "again" }, []string{exact}, `"again"`},
 	{"somebody else pays", func(c *city) { c.charges[0].Rider = "bola" }, []string{exact}, "to rider bola"},
+	{"a trip that was never paid is given back", func(c *city) {
+		c.refunds = append(c.refunds, refund(c.last("trip-3").Trip))
+	}, []string{returned}, "trip trip-3: never charged, refund of 2620.00 NGN is done"},
+	{"a charge is given back twice", func(c *city) { c.refunds = append(c.refunds, c.refunds[0]) }, []string{returned},
+		"trip trip-1: refunded as"},
+	{"more is given back than was taken", func(c *city) { c.refunds[0].Amount.Minor++ }, []string{returned},
+		"charged 2620.00 NGN, refund of 2620.01 NGN"},
+	{"a refund takes", func(c *city) { c.refunds[0].Amount.Minor = -5 }, []string{returned}, "trip trip-1"},
+	{"a refund is in another currency", func(c *city) { c.refunds[0].Amount.Currency = "EUR" }, []string{returned}, "EUR"},
+	{"a refund has another reference", func(c *city) { c.refunds[0].Reference = "again" }, []string{returned}, `"again"`},
+	{"a trip that never was is given back", func(c *city) { c.refunds = append(c.refunds, refund(trips.Trip{ID: "trip-9"})) },
+		[]string{returned}, "trip trip-9: does not exist, refunded"},
 	{"a message is lost", func(c *city) { c.said = slices.Delete(c.said, 1, 2) }, []string{numbered},
 		"trip trip-1: message 3 follows message 1"},
 	{"a message is kept twice", func(c *city) { c.said = append(c.said, c.said[2]) }, []string{numbered}, "message 3"},

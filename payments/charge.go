@@ -1,4 +1,5 @@
-// Package payments minds whether a trip was paid: the settlement worker, the provider client, the reconciler.
+// Package payments minds whether a trip was paid, and paid back when it should not have been: the settlement worker, the
+// provider client, the provider's webhooks, the reconciler.
 package payments
 
 import (
@@ -19,6 +20,8 @@ type Charge struct {
 	Amount     trips.Money   `json:"amount"`
 	ProviderID string        `json:"provider_id"`
 	At         time.Time     `json:"at"`
+	// Refunded is what the rider got back; zero when nothing was, or not yet. Settle does not look at it.
+	Refunded trips.Money `json:"refunded,omitzero"`
 }
 
 // Store keeps charges. Methods may block on I/O and may be called from many goroutines.

@@ -39,7 +39,7 @@ var (
 	ErrRefused          = errors.New("the provider refused the request; check its address, secret and our data")
 )
 
-// HTTPProvider speaks the interface that Paystack and its like offer: charge an authorization, verify a transaction.
+// HTTPProvider speaks Paystack's interface: charge an authorization, verify a transaction, create and list refunds.
 type HTTPProvider struct {
 	URL     string
 	Secret  string
@@ -55,18 +55,22 @@ type chargeRequest struct {
 	Reference     string `json:"reference"`
 }
 
+// reply is the envelope of every answer.
 type reply struct {
-	Status  bool   `json:"status"`
-	Message string `json:"message"`
-	Code    string `json:"code"`
-	Data    struct {
-		ID        int64  `json:"id"`
-		Status    string `json:"status"`
-		Reference string `json:"reference"`
-		Amount    int64  `json:"amount"`
-		Currency  string `json:"currency"`
-		Gateway   string `json:"gateway_response"`
-	} `json:"data"`
+	Status  bool            `json:"status"`
+	Message string          `json:"message"`
+	Code    string          `json:"code"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// transaction is the data of a charge or of its verification.
+type transaction struct {
+	ID        int64  `json:"id"`
+	Status    string `json:"status"`
+	Reference string `json:"reference"`
+	Amount    int64  `json:"amount"`
+	Currency  string `json:"currency"`
+	Gateway   string `json:"gateway_response"`
 }
 
 // Charge takes the money. ErrDuplicate does not say whether the first attempt succeeded: Verify does.
@@ -98,16 +102,29 @@ func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, e
 }
 
 func (r reply) payment(code int, reference string) (Payment, error) {
+	var t transaction
+	if code == http.StatusOK {
+		if err := json.Unmarshal(r.Data, &t); err != nil {
+			return Payment{}, fmt.Errorf("%s: provider's answer: %w", reference, err)
+		}
+	}
 	switch {
-	case code == http.StatusOK && r.Status && r.Data.Status == "success" && r.Data.Reference == reference:
-		return Payment{ID: strconv.FormatInt(r.Data.ID, 10), Reference: reference,
-			Amount: trips.Money{Minor: r.Data.Amount, Currency: r.Data.Currency}}, nil
-	case code == http.StatusOK && r.Data.Status == "failed":
-		return Payment{}, fmt.Errorf("%s: %w: %s", reference, ErrDeclined, r.Data.Gateway)
-	case code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout:
+	case r.Status && t.Status == "success" && t.Reference == reference:
+		return Payment{ID: strconv.FormatInt(t.ID, 10), Reference: reference,
+			Amount: trips.Money{Minor: t.Amount, Currency: t.Currency}}, nil
+	case t.Status == "failed":
+		return Payment{}, fmt.Errorf("%s: %w: %s", reference, ErrDeclined, t.Gateway)
+	case t.Status == "reversed":
+		return Payment{}, fmt.Errorf("%s: %w: it was paid and given back; a person must look", reference, ErrRefused)
+	case refused(code):
 		return Payment{}, fmt.Errorf("%s: %w: %d %s", reference, ErrRefused, code, r.Message)
 	}
-	return Payment{}, fmt.Errorf("%s: provider answered %d %s %s", reference, code, r.Message, r.Data.Status)
+	return Payment{}, fmt.Errorf("%s: provider answered %d %s %s", reference, code, r.Message, t.Status)
+}
+
+// refused tells an answer that no repetition changes.
+func refused(code int) bool {
+	return code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout
 }
 
 const maxReply = 64 << 10

@@ -15,16 +15,18 @@ type Queue interface {
 	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
-// Reconciler finds completed trips without a charge and queues them again, whatever became of their jobs. A trip that
-// stays unpaid comes back ever more rarely. Set the fields, then call Run; zero values stand for the brackets.
+// Reconciler finds completed trips without a charge, and refunds without an end, and queues them again, whatever became
+// of their jobs. A trip that stays as it is comes back ever more rarely. Set the fields, then call Run; zero values stand
+// for the brackets.
 type Reconciler struct {
 	Charges Store
+	Refunds Refunds
 	Queue   Queue
 	Stream  string
 	Every   time.Duration // [10 s]
 	Grace   time.Duration // how long settlement may take by itself [30 s]
 	Longest time.Duration // between two jobs for one trip [1 h]
-	Limit   int           // trips per look [1000]
+	Limit   int           // trips of each kind per look [1000]
 	Lost    chan struct{} // says that the queue lost its jobs: all are queued again at once, without grace; may be nil
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -48,7 +50,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.Log.Warn("reconciling stopped half-way and will go on", "err", err)
 		}
 		if n > 0 {
-			r.Log.Info("completed trips without a charge queued again", "trips", n)
+			r.Log.Info("trips whose money is not in order queued again", "trips", n)
 		}
 		select {
 		case <-ctx.Done():
@@ -66,7 +68,7 @@ func (r *Reconciler) Look(ctx context.Context) (int, error) {
 	return r.look(ctx, cmp.Or(r.Grace, 30*time.Second))
 }
 
-// Rebuild queues every completed trip without a charge, whoever was asked to settle it before. What it leaves out, for
+// Rebuild queues every trip whose money is not in order, whoever was asked to see to it before. What it leaves out, for
 // there are too many or something failed, is due at the next looks. One goroutine at a time, like Look.
 func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
 	r.asked = nil
@@ -75,22 +77,43 @@ func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
 
 func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error) {
 	now := r.Now()
-	unpaid, err := r.Charges.Uncharged(ctx, now.Add(-grace), cmp.Or(r.Limit, 1000))
+	due, err := r.due(ctx, now.Add(-grace))
 	if err != nil {
-		return 0, fmt.Errorf("trips without a charge: %w", err)
+		return 0, err
 	}
 	before, queued := r.asked, 0
-	r.asked = make(map[trips.TripID]asked, len(unpaid))
-	for _, t := range unpaid {
-		a := before[t.ID]
+	r.asked = make(map[trips.TripID]asked, len(due))
+	for _, id := range due {
+		a := before[id]
 		if err == nil && !now.Before(a.next) {
-			if err = r.Queue.Enqueue(ctx, r.Stream, string(t.ID), []byte(t.ID)); err == nil {
+			if err = r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id)); err == nil {
 				a.wait = min(max(2*a.wait, cmp.Or(r.Grace, 30*time.Second)), cmp.Or(r.Longest, time.Hour))
 				a.next = now.Add(a.wait)
 				queued++
 			}
 		}
-		r.asked[t.ID] = a
+		r.asked[id] = a
 	}
 	return queued, err
+}
+
+// due returns the trips whose money should be in order since a time and is not.
+func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, error) {
+	limit := cmp.Or(r.Limit, 1000)
+	unpaid, err := r.Charges.Uncharged(ctx, since, limit)
+	if err != nil {
+		return nil, fmt.Errorf("trips without a charge: %w", err)
+	}
+	open, err := r.Refunds.OpenRefunds(ctx, since, limit)
+	if err != nil {
+		return nil, fmt.Errorf("refunds without an end: %w", err)
+	}
+	ids := make([]trips.TripID, 0, len(unpaid)+len(open))
+	for _, t := range unpaid {
+		ids = append(ids, t.ID)
+	}
+	for _, f := range open {
+		ids = append(ids, f.Trip)
+	}
+	return ids, nil
 }

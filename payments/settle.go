@@ -11,10 +11,14 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Provider takes money. Charge and Verify may block on I/O and must respect ctx; their errors are those of this package.
+// Provider takes money and gives it back. Methods may block on I/O and must respect ctx; their errors are those of this
+// package.
 type Provider interface {
 	Charge(ctx context.Context, o Order) (Payment, error)
 	Verify(ctx context.Context, reference string) (Payment, error)
+	Repay(ctx context.Context, o RepayOrder) (Repayment, error)
+	// Repayments returns what became of every Repay of a payment, newest first.
+	Repayments(ctx context.Context, paymentID string) ([]Repayment, error)
 }
 
 // TripReader is what a settler needs of the store of trips.
@@ -22,14 +26,16 @@ type TripReader interface {
 	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 }
 
-// Settler takes the fare of completed trips. It keeps nothing; Handle is the handler of the settlement jobs.
+// Settler takes the fare of completed trips, and gives it back when an operator asks. It keeps nothing; Handle is the
+// handler of the settlement jobs.
 type Settler struct {
 	Trips    TripReader
 	Charges  Store
+	Refunds  Refunds
 	Provider Provider
 	Card     func(trips.RiderID) (email, authorization string) // a made-up card when nil
 	Now      func() time.Time
-	Tries    int           // charges or verifications within one job; 3 when zero, then the job comes back later
+	Tries    int           // charges, refunds or questions within one job; 3 when zero, then the job comes back later
 	Backoff  time.Duration // top of the first wait between them, doubling; 200 ms when zero
 	Fresh    time.Duration // a trip that ended longer ago may have been charged before: verify first; 10 s when zero
 }
@@ -41,10 +47,18 @@ func (e *PermanentError) Error() string   { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error   { return e.Err }
 func (e *PermanentError) Permanent() bool { return true }
 
-// Handle settles the trip that the job is named after. Again for a settled trip it does nothing.
+// Handle puts the money of the trip that the job is named after in order: charged, and refunded if that was asked for.
+// Again for a trip in order it does nothing. What the provider still works on is no failure: its webhook or the
+// reconciler comes back to it.
 func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
-	_, err := s.Settle(ctx, trips.TripID(jobID))
-	return err
+	id := trips.TripID(jobID)
+	if _, err := s.Settle(ctx, id); err != nil {
+		return err
+	}
+	if _, err := s.finish(ctx, id); !errors.Is(err, trips.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // Settle returns the trip's charge, taking the money first if nobody did.
@@ -77,7 +91,7 @@ func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
 	o := s.order(t)
 	doubt := s.Now().Sub(t.EndedAt) > cmp.Or(s.Fresh, 10*time.Second)
 	var err error
-	for try := range cmp.Or(s.Tries, 3) {
+	for try := range s.tries() {
 		if try > 0 && !s.wait(ctx, try) {
 			break
 		}
@@ -124,6 +138,8 @@ func (s *Settler) match(p Payment, o Order) error {
 	}
 	return nil
 }
+
+func (s *Settler) tries() int { return cmp.Or(s.Tries, 3) }
 
 // wait rests with full jitter; false when ctx ended.
 func (s *Settler) wait(ctx context.Context, try int) bool {

@@ -20,59 +20,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var ended = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// books are trips and charges in memory.
-type books struct {
-	mu      sync.Mutex
-	trips   map[trips.TripID]trips.Trip
-	charges map[trips.TripID]payments.Charge
-}
-
-func (b *books) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	t, ok := b.trips[id]
-	if !ok {
-		return t, trips.ErrNotFound
-	}
-	return t, nil
-}
-
-func (b *books) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if was, ok := b.charges[c.Trip]; ok {
-		return was, nil
-	}
-	b.charges[c.Trip] = c
-	return c, nil
-}
-
-func (b *books) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c, ok := b.charges[id]
-	if !ok {
-		return c, trips.ErrNotFound
-	}
-	return c, nil
-}
-
-func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out []trips.Trip
-	for id, t := range b.trips {
-		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) && len(out) < limit {
-			out = append(out, t)
-		}
-	}
-	return out, nil
-}
-
-func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
-	return nil, nil
-}
-
 type desk struct {
 	*books
 	*payments.Settler
@@ -82,21 +29,33 @@ type desk struct {
 
 // newDesk has one completed trip "done", one cancelled trip "off", and a provider with faults.
 func newDesk(t *testing.T, f provider.Faults) *desk {
+	return newDeskWith(t, provider.Config{Secret: "sk", Faults: f})
+}
+
+func newDeskWith(t *testing.T, cfg provider.Config) *desk {
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{books: &books{charges: map[trips.TripID]payments.Charge{}, trips: map[trips.TripID]trips.Trip{
-		"done": {ID: "done", Rider: "ada", State: trips.Completed, EndedAt: ended, Quote: trips.Quote{Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}},
-		"off":  {ID: "off", Rider: "ada", State: trips.Cancelled, EndedAt: ended},
-	}}, ledger: ledger}
-	d.emulator = httptest.NewServer(provider.New(provider.Config{Secret: "sk", Faults: f}, ledger))
+	b := &books{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
+		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{"done": ride("done", 123_400),
+			"off": {ID: "off", Rider: "ada", State: trips.Cancelled, EndedAt: ended}}}
+	d := &desk{books: b, ledger: ledger}
+	emulator := provider.New(cfg, ledger)
+	d.emulator = httptest.NewServer(emulator)
 	client := d.emulator.Client()
 	client.Timeout = 0
-	t.Cleanup(func() { client.CloseIdleConnections(); d.emulator.Close() })
-	d.Settler = &payments.Settler{Trips: d.books, Charges: d.books, Now: func() time.Time { return ended.Add(time.Second) }, Backoff: time.Millisecond,
+	t.Cleanup(func() { client.CloseIdleConnections(); d.emulator.Close(); emulator.Close() })
+	d.Settler = &payments.Settler{Trips: b, Charges: b, Refunds: b,
+		Now: func() time.Time { return ended.Add(time.Second) }, Backoff: time.Millisecond,
 		Provider: &payments.HTTPProvider{URL: d.emulator.URL, Secret: "sk", Timeout: 300 * time.Millisecond, Client: client}}
 	return d
+}
+
+// ride is a completed trip.
+func ride(id trips.TripID, fare int64) trips.Trip {
+	return trips.Trip{ID: id, Rider: "ada", State: trips.Completed, EndedAt: ended,
+		Quote: trips.Quote{Fare: trips.Money{Minor: fare, Currency: "NGN"}}}
 }
 
 // charged checks that the fare was taken exactly once and booked.
@@ -241,7 +200,8 @@ func (q *queue) Enqueue(_ context.Context, _, id string, _ []byte) error {
 
 func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended
-	r := &payments.Reconciler{Charges: d.books, Queue: q, Stream: "settlements", Grace: time.Minute, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Grace: time.Minute,
+		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	look := func(after time.Duration, want int) {
 		t.Helper()
 		now = ended.Add(after)
@@ -272,7 +232,7 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 	d, q, lost := newDesk(t, provider.Faults{}), &queue{}, make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := &payments.Reconciler{Charges: d.books, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
+	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
 		Now: func() time.Time { return ended.Add(time.Second) }, Log: slog.New(slog.DiscardHandler)}
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()

@@ -58,9 +58,17 @@ func (s *Store) AuditChat(ctx context.Context, yield func(chat.Message) error) e
 
 // AuditCharges yields every charge by trip.
 func (s *Store) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
-	return s.stream(ctx, chargeColumns+`ORDER BY trip_id`, func(row pgx.CollectableRow) error {
+	return s.stream(ctx, chargeColumns+`ORDER BY c.trip_id`, func(row pgx.CollectableRow) error {
 		c, err := scanCharge(row)
 		return yieldOr(err, yield, c)
+	})
+}
+
+// AuditRefunds yields every refund by trip.
+func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
+	return s.stream(ctx, refundColumns+`ORDER BY trip_id`, func(row pgx.CollectableRow) error {
+		r, err := scanRefund(row)
+		return yieldOr(err, yield, r)
 	})
 }
 

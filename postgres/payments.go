@@ -59,17 +59,20 @@ func (s *Store) settledBefore(ctx context.Context, id trips.TripID) (payments.Ch
 	return payments.Charge{}, &trips.MoveError{Trip: id, From: t.State, Move: "settlement"}
 }
 
-const chargeColumns = `SELECT trip_id, rider, reference, minor, currency, provider_id, at FROM charges `
+const chargeColumns = `SELECT c.trip_id, c.rider, c.reference, c.minor, c.currency, c.provider_id, c.at,
+  coalesce(r.minor, 0), coalesce(r.currency, '')
+FROM charges c LEFT JOIN refunds r ON r.trip_id = c.trip_id AND r.state = 'done' `
 
 func scanCharge(row pgx.CollectableRow) (c payments.Charge, err error) {
-	err = row.Scan(&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, &c.At)
+	err = row.Scan(&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, &c.At,
+		&c.Refunded.Minor, &c.Refunded.Currency)
 	c.At = c.At.UTC()
 	return c, err
 }
 
 // Charge returns a trip's charge; see payments.Store.
 func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
-	cs, err := s.charges(ctx, "charge of trip "+string(id), chargeColumns+`WHERE trip_id = $1`, id)
+	cs, err := s.charges(ctx, "charge of trip "+string(id), chargeColumns+`WHERE c.trip_id = $1`, id)
 	if err != nil {
 		return payments.Charge{}, err
 	}
@@ -82,7 +85,7 @@ func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, e
 // Receipts returns a rider's charges; see payments.Store.
 func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	return s.charges(ctx, "receipts of "+string(rider),
-		chargeColumns+`WHERE rider = $1 ORDER BY at DESC, trip_id DESC LIMIT $2`, rider, limit)
+		chargeColumns+`WHERE c.rider = $1 ORDER BY c.at DESC, c.trip_id DESC LIMIT $2`, rider, limit)
 }
 
 // Uncharged returns completed trips without a charge; see payments.Store.

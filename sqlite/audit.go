@@ -64,5 +64,10 @@ func (s *Store) AuditChat(ctx context.Context, yield func(chat.Message) error) e
 
 // AuditCharges yields every charge, by trip.
 func (s *Store) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
-	return s.charges(ctx, `ORDER BY trip_id`, nil, yield)
+	return s.charges(ctx, `ORDER BY c.trip_id`, nil, yield)
+}
+
+// AuditRefunds yields every refund, by trip.
+func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
+	return s.refunds(ctx, `ORDER BY trip_id`, nil, yield)
 }

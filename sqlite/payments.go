@@ -64,12 +64,14 @@ func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, e
 	return c, nil
 }
 
-const charged = `SELECT trip_id, rider, reference, minor, currency, provider_id, at FROM charges `
+const charged = `SELECT c.trip_id, c.rider, c.reference, c.minor, c.currency, c.provider_id, c.at,
+	coalesce(r.minor, 0), coalesce(r.currency, '')
+	FROM charges c LEFT JOIN refunds r ON r.trip_id = c.trip_id AND r.state = 'done' `
 
 func charge(ctx context.Context, from *statements, id trips.TripID) (payments.Charge, error) {
 	var c payments.Charge
 	var at int64
-	if err := from.one(ctx, charged+`WHERE trip_id = ?`, []any{string(id)}, fields(&c, &at)...); err != nil {
+	if err := from.one(ctx, charged+`WHERE c.trip_id = ?`, []any{string(id)}, fields(&c, &at)...); err != nil {
 		return payments.Charge{}, err
 	}
 	c.At = time.UnixMicro(at).UTC()
@@ -78,7 +80,8 @@ func charge(ctx context.Context, from *statements, id trips.TripID) (payments.Ch
 
 // fields are where the columns of charged go.
 func fields(c *payments.Charge, at *int64) []any {
-	return []any{&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, at}
+	return []any{&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, at,
+		&c.Refunded.Minor, &c.Refunded.Currency}
 }
 
 // Uncharged returns trips completed before a time that have no charge, oldest first.
@@ -90,7 +93,7 @@ func (s *Store) Uncharged(ctx context.Context, until time.Time, limit int) ([]tr
 // Receipts returns a rider's charges, newest first.
 func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	var out []payments.Charge
-	err := s.charges(ctx, `WHERE rider = ? ORDER BY at DESC, trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
+	err := s.charges(ctx, `WHERE c.rider = ? ORDER BY c.at DESC, c.trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
 		func(c payments.Charge) error {
 			out = append(out, c)
 			return nil

@@ -41,6 +41,9 @@ func askEverything(t *testing.T, s *Store) {
 	check(s.Settle(ctx, payments.Charge{Trip: trip.ID, Rider: "ada", Reference: payments.Reference(trip.ID),
 		Amount: trip.Quote.Fare, At: noon}))
 	check(s.Charge(ctx, trip.ID))
+	check(s.AskRefund(ctx, trip.ID, "by mistake", noon))
+	check(s.OpenRefunds(ctx, noon, 10))
+	check(s.EndRefund(ctx, trip.ID, payments.RefundDone, "1", noon))
 	check(s.Receipts(ctx, "ada", 10))
 	check(s.Trip(ctx, trip.ID))
 	check(s.Events(ctx, trip.ID, 0))

@@ -284,7 +284,7 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 		n.log.Warn("completed trips wait unpaid: name a payment provider with --provider (try: ridehail payments)")
 		return
 	}
-	settler := &payments.Settler{Trips: n.db, Charges: n.db, Now: time.Now,
+	settler := &payments.Settler{Trips: n.db, Charges: n.db, Refunds: n.db, Now: time.Now,
 		Provider: &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret}}
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: settlements, Consumer: n.cfg.Name, Handle: settler.Handle,
@@ -298,7 +298,7 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 			n.log.Error("a settlement was given up and left as a dead letter", "trip", j.ID, "err", err)
 		}}
 	mind("settlement", worker.Run)
-	mind("reconciler", (&payments.Reconciler{Charges: n.db, Queue: n.redis, Stream: settlements, Lost: lost,
+	mind("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: settlements, Lost: lost,
 		Now: time.Now, Log: n.log}).Run)
 }
 

@@ -21,6 +21,7 @@ type database interface {
 	trips.Outbox
 	chat.Store
 	payments.Store
+	payments.Refunds
 	audit.Source
 	Ping(ctx context.Context) error
 }

@@ -12,22 +12,29 @@ import (
 	"time"
 )
 
-// Entry is one line of the ledger: what was taken, or declined, under a reference.
+// KindRefund marks an entry that gives back what a charge took.
+const KindRefund = "refund"
+
+// Entry is one line of the ledger: what was taken, or declined, under a reference, or what was given back of it.
 type Entry struct {
 	ID        int64     `json:"id"`
-	Reference string    `json:"reference"`
-	Status    string    `json:"status"` // "success" or "failed"
-	Amount    int64     `json:"amount"` // minor units
+	Kind      string    `json:"kind,omitempty"` // KindRefund; empty: a charge
+	Reference string    `json:"reference"`      // of the charge, for both kinds
+	Status    string    `json:"status"`         // of a charge "success" or "failed", of a refund "processed" or "failed"
+	Amount    int64     `json:"amount"`         // minor units
 	Currency  string    `json:"currency"`
 	Email     string    `json:"email"`
 	Gateway   string    `json:"gateway_response"`
 	At        time.Time `json:"paid_at"`
 }
 
-// Errors of Append.
+// Errors of Append and Refund.
 var (
 	ErrDuplicate = errors.New("reference was used before")
 	ErrMismatch  = errors.New("reference was used before for another amount")
+	ErrNoCharge  = errors.New("nothing was taken under this reference")
+	ErrReversed  = errors.New("all of it was given back before")
+	ErrExceeds   = errors.New("more than what is left of the charge")
 )
 
 // Ledger is an append-only file of JSON lines, on disk before Append returns.
@@ -35,14 +42,15 @@ type Ledger struct {
 	mu      sync.Mutex // guards everything below; held while writing, so that the file's order is the ledger's
 	file    *os.File   // nil in memory
 	entries []Entry
-	byRef   map[string]int
-	broken  error // a write failed: the end of the file is unknown, take no more money
+	byRef   map[string]int   // charges
+	back    map[string]int64 // minor units given back, by the charge's reference
+	broken  error            // a write failed: the end of the file is unknown, take no more money
 }
 
 // OpenLedger reads the ledger at path and goes on writing it; "" keeps it in memory. A last line torn by a crash was
 // never confirmed to anyone and is cut off.
 func OpenLedger(path string) (*Ledger, error) {
-	l := &Ledger{byRef: map[string]int{}}
+	l := &Ledger{byRef: map[string]int{}, back: map[string]int64{}}
 	if path == "" {
 		return l, nil
 	}
@@ -82,7 +90,12 @@ func (l *Ledger) load() error {
 }
 
 func (l *Ledger) keep(e Entry) {
-	l.byRef[e.Reference] = len(l.entries)
+	switch {
+	case e.Kind != KindRefund:
+		l.byRef[e.Reference] = len(l.entries)
+	case e.Status != "failed":
+		l.back[e.Reference] += e.Amount
+	}
 	l.entries = append(l.entries, e)
 }
 
@@ -97,6 +110,34 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 		}
 		return was, ErrDuplicate
 	}
+	return l.add(e)
+}
+
+// Refund numbers the entry and writes it: ErrNoCharge, ErrReversed or ErrExceeds when there is not so much to give back.
+// No amount means all that is left.
+func (l *Ledger) Refund(e Entry) (Entry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.byRef[e.Reference]
+	if !ok || l.entries[i].Status != "success" {
+		return Entry{}, ErrNoCharge
+	}
+	charge := l.entries[i]
+	left := charge.Amount - l.back[e.Reference]
+	switch {
+	case left == 0:
+		return Entry{}, ErrReversed
+	case e.Amount == 0:
+		e.Amount = left
+	case e.Amount < 0 || e.Amount > left:
+		return Entry{}, ErrExceeds
+	}
+	e.Kind, e.Currency, e.Email = KindRefund, charge.Currency, charge.Email
+	return l.add(e)
+}
+
+// add is called with the lock held.
+func (l *Ledger) add(e Entry) (Entry, error) {
 	if l.broken != nil {
 		return Entry{}, l.broken
 	}
@@ -122,7 +163,7 @@ func (l *Ledger) write(e Entry) error {
 	return l.file.Sync()
 }
 
-// Find returns the entry of a reference.
+// Find returns the charge under a reference. Its status is "reversed" when all of it was given back.
 func (l *Ledger) Find(reference string) (Entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +171,27 @@ func (l *Ledger) Find(reference string) (Entry, bool) {
 	if !ok {
 		return Entry{}, false
 	}
-	return l.entries[i], true
+	e := l.entries[i]
+	if e.Status == "success" && l.back[reference] == e.Amount {
+		e.Status = "reversed"
+	}
+	return e, true
+}
+
+// Refunds returns the refunds of the charge with an id, newest first.
+func (l *Ledger) Refunds(charge int64) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := []Entry{}
+	if charge < 1 || charge > int64(len(l.entries)) {
+		return found
+	}
+	for _, e := range slices.Backward(l.entries) {
+		if e.Kind == KindRefund && e.Reference == l.entries[charge-1].Reference {
+			found = append(found, e)
+		}
+	}
+	return found
 }
 
 // Entries returns the whole ledger in order.

@@ -1,5 +1,6 @@
-// Package provider emulates a payment provider: it takes made-up money once per reference, keeps a ledger of its own
-// that survives a crash, and misbehaves in named ways when asked to.
+// Package provider emulates a payment provider that speaks as Paystack does: it takes made-up money once per reference
+// and gives it back, keeps a ledger of its own that survives a crash, tells by webhook what it did, and misbehaves in
+// named ways when asked to.
 package provider
 
 import (
@@ -15,21 +16,27 @@ import (
 	"time"
 )
 
-// Faults are probabilities from 0 to 1, drawn from Seed in the order of the charges.
+// Faults are probabilities from 0 to 1, drawn from Seed in the order of the charges and refunds, and of the webhooks.
 type Faults struct {
 	Seed      uint64
-	LoseReply float64 // take the money, then cut the connection
-	Error500  float64 // take the money, then answer 500
+	LoseReply float64 // move the money, then cut the connection
+	Error500  float64 // move the money, then answer 500
 	Hang      float64 // do nothing for HangFor
 	HangFor   time.Duration
 	Decline   float64
+
+	DuplicateHook float64 // send a webhook twice
+	LateHook      float64 // send it after LateBy
+	ReorderHook   float64 // send it after the next one, or after LateBy when none comes
+	LateBy        time.Duration
 }
 
 // Config says how the emulator behaves.
 type Config struct {
-	Secret string // of the bearer header
-	Faults Faults
-	Now    func() time.Time // time.Now when nil
+	Secret  string // of the bearer header; also signs webhooks
+	Webhook string // where to POST events; empty: nowhere
+	Faults  Faults
+	Now     func() time.Time // time.Now when nil
 }
 
 // Emulator is the provider's HTTP interface over its ledger.
@@ -37,12 +44,13 @@ type Emulator struct {
 	cfg    Config
 	ledger *Ledger
 	mux    *http.ServeMux
+	hooks  *hooks // nil when nobody wants them
 
 	mu  sync.Mutex // guards rng
 	rng *rand.Rand
 }
 
-// New returns an emulator that writes to ledger; the caller closes the ledger.
+// New returns an emulator that writes to ledger; the caller closes the emulator, then the ledger.
 func New(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -51,9 +59,21 @@ func New(cfg Config, ledger *Ledger) *Emulator {
 		rng: rand.New(rand.NewPCG(cfg.Faults.Seed, 0x9e3779b97f4a7c15))}
 	e.mux.HandleFunc("POST /transaction/charge_authorization", e.charge)
 	e.mux.HandleFunc("GET /transaction/verify/{reference}", e.verify)
+	e.mux.HandleFunc("POST /refund", e.refund)
+	e.mux.HandleFunc("GET /refund", e.refunds)
 	e.mux.HandleFunc("GET /ledger", e.audit)
 	e.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	if cfg.Webhook != "" {
+		e.hooks = newHooks(cfg)
+	}
 	return e
+}
+
+// Close ends the sending of webhooks; those not delivered are lost.
+func (e *Emulator) Close() {
+	if e.hooks != nil {
+		e.hooks.close()
+	}
 }
 
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +97,7 @@ type response struct {
 	Status  bool   `json:"status"`
 	Message string `json:"message"`
 	Code    string `json:"code,omitempty"`
-	Data    *Entry `json:"data,omitempty"`
+	Data    any    `json:"data,omitempty"`
 }
 
 func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
@@ -104,12 +124,21 @@ func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusConflict, response{Message: "Reference was used for another amount", Code: "reference_mismatch"})
 	case err != nil:
 		answer(w, http.StatusServiceUnavailable, response{Message: "Ledger not writable", Code: "unavailable"})
-	case fault == "lose_reply":
+	default:
+		e.tell(charged(entry))
+		reply(w, fault, response{Status: true, Message: "Charge attempted", Data: entry})
+	}
+}
+
+// reply answers what was done, unless the fault keeps the client from hearing of it.
+func reply(w http.ResponseWriter, fault string, r response) {
+	switch fault {
+	case "lose_reply":
 		panic(http.ErrAbortHandler) // the documented way to cut the connection without an answer
-	case fault == "error_500":
+	case "error_500":
 		answer(w, http.StatusInternalServerError, response{Message: "Something went wrong", Code: "internal"})
 	default:
-		answer(w, http.StatusOK, response{Status: true, Message: "Charge attempted", Data: &entry})
+		answer(w, http.StatusOK, r)
 	}
 }
 
@@ -128,7 +157,7 @@ func (e *Emulator) verify(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, response{Message: "Transaction reference not found", Code: "transaction_not_found"})
 		return
 	}
-	answer(w, http.StatusOK, response{Status: true, Message: "Verification successful", Data: &entry})
+	answer(w, http.StatusOK, response{Status: true, Message: "Verification successful", Data: entry})
 }
 
 func (e *Emulator) audit(w http.ResponseWriter, _ *http.Request) {
@@ -136,7 +165,7 @@ func (e *Emulator) audit(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(e.ledger.Entries()) // the auditor went away
 }
 
-// draw picks the fault of one charge.
+// draw picks the fault of one charge or refund.
 func (e *Emulator) draw() string {
 	e.mu.Lock()
 	x := e.rng.Float64()
@@ -183,7 +212,8 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 	if err != nil {
 		return errors.Join(fmt.Errorf("payment provider: %w (is another one running?)", err), ledger.Close())
 	}
-	srv := &http.Server{Handler: New(cfg, ledger), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	e := New(cfg, ledger)
+	srv := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	if ready != nil {
@@ -200,5 +230,6 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 		}
 		<-served
 	}
+	e.Close()
 	return errors.Join(err, ledger.Close())
 }

@@ -1,5 +1,5 @@
-// Package storetest holds every store to its word: one suite of stories for trips.Store, trips.Outbox, chat.Store and
-// payments.Store, run on each engine.
+// Package storetest holds every store to its word: one suite of stories for trips.Store, trips.Outbox, chat.Store,
+// payments.Store and payments.Refunds, run on each engine.
 package storetest
 
 import (
@@ -22,6 +22,7 @@ type Store interface {
 	trips.Outbox
 	chat.Store
 	payments.Store
+	payments.Refunds
 	Auditor
 }
 
@@ -35,6 +36,8 @@ type Auditor interface {
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
 	// AuditCharges yields every charge by trip.
 	AuditCharges(ctx context.Context, yield func(payments.Charge) error) error
+	// AuditRefunds yields every refund by trip.
+	AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error
 }
 
 // Run tells all stories. open returns a new empty store and leaves closing it to t.Cleanup.
@@ -44,7 +47,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		stories []story
 	}{
 		{"moves", moves}, {"races", races}, {"queries", queries}, {"outbox", outbox},
-		{"chat", chats}, {"payments", paid}, {"audit", audits}, {"model", models},
+		{"chat", chats}, {"payments", paid}, {"refunds", refunded}, {"audit", audits}, {"model", models},
 	} {
 		t.Run(chapter.name, func(t *testing.T) {
 			for _, s := range chapter.stories {

@@ -1,0 +1,148 @@
+package payments_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// books are trips, charges and refunds in memory.
+type books struct {
+	mu      sync.Mutex
+	trips   map[trips.TripID]trips.Trip
+	charges map[trips.TripID]payments.Charge
+	refunds map[trips.TripID]payments.Refund
+	changed chan struct{} // of size 1: something was settled or ended
+}
+
+func (b *books) tell() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// await returns when the books are as wanted.
+func (b *books) await(t *testing.T, wanted func() bool) {
+	t.Helper()
+	for {
+		b.mu.Lock()
+		done := wanted()
+		b.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-b.changed:
+		case <-t.Context().Done():
+			t.Fatal("the books never came to that")
+		}
+	}
+}
+
+func (b *books) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, ok := b.trips[id]
+	if !ok {
+		return t, trips.ErrNotFound
+	}
+	return t, nil
+}
+
+func (b *books) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if was, ok := b.charges[c.Trip]; ok {
+		return was, nil
+	}
+	b.charges[c.Trip] = c
+	b.tell()
+	return c, nil
+}
+
+func (b *books) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, ok := b.charges[id]
+	if !ok {
+		return c, trips.ErrNotFound
+	}
+	return c, nil
+}
+
+func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []trips.Trip
+	for id, t := range b.trips {
+		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) && len(out) < limit {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
+	return nil, nil
+}
+
+
+func (b *books) AskRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, charged := b.charges[id]
+	r, asked := b.refunds[id]
+	switch {
+	case !charged:
+		return r, trips.ErrNotFound
+	case !asked:
+		r = payments.Refund{Trip: id, Reference: payments.RefundReference(id), Amount: c.Amount}
+	case r.State != payments.RefundFailed:
+		return r, nil
+	}
+	r.State, r.Reason, r.AskedAt, r.EndedAt = payments.RefundAsked, reason, at, time.Time{}
+	b.refunds[id] = r
+	return r, nil
+}
+
+func (b *books) EndRefund(_ context.Context, id trips.TripID, state payments.RefundState, providerID string,
+	at time.Time) (payments.Refund, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok := b.refunds[id]
+	if !ok {
+		return r, trips.ErrNotFound
+	}
+	if r.State == payments.RefundAsked {
+		r.State, r.ProviderID, r.EndedAt = state, providerID, at
+		b.refunds[id] = r
+		b.tell()
+	}
+	return r, nil
+}
+
+func (b *books) Refund(_ context.Context, id trips.TripID) (payments.Refund, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok := b.refunds[id]
+	if !ok {
+		return r, trips.ErrNotFound
+	}
+	return r, nil
+}
+
+func (b *books) OpenRefunds(_ context.Context, before time.Time, _ int) (open []payments.Refund, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.refunds {
+		if r.State == payments.RefundAsked && r.AskedAt.Before(before) {
+			open = append(open, r)
+		}
+	}
+	return open, nil
+}

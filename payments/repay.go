@@ -1,0 +1,111 @@
+package payments
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// RepayOrder asks a provider to give back the whole amount of a payment, which it can do only once.
+type RepayOrder struct {
+	Transaction string // the payment's reference
+	Amount      trips.Money
+	Reason      string
+}
+
+// Repayment is money a provider gives back: RefundAsked while it works on it, then RefundDone or RefundFailed.
+type Repayment struct {
+	ID     string
+	Status RefundState
+	Amount trips.Money
+}
+
+type repayRequest struct {
+	Transaction string `json:"transaction"`
+	Amount      int64  `json:"amount"`
+	Currency    string `json:"currency"`
+	Note        string `json:"merchant_note"`
+}
+
+// repayment is the provider's data of a refund.
+type repayment struct {
+	ID       int64  `json:"id"`
+	Status   string `json:"status"`
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"`
+}
+
+func (r repayment) known() Repayment {
+	status := RefundAsked // pending, processing, needs-attention
+	switch r.Status {
+	case "processed":
+		status = RefundDone
+	case "failed":
+		status = RefundFailed
+	}
+	return Repayment{ID: strconv.FormatInt(r.ID, 10), Status: status,
+		Amount: trips.Money{Minor: r.Amount, Currency: r.Currency}}
+}
+
+// Repay gives the money back. ErrDuplicate means that it went back before: Repayments says how.
+func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, error) {
+	what := "refund of " + o.Transaction
+	body, err := json.Marshal(repayRequest{o.Transaction, o.Amount.Minor, o.Amount.Currency, o.Reason})
+	if err != nil {
+		return Repayment{}, fmt.Errorf("%s: %w", what, err)
+	}
+	code, r, err := p.call(ctx, http.MethodPost, "/refund", body)
+	if err != nil {
+		return Repayment{}, fmt.Errorf("%s: %w", what, err)
+	}
+	if code == http.StatusBadRequest &&
+		(r.Code == "transaction_reversed" || strings.Contains(strings.ToLower(r.Message), "fully reversed")) {
+		return Repayment{}, fmt.Errorf("%s: %w", what, ErrDuplicate)
+	}
+	var data repayment
+	if err := r.refund(what, code, &data); err != nil {
+		return Repayment{}, err
+	}
+	return data.known(), nil
+}
+
+// Repayments asks what became of the refunds of a payment, by the provider's id of it.
+func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
+	what := "refunds of payment " + paymentID
+	code, r, err := p.call(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	var data []repayment
+	if err := r.refund(what, code, &data); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(data, func(a, b repayment) int { return cmp.Compare(b.ID, a.ID) })
+	all := make([]Repayment, len(data))
+	for i, d := range data {
+		all[i] = d.known()
+	}
+	return all, nil
+}
+
+// refund reads an answer about refunds.
+func (r reply) refund(what string, code int, into any) error {
+	switch {
+	case code == http.StatusOK && r.Status:
+		if err := json.Unmarshal(r.Data, into); err != nil {
+			return fmt.Errorf("%s: provider's answer: %w", what, err)
+		}
+		return nil
+	case refused(code):
+		return fmt.Errorf("%s: %w: %d %s", what, ErrRefused, code, r.Message)
+	}
+	return fmt.Errorf("%s: provider answered %d %s", what, code, r.Message)
+}

@@ -1,0 +1,147 @@
+package payments
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// SignatureHeader carries the hex HMAC-SHA512 of a webhook's raw body under our secret key at the provider.
+const SignatureHeader = "X-Paystack-Signature"
+
+const (
+	maxWebhook = 64 << 10
+	maxAge     = 5 * time.Minute
+)
+
+// Why a webhook is refused.
+var (
+	ErrSignature = errors.New("the signature is not the provider's")
+	ErrStale     = errors.New("the event is more than five minutes old, or its time is missing")
+	ErrMalformed = errors.New("the body is not an event")
+)
+
+// Webhook hears the provider's events. It believes none of what they say but which trip they are about: a settlement
+// job asks the provider itself. Events may so come twice, late, in any order or never; they only make the job come
+// sooner.
+type Webhook struct {
+	Secret  string // our key at the provider; never empty
+	Charges Store
+	Refunds Refunds
+	Queue   Queue
+	Stream  string
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// event is the part of an event that is looked at.
+type event struct {
+	Event string `json:"event"`
+	Data  struct {
+		Reference   string    `json:"reference"`             // of charge.*
+		Transaction string    `json:"transaction_reference"` // of refund.*
+		PaidAt      time.Time `json:"paid_at"`
+		CreatedAt   time.Time `json:"created_at"`
+	} `json:"data"`
+}
+
+// ServeHTTP answers 200 to what was heard, also when it was nothing new; the provider sends again what got anything
+// else.
+func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
+	if err == nil {
+		err = h.Hear(r.Context(), body, r.Header.Get(SignatureHeader))
+	}
+	if err == nil {
+		return
+	}
+	code, tooLarge := http.StatusServiceUnavailable, new(http.MaxBytesError)
+	switch {
+	case errors.As(err, &tooLarge):
+		code = http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrSignature):
+		code = http.StatusUnauthorized
+	case errors.Is(err, ErrStale), errors.Is(err, ErrMalformed):
+		code = http.StatusBadRequest
+	}
+	h.Log.Warn("a payment webhook was refused", "status", code, "err", err)
+	http.Error(w, http.StatusText(code), code)
+}
+
+// Hear takes one event: ErrSignature, ErrMalformed, ErrStale, or the error of the store or the queue.
+func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error {
+	if !h.signed(body, signature) {
+		return ErrSignature
+	}
+	var e event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	news, err := h.news(ctx, e)
+	if err != nil || news == "" {
+		return err
+	}
+	return h.Queue.Enqueue(ctx, h.Stream, string(news), []byte(news))
+}
+
+// signed looks at the bytes as they came; a body that was decoded and encoded again would be another one.
+func (h *Webhook) signed(body []byte, signature string) bool {
+	given, err := hex.DecodeString(signature)
+	if err != nil || h.Secret == "" {
+		return false
+	}
+	mac := hmac.New(sha512.New, []byte(h.Secret))
+	mac.Write(body)
+	return hmac.Equal(mac.Sum(nil), given)
+}
+
+// news returns the trip that an event tells something new about; "" when it is none of ours, or in order already.
+func (h *Webhook) news(ctx context.Context, e event) (trips.TripID, error) {
+	reference := e.Data.Reference
+	if strings.HasPrefix(e.Event, "refund.") {
+		reference = e.Data.Transaction
+	} else if e.Event != "charge.success" {
+		return "", nil
+	}
+	suffix, ours := strings.CutPrefix(reference, Reference(""))
+	if !ours || suffix == "" {
+		return "", nil
+	}
+	id := trips.TripID(suffix)
+	if e.Event == "charge.success" {
+		return h.charged(ctx, id, cmp.Or(e.Data.PaidAt, e.Data.CreatedAt))
+	}
+	return h.refunded(ctx, id)
+}
+
+func (h *Webhook) charged(ctx context.Context, id trips.TripID, at time.Time) (trips.TripID, error) {
+	if h.Now().Sub(at).Abs() > maxAge {
+		return "", ErrStale
+	}
+	_, err := h.Charges.Charge(ctx, id)
+	if errors.Is(err, trips.ErrNotFound) {
+		return id, nil
+	}
+	return "", err
+}
+
+// refunded needs no time, which these events lack: while a refund is open, a look at it does no harm.
+func (h *Webhook) refunded(ctx context.Context, id trips.TripID) (trips.TripID, error) {
+	r, err := h.Refunds.Refund(ctx, id)
+	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundAsked) {
+		return "", nil
+	}
+	return id, err
+}

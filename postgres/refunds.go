@@ -1,0 +1,90 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// AskRefund records that a trip's charge goes back; see payments.Refunds.
+func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+	err := s.again(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, askRefundSQL, id, payments.RefundReference(id), reason, microseconds(at))
+		return err
+	})
+	if err != nil {
+		return payments.Refund{}, fmt.Errorf("refund trip %s: %w", id, err)
+	}
+	return s.Refund(ctx, id)
+}
+
+// askRefundSQL takes the amount from the charge, so that without one there is nothing to give back.
+const askRefundSQL = `
+INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
+SELECT trip_id, $2, minor, currency, $3, $4 FROM charges WHERE trip_id = $1
+ON CONFLICT (trip_id) DO UPDATE SET state = 'asked', ended_at = NULL, reason = excluded.reason, asked_at = excluded.asked_at
+WHERE refunds.state = 'failed'`
+
+// EndRefund records what the provider made of a refund; see payments.Refunds.
+func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+	at time.Time) (payments.Refund, error) {
+	err := s.again(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, `UPDATE refunds SET state = $2, provider_id = $3, ended_at = $4
+			WHERE trip_id = $1 AND state = 'asked'`, id, string(state), providerID, microseconds(at))
+		return err
+	})
+	if err != nil {
+		return payments.Refund{}, fmt.Errorf("end the refund of trip %s: %w", id, err)
+	}
+	return s.Refund(ctx, id)
+}
+
+const refundColumns = `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at FROM refunds `
+
+func scanRefund(row pgx.CollectableRow) (r payments.Refund, err error) {
+	var ended *time.Time
+	err = row.Scan(&r.Trip, &r.Reference, &r.Amount.Minor, &r.Amount.Currency, &r.Reason, &r.State, &r.ProviderID,
+		&r.AskedAt, &ended)
+	r.AskedAt = r.AskedAt.UTC()
+	if ended != nil {
+		r.EndedAt = ended.UTC()
+	}
+	return r, err
+}
+
+// Refund returns a trip's refund; see payments.Refunds.
+func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
+	rs, err := s.refunds(ctx, "refund of trip "+string(id), refundColumns+`WHERE trip_id = $1`, id)
+	if err != nil {
+		return payments.Refund{}, err
+	}
+	if len(rs) == 0 {
+		return payments.Refund{}, fmt.Errorf("refund of trip %s: %w", id, trips.ErrNotFound)
+	}
+	return rs[0], nil
+}
+
+// OpenRefunds returns refunds that have no end yet; see payments.Refunds.
+func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
+	return s.refunds(ctx, "refunds without an end",
+		refundColumns+`WHERE state = 'asked' AND asked_at < $1 ORDER BY asked_at, trip_id LIMIT $2`, before, limit)
+}
+
+func (s *Store) refunds(ctx context.Context, what, sql string, args ...any) ([]payments.Refund, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	rs, err := pgx.CollectRows(rows, scanRefund)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return rs, nil
+}
