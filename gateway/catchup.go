@@ -165,7 +165,7 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 		at.state = newest.State
 	}
 	for _, ev := range missed {
-		s.happened(ev)
+		s.happened(ev, outcomeRecovered)
 	}
 	if err := s.readTalk(ctx, at); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 		return nil // its receipt will be published
 	}
 	if err == nil {
-		s.paid(c)
+		s.paid(c, outcomeRecovered)
 	}
 	return err
 }
@@ -190,7 +190,7 @@ func (s *session) readTalk(ctx context.Context, at talk) error {
 			return fmt.Errorf("chat of trip %s: %w", at.trip, err)
 		}
 		for _, m := range said {
-			s.said(m)
+			s.said(m, outcomeRecovered)
 			at.chat = m.Seq
 		}
 		if len(said) < historySize {

@@ -5,17 +5,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics is everything the gateway counts. Whatever is dropped is counted in drops under a named reason.
+// metrics is everything the gateway counts. What was meant for phones is in the ledger; what came from them, or from
+// other nodes, and was not taken is in drops under a named reason.
 type metrics struct {
-	updates     *prometheus.CounterVec // drivers' fixes by result: "accepted" or the reason they were refused
-	accepted    prometheus.Counter     // of updates, for the hot path
-	sent        prometheus.Counter     // positions written to riders
-	overwritten prometheus.Counter     // positions a rider never saw because a newer one came first
-	drops       *prometheus.CounterVec // by reason
-	sessions    *prometheus.GaugeVec   // by role
-	commands    *prometheus.CounterVec // by kind and code; "ok" when done
-	hop         prometheus.Histogram   // seconds from reading a fix to writing it to a rider
-	http        *prometheus.HistogramVec
+	updates  *prometheus.CounterVec // drivers' fixes by result: "accepted" or the reason they were refused
+	accepted prometheus.Counter     // of updates, for the hot path
+	ledger   *ledger                // of what was sent to phones
+	drops    *prometheus.CounterVec // by reason
+	sessions *prometheus.GaugeVec   // by role
+	commands *prometheus.CounterVec // by kind and code; "ok" when done
+	hop      prometheus.Histogram   // seconds from reading a fix to writing it to a rider
+	http     *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -25,11 +25,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		updates: counter("updates_total", "Driver fixes by result: accepted, or why refused.", "result"),
-		sent: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_gateway_positions_sent_total",
-			Help: "Positions written to riders."}),
-		overwritten: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_gateway_positions_overwritten_total",
-			Help: "Positions replaced by a newer one before they were sent."}),
-		drops: counter("drops_total", "Messages dropped, by reason.", "reason"),
+		ledger:  newLedger(r),
+		drops:   counter("drops_total", "What phones and nodes sent and was refused, by reason.", "reason"),
 		sessions: f.NewGaugeVec(prometheus.GaugeOpts{Name: "ridehail_gateway_sessions",
 			Help: "Authenticated sockets by role."}, []string{"role"}),
 		commands: counter("commands_total", "Commands by kind and code of their answer.", "kind", "code"),

@@ -34,7 +34,7 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 			g.cfg.Happened(ev)
 		}
 		for _, s := range g.concerned(ev.Trip) {
-			s.news(func() { s.happened(ev) })
+			s.news(func() { s.happened(ev, outcomeSent) })
 		}
 	case string(trips.TopicChat):
 		var m chat.Message
@@ -42,7 +42,7 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 			return err
 		}
 		for _, s := range g.rooms.in(m.Trip) {
-			s.news(func() { s.said(m) })
+			s.news(func() { s.said(m, outcomeSent) })
 		}
 	case string(trips.TopicReceipt):
 		var c payments.Charge
@@ -50,7 +50,7 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 			return err
 		}
 		for _, s := range g.sessions.Of(trips.Rider(c.Rider), nil) {
-			s.news(func() { s.paid(c) })
+			s.news(func() { s.paid(c, outcomeSent) })
 		}
 	case TopicRevoked:
 		return g.heardOfRevocation(payload)
@@ -109,7 +109,7 @@ func (s *session) before() uint32 {
 
 // happened sends a trip event in its turn: not twice, and not before those that were missed. It is queued under the
 // lock, so that whoever handles the next one queues behind.
-func (s *session) happened(ev trips.Event) {
+func (s *session) happened(ev trips.Event, how outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ev.Trip.ID != s.talk.trip {
@@ -121,14 +121,16 @@ func (s *session) happened(ev trips.Event) {
 	s.learnLocked(ev.Trip)
 	switch seq := ev.Seq(); {
 	case seq <= s.talk.seq:
+		s.count(classTripEvent, outcomeDuplicate)
 		return
 	case seq > s.talk.seq+1:
+		s.count(classTripEvent, outcomeEarly)
 		s.behindLocked()
 		return
 	}
 	s.talk.seq = ev.Seq()
 	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: wireTrip(ev.Trip)}}})
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: wireTrip(ev.Trip)}}}, how)
 	s.g.spawn(s.flush)
 }
 
@@ -162,12 +164,12 @@ func (s *session) learnLocked(t trips.Trip) {
 		return
 	}
 	if s.car.fresh {
-		s.g.m.overwritten.Inc()
+		s.count(classPosition, outcomeOverwritten)
 	}
 	s.car.follow(driver)
 	if driver == "" {
 		s.g.sessions.Unwatch(s)
-	} else if s.g.sessions.Watch(s, driver) {
+	} else if !s.left && s.g.sessions.Watch(s, driver) {
 		if d, ok := s.g.cfg.Drivers.Get(driver); ok && d.Located() {
 			s.car.take(d.Fix, d.ReceivedAt)
 		}
@@ -175,31 +177,38 @@ func (s *session) learnLocked(t trips.Trip) {
 }
 
 // said sends a chat message in its turn.
-func (s *session) said(m chat.Message) {
+func (s *session) said(m chat.Message, how outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case m.Trip != s.talk.trip, m.Seq <= s.talk.chat:
+	case m.Trip != s.talk.trip:
+		return
+	case m.Seq <= s.talk.chat:
+		s.count(classChat, outcomeDuplicate)
 		return
 	case m.Seq > s.talk.chat+1:
+		s.count(classChat, outcomeEarly)
 		s.behindLocked()
 		return
 	}
 	s.talk.chat = m.Seq
-	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}})
+	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}}, how)
 	s.g.spawn(s.flush)
 }
 
 // paid sends the receipt of a trip.
-func (s *session) paid(c payments.Charge) {
+func (s *session) paid(c payments.Charge, how outcome) {
 	s.mu.Lock()
 	if c.Trip == s.talk.trip {
 		if s.talk.paid {
+			s.count(classReceipt, outcomeDuplicate)
 			s.mu.Unlock()
 			return
 		}
 		s.talk.paid = true
 	}
 	s.mu.Unlock()
-	s.send(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: wireReceipt(c)}})
+	if s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: wireReceipt(c)}}, how) {
+		s.g.spawn(s.flush)
+	}
 }

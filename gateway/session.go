@@ -37,7 +37,7 @@ type session struct {
 
 	mu      sync.Mutex // guards below; not held while writing to the socket
 	writing bool
-	queue   [][]byte // encoded, in order
+	queue   []letter // in order
 	car     slot
 	cars    []byte // the newest cars near the area, encoded
 	carsOut bool   // sent and not shown yet
@@ -81,20 +81,22 @@ type area struct {
 // send queues an ordered frame and sees that it is written, by a goroutine of its own if need be, so that the caller
 // never waits for a slow phone.
 func (s *session) send(f *wire.ServerFrame) {
-	if s.push(f) {
+	if s.push(f, outcomeSent) {
 		s.g.spawn(s.flush)
 	}
 }
 
 // push queues an ordered frame; true when nobody is writing, so that the caller must see to it.
-func (s *session) push(f *wire.ServerFrame) bool {
+func (s *session) push(f *wire.ServerFrame, how outcome) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pushLocked(f)
+	return s.pushLocked(f, how)
 }
 
-func (s *session) pushLocked(f *wire.ServerFrame) bool {
+func (s *session) pushLocked(f *wire.ServerFrame, how outcome) bool {
+	of := classOf(f)
 	if s.code.Load() != 0 {
+		s.count(of, outcomeGone)
 		return false // nobody will read it
 	}
 	data, err := s.codec.Append(nil, f)
@@ -103,17 +105,17 @@ func (s *session) pushLocked(f *wire.ServerFrame) bool {
 		return false
 	}
 	if len(s.queue) >= s.g.cfg.Limits.Queue {
-		s.g.m.drops.WithLabelValues("queue_full").Inc()
+		s.count(of, outcomeSlow)
 		s.end(wire.CloseSlow, "you read too slowly: come back and resume")
 		return false
 	}
-	s.queue = append(s.queue, data)
+	s.queue = append(s.queue, letter{data, of, how})
 	return !s.writing
 }
 
 // reply queues an ordered frame and writes it now; only for goroutines of this session.
 func (s *session) reply(f *wire.ServerFrame) {
-	if s.push(f) {
+	if s.push(f, outcomeSent) {
 		s.flush()
 	}
 }
@@ -128,10 +130,12 @@ func (s *session) moved(id trips.DriverID, fix location.Fix, received time.Time)
 		s.mu.Unlock()
 		return // the ride is over by now
 	}
-	missed := s.car.overwritten()
+	missed, heard := s.car.overwritten(), s.car.heard
 	fresh := s.car.take(fix, received)
-	if missed = s.car.overwritten() - missed; missed > 0 {
-		s.g.m.overwritten.Add(float64(missed))
+	if s.car.overwritten() > missed {
+		s.count(classPosition, outcomeOverwritten)
+	} else if s.car.heard == heard {
+		s.count(classPosition, outcomeDuplicate)
 	}
 	if !fresh {
 		s.mu.Unlock()
@@ -175,6 +179,7 @@ func (c *slot) ready() bool { return c.fresh && c.sent-c.acked < credit }
 func (s *session) credited(n uint32) {
 	s.mu.Lock()
 	if n > s.car.acked && n <= s.car.sent {
+		s.g.m.ledger[classPosition][outcomeShown].Add(float64(n - s.car.acked))
 		s.car.acked = n
 	}
 	write := !s.writing && s.car.ready()
@@ -210,17 +215,18 @@ func (s *session) flush() {
 	}
 	s.writing = true
 	for s.code.Load() == 0 {
-		data, after := s.nextLocked(o)
-		if data == nil {
+		l, ok := s.nextLocked(o)
+		if !ok {
 			break
 		}
 		s.mu.Unlock()
-		err := s.write(data)
-		if err == nil && after != nil {
-			after()
+		err := s.write(l.data)
+		if err == nil {
+			s.written(l)
 		}
 		s.mu.Lock()
 		if err != nil {
+			s.count(l.of, outcomeGone)
 			s.failLocked()
 		}
 	}
@@ -251,21 +257,31 @@ func (s *session) maybeRetire() {
 }
 
 // nextLocked takes the next message to write: what is ordered first, then the car, then the cars.
-func (s *session) nextLocked(o *outgoing) (data []byte, after func()) {
+func (s *session) nextLocked(o *outgoing) (l letter, ok bool) {
 	switch {
 	case len(s.queue) > 0:
-		data = s.queue[0]
+		l = s.queue[0]
 		if s.queue = s.queue[1:]; len(s.queue) == 0 {
 			s.queue = nil
 		}
-		return data, nil
+		return l, true
 	case s.car.ready():
-		return s.positionLocked(o), nil
+		data := s.positionLocked(o)
+		return letter{data, classPosition, outcomeSent}, data != nil
 	case s.cars != nil && !s.carsOut:
-		data, s.cars, s.carsOut = s.cars, nil, true
-		return data, s.pingForCars
+		l = letter{s.cars, classCars, outcomeSent}
+		s.cars, s.carsOut = nil, true
+		return l, true
 	}
-	return nil, nil
+	return l, false
+}
+
+// written books a message and asks for a sign that a list of cars was read.
+func (s *session) written(l letter) {
+	s.count(l.of, l.how)
+	if l.of == classCars {
+		s.pingForCars()
+	}
 }
 
 func (s *session) positionLocked(o *outgoing) []byte {
@@ -278,11 +294,11 @@ func (s *session) positionLocked(o *outgoing) []byte {
 	p.AtMs, p.ReceivedMs, p.SentMs = wire.Millis(c.fix.At), wire.Millis(c.received), wire.Millis(now)
 	p.Heading, p.Speed = c.fix.Heading, c.fix.Speed
 	o.point.Lng, o.point.Lat = c.fix.Lng, c.fix.Lat
-	s.g.m.sent.Inc()
 	s.g.m.hop.Observe(now.Sub(c.received).Seconds())
 	data, err := s.codec.Append(o.buf[:0], &o.frame)
 	if err != nil {
 		s.g.cfg.Log.Error("a position cannot be encoded", "driver", c.driver, "err", err)
+		s.count(classPosition, outcomeGone)
 		return nil
 	}
 	o.buf = data
@@ -300,11 +316,8 @@ func (s *session) write(data []byte) error {
 
 // failLocked ends a session that cannot be written to: the connection is lost, or the phone does not read.
 func (s *session) failLocked() {
-	if s.code.CompareAndSwap(0, wire.CloseSlow) {
-		s.g.m.drops.WithLabelValues("write_failed").Add(float64(1 + len(s.queue)))
-	}
-	s.queue = nil
-	s.conn.Close() // the reader notices
+	s.code.CompareAndSwap(0, wire.CloseSlow)
+	s.conn.Close() // the reader notices, and leaves
 }
 
 func (s *session) refuse(id string, err error) {

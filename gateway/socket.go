@@ -331,6 +331,7 @@ func (s *session) enter() bool {
 func (s *session) leave() {
 	s.mu.Lock()
 	s.left = true
+	s.discardLocked()
 	s.g.rooms.move(s, s.talk.trip, "")
 	s.mu.Unlock()
 	s.g.m.sessions.WithLabelValues(string(s.user.Role)).Dec()

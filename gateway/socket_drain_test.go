@@ -127,7 +127,11 @@ func TestADrainThatRunsOutOfTimeCutsOffWhatIsLeft(t *testing.T) {
 func TestWhoSaysHelloDuringADrainIsSentElsewhere(t *testing.T) {
 	c := newTown(t, nil)
 	p := c.knock(asProto, trips.Rider("r"))
-	c.until("it is open", func() bool { return c.g.open.Load() == 1 })
+	c.until("it is read", func() bool {
+		c.g.life.Lock()
+		defer c.g.life.Unlock()
+		return c.g.running == 1
+	})
 	done := c.drain(patience)
 	p.hello(nil)
 	if code := p.closed(); code != wire.CloseGoingAway {

@@ -246,8 +246,8 @@ func TestAPhoneWhoseQueueIsFullComesBackAndMissesNothing(t *testing.T) {
 		said++
 		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
 	}
-	if code := int(slow.code.Load()); code != wire.CloseSlow || !wire.ComeBack(code) || c.drops("queue_full") != 1 {
-		t.Errorf("closed with %d, counted %d", code, c.drops("queue_full"))
+	if code := int(slow.code.Load()); code != wire.CloseSlow || !wire.ComeBack(code) || c.booked(classChat, outcomeSlow) != 1 {
+		t.Errorf("closed with %d, counted %d", code, c.booked(classChat, outcomeSlow))
 	}
 	c.until("it is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 0 })
 	r.rider.listen() // it wakes, reads what the network had kept, and comes back

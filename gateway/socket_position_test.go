@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
 
+	"github.com/ridehail/ridehail/detector"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -34,9 +34,9 @@ func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
 		if third.Seq != 10 || third.N != 3 || third.Overwritten != 7 || third.AtMs != wire.Millis(r.now()) || third.DriverId != "d" {
 			t.Errorf("after the ack: %v", third)
 		}
-		if sent, lost := testutil.ToFloat64(r.g.m.sent), testutil.ToFloat64(r.g.m.overwritten); sent != 3 || lost != 7 {
-			t.Errorf("counted %v sent, %v overwritten", sent, lost)
-		}
+		r.until("all are booked", func() bool {
+			return r.booked(classPosition, outcomeSent) == 3 && r.booked(classPosition, outcomeOverwritten) == 7
+		})
 	})
 }
 
@@ -205,7 +205,7 @@ func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
 	if got := p.positions(); len(got) != 0 {
 		t.Errorf("saw %v", got)
 	}
-	if held := testutil.ToFloat64(c.g.m.overwritten); held != 0 {
+	if held := c.booked(classPosition, outcomeOverwritten); held != 0 {
 		t.Errorf("%v positions were only just not sent", held)
 	}
 	if d, _ := c.drivers.Get("d"); d.Trip != now || d.Status != "reserved" {
@@ -217,7 +217,7 @@ func TestCommsLostIsToldOnceAndRestoredWithTheNextFix(t *testing.T) {
 	both(t, func(t *testing.T, riders, drivers string) {
 		r := reserved(t, newTown(t, nil), riders, drivers)
 		r.g.tick()
-		r.pass(commsLostAfter)
+		r.pass(detector.CommsLostAfter)
 		r.g.tick()
 		r.rider.settled()
 		if n := len(frames[*wire.ServerFrame_Comms](r.rider.sofar())); n != 0 {
@@ -249,7 +249,7 @@ func TestAnEndedRideHasNoSilentDriver(t *testing.T) {
 	r := reserved(t, newTown(t, nil), asProto, asProto)
 	r.driver.does(cancelFrame(r.trip))
 	r.rider.events(3)
-	r.pass(10 * commsLostAfter)
+	r.pass(10 * detector.CommsLostAfter)
 	r.g.tick()
 	r.rider.settled()
 	if n := len(frames[*wire.ServerFrame_Comms](r.rider.sofar())); n != 0 {

@@ -204,6 +204,11 @@ func (c *town) drops(reason string) int {
 	return int(testutil.ToFloat64(c.g.m.drops.WithLabelValues(reason)))
 }
 
+// booked reads the ledger.
+func (c *town) booked(of class, what outcome) int {
+	return int(testutil.ToFloat64(c.g.m.ledger[of][what]))
+}
+
 // offer puts a trip into a driver's hands, as the dispatcher would.
 func (c *town) offer(id string, driver trips.DriverID, trip trips.TripID) dispatch.Offer {
 	c.t.Helper()

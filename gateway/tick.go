@@ -68,6 +68,9 @@ func (s *session) watchArea(w *wire.WatchArea) {
 		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
 	}
 	s.mu.Lock()
+	if s.cars != nil {
+		s.count(classCars, outcomeOverwritten)
+	}
 	s.area, s.cars = at, nil
 	s.mu.Unlock()
 	if s.findCars(s.g.cfg.Now()) {
@@ -100,6 +103,12 @@ func (s *session) findCars(now time.Time) bool {
 	if s.area != at {
 		return false // the rider looks elsewhere by now, or not any more
 	}
+	if s.left {
+		return false
+	}
+	if s.cars != nil {
+		s.count(classCars, outcomeOverwritten)
+	}
 	s.cars = data
 	return true
 }
@@ -110,6 +119,9 @@ func (s *session) pingForCars() {
 
 func (s *session) carsShown() {
 	s.mu.Lock()
+	if s.carsOut {
+		s.count(classCars, outcomeShown)
+	}
 	s.carsOut = false
 	s.mu.Unlock()
 }

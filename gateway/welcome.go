@@ -36,7 +36,7 @@ func (s *session) welcome(r *wire.Resume) error {
 		}
 	}
 	s.g.track(active)
-	s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
+	s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
 	s.joined()
 	s.flush()
 	if w.Recovered && s.catchUp(ctx) != nil {
@@ -44,7 +44,7 @@ func (s *session) welcome(r *wire.Resume) error {
 	}
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.Held(trips.DriverID(s.user.ID)) {
-			s.push(offerFrame(o))
+			s.push(offerFrame(o), outcomeRecovered)
 		}
 	}
 	s.flush()

@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// total adds up what became of a class; shown is of what was sent.
+func (c *town) total(of class) (n int) {
+	for what := range outcomes {
+		if what != outcomeShown {
+			n += c.booked(of, what)
+		}
+	}
+	return n
+}
+
+// pending counts positions that wait for credit.
+func (c *town) pending() (n int) {
+	for _, s := range c.g.sessions.All(nil) {
+		s.mu.Lock()
+		if s.car.fresh {
+			n++
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
+	c := newTown(t, nil)
+	r := reserved(t, c, asProto, asJSONText)
+	idle := c.connect(trips.Rider("r"), asJSONText, nil) // acks nothing
+	settle := func() {
+		for _, p := range []*phone{r.rider, idle} {
+			p.settled()
+		}
+		c.until("what is written is booked", func() bool {
+			return c.booked(classPosition, outcomeSent) == len(r.rider.positions())+len(idle.positions())
+		})
+	}
+	r.driver.drive()
+	settle()
+	before, believed := c.total(classPosition)+c.pending(), c.fixes("accepted")
+	for i := range uint32(30) {
+		r.driver.drive()
+		if i%3 == 0 {
+			r.rider.shown(uint32(len(r.rider.positions())))
+		}
+	}
+	settle()
+	due := (c.fixes("accepted") - believed) * 2
+	if got := c.total(classPosition) + c.pending() - before; due != 60 || got != due {
+		t.Errorf("of %d positions %d are accounted for", due, got)
+	}
+	written := len(r.rider.positions()) + len(idle.positions())
+	if c.booked(classPosition, outcomeOverwritten) == 0 || written >= due {
+		t.Errorf("%d were written, none was overwritten", written)
+	}
+	if got, acked := c.booked(classPosition, outcomeShown), len(r.rider.positions()); got == 0 || got > acked {
+		t.Errorf("%d booked as shown of %d", got, acked)
+	}
+	c.g.Moved("d") // a position that both have heard of
+	if got := c.booked(classPosition, outcomeDuplicate); got != 2 {
+		t.Errorf("%d repeats booked, want 2", got)
+	}
+	idle.cut() // a position waits for its credit
+	c.until("what waits for a phone that is gone is booked", func() bool { return c.booked(classPosition, outcomeGone) == 1 })
+	if got := c.total(classPosition) + c.pending() - before; got != due+2 {
+		t.Errorf("of %d positions %d are accounted for in the end", due+2, got)
+	}
+}
+
+// Each case says what becomes of the notices of three events and three messages on their way to two phones.
+func TestTheLedgerBooksEachEventAndMessageOnce(t *testing.T) {
+	type books map[outcome]int
+	first := true
+	for name, x := range map[string]struct {
+		arrive func(trips.Notice) []trips.Notice
+		want   books // of messages; of events there are as many
+	}{
+		"all arrive":        {nil, books{outcomeSent: 6}},
+		"all arrive twice":  {func(n trips.Notice) []trips.Notice { return []trips.Notice{n, n} }, books{outcomeSent: 6, outcomeDuplicate: 6}},
+		"none arrives":      {nothing, books{outcomeRecovered: 6}},
+		"the first is lost": {func(n trips.Notice) []trips.Notice { return firstLost(&first, n) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTown(t, nil)
+			c.runs()
+			r := reserved(t, c, asProto, asJSONText)
+			base := books{}
+			c.until("the reservation is booked", func() bool { return c.booked(classTripEvent, outcomeSent) == 3 })
+			base[outcomeSent] = 3
+			c.lose(x.arrive)
+			first = true
+			for i := range 3 {
+				c.say(trips.Driver("d"), r.trip, fmt.Sprint(i))
+			}
+			first = true
+			c.step("d", r.trip, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
+			c.lose(nil)
+			c.g.Gap()
+			for _, p := range []*phone{r.rider, r.driver} {
+				has[*wire.ServerFrame_Chat](p, 3)
+			}
+			r.rider.until("the end", ended)
+			r.driver.until("the end", ended)
+			for _, of := range []class{classChat, classTripEvent} {
+				got := func(what outcome) int {
+					if of == classTripEvent {
+						return c.booked(of, what) - base[what]
+					}
+					return c.booked(of, what)
+				}
+				c.until("each is booked as written", func() bool { return got(outcomeSent)+got(outcomeRecovered) == 6 })
+				if got(outcomeSlow)+got(outcomeGone) != 0 {
+					t.Errorf("%s: lost %d and %d", classNames[of], got(outcomeSlow), got(outcomeGone))
+				}
+				for what, n := range x.want {
+					if got(what) != n {
+						t.Errorf("%s %s: %d, want %d", classNames[of], outcomeNames[what], got(what), n)
+					}
+				}
+			}
+			if x.want == nil && c.booked(classChat, outcomeEarly) == 0 {
+				t.Error("no message came early")
+			}
+		})
+	}
+}
+
+func firstLost(first *bool, n trips.Notice) []trips.Notice {
+	if *first {
+		*first = false
+		return nil
+	}
+	return []trips.Notice{n}
+}
+
+func ended(got []*wire.ServerFrame) bool {
+	for _, f := range got {
+		if f.GetTripEvent().GetKind() == string(trips.KindCompleted) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestWhatAPhoneDidNotReadIsBookedAsLostToIt(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.Queue = 200 })
+	r, slow := slowRide(t, c)
+	said := r.fill(slow)
+	for slow.code.Load() == 0 {
+		said++
+		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
+		has[*wire.ServerFrame_Chat](r.driver, said)
+	}
+	r.rider.conn.Close()
+	c.until("it is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 0 })
+	c.until("all is booked", func() bool { return c.total(classChat) == 2*said })
+	if full, left := c.booked(classChat, outcomeSlow), c.booked(classChat, outcomeGone); full != 1 || left < 200 {
+		t.Errorf("%d found the queue full, %d were left in it", full, left)
+	}
+}
+
+func TestOperatorsReadTheLedger(t *testing.T) {
+	c := newTown(t, nil)
+	text := ask(c.g.Admin(), "/metrics").Body.String()
+	for of := range classes {
+		for what := range outcomes {
+			if line := fmt.Sprintf("ridehail_delivery_total{class=%q,outcome=%q} ", classNames[of], outcomeNames[what]); !strings.Contains(text, line) {
+				t.Errorf("the metrics lack %s", line)
+			}
+		}
+	}
+}
