@@ -1,0 +1,293 @@
+package check
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// hearing reads the journals line by line and holds what phones were told against the store.
+type hearing struct {
+	store *store
+	grace time.Duration
+
+	line     int // of all journals, one after the other: the order of what one process saw
+	phones   map[string]*phone
+	commands map[commandKey]*command
+	asked    []*command // in order
+	offers   map[string]trips.TripID
+	torn     map[trips.Actor]bool // their journal ends without a farewell: it may lack something
+	people   map[trips.Actor]bool
+	reads    map[trips.Actor][]reading
+	ends     map[rideKey]int
+
+	told, order, tail, own, talk, turns, receipts, back, clean *invariant
+}
+
+type commandKey struct {
+	who trips.Actor
+	id  string
+}
+
+// command is what a phone asked for, and what it heard of it.
+type command struct {
+	commandKey
+	kind     string
+	trip     trips.TripID
+	answer   journal.Record // What is OK, Fail, or Info
+	invoked  int            // line
+	answered int            // line
+	floor    uint32         // of a message: the number of the sender's newest one acked before
+}
+
+// reading is a driver's active trip as a welcome told it, read after one line and before the other.
+type reading struct {
+	trip       trips.TripID
+	from, till int
+}
+
+type rideKey struct {
+	driver trips.Actor
+	trip   trips.TripID
+}
+
+// phone is one client over all its connections.
+type phone struct {
+	who     trips.Actor
+	name    string
+	journal int // line of the journal's begin
+	views   map[trips.TripID]*view
+	newest  trips.TripID
+	spoken  map[trips.TripID]uint32 // the newest message whose ack came
+	hello   int                     // line
+	since   float64                 // of the last welcome, ms; 0 while there is no connection
+	offAt   float64                 // ms; 0: not yet
+}
+
+// view is how far one phone knows one trip.
+type view struct {
+	seen  uint32 // last event
+	known uint32 // the trip was read at this version
+	chat  uint32 // all messages up to this number were told or read
+}
+
+func newHearing(db *store, grace time.Duration) *hearing {
+	return &hearing{store: db, grace: grace, phones: map[string]*phone{}, commands: map[commandKey]*command{},
+		offers: map[string]trips.TripID{}, torn: map[trips.Actor]bool{}, people: map[trips.Actor]bool{},
+		reads: map[trips.Actor][]reading{}, ends: map[rideKey]int{},
+
+		told:     named("trip events told to phones are those of the log"),
+		order:    named("each phone's trip events come in order, without a silent gap"),
+		tail:     named("phones connected to the end know how their trip and chat ended"),
+		own:      named("phones are told of their own trips only"),
+		talk:     named("each phone's chat is the database's, in order and complete"),
+		turns:    named("a message sent after another's ack has a higher number"),
+		receipts: named("each receipt is the trip's charge"),
+		back:     named("positions never go back"),
+		clean:    named("no phone got a frame that breaks the protocol")}
+}
+
+func (h *hearing) invariants() []*invariant {
+	return []*invariant{h.told, h.order, h.tail, h.own, h.talk, h.turns, h.receipts, h.back, h.clean}
+}
+
+// journal hears one journal from its begin to its end.
+func (h *hearing) journal(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	begin, closedAt := h.line+1, 0.0
+	err = journal.Read(f, func(r journal.Record) error {
+		h.line++
+		if r.What == journal.Close {
+			closedAt = r.AtMs
+		}
+		if r.Who != "" {
+			h.hear(h.phone(r, begin), r)
+		}
+		return nil
+	})
+	for _, p := range h.phones {
+		if p.journal != begin {
+			continue
+		}
+		if closedAt == 0 {
+			h.torn[p.who] = true
+		} else {
+			h.farewell(p, closedAt)
+		}
+	}
+	return err
+}
+
+func (h *hearing) phone(r journal.Record, begin int) *phone {
+	p := h.phones[r.Phone]
+	if p == nil {
+		p = &phone{who: actor(r.Who), name: r.Who, journal: begin, views: map[trips.TripID]*view{},
+			spoken: map[trips.TripID]uint32{}}
+		h.phones[r.Phone] = p
+		h.people[p.who] = true
+	}
+	return p
+}
+
+func actor(who string) trips.Actor {
+	role, id, _ := strings.Cut(who, ":")
+	return trips.Actor{Role: trips.Role(role), ID: id}
+}
+
+// view returns what the phone knows of a trip. A driver is told of it from its second event on.
+func (p *phone) view(id trips.TripID) *view {
+	v := p.views[id]
+	if v == nil {
+		v = &view{}
+		if p.who.Role == trips.RoleDriver {
+			v.seen = 1
+		}
+		p.views[id] = v
+	}
+	return v
+}
+
+func (h *hearing) hear(p *phone, r journal.Record) {
+	id := trips.TripID(r.Trip)
+	switch r.What {
+	case journal.Invoke:
+		h.invoked(p, r)
+	case journal.OK, journal.Fail, journal.Info:
+		h.answered(p, r)
+	case journal.Hello:
+		p.hello = h.line
+	case journal.Welcome:
+		p.since = r.AtMs
+		h.welcome(p, id, r)
+	case journal.Lost:
+		p.since = 0
+		h.back.Checked += int(r.Count)
+	case journal.Offer:
+		h.offers[r.Offer] = id
+	case journal.Event:
+		h.event(p, id, r)
+	case journal.Chat:
+		h.message(p, id, r)
+	case journal.Receipt:
+		h.receipt(p, id, r)
+	case journal.Back:
+		h.back.broken("%s, line %d: position %d of driver %s is %.1f ms older than one before it",
+			p.name, h.line, r.Count, r.Driver, r.BehindMs)
+	case journal.Broken:
+		h.clean.broken("%s, line %d: %s", p.name, h.line, r.Text)
+	case journal.Off:
+		p.offAt = r.AtMs
+	}
+	h.clean.Checked++
+}
+
+// welcome begins a connection. Unless what was missed follows, the trip is as the welcome says.
+func (h *hearing) welcome(p *phone, id trips.TripID, r journal.Record) {
+	if !r.Recovered && p.who.Role == trips.RoleDriver {
+		h.reads[p.who] = append(h.reads[p.who], reading{id, p.hello, h.line})
+	}
+	if id == "" {
+		return
+	}
+	v := p.view(id)
+	h.order.check(r.Seq >= v.seen, "%s, line %d: trip %s stands at %d after event %d", p.name, h.line, id, r.Seq, v.seen)
+	h.real(p, id, r)
+	v.known, p.newest = max(v.known, r.Seq), id
+	if !r.Recovered {
+		v.seen, v.chat = max(v.seen, r.Seq), max(v.chat, r.Chat)
+	}
+}
+
+// real holds what a phone was told of a trip against the log.
+func (h *hearing) real(p *phone, id trips.TripID, r journal.Record) {
+	ev, ok := h.store.event(id, r.Seq)
+	ok = ok && string(ev.Trip.State) == r.State && (r.What != journal.Event || string(ev.Kind) == r.Kind)
+	h.told.check(ok, "%s, line %d: trip %s told to be %s at %d; the log has %q there",
+		p.name, h.line, id, r.State, r.Seq, ev.Trip.State)
+	if t, known := h.store.stands(id); known {
+		h.own.check(t.Concerns(p.who), "%s, line %d: trip %s is of rider %s and driver %q",
+			p.name, h.line, id, t.Rider, t.Driver)
+	}
+}
+
+func (h *hearing) event(p *phone, id trips.TripID, r journal.Record) {
+	v := p.view(id)
+	h.order.check(r.Seq > v.seen && r.Seq <= max(v.seen, v.known)+1,
+		"%s, line %d: trip %s: event %d follows event %d, with version %d read", p.name, h.line, id, r.Seq, v.seen, v.known)
+	h.real(p, id, r)
+	v.seen, v.known, p.newest = max(v.seen, r.Seq), max(v.known, r.Seq), id
+	if !trips.State(r.State).Active() {
+		h.ends[rideKey{p.who, id}] = h.line
+	}
+}
+
+// message hears something said. What the phone's own person said may or may not be told.
+func (h *hearing) message(p *phone, id trips.TripID, r journal.Record) {
+	v, mine := p.view(id), r.From == string(p.who.Role)
+	kept, ok := h.store.message(id, r.Chat)
+	h.talk.check(ok && kept.ClientID == r.Client && string(kept.From.Role) == r.From,
+		"%s, line %d: trip %s: told message %d as %s of the %s; the database has %q of %v there",
+		p.name, h.line, id, r.Chat, r.Client, r.From, kept.ClientID, kept.From)
+	if t, known := h.store.stands(id); known {
+		h.own.check(t.Concerns(p.who), "%s, line %d: chat of trip %s, of rider %s and driver %q",
+			p.name, h.line, id, t.Rider, t.Driver)
+	}
+	if r.Chat <= v.chat {
+		h.talk.check(mine, "%s, line %d: trip %s: message %d came after message %d", p.name, h.line, id, r.Chat, v.chat)
+		return
+	}
+	h.complete(p, id, v.chat, r.Chat)
+	v.chat = r.Chat
+}
+
+// complete says whether all messages between two numbers are the phone's own, which need not be told.
+func (h *hearing) complete(p *phone, id trips.TripID, after, before uint32) {
+	for seq := after + 1; seq < before; seq++ {
+		m, ok := h.store.message(id, seq)
+		h.talk.check(ok && m.From == p.who, "%s, line %d: trip %s: message %d of %v was never told, message %d was",
+			p.name, h.line, id, seq, m.From, before)
+	}
+}
+
+func (h *hearing) receipt(p *phone, id trips.TripID, r journal.Record) {
+	c, ok := h.store.charges[id]
+	h.receipts.check(ok && c.Reference == r.Reference && c.Amount.Minor == r.Minor && c.Amount.Currency == r.Currency &&
+		trips.Rider(c.Rider) == p.who, "%s, line %d: trip %s: receipt %q of %d %s; charged to rider %s as %q: %v",
+		p.name, h.line, id, r.Reference, r.Minor, r.Currency, c.Rider, c.Reference, c.Amount)
+}
+
+// leaving is how long before the end of its journal a phone may have been switched off and still count as there.
+const leaving = 2 * time.Second
+
+// farewell asks of a phone that was connected for a while when all ended whether it knew what its trip came to.
+func (h *hearing) farewell(p *phone, closedAt float64) {
+	if p.offAt == 0 {
+		p.offAt = closedAt
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
+	if p.newest == "" || p.since == 0 || p.offAt < closedAt-ms(leaving) || p.offAt-p.since < ms(h.grace) {
+		return
+	}
+	late := time.UnixMicro(int64(p.offAt * 1e3)).Add(-h.grace)
+	v := p.view(p.newest)
+	for _, ev := range slices.Backward(h.store.events[p.newest]) {
+		if ev.At.Before(late) {
+			h.tail.check(ev.Seq() <= max(v.seen, v.known), "%s: trip %s: event %d, %s, was never told; the phone knows %d",
+				p.name, p.newest, ev.Seq(), ev.Kind, max(v.seen, v.known))
+			break
+		}
+	}
+	for _, m := range h.store.said[p.newest] {
+		if m.Seq > v.chat && m.From != p.who && m.At.Before(late) {
+			h.tail.check(false, "%s: trip %s: message %d of %v was never told", p.name, p.newest, m.Seq, m.From)
+		}
+	}
+}

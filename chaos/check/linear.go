@@ -1,0 +1,168 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// A driver is a register: which trip the driver has.
+type (
+	takes struct{ trip trips.TripID } // accepts it
+	ends  struct{ trip trips.TripID } // completes it, or it is cancelled
+	has   struct{ trip trips.TripID } // reads which it is; "" for none
+)
+
+var driverModel = porcupine.Model{
+	Init: func() any { return trips.TripID("") },
+	Step: func(state, input, _ any) (bool, any) {
+		trip := state.(trips.TripID)
+		switch op := input.(type) {
+		case takes:
+			return trip == "", op.trip
+		case ends:
+			return trip == op.trip, trips.TripID("")
+		case has:
+			return trip == op.trip, trip
+		}
+		return false, state
+	},
+	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%T %v", input, input) },
+}
+
+// linearize looks for an order of each driver's doings that explains what the driver saw: each happened between its
+// command and its ack, and no trip began before the one before it had ended. What nobody acked, or nobody asked for,
+// may have happened at any time.
+func linearize(ctx context.Context, db *store, h *hearing, within time.Duration) *invariant {
+	out := named("each driver's accepts, completions and reads are linearizable")
+	until := time.Now().Add(within)
+	histories := histories(db, h)
+	for _, driver := range slices.SortedFunc(maps.Keys(histories), compareActors) {
+		ops := histories[driver]
+		left := time.Until(until)
+		verdict := porcupine.Unknown
+		if left > 0 && ctx.Err() == nil { // a timeout of 0 would mean none
+			verdict = porcupine.CheckOperationsTimeout(driverModel, ops, left)
+		}
+		switch verdict {
+		case porcupine.Illegal:
+			out.check(false, "%v: no order of %d operations explains what was seen: %s", driver, len(ops), excerpt(ops))
+		case porcupine.Unknown:
+			out.check(false, "%v: no verdict on %d operations within %v", driver, len(ops), within)
+		default:
+			out.Checked++
+		}
+	}
+	return out
+}
+
+func compareActors(a, b trips.Actor) int { return cmp.Compare(a.String(), b.String()) }
+
+// deed is something that happened to a driver's trip.
+type deed struct {
+	rideKey
+	ended bool
+}
+
+// history is the operations of each driver who kept a journal.
+type history map[trips.Actor][]porcupine.Operation
+
+func (all history) add(who trips.Actor, op any, from, till int) {
+	all[who] = append(all[who], porcupine.Operation{Input: op, Call: int64(from), Return: int64(till)})
+}
+
+// histories takes what was acked on the driver's word, and the rest from the log.
+func histories(db *store, h *hearing) history {
+	all, commands := history{}, byDeed(h)
+	for d, c := range commands {
+		if c.answer.What == journal.OK {
+			all.add(d.driver, d.op(), c.invoked, c.answered)
+		}
+	}
+	for id, events := range db.events {
+		for _, ev := range events {
+			ride := rideKey{trips.Driver(ev.Trip.Driver), id}
+			if h.people[ride.driver] {
+				all.log(ride, ev, commands, h)
+			}
+		}
+	}
+	for who, reads := range h.reads {
+		for _, r := range reads {
+			all.add(who, has{r.trip}, r.from, r.till)
+		}
+	}
+	for _, ops := range all {
+		slices.SortStableFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	}
+	return all
+}
+
+// log adds what an event tells, unless an ack told it.
+func (all history) log(ride rideKey, ev trips.Event, commands map[deed]*command, h *hearing) {
+	d := deed{ride, ev.Kind != trips.KindReserved}
+	switch {
+	case ev.Kind == trips.KindReserved, ev.Kind == trips.KindCompleted:
+		switch c := commands[d]; {
+		case c == nil:
+			all.add(ride.driver, d.op(), 0, math.MaxInt)
+		case c.answer.What != journal.OK:
+			all.add(ride.driver, d.op(), c.invoked, math.MaxInt)
+		}
+	case !ev.Trip.State.Active():
+		all.add(ride.driver, d.op(), 0, h.heardOf(ride))
+	}
+}
+
+func (d deed) op() any {
+	if d.ended {
+		return ends{d.trip}
+	}
+	return takes{d.trip}
+}
+
+// byDeed finds the command behind what drivers did: the acked one, if there is one.
+func byDeed(h *hearing) map[deed]*command {
+	out := map[deed]*command{}
+	for _, c := range h.asked {
+		if c.kind != journal.Accept && c.kind != journal.Complete || c.answer.What == journal.Fail {
+			continue
+		}
+		d := deed{rideKey{c.who, c.trip}, c.kind == journal.Complete}
+		if was := out[d]; was == nil || was.answer.What != journal.OK {
+			out[d] = c
+		}
+	}
+	return out
+}
+
+// heardOf is when a driver was told that a ride had ended.
+func (h *hearing) heardOf(ride rideKey) int {
+	if line, ok := h.ends[ride]; ok {
+		return line
+	}
+	return math.MaxInt
+}
+
+// excerpt names the first operations.
+func excerpt(ops []porcupine.Operation) string {
+	const most = 12
+	text := ""
+	for _, op := range ops[:min(len(ops), most)] {
+		till := "open"
+		if op.Return != math.MaxInt {
+			till = fmt.Sprint("line ", op.Return)
+		}
+		text += fmt.Sprintf("%s from line %d to %s; ", driverModel.DescribeOperation(op.Input, nil), op.Call, till)
+	}
+	return text
+}
