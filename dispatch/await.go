@@ -69,13 +69,13 @@ func (s *search) reread(ctx context.Context, o *Offer) ending {
 
 // stands says what the trip's place means for the search.
 func (s *search) stands(t trips.Trip, o *Offer) ending {
-	switch {
-	case t.State == trips.Requested:
+	if t.State == trips.Requested {
 		return waited
-	case o != nil && t.Driver == o.Driver:
-		return won
 	}
 	s.ended = t
+	if o != nil && t.Driver == o.Driver {
+		return won
+	}
 	return over
 }
 

@@ -27,7 +27,7 @@ func TestNearestDriverGetsTheOfferAndTheTrip(t *testing.T) {
 		w.wantSearches(0)
 		w.wantWithdrawn()
 		if !w.fleet.held("near") {
-			t.Error("the hold must last until the trip's event makes the driver busy")
+			t.Error("a driver who took a trip is free for the next one")
 		}
 		if n := testutil.ToFloat64(w.d.m.offers.WithLabelValues("accepted")); n != 1 {
 			t.Errorf("%v accepted offers counted", n)
@@ -128,6 +128,18 @@ func TestLostAcceptIsFoundByReadingTheStore(t *testing.T) {
 		w.wantOffered("near")
 		w.wantSearches(0)
 		w.wantWithdrawn()
+	})
+}
+
+func TestADriverWhoTookATripThatEndedAtOnceIsNotHeldForEver(t *testing.T) {
+	inTown(t, metresOf{"near": 300}, func(w *town) {
+		id := w.request("r", true)
+		w.accept(w.last(), false) // the news of it is lost, and so is what the shared state learns from it
+		w.cancel(id, "r", true)
+		w.wantSearches(0)
+		if w.fleet.held("near") {
+			t.Error("the trip is over, and its driver is still held for the offer")
+		}
 	})
 }
 

@@ -20,6 +20,7 @@ type Drivers interface {
 	Nearest(p location.Point, k int, maxMetres float64, dst []sharedstate.Near) []sharedstate.Near
 	Reserve(id trips.DriverID, hold string) error
 	Release(id trips.DriverID, hold string) bool
+	Assign(id trips.DriverID, trip trips.TripID, st sharedstate.Status)
 }
 
 var _ Drivers = (*sharedstate.Drivers)(nil)

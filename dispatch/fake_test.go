@@ -125,6 +125,12 @@ func (f *fleet) Release(id trips.DriverID, hold string) bool {
 	return true
 }
 
+func (f *fleet) Assign(id trips.DriverID, trip trips.TripID, _ sharedstate.Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hold[id] = string(trip)
+}
+
 func (f *fleet) leave(id trips.DriverID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -54,7 +54,7 @@ type search struct {
 	// Only the search's goroutine touches these.
 	began    time.Time
 	offers   int
-	ended    trips.Trip                   // where the trip stood when the search was over
+	ended    trips.Trip                   // where the trip stood when the search was won or over
 	notUntil map[trips.DriverID]time.Time // drivers not to ask before a time; zero means never again
 }
 
@@ -125,8 +125,9 @@ func (s *search) near(radius float64) []sharedstate.Near {
 	return fresh[:min(k, len(fresh))]
 }
 
-// ask makes the offer and waits for what becomes of it. Whatever that is, the driver's hold ends here, except when the
-// driver took the trip: then the trip's event has made the driver busy.
+// ask makes the offer and waits for what becomes of it. Whatever that is, the driver's hold ends here. A driver who took
+// the trip is bound to it first: the trip's event, which does the same, may come later, or only after the one that frees
+// the driver again.
 func (s *search) ask(ctx context.Context, pair Pair) ending {
 	o := s.offerTo(pair)
 	if err := s.d.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
@@ -135,9 +136,10 @@ func (s *search) ask(ctx context.Context, pair Pair) ending {
 	s.d.holds(o.Driver, s)
 	end := s.offer(ctx, o)
 	s.d.lets(o.Driver, s)
-	if end != won {
-		s.d.cfg.Drivers.Release(o.Driver, o.ID)
+	if end == won && s.ended.State.Active() {
+		s.d.cfg.Drivers.Assign(o.Driver, s.trip.ID, sharedstate.Reserved)
 	}
+	s.d.cfg.Drivers.Release(o.Driver, o.ID)
 	return end
 }
 
