@@ -160,6 +160,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var catching sync.WaitGroup
 	defer catching.Wait()
 	catching.Go(func() { g.catchUpAll(ctx) })
+	catching.Go(func() { g.watchOurselves(ctx) })
 	catching.Go(func() { g.learnRevoked(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -1,25 +1,41 @@
 package gateway
 
 import (
+	"context"
 	"math"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/detector"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// commsLostAfter is how long a driver on a trip may be silent before the rider is told. The trip goes on.
-const commsLostAfter = 20 * time.Second
-
 // carsPing marks the ping that follows a frame of cars: its pong says that the phone has read them.
 const carsPing = "cars"
+
+// watchOurselves tells the guard over silence that this node is awake, until ctx ends.
+func (g *Gateway) watchOurselves(ctx context.Context) {
+	guard := g.cfg.Drivers.Guard()
+	beat := time.NewTicker(detector.BeatEvery)
+	defer beat.Stop()
+	for ctx.Err() == nil {
+		if away := guard.Beat(g.cfg.Now()); away > 0 {
+			g.cfg.Log.Warn("this node was away; it counts no driver's silence of that time", "away", away)
+		}
+		select {
+		case <-ctx.Done():
+		case <-beat.C:
+		}
+	}
+}
 
 // tick looks at every session once.
 func (g *Gateway) tick() {
 	now := g.cfg.Now()
+	lost := g.cfg.Drivers.Guard().Cutoff(now, detector.CommsLostAfter)
 	for _, s := range g.sessions.All(nil) {
 		switch silent := now.Sub(time.Unix(0, s.heard.Load())); {
 		case s.code.Load() != 0:
@@ -31,19 +47,19 @@ func (g *Gateway) tick() {
 			// It fails when the socket's buffer is full or the phone is gone; silence then ends the session.
 			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(50*time.Millisecond))
 		}
-		s.watchComms(now)
+		s.watchComms(now, lost)
 		if s.findCars(now) {
 			g.spawn(s.flush) // a phone that does not read delays nobody's tick
 		}
 	}
 }
 
-// watchComms tells a rider once that the driver's phone went silent.
-func (s *session) watchComms(now time.Time) {
+// watchComms tells a rider once that the driver's phone was last heard before lost. The trip goes on.
+func (s *session) watchComms(now, lost time.Time) {
 	s.mu.Lock()
 	c := &s.car
 	age := now.Sub(c.received)
-	silent := c.driver != "" && !c.comms && !c.received.IsZero() && age > commsLostAfter
+	silent := c.driver != "" && !c.comms && !c.received.IsZero() && c.received.Before(lost)
 	c.comms = c.comms || silent
 	trip, driver := s.talk.trip, c.driver
 	s.mu.Unlock()

@@ -3,6 +3,7 @@ package sharedstate
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ridehail/ridehail/location"
 )
@@ -16,8 +17,10 @@ type Counts struct {
 	Cells    int
 }
 
-// Counts returns how many drivers stand where, and how many fixes were believed and refused.
+// Counts returns how many drivers stand where, and how many fixes were believed and refused. An available driver who is
+// not connected, or silent for longer than OfflineAfter, counts as NonContactable.
 func (d *Drivers) Counts() Counts {
+	since := d.heardSince(d.opts.OfflineAfter)
 	c := Counts{Status: map[Status]int{}, Refused: map[location.Reason]uint64{}}
 	for i := range d.shards {
 		s := &d.shards[i]
@@ -27,6 +30,9 @@ func (d *Drivers) Counts() Counts {
 		for st, n := range s.count {
 			c.Status[st] += n
 		}
+		offline := s.offline(since)
+		c.Status[Available] -= offline
+		c.Status[NonContactable] += offline
 		for r, n := range s.nays {
 			c.Refused[r] += n
 		}
@@ -36,6 +42,16 @@ func (d *Drivers) Counts() Counts {
 	c.Cells = len(d.ground.tiles)
 	d.ground.mu.RUnlock()
 	return c
+}
+
+// offline counts the available drivers who cannot be reached.
+func (s *shard) offline(since time.Time) (n int) {
+	for _, e := range s.byID {
+		if e.d.Status == Available && (!e.d.Connected || e.d.ReceivedAt.Before(since)) {
+			n++
+		}
+	}
+	return n
 }
 
 // Check compares all maps with each other and reports every disagreement. It stops the world meanwhile.

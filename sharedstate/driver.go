@@ -20,6 +20,9 @@ const (
 	Reserved       Status = "reserved"
 	OnTrip         Status = "on_trip"
 	NonOperational Status = "non_operational"
+
+	// NonContactable is counted, and never kept: on duty, without a trip, and silent for longer than OfflineAfter.
+	NonContactable Status = "non_contactable"
 )
 
 // ErrNotAvailable says that a driver cannot be held: unknown, gone, off duty, held by another offer, or on a trip.

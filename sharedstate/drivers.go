@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ridehail/ridehail/detector"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -15,8 +16,8 @@ import (
 type DriverOptions struct {
 	Judge        location.Judge
 	Now          func() time.Time
-	SuspectAfter time.Duration // a driver silent for longer is not offered; 3 s
-	HideAfter    time.Duration // a driver silent for longer is not on maps; 60 s
+	SuspectAfter time.Duration // a driver silent for longer is not offered; detector.SuspectAfter
+	OfflineAfter time.Duration // a driver silent for longer is on no map and not counted as available; detector.OfflineAfter
 	Shards       int           // locks over the ids; 64
 }
 
@@ -28,6 +29,7 @@ type Drivers struct {
 	shards []shard
 	ground *ground
 	tick   atomic.Uint64
+	guard  *detector.Guard // apart from the tick, which every Move reads
 }
 
 // shard is one share of the drivers. BenchmarkShards shows what one lock for all costs.
@@ -48,10 +50,11 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Judge == (location.Judge{}) {
 		opts.Judge = location.DefaultJudge()
 	}
-	opts.SuspectAfter = orElse(opts.SuspectAfter, 3*time.Second)
-	opts.HideAfter = orElse(opts.HideAfter, time.Minute)
+	opts.SuspectAfter = orElse(opts.SuspectAfter, detector.SuspectAfter)
+	opts.OfflineAfter = orElse(opts.OfflineAfter, detector.OfflineAfter)
 	opts.Shards = orElse(opts.Shards, 64)
-	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround()}
+	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround(),
+		guard: new(detector.Guard)}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
@@ -59,6 +62,14 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	}
 	d.tick.Store(1)
 	return d
+}
+
+// Guard is told by whoever runs the node that it is awake, so that a pause of its own makes no driver silent.
+func (d *Drivers) Guard() *detector.Guard { return d.guard }
+
+// heardSince is when a driver must have been heard of not to count as silent for that long.
+func (d *Drivers) heardSince(silence time.Duration) time.Time {
+	return d.guard.Cutoff(d.opts.Now(), silence)
 }
 
 func orElse[T int | time.Duration](v, or T) T {

@@ -16,7 +16,7 @@ import (
 func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near) []Near {
 	s := scratch.Get().(*search)
 	defer scratch.Put(s)
-	s.start(p, k, maxMetres, true, d.opts.Now().Add(-d.opts.SuspectAfter))
+	s.start(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
 	s.run(d.ground)
 	from := len(dst)
 	for _, f := range s.found {
@@ -28,11 +28,11 @@ func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near
 	return dst
 }
 
-// Around appends the nearest drivers in any state, for maps: heard of within HideAfter, nearest first, at most limit.
+// Around appends the nearest drivers in any state, for maps: heard of within OfflineAfter, nearest first, at most limit.
 func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driver) []Driver {
 	s := scratch.Get().(*search)
 	defer scratch.Put(s)
-	s.start(p, limit, metres, false, d.opts.Now().Add(-d.opts.HideAfter))
+	s.start(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
 	s.run(d.ground)
 	for _, f := range s.found {
 		dst = append(dst, f.copy(&s.flat).Driver)
