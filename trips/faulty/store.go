@@ -34,6 +34,7 @@ type Store struct {
 	keys    map[keyID]recorded
 	said    map[trips.TripID][]chat.Message
 	charges map[trips.TripID]payments.Charge
+	refunds map[trips.TripID]payments.Refund
 
 	outbox []trips.Notice
 	told   int64 // the id the cursor is at
@@ -65,7 +66,7 @@ func New(seed uint64) *Store {
 	return &Store{seed: seed, wake: make(chan struct{}, 1), calls: map[string]uint64{}, injected: map[string]int{},
 		trips: map[trips.TripID]trips.Trip{}, open: map[trips.TripID]trips.Trip{}, active: map[trips.Actor]trips.TripID{},
 		of: map[trips.TripID][]trips.Event{}, keys: map[keyID]recorded{}, said: map[trips.TripID][]chat.Message{},
-		charges: map[trips.TripID]payments.Charge{}}
+		charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{}}
 }
 
 // kept is a moment as a database keeps it.
