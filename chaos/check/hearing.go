@@ -64,7 +64,8 @@ type phone struct {
 	newest  trips.TripID
 	spoken  map[trips.TripID]uint32 // the newest message whose ack came
 	hello   int                     // line
-	since   float64                 // of the last welcome, ms; 0 while there is no connection
+	since   float64                 // of the last welcome, ms; 0: none yet
+	lostAt  float64                 // of the end of that connection, ms; 0: it lives
 	offAt   float64                 // ms; 0: not yet
 }
 
@@ -165,10 +166,10 @@ func (h *hearing) hear(p *phone, r journal.Record) {
 	case journal.Hello:
 		p.hello = h.line
 	case journal.Welcome:
-		p.since = r.AtMs
+		p.since, p.lostAt = r.AtMs, 0
 		h.welcome(p, id, r)
 	case journal.Lost:
-		p.since = 0
+		p.lostAt = r.AtMs
 		h.back.Checked += int(r.Count)
 	case journal.Offer:
 		h.offers[r.Offer] = id
@@ -264,19 +265,23 @@ func (h *hearing) receipt(p *phone, id trips.TripID, r journal.Record) {
 		p.name, h.line, id, r.Reference, r.Minor, r.Currency, c.Rider, c.Reference, c.Amount)
 }
 
-// leaving is how long before the end of its journal a phone may have been switched off and still count as there.
-const leaving = 2 * time.Second
+// leaving is how long before the end of its journal a phone may have been switched off, and how long before that its
+// connection may have ended, and still count as there.
+const leaving = 2000 // ms
 
 // farewell asks of a phone that was connected for a while when all ended whether it knew what its trip came to.
 func (h *hearing) farewell(p *phone, closedAt float64) {
 	if p.offAt == 0 {
 		p.offAt = closedAt
 	}
-	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
-	if p.newest == "" || p.since == 0 || p.offAt < closedAt-ms(leaving) || p.offAt-p.since < ms(h.grace) {
+	if p.lostAt == 0 {
+		p.lostAt = p.offAt
+	}
+	if p.newest == "" || p.since == 0 || p.offAt < closedAt-leaving || p.lostAt < p.offAt-leaving ||
+		p.lostAt-p.since < float64(h.grace)/1e6 {
 		return
 	}
-	late := time.UnixMicro(int64(p.offAt * 1e3)).Add(-h.grace)
+	late := time.UnixMicro(int64(p.lostAt * 1e3)).Add(-h.grace)
 	v := p.view(p.newest)
 	for _, ev := range slices.Backward(h.store.events[p.newest]) {
 		if ev.At.Before(late) {

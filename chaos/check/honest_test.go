@@ -185,10 +185,13 @@ func honest() *town {
 	t = c.asks(chidi, "c5", journal.Complete, func() trips.Trip { return c.happens(t.Complete(chidi, c.now)) })
 	c.pays(t)
 	c.cancelled()
-	for _, who := range []trips.Actor{ada, bola, chidi, dayo} {
+	over := c.now
+	for _, who := range []trips.Actor{ada, bola, chidi, dayo} { // all at once
+		c.now = over
+		c.tell(who, journal.Record{What: journal.Lost, Count: 1})
+		c.now = over
 		c.tell(who, journal.Record{What: journal.Off})
 	}
-	c.now = c.now.Add(-time.Second) // all at once
 	c.journal = append(c.journal, journal.Record{What: journal.Close, AtMs: float64(c.now.UnixMilli())})
 	return c
 }
