@@ -154,6 +154,7 @@ type service struct {
 
 	mu      sync.Mutex // guards below
 	now     *process   // nil before the first start
+	killed  *process   // the last one that we killed
 	down    bool       // killed on purpose, until revived
 	wake    chan struct{}
 	whole   bool     // it served since its last start
@@ -230,7 +231,7 @@ func (s *service) bury(p *process, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.whole = false
-	if served && !s.down {
+	if served && p != s.killed {
 		s.strange = append(s.strange, fmt.Sprintf("%s ended by itself: %v", s.name, p.err))
 	}
 }
@@ -240,6 +241,7 @@ func (s *service) kill() {
 	s.mu.Lock()
 	s.down, s.whole = true, false
 	p := s.now
+	s.killed = p
 	s.mu.Unlock()
 	if p != nil {
 		p.kill()

@@ -27,8 +27,9 @@ type Window struct {
 	HealedS float64 `json:"healed_s"`
 	Health  Share   `json:"health"`
 	Command Share   `json:"command"`
-	// FirstOKMs is from the heal until a command was carried out that was sent after it, at the node where that took
-	// longest; below 0 when that never came before the probes ended.
+	// FirstOKMs is from the heal until a command was carried out that was sent after it, at the node that the fault was
+	// about or, if it was about all, where that took longest; below 0 when that never came before the probes ended. A
+	// fault that began meanwhile makes it longer.
 	FirstOKMs float64 `json:"first_ok_ms"`
 }
 
@@ -104,7 +105,10 @@ func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (ou
 				first[a.node] = since
 			}
 		}
-		for _, d := range first {
+		for i, d := range first {
+			if s.Node > 0 && s.Node != i+1 {
+				continue
+			}
 			if d == 0 {
 				w.FirstOKMs = -1
 				break

@@ -18,15 +18,15 @@ type Config struct {
 	For     time.Duration // how long things are broken [60 s]
 	Seed    uint64        // of the faults and of the people
 	Nodes   int           // [2]
-	Drivers int           // in all [60]
-	Riders  int           // in all [60]
-	Speed   float64       // of the city's time, so that rides end within a run [30]
+	Drivers int           // in all [120]
+	Riders  int           // in all [80]
+	Speed   float64       // of the city's time, so that rides end within a run [40]
 	Log     *slog.Logger  // [nothing is logged]
 }
 
 func (c Config) withDefaults() (Config, error) {
-	c.For, c.Nodes, c.Speed = cmp.Or(c.For, time.Minute), cmp.Or(c.Nodes, 2), cmp.Or(c.Speed, 30)
-	c.Drivers, c.Riders = cmp.Or(c.Drivers, 60), cmp.Or(c.Riders, 60)
+	c.For, c.Nodes, c.Speed = cmp.Or(c.For, time.Minute), cmp.Or(c.Nodes, 2), cmp.Or(c.Speed, 40)
+	c.Drivers, c.Riders = cmp.Or(c.Drivers, 120), cmp.Or(c.Riders, 80)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -87,6 +87,7 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err := c.populate(); err != nil {
 		return r, err
 	}
+	c.cfg.Log.Info("the city lives", "folder", c.dir)
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
 	var team errgroup.Group

@@ -12,9 +12,9 @@ type chaosCmd struct {
 	For     time.Duration `help:"How long things are broken; start and check come on top." default:"60s"`
 	Seed    uint64        `help:"The same seed breaks the same things at the same times." default:"1"`
 	Nodes   int           `help:"How many nodes." default:"2"`
-	Drivers int           `help:"How many simulated drivers." default:"60"`
-	Riders  int           `help:"How many simulated riders." default:"60"`
-	Speed   float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"30"`
+	Drivers int           `help:"How many simulated drivers." default:"120"`
+	Riders  int           `help:"How many simulated riders." default:"80"`
+	Speed   float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"40"`
 	JSON    bool          `help:"Print one JSON object."`
 }
 

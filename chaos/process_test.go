@@ -1,0 +1,169 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// soon waits for a condition, and fails when it does not come true within the time that a very busy machine needs.
+func soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+// gone says whether no process of a group is left.
+func gone(group int) bool { return errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }
+
+func guarded(t *testing.T) *guard {
+	t.Helper()
+	g, err := newGuard(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+func TestAKilledProcessTakesItsChildrenAlong(t *testing.T) {
+	p, err := start(command{name: "family", path: "/bin/sh", args: []string{"-c", "sleep 1000 & sleep 1000"}, dir: t.TempDir()},
+		guarded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	soon(t, "the group is gone", func() bool { return gone(p.group) })
+}
+
+func TestAPausedProcessStopsWhenAsked(t *testing.T) {
+	p, err := start(command{name: "sleeper", path: "/bin/sleep", args: []string{"1000"}, dir: t.TempDir()}, guarded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGSTOP)
+	if err := p.stop(time.Minute); err == nil || !strings.Contains(err.Error(), "interrupt") {
+		t.Errorf("it ended with %v, not by the signal", err)
+	}
+	soon(t, "the group is gone", func() bool { return gone(p.group) })
+}
+
+func TestAProcessThatDoesNotListenIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	p, err := start(command{name: "deaf", path: "/bin/sh", dir: dir,
+		args: []string{"-c", `trap "" INT; : >deaf; while :; do sleep 1; done`}}, guarded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "it does not listen", func() bool { _, err := os.Stat(filepath.Join(dir, "deaf")); return err == nil })
+	if err := p.stop(10 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not end") {
+		t.Errorf("stop says %v", err)
+	}
+	soon(t, "the group is gone", func() bool { return gone(p.group) })
+}
+
+func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
+	home := t.TempDir() + "/home"
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g, err := newGuard(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, left := exec.Command("/bin/sleep", "1000"), exec.Command("/bin/sleep", "1000")
+	for _, c := range []*exec.Cmd{ended, left} {
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.watch(c.Process.Pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.forget(ended.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.close(); err != nil { // what happens to the pipe when we are killed
+		t.Error(err)
+	}
+	if err := left.Wait(); err == nil {
+		t.Error("the one that was left ended in peace")
+	}
+	if gone(ended.Process.Pid) {
+		t.Error("the guard killed what it was told to forget")
+	}
+	if err := ended.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = ended.Wait() // killed just now
+	if _, err := os.Stat(home); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+// kept runs a service until the test ends.
+func kept(t *testing.T, s *service) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.keep(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = s.stop(time.Minute) // it says that a signal ended it
+	})
+}
+
+func always(context.Context) bool { return true }
+
+func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
+	dir := t.TempDir()
+	ready := func(context.Context) bool { _, err := os.Stat(dir + "/ready"); return err == nil }
+	s := newService(command{name: "frail", path: "/bin/sh", dir: dir,
+		args: []string{"-c", "[ -e ready ] || { : >ready; sleep 1; exit 7; }; sleep 1000"}}, guarded(t), ready)
+	kept(t, s)
+	soon(t, "it ended and serves again", func() bool { return len(s.oddities()) == 1 && s.await(t.Context()) == nil })
+	if odd := s.oddities(); !strings.Contains(odd[0], "exit status 7") {
+		t.Errorf("it is said to have ended so: %v", odd)
+	}
+}
+
+func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
+	s := newService(command{name: "steady", path: "/bin/sleep", args: []string{"1000"}, dir: t.TempDir()}, guarded(t), always)
+	kept(t, s)
+	for range 3 {
+		if err := s.await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := s.now.group
+		s.kill()
+		if !gone(before) || s.now.group != before {
+			t.Fatal("it lives on, or again")
+		}
+		s.revive()
+		soon(t, "it runs again", func() bool { return s.await(t.Context()) == nil })
+	}
+	if odd := s.oddities(); len(odd) != 0 {
+		t.Errorf("what we did is held against it: %v", odd)
+	}
+}

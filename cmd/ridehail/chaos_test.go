@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/chaos"
+)
+
+// asProgram makes the test binary behave as the program, so that it can be a child process.
+const asProgram = "RIDEHAIL_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "1" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// chaosRun is `ridehail chaos` as a process of its own, with a folder for all it leaves.
+type chaosRun struct {
+	*exec.Cmd
+	out    bytes.Buffer
+	home   string
+	logs   *bufio.Scanner // of standard error
+	logged strings.Builder
+}
+
+func startChaos(t *testing.T, args ...string) *chaosRun {
+	t.Helper()
+	if err := chaos.Missing(); err != nil {
+		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip("chaos needs Redis and Postgres: ", err)
+	}
+	home, err := os.MkdirTemp("", "chaos-test.") // t.TempDir is closed to the user postgres
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := &chaosRun{Cmd: exec.Command(os.Args[0], append([]string{"chaos"}, args...)...), home: home}
+	r.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+home)
+	r.Stdout = &r.out
+	errs, err := r.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.logs = bufio.NewScanner(errs)
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.Process.Kill() // it has ended, unless the test failed half-way: then the guard cleans up
+		if t.Failed() {
+			t.Logf("it logged:\n%s", r.logged.String())
+			return
+		}
+		if err := os.RemoveAll(home); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// until reads the log as far as a line with a text in it, or to its end.
+func (r *chaosRun) until(text string) bool {
+	for r.logs.Scan() {
+		r.logged.WriteString(r.logs.Text() + "\n")
+		if text != "" && strings.Contains(r.logs.Text(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// families are the process groups of its children that have not ended.
+func (r *chaosRun) families(t *testing.T) (groups []int) {
+	t.Helper()
+	for _, p := range processes(t) {
+		if p.parent == r.Process.Pid {
+			groups = append(groups, p.group)
+		}
+	}
+	return groups
+}
+
+type processRow struct{ parent, group int }
+
+// processes are all that have not ended; a zombie has.
+func processes(t *testing.T) (out []processRow) {
+	t.Helper()
+	text, err := exec.Command("ps", "-A", "-o", "ppid=,pgid=,stat=").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || strings.HasPrefix(f[2], "Z") {
+			continue
+		}
+		parent, err := strconv.Atoi(f[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		group, err := strconv.Atoi(f[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, processRow{parent, group})
+	}
+	return out
+}
+
+// nothingLeft waits until no process of the groups is left, and nothing in the folder.
+func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		left := 0
+		for _, p := range processes(t) {
+			for _, g := range groups {
+				if p.group == g {
+					left++
+				}
+			}
+		}
+		files, err := filepath.Glob(r.home + "/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left == 0 && len(files) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d processes and the files %v are left", left, files)
+		}
+	}
+}
+
+func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
+	r := startChaos(t, "--for", "25s", "--seed", "1", "--drivers", "60", "--riders", "40", "--json")
+	r.until("")
+	err := r.Wait()
+	var got chaos.Report
+	if jerr := json.Unmarshal(r.out.Bytes(), &got); jerr != nil || err != nil {
+		t.Fatalf("%v, %v: %s", err, jerr, r.out.String())
+	}
+	t.Log("\n" + got.Text())
+	if len(got.Windows) < 11 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
+		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
+	}
+	idle := 0
+	for _, i := range got.Invariants {
+		if i.Checked == 0 {
+			idle++ // rare things such as refunds may not have happened
+		}
+	}
+	if len(got.Invariants) < 15 || idle > 2 {
+		t.Errorf("of %d promises %d were never put to the test", len(got.Invariants), idle)
+	}
+}
+
+func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
+	r := startChaos(t, "--for", "60s", "--nodes", "1", "--drivers", "10", "--riders", "10")
+	if !r.until("the city lives") {
+		t.Fatal("the city never lived")
+	}
+	groups := r.families(t)
+	if len(groups) != 7 { // Postgres, Redis, provider, node, drivers, riders, guard
+		t.Errorf("only %d children", len(groups))
+	}
+	if err := r.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	r.until("")
+	if err := r.Wait(); err != nil {
+		t.Errorf("interrupted, it says %v", err)
+	}
+	r.nothingLeft(t, groups)
+}
+
+func TestChaosThatIsKilledLeavesNothingBehind(t *testing.T) {
+	r := startChaos(t, "--for", "60s", "--nodes", "1", "--drivers", "10", "--riders", "10")
+	if !r.until("the city lives") {
+		t.Fatal("the city never lived")
+	}
+	groups := r.families(t)
+	if err := r.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.until("")
+	if err := r.Wait(); err == nil {
+		t.Error("it was not killed")
+	}
+	r.nothingLeft(t, groups)
+}
