@@ -27,7 +27,8 @@ type phone struct {
 	conn  *websocket.Conn
 	fixes uint32
 
-	writing sync.Mutex
+	writing sync.Mutex // guards below
+	said    [][]byte   // all that was written
 
 	mu    sync.Mutex // guards below
 	got   []*wire.ServerFrame
@@ -204,6 +205,7 @@ func (p *phone) write(kind int, data []byte) {
 	p.t.Helper()
 	p.writing.Lock()
 	defer p.writing.Unlock()
+	p.said = append(p.said, data)
 	if err := p.conn.WriteMessage(kind, data); err != nil {
 		p.t.Logf("%v cannot write: %v", p.who, err) // whoever waits for an answer will say more
 	}
@@ -215,11 +217,14 @@ func (p *phone) send(f *wire.ClientFrame) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	kind := websocket.BinaryMessage
+	p.write(p.kind(), data)
+}
+
+func (p *phone) kind() int {
 	if p.codec.Text() {
-		kind = websocket.TextMessage
+		return websocket.TextMessage
 	}
-	p.write(kind, data)
+	return websocket.BinaryMessage
 }
 
 func (p *phone) hello(resume *wire.Resume) {
