@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// TestACityHealsFromWhateverItLoses takes away one part after the other of a city whose node is never restarted, says
+// what goes on meanwhile, and lets the audit look at what is left. docs/reliability.md is its table.
+func TestACityHealsFromWhateverItLoses(t *testing.T) {
+	c := openOutageCity(t)
+	t.Run("Redis is killed and forgets everything", func(t *testing.T) {
+		c.withoutRedis(t, c.redis.kill, c.redis.start)
+	})
+	t.Run("Redis hangs", func(t *testing.T) {
+		c.withoutRedis(t, c.redis.hang, c.redis.goOn)
+	})
+	t.Run("Postgres is killed", func(t *testing.T) {
+		c.withoutPostgres(t, c.postgres.kill, c.postgres.start)
+	})
+	t.Run("Postgres hangs", func(t *testing.T) {
+		c.withoutPostgres(t, c.postgres.hang, c.postgres.goOn)
+	})
+	t.Run("Postgres refuses connections", func(t *testing.T) {
+		c.withoutPostgres(t, func() {
+			c.sql(t, "alter database ridehail allow_connections false")
+			c.sql(t, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'ridehail'")
+		}, func() { c.sql(t, "alter database ridehail allow_connections true") })
+	})
+	t.Run("Postgres has no room left", c.withoutRoom)
+	t.Run("the provider is down and Redis is flushed", c.withoutProviderAndQueue)
+	t.Run("the provider hangs", c.withHangingProvider)
+	t.Run("the routing service is down, then hangs", c.withoutRouting)
+	c.judge(t)
+}
+
+// withoutRedis: positions flow, trips are found, accepted and moved, people write, and a phone that connects is told
+// how things stand. Whoever is connected hears of it when Redis is back.
+func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
+	r := c.ride(t)
+	heal = sync.OnceFunc(heal)
+	t.Cleanup(heal) // for the stories that follow a failed one
+	lose()
+	lost := time.Now()
+	c.mustBeReady(t, false)
+	c.mustGoOn(t)
+	r.rider.seeTheCarMove(lost)
+	r.driver.command(r.step(wire.Step_ARRIVE))
+	r.rider.command(r.say("I wear a red hat"))
+	back := c.dial(t, "rider", r.riderID)
+	if w := back.await("welcome", isWelcome).GetWelcome(); w.GetTrip().GetState() != "arrived" || w.GetChatSeq() != 1 {
+		t.Errorf("a phone that comes back is told %v", w)
+	}
+	second := c.accepted(t)
+	heal()
+	healed := time.Now()
+	r.rider.awaitState("arrived")
+	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
+	second.rider.awaitState("reserved")
+	t.Logf("all is told %v after Redis is back", time.Since(healed))
+	c.mustBeReady(t, true)
+	c.finish(r)
+	second.driver.command(second.step(wire.Step_ARRIVE))
+	c.finish(second)
+}
+
+// withoutPostgres: positions flow, prices and cars are told, and a command is answered that it cannot be done now; sent
+// again after the outage it is done once. Phones that connect are told to come back.
+func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
+	r := c.ride(t)
+	heal = sync.OnceFunc(heal)
+	t.Cleanup(heal) // for the stories that follow a failed one
+	lose()
+	lost := time.Now()
+	arrive, hat := r.step(wire.Step_ARRIVE), r.say("I wear a red hat")
+	arrive.Id, hat.Id = uuid.NewString(), uuid.NewString()
+	r.driver.send(arrive) // it waits, and its answer is looked at below: positions must not wait with it
+	r.rider.seeTheCarMove(lost)
+	c.mustBeReady(t, false)
+	c.mustGoOn(t)
+	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
+	r.rider.send(hat)
+	r.rider.mustBe(wire.CodeUnavailable, hat, 1)
+	t.Logf("both were answered %v after the loss", time.Since(lost))
+	c.mustBeTurnedAway(t)
+	heal()
+	healed := time.Now()
+	r.driver.send(arrive)
+	r.driver.mustBe("", arrive, 2)
+	t.Logf("a command is done %v after Postgres is back", time.Since(healed))
+	r.rider.send(hat)
+	r.rider.mustBe("", hat, 2)
+	r.driver.send(arrive)
+	r.driver.mustBe("", arrive, 3) // a third time is no second time
+	r.rider.awaitState("arrived")
+	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
+	t.Logf("all is told %v after Postgres is back", time.Since(healed))
+	c.mustBeReady(t, true)
+	r.rider.command(r.say("Thank you"))
+	r.driver.await("the next message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 2 })
+	c.finish(r)
+}
+
+// withoutRoom has the database answer every write as a full disk does. What only reads works on.
+func (c *outageCity) withoutRoom(t *testing.T) {
+	r := c.ride(t)
+	sqlAt(t, c.database, `create function full_disk() returns trigger language plpgsql as
+		$$begin raise exception 'could not extend file: No space left on device' using errcode = 'disk_full'; end$$;
+		create trigger full_disk before insert on trip_events execute function full_disk()`)
+	arrive := r.step(wire.Step_ARRIVE)
+	arrive.Id = uuid.NewString()
+	r.driver.send(arrive)
+	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
+	r.rider.seeTheCarMove(time.Now())
+	back := c.dial(t, "rider", r.riderID)
+	if w := back.await("welcome", isWelcome).GetWelcome(); w.GetTrip().GetState() != "reserved" {
+		t.Errorf("a phone that comes back is told %v", w)
+	}
+	sqlAt(t, c.database, "drop function full_disk cascade")
+	r.driver.send(arrive)
+	r.driver.mustBe("", arrive, 2)
+	c.finish(r)
+}
+
+// withoutProviderAndQueue: rides end as ever. The job of one that is lost with Redis's memory comes back from the
+// database at once, and the fare is taken when the provider is back.
+func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
+	c.provider.stop()
+	c.provider.wait(t)
+	r := c.ride(t)
+	r.driver.command(r.step(wire.Step_ARRIVE))
+	c.complete(r)
+	c.mustBeReady(t, true)
+	c.mustGoOn(t)
+	server, err := events.Open(t.Context(), c.redisURL, events.WithLog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	jobs := func(want int64) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%d jobs in the queue", want), func() bool {
+			n, err := server.Outstanding(t.Context(), settlements)
+			return err == nil && n == want
+		})
+	}
+	jobs(1)
+	flush(t, c.redisURL)
+	flushed := time.Now()
+	jobs(1)
+	t.Logf("the job is back %v after the flush", time.Since(flushed))
+	c.startProvider()
+	healed := time.Now()
+	r.paid()
+	t.Logf("paid %v after the provider is back", time.Since(healed))
+	jobs(0)
+}
+
+// withHangingProvider: a provider that takes requests and does not answer holds up nobody but the receipt.
+func (c *outageCity) withHangingProvider(t *testing.T) {
+	c.provider.stop()
+	c.provider.wait(t)
+	end := mute(t, c.providerAt)
+	r := c.ride(t)
+	r.driver.command(r.step(wire.Step_ARRIVE))
+	c.complete(r)
+	c.mustBeReady(t, true)
+	c.mustGoOn(t)
+	r.rider.command(r.say("I left my hat"))
+	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
+	end()
+	c.startProvider()
+	r.paid()
+}
+
+// withoutRouting: prices and times are guessed from the straight line, and say so.
+func (c *outageCity) withoutRouting(t *testing.T) {
+	if source := c.routeSource(t); source != routing.SourceRoad {
+		t.Fatalf("before the outage ways come from %q", source)
+	}
+	c.routing.stop()
+	c.routing.wait(t)
+	if source := c.routeSource(t); source != routing.SourceStraight {
+		t.Errorf("without the service ways come from %q", source)
+	}
+	down := c.ride(t)
+	end := mute(t, c.routingAt)
+	eventually(t, "the service to be asked again", func() bool { return c.routeSource(t) == routing.SourceStraight })
+	c.mustBeReady(t, true)
+	c.mustGoOn(t)
+	hung := c.ride(t)
+	end()
+	c.startRouting()
+	healed := time.Now()
+	eventually(t, "ways on roads", func() bool { return c.routeSource(t) == routing.SourceRoad })
+	t.Logf("ways are on roads %v after the service is back", time.Since(healed))
+	for _, r := range []*ride{down, hung} {
+		r.driver.command(r.step(wire.Step_ARRIVE))
+		c.finish(r)
+	}
+}
+
+// judge asks the two witnesses: the database, and the provider's own ledger.
+func (c *outageCity) judge(t *testing.T) {
+	if t.Failed() {
+		return
+	}
+	c.node.stop()
+	if code := c.node.wait(t); code != exitDone {
+		t.Errorf("the node exits with %d", code)
+	}
+	if audit := start(t, "audit", "--database", c.database); audit.wait(t) != exitDone {
+		t.Errorf("the audit found: %s", audit.out.String())
+	}
+	ledger, err := os.ReadFile(c.ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	charges := map[string]int{}
+	for line := range bytes.Lines(ledger) {
+		var e struct{ Reference, Status string }
+		if err := json.Unmarshal(line, &e); err != nil || e.Status != "success" {
+			t.Errorf("ledger: %s, %v", line, err)
+		}
+		charges[e.Reference]++
+	}
+	if len(charges) != c.completed {
+		t.Errorf("%d rides were completed, %d charged", c.completed, len(charges))
+	}
+	for reference, n := range charges {
+		if n != 1 {
+			t.Errorf("%s was charged %d times", reference, n)
+		}
+	}
+}
