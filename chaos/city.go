@@ -34,7 +34,7 @@ type city struct {
 	crowds   []*crowd
 
 	database string // past all proxies
-	ledger   string // URL of the provider's ledger
+	ledger   string // the provider's file
 	keepers  *errgroup.Group
 	leave    context.CancelFunc // ends the keepers
 }
@@ -107,10 +107,10 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	if err := c.prepareRedis(redis); err != nil {
 		return err
 	}
+	c.ledger = c.dir + "/ledger.jsonl"
 	c.provider = c.program("payments", httpAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
-		"--ledger", c.dir+"/ledger.jsonl", "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1")
-	c.ledger = "http://" + provider + "/ledger"
 	for i := range c.cfg.Nodes {
 		n := &node{listen: at[3+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
@@ -141,6 +141,9 @@ func (c *city) program(name string, ready func(context.Context) bool, args ...st
 	return newService(command{name: name, path: c.cfg.Program, args: args, dir: c.dir}, c.guard, ready)
 }
 
+// journal is the file of what the phones of a crowd saw and did.
+func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".journal" }
+
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
 // populate lets drivers and riders loose, some of each at every node.
@@ -158,7 +161,7 @@ func (c *city) populate() error {
 			name := fmt.Sprintf("%s-%d", who.role, i+1)
 			args := append([]string{who.role, "--server", n.door(), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
 				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
-				"--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
+				"--journal", c.journal(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
 			w := new(crowd)
 			var err error
 			w.process, err = start(command{name: name, path: c.cfg.Program, args: args, dir: c.dir, out: &w.out}, c.guard)

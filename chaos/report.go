@@ -62,6 +62,8 @@ type Load struct {
 	Chat       int64 `json:"chat_sent"`
 	Reconnects int64 `json:"reconnects"`
 	Resumed    int64 `json:"resumed"`
+	Commands   int   `json:"commands"`
+	Ambiguous  int   `json:"commands_without_answer"` // of these, nobody told the phone what became of them
 }
 
 // Invariant is one promise and how well it was kept.
@@ -150,8 +152,9 @@ func (r Report) Text() string {
 	}
 	fmt.Fprintf(&b, "outside of all faults, commands: %s\n\n", r.Calm)
 	l := r.Load
-	fmt.Fprintf(&b, "%d kills, %d reconnects (%d resumed), %d fixes, %d trips requested, %d completed, %d messages\n\n",
-		l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Trips, l.Completed, l.Chat)
+	fmt.Fprintf(&b, "%d kills, %d reconnects (%d resumed), %d fixes, %d commands (%d never answered), %d trips requested, "+
+		"%d completed, %d messages\n\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
+		l.Completed, l.Chat)
 	for _, i := range r.Invariants {
 		mark := "ok  "
 		if i.Violations > 0 {

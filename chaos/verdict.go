@@ -7,119 +7,36 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/ridehail/ridehail/audit"
-	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/chaos/check"
 	"github.com/ridehail/ridehail/postgres"
 	"github.com/ridehail/ridehail/simulators"
-	"github.com/ridehail/ridehail/simulators/provider"
-	"github.com/ridehail/ridehail/trips"
 )
 
-// books reads the database until nothing is under way any more, or for as long as may be, and then says what is wrong
-// with it. Whatever still waits then counts as lost.
-func books(ctx context.Context, s *postgres.Store, within time.Duration) ([]Invariant, error) {
-	late := time.Now().Add(within)
-	for {
+// settled waits until nothing is under way in the database any more, or for as long as may be: whatever still waits then
+// counts as lost.
+func settled(ctx context.Context, s *postgres.Store, within time.Duration) error {
+	for late := time.Now().Add(within); ; {
 		r, err := audit.Run(ctx, s, audit.Config{Grace: time.Hour})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		pending := 0
 		for _, i := range r.Invariants {
 			pending += i.Pending
 		}
 		if pending == 0 || !time.Now().Before(late) {
-			break
+			return nil
 		}
 		if !until(ctx, time.Now().Add(200*time.Millisecond)) {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	r, err := audit.Run(ctx, s, audit.Config{Grace: time.Nanosecond})
-	if err != nil {
-		return nil, err
-	}
-	var out []Invariant
-	for _, i := range r.Invariants {
-		out = append(out, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
-	}
-	return out, nil
-}
-
-// money compares our books with those of the provider, a witness that shares nothing with us.
-func (c *city) money(ctx context.Context, s *postgres.Store) ([]Invariant, error) {
-	entries, err := c.entries(ctx)
-	if err != nil {
-		return nil, err
-	}
-	taken := map[string][]provider.Entry{}
-	for _, e := range entries {
-		if e.Status == "success" {
-			taken[e.Reference] = append(taken[e.Reference], e)
-		}
-	}
-	once := Invariant{Name: "the provider took money exactly once for each completed trip"}
-	never := Invariant{Name: "the provider took nothing for any other trip"}
-	err = s.AuditTrips(ctx, func(t trips.Trip) error {
-		es := taken[payments.Reference(t.ID)]
-		delete(taken, payments.Reference(t.ID))
-		if t.State == trips.Completed {
-			once.check(len(es) == 1, "trip %s was paid %d times", t.ID, len(es))
-		} else {
-			never.check(len(es) == 0, "trip %s, which is %s, was paid %d times", t.ID, t.State, len(es))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read trips: %w", err)
-	}
-	for ref, es := range taken {
-		never.check(false, "%s was paid %d times, and we know no such trip", ref, len(es))
-	}
-	same := Invariant{Name: "our charges and the provider's ledger add up to the same sum"}
-	sums := map[string]int64{} // by currency; ours minus theirs
-	err = s.AuditCharges(ctx, func(c payments.Charge) error {
-		sums[c.Amount.Currency] += c.Amount.Minor
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read charges: %w", err)
-	}
-	for _, e := range entries {
-		if e.Status == "success" {
-			sums[e.Currency] -= e.Amount
-		}
-	}
-	for currency, d := range sums {
-		same.check(d == 0, "we booked %d minor units of %s more than were taken", d, currency)
-	}
-	return []Invariant{once, never, same}, nil
-}
-
-// entries asks the provider for its ledger, past all proxies.
-func (c *city) entries(ctx context.Context) (out []provider.Entry, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.ledger, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+providerSecret)
-	res, err := fresh.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("the provider's ledger: %w", err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("the provider's ledger: %s, %w", res.Status, err)
-	}
-	return out, nil
 }
 
 // seen is what the crowds printed: what they did, and which promises nodes broke in their eyes.
@@ -199,12 +116,15 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 	}
 	defer s.Close()
 	begin := time.Now()
-	kept, err := books(ctx, s, settleWithin)
-	if err != nil {
+	if err := settled(ctx, s, settleWithin); err != nil {
 		return err
 	}
 	r.QuiesceS += time.Since(begin).Seconds()
-	paid, err := c.money(ctx, s)
+	var journals []string
+	for _, w := range c.crowds {
+		journals = append(journals, c.journal(w.name))
+	}
+	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: journals, Ledger: c.ledger})
 	if err != nil {
 		return err
 	}
@@ -213,8 +133,10 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 	if err := errors.Join(err, herr); err != nil {
 		return err
 	}
-	r.Invariants = append(r.Invariants, kept...)
-	r.Invariants = append(r.Invariants, paid...)
+	for _, i := range kept.Invariants {
+		r.Invariants = append(r.Invariants, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
+	}
+	r.Load.Commands, r.Load.Ambiguous = kept.Commands, kept.Ambiguous
 	r.Invariants = append(r.Invariants, phones)
 	r.Invariants = append(r.Invariants, well...)
 	return nil

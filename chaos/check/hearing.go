@@ -71,6 +71,7 @@ type phone struct {
 
 // view is how far one phone knows one trip.
 type view struct {
+	fresh bool   // no event was told yet
 	seen  uint32 // last event
 	known uint32 // the trip was read at this version
 	chat  uint32 // all messages up to this number were told or read
@@ -143,11 +144,12 @@ func actor(who string) trips.Actor {
 	return trips.Actor{Role: trips.Role(role), ID: id}
 }
 
-// view returns what the phone knows of a trip. A driver is told of it from its second event on.
+// view returns what the phone knows of a trip. A driver is told of it from its second event on, or from its first one
+// when a resume makes up for all of them.
 func (p *phone) view(id trips.TripID) *view {
 	v := p.views[id]
 	if v == nil {
-		v = &view{}
+		v = &view{fresh: true}
 		if p.who.Role == trips.RoleDriver {
 			v.seen = 1
 		}
@@ -221,10 +223,11 @@ func (h *hearing) real(p *phone, id trips.TripID, r journal.Record) {
 
 func (h *hearing) event(p *phone, id trips.TripID, r journal.Record) {
 	v := p.view(id)
-	h.order.check(r.Seq > v.seen && r.Seq <= max(v.seen, v.known)+1,
+	again := r.Seq <= v.seen && !(v.fresh && r.Seq == v.seen)
+	h.order.check(!again && r.Seq <= max(v.seen, v.known)+1,
 		"%s, line %d: trip %s: event %d follows event %d, with version %d read", p.name, h.line, id, r.Seq, v.seen, v.known)
 	h.real(p, id, r)
-	v.seen, v.known, p.newest = max(v.seen, r.Seq), max(v.known, r.Seq), id
+	v.fresh, v.seen, v.known, p.newest = false, max(v.seen, r.Seq), max(v.known, r.Seq), id
 	if !trips.State(r.State).Active() {
 		h.ends[rideKey{p.who, id}] = h.line
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -265,6 +266,24 @@ func TestWitnessesWhoAgreeFindNothing(t *testing.T) {
 	}
 	if r.Phones != 4 || r.Commands != 12 || r.Ambiguous != 1 || r.Payments != 1 || !strings.Contains(r.Text(), "12 commands, 1 of them") {
 		t.Error(r.Text())
+	}
+}
+
+func TestADriverWhoKnowsARideFromAnAckAloneIsToldAllOfItAfterALoss(t *testing.T) {
+	c := honest()
+	told := func(r journal.Record) bool { return r.What == journal.Event && r.Seq == 2 }
+	second := *c.line(chidi, 1, told)
+	first := second
+	first.Seq, first.Kind, first.State, first.Driver = 1, "requested", "requested", ""
+	*c.line(chidi, 1, told) = first
+	i := slices.Index(c.journal, first)
+	c.journal = slices.Insert(c.journal, i+1, second)
+	if r := judged(t, c.evidence(t)); r.Violations() != 0 {
+		t.Error(r.Text())
+	}
+	c.journal = slices.Insert(c.journal, i+1, first)
+	if r := judged(t, c.evidence(t)); r.Violations() == 0 {
+		t.Error("the first event may come twice")
 	}
 }
 
