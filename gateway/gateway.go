@@ -103,7 +103,7 @@ func New(cfg Config) *Gateway {
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Drivers: cfg.Drivers, Quote: cfg.Quote,
 		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale,
-		Socket: g.socket, Ready: g.ready, Revoke: g.revoke,
+		BodyWithin: cfg.Limits.BodyWithin, Socket: g.socket, Ready: g.ready, Revoke: g.revoke,
 		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,
 	}, g.m)
 	return g

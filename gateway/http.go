@@ -87,9 +87,32 @@ func (g *door) guarded(route string, next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), handlerTimeout)
 		defer cancel()
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		if g.cfg.BodyWithin > 0 && r.ContentLength != 0 {
+			r.Body = timely(w, r.Body, g.cfg.BodyWithin)
+		}
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
 		next.ServeHTTP(rec, r.WithContext(ctx))
 	})
+}
+
+// timely bounds the time in which all of a body must arrive, also one that nobody reads.
+func timely(w http.ResponseWriter, body io.ReadCloser, within time.Duration) io.ReadCloser {
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(within)) // fails only where there is no connection
+	return &timelyBody{body, conn}
+}
+
+type timelyBody struct {
+	io.ReadCloser
+	conn *http.ResponseController
+}
+
+func (b *timelyBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.conn.SetReadDeadline(time.Time{}) // the answer may take longer
+	}
+	return n, err
 }
 
 // methodLabel keeps invented methods from becoming label values.

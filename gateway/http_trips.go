@@ -37,6 +37,7 @@ type doorConfig struct {
 	City       []byte
 	DevTokens  bool
 	TimeScale  float64
+	BodyWithin time.Duration    // 0: no bound, for tests without a connection
 	Socket     http.HandlerFunc // /v1/ws
 	Ready      func(context.Context) error
 	Revoke     func(context.Context, revocation) error

@@ -62,13 +62,14 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 		"a command":                            fmt.Sprintf("%.0f s", l.CommandWithin.Seconds()),
 		"silence": fmt.Sprintf("ping after %.0f s, closed after %.0f s",
 			l.PingAfter.Seconds(), l.SilentFor.Seconds()),
-		"watched area":       fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
-		"positions un-acked": strconv.Itoa(credit),
-		"chat message":       thousands(chat.MaxRunes) + " characters",
-		"reason":             fmt.Sprintf("%d bytes", maxReason),
-		"HTTP body":          fmt.Sprintf("%d KiB", maxBody>>10),
-		"HTTP requests":      fmt.Sprintf("%d a second a user, burst of %d", httpRate, httpBurst),
-		"an HTTP request":    fmt.Sprintf("%.0f s", handlerTimeout.Seconds()),
+		"watched area":                  fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
+		"positions un-acked":            strconv.Itoa(credit),
+		"chat message":                  thousands(chat.MaxRunes) + " characters",
+		"reason":                        fmt.Sprintf("%d bytes", maxReason),
+		"HTTP body":                     fmt.Sprintf("%d KiB", maxBody>>10),
+		"HTTP requests":                 fmt.Sprintf("%d a second a user, burst of %d", httpRate, httpBurst),
+		"all of an HTTP body to arrive": fmt.Sprintf("%.0f s", l.BodyWithin.Seconds()),
+		"an HTTP request":               fmt.Sprintf("%.0f s", handlerTimeout.Seconds()),
 	} {
 		if row := "\n| " + what + " | " + limit + " |"; !strings.Contains(text, row) {
 			t.Errorf("the page's limits have no row %s", row[1:])
