@@ -29,6 +29,7 @@ type track struct {
 	seen  uint32          // last event
 	chat  uint32          // all messages up to this number are known
 	mine  map[uint32]bool // numbers above chat that acks gave our own messages
+	over  bool            // it is known to have ended
 }
 
 func newWitness(stats *Stats, role, id string) *witness {
@@ -67,12 +68,24 @@ func (w *witness) resume() *wire.Resume {
 		return nil
 	}
 	r := &wire.Resume{Epoch: w.epoch}
-	if len(w.tracks) > 0 {
-		t := w.tracks[len(w.tracks)-1]
+	if t := w.newest(); t != nil {
 		r.TripId, r.TripSeq, r.ChatSeq = t.trip, t.seen, t.chat
 	}
 	return r
 }
+
+// newest is the trip that a resume is about: the newest one under way, whatever late news came of one that ended; the
+// newest of all if none is under way, and nil before the first.
+func (w *witness) newest() (last *track) {
+	for _, t := range w.tracks {
+		if last == nil || last.over || !t.over {
+			last = t
+		}
+	}
+	return last
+}
+
+func (t *track) ends(state string) { t.over = t.over || state != "" && !active(state) }
 
 // welcome begins a connection. When nothing is made up for, things stand as the welcome says.
 func (w *witness) welcome(m *wire.Welcome) {
@@ -96,6 +109,7 @@ func (w *witness) welcome(m *wire.Welcome) {
 func (w *witness) read(trip *wire.Trip) {
 	t := w.of(trip.Id)
 	t.known = max(t.known, trip.Version)
+	t.ends(trip.State)
 }
 
 // event checks that a trip's events come one by one; a version that was read meanwhile excuses the events before it.
@@ -108,6 +122,7 @@ func (w *witness) event(e *wire.TripEvent) {
 		w.violate("trip %s: event %d follows event %d", t.trip, e.Seq, t.seen)
 	}
 	t.seen, t.known = max(t.seen, e.Seq), max(t.known, e.Seq)
+	t.ends(e.GetTrip().GetState())
 }
 
 // said notes the number of a message of ours.

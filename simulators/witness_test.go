@@ -175,3 +175,26 @@ func TestBackoffGrowsToFiveSecondsAndHurriesAfterADrain(t *testing.T) {
 		t.Fatalf("up to %s after a drain, %s after a loss, %s in the end", drain, lost, late)
 	}
 }
+
+func TestLateNewsOfAnEndedTripDoesNotHideTheOneUnderWay(t *testing.T) {
+	w := newWitness(NewStats(), roleRider, "r")
+	w.welcome(&wire.Welcome{Epoch: "e"})
+	event := func(trip string, seq uint32, state string) {
+		w.event(&wire.TripEvent{TripId: trip, Seq: seq, Trip: &wire.Trip{Id: trip, Version: seq, State: state}})
+	}
+	w.read(&wire.Trip{Id: "now", Version: 1, State: stateRequested})
+	event("before", 2, "cancelled")
+	event("now", 2, stateReserved)
+	if r := w.resume(); r.TripId != "now" || r.TripSeq != 2 {
+		t.Errorf("under way, it resumes %v", r)
+	}
+	event("now", 3, "cancelled")
+	w.read(&wire.Trip{Id: "next", Version: 1, State: stateRequested})
+	if r := w.resume(); r.TripId != "next" {
+		t.Errorf("with the next one, it resumes %v", r)
+	}
+	w.read(&wire.Trip{Id: "next", Version: 2, State: "expired"})
+	if r := w.resume(); r.TripId != "next" {
+		t.Errorf("after all, it resumes %v", r)
+	}
+}
