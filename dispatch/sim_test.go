@@ -2,7 +2,6 @@ package dispatch_test
 
 import (
 	"context"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -14,25 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips/faulty"
 )
 
-// seeds is how many cities are simulated; RIDEHAIL_SIM_SEEDS=N sets it for a longer run, RIDEHAIL_SIM_FIRST=S begins
-// with another seed: the failing one, as a rule, with RIDEHAIL_SIM_SEEDS=1.
-func seeds(t testing.TB) (first, n uint64) {
-	read := func(name string, otherwise uint64) uint64 {
-		text := os.Getenv(name)
-		if text == "" {
-			return otherwise
-		}
-		v, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			t.Fatalf("%s=%q: it must be a number of seeds", name, text)
-		}
-		return v
-	}
-	return read("RIDEHAIL_SIM_FIRST", 1), read("RIDEHAIL_SIM_SEEDS", 60)
-}
-
 func TestSimulatedCitiesKeepTheirPromisesWhateverFails(t *testing.T) {
-	first, n := seeds(t)
+	first, n := faulty.Seeds(t, 40)
 	var virtual, asked, crashes atomic.Int64
 	began := time.Now()
 	t.Run("seed", func(t *testing.T) {
@@ -180,8 +162,11 @@ func (c *city) judge() {
 	}
 	err = c.store.AuditEvents(c.ctx, func(_ uint32, ev trips.Event) error {
 		waited := ev.At.Sub(ev.Trip.RequestedAt)
-		if ev.Kind == trips.KindExpired && waited < giveUp-time.Millisecond && c.offers[ev.Trip.ID] < 24 {
-			c.complain("trip %s was given up after %s and %d offers", ev.Trip.ID, waited, c.offers[ev.Trip.ID])
+		c.mu.Lock()
+		offers := c.offers[ev.Trip.ID]
+		c.mu.Unlock()
+		if ev.Kind == trips.KindExpired && waited < giveUp-time.Millisecond && offers < 24 {
+			c.complain("trip %s was given up after %s and %d offers", ev.Trip.ID, waited, offers)
 		}
 		return nil
 	})

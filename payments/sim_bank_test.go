@@ -1,0 +1,248 @@
+package payments_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/payments"
+)
+
+// luck is a seeded generator for many goroutines.
+type luck struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (l *luck) chance(p float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rng.Float64() < p
+}
+
+func (l *luck) number(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rng.IntN(n)
+}
+
+func (l *luck) between(from, to time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return from + time.Duration(l.rng.Int64N(int64(to-from)))
+}
+
+// bank is a provider that forgets references: it refuses one that comes back within a minute, and takes the money
+// again when it comes back later. Whoever charges without asking first is found out.
+type bank struct {
+	*luck
+	memory time.Duration
+
+	mu       sync.Mutex // guards all below
+	faults   float64
+	captures []capture
+	refunds  map[string][]payments.Repayment // by payment, newest first
+}
+
+type capture struct {
+	payments.Payment
+	at time.Time
+}
+
+var errBank = errors.New("502 from the provider")
+
+func (b *bank) trouble(p float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults = p
+}
+
+// serve answers within three seconds, as the HTTP client does. In trouble the request or its answer gets lost, or both
+// hang, and what was asked for happens all the same or much later.
+func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error) {
+	var none T
+	b.mu.Lock()
+	faults := b.faults
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	wait := func(d time.Duration) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(d):
+			return nil
+		}
+	}
+	if err := wait(b.between(10*time.Millisecond, time.Second)); err != nil {
+		return none, err
+	}
+	if !b.chance(faults) {
+		return do()
+	}
+	switch b.number(4) {
+	case 0: // never arrived
+		return none, errBank
+	case 1: // done, and the reply lost or a 500
+		_, _ = do()
+		return none, errBank
+	case 2: // hangs; done when nobody waits any more
+		time.AfterFunc(b.between(time.Second, 20*time.Second), func() { _, _ = do() })
+	}
+	return none, wait(time.Minute)
+}
+
+// Charge takes the money.
+func (b *bank) Charge(ctx context.Context, o payments.Order) (payments.Payment, error) {
+	return serve(ctx, b, func() (payments.Payment, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, c := range b.captures {
+			if c.Reference == o.Reference && time.Since(c.at) < b.memory {
+				return payments.Payment{}, payments.ErrDuplicate
+			}
+		}
+		p := payments.Payment{ID: fmt.Sprint(len(b.captures) + 1), Reference: o.Reference, Amount: o.Amount}
+		b.captures = append(b.captures, capture{p, time.Now()})
+		return p, nil
+	})
+}
+
+// Verify finds a payment of any age.
+func (b *bank) Verify(ctx context.Context, reference string) (payments.Payment, error) {
+	return serve(ctx, b, func() (payments.Payment, error) {
+		if found := b.taken(reference); len(found) > 0 {
+			return found[0].Payment, nil
+		}
+		return payments.Payment{}, payments.ErrUnknownReference
+	})
+}
+
+// Repay gives a payment back, once and whole. It may take its time about it.
+func (b *bank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
+	return serve(ctx, b, func() (payments.Repayment, error) {
+		paid := b.taken(o.Transaction)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(paid) == 0 || len(b.refunds[paid[0].ID]) > 0 {
+			return payments.Repayment{}, payments.ErrRefused
+		}
+		id := paid[0].ID
+		r := payments.Repayment{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
+		if b.chance(.5) {
+			r.Status = payments.RefundAsked
+			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finish(id) })
+		}
+		b.refunds[id] = []payments.Repayment{r}
+		return r, nil
+	})
+}
+
+func (b *bank) finish(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refunds[id][0].Status = payments.RefundDone
+}
+
+// Repayments says what became of every Repay.
+func (b *bank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
+	return serve(ctx, b, func() ([]payments.Repayment, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return slices.Clone(b.refunds[paymentID]), nil
+	})
+}
+
+// taken is what was captured under a reference.
+func (b *bank) taken(reference string) (out []capture) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.captures {
+		if c.Reference == reference {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// line is a queue of jobs that delivers at least once, in any order, and loses all when it is flushed.
+type line struct {
+	*luck
+	wake chan struct{}
+
+	mu     sync.Mutex // guards all below
+	faults float64
+	jobs   []job
+}
+
+type job struct {
+	id  string
+	try int
+}
+
+func (q *line) trouble(p float64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.faults = p
+}
+
+// Enqueue adds a job: with bad luck not, or twice, or without saying so.
+func (q *line) Enqueue(_ context.Context, _, id string, _ []byte) error {
+	q.mu.Lock()
+	faults := q.faults
+	q.mu.Unlock()
+	if !q.chance(faults) {
+		q.push(job{id: id})
+		return nil
+	}
+	switch q.number(3) {
+	case 0:
+		q.push(job{id: id})
+		q.push(job{id: id})
+		return nil
+	case 1:
+		q.push(job{id: id})
+	}
+	return errors.New("Redis does not answer")
+}
+
+func (q *line) push(j job) {
+	q.mu.Lock()
+	q.jobs = append(q.jobs, j)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *line) flush() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs = nil
+}
+
+// pop waits for a job; false when ctx ended.
+func (q *line) pop(ctx context.Context) (job, bool) {
+	for {
+		q.mu.Lock()
+		if n := len(q.jobs); n > 0 {
+			i := q.number(n)
+			j := q.jobs[i]
+			q.jobs = slices.Delete(q.jobs, i, i+1)
+			q.mu.Unlock()
+			return j, true
+		}
+		q.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return job{}, false
+		case <-q.wake:
+		case <-time.After(time.Minute): // another worker may have got the signal
+		}
+	}
+}
