@@ -43,6 +43,7 @@ type city struct {
 type node struct {
 	*service
 	listen string // past the proxy
+	admin  string
 	links  map[Line]*link
 }
 
@@ -112,7 +113,7 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1")
 	for i := range c.cfg.Nodes {
-		n := &node{listen: at[3+2*i], links: map[Line]*link{}}
+		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
 		name := fmt.Sprintf("node-%d", i+1)
 		ends := map[Line]string{LinePhones: n.listen, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
@@ -124,7 +125,7 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 			n.links[line] = l
 		}
 		n.service = c.program(name, httpAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
-			"--listen", n.listen, "--admin", at[4+2*i], "--speed", decimal(c.cfg.Speed),
+			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
 			"--database", databaseURL(n.links[LinePostgres].address()), "--redis", "redis://"+n.links[LineRedis].address()+"/0",
 			"--provider", "http://"+n.links[LineProvider].address(), "--provider-secret", providerSecret)
 	}

@@ -15,6 +15,7 @@ type Report struct {
 	Calm       Share       `json:"outside_of_faults"` // commands asked while nothing was broken
 	QuiesceS   float64     `json:"quiesce_s"`         // until everything under way had come to its end after the last heal
 	Load       Load        `json:"load"`
+	Sessions   Sessions    `json:"sessions"`
 	Invariants []Invariant `json:"invariants"`
 	Violations int         `json:"violations"`
 	Kept       string      `json:"kept,omitempty"` // the folder with all logs, of a run with violations
@@ -153,8 +154,9 @@ func (r Report) Text() string {
 	fmt.Fprintf(&b, "outside of all faults, commands: %s\n\n", r.Calm)
 	l := r.Load
 	fmt.Fprintf(&b, "%d kills, %d reconnects (%d resumed), %d fixes, %d commands (%d never answered), %d trips requested, "+
-		"%d completed, %d messages\n\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
+		"%d completed, %d messages\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
 		l.Completed, l.Chat)
+	fmt.Fprintf(&b, "%d sessions came back: %v; resumed within %v of asking\n\n", r.Sessions.Count, r.Sessions.Back, r.Sessions.Resume)
 	for _, i := range r.Invariants {
 		mark := "ok  "
 		if i.Violations > 0 {

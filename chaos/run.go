@@ -84,6 +84,10 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
+	before, err := c.weigh(ctx)
+	if err != nil {
+		return r, err
+	}
 	if err := c.populate(); err != nil {
 		return r, err
 	}
@@ -115,6 +119,11 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	odd := c.disperse()
 	r.QuiesceS = time.Since(healed).Seconds()
 	c.cfg.Log.Info("check")
+	back, err := c.returned(ctx, before)
+	if err != nil {
+		return r, err
+	}
+	r.Invariants = append(r.Invariants, back)
 	if err := c.judge(ctx, &r, odd); err != nil {
 		return r, err
 	}

@@ -128,6 +128,9 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if r.Sessions, err = sessions(journals); err != nil {
+		return err
+	}
 	phones, err := c.seen(&r.Load)
 	well, herr := c.health(odd)
 	if err := errors.Join(err, herr); err != nil {
