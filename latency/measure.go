@@ -15,8 +15,10 @@ type pair struct {
 
 	sent      atomic.Int64
 	delivered atomic.Int64
-	over      atomic.Int64 // the newest Position.overwritten
-	overBase  int64        // the same when measuring began; set while nobody sends
+	repeated  atomic.Int64
+	last      atomic.Uint32 // the newest Position.n
+	over      atomic.Int64  // the newest Position.overwritten
+	overBase  int64         // the same when measuring began; set while nobody sends
 }
 
 // arrival is one update at a rider's socket, in milliseconds since the epoch; received and sent by the node's clock, 0
@@ -53,6 +55,7 @@ func (m *measure) begin(pairs []*pair) {
 	for _, p := range pairs {
 		p.sent.Store(0)
 		p.delivered.Store(0)
+		p.repeated.Store(0)
 		p.overBase = p.over.Load()
 	}
 	m.since.Store(time.Now().UnixMicro())
@@ -105,6 +108,9 @@ func (m *measure) report(pairs []*pair) Report {
 		Hops: Hops{DriverToNode: hop(in), Node: hop(node), NodeToRider: hop(outs)}}
 	r.Sent, r.Delivered, r.Overwritten = balance(pairs)
 	r.Lost = r.Sent - r.Delivered - r.Overwritten
+	for _, p := range pairs {
+		r.Duplicated += p.repeated.Load()
+	}
 	if len(pairs) > 0 {
 		r.ClockOffset = pairs[0].rider.offset
 	}

@@ -16,9 +16,12 @@ type Report struct {
 	Delivered   int64   `json:"delivered"`
 	Overwritten int64   `json:"overwritten"` // on purpose: a newer one came before the rider gave credit
 	Lost        int64   `json:"lost"`
-	Latency     Spread  `json:"latency_ms"`
-	Hops        Hops    `json:"hops_ms"`
-	ClockOffset float64 `json:"clock_offset_ms"` // the node's clock minus ours
+	Duplicated  int64   `json:"duplicated"` // came again, and are not among the delivered
+
+	TripEvents  Numbered `json:"trip_events"` // of all phones, from the first connection on
+	Latency     Spread   `json:"latency_ms"`
+	Hops        Hops     `json:"hops_ms"`
+	ClockOffset float64  `json:"clock_offset_ms"` // the node's clock minus ours
 
 	hist *hdrhistogram.Histogram // microseconds
 }
@@ -89,8 +92,11 @@ func (r Report) bars() (out []bar, top int64) {
 // Text draws the report for a terminal.
 func (r Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d pairs at %g Hz: sent %d, delivered %d, overwritten on purpose %d, lost %d\n\n",
+	fmt.Fprintf(&b, "%d pairs at %g Hz: sent %d, delivered %d, overwritten on purpose %d, lost %d\n",
 		r.Pairs, r.RateHz, r.Sent, r.Delivered, r.Overwritten, r.Lost)
+	e := r.TripEvents
+	fmt.Fprintf(&b, "positions that came twice: %d; trip events delivered %d, twice %d, missing %d\n\n",
+		r.Duplicated, e.Delivered, e.Duplicated, e.Missing)
 	bars, top := r.bars()
 	for _, x := range bars {
 		fmt.Fprintf(&b, "  %9.2f ms  %-50s %d\n", x.upTo, strings.Repeat("█", int(math.Ceil(50*float64(x.count)/float64(top)))), x.count)

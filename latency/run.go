@@ -79,5 +79,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
-	return m.report(crew.pairs), nil
+	r := m.report(crew.pairs)
+	r.TripEvents = crew.events()
+	return r, nil
 }

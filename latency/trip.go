@@ -21,6 +21,8 @@ type driver struct {
 	*phone
 	run string // what the ids of this run begin with
 	now current
+
+	events numbers
 }
 
 // pairFor bounds the time from a request to the beginning of the ride.
@@ -33,7 +35,7 @@ func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.
 		return err
 	}
 	p.base = base
-	d := &driver{phone: p, run: run}
+	d := &driver{phone: p, run: run, events: numbers{first: 2}}
 	c.mu.Lock()
 	c.byID[id] = d
 	c.mu.Unlock()
@@ -70,6 +72,7 @@ func (c *current) in(states ...string) *wire.Trip {
 
 // answer takes every step of the trip as soon as the one before is acked.
 func (d *driver) answer(f *wire.ServerFrame) error {
+	d.events.take(f.GetTripEvent())
 	d.now.stands(f.GetTripEvent().GetTrip())
 	if o := f.GetOffer(); o != nil {
 		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
@@ -106,6 +109,8 @@ type rider struct {
 	fail  chan error      // why there is none
 	now   current
 	frame wire.ServerFrame
+
+	events numbers
 }
 
 // attempts bounds how often a rider asks again when a stranger's car was nearer.
@@ -117,7 +122,8 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 	if err != nil {
 		return err
 	}
-	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1)}
+	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1),
+		events: numbers{first: 1}}
 	c.hire(p, r.handle)
 	c.mu.Lock()
 	c.riders = append(c.riders, r)
@@ -214,6 +220,7 @@ func (r *rider) handle(data []byte) error {
 	case f.GetAck() != nil && f.GetAck().Code != "":
 		r.giveUp(errors.New(f.GetAck().Code + ": " + f.GetAck().Message))
 	case f.GetTripEvent() != nil:
+		r.events.take(f.GetTripEvent())
 		r.now.stands(f.GetTripEvent().Trip)
 		r.follow(f.GetTripEvent().Trip)
 	}
@@ -260,6 +267,10 @@ func (r *rider) giveUp(err error) {
 // see records a position and gives credit back for every second one.
 func (r *rider) see(pos *wire.Position, got float64) error {
 	if p := r.pair.Load(); p != nil {
+		if pos.N <= p.last.Swap(pos.N) {
+			p.repeated.Add(1)
+			return nil
+		}
 		p.over.Store(int64(pos.Overwritten))
 		r.crew.m.take(r.index, p, arrival{due: pos.AtMs, received: pos.ReceivedMs, sent: pos.SentMs, got: got})
 	}
