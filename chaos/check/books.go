@@ -83,7 +83,8 @@ func (b *books) judge(path string) error {
 	}
 	for _, currency := range currencies(fares, charged, taken) {
 		f, c, t := fares[currency], charged[currency], taken[currency]
-		b.sums.check(f == c && c == t, "%s: %d in fares of completed trips, %d in charges, %d in the ledger", currency, f, c, t)
+		b.sums.check(f == c && c == t, "%s: %d in fares of completed trips, %d in charges, %d in the ledger",
+			currency, f, c, t)
 	}
 	return nil
 }
@@ -137,5 +138,6 @@ func (b *books) charge(c payments.Charge) {
 			return
 		}
 	}
-	b.same.check(false, "trip %s: charged %v as %s; the ledger has %v", c.Trip, c.Amount, c.ProviderID, b.taken[c.Reference])
+	b.same.check(false, "trip %s: charged %v as %s; the ledger has %v",
+		c.Trip, c.Amount, c.ProviderID, b.taken[c.Reference])
 }

@@ -182,7 +182,8 @@ func (d *deeds) done(c *command, kind trips.Kind, recorded answer, taken map[eve
 		"%v: the command %s to %s trip %s was acked as event %d; the log has %q by %v there, its id recorded: %v",
 		c.who, c.id, c.kind, at.trip, at.seq, ev.Kind, ev.By, recorded != no)
 	if other, twice := taken[at]; twice {
-		d.acked.broken("%v: event %d of trip %s was acked for the command %s and for %s", c.who, at.seq, at.trip, other, c.id)
+		d.acked.broken("%v: event %d of trip %s was acked for the command %s and for %s",
+			c.who, at.seq, at.trip, other, c.id)
 	}
 	taken[at] = c.id
 }
@@ -242,7 +243,8 @@ func (d *deeds) speech(c *command, said map[utterance]int) {
 			"%v: the message %s on trip %s was acked as number %d; the database has %q of %v there",
 			c.who, c.id, c.trip, c.answer.Chat, m.ClientID, m.From)
 	case journal.Fail:
-		d.refused.check(n == 0, "%v: the message %s on trip %s was refused (%s) and is kept", c.who, c.id, c.trip, c.answer.Code)
+		d.refused.check(n == 0, "%v: the message %s on trip %s was refused (%s) and is kept",
+			c.who, c.id, c.trip, c.answer.Code)
 	default:
 		d.open.check(n <= 1, "%v: the message %s on trip %s without an ack is kept %d times", c.who, c.id, c.trip, n)
 	}

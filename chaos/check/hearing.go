@@ -225,7 +225,8 @@ func (h *hearing) event(p *phone, id trips.TripID, r journal.Record) {
 	v := p.view(id)
 	again := r.Seq <= v.seen && !(v.fresh && r.Seq == v.seen)
 	h.order.check(!again && r.Seq <= max(v.seen, v.known)+1,
-		"%s, line %d: trip %s: event %d follows event %d, with version %d read", p.name, h.line, id, r.Seq, v.seen, v.known)
+		"%s, line %d: trip %s: event %d follows event %d, with version %d read",
+		p.name, h.line, id, r.Seq, v.seen, v.known)
 	h.real(p, id, r)
 	v.fresh, v.seen, v.known, p.newest = false, max(v.seen, r.Seq), max(v.known, r.Seq), id
 	if !trips.State(r.State).Active() {

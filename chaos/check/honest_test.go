@@ -264,7 +264,8 @@ func TestWitnessesWhoAgreeFindNothing(t *testing.T) {
 			t.Errorf("nothing was checked: %s", i.Name)
 		}
 	}
-	if r.Phones != 4 || r.Commands != 12 || r.Ambiguous != 1 || r.Payments != 1 || !strings.Contains(r.Text(), "12 commands, 1 of them") {
+	if r.Phones != 4 || r.Commands != 12 || r.Ambiguous != 1 || r.Payments != 1 ||
+		!strings.Contains(r.Text(), "12 commands, 1 of them") {
 		t.Error(r.Text())
 	}
 }

@@ -157,10 +157,12 @@ var lies = map[string]struct {
 	"a receipt of another amount": {func(c *town) { c.line(ada, 1, what(journal.Receipt)).Minor++ }, []string{receipts},
 		"receipt \"trip-trip-1\" of 150001 NGN"},
 	"a car went back": {func(c *town) {
-		c.insert(c.line(ada, 3, what(journal.Event)), journal.Record{What: journal.Back, Driver: "chidi", BehindMs: 40, Count: 9})
+		c.insert(c.line(ada, 3, what(journal.Event)),
+			journal.Record{What: journal.Back, Driver: "chidi", BehindMs: 40, Count: 9})
 	}, []string{back}, "position 9 of driver chidi is 40.0 ms older"},
 	"positions came without credit": {func(c *town) {
-		c.insert(c.line(ada, 3, what(journal.Event)), journal.Record{What: journal.Broken, Text: "position 9 came after 5 with 5 acked"})
+		c.insert(c.line(ada, 3, what(journal.Event)),
+			journal.Record{What: journal.Broken, Text: "position 9 came after 5 with 5 acked"})
 	}, []string{clean}, "position 9 came after 5 with 5 acked"},
 	"an answer to nobody's question": {func(c *town) {
 		c.insert(c.line(ada, 3, what(journal.Event)), journal.Record{What: journal.OK, Command: "zzz"})
@@ -169,15 +171,18 @@ var lies = map[string]struct {
 		"trip trip-1 of rider ada at 1500.00 NGN: the provider took []"},
 	"the provider took it twice": {func(c *town) { c.ledger = append(c.ledger, c.ledger[0]) }, []string{fare, sums},
 		"NGN: 150000 in fares of completed trips, 150000 in charges, 300000 in the ledger"},
-	"the provider took another amount": {func(c *town) { c.ledger[0]["amount"] = 1 }, []string{fare, same, sums}, "trip trip-1"},
+	"the provider took another amount": {func(c *town) { c.ledger[0]["amount"] = 1 }, []string{fare, same, sums},
+		"trip trip-1"},
 	"the provider took money for a cancelled trip": {func(c *town) {
 		c.ledger = append(c.ledger, map[string]any{"id": 9, "reference": payments.Reference("trip-2"), "status": "success",
 			"amount": 1, "currency": "NGN"})
 	}, []string{nothing, sums}, "trip trip-2 is cancelled: the provider took"},
 	"the provider took money for no trip": {func(c *town) {
-		c.ledger = append(c.ledger, map[string]any{"id": 9, "reference": "trip-x", "status": "success", "amount": 1, "currency": "NGN"})
+		c.ledger = append(c.ledger, map[string]any{"id": 9, "reference": "trip-x", "status": "success",
+			"amount": 1, "currency": "NGN"})
 	}, []string{nothing, sums}, "no trip explains trip-x"},
-	"a charge has another payment's name": {func(c *town) { c.charges[0].ProviderID = "77" }, []string{same}, "charged 1500.00 NGN as 77"},
+	"a charge has another payment's name": {func(c *town) { c.charges[0].ProviderID = "77" }, []string{same},
+		"charged 1500.00 NGN as 77"},
 	"a driver accepted while on a trip": {func(c *town) {
 		ok := c.line(chidi, 1, answerTo("c1"))
 		again, asked := *ok, *ok
@@ -196,7 +201,8 @@ var lies = map[string]struct {
 func (c *town) onlyTripOne() {
 	c.events = slices.DeleteFunc(c.events, func(ev trips.Event) bool { return ev.Trip.ID == "trip-2" })
 	c.journal = slices.DeleteFunc(c.journal, func(r journal.Record) bool {
-		return r.Trip == "trip-2" || r.Command == "c6" || strings.HasPrefix(r.Command, "b") || r.What == journal.Lost && r.Count == 7 ||
+		return r.Trip == "trip-2" || r.Command == "c6" || strings.HasPrefix(r.Command, "b") ||
+			r.What == journal.Lost && r.Count == 7 ||
 			r.What == journal.Hello && r.Trip != ""
 	})
 }
