@@ -33,6 +33,7 @@ type Config struct {
 	Store    trips.Store
 	Room     *chat.Room
 	Receipts payments.Store
+	Webhook  http.Handler // hears the payment provider; nil: there is none
 	Drivers  *sharedstate.Drivers
 	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
 	Auth     *Auth
@@ -101,7 +102,8 @@ func New(cfg Config) *Gateway {
 		turns: turns{of: map[trips.Actor]*turn{}}}
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
-		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Drivers: cfg.Drivers, Quote: cfg.Quote,
+		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Webhook: cfg.Webhook,
+		Drivers: cfg.Drivers, Quote: cfg.Quote,
 		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale,
 		BodyWithin: cfg.Limits.BodyWithin, Socket: g.socket, Ready: g.ready, Revoke: g.revoke,
 		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,

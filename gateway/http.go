@@ -52,6 +52,9 @@ func (g *door) public() http.Handler {
 	handle("/v1/trips/{id}/chat", methods{"GET": g.as(g.chatHistory, trips.RoleRider, trips.RoleDriver)})
 	handle("/v1/nearby", methods{"GET": g.as(g.nearby, trips.RoleRider)})
 	handle("/v1/receipts", methods{"GET": g.as(g.receipts, trips.RoleRider)})
+	if g.cfg.Webhook != nil {
+		mux.Handle(webhookPath, g.webhook())
+	}
 	handle("/v1/city", methods{"GET": cityHandler(g.cfg.City)})
 	handle("/v1/dev/tokens", methods{"POST": g.postDevToken})
 	handle("/healthz", methods{"GET": g.healthz})

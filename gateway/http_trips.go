@@ -30,6 +30,7 @@ type doorConfig struct {
 	Store      trips.Store
 	Room       *chat.Room
 	Receipts   payments.Store
+	Webhook    http.Handler // nil: no payment provider
 	Drivers    *sharedstate.Drivers
 	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error)
 	Contains   func(location.Point) bool
@@ -222,11 +223,6 @@ func (g *door) chatHistory(r *http.Request, who trips.Actor) (int, any, error) {
 	}
 	said, err := g.cfg.Room.History(r.Context(), who, trips.TripID(r.PathValue("id")), uint32(after), historySize)
 	return http.StatusOK, map[string][]json.RawMessage{"messages": each(said, wireChat)}, err
-}
-
-func (g *door) receipts(r *http.Request, who trips.Actor) (int, any, error) {
-	list, err := g.cfg.Receipts.Receipts(r.Context(), trips.RiderID(who.ID), pageSize)
-	return http.StatusOK, map[string][]json.RawMessage{"receipts": each(list, wireReceipt)}, err
 }
 
 func (g *door) nearby(r *http.Request, _ trips.Actor) (int, any, error) {

@@ -29,6 +29,8 @@ func (b *books) tell() {
 // await returns when the books are as wanted.
 func (b *books) await(t *testing.T, wanted func() bool) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for {
 		b.mu.Lock()
 		done := wanted()
@@ -38,7 +40,7 @@ func (b *books) await(t *testing.T, wanted func() bool) {
 		}
 		select {
 		case <-b.changed:
-		case <-t.Context().Done():
+		case <-ctx.Done():
 			t.Fatal("the books never came to that")
 		}
 	}
@@ -90,7 +92,6 @@ func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]tri
 func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
 	return nil, nil
 }
-
 
 func (b *books) AskRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	b.mu.Lock()

@@ -1,5 +1,5 @@
-// Package payments minds whether a trip was paid, and paid back when it should not have been: the settlement worker, the
-// provider client, the provider's webhooks, the reconciler.
+// Package payments minds whether a trip was paid, and paid back when it should not have been: the settlement worker,
+// the provider client, the provider's webhooks, the reconciler.
 package payments
 
 import (

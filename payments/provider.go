@@ -83,7 +83,8 @@ func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 	if err != nil {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
 	}
-	if code == http.StatusBadRequest && (r.Code == "duplicate_reference" || strings.Contains(strings.ToLower(r.Message), "duplicate")) {
+	if code == http.StatusBadRequest &&
+		(r.Code == "duplicate_reference" || strings.Contains(strings.ToLower(r.Message), "duplicate")) {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, ErrDuplicate)
 	}
 	return r.payment(code, o.Reference)

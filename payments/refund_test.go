@@ -85,9 +85,9 @@ func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
 
 func TestARefundThatWasOnlyRecordedIsFinishedByItsJob(t *testing.T) {
 	d, q := settled(t, provider.Faults{}), &queue{}
-	if _, err := d.AskRefund(t.Context(), "done", "by mistake", d.Now()); err != nil { // and here the operator's machine dies
+	if _, err := d.AskRefund(t.Context(), "done", "by mistake", d.Now()); err != nil {
 		t.Fatal(err)
-	}
+	} // and here the operator's machine dies
 	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Grace: time.Minute,
 		Now: func() time.Time { return d.Now().Add(2 * time.Minute) }, Log: slog.New(slog.DiscardHandler)}
 	if n, err := r.Look(t.Context()); err != nil || n != 1 || q.jobs[0] != "done" {
@@ -143,7 +143,8 @@ func TestAHangingProviderLeavesARefundToBeFinished(t *testing.T) {
 
 func TestAnAmountGivenBackByHandIsNotTakenForOurs(t *testing.T) {
 	d := settled(t, provider.Faults{})
-	if _, err := d.ledger.Refund(provider.Entry{Reference: payments.Reference("done"), Amount: 1, Status: "processed"}); err != nil {
+	byHand := provider.Entry{Reference: payments.Reference("done"), Amount: 1, Status: "processed"}
+	if _, err := d.ledger.Refund(byHand); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !permanent(err) {

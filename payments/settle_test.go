@@ -23,8 +23,9 @@ var ended = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 type desk struct {
 	*books
 	*payments.Settler
-	ledger   *provider.Ledger
-	emulator *httptest.Server
+	ledger      *provider.Ledger
+	emulator    *httptest.Server
+	emulatorEnd func()
 }
 
 // newDesk has one completed trip "done", one cancelled trip "off", and a provider with faults.
@@ -45,7 +46,8 @@ func newDeskWith(t *testing.T, cfg provider.Config) *desk {
 	d.emulator = httptest.NewServer(emulator)
 	client := d.emulator.Client()
 	client.Timeout = 0
-	t.Cleanup(func() { client.CloseIdleConnections(); d.emulator.Close(); emulator.Close() })
+	d.emulatorEnd = sync.OnceFunc(func() { client.CloseIdleConnections(); d.emulator.Close(); emulator.Close() })
+	t.Cleanup(d.emulatorEnd)
 	d.Settler = &payments.Settler{Trips: b, Charges: b, Refunds: b,
 		Now: func() time.Time { return ended.Add(time.Second) }, Backoff: time.Millisecond,
 		Provider: &payments.HTTPProvider{URL: d.emulator.URL, Secret: "sk", Timeout: 300 * time.Millisecond, Client: client}}

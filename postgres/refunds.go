@@ -27,7 +27,8 @@ func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, a
 const askRefundSQL = `
 INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
 SELECT trip_id, $2, minor, currency, $3, $4 FROM charges WHERE trip_id = $1
-ON CONFLICT (trip_id) DO UPDATE SET state = 'asked', ended_at = NULL, reason = excluded.reason, asked_at = excluded.asked_at
+ON CONFLICT (trip_id) DO UPDATE SET state = 'asked', ended_at = NULL, reason = excluded.reason,
+  asked_at = excluded.asked_at
 WHERE refunds.state = 'failed'`
 
 // EndRefund records what the provider made of a refund; see payments.Refunds.
@@ -44,7 +45,8 @@ func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.R
 	return s.Refund(ctx, id)
 }
 
-const refundColumns = `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at FROM refunds `
+const refundColumns = `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at
+FROM refunds `
 
 func scanRefund(row pgx.CollectableRow) (r payments.Refund, err error) {
 	var ended *time.Time

@@ -36,6 +36,7 @@ type cli struct {
 	Migrate  migrateCmd  `cmd:"" help:"Create or update the schema of a database."`
 	Routing  routingCmd  `cmd:"" help:"Run the routing service on its own."`
 	Payments paymentsCmd `cmd:"" help:"Run the payment provider's emulator."`
+	Refund   refundCmd   `cmd:"" help:"Give the fare of a wrongly completed trip back."`
 	Chaos    chaosCmd    `cmd:"" help:"Break a city of real processes by a seeded schedule and check that it kept every promise."`
 	Queue    queueCmd    `cmd:"" help:"Show the jobs that were given up, and put them back."`
 }

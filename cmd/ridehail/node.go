@@ -155,7 +155,7 @@ func (n *node) assemble() error {
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: time.Now}, Receipts: n.db,
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
-		Revocations: revocations{n.redis},
+		Revocations: revocations{n.redis}, Webhook: n.webhook(),
 		City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
 		Origins:    n.cfg.Origins,
 		Registerer: n.registry, Log: n.log,
@@ -278,14 +278,22 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	return team.Wait()
 }
 
+// webhook hears the payment provider, if there is one.
+func (n *node) webhook() http.Handler {
+	if n.cfg.Provider == "" {
+		return nil
+	}
+	return &payments.Webhook{Secret: n.cfg.ProviderSecret, Charges: n.db, Refunds: n.db, Queue: n.redis,
+		Stream: settlements, Now: time.Now, Log: n.log}
+}
+
 // settle runs the settlement of completed trips, if there is a provider.
 func (n *node) settle(mind func(string, func(context.Context) error)) {
 	if n.cfg.Provider == "" {
 		n.log.Warn("completed trips wait unpaid: name a payment provider with --provider (try: ridehail payments)")
 		return
 	}
-	settler := &payments.Settler{Trips: n.db, Charges: n.db, Refunds: n.db, Now: time.Now,
-		Provider: &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret}}
+	settler := newSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret)
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: settlements, Consumer: n.cfg.Name, Handle: settler.Handle,
 		OnLost: func() {

@@ -165,19 +165,27 @@ type paymentsCmd struct {
 	LoseReply float64 `help:"Share of charges taken whose answer is cut off."`
 	Error500  float64 `name:"error-500" help:"Share of charges taken and answered with 500."`
 	Hang      float64 `help:"Share of charges not taken and not answered for 30 s."`
-	Decline   float64 `help:"Share of charges declined."`
+	Decline   float64 `help:"Share of charges declined, and of refunds that fail."`
+
+	Webhook       string        `help:"Where to tell what was done: a node's /v1/payments/webhook. Default: nowhere." placeholder:"URL"`
+	DuplicateHook float64       `help:"Share of webhooks sent twice."`
+	LateHook      float64       `help:"Share of webhooks sent after --late-by."`
+	ReorderHook   float64       `help:"Share of webhooks sent after the next one."`
+	LateBy        time.Duration `help:"How late a late webhook is." default:"10s"`
 }
 
 func (paymentsCmd) Help() string {
-	return "Example: ridehail payments --lose-reply 0.2 & ridehail serve --dev-tokens --provider http://127.0.0.1:8090"
+	return "Example: ridehail payments --lose-reply 0.2 --webhook http://127.0.0.1:8080/v1/payments/webhook & " +
+		"ridehail serve --dev-tokens --provider http://127.0.0.1:8090"
 }
 
 func (c *paymentsCmd) Run(ctx context.Context, p *process) error {
 	if err := makeFolderOf(c.Ledger); err != nil {
 		return err
 	}
-	cfg := provider.Config{Secret: c.Secret, Faults: provider.Faults{Seed: c.Seed, LoseReply: c.LoseReply,
-		Error500: c.Error500, Hang: c.Hang, HangFor: 30 * time.Second, Decline: c.Decline}}
+	cfg := provider.Config{Secret: c.Secret, Webhook: c.Webhook, Faults: provider.Faults{Seed: c.Seed, LoseReply: c.LoseReply,
+		Error500: c.Error500, Hang: c.Hang, HangFor: 30 * time.Second, Decline: c.Decline,
+		DuplicateHook: c.DuplicateHook, LateHook: c.LateHook, ReorderHook: c.ReorderHook, LateBy: c.LateBy}}
 	return provider.Run(ctx, c.Listen, c.Ledger, cfg, func(addr string) {
 		p.log.Info("the payment provider is ready", "url", "http://"+addr, "ledger", c.Ledger)
 	})

@@ -37,7 +37,8 @@ func charged(e Entry) event {
 // refunded has the amount as text and no time, as the real ones do.
 func refunded(e Entry) event {
 	return event{Event: "refund." + e.Status, Data: map[string]any{"status": e.Status, "transaction_reference": e.Reference,
-		"refund_reference": strconv.FormatInt(e.ID, 10), "amount": strconv.FormatInt(e.Amount, 10), "currency": e.Currency}}
+		"refund_reference": strconv.FormatInt(e.ID, 10), "amount": strconv.FormatInt(e.Amount, 10),
+		"currency": e.Currency}}
 }
 
 func (e *Emulator) tell(ev event) {

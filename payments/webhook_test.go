@@ -1,0 +1,292 @@
+package payments_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// ear hears webhooks for a desk that settles what it is told to.
+type ear struct {
+	*desk
+	hook *payments.Webhook
+	jobs *worker
+}
+
+// worker handles jobs one after the other, once each, whatever comes of it.
+type worker struct {
+	mu     sync.Mutex
+	queued []string
+	jobs   chan string
+}
+
+func (w *worker) Enqueue(_ context.Context, _, id string, _ []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queued = append(w.queued, id)
+	w.jobs <- id
+	return nil
+}
+
+func (w *worker) all() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queued)
+}
+
+// newEar is a node's webhook behind HTTP, a provider that knows its address, and a worker between them.
+func newEar(t *testing.T, f provider.Faults) *ear {
+	t.Helper()
+	h := &payments.Webhook{Secret: "sk", Stream: "settlements", Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return ended.Add(time.Second) }}
+	node := httptest.NewServer(h)
+	t.Cleanup(node.Close)
+	d := newDeskWith(t, provider.Config{Secret: "sk", Webhook: node.URL, Faults: f, Now: h.Now})
+	w := &worker{jobs: make(chan string, 1000)}
+	h.Charges, h.Refunds, h.Queue = d.books, d.books, w
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		for id := range w.jobs {
+			_ = d.Handle(context.Background(), id, nil) // what failed is seen in the books
+		}
+	})
+	t.Cleanup(func() { d.emulatorEnd(); close(w.jobs); busy.Wait() })
+	return &ear{desk: d, hook: h, jobs: w}
+}
+
+// send posts a body to the webhook and returns the status.
+func (e *ear) send(t *testing.T, body, signature string) int {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set(payments.SignatureHeader, signature)
+	w := httptest.NewRecorder()
+	e.hook.ServeHTTP(w, r)
+	return w.Code
+}
+
+func success(id trips.TripID, at time.Time) string {
+	return fmt.Sprintf(`{"event":"charge.success","data":{"id":1,"reference":%q,"amount":1,"paid_at":%q}}`,
+		payments.Reference(id), at.Format(time.RFC3339Nano))
+}
+
+func TestAChargeWhoseReplyWasLostIsSettledByItsWebhook(t *testing.T) {
+	for name, f := range map[string]provider.Faults{"lost reply": {LoseReply: 1}, "500 after": {Error500: 1}} {
+		t.Run(name, func(t *testing.T) {
+			e := newEar(t, f)
+			e.Tries = 1
+			if _, err := e.Settler.Settle(t.Context(), "done"); err == nil {
+				t.Fatal("the reply was not lost")
+			}
+			e.await(t, func() bool { return len(e.charges) == 1 })
+			e.charged(t)
+		})
+	}
+}
+
+func TestARefundIsDoneWhenItsWebhookSaysThatItWasProcessed(t *testing.T) {
+	e := newEar(t, provider.Faults{})
+	if err := e.Handle(t.Context(), "done", nil); err != nil {
+		t.Fatal(err)
+	}
+	e.Tries = 1
+	if r, err := e.Settler.Refund(t.Context(), "done", "by mistake"); err != nil || r.State == payments.RefundFailed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	e.await(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
+	e.returned(t)
+}
+
+func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
+	e := newEar(t, provider.Faults{})
+	body := success("done", ended)
+	signature := provider.Sign("sk", []byte(body))
+	var decoded map[string]any
+	if err := json.Unmarshal([]byte(body), &decoded); err != nil {
+		t.Fatal(err)
+	}
+	reordered, err := json.Marshal(decoded)
+	if err != nil || bytes.Equal(reordered, []byte(body)) {
+		t.Fatalf("%s, %v", reordered, err)
+	}
+	for name, c := range map[string]struct{ body, signature string }{
+		"forged":           {body, provider.Sign("another key", []byte(body))},
+		"no signature":     {body, ""},
+		"not hex":          {body, "zz" + signature[2:]},
+		"half a signature": {body, signature[:64]},
+		"a byte too much":  {body, signature + "00"},
+		"an altered byte":  {strings.Replace(body, `"amount":1`, `"amount":2`, 1), signature},
+		"a byte appended":  {body + "\n", signature},
+		"reordered":        {string(reordered), signature},
+		"an empty body":    {"", signature},
+	} {
+		if code := e.send(t, c.body, c.signature); code != http.StatusUnauthorized {
+			t.Errorf("%s: %d", name, code)
+		}
+	}
+	e.hook.Secret = ""
+	if code := e.send(t, body, provider.Sign("", []byte(body))); code != http.StatusUnauthorized {
+		t.Errorf("signed with no key: %d", code)
+	}
+	if n := e.jobs.all(); n != 0 {
+		t.Errorf("%d jobs", n)
+	}
+}
+
+func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
+	e := newEar(t, provider.Faults{})
+	now := e.hook.Now()
+	for name, c := range map[string]struct {
+		body string
+		code int
+	}{
+		"too old":             {success("done", now.Add(-5*time.Minute-time.Second)), http.StatusBadRequest},
+		"from the future":     {success("done", now.Add(5*time.Minute+time.Second)), http.StatusBadRequest},
+		"without a time":      {`{"event":"charge.success","data":{"reference":"trip-done"}}`, http.StatusBadRequest},
+		"no JSON":             {"ride", http.StatusBadRequest},
+		"a time that is none": {`{"event":"charge.success","data":{"reference":"trip-done","paid_at":"noon"}}`, http.StatusBadRequest},
+		"too large":           {`{"event":"charge.success","x":"` + strings.Repeat("x", 64<<10) + `"}`, http.StatusRequestEntityTooLarge},
+		"another event":       {`{"event":"transfer.success","data":{"reference":"trip-done"}}`, http.StatusOK},
+		"another's reference": {`{"event":"charge.success","data":{"reference":"order-7","paid_at":"2026-01-02T03:04:05Z"}}`, http.StatusOK},
+		"no reference":        {`{"event":"charge.success","data":{}}`, http.StatusOK},
+		"a refund unasked":    {`{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":"5"}}`, http.StatusOK},
+	} {
+		if code := e.send(t, c.body, provider.Sign("sk", []byte(c.body))); code != c.code {
+			t.Errorf("%s: %d, want %d", name, code, c.code)
+		}
+	}
+	if n := e.jobs.all(); n != 0 {
+		t.Errorf("%d jobs", n)
+	}
+}
+
+func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
+	e := newEar(t, provider.Faults{})
+	body := success("done", ended)
+	signature := provider.Sign("sk", []byte(body))
+	for range 3 { // before anything is settled: each asks, the provider charges once
+		if code := e.send(t, body, signature); code != http.StatusOK {
+			t.Fatal(code)
+		}
+	}
+	e.await(t, func() bool { return len(e.charges) == 1 })
+	jobs := e.jobs.all()
+	for range 3 {
+		if code := e.send(t, body, signature); code != http.StatusOK {
+			t.Fatal(code)
+		}
+	}
+	if n := e.jobs.all(); n > jobs {
+		t.Errorf("%d jobs for a settled trip", n-jobs)
+	}
+	e.hook.Now = func() time.Time { return ended.Add(time.Hour) }
+	if code := e.send(t, body, signature); code != http.StatusBadRequest {
+		t.Errorf("an hour later: %d", code)
+	}
+	e.charged(t)
+}
+
+func TestAnEventAboutACancelledTripTakesNothing(t *testing.T) {
+	e := newEar(t, provider.Faults{})
+	body := success("off", ended)
+	if code := e.send(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if _, err := e.Settler.Settle(t.Context(), "off"); !permanent(err) || len(e.ledger.Entries()) != 0 {
+		t.Errorf("%v; ledger %+v", err, e.ledger.Entries())
+	}
+}
+
+// TestSumsAreEqualAfterEveryKindOfTrouble has each trip handled once by a worker with little patience, then only
+// webhooks, which come twice, late and out of order, then the reconciler.
+func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
+	const n = 60
+	e := newEar(t, provider.Faults{Seed: 5, LoseReply: .2, Error500: .2, Hang: .1, HangFor: 30 * time.Second,
+		DuplicateHook: .3, LateHook: .3, LateBy: 20 * time.Millisecond, ReorderHook: .3})
+	e.Tries, e.Fresh = 1, time.Nanosecond // asks before it charges, as after a restart
+	e.Provider.(*payments.HTTPProvider).Timeout = 100 * time.Millisecond
+	fares := int64(123_400)
+	var crowd sync.WaitGroup
+	for i := range n {
+		id := trips.TripID(fmt.Sprint("t", i))
+		fares += int64(1000 + i)
+		e.mu.Lock()
+		e.trips[id] = ride(id, int64(1000+i))
+		e.mu.Unlock()
+	}
+	e.mu.Lock()
+	var ids []string
+	for id := range e.trips {
+		ids = append(ids, string(id))
+	}
+	e.mu.Unlock()
+	for part := range 4 {
+		crowd.Go(func() {
+			for i := part; i < len(ids); i += 4 {
+				_ = e.Handle(t.Context(), ids[i], nil) // webhooks and the reconciler mend it
+			}
+		})
+	}
+	crowd.Wait()
+	taken := 0
+	for _, entry := range e.ledger.Entries() {
+		if entry.Status == "success" {
+			taken++
+		}
+	}
+	e.await(t, func() bool { return len(e.charges) >= taken }) // by webhooks alone
+	r := &payments.Reconciler{Charges: e.books, Refunds: e.books, Queue: e.jobs, Stream: "settlements", Grace: time.Millisecond,
+		Longest: time.Millisecond, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }, Log: slog.New(slog.DiscardHandler)}
+	for settled := 0; settled <= n; {
+		if _, err := r.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		e.mu.Lock()
+		settled = len(e.charges)
+		e.mu.Unlock()
+	}
+	e.sums(t, n+1, fares)
+}
+
+// sums checks the books and the provider's ledger against the fares.
+func (e *ear) sums(t *testing.T, n int, fares int64) {
+	t.Helper()
+	var booked, took int64
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.charges {
+		booked += c.Amount.Minor
+	}
+	for _, entry := range e.ledger.Entries() {
+		took += entry.Amount
+	}
+	if len(e.charges) != n || len(e.ledger.Entries()) != n || booked != fares || took != fares {
+		t.Errorf("%d charges of %d in the books, %d of %d at the provider; want %d of %d", len(e.charges), booked,
+			len(e.ledger.Entries()), took, n, fares)
+	}
+	if c, charged := e.charges["off"]; charged {
+		t.Errorf("a cancelled trip was charged: %+v", c)
+	}
+}
+
+func FuzzAnythingUnsignedIsRefused(f *testing.F) {
+	f.Add([]byte(success("done", ended)), "00")
+	f.Add([]byte("{}"), "")
+	f.Fuzz(func(t *testing.T, body []byte, signature string) {
+		h := &payments.Webhook{Secret: "sk"} // no store: whoever gets past the signature panics
+		if err := h.Hear(t.Context(), body, signature); err == nil && signature != provider.Sign("sk", body) {
+			t.Errorf("heard %q", body)
+		}
+	})
+}
