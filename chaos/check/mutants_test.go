@@ -86,6 +86,9 @@ func TestEveryPlantedBugIsCaught(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			if m.needs != "" && os.Getenv(m.needs) == "" {
+				if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+					t.Fatal(m.needs + " is not set, and RIDEHAIL_TEST_REQUIRE wants it; use ci/with-services")
+				}
 				t.Skip("needs " + m.needs + "; use ci/with-services")
 			}
 			out, err := m.judged(t, root)

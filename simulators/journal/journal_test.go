@@ -88,3 +88,16 @@ func TestAJournalThatCannotBeWrittenSaysSoInTheEnd(t *testing.T) {
 		t.Error("a full disk kept a journal")
 	}
 }
+
+func FuzzReadingAJournalNeverPanicsAndKeepsWhatItYields(f *testing.F) {
+	f.Add("{\"what\":\"ok\",\"seq\":3,\"at_ms\":1.5}\n{}\n")
+	f.Add("{\"what\":1}\n")
+	f.Add("{\"seq\":-1}\nnull\n\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		lines := 0
+		err := journal.Read(strings.NewReader(text), func(journal.Record) error { lines++; return nil })
+		if whole := strings.Count(text, "\n"); lines > whole || err == nil && lines != whole {
+			t.Errorf("%d records of %d lines, and %v", lines, whole, err)
+		}
+	})
+}
