@@ -1,0 +1,167 @@
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// heard is a webhook as it came.
+type heard struct{ body, signature string }
+
+// listener answers webhooks, the first few with 500, and passes all on.
+func listener(t *testing.T, failures int) (url string, got chan heard) {
+	t.Helper()
+	got = make(chan heard, 100)
+	var all atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if all.Add(1) <= int64(failures) {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		got <- heard{string(body), r.Header.Get("X-Paystack-Signature")}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, got
+}
+
+// emulate returns an emulator that tells url what it does, and what charges a reference at it.
+func emulate(t *testing.T, url string, f Faults) (*Emulator, func(reference string)) {
+	t.Helper()
+	e := New(Config{Secret: "sk", Webhook: url, Faults: f}, open(t, ""))
+	t.Cleanup(e.Close)
+	return e, func(reference string) {
+		t.Helper()
+		ask(t, e, "POST", "/transaction/charge_authorization",
+			fmt.Sprintf(`{"email":"e","amount":5,"currency":"NGN","authorization_code":"a","reference":%q}`, reference), 200)
+	}
+}
+
+func ask(t *testing.T, e *Emulator, method, path, body string, status int) string {
+	t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer sk")
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	if w.Code != status {
+		t.Errorf("%s %s: %d %s", method, path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// references are those of the next n events.
+func references(t *testing.T, got chan heard, n int) (refs []string) {
+	t.Helper()
+	for range n {
+		h := <-got
+		var ev struct {
+			Data struct{ Reference string }
+		}
+		if err := json.Unmarshal([]byte(h.body), &ev); err != nil || h.signature != Sign("sk", []byte(h.body)) {
+			t.Errorf("%v: %+v", err, h)
+		}
+		refs = append(refs, ev.Data.Reference)
+	}
+	return refs
+}
+
+func TestWhatWasDoneIsToldSignedAndInOrder(t *testing.T) {
+	url, got := listener(t, 0)
+	_, charge := emulate(t, url, Faults{})
+	charge("a")
+	charge("b")
+	if refs := references(t, got, 2); !slices.Equal(refs, []string{"a", "b"}) {
+		t.Error(refs)
+	}
+}
+
+func TestWebhooksComeTwiceOrLateOrAfterTheNextWhenTheyShould(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults Faults
+		want   []string
+	}{
+		"twice":                    {Faults{DuplicateHook: 1}, []string{"a", "a", "b", "b"}},
+		"late":                     {Faults{LateHook: 1, LateBy: time.Millisecond}, []string{"a", "b"}},
+		"after the next":           {Faults{ReorderHook: .5, Seed: 7, LateBy: time.Hour}, []string{"b", "a"}},
+		"after the next, or never": {Faults{ReorderHook: 1, LateBy: time.Millisecond}, []string{"a", "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, got := listener(t, 0)
+			_, charge := emulate(t, url, c.faults)
+			charge("a")
+			charge("b")
+			if refs := references(t, got, len(c.want)); !slices.Equal(refs, c.want) {
+				t.Error(refs)
+			}
+		})
+	}
+}
+
+func TestAWebhookThatIsNotTakenIsSentAgain(t *testing.T) {
+	url, got := listener(t, 1)
+	_, charge := emulate(t, url, Faults{})
+	charge("a")
+	if refs := references(t, got, 2); !slices.Equal(refs, []string{"a", "a"}) {
+		t.Error(refs)
+	}
+}
+
+func TestARefundIsToldListedAndMadeOnce(t *testing.T) {
+	url, got := listener(t, 0)
+	e, charge := emulate(t, url, Faults{})
+	charge("a")
+	ask(t, e, "POST", "/refund", `{"transaction":"a","amount":6}`, 400)
+	ask(t, e, "POST", "/refund", `{"transaction":"b"}`, 404)
+	ask(t, e, "POST", "/refund", `{"transaction":"a","amount":2}`, 200)
+	if answer := ask(t, e, "POST", "/refund", `{"transaction":"a"}`, 200); !strings.Contains(answer, `"pending"`) {
+		t.Error(answer)
+	}
+	if answer := ask(t, e, "POST", "/refund", `{"transaction":"a"}`, 400); !strings.Contains(answer, "transaction_reversed") {
+		t.Error(answer)
+	}
+	if list := ask(t, e, "GET", "/refund?transaction=1", "", 200); strings.Count(list, `"processed"`) != 2 {
+		t.Error(list)
+	}
+	ask(t, e, "GET", "/refund?transaction=a", "", 400)
+	if answer := ask(t, e, "GET", "/transaction/verify/a", "", 200); !strings.Contains(answer, `"reversed"`) {
+		t.Error(answer)
+	}
+	references(t, got, 1)
+	for _, amount := range []string{`"amount":"2"`, `"amount":"3"`} {
+		if h := <-got; !strings.Contains(h.body, "refund.processed") || !strings.Contains(h.body, amount) {
+			t.Error(h.body)
+		}
+	}
+}
+
+func TestALedgerReadAgainKnowsWhatWasGivenBack(t *testing.T) {
+	path := t.TempDir() + "/ledger.jsonl"
+	l := open(t, path)
+	if _, err := l.Append(entry("a", 5)); err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []string{"failed", "processed"} {
+		if _, err := l.Refund(Entry{Reference: "a", Status: status}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = l.Close()
+	l = open(t, path)
+	defer l.Close()
+	if _, err := l.Refund(Entry{Reference: "a", Status: "processed"}); err != ErrReversed {
+		t.Error(err)
+	}
+	if e, _ := l.Find("a"); e.Status != "reversed" || len(l.Refunds(1)) != 2 {
+		t.Errorf("%+v, %+v", e, l.Refunds(1))
+	}
+}
