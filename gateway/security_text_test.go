@@ -137,9 +137,7 @@ func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 		if token == "" {
 			t.Fatal("no token was sent")
 		}
-		for _, part := range strings.Split(token, ".") {
-			secrets = append(secrets, part)
-		}
+		secrets = append(secrets, strings.Split(token, ".")...)
 	}
 	labels := strings.Join(regexp.MustCompile(`="[^"]*"`).FindAllString(metrics, -1), "\n")
 	for _, secret := range secrets {
