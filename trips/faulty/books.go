@@ -89,7 +89,9 @@ func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([
 				out = append(out, c)
 			}
 		}
-		slices.SortFunc(out, func(a, b payments.Charge) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Trip, a.Trip)) })
+		slices.SortFunc(out, func(a, b payments.Charge) int {
+			return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Trip, a.Trip))
+		})
 		return out[:min(max(0, limit), len(out))], nil
 	})
 }
