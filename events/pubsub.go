@@ -83,12 +83,11 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	for _, region := range regions {
 		channels = append(channels, r.regionChannel(string(region)))
 	}
-	sub := r.do.Subscribe(ctx, channels...)
-	ears := listener{redis: r, channels: len(channels), queue: make(chan heard, backlog), round: map[string]bool{}}
-	var reader sync.WaitGroup
-	reader.Go(func() { ears.read(ctx, sub) })
-	defer reader.Wait()
-	defer sub.Close()
+	ears := listener{redis: r, channels: channels, queue: make(chan heard, backlog), round: map[string]bool{}}
+	var team sync.WaitGroup
+	team.Go(func() { ears.listen(ctx) })
+	team.Go(func() { r.echo(ctx, node) })
+	defer team.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,11 +102,26 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	}
 }
 
+// A listener tells that nobody speaks from that nobody gets through by an echo: what its own node says to itself. The
+// library's health check does not: it is content when a ping could be written, which a connection whose other end has
+// silently gone allows for a quarter of an hour.
+const (
+	topicEcho = "echo"
+	echoEvery = time.Second
+	deafAfter = 3 * echoEvery
+)
+
+func (r *Redis) echo(ctx context.Context, node string) {
+	for sleep(ctx, echoEvery) {
+		_ = r.do.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err() // its absence is what counts
+	}
+}
+
 // listener stands between go-redis, whose own channel drops without telling, and the handler. It belongs to the
-// goroutine in read.
+// goroutine in listen.
 type listener struct {
 	redis    *Redis
-	channels int
+	channels []string
 	queue    chan heard
 	round    map[string]bool // channels confirmed since the last (re)connection
 	begun    bool
@@ -119,8 +133,21 @@ type heard struct {
 	gap string
 }
 
+// listen subscribes, and again on another connection whenever this one went deaf.
+func (l *listener) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		sub := l.redis.do.Subscribe(ctx, l.channels...)
+		l.read(ctx, sub)
+		_ = sub.Close() // it is given up in any case
+		clear(l.round)
+	}
+}
+
+// read takes what arrives until ctx ends or nothing arrives any more.
 func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
+	deaf := time.NewTimer(deafAfter)
+	defer deaf.Stop()
 	for {
 		var out chan heard
 		if l.owed != "" {
@@ -135,7 +162,11 @@ func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
 			if !ok {
 				return
 			}
+			deaf.Reset(deafAfter)
 			l.take(v)
+		case <-deaf.C:
+			l.redis.log.Debug("nothing is heard from Redis, subscribing again")
+			return
 		}
 	}
 }
@@ -150,7 +181,9 @@ func (l *listener) take(v any) {
 			l.redis.stats.dropped.WithLabelValues("malformed").Inc()
 			return
 		}
-		l.put(m)
+		if m.Topic != topicEcho {
+			l.put(m)
+		}
 	}
 }
 
@@ -161,7 +194,7 @@ func (l *listener) subscribed(channel string) {
 		clear(l.round)
 	}
 	l.round[channel] = true
-	if len(l.round) < l.channels {
+	if len(l.round) < len(l.channels) {
 		return
 	}
 	clear(l.round)

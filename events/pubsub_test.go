@@ -99,9 +99,25 @@ func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
 	})
 }
 
+func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		e := listen(t, r.Redis, "a", "here")
+		r.wire.silence()
+		if h := receive(t, "word that messages may be missed", e.heard); h.gap != GapReconnected {
+			t.Fatalf("heard %+v", h)
+		}
+		within(t, "a publisher with a new connection", func() bool {
+			return r.Publish(t.Context(), Message{Topic: "trip", Region: "here", Payload: []byte("1")}) == nil
+		})
+		if h := receive(t, "the message", e.heard); e.text(h) != "1" {
+			t.Errorf("heard %+v", h)
+		}
+	})
+}
+
 func TestASlowHandlerLosesMessagesButIsTold(t *testing.T) {
 	r := &Redis{stats: newStats(nil)}
-	l := listener{redis: r, channels: 1, queue: make(chan heard, 2), round: map[string]bool{}}
+	l := listener{redis: r, channels: []string{"a"}, queue: make(chan heard, 2), round: map[string]bool{}}
 	for range 5 {
 		l.put(Message{Topic: "trip"})
 	}
@@ -115,7 +131,7 @@ func TestASlowHandlerLosesMessagesButIsTold(t *testing.T) {
 
 func TestOneGapForAResubscriptionOfManyChannels(t *testing.T) {
 	r := &Redis{stats: newStats(nil)}
-	l := listener{redis: r, channels: 3, queue: make(chan heard, 100), round: map[string]bool{}}
+	l := listener{redis: r, channels: []string{"a", "b", "c"}, queue: make(chan heard, 100), round: map[string]bool{}}
 	for _, c := range []string{"a", "b", "c", "c", "a", "b", "b", "b", "a", "c"} { // the third round breaks off after b
 		l.take(&redis.Subscription{Kind: "subscribe", Channel: c})
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,7 +128,7 @@ type cable struct {
 	work sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	conns map[net.Conn]*atomic.Bool // true: what is written to it gets lost
 	down  bool
 }
 
@@ -136,7 +137,7 @@ func newCable(t *testing.T, to string) *cable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{ln: ln, to: to, conns: map[net.Conn]struct{}{}}
+	c := &cable{ln: ln, to: to, conns: map[net.Conn]*atomic.Bool{}}
 	c.work.Go(c.accept)
 	t.Cleanup(func() { _ = ln.Close(); c.unplug(); c.work.Wait() })
 	return c
@@ -151,23 +152,46 @@ func (c *cable) accept() {
 			return
 		}
 		far, err := net.Dial("tcp", c.to)
-		if err != nil || !c.keep(near, far) {
+		silent := new(atomic.Bool)
+		if err != nil || !c.keep(near, far, silent) {
 			_ = near.Close()
 			continue
 		}
-		c.work.Go(func() { _, _ = io.Copy(near, far); _ = near.Close(); _ = far.Close() })
-		c.work.Go(func() { _, _ = io.Copy(far, near); _ = near.Close(); _ = far.Close() })
+		c.work.Go(func() { _, _ = io.Copy(valve{near, silent}, far); _ = near.Close(); _ = far.Close() })
+		c.work.Go(func() { _, _ = io.Copy(valve{far, silent}, near); _ = near.Close(); _ = far.Close() })
 	}
 }
 
-func (c *cable) keep(near, far net.Conn) bool {
+// valve swallows what is written to it once it is shut.
+type valve struct {
+	net.Conn
+	shut *atomic.Bool
+}
+
+func (v valve) Write(b []byte) (int, error) {
+	if v.shut.Load() {
+		return len(b), nil
+	}
+	return v.Conn.Write(b)
+}
+
+// silence makes all connections carry nothing any more without ending them; new ones work at once.
+func (c *cable) silence() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, shut := range c.conns {
+		shut.Store(true)
+	}
+}
+
+func (c *cable) keep(near, far net.Conn, silent *atomic.Bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down {
 		_ = far.Close()
 		return false
 	}
-	c.conns[near], c.conns[far] = struct{}{}, struct{}{}
+	c.conns[near], c.conns[far] = silent, silent
 	return true
 }
 
