@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,8 @@ type outageCity struct {
 	t                             *testing.T // of the whole story
 	redis, postgres               *service
 	redisURL, postgresURL         string
-	database                      string // of the node
+	database                      string  // of the node
+	toRedis, toPostgres           *strait // the node's ways there
 	providerAt, ledger, routingAt string
 	provider, routing             *program
 	node                          *program
@@ -49,12 +51,25 @@ func openOutageCity(t *testing.T) *outageCity {
 	c.database = strings.Replace(c.postgresURL, "/postgres?", "/ridehail?", 1)
 	c.startProvider()
 	c.startRouting()
+	var redisAt, databaseAt string
+	c.toRedis, redisAt = openStrait(t, hostOf(t, c.redisURL))
+	c.toPostgres, databaseAt = openStrait(t, hostOf(t, c.database))
 	address := freeAddress(t)
 	c.url = "http://" + address
 	c.node = start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--name", "node-"+address,
-		"--database", c.database, "--redis", c.redisURL, "--provider", "http://"+c.providerAt, "--routing", "http://"+c.routingAt)
+		"--database", strings.Replace(c.database, hostOf(t, c.database), databaseAt, 1), "--redis", "redis://"+redisAt+"/0",
+		"--provider", "http://"+c.providerAt, "--routing", "http://"+c.routingAt)
 	awaitReady(t, c.node, c.url)
 	return c
+}
+
+func hostOf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
 }
 
 func (c *outageCity) startProvider() {
@@ -308,9 +323,9 @@ func eventually(t *testing.T, what string, true func() bool) {
 	}
 }
 
-func flush(t *testing.T, url string) {
+func flush(t *testing.T, redis string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "redis://"), "/0"))
+	conn, err := net.Dial("tcp", hostOf(t, redis))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,12 @@ func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	t.Run("Redis hangs", func(t *testing.T) {
 		c.withoutRedis(t, c.redis.hang, c.redis.goOn)
 	})
+	t.Run("the way to Redis is cut", func(t *testing.T) {
+		c.withoutRedis(t, c.toRedis.cut, c.toRedis.mend)
+	})
+	t.Run("the way to Postgres is cut", func(t *testing.T) {
+		c.withoutPostgres(t, c.toPostgres.cut, c.toPostgres.mend)
+	})
 	t.Run("Postgres is killed", func(t *testing.T) {
 		c.withoutPostgres(t, c.postgres.kill, c.postgres.start)
 	})
@@ -86,15 +92,15 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	lost := time.Now()
 	arrive, hat := r.step(wire.Step_ARRIVE), r.say("I wear a red hat")
 	arrive.Id, hat.Id = uuid.NewString(), uuid.NewString()
-	r.driver.send(arrive) // it waits, and its answer is looked at below: positions must not wait with it
+	r.driver.send(arrive) // they wait, and their answers are looked at below: nothing else must wait with them
+	r.rider.send(hat)
 	r.rider.seeTheCarMove(lost)
 	c.mustBeReady(t, false)
 	c.mustGoOn(t)
-	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
-	r.rider.send(hat)
-	r.rider.mustBe(wire.CodeUnavailable, hat, 1)
-	t.Logf("both were answered %v after the loss", time.Since(lost))
 	c.mustBeTurnedAway(t)
+	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
+	r.rider.mustBe(wire.CodeUnavailable, hat, 1)
+	t.Logf("all were answered %v after the loss", time.Since(lost))
 	heal()
 	healed := time.Now()
 	r.driver.send(arrive)
