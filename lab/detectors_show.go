@@ -1,0 +1,94 @@
+package lab
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// verdict says in one sentence what the figures show, whichever way they fell.
+func verdict(points []DetectorPoint) string {
+	var ranges []string
+	alone, mixed := math.Inf(1), 0.0
+	for _, link := range links() {
+		low, high, ok := ratios(points, link)
+		if !ok {
+			return "Too few false alarms on the " + link + " to compare the detectors: run more hours."
+		}
+		ranges = append(ranges, fmt.Sprintf("%.2f to %.2f times (%s)", low, high, link))
+		if mixed = low; link != mixedFleet {
+			alone = min(alone, low)
+		}
+	}
+	why := ""
+	if saved(alone) == "nothing" {
+		why = ", because the beats before a stall do not foretell it"
+	}
+	return fmt.Sprintf("At the same mean detection time phi-accrual raises %s the false alarms of a fixed timeout: where all links are "+
+		"alike it saves %s%s, and where one setting must do for good and bad links it saves %s.",
+		strings.Join(ranges, ", "), saved(alone), why, saved(mixed))
+}
+
+// ratios returns the range of phi's false alarms per false alarm of a fixed timeout.
+func ratios(points []DetectorPoint, link string) (low, high float64, ok bool) {
+	low = math.Inf(1)
+	for _, p := range points {
+		if p.Link == link && p.Ratio > 0 {
+			low, high, ok = min(low, p.Ratio), max(high, p.Ratio), true
+		}
+	}
+	return low, high, ok
+}
+
+// saved words a saving; what is below a twentieth is within the noise.
+func saved(ratio float64) string {
+	if ratio > 0.95 {
+		return "nothing"
+	}
+	return fmt.Sprintf("up to %.0f %%", 100*(1-ratio))
+}
+
+func links() (out []string) {
+	for _, l := range urban {
+		out = append(out, l.name)
+	}
+	return append(out, mixedFleet)
+}
+
+// shown are the timeouts in the table for people.
+var shown = []string{"2s", "3s", "4s", "5s", "6s", "7s", "8s", "10s", "12s", "15s", "20s", "30s"}
+
+func table(points []DetectorPoint) [][]string {
+	out := [][]string{{"link", "detector", "setting", "detection mean", "p99", "false/driver-hour", "× a timeout", ""}}
+	for _, p := range points {
+		if p.Detector == fixedTimeout && !slices.Contains(shown, p.Setting) {
+			continue
+		}
+		ratio := ""
+		if p.Ratio > 0 {
+			ratio = fmt.Sprintf("%.2f", p.Ratio)
+		}
+		out = append(out, []string{p.Link, p.Detector, p.Setting, fmt.Sprintf("%.2f s", p.Mean), fmt.Sprintf("%.1f s", p.P99),
+			fmt.Sprintf("%.4f", p.PerHour), ratio, p.App})
+	}
+	return out
+}
+
+func chart(points []DetectorPoint) Chart {
+	c := Chart{X: "mean detection time, s", Y: "false positives per driver-hour"}
+	for _, link := range links() {
+		panel := Panel{Name: link}
+		for _, name := range []string{fixedTimeout, phiPaper, phiAkka} {
+			curve := Curve{Name: name}
+			for _, p := range points {
+				if p.Link == link && p.Detector == name {
+					curve.Points = append(curve.Points, Spot{p.Mean, p.PerHour, p.App})
+				}
+			}
+			panel.Curves = append(panel.Curves, curve)
+		}
+		c.Panels = append(c.Panels, panel)
+	}
+	return c
+}

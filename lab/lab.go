@@ -1,0 +1,54 @@
+// Package lab holds experiments: each asks one question about a distributed system, in virtual time, and answers it with
+// figures. An experiment is one function that returns a Finding; the same seed gives the same Finding, to the byte.
+package lab
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// Finding is what an experiment found.
+type Finding struct {
+	Experiment string      `json:"experiment"`
+	Question   string      `json:"question"`
+	Model      []Parameter `json:"model"`
+	Figures    any         `json:"figures"` // the experiment's own
+	Says       string      `json:"says"`    // the answer in one sentence, worded by the figures
+
+	Table [][]string `json:"-"` // the figures for people; the first row names the columns
+	Chart Chart      `json:"-"`
+}
+
+// Parameter is something the model takes for granted, and where it comes from.
+type Parameter struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
+}
+
+// Text is the finding for people.
+func (f Finding) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\nThe model:\n", f.Question)
+	model := make([][]string, len(f.Model))
+	for i, p := range f.Model {
+		model[i] = []string{"  " + p.Name, p.Value, p.Source}
+	}
+	columns(&b, model)
+	b.WriteByte('\n')
+	columns(&b, f.Table)
+	fmt.Fprintf(&b, "\n%s\n", f.Says)
+	return b.String()
+}
+
+// SVG is the finding as a picture.
+func (f Finding) SVG() string { return f.Chart.svg(f.Question) }
+
+func columns(b *strings.Builder, rows [][]string) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush() // into memory
+}
