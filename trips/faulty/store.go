@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
@@ -35,6 +36,7 @@ type Store struct {
 	said    map[trips.TripID][]chat.Message
 	charges map[trips.TripID]payments.Charge
 	refunds map[trips.TripID]payments.Refund
+	alerts  []alerts.Alert
 
 	outbox []trips.Notice
 	told   int64 // the id the cursor is at
@@ -206,7 +208,8 @@ func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 // Open returns trips that wait for a driver; see trips.Store.
 func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
 	return call(ctx, s, "open", "", func() ([]trips.Trip, error) {
-		return s.pick(s.open, func(trips.Trip) bool { return true }, limit, func(t trips.Trip) time.Time { return t.RequestedAt }), nil
+		all := func(trips.Trip) bool { return true }
+		return s.pick(s.open, all, limit, func(t trips.Trip) time.Time { return t.RequestedAt }), nil
 	})
 }
 

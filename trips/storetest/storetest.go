@@ -1,5 +1,5 @@
 // Package storetest holds every store to its word: one suite of stories for trips.Store, trips.Outbox, chat.Store,
-// payments.Store and payments.Refunds, run on each engine.
+// payments.Store, payments.Refunds and alerts.Store, run on each engine.
 package storetest
 
 import (
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
@@ -23,6 +24,7 @@ type Store interface {
 	chat.Store
 	payments.Store
 	payments.Refunds
+	alerts.Store
 	Auditor
 }
 
@@ -47,7 +49,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		stories []story
 	}{
 		{"moves", moves}, {"races", races}, {"queries", queries}, {"outbox", outbox},
-		{"chat", chats}, {"payments", paid}, {"refunds", refunded}, {"audit", audits}, {"model", models},
+		{"chat", chats}, {"payments", paid}, {"refunds", refunded}, {"alerts", alarms}, {"audit", audits}, {"model", models},
 	} {
 		t.Run(chapter.name, func(t *testing.T) {
 			for _, s := range chapter.stories {
