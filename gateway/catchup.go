@@ -119,6 +119,20 @@ func (s *session) catchUp(ctx context.Context) error {
 	return err
 }
 
+// remind goes on with a trip that the phone has just learned of from the ack of a command carried out long ago: what
+// happened to the trip since then was told while the phone was away.
+func (s *session) remind(ctx context.Context, t trips.Trip) {
+	s.mu.Lock()
+	known := t.ID == s.talk.trip || s.since(t).Before(s.talk.since)
+	if !known {
+		s.followLocked(t, t.Version, 0)
+	}
+	s.mu.Unlock()
+	if !known && s.catchUp(ctx) != nil {
+		s.g.someBehind() // it follows when the store can be read
+	}
+}
+
 // findTrip looks whether a session without an active trip has one by now.
 func (s *session) findTrip(ctx context.Context) error {
 	s.mu.Lock()
@@ -168,6 +182,9 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 		s.happened(ev, outcomeRecovered)
 	}
 	if err := s.readTalk(ctx, at); err != nil {
+		return err
+	}
+	if err := s.readHelped(ctx, at.trip); err != nil {
 		return err
 	}
 	if at.state != trips.Completed || at.paid || s.user.Role != trips.RoleRider {

@@ -96,7 +96,8 @@ func (s *session) do(c command) {
 	defer s.g.turns.take(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	ack := &wire.Ack{Id: c.id}
+	began := s.g.cfg.Now()
+	ack := &answer{Ack: &wire.Ack{Id: c.id}}
 	kind, err := s.carryOut(ctx, c, ack)
 	result := "ok"
 	if err != nil {
@@ -104,15 +105,27 @@ func (s *session) do(c command) {
 		if code == wire.CodeUnavailable {
 			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
 		}
-		ack = &wire.Ack{Id: c.id, Code: string(code), Message: text}
+		ack = &answer{Ack: &wire.Ack{Id: c.id, Code: string(code), Message: text}}
 		result = string(code)
 	}
 	s.g.m.commands.WithLabelValues(kind, result).Inc()
-	s.ack(ack)
+	s.ack(ack.Ack)
+	if ack.done.Trip.ID != "" && ack.done.At.Before(began.Add(-storedTo)) {
+		s.remind(ctx, ack.done.Trip)
+	}
+}
+
+// storedTo is finer than any store keeps the time of an event.
+const storedTo = time.Millisecond
+
+// answer is an ack with the event it is about, if there is one.
+type answer struct {
+	*wire.Ack
+	done trips.Event
 }
 
 // carryOut names the command's kind, for the counters, and fills in the ack.
-func (s *session) carryOut(ctx context.Context, c command, ack *wire.Ack) (kind string, err error) {
+func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind string, err error) {
 	switch b := c.body.(type) {
 	case *wire.ClientFrame_SetAvailable:
 		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
@@ -126,6 +139,8 @@ func (s *session) carryOut(ctx context.Context, c command, ack *wire.Ack) (kind 
 		return "cancel_trip", s.cancelTrip(ctx, c.id, b.CancelTrip, ack)
 	case *wire.ClientFrame_SendChat:
 		return "send_chat", s.sendChat(ctx, c.id, b.SendChat, ack)
+	case *wire.ClientFrame_Sos:
+		return "sos", s.sos(ctx, c.id, b.Sos)
 	}
 	return "unknown", refuse(wire.CodeBadFrame, "This is not a command.")
 }
@@ -146,7 +161,7 @@ func (s *session) setAvailable(wants bool) error {
 	return nil
 }
 
-func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *wire.Ack) error {
+func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *answer) error {
 	if err := s.must(trips.RoleDriver); err != nil {
 		return err
 	}
@@ -193,12 +208,12 @@ func (s *session) unaccepted(o dispatch.Offer, err error) {
 
 // settled is what every committed move leads to at once: the shared state knows, the ack tells. The rest of the world,
 // this node's other sessions included, hears it from the outbox.
-func (s *session) settled(ev trips.Event, ack *wire.Ack) {
+func (s *session) settled(ev trips.Event, ack *answer) {
 	s.g.track(ev.Trip)
-	ack.Trip = wireTrip(ev.Trip)
+	ack.Trip, ack.done = wireTrip(ev.Trip), ev
 }
 
-func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *wire.Ack) error {
+func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
 	if err := s.must(trips.RoleRider); err != nil {
 		return err
 	}
@@ -216,7 +231,7 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	return err
 }
 
-func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack *wire.Ack) error {
+func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack *answer) error {
 	if err := s.must(trips.RoleDriver); err != nil {
 		return err
 	}
@@ -239,7 +254,7 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 	return err
 }
 
-func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *wire.Ack) error {
+func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *answer) error {
 	if len(c.GetReason()) > maxReason || !printable(c.GetReason()) {
 		return errReason
 	}
@@ -256,7 +271,7 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 	return err
 }
 
-func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *wire.Ack) error {
+func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *answer) error {
 	if !plainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -151,6 +152,30 @@ func TestAnAcceptRepeatedWhileTheFirstIsUnderWayWaitsForIt(t *testing.T) {
 		t.Errorf("the trip made %d moves", len(c.store.events[id]))
 	}
 	second.events(1)
+}
+
+func TestWhoLearnsFromALateAckThatHeWonIsToldWhatBecameOfTheRide(t *testing.T) {
+	both(t, func(t *testing.T, _, drivers string) {
+		c := newTown(t, nil)
+		id := c.request("r")
+		first := c.connect(trips.Driver("d"), drivers, nil)
+		c.offer("o", "d", id)
+		first.ask("accept", answerFrame("o", true))
+		first.conn.Close() // before he read the answer, say
+		first.closed()
+		c.step("d", id, trips.KindDriverCancel)
+		c.pass(time.Second)
+		second := c.connect(trips.Driver("d"), drivers, nil)
+		if w := second.welcome(); w.Trip != nil {
+			t.Fatalf("the ride is over, and the welcome says %v", w.Trip)
+		}
+		if ack := second.ask("accept", answerFrame("o", true)); ack.Code != "" || ack.Trip.GetVersion() != 2 {
+			t.Fatalf("answered %v", ack)
+		}
+		if seqs := second.events(1); seqs[0] != 3 {
+			t.Errorf("told of the events %v", seqs)
+		}
+	})
 }
 
 func TestAnOfferIsAcceptedOnceAndDeclinedAsOftenAsYouLike(t *testing.T) {
