@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ type ear struct {
 	*desk
 	hook *payments.Webhook
 	jobs *worker
+	deaf func() // ends the provider and the door, after what is under way
 }
 
 // worker handles jobs one after the other, once each, whatever comes of it.
@@ -62,8 +64,8 @@ func newEar(t *testing.T, f provider.Faults) *ear {
 			_ = d.Handle(context.Background(), id, nil) // what failed is seen in the books
 		}
 	})
-	t.Cleanup(func() { d.emulatorEnd(); close(w.jobs); busy.Wait() })
-	return &ear{desk: d, hook: h, jobs: w}
+	t.Cleanup(func() { d.emulatorEnd(); node.Close(); close(w.jobs); busy.Wait() }) // nobody is heard after the last job
+	return &ear{desk: d, hook: h, jobs: w, deaf: func() { d.emulatorEnd(); node.Close() }}
 }
 
 // send posts a body to the webhook and returns the status.
@@ -97,11 +99,13 @@ func TestAChargeWhoseReplyWasLostIsSettledByItsWebhook(t *testing.T) {
 
 func TestARefundIsDoneWhenItsWebhookSaysThatItWasProcessed(t *testing.T) {
 	e := newEar(t, provider.Faults{})
+	e.Tries = 1
 	if err := e.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
-	e.Tries = 1
-	if r, err := e.Settler.Refund(t.Context(), "done", "by mistake"); err != nil || r.State == payments.RefundFailed {
+	// The job that the charge's own webhook queued may be faster with asking for the refund.
+	r, err := e.Settler.Refund(t.Context(), "done", "by mistake")
+	if r.State == payments.RefundFailed || (err != nil && !errors.Is(err, payments.ErrDuplicate)) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	e.await(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
@@ -181,6 +185,7 @@ func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
 		}
 	}
 	e.await(t, func() bool { return len(e.charges) == 1 })
+	e.deaf()
 	jobs := e.jobs.all()
 	for range 3 {
 		if code := e.send(t, body, signature); code != http.StatusOK {
@@ -251,6 +256,10 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	for settled := 0; settled <= n; {
 		if _, err := r.Look(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		select { // a few jobs at a time
+		case <-e.changed:
+		case <-time.After(50 * time.Millisecond):
 		}
 		e.mu.Lock()
 		settled = len(e.charges)
