@@ -15,7 +15,7 @@ import (
 // RelayConfig says how a relay works; zero values stand for the numbers in brackets.
 type RelayConfig struct {
 	Node    string                // the lease's holder, unique among nodes
-	Streams map[trips.Kind]string // trip events that are also a job, and the stream it goes to; the job's id is the trip's
+	Streams map[trips.Kind]string // notices that are also a job, and the stream it goes to; the job's id is the trip's
 	Lease   time.Duration         // how long a dead relay holds the others up [3 s]
 	Poll    time.Duration         // how often to look without a wake-up [100 ms]
 	Batch   int                   // notices per round trip [256]
@@ -162,7 +162,7 @@ func (rl *Relay) tell(ctx context.Context, notices []trips.Notice) error {
 	for _, n := range notices {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
 		pipe.Publish(ctx, rl.redis.regionChannel(string(n.Region)), m.encode())
-		if stream, ok := rl.cfg.Streams[n.Kind]; ok && n.Topic == trips.TopicTrip {
+		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
 			pipe.XAdd(ctx, rl.redis.job(stream, string(n.Trip), []byte(n.Trip)))
 		}
 	}

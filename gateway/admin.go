@@ -14,8 +14,8 @@ import (
 
 const readyTimeout = 2 * time.Second
 
-// admin is the door for operators: metrics, health, profiles and the revocation of tokens. It asks nobody who they are:
-// keep its listener off the public network.
+// admin is the door for operators: metrics, health, profiles, calls for help and the revocation of tokens. It asks nobody
+// who they are: keep its listener off the public network.
 func (g *door) admin() http.Handler {
 	gatherer, ok := g.cfg.Registerer.(prometheus.Gatherer)
 	if !ok {
@@ -26,6 +26,7 @@ func (g *door) admin() http.Handler {
 	mux.Handle("/healthz", methods{"GET": g.healthz})
 	mux.Handle("/readyz", methods{"GET": g.readyz})
 	mux.Handle("/admin/revocations", g.guarded("/admin/revocations", methods{"POST": g.postRevocation}))
+	g.ops(mux)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -184,6 +184,9 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 	if err := s.readTalk(ctx, at); err != nil {
 		return err
 	}
+	if err := s.readHelped(ctx, at.trip); err != nil {
+		return err
+	}
 	if at.state != trips.Completed || at.paid || s.user.Role != trips.RoleRider {
 		return nil
 	}

@@ -139,6 +139,8 @@ func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind st
 		return "cancel_trip", s.cancelTrip(ctx, c.id, b.CancelTrip, ack)
 	case *wire.ClientFrame_SendChat:
 		return "send_chat", s.sendChat(ctx, c.id, b.SendChat, ack)
+	case *wire.ClientFrame_Sos:
+		return "sos", s.sos(ctx, c.id, b.Sos)
 	}
 	return "unknown", refuse(wire.CodeBadFrame, "This is not a command.")
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
@@ -33,6 +34,7 @@ type Config struct {
 	Store    trips.Store
 	Room     *chat.Room
 	Receipts payments.Store
+	Alerts   alerts.Store
 	Webhook  http.Handler // hears the payment provider; nil: there is none
 	Drivers  *sharedstate.Drivers
 	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
@@ -69,6 +71,7 @@ type Gateway struct {
 	cfg      Config
 	m        *metrics
 	door     *door
+	help     *alerts.Line
 	sessions *sharedstate.Sessions[*session]
 	rooms    rooms
 	turns    turns
@@ -100,9 +103,10 @@ func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
 		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}},
 		turns: turns{of: map[trips.Actor]*turn{}}}
+	g.help = &alerts.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
-		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Webhook: cfg.Webhook,
+		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,
 		Drivers: cfg.Drivers, Quote: cfg.Quote,
 		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale,
 		BodyWithin: cfg.Limits.BodyWithin, Socket: g.socket, Ready: g.ready, Revoke: g.revoke,

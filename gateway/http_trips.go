@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
@@ -30,6 +31,7 @@ type doorConfig struct {
 	Store      trips.Store
 	Room       *chat.Room
 	Receipts   payments.Store
+	Alerts     alerts.Store
 	Webhook    http.Handler // nil: no payment provider
 	Drivers    *sharedstate.Drivers
 	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error)

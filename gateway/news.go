@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
@@ -52,6 +53,12 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 		for _, s := range g.sessions.Of(trips.Rider(c.Rider), nil) {
 			s.news(func() { s.paid(c, outcomeSent) })
 		}
+	case string(alerts.Topic):
+		var a alerts.Alert
+		if err := json.Unmarshal(payload, &a); err != nil {
+			return err
+		}
+		g.helped(a)
 	case TopicRevoked:
 		return g.heardOfRevocation(payload)
 	case TopicTyping:
@@ -82,13 +89,14 @@ func (g *Gateway) concerned(t trips.Trip) []*session {
 type talk struct {
 	trip   trips.TripID
 	region location.Region
-	since  time.Time   // when the trip became this user's
-	known  uint32      // the newest event heard of; it may not be its turn yet
-	state  trips.State // after that event
-	seq    uint32      // last event sent
-	chat   uint32      // last chat message sent
-	paid   bool        // the receipt was sent
-	behind bool        // something was missed
+	since  time.Time       // when the trip became this user's
+	known  uint32          // the newest event heard of; it may not be its turn yet
+	state  trips.State     // after that event
+	seq    uint32          // last event sent
+	chat   uint32          // last chat message sent
+	paid   bool            // the receipt was sent
+	behind bool            // something was missed
+	helped map[string]bool // by id, the alerts that the phone knows to be acknowledged
 }
 
 // since says when a trip became this user's. A driver may well get one that was requested before their last one.

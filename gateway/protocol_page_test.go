@@ -135,7 +135,7 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{})
 	desk := &trips.Desk{Store: store, Now: time.Now}
 	g := New(Config{Node: "n", Desk: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
-		Receipts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now), Auth: auth, DevTokens: true,
+		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now), Auth: auth, DevTokens: true,
 		Quote: byAir, Publish: func(context.Context, string, location.Region, []byte) error { return nil },
 		Declined: func(dispatch.Offer) {}, Vanished: func(dispatch.Offer) {},
 		Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})

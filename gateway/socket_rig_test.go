@@ -66,7 +66,8 @@ func newTown(t testing.TB, change func(*Config)) *town {
 	c.inbox = dispatch.NewInbox(c.now)
 	c.auth = testAuth(t, c.now)
 	cfg := Config{
-		Node: "node", Desk: c.desk, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now}, Receipts: c.store,
+		Node: "node", Desk: c.desk, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
+		Receipts: c.store, Alerts: c.store,
 		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Quote: byAir, Publish: c.publish,
 		Declined:   func(o dispatch.Offer) { c.note(&c.declined, o) },
 		Vanished:   func(o dispatch.Offer) { c.note(&c.vanished, o) },

@@ -42,6 +42,11 @@ func (s *session) welcome(r *wire.Resume) error {
 	if w.Recovered && s.catchUp(ctx) != nil {
 		s.g.someBehind() // what the phone missed follows when the store can be read
 	}
+	if w.Trip != nil && s.readHelped(ctx, active.ID) != nil {
+		s.mu.Lock()
+		s.behindLocked()
+		s.mu.Unlock()
+	}
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.Held(trips.DriverID(s.user.ID)) {
 			s.push(offerFrame(o), outcomeRecovered)

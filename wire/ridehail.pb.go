@@ -98,6 +98,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Typing
 	//	*ClientFrame_WatchArea
 	//	*ClientFrame_Ping
+	//	*ClientFrame_Sos
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,6 +256,15 @@ func (x *ClientFrame) GetPing() *Ping {
 	return nil
 }
 
+func (x *ClientFrame) GetSos() *Sos {
+	if x != nil {
+		if x, ok := x.Body.(*ClientFrame_Sos); ok {
+			return x.Sos
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Body interface {
 	isClientFrame_Body()
 }
@@ -307,6 +317,10 @@ type ClientFrame_Ping struct {
 	Ping *Ping `protobuf:"bytes,13,opt,name=ping,proto3,oneof"` // clock offset
 }
 
+type ClientFrame_Sos struct {
+	Sos *Sos `protobuf:"bytes,14,opt,name=sos,proto3,oneof"` // rider or driver; command
+}
+
 func (*ClientFrame_Hello) isClientFrame_Body() {}
 
 func (*ClientFrame_Fix) isClientFrame_Body() {}
@@ -331,6 +345,8 @@ func (*ClientFrame_WatchArea) isClientFrame_Body() {}
 
 func (*ClientFrame_Ping) isClientFrame_Body() {}
 
+func (*ClientFrame_Sos) isClientFrame_Body() {}
+
 // ServerFrame is what the node sends.
 type ServerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -348,6 +364,7 @@ type ServerFrame struct {
 	//	*ServerFrame_Pong
 	//	*ServerFrame_Receipt
 	//	*ServerFrame_Comms
+	//	*ServerFrame_SosSeen
 	Body          isServerFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -498,6 +515,15 @@ func (x *ServerFrame) GetComms() *Comms {
 	return nil
 }
 
+func (x *ServerFrame) GetSosSeen() *SosSeen {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_SosSeen); ok {
+			return x.SosSeen
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Body interface {
 	isServerFrame_Body()
 }
@@ -550,6 +576,10 @@ type ServerFrame_Comms struct {
 	Comms *Comms `protobuf:"bytes,13,opt,name=comms,proto3,oneof"` // the other side's phone went silent, or came back
 }
 
+type ServerFrame_SosSeen struct {
+	SosSeen *SosSeen `protobuf:"bytes,14,opt,name=sos_seen,json=sosSeen,proto3,oneof"` // ordered
+}
+
 func (*ServerFrame_Welcome) isServerFrame_Body() {}
 
 func (*ServerFrame_Ack) isServerFrame_Body() {}
@@ -573,6 +603,8 @@ func (*ServerFrame_Pong) isServerFrame_Body() {}
 func (*ServerFrame_Receipt) isServerFrame_Body() {}
 
 func (*ServerFrame_Comms) isServerFrame_Body() {}
+
+func (*ServerFrame_SosSeen) isServerFrame_Body() {}
 
 type Point struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1408,6 +1440,120 @@ func (x *Typing) GetTripId() string {
 	return ""
 }
 
+// Sos calls the operators for help.
+type Sos struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TripId        string                 `protobuf:"bytes,1,opt,name=trip_id,json=tripId,proto3" json:"trip_id,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // up to 200 characters; may be empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sos) Reset() {
+	*x = Sos{}
+	mi := &file_wire_ridehail_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sos) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sos) ProtoMessage() {}
+
+func (x *Sos) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sos.ProtoReflect.Descriptor instead.
+func (*Sos) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Sos) GetTripId() string {
+	if x != nil {
+		return x.TripId
+	}
+	return ""
+}
+
+func (x *Sos) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// SosSeen says that an operator has acknowledged a call for help. It may come again after a reconnection.
+type SosSeen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // of the command
+	TripId        string                 `protobuf:"bytes,2,opt,name=trip_id,json=tripId,proto3" json:"trip_id,omitempty"`
+	AtMs          float64                `protobuf:"fixed64,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SosSeen) Reset() {
+	*x = SosSeen{}
+	mi := &file_wire_ridehail_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SosSeen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SosSeen) ProtoMessage() {}
+
+func (x *SosSeen) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SosSeen.ProtoReflect.Descriptor instead.
+func (*SosSeen) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SosSeen) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SosSeen) GetTripId() string {
+	if x != nil {
+		return x.TripId
+	}
+	return ""
+}
+
+func (x *SosSeen) GetAtMs() float64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 type WatchArea struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Center        *Point                 `protobuf:"bytes,1,opt,name=center,proto3" json:"center,omitempty"`
@@ -1418,7 +1564,7 @@ type WatchArea struct {
 
 func (x *WatchArea) Reset() {
 	*x = WatchArea{}
-	mi := &file_wire_ridehail_proto_msgTypes[16]
+	mi := &file_wire_ridehail_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1576,7 @@ func (x *WatchArea) String() string {
 func (*WatchArea) ProtoMessage() {}
 
 func (x *WatchArea) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[16]
+	mi := &file_wire_ridehail_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1589,7 @@ func (x *WatchArea) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchArea.ProtoReflect.Descriptor instead.
 func (*WatchArea) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{16}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchArea) GetCenter() *Point {
@@ -1469,7 +1615,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_wire_ridehail_proto_msgTypes[17]
+	mi := &file_wire_ridehail_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1627,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[17]
+	mi := &file_wire_ridehail_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1640,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{17}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ping) GetT1Ms() float64 {
@@ -1515,7 +1661,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_wire_ridehail_proto_msgTypes[18]
+	mi := &file_wire_ridehail_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1673,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[18]
+	mi := &file_wire_ridehail_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1686,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{18}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Pong) GetT1Ms() float64 {
@@ -1583,7 +1729,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_wire_ridehail_proto_msgTypes[19]
+	mi := &file_wire_ridehail_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1741,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[19]
+	mi := &file_wire_ridehail_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1754,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{19}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Position) GetN() uint32 {
@@ -1694,7 +1840,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_ridehail_proto_msgTypes[20]
+	mi := &file_wire_ridehail_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1852,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[20]
+	mi := &file_wire_ridehail_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1865,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{20}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Offer) GetId() string {
@@ -1767,7 +1913,7 @@ type OfferGone struct {
 
 func (x *OfferGone) Reset() {
 	*x = OfferGone{}
-	mi := &file_wire_ridehail_proto_msgTypes[21]
+	mi := &file_wire_ridehail_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1925,7 @@ func (x *OfferGone) String() string {
 func (*OfferGone) ProtoMessage() {}
 
 func (x *OfferGone) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[21]
+	mi := &file_wire_ridehail_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1938,7 @@ func (x *OfferGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferGone.ProtoReflect.Descriptor instead.
 func (*OfferGone) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{21}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OfferGone) GetId() string {
@@ -1834,7 +1980,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_wire_ridehail_proto_msgTypes[22]
+	mi := &file_wire_ridehail_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +1992,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[22]
+	mi := &file_wire_ridehail_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2005,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{22}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Trip) GetId() string {
@@ -1991,7 +2137,7 @@ type Money struct {
 
 func (x *Money) Reset() {
 	*x = Money{}
-	mi := &file_wire_ridehail_proto_msgTypes[23]
+	mi := &file_wire_ridehail_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2149,7 @@ func (x *Money) String() string {
 func (*Money) ProtoMessage() {}
 
 func (x *Money) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[23]
+	mi := &file_wire_ridehail_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2162,7 @@ func (x *Money) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Money.ProtoReflect.Descriptor instead.
 func (*Money) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{23}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Money) GetMinor() uint32 {
@@ -2046,7 +2192,7 @@ type TripEvent struct {
 
 func (x *TripEvent) Reset() {
 	*x = TripEvent{}
-	mi := &file_wire_ridehail_proto_msgTypes[24]
+	mi := &file_wire_ridehail_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2204,7 @@ func (x *TripEvent) String() string {
 func (*TripEvent) ProtoMessage() {}
 
 func (x *TripEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[24]
+	mi := &file_wire_ridehail_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2217,7 @@ func (x *TripEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEvent.ProtoReflect.Descriptor instead.
 func (*TripEvent) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{24}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TripEvent) GetTripId() string {
@@ -2123,7 +2269,7 @@ type ChatMessage struct {
 
 func (x *ChatMessage) Reset() {
 	*x = ChatMessage{}
-	mi := &file_wire_ridehail_proto_msgTypes[25]
+	mi := &file_wire_ridehail_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2281,7 @@ func (x *ChatMessage) String() string {
 func (*ChatMessage) ProtoMessage() {}
 
 func (x *ChatMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[25]
+	mi := &file_wire_ridehail_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2294,7 @@ func (x *ChatMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
 func (*ChatMessage) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{25}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ChatMessage) GetTripId() string {
@@ -2202,7 +2348,7 @@ type Cars struct {
 
 func (x *Cars) Reset() {
 	*x = Cars{}
-	mi := &file_wire_ridehail_proto_msgTypes[26]
+	mi := &file_wire_ridehail_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2360,7 @@ func (x *Cars) String() string {
 func (*Cars) ProtoMessage() {}
 
 func (x *Cars) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[26]
+	mi := &file_wire_ridehail_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2373,7 @@ func (x *Cars) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cars.ProtoReflect.Descriptor instead.
 func (*Cars) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{26}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Cars) GetCars() []*Car {
@@ -2251,7 +2397,7 @@ type Car struct {
 
 func (x *Car) Reset() {
 	*x = Car{}
-	mi := &file_wire_ridehail_proto_msgTypes[27]
+	mi := &file_wire_ridehail_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2409,7 @@ func (x *Car) String() string {
 func (*Car) ProtoMessage() {}
 
 func (x *Car) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[27]
+	mi := &file_wire_ridehail_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2422,7 @@ func (x *Car) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Car.ProtoReflect.Descriptor instead.
 func (*Car) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{27}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Car) GetId() string {
@@ -2333,7 +2479,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_wire_ridehail_proto_msgTypes[28]
+	mi := &file_wire_ridehail_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2491,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[28]
+	mi := &file_wire_ridehail_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2504,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{28}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Receipt) GetTripId() string {
@@ -2401,7 +2547,7 @@ type Comms struct {
 
 func (x *Comms) Reset() {
 	*x = Comms{}
-	mi := &file_wire_ridehail_proto_msgTypes[29]
+	mi := &file_wire_ridehail_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2559,7 @@ func (x *Comms) String() string {
 func (*Comms) ProtoMessage() {}
 
 func (x *Comms) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[29]
+	mi := &file_wire_ridehail_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2572,7 @@ func (x *Comms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Comms.ProtoReflect.Descriptor instead.
 func (*Comms) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{29}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Comms) GetTripId() string {
@@ -2469,7 +2615,7 @@ type Fleet struct {
 
 func (x *Fleet) Reset() {
 	*x = Fleet{}
-	mi := &file_wire_ridehail_proto_msgTypes[30]
+	mi := &file_wire_ridehail_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2627,7 @@ func (x *Fleet) String() string {
 func (*Fleet) ProtoMessage() {}
 
 func (x *Fleet) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[30]
+	mi := &file_wire_ridehail_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2640,7 @@ func (x *Fleet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fleet.ProtoReflect.Descriptor instead.
 func (*Fleet) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{30}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Fleet) GetNode() string {
@@ -2532,7 +2678,7 @@ type FleetCar struct {
 
 func (x *FleetCar) Reset() {
 	*x = FleetCar{}
-	mi := &file_wire_ridehail_proto_msgTypes[31]
+	mi := &file_wire_ridehail_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2690,7 @@ func (x *FleetCar) String() string {
 func (*FleetCar) ProtoMessage() {}
 
 func (x *FleetCar) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[31]
+	mi := &file_wire_ridehail_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2703,7 @@ func (x *FleetCar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetCar.ProtoReflect.Descriptor instead.
 func (*FleetCar) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{31}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FleetCar) GetDriverId() string {
@@ -2606,7 +2752,7 @@ var File_wire_ridehail_proto protoreflect.FileDescriptor
 
 const file_wire_ridehail_proto_rawDesc = "" +
 	"\n" +
-	"\x13wire/ridehail.proto\x12\vridehail.v1\"\xaf\x05\n" +
+	"\x13wire/ridehail.proto\x12\vridehail.v1\"\xd5\x05\n" +
 	"\vClientFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x05hello\x18\x02 \x01(\v2\x12.ridehail.v1.HelloH\x00R\x05hello\x12$\n" +
@@ -2623,8 +2769,9 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x06typing\x18\v \x01(\v2\x13.ridehail.v1.TypingH\x00R\x06typing\x127\n" +
 	"\n" +
 	"watch_area\x18\f \x01(\v2\x16.ridehail.v1.WatchAreaH\x00R\twatchArea\x12'\n" +
-	"\x04ping\x18\r \x01(\v2\x11.ridehail.v1.PingH\x00R\x04pingB\x06\n" +
-	"\x04body\"\xcf\x04\n" +
+	"\x04ping\x18\r \x01(\v2\x11.ridehail.v1.PingH\x00R\x04ping\x12$\n" +
+	"\x03sos\x18\x0e \x01(\v2\x10.ridehail.v1.SosH\x00R\x03sosB\x06\n" +
+	"\x04body\"\x82\x05\n" +
 	"\vServerFrame\x120\n" +
 	"\awelcome\x18\x02 \x01(\v2\x14.ridehail.v1.WelcomeH\x00R\awelcome\x12$\n" +
 	"\x03ack\x18\x03 \x01(\v2\x10.ridehail.v1.AckH\x00R\x03ack\x123\n" +
@@ -2640,7 +2787,8 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	" \x01(\v2\x11.ridehail.v1.CarsH\x00R\x04cars\x12'\n" +
 	"\x04pong\x18\v \x01(\v2\x11.ridehail.v1.PongH\x00R\x04pong\x120\n" +
 	"\areceipt\x18\f \x01(\v2\x14.ridehail.v1.ReceiptH\x00R\areceipt\x12*\n" +
-	"\x05comms\x18\r \x01(\v2\x12.ridehail.v1.CommsH\x00R\x05commsB\x06\n" +
+	"\x05comms\x18\r \x01(\v2\x12.ridehail.v1.CommsH\x00R\x05comms\x121\n" +
+	"\bsos_seen\x18\x0e \x01(\v2\x14.ridehail.v1.SosSeenH\x00R\asosSeenB\x06\n" +
 	"\x04body\"+\n" +
 	"\x05Point\x12\x10\n" +
 	"\x03lng\x18\x01 \x01(\x01R\x03lng\x12\x10\n" +
@@ -2697,7 +2845,14 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\atrip_id\x18\x01 \x01(\tR\x06tripId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"!\n" +
 	"\x06Typing\x12\x17\n" +
-	"\atrip_id\x18\x01 \x01(\tR\x06tripId\"R\n" +
+	"\atrip_id\x18\x01 \x01(\tR\x06tripId\"2\n" +
+	"\x03Sos\x12\x17\n" +
+	"\atrip_id\x18\x01 \x01(\tR\x06tripId\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"G\n" +
+	"\aSosSeen\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\atrip_id\x18\x02 \x01(\tR\x06tripId\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x01R\x04atMs\"R\n" +
 	"\tWatchArea\x12*\n" +
 	"\x06center\x18\x01 \x01(\v2\x12.ridehail.v1.PointR\x06center\x12\x19\n" +
 	"\bradius_m\x18\x02 \x01(\x02R\aradiusM\"\x1b\n" +
@@ -2821,7 +2976,7 @@ func file_wire_ridehail_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_ridehail_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_ridehail_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_wire_ridehail_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_wire_ridehail_proto_goTypes = []any{
 	(Step)(0),            // 0: ridehail.v1.Step
 	(*ClientFrame)(nil),  // 1: ridehail.v1.ClientFrame
@@ -2840,22 +2995,24 @@ var file_wire_ridehail_proto_goTypes = []any{
 	(*CancelTrip)(nil),   // 14: ridehail.v1.CancelTrip
 	(*SendChat)(nil),     // 15: ridehail.v1.SendChat
 	(*Typing)(nil),       // 16: ridehail.v1.Typing
-	(*WatchArea)(nil),    // 17: ridehail.v1.WatchArea
-	(*Ping)(nil),         // 18: ridehail.v1.Ping
-	(*Pong)(nil),         // 19: ridehail.v1.Pong
-	(*Position)(nil),     // 20: ridehail.v1.Position
-	(*Offer)(nil),        // 21: ridehail.v1.Offer
-	(*OfferGone)(nil),    // 22: ridehail.v1.OfferGone
-	(*Trip)(nil),         // 23: ridehail.v1.Trip
-	(*Money)(nil),        // 24: ridehail.v1.Money
-	(*TripEvent)(nil),    // 25: ridehail.v1.TripEvent
-	(*ChatMessage)(nil),  // 26: ridehail.v1.ChatMessage
-	(*Cars)(nil),         // 27: ridehail.v1.Cars
-	(*Car)(nil),          // 28: ridehail.v1.Car
-	(*Receipt)(nil),      // 29: ridehail.v1.Receipt
-	(*Comms)(nil),        // 30: ridehail.v1.Comms
-	(*Fleet)(nil),        // 31: ridehail.v1.Fleet
-	(*FleetCar)(nil),     // 32: ridehail.v1.FleetCar
+	(*Sos)(nil),          // 17: ridehail.v1.Sos
+	(*SosSeen)(nil),      // 18: ridehail.v1.SosSeen
+	(*WatchArea)(nil),    // 19: ridehail.v1.WatchArea
+	(*Ping)(nil),         // 20: ridehail.v1.Ping
+	(*Pong)(nil),         // 21: ridehail.v1.Pong
+	(*Position)(nil),     // 22: ridehail.v1.Position
+	(*Offer)(nil),        // 23: ridehail.v1.Offer
+	(*OfferGone)(nil),    // 24: ridehail.v1.OfferGone
+	(*Trip)(nil),         // 25: ridehail.v1.Trip
+	(*Money)(nil),        // 26: ridehail.v1.Money
+	(*TripEvent)(nil),    // 27: ridehail.v1.TripEvent
+	(*ChatMessage)(nil),  // 28: ridehail.v1.ChatMessage
+	(*Cars)(nil),         // 29: ridehail.v1.Cars
+	(*Car)(nil),          // 30: ridehail.v1.Car
+	(*Receipt)(nil),      // 31: ridehail.v1.Receipt
+	(*Comms)(nil),        // 32: ridehail.v1.Comms
+	(*Fleet)(nil),        // 33: ridehail.v1.Fleet
+	(*FleetCar)(nil),     // 34: ridehail.v1.FleetCar
 }
 var file_wire_ridehail_proto_depIdxs = []int32{
 	4,  // 0: ridehail.v1.ClientFrame.hello:type_name -> ridehail.v1.Hello
@@ -2868,44 +3025,46 @@ var file_wire_ridehail_proto_depIdxs = []int32{
 	14, // 7: ridehail.v1.ClientFrame.cancel_trip:type_name -> ridehail.v1.CancelTrip
 	15, // 8: ridehail.v1.ClientFrame.send_chat:type_name -> ridehail.v1.SendChat
 	16, // 9: ridehail.v1.ClientFrame.typing:type_name -> ridehail.v1.Typing
-	17, // 10: ridehail.v1.ClientFrame.watch_area:type_name -> ridehail.v1.WatchArea
-	18, // 11: ridehail.v1.ClientFrame.ping:type_name -> ridehail.v1.Ping
-	6,  // 12: ridehail.v1.ServerFrame.welcome:type_name -> ridehail.v1.Welcome
-	7,  // 13: ridehail.v1.ServerFrame.ack:type_name -> ridehail.v1.Ack
-	20, // 14: ridehail.v1.ServerFrame.position:type_name -> ridehail.v1.Position
-	21, // 15: ridehail.v1.ServerFrame.offer:type_name -> ridehail.v1.Offer
-	22, // 16: ridehail.v1.ServerFrame.offer_gone:type_name -> ridehail.v1.OfferGone
-	25, // 17: ridehail.v1.ServerFrame.trip_event:type_name -> ridehail.v1.TripEvent
-	26, // 18: ridehail.v1.ServerFrame.chat:type_name -> ridehail.v1.ChatMessage
-	16, // 19: ridehail.v1.ServerFrame.typing:type_name -> ridehail.v1.Typing
-	27, // 20: ridehail.v1.ServerFrame.cars:type_name -> ridehail.v1.Cars
-	19, // 21: ridehail.v1.ServerFrame.pong:type_name -> ridehail.v1.Pong
-	29, // 22: ridehail.v1.ServerFrame.receipt:type_name -> ridehail.v1.Receipt
-	30, // 23: ridehail.v1.ServerFrame.comms:type_name -> ridehail.v1.Comms
-	5,  // 24: ridehail.v1.Hello.resume:type_name -> ridehail.v1.Resume
-	23, // 25: ridehail.v1.Welcome.trip:type_name -> ridehail.v1.Trip
-	23, // 26: ridehail.v1.Ack.trip:type_name -> ridehail.v1.Trip
-	3,  // 27: ridehail.v1.Fix.point:type_name -> ridehail.v1.Point
-	3,  // 28: ridehail.v1.RequestTrip.pickup:type_name -> ridehail.v1.Point
-	3,  // 29: ridehail.v1.RequestTrip.dropoff:type_name -> ridehail.v1.Point
-	0,  // 30: ridehail.v1.MoveTrip.step:type_name -> ridehail.v1.Step
-	3,  // 31: ridehail.v1.WatchArea.center:type_name -> ridehail.v1.Point
-	3,  // 32: ridehail.v1.Position.point:type_name -> ridehail.v1.Point
-	23, // 33: ridehail.v1.Offer.trip:type_name -> ridehail.v1.Trip
-	3,  // 34: ridehail.v1.Trip.pickup:type_name -> ridehail.v1.Point
-	3,  // 35: ridehail.v1.Trip.dropoff:type_name -> ridehail.v1.Point
-	24, // 36: ridehail.v1.Trip.fare:type_name -> ridehail.v1.Money
-	23, // 37: ridehail.v1.TripEvent.trip:type_name -> ridehail.v1.Trip
-	28, // 38: ridehail.v1.Cars.cars:type_name -> ridehail.v1.Car
-	3,  // 39: ridehail.v1.Car.point:type_name -> ridehail.v1.Point
-	24, // 40: ridehail.v1.Receipt.amount:type_name -> ridehail.v1.Money
-	32, // 41: ridehail.v1.Fleet.cars:type_name -> ridehail.v1.FleetCar
-	8,  // 42: ridehail.v1.FleetCar.fix:type_name -> ridehail.v1.Fix
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	19, // 10: ridehail.v1.ClientFrame.watch_area:type_name -> ridehail.v1.WatchArea
+	20, // 11: ridehail.v1.ClientFrame.ping:type_name -> ridehail.v1.Ping
+	17, // 12: ridehail.v1.ClientFrame.sos:type_name -> ridehail.v1.Sos
+	6,  // 13: ridehail.v1.ServerFrame.welcome:type_name -> ridehail.v1.Welcome
+	7,  // 14: ridehail.v1.ServerFrame.ack:type_name -> ridehail.v1.Ack
+	22, // 15: ridehail.v1.ServerFrame.position:type_name -> ridehail.v1.Position
+	23, // 16: ridehail.v1.ServerFrame.offer:type_name -> ridehail.v1.Offer
+	24, // 17: ridehail.v1.ServerFrame.offer_gone:type_name -> ridehail.v1.OfferGone
+	27, // 18: ridehail.v1.ServerFrame.trip_event:type_name -> ridehail.v1.TripEvent
+	28, // 19: ridehail.v1.ServerFrame.chat:type_name -> ridehail.v1.ChatMessage
+	16, // 20: ridehail.v1.ServerFrame.typing:type_name -> ridehail.v1.Typing
+	29, // 21: ridehail.v1.ServerFrame.cars:type_name -> ridehail.v1.Cars
+	21, // 22: ridehail.v1.ServerFrame.pong:type_name -> ridehail.v1.Pong
+	31, // 23: ridehail.v1.ServerFrame.receipt:type_name -> ridehail.v1.Receipt
+	32, // 24: ridehail.v1.ServerFrame.comms:type_name -> ridehail.v1.Comms
+	18, // 25: ridehail.v1.ServerFrame.sos_seen:type_name -> ridehail.v1.SosSeen
+	5,  // 26: ridehail.v1.Hello.resume:type_name -> ridehail.v1.Resume
+	25, // 27: ridehail.v1.Welcome.trip:type_name -> ridehail.v1.Trip
+	25, // 28: ridehail.v1.Ack.trip:type_name -> ridehail.v1.Trip
+	3,  // 29: ridehail.v1.Fix.point:type_name -> ridehail.v1.Point
+	3,  // 30: ridehail.v1.RequestTrip.pickup:type_name -> ridehail.v1.Point
+	3,  // 31: ridehail.v1.RequestTrip.dropoff:type_name -> ridehail.v1.Point
+	0,  // 32: ridehail.v1.MoveTrip.step:type_name -> ridehail.v1.Step
+	3,  // 33: ridehail.v1.WatchArea.center:type_name -> ridehail.v1.Point
+	3,  // 34: ridehail.v1.Position.point:type_name -> ridehail.v1.Point
+	25, // 35: ridehail.v1.Offer.trip:type_name -> ridehail.v1.Trip
+	3,  // 36: ridehail.v1.Trip.pickup:type_name -> ridehail.v1.Point
+	3,  // 37: ridehail.v1.Trip.dropoff:type_name -> ridehail.v1.Point
+	26, // 38: ridehail.v1.Trip.fare:type_name -> ridehail.v1.Money
+	25, // 39: ridehail.v1.TripEvent.trip:type_name -> ridehail.v1.Trip
+	30, // 40: ridehail.v1.Cars.cars:type_name -> ridehail.v1.Car
+	3,  // 41: ridehail.v1.Car.point:type_name -> ridehail.v1.Point
+	26, // 42: ridehail.v1.Receipt.amount:type_name -> ridehail.v1.Money
+	34, // 43: ridehail.v1.Fleet.cars:type_name -> ridehail.v1.FleetCar
+	8,  // 44: ridehail.v1.FleetCar.fix:type_name -> ridehail.v1.Fix
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_wire_ridehail_proto_init() }
@@ -2926,6 +3085,7 @@ func file_wire_ridehail_proto_init() {
 		(*ClientFrame_Typing)(nil),
 		(*ClientFrame_WatchArea)(nil),
 		(*ClientFrame_Ping)(nil),
+		(*ClientFrame_Sos)(nil),
 	}
 	file_wire_ridehail_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_Welcome)(nil),
@@ -2940,6 +3100,7 @@ func file_wire_ridehail_proto_init() {
 		(*ServerFrame_Pong)(nil),
 		(*ServerFrame_Receipt)(nil),
 		(*ServerFrame_Comms)(nil),
+		(*ServerFrame_SosSeen)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2947,7 +3108,7 @@ func file_wire_ridehail_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_ridehail_proto_rawDesc), len(file_wire_ridehail_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
@@ -44,6 +45,7 @@ type nodeConfig struct {
 
 const (
 	settlements  = "settlements" // the stream of completed trips
+	alarms       = "alerts"      // the stream of calls for help
 	memberTTL    = 4 * time.Second
 	drainWithin  = 10 * time.Second
 	forgetAfter  = time.Hour // a driver who left
@@ -89,7 +91,7 @@ func openNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
 		return n, err
 	}
 	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name,
-		Streams: map[trips.Kind]string{trips.KindCompleted: settlements}})
+		Streams: map[trips.Kind]string{trips.KindCompleted: settlements, alerts.KindSOS: alarms}})
 	n.db = telling{db, n.relay.Wake}
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
 	if err := n.listen(); err != nil {
@@ -153,6 +155,7 @@ func (n *node) assemble() error {
 	carrier := &carrier{n}
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: time.Now}, Receipts: n.db,
+		Alerts:  n.db,
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
 		Revocations: revocations{n.redis}, Webhook: n.webhook(),
@@ -254,6 +257,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	mind("mirror", n.mirror.run)
 	mind("sweep", n.sweep)
 	n.settle(mind)
+	n.watch(mind)
 	select {
 	case <-n.listening:
 	case <-work.Done():
@@ -308,6 +312,19 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 	mind("settlement", worker.Run)
 	mind("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: settlements, Lost: lost,
 		Now: time.Now, Log: n.log}).Run)
+}
+
+// watch brings calls for help before the operators.
+func (n *node) watch(mind func(string, func(context.Context) error)) {
+	w := alerts.NewWatch(alerts.WatchConfig{Store: n.db, Queue: n.redis, Stream: alarms, Registerer: n.registry,
+		Now: time.Now, Log: n.log})
+	worker := &events.Worker{Redis: n.redis, Stream: alarms, Consumer: n.cfg.Name, Handle: w.Handle,
+		OnDead: func(j events.Job, err error) {
+			n.log.Error("a call for help was given up and left as a dead letter; it is on the operators' page all the same",
+				"trip", j.ID, "err", err)
+		}}
+	mind("alerts", worker.Run)
+	mind("watch over alerts", w.Run)
 }
 
 // sweep forgets drivers who left long ago.

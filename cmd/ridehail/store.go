@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/audit"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/payments"
@@ -22,6 +24,7 @@ type database interface {
 	chat.Store
 	payments.Store
 	payments.Refunds
+	alerts.Store
 	audit.Source
 	Ping(ctx context.Context) error
 }
@@ -86,4 +89,14 @@ func (t telling) Append(ctx context.Context, m chat.Message, region string) (cha
 func (t telling) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	defer t.wake()
 	return t.database.Settle(ctx, c)
+}
+
+func (t telling) KeepAlert(ctx context.Context, a alerts.Alert) (alerts.Alert, error) {
+	defer t.wake()
+	return t.database.KeepAlert(ctx, a)
+}
+
+func (t telling) AckAlert(ctx context.Context, id string, at time.Time) (alerts.Alert, error) {
+	defer t.wake()
+	return t.database.AckAlert(ctx, id, at)
 }

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ridehail/ridehail/alerts"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// sos keeps a call for help. What follows, an operator who sees it, is told by sosSeen.
+func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
+	if !plainID(c.GetTripId()) {
+		return trips.ErrNotFound
+	}
+	_, err := s.g.help.Call(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
+	return err
+}
+
+// place is where a driver's car was when a node last heard of it.
+func (g *Gateway) place(id trips.DriverID) (alerts.Place, bool) {
+	d, ok := g.cfg.Drivers.Get(id)
+	return alerts.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.Located()
+}
+
+// helped tells who called that an operator has acknowledged it; once, as far as this connection knows.
+func (g *Gateway) helped(a alerts.Alert) {
+	if a.AckedAt.IsZero() {
+		return // it is new: the operators are told, not the phone
+	}
+	for _, s := range g.sessions.Of(a.From, nil) {
+		s.news(func() { s.sosSeen(a, outcomeSent) })
+	}
+}
+
+func (s *session) sosSeen(a alerts.Alert, how outcome) {
+	s.mu.Lock()
+	if a.Trip == s.talk.trip {
+		if s.talk.helped[a.ID] {
+			s.count(classOther, outcomeDuplicate)
+			s.mu.Unlock()
+			return
+		}
+		if s.talk.helped == nil {
+			s.talk.helped = map[string]bool{}
+		}
+		s.talk.helped[a.ID] = true
+	}
+	s.mu.Unlock()
+	if s.push(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: a.ClientID, TripId: string(a.Trip),
+		AtMs: wire.Millis(a.AckedAt)}}}, how) {
+		s.g.spawn(s.flush)
+	}
+}
+
+// readHelped sends which of this user's calls on a trip have been acknowledged and are not known to be told.
+func (s *session) readHelped(ctx context.Context, id trips.TripID) error {
+	all, err := s.g.cfg.Alerts.AlertsOf(ctx, s.user, id)
+	if err != nil {
+		return fmt.Errorf("calls for help on trip %s: %w", id, err)
+	}
+	for _, a := range all {
+		if !a.AckedAt.IsZero() {
+			s.sosSeen(a, outcomeRecovered)
+		}
+	}
+	return nil
+}
