@@ -48,7 +48,7 @@ type node struct {
 }
 
 // door is where phones go.
-func (n *node) door() string { return "http://" + n.links[LinePhones].address() }
+func (n *node) door() string { return "http://" + n.links[LinePhones].address }
 
 // crowd is a process of simulators, and what it printed in the end.
 type crowd struct {
@@ -126,8 +126,8 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 		}
 		n.service = c.program(name, httpAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
 			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
-			"--database", databaseURL(n.links[LinePostgres].address()), "--redis", "redis://"+n.links[LineRedis].address()+"/0",
-			"--provider", "http://"+n.links[LineProvider].address(), "--provider-secret", providerSecret)
+			"--database", databaseURL(n.links[LinePostgres].address), "--redis", "redis://"+n.links[LineRedis].address+"/0",
+			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret)
 	}
 	c.database = databaseURL(pg)
 	return nil

@@ -13,20 +13,21 @@ import (
 )
 
 // link is one line of a node, with a proxy in it.
-type link struct{ proxy *toxiproxy.Proxy }
+type link struct {
+	proxy   *toxiproxy.Proxy
+	address string // where to connect to; it stays the same
+}
 
 // newLink begins to forward from an address of its own on loopback to another one.
 func newLink(name, to string) (*link, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &link{toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
+	l := &link{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", name, err)
 	}
+	l.address = l.proxy.Listen // the proxy writes it again, unguarded, whenever it starts
 	return l, nil
 }
-
-// address is where to connect to. It stays the same.
-func (l *link) address() string { return l.proxy.Listen }
 
 // hurt breaks the line as the fault says; heal undoes it.
 func (l *link) hurt(f Fault) error {

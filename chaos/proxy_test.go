@@ -45,7 +45,7 @@ func echo(t *testing.T) *link {
 
 func dial(t *testing.T, l *link) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", l.address())
+	conn, err := net.Dial("tcp", l.address)
 	if err != nil {
 		t.Fatal(err)
 	}
