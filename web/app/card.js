@@ -3,27 +3,28 @@
 import { el, fill } from './dom.js';
 import { money, distance, duration, countdown, clockTime } from './format.js';
 
-/** actions: {choose, request, requote, cancel, again, chat}; names(point) gives a place's words. */
+/** actions: {choose, request, requote, cancel, again, chat, help}; names(point) gives a place's words. */
 export class Card {
   constructor(root, actions, names) {
     this.root = root;
     this.actions = actions;
     this.names = names;
-    this.asking = false; // the cancel question is open
+    this.asking = null; // the question that is open, of QUESTIONS
     this.aiming = '';
     this.left = null; // seconds of the countdown
   }
 
   draw(ride, unread = 0) {
-    if (!ride.cancellable) this.asking = false;
+    if (this.asking && !ride[this.asking.while]) this.asking = null;
     const view = VIEWS[ride.phase] ?? VIEWS.choose_pickup;
     fill(this.root,
       el('div.grip', { 'aria-hidden': 'true' }),
       view.call(this, ride),
       ride.problem && el('p.problem', { id: 'problem', role: 'alert' }, ride.problem),
+      ride.helpable && ride.help && el('p.note', { id: 'help', role: 'status' }, HELP[ride.help.state]),
       this.#tools(ride, unread));
     this.tick(this.left);
-    this.ask = (open) => { this.asking = open; this.draw(ride, unread); };
+    this.ask = (question) => { this.asking = question; this.draw(ride, unread); };
   }
 
   /** Updates the countdown alone; seconds may be null when nobody knows. */
@@ -37,19 +38,22 @@ export class Card {
     if (!ride.cancellable && !ride.trip?.driver) return null;
     if (this.asking) return this.#question();
     const ended = !ride.active;
-    return el('div.tools', {},
+    return [el('div.tools', {},
       ride.trip?.driver && el('button.quiet', { id: 'open-chat', type: 'button', onclick: this.actions.chat },
         ended ? 'Message driver' : 'Chat',
         unread > 0 && el('b.badge', { id: 'unread', 'aria-label': `${unread} unread` }, String(unread))),
-      ride.cancellable && el('button.quiet', { id: 'cancel', type: 'button', onclick: () => this.ask(true) }, 'Cancel ride'));
+      ride.cancellable && el('button.quiet', { id: 'cancel', type: 'button', onclick: () => this.ask(QUESTIONS.cancel) }, 'Cancel ride')),
+    ride.helpable && (!ride.help || ride.help.state === 'seen') &&
+      el('button.plain', { id: 'emergency', type: 'button', onclick: () => this.ask(QUESTIONS.help) }, 'Emergency')];
   }
 
   #question() {
-    return el('div.question', { role: 'group', 'aria-label': 'Cancel this ride?' },
-      el('p', {}, 'Cancel this ride?'),
+    const { words, keep, keepID, yes, yesID, action } = this.asking;
+    return el('div.question', { role: 'group', 'aria-label': words },
+      el('p', {}, words),
       el('div.tools', {},
-        el('button.quiet', { id: 'keep-ride', type: 'button', onclick: () => this.ask(false) }, 'Keep it'),
-        el('button.danger', { id: 'confirm-cancel', type: 'button', onclick: () => { this.asking = false; this.actions.cancel(); } }, 'Yes, cancel')));
+        el('button.quiet', { id: keepID, type: 'button', onclick: () => this.ask(null) }, keep),
+        el('button.danger', { id: yesID, type: 'button', onclick: () => { this.asking = null; this.actions[action](); } }, yes)));
   }
 
   places(ride) {
@@ -60,6 +64,19 @@ export class Card {
     return el('div.places', {}, line('pickup', 'Choose a pickup'), line('dropoff', 'Choose a destination'));
   }
 }
+
+/** What is asked before something is done; `while` is what must hold of the ride for the question to make sense. */
+const QUESTIONS = {
+  cancel: { while: 'cancellable', words: 'Cancel this ride?', keep: 'Keep it', keepID: 'keep-ride',
+    yes: 'Yes, cancel', yesID: 'confirm-cancel', action: 'cancel' },
+  help: { while: 'helpable', words: 'Call our operators? They see your trip and where the car is. If your life is in danger, phone the emergency services first.',
+    keep: 'Not now', keepID: 'no-help', yes: 'Call for help', yesID: 'confirm-help', action: 'help' },
+};
+const HELP = {
+  sending: 'Calling our operators…',
+  sent: 'Our operators have your call and the car’s position.',
+  seen: 'An operator has seen your call.',
+};
 
 const title = (text, more) => el('h1', {}, text, more && el('small', {}, more));
 const facts = (...pairs) => el('dl.facts', {}, pairs.filter(Boolean).map(([k, v, id]) =>

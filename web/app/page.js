@@ -70,6 +70,7 @@ export class Page {
     return {
       choose: (which) => this.pins.aim(which), request: () => this.#request(), requote: () => this.#quote(),
       cancel: () => this.#cancel(), again: () => this.#again(), chat: () => this.chat.show(!this.chat.open),
+      help: () => this.#help(),
     };
   }
 
@@ -130,6 +131,22 @@ export class Page {
     }
   }
 
+  /** Like every command it is sent until it is acked, over any number of connections. */
+  async #help() {
+    const { ride } = this;
+    const id = newID('sos-');
+    ride.call(id, 'sending');
+    this.draw();
+    try {
+      await this.socket.command({ sos: { trip_id: ride.trip.id } }, id);
+      ride.call(id, 'sent');
+    } catch (refusal) {
+      ride.call(id, '');
+      ride.problem = refusal.message || 'Your call could not be sent. Phone the emergency services.';
+    }
+    this.draw();
+  }
+
   #again() {
     this.ride.clear();
     this.path = null;
@@ -149,6 +166,7 @@ export class Page {
     on('chat', (m) => this.chat.take(m));
     on('typing', (t) => this.chat.hearTyping(t.trip_id));
     on('receipt', (r) => this.ride.settle(r) && this.draw());
+    on('sos_seen', (s) => this.ride.seen(s) && this.draw());
     on('comms', (c) => { this.ride.hear(c, performance.now()); this.#banner(); });
   }
 

@@ -20,6 +20,7 @@ export class Ride {
     this.trip = null;
     this.receipt = null;
     this.comms = null; // {lost, since}: the driver's phone went silent
+    this.help = null; // {id, state}: our call for help is 'sending', 'sent', or 'seen' by an operator
     this.problem = '';
     this.endedBy = ''; // the kind of event that ended it
     this.events = new Sequence();
@@ -42,6 +43,11 @@ export class Ride {
     return CANCELLABLE.has(this.trip?.state);
   }
 
+  /** Somebody else is in the car, or on the way: then there is a button to call for help. */
+  get helpable() {
+    return this.active && Boolean(this.trip.driver);
+  }
+
   /** While a ride is open or asked for, its points do not move. */
   get editable() {
     return !this.trip && !this.requestID;
@@ -61,6 +67,7 @@ export class Ride {
     if (this.trip?.id !== trip.id) {
       this.receipt = null;
       this.comms = null;
+      this.help = null;
       this.events = new Sequence();
     }
     this.trip = trip;
@@ -88,6 +95,19 @@ export class Ride {
   settle(receipt) {
     if (this.trip?.id !== receipt.trip_id) return false;
     this.receipt = { reference: receipt.reference ?? '', amount: receipt.amount ?? null, atMs: receipt.at_ms ?? 0 };
+    return true;
+  }
+
+  /** Takes how far our call for help came; '' when the node refused it. What was seen stays seen. */
+  call(id, state) {
+    if (state === 'sending') this.help = { id, state };
+    else if (this.help?.id === id && this.help.state !== 'seen') this.help = state ? { id, state } : null;
+  }
+
+  /** Takes that an operator has seen a call for help, perhaps one made before the page was loaded. */
+  seen(sos) {
+    if (this.trip?.id !== sos.trip_id || (this.help && this.help.id !== sos.id)) return false;
+    this.help = { id: sos.id, state: 'seen' };
     return true;
   }
 

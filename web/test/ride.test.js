@@ -77,3 +77,28 @@ test('chat: ours waits until it is numbered, a repeat is shown once, a gap is se
   assert.equal(t.unread, 1, 'what is read as it comes is not unread');
   assert.deepEqual(t.said.map((m) => m.text), ['hello', 'a', 'b']);
 });
+
+test('a call for help is sending, sent, seen; one that was refused can be made again', () => {
+  const r = new Ride();
+  r.stand(trip('requested', 1));
+  r.stand({ ...trip('reserved', 2), driver_id: 'd1' });
+  assert.equal(r.helpable, true);
+  r.call('c1', 'sending');
+  r.call('c1', '');
+  assert.equal(r.help, null);
+  r.call('c2', 'sending');
+  assert.equal(r.seen({ id: 'c1', trip_id: 't1' }), false, 'another call was seen');
+  assert.equal(r.seen({ id: 'c2', trip_id: 't0' }), false, 'a call on another trip was seen');
+  assert.equal(r.seen({ id: 'c2', trip_id: 't1' }), true);
+  r.call('c2', 'sent');
+  assert.deepEqual(r.help, { id: 'c2', state: 'seen' }, 'the ack may come after');
+  r.stand({ ...trip('completed', 5), driver_id: 'd1' });
+  assert.equal(r.helpable, false);
+});
+
+test('a call made before the page was loaded is known to be seen', () => {
+  const r = new Ride();
+  r.stand({ ...trip('on_trip', 4), driver_id: 'd1' });
+  assert.equal(r.seen({ id: 'c1', trip_id: 't1' }), true);
+  assert.equal(r.help.state, 'seen');
+});

@@ -31,6 +31,7 @@ type fakeNode struct {
 	chat     []*wire.ChatMessage
 	done     map[string]*wire.Ack // answered commands
 	requests int                  // trips really opened
+	calls    []string             // for help
 	resumed  *wire.Resume         // what the last hello said
 	n        uint32
 	wait     sync.WaitGroup
@@ -133,6 +134,9 @@ func (f *fakeNode) hear(frame *wire.ClientFrame) {
 		f.trip.State = "cancelled"
 		f.moveLocked("rider_cancellation")
 		f.ackLocked(&wire.Ack{Id: frame.GetId(), Trip: f.trip})
+	case *wire.ClientFrame_Sos:
+		f.calls = append(f.calls, frame.GetId())
+		f.ackLocked(&wire.Ack{Id: frame.GetId()})
 	case *wire.ClientFrame_SendChat:
 		m := f.sayLocked("rider", b.SendChat.GetText(), frame.GetId())
 		f.ackLocked(&wire.Ack{Id: frame.GetId(), ChatSeq: m.Seq})

@@ -98,6 +98,29 @@ func TestCancelAsksFirst(t *testing.T) {
 	tab.Clean()
 }
 
+func TestACallForHelpAsksFirstAndIsSeen(t *testing.T) {
+	f := newFakeNode(t, held)
+	tab := waiting(t, f)
+	tab.Click("#emergency")
+	tab.Click("#no-help")
+	tab.Shot("12-tools")
+	tab.Click("#emergency")
+	tab.Shot("13-emergency")
+	tab.Click("#confirm-help")
+	tab.Until(`document.getElementById("help").textContent.includes("operators have your call")`, 5*time.Second)
+	f.mu.Lock()
+	if len(f.calls) != 1 {
+		t.Errorf("the page called %d times", len(f.calls))
+	}
+	for _, id := range f.calls {
+		f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: id, TripId: "trip-1"}}})
+	}
+	f.mu.Unlock()
+	tab.Until(`document.getElementById("help").textContent.includes("has seen your call")`, 5*time.Second)
+	tab.Until(`document.getElementById("emergency") !== null`, 5*time.Second)
+	tab.Clean()
+}
+
 func TestQuoteSaysWhenItIsAGuessAndRefusalsComeInWords(t *testing.T) {
 	tab := Open(ready(t), t, newFakeNode(t, func(f *fakeNode) { f.road = false }).URL, Phone)
 	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
