@@ -109,8 +109,12 @@ func (s *session) do(c command) {
 		result = string(code)
 	}
 	s.g.m.commands.WithLabelValues(kind, result).Inc()
+	late := ack.done.At.Before(began.Add(-storedTo)) // a repeat: how the trip stands now is another matter
+	if ack.done.Trip.ID != "" && !late {
+		s.g.track(ack.done.Trip)
+	}
 	s.ack(ack.Ack)
-	if ack.done.Trip.ID != "" && ack.done.At.Before(began.Add(-storedTo)) {
+	if ack.done.Trip.ID != "" && late {
 		s.remind(ctx, ack.done.Trip)
 	}
 }
@@ -123,6 +127,10 @@ type answer struct {
 	*wire.Ack
 	done trips.Event
 }
+
+// tell puts a committed move into the ack. The rest of the world, this node's other sessions included, hears it from the
+// outbox.
+func (a *answer) tell(ev trips.Event) { a.Trip, a.done = wireTrip(ev.Trip), ev }
 
 // carryOut names the command's kind, for the counters, and fills in the ack.
 func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind string, err error) {
@@ -177,7 +185,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	if err != nil {
 		ev, recorded := s.g.cfg.Store.Recorded(ctx, key) // accepted before, and the ack got lost
 		if recorded == nil {
-			s.settled(ev, ack)
+			ack.tell(ev)
 			return nil
 		}
 		if !errors.Is(recorded, trips.ErrNotFound) {
@@ -192,7 +200,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		s.unaccepted(o, err)
 		return err
 	}
-	s.settled(ev, ack)
+	ack.tell(ev)
 	return nil
 }
 
@@ -204,13 +212,6 @@ func (s *session) unaccepted(o dispatch.Offer, err error) {
 		return
 	}
 	s.g.cfg.Declined(o)
-}
-
-// settled is what every committed move leads to at once: the shared state knows, the ack tells. The rest of the world,
-// this node's other sessions included, hears it from the outbox.
-func (s *session) settled(ev trips.Event, ack *answer) {
-	s.g.track(ev.Trip)
-	ack.Trip, ack.done = wireTrip(ev.Trip), ev
 }
 
 func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
@@ -226,7 +227,7 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	}
 	ev, err := s.g.door.request(ctx, s.user, id, from, to)
 	if err == nil {
-		s.settled(ev, ack)
+		ack.tell(ev)
 	}
 	return err
 }
@@ -249,7 +250,7 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 		return verb(t, s.user, at)
 	})
 	if err == nil {
-		s.settled(ev, ack)
+		ack.tell(ev)
 	}
 	return err
 }
@@ -266,7 +267,7 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 		return t.Cancel(s.user, c.GetReason(), at)
 	})
 	if err == nil {
-		s.settled(ev, ack)
+		ack.tell(ev)
 	}
 	return err
 }

@@ -178,6 +178,26 @@ func TestWhoLearnsFromALateAckThatHeWonIsToldWhatBecameOfTheRide(t *testing.T) {
 	})
 }
 
+func TestAnOldAcceptSentAgainDoesNotBindItsDriverToARideLongOver(t *testing.T) {
+	c := newTown(t, nil)
+	p := c.connect(trips.Driver("d"), asProto, nil)
+	for i, offer := range []string{"first", "second"} {
+		id := c.request(trips.RiderID(offer))
+		c.offer(offer, "d", id)
+		p.ask("accept-"+offer, answerFrame(offer, true))
+		p.events(2*i + 1)
+		c.step("d", id, trips.KindDriverCancel)
+		p.events(2*i + 2)
+		c.pass(time.Second)
+	}
+	if ack := p.ask("accept-first", answerFrame("first", true)); ack.Code != "" {
+		t.Fatalf("answered %v", ack)
+	}
+	if d, _ := c.drivers.Get("d"); d.Trip != "" {
+		t.Errorf("the driver is bound to %s, which is over", d.Trip)
+	}
+}
+
 func TestAnOfferIsAcceptedOnceAndDeclinedAsOftenAsYouLike(t *testing.T) {
 	c := newTown(t, nil)
 	p, other := c.connect(trips.Driver("d"), asProto, nil), c.connect(trips.Driver("other"), asJSONText, nil)
