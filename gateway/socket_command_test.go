@@ -374,10 +374,10 @@ func TestAPhoneIsWelcomedLaterWhenTheStoreIsDown(t *testing.T) {
 	if code := p.closed(); code != wire.CloseOverload || !wire.ComeBack(code) {
 		t.Errorf("closed with %d", code)
 	}
-	c.until("it is forgotten", func() bool { return c.g.sessions.Len() == 0 })
-	if d, _ := c.drivers.Get("d"); d.Connected {
-		t.Errorf("the driver is %+v", d)
-	}
+	c.until("it is forgotten", func() bool {
+		d, _ := c.drivers.Get("d")
+		return c.g.sessions.Len() == 0 && !d.Connected
+	})
 	c.store.breakWith(nil)
 	c.connect(trips.Driver("d"), asProto, nil)
 }
