@@ -1,0 +1,49 @@
+package matching
+
+import "slices"
+
+// Greedy takes the cheapest pair that is left, again and again, and leaves out who would be cheaper alone. It is what
+// most dispatchers begin with, and what Assign is held against; its answer carries no proof.
+func (g *Graph) Greedy() (Matching, error) {
+	if g.err != nil {
+		return Matching{}, g.err
+	}
+	type pair struct {
+		cost     int64
+		row, col int32
+	}
+	var pairs []pair
+	m := Matching{Row: make([]int, g.Rows()), Column: make([]int, g.columns)}
+	for i := range m.Row {
+		m.Row[i] = None
+		for e := g.starts[i]; e < g.starts[i+1]; e++ {
+			if g.cost[e] < g.skip[i] {
+				pairs = append(pairs, pair{g.cost[e], int32(i), g.to[e]})
+			}
+		}
+	}
+	for j := range m.Column {
+		m.Column[j] = None
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int {
+		switch {
+		case a.cost < b.cost:
+			return -1
+		case a.cost > b.cost:
+			return 1
+		}
+		return 0
+	})
+	for _, p := range pairs {
+		if m.Row[p.row] == None && m.Column[p.col] == None {
+			m.Row[p.row], m.Column[p.col] = int(p.col), int(p.row)
+			m.Cost += p.cost
+		}
+	}
+	for i, j := range m.Row {
+		if j == None {
+			m.Cost += g.skip[i]
+		}
+	}
+	return m, nil
+}
