@@ -17,7 +17,7 @@ import (
 
 // Drivers is what a search needs of the shared state. Reserve is a compare-and-set: of two searches one gets the driver.
 type Drivers interface {
-	Nearest(p location.Point, k int, maxMetres float64, dst []sharedstate.Near) []sharedstate.Near
+	Finder
 	Reserve(id trips.DriverID, hold string) error
 	Release(id trips.DriverID, hold string) bool
 	Assign(id trips.DriverID, trip trips.TripID, st sharedstate.Status)
@@ -33,20 +33,13 @@ type Config struct {
 	Drivers Drivers
 	Courier Courier
 	Owns    func(location.Region) bool // nil: every region
-	ETA     ETA                        // used by the default picker
-	Picker  Picker                     // nil: NearestByRoad{ETA}
+	Policy  Policy                     // zero: the nearest driver by air
 	Now     func() time.Time           // nil: time.Now
 	Epoch   uint64                     // fences offers; 0: the clock at New, in milliseconds
 
-	Radii       []float64     // metres, widening; 1,500, 3,000, 6,000, 12,000
-	Candidates  int           // how many drivers the picker chooses from; 8
-	OfferFor    time.Duration // 15 s
-	GiveUpAfter time.Duration // counted from the request; 3 min
-	RetryEvery  time.Duration // when nobody is there; 1 s
+	Rules
 	ScanEvery   time.Duration // 2 s
-	MaxOffers   int           // per trip; 24
 	MaxSearches int           // at the same time, the rest waits in the store; 1,000
-	AskAgain    time.Duration // a driver who kept silent or was unreachable is asked again after this; 30 s
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -56,27 +49,18 @@ func (c Config) withDefaults() Config {
 	if c.Owns == nil {
 		c.Owns = func(location.Region) bool { return true }
 	}
-	if c.Picker == nil {
-		c.Picker = NearestByRoad{ETA: c.ETA}
+	if c.Policy.Picker == nil {
+		c.Policy.Picker = NearestByRoad{}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if len(c.Radii) == 0 {
-		c.Radii = []float64{1500, 3000, 6000, 12000}
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	c.Epoch = cmp.Or(c.Epoch, uint64(c.Now().UnixMilli()))
-	c.Candidates = cmp.Or(c.Candidates, 8)
-	c.OfferFor = cmp.Or(c.OfferFor, 15*time.Second)
-	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 3*time.Minute)
-	c.RetryEvery = cmp.Or(c.RetryEvery, time.Second)
 	c.ScanEvery = cmp.Or(c.ScanEvery, 2*time.Second)
-	c.MaxOffers = cmp.Or(c.MaxOffers, 24)
 	c.MaxSearches = cmp.Or(c.MaxSearches, 1000)
-	c.AskAgain = cmp.Or(c.AskAgain, 30*time.Second)
 	return c
 }
 
@@ -86,10 +70,11 @@ const hintRoom = 4096
 // Dispatcher runs one search per open trip of the regions its node owns. Hints make it fast; the scan of the store makes
 // it right: whatever hint is lost, the next scan finds the trip that has no search and the search that has no trip.
 type Dispatcher struct {
-	cfg   Config
-	m     metrics
-	hints chan trips.Event
-	wg    sync.WaitGroup // searches; only Run adds and waits
+	cfg     Config
+	m       metrics
+	hints   chan trips.Event
+	windows *windows
+	wg      sync.WaitGroup // searches; only Run adds and waits
 
 	mu       sync.Mutex
 	searches map[trips.TripID]*search
@@ -99,10 +84,12 @@ type Dispatcher struct {
 // New builds a dispatcher; nothing happens until Run.
 func New(cfg Config) *Dispatcher {
 	cfg = cfg.withDefaults()
-	return &Dispatcher{
+	d := &Dispatcher{
 		cfg: cfg, m: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintRoom),
 		searches: map[trips.TripID]*search{}, asked: map[trips.DriverID]*search{},
 	}
+	d.windows = newWindows(d)
+	return d
 }
 
 // Run dispatches until ctx ends, then withdraws the offers still out and returns when every search has stopped.
@@ -110,6 +97,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.ScanEvery)
 	defer tick.Stop()
 	defer d.wg.Wait()
+	d.wg.Go(func() { d.windows.run(ctx) })
 	d.scan(ctx)
 	for {
 		select {

@@ -10,6 +10,7 @@ type metrics struct {
 	dropped   *prometheus.CounterVec   // hints and news that found no room, by reason; the scan heals them
 	searches  *prometheus.HistogramVec // seconds a search ran here, by how it ended
 	toReserve prometheus.Histogram     // seconds from request to reservation, of trips dispatched here
+	windows   prometheus.Histogram     // trips in a window
 	open      prometheus.Gauge
 }
 
@@ -25,6 +26,8 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Help: "How long searches ran on this node, by how they ended.", Buckets: seconds}, []string{"outcome"}),
 		toReserve: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_dispatch_time_to_reserve_seconds",
 			Help: "From the request to the reservation.", Buckets: seconds}),
+		windows: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_dispatch_window_trips",
+			Help: "Trips that were matched together in one window.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}}),
 		open: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_dispatch_searches", Help: "Searches running on this node."}),
 	}
 }

@@ -1,9 +1,8 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/ridehail/ridehail/location"
@@ -13,8 +12,9 @@ import (
 
 // Ask is one open trip and the drivers who could take it, nearest by air first. Nobody in Near refused the trip.
 type Ask struct {
-	Trip trips.Trip
-	Near []sharedstate.Near
+	Trip   trips.Trip
+	Near   []sharedstate.Near
+	Waited time.Duration // since the request
 }
 
 // Pair gives a trip to a driver.
@@ -25,63 +25,71 @@ type Pair struct {
 }
 
 // Picker chooses drivers for a window of trips: at most one pair per trip and per driver, and a trip it leaves out
-// waits for the next window. The dispatcher asks with a window of one, from as many goroutines as there are searches;
-// a picker that matches in batches holds the callers until its window closes, solves the whole window at once and
-// hands each caller the pair of its own trip. Pick returns when ctx ends at the latest.
+// waits for the next window. It keeps nothing from one window to the next, and answers alike when it is asked alike.
+// Pick returns when ctx ends at the latest; several windows may be open at the same time.
 type Picker interface {
 	Pick(ctx context.Context, window []Ask) []Pair
 }
 
-// ETA says how long each of the drivers takes to the pickup, and how it knows ("road" or "straight_line").
+// ETA says how long drivers take, and how it knows ("road" or "straight_line").
 type ETA interface {
+	// Times are those from each of the points to one.
 	Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error)
+	// Matrix has a row for each point of from with the times to each point of to.
+	Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error)
 }
 
-// NearestByRoad picks, trip by trip, whoever is first at the pickup by road. When the travel times do not come in time
-// it picks whoever is nearest by air: a late answer is worse than a second-best driver.
-type NearestByRoad struct {
-	ETA      ETA
-	Deadline time.Duration // for the travel times of one trip; 300 ms when 0
+// Policy is a way to decide who drives whom.
+type Policy struct {
+	Name   string
+	Picker Picker
+	// Window is how long requests are gathered before all of them are matched at once; 0: each is served when it comes.
+	// A request that comes after a quiet time is a window of its own and does not wait.
+	Window time.Duration
+}
+
+// The policies' names, for flags.
+const (
+	GreedyPolicy  = "greedy"
+	BatchedPolicy = "batched"
+)
+
+// DefaultWindow is how long the batched policy gathers requests.
+const DefaultWindow = 2 * time.Second
+
+// PolicyNamed builds a policy that asks eta for travel times.
+func PolicyNamed(name string, eta ETA) (Policy, error) {
+	switch name {
+	case GreedyPolicy:
+		return Policy{Name: name, Picker: NearestByRoad{ETA: eta}}, nil
+	case BatchedPolicy:
+		return Policy{Name: name, Picker: LeastWait{ETA: eta}, Window: DefaultWindow}, nil
+	}
+	return Policy{}, fmt.Errorf("there is no policy %q: use %s or %s", name, GreedyPolicy, BatchedPolicy)
+}
+
+// Enough is from how many drivers the policy wants to choose before it looks further away: one by one, the nearest
+// circle with anybody in it is good enough; a window that shares its drivers needs some to share.
+func (p Policy) Enough() int {
+	if p.Window == 0 {
+		return 1
+	}
+	return p.candidates()
+}
+
+func (p Policy) candidates() int {
+	if p.Window == 0 {
+		return 8
+	}
+	return 20
+}
+
+// Closes says when a window closes whose first request came at a time: at once, unless another window has just closed.
+func (p Policy) Closes(first, lastClosed time.Time) time.Time {
+	if next := lastClosed.Add(p.Window); next.After(first) {
+		return next
+	}
+	return first
 }
 
 const defaultETADeadline = 300 * time.Millisecond
-
-func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
-	pairs := make([]Pair, 0, len(window))
-	taken := map[trips.DriverID]bool{}
-	for _, ask := range window {
-		near := slices.DeleteFunc(slices.Clone(ask.Near), func(n sharedstate.Near) bool { return taken[n.ID] })
-		if len(near) == 0 {
-			continue
-		}
-		best := p.first(ctx, ask.Trip.Pickup, near)
-		best.Trip = ask.Trip.ID
-		taken[best.Driver.ID] = true
-		pairs = append(pairs, best)
-	}
-	return pairs
-}
-
-func (p NearestByRoad) first(ctx context.Context, pickup location.Point, near []sharedstate.Near) Pair {
-	byAir := Pair{Driver: slices.MinFunc(near, func(a, b sharedstate.Near) int { return cmp.Compare(a.Metres, b.Metres) })}
-	if p.ETA == nil {
-		return byAir
-	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
-	defer cancel()
-	from := make([]location.Point, len(near))
-	for i, n := range near {
-		from[i] = n.Fix.Point
-	}
-	times, _, err := p.ETA.Times(ctx, from, pickup)
-	if err != nil || len(times) != len(near) {
-		return byAir
-	}
-	best := 0
-	for i, t := range times {
-		if t < times[best] {
-			best = i
-		}
-	}
-	return Pair{Driver: near[best], Pickup: times[best]}
-}

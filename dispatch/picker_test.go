@@ -18,6 +18,21 @@ func (f etaFunc) Times(ctx context.Context, from []location.Point, to location.P
 	return f(ctx, from, to)
 }
 
+// Matrix asks column by column.
+func (f etaFunc) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
+	out := make([][]time.Duration, len(from))
+	for _, p := range to {
+		times, source, err := f(ctx, from, p)
+		if err != nil || len(times) != len(from) {
+			return nil, source, err
+		}
+		for i, t := range times {
+			out[i] = append(out[i], t)
+		}
+	}
+	return out, "road", nil
+}
+
 func near(id trips.DriverID, metres float64) sharedstate.Near {
 	n := sharedstate.Near{Metres: metres}
 	n.ID = id

@@ -51,16 +51,15 @@ type search struct {
 	stop context.CancelFunc
 	news chan news
 
-	// Only the search's goroutine touches these.
-	began    time.Time
-	offers   int
-	ended    trips.Trip                   // where the trip stood when the search was won or over
-	notUntil map[trips.DriverID]time.Time // drivers not to ask before a time; zero means never again
+	// Only the search's goroutine touches these; while it waits in a window, only the window's does.
+	hunt  *Hunt
+	began time.Time
+	ended trips.Trip // where the trip stood when the search was won or over
 }
 
 func newSearch(d *Dispatcher, t trips.Trip, stop context.CancelFunc) *search {
 	return &search{d: d, trip: t, stop: stop, news: make(chan news, 8),
-		began: d.cfg.Now(), notUntil: map[trips.DriverID]time.Time{}}
+		hunt: NewHunt(t, d.cfg.Policy, d.cfg.Rules), began: d.cfg.Now()}
 }
 
 // tell never blocks: news that finds no room is healed by the next scan or the offer's expiry.
@@ -77,16 +76,20 @@ func (s *search) tell(n news) {
 func (s *search) run(ctx context.Context) {
 	end := waited
 	for !end.final() {
-		pair, found := s.choose(ctx)
-		if found {
+		pair, found, over := s.choose(ctx)
+		switch {
+		case over.final():
+			end = over
+		case found:
 			end = s.ask(ctx, pair)
 		}
-		switch {
-		case end.final():
-		case s.exhausted():
-			end = s.giveUp(ctx)
-		case !found:
-			end = s.await(ctx, s.d.cfg.RetryEvery, nil)
+		if end.final() {
+			break
+		}
+		if reason, exhausted := s.hunt.Exhausted(s.d.cfg.Now()); exhausted {
+			end = s.giveUp(ctx, reason)
+		} else if !found {
+			end = s.await(ctx, s.pause(), nil)
 		}
 	}
 	now := s.d.cfg.Now()
@@ -96,33 +99,30 @@ func (s *search) run(ctx context.Context) {
 	}
 }
 
-// choose holds the driver the picker wants most, from the smallest circle that has one.
-func (s *search) choose(ctx context.Context) (Pair, bool) {
-	for _, radius := range s.d.cfg.Radii {
-		near := s.near(radius)
-		if len(near) == 0 {
-			continue
-		}
-		pairs := s.d.cfg.Picker.Pick(ctx, []Ask{{Trip: s.trip, Near: near}})
-		if len(pairs) == 1 && pairs[0].Trip == s.trip.ID {
-			return pairs[0], true
-		}
-		return Pair{}, false
+// pause is how long a search rests that found nobody: a window is rest enough.
+func (s *search) pause() time.Duration {
+	if s.d.cfg.Policy.Window > 0 {
+		return 0
 	}
-	return Pair{}, false
+	return s.hunt.Rules().RetryEvery
 }
 
-func (s *search) near(radius float64) []sharedstate.Near {
-	now, k := s.d.cfg.Now(), s.d.cfg.Candidates
-	near := s.d.cfg.Drivers.Nearest(s.trip.Pickup, k+len(s.notUntil), radius, nil)
-	fresh := near[:0]
-	for _, n := range near {
-		until, asked := s.notUntil[n.ID]
-		if !asked || (!until.IsZero() && !now.Before(until)) {
-			fresh = append(fresh, n)
-		}
+// choose asks the policy for a driver, together with whoever else looks for one if that is the policy. News of the trip
+// may end it earlier.
+func (s *search) choose(ctx context.Context) (p Pair, ok bool, end ending) {
+	policy := s.d.cfg.Policy
+	if policy.Window > 0 {
+		return s.d.windows.join(ctx, s)
 	}
-	return fresh[:min(k, len(fresh))]
+	ask, ok := s.hunt.Ask(s.d.cfg.Drivers, policy.Enough(), s.d.cfg.Now())
+	if !ok {
+		return Pair{}, false, waited
+	}
+	pairs := policy.Picker.Pick(ctx, []Ask{ask})
+	if len(pairs) != 1 || pairs[0].Trip != s.trip.ID {
+		return Pair{}, false, waited
+	}
+	return pairs[0], true, waited
 }
 
 // ask makes the offer and waits for what becomes of it. Whatever that is, the driver's hold ends here. A driver who took
@@ -131,7 +131,7 @@ func (s *search) near(radius float64) []sharedstate.Near {
 func (s *search) ask(ctx context.Context, pair Pair) ending {
 	o := s.offerTo(pair)
 	if err := s.d.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
-		return s.await(ctx, s.d.cfg.RetryEvery/20, nil) // another search was faster: look again, but do not spin
+		return s.await(ctx, s.hunt.Rules().RetryEvery/20, nil) // another search was faster: look again, but do not spin
 	}
 	s.d.holds(o.Driver, s)
 	end := s.offer(ctx, o)
@@ -145,21 +145,21 @@ func (s *search) ask(ctx context.Context, pair Pair) ending {
 
 func (s *search) offerTo(pair Pair) Offer {
 	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID, Node: s.d.cfg.Node, Epoch: s.d.cfg.Epoch,
-		ExpiresAt: s.d.cfg.Now().Add(s.d.cfg.OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
+		ExpiresAt: s.d.cfg.Now().Add(s.hunt.Rules().OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
 }
 
 func (s *search) offer(ctx context.Context, o Offer) ending {
 	count := s.d.m.offers.WithLabelValues
-	askAgain := s.d.cfg.Now().Add(s.d.cfg.AskAgain)
+	asked := s.d.cfg.Now()
 	sendCtx, cancel := context.WithDeadline(ctx, o.ExpiresAt)
 	err := s.d.cfg.Courier.Offer(sendCtx, o)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		count("unreachable").Inc()
-		s.notUntil[o.Driver] = askAgain
+		s.hunt.Silent(o.Driver, asked)
 		return vanished
 	}
-	s.offers++
+	s.hunt.Offers++
 	count("made").Inc()
 	end := s.await(ctx, o.ExpiresAt.Sub(s.d.cfg.Now()), &o)
 	if end == waited { // silence, or an answer whose news got lost: the store knows
@@ -170,14 +170,14 @@ func (s *search) offer(ctx context.Context, o Offer) ending {
 		count("accepted").Inc()
 	case refused:
 		count("declined").Inc()
-		s.notUntil[o.Driver] = time.Time{}
+		s.hunt.Declined(o.Driver)
 	case vanished:
 		count("driver_gone").Inc()
-		s.notUntil[o.Driver] = askAgain
+		s.hunt.Silent(o.Driver, asked)
 		s.withdraw(ctx, o, GoneWithdrawn)
 	case waited:
 		count("expired").Inc()
-		s.notUntil[o.Driver] = s.d.cfg.Now().Add(s.d.cfg.AskAgain)
+		s.hunt.Silent(o.Driver, s.d.cfg.Now())
 		s.withdraw(ctx, o, GoneExpired)
 	case over:
 		count("withdrawn").Inc()
@@ -196,18 +196,9 @@ func (s *search) withdraw(ctx context.Context, o Offer, reason string) {
 	s.d.cfg.Courier.Withdraw(ctx, o, reason)
 }
 
-// exhausted says whether the trip has waited, or been offered, long enough.
-func (s *search) exhausted() bool {
-	return s.offers >= s.d.cfg.MaxOffers || s.d.cfg.Now().Sub(s.trip.RequestedAt) >= s.d.cfg.GiveUpAfter
-}
-
 // giveUp expires the trip, unless a driver took it or the rider left it at the last moment. When the store cannot be
 // written the search ends all the same, and the scan begins another.
-func (s *search) giveUp(ctx context.Context) ending {
-	reason := ReasonNobodyNear
-	if s.offers > 0 {
-		reason = ReasonNobodyAccepts
-	}
+func (s *search) giveUp(ctx context.Context, reason string) ending {
 	by := trips.System(s.d.cfg.Node)
 	key := trips.Key{Actor: by, ID: "expire-" + string(s.trip.ID), Print: "expire"}
 	_, err := s.d.cfg.Desk.Move(ctx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {

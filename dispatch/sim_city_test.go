@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/trips/faulty"
@@ -71,6 +72,16 @@ func newCity(t *testing.T, seed uint64) *city {
 		c.wg.Go(d.shift)
 	}
 	return c
+}
+
+// policy serves trips one by one in cities with an even seed, in windows in the others. Nobody can say how long a way
+// takes, so that both guess.
+func (c *city) policy() dispatch.Policy {
+	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil)
+	if err != nil {
+		c.complain("%v", err)
+	}
+	return p
 }
 
 // complain notes a broken invariant.

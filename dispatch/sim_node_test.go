@@ -62,9 +62,10 @@ func (l *life) open() {
 	c := l.n.c
 	l.metrics = prometheus.NewRegistry()
 	d := dispatch.New(dispatch.Config{Node: l.n.name, Desk: c.desk, Store: c.store, Drivers: l.drivers, Courier: l,
-		Owns: func(location.Region) bool { return l.n.owns.Load() }, OfferFor: offerFor, GiveUpAfter: giveUp,
-		ScanEvery: c.between(2*time.Second, 15*time.Second), RetryEvery: c.between(time.Second, 4*time.Second),
-		Epoch: uint64(time.Now().UnixNano()), Log: quiet, Registerer: l.metrics})
+		Owns: func(location.Region) bool { return l.n.owns.Load() }, Policy: c.policy(),
+		Rules:     dispatch.Rules{OfferFor: offerFor, GiveUpAfter: giveUp, RetryEvery: c.between(time.Second, 4*time.Second)},
+		ScanEvery: c.between(2*time.Second, 15*time.Second),
+		Epoch:     uint64(time.Now().UnixNano()), Log: quiet, Registerer: l.metrics})
 	l.mu.Lock()
 	l.d = d
 	l.mu.Unlock()

@@ -144,6 +144,24 @@ func (c *Client) Times(ctx context.Context, from []location.Point, to location.P
 	return times, SourceRoad, nil
 }
 
+// Matrix has a row for each place of from with the times to each place of to. Errors are those of Times.
+func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
+	out, source := make([][]time.Duration, len(from)), SourceRoad
+	for _, p := range to {
+		times, how, err := c.Times(ctx, from, p)
+		if err != nil {
+			return nil, "", err
+		}
+		if how != SourceRoad {
+			source = how
+		}
+		for i, t := range times {
+			out[i] = append(out[i], t)
+		}
+	}
+	return out, source, nil
+}
+
 // Snap returns the point on a road nearest to p and how many metres away it is. Nothing can stand in for the service
 // here: ErrUnavailable means that it did not answer well.
 func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, float64, error) {

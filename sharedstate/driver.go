@@ -51,6 +51,7 @@ func (d Driver) Located() bool { return !d.Fix.At.IsZero() }
 type Near struct {
 	Driver
 	Metres float64
+	Idle   time.Duration // without a trip while on duty, as far as this node knows
 }
 
 // entry is a driver as kept. All but slot are guarded by the shard's lock.
@@ -61,8 +62,10 @@ type entry struct {
 	wants   bool   // on duty
 	riding  Status // Reserved or OnTrip while d.Trip is set
 	ended   trips.TripID
-	changed uint64       // tick of the last change
-	slot    atomic.Int32 // place in tile.cars; written under tile.mu
+	changed uint64 // tick of the last change
+	// idleSince is when the driver was last without a trip and on duty anew, in nanoseconds of the Unix clock.
+	idleSince int64
+	slot      atomic.Int32 // place in tile.cars; written under tile.mu
 }
 
 // status derives what may be derived, so that no two facts can disagree.

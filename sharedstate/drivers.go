@@ -97,6 +97,9 @@ func (s *shard) entryLocked(id trips.DriverID) *entry {
 // settleLocked brings the derived facts in line after a change to an entry.
 func (d *Drivers) settleLocked(e *entry) {
 	if now := e.status(); now != e.d.Status {
+		if now == Available && e.d.Status != Offered { // whoever declines an offer has been waiting all the while
+			e.idleSince = d.opts.Now().UnixNano()
+		}
 		e.shard.count[e.d.Status]--
 		e.shard.count[now]++
 		e.d.Status = now

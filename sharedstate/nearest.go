@@ -18,9 +18,9 @@ func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near
 	defer scratch.Put(s)
 	s.start(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
 	s.run(d.ground)
-	from := len(dst)
+	from, now := len(dst), d.opts.Now().UnixNano()
 	for _, f := range s.found {
-		if n := f.copy(&s.flat); n.Status == Available && n.Connected {
+		if n := f.copy(&s.flat, now); n.Status == Available && n.Connected {
 			dst = append(dst, n)
 		}
 	}
@@ -35,7 +35,7 @@ func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driv
 	s.start(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
 	s.run(d.ground)
 	for _, f := range s.found {
-		dst = append(dst, f.copy(&s.flat).Driver)
+		dst = append(dst, f.copy(&s.flat, 0).Driver)
 	}
 	return dst
 }
@@ -49,10 +49,11 @@ type candidate struct {
 }
 
 // copy reads the driver as they are now, who may have moved on a little since the search.
-func (c candidate) copy(flat *location.Flat) (n Near) {
+func (c candidate) copy(flat *location.Flat, now int64) (n Near) {
 	s := c.e.shard
 	s.mu.RLock()
 	n.Driver = c.e.d
+	n.Idle = max(0, time.Duration(now-c.e.idleSince))
 	s.mu.RUnlock()
 	n.Metres = flat.Metres(n.Fix.Point)
 	return n

@@ -134,7 +134,7 @@ func (d *demo) config(ctx context.Context) (nodeConfig, func(), error) {
 		return nodeConfig{}, nil, err
 	}
 	cfg := nodeConfig{Name: "demo", Listen: d.listen(), Admin: d.cmd.Admin, Database: d.cmd.Database, Redis: d.cmd.Redis,
-		City: d.cmd.City, Routing: d.cmd.Routing, Provider: url, ProviderSecret: demoSecret, Secret: []byte(developmentSecret),
+		City: d.cmd.City, Routing: d.cmd.Routing, Policy: d.cmd.Policy, Provider: url, ProviderSecret: demoSecret, Secret: []byte(developmentSecret),
 		DevTokens: true, Speed: d.cmd.Speed, Happened: d.moves.happened, Log: d.p.log}
 	if cfg.Database == "" {
 		cfg.Database = filepath.Join(d.cmd.Data, "ridehail.db")

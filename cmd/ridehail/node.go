@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type nodeConfig struct {
 	Redis          string // redis://…; empty: embedded
 	City           string // seed or file
 	Routing        string // the routing service's URL; empty: in this process
+	Policy         string // of dispatch; empty: batched
 	Provider       string // the payment provider's URL; empty: nobody settles
 	ProviderSecret string
 	Secret         []byte // of tokens
@@ -150,6 +152,10 @@ func (n *node) assemble() error {
 	n.ways = routing.NewClient(waysURL, routing.ClientOptions{})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: location.DefaultJudge().Faster(n.cfg.Speed)})
 	n.registry.MustRegister(driversCollector{n.drivers}, waysCollector{n.ways})
+	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.ways)
+	if err != nil {
+		return fmt.Errorf("%w: --policy: %w", errUsage, err)
+	}
 	desk := &trips.Desk{Store: n.db, Now: time.Now}
 	inbox := dispatch.NewInbox(time.Now)
 	carrier := &carrier{n}
@@ -164,7 +170,7 @@ func (n *node) assemble() error {
 		Registerer: n.registry, Log: n.log,
 	})
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Desk: desk, Store: n.db, Drivers: n.drivers, Courier: carrier,
-		Owns: n.members.Owns, ETA: n.ways, Log: n.log, Registerer: n.registry})
+		Owns: n.members.Owns, Policy: policy, Log: n.log, Registerer: n.registry})
 	n.mirror = &mirror{node: n.cfg.Name, drivers: n.drivers, members: n.members, moved: n.gateway.Moved,
 		publish: n.publish, log: n.log}
 	return nil

@@ -18,6 +18,7 @@ type nodeFlags struct {
 	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Routing  string `help:"A routing service to ask. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
+	Policy   string `help:"Who drives whom: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
 }
 
 type serveCmd struct {
@@ -59,7 +60,7 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 
 func (c *serveCmd) config(p *process) (nodeConfig, error) {
 	cfg := nodeConfig{Name: c.Name, Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
-		Routing: c.Routing, Provider: c.Provider, ProviderSecret: c.ProviderSecret, Secret: []byte(c.Secret),
+		Routing: c.Routing, Policy: c.Policy, Provider: c.Provider, ProviderSecret: c.ProviderSecret, Secret: []byte(c.Secret),
 		DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, Log: p.log}
 	if c.Secret == "" {
 		if !c.DevTokens {

@@ -1,0 +1,166 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/matching"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// LeastWait matches a whole window so that all of it waits least: it may send somebody the second-nearest driver because
+// the nearest one is the only one for somebody else. Pairs cost the seconds to the pickup, less a little for a driver who
+// has waited long; leaving a trip to the next window costs Patience, and more the longer it has waited. So
+//
+//   - a pickup longer than Patience is not worth it yet: the driver would be lost to nearer riders, and a nearer driver
+//     may come free. Sending drivers ever further away is how a busy city breaks down (J. Castillo, D. Knoepfle, E. Weyl,
+//     Surge Pricing Solves the Wild Goose Chase, EC 2017);
+//   - who has waited for LastCall takes whoever there is, before all who have not; and among equals the older trip may be
+//     the further away, by Age for each second. So a trip loses a driver only to trips older than it, or at most LastCall
+//     and a longest pickup over Age younger: these are not without end, and nobody starves.
+type LeastWait struct {
+	ETA      ETA
+	Deadline time.Duration // for the travel times of one window; 300 ms when 0
+	Weights
+}
+
+// Weights say what is worth how much. Zero values take the defaults.
+type Weights struct {
+	Patience time.Duration // DefaultPatience
+	LastCall time.Duration // DefaultLastCall
+	Age      float64       // seconds of pickup that a second of a rider's waiting is worth; DefaultAge
+	Idle     float64       // seconds of pickup that a second of a driver's waiting is worth; DefaultIdle; none below 0
+}
+
+// The weights with which `ridehail simulate` did best; see docs/dispatch.md.
+const (
+	DefaultPatience = 10 * time.Minute
+	DefaultLastCall = 90 * time.Second
+	DefaultAge      = 1.0
+	DefaultIdle     = 0.05
+	maxIdle         = 30 * time.Minute
+)
+
+// skip is what leaving a trip to the next window costs.
+func (w Weights) skip(waited time.Duration) time.Duration {
+	cost := cmp.Or(w.Patience, DefaultPatience) + scaled(waited, cmp.Or(w.Age, DefaultAge))
+	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
+		cost += 2 * maxPickup
+	}
+	return cost
+}
+
+// cost is what a pair costs.
+func (w Weights) cost(pickup, idle time.Duration) time.Duration {
+	return pickup - scaled(min(idle, maxIdle), max(0, cmp.Or(w.Idle, DefaultIdle)))
+}
+
+func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
+	defer cancel()
+	pickups := p.pickups(ctx, window)
+	drivers, number := everybody(window)
+	g := matching.NewGraph(len(drivers))
+	for i, ask := range window {
+		g.Row(p.skip(ask.Waited).Milliseconds())
+		for c, n := range ask.Near {
+			if pickups[i][c] >= maxPickup {
+				continue // there is no way
+			}
+			g.Edge(number[n.ID], p.cost(pickups[i][c], n.Idle).Milliseconds())
+		}
+	}
+	m, err := g.Assign()
+	if err != nil { // a cost beyond all measure: the bounds above leave none
+		return NearestByRoad{ETA: p.ETA, Deadline: p.Deadline}.Pick(ctx, window)
+	}
+	var pairs []Pair
+	for i, j := range m.Row {
+		if j == matching.None {
+			continue
+		}
+		ask := window[i]
+		c := slices.IndexFunc(ask.Near, func(n sharedstate.Near) bool { return n.ID == drivers[j] })
+		pairs = append(pairs, Pair{Trip: ask.Trip.ID, Driver: ask.Near[c], Pickup: pickups[i][c]})
+	}
+	return pairs
+}
+
+func scaled(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
+
+// everybody numbers the drivers of a window, in the order in which they come up.
+func everybody(window []Ask) (drivers []trips.DriverID, number map[trips.DriverID]int) {
+	number = map[trips.DriverID]int{}
+	for _, ask := range window {
+		for _, n := range ask.Near {
+			if _, known := number[n.ID]; !known {
+				number[n.ID] = len(drivers)
+				drivers = append(drivers, n.ID)
+			}
+		}
+	}
+	return drivers, number
+}
+
+// Neighbours share most of their candidates. So a window is asked about in groups of neighbours: one answer for all
+// drivers and all pickups of a group, instead of one question for each pair, or one for a whole city whose ends have
+// nothing to do with each other.
+const groupSize = 16
+
+// pickups are the times of all candidates of a window to their pickup.
+func (p LeastWait) pickups(ctx context.Context, window []Ask) [][]time.Duration {
+	order := make([]int, len(window))
+	cells := make([]location.Cell, len(window))
+	for i, ask := range window {
+		order[i] = i
+		cells[i], _ = location.CellOf(ask.Trip.Pickup) // neighbouring cells mostly have neighbouring numbers
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cells[a], cells[b]) })
+	out := make([][]time.Duration, len(window))
+	for group := range slices.Chunk(order, groupSize) {
+		p.askAbout(ctx, window, group, out)
+	}
+	return out
+}
+
+func (p LeastWait) askAbout(ctx context.Context, window []Ask, group []int, out [][]time.Duration) {
+	var from, to []location.Point
+	number := map[trips.DriverID]int{}
+	for _, i := range group {
+		to = append(to, window[i].Trip.Pickup)
+		for _, n := range window[i].Near {
+			if _, known := number[n.ID]; !known {
+				number[n.ID] = len(from)
+				from = append(from, n.Fix.Point)
+			}
+		}
+	}
+	var times [][]time.Duration
+	if p.ETA != nil && len(from) > 0 {
+		if t, _, err := p.ETA.Matrix(ctx, from, to); err == nil && len(t) == len(from) {
+			times = t
+		}
+	}
+	for column, i := range group {
+		out[i] = make([]time.Duration, len(window[i].Near))
+		for c, n := range window[i].Near {
+			out[i][c] = guessed(n)
+			if times != nil && len(times[number[n.ID]]) == len(to) {
+				out[i][c] = min(max(0, times[number[n.ID]][column]), maxPickup)
+			}
+		}
+	}
+}
+
+// maxPickup is longer than any pickup that makes sense.
+const maxPickup = 24 * time.Hour
+
+// guessed is a pickup's time when nobody can say: the way by air at the pace of a car in a city, detours included.
+func guessed(n sharedstate.Near) time.Duration {
+	const metresPerSecond = 6
+	return min(time.Duration(n.Metres/metresPerSecond*float64(time.Second)), maxPickup)
+}
