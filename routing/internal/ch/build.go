@@ -1,0 +1,161 @@
+package ch
+
+import (
+	"fmt"
+	"slices"
+)
+
+// builder contracts a graph. Its lists hold what is left of the graph: nodes not contracted yet.
+type builder struct {
+	arcs    []arc
+	out, in [][]link
+	rank    []int32
+	depth   []int32 // of each node: contracted neighbours lie below it, in a chain of at most so many
+	done    []bool
+
+	up, down [][]int32 // arcs of each node when it was contracted
+	queue    queue
+	witness  search
+	wanted   []uint64 // scratch
+}
+
+func newBuilder(nodes int) *builder {
+	return &builder{out: make([][]link, nodes), in: make([][]link, nodes), rank: make([]int32, nodes),
+		depth: make([]int32, nodes), done: make([]bool, nodes), up: make([][]int32, nodes), down: make([][]int32, nodes),
+		witness: newSearch(nodes)}
+}
+
+// connect enters an arc into the lists, unless there is one as cheap between the same nodes, which it then replaces.
+func (b *builder) connect(i int32) {
+	a := b.arcs[i]
+	if put(&b.out[a.From], link{a.To, a.Cost, i}) {
+		put(&b.in[a.To], link{a.From, a.Cost, i})
+	}
+}
+
+func put(list *[]link, l link) bool {
+	for i, old := range *list {
+		if old.node == l.node {
+			if old.cost <= l.cost {
+				return false
+			}
+			(*list)[i] = l
+			return true
+		}
+	}
+	*list = append(*list, l)
+	return true
+}
+
+// contractAll takes the least important node that is left, again and again. Importance changes as the graph shrinks: it
+// is looked at again for the neighbours of a contracted node, and for the node itself before it goes.
+func (b *builder) contractAll() error {
+	for n := range b.rank {
+		p, _ := b.weigh(int32(n))
+		b.queue.push(p, int32(n))
+	}
+	for next := int32(0); int(next) < len(b.rank); {
+		p, n := b.queue.pop()
+		if b.done[n] {
+			continue
+		}
+		now, shortcuts := b.weigh(n)
+		if len(b.queue) > 0 && now > p && now > b.queue[0].key {
+			b.queue.push(now, n)
+			continue
+		}
+		b.rank[n], b.done[n] = next, true
+		next++
+		if err := b.contract(n, shortcuts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shortcut is two arcs that could become one.
+type shortcut struct{ first, second link }
+
+// weigh says how important a node is, and which shortcuts its contraction needs: the more of them in place of few arcs,
+// and the deeper what lies below, the later it is contracted.
+func (b *builder) weigh(n int32) (key int64, needed []shortcut) {
+	for _, in := range b.in[n] {
+		needed = b.around(n, in, needed)
+	}
+	return 4*int64(len(needed)) - 2*int64(len(b.in[n])+len(b.out[n])) + int64(b.depth[n]) + keyOffset, needed
+}
+
+// keyOffset keeps keys above 0.
+const keyOffset = 1 << 32
+
+// settle bounds a search for a way around a node. Giving up early costs a shortcut too many, never a wrong answer.
+const settle = 60
+
+// around finds the shortcuts from one neighbour over n that no other way is as cheap as.
+func (b *builder) around(n int32, in link, needed []shortcut) []shortcut {
+	var limit uint64
+	for _, out := range b.out[n] {
+		if out.node != in.node {
+			limit = max(limit, uint64(in.cost)+uint64(out.cost))
+		}
+	}
+	if limit == 0 && len(b.out[n]) == 0 {
+		return needed
+	}
+	s := &b.witness
+	s.begin()
+	s.reach(in.node, 0, -1)
+	for range settle {
+		node, cost, ok := s.next()
+		if !ok || cost > limit {
+			break
+		}
+		for _, l := range b.out[node] {
+			if l.node != n && cost+uint64(l.cost) <= limit {
+				s.reach(l.node, cost+uint64(l.cost), -1)
+			}
+		}
+	}
+	for _, out := range b.out[n] {
+		if out.node != in.node && s.costOf(out.node) > uint64(in.cost)+uint64(out.cost) {
+			needed = append(needed, shortcut{in, out})
+		}
+	}
+	return needed
+}
+
+// contract takes a node out of the lists and puts its shortcuts in.
+func (b *builder) contract(n int32, shortcuts []shortcut) error {
+	var neighbours []int32
+	for _, l := range b.in[n] {
+		b.down[n] = append(b.down[n], l.arc)
+		b.out[l.node] = without(b.out[l.node], n)
+		neighbours = append(neighbours, l.node)
+	}
+	for _, l := range b.out[n] {
+		b.up[n] = append(b.up[n], l.arc)
+		b.in[l.node] = without(b.in[l.node], n)
+		neighbours = append(neighbours, l.node)
+	}
+	b.in[n], b.out[n] = nil, nil
+	for _, s := range shortcuts {
+		cost := uint64(s.first.cost) + uint64(s.second.cost)
+		if cost > farthest {
+			return fmt.Errorf("%w: a way of %d ms", ErrGraph, cost)
+		}
+		b.arcs = append(b.arcs, arc{Arc: Arc{From: s.first.node, To: s.second.node, Cost: uint32(cost)},
+			first: s.first.arc, second: s.second.arc})
+		b.connect(int32(len(b.arcs) - 1))
+	}
+	slices.Sort(neighbours)
+	for _, m := range slices.Compact(neighbours) {
+		b.depth[m] = max(b.depth[m], b.depth[n]+1)
+		key, _ := b.weigh(m)
+		b.queue.push(key, m)
+	}
+	return nil
+}
+
+func without(list []link, node int32) []link {
+	return slices.DeleteFunc(list, func(l link) bool { return l.node == node })
+}

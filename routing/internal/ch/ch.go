@@ -1,0 +1,114 @@
+// Package ch finds shortest ways in a road graph fast: contraction hierarchies, after R. Geisberger, P. Sanders,
+// D. Schultes, D. Delling, Contraction Hierarchies: Faster and Simpler Hierarchical Routing in Road Networks, WEA 2008.
+// Costs are whole numbers and every answer is exactly Dijkstra's.
+package ch
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Arc leads from one node to another at a cost.
+type Arc struct {
+	From, To int32
+	Cost     uint32
+}
+
+// Hierarchy is a graph whose nodes were put in order of importance and contracted one by one: whenever the only
+// shortest way between two neighbours led through the contracted node, a shortcut took its place. Every shortest way then
+// has an equal that first climbs and then descends, so both ends search upwards only. It never changes and is safe for
+// concurrent use.
+type Hierarchy struct {
+	rank     []int32 // of each node; the searches know nodes by rank alone
+	arcs     []arc   // those given, in order, then the shortcuts
+	up, down links   // from a node to more important ones, and to a node from them
+}
+
+// arc is one of the graph's own (second < 0) or a shortcut, which stands for two arcs.
+type arc struct {
+	Arc
+	first, second int32
+}
+
+// links are the arcs of each node, by rank: those of node n are all[at[n]:at[n+1]].
+type links struct {
+	at  []int32
+	all []link
+}
+
+type link struct {
+	node int32 // at the other end
+	cost uint32
+	arc  int32
+}
+
+func (l *links) of(n int32) []link { return l.all[l.at[n]:l.at[n+1]] }
+
+// ErrGraph is wrapped by errors about a graph that no hierarchy can be built on.
+var ErrGraph = errors.New("not a road graph")
+
+// Build orders and contracts the nodes. The same graph gives the same hierarchy.
+func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
+	b := newBuilder(nodes)
+	for i, a := range arcs {
+		if a.From < 0 || int(a.From) >= nodes || a.To < 0 || int(a.To) >= nodes {
+			return nil, fmt.Errorf("%w: arc %d leads from %d to %d among %d nodes", ErrGraph, i, a.From, a.To, nodes)
+		}
+		b.arcs = append(b.arcs, arc{Arc: a, second: -1})
+		if a.From != a.To {
+			b.connect(int32(i))
+		}
+	}
+	if err := b.contractAll(); err != nil {
+		return nil, err
+	}
+	h := &Hierarchy{rank: b.rank, arcs: b.arcs}
+	h.up = sorted(b.rank, b.up, b.arcs, func(a arc) int32 { return a.To })
+	h.down = sorted(b.rank, b.down, b.arcs, func(a arc) int32 { return a.From })
+	return h, nil
+}
+
+// sorted lists the arcs that each node had when it was contracted.
+func sorted(rank []int32, of [][]int32, arcs []arc, other func(arc) int32) links {
+	byRank := make([]int32, len(rank))
+	for n, r := range rank {
+		byRank[r] = int32(n)
+	}
+	l := links{at: make([]int32, 1, len(rank)+1)}
+	for _, n := range byRank {
+		for _, i := range of[n] {
+			l.all = append(l.all, link{node: rank[other(arcs[i])], cost: arcs[i].Cost, arc: i})
+		}
+		l.at = append(l.at, int32(len(l.all)))
+	}
+	return l
+}
+
+// Nodes and Shortcuts are how many there are.
+func (h *Hierarchy) Nodes() int { return len(h.rank) }
+func (h *Hierarchy) Shortcuts() (n int) {
+	for i := range h.arcs {
+		if h.arcs[i].second >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// unpack appends the graph's own arcs that an arc stands for, in driving order.
+func (h *Hierarchy) unpack(i int32, dst []int32) []int32 {
+	stack := []int32{i}
+	for len(stack) > 0 {
+		i, stack = stack[len(stack)-1], stack[:len(stack)-1]
+		if a := &h.arcs[i]; a.second < 0 {
+			dst = append(dst, i)
+		} else {
+			stack = append(stack, a.second, a.first)
+		}
+	}
+	return dst
+}
+
+// farthest bounds the cost of a shortcut: 49 days in milliseconds.
+const farthest = math.MaxUint32

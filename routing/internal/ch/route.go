@@ -1,0 +1,169 @@
+package ch
+
+import "slices"
+
+// Seed is a node where a way may begin or end, and what it costs to get from the true beginning to it, or from it to the
+// true end.
+type Seed struct {
+	Node int32
+	Cost uint64
+}
+
+// Finder is the working memory of a search. It is for one goroutine at a time.
+type Finder struct {
+	h                *Hierarchy
+	forward, reverse search
+	buckets          []bucket
+	filled           []int32 // nodes with an entry in their bucket
+}
+
+// NewFinder makes room for searches in the hierarchy.
+func (h *Hierarchy) NewFinder() *Finder {
+	return &Finder{h: h, forward: newSearch(len(h.rank)), reverse: newSearch(len(h.rank))}
+}
+
+// Route finds the cheapest way from any of the seeds to any of the others: its cost, and the numbers of the arcs on it
+// that were given to Build. The way has no arcs when it begins and ends at one node. The cost is Unreached when there is
+// no way.
+func (f *Finder) Route(from, to []Seed) (cost uint64, arcs []int32) {
+	h := f.h
+	f.seed(&f.forward, from)
+	f.seed(&f.reverse, to)
+	best, top := uint64(Unreached), int32(-1)
+	for upwards := true; ; upwards = !upwards {
+		one, other, links, back := &f.forward, &f.reverse, &h.up, &h.down
+		if !upwards {
+			one, other, links, back = other, one, back, links
+		}
+		if one.exhausted(best) {
+			if other.exhausted(best) {
+				break
+			}
+			continue
+		}
+		n, cost, ok := one.next()
+		if !ok {
+			continue
+		}
+		if rest := other.costOf(n); rest != Unreached && cost+rest < best {
+			best, top = cost+rest, n
+		}
+		if stalled(one, back, n, cost) {
+			continue
+		}
+		for _, l := range links.of(n) {
+			one.reach(l.node, cost+uint64(l.cost), l.arc)
+		}
+	}
+	if top < 0 {
+		return Unreached, nil
+	}
+	return best, f.trace(top)
+}
+
+// exhausted says whether nothing better than best can come of the search any more.
+func (s *search) exhausted(best uint64) bool {
+	return len(s.queue) == 0 || uint64(s.queue[0].key) >= best
+}
+
+// stalled says whether a node was reached by a detour: a more important node that was reached leads to it at less cost.
+// Nothing beyond it needs to be looked at then.
+func stalled(s *search, back *links, n int32, cost uint64) bool {
+	for _, l := range back.of(n) {
+		if above := s.costOf(l.node); above != Unreached && above+uint64(l.cost) < cost {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Finder) seed(s *search, seeds []Seed) {
+	s.begin()
+	for _, at := range seeds {
+		s.reach(f.h.rank[at.Node], at.Cost, -1)
+	}
+}
+
+// trace puts together the way over its most important node.
+func (f *Finder) trace(top int32) (arcs []int32) {
+	h := f.h
+	var climb []int32
+	for n := top; f.forward.via[n] >= 0; {
+		i := f.forward.via[n]
+		climb = append(climb, i)
+		n = h.rank[h.arcs[i].From]
+	}
+	slices.Reverse(climb)
+	for _, i := range climb {
+		arcs = h.unpack(i, arcs)
+	}
+	for n := top; f.reverse.via[n] >= 0; {
+		i := f.reverse.via[n]
+		arcs = h.unpack(i, arcs)
+		n = h.rank[h.arcs[i].To]
+	}
+	return arcs
+}
+
+// bucket holds, at one node, what it costs from there to each of the ends that can be reached by descending.
+type bucket []rest
+
+type rest struct {
+	end  int32
+	cost uint64
+}
+
+// Matrix has a row for each beginning with the cost to each end, Unreached where there is no way. Each end descends once
+// and leaves its cost at every node it passes; each beginning climbs once and collects them (S. Knopp, P. Sanders,
+// D. Schultes, F. Schulz, D. Wagner, Computing Many-to-Many Shortest Paths Using Highway Hierarchies, ALENEX 2007).
+func (f *Finder) Matrix(from, to [][]Seed) [][]uint64 {
+	if f.buckets == nil {
+		f.buckets = make([]bucket, len(f.h.rank))
+	}
+	for j, seeds := range to {
+		f.seed(&f.reverse, seeds)
+		f.climb(&f.reverse, &f.h.down, &f.h.up, func(n int32, cost uint64) {
+			if len(f.buckets[n]) == 0 {
+				f.filled = append(f.filled, n)
+			}
+			f.buckets[n] = append(f.buckets[n], rest{int32(j), cost})
+		})
+	}
+	all := make([]uint64, len(from)*len(to))
+	rows := make([][]uint64, len(from))
+	for i, seeds := range from {
+		row := all[i*len(to) : (i+1)*len(to)]
+		for j := range row {
+			row[j] = Unreached
+		}
+		f.seed(&f.forward, seeds)
+		f.climb(&f.forward, &f.h.up, &f.h.down, func(n int32, cost uint64) {
+			for _, r := range f.buckets[n] {
+				row[r.end] = min(row[r.end], cost+r.cost)
+			}
+		})
+		rows[i] = row
+	}
+	for _, n := range f.filled {
+		f.buckets[n] = f.buckets[n][:0]
+	}
+	f.filled = f.filled[:0]
+	return rows
+}
+
+// climb calls do with every node above the seeds that may lie on a cheapest way.
+func (f *Finder) climb(s *search, links, back *links, do func(n int32, cost uint64)) {
+	for {
+		n, cost, ok := s.next()
+		if !ok {
+			return
+		}
+		if stalled(s, back, n, cost) {
+			continue
+		}
+		do(n, cost)
+		for _, l := range links.of(n) {
+			s.reach(l.node, cost+uint64(l.cost), l.arc)
+		}
+	}
+}
