@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
 // City is a road graph with what is needed to draw it and to live in it. It never changes and is safe for concurrent
@@ -21,6 +22,7 @@ type City struct {
 	doors    []int32   // edges where rides begin and end
 	doorSum  []float64 // metres of doors up to each one
 	drawing  func() []byte
+	ways     *ch.Hierarchy
 }
 
 // reach is how far from a road, in metres, a point still belongs to the city.
@@ -45,6 +47,9 @@ func NewCity(plan Plan) (*City, error) {
 	}
 	c.listDoors()
 	c.drawing = sync.OnceValue(c.draw)
+	if c.ways, err = g.contracted(); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

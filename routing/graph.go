@@ -3,8 +3,10 @@ package routing
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
 // edge is a stretch of road between two junctions.
@@ -22,24 +24,21 @@ type edge struct {
 
 func (e *edge) metres() float64 { return e.along[len(e.along)-1] }
 
-// part is what driving a share of the edge costs. It rounds up, so that the estimate of A* stays below.
+// part is what driving a share of the edge costs, in milliseconds.
 func (e *edge) part(share float64) uint64 { return uint64(math.Ceil(share * float64(e.ms))) }
 
-// arc is an edge in one direction, as seen from the node it leaves (or, in the backward lists, enters).
+// arc is an edge in one direction.
 type arc struct {
-	node    int32 // at the other end
-	edge    int32
-	ms      uint32
-	forward bool // in the direction of the edge's line
+	from, to int32
+	edge     int32
+	forward  bool // in the direction of the edge's line
 }
 
-// graph holds the arcs of node n at out[outAt[n]:outAt[n+1]], those that lead to it in `in`.
+// graph is roads cut at their junctions, and the arcs in which they may be driven.
 type graph struct {
-	nodes       []location.Point
-	edges       []edge
-	out, in     []arc
-	outAt, inAt []int32
-	fastest     float64 // metres per second
+	nodes []location.Point
+	edges []edge
+	arcs  []arc
 }
 
 // buildGraph cuts the roads at their junctions and keeps the largest part in which every point reaches every other.
@@ -121,36 +120,47 @@ func newEdge(r *Road, line []location.Point) (edge, bool) {
 	return e, len(e.line) > 1 && ms < math.MaxUint32
 }
 
-// link lists the arcs of every node, both ways.
+// link lists the arcs.
 func (g *graph) link() {
-	g.outAt, g.inAt = make([]int32, len(g.nodes)+1), make([]int32, len(g.nodes)+1)
-	g.fastest = 0
-	each := func(do func(from, to int32, a arc)) {
-		for i := range g.edges {
-			e := &g.edges[i]
-			do(e.from, e.to, arc{edge: int32(i), ms: e.ms, forward: true})
-			if !e.oneWay {
-				do(e.to, e.from, arc{edge: int32(i), ms: e.ms})
-			}
+	g.arcs = g.arcs[:0]
+	for i := range g.edges {
+		e := &g.edges[i]
+		g.arcs = append(g.arcs, arc{e.from, e.to, int32(i), true})
+		if !e.oneWay {
+			g.arcs = append(g.arcs, arc{e.to, e.from, int32(i), false})
 		}
 	}
-	each(func(from, to int32, _ arc) { g.outAt[from+1]++; g.inAt[to+1]++ })
-	for n := range g.nodes {
-		g.outAt[n+1] += g.outAt[n]
-		g.inAt[n+1] += g.inAt[n]
+}
+
+// contracted is the graph made fast to search. No way is too long for it: Plan.check bounds every road.
+func (g *graph) contracted() (*ch.Hierarchy, error) {
+	arcs := make([]ch.Arc, len(g.arcs))
+	for i, a := range g.arcs {
+		arcs[i] = ch.Arc{From: a.from, To: a.to, Cost: g.edges[a.edge].ms}
 	}
-	total := g.outAt[len(g.nodes)]
-	g.out, g.in = make([]arc, total), make([]arc, total)
-	outNext, inNext := append([]int32(nil), g.outAt...), append([]int32(nil), g.inAt...)
-	each(func(from, to int32, a arc) {
-		a.node = to
-		g.out[outNext[from]] = a
-		outNext[from]++
-		a.node = from
-		g.in[inNext[to]] = a
-		inNext[to]++
-		g.fastest = max(g.fastest, g.edges[a.edge].speed)
-	})
+	h, err := ch.Build(len(g.nodes), arcs)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPlan, err)
+	}
+	return h, nil
+}
+
+// successors lists the nodes that each node leads to: those of n are to[at[n]:at[n+1]].
+func (g *graph) successors() (at, to []int32) {
+	at = make([]int32, len(g.nodes)+1)
+	for _, a := range g.arcs {
+		at[a.from+1]++
+	}
+	for n := range g.nodes {
+		at[n+1] += at[n]
+	}
+	to = make([]int32, len(g.arcs))
+	next := slices.Clone(at)
+	for _, a := range g.arcs {
+		to[next[a.from]] = a.to
+		next[a.from]++
+	}
+	return at, to
 }
 
 // keep drops every node outside the part and every edge that touches one.
@@ -176,6 +186,7 @@ func (g *graph) keep(part []bool) {
 // largestPart marks the largest strongly connected component (R. Tarjan, SIAM J. Comput. 1, 1972, without recursion).
 func largestPart(g *graph) []bool {
 	n := len(g.nodes)
+	outAt, out := g.successors()
 	index, low, part := make([]int32, n), make([]int32, n), make([]int32, n) // index 0: not seen, part 0: none yet
 	type frame struct{ node, next int32 }
 	var stack []int32
@@ -185,7 +196,7 @@ func largestPart(g *graph) []bool {
 		if index[root] != 0 {
 			continue
 		}
-		calls = append(calls, frame{root, g.outAt[root]})
+		calls = append(calls, frame{root, outAt[root]})
 		for len(calls) > 0 {
 			f := &calls[len(calls)-1]
 			v := f.node
@@ -194,12 +205,12 @@ func largestPart(g *graph) []bool {
 				index[v], low[v] = count, count
 				stack = append(stack, v)
 			}
-			if f.next < g.outAt[v+1] {
-				w := g.out[f.next].node
+			if f.next < outAt[v+1] {
+				w := out[f.next]
 				f.next++
 				switch {
 				case index[w] == 0:
-					calls = append(calls, frame{w, g.outAt[w]})
+					calls = append(calls, frame{w, outAt[w]})
 				case part[w] == 0:
 					low[v] = min(low[v], index[w])
 				}

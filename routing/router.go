@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
 // Errors that callers tell apart.
@@ -36,21 +36,14 @@ type Route struct {
 
 // Router finds the fastest ways in a city. It is safe for concurrent use.
 type Router struct {
-	city     *City
-	searches sync.Pool
-	x, y     []float64 // of every node, in metres that are never longer than the real ones
-	scale    float64
+	city    *City
+	finders sync.Pool
 }
 
 // NewRouter prepares a router.
 func NewRouter(c *City) *Router {
 	r := &Router{city: c}
-	r.searches.New = func() any { return newSearch(len(c.graph.nodes)) }
-	farthest := max(math.Abs(c.min.Lat), math.Abs(c.max.Lat))
-	r.scale = metresPerDegree * math.Cos(farthest*math.Pi/180)
-	for _, n := range c.graph.nodes {
-		r.x, r.y = append(r.x, n.Lng*r.scale), append(r.y, n.Lat*metresPerDegree)
-	}
+	r.finders.New = func() any { return c.ways.NewFinder() }
 	return r
 }
 
@@ -84,14 +77,24 @@ func (r *Router) Route(ctx context.Context, from, to location.Point) (Route, err
 	if err != nil {
 		return Route{}, fmt.Errorf("route to: %w", err)
 	}
-	s := r.searches.Get().(*search)
-	defer r.searches.Put(s)
-	cost, last, err := r.aStar(ctx, s, a, b)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return Route{}, err
 	}
-	return r.trace(s, a, b, cost, last), nil
+	f := r.finders.Get().(*ch.Finder)
+	defer r.finders.Put(f)
+	way := f.Route(r.leave(a), r.enter(b))
+	straight := r.along(a, b)
+	if straight == unreached && way.Cost == unreached {
+		return Route{}, ErrNoRoute
+	}
+	if straight <= way.Cost {
+		return r.stretch(a, b, straight), nil
+	}
+	return r.trace(a, b, way), nil
 }
+
+// unreached is the cost, in milliseconds, of what no way leads to.
+const unreached = ch.Unreached
 
 // along is the cost of driving from a to b without leaving their edge, or unreached.
 func (r *Router) along(a, b spot) uint64 {
@@ -102,97 +105,47 @@ func (r *Router) along(a, b spot) uint64 {
 	return e.part(math.Abs(b.share - a.share))
 }
 
-// leave calls do for each end of the edge that a car at s may drive to, with the cost; enter for each end that it may
-// come from.
-func (r *Router) leave(s spot, do func(node int32, cost uint64, via arc)) {
+// leave lists the ends of the edge that a car at s may drive to, enter those that it may come from.
+func (r *Router) leave(s spot) []ch.Seed {
 	e := &r.city.graph.edges[s.edge]
-	do(e.to, e.part(1-s.share), arc{edge: -1, forward: true})
+	seeds := []ch.Seed{{Node: e.to, Cost: e.part(1 - s.share)}}
 	if !e.oneWay {
-		do(e.from, e.part(s.share), arc{edge: -1})
+		seeds = append(seeds, ch.Seed{Node: e.from, Cost: e.part(s.share)})
 	}
+	return seeds
 }
 
-func (r *Router) enter(s spot, do func(node int32, cost uint64)) {
+func (r *Router) enter(s spot) []ch.Seed {
 	e := &r.city.graph.edges[s.edge]
-	do(e.from, e.part(s.share))
+	seeds := []ch.Seed{{Node: e.from, Cost: e.part(s.share)}}
 	if !e.oneWay {
-		do(e.to, e.part(1-s.share))
+		seeds = append(seeds, ch.Seed{Node: e.to, Cost: e.part(1 - s.share)})
 	}
+	return seeds
 }
 
-// patience is how many nodes are looked at between two looks at the context.
-const patience = 1024
-
-// direct stands for the last node of a way that stays on one edge.
-const direct = -1
-
-// aStar returns the cost of the fastest way in milliseconds and the last node on it (P. Hart, N. Nilsson, B. Raphael,
-// IEEE Trans. SSC 4, 1968). The estimate, the straight line at the city's top speed, never exceeds the truth, and a
-// node may be taken again when a cheaper way to it turns up, so the answer is exactly Dijkstra's.
-func (r *Router) aStar(ctx context.Context, s *search, a, b spot) (uint64, int32, error) {
-	g := r.city.graph
-	bx, by := b.point.Lng*r.scale, b.point.Lat*metresPerDegree
-	perMetre := 0.999 * 1000 / g.fastest // milliseconds; less a thousandth, for rounding
-	ahead := func(n int32) uint64 { return uint64(math.Hypot(r.x[n]-bx, r.y[n]-by) * perMetre) }
-	var ends [2]struct {
-		node int32
-		cost uint64
-	}
-	n := 0
-	r.enter(b, func(node int32, cost uint64) {
-		ends[n].node, ends[n].cost = node, cost
-		n++
-	})
-	s.begin()
-	best, last := r.along(a, b), int32(direct)
-	r.leave(a, func(node int32, cost uint64, via arc) { s.reach(node, cost, ahead(node), via) })
-	for taken := 1; ; taken++ {
-		e, ok := s.next()
-		if !ok || e.key >= best {
-			break
-		}
-		if taken%patience == 0 && ctx.Err() != nil {
-			return 0, 0, ctx.Err()
-		}
-		for _, end := range ends[:n] {
-			if end.node == e.node && e.cost+end.cost < best {
-				best, last = e.cost+end.cost, e.node
-			}
-		}
-		for _, out := range g.out[g.outAt[e.node]:g.outAt[e.node+1]] {
-			back := arc{node: e.node, edge: out.edge, ms: out.ms, forward: out.forward}
-			if cost := e.cost + uint64(out.ms); cost < s.costOf(out.node) {
-				s.reach(out.node, cost, ahead(out.node), back)
-			}
-		}
-	}
-	if best == unreached {
-		return 0, 0, ErrNoRoute
-	}
-	return best, last, nil
-}
-
-// trace walks back from the last node and puts the way together.
-func (r *Router) trace(s *search, a, b spot, cost uint64, last int32) Route {
-	edges := r.city.graph.edges
+// stretch is a way that stays on one edge.
+func (r *Router) stretch(a, b spot, cost uint64) Route {
+	e := &r.city.graph.edges[a.edge]
 	way := Route{Duration: time.Duration(cost) * time.Millisecond, Source: SourceRoad}
-	if last == direct {
-		way.add(&edges[a.edge], a.share, b.share)
-		way.close(edges[a.edge].speed)
-		return way
+	way.add(e, a.share, b.share)
+	way.close(e.speed)
+	return way
+}
+
+// trace puts a way together: to the end of its first edge, over whole edges, and from one end of its last edge.
+func (r *Router) trace(a, b spot, found ch.Way) Route {
+	g := r.city.graph
+	way := Route{Duration: time.Duration(found.Cost) * time.Millisecond, Source: SourceRoad}
+	e := &g.edges[a.edge]
+	way.add(e, a.share, endShare(found.First == e.to && (e.from != e.to || e.oneWay || a.share >= 0.5)))
+	last := found.First
+	for _, i := range found.Arcs {
+		step := g.arcs[i]
+		way.add(&g.edges[step.edge], endShare(!step.forward), endShare(step.forward))
+		last = step.to
 	}
-	var arcs []arc
-	node := last
-	for s.via[node].edge >= 0 {
-		arcs = append(arcs, s.via[node])
-		node = s.via[node].node
-	}
-	way.add(&edges[a.edge], a.share, endShare(s.via[node].forward))
-	slices.Reverse(arcs)
-	for _, step := range arcs {
-		way.add(&edges[step.edge], endShare(!step.forward), endShare(step.forward))
-	}
-	e := &edges[b.edge]
+	e = &g.edges[b.edge]
 	comesForward := last == e.from && (e.from != e.to || e.oneWay || b.share <= 0.5)
 	way.add(e, endShare(!comesForward), b.share)
 	way.close(e.speed)

@@ -113,7 +113,7 @@ func TestARouteIsDrivenInTheTimeItPromises(t *testing.T) {
 		var metres, seconds float64
 		for i, v := range way.Speeds {
 			step := location.Metres(way.Path[i], way.Path[i+1])
-			if v <= 0 || v > c.graph.fastest {
+			if v <= 0 || v > maxSpeed {
 				t.Fatalf("%g m/s", v)
 			}
 			metres, seconds = metres+step, seconds+step/v

@@ -6,73 +6,79 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
 // onFoot is the speed, in metres per second, that counts for somebody who is nowhere near a road: an answer that keeps
 // one stray driver from spoiling everybody's, and that nobody is chosen for.
 const onFoot = 1.4
 
-// Times tells how long a car takes from each place to one: one backward search for all of them. It returns
-// ErrOutsideCity when no road is near `to`; a place in `from` that is near no road counts as a straight walk.
+// Times tells how long a car takes from each place to one: a Matrix with one column.
 func (r *Router) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, error) {
-	b, err := r.spot(to)
+	rows, err := r.Matrix(ctx, from, []location.Point{to})
 	if err != nil {
-		return nil, fmt.Errorf("times to: %w", err)
+		return nil, err
 	}
-	times := make([]time.Duration, len(from))
-	spots := make([]spot, 0, len(from))
-	which := make([]int, 0, len(from))
+	times := make([]time.Duration, len(rows))
+	for i, row := range rows {
+		times[i] = row[0]
+	}
+	return times, nil
+}
+
+// NoWay is the time between two places that no way leads between.
+const NoWay = longestTime
+
+// Matrix has a row for each place of from with the times a car takes to each place of to. It returns ErrOutsideCity when
+// no road is near a place of to; one of from that is near no road counts as a straight walk.
+func (r *Router) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error) {
+	ends := make([]spot, len(to))
+	enter := make([][]ch.Seed, len(to))
+	for j, p := range to {
+		s, err := r.spot(p)
+		if err != nil {
+			return nil, fmt.Errorf("times to place %d: %w", j, err)
+		}
+		ends[j], enter[j] = s, r.enter(s)
+	}
+	begins := make([]spot, len(from))
+	leave := make([][]ch.Seed, len(from)) // none: on foot
 	for i, p := range from {
 		if err := p.Check(); err != nil {
 			return nil, fmt.Errorf("times from place %d: %w", i, err)
 		}
 		if s, ok := r.city.index.nearest(p, reach); ok {
-			spots, which = append(spots, s), append(which, i)
-			continue
+			begins[i], leave[i] = s, r.leave(s)
 		}
-		times[i] = time.Duration(location.Metres(p, to) / onFoot * float64(time.Second)).Truncate(time.Millisecond)
 	}
-	s := r.searches.Get().(*search)
-	defer r.searches.Put(s)
-	if err := r.backwards(ctx, s, b, spots); err != nil {
+	f := r.finders.Get().(*ch.Finder)
+	defer r.finders.Put(f)
+	costs, err := f.Matrix(ctx, leave, enter)
+	if err != nil {
 		return nil, err
 	}
-	for j, a := range spots {
-		best := r.along(a, b)
-		r.leave(a, func(node int32, cost uint64, _ arc) {
-			if rest := s.costOf(node); rest != unreached {
-				best = min(best, cost+rest)
+	rows := make([][]time.Duration, len(from))
+	for i := range rows {
+		rows[i] = make([]time.Duration, len(to))
+		for j := range to {
+			switch cost := costs[i][j]; {
+			case leave[i] == nil:
+				rows[i][j] = walk(from[i], to[j])
+			default:
+				rows[i][j] = drive(min(cost, r.along(begins[i], ends[j])))
 			}
-		})
-		if best == unreached {
-			return nil, fmt.Errorf("times from place %d: %w", which[j], ErrNoRoute)
 		}
-		times[which[j]] = time.Duration(best) * time.Millisecond
 	}
-	return times, nil
+	return rows, nil
 }
 
-// backwards finds the cost from every node to b, as far as the given spots need it.
-func (r *Router) backwards(ctx context.Context, s *search, b spot, spots []spot) error {
-	g := r.city.graph
-	wanted := make(map[int32]bool, 2*len(spots))
-	for _, a := range spots {
-		r.leave(a, func(node int32, _ uint64, _ arc) { wanted[node] = true })
+func walk(from, to location.Point) time.Duration {
+	return min(NoWay, time.Duration(location.Metres(from, to)/onFoot*float64(time.Second)).Truncate(time.Millisecond))
+}
+
+func drive(ms uint64) time.Duration {
+	if ms >= uint64(NoWay.Milliseconds()) {
+		return NoWay
 	}
-	s.begin()
-	r.enter(b, func(node int32, cost uint64) { s.reach(node, cost, 0, arc{edge: -1}) })
-	for taken := 1; len(wanted) > 0; taken++ {
-		e, ok := s.next()
-		if !ok {
-			return nil
-		}
-		if taken%patience == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		delete(wanted, e.node)
-		for _, in := range g.in[g.inAt[e.node]:g.inAt[e.node+1]] {
-			s.reach(in.node, e.cost+uint64(in.ms), 0, in)
-		}
-	}
-	return nil
+	return time.Duration(ms) * time.Millisecond
 }

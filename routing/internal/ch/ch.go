@@ -21,6 +21,7 @@ type Arc struct {
 // concurrent use.
 type Hierarchy struct {
 	rank     []int32 // of each node; the searches know nodes by rank alone
+	node     []int32 // of each rank
 	arcs     []arc   // those given, in order, then the shortcuts
 	up, down links   // from a node to more important ones, and to a node from them
 }
@@ -63,22 +64,21 @@ func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
 	if err := b.contractAll(); err != nil {
 		return nil, err
 	}
-	h := &Hierarchy{rank: b.rank, arcs: b.arcs}
-	h.up = sorted(b.rank, b.up, b.arcs, func(a arc) int32 { return a.To })
-	h.down = sorted(b.rank, b.down, b.arcs, func(a arc) int32 { return a.From })
+	h := &Hierarchy{rank: b.rank, node: make([]int32, nodes), arcs: b.arcs}
+	for n, r := range b.rank {
+		h.node[r] = int32(n)
+	}
+	h.up = h.links(b.up, func(a arc) int32 { return a.To })
+	h.down = h.links(b.down, func(a arc) int32 { return a.From })
 	return h, nil
 }
 
-// sorted lists the arcs that each node had when it was contracted.
-func sorted(rank []int32, of [][]int32, arcs []arc, other func(arc) int32) links {
-	byRank := make([]int32, len(rank))
-	for n, r := range rank {
-		byRank[r] = int32(n)
-	}
-	l := links{at: make([]int32, 1, len(rank)+1)}
-	for _, n := range byRank {
+// links lists the arcs that each node had when it was contracted, by rank.
+func (h *Hierarchy) links(of [][]int32, other func(arc) int32) links {
+	l := links{at: make([]int32, 1, len(h.rank)+1)}
+	for _, n := range h.node {
 		for _, i := range of[n] {
-			l.all = append(l.all, link{node: rank[other(arcs[i])], cost: arcs[i].Cost, arc: i})
+			l.all = append(l.all, link{node: h.rank[other(h.arcs[i])], cost: h.arcs[i].Cost, arc: i})
 		}
 		l.at = append(l.at, int32(len(l.all)))
 	}

@@ -1,6 +1,7 @@
 package ch
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -43,7 +44,10 @@ func agree(t interface{ Fatalf(string, ...any) }, nodes int, arcs []Arc, from, t
 	}
 	f := h.NewFinder()
 	for range 2 { // the second time with used memory
-		matrix := f.Matrix(from, to)
+		matrix, err := f.Matrix(context.Background(), from, to)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
 		for i := range from {
 			costs := plain(nodes, arcs, from[i])
 			for j := range to {
@@ -56,12 +60,12 @@ func agree(t interface{ Fatalf(string, ...any) }, nodes int, arcs []Arc, from, t
 				if matrix[i][j] != want {
 					t.Fatalf("from %v to %v: the matrix says %d, Dijkstra %d", from[i], to[j], matrix[i][j], want)
 				}
-				cost, way := f.Route(from[i], to[j])
-				if cost != want {
-					t.Fatalf("from %v to %v: the route costs %d, by Dijkstra %d", from[i], to[j], cost, want)
+				way := f.Route(from[i], to[j])
+				if way.Cost != want {
+					t.Fatalf("from %v to %v: the route costs %d, by Dijkstra %d", from[i], to[j], way.Cost, want)
 				}
-				if cost != Unreached {
-					drive(t, arcs, from[i], to[j], cost, way)
+				if way.Cost != Unreached {
+					drive(t, arcs, from[i], to[j], way)
 				}
 			}
 		}
@@ -69,13 +73,13 @@ func agree(t interface{ Fatalf(string, ...any) }, nodes int, arcs []Arc, from, t
 }
 
 // drive follows a way arc by arc.
-func drive(t interface{ Fatalf(string, ...any) }, arcs []Arc, from, to []Seed, want uint64, way []int32) {
+func drive(t interface{ Fatalf(string, ...any) }, arcs []Arc, from, to []Seed, way Way) {
 	least := uint64(Unreached)
 	for _, a := range from {
 		for _, b := range to {
 			cost, at := a.Cost+b.Cost, a.Node
-			whole := true
-			for _, i := range way {
+			whole := at == way.First
+			for _, i := range way.Arcs {
 				whole = whole && arcs[i].From == at
 				at, cost = arcs[i].To, cost+uint64(arcs[i].Cost)
 			}
@@ -84,8 +88,8 @@ func drive(t interface{ Fatalf(string, ...any) }, arcs []Arc, from, to []Seed, w
 			}
 		}
 	}
-	if least != want {
-		t.Fatalf("the way %v from %v to %v costs %d, said to be %d", way, from, to, least, want)
+	if least != way.Cost {
+		t.Fatalf("the way %+v from %v to %v costs %d", way, from, to, least)
 	}
 }
 

@@ -1,6 +1,9 @@
 package ch
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // Seed is a node where a way may begin or end, and what it costs to get from the true beginning to it, or from it to the
 // true end.
@@ -22,10 +25,16 @@ func (h *Hierarchy) NewFinder() *Finder {
 	return &Finder{h: h, forward: newSearch(len(h.rank)), reverse: newSearch(len(h.rank))}
 }
 
-// Route finds the cheapest way from any of the seeds to any of the others: its cost, and the numbers of the arcs on it
-// that were given to Build. The way has no arcs when it begins and ends at one node. The cost is Unreached when there is
-// no way.
-func (f *Finder) Route(from, to []Seed) (cost uint64, arcs []int32) {
+// Way is a cheapest way: the node where it begins, and the numbers of its arcs as they were given to Build, none when it
+// ends where it begins. Cost is Unreached when there is no way.
+type Way struct {
+	Cost  uint64
+	First int32
+	Arcs  []int32
+}
+
+// Route finds the cheapest way from any of the seeds to any of the others.
+func (f *Finder) Route(from, to []Seed) Way {
 	h := f.h
 	f.seed(&f.forward, from)
 	f.seed(&f.reverse, to)
@@ -56,9 +65,11 @@ func (f *Finder) Route(from, to []Seed) (cost uint64, arcs []int32) {
 		}
 	}
 	if top < 0 {
-		return Unreached, nil
+		return Way{Cost: Unreached}
 	}
-	return best, f.trace(top)
+	w := f.trace(top)
+	w.Cost = best
+	return w
 }
 
 // exhausted says whether nothing better than best can come of the search any more.
@@ -85,24 +96,26 @@ func (f *Finder) seed(s *search, seeds []Seed) {
 }
 
 // trace puts together the way over its most important node.
-func (f *Finder) trace(top int32) (arcs []int32) {
+func (f *Finder) trace(top int32) (w Way) {
 	h := f.h
 	var climb []int32
-	for n := top; f.forward.via[n] >= 0; {
-		i := f.forward.via[n]
+	begin := top
+	for f.forward.via[begin] >= 0 {
+		i := f.forward.via[begin]
 		climb = append(climb, i)
-		n = h.rank[h.arcs[i].From]
+		begin = h.rank[h.arcs[i].From]
 	}
+	w.First = h.node[begin]
 	slices.Reverse(climb)
 	for _, i := range climb {
-		arcs = h.unpack(i, arcs)
+		w.Arcs = h.unpack(i, w.Arcs)
 	}
 	for n := top; f.reverse.via[n] >= 0; {
 		i := f.reverse.via[n]
-		arcs = h.unpack(i, arcs)
+		w.Arcs = h.unpack(i, w.Arcs)
 		n = h.rank[h.arcs[i].To]
 	}
-	return arcs
+	return w
 }
 
 // bucket holds, at one node, what it costs from there to each of the ends that can be reached by descending.
@@ -116,11 +129,16 @@ type rest struct {
 // Matrix has a row for each beginning with the cost to each end, Unreached where there is no way. Each end descends once
 // and leaves its cost at every node it passes; each beginning climbs once and collects them (S. Knopp, P. Sanders,
 // D. Schultes, F. Schulz, D. Wagner, Computing Many-to-Many Shortest Paths Using Highway Hierarchies, ALENEX 2007).
-func (f *Finder) Matrix(from, to [][]Seed) [][]uint64 {
+// It returns the context's error when that ends first.
+func (f *Finder) Matrix(ctx context.Context, from, to [][]Seed) ([][]uint64, error) {
+	defer f.empty()
 	if f.buckets == nil {
 		f.buckets = make([]bucket, len(f.h.rank))
 	}
 	for j, seeds := range to {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		f.seed(&f.reverse, seeds)
 		f.climb(&f.reverse, &f.h.down, &f.h.up, func(n int32, cost uint64) {
 			if len(f.buckets[n]) == 0 {
@@ -132,6 +150,9 @@ func (f *Finder) Matrix(from, to [][]Seed) [][]uint64 {
 	all := make([]uint64, len(from)*len(to))
 	rows := make([][]uint64, len(from))
 	for i, seeds := range from {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		row := all[i*len(to) : (i+1)*len(to)]
 		for j := range row {
 			row[j] = Unreached
@@ -144,11 +165,14 @@ func (f *Finder) Matrix(from, to [][]Seed) [][]uint64 {
 		})
 		rows[i] = row
 	}
+	return rows, nil
+}
+
+func (f *Finder) empty() {
 	for _, n := range f.filled {
 		f.buckets[n] = f.buckets[n][:0]
 	}
 	f.filled = f.filled[:0]
-	return rows
 }
 
 // climb calls do with every node above the seeds that may lie on a cheapest way.
