@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -111,55 +112,60 @@ func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, err
 	return way, err
 }
 
-// Times tells how long a car takes from each place to one, and how it knows: SourceRoad or SourceStraight. Errors are
-// those of Route.
+// Times tells how long a car takes from each place to one, and how it knows: a Matrix with one column.
 func (c *Client) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
-	if len(from) > maxPlaces {
-		return nil, "", fmt.Errorf("times from %d places: at most %d in one call", len(from), maxPlaces)
+	rows, source, err := c.Matrix(ctx, from, []location.Point{to})
+	if err != nil {
+		return nil, "", err
 	}
-	req := &routingpb.TimesRequest{To: toWire(to)}
-	for _, p := range append(from[:len(from):len(from)], to) {
+	times := make([]time.Duration, len(rows))
+	for i, row := range rows {
+		times[i] = row[0]
+	}
+	return times, source, nil
+}
+
+// Matrix has a row for each place of from with the times a car takes to each place of to, NoWay where there is none, and
+// says how it knows: SourceRoad, or SourceStraight for all of them when the service does not answer well in time. A
+// matrix beyond what the service fills in one call is asked for in parts. Errors are those of Route.
+func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
+	for _, p := range slices.Concat(from, to) {
 		if err := p.Check(); err != nil {
 			return nil, "", err
 		}
 	}
-	for _, p := range from {
-		req.From = append(req.From, toWire(p))
+	rows := make([][]time.Duration, len(from))
+	for columns := range slices.Chunk(to, maxPlaces) {
+		begin := 0
+		for part := range slices.Chunk(from, min(maxPlaces, maxPairs/len(columns))) {
+			times, err := c.part(ctx, part, columns)
+			if errors.Is(err, ErrUnavailable) {
+				c.counts.straight.Add(1)
+				return straightMatrix(from, to), SourceStraight, nil
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			for i, row := range times {
+				rows[begin+i] = append(rows[begin+i], row...)
+			}
+			begin += len(part)
+		}
 	}
-	var times []time.Duration
-	err := c.call(ctx, func(ctx context.Context) error {
-		res, err := c.rpc.Times(ctx, req)
+	return rows, SourceRoad, nil
+}
+
+// part is a matrix that one call may ask for.
+func (c *Client) part(ctx context.Context, from, to []location.Point) (rows [][]time.Duration, err error) {
+	req := &routingpb.MatrixRequest{From: allToWire(from), To: allToWire(to)}
+	err = c.call(ctx, func(ctx context.Context) error {
+		res, err := c.rpc.Matrix(ctx, req)
 		if err == nil {
-			times, err = readTimes(res, from, to)
+			rows, err = readMatrix(res, from, to)
 		}
 		return err
 	})
-	if errors.Is(err, ErrUnavailable) {
-		c.counts.straight.Add(1)
-		return straightTimes(from, to), SourceStraight, nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	return times, SourceRoad, nil
-}
-
-// Matrix has a row for each place of from with the times to each place of to. Errors are those of Times.
-func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
-	out, source := make([][]time.Duration, len(from)), SourceRoad
-	for _, p := range to {
-		times, how, err := c.Times(ctx, from, p)
-		if err != nil {
-			return nil, "", err
-		}
-		if how != SourceRoad {
-			source = how
-		}
-		for i, t := range times {
-			out[i] = append(out[i], t)
-		}
-	}
-	return out, source, nil
+	return rows, err
 }
 
 // Snap returns the point on a road nearest to p and how many metres away it is. Nothing can stand in for the service
@@ -181,6 +187,14 @@ func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, fl
 }
 
 func toWire(p location.Point) *routingpb.Point { return &routingpb.Point{Lng: p.Lng, Lat: p.Lat} }
+
+func allToWire(ps []location.Point) []*routingpb.Point {
+	out := make([]*routingpb.Point, len(ps))
+	for i, p := range ps {
+		out[i] = toWire(p)
+	}
+	return out
+}
 
 // call asks once, and once more if the service was not there. It returns nil, what the service truly answered
 // (ErrOutsideCity, ErrNoRoute), the caller's own cancellation, or ErrUnavailable for everything else.

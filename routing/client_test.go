@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -251,4 +252,33 @@ func TestNobodyListensAtAll(t *testing.T) {
 	c := NewClient(url, ClientOptions{})
 	defer c.Close()
 	assertStraight(t, c)
+}
+
+func TestAMatrixTooLargeForOneCallIsAskedForInParts(t *testing.T) {
+	city := builtInCity()
+	router, r := NewRouter(city), dice(8)
+	c := clientOf(t, NewHandler(router), ClientOptions{Timeout: 20 * time.Second})
+	from, to := make([]location.Point, 1100), make([]location.Point, 150)
+	for i := range from {
+		from[i] = city.RandomPoint(r)
+	}
+	for j := range to {
+		to[j] = city.RandomPoint(r)
+	}
+	rows, source, err := c.Matrix(context.Background(), from, to)
+	if err != nil || source != SourceRoad {
+		t.Fatalf("%s %v", source, err)
+	}
+	want, err := router.Matrix(context.Background(), from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if !slices.Equal(rows[i], want[i]) {
+			t.Fatalf("row %d of %d differs", i, len(want))
+		}
+	}
+	if calls := c.Stats().Calls; calls != 2 {
+		t.Errorf("%d calls for %d pairs", calls, len(from)*len(to))
+	}
 }

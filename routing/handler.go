@@ -16,10 +16,12 @@ import (
 
 //go:generate protoc -I . --go_out=.. --go_opt=module=github.com/ridehail/ridehail --connect-go_out=.. --connect-go_opt=module=github.com/ridehail/ridehail,simple=true routing.proto
 
-// maxPlaces is how many places one Times call may ask about; maxRequest is the bytes that so many take, with room.
+// maxPlaces is how many places one side of a matrix may have, maxPairs how many times it may hold; maxRequest is the
+// bytes that so many places take, with room.
 const (
 	maxPlaces  = 1000
-	maxRequest = 64 << 10
+	maxPairs   = 100_000
+	maxRequest = 128 << 10
 )
 
 // NewHandler serves the router by Connect, gRPC and gRPC-Web, with the standard gRPC health service beside it. For
@@ -52,29 +54,44 @@ func (s *service) Route(ctx context.Context, req *routingpb.RouteRequest) (*rout
 	return res, nil
 }
 
-func (s *service) Times(ctx context.Context, req *routingpb.TimesRequest) (*routingpb.TimesResponse, error) {
-	if n := len(req.GetFrom()); n > maxPlaces {
-		return nil, invalid(fmt.Errorf("%d places, at most %d in one call", n, maxPlaces))
-	}
-	to, err := point("to", req.GetTo())
+func (s *service) Matrix(ctx context.Context, req *routingpb.MatrixRequest) (*routingpb.MatrixResponse, error) {
+	from, err := points("from", req.GetFrom())
 	if err != nil {
 		return nil, err
 	}
-	from := make([]location.Point, len(req.GetFrom()))
-	for i, p := range req.GetFrom() {
-		if from[i], err = point(fmt.Sprintf("from[%d]", i), p); err != nil {
-			return nil, err
-		}
+	to, err := points("to", req.GetTo())
+	if err != nil {
+		return nil, err
 	}
-	times, err := s.router.Times(ctx, from, to)
+	if len(from)*len(to) > maxPairs {
+		return nil, invalid(fmt.Errorf("%d pairs, at most %d in one call", len(from)*len(to), maxPairs))
+	}
+	rows, err := s.router.Matrix(ctx, from, to)
 	if err != nil {
 		return nil, coded(err)
 	}
-	res := &routingpb.TimesResponse{}
-	for _, t := range times {
-		res.DurationsMs = append(res.DurationsMs, t.Milliseconds())
+	res := &routingpb.MatrixResponse{DurationsMs: make([]int64, 0, len(from)*len(to))}
+	for _, row := range rows {
+		for _, t := range row {
+			res.DurationsMs = append(res.DurationsMs, t.Milliseconds())
+		}
 	}
 	return res, nil
+}
+
+// points reads the places of one side of a matrix.
+func points(field string, all []*routingpb.Point) ([]location.Point, error) {
+	if len(all) > maxPlaces {
+		return nil, invalid(fmt.Errorf("%d places in %q, at most %d in one call", len(all), field, maxPlaces))
+	}
+	out := make([]location.Point, len(all))
+	for i, p := range all {
+		var err error
+		if out[i], err = point(fmt.Sprintf("%s[%d]", field, i), p); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func (s *service) Snap(_ context.Context, req *routingpb.SnapRequest) (*routingpb.SnapResponse, error) {

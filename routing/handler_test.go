@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -27,7 +28,7 @@ func TestNonsenseIsRefusedByTheService(t *testing.T) {
 			return err
 		},
 		"infinite": func() error {
-			_, err := rpc.Times(ctx, &routingpb.TimesRequest{To: here, From: []*routingpb.Point{{Lat: math.Inf(1)}}})
+			_, err := rpc.Matrix(ctx, &routingpb.MatrixRequest{To: []*routingpb.Point{here}, From: []*routingpb.Point{{Lat: math.Inf(1)}}})
 			return err
 		},
 		"off the Earth": func() error {
@@ -35,7 +36,12 @@ func TestNonsenseIsRefusedByTheService(t *testing.T) {
 			return err
 		},
 		"too many": func() error {
-			_, err := rpc.Times(ctx, &routingpb.TimesRequest{To: here, From: make([]*routingpb.Point, maxPlaces+1)})
+			_, err := rpc.Matrix(ctx, &routingpb.MatrixRequest{To: []*routingpb.Point{here}, From: make([]*routingpb.Point, maxPlaces+1)})
+			return err
+		},
+		"too many pairs": func() error {
+			side := slices.Repeat([]*routingpb.Point{here}, maxPlaces)
+			_, err := rpc.Matrix(ctx, &routingpb.MatrixRequest{From: side, To: side})
 			return err
 		},
 	} {
@@ -47,7 +53,7 @@ func TestNonsenseIsRefusedByTheService(t *testing.T) {
 	for i := range many {
 		many[i] = here
 	}
-	_, err := rpc.Times(ctx, &routingpb.TimesRequest{To: here, From: many})
+	_, err := rpc.Matrix(ctx, &routingpb.MatrixRequest{To: []*routingpb.Point{here}, From: many})
 	if connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Errorf("a huge request: %v", err)
 	}

@@ -15,7 +15,7 @@ import (
 // liar answers whatever it was made to.
 type liar struct {
 	route *routingpb.RouteResponse
-	times *routingpb.TimesResponse
+	times *routingpb.MatrixResponse
 	snap  *routingpb.SnapResponse
 }
 
@@ -23,7 +23,7 @@ func (l *liar) Route(context.Context, *routingpb.RouteRequest) (*routingpb.Route
 	return l.route, nil
 }
 
-func (l *liar) Times(context.Context, *routingpb.TimesRequest) (*routingpb.TimesResponse, error) {
+func (l *liar) Matrix(context.Context, *routingpb.MatrixRequest) (*routingpb.MatrixResponse, error) {
 	return l.times, nil
 }
 
@@ -37,7 +37,7 @@ func TestALyingServiceIsNotBelieved(t *testing.T) {
 		return &routingpb.RouteResponse{Path: []*routingpb.Point{toWire(from), toWire(to)}, Speeds: []float32{10},
 			Metres: 2 * location.Metres(from, to), DurationMs: 3_600_000}
 	}
-	l := &liar{route: honest(), times: &routingpb.TimesResponse{DurationsMs: []int64{3_600_000, 0}}}
+	l := &liar{route: honest(), times: &routingpb.MatrixResponse{DurationsMs: []int64{3_600_000, 0}}}
 	_, rpc := routingpbconnect.NewRoutingHandler(l)
 	c := clientOf(t, rpc, ClientOptions{Timeout: 20 * time.Second, Failures: 1 << 30})
 	if way, err := c.Route(context.Background(), from, to); err != nil || way.Source != SourceRoad {
@@ -48,11 +48,11 @@ func TestALyingServiceIsNotBelieved(t *testing.T) {
 		"huge": {math.MaxInt64, 0}, "faster than any car": {1, 0},
 	} {
 		t.Run("times "+name, func(t *testing.T) {
-			l.route, l.times = &routingpb.RouteResponse{}, &routingpb.TimesResponse{DurationsMs: times}
+			l.route, l.times = &routingpb.RouteResponse{}, &routingpb.MatrixResponse{DurationsMs: times}
 			assertStraight(t, c)
 		})
 	}
-	l.times = &routingpb.TimesResponse{}
+	l.times = &routingpb.MatrixResponse{}
 	for name, bend := range map[string]func(*routingpb.RouteResponse){
 		"no path":         func(r *routingpb.RouteResponse) { r.Path = nil },
 		"missing point":   func(r *routingpb.RouteResponse) { r.Path[1] = nil },

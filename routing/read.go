@@ -55,18 +55,22 @@ func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, er
 // slack, in metres, covers roundings.
 const slack = 10
 
-func readTimes(res *routingpb.TimesResponse, from []location.Point, to location.Point) ([]time.Duration, error) {
-	if len(res.GetDurationsMs()) != len(from) {
-		return nil, lie("%d times for %d places", len(res.GetDurationsMs()), len(from))
+func readMatrix(res *routingpb.MatrixResponse, from, to []location.Point) ([][]time.Duration, error) {
+	all := res.GetDurationsMs()
+	if len(all) != len(from)*len(to) {
+		return nil, lie("%d times for %d places times %d", len(all), len(from), len(to))
 	}
-	times := make([]time.Duration, len(from))
-	for i, ms := range res.GetDurationsMs() {
-		var err error
-		if times[i], err = readTime(ms, location.Metres(from[i], to)-2*reach); err != nil {
-			return nil, err
+	rows := make([][]time.Duration, len(from))
+	for i := range from {
+		rows[i] = make([]time.Duration, len(to))
+		for j := range to {
+			var err error
+			if rows[i][j], err = readTime(all[i*len(to)+j], location.Metres(from[i], to[j])-2*reach); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return times, nil
+	return rows, nil
 }
 
 // readTime believes a time that a car at top speed could keep over the distance by air.

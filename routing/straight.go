@@ -24,12 +24,15 @@ func straightRoute(from, to location.Point) Route {
 	}
 }
 
-func straightTimes(from []location.Point, to location.Point) []time.Duration {
-	times := make([]time.Duration, len(from))
-	for i, p := range from {
-		times[i] = straightTime(location.Metres(p, to))
+func straightMatrix(from, to []location.Point) [][]time.Duration {
+	rows := make([][]time.Duration, len(from))
+	for i, a := range from {
+		rows[i] = make([]time.Duration, len(to))
+		for j, b := range to {
+			rows[i][j] = straightTime(location.Metres(a, b))
+		}
 	}
-	return times
+	return rows
 }
 
 func straightTime(air float64) time.Duration {

@@ -198,28 +198,28 @@ func (x *RouteResponse) GetDurationMs() int64 {
 	return 0
 }
 
-type TimesRequest struct {
+type MatrixRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          []*Point               `protobuf:"bytes,1,rep,name=from,proto3" json:"from,omitempty"` // at most 1,000
-	To            *Point                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	From          []*Point               `protobuf:"bytes,1,rep,name=from,proto3" json:"from,omitempty"` // a place that no road is near counts as a straight walk
+	To            []*Point               `protobuf:"bytes,2,rep,name=to,proto3" json:"to,omitempty"`     // At most 1,000 places on either side, and 100,000 pairs.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TimesRequest) Reset() {
-	*x = TimesRequest{}
+func (x *MatrixRequest) Reset() {
+	*x = MatrixRequest{}
 	mi := &file_routing_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TimesRequest) String() string {
+func (x *MatrixRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TimesRequest) ProtoMessage() {}
+func (*MatrixRequest) ProtoMessage() {}
 
-func (x *TimesRequest) ProtoReflect() protoreflect.Message {
+func (x *MatrixRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_routing_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -231,46 +231,48 @@ func (x *TimesRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TimesRequest.ProtoReflect.Descriptor instead.
-func (*TimesRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use MatrixRequest.ProtoReflect.Descriptor instead.
+func (*MatrixRequest) Descriptor() ([]byte, []int) {
 	return file_routing_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *TimesRequest) GetFrom() []*Point {
+func (x *MatrixRequest) GetFrom() []*Point {
 	if x != nil {
 		return x.From
 	}
 	return nil
 }
 
-func (x *TimesRequest) GetTo() *Point {
+func (x *MatrixRequest) GetTo() []*Point {
 	if x != nil {
 		return x.To
 	}
 	return nil
 }
 
-type TimesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DurationsMs   []int64                `protobuf:"varint,1,rep,packed,name=durations_ms,json=durationsMs,proto3" json:"durations_ms,omitempty"` // one for each `from`, in order
+type MatrixResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Row by row: the times from the first place to all, then those from the second. 604,800,000 (a week) stands for a pair
+	// that no way leads between.
+	DurationsMs   []int64 `protobuf:"varint,1,rep,packed,name=durations_ms,json=durationsMs,proto3" json:"durations_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TimesResponse) Reset() {
-	*x = TimesResponse{}
+func (x *MatrixResponse) Reset() {
+	*x = MatrixResponse{}
 	mi := &file_routing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TimesResponse) String() string {
+func (x *MatrixResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TimesResponse) ProtoMessage() {}
+func (*MatrixResponse) ProtoMessage() {}
 
-func (x *TimesResponse) ProtoReflect() protoreflect.Message {
+func (x *MatrixResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_routing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -282,12 +284,12 @@ func (x *TimesResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TimesResponse.ProtoReflect.Descriptor instead.
-func (*TimesResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use MatrixResponse.ProtoReflect.Descriptor instead.
+func (*MatrixResponse) Descriptor() ([]byte, []int) {
 	return file_routing_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *TimesResponse) GetDurationsMs() []int64 {
+func (x *MatrixResponse) GetDurationsMs() []int64 {
 	if x != nil {
 		return x.DurationsMs
 	}
@@ -406,20 +408,20 @@ const file_routing_proto_rawDesc = "" +
 	"\x06speeds\x18\x02 \x03(\x02R\x06speeds\x12\x16\n" +
 	"\x06metres\x18\x03 \x01(\x01R\x06metres\x12\x1f\n" +
 	"\vduration_ms\x18\x04 \x01(\x03R\n" +
-	"durationMs\"j\n" +
-	"\fTimesRequest\x12.\n" +
+	"durationMs\"k\n" +
+	"\rMatrixRequest\x12.\n" +
 	"\x04from\x18\x01 \x03(\v2\x1a.ridehail.routing.v1.PointR\x04from\x12*\n" +
-	"\x02to\x18\x02 \x01(\v2\x1a.ridehail.routing.v1.PointR\x02to\"2\n" +
-	"\rTimesResponse\x12!\n" +
+	"\x02to\x18\x02 \x03(\v2\x1a.ridehail.routing.v1.PointR\x02to\"3\n" +
+	"\x0eMatrixResponse\x12!\n" +
 	"\fdurations_ms\x18\x01 \x03(\x03R\vdurationsMs\"?\n" +
 	"\vSnapRequest\x120\n" +
 	"\x05point\x18\x01 \x01(\v2\x1a.ridehail.routing.v1.PointR\x05point\"X\n" +
 	"\fSnapResponse\x120\n" +
 	"\x05point\x18\x01 \x01(\v2\x1a.ridehail.routing.v1.PointR\x05point\x12\x16\n" +
-	"\x06metres\x18\x02 \x01(\x01R\x06metres2\x85\x02\n" +
+	"\x06metres\x18\x02 \x01(\x01R\x06metres2\x88\x02\n" +
 	"\aRouting\x12S\n" +
-	"\x05Route\x12!.ridehail.routing.v1.RouteRequest\x1a\".ridehail.routing.v1.RouteResponse\"\x03\x90\x02\x01\x12S\n" +
-	"\x05Times\x12!.ridehail.routing.v1.TimesRequest\x1a\".ridehail.routing.v1.TimesResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\x05Route\x12!.ridehail.routing.v1.RouteRequest\x1a\".ridehail.routing.v1.RouteResponse\"\x03\x90\x02\x01\x12V\n" +
+	"\x06Matrix\x12\".ridehail.routing.v1.MatrixRequest\x1a#.ridehail.routing.v1.MatrixResponse\"\x03\x90\x02\x01\x12P\n" +
 	"\x04Snap\x12 .ridehail.routing.v1.SnapRequest\x1a!.ridehail.routing.v1.SnapResponse\"\x03\x90\x02\x01B:Z8github.com/ridehail/ridehail/routing/routingpb;routingpbb\x06proto3"
 
 var (
@@ -436,27 +438,27 @@ func file_routing_proto_rawDescGZIP() []byte {
 
 var file_routing_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_routing_proto_goTypes = []any{
-	(*Point)(nil),         // 0: ridehail.routing.v1.Point
-	(*RouteRequest)(nil),  // 1: ridehail.routing.v1.RouteRequest
-	(*RouteResponse)(nil), // 2: ridehail.routing.v1.RouteResponse
-	(*TimesRequest)(nil),  // 3: ridehail.routing.v1.TimesRequest
-	(*TimesResponse)(nil), // 4: ridehail.routing.v1.TimesResponse
-	(*SnapRequest)(nil),   // 5: ridehail.routing.v1.SnapRequest
-	(*SnapResponse)(nil),  // 6: ridehail.routing.v1.SnapResponse
+	(*Point)(nil),          // 0: ridehail.routing.v1.Point
+	(*RouteRequest)(nil),   // 1: ridehail.routing.v1.RouteRequest
+	(*RouteResponse)(nil),  // 2: ridehail.routing.v1.RouteResponse
+	(*MatrixRequest)(nil),  // 3: ridehail.routing.v1.MatrixRequest
+	(*MatrixResponse)(nil), // 4: ridehail.routing.v1.MatrixResponse
+	(*SnapRequest)(nil),    // 5: ridehail.routing.v1.SnapRequest
+	(*SnapResponse)(nil),   // 6: ridehail.routing.v1.SnapResponse
 }
 var file_routing_proto_depIdxs = []int32{
 	0,  // 0: ridehail.routing.v1.RouteRequest.from:type_name -> ridehail.routing.v1.Point
 	0,  // 1: ridehail.routing.v1.RouteRequest.to:type_name -> ridehail.routing.v1.Point
 	0,  // 2: ridehail.routing.v1.RouteResponse.path:type_name -> ridehail.routing.v1.Point
-	0,  // 3: ridehail.routing.v1.TimesRequest.from:type_name -> ridehail.routing.v1.Point
-	0,  // 4: ridehail.routing.v1.TimesRequest.to:type_name -> ridehail.routing.v1.Point
+	0,  // 3: ridehail.routing.v1.MatrixRequest.from:type_name -> ridehail.routing.v1.Point
+	0,  // 4: ridehail.routing.v1.MatrixRequest.to:type_name -> ridehail.routing.v1.Point
 	0,  // 5: ridehail.routing.v1.SnapRequest.point:type_name -> ridehail.routing.v1.Point
 	0,  // 6: ridehail.routing.v1.SnapResponse.point:type_name -> ridehail.routing.v1.Point
 	1,  // 7: ridehail.routing.v1.Routing.Route:input_type -> ridehail.routing.v1.RouteRequest
-	3,  // 8: ridehail.routing.v1.Routing.Times:input_type -> ridehail.routing.v1.TimesRequest
+	3,  // 8: ridehail.routing.v1.Routing.Matrix:input_type -> ridehail.routing.v1.MatrixRequest
 	5,  // 9: ridehail.routing.v1.Routing.Snap:input_type -> ridehail.routing.v1.SnapRequest
 	2,  // 10: ridehail.routing.v1.Routing.Route:output_type -> ridehail.routing.v1.RouteResponse
-	4,  // 11: ridehail.routing.v1.Routing.Times:output_type -> ridehail.routing.v1.TimesResponse
+	4,  // 11: ridehail.routing.v1.Routing.Matrix:output_type -> ridehail.routing.v1.MatrixResponse
 	6,  // 12: ridehail.routing.v1.Routing.Snap:output_type -> ridehail.routing.v1.SnapResponse
 	10, // [10:13] is the sub-list for method output_type
 	7,  // [7:10] is the sub-list for method input_type

@@ -40,8 +40,8 @@ const (
 const (
 	// RoutingRouteProcedure is the fully-qualified name of the Routing's Route RPC.
 	RoutingRouteProcedure = "/ridehail.routing.v1.Routing/Route"
-	// RoutingTimesProcedure is the fully-qualified name of the Routing's Times RPC.
-	RoutingTimesProcedure = "/ridehail.routing.v1.Routing/Times"
+	// RoutingMatrixProcedure is the fully-qualified name of the Routing's Matrix RPC.
+	RoutingMatrixProcedure = "/ridehail.routing.v1.Routing/Matrix"
 	// RoutingSnapProcedure is the fully-qualified name of the Routing's Snap RPC.
 	RoutingSnapProcedure = "/ridehail.routing.v1.Routing/Snap"
 )
@@ -50,8 +50,8 @@ const (
 type RoutingClient interface {
 	// Route finds the fastest way.
 	Route(context.Context, *routingpb.RouteRequest) (*routingpb.RouteResponse, error)
-	// Times tells how long a car takes from each place to one.
-	Times(context.Context, *routingpb.TimesRequest) (*routingpb.TimesResponse, error)
+	// Matrix tells how long a car takes from each of some places to each of others.
+	Matrix(context.Context, *routingpb.MatrixRequest) (*routingpb.MatrixResponse, error)
 	// Snap finds the nearest place on a road.
 	Snap(context.Context, *routingpb.SnapRequest) (*routingpb.SnapResponse, error)
 }
@@ -74,10 +74,10 @@ func NewRoutingClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
-		times: connect.NewClient[routingpb.TimesRequest, routingpb.TimesResponse](
+		matrix: connect.NewClient[routingpb.MatrixRequest, routingpb.MatrixResponse](
 			httpClient,
-			baseURL+RoutingTimesProcedure,
-			connect.WithSchema(routingMethods.ByName("Times")),
+			baseURL+RoutingMatrixProcedure,
+			connect.WithSchema(routingMethods.ByName("Matrix")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
@@ -93,9 +93,9 @@ func NewRoutingClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 
 // routingClient implements RoutingClient.
 type routingClient struct {
-	route *connect.Client[routingpb.RouteRequest, routingpb.RouteResponse]
-	times *connect.Client[routingpb.TimesRequest, routingpb.TimesResponse]
-	snap  *connect.Client[routingpb.SnapRequest, routingpb.SnapResponse]
+	route  *connect.Client[routingpb.RouteRequest, routingpb.RouteResponse]
+	matrix *connect.Client[routingpb.MatrixRequest, routingpb.MatrixResponse]
+	snap   *connect.Client[routingpb.SnapRequest, routingpb.SnapResponse]
 }
 
 // Route calls ridehail.routing.v1.Routing.Route.
@@ -107,9 +107,9 @@ func (c *routingClient) Route(ctx context.Context, req *routingpb.RouteRequest) 
 	return nil, err
 }
 
-// Times calls ridehail.routing.v1.Routing.Times.
-func (c *routingClient) Times(ctx context.Context, req *routingpb.TimesRequest) (*routingpb.TimesResponse, error) {
-	response, err := c.times.CallUnary(ctx, connect.NewRequest(req))
+// Matrix calls ridehail.routing.v1.Routing.Matrix.
+func (c *routingClient) Matrix(ctx context.Context, req *routingpb.MatrixRequest) (*routingpb.MatrixResponse, error) {
+	response, err := c.matrix.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -129,8 +129,8 @@ func (c *routingClient) Snap(ctx context.Context, req *routingpb.SnapRequest) (*
 type RoutingHandler interface {
 	// Route finds the fastest way.
 	Route(context.Context, *routingpb.RouteRequest) (*routingpb.RouteResponse, error)
-	// Times tells how long a car takes from each place to one.
-	Times(context.Context, *routingpb.TimesRequest) (*routingpb.TimesResponse, error)
+	// Matrix tells how long a car takes from each of some places to each of others.
+	Matrix(context.Context, *routingpb.MatrixRequest) (*routingpb.MatrixResponse, error)
 	// Snap finds the nearest place on a road.
 	Snap(context.Context, *routingpb.SnapRequest) (*routingpb.SnapResponse, error)
 }
@@ -149,10 +149,10 @@ func NewRoutingHandler(svc RoutingHandler, opts ...connect.HandlerOption) (strin
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
-	routingTimesHandler := connect.NewUnaryHandlerSimple(
-		RoutingTimesProcedure,
-		svc.Times,
-		connect.WithSchema(routingMethods.ByName("Times")),
+	routingMatrixHandler := connect.NewUnaryHandlerSimple(
+		RoutingMatrixProcedure,
+		svc.Matrix,
+		connect.WithSchema(routingMethods.ByName("Matrix")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -167,8 +167,8 @@ func NewRoutingHandler(svc RoutingHandler, opts ...connect.HandlerOption) (strin
 		switch r.URL.Path {
 		case RoutingRouteProcedure:
 			routingRouteHandler.ServeHTTP(w, r)
-		case RoutingTimesProcedure:
-			routingTimesHandler.ServeHTTP(w, r)
+		case RoutingMatrixProcedure:
+			routingMatrixHandler.ServeHTTP(w, r)
 		case RoutingSnapProcedure:
 			routingSnapHandler.ServeHTTP(w, r)
 		default:
@@ -184,8 +184,8 @@ func (UnimplementedRoutingHandler) Route(context.Context, *routingpb.RouteReques
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ridehail.routing.v1.Routing.Route is not implemented"))
 }
 
-func (UnimplementedRoutingHandler) Times(context.Context, *routingpb.TimesRequest) (*routingpb.TimesResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ridehail.routing.v1.Routing.Times is not implemented"))
+func (UnimplementedRoutingHandler) Matrix(context.Context, *routingpb.MatrixRequest) (*routingpb.MatrixResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ridehail.routing.v1.Routing.Matrix is not implemented"))
 }
 
 func (UnimplementedRoutingHandler) Snap(context.Context, *routingpb.SnapRequest) (*routingpb.SnapResponse, error) {
