@@ -47,6 +47,7 @@ var rooms = []room{
 	{"sharedstate", []string{"location", "trips", "detector"}, "holds and hands out; whoever it called could hold its locks"},
 	{"alerts", []string{"location", "trips"}, "who may call for help follows from the trip alone"},
 	{"chat", []string{"trips"}, "who may speak follows from the trip alone"},
+	{"pricing", []string{"location", "trips"}, "a price follows from the way and from how busy the city is, whoever asks"},
 	{"payments", []string{"trips"}, "what is owed follows from the trip alone"},
 	{"events", []string{"location", "trips"}, "carries notices by region, and neither reads nor stores them"},
 	{"postgres", []string{"trips", "chat", "payments", "alerts", "location", "migrations"},

@@ -1,0 +1,191 @@
+// Package pricing says what a ride costs: how busy each part of the city is, what that makes of the tariff, and quotes
+// that bind us for a stated time.
+package pricing
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// Multiplier is what a tariff is multiplied by, in tenths: 10 is the plain price, 14 is 1.4 times as much.
+type Multiplier int
+
+// Plain is the price where and when nothing is scarce.
+const Plain Multiplier = 10
+
+func (m Multiplier) String() string { return fmt.Sprintf("%d.%d", m/10, m%10) }
+
+// Factor is the multiplier as a number.
+func (m Multiplier) Factor() float64 { return float64(m) / 10 }
+
+// SurgeOptions bound a Surge. Zero values take the defaults named beside them.
+type SurgeOptions struct {
+	Cap      Multiplier    // no price goes above; 25
+	Horizon  time.Duration // drivers should last for the requests of so long; 5 min
+	HalfLife time.Duration // what is known of demand and supply counts half after this; 2 min
+	Step     Multiplier    // the most by which a price changes in one tick; 1
+}
+
+func (o SurgeOptions) withDefaults() SurgeOptions {
+	o.Cap = cmp.Or(o.Cap, 25)
+	o.Horizon = cmp.Or(o.Horizon, 5*time.Minute)
+	o.HalfLife = cmp.Or(o.HalfLife, 2*time.Minute)
+	o.Step = cmp.Or(o.Step, 1)
+	return o
+}
+
+// Surge is how much dearer rides are where they are scarce. In each zone, an H3 cell of some 5 km²,
+//
+//	pressure   = requests expected within Horizon / (free drivers + 1)
+//	multiplier = 1 + (pressure - 1) / 2, at least 1 and at most Cap
+//
+// where both counts are smoothed: over time with a half-life, and over space, a zone's neighbours counting a quarter
+// each, so that nobody saves money by crossing the street. The price follows by Step per tick, and falls only when it
+// would by two tenths, so that it does not flicker. Why at all: when drivers are short, a price that does not say so sends
+// them ever further away for each pickup, and everybody waits longer (J. Castillo, D. Knoepfle, E. Weyl, Surge Pricing
+// Solves the Wild Goose Chase, EC 2017); a higher one keeps requests to what can be served (J. Hall, C. Kendrick,
+// C. Nosko, The Effects of Uber's Surge Pricing, 2015). The formula is ours.
+//
+// It has no clock and is safe for concurrent use; the same ticks give the same prices.
+type Surge struct {
+	opts SurgeOptions
+
+	mu     sync.RWMutex // guards all below
+	zones  map[location.Cell]*zone
+	ticked time.Time
+}
+
+// zone is what is remembered of one cell.
+type zone struct {
+	demand float64 // requests a second
+	supply float64 // free drivers
+	price  Multiplier
+	around []location.Cell // the neighbours
+}
+
+// NewSurge begins with plain prices everywhere.
+func NewSurge(o SurgeOptions) *Surge {
+	return &Surge{opts: o.withDefaults(), zones: map[location.Cell]*zone{}}
+}
+
+// Tick takes in the pickups of the requests since the last tick and where the free drivers are now. Points that are none
+// are left out. The first tick only begins to count.
+func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
+	demand, supply := count(requests), count(free)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	passed := now.Sub(s.ticked).Seconds()
+	first := s.ticked.IsZero()
+	if s.ticked = now; first || passed <= 0 {
+		return
+	}
+	for _, cells := range []map[location.Cell]int{demand, supply} {
+		for c := range cells {
+			s.zoneLocked(c)
+		}
+	}
+	keep := math.Exp2(-passed / s.opts.HalfLife.Seconds())
+	for c, z := range s.zones {
+		z.demand = keep*z.demand + (1-keep)*float64(demand[c])/passed
+		z.supply = keep*z.supply + (1-keep)*float64(supply[c])
+	}
+	for c, z := range s.zones {
+		z.price = s.follow(z.price, s.pressureLocked(z))
+		if z.price == Plain && z.demand < forgotten && z.supply < forgotten {
+			delete(s.zones, c)
+		}
+	}
+}
+
+// forgotten is so little demand or supply that a zone need not be remembered for it.
+const forgotten = 1e-6
+
+// count says how many points lie in each zone.
+func count(points []location.Point) map[location.Cell]int {
+	n := map[location.Cell]int{}
+	for _, p := range points {
+		if c, err := location.CellOf(p); err == nil {
+			n[c.Block()]++
+		}
+	}
+	return n
+}
+
+func (s *Surge) zoneLocked(c location.Cell) {
+	if s.zones[c] != nil {
+		return
+	}
+	z := &zone{price: Plain}
+	if rings, err := c.Rings(1); err == nil && len(rings) > 1 {
+		z.around = rings[1]
+	}
+	s.zones[c] = z
+}
+
+const neighbourShare = 0.25
+
+func (s *Surge) pressureLocked(z *zone) float64 {
+	demand, supply := z.demand, z.supply
+	for _, c := range z.around {
+		if n := s.zones[c]; n != nil {
+			demand += neighbourShare * n.demand
+			supply += neighbourShare * n.supply
+		}
+	}
+	return demand * s.opts.Horizon.Seconds() / (supply + 1)
+}
+
+// follow moves a price towards what the pressure asks for.
+func (s *Surge) follow(price Multiplier, pressure float64) Multiplier {
+	target := Multiplier(math.Round(float64(Plain) * (1 + max(0, pressure-1)/2)))
+	target = min(max(target, Plain), s.opts.Cap)
+	switch {
+	case target > price:
+		return min(target, price+s.opts.Step)
+	case target <= price-2, target == Plain:
+		return max(target, price-s.opts.Step)
+	}
+	return price
+}
+
+// At is the multiplier at a place.
+func (s *Surge) At(p location.Point) Multiplier {
+	c, err := location.CellOf(p)
+	if err != nil {
+		return Plain
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if z := s.zones[c.Block()]; z != nil {
+		return z.price
+	}
+	return Plain
+}
+
+// Zone is a cell whose price is known, and why it is what it is.
+type Zone struct {
+	Cell       location.Cell
+	Multiplier Multiplier
+	Demand     float64 // requests a minute, smoothed
+	Supply     float64 // free drivers, smoothed
+}
+
+// Zones lists the zones above the plain price, in the order of their cells.
+func (s *Surge) Zones() []Zone {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []Zone
+	for _, c := range slices.Sorted(maps.Keys(s.zones)) {
+		if z := s.zones[c]; z.price > Plain {
+			out = append(out, Zone{Cell: c, Multiplier: z.price, Demand: z.demand * 60, Supply: z.supply})
+		}
+	}
+	return out
+}

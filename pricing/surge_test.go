@@ -1,0 +1,117 @@
+package pricing
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+var (
+	market  = location.Point{Lng: 3.40, Lat: 6.45}
+	village = location.Point{Lng: 3.60, Lat: 6.60}
+	start   = time.Unix(1_700_000_000, 0)
+)
+
+// run ticks every ten seconds with so many requests and free drivers at the market.
+func run(s *Surge, from time.Time, ticks, requests, free int) time.Time {
+	for range ticks {
+		from = from.Add(10 * time.Second)
+		s.Tick(from, slices.Repeat([]location.Point{market}, requests), slices.Repeat([]location.Point{market}, free))
+	}
+	return from
+}
+
+func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
+	s := NewSurge(SurgeOptions{})
+	now := run(s, start, 60, 0, 50)
+	if m := s.At(market); m != Plain {
+		t.Fatalf("quiet: %v", m)
+	}
+	now = run(s, now, 60, 5, 3)
+	if m := s.At(market); m != 25 {
+		t.Errorf("30 requests a minute for 3 drivers: %v", m)
+	}
+	if m := s.At(village); m != Plain {
+		t.Errorf("far away: %v", m)
+	}
+	if zones := s.Zones(); len(zones) == 0 || zones[0].Multiplier <= Plain || zones[0].Demand <= 0 {
+		t.Errorf("zones: %+v", zones)
+	}
+	now = run(s, now, 180, 0, 50)
+	if m, zones := s.At(market), s.Zones(); m != Plain || len(zones) != 0 {
+		t.Errorf("half an hour later: %v, %+v", m, zones)
+	}
+	run(s, now, 2000, 0, 0)
+	if len(s.zones) != 0 {
+		t.Errorf("%d zones are remembered though nothing happens there", len(s.zones))
+	}
+}
+
+func TestEnoughDriversMakeNoSurge(t *testing.T) {
+	s := NewSurge(SurgeOptions{})
+	run(s, start, 100, 5, 200)
+	if m := s.At(market); m != Plain {
+		t.Errorf("30 requests a minute for 200 drivers: %v", m)
+	}
+}
+
+func TestNextDoorIsNotMuchCheaper(t *testing.T) {
+	s := NewSurge(SurgeOptions{})
+	c, err := location.CellOf(market)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rings, err := c.Block().Rings(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := rings[1][0].Centre()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := start
+	for range 100 {
+		now = now.Add(10 * time.Second)
+		s.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market, next})
+	}
+	if m := s.At(next); m < 20 {
+		t.Errorf("market %v, next door %v", s.At(market), m)
+	}
+}
+
+func TestWhateverHappensThePriceStaysInItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := SurgeOptions{Cap: Multiplier(rapid.IntRange(10, 40).Draw(t, "cap")), Step: Multiplier(rapid.IntRange(1, 3).Draw(t, "step"))}
+		s, now, last := NewSurge(o), start, Plain
+		for range rapid.IntRange(1, 60).Draw(t, "ticks") {
+			now = now.Add(time.Duration(rapid.Int64Range(-5, 60).Draw(t, "seconds")) * time.Second)
+			s.Tick(now, slices.Repeat([]location.Point{market, {Lng: 1e9}}, rapid.IntRange(0, 40).Draw(t, "requests")),
+				slices.Repeat([]location.Point{market}, rapid.IntRange(0, 40).Draw(t, "free")))
+			m := s.At(market)
+			if m < Plain || m > max(o.Cap, Plain) || m-last > o.Step || last-m > o.Step {
+				t.Fatalf("from %v to %v with %+v", last, m, o)
+			}
+			last = m
+		}
+	})
+}
+
+func TestMoreRequestsAreNeverCheaperAndMoreDriversNeverDearer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		requests, free := rapid.IntRange(0, 20).Draw(t, "requests"), rapid.IntRange(0, 30).Draw(t, "free")
+		at := func(requests, free int) Multiplier {
+			s := NewSurge(SurgeOptions{})
+			run(s, start, 80, requests, free)
+			return s.At(market)
+		}
+		m := at(requests, free)
+		if at(requests+1, free) < m || at(requests, free+1) > m {
+			t.Fatalf("%d requests and %d drivers: %v, one request more %v, one driver more %v", requests, free, m,
+				at(requests+1, free), at(requests, free+1))
+		}
+	})
+}
