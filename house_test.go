@@ -59,6 +59,8 @@ var rooms = []room{
 	{"gateway", []string{"wire", "location", "detector", "trips", "routing/...", "sharedstate", "chat", "payments", "alerts",
 		"dispatch", "web"},
 		"the doors are told what happened and ask stores by contract: no Redis, no SQL"},
+	{"simulation", []string{"location", "trips", "sharedstate", "dispatch", "routing", "pricing"},
+		"the node's own decisions in virtual time: what is not imported here is left out of it"},
 	{"simulators/...", []string{"wire", "location", "routing/...", "simulators/..."},
 		"what a stranger could write: public doors only"},
 	{"latency/...", []string{"wire", "location", "routing/...", "latency/..."},

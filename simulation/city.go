@@ -1,0 +1,309 @@
+// Package simulation runs a city in virtual time: hours in seconds, one event after the other on one goroutine, the same
+// bytes for the same seed. Who is offered what, who drives where, and what it costs is decided by the code that a node
+// runs: dispatch (Hunt, Policy), sharedstate, routing, pricing and the trips' own verbs. Left out is what only a real
+// one has: sockets, Redis, a database, other nodes, lost messages and late answers.
+package simulation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Config is what a city is made of.
+type Config struct {
+	City          *routing.City
+	Policy        string // dispatch.GreedyPolicy or dispatch.BatchedPolicy
+	Seed          uint64
+	Drivers       int
+	RidersPerHour float64 // the mean over a day; the hour of the day makes it more or less
+	Hours         float64
+	Begin         int  // hour of the day at the beginning; 0 to 23
+	Surge         bool // prices follow demand; else all pay the plain price
+	Rules         dispatch.Rules
+	Weights       dispatch.Weights // of the batched policy
+}
+
+func (c Config) length() time.Duration { return time.Duration(c.Hours * float64(time.Hour)) }
+
+func (c Config) hourAt(since time.Duration) int { return (c.Begin + int(since/time.Hour)) % 24 }
+
+// ErrConfig is wrapped by every error about a Config that no city can be made of.
+var ErrConfig = errors.New("this city cannot be simulated")
+
+func (c Config) check() error {
+	switch {
+	case c.City == nil:
+		return fmt.Errorf("%w: it has no roads", ErrConfig)
+	case c.Drivers < 1 || c.Drivers > 1_000_000:
+		return fmt.Errorf("%w: %d drivers; give 1 to 1,000,000", ErrConfig, c.Drivers)
+	case !(c.RidersPerHour > 0 && c.RidersPerHour <= 1e7):
+		return fmt.Errorf("%w: %g riders per hour; give more than 0 and at most 10,000,000", ErrConfig, c.RidersPerHour)
+	case !(c.Hours > 0 && c.Hours <= 24*31):
+		return fmt.Errorf("%w: %g hours; give more than 0 and at most a month", ErrConfig, c.Hours)
+	case c.Begin < 0 || c.Begin > 23:
+		return fmt.Errorf("%w: it begins at %d o'clock; give 0 to 23", ErrConfig, c.Begin)
+	}
+	return nil
+}
+
+// epoch is when every virtual city begins.
+var epoch = time.Date(2030, time.January, 7, 0, 0, 0, 0, time.UTC)
+
+// world is a city under way.
+type world struct {
+	cfg     Config
+	ctx     context.Context
+	now     time.Time
+	end     time.Time
+	agenda  agenda
+	router  *routing.Router
+	map_    *places
+	drivers *sharedstate.Drivers
+	policy  dispatch.Policy
+	surge   *pricing.Surge
+	cars    map[trips.DriverID]*car
+	fleet   []*car
+	asked   []location.Point // pickups since the last tick of prices
+	window  []*ride
+	closed  time.Time // when the last window closed
+	riders  int
+	failed  error
+	stats   stats
+}
+
+// Run lets the city live for its hours under one policy.
+func Run(ctx context.Context, cfg Config) (Result, error) {
+	if err := cfg.check(); err != nil {
+		return Result{}, err
+	}
+	w := &world{cfg: cfg, ctx: ctx, now: epoch, end: epoch.Add(cfg.length()), router: routing.NewRouter(cfg.City),
+		surge: pricing.NewSurge(pricing.SurgeOptions{}), cars: map[trips.DriverID]*car{}}
+	w.map_ = newMap(w.router, cfg.City)
+	policy, err := dispatch.PolicyNamed(cmp.Or(cfg.Policy, dispatch.BatchedPolicy), atOnce{w.router})
+	if err != nil {
+		return Result{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if _, batched := policy.Picker.(dispatch.LeastWait); batched {
+		policy.Picker = dispatch.LeastWait{ETA: atOnce{w.router}, Weights: cfg.Weights, Deadline: time.Hour}
+	}
+	w.policy = policy
+	forever := 1000 * time.Hour // nobody falls silent here
+	judge := location.DefaultJudge()
+	judge.MinGap = 0 // a car may stop and be asked in the same moment
+	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: judge,
+		Now: func() time.Time { return w.now }, SuspectAfter: forever, OfflineAfter: forever, Shards: 1})
+	w.hire()
+	for _, wish := range draw(cfg, w.router) {
+		w.agenda.plan(epoch.Add(wish.at), func() { w.request(wish) })
+	}
+	w.tickPrices()
+	return w.run()
+}
+
+func (w *world) run() (Result, error) {
+	for n := 0; ; n++ {
+		d, ok := w.agenda.next(w.end)
+		if !ok {
+			break
+		}
+		if n%1024 == 0 && w.ctx.Err() != nil {
+			return Result{}, w.ctx.Err()
+		}
+		w.now = d.at
+		if d.do(); w.failed != nil {
+			return Result{}, fmt.Errorf("the virtual city broke at %s: %w", w.now.Sub(epoch), w.failed)
+		}
+	}
+	w.now = w.end
+	return w.result(), nil
+}
+
+func (w *world) in(d time.Duration, do func()) { w.agenda.plan(w.now.Add(d), do) }
+
+// must notes what cannot happen: a verb that the trip refuses is a bug of the simulation.
+func (w *world) must(ev trips.Event, err error) trips.Trip {
+	if err != nil && w.failed == nil {
+		w.failed = err
+	}
+	return ev.Trip
+}
+
+// atOnce answers from the roads themselves: the routing service without the call.
+type atOnce struct{ router *routing.Router }
+
+func (a atOnce) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
+	t, err := a.router.Times(ctx, from, to)
+	return t, routing.SourceRoad, err
+}
+
+func (a atOnce) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
+	t, err := a.router.Matrix(ctx, from, to)
+	return t, routing.SourceRoad, err
+}
+
+// hire puts the drivers in the city, at all stages of their shifts.
+func (w *world) hire() {
+	r := rand.New(rand.NewPCG(w.cfg.Seed, 0x666c656574))
+	for i := range w.cfg.Drivers {
+		c := &car{id: trips.DriverID(fmt.Sprintf("d%06d", i)), at: w.map_.city.RandomPoint(r),
+			rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(i)))}
+		c.begins = epoch.Add(-time.Duration(r.Float64() * float64(shift+rest)))
+		w.cars[c.id] = c
+		w.fleet = append(w.fleet, c)
+		w.comeOn(c)
+	}
+}
+
+// comeOn begins a shift at its time, or joins it when it is under way.
+func (w *world) comeOn(c *car) {
+	c.ends = c.begins.Add(shift)
+	if !c.ends.After(w.now) { // resting
+		c.begins = c.ends.Add(rest)
+		w.agenda.plan(c.begins, func() { w.comeOn(c) })
+		return
+	}
+	c.on = true
+	w.drivers.Enter(c.id, "virtual")
+	w.show(c)
+	w.drivers.SetAvailable(c.id, true)
+	c.begins = w.now
+	w.agenda.plan(c.ends, func() { w.goHome(c) })
+	w.rests(c)
+}
+
+// goHome ends a shift, once the driver has no trip and no offer in hand.
+func (w *world) goHome(c *car) {
+	if !c.on || c.busy || w.now.Before(c.ends) {
+		return
+	}
+	w.park(c)
+	c.on = false
+	c.onDuty += w.now.Sub(c.begins)
+	w.drivers.SetAvailable(c.id, false)
+	w.drivers.Leave(c.id, "virtual")
+	c.begins = w.now.Add(rest)
+	w.agenda.plan(c.begins, func() { w.comeOn(c) })
+}
+
+// show tells the shared state where the car is.
+func (w *world) show(c *car) {
+	if why := w.drivers.Move(c.id, location.Fix{Point: c.where(w.now), At: w.now}); why != location.Believed && why != location.Stale {
+		w.failed = errors.Join(w.failed, fmt.Errorf("the position of %s was refused: %s", c.id, why))
+	}
+}
+
+// park ends whatever way the car is on, where it is.
+func (w *world) park(c *car) {
+	if c.way != nil {
+		var metres float64
+		c.at, metres = along(c.way, w.now.Sub(c.left))
+		w.stats.empty += metres
+		c.way = nil
+	}
+	c.errand++
+	if c.on {
+		w.show(c)
+	}
+}
+
+const (
+	driftAfter = 4 * time.Minute // of having nothing to do
+	driftShows = 4 * time.Second
+	farDrift   = 3000 // metres; hot spots that far count a third
+)
+
+// rests waits for something to do, and drives towards a busy place when nothing comes.
+func (w *world) rests(c *car) {
+	c.errand++
+	mine := c.errand
+	w.in(driftAfter+time.Duration(c.rng.Float64()*float64(driftAfter)), func() {
+		if c.errand == mine && c.on && !c.busy {
+			w.drift(c)
+		}
+	})
+}
+
+func (w *world) drift(c *car) {
+	to, ok := w.attraction(c)
+	if !ok {
+		w.rests(c)
+		return
+	}
+	way, err := w.router.Route(w.ctx, c.at, to)
+	if err != nil {
+		w.rests(c)
+		return
+	}
+	c.errand++
+	c.way, c.left = &way, w.now
+	w.rolls(c, c.errand)
+}
+
+// rolls shows a drifting car every few seconds until it is there, or has something better to do.
+func (w *world) rolls(c *car, mine int) {
+	w.in(driftShows, func() {
+		if c.errand != mine {
+			return
+		}
+		if w.now.Sub(c.left) < c.way.Duration {
+			w.show(c)
+			w.rolls(c, mine)
+			return
+		}
+		w.park(c)
+		if !w.now.Before(c.ends) {
+			w.goHome(c)
+			return
+		}
+		w.rests(c)
+	})
+}
+
+// attraction draws a hot spot, the nearer the likelier; never the one the car stands at.
+func (w *world) attraction(c *car) (location.Point, bool) {
+	var sum float64
+	weights := make([]float64, len(w.map_.spots))
+	for i, s := range w.map_.spots {
+		if d := location.Metres(c.at, s.Point); d > 800 {
+			weights[i] = s.Weight * math.Exp(-d/farDrift)
+			sum += weights[i]
+		}
+	}
+	at := c.rng.Float64() * sum
+	for i, s := range w.map_.spots {
+		if at -= weights[i]; at < 0 {
+			return w.map_.near(c.rng, s.Point, 400), true
+		}
+	}
+	return location.Point{}, false
+}
+
+const priceTick = 10 * time.Second
+
+// tickPrices shows the prices how busy the city is.
+func (w *world) tickPrices() {
+	if !w.cfg.Surge {
+		return
+	}
+	var free []location.Point
+	for _, c := range w.fleet {
+		if c.on && !c.busy {
+			free = append(free, c.where(w.now))
+		}
+	}
+	w.surge.Tick(w.now, w.asked, free)
+	w.asked = w.asked[:0]
+	w.in(priceTick, w.tickPrices)
+}
