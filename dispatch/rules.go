@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"cmp"
+	"slices"
+	"sort"
 	"time"
 
 	"github.com/ridehail/ridehail/location"
@@ -61,17 +63,23 @@ func (h *Hunt) Rules() Rules { return h.rules }
 // one. enough is 1 for a policy that serves trips one by one. ok is false when there is nobody to ask.
 func (h *Hunt) Ask(f Finder, enough int, now time.Time) (a Ask, ok bool) {
 	a = Ask{Trip: h.Trip, Waited: now.Sub(h.Trip.RequestedAt)}
+	near := h.near(f, slices.Max(h.rules.Radii), now)
 	for _, radius := range h.rules.Radii {
-		if a.Near = h.near(f, radius, now); len(a.Near) >= enough {
+		if a.Near = within(near, radius); len(a.Near) >= enough {
 			break
 		}
 	}
 	return a, len(a.Near) > 0
 }
 
-func (h *Hunt) near(f Finder, radius float64, now time.Time) []sharedstate.Near {
+// within is the beginning of a list, nearest first, up to a distance.
+func within(near []sharedstate.Near, metres float64) []sharedstate.Near {
+	return near[:sort.Search(len(near), func(i int) bool { return near[i].Metres > metres })]
+}
+
+func (h *Hunt) near(f Finder, metres float64, now time.Time) []sharedstate.Near {
 	k := h.rules.Candidates
-	near := f.Nearest(h.Trip.Pickup, k+len(h.notUntil), radius, nil)
+	near := f.Nearest(h.Trip.Pickup, k+len(h.notUntil), metres, nil)
 	fresh := near[:0]
 	for _, n := range near {
 		until, asked := h.notUntil[n.ID]
