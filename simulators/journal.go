@@ -67,8 +67,8 @@ func (p *phone) unanswered(f *wire.ClientFrame) {
 }
 
 // hello comes before a connection is opened: what the node answers, it read after this.
-func (p *phone) hello(resume *wire.Resume) {
-	p.journal(journal.Record{What: journal.Hello, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
+func (p *phone) hello(server string, resume *wire.Resume) {
+	p.journal(journal.Record{What: journal.Hello, Server: server, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
 }
 
 func (p *phone) welcomed(w *wire.Welcome) {

@@ -31,14 +31,15 @@ var ErrRefused = errors.New("the node refuses")
 
 const (
 	answerWithin = 10 * time.Second // for one request or handshake
+	turnWithin   = 3 * time.Second  // the same, of a node that is not the only one
 	startWithin  = 15 * time.Second // for a node to come up before a run gives up
 	dialsAtOnce  = 64               // so that thousands of phones do not storm the node
 	dropMean     = 30 * time.Second // between two losses of a flaky phone's connection
 )
 
-// network is the way to one node, shared by the phones of one run.
+// network is the way to the nodes, shared by the phones of one run.
 type network struct {
-	server  string
+	servers []string // a phone that lost one tries the next
 	codec   wire.Codec
 	client  *http.Client
 	dialer  websocket.Dialer
@@ -51,6 +52,7 @@ type network struct {
 	seed      uint64        // of the losses
 }
 
+// newNetwork takes the address of a node, or of several with commas between.
 func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger) *network {
 	if codec == nil {
 		codec = wire.Proto
@@ -63,7 +65,7 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 		sub = wire.SubprotocolJSON
 	}
 	return &network{
-		server: strings.TrimSuffix(server, "/"), codec: codec, stats: stats, log: log,
+		servers: strings.Split(server, ","), codec: codec, stats: stats, log: log,
 		client:  &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: dialsAtOnce}},
 		dialing: make(chan struct{}, dialsAtOnce),
 		dialer: websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{}, HandshakeTimeout: answerWithin,
@@ -74,32 +76,45 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 // flaky makes every phone lose its connection now and then, without a close frame.
 func (n *network) flaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
 
+// server is where a phone goes whose tries so far are counted.
+func (n *network) server(turn int) string {
+	return strings.TrimSuffix(n.servers[turn%len(n.servers)], "/")
+}
+
+// patience is how long a phone waits for a node's answer: less when there is another node to ask.
+func (n *network) patience() time.Duration {
+	if len(n.servers) > 1 {
+		return turnWithin
+	}
+	return answerWithin
+}
+
 func (n *network) close() { n.client.CloseIdleConnections() }
 
 // reach waits until the node gives out tokens. Errors: ErrUnreachable, ErrRefused, or the context's.
 func (n *network) reach(ctx context.Context, role, id string) error {
 	until := time.Now().Add(startWithin)
 	for attempt := 0; ; attempt++ {
-		_, err := n.token(ctx, role, id)
+		_, err := n.token(ctx, n.server(attempt), role, id)
 		switch {
 		case err == nil || errors.Is(err, ErrRefused):
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case time.Now().After(until):
-			return fmt.Errorf("%s: %w (%w)", n.server, ErrUnreachable, err)
+			return fmt.Errorf("%s: %w (%w)", strings.Join(n.servers, ", "), ErrUnreachable, err)
 		}
 		pause(ctx, backoff(attempt, 0))
 	}
 }
 
-// token asks the node's development issuer for a token.
-func (n *network) token(ctx context.Context, role, id string) (string, error) {
+// token asks a node's development issuer for a token.
+func (n *network) token(ctx context.Context, server, role, id string) (string, error) {
 	body, err := json.Marshal(map[string]string{"role": role, "id": id})
 	if err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.server+"/v1/dev/tokens", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/v1/dev/tokens", bytes.NewReader(body))
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -137,9 +152,9 @@ func refusal(res *http.Response) error {
 	}
 }
 
-// dial opens a socket.
-func (n *network) dial(ctx context.Context) (*websocket.Conn, error) {
-	conn, res, err := n.dialer.DialContext(ctx, "ws"+strings.TrimPrefix(n.server, "http")+"/v1/ws", nil)
+// dial opens a socket to a node.
+func (n *network) dial(ctx context.Context, server string) (*websocket.Conn, error) {
+	conn, res, err := n.dialer.DialContext(ctx, "ws"+strings.TrimPrefix(server, "http")+"/v1/ws", nil)
 	if err != nil {
 		if res != nil && res.Request != nil {
 			if no := refusal(res); no != nil {

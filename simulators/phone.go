@@ -31,6 +31,7 @@ type phone struct {
 	drops    *rand.Rand   // nil unless flaky
 	witness  *witness     // the reader's
 	token    string       // the reader's
+	turn     int          // of the nodes; the reader's
 	buf      bytes.Buffer // the reader's
 	frames   chan *wire.ServerFrame
 	err      error
@@ -79,6 +80,7 @@ func (p *phone) live(ctx context.Context) {
 		if welcomed {
 			attempt = 0
 		}
+		p.turn++ // any node goes on where another one stopped
 		p.net.log.Debug("connection lost", "who", p.id, "err", err)
 		if !pause(ctx, backoff(attempt, code)) {
 			return
@@ -148,14 +150,17 @@ func (p *phone) enter(ctx context.Context) (conn *websocket.Conn, again bool, er
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+	limited, cancel := context.WithTimeout(ctx, p.net.patience())
+	defer cancel()
+	server := p.net.server(p.turn)
 	if p.token == "" {
-		if p.token, err = p.net.token(ctx, p.role, p.id); err != nil {
+		if p.token, err = p.net.token(limited, server, p.role, p.id); err != nil {
 			return nil, false, err
 		}
 	}
 	resume := p.witness.resume()
-	p.hello(resume)
-	if conn, err = p.net.dial(ctx); err != nil {
+	p.hello(server, resume)
+	if conn, err = p.net.dial(limited, server); err != nil {
 		return nil, false, err
 	}
 	if !p.adopt(conn) {
@@ -165,7 +170,7 @@ func (p *phone) enter(ctx context.Context) (conn *websocket.Conn, again bool, er
 	if err := p.write(conn, &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: hello}}); err != nil {
 		return conn, false, err
 	}
-	f, err := p.read(conn, answerWithin)
+	f, err := p.read(conn, p.net.patience())
 	if err != nil {
 		return conn, false, err
 	}

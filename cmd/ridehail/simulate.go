@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ridehail/ridehail/routing"
@@ -15,7 +16,7 @@ import (
 
 // simulatorFlags are those that drivers and riders share.
 type simulatorFlags struct {
-	Server  string        `help:"The node." default:"http://127.0.0.1:8080"`
+	Server  string        `help:"The node. Several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
 	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
 	Speed   float64       `help:"Seconds of the city in a second; start the node with the same." default:"1"`
 	Seed    uint64        `help:"The same seed makes the same people and wishes." default:"1"`
@@ -42,7 +43,8 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run simulatio
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
-	if err := answers(ctx, f.Server); err != nil {
+	first, _, _ := strings.Cut(f.Server, ",")
+	if err := answers(ctx, first); err != nil {
 		return err
 	}
 	var kept *journal.Journal

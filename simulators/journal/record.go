@@ -61,4 +61,5 @@ type Record struct {
 	BehindMs  float64 `json:"behind_ms,omitempty"`
 	Count     uint32  `json:"count,omitempty"`
 	Text      string  `json:"text,omitempty"`
+	Server    string  `json:"server,omitempty"` // of a hello
 }
