@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -149,7 +150,7 @@ func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
 // populate lets drivers and riders loose, some of each at every node.
 func (c *city) populate() error {
-	for i, n := range c.nodes {
+	for i := range c.nodes {
 		for _, who := range []struct {
 			role  string
 			count int
@@ -160,7 +161,7 @@ func (c *city) populate() error {
 		} {
 			share := max(1, who.count/len(c.nodes))
 			name := fmt.Sprintf("%s-%d", who.role, i+1)
-			args := append([]string{who.role, "--server", n.door(), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
+			args := append([]string{who.role, "--server", c.doors(i), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
 				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
 				"--journal", c.journal(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
 			w := new(crowd)
@@ -173,6 +174,15 @@ func (c *city) populate() error {
 		}
 	}
 	return nil
+}
+
+// doors are all nodes' doors for phones, from one node on.
+func (c *city) doors(first int) string {
+	var out []string
+	for i := range c.nodes {
+		out = append(out, c.nodes[(first+i)%len(c.nodes)].door())
+	}
+	return strings.Join(out, ",")
 }
 
 // disperse ends the crowds, riders first, and says which did not end well.
