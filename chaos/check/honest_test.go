@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chaos/check"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
@@ -33,6 +34,7 @@ type town struct {
 	events   []trips.Event
 	said     []chat.Message
 	charges  []payments.Charge
+	calls    []alerts.Alert
 	recorded map[trips.Key]bool
 	ledger   []map[string]any
 	journal  []journal.Record
@@ -184,6 +186,7 @@ func honest() *town {
 	t = c.asks(chidi, "c3", journal.Arrive, func() trips.Trip { return c.happens(t.Arrive(chidi, c.now)) })
 	t = c.asks(chidi, "c4", journal.Start, func() trips.Trip { return c.happens(t.Start(chidi, c.now)) })
 	t = c.asks(chidi, "c5", journal.Complete, func() trips.Trip { return c.happens(t.Complete(chidi, c.now)) })
+	c.calls = append(c.calls, alerts.Alert{ID: "call-1", Trip: t.ID, From: ada, ClientID: "a9", At: c.now, RaisedAt: c.now})
 	c.pays(t)
 	c.cancelled()
 	over := c.now
