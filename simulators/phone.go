@@ -208,6 +208,9 @@ func (p *phone) welcome(conn *websocket.Conn, w *wire.Welcome, resuming bool) {
 	}
 	p.welcomed(w)
 	p.witness.welcome(w)
+	if len(p.net.servers) > 1 {
+		p.witness.elsewhere()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready = p.conn == conn

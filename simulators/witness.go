@@ -105,6 +105,10 @@ func (w *witness) welcome(m *wire.Welcome) {
 	}
 }
 
+// elsewhere begins a connection to another node. It may have heard of the car later than the node before it did: the
+// phone goes on showing the newer place.
+func (w *witness) elsewhere() { w.driver, w.at = "", 0 }
+
 // read notes a trip that an ack carried.
 func (w *witness) read(trip *wire.Trip) {
 	t := w.of(trip.Id)
@@ -174,7 +178,7 @@ func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
 	return foreign
 }
 
-// position checks that a car never goes back in time and that the node keeps to its credit. It returns the number to
+// position checks that a car never goes back in time at one node and that the node keeps to its credit. It returns the number to
 // ack, or 0, and whether this is an update: the first position of a connection or of a driver only says where the car
 // was when it was last heard of.
 func (w *witness) position(p *wire.Position) (ack uint32, update bool) {

@@ -176,6 +176,23 @@ func TestBackoffGrowsToFiveSecondsAndHurriesAfterADrain(t *testing.T) {
 	}
 }
 
+func TestACarMayStandWhereItWasOnlyAtAnotherNode(t *testing.T) {
+	for elsewhere, want := range map[bool]int64{true: 0, false: 1} {
+		stats := NewStats()
+		w := newWitness(stats, roleRider, "r")
+		w.position(&wire.Position{N: 1, DriverId: "d", AtMs: 2000})
+		w.welcome(&wire.Welcome{Epoch: "e"})
+		if elsewhere {
+			w.elsewhere()
+		}
+		w.position(&wire.Position{N: 1, DriverId: "d", AtMs: 1000})
+		w.position(&wire.Position{N: 2, DriverId: "d", AtMs: 1500})
+		if got := stats.Snapshot().Violations; got != want {
+			t.Errorf("elsewhere %v: %d violations instead of %d", elsewhere, got, want)
+		}
+	}
+}
+
 func TestLateNewsOfAnEndedTripDoesNotHideTheOneUnderWay(t *testing.T) {
 	w := newWitness(NewStats(), roleRider, "r")
 	w.welcome(&wire.Welcome{Epoch: "e"})
