@@ -37,6 +37,7 @@ var rooms = []room{
 	{"web", nil, "pages are files; the doors they knock at are public"},
 	{"web/webtest", []string{"web"}, "drives the page as a person would; of the page it asks only whether it is all there"},
 	{"detector", nil, "judges silence, whoever is silent: a number of seconds, not a driver"},
+	{"clock", nil, "tells the time by whoever knows it: a question, not a database"},
 	{"trips", []string{"location"}, "the state machine must run without network, lock or database"},
 	{"trips/storetest", []string{"location", "trips", "chat", "payments", "alerts"},
 		"what every store promises, in words that no store could bend"},
