@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type city struct {
 	provider *service
 	nodes    []*node
 	crowds   []*crowd
+	disk     *disk           // of Postgres' data; nil when it cannot be filled
+	leftOut  map[Kind]string // what cannot be broken here, and why
 
 	database string // past all proxies
 	ledger   string // the provider's file
@@ -48,6 +51,15 @@ type node struct {
 	links  map[Line]*link
 }
 
+const clockOffset = "--clock-offset="
+
+// setClock takes effect when the node starts again. The offset is the last argument.
+func (n *node) setClock(off time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.args = append(slices.Clone(n.args[:len(n.args)-1]), clockOffset+off.String())
+}
+
 // door is where phones go.
 func (n *node) door() string { return "http://" + n.links[LinePhones].address }
 
@@ -59,7 +71,7 @@ type crowd struct {
 
 // newCity starts everything but the crowds and waits until it serves. Close what it returns, also beside an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
-	c = &city{cfg: cfg, leave: func() {}, keepers: new(errgroup.Group)}
+	c = &city{cfg: cfg, leave: func() {}, leftOut: map[Kind]string{}, keepers: new(errgroup.Group)}
 	if c.dir, err = os.MkdirTemp("", "ridehail-chaos."); err != nil {
 		return c, err
 	}
@@ -113,7 +125,7 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	c.provider = c.program("payments", httpAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1")
-	for i := range c.cfg.Nodes {
+	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
 		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
 		name := fmt.Sprintf("node-%d", i+1)
@@ -128,7 +140,8 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 		n.service = c.program(name, httpAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
 			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
 			"--database", databaseURL(n.links[LinePostgres].address), "--redis", "redis://"+n.links[LineRedis].address+"/0",
-			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret)
+			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
+			clockOffset+skew.String())
 	}
 	c.database = databaseURL(pg)
 	return nil
@@ -233,6 +246,10 @@ func (c *city) close(keep bool) error {
 	if c.guard != nil {
 		errs = append(errs, c.guard.close())
 	}
+	if keep {
+		errs = append(errs, c.keepDatabase())
+	}
+	errs = append(errs, c.disk.close())
 	if !keep && c.dir != "" {
 		errs = append(errs, os.RemoveAll(c.dir))
 	}

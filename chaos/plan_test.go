@@ -68,3 +68,35 @@ func TestEveryKindHasASpanAndAName(t *testing.T) {
 		t.Error("a span of no kind")
 	}
 }
+
+func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *testing.T) {
+	ahead, behind := 0, 0
+	for seed := range uint64(200) {
+		a, b := skews(seed, 3), skews(seed, 3)
+		if !reflect.DeepEqual(a, b) || a[0] == a[1] {
+			t.Fatalf("seed %d: %v, %v", seed, a, b)
+		}
+		for _, f := range Plan(seed, time.Minute, 3) {
+			if f.Kind == SkewClock {
+				a = append(a, time.Duration(f.Amount)*time.Millisecond)
+			}
+		}
+		if len(a) < 4 {
+			t.Fatalf("seed %d sets no clock", seed)
+		}
+		for _, d := range a {
+			if d.Abs() > maxSkew {
+				t.Fatalf("seed %d: %v", seed, d)
+			}
+			if d > time.Minute {
+				ahead++
+			}
+			if d < -time.Minute {
+				behind++
+			}
+		}
+	}
+	if ahead < 100 || behind < 100 {
+		t.Errorf("%d far ahead, %d far behind", ahead, behind)
+	}
+}

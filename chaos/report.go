@@ -12,8 +12,9 @@ type Report struct {
 	Nodes      int         `json:"nodes"`
 	LastedS    float64     `json:"lasted_s"` // of the faults, without start and check
 	Windows    []Window    `json:"faults"`
-	Calm       Share       `json:"outside_of_faults"` // commands asked while nothing was broken
-	QuiesceS   float64     `json:"quiesce_s"`         // until everything under way had come to its end after the last heal
+	LeftOut    []string    `json:"left_out,omitempty"` // kinds of faults that cannot be made here, and why
+	Calm       Share       `json:"outside_of_faults"`  // commands asked while nothing was broken
+	QuiesceS   float64     `json:"quiesce_s"`          // until everything under way had come to its end after the last heal
 	Load       Load        `json:"load"`
 	Sessions   Sessions    `json:"sessions"`
 	Invariants []Invariant `json:"invariants"`
@@ -150,6 +151,9 @@ func (r Report) Text() string {
 			first = fmt.Sprintf("%.0f ms", w.FirstOKMs)
 		}
 		fmt.Fprintf(&b, "%-46s %5.1f s %5.1f s  %-12s %-12s %s\n", w.Fault, w.BeganS, w.HealedS, w.Health, w.Command, first)
+	}
+	for _, left := range r.LeftOut {
+		fmt.Fprintf(&b, "left out: %s\n", left)
 	}
 	fmt.Fprintf(&b, "outside of all faults, commands: %s\n\n", r.Calm)
 	l := r.Load

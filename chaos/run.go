@@ -98,7 +98,9 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	team.Go(func() error { return p.run(probing) })
 	n := &nemesis{city: c}
 	begin := time.Now()
-	err = n.run(ctx, Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes))
+	plan, left := c.possible(Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes))
+	r.LeftOut = left
+	err = n.run(ctx, plan)
 	healed := time.Now()
 	r.LastedS = healed.Sub(begin).Seconds()
 	if err == nil {
@@ -112,7 +114,7 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	}
 	r.Windows, r.Calm = windows(begin, n.hits, p.answers, c.cfg.Nodes)
 	for _, h := range n.hits {
-		if h.Kind == KillNode || h.Kind == KillRedis || h.Kind == KillPostgres {
+		if h.Kind == KillNode || h.Kind == SkewClock || h.Kind == KillRedis || h.Kind == KillPostgres {
 			r.Load.Kills++
 		}
 	}
