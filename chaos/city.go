@@ -124,7 +124,7 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	c.ledger = c.dir + "/ledger.jsonl"
 	c.provider = c.program("payments", httpAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
-		"--lose-reply", "0.1", "--error-500", "0.1")
+		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s")
 	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
 		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
@@ -169,7 +169,7 @@ func (c *city) populate() error {
 			count int
 			more  []string
 		}{
-			{"drivers", c.cfg.Drivers, []string{"--rate", "2"}},
+			{"drivers", c.cfg.Drivers, []string{"--rate", "3"}},
 			{riderProcesses, c.cfg.Riders, []string{"--per-minute", decimal(float64(c.cfg.Riders) / 8)}},
 		} {
 			share := max(1, who.count/len(c.nodes))

@@ -22,7 +22,8 @@ type Strike struct {
 // nemesis carries a plan out.
 type nemesis struct {
 	city *city
-	hits []Strike // one of each goroutine of run
+	told func(Strike) // hears of each fault right after it began; nil: nobody
+	hits []Strike     // one of each goroutine of run
 }
 
 // run returns when the last fault is healed, also when ctx ends before that.
@@ -45,6 +46,9 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	heal, err := n.hurt(ctx, f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f, err)
+	}
+	if n.told != nil {
+		n.told(s)
 	}
 	until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
 	s.Healed = time.Now()
