@@ -119,16 +119,16 @@ func (s *session) catchUp(ctx context.Context) error {
 	return err
 }
 
-// remind goes on with a trip that the phone has just learned of from the ack of a command carried out long ago: what
-// happened to the trip since then was told while the phone was away.
+// remind goes on with a trip that the phone has just learned of from an ack. A move committed just now is known already;
+// one of long ago is the answer to a repeated command, and what happened since then was told while the phone was away.
 func (s *session) remind(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
-	known := t.ID == s.talk.trip || s.since(t).Before(s.talk.since)
-	if !known {
+	at := s.placeLocked(t)
+	if at == next {
 		s.followLocked(t, t.Version, 0)
 	}
 	s.mu.Unlock()
-	if !known && s.catchUp(ctx) != nil {
+	if (at == next || at == unclear) && s.catchUp(ctx) != nil {
 		s.g.someBehind() // it follows when the store can be read
 	}
 }
@@ -149,7 +149,7 @@ func (s *session) findTrip(ctx context.Context) error {
 		return fmt.Errorf("active trip of %v: %w", s.user, err)
 	}
 	s.mu.Lock()
-	if t.ID == s.talk.trip || s.since(t).Before(s.talk.since) {
+	if s.talk.trip != at.trip || t.ID == at.trip {
 		s.mu.Unlock()
 		return nil // it came by itself
 	}
@@ -179,7 +179,7 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 		at.state = newest.State
 	}
 	for _, ev := range missed {
-		s.happened(ev, outcomeRecovered)
+		s.happened(ev, kept)
 	}
 	if err := s.readTalk(ctx, at); err != nil {
 		return err
@@ -207,7 +207,7 @@ func (s *session) readTalk(ctx context.Context, at talk) error {
 			return fmt.Errorf("chat of trip %s: %w", at.trip, err)
 		}
 		for _, m := range said {
-			s.said(m, outcomeRecovered)
+			s.said(m, kept)
 			at.chat = m.Seq
 		}
 		if len(said) < historySize {

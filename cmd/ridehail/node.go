@@ -173,6 +173,7 @@ func (n *node) assemble() error {
 	})
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Desk: desk, Store: n.db, Drivers: n.drivers, Courier: carrier,
 		Now: n.clock.Now, Owns: n.members.Owns, ETA: n.ways, Log: n.log, Registerer: n.registry})
+	desk.Committed = n.committed
 	n.mirror = &mirror{node: n.cfg.Name, drivers: n.drivers, members: n.members, moved: n.gateway.Moved,
 		publish: n.publish, log: n.log}
 	return nil
@@ -194,6 +195,15 @@ func (n *node) quote(ctx context.Context, from, to location.Point) (trips.Quote,
 
 func (n *node) publish(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
+}
+
+// committed hears this node's own moves before Redis does. A new trip is left to the news or the scan: a search that began
+// now and was over when the news came would be begun again.
+func (n *node) committed(ev trips.Event) {
+	n.gateway.Committed(ev)
+	if ev.Trip.State != trips.Requested {
+		n.dispatcher.Hint(ev)
+	}
 }
 
 func (n *node) happened(ev trips.Event) {
