@@ -92,6 +92,9 @@ func (p *phone) acked(a *wire.Ack, now time.Time) bool {
 		p.witness.said(say.TripId, a.ChatSeq)
 		p.net.stats.chatSent.Add(1)
 	}
+	if c.frame.GetSos() != nil && a.Code == "" {
+		p.net.stats.called.Add(1)
+	}
 	return true
 }
 

@@ -35,6 +35,8 @@ func asked(f *wire.ClientFrame) journal.Record {
 		r.Kind, r.Trip = journal.Say, b.SendChat.TripId
 	case *wire.ClientFrame_SetAvailable:
 		r.Kind = journal.Available
+	case *wire.ClientFrame_Sos:
+		r.Kind, r.Trip = journal.SOS, b.Sos.TripId
 	}
 	return r
 }
@@ -88,6 +90,8 @@ func (p *phone) saw(f *wire.ServerFrame) {
 	case *wire.ServerFrame_Chat:
 		p.journal(journal.Record{What: journal.Chat, Trip: b.Chat.TripId, Chat: b.Chat.Seq, From: b.Chat.From,
 			Client: b.Chat.ClientId})
+	case *wire.ServerFrame_SosSeen:
+		p.journal(journal.Record{What: journal.Seen, Trip: b.SosSeen.TripId, Client: b.SosSeen.Id})
 	case *wire.ServerFrame_Receipt:
 		p.journal(journal.Record{What: journal.Receipt, Trip: b.Receipt.TripId, Reference: b.Receipt.Reference,
 			Minor: int64(b.Receipt.Amount.GetMinor()), Currency: b.Receipt.Amount.GetCurrency()})
