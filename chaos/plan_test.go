@@ -100,3 +100,24 @@ func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *test
 		t.Errorf("%d far ahead, %d far behind", ahead, behind)
 	}
 }
+
+func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
+	for seed := range uint64(200) {
+		length := time.Duration(10+seed) * time.Second
+		plan, seen := PlanAlone(seed, length, 2), map[Kind]int{}
+		if len(plan) == 0 {
+			t.Fatalf("seed %d breaks nothing", seed)
+		}
+		for i, f := range plan {
+			if i > 0 && f.At < plan[i-1].At+plan[i-1].Lasts+rest || f.At+f.Lasts > length {
+				t.Fatalf("seed %d: %v at %v for %v of %v", seed, f, f.At, f.Lasts, length)
+			}
+			if seen[f.Kind]++; seen[f.Kind] > 1+i/len(kinds) {
+				t.Fatalf("seed %d: %v comes again before all others", seed, f)
+			}
+		}
+		if !reflect.DeepEqual(plan, PlanAlone(seed, length, 2)) {
+			t.Fatalf("two plans of seed %d differ", seed)
+		}
+	}
+}

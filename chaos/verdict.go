@@ -120,15 +120,8 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 		return err
 	}
 	r.QuiesceS += time.Since(begin).Seconds()
-	var journals []string
-	for _, w := range c.crowds {
-		journals = append(journals, c.journal(w.name))
-	}
-	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: journals, Ledger: c.ledger})
+	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: c.journals(), Ledger: c.ledger})
 	if err != nil {
-		return err
-	}
-	if r.Sessions, err = sessions(journals); err != nil {
 		return err
 	}
 	phones, err := c.seen(&r.Load)

@@ -15,6 +15,7 @@ type chaosCmd struct {
 	Drivers int           `help:"How many simulated drivers." default:"120"`
 	Riders  int           `help:"How many simulated riders." default:"80"`
 	Speed   float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"40"`
+	Alone   bool          `help:"Heal each fault, and let the city recover, before the next: for measuring."`
 	JSON    bool          `help:"Print one JSON object."`
 }
 
@@ -29,7 +30,7 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	r, err := chaos.Run(ctx, chaos.Config{For: c.For, Seed: c.Seed, Nodes: c.Nodes, Drivers: c.Drivers, Riders: c.Riders,
-		Speed: c.Speed, Log: p.log})
+		Alone: c.Alone, Speed: c.Speed, Log: p.log})
 	if err != nil {
 		return err
 	}
