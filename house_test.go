@@ -62,7 +62,7 @@ var rooms = []room{
 		"what a stranger could write: public doors only"},
 	{"latency/...", []string{"wire", "location", "routing/...", "latency/..."},
 		"measures from outside: public doors only"},
-	{"chaos/...", []string{"location", "routing/...", "wire", "trips", "chat", "payments", "postgres", "audit",
+	{"chaos/...", []string{"location", "routing/...", "wire", "trips", "chat", "payments", "alerts", "postgres", "audit",
 		"simulators/...", "chaos/..."}, "nodes are other processes here, to be killed; what is imported reads what they left behind"},
 	{"chaos/check", []string{"audit", "trips", "chat", "payments", "alerts", "simulators/journal"},
 		"judges by what witnesses wrote down; code of theirs would judge itself"},
