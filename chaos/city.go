@@ -37,10 +37,11 @@ type city struct {
 	disk     *disk           // of Postgres' data; nil when it cannot be filled
 	leftOut  map[Kind]string // what cannot be broken here, and why
 
-	database string // past all proxies
-	ledger   string // the provider's file
-	keepers  *errgroup.Group
-	leave    context.CancelFunc // ends the keepers
+	database    string // past all proxies
+	providerURL string // likewise
+	ledger      string // the provider's file
+	keepers     *errgroup.Group
+	leave       context.CancelFunc // ends the keepers
 }
 
 // node is one of ours with the proxies around it.
@@ -124,7 +125,9 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	c.ledger = c.dir + "/ledger.jsonl"
 	c.provider = c.program("payments", httpAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
-		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s")
+		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
+		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
+		"--reorder-hook", "0.2")
 	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
 		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
@@ -143,7 +146,7 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
 			clockOffset+skew.String())
 	}
-	c.database = databaseURL(pg)
+	c.database, c.providerURL = databaseURL(pg), "http://"+provider
 	return nil
 }
 
@@ -161,7 +164,8 @@ func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".jou
 
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// populate lets drivers and riders loose, some of each at every node.
+// populate lets drivers and riders loose, some of each at every node, and an operator who sees to their calls for help and
+// gives some fares back.
 func (c *city) populate() error {
 	for i := range c.nodes {
 		for _, who := range []struct {
@@ -175,18 +179,30 @@ func (c *city) populate() error {
 			share := max(1, who.count/len(c.nodes))
 			name := fmt.Sprintf("%s-%d", who.role, i+1)
 			args := append([]string{who.role, "--server", c.doors(i), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
+				"--sos", "0.1",
 				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
 				"--journal", c.journal(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
-			w := new(crowd)
-			var err error
-			w.process, err = start(command{name: name, path: c.cfg.Program, args: args, dir: c.dir, out: &w.out}, c.guard)
-			if err != nil {
+			if err := c.crowd(name, args); err != nil {
 				return err
 			}
-			c.crowds = append(c.crowds, w)
 		}
 	}
-	return nil
+	args := []string{"operators", "--json", "--journal", c.journal("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+		"--refund", "0.2", "--database", c.database, "--provider", c.providerURL, "--provider-secret", providerSecret}
+	for _, n := range c.nodes {
+		args = append(args, "--admin", "http://"+n.admin)
+	}
+	return c.crowd("operators", args)
+}
+
+func (c *city) crowd(name string, args []string) error {
+	w := new(crowd)
+	var err error
+	w.process, err = start(command{name: name, path: c.cfg.Program, args: args, dir: c.dir, out: &w.out}, c.guard)
+	if err == nil {
+		c.crowds = append(c.crowds, w)
+	}
+	return err
 }
 
 // doors are all nodes' doors for phones, from one node on.
