@@ -23,6 +23,9 @@ type memory struct {
 	// a lock, as the relay would; it may use the store.
 	onNotice func(trips.Notice)
 
+	// onRead, if set, is called before each call; it may be set while nobody calls.
+	onRead func()
+
 	mu      sync.Mutex // guards all below
 	down    error      // what every call answers while set
 	events  map[trips.TripID][]trips.Event
@@ -67,6 +70,9 @@ func (m *memory) breakWith(err error) {
 func (m *memory) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if m.onRead != nil {
+		m.onRead()
 	}
 	m.mu.Lock()
 	if m.down != nil {

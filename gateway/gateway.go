@@ -40,6 +40,9 @@ type Config struct {
 	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
 	Auth     *Auth
 
+	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
+	// nil: each is asked for by itself in the stores above.
+	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
 	// Quote prices a way; path is empty when no way was found on roads.
 	Quote func(ctx context.Context, from, to location.Point) (q trips.Quote, path []location.Point, err error)
 	// Publish tells all nodes something that may be lost.
@@ -74,6 +77,7 @@ type Gateway struct {
 	help     *alerts.Line
 	sessions *sharedstate.Sessions[*session]
 	rooms    rooms
+	greeter  *greeter
 	turns    turns
 	presence sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
 
@@ -101,9 +105,10 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}},
+		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}, said: map[trips.TripID]uint32{}},
 		turns: turns{of: map[trips.Actor]*turn{}}}
 	g.help = &alerts.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
+	g.greeter = newGreeter(g.readStandings, g.spawn)
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,

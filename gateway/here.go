@@ -18,7 +18,7 @@ func (g *Gateway) Committed(ev trips.Event) {
 
 // committedChat is Committed for a message.
 func (g *Gateway) committedChat(m chat.Message) {
-	for _, s := range g.rooms.in(m.Trip) {
+	for _, s := range g.rooms.tell(m.Trip, m.Seq) {
 		s.news(func() { s.said(m, here) })
 	}
 }

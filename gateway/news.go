@@ -42,7 +42,7 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 		if err := json.Unmarshal(payload, &m); err != nil {
 			return err
 		}
-		for _, s := range g.rooms.in(m.Trip) {
+		for _, s := range g.rooms.tell(m.Trip, m.Seq) {
 			s.news(func() { s.said(m, published) })
 		}
 	case string(trips.TopicReceipt):

@@ -163,7 +163,7 @@ func (n *node) assemble() error {
 	carrier := &carrier{n}
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}, Receipts: n.db,
-		Alerts:  n.db,
+		Alerts: n.db, Standings: together(n.db),
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
 		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),
