@@ -328,7 +328,11 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 	}
 	fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 	id := trips.DriverID(s.user.ID)
-	if why := s.seat.Move(fix, now); why != location.Believed {
+	why, flags := s.seat.Move(fix, now)
+	if flags != 0 {
+		s.g.m.suspects.note(id, flags, now)
+	}
+	if why != location.Believed {
 		s.g.m.updates.WithLabelValues(string(why)).Inc()
 		return
 	}

@@ -63,6 +63,7 @@ type entry struct {
 	ended   trips.TripID
 	changed uint64       // tick of the last change
 	slot    atomic.Int32 // place in tile.cars; written under tile.mu
+	track   location.Track
 }
 
 // status derives what may be derived, so that no two facts can disagree.

@@ -30,7 +30,12 @@ type Drivers struct {
 	ground *ground
 	tick   atomic.Uint64
 	guard  *detector.Guard // apart from the tick, which every Move reads
+	prints *location.Footprints
 }
+
+// footprints is how many stretches of drives are remembered, in 8 MB: what 5,000 cars on the road leave in half an hour,
+// at a fix a second.
+const footprints = 1 << 20
 
 // shard is one share of the drivers. BenchmarkShards shows what one lock for all costs.
 type shard struct {
@@ -50,11 +55,12 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Judge == (location.Judge{}) {
 		opts.Judge = location.DefaultJudge()
 	}
+	opts.Judge.Pace = max(1, opts.Judge.Pace)
 	opts.SuspectAfter = orElse(opts.SuspectAfter, detector.SuspectAfter)
 	opts.OfflineAfter = orElse(opts.OfflineAfter, detector.OfflineAfter)
 	opts.Shards = orElse(opts.Shards, 64)
 	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround(),
-		guard: new(detector.Guard)}
+		guard: new(detector.Guard), prints: location.NewFootprints(footprints)}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
@@ -125,8 +131,9 @@ func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	return Seat{d, e}
 }
 
-// Move believes or refuses a fix that came now, and remembers where the driver is.
-func (s Seat) Move(fix location.Fix, now time.Time) location.Reason {
+// Move believes or refuses a fix that came now, and remembers where the driver is. It also returns what there is to doubt
+// about this driver since this fix, whether believed or not; mostly nothing.
+func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	s.e.shard.mu.Lock()
 	defer s.e.shard.mu.Unlock()
 	return s.d.moveLocked(s.e, fix, now)
@@ -153,10 +160,16 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 		s.nays[Unknown]++
 		return Unknown
 	}
-	return d.moveLocked(e, fix, now)
+	why, _ := d.moveLocked(e, fix, now)
+	return why
 }
 
-func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
+func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
+	why := d.believeLocked(e, fix, now)
+	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.prints)
+}
+
+func (d *Drivers) believeLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
 	s := e.shard
 	if r := d.opts.Judge.Believe(e.d.Fix, e.tile != nil, fix, now); r != location.Believed {
 		s.nays[r]++
