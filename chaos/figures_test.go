@@ -225,8 +225,8 @@ func TestTargetsAreMetOrNotAndFailNobody(t *testing.T) {
 		}
 	}
 	r.Targets = r.targets()
-	text := r.Text()
-	for _, want := range []string{"not met  reconnects", "met      kills", "kill node"} {
+	text := r.Text() + r.Markdown()
+	for _, want := range []string{"not met  reconnects", "met      kills", "kill node", "| reconnects | ≥ 1000 | 999 | no |", "| kill node | 0 | 9 |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}

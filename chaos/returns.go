@@ -44,13 +44,14 @@ type Sessions struct {
 
 // Recovery is how phones and commands came back from one kind of fault.
 type Recovery struct {
-	Kind    Kind      `json:"kind"` // "" for what was lost while nothing was broken: phones are flaky
-	Faults  int       `json:"faults"`
-	Count   int       `json:"sessions"`
-	Back    Quantiles `json:"back_ms"`
-	Resume  Quantiles `json:"resume_ms"`
-	FirstOK Quantiles `json:"first_ok_ms"` // over the faults; see Window
-	Never   int       `json:"never_ok"`    // faults after which no command was carried out before the probes ended
+	Kind      Kind      `json:"kind"` // "" for what was lost while nothing was broken: phones are flaky
+	Faults    int       `json:"faults"`
+	Count     int       `json:"sessions"`
+	Back      Quantiles `json:"back_ms"`
+	Resume    Quantiles `json:"resume_ms"`
+	FirstOK   Quantiles `json:"first_ok_ms"` // over the faults; see Window
+	Meanwhile Share     `json:"commands"`    // of the probes while the faults lasted
+	Never     int       `json:"never_ok"`    // faults after which no command was carried out before the probes ended
 	// Load is how many transactions a second Postgres ended from the beginning of these faults to two seconds after their
 	// heal, as a multiple of what it ended while nothing was broken; 0 when one of the two is unknown.
 	Load float64 `json:"postgres_load"`
@@ -150,6 +151,8 @@ func recoveries(all []spell, strikes []Strike, shown []Window) (out []Recovery) 
 			if s.Kind != k {
 				continue
 			}
+			r.Meanwhile.OK += shown[i].Command.OK
+			r.Meanwhile.Asked += shown[i].Command.Asked
 			if r.Faults++; shown[i].FirstOKMs < 0 {
 				r.Never++
 			} else {

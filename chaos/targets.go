@@ -79,23 +79,13 @@ func (r Report) figuresText(b *strings.Builder) {
 	if !r.Alone {
 		how = "faults overlap, and each has a share in what the others made"
 	}
-	fmt.Fprintf(b, "back by kind of fault (%s):\n%-16s %6s %8s  %-17s %-17s %-24s %8s %9s\n", how, "fault", "times", "sessions",
-		"back p50/p99", "resume p50/p99", "first command p50/max", "postgres", "calls")
+	fmt.Fprintf(b, "back by kind of fault (%s):\n%-16s %6s %8s  %-17s %-17s %-24s %-12s %8s %9s\n", how, "fault", "times",
+		"sessions", "back p50/p99", "resume p50/p99", "first command p50/max", "commands", "postgres", "calls")
 	for _, x := range r.Recoveries {
-		name, first := string(x.Kind), "-"
-		if name == "" {
-			name = "none"
-		}
-		if x.Faults > x.Never {
-			first = fmt.Sprintf("%.0f / %.0f ms", x.FirstOK.P50, x.FirstOK.Max)
-		}
-		if x.Never > 0 {
-			first += fmt.Sprintf(", %d never", x.Never)
-		}
-		fmt.Fprintf(b, "%-16s %6d %8d  %-17s %-17s %-24s %8s %9s\n", name, x.Faults, x.Count, pair(x.Count, x.Back),
-			pair(x.Count, x.Resume), first, known("%.2fx", x.Load), known("%.2f", x.Calls))
+		fmt.Fprintf(b, "%-16s %6d %8d  %-17s %-17s %-24s %-12s %8s %9s\n", x.name(), x.Faults, x.Count, pair(x.Count, x.Back),
+			pair(x.Count, x.Resume), x.first(), x.Meanwhile, known("%.2fx", x.Load), known("%.2f", x.Calls))
 	}
-	b.WriteString("postgres: transactions a second against calm; calls: requests the provider had for each charge\n\n")
+	b.WriteString("commands: carried out within a second while the fault lasted; postgres: transactions a second against calm; calls: requests the provider had for each charge\n\n")
 	fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", "node", "before", "with all phones", "most during faults", "after")
 	for _, u := range r.Resources {
 		fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", u.Node, u.Before.short(), u.Warm.short(), u.Most.short(), u.After.short())
