@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ const (
 	turnWithin   = 3 * time.Second  // the same, of a node that is not the only one
 	startWithin  = 15 * time.Second // for a node to come up before a run gives up
 	dialsAtOnce  = 64               // so that thousands of phones do not storm the node
+	longestHint  = 30 * time.Second // that a node's wish to be left alone is taken for
+	overloadHint = 2 * time.Second  // of a node that closes with 1013
 	dropMean     = 30 * time.Second // between two losses of a flaky phone's connection
 )
 
@@ -104,7 +107,7 @@ func (n *network) reach(ctx context.Context, role, id string) error {
 		case time.Now().After(until):
 			return fmt.Errorf("%s: %w (%w)", strings.Join(n.servers, ", "), ErrUnreachable, err)
 		}
-		pause(ctx, backoff(attempt, 0))
+		pause(ctx, backoff(attempt, 0, comeBackAfter(err, 0)))
 	}
 }
 
@@ -148,8 +151,36 @@ func refusal(res *http.Response) error {
 	case code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout:
 		return fmt.Errorf("%s: %w: %s", res.Request.URL.Path, ErrRefused, res.Status)
 	default:
-		return fmt.Errorf("%s: %s", res.Request.URL.Path, res.Status)
+		return &laterError{fmt.Errorf("%s: %s", res.Request.URL.Path, res.Status), retryHint(res.Header.Get("Retry-After"))}
 	}
+}
+
+// laterError is a refusal of a node that may say when to ask again; after is 0 when it does not.
+type laterError struct {
+	error
+	after time.Duration
+}
+
+func (e *laterError) Unwrap() error { return e.error }
+
+// retryHint reads seconds; longer than longestHint counts as that, and what is no number as nothing.
+func retryHint(header string) time.Duration {
+	s, err := strconv.ParseUint(header, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return min(longestHint, time.Duration(s)*time.Second)
+}
+
+// comeBackAfter is the least time that a node asks to be left alone for, 0 if it does not ask.
+func comeBackAfter(err error, code int) time.Duration {
+	if later := new(laterError); errors.As(err, &later) {
+		return later.after
+	}
+	if code == wire.CloseOverload {
+		return overloadHint
+	}
+	return 0
 }
 
 // dial opens a socket to a node.
@@ -167,13 +198,14 @@ func (n *network) dial(ctx context.Context, server string) (*websocket.Conn, err
 }
 
 // backoff is how long to wait before a try, attempt 0 being the first after a loss: doubling to 5 seconds, with full
-// jitter so that a crowd spreads out. A node that goes away in peace has another one beside it, or is soon back.
-func backoff(attempt, code int) time.Duration {
+// jitter so that a crowd spreads out. A node that goes away in peace has another one beside it, or is soon back. One that
+// asks to be left alone is, for up to twice as long as it asks.
+func backoff(attempt, code int, hint time.Duration) time.Duration {
 	limit := min(5*time.Second, 200*time.Millisecond<<min(attempt, 10))
 	if code == wire.CloseGoingAway && attempt == 0 {
 		limit = 50 * time.Millisecond
 	}
-	return 5*time.Millisecond + rand.N(limit)
+	return max(5*time.Millisecond+rand.N(limit), hint+rand.N(hint+1))
 }
 
 // pause waits, or returns false when the context ends first.

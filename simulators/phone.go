@@ -82,7 +82,11 @@ func (p *phone) live(ctx context.Context) {
 		}
 		p.turn++ // any node goes on where another one stopped
 		p.net.log.Debug("connection lost", "who", p.id, "err", err)
-		if !pause(ctx, backoff(attempt, code)) {
+		hint := comeBackAfter(err, code)
+		if attempt+1 < len(p.net.servers) {
+			hint = 0 // it is one node's wish, and the next one may have room
+		}
+		if !pause(ctx, backoff(attempt, code, hint)) {
 			return
 		}
 	}

@@ -166,7 +166,7 @@ func TestLatencyIsCountedAsAWholeAndForTheLastSeconds(t *testing.T) {
 func TestBackoffGrowsToFiveSecondsAndHurriesAfterADrain(t *testing.T) {
 	most := func(attempt, code int) (d time.Duration) {
 		for range 2000 {
-			d = max(d, backoff(attempt, code))
+			d = max(d, backoff(attempt, code, 0))
 		}
 		return d
 	}
