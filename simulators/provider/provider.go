@@ -47,7 +47,7 @@ type Emulator struct {
 	ledger *Ledger
 	mux    *http.ServeMux
 	hooks  *hooks       // nil when nobody wants them
-	calls  atomic.Int64 // requests about money so far
+	calls  atomic.Int64 // requests about charges so far
 
 	mu  sync.Mutex // guards rng
 	rng *rand.Rand
@@ -86,7 +86,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusUnauthorized, response{Message: "Invalid key", Code: "invalid_key"})
 		return
 	}
-	if strings.HasPrefix(r.URL.Path, "/transaction/") || strings.HasPrefix(r.URL.Path, "/refund") {
+	if strings.HasPrefix(r.URL.Path, "/transaction/") {
 		e.calls.Add(1)
 	}
 	e.mux.ServeHTTP(w, r)
