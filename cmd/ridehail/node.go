@@ -319,6 +319,7 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 		return
 	}
 	settler := newSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret)
+	settler.Budget = new(payments.Budget)
 	settler.Now = n.clock.Now
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: settlements, Consumer: n.cfg.Name, Handle: settler.Handle,
@@ -333,7 +334,7 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 		}}
 	mind("settlement", worker.Run)
 	mind("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: settlements, Lost: lost,
-		Now: n.clock.Now, Log: n.log}).Run)
+		Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
 }
 
 // watch brings calls for help before the operators.
