@@ -160,6 +160,10 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 	if len(got.Windows) < 11 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
 		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
 	}
+	if len(got.Targets) < 10 || len(got.Recoveries) < 11 || got.Operations.Total == 0 || len(got.Resources) != got.Nodes ||
+		got.Takeover.Blows == 0 || got.Resources[0].Most.Goroutines == 0 {
+		t.Errorf("too little was measured: %+v, %+v, %+v", got.Operations, got.Takeover, got.Resources)
+	}
 	idle := 0
 	for _, i := range got.Invariants {
 		if i.Checked == 0 {
