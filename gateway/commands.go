@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -189,13 +190,9 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		return nil // to decline what is gone is as good as to decline it
 	}
 	if err != nil {
-		ev, recorded := s.g.cfg.Store.Recorded(ctx, key) // accepted before, and the ack got lost
-		if recorded == nil {
+		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
+		if err == nil {
 			ack.tell(ev)
-			return nil
-		}
-		if !errors.Is(recorded, trips.ErrNotFound) {
-			return recorded
 		}
 		if s.mayBeAccepting() {
 			return errAccepting
@@ -205,6 +202,9 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	ev, err := s.g.cfg.Desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(driver, at)
 	})
+	if errors.Is(err, trips.ErrVoid) { // the phone came back to another node meanwhile, and was refused there
+		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
+	}
 	if err != nil {
 		s.unaccepted(o, err)
 		return err

@@ -176,7 +176,7 @@ func whether(ctx context.Context, ask Commands, c *command) (answer, error) {
 	switch {
 	case err == nil, errors.Is(err, trips.ErrKeyReused):
 		return yes, nil
-	case errors.Is(err, trips.ErrNotFound):
+	case errors.Is(err, trips.ErrNotFound), errors.Is(err, trips.ErrVoid):
 		return no, nil
 	}
 	return unasked, err
