@@ -98,9 +98,8 @@ type talk struct {
 	here   struct {    // the last ones that came from a commit on this node; Redis repeats them
 		seq, chat uint32
 	}
-	paid   bool            // the receipt was sent
-	behind bool            // something was missed
-	helped map[string]bool // by id, the alerts that the phone knows to be acknowledged
+	paid   bool // the receipt was sent
+	behind bool // something was missed
 }
 
 // since says when a trip became this user's. A driver may well get one that was requested before their last one.

@@ -61,6 +61,7 @@ type entry struct {
 	wants   bool   // on duty
 	riding  Status // Reserved or OnTrip while d.Trip is set
 	ended   trips.TripID
+	entered time.Time    // when the driver's socket was last opened at this node
 	changed uint64       // tick of the last change
 	slot    atomic.Int32 // place in tile.cars; written under tile.mu
 	track   location.Track

@@ -116,8 +116,9 @@ func (d *Drivers) settleLocked(e *entry) {
 // Seat is one driver's place here, for whoever moves them as long as they are connected: finding them each time by id
 // would cost a third of a move.
 type Seat struct {
-	d *Drivers
-	e *entry
+	d    *Drivers
+	e    *entry
+	node string
 }
 
 // Enter says that the driver's socket is at node. A driver keeps what they were doing.
@@ -126,9 +127,9 @@ func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entryLocked(id)
-	e.d.Node, e.d.Connected = node, true
+	e.d.Node, e.d.Connected, e.entered = node, true, d.opts.Now()
 	d.settleLocked(e)
-	return Seat{d, e}
+	return Seat{d, e, node}
 }
 
 // Move believes or refuses a fix that came now, and remembers where the driver is. It also returns what there is to doubt
@@ -136,6 +137,10 @@ func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	s.e.shard.mu.Lock()
 	defer s.e.shard.mu.Unlock()
+	if d := &s.e.d; d.Node != s.node || !d.Connected { // a mirror was mistaken: the phone speaks here
+		d.Node, d.Connected = s.node, true
+		s.d.settleLocked(s.e)
+	}
 	return s.d.moveLocked(s.e, fix, now)
 }
 
@@ -202,7 +207,7 @@ func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
 }
 
 // Place mirrors another node's driver. The newest fix wins, so that mirrors may come late or twice; what this node
-// itself decided (a hold) stays.
+// itself decided (a hold) stays. Of a driver who has come from there meanwhile, only the place is news.
 func (d *Drivers) Place(m Driver) {
 	s := d.shardOf(m.ID)
 	s.mu.Lock()
@@ -212,6 +217,9 @@ func (d *Drivers) Place(m Driver) {
 		return
 	}
 	if m.Located() && m.Fix.At.After(e.d.Fix.At) && (m.Fix.Check() != nil || !d.placeLocked(e, m.Fix, m.ReceivedAt)) {
+		return
+	}
+	if e.d.Connected && e.d.Node != m.Node && !m.ReceivedAt.After(e.entered) {
 		return
 	}
 	e.d.Node, e.d.Connected = m.Node, m.Connected
