@@ -175,6 +175,11 @@ func (w *world) boot(name string) *machine {
 	m := &machine{w: w, name: name, lines: map[*line]bool{}}
 	m.ctx, m.kill = context.WithCancel(w.ctx)
 	m.r = connect(&redis.Options{Dialer: m.dial}, []Option{WithLog(slog.New(slog.DiscardHandler))})
+	w.wg.Go(func() {
+		<-m.ctx.Done()
+		m.work.Wait()
+		_ = m.r.Close()
+	})
 	return m
 }
 
@@ -190,10 +195,7 @@ func (m *machine) die() {
 }
 
 // end lets the process stop as it does on SIGTERM.
-func (m *machine) end() {
-	m.kill()
-	m.w.wg.Go(func() { m.work.Wait(); _ = m.r.Close() })
-}
+func (m *machine) end() { m.kill() }
 
 // pause stops the process: whatever it wants from outside waits, and then happens all the same.
 func (m *machine) pause(d time.Duration) {
@@ -254,17 +256,12 @@ func (m *machine) trouble(bad float64) {
 	m.bad = bad
 }
 
-func (m *machine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	m.wait()
+func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
 	m.mu.Lock()
 	away := time.Now().Before(m.whole)
 	m.mu.Unlock()
 	if away {
-		if m.w.chance(.5) {
-			return nil, errReset
-		}
-		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, errReset
 	}
 	far, err := m.w.mini.Dial()
 	if err != nil {
@@ -280,18 +277,17 @@ func (m *machine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 var errReset = errors.New("connection reset")
 
 // line is a connection. One request is written at a time, and all of it at once; keep pipelines below 4 KB, the server's
-// buffer, because this pipe has none.
+// buffer, because this pipe has none. Nobody may subscribe here: the library waits for a subscription under a lock, and in
+// a bubble no time goes by while someone else waits for the lock.
 type line struct {
 	net.Conn
 	m    *machine
 	dead atomic.Bool // nothing gets through
 	deaf atomic.Bool // answers get lost; the first of them ends the line
-	ears atomic.Bool // it hears messages, and need not wait
 	late sync.WaitGroup
 }
 
 func (l *line) Write(b []byte) (int, error) {
-	l.ears.Store(l.ears.Load() || bytes.Contains(bytes.ToLower(b[:min(len(b), 40)]), []byte("subscribe")))
 	if l.m.wait() {
 		_ = l.SetWriteDeadline(time.Time{}) // it was on its way already
 	}
@@ -326,9 +322,7 @@ func (l *line) Write(b []byte) (int, error) {
 func (l *line) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
-		if !l.ears.Load() {
-			l.m.wait()
-		}
+		l.m.wait()
 		switch {
 		case err != nil || (!l.dead.Load() && !l.deaf.Load()):
 			return n, err
