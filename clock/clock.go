@@ -54,12 +54,16 @@ func (c *Clock) Offset() time.Duration {
 	return c.offset
 }
 
-// Sync asks for the time until it has an answer to go by. The errors are the source's.
+// Sync asks for the time some times over and goes by the best answer. An error says that there was none.
 func (c *Clock) Sync(ctx context.Context, from Source) error {
+	var errs []error
 	for range tries {
 		if err := c.ask(ctx, from); err != nil {
-			return err
+			errs = append(errs, err)
 		}
+	}
+	if len(errs) == tries {
+		return errs[0]
 	}
 	return nil
 }

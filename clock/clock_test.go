@@ -15,6 +15,7 @@ type town struct {
 	back      time.Duration
 	err       error
 	questions int
+	deaf      int // questions that get no answer
 }
 
 func (s *town) Now(context.Context) (time.Time, error) {
@@ -22,6 +23,9 @@ func (s *town) Now(context.Context) (time.Time, error) {
 	time.Sleep(s.there)
 	at := time.Now().Add(s.ahead)
 	time.Sleep(s.back)
+	if s.questions <= s.deaf {
+		return at, errors.New("what?")
+	}
 	return at.Round(0), s.err
 }
 
@@ -106,6 +110,16 @@ func TestWithoutAnAnswerTheLastOneHolds(t *testing.T) {
 		}
 		if err := c.Sync(t.Context(), s); !errors.Is(err, s.err) {
 			t.Errorf("a source that is away gives %v", err)
+		}
+	})
+}
+
+func TestOneAnswerIsEnoughToBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &town{ahead: time.Minute, deaf: tries - 1}
+		c := New(0)
+		if err := c.Sync(t.Context(), s); err != nil || off(c, s) != 0 {
+			t.Errorf("%v, %v wrong", err, off(c, s))
 		}
 	})
 }

@@ -41,6 +41,7 @@ type cli struct {
 	Chaos     chaosCmd     `cmd:"" help:"Break a city of real processes by a seeded schedule and check that it kept every promise."`
 	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators beside simulated drivers and riders."`
 	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and put them back."`
+	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do, on trips of other people."`
 }
 
 // The errors that choose an exit code; wrap what a person should read.
