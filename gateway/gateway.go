@@ -71,15 +71,16 @@ type Config struct {
 
 // Gateway is the public door of one node.
 type Gateway struct {
-	cfg      Config
-	m        *metrics
-	door     *door
-	help     *alerts.Line
-	sessions *sharedstate.Sessions[*session]
-	rooms    rooms
-	greeter  *greeter
-	turns    turns
-	presence sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
+	cfg       Config
+	m         *metrics
+	door      *door
+	help      *alerts.Line
+	sessions  *sharedstate.Sessions[*session]
+	rooms     rooms
+	greeter   *greeter
+	turnstile *turnstile
+	turns     turns
+	presence  sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
@@ -109,6 +110,7 @@ func New(cfg Config) *Gateway {
 		turns: turns{of: map[trips.Actor]*turn{}}}
 	g.help = &alerts.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
 	g.greeter = newGreeter(g.readStandings, g.spawn)
+	g.turnstile = newTurnstile(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,
