@@ -34,6 +34,7 @@ type city struct {
 	provider *service
 	nodes    []*node
 	crowds   []*crowd
+	intruder *crowd          // nil before it was let loose
 	disk     *disk           // of Postgres' data; nil when it cannot be filled
 	leftOut  map[Kind]string // what cannot be broken here, and why
 
@@ -41,7 +42,8 @@ type city struct {
 	providerURL string // likewise
 	ledger      string // the provider's file
 	keepers     *errgroup.Group
-	leave       context.CancelFunc // ends the keepers
+	life        context.Context // of the keepers
+	leave       context.CancelFunc
 }
 
 // node is one of ours with the proxies around it.
@@ -91,14 +93,13 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	if err := c.furnish(ctx, at); err != nil {
 		return c, err
 	}
-	kept, leave := context.WithCancel(context.WithoutCancel(ctx))
-	c.leave = leave
+	c.life, c.leave = context.WithCancel(context.WithoutCancel(ctx))
 	services := []*service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
 		services = append(services, n.service)
 	}
 	for i, s := range services {
-		c.keepers.Go(func() error { return s.keep(kept) })
+		c.keepers.Go(func() error { return s.keep(c.life) })
 		if i < 2 || i == len(services)-1 { // nodes need the stores; among themselves they need no order
 			if err := s.await(ctx); err != nil {
 				return c, err
@@ -165,7 +166,7 @@ func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".jou
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
 // populate lets drivers and riders loose, some of each at every node, and an operator who sees to their calls for help and
-// gives some fares back.
+// gives some fares back, and an intruder.
 func (c *city) populate() error {
 	for i := range c.nodes {
 		for _, who := range []struct {
@@ -192,7 +193,30 @@ func (c *city) populate() error {
 	for _, n := range c.nodes {
 		args = append(args, "--admin", "http://"+n.admin)
 	}
-	return c.crowd("operators", args)
+	if err := c.crowd("operators", args); err != nil {
+		return err
+	}
+	if err := c.intrude(); err != nil {
+		return err
+	}
+	return c.inhabited()
+}
+
+// inhabited waits until every crowd has begun its journal: one that is still on its way in takes a fault for a node that
+// is not there.
+func (c *city) inhabited() error {
+	late := time.Now().Add(startWithin)
+	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+		for {
+			if _, err := os.Stat(c.journal(w.name)); err == nil {
+				break
+			}
+			if !w.alive() || time.Now().After(late) || !until(c.life, time.Now().Add(lookEvery)) {
+				return fmt.Errorf("%s did not begin; see %s/%s.log", w.name, c.dir, w.name)
+			}
+		}
+	}
+	return nil
 }
 
 func (c *city) crowd(name string, args []string) error {
@@ -216,6 +240,10 @@ func (c *city) doors(first int) string {
 
 // disperse ends the crowds, riders first, and says which did not end well.
 func (c *city) disperse() (odd []string) {
+	if !c.intruder.alive() {
+		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.err))
+	}
+	_ = c.intruder.stop(stopWithin)
 	for _, riders := range []bool{true, false} {
 		var team errgroup.Group
 		for _, w := range c.crowds {
@@ -237,8 +265,8 @@ func (c *city) close(keep bool) error {
 	var errs []error
 	c.leave()
 	errs = append(errs, c.keepers.Wait())
-	for _, w := range c.crowds {
-		if w.alive() {
+	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+		if w != nil && w.alive() {
 			w.kill()
 		}
 	}

@@ -126,14 +126,15 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 	}
 	phones, err := c.seen(&r.Load)
 	well, herr := c.health(odd)
-	if err := errors.Join(err, herr); err != nil {
+	shut, ierr := c.intrusions(ctx, s)
+	if err := errors.Join(err, herr, ierr); err != nil {
 		return err
 	}
 	for _, i := range kept.Invariants {
 		r.Invariants = append(r.Invariants, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
 	}
 	r.Load.Commands, r.Load.Ambiguous = kept.Commands, kept.Ambiguous
-	r.Invariants = append(r.Invariants, phones)
+	r.Invariants = append(r.Invariants, phones, shut)
 	r.Invariants = append(r.Invariants, well...)
 	return nil
 }
