@@ -121,9 +121,9 @@ func TestAProviderThatFailsIsAskedATenthMoreAtMostAndAllIsPaidWhenItIsBack(t *te
 	}
 }
 
-// suffer is an outage of twenty minutes from the start on, in which a trip is completed each second.
+// suffer is an outage of ten minutes from the start on, in which a trip is completed each second.
 func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
-	const trouble, bound = 1200, 20 * time.Second
+	const trouble, bound = 600, 20 * time.Second
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
