@@ -162,20 +162,6 @@ func (s *session) setAvailable(wants bool) error {
 	return nil
 }
 
-// acceptsWithin is how long after a phone lost its connection the node it came from may still act on an accept that it
-// got before: an offer stands for 15 s, and then the command takes its time.
-const acceptsWithin = 20 * time.Second
-
-// errAccepting is no final answer, unlike that the offer is gone: what is refused must never happen.
-var errAccepting = refuse(wire.CodeUnavailable,
-	"Your accept may be under way from where you were connected before; ask again with the same id.")
-
-// mayBeAccepting says whether the phone's last connection may still have an accept under way, so that an offer which is
-// not here may be in the hands of that one.
-func (s *session) mayBeAccepting() bool {
-	return !s.back.IsZero() && s.g.cfg.Now().Sub(s.back) < acceptsWithin
-}
-
 func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *answer) error {
 	if err := s.must(trips.RoleDriver); err != nil {
 		return err
@@ -193,9 +179,6 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
 		if err == nil {
 			ack.tell(ev)
-		}
-		if s.mayBeAccepting() {
-			return errAccepting
 		}
 		return err
 	}

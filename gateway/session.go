@@ -25,7 +25,6 @@ type session struct {
 	user  trips.Actor      // set before the session is registered, like until
 	seat  sharedstate.Seat // of a driver; set before the reader reads on
 	until time.Time        // when the token ends
-	back  time.Time        // when the phone came back from another connection; zero if it did not
 	pass  Pass             // the token, like user
 	code  atomic.Int32
 	heard atomic.Int64 // last sign of life, our clock, Unix nanoseconds

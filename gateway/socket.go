@@ -271,9 +271,6 @@ func (s *session) join() bool {
 		return false
 	}
 	s.pass, s.user, s.until = pass, pass.Who, pass.Until
-	if hello.GetResume() != nil {
-		s.back = s.g.cfg.Now()
-	}
 	s.extended = time.Time{}
 	s.hear(s.g.cfg.Now())
 	if !s.enter() {

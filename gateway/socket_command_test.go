@@ -198,18 +198,6 @@ func TestAnOldAcceptSentAgainDoesNotBindItsDriverToARideLongOver(t *testing.T) {
 	}
 }
 
-func TestAnAcceptThatAnotherNodeMayStillCarryOutIsNotRefused(t *testing.T) {
-	c := newTown(t, nil)
-	p := c.connect(trips.Driver("d"), asProto, &wire.Resume{Epoch: epoch})
-	if ack := p.ask("accept", answerFrame("elsewhere", true)); ack.Code != string(wire.CodeUnavailable) {
-		t.Errorf("right after the driver came back: %v", ack)
-	}
-	c.pass(acceptsWithin)
-	if ack := p.ask("accept", answerFrame("elsewhere", true)); ack.Code != string(wire.CodeOfferGone) {
-		t.Errorf("when no offer of before can be in any hands: %v", ack)
-	}
-}
-
 func TestAnOfferIsAcceptedOnceAndDeclinedAsOftenAsYouLike(t *testing.T) {
 	c := newTown(t, nil)
 	p, other := c.connect(trips.Driver("d"), asProto, nil), c.connect(trips.Driver("other"), asJSONText, nil)
