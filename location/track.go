@@ -71,6 +71,11 @@ const (
 	boltsEnough  = 5
 )
 
+// TrackEvery is how long, on the phone's clock, a fix must come after another to say more about a drive.
+func TrackEvery(pace float64) time.Duration {
+	return time.Duration(shortestStep / pace * float64(time.Second))
+}
+
 // See takes a fix and what a Judge said of it, and returns the flags that it raises, each at most once in ten minutes.
 // Pace is how many seconds of the city pass in one of the clock's; prints is shared by all drivers and may be nil.
 func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *Footprints) Flags {

@@ -31,6 +31,7 @@ type Drivers struct {
 	tick   atomic.Uint64
 	guard  *detector.Guard // apart from the tick, which every Move reads
 	prints *location.Footprints
+	glance time.Duration // fixes that follow faster are not for tracks
 }
 
 // footprints is how many stretches of drives are remembered, in 8 MB: what 5,000 cars on the road leave in half an hour,
@@ -60,7 +61,8 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	opts.OfflineAfter = orElse(opts.OfflineAfter, detector.OfflineAfter)
 	opts.Shards = orElse(opts.Shards, 64)
 	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround(),
-		guard: new(detector.Guard), prints: location.NewFootprints(footprints)}
+		guard: new(detector.Guard), prints: location.NewFootprints(footprints),
+		glance: location.TrackEvery(opts.Judge.Pace)}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
@@ -171,6 +173,13 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 
 func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	why := d.believeLocked(e, fix, now)
+	if why == location.Believed {
+		at := fix.At.UnixNano()
+		if gap := at - e.tracked; gap >= 0 && gap < int64(d.glance) {
+			return why, 0
+		}
+		e.tracked = at
+	}
 	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.prints)
 }
 
