@@ -29,6 +29,9 @@ func (g *Gateway) someBehind() {
 	}
 }
 
+// catchUps is how many sessions read the store at the same time.
+const catchUps = 16
+
 // catchUpAll reads the store for the sessions that are behind, some at a time; what fails is tried again.
 func (g *Gateway) catchUpAll(ctx context.Context) {
 	for {
@@ -39,10 +42,11 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 		}
 		err := g.sync(ctx)
 		var team errgroup.Group
-		team.SetLimit(16)
+		team.SetLimit(greetAtOnce)
+		slots := make(chan struct{}, catchUps)
 		for _, s := range g.sessions.All(nil) {
 			if s.isBehind() {
-				team.Go(func() error { return s.catchUp(ctx) })
+				team.Go(func() error { return s.catchUpIfMissed(ctx, slots) })
 			}
 		}
 		if err = errors.Join(err, team.Wait()); err != nil && ctx.Err() == nil {
@@ -117,6 +121,40 @@ func (s *session) catchUp(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// catchUpIfMissed asks first, together with others, whether there is anything to catch up with. After a gap that all
+// sessions may have missed something in, hardly one has.
+func (s *session) catchUpIfMissed(ctx context.Context, slots chan struct{}) error {
+	if s.g.cfg.Standings != nil {
+		missed, err := s.missed(ctx)
+		if err != nil || !missed {
+			return err
+		}
+	}
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	return s.catchUp(ctx)
+}
+
+func (s *session) missed(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
+	defer cancel()
+	s.mu.Lock()
+	s.talk.behind = false
+	at := s.talk
+	s.mu.Unlock()
+	st, err := s.g.greeter.standing(ctx, trips.Asker{Who: s.user, Trip: at.trip})
+	if err != nil {
+		s.mu.Lock()
+		s.talk.behind = true
+		s.mu.Unlock()
+		return true, err
+	}
+	if st.Trip.ID != at.trip {
+		return st.Trip.ID != "", nil
+	}
+	return at.seq < st.Trip.Version || at.chat < st.Said || st.Helped || st.Paid && !at.paid, nil
 }
 
 // remind goes on with a trip that the phone has just learned of from an ack. A move committed just now is known already;

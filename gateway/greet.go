@@ -15,10 +15,10 @@ import (
 )
 
 // Phones that connect at about the same time share a read: a few are asked for at once, and of thousands those who came
-// meanwhile go together. So the database sees 20 statements a second for them, however many they are.
+// meanwhile go together. So the database sees 10 statements a second for them, however many they are.
 const (
-	greetsPerSec = 20
-	greetsBurst  = 10
+	greetsPerSec = 10
+	greetsBurst  = 2
 	greetAtOnce  = 500 // in one statement
 	greetReads   = 4   // under way at the same time, so that one that hangs does not hold up all
 )

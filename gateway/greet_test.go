@@ -219,3 +219,32 @@ func TestAPhoneThatMissedNothingCostsNoReadOfItsOwn(t *testing.T) {
 		t.Errorf("%d reads", n)
 	}
 }
+
+func TestAfterAGapOnlyThoseWhoMissedSomethingReadTheStore(t *testing.T) {
+	var c *town
+	var asked atomic.Int32
+	c = newTown(t, func(cfg *Config) {
+		together(&c)(cfg)
+		read := cfg.Standings
+		cfg.Standings = func(ctx context.Context, of []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+			asked.Add(int32(len(of)))
+			return read(ctx, of)
+		}
+	})
+	c.runs()
+	id := c.request("r")
+	c.step("d", id, trips.KindReserved)
+	busy := c.connect(trips.Rider("r"), asProto, nil)
+	busy.welcome()
+	for i := range 5 {
+		c.connect(trips.Rider(trips.RiderID(fmt.Sprint("idle", i))), asProto, nil).welcome()
+	}
+	c.lose(nothing)
+	before := asked.Load()
+	c.step("d", id, trips.KindArrived)
+	c.g.Gap()
+	if seqs := busy.events(1); !sameUpTo(seqs, 3, 3) {
+		t.Errorf("saw events %v", seqs)
+	}
+	c.until("everybody was asked for", func() bool { return asked.Load() >= before+6 })
+}
