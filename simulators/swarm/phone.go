@@ -217,7 +217,7 @@ func (p *phone) followLocked(t *wire.Trip) {
 	p.trip = t
 	part := map[string]time.Duration{"requested": 4, "reserved": 4, "arrived": 8, "on_trip": 2}[t.State]
 	if part > 0 {
-		p.due = time.Now().Add(p.swarm.cfg.Ride / part)
+		p.due = time.Now().Add(time.Duration(float64(p.swarm.cfg.Ride/part) * (.5 + p.rng.Float64())))
 	} else {
 		p.due = time.Now().Add(time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Ride))))
 	}

@@ -30,7 +30,7 @@ type Config struct {
 	Drivers int           // all on duty
 	Riders  int           // all connected
 	Rides   int           // riders who ride again and again; the others only look
-	Ride    time.Duration // from the driver's yes to the end; riders rest as long, at most, before they ask again
+	Ride    time.Duration // from the driver's yes to the end, more or less; riders rest as long, at most, before they ask again
 	Fixes   time.Duration // between two positions of a driver
 	Jitter  bool          // phones spread their tries by chance; without it they all do the same at the same time
 	Seed    uint64
@@ -89,6 +89,9 @@ func (s *Swarm) Connect(ctx context.Context) error {
 			if err := p.first(ctx); err != nil {
 				return fmt.Errorf("%s: %w", p.id, err)
 			}
+			p.mu.Lock()
+			p.due = time.Now().Add(time.Duration(p.rng.Int64N(int64(s.cfg.Ride / 4)))) // not all want a ride at once
+			p.mu.Unlock()
 			s.live.Go(func() { p.live(all) })
 			return nil
 		})
