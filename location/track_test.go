@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// clean is an honest trace under an open sky, whose positions a spoof then changes. All but the first minute is the spoof's.
+// clean is an honest trace under an open sky, of five minutes or more, for a spoof to change.
 func clean(rng *rand.Rand) (fixes []came) {
 	for len(fixes) < 120 || fixes[len(fixes)-1].At.Sub(fixes[0].At) < 5*time.Minute {
 		fixes = honest(rng, false)
@@ -25,7 +25,7 @@ func after(fixes []came, d time.Duration) int {
 	return slices.IndexFunc(fixes, func(c came) bool { return c.At.Sub(fixes[0].At) >= d })
 }
 
-// anew gives fixes new times: the first one begins d after the last of others.
+// anew gives fixes new times, later by d.
 func anew(fixes []came, d time.Duration) []came {
 	out := slices.Clone(fixes)
 	for i := range out {
@@ -58,7 +58,7 @@ func fast(rng *rand.Rand, speed, said float64) (fixes []came) {
 	return fixes
 }
 
-// spoof makes a trace with one kind of lie in it. Others is what the node saw of other drivers.
+// spoof makes a trace with one kind of lie in it. Prints are what the node saw of other drivers.
 type spoof struct {
 	name string
 	make func(rng *rand.Rand, prints *location.Footprints) []came
@@ -196,9 +196,6 @@ func seed(t *testing.T) uint64 {
 
 // TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot measures what a Track is good for. Run it with -v for the table.
 func TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
-	if testing.Short() {
-		t.Skip("judges some million fixes")
-	}
 	prints, n := location.NewFootprints(1<<20), traces(t)
 	rng := rand.New(rand.NewPCG(seed(t), 1))
 	flagged, by, fixes, refused := 0, map[string]int{}, 0, 0
