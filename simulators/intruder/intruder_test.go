@@ -162,7 +162,7 @@ func TestEachThingThatANodeLetsThroughIsCounted(t *testing.T) {
 		{"a stranger hears the chat", "garbage", tell(func(f *wire.ClientFrame) *wire.ServerFrame {
 			return &wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: victim.Trip, Text: "psst"}}}
 		}), false, true},
-		{"a resume shows another's trip", "an empty frame", &town{no, func(f *wire.ClientFrame) *wire.ServerFrame {
+		{"a resume shows another's trip", "a frame", &town{no, func(f *wire.ClientFrame) *wire.ServerFrame {
 			w := welcome(f)
 			w.GetWelcome().Trip = &wire.Trip{Id: victim.Trip}
 			return w
