@@ -147,6 +147,7 @@ func TestEveryQueuedJobSurvivesAKilledRedis(t *testing.T) {
 		})
 	}
 	crowd.Wait()
+	written(t, address)
 	server.kill()
 	server.start()
 	if left := outstanding(t, r); left != jobs {

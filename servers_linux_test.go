@@ -162,6 +162,32 @@ func startRedis(t *testing.T, more ...string) (s *server, address string) {
 	return s, address
 }
 
+// written waits until Redis has handed all that it acked to the system, which keeps it when Redis is killed. Mostly that
+// happens before the ack; while the disk is slow to sync, up to two seconds later.
+func written(t *testing.T, address string) {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	answer := make([]byte, 8192)
+	for {
+		if _, err := conn.Write([]byte("INFO persistence\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		n, err := conn.Read(answer)
+		if err != nil {
+			t.Fatalf("Redis does not get its file written: %v", err)
+		}
+		if told := answer[:n]; !bytes.Contains(told, []byte("aof_buffer_length:")) || bytes.Contains(told, []byte("aof_buffer_length:0\r\n")) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // startPostgres runs as the user postgres if this is root, whom it refuses.
 func startPostgres(t *testing.T) (s *server, url string) {
 	t.Helper()
