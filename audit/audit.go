@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
@@ -15,6 +16,8 @@ import (
 
 // Source is a store, read from end to end. Each method streams and stops with the first error yield returns.
 type Source interface {
+	// AuditAlerts yields all calls for help.
+	AuditAlerts(ctx context.Context, yield func(alerts.Alert) error) error
 	// AuditChat yields all messages, those of a trip in the order of their numbers.
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
 	// AuditCharges yields all charges.
@@ -33,7 +36,7 @@ type Source interface {
 // Config says by what an audit judges; zero values stand for what is in brackets.
 type Config struct {
 	Now   func() time.Time // [time.Now]
-	Grace time.Duration    // how long a charge or a notice may take [1 minute]
+	Grace time.Duration    // how long a charge, a refund, a notice or a call for help may take [1 minute]
 }
 
 // Run reads what depends on a trip before the trips, and refunds before the charges they are of, so that a city that goes on meanwhile only ever shows trips that
@@ -49,6 +52,7 @@ func Run(ctx context.Context, src Source, cfg Config) (Report, error) {
 		what string
 		read func() error
 	}{
+		{"calls for help", func() error { return src.AuditAlerts(ctx, l.alert) }},
 		{"chat", func() error { return src.AuditChat(ctx, l.message) }},
 		{"refunds", func() error { return src.AuditRefunds(ctx, l.refund) }},
 		{"charges", func() error { return src.AuditCharges(ctx, l.charge) }},

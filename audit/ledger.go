@@ -23,6 +23,7 @@ type ledger struct {
 	riding  map[trips.RiderID]trips.TripID
 	movers  map[trips.TripID]trips.Trip // rows ahead of the events read before them
 	trips   int
+	calls
 
 	oneDriver, oneRider, dense, legal, rows, paid, unpaid, charged, returned, numbered, private, relayed Invariant
 }
@@ -43,6 +44,7 @@ func newLedger(now time.Time, grace time.Duration) *ledger {
 		driving: map[trips.DriverID]trips.TripID{},
 		riding:  map[trips.RiderID]trips.TripID{},
 		movers:  map[trips.TripID]trips.Trip{},
+		calls:   newCalls(),
 
 		oneDriver: Invariant{Name: "a driver has one active trip at most, at every moment"},
 		oneRider:  Invariant{Name: "a rider has one active trip at most, at every moment"},
@@ -62,7 +64,7 @@ func newLedger(now time.Time, grace time.Duration) *ledger {
 func (l *ledger) report() Report {
 	return Report{At: l.now.UTC(), Grace: l.grace.String(), Trips: l.trips, Events: l.dense.Checked,
 		Invariants: []Invariant{l.oneDriver, l.oneRider, l.dense, l.legal, l.rows, l.paid, l.unpaid, l.charged,
-			l.returned, l.numbered, l.private, l.relayed}}
+			l.returned, l.numbered, l.private, l.theirs, l.once, l.raised, l.relayed}}
 }
 
 func (l *ledger) message(m chat.Message) error {
@@ -142,6 +144,7 @@ func (l *ledger) trip(row trips.Trip) error {
 	l.judgeCharge(last)
 	l.judgeRefund(row.ID)
 	l.judgeTalk(last)
+	l.judgeCalls(last)
 	delete(l.last, row.ID)
 	delete(l.charges, row.ID)
 	delete(l.refunds, row.ID)
@@ -200,6 +203,8 @@ func (l *ledger) judgeRefund(id trips.TripID) {
 		l.returned.check(false, "trip %s: never charged, refund of %v is %s", id, r.Amount, r.State)
 	case r.Amount.Currency != c.Amount.Currency || r.Amount.Minor <= 0 || r.Amount.Minor > c.Amount.Minor:
 		l.returned.check(false, "trip %s: charged %v, refund of %v is %s", id, c.Amount, r.Amount, r.State)
+	case r.Reference == payments.RefundReference(id) && r.State == payments.RefundAsked:
+		l.returned.Pending++ // a provider may take days
 	default:
 		l.returned.check(r.Reference == payments.RefundReference(id), "trip %s: refunded as %q", id, r.Reference)
 	}
@@ -232,6 +237,7 @@ func (l *ledger) orphans() {
 	for _, id := range slices.Sorted(maps.Keys(l.talks)) {
 		l.private.check(false, "trip %s: does not exist, has %d messages", id, l.talks[id].last)
 	}
+	l.strayCalls()
 }
 
 func (l *ledger) outbox(n int, oldest, now time.Time) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
@@ -23,6 +24,9 @@ const (
 	returned  = "only what was charged is given back, once, and no more than that"
 	numbered  = "chat messages of a trip are numbered 1, 2, 3, ..."
 	private   = "only the two people of a trip talk in its chat"
+	theirs    = "only the two people of a trip call for help on it"
+	callOnce  = "no call for help is kept twice"
+	raised    = "each call for help came before the operators"
 	relayed   = "nothing is stuck in the outbox"
 )
 
@@ -143,6 +147,16 @@ var harms = []harm{
 	{"a talk about no trip", func(c *city) {
 		c.said = append(c.said, chat.Message{Trip: "trip-9", Seq: 1, From: trips.Rider("ada")})
 	}, []string{private}, "trip trip-9: does not exist"},
+	{"a stranger calls for help", func(c *city) { c.calls[0].From = trips.Rider("bola") }, []string{theirs},
+		"trip trip-2: rider:bola calls for help, call call-1"},
+	{"the system calls for help", func(c *city) { c.calls[0].From = trips.System("node-1") }, []string{theirs}, "system:node-1"},
+	{"a call on no trip", func(c *city) { c.calls[0].Trip = "trip-9" }, []string{theirs},
+		"trip trip-9: does not exist, has 1 calls for help"},
+	{"a call is kept twice", func(c *city) {
+		c.calls = append(c.calls, alerts.Alert{ID: "call-4", Trip: "trip-2", From: trips.Rider("ada"), ClientID: "s1", RaisedAt: now})
+	}, []string{callOnce}, "trip trip-2: call call-4 of rider:ada is call call-1 again: both are their s1"},
+	{"a call is never raised", func(c *city) { c.calls[0].RaisedAt = time.Time{} }, []string{raised},
+		"trip trip-2: call call-1 of rider:ada, made 2026-03-01T13:00:00Z, was never raised"},
 	{"a notice is never told", func(c *city) { c.oldest = now.Add(-time.Hour) }, []string{relayed},
 		"3 notices wait, the oldest since 2026-03-01T13:00:00Z"},
 }

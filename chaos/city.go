@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,11 +34,16 @@ type city struct {
 	provider *service
 	nodes    []*node
 	crowds   []*crowd
+	intruder *crowd          // nil before it was let loose
+	disk     *disk           // of Postgres' data; nil when it cannot be filled
+	leftOut  map[Kind]string // what cannot be broken here, and why
 
-	database string // past all proxies
-	ledger   string // the provider's file
-	keepers  *errgroup.Group
-	leave    context.CancelFunc // ends the keepers
+	database    string // past all proxies
+	providerURL string // likewise
+	ledger      string // the provider's file
+	keepers     *errgroup.Group
+	life        context.Context // of the keepers
+	leave       context.CancelFunc
 }
 
 // node is one of ours with the proxies around it.
@@ -45,6 +52,15 @@ type node struct {
 	listen string // past the proxy
 	admin  string
 	links  map[Line]*link
+}
+
+const clockOffset = "--clock-offset="
+
+// setClock takes effect when the node starts again. The offset is the last argument.
+func (n *node) setClock(off time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.args = append(slices.Clone(n.args[:len(n.args)-1]), clockOffset+off.String())
 }
 
 // door is where phones go.
@@ -58,7 +74,7 @@ type crowd struct {
 
 // newCity starts everything but the crowds and waits until it serves. Close what it returns, also beside an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
-	c = &city{cfg: cfg, leave: func() {}, keepers: new(errgroup.Group)}
+	c = &city{cfg: cfg, leave: func() {}, leftOut: map[Kind]string{}, keepers: new(errgroup.Group)}
 	if c.dir, err = os.MkdirTemp("", "ridehail-chaos."); err != nil {
 		return c, err
 	}
@@ -77,14 +93,13 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	if err := c.furnish(ctx, at); err != nil {
 		return c, err
 	}
-	kept, leave := context.WithCancel(context.WithoutCancel(ctx))
-	c.leave = leave
+	c.life, c.leave = context.WithCancel(context.WithoutCancel(ctx))
 	services := []*service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
 		services = append(services, n.service)
 	}
 	for i, s := range services {
-		c.keepers.Go(func() error { return s.keep(kept) })
+		c.keepers.Go(func() error { return s.keep(c.life) })
 		if i < 2 || i == len(services)-1 { // nodes need the stores; among themselves they need no order
 			if err := s.await(ctx); err != nil {
 				return c, err
@@ -111,8 +126,10 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	c.ledger = c.dir + "/ledger.jsonl"
 	c.provider = c.program("payments", httpAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
-		"--lose-reply", "0.1", "--error-500", "0.1")
-	for i := range c.cfg.Nodes {
+		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
+		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
+		"--reorder-hook", "0.2")
+	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
 		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
 		name := fmt.Sprintf("node-%d", i+1)
@@ -127,9 +144,10 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 		n.service = c.program(name, httpAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
 			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
 			"--database", databaseURL(n.links[LinePostgres].address), "--redis", "redis://"+n.links[LineRedis].address+"/0",
-			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret)
+			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
+			clockOffset+skew.String())
 	}
-	c.database = databaseURL(pg)
+	c.database, c.providerURL = databaseURL(pg), "http://"+provider
 	return nil
 }
 
@@ -147,36 +165,85 @@ func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".jou
 
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// populate lets drivers and riders loose, some of each at every node.
+// populate lets drivers and riders loose, some of each at every node, and an operator who sees to their calls for help and
+// gives some fares back, and an intruder.
 func (c *city) populate() error {
-	for i, n := range c.nodes {
+	for i := range c.nodes {
 		for _, who := range []struct {
 			role  string
 			count int
 			more  []string
 		}{
-			{"drivers", c.cfg.Drivers, []string{"--rate", "2"}},
+			{"drivers", c.cfg.Drivers, []string{"--rate", "3"}},
 			{riderProcesses, c.cfg.Riders, []string{"--per-minute", decimal(float64(c.cfg.Riders) / 8)}},
 		} {
 			share := max(1, who.count/len(c.nodes))
 			name := fmt.Sprintf("%s-%d", who.role, i+1)
-			args := append([]string{who.role, "--server", n.door(), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
+			args := append([]string{who.role, "--server", c.doors(i), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
+				"--sos", "0.1",
 				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
 				"--journal", c.journal(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
-			w := new(crowd)
-			var err error
-			w.process, err = start(command{name: name, path: c.cfg.Program, args: args, dir: c.dir, out: &w.out}, c.guard)
-			if err != nil {
+			if err := c.crowd(name, args); err != nil {
 				return err
 			}
-			c.crowds = append(c.crowds, w)
+		}
+	}
+	args := []string{"operators", "--json", "--journal", c.journal("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+		"--refund", "0.2", "--database", c.database, "--provider", c.providerURL, "--provider-secret", providerSecret}
+	for _, n := range c.nodes {
+		args = append(args, "--admin", "http://"+n.admin)
+	}
+	if err := c.crowd("operators", args); err != nil {
+		return err
+	}
+	if err := c.intrude(); err != nil {
+		return err
+	}
+	return c.inhabited()
+}
+
+// inhabited waits until every crowd has begun its journal: one that is still on its way in takes a fault for a node that
+// is not there.
+func (c *city) inhabited() error {
+	late := time.Now().Add(startWithin)
+	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+		for {
+			if _, err := os.Stat(c.journal(w.name)); err == nil {
+				break
+			}
+			if !w.alive() || time.Now().After(late) || !until(c.life, time.Now().Add(lookEvery)) {
+				return fmt.Errorf("%s did not begin; see %s/%s.log", w.name, c.dir, w.name)
+			}
 		}
 	}
 	return nil
 }
 
+func (c *city) crowd(name string, args []string) error {
+	w := new(crowd)
+	var err error
+	w.process, err = start(command{name: name, path: c.cfg.Program, args: args, dir: c.dir, out: &w.out}, c.guard)
+	if err == nil {
+		c.crowds = append(c.crowds, w)
+	}
+	return err
+}
+
+// doors are all nodes' doors for phones, from one node on.
+func (c *city) doors(first int) string {
+	var out []string
+	for i := range c.nodes {
+		out = append(out, c.nodes[(first+i)%len(c.nodes)].door())
+	}
+	return strings.Join(out, ",")
+}
+
 // disperse ends the crowds, riders first, and says which did not end well.
 func (c *city) disperse() (odd []string) {
+	if !c.intruder.alive() {
+		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.err))
+	}
+	_ = c.intruder.stop(stopWithin)
 	for _, riders := range []bool{true, false} {
 		var team errgroup.Group
 		for _, w := range c.crowds {
@@ -198,8 +265,8 @@ func (c *city) close(keep bool) error {
 	var errs []error
 	c.leave()
 	errs = append(errs, c.keepers.Wait())
-	for _, w := range c.crowds {
-		if w.alive() {
+	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+		if w != nil && w.alive() {
 			w.kill()
 		}
 	}
@@ -223,6 +290,10 @@ func (c *city) close(keep bool) error {
 	if c.guard != nil {
 		errs = append(errs, c.guard.close())
 	}
+	if keep {
+		errs = append(errs, c.keepDatabase())
+	}
+	errs = append(errs, c.disk.close())
 	if !keep && c.dir != "" {
 		errs = append(errs, os.RemoveAll(c.dir))
 	}

@@ -2,7 +2,10 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,7 +22,8 @@ type Strike struct {
 // nemesis carries a plan out.
 type nemesis struct {
 	city *city
-	hits []Strike // one of each goroutine of run
+	told func(Strike) // hears of each fault right after it began; nil: nobody
+	hits []Strike     // one of each goroutine of run
 }
 
 // run returns when the last fault is healed, also when ctx ends before that.
@@ -39,63 +43,100 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	}
 	n.city.cfg.Log.Info("break", "fault", f.String(), "for", f.Lasts)
 	s := Strike{Fault: f, Begun: time.Now()}
-	if err := n.hurt(ctx, f); err != nil {
+	heal, err := n.hurt(ctx, f)
+	if err != nil {
 		return fmt.Errorf("%s: %w", f, err)
+	}
+	if n.told != nil {
+		n.told(s)
 	}
 	until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
 	s.Healed = time.Now()
-	if err := n.heal(f); err != nil {
+	if err := heal(); err != nil {
 		return fmt.Errorf("heal %s: %w", f, err)
 	}
 	*hit = s
 	return ctx.Err()
 }
 
-func (n *nemesis) hurt(ctx context.Context, f Fault) error {
+// hurt breaks something and returns what makes it whole again.
+func (n *nemesis) hurt(ctx context.Context, f Fault) (heal func() error, err error) {
 	c := n.city
 	switch f.Kind {
 	case KillNode:
-		c.nodes[f.Node-1].kill()
-	case PauseNode:
-		c.nodes[f.Node-1].signal(syscall.SIGSTOP)
+		return killed(c.nodes[f.Node-1].service), nil
 	case KillRedis:
-		c.redis.kill()
-	case PauseRedis:
-		c.redis.signal(syscall.SIGSTOP)
-	case FlushRedis:
-		return c.flushRedis(ctx)
+		return killed(c.redis), nil
 	case KillPostgres:
-		c.postgres.kill()
+		return killed(c.postgres), nil
+	case SkewClock:
+		hit := c.nodes[f.Node-1]
+		heal := killed(hit.service)
+		hit.setClock(time.Duration(f.Amount) * time.Millisecond)
+		return heal, nil
+	case PauseNode:
+		return paused(c.nodes[f.Node-1].service), nil
+	case PauseRedis:
+		return paused(c.redis), nil
+	case FlushRedis:
+		return whole, c.flushRedis(ctx)
+	case FullDisk:
+		return c.fillDisk()
+	case Hog:
+		return c.hog()
 	case Storm:
 		for _, n := range c.nodes {
 			if err := n.links[LinePhones].cut(); err != nil {
-				return err
+				return nil, err
 			}
 		}
-	default:
-		return c.nodes[f.Node-1].links[f.Line].hurt(f)
+		return whole, nil
 	}
-	return nil
+	line := c.nodes[f.Node-1].links[f.Line]
+	return line.heal, line.hurt(f)
 }
 
-func (n *nemesis) heal(f Fault) error {
-	c := n.city
-	switch f.Kind {
-	case KillNode:
-		c.nodes[f.Node-1].revive()
-	case PauseNode:
-		c.nodes[f.Node-1].signal(syscall.SIGCONT)
-	case KillRedis:
-		c.redis.revive()
-	case PauseRedis:
-		c.redis.signal(syscall.SIGCONT)
-	case KillPostgres:
-		c.postgres.revive()
-	case FlushRedis, Storm:
-	default:
-		return c.nodes[f.Node-1].links[f.Line].heal()
+// possible returns the faults that can be made here, and why the others cannot.
+func (c *city) possible(plan []Fault) (can []Fault, left []string) {
+	can = slices.DeleteFunc(plan, func(f Fault) bool { return c.leftOut[f.Kind] != "" })
+	for _, k := range kinds {
+		if why := c.leftOut[k]; why != "" {
+			left = append(left, string(k)+": "+why)
+		}
 	}
-	return nil
+	return can, left
+}
+
+func whole() error { return nil }
+
+func killed(s *service) (revive func() error) {
+	s.kill()
+	return func() error { s.revive(); return nil }
+}
+
+func paused(s *service) (wake func() error) {
+	s.signal(syscall.SIGSTOP)
+	return func() error { s.signal(syscall.SIGCONT); return nil }
+}
+
+// hog keeps every processor busy.
+func (c *city) hog() (end func() error, err error) {
+	var loops []*process
+	end = func() error {
+		for _, p := range loops {
+			p.kill()
+		}
+		return nil
+	}
+	for i := range runtime.NumCPU() {
+		p, err := start(command{name: fmt.Sprintf("hog-%d", i+1), path: "/bin/sh", args: []string{"-c", "while :; do :; done"},
+			dir: c.dir}, c.guard)
+		if err != nil {
+			return nil, errors.Join(err, end())
+		}
+		loops = append(loops, p)
+	}
+	return end, nil
 }
 
 // until waits for a moment, or returns false when ctx ends first.

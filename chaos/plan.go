@@ -24,7 +24,11 @@ const (
 	BlackHoleLine Kind = "black-hole line" // nothing gets through in one direction, and nobody is told
 	ResetLine     Kind = "reset line"      // connections break at the next byte in one direction
 	CutLine       Kind = "cut line"        // connections end after Amount bytes in one direction
+	LossyLine     Kind = "lossy line"      // Amount percent of what is sent in one direction is lost and sent again, as by TCP
 	Storm         Kind = "storm"           // all phones lose their connection at the same moment
+	SkewClock     Kind = "skew clock"      // SIGKILL, and a new start with a clock that is Amount milliseconds off
+	FullDisk      Kind = "full disk"       // no file of Postgres' data can grow
+	Hog           Kind = "hog"             // as many busy loops as processors
 )
 
 // Line is one of the ways between a node and the rest.
@@ -46,7 +50,7 @@ type Fault struct {
 	Node   int           `json:"node,omitempty"` // from 1; 0 where it is about no node
 	Line   Line          `json:"line,omitempty"`
 	Up     bool          `json:"up,omitempty"`     // of a line's directions: away from who connected
-	Amount int           `json:"amount,omitempty"` // milliseconds or bytes
+	Amount int           `json:"amount,omitempty"` // milliseconds, bytes, or percent
 	At     time.Duration `json:"-"`                // from the beginning of the run
 	Lasts  time.Duration `json:"-"`                // 0 for what is over at once
 }
@@ -61,8 +65,12 @@ func (f Fault) String() string {
 		return fmt.Sprintf("%s %d %s %s, %d ms", f.Kind, f.Node, f.Line, direction, f.Amount)
 	case CutLine:
 		return fmt.Sprintf("%s %d %s %s, %d bytes", f.Kind, f.Node, f.Line, direction, f.Amount)
+	case LossyLine:
+		return fmt.Sprintf("%s %d %s %s, %d %%", f.Kind, f.Node, f.Line, direction, f.Amount)
 	case BlackHoleLine, ResetLine:
 		return fmt.Sprintf("%s %d %s %s", f.Kind, f.Node, f.Line, direction)
+	case SkewClock:
+		return fmt.Sprintf("%s %d, %+.1f s", f.Kind, f.Node, float64(f.Amount)/1e3)
 	}
 	return string(f.Kind)
 }
@@ -70,14 +78,14 @@ func (f Fault) String() string {
 // part is what a fault takes hold of; two faults never hold the same part at the same time.
 func (f Fault) part() string {
 	switch f.Kind {
-	case KillNode, PauseNode:
+	case KillNode, PauseNode, SkewClock:
 		return "nodes" // one at a time, so that there is a city left
 	case KillRedis, PauseRedis, FlushRedis:
 		return "redis"
-	case KillPostgres:
+	case KillPostgres, FullDisk:
 		return "postgres"
-	case Storm:
-		return "storm"
+	case Storm, Hog:
+		return string(f.Kind)
 	}
 	return fmt.Sprintf("%d %s", f.Node, f.Line)
 }
@@ -96,18 +104,24 @@ var spans = map[Kind]span{
 	BlackHoleLine: {500 * time.Millisecond, 5 * time.Second},
 	ResetLine:     {500 * time.Millisecond, 3 * time.Second},
 	CutLine:       {500 * time.Millisecond, 3 * time.Second},
+	LossyLine:     {2 * time.Second, 6 * time.Second},
 	Storm:         {},
+	SkewClock:     {300 * time.Millisecond, 3 * time.Second},
+	FullDisk:      {time.Second, 5 * time.Second},
+	Hog:           {time.Second, 5 * time.Second},
 }
 
 // kinds in a fixed order: a map's would differ from run to run.
 var kinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
-	CutLine, Storm}
+	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog}
 
 const (
 	pace    = 2 * time.Second // between the beginnings of two faults
 	warmUp  = 5 * time.Second // at most, before the first fault
 	maxSlow = 800             // milliseconds
 	maxCut  = 4000            // bytes
+	maxLoss = 10              // percent
+	maxSkew = 5 * time.Minute // of a node's clock, either way
 )
 
 // Plan returns the faults of a run of a given length over some nodes, in the order in which they begin. It depends on
@@ -146,9 +160,9 @@ func draw(rng *rand.Rand, k Kind, nodes int) Fault {
 	s := spans[k]
 	f := Fault{Kind: k, Lasts: s.least + some(rng, s.most-s.least)}
 	switch k {
-	case KillNode, PauseNode:
+	case KillNode, PauseNode, SkewClock:
 		f.Node = 1 + rng.IntN(nodes)
-	case SlowLine, BlackHoleLine, ResetLine, CutLine:
+	case SlowLine, BlackHoleLine, ResetLine, CutLine, LossyLine:
 		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0
 	}
 	switch k {
@@ -156,9 +170,25 @@ func draw(rng *rand.Rand, k Kind, nodes int) Fault {
 		f.Amount = 50 + rng.IntN(maxSlow-50)
 	case CutLine:
 		f.Amount = 1 + rng.IntN(maxCut)
+	case LossyLine:
+		f.Amount = 1 + rng.IntN(maxLoss)
+	case SkewClock:
+		f.Amount = int(skew(rng).Milliseconds())
 	}
 	return f
 }
+
+// skews are how far off the nodes' clocks are when a run begins. Like Plan, they depend on the arguments alone.
+func skews(seed uint64, nodes int) []time.Duration {
+	rng := rand.New(rand.NewPCG(seed, 0x736b6577))
+	out := make([]time.Duration, nodes)
+	for i := range out {
+		out[i] = skew(rng)
+	}
+	return out
+}
+
+func skew(rng *rand.Rand) time.Duration { return some(rng, 2*maxSkew) - maxSkew }
 
 // some is a duration below d, in whole milliseconds so that a report shows it exactly; 0 when d is.
 func some(rng *rand.Rand, d time.Duration) time.Duration {

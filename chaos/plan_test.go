@@ -68,3 +68,56 @@ func TestEveryKindHasASpanAndAName(t *testing.T) {
 		t.Error("a span of no kind")
 	}
 }
+
+func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *testing.T) {
+	ahead, behind := 0, 0
+	for seed := range uint64(200) {
+		a, b := skews(seed, 3), skews(seed, 3)
+		if !reflect.DeepEqual(a, b) || a[0] == a[1] {
+			t.Fatalf("seed %d: %v, %v", seed, a, b)
+		}
+		for _, f := range Plan(seed, time.Minute, 3) {
+			if f.Kind == SkewClock {
+				a = append(a, time.Duration(f.Amount)*time.Millisecond)
+			}
+		}
+		if len(a) < 4 {
+			t.Fatalf("seed %d sets no clock", seed)
+		}
+		for _, d := range a {
+			if d.Abs() > maxSkew {
+				t.Fatalf("seed %d: %v", seed, d)
+			}
+			if d > time.Minute {
+				ahead++
+			}
+			if d < -time.Minute {
+				behind++
+			}
+		}
+	}
+	if ahead < 100 || behind < 100 {
+		t.Errorf("%d far ahead, %d far behind", ahead, behind)
+	}
+}
+
+func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
+	for seed := range uint64(200) {
+		length := time.Duration(10+seed) * time.Second
+		plan, seen := PlanAlone(seed, length, 2), map[Kind]int{}
+		if len(plan) == 0 {
+			t.Fatalf("seed %d breaks nothing", seed)
+		}
+		for i, f := range plan {
+			if i > 0 && f.At < plan[i-1].At+plan[i-1].Lasts+rest || f.At+f.Lasts > length {
+				t.Fatalf("seed %d: %v at %v for %v of %v", seed, f, f.At, f.Lasts, length)
+			}
+			if seen[f.Kind]++; seen[f.Kind] > 1+i/len(kinds) {
+				t.Fatalf("seed %d: %v comes again before all others", seed, f)
+			}
+		}
+		if !reflect.DeepEqual(plan, PlanAlone(seed, length, 2)) {
+			t.Fatalf("two plans of seed %d differ", seed)
+		}
+	}
+}

@@ -113,7 +113,7 @@ while read -r op group; do
   esac
 done
 for g in $groups; do kill -s KILL -- "-$g"; done
-[ -z "$groups" ] || { sleep 1; rm -rf "$1"; }`
+[ -z "$groups" ] || { sleep 1; umount -l "$1/postgres" 2>/dev/null; rm -rf "$1"; }`
 
 // newGuard starts the guard of a folder.
 func newGuard(dir string) (*guard, error) {
@@ -155,6 +155,7 @@ type service struct {
 	mu      sync.Mutex // guards below
 	now     *process   // nil before the first start
 	killed  *process   // the last one that we killed
+	excused bool       // whatever becomes of it now is our doing
 	down    bool       // killed on purpose, until revived
 	wake    chan struct{}
 	whole   bool     // it served since its last start
@@ -231,7 +232,7 @@ func (s *service) bury(p *process, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.whole = false
-	if served && p != s.killed {
+	if served && p != s.killed && !s.excused {
 		s.strange = append(s.strange, fmt.Sprintf("%s ended by itself: %v", s.name, p.err))
 	}
 }
@@ -264,6 +265,13 @@ func (s *service) signal(sig syscall.Signal) {
 	if s.now != nil && s.now.alive() {
 		s.now.signal(sig)
 	}
+}
+
+// excuse says whether what becomes of the process from now on is our doing.
+func (s *service) excuse(ours bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.excused = ours
 }
 
 // await waits until the service serves.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -165,5 +166,44 @@ func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
 	}
 	if odd := s.oddities(); len(odd) != 0 {
 		t.Errorf("what we did is held against it: %v", odd)
+	}
+}
+
+func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
+	dir := t.TempDir()
+	s := newService(command{name: "victim", path: "/bin/sleep", args: []string{"1000"}, dir: dir}, guarded(t), always)
+	kept(t, s)
+	for _, ours := range []bool{true, false} {
+		if err := s.await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.excuse(ours)
+		s.mu.Lock()
+		victim := s.now
+		s.mu.Unlock()
+		victim.kill()
+		soon(t, "it runs again", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.now != victim && s.whole
+		})
+		if odd := len(s.oddities()); odd != 0 == ours {
+			t.Errorf("our doing: %v, and %d strange ends", ours, odd)
+		}
+	}
+}
+
+func TestAHogKeepsEveryProcessorBusyUntilItIsHealed(t *testing.T) {
+	c := &city{dir: t.TempDir(), guard: guarded(t)}
+	end, err := c.hog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := filepath.Glob(c.dir + "/hog-*.log")
+	if err != nil || len(logs) != runtime.NumCPU() {
+		t.Errorf("%v, %v", logs, err)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
 	}
 }

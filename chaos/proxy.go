@@ -44,6 +44,8 @@ func (l *link) hurt(f Fault) error {
 		toxic["type"], toxic["attributes"] = "reset_peer", map[string]int{"timeout": 0}
 	case CutLine:
 		toxic["type"], toxic["attributes"] = "limit_data", map[string]int{"bytes": f.Amount}
+	case LossyLine:
+		toxic["type"], toxic["attributes"] = lossName, loss{Percent: f.Amount}
 	default:
 		return fmt.Errorf("%s is no fault of a line", f.Kind)
 	}

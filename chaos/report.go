@@ -8,17 +8,28 @@ import (
 
 // Report is what a run saw.
 type Report struct {
-	Seed       uint64      `json:"seed"`
-	Nodes      int         `json:"nodes"`
-	LastedS    float64     `json:"lasted_s"` // of the faults, without start and check
-	Windows    []Window    `json:"faults"`
-	Calm       Share       `json:"outside_of_faults"` // commands asked while nothing was broken
-	QuiesceS   float64     `json:"quiesce_s"`         // until everything under way had come to its end after the last heal
-	Load       Load        `json:"load"`
-	Sessions   Sessions    `json:"sessions"`
-	Invariants []Invariant `json:"invariants"`
-	Violations int         `json:"violations"`
-	Kept       string      `json:"kept,omitempty"` // the folder with all logs, of a run with violations
+	Seed       uint64     `json:"seed"`
+	Nodes      int        `json:"nodes"`
+	LastedS    float64    `json:"lasted_s"` // of the faults, without start and check
+	Windows    []Window   `json:"faults"`
+	LeftOut    []string   `json:"left_out,omitempty"` // kinds of faults that cannot be made here, and why
+	Calm       Share      `json:"outside_of_faults"`  // commands asked while nothing was broken
+	QuiesceS   float64    `json:"quiesce_s"`          // until everything under way had come to its end after the last heal
+	Load       Load       `json:"load"`
+	Sessions   Sessions   `json:"sessions"`
+	Alone      bool       `json:"alone"` // each fault was healed and recovered from before the next
+	Recoveries []Recovery `json:"recoveries"`
+	Takeover   Takeover   `json:"takeover"`
+	// PostgresBack is from when a killed Postgres answered again until every node had carried out a command, in ms, of
+	// those kills during which nothing else was broken.
+	PostgresBack  Quantiles   `json:"postgres_back_ms"`
+	PostgresKills int         `json:"postgres_kills_alone"`
+	Operations    Operations  `json:"operations"`
+	Resources     []Resources `json:"resources"`
+	Targets       []Target    `json:"targets"`
+	Invariants    []Invariant `json:"invariants"`
+	Violations    int         `json:"violations"`
+	Kept          string      `json:"kept,omitempty"` // the folder with all logs, of a run with violations
 }
 
 // Window is a fault with what probes heard meanwhile. A window also shows the faults that overlap it.
@@ -151,12 +162,16 @@ func (r Report) Text() string {
 		}
 		fmt.Fprintf(&b, "%-46s %5.1f s %5.1f s  %-12s %-12s %s\n", w.Fault, w.BeganS, w.HealedS, w.Health, w.Command, first)
 	}
+	for _, left := range r.LeftOut {
+		fmt.Fprintf(&b, "left out: %s\n", left)
+	}
 	fmt.Fprintf(&b, "outside of all faults, commands: %s\n\n", r.Calm)
 	l := r.Load
 	fmt.Fprintf(&b, "%d kills, %d reconnects (%d resumed), %d fixes, %d commands (%d never answered), %d trips requested, "+
 		"%d completed, %d messages\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
 		l.Completed, l.Chat)
 	fmt.Fprintf(&b, "%d sessions came back: %v; resumed within %v of asking\n\n", r.Sessions.Count, r.Sessions.Back, r.Sessions.Resume)
+	r.figuresText(&b)
 	for _, i := range r.Invariants {
 		mark := "ok  "
 		if i.Violations > 0 {

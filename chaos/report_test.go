@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -52,43 +51,5 @@ func TestTheReportNamesWhatIsBroken(t *testing.T) {
 	}
 	if len(i.Rows) != maxRows {
 		t.Errorf("%d rows are named", len(i.Rows))
-	}
-}
-
-func TestSessionsAreTimedFromTheLossToTheNextWelcome(t *testing.T) {
-	path := t.TempDir() + "/journal"
-	text := `{"what":"hello","phone":"a","at_ms":0}
-{"what":"welcome","phone":"a","at_ms":5}
-{"what":"lost","phone":"a","at_ms":1000}
-{"what":"hello","phone":"a","at_ms":1100}
-{"what":"hello","phone":"b","at_ms":1150}
-{"what":"hello","phone":"a","at_ms":1400}
-{"what":"welcome","phone":"a","at_ms":1430}
-`
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := sessions([]string{path})
-	want := Sessions{Count: 1, Resume: Quantiles{30, 30, 30}, Back: Quantiles{430, 430, 430}}
-	if err != nil || got != want {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-func TestALeakIsToldFromAPoolThatGrew(t *testing.T) {
-	before, err := readHoldings(strings.NewReader("# HELP x y\ngo_goroutines 100\nprocess_open_fds 50\nother 1.5e3\n"))
-	if err != nil || before != (holdings{100, 50}) {
-		t.Fatalf("read %v, %v", before, err)
-	}
-	if (holdings{100 + spare, 50 + spare}).more(before) {
-		t.Error("a pool that grew counts as a leak")
-	}
-	if !(holdings{100 + spare + 1, 50}).more(before) || !(holdings{100, 50 + spare + 1}).more(before) {
-		t.Error("a leak goes unseen")
-	}
-	for _, bad := range []string{"", "go_goroutines many\n"} {
-		if _, err := readHoldings(strings.NewReader(bad)); err == nil {
-			t.Errorf("%q passes for metrics", bad)
-		}
 	}
 }

@@ -20,6 +20,7 @@ type Config struct {
 	Nodes   int           // [2]
 	Drivers int           // in all [120]
 	Riders  int           // in all [80]
+	Alone   bool          // each fault is healed and recovered from before the next, for measuring
 	Speed   float64       // of the city's time, so that rides end within a run [40]
 	Log     *slog.Logger  // [nothing is logged]
 }
@@ -79,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 
 // run is everything between start and stop.
 func (c *city) run(ctx context.Context) (r Report, err error) {
-	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes}
+	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Alone: c.cfg.Alone}
 	p, err := newProber(ctx, c)
 	if err != nil {
 		return r, err
@@ -88,6 +89,11 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
+	f, err := c.measure(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
 	if err := c.populate(); err != nil {
 		return r, err
 	}
@@ -96,9 +102,12 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	defer stop()
 	var team errgroup.Group
 	team.Go(func() error { return p.run(probing) })
-	n := &nemesis{city: c}
+	team.Go(func() error { return f.watcher.run(probing) })
+	n := &nemesis{city: c, told: f.told}
 	begin := time.Now()
-	err = n.run(ctx, Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes))
+	plan, left := c.possible(c.plan())
+	r.LeftOut = left
+	err = n.run(ctx, plan)
 	healed := time.Now()
 	r.LastedS = healed.Sub(begin).Seconds()
 	if err == nil {
@@ -112,14 +121,14 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	}
 	r.Windows, r.Calm = windows(begin, n.hits, p.answers, c.cfg.Nodes)
 	for _, h := range n.hits {
-		if h.Kind == KillNode || h.Kind == KillRedis || h.Kind == KillPostgres {
+		if h.Kind == KillNode || h.Kind == SkewClock || h.Kind == KillRedis || h.Kind == KillPostgres {
 			r.Load.Kills++
 		}
 	}
 	odd := c.disperse()
 	r.QuiesceS = time.Since(healed).Seconds()
 	c.cfg.Log.Info("check")
-	back, err := c.returned(ctx, before)
+	back, now, err := c.returned(ctx, before)
 	if err != nil {
 		return r, err
 	}
@@ -130,7 +139,14 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	for _, i := range r.Invariants {
 		r.Violations += i.Violations
 	}
-	return r, nil
+	return r, f.fill(&r, n.hits, p.answers, interval{begin, healed}, before, now)
+}
+
+func (c *city) plan() []Fault {
+	if c.cfg.Alone {
+		return PlanAlone(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
+	}
+	return Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
 }
 
 // recovered waits until every node has carried out a command that was sent after everything was healed.

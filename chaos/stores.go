@@ -43,8 +43,8 @@ func (c *city) preparePostgres(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	home := c.dir + "/postgres"
-	if err := os.Mkdir(home, 0o700); err != nil {
+	home, log := c.dir+"/postgres", c.dir+"/wal" // the log is elsewhere, so that a commit costs what it does on a true disk
+	if err := errors.Join(os.Mkdir(home, 0o700), os.Mkdir(log, 0o700)); err != nil {
 		return err
 	}
 	var who *syscall.Credential
@@ -52,12 +52,17 @@ func (c *city) preparePostgres(ctx context.Context, address string) error {
 		if who, err = credentialOf("postgres"); err != nil {
 			return err
 		}
-		if err := os.Chown(home, int(who.Uid), int(who.Gid)); err != nil {
-			return err
+		for _, dir := range []string{home, log} {
+			if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
+				return err
+			}
 		}
 	}
+	if c.disk, err = mountDisk(home, who); err != nil {
+		c.leftOut[FullDisk] = err.Error()
+	}
 	made, err := start(command{name: "initdb", path: bin + "/initdb", dir: c.dir, user: who,
-		args: []string{"-D", home + "/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"}}, c.guard)
+		args: []string{"-D", home + "/data", "-X", log, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"}}, c.guard)
 	if err != nil {
 		return err
 	}
@@ -80,6 +85,30 @@ func (c *city) preparePostgres(ctx context.Context, address string) error {
 		args: []string{"-D", home + "/data", "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories=",
 			"-c", "max_connections=200"}}, c.guard, dials(address))
 	return nil
+}
+
+// fillDisk leaves no room for the tables to grow. If Postgres ends over it, that is our doing.
+func (c *city) fillDisk() (empty func() error, err error) {
+	c.postgres.excuse(true)
+	return func() error {
+		defer c.postgres.excuse(false)
+		return c.disk.empty()
+	}, c.disk.fill()
+}
+
+// keepDatabase moves what is on the disk to a place that stays.
+func (c *city) keepDatabase() error {
+	if c.disk == nil {
+		return nil
+	}
+	saved := c.dir + "/saved"
+	if err := os.CopyFS(saved, os.DirFS(c.disk.dir)); err != nil {
+		return fmt.Errorf("keep the database: %w", err)
+	}
+	if err := c.disk.close(); err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(c.disk.dir), os.Rename(saved, c.disk.dir))
 }
 
 func credentialOf(name string) (*syscall.Credential, error) {

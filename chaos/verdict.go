@@ -120,27 +120,21 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 		return err
 	}
 	r.QuiesceS += time.Since(begin).Seconds()
-	var journals []string
-	for _, w := range c.crowds {
-		journals = append(journals, c.journal(w.name))
-	}
-	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: journals, Ledger: c.ledger})
+	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: c.journals(), Ledger: c.ledger})
 	if err != nil {
-		return err
-	}
-	if r.Sessions, err = sessions(journals); err != nil {
 		return err
 	}
 	phones, err := c.seen(&r.Load)
 	well, herr := c.health(odd)
-	if err := errors.Join(err, herr); err != nil {
+	shut, ierr := c.intrusions(ctx, s)
+	if err := errors.Join(err, herr, ierr); err != nil {
 		return err
 	}
 	for _, i := range kept.Invariants {
 		r.Invariants = append(r.Invariants, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
 	}
 	r.Load.Commands, r.Load.Ambiguous = kept.Commands, kept.Ambiguous
-	r.Invariants = append(r.Invariants, phones)
+	r.Invariants = append(r.Invariants, phones, shut)
 	r.Invariants = append(r.Invariants, well...)
 	return nil
 }

@@ -49,10 +49,13 @@ func (s *search) read(ctx context.Context, n news, o *Offer) ending {
 // and the driver stays held.
 const rereadEvery = time.Second
 
-// reread asks the store where the trip stands, however long the store takes.
+// storeWithin bounds each question to the store: one that hangs is asked again, over another connection if it has any.
+const storeWithin = 5 * time.Second
+
+// reread asks the store where the trip stands, until it answers.
 func (s *search) reread(ctx context.Context, o *Offer) ending {
 	for {
-		t, err := s.d.cfg.Store.Trip(ctx, s.trip.ID)
+		t, err := s.whereItStands(ctx)
 		if err == nil {
 			return s.stands(t, o)
 		}
@@ -65,6 +68,12 @@ func (s *search) reread(ctx context.Context, o *Offer) ending {
 		case <-time.After(rereadEvery):
 		}
 	}
+}
+
+func (s *search) whereItStands(ctx context.Context) (trips.Trip, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeWithin)
+	defer cancel()
+	return s.d.cfg.Store.Trip(ctx, s.trip.ID)
 }
 
 // stands says what the trip's place means for the search.

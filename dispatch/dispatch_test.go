@@ -91,6 +91,36 @@ func TestUnreachableDriverIsPassedOver(t *testing.T) {
 	})
 }
 
+func TestAStoreThatHangsIsAskedAgainUntilItAnswers(t *testing.T) {
+	inTown(t, metresOf{"near": 300}, func(w *town) {
+		w.request("r", true)
+		w.accept(w.last(), false)
+		w.store.setHanging(true)
+		w.pass(time.Minute)
+		w.wantSearches(1)
+		if !w.fleet.held("near") {
+			t.Error("a driver is free although nobody knows whether they took the trip")
+		}
+		w.store.setHanging(false) // and does not answer what it was asked before
+		w.pass(storeWithin + rereadEvery)
+		w.wantSearches(0)
+		w.wantWithdrawn()
+	})
+}
+
+func TestATripThatCannotBeExpiredForAHangingStoreIsTriedAgain(t *testing.T) {
+	inTown(t, nil, func(w *town) {
+		id := w.request("r", true)
+		w.pass(2 * time.Minute)
+		w.store.setHanging(true)
+		w.pass(2 * time.Minute)
+		w.store.setHanging(false)
+		w.pass(10 * time.Second)
+		w.wantSearches(0)
+		w.wantTrip(id, trips.Expired, ReasonNobodyNear)
+	})
+}
+
 func TestTwoRidersWantTheLastDriver(t *testing.T) {
 	inTown(t, metresOf{"last": 300}, func(w *town) {
 		w.request("r1", true)

@@ -26,14 +26,21 @@ type store struct {
 
 	mu    sync.Mutex
 	down  bool
+	hangs bool // whoever asks where a trip stands waits until their patience ends
 	trips map[trips.TripID]trips.Trip
 }
 
 var errDown = errors.New("store is down")
 
-func (s *store) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+func (s *store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.hangs {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return trips.Trip{}, ctx.Err()
+	}
 	if s.down {
 		return trips.Trip{}, errDown
 	}
@@ -81,6 +88,12 @@ func (s *store) setDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
+}
+
+func (s *store) setHanging(hangs bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = hangs
 }
 
 // fleet is drivers on the equator, so many metres east of the pickup.

@@ -15,14 +15,19 @@ type Inbox struct {
 
 	mu     sync.Mutex
 	offers map[string]Offer
-	sweep  int // sweep expired offers when there are this many
+	gone   map[string]time.Time // offers that were here, and until when that is remembered
+	sweep  int                  // sweep expired offers when there are this many
+	forget int                  // forget those gone long ago when there are this many
 }
+
+// rememberFor is how long it is known that an offer was here, after it was taken or dropped.
+const rememberFor = 5 * time.Minute
 
 // minSweep keeps small inboxes from being swept at every Put.
 const minSweep = 64
 
 func NewInbox(now func() time.Time) *Inbox {
-	return &Inbox{now: now, offers: map[string]Offer{}, sweep: minSweep}
+	return &Inbox{now: now, offers: map[string]Offer{}, gone: map[string]time.Time{}, sweep: minSweep, forget: minSweep}
 }
 
 // Put keeps an offer until it is taken, dropped or expires. It voids an older dispatcher's offers of the same trip, and
@@ -41,7 +46,7 @@ func (b *Inbox) Put(o Offer) {
 			return
 		}
 		if held.Epoch < o.Epoch {
-			delete(b.offers, id)
+			b.removeLocked(id)
 		}
 	}
 	b.offers[o.ID] = o
@@ -55,7 +60,7 @@ func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 	if !ok || o.Driver != d {
 		return Offer{}, fmt.Errorf("offer %.64q: %w", offerID, ErrOfferGone)
 	}
-	delete(b.offers, offerID)
+	b.removeLocked(offerID)
 	if b.expired(o) {
 		return Offer{}, fmt.Errorf("offer %.64q expired: %w", offerID, ErrOfferGone)
 	}
@@ -67,8 +72,37 @@ func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o, ok := b.offers[offerID]
-	delete(b.offers, offerID)
+	if ok {
+		b.removeLocked(offerID)
+	}
 	return o, ok
+}
+
+// Knows says whether an offer is here or was, for some minutes after it went: then no other node ever had it.
+func (b *Inbox) Knows(offerID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, here := b.offers[offerID]
+	_, was := b.gone[offerID]
+	return here || was
+}
+
+func (b *Inbox) removeLocked(offerID string) {
+	delete(b.offers, offerID)
+	b.gone[offerID] = b.now().Add(rememberFor)
+	if len(b.gone) >= b.forget {
+		b.forgetLocked()
+	}
+}
+
+func (b *Inbox) forgetLocked() {
+	now := b.now()
+	for id, until := range b.gone {
+		if !now.Before(until) {
+			delete(b.gone, id)
+		}
+	}
+	b.forget = max(minSweep, 2*len(b.gone))
 }
 
 // Held returns the offers in a driver's hands, so that a phone that reconnects sees them again.
@@ -89,7 +123,7 @@ func (b *Inbox) expired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
 func (b *Inbox) sweepLocked() {
 	for id, o := range b.offers {
 		if b.expired(o) {
-			delete(b.offers, id)
+			b.removeLocked(id)
 		}
 	}
 	b.sweep = max(minSweep, 2*len(b.offers))

@@ -98,3 +98,38 @@ func TestRacingTakesHaveOneWinner(t *testing.T) {
 		t.Errorf("%d winners", won.Load())
 	}
 }
+
+func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b := NewInbox(c.now)
+	until := c.at.Add(15 * time.Second)
+	b.Put(offerFor("taken", "d1", "t1", 1, until))
+	b.Put(offerFor("dropped", "d1", "t2", 1, until))
+	b.Put(offerFor("void", "d1", "t3", 1, until))
+	b.Put(offerFor("newer", "d1", "t3", 2, until))
+	b.Put(offerFor("expired", "d1", "t4", 1, until))
+	_, _ = b.Take("d1", "taken")
+	b.Drop("dropped")
+	all := []string{"taken", "dropped", "void", "newer", "expired"}
+	know := func(want bool) {
+		t.Helper()
+		for _, id := range all {
+			if b.Knows(id) != want {
+				t.Errorf("knows %s: %v", id, !want)
+			}
+		}
+	}
+	know(true)
+	if b.Knows("another") {
+		t.Error("knows what was never here")
+	}
+	c.at = c.at.Add(time.Minute)
+	b.sweepLocked() // no other goroutine is here
+	know(true)
+	c.at = c.at.Add(rememberFor)
+	b.forgetLocked()
+	know(false)
+	if len(b.gone) != 0 {
+		t.Errorf("%d offers are remembered for ever", len(b.gone))
+	}
+}

@@ -201,7 +201,9 @@ func (s *search) withdraw(ctx context.Context, o Offer, reason string) {
 func (s *search) giveUp(ctx context.Context, reason string) ending {
 	by := trips.System(s.d.cfg.Node)
 	key := trips.Key{Actor: by, ID: "expire-" + string(s.trip.ID), Print: "expire"}
-	_, err := s.d.cfg.Desk.Move(ctx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	moveCtx, cancel := context.WithTimeout(ctx, storeWithin)
+	defer cancel()
+	_, err := s.d.cfg.Desk.Move(moveCtx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Expire(by, reason, at)
 	})
 	switch {

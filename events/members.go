@@ -86,7 +86,7 @@ func (m *Members) beat(ctx context.Context) error {
 		return fmt.Errorf("redis clock: %w", err)
 	}
 	now, key := clock.UnixMilli(), m.redis.membersKey()
-	pipe := m.redis.do.Pipeline()
+	pipe := m.redis.do.TxPipeline() // if Redis forgot all in between, we would not know that it had, and be alone
 	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
 	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
 	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{

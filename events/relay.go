@@ -60,6 +60,11 @@ func poke(ch chan struct{}) {
 func (rl *Relay) Run(ctx context.Context) error {
 	afar, stop := rl.hearWakes(ctx)
 	defer stop()
+	return rl.work(ctx, afar)
+}
+
+// work is Run without the ears for other nodes' wake-ups.
+func (rl *Relay) work(ctx context.Context, afar <-chan struct{}) error {
 	defer rl.release(ctx)
 	pause := backoff{step: 50 * time.Millisecond}
 	for {
@@ -120,13 +125,16 @@ func (rl *Relay) turn(ctx context.Context) error {
 
 func (rl *Relay) renew(ctx context.Context) error {
 	now := rl.cfg.Now()
-	if now.Sub(rl.leasedAt) < rl.cfg.Lease/3 {
+	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.Lease/3 { // below 0 our clock was set back
 		return nil
 	}
 	got, err := rl.box.Lease(ctx, rl.cfg.Node, rl.cfg.Lease)
 	if err != nil {
 		rl.holder = false
 		return rl.failed("lease", err)
+	}
+	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.Lease {
+		got = false // the lease that the answer tells of may be over
 	}
 	rl.holder, rl.leasedAt = got, now
 	rl.redis.stats.relayHolder.Set(map[bool]float64{true: 1}[got])

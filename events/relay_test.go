@@ -52,7 +52,7 @@ func (b *box) Pending(_ context.Context, limit int) ([]trips.Notice, error) {
 func (b *box) Advance(_ context.Context, holder string, last trips.Notice) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.holder != holder {
+	if b.holder != holder || !time.Now().Before(b.until) {
 		return errors.New("lease lost")
 	}
 	for len(b.notices) > 0 && b.notices[0].ID <= last.ID {
@@ -191,7 +191,7 @@ func BenchmarkRelay(b *testing.B) {
 			b.Fatal(err)
 		}
 		bare += time.Since(start)
-		rl.box = &box{notices: notices, holder: "a"}
+		rl.box = &box{notices: notices, holder: "a", until: time.Now().Add(time.Hour)}
 		rl.leasedAt, rl.holder = time.Now(), true
 		start = time.Now()
 		if err := rl.turn(b.Context()); err != nil {

@@ -29,6 +29,9 @@ func (g *Gateway) someBehind() {
 	}
 }
 
+// catchUps is how many sessions read the store at the same time.
+const catchUps = 16
+
 // catchUpAll reads the store for the sessions that are behind, some at a time; what fails is tried again.
 func (g *Gateway) catchUpAll(ctx context.Context) {
 	for {
@@ -39,10 +42,11 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 		}
 		err := g.sync(ctx)
 		var team errgroup.Group
-		team.SetLimit(16)
+		team.SetLimit(greetAtOnce)
+		slots := make(chan struct{}, catchUps)
 		for _, s := range g.sessions.All(nil) {
 			if s.isBehind() {
-				team.Go(func() error { return s.catchUp(ctx) })
+				team.Go(func() error { return s.catchUpIfMissed(ctx, slots) })
 			}
 		}
 		if err = errors.Join(err, team.Wait()); err != nil && ctx.Err() == nil {
@@ -119,16 +123,50 @@ func (s *session) catchUp(ctx context.Context) error {
 	return err
 }
 
-// remind goes on with a trip that the phone has just learned of from the ack of a command carried out long ago: what
-// happened to the trip since then was told while the phone was away.
+// catchUpIfMissed asks first, together with others, whether there is anything to catch up with. After a gap that all
+// sessions may have missed something in, hardly one has.
+func (s *session) catchUpIfMissed(ctx context.Context, slots chan struct{}) error {
+	if s.g.cfg.Standings != nil {
+		missed, err := s.missed(ctx)
+		if err != nil || !missed {
+			return err
+		}
+	}
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	return s.catchUp(ctx)
+}
+
+func (s *session) missed(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
+	defer cancel()
+	s.mu.Lock()
+	s.talk.behind = false
+	at := s.talk
+	s.mu.Unlock()
+	st, err := s.g.greeter.standing(ctx, trips.Asker{Who: s.user, Trip: at.trip})
+	if err != nil {
+		s.mu.Lock()
+		s.talk.behind = true
+		s.mu.Unlock()
+		return true, err
+	}
+	if st.Trip.ID != at.trip {
+		return st.Trip.ID != "", nil
+	}
+	return at.seq < st.Trip.Version || at.chat < st.Said || st.Helped || st.Paid && !at.paid, nil
+}
+
+// remind goes on with a trip that the phone has just learned of from an ack. A move committed just now is known already;
+// one of long ago is the answer to a repeated command, and what happened since then was told while the phone was away.
 func (s *session) remind(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
-	known := t.ID == s.talk.trip || s.since(t).Before(s.talk.since)
-	if !known {
+	at := s.placeLocked(t)
+	if at == next {
 		s.followLocked(t, t.Version, 0)
 	}
 	s.mu.Unlock()
-	if !known && s.catchUp(ctx) != nil {
+	if (at == next || at == unclear) && s.catchUp(ctx) != nil {
 		s.g.someBehind() // it follows when the store can be read
 	}
 }
@@ -149,7 +187,7 @@ func (s *session) findTrip(ctx context.Context) error {
 		return fmt.Errorf("active trip of %v: %w", s.user, err)
 	}
 	s.mu.Lock()
-	if t.ID == s.talk.trip || s.since(t).Before(s.talk.since) {
+	if s.talk.trip != at.trip || t.ID == at.trip {
 		s.mu.Unlock()
 		return nil // it came by itself
 	}
@@ -179,7 +217,7 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 		at.state = newest.State
 	}
 	for _, ev := range missed {
-		s.happened(ev, outcomeRecovered)
+		s.happened(ev, kept)
 	}
 	if err := s.readTalk(ctx, at); err != nil {
 		return err
@@ -207,7 +245,7 @@ func (s *session) readTalk(ctx context.Context, at talk) error {
 			return fmt.Errorf("chat of trip %s: %w", at.trip, err)
 		}
 		for _, m := range said {
-			s.said(m, outcomeRecovered)
+			s.said(m, kept)
 			at.chat = m.Seq
 		}
 		if len(said) < historySize {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -96,7 +97,6 @@ func (s *session) do(c command) {
 	defer s.g.turns.take(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	began := s.g.cfg.Now()
 	ack := &answer{Ack: &wire.Ack{Id: c.id}}
 	kind, err := s.carryOut(ctx, c, ack)
 	result := "ok"
@@ -109,28 +109,21 @@ func (s *session) do(c command) {
 		result = string(code)
 	}
 	s.g.m.commands.WithLabelValues(kind, result).Inc()
-	late := ack.done.At.Before(began.Add(-storedTo)) // a repeat: how the trip stands now is another matter
-	if ack.done.Trip.ID != "" && !late {
-		s.g.track(ack.done.Trip)
-	}
 	s.ack(ack.Ack)
-	if ack.done.Trip.ID != "" && late {
-		s.remind(ctx, ack.done.Trip)
+	if ack.done.ID != "" {
+		s.remind(ctx, ack.done)
 	}
 }
 
-// storedTo is finer than any store keeps the time of an event.
-const storedTo = time.Millisecond
-
-// answer is an ack with the event it is about, if there is one.
+// answer is an ack with the trip it is about, if there is one, as the command left it.
 type answer struct {
 	*wire.Ack
-	done trips.Event
+	done trips.Trip
 }
 
-// tell puts a committed move into the ack. The rest of the world, this node's other sessions included, hears it from the
+// tell puts a committed move into the ack. The sessions here hear of it by Committed, the rest of the world from the
 // outbox.
-func (a *answer) tell(ev trips.Event) { a.Trip, a.done = wireTrip(ev.Trip), ev }
+func (a *answer) tell(ev trips.Event) { a.Trip, a.done = wireTrip(ev.Trip), ev.Trip }
 
 // carryOut names the command's kind, for the counters, and fills in the ack.
 func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind string, err error) {
@@ -183,19 +176,18 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		return nil // to decline what is gone is as good as to decline it
 	}
 	if err != nil {
-		ev, recorded := s.g.cfg.Store.Recorded(ctx, key) // accepted before, and the ack got lost
-		if recorded == nil {
+		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
+		if err == nil {
 			ack.tell(ev)
-			return nil
-		}
-		if !errors.Is(recorded, trips.ErrNotFound) {
-			return recorded
 		}
 		return err
 	}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(driver, at)
 	})
+	if errors.Is(err, trips.ErrVoid) { // the phone came back to another node meanwhile, and was refused there
+		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
+	}
 	if err != nil {
 		s.unaccepted(o, err)
 		return err
@@ -278,6 +270,9 @@ func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack
 	}
 	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	ack.ChatSeq = m.Seq
+	if err == nil {
+		s.g.committedChat(m)
+	}
 	return err
 }
 
@@ -316,7 +311,11 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 	}
 	fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 	id := trips.DriverID(s.user.ID)
-	if why := s.seat.Move(fix, now); why != location.Believed {
+	why, flags := s.seat.Move(fix, now)
+	if flags != 0 {
+		s.g.m.suspects.note(id, flags, now)
+	}
+	if why != location.Believed {
 		s.g.m.updates.WithLabelValues(string(why)).Inc()
 		return
 	}

@@ -23,6 +23,9 @@ type memory struct {
 	// a lock, as the relay would; it may use the store.
 	onNotice func(trips.Notice)
 
+	// onRead, if set, is called before each call; it may be set while nobody calls.
+	onRead func()
+
 	mu      sync.Mutex // guards all below
 	down    error      // what every call answers while set
 	events  map[trips.TripID][]trips.Event
@@ -67,6 +70,9 @@ func (m *memory) breakWith(err error) {
 func (m *memory) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if m.onRead != nil {
+		m.onRead()
 	}
 	m.mu.Lock()
 	if m.down != nil {
@@ -121,10 +127,23 @@ func (m *memory) recordedLocked(k trips.Key) (trips.Event, error) {
 	switch {
 	case !ok:
 		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrNotFound)
+	case was.event.Trip.ID == "":
+		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrVoid)
 	case was.print != k.Print:
 		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrKeyReused)
 	}
 	return was.event, nil
+}
+
+func (m *memory) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+	if err := m.begin(ctx); err != nil {
+		return trips.Event{}, err
+	}
+	defer m.mu.Unlock()
+	if _, known := m.keys[keyID{k.Actor, k.ID}]; !known {
+		m.keys[keyID{k.Actor, k.ID}] = recorded{print: k.Print}
+	}
+	return m.recordedLocked(k)
 }
 
 func (m *memory) Apply(ctx context.Context, mv trips.Move) (trips.Event, error) {

@@ -40,6 +40,9 @@ type Config struct {
 	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
 	Auth     *Auth
 
+	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
+	// nil: each is asked for by itself in the stores above.
+	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
 	// Quote prices a way; path is empty when no way was found on roads.
 	Quote func(ctx context.Context, from, to location.Point) (q trips.Quote, path []location.Point, err error)
 	// Publish tells all nodes something that may be lost.
@@ -68,14 +71,16 @@ type Config struct {
 
 // Gateway is the public door of one node.
 type Gateway struct {
-	cfg      Config
-	m        *metrics
-	door     *door
-	help     *alerts.Line
-	sessions *sharedstate.Sessions[*session]
-	rooms    rooms
-	turns    turns
-	presence sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
+	cfg       Config
+	m         *metrics
+	door      *door
+	help      *alerts.Line
+	sessions  *sharedstate.Sessions[*session]
+	rooms     rooms
+	greeter   *greeter
+	turnstile *turnstile
+	turns     turns
+	presence  sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
@@ -101,9 +106,11 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}},
+		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}, said: map[trips.TripID]uint32{}},
 		turns: turns{of: map[trips.Actor]*turn{}}}
 	g.help = &alerts.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
+	g.greeter = newGreeter(g.readStandings, g.spawn)
+	g.turnstile = newTurnstile(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,

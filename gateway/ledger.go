@@ -24,8 +24,8 @@ const (
 
 var classNames = [classes]string{"position", "trip_event", "chat", "offer", "receipt", "typing", "cars", "other"}
 
-// outcome is what became of a message that a session was to get. Each has one of them in the end; only shown is said
-// besides, of a message that was sent.
+// outcome is what became of a message that a session was to get. Each has one of them in the end; only echo and shown
+// are said besides, of a message that was sent.
 type outcome uint8
 
 const (
@@ -36,18 +36,19 @@ const (
 	outcomeEarly                      // before one that is missing: it is recovered with that one
 	outcomeSlow                       // lost: the queue of a phone that does not read was full
 	outcomeGone                       // lost: the socket ended first, perhaps in the midst of it
+	outcomeEcho                       // the same came from the commit on this node and through Redis
 	outcomeShown                      // the phone said so
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"sent", "recovered", "overwritten", "duplicate", "early", "lost_slow", "lost_gone", "shown"}
+var outcomeNames = [outcomes]string{"sent", "recovered", "overwritten", "duplicate", "early", "lost_slow", "lost_gone", "echo", "shown"}
 
 // ledger counts every message for a phone by its class and what became of it.
 type ledger [classes][outcomes]prometheus.Counter
 
 func newLedger(r prometheus.Registerer) *ledger {
 	vec := promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_delivery_total",
-		Help: "Messages for phones by class and what became of them; shown is counted beside sent, all others are exclusive."},
+		Help: "Messages for phones by class and what became of them; echo and shown are counted beside sent, all others are exclusive."},
 		[]string{"class", "outcome"})
 	l := new(ledger)
 	for c, name := range classNames {

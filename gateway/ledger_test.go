@@ -9,10 +9,10 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// total adds up what became of a class; shown is of what was sent.
+// total adds up what became of a class; echo and shown are of what was sent.
 func (c *town) total(of class) (n int) {
 	for what := range outcomes {
-		if what != outcomeShown {
+		if what != outcomeEcho && what != outcomeShown {
 			n += c.booked(of, what)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 // Limits bound what one phone, and all phones together, may ask of a node. Zero values take the defaults in brackets.
 type Limits struct {
 	Sockets       int           // open at the same time [50,000]
+	JoinsPerSec   float64       // sockets opened; who comes faster is told when to come back [1,000]
+	JoinBurst     int           // [1,000]
 	RiderSockets  int           // of one rider; the next is refused [5]. A driver's next socket replaces the last
 	Message       int64         // bytes of one message from a phone [4,096]
 	FramesPerSec  float64       // from one phone; more for longer than Burst ends the socket [100]
@@ -34,6 +36,8 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	l.Sockets = cmp.Or(l.Sockets, 50_000)
+	l.JoinsPerSec = cmp.Or(l.JoinsPerSec, 1000)
+	l.JoinBurst = cmp.Or(l.JoinBurst, 1000)
 	l.RiderSockets = cmp.Or(l.RiderSockets, 5)
 	l.Message = cmp.Or(l.Message, 4<<10)
 	l.FramesPerSec = cmp.Or(l.FramesPerSec, 100)

@@ -14,6 +14,7 @@ type metrics struct {
 	drops    *prometheus.CounterVec // by reason
 	sessions *prometheus.GaugeVec   // by role
 	commands *prometheus.CounterVec // by kind and code; "ok" when done
+	suspects *suspects              // drivers whose positions may be made up
 	hop      prometheus.Histogram   // seconds from reading a fix to writing it to a rider
 	http     *prometheus.HistogramVec
 }
@@ -29,6 +30,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		drops:   counter("drops_total", "What phones and nodes sent and was refused, by reason.", "reason"),
 		sessions: f.NewGaugeVec(prometheus.GaugeOpts{Name: "ridehail_gateway_sessions",
 			Help: "Authenticated sockets by role."}, []string{"role"}),
+		suspects: newSuspects(f),
 		commands: counter("commands_total", "Commands by kind and code of their answer.", "kind", "code"),
 		hop: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_gateway_hop_seconds",
 			Help:    "From reading a driver's fix to writing it to a rider's socket.",

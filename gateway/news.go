@@ -35,15 +35,15 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 			g.cfg.Happened(ev)
 		}
 		for _, s := range g.concerned(ev.Trip) {
-			s.news(func() { s.happened(ev, outcomeSent) })
+			s.news(func() { s.happened(ev, published) })
 		}
 	case string(trips.TopicChat):
 		var m chat.Message
 		if err := json.Unmarshal(payload, &m); err != nil {
 			return err
 		}
-		for _, s := range g.rooms.in(m.Trip) {
-			s.news(func() { s.said(m, outcomeSent) })
+		for _, s := range g.rooms.tell(m.Trip, m.Seq) {
+			s.news(func() { s.said(m, published) })
 		}
 	case string(trips.TopicReceipt):
 		var c payments.Charge
@@ -88,15 +88,18 @@ func (g *Gateway) concerned(t trips.Trip) []*session {
 // talk is the trip a session follows, and how far it got. A session follows one trip at a time, the newest.
 type talk struct {
 	trip   trips.TripID
+	last   trips.TripID // the one before, of which late news may still come
 	region location.Region
-	since  time.Time       // when the trip became this user's
-	known  uint32          // the newest event heard of; it may not be its turn yet
-	state  trips.State     // after that event
-	seq    uint32          // last event sent
-	chat   uint32          // last chat message sent
-	paid   bool            // the receipt was sent
-	behind bool            // something was missed
-	helped map[string]bool // by id, the alerts that the phone knows to be acknowledged
+	since  time.Time   // when the trip became this user's
+	known  uint32      // the newest event heard of; it may not be its turn yet
+	state  trips.State // after that event
+	seq    uint32      // last event sent
+	chat   uint32      // last chat message sent
+	here   struct {    // the last ones that came from a commit on this node; Redis repeats them
+		seq, chat uint32
+	}
+	paid   bool // the receipt was sent
+	behind bool // something was missed
 }
 
 // since says when a trip became this user's. A driver may well get one that was requested before their last one.
@@ -117,19 +120,23 @@ func (s *session) before() uint32 {
 
 // happened sends a trip event in its turn: not twice, and not before those that were missed. It is queued under the
 // lock, so that whoever handles the next one queues behind.
-func (s *session) happened(ev trips.Event, how outcome) {
+func (s *session) happened(ev trips.Event, from origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ev.Trip.ID != s.talk.trip {
-		if s.since(ev.Trip).Before(s.talk.since) {
-			return // of an earlier trip
-		}
+	switch s.placeLocked(ev.Trip) {
+	case earlier:
+		return
+	case unclear:
+		s.count(classTripEvent, outcomeEarly)
+		s.behindLocked()
+		return
+	case next:
 		s.followLocked(ev.Trip, s.before(), 0)
 	}
 	s.learnLocked(ev.Trip)
 	switch seq := ev.Seq(); {
 	case seq <= s.talk.seq:
-		s.count(classTripEvent, outcomeDuplicate)
+		s.count(classTripEvent, from.again(seq <= s.talk.here.seq))
 		return
 	case seq > s.talk.seq+1:
 		s.count(classTripEvent, outcomeEarly)
@@ -137,8 +144,11 @@ func (s *session) happened(ev trips.Event, how outcome) {
 		return
 	}
 	s.talk.seq = ev.Seq()
+	if from == here {
+		s.talk.here.seq = ev.Seq()
+	}
 	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: wireTrip(ev.Trip)}}}, how)
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: wireTrip(ev.Trip)}}}, from.sent())
 	s.g.spawn(s.flush)
 }
 
@@ -149,8 +159,11 @@ func (s *session) behindLocked() {
 
 // followLocked makes t the session's trip.
 func (s *session) followLocked(t trips.Trip, seq, chatSeq uint32) {
-	old := s.talk.trip
-	s.talk = talk{trip: t.ID, region: t.Region, since: s.since(t), seq: seq, chat: chatSeq, behind: s.talk.behind}
+	old, last := s.talk.trip, s.talk.last
+	if old != t.ID {
+		last = old
+	}
+	s.talk = talk{trip: t.ID, last: last, region: t.Region, since: s.since(t), seq: seq, chat: chatSeq, behind: s.talk.behind}
 	s.learnLocked(t)
 	if !s.left {
 		s.g.rooms.move(s, old, t.ID)
@@ -185,14 +198,14 @@ func (s *session) learnLocked(t trips.Trip) {
 }
 
 // said sends a chat message in its turn.
-func (s *session) said(m chat.Message, how outcome) {
+func (s *session) said(m chat.Message, from origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case m.Trip != s.talk.trip:
 		return
 	case m.Seq <= s.talk.chat:
-		s.count(classChat, outcomeDuplicate)
+		s.count(classChat, from.again(m.Seq <= s.talk.here.chat))
 		return
 	case m.Seq > s.talk.chat+1:
 		s.count(classChat, outcomeEarly)
@@ -200,7 +213,10 @@ func (s *session) said(m chat.Message, how outcome) {
 		return
 	}
 	s.talk.chat = m.Seq
-	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}}, how)
+	if from == here {
+		s.talk.here.chat = m.Seq
+	}
+	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}}, from.sent())
 	s.g.spawn(s.flush)
 }
 

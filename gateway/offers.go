@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/trips"
@@ -30,6 +33,29 @@ func (g *Gateway) hand(o dispatch.Offer) []*session {
 		g.cfg.Inbox.Put(o)
 	}
 	return to
+}
+
+// elsewhereWithin is how long the acceptance of an offer that this node never had is waited for: the phone may have come
+// here from the node that had it, before it heard what became of its first attempt.
+const elsewhereWithin = 3 * time.Second
+
+// acceptedBefore says what became of an acceptance whose offer is not here (any more): it may be a repeat. Where another
+// node may still be about to commit it, it is given up before it is refused, so that the refusal holds.
+func (g *Gateway) acceptedBefore(ctx context.Context, key trips.Key, offerID string, gone error) (trips.Event, error) {
+	ev, err := g.cfg.Store.Recorded(ctx, key)
+	if !g.cfg.Inbox.Knows(offerID) {
+		late := time.Now().Add(elsewhereWithin)
+		for errors.Is(err, trips.ErrNotFound) && time.Now().Before(late) && pause(ctx, 50*time.Millisecond) {
+			ev, err = g.cfg.Store.Recorded(ctx, key)
+		}
+		if errors.Is(err, trips.ErrNotFound) {
+			ev, err = g.cfg.Store.Void(ctx, key)
+		}
+	}
+	if errors.Is(err, trips.ErrNotFound) || errors.Is(err, trips.ErrVoid) {
+		return ev, gone
+	}
+	return ev, err
 }
 
 // OfferGone takes an offer out of its driver's hands and says why; one of the reasons of package dispatch.

@@ -39,9 +39,10 @@ func (g *door) getOps(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy",
 		"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	err = opsPage.Execute(w, struct {
-		Alerts []alerts.Alert
-		Most   int
-	}{open, opsMost})
+		Alerts   []alerts.Alert
+		Most     int
+		Suspects []suspect
+	}{open, opsMost, g.suspected()})
 	if err != nil {
 		g.cfg.Log.Warn("the operators' page broke off", "err", err)
 	}

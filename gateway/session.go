@@ -46,9 +46,10 @@ type session struct {
 	working bool
 	retires bool // the node is draining: once all is answered, the session ends
 	talk    talk
-	joining bool     // the welcome is not queued yet: news waits in held
-	held    []func() // in order
-	left    bool     // not registered any more
+	helped  map[string]bool // by id, the alerts that the phone knows to be acknowledged
+	joining bool            // the welcome is not queued yet: news waits in held
+	held    []func()        // in order
+	left    bool            // not registered any more
 }
 
 // slot holds the newest position of the trip's car.

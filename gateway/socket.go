@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +32,12 @@ var writeBuffers sync.Pool // shared by all sockets, so that an idle one has non
 func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 	if g.open.Add(1) > int64(g.cfg.Limits.Sockets) || g.draining.Load() {
 		g.open.Add(-1)
-		g.refuseSocket(w)
+		g.refuseSocket(w, "sockets_full", 5*time.Second)
+		return
+	}
+	if wait := g.turnstile.admit(time.Now()); wait > 0 {
+		g.open.Add(-1)
+		g.refuseSocket(w, "joins_too_fast", wait)
 		return
 	}
 	up := websocket.Upgrader{
@@ -57,12 +64,15 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (g *Gateway) refuseSocket(w http.ResponseWriter) {
+// refuseSocket says when to come back.
+func (g *Gateway) refuseSocket(w http.ResponseWriter, reason string, wait time.Duration) {
 	if !g.draining.Load() {
-		g.m.drops.WithLabelValues("sockets_full").Inc()
+		g.m.drops.WithLabelValues(reason).Inc()
 	}
-	w.Header().Set("Retry-After", "5")
-	writeProblem(w, wire.CodeUnavailable, http.StatusServiceUnavailable, "This node takes no more connections just now; try again in some seconds.")
+	seconds := int(wait / time.Second)
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	writeProblem(w, wire.CodeUnavailable, http.StatusServiceUnavailable,
+		fmt.Sprintf("This node takes no more connections just now; come back in %d s.", seconds))
 }
 
 // originAllowed keeps other sites' pages from using a browser's session. Phones send no origin.

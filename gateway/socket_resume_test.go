@@ -144,9 +144,9 @@ func TestALaterNumberRevealsWhatWasLost(t *testing.T) {
 		c.runs()
 		r := reserved(t, c, riders, drivers)
 		c.lose(nothing)
-		r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
-		r.driver.does(chatFrame(r.trip, "lost one"))
-		r.driver.does(chatFrame(r.trip, "lost two"))
+		c.step("d", r.trip, trips.KindArrived) // on another node
+		c.say(trips.Driver("d"), r.trip, "lost one")
+		c.say(trips.Driver("d"), r.trip, "lost two")
 		c.lose(nil)
 		r.driver.does(stepFrame(r.trip, wire.Step_START))
 		if seqs := r.rider.events(4); !sameUpTo(seqs, 1, 4) {
@@ -172,10 +172,9 @@ func TestAfterAGapAllIsReadFromTheStore(t *testing.T) {
 	rider := c.connect(trips.Rider("r"), asJSONText, nil)
 	driver := c.connect(trips.Driver("d"), asProto, nil)
 	c.lose(nothing)
-	id := trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id) // they never heard of the trip
-	c.offer("o", "d", id)
-	driver.does(answerFrame("o", true))
-	driver.does(chatFrame(id, "lost"))
+	id := c.request("r") // they never heard of the trip
+	c.step("d", id, trips.KindReserved)
+	c.say(trips.Driver("d"), id, "lost")
 	c.g.Gap()
 	if seqs := rider.events(2); !sameUpTo(seqs, 1, 2) {
 		t.Errorf("the rider saw events %v", seqs)
@@ -186,9 +185,7 @@ func TestAfterAGapAllIsReadFromTheStore(t *testing.T) {
 	has[*wire.ServerFrame_Chat](rider, 1)
 	driver.drive()
 	has[*wire.ServerFrame_Position](rider, 1)
-	for _, s := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		driver.does(stepFrame(id, s))
-	}
+	c.step("d", id, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
 	if _, err := c.store.Settle(t.Context(), payments.Charge{Trip: id, Rider: "r", Reference: "x"}); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +279,8 @@ func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
 		for i := range rapid.IntRange(1, 12).Draw(rt, "things") {
 			switch what := rapid.IntRange(0, 5).Draw(rt, "thing"); {
 			case what == 0 && len(moves) > 0:
-				c.step(driver, id, moves[0])
+				by := rapid.SampledFrom([]*trips.Desk{c.desk, c.g.cfg.Desk}).Draw(rt, "node")
+				c.stepOn(by, driver, id, moves[0])
 				moves = moves[1:]
 			case what == 1:
 				c.g.Gap()

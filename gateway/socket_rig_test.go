@@ -38,7 +38,7 @@ const patience = 20 * time.Second
 type town struct {
 	t       testing.TB
 	store   *memory
-	desk    *trips.Desk
+	desk    *trips.Desk // of another node on the same store
 	drivers *sharedstate.Drivers
 	inbox   *dispatch.Inbox
 	g       *Gateway
@@ -66,7 +66,7 @@ func newTown(t testing.TB, change func(*Config)) *town {
 	c.inbox = dispatch.NewInbox(c.now)
 	c.auth = testAuth(t, c.now)
 	cfg := Config{
-		Node: "node", Desk: c.desk, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
+		Node: "node", Desk: &trips.Desk{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
 		Receipts: c.store, Alerts: c.store,
 		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Quote: byAir, Publish: c.publish,
 		Declined:   func(o dispatch.Offer) { c.note(&c.declined, o) },
@@ -78,6 +78,7 @@ func newTown(t testing.TB, change func(*Config)) *town {
 		change(&cfg)
 	}
 	c.g = New(cfg)
+	cfg.Desk.Committed = c.g.Committed
 	server := httptest.NewUnstartedServer(c.g.Handler())
 	server.Listener = tightListener{server.Listener, &c.read}
 	server.Start()
@@ -239,6 +240,11 @@ func (c *town) request(rider trips.RiderID) trips.TripID {
 
 func (c *town) step(driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
 	c.t.Helper()
+	c.stepOn(c.desk, driver, id, kinds...)
+}
+
+func (c *town) stepOn(desk *trips.Desk, driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
+	c.t.Helper()
 	by := trips.Driver(driver)
 	verbs := map[trips.Kind]trips.Verb{
 		trips.KindReserved:     func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(driver, at) },
@@ -249,7 +255,7 @@ func (c *town) step(driver trips.DriverID, id trips.TripID, kinds ...trips.Kind)
 	}
 	for _, kind := range kinds {
 		c.pass(time.Second)
-		move(c.t, c.desk, string(driver), id, verbs[kind])
+		move(c.t, desk, string(driver), id, verbs[kind])
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
+// mostHelped bounds what one connection remembers; nobody calls so often in its life.
+const mostHelped = 256
+
 // sos keeps a call for help. What follows, an operator who sees it, is told by sosSeen.
 func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
 	if !plainID(c.GetTripId()) {
@@ -36,18 +39,17 @@ func (g *Gateway) helped(a alerts.Alert) {
 
 func (s *session) sosSeen(a alerts.Alert, how outcome) {
 	s.mu.Lock()
-	if a.Trip == s.talk.trip {
-		if s.talk.helped[a.ID] {
-			s.count(classOther, outcomeDuplicate)
-			s.mu.Unlock()
-			return
-		}
-		if s.talk.helped == nil {
-			s.talk.helped = map[string]bool{}
-		}
-		s.talk.helped[a.ID] = true
+	again := s.helped[a.ID]
+	if again {
+		s.count(classOther, outcomeDuplicate)
+	} else if s.helped == nil || len(s.helped) >= mostHelped {
+		s.helped = map[string]bool{}
 	}
+	s.helped[a.ID] = true
 	s.mu.Unlock()
+	if again {
+		return
+	}
 	if s.push(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: a.ClientID, TripId: string(a.Trip),
 		AtMs: wire.Millis(a.AckedAt)}}}, how) {
 		s.g.spawn(s.flush)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -128,6 +129,30 @@ func TestAnAcknowledgementMissedIsToldWhenThePhoneComesBack(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAnAcknowledgementThatRedisRepeatsIsToldOnceAlsoAfterTheTrip(t *testing.T) {
+	r := reserved(t, newTown(t, nil), asProto, asProto)
+	r.rider.does(sosFrame(r.trip, ""))
+	r.acknowledge(r.open()[0].ID)
+	has[*wire.ServerFrame_SosSeen](r.rider, 1)
+	r.rider.does(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
+	r.rider.does(requestFrame(market, airport)) // from now on the connection follows another trip
+	all, err := r.store.AlertsOf(t.Context(), trips.Rider("r"), r.trip)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	payload, err := json.Marshal(all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r.g.Deliver(string(alerts.Topic), payload)
+	}
+	r.rider.settled()
+	if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 {
+		t.Errorf("told %d times", n)
+	}
 }
 
 func TestAnAcknowledgementThatRedisLostIsToldAfterTheGap(t *testing.T) {

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -20,32 +18,30 @@ const epoch = "1"
 func (s *session) welcome(r *wire.Resume) error {
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	active, err := s.g.cfg.Store.Active(ctx, s.user)
-	if err != nil && !errors.Is(err, trips.ErrNotFound) {
-		return err
+	who := trips.Asker{Who: s.user}
+	if r.GetEpoch() == epoch && plainID(r.GetTripId()) {
+		who.Trip = trips.TripID(r.GetTripId())
 	}
+	s.g.rooms.listen()
+	st, err := s.g.stands(ctx, who)
 	w := &wire.Welcome{UserId: s.user.ID, Role: string(s.user.Role), Epoch: epoch, AtMs: wire.Millis(s.g.cfg.Now()),
 		ExpiresAtMs: wire.Millis(s.until)}
-	if w.Recovered, err = s.resume(ctx, r, active); err != nil {
+	owed := false
+	if err == nil {
+		owed = s.take(w, r, st.Standing)
+	}
+	s.g.rooms.heed()
+	if err != nil {
 		return err
 	}
-	if !w.Recovered && active.ID != "" {
-		w.Trip = wireTrip(active)
-		if w.ChatSeq, err = s.startAt(ctx, active); err != nil {
-			return err
-		}
-	}
-	s.g.track(active)
 	s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
 	s.joined()
 	s.flush()
-	if w.Recovered && s.catchUp(ctx) != nil {
-		s.g.someBehind() // what the phone missed follows when the store can be read
+	if w.Recovered && st.Paid {
+		s.paid(st.receipt, outcomeRecovered)
 	}
-	if w.Trip != nil && s.readHelped(ctx, active.ID) != nil {
-		s.mu.Lock()
-		s.behindLocked()
-		s.mu.Unlock()
+	if owed && s.catchUp(ctx) != nil {
+		s.g.someBehind() // what the phone missed follows when the store can be read
 	}
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.Held(trips.DriverID(s.user.ID)) {
@@ -56,57 +52,32 @@ func (s *session) welcome(r *wire.Resume) error {
 	return nil
 }
 
-// resume takes the phone's word for how far it got, if that can be.
-func (s *session) resume(ctx context.Context, r *wire.Resume, active trips.Trip) (recovered bool, err error) {
-	if r == nil || r.GetEpoch() != epoch {
-		return false, nil
+// take makes the session and its welcome tell how things stand, and says whether the store has more to tell.
+func (s *session) take(w *wire.Welcome, r *wire.Resume, st trips.Standing) (owed bool) {
+	t := st.Trip
+	if !t.Concerns(s.user) {
+		t = trips.Trip{} // a trip that the phone named, and not its own
 	}
-	id := trips.TripID(r.GetTripId())
-	if id == "" || (active.ID != "" && active.ID != id) {
-		return id == active.ID, nil
+	seq, said := t.Version, st.Said
+	switch {
+	case r != nil && r.GetEpoch() == epoch && t.ID == trips.TripID(r.GetTripId()) && r.GetTripSeq() <= t.Version:
+		w.Recovered = true
+		seq, said = r.GetTripSeq(), r.GetChatSeq()
+	case t.State.Active():
+		w.Trip, w.ChatSeq = wireTrip(t), st.Said
+	default:
+		return false
 	}
-	t, err := s.g.cfg.Store.Trip(ctx, id)
-	if errors.Is(err, trips.ErrNotFound) || (err == nil && (!t.Concerns(s.user) || r.GetTripSeq() > t.Version)) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("trip %s: %w", id, err)
+	if t.ID == "" {
+		return false
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.followLocked(t, r.GetTripSeq(), r.GetChatSeq())
-	return true, nil
-}
-
-// startAt follows a trip from how it stands, and returns the number of its newest chat message. It enters the trip's
-// room first, so that what is said while the number is read is held.
-func (s *session) startAt(ctx context.Context, t trips.Trip) (chatSeq uint32, err error) {
-	s.mu.Lock()
-	s.followLocked(t, t.Version, 0)
+	s.followLocked(t, seq, said)
 	s.mu.Unlock()
-	if chatSeq, err = s.lastSaid(ctx, t.ID); err != nil {
-		return 0, err
+	if t.State.Active() {
+		s.g.track(t)
 	}
-	s.mu.Lock()
-	s.talk.chat = chatSeq
-	s.mu.Unlock()
-	return chatSeq, nil
-}
-
-// lastSaid is the number of a trip's newest chat message.
-func (s *session) lastSaid(ctx context.Context, id trips.TripID) (last uint32, err error) {
-	for {
-		said, err := s.g.cfg.Room.Store.History(ctx, id, last, historySize)
-		if err != nil {
-			return 0, fmt.Errorf("chat of trip %s: %w", id, err)
-		}
-		if len(said) > 0 {
-			last = said[len(said)-1].Seq
-		}
-		if len(said) < historySize {
-			return last, nil
-		}
-	}
+	return seq < t.Version || said < max(st.Said, s.g.rooms.heard(t.ID)) || st.Helped
 }
 
 // news runs f, which sends something, once the phone has been welcomed.
@@ -144,14 +115,48 @@ func (s *session) joined() {
 
 // rooms knows which sessions follow a trip, so that its chat finds them.
 type rooms struct {
-	mu sync.RWMutex
-	of map[trips.TripID][]*session
+	mu        sync.Mutex
+	of        map[trips.TripID][]*session
+	listeners int                     // sessions that do not know yet which room is theirs
+	said      map[trips.TripID]uint32 // the newest messages told since there are listeners
 }
 
 func (r *rooms) in(id trips.TripID) []*session {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return slices.Clone(r.of[id])
+}
+
+// tell returns who shall hear a chat message.
+func (r *rooms) tell(id trips.TripID, seq uint32) []*session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listeners > 0 {
+		r.said[id] = max(r.said[id], seq)
+	}
+	return slices.Clone(r.of[id])
+}
+
+// listen begins to remember what is told, for a session that will enter a room before it calls heed.
+func (r *rooms) listen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners++
+}
+
+func (r *rooms) heed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listeners--; r.listeners == 0 {
+		clear(r.said)
+	}
+}
+
+// heard is the number of the newest message of a trip that a listener may have missed, or 0.
+func (r *rooms) heard(id trips.TripID) uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said[id]
 }
 
 // move takes a session from one trip's room to another's; no trip has no room.

@@ -1,5 +1,6 @@
 // Package lab holds experiments: each asks one question about a distributed system, in virtual time, and answers it with
-// figures. An experiment is one function that returns a Finding; the same seed gives the same Finding, to the byte.
+// figures. An experiment is one function that returns a Finding; the same seed gives the same Finding, to the byte. The
+// storm is the exception: real processes in real time, whose figures are the machine's.
 package lab
 
 import (

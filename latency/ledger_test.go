@@ -24,3 +24,29 @@ func TestTripEventsAreCountedByTheirNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestEverySentPositionIsDeliveredOverwrittenOrLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent, delivered, over, lost int64
+	}{
+		"all came":            {sent: 9, delivered: 9},
+		"some overwritten":    {sent: 9, delivered: 6, over: 3},
+		"some lost":           {sent: 9, delivered: 6, over: 2, lost: 1},
+		"more came than went": {sent: 9, delivered: 10, lost: -1},
+	} {
+		m := &measure{}
+		one, two := &pair{driver: &phone{}, rider: &phone{}}, &pair{driver: &phone{}, rider: &phone{}}
+		one.over.Store(5) // of the warm-up
+		m.begin([]*pair{one, two})
+		one.sent.Store(c.sent)
+		one.delivered.Store(c.delivered)
+		one.over.Add(c.over)
+		two.sent.Store(3)
+		two.delivered.Store(3)
+		r := m.report([]*pair{one, two})
+		if r.Sent != c.sent+3 || r.Delivered != c.delivered+3 || r.Overwritten != c.over || r.Lost != c.lost ||
+			r.Sent != r.Delivered+r.Overwritten+r.Lost {
+			t.Errorf("%s: sent %d, delivered %d, overwritten %d, lost %d", name, r.Sent, r.Delivered, r.Overwritten, r.Lost)
+		}
+	}
+}

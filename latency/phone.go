@@ -44,11 +44,20 @@ func nowMs() float64 { return wire.Millis(time.Now()) }
 func dial(ctx context.Context, server, path string, codec wire.Codec) (*phone, error) {
 	d := websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: writeBuffers, HandshakeTimeout: patience,
 		Subprotocols: []string{subprotocol(codec)}}
-	conn, _, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(server, "http")+path, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open a socket: %w", err)
+	for end := time.Now().Add(patience); ; {
+		conn, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(server, "http")+path, nil)
+		if err == nil {
+			return &phone{conn: conn, codec: codec}, nil
+		}
+		if res == nil || res.StatusCode != http.StatusServiceUnavailable || time.Now().After(end) {
+			return nil, fmt.Errorf("open a socket: %w", err)
+		}
+		select { // the node takes no more in this second
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
 	}
-	return &phone{conn: conn, codec: codec}, nil
 }
 
 var writeBuffers = &sync.Pool{}

@@ -41,6 +41,7 @@ type Judge struct {
 	MaxAhead    time.Duration // how far the phone's clock may be ahead of ours
 	MaxAge      time.Duration // how old a fix may be when it comes
 	Forget      time.Duration // a believed fix older than this binds nobody
+	Pace        float64       // seconds of the city in one of the clock's; 0 means 1
 }
 
 // DefaultJudge suits real cars and real phones.
@@ -52,6 +53,7 @@ func DefaultJudge() Judge {
 // Faster returns the judge of a world where time runs x times as fast.
 func (j Judge) Faster(x float64) Judge {
 	j.MaxSpeed *= max(1, x)
+	j.Pace = max(1, j.Pace) * max(1, x)
 	return j
 }
 

@@ -1,7 +1,9 @@
 package payments_test
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -82,11 +84,12 @@ func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]tri
 	defer b.mu.Unlock()
 	var out []trips.Trip
 	for id, t := range b.trips {
-		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) && len(out) < limit {
+		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) {
 			out = append(out, t)
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b trips.Trip) int { return cmp.Or(a.EndedAt.Compare(b.EndedAt), cmp.Compare(a.ID, b.ID)) })
+	return out[:min(limit, len(out))], nil
 }
 
 func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {

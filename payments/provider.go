@@ -110,7 +110,7 @@ func (r reply) payment(code int, reference string) (Payment, error) {
 		}
 	}
 	switch {
-	case r.Status && t.Status == "success" && t.Reference == reference:
+	case r.Status && t.Status == "success" && t.Reference == reference && t.ID > 0: // a refund needs the id
 		return Payment{ID: strconv.FormatInt(t.ID, 10), Reference: reference,
 			Amount: trips.Money{Minor: t.Amount, Currency: t.Currency}}, nil
 	case t.Status == "failed":

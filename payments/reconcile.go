@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ridehail/ridehail/trips"
@@ -16,23 +17,29 @@ type Queue interface {
 }
 
 // Reconciler finds completed trips without a charge, and refunds without an end, and queues them again, whatever became
-// of their jobs. A trip that stays as it is comes back ever more rarely. Set the fields, then call Run; zero values stand
-// for the brackets.
+// of their jobs. A trip that stays as it is comes back ever more rarely. While the provider fails and trips were refused
+// because of that, it queues one trip at a time, to find out when the provider is back, and then all of them. Set the
+// fields, then call Run; zero values stand for the brackets.
 type Reconciler struct {
 	Charges Store
 	Refunds Refunds
 	Queue   Queue
 	Stream  string
-	Every   time.Duration // [10 s]
+	Budget  *Budget       // of the settler on this node; nil: the provider is not looked at
+	Every   time.Duration // [5 s]
 	Grace   time.Duration // how long settlement may take by itself [30 s]
 	Longest time.Duration // between two jobs for one trip [1 h]
-	Limit   int           // trips of each kind per look [1000]
+	Limit   int           // trips of each kind per look, besides those that rest [1000]
 	Lost    chan struct{} // says that the queue lost its jobs: all are queued again at once, without grace; may be nil
 	Now     func() time.Time
 	Log     *slog.Logger
 
-	asked map[trips.TripID]asked // of the goroutine in Run; only trips of the last look
+	asked   map[trips.TripID]asked // of the goroutine in Run, like the next; only trips of the last look
+	rebuilt time.Time
 }
+
+// mostResting bounds the trips that nobody can settle and the memory that they take.
+const mostResting = 100_000
 
 type asked struct {
 	next time.Time
@@ -41,7 +48,7 @@ type asked struct {
 
 // Run reconciles until ctx ends. It returns ctx's error.
 func (r *Reconciler) Run(ctx context.Context) error {
-	tick := time.NewTicker(cmp.Or(r.Every, 10*time.Second))
+	tick := time.NewTicker(cmp.Or(r.Every, 5*time.Second))
 	defer tick.Stop()
 	look := r.Look
 	for {
@@ -65,15 +72,33 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Look queues what is due and says how many trips that were. One goroutine at a time.
 func (r *Reconciler) Look(ctx context.Context) (int, error) {
-	return r.look(ctx, cmp.Or(r.Grace, 30*time.Second))
+	switch {
+	case r.Budget.waits():
+		return r.probe(ctx)
+	case r.Now().Sub(r.rebuilt) >= r.grace() && r.Budget.healed():
+		return r.Rebuild(ctx)
+	}
+	return r.look(ctx, r.grace())
+}
+
+// probe queues one trip that is not new, another one each time: there may be some that the provider has no answer for.
+func (r *Reconciler) probe(ctx context.Context) (int, error) {
+	due, err := r.due(ctx, r.Now().Add(-min(r.grace(), 5*time.Second)))
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	id := due[rand.N(len(due))]
+	return 1, r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id))
 }
 
 // Rebuild queues every trip whose money is not in order, whoever was asked to see to it before. What it leaves out, for
 // there are too many or something failed, is due at the next looks. One goroutine at a time, like Look.
 func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
-	r.asked = nil
+	r.asked, r.rebuilt = nil, r.Now()
 	return r.look(ctx, 0)
 }
+
+func (r *Reconciler) grace() time.Duration { return cmp.Or(r.Grace, 30*time.Second) }
 
 func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error) {
 	now := r.Now()
@@ -87,7 +112,7 @@ func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error)
 		a := before[id]
 		if err == nil && !now.Before(a.next) {
 			if err = r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id)); err == nil {
-				a.wait = min(max(2*a.wait, cmp.Or(r.Grace, 30*time.Second)), cmp.Or(r.Longest, time.Hour))
+				a.wait = min(max(2*a.wait, r.grace()), cmp.Or(r.Longest, time.Hour))
 				a.next = now.Add(a.wait)
 				queued++
 			}
@@ -99,7 +124,7 @@ func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error)
 
 // due returns the trips whose money should be in order since a time and is not.
 func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, error) {
-	limit := cmp.Or(r.Limit, 1000)
+	limit := cmp.Or(r.Limit, 1000) + min(len(r.asked), mostResting) // those that rest are the oldest, and hide no others
 	unpaid, err := r.Charges.Uncharged(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("trips without a charge: %w", err)

@@ -85,7 +85,11 @@ func (s *Settler) finish(ctx context.Context, id trips.TripID) (Refund, error) {
 	if err != nil {
 		return r, err
 	}
+	if err := s.again(ctx); err != nil {
+		return r, fmt.Errorf("%s: %w", r.Reference, err)
+	}
 	p, err := s.repay(ctx, r, c)
+	s.Budget.ended(answered(err))
 	if errors.Is(err, ErrRefused) {
 		return r, &PermanentError{err}
 	}

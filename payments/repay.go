@@ -41,6 +41,8 @@ type repayment struct {
 	Status   string `json:"status"`
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
+	// Transaction is the payment's id in a list, and more than that, which nobody reads, in the answer to a refund.
+	Transaction json.RawMessage `json:"transaction"`
 }
 
 func (r repayment) known() Repayment {
@@ -77,7 +79,8 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 	return data.known(), nil
 }
 
-// Repayments asks what became of the refunds of a payment, by the provider's id of it.
+// Repayments asks what became of the refunds of a payment, by the provider's id of it. A list that holds another
+// payment's refund is refused: taken for ours it would keep a rider's money.
 func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
 	what := "refunds of payment " + paymentID
 	code, r, err := p.call(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
@@ -91,6 +94,9 @@ func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repa
 	slices.SortFunc(data, func(a, b repayment) int { return cmp.Compare(b.ID, a.ID) })
 	all := make([]Repayment, len(data))
 	for i, d := range data {
+		if of := string(d.Transaction); of != paymentID {
+			return nil, fmt.Errorf("%s: %w: refund %d is of payment %q", what, ErrRefused, d.ID, of)
+		}
 		all[i] = d.known()
 	}
 	return all, nil

@@ -26,8 +26,8 @@ type TripReader interface {
 	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 }
 
-// Settler takes the fare of completed trips, and gives it back when an operator asks. It keeps nothing; Handle is the
-// handler of the settlement jobs.
+// Settler takes the fare of completed trips, and gives it back when an operator asks. It keeps nothing of a trip; Handle is
+// the handler of the settlement jobs.
 type Settler struct {
 	Trips    TripReader
 	Charges  Store
@@ -37,8 +37,12 @@ type Settler struct {
 	Now      func() time.Time
 	Tries    int           // charges, refunds or questions within one job; 3 when zero, then the job comes back later
 	Backoff  time.Duration // top of the first wait between them, doubling; 200 ms when zero
-	Fresh    time.Duration // a trip that ended longer ago may have been charged before: verify first; 10 s when zero
+	Fresh    time.Duration // a trip that ended longer ago may have been charged before: verify first; 3 s when zero
+	Budget   *Budget       // of the node, for what it asks again; nil: no bound
 }
+
+// ErrResting says that the provider fails and must not be asked again now.
+var ErrResting = errors.New("the provider fails, and this trip has to wait until it answers")
 
 // PermanentError is a failure that no repetition will cure; a queue that asks Permanent gives the job up.
 type PermanentError struct{ Err error }
@@ -48,17 +52,20 @@ func (e *PermanentError) Unwrap() error   { return e.Err }
 func (e *PermanentError) Permanent() bool { return true }
 
 // Handle puts the money of the trip that the job is named after in order: charged, and refunded if that was asked for.
-// Again for a trip in order it does nothing. What the provider still works on is no failure: its webhook or the
-// reconciler comes back to it.
+// Again for a trip in order it does nothing. What the provider still works on, or has to wait until it answers, is no
+// failure: its webhook or the reconciler comes back to it.
 func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 	id := trips.TripID(jobID)
-	if _, err := s.Settle(ctx, id); err != nil {
-		return err
+	_, err := s.Settle(ctx, id)
+	if err == nil {
+		if _, err = s.finish(ctx, id); errors.Is(err, trips.ErrNotFound) {
+			return nil
+		}
 	}
-	if _, err := s.finish(ctx, id); !errors.Is(err, trips.ErrNotFound) {
-		return err
+	if errors.Is(err, ErrResting) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // Settle returns the trip's charge, taking the money first if nobody did.
@@ -89,14 +96,21 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 // another charge.
 func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
 	o := s.order(t)
-	doubt := s.Now().Sub(t.EndedAt) > cmp.Or(s.Fresh, 10*time.Second)
+	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second) // no job comes back sooner
+	if !doubt {
+		s.Budget.first(s.Now())
+	} else if err := s.again(ctx); err != nil {
+		return Payment{}, fmt.Errorf("settle %s: %w", t.ID, err)
+	}
 	var err error
 	for try := range s.tries() {
-		if try > 0 && !s.wait(ctx, try) {
+		if try > 0 && (!s.wait(ctx, try) || s.again(ctx) != nil) {
 			break
 		}
 		var p Payment
-		if p, err = s.ask(ctx, o, doubt); err == nil {
+		p, err = s.ask(ctx, o, doubt)
+		s.Budget.ended(answered(err))
+		if err == nil {
 			return p, s.match(p, o)
 		}
 		if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) {
@@ -105,6 +119,26 @@ func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
 		doubt = true
 	}
 	return Payment{}, err
+}
+
+// answered tells a provider that knows what it does, though it may not do what we want.
+func answered(err error) bool {
+	return err == nil || errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) || errors.Is(err, ErrDuplicate)
+}
+
+// again returns when one more attempt is within the budget: ErrResting when the provider fails, or ctx's error.
+func (s *Settler) again(ctx context.Context) error {
+	for {
+		allowed, wait := s.Budget.again(s.Now())
+		switch {
+		case allowed:
+			return nil
+		case !wait:
+			return ErrResting
+		case !rest(ctx, 20*time.Millisecond):
+			return ctx.Err()
+		}
+	}
 }
 
 // ask charges, unless an earlier charge may have gone through and did.
@@ -143,8 +177,11 @@ func (s *Settler) tries() int { return cmp.Or(s.Tries, 3) }
 
 // wait rests with full jitter; false when ctx ended.
 func (s *Settler) wait(ctx context.Context, try int) bool {
-	top := cmp.Or(s.Backoff, 200*time.Millisecond) << min(try-1, 6)
-	t := time.NewTimer(rand.N(top))
+	return rest(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
+}
+
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -45,6 +45,7 @@ type till struct {
 	bank  *bank
 	line  *line
 	lost  chan struct{}
+	money *payments.Budget
 
 	mu       sync.Mutex // guards all below
 	rides    int
@@ -81,7 +82,7 @@ func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
 func newTill(t *testing.T, seed uint64) *till {
 	l := &luck{rng: rand.New(rand.NewPCG(seed, 2))}
 	m := &till{luck: l, t: t, store: faulty.New(seed), lost: make(chan struct{}, 1), refunded: map[trips.TripID]bool{},
-		bank: &bank{luck: l, memory: time.Minute, refunds: map[string][]payments.Repayment{}},
+		money: new(payments.Budget), bank: &bank{luck: l, memory: time.Minute, refunds: map[string][]payments.Repayment{}},
 		line: &line{luck: l, wake: make(chan struct{}, 1)}}
 	m.ctx, m.stop = context.WithCancel(t.Context())
 	for range 3 {
@@ -156,7 +157,9 @@ func (m *till) worker() {
 func (m *till) work(ctx context.Context, j job) {
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	err := m.settler().Handle(limited, j.id, nil)
+	s := m.settler()
+	s.Budget = m.money
+	err := s.Handle(limited, j.id, nil)
 	j.try++
 	switch gone := (*payments.PermanentError)(nil); {
 	case ctx.Err() != nil, err == nil && m.chance(.05):
@@ -169,7 +172,7 @@ func (m *till) work(ctx context.Context, j job) {
 
 func (m *till) reconciler() {
 	r := &payments.Reconciler{Charges: m.store, Refunds: m.store, Queue: m.line, Stream: "settlements", Longest: longest,
-		Lost: m.lost, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		Budget: m.money, Lost: m.lost, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	for m.ctx.Err() == nil { // it restarts with its node
 		ctx, die := context.WithTimeout(m.ctx, m.between(time.Minute, 30*time.Minute))
 		if err := r.Run(ctx); ctx.Err() == nil {

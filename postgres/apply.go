@@ -147,6 +147,9 @@ LEFT JOIN trips t ON t.id = $4`
 
 // recorded is what a command led to, unless its id was used for something else.
 func recorded(k trips.Key, asked string, payload []byte) (trips.Event, error) {
+	if payload == nil {
+		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrVoid)
+	}
 	if asked != k.Print {
 		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
@@ -69,6 +70,14 @@ func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) er
 	return s.stream(ctx, refundColumns+`ORDER BY trip_id`, func(row pgx.CollectableRow) error {
 		r, err := scanRefund(row)
 		return yieldOr(err, yield, r)
+	})
+}
+
+// AuditAlerts yields every call for help by time.
+func (s *Store) AuditAlerts(ctx context.Context, yield func(alerts.Alert) error) error {
+	return s.stream(ctx, alertColumns+`ORDER BY at, id`, func(row pgx.CollectableRow) error {
+		a, err := scanAlert(row)
+		return yieldOr(err, yield, a)
 	})
 }
 

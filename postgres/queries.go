@@ -49,12 +49,26 @@ func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) 
 	var asked string
 	var payload []byte
 	err := s.pool.QueryRow(ctx, `
-		SELECT c.print, e.payload FROM commands c JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
+		SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
 		WHERE c.actor_role = $1 AND c.actor_id = $2 AND c.id = $3`, k.Actor.Role, k.Actor.ID, k.ID).Scan(&asked, &payload)
 	if err != nil {
 		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, orNotFound(err))
 	}
 	return recorded(k, asked, payload)
+}
+
+// Void gives a command up; see trips.Store. It waits for a move under way with the same key: both want the same row.
+func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+	err := s.again(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, `
+			INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq) VALUES ($1, $2, $3, $4, '', 0)
+			ON CONFLICT DO NOTHING`, k.Actor.Role, k.Actor.ID, k.ID, k.Print)
+		return err
+	})
+	if err != nil {
+		return trips.Event{}, fmt.Errorf("give up command %q of %s: %w", k.ID, k.Actor, err)
+	}
+	return s.Recorded(ctx, k)
 }
 
 // Events returns a trip's events; see trips.Store.

@@ -58,7 +58,7 @@ func (f *fleet) drive(i int, b *testing.B) {
 		fix.Lat -= 0.00009
 	}
 	fix.At = fix.At.Add(10 * time.Millisecond)
-	if r := f.seats[i].Move(*fix, f.now); r != location.Believed {
+	if r, _ := f.seats[i].Move(*fix, f.now); r != location.Believed {
 		b.Error(r)
 	}
 }

@@ -57,15 +57,19 @@ type Near struct {
 // entry is a driver as kept. All but slot are guarded by the shard's lock.
 type entry struct {
 	shard   *shard
-	d       Driver // d.Status always equals status()
-	tile    *tile  // nil until located
-	wants   bool   // on duty
-	riding  Status // Reserved or OnTrip while d.Trip is set
+	d       Driver       // d.Status always equals status()
+	tile    *tile        // nil until located
+	slot    atomic.Int32 // place in tile.cars; written under tile.mu
+	wants   bool         // on duty
+	riding  Status       // Reserved or OnTrip while d.Trip is set
 	ended   trips.TripID
-	changed uint64 // tick of the last change
+	changed uint64    // tick of the last change
+	tracked int64     // the phone's clock when the track saw a fix, Unix nanoseconds; at hand, so that track need not be
+	entered time.Time // when the driver's socket was last opened at this node
+	track   location.Track
 	// idleSince is when the driver was last without a trip and on duty anew, in nanoseconds of the Unix clock.
 	idleSince int64
-	slot      atomic.Int32 // place in tile.cars; written under tile.mu
+	_         [48]byte // to 512, so that what a move needs begins where lines of the cache do
 }
 
 // status derives what may be derived, so that no two facts can disagree.

@@ -30,7 +30,13 @@ type Drivers struct {
 	ground *ground
 	tick   atomic.Uint64
 	guard  *detector.Guard // apart from the tick, which every Move reads
+	prints *location.Footprints
+	glance time.Duration // fixes that follow faster are not for tracks
 }
+
+// footprints is how many stretches of drives are remembered, in 8 MB: what 5,000 cars on the road leave in half an hour,
+// at a fix a second.
+const footprints = 1 << 20
 
 // shard is one share of the drivers. BenchmarkShards shows what one lock for all costs.
 type shard struct {
@@ -50,11 +56,13 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Judge == (location.Judge{}) {
 		opts.Judge = location.DefaultJudge()
 	}
+	opts.Judge.Pace = max(1, opts.Judge.Pace)
 	opts.SuspectAfter = orElse(opts.SuspectAfter, detector.SuspectAfter)
 	opts.OfflineAfter = orElse(opts.OfflineAfter, detector.OfflineAfter)
 	opts.Shards = orElse(opts.Shards, 64)
 	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround(),
-		guard: new(detector.Guard)}
+		guard: new(detector.Guard), prints: location.NewFootprints(footprints),
+		glance: location.TrackEvery(opts.Judge.Pace)}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
@@ -113,8 +121,9 @@ func (d *Drivers) settleLocked(e *entry) {
 // Seat is one driver's place here, for whoever moves them as long as they are connected: finding them each time by id
 // would cost a third of a move.
 type Seat struct {
-	d *Drivers
-	e *entry
+	d    *Drivers
+	e    *entry
+	node string
 }
 
 // Enter says that the driver's socket is at node. A driver keeps what they were doing.
@@ -123,15 +132,20 @@ func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entryLocked(id)
-	e.d.Node, e.d.Connected = node, true
+	e.d.Node, e.d.Connected, e.entered = node, true, d.opts.Now()
 	d.settleLocked(e)
-	return Seat{d, e}
+	return Seat{d, e, node}
 }
 
-// Move believes or refuses a fix that came now, and remembers where the driver is.
-func (s Seat) Move(fix location.Fix, now time.Time) location.Reason {
+// Move believes or refuses a fix that came now, and remembers where the driver is. It also returns what there is to doubt
+// about this driver since this fix, whether believed or not; mostly nothing.
+func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	s.e.shard.mu.Lock()
 	defer s.e.shard.mu.Unlock()
+	if d := &s.e.d; d.Node != s.node || !d.Connected { // a mirror was mistaken: the phone speaks here
+		d.Node, d.Connected = s.node, true
+		s.d.settleLocked(s.e)
+	}
 	return s.d.moveLocked(s.e, fix, now)
 }
 
@@ -156,10 +170,23 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 		s.nays[Unknown]++
 		return Unknown
 	}
-	return d.moveLocked(e, fix, now)
+	why, _ := d.moveLocked(e, fix, now)
+	return why
 }
 
-func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
+func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
+	why := d.believeLocked(e, fix, now)
+	if why == location.Believed {
+		at := fix.At.UnixNano()
+		if gap := at - e.tracked; gap >= 0 && gap < int64(d.glance) {
+			return why, 0
+		}
+		e.tracked = at
+	}
+	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.prints)
+}
+
+func (d *Drivers) believeLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
 	s := e.shard
 	if r := d.opts.Judge.Believe(e.d.Fix, e.tile != nil, fix, now); r != location.Believed {
 		s.nays[r]++
@@ -192,7 +219,7 @@ func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
 }
 
 // Place mirrors another node's driver. The newest fix wins, so that mirrors may come late or twice; what this node
-// itself decided (a hold) stays.
+// itself decided (a hold) stays. Of a driver who has come from there meanwhile, only the place is news.
 func (d *Drivers) Place(m Driver) {
 	s := d.shardOf(m.ID)
 	s.mu.Lock()
@@ -202,6 +229,9 @@ func (d *Drivers) Place(m Driver) {
 		return
 	}
 	if m.Located() && m.Fix.At.After(e.d.Fix.At) && (m.Fix.Check() != nil || !d.placeLocked(e, m.Fix, m.ReceivedAt)) {
+		return
+	}
+	if e.d.Connected && e.d.Node != m.Node && !m.ReceivedAt.After(e.entered) {
 		return
 	}
 	e.d.Node, e.d.Connected = m.Node, m.Connected

@@ -154,6 +154,37 @@ func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 	check(t, d)
 }
 
+func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
+	c := newClock()
+	d := city(c)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	c.pass(time.Second)
+	last := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
+	c.pass(time.Second)
+	seat := d.Enter("d", "n1")
+	d.Place(last) // sent before
+	left := last
+	left.Connected = false
+	d.Place(left)
+	got, _ := d.Get("d")
+	if got.Node != "n1" || !got.Connected || !got.Fix.At.Equal(last.Fix.At) {
+		t.Errorf("a late mirror left %+v", got)
+	}
+	c.pass(time.Second)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	if got, _ := d.Get("d"); got.Node != "n2" {
+		t.Errorf("the driver was heard at n2 later and is at %s", got.Node)
+	}
+	c.pass(time.Second)
+	if why, _ := seat.Move(c.fix(lagoon), c.now()); why != location.Believed {
+		t.Fatal(why)
+	}
+	if got, _ := d.Get("d"); got.Node != "n1" || !got.Connected {
+		t.Errorf("the driver's phone speaks here, and is at %s, connected: %v", got.Node, got.Connected)
+	}
+	check(t, d)
+}
+
 func TestAMirrorDoesNotEndAHold(t *testing.T) {
 	c := newClock()
 	d := city(c)

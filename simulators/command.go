@@ -2,14 +2,16 @@ package simulators
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ridehail/ridehail/wire"
 )
 
 const (
-	resendAfter = 4 * time.Second  // without an ack
-	retryAfter  = time.Second      // after an ack that says "try again"
+	resendAfter = 4 * time.Second // without an ack
+	retryAfter  = time.Second     // after an ack that says "try again", at most; doubled each time
+	retryMost   = 4 * time.Second
 	giveUpAfter = 60 * time.Second // after all tries
 )
 
@@ -18,6 +20,15 @@ type command struct {
 	frame *wire.ClientFrame
 	made  time.Time
 	again time.Time // when to send it again
+	tries int       // answered with "try again"
+}
+
+// retry is how long to wait after an ack that says "try again", spread so that a crowd that got it at once does not come
+// back at once.
+func (c *command) retry() time.Duration {
+	limit := min(retryMost, retryAfter<<min(c.tries, 10))
+	c.tries++
+	return limit/4 + rand.N(limit*3/4)
 }
 
 // command sends a frame under a new id, which it returns, and again under the same id until it is acked.
@@ -92,6 +103,9 @@ func (p *phone) acked(a *wire.Ack, now time.Time) bool {
 		p.witness.said(say.TripId, a.ChatSeq)
 		p.net.stats.chatSent.Add(1)
 	}
+	if c.frame.GetSos() != nil && a.Code == "" {
+		p.net.stats.called.Add(1)
+	}
 	return true
 }
 
@@ -104,7 +118,7 @@ func (p *phone) strike(a *wire.Ack, now time.Time) *command {
 		}
 		switch wire.Code(a.Code) {
 		case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal:
-			c.again = now.Add(retryAfter)
+			c.again = now.Add(c.retry())
 			return nil
 		}
 		p.commands = append(p.commands[:i], p.commands[i+1:]...)

@@ -40,11 +40,13 @@ type driver struct {
 	unsure   bool       // how the trip stands; a new connection will tell
 	stepAt   time.Time  // no step before
 	talk     talk
+	help     help
 }
 
 func (f *fleet) newDriver(id string) *driver {
 	d := &driver{fleet: f, places: stream(f.Seed, id, "places"), choices: stream(f.Seed, id, "choices"),
-		habits: stream(f.Seed, id, "habits"), talk: talk{rng: stream(f.Seed, id, "talk"), clock: f.clock}}
+		habits: stream(f.Seed, id, "habits"), talk: talk{rng: stream(f.Seed, id, "talk"), clock: f.clock},
+		help: help{rng: stream(f.Seed, id, "help"), clock: f.clock, share: f.SOS}}
 	d.at = f.City.RandomPoint(d.places)
 	return d
 }
@@ -151,6 +153,7 @@ func (d *driver) act(ctx context.Context, now time.Time) (time.Time, bool) {
 	if d.trip != nil {
 		d.serve(ctx, now)
 		d.talk.act(d.phone, d.trip.Id, now)
+		d.help.act(d.phone, d.trip.Id, now)
 	} else {
 		d.cruise(ctx)
 	}
@@ -162,7 +165,7 @@ func (d *driver) act(ctx context.Context, now time.Time) (time.Time, bool) {
 
 // next is when something is due again.
 func (d *driver) next(now time.Time) time.Time {
-	next := earliest(d.fixAt, d.talk.due())
+	next := earliest(d.fixAt, d.talk.due(), d.help.callAt)
 	if d.offer != nil && d.answering == "" {
 		next = earliest(next, d.answerAt)
 	}

@@ -42,6 +42,7 @@ func (d *driver) follow(t *wire.Trip, now time.Time) {
 	d.trip, d.led, d.stepping, d.boardAt = t, false, "", time.Time{}
 	switch t.State {
 	case stateReserved:
+		d.help.plan(now)
 		d.talk.plan(now, 0.3, "On my way", "Hello, I am coming", "I will be there soon")
 	case stateArrived:
 		d.boardAt = now.Add(d.clock.wall(uniform(d.choices, 5, 20)))
@@ -55,6 +56,7 @@ func (d *driver) release() {
 	d.trip, d.led, d.stepping, d.boardAt = nil, false, "", time.Time{}
 	d.way = way{}
 	d.talk.hush()
+	d.help.hush()
 }
 
 // serve does what the trip wants next.

@@ -24,6 +24,7 @@ type DriverConfig struct {
 	Count   int
 	Speed   float64 // seconds of the city in a second; 0 means 1
 	Seed    uint64
+	SOS     float64    // share of trips on which a driver calls for help
 	Flaky   bool       // phones lose their connection every 30 s on average
 	Rate    float64    // fixes a second of each driver; 0 means 1
 	Prefix  string     // of ids: PREFIX-0001; "" means "driver"

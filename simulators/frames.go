@@ -50,6 +50,10 @@ func (p *phone) hear(f *wire.ServerFrame, at time.Time) bool {
 		return false
 	case *wire.ServerFrame_Ack:
 		return p.acked(b.Ack, at)
+	case *wire.ServerFrame_SosSeen:
+		if p.witness.helped(b.SosSeen) {
+			p.net.stats.seen.Add(1)
+		}
 	case *wire.ServerFrame_TripEvent:
 		p.witness.event(b.TripEvent)
 	case *wire.ServerFrame_Chat:

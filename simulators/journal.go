@@ -35,6 +35,8 @@ func asked(f *wire.ClientFrame) journal.Record {
 		r.Kind, r.Trip = journal.Say, b.SendChat.TripId
 	case *wire.ClientFrame_SetAvailable:
 		r.Kind = journal.Available
+	case *wire.ClientFrame_Sos:
+		r.Kind, r.Trip = journal.SOS, b.Sos.TripId
 	}
 	return r
 }
@@ -67,8 +69,8 @@ func (p *phone) unanswered(f *wire.ClientFrame) {
 }
 
 // hello comes before a connection is opened: what the node answers, it read after this.
-func (p *phone) hello(resume *wire.Resume) {
-	p.journal(journal.Record{What: journal.Hello, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
+func (p *phone) hello(server string, resume *wire.Resume) {
+	p.journal(journal.Record{What: journal.Hello, Server: server, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
 }
 
 func (p *phone) welcomed(w *wire.Welcome) {
@@ -88,6 +90,8 @@ func (p *phone) saw(f *wire.ServerFrame) {
 	case *wire.ServerFrame_Chat:
 		p.journal(journal.Record{What: journal.Chat, Trip: b.Chat.TripId, Chat: b.Chat.Seq, From: b.Chat.From,
 			Client: b.Chat.ClientId})
+	case *wire.ServerFrame_SosSeen:
+		p.journal(journal.Record{What: journal.Seen, Trip: b.SosSeen.TripId, Client: b.SosSeen.Id})
 	case *wire.ServerFrame_Receipt:
 		p.journal(journal.Record{What: journal.Receipt, Trip: b.Receipt.TripId, Reference: b.Receipt.Reference,
 			Minor: int64(b.Receipt.Amount.GetMinor()), Currency: b.Receipt.Amount.GetCurrency()})

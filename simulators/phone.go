@@ -31,6 +31,7 @@ type phone struct {
 	drops    *rand.Rand   // nil unless flaky
 	witness  *witness     // the reader's
 	token    string       // the reader's
+	turn     int          // of the nodes; the reader's
 	buf      bytes.Buffer // the reader's
 	frames   chan *wire.ServerFrame
 	err      error
@@ -79,8 +80,13 @@ func (p *phone) live(ctx context.Context) {
 		if welcomed {
 			attempt = 0
 		}
+		p.turn++ // any node goes on where another one stopped
 		p.net.log.Debug("connection lost", "who", p.id, "err", err)
-		if !pause(ctx, backoff(attempt, code)) {
+		hint := comeBackAfter(err, code)
+		if attempt+1 < len(p.net.servers) {
+			hint = 0 // it is one node's wish, and the next one may have room
+		}
+		if !pause(ctx, backoff(attempt, code, hint)) {
 			return
 		}
 	}
@@ -148,14 +154,17 @@ func (p *phone) enter(ctx context.Context) (conn *websocket.Conn, again bool, er
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+	limited, cancel := context.WithTimeout(ctx, p.net.patience())
+	defer cancel()
+	server := p.net.server(p.turn)
 	if p.token == "" {
-		if p.token, err = p.net.token(ctx, p.role, p.id); err != nil {
+		if p.token, err = p.net.token(limited, server, p.role, p.id); err != nil {
 			return nil, false, err
 		}
 	}
 	resume := p.witness.resume()
-	p.hello(resume)
-	if conn, err = p.net.dial(ctx); err != nil {
+	p.hello(server, resume)
+	if conn, err = p.net.dial(limited, server); err != nil {
 		return nil, false, err
 	}
 	if !p.adopt(conn) {
@@ -165,7 +174,7 @@ func (p *phone) enter(ctx context.Context) (conn *websocket.Conn, again bool, er
 	if err := p.write(conn, &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: hello}}); err != nil {
 		return conn, false, err
 	}
-	f, err := p.read(conn, answerWithin)
+	f, err := p.read(conn, p.net.patience())
 	if err != nil {
 		return conn, false, err
 	}
@@ -203,6 +212,9 @@ func (p *phone) welcome(conn *websocket.Conn, w *wire.Welcome, resuming bool) {
 	}
 	p.welcomed(w)
 	p.witness.welcome(w)
+	if len(p.net.servers) > 1 {
+		p.witness.elsewhere()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready = p.conn == conn

@@ -11,7 +11,7 @@ const (
 	patienceMean = 90.0             // seconds of the city until a driver is found
 	fickle       = 0.03             // share of riders who cancel although a driver comes
 	receiptIn    = 20 * time.Second // after the ride
-	tidyUp       = 5 * time.Second  // for the last acks
+	tidyUp       = 5 * time.Second  // for the last acks, and an operator
 )
 
 // rider wants one ride and follows it to its receipt.
@@ -21,6 +21,7 @@ type rider struct {
 	wish   *wish
 	looked func()
 	talk   talk
+	help   help
 
 	// What is decided beforehand, in seconds of the city, so that it does not depend on the network.
 	patience, mindAfter float64
@@ -41,6 +42,7 @@ type rider struct {
 
 func newRider(c *crowd, s *somebody, p *phone, w *wish, looked func()) *rider {
 	return &rider{crowd: c, phone: p, wish: w, looked: looked, talk: talk{rng: s.talk, clock: c.clock},
+		help:     help{rng: s.help, clock: c.clock, share: c.SOS},
 		patience: patienceMean * s.choices.ExpFloat64(), mindAfter: uniform(s.choices, 5, 30),
 		mindChanges: s.choices.Float64() < fickle, receipts: make(map[string]bool)}
 }
@@ -55,6 +57,8 @@ func (r *rider) hear(f *wire.ServerFrame, now time.Time) {
 		r.follow(b.TripEvent.Trip, now)
 	case *wire.ServerFrame_Receipt:
 		r.paid(b.Receipt, now)
+	case *wire.ServerFrame_SosSeen:
+		r.help.seen(b.SosSeen.Id)
 	case *wire.ServerFrame_Chat:
 		if r.underWay() && b.Chat.From == roleDriver && b.Chat.TripId == r.trip.Id {
 			r.talk.plan(now, 0.4, "Thank you", "OK, see you", "I am coming down", "Great")
@@ -100,6 +104,7 @@ func (r *rider) acked(a *wire.Ack, now time.Time) {
 		r.Stats.refused.Add(1)
 		r.net.log.Debug("a command was refused", "rider", r.phone.id, "code", a.Code, "message", a.Message)
 	}
+	r.help.answered(a)
 	switch {
 	case a.Id == r.cancelling:
 		r.cancelling = ""
@@ -124,6 +129,7 @@ func (r *rider) follow(t *wire.Trip, now time.Time) {
 	if t.ReservedMs > 0 && !r.reserved {
 		r.reserved = true
 		r.Stats.reserved.Add(1)
+		r.help.plan(now)
 		r.talk.plan(now, 0.3, "I am at the gate", "Hello, I wear a red cap", "Please call when you are near", "See you soon")
 		if r.mindChanges {
 			r.mindAt = now.Add(r.clock.wall(r.mindAfter))
@@ -163,11 +169,12 @@ func (r *rider) paid(b *wire.Receipt, now time.Time) {
 	}
 }
 
-// end leaves as soon as everything is acked.
+// end leaves as soon as everything is acked and an operator has seen the call for help, if there was one.
 func (r *rider) end(now time.Time) {
 	if r.endAt.IsZero() {
 		r.endAt = now.Add(tidyUp)
 		r.talk.hush()
+		r.help.hush()
 	}
 }
 
@@ -176,7 +183,7 @@ func (r *rider) act(_ context.Context, now time.Time) (time.Time, bool) {
 		r.end(now)
 	}
 	if !r.endAt.IsZero() {
-		return r.endAt, !r.phone.busy() || due(r.endAt, now)
+		return r.endAt, !r.phone.busy() && !r.help.waits() || due(r.endAt, now)
 	}
 	if !r.underWay() {
 		return r.receiptBy, false
@@ -188,7 +195,8 @@ func (r *rider) act(_ context.Context, now time.Time) (time.Time, bool) {
 		r.cancel("changed my mind", now)
 	}
 	r.talk.act(r.phone, r.trip.Id, now)
-	next := earliest(r.mindAt, r.talk.due())
+	r.help.act(r.phone, r.trip.Id, now)
+	next := earliest(r.mindAt, r.talk.due(), r.help.callAt)
 	if r.trip.State == stateRequested {
 		next = earliest(next, r.patienceAt)
 	}

@@ -24,6 +24,7 @@ type RiderConfig struct {
 	PerMinute float64 // who want a ride in the whole city in a minute of its time; 0 means Count/20
 	Speed     float64 // minutes of the city in a minute; 0 means 1
 	Seed      uint64
+	SOS       float64    // share of rides on which a rider calls for help
 	Flaky     bool       // phones lose their connection every 30 s on average
 	Prefix    string     // of ids: PREFIX-0001; "" means "rider"
 	Codec     wire.Codec // nil means wire.Proto
@@ -62,6 +63,7 @@ type somebody struct {
 	index   int
 	choices *rand.Rand
 	talk    *rand.Rand
+	help    *rand.Rand
 }
 
 // RunRiders lets people order rides until the context ends, which is no error. Each of them looks once at the beginning
@@ -107,7 +109,8 @@ func (c *crowd) lookAround(ctx context.Context) {
 			break
 		}
 		id := c.riderID(i)
-		s := &somebody{id: id, index: i, choices: stream(c.Seed, id, "choices"), talk: stream(c.Seed, id, "talk")}
+		s := &somebody{id: id, index: i, choices: stream(c.Seed, id, "choices"), talk: stream(c.Seed, id, "talk"),
+			help: stream(c.Seed, id, "help")}
 		looks.Add(1)
 		looked := sync.OnceFunc(func() { <-turns; looks.Done() })
 		c.rides.Go(func() {

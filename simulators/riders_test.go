@@ -215,6 +215,26 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 	}
 }
 
+func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
+	first, second := newFakeNode(t, desk(nil)), newFakeNode(t, desk(nil))
+	net := newNetwork(first.URL+","+second.URL+"/", nil, NewStats(), nil)
+	defer net.close()
+	p := net.phone(t.Context(), roleRider, "rider", 0)
+	defer p.stop()
+	for range 2 {
+		await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+		p.drop()
+	}
+	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	for n, want := range map[*fakeNode]int{first: 2, second: 1} {
+		n.mu.Lock()
+		if len(n.conns) != want {
+			t.Errorf("%d connections instead of %d", len(n.conns), want)
+		}
+		n.mu.Unlock()
+	}
+}
+
 func await(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
 	t.Helper()
 	for {

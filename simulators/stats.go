@@ -15,6 +15,7 @@ type Stats struct {
 	fixes, offers, accepted, declined                                   atomic.Int64
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
+	called, seen, helped                                                atomic.Int64
 	reconnects, resumed, violations                                     atomic.Int64
 	positions                                                           latencies
 	pickups                                                             histogram
@@ -61,6 +62,10 @@ type Snapshot struct {
 	Refused       int64 `json:"refused"`     // commands refused, other than an answer to an offer
 	TurnedAway    int64 `json:"turned_away"` // rides wanted while no simulated rider was free
 
+	HelpAsked int64 `json:"help_asked"` // calls for help that nodes acked
+	HelpSeen  int64 `json:"help_seen"`  // of these, how many phones heard that an operator saw them
+	Helped    int64 `json:"helped"`     // calls that simulated operators acknowledged
+
 	Reconnects int64 `json:"reconnects"` // connections after a phone's first
 	Resumed    int64 `json:"resumed"`    // of these, with everything missed made up for
 
@@ -99,6 +104,7 @@ func (s *Stats) Snapshot() Snapshot {
 		TripsLost: s.lost.Load(),
 		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
 		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
+		HelpAsked: s.called.Load(), HelpSeen: s.seen.Load(), Helped: s.helped.Load(),
 		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
 		PickupWait: s.pickups.quantiles(1e3),
 	}

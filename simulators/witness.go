@@ -2,6 +2,7 @@ package simulators
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
@@ -16,10 +17,17 @@ type witness struct {
 	note       func(journal.Record) // nil: nobody keeps a journal
 	role, id   string
 	epoch      string
-	tracks     []*track // newest trip last
-	n, creditN uint32   // positions of this connection: the last one, and the last one acked
+	tracks     []*track         // newest trip last
+	help       map[string]*word // by id, calls for help that an operator has seen
+	n, creditN uint32           // positions of this connection: the last one, and the last one acked
 	driver     string
 	at         float64 // of the last position of that driver, ms
+}
+
+// word is what the node said of one call for help.
+type word struct {
+	trip  string
+	fresh bool // said on this connection
 }
 
 // track is how far one trip is known.
@@ -33,7 +41,7 @@ type track struct {
 }
 
 func newWitness(stats *Stats, role, id string) *witness {
-	return &witness{stats: stats, role: role, id: id}
+	return &witness{stats: stats, role: role, id: id, help: map[string]*word{}}
 }
 
 func (w *witness) violate(format string, args ...any) {
@@ -90,6 +98,12 @@ func (t *track) ends(state string) { t.over = t.over || state != "" && !active(s
 // welcome begins a connection. When nothing is made up for, things stand as the welcome says.
 func (w *witness) welcome(m *wire.Welcome) {
 	w.epoch, w.n, w.creditN = m.Epoch, 0, 0
+	for id, said := range w.help {
+		said.fresh = false
+		if !slices.ContainsFunc(w.tracks, func(t *track) bool { return t.trip == said.trip }) {
+			delete(w.help, id) // of long ago
+		}
+	}
 	if m.Trip == nil {
 		return
 	}
@@ -104,6 +118,10 @@ func (w *witness) welcome(m *wire.Welcome) {
 		t.fill()
 	}
 }
+
+// elsewhere begins a connection to another node. It may have heard of the car later than the node before it did: the
+// phone goes on showing the newer place.
+func (w *witness) elsewhere() { w.driver, w.at = "", 0 }
 
 // read notes a trip that an ack carried.
 func (w *witness) read(trip *wire.Trip) {
@@ -174,7 +192,21 @@ func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
 	return foreign
 }
 
-// position checks that a car never goes back in time and that the node keeps to its credit. It returns the number to
+// helped checks that a connection tells of a call for help once, and says whether this is the first word of it.
+func (w *witness) helped(s *wire.SosSeen) (first bool) {
+	said := w.help[s.Id]
+	if said == nil {
+		w.help[s.Id] = &word{s.TripId, true}
+		return true
+	}
+	if said.fresh || said.trip != s.TripId {
+		w.violate("trip %s: the call for help %s was seen again, on trip %s", said.trip, s.Id, s.TripId)
+	}
+	said.fresh = true
+	return false
+}
+
+// position checks that a car never goes back in time at one node and that the node keeps to its credit. It returns the number to
 // ack, or 0, and whether this is an update: the first position of a connection or of a driver only says where the car
 // was when it was last heard of.
 func (w *witness) position(p *wire.Position) (ack uint32, update bool) {

@@ -166,13 +166,30 @@ func TestLatencyIsCountedAsAWholeAndForTheLastSeconds(t *testing.T) {
 func TestBackoffGrowsToFiveSecondsAndHurriesAfterADrain(t *testing.T) {
 	most := func(attempt, code int) (d time.Duration) {
 		for range 2000 {
-			d = max(d, backoff(attempt, code))
+			d = max(d, backoff(attempt, code, 0))
 		}
 		return d
 	}
 	if drain, lost, late := most(0, wire.CloseGoingAway), most(0, 0), most(60, 0); drain > 60*time.Millisecond ||
 		lost < drain || lost > time.Second || late < 4*time.Second || late > 6*time.Second {
 		t.Fatalf("up to %s after a drain, %s after a loss, %s in the end", drain, lost, late)
+	}
+}
+
+func TestACarMayStandWhereItWasOnlyAtAnotherNode(t *testing.T) {
+	for elsewhere, want := range map[bool]int64{true: 0, false: 1} {
+		stats := NewStats()
+		w := newWitness(stats, roleRider, "r")
+		w.position(&wire.Position{N: 1, DriverId: "d", AtMs: 2000})
+		w.welcome(&wire.Welcome{Epoch: "e"})
+		if elsewhere {
+			w.elsewhere()
+		}
+		w.position(&wire.Position{N: 1, DriverId: "d", AtMs: 1000})
+		w.position(&wire.Position{N: 2, DriverId: "d", AtMs: 1500})
+		if got := stats.Snapshot().Violations; got != want {
+			t.Errorf("elsewhere %v: %d violations instead of %d", elsewhere, got, want)
+		}
 	}
 }
 

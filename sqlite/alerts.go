@@ -134,19 +134,28 @@ func oneAlert(from *statements, where string, args ...any) (alerts.Alert, error)
 }
 
 func findAlerts(ctx context.Context, from *statements, where string, args ...any) (out []alerts.Alert, err error) {
-	err = from.each(ctx, `SELECT id, trip_id, from_role, from_id, client_id, text, car_lng, car_lat, car_at, at, raised_at,
+	err = eachAlert(ctx, from, where, args, func(a alerts.Alert) error {
+		out = append(out, a)
+		return nil
+	})
+	return out, err
+}
+
+func eachAlert(ctx context.Context, from *statements, where string, args []any, yield func(alerts.Alert) error) error {
+	return from.each(ctx, `SELECT id, trip_id, from_role, from_id, client_id, text, car_lng, car_lat, car_at, at, raised_at,
 		acked_at FROM alerts `+where, args, func(rows *sql.Rows) error {
 		var a alerts.Alert
 		var lng, lat sql.NullFloat64
 		var car, raised, acked sql.NullInt64
 		var at int64
-		err := rows.Scan(&a.ID, &a.Trip, &a.From.Role, &a.From.ID, &a.ClientID, &a.Text, &lng, &lat, &car, &at, &raised, &acked)
+		if err := rows.Scan(&a.ID, &a.Trip, &a.From.Role, &a.From.ID, &a.ClientID, &a.Text, &lng, &lat, &car, &at, &raised,
+			&acked); err != nil {
+			return err
+		}
 		a.Car.Lng, a.Car.Lat, a.Car.At = lng.Float64, lat.Float64, moment(car)
 		a.At, a.RaisedAt, a.AckedAt = time.UnixMicro(at).UTC(), moment(raised), moment(acked)
-		out = append(out, a)
-		return err
+		return yield(a)
 	})
-	return out, err
 }
 
 // moment reads a time that may be NULL.

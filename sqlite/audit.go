@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
@@ -70,4 +71,9 @@ func (s *Store) AuditCharges(ctx context.Context, yield func(payments.Charge) er
 // AuditRefunds yields every refund, by trip.
 func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
 	return s.refunds(ctx, `ORDER BY trip_id`, nil, yield)
+}
+
+// AuditAlerts yields every call for help, by time.
+func (s *Store) AuditAlerts(ctx context.Context, yield func(alerts.Alert) error) error {
+	return eachAlert(ctx, s.read, `ORDER BY at, id`, nil, yield)
 }

@@ -91,14 +91,32 @@ func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) 
 	return recorded(ctx, s.read, k)
 }
 
+// Void gives a command up; see trips.Store.
+func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+	n, err := write(ctx, s, func(tx *statements) (int64, error) {
+		return tx.exec(context.Background(), `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
+			VALUES (?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Print)
+	})
+	switch {
+	case err != nil:
+		return trips.Event{}, fmt.Errorf("give up command %s of %s: %w", k.ID, k.Actor, err)
+	case n == 1:
+		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrVoid)
+	}
+	return s.Recorded(ctx, k)
+}
+
 func recorded(ctx context.Context, from *statements, k trips.Key) (trips.Event, error) {
 	var printed string
 	var payload []byte
-	err := from.one(ctx, `SELECT c.print, e.payload FROM commands c JOIN trip_events e USING (trip_id, seq)
+	err := from.one(ctx, `SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e USING (trip_id, seq)
 		WHERE c.actor_role = ? AND c.actor_id = ? AND c.id = ?`,
 		[]any{string(k.Actor.Role), k.Actor.ID, k.ID}, &printed, &payload)
 	if err != nil {
 		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, err)
+	}
+	if payload == nil {
+		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrVoid)
 	}
 	if printed != k.Print {
 		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)

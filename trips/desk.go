@@ -16,6 +16,10 @@ import (
 type Desk struct {
 	Store Store
 	Now   func() time.Time
+	// Committed hears each move that this desk has just committed, before the move's caller does; nil: nobody. What a
+	// repeated command led to earlier is not told again. It must not wait, and it is called from as many goroutines as
+	// there are callers, so that two moves of a trip may come in either order.
+	Committed func(Event)
 }
 
 // attempts bounds the retries after ErrConflict: a trip makes at most five moves in its life, so more means a bug.
@@ -30,7 +34,7 @@ func (d *Desk) Request(ctx context.Context, k Key, rider RiderID, pickup, dropof
 	if err != nil {
 		return Event{}, err
 	}
-	return d.Store.Apply(ctx, Move{Key: k, Event: ev})
+	return d.apply(ctx, Move{Key: k, Event: ev})
 }
 
 // Move commits the verb's event on the trip. A key seen before returns what it led to then.
@@ -44,12 +48,22 @@ func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, er
 		if err != nil {
 			return d.replayed(ctx, k, err)
 		}
-		ev, err = d.Store.Apply(ctx, Move{Key: k, Event: ev})
+		ev, err = d.apply(ctx, Move{Key: k, Event: ev})
 		if !errors.Is(err, ErrConflict) {
 			return ev, err
 		}
 	}
 	return Event{}, fmt.Errorf("trip %s: %w", id, ErrConflict)
+}
+
+// apply commits a move and tells of it. The store answers a command that was done before with another event: of another
+// number, or of the trip that the first request opened.
+func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
+	ev, err := d.Store.Apply(ctx, m)
+	if err == nil && d.Committed != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
+		d.Committed(ev)
+	}
+	return ev, err
 }
 
 // replayed tells a repeated command, whose move is illegal now because it was done before, from a truly illegal one.

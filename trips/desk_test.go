@@ -166,6 +166,37 @@ func TestARepeatedCommandGetsTheAnswerItGotThen(t *testing.T) {
 	}
 }
 
+func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
+	s := newShelf()
+	d := desk(s)
+	var told []trips.Event
+	d.Committed = func(ev trips.Event) { told = append(told, ev) }
+	var id trips.TripID
+	for range 2 {
+		ev, err := d.Request(t.Context(), key("rider", "c1"), "ada", marina, airport, quote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = ev.Trip.ID
+	}
+	for _, verb := range []string{"reserve", "arrive", "reserve", "arrive"} {
+		if _, err := d.Move(t.Context(), key("driver", verb), id, by(verb, "driver")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Move(t.Context(), key("driver", "c9"), id, by("complete", "driver")); err == nil {
+		t.Error("completed before it began")
+	}
+	// The store knows the command and the desk does not see that the move was made, as from a standby that lags.
+	s.trips[id] = told[0].Trip
+	if _, err := d.Move(t.Context(), key("driver", "arrive"), id, by("reserve", "driver")); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 3 || told[0].Kind != trips.KindRequested || told[1].Kind != trips.KindReserved || told[2].Kind != trips.KindArrived {
+		t.Errorf("told of %v", told)
+	}
+}
+
 func TestACommandIDUsedForSomethingElseIsRefused(t *testing.T) {
 	s := newShelf(at(t, "reserved"))
 	if _, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("arrive", "driver")); err != nil {

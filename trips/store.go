@@ -27,13 +27,18 @@ type Store interface {
 	// event; if the key was recorded before, it changes nothing and returns the event recorded then.
 	// An ambiguous commit is resolved before Apply returns, by reading the key back.
 	// Errors: ErrConflict (version moved on), ErrTaken (the driver has an active trip), ErrRiderBusy, ErrKeyReused,
-	// ErrNotFound.
+	// ErrNotFound, ErrVoid.
 	Apply(ctx context.Context, m Move) (Event, error)
 
 	// Trip returns a trip, or ErrNotFound.
 	Trip(ctx context.Context, id TripID) (Trip, error)
-	// Recorded returns the event a key led to, ErrNotFound if the key is new, ErrKeyReused if its print differs.
+	// Recorded returns the event a key led to, ErrNotFound if the key is new, ErrKeyReused if its print differs,
+	// ErrVoid if it was given up, whatever its print.
 	Recorded(ctx context.Context, k Key) (Event, error)
+	// Void sees to it that a command that was not done never will be, also if it is under way somewhere, so that whoever
+	// asks for it can be refused for good: Apply with its key says ErrVoid from then on. It returns ErrVoid, or the event
+	// the key led to before.
+	Void(ctx context.Context, k Key) (Event, error)
 	// Events returns a trip's events numbered above after, in order. An unknown trip has none.
 	Events(ctx context.Context, id TripID, after uint32) ([]Event, error)
 	// Active returns the actor's active trip, or ErrNotFound.

@@ -27,26 +27,34 @@ type payment struct {
 
 func (p payment) money() trips.Money { return trips.Money{Minor: p.Amount, Currency: p.Currency} }
 
+// refundLine is the kind of a refund's line.
+const refundLine = "refund"
+
 // books holds the provider's ledger against the trips and their charges.
 type books struct {
 	store *store
 	lines int
 	taken map[string][]payment // by reference; only what succeeded
 	known map[string]bool      // references of trips
+	back  map[string][]payment // by the charge's reference; only what was given back
 
-	once, none, same, sums *invariant
+	once, none, same, sums, given, ended, kept *invariant
 }
 
 func newBooks(db *store) *books {
 	return &books{store: db, taken: map[string][]payment{}, known: map[string]bool{},
+		back: map[string][]payment{},
 		once: named("the provider took each completed trip's quoted fare once"),
 		none: named("the provider took nothing else"),
 		same: named("each charge is a payment in the provider's ledger"),
-		sums: named("ledger, charges and quoted fares have the same sum")}
+		sums: named("ledger, charges and quoted fares have the same sum"),
+		given: named("each refund that was done is in the provider's ledger once, and one that failed is not"),
+		ended: named("each refund comes to an end"),
+		kept:  named("the provider gave back only what it took and was asked for")}
 }
 
 func (b *books) invariants() []*invariant {
-	return []*invariant{b.once, b.none, b.same, b.sums}
+	return []*invariant{b.once, b.none, b.same, b.sums, b.given, b.ended, b.kept}
 }
 
 // judge reads the ledger at path, if there is one, and judges.
@@ -81,6 +89,7 @@ func (b *books) judge(path string) error {
 			taken[p.Currency] += p.Amount
 		}
 	}
+	b.refunds()
 	for _, currency := range currencies(fares, charged, taken) {
 		f, c, t := fares[currency], charged[currency], taken[currency]
 		b.sums.check(f == c && c == t, "%s: %d in fares of completed trips, %d in charges, %d in the ledger",
@@ -116,6 +125,9 @@ func (b *books) read(from io.Reader) error {
 		if p.Kind == "" && p.Status == "success" {
 			b.taken[p.Reference] = append(b.taken[p.Reference], p)
 		}
+		if p.Kind == refundLine && p.Status == "processed" {
+			b.back[p.Reference] = append(b.back[p.Reference], p)
+		}
 	}
 }
 
@@ -140,4 +152,33 @@ func (b *books) charge(c payments.Charge) {
 	}
 	b.same.check(false, "trip %s: charged %v as %s; the ledger has %v",
 		c.Trip, c.Amount, c.ProviderID, b.taken[c.Reference])
+}
+
+// refunds holds what was given back against the refunds of the database. One whose answer was lost may have been done.
+func (b *books) refunds() {
+	for _, id := range slices.Sorted(maps.Keys(b.store.refunds)) {
+		r := b.store.refunds[id]
+		got := b.back[payments.Reference(id)]
+		ok := len(got) == 1 && got[0].money() == r.Amount && strconv.FormatInt(got[0].ID, 10) == r.ProviderID
+		if r.State != payments.RefundDone {
+			ok = len(got) == 0 || r.State == payments.RefundAsked && len(got) == 1
+		}
+		b.ended.check(r.State != payments.RefundAsked, "trip %s: the refund of %v was asked for at %v, and is %s", id, r.Amount,
+			r.AskedAt, r.State)
+		b.given.check(ok, "trip %s: the refund of %v is %s, as %q; the ledger has %v", id, r.Amount, r.State, r.ProviderID, got)
+	}
+	for _, reference := range slices.Sorted(maps.Keys(b.back)) {
+		asked, took, gave := false, int64(0), int64(0)
+		for id := range b.store.refunds {
+			asked = asked || payments.Reference(id) == reference
+		}
+		for _, p := range b.taken[reference] {
+			took += p.Amount
+		}
+		for _, p := range b.back[reference] {
+			gave += p.Amount
+		}
+		b.kept.check(asked && gave <= took, "%s: took %v, gave back %v, asked: %v", reference, b.taken[reference],
+			b.back[reference], asked)
+	}
 }

@@ -68,6 +68,8 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 	if err := d.judge(ctx, e.Commands); err != nil {
 		return Report{}, fmt.Errorf("check: ask for a command: %w", err)
 	}
+	q := newRescue(db, h)
+	q.judge()
 	b := newBooks(db)
 	if err := b.judge(e.Ledger); err != nil {
 		return Report{}, fmt.Errorf("check: %s: %w", e.Ledger, err)
@@ -75,7 +77,7 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 	l := linearize(ctx, db, h, e.Linearize)
 	report := Report{Report: audited, Phones: len(h.phones), Commands: len(h.commands), Ambiguous: d.ambiguous,
 		Records: h.line, Payments: b.lines}
-	for _, group := range [][]*invariant{d.invariants(), h.invariants(), db.invariants(), b.invariants(), {l}} {
+	for _, group := range [][]*invariant{d.invariants(), h.invariants(), q.invariants(), db.invariants(), b.invariants(), {l}} {
 		for _, i := range group {
 			report.Invariants = append(report.Invariants, i.Invariant)
 		}

@@ -12,7 +12,8 @@ import (
 )
 
 func (h *hearing) invoked(p *phone, r journal.Record) {
-	c := &command{commandKey: commandKey{p.who, r.Command}, kind: r.Kind, trip: trips.TripID(r.Trip), invoked: h.line}
+	c := &command{commandKey: commandKey{p.who, r.Command}, kind: r.Kind, trip: trips.TripID(r.Trip), alert: r.Alert,
+		invoked: h.line}
 	if r.Kind == journal.Accept {
 		c.trip = h.offers[r.Offer]
 	}
@@ -34,6 +35,9 @@ func (h *hearing) answered(p *phone, r journal.Record) {
 		return
 	}
 	c.trip = trips.TripID(r.Trip)
+	if c.kind == journal.SOS || c.kind == journal.Acknowledge {
+		return // tells nothing of how the trip stands
+	}
 	if c.kind == journal.Say {
 		h.turns.check(r.Chat > c.floor, "%s, line %d: trip %s: message %d was sent after message %d was acked",
 			p.name, h.line, c.trip, r.Chat, c.floor)
@@ -111,8 +115,11 @@ func (d *deeds) judge(ctx context.Context, ask Commands) error {
 		if c.answer.What != journal.OK && c.answer.What != journal.Fail {
 			d.ambiguous++
 		}
-		if c.kind == journal.Say {
+		switch c.kind {
+		case journal.Say:
 			d.speech(c, said)
+		case journal.SOS:
+			d.plea(c)
 		}
 		kind := kindOf(c)
 		if kind == "" {
@@ -137,6 +144,7 @@ func (d *deeds) judge(ctx context.Context, ask Commands) error {
 	}
 	d.balance(accounts)
 	d.voices()
+	d.pleas()
 	return nil
 }
 
@@ -168,7 +176,7 @@ func whether(ctx context.Context, ask Commands, c *command) (answer, error) {
 	switch {
 	case err == nil, errors.Is(err, trips.ErrKeyReused):
 		return yes, nil
-	case errors.Is(err, trips.ErrNotFound):
+	case errors.Is(err, trips.ErrNotFound), errors.Is(err, trips.ErrVoid):
 		return no, nil
 	}
 	return unasked, err

@@ -38,6 +38,7 @@ type command struct {
 	commandKey
 	kind     string
 	trip     trips.TripID
+	alert    string         // id, of an operator's acknowledgement
 	answer   journal.Record // What is OK, Fail, or Info
 	invoked  int            // line
 	answered int            // line
@@ -67,6 +68,8 @@ type phone struct {
 	since   float64                 // of the last welcome, ms; 0: none yet
 	lostAt  float64                 // of the end of that connection, ms; 0: it lives
 	offAt   float64                 // ms; 0: not yet
+	heard   []word                  // of calls for help
+	stayed  bool                    // it was connected for a while when all ended
 }
 
 // view is how far one phone knows one trip.
@@ -181,6 +184,8 @@ func (h *hearing) hear(p *phone, r journal.Record) {
 		h.message(p, id, r)
 	case journal.Receipt:
 		h.receipt(p, id, r)
+	case journal.Seen:
+		p.heard = append(p.heard, word{r.Client, id, h.line, p.hello})
 	case journal.Back:
 		h.back.broken("%s, line %d: position %d of driver %s is %.1f ms older than one before it",
 			p.name, h.line, r.Count, r.Driver, r.BehindMs)
@@ -285,6 +290,7 @@ func (h *hearing) farewell(p *phone, closedAt float64) {
 		p.lostAt-p.since < float64(h.grace)/1e6 {
 		return
 	}
+	p.stayed = true
 	late := time.UnixMicro(int64(p.lostAt * 1e3)).Add(-h.grace)
 	v := p.view(p.newest)
 	for _, ev := range slices.Backward(h.store.events[p.newest]) {

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chaos/check"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/simulators/journal"
@@ -63,6 +65,13 @@ const (
 	nothing  = "the provider took nothing else"
 	same     = "each charge is a payment in the provider's ledger"
 	sums     = "ledger, charges and quoted fares have the same sum"
+	seen     = "a phone hears that an operator saw a call only if it is its own and one did"
+	again    = "a connection tells once that an operator saw a call"
+	unaware  = "who called for help and was there in the end knows that an operator saw it"
+	acks     = "calls for help are acknowledged by operators, and stay so"
+	given    = "each refund that was done is in the provider's ledger once, and one that failed is not"
+	ended    = "each refund comes to an end"
+	returned = "the provider gave back only what it took and was asked for"
 	linear   = "each driver's accepts, completions and reads are linearizable"
 	atomic   = "a driver has one active trip at most, at every moment"
 )
@@ -191,6 +200,55 @@ var lies = map[string]struct {
 		c.insert(ok, again)
 		c.insert(ok, asked)
 	}, []string{linear, acked}, "driver:chidi: no order of"},
+	"an acked call for help is not kept": {func(c *town) { c.calls = nil }, []string{acked, seen, acks},
+		"rider:ada: the call for help a4 on trip trip-1 was acked; the database has it: false"},
+	"an acked call for help is kept on another trip": {func(c *town) { c.calls[0].Trip = "trip-2" },
+		[]string{acked, balanced, seen}, "rider:ada: the call for help a4 on trip trip-1 was acked; the database has it: true, on trip"},
+	"a refused call for help is kept": {func(c *town) {
+		r := c.line(ada, 1, answerTo("a4"))
+		r.What, r.Code = journal.Fail, "illegal_move"
+	}, []string{refused}, "rider:ada: the call for help a4 on trip trip-1 was refused (illegal_move)"},
+	"a call for help without an answer is kept on another trip": {func(c *town) {
+		c.line(ada, 1, answerTo("a4")).What = journal.Info
+		c.calls[0].Trip = "trip-2"
+	}, []string{open}, "rider:ada: the call for help a4 on trip trip-1 without an ack is kept on trip trip-2"},
+	"a call for help is kept that nobody made": {func(c *town) {
+		c.calls = append(c.calls, alerts.Alert{ID: "call-2", Trip: "trip-2", From: bola, ClientID: "x", RaisedAt: c.now})
+	}, []string{balanced}, "rider:bola: the call for help call-2 on trip trip-2, x, was never made by them"},
+	"a phone is told of an operator who saw nothing": {func(c *town) { c.calls[0].AckedAt = time.Time{} },
+		[]string{seen, acks}, "trip trip-1: told that an operator saw a4; the database has trip \"trip-1\", acknowledged: false"},
+	"a phone is told of a stranger's call": {func(c *town) {
+		c.insert(c.line(bola, 1, what(journal.Welcome)), *c.line(ada, 1, what(journal.Seen)))
+	}, []string{seen}, "rider:bola, line 6: trip trip-1: told that an operator saw a4"},
+	"a phone is told twice that an operator saw its call": {func(c *town) {
+		s := c.line(ada, 1, what(journal.Seen))
+		c.insert(s, *s)
+	}, []string{again}, "trip trip-1: told again on one connection that an operator saw a4"},
+	"a phone is never told that an operator saw its call": {func(c *town) { c.strike(ada, 1, what(journal.Seen)) },
+		[]string{unaware}, "rider:ada: trip trip-1: an operator saw a4, and the phone was never told"},
+	"a call is acknowledged by nobody": {func(c *town) {
+		for range 2 {
+			c.line(ops, 1, func(r journal.Record) bool { return r.Alert == "call-1" }).Alert = "call-9"
+		}
+	}, []string{acks}, "trip trip-1: the call call-1 of rider:ada is acknowledged, by no operator"},
+	"an acknowledgement of a call that is not there": {func(c *town) { c.calls[0].ID = "call-9" }, []string{acks},
+		"operator:ops: the call call-1 was acknowledged with o-call-1; the database has it: false"},
+	"a refund was never done": {func(c *town) { c.ledger = c.ledger[:1] }, []string{given},
+		"trip trip-1: the refund of 1500.00 NGN is done, as \"2\"; the ledger has []"},
+	"a refund was done twice": {func(c *town) { c.ledger = append(c.ledger, c.ledger[1]) }, []string{given, returned},
+		"trip trip-1: the refund of"},
+	"more was given back than was taken": {func(c *town) { c.ledger[1]["amount"] = 150_001 }, []string{given, returned},
+		"trip-trip-1: took"},
+	"less was given back than was asked for": {func(c *town) { c.ledger[1]["amount"] = 149_999 }, []string{given},
+		"trip trip-1: the refund of"},
+	"a refund has another name at the provider": {func(c *town) { c.refunds[0].ProviderID = "77" }, []string{given}, "as \"77\""},
+	"a refund that failed was done":             {func(c *town) { c.refunds[0].State = payments.RefundFailed }, []string{given}, "is failed"},
+	"a refund that nobody asked for":            {func(c *town) { c.refunds = nil }, []string{returned}, "asked: false"},
+	"something was given back of what was never taken": {func(c *town) {
+		c.ledger[1]["reference"] = payments.Reference("trip-2")
+	}, []string{given, returned}, "trip-trip-2: took [], gave back"},
+	"a refund never ended": {func(c *town) { c.refunds[0].State = payments.RefundAsked }, []string{ended},
+		"trip trip-1: the refund of 1500.00 NGN was asked for"},
 	"the log binds a driver twice": {func(c *town) {
 		i := slices.IndexFunc(c.events, func(ev trips.Event) bool { return ev.Kind == trips.KindCompleted })
 		c.events = append(slices.Clone(c.events[:i]), c.events[i+1:]...)

@@ -2,9 +2,11 @@ package check_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -12,58 +14,72 @@ import (
 // mutant is a bug planted in the code that is tested, by a build that reads some files from elsewhere: what is built to
 // be shipped never holds one.
 type mutant struct {
-	name  string
-	file  string    // from the module's root
-	swaps []string  // what to find, exactly once, and what to put there; in turns
+	name string
+	change
+	also  []change
 	judge [2]string // package and test that must fail
 	says  string    // and what it must say
 	needs string    // environment variable without which the judge cannot judge
 }
 
+type change struct {
+	file  string   // from the module's root
+	swaps []string // what to find, exactly once, and what to put there; in turns
+}
+
 var fire = [2]string{"./chaos/check", "TestANodeUnderFireKeepsItsPromises"}
 
+var (
+	libraryRetries = change{"events/redis.go", []string{"o.MaxRetries = -1", "o.MaxRetries = 3"}}
+	lostReply      = [2]string{".", "TestAJobWhoseReplyWasLostHasOneEffect"}
+)
+
 var mutants = []mutant{
-	{name: "no unique index", file: "migrations/sqlite/0001_schema.sql",
-		swaps: []string{"CREATE UNIQUE INDEX trips_one_per_driver", "CREATE INDEX trips_one_per_driver"},
+	{name: "no unique index", change: change{"migrations/sqlite/0001_schema.sql", []string{"CREATE UNIQUE INDEX trips_one_per_driver", "CREATE INDEX trips_one_per_driver"}},
 		judge: fire, says: "FAIL  a driver has one active trip at most"},
-	{name: "ack before commit", file: "sqlite/trips.go",
-		swaps: []string{"	return write(ctx, s, func(tx *statements) (trips.Event, error) {\n		was",
-			"	go write(context.WithoutCancel(ctx), s, func(tx *statements) (trips.Event, error) {\n		was",
-			"		return ev, record(tx, m.Key, ev, payload)\n	})\n",
-			"		return ev, record(tx, m.Key, ev, payload)\n	})\n	return ev, nil\n"},
+	{name: "ack before commit", change: change{"sqlite/trips.go", []string{"	return write(ctx, s, func(tx *statements) (trips.Event, error) {\n		was",
+		"	go write(context.WithoutCancel(ctx), s, func(tx *statements) (trips.Event, error) {\n		was",
+		"		return ev, record(tx, m.Key, ev, payload)\n	})\n",
+		"		return ev, record(tx, m.Key, ev, payload)\n	})\n	return ev, nil\n"}},
 		judge: fire, says: "FAIL  each command acked as done was done"},
-	{name: "retry without request id", file: "trips/desk.go",
-		swaps: []string{"(Event, error) {\n	for range attempts {",
-			"(Event, error) {\n	k.ID = uuid.NewString()\n	for range attempts {"},
+	{name: "retry without request id", change: change{"trips/desk.go", []string{"(Event, error) {\n	for range attempts {",
+		"(Event, error) {\n	k.ID = uuid.NewString()\n	for range attempts {"}},
 		judge: fire, says: "FAIL  what is done in a person's name is what they asked for"},
-	{name: "chat numbered by the node", file: "sqlite/chat.go",
-		swaps: []string{"	_, err := tx.exec(ctx, `INSERT INTO chat (",
-			"	spoken++\n	m.Seq = spoken\n	_, err := tx.exec(ctx, `INSERT INTO chat (",
-			"func say(", "var spoken uint32\n\nfunc say("},
+	{name: "chat numbered by the node", change: change{"sqlite/chat.go", []string{"	_, err := tx.exec(ctx, `INSERT INTO chat (",
+		"	spoken++\n	m.Seq = spoken\n	_, err := tx.exec(ctx, `INSERT INTO chat (",
+		"func say(", "var spoken uint32\n\nfunc say("}},
 		judge: fire, says: "FAIL  chat messages of a trip are numbered 1, 2, 3"},
-	{name: "XACK before the effect", file: "events/worker.go",
-		swaps: []string{"	err := w.try(ctx, j)\n", "	w.done(ctx, j)\n	err := w.try(ctx, j)\n"},
+	{name: "XACK before the effect", change: change{"events/worker.go", []string{"	err := w.try(ctx, j)\n", "	w.done(ctx, j)\n	err := w.try(ctx, j)\n"}},
 		judge: fire, says: "FAIL  the provider took each completed trip's quoted fare once"},
-	{name: "MAXLEN on the job stream", file: "events/queue.go",
-		swaps: []string{"&redis.XAddArgs{Stream: r.streamKey(stream), Values",
-			"&redis.XAddArgs{MaxLen: 1, Stream: r.streamKey(stream), Values"},
+	{name: "MAXLEN on the job stream", change: change{"events/queue.go", []string{"&redis.XAddArgs{Stream: r.streamKey(stream), Values",
+		"&redis.XAddArgs{MaxLen: 1, Stream: r.streamKey(stream), Values"}},
 		judge: fire, says: "FAIL  each completed trip is charged"},
-	{name: "charge retried under a new reference", file: "payments/settle.go",
-		swaps: []string{"	p, err := s.Provider.Charge(ctx, o)\n",
-			"	o.Reference += time.Now().Format(\"-150405.000000\")\n	p, err := s.Provider.Charge(ctx, o)\n"},
+	{name: "charge retried under a new reference", change: change{"payments/settle.go", []string{"	p, err := s.Provider.Charge(ctx, o)\n",
+		"	o.Reference += time.Now().Format(\"-150405.000000\")\n	p, err := s.Provider.Charge(ctx, o)\n"}},
 		judge: fire, says: "FAIL  ledger, charges and quoted fares have the same sum"},
-	{name: "no version in the update", file: "sqlite/trips.go",
-		swaps: []string{"WHERE id = ? AND version = ?`,", "WHERE id = ? AND version > 0 * ?`,"},
+	{name: "no version in the update", change: change{"sqlite/trips.go", []string{"WHERE id = ? AND version = ?`,", "WHERE id = ? AND version > 0 * ?`,"}},
 		judge: [2]string{"./sqlite", "TestSQLiteKeepsEveryPromiseOfAStore"}, says: "--- FAIL"},
-	{name: "outbox read by id alone", file: "postgres/outbox.go",
-		swaps: []string{"WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)\n" +
-			"  AND outbox.xid < pg_snapshot_xmin(pg_current_snapshot())\nORDER BY outbox.xid, outbox.id\n",
-			"WHERE outbox.id > (SELECT cursor_id FROM relay)\nORDER BY outbox.id\n"},
+	{name: "outbox read by id alone", change: change{"postgres/outbox.go", []string{"WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)\n" +
+		"  AND outbox.xid < pg_snapshot_xmin(pg_current_snapshot())\nORDER BY outbox.xid, outbox.id\n",
+		"WHERE outbox.id > (SELECT cursor_id FROM relay)\nORDER BY outbox.id\n"}},
 		judge: [2]string{"./postgres", "TestANoticeCommittedLateIsToldBeforeItsSuccessors"},
 		says:  "--- FAIL", needs: "RIDEHAIL_TEST_POSTGRES"},
-	{name: "positions pushed without credit", file: "gateway/session.go",
-		swaps: []string{"c.fresh && c.sent-c.acked < credit", "c.fresh"},
+	{name: "positions pushed without credit", change: change{"gateway/session.go", []string{"c.fresh && c.sent-c.acked < credit", "c.fresh"}},
 		judge: [2]string{"./gateway", "TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest"}, says: "--- FAIL"},
+	{name: "acks before the disk has it", change: change{"compose.yaml",
+		[]string{"synchronous_commit=on", "synchronous_commit=off"}},
+		judge: [2]string{".", "TestEveryAckedMoveSurvivesAKilledPostgres"}, says: "acked moves are gone",
+		needs: "RIDEHAIL_TEST_POSTGRES"},
+	{name: "Redis keeps snapshots only", change: change{"compose.yaml",
+		[]string{`"--appendonly", "yes"`, `"--appendonly", "no"`}},
+		judge: [2]string{".", "TestEveryQueuedJobSurvivesAKilledRedis"}, says: "queued jobs are gone",
+		needs: "RIDEHAIL_TEST_REDIS"},
+	{name: "our own pause counts as silence", change: change{"detector/guard.go",
+		[]string{"return !last.IsZero() && now.Sub(last) > LateAfter", "return false"}},
+		judge: [2]string{"./sharedstate", "TestOurOwnPauseKillsNoDriver"}, says: "--- FAIL: TestOurOwnPauseKillsNoDriver"},
+	{name: "the library sends jobs again, and they have no names", change: libraryRetries,
+		also:  []change{{"events/worker.go", []string{"return Job{ID: field(m, fieldID),", "return Job{ID: m.ID,"}}},
+		judge: lostReply, says: "charges for 20 jobs", needs: "RIDEHAIL_TEST_REDIS"},
 }
 
 func TestTheTableOfTeethNamesEveryPlantedBug(t *testing.T) {
@@ -85,12 +101,7 @@ func TestEveryPlantedBugIsCaught(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			if m.needs != "" && os.Getenv(m.needs) == "" {
-				if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
-					t.Fatal(m.needs + " is not set, and RIDEHAIL_TEST_REQUIRE wants it; use ci/with-services")
-				}
-				t.Skip("needs " + m.needs + "; use ci/with-services")
-			}
+			m.ready(t)
 			out, err := m.judged(t, root)
 			if err == nil {
 				t.Fatalf("nobody notices:\n%s", out)
@@ -102,6 +113,34 @@ func TestEveryPlantedBugIsCaught(t *testing.T) {
 	}
 }
 
+// TestAnEntryThatTheLibrarySendsTwiceIsHarmless is the other half of a bug in the table: only both together do harm.
+func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mutant{change: libraryRetries, judge: lostReply, needs: "RIDEHAIL_TEST_REDIS"}
+	m.ready(t)
+	if out, err := m.judged(t, root); err != nil {
+		t.Errorf("jobs with names are done twice:\n%s", out)
+	}
+}
+
+// ready skips the test, or fails it if it must not be skipped, where the judge would.
+func (m mutant) ready(t *testing.T) {
+	t.Helper()
+	if m.judge[0] == "." && runtime.GOOS != "linux" {
+		t.Skip("its judge kills servers as Linux does")
+	}
+	if m.needs == "" || os.Getenv(m.needs) != "" {
+		return
+	}
+	if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+		t.Fatal(m.needs + " is not set, and RIDEHAIL_TEST_REQUIRE wants it; use ci/with-services")
+	}
+	t.Skip("needs " + m.needs + "; use ci/with-services")
+}
+
 // judged runs the test that must fail, built as this one is, so that all but the planted bug is built already.
 func (m mutant) judged(t *testing.T, root string) (string, error) {
 	args := []string{"test", "-vet=off", "-overlay", m.plant(t, root), "-count=1", "-timeout=90s",
@@ -110,7 +149,7 @@ func (m mutant) judged(t *testing.T, root string) (string, error) {
 		args = append(args, "-race")
 	}
 	args = append(args, m.judge[0])
-	if m.judge[0] != "./chaos/check" { // the suites' properties would keep the failure that is wanted here
+	if m.judge[0] != "./chaos/check" && m.judge[0] != "." { // the suites' properties would keep the failure that is wanted here
 		args = append(args, "-rapid.nofailfile")
 	}
 	run := exec.CommandContext(t.Context(), "go", args...)
@@ -119,31 +158,39 @@ func (m mutant) judged(t *testing.T, root string) (string, error) {
 	return string(out), err
 }
 
-// plant writes the file with the bug, and what tells the compiler to read it; it returns the latter's name.
+// plant writes the files with the bug, and what tells the compiler to read them; it returns the latter's name.
 func (m mutant) plant(t *testing.T, root string) string {
 	t.Helper()
-	real := filepath.Join(root, m.file)
-	text, err := os.ReadFile(real)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bad := string(text)
-	for i := 0; i < len(m.swaps); i += 2 {
-		if n := strings.Count(bad, m.swaps[i]); n != 1 {
-			t.Fatalf("%s has %q %d times: plant the bug where it belongs now", m.file, m.swaps[i], n)
-		}
-		bad = strings.Replace(bad, m.swaps[i], m.swaps[i+1], 1)
-	}
-	dir := t.TempDir()
-	planted, overlay := filepath.Join(dir, "planted"+filepath.Ext(m.file)), filepath.Join(dir, "overlay.json")
-	plan, err := json.Marshal(map[string]map[string]string{"Replace": {real: planted}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, text := range map[string]string{planted: bad, overlay: string(plan)} {
+	dir, replace := t.TempDir(), map[string]string{}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return path
 	}
-	return overlay
+	for i, c := range append([]change{m.change}, m.also...) {
+		real := filepath.Join(root, c.file)
+		text, err := os.ReadFile(real)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace[real] = write(fmt.Sprint("planted", i, filepath.Ext(c.file)), c.planted(t, string(text)))
+	}
+	plan, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write("overlay.json", string(plan))
+}
+
+func (c change) planted(t *testing.T, text string) string {
+	t.Helper()
+	for i := 0; i < len(c.swaps); i += 2 {
+		if n := strings.Count(text, c.swaps[i]); n != 1 {
+			t.Fatalf("%s has %q %d times: plant the bug where it belongs now", c.file, c.swaps[i], n)
+		}
+		text = strings.Replace(text, c.swaps[i], c.swaps[i+1], 1)
+	}
+	return text
 }

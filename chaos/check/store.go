@@ -1,8 +1,12 @@
 package check
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 
+	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/audit"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/payments"
@@ -15,12 +19,15 @@ type store struct {
 	events  map[trips.TripID][]trips.Event
 	said    map[trips.TripID][]chat.Message
 	charges map[trips.TripID]payments.Charge
+	refunds map[trips.TripID]payments.Refund
+	calls   map[commandKey]alerts.Alert
 
 	once *invariant
 }
 
 func newStore(src audit.Source) *store {
 	return &store{Source: src, said: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{},
+		refunds: map[trips.TripID]payments.Refund{}, calls: map[commandKey]alerts.Alert{},
 		once: named("no chat message is kept twice")}
 }
 
@@ -57,6 +64,35 @@ func (s *store) AuditCharges(ctx context.Context, yield func(payments.Charge) er
 		s.charges[c.Trip] = c
 		return yield(c)
 	})
+}
+
+func (s *store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
+	return s.Source.AuditRefunds(ctx, func(r payments.Refund) error {
+		s.refunds[r.Trip] = r
+		return yield(r)
+	})
+}
+
+func (s *store) AuditAlerts(ctx context.Context, yield func(alerts.Alert) error) error {
+	return s.Source.AuditAlerts(ctx, func(a alerts.Alert) error {
+		s.calls[commandKey{a.From, a.ClientID}] = a
+		return yield(a)
+	})
+}
+
+// inOrder lists the calls for help by id.
+func (s *store) inOrder() []alerts.Alert {
+	return slices.SortedFunc(maps.Values(s.calls), func(a, b alerts.Alert) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// calledBy returns the call for help with an id.
+func (s *store) calledBy(id string) (alerts.Alert, bool) {
+	for _, a := range s.calls {
+		if a.ID == id {
+			return a, true
+		}
+	}
+	return alerts.Alert{}, false
 }
 
 // event returns the event of a trip with a number.

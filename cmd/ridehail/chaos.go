@@ -9,13 +9,15 @@ import (
 )
 
 type chaosCmd struct {
-	For     time.Duration `help:"How long things are broken; start and check come on top." default:"60s"`
-	Seed    uint64        `help:"The same seed breaks the same things at the same times." default:"1"`
-	Nodes   int           `help:"How many nodes." default:"2"`
-	Drivers int           `help:"How many simulated drivers." default:"120"`
-	Riders  int           `help:"How many simulated riders." default:"80"`
-	Speed   float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"40"`
-	JSON    bool          `help:"Print one JSON object."`
+	For      time.Duration `help:"How long things are broken; start and check come on top." default:"60s"`
+	Seed     uint64        `help:"The same seed breaks the same things at the same times." default:"1"`
+	Nodes    int           `help:"How many nodes." default:"2"`
+	Drivers  int           `help:"How many simulated drivers." default:"120"`
+	Riders   int           `help:"How many simulated riders." default:"80"`
+	Speed    float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"40"`
+	Alone    bool          `help:"Heal each fault, and let the city recover, before the next: for measuring."`
+	JSON     bool          `help:"Print one JSON object."`
+	Markdown bool          `help:"Print the figures as tables in Markdown."`
 }
 
 func (chaosCmd) Help() string {
@@ -29,11 +31,15 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	r, err := chaos.Run(ctx, chaos.Config{For: c.For, Seed: c.Seed, Nodes: c.Nodes, Drivers: c.Drivers, Riders: c.Riders,
-		Speed: c.Speed, Log: p.log})
+		Alone: c.Alone, Speed: c.Speed, Log: p.log})
 	if err != nil {
 		return err
 	}
-	if err := p.print(c.JSON, r, r.Text()); err != nil {
+	text := r.Text()
+	if c.Markdown {
+		text = r.Markdown()
+	}
+	if err := p.print(c.JSON, r, text); err != nil {
 		return err
 	}
 	for _, i := range r.Invariants {

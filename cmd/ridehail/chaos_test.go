@@ -157,8 +157,12 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 		t.Fatalf("%v, %v: %s", err, jerr, r.out.String())
 	}
 	t.Log("\n" + got.Text())
-	if len(got.Windows) < 11 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
+	if len(got.Windows)+len(got.LeftOut) < 15 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
 		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
+	}
+	if len(got.Targets) < 10 || len(got.Recoveries) < 11 || got.Operations.Total == 0 || len(got.Resources) != got.Nodes ||
+		got.Takeover.Blows == 0 || got.Resources[0].Most.Goroutines == 0 {
+		t.Errorf("too little was measured: %+v, %+v, %+v", got.Operations, got.Takeover, got.Resources)
 	}
 	idle := 0
 	for _, i := range got.Invariants {
@@ -177,7 +181,7 @@ func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
 		t.Fatal("the city never lived")
 	}
 	groups := r.families(t)
-	if len(groups) != 7 { // Postgres, Redis, provider, node, drivers, riders, guard
+	if len(groups) < 9 { // Postgres, Redis, provider, node, drivers, riders, operators, intruder, guard
 		t.Errorf("only %d children", len(groups))
 	}
 	if err := r.Process.Signal(syscall.SIGINT); err != nil {

@@ -28,7 +28,8 @@ type demoCmd struct {
 	Riders  int           `help:"How many riders." default:"80"`
 	Speed   float64       `help:"Seconds of the city in a second." default:"5"`
 	Seed    uint64        `help:"The same seed makes the same people and wishes." default:"1"`
-	Flaky   bool          `help:"Phones lose their connection now and then, and resume."`
+	Flaky   bool          `help:"Phones lose their connection now and then, and resume; the payment provider loses answers."`
+	SOS     float64       `name:"sos" help:"Share of trips on which each of the two calls for help; an operator answers, at the admin door." default:"0.01"`
 	For     time.Duration `help:"End after this long with a summary. Default: never."`
 	Listen  string        `help:"Address of the page and the API." default:"${demo_listen}"`
 	Admin   string        `help:"Address of metrics and profiles. Default: none."`
@@ -41,6 +42,8 @@ const (
 	demoSecret = "sk_test_demo"
 	// quiesceFor bounds how long the node may take in the end to settle what the simulators left.
 	quiesceFor = 10 * time.Second
+	// operatorThinks is how long a call for help stays on the operators' page on average, for whoever watches it.
+	operatorThinks = 20 * time.Second
 )
 
 func (demoCmd) Help() string {
@@ -129,11 +132,15 @@ func (d *demo) run(ctx context.Context, live bool) error {
 }
 
 func (d *demo) config(ctx context.Context) (nodeConfig, func(), error) {
-	url, stop, err := d.startProvider(ctx)
+	listen, err := d.listen()
 	if err != nil {
 		return nodeConfig{}, nil, err
 	}
-	cfg := nodeConfig{Name: "demo", Listen: d.listen(), Admin: d.cmd.Admin, Database: d.cmd.Database, Redis: d.cmd.Redis,
+	url, stop, err := d.startProvider(ctx, listen)
+	if err != nil {
+		return nodeConfig{}, nil, err
+	}
+	cfg := nodeConfig{Name: "demo", Listen: listen, Admin: d.cmd.Admin, Database: d.cmd.Database, Redis: d.cmd.Redis,
 		City: d.cmd.City, Routing: d.cmd.Routing, Policy: d.cmd.Policy, Provider: url, ProviderSecret: demoSecret, Secret: []byte(developmentSecret),
 		DevTokens: true, Speed: d.cmd.Speed, Happened: d.moves.happened, Log: d.p.log}
 	if cfg.Database == "" {
@@ -142,27 +149,43 @@ func (d *demo) config(ctx context.Context) (nodeConfig, func(), error) {
 	return cfg, stop, nil
 }
 
-// listen is the address asked for; when nobody asked and the usual one is taken, any free one.
-func (d *demo) listen() string {
-	if d.cmd.Listen != demoListen {
-		return d.cmd.Listen
-	}
-	l, err := net.Listen("tcp", demoListen)
-	if err != nil {
+// listen is the address asked for; when nobody asked and the usual one is taken, any free one. It has a port, which the
+// payment provider must know before the node is there.
+func (d *demo) listen() (string, error) {
+	l, err := net.Listen("tcp", d.cmd.Listen)
+	if err != nil && d.cmd.Listen == demoListen {
 		d.p.log.Warn("the usual address is taken, using another one", "usual", demoListen)
-		return "127.0.0.1:0"
+		l, err = net.Listen("tcp", "127.0.0.1:0")
 	}
-	l.Close()
-	return demoListen
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
-// startProvider runs the payment provider's emulator on a free port.
-func (d *demo) startProvider(ctx context.Context) (url string, stop func(), err error) {
+// webhookURL is where the payment provider of this process finds the node that listens on an address.
+func webhookURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("localhost", port)
+	}
+	return "http://" + listen + "/v1/payments/webhook"
+}
+
+// hookFaults are what webhooks are like in the world: some come twice, late, or after the next one.
+var hookFaults = provider.Faults{DuplicateHook: 0.1, LateHook: 0.1, ReorderHook: 0.1, LateBy: 2 * time.Second}
+
+// startProvider runs the payment provider's emulator on a free port. It tells the node at an address what it did.
+func (d *demo) startProvider(ctx context.Context, node string) (url string, stop func(), err error) {
+	faults := hookFaults
+	if d.cmd.Flaky {
+		faults.LoseReply = 0.1
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	at, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
 		ended <- provider.Run(ctx, "127.0.0.1:0", filepath.Join(d.cmd.Data, "provider-ledger.jsonl"),
-			provider.Config{Secret: demoSecret}, func(addr string) { at <- addr })
+			provider.Config{Secret: demoSecret, Webhook: webhookURL(node), Faults: faults}, func(addr string) { at <- addr })
 	}()
 	select {
 	case addr := <-at:
@@ -185,13 +208,21 @@ func (d *demo) city(ctx context.Context, n *node, live bool) (summary, error) {
 	var screen sync.WaitGroup
 	screen.Go(func() { d.show(people, n, url, live) })
 	team, both := errgroup.WithContext(people)
+	sos := 0.0
+	if n.admin != nil && d.cmd.SOS > 0 { // else nobody could answer
+		sos = d.cmd.SOS
+		team.Go(func() error {
+			return simulators.RunOperator(both, simulators.OperatorConfig{Doors: []string{"http://" + n.admin.Addr().String()},
+				Think: operatorThinks, Seed: d.cmd.Seed, Stats: d.stats, Log: d.p.log})
+		})
+	}
 	team.Go(func() error {
 		return simulators.RunDrivers(both, simulators.DriverConfig{Server: url, City: n.city, Count: d.cmd.Drivers,
-			Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, Stats: d.stats, Log: d.p.log})
+			Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, SOS: sos, Stats: d.stats, Log: d.p.log})
 	})
 	team.Go(func() error {
 		return simulators.RunRiders(both, simulators.RiderConfig{Server: url, City: n.city, Count: d.cmd.Riders,
-			PerMinute: float64(d.cmd.Riders) / 12, Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, Stats: d.stats, Log: d.p.log})
+			PerMinute: float64(d.cmd.Riders) / 12, Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, SOS: sos, Stats: d.stats, Log: d.p.log})
 	})
 	err := team.Wait()
 	stop()

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
+	"github.com/ridehail/ridehail/chaos"
 	"github.com/ridehail/ridehail/lab"
 )
 
 type labCmd struct {
 	Detectors labDetectorsCmd `cmd:"" help:"Failure detectors: phi-accrual against fixed timeouts, on good and bad links."`
+	Storm     labStormCmd     `cmd:"" help:"All phones of a node lose their connections at once: how soon they are back, and what it costs."`
 }
 
 // labFlags are those of every experiment.
@@ -43,6 +46,38 @@ func (c *labDetectorsCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: --hours must be 1 or more", errUsage)
 	}
 	found, err := lab.Detectors(ctx, lab.DetectorsConfig{Hours: c.Hours, Seed: c.Seed})
+	if err != nil {
+		return err
+	}
+	return c.show(p, found)
+}
+
+type labStormCmd struct {
+	labFlags `embed:""`
+	Phones   int           `help:"How many lose their connections at the same instant." default:"5000"`
+	Jitter   string        `help:"Whether phones spread their tries by chance; both: one storm of each." enum:"true,false,both" default:"both"`
+	Steady   time.Duration `help:"How long ordinary work is measured before each storm." default:"20s"`
+	Program  string        `help:"Another build of ridehail to run as the node, to compare." placeholder:"FILE" type:"existingfile"`
+	Database string        `help:"postgres://USER@HOST/NAME. Default: a private Postgres." placeholder:"URL"`
+	Redis    string        `help:"redis://HOST:PORT/DB. Default: a private Redis." placeholder:"URL"`
+}
+
+func (labStormCmd) Help() string {
+	return "Starts a node, and a Postgres and a Redis of its own (both must be installed), lets thousands of light phones do their " +
+		"daily work, and cuts them off. The one experiment in real time. Example: ridehail lab storm --phones 5000 --plot storm.svg"
+}
+
+func (c *labStormCmd) Run(ctx context.Context, p *process) error {
+	if c.Phones < 50 || c.Steady < time.Second {
+		return fmt.Errorf("%w: --phones must be 50 or more and --steady 1s or more", errUsage)
+	}
+	if c.Database == "" || c.Redis == "" {
+		if err := chaos.Missing(); err != nil {
+			return fmt.Errorf("%w: %w", errUnreachable, err)
+		}
+	}
+	found, err := lab.RunStorm(ctx, lab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: map[string][]bool{"true": {true}, "false": {false}, "both": {true, false}}[c.Jitter], Steady: c.Steady,
+		Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
 	if err != nil {
 		return err
 	}

@@ -27,19 +27,21 @@ const (
 type cli struct {
 	LogLevel slog.Level `help:"What to log on standard error: debug, info, warn or error." default:"info" env:"RIDEHAIL_LOG"`
 
-	Demo     demoCmd     `cmd:"" help:"Run the whole city in one process: node, drivers, riders, payments, page."`
-	Serve    serveCmd    `cmd:"" help:"Run one node."`
-	Drivers  driversCmd  `cmd:"" help:"Simulate drivers against a node."`
-	Riders   ridersCmd   `cmd:"" help:"Simulate riders against a node."`
-	Latency  latencyCmd  `cmd:"" help:"Measure how long a driver's position takes to a rider's socket, hop by hop."`
-	Lab      labCmd      `cmd:"" help:"Answer questions about distributed systems by experiments in virtual time."`
-	Audit    auditCmd    `cmd:"" help:"Check the invariants of a database."`
-	Migrate  migrateCmd  `cmd:"" help:"Create or update the schema of a database."`
-	Routing  routingCmd  `cmd:"" help:"Run the routing service on its own."`
-	Payments paymentsCmd `cmd:"" help:"Run the payment provider's emulator."`
-	Refund   refundCmd   `cmd:"" help:"Give the fare of a wrongly completed trip back."`
-	Chaos    chaosCmd    `cmd:"" help:"Break a city of real processes by a seeded schedule and check that it kept every promise."`
-	Queue    queueCmd    `cmd:"" help:"Show the jobs that were given up, and put them back."`
+	Demo      demoCmd      `cmd:"" help:"Run the whole city in one process: node, drivers, riders, payments, page."`
+	Serve     serveCmd     `cmd:"" help:"Run one node."`
+	Drivers   driversCmd   `cmd:"" help:"Simulate drivers against a node."`
+	Riders    ridersCmd    `cmd:"" help:"Simulate riders against a node."`
+	Latency   latencyCmd   `cmd:"" help:"Measure how long a driver's position takes to a rider's socket, hop by hop."`
+	Lab       labCmd       `cmd:"" help:"Answer questions about distributed systems by experiments in virtual time."`
+	Audit     auditCmd     `cmd:"" help:"Check the invariants of a database."`
+	Migrate   migrateCmd   `cmd:"" help:"Create or update the schema of a database."`
+	Routing   routingCmd   `cmd:"" help:"Run the routing service on its own."`
+	Payments  paymentsCmd  `cmd:"" help:"Run the payment provider's emulator."`
+	Refund    refundCmd    `cmd:"" help:"Give the fare of a wrongly completed trip back."`
+	Chaos     chaosCmd     `cmd:"" help:"Break a city of real processes by a seeded schedule and check that it kept every promise."`
+	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators beside simulated drivers and riders."`
+	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and put them back."`
+	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do, on trips of other people."`
 }
 
 // The errors that choose an exit code; wrap what a person should read.

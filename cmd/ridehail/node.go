@@ -16,6 +16,7 @@ import (
 
 	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/clock"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
@@ -40,7 +41,8 @@ type nodeConfig struct {
 	Secret         []byte // of tokens
 	DevTokens      bool
 	Origins        []string
-	Speed          float64 // of simulated time, which the judge of positions must know
+	ClockOffset    time.Duration // added to the machine's clock, to try a wrong one
+	Speed          float64       // of simulated time, which the judge of positions must know
 	Happened       func(trips.Event)
 	Log            *slog.Logger
 }
@@ -59,6 +61,8 @@ const (
 type node struct {
 	cfg        nodeConfig
 	log        *slog.Logger
+	clock      *clock.Clock
+	timekeeper clock.Source // nil: the machine
 	city       *routing.City
 	db         database // the one that tells the relay
 	redis      *events.Redis
@@ -79,7 +83,8 @@ type node struct {
 
 // openNode opens everything that can fail to open. Close what it returns, also beside an error.
 func openNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
-	n = &node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), registry: prometheus.NewRegistry(), listening: make(chan struct{})}
+	n = &node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), clock: clock.New(cfg.ClockOffset),
+		registry: prometheus.NewRegistry(), listening: make(chan struct{})}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if n.city, err = routing.Open(cfg.City); err != nil {
 		return n, fmt.Errorf("%w: city: %w", errUsage, err)
@@ -89,11 +94,14 @@ func openNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
 		return n, err
 	}
 	n.closers = append(n.closers, closeIt)
+	if err := n.setClock(ctx, db); err != nil {
+		return n, err
+	}
 	if err := n.openRedis(ctx); err != nil {
 		return n, err
 	}
 	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name,
-		Streams: map[trips.Kind]string{trips.KindCompleted: settlements, alerts.KindSOS: alarms}})
+		Streams: map[trips.Kind]string{trips.KindCompleted: settlements, alerts.KindSOS: alarms}, Now: n.clock.Now})
 	n.db = telling{db, n.relay.Wake}
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
 	if err := n.listen(); err != nil {
@@ -141,7 +149,7 @@ func (n *node) listen() (err error) {
 
 // assemble connects the parts.
 func (n *node) assemble() error {
-	auth, err := gateway.NewAuth(n.cfg.Secret, time.Now)
+	auth, err := gateway.NewAuth(n.cfg.Secret, n.clock.Now)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
@@ -150,27 +158,28 @@ func (n *node) assemble() error {
 		waysURL = "http://" + n.waysAt.Addr().String()
 	}
 	n.ways = routing.NewClient(waysURL, routing.ClientOptions{})
-	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: location.DefaultJudge().Faster(n.cfg.Speed)})
+	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: location.DefaultJudge().Faster(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, waysCollector{n.ways})
 	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.ways)
 	if err != nil {
 		return fmt.Errorf("%w: --policy: %w", errUsage, err)
 	}
-	desk := &trips.Desk{Store: n.db, Now: time.Now}
-	inbox := dispatch.NewInbox(time.Now)
+	desk := &trips.Desk{Store: n.db, Now: n.clock.Now}
+	inbox := dispatch.NewInbox(n.clock.Now)
 	carrier := &carrier{n}
 	n.gateway = gateway.New(gateway.Config{
-		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: time.Now}, Receipts: n.db,
-		Alerts:  n.db,
+		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}, Receipts: n.db,
+		Alerts: n.db, Standings: together(n.db),
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
-		Revocations: revocations{n.redis}, Webhook: n.webhook(),
-		City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
+		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),
+		Now: n.clock.Now, City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
 		Origins:    n.cfg.Origins,
 		Registerer: n.registry, Log: n.log,
 	})
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Desk: desk, Store: n.db, Drivers: n.drivers, Courier: carrier,
-		Owns: n.members.Owns, Policy: policy, Log: n.log, Registerer: n.registry})
+		Now: n.clock.Now, Owns: n.members.Owns, Policy: policy, Log: n.log, Registerer: n.registry})
+	desk.Committed = n.committed
 	n.mirror = &mirror{node: n.cfg.Name, drivers: n.drivers, members: n.members, moved: n.gateway.Moved,
 		publish: n.publish, log: n.log}
 	return nil
@@ -192,6 +201,15 @@ func (n *node) quote(ctx context.Context, from, to location.Point) (trips.Quote,
 
 func (n *node) publish(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
+}
+
+// committed hears this node's own moves before Redis does. A new trip is left to the news or the scan: a search that began
+// now and was over when the news came would be begun again.
+func (n *node) committed(ev trips.Event) {
+	n.gateway.Committed(ev)
+	if ev.Trip.State != trips.Requested {
+		n.dispatcher.Hint(ev)
+	}
 }
 
 func (n *node) happened(ev trips.Event) {
@@ -257,6 +275,9 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	mind("listening to Redis", func(ctx context.Context) error {
 		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
 	})
+	if n.timekeeper != nil {
+		mind("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timekeeper) })
+	}
 	mind("membership", n.members.Run)
 	mind("relay", n.relay.Run)
 	mind("gateway", n.gateway.Run)
@@ -294,7 +315,7 @@ func (n *node) webhook() http.Handler {
 		return nil
 	}
 	return &payments.Webhook{Secret: n.cfg.ProviderSecret, Charges: n.db, Refunds: n.db, Queue: n.redis,
-		Stream: settlements, Now: time.Now, Log: n.log}
+		Stream: settlements, Now: n.clock.Now, Log: n.log}
 }
 
 // settle runs the settlement of completed trips, if there is a provider.
@@ -304,6 +325,8 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 		return
 	}
 	settler := newSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret)
+	settler.Budget = new(payments.Budget)
+	settler.Now = n.clock.Now
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: settlements, Consumer: n.cfg.Name, Handle: settler.Handle,
 		OnLost: func() {
@@ -317,13 +340,13 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 		}}
 	mind("settlement", worker.Run)
 	mind("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: settlements, Lost: lost,
-		Now: time.Now, Log: n.log}).Run)
+		Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
 }
 
 // watch brings calls for help before the operators.
 func (n *node) watch(mind func(string, func(context.Context) error)) {
 	w := alerts.NewWatch(alerts.WatchConfig{Store: n.db, Queue: n.redis, Stream: alarms, Registerer: n.registry,
-		Now: time.Now, Log: n.log})
+		Now: n.clock.Now, Log: n.log})
 	worker := &events.Worker{Redis: n.redis, Stream: alarms, Consumer: n.cfg.Name, Handle: w.Handle,
 		OnDead: func(j events.Job, err error) {
 			n.log.Error("a call for help was given up and left as a dead letter; it is on the operators' page all the same",
@@ -341,8 +364,8 @@ func (n *node) sweep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case now := <-tick.C:
-			n.drivers.Sweep(now.Add(-forgetAfter))
+		case <-tick.C:
+			n.drivers.Sweep(n.clock.Now().Add(-forgetAfter))
 		}
 	}
 }

@@ -13,7 +13,10 @@ import (
 const everywhere location.Region = "everywhere"
 
 // revocations is a gateway.Keeper on Redis.
-type revocations struct{ redis *events.Redis }
+type revocations struct {
+	redis *events.Redis
+	now   func() time.Time
+}
 
 func (r revocations) Keep(ctx context.Context, notice []byte, until time.Time) error {
 	return r.redis.Keep(ctx, gateway.TopicRevoked, string(notice), until)
@@ -24,7 +27,7 @@ func (r revocations) Tell(ctx context.Context, notice []byte) error {
 }
 
 func (r revocations) Kept(ctx context.Context) ([][]byte, error) {
-	list, err := r.redis.Kept(ctx, gateway.TopicRevoked, time.Now())
+	list, err := r.redis.Kept(ctx, gateway.TopicRevoked, r.now())
 	notices := make([][]byte, len(list))
 	for i, text := range list {
 		notices[i] = []byte(text)

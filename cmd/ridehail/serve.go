@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,16 +24,17 @@ type nodeFlags struct {
 
 type serveCmd struct {
 	nodeFlags
-	Listen         string   `help:"Address of the public door." default:"127.0.0.1:8080"`
-	Admin          string   `help:"Address of the operators' door: metrics, health, profiles. Keep it private." default:"127.0.0.1:9090"`
-	Name           string   `help:"The node's name, unique among nodes and the same after a restart. Default: host name and port."`
-	Data           string   `help:"Folder for the database when --database is not given." default:"data" type:"path"`
-	DevTokens      bool     `help:"Give anyone a token for anybody. For simulators and trying out; never in production."`
-	Secret         string   `help:"Signs tokens; at least 32 bytes, the same on every node." env:"RIDEHAIL_SECRET" placeholder:"TEXT"`
-	Provider       string   `help:"The payment provider. Default: completed trips wait unpaid." env:"RIDEHAIL_PROVIDER" placeholder:"URL"`
-	ProviderSecret string   `help:"Our key at the payment provider." env:"RIDEHAIL_PROVIDER_SECRET" default:"sk_test" placeholder:"TEXT"`
-	Origin         []string `help:"Another site whose pages may open sockets, as https://HOST; repeat for more."`
-	Speed          float64  `help:"How fast the simulators' time runs, so that their speeds are believed." default:"1"`
+	Listen         string        `help:"Address of the public door." default:"127.0.0.1:8080"`
+	Admin          string        `help:"Address of the operators' door: metrics, health, profiles. Keep it private." default:"127.0.0.1:9090"`
+	Name           string        `help:"The node's name, unique among nodes and the same after a restart. Default: host name and port."`
+	Data           string        `help:"Folder for the database when --database is not given." default:"data" type:"path"`
+	DevTokens      bool          `help:"Give anyone a token for anybody. For simulators and trying out; never in production."`
+	Secret         string        `help:"Signs tokens; at least 32 bytes, the same on every node." env:"RIDEHAIL_SECRET" placeholder:"TEXT"`
+	Provider       string        `help:"The payment provider. Default: completed trips wait unpaid." env:"RIDEHAIL_PROVIDER" placeholder:"URL"`
+	ProviderSecret string        `help:"Our key at the payment provider." env:"RIDEHAIL_PROVIDER_SECRET" default:"sk_test" placeholder:"TEXT"`
+	Origin         []string      `help:"Another site whose pages may open sockets, as https://HOST; repeat for more."`
+	Speed          float64       `help:"How fast the simulators' time runs, so that their speeds are believed." default:"1"`
+	ClockOffset    time.Duration `help:"Start with a clock that is so far off, to try out wrong clocks." hidden:""`
 }
 
 func (serveCmd) Help() string {
@@ -61,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 func (c *serveCmd) config(p *process) (nodeConfig, error) {
 	cfg := nodeConfig{Name: c.Name, Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
 		Routing: c.Routing, Policy: c.Policy, Provider: c.Provider, ProviderSecret: c.ProviderSecret, Secret: []byte(c.Secret),
-		DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, Log: p.log}
+		DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, ClockOffset: c.ClockOffset, Log: p.log}
 	if c.Secret == "" {
 		if !c.DevTokens {
 			return cfg, fmt.Errorf("%w: give --secret (or RIDEHAIL_SECRET) of at least 32 bytes, or --dev-tokens to try things out", errUsage)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ridehail/ridehail/routing"
@@ -15,11 +16,12 @@ import (
 
 // simulatorFlags are those that drivers and riders share.
 type simulatorFlags struct {
-	Server  string        `help:"The node." default:"http://127.0.0.1:8080"`
+	Server  string        `help:"The node. Several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
 	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
 	Speed   float64       `help:"Seconds of the city in a second; start the node with the same." default:"1"`
 	Seed    uint64        `help:"The same seed makes the same people and wishes." default:"1"`
 	Flaky   bool          `help:"Phones lose their connection now and then, and resume."`
+	SOS     float64       `name:"sos" help:"Share of trips on which each of the two calls for help; they need an operator."`
 	Codec   string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
 	For     time.Duration `help:"Stop after this long. Default: never."`
 	JSON    bool          `help:"Print one JSON object in the end."`
@@ -42,7 +44,8 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run simulatio
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
-	if err := answers(ctx, f.Server); err != nil {
+	first, _, _ := strings.Cut(f.Server, ",")
+	if err := answers(ctx, first); err != nil {
 		return err
 	}
 	var kept *journal.Journal
@@ -95,10 +98,11 @@ func simulatorText(s simulators.Snapshot) string {
 	return fmt.Sprintf("fixes sent %d; offers %d, accepted %d, declined %d\n"+
 		"trips requested %d, reserved %d, completed %d, cancelled %d, expired %d\n"+
 		"chat sent %d, delivered %d; receipts %d; reconnects %d, resumed %d\n"+
+		"calls for help %d, seen by an operator %d\n"+
 		"update latency p50 %.2f ms, p99 %.2f ms over %d updates; broken promises %d\n",
 		s.FixesSent, s.OffersSeen, s.OffersAccepted, s.OffersDeclined,
 		s.TripsRequested, s.TripsReserved, s.TripsCompleted, s.TripsCancelled, s.TripsExpired,
-		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed,
+		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed, s.HelpAsked, s.HelpSeen,
 		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations)
 }
 
@@ -121,7 +125,7 @@ func (c *driversCmd) Run(ctx context.Context, p *process) error {
 	}
 	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
-			Seed: c.Seed, Flaky: c.Flaky, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: c.codec(), Stats: stats,
+			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: c.codec(), Stats: stats,
 			Journal: kept, Log: p.log})
 	})
 }
@@ -140,7 +144,7 @@ func (ridersCmd) Help() string {
 func (c *ridersCmd) Run(ctx context.Context, p *process) error {
 	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
-			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, Prefix: c.Prefix, Codec: c.codec(), Stats: stats, Journal: kept,
+			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Prefix: c.Prefix, Codec: c.codec(), Stats: stats, Journal: kept,
 			Log: p.log})
 	})
 }

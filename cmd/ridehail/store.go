@@ -63,6 +63,17 @@ func openDatabase(ctx context.Context, url string) (db database, closeIt func() 
 	return s, s.Close, nil
 }
 
+// together is a database's way to say how things stand for many phones at once; nil if it has none.
+func together(db database) func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+	if t, wrapped := db.(telling); wrapped {
+		db = t.database
+	}
+	if s, can := db.(*postgres.Store); can {
+		return s.Standings
+	}
+	return nil
+}
+
 func makeFolderOf(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("the folder of %s: %w", file, err)

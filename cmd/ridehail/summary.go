@@ -19,6 +19,7 @@ type summary struct {
 	Trips      tripsDone    `json:"trips"`
 	Settled    int          `json:"settled"`
 	Chat       chatDone     `json:"chat"`
+	Help       helpDone     `json:"help"`
 	Latency    latencyOf    `json:"latency_ms"`
 	PickupWait pickupWaitOf `json:"pickup_wait_s"` // of the city's time
 	Violations int          `json:"violations"`
@@ -45,6 +46,13 @@ type chatDone struct {
 	Delivered int64 `json:"delivered"`
 }
 
+// helpDone counts calls for help.
+type helpDone struct {
+	Asked        int64 `json:"asked"`        // and kept
+	Acknowledged int64 `json:"acknowledged"` // by an operator, also those of an earlier run
+	Told         int64 `json:"told"`         // of these, to the phone that called
+}
+
 type latencyOf struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50"`
@@ -65,6 +73,7 @@ func (d *demo) sumUp(ctx context.Context, n *node) (s summary, err error) {
 	s = summary{Drivers: d.cmd.Drivers, Riders: d.cmd.Riders,
 		Updates:    updatesDone{Sent: sim.FixesSent, Accepted: state.Believed},
 		Chat:       chatDone{sim.ChatSent, sim.ChatDelivered},
+		Help:       helpDone{sim.HelpAsked, sim.Helped, sim.HelpSeen},
 		Latency:    latencyOf{sim.Latency.Count, sim.Latency.P50, sim.Latency.P90, sim.Latency.P99, sim.Latency.P999, sim.Latency.Max},
 		PickupWait: pickupWaitOf{sim.PickupWait.P50, sim.PickupWait.P90},
 	}
@@ -132,11 +141,11 @@ func (d *demo) countTrips(ctx context.Context, db database, s *summary) error {
 func (d *demo) print(s summary) error {
 	text := fmt.Sprintf("\n  %s\n  trips      %d requested, %d completed, %d cancelled, %d expired, %d under way; %d paid\n"+
 		"  updates    %d sent, %d accepted, %d refused\n  latency    p50 %.2f ms, p99 %.2f ms, max %.2f ms over %d updates\n"+
-		"  pickup     p50 %.0f s, p90 %.0f s of the city's time\n  chat       %d sent, %d delivered\n  violations %d\n\n",
+		"  pickup     p50 %.0f s, p90 %.0f s of the city's time\n  chat       %d sent, %d delivered\n  help       %d calls, %d acknowledged\n  violations %d\n\n",
 		"in "+time.Since(d.started).Round(time.Second).String(), s.Trips.Requested, s.Trips.Completed, s.Trips.Cancelled,
 		s.Trips.Expired, s.Trips.Open, s.Settled, s.Updates.Sent, s.Updates.Accepted, s.Updates.Refused,
 		s.Latency.P50, s.Latency.P99, s.Latency.Max, s.Latency.Count, s.PickupWait.P50, s.PickupWait.P90,
-		s.Chat.Sent, s.Chat.Delivered, s.Violations)
+		s.Chat.Sent, s.Chat.Delivered, s.Help.Asked, s.Help.Acknowledged, s.Violations)
 	if err := d.p.print(d.cmd.JSON, s, text); err != nil {
 		return err
 	}

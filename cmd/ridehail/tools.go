@@ -164,8 +164,10 @@ type paymentsCmd struct {
 	Seed      uint64  `help:"Of the faults." default:"1"`
 	LoseReply float64 `help:"Share of charges taken whose answer is cut off."`
 	Error500  float64 `name:"error-500" help:"Share of charges taken and answered with 500."`
-	Hang      float64 `help:"Share of charges not taken and not answered for 30 s."`
+	Hang      float64 `help:"Share of charges not taken and not answered for --hang-for."`
 	Decline   float64 `help:"Share of charges declined, and of refunds that fail."`
+
+	HangFor time.Duration `help:"How long a provider that hangs does nothing; then it takes the charge, if anybody still waits." default:"30s"`
 
 	Webhook       string        `help:"Where to tell what was done: a node's /v1/payments/webhook. Default: nowhere." placeholder:"URL"`
 	DuplicateHook float64       `help:"Share of webhooks sent twice."`
@@ -184,7 +186,7 @@ func (c *paymentsCmd) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	cfg := provider.Config{Secret: c.Secret, Webhook: c.Webhook, Faults: provider.Faults{Seed: c.Seed, LoseReply: c.LoseReply,
-		Error500: c.Error500, Hang: c.Hang, HangFor: 30 * time.Second, Decline: c.Decline,
+		Error500: c.Error500, Hang: c.Hang, HangFor: c.HangFor, Decline: c.Decline,
 		DuplicateHook: c.DuplicateHook, LateHook: c.LateHook, ReorderHook: c.ReorderHook, LateBy: c.LateBy}}
 	return provider.Run(ctx, c.Listen, c.Ledger, cfg, func(addr string) {
 		p.log.Info("the payment provider is ready", "url", "http://"+addr, "ledger", c.Ledger)

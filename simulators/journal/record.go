@@ -17,6 +17,7 @@ const (
 	Event   = "event"   // a trip moved
 	Chat    = "chat"    // something was said
 	Receipt = "receipt" // a trip was paid
+	Seen    = "seen"    // an operator has seen a call for help, the command Client on Trip
 	Back    = "back"    // a position was older than one before it, by BehindMs
 	Broken  = "broken"  // a frame that the node should not have sent; Text says why
 	Off     = "off"     // the client ends for good
@@ -33,6 +34,9 @@ const (
 	Cancel    = "cancel"
 	Say       = "say"
 	Available = "available"
+	SOS       = "sos"
+
+	Acknowledge = "acknowledge" // of an operator, the call for help Alert
 )
 
 // Record is one line. Which fields beyond the first five are set depends on What.
@@ -47,6 +51,7 @@ type Record struct {
 	Kind      string  `json:"kind,omitempty"`    // of a command, or of a trip event
 	Code      string  `json:"code,omitempty"`
 	Offer     string  `json:"offer,omitempty"` // its id
+	Alert     string  `json:"alert,omitempty"` // id of a call for help
 	Trip      string  `json:"trip,omitempty"`
 	Seq       uint32  `json:"seq,omitempty"` // of the trip's event, or the trip's version
 	State     string  `json:"state,omitempty"`
@@ -61,4 +66,5 @@ type Record struct {
 	BehindMs  float64 `json:"behind_ms,omitempty"`
 	Count     uint32  `json:"count,omitempty"`
 	Text      string  `json:"text,omitempty"`
+	Server    string  `json:"server,omitempty"` // of a hello
 }

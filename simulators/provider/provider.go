@@ -12,7 +12,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,7 +46,8 @@ type Emulator struct {
 	cfg    Config
 	ledger *Ledger
 	mux    *http.ServeMux
-	hooks  *hooks // nil when nobody wants them
+	hooks  *hooks       // nil when nobody wants them
+	calls  atomic.Int64 // requests about charges so far
 
 	mu  sync.Mutex // guards rng
 	rng *rand.Rand
@@ -62,6 +65,7 @@ func New(cfg Config, ledger *Ledger) *Emulator {
 	e.mux.HandleFunc("POST /refund", e.refund)
 	e.mux.HandleFunc("GET /refund", e.refunds)
 	e.mux.HandleFunc("GET /ledger", e.audit)
+	e.mux.HandleFunc("GET /calls", e.count)
 	e.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	if cfg.Webhook != "" {
 		e.hooks = newHooks(cfg)
@@ -82,7 +86,15 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusUnauthorized, response{Message: "Invalid key", Code: "invalid_key"})
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/transaction/") {
+		e.calls.Add(1)
+	}
 	e.mux.ServeHTTP(w, r)
+}
+
+// count tells how often nodes asked, so that a crowd of repeats is seen from outside.
+func (e *Emulator) count(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]int64{"calls": e.calls.Load()})
 }
 
 type request struct {
@@ -195,7 +207,7 @@ func (e *Emulator) hang(ctx context.Context) bool {
 	}
 }
 
-func answer(w http.ResponseWriter, code int, r response) {
+func answer(w http.ResponseWriter, code int, r any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(r) // the client went away; the ledger has the truth

@@ -30,6 +30,23 @@ func entry(ref string, amount int64) Entry {
 	return Entry{Reference: ref, Amount: amount, Currency: "NGN", Status: "success"}
 }
 
+func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
+	e := New(Config{Secret: "s"}, open(t, ""))
+	ask := func(path string) string {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer s")
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		return strings.TrimSpace(w.Body.String())
+	}
+	ask("/transaction/verify/none")
+	ask("/healthz")
+	ask("/refund")
+	if got := ask("/calls"); got != `{"calls":1}` {
+		t.Errorf("it counted %s", got)
+	}
+}
+
 func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
 	l := open(t, path)

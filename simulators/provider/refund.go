@@ -17,16 +17,17 @@ type refundRequest struct {
 
 // refundData is a refund as the provider tells it.
 type refundData struct {
-	ID          int64     `json:"id"`
-	Transaction string    `json:"transaction_reference"`
-	Status      string    `json:"status"`
-	Amount      int64     `json:"amount"`
-	Currency    string    `json:"currency"`
-	CreatedAt   time.Time `json:"createdAt"`
+	ID        int64     `json:"id"`
+	Charge    int64     `json:"transaction,omitempty"` // the charge's id, in lists
+	Reference string    `json:"transaction_reference"` // the charge's
+	Status    string    `json:"status"`
+	Amount    int64     `json:"amount"`
+	Currency  string    `json:"currency"`
+	CreatedAt time.Time `json:"createdAt"`
 }
 
 func told(e Entry) refundData {
-	return refundData{ID: e.ID, Transaction: e.Reference, Status: e.Status, Amount: e.Amount, Currency: e.Currency,
+	return refundData{ID: e.ID, Reference: e.Reference, Status: e.Status, Amount: e.Amount, Currency: e.Currency,
 		CreatedAt: e.At}
 }
 
@@ -75,7 +76,9 @@ func (e *Emulator) refunds(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []refundData{}
 	for _, entry := range e.ledger.Refunds(id) {
-		list = append(list, told(entry))
+		one := told(entry)
+		one.Charge = id
+		list = append(list, one)
 	}
 	answer(w, http.StatusOK, response{Status: true, Message: "Refunds retrieved", Data: list})
 }

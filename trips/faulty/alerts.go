@@ -92,3 +92,11 @@ func inOrder(list []alerts.Alert) []alerts.Alert {
 	slices.SortFunc(list, func(a, b alerts.Alert) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	return list
 }
+
+// AuditAlerts yields every call for help in the order of their commits.
+func (s *Store) AuditAlerts(_ context.Context, yield func(alerts.Alert) error) error {
+	s.mu.Lock()
+	all := slices.Clone(s.alerts)
+	s.mu.Unlock()
+	return each(all, yield)
+}

@@ -53,7 +53,17 @@ type keyID struct {
 
 type recorded struct {
 	print string
-	event trips.Event
+	event trips.Event // none of a command that was given up
+}
+
+func (r recorded) answer(print string) (trips.Event, error) {
+	switch {
+	case r.event.Trip.ID == "":
+		return trips.Event{}, trips.ErrVoid
+	case r.print != print:
+		return trips.Event{}, trips.ErrKeyReused
+	}
+	return r.event, nil
 }
 
 var (
@@ -93,10 +103,7 @@ func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 	return call(ctx, s, "apply", m.Key.ID+string(ev.Trip.ID), func() (trips.Event, error) {
 		key := keyID{m.Key.Actor, m.Key.ID}
 		if was, ok := s.keys[key]; ok {
-			if was.print != m.Key.Print {
-				return trips.Event{}, trips.ErrKeyReused
-			}
-			return was.event, nil
+			return was.answer(m.Key.Print)
 		}
 		if err := s.guard(ev.Trip); err != nil {
 			return trips.Event{}, err
@@ -182,10 +189,21 @@ func found[K comparable, V any](in map[K]V, k K) (V, error) {
 func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
 	return call(ctx, s, "recorded", k.ID, func() (trips.Event, error) {
 		r, err := found(s.keys, keyID{k.Actor, k.ID})
-		if err == nil && r.print != k.Print {
-			return trips.Event{}, trips.ErrKeyReused
+		if err != nil {
+			return trips.Event{}, err
 		}
-		return r.event, err
+		return r.answer(k.Print)
+	})
+}
+
+// Void gives a command up; see trips.Store.
+func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+	return call(ctx, s, "void", k.ID, func() (trips.Event, error) {
+		key := keyID{k.Actor, k.ID}
+		if _, known := s.keys[key]; !known {
+			s.keys[key] = recorded{print: k.Print}
+		}
+		return s.keys[key].answer(k.Print)
 	})
 }
 

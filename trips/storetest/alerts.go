@@ -18,7 +18,7 @@ var alarms = []story{
 	{"a call sent again is one alert, and its id is for nothing else", calledOnce},
 	{"sixteen nodes that do the same at once do it once", calledAtOnce},
 	{"nobody calls from an unknown trip", calledNowhere},
-	{"open alerts come newest first, a person's alerts oldest first", openAlerts},
+	{"open alerts come newest first, a person's alerts and an auditor's oldest first", openAlerts},
 }
 
 // call keeps an alert of the rider of a trip.
@@ -165,5 +165,19 @@ func openAlerts(w *world) {
 	for limit := range 7 {
 		same(w, "open", try[[]alerts.Alert](w)(w.OpenAlerts(w.Context(), limit)), open[:min(limit, 5)])
 	}
+	all[3].AckedAt = try[[]alerts.Alert](w)(w.AlertsOf(w.Context(), trips.Rider("b"), b.ID))[1].AckedAt
 	equal(w, "raised of a", len(try[[]alerts.Alert](w)(w.RaiseAlerts(w.Context(), a.ID, w.tick()))), 3)
+	for i := range all {
+		if all[i].Trip == a.ID {
+			all[i].RaisedAt = try[[]alerts.Alert](w)(w.AlertsOf(w.Context(), trips.Rider("a"), a.ID))[i/2].RaisedAt
+		}
+	}
+	var audited []alerts.Alert
+	w.read(w.AuditAlerts(w.Context(), func(a alerts.Alert) error { audited = append(audited, a); return nil }))
+	same(w, "audited", audited, all)
+	enough, seen := errors.New("seen enough"), 0
+	err := w.AuditAlerts(w.Context(), func(alerts.Alert) error { seen++; return enough })
+	if !errors.Is(err, enough) || seen != 1 {
+		w.Errorf("got %v after %d", err, seen)
+	}
 }

@@ -19,6 +19,7 @@ var moves = []story{
 	{"a command sent again answers as the first time and changes nothing", sentAgain},
 	{"a command id used for something else is refused", keyReused},
 	{"a refused command is not remembered", refusedIsForgotten},
+	{"a command that was given up is never done, and one that was done is not given up", givenUp},
 	{"a call whose context has ended returns", contextEnded},
 }
 
@@ -209,6 +210,36 @@ func refusedIsForgotten(w *world) {
 	if _, err := w.Apply(w.Context(), m); err != nil {
 		w.Errorf("again, when the driver is free: %v", err)
 	}
+}
+
+func givenUp(w *world) {
+	t := w.request("rider")
+	reserve, _ := t.Reserve("driver", w.tick())
+	lost, done := keyed("lost", reserve), keyed("done", reserve)
+	void := func(k trips.Key, want error) {
+		w.Helper()
+		if _, err := w.Void(w.Context(), k); !errors.Is(err, want) {
+			w.Errorf("void: %v, want %v", err, want)
+		}
+	}
+	for range 2 {
+		void(lost.Key, trips.ErrVoid)
+		if _, err := w.Apply(w.Context(), lost); !errors.Is(err, trips.ErrVoid) {
+			w.Errorf("apply: %v", err)
+		}
+		if _, err := w.Recorded(w.Context(), lost.Key); !errors.Is(err, trips.ErrVoid) {
+			w.Errorf("recorded: %v", err)
+		}
+	}
+	equal(w, "the trip", try[trips.Trip](w)(w.Trip(w.Context(), t.ID)), t)
+	reserved := try[trips.Event](w)(w.Apply(w.Context(), done))
+	equal(w, "what was done", try[trips.Event](w)(w.Void(w.Context(), done.Key)), reserved)
+	equal(w, "done again", try[trips.Event](w)(w.Apply(w.Context(), done)), reserved)
+	done.Key.Print = "another thing"
+	void(done.Key, trips.ErrKeyReused)
+	lost.Key.Actor = trips.Driver("another driver") // whose id this is not
+	void(lost.Key, trips.ErrVoid)
+	equal(w, "notices", len(w.pending(2)), 2)
 }
 
 func contextEnded(w *world) {

@@ -14,6 +14,7 @@ var races = []story{
 	{"one rider asks sixteen times at once and gets one trip", hastyRider},
 	{"one command that arrives sixteen times at once has one effect", manyCopies},
 	{"one request that arrives sixteen times at once opens one trip", manyTaps},
+	{"a command that is done and given up at once is one of the two", doneMeetsGivenUp},
 	{"a cancellation and an acceptance that meet leave one of them", cancelMeetsAccept},
 	{"sixteen drivers and sixteen trips in a muddle never share", muddle},
 }
@@ -139,6 +140,25 @@ func cancelMeetsAccept(w *world) {
 			v.add(w.Apply(w.Context(), keyed(fmt.Sprint(t.ID, i), []trips.Event{accept, cancel}[i])))
 		})
 		v.oneWinner(w, 2, trips.ErrConflict, trips.ErrTaken)
+	}
+}
+
+func doneMeetsGivenUp(w *world) {
+	for i := range 16 {
+		t := w.request(trips.RiderID(fmt.Sprint("r", i)))
+		accept, _ := t.Reserve(trips.DriverID(fmt.Sprint("d", i)), w.tick())
+		m := keyed("accept", accept)
+		var v verdicts
+		crowd(2, func(i int) {
+			if i == 0 {
+				v.add(w.Apply(w.Context(), m))
+			} else {
+				v.add(w.Void(w.Context(), m.Key))
+			}
+		})
+		v.refused(w, trips.ErrVoid)
+		version := map[int]uint32{0: 1, 2: 2}[len(v.won)] // neither or both say that it was done
+		equal(w, "version", try[trips.Trip](w)(w.Trip(w.Context(), t.ID)).Version, version)
 	}
 }
 

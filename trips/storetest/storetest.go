@@ -40,6 +40,8 @@ type Auditor interface {
 	AuditCharges(ctx context.Context, yield func(payments.Charge) error) error
 	// AuditRefunds yields every refund by trip.
 	AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error
+	// AuditAlerts yields every call for help by time.
+	AuditAlerts(ctx context.Context, yield func(alerts.Alert) error) error
 }
 
 // Run tells all stories. open returns a new empty store and leaves closing it to t.Cleanup.

@@ -37,11 +37,16 @@ export class Cars {
     for (const [id, car] of this.cars) if (!seen.has(id)) car.left ||= now;
   }
 
-  /** Takes a position of the trip's car; `age` in ms is how old the fix is. */
+  /**
+   * Takes a position of the trip's car; `age` in ms is how old the fix is. Another node may have heard of the car later than
+   * the one before it: what is older than what is shown is left out.
+   */
   follow(id, position, age, now = performance.now()) {
+    if (this.mine?.id === id && position.at_ms < this.mine.at_ms) return;
     const fix = { point: point(position.point), heading: position.heading ?? 0, speed: position.speed ?? 0, at: now - Math.max(0, age) };
     if (this.mine?.id === id) this.mine.glide.push(fix, now);
     else this.mine = { id, glide: new Glide(fix, now) };
+    this.mine.at_ms = position.at_ms;
   }
 
   /** Nobody's car is ours any more. */

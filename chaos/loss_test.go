@@ -1,0 +1,65 @@
+package chaos
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestALossyLineLosesNothingAndKeepsTheOrder(t *testing.T) {
+	for _, up := range []bool{true, false} {
+		l := echo(t)
+		conn := dial(t, l)
+		if err := l.hurt(Fault{Kind: LossyLine, Amount: 50, Up: up}); err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		for i := range 20 {
+			word := strings.Repeat(string(rune('a'+i)), 100)
+			said.WriteString(word)
+			say(t, conn, word)
+		}
+		hear(t, conn, said.String())
+		if err := l.heal(); err != nil {
+			t.Fatal(err)
+		}
+		say(t, conn, "and on the same connection")
+		hear(t, conn, "and on the same connection")
+	}
+}
+
+func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T) {
+	l := echo(t)
+	conn := dial(t, l)
+	if err := l.hurt(Fault{Kind: LossyLine, Amount: 100}); err != nil {
+		t.Fatal(err)
+	}
+	say(t, conn, "lost")
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.ReadFull(conn, make([]byte, 1)); n != 0 {
+		t.Fatalf("heard %d bytes, %v", n, err)
+	}
+	if err := l.heal(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	hear(t, conn, "lost")
+}
+
+func TestTheWaitForARepeatDoublesAndHasAnEnd(t *testing.T) {
+	for losses, want := range []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond} {
+		n := 0
+		got := (&loss{Percent: 7}).delay(func(percent int) bool { n++; return percent == 7 && n <= losses })
+		if got != want {
+			t.Errorf("lost %d times: %v, want %v", losses, got, want)
+		}
+	}
+	if got := (&loss{}).delay(func(int) bool { return true }); got != 12600*time.Millisecond {
+		t.Errorf("always lost: %v", got)
+	}
+}

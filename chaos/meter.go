@@ -1,0 +1,110 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+)
+
+// meter adds up a counter that is read now and then, and begins anew when its process does. What was counted between the
+// last reading and the end of a process is not seen.
+type meter struct {
+	last   int64
+	points []point // in order
+}
+
+type point struct {
+	at    time.Time
+	total float64
+}
+
+func (m *meter) read(at time.Time, value int64) {
+	grown, total := value-m.last, 0.0
+	if grown < 0 {
+		grown = value
+	}
+	if n := len(m.points); n > 0 {
+		total = m.points[n-1].total + float64(grown)
+	}
+	m.last, m.points = value, append(m.points, point{at, total})
+}
+
+// total is the growth since the first reading.
+func (m *meter) total() float64 {
+	if len(m.points) == 0 {
+		return 0
+	}
+	return m.points[len(m.points)-1].total
+}
+
+// until is the growth up to a moment, drawn as a line between two readings.
+func (m *meter) until(at time.Time) float64 {
+	i, found := slices.BinarySearchFunc(m.points, at, func(p point, at time.Time) int { return p.at.Compare(at) })
+	switch {
+	case i == len(m.points):
+		return m.total()
+	case i == 0 || found:
+		return m.points[i].total
+	}
+	a, b := m.points[i-1], m.points[i]
+	return a.total + (b.total-a.total)*at.Sub(a.at).Seconds()/b.at.Sub(a.at).Seconds()
+}
+
+// interval is a stretch of time.
+type interval struct{ from, to time.Time }
+
+// within is the growth during some intervals.
+func (m *meter) within(in []interval) (sum float64) {
+	for _, i := range in {
+		sum += m.until(i.to) - m.until(i.from)
+	}
+	return sum
+}
+
+func seconds(in []interval) (sum float64) {
+	for _, i := range in {
+		sum += i.to.Sub(i.from).Seconds()
+	}
+	return sum
+}
+
+// merged are the same moments without overlaps, in order.
+func merged(in []interval) (out []interval) {
+	in = slices.SortedFunc(slices.Values(in), func(a, b interval) int { return a.from.Compare(b.from) })
+	for _, i := range in {
+		if n := len(out); n > 0 && !i.from.After(out[n-1].to) {
+			if i.to.After(out[n-1].to) {
+				out[n-1].to = i.to
+			}
+			continue
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// gaps are the moments of whole in none of the merged intervals.
+func gaps(whole interval, in []interval) (out []interval) {
+	at := whole.from
+	for _, i := range append(in, interval{whole.to, whole.to}) {
+		if i.from.After(at) {
+			out = append(out, interval{at, i.from})
+		}
+		if i.to.After(at) {
+			at = i.to
+		}
+	}
+	return out
+}
+
+// settling is how long after its heal a fault still makes more work: what waited is asked again.
+const settling = 2 * time.Second
+
+// struck are the moments of the faults of a kind, or of all ("").
+func struck(strikes []Strike, kind Kind) (out []interval) {
+	for _, s := range strikes {
+		if kind == "" || s.Kind == kind {
+			out = append(out, interval{s.Begun, s.Healed.Add(settling)})
+		}
+	}
+	return merged(out)
+}

@@ -1,0 +1,231 @@
+package chaos
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	readEvery = time.Second
+	pingEvery = 50 * time.Millisecond
+)
+
+// watcher reads, past all proxies, what nodes, Postgres and the provider say of themselves while a run goes on.
+type watcher struct {
+	city *city
+	db   loaded
+
+	mu           sync.Mutex // guards below
+	held         [][]held   // by node
+	believed     []*meter   // positions that a node took for true, by node
+	transactions meter
+	calls        meter
+	ready        []time.Time // when Postgres answered again after it had not
+}
+
+// held is what a node held at a moment.
+type held struct {
+	at time.Time
+	Holdings
+}
+
+// loaded is what the watcher asks the database.
+type loaded interface {
+	Ping(ctx context.Context) error
+	Transactions(ctx context.Context) (int64, error)
+}
+
+func newWatcher(c *city, db loaded) *watcher {
+	w := &watcher{city: c, db: db, held: make([][]held, len(c.nodes))}
+	for range c.nodes {
+		w.believed = append(w.believed, new(meter))
+	}
+	return w
+}
+
+// run reads until ctx ends.
+func (w *watcher) run(ctx context.Context) error {
+	var team errgroup.Group
+	every := func(d time.Duration, read func(context.Context)) {
+		team.Go(func() error {
+			for read(ctx); until(ctx, time.Now().Add(d)); read(ctx) {
+			}
+			return nil
+		})
+	}
+	for i, n := range w.city.nodes {
+		every(readEvery, func(ctx context.Context) { w.readNode(ctx, i, n) })
+	}
+	every(readEvery, w.readPostgres)
+	every(readEvery, w.readProvider)
+	answers := true
+	every(pingEvery, func(ctx context.Context) {
+		err := w.db.Ping(ctx)
+		if now := time.Now(); err == nil && !answers {
+			w.mu.Lock()
+			w.ready = append(w.ready, now)
+			w.mu.Unlock()
+		}
+		answers = err == nil || ctx.Err() != nil
+	})
+	return team.Wait()
+}
+
+// readNode leaves out a node that does not answer.
+func (w *watcher) readNode(ctx context.Context, i int, n *node) {
+	h, err := n.holdings(ctx, answerWithin)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.held[i] = append(w.held[i], held{now, h})
+	w.believed[i].read(now, h.believed)
+}
+
+func (w *watcher) readPostgres(ctx context.Context) {
+	n, err := w.db.Transactions(ctx)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.transactions.read(time.Now(), n)
+}
+
+func (w *watcher) readProvider(ctx context.Context) {
+	n, err := w.city.providerCalls(ctx)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls.read(time.Now(), n)
+}
+
+// providerCalls asks the provider how often it was asked.
+func (c *city) providerCalls(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.provider.args[2]+"/calls", nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+providerSecret)
+	res, err := fresh.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	var got struct {
+		Calls int64 `json:"calls"`
+	}
+	err = json.NewDecoder(io.LimitReader(res.Body, 1<<10)).Decode(&got)
+	return got.Calls, err
+}
+
+// payments reads from the provider's ledger when it took money.
+func (c *city) payments() (out []time.Time, err error) {
+	f, err := os.Open(c.ledger)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err == io.EOF { // a last line torn by a kill was never confirmed to anyone
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var e struct {
+			Kind   string    `json:"kind"`
+			Status string    `json:"status"`
+			At     time.Time `json:"paid_at"`
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.ledger, err)
+		}
+		if e.Kind == "" && e.Status == "success" {
+			out = append(out, e.At)
+		}
+	}
+}
+
+// strain fills in what the faults of each kind cost Postgres and the provider.
+func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid []time.Time) {
+	calm := gaps(whole, struck(strikes, ""))
+	usual := 0.0
+	if s := seconds(calm); s >= 1 {
+		usual = w.transactions.within(calm) / s
+	}
+	for i := range all {
+		r, in := &all[i], struck(strikes, all[i].Kind)
+		if r.Kind == "" {
+			in = calm
+		}
+		if s := seconds(in); s > 0 && usual > 0 {
+			r.Load = w.transactions.within(in) / s / usual
+		}
+		taken := 0
+		for _, at := range paid {
+			if slices.ContainsFunc(in, func(i interval) bool { return !at.Before(i.from) && at.Before(i.to) }) {
+				taken++
+			}
+		}
+		if taken > 0 {
+			r.Calls = w.calls.within(in) / float64(taken)
+		}
+	}
+}
+
+// afterReady is how long after Postgres answered again every node had carried out a command, one figure for each kill of
+// Postgres during which nothing else was broken. Probes are a quarter of a second apart, which is in the figure.
+func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out []float64) {
+	for _, s := range strikes {
+		i := slices.IndexFunc(w.ready, func(at time.Time) bool { return !at.Before(s.Healed) })
+		if s.Kind != KillPostgres || i < 0 {
+			continue
+		}
+		ready := w.ready[i]
+		alone := !slices.ContainsFunc(strikes, func(o Strike) bool {
+			return o != s && o.Begun.Before(ready.Add(after)) && o.Healed.Add(after).After(s.Begun)
+		})
+		if worst, all := firstOK(answers, s.Healed, ready, nodes); alone && all {
+			out = append(out, ms(worst))
+		}
+	}
+	return out
+}
+
+// firstOK is how long after a moment the last node carried out its first command, of those asked after another moment.
+func firstOK(answers []answer, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
+	first := make([]time.Time, nodes)
+	for _, a := range answers {
+		done := a.at.Add(a.took)
+		if a.asked == asksCommand && a.ok && a.at.After(asked) && !done.Before(from) &&
+			(first[a.node].IsZero() || done.Before(first[a.node])) {
+			first[a.node] = done
+		}
+	}
+	for _, at := range first {
+		if at.IsZero() {
+			return 0, false
+		}
+		worst = max(worst, at.Sub(from))
+	}
+	return worst, true
+}

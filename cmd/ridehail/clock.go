@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/clock"
+)
+
+// clockOff is how much this machine's clock may differ from the database's without a word.
+const clockOff = time.Second
+
+// setClock sets the node's clock by a database that others use as well. One in a file is on this machine.
+func (n *node) setClock(ctx context.Context, db database) error {
+	source, shared := db.(clock.Source)
+	if !shared {
+		return nil
+	}
+	if err := n.clock.Sync(ctx, source); err != nil {
+		return fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	if off := n.clock.Offset(); off.Abs() > clockOff {
+		n.log.Warn("this machine's clock is wrong, or the database's is: the node goes by the database's", "off", -off)
+	}
+	n.timekeeper = source
+	return nil
+}

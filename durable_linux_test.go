@@ -1,0 +1,342 @@
+package ridehail_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/postgres"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/sqlite"
+	"github.com/ridehail/ridehail/trips"
+)
+
+const settlements = "settlements"
+
+var (
+	marina = location.Point{Lng: 3.42, Lat: 6.43}
+	fare   = trips.Quote{Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}
+	silent = slog.New(slog.DiscardHandler)
+)
+
+func request(t *testing.T, name string) trips.Move {
+	ev, err := trips.Request(trips.TripID(name), trips.RiderID(name), marina, marina, fare, time.Now())
+	if err != nil {
+		t.Error(err)
+	}
+	return trips.Move{Key: trips.Key{Actor: ev.By, ID: name, Print: "request"}, Event: ev}
+}
+
+// TestEveryAckedMoveSurvivesAKilledPostgres kills the server with all its processes: in turns in the midst of commits, and
+// after the last ack, when what is not written yet is surely some of it.
+func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
+	const rounds, enough = 4, 1000
+	server, url := startPostgres(t)
+	if err := postgres.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	acked, lost := 0, 0
+	for round := range rounds {
+		kept := hammer(t, url, round, enough, round%2 == 0, server.kill)
+		server.start()
+		lost += missing(t, url, kept)
+		acked += len(kept)
+	}
+	t.Logf("%d of %d acked moves lost in %d kills", lost, acked, rounds)
+	if lost > 0 {
+		t.Errorf("%d of %d acked moves are gone", lost, acked)
+	}
+}
+
+// hammer moves until enough moves are acked, then kills the server, and returns the acked ones.
+func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()) (kept []trips.TripID) {
+	store, err := postgres.Open(t.Context(), url, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var mu sync.Mutex
+	var riders sync.WaitGroup
+	var over atomic.Bool
+	plenty := make(chan struct{})
+	for rider := range 16 {
+		riders.Go(func() {
+			for i := 0; !over.Load(); i++ {
+				ev, err := store.Apply(t.Context(), request(t, fmt.Sprint(round, "-", rider, "-", i)))
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				if kept = append(kept, ev.Trip.ID); len(kept) == enough {
+					close(plenty)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	gaveUp := make(chan struct{})
+	go func() { riders.Wait(); close(gaveUp) }()
+	select {
+	case <-plenty:
+	case <-gaveUp:
+		t.Error("nobody is acked any more, though the server lives")
+	}
+	if !midst {
+		over.Store(true)
+		<-gaveUp
+	}
+	kill()
+	over.Store(true)
+	<-gaveUp
+	return kept
+}
+
+func missing(t *testing.T, url string, kept []trips.TripID) (lost int) {
+	store, err := postgres.Open(t.Context(), url, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	there := map[trips.TripID]bool{}
+	if err := store.AuditTrips(t.Context(), func(trip trips.Trip) error { there[trip.ID] = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range kept {
+		if !there[id] {
+			lost++
+		}
+	}
+	return lost
+}
+
+func openRedis(t *testing.T, address string) *events.Redis {
+	t.Helper()
+	r, err := events.Open(t.Context(), "redis://"+address+"/0", events.WithLog(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func TestEveryQueuedJobSurvivesAKilledRedis(t *testing.T) {
+	const hands, jobs = 20, 5000
+	server, address := startRedis(t)
+	r := openRedis(t, address)
+	var crowd sync.WaitGroup
+	for hand := range hands {
+		crowd.Go(func() {
+			for i := hand; i < jobs; i += hands {
+				id := fmt.Sprint("trip ", i)
+				if err := r.Enqueue(t.Context(), settlements, id, []byte(id)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	crowd.Wait()
+	written(t, address)
+	server.kill()
+	server.start()
+	if left := outstanding(t, r); left != jobs {
+		t.Errorf("%d of %d queued jobs are gone", jobs-left, jobs)
+	}
+}
+
+func outstanding(t *testing.T, r *events.Redis) int64 {
+	t.Helper()
+	left, err := r.Outstanding(t.Context(), settlements)
+	for try := 0; err != nil && try < 100; try++ { // connections from before the kill
+		time.Sleep(20 * time.Millisecond)
+		left, err = r.Outstanding(t.Context(), settlements)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+// TestARedisThatForgotItsJobsGetsThemFromTheDatabase has a Redis that keeps snapshots only, and is killed before one.
+func TestARedisThatForgotItsJobsGetsThemFromTheDatabase(t *testing.T) {
+	const rides = 200
+	server, address := startRedis(t, "--appendonly", "no")
+	r := openRedis(t, address)
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "city.db"), sqlite.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	for i := range rides {
+		id := completed(t, store, fmt.Sprint("t", i))
+		if err := r.Enqueue(t.Context(), settlements, string(id), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.kill()
+	server.start()
+	if left := outstanding(t, r); left != 0 {
+		t.Fatalf("Redis kept %d jobs, which makes this test one of nothing", left)
+	}
+	ledger, settler := bank(t, store)
+	lost := make(chan struct{}, 1)
+	worker := &events.Worker{Redis: r, Stream: settlements, Consumer: "n", Handle: settler.Handle,
+		OnLost: func() { lost <- struct{}{} }}
+	reconciler := &payments.Reconciler{Charges: store, Refunds: store, Queue: r, Stream: settlements, Lost: lost,
+		Budget: settler.Budget, Now: time.Now, Log: silent}
+	working(t, worker.Run, reconciler.Run)
+	until(t, "all rides are paid", func() bool { return len(ledger.Entries()) >= rides && outstanding(t, r) == 0 })
+	if n := len(ledger.Entries()); n != rides {
+		t.Errorf("%d charges for %d rides", n, rides)
+	}
+}
+
+// completed is a ride from its beginning to its end.
+func completed(t *testing.T, store *sqlite.Store, name string) trips.TripID {
+	t.Helper()
+	move, driver := request(t, name), trips.DriverID("driver of "+name)
+	by := trips.Driver(driver)
+	for _, next := range []trips.Verb{
+		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Reserve(driver, at) },
+		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Arrive(by, at) },
+		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Start(by, at) },
+		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Complete(by, at) },
+		nil,
+	} {
+		ev, err := store.Apply(t.Context(), move)
+		if err == nil && next != nil {
+			ev, err = next(ev.Trip, time.Now())
+			move = trips.Move{Key: trips.Key{Actor: ev.By, ID: fmt.Sprint(name, ev.Seq())}, Event: ev}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return trips.TripID(name)
+}
+
+// bank is a provider with a ledger, and a settler that charges there.
+func bank(t *testing.T, store *sqlite.Store) (*provider.Ledger, *payments.Settler) {
+	ledger, err := provider.OpenLedger("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(provider.New(provider.Config{Secret: "sk"}, ledger))
+	t.Cleanup(server.Close)
+	return ledger, &payments.Settler{Trips: store, Charges: store, Refunds: store, Now: time.Now, Budget: new(payments.Budget),
+		Provider: &payments.HTTPProvider{URL: server.URL, Secret: "sk", Client: server.Client()}}
+}
+
+// working runs until the test ends.
+func working(t *testing.T, runs ...func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background())
+	var team sync.WaitGroup
+	for _, run := range runs {
+		team.Go(func() { _ = run(ctx) })
+	}
+	t.Cleanup(func() { stop(); team.Wait() })
+}
+
+func until(t *testing.T, what string, true func() bool) {
+	t.Helper()
+	for late := time.Now().Add(time.Minute); !true(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// TestAJobWhoseReplyWasLostHasOneEffect queues jobs over a line that loses the reply to each first attempt. Whether the
+// library or the caller asks again, there are two entries then, and their name says that they are one job.
+func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
+	const jobs = 20
+	_, address := startRedis(t)
+	lossy := newLossy(t, address)
+	r := openRedis(t, lossy.address)
+	for i := range jobs {
+		lossy.armed.Store(true)
+		id := fmt.Sprint("t", i)
+		if err := r.Enqueue(t.Context(), settlements, id, []byte(id)); err != nil {
+			err = r.Enqueue(t.Context(), settlements, id, []byte(id)) // as the relay does
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := outstanding(t, r); n != 2*jobs {
+		t.Fatalf("%d entries of %d jobs, want two of each", n, jobs)
+	}
+	ledger, err := provider.OpenLedger("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := &events.Worker{Redis: openRedis(t, address), Stream: settlements, Consumer: "n",
+		Handle: func(_ context.Context, id string, _ []byte) error {
+			_, err := ledger.Append(provider.Entry{Reference: payments.Reference(trips.TripID(id)), Status: "success", Amount: 1})
+			if errors.Is(err, provider.ErrDuplicate) {
+				return nil
+			}
+			return err
+		}}
+	working(t, worker.Run)
+	until(t, "all jobs are done", func() bool { return outstanding(t, r) == 0 })
+	if n := len(ledger.Entries()); n != jobs {
+		t.Errorf("%d charges for %d jobs", n, jobs)
+	}
+}
+
+// lossy is a line to a server that, once it is armed, loses the next reply and the connection with it.
+type lossy struct {
+	address string
+	armed   atomic.Bool
+}
+
+func newLossy(t *testing.T, to string) *lossy {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lossy{address: ln.Addr().String()}
+	var pipes sync.WaitGroup
+	pipes.Go(func() {
+		for {
+			near, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			pipes.Go(func() { _, _ = io.Copy(far, near); _ = far.Close() })
+			pipes.Go(func() { l.reply(near, far); _ = near.Close(); _ = far.Close() })
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); pipes.Wait() }) // after the clients, which are closed first
+	return l
+}
+
+func (l *lossy) reply(near, far net.Conn) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := far.Read(buf)
+		if err != nil || l.armed.CompareAndSwap(true, false) {
+			return
+		}
+		if _, err := near.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}

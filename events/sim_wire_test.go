@@ -1,0 +1,346 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/trips/faulty"
+)
+
+// simulate runs a story once for each seed, in fake time, and says how much of it went by.
+func simulate(t *testing.T, tell func(w *world)) {
+	first, n := faulty.Seeds(t, 20)
+	var virtual, commands atomic.Int64
+	began := time.Now()
+	t.Run("seed", func(t *testing.T) {
+		for seed := first; seed < first+n; seed++ {
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, seed)
+					tell(w)
+					virtual.Add(int64(time.Since(w.began)))
+					commands.Add(w.close())
+				})
+			})
+		}
+	})
+	hours, real := time.Duration(virtual.Load()).Hours(), time.Since(began)
+	t.Logf("%d seeds, %.1f virtual hours, %d commands to Redis in %s: %.0f virtual hours a second",
+		n, hours, commands.Load(), real.Round(time.Millisecond), hours/real.Seconds())
+}
+
+// world is one Redis and the machines that reach it over wires that fail. Nothing in it is real but the code.
+type world struct {
+	t     *testing.T
+	seed  uint64
+	began time.Time
+	ctx   context.Context
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	mini  *miniredis.Miniredis
+
+	mu       sync.Mutex // guards all below
+	rng      *rand.Rand
+	skew     time.Duration                // of Redis's clock
+	flush    int                          // after so many more commands Redis forgets all; 0: not
+	flushed  time.Time                    // when it last did
+	seen     func(cmd string, _ []string) // hears every command before it is carried out; no lock is held
+	commands int64
+	broken   []string
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, seed: seed, began: time.Now(), rng: rand.New(rand.NewPCG(seed, 7)), mini: miniredis.NewMiniRedis(),
+		seen: func(string, []string) {}}
+	w.ctx, w.stop = context.WithCancel(t.Context())
+	conn, err := w.mini.Dial() // starts the server
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	w.mini.Server().SetPreHook(w.hook)
+	return w
+}
+
+// close ends the world and tells what went wrong in it.
+func (w *world) close() int64 {
+	w.stop()
+	w.wg.Wait()
+	w.mini.Close()
+	for _, b := range w.broken {
+		w.t.Errorf("seed %d: %s", w.seed, b)
+	}
+	return w.commands
+}
+
+// complain notes a broken promise; the first few say enough.
+func (w *world) complain(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.broken) < 5 {
+		w.broken = append(w.broken, time.Since(w.began).String()+": "+what)
+	}
+}
+
+// hook runs before each command, also between those of one pipeline.
+func (w *world) hook(_ *server.Peer, cmd string, args ...string) bool {
+	w.mu.Lock()
+	w.commands++
+	now, seen := time.Now().Add(w.skew), w.seen
+	forget := w.flush == 1
+	if w.flush--; w.flush < 0 {
+		w.flush = 0
+	}
+	if forget {
+		w.flushed = time.Now()
+	}
+	w.mu.Unlock()
+	w.mini.SetTime(now)
+	if forget {
+		w.mini.FlushAll()
+	}
+	seen(cmd, args)
+	return false
+}
+
+// forget makes Redis lose everything soon, perhaps in the midst of a pipeline.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flush = 1 + w.rng.IntN(12)
+}
+
+func (w *world) lastFlush() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flushed
+}
+
+func (w *world) jump(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.skew += by
+}
+
+func (w *world) chance(p float64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.Float64() < p
+}
+
+func (w *world) number(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.IntN(n)
+}
+
+func (w *world) between(from, to time.Duration) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return from + time.Duration(w.rng.Int64N(int64(to-from)))
+}
+
+// machine is where one process runs. It can be stopped for a while, cut off, and given bad wires.
+type machine struct {
+	w    *world
+	name string
+	ctx  context.Context
+	kill context.CancelFunc
+	r    *Redis
+	work sync.WaitGroup
+
+	mu    sync.Mutex // guards all below
+	awake time.Time  // stopped until then
+	whole time.Time  // cut off until then
+	bad   float64    // the part of all requests that something happens to
+	lines map[*line]bool
+}
+
+func (w *world) boot(name string) *machine {
+	m := &machine{w: w, name: name, lines: map[*line]bool{}}
+	m.ctx, m.kill = context.WithCancel(w.ctx)
+	m.r = connect(&redis.Options{Dialer: m.dial}, []Option{WithLog(slog.New(slog.DiscardHandler))})
+	w.wg.Go(func() {
+		<-m.ctx.Done()
+		m.work.Wait()
+		_ = m.r.Close()
+	})
+	return m
+}
+
+// run starts a part of the process.
+func (m *machine) run(part func(context.Context) error) {
+	m.work.Go(func() { _ = part(m.ctx) }) // the context's error
+}
+
+// die ends the process without a word to anybody.
+func (m *machine) die() {
+	m.cut(1000 * time.Hour)
+	m.end()
+}
+
+// end lets the process stop as it does on SIGTERM.
+func (m *machine) end() { m.kill() }
+
+// pause stops the process: whatever it wants from outside waits, and then happens all the same.
+func (m *machine) pause(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.awake = later(m.awake, time.Now().Add(d))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// recover waits until the machine runs and its lines are whole.
+func (m *machine) recover() {
+	m.mu.Lock()
+	m.bad = 0
+	d := time.Until(later(m.awake, m.whole))
+	m.mu.Unlock()
+	time.Sleep(d)
+}
+
+func (m *machine) paused() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Before(m.awake)
+}
+
+// wait is passed by everything that leaves the process or enters it.
+func (m *machine) wait() (was bool) {
+	for {
+		m.mu.Lock()
+		d := time.Until(m.awake)
+		m.mu.Unlock()
+		if d <= 0 {
+			return was
+		}
+		was = true
+		time.Sleep(d)
+	}
+}
+
+// cut makes all lines carry nothing any more, without a word, and new ones as well until d is over.
+func (m *machine) cut(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.whole = later(m.whole, time.Now().Add(d))
+	for l := range m.lines {
+		l.dead.Store(true)
+	}
+}
+
+func (m *machine) trouble(bad float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bad = bad
+}
+
+func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
+	m.mu.Lock()
+	away := time.Now().Before(m.whole)
+	m.mu.Unlock()
+	if away {
+		return nil, errReset
+	}
+	far, err := m.w.mini.Dial()
+	if err != nil {
+		return nil, err
+	}
+	l := &line{Conn: far, m: m}
+	m.mu.Lock()
+	m.lines[l] = true
+	m.mu.Unlock()
+	return l, nil
+}
+
+var errReset = errors.New("connection reset")
+
+// line is a connection. One request is written at a time, and all of it at once; keep pipelines below 4 KB, the server's
+// buffer, because this pipe has none. Nobody may subscribe here: the library waits for a subscription under a lock, and in
+// a bubble no time goes by while someone else waits for the lock.
+type line struct {
+	net.Conn
+	m    *machine
+	dead atomic.Bool // nothing gets through
+	deaf atomic.Bool // answers get lost; the first of them ends the line
+	late sync.WaitGroup
+}
+
+func (l *line) Write(b []byte) (int, error) {
+	if l.m.wait() {
+		_ = l.SetWriteDeadline(time.Time{}) // it was on its way already
+	}
+	l.m.mu.Lock()
+	bad := l.m.bad
+	l.m.mu.Unlock()
+	switch {
+	case l.dead.Load():
+		return len(b), nil
+	case bad == 0 || !l.m.w.chance(bad):
+		return l.Conn.Write(b)
+	}
+	switch l.m.w.number(4) {
+	case 0: // not done
+		l.dead.Store(true)
+		return 0, errReset
+	case 1: // done, and nobody knows
+		l.deaf.Store(true)
+		return l.Conn.Write(b)
+	default: // done later, perhaps when nobody waits any more
+		b = bytes.Clone(b)
+		l.late.Go(func() {
+			time.Sleep(l.m.w.between(time.Millisecond, 3*time.Second))
+			if !l.dead.Load() {
+				_, _ = l.Conn.Write(b)
+			}
+		})
+		return len(b), nil
+	}
+}
+
+func (l *line) Read(b []byte) (int, error) {
+	for {
+		n, err := l.Conn.Read(b)
+		l.m.wait()
+		switch {
+		case err != nil || (!l.dead.Load() && !l.deaf.Load()):
+			return n, err
+		case l.deaf.Load():
+			return 0, errReset
+		}
+	}
+}
+
+// Close lets what is on its way arrive.
+func (l *line) Close() error {
+	l.m.mu.Lock()
+	delete(l.m.lines, l)
+	l.m.mu.Unlock()
+	_ = l.SetReadDeadline(time.Unix(1, 0))
+	l.m.w.wg.Go(func() {
+		l.late.Wait()
+		_ = l.Conn.Close()
+	})
+	return nil
+}

@@ -1,0 +1,250 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+func always(f func()) bool { go f(); return true }
+
+// echo answers everybody with a trip of their own name.
+func echo(of []trips.Asker) ([]stand, error) {
+	out := make([]stand, len(of))
+	for i, a := range of {
+		out[i].Trip.ID = trips.TripID(a.Who.ID)
+	}
+	return out, nil
+}
+
+// askAll lets n phones ask at once and returns how many got their own answer, and the last error.
+func askAll(t *testing.T, g *greeter, n int) (right int, err error) {
+	var mu sync.Mutex
+	var team sync.WaitGroup
+	for i := range n {
+		team.Go(func() {
+			who := trips.Rider(trips.RiderID(fmt.Sprint("r", i)))
+			got, e := g.standing(t.Context(), trips.Asker{Who: who})
+			mu.Lock()
+			defer mu.Unlock()
+			if e != nil {
+				err = e
+			} else if string(got.Trip.ID) == who.ID {
+				right++
+			}
+		})
+	}
+	team.Wait()
+	return right, err
+}
+
+func TestThousandsWhoConnectTogetherShareAFewReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int32
+		g := newGreeter(func(of []trips.Asker) ([]stand, error) {
+			reads.Add(1)
+			time.Sleep(5 * time.Millisecond)
+			return echo(of)
+		}, always)
+		if right, err := askAll(t, g, 5000); right != 5000 || err != nil {
+			t.Fatalf("%d were answered: %v", right, err)
+		}
+		if n := reads.Load(); n < 10 || n > 20 {
+			t.Errorf("%d reads", n)
+		}
+		synctest.Wait()
+		if g.working || len(g.slots) > 0 {
+			t.Error("it works for nobody")
+		}
+	})
+}
+
+func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int32
+		g := newGreeter(func(of []trips.Asker) ([]stand, error) { reads.Add(1); return echo(of) }, always)
+		var phones sync.WaitGroup
+		var slowest atomic.Int64
+		for range 2000 { // 500 a second
+			phones.Go(func() {
+				began := time.Now()
+				if _, err := g.standing(t.Context(), trips.Asker{}); err != nil {
+					t.Error(err)
+				}
+				slowest.Store(max(slowest.Load(), int64(time.Since(began))))
+			})
+			time.Sleep(2 * time.Millisecond)
+		}
+		phones.Wait()
+		if n := reads.Load(); n > 4*greetsPerSec+greetsBurst+1 {
+			t.Errorf("%d reads in 4 s", n)
+		}
+		if s := time.Duration(slowest.Load()); s > time.Second/greetsPerSec {
+			t.Errorf("one waited %v", s)
+		}
+	})
+}
+
+func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int32
+		g := newGreeter(func(of []trips.Asker) (got []stand, err error) {
+			if reads.Add(1) == 1 {
+				time.Sleep(5 * time.Second)
+				return nil, context.DeadlineExceeded
+			}
+			return echo(of)
+		}, always)
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := g.standing(t.Context(), trips.Asker{}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the first one got %v", err)
+			}
+		})
+		synctest.Wait()
+		began := time.Now()
+		if right, err := askAll(t, g, 100); right != 100 || err != nil || time.Since(began) > time.Second {
+			t.Errorf("%d were answered after %v: %v", right, time.Since(began), err)
+		}
+		first.Wait()
+	})
+}
+
+func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		g := newGreeter(func(of []trips.Asker) ([]stand, error) {
+			asked.Add(int32(len(of)))
+			return echo(of)
+		}, always)
+		g.pace.AllowN(time.Now(), greetsBurst)
+		ctx, cancel := context.WithCancel(t.Context())
+		var phones sync.WaitGroup
+		phones.Go(func() {
+			if _, err := g.standing(ctx, trips.Asker{}); !errors.Is(err, context.Canceled) {
+				t.Errorf("it got %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		phones.Wait()
+		if _, err := askAll(t, g, 1); err != nil || asked.Load() != 1 {
+			t.Errorf("%d were asked for: %v", asked.Load(), err)
+		}
+	})
+}
+
+func TestANodeThatIsOverWelcomesNobody(t *testing.T) {
+	g := newGreeter(echo, func(func()) bool { return false })
+	if _, err := g.standing(t.Context(), trips.Asker{}); !errors.Is(err, errDraining) {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// together makes a town whose store answers for many phones at once.
+func together(c **town) func(*Config) {
+	return func(cfg *Config) {
+		cfg.Standings = func(ctx context.Context, of []trips.Asker) (
+			out []trips.Standing, paid map[trips.TripID]payments.Charge, err error,
+		) {
+			paid = map[trips.TripID]payments.Charge{}
+			for _, a := range of {
+				st, err := (*c).g.standing(ctx, a)
+				if err != nil {
+					return nil, nil, err
+				}
+				out = append(out, st.Standing)
+				paid[st.Trip.ID] = st.receipt
+			}
+			return out, paid, nil
+		}
+	}
+}
+
+func TestWhatIsSaidBetweenTheReadAndTheWelcomeIsNotMissed(t *testing.T) {
+	both(t, func(t *testing.T, riders, _ string) {
+		var c *town
+		var id trips.TripID
+		c = newTown(t, func(cfg *Config) {
+			together(&c)(cfg)
+			read := cfg.Standings
+			talk := sync.OnceFunc(func() {
+				c.step("d", id, trips.KindArrived)
+				c.say(trips.Driver("d"), id, "one")
+			})
+			cfg.Standings = func(ctx context.Context, of []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+				defer talk() // and nobody says anything ever after
+				return read(ctx, of)
+			}
+		})
+		id = c.request("r")
+		c.step("d", id, trips.KindReserved)
+		p := c.connect(trips.Rider("r"), riders, nil)
+		if w := p.welcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 0 {
+			t.Errorf("welcome %v", w)
+		}
+		p.until("the message", func(_ []*wire.ServerFrame) bool { return len(p.heard()) >= 2 })
+		if got := fmt.Sprint(p.heard()); got != "[event 3 chat 1]" {
+			t.Errorf("heard %v", got)
+		}
+		if len(c.g.rooms.said) > 0 || c.g.rooms.listeners != 0 {
+			t.Error("it still listens for somebody")
+		}
+	})
+}
+
+func TestAPhoneThatMissedNothingCostsNoReadOfItsOwn(t *testing.T) {
+	var c *town
+	c = newTown(t, together(&c))
+	id := c.request("r")
+	c.step("d", id, trips.KindReserved)
+	c.say(trips.Driver("d"), id, "one")
+	c.connect(trips.Rider("r"), asProto, nil).welcome()
+	var reads atomic.Int32
+	c.store.onRead = func() { reads.Add(1) }
+	p := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(id), TripSeq: 2, ChatSeq: 1})
+	if w := p.welcome(); !w.Recovered {
+		t.Errorf("welcome %v", w)
+	}
+	if n := reads.Load(); n > 5 { // those of g.standing, in the place of one statement
+		t.Errorf("%d reads", n)
+	}
+}
+
+func TestAfterAGapOnlyThoseWhoMissedSomethingReadTheStore(t *testing.T) {
+	var c *town
+	var asked atomic.Int32
+	c = newTown(t, func(cfg *Config) {
+		together(&c)(cfg)
+		read := cfg.Standings
+		cfg.Standings = func(ctx context.Context, of []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+			asked.Add(int32(len(of)))
+			return read(ctx, of)
+		}
+	})
+	c.runs()
+	id := c.request("r")
+	c.step("d", id, trips.KindReserved)
+	busy := c.connect(trips.Rider("r"), asProto, nil)
+	busy.welcome()
+	for i := range 5 {
+		c.connect(trips.Rider(trips.RiderID(fmt.Sprint("idle", i))), asProto, nil).welcome()
+	}
+	c.lose(nothing)
+	before := asked.Load()
+	c.step("d", id, trips.KindArrived)
+	c.g.Gap()
+	if seqs := busy.events(1); !sameUpTo(seqs, 3, 3) {
+		t.Errorf("saw events %v", seqs)
+	}
+	c.until("everybody was asked for", func() bool { return asked.Load() >= before+6 })
+}

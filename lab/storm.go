@@ -1,0 +1,217 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/chaos"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/simulators/swarm"
+)
+
+// StormConfig says how many lose their connections at once, and where. It is the one experiment in real time: the node,
+// Postgres and Redis are processes, and the figures depend on the machine.
+type StormConfig struct {
+	Phones          int // 50 or more
+	Seed            uint64
+	Jitter          []bool        // a storm for each: whether phones spread their tries by chance
+	Steady          time.Duration // how long ordinary work is measured before each storm
+	Program         string        // the ridehail program to run as the node [this one]
+	Database, Redis string        // stores to use [private ones]
+	Log             *slog.Logger
+}
+
+// StormFigures are the experiment's figures.
+type StormFigures struct {
+	Phones int     `json:"phones"`
+	Storms []Storm `json:"storms"`
+}
+
+// Storm is what came of one cut. Loads are in steps of a second, of which the first begins with the cut.
+type Storm struct {
+	Jitter     bool      `json:"jitter"`
+	Riding     int       `json:"riding"`            // riders with a trip under way when it came
+	Back       int       `json:"back"`              // phones that were welcomed again
+	P50        float64   `json:"back_p50_s"`        // from the cut to the welcome
+	P99        float64   `json:"back_p99_s"`        // likewise
+	Max        float64   `json:"back_max_s"`        // likewise
+	Refused    int64     `json:"refused_with_hint"` // tries that were told when to come back
+	Failed     int64     `json:"failed_otherwise"`
+	Steady     float64   `json:"steady_statements_per_s"` // mean
+	SteadyPeak float64   `json:"steady_peak_statements_per_s"`
+	Peak       float64   `json:"peak_statements_per_s"` // in one second after the cut
+	Times      float64   `json:"times_steady"`          // Peak, of Steady
+	SteadyCPU  float64   `json:"steady_postgres_cpus"`
+	PeakCPU    float64   `json:"peak_postgres_cpus"`
+	TimesCPU   float64   `json:"times_steady_cpus"`
+	MemoryMB   float64   `json:"node_memory_mb"` // resident, before
+	PeakMB     float64   `json:"node_peak_mb"`   // likewise, the most after
+	Statements []float64 `json:"statements_per_s"`
+	Away       []int     `json:"phones_away"` // at the end of each step
+}
+
+const (
+	stormTrips  = 10               // one phone in so many is a rider on a trip, and one a driver
+	stormRide   = 2 * time.Minute  // rides are short, so that the steady load is soon steady
+	stormFixes  = 2 * time.Second  // between two positions
+	stormSettle = 10 * time.Second // from the last phone's welcome to the steady measuring
+	stormWithin = 40 * time.Second // for all to be back; whoever is not counts as lost
+	stormCalm   = 5                // steps measured after the last one is back
+)
+
+// RunStorm asks what it costs when all phones lose their connections at the same instant.
+func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
+	if cfg.Phones < 50 || len(cfg.Jitter) == 0 || cfg.Steady < time.Second {
+		return Finding{}, errors.New("a storm takes 50 phones or more, and a second or more of ordinary work before")
+	}
+	city, err := routing.Open("1")
+	if err != nil {
+		return Finding{}, err
+	}
+	m := new(meter)
+	defer m.close()
+	ground, err := chaos.OpenGround(ctx, chaos.GroundConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
+		Through: m.between})
+	defer func() { err = errors.Join(err, ground.Close()) }()
+	if err != nil {
+		return Finding{}, err
+	}
+	m.postgres = ground.Postgres()
+	figures := StormFigures{Phones: cfg.Phones}
+	for _, jitter := range cfg.Jitter {
+		s, err := storm(ctx, cfg, city, ground, m, jitter)
+		if err != nil {
+			return Finding{}, err
+		}
+		figures.Storms = append(figures.Storms, s)
+	}
+	return Finding{
+		Experiment: "storm",
+		Question:   "What does it cost when all phones lose their connections at the same instant?",
+		Model:      stormModel(cfg),
+		Figures:    figures,
+		Says:       stormSays(figures),
+		Table:      stormTable(figures),
+		Chart:      stormChart(figures),
+	}, nil
+}
+
+func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *chaos.Ground, m *meter, jitter bool) (out Storm, err error) {
+	rides := cfg.Phones / stormTrips
+	drivers := 2 * cfg.Phones / 5
+	phones := swarm.New(swarm.Config{Server: ground.Door, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
+		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
+	defer phones.Close()
+	cfg.Log.Info("phones connect", "phones", cfg.Phones, "jitter", jitter)
+	if err := phones.Connect(ctx); err != nil {
+		return out, err
+	}
+	for end := time.Now().Add(stormWithin); phones.Riding() < rides/2 && time.Now().Before(end); {
+		if err := sleep(ctx, lookEvery); err != nil {
+			return out, err
+		}
+	}
+	if err := sleep(ctx, stormSettle); err != nil {
+		return out, err
+	}
+	cfg.Log.Info("measuring ordinary work", "riding", phones.Riding(), "for", cfg.Steady)
+	m.restart()
+	if err := sleep(ctx, cfg.Steady); err != nil {
+		return out, err
+	}
+	calm := m.steps()
+	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, ground.Admin)}
+	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = load(calm)
+	cfg.Log.Info("the storm")
+	m.restart()
+	phones.Cut()
+	for left, second := stormCalm, 1; left > 0; second++ {
+		if err := sleep(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))); err != nil {
+			return out, err
+		}
+		away := cfg.Phones - len(phones.Back())
+		out.Away = append(out.Away, away)
+		out.PeakMB = max(out.PeakMB, memory(ctx, ground.Admin))
+		if away == 0 || time.Duration(second)*time.Second > stormWithin {
+			left--
+		}
+	}
+	steps := m.steps()
+	_, out.Peak, _, out.PeakCPU = load(steps)
+	for _, s := range steps {
+		out.Statements = append(out.Statements, s.statements)
+	}
+	back := phones.Back()
+	slices.Sort(back)
+	if out.Back = len(back); out.Back > 0 {
+		at := func(share float64) float64 { return round(back[int(share*float64(len(back)-1))].Seconds(), 2) }
+		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)
+	}
+	out.Refused, out.Failed = phones.Refusals()
+	out.Times, out.TimesCPU = ratio(out.Peak, out.Steady), ratio(out.PeakCPU, out.SteadyCPU)
+	return out, nil
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return round(a/b, 2)
+}
+
+const lookEvery = 250 * time.Millisecond
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// memory is how many MB of memory the node has in use, or 0 when it does not say.
+func memory(ctx context.Context, admin string) float64 {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", nil)
+	if err != nil {
+		return 0
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = res.Body.Close() }()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "process_resident_memory_bytes "); ok {
+			bytes, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return 0
+			}
+			return round(bytes/1e6, 1)
+		}
+	}
+	return 0
+}
+
+func stormModel(cfg StormConfig) []Parameter {
+	return []Parameter{
+		{"phones", fmt.Sprintf("%d: two drivers for three riders", cfg.Phones), "assumption"},
+		{"on a trip", fmt.Sprintf("up to %d riders, each with a driver; %v a ride", cfg.Phones/stormTrips, stormRide), "assumption"},
+		{"positions", fmt.Sprintf("every %v of each driver", stormFixes), "assumption"},
+		{"load", "statements that the node sends to Postgres, by the second; steady is the mean of ordinary work",
+			"counted on the line between the two"},
+		{"storm", "every phone closes its socket at the same instant, and comes back", "assumption"},
+	}
+}

@@ -1,0 +1,58 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+)
+
+func jittered(on bool) string {
+	if on {
+		return "with jitter"
+	}
+	return "without jitter"
+}
+
+// stormSays words the answer by the figures.
+func stormSays(f StormFigures) string {
+	var parts []string
+	for _, s := range f.Storms {
+		part := fmt.Sprintf("%s %d of %d phones are back, 99 of 100 within %.1f s, while Postgres gets at most %.1f times its steady statements",
+			jittered(s.Jitter), s.Back, f.Phones, s.P99, s.Times)
+		if s.TimesCPU > 0 {
+			part += fmt.Sprintf(" and uses %.1f times its steady processor time", s.TimesCPU)
+		}
+		parts = append(parts, part)
+	}
+	text := strings.Join(parts, "; ") + "."
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func stormTable(f StormFigures) [][]string {
+	table := [][]string{{"storm", "back", "p50", "p99", "max", "told when to come back", "failed otherwise", "statements/s: steady",
+		"peak", "times", "Postgres CPUs: steady", "peak", "node MB: before", "peak"}}
+	for _, s := range f.Storms {
+		table = append(table, []string{jittered(s.Jitter), fmt.Sprint(s.Back), fmt.Sprintf("%.2f s", s.P50), fmt.Sprintf("%.2f s", s.P99),
+			fmt.Sprintf("%.2f s", s.Max), fmt.Sprint(s.Refused), fmt.Sprint(s.Failed), fmt.Sprintf("%.0f (up to %.0f)", s.Steady, s.SteadyPeak),
+			fmt.Sprintf("%.0f", s.Peak), fmt.Sprintf("%.2f", s.Times), fmt.Sprintf("%.2f", s.SteadyCPU), fmt.Sprintf("%.2f", s.PeakCPU),
+			fmt.Sprintf("%.0f", s.MemoryMB), fmt.Sprintf("%.0f", s.PeakMB)})
+	}
+	return table
+}
+
+// stormChart shows the seconds after the cut.
+func stormChart(f StormFigures) Chart {
+	c := Chart{X: "seconds since the cut", Y: "phones, statements a second"}
+	for _, s := range f.Storms {
+		away := Curve{Name: "phones away", Points: []Spot{{X: 0, Y: float64(f.Phones)}}}
+		asked, steady := Curve{Name: "statements/s"}, Curve{Name: "steady"}
+		for i, n := range s.Away {
+			away.Points = append(away.Points, Spot{X: float64(i + 1), Y: float64(n)})
+		}
+		for i, n := range s.Statements {
+			asked.Points = append(asked.Points, Spot{X: float64(i) + .5, Y: n})
+			steady.Points = append(steady.Points, Spot{X: float64(i) + .5, Y: s.Steady})
+		}
+		c.Panels = append(c.Panels, Panel{Name: jittered(s.Jitter), Curves: []Curve{away, asked, steady}})
+	}
+	return c
+}

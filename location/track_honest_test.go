@@ -1,0 +1,291 @@
+package location_test
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
+)
+
+// Honest traces: cars on the roads of our city, seen through phones that err. How much they err is taken from
+// F. van Diggelen and P. Enge, The World's first GPS MOOC and Worldwide Laboratory using Smartphones, ION GNSS+ 2015
+// (4.9 m under an open sky) and P. Zandbergen and S. Barbeau, Positional Accuracy of Assisted GPS Data from
+// High-Sensitivity GPS-enabled Mobile Phones, J. Navigation 64, 2011 (medians of 5 to 8.5 m outdoors, tens of metres at
+// worst). What follows is harsher than either wherever no source says how harsh the worst is: streets between high
+// buildings where fixes are off by 20 m as a rule and by 50 to 150 m for some seconds, while the phone is up to three
+// times too sure of itself; tunnels; positions of radio masts; phones that never know their speed.
+
+// moment is where a car truly is.
+type moment struct {
+	location.Point
+	heading, speed float64
+}
+
+// ways are drives along the roads of the city, each a chain of the router's fastest ways. Many traces share them, as many
+// cars share a road.
+var ways = sync.OnceValue(func() (all []*way) {
+	city, err := routing.Open("")
+	if err != nil {
+		panic(err) // the city is built in
+	}
+	router, rng := routing.NewRouter(city), rand.New(rand.NewPCG(11, 11))
+	for len(all) < 150 {
+		var chain routing.Route
+		at := city.RandomPoint(rng)
+		for chain.Metres < 15_000 {
+			to := city.RandomPoint(rng)
+			leg, err := router.Route(context.Background(), at, to)
+			if err != nil {
+				continue
+			}
+			chain.Path = append(chain.Path, leg.Path...)
+			chain.Speeds = append(append(chain.Speeds, leg.Speeds...), 1) // it stops between two drives
+			chain.Metres += leg.Metres
+			at = to
+		}
+		chain.Speeds = chain.Speeds[:len(chain.Path)-1]
+		w := &way{Route: chain}
+		for i := range chain.Speeds {
+			w.metres = append(w.metres, location.Metres(chain.Path[i], chain.Path[i+1]))
+			w.bearings, w.turns = append(w.bearings, location.Bearing(chain.Path[i], chain.Path[i+1])), append(w.turns, 0)
+			if i > 0 {
+				d := math.Abs(w.bearings[i] - w.bearings[i-1])
+				w.turns[i] = min(d, 360-d)
+			}
+		}
+		all = append(all, w)
+	}
+	return all
+})
+
+// way is a drive with the length of each part, where it leads, and how many degrees the road turns where it begins.
+type way struct {
+	routing.Route
+	metres, bearings, turns []float64
+}
+
+// driven is where a car is at each fifth of a second: it keeps to the roads' speeds times haste, gains at most 3 m/s a
+// second, brakes with 5, slows down for corners, and stops now and then. Limits follow each other as far as it sees, 100 m.
+func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
+	leg, into, speed, stand := rng.IntN(len(way.Speeds)/2), 0.0, 0.0, 0.0
+	wanted := func(i int) float64 {
+		v := way.Speeds[i] * haste
+		if way.turns[i] > 40 {
+			v = min(v, 8)
+		}
+		return max(1, v)
+	}
+	for len(all) < int(seconds*5) {
+		a, b := way.Path[leg], way.Path[leg+1]
+		length := way.metres[leg]
+		target := way.Speeds[leg] * haste
+		for ahead, i := length-into, leg+1; ahead < 100 && i < len(way.Speeds); i++ {
+			target = min(target, math.Sqrt(wanted(i)*wanted(i)+2*5*max(0, ahead)))
+			ahead += way.metres[i]
+		}
+		switch {
+		case stand > 0:
+			stand -= .2
+			target = 0
+		case rng.IntN(450) == 0: // a light, a queue, a passenger
+			stand = 5 + 60*rng.Float64()
+		}
+		speed = min(speed+.6*(.5+.5*rng.Float64()), max(target, speed-1))
+		for into += speed * .2; into >= length; {
+			into -= length
+			if leg++; leg >= len(way.Speeds) {
+				return all
+			}
+			a, b = way.Path[leg], way.Path[leg+1]
+			length = way.metres[leg]
+		}
+		f := into / max(length, 1e-9)
+		all = append(all, moment{location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}, way.bearings[leg], speed})
+	}
+	return all
+}
+
+// sky is what a phone sees of it, and so how it errs.
+type sky int
+
+const (
+	open   sky = iota
+	canyon     // between high buildings
+	dark       // a tunnel: nothing
+	blind      // a tunnel: the phone goes on by its last speed and heading, and says that it is less and less sure
+	stuck      // a tunnel: the phone says its last position again, with new times, before it gives up
+	masts      // positions of radio masts and networks, without a speed
+	parked     // a car that stands
+	frozen     // the same, and the phone holds the position still
+)
+
+// phone errs as one.
+type phone struct {
+	*rand.Rand
+	mute        bool // never knows its speed
+	east, north float64
+	off         location.Point // of a reflection, metres
+	reflects    int            // fixes
+	last        location.Fix
+	lost        float64 // metres by which a tunnel has led it astray
+	astray      float64 // degrees
+}
+
+func (p *phone) read(m moment, s sky, dt float64) (fix location.Fix, ok bool) {
+	wander := func(sigma, tau float64) {
+		keep := math.Exp(-dt / tau)
+		fresh := sigma * math.Sqrt(1-keep*keep)
+		p.east, p.north = keep*p.east+fresh*p.NormFloat64(), keep*p.north+fresh*p.NormFloat64()
+	}
+	fix = location.Fix{Heading: float32(m.heading), Speed: float32(max(0, m.speed+.3*p.NormFloat64()))}
+	if m.speed < .5 {
+		fix.Speed = 0
+	}
+	x, y, sure := 0.0, 0.0, 3+5*p.Float64()
+	switch s {
+	case open:
+		wander(3, 30)
+	case canyon:
+		wander(20, 15)
+		if p.reflects--; p.reflects < 0 && p.IntN(15) == 0 {
+			angle, far := 2*math.Pi*p.Float64(), 50+100*p.Float64()
+			p.off, p.reflects = location.Point{Lng: far * math.Cos(angle), Lat: far * math.Sin(angle)}, int((3+12*p.Float64())/dt)
+		}
+		if p.reflects >= 0 {
+			x, y = p.off.Lng, p.off.Lat
+		}
+		sure = max(8, math.Hypot(p.east+x, p.north+y)/(1+2*p.Float64()))
+		fix.Speed = float32(max(0, float64(fix.Speed)+p.NormFloat64()))
+	case dark:
+		return fix, false
+	case blind:
+		p.lost += m.speed * dt * .1
+		x, y = p.lost*math.Sin(p.astray), p.lost*math.Cos(p.astray)
+		sure = 10 + p.lost
+	case stuck:
+		if p.lost += dt; p.lost > 25 {
+			return fix, false
+		}
+		return p.last, !p.last.At.IsZero()
+	case masts:
+		wander(60, 10)
+		sure, fix.Speed = 40+110*p.Float64(), 0
+	case parked:
+		wander(5, 60)
+		fix.Speed = 0
+		if p.IntN(40) == 0 {
+			fix.Speed = float32(p.Float64()) // as a phone in a hand
+		}
+	case frozen:
+		if !p.last.At.IsZero() {
+			fix = p.last
+			fix.Speed = 0
+			return fix, true
+		}
+	}
+	fix.Point = metresOff(m.Point, p.east+x+.3*p.NormFloat64(), p.north+y+.3*p.NormFloat64())
+	fix.Accuracy = float32(math.Round(sure*100) / 100)
+	if p.mute {
+		fix.Speed, fix.Heading = 0, 0
+	}
+	return fix, true
+}
+
+// metresOff moves a point, and rounds as phones do.
+func metresOff(p location.Point, east, north float64) location.Point {
+	const perDegree = location.EarthRadius * math.Pi / 180
+	round := func(v float64) float64 { return math.Round(v*1e7) / 1e7 }
+	return location.Point{Lng: round(p.Lng + east/(perDegree*math.Cos(p.Lat*math.Pi/180))), Lat: round(p.Lat + north/perDegree)}
+}
+
+// came is a fix and when the node got it.
+type came struct {
+	location.Fix
+	now time.Time
+}
+
+var begin = time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)
+
+// honest is the trace of one driver's phone over 15 minutes. Every second one sends each second, the others each five.
+// harsh ones go through all kinds of sky, the others stay under the open one.
+func honest(rng *rand.Rand, harsh bool) (fixes []came) {
+	every := 1.0
+	if rng.IntN(2) == 0 {
+		every = 5
+	}
+	haste := .6 + .8*rng.Float64()
+	if rng.IntN(10) == 0 {
+		haste = 2 // 160 km/h on the motorways
+	}
+	truth := driven(rng, ways()[rng.IntN(len(ways()))], haste, 900)
+	p := &phone{Rand: rng, mute: harsh && rng.IntN(10) == 0}
+	clock := time.Duration(10*(rng.Float64()-.5)*1e9) * time.Nanosecond // wrong by up to 5 s
+	lag := time.Duration(rng.Float64() * 3e9)
+	s, until := open, 60+rng.Float64()*120
+	if harsh && rng.IntN(3) == 0 {
+		s, until = masts, 5 // before the satellites are found
+	}
+	stood := 0 // fifths of a second that the car spent parked
+	for at, before := rng.Float64()*every, 0.0; ; {
+		i := int(at*5) - stood
+		if i >= len(truth) || at > 1200 {
+			return fixes
+		}
+		if m := truth[i]; rng.IntN(100) > 0 { // one in a hundred is lost
+			if s == parked || s == frozen {
+				m.speed = 0
+			}
+			if fix, ok := p.read(m, s, at-before); ok {
+				sent := begin.Add(time.Duration(at * 1e9))
+				fix.Seq, fix.At = uint32(len(fixes)), sent.Add(clock)
+				p.last = fix
+				fixes = append(fixes, came{fix, sent.Add(lag)})
+			}
+		}
+		before = at
+		at += every * (.9 + .2*rng.Float64())
+		if s == parked || s == frozen {
+			stood += int(at*5) - int(before*5)
+		}
+		if harsh && at > until {
+			s, until = nextSky(p, s, at)
+		}
+	}
+}
+
+func nextSky(p *phone, s sky, at float64) (sky, float64) {
+	p.lost, p.astray, p.reflects = 0, 2*math.Pi*p.Float64(), -1
+	if s != open {
+		return open, at + 30 + 150*p.Float64()
+	}
+	s = sky(1 + p.IntN(int(frozen)))
+	return s, at + map[sky]float64{canyon: 180, dark: 120, blind: 90, stuck: 90, masts: 40, parked: 300, frozen: 300}[s]*(.2+.8*p.Float64())
+}
+
+// judged plays a trace to a judge and a track, as a node does, and returns what was raised and how many fixes were refused.
+func judged(fixes []came, prints *location.Footprints) (flags location.Flags, refused int) {
+	judge := location.DefaultJudge()
+	var track location.Track
+	var last location.Fix
+	for i, c := range fixes {
+		why := judge.Believe(last, !last.At.IsZero(), c.Fix, c.now)
+		if why == location.Believed {
+			last = c.Fix
+		} else {
+			refused++
+		}
+		flags |= track.See(&fixes[i].Fix, why, c.now, 1, prints)
+	}
+	return flags, refused
+}
+
+func TestATrackIsSmall(t *testing.T) {
+	if size := location.TrackSize; size > 256 {
+		t.Errorf("a track takes %d bytes", size)
+	}
+}

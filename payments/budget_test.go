@@ -1,0 +1,234 @@
+package payments_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// outage is the way to a provider: it counts what is asked while the provider fails, and how many trips that is about.
+type outage struct {
+	provider http.Handler
+	fails    func(*http.Request) (*http.Response, error) // nil: it passes
+
+	mu       sync.Mutex // guards all below
+	over     bool
+	requests int
+	about    map[string]bool
+}
+
+func (o *outage) heal() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+}
+
+// RoundTrip takes 100 ms.
+func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
+	o.mu.Lock()
+	over := o.over
+	if !over {
+		o.requests++
+		o.about[reference(r)] = true
+	}
+	o.mu.Unlock()
+	time.Sleep(100 * time.Millisecond)
+	if !over {
+		if answer, err := o.fails(r); answer != nil || err != nil {
+			return answer, err
+		}
+	}
+	w := httptest.NewRecorder()
+	o.provider.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// reference is what a charge or a question is about.
+func reference(r *http.Request) string {
+	if r.Method == http.MethodGet {
+		return r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		panic(err)
+	}
+	text := make([]byte, 1<<10)
+	n, _ := body.Read(text)
+	_, after, _ := strings.Cut(string(text[:n]), `"reference":"`)
+	return after[:strings.IndexByte(after, '"')]
+}
+
+func status(code int) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	w.WriteHeader(code)
+	return w.Result(), nil
+}
+
+// town completes a trip a second and settles with four hands, as a node does; its queue brings a failed job back as
+// events.Worker does.
+type town struct {
+	*desk
+	wg   sync.WaitGroup
+	line *line
+}
+
+func (w *town) hand(ctx context.Context) {
+	for {
+		j, ok := w.line.pop(ctx)
+		if !ok {
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := w.Handle(limited, j.id, nil)
+		cancel()
+		if err == nil || permanent(err) || j.try == 4 || ctx.Err() != nil {
+			continue // done, or a dead letter
+		}
+		back := time.AfterFunc(3*time.Second<<j.try, func() { w.line.push(job{j.id, j.try + 1}) })
+		context.AfterFunc(ctx, func() { back.Stop() })
+	}
+}
+
+func TestAProviderThatFailsIsAskedATenthMoreAtMostAndAllIsPaidWhenItIsBack(t *testing.T) {
+	for name, fails := range map[string]func(*http.Request) (*http.Response, error){
+		"refuses connections": func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") },
+		"answers 503":         func(*http.Request) (*http.Response, error) { return status(http.StatusServiceUnavailable) },
+		"hangs":               func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+		"takes too many requests": func(*http.Request) (*http.Response, error) {
+			return status(http.StatusTooManyRequests)
+		},
+		"answers questions only": func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet {
+				return nil, nil
+			}
+			return status(http.StatusInternalServerError)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { suffer(t, fails) }) })
+	}
+}
+
+// suffer is an outage of ten minutes from the start on, in which a trip is completed each second.
+func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
+	const trouble, bound = 600, 20 * time.Second
+	ledger, err := provider.OpenLedger("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := &outage{provider: provider.New(provider.Config{Secret: "sk"}, ledger), fails: fails, about: map[string]bool{}}
+	b := &books{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
+		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{}}
+	budget := new(payments.Budget)
+	w := &town{desk: &desk{books: b, ledger: ledger, Settler: &payments.Settler{Trips: b, Charges: b, Refunds: b,
+		Now: time.Now, Budget: budget, Provider: &payments.HTTPProvider{URL: "http://provider", Secret: "sk",
+			Client: &http.Client{Transport: way}}}},
+		line: &line{luck: &luck{rng: rand.New(rand.NewPCG(1, 2))}, wake: make(chan struct{}, 1)}}
+	r := &payments.Reconciler{Charges: b, Refunds: b, Queue: w.line, Stream: "settlements", Budget: budget, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(t.Context())
+	defer w.wg.Wait()
+	defer stop()
+	for range 4 {
+		w.wg.Go(func() { w.hand(ctx) })
+	}
+	w.wg.Go(func() { _ = r.Run(ctx) })
+	for i := range trouble {
+		trip := ride(trips.TripID(fmt.Sprint("t", i)), 1000)
+		trip.EndedAt = time.Now()
+		b.mu.Lock()
+		b.trips[trip.ID] = trip
+		b.mu.Unlock()
+		w.line.push(job{id: string(trip.ID)})
+		time.Sleep(time.Second)
+	}
+	way.heal()
+	healed := time.Now()
+	way.mu.Lock()
+	requests, first := way.requests, len(way.about)
+	way.mu.Unlock()
+	t.Logf("%d requests about %d trips: %.3f", requests, first, float64(requests)/float64(first))
+	if first < trouble/10 || 10*requests > 11*first {
+		t.Errorf("%d requests about %d of %d trips are more than a tenth too many", requests, first, trouble)
+	}
+	paid := func() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.charges) }
+	most := bound + trouble*200*time.Millisecond // each is asked for and charged, 100 ms each, one by one at worst
+	for paid() < trouble && time.Since(healed) < most {
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("all paid %v after the provider is back", time.Since(healed))
+	if n := paid(); n != trouble || len(ledger.Entries()) != trouble {
+		t.Errorf("%d of %d trips are paid %v later; %d charges at the provider", n, trouble, most, len(ledger.Entries()))
+	}
+}
+
+func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRests(t *testing.T) {
+	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended
+	d.trips["other"] = ride("other", 1000)
+	d.Tries, d.Budget, d.Now = 1, new(payments.Budget), func() time.Time { return now }
+	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Budget: d.Budget,
+		Now: d.Now, Log: slog.New(slog.DiscardHandler)}
+	look := func(after time.Duration, want int) {
+		t.Helper()
+		now = now.Add(after)
+		if n, err := r.Look(t.Context()); err != nil || n != want {
+			t.Errorf("%v after it ended %d trips are queued, %v; want %d", now.Sub(ended), n, err, want)
+		}
+	}
+	for _, after := range []time.Duration{31 * time.Second, 31 * time.Second, 61 * time.Second, 121 * time.Second} {
+		look(after, 2) // and nobody does the jobs
+	}
+	up := d.Provider.(*payments.HTTPProvider).URL
+	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"
+	failed := 0
+	for d.Handle(t.Context(), "done", nil) != nil {
+		failed++
+	}
+	if failed != 5 {
+		t.Errorf("%d attempts more before the first for which there is no budget, want 5", failed)
+	}
+	look(5*time.Second, 1)
+	if err := d.Handle(t.Context(), "done", nil); err == nil {
+		t.Error("a provider that nobody asked for 5 s may be asked once")
+	}
+	d.Provider.(*payments.HTTPProvider).URL = up
+	look(5*time.Second, 1)
+	if err := d.Handle(t.Context(), "other", nil); err != nil || len(d.charges) != 1 {
+		t.Fatal(err, d.charges)
+	}
+	look(5*time.Second, 1)
+	if err := d.Handle(t.Context(), "done", nil); err != nil || len(d.charges) != 2 {
+		t.Error(err, d.charges)
+	}
+}
+
+func TestTripsThatNobodyCanSettleHideNoOthers(t *testing.T) {
+	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended.Add(time.Hour)
+	for i := range 30 {
+		id := trips.TripID(fmt.Sprint("t", i))
+		d.trips[id] = ride(id, 1000)
+	}
+	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Limit: 10,
+		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	for range 4 {
+		if _, err := r.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(5 * time.Second)
+	}
+	if len(q.jobs) != 31 {
+		t.Errorf("%d of 31 trips were ever queued", len(q.jobs))
+	}
+}

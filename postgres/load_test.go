@@ -1,0 +1,26 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+)
+
+func TestTheServerCountsItsTransactions(t *testing.T) {
+	s := open(t, database(t))
+	before, err := s.Transactions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for late := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) { // it counts about once a second
+		after, err := s.Transactions(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after > before {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("it stands at %d", after)
+		}
+	}
+}

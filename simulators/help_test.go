@@ -1,0 +1,219 @@
+package simulators
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/wire"
+)
+
+func calls(f *wire.ClientFrame) bool { return f.GetSos() != nil }
+
+func seen(f *wire.ClientFrame) *wire.ServerFrame {
+	return &wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: f.Id, TripId: f.GetSos().TripId}}}
+}
+
+// reservedAtOnce is desk with a driver for every trip.
+func reservedAtOnce(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
+	return desk(func(c *fakeConn, f *wire.ClientFrame) {
+		if requests(f) {
+			c.node.trip.DriverId = "d"
+			c.move(stateReserved, "reserved")
+		}
+		also(c, f)
+	})
+}
+
+func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
+	j, records := keep(t)
+	var call *wire.ClientFrame
+	var late bool
+	n := newFakeNode(t, reservedAtOnce(func(c *fakeConn, f *wire.ClientFrame) {
+		switch {
+		case calls(f) && call == nil:
+			call = f
+			c.ack(f, "")
+			c.move(stateCancelled, "system_cancellation")
+			time.AfterFunc(50*time.Millisecond, func() {
+				c.node.mu.Lock()
+				defer c.node.mu.Unlock()
+				late = true
+				c.send(seen(f))
+			})
+		}
+	}))
+	stats := NewStats()
+	stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, SOS: 1, Stats: stats, Journal: j})
+	n.until("the first rider hears of the operator", func() bool { return stats.Snapshot().HelpSeen == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if s := stats.Snapshot(); s.HelpAsked < 1 || s.Violations != 0 || !n.check(func() bool { return late }) {
+		t.Errorf("%+v", s)
+	}
+	want := []string{"invoke/sos", "ok/sos", "seen"}
+	all := records()
+	if got := told(all, want...); !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	for _, r := range all {
+		if r.What == journal.Seen && (r.Client != call.Id || r.Trip != call.GetSos().TripId) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestADriverCallsForHelpOnATripAndNowhereElse(t *testing.T) {
+	script := dispatcher(800)
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		if calls(f) && (c.node.trip == nil || f.GetSos().TripId != c.node.trip.Id || !active(c.node.trip.State)) {
+			t.Errorf("a call for help on %q", f.GetSos().TripId)
+		}
+		script(c, f)
+	})
+	stats := NewStats()
+	drive(t, n, DriverConfig{Speed: 20, Rate: 50, Decline: -1, SOS: 1, Stats: stats})
+	n.until("the driver calls", func() bool { return stats.Snapshot().HelpAsked == 1 })
+}
+
+func TestWhoNeverCallsDecidesTheRestAsWhoDoes(t *testing.T) {
+	plans := func(share float64) (at []time.Time) {
+		h := help{rng: stream(1, "ada", "help"), clock: 1, share: share}
+		for range 100 {
+			h.plan(time.Unix(0, 0))
+			at = append(at, h.callAt)
+		}
+		return at
+	}
+	some, all := plans(.2), plans(1)
+	n := 0
+	for i := range some {
+		if !some[i].IsZero() {
+			n++
+			if some[i] != all[i] {
+				t.Errorf("trip %d: %v and %v", i, some[i], all[i])
+			}
+		}
+	}
+	if n < 5 || n > 50 || len(slices.DeleteFunc(plans(0), time.Time.IsZero)) != 0 {
+		t.Errorf("%d of 100 trips", n)
+	}
+}
+
+func TestAWordOfAnOperatorIsHeardOnceOnAConnection(t *testing.T) {
+	w := newWitness(NewStats(), roleRider, "ada")
+	say := &wire.SosSeen{Id: "c1", TripId: "t"}
+	w.welcome(&wire.Welcome{Epoch: "e", Trip: &wire.Trip{Id: "t", Version: 2}})
+	if !w.helped(say) {
+		t.Error("the first word counts as one before it")
+	}
+	w.welcome(&wire.Welcome{Epoch: "e"})
+	if w.helped(say) || w.stats.Snapshot().Violations != 0 {
+		t.Error("after a reconnection it may come again, and is not new")
+	}
+	if w.helped(say); w.stats.Snapshot().Violations != 1 {
+		t.Error("it came twice on one connection, and nobody minds")
+	}
+}
+
+// opsDoor is an admin door with calls for help.
+type opsDoor struct {
+	*httptest.Server
+	mu     sync.Mutex
+	open   map[string]string // trip, by id
+	acked  []string
+	broken bool
+}
+
+func newOpsDoor(t *testing.T, open map[string]string) *opsDoor {
+	d := &opsDoor{open: open}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ops/alerts", func(w http.ResponseWriter, _ *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		list := []map[string]string{}
+		for id, trip := range d.open {
+			list = append(list, map[string]string{"id": id, "trip": trip})
+		}
+		if err := json.NewEncoder(w).Encode(map[string]any{"alerts": list}); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("POST /ops/alerts/{id}/ack", func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		id := r.PathValue("id")
+		switch {
+		case d.open[id] == "gone":
+			delete(d.open, id)
+			w.WriteHeader(http.StatusNotFound)
+			return
+		case d.broken: // done, and the answer is lost
+			d.broken = false
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		d.acked = append(d.acked, id)
+		delete(d.open, id)
+	})
+	d.Server = httptest.NewServer(mux)
+	t.Cleanup(d.Close)
+	return d
+}
+
+func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
+	j, records := keep(t)
+	d := newOpsDoor(t, map[string]string{"a1": "trip-1", "a2": "trip-2", "a3": "gone"})
+	d.broken = true
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	stats := NewStats()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- RunOperator(ctx, OperatorConfig{Doors: []string{dead.URL, d.URL + "/"}, Every: time.Millisecond,
+			Think: time.Millisecond, Stats: stats, Journal: j})
+	}()
+	for late := time.Now().Add(20 * time.Second); stats.Snapshot().Helped < 2 || stats.Snapshot().Refused < 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("%+v", stats.Snapshot())
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	byAlert := map[string]string{}
+	for _, r := range records() {
+		if r.Kind == journal.Acknowledge {
+			if r.Who != "operator:ops" || r.Command == "" {
+				t.Errorf("%+v", r)
+			}
+			byAlert[r.Alert] += " " + r.What
+		}
+	}
+	for id, want := range map[string]string{"a1": " invoke ok", "a2": " invoke ok", "a3": " invoke fail"} {
+		if byAlert[id] != want {
+			t.Errorf("%s:%s, want%s", id, byAlert[id], want)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Sort(d.acked); strings.Join(d.acked, " ") != "a1 a2" {
+		t.Errorf("acknowledged %v", d.acked)
+	}
+}
+
+func TestAnOperatorWithoutADoorSaysSo(t *testing.T) {
+	if err := RunOperator(t.Context(), OperatorConfig{}); err == nil || !strings.Contains(err.Error(), "admin door") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,50 @@
+package intruder
+
+import "fmt"
+
+// tally counts what came of requests and frames.
+type tally struct {
+	Tried      int      `json:"tried"`
+	Refused    int      `json:"refused"`
+	Unanswered int      `json:"unanswered"`         // no word at all, which is no success either
+	Accepted   int      `json:"accepted,omitempty"` // must be 0
+	Foreign    int      `json:"foreign_bytes,omitempty"`
+	Rows       []string `json:"rows,omitempty"` // what got through
+}
+
+// Report is what came of it all.
+type Report struct {
+	tally
+	Attempts map[string]int `json:"attempts"` // how often each was made
+}
+
+// maxRows bounds what is named; all is counted.
+const maxRows = 20
+
+func newReport() *Report { return &Report{Attempts: map[string]int{}} }
+
+func (r *Report) add(attempt string, t tally) {
+	r.Attempts[attempt]++
+	r.Tried += t.Tried
+	r.Refused += t.Refused
+	r.Unanswered += t.Unanswered
+	r.Accepted += t.Accepted
+	r.Foreign += t.Foreign
+	for _, row := range t.Rows {
+		if len(r.Rows) < maxRows {
+			r.Rows = append(r.Rows, attempt+": "+row)
+		}
+	}
+}
+
+func (t *tally) tried() { t.Tried++ }
+
+func (t *tally) accepted(format string, args ...any) {
+	t.Accepted++
+	t.Rows = append(t.Rows, "accepted: "+fmt.Sprintf(format, args...))
+}
+
+func (t *tally) foreign(bytes int, format string, args ...any) {
+	t.Foreign += bytes
+	t.Rows = append(t.Rows, "told of others: "+fmt.Sprintf(format, args...))
+}
