@@ -91,6 +91,8 @@ var libraries = []library{
 	{"github.com/gorilla/websocket", []string{"gateway", "simulators/...", "latency/...", "web/webtest"},
 		"one writer at a time and a deadline for each write; few places to get that right"},
 	{"github.com/golang-jwt/jwt", []string{"gateway"}, "tokens are checked in one place"},
+	{"github.com/paulmach/osm", []string{"routing/extract"}, "maps are read in one place, and bounded there"},
+	{"github.com/paulmach/orb", []string{"routing"}, "tiles are drawn in one place, from one city"},
 	{"connectrpc.com", []string{"routing/..."}, "the only service called by RPC"},
 	{"github.com/Shopify/toxiproxy", []string{"chaos"}, "lines are only broken on purpose"},
 	{"github.com/chromedp", []string{"web/webtest"}, "a browser is for tests"},

@@ -23,6 +23,7 @@ type City struct {
 	doorSum  []float64 // metres of doors up to each one
 	drawing  func() []byte
 	ways     *ch.Hierarchy
+	tiles    *tiler
 }
 
 // reach is how far from a road, in metres, a point still belongs to the city.
@@ -46,9 +47,12 @@ func NewCity(plan Plan) (*City, error) {
 		return nil, err
 	}
 	c.listDoors()
-	c.drawing = sync.OnceValue(c.draw)
+	c.drawing, c.tiles = sync.OnceValue(c.draw), newTiler(c)
 	if c.ways, err = g.contracted(); err != nil {
 		return nil, err
+	}
+	if c.plan.Straight == (Straight{}) {
+		c.plan.Straight = measureStraight(c)
 	}
 	return c, nil
 }
@@ -117,6 +121,24 @@ func (c *City) listDoors() {
 
 // Name is what the city is called.
 func (c *City) Name() string { return c.plan.Name }
+
+// Attribution is whom a map of the city must name as its source; empty for nobody.
+func (c *City) Attribution() string { return c.plan.Attribution }
+
+// Straight is what the straight line between two places stands for in this city.
+func (c *City) Straight() Straight { return c.plan.Straight }
+
+// Kept is how much of the plan's roads the city consists of: the largest part in which every point reaches every other.
+type Kept struct {
+	Junctions   int     `json:"junctions"`
+	OfJunctions int     `json:"of_junctions"`
+	Metres      float64 `json:"metres"`
+	OfMetres    float64 `json:"of_metres"`
+	LostRoads   int     `json:"lost_roads"` // of which nothing was kept: they lead nowhere
+}
+
+// Kept says what was kept.
+func (c *City) Kept() Kept { return c.graph.kept }
 
 // Spec is what Open was given; empty for a city that came another way.
 func (c *City) Spec() string { return c.spec }

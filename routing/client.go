@@ -12,11 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/routing/routingpb"
-	"github.com/ridehail/ridehail/routing/routingpb/routingpbconnect"
 )
 
 // ErrUnavailable is returned by Client.Snap when the service does not answer well; Route and Times fall back instead.
@@ -28,13 +24,27 @@ type ClientOptions struct {
 	Failures int              // in a row before the service is left alone; 5
 	Pause    time.Duration    // for which it is left alone; then one call tries again; 1 s
 	Now      func() time.Time // nil: time.Now
+	Straight Straight         // of the city; the zero value: the built-in one's
 }
+
+// backend asks a routing service in the service's own protocol. Its answers were checked. Its errors wrap ErrOutsideCity,
+// ErrNoRoute, errLie, or errAway when the same question may be answered a moment later.
+type backend interface {
+	route(ctx context.Context, from, to location.Point) (Route, error)
+	matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error)
+	snap(ctx context.Context, p location.Point) (location.Point, float64, error)
+	limits() (places, pairs int) // of a matrix: on one side, and in all
+}
+
+// errAway is a service that was not there.
+var errAway = errors.New("the service was not there")
 
 // Client asks a routing service and does without it when it must: Route and Times then answer with the straight line
 // and say so. It is safe for concurrent use.
 type Client struct {
-	rpc       routingpbconnect.RoutingClient
+	service   backend
 	transport *http.Transport
+	straight  Straight
 	timeout   time.Duration
 	breaker   breaker
 	retries   budget
@@ -54,7 +64,11 @@ type Stats struct {
 
 type counts struct{ calls, road, straight, retries, failures, lies, skipped atomic.Uint64 }
 
-// NewClient makes a client of the service at url, such as http://localhost:8090. Close frees its connections.
+// osrmPrefix marks the URL of an OSRM server.
+const osrmPrefix = "osrm:"
+
+// NewClient makes a client of the service at url, such as http://localhost:8070, or of an OSRM server, such as
+// osrm:http://localhost:5000. Close frees its connections.
 func NewClient(url string, opts ClientOptions) *Client {
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
@@ -63,17 +77,19 @@ func NewClient(url string, opts ClientOptions) *Client {
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	rpc := routingpbconnect.NewRoutingClient(
-		&http.Client{Transport: transport}, strings.TrimRight(url, "/"),
-		connect.WithAcceptCompression("gzip", nil, nil), // the answers are small and near
-		connect.WithReadMaxBytes(4<<20),
-	)
 	now := opts.Now
 	if now == nil {
 		now = time.Now
 	}
+	var service backend
+	if at, ok := strings.CutPrefix(url, osrmPrefix); ok {
+		service = newOSRM(&http.Client{Transport: transport}, at)
+	} else {
+		service = newConnect(&http.Client{Transport: transport}, url)
+	}
 	return &Client{
-		rpc: rpc, transport: transport, timeout: cmp.Or(opts.Timeout, 300*time.Millisecond),
+		service: service, transport: transport, straight: cmp.Or(opts.Straight, BuiltInStraight),
+		timeout: cmp.Or(opts.Timeout, 300*time.Millisecond),
 		breaker: breaker{limit: cmp.Or(opts.Failures, 5), pause: cmp.Or(opts.Pause, time.Second), now: now},
 		retries: budget{tokens: maxTokens},
 	}
@@ -98,16 +114,13 @@ func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, err
 		return Route{}, err
 	}
 	var way Route
-	err := c.call(ctx, func(ctx context.Context) error {
-		res, err := c.rpc.Route(ctx, &routingpb.RouteRequest{From: toWire(from), To: toWire(to)})
-		if err == nil {
-			way, err = readRoute(res, from, to)
-		}
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		way, err = c.service.route(ctx, from, to)
 		return err
 	})
 	if errors.Is(err, ErrUnavailable) {
 		c.counts.straight.Add(1)
-		return straightRoute(from, to), nil
+		return c.straight.route(from, to), nil
 	}
 	return way, err
 }
@@ -135,13 +148,14 @@ func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 		}
 	}
 	rows := make([][]time.Duration, len(from))
-	for columns := range slices.Chunk(to, maxPlaces) {
+	places, pairs := c.service.limits()
+	for columns := range slices.Chunk(to, places) {
 		begin := 0
-		for part := range slices.Chunk(from, min(maxPlaces, maxPairs/len(columns))) {
+		for part := range slices.Chunk(from, min(places, pairs/len(columns))) {
 			times, err := c.part(ctx, part, columns)
 			if errors.Is(err, ErrUnavailable) {
 				c.counts.straight.Add(1)
-				return straightMatrix(from, to), SourceStraight, nil
+				return c.straight.matrix(from, to), SourceStraight, nil
 			}
 			if err != nil {
 				return nil, "", err
@@ -157,12 +171,8 @@ func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 
 // part is a matrix that one call may ask for.
 func (c *Client) part(ctx context.Context, from, to []location.Point) (rows [][]time.Duration, err error) {
-	req := &routingpb.MatrixRequest{From: allToWire(from), To: allToWire(to)}
-	err = c.call(ctx, func(ctx context.Context) error {
-		res, err := c.rpc.Matrix(ctx, req)
-		if err == nil {
-			rows, err = readMatrix(res, from, to)
-		}
+	err = c.call(ctx, func(ctx context.Context) (err error) {
+		rows, err = c.service.matrix(ctx, from, to)
 		return err
 	})
 	return rows, err
@@ -176,24 +186,11 @@ func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, fl
 	}
 	var at location.Point
 	var metres float64
-	err := c.call(ctx, func(ctx context.Context) error {
-		res, err := c.rpc.Snap(ctx, &routingpb.SnapRequest{Point: toWire(p)})
-		if err == nil {
-			at, metres, err = readSnap(res, p)
-		}
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		at, metres, err = c.service.snap(ctx, p)
 		return err
 	})
 	return at, metres, err
-}
-
-func toWire(p location.Point) *routingpb.Point { return &routingpb.Point{Lng: p.Lng, Lat: p.Lat} }
-
-func allToWire(ps []location.Point) []*routingpb.Point {
-	out := make([]*routingpb.Point, len(ps))
-	for i, p := range ps {
-		out[i] = toWire(p)
-	}
-	return out
 }
 
 // call asks once, and once more if the service was not there. It returns nil, what the service truly answered
@@ -207,7 +204,7 @@ func (c *Client) call(ctx context.Context, ask func(context.Context) error) erro
 	asking, cancel := context.WithTimeout(ctx, c.patience(ctx))
 	defer cancel()
 	err := c.judge(ctx, ask(asking))
-	if connect.CodeOf(err) == connect.CodeUnavailable && asking.Err() == nil && c.retries.take() {
+	if errors.Is(err, errAway) && asking.Err() == nil && c.retries.take() {
 		c.counts.retries.Add(1)
 		err = c.judge(ctx, ask(asking))
 	}
@@ -232,20 +229,14 @@ func (c *Client) patience(ctx context.Context) time.Duration {
 	return c.timeout
 }
 
-// judge counts a bad answer and turns the codes of routing.proto into this package's errors.
+// judge counts a bad answer.
 func (c *Client) judge(ctx context.Context, err error) error {
-	var coded *connect.Error
 	switch {
-	case err == nil || ctx.Err() == context.Canceled:
-		return err
+	case err == nil || ctx.Err() == context.Canceled || errors.Is(err, ErrOutsideCity) || errors.Is(err, ErrNoRoute):
 	case errors.Is(err, errLie):
 		c.counts.lies.Add(1)
-		return err
-	case errors.As(err, &coded) && connect.IsWireError(err) && coded.Code() == connect.CodeOutOfRange:
-		return fmt.Errorf("%w: %s", ErrOutsideCity, coded.Message())
-	case errors.As(err, &coded) && connect.IsWireError(err) && coded.Code() == connect.CodeNotFound:
-		return ErrNoRoute
+	default:
+		c.counts.failures.Add(1)
 	}
-	c.counts.failures.Add(1)
 	return err
 }

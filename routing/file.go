@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing/internal/lagoon"
@@ -43,19 +44,25 @@ func Open(spec string) (*City, error) {
 // ErrNotACity is returned for a file that Save did not write.
 var ErrNotACity = errors.New("not a city file; make one with `ridehail import`")
 
+// ErrOldCity is returned for a city file of an older version of the program.
+var ErrOldCity = errors.New("a city file of an older version; make it again with `ridehail import`")
+
 // A city file is a line that says what it is, then compressed JSON in which a line of points is a flat list of
 // longitudes and latitudes in millionths of a degree, each but the first relative to the one before.
 const (
-	fileMagic = "ridehail city 1\n"
+	fileMagic = "ridehail city 2\n"
+	fileKind  = "ridehail city "
 	fileLimit = 1 << 30 // bytes of JSON; a file that unpacks to more is an attack, not a city
 )
 
 type filePlan struct {
-	Name      string      `json:"name"`
-	Roads     []fileRoad  `json:"roads"`
-	Areas     []fileArea  `json:"areas"`
-	Districts []filePlace `json:"districts"`
-	Hotspots  []filePlace `json:"hotspots"`
+	Name        string      `json:"name"`
+	Attribution string      `json:"attribution,omitempty"`
+	Straight    Straight    `json:"straight"`
+	Roads       []fileRoad  `json:"roads"`
+	Areas       []fileArea  `json:"areas"`
+	Districts   []filePlace `json:"districts"`
+	Hotspots    []filePlace `json:"hotspots"`
 }
 
 type fileRoad struct {
@@ -102,7 +109,11 @@ func Load(r io.Reader) (*City, error) {
 	if _, err := io.ReadFull(r, magic); err != nil {
 		return nil, fmt.Errorf("%w: it has fewer than %d bytes", ErrNotACity, len(magic))
 	}
-	if string(magic) != fileMagic {
+	switch {
+	case string(magic) == fileMagic:
+	case strings.HasPrefix(string(magic), fileKind):
+		return nil, ErrOldCity
+	default:
 		return nil, ErrNotACity
 	}
 	zr, err := gzip.NewReader(r)
@@ -135,7 +146,7 @@ func damaged(err error) error {
 }
 
 func packPlan(p Plan) filePlan {
-	out := filePlan{Name: p.Name}
+	out := filePlan{Name: p.Name, Attribution: p.Attribution, Straight: p.Straight}
 	for _, r := range p.Roads {
 		out.Roads = append(out.Roads, fileRoad{r.Class, r.Name, r.OneWay, r.Bridge, r.Speed, packLine(r.Points)})
 	}
@@ -156,7 +167,7 @@ func packPlan(p Plan) filePlan {
 }
 
 func unpackPlan(f filePlan) (Plan, error) {
-	p := Plan{Name: f.Name}
+	p := Plan{Name: f.Name, Attribution: f.Attribution, Straight: f.Straight}
 	var errs []error
 	line := func(flat []int32) []location.Point {
 		points, err := unpackLine(flat)

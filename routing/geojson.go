@@ -10,7 +10,11 @@ import (
 
 // draw writes the FeatureCollection by hand: the numbers need six digits and no more.
 func (c *City) draw() []byte {
-	out := []byte(`{"type":"FeatureCollection","features":[`)
+	out := []byte(`{"type":"FeatureCollection",`)
+	if a := c.plan.Attribution; a != "" {
+		out = append(out, `"attribution":`+quote(a)+`,`...)
+	}
+	out = append(out, `"features":[`...)
 	feature := func(properties, geometry string) {
 		if out[len(out)-1] != '[' {
 			out = append(out, ",\n"...)

@@ -39,18 +39,19 @@ type graph struct {
 	nodes []location.Point
 	edges []edge
 	arcs  []arc
+	kept  Kept
 }
 
 // buildGraph cuts the roads at their junctions and keeps the largest part in which every point reaches every other.
 func buildGraph(roads []Road) (*graph, error) {
-	nodes, edges := cut(roads)
+	nodes, edges, owners := cut(roads)
 	if len(edges) == 0 {
 		return nil, fmt.Errorf("%w: it has no roads", ErrPlan)
 	}
 	g := &graph{nodes: nodes, edges: edges}
 	g.link()
 	part := largestPart(g)
-	g.keep(part)
+	g.keep(part, owners)
 	if len(g.edges) == 0 {
 		return nil, fmt.Errorf("%w: no road leads anywhere and back", ErrPlan)
 	}
@@ -58,7 +59,8 @@ func buildGraph(roads []Road) (*graph, error) {
 	return g, nil
 }
 
-func cut(roads []Road) ([]location.Point, []edge) {
+// cut returns the junctions, the edges and the road that each edge belongs to.
+func cut(roads []Road) (nodes []location.Point, edges []edge, owners []int32) {
 	uses := make(map[key]int)
 	for _, r := range roads {
 		for i, p := range r.Points {
@@ -68,8 +70,6 @@ func cut(roads []Road) ([]location.Point, []edge) {
 			}
 		}
 	}
-	var nodes []location.Point
-	var edges []edge
 	ids := make(map[key]int32)
 	id := func(p location.Point) int32 {
 		k := micro(p)
@@ -90,12 +90,12 @@ func cut(roads []Road) ([]location.Point, []edge) {
 			}
 			if e, ok := newEdge(r, r.Points[begin:j+1]); ok {
 				e.from, e.to = id(e.line[0]), id(e.line[len(e.line)-1])
-				edges = append(edges, e)
+				edges, owners = append(edges, e), append(owners, int32(i))
 			}
 			begin = j
 		}
 	}
-	return nodes, edges
+	return nodes, edges, owners
 }
 
 // newEdge measures a stretch of road; one without length is none.
@@ -163,8 +163,9 @@ func (g *graph) successors() (at, to []int32) {
 	return at, to
 }
 
-// keep drops every node outside the part and every edge that touches one.
-func (g *graph) keep(part []bool) {
+// keep drops every node outside the part and every edge that touches one, and counts what is left.
+func (g *graph) keep(part []bool, owners []int32) {
+	g.kept.OfJunctions = len(g.nodes)
 	renamed := make([]int32, len(g.nodes))
 	var nodes []location.Point
 	for n, p := range g.nodes {
@@ -174,13 +175,25 @@ func (g *graph) keep(part []bool) {
 		}
 	}
 	var edges []edge
-	for _, e := range g.edges {
-		if part[e.from] && part[e.to] {
-			e.from, e.to = renamed[e.from], renamed[e.to]
-			edges = append(edges, e)
+	some, lost := make(map[int32]bool), make(map[int32]bool) // roads of which something was kept, and was not
+	for i, e := range g.edges {
+		g.kept.OfMetres += e.metres()
+		if !part[e.from] || !part[e.to] {
+			lost[owners[i]] = true
+			continue
+		}
+		some[owners[i]] = true
+		g.kept.Metres += e.metres()
+		e.from, e.to = renamed[e.from], renamed[e.to]
+		edges = append(edges, e)
+	}
+	for road := range lost {
+		if !some[road] {
+			g.kept.LostRoads++
 		}
 	}
 	g.nodes, g.edges = nodes, edges
+	g.kept.Junctions = len(nodes)
 }
 
 // largestPart marks the largest strongly connected component (R. Tarjan, SIAM J. Comput. 1, 1972, without recursion).

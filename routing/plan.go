@@ -81,11 +81,13 @@ type Hotspot struct {
 // Plan is all that NewCity needs to know: what a generator or an importer of maps produces and what a city file holds.
 // Coordinates are rounded to a millionth of a degree, about a decimetre.
 type Plan struct {
-	Name      string
-	Roads     []Road
-	Areas     []Area
-	Districts []District
-	Hotspots  []Hotspot
+	Name        string
+	Attribution string // whom the map names as its source; empty for nobody
+	Roads       []Road
+	Areas       []Area
+	Districts   []District
+	Hotspots    []Hotspot
+	Straight    Straight // the zero value: NewCity measures it
 }
 
 // ErrPlan is wrapped by every error about a plan that no city can be made of.
@@ -101,6 +103,9 @@ const (
 )
 
 func (p *Plan) check() error {
+	if err := p.Straight.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrPlan, err)
+	}
 	for i := range p.Roads {
 		if err := p.Roads[i].check(); err != nil {
 			return fmt.Errorf("%w: road %d %q: %w", ErrPlan, i, p.Roads[i].Name, err)
@@ -187,7 +192,8 @@ func (p Plan) rounded() Plan {
 		h.Point = micro(h.Point).point()
 		spots[i] = h
 	}
-	return Plan{Name: p.Name, Roads: roads, Areas: areas, Districts: districts, Hotspots: spots}
+	p.Roads, p.Areas, p.Districts, p.Hotspots = roads, areas, districts, spots
+	return p
 }
 
 func roundLine(line []location.Point) []location.Point {

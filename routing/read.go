@@ -22,9 +22,6 @@ func lie(format string, args ...any) error {
 }
 
 func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, error) {
-	if len(res.GetPath()) < 2 || len(res.GetSpeeds()) != len(res.GetPath())-1 {
-		return Route{}, lie("%d points and %d speeds", len(res.GetPath()), len(res.GetSpeeds()))
-	}
 	way := Route{Metres: res.GetMetres(), Source: SourceRoad}
 	for _, p := range res.GetPath() {
 		at, err := readPoint(p)
@@ -34,10 +31,20 @@ func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, er
 		way.Path = append(way.Path, at)
 	}
 	for _, v := range res.GetSpeeds() {
+		way.Speeds = append(way.Speeds, float64(v))
+	}
+	return believeRoute(way, res.GetDurationMs(), from, to)
+}
+
+// believeRoute adds the time to a way that a car could drive from one place to the other.
+func believeRoute(way Route, ms int64, from, to location.Point) (Route, error) {
+	if len(way.Path) < 2 || len(way.Speeds) != len(way.Path)-1 {
+		return Route{}, lie("%d points and %d speeds", len(way.Path), len(way.Speeds))
+	}
+	for _, v := range way.Speeds {
 		if !(v > 0 && v <= maxSpeed) {
 			return Route{}, lie("a speed of %g m/s", v)
 		}
-		way.Speeds = append(way.Speeds, float64(v))
 	}
 	first, last := way.Path[0], way.Path[len(way.Path)-1]
 	if location.Metres(first, from) > reach+slack || location.Metres(last, to) > reach+slack {
@@ -48,7 +55,7 @@ func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, er
 		return Route{}, lie("%g metres by road for %.0f by air", way.Metres, air)
 	}
 	var err error
-	way.Duration, err = readTime(res.GetDurationMs(), air)
+	way.Duration, err = readTime(ms, air)
 	return way, err
 }
 
@@ -86,8 +93,12 @@ func readSnap(res *routingpb.SnapResponse, p location.Point) (location.Point, fl
 	if err != nil {
 		return location.Point{}, 0, err
 	}
+	return believeSnap(p, at, res.GetMetres())
+}
+
+func believeSnap(p, at location.Point, said float64) (location.Point, float64, error) {
 	metres := location.Metres(p, at)
-	if said := res.GetMetres(); metres > reach+slack || !(said >= metres-slack && said <= metres+slack) {
+	if metres > reach+slack || !(said >= metres-slack && said <= metres+slack) {
 		return location.Point{}, 0, lie("snapped over %.0f metres, said to be %g", metres, said)
 	}
 	return at, metres, nil

@@ -294,8 +294,7 @@ func TestTheStraightLineIsCalibratedOnTheBuiltInCity(t *testing.T) {
 	slices.Sort(speeds)
 	detour, speed := detours[len(detours)/2], speeds[len(speeds)/2]
 	t.Logf("median detour %.3f, median speed %.2f m/s", detour, speed)
-	if math.Abs(detour-StraightFactor) > 0.06 || math.Abs(speed-StraightSpeed) > 0.6 {
-		t.Errorf("StraightFactor is %g, measured %.3f; StraightSpeed is %g, measured %.2f", StraightFactor, detour,
-			StraightSpeed, speed)
+	if math.Abs(detour-BuiltInStraight.Factor) > 0.06 || math.Abs(speed-BuiltInStraight.Speed) > 0.6 {
+		t.Errorf("BuiltInStraight is %+v, measured %.3f and %.2f", BuiltInStraight, detour, speed)
 	}
 }

@@ -35,6 +35,7 @@ type cli struct {
 	Lab       labCmd       `cmd:"" help:"Answer questions about distributed systems by experiments in virtual time."`
 	Audit     auditCmd     `cmd:"" help:"Check the invariants of a database."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the schema of a database."`
+	Import    importCmd    `cmd:"" help:"Make a city file of an OpenStreetMap extract."`
 	Routing   routingCmd   `cmd:"" help:"Run the routing service on its own."`
 	Payments  paymentsCmd  `cmd:"" help:"Run the payment provider's emulator."`
 	Refund    refundCmd    `cmd:"" help:"Give the fare of a wrongly completed trip back."`

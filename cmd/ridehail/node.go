@@ -157,7 +157,7 @@ func (n *node) assemble() error {
 	if waysURL == "" {
 		waysURL = "http://" + n.waysAt.Addr().String()
 	}
-	n.ways = routing.NewClient(waysURL, routing.ClientOptions{})
+	n.ways = routing.NewClient(waysURL, routing.ClientOptions{Straight: n.city.Straight()})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: location.DefaultJudge().Faster(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, waysCollector{n.ways})
 	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.ways)

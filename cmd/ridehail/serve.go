@@ -18,7 +18,7 @@ type nodeFlags struct {
 	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file. Default: a file in the data folder." env:"RIDEHAIL_DATABASE" placeholder:"URL"`
 	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
-	Routing  string `help:"A routing service to ask. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
+	Routing  string `help:"A routing service to ask, or osrm:URL for an OSRM server. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
 	Policy   string `help:"Who drives whom: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
 }
 

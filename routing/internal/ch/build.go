@@ -16,7 +16,6 @@ type builder struct {
 	up, down [][]int32 // arcs of each node when it was contracted
 	queue    queue
 	witness  search
-	wanted   []uint64 // scratch
 }
 
 func newBuilder(nodes int) *builder {
