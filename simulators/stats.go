@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ridehail/ridehail/simulators/trace"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -24,6 +25,7 @@ type Stats struct {
 	named []string
 	rtt   float64 // of the quickest comparison of clocks, ms; 0 before the first
 	clock float64 // the node's clock minus ours in that comparison, ms
+	trace *trace.Report
 }
 
 // NewStats returns empty statistics.
@@ -81,6 +83,8 @@ type Snapshot struct {
 
 	// PickupWait is from request to arrival in seconds of the city.
 	PickupWait Quantiles `json:"pickup_wait_s"`
+
+	Trace *trace.Report `json:"trace,omitempty"` // of a replay: what its file held
 }
 
 // Quantiles of Count values.
@@ -111,8 +115,15 @@ func (s *Stats) Snapshot() Snapshot {
 	out.Latency, out.RecentP99 = s.positions.read(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out.Named, out.ClockOffsetMs = append([]string(nil), s.named...), s.clock
+	out.Named, out.ClockOffsetMs, out.Trace = append([]string(nil), s.named...), s.clock, s.trace
 	return out
+}
+
+// Replays notes what the file of a replay held. The report must not change afterwards.
+func (s *Stats) Replays(r trace.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trace = &r
 }
 
 func (s *Stats) connected(role string) *atomic.Int64 {

@@ -103,7 +103,7 @@ func simulatorText(s simulators.Snapshot) string {
 		s.FixesSent, s.OffersSeen, s.OffersAccepted, s.OffersDeclined,
 		s.TripsRequested, s.TripsReserved, s.TripsCompleted, s.TripsCancelled, s.TripsExpired,
 		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed, s.HelpAsked, s.HelpSeen,
-		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations)
+		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations) + replayText(s.Trace)
 }
 
 type driversCmd struct {
@@ -112,13 +112,21 @@ type driversCmd struct {
 	Rate    float64 `help:"Positions a second of each driver." default:"1"`
 	Decline float64 `help:"Share of offers that are declined." default:"0.05"`
 	Prefix  string  `help:"Of the drivers' ids." default:"driver"`
+	Replay  string  `help:"Drive what is recorded in this CSV or GPX file instead, under the ids in it." placeholder:"FILE" type:"path"`
+
+	ReplayOffers string `help:"What recorded cars do, who cannot follow a rider's wishes: decline every offer, or take none." enum:"decline,none" default:"decline"`
 }
 
 func (driversCmd) Help() string {
-	return "Needs a node that gives development tokens. Example: ridehail serve --dev-tokens --speed 5 & ridehail drivers --count 500 --speed 5"
+	return "Needs a node that gives development tokens. Example: ridehail serve --dev-tokens --speed 5 & ridehail drivers --count 500 --speed 5\n\n" +
+		"A recording for --replay is a table with the columns id, time, lng and lat (heading and speed if known), or GPX tracks; " +
+		"times are RFC 3339, Unix seconds or milliseconds. It ends after its last fix."
 }
 
 func (c *driversCmd) Run(ctx context.Context, p *process) error {
+	if c.Replay != "" {
+		return c.replay(ctx, p)
+	}
 	decline := c.Decline
 	if decline == 0 {
 		decline = -1 // none at all

@@ -1,0 +1,145 @@
+package simulators
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/simulators/trace"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// ReplayConfig describes a recorded fleet that drives once more.
+type ReplayConfig struct {
+	Server  string // http://HOST:PORT
+	Trace   trace.Trace
+	Speed   float64    // seconds of the recording in a second; 0 means 1
+	Hidden  bool       // the cars take no offers and riders do not see them free
+	Flaky   bool       // phones lose their connection every 30 s on average
+	Seed    uint64     // of the losses
+	Codec   wire.Codec // nil means wire.Proto
+	Stats   *Stats     // nil: nobody looks
+	Log     *slog.Logger
+	Journal *journal.Journal // nil: none is kept
+}
+
+// ReplayDrivers sends every fix of a recording at its time, counted from the recording's first fix, and ends after the
+// last one or with the context, which is no error. Every car is a driver with a socket of its own, from its first fix
+// to its last. It cannot follow a rider's wishes, so it is free but declines every offer at once; a hidden one is not
+// free. A fix that comes due while there is no connection is not sent later. Errors: as RunDrivers.
+func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
+	cfg.Speed = cmp.Or(cfg.Speed, 1)
+	if cfg.Stats == nil {
+		cfg.Stats = NewStats()
+	}
+	if len(cfg.Trace.Cars) == 0 || !(cfg.Speed > 0) {
+		return errors.New("a replay needs a recording with a fix, and a speed above 0")
+	}
+	net := newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log)
+	net.journal = cfg.Journal
+	defer net.close()
+	if cfg.Flaky {
+		net.flaky(cfg.Seed, dropMean)
+	}
+	if err := net.reach(ctx, roleDriver, cfg.Trace.Cars[0].ID); err != nil {
+		return unlessOver(ctx, err)
+	}
+	began := time.Now().Add(replayLead)
+	var wait sync.WaitGroup
+	errs := make(chan error, len(cfg.Trace.Cars))
+	for i := range cfg.Trace.Cars {
+		car := &recorded{net: net, fixes: cfg.Trace.Cars[i].Fixes, began: began, speed: cfg.Speed, hidden: cfg.Hidden}
+		wait.Go(func() { errs <- car.drive(ctx, cfg.Trace.Cars[i].ID, i) })
+	}
+	wait.Wait()
+	close(errs)
+	return unlessOver(ctx, lastOf(errs))
+}
+
+// replayLead is how long before its first fix a car connects, and how long after its last one it leaves: a connection
+// that closes at once may take the fix with it.
+const replayLead = time.Second
+
+// recorded is a car that goes where it once went.
+type recorded struct {
+	net    *network
+	phone  *phone
+	fixes  []trace.Fix // those not sent yet
+	began  time.Time   // when the recording's first fix is due
+	speed  float64
+	hidden bool
+
+	seq      uint32
+	last     time.Time // when the last fix was sent
+	welcomed bool
+}
+
+// drive is the car's time on the road.
+func (r *recorded) drive(ctx context.Context, id string, stripe int) error {
+	if !pause(ctx, time.Until(r.due(r.fixes[0]))-replayLead) {
+		return nil
+	}
+	r.phone = r.net.phone(ctx, roleDriver, id, stripe)
+	defer r.phone.stop()
+	err := attend(ctx, r.phone, r)
+	if err != nil {
+		r.net.log.Warn("a recorded car stays away", "driver", id, "err", err)
+	}
+	return err
+}
+
+// due is when a fix is to be sent.
+func (r *recorded) due(f trace.Fix) time.Time {
+	return r.began.Add(time.Duration(float64(f.At) / r.speed))
+}
+
+func (r *recorded) hear(f *wire.ServerFrame, now time.Time) {
+	switch b := f.Body.(type) {
+	case *wire.ServerFrame_Welcome:
+		r.welcomed = true
+		r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{
+			SetAvailable: &wire.SetAvailable{Available: !r.hidden}}}, now)
+	case *wire.ServerFrame_Offer:
+		r.net.stats.offers.Add(1)
+		r.net.stats.declined.Add(1)
+		r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{
+			AnswerOffer: &wire.AnswerOffer{OfferId: b.Offer.Id}}}, now)
+	}
+}
+
+// act sends the newest fix that is due.
+func (r *recorded) act(_ context.Context, now time.Time) (time.Time, bool) {
+	if !r.welcomed {
+		return time.Time{}, now.After(r.due(r.fixes[len(r.fixes)-1]).Add(startWithin))
+	}
+	n, _ := slices.BinarySearchFunc(r.fixes, now, func(f trace.Fix, t time.Time) int {
+		if r.due(f).After(t) {
+			return 1
+		}
+		return -1
+	})
+	if n > 0 {
+		r.send(r.fixes[n-1])
+		r.fixes = r.fixes[n:]
+	}
+	if len(r.fixes) > 0 {
+		return r.due(r.fixes[0]), false
+	}
+	late := now.Sub(r.last)
+	return r.last.Add(replayLead), late >= startWithin || late >= replayLead && !r.phone.busy()
+}
+
+// send sends a fix under its own time, moved to today by the same shift for all.
+func (r *recorded) send(f trace.Fix) {
+	r.seq, r.last = r.seq+1, time.Now()
+	fix := &wire.Fix{Seq: r.seq, AtMs: wire.Millis(r.due(f)), Point: wirePoint(f.Point), Heading: f.Heading,
+		Speed: f.Speed * float32(r.speed), Accuracy: fixAccuracy}
+	if r.phone.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: fix}}) {
+		r.net.stats.fixes.Add(1)
+	}
+}

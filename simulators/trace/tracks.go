@@ -1,0 +1,151 @@
+package trace
+
+import (
+	"bufio"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/ridehail/ridehail/location"
+)
+
+// textMost bounds what lies between two tags, in bytes: the decoder holds it at once.
+const textMost = 1 << 20
+
+// tracks reads GPX: every track is a car named by it. A file that breaks off is read up to there.
+func (c *collector) tracks(in *bufio.Reader, name string) error {
+	if head, err := in.Peek(len(mark)); err == nil && string(head) == string(mark) {
+		_, _ = in.Discard(len(mark))
+	}
+	meter := &meter{r: in}
+	dec := xml.NewDecoder(meter)
+	g := gpx{collector: c, name: name}
+	for {
+		meter.left = textMost
+		token, err := dec.Token()
+		line, _ := dec.InputPos()
+		switch {
+		case err == io.EOF:
+			return nil
+		case meter.err != nil:
+			return meter.err
+		case err != nil:
+			c.bad(line, "the rest cannot be read", err.Error())
+			return nil
+		}
+		g.take(line, token)
+	}
+}
+
+var errLongText = fmt.Errorf("more than %d bytes between two tags", textMost)
+
+// meter lets so many bytes pass, and remembers an error of the file itself.
+type meter struct {
+	r    io.Reader
+	left int
+	err  error
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, errLongText
+	}
+	n, err := m.r.Read(p[:min(len(p), m.left)])
+	m.left -= n
+	if err != nil && err != io.EOF {
+		m.err = err
+	}
+	return n, err
+}
+
+// gpx is how far a file is read.
+type gpx struct {
+	*collector
+	name     string // of tracks without one
+	nameless int
+	id       string
+	inTrack  bool
+	inPoint  bool
+
+	line                           int // of the point
+	lng, lat, time, heading, speed string
+	text                           strings.Builder
+}
+
+func (g *gpx) take(line int, token xml.Token) {
+	switch t := token.(type) {
+	case xml.StartElement:
+		g.text.Reset()
+		switch t.Name.Local {
+		case "trk":
+			g.inTrack, g.id = true, ""
+		case "trkpt":
+			g.inPoint, g.line = g.inTrack, line
+			g.lng, g.lat, g.time, g.heading, g.speed = attribute(t, "lon"), attribute(t, "lat"), "", "", ""
+		}
+	case xml.CharData:
+		if g.inTrack && g.text.Len()+len(t) <= 4096 {
+			g.text.Write(t)
+		}
+	case xml.EndElement:
+		g.end(t.Name.Local, strings.TrimSpace(g.text.String()))
+		g.text.Reset()
+	}
+}
+
+func (g *gpx) end(tag, text string) {
+	switch {
+	case tag == "trk":
+		g.inTrack, g.inPoint = false, false
+	case g.inPoint && tag == "trkpt":
+		g.inPoint = false
+		g.point()
+	case g.inPoint && tag == "time":
+		g.time = text
+	case g.inPoint && tag == "course":
+		g.heading = text
+	case g.inPoint && tag == "speed":
+		g.speed = text
+	case g.inTrack && !g.inPoint && tag == "name":
+		g.id = text
+	}
+}
+
+// point takes a point of a track.
+func (g *gpx) point() {
+	g.report.Rows++
+	if g.id == "" { // the file's, and numbered from the second on
+		g.nameless++
+		g.id = g.name
+		if g.nameless > 1 {
+			g.id = fmt.Sprintf("%s-%d", g.name, g.nameless)
+		}
+	}
+	if g.time == "" {
+		g.bad(g.line, "no time", "")
+		return
+	}
+	when, ok := moment(g.time)
+	if !ok {
+		g.bad(g.line, "a time that is not RFC 3339", g.time)
+		return
+	}
+	lng, errLng := strconv.ParseFloat(g.lng, 64)
+	lat, errLat := strconv.ParseFloat(g.lat, 64)
+	if errLng != nil || errLat != nil {
+		g.bad(g.line, "a place that is no number", g.lng+" "+g.lat)
+		return
+	}
+	g.add(g.line, g.id, when, location.Point{Lng: lng, Lat: lat}, heading(g.heading), speed(g.speed))
+}
+
+func attribute(t xml.StartElement, name string) string {
+	for _, a := range t.Attr {
+		if a.Name.Local == name {
+			return strings.TrimSpace(a.Value)
+		}
+	}
+	return ""
+}
