@@ -121,6 +121,15 @@ func (g *ground) check(located int) error {
 		if int(t.n.Load()) != len(t.cars) {
 			errs = append(errs, fmt.Errorf("cell %s counts %d cars, has %d", t.shape.Cell, t.n.Load(), len(t.cars)))
 		}
+		free := 0
+		for i := range t.cars {
+			if t.cars[i].free {
+				free++
+			}
+		}
+		if int(t.free.Load()) != free {
+			errs = append(errs, fmt.Errorf("cell %s counts %d free cars, has %d", t.shape.Cell, t.free.Load(), free))
+		}
 		t.mu.RUnlock()
 	}
 	for c, b := range g.blocks {

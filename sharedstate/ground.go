@@ -35,6 +35,7 @@ type tile struct {
 	rings atomic.Pointer[rings] // made when somebody first searches from here
 
 	n    atomic.Int32 // len(cars)
+	free atomic.Int32 // of these, who may be offered a trip: in a busy city most tiles have none
 	mu   sync.RWMutex
 	cars []car // packed, in no order; car.e.slot is its index
 }
@@ -72,9 +73,11 @@ func (t *tile) put(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if i := int(e.slot.Load()); i < len(t.cars) && t.cars[i].e == e {
+		t.countLocked(c.free, t.cars[i].free)
 		t.cars[i] = c
 		return
 	}
+	t.countLocked(c.free, false)
 	e.slot.Store(int32(len(t.cars)))
 	t.cars = append(t.cars, c)
 	t.n.Add(1)
@@ -86,12 +89,23 @@ func (t *tile) drop(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i, last := int(e.slot.Load()), len(t.cars)-1
+	t.countLocked(false, t.cars[i].free)
 	t.cars[i] = t.cars[last]
 	t.cars[i].e.slot.Store(int32(i))
 	t.cars[last] = car{}
 	t.cars = t.cars[:last]
 	t.n.Add(-1)
 	t.block.n.Add(-1)
+}
+
+// countLocked notes that a car became free, or no longer is.
+func (t *tile) countLocked(is, was bool) {
+	switch {
+	case is && !was:
+		t.free.Add(1)
+	case was && !is:
+		t.free.Add(-1)
+	}
 }
 
 func square(p location.Point) int {

@@ -136,7 +136,7 @@ func (s *search) throughBlocks(g *ground) {
 
 // lookInto takes the tile's cars that are nearer than the worst kept.
 func (s *search) lookInto(t *tile) {
-	if t.n.Load() == 0 || s.beyond(t) {
+	if t.n.Load() == 0 || (s.free && t.free.Load() == 0) || s.beyond(t) {
 		return
 	}
 	t.mu.RLock()

@@ -24,7 +24,6 @@ type car struct {
 	errand   int            // grows whenever the car gets something else to do: plans for an older one are void
 	idle     time.Time
 	rng      *rand.Rand
-	metres   float64 // driven for nothing on the errand under way
 	onDuty   time.Duration
 	withLoad time.Duration
 }

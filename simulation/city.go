@@ -58,6 +58,25 @@ func (c Config) check() error {
 	return nil
 }
 
+// PatientPolicy is greedy, but refuses far pickups as batched does: it shows how much of what batched gains is due to
+// matching many trips at once, and how much to not sending drivers far. Only simulations have it.
+const PatientPolicy = "patient"
+
+func (c Config) policy(eta dispatch.ETA) (dispatch.Policy, error) {
+	leastWait := dispatch.LeastWait{ETA: eta, Weights: c.Weights, Deadline: time.Hour}
+	if c.Policy == PatientPolicy {
+		return dispatch.Policy{Name: PatientPolicy, Picker: leastWait}, nil
+	}
+	p, err := dispatch.PolicyNamed(cmp.Or(c.Policy, dispatch.BatchedPolicy), eta)
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if p.Window > 0 {
+		p.Picker = leastWait
+	}
+	return p, nil
+}
+
 // epoch is when every virtual city begins.
 var epoch = time.Date(2030, time.January, 7, 0, 0, 0, 0, time.UTC)
 
@@ -69,7 +88,7 @@ type world struct {
 	end     time.Time
 	agenda  agenda
 	router  *routing.Router
-	map_    *places
+	places  *places
 	drivers *sharedstate.Drivers
 	policy  dispatch.Policy
 	surge   *pricing.Surge
@@ -81,35 +100,46 @@ type world struct {
 	riders  int
 	failed  error
 	stats   stats
+
+	temper func(c *car, r *ride, pickup time.Duration) (reply, time.Duration)
+	after  func() // each event; tests look around
 }
 
 // Run lets the city live for its hours under one policy.
 func Run(ctx context.Context, cfg Config) (Result, error) {
-	if err := cfg.check(); err != nil {
+	w, err := build(ctx, cfg)
+	if err != nil {
 		return Result{}, err
 	}
-	w := &world{cfg: cfg, ctx: ctx, now: epoch, end: epoch.Add(cfg.length()), router: routing.NewRouter(cfg.City),
-		surge: pricing.NewSurge(pricing.SurgeOptions{}), cars: map[trips.DriverID]*car{}}
-	w.map_ = newMap(w.router, cfg.City)
-	policy, err := dispatch.PolicyNamed(cmp.Or(cfg.Policy, dispatch.BatchedPolicy), atOnce{w.router})
+	w.hire()
+	for _, wish := range draw(cfg, w.places) {
+		w.agenda.plan(epoch.Add(wish.at), func() { w.request(wish) })
+	}
+	return w.run()
+}
+
+// build makes a city in which nobody is yet.
+func build(ctx context.Context, cfg Config) (*world, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	router := routing.NewRouter(cfg.City)
+	policy, err := cfg.policy(atOnce{router})
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, err
 	}
-	if _, batched := policy.Picker.(dispatch.LeastWait); batched {
-		policy.Picker = dispatch.LeastWait{ETA: atOnce{w.router}, Weights: cfg.Weights, Deadline: time.Hour}
+	w := &world{cfg: cfg, ctx: ctx, now: epoch, end: epoch.Add(cfg.length()), router: router, places: newPlaces(router), policy: policy,
+		surge: pricing.NewSurge(pricing.SurgeOptions{}), cars: map[trips.DriverID]*car{}, after: func() {}}
+	w.temper = func(c *car, r *ride, pickup time.Duration) (reply, time.Duration) {
+		return temper(cfg.Seed, c.id, r.trip.ID, pickup)
 	}
-	w.policy = policy
 	forever := 1000 * time.Hour // nobody falls silent here
 	judge := location.DefaultJudge()
 	judge.MinGap = 0 // a car may stop and be asked in the same moment
 	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: judge,
 		Now: func() time.Time { return w.now }, SuspectAfter: forever, OfflineAfter: forever, Shards: 1})
-	w.hire()
-	for _, wish := range draw(cfg, w.router) {
-		w.agenda.plan(epoch.Add(wish.at), func() { w.request(wish) })
-	}
 	w.tickPrices()
-	return w.run()
+	return w, nil
 }
 
 func (w *world) run() (Result, error) {
@@ -125,6 +155,7 @@ func (w *world) run() (Result, error) {
 		if d.do(); w.failed != nil {
 			return Result{}, fmt.Errorf("the virtual city broke at %s: %w", w.now.Sub(epoch), w.failed)
 		}
+		w.after()
 	}
 	w.now = w.end
 	return w.result(), nil
@@ -157,13 +188,19 @@ func (a atOnce) Matrix(ctx context.Context, from, to []location.Point) ([][]time
 func (w *world) hire() {
 	r := rand.New(rand.NewPCG(w.cfg.Seed, 0x666c656574))
 	for i := range w.cfg.Drivers {
-		c := &car{id: trips.DriverID(fmt.Sprintf("d%06d", i)), at: w.map_.city.RandomPoint(r),
-			rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(i)))}
-		c.begins = epoch.Add(-time.Duration(r.Float64() * float64(shift+rest)))
-		w.cars[c.id] = c
-		w.fleet = append(w.fleet, c)
-		w.comeOn(c)
+		at := w.cfg.City.RandomPoint(r)
+		w.employ(i, at, epoch.Add(-time.Duration(r.Float64()*float64(shift+rest))))
 	}
+}
+
+// employ gives a driver a first shift.
+func (w *world) employ(number int, at location.Point, begins time.Time) *car {
+	c := &car{id: trips.DriverID(fmt.Sprintf("d%06d", number)), at: at, begins: begins,
+		rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(number)))}
+	w.cars[c.id] = c
+	w.fleet = append(w.fleet, c)
+	w.comeOn(c)
+	return c
 }
 
 // comeOn begins a shift at its time, or joins it when it is under way.
@@ -274,17 +311,17 @@ func (w *world) rolls(c *car, mine int) {
 // attraction draws a hot spot, the nearer the likelier; never the one the car stands at.
 func (w *world) attraction(c *car) (location.Point, bool) {
 	var sum float64
-	weights := make([]float64, len(w.map_.spots))
-	for i, s := range w.map_.spots {
+	weights := make([]float64, len(w.places.spots))
+	for i, s := range w.places.spots {
 		if d := location.Metres(c.at, s.Point); d > 800 {
 			weights[i] = s.Weight * math.Exp(-d/farDrift)
 			sum += weights[i]
 		}
 	}
 	at := c.rng.Float64() * sum
-	for i, s := range w.map_.spots {
+	for i, s := range w.places.spots {
 		if at -= weights[i]; at < 0 {
-			return w.map_.near(c.rng, s.Point, 400), true
+			return w.places.near(c.rng, s.Point, 400), true
 		}
 	}
 	return location.Point{}, false

@@ -36,9 +36,8 @@ func inbound(hour int) float64 {
 
 // draw makes a day's wishes by thinning a Poisson process (P. Lewis, G. Shedler, Simulation of Nonhomogeneous Poisson
 // Processes by Thinning, Naval Research Logistics 26, 1979).
-func draw(cfg Config, router *routing.Router) []wish {
+func draw(cfg Config, m *places) []wish {
 	r := rand.New(rand.NewPCG(cfg.Seed, 0x64656d616e64))
-	m := newMap(router, cfg.City)
 	most := 0.0
 	for _, b := range busyness {
 		most = max(most, b)
@@ -62,14 +61,14 @@ func draw(cfg Config, router *routing.Router) []wish {
 
 // places is where people are.
 type places struct {
-	city   *routing.City
 	router *routing.Router
+	city   *routing.City
 	spots  []routing.Hotspot
 	sum    float64
 }
 
-func newMap(router *routing.Router, city *routing.City) *places {
-	m := &places{city: city, router: router, spots: city.Hotspots()}
+func newPlaces(router *routing.Router) *places {
+	m := &places{router: router, city: router.City(), spots: router.City().Hotspots()}
 	for _, s := range m.spots {
 		m.sum += s.Weight
 	}

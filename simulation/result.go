@@ -13,6 +13,7 @@ type Result struct {
 	Seed        uint64    `json:"seed"`
 	Wishes      int       `json:"wishes"`     // people who looked at the price of a ride
 	PricedOut   int       `json:"priced_out"` // of these, walked away from it
+	NoWay       int       `json:"no_way"`     // of these, wanted to go where no road leads
 	Requests    int       `json:"requests"`
 	Completed   int       `json:"completed"`
 	Expired     int       `json:"expired"`   // nobody was found in time
@@ -31,8 +32,18 @@ type Result struct {
 	Windows     int       `json:"windows"`
 	WindowMean  float64   `json:"window_mean"` // trips in a window
 	WindowMax   int       `json:"window_max"`
+	ByAir       ByAir     `json:"nearest_by_air"`
 
 	Waits []time.Duration `json:"-"` // sorted
+}
+
+// ByAir is how often the free driver who is nearest by air, when somebody asks, is not the first at the pickup by road, and
+// how much longer than the first one that driver takes then.
+type ByAir struct {
+	Asked int     `json:"asked"` // requests with two free drivers or more
+	Wrong float64 `json:"wrong"` // share of these
+	MeanS float64 `json:"mean_s"`
+	P90S  float64 `json:"p90_s"`
 }
 
 // Quantiles of some values.
@@ -51,6 +62,8 @@ type stats struct {
 	prices                                                                              int64
 	highest                                                                             pricing.Multiplier
 	windowed, matched, largest                                                          int
+	compared                                                                            int             // requests with a choice
+	detours                                                                             []time.Duration // of the nearest by air, where not the first
 }
 
 func (s *stats) priced(m pricing.Multiplier) {
@@ -68,7 +81,7 @@ func (s *stats) windows(trips int) {
 
 func (w *world) result() Result {
 	s := &w.stats
-	out := Result{Policy: w.policy.Name, Seed: w.cfg.Seed, Wishes: s.wishes, PricedOut: s.pricedOut, Requests: s.requests,
+	out := Result{Policy: w.policy.Name, Seed: w.cfg.Seed, Wishes: s.wishes, PricedOut: s.pricedOut, NoWay: s.noWay, Requests: s.requests,
 		Completed: s.completed, Expired: s.expired, Cancelled: s.cancelled,
 		Open:   s.requests - s.completed - s.expired - s.cancelled,
 		Offers: s.offers, Declined: s.declined, WaitS: quantiles(s.waits), ReserveS: quantiles(s.reserves),
@@ -80,6 +93,7 @@ func (w *world) result() Result {
 	if s.windowed > 0 {
 		out.WindowMean = float64(s.matched) / float64(s.windowed)
 	}
+	out.ByAir = s.byAir()
 	var duty, load time.Duration
 	for _, c := range w.fleet {
 		if c.way != nil && c.on {
@@ -106,4 +120,19 @@ func quantiles(ds []time.Duration) Quantiles {
 	slices.Sort(ds)
 	at := func(q float64) float64 { return ds[min(len(ds)-1, int(q*float64(len(ds))))].Seconds() }
 	return Quantiles{P50: at(.5), P90: at(.9), Max: ds[len(ds)-1].Seconds()}
+}
+
+func (s *stats) byAir() ByAir {
+	out := ByAir{Asked: s.compared}
+	if len(s.detours) == 0 {
+		return out
+	}
+	var sum time.Duration
+	for _, d := range s.detours {
+		sum += d
+	}
+	out.Wrong = float64(len(s.detours)) / float64(s.compared)
+	out.MeanS = sum.Seconds() / float64(len(s.detours))
+	out.P90S = quantiles(s.detours).P90
+	return out
 }

@@ -2,9 +2,11 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/sharedstate"
@@ -13,12 +15,12 @@ import (
 
 // ride is one trip from the request to its end.
 type ride struct {
-	wish   wish
-	trip   trips.Trip
-	hunt   *dispatch.Hunt
-	way    routing.Route // from pickup to dropoff
-	offers int           // made so far; an answer to an older one is void
-	out    bool          // an offer is in somebody's hands
+	wish  wish
+	trip  trips.Trip
+	hunt  *dispatch.Hunt
+	way   routing.Route // from pickup to dropoff
+	asked *car          // with the offer in hand; nil: none is out
+	hold  string        // of that offer
 }
 
 func (r *ride) open() bool { return r.trip.State == trips.Requested }
@@ -49,8 +51,34 @@ func (w *world) request(wish wish) {
 	r.hunt = dispatch.NewHunt(r.trip, w.policy, w.cfg.Rules)
 	w.stats.requests++
 	w.in(wish.patience, func() { w.impatient(r) })
+	w.compare(wish.from)
 	w.look(r)
 }
+
+// compare notes whether the free driver nearest by air is the first by road. It decides nothing.
+func (w *world) compare(pickup location.Point) {
+	near := w.drivers.Nearest(pickup, compared, farthest, nil)
+	if len(near) < 2 {
+		return
+	}
+	from := make([]location.Point, len(near))
+	for i, n := range near {
+		from[i] = n.Fix.Point
+	}
+	times, err := w.router.Times(w.ctx, from, pickup)
+	if err != nil {
+		return
+	}
+	w.stats.compared++
+	if detour := times[0] - slices.Min(times); detour > 0 {
+		w.stats.detours = append(w.stats.detours, detour)
+	}
+}
+
+const (
+	compared = 20
+	farthest = 12_000 // metres
+)
 
 // impatient is a rider whose car should be there by now.
 func (w *world) impatient(r *ride) {
@@ -58,6 +86,10 @@ func (w *world) impatient(r *ride) {
 	case trips.Requested:
 		r.trip = w.must(r.trip.Cancel(trips.Rider(r.trip.Rider), "no car came", w.now))
 		w.stats.cancelled++
+		if c := r.asked; c != nil { // the offer is withdrawn
+			w.takeBack(r)
+			w.unasked(c)
+		}
 	case trips.Reserved:
 		c := w.cars[r.trip.Driver]
 		r.trip = w.must(r.trip.Cancel(trips.Rider(r.trip.Rider), "the car takes too long", w.now))
@@ -137,38 +169,54 @@ func (w *world) givesUp(r *ride) bool {
 // offer asks a driver, who takes a moment to answer, or never does.
 func (w *world) offer(r *ride, p dispatch.Pair) {
 	c := w.cars[p.Driver.ID]
-	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.offers)
+	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.hunt.Offers)
 	if w.drivers.Reserve(c.id, hold) != nil {
 		w.in(r.hunt.Rules().RetryEvery/20, func() { w.again(r) })
 		return
 	}
-	r.offers++
 	r.hunt.Offers++
-	r.out, c.busy = true, true
+	r.asked, r.hold, c.busy = c, hold, true
 	w.stats.offers++
-	answer, after := temper(w.cfg.Seed, c.id, r.trip.ID, p.Pickup)
+	answer, after := w.temper(c, r, p.Pickup)
 	if answer == silent {
 		after = r.hunt.Rules().OfferFor
 	}
 	w.in(after, func() {
-		r.out, c.busy = false, false
-		if answer == accepts && r.open() {
-			w.accepted(r, c, hold)
-			return
+		if r.hold == hold { // else it was withdrawn
+			w.answered(r, c, answer)
 		}
-		w.drivers.Release(c.id, hold)
-		switch answer {
-		case declines:
-			w.stats.declined++
-			r.hunt.Declined(c.id)
-		case silent:
-			r.hunt.Silent(c.id, w.now)
-		}
-		if w.goHome(c); c.on && c.way == nil {
-			w.rests(c)
-		}
-		w.again(r)
 	})
+}
+
+func (w *world) answered(r *ride, c *car, answer reply) {
+	if answer == accepts {
+		w.accepted(r, c)
+		return
+	}
+	w.takeBack(r)
+	switch answer {
+	case declines:
+		w.stats.declined++
+		r.hunt.Declined(c.id)
+	case silent:
+		r.hunt.Silent(c.id, w.now)
+	}
+	w.unasked(c)
+	w.again(r)
+}
+
+// takeBack ends the offer in hand.
+func (w *world) takeBack(r *ride) {
+	w.drivers.Release(r.asked.id, r.hold)
+	r.asked.busy = false
+	r.asked, r.hold = nil, ""
+}
+
+// unasked is a driver whose offer ended in nothing, who goes on with what there was before it.
+func (w *world) unasked(c *car) {
+	if w.goHome(c); c.on && c.way == nil {
+		w.rests(c)
+	}
 }
 
 // again looks on for a trip that still has nobody.
@@ -178,10 +226,10 @@ func (w *world) again(r *ride) {
 	}
 }
 
-func (w *world) accepted(r *ride, c *car, hold string) {
+func (w *world) accepted(r *ride, c *car) {
 	r.trip = w.must(r.trip.Reserve(c.id, w.now))
 	w.drivers.Assign(c.id, r.trip.ID, sharedstate.Reserved)
-	w.drivers.Release(c.id, hold)
+	w.takeBack(r)
 	w.park(c)
 	c.busy = true
 	w.stats.reserved(w.now.Sub(r.trip.RequestedAt))

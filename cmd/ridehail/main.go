@@ -40,6 +40,7 @@ type cli struct {
 	Payments  paymentsCmd  `cmd:"" help:"Run the payment provider's emulator."`
 	Refund    refundCmd    `cmd:"" help:"Give the fare of a wrongly completed trip back."`
 	Chaos     chaosCmd     `cmd:"" help:"Break a city of real processes by a seeded schedule and check that it kept every promise."`
+	Simulate  simulateCmd  `cmd:"" help:"Let a city live for hours in virtual time, and compare policies of dispatch on the same people."`
 	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators beside simulated drivers and riders."`
 	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and put them back."`
 	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do, on trips of other people."`
