@@ -57,7 +57,7 @@ type Options struct {
 // Report is what was found and what was left out.
 type Report struct {
 	Ways         int `json:"ways"`          // of every kind
-	Roads        int `json:"roads"`         // that cars may use
+	Roads        int `json:"roads"`         // or pieces of roads, that cars may use
 	Areas        int `json:"areas"`         // water and parks
 	Districts    int `json:"districts"`     // with a name
 	Hotspots     int `json:"hotspots"`      // clusters of places that draw rides
@@ -306,17 +306,14 @@ func (x *reader) find(id osm.NodeID) (p location.Point, index int, ok bool) {
 func (x *reader) plan() routing.Plan {
 	plan := routing.Plan{Attribution: Attribution, Districts: x.towns}
 	for _, r := range x.roads {
-		if pieces := x.pieces(r); len(pieces) > 0 {
-			x.report.Roads++
-			plan.Roads = append(plan.Roads, pieces...)
-		}
+		plan.Roads = append(plan.Roads, x.pieces(r)...)
 	}
 	for _, s := range x.state {
 		if s == missing {
 			x.report.MissingNodes++
 		}
 	}
-	if len(plan.Roads) == 0 {
+	if x.report.Roads = len(plan.Roads); x.report.Roads == 0 {
 		return plan
 	}
 	plan.Areas = append([]routing.Area{ground(plan.Roads)}, x.polygons()...)

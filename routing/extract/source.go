@@ -33,7 +33,7 @@ type visitor struct {
 
 // Bounds of what a file may claim.
 const (
-	maxElement  = 16 << 20 // bytes of XML from one element to the next; a relation of 32,000 members has 2 MB
+	maxElement  = 4 << 20  // bytes of XML from one element to the next; a relation of 32,000 members has 2 MB
 	maxHeader   = 64 << 10 // bytes, by the format of .osm.pbf
 	maxBlock    = 32 << 20 // bytes, by the format of .osm.pbf, packed and unpacked
 	sniffed     = 4 << 10  // bytes in which an XML file must say that it is one of OpenStreetMap
