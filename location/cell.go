@@ -70,6 +70,19 @@ func (c Cell) Centre() (Point, error) {
 	return Point{Lng: at.Lng, Lat: at.Lat}, nil
 }
 
+// Boundary is the corners of a cell, anticlockwise; the first is not repeated.
+func (c Cell) Boundary() ([]Point, error) {
+	corners, err := h3.Cell(c).Boundary()
+	if err != nil {
+		return nil, fmt.Errorf("boundary of %s: %w", c, err)
+	}
+	out := make([]Point, len(corners))
+	for i, v := range corners {
+		out[i] = Point{Lng: v.Lng, Lat: v.Lat}
+	}
+	return out, nil
+}
+
 // Hexagon is the shape of a cell, kept so that a car's cell is computed again only when the car may have left it.
 type Hexagon struct {
 	Cell   Cell

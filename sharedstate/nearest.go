@@ -40,6 +40,22 @@ func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driv
 	return dst
 }
 
+// FreePoints appends where the drivers are who could be offered a trip, of all nodes and in no order.
+func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
+	since := d.heardSince(d.opts.SuspectAfter)
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.RLock()
+		for _, e := range s.byID {
+			if e.free() && e.d.Located() && !e.d.ReceivedAt.Before(since) {
+				dst = append(dst, e.d.Fix.Point)
+			}
+		}
+		s.mu.RUnlock()
+	}
+	return dst
+}
+
 var scratch = sync.Pool{New: func() any { return new(search) }}
 
 // candidate is a car found, by its squared distance.
