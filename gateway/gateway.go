@@ -57,7 +57,7 @@ type Config struct {
 	// Ready says why the node should get no traffic, or nil.
 	Ready func(context.Context) error
 
-	City     []byte                    // GeoJSON
+	City     City                      // nil: no map is served
 	Contains func(location.Point) bool // nil: everywhere
 
 	DevTokens  bool

@@ -55,7 +55,12 @@ func (g *door) public() http.Handler {
 	if g.cfg.Webhook != nil {
 		mux.Handle(webhookPath, g.webhook())
 	}
-	handle("/v1/city", methods{"GET": cityHandler(g.cfg.City)})
+	if g.cfg.City != nil {
+		d := newDrawing(g.cfg.City)
+		handle("/v1/map", methods{"GET": g.plan(d)})
+		handle("/v1/city", methods{"GET": d.whole})
+		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": g.tile(d)})
+	}
 	handle("/v1/dev/tokens", methods{"POST": g.postDevToken})
 	handle("/healthz", methods{"GET": g.healthz})
 	handle("/readyz", methods{"GET": g.readyz})

@@ -76,7 +76,7 @@ func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	r := newRig(t, nil)
 	plain := r.call(trips.Actor{}, "GET", "/v1/city", "")
-	if plain.Code != 200 || plain.Body.String() != string(r.door.cfg.City) ||
+	if plain.Code != 200 || plain.Body.String() != string(r.door.cfg.City.GeoJSON()) ||
 		plain.Header().Get("Content-Encoding") != "" ||
 		plain.Header().Get("Content-Type") != "application/geo+json" || plain.Header().Get("Vary") != "Accept-Encoding" {
 		t.Errorf("plain: %d %v %s", plain.Code, plain.Header(), plain.Body)
@@ -86,7 +86,7 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if city, err := io.ReadAll(zr); err != nil || string(city) != string(r.door.cfg.City) {
+	if city, err := io.ReadAll(zr); err != nil || string(city) != string(r.door.cfg.City.GeoJSON()) {
 		t.Errorf("unzipped %s, %v", city, err)
 	}
 	if plain.Header().Get("ETag") == zipped.Header().Get("ETag") {

@@ -57,7 +57,7 @@ func newRig(t *testing.T, change func(*doorConfig)) *rig {
 		Desk: r.desk, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now},
 		Receipts: r.store, Alerts: r.store,
 		Drivers: r.drivers, Quote: byAir, Contains: func(p location.Point) bool { return p.Lat > 6 },
-		Auth: r.auth, City: []byte(`{"type":"FeatureCollection","features":[]}`), Socket: http.NotFound,
+		Auth: r.auth, City: fakeCity{}, Socket: http.NotFound,
 		Registerer: registry, Now: r.now, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

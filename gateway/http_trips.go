@@ -37,7 +37,7 @@ type doorConfig struct {
 	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error)
 	Contains   func(location.Point) bool
 	Auth       *Auth
-	City       []byte
+	City       City
 	DevTokens  bool
 	TimeScale  float64
 	BodyWithin time.Duration    // 0: no bound, for tests without a connection

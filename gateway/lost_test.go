@@ -38,7 +38,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 			redis.ask()
 			return nil
 		}
-		cfg.DevTokens = true
+		cfg.DevTokens, cfg.City = true, fakeCity{}
 	})
 	r := reserved(t, c, asProto, asJSONText)
 	token := testToken(t, c.auth, trips.RoleRider, "r")

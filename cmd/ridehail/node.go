@@ -173,7 +173,7 @@ func (n *node) assemble() error {
 		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
 		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),
-		Now: n.clock.Now, City: n.city.GeoJSON(), Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
+		Now: n.clock.Now, City: n.city, Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
 		Origins:    n.cfg.Origins,
 		Registerer: n.registry, Log: n.log,
 	})

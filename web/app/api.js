@@ -41,8 +41,24 @@ export class API {
     return this.token;
   }
 
-  city() {
-    return this.#call('GET', '/v1/city');
+  /** How to draw the city: {name, bounds, attribution, geojson, tiles}. */
+  plan() {
+    return this.#call('GET', '/v1/map');
+  }
+
+  /** The city as GeoJSON, from where the plan says. */
+  city(plan) {
+    return this.#call('GET', plan.geojson);
+  }
+
+  /** Where rides cost more just now, as GeoJSON hexagons; none on a server that does not know surge. */
+  async surge() {
+    try {
+      return await this.#call('GET', '/v1/surge');
+    } catch (problem) {
+      if (problem.status === 404) return { type: 'FeatureCollection', features: [] };
+      throw problem;
+    }
   }
 
   async quote(pickup, dropoff) {
@@ -55,6 +71,9 @@ export class API {
       straight: q.route_source === 'straight_line',
       pickupSeconds: q.pickup_s === undefined ? null : q.pickup_s / faster,
       path: q.path ?? null,
+      token: q.quote ?? '',
+      surge: q.surge ?? 1,
+      endsMs: endOf(q),
     };
   }
 
@@ -85,6 +104,14 @@ export class API {
     if (!answer.ok) throw await problemOf(answer);
     return answer.json();
   }
+}
+
+/** Until when the price holds, by this page's clock; 0 when the node did not say. The two clocks may differ: it says its own time too. */
+function endOf(q) {
+  const ends = Date.parse(q.expires_at ?? '');
+  if (Number.isNaN(ends)) return 0;
+  const now = Date.parse(q.at ?? '');
+  return Number.isNaN(now) ? ends : Date.now() + ends - now;
 }
 
 async function reach(url, request) {

@@ -1,7 +1,7 @@
 // The card: one quiet panel that says where the ride stands and offers the next step. A sheet at the bottom of a phone.
 
 import { el, fill } from './dom.js';
-import { money, distance, duration, countdown, clockTime } from './format.js';
+import { money, distance, duration, countdown, clock, clockTime } from './format.js';
 
 /** actions: {choose, request, requote, cancel, again, chat, help}; names(point) gives a place's words. */
 export class Card {
@@ -32,6 +32,12 @@ export class Card {
     this.left = seconds;
     const node = this.root.querySelector('#eta');
     if (node) node.textContent = seconds === null ? '' : countdown(seconds);
+  }
+
+  /** Says how long the price holds; seconds. */
+  price(seconds) {
+    const node = this.root.querySelector('#price-holds');
+    if (node) node.textContent = `price holds for ${clock(seconds)}`;
   }
 
   #tools(ride, unread) {
@@ -85,10 +91,20 @@ const big = (id, label, onclick, props = {}) => el('button.primary', { id, type:
 const bar = () => el('div.bar', { role: 'progressbar', 'aria-label': 'Working' }, el('i'));
 const STRAIGHT = 'Estimated in a straight line: the road service did not answer in time.';
 
+/** What became of a price that no longer held. */
+function repriced(before, now) {
+  if ((before.minor ?? 0) === (now.minor ?? 0)) return 'The price has been renewed and is the same.';
+  return `The price was ${money(before)} and no longer held. Please confirm the new one.`;
+}
+
 function quoted(ride, waiting) {
   const q = ride.quote;
   return [
     el('div.price', {}, el('strong', { id: 'price' }, money(q.fare)), el('span', { id: 'length' }, `${distance(q.metres)} · ${duration(q.seconds)}`)),
+    (q.surge > 1 || q.endsMs > 0) && el('div.terms', {},
+      q.surge > 1 && el('b', { id: 'busy' }, `×${q.surge.toFixed(1)} busy here`),
+      q.endsMs > 0 && el('span', { id: 'price-holds', 'aria-live': 'off' }, `price holds for ${clock((q.endsMs - Date.now()) / 1000)}`)),
+    q.before && el('p.note', { id: 'new-price', role: 'status' }, repriced(q.before, q.fare)),
     this.places(ride),
     q.pickupSeconds !== null && el('p.hint', { id: 'pickup-eta' }, `A car can be with you in about ${duration(Math.max(60, q.pickupSeconds))}.`),
     q.straight && el('p.note', { id: 'straight' }, STRAIGHT),

@@ -30,6 +30,12 @@ export function countdown(seconds) {
   return s < 90 ? `${Math.max(5, Math.round(s / 5) * 5)} s` : `${Math.round(s / 60)} min`;
 }
 
+/** What is left, as on a clock: 1:58. */
+export function clock(seconds) {
+  const s = Math.max(0, Math.ceil(seconds));
+  return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, '0')}`;
+}
+
 export function ago(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s ago`;
   return `${Math.round(seconds / 60)} min ago`;

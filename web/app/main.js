@@ -11,9 +11,10 @@ async function start() {
   const api = new API(riderID());
   try {
     await api.renew();
-    const city = await api.city();
+    const plan = await api.plan();
+    const city = plan.tiles ? null : await api.city(plan);
     const { drawMap } = await import('./map.js');
-    const map = await drawMap(maplibre, 'map', city);
+    const map = await drawMap(maplibre, 'map', plan, city);
     const { Page } = await import('./page.js');
     window.ridehail = new Page(api, map, maplibre, city); // for tests and the curious; the page itself never reads it
   } catch (problem) {

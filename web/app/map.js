@@ -1,11 +1,12 @@
 // The map: the city drawn from its own file in a few quiet colours, with no tile, font or picture from elsewhere.
 
 import { box } from './geo.js';
+import { byID } from './dom.js';
 
 const INK = {
   water: '#c9d8de', land: '#f3efe6', shore: '#e2dccd', park: '#d5dfc8', boundary: '#cfc6b4',
   casing: '#ded7c8', street: '#ffffff', arterial: '#ffffff', motorway: '#fbeccb', motorwayCasing: '#e3cfa0',
-  bridge: '#b9c3c6', label: '#7b7566', waterLabel: '#7f9aa6', way: '#1f5f7a',
+  bridge: '#b9c3c6', label: '#7b7566', waterLabel: '#7f9aa6', way: '#1f5f7a', surge: '#d9622b',
 };
 
 const kind = (...names) => ['in', ['get', 'kind'], ['literal', names]];
@@ -40,6 +41,9 @@ function label(id, what, color, size, minzoom) {
   };
 }
 
+/** The colour's strength of a hexagon: from nothing at the usual price to all of it at three times. */
+const heat = (least, most) => ['interpolate', ['linear'], ['get', 'multiplier'], 1, least, 3, most];
+
 function layers() {
   const bridge = ['any', ['==', ['get', 'bridge'], true], ['==', ['get', 'bridge'], 1]];
   return [
@@ -56,6 +60,8 @@ function layers() {
     road('street', 'street', INK.street, WIDTHS.street),
     road('arterial', 'arterial', INK.arterial, WIDTHS.arterial),
     road('motorway', 'motorway', INK.motorway, WIDTHS.motorway),
+    { id: 'surge', type: 'fill', source: 'surge', paint: { 'fill-color': INK.surge, 'fill-opacity': heat(0.06, 0.42) } },
+    { id: 'surge-edge', type: 'line', source: 'surge', paint: { 'line-color': INK.surge, 'line-width': 1, 'line-opacity': heat(0.2, 0.55) } },
     { id: 'way-glow', type: 'line', source: 'way', layout: { 'line-cap': 'round', 'line-join': 'round' },
       paint: { 'line-color': '#ffffff', 'line-width': 8, 'line-opacity': 0.75 } },
     { id: 'way', type: 'line', source: 'way', filter: ['!', ['get', 'straight']],
@@ -64,26 +70,53 @@ function layers() {
       paint: { 'line-color': INK.way, 'line-width': 3, 'line-dasharray': [0.2, 2] } },
     label('water-name', 'water', INK.waterLabel, 12, 11),
     label('district-name', 'district', INK.label, 11.5, 9.5),
+    { id: 'surge-name', type: 'symbol', source: 'surge', minzoom: 12, layout: {
+      'text-field': ['concat', '×', ['number-format', ['get', 'multiplier'], { 'max-fraction-digits': 1 }]],
+      'text-font': ['system-ui'], 'text-size': 12, 'text-padding': 6 },
+    paint: { 'text-color': '#8a3a15', 'text-halo-color': 'rgba(255,255,255,0.8)', 'text-halo-width': 1.3 } },
   ];
+}
+
+/** In tiles each kind of feature has a layer of its own, of the kind's name. */
+function ofTiles(all) {
+  return all.map((layer) => (layer.source === 'city' ? { ...layer, 'source-layer': kindOf(layer.filter) } : layer));
+}
+
+/** The kind that a filter of kind() asks for, which may stand among others. */
+function kindOf(filter) {
+  return filter[0] === 'in' ? filter[2][1][0] : kindOf(filter[1]);
+}
+
+function sourceOf(plan, city) {
+  if (!plan.tiles) return { type: 'geojson', data: city, tolerance: 0.2 };
+  const { url, minzoom, maxzoom } = plan.tiles;
+  return { type: 'vector', tiles: [location.origin + url], minzoom, maxzoom };
 }
 
 const NOTHING = { type: 'FeatureCollection', features: [] };
 
-/** Draws the city into an element. `maplibre` is the library's module. Resolves once the first picture is complete. */
-export async function drawMap(maplibre, container, city) {
+/**
+ * Draws the city into an element. `maplibre` is the library's module, `city` the GeoJSON, or null where the plan has tiles.
+ * Resolves once the first picture is complete.
+ */
+export async function drawMap(maplibre, container, plan, city) {
   const reduced = matchMedia('(prefers-reduced-motion: reduce)').matches;
   const map = new maplibre.Map({
     container,
     style: { version: 8, sources: {
-      city: { type: 'geojson', data: city, tolerance: 0.2 }, way: { type: 'geojson', data: NOTHING },
-    }, layers: layers() },
-    bounds: heart(city), fitBoundsOptions: { padding: aside() },
+      city: sourceOf(plan, city), way: { type: 'geojson', data: NOTHING }, surge: { type: 'geojson', data: NOTHING },
+    }, layers: plan.tiles ? ofTiles(layers()) : layers() },
+    bounds: heart(plan, city), fitBoundsOptions: { padding: aside() },
     minZoom: 8.5, maxZoom: 18, attributionControl: false, dragRotate: false, pitchWithRotate: false,
     touchPitch: false, fadeDuration: reduced ? 0 : 200, renderWorldCopies: false,
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
   map.addControl(new maplibre.NavigationControl({ showCompass: false }), 'top-right');
+  if (plan.attribution) {
+    byID('thanks').textContent = plan.attribution;
+    byID('thanks').hidden = false;
+  }
   await new Promise((done) => map.once('load', done));
   return map;
 }
@@ -103,20 +136,20 @@ function aside() {
   return innerWidth >= 760 ? { left: 390, top: 40, right: 60, bottom: 40 } : { left: 16, top: 70, right: 16, bottom: 230 };
 }
 
-/** The part of the city to show first: where its named districts are, else all of it. */
-function heart(city) {
-  const named = city.features.filter((f) => f.properties.kind === 'district' && f.geometry.type === 'Point');
-  const points = named.length > 2 ? named.map((f) => f.geometry.coordinates) : city.features.flatMap((f) => corners(f.geometry.coordinates));
-  return box(points.map(([lng, lat]) => ({ lng, lat })));
+/** The part of the city to show first: where its named districts are, else all of its roads. */
+function heart(plan, city) {
+  const [west, south, east, north] = plan.bounds;
+  const inside = districts(city?.features ?? []).filter((d) => d.lng >= west && d.lng <= east && d.lat >= south && d.lat <= north);
+  return inside.length > 2 ? box(inside) : [[west, south], [east, north]];
 }
 
-function corners(coordinates) {
-  return typeof coordinates[0] === 'number' ? [coordinates] : coordinates.flatMap(corners);
+/** The named districts, for words such as 'Near Marina'. Of a city in tiles, those in the tiles that are loaded. */
+export function districtsOf(map, city) {
+  return districts(city ? city.features : map.querySourceFeatures('city', { sourceLayer: 'district' }));
 }
 
-/** Names places: 'Near Marina', by the nearest district. */
-export function districtsOf(city) {
-  return city.features
+function districts(features) {
+  return features
     .filter((f) => f.properties.kind === 'district' && f.properties.name && f.geometry.type === 'Point')
     .map((f) => ({ name: f.properties.name, lng: f.geometry.coordinates[0], lat: f.geometry.coordinates[1] }));
 }

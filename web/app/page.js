@@ -9,6 +9,7 @@ import { Camera } from './camera.js';
 import { Pins } from './pins.js';
 import { Figures } from './figures.js';
 import { Arrival } from './arrival.js';
+import { Surge } from './surge.js';
 import { byID } from './dom.js';
 import { newID } from './api.js';
 import { showWay, districtsOf } from './map.js';
@@ -18,7 +19,8 @@ import { ago } from './format.js';
 export class Page {
   constructor(api, map, maplibre, city) {
     Object.assign(this, { api, map });
-    this.districts = districtsOf(city);
+    this.districts = () => districtsOf(map, city);
+    this.surge = new Surge(api, map, byID('surge'));
     this.ride = new Ride();
     this.cars = new Cars(map);
     this.camera = new Camera(map, byID('follow'));
@@ -112,13 +114,25 @@ export class Page {
     ride.problem = '';
     this.draw();
     try {
-      const ack = await this.socket.command({ request_trip: { pickup: ride.pickup, dropoff: ride.dropoff } }, ride.requestID);
+      const wish = { pickup: ride.pickup, dropoff: ride.dropoff, ...(ride.quote?.token && { quote: ride.quote.token }) };
+      const ack = await this.socket.command({ request_trip: wish }, ride.requestID);
       if (ack.trip) this.#stand(ack.trip);
     } catch (refusal) {
       ride.requestID = '';
+      if (refusal.code === 'quote_expired') return this.#requote();
       ride.problem = refusal.message || 'The ride could not be requested. Please try again.';
       this.draw();
     }
+  }
+
+  /** The price no longer holds: asks for a new one, to be confirmed again. Nothing was ordered. */
+  async #requote() {
+    const before = this.ride.quote?.fare;
+    this.ride.quote = null;
+    await this.#quote();
+    if (!this.ride.quote) return;
+    this.ride.quote.before = before;
+    this.draw();
   }
 
   async #cancel() {
@@ -265,6 +279,7 @@ export class Page {
   #tick() {
     this.#banner();
     document.body.dataset.cars = this.cars.count;
+    this.#price();
     const car = this.cars.myPlace;
     if (!car || !this.ride.active) return this.card.tick(null);
     this.card.tick(this.arrival.seconds(car));
@@ -272,9 +287,21 @@ export class Page {
     this.camera.see([car, goal]);
   }
 
+  /** Counts the price down; one that has ended, while nothing is being ordered, is asked for anew. */
+  #price() {
+    const { ride } = this;
+    if (ride.phase !== 'quoted' || !ride.quote.endsMs) return;
+    const left = (ride.quote.endsMs - Date.now()) / 1000;
+    if (left <= 0 && !this.requoting && !document.hidden) {
+      this.requoting = true;
+      this.#requote().finally(() => { this.requoting = false; });
+    }
+    this.card.price(left);
+  }
+
   #nameOf(p) {
     let best = null;
-    for (const d of this.districts) {
+    for (const d of this.districts()) {
       const far = metres(p, d);
       if (!best || far < best.far) best = { name: d.name, far };
     }

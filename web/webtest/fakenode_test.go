@@ -23,6 +23,11 @@ type fakeNode struct {
 	city []byte
 	road bool // quotes are found on roads
 	hold bool // the driver never gets to the pickup
+	plan string
+	tile func(z, x, y string) []byte // of a city in tiles
+
+	surge string        // hexagons; "" on a node that knows none
+	holds time.Duration // how long a price holds; 0: no price ends
 
 	mu       sync.Mutex // guards below
 	conn     *websocket.Conn
@@ -31,6 +36,9 @@ type fakeNode struct {
 	chat     []*wire.ChatMessage
 	done     map[string]*wire.Ack // answered commands
 	requests int                  // trips really opened
+	quotes   int                  // given
+	sent     []string             // tokens of quotes that came with requests
+	expired  int                  // requests to be refused because their quote has ended
 	calls    []string             // for help
 	resumed  *wire.Resume         // what the last hello said
 	n        uint32
@@ -39,13 +47,28 @@ type fakeNode struct {
 }
 
 func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
-	f := &fakeNode{city: fakeCity(), road: true, done: map[string]*wire.Ack{}, stop: make(chan struct{})}
+	f := &fakeNode{city: fakeCity(), plan: fakePlan, road: true, done: map[string]*wire.Ack{}, stop: make(chan struct{})}
 	for _, c := range change {
 		c(f)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
 	mux.HandleFunc("POST /v1/dev/tokens", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"token":"t"}`) })
+	mux.HandleFunc("GET /v1/map", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.plan) })
+	mux.HandleFunc("GET /v1/tiles/{z}/{x}/{y}", func(w http.ResponseWriter, r *http.Request) {
+		tile := f.tile(r.PathValue("z"), r.PathValue("x"), r.PathValue("y"))
+		if len(tile) == 0 {
+			w.WriteHeader(http.StatusNoContent)
+		}
+		_, _ = w.Write(tile)
+	})
+	mux.HandleFunc("GET /v1/surge", func(w http.ResponseWriter, r *http.Request) {
+		if f.surge == "" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, f.surge)
+	})
 	mux.HandleFunc("GET /v1/city", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(f.city) })
 	mux.HandleFunc("POST /v1/quotes", f.quote)
 	mux.HandleFunc("GET /v1/receipts", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"receipts":[]}`) })
@@ -73,8 +96,37 @@ func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
 		source = "road"
 	}
 	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3 // flat is good enough here
-	fmt.Fprintf(w, `{"distance_m":%g,"duration_s":%g,"fare":{"minor":%d,"currency":"NGN"},"route_source":%q,"pickup_s":190}`,
-		metres, metres/9, 50000+int(metres/1000*18000)/100*100, source)
+	f.mu.Lock()
+	f.quotes++
+	n, terms := f.quotes, ""
+	f.mu.Unlock()
+	if f.holds > 0 {
+		terms = fmt.Sprintf(`,"surge":1.4,"quote":"quote-%d","expires_at":%q`, n, time.Now().Add(f.holds).Format(time.RFC3339Nano))
+	}
+	fmt.Fprintf(w, `{"distance_m":%g,"duration_s":%g,"fare":{"minor":%d,"currency":"NGN"},"route_source":%q,"pickup_s":190%s}`,
+		metres, metres/9, 50000*n+int(metres/1000*18000)/100*100, source, terms)
+}
+
+// takeQuote cuts the quote's token out of a request for a ride.
+func (f *fakeNode) takeQuote(data []byte) []byte {
+	var frame map[string]any
+	if json.Unmarshal(data, &frame) != nil {
+		return data
+	}
+	wish, ok := frame["request_trip"].(map[string]any)
+	if !ok {
+		return data
+	}
+	f.mu.Lock()
+	token, _ := wish["quote"].(string)
+	f.sent = append(f.sent, token)
+	f.mu.Unlock()
+	delete(wish, "quote")
+	data, err := json.Marshal(frame)
+	if err != nil {
+		panic(err)
+	}
+	return data
 }
 
 func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +145,7 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
+		data = f.takeQuote(data)
 		var frame wire.ClientFrame
 		if err := wire.JSON.Decode(data, &frame); err != nil {
 			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(wire.CloseBadData, err.Error()), time.Now().Add(time.Second))
@@ -125,6 +178,11 @@ func (f *fakeNode) hear(frame *wire.ClientFrame) {
 		now := wire.Millis(time.Now())
 		f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{T1Ms: b.Ping.GetT1Ms(), T2Ms: now, T3Ms: now}}})
 	case *wire.ClientFrame_RequestTrip:
+		if f.expired > 0 {
+			f.expired--
+			f.ackLocked(&wire.Ack{Id: frame.GetId(), Code: "quote_expired", Message: "This price no longer holds; ask for a new one."})
+			return
+		}
 		f.requests++
 		f.trip = &wire.Trip{Id: "trip-1", State: "requested", Pickup: b.RequestTrip.Pickup, Dropoff: b.RequestTrip.Dropoff,
 			DistanceM: 3400, DurationS: 410, Fare: &wire.Money{Minor: 185000, Currency: "NGN"}, RouteSource: "road"}
