@@ -4,23 +4,25 @@ package wire
 type Code string
 
 const (
-	CodeBadFrame       Code = "bad_frame"    // not decodable, unknown field, or no body
-	CodeBadField       Code = "bad_field"    // a field is missing or out of its range
-	CodeUnauthorized   Code = "unauthorized" // no token, or not a usable one
-	CodeForbidden      Code = "forbidden"    // your role may not do this
-	CodeNotFound       Code = "not_found"    // no such trip, or not yours: the answer is the same for both
-	CodeIllegalMove    Code = "illegal_move" // the trip cannot do this from where it stands
-	CodeTaken          Code = "taken"        // another driver has the trip, or you have another one
-	CodeRiderBusy      Code = "rider_busy"   // you have an active trip
-	CodeConflict       Code = "conflict"     // the trip moved meanwhile; read it again
-	CodeKeyReused      Code = "key_reused"   // this command id was used for another command
-	CodeOfferGone      Code = "offer_gone"   // expired, withdrawn, or never made to you
-	CodeOutsideCity    Code = "outside_city" // we do not serve this place
-	CodeBadText        Code = "bad_text"     // chat text empty, too long or unprintable
-	CodeChatClosed     Code = "chat_closed"  // the trip has no chat (yet, or any more)
-	CodeTooMany        Code = "too_many"     // slow down
-	CodeUnavailable    Code = "unavailable"  // something we need is down; try again with the same id
-	CodeInternal       Code = "internal"     // our fault
+	CodeBadFrame       Code = "bad_frame"     // not decodable, unknown field, or no body
+	CodeBadField       Code = "bad_field"     // a field is missing or out of its range
+	CodeUnauthorized   Code = "unauthorized"  // no token, or not a usable one
+	CodeForbidden      Code = "forbidden"     // your role may not do this
+	CodeNotFound       Code = "not_found"     // no such trip, or not yours: the answer is the same for both
+	CodeIllegalMove    Code = "illegal_move"  // the trip cannot do this from where it stands
+	CodeTaken          Code = "taken"         // another driver has the trip, or you have another one
+	CodeRiderBusy      Code = "rider_busy"    // you have an active trip
+	CodeConflict       Code = "conflict"      // the trip moved meanwhile; read it again
+	CodeKeyReused      Code = "key_reused"    // this command id was used for another command
+	CodeOfferGone      Code = "offer_gone"    // expired, withdrawn, or never made to you
+	CodeOutsideCity    Code = "outside_city"  // we do not serve this place
+	CodeBadText        Code = "bad_text"      // chat text empty, too long or unprintable
+	CodeChatClosed     Code = "chat_closed"   // the trip has no chat (yet, or any more)
+	CodeBadQuote       Code = "bad_quote"     // no quote of ours for you, or for another way
+	CodeQuoteExpired   Code = "quote_expired" // ask for a new quote
+	CodeTooMany        Code = "too_many"      // slow down
+	CodeUnavailable    Code = "unavailable"   // something we need is down; try again with the same id
+	CodeInternal       Code = "internal"      // our fault
 	CodeMethod         Code = "method_not_allowed"
 	CodeTooLarge       Code = "too_large"
 	CodeNoSuchEndpoint Code = "no_such_endpoint"

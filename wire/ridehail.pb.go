@@ -1192,6 +1192,7 @@ type RequestTrip struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pickup        *Point                 `protobuf:"bytes,1,opt,name=pickup,proto3" json:"pickup,omitempty"`
 	Dropoff       *Point                 `protobuf:"bytes,2,opt,name=dropoff,proto3" json:"dropoff,omitempty"`
+	Quote         string                 `protobuf:"bytes,3,opt,name=quote,proto3" json:"quote,omitempty"` // the token of POST /v1/quotes; the points may then be left out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1238,6 +1239,13 @@ func (x *RequestTrip) GetDropoff() *Point {
 		return x.Dropoff
 	}
 	return nil
+}
+
+func (x *RequestTrip) GetQuote() string {
+	if x != nil {
+		return x.Quote
+	}
+	return ""
 }
 
 type MoveTrip struct {
@@ -2830,10 +2838,11 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\tavailable\x18\x01 \x01(\bR\tavailable\"@\n" +
 	"\vAnswerOffer\x12\x19\n" +
 	"\boffer_id\x18\x01 \x01(\tR\aofferId\x12\x16\n" +
-	"\x06accept\x18\x02 \x01(\bR\x06accept\"g\n" +
+	"\x06accept\x18\x02 \x01(\bR\x06accept\"}\n" +
 	"\vRequestTrip\x12*\n" +
 	"\x06pickup\x18\x01 \x01(\v2\x12.ridehail.v1.PointR\x06pickup\x12,\n" +
-	"\adropoff\x18\x02 \x01(\v2\x12.ridehail.v1.PointR\adropoff\"J\n" +
+	"\adropoff\x18\x02 \x01(\v2\x12.ridehail.v1.PointR\adropoff\x12\x14\n" +
+	"\x05quote\x18\x03 \x01(\tR\x05quote\"J\n" +
 	"\bMoveTrip\x12\x17\n" +
 	"\atrip_id\x18\x01 \x01(\tR\x06tripId\x12%\n" +
 	"\x04step\x18\x02 \x01(\x0e2\x11.ridehail.v1.StepR\x04step\"=\n" +
