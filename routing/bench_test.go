@@ -74,6 +74,36 @@ func BenchmarkSnap(b *testing.B) {
 	}
 }
 
+// BenchmarkContract is the part of BenchmarkOpen that builds the hierarchy.
+func BenchmarkContract(b *testing.B) {
+	g := builtInCity().graph
+	for b.Loop() {
+		if _, err := g.contracted(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(g.nodes)), "junctions")
+	b.ReportMetric(float64(len(g.arcs)), "arcs")
+}
+
+// BenchmarkTile makes every tile of the city's middle at one zoom after the other, none of them from memory.
+func BenchmarkTile(b *testing.B) {
+	c := builtInCity()
+	all, bytes, tiles := c.drawables(), 0, 0
+	for b.Loop() {
+		for z := uint32(tileMin); z <= tileMax; z++ {
+			tile, err := makeTile(tileOf(c, c.Hotspots()[0].Point, z), all)
+			if err != nil {
+				b.Fatal(err)
+			}
+			bytes, tiles = bytes+len(tile), tiles+1
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(tiles), "ms/tile")
+	b.ReportMetric(float64(bytes)/float64(tiles), "bytes/tile")
+	b.ReportMetric(float64(len(c.GeoJSON())), "bytes/GeoJSON")
+}
+
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
 		if _, err := Open("1"); err != nil {
