@@ -48,6 +48,8 @@ bench: build ## measure what the README claims (quiet machine advised, about hal
 	go test -run '^$$' -bench . -timeout 30m ./sqlite
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./events
 	go test -run '^$$' -bench . -timeout 30m ./routing
+	go test -run '^$$' -bench . -timeout 30m ./matching
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./simulation
 
 fuzz: tools ## fuzz every decoder and parser for FUZZTIME each
 	@set -e; for package in $$(go list ./...); do \

@@ -19,9 +19,10 @@ import (
 //   - a pickup longer than Patience is not worth it yet: the driver would be lost to nearer riders, and a nearer driver
 //     may come free. Sending drivers ever further away is how a busy city breaks down (J. Castillo, D. Knoepfle, E. Weyl,
 //     Surge Pricing Solves the Wild Goose Chase, EC 2017);
-//   - who has waited for LastCall takes whoever there is, before all who have not; and among equals the older trip may be
-//     the further away, by Age for each second. So a trip loses a driver only to trips older than it, or at most LastCall
-//     and a longest pickup over Age younger: these are not without end, and nobody starves.
+//   - who has waited for LastCall takes whoever nobody else wants, however far away: better than nobody. It is no
+//     privilege. One that went before all others was tried: in overload everybody has it in the end, and drivers go far;
+//   - of two trips alike the older one may be the further away, by Age for each second. So a trip loses a driver only to
+//     trips older than it, or younger by at most a longest pickup over Age: these are not without end, and nobody starves.
 type LeastWait struct {
 	ETA      ETA
 	Deadline time.Duration // for the travel times of one window; 300 ms when 0
@@ -38,25 +39,26 @@ type Weights struct {
 
 // The weights with which `ridehail simulate` did best; see docs/dispatch.md.
 const (
-	DefaultPatience = 10 * time.Minute
-	DefaultLastCall = 90 * time.Second
-	DefaultAge      = 1.0
-	DefaultIdle     = 0.05
+	DefaultPatience = 5 * time.Minute
+	DefaultLastCall = 2 * time.Minute
+	DefaultAge      = 0.5
+	DefaultIdle     = 0.01
 	maxIdle         = 30 * time.Minute
 )
 
 // skip is what leaving a trip to the next window costs.
 func (w Weights) skip(waited time.Duration) time.Duration {
-	cost := cmp.Or(w.Patience, DefaultPatience) + scaled(waited, cmp.Or(w.Age, DefaultAge))
-	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
-		cost += 2 * maxPickup
-	}
-	return cost
+	return cmp.Or(w.Patience, DefaultPatience) + scaled(min(waited, maxPickup), cmp.Or(w.Age, DefaultAge))
 }
 
-// cost is what a pair costs.
-func (w Weights) cost(pickup, idle time.Duration) time.Duration {
-	return pickup - scaled(min(idle, maxIdle), max(0, cmp.Or(w.Idle, DefaultIdle)))
+// cost is what a pair costs. After the last call every pair is a little better than none.
+func (w Weights) cost(waited, pickup, idle time.Duration) time.Duration {
+	cost := pickup - scaled(min(idle, maxIdle), max(0, cmp.Or(w.Idle, DefaultIdle)))
+	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
+		const little = 1_000_000 // of a pickup's time
+		cost = min(cost, w.skip(waited)-max(0, maxPickup-pickup)/little-time.Microsecond)
+	}
+	return cost
 }
 
 func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
@@ -66,12 +68,12 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	drivers, number := everybody(window)
 	g := matching.NewGraph(len(drivers))
 	for i, ask := range window {
-		g.Row(p.skip(ask.Waited).Milliseconds())
+		g.Row(p.skip(ask.Waited).Microseconds())
 		for c, n := range ask.Near {
 			if pickups[i][c] >= maxPickup {
 				continue // there is no way
 			}
-			g.Edge(number[n.ID], p.cost(pickups[i][c], n.Idle).Milliseconds())
+			g.Edge(number[n.ID], p.cost(ask.Waited, pickups[i][c], n.Idle).Microseconds())
 		}
 	}
 	m, err := g.Assign()

@@ -124,24 +124,44 @@ func TestOfTwoDriversAlikeTheOneWhoWaitedLongerGoes(t *testing.T) {
 	}
 }
 
-// A city in which one driver comes free in each window, always next door to a newcomer and far from everybody who waits:
-// the unluckiest rider still gets a driver.
+func TestTheLastCallTakesNobodyFromWhoIsNear(t *testing.T) {
+	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{near("d", 6000)}}
+	here := Ask{Trip: trips.Trip{ID: "here"}, Near: []sharedstate.Near{near("d", 100)}}
+	if p := pickOne(t, LeastWait{}, []Ask{late, here}); p.Trip != "here" {
+		t.Errorf("%s got the driver", p.Trip)
+	}
+	late.Near = append(late.Near, near("further", 6500))
+	if pairs := (LeastWait{}).Pick(t.Context(), []Ask{late, here}); len(pairs) != 2 || pairs[0].Driver.ID != "further" {
+		t.Errorf("paired %+v", pairs)
+	}
+}
+
+func TestOfFarDriversTheLastCallTakesTheNearest(t *testing.T) {
+	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{near("e", 9000), near("d", 8990)}}
+	if p := pickOne(t, LeastWait{}, []Ask{late}); p.Driver.ID != "d" {
+		t.Errorf("%s comes", p.Driver.ID)
+	}
+}
+
+// A city in which one driver comes free in every second window, always next door to a newcomer and far from everybody who
+// waits: nobody who waits is passed over by anyone younger than the bound.
 func TestNobodyStarves(t *testing.T) {
-	const windows = 400
+	const windows, far = 3000, 5500.0
 	type rider struct {
 		id   trips.TripID
 		came time.Duration
 	}
+	bound := scaled(guessed(near("d", far)), 1/DefaultAge)
 	var waiting []rider
-	longest := time.Duration(0)
+	served := 0
 	for n := range windows {
 		now := time.Duration(n) * DefaultWindow
-		if n%100 < 90 { // more come than are served, and now and then the queue gets shorter
+		if n%100 < 90 { // more come than are served
 			waiting = append(waiting, rider{trips.TripID(fmt.Sprint("t", n)), now})
 		}
 		window := make([]Ask, len(waiting))
 		for i, r := range waiting {
-			metres := 5500.0
+			metres := far
 			if i == len(waiting)-1 {
 				metres = 10
 			}
@@ -152,15 +172,17 @@ func TestNobodyStarves(t *testing.T) {
 		}
 		for _, p := range (LeastWait{}).Pick(t.Context(), window) {
 			i := slices.IndexFunc(waiting, func(r rider) bool { return r.id == p.Trip })
-			longest = max(longest, now-waiting[i].came)
+			if passed := waiting[i].came - waiting[0].came; passed > bound {
+				t.Fatalf("%s was passed over by a rider %v younger, more than %v", waiting[0].id, passed, bound)
+			}
+			if i < len(waiting)-1 {
+				served++
+			}
 			waiting = slices.Delete(waiting, i, i+1)
 		}
 	}
-	// Whoever reached the last call is served in turn: no one still waits who came before somebody served a bound ago.
-	for _, r := range waiting {
-		if behind := windows*DefaultWindow - r.came; behind > longest+2*DefaultLastCall {
-			t.Errorf("%s has waited for %v, and others were served after %v at most", r.id, behind, longest)
-		}
+	if served == 0 {
+		t.Errorf("nobody far away was served in %v; the bound is %v", windows*DefaultWindow, bound)
 	}
 }
 
@@ -200,7 +222,7 @@ func total(t *rapid.T, window []Ask, pairs []Pair) (sum time.Duration) {
 	}
 	for _, ask := range window {
 		if p, ok := of[ask.Trip.ID]; ok {
-			sum += (Weights{}).cost(guessed(p.Driver), p.Driver.Idle)
+			sum += (Weights{}).cost(ask.Waited, guessed(p.Driver), p.Driver.Idle)
 		} else {
 			sum += (Weights{}).skip(ask.Waited)
 		}
@@ -217,7 +239,7 @@ func cheapest(window []Ask, i int, taken map[trips.DriverID]bool) time.Duration 
 	for _, n := range window[i].Near {
 		if !taken[n.ID] {
 			taken[n.ID] = true
-			best = min(best, (Weights{}).cost(guessed(n), n.Idle)+cheapest(window, i+1, taken))
+			best = min(best, (Weights{}).cost(window[i].Waited, guessed(n), n.Idle)+cheapest(window, i+1, taken))
 			delete(taken, n.ID)
 		}
 	}

@@ -54,6 +54,10 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: %g hours; give more than 0 and at most a month", ErrConfig, c.Hours)
 	case c.Begin < 0 || c.Begin > 23:
 		return fmt.Errorf("%w: it begins at %d o'clock; give 0 to 23", ErrConfig, c.Begin)
+	case c.Weights.Patience < 0 || c.Weights.Patience > 24*time.Hour, c.Weights.LastCall < 0 || c.Weights.LastCall > 24*time.Hour:
+		return fmt.Errorf("%w: a patience of %s and a last call after %s; give at most 24h", ErrConfig, c.Weights.Patience, c.Weights.LastCall)
+	case !(c.Weights.Age >= 0 && c.Weights.Age <= 10) || !(c.Weights.Idle >= -1 && c.Weights.Idle <= 10):
+		return fmt.Errorf("%w: an age of %g and an idle of %g; give at most 10", ErrConfig, c.Weights.Age, c.Weights.Idle)
 	}
 	return nil
 }

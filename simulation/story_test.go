@@ -1,7 +1,8 @@
 package simulation
 
 import (
-	"fmt"
+	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -260,11 +261,13 @@ func TestACityThatCannotBeSaysWhy(t *testing.T) {
 		"no riders": func(c *Config) { c.RidersPerHour = 0 },
 		"no time":   func(c *Config) { c.Hours = 0 },
 		"25:00":     func(c *Config) { c.Begin = 25 },
+		"patience":  func(c *Config) { c.Weights.Patience = -time.Second },
+		"age":       func(c *Config) { c.Weights.Age = math.NaN() },
 		"a policy":  func(c *Config) { c.Policy = "clever" },
 	} {
 		bad := good
 		spoil(&bad)
-		if _, err := Run(t.Context(), bad); err == nil || fmt.Sprint(err) == ErrConfig.Error() {
+		if _, err := Run(t.Context(), bad); !errors.Is(err, ErrConfig) || err.Error() == ErrConfig.Error() {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
