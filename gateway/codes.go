@@ -9,6 +9,7 @@ import (
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -49,6 +50,8 @@ var answers = []struct {
 	{alerts.ErrClosed, wire.CodeIllegalMove, "The trip ended more than an hour ago; call the emergency number of your country."},
 	{alerts.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
 	{alerts.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
+	{pricing.ErrExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
+	{pricing.ErrQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
 	{ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
 	{ErrActor, wire.CodeBadField, ErrActor.Error() + "."},
 	{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},
@@ -84,9 +87,10 @@ func statusOf(c wire.Code) int {
 		return http.StatusNotFound
 	case wire.CodeMethod:
 		return http.StatusMethodNotAllowed
-	case wire.CodeIllegalMove, wire.CodeTaken, wire.CodeRiderBusy, wire.CodeConflict, wire.CodeOfferGone, wire.CodeChatClosed:
+	case wire.CodeIllegalMove, wire.CodeTaken, wire.CodeRiderBusy, wire.CodeConflict, wire.CodeOfferGone, wire.CodeChatClosed,
+		wire.CodeQuoteExpired:
 		return http.StatusConflict
-	case wire.CodeKeyReused, wire.CodeOutsideCity:
+	case wire.CodeKeyReused, wire.CodeOutsideCity, wire.CodeBadQuote:
 		return http.StatusUnprocessableEntity
 	case wire.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge

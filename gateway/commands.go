@@ -210,14 +210,14 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	if err := s.must(trips.RoleRider); err != nil {
 		return err
 	}
-	if r.GetPickup() == nil || r.GetDropoff() == nil {
-		return refuse(wire.CodeBadField, "Give both pickup and dropoff.")
+	j := journey{Quote: r.GetQuote()}
+	if r.Pickup != nil {
+		j.Pickup = new(pointOf(r.Pickup))
 	}
-	from, to := pointOf(r.Pickup), pointOf(r.Dropoff)
-	if err := s.g.door.servable(from, to); err != nil {
-		return err
+	if r.Dropoff != nil {
+		j.Dropoff = new(pointOf(r.Dropoff))
 	}
-	ev, err := s.g.door.request(ctx, s.user, id, from, to)
+	ev, err := s.g.door.request(ctx, s.user, id, j)
 	if err == nil {
 		ack.tell(ev)
 	}

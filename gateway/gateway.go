@@ -23,6 +23,7 @@ import (
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -43,8 +44,10 @@ type Config struct {
 	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
 	// nil: each is asked for by itself in the stores above.
 	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
-	// Quote prices a way; path is empty when no way was found on roads.
+	// Quote finds and prices a way, by the plain tariff; path is empty when no way was found on roads.
 	Quote func(ctx context.Context, from, to location.Point) (q trips.Quote, path []location.Point, err error)
+	// Quotes says what a way costs just now and signs it; nil: plain prices, and quotes that this node alone knows.
+	Quotes *pricing.Quoter
 	// Publish tells all nodes something that may be lost.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
 	// Declined and Vanished tell the dispatcher, wherever it is, what became of an offer: the driver does not want
@@ -114,7 +117,7 @@ func New(cfg Config) *Gateway {
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,
-		Drivers: cfg.Drivers, Quote: cfg.Quote,
+		Drivers: cfg.Drivers, Quote: cfg.Quote, Quotes: cfg.Quotes,
 		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale,
 		BodyWithin: cfg.Limits.BodyWithin, Socket: g.socket, Ready: g.ready, Revoke: g.revoke,
 		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,

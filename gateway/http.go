@@ -46,6 +46,7 @@ func (g *door) public() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(path string, m methods) { mux.Handle(path, g.guarded(path, m)) }
 	handle("/v1/quotes", methods{"POST": g.as(g.postQuote, trips.RoleRider)})
+	handle("/v1/surge", methods{"GET": g.surge})
 	handle("/v1/trips", methods{"POST": g.as(g.postTrip, trips.RoleRider), "GET": g.as(g.listTrips, trips.RoleRider, trips.RoleDriver)})
 	handle("/v1/trips/{id}", methods{"GET": g.as(g.getTrip, trips.RoleRider, trips.RoleDriver)})
 	handle("/v1/trips/{id}/cancel", methods{"POST": g.as(g.cancelTrip, trips.RoleRider, trips.RoleDriver)})

@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -20,6 +18,7 @@ import (
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -35,6 +34,7 @@ type doorConfig struct {
 	Webhook    http.Handler // nil: no payment provider
 	Drivers    *sharedstate.Drivers
 	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error)
+	Quotes     *pricing.Quoter
 	Contains   func(location.Point) bool
 	Auth       *Auth
 	City       City
@@ -56,7 +56,12 @@ type door struct {
 	pace *pace
 }
 
-func newDoor(cfg doorConfig, m *metrics) *door { return &door{cfg: cfg, m: m, pace: newPace(cfg.Now)} }
+func newDoor(cfg doorConfig, m *metrics) *door {
+	if cfg.Quotes == nil {
+		cfg.Quotes = ownQuotes(cfg.Now)
+	}
+	return &door{cfg: cfg, m: m, pace: newPace(cfg.Now)}
+}
 
 const (
 	pageSize    = 50
@@ -64,23 +69,6 @@ const (
 	nearbyMost  = 20
 	nearbyReach = 5000 // metres
 )
-
-// journey is where someone wants to go; pointers tell a missing point from the one at zero.
-type journey struct {
-	Pickup  *location.Point `json:"pickup"`
-	Dropoff *location.Point `json:"dropoff"`
-}
-
-func (g *door) readJourney(r *http.Request) (from, to location.Point, err error) {
-	var j journey
-	if err := readJSON(r, &j); err != nil {
-		return from, to, err
-	}
-	if j.Pickup == nil || j.Dropoff == nil {
-		return from, to, refuse(wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`)
-	}
-	return *j.Pickup, *j.Dropoff, g.servable(*j.Pickup, *j.Dropoff)
-}
 
 // servable says whether we drive between the points.
 func (g *door) servable(points ...location.Point) error {
@@ -93,71 +81,6 @@ func (g *door) servable(points ...location.Point) error {
 		}
 	}
 	return nil
-}
-
-type quoted struct {
-	DistanceM    float64      `json:"distance_m"`
-	DurationS    float64      `json:"duration_s"`
-	Fare         trips.Money  `json:"fare"`
-	RouteSource  string       `json:"route_source"`
-	PickupS      *float64     `json:"pickup_s,omitempty"` // absent when no car is near
-	PickupSource string       `json:"pickup_source,omitempty"`
-	CarsNearby   int          `json:"cars_nearby"`
-	TimeScale    float64      `json:"time_scale,omitempty"` // seconds of a simulated city in a second; absent in a real one
-	Path         [][2]float64 `json:"path,omitempty"`       // lng, lat; absent when the way was guessed
-}
-
-func (g *door) postQuote(r *http.Request, _ trips.Actor) (int, any, error) {
-	from, to, err := g.readJourney(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	q, path, err := g.cfg.Quote(r.Context(), from, to)
-	if err != nil {
-		return 0, nil, err
-	}
-	out := quoted{DistanceM: q.Metres, DurationS: q.Duration.Seconds(), Fare: q.Fare, RouteSource: q.Source}
-	if g.cfg.TimeScale != 1 { // 0 is left out as well
-		out.TimeScale = g.cfg.TimeScale
-	}
-	for _, p := range path {
-		out.Path = append(out.Path, [2]float64{p.Lng, p.Lat})
-	}
-	near := g.cfg.Drivers.Nearest(from, nearbyMost, nearbyReach, nil)
-	out.CarsNearby = len(near)
-	if len(near) > 0 {
-		if way, _, err := g.cfg.Quote(r.Context(), near[0].Fix.Point, from); err == nil {
-			s := way.Duration.Seconds()
-			out.PickupS, out.PickupSource = &s, way.Source
-		}
-	}
-	return http.StatusOK, out, nil
-}
-
-func (g *door) postTrip(r *http.Request, who trips.Actor) (int, any, error) {
-	id, err := commandID(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	from, to, err := g.readJourney(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	ev, err := g.request(r.Context(), who, id, from, to)
-	return http.StatusCreated, asJSON(wireTrip(ev.Trip)), err
-}
-
-// request opens a trip at a price computed here; a repeat returns the trip as it was opened, without pricing it anew.
-func (g *door) request(ctx context.Context, who trips.Actor, id string, from, to location.Point) (trips.Event, error) {
-	key := trips.Key{Actor: who, ID: id, Print: fmt.Sprintf("request %.6f,%.6f %.6f,%.6f", from.Lng, from.Lat, to.Lng, to.Lat)}
-	if ev, err := g.cfg.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
-		return ev, err
-	}
-	q, _, err := g.cfg.Quote(ctx, from, to)
-	if err != nil {
-		return trips.Event{}, err
-	}
-	return g.cfg.Desk.Request(ctx, key, trips.RiderID(who.ID), from, to, q)
 }
 
 func (g *door) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {

@@ -17,6 +17,7 @@ type metrics struct {
 	suspects *suspects              // drivers whose positions may be made up
 	hop      prometheus.Histogram   // seconds from reading a fix to writing it to a rider
 	http     *prometheus.HistogramVec
+	quotes   *prometheus.CounterVec // by what became of them
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -35,6 +36,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		hop: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_gateway_hop_seconds",
 			Help:    "From reading a driver's fix to writing it to a rider's socket.",
 			Buckets: []float64{2e-5, 5e-5, 1e-4, 2e-4, 5e-4, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5}}),
+		quotes: counter("quotes_total", "Quotes given, and those that came back: taken, expired, bad; none: requests without.", "outcome"),
 		http: f.NewHistogramVec(prometheus.HistogramOpts{Name: "ridehail_gateway_http_seconds",
 			Help: "HTTP requests by route, method and status.", Buckets: prometheus.DefBuckets}, []string{"route", "method", "status"}),
 	}

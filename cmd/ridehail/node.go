@@ -22,6 +22,7 @@ import (
 	"github.com/ridehail/ridehail/gateway"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
@@ -73,6 +74,7 @@ type node struct {
 	gateway    *gateway.Gateway
 	dispatcher *dispatch.Dispatcher
 	mirror     *mirror
+	prices     *prices
 	registry   *prometheus.Registry
 	public     net.Listener
 	admin      net.Listener
@@ -160,6 +162,11 @@ func (n *node) assemble() error {
 	n.ways = routing.NewClient(waysURL, routing.ClientOptions{Straight: n.city.Straight()})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: location.DefaultJudge().Faster(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, waysCollector{n.ways})
+	n.prices = newPrices(n.drivers, n.clock.Now, n.registry)
+	quotes, err := pricing.NewQuoter(n.cfg.Secret, pricing.QuoterOptions{Surge: n.prices.surge, Now: n.clock.Now})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.ways)
 	if err != nil {
 		return fmt.Errorf("%w: --policy: %w", errUsage, err)
@@ -170,7 +177,7 @@ func (n *node) assemble() error {
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}, Receipts: n.db,
 		Alerts: n.db, Standings: together(n.db),
-		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Publish: n.publish,
+		Drivers: n.drivers, Inbox: inbox, Auth: auth, Quote: n.quote, Quotes: quotes, Publish: n.publish,
 		Declined: carrier.declined, Vanished: carrier.vanished, Happened: n.happened, Ready: n.ready,
 		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),
 		Now: n.clock.Now, City: n.city, Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
@@ -185,7 +192,7 @@ func (n *node) assemble() error {
 	return nil
 }
 
-// quote prices a way. Both ends must be near a road even when the routing service is away.
+// quote finds a way and prices it by the plain tariff. Both ends must be near a road even when the routing service is away.
 func (n *node) quote(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
 	way, err := n.ways.Route(ctx, from, to)
 	if err != nil {
@@ -214,6 +221,7 @@ func (n *node) committed(ev trips.Event) {
 
 func (n *node) happened(ev trips.Event) {
 	n.dispatcher.Hint(ev)
+	n.prices.happened(ev)
 	if n.cfg.Happened != nil {
 		n.cfg.Happened(ev)
 	}
@@ -282,6 +290,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	mind("relay", n.relay.Run)
 	mind("gateway", n.gateway.Run)
 	mind("mirror", n.mirror.run)
+	mind("prices", n.prices.run)
 	mind("sweep", n.sweep)
 	n.settle(mind)
 	n.watch(mind)

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+)
+
+func TestANodesPricesFollowTheRequestsItHearsOfAndTheDriversItKnows(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	clock := func() time.Time { return now }
+	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{Now: clock})
+	p := newPrices(drivers, clock, prometheus.NewRegistry())
+	market := location.Point{Lng: 3.38, Lat: 6.45}
+	made := 0
+	pass := func(ticks, requests, told int) {
+		for range ticks {
+			for range requests {
+				made++
+				ev := trips.Event{Kind: trips.KindRequested, Trip: trips.Trip{ID: trips.TripID(fmt.Sprint(made)), Pickup: market}}
+				for range told {
+					p.happened(ev)
+				}
+				p.happened(trips.Event{Kind: trips.KindReserved, Trip: ev.Trip})
+			}
+			now = now.Add(pricesEvery)
+			p.tick()
+		}
+	}
+	pass(60, 1, 1)
+	if p.highest() <= 1 {
+		t.Fatal("six requests a minute and no driver make no surge")
+	}
+	once := p.surge.Zones()
+	twice := newPrices(drivers, clock, prometheus.NewRegistry())
+	now = time.Unix(1_700_000_000, 0)
+	p = twice
+	pass(60, 1, 2)
+	if got := p.surge.Zones(); len(got) != len(once) || got[0] != once[0] {
+		t.Errorf("each request told twice: %+v, once %+v", got, once)
+	}
+	for i := range 40 {
+		id := trips.DriverID(fmt.Sprint(i))
+		drivers.Enter(id, []string{"here", "elsewhere"}[i%2])
+		drivers.SetAvailable(id, true)
+		if why := drivers.Move(id, location.Fix{Point: market, Seq: 1, At: now}); why != location.Believed {
+			t.Fatal(why)
+		}
+	}
+	if free := drivers.FreePoints(nil); len(free) != 40 {
+		t.Fatalf("%d free drivers of 40", len(free))
+	}
+	if err := drivers.Reserve("0", "hold"); err != nil {
+		t.Fatal(err)
+	}
+	if free := drivers.FreePoints(nil); len(free) != 39 {
+		t.Errorf("%d free drivers while one of 40 holds an offer", len(free))
+	}
+	p.surge.Tick(now.Add(time.Second), nil, drivers.FreePoints(nil))
+	if m := p.surge.At(market); m < pricing.Plain {
+		t.Error(m)
+	}
+}
