@@ -73,7 +73,7 @@ export class API {
       path: q.path ?? null,
       token: q.quote ?? '',
       surge: q.surge ?? 1,
-      endsMs: endOf(q),
+      endsMs: Date.parse(q.expires_at ?? '') || 0, // by the node's clock; 0 when it did not say
     };
   }
 
@@ -104,14 +104,6 @@ export class API {
     if (!answer.ok) throw await problemOf(answer);
     return answer.json();
   }
-}
-
-/** Until when the price holds, by this page's clock; 0 when the node did not say. The two clocks may differ: it says its own time too. */
-function endOf(q) {
-  const ends = Date.parse(q.expires_at ?? '');
-  if (Number.isNaN(ends)) return 0;
-  const now = Date.parse(q.at ?? '');
-  return Number.isNaN(now) ? ends : Date.now() + ends - now;
 }
 
 async function reach(url, request) {

@@ -39,6 +39,8 @@ export class Page {
     });
     this.#listen();
     map.on('moveend', () => this.#watch());
+    const high = () => document.body.style.setProperty('--card', `${byID('card').offsetHeight}px`);
+    new ResizeObserver(high).observe(byID('card'));
     this.#watch();
     setInterval(() => this.#tick(), 500);
     this.socket.connect();
@@ -95,6 +97,7 @@ export class Page {
     try {
       const quote = await this.api.quote(pickup, dropoff);
       if (!current()) return; // a pin moved meanwhile: that answer is for another ride
+      quote.endsMs = this.#ours(quote.endsMs);
       this.ride.quote = quote;
       if (quote.path) this.path = { for: this.#wayKey(), points: quote.path };
       this.draw();
@@ -119,10 +122,16 @@ export class Page {
       if (ack.trip) this.#stand(ack.trip);
     } catch (refusal) {
       ride.requestID = '';
-      if (refusal.code === 'quote_expired') return this.#requote();
+      if (refusal.code === 'quote_expired' || refusal.code === 'bad_quote') return this.#requote();
       ride.problem = refusal.message || 'The ride could not be requested. Please try again.';
       this.draw();
     }
+  }
+
+  /** A moment of the node's clock by ours. One that is over as it comes tells of clocks that differ, not of the price: 0. */
+  #ours(ms) {
+    const moment = ms - this.socket.clock.offset;
+    return moment > Date.now() ? moment : 0;
   }
 
   /** The price no longer holds: asks for a new one, to be confirmed again. Nothing was ordered. */

@@ -93,10 +93,11 @@ func TestAnExpiredPriceIsConfirmedAnewAndNotChargedSilently(t *testing.T) {
 }
 
 func TestAPriceThatRunsOutWhileNobodyConfirmsIsAskedForAnew(t *testing.T) {
-	f := newFakeNode(t, func(f *fakeNode) { f.holds = 3 * time.Second })
+	f := newFakeNode(t, priced)
 	tab := Open(ready(t), t, f.URL, Phone)
 	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
 	tab.choosePlaces()
+	eval[bool](tab, `(window.ridehail.ride.quote.endsMs = Date.now() - 1, true)`)
 	tab.Until(`document.getElementById("new-price") !== null`, 30*time.Second)
 	f.mu.Lock()
 	defer f.mu.Unlock()
