@@ -37,6 +37,7 @@ type fakeNode struct {
 	heard  []*wire.ClientFrame  // everything but fixes and pings, over all connections
 	trip   *wire.Trip           // for tests about one trip
 	done   map[string]*wire.Ack // commands carried out
+	quotes int                  // given
 	silent bool                 // commands get no ack
 	news   chan struct{}        // something was heard
 }
@@ -62,6 +63,13 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 			return
 		}
 		fmt.Fprintf(w, `{"token":%q}`, ask.Role+"/"+ask.ID)
+	})
+	mux.HandleFunc("POST /v1/quotes", func(w http.ResponseWriter, r *http.Request) {
+		n.mu.Lock()
+		n.quotes++
+		number := n.quotes
+		n.mu.Unlock()
+		fmt.Fprintf(w, `{"quote":"%s quote %d"}`, r.Header.Get("Authorization"), number)
 	})
 	var sockets sync.WaitGroup
 	mux.HandleFunc("GET /v1/ws", func(w http.ResponseWriter, r *http.Request) {

@@ -41,7 +41,9 @@ type phone struct {
 
 	mu       sync.Mutex // guards below
 	conn     *websocket.Conn
-	ready    bool // the node said welcome on conn
+	ready    bool   // the node said welcome on conn
+	server   string // of conn
+	pass     string // the token there
 	off      bool
 	commands []*command // un-acked, oldest first
 	made     int
@@ -218,6 +220,7 @@ func (p *phone) welcome(conn *websocket.Conn, w *wire.Welcome, resuming bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready = p.conn == conn
+	p.server, p.pass = p.net.server(p.turn), p.token
 }
 
 // drop loses the connection without a word, as in a tunnel. The phone comes back by itself.

@@ -29,6 +29,7 @@ type rider struct {
 
 	welcomed   bool
 	requesting string // id of the command
+	requoted   bool   // the first quote had expired
 	cancelling string
 	trip       *wire.Trip
 	patienceAt time.Time
@@ -92,8 +93,7 @@ func (r *rider) begin(w *wire.Welcome, now time.Time) {
 		r.patienceAt = now.Add(r.clock.wall(r.patience))
 		r.follow(w.Trip, now)
 	case r.wish != nil:
-		r.requesting = r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{
-			Pickup: wirePoint(r.wish.from), Dropoff: wirePoint(r.wish.to)}}}, now)
+		r.request(now)
 	default:
 		r.end(now)
 	}
@@ -110,6 +110,9 @@ func (r *rider) acked(a *wire.Ack, now time.Time) {
 		r.cancelling = ""
 		r.follow(a.Trip, now)
 	case a.Id != r.requesting:
+	case a.Code == string(wire.CodeQuoteExpired) && !r.requoted: // the connection was away for long
+		r.requoted = true
+		r.request(now)
 	case a.Code != "":
 		r.end(now)
 	default:
