@@ -59,7 +59,7 @@ func (r Report) SVG() string {
 			fmt.Fprintf(&path, "L%.1f %.1f", x, y)
 		}
 		fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`, &path, ink)
-		label(&b, plotLeft+plotWidth, float64(plotTop-24+16*i), "end", ink, p.Policy)
+		label(&b, plotLeft+plotWidth, float64(18+15*i), "end", ink, p.Policy)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
