@@ -8,7 +8,7 @@ import (
 
 // BenchmarkTowns contracts square towns of more and more junctions, in which every tenth street is three times as fast.
 func BenchmarkTowns(b *testing.B) {
-	for _, side := range []int{50, 100, 150} {
+	for _, side := range []int{100, 300, 700} {
 		r := rand.New(rand.NewPCG(1, 1))
 		var arcs []Arc
 		street := func(from, to, across int) {

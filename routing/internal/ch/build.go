@@ -12,16 +12,20 @@ type builder struct {
 	rank    []int32
 	depth   []int32 // of each node: contracted neighbours lie below it, in a chain of at most so many
 	done    []bool
+	key     []int64 // of each node, as it was last found; what the queue says otherwise is out of date
 
 	up, down [][]int32 // arcs of each node when it was contracted
 	queue    queue
 	witness  search
+	target   []uint32 // the number of the last search for a way around that looked for the node
+	looks    uint32
 }
 
 func newBuilder(nodes int) *builder {
 	return &builder{out: make([][]link, nodes), in: make([][]link, nodes), rank: make([]int32, nodes),
-		depth: make([]int32, nodes), done: make([]bool, nodes), up: make([][]int32, nodes), down: make([][]int32, nodes),
-		witness: newSearch(nodes)}
+		depth: make([]int32, nodes), done: make([]bool, nodes), key: make([]int64, nodes),
+		up: make([][]int32, nodes), down: make([][]int32, nodes),
+		witness: newSearch(nodes), target: make([]uint32, nodes)}
 }
 
 // connect enters an arc into the lists, unless there is one as cheap between the same nodes, which it then replaces.
@@ -50,16 +54,17 @@ func put(list *[]link, l link) bool {
 // is looked at again for the neighbours of a contracted node, and for the node itself before it goes.
 func (b *builder) contractAll() error {
 	for n := range b.rank {
-		p, _ := b.weigh(int32(n))
-		b.queue.push(p, int32(n))
+		b.key[n], _ = b.weigh(int32(n))
+		b.queue.push(b.key[n], int32(n))
 	}
 	for next := int32(0); int(next) < len(b.rank); {
 		p, n := b.queue.pop()
-		if b.done[n] {
-			continue
+		if b.done[n] || p != b.key[n] {
+			continue // it was looked at again since
 		}
 		now, shortcuts := b.weigh(n)
 		if len(b.queue) > 0 && now > p && now > b.queue[0].key {
+			b.key[n] = now
 			b.queue.push(now, n)
 			continue
 		}
@@ -93,12 +98,19 @@ const settle = 60
 // around finds the shortcuts from one neighbour over n that no other way is as cheap as.
 func (b *builder) around(n int32, in link, needed []shortcut) []shortcut {
 	var limit uint64
+	left := 0
+	if b.looks++; b.looks == 0 { // the numbers have gone round
+		clear(b.target)
+		b.looks = 1
+	}
 	for _, out := range b.out[n] {
 		if out.node != in.node {
 			limit = max(limit, uint64(in.cost)+uint64(out.cost))
+			b.target[out.node] = b.looks
+			left++
 		}
 	}
-	if limit == 0 && len(b.out[n]) == 0 {
+	if left == 0 {
 		return needed
 	}
 	s := &b.witness
@@ -108,6 +120,11 @@ func (b *builder) around(n int32, in link, needed []shortcut) []shortcut {
 		node, cost, ok := s.next()
 		if !ok || cost > limit {
 			break
+		}
+		if b.target[node] == b.looks {
+			if left--; left == 0 {
+				break
+			}
 		}
 		for _, l := range b.out[node] {
 			if l.node != n && cost+uint64(l.cost) <= limit {
@@ -149,8 +166,10 @@ func (b *builder) contract(n int32, shortcuts []shortcut) error {
 	slices.Sort(neighbours)
 	for _, m := range slices.Compact(neighbours) {
 		b.depth[m] = max(b.depth[m], b.depth[n]+1)
-		key, _ := b.weigh(m)
-		b.queue.push(key, m)
+		if key, _ := b.weigh(m); key != b.key[m] {
+			b.key[m] = key
+			b.queue.push(key, m)
+		}
 	}
 	return nil
 }
