@@ -133,6 +133,34 @@ func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 	others.driver.settled()
 }
 
+// What a phone sent before it hung up counts, so its session lasts until that is read, at the pace of one phone.
+func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.BytesPerSec = 16 << 10 })
+	var flooders []*phone
+	for range c.g.cfg.Limits.RiderSockets {
+		flooders = append(flooders, c.connect(trips.Rider("r"), asProto, nil))
+	}
+	flooder := flooders[0]
+	at := c.readFrom(flooder)
+	flood := []byte(strings.Repeat("\x8a\x80abcd", 8<<10)) // pongs that nobody asked for
+	if _, err := flooder.conn.NetConn().Write(flood); err != nil {
+		t.Fatal(err)
+	}
+	last := requestFrame(market, airport)
+	last.Id = "last"
+	flooder.send(last)
+	flooder.conn.Close()
+	c.until("the session is gone", func() bool { return c.g.sessions.Len() == len(flooders)-1 })
+	if read := c.readFrom(flooder) - at; read < int64(len(flood)) {
+		t.Errorf("%d bytes of %d were read", read, len(flood))
+	}
+	c.until("what it asked for last is done", func() bool {
+		_, err := c.store.Active(t.Context(), trips.Rider("r"))
+		return err == nil
+	})
+	c.connect(trips.Rider("r"), asProto, nil) // its place is free again
+}
+
 func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = time.Second })
 	quiet := c.connect(trips.Rider("quiet"), asProto, nil) // its pongs are a sign of life
