@@ -75,7 +75,7 @@ redis.call('HSET', KEYS[2], ARGV[1], entry)
 return 1`
 
 // letter writes a dead letter for a job that has none.
-func (r *Redis) letter(ctx context.Context, stream string, j Job, why error) error {
+func (r *Redis) letter(ctx context.Context, stream string, j Job, why error, at time.Time) error {
 	return r.do.Eval(ctx, buryScript, []string{r.deadKey(stream), r.lettersKey(stream)}, j.ID, fieldID, j.ID,
-		fieldPayload, j.Payload, fieldWhy, why.Error(), fieldAt, time.Now().UTC().Format(time.RFC3339Nano)).Err()
+		fieldPayload, j.Payload, fieldWhy, why.Error(), fieldAt, at.UTC().Format(time.RFC3339Nano)).Err()
 }

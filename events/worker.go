@@ -220,7 +220,7 @@ func (w *Worker) forget(ctx context.Context, j Job) error {
 // bury writes the dead letter first and acknowledges after, so that a crash between repeats it but does not lose it.
 // A job that has a letter already gets no second one.
 func (w *Worker) bury(ctx context.Context, j Job, why error) {
-	if err := w.Redis.letter(ctx, w.Stream, j, why); err != nil {
+	if err := w.Redis.letter(ctx, w.Stream, j, why, time.Now()); err != nil {
 		w.Redis.log.Warn("dead letter not written, the job comes back", "job", j.ID, "err", err)
 		return
 	}
