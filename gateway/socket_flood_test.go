@@ -161,6 +161,23 @@ func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
 	c.connect(trips.Rider("r"), asProto, nil) // its place is free again
 }
 
+// ponging sends pongs that nobody asked for, until stop is called.
+func (p *phone) ponging() (stop func()) {
+	ended := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Millisecond):
+				_ = p.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
+			}
+		}
+	})
+	return func() { close(ended); sending.Wait() }
+}
+
 func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = time.Second })
 	quiet := c.connect(trips.Rider("quiet"), asProto, nil) // its pongs are a sign of life
@@ -172,23 +189,10 @@ func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	if _, err := w.Write(make([]byte, 5000)); err != nil { // over the client's buffer: a part is sent
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	var ponging sync.WaitGroup
-	for _, p := range []*phone{quiet, half} {
-		ponging.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(5 * time.Millisecond):
-					_ = p.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
-				}
-			}
-		})
-	}
+	stopQuiet, stopHalf := quiet.ponging(), half.ponging()
 	code := half.closed()
-	close(stop)
-	ponging.Wait()
+	stopQuiet()
+	stopHalf()
 	if code != wire.CloseSilent || c.drops("silent") != 1 {
 		t.Errorf("closed with %d, counted %d", code, c.drops("silent"))
 	}
