@@ -52,7 +52,7 @@ type works struct {
 // Whatever dies, stops, or gets lost: each job is done, or given up and says so, before it is forgotten; who lives keeps
 // what it does; who dies or stops is followed soon.
 func TestSimulatedWorkersLoseNoJob(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, 6, func(w *world) {
 		f := &works{world: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
 			stops: map[*machine]time.Time{}, holder: map[string]redis.XPendingExt{}, forgets: w.chance(.5)}
 		w.jump(w.between(-5*time.Minute, 5*time.Minute)) // Redis's clock is not ours

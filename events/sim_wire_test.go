@@ -22,9 +22,10 @@ import (
 	"github.com/ridehail/ridehail/trips/faulty"
 )
 
-// simulate runs a story once for each seed, in fake time, and says how much of it went by.
-func simulate(t *testing.T, tell func(w *world)) {
-	first, n := faulty.Seeds(t, 20)
+// simulate runs a story once for each seed, as many as told if nobody wants more, in fake time, and says how much of it
+// went by.
+func simulate(t *testing.T, seeds uint64, tell func(w *world)) {
+	first, n := faulty.Seeds(t, seeds)
 	var virtual, commands atomic.Int64
 	began := time.Now()
 	t.Run("seed", func(t *testing.T) {
