@@ -34,8 +34,9 @@ test: tools web ## install what the tests need, then check and test everything
 	ci/setup redis postgres chromium
 	ci/check
 	go build -race -o bin/ridehail-race ./cmd/ridehail
-	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race ./...
-	RIDEHAIL_SIM_SEEDS=1000 go test -run Simulated ./dispatch ./payments
+	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race -timeout 20m ./...
+	RIDEHAIL_SIM_SEEDS=1000 go test -run Simulated ./dispatch ./payments ./gateway
+	RIDEHAIL_SIM_SEEDS=300 go test -run Simulated ./events ./detector
 	cd web && npm test
 
 # One after another, each beside its yardstick in the same run: the ratios count. Leave the machine alone meanwhile.

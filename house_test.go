@@ -99,12 +99,34 @@ var libraries = []library{
 	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read at the door"},
 }
 
+// nodeRooms are the packages a node consists of. Its time is the database's (package clock), which they are given.
+var nodeRooms = []string{"gateway", "dispatch", "sharedstate", "events", "trips", "chat", "payments", "alerts", "postgres", "sqlite"}
+
+// machineClocks are their files that may read this machine's clock: for what this machine alone measures, and never for
+// a time that is kept or compared with another node's.
+var machineClocks = map[string]string{
+	"gateway/gateway.go":     "default of Now",
+	"dispatch/dispatcher.go": "default of Now",
+	"sharedstate/drivers.go": "default of Now",
+	"events/relay.go":        "default of Now",
+	"gateway/http.go":        "deadline of a body",
+	"gateway/limits.go":      "pace of reading",
+	"gateway/offers.go":      "how long an answer is waited for",
+	"gateway/session.go":     "deadline of a write",
+	"gateway/socket.go":      "deadlines of reads and writes, pace of joins",
+	"gateway/tick.go":        "deadlines of pings",
+	"events/members.go":      "how long ago the last heartbeat went out",
+	"events/worker.go":       "how long ago jobs of others were looked for; the date on a dead letter, for a person",
+	"sqlite/trips.go":        "a file has one machine",
+}
+
 // source is what the rules need to know of one file.
 type source struct {
 	name      string // from the module's root, with slashes
 	imports   []string
 	lines     int
 	generated bool
+	tellsTime bool // asks this machine for the time
 }
 
 func (s source) pkg() string { return path.Dir(s.name) }
@@ -131,6 +153,10 @@ func complaints(files []source, rooms []room, libraries []library) []string {
 		}
 		if strings.HasSuffix(f.name, "_test.go") {
 			continue // tests may look at more; the compiler forbids cycles
+		}
+		if f.tellsTime && slices.Contains(nodeRooms, f.pkg()) && machineClocks[f.name] == "" {
+			out = append(out, f.name+" asks the machine for the time: take it from Now, which a node gives, "+
+				"or add a row with the reason why this machine's clock will do")
 		}
 		i := slices.IndexFunc(rooms, func(r room) bool { return covers(r.name, f.pkg()) })
 		if i < 0 {
@@ -208,6 +234,7 @@ func read(root, name string) (source, error) {
 		return source{}, err
 	}
 	s := source{name: filepath.ToSlash(local), lines: bytes.Count(text, []byte("\n")), generated: ast.IsGenerated(parsed)}
+	s.tellsTime = bytes.Contains(text, []byte("time.Now"))
 	for _, i := range parsed.Imports {
 		imported, err := strconv.Unquote(i.Path.Value)
 		if err != nil {
@@ -237,6 +264,8 @@ func TestTheHouseRulesHaveTeeth(t *testing.T) {
 		"reserved library at its home": {file: in("events/a.go", "github.com/redis/go-redis/v9")},
 		"a library with a like name":   {file: in("events/a.go", "github.com/jackc/pgxmock")},
 		"a test may look":              {file: in("trips/a_test.go", module+"/sqlite")},
+		"the machine's clock":          {file: source{name: "dispatch/a.go", tellsTime: true}, want: "take it from Now"},
+		"the clock of a measurement":   {file: source{name: "latency/a.go", tellsTime: true}},
 		"long file":                    {file: source{name: "trips/a.go", lines: maxLines + 1}, want: "split it"},
 		"long test":                    {file: source{name: "trips/a_test.go", lines: maxLines + 1}, want: "split it"},
 		"long generated file":          {file: source{name: "wire/a.pb.go", lines: maxLines + 1, generated: true}},
@@ -255,6 +284,15 @@ func TestEveryRowOfTheHouseSaysWhy(t *testing.T) {
 	for _, r := range rooms {
 		if r.reason == "" {
 			t.Errorf("%s has no reason", r.name)
+		}
+	}
+	files, err := sources(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, reason := range machineClocks {
+		if reason == "" || !slices.ContainsFunc(files, func(f source) bool { return f.name == name && f.tellsTime }) {
+			t.Errorf("%s has no reason, or does not ask for the time any more", name)
 		}
 	}
 	for _, l := range libraries {

@@ -71,7 +71,8 @@ func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]
 // ErrNoLetter says that a dead letter is not there (any more).
 var ErrNoLetter = errors.New("no such dead letter")
 
-// Retry puts a dead letter's job back on its stream.
+// Retry puts a dead letter's job back on its stream. The letter goes in the same moment: a job that fails again at once
+// must find none, or it would leave none.
 func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 	found, err := r.do.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {
@@ -80,10 +81,16 @@ func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 	if len(found) == 0 {
 		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoLetter)
 	}
-	if err := r.Enqueue(ctx, stream, field(found[0], fieldID), []byte(field(found[0], fieldPayload))); err != nil {
-		return err
+	id := field(found[0], fieldID)
+	pipe := r.do.TxPipeline()
+	pipe.XAdd(ctx, r.job(stream, id, []byte(field(found[0], fieldPayload))))
+	pipe.XDel(ctx, r.deadKey(stream), entry)
+	pipe.HDel(ctx, r.lettersKey(stream), id)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("put dead letter %s of %s back: %w", entry, stream, err)
 	}
-	return r.do.XDel(ctx, r.deadKey(stream), entry).Err()
+	r.stats.jobs.WithLabelValues("queued").Inc()
+	return nil
 }
 
 func field(m redis.XMessage, name string) string {

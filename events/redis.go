@@ -122,3 +122,4 @@ func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }
 func (r *Redis) membersKey() string                 { return r.prefix + "members" }
 func (r *Redis) streamKey(stream string) string     { return r.prefix + stream }
 func (r *Redis) deadKey(stream string) string       { return r.prefix + stream + ":dead" }
+func (r *Redis) lettersKey(stream string) string    { return r.prefix + stream + ":dead:index" } // entries by job

@@ -39,7 +39,7 @@ type member struct {
 // Ownership only saves work, so two nodes may both believe in it for a while; but not for longer than they must, and no
 // region is without a node that looks after it.
 func TestSimulatedNodesAgreeWhoOwnsWhat(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, 20, func(w *world) {
 		l := &league{world: w, nodes: map[string]*member{}, orphan: map[location.Region]time.Time{}}
 		for i := range 7 {
 			l.regions = append(l.regions, location.Region(fmt.Sprintf("85%02x", i)))

@@ -27,7 +27,7 @@ type post struct {
 // The order of a trip's notices holds, none is passed over, and what the outbox forgets was told; whoever stops in the
 // midst of it and goes on, however late answers come, and whatever the clocks of the nodes say.
 func TestSimulatedRelaysTellEverythingInOrder(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, 20, func(w *world) {
 		p := &post{world: w, told: map[int64]bool{}, queued: map[trips.TripID]bool{}, top: map[string]int{},
 			newest: map[string]int{}, nodes: map[string]*machine{}}
 		w.seen = p.hear

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,9 +22,10 @@ import (
 	"github.com/ridehail/ridehail/trips/faulty"
 )
 
-// simulate runs a story once for each seed, in fake time, and says how much of it went by.
-func simulate(t *testing.T, tell func(w *world)) {
-	first, n := faulty.Seeds(t, 20)
+// simulate runs a story once for each seed, as many as told if nobody wants more, in fake time, and says how much of it
+// went by.
+func simulate(t *testing.T, seeds uint64, tell func(w *world)) {
+	first, n := faulty.Seeds(t, seeds)
 	var virtual, commands atomic.Int64
 	began := time.Now()
 	t.Run("seed", func(t *testing.T) {
@@ -97,23 +99,23 @@ func (w *world) complain(what string) {
 	}
 }
 
-// hook runs before each command, also between those of one pipeline.
-func (w *world) hook(_ *server.Peer, cmd string, args ...string) bool {
+// hook runs before each command, also between those of one pipeline. Those of a script are one with it, and the server
+// is locked while they run.
+func (w *world) hook(from *server.Peer, cmd string, args ...string) bool {
+	if of := reflect.ValueOf(from.Ctx); of.IsValid() && of.Elem().FieldByName("nested").Bool() {
+		return false
+	}
 	w.mu.Lock()
 	w.commands++
-	now, seen := time.Now().Add(w.skew), w.seen
-	forget := w.flush == 1
-	if w.flush--; w.flush < 0 {
-		w.flush = 0
-	}
-	if forget {
+	seen := w.seen
+	if w.flush == 1 {
 		w.flushed = time.Now()
-	}
-	w.mu.Unlock()
-	w.mini.SetTime(now)
-	if forget {
+		w.skew += time.Millisecond // it takes a while, so that a stream's new entries are not named like the old ones
 		w.mini.FlushAll()
 	}
+	w.flush = max(0, w.flush-1)
+	w.mini.SetTime(time.Now().Add(w.skew))
+	w.mu.Unlock()
 	seen(cmd, args)
 	return false
 }

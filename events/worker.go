@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +32,9 @@ type Worker struct {
 	OnLost     func() // Redis has no such queue: it forgot all jobs, or never had any. Whoever knows them queues them again
 
 	mu   sync.Mutex
-	busy map[string]int64 // entries in hand, with their deliveries
+	busy map[string]bool // entries in hand
+
+	unsure bool // of the goroutine in Run: the queue was perhaps made anew, and nobody told
 }
 
 const group = "workers"
@@ -41,7 +45,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.Heartbeat = cmp.Or(w.Heartbeat, time.Second)
 	w.Limit = cmp.Or(w.Limit, 30*time.Second)
 	w.Deliveries = cmp.Or(w.Deliveries, 5)
-	w.busy = map[string]int64{}
+	w.busy = map[string]bool{}
 	var hands sync.WaitGroup
 	defer hands.Wait()
 	hands.Go(func() { w.keepHeld(ctx) })
@@ -59,6 +63,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			w.trouble(ctx, err, &pause)
 			continue
 		}
+		w.tell(w.unsure)
 		own = own && len(jobs) > 0
 		pause.reset()
 		for _, j := range jobs { // keep them all while they wait for a hand
@@ -120,7 +125,7 @@ func (w *Worker) read(ctx context.Context) ([]Job, error) {
 }
 
 // claim takes over pending jobs that rested long enough. It asks by XPENDING, which filters by idleness and knows
-// the deliveries, and claims by id; XCLAIM checks the idleness again, so two claimers do not both get a job.
+// the deliveries, and takes each only if it is still as it was seen, so two claimers do not both get a job.
 func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Job, error) {
 	pending, err := w.Redis.do.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: w.key(), Group: group,
 		Idle: idle, Start: "-", End: "+", Count: 64, Consumer: of}).Result()
@@ -129,16 +134,19 @@ func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Jo
 	}
 	var jobs []Job
 	for _, p := range pending {
-		if w.holds(p.ID) || (of == "" && p.Idle < rest(idle, p.RetryCount)) {
+		least := idle
+		if of == "" {
+			least = rest(idle, p.RetryCount)
+		}
+		if w.holds(p.ID) || p.Idle < least {
 			continue
 		}
-		got, err := w.Redis.do.XClaim(ctx, &redis.XClaimArgs{Stream: w.key(), Group: group, Consumer: w.Consumer,
-			MinIdle: idle, Messages: []string{p.ID}}).Result()
+		j, err := w.Redis.take(ctx, w.key(), w.Consumer, p, least)
 		if err != nil {
 			return jobs, fmt.Errorf("claim job: %w", err)
 		}
-		for _, m := range got {
-			jobs = append(jobs, jobOf(m, int(p.RetryCount)+1))
+		if j != nil {
+			jobs = append(jobs, *j)
 		}
 		if len(jobs) == w.Parallel {
 			break
@@ -210,10 +218,9 @@ func (w *Worker) forget(ctx context.Context, j Job) error {
 }
 
 // bury writes the dead letter first and acknowledges after, so that a crash between repeats it but does not lose it.
+// A job that has a letter already gets no second one.
 func (w *Worker) bury(ctx context.Context, j Job, why error) {
-	err := w.Redis.do.XAdd(ctx, &redis.XAddArgs{Stream: w.Redis.deadKey(w.Stream), Values: []any{fieldID, j.ID,
-		fieldPayload, j.Payload, fieldWhy, why.Error(), fieldAt, time.Now().UTC().Format(time.RFC3339Nano)}}).Err()
-	if err != nil {
+	if err := w.Redis.letter(ctx, w.Stream, j, why, time.Now()); err != nil {
 		w.Redis.log.Warn("dead letter not written, the job comes back", "job", j.ID, "err", err)
 		return
 	}
@@ -230,17 +237,13 @@ func (w *Worker) bury(ctx context.Context, j Job, why error) {
 // keepHeld tells the others that the jobs in hand are being worked on.
 func (w *Worker) keepHeld(ctx context.Context) {
 	for sleep(ctx, w.Heartbeat) {
-		pipe := w.Redis.do.Pipeline()
 		w.mu.Lock()
-		n := len(w.busy)
-		for id, deliveries := range w.busy { // the count is named because not every server leaves it alone
-			pipe.Do(ctx, "XCLAIM", w.key(), group, w.Consumer, 0, id, "RETRYCOUNT", deliveries, "JUSTID")
-		}
+		held := slices.Collect(maps.Keys(w.busy))
 		w.mu.Unlock()
-		if n == 0 {
+		if len(held) == 0 {
 			continue
 		}
-		if _, err := pipe.Exec(ctx); err != nil && ctx.Err() == nil {
+		if err := w.Redis.keep(ctx, w.key(), w.Consumer, held); err != nil && ctx.Err() == nil {
 			w.Redis.log.Debug("jobs in hand not kept, another worker may repeat them", "err", err)
 		}
 	}
@@ -253,17 +256,26 @@ func (w *Worker) trouble(ctx context.Context, err error, pause *backoff) {
 	}
 	if forgotten(err) {
 		err = w.Redis.do.XGroupCreateMkStream(ctx, w.key(), group, "0").Err()
-		if err == nil && w.OnLost != nil { // only the worker that made the group, so that the jobs come once
-			w.OnLost()
-		}
-		if err == nil || strings.HasPrefix(err.Error(), "BUSYGROUP") {
+		var answer redis.Error
+		exists := err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP")
+		w.tell(err == nil || exists && w.unsure) // only the worker that made the group, so that the jobs come once
+		if err == nil || exists {
 			return
 		}
+		w.unsure = w.unsure || !errors.As(err, &answer) // it may have been made by us all the same
 	}
 	if pause.n == 0 {
 		w.Redis.log.Warn("no jobs can be read, trying again", "stream", w.Stream, "err", err)
 	}
 	sleep(ctx, pause.next())
+}
+
+// tell says that the queue is new, once Redis answers again: who queues the jobs needs it.
+func (w *Worker) tell(anew bool) {
+	if anew && w.OnLost != nil {
+		w.OnLost()
+	}
+	w.unsure = w.unsure && !anew
 }
 
 // forgotten is true when the group or its stream is not there: at the first start, and after Redis lost its data.
@@ -277,7 +289,7 @@ func (w *Worker) key() string { return w.Redis.streamKey(w.Stream) }
 func (w *Worker) hold(j Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.busy[j.entry] = int64(j.Attempt)
+	w.busy[j.entry] = true
 }
 
 func (w *Worker) letGo(j Job) {
@@ -289,6 +301,5 @@ func (w *Worker) letGo(j Job) {
 func (w *Worker) holds(entry string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, ok := w.busy[entry]
-	return ok
+	return w.busy[entry]
 }

@@ -15,9 +15,7 @@ import (
 func (g *Gateway) Gap() {
 	g.missed.Store(true)
 	for _, s := range g.sessions.All(nil) {
-		s.mu.Lock()
-		s.talk.behind = true
-		s.mu.Unlock()
+		s.fellBehind()
 	}
 	g.someBehind()
 }
@@ -102,31 +100,44 @@ func (s *session) isBehind() bool {
 	return s.talk.behind && s.code.Load() == 0 && !s.joining
 }
 
-// catchUp reads from the store what came after the last event and message sent. What is published meanwhile is either
-// the next in turn or sets behind again.
+// caughtUp says how far the session is, before the store is read; whatever comes out of turn from now on sets behind again.
+func (s *session) caughtUp() talk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.talk.behind = false
+	return s.talk
+}
+
+func (s *session) fellBehind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.talk.behind = true
+}
+
+// catchUp reads from the store what came after the last event and message sent.
 func (s *session) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	s.mu.Lock()
-	s.talk.behind = false
-	at := s.talk
-	s.mu.Unlock()
+	at := s.caughtUp()
 	err := s.readOn(ctx, at)
+	for _, id := range s.unanswered() { // perhaps of the trip before
+		if err == nil && id != at.trip {
+			err = s.readHelped(ctx, id)
+		}
+	}
 	if err == nil {
 		err = s.findTrip(ctx)
 	}
 	if err != nil {
-		s.mu.Lock()
-		s.talk.behind = true
-		s.mu.Unlock()
+		s.fellBehind()
 	}
 	return err
 }
 
 // catchUpIfMissed asks first, together with others, whether there is anything to catch up with. After a gap that all
-// sessions may have missed something in, hardly one has.
+// sessions may have missed something in, hardly one has. Who waits for an answer to a call for help looks at once.
 func (s *session) catchUpIfMissed(ctx context.Context, slots chan struct{}) error {
-	if s.g.cfg.Standings != nil {
+	if s.g.cfg.Standings != nil && len(s.unanswered()) == 0 {
 		missed, err := s.missed(ctx)
 		if err != nil || !missed {
 			return err
@@ -140,15 +151,10 @@ func (s *session) catchUpIfMissed(ctx context.Context, slots chan struct{}) erro
 func (s *session) missed(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	s.mu.Lock()
-	s.talk.behind = false
-	at := s.talk
-	s.mu.Unlock()
+	at := s.caughtUp()
 	st, err := s.g.greeter.standing(ctx, trips.Asker{Who: s.user, Trip: at.trip})
 	if err != nil {
-		s.mu.Lock()
-		s.talk.behind = true
-		s.mu.Unlock()
+		s.fellBehind()
 		return true, err
 	}
 	if st.Trip.ID != at.trip {

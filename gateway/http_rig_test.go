@@ -31,8 +31,29 @@ var (
 
 const ride = `{"pickup":{"lng":3.38,"lat":6.45},"dropoff":{"lng":3.4,"lat":6.5}}`
 
-// rig is the HTTP door on a store in memory, with a clock that stands still unless moved.
+// handClock stands still unless moved.
+type handClock struct {
+	held sync.Mutex // guards at
+	at   time.Time
+}
+
+func newHandClock() *handClock { return &handClock{at: time.Unix(1_700_000_000, 0)} }
+
+func (h *handClock) now() time.Time {
+	h.held.Lock()
+	defer h.held.Unlock()
+	return h.at
+}
+
+func (h *handClock) pass(d time.Duration) {
+	h.held.Lock()
+	defer h.held.Unlock()
+	h.at = h.at.Add(d)
+}
+
+// rig is the HTTP door on a store in memory.
 type rig struct {
+	*handClock
 	t       *testing.T
 	store   *memory
 	desk    *trips.Desk
@@ -40,15 +61,12 @@ type rig struct {
 	auth    *Auth
 	door    *door
 	public  http.Handler
-
-	mu sync.Mutex // guards at
-	at time.Time
 }
 
 // newRig builds the door; change may alter its configuration first.
 func newRig(t *testing.T, change func(*doorConfig)) *rig {
 	t.Helper()
-	r := &rig{t: t, store: newMemory(), at: time.Unix(1_700_000_000, 0)}
+	r := &rig{handClock: newHandClock(), t: t, store: newMemory()}
 	r.desk = &trips.Desk{Store: r.store, Now: r.now}
 	r.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: r.now})
 	r.auth = testAuth(t, r.now)
@@ -74,18 +92,6 @@ func byAir(_ context.Context, from, to location.Point) (trips.Quote, []location.
 	d := time.Duration(metres / 10 * float64(time.Second)).Round(time.Second)
 	q := trips.Quote{Metres: metres, Duration: d, Fare: trips.DefaultTariff.Fare(metres, d), Source: "straight_line"}
 	return q, nil, nil
-}
-
-func (r *rig) now() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = r.at.Add(d)
 }
 
 // call asks the public door as someone; a body goes as JSON, headers come in pairs.

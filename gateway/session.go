@@ -46,7 +46,7 @@ type session struct {
 	working bool
 	retires bool // the node is draining: once all is answered, the session ends
 	talk    talk
-	helped  map[string]bool // by id, the alerts that the phone knows to be acknowledged
+	calls   map[string]call // for help, by the alert's id
 	joining bool            // the welcome is not queued yet: news waits in held
 	held    []func()        // in order
 	left    bool            // not registered any more

@@ -133,6 +133,51 @@ func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 	others.driver.settled()
 }
 
+// What a phone sent before it hung up counts, so its session lasts until that is read, at the pace of one phone.
+func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
+	c := newTown(t, func(cfg *Config) { cfg.Limits.BytesPerSec = 16 << 10 })
+	var flooders []*phone
+	for range c.g.cfg.Limits.RiderSockets {
+		flooders = append(flooders, c.connect(trips.Rider("r"), asProto, nil))
+	}
+	flooder := flooders[0]
+	at := c.readFrom(flooder)
+	flood := []byte(strings.Repeat("\x8a\x80abcd", 8<<10)) // pongs that nobody asked for
+	if _, err := flooder.conn.NetConn().Write(flood); err != nil {
+		t.Fatal(err)
+	}
+	last := requestFrame(market, airport)
+	last.Id = "last"
+	flooder.send(last)
+	flooder.conn.Close()
+	c.until("the session is gone", func() bool { return c.g.sessions.Len() == len(flooders)-1 })
+	if read := c.readFrom(flooder) - at; read < int64(len(flood)) {
+		t.Errorf("%d bytes of %d were read", read, len(flood))
+	}
+	c.until("what it asked for last is done", func() bool {
+		_, err := c.store.Active(t.Context(), trips.Rider("r"))
+		return err == nil
+	})
+	c.connect(trips.Rider("r"), asProto, nil) // its place is free again
+}
+
+// ponging sends pongs that nobody asked for, until stop is called.
+func (p *phone) ponging() (stop func()) {
+	ended := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Millisecond):
+				_ = p.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
+			}
+		}
+	})
+	return func() { close(ended); sending.Wait() }
+}
+
 func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = time.Second })
 	quiet := c.connect(trips.Rider("quiet"), asProto, nil) // its pongs are a sign of life
@@ -144,23 +189,10 @@ func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	if _, err := w.Write(make([]byte, 5000)); err != nil { // over the client's buffer: a part is sent
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	var ponging sync.WaitGroup
-	for _, p := range []*phone{quiet, half} {
-		ponging.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(5 * time.Millisecond):
-					_ = p.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
-				}
-			}
-		})
-	}
+	stopQuiet, stopHalf := quiet.ponging(), half.ponging()
 	code := half.closed()
-	close(stop)
-	ponging.Wait()
+	stopQuiet()
+	stopHalf()
 	if code != wire.CloseSilent || c.drops("silent") != 1 {
 		t.Errorf("closed with %d, counted %d", code, c.drops("silent"))
 	}

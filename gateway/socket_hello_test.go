@@ -26,22 +26,9 @@ func TestPongsBuyNoTimeForAHello(t *testing.T) {
 		cfg.Limits.HelloWithin, cfg.Limits.SilentFor = 200*time.Millisecond, 100*time.Millisecond
 	})
 	p := c.knock(asProto, trips.Rider("r"))
-	stop := make(chan struct{})
-	ponging := make(chan struct{})
-	go func() {
-		defer close(ponging)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-				_ = p.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
-			}
-		}
-	}()
+	stop := p.ponging()
 	code := p.closed()
-	close(stop)
-	<-ponging
+	stop()
 	if code != wire.CloseNoAuth {
 		t.Errorf("closed with %d", code)
 	}

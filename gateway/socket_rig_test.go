@@ -36,6 +36,7 @@ const patience = 20 * time.Second
 
 // town is one node behind a real server, on a store in memory whose notices come back at once, as through Redis.
 type town struct {
+	*handClock
 	t       testing.TB
 	store   *memory
 	desk    *trips.Desk // of another node on the same store
@@ -49,8 +50,7 @@ type town struct {
 	read    sync.Map   // bytes from each phone, by its address
 	telling sync.Mutex // one Deliver at a time
 
-	mu       sync.Mutex // guards below
-	at       time.Time
+	mu       sync.Mutex                        // guards below
 	onNotice func(trips.Notice) []trips.Notice // what becomes of a notice on its way; nil: it arrives
 	declined []dispatch.Offer
 	vanished []dispatch.Offer
@@ -59,7 +59,7 @@ type town struct {
 // newTown builds and starts a node; change may alter its configuration first.
 func newTown(t testing.TB, change func(*Config)) *town {
 	t.Helper()
-	c := &town{t: t, store: newMemory(), at: time.Unix(1_700_000_000, 0), auth: nil}
+	c := &town{handClock: newHandClock(), t: t, store: newMemory()}
 	c.store.onNotice = c.relay
 	c.desk = &trips.Desk{Store: c.store, Now: c.now}
 	c.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: c.now})
@@ -132,18 +132,6 @@ func (l tightListener) Accept() (net.Conn, error) {
 func (c *town) readFrom(p *phone) int64 {
 	n, _ := c.read.Load(p.conn.LocalAddr().String())
 	return n.(*atomic.Int64).Load()
-}
-
-func (c *town) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *town) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
 }
 
 func (c *town) note(list *[]dispatch.Offer, o dispatch.Offer) {

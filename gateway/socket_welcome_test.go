@@ -80,3 +80,21 @@ func TestAGapDuringAWelcomeIsClosedAfterIt(t *testing.T) {
 		t.Errorf("saw events %v", seqs)
 	}
 }
+
+func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *testing.T) {
+	c, _ := busyTown(t, func(*town, trips.TripID) {}, func(c *town, id trips.TripID) {
+		c.lose(nothing)
+		m, err := c.g.cfg.Room.Say(t.Context(), trips.Driver("d"), id, "say", "one")
+		if err != nil {
+			t.Error(err)
+		}
+		c.g.committedChat(m)
+	})
+	p := c.connect(trips.Rider("r"), asJSONText, nil)
+	if w := p.welcome(); w.ChatSeq != 0 {
+		t.Errorf("welcome %v", w)
+	}
+	if m := has[*wire.ServerFrame_Chat](p, 1)[0].Chat; m.Seq != 1 || m.Text != "one" {
+		t.Errorf("heard %v", m)
+	}
+}

@@ -3,22 +3,56 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// mostHelped bounds what one connection remembers; nobody calls so often in its life.
-const mostHelped = 256
+// mostCalls bounds what one connection remembers; nobody calls so often in its life.
+const mostCalls = 256
+
+// call is what a connection knows of one of its user's calls for help.
+type call struct {
+	trip trips.TripID
+	seen bool // the phone was told that it is acknowledged
+}
 
 // sos keeps a call for help. What follows, an operator who sees it, is told by sosSeen.
 func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
 	if !plainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
-	_, err := s.g.help.Call(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
-	return err
+	a, err := s.g.help.Call(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.calls[a.ID].seen {
+		s.noteLocked(a, false)
+	}
+	return nil
+}
+
+func (s *session) noteLocked(a alerts.Alert, seen bool) {
+	if s.calls == nil || len(s.calls) >= mostCalls {
+		s.calls = map[string]call{}
+	}
+	s.calls[a.ID] = call{a.Trip, seen}
+}
+
+// unanswered are the trips on which this connection called for help and knows of no acknowledgement.
+func (s *session) unanswered() (out []trips.TripID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.calls {
+		if !c.seen && !slices.Contains(out, c.trip) {
+			out = append(out, c.trip)
+		}
+	}
+	return out
 }
 
 // place is where a driver's car was when a node last heard of it.
@@ -39,13 +73,12 @@ func (g *Gateway) helped(a alerts.Alert) {
 
 func (s *session) sosSeen(a alerts.Alert, how outcome) {
 	s.mu.Lock()
-	again := s.helped[a.ID]
+	again := s.calls[a.ID].seen
 	if again {
 		s.count(classOther, outcomeDuplicate)
-	} else if s.helped == nil || len(s.helped) >= mostHelped {
-		s.helped = map[string]bool{}
+	} else {
+		s.noteLocked(a, true)
 	}
-	s.helped[a.ID] = true
 	s.mu.Unlock()
 	if again {
 		return

@@ -22,7 +22,6 @@ type car struct {
 	way      *routing.Route // nil: stands
 	left     time.Time      // when it set out on way
 	errand   int            // grows whenever the car gets something else to do: plans for an older one are void
-	idle     time.Time
 	rng      *rand.Rand
 	onDuty   time.Duration
 	withLoad time.Duration

@@ -43,11 +43,11 @@ type books struct {
 
 func newBooks(db *store) *books {
 	return &books{store: db, taken: map[string][]payment{}, known: map[string]bool{},
-		back: map[string][]payment{},
-		once: named("the provider took each completed trip's quoted fare once"),
-		none: named("the provider took nothing else"),
-		same: named("each charge is a payment in the provider's ledger"),
-		sums: named("ledger, charges and quoted fares have the same sum"),
+		back:  map[string][]payment{},
+		once:  named("the provider took each completed trip's quoted fare once"),
+		none:  named("the provider took nothing else"),
+		same:  named("each charge is a payment in the provider's ledger"),
+		sums:  named("ledger, charges and quoted fares have the same sum"),
 		given: named("each refund that was done is in the provider's ledger once, and one that failed is not"),
 		ended: named("each refund comes to an end"),
 		kept:  named("the provider gave back only what it took and was asked for")}

@@ -182,7 +182,7 @@ func TestAStrangerIsToldWhatToDoNext(t *testing.T) {
 }
 
 func TestHelpOfEveryCommandShowsAnExample(t *testing.T) {
-	for _, name := range []string{"demo", "serve", "drivers", "riders", "latency", "audit", "migrate", "routing", "payments", "queue", "chaos", "refund", "lab detectors"} {
+	for _, name := range []string{"demo", "serve", "drivers", "riders", "latency", "audit", "migrate", "routing", "payments", "queue", "chaos", "refund", "lab detectors", "lab storm"} {
 		p := start(t, append(strings.Fields(name), "--help")...)
 		if code := p.wait(t); code != exitDone || !strings.Contains(p.out.String(), "xample") || !strings.Contains(p.out.String(), "ridehail "+name) {
 			t.Errorf("%s: exit %d\n%s", name, code, p.out.String())

@@ -32,7 +32,7 @@ type cli struct {
 	Drivers   driversCmd   `cmd:"" help:"Simulate drivers against a node."`
 	Riders    ridersCmd    `cmd:"" help:"Simulate riders against a node."`
 	Latency   latencyCmd   `cmd:"" help:"Measure how long a driver's position takes to a rider's socket, hop by hop."`
-	Lab       labCmd       `cmd:"" help:"Answer questions about distributed systems by experiments in virtual time."`
+	Lab       labCmd       `cmd:"" help:"Answer questions about distributed systems by experiments."`
 	Audit     auditCmd     `cmd:"" help:"Check the invariants of a database."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the schema of a database."`
 	Import    importCmd    `cmd:"" help:"Make a city file of an OpenStreetMap extract."`

@@ -50,8 +50,13 @@ func (c *latencyCmd) Run(ctx context.Context, p *process) error {
 	if err := p.print(c.JSON, r, r.Text()); err != nil {
 		return err
 	}
-	if r.Lost != 0 {
-		return fmt.Errorf("%w: %d updates were lost", errCheckFailed, r.Lost)
+	return complete(r)
+}
+
+// complete says what did not come of all that was sent.
+func complete(r latency.Report) error {
+	if r.Lost != 0 || r.TripEvents.Missing != 0 {
+		return fmt.Errorf("%w: %d updates were lost, %d trip events are missing", errCheckFailed, r.Lost, r.TripEvents.Missing)
 	}
 	return nil
 }

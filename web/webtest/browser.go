@@ -31,6 +31,9 @@ var (
 	Phone   = Screen{"phone", 390, 844}
 )
 
+// patience is for what the page does by itself: long, because a busy machine is slow and a page that is stuck stays stuck.
+const patience = time.Minute
+
 // Tab is one page in a browser of its own. It remembers what a person would not see: script errors, and requests
 // that left the page's origin.
 type Tab struct {

@@ -31,6 +31,7 @@ type fakeNode struct {
 
 	mu       sync.Mutex // guards below
 	conn     *websocket.Conn
+	away     bool // takes no connections
 	trip     *wire.Trip
 	seq      uint32 // events of the trip
 	chat     []*wire.ChatMessage
@@ -76,7 +77,7 @@ func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		close(f.stop)
-		f.cut()
+		f.leave()
 		f.wait.Wait()
 		f.Close()
 	})
@@ -136,6 +137,11 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.mu.Lock()
+	if f.away {
+		f.mu.Unlock()
+		conn.Close()
+		return
+	}
 	f.conn, f.n = conn, 0
 	f.mu.Unlock()
 	f.wait.Add(1)
@@ -155,12 +161,18 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// cut drops the connection without a word.
-func (f *fakeNode) cut() {
+// leave drops the connection without a word, and takes no other before back is called.
+func (f *fakeNode) leave() (back func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.away = true
 	if f.conn != nil {
 		_ = f.conn.Close()
+	}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.away = false
 	}
 }
 

@@ -21,16 +21,16 @@ func RideThrough(ctx context.Context, t testing.TB, baseURL string) {
 func RideOn(ctx context.Context, t testing.TB, baseURL string, screen Screen) {
 	t.Helper()
 	tab := Open(ctx, t, baseURL, screen)
-	tab.reach("choose_pickup", 45*time.Second)
-	tab.Until(`document.body.dataset.connection === "live"`, 15*time.Second)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, 20*time.Second)
+	tab.reach("choose_pickup", patience)
+	tab.Until(`document.body.dataset.connection === "live"`, patience)
+	tab.Until(`Number(document.body.dataset.cars) > 1`, patience)
 	tab.Shot("1-cars")
 	tab.choosePlaces()
 	tab.Shot("2-quote")
 	tab.Click("#request")
-	tab.reach("reserved", time.Minute)
-	tab.Until(`document.getElementById("figures").dataset.latencyMs !== undefined`, 20*time.Second)
-	tab.Until(`(document.getElementById("eta")?.textContent ?? "") !== "" || document.body.dataset.state !== "reserved"`, 10*time.Second)
+	tab.reach("reserved", patience)
+	tab.Until(`document.getElementById("figures").dataset.latencyMs !== undefined`, patience)
+	tab.Until(`(document.getElementById("eta")?.textContent ?? "") !== "" || document.body.dataset.state !== "reserved"`, patience)
 	tab.settle()
 	tab.Shot("3-on-the-way")
 	tab.chat("I am at the corner by the blue gate")
@@ -38,7 +38,7 @@ func RideOn(ctx context.Context, t testing.TB, baseURL string, screen Screen) {
 	tab.settle()
 	tab.Shot("5-on-trip")
 	tab.reach("paid", 6*time.Minute)
-	tab.Until(`document.getElementById("paid").textContent.length > 1`, time.Second)
+	tab.Until(`document.getElementById("paid").textContent.length > 1`, patience)
 	tab.settle()
 	tab.Shot("6-receipt")
 	tab.Clean()
@@ -49,11 +49,11 @@ func (tab *Tab) choosePlaces() {
 	tab.t.Helper()
 	from := tab.carAt(0, 0, 0)
 	tab.Do("click the pickup", chromedp.MouseClickXY(from.X, from.Y))
-	tab.reach("choose_destination", 5*time.Second)
+	tab.reach("choose_destination", patience)
 	to := tab.carAt(from.X, from.Y, 110)
 	tab.Do("click the destination", chromedp.MouseClickXY(to.X, to.Y))
-	tab.reach("quoted", 15*time.Second)
-	tab.Until(`/\d/.test(document.getElementById("price").textContent)`, time.Second)
+	tab.reach("quoted", patience)
+	tab.Until(`/\d/.test(document.getElementById("price").textContent)`, patience)
 	tab.settle()
 }
 
@@ -98,7 +98,7 @@ func (tab *Tab) chat(text string) {
 	tab.Click("#open-chat")
 	tab.Do("type", chromedp.SendKeys(chromedp.CSS("#chat-text"), text))
 	tab.Click("#chat-send")
-	tab.Until(`document.querySelector('#chat li.mine[data-state="said"]') !== null`, 10*time.Second)
+	tab.Until(`document.querySelector('#chat li.mine[data-state="said"]') !== null`, patience)
 	said := eval[string](tab, `document.querySelector("#chat li.mine p").textContent`)
 	if said != text {
 		tab.t.Errorf("the chat shows %q, we said %q", said, text)
@@ -115,5 +115,5 @@ func (tab *Tab) settle() {
 		return
 	}
 	tab.Do("look", chromedp.Sleep(2500*time.Millisecond))
-	tab.Until(`!window.ridehail.map.isMoving()`, 10*time.Second)
+	tab.Until(`!window.ridehail.map.isMoving()`, patience)
 }

@@ -1,0 +1,406 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	simJobs = "jobs"
+	// heir is how soon a job goes on whose worker fell silent: its lease, the next look of another, who may be in the
+	// midst of a blocking read, and the round trips.
+	heir = 3*time.Second + time.Second + block + time.Second
+	// afterAll is when everything is done or given up after the last fault: the longest grace of whoever queues again,
+	// the five rests of a job, and its longest run.
+	afterAll = 30*time.Second + (3+6+12+24+48)*time.Second + 30*time.Second
+)
+
+// task is what the database knows of a job, and what was seen of it.
+type task struct {
+	kind    string // sound, long, poison, deadly
+	queued  time.Time
+	times   int // it was queued
+	runs    int
+	begun   time.Time // the last run
+	on      *machine  // that runs it, or ran it last
+	running bool
+	done    bool
+}
+
+// works is a queue, those who work on it, and the books of what they did.
+type works struct {
+	*world
+	desk    *machine // of whoever queues the jobs; nothing befalls it
+	lost    chan struct{}
+	forgets bool // Redis does in this world, so that somebody looks for jobs undone
+
+	mu     sync.Mutex // guards all below
+	tasks  map[string]*task
+	nodes  map[string]*machine
+	grace  time.Duration          // after it an undone job is queued again; 0: it is not
+	calm   time.Time              // since when nothing fails but what rest does; zero while anything may
+	stops  map[*machine]time.Time // when one was last killed, or stopped for longer than its lease
+	holder map[string]redis.XPendingExt
+}
+
+// Whatever dies, stops, or gets lost: each job is done, or given up and says so, before it is forgotten; who lives keeps
+// what it does; who dies or stops is followed soon.
+func TestSimulatedWorkersLoseNoJob(t *testing.T) {
+	simulate(t, 6, func(w *world) {
+		f := &works{world: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
+			stops: map[*machine]time.Time{}, holder: map[string]redis.XPendingExt{}, forgets: w.chance(.5)}
+		w.jump(w.between(-5*time.Minute, 5*time.Minute)) // Redis's clock is not ours
+		w.seen = f.hear
+		f.desk = w.boot("desk")
+		names := []string{"a", "b", "c"}
+		for _, name := range names {
+			f.start(name)
+		}
+		f.desk.run(f.reconcile)
+		f.desk.run(f.watch)
+		f.trouble(names)
+		f.heal(names)
+		f.rest(names)
+		f.books("at the end")
+	})
+}
+
+func (f *works) start(name string) {
+	m := f.boot(name)
+	w := &Worker{Redis: m.r, Stream: simJobs, Consumer: name,
+		Handle: func(ctx context.Context, id string, _ []byte) error { return f.handle(ctx, m, id) },
+		OnLost: func() {
+			select {
+			case f.lost <- struct{}{}:
+			default:
+			}
+		}}
+	f.mu.Lock()
+	f.nodes[name] = m
+	f.mu.Unlock()
+	m.run(w.Run)
+}
+
+// follow ends a process, without a word or with one, and starts it again under its name; once.
+func (f *works) follow(m *machine, end func(*machine), after time.Duration) {
+	f.mu.Lock()
+	known := f.nodes[m.name] == m
+	if known {
+		f.nodes[m.name], f.stops[m] = nil, time.Now()
+	}
+	f.mu.Unlock()
+	if known {
+		end(m)
+		time.Sleep(after)
+		m.work.Wait()
+		f.start(m.name)
+	}
+}
+
+// node is the process of that name; nil while it starts again.
+func (f *works) node(name string) *machine {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.nodes[name]
+}
+
+// add makes a job, queues it until that is sure, and returns its id.
+func (f *works) add(kind string) string {
+	f.mu.Lock()
+	id := fmt.Sprint(kind, len(f.tasks))
+	f.tasks[id] = &task{kind: kind}
+	f.mu.Unlock()
+	f.queue(id)
+	return id
+}
+
+func (f *works) queue(id string) {
+	f.mu.Lock()
+	f.tasks[id].queued, f.tasks[id].times = time.Now(), f.tasks[id].times+1
+	f.mu.Unlock()
+	if err := f.desk.r.Enqueue(f.ctx, simJobs, id, []byte(id)); err != nil && f.ctx.Err() == nil {
+		f.complain("the desk cannot queue: " + err.Error())
+	}
+}
+
+// reconcile queues undone jobs again, as the one of payments does.
+func (f *works) reconcile(ctx context.Context) error {
+	for ctx.Err() == nil {
+		least := time.Duration(0)
+		select {
+		case <-ctx.Done():
+		case <-f.lost:
+		case <-time.After(time.Second):
+			f.mu.Lock()
+			least = f.grace
+			f.mu.Unlock()
+			if least == 0 {
+				continue
+			}
+		}
+		f.mu.Lock()
+		var undone []string
+		for id, t := range f.tasks {
+			if !t.done && time.Since(t.queued) >= least {
+				undone = append(undone, id)
+			}
+		}
+		f.mu.Unlock()
+		for _, id := range undone {
+			f.queue(id)
+		}
+	}
+	return ctx.Err()
+}
+
+// handle does a job on a machine.
+func (f *works) handle(ctx context.Context, m *machine, id string) error {
+	m.wait()
+	f.mu.Lock()
+	t := f.tasks[id]
+	if other := t.on; t.running && other != m && !f.calm.IsZero() && t.begun.After(f.calm) && t.times == 1 &&
+		!f.stops[other].After(t.begun) {
+		go f.complain(id + " is begun on " + m.name + " though " + other.name + " lives and does it")
+	}
+	t.runs, t.begun, t.on, t.running = t.runs+1, time.Now(), m, true
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		t.running = t.running && t.on != m
+		f.mu.Unlock()
+	}()
+	takes := f.between(time.Millisecond, time.Second)
+	switch t.kind {
+	case "long":
+		takes = f.between(10*time.Second, 25*time.Second) // several leases, within the limit
+	case "deadly":
+		f.wg.Go(func() { f.follow(m, (*machine).die, 0) })
+		<-m.ctx.Done()
+		return ctx.Err()
+	}
+	if !sleep(ctx, takes) {
+		return ctx.Err()
+	}
+	m.wait()
+	switch {
+	case m.ctx.Err() != nil:
+		return m.ctx.Err()
+	case t.kind == "poison" && f.chance(.5):
+		panic("poison")
+	case t.kind == "poison":
+		return errors.New("poison")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t.done = true
+	return nil
+}
+
+// hear holds that no job is forgotten before it is done or has a letter.
+func (f *works) hear(cmd string, args []string) {
+	if cmd != "XACK" {
+		return
+	}
+	entries, err := f.mini.Stream(args[0])
+	if err != nil {
+		return // it has just been forgotten
+	}
+	for _, e := range entries {
+		if e.ID != args[2] {
+			continue
+		}
+		id := e.Values[1]
+		f.mu.Lock()
+		done := f.tasks[id].done
+		f.mu.Unlock()
+		if !done && f.letters()[id] == 0 && time.Since(f.lastFlush()) > heir {
+			f.complain(id + " is acknowledged before it is done")
+		}
+	}
+}
+
+// letters counts the dead letters by job.
+func (f *works) letters() map[string]int {
+	of := map[string]int{}
+	entries, _ := f.mini.Stream(f.desk.r.deadKey(simJobs)) // none if it is not there
+	for _, e := range entries {
+		of[e.Values[1]]++
+	}
+	return of
+}
+
+// watch holds that a job changes hands only by a delivery that counts.
+func (f *works) watch(ctx context.Context) error {
+	for sleep(ctx, 300*time.Millisecond) {
+		asked := time.Now()
+		now, err := f.desk.r.do.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: f.desk.r.streamKey(simJobs), Group: group,
+			Start: "-", End: "+", Count: 100}).Result()
+		if err != nil || !f.lastFlush().Before(asked.Add(-time.Second)) {
+			clear(f.holder)
+			continue
+		}
+		for _, p := range now {
+			was, known := f.holder[p.ID]
+			if known && (p.RetryCount < was.RetryCount || p.Consumer != was.Consumer && p.RetryCount == was.RetryCount) {
+				f.complain(fmt.Sprintf("entry %s went from %s, delivery %d, to %s, delivery %d", p.ID,
+					was.Consumer, was.RetryCount, p.Consumer, p.RetryCount))
+			}
+			f.holder[p.ID] = p
+		}
+	}
+	return ctx.Err()
+}
+
+func (f *works) trouble(names []string) {
+	if f.forgets {
+		f.mu.Lock()
+		f.grace = 30 * time.Second
+		f.mu.Unlock()
+	}
+	if !f.forgets && f.chance(.3) {
+		f.add("deadly")
+	}
+	for end := time.Now().Add(80 * time.Second); time.Now().Before(end); time.Sleep(f.between(10*time.Millisecond, 5*time.Second)) {
+		f.add([]string{"sound", "sound", "long", "poison"}[f.number(4)])
+		m := f.node(names[f.number(len(names))])
+		if m == nil {
+			continue
+		}
+		switch f.number(10) {
+		case 0:
+			f.follow(m, (*machine).die, f.between(0, 5*time.Second))
+		case 1:
+			f.follow(m, (*machine).end, 0)
+		case 2, 3, 4:
+			m.pause(f.between(10*time.Millisecond, 9*time.Second))
+		case 5:
+			m.cut(f.between(time.Second, 9*time.Second))
+		case 6, 7:
+			m.trouble(.3)
+		case 8:
+			m.trouble(0)
+		case 9:
+			if f.forgets {
+				f.forget()
+			}
+		}
+	}
+}
+
+// heal ends all faults. From now on nobody queues again what a worker left.
+func (f *works) heal(names []string) {
+	for _, name := range names {
+		if m := f.node(name); m != nil {
+			m.recover()
+		}
+	}
+	f.books("after everything was well again")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.grace, f.calm = 0, time.Now()
+}
+
+// books holds that all jobs are done, or given up if they cannot be, each with one letter.
+func (f *works) books(when string) {
+	var left []string
+	f.await(afterAll, func() bool {
+		letters := f.letters()
+		left = nil
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for id, t := range f.tasks {
+			n := letters[id]
+			switch {
+			case n > 1:
+				left = append(left, fmt.Sprintf("%s with %d letters", id, n))
+			case !t.done && n == 0:
+				left = append(left, id)
+			case t.done && n > 0 && t.begun.After(f.calm) && !f.calm.IsZero():
+				left = append(left, id+" given up though it is sound")
+			case t.runs > 5*t.times:
+				left = append(left, fmt.Sprintf("%s that ran %d times in %d deliveries", id, t.runs, 5*t.times))
+			}
+		}
+		return len(left) == 0
+	}, func() string { return fmt.Sprintf("%v neither done nor given up once, %s", left, when) })
+}
+
+// await complains when something has not come true in time.
+func (f *works) await(within time.Duration, ok func() bool, what func() string) {
+	for end := time.Now().Add(within); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			f.complain(what())
+			return
+		}
+	}
+}
+
+// rest is a time in which one thing at a time goes wrong, and what is to be seen of it is known.
+func (f *works) rest(names []string) {
+	f.add("poison")
+	for range 3 {
+		id := f.add("long")
+		f.begins(id, nil, 3*time.Second)
+		f.mu.Lock()
+		on := f.tasks[id].on
+		f.mu.Unlock()
+		time.Sleep(f.between(0, 5*time.Second))
+		switch f.number(4) {
+		case 0:
+			f.wg.Go(func() { f.follow(on, (*machine).die, 2*heir) })
+			f.begins(id, on, heir)
+		case 1:
+			f.mu.Lock()
+			f.stops[on] = time.Now()
+			f.mu.Unlock()
+			on.pause(f.between(heir, 2*heir))
+			f.begins(id, on, heir)
+		case 2: // too short to matter
+			for _, name := range names {
+				if m := f.node(name); m != nil {
+					m.pause(f.between(0, time.Second))
+				}
+			}
+		case 3:
+			if f.forgets {
+				f.forgotten()
+			}
+		}
+		f.finishes(id, 40*time.Second)
+	}
+}
+
+// forgotten holds that the jobs are there again at once.
+func (f *works) forgotten() {
+	var ids []string
+	for range 3 {
+		ids = append(ids, f.add("sound"))
+	}
+	f.forget()
+	time.Sleep(2 * time.Second) // Redis is asked often enough by then
+	for _, id := range ids {
+		f.finishes(id, heir)
+	}
+}
+
+func (f *works) begins(id string, notOn *machine, within time.Duration) {
+	f.await(within, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.tasks[id].on != notOn || f.tasks[id].done
+	}, func() string { return id + " is not begun within " + within.String() })
+}
+
+func (f *works) finishes(id string, within time.Duration) {
+	f.await(within, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.tasks[id].done
+	}, func() string { return id + " is not done within " + within.String() })
+}
