@@ -26,6 +26,7 @@ import (
 type LeastWait struct {
 	ETA      ETA
 	Deadline time.Duration // for the travel times of one window; 300 ms when 0
+	Pace     float64       // seconds on the roads in one of the clock's, where a simulated city runs faster; 1 when 0
 	Weights
 }
 
@@ -67,13 +68,15 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	pickups := p.pickups(ctx, window)
 	drivers, number := everybody(window)
 	g := matching.NewGraph(len(drivers))
+	pace := cmp.Or(p.Pace, 1)
 	for i, ask := range window {
-		g.Row(p.skip(ask.Waited).Microseconds())
+		waited := scaled(ask.Waited, pace)
+		g.Row(p.skip(waited).Microseconds())
 		for c, n := range ask.Near {
 			if pickups[i][c] >= maxPickup {
 				continue // there is no way
 			}
-			g.Edge(number[n.ID], p.cost(ask.Waited, pickups[i][c], n.Idle).Microseconds())
+			g.Edge(number[n.ID], p.cost(waited, pickups[i][c], scaled(n.Idle, pace)).Microseconds())
 		}
 	}
 	m, err := g.Assign()

@@ -77,7 +77,7 @@ func newCity(t *testing.T, seed uint64) *city {
 // policy serves trips one by one in cities with an even seed, in windows in the others. Nobody can say how long a way
 // takes, so that both guess.
 func (c *city) policy() dispatch.Policy {
-	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil)
+	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil, 1)
 	if err != nil {
 		c.complain("%v", err)
 	}

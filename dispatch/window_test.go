@@ -113,6 +113,16 @@ func TestAFarPickupIsPutOffUntilTheRiderHasWaitedLong(t *testing.T) {
 	}
 }
 
+func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
+	far := []Ask{{Waited: DefaultLastCall / 5, Near: []sharedstate.Near{near("far", 6000)}}}
+	if pairs := (LeastWait{}).Pick(t.Context(), far); len(pairs) != 0 {
+		t.Errorf("by the clock: %+v", pairs)
+	}
+	if pairs := (LeastWait{Pace: 5}).Pick(t.Context(), far); len(pairs) != 1 {
+		t.Error("five times as fast, nobody is sent")
+	}
+}
+
 func TestOfTwoDriversAlikeTheOneWhoWaitedLongerGoes(t *testing.T) {
 	patient := near("patient", 310)
 	patient.Idle = 10 * time.Minute

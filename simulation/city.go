@@ -71,7 +71,7 @@ func (c Config) policy(eta dispatch.ETA) (dispatch.Policy, error) {
 	if c.Policy == PatientPolicy {
 		return dispatch.Policy{Name: PatientPolicy, Picker: leastWait}, nil
 	}
-	p, err := dispatch.PolicyNamed(cmp.Or(c.Policy, dispatch.BatchedPolicy), eta)
+	p, err := dispatch.PolicyNamed(cmp.Or(c.Policy, dispatch.BatchedPolicy), eta, 1)
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

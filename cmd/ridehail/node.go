@@ -167,7 +167,7 @@ func (n *node) assemble() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.ways)
+	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.ways, n.cfg.Speed)
 	if err != nil {
 		return fmt.Errorf("%w: --policy: %w", errUsage, err)
 	}
