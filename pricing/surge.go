@@ -96,8 +96,10 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 		z.demand = keep*z.demand + (1-keep)*float64(demand[c])/passed
 		z.supply = keep*z.supply + (1-keep)*float64(supply[c])
 	}
-	for c, z := range s.zones {
+	for _, z := range s.zones {
 		z.price = s.follow(z.price, s.pressureLocked(z))
+	}
+	for c, z := range s.zones { // not before all neighbours were asked
 		if z.price == Plain && z.demand < forgotten && z.supply < forgotten {
 			delete(s.zones, c)
 		}

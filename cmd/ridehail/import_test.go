@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -66,7 +67,7 @@ func TestAnImportedExtractIsACityToRunIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(res.Body)
-	if err = res.Body.Close(); err != nil || !bytes.Contains(body, []byte("OpenStreetMap contributors")) || !bytes.Contains(body, []byte("Street 100")) {
+	if err := errors.Join(err, res.Body.Close()); err != nil || !bytes.Contains(body, []byte("OpenStreetMap contributors")) || !bytes.Contains(body, []byte("Street 100")) {
 		t.Errorf("the page is not given the city: %v %.200s", err, body)
 	}
 	p.stop()
