@@ -49,6 +49,11 @@ bench: build ## measure what the README claims (quiet machine advised, about hal
 	go test -run '^$$' -bench . -timeout 30m ./sqlite
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./events
 	go test -run '^$$' -bench . -timeout 30m ./routing
+	if [ -f ../shared/data/monaco.osm.gz ]; then \
+		go test -run '^$$' -bench . -benchtime 5x ./routing/extract && \
+		bin/ridehail import ../shared/data/monaco.osm.gz -o bin/monaco.city && \
+		RIDEHAIL_BENCH_CITY="$$PWD/bin/monaco.city" go test -run '^$$' -bench 'Route|Matrix|Contract' ./routing; \
+	else echo 'no figures of Monaco: the shared data are absent (../shared/data/monaco.osm.gz)'; fi
 	go test -run '^$$' -bench . -timeout 30m ./matching
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./simulation
 

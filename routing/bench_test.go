@@ -2,15 +2,29 @@ package routing
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/ridehail/ridehail/location"
 )
 
+// benchCity is the built-in city, or the one that RIDEHAIL_BENCH_CITY names as --city would.
+func benchCity(b *testing.B) *City {
+	spec := os.Getenv("RIDEHAIL_BENCH_CITY")
+	if spec == "" {
+		return builtInCity()
+	}
+	c, err := Open(spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
 // BenchmarkRoute compares the router with Dijkstra's search in the same graph, over the same pairs.
 func BenchmarkRoute(b *testing.B) {
-	c := builtInCity()
+	c := benchCity(b)
 	router, r, plain := NewRouter(c), dice(1), newPlain(c.graph)
 	var pairs [64][2]location.Point
 	for i := range pairs {
@@ -37,7 +51,7 @@ func BenchmarkRoute(b *testing.B) {
 
 // BenchmarkMatrix compares 100 x 100 travel times with one of Dijkstra's searches for each row.
 func BenchmarkMatrix(b *testing.B) {
-	c := builtInCity()
+	c := benchCity(b)
 	router, r, plain := NewRouter(c), dice(2), newPlain(c.graph)
 	from, to := make([]location.Point, 100), make([]location.Point, 100)
 	spots := make([]spot, len(to))
@@ -65,7 +79,7 @@ func BenchmarkMatrix(b *testing.B) {
 }
 
 func BenchmarkSnap(b *testing.B) {
-	c := builtInCity()
+	c := benchCity(b)
 	router, p := NewRouter(c), c.RandomPoint(dice(3))
 	for b.Loop() {
 		if _, _, err := router.Snap(p); err != nil {
@@ -76,7 +90,7 @@ func BenchmarkSnap(b *testing.B) {
 
 // BenchmarkContract is the part of BenchmarkOpen that builds the hierarchy.
 func BenchmarkContract(b *testing.B) {
-	g := builtInCity().graph
+	g := benchCity(b).graph
 	for b.Loop() {
 		if _, err := g.contracted(); err != nil {
 			b.Fatal(err)
@@ -88,7 +102,7 @@ func BenchmarkContract(b *testing.B) {
 
 // BenchmarkTile makes every tile of the city's middle at one zoom after the other, none of them from memory.
 func BenchmarkTile(b *testing.B) {
-	c := builtInCity()
+	c := benchCity(b)
 	all, bytes, tiles := c.drawables(), 0, 0
 	for b.Loop() {
 		for z := uint32(tileMin); z <= tileMax; z++ {

@@ -6,12 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
 
@@ -92,38 +90,4 @@ func BenchmarkImport(b *testing.B) {
 	b.ReportMetric(float64(info.Size())*float64(b.N)/b.Elapsed().Seconds()/1e6, "MB/s")
 	b.ReportMetric(float64(peak.Load())/1e6, "peak-MB")
 	b.ReportMetric(float64(points), "points")
-}
-
-// BenchmarkMonaco is what BenchmarkRoute and BenchmarkMatrix measure in the built-in city.
-func BenchmarkMonaco(b *testing.B) {
-	plan, _, err := Read(context.Background(), shared(b, "monaco.osm.gz"), Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	city := cityOf(b, plan)
-	router, r := routing.NewRouter(city), rand.New(rand.NewPCG(2, 2))
-	places := make([]location.Point, 200)
-	for i := range places {
-		places[i] = city.RandomPoint(r)
-	}
-	b.Run("city", func(b *testing.B) {
-		for b.Loop() {
-			cityOf(b, plan)
-		}
-	})
-	b.Run("route", func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			if _, err := router.Route(context.Background(), places[i%100], places[100+i%100]); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("matrix", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := router.Matrix(context.Background(), slices.Clone(places[:100]), places[100:]); err != nil {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N)/1e4, "µs/pair")
-	})
 }
