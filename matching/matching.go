@@ -5,6 +5,8 @@ package matching
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ridehail/ridehail/internal/minheap"
 )
 
 // MaxCost bounds every cost of a graph, in either direction, so that no sum along a path can overflow.
@@ -118,7 +120,7 @@ type solver struct {
 	dist []int64
 	from []int32
 	seen []int32 // number of the search, from 1
-	open heap
+	open minheap.Heap
 	done []int32 // columns whose distance is final
 }
 
@@ -139,7 +141,7 @@ func (s *solver) add(i int32) {
 			if s.column[j] == None {
 				best, alone, end = d, None, j
 			} else {
-				s.open.push(d, j)
+				s.open.Push(d, j)
 			}
 		}
 		j, d, ok := s.nearest()
@@ -162,7 +164,7 @@ func (s *solver) add(i int32) {
 // nearest takes the nearest column whose distance is not final yet.
 func (s *solver) nearest() (j int32, d int64, ok bool) {
 	for len(s.open) > 0 {
-		d, j = s.open.pop()
+		d, j = s.open.Pop()
 		if d == s.dist[j] { // else it was reached by a shorter way since
 			return j, d, true
 		}

@@ -3,6 +3,8 @@ package ch
 import (
 	"fmt"
 	"slices"
+
+	"github.com/ridehail/ridehail/internal/minheap"
 )
 
 // builder contracts a graph. Its lists hold what is left of the graph: nodes not contracted yet.
@@ -15,7 +17,7 @@ type builder struct {
 	key     []int64 // of each node, as it was last found; what the queue says otherwise is out of date
 
 	up, down [][]int32 // arcs of each node when it was contracted
-	queue    queue
+	queue    minheap.Heap
 	witness  search
 	target   []uint32 // the number of the last search for a way around that looked for the node
 	looks    uint32
@@ -55,17 +57,17 @@ func put(list *[]link, l link) bool {
 func (b *builder) contractAll() error {
 	for n := range b.rank {
 		b.key[n], _ = b.weigh(int32(n))
-		b.queue.push(b.key[n], int32(n))
+		b.queue.Push(b.key[n], int32(n))
 	}
 	for next := int32(0); int(next) < len(b.rank); {
-		p, n := b.queue.pop()
+		p, n := b.queue.Pop()
 		if b.done[n] || p != b.key[n] {
 			continue // it was looked at again since
 		}
 		now, shortcuts := b.weigh(n)
-		if len(b.queue) > 0 && now > p && now > b.queue[0].key {
+		if len(b.queue) > 0 && now > p && now > b.queue[0].Key {
 			b.key[n] = now
-			b.queue.push(now, n)
+			b.queue.Push(now, n)
 			continue
 		}
 		b.rank[n], b.done[n] = next, true
@@ -168,7 +170,7 @@ func (b *builder) contract(n int32, shortcuts []shortcut) error {
 		b.depth[m] = max(b.depth[m], b.depth[n]+1)
 		if key, _ := b.weigh(m); key != b.key[m] {
 			b.key[m] = key
-			b.queue.push(key, m)
+			b.queue.Push(key, m)
 		}
 	}
 	return nil

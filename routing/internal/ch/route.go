@@ -74,7 +74,7 @@ func (f *Finder) Route(from, to []Seed) Way {
 
 // exhausted says whether nothing better than best can come of the search any more.
 func (s *search) exhausted(best uint64) bool {
-	return len(s.queue) == 0 || uint64(s.queue[0].key) >= best
+	return len(s.queue) == 0 || uint64(s.queue[0].Key) >= best
 }
 
 // stalled says whether a node was reached by a detour: a more important node that was reached leads to it at less cost.
