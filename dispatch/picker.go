@@ -58,13 +58,15 @@ const (
 const DefaultWindow = 2 * time.Second
 
 // PolicyNamed builds a policy that asks eta for travel times. Pace is how many seconds pass on the roads in one of the
-// clock's: 1, but more in a simulated city that runs faster.
+// clock's: 1, but more in a simulated city that runs faster, whose riders have no two seconds to spare.
 func PolicyNamed(name string, eta ETA, pace float64) (Policy, error) {
 	switch name {
 	case GreedyPolicy:
 		return Policy{Name: name, Picker: NearestByRoad{ETA: eta}}, nil
 	case BatchedPolicy:
-		return Policy{Name: name, Picker: LeastWait{ETA: eta, Pace: pace}, Window: DefaultWindow}, nil
+		pace = max(pace, 1)
+		return Policy{Name: name, Picker: LeastWait{ETA: eta, Pace: pace},
+			Window: time.Duration(float64(DefaultWindow) / pace)}, nil
 	}
 	return Policy{}, fmt.Errorf("there is no policy %q: use %s or %s", name, GreedyPolicy, BatchedPolicy)
 }

@@ -121,6 +121,11 @@ func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
 	if pairs := (LeastWait{Pace: 5}).Pick(t.Context(), far); len(pairs) != 1 {
 		t.Error("five times as fast, nobody is sent")
 	}
+	for pace, want := range map[float64]time.Duration{0: DefaultWindow, 1: DefaultWindow, 5: DefaultWindow / 5} {
+		if p, err := PolicyNamed(BatchedPolicy, nil, pace); err != nil || p.Window != want {
+			t.Errorf("%v times as fast: a window of %v, %v", pace, p.Window, err)
+		}
+	}
 }
 
 func TestOfTwoDriversAlikeTheOneWhoWaitedLongerGoes(t *testing.T) {
