@@ -36,17 +36,17 @@ test: tools web ## install what the tests need, then check and test everything
 	go build -race -o bin/ridehail-race ./cmd/ridehail
 	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race -timeout 20m ./...
 	RIDEHAIL_SIM_SEEDS=1000 go test -run Simulated ./dispatch ./payments ./gateway
-	RIDEHAIL_SIM_SEEDS=300 go test -run Simulated ./events ./detector
+	RIDEHAIL_SIM_SEEDS=300 go test -run Simulated ./events ./internal/detector
 	cd web && npm test
 
 # One after another, each beside its yardstick in the same run: the ratios count. Leave the machine alone meanwhile.
 bench: build ## measure what the README claims (quiet machine advised, about half an hour)
 	ci/setup redis postgres
-	RIDEHAIL_BIN="$$PWD/bin/ridehail" go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./latency
+	RIDEHAIL_BIN="$$PWD/bin/ridehail" go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./lab/latency
 	go test -run '^$$' -bench Idle -benchtime 1x -timeout 30m ./gateway
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./sharedstate
-	ci/with-services go test -run '^$$' -bench . -timeout 30m ./postgres
-	go test -run '^$$' -bench . -timeout 30m ./sqlite
+	ci/with-services go test -run '^$$' -bench . -timeout 30m ./store/postgres
+	go test -run '^$$' -bench . -timeout 30m ./store/sqlite
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./events
 	go test -run '^$$' -bench . -timeout 30m ./routing
 	if [ -f ../shared/data/monaco.osm.gz ]; then \
@@ -54,8 +54,8 @@ bench: build ## measure what the README claims (quiet machine advised, about hal
 		bin/ridehail import ../shared/data/monaco.osm.gz -o bin/monaco.city && \
 		RIDEHAIL_BENCH_CITY="$$PWD/bin/monaco.city" go test -run '^$$' -bench 'Route|Matrix|Contract' ./routing; \
 	else echo 'no figures of Monaco: the shared data are absent (../shared/data/monaco.osm.gz)'; fi
-	go test -run '^$$' -bench . -timeout 30m ./matching
-	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./simulation
+	go test -run '^$$' -bench . -timeout 30m ./dispatch/matching
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./lab/simulation
 
 fuzz: tools ## fuzz every decoder and parser for FUZZTIME each
 	@set -e; for package in $$(go list ./...); do \

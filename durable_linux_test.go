@@ -17,9 +17,9 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
-	"github.com/ridehail/ridehail/postgres"
 	"github.com/ridehail/ridehail/simulators/provider"
-	"github.com/ridehail/ridehail/sqlite"
+	"github.com/ridehail/ridehail/store/postgres"
+	"github.com/ridehail/ridehail/store/sqlite"
 	"github.com/ridehail/ridehail/trips"
 )
 

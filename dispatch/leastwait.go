@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ridehail/ridehail/dispatch/matching"
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/matching"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 )

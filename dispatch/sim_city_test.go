@@ -14,8 +14,8 @@ import (
 
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
-	"github.com/ridehail/ridehail/trips/faulty"
 )
 
 // city is two nodes over one store, with simulated people, in a bubble of fake time. What a node is made of besides its

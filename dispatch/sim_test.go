@@ -30,9 +30,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ridehail/ridehail/audit"
+	"github.com/ridehail/ridehail/store/audit"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
-	"github.com/ridehail/ridehail/trips/faulty"
 )
 
 func TestSimulatedCitiesKeepTheirPromisesWhateverFails(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/ridehail/ridehail/trips/faulty"
+	"github.com/ridehail/ridehail/store/faulty"
 )
 
 // simulate runs a story once for each seed, as many as told if nobody wants more, in fake time, and says how much of it

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -46,10 +46,10 @@ var answers = []struct {
 	{chat.ErrClosed, wire.CodeChatClosed, "This trip has no chat now; it opens with a driver and closes a while after the ride."},
 	{routing.ErrOutsideCity, wire.CodeOutsideCity, "We do not serve this place; choose a point near a road of the city."},
 	{routing.ErrNoRoute, wire.CodeOutsideCity, "No road leads from one place to the other; choose others."},
-	{alerts.ErrBadText, wire.CodeBadText, "A call for help has at most 200 printable characters."},
-	{alerts.ErrClosed, wire.CodeIllegalMove, "The trip ended more than an hour ago; call the emergency number of your country."},
-	{alerts.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
-	{alerts.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
+	{sos.ErrBadText, wire.CodeBadText, "A call for help has at most 200 printable characters."},
+	{sos.ErrClosed, wire.CodeIllegalMove, "The trip ended more than an hour ago; call the emergency number of your country."},
+	{sos.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
+	{sos.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
 	{pricing.ErrExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
 	{pricing.ErrQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
 	{ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},

@@ -6,15 +6,15 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ridehail/ridehail/alerts"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 )
 
-var _ alerts.Store = (*memory)(nil)
+var _ sos.Store = (*memory)(nil)
 
-func (m *memory) KeepAlert(ctx context.Context, a alerts.Alert) (alerts.Alert, error) {
+func (m *memory) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	if err := m.begin(ctx); err != nil {
-		return alerts.Alert{}, err
+		return sos.Alert{}, err
 	}
 	kept, err := m.keepAlertLocked(a)
 	m.mu.Unlock()
@@ -22,30 +22,30 @@ func (m *memory) KeepAlert(ctx context.Context, a alerts.Alert) (alerts.Alert, e
 	return kept, err
 }
 
-func (m *memory) keepAlertLocked(a alerts.Alert) (alerts.Alert, error) {
+func (m *memory) keepAlertLocked(a sos.Alert) (sos.Alert, error) {
 	last, err := m.lastLocked(a.Trip)
 	if err != nil {
-		return alerts.Alert{}, err
+		return sos.Alert{}, err
 	}
 	for _, was := range m.alerts {
 		if was.From == a.From && was.ClientID == a.ClientID && (was.Trip != a.Trip || was.Text != a.Text) {
-			return alerts.Alert{}, fmt.Errorf("alert %s: %w", a.ClientID, trips.ErrKeyReused)
+			return sos.Alert{}, fmt.Errorf("alert %s: %w", a.ClientID, trips.ErrKeyReused)
 		} else if was.From == a.From && was.ClientID == a.ClientID {
 			return was, nil
 		}
 	}
 	m.alerts = append(m.alerts, a)
-	m.commitLocked(alerts.Topic, alerts.KindSOS, last.Trip.Region, a.Trip, a.At, a)
+	m.commitLocked(sos.Topic, sos.KindSOS, last.Trip.Region, a.Trip, a.At, a)
 	return a, nil
 }
 
-func (m *memory) RaiseAlerts(context.Context, trips.TripID, time.Time) ([]alerts.Alert, error) {
+func (m *memory) RaiseAlerts(context.Context, trips.TripID, time.Time) ([]sos.Alert, error) {
 	panic("no gateway raises alerts")
 }
 
-func (m *memory) AckAlert(ctx context.Context, id string, at time.Time) (alerts.Alert, error) {
+func (m *memory) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	if err := m.begin(ctx); err != nil {
-		return alerts.Alert{}, err
+		return sos.Alert{}, err
 	}
 	a, err := m.ackAlertLocked(id, at)
 	m.mu.Unlock()
@@ -53,29 +53,29 @@ func (m *memory) AckAlert(ctx context.Context, id string, at time.Time) (alerts.
 	return a, err
 }
 
-func (m *memory) ackAlertLocked(id string, at time.Time) (alerts.Alert, error) {
-	i := slices.IndexFunc(m.alerts, func(a alerts.Alert) bool { return a.ID == id })
+func (m *memory) ackAlertLocked(id string, at time.Time) (sos.Alert, error) {
+	i := slices.IndexFunc(m.alerts, func(a sos.Alert) bool { return a.ID == id })
 	if i < 0 {
-		return alerts.Alert{}, alerts.ErrNotFound
+		return sos.Alert{}, sos.ErrNotFound
 	}
 	if m.alerts[i].AckedAt.IsZero() {
 		m.alerts[i].AckedAt = at
-		m.commitLocked(alerts.Topic, "", "", m.alerts[i].Trip, at, m.alerts[i])
+		m.commitLocked(sos.Topic, "", "", m.alerts[i].Trip, at, m.alerts[i])
 	}
 	return m.alerts[i], nil
 }
 
-func (m *memory) OpenAlerts(ctx context.Context, limit int) ([]alerts.Alert, error) {
-	open, err := m.alertsThat(ctx, func(a alerts.Alert) bool { return a.AckedAt.IsZero() })
+func (m *memory) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
+	open, err := m.alertsThat(ctx, func(a sos.Alert) bool { return a.AckedAt.IsZero() })
 	slices.Reverse(open)
 	return open[:min(limit, len(open))], err
 }
 
-func (m *memory) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]alerts.Alert, error) {
-	return m.alertsThat(ctx, func(a alerts.Alert) bool { return a.From == who && a.Trip == id })
+func (m *memory) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
+	return m.alertsThat(ctx, func(a sos.Alert) bool { return a.From == who && a.Trip == id })
 }
 
-func (m *memory) alertsThat(ctx context.Context, match func(alerts.Alert) bool) (out []alerts.Alert, err error) {
+func (m *memory) alertsThat(ctx context.Context, match func(sos.Alert) bool) (out []sos.Alert, err error) {
 	if err := m.begin(ctx); err != nil {
 		return nil, err
 	}

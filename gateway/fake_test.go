@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memory keeps the contracts of trips.Store, chat.Store, payments.Store and alerts.Store in maps.
+// memory keeps the contracts of trips.Store, chat.Store, payments.Store and sos.Store in maps.
 type memory struct {
 	// onNotice, if set before use, is called after each commit, in the order of the commits, one at a time and without
 	// a lock, as the relay would; it may use the store.
@@ -32,7 +32,7 @@ type memory struct {
 	keys    map[keyID]recorded
 	said    map[trips.TripID][]chat.Message
 	charges map[trips.TripID]payments.Charge
-	alerts  []alerts.Alert
+	alerts  []sos.Alert
 	lastID  int64
 	untold  []trips.Notice
 	telling bool

@@ -18,13 +18,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -35,7 +35,7 @@ type Config struct {
 	Store    trips.Store
 	Room     *chat.Room
 	Receipts payments.Store
-	Alerts   alerts.Store
+	Alerts   sos.Store
 	Webhook  http.Handler // hears the payment provider; nil: there is none
 	Drivers  *sharedstate.Drivers
 	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
@@ -77,7 +77,7 @@ type Gateway struct {
 	cfg       Config
 	m         *metrics
 	door      *door
-	help      *alerts.Line
+	help      *sos.Line
 	sessions  *sharedstate.Sessions[*session]
 	rooms     rooms
 	greeter   *greeter
@@ -111,7 +111,7 @@ func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
 		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}, said: map[trips.TripID]uint32{}},
 		turns: turns{of: map[trips.Actor]*turn{}}}
-	g.help = &alerts.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
+	g.help = &sos.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
 	g.greeter = newGreeter(g.readStandings, g.spawn)
 	g.turnstile = newTurnstile(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())

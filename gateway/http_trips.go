@@ -14,12 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -30,7 +30,7 @@ type doorConfig struct {
 	Store      trips.Store
 	Room       *chat.Room
 	Receipts   payments.Store
-	Alerts     alerts.Store
+	Alerts     sos.Store
 	Webhook    http.Handler // nil: no payment provider
 	Drivers    *sharedstate.Drivers
 	Quote      func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error)

@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
-	"github.com/ridehail/ridehail/trips/faulty"
 	"github.com/ridehail/ridehail/wire"
 )
 

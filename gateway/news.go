@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -53,8 +53,8 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 		for _, s := range g.sessions.Of(trips.Rider(c.Rider), nil) {
 			s.news(func() { s.paid(c, outcomeSent) })
 		}
-	case string(alerts.Topic):
-		var a alerts.Alert
+	case string(sos.Topic):
+		var a sos.Alert
 		if err := json.Unmarshal(payload, &a); err != nil {
 			return err
 		}

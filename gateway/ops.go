@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/ridehail/ridehail/alerts"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -39,7 +39,7 @@ func (g *door) getOps(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy",
 		"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	err = opsPage.Execute(w, struct {
-		Alerts   []alerts.Alert
+		Alerts   []sos.Alert
 		Most     int
 		Suspects []suspect
 	}{open, opsMost, g.suspected()})
@@ -54,7 +54,7 @@ func (g *door) listAlerts(w http.ResponseWriter, r *http.Request) {
 		g.failed(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string][]alerts.Alert{"alerts": append([]alerts.Alert{}, open...)}, g.cfg.Log)
+	writeJSON(w, http.StatusOK, map[string][]sos.Alert{"alerts": append([]sos.Alert{}, open...)}, g.cfg.Log)
 }
 
 // postAlertAck acknowledges an alert, for a script or for the page's button. A page of another origin that an operator
@@ -66,7 +66,7 @@ func (g *door) postAlertAck(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.PathValue("id")
 	if !plainID(id) {
-		fail(w, alerts.ErrNotFound)
+		fail(w, sos.ErrNotFound)
 		return
 	}
 	a, err := g.cfg.Alerts.AckAlert(r.Context(), id, g.cfg.Now())

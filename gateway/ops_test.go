@@ -9,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ridehail/ridehail/alerts"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 )
 
 // called is a door behind which a rider's call for help waits.
-func called(t *testing.T, text string) (*rig, alerts.Alert) {
+func called(t *testing.T, text string) (*rig, sos.Alert) {
 	t.Helper()
 	r := newRig(t, nil)
 	key := trips.Key{Actor: trips.Rider("r"), ID: "1"}
@@ -22,8 +22,8 @@ func called(t *testing.T, text string) (*rig, alerts.Alert) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := r.store.KeepAlert(t.Context(), alerts.Alert{ID: "a1", Trip: ev.Trip.ID, From: trips.Rider("r"), ClientID: "c1",
-		Text: text, At: r.now(), Car: alerts.Place{Point: market, At: r.now()}})
+	a, err := r.store.KeepAlert(t.Context(), sos.Alert{ID: "a1", Trip: ev.Trip.ID, From: trips.Rider("r"), ClientID: "c1",
+		Text: text, At: r.now(), Car: sos.Place{Point: market, At: r.now()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestACallIsAcknowledgedByThePagesButtonAndByAScript(t *testing.T) {
 		t.Errorf("the button led to %d %s", w.Code, w.Header())
 	}
 	w = r.operator("POST", "/ops/alerts/a1/ack")
-	var got alerts.Alert
+	var got sos.Alert
 	if err := json.NewDecoder(w.Body).Decode(&got); err != nil || got.ID != a.ID || got.AckedAt.IsZero() {
 		t.Errorf("%d %+v, %v", w.Code, got, err)
 	}

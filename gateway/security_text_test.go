@@ -17,7 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/ridehail/ridehail/chat"
-	"github.com/ridehail/ridehail/sqlite"
+	"github.com/ridehail/ridehail/store/sqlite"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/ridehail/ridehail/detector"
+	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"

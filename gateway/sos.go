@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ridehail/ridehail/alerts"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -36,7 +36,7 @@ func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
 	return nil
 }
 
-func (s *session) noteLocked(a alerts.Alert, seen bool) {
+func (s *session) noteLocked(a sos.Alert, seen bool) {
 	if s.calls == nil || len(s.calls) >= mostCalls {
 		s.calls = map[string]call{}
 	}
@@ -56,13 +56,13 @@ func (s *session) unanswered() (out []trips.TripID) {
 }
 
 // place is where a driver's car was when a node last heard of it.
-func (g *Gateway) place(id trips.DriverID) (alerts.Place, bool) {
+func (g *Gateway) place(id trips.DriverID) (sos.Place, bool) {
 	d, ok := g.cfg.Drivers.Get(id)
-	return alerts.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.Located()
+	return sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.Located()
 }
 
 // helped tells who called that an operator has acknowledged it; once, as far as this connection knows.
-func (g *Gateway) helped(a alerts.Alert) {
+func (g *Gateway) helped(a sos.Alert) {
 	if a.AckedAt.IsZero() {
 		return // it is new: the operators are told, not the phone
 	}
@@ -71,7 +71,7 @@ func (g *Gateway) helped(a alerts.Alert) {
 	}
 }
 
-func (s *session) sosSeen(a alerts.Alert, how outcome) {
+func (s *session) sosSeen(a sos.Alert, how outcome) {
 	s.mu.Lock()
 	again := s.calls[a.ID].seen
 	if again {

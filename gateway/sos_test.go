@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/alerts"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -19,7 +19,7 @@ func sosFrame(trip trips.TripID, text string) *wire.ClientFrame {
 }
 
 // open is what the operators see.
-func (c *town) open() []alerts.Alert {
+func (c *town) open() []sos.Alert {
 	c.t.Helper()
 	list, err := c.store.OpenAlerts(c.t.Context(), 100)
 	if err != nil {
@@ -45,7 +45,7 @@ func TestACallForHelpReachesTheOperatorsAndItsAcknowledgementThePhone(t *testing
 			t.Fatalf("operators see %+v", calls)
 		}
 		d, _ := r.drivers.Get("d")
-		if want := (alerts.Place{Point: d.Fix.Point, At: d.ReceivedAt}); calls[0].Car != want || calls[1].Car != want {
+		if want := (sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}); calls[0].Car != want || calls[1].Car != want {
 			t.Errorf("car at %v and %v, want %v", calls[0].Car, calls[1].Car, want)
 		}
 		r.pass(time.Second)
@@ -94,17 +94,17 @@ func TestCallsOfStrangersAndFloodsOfCallsAreRefused(t *testing.T) {
 	refused(stranger, "1", sosFrame(r.trip, ""), wire.CodeNotFound)
 	refused(stranger, "2", sosFrame("none", ""), wire.CodeNotFound)
 	refused(stranger, "3", sosFrame("", ""), wire.CodeNotFound)
-	refused(r.rider, "4", sosFrame(r.trip, strings.Repeat("x", alerts.MaxRunes+1)), wire.CodeBadText)
+	refused(r.rider, "4", sosFrame(r.trip, strings.Repeat("x", sos.MaxRunes+1)), wire.CodeBadText)
 	if n := len(r.open()); n != 0 {
 		t.Errorf("%d alerts of nobody", n)
 	}
-	for range alerts.PerMinute {
+	for range sos.PerMinute {
 		r.rider.does(sosFrame(r.trip, ""))
 	}
 	refused(r.rider, "5", sosFrame(r.trip, ""), wire.CodeTooMany)
 	r.driver.does(sosFrame(r.trip, ""))
 	r.driver.does(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
-	r.pass(alerts.AfterTrip)
+	r.pass(sos.AfterTrip)
 	r.rider.does(sosFrame(r.trip, ""))
 	r.pass(time.Second)
 	refused(r.rider, "6", sosFrame(r.trip, ""), wire.CodeIllegalMove)
@@ -147,7 +147,7 @@ func TestAnAcknowledgementThatRedisRepeatsIsToldOnceAlsoAfterTheTrip(t *testing.
 		t.Fatal(err)
 	}
 	for range 2 {
-		r.g.Deliver(string(alerts.Topic), payload)
+		r.g.Deliver(string(sos.Topic), payload)
 	}
 	r.rider.settled()
 	if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 {

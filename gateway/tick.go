@@ -7,7 +7,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/ridehail/ridehail/detector"
+	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"

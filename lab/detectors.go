@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ridehail/ridehail/detector"
+	"github.com/ridehail/ridehail/internal/detector"
 )
 
 // DetectorsConfig is what the experiment with failure detectors may be told.

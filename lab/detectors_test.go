@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/detector"
+	"github.com/ridehail/ridehail/internal/detector"
 )
 
 func detectors(t *testing.T, hours int, seed uint64) Finding {

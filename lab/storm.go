@@ -12,9 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ridehail/ridehail/chaos"
+	"github.com/ridehail/ridehail/lab/chaos"
 	"github.com/ridehail/ridehail/routing"
-	"github.com/ridehail/ridehail/simulators/swarm"
+	"github.com/ridehail/ridehail/simulators/loadgen"
 )
 
 // StormConfig says how many lose their connections at once, and where. It is the one experiment in real time: the node,
@@ -107,7 +107,7 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *chaos.Ground, m *meter, jitter bool) (out Storm, err error) {
 	rides := cfg.Phones / stormTrips
 	drivers := 2 * cfg.Phones / 5
-	phones := swarm.New(swarm.Config{Server: ground.Door, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
+	phones := loadgen.New(loadgen.Config{Server: ground.Door, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
 		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
 	defer phones.Close()
 	cfg.Log.Info("phones connect", "phones", cfg.Phones, "jitter", jitter)

@@ -26,11 +26,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ridehail/ridehail/audit"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/store/audit"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
-	"github.com/ridehail/ridehail/trips/faulty"
 )
 
 // till is a city's money in a bubble of fake time: settlers on mortal workers, a reconciler, a queue that loses and

@@ -4,20 +4,20 @@ import (
 	"math"
 
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/routing/internal/lagoon"
+	"github.com/ridehail/ridehail/routing/internal/citygen"
 )
 
 // builtInCentre is where the generated city lies: on the Gulf of Guinea.
 var builtInCentre = location.Point{Lng: 3.40, Lat: 6.45}
 
 // builtIn brings a generated city from metres to degrees.
-func builtIn(g *lagoon.City) Plan {
+func builtIn(g *citygen.City) Plan {
 	perDegree := location.EarthRadius * math.Pi / 180
 	cos := math.Cos(builtInCentre.Lat * math.Pi / 180)
-	at := func(p lagoon.XY) location.Point {
+	at := func(p citygen.XY) location.Point {
 		return location.Point{Lng: builtInCentre.Lng + p.X/(perDegree*cos), Lat: builtInCentre.Lat + p.Y/perDegree}
 	}
-	line := func(ps []lagoon.XY) []location.Point {
+	line := func(ps []citygen.XY) []location.Point {
 		out := make([]location.Point, len(ps))
 		for i, p := range ps {
 			out[i] = at(p)

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/routing/internal/lagoon"
+	"github.com/ridehail/ridehail/routing/internal/citygen"
 )
 
 // Open returns a city: the built-in one for "" or a decimal seed, else the one in the file that spec names.
@@ -21,7 +21,7 @@ func Open(spec string) (*City, error) {
 		spec = "1"
 	}
 	if seed, err := strconv.ParseUint(spec, 10, 64); err == nil {
-		city, err := NewCity(builtIn(lagoon.Generate(seed)))
+		city, err := NewCity(builtIn(citygen.Generate(seed)))
 		if err != nil {
 			return nil, fmt.Errorf("built-in city from seed %d: %w", seed, err)
 		}

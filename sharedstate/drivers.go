@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ridehail/ridehail/detector"
+	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/detector"
+	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/trips"
 )
 

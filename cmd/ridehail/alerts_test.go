@@ -10,20 +10,20 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/wire"
 )
 
 // raised waits until the operators at an admin door were told of one call.
-func raised(t *testing.T, admin string) alerts.Alert {
+func raised(t *testing.T, admin string) sos.Alert {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		res, err := http.Get(admin + "/ops/alerts")
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got struct{ Alerts []alerts.Alert }
+		var got struct{ Alerts []sos.Alert }
 		err = json.NewDecoder(res.Body).Decode(&got)
 		res.Body.Close()
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ridehail/ridehail/chaos"
+	"github.com/ridehail/ridehail/lab/chaos"
 )
 
 type chaosCmd struct {

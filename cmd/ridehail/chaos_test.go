@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/chaos"
+	"github.com/ridehail/ridehail/lab/chaos"
 )
 
 // asProgram makes the test binary behave as the program, so that it can be a child process.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ridehail/ridehail/clock"
+	"github.com/ridehail/ridehail/internal/clock"
 )
 
 // clockOff is how much this machine's clock may differ from the database's without a word.

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/ridehail/ridehail/chaos"
 	"github.com/ridehail/ridehail/lab"
+	"github.com/ridehail/ridehail/lab/chaos"
 )
 
 type labCmd struct {

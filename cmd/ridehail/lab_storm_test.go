@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/chaos"
 	"github.com/ridehail/ridehail/lab"
+	"github.com/ridehail/ridehail/lab/chaos"
 )
 
 func TestAllPhonesOfASmallStormComeBack(t *testing.T) {

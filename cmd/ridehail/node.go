@@ -14,17 +14,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ridehail/ridehail/alerts"
 	"github.com/ridehail/ridehail/chat"
-	"github.com/ridehail/ridehail/clock"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/internal/clock"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -103,7 +103,7 @@ func openNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
 		return n, err
 	}
 	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name,
-		Streams: map[trips.Kind]string{trips.KindCompleted: settlements, alerts.KindSOS: alarms}, Now: n.clock.Now})
+		Streams: map[trips.Kind]string{trips.KindCompleted: settlements, sos.KindSOS: alarms}, Now: n.clock.Now})
 	n.db = telling{db, n.relay.Wake}
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
 	if err := n.listen(); err != nil {
@@ -354,7 +354,7 @@ func (n *node) settle(mind func(string, func(context.Context) error)) {
 
 // watch brings calls for help before the operators.
 func (n *node) watch(mind func(string, func(context.Context) error)) {
-	w := alerts.NewWatch(alerts.WatchConfig{Store: n.db, Queue: n.redis, Stream: alarms, Registerer: n.registry,
+	w := sos.NewWatch(sos.WatchConfig{Store: n.db, Queue: n.redis, Stream: alarms, Registerer: n.registry,
 		Now: n.clock.Now, Log: n.log})
 	worker := &events.Worker{Redis: n.redis, Stream: alarms, Consumer: n.cfg.Name, Handle: w.Handle,
 		OnDead: func(j events.Job, err error) {

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ridehail/ridehail/alerts"
-	"github.com/ridehail/ridehail/audit"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/payments"
-	"github.com/ridehail/ridehail/postgres"
-	"github.com/ridehail/ridehail/sqlite"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store/audit"
+	"github.com/ridehail/ridehail/store/postgres"
+	"github.com/ridehail/ridehail/store/sqlite"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -24,7 +24,7 @@ type database interface {
 	chat.Store
 	payments.Store
 	payments.Refunds
-	alerts.Store
+	sos.Store
 	audit.Source
 	Ping(ctx context.Context) error
 }
@@ -102,12 +102,12 @@ func (t telling) Settle(ctx context.Context, c payments.Charge) (payments.Charge
 	return t.database.Settle(ctx, c)
 }
 
-func (t telling) KeepAlert(ctx context.Context, a alerts.Alert) (alerts.Alert, error) {
+func (t telling) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	defer t.wake()
 	return t.database.KeepAlert(ctx, a)
 }
 
-func (t telling) AckAlert(ctx context.Context, id string, at time.Time) (alerts.Alert, error) {
+func (t telling) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	defer t.wake()
 	return t.database.AckAlert(ctx, id, at)
 }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ridehail/ridehail/audit"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/store/audit"
 	"github.com/ridehail/ridehail/trips"
 )
 

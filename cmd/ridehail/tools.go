@@ -9,12 +9,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/ridehail/ridehail/audit"
-	"github.com/ridehail/ridehail/latency"
-	"github.com/ridehail/ridehail/postgres"
+	"github.com/ridehail/ridehail/lab/latency"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/provider"
-	"github.com/ridehail/ridehail/sqlite"
+	"github.com/ridehail/ridehail/store/audit"
+	"github.com/ridehail/ridehail/store/postgres"
+	"github.com/ridehail/ridehail/store/sqlite"
 	"github.com/ridehail/ridehail/wire"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/ridehail/ridehail/latency"
+	"github.com/ridehail/ridehail/lab/latency"
 )
 
 func TestLatencyFailsWhenAnythingIsMissing(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
+	virtual "github.com/ridehail/ridehail/lab/simulation"
 	"github.com/ridehail/ridehail/routing"
-	virtual "github.com/ridehail/ridehail/simulation"
 )
 
 // simulateCmd runs a city in virtual time.

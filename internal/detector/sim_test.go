@@ -1,0 +1,179 @@
+package detector_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/internal/detector"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/store/faulty"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// watch is a node that hears some drivers and stops now and then. No goroutine runs in it: its clock is a number.
+type watch struct {
+	t       *testing.T
+	rng     *rand.Rand
+	now     time.Time
+	up      time.Time // since when the node listens without a break
+	drivers *sharedstate.Drivers
+	fleet   []*driver
+}
+
+// driver is one phone, and what a judge who knows all thinks of it.
+type driver struct {
+	id     trips.DriverID
+	trip   trips.TripID
+	steady bool // a link that never keeps a position longer than it may
+	due    time.Time
+	seq    uint64
+	skew   time.Duration // of the phone's clock
+	heard  time.Time
+	silent time.Duration // the longest time without a break in which the node listened since then
+}
+
+// The verdicts are held against a judge who counts the seconds in which we listened and heard nothing, and knows nothing
+// of the guard: a driver is suspected after 3 s of them, off the map after 10 s, and reported to the rider after 20 s,
+// at that beat and not one earlier or later; our own pauses, however many, make nobody silent; and a silence of any
+// length ends no trip.
+func TestSimulatedSilenceIsJudgedByWhatWasListenedTo(t *testing.T) {
+	first, n := faulty.Seeds(t, 20)
+	began := time.Now()
+	for seed := first; seed < first+n && !t.Failed(); seed++ {
+		newWatch(t, seed).hour()
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}
+	real := time.Since(began)
+	t.Logf("%d virtual hours in %s: %.0f a second", n, real.Round(time.Millisecond), float64(n)/real.Seconds())
+}
+
+func newWatch(t *testing.T, seed uint64) *watch {
+	w := &watch{t: t, rng: rand.New(rand.NewPCG(seed, 9)), now: time.Unix(1_700_000_000, 0)}
+	w.up = w.now
+	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: func() time.Time { return w.now }, Shards: 1})
+	w.drivers.Guard().Beat(w.now)
+	for i := range 4 {
+		d := &driver{id: trips.DriverID(fmt.Sprint(i)), steady: i%2 == 0, due: w.now, skew: w.upTo(8*time.Second) - 4*time.Second}
+		w.drivers.Enter(d.id, "node")
+		w.drivers.SetAvailable(d.id, true)
+		if i >= 2 {
+			d.trip = trips.TripID("trip " + d.id)
+			w.drivers.Assign(d.id, d.trip, sharedstate.OnTrip)
+		}
+		w.fleet = append(w.fleet, d)
+	}
+	return w
+}
+
+func (w *watch) upTo(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d))) }
+
+// hour goes by in beats. Once in a while the node is stopped, or its clock set forward, which looks the same.
+func (w *watch) hour() {
+	beat := 0
+	for end := w.now.Add(time.Hour); w.now.Before(end) && !w.t.Failed(); beat++ {
+		step := detector.BeatEvery
+		switch {
+		case w.rng.IntN(600) == 0:
+			step = detector.LateAfter + 1 + w.upTo(30*time.Second)
+		case w.rng.IntN(200) == 0:
+			step = w.upTo(detector.LateAfter) // busy, which is no pause
+		}
+		w.now = w.now.Add(step)
+		if step > detector.LateAfter {
+			w.up = w.now
+		}
+		w.drivers.Guard().Beat(w.now)
+		for _, d := range w.fleet {
+			d.silent = max(d.silent, w.now.Sub(later(d.heard, w.up)))
+		}
+		matters := beat%16 == 0 || step != detector.BeatEvery
+		for _, d := range w.fleet {
+			matters = matters || d.near()
+		}
+		if matters {
+			w.judge("before anything was read")
+		}
+		for _, d := range w.fleet {
+			w.hear(d)
+		}
+		if matters {
+			w.judge("after")
+		}
+	}
+}
+
+// hear takes what a phone sent. What came while the node was stopped waits in the socket.
+func (w *watch) hear(d *driver) {
+	if w.now.Before(d.due) {
+		return
+	}
+	d.seq++
+	fix := location.Fix{Point: location.Point{Lng: 3.42, Lat: 6.45}, At: w.now.Add(d.skew), Seq: uint32(d.seq)}
+	if why := w.drivers.Move(d.id, fix); why != location.Believed {
+		w.t.Errorf("a good fix is refused: %v", why)
+	}
+	d.heard, d.silent = w.now, 0
+	d.due = w.now.Add(500*time.Millisecond + w.upTo(1500*time.Millisecond))
+	if !d.steady && w.rng.IntN(20) == 0 {
+		d.due = w.now.Add(w.upTo(40 * time.Second)) // a tunnel, a dead zone
+	}
+}
+
+var grades = []time.Duration{detector.SuspectAfter, detector.OfflineAfter, detector.CommsLostAfter}
+
+// near says whether a verdict may have changed at the last beat, or will at the next.
+func (d *driver) near() bool {
+	for _, g := range grades {
+		if (d.silent - g).Abs() <= 2*detector.BeatEvery {
+			return true
+		}
+	}
+	return false
+}
+
+// wrong holds a verdict against a silence. Nobody minds a millisecond, in which the map counts.
+func (d *driver) wrong(silent bool, grade time.Duration) bool {
+	return silent != (d.silent > grade) && (d.silent-grade).Abs() > time.Millisecond
+}
+
+func (w *watch) judge(when string) {
+	near, around := map[trips.DriverID]bool{}, map[trips.DriverID]bool{}
+	at := location.Point{Lng: 3.42, Lat: 6.45}
+	for _, n := range w.drivers.Nearest(at, 10, 1e4, nil) {
+		near[n.ID] = true
+	}
+	for _, n := range w.drivers.Around(at, 1e4, 10, nil) {
+		around[n.ID] = true
+	}
+	lost := w.drivers.Guard().Cutoff(w.now, detector.CommsLostAfter)
+	for _, d := range w.fleet {
+		if d.heard.IsZero() {
+			continue
+		}
+		is, _ := w.drivers.Get(d.id)
+		switch {
+		case is.Trip != d.trip:
+			w.t.Errorf("%s: silence took trip %q from driver %s", when, d.trip, d.id)
+		case d.trip == "" && d.wrong(!near[d.id], detector.SuspectAfter):
+			w.t.Errorf("%s: driver %s was silent for %s, offered trips: %v", when, d.id, d.silent, near[d.id])
+		case d.trip == "" && d.wrong(!around[d.id], detector.OfflineAfter):
+			w.t.Errorf("%s: driver %s was silent for %s, on the map: %v", when, d.id, d.silent, around[d.id])
+		case d.trip != "" && d.wrong(is.ReceivedAt.Before(lost), detector.CommsLostAfter):
+			w.t.Errorf("%s: driver %s was silent for %s on a trip, reported: %v", when, d.id, d.silent, is.ReceivedAt.Before(lost))
+		case d.steady && d.silent > detector.SuspectAfter:
+			w.t.Errorf("%s: driver %s on a good link was silent for %s", when, d.id, d.silent)
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

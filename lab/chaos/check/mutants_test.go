@@ -1,0 +1,196 @@
+package check_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// mutant is a bug planted in the code that is tested, by a build that reads some files from elsewhere: what is built to
+// be shipped never holds one.
+type mutant struct {
+	name string
+	change
+	also  []change
+	judge [2]string // package and test that must fail
+	says  string    // and what it must say
+	needs string    // environment variable without which the judge cannot judge
+}
+
+type change struct {
+	file  string   // from the module's root
+	swaps []string // what to find, exactly once, and what to put there; in turns
+}
+
+var fire = [2]string{"./lab/chaos/check", "TestANodeUnderFireKeepsItsPromises"}
+
+var (
+	libraryRetries = change{"events/redis.go", []string{"o.MaxRetries = -1", "o.MaxRetries = 3"}}
+	lostReply      = [2]string{".", "TestAJobWhoseReplyWasLostHasOneEffect"}
+)
+
+var mutants = []mutant{
+	{name: "no unique index", change: change{"migrations/sqlite/0001_schema.sql", []string{"CREATE UNIQUE INDEX trips_one_per_driver", "CREATE INDEX trips_one_per_driver"}},
+		judge: fire, says: "FAIL  a driver has one active trip at most"},
+	{name: "ack before commit", change: change{"store/sqlite/trips.go", []string{"	return write(ctx, s, func(tx *statements) (trips.Event, error) {\n		was",
+		"	go write(context.WithoutCancel(ctx), s, func(tx *statements) (trips.Event, error) {\n		was",
+		"		return ev, record(tx, m.Key, ev, payload)\n	})\n",
+		"		return ev, record(tx, m.Key, ev, payload)\n	})\n	return ev, nil\n"}},
+		judge: fire, says: "FAIL  each command acked as done was done"},
+	{name: "retry without request id", change: change{"trips/desk.go", []string{"(Event, error) {\n	for range attempts {",
+		"(Event, error) {\n	k.ID = uuid.NewString()\n	for range attempts {"}},
+		judge: fire, says: "FAIL  what is done in a person's name is what they asked for"},
+	{name: "chat numbered by the node", change: change{"store/sqlite/chat.go", []string{"	_, err := tx.exec(ctx, `INSERT INTO chat (",
+		"	spoken++\n	m.Seq = spoken\n	_, err := tx.exec(ctx, `INSERT INTO chat (",
+		"func say(", "var spoken uint32\n\nfunc say("}},
+		judge: fire, says: "FAIL  chat messages of a trip are numbered 1, 2, 3"},
+	{name: "XACK before the effect", change: change{"events/worker.go", []string{"	err := w.try(ctx, j)\n", "	w.done(ctx, j)\n	err := w.try(ctx, j)\n"}},
+		judge: fire, says: "FAIL  the provider took each completed trip's quoted fare once"},
+	{name: "MAXLEN on the job stream", change: change{"events/queue.go", []string{"&redis.XAddArgs{Stream: r.streamKey(stream), Values",
+		"&redis.XAddArgs{MaxLen: 1, Stream: r.streamKey(stream), Values"}},
+		judge: fire, says: "FAIL  each completed trip is charged"},
+	{name: "charge retried under a new reference", change: change{"payments/settle.go", []string{"	p, err := s.Provider.Charge(ctx, o)\n",
+		"	o.Reference += time.Now().Format(\"-150405.000000\")\n	p, err := s.Provider.Charge(ctx, o)\n"}},
+		judge: fire, says: "FAIL  ledger, charges and quoted fares have the same sum"},
+	{name: "no version in the update", change: change{"store/sqlite/trips.go", []string{"WHERE id = ? AND version = ?`,", "WHERE id = ? AND version > 0 * ?`,"}},
+		judge: [2]string{"./store/sqlite", "TestSQLiteKeepsEveryPromiseOfAStore"}, says: "--- FAIL"},
+	{name: "outbox read by id alone", change: change{"store/postgres/outbox.go", []string{"WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)\n" +
+		"  AND outbox.xid < pg_snapshot_xmin(pg_current_snapshot())\nORDER BY outbox.xid, outbox.id\n",
+		"WHERE outbox.id > (SELECT cursor_id FROM relay)\nORDER BY outbox.id\n"}},
+		judge: [2]string{"./store/postgres", "TestANoticeCommittedLateIsToldBeforeItsSuccessors"},
+		says:  "--- FAIL", needs: "RIDEHAIL_TEST_POSTGRES"},
+	{name: "positions pushed without credit", change: change{"gateway/session.go", []string{"c.fresh && c.sent-c.acked < credit", "c.fresh"}},
+		judge: [2]string{"./gateway", "TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest"}, says: "--- FAIL"},
+	{name: "acks before the disk has it", change: change{"compose.yaml",
+		[]string{"synchronous_commit=on", "synchronous_commit=off"}},
+		judge: [2]string{".", "TestEveryAckedMoveSurvivesAKilledPostgres"}, says: "acked moves are gone",
+		needs: "RIDEHAIL_TEST_POSTGRES"},
+	{name: "Redis keeps snapshots only", change: change{"compose.yaml",
+		[]string{`"--appendonly", "yes"`, `"--appendonly", "no"`}},
+		judge: [2]string{".", "TestEveryQueuedJobSurvivesAKilledRedis"}, says: "queued jobs are gone",
+		needs: "RIDEHAIL_TEST_REDIS"},
+	{name: "our own pause counts as silence", change: change{"internal/detector/guard.go",
+		[]string{"return !last.IsZero() && now.Sub(last) > LateAfter", "return false"}},
+		judge: [2]string{"./sharedstate", "TestOurOwnPauseKillsNoDriver"}, says: "--- FAIL: TestOurOwnPauseKillsNoDriver"},
+	{name: "the library sends jobs again, and they have no names", change: libraryRetries,
+		also:  []change{{"events/worker.go", []string{"return Job{ID: field(m, fieldID),", "return Job{ID: m.ID,"}}},
+		judge: lostReply, says: "charges for 20 jobs", needs: "RIDEHAIL_TEST_REDIS"},
+}
+
+func TestTheTableOfTeethNamesEveryPlantedBug(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/chaos.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		if !strings.Contains(string(text), "| "+m.name+" | `"+m.file+"` | ") {
+			t.Errorf("docs/chaos.md has no row for the bug %q in %s", m.name, m.file)
+		}
+	}
+}
+
+func TestEveryPlantedBugIsCaught(t *testing.T) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			m.ready(t)
+			out, err := m.judged(t, root)
+			if err == nil {
+				t.Fatalf("nobody notices:\n%s", out)
+			}
+			if !strings.Contains(out, m.says) || strings.Contains(out, "[build failed]") {
+				t.Errorf("want %q in:\n%s", m.says, out)
+			}
+		})
+	}
+}
+
+// TestAnEntryThatTheLibrarySendsTwiceIsHarmless is the other half of a bug in the table: only both together do harm.
+func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mutant{change: libraryRetries, judge: lostReply, needs: "RIDEHAIL_TEST_REDIS"}
+	m.ready(t)
+	if out, err := m.judged(t, root); err != nil {
+		t.Errorf("jobs with names are done twice:\n%s", out)
+	}
+}
+
+// ready skips the test, or fails it if it must not be skipped, where the judge would.
+func (m mutant) ready(t *testing.T) {
+	t.Helper()
+	if m.judge[0] == "." && runtime.GOOS != "linux" {
+		t.Skip("its judge kills servers as Linux does")
+	}
+	if m.needs == "" || os.Getenv(m.needs) != "" {
+		return
+	}
+	if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+		t.Fatal(m.needs + " is not set, and RIDEHAIL_TEST_REQUIRE wants it; use ci/with-services")
+	}
+	t.Skip("needs " + m.needs + "; use ci/with-services")
+}
+
+// judged runs the test that must fail, built as this one is, so that all but the planted bug is built already.
+func (m mutant) judged(t *testing.T, root string) (string, error) {
+	args := []string{"test", "-vet=off", "-overlay", m.plant(t, root), "-count=1", "-timeout=90s",
+		"-run", "^" + m.judge[1] + "$"}
+	if raceDetected {
+		args = append(args, "-race")
+	}
+	args = append(args, m.judge[0])
+	if m.judge[0] != "./lab/chaos/check" && m.judge[0] != "." { // the suites' properties would keep the failure that is wanted here
+		args = append(args, "-rapid.nofailfile")
+	}
+	run := exec.CommandContext(t.Context(), "go", args...)
+	run.Dir = root
+	out, err := run.CombinedOutput()
+	return string(out), err
+}
+
+// plant writes the files with the bug, and what tells the compiler to read them; it returns the latter's name.
+func (m mutant) plant(t *testing.T, root string) string {
+	t.Helper()
+	dir, replace := t.TempDir(), map[string]string{}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for i, c := range append([]change{m.change}, m.also...) {
+		real := filepath.Join(root, c.file)
+		text, err := os.ReadFile(real)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace[real] = write(fmt.Sprint("planted", i, filepath.Ext(c.file)), c.planted(t, string(text)))
+	}
+	plan, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write("overlay.json", string(plan))
+}
+
+func (c change) planted(t *testing.T, text string) string {
+	t.Helper()
+	for i := 0; i < len(c.swaps); i += 2 {
+		if n := strings.Count(text, c.swaps[i]); n != 1 {
+			t.Fatalf("%s has %q %d times: plant the bug where it belongs now", c.file, c.swaps[i], n)
+		}
+		text = strings.Replace(text, c.swaps[i], c.swaps[i+1], 1)
+	}
+	return text
+}

@@ -1,0 +1,125 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store/audit"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// store remembers the database while the audit reads it, so that the other witnesses can be held against it.
+type store struct {
+	audit.Source
+	events  map[trips.TripID][]trips.Event
+	said    map[trips.TripID][]chat.Message
+	charges map[trips.TripID]payments.Charge
+	refunds map[trips.TripID]payments.Refund
+	calls   map[commandKey]sos.Alert
+
+	once *invariant
+}
+
+func newStore(src audit.Source) *store {
+	return &store{Source: src, said: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{},
+		refunds: map[trips.TripID]payments.Refund{}, calls: map[commandKey]sos.Alert{},
+		once: named("no chat message is kept twice")}
+}
+
+func (s *store) invariants() []*invariant { return []*invariant{s.once} }
+
+func (s *store) AuditEvents(ctx context.Context, yield func(uint32, trips.Event) error) error {
+	s.events = map[trips.TripID][]trips.Event{} // the audit may read twice
+	return s.Source.AuditEvents(ctx, func(seq uint32, ev trips.Event) error {
+		s.events[ev.Trip.ID] = append(s.events[ev.Trip.ID], ev)
+		return yield(seq, ev)
+	})
+}
+
+func (s *store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
+	type utterance struct {
+		trip   trips.TripID
+		from   trips.Actor
+		client string
+	}
+	first := map[utterance]uint32{}
+	return s.Source.AuditChat(ctx, func(m chat.Message) error {
+		u := utterance{m.Trip, m.From, m.ClientID}
+		before, again := first[u]
+		s.once.check(!again, "trip %s: message %d of %v is message %d again: both are their %s",
+			m.Trip, m.Seq, m.From, before, m.ClientID)
+		first[u] = m.Seq
+		s.said[m.Trip] = append(s.said[m.Trip], m)
+		return yield(m)
+	})
+}
+
+func (s *store) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
+	return s.Source.AuditCharges(ctx, func(c payments.Charge) error {
+		s.charges[c.Trip] = c
+		return yield(c)
+	})
+}
+
+func (s *store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
+	return s.Source.AuditRefunds(ctx, func(r payments.Refund) error {
+		s.refunds[r.Trip] = r
+		return yield(r)
+	})
+}
+
+func (s *store) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error {
+	return s.Source.AuditAlerts(ctx, func(a sos.Alert) error {
+		s.calls[commandKey{a.From, a.ClientID}] = a
+		return yield(a)
+	})
+}
+
+// inOrder lists the calls for help by id.
+func (s *store) inOrder() []sos.Alert {
+	return slices.SortedFunc(maps.Values(s.calls), func(a, b sos.Alert) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// calledBy returns the call for help with an id.
+func (s *store) calledBy(id string) (sos.Alert, bool) {
+	for _, a := range s.calls {
+		if a.ID == id {
+			return a, true
+		}
+	}
+	return sos.Alert{}, false
+}
+
+// event returns the event of a trip with a number.
+func (s *store) event(id trips.TripID, seq uint32) (trips.Event, bool) {
+	for _, ev := range s.events[id] {
+		if ev.Seq() == seq {
+			return ev, true
+		}
+	}
+	return trips.Event{}, false
+}
+
+// message returns the message of a trip with a number.
+func (s *store) message(id trips.TripID, seq uint32) (chat.Message, bool) {
+	for _, m := range s.said[id] {
+		if m.Seq == seq {
+			return m, true
+		}
+	}
+	return chat.Message{}, false
+}
+
+// stands returns a trip after its last event.
+func (s *store) stands(id trips.TripID) (trips.Trip, bool) {
+	all := s.events[id]
+	if len(all) == 0 {
+		return trips.Trip{}, false
+	}
+	return all[len(all)-1].Trip, true
+}

@@ -1,0 +1,119 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/simulators/intruder"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store/postgres"
+	"github.com/ridehail/ridehail/trips"
+)
+
+const (
+	pointOutEvery = time.Second
+	targetsAtOnce = 50
+)
+
+// intrude lets someone loose who bothers all nodes, and shows them which trips there are.
+func (c *city) intrude() (err error) {
+	db, err := postgres.Open(c.life, c.database, postgres.Options{MaxConns: 1})
+	if err != nil {
+		return err
+	}
+	c.keepers.Go(func() error {
+		defer db.Close()
+		return c.pointOut(db)
+	})
+	var doors []string
+	for _, n := range c.nodes {
+		doors = append(doors, "http://"+n.listen) // a flood that waits in a proxy would keep its line from being broken
+	}
+	w := new(crowd)
+	w.process, err = start(command{name: "intruder", path: c.cfg.Program, dir: c.dir, out: &w.out,
+		args: []string{"intruder", "--json", "--server", strings.Join(doors, ","), "--targets", c.targets(),
+			"--journal", c.journal("intruder"), "--seed", strconv.FormatUint(c.cfg.Seed, 10)}}, c.guard)
+	if err == nil {
+		c.intruder = w
+	}
+	return err
+}
+
+func (c *city) targets() string { return c.dir + "/targets.jsonl" }
+
+// pointOut keeps a list of the trips under way, past all proxies, until the city ends.
+func (c *city) pointOut(db *postgres.Store) error {
+	for until(c.life, time.Now().Add(pointOutEvery)) {
+		under, err := db.Driven(c.life)
+		if err != nil {
+			continue // the database is down just now; the last list stands
+		}
+		var list bytes.Buffer
+		lines := json.NewEncoder(&list)
+		for _, t := range under[:min(len(under), targetsAtOnce)] {
+			if err := lines.Encode(intruder.Target{Trip: string(t.ID), Rider: string(t.Rider), Driver: string(t.Driver)}); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(c.targets()+".new", list.Bytes(), 0o644); err != nil {
+			return err
+		}
+		if err := os.Rename(c.targets()+".new", c.targets()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// intrusions is what got through to the intruder in its own eyes, and what the database knows of it: that must be
+// nothing.
+func (c *city) intrusions(ctx context.Context, db witness) (Invariant, error) {
+	out := Invariant{Name: "an intruder did nothing and learned nothing of others"}
+	var r intruder.Report
+	if err := json.Unmarshal(c.intruder.out.Bytes(), &r); err != nil {
+		return out, fmt.Errorf("what the intruder got: %w; see its log in %s", err, c.dir)
+	}
+	out.Checked = r.Tried
+	for _, row := range r.Rows {
+		out.check(false, "%s", row)
+	}
+	out.Violations = max(out.Violations, r.Accepted)
+	return out, traces(ctx, db, &out)
+}
+
+// witness is where everything is kept that anybody did.
+type witness interface {
+	AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error
+	AuditChat(ctx context.Context, yield func(chat.Message) error) error
+	AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error
+}
+
+// traces looks for what bears the intruder's name.
+func traces(ctx context.Context, db witness, out *Invariant) error {
+	its := func(who trips.Actor) bool { return who.ID == intruder.Rider || who.ID == intruder.Driver }
+	err := db.AuditEvents(ctx, func(_ uint32, ev trips.Event) error {
+		out.check(!its(ev.By) && ev.Trip.Rider != intruder.Rider && ev.Trip.Driver != intruder.Driver,
+			"trip %s: %s by %v", ev.Trip.ID, ev.Kind, ev.By)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := db.AuditChat(ctx, func(m chat.Message) error {
+		out.check(!its(m.From) && m.Text != intruder.Text, "trip %s: message %d by %v: %q", m.Trip, m.Seq, m.From, m.Text)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return db.AuditAlerts(ctx, func(a sos.Alert) error {
+		out.check(!its(a.From) && a.Text != intruder.Text, "trip %s: a call for help by %v: %q", a.Trip, a.From, a.Text)
+		return nil
+	})
+}

@@ -1,0 +1,140 @@
+package chaos
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/lab/chaos/check"
+	"github.com/ridehail/ridehail/simulators"
+	"github.com/ridehail/ridehail/store/audit"
+	"github.com/ridehail/ridehail/store/postgres"
+)
+
+// settled waits until nothing is under way in the database any more, or for as long as may be: whatever still waits then
+// counts as lost.
+func settled(ctx context.Context, s *postgres.Store, within time.Duration) error {
+	for late := time.Now().Add(within); ; {
+		r, err := audit.Run(ctx, s, audit.Config{Grace: time.Hour})
+		if err != nil {
+			return err
+		}
+		pending := 0
+		for _, i := range r.Invariants {
+			pending += i.Pending
+		}
+		if pending == 0 || !time.Now().Before(late) {
+			return nil
+		}
+		if !until(ctx, time.Now().Add(200*time.Millisecond)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// seen is what the crowds printed: what they did, and which promises nodes broke in their eyes.
+func (c *city) seen(load *Load) (Invariant, error) {
+	out := Invariant{Name: "phones saw events, messages and positions in order, none missing or repeated"}
+	for _, w := range c.crowds {
+		var s simulators.Snapshot
+		if err := json.Unmarshal(w.out.Bytes(), &s); err != nil {
+			return out, fmt.Errorf("what %s saw: %w; see its log in %s", w.name, err, c.dir)
+		}
+		out.Checked += int(s.Latency.Count + s.ChatDelivered + s.OffersSeen + s.TripsReserved + s.TripsCompleted)
+		for _, row := range s.Named {
+			out.check(false, "%s", row)
+		}
+		out.Violations += int(s.Violations) - len(s.Named)
+		load.Fixes += s.FixesSent
+		load.Trips += s.TripsRequested
+		load.Completed += s.TripsCompleted
+		load.Chat += s.ChatSent
+		load.Reconnects += s.Reconnects
+		load.Resumed += s.Resumed
+	}
+	return out, nil
+}
+
+// health says which processes did not stay well.
+func (c *city) health(odd []string) ([]Invariant, error) {
+	lived := Invariant{Name: "no process ended by itself", Checked: len(c.crowds)}
+	for _, row := range odd {
+		lived.check(false, "%s", row)
+	}
+	for _, s := range c.services() {
+		lived.Checked++
+		for _, row := range s.oddities() {
+			lived.check(false, "%s", row)
+		}
+	}
+	calm := Invariant{Name: "no log tells of a panic or a data race"}
+	logs, err := filepath.Glob(c.dir + "/*.log")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range logs {
+		rows, err := outcries(name)
+		if err != nil {
+			return nil, err
+		}
+		calm.check(len(rows) == 0, "%s: %s", filepath.Base(name), strings.Join(rows, "; "))
+	}
+	return []Invariant{lived, calm}, nil
+}
+
+// outcries finds the lines of a log that no program should write.
+func outcries(name string) (rows []string, err error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, len(text)+1)
+	for lines.Scan() {
+		line := lines.Text()
+		for _, cry := range []string{"WARNING: DATA RACE", "panic: ", "a handler panicked", "fatal error: "} {
+			if strings.Contains(line, cry) && len(rows) < 3 {
+				rows = append(rows, line)
+			}
+		}
+	}
+	return rows, lines.Err()
+}
+
+// judge asks every witness.
+func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
+	s, err := postgres.Open(ctx, c.database, postgres.Options{MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	begin := time.Now()
+	if err := settled(ctx, s, settleWithin); err != nil {
+		return err
+	}
+	r.QuiesceS += time.Since(begin).Seconds()
+	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: c.journals(), Ledger: c.ledger})
+	if err != nil {
+		return err
+	}
+	phones, err := c.seen(&r.Load)
+	well, herr := c.health(odd)
+	shut, ierr := c.intrusions(ctx, s)
+	if err := errors.Join(err, herr, ierr); err != nil {
+		return err
+	}
+	for _, i := range kept.Invariants {
+		r.Invariants = append(r.Invariants, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
+	}
+	r.Load.Commands, r.Load.Ambiguous = kept.Commands, kept.Ambiguous
+	r.Invariants = append(r.Invariants, phones, shut)
+	r.Invariants = append(r.Invariants, well...)
+	return nil
+}

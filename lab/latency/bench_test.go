@@ -1,0 +1,178 @@
+package latency
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/lab/latency/relay"
+)
+
+// relayChild makes this test binary the relay, so that it has a process of its own as the node has.
+const relayChild = "RIDEHAIL_LATENCY_RELAY"
+
+func init() {
+	if os.Getenv(relayChild) == "" {
+		return
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Printf("listening on http://%s\n", l.Addr())
+	fmt.Fprintln(os.Stderr, http.Serve(l, relay.New().Handler()))
+	os.Exit(1)
+}
+
+// server starts a command and returns the first http://… it prints on either output.
+func server(b *testing.B, cmd *exec.Cmd) string {
+	b.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	w.Close()
+	lines := bufio.NewScanner(r)
+	read := make(chan struct{})
+	b.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-read
+		_ = cmd.Wait()
+		r.Close()
+	})
+	address := make(chan string, 1)
+	go func() {
+		defer close(read)
+		for lines.Scan() {
+			if _, rest, ok := strings.Cut(lines.Text(), "http://"); ok && len(address) == 0 {
+				host := strings.FieldsFunc(rest, func(r rune) bool { return strings.ContainsRune(" \"/\t", r) })
+				address <- "http://" + host[0]
+			}
+		}
+	}()
+	select {
+	case a := <-address:
+		return a
+	case <-time.After(20 * time.Second):
+		b.Fatalf("%s printed no address", cmd.Path)
+		return ""
+	}
+}
+
+func startRelay(b *testing.B) string {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), relayChild+"=1")
+	return server(b, cmd)
+}
+
+// startNode starts RIDEHAIL_BIN, or skips.
+func startNode(b *testing.B) string {
+	bin := os.Getenv("RIDEHAIL_BIN")
+	if bin == "" {
+		b.Skip("set RIDEHAIL_BIN to the program to measure the node beside the relay")
+	}
+	return server(b, exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir()))
+}
+
+func measured(b *testing.B, server string, bare bool, pairs, perSecond int) Report {
+	b.Helper()
+	r, err := Run(context.Background(), Config{Server: server, Bare: bare, Pairs: pairs,
+		Rate: float64(perSecond) / float64(pairs), For: 5 * time.Second, Warmup: 2 * time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+// rounds of node and relay alternate, because a shared machine has better and worse minutes; medians count.
+const rounds = 3
+
+// BenchmarkNodeBesideRelay runs the same open-loop generator against both.
+func BenchmarkNodeBesideRelay(b *testing.B) {
+	for _, load := range []struct{ pairs, perSecond int }{{1000, 1000}, {1000, 5000}, {1000, 10000}, {5000, 5000}} {
+		b.Run(fmt.Sprintf("pairs=%d/rate=%d", load.pairs, load.perSecond), func(b *testing.B) {
+			relay, node := startRelay(b), startNode(b)
+			var relays, nodes []Report
+			for b.Loop() {
+				for range rounds {
+					relays = append(relays, measured(b, relay, true, load.pairs, load.perSecond))
+					nodes = append(nodes, measured(b, node, false, load.pairs, load.perSecond))
+				}
+			}
+			p50 := func(r Report) float64 { return r.Latency.P50 }
+			p99 := func(r Report) float64 { return r.Latency.P99 }
+			b.ReportMetric(median(relays, p50), "relay-p50-ms")
+			b.ReportMetric(median(relays, p99), "relay-p99-ms")
+			b.ReportMetric(median(nodes, p50), "node-p50-ms")
+			b.ReportMetric(median(nodes, p99), "node-p99-ms")
+			b.ReportMetric(median(nodes, p50)/median(relays, p50), "p50-node/relay")
+			b.ReportMetric(median(nodes, p99)/median(relays, p99), "p99-node/relay")
+			b.ReportMetric(median(nodes, func(r Report) float64 { return float64(r.Lost) }), "lost")
+		})
+	}
+}
+
+func median(of []Report, value func(Report) float64) float64 {
+	var all []float64
+	for _, r := range of {
+		all = append(all, value(r))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// BenchmarkHighestRate finds by steps of 2,500/s the highest rate at which p99 stays under 100 ms, 1,000 pairs, nothing
+// lost. Relay and node take each step in turn, and a step that fails is tried once more. The node overwrites on purpose
+// what comes while a rider still has two positions to ack; the share at its highest rate is told, and the highest rate
+// at which it stays under a tenth. The relay has no such rule.
+func BenchmarkHighestRate(b *testing.B) {
+	relay, node := startRelay(b), startNode(b)
+	holds := func(server string, bare bool, rate int) (r Report, ok bool) {
+		for range 2 {
+			r = measured(b, server, bare, 1000, rate)
+			if ok = r.Latency.P99 < 100 && r.Lost == 0; ok {
+				break
+			}
+		}
+		return r, ok
+	}
+	var relayBest, nodeBest, nodeWhole Report
+	for b.Loop() {
+		relayUp, nodeUp := true, true
+		for rate := 20000; rate <= 90000 && (relayUp || nodeUp); rate += 2500 {
+			relayUp = relayUp && keep(&relayBest, holds, relay, true, rate)
+			nodeUp = nodeUp && keep(&nodeBest, holds, node, false, rate)
+			if nodeBest.Overwritten*10 <= nodeBest.Sent {
+				nodeWhole = nodeBest
+			}
+		}
+	}
+	perSecond := func(r Report) float64 { return r.RateHz * float64(r.Pairs) }
+	b.ReportMetric(perSecond(relayBest), "relay-updates/s")
+	b.ReportMetric(perSecond(nodeBest), "node-updates/s")
+	b.ReportMetric(perSecond(nodeBest)/max(1, perSecond(relayBest)), "node/relay")
+	b.ReportMetric(perSecond(nodeWhole), "node-90%-delivered/s")
+	b.ReportMetric(100*float64(nodeBest.Overwritten)/float64(max(1, nodeBest.Sent)), "node-overwritten-%")
+}
+
+func keep(best *Report, holds func(string, bool, int) (Report, bool), server string, bare bool, rate int) bool {
+	r, ok := holds(server, bare, rate)
+	if ok {
+		*best = r
+	}
+	return ok
+}

@@ -1,0 +1,194 @@
+package citygen
+
+import "slices"
+
+// The coast is drawn finely in the city and ever more coarsely around it, so that the land does not end at the edge of
+// the map.
+const (
+	coastStep = 55.0
+	coastFar  = 160e3
+)
+
+func coastAxis(half float64) []float64 {
+	var out []float64
+	for v, d := half+1500, coastStep; v < coastFar; v += d {
+		out = append(out, v)
+		d *= 1.22
+	}
+	out = append(out, coastFar)
+	var axis []float64
+	for i := len(out) - 1; i >= 0; i-- {
+		axis = append(axis, -out[i])
+	}
+	for v := -half - 1500 + coastStep; v < half+1500-coastStep/2; v += coastStep {
+		axis = append(axis, v)
+	}
+	return append(axis, out...)
+}
+
+// coastline returns the shores as closed rings, land on the left, by marching squares over a grid whose outermost
+// frame counts as water.
+func coastline(depth func(XY) float64) [][]XY {
+	xs, ys := coastAxis(halfWidth), coastAxis(halfHeight)
+	values := make([]float64, len(xs)*len(ys))
+	for r, y := range ys {
+		for c, x := range xs {
+			v := depth(XY{x, y})
+			if r == 0 || c == 0 || r == len(ys)-1 || c == len(xs)-1 {
+				v = -1
+			}
+			values[r*len(xs)+c] = v
+		}
+	}
+	return joinShores(shores(xs, ys, values))
+}
+
+// side names a grid line between two neighbours: the one that starts at point i and goes east (or north).
+type side struct {
+	i     int
+	north bool
+}
+
+type shore struct {
+	to side
+	at XY // of the side it starts from
+}
+
+// shores finds, in each square, the stretches of shore, keyed by the side they come from.
+func shores(xs, ys, values []float64) map[side]shore {
+	out := make(map[side]shore)
+	w := len(xs)
+	for r := range len(ys) - 1 {
+		for c := range w - 1 {
+			i := r*w + c
+			corners := [4]int{i, i + 1, i + 1 + w, i + w} // anticlockwise from the south-west
+			sides := [4]side{{i, false}, {i + 1, true}, {i + w, false}, {i, true}}
+			var wet [4]bool
+			for k, n := range corners {
+				wet[k] = values[n] <= 0
+			}
+			// Going round anticlockwise, the shore enters where water follows land and leaves where land follows water.
+			for k := range 4 {
+				if wet[k] || !wet[(k+1)%4] {
+					continue
+				}
+				for j := 1; j < 4; j++ { // back to where this land began
+					m := (k - j + 4) % 4
+					if wet[m] {
+						at := between(xs, ys, values, sides[k])
+						out[sides[k]] = shore{sides[m], at}
+						break
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// between is where the value passes zero on a side.
+func between(xs, ys, values []float64, s side) XY {
+	w := len(xs)
+	j := s.i + 1
+	if s.north {
+		j = s.i + w
+	}
+	a, b := values[s.i], values[j]
+	t := a / (a - b)
+	return XY{xs[s.i%w], ys[s.i/w]}.towards(XY{xs[j%w], ys[j/w]}, t)
+}
+
+func joinShores(from map[side]shore) [][]XY {
+	starts := make([]side, 0, len(from))
+	for s := range from {
+		starts = append(starts, s)
+	}
+	slices.SortFunc(starts, func(a, b side) int {
+		if a.i != b.i {
+			return a.i - b.i
+		}
+		if a.north == b.north {
+			return 0
+		}
+		if a.north {
+			return 1
+		}
+		return -1
+	})
+	var rings [][]XY
+	for _, s := range starts {
+		var ring []XY
+		for at, ok := from[s]; ok; at, ok = from[s] {
+			ring = append(ring, at.at)
+			delete(from, s)
+			s = at.to
+		}
+		if len(ring) > 2 {
+			rings = append(rings, append(ring, ring[0]))
+		}
+	}
+	return rings
+}
+
+// area of a ring in square metres, positive when it runs anticlockwise.
+func area(ring []XY) float64 {
+	sum := 0.0
+	for i := range len(ring) - 1 {
+		sum += ring[i].X*ring[i+1].Y - ring[i+1].X*ring[i].Y
+	}
+	return sum / 2
+}
+
+// landAreas makes polygons of the rings: lakes become holes of the land around them, specks are left out.
+func landAreas(rings [][]XY) []Area {
+	const speck = 6000 // square metres
+	var land []Area
+	for _, ring := range rings {
+		if area(ring) > speck {
+			land = append(land, Area{Kind: "land", Rings: [][]XY{soften(ring)}})
+		}
+	}
+	for _, ring := range rings {
+		if area(ring) > -speck {
+			continue
+		}
+		for i := range land {
+			if within(ring[0], land[i].Rings[0]) {
+				land[i].Rings = append(land[i].Rings, soften(ring))
+				break
+			}
+		}
+	}
+	for _, l := range land {
+		if area(l.Rings[0]) < islet {
+			land = append(land, Area{Kind: "park", Rings: l.Rings})
+		}
+	}
+	return land
+}
+
+// islet is the largest land, in square metres, that is left to the herons.
+const islet = 1.5e6
+
+// soften rounds a ring's corners off (G. Chaikin, 1974), then leaves out points that nobody would miss.
+func soften(ring []XY) []XY {
+	out := make([]XY, 0, 2*len(ring))
+	for i := range len(ring) - 1 {
+		a, b := ring[i], ring[i+1]
+		out = append(out, a.towards(b, 0.25), a.towards(b, 0.75))
+	}
+	half := len(out) / 2
+	head, tail := simplify(out[:half+1], 3), simplify(append(out[half:], out[0]), 3)
+	return append(head[:len(head)-1:len(head)-1], tail...)
+}
+
+func within(p XY, ring []XY) bool {
+	in := false
+	for i := range len(ring) - 1 {
+		a, b := ring[i], ring[i+1]
+		if (a.Y > p.Y) != (b.Y > p.Y) && p.X < a.X+(b.X-a.X)*(p.Y-a.Y)/(b.Y-a.Y) {
+			in = !in
+		}
+	}
+	return in
+}

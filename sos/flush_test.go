@@ -1,0 +1,82 @@
+package sos_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/trips"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+// during runs things while something is done, and waits for their end.
+func during(t *testing.T, do func(), run ...func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	var team sync.WaitGroup
+	for _, r := range run {
+		team.Go(func() { _ = r(ctx) }) // what it is stopped by
+	}
+	defer team.Wait()
+	defer stop()
+	do()
+}
+
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not after %v", what, patience)
+		}
+	}
+}
+
+func redis(t *testing.T) *events.Redis {
+	t.Helper()
+	r, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
+	c := newTown()
+	if _, err := c.Call(t.Context(), rider, c.ride(t), "1", ""); err != nil {
+		t.Fatal(err)
+	}
+	first := redis(t)
+	relay := events.NewRelay(first, c.store, events.RelayConfig{Node: "n", Streams: map[trips.Kind]string{sos.KindSOS: "alerts"}})
+	during(t, func() {
+		until(t, "the call is queued and out of the outbox", func() bool {
+			n, _ := first.Outstanding(t.Context(), "alerts")
+			told, _, err := c.store.Backlog(t.Context())
+			return n == 1 && told == 0 && err == nil
+		})
+	}, relay.Run)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := redis(t) // with nothing in it
+	defer second.Close()
+	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: second, Stream: "alerts", Every: 10 * time.Millisecond,
+		Registerer: prometheus.NewRegistry(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	worker := &events.Worker{Redis: second, Stream: "alerts", Consumer: "n", Handle: w.Handle}
+	during(t, func() {
+		until(t, "the call is raised", func() bool {
+			open, err := c.store.OpenAlerts(t.Context(), 1)
+			return err == nil && len(open) == 1 && !open[0].RaisedAt.IsZero()
+		})
+	}, worker.Run, w.Run)
+}

@@ -1,0 +1,210 @@
+package sos_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store/faulty"
+	"github.com/ridehail/ridehail/trips"
+)
+
+var (
+	noon          = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	rider, driver = trips.Rider("ada"), trips.Driver("chidi")
+	car           = sos.Place{Point: location.Point{Lng: 3.38, Lat: 6.45}, At: noon}
+)
+
+// town is a line, the store behind it, and a clock.
+type town struct {
+	*sos.Line
+	store *faulty.Store
+	desk  *trips.Desk
+	at    time.Time
+	n     int
+}
+
+func newTown() *town {
+	c := &town{store: faulty.New(1), at: noon}
+	now := func() time.Time { return c.at }
+	c.desk = &trips.Desk{Store: c.store, Now: now}
+	c.Line = &sos.Line{Store: c.store, Trips: c.store, Now: now,
+		Where: func(id trips.DriverID) (sos.Place, bool) { return car, id == "chidi" }}
+	return c
+}
+
+// ride is a trip that has been reserved.
+func (c *town) ride(t *testing.T) trips.TripID {
+	t.Helper()
+	quote := trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}}
+	ev, err := c.desk.Request(t.Context(), trips.Key{Actor: rider, ID: "request"}, "ada", car.Point, car.Point, quote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.move(t, ev.Trip.ID, driver, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("chidi", at) })
+	return ev.Trip.ID
+}
+
+func (c *town) move(t *testing.T, id trips.TripID, by trips.Actor, verb trips.Verb) {
+	t.Helper()
+	c.n++
+	if _, err := c.desk.Move(t.Context(), trips.Key{Actor: by, ID: fmt.Sprint(c.n)}, id, verb); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACallCarriesTheTextAndThePlaceOfTheCar(t *testing.T) {
+	c := newTown()
+	id := c.ride(t)
+	for _, who := range []trips.Actor{rider, driver} {
+		a, err := c.Call(t.Context(), who, id, "c1", "he does not stop\n")
+		if err != nil || a.Car != car || a.Text != "he does not stop\n" || a.From != who || a.Trip != id || a.ID == "" {
+			t.Errorf("%v: %+v, %v", who, a, err)
+		}
+	}
+	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
+		t.Errorf("a call without words: %v", err)
+	}
+}
+
+func TestOnlyTheTwoOfATripCallAndNotForEver(t *testing.T) {
+	c := newTown()
+	id := c.ride(t)
+	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")} // the right ids in the wrong roles
+	for _, who := range append(swapped, trips.Rider("bola"), trips.Driver(""), trips.System("node"), trips.Actor{}) {
+		if _, err := c.Call(t.Context(), who, id, "c1", ""); !errors.Is(err, trips.ErrNotYours) {
+			t.Errorf("%v: %v", who, err)
+		}
+	}
+	if _, err := c.Call(t.Context(), rider, "none", "c1", ""); !errors.Is(err, trips.ErrNotFound) {
+		t.Error(err)
+	}
+	c.move(t, id, rider, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(rider, "", at) })
+	c.at = c.at.Add(sos.AfterTrip)
+	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
+		t.Errorf("an hour after the trip: %v", err)
+	}
+	c.at = c.at.Add(time.Nanosecond)
+	if _, err := c.Call(t.Context(), rider, id, "c3", ""); !errors.Is(err, sos.ErrClosed) {
+		t.Errorf("later: %v", err)
+	}
+}
+
+func TestWordsAreBoundedAndPrintable(t *testing.T) {
+	c := newTown()
+	id := c.ride(t)
+	if _, err := c.Call(t.Context(), rider, id, "long", strings.Repeat("ש", sos.MaxRunes)); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{strings.Repeat("x", sos.MaxRunes+1), "\x00", "bell \a", "\xff"} {
+		if _, err := c.Call(t.Context(), rider, id, "bad", text); !errors.Is(err, sos.ErrBadText) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
+	c := newTown()
+	id := c.ride(t)
+	for i := range sos.PerMinute {
+		if _, err := c.Call(t.Context(), rider, id, fmt.Sprint(i), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Call(t.Context(), rider, id, "more", ""); !errors.Is(err, sos.ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := c.Call(t.Context(), rider, id, "0", ""); err != nil {
+		t.Errorf("the first one again: %v", err)
+	}
+	if _, err := c.Call(t.Context(), driver, id, "0", ""); err != nil {
+		t.Errorf("the other person: %v", err)
+	}
+	c.at = c.at.Add(time.Minute)
+	if _, err := c.Call(t.Context(), rider, id, "more", ""); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+}
+
+// queue keeps jobs, or forgets them.
+type queue struct {
+	jobs   []string
+	broken error
+}
+
+func (q *queue) Enqueue(_ context.Context, stream, id string, payload []byte) error {
+	if stream != "alerts" || id != string(payload) {
+		return fmt.Errorf("job %s on %s: %s", id, stream, payload)
+	}
+	q.jobs = append(q.jobs, id)
+	return q.broken
+}
+
+func TestACallWhoseJobGotLostIsQueuedAgainUntilItIsRaised(t *testing.T) {
+	c, q, log := newTown(), &queue{}, new(bytes.Buffer)
+	id := c.ride(t)
+	registry := prometheus.NewRegistry()
+	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: q, Stream: "alerts", Registerer: registry,
+		Now: func() time.Time { return c.at }, Log: slog.New(slog.NewTextHandler(log, nil))})
+	look := func(after time.Duration, want int) {
+		t.Helper()
+		c.at = c.at.Add(after)
+		if n, err := w.Look(t.Context()); n != want || !errors.Is(err, q.broken) {
+			t.Errorf("%d queued, %v; want %d", n, err, want)
+		}
+	}
+	metrics := func(open, oldest, raised int) {
+		t.Helper()
+		want := fmt.Sprintf(`# HELP ridehail_alerts_oldest_seconds Age of the oldest call for help that no operator acknowledged; 0 when there is none.
+# TYPE ridehail_alerts_oldest_seconds gauge
+ridehail_alerts_oldest_seconds %d
+# HELP ridehail_alerts_open Calls for help that no operator acknowledged, of all nodes.
+# TYPE ridehail_alerts_open gauge
+ridehail_alerts_open %d
+# HELP ridehail_alerts_raised_total Calls for help that this node told the operators of.
+# TYPE ridehail_alerts_raised_total counter
+ridehail_alerts_raised_total %d
+`, oldest, open, raised)
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+	}
+	look(0, 0)
+	a, err := c.Call(t.Context(), rider, id, "1", "secret words")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(3*time.Second, 0) // its own job has the time to be done
+	q.broken = errors.New("no Redis")
+	look(time.Second, 0)
+	q.broken = nil
+	look(0, 1)
+	look(3*time.Second, 0)
+	look(time.Second, 1)
+	metrics(1, 8, 0)
+	for range 2 {
+		if err := w.Handle(t.Context(), string(id), []byte(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(time.Minute, 0)
+	metrics(1, 68, 1)
+	if _, err := c.store.AckAlert(t.Context(), a.ID, c.at); err != nil {
+		t.Fatal(err)
+	}
+	look(0, 0)
+	metrics(0, 0, 1)
+	if s := log.String(); strings.Contains(s, "secret") || strings.Count(s, a.ID) != 1 {
+		t.Errorf("logged %s", s)
+	}
+}
