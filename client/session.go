@@ -79,14 +79,14 @@ type Session struct {
 
 	chases sync.WaitGroup // timers at work
 
-	mu        sync.Mutex // guards below
-	conn      *Conn
-	welcomed  bool   // on conn
-	server    string // of the last welcome
+	mu          sync.Mutex // guards below
+	conn        *Conn
+	welcomed    bool   // on conn
+	server      string // of the last welcome
 	serverToken string // the token there
-	ended     bool   // or about to: no connection and no command is taken any more
-	commands  []*command
-	timer     *time.Timer // of the commands; nil before the first
+	ended       bool   // or about to: no connection and no command is taken any more
+	commands    []*command
+	timer       *time.Timer // of the commands; nil before the first
 }
 
 // NewSession makes a session, which connects when it runs.

@@ -30,8 +30,8 @@ type phone struct {
 	seq    atomic.Uint32
 }
 
-// newClient makes a client whose connections have no read deadline, which would
-// cost a system call's worth of time for each frame.
+// newClient makes a client whose connections have no read deadline: it would be
+// set anew for each frame.
 func newClient(cfg Config) *client.Client {
 	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: patience, Silence: -1})
 }
