@@ -108,18 +108,18 @@ func (s *Session) Run(ctx context.Context) error {
 	}()
 
 	for attempt := 0; ; attempt++ {
-		hadToken := s.token != ""
+		worked := s.token != "" // the token, before
 		welcomed, err := s.connect(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if welcomed {
-			attempt = 0
+			attempt, worked = 0, true
 		}
 		s.try++ // any node goes on where another one stopped
 		s.cfg.Log.Debug("connection lost", "err", err)
 		pause, again := s.cfg.Retry(attempt, err)
-		if code := CloseCode(err); hadToken && (code == wire.CloseTokenEnded || code == wire.CloseNoAuth) {
+		if code := CloseCode(err); worked && (code == wire.CloseTokenEnded || code == wire.CloseNoAuth) {
 			s.token, again = "", true // an old token may end, or be another node's: get a new one
 		}
 		if !again {
