@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
+	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/simulators/provider"
 	"github.com/ridehail/ridehail/trips"
@@ -108,14 +109,14 @@ func (d *demo) run(ctx context.Context, live bool) error {
 		return err
 	}
 	defer stopProvider()
-	n, err := openNode(ctx, cfg)
+	n, err := node.Open(ctx, cfg)
 	if err != nil {
-		return errors.Join(err, n.close())
+		return errors.Join(err, n.Close())
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- n.run(serving, func() { close(ready) }) }()
+	go func() { ended <- n.Run(serving, func() { close(ready) }) }()
 	var sum summary
 	select {
 	case <-ready:
@@ -124,25 +125,25 @@ func (d *demo) run(ctx context.Context, live bool) error {
 		ended <- nil
 	}
 	stop()
-	err = errors.Join(err, <-ended, n.close())
+	err = errors.Join(err, <-ended, n.Close())
 	if err == nil {
 		err = d.print(sum)
 	}
 	return err
 }
 
-func (d *demo) config(ctx context.Context) (nodeConfig, func(), error) {
+func (d *demo) config(ctx context.Context) (node.Config, func(), error) {
 	listen, err := d.listen()
 	if err != nil {
-		return nodeConfig{}, nil, err
+		return node.Config{}, nil, err
 	}
 	url, stop, err := d.startProvider(ctx, listen)
 	if err != nil {
-		return nodeConfig{}, nil, err
+		return node.Config{}, nil, err
 	}
-	cfg := nodeConfig{Name: "demo", Listen: listen, Admin: d.cmd.Admin, Database: d.cmd.Database, Redis: d.cmd.Redis,
+	cfg := node.Config{Name: "demo", Listen: listen, Admin: d.cmd.Admin, Database: d.cmd.Database, Redis: d.cmd.Redis,
 		City: d.cmd.City, Routing: d.cmd.Routing, Policy: d.cmd.Policy, Provider: url, ProviderSecret: demoSecret, Secret: []byte(developmentSecret),
-		DevTokens: true, Speed: d.cmd.Speed, Happened: d.moves.happened, Log: d.p.log}
+		DevTokens: true, Speed: d.cmd.Speed, OnTripEvent: d.moves.happened, Log: d.p.log}
 	if cfg.Database == "" {
 		cfg.Database = filepath.Join(d.cmd.Data, "ridehail.db")
 	}
@@ -197,8 +198,8 @@ func (d *demo) startProvider(ctx context.Context, node string) (url string, stop
 }
 
 // city runs the simulators until ctx or the time ends, then waits until what they left is settled, and sums up.
-func (d *demo) city(ctx context.Context, n *node, live bool) (summary, error) {
-	url := "http://" + n.public.Addr().String()
+func (d *demo) city(ctx context.Context, n *node.Node, live bool) (summary, error) {
+	url := n.PublicURL()
 	people, stop := context.WithCancel(ctx)
 	defer stop()
 	if d.cmd.For > 0 {
@@ -209,19 +210,19 @@ func (d *demo) city(ctx context.Context, n *node, live bool) (summary, error) {
 	screen.Go(func() { d.show(people, n, url, live) })
 	team, both := errgroup.WithContext(people)
 	sos := 0.0
-	if n.admin != nil && d.cmd.SOS > 0 { // else nobody could answer
+	if n.AdminURL() != "" && d.cmd.SOS > 0 { // else nobody could answer
 		sos = d.cmd.SOS
 		team.Go(func() error {
-			return simulators.RunOperator(both, simulators.OperatorConfig{Doors: []string{"http://" + n.admin.Addr().String()},
+			return simulators.RunOperator(both, simulators.OperatorConfig{Doors: []string{n.AdminURL()},
 				Think: operatorThinks, Seed: d.cmd.Seed, Stats: d.stats, Log: d.p.log})
 		})
 	}
 	team.Go(func() error {
-		return simulators.RunDrivers(both, simulators.DriverConfig{Server: url, City: n.city, Count: d.cmd.Drivers,
+		return simulators.RunDrivers(both, simulators.DriverConfig{Server: url, City: n.City(), Count: d.cmd.Drivers,
 			Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, SOS: sos, Stats: d.stats, Log: d.p.log})
 	})
 	team.Go(func() error {
-		return simulators.RunRiders(both, simulators.RiderConfig{Server: url, City: n.city, Count: d.cmd.Riders,
+		return simulators.RunRiders(both, simulators.RiderConfig{Server: url, City: n.City(), Count: d.cmd.Riders,
 			PerMinute: float64(d.cmd.Riders) / 12, Speed: d.cmd.Speed, Seed: d.cmd.Seed, Flaky: d.cmd.Flaky, SOS: sos, Stats: d.stats, Log: d.p.log})
 	})
 	err := team.Wait()
@@ -238,13 +239,13 @@ func (d *demo) city(ctx context.Context, n *node, live bool) (summary, error) {
 }
 
 // quiesce waits until the outbox is empty and completed trips are paid, for a while.
-func (d *demo) quiesce(ctx context.Context, n *node) error {
+func (d *demo) quiesce(ctx context.Context, n *node.Node) error {
 	for end := time.Now().Add(quiesceFor); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		waiting, _, err := n.db.Backlog(ctx)
+		waiting, _, err := n.Store().Backlog(ctx)
 		if err != nil {
 			return err
 		}
-		unpaid, err := n.db.Uncharged(ctx, time.Now(), 1)
+		unpaid, err := n.Store().Uncharged(ctx, time.Now(), 1)
 		if err != nil {
 			return err
 		}
@@ -256,7 +257,7 @@ func (d *demo) quiesce(ctx context.Context, n *node) error {
 }
 
 // show keeps the person informed: a picture on a terminal, else a line now and then.
-func (d *demo) show(ctx context.Context, n *node, url string, live bool) {
+func (d *demo) show(ctx context.Context, n *node.Node, url string, live bool) {
 	out, every := d.p.logs, 10*time.Second
 	if live {
 		out, every = d.p.out, time.Second

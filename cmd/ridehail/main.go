@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/ridehail/ridehail/node"
 )
 
 // Exit codes.
@@ -49,8 +51,8 @@ type cli struct {
 // The errors that choose an exit code; wrap what a person should read.
 var (
 	errCheckFailed = errors.New("a check failed")
-	errUsage       = errors.New("bad usage")
-	errUnreachable = errors.New("a service could not be reached")
+	errUsage       = node.ErrUsage
+	errUnreachable = node.ErrUnreachable
 )
 
 func main() {

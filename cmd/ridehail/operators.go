@@ -12,6 +12,7 @@ import (
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -65,7 +66,7 @@ func (c *operatorsCmd) Run(ctx context.Context, p *process) (err error) {
 
 // refunds gives back a share of what is paid, each trip's fare once, until ctx ends.
 func (c *operatorsCmd) refunds(ctx context.Context, p *process) error {
-	db, closeIt, err := openDatabase(ctx, c.Database)
+	db, closeIt, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (c *operatorsCmd) refunds(ctx context.Context, p *process) error {
 }
 
 // due lists paid trips whose fare is to be given back and was not; fewer when the database cannot be read now.
-func (c *operatorsCmd) due(ctx context.Context, db database, done map[trips.TripID]bool) (ids []trips.TripID) {
+func (c *operatorsCmd) due(ctx context.Context, db store.Store, done map[trips.TripID]bool) (ids []trips.TripID) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_ = db.AuditCharges(ctx, func(charge payments.Charge) error { // the next look reads the rest

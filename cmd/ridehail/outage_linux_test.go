@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -160,7 +161,7 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	jobs := func(want int64) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%d jobs in the queue", want), func() bool {
-			n, err := server.Outstanding(t.Context(), settlements)
+			n, err := server.Outstanding(t.Context(), node.SettlementStream)
 			return err == nil && n == want
 		})
 	}

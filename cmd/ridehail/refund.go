@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -26,12 +27,12 @@ func (refundCmd) Help() string {
 }
 
 func (c *refundCmd) Run(ctx context.Context, p *process) error {
-	if !isPostgres(c.Database) {
+	if !store.IsPostgres(c.Database) {
 		if _, err := os.Stat(c.Database); err != nil {
 			return fmt.Errorf("%w: no database with such a trip: %w", errUsage, err)
 		}
 	}
-	db, closeIt, err := openDatabase(ctx, c.Database)
+	db, closeIt, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func refundText(r payments.Refund) string {
 }
 
 // newSettler minds the money of a database's trips at a provider.
-func newSettler(db database, url, secret string) *payments.Settler {
+func newSettler(db store.Store, url, secret string) *payments.Settler {
 	return &payments.Settler{Trips: db, Charges: db, Refunds: db, Now: time.Now,
 		Provider: &payments.HTTPProvider{URL: url, Secret: secret}}
 }

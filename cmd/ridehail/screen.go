@@ -9,13 +9,14 @@ import (
 
 	"charm.land/lipgloss/v2"
 
+	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/sharedstate"
 )
 
 // screen is the calm picture of a running demo.
 type screen struct {
 	demo *demo
-	node *node
+	node *node.Node
 	url  string
 	out  io.Writer
 	live bool
@@ -33,7 +34,7 @@ var (
 
 func (s *screen) begin() {
 	s.at = time.Now()
-	s.before = s.node.drivers.Counts().Believed
+	s.before = s.node.Drivers().Counts().Believed
 	if !s.live {
 		fmt.Fprintf(s.out, "the city is live: open %s%s\ndata goes to %s\n", s.url, pageHint(), s.demo.cmd.Data)
 	}
@@ -69,7 +70,7 @@ type figures struct {
 }
 
 func (s *screen) figures() figures {
-	c, sim, t := s.node.drivers.Counts(), s.demo.stats.Snapshot(), &s.demo.moves
+	c, sim, t := s.node.Drivers().Counts(), s.demo.stats.Snapshot(), &s.demo.moves
 	f := figures{drivers: sim.DriversConnected, available: c.Status[sharedstate.Available],
 		busy:      c.Status[sharedstate.Reserved] + c.Status[sharedstate.OnTrip],
 		requested: t.requested.Load(), reserved: t.reserved.Load(),
@@ -90,7 +91,7 @@ func (s *screen) picture(f figures) string {
 		fmt.Fprintf(&b, "  %s %s\n", faint.Width(10).Render(name), fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(&b, "\n  %s  %s\n\n", strong.Render("ridehail"), faint.Render(fmt.Sprintf("%s, %d× time, running %s",
-		s.node.city.Name(), int(s.demo.cmd.Speed), time.Since(s.demo.started).Round(time.Second))))
+		s.node.City().Name(), int(s.demo.cmd.Speed), time.Since(s.demo.started).Round(time.Second))))
 	row("page", "%s%s", link.Render(s.url), pageHint())
 	row("drivers", "%d on the road, %d free, %d with a rider or on the way", f.drivers, f.available, f.busy)
 	row("trips", "%d requested, %d reserved, %d completed, %d cancelled or expired", f.requested, f.reserved, f.completed, f.gone)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/web"
 )
 
@@ -49,10 +50,10 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return runNode(ctx, cfg, func(n *node) {
-		p.log.Info("the node is ready", "page", "http://"+n.public.Addr().String(), "node", cfg.Name)
-		if n.admin != nil {
-			p.log.Info("the operators' door is open", "metrics", n.admin.Addr().String()+"/metrics")
+	return runNode(ctx, cfg, func(n *node.Node) {
+		p.log.Info("the node is ready", "page", n.PublicURL(), "node", cfg.Name)
+		if admin := n.AdminURL(); admin != "" {
+			p.log.Info("the operators' door is open", "metrics", strings.TrimPrefix(admin, "http://")+"/metrics")
 		}
 		if !web.HasLibraries() {
 			p.log.Warn("the page lacks its map library: run make web and build again")
@@ -60,8 +61,8 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 	})
 }
 
-func (c *serveCmd) config(p *process) (nodeConfig, error) {
-	cfg := nodeConfig{Name: c.Name, Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
+func (c *serveCmd) config(p *process) (node.Config, error) {
+	cfg := node.Config{Name: c.Name, Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
 		Routing: c.Routing, Policy: c.Policy, Provider: c.Provider, ProviderSecret: c.ProviderSecret, Secret: []byte(c.Secret),
 		DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, ClockOffset: c.ClockOffset, Log: p.log}
 	if c.Secret == "" {
@@ -93,11 +94,11 @@ func defaultName(listen string) string {
 }
 
 // runNode opens a node, runs it until ctx ends, and closes it.
-func runNode(ctx context.Context, cfg nodeConfig, ready func(*node)) error {
-	n, err := openNode(ctx, cfg)
+func runNode(ctx context.Context, cfg node.Config, ready func(*node.Node)) error {
+	n, err := node.Open(ctx, cfg)
 	if err != nil {
-		return errors.Join(err, n.close())
+		return errors.Join(err, n.Close())
 	}
-	err = n.run(ctx, func() { ready(n) })
-	return errors.Join(err, n.close())
+	err = n.Run(ctx, func() { ready(n) })
+	return errors.Join(err, n.Close())
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/store/audit"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -68,8 +70,8 @@ type pickupWaitOf struct {
 }
 
 // sumUp counts this run and checks every promise.
-func (d *demo) sumUp(ctx context.Context, n *node) (s summary, err error) {
-	sim, state := d.stats.Snapshot(), n.drivers.Counts()
+func (d *demo) sumUp(ctx context.Context, n *node.Node) (s summary, err error) {
+	sim, state := d.stats.Snapshot(), n.Drivers().Counts()
 	s = summary{Drivers: d.cmd.Drivers, Riders: d.cmd.Riders,
 		Updates:    updatesDone{Sent: sim.FixesSent, Accepted: state.Believed},
 		Chat:       chatDone{sim.ChatSent, sim.ChatDelivered},
@@ -80,15 +82,15 @@ func (d *demo) sumUp(ctx context.Context, n *node) (s summary, err error) {
 	for _, refused := range state.Refused {
 		s.Updates.Refused += refused
 	}
-	if err := d.countTrips(ctx, n.db, &s); err != nil {
+	if err := d.countTrips(ctx, n.Store(), &s); err != nil {
 		return s, err
 	}
 	s.Violations, s.Broken = int(sim.Violations), sim.Named
-	if err := n.drivers.Check(); err != nil {
+	if err := n.Drivers().Check(); err != nil {
 		s.Violations++
 		s.Broken = append(s.Broken, err.Error())
 	}
-	report, err := audit.Run(ctx, n.db, audit.Config{Grace: quiesceFor})
+	report, err := audit.Run(ctx, n.Store(), audit.Config{Grace: quiesceFor})
 	if err != nil {
 		return s, fmt.Errorf("audit: %w", err)
 	}
@@ -102,7 +104,7 @@ func (d *demo) sumUp(ctx context.Context, n *node) (s summary, err error) {
 }
 
 // countTrips reads this run's events and charges, and what is under way.
-func (d *demo) countTrips(ctx context.Context, db database, s *summary) error {
+func (d *demo) countTrips(ctx context.Context, db store.Store, s *summary) error {
 	open := map[trips.TripID]bool{}
 	err := db.AuditEvents(ctx, func(_ uint32, ev trips.Event) error {
 		if open[ev.Trip.ID] = ev.Trip.State.Active(); !open[ev.Trip.ID] {

@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/lab/latency"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/store/audit"
-	"github.com/ridehail/ridehail/store/postgres"
-	"github.com/ridehail/ridehail/store/sqlite"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -97,12 +98,12 @@ func (auditCmd) Help() string {
 }
 
 func (c *auditCmd) Run(ctx context.Context, p *process) error {
-	if !isPostgres(c.Database) {
+	if !store.IsPostgres(c.Database) {
 		if _, err := os.Stat(c.Database); err != nil {
 			return fmt.Errorf("%w: no database to audit: %w", errUsage, err)
 		}
 	}
-	db, closeIt, err := openDatabase(ctx, c.Database)
+	db, closeIt, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return err
 	}
@@ -129,11 +130,7 @@ func (migrateCmd) Help() string {
 }
 
 func (c *migrateCmd) Run(ctx context.Context, p *process) error {
-	migrate := sqlite.Migrate
-	if isPostgres(c.Database) {
-		migrate = postgres.Migrate
-	}
-	if err := migrate(ctx, c.Database); err != nil {
+	if err := store.Migrate(ctx, c.Database); err != nil {
 		return unreachable(err)
 	}
 	_, err := fmt.Fprintln(p.out, "the schema is up to date")
@@ -159,7 +156,7 @@ func (c *routingCmd) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	p.log.Info("the routing service is ready", "url", "http://"+l.Addr().String(), "city", city.Name())
-	return serveHTTP(ctx, l, routing.NewHandler(routing.NewRouter(city)))
+	return httpserver.Run(ctx, l, routing.NewHandler(routing.NewRouter(city)))
 }
 
 type paymentsCmd struct {
@@ -187,8 +184,8 @@ func (paymentsCmd) Help() string {
 }
 
 func (c *paymentsCmd) Run(ctx context.Context, p *process) error {
-	if err := makeFolderOf(c.Ledger); err != nil {
-		return err
+	if err := os.MkdirAll(filepath.Dir(c.Ledger), 0o755); err != nil {
+		return fmt.Errorf("the folder of %s: %w", c.Ledger, err)
 	}
 	cfg := provider.Config{Secret: c.Secret, Webhook: c.Webhook, Faults: provider.Faults{Seed: c.Seed, LoseReply: c.LoseReply,
 		Error500: c.Error500, Hang: c.Hang, HangFor: c.HangFor, Decline: c.Decline,

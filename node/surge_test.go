@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func TestANodesPricesFollowTheRequestsItHearsOfAndTheDriversItKnows(t *testing.T
 	now := time.Unix(1_700_000_000, 0)
 	clock := func() time.Time { return now }
 	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{Now: clock})
-	p := newPrices(drivers, clock, prometheus.NewRegistry())
+	p := newSurgeUpdater(drivers, clock, prometheus.NewRegistry())
 	market := location.Point{Lng: 3.38, Lat: 6.45}
 	made := 0
 	pass := func(ticks, requests, told int) {
@@ -26,20 +26,20 @@ func TestANodesPricesFollowTheRequestsItHearsOfAndTheDriversItKnows(t *testing.T
 				made++
 				ev := trips.Event{Kind: trips.KindRequested, Trip: trips.Trip{ID: trips.TripID(fmt.Sprint(made)), Pickup: market}}
 				for range told {
-					p.happened(ev)
+					p.onTripEvent(ev)
 				}
-				p.happened(trips.Event{Kind: trips.KindReserved, Trip: ev.Trip})
+				p.onTripEvent(trips.Event{Kind: trips.KindReserved, Trip: ev.Trip})
 			}
-			now = now.Add(pricesEvery)
-			p.tick()
+			now = now.Add(surgeEvery)
+			p.update()
 		}
 	}
 	pass(60, 1, 1)
-	if p.highest() <= 1 {
+	if p.highestFactor() <= 1 {
 		t.Fatal("six requests a minute and no driver make no surge")
 	}
 	once := p.surge.Zones()
-	twice := newPrices(drivers, clock, prometheus.NewRegistry())
+	twice := newSurgeUpdater(drivers, clock, prometheus.NewRegistry())
 	now = time.Unix(1_700_000_000, 0)
 	p = twice
 	pass(60, 1, 2)

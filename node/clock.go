@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -6,23 +6,24 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/clock"
+	"github.com/ridehail/ridehail/store"
 )
 
-// clockOff is how much this machine's clock may differ from the database's without a word.
-const clockOff = time.Second
+// maxClockOffset is how much this machine's clock may differ from the database's without a word.
+const maxClockOffset = time.Second
 
 // setClock sets the node's clock by a database that others use as well. One in a file is on this machine.
-func (n *node) setClock(ctx context.Context, db database) error {
+func (n *Node) setClock(ctx context.Context, db store.Store) error {
 	source, shared := db.(clock.Source)
 	if !shared {
 		return nil
 	}
 	if err := n.clock.Sync(ctx, source); err != nil {
-		return fmt.Errorf("%w: %w", errUnreachable, err)
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	if off := n.clock.Offset(); off.Abs() > clockOff {
+	if off := n.clock.Offset(); off.Abs() > maxClockOffset {
 		n.log.Warn("this machine's clock is wrong, or the database's is: the node goes by the database's", "off", -off)
 	}
-	n.timekeeper = source
+	n.timeSource = source
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,17 +20,17 @@ func (c driversCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// waysCollector shows how the routing service fares.
-type waysCollector struct{ ways *routing.Client }
+// routingCollector shows how the routing service fares.
+type routingCollector struct{ routes *routing.Client }
 
-var waysDesc = prometheus.NewDesc("ridehail_routing_calls_total", "Calls of the routing service, by how they ended.", []string{"result"}, nil)
+var routingDesc = prometheus.NewDesc("ridehail_routing_calls_total", "Calls of the routing service, by how they ended.", []string{"result"}, nil)
 
-func (c waysCollector) Describe(out chan<- *prometheus.Desc) { out <- waysDesc }
+func (c routingCollector) Describe(out chan<- *prometheus.Desc) { out <- routingDesc }
 
-func (c waysCollector) Collect(out chan<- prometheus.Metric) {
-	s := c.ways.Stats()
+func (c routingCollector) Collect(out chan<- prometheus.Metric) {
+	s := c.routes.Stats()
 	for result, n := range map[string]uint64{"road": s.Road, "straight_line": s.Straight, "retried": s.Retries,
 		"failed": s.Failures, "implausible": s.Lies, "skipped": s.Skipped} {
-		out <- prometheus.MustNewConstMetric(waysDesc, prometheus.CounterValue, float64(n), result)
+		out <- prometheus.MustNewConstMetric(routingDesc, prometheus.CounterValue, float64(n), result)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func TestAHeadThatNeverEndsIsCutOff(t *testing.T) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { _ = serveHTTP(ctx, l, http.NotFoundHandler()) })
+	running.Go(func() { _ = Run(ctx, l, http.NotFoundHandler()) })
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,45 @@
+// Package httpserver serves HTTP the one way that every server of this project
+// does: with bounds on headers and idle connections, HTTP/1 and unencrypted
+// HTTP/2 (for gRPC), and a graceful end.
+package httpserver
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	headerTimeout   = 5 * time.Second
+	idleTimeout     = 2 * time.Minute
+	maxHeaderBytes  = 16 << 10
+	shutdownTimeout = 2 * time.Second
+)
+
+// Run serves on the listener until ctx ends, and then lets requests under way
+// finish for two seconds. It closes the listener, and returns nil after a
+// graceful end.
+func Run(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := srv.Shutdown(deadline)
+	if err != nil {
+		err = srv.Close()
+	}
+	<-served
+	return err
+}

@@ -1,0 +1,58 @@
+package node
+
+import (
+	"net/http"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sos"
+)
+
+// webhook hears the payment provider; nil without one.
+func (n *Node) webhook() http.Handler {
+	if n.cfg.Provider == "" {
+		return nil
+	}
+	return &payments.Webhook{Secret: n.cfg.ProviderSecret, Charges: n.db, Refunds: n.db, Queue: n.redis,
+		Stream: SettlementStream, Now: n.clock.Now, Log: n.log}
+}
+
+// startSettlement runs the settlement of completed trips, if there is a
+// provider: a worker that takes them from the stream, and a reconciler that
+// finds in the database what the stream has lost.
+func (n *Node) startSettlement(p *parts) {
+	if n.cfg.Provider == "" {
+		n.log.Warn("completed trips wait unpaid: name a payment provider with --provider (try: ridehail payments)")
+		return
+	}
+
+	settler := &payments.Settler{Trips: n.db, Charges: n.db, Refunds: n.db, Now: n.clock.Now, Budget: new(payments.Budget),
+		Provider: &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret}}
+	lost := make(chan struct{}, 1)
+	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.Handle,
+		OnLost: func() {
+			select {
+			case lost <- struct{}{}:
+			default: // the reconciler will look anyway
+			}
+		},
+		OnDead: func(j events.Job, err error) {
+			n.log.Error("a settlement was given up and left as a dead letter", "trip", j.ID, "err", err)
+		}}
+	p.start("settlement", worker.Run)
+	p.start("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: SettlementStream,
+		Lost: lost, Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
+}
+
+// startSOS brings calls for help before the operators.
+func (n *Node) startSOS(p *parts) {
+	watch := sos.NewWatch(sos.WatchConfig{Store: n.db, Queue: n.redis, Stream: SOSStream, Registerer: n.registry,
+		Now: n.clock.Now, Log: n.log})
+	worker := &events.Worker{Redis: n.redis, Stream: SOSStream, Consumer: n.cfg.Name, Handle: watch.Handle,
+		OnDead: func(j events.Job, err error) {
+			n.log.Error("a call for help was given up and left as a dead letter; it is on the operators' page all the same",
+				"trip", j.ID, "err", err)
+		}}
+	p.start("alerts", worker.Run)
+	p.start("watch over alerts", watch.Run)
+}

@@ -1,0 +1,308 @@
+// Package node is one process of the service: what it is made of, in which
+// order its parts start and stop, and who hears of each published event. Data
+// goes one way: socket, location, shared state, dispatch, trips, database,
+// outbox, Redis, socket. A test may start several nodes in one process.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/internal/clock"
+	"github.com/ridehail/ridehail/internal/httpserver"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Config is what a node is built from.
+type Config struct {
+	Name           string
+	Listen, Admin  string // addresses; no Admin: no admin API
+	Database       string // postgres://… or a SQLite file
+	Redis          string // redis://…; empty: embedded
+	City           string // seed or file
+	Routing        string // URL of the routing service; empty: in this process
+	Policy         string // of dispatch; empty: batched
+	Provider       string // URL of the payment provider; empty: no settlement
+	ProviderSecret string
+	Secret         []byte // of tokens
+	DevTokens      bool
+	Origins        []string
+	ClockOffset    time.Duration     // added to the machine's clock, to try a wrong one
+	Speed          float64           // of simulated time, which the fix filter must know
+	OnTripEvent    func(trips.Event) // hears every published trip event; nil: ignored
+	Log            *slog.Logger
+}
+
+// The job streams in Redis.
+const (
+	SettlementStream = "settlements" // completed trips
+	SOSStream        = "alerts"      // calls for help
+)
+
+const (
+	memberTTL    = 4 * time.Second
+	drainTimeout = 10 * time.Second
+	forgetAfter  = time.Hour // since a driver left
+	readyTimeout = time.Second
+)
+
+// The errors of Open that a caller must tell apart; the wrapping error says
+// what to do.
+var (
+	ErrUsage       = store.ErrUsage
+	ErrUnreachable = store.ErrUnreachable
+)
+
+// Node is one process's part of the service. Open it, Run it, Close it.
+type Node struct {
+	cfg        Config
+	log        *slog.Logger
+	clock      *clock.Clock
+	timeSource clock.Source // nil: the machine
+	city       *routing.City
+	db         store.Store // the one that wakes the relay
+	redis      *events.Redis
+	members    *events.Members
+	relay      *events.Relay
+	routes     *routing.Client
+	drivers    *sharedstate.Drivers
+	gateway    *gateway.Gateway
+	dispatcher *dispatch.Dispatcher
+	offers     *offerTransport
+	fleet      *fleetReplicator
+	surge      *surgeUpdater
+	registry   *prometheus.Registry
+
+	public          net.Listener
+	admin           net.Listener  // nil: none
+	routingListener net.Listener  // of the routing service in this process
+	subscribed      chan struct{} // closed when published messages arrive
+	closers         []func() error
+}
+
+// Open opens everything that can fail to open. The caller must Close what it
+// returns, also beside an error. Errors wrap ErrUsage or ErrUnreachable where
+// these apply.
+func Open(ctx context.Context, cfg Config) (n *Node, err error) {
+	n = &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), clock: clock.New(cfg.ClockOffset),
+		registry: prometheus.NewRegistry(), subscribed: make(chan struct{})}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	if n.city, err = routing.Open(cfg.City); err != nil {
+		return n, fmt.Errorf("%w: city: %w", ErrUsage, err)
+	}
+	db, err := n.openStore(ctx)
+	if err != nil {
+		return n, err
+	}
+	if err := n.setClock(ctx, db); err != nil {
+		return n, err
+	}
+	if err := n.openRedis(ctx); err != nil {
+		return n, err
+	}
+
+	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name,
+		Streams: map[trips.Kind]string{trips.KindCompleted: SettlementStream, sos.KindSOS: SOSStream}, Now: n.clock.Now})
+	n.db = notifyingStore{db, n.relay.Wake}
+	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
+	if err := n.openListeners(); err != nil {
+		return n, err
+	}
+	return n, n.assemble()
+}
+
+func (n *Node) openStore(ctx context.Context) (store.Store, error) {
+	db, closeStore, err := store.Open(ctx, n.cfg.Database)
+	if err == nil {
+		n.closers = append(n.closers, closeStore)
+	}
+	return db, err
+}
+
+func (n *Node) openRedis(ctx context.Context) (err error) {
+	opts := []events.Option{events.WithLog(n.log), events.WithRegisterer(n.registry)}
+	if n.cfg.Redis == "" {
+		n.redis, err = events.Embedded(opts...)
+	} else if n.redis, err = events.Open(ctx, n.cfg.Redis, opts...); err != nil {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if err == nil {
+		n.closers = append(n.closers, n.redis.Close)
+	}
+	return err
+}
+
+// openListeners takes the addresses before anything runs, so that a taken one
+// is reported at once.
+func (n *Node) openListeners() (err error) {
+	if n.public, err = n.openListener(n.cfg.Listen); err != nil {
+		return err
+	}
+	if n.cfg.Admin != "" {
+		if n.admin, err = n.openListener(n.cfg.Admin); err != nil {
+			return err
+		}
+	}
+	if n.cfg.Routing == "" {
+		n.routingListener, err = n.openListener("127.0.0.1:0")
+	}
+	return err
+}
+
+func (n *Node) openListener(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose another address with --listen or --admin", err)
+	}
+	n.closers = append(n.closers, func() error { l.Close(); return nil }) // its server has mostly closed it before
+	return l, nil
+}
+
+// Run serves until ctx ends and every part has stopped. It calls onReady once,
+// when the node takes sockets.
+func (n *Node) Run(ctx context.Context, onReady func()) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	parts := newParts(work)
+
+	n.startBackground(parts)
+	select {
+	case <-n.subscribed:
+	case <-parts.ctx.Done():
+	case <-ctx.Done():
+	}
+	n.startServing(parts)
+	if ctx.Err() == nil && parts.ctx.Err() == nil {
+		onReady()
+	}
+
+	select {
+	case <-ctx.Done():
+	case <-parts.ctx.Done():
+	}
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	n.gateway.Drain(deadline)
+	cancel()
+	stop()
+	return parts.group.Wait()
+}
+
+// startBackground starts what must run before the node may serve.
+func (n *Node) startBackground(p *parts) {
+	if n.routingListener != nil {
+		p.start("routing service", func(ctx context.Context) error {
+			return httpserver.Run(ctx, n.routingListener, routing.NewHandler(routing.NewRouter(n.city)))
+		})
+	}
+	p.start("listening to Redis", func(ctx context.Context) error {
+		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
+	})
+	if n.timeSource != nil {
+		p.start("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })
+	}
+	p.start("membership", n.members.Run)
+	p.start("relay", n.relay.Run)
+	p.start("gateway", n.gateway.Run)
+	p.start("fleet", n.fleet.run)
+	p.start("surge", n.surge.run)
+	p.start("sweep", n.sweepDrivers)
+	n.startSettlement(p)
+	n.startSOS(p)
+}
+
+// startServing opens the node to phones and operators.
+func (n *Node) startServing(p *parts) {
+	p.start("dispatch", n.dispatcher.Run)
+	p.start("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.gateway.Handler()) })
+	if n.admin != nil {
+		p.start("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.gateway.Admin()) })
+	}
+}
+
+// sweepDrivers forgets drivers who left long ago.
+func (n *Node) sweepDrivers(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			n.drivers.Sweep(n.clock.Now().Add(-forgetAfter))
+		}
+	}
+}
+
+// parts are the goroutines of a running node; when one fails, all end.
+type parts struct {
+	group *errgroup.Group
+	ctx   context.Context
+}
+
+func newParts(ctx context.Context) *parts {
+	group, ctx := errgroup.WithContext(ctx)
+	return &parts{group: group, ctx: ctx}
+}
+
+// start runs a part until the node ends. An error before that ends the node
+// and names the part.
+func (p *parts) start(name string, run func(context.Context) error) {
+	p.group.Go(func() error {
+		if err := run(p.ctx); err != nil && p.ctx.Err() == nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// Close releases what Open opened, last first. It does nothing to a node that
+// has never opened anything.
+func (n *Node) Close() error {
+	if n.routes != nil {
+		n.routes.Close()
+	}
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// Name is the node's own, unique among nodes.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// PublicURL is where phones and the page find the node.
+func (n *Node) PublicURL() string { return "http://" + n.public.Addr().String() }
+
+// AdminURL is where operators find the node; empty without an admin API.
+func (n *Node) AdminURL() string {
+	if n.admin == nil {
+		return ""
+	}
+	return "http://" + n.admin.Addr().String()
+}
+
+// City is the city that the node serves.
+func (n *Node) City() *routing.City { return n.city }
+
+// Drivers is the node's hot state, also of other nodes' drivers.
+func (n *Node) Drivers() *sharedstate.Drivers { return n.drivers }
+
+// Store is the node's database.
+func (n *Node) Store() store.Store { return n.db }

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/sharedstate"
+)
+
+// Direct messages between two nodes about an offer, on the channel of the node
+// concerned. The offer's expiry heals a lost message.
+const (
+	topicOffer      = "offer"    // to the driver's node
+	topicWithdraw   = "withdraw" // to the driver's node
+	topicDeclined   = "declined" // to the dispatching node
+	topicDriverGone = "vanished" // to the dispatching node
+)
+
+// answerTimeout bounds how long an answer may take to reach Redis.
+const answerTimeout = time.Second
+
+// offerMessage is the payload of these topics.
+type offerMessage struct {
+	Offer  dispatch.Offer `json:"offer"`
+	Reason string         `json:"reason,omitempty"`
+}
+
+// offerTransport brings offers to drivers and their answers to dispatchers: by
+// a call within this node, through Redis to another. Its methods may be called
+// from many goroutines.
+type offerTransport struct {
+	node       string
+	drivers    *sharedstate.Drivers
+	redis      *events.Redis
+	gateway    *gateway.Gateway
+	dispatcher *dispatch.Dispatcher
+	log        *slog.Logger
+}
+
+var _ dispatch.Courier = (*offerTransport)(nil)
+
+// Offer fails at once with dispatch.ErrUnreachable when the driver is known to
+// be away.
+func (t *offerTransport) Offer(ctx context.Context, o dispatch.Offer) error {
+	d, ok := t.drivers.Get(o.Driver)
+	if !ok || !d.Connected {
+		return fmt.Errorf("driver %s: %w", o.Driver, dispatch.ErrUnreachable)
+	}
+	if d.Node == t.node {
+		return t.gateway.Offer(o)
+	}
+	return t.send(ctx, d.Node, topicOffer, offerMessage{Offer: o})
+}
+
+// Withdraw takes an offer back from its driver and says why.
+func (t *offerTransport) Withdraw(ctx context.Context, o dispatch.Offer, reason string) {
+	d, ok := t.drivers.Get(o.Driver)
+	if !ok {
+		return
+	}
+	if d.Node == t.node {
+		t.gateway.OfferGone(o, reason)
+		return
+	}
+	t.sendOrWarn(ctx, d.Node, topicWithdraw, offerMessage{o, reason})
+}
+
+// declined tells the offer's dispatcher that the driver does not want it.
+func (t *offerTransport) declined(o dispatch.Offer) {
+	if o.Node == t.node {
+		t.dispatcher.Declined(o.ID, o.Driver)
+		return
+	}
+	t.answer(o, topicDeclined)
+}
+
+// driverGone tells the offer's dispatcher that the driver's phone is gone.
+func (t *offerTransport) driverGone(o dispatch.Offer) {
+	if o.Node == t.node {
+		t.dispatcher.DriverGone(o.Driver)
+		return
+	}
+	t.answer(o, topicDriverGone)
+}
+
+func (t *offerTransport) answer(o dispatch.Offer, topic string) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	t.sendOrWarn(ctx, o.Node, topic, offerMessage{Offer: o})
+}
+
+func (t *offerTransport) sendOrWarn(ctx context.Context, to, topic string, m offerMessage) {
+	if err := t.send(ctx, to, topic, m); err != nil {
+		t.log.Warn("another node was not told; the offer's expiry heals it", "about", topic, "to", to, "err", err)
+	}
+}
+
+func (t *offerTransport) send(ctx context.Context, to, topic string, m offerMessage) error {
+	payload, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("%s to %s: %w", topic, to, err)
+	}
+	return t.redis.PublishTo(ctx, to, events.Message{Topic: topic, Payload: payload})
+}
+
+// receive acts on another node's message.
+func (t *offerTransport) receive(m events.Message) {
+	var msg offerMessage
+	if err := json.Unmarshal(m.Payload, &msg); err != nil {
+		t.log.Warn("another node's message cannot be read", "topic", m.Topic, "err", err)
+		return
+	}
+
+	switch m.Topic {
+	case topicOffer:
+		if t.gateway.Offer(msg.Offer) != nil {
+			t.driverGone(msg.Offer)
+		}
+	case topicWithdraw:
+		t.gateway.OfferGone(msg.Offer, msg.Reason)
+	case topicDeclined:
+		t.dispatcher.Declined(msg.Offer.ID, msg.Offer.Driver)
+	case topicDriverGone:
+		t.dispatcher.DriverGone(msg.Offer.Driver)
+	}
+}

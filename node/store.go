@@ -1,0 +1,57 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/store/postgres"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// notifyingStore wakes the relay after each write that leaves a row in the
+// outbox, so that an event does not wait for the relay's next look.
+type notifyingStore struct {
+	store.Store
+	wakeRelay func()
+}
+
+func (s notifyingStore) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+	defer s.wakeRelay()
+	return s.Store.Apply(ctx, m)
+}
+
+func (s notifyingStore) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+	defer s.wakeRelay()
+	return s.Store.Append(ctx, m, region)
+}
+
+func (s notifyingStore) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+	defer s.wakeRelay()
+	return s.Store.Settle(ctx, c)
+}
+
+func (s notifyingStore) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+	defer s.wakeRelay()
+	return s.Store.KeepAlert(ctx, a)
+}
+
+func (s notifyingStore) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+	defer s.wakeRelay()
+	return s.Store.AckAlert(ctx, id, at)
+}
+
+// batchResumeStates is a store's way to say how things stand for many phones at
+// once; nil if it has none.
+func batchResumeStates(db store.Store) func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+	if n, wrapped := db.(notifyingStore); wrapped {
+		db = n.Store
+	}
+	if s, can := db.(*postgres.Store); can {
+		return s.Standings
+	}
+	return nil
+}
