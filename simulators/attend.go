@@ -7,11 +7,6 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-const (
-	roleDriver = "driver"
-	roleRider  = "rider"
-)
-
 // person is who holds a phone. All methods run on one goroutine.
 type person interface {
 	// hear takes a frame that is for this person.
@@ -20,7 +15,7 @@ type person interface {
 	act(ctx context.Context, now time.Time) (next time.Time, done bool)
 }
 
-// lookEvery is how often a person with nothing to do looks at the phone: a command may wait for its ack for too long.
+// lookEvery is how often a person with nothing to do looks at the phone.
 const lookEvery = time.Second
 
 // attend lets a person live with a phone until the person is done, the context ends, or the phone is off for good;
@@ -41,9 +36,6 @@ func attend(ctx context.Context, p *phone, who person) error {
 		case <-timer.C:
 		}
 		now := time.Now()
-		for _, a := range p.chase(now) {
-			who.hear(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}}, now)
-		}
 		if due(dropAt, now) {
 			p.drop()
 			dropAt = p.nextDrop(now)

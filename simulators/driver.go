@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -66,7 +67,7 @@ func (d *driver) hear(f *wire.ServerFrame, now time.Time) {
 	case *wire.ServerFrame_TripEvent:
 		d.follow(b.TripEvent.Trip, now)
 	case *wire.ServerFrame_Chat:
-		if d.trip != nil && b.Chat.From == roleRider && b.Chat.TripId == d.trip.Id {
+		if d.trip != nil && b.Chat.From == client.RoleRider && b.Chat.TripId == d.trip.Id {
 			d.talk.plan(now, 0.6, "OK", "I see", "No problem", "Two minutes", "Understood, thank you")
 		}
 	}
@@ -74,7 +75,7 @@ func (d *driver) hear(f *wire.ServerFrame, now time.Time) {
 
 // enter begins a connection. Without a word on what was missed, only what the welcome says is true.
 func (d *driver) enter(w *wire.Welcome, now time.Time) {
-	if !d.welcomed && w.Trip != nil && w.Trip.State != stateReserved && w.Trip.Pickup != nil {
+	if !d.welcomed && w.Trip != nil && w.Trip.State != client.StateReserved && w.Trip.Pickup != nil {
 		d.at = pointOf(w.Trip.Pickup) // an earlier run got at least there
 	}
 	d.welcomed, d.unsure = true, false
@@ -88,8 +89,7 @@ func (d *driver) enter(w *wire.Welcome, now time.Time) {
 			d.offer = nil
 		}
 	}
-	d.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{
-		SetAvailable: &wire.SetAvailable{Available: true}}}, now)
+	d.phone.command(client.Frame(&wire.SetAvailable{Available: true}))
 }
 
 // consider takes an offer in hand. A driver who is busy lets it expire.
@@ -111,8 +111,7 @@ func (d *driver) answer(now time.Time) {
 	if d.offer == nil || d.answering != "" || now.Before(d.answerAt) {
 		return
 	}
-	d.answering = d.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{
-		AnswerOffer: &wire.AnswerOffer{OfferId: d.offer.Id, Accept: d.accepts}}}, now)
+	d.answering = d.phone.command(client.Frame(&wire.AnswerOffer{OfferId: d.offer.Id, Accept: d.accepts}))
 }
 
 func (d *driver) acked(a *wire.Ack, now time.Time) {
@@ -170,7 +169,7 @@ func (d *driver) next(now time.Time) time.Time {
 		next = earliest(next, d.answerAt)
 	}
 	if d.trip != nil && d.stepping == "" && !d.unsure {
-		if d.trip.State == stateArrived {
+		if d.trip.State == client.StateArrived {
 			next = earliest(next, d.boardAt)
 		}
 		if d.led && !d.way.over() {
@@ -212,7 +211,7 @@ func (d *driver) fix(now time.Time) {
 	d.seq++
 	fix := &wire.Fix{Seq: d.seq, AtMs: wire.Millis(time.Now()), Point: wirePoint(p),
 		Heading: float32(d.heading), Speed: float32(d.speed * d.Speed), Accuracy: fixAccuracy}
-	if d.phone.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: fix}}) {
+	if d.phone.send(client.Frame(fix)) {
 		d.Stats.fixes.Add(1)
 	}
 }

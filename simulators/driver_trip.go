@@ -4,23 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/wire"
 )
-
-// States of a trip, as they appear in frames.
-const (
-	stateRequested = "requested"
-	stateReserved  = "reserved"
-	stateArrived   = "arrived"
-	stateOnTrip    = "on_trip"
-	stateCompleted = "completed"
-	stateExpired   = "expired"
-	stateCancelled = "cancelled"
-)
-
-func active(state string) bool {
-	return state == stateRequested || state == stateReserved || state == stateArrived || state == stateOnTrip
-}
 
 // follow takes a newer version of the driver's trip; nil and older ones mean nothing. Acks and events tell the same
 // story twice, in any order.
@@ -31,20 +17,20 @@ func (d *driver) follow(t *wire.Trip, now time.Time) {
 	if d.last != nil && d.last.Id == t.Id && t.Version <= d.last.Version {
 		return
 	}
-	if !active(t.State) && (d.trip == nil || d.trip.Id != t.Id) {
+	if !client.Active(t.State) && (d.trip == nil || d.trip.Id != t.Id) {
 		return // the end of a trip that is over for us
 	}
 	d.last = t
-	if !active(t.State) {
+	if !client.Active(t.State) {
 		d.release()
 		return
 	}
 	d.trip, d.led, d.stepping, d.boardAt = t, false, "", time.Time{}
 	switch t.State {
-	case stateReserved:
+	case client.StateReserved:
 		d.help.plan(now)
 		d.talk.plan(now, 0.3, "On my way", "Hello, I am coming", "I will be there soon")
-	case stateArrived:
+	case client.StateArrived:
 		d.boardAt = now.Add(d.clock.wall(uniform(d.choices, 5, 20)))
 		d.talk.plan(now, 0.5, "I am here", "I am outside, the car with the lights on", "Waiting at the pickup")
 	}
@@ -65,16 +51,16 @@ func (d *driver) serve(ctx context.Context, now time.Time) {
 		return
 	}
 	switch d.trip.State {
-	case stateReserved:
+	case client.StateReserved:
 		if d.lead(ctx, d.trip.Pickup) {
 			d.step(wire.Step_ARRIVE, now)
 		}
-	case stateArrived:
+	case client.StateArrived:
 		d.way = way{}
 		if due(d.boardAt, now) {
 			d.step(wire.Step_START, now)
 		}
-	case stateOnTrip:
+	case client.StateOnTrip:
 		if d.lead(ctx, d.trip.Dropoff) {
 			d.step(wire.Step_COMPLETE, now)
 		}
@@ -95,7 +81,6 @@ func (d *driver) lead(ctx context.Context, to *wire.Point) bool {
 // step moves the trip on, unless that is being done.
 func (d *driver) step(s wire.Step, now time.Time) {
 	if d.stepping == "" && !now.Before(d.stepAt) {
-		d.stepping = d.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_MoveTrip{
-			MoveTrip: &wire.MoveTrip{TripId: d.trip.Id, Step: s}}}, now)
+		d.stepping = d.phone.command(client.Frame(&wire.MoveTrip{TripId: d.trip.Id, Step: s}))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/journal"
@@ -37,7 +38,7 @@ type DriverConfig struct {
 
 func (c DriverConfig) withDefaults() (DriverConfig, error) {
 	c.Speed, c.Rate = cmp.Or(c.Speed, 1), cmp.Or(c.Rate, 1)
-	c.Prefix, c.Decline = cmp.Or(c.Prefix, roleDriver), cmp.Or(c.Decline, 0.05)
+	c.Prefix, c.Decline = cmp.Or(c.Prefix, client.RoleDriver), cmp.Or(c.Decline, 0.05)
 	if c.Stats == nil {
 		c.Stats = NewStats()
 	}
@@ -80,7 +81,7 @@ func newFleet(cfg DriverConfig) *fleet {
 
 func (f *fleet) run(ctx context.Context) error {
 	defer f.net.close()
-	if err := f.net.reach(ctx, roleDriver, driverID(f.Prefix, 0)); err != nil {
+	if err := f.net.reach(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
 		return unlessOver(ctx, err)
 	}
 	var wait sync.WaitGroup
@@ -101,7 +102,7 @@ func (f *fleet) work(ctx context.Context, i int) error {
 	if !pause(ctx, phase) { // so that not all fixes come at once
 		return nil
 	}
-	d.phone = f.net.phone(ctx, roleDriver, id, i)
+	d.phone = f.net.phone(ctx, client.RoleDriver, id, i)
 	defer d.phone.stop()
 	err := attend(ctx, d.phone, d)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -47,7 +48,7 @@ func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
 			n := newFakeNode(t, dispatcher(1500))
 			stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Codec: codec, Stats: stats})
 			n.until("the trip completes", wantSteps(n, wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE))
-			n.until("the driver hears of it", func() bool { return n.trip.State == stateCompleted })
+			n.until("the driver hears of it", func() bool { return n.trip.State == client.StateCompleted })
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +114,7 @@ func TestADriverWhoseRiderCancelsCruisesAgain(t *testing.T) {
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		script(c, f)
 		if f.GetAnswerOffer() != nil {
-			c.move(stateCancelled, "rider_cancellation")
+			c.move(client.StateCancelled, "rider_cancellation")
 			c.offer("offer-" + f.Id)
 		}
 	})
@@ -134,7 +135,7 @@ func TestARestartContinuesTheTripFromItsState(t *testing.T) {
 	_ = stop()
 	before := len(n.steps())
 	drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Seed: 5})
-	n.until("the next run completes the trip", func() bool { return n.trip.State == stateCompleted })
+	n.until("the next run completes the trip", func() bool { return n.trip.State == client.StateCompleted })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	at := pointOf(n.conns[len(n.conns)-1].fixes[0].Point)
@@ -156,7 +157,7 @@ func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
 	go func() { done <- f.run(ctx) }()
 	defer func() { cancel(); <-done }()
 	n.until("the trip completes over several connections", func() bool {
-		return n.trip != nil && n.trip.State == stateCompleted && len(n.conns) > 2
+		return n.trip != nil && n.trip.State == client.StateCompleted && len(n.conns) > 2
 	})
 	s := cfg.Stats.Snapshot()
 	if s.Reconnects == 0 || s.Violations != 0 || s.OffersAccepted != 1 {
@@ -167,10 +168,10 @@ func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
 func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
 	f := newFleet(DriverConfig{City: town(), Speed: 1, Stats: NewStats()})
 	d := f.newDriver("d")
-	d.phone = &phone{net: f.net, id: "d"} // never connects
+	d.phone = &phone{net: f.net, id: "d", session: f.net.client.NewSession(client.SessionConfig{})} // never connects
 	at := wirePoint(town().RandomPoint(stream(1, "d", "dropoff")))
 	now := time.Now()
-	for version, state := range []string{stateReserved, stateArrived, stateOnTrip, stateCompleted} {
+	for version, state := range []string{client.StateReserved, client.StateArrived, client.StateOnTrip, client.StateCompleted} {
 		d.follow(&wire.Trip{Id: "t", DriverId: "d", Version: uint32(version + 1), State: state, Pickup: at, Dropoff: at}, now)
 		for range 3 {
 			next, _ := d.act(t.Context(), now)
@@ -186,7 +187,7 @@ func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
 	script := dispatcher(1500)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetMoveTrip() != nil { // the trip ended and the event got lost
-			c.node.trip.State = stateCancelled
+			c.node.trip.State = client.StateCancelled
 			c.answer(f, &wire.Ack{Code: string(wire.CodeIllegalMove)})
 			return
 		}

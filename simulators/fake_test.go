@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
@@ -230,11 +231,11 @@ func (c *fakeConn) move(state, kind string) {
 	t.Version++
 	now := wire.Millis(time.Now())
 	switch state {
-	case stateRequested:
+	case client.StateRequested:
 		t.RequestedMs = now
-	case stateReserved:
+	case client.StateReserved:
 		t.ReservedMs = now
-	case stateArrived:
+	case client.StateArrived:
 		t.ArrivedMs = now
 	}
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
@@ -266,12 +267,12 @@ func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
 		switch b := f.Body.(type) {
 		case *wire.ClientFrame_Hello:
-			w := &wire.Welcome{Role: roleDriver}
-			if n.trip != nil && n.trip.DriverId != "" && active(n.trip.State) {
+			w := &wire.Welcome{Role: client.RoleDriver}
+			if n.trip != nil && n.trip.DriverId != "" && client.Active(n.trip.State) {
 				w.Trip = clone(n.trip)
 			}
 			c.welcome(w)
-			if n.trip != nil && n.trip.State == stateRequested {
+			if n.trip != nil && n.trip.State == client.StateRequested {
 				c.offer("offer")
 			}
 		case *wire.ClientFrame_Fix:
@@ -285,11 +286,11 @@ func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 				return
 			}
 			n.trip.DriverId = c.user[len("driver/"):]
-			c.move(stateReserved, "reserved")
+			c.move(client.StateReserved, "reserved")
 			c.ack(f, "")
 		case *wire.ClientFrame_MoveTrip:
-			to := map[wire.Step]string{wire.Step_ARRIVE: stateArrived, wire.Step_START: stateOnTrip,
-				wire.Step_COMPLETE: stateCompleted}[b.MoveTrip.Step]
+			to := map[wire.Step]string{wire.Step_ARRIVE: client.StateArrived, wire.Step_START: client.StateOnTrip,
+				wire.Step_COMPLETE: client.StateCompleted}[b.MoveTrip.Step]
 			c.move(to, to)
 			c.ack(f, "")
 		default:
@@ -314,7 +315,7 @@ func tripFrom(at location.Point, metres float64) *wire.Trip {
 		return best
 	}
 	from := near(at, 300)
-	return &wire.Trip{Id: "trip", State: stateRequested, Version: 1, Pickup: wirePoint(from),
+	return &wire.Trip{Id: "trip", State: client.StateRequested, Version: 1, Pickup: wirePoint(from),
 		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.Millis(time.Now())}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -35,7 +36,7 @@ func (h *help) act(p *phone, trip string, now time.Time) {
 	if due(h.callAt, now) {
 		call := &wire.Sos{TripId: trip, Text: h.text}
 		h.hush()
-		h.asked = p.command(&wire.ClientFrame{Body: &wire.ClientFrame_Sos{Sos: call}}, now)
+		h.asked = p.command(client.Frame(call))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -26,7 +27,7 @@ func reservedAtOnce(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeCon
 	return desk(func(c *fakeConn, f *wire.ClientFrame) {
 		if requests(f) {
 			c.node.trip.DriverId = "d"
-			c.move(stateReserved, "reserved")
+			c.move(client.StateReserved, "reserved")
 		}
 		also(c, f)
 	})
@@ -41,7 +42,7 @@ func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
 		case calls(f) && call == nil:
 			call = f
 			c.ack(f, "")
-			c.move(stateCancelled, "system_cancellation")
+			c.move(client.StateCancelled, "system_cancellation")
 			time.AfterFunc(50*time.Millisecond, func() {
 				c.node.mu.Lock()
 				defer c.node.mu.Unlock()
@@ -74,7 +75,7 @@ func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
 func TestADriverCallsForHelpOnATripAndNowhereElse(t *testing.T) {
 	script := dispatcher(800)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
-		if calls(f) && (c.node.trip == nil || f.GetSos().TripId != c.node.trip.Id || !active(c.node.trip.State)) {
+		if calls(f) && (c.node.trip == nil || f.GetSos().TripId != c.node.trip.Id || !client.Active(c.node.trip.State)) {
 			t.Errorf("a call for help on %q", f.GetSos().TripId)
 		}
 		script(c, f)
@@ -109,7 +110,7 @@ func TestWhoNeverCallsDecidesTheRestAsWhoDoes(t *testing.T) {
 }
 
 func TestAWordOfAnOperatorIsHeardOnceOnAConnection(t *testing.T) {
-	w := newWitness(NewStats(), roleRider, "ada")
+	w := newWitness(NewStats(), client.RoleRider, "ada")
 	say := &wire.SosSeen{Id: "c1", TripId: "t"}
 	w.welcome(&wire.Welcome{Epoch: "e", Trip: &wire.Trip{Id: "t", Version: 2}})
 	if !w.helped(say) {

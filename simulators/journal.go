@@ -97,13 +97,3 @@ func (p *phone) saw(f *wire.ServerFrame) {
 			Minor: int64(b.Receipt.Amount.GetMinor()), Currency: b.Receipt.Amount.GetCurrency()})
 	}
 }
-
-// switchedOff closes the phone's part of the journal.
-func (p *phone) switchedOff() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.commands {
-		p.unanswered(c.frame)
-	}
-	p.journal(journal.Record{What: journal.Off})
-}

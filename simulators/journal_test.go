@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -54,7 +55,7 @@ func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
 	j, records := keep(t)
 	n := newFakeNode(t, dispatcher(800))
 	stop := drive(t, n, DriverConfig{Speed: 400, Rate: 50, Decline: -1, Journal: j})
-	n.until("the trip completes", func() bool { return n.trip != nil && n.trip.State == stateCompleted })
+	n.until("the trip completes", func() bool { return n.trip != nil && n.trip.State == client.StateCompleted })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 	for _, r := range all {
-		if r.What == journal.OK && r.Kind == journal.Arrive && (r.Trip != "trip" || r.State != stateArrived || r.Seq == 0) {
+		if r.What == journal.OK && r.Kind == journal.Arrive && (r.Trip != "trip" || r.State != client.StateArrived || r.Seq == 0) {
 			t.Errorf("an ack lacks what it said: %+v", r)
 		}
 		if r.What == journal.Invoke && (r.Command == "" || r.Who != "driver:driver-0001" || r.Phone == "") {

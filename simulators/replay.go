@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/simulators/trace"
 	"github.com/ridehail/ridehail/wire"
@@ -46,7 +47,7 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	if cfg.Flaky {
 		net.flaky(cfg.Seed, dropMean)
 	}
-	if err := net.reach(ctx, roleDriver, cfg.Trace.Cars[0].ID); err != nil {
+	if err := net.reach(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID); err != nil {
 		return unlessOver(ctx, err)
 	}
 	began := time.Now().Add(replayLead)
@@ -84,7 +85,7 @@ func (r *recorded) drive(ctx context.Context, id string, stripe int) error {
 	if !pause(ctx, time.Until(r.due(r.fixes[0]))-replayLead) {
 		return nil
 	}
-	r.phone = r.net.phone(ctx, roleDriver, id, stripe)
+	r.phone = r.net.phone(ctx, client.RoleDriver, id, stripe)
 	defer r.phone.stop()
 	err := attend(ctx, r.phone, r)
 	if err != nil {
@@ -102,13 +103,11 @@ func (r *recorded) hear(f *wire.ServerFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Welcome:
 		r.welcomed = true
-		r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{
-			SetAvailable: &wire.SetAvailable{Available: !r.hidden}}}, now)
+		r.phone.command(client.Frame(&wire.SetAvailable{Available: !r.hidden}))
 	case *wire.ServerFrame_Offer:
 		r.net.stats.offers.Add(1)
 		r.net.stats.declined.Add(1)
-		r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{
-			AnswerOffer: &wire.AnswerOffer{OfferId: b.Offer.Id}}}, now)
+		r.phone.command(client.Frame(&wire.AnswerOffer{OfferId: b.Offer.Id}))
 	}
 }
 
@@ -139,7 +138,7 @@ func (r *recorded) send(f trace.Fix) {
 	r.seq, r.last = r.seq+1, time.Now()
 	fix := &wire.Fix{Seq: r.seq, AtMs: wire.Millis(r.due(f)), Point: wirePoint(f.Point), Heading: f.Heading,
 		Speed: f.Speed * float32(r.speed), Accuracy: fixAccuracy}
-	if r.phone.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: fix}}) {
+	if r.phone.send(client.Frame(fix)) {
 		r.net.stats.fixes.Add(1)
 	}
 }

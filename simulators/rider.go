@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -61,13 +62,13 @@ func (r *rider) hear(f *wire.ServerFrame, now time.Time) {
 	case *wire.ServerFrame_SosSeen:
 		r.help.seen(b.SosSeen.Id)
 	case *wire.ServerFrame_Chat:
-		if r.underWay() && b.Chat.From == roleDriver && b.Chat.TripId == r.trip.Id {
+		if r.underWay() && b.Chat.From == client.RoleDriver && b.Chat.TripId == r.trip.Id {
 			r.talk.plan(now, 0.4, "Thank you", "OK, see you", "I am coming down", "Great")
 		}
 	}
 }
 
-func (r *rider) underWay() bool { return r.trip != nil && active(r.trip.State) }
+func (r *rider) underWay() bool { return r.trip != nil && client.Active(r.trip.State) }
 
 func (r *rider) enter(w *wire.Welcome, now time.Time) {
 	switch {
@@ -86,14 +87,14 @@ func (r *rider) enter(w *wire.Welcome, now time.Time) {
 func (r *rider) begin(w *wire.Welcome, now time.Time) {
 	r.welcomed = true
 	switch {
-	case w.Trip != nil && active(w.Trip.State):
+	case w.Trip != nil && client.Active(w.Trip.State):
 		r.looked()
 		r.Stats.continued.Add(1)
 		r.reserved, r.arrived = w.Trip.ReservedMs > 0, w.Trip.ArrivedMs > 0
 		r.patienceAt = now.Add(r.clock.wall(r.patience))
 		r.follow(w.Trip, now)
 	case r.wish != nil:
-		r.request(now)
+		r.request()
 	default:
 		r.end(now)
 	}
@@ -112,7 +113,7 @@ func (r *rider) acked(a *wire.Ack, now time.Time) {
 	case a.Id != r.requesting:
 	case a.Code == string(wire.CodeQuoteExpired) && !r.requoted: // the connection was away for long
 		r.requoted = true
-		r.request(now)
+		r.request()
 	case a.Code != "":
 		r.end(now)
 	default:
@@ -143,18 +144,18 @@ func (r *rider) follow(t *wire.Trip, now time.Time) {
 		r.Stats.pickup((t.ArrivedMs - t.RequestedMs) / 1e3 * r.Speed)
 	}
 	switch t.State {
-	case stateOnTrip:
+	case client.StateOnTrip:
 		r.mindAt = time.Time{}
-	case stateCompleted:
+	case client.StateCompleted:
 		r.Stats.completed.Add(1)
 		r.receiptBy = now.Add(receiptIn)
 		if r.receipts[t.Id] {
 			r.end(now)
 		}
-	case stateCancelled:
+	case client.StateCancelled:
 		r.Stats.cancelled.Add(1)
 		r.end(now)
-	case stateExpired:
+	case client.StateExpired:
 		r.Stats.expired.Add(1)
 		r.end(now)
 	}
@@ -167,7 +168,7 @@ func (r *rider) paid(b *wire.Receipt, now time.Time) {
 	}
 	r.receipts[b.TripId] = true
 	r.Stats.receipts.Add(1)
-	if r.trip != nil && r.trip.Id == b.TripId && r.trip.State == stateCompleted {
+	if r.trip != nil && r.trip.Id == b.TripId && r.trip.State == client.StateCompleted {
 		r.end(now)
 	}
 }
@@ -192,23 +193,22 @@ func (r *rider) act(_ context.Context, now time.Time) (time.Time, bool) {
 		return r.receiptBy, false
 	}
 	switch {
-	case r.trip.State == stateRequested && due(r.patienceAt, now):
-		r.cancel("waited too long", now)
+	case r.trip.State == client.StateRequested && due(r.patienceAt, now):
+		r.cancel("waited too long")
 	case due(r.mindAt, now):
-		r.cancel("changed my mind", now)
+		r.cancel("changed my mind")
 	}
 	r.talk.act(r.phone, r.trip.Id, now)
 	r.help.act(r.phone, r.trip.Id, now)
 	next := earliest(r.mindAt, r.talk.due(), r.help.callAt)
-	if r.trip.State == stateRequested {
+	if r.trip.State == client.StateRequested {
 		next = earliest(next, r.patienceAt)
 	}
 	return next, false
 }
 
 // cancel is asked for once: if it is refused, the ride has begun or is over.
-func (r *rider) cancel(reason string, now time.Time) {
+func (r *rider) cancel(reason string) {
 	r.patienceAt, r.mindAt = time.Time{}, time.Time{}
-	r.cancelling = r.phone.command(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{
-		CancelTrip: &wire.CancelTrip{TripId: r.trip.Id, Reason: reason}}}, now)
+	r.cancelling = r.phone.command(client.Frame(&wire.CancelTrip{TripId: r.trip.Id, Reason: reason}))
 }

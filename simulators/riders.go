@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/journal"
@@ -35,7 +36,7 @@ type RiderConfig struct {
 
 func (c RiderConfig) withDefaults() (RiderConfig, error) {
 	c.Speed, c.PerMinute = cmp.Or(c.Speed, 1), cmp.Or(c.PerMinute, float64(c.Count)/20)
-	c.Prefix = cmp.Or(c.Prefix, roleRider)
+	c.Prefix = cmp.Or(c.Prefix, client.RoleRider)
 	if c.Stats == nil {
 		c.Stats = NewStats()
 	}
@@ -84,7 +85,7 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 		c.net.flaky(cfg.Seed, dropMean)
 	}
 	defer c.net.close()
-	if err := c.net.reach(ctx, roleRider, c.riderID(0)); err != nil {
+	if err := c.net.reach(ctx, client.RoleRider, c.riderID(0)); err != nil {
 		return unlessOver(ctx, err)
 	}
 	defer c.rides.Wait()
@@ -197,13 +198,13 @@ func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
 // ride lets somebody live through one ride, or through the one the node knows of. Without a wish and a ride it returns
 // false as soon as that is clear. looked is called when a ride turns out to be under way.
 func (c *crowd) ride(ctx context.Context, s *somebody, w *wish, looked func()) (rode bool) {
-	p := c.net.phone(ctx, roleRider, s.id, s.index)
+	p := c.net.phone(ctx, client.RoleRider, s.id, s.index)
 	defer p.stop()
 	r := newRider(c, s, p, w, looked)
 	if err := attend(ctx, p, r); err != nil {
 		c.net.log.Warn("a rider gives up", "rider", s.id, "err", err)
 	}
-	if r.trip != nil && active(r.trip.State) && ctx.Err() == nil {
+	if r.trip != nil && client.Active(r.trip.State) && ctx.Err() == nil {
 		c.Stats.lost.Add(1)
 	}
 	return r.trip != nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
@@ -40,20 +41,20 @@ func desk(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire
 		n := c.node
 		switch b := f.Body.(type) {
 		case *wire.ClientFrame_Hello:
-			w := &wire.Welcome{Role: roleRider, Recovered: b.Hello.Resume != nil}
-			if n.trip != nil && active(n.trip.State) && !w.Recovered {
+			w := &wire.Welcome{Role: client.RoleRider, Recovered: b.Hello.Resume != nil}
+			if n.trip != nil && client.Active(n.trip.State) && !w.Recovered {
 				w.Trip = clone(n.trip)
 			}
 			c.welcome(w)
 		case *wire.ClientFrame_RequestTrip:
-			if n.trip == nil || !active(n.trip.State) {
+			if n.trip == nil || !client.Active(n.trip.State) {
 				n.trip = &wire.Trip{Id: "trip-" + f.Id, RiderId: c.user,
 					Pickup: b.RequestTrip.Pickup, Dropoff: b.RequestTrip.Dropoff}
-				c.move(stateRequested, "requested")
+				c.move(client.StateRequested, "requested")
 			}
 			c.ack(f, "")
 		case *wire.ClientFrame_CancelTrip:
-			c.move(stateCancelled, "rider_cancellation")
+			c.move(client.StateCancelled, "rider_cancellation")
 			c.ack(f, "")
 		}
 		if also != nil {
@@ -105,10 +106,10 @@ func wholeRide(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
 		switch b := f.Body.(type) {
 		case *wire.ClientFrame_RequestTrip:
 			n.trip.DriverId = "d"
-			c.move(stateReserved, "reserved")
-			c.move(stateArrived, "arrived")
-			c.move(stateOnTrip, "on_trip")
-			c.say(1, roleDriver, "Hello")
+			c.move(client.StateReserved, "reserved")
+			c.move(client.StateArrived, "arrived")
+			c.move(client.StateOnTrip, "on_trip")
+			c.say(1, client.RoleDriver, "Hello")
 			c.position("d", time.Now())
 			c.position("d", time.Now())
 		case *wire.ClientFrame_PositionAck:
@@ -117,7 +118,7 @@ func wholeRide(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
 				c.position("d", time.Now())
 				return
 			}
-			c.move(stateCompleted, "completed")
+			c.move(client.StateCompleted, "completed")
 			c.send(receipt(n.trip.Id))
 		}
 	})
@@ -145,11 +146,11 @@ func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 func TestARestartLooksForTripsAndFollowsThem(t *testing.T) {
 	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetHello() != nil {
-			c.move(stateCompleted, "completed")
+			c.move(client.StateCompleted, "completed")
 			c.send(receipt("old"))
 		}
 	}))
-	n.trip = &wire.Trip{Id: "old", State: stateOnTrip, Version: 4, ReservedMs: 1, ArrivedMs: 2}
+	n.trip = &wire.Trip{Id: "old", State: client.StateOnTrip, Version: 4, ReservedMs: 1, ArrivedMs: 2}
 	stats := NewStats()
 	order(t, n, RiderConfig{PerMinute: 1e-6, Stats: stats})
 	n.until("the old trip ends", func() bool { return stats.Snapshot().Receipts == 1 })
@@ -163,7 +164,7 @@ func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
 	script := desk(nil)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		if requests(f) && c.node.trip == nil { // the trip is opened, its ack and event are lost
-			c.node.trip = &wire.Trip{Id: "trip", State: stateRequested, Version: 1}
+			c.node.trip = &wire.Trip{Id: "trip", State: client.StateRequested, Version: 1}
 			c.ws.Close()
 			return
 		}
@@ -189,21 +190,21 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetRequestTrip() != nil {
 			c.node.trip.DriverId = "d"
-			c.move(stateReserved, "reserved")
-			c.say(1, roleDriver, "On my way")
+			c.move(client.StateReserved, "reserved")
+			c.say(1, client.RoleDriver, "On my way")
 		}
 	}))
 	stats := NewStats()
 	net := newNetwork(n.URL, nil, stats, nil)
 	defer net.close()
 	net.flaky(1, time.Hour)
-	p := net.phone(t.Context(), roleRider, "rider", 0)
+	p := net.phone(t.Context(), client.RoleRider, "rider", 0)
 	defer p.stop()
 	if p.nextDrop(time.Now()).IsZero() {
 		t.Fatal("a flaky phone never drops")
 	}
 	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
-	p.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{}}}, time.Now())
+	p.command(client.Frame(&wire.RequestTrip{}))
 	await(t, p, func(f *wire.ServerFrame) bool { return f.GetChat() != nil })
 	p.drop()
 	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
@@ -219,7 +220,7 @@ func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
 	first, second := newFakeNode(t, desk(nil)), newFakeNode(t, desk(nil))
 	net := newNetwork(first.URL+","+second.URL+"/", nil, NewStats(), nil)
 	defer net.close()
-	p := net.phone(t.Context(), roleRider, "rider", 0)
+	p := net.phone(t.Context(), client.RoleRider, "rider", 0)
 	defer p.stop()
 	for range 2 {
 		await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
@@ -246,27 +247,6 @@ func await(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
 		case <-time.After(20 * time.Second):
 			t.Fatal("the frame never came")
 		}
-	}
-}
-
-func TestACommandIsSentAgainWhenNoAckComesAndGivenUpInTheEnd(t *testing.T) {
-	n := newFakeNode(t, desk(nil))
-	n.silent = true
-	net := newNetwork(n.URL, wire.JSON, NewStats(), nil)
-	defer net.close()
-	p := net.phone(t.Context(), roleRider, "rider", 0)
-	defer p.stop()
-	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
-	now := time.Now()
-	id := p.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{}}}, now)
-	if got := p.chase(now.Add(resendAfter / 2)); got != nil {
-		t.Fatalf("given up at once: %v", got)
-	}
-	p.chase(now.Add(resendAfter))
-	n.until("the command comes twice", func() bool { return slices.Equal(n.ids(requests), []string{id, id}) })
-	got := p.chase(now.Add(giveUpAfter + time.Second))
-	if len(got) != 1 || got[0].Id != id || got[0].Code != string(wire.CodeUnavailable) || p.busy() {
-		t.Fatalf("%v", got)
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/simulators/trace"
-	"github.com/ridehail/ridehail/wire"
 )
 
 // Stats is what simulators saw and did. One Stats may serve several runs at once.
@@ -127,7 +127,7 @@ func (s *Stats) Replays(r trace.Report) {
 }
 
 func (s *Stats) connected(role string) *atomic.Int64 {
-	if role == roleDriver {
+	if role == client.RoleDriver {
 		return &s.drivers
 	}
 	return &s.riders
@@ -150,11 +150,10 @@ func (s *Stats) latency(stripe int, at time.Time, ms float64) { s.positions.reco
 func (s *Stats) pickup(seconds float64) { s.pickups.record(seconds * 1e3) }
 
 // compareClocks keeps the offset of the quickest exchange, which says the most.
-func (s *Stats) compareClocks(p *wire.Pong, gotMs float64) {
-	rtt := (gotMs - p.T1Ms) - (p.T3Ms - p.T2Ms)
+func (s *Stats) compareClocks(offset, rtt float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rtt > 0 && (s.rtt == 0 || rtt < s.rtt) {
-		s.rtt, s.clock = rtt, ((p.T2Ms-p.T1Ms)+(p.T3Ms-gotMs))/2
+		s.rtt, s.clock = rtt, offset
 	}
 }

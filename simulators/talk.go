@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -35,12 +36,12 @@ func (t *talk) due() time.Time { return earliest(t.typingAt, t.sayAt) }
 func (t *talk) act(p *phone, trip string, now time.Time) {
 	if due(t.typingAt, now) {
 		t.typingAt = time.Time{}
-		p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Typing{Typing: &wire.Typing{TripId: trip}}})
+		p.send(client.Frame(&wire.Typing{TripId: trip}))
 	}
 	if due(t.sayAt, now) {
 		line := t.line
 		t.hush()
 		say := &wire.SendChat{TripId: trip, Text: line}
-		p.command(&wire.ClientFrame{Body: &wire.ClientFrame_SendChat{SendChat: say}}, now)
+		p.command(client.Frame(say))
 	}
 }

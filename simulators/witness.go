@@ -8,15 +8,15 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// remembered is how many trips a phone keeps the numbers of: late chat may still come for one that ended.
+// remembered is how many trips a witness keeps the numbers of: late chat may still come for one that ended.
 const remembered = 4
 
-// witness knows how far a phone got, to resume there, and reports every frame that the node should not have sent.
+// witness reports every frame that the node should not have sent. It shares no code with the client, whose bookkeeping it
+// checks too.
 type witness struct {
 	stats      *Stats
 	note       func(journal.Record) // nil: nobody keeps a journal
 	role, id   string
-	epoch      string
 	tracks     []*track         // newest trip last
 	help       map[string]*word // by id, calls for help that an operator has seen
 	n, creditN uint32           // positions of this connection: the last one, and the last one acked
@@ -37,7 +37,6 @@ type track struct {
 	seen  uint32          // last event
 	chat  uint32          // all messages up to this number are known
 	mine  map[uint32]bool // numbers above chat that acks gave our own messages
-	over  bool            // it is known to have ended
 }
 
 func newWitness(stats *Stats, role, id string) *witness {
@@ -70,34 +69,9 @@ func (w *witness) of(trip string) *track {
 	return t
 }
 
-// resume is what the next hello says; nil before the first welcome.
-func (w *witness) resume() *wire.Resume {
-	if w.epoch == "" {
-		return nil
-	}
-	r := &wire.Resume{Epoch: w.epoch}
-	if t := w.newest(); t != nil {
-		r.TripId, r.TripSeq, r.ChatSeq = t.trip, t.seen, t.chat
-	}
-	return r
-}
-
-// newest is the trip that a resume is about: the newest one under way, whatever late news came of one that ended; the
-// newest of all if none is under way, and nil before the first.
-func (w *witness) newest() (last *track) {
-	for _, t := range w.tracks {
-		if last == nil || last.over || !t.over {
-			last = t
-		}
-	}
-	return last
-}
-
-func (t *track) ends(state string) { t.over = t.over || state != "" && !active(state) }
-
 // welcome begins a connection. When nothing is made up for, things stand as the welcome says.
 func (w *witness) welcome(m *wire.Welcome) {
-	w.epoch, w.n, w.creditN = m.Epoch, 0, 0
+	w.n, w.creditN = 0, 0
 	for id, said := range w.help {
 		said.fresh = false
 		if !slices.ContainsFunc(w.tracks, func(t *track) bool { return t.trip == said.trip }) {
@@ -127,7 +101,6 @@ func (w *witness) elsewhere() { w.driver, w.at = "", 0 }
 func (w *witness) read(trip *wire.Trip) {
 	t := w.of(trip.Id)
 	t.known = max(t.known, trip.Version)
-	t.ends(trip.State)
 }
 
 // event checks that a trip's events come one by one; a version that was read meanwhile excuses the events before it.
@@ -140,7 +113,6 @@ func (w *witness) event(e *wire.TripEvent) {
 		w.violate("trip %s: event %d follows event %d", t.trip, e.Seq, t.seen)
 	}
 	t.seen, t.known = max(t.seen, e.Seq), max(t.known, e.Seq)
-	t.ends(e.GetTrip().GetState())
 }
 
 // said notes the number of a message of ours.
@@ -206,10 +178,10 @@ func (w *witness) helped(s *wire.SosSeen) (first bool) {
 	return false
 }
 
-// position checks that a car never goes back in time at one node and that the node keeps to its credit. It returns the number to
-// ack, or 0, and whether this is an update: the first position of a connection or of a driver only says where the car
-// was when it was last heard of.
-func (w *witness) position(p *wire.Position) (ack uint32, update bool) {
+// position checks that a car never goes back in time at one node and that the node keeps to its credit, which the client
+// gives back for every second position. It returns whether this is an update: the first position of a connection or of a
+// driver only says where the car was when it was last heard of.
+func (w *witness) position(p *wire.Position) (update bool) {
 	if p.N > w.creditN+2 || p.N <= w.n {
 		w.violate("position %d came after %d with %d acked", p.N, w.n, w.creditN)
 	}
@@ -219,9 +191,8 @@ func (w *witness) position(p *wire.Position) (ack uint32, update bool) {
 	}
 	update = w.n > 0 && p.DriverId == w.driver && p.AtMs != w.at
 	w.n, w.driver, w.at = p.N, p.DriverId, p.AtMs
-	if p.N < w.creditN+2 {
-		return 0, update
+	if p.N >= w.creditN+2 {
+		w.creditN = p.N
 	}
-	w.creditN = p.N
-	return p.N, update
+	return update
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
@@ -71,7 +72,7 @@ func TestTheWitnessSeesWhatTheNodeShouldNotHaveSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stats := NewStats()
-			w := newWitness(stats, roleRider, "r")
+			w := newWitness(stats, client.RoleRider, "r")
 			for _, step := range c.story {
 				step(w)
 			}
@@ -85,23 +86,22 @@ func TestTheWitnessSeesWhatTheNodeShouldNotHaveSent(t *testing.T) {
 
 func TestAMessageUnderWayExcusesAHole(t *testing.T) {
 	stats := NewStats()
-	w := newWitness(stats, roleRider, "r")
+	w := newWitness(stats, client.RoleRider, "r")
 	if !w.chat(&wire.ChatMessage{TripId: "t", Seq: 2, From: "driver"}, 1) || stats.Snapshot().Violations != 0 {
 		t.Fatal("message 1 may be ours, its ack is under way")
 	}
-	if w.said("t", 1); w.resume() != nil {
-		t.Fatal("nobody said welcome yet")
+	if w.said("t", 1); w.of("t").chat != 2 {
+		t.Fatalf("known up to %d", w.of("t").chat)
 	}
 }
 
 func TestOldTripsAreForgotten(t *testing.T) {
-	w := newWitness(NewStats(), roleRider, "r")
+	w := newWitness(NewStats(), client.RoleRider, "r")
 	for _, id := range []string{"a", "b", "c", "d", "e", "f"} {
 		w.event(&wire.TripEvent{TripId: id, Seq: 1})
 	}
-	w.epoch = "e"
-	if len(w.tracks) != remembered || w.resume().TripId != "f" {
-		t.Fatalf("%d trips, resumes %v", len(w.tracks), w.resume())
+	if len(w.tracks) != remembered || w.tracks[remembered-1].trip != "f" {
+		t.Fatalf("%d trips, the last %v", len(w.tracks), w.tracks[remembered-1])
 	}
 }
 
@@ -163,23 +163,10 @@ func TestLatencyIsCountedAsAWholeAndForTheLastSeconds(t *testing.T) {
 	}
 }
 
-func TestBackoffGrowsToFiveSecondsAndHurriesAfterADrain(t *testing.T) {
-	most := func(attempt, code int) (d time.Duration) {
-		for range 2000 {
-			d = max(d, backoff(attempt, code, 0))
-		}
-		return d
-	}
-	if drain, lost, late := most(0, wire.CloseGoingAway), most(0, 0), most(60, 0); drain > 60*time.Millisecond ||
-		lost < drain || lost > time.Second || late < 4*time.Second || late > 6*time.Second {
-		t.Fatalf("up to %s after a drain, %s after a loss, %s in the end", drain, lost, late)
-	}
-}
-
 func TestACarMayStandWhereItWasOnlyAtAnotherNode(t *testing.T) {
 	for elsewhere, want := range map[bool]int64{true: 0, false: 1} {
 		stats := NewStats()
-		w := newWitness(stats, roleRider, "r")
+		w := newWitness(stats, client.RoleRider, "r")
 		w.position(&wire.Position{N: 1, DriverId: "d", AtMs: 2000})
 		w.welcome(&wire.Welcome{Epoch: "e"})
 		if elsewhere {
@@ -190,28 +177,5 @@ func TestACarMayStandWhereItWasOnlyAtAnotherNode(t *testing.T) {
 		if got := stats.Snapshot().Violations; got != want {
 			t.Errorf("elsewhere %v: %d violations instead of %d", elsewhere, got, want)
 		}
-	}
-}
-
-func TestLateNewsOfAnEndedTripDoesNotHideTheOneUnderWay(t *testing.T) {
-	w := newWitness(NewStats(), roleRider, "r")
-	w.welcome(&wire.Welcome{Epoch: "e"})
-	event := func(trip string, seq uint32, state string) {
-		w.event(&wire.TripEvent{TripId: trip, Seq: seq, Trip: &wire.Trip{Id: trip, Version: seq, State: state}})
-	}
-	w.read(&wire.Trip{Id: "now", Version: 1, State: stateRequested})
-	event("before", 2, "cancelled")
-	event("now", 2, stateReserved)
-	if r := w.resume(); r.TripId != "now" || r.TripSeq != 2 {
-		t.Errorf("under way, it resumes %v", r)
-	}
-	event("now", 3, "cancelled")
-	w.read(&wire.Trip{Id: "next", Version: 1, State: stateRequested})
-	if r := w.resume(); r.TripId != "next" {
-		t.Errorf("with the next one, it resumes %v", r)
-	}
-	w.read(&wire.Trip{Id: "next", Version: 2, State: "expired"})
-	if r := w.resume(); r.TripId != "next" {
-		t.Errorf("after all, it resumes %v", r)
 	}
 }

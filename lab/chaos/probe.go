@@ -1,11 +1,9 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -15,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
@@ -45,6 +44,7 @@ type answer struct {
 type prober struct {
 	city   *city
 	town   *routing.City
+	client *client.Client
 	tokens [][]string // of each node's probing riders, who take turns
 
 	mu      sync.Mutex // guards answers
@@ -57,16 +57,15 @@ func newProber(ctx context.Context, c *city) (*prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &prober{city: c, town: town}
+	p := &prober{city: c, town: town, client: client.New(client.Config{HTTP: fresh})}
 	for i, n := range c.nodes {
 		var tokens []string
 		for k := range 2 * probesAtOnce {
-			var got struct{ Token string }
-			ask := map[string]string{"role": "rider", "id": fmt.Sprintf("probe-%d-%d", i+1, k)}
-			if status, err := post(ctx, n.door()+"/v1/dev/tokens", "", ask, &got); err != nil || status != http.StatusOK {
-				return nil, fmt.Errorf("no token for a probe: status %d, %w", status, err)
+			token, err := p.client.DevToken(ctx, n.door(), client.RoleRider, fmt.Sprintf("probe-%d-%d", i+1, k))
+			if err != nil {
+				return nil, fmt.Errorf("a probe needs a token: %w", err)
 			}
-			tokens = append(tokens, got.Token)
+			tokens = append(tokens, token)
 		}
 		p.tokens = append(p.tokens, tokens)
 	}
@@ -131,43 +130,17 @@ func (p *prober) health(ctx context.Context, door string) bool {
 // is told so after the database was asked, which is an answer, too.
 func (p *prober) command(ctx context.Context, door, token string, from, to location.Point) bool {
 	var trip struct{ ID string }
-	status, err := post(ctx, door+"/v1/trips", token, map[string]location.Point{"pickup": from, "dropoff": to}, &trip)
+	err := p.client.Call(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
+		Body: map[string]location.Point{"pickup": from, "dropoff": to}}, &trip)
 	if err != nil {
-		return false
+		refused, answered := errors.AsType[*client.StatusError](err)
+		return answered && refused.Status == http.StatusConflict
 	}
-	if status == http.StatusCreated {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
-		defer cancel()
-		_, _ = post(late, door+"/v1/trips/"+trip.ID+"/cancel", token, struct{}{}, nil) // or a driver comes for nobody
-	}
-	return status == http.StatusCreated || status == http.StatusConflict
-}
-
-// post sends JSON on a connection of its own and reads the answer into out.
-func post(ctx context.Context, url, token string, in, out any) (status int, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return 0, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", uuid.NewString())
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := fresh.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
-	if err == nil && out != nil && res.StatusCode < 300 {
-		err = json.Unmarshal(text, out)
-	}
-	return res.StatusCode, err
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
+	defer cancel()
+	_ = p.client.Call(late, door, client.Request{Method: http.MethodPost, Path: "/v1/trips/" + trip.ID + "/cancel", Token: token,
+		ID: uuid.NewString(), Body: struct{}{}}, nil) // or a driver comes for nobody
+	return true
 }
 
 // served says whether a node carried out a command that was sent after a moment.

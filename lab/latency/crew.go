@@ -8,15 +8,16 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -30,6 +31,7 @@ const (
 // crew is all phones of a run.
 type crew struct {
 	cfg     Config
+	client  *client.Client
 	m       *measure
 	ctx     context.Context // of the run; ends the readers
 	readers *sync.WaitGroup
@@ -43,16 +45,16 @@ type crew struct {
 }
 
 // hire registers a phone and starts its reader.
-func (c *crew) hire(p *phone, handle func([]byte) error) {
+func (c *crew) hire(p *phone, f proto.Message, handle func(at time.Time) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		p.conn.Close()
+		p.Drop()
 		return
 	}
 	c.open = append(c.open, p)
 	c.readers.Go(func() {
-		c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", p.read(handle))
+		c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", p.read(f, handle))
 	})
 }
 
@@ -61,8 +63,9 @@ func (c *crew) close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	for _, p := range c.open {
-		p.conn.Close()
+		p.Drop()
 	}
+	c.client.Close()
 }
 
 // gather makes the pairs.
@@ -78,27 +81,29 @@ func (c *crew) gatherBare(ctx context.Context) error {
 	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
 		p := &pair{}
 		var err error
-		if p.rider, err = dial(ctx, c.cfg.Server, "/rider?id="+strconv.Itoa(i), c.cfg.Codec); err != nil {
+		if p.rider, err = c.dialRelay(ctx, "/rider", i); err != nil {
 			return err
 		}
 		var f wire.ClientFrame
-		c.hire(p.rider, func(data []byte) error {
-			got := nowMs()
-			if err := c.cfg.Codec.Decode(data, &f); err != nil {
-				return err
-			}
-			c.m.take(i, p, arrival{due: f.GetFix().GetAtMs(), got: got})
+		c.hire(p.rider, &f, func(at time.Time) error {
+			c.m.take(i, p, arrival{due: f.GetFix().GetAtMs(), got: wire.Millis(at)})
 			return nil
 		})
-		if p.driver, err = dial(ctx, c.cfg.Server, "/driver?id="+strconv.Itoa(i), c.cfg.Codec); err != nil {
+		if p.driver, err = c.dialRelay(ctx, "/driver", i); err != nil {
 			return err
 		}
 		p.driver.base = location.Point{Lng: 3.4, Lat: 6.45}
 		p.driver.moving.Store(true)
-		c.hire(p.driver, func([]byte) error { return nil })
+		c.hire(p.driver, new(wire.ServerFrame), func(time.Time) error { return nil })
 		c.pairs[i] = p
 		return nil
 	})
+}
+
+// dialRelay opens a socket to the bare relay, which speaks no protocol.
+func (c *crew) dialRelay(ctx context.Context, path string, i int) (*phone, error) {
+	url := fmt.Sprintf("ws%s%s?id=%d", strings.TrimPrefix(c.cfg.Server, "http"), path, i)
+	return open(ctx, func() (*client.Conn, error) { return c.client.DialURL(ctx, url) })
 }
 
 // gatherTrips brings all drivers on duty, then all riders on a trip with whichever of them is sent.

@@ -1,20 +1,16 @@
 package latency
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -24,35 +20,34 @@ const (
 	pings    = 5                // to estimate a clock offset; the quickest counts
 )
 
-// phone is one socket. Its reader goroutine owns reading; writes take the lock.
+// phone is one socket with a reader of its own; any goroutine may send.
 type phone struct {
+	*client.Conn
 	id     string
-	conn   *websocket.Conn
-	codec  wire.Codec
 	offset float64 // the node's clock minus ours, ms; fixed before the reader starts
 	base   location.Point
 	moving atomic.Bool // else the car waits at its base, where no other car can be nearer
-
-	mu  sync.Mutex
-	seq uint32
-	buf []byte
+	seq    atomic.Uint32
 }
 
-func nowMs() float64 { return wire.Millis(time.Now()) }
+// newClient makes a client whose connections have no read deadline: it would be
+// set anew for each frame.
+func newClient(cfg Config) *client.Client {
+	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: patience, Silence: -1})
+}
 
-// dial opens a socket with buffers for thousands of them.
-func dial(ctx context.Context, server, path string, codec wire.Codec) (*phone, error) {
-	d := websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: writeBuffers, HandshakeTimeout: patience,
-		Subprotocols: []string{subprotocol(codec)}}
+// open tries again while the node takes no more sockets in this second.
+func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error) {
 	for end := time.Now().Add(patience); ; {
-		conn, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(server, "http")+path, nil)
+		conn, err := dial()
 		if err == nil {
-			return &phone{conn: conn, codec: codec}, nil
+			return &phone{Conn: conn}, nil
 		}
-		if res == nil || res.StatusCode != http.StatusServiceUnavailable || time.Now().After(end) {
-			return nil, fmt.Errorf("open a socket: %w", err)
+		full, ok := errors.AsType[*client.StatusError](err)
+		if !ok || full.Status != http.StatusServiceUnavailable || time.Now().After(end) {
+			return nil, err
 		}
-		select { // the node takes no more in this second
+		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(time.Second):
@@ -60,156 +55,82 @@ func dial(ctx context.Context, server, path string, codec wire.Codec) (*phone, e
 	}
 }
 
-var writeBuffers = &sync.Pool{}
-
-func subprotocol(c wire.Codec) string {
-	if c.Text() {
-		return wire.SubprotocolJSON
-	}
-	return wire.SubprotocolProto
-}
-
-// login opens a socket to a node and says hello with a development token.
-func login(ctx context.Context, cfg Config, role, id string) (*phone, error) {
-	token, err := devToken(ctx, cfg.Server, role, id)
+// login opens a socket to a node, says hello with a development token, and
+// compares clocks.
+func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
+	token, err := c.client.DevToken(ctx, c.cfg.Server, role, id)
 	if err != nil {
 		return nil, err
 	}
-	p, err := dial(ctx, cfg.Server, "/v1/ws", cfg.Codec)
+	p, err := open(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
 	if err != nil {
 		return nil, err
 	}
 	p.id = id
-	if err := p.greet(token); err != nil {
-		p.conn.Close()
+	if _, err = p.Hello(token, nil); err == nil {
+		err = p.compareClocks()
+	}
+	if err != nil {
+		p.Drop()
 		return nil, fmt.Errorf("%s %s: %w", role, id, err)
 	}
 	return p, nil
 }
 
-func devToken(ctx context.Context, server, role, id string) (string, error) {
-	body, err := json.Marshal(struct {
-		Role string `json:"role"`
-		ID   string `json:"id"`
-	}{role, id})
-	if err != nil {
-		return "", err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/v1/dev/tokens", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("ask for a token: %w", err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		return "", fmt.Errorf("no token: %s; start the node with --dev-tokens", res.Status)
-	}
-	var answer struct {
-		Token string `json:"token"`
-	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<16)).Decode(&answer); err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
-	}
-	return answer.Token, nil
-}
-
-// greet says hello and compares clocks, before any reader runs.
-func (p *phone) greet(token string) error {
-	hello := &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token, Client: "latency"}}}
-	if err := p.write(hello); err != nil {
-		return err
-	}
-	if _, err := p.await(func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil }); err != nil {
-		return fmt.Errorf("say hello: %w", err)
-	}
+// compareClocks runs before the reader does.
+func (p *phone) compareClocks() error {
 	best := -1.0
 	for range pings {
-		sent := nowMs()
-		if err := p.write(&wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{T1Ms: sent}}}); err != nil {
+		if err := p.Send(client.Frame(&wire.Ping{T1Ms: wire.Millis(time.Now())})); err != nil {
 			return err
 		}
-		f, err := p.await(func(f *wire.ServerFrame) bool { return f.GetPong() != nil })
+		pong, got, err := p.awaitPong()
 		if err != nil {
 			return fmt.Errorf("compare clocks: %w", err)
 		}
-		got, pong := nowMs(), f.GetPong()
-		if trip := (got - sent) - (pong.T3Ms - pong.T2Ms); best < 0 || trip < best {
-			best, p.offset = trip, ((pong.T2Ms-sent)+(pong.T3Ms-got))/2
+		if offset, trip := client.ClockOffset(pong, got); best < 0 || trip < best {
+			best, p.offset = trip, offset
 		}
 	}
-	return p.conn.SetReadDeadline(time.Time{})
+	return nil
 }
 
-// await reads until a frame is the one wanted.
-func (p *phone) await(wanted func(*wire.ServerFrame) bool) (*wire.ServerFrame, error) {
-	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
+func (p *phone) awaitPong() (*wire.Pong, time.Time, error) {
+	var f wire.ServerFrame
 	for {
-		_, data, err := p.conn.ReadMessage()
-		if err != nil {
-			return nil, err
-		}
-		var f wire.ServerFrame
-		if err := p.codec.Decode(data, &f); err != nil {
-			return nil, err
-		}
-		if wanted(&f) {
-			return &f, nil
+		at, err := p.ReadWithin(patience, &f)
+		if err != nil || f.GetPong() != nil {
+			return f.GetPong(), at, err
 		}
 	}
 }
 
-func (p *phone) write(f proto.Message) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.writeLocked(f)
-}
-
-func (p *phone) writeLocked(f proto.Message) (err error) {
-	if p.buf, err = p.codec.Append(p.buf[:0], f); err != nil {
-		return err
-	}
-	kind := websocket.BinaryMessage
-	if p.codec.Text() {
-		kind = websocket.TextMessage
-	}
-	if err := p.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	return p.conn.WriteMessage(kind, p.buf)
+// command sends a frame under an id. It is not sent again: a dead socket shows in
+// the count.
+func (p *phone) command(id string, f *wire.ClientFrame) error {
+	f.Id = id
+	return p.Send(f)
 }
 
 // fix sends where the car is at the time the update was due.
 func (p *phone) fix(due time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seq++
 	at, speed := p.base, float32(0)
 	if p.moving.Load() {
 		at, speed = circle(p.base, due), 5
 	}
-	return p.writeLocked(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: p.seq, AtMs: wire.Millis(due),
-		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}}})
+	return p.Send(client.Frame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.Millis(due),
+		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
-// read hands every message to handle until the socket ends. The buffer is reused.
-func (p *phone) read(handle func(data []byte) error) error {
-	var buf bytes.Buffer
+// read hands every frame to handle, with the time at which it had come, until the
+// socket ends. All are read into f.
+func (p *phone) read(f proto.Message, handle func(at time.Time) error) error {
 	for {
-		_, r, err := p.conn.NextReader()
+		at, err := p.Read(f)
 		if err != nil {
 			return err
 		}
-		buf.Reset()
-		if _, err := buf.ReadFrom(r); err != nil {
-			return err
-		}
-		if err := handle(buf.Bytes()); err != nil {
+		if err := handle(at); err != nil {
 			return err
 		}
 	}

@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	m := &measure{cfg: cfg}
 	var readers sync.WaitGroup
-	crew := &crew{cfg: cfg, m: m, readers: &readers, ctx: ctx}
+	crew := &crew{cfg: cfg, client: newClient(cfg), m: m, readers: &readers, ctx: ctx}
 	defer readers.Wait()
 	defer crew.close()
 	defer cancel()

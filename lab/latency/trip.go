@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -30,7 +31,7 @@ const pairFor = time.Minute
 
 func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.Point) error {
 	id := fmt.Sprintf("%sd%d", run, i)
-	p, err := login(ctx, c.cfg, "driver", id)
+	p, err := c.login(ctx, client.RoleDriver, id)
 	if err != nil {
 		return err
 	}
@@ -40,14 +41,8 @@ func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.
 	c.byID[id] = d
 	c.mu.Unlock()
 	var f wire.ServerFrame
-	c.hire(p, func(data []byte) error {
-		if err := p.codec.Decode(data, &f); err != nil {
-			return err
-		}
-		return d.answer(&f)
-	})
-	duty := &wire.ClientFrame{Id: "duty", Body: &wire.ClientFrame_SetAvailable{SetAvailable: &wire.SetAvailable{Available: true}}}
-	if err := p.write(duty); err != nil {
+	c.hire(p, &f, func(time.Time) error { return d.answer(&f) })
+	if err := p.command("duty", client.Frame(&wire.SetAvailable{Available: true})); err != nil {
 		return err
 	}
 	return p.fix(time.Now())
@@ -76,8 +71,7 @@ func (d *driver) answer(f *wire.ServerFrame) error {
 	d.now.stands(f.GetTripEvent().GetTrip())
 	if o := f.GetOffer(); o != nil {
 		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
-		return d.write(&wire.ClientFrame{Id: "answer-" + o.Id,
-			Body: &wire.ClientFrame_AnswerOffer{AnswerOffer: &wire.AnswerOffer{OfferId: o.Id, Accept: ours}}})
+		return d.command("answer-"+o.Id, client.Frame(&wire.AnswerOffer{OfferId: o.Id, Accept: ours}))
 	}
 	a := f.GetAck()
 	if a == nil || a.Code != "" || a.Trip == nil {
@@ -85,17 +79,16 @@ func (d *driver) answer(f *wire.ServerFrame) error {
 	}
 	d.now.stands(a.Trip)
 	switch a.Trip.State {
-	case "reserved":
+	case client.StateReserved:
 		return d.step(a.Trip.Id, wire.Step_ARRIVE)
-	case "arrived":
+	case client.StateArrived:
 		return d.step(a.Trip.Id, wire.Step_START)
 	}
 	return nil
 }
 
 func (d *driver) step(trip string, s wire.Step) error {
-	return d.write(&wire.ClientFrame{Id: fmt.Sprintf("%s-%s", s, trip),
-		Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: trip, Step: s}}})
+	return d.command(fmt.Sprintf("%s-%s", s, trip), client.Frame(&wire.MoveTrip{TripId: trip, Step: s}))
 }
 
 // rider requests a trip and watches its car.
@@ -118,13 +111,13 @@ const attempts = 20
 
 // ride brings one rider into a car of this run.
 func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) error {
-	p, err := login(ctx, c.cfg, "rider", id)
+	p, err := c.login(ctx, client.RoleRider, id)
 	if err != nil {
 		return err
 	}
 	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1),
 		events: numbers{first: 1}}
-	c.hire(p, r.handle)
+	c.hire(p, &r.frame, r.handle)
 	c.mu.Lock()
 	c.riders = append(c.riders, r)
 	c.mu.Unlock()
@@ -135,8 +128,8 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 	ctx, cancel := context.WithTimeout(ctx, pairFor)
 	defer cancel()
 	for range attempts {
-		err := p.write(&wire.ClientFrame{Id: uuid.NewString(), Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{
-			Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}}})
+		err := p.command(uuid.NewString(), client.Frame(&wire.RequestTrip{
+			Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}))
 		if err != nil {
 			return err
 		}
@@ -208,15 +201,11 @@ func (c *crew) join(r *rider, t *wire.Trip) error {
 }
 
 // handle runs on the rider's reader.
-func (r *rider) handle(data []byte) error {
-	got := nowMs()
+func (r *rider) handle(at time.Time) error {
 	f := &r.frame
-	if err := r.codec.Decode(data, f); err != nil {
-		return err
-	}
 	switch {
 	case f.GetPosition() != nil:
-		return r.see(f.GetPosition(), got)
+		return r.see(f.GetPosition(), wire.Millis(at))
 	case f.GetAck() != nil && f.GetAck().Code != "":
 		r.giveUp(errors.New(f.GetAck().Code + ": " + f.GetAck().Message))
 	case f.GetTripEvent() != nil:
@@ -264,7 +253,7 @@ func (r *rider) giveUp(err error) {
 	}
 }
 
-// see records a position and gives credit back for every second one.
+// see records a position and gives credit back.
 func (r *rider) see(pos *wire.Position, got float64) error {
 	if p := r.pair.Load(); p != nil {
 		if pos.N <= p.last.Swap(pos.N) {
@@ -274,10 +263,7 @@ func (r *rider) see(pos *wire.Position, got float64) error {
 		p.over.Store(int64(pos.Overwritten))
 		r.crew.m.take(r.index, p, arrival{due: pos.AtMs, received: pos.ReceivedMs, sent: pos.SentMs, got: got})
 	}
-	if pos.N%2 != 0 {
-		return nil
-	}
-	return r.write(&wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: pos.N}}})
+	return r.AckPosition(pos)
 }
 
 // dismiss ends all trips, so that the node is left as it was found: rides are completed, the others cancelled.
@@ -303,13 +289,13 @@ func (c *crew) endTrips() (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range c.byID {
-		if t := d.now.in("on_trip"); t != nil {
+		if t := d.now.in(client.StateOnTrip); t != nil {
 			left++
 			_ = d.step(t.Id, wire.Step_COMPLETE) // a dead socket shows in the count
 		}
 	}
 	for _, r := range c.riders {
-		if t := r.now.in("requested", "reserved", "arrived"); t != nil {
+		if t := r.now.in(client.StateRequested, client.StateReserved, client.StateArrived); t != nil {
 			left++
 			_ = r.cancel(t, "the measurement is over")
 		}
@@ -318,6 +304,5 @@ func (c *crew) endTrips() (left int) {
 }
 
 func (r *rider) cancel(t *wire.Trip, why string) error {
-	return r.write(&wire.ClientFrame{Id: "cancel-" + t.Id, Body: &wire.ClientFrame_CancelTrip{
-		CancelTrip: &wire.CancelTrip{TripId: t.Id, Reason: why}}})
+	return r.command("cancel-"+t.Id, client.Frame(&wire.CancelTrip{TripId: t.Id, Reason: why}))
 }

@@ -98,7 +98,9 @@ func hello(token string, t Target) *wire.ClientFrame {
 		Resume: &wire.Resume{Epoch: uuid.NewString(), TripId: t.Trip}}}}
 }
 
-// line is an open socket.
+// line is an open socket. It does not stand on package client, which would refuse
+// to send what the intruder must: a command before hello, no hello at all, frames
+// without their ids or in the name of others.
 type line struct {
 	*websocket.Conn
 	codec wire.Codec

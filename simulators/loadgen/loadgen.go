@@ -3,21 +3,16 @@
 package loadgen
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
@@ -37,20 +32,17 @@ type Config struct {
 }
 
 const (
-	answerWithin = 10 * time.Second // of a handshake and of a welcome
-	writeWithin  = 5 * time.Second
-	silence      = 60 * time.Second
-	dialsAtOnce  = 32 // before the storm, and never after
-	turns        = 4  // goroutines that do the phones' daily work
-	look         = 250 * time.Millisecond
-	askAgain     = 5 * time.Second // after a command without an answer
+	dialsAtOnce = 32 // before the storm, and never after
+	firstTries  = 9  // of a phone before the storm
+	turns       = 4  // goroutines that do the phones' daily work
+	look        = 250 * time.Millisecond
+	askAgain    = 5 * time.Second // after a command without an answer
 )
 
 // Swarm is all the phones.
 type Swarm struct {
 	cfg    Config
-	dialer websocket.Dialer
-	client *http.Client
+	client *client.Client
 	phones []*phone
 	cut    atomic.Pointer[time.Time]
 	told   atomic.Int64 // refusals that said when to come back
@@ -61,17 +53,16 @@ type Swarm struct {
 
 // New makes the phones and connects nobody.
 func New(cfg Config) *Swarm {
-	s := &Swarm{cfg: cfg, stop: func() {}, client: &http.Client{Timeout: answerWithin,
-		Transport: &http.Transport{MaxIdleConnsPerHost: dialsAtOnce}},
-		dialer: websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{}, HandshakeTimeout: answerWithin,
-			Subprotocols: []string{wire.SubprotocolProto}}}
+	s := &Swarm{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
 	for i := range cfg.Drivers + cfg.Riders {
 		rng := rand.New(rand.NewPCG(cfg.Seed, uint64(i)))
-		p := &phone{swarm: s, rng: rng, role: "rider", id: fmt.Sprintf("swarm-r%d", i-cfg.Drivers), at: cfg.City.RandomPoint(rng),
-			to: cfg.City.RandomPoint(rng), rides: i-cfg.Drivers < cfg.Rides}
+		p := &phone{swarm: s, rng: rng, role: client.RoleRider, id: fmt.Sprintf("swarm-r%d", i-cfg.Drivers), at: cfg.City.RandomPoint(rng),
+			to: cfg.City.RandomPoint(rng), rides: i-cfg.Drivers < cfg.Rides, first: make(chan error, 1)}
 		if i < cfg.Drivers {
-			p.role, p.id, p.rides = "driver", fmt.Sprintf("swarm-d%d", i), false
+			p.role, p.id, p.rides = client.RoleDriver, fmt.Sprintf("swarm-d%d", i), false
 		}
+		p.session = s.client.NewSession(client.SessionConfig{Token: s.client.DevTokens(p.role, p.id), Retry: p.retry,
+			OnWelcome: p.welcome, OnFrame: p.hear, OnDisconnect: p.disconnected})
 		s.phones = append(s.phones, p)
 	}
 	return s
@@ -86,14 +77,16 @@ func (s *Swarm) Connect(ctx context.Context) error {
 	team.SetLimit(dialsAtOnce)
 	for _, p := range s.phones {
 		team.Go(func() error {
-			if err := p.first(ctx); err != nil {
-				return fmt.Errorf("%s: %w", p.id, err)
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
-			p.mu.Lock()
-			p.due = time.Now().Add(time.Duration(p.rng.Int64N(int64(s.cfg.Ride / 4)))) // not all want a ride at once
-			p.mu.Unlock()
 			s.live.Go(func() { p.live(all) })
-			return nil
+			select {
+			case err := <-p.first:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		})
 	}
 	err := team.Wait()
@@ -126,7 +119,7 @@ func (s *Swarm) Cut() time.Time {
 	s.mute.Store(0)
 	s.cut.Store(&now)
 	for _, p := range s.phones {
-		p.drop()
+		p.cut()
 	}
 	return now
 }
@@ -158,35 +151,8 @@ func (s *Swarm) Riding() (n int) {
 // Close ends all phones.
 func (s *Swarm) Close() {
 	s.stop()
-	for _, p := range s.phones {
-		p.drop()
-	}
 	s.live.Wait()
-	s.client.CloseIdleConnections()
-}
-
-func (s *Swarm) token(ctx context.Context, role, id string) (string, error) {
-	body, err := json.Marshal(map[string]string{"role": role, "id": id})
-	if err != nil {
-		return "", err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.cfg.Server+"/v1/dev/tokens", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := s.client.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("ask for a token: %w", err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	var answer struct {
-		Token string `json:"token"`
-	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<16)).Decode(&answer); err != nil || answer.Token == "" {
-		return "", errors.New("the node gives no token: " + res.Status)
-	}
-	return answer.Token, nil
+	s.client.Close()
 }
 
 func point(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }

@@ -1,0 +1,94 @@
+// Package client speaks the protocol of docs/protocol.md to nodes, as a phone
+// app or a bot does.
+//
+// A Session keeps a driver or rider connected: it comes back after a lost
+// connection, resumes where it stopped, and sends a command again under the
+// same id until it is answered. Conn is the layer below, one socket, for
+// programs that decide all that themselves.
+package client
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+// Roles, as tokens and welcomes name them.
+const (
+	RoleDriver = "driver"
+	RoleRider  = "rider"
+)
+
+const (
+	answerWithin  = 10 * time.Second // one request, handshake or welcome
+	answerOneOf   = 3 * time.Second  // the same, of a node that is not the only one
+	silenceLimit  = 60 * time.Second
+	writeWithin   = 5 * time.Second
+	goodbyeWithin = 200 * time.Millisecond
+	idlePerServer = 64
+)
+
+// Config says which nodes there are and how to talk to them.
+type Config struct {
+	Servers     []string      // http://HOST:PORT; a session that lost one tries the next
+	Codec       wire.Codec    // nil means wire.Proto
+	Name        string        // what Hello says of this program, such as "my-bot/1.0"; for logs
+	Timeout     time.Duration // for one answer; 0 means 10 s, or 3 s when there are several servers
+	Silence     time.Duration // with neither frame nor ping, a connection counts as lost; 0 means 60 s, below 0 never
+	DialsAtOnce int           // sessions that connect at the same time, others wait; 0 means any number
+	HTTP        *http.Client  // nil means one that keeps idle connections
+}
+
+// Client is the way to the nodes, shared by any number of sessions and
+// connections. All methods may be called from any goroutine.
+type Client struct {
+	cfg    Config
+	dialer websocket.Dialer
+	dials  chan struct{} // one element for each session that connects; nil: any number
+}
+
+// New makes a client and connects nothing.
+func New(cfg Config) *Client {
+	if cfg.Codec == nil {
+		cfg.Codec = wire.Proto
+	}
+	timeout := answerWithin
+	if len(cfg.Servers) > 1 {
+		timeout = answerOneOf
+	}
+	cfg.Timeout, cfg.Silence = cmp.Or(cfg.Timeout, timeout), cmp.Or(cfg.Silence, silenceLimit)
+	cfg.Servers = slices.Clone(cfg.Servers)
+	for i, s := range cfg.Servers {
+		cfg.Servers[i] = strings.TrimSuffix(s, "/")
+	}
+	if cfg.HTTP == nil {
+		cfg.HTTP = &http.Client{Timeout: cfg.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: idlePerServer}}
+	}
+
+	c := &Client{cfg: cfg, dialer: websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{},
+		HandshakeTimeout: cfg.Timeout, Subprotocols: []string{subprotocol(cfg.Codec)}}}
+	if cfg.DialsAtOnce > 0 {
+		c.dials = make(chan struct{}, cfg.DialsAtOnce)
+	}
+	return c
+}
+
+// Close closes idle HTTP connections. Sessions and sockets end on their own.
+func (c *Client) Close() { c.cfg.HTTP.CloseIdleConnections() }
+
+// Server returns the address of the server for a try, counted from 0.
+func (c *Client) Server(try int) string { return c.cfg.Servers[try%len(c.cfg.Servers)] }
+
+func subprotocol(codec wire.Codec) string {
+	if codec.Text() {
+		return wire.SubprotocolJSON
+	}
+	return wire.SubprotocolProto
+}

@@ -1,0 +1,285 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// atOnce is the usual policy without its waits.
+func atOnce(attempt int, err error) (time.Duration, bool) {
+	_, again := New(Config{}).Retry(attempt, err)
+	return 0, again
+}
+
+func TestASessionResumesAndSendsTheSameCommandAgain(t *testing.T) {
+	for name, codec := range map[string]wire.Codec{wire.SubprotocolProto: wire.Proto, wire.SubprotocolJSON: wire.JSON} {
+		t.Run(name, func(t *testing.T) {
+			n := newFakeNode(t)
+			welcomes := make(chan bool, 2)
+			chats := make(chan string, 2)
+			s := start(t, n, func(cfg *Config, session *SessionConfig) {
+				cfg.Codec = codec
+				session.OnWelcome = func(_ *wire.Welcome, resumed bool) { welcomes <- resumed }
+				session.OnFrame = func(f *wire.ServerFrame, _ time.Time) {
+					if c := f.GetChat(); c != nil {
+						chats <- c.Text
+					}
+				}
+			})
+			c, hello := n.welcome(&wire.Welcome{Trip: &wire.Trip{Id: "t", Version: 2, State: StateReserved}, ChatSeq: 3})
+			if hello.Token != "rider/ada/1" || hello.Client != "test/1" || hello.Resume != nil || c.ws.Subprotocol() != name {
+				t.Fatalf("%v over %s", hello, c.ws.Subprotocol())
+			}
+			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{TripId: "t", Seq: 3}}})
+			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: "t", Seq: 4, Text: "hello"}}})
+			if text := take(t, chats, "the message"); text != "hello" {
+				t.Fatal(text)
+			}
+			answers := do(s, Frame(&wire.SendChat{TripId: "t", Text: "I come"}))
+			first := c.next()
+			_ = c.ws.NetConn().Close() // the ack is lost
+
+			c, hello = n.welcome(&wire.Welcome{Recovered: true})
+			r := hello.Resume
+			if hello.Token != "rider/ada/1" || r.GetEpoch() != "e" || r.TripId != "t" || r.TripSeq != 3 || r.ChatSeq != 4 {
+				t.Fatalf("came back with %v", hello)
+			}
+			if again := c.next(); again.Id == "" || again.Id != first.Id || again.GetSendChat().GetText() != "I come" {
+				t.Fatalf("sent %v, then %v", first, again)
+			}
+			c.ack(&wire.Ack{Id: first.Id, ChatSeq: 5})
+			if a := take(t, answers, "the answer"); a.err != nil || a.ack.ChatSeq != 5 || s.Unanswered() != 0 {
+				t.Fatalf("%+v", a)
+			}
+			if <-welcomes || !<-welcomes {
+				t.Fatal("only the second connection resumes")
+			}
+		})
+	}
+}
+
+func TestCreditIsGivenBackForEverySecondPosition(t *testing.T) {
+	n := newFakeNode(t)
+	start(t, n, nil)
+	c, _ := n.welcome(&wire.Welcome{})
+	for i := range uint32(5) {
+		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: i + 1}}})
+	}
+	for _, want := range []uint32{2, 4} {
+		if got := c.next().GetPositionAck().GetN(); got != want {
+			t.Fatalf("acked %d, want %d", got, want)
+		}
+	}
+	_ = c.ws.NetConn().Close()
+	c, _ = n.welcome(&wire.Welcome{Recovered: true})
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: 2}}})
+	if got := c.next().GetPositionAck().GetN(); got != 2 {
+		t.Fatalf("a new connection acked %d", got)
+	}
+}
+
+func TestASessionStaysAwayOnlyAfterCodesThatSaySo(t *testing.T) {
+	for _, code := range []int{wire.CloseReplaced, wire.CloseTooManyOpen, wire.ClosePolicy, wire.CloseTooBig, wire.CloseBadData} {
+		n := newFakeNode(t)
+		_, ended := running(t, []string{n.URL}, nil)
+		c, _ := n.welcome(&wire.Welcome{})
+		c.close(code)
+		if err := take(t, ended, "the end"); CloseCode(err) != code {
+			t.Errorf("after %d: %v", code, err)
+		}
+	}
+	for _, code := range []int{wire.CloseGoingAway, wire.CloseInternal, wire.CloseOverload, wire.CloseSlow, wire.CloseSilent} {
+		n := newFakeNode(t)
+		start(t, n, nil)
+		c, _ := n.welcome(&wire.Welcome{})
+		c.close(code)
+		n.welcome(&wire.Welcome{Recovered: true})
+	}
+}
+
+func TestAnEndedTokenIsReplacedAndANewOneMustDo(t *testing.T) {
+	n := newFakeNode(t)
+	_, ended := running(t, []string{n.URL}, nil)
+	c, _ := n.welcome(&wire.Welcome{})
+	c.close(wire.CloseTokenEnded)
+	c, hello := n.welcome(&wire.Welcome{Recovered: true})
+	if hello.Token != "rider/ada/2" {
+		t.Fatalf("came back with %q", hello.Token)
+	}
+	_ = c.ws.NetConn().Close()
+	c = n.accept()
+	c.next()
+	c.close(wire.CloseNoAuth) // as another node does that never knew it
+	c = n.accept()
+	if token := c.next().GetHello().GetToken(); token != "rider/ada/3" {
+		t.Fatalf("came back with %q", token)
+	}
+	c.close(wire.CloseNoAuth) // a new token that is refused will not get better
+	if err := take(t, ended, "the end"); CloseCode(err) != wire.CloseNoAuth {
+		t.Fatal(err)
+	}
+}
+
+func TestTheNextServerIsTriedAfterALoss(t *testing.T) {
+	first, second := newFakeNode(t), newFakeNode(t)
+	running(t, []string{first.URL, second.URL + "/"}, nil)
+	c, _ := first.welcome(&wire.Welcome{})
+	c.close(wire.CloseGoingAway)
+	if _, hello := second.welcome(&wire.Welcome{}); hello.Resume.GetEpoch() != "e" {
+		t.Fatalf("%v", hello)
+	}
+}
+
+func TestAFullNodesRefusalReachesTheRetryPolicy(t *testing.T) {
+	n := newFakeNode(t)
+	n.refuse = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, ended := running(t, []string{n.URL}, func(_ *Config, session *SessionConfig) {
+		session.Retry = func(attempt int, err error) (time.Duration, bool) {
+			if RetryAfter(err) != 7*time.Second {
+				t.Errorf("attempt %d: %v", attempt, err)
+			}
+			return 0, attempt < 2
+		}
+	})
+	if err := take(t, ended, "the end"); errors.Is(err, ErrRefused) || RetryAfter(err) != 7*time.Second {
+		t.Fatal(err)
+	}
+}
+
+func TestANodeWithoutTokensRefuses(t *testing.T) {
+	srv := newFakeNode(t)
+	c := New(Config{})
+	defer c.Close()
+	err := c.Call(t.Context(), srv.URL, Request{Method: http.MethodGet, Path: "/v1/elsewhere"}, nil)
+	refused, ok := errors.AsType[*StatusError](err)
+	if !errors.Is(err, ErrRefused) || !ok || refused.Status != http.StatusNotFound {
+		t.Error(err)
+	}
+	if _, err := c.DevToken(t.Context(), "http://bad host", RoleRider, "ada"); !errors.Is(err, ErrRefused) {
+		t.Error(err)
+	}
+}
+
+func TestAFirstFrameThatIsNoWelcomeIsAFaultOfTheNode(t *testing.T) {
+	n := newFakeNode(t)
+	faults := make(chan error, 8)
+	start(t, n, func(_ *Config, session *SessionConfig) {
+		session.OnDisconnect = func(err error, welcomed bool) {
+			if !welcomed {
+				faults <- err
+			}
+		}
+	})
+	c := n.accept()
+	c.ack(&wire.Ack{})
+	fault, ok := errors.AsType[*ProtocolError](take(t, faults, "the fault"))
+	if !ok || fault.What != "the first frame is *wire.ServerFrame_Ack, not a welcome" {
+		t.Fatal(fault)
+	}
+	n.welcome(&wire.Welcome{})
+}
+
+func TestASilentNodeCountsAsLostAndOneThatPingsDoesNot(t *testing.T) {
+	n := newFakeNode(t)
+	lost := make(chan error, 8)
+	start(t, n, func(cfg *Config, session *SessionConfig) {
+		cfg.Silence = 300 * time.Millisecond
+		session.OnDisconnect = func(err error, _ bool) { lost <- err }
+	})
+	c, _ := n.welcome(&wire.Welcome{})
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range 12 {
+		<-tick.C
+		_ = c.ws.WriteControl(9, nil, time.Now().Add(time.Second))
+	}
+	if len(lost) > 0 {
+		t.Fatalf("lost although it pings: %v", <-lost)
+	}
+	take(t, lost, "the end of patience")
+	n.welcome(&wire.Welcome{})
+}
+
+func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
+	n := newFakeNode(t)
+	c := New(Config{Servers: []string{n.URL}})
+	defer c.Close()
+	s := c.NewSession(SessionConfig{Token: c.DevTokens(RoleRider, "ada")})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	conn, _ := n.welcome(&wire.Welcome{})
+	answers := do(s, Frame(&wire.Sos{TripId: "t"}))
+	conn.next()
+	cancel()
+	if err := take(t, ended, "the end"); err != nil {
+		t.Fatal(err)
+	}
+	if a := take(t, answers, "the answer"); !errors.Is(a.err, ErrEnded) {
+		t.Fatal(a.err)
+	}
+	for range conn.frames { // closes when the node has read everything
+	}
+	if conn.code != 1000 {
+		t.Errorf("closed with %d", conn.code)
+	}
+	if _, err := s.Do(t.Context(), Frame(&wire.Sos{})); !errors.Is(err, ErrEnded) {
+		t.Error(err)
+	}
+	if err := s.Send(Frame(&wire.Fix{})); !errors.Is(err, ErrNotConnected) {
+		t.Error(err)
+	}
+}
+
+func TestASessionEndsWhileItWaitsForTheWelcome(t *testing.T) {
+	n := newFakeNode(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := New(Config{Servers: []string{n.URL}, DialsAtOnce: 1})
+	defer c.Close()
+	ended := make(chan error, 2)
+	for range 2 { // the second waits for its turn to connect
+		s := c.NewSession(SessionConfig{Token: c.DevTokens(RoleRider, "ada")})
+		go func() { ended <- s.Run(ctx) }()
+	}
+	n.accept().next()
+	cancel()
+	for range 2 {
+		if err := take(t, ended, "the end"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(n.conns) != 0 {
+		t.Error("two connected at the same time")
+	}
+}
+
+func TestEveryBodyGoesIntoItsFrame(t *testing.T) {
+	frames := []*wire.ClientFrame{Frame(&wire.Hello{}), Frame(&wire.Fix{}), Frame(&wire.PositionAck{}), Frame(&wire.SetAvailable{}),
+		Frame(&wire.AnswerOffer{}), Frame(&wire.RequestTrip{}), Frame(&wire.MoveTrip{}), Frame(&wire.CancelTrip{}),
+		Frame(&wire.SendChat{}), Frame(&wire.Sos{}), Frame(&wire.Typing{}), Frame(&wire.WatchArea{}), Frame(&wire.Ping{})}
+	var names []string
+	for _, f := range frames {
+		m := f.ProtoReflect()
+		if body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body")); body != nil {
+			names = append(names, string(body.Name()))
+		}
+	}
+	bodies := new(wire.ClientFrame).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	slices.Sort(names)
+	if len(slices.Compact(names)) != bodies.Len() {
+		t.Errorf("%q of %d bodies", names, bodies.Len())
+	}
+}
