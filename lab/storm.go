@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/loadgen"
@@ -115,17 +116,17 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 		return out, err
 	}
 	for end := time.Now().Add(stormWithin); phones.Riding() < rides/2 && time.Now().Before(end); {
-		if err := sleep(ctx, lookEvery); err != nil {
-			return out, err
+		if !sleep.For(ctx, lookEvery) {
+			return out, ctx.Err()
 		}
 	}
-	if err := sleep(ctx, stormSettle); err != nil {
-		return out, err
+	if !sleep.For(ctx, stormSettle) {
+		return out, ctx.Err()
 	}
 	cfg.Log.Info("measuring ordinary work", "riding", phones.Riding(), "for", cfg.Steady)
 	m.restart()
-	if err := sleep(ctx, cfg.Steady); err != nil {
-		return out, err
+	if !sleep.For(ctx, cfg.Steady) {
+		return out, ctx.Err()
 	}
 	calm := m.steps()
 	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, ground.Admin)}
@@ -134,8 +135,8 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 	m.restart()
 	phones.Cut()
 	for left, second := stormCalm, 1; left > 0; second++ {
-		if err := sleep(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))); err != nil {
-			return out, err
+		if !sleep.For(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))) {
+			return out, ctx.Err()
 		}
 		away := cfg.Phones - len(phones.Back())
 		out.Away = append(out.Away, away)
@@ -168,17 +169,6 @@ func ratio(a, b float64) float64 {
 }
 
 const lookEvery = 250 * time.Millisecond
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
 
 // memory is how many MB of memory the node has in use, or 0 when it does not say.
 func memory(ctx context.Context, admin string) float64 {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -107,7 +108,7 @@ func (n *network) reach(ctx context.Context, role, id string) error {
 		case time.Now().After(until):
 			return fmt.Errorf("%s: %w (%w)", strings.Join(n.servers, ", "), ErrUnreachable, err)
 		}
-		pause(ctx, backoff(attempt, 0, comeBackAfter(err, 0)))
+		sleep.For(ctx, backoff(attempt, 0, comeBackAfter(err, 0)))
 	}
 }
 
@@ -206,16 +207,4 @@ func backoff(attempt, code int, hint time.Duration) time.Duration {
 		limit = 50 * time.Millisecond
 	}
 	return max(5*time.Millisecond+rand.N(limit), hint+rand.N(hint+1))
-}
-
-// pause waits, or returns false when the context ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

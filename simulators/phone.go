@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -88,7 +89,7 @@ func (p *phone) live(ctx context.Context) {
 		if attempt+1 < len(p.net.servers) {
 			hint = 0 // it is one node's wish, and the next one may have room
 		}
-		if !pause(ctx, backoff(attempt, code, hint)) {
+		if !sleep.For(ctx, backoff(attempt, code, hint)) {
 			return
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 const (
@@ -211,7 +213,7 @@ func (c *city) inhabited() error {
 			if _, err := os.Stat(c.journal(w.name)); err == nil {
 				break
 			}
-			if !w.alive() || time.Now().After(late) || !until(c.life, time.Now().Add(lookEvery)) {
+			if !w.alive() || time.Now().After(late) || !sleep.For(c.life, lookEvery) {
 				return fmt.Errorf("%s did not begin; see %s/%s.log", w.name, c.dir, w.name)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/simulators/intruder"
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/store/postgres"
@@ -50,7 +51,7 @@ func (c *city) targets() string { return c.dir + "/targets.jsonl" }
 
 // pointOut keeps a list of the trips under way, past all proxies, until the city ends.
 func (c *city) pointOut(db *postgres.Store) error {
-	for until(c.life, time.Now().Add(pointOutEvery)) {
+	for sleep.For(c.life, pointOutEvery) {
 		under, err := db.Driven(c.life)
 		if err != nil {
 			continue // the database is down just now; the last list stands

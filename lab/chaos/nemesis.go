@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 // Strike is a fault as it happened.
@@ -38,7 +40,7 @@ func (n *nemesis) run(ctx context.Context, plan []Fault) error {
 }
 
 func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fault) error {
-	if !until(ctx, begin.Add(f.At)) {
+	if !sleep.Until(ctx, begin.Add(f.At)) {
 		return ctx.Err()
 	}
 	n.city.cfg.Log.Info("break", "fault", f.String(), "for", f.Lasts)
@@ -50,7 +52,7 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	if n.told != nil {
 		n.told(s)
 	}
-	until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
+	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
 	s.Healed = time.Now()
 	if err := heal(); err != nil {
 		return fmt.Errorf("heal %s: %w", f, err)
@@ -137,16 +139,4 @@ func (c *city) hog() (end func() error, err error) {
 		loops = append(loops, p)
 	}
 	return end, nil
-}
-
-// until waits for a moment, or returns false when ctx ends first.
-func until(ctx context.Context, at time.Time) bool {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

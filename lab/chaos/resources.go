@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 const (
@@ -145,7 +147,7 @@ func (c *city) returned(ctx context.Context, before []Holdings) (out Invariant, 
 		for i := range now {
 			over = over || now[i].over(before[i])
 		}
-		if !over || !time.Now().Before(late) || !until(ctx, time.Now().Add(readEvery)) {
+		if !over || !time.Now().Before(late) || !sleep.For(ctx, readEvery) {
 			break
 		}
 	}

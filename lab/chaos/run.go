@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 // Config says what a run is like; zero values stand for what is in brackets.
@@ -113,7 +115,7 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err == nil {
 		c.cfg.Log.Info("all is healed, wait for quiet")
 		r.Invariants = append(r.Invariants, c.recovered(ctx, p, healed))
-		until(ctx, time.Now().Add(comeBack))
+		sleep.For(ctx, comeBack)
 	}
 	stop()
 	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
@@ -154,7 +156,7 @@ func (c *city) recovered(ctx context.Context, p *prober, healed time.Time) Invar
 	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
 	for i, n := range c.nodes {
 		ok := p.served(i, healed)
-		for !ok && time.Since(healed) < recoverWithin && until(ctx, time.Now().Add(lookEvery)) {
+		for !ok && time.Since(healed) < recoverWithin && sleep.For(ctx, lookEvery) {
 			ok = p.served(i, healed)
 		}
 		out.check(ok, "%s does not", n.name)

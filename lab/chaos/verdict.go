@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos/check"
 	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/store/audit"
@@ -33,7 +34,7 @@ func settled(ctx context.Context, s *postgres.Store, within time.Duration) error
 		if pending == 0 || !time.Now().Before(late) {
 			return nil
 		}
-		if !until(ctx, time.Now().Add(200*time.Millisecond)) {
+		if !sleep.For(ctx, 200*time.Millisecond) {
 			return ctx.Err()
 		}
 	}

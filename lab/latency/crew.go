@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -268,10 +269,8 @@ func (c *crew) drain(ctx context.Context) {
 			return
 		}
 		last = delivered
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, quiet) {
 			return
-		case <-time.After(quiet):
 		}
 	}
 }

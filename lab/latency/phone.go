@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -52,10 +53,8 @@ func dial(ctx context.Context, server, path string, codec wire.Codec) (*phone, e
 		if res == nil || res.StatusCode != http.StatusServiceUnavailable || time.Now().After(end) {
 			return nil, fmt.Errorf("open a socket: %w", err)
 		}
-		select { // the node takes no more in this second
-		case <-ctx.Done():
+		if !sleep.For(ctx, time.Second) { // the node takes no more in this second
 			return nil, ctx.Err()
-		case <-time.After(time.Second):
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -53,7 +54,7 @@ func (p *phone) first(ctx context.Context) (err error) {
 		if err = p.enter(ctx); err == nil {
 			return nil
 		}
-		if attempt == 8 || !pause(ctx, p.wait(attempt, err)) {
+		if attempt == 8 || !sleep.For(ctx, p.wait(attempt, err)) {
 			return err
 		}
 	}
@@ -64,7 +65,7 @@ func (p *phone) live(ctx context.Context) {
 	for attempt := 0; ctx.Err() == nil; {
 		err := p.read()
 		p.drop()
-		for ; err != nil && pause(ctx, p.wait(attempt, err)); attempt++ {
+		for ; err != nil && sleep.For(ctx, p.wait(attempt, err)); attempt++ {
 			if err = p.enter(ctx); err == nil {
 				attempt = 0
 				break
@@ -317,16 +318,5 @@ func (p *phone) drop() {
 	p.ready = false
 	if p.conn != nil {
 		_ = p.conn.NetConn().Close()
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
