@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos"
 	"github.com/ridehail/ridehail/routing"
@@ -150,10 +150,9 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 	for _, s := range steps {
 		out.Statements = append(out.Statements, s.statements)
 	}
-	back := phones.Back()
-	slices.Sort(back)
+	back := quantile.Sort(phones.Back())
 	if out.Back = len(back); out.Back > 0 {
-		at := func(share float64) float64 { return round(back[int(share*float64(len(back)-1))].Seconds(), 2) }
+		at := func(share float64) float64 { return round(back.At(share).Seconds(), 2) }
 		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)
 	}
 	out.Refused, out.Failed = phones.Refusals()

@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/ridehail/ridehail/internal/quantile"
 )
 
 // Report is what a run found. Sent = Delivered + Overwritten + Lost.
@@ -18,21 +18,12 @@ type Report struct {
 	Lost        int64   `json:"lost"`
 	Duplicated  int64   `json:"duplicated"` // came again, and are not among the delivered
 
-	TripEvents  Numbered `json:"trip_events"` // of all phones, from the first connection on
-	Latency     Spread   `json:"latency_ms"`
-	Hops        Hops     `json:"hops_ms"`
-	ClockOffset float64  `json:"clock_offset_ms"` // the node's clock minus ours
+	TripEvents  Numbered         `json:"trip_events"` // of all phones, from the first connection on
+	Latency     quantile.Summary `json:"latency_ms"`
+	Hops        Hops             `json:"hops_ms"`
+	ClockOffset float64          `json:"clock_offset_ms"` // the node's clock minus ours
 
-	hist *hdrhistogram.Histogram // microseconds
-}
-
-// Spread is a distribution in milliseconds.
-type Spread struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
+	hist *quantile.Histogram // microseconds
 }
 
 // Hops says where the time went.
@@ -48,15 +39,7 @@ type Hop struct {
 	P99 float64 `json:"p99"`
 }
 
-func ms(h *hdrhistogram.Histogram, percent float64) float64 {
-	return float64(h.ValueAtPercentile(percent)) / 1e3
-}
-
-func spread(h *hdrhistogram.Histogram) Spread {
-	return Spread{ms(h, 50), ms(h, 90), ms(h, 99), ms(h, 99.9), float64(h.Max()) / 1e3}
-}
-
-func hop(h *hdrhistogram.Histogram) Hop { return Hop{ms(h, 50), ms(h, 99)} }
+func hop(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
 
 // bar is one column of the histogram: updates that took at most UpTo milliseconds and more than the bar before.
 type bar struct {
@@ -71,15 +54,12 @@ func (r Report) bars() (out []bar, top int64) {
 	}
 	counts := map[int]int64{}
 	lo, hi := math.MaxInt, 0
-	for _, b := range r.hist.Distribution() {
-		if b.Count == 0 {
-			continue
-		}
+	for to, count := range r.hist.Buckets() {
 		i := 0
-		if b.To > 62 {
-			i = int(math.Ceil(math.Log2(float64(b.To) / 62.5)))
+		if to > 62 {
+			i = int(math.Ceil(math.Log2(float64(to) / 62.5)))
 		}
-		counts[i] += b.Count
+		counts[i] += count
 		lo, hi = min(lo, i), max(hi, i)
 	}
 	for i := lo; i <= hi && lo != math.MaxInt; i++ {
