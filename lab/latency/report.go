@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/quantile"
 )
 
@@ -95,19 +96,15 @@ func (r Report) Text() string {
 
 // SVG draws the histogram as a picture.
 func (r Report) SVG() string {
-	bars, top := r.bars()
-	const w, h, foot = 720, 320, 60
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`, w, h)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/><text x="20" y="24" font-size="15">Driver to rider: p50 %.2f ms, p99 %.2f ms, max %.2f ms</text>`,
-		w, h, r.Latency.P50, r.Latency.P99, r.Latency.Max)
-	for i, x := range bars {
-		step := float64(w-40) / float64(len(bars))
-		tall := float64(h-foot-50) * float64(x.count) / float64(top)
-		left := 20 + float64(i)*step
-		fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#2a7de1"/>`, left, float64(h-foot)-tall, step*.85, tall)
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%.3g</text>`, left+step*.42, h-foot+18, x.upTo)
+	bars, _ := r.bars()
+	var p plot.Panel
+	for _, x := range bars {
+		p.Bars = append(p.Bars, plot.Bar{Name: fmt.Sprintf("%.3g", x.upTo), Height: float64(x.count)})
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">milliseconds at most; %d updates, %d lost</text></svg>`, w/2, h-14, r.Delivered, r.Lost)
-	return b.String()
+	return plot.Chart{
+		Title:  fmt.Sprintf("Driver to rider: p50 %.2f ms, p99 %.2f ms, max %.2f ms", r.Latency.P50, r.Latency.P99, r.Latency.Max),
+		X:      plot.Axis{Name: fmt.Sprintf("milliseconds at most; %d updates, %d lost", r.Delivered, r.Lost)},
+		Y:      plot.Axis{Name: "updates"},
+		Panels: []plot.Panel{p},
+	}.SVG()
 }
