@@ -13,7 +13,7 @@ import (
 
 	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/internal/sleep"
-	"github.com/ridehail/ridehail/lab/chaos"
+	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/loadgen"
 )
@@ -79,16 +79,16 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	}
 	m := new(meter)
 	defer m.close()
-	ground, err := chaos.OpenGround(ctx, chaos.GroundConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
+	bed, err := process.OpenTestbed(ctx, process.TestbedConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
 		Through: m.between})
-	defer func() { err = errors.Join(err, ground.Close()) }()
+	defer func() { err = errors.Join(err, bed.Close()) }()
 	if err != nil {
 		return Finding{}, err
 	}
-	m.postgres = ground.Postgres()
+	m.postgres = bed.Postgres()
 	figures := StormFigures{Phones: cfg.Phones}
 	for _, jitter := range cfg.Jitter {
-		s, err := storm(ctx, cfg, city, ground, m, jitter)
+		s, err := storm(ctx, cfg, city, bed, m, jitter)
 		if err != nil {
 			return Finding{}, err
 		}
@@ -105,10 +105,10 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	}, nil
 }
 
-func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *chaos.Ground, m *meter, jitter bool) (out Storm, err error) {
+func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *meter, jitter bool) (out Storm, err error) {
 	rides := cfg.Phones / stormTrips
 	drivers := 2 * cfg.Phones / 5
-	phones := loadgen.New(loadgen.Config{Server: ground.Door, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
+	phones := loadgen.New(loadgen.Config{Server: bed.Server, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
 		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
 	defer phones.Close()
 	cfg.Log.Info("phones connect", "phones", cfg.Phones, "jitter", jitter)
@@ -129,7 +129,7 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 		return out, ctx.Err()
 	}
 	calm := m.steps()
-	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, ground.Admin)}
+	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, bed.Admin)}
 	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = load(calm)
 	cfg.Log.Info("the storm")
 	m.restart()
@@ -140,7 +140,7 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 		}
 		away := cfg.Phones - len(phones.Back())
 		out.Away = append(out.Away, away)
-		out.PeakMB = max(out.PeakMB, memory(ctx, ground.Admin))
+		out.PeakMB = max(out.PeakMB, memory(ctx, bed.Admin))
 		if away == 0 || time.Duration(second)*time.Second > stormWithin {
 			left--
 		}

@@ -120,7 +120,7 @@ func (w *watcher) readProvider(ctx context.Context) {
 func (c *city) providerCalls(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.provider.args[2]+"/calls", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.providerURL+"/calls", nil)
 	if err != nil {
 		return 0, err
 	}
