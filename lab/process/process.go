@@ -74,40 +74,51 @@ func Start(c Command, g *Guard) (*Process, error) {
 	return p, nil
 }
 
-// signal reaches the group and the children, which have groups of their own if
-// this is Postgres. A process that has ended is no error: it may end at any
-// time.
-func (p *Process) signal(s syscall.Signal) {
-	_ = syscall.Kill(-p.group, s)
-	if !p.Alive() {
-		return
+// Pause stops the process and its children: connections stay, and nothing
+// answers on them.
+func (p *Process) Pause() { p.pauseFamily() }
+
+// pauseFamily returns the children, which have groups of their own if this is
+// Postgres. The process is stopped before they are looked up, so that it has no
+// more of them. One that has ended is no error: it may end at any time.
+func (p *Process) pauseFamily() (children []int) {
+	p.signalGroup(syscall.SIGSTOP)
+	if p.Alive() {
+		children = childrenOf(p.group)
 	}
-	for _, pid := range childrenOf(p.group) {
-		_ = syscall.Kill(pid, s)
-	}
+	signalAll(children, syscall.SIGSTOP)
+	return children
 }
 
-// Pause stops the process and its children: connections stay, and nothing
-// answers on them. The process is stopped before its children are looked up, so
-// that it has no more of them.
-func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
-
 // Resume ends a pause.
-func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+func (p *Process) Resume() {
+	if p.Alive() {
+		signalAll(childrenOf(p.group), syscall.SIGCONT)
+	}
+	p.signalGroup(syscall.SIGCONT)
+}
 
 // Kill ends the process and its children at once and waits until it is reaped.
 // All are paused first, so that none sees another one die and does something
 // about it.
 func (p *Process) Kill() {
-	p.Pause()
-	p.signal(syscall.SIGKILL)
+	signalAll(p.pauseFamily(), syscall.SIGKILL)
+	p.signalGroup(syscall.SIGKILL)
 	<-p.ended
+}
+
+func (p *Process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.group, s) }
+
+func signalAll(pids []int, s syscall.Signal) {
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, s)
+	}
 }
 
 // Stop asks the group to end, and kills it when it does not in time.
 func (p *Process) Stop(within time.Duration) error {
 	p.Resume() // a paused process hears nothing else
-	_ = syscall.Kill(-p.group, syscall.SIGINT)
+	p.signalGroup(syscall.SIGINT)
 	late := time.NewTimer(within)
 	defer late.Stop()
 	select {

@@ -50,11 +50,13 @@ func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 
 // Missing says which program of others is needed and not installed, and what
 // installs it; nil when there are all.
-func Missing() error {
-	_, redis := redisProgram()
-	_, postgres := postgresPrograms()
-	return errors.Join(redis, postgres)
-}
+func Missing() error { return errors.Join(MissingRedis(), MissingPostgres()) }
+
+// MissingRedis is Missing for Redis alone.
+func MissingRedis() error { _, err := redisProgram(); return err }
+
+// MissingPostgres is Missing for Postgres alone.
+func MissingPostgres() error { _, err := postgresPrograms(); return err }
 
 func redisProgram() (string, error) {
 	path, err := exec.LookPath("redis-server")
