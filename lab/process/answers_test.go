@@ -28,7 +28,7 @@ func TestAURLAnswersWhenItSaysSuccess(t *testing.T) {
 	}
 }
 
-// said listens once, and says the same to whoever comes.
+// said listens once, and says the same to its one client.
 func said(t *testing.T, words string) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
