@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -52,16 +51,4 @@ func Backoff(attempt, code int, hint time.Duration) time.Duration {
 		limit = 50 * time.Millisecond
 	}
 	return max(5*time.Millisecond+rand.N(limit), hint+rand.N(hint+1))
-}
-
-// wait returns false when the context ends first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -125,7 +126,7 @@ func (s *Session) Run(ctx context.Context) error {
 		if !again {
 			return fmt.Errorf("stay away: %w", err)
 		}
-		if !wait(ctx, pause) {
+		if !sleep.For(ctx, pause) {
 			return nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -62,10 +63,8 @@ func (s *search) reread(ctx context.Context, o *Offer) ending {
 		if errors.Is(err, trips.ErrNotFound) {
 			return over
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, rereadEvery) {
 			return stopped
-		case <-time.After(rereadEvery):
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
@@ -120,12 +121,7 @@ func (c *city) somewhere() location.Point {
 
 // rest is false when the story is over.
 func (c *city) rest(d time.Duration) bool {
-	select {
-	case <-c.ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+	return sleep.For(c.ctx, d)
 }
 
 // send lets a message arrive a little later; in troubled times never, twice, or so late that others overtake it.

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"context"
 	"math/rand/v2"
 	"time"
 )
@@ -18,16 +17,4 @@ func (b *backoff) next() time.Duration {
 	top := min(b.step<<b.n, 20*b.step)
 	b.n = min(b.n+1, 5)
 	return b.step/4 + rand.N(top)
-}
-
-// sleep returns false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 )
 
@@ -73,7 +74,7 @@ func (m *Members) Run(ctx context.Context) error {
 			m.redis.log.Warn("heartbeat fails, the last view of the nodes stands", "err", err)
 		}
 		failing = err != nil
-		if !sleep(ctx, m.ttl/4) {
+		if !sleep.For(ctx, m.ttl/4) {
 			return ctx.Err()
 		}
 	}

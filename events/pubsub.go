@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 )
 
@@ -112,7 +113,7 @@ const (
 )
 
 func (r *Redis) echo(ctx context.Context, node string) {
-	for sleep(ctx, echoEvery) {
+	for sleep.For(ctx, echoEvery) {
 		_ = r.do.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err() // its absence is what counts
 	}
 }

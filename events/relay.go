@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -72,7 +73,7 @@ func (rl *Relay) work(ctx context.Context, afar <-chan struct{}) error {
 			if pause.n == 0 {
 				rl.redis.log.Warn("relay pauses, committed events wait in the outbox", "err", err)
 			}
-			sleep(ctx, pause.next())
+			sleep.For(ctx, pause.next())
 		} else if pause.n > 0 {
 			pause.reset()
 			rl.redis.log.Info("relay goes on")

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 const (
@@ -184,7 +186,7 @@ func (f *works) handle(ctx context.Context, m *machine, id string) error {
 		<-m.ctx.Done()
 		return ctx.Err()
 	}
-	if !sleep(ctx, takes) {
+	if !sleep.For(ctx, takes) {
 		return ctx.Err()
 	}
 	m.wait()
@@ -237,7 +239,7 @@ func (f *works) letters() map[string]int {
 
 // watch holds that a job changes hands only by a delivery that counts.
 func (f *works) watch(ctx context.Context) error {
-	for sleep(ctx, 300*time.Millisecond) {
+	for sleep.For(ctx, 300*time.Millisecond) {
 		asked := time.Now()
 		now, err := f.desk.r.do.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: f.desk.r.streamKey(simJobs), Group: group,
 			Start: "-", End: "+", Count: 100}).Result()

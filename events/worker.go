@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 // Worker does the jobs of a stream. Set the fields, then call Run; zero values stand for the numbers in brackets.
@@ -236,7 +238,7 @@ func (w *Worker) bury(ctx context.Context, j Job, why error) {
 
 // keepHeld tells the others that the jobs in hand are being worked on.
 func (w *Worker) keepHeld(ctx context.Context) {
-	for sleep(ctx, w.Heartbeat) {
+	for sleep.For(ctx, w.Heartbeat) {
 		w.mu.Lock()
 		held := slices.Collect(maps.Keys(w.busy))
 		w.mu.Unlock()
@@ -267,7 +269,7 @@ func (w *Worker) trouble(ctx context.Context, err error, pause *backoff) {
 	if pause.n == 0 {
 		w.Redis.log.Warn("no jobs can be read, trying again", "stream", w.Stream, "err", err)
 	}
-	sleep(ctx, pause.next())
+	sleep.For(ctx, pause.next())
 }
 
 // tell says that the queue is new, once Redis answers again: who queues the jobs needs it.

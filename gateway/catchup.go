@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -49,7 +50,7 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 		}
 		if err = errors.Join(err, team.Wait()); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("sessions cannot catch up with the store; trying again", "err", err)
-			if pause(ctx, time.Second) {
+			if sleep.For(ctx, time.Second) {
 				g.someBehind()
 			}
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/pricing"
@@ -197,7 +198,7 @@ func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)
 	for i, s := range g.sessions.All(nil) {
 		s.retire()
-		if i%drainBatch == drainBatch-1 && !pause(ctx, 10*time.Millisecond) {
+		if i%drainBatch == drainBatch-1 && !sleep.For(ctx, 10*time.Millisecond) {
 			break
 		}
 	}
@@ -213,13 +214,4 @@ func (g *Gateway) Drain(ctx context.Context) {
 		s.conn.Close()
 	}
 	<-g.idle
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -45,7 +46,7 @@ func (g *Gateway) acceptedBefore(ctx context.Context, key trips.Key, offerID str
 	ev, err := g.cfg.Store.Recorded(ctx, key)
 	if !g.cfg.Inbox.Knows(offerID) {
 		late := time.Now().Add(elsewhereWithin)
-		for errors.Is(err, trips.ErrNotFound) && time.Now().Before(late) && pause(ctx, 50*time.Millisecond) {
+		for errors.Is(err, trips.ErrNotFound) && time.Now().Before(late) && sleep.For(ctx, 50*time.Millisecond) {
 			ev, err = g.cfg.Store.Recorded(ctx, key)
 		}
 		if errors.Is(err, trips.ErrNotFound) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/detector"
+	"github.com/ridehail/ridehail/lab/accrual"
 )
 
 // DetectorsConfig is what the experiment with failure detectors may be told.
@@ -88,7 +89,7 @@ func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 type entrant struct {
 	name     string
 	settings []setting
-	make     func() detector.Detector
+	make     func() accrual.Detector
 }
 
 type setting struct {
@@ -101,11 +102,11 @@ type setting struct {
 func entrants() []entrant {
 	app := map[time.Duration]string{detector.SuspectAfter: "suspect", detector.OfflineAfter: "offline",
 		detector.CommsLostAfter: "comms_lost"}
-	fixed := entrant{name: fixedTimeout, make: func() detector.Detector { return new(detector.Fixed) }}
+	fixed := entrant{name: fixedTimeout, make: func() accrual.Detector { return new(accrual.Fixed) }}
 	for after := 1500 * time.Millisecond; after <= 30*time.Second; after += 250 * time.Millisecond {
 		fixed.settings = append(fixed.settings, setting{name: after.String(), app: app[after], level: after.Seconds()})
 	}
-	paper := entrant{name: phiPaper, make: func() detector.Detector { return detector.NewPhi(detector.PhiOptions{}) }}
+	paper := entrant{name: phiPaper, make: func() accrual.Detector { return accrual.NewPhi(accrual.PhiOptions{}) }}
 	for _, phi := range []float64{1, 2, 4, 8, 16, 32, 64, 128, 256} {
 		paper.settings = append(paper.settings, setting{name: fmt.Sprintf("phi %g", phi), level: phi})
 	}
@@ -113,8 +114,8 @@ func entrants() []entrant {
 	for _, s := range []int{0, 1, 2, 3, 4, 5, 6, 8, 10, 13} {
 		pause := time.Duration(s) * time.Second
 		out = append(out, entrant{name: phiAkka,
-			make:     func() detector.Detector { return detector.NewPhi(detector.Akka(pause)) },
-			settings: []setting{{name: fmt.Sprintf("phi 8, pause %v", pause), level: detector.AkkaThreshold}}})
+			make:     func() accrual.Detector { return accrual.NewPhi(accrual.Akka(pause)) },
+			settings: []setting{{name: fmt.Sprintf("phi 8, pause %v", pause), level: accrual.AkkaThreshold}}})
 	}
 	return out
 }
@@ -134,7 +135,7 @@ func race(ctx context.Context, l link, number uint64, cfg DetectorsConfig) []ent
 // random moments it is asked when it would have noticed a death.
 func drive(r *radio, length time.Duration, field []entrant) {
 	began := time.Unix(0, 0)
-	detectors := make([]detector.Detector, len(field))
+	detectors := make([]accrual.Detector, len(field))
 	for i, e := range field {
 		detectors[i] = e.make()
 	}
@@ -157,7 +158,7 @@ func drive(r *radio, length time.Duration, field []entrant) {
 }
 
 // lived counts the settings at which the verdict came before the sign of life.
-func (e *entrant) lived(d detector.Detector, until time.Time) {
+func (e *entrant) lived(d accrual.Detector, until time.Time) {
 	suspicion := d.Suspicion(until)
 	for i := 0; i < len(e.settings) && suspicion >= e.settings[i].level; i++ {
 		e.settings[i].tally.wrong++
@@ -166,7 +167,7 @@ func (e *entrant) lived(d detector.Detector, until time.Time) {
 }
 
 // died notes how long each setting would have taken; nothing where the verdict had already come.
-func (e *entrant) died(d detector.Detector, at time.Time) {
+func (e *entrant) died(d accrual.Detector, at time.Time) {
 	for i := range e.settings {
 		e.settings[i].tally.detected(d.Reaches(e.settings[i].level).Sub(at))
 	}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/ridehail/ridehail/internal/plot"
 )
 
 // verdict says in one sentence what the figures show, whichever way they fell.
@@ -75,15 +77,15 @@ func table(points []DetectorPoint) [][]string {
 	return out
 }
 
-func chart(points []DetectorPoint) Chart {
-	c := Chart{X: "mean detection time, s", Y: "false positives per driver-hour"}
+func chart(points []DetectorPoint) plot.Chart {
+	c := plot.Chart{X: plot.Axis{Name: "mean detection time, s"}, Y: plot.Axis{Name: "false positives per driver-hour", Log: true}}
 	for _, link := range links() {
-		panel := Panel{Name: link}
+		panel := plot.Panel{Name: link}
 		for _, name := range []string{fixedTimeout, phiPaper, phiAkka} {
-			curve := Curve{Name: name}
+			curve := plot.Curve{Name: name, Dots: true}
 			for _, p := range points {
 				if p.Link == link && p.Detector == name {
-					curve.Points = append(curve.Points, Spot{p.Mean, p.PerHour, p.App})
+					curve.Points = append(curve.Points, plot.Point{X: p.Mean, Y: p.PerHour, Mark: p.App})
 				}
 			}
 			panel.Curves = append(panel.Curves, curve)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/ridehail/ridehail/internal/plot"
 )
 
 // Finding is what an experiment found.
@@ -18,7 +20,7 @@ type Finding struct {
 	Says       string      `json:"says"`    // the answer in one sentence, worded by the figures
 
 	Table [][]string `json:"-"` // the figures for people; the first row names the columns
-	Chart Chart      `json:"-"`
+	Chart plot.Chart `json:"-"` // without a title
 }
 
 // Parameter is something the model takes for granted, and where it comes from.
@@ -44,7 +46,11 @@ func (f Finding) Text() string {
 }
 
 // SVG is the finding as a picture.
-func (f Finding) SVG() string { return f.Chart.svg(f.Question) }
+func (f Finding) SVG() string {
+	c := f.Chart
+	c.Title = f.Question
+	return c.SVG()
+}
 
 func columns(b *strings.Builder, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/ridehail/ridehail/lab/chaos"
+	"github.com/ridehail/ridehail/internal/quantile"
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/loadgen"
 )
@@ -78,16 +79,16 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	}
 	m := new(meter)
 	defer m.close()
-	ground, err := chaos.OpenGround(ctx, chaos.GroundConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
+	bed, err := process.OpenTestbed(ctx, process.TestbedConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
 		Through: m.between})
-	defer func() { err = errors.Join(err, ground.Close()) }()
+	defer func() { err = errors.Join(err, bed.Close()) }()
 	if err != nil {
 		return Finding{}, err
 	}
-	m.postgres = ground.Postgres()
+	m.postgres = bed.Postgres()
 	figures := StormFigures{Phones: cfg.Phones}
 	for _, jitter := range cfg.Jitter {
-		s, err := storm(ctx, cfg, city, ground, m, jitter)
+		s, err := storm(ctx, cfg, city, bed, m, jitter)
 		if err != nil {
 			return Finding{}, err
 		}
@@ -104,10 +105,10 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	}, nil
 }
 
-func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *chaos.Ground, m *meter, jitter bool) (out Storm, err error) {
+func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *meter, jitter bool) (out Storm, err error) {
 	rides := cfg.Phones / stormTrips
 	drivers := 2 * cfg.Phones / 5
-	phones := loadgen.New(loadgen.Config{Server: ground.Door, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
+	phones := loadgen.New(loadgen.Config{Server: bed.Server, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
 		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
 	defer phones.Close()
 	cfg.Log.Info("phones connect", "phones", cfg.Phones, "jitter", jitter)
@@ -115,31 +116,31 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 		return out, err
 	}
 	for end := time.Now().Add(stormWithin); phones.Riding() < rides/2 && time.Now().Before(end); {
-		if err := sleep(ctx, lookEvery); err != nil {
-			return out, err
+		if !sleep.For(ctx, lookEvery) {
+			return out, ctx.Err()
 		}
 	}
-	if err := sleep(ctx, stormSettle); err != nil {
-		return out, err
+	if !sleep.For(ctx, stormSettle) {
+		return out, ctx.Err()
 	}
 	cfg.Log.Info("measuring ordinary work", "riding", phones.Riding(), "for", cfg.Steady)
 	m.restart()
-	if err := sleep(ctx, cfg.Steady); err != nil {
-		return out, err
+	if !sleep.For(ctx, cfg.Steady) {
+		return out, ctx.Err()
 	}
 	calm := m.steps()
-	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, ground.Admin)}
+	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, bed.Admin)}
 	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = load(calm)
 	cfg.Log.Info("the storm")
 	m.restart()
 	phones.Cut()
 	for left, second := stormCalm, 1; left > 0; second++ {
-		if err := sleep(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))); err != nil {
-			return out, err
+		if !sleep.For(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))) {
+			return out, ctx.Err()
 		}
 		away := cfg.Phones - len(phones.Back())
 		out.Away = append(out.Away, away)
-		out.PeakMB = max(out.PeakMB, memory(ctx, ground.Admin))
+		out.PeakMB = max(out.PeakMB, memory(ctx, bed.Admin))
 		if away == 0 || time.Duration(second)*time.Second > stormWithin {
 			left--
 		}
@@ -149,10 +150,9 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, ground *cha
 	for _, s := range steps {
 		out.Statements = append(out.Statements, s.statements)
 	}
-	back := phones.Back()
-	slices.Sort(back)
+	back := quantile.Sort(phones.Back())
 	if out.Back = len(back); out.Back > 0 {
-		at := func(share float64) float64 { return round(back[int(share*float64(len(back)-1))].Seconds(), 2) }
+		at := func(share float64) float64 { return round(back.At(share).Seconds(), 2) }
 		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)
 	}
 	out.Refused, out.Failed = phones.Refusals()
@@ -168,17 +168,6 @@ func ratio(a, b float64) float64 {
 }
 
 const lookEvery = 250 * time.Millisecond
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
 
 // memory is how many MB of memory the node has in use, or 0 when it does not say.
 func memory(ctx context.Context, admin string) float64 {

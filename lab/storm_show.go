@@ -3,6 +3,8 @@ package lab
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ridehail/ridehail/internal/plot"
 )
 
 func jittered(on bool) string {
@@ -40,19 +42,19 @@ func stormTable(f StormFigures) [][]string {
 }
 
 // stormChart shows the seconds after the cut.
-func stormChart(f StormFigures) Chart {
-	c := Chart{X: "seconds since the cut", Y: "phones, statements a second"}
+func stormChart(f StormFigures) plot.Chart {
+	c := plot.Chart{X: plot.Axis{Name: "seconds since the cut"}, Y: plot.Axis{Name: "phones, statements a second", Log: true}}
 	for _, s := range f.Storms {
-		away := Curve{Name: "phones away", Points: []Spot{{X: 0, Y: float64(f.Phones)}}}
-		asked, steady := Curve{Name: "statements/s"}, Curve{Name: "steady"}
+		away := plot.Curve{Name: "phones away", Dots: true, Points: []plot.Point{{X: 0, Y: float64(f.Phones)}}}
+		asked, steady := plot.Curve{Name: "statements/s", Dots: true}, plot.Curve{Name: "steady"}
 		for i, n := range s.Away {
-			away.Points = append(away.Points, Spot{X: float64(i + 1), Y: float64(n)})
+			away.Points = append(away.Points, plot.Point{X: float64(i + 1), Y: float64(n)})
 		}
 		for i, n := range s.Statements {
-			asked.Points = append(asked.Points, Spot{X: float64(i) + .5, Y: n})
-			steady.Points = append(steady.Points, Spot{X: float64(i) + .5, Y: s.Steady})
+			asked.Points = append(asked.Points, plot.Point{X: float64(i) + .5, Y: n})
+			steady.Points = append(steady.Points, plot.Point{X: float64(i) + .5, Y: s.Steady})
 		}
-		c.Panels = append(c.Panels, Panel{Name: jittered(s.Jitter), Curves: []Curve{away, asked, steady}})
+		c.Panels = append(c.Panels, plot.Panel{Name: jittered(s.Jitter), Curves: []plot.Curve{away, asked, steady}})
 	}
 	return c
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -135,7 +136,7 @@ func (s *Settler) again(ctx context.Context) error {
 			return nil
 		case !wait:
 			return ErrResting
-		case !rest(ctx, 20*time.Millisecond):
+		case !sleep.For(ctx, 20*time.Millisecond):
 			return ctx.Err()
 		}
 	}
@@ -177,16 +178,5 @@ func (s *Settler) tries() int { return cmp.Or(s.Tries, 3) }
 
 // wait rests with full jitter; false when ctx ended.
 func (s *Settler) wait(ctx context.Context, try int) bool {
-	return rest(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
-}
-
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	return sleep.For(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
 }

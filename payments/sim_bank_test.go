@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/payments"
 )
 
@@ -71,12 +72,8 @@ func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error)
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	wait := func(d time.Duration) error {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(d):
-			return nil
-		}
+		sleep.For(ctx, d)
+		return ctx.Err()
 	}
 	if err := wait(b.between(10*time.Millisecond, time.Second)); err != nil {
 		return none, err

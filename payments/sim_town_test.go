@@ -26,6 +26,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/store/audit"
@@ -256,12 +257,7 @@ func (m *till) commit(ev trips.Event, err error) trips.Trip {
 }
 
 func (m *till) rest(d time.Duration) bool {
-	select {
-	case <-m.ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+	return sleep.For(m.ctx, d)
 }
 
 // judge holds the books against the bank's, trip by trip.

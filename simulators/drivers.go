@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/journal"
@@ -99,7 +100,7 @@ func (f *fleet) work(ctx context.Context, i int) error {
 	id := driverID(f.Prefix, i)
 	d := f.newDriver(id)
 	phase := time.Duration(float64(i) / float64(f.Count) / f.Rate * float64(time.Second))
-	if !pause(ctx, phase) { // so that not all fixes come at once
+	if !sleep.For(ctx, phase) { // so that not all fixes come at once
 		return nil
 	}
 	d.phone = f.net.phone(ctx, client.RoleDriver, id, i)

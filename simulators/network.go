@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
+
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -66,18 +68,6 @@ func (n *network) reach(ctx context.Context, role, id string) error {
 		case time.Now().After(until):
 			return fmt.Errorf("%s: %w (%w)", strings.Join(n.servers, ", "), ErrUnreachable, err)
 		}
-		pause(ctx, client.Backoff(attempt, 0, client.RetryAfter(err)))
-	}
-}
-
-// pause waits, or returns false when the context ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+		sleep.For(ctx, client.Backoff(attempt, 0, client.RetryAfter(err)))
 	}
 }

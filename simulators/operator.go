@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/simulators/journal"
 )
 
@@ -50,7 +51,7 @@ func RunOperator(ctx context.Context, cfg OperatorConfig) error {
 		calls:  map[string]*plea{},
 		client: &http.Client{Timeout: doorWithin, Transport: &http.Transport{}}}
 	defer o.client.CloseIdleConnections()
-	for pause(ctx, cfg.Every) {
+	for sleep.For(ctx, cfg.Every) {
 		o.look(ctx)
 	}
 	o.leave()

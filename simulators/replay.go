@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/simulators/trace"
 	"github.com/ridehail/ridehail/wire"
@@ -82,7 +83,7 @@ type recorded struct {
 
 // drive is the car's time on the road.
 func (r *recorded) drive(ctx context.Context, id string, stripe int) error {
-	if !pause(ctx, time.Until(r.due(r.fixes[0]))-replayLead) {
+	if !sleep.For(ctx, time.Until(r.due(r.fixes[0]))-replayLead) {
 		return nil
 	}
 	r.phone = r.net.phone(ctx, client.RoleDriver, id, stripe)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/journal"
@@ -141,7 +142,7 @@ func (c *crowd) arrive(ctx context.Context) {
 	for {
 		next = next.Add(c.clock.wall(60 * rng.ExpFloat64() / c.PerMinute))
 		w := c.wish(rng)
-		if !pause(ctx, time.Until(next)) {
+		if !sleep.For(ctx, time.Until(next)) {
 			return
 		}
 		select {

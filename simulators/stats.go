@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/simulators/trace"
 )
 
@@ -32,7 +33,7 @@ type Stats struct {
 func NewStats() *Stats {
 	s := new(Stats)
 	s.positions.init()
-	s.pickups.init(pickupLimit, 3)
+	s.pickups.h = quantile.NewHistogram(pickupLimit, 3)
 	return s
 }
 
@@ -77,24 +78,14 @@ type Snapshot struct {
 	// Latency of updates is, in milliseconds, from a driver's clock at the fix to a rider's clock at the frame,
 	// uncorrected: right when both simulators run on one host. ClockOffsetMs, the node's clock minus this host's as the
 	// quickest exchange of pings saw it, tells what to think of it otherwise. RecentP99 covers the last five seconds.
-	Latency       Quantiles `json:"latency_ms"`
-	RecentP99     float64   `json:"recent_p99_ms"`
-	ClockOffsetMs float64   `json:"clock_offset_ms"`
+	Latency       quantile.Counted `json:"latency_ms"`
+	RecentP99     float64          `json:"recent_p99_ms"`
+	ClockOffsetMs float64          `json:"clock_offset_ms"`
 
 	// PickupWait is from request to arrival in seconds of the city.
-	PickupWait Quantiles `json:"pickup_wait_s"`
+	PickupWait quantile.Counted `json:"pickup_wait_s"`
 
 	Trace *trace.Report `json:"trace,omitempty"` // of a replay: what its file held
-}
-
-// Quantiles of Count values.
-type Quantiles struct {
-	Count int64   `json:"count"`
-	P50   float64 `json:"p50"`
-	P90   float64 `json:"p90"`
-	P99   float64 `json:"p99"`
-	P999  float64 `json:"p999"`
-	Max   float64 `json:"max"`
 }
 
 // Snapshot reads everything. It may be called at any time.
@@ -110,7 +101,7 @@ func (s *Stats) Snapshot() Snapshot {
 		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
 		HelpAsked: s.called.Load(), HelpSeen: s.seen.Load(), Helped: s.helped.Load(),
 		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
-		PickupWait: s.pickups.quantiles(1e3),
+		PickupWait: s.pickups.counted(1e3),
 	}
 	out.Latency, out.RecentP99 = s.positions.read(time.Now())
 	s.mu.Lock()

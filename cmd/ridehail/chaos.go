@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab/chaos"
+	servers "github.com/ridehail/ridehail/lab/process"
 )
 
 type chaosCmd struct {
@@ -27,7 +28,7 @@ func (chaosCmd) Help() string {
 }
 
 func (c *chaosCmd) Run(ctx context.Context, p *process) error {
-	if err := chaos.Missing(); err != nil {
+	if err := servers.Missing(); err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	r, err := chaos.Run(ctx, chaos.Config{For: c.For, Seed: c.Seed, Nodes: c.Nodes, Drivers: c.Drivers, Riders: c.Riders,

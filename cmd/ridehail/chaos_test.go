@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab/chaos"
+	servers "github.com/ridehail/ridehail/lab/process"
 )
 
 // asProgram makes the test binary behave as the program, so that it can be a child process.
@@ -37,7 +38,7 @@ type chaosRun struct {
 
 func startChaos(t *testing.T, args ...string) *chaosRun {
 	t.Helper()
-	if err := chaos.Missing(); err != nil {
+	if err := servers.Missing(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}

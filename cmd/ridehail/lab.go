@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab"
-	"github.com/ridehail/ridehail/lab/chaos"
+	servers "github.com/ridehail/ridehail/lab/process"
 )
 
 type labCmd struct {
@@ -72,7 +72,7 @@ func (c *labStormCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: --phones must be 50 or more and --steady 1s or more", errUsage)
 	}
 	if c.Database == "" || c.Redis == "" {
-		if err := chaos.Missing(); err != nil {
+		if err := servers.Missing(); err != nil {
 			return fmt.Errorf("%w: %w", errUnreachable, err)
 		}
 	}

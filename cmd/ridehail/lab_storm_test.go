@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab"
-	"github.com/ridehail/ridehail/lab/chaos"
+	servers "github.com/ridehail/ridehail/lab/process"
 )
 
 func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
-	if err := chaos.Missing(); err != nil {
+	if err := servers.Missing(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ridehail/ridehail/lab/process/processtest"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -24,7 +25,7 @@ import (
 // outageCity is a node in this process, among services that a test may take away.
 type outageCity struct {
 	t                             *testing.T // of the whole story
-	redis, postgres               *service
+	redis, postgres               *processtest.Server
 	redisURL, postgresURL         string
 	database                      string  // of the node
 	toRedis, toPostgres           *strait // the node's ways there
@@ -45,8 +46,8 @@ func openOutageCity(t *testing.T) *outageCity {
 	}
 	c := &outageCity{t: t, plan: plan, rng: rand.New(rand.NewPCG(3, 4)), providerAt: freeAddress(t), routingAt: freeAddress(t),
 		ledger: t.TempDir() + "/ledger.jsonl"}
-	c.redis, c.redisURL = startRedis(t)
-	c.postgres, c.postgresURL = startPostgres(t)
+	c.redis, c.postgres = processtest.Redis(t, "--save", ""), processtest.Postgres(t)
+	c.redisURL, c.postgresURL = c.redis.URL, c.postgres.URL
 	c.sql(t, "create database ridehail")
 	c.database = strings.Replace(c.postgresURL, "/postgres?", "/ridehail?", 1)
 	c.startProvider()

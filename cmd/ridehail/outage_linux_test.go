@@ -23,10 +23,10 @@ import (
 func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	c := openOutageCity(t)
 	t.Run("Redis is killed and forgets everything", func(t *testing.T) {
-		c.withoutRedis(t, c.redis.kill, c.redis.start)
+		c.withoutRedis(t, c.redis.Kill, c.redis.Start)
 	})
 	t.Run("Redis hangs", func(t *testing.T) {
-		c.withoutRedis(t, c.redis.hang, c.redis.goOn)
+		c.withoutRedis(t, c.redis.Pause, c.redis.Resume)
 	})
 	t.Run("the way to Redis is cut", func(t *testing.T) {
 		c.withoutRedis(t, c.toRedis.cut, c.toRedis.mend)
@@ -35,10 +35,10 @@ func TestACityHealsFromWhateverItLoses(t *testing.T) {
 		c.withoutPostgres(t, c.toPostgres.cut, c.toPostgres.mend)
 	})
 	t.Run("Postgres is killed", func(t *testing.T) {
-		c.withoutPostgres(t, c.postgres.kill, c.postgres.start)
+		c.withoutPostgres(t, c.postgres.Kill, c.postgres.Start)
 	})
 	t.Run("Postgres hangs", func(t *testing.T) {
-		c.withoutPostgres(t, c.postgres.hang, c.postgres.goOn)
+		c.withoutPostgres(t, c.postgres.Pause, c.postgres.Resume)
 	})
 	t.Run("Postgres refuses connections", func(t *testing.T) {
 		c.withoutPostgres(t, func() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ridehail/ridehail/lab/process/processtest"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -17,8 +18,8 @@ import (
 // TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack has the driver on one node and the rider on the other. What
 // each does is done and acked; the other node's phones hear of it when Redis is back, and at once when they ask.
 func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
-	redis, redisURL := startRedis(t)
-	_, postgresURL := startPostgres(t)
+	redis := processtest.Redis(t, "--save", "")
+	redisURL, postgresURL := redis.URL, processtest.Postgres(t).URL
 	sqlAt(t, postgresURL, "create database ridehail")
 	database := strings.Replace(postgresURL, "/postgres?", "/ridehail?", 1)
 	providerAt := freeAddress(t)
@@ -45,7 +46,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	r.rider.awaitState("reserved")
 	r.rider.seeTheCarMove(time.Now())
 
-	redis.kill()
+	redis.Kill()
 	r.driver.command(r.step(wire.Step_ARRIVE))
 	r.driver.awaitState("arrived") // on the node that committed it
 	r.rider.command(r.say("I wear a red hat"))
@@ -56,7 +57,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	}
 	r.driver.command(r.step(wire.Step_START))
 
-	redis.start()
+	redis.Start()
 	healed := time.Now()
 	r.rider.awaitState("arrived")
 	r.rider.awaitState("on_trip")

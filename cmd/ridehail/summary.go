@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/store"
@@ -15,17 +16,17 @@ import (
 // summary is what a demo did, from its start to its end. Trips, charges and violations are read from the database,
 // updates from the node, the rest is what the simulators saw.
 type summary struct {
-	Drivers    int          `json:"drivers"`
-	Riders     int          `json:"riders"`
-	Updates    updatesDone  `json:"updates"`
-	Trips      tripsDone    `json:"trips"`
-	Settled    int          `json:"settled"`
-	Chat       chatDone     `json:"chat"`
-	Help       helpDone     `json:"help"`
-	Latency    latencyOf    `json:"latency_ms"`
-	PickupWait pickupWaitOf `json:"pickup_wait_s"` // of the city's time
-	Violations int          `json:"violations"`
-	Broken     []string     `json:"broken,omitempty"` // the first of them
+	Drivers    int              `json:"drivers"`
+	Riders     int              `json:"riders"`
+	Updates    updatesDone      `json:"updates"`
+	Trips      tripsDone        `json:"trips"`
+	Settled    int              `json:"settled"`
+	Chat       chatDone         `json:"chat"`
+	Help       helpDone         `json:"help"`
+	Latency    quantile.Counted `json:"latency_ms"`
+	PickupWait pickupWaitOf     `json:"pickup_wait_s"` // of the city's time
+	Violations int              `json:"violations"`
+	Broken     []string         `json:"broken,omitempty"` // the first of them
 }
 
 type updatesDone struct {
@@ -55,15 +56,6 @@ type helpDone struct {
 	Told         int64 `json:"told"`         // of these, to the phone that called
 }
 
-type latencyOf struct {
-	Count int64   `json:"count"`
-	P50   float64 `json:"p50"`
-	P90   float64 `json:"p90"`
-	P99   float64 `json:"p99"`
-	P999  float64 `json:"p999"`
-	Max   float64 `json:"max"`
-}
-
 type pickupWaitOf struct {
 	P50 float64 `json:"p50"`
 	P90 float64 `json:"p90"`
@@ -76,7 +68,7 @@ func (d *demo) sumUp(ctx context.Context, n *node.Node) (s summary, err error) {
 		Updates:    updatesDone{Sent: sim.FixesSent, Accepted: state.Believed},
 		Chat:       chatDone{sim.ChatSent, sim.ChatDelivered},
 		Help:       helpDone{sim.HelpAsked, sim.Helped, sim.HelpSeen},
-		Latency:    latencyOf{sim.Latency.Count, sim.Latency.P50, sim.Latency.P90, sim.Latency.P99, sim.Latency.P999, sim.Latency.Max},
+		Latency:    sim.Latency,
 		PickupWait: pickupWaitOf{sim.PickupWait.P50, sim.PickupWait.P90},
 	}
 	for _, refused := range state.Refused {

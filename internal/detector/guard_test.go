@@ -9,6 +9,8 @@ import (
 
 const second = time.Second
 
+var start = time.Unix(1_700_000_000, 0)
+
 // awake beats from one time to another, as a node does that is well.
 func awake(g *Guard, from, to time.Duration) {
 	for at := from; at <= to; at += BeatEvery {

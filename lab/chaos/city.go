@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -14,11 +13,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 const (
 	providerSecret = "sk_chaos"
-	startWithin    = 60 * time.Second
+	startWithin    = time.Minute
 	stopWithin     = 15 * time.Second // a node drains for ten
 	answerWithin   = time.Second
 	riderProcesses = "riders"
@@ -28,10 +30,10 @@ const (
 type city struct {
 	cfg      Config
 	dir      string
-	guard    *guard
-	postgres *service
-	redis    *service
-	provider *service
+	guard    *process.Guard
+	postgres *process.Service
+	redis    *process.Service
+	provider *process.Service
 	nodes    []*node
 	crowds   []*crowd
 	intruder *crowd          // nil before it was let loose
@@ -40,6 +42,7 @@ type city struct {
 
 	database    string // past all proxies
 	providerURL string // likewise
+	redisAt     string // likewise; HOST:PORT
 	ledger      string // the provider's file
 	keepers     *errgroup.Group
 	life        context.Context // of the keepers
@@ -48,7 +51,7 @@ type city struct {
 
 // node is one of ours with the proxies around it.
 type node struct {
-	*service
+	*process.Service
 	listen string // past the proxy
 	admin  string
 	links  map[Line]*link
@@ -57,36 +60,26 @@ type node struct {
 const clockOffset = "--clock-offset="
 
 // setClock takes effect when the node starts again. The offset is the last argument.
-func (n *node) setClock(off time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.args = append(slices.Clone(n.args[:len(n.args)-1]), clockOffset+off.String())
-}
+func (n *node) setClock(off time.Duration) { n.SetLastArg(clockOffset + off.String()) }
 
 // door is where phones go.
 func (n *node) door() string { return "http://" + n.links[LinePhones].address }
 
 // crowd is a process of simulators, and what it printed in the end.
 type crowd struct {
-	*process
+	*process.Process
 	out bytes.Buffer // read it after the process has ended
 }
 
 // newCity starts everything but the crowds and waits until it serves. Close what it returns, also beside an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	c = &city{cfg: cfg, leave: func() {}, leftOut: map[Kind]string{}, keepers: new(errgroup.Group)}
-	if c.dir, err = os.MkdirTemp("", "ridehail-chaos."); err != nil {
-		return c, err
-	}
-	if err := os.Chmod(c.dir, 0o755); err != nil { // the user postgres passes through it
-		return c, err
-	}
-	if c.guard, err = newGuard(c.dir); err != nil {
+	if c.dir, c.guard, err = process.NewFolder("ridehail-chaos"); err != nil {
 		return c, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not within %v", startWithin))
 	defer cancel()
-	at, err := freeAddresses(3 + 2*cfg.Nodes)
+	at, err := process.FreeAddresses(3 + 2*cfg.Nodes)
 	if err != nil {
 		return c, err
 	}
@@ -94,20 +87,20 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 		return c, err
 	}
 	c.life, c.leave = context.WithCancel(context.WithoutCancel(ctx))
-	services := []*service{c.postgres, c.redis, c.provider}
+	services := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
-		services = append(services, n.service)
+		services = append(services, n.Service)
 	}
 	for i, s := range services {
-		c.keepers.Go(func() error { return s.keep(c.life) })
+		c.keepers.Go(func() error { return s.Keep(c.life) })
 		if i < 2 || i == len(services)-1 { // nodes need the stores; among themselves they need no order
-			if err := s.await(ctx); err != nil {
+			if err := s.Await(ctx); err != nil {
 				return c, err
 			}
 		}
 	}
 	for _, s := range services {
-		if err := s.await(ctx); err != nil {
+		if err := s.Await(ctx); err != nil {
 			return c, err
 		}
 	}
@@ -120,11 +113,12 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	if err := c.preparePostgres(ctx, pg); err != nil {
 		return err
 	}
+	c.redisAt = redis
 	if err := c.prepareRedis(redis); err != nil {
 		return err
 	}
 	c.ledger = c.dir + "/ledger.jsonl"
-	c.provider = c.program("payments", httpAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
+	c.provider = c.program("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
 		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
@@ -141,23 +135,19 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 			}
 			n.links[line] = l
 		}
-		n.service = c.program(name, httpAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
+		n.Service = c.program(name, process.HTTPAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
 			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
-			"--database", databaseURL(n.links[LinePostgres].address), "--redis", "redis://"+n.links[LineRedis].address+"/0",
+			"--database", process.PostgresURL(n.links[LinePostgres].address), "--redis", process.RedisURL(n.links[LineRedis].address),
 			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
 			clockOffset+skew.String())
 	}
-	c.database, c.providerURL = databaseURL(pg), "http://"+provider
+	c.database, c.providerURL = process.PostgresURL(pg), "http://"+provider
 	return nil
 }
 
-func databaseURL(address string) string {
-	return "postgres://postgres@" + address + "/postgres?sslmode=disable"
-}
-
 // program is a service that is another process of this program.
-func (c *city) program(name string, ready func(context.Context) bool, args ...string) *service {
-	return newService(command{name: name, path: c.cfg.Program, args: args, dir: c.dir}, c.guard, ready)
+func (c *city) program(name string, ready func(context.Context) error, args ...string) *process.Service {
+	return process.NewService(process.Server{Command: process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir}, Ready: ready}, c.guard)
 }
 
 // journal is the file of what the phones of a crowd saw and did.
@@ -208,11 +198,11 @@ func (c *city) inhabited() error {
 	late := time.Now().Add(startWithin)
 	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
 		for {
-			if _, err := os.Stat(c.journal(w.name)); err == nil {
+			if _, err := os.Stat(c.journal(w.Name)); err == nil {
 				break
 			}
-			if !w.alive() || time.Now().After(late) || !until(c.life, time.Now().Add(lookEvery)) {
-				return fmt.Errorf("%s did not begin; see %s/%s.log", w.name, c.dir, w.name)
+			if !w.Alive() || time.Now().After(late) || !sleep.For(c.life, lookEvery) {
+				return fmt.Errorf("%s did not begin; see %s/%s.log", w.Name, c.dir, w.Name)
 			}
 		}
 	}
@@ -222,7 +212,7 @@ func (c *city) inhabited() error {
 func (c *city) crowd(name string, args []string) error {
 	w := new(crowd)
 	var err error
-	w.process, err = start(command{name: name, path: c.cfg.Program, args: args, dir: c.dir, out: &w.out}, c.guard)
+	w.Process, err = process.Start(process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir, Out: &w.out}, c.guard)
 	if err == nil {
 		c.crowds = append(c.crowds, w)
 	}
@@ -240,20 +230,20 @@ func (c *city) doors(first int) string {
 
 // disperse ends the crowds, riders first, and says which did not end well.
 func (c *city) disperse() (odd []string) {
-	if !c.intruder.alive() {
-		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.err))
+	if !c.intruder.Alive() {
+		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.Err()))
 	}
-	_ = c.intruder.stop(stopWithin)
+	_ = c.intruder.Stop(stopWithin)
 	for _, riders := range []bool{true, false} {
 		var team errgroup.Group
 		for _, w := range c.crowds {
-			if (w.name[:len(riderProcesses)] == riderProcesses) != riders {
+			if (w.Name[:len(riderProcesses)] == riderProcesses) != riders {
 				continue
 			}
-			if !w.alive() {
-				odd = append(odd, fmt.Sprintf("%s ended by itself: %v", w.name, w.err))
+			if !w.Alive() {
+				odd = append(odd, fmt.Sprintf("%s ended by itself: %v", w.Name, w.Err()))
 			}
-			team.Go(func() error { _ = w.stop(stopWithin); return nil }) // what it says is read by the check
+			team.Go(func() error { _ = w.Stop(stopWithin); return nil }) // what it says is read by the check
 		}
 		_ = team.Wait()
 	}
@@ -266,20 +256,20 @@ func (c *city) close(keep bool) error {
 	c.leave()
 	errs = append(errs, c.keepers.Wait())
 	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
-		if w != nil && w.alive() {
-			w.kill()
+		if w != nil && w.Alive() {
+			w.Kill()
 		}
 	}
 	var team errgroup.Group
 	for _, n := range c.nodes {
-		if n.service != nil {
-			team.Go(func() error { return n.stop(stopWithin) })
+		if n.Service != nil {
+			team.Go(func() error { return n.Stop(stopWithin) })
 		}
 	}
 	errs = append(errs, team.Wait())
-	for _, s := range []*service{c.provider, c.redis, c.postgres} { // Postgres calls this its fast shutdown
+	for _, s := range []*process.Service{c.provider, c.redis, c.postgres} { // Postgres calls this its fast shutdown
 		if s != nil {
-			errs = append(errs, s.stop(stopWithin))
+			errs = append(errs, s.Stop(stopWithin))
 		}
 	}
 	for _, n := range c.nodes {
@@ -288,7 +278,7 @@ func (c *city) close(keep bool) error {
 		}
 	}
 	if c.guard != nil {
-		errs = append(errs, c.guard.close())
+		errs = append(errs, c.guard.Close())
 	}
 	if keep {
 		errs = append(errs, c.keepDatabase())
@@ -301,43 +291,12 @@ func (c *city) close(keep bool) error {
 }
 
 // services are all that is kept running.
-func (c *city) services() []*service {
-	out := []*service{c.postgres, c.redis, c.provider}
+func (c *city) services() []*process.Service {
+	out := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
-		out = append(out, n.service)
+		out = append(out, n.Service)
 	}
 	return out
-}
-
-// freeAddresses are on loopback, and nobody listens on them just now.
-func freeAddresses(n int) (out []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free address: %w", err)
-		}
-		defer func() { _ = l.Close() }() // together, so that none is given twice
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
-}
-
-// httpAnswers says whether a URL answers with success.
-func httpAnswers(url string) func(context.Context) bool {
-	return func(ctx context.Context) bool {
-		ctx, cancel := context.WithTimeout(ctx, answerWithin)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return false
-		}
-		res, err := fresh.Do(req)
-		if err != nil {
-			return false
-		}
-		_ = res.Body.Close()
-		return res.StatusCode < 300
-	}
 }
 
 // fresh makes a connection per request, so that each tells how things stand now.

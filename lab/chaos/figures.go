@@ -25,9 +25,8 @@ func (c *city) measure(ctx context.Context) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	redis := c.redis.args[1] + ":" + c.redis.args[3]
 	f := &figures{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeovers{db: s,
-		pending: func(ctx context.Context, node string) ([]trips.TripID, error) { return inHand(ctx, redis, node) }}}
+		pending: func(ctx context.Context, node string) ([]trips.TripID, error) { return inHand(ctx, c.redisAt, node) }}}
 	f.looking, f.enough = context.WithCancel(ctx)
 	return f, nil
 }
@@ -42,7 +41,7 @@ func (f *figures) close() {
 func (f *figures) told(s Strike) {
 	switch s.Kind {
 	case KillNode, PauseNode, SkewClock:
-		f.takeovers.watching.Go(func() { f.takeovers.blow(f.looking, f.city.nodes[s.Node-1].name, s.Begun) })
+		f.takeovers.watching.Go(func() { f.takeovers.blow(f.looking, f.city.nodes[s.Node-1].Name, s.Begun) })
 	}
 }
 
@@ -96,7 +95,7 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 		}
 	}
 	for i, n := range f.city.nodes {
-		u := Resources{Node: n.name, Before: before[i], After: after[i]}
+		u := Resources{Node: n.Name, Before: before[i], After: after[i]}
 		for _, h := range w.held[i] {
 			if h.at.Before(first) {
 				u.Warm = u.Warm.most(h.Holdings)
@@ -113,7 +112,7 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 // journals are the files of all crowds.
 func (c *city) journals() (out []string) {
 	for _, w := range c.crowds {
-		out = append(out, c.journal(w.name))
+		out = append(out, c.journal(w.Name))
 	}
 	return out
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/simulators/intruder"
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/store/postgres"
@@ -37,8 +39,8 @@ func (c *city) intrude() (err error) {
 		doors = append(doors, "http://"+n.listen) // a flood that waits in a proxy would keep its line from being broken
 	}
 	w := new(crowd)
-	w.process, err = start(command{name: "intruder", path: c.cfg.Program, dir: c.dir, out: &w.out,
-		args: []string{"intruder", "--json", "--server", strings.Join(doors, ","), "--targets", c.targets(),
+	w.Process, err = process.Start(process.Command{Name: "intruder", Path: c.cfg.Program, Dir: c.dir, Out: &w.out,
+		Args: []string{"intruder", "--json", "--server", strings.Join(doors, ","), "--targets", c.targets(),
 			"--journal", c.journal("intruder"), "--seed", strconv.FormatUint(c.cfg.Seed, 10)}}, c.guard)
 	if err == nil {
 		c.intruder = w
@@ -50,7 +52,7 @@ func (c *city) targets() string { return c.dir + "/targets.jsonl" }
 
 // pointOut keeps a list of the trips under way, past all proxies, until the city ends.
 func (c *city) pointOut(db *postgres.Store) error {
-	for until(c.life, time.Now().Add(pointOutEvery)) {
+	for sleep.For(c.life, pointOutEvery) {
 		under, err := db.Driven(c.life)
 		if err != nil {
 			continue // the database is down just now; the last list stands

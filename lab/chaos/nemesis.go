@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 // Strike is a fault as it happened.
@@ -38,7 +40,7 @@ func (n *nemesis) run(ctx context.Context, plan []Fault) error {
 }
 
 func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fault) error {
-	if !until(ctx, begin.Add(f.At)) {
+	if !sleep.Until(ctx, begin.Add(f.At)) {
 		return ctx.Err()
 	}
 	n.city.cfg.Log.Info("break", "fault", f.String(), "for", f.Lasts)
@@ -50,7 +52,7 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	if n.told != nil {
 		n.told(s)
 	}
-	until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
+	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
 	s.Healed = time.Now()
 	if err := heal(); err != nil {
 		return fmt.Errorf("heal %s: %w", f, err)
@@ -64,22 +66,22 @@ func (n *nemesis) hurt(ctx context.Context, f Fault) (heal func() error, err err
 	c := n.city
 	switch f.Kind {
 	case KillNode:
-		return killed(c.nodes[f.Node-1].service), nil
+		return killed(c.nodes[f.Node-1].Service), nil
 	case KillRedis:
 		return killed(c.redis), nil
 	case KillPostgres:
 		return killed(c.postgres), nil
 	case SkewClock:
 		hit := c.nodes[f.Node-1]
-		heal := killed(hit.service)
+		heal := killed(hit.Service)
 		hit.setClock(time.Duration(f.Amount) * time.Millisecond)
 		return heal, nil
 	case PauseNode:
-		return paused(c.nodes[f.Node-1].service), nil
+		return paused(c.nodes[f.Node-1].Service), nil
 	case PauseRedis:
 		return paused(c.redis), nil
 	case FlushRedis:
-		return whole, c.flushRedis(ctx)
+		return whole, process.RedisDo(ctx, c.redisAt, "FLUSHALL", "+OK")
 	case FullDisk:
 		return c.fillDisk()
 	case Hog:
@@ -109,44 +111,32 @@ func (c *city) possible(plan []Fault) (can []Fault, left []string) {
 
 func whole() error { return nil }
 
-func killed(s *service) (revive func() error) {
-	s.kill()
-	return func() error { s.revive(); return nil }
+func killed(s *process.Service) (revive func() error) {
+	s.Kill()
+	return func() error { s.Revive(); return nil }
 }
 
-func paused(s *service) (wake func() error) {
-	s.signal(syscall.SIGSTOP)
-	return func() error { s.signal(syscall.SIGCONT); return nil }
+func paused(s *process.Service) (wake func() error) {
+	s.Pause()
+	return func() error { s.Resume(); return nil }
 }
 
 // hog keeps every processor busy.
 func (c *city) hog() (end func() error, err error) {
-	var loops []*process
+	var loops []*process.Process
 	end = func() error {
 		for _, p := range loops {
-			p.kill()
+			p.Kill()
 		}
 		return nil
 	}
 	for i := range runtime.NumCPU() {
-		p, err := start(command{name: fmt.Sprintf("hog-%d", i+1), path: "/bin/sh", args: []string{"-c", "while :; do :; done"},
-			dir: c.dir}, c.guard)
+		p, err := process.Start(process.Command{Name: fmt.Sprintf("hog-%d", i+1), Path: "/bin/sh",
+			Args: []string{"-c", "while :; do :; done"}, Dir: c.dir}, c.guard)
 		if err != nil {
 			return nil, errors.Join(err, end())
 		}
 		loops = append(loops, p)
 	}
 	return end, nil
-}
-
-// until waits for a moment, or returns false when ctx ends first.
-func until(ctx context.Context, at time.Time) bool {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
@@ -123,7 +124,7 @@ func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx 
 }
 
 func (p *prober) health(ctx context.Context, door string) bool {
-	return httpAnswers(door + "/healthz")(ctx)
+	return process.HTTPAnswers(door+"/healthz")(ctx) == nil
 }
 
 // command requests a trip, which is a commit, and cancels it in passing. A rider whose last trip could not be cancelled

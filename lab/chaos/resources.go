@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 const (
@@ -56,7 +58,7 @@ func (n *node) ask(ctx context.Context, path string, within time.Duration, read 
 		err = errors.Join(read(res.Body), res.Body.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("%s of %s: %w", path, n.name, err)
+		return fmt.Errorf("%s of %s: %w", path, n.Name, err)
 	}
 	return nil
 }
@@ -145,12 +147,12 @@ func (c *city) returned(ctx context.Context, before []Holdings) (out Invariant, 
 		for i := range now {
 			over = over || now[i].over(before[i])
 		}
-		if !over || !time.Now().Before(late) || !until(ctx, time.Now().Add(readEvery)) {
+		if !over || !time.Now().Before(late) || !sleep.For(ctx, readEvery) {
 			break
 		}
 	}
 	for i, n := range c.nodes {
-		out.check(!now[i].over(before[i]), "%s held %v, and now holds %v", n.name, before[i], now[i])
+		out.check(!now[i].over(before[i]), "%s held %v, and now holds %v", n.Name, before[i], now[i])
 	}
 	return out, now, nil
 }

@@ -8,10 +8,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/simulators/journal"
 )
 
-// Quantiles of some values.
+// Quantiles are those of package quantile that the report prints.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
@@ -22,14 +23,10 @@ func (q Quantiles) String() string {
 	return fmt.Sprintf("p50 %.0f ms, p99 %.0f ms, max %.0f ms", q.P50, q.P99, q.Max)
 }
 
-// quantiles takes the nearest rank: of few values, p99 is the greatest.
+// quantiles sorts what it is given.
 func quantiles(values []float64) Quantiles {
-	if len(values) == 0 {
-		return Quantiles{}
-	}
-	slices.Sort(values)
-	at := func(q float64) float64 { return values[int(math.Ceil(q*float64(len(values))))-1] }
-	return Quantiles{P50: at(.5), P99: at(.99), Max: values[len(values)-1]}
+	s := quantile.Sort(values)
+	return Quantiles{P50: s.At(.5), P99: s.At(.99), Max: s.Max()}
 }
 
 // Sessions is how phones got their connections back, in milliseconds, faults and pauses between tries included.

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 // Config says what a run is like; zero values stand for what is in brackets.
@@ -42,6 +45,7 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
+	lookEvery     = 50 * time.Millisecond
 	recoverWithin = 15 * time.Second // after the last heal, every node must carry out commands
 	comeBack      = 6 * time.Second  // for phones to find their nodes again: their longest pause is five seconds
 	settleWithin  = 90 * time.Second // for jobs that Redis forgot: the reconciler finds them after a grace
@@ -54,7 +58,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return r, err
 	}
-	if err := Missing(); err != nil {
+	if err := process.Missing(); err != nil {
 		return r, err
 	}
 	cfg.Log.Info("start", "nodes", cfg.Nodes, "seed", cfg.Seed)
@@ -113,7 +117,7 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err == nil {
 		c.cfg.Log.Info("all is healed, wait for quiet")
 		r.Invariants = append(r.Invariants, c.recovered(ctx, p, healed))
-		until(ctx, time.Now().Add(comeBack))
+		sleep.For(ctx, comeBack)
 	}
 	stop()
 	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
@@ -154,10 +158,10 @@ func (c *city) recovered(ctx context.Context, p *prober, healed time.Time) Invar
 	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
 	for i, n := range c.nodes {
 		ok := p.served(i, healed)
-		for !ok && time.Since(healed) < recoverWithin && until(ctx, time.Now().Add(lookEvery)) {
+		for !ok && time.Since(healed) < recoverWithin && sleep.For(ctx, lookEvery) {
 			ok = p.served(i, healed)
 		}
-		out.check(ok, "%s does not", n.name)
+		out.check(ok, "%s does not", n.Name)
 	}
 	return out
 }

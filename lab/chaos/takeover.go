@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -76,7 +77,7 @@ func (t *takeovers) watch(ctx context.Context, id trips.TripID, since time.Time)
 		if _, err := t.db.Charge(ctx, id); err == nil {
 			break
 		}
-		if !until(ctx, time.Now().Add(takeoverLooks)) {
+		if !sleep.For(ctx, takeoverLooks) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.seen.Open++

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos/check"
 	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/store/audit"
@@ -33,7 +34,7 @@ func settled(ctx context.Context, s *postgres.Store, within time.Duration) error
 		if pending == 0 || !time.Now().Before(late) {
 			return nil
 		}
-		if !until(ctx, time.Now().Add(200*time.Millisecond)) {
+		if !sleep.For(ctx, 200*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
@@ -45,7 +46,7 @@ func (c *city) seen(load *Load) (Invariant, error) {
 	for _, w := range c.crowds {
 		var s simulators.Snapshot
 		if err := json.Unmarshal(w.out.Bytes(), &s); err != nil {
-			return out, fmt.Errorf("what %s saw: %w; see its log in %s", w.name, err, c.dir)
+			return out, fmt.Errorf("what %s saw: %w; see its log in %s", w.Name, err, c.dir)
 		}
 		out.Checked += int(s.Latency.Count + s.ChatDelivered + s.OffersSeen + s.TripsReserved + s.TripsCompleted)
 		for _, row := range s.Named {
@@ -70,7 +71,7 @@ func (c *city) health(odd []string) ([]Invariant, error) {
 	}
 	for _, s := range c.services() {
 		lived.Checked++
-		for _, row := range s.oddities() {
+		for _, row := range s.Oddities() {
 			lived.check(false, "%s", row)
 		}
 	}

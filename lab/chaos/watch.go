@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 const (
@@ -58,7 +60,7 @@ func (w *watcher) run(ctx context.Context) error {
 	var team errgroup.Group
 	every := func(d time.Duration, read func(context.Context)) {
 		team.Go(func() error {
-			for read(ctx); until(ctx, time.Now().Add(d)); read(ctx) {
+			for read(ctx); sleep.For(ctx, d); read(ctx) {
 			}
 			return nil
 		})
@@ -118,7 +120,7 @@ func (w *watcher) readProvider(ctx context.Context) {
 func (c *city) providerCalls(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.provider.args[2]+"/calls", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.providerURL+"/calls", nil)
 	if err != nil {
 		return 0, err
 	}

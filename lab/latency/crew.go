@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -273,10 +274,8 @@ func (c *crew) drain(ctx context.Context) {
 			return
 		}
 		last = delivered
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, quiet) {
 			return
-		case <-time.After(quiet):
 		}
 	}
 }

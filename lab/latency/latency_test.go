@@ -28,7 +28,7 @@ func TestEveryUpdateThroughTheRelayIsCounted(t *testing.T) {
 	if r.Sent != 400 || r.Delivered != 400 || r.Lost != 0 || r.Latency.Max <= 0 || r.Latency.P50 > r.Latency.P99 {
 		t.Fatalf("%+v", r)
 	}
-	if !strings.Contains(r.Text(), "p99") || !strings.HasSuffix(r.SVG(), "</svg>") {
+	if !strings.Contains(r.Text(), "p99") || !strings.HasSuffix(r.SVG(), "</svg>\n") {
 		t.Fatal("no picture")
 	}
 	if _, err := json.Marshal(r); err != nil {

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/ridehail/ridehail/internal/quantile"
 )
 
 // pair is a driver whose updates go to a rider.
@@ -39,10 +39,12 @@ type measure struct {
 
 type strip struct {
 	mu                  sync.Mutex
-	all, in, node, outs *hdrhistogram.Histogram
+	all, in, node, outs *quantile.Histogram
 }
 
-func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
+// newHist counts microseconds up to a minute. What an imperfect clock offset
+// makes negative counts as one.
+func newHist() *quantile.Histogram { return quantile.NewHistogram(60_000_000, 3) }
 
 // begin forgets the warm-up. Nobody sends meanwhile.
 func (m *measure) begin(pairs []*pair) {
@@ -69,18 +71,13 @@ func (m *measure) take(i int, p *pair, a arrival) {
 	s := &m.strips[i%strips]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	record(s.all, a.got-a.due)
+	s.all.Record(1e3 * (a.got - a.due))
 	if a.received == 0 {
 		return
 	}
-	record(s.in, a.received-p.driver.offset-a.due)
-	record(s.node, a.sent-a.received)
-	record(s.outs, a.got-(a.sent-p.rider.offset))
-}
-
-// record takes milliseconds; what an imperfect clock offset makes negative counts as the least.
-func record(h *hdrhistogram.Histogram, ms float64) {
-	_ = h.RecordValue(min(max(1, int64(ms*1e3)), 60_000_000))
+	s.in.Record(1e3 * (a.received - p.driver.offset - a.due))
+	s.node.Record(1e3 * (a.sent - a.received))
+	s.outs.Record(1e3 * (a.got - (a.sent - p.rider.offset)))
 }
 
 // balance adds up the counts of all pairs.
@@ -104,7 +101,7 @@ func (m *measure) report(pairs []*pair) Report {
 		outs.Merge(s.outs)
 		s.mu.Unlock()
 	}
-	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: spread(all), hist: all,
+	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: all.Summary(1e3), hist: all,
 		Hops: Hops{DriverToNode: hop(in), Node: hop(node), NodeToRider: hop(outs)}}
 	r.Sent, r.Delivered, r.Overwritten = balance(pairs)
 	r.Lost = r.Sent - r.Delivered - r.Overwritten

@@ -50,7 +50,6 @@ func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(time.Second):
 		}
 	}
 }

@@ -5,7 +5,8 @@ import (
 	"math"
 	"strings"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/quantile"
 )
 
 // Report is what a run found. Sent = Delivered + Overwritten + Lost.
@@ -18,21 +19,12 @@ type Report struct {
 	Lost        int64   `json:"lost"`
 	Duplicated  int64   `json:"duplicated"` // came again, and are not among the delivered
 
-	TripEvents  Numbered `json:"trip_events"` // of all phones, from the first connection on
-	Latency     Spread   `json:"latency_ms"`
-	Hops        Hops     `json:"hops_ms"`
-	ClockOffset float64  `json:"clock_offset_ms"` // the node's clock minus ours
+	TripEvents  Numbered         `json:"trip_events"` // of all phones, from the first connection on
+	Latency     quantile.Summary `json:"latency_ms"`
+	Hops        Hops             `json:"hops_ms"`
+	ClockOffset float64          `json:"clock_offset_ms"` // the node's clock minus ours
 
-	hist *hdrhistogram.Histogram // microseconds
-}
-
-// Spread is a distribution in milliseconds.
-type Spread struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
+	hist *quantile.Histogram // microseconds
 }
 
 // Hops says where the time went.
@@ -48,15 +40,7 @@ type Hop struct {
 	P99 float64 `json:"p99"`
 }
 
-func ms(h *hdrhistogram.Histogram, percent float64) float64 {
-	return float64(h.ValueAtPercentile(percent)) / 1e3
-}
-
-func spread(h *hdrhistogram.Histogram) Spread {
-	return Spread{ms(h, 50), ms(h, 90), ms(h, 99), ms(h, 99.9), float64(h.Max()) / 1e3}
-}
-
-func hop(h *hdrhistogram.Histogram) Hop { return Hop{ms(h, 50), ms(h, 99)} }
+func hop(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
 
 // bar is one column of the histogram: updates that took at most UpTo milliseconds and more than the bar before.
 type bar struct {
@@ -71,15 +55,12 @@ func (r Report) bars() (out []bar, top int64) {
 	}
 	counts := map[int]int64{}
 	lo, hi := math.MaxInt, 0
-	for _, b := range r.hist.Distribution() {
-		if b.Count == 0 {
-			continue
-		}
+	for to, count := range r.hist.Buckets() {
 		i := 0
-		if b.To > 62 {
-			i = int(math.Ceil(math.Log2(float64(b.To) / 62.5)))
+		if to > 62 {
+			i = int(math.Ceil(math.Log2(float64(to) / 62.5)))
 		}
-		counts[i] += b.Count
+		counts[i] += count
 		lo, hi = min(lo, i), max(hi, i)
 	}
 	for i := lo; i <= hi && lo != math.MaxInt; i++ {
@@ -115,19 +96,15 @@ func (r Report) Text() string {
 
 // SVG draws the histogram as a picture.
 func (r Report) SVG() string {
-	bars, top := r.bars()
-	const w, h, foot = 720, 320, 60
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`, w, h)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/><text x="20" y="24" font-size="15">Driver to rider: p50 %.2f ms, p99 %.2f ms, max %.2f ms</text>`,
-		w, h, r.Latency.P50, r.Latency.P99, r.Latency.Max)
-	for i, x := range bars {
-		step := float64(w-40) / float64(len(bars))
-		tall := float64(h-foot-50) * float64(x.count) / float64(top)
-		left := 20 + float64(i)*step
-		fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#2a7de1"/>`, left, float64(h-foot)-tall, step*.85, tall)
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%.3g</text>`, left+step*.42, h-foot+18, x.upTo)
+	bars, _ := r.bars()
+	var p plot.Panel
+	for _, x := range bars {
+		p.Bars = append(p.Bars, plot.Bar{Name: fmt.Sprintf("%.3g", x.upTo), Height: float64(x.count)})
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">milliseconds at most; %d updates, %d lost</text></svg>`, w/2, h-14, r.Delivered, r.Lost)
-	return b.String()
+	return plot.Chart{
+		Title:  fmt.Sprintf("Driver to rider: p50 %.2f ms, p99 %.2f ms, max %.2f ms", r.Latency.P50, r.Latency.P99, r.Latency.Max),
+		X:      plot.Axis{Name: fmt.Sprintf("milliseconds at most; %d updates, %d lost", r.Delivered, r.Lost)},
+		Y:      plot.Axis{Name: "updates"},
+		Panels: []plot.Panel{p},
+	}.SVG()
 }

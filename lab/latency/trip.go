@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -140,10 +141,7 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 		if t != nil {
 			return c.join(r, t)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Duration(100+rand.IntN(200)) * time.Millisecond): // until our own car is free again
-		}
+		sleep.For(ctx, time.Duration(100+rand.IntN(200))*time.Millisecond) // until our own car is free again
 	}
 	return fmt.Errorf("rider %s: %d times a car that is not of this run was nearer; measure where fewer others drive", id, attempts)
 }
@@ -275,11 +273,9 @@ func (c *crew) dismiss(ctx context.Context) {
 		if left == 0 {
 			return
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, 200*time.Millisecond) {
 			c.cfg.Log.Warn("not every trip could be ended", "trips", left)
 			return
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

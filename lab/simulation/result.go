@@ -1,9 +1,9 @@
 package simulation
 
 import (
-	"slices"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/pricing"
 )
 
@@ -46,7 +46,7 @@ type ByAir struct {
 	P90S  float64 `json:"p90_s"`
 }
 
-// Quantiles of some values.
+// Quantiles are those of package quantile that the report prints.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P90 float64 `json:"p90"`
@@ -114,12 +114,8 @@ func (w *world) result() Result {
 
 // quantiles sorts what it is given.
 func quantiles(ds []time.Duration) Quantiles {
-	if len(ds) == 0 {
-		return Quantiles{}
-	}
-	slices.Sort(ds)
-	at := func(q float64) float64 { return ds[min(len(ds)-1, int(q*float64(len(ds))))].Seconds() }
-	return Quantiles{P50: at(.5), P90: at(.9), Max: ds[len(ds)-1].Seconds()}
+	s := quantile.Sort(ds)
+	return Quantiles{P50: s.At(.5).Seconds(), P90: s.At(.9).Seconds(), Max: s.Max().Seconds()}
 }
 
 func (s *stats) byAir() ByAir {

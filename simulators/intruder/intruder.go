@@ -15,6 +15,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 // The names under which it has tokens of its own. They ask for no trip and accept no offer, so that nothing at all may
@@ -100,7 +102,8 @@ func (i *intruder) try(ctx context.Context, a attempt) error {
 	v := &visit{server: strings.TrimSuffix(i.cfg.Servers[i.rng.IntN(len(i.cfg.Servers))], "/")}
 	targets := i.cfg.Targets()
 	if len(targets) == 0 || !i.enroll(ctx, v.server) {
-		return sleep(ctx, 5*breath)
+		sleep.For(ctx, 5*breath) // one that ends is no error
+		return nil
 	}
 	v.target = targets[i.rng.IntN(len(targets))]
 	limited, cancel := context.WithTimeout(ctx, attemptWithin)
@@ -122,7 +125,8 @@ func (i *intruder) try(ctx context.Context, a attempt) error {
 			return fmt.Errorf("the intruder's journal: %w", err)
 		}
 	}
-	return sleep(ctx, breath)
+	sleep.For(ctx, breath)
+	return nil
 }
 
 // entry is a line of the journal.
@@ -152,17 +156,6 @@ func (i *intruder) enroll(ctx context.Context, server string) bool {
 		i.own[role] = got.Token
 	}
 	return true
-}
-
-// sleep ends early with the context, which is no error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-	return nil
 }
 
 // ReadTargets reads JSON lines from a file that others replace; what cannot be read holds no targets.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
+
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )

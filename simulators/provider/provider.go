@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 // Faults are probabilities from 0 to 1, drawn from Seed in the order of the charges and refunds, and of the webhooks.
@@ -125,7 +127,7 @@ func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault := e.draw()
-	if fault == "hang" && !e.hang(r.Context()) {
+	if fault == "hang" && !sleep.For(r.Context(), e.cfg.Faults.HangFor) {
 		return
 	}
 	entry, err := e.ledger.Append(e.entry(q, fault))
@@ -193,18 +195,6 @@ func (e *Emulator) draw() string {
 		x -= c.p
 	}
 	return ""
-}
-
-// hang returns false when the client gave up first.
-func (e *Emulator) hang(ctx context.Context) bool {
-	t := time.NewTimer(e.cfg.Faults.HangFor)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 func answer(w http.ResponseWriter, code int, r any) {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 type refundRequest struct {
@@ -41,7 +43,7 @@ func (e *Emulator) refund(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault := e.draw()
-	if fault == "hang" && !e.hang(r.Context()) {
+	if fault == "hang" && !sleep.For(r.Context(), e.cfg.Faults.HangFor) {
 		return
 	}
 	status := "processed"

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -106,8 +107,8 @@ func call[T any](ctx context.Context, s *Store, name, subject string, do func() 
 	var none T
 	f := s.draw(name, subject)
 	fail := func(err error) (T, error) { return none, fmt.Errorf("%s %s: %w", name, subject, err) }
-	if err := rest(ctx, f.before); err != nil {
-		return fail(err)
+	if !sleep.For(ctx, f.before) {
+		return fail(ctx.Err())
 	}
 	switch {
 	case f.refused:
@@ -121,28 +122,13 @@ func call[T any](ctx context.Context, s *Store, name, subject string, do func() 
 	if err != nil {
 		return fail(err)
 	}
-	if err := rest(ctx, f.after); err != nil {
-		return fail(err)
+	if !sleep.For(ctx, f.after) {
+		return fail(ctx.Err())
 	}
 	if f.lost {
 		return fail(ErrLost)
 	}
 	return v, nil
-}
-
-// rest returns early, with an error, when ctx ends.
-func rest(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // hash is the same in every run, unlike maphash.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -21,7 +22,10 @@ var outbox = []story{
 	{"with many writers at once nothing is missed and each trip is told in order", nothingMissed},
 }
 
-const patience = 30 * time.Second
+const (
+	patience     = 30 * time.Second
+	betweenLooks = 2 * time.Millisecond // for others to work in
+)
 
 // pending waits until n notices may be told. Other transactions of the server can hold them back for a moment.
 func (w *world) pending(n int) []trips.Notice {
@@ -33,15 +37,7 @@ func (w *world) pending(n int) []trips.Notice {
 		if len(got) >= n {
 			return got
 		}
-		pause(ctx)
-	}
-}
-
-// pause lets others work between two looks.
-func pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(2 * time.Millisecond):
+		sleep.For(ctx, betweenLooks)
 	}
 }
 
@@ -147,7 +143,7 @@ func (w *world) until(holds func() bool) {
 		if ctx.Err() != nil {
 			w.Fatal("waited in vain")
 		}
-		pause(ctx)
+		sleep.For(ctx, betweenLooks)
 	}
 }
 
@@ -244,7 +240,7 @@ func (w *world) relay(n int) (told []trips.Notice) {
 	for len(told) < n && ctx.Err() == nil {
 		batch := try[[]trips.Notice](w)(w.Pending(ctx, 7))
 		if len(batch) == 0 {
-			pause(ctx)
+			sleep.For(ctx, betweenLooks)
 			continue
 		}
 		w.advance("relay", batch[len(batch)-1])

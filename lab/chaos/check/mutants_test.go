@@ -7,8 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ridehail/ridehail/lab/process/processtest"
 )
 
 // mutant is a bug planted in the code that is tested, by a build that reads some files from elsewhere: what is built to
@@ -31,8 +34,15 @@ var fire = [2]string{"./lab/chaos/check", "TestANodeUnderFireKeepsItsPromises"}
 
 var (
 	libraryRetries = change{"events/redis.go", []string{"o.MaxRetries = -1", "o.MaxRetries = 3"}}
-	lostReply      = [2]string{".", "TestAJobWhoseReplyWasLostHasOneEffect"}
+	lostReply      = [2]string{"./events", "TestAJobWhoseReplyWasLostHasOneEffect"}
 )
+
+// compose is no part of a build, so its judges are told where to read it.
+const compose = "compose.yaml"
+
+// withRapid are the packages whose properties would keep the failure that is
+// wanted here.
+var withRapid = []string{"./store/sqlite", "./store/postgres", "./gateway", "./sharedstate"}
 
 var mutants = []mutant{
 	{name: "no unique index", change: change{"migrations/sqlite/0001_schema.sql", []string{"CREATE UNIQUE INDEX trips_one_per_driver", "CREATE INDEX trips_one_per_driver"}},
@@ -66,13 +76,13 @@ var mutants = []mutant{
 		says:  "--- FAIL", needs: "RIDEHAIL_TEST_POSTGRES"},
 	{name: "positions pushed without credit", change: change{"gateway/session.go", []string{"c.fresh && c.sent-c.acked < credit", "c.fresh"}},
 		judge: [2]string{"./gateway", "TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest"}, says: "--- FAIL"},
-	{name: "acks before the disk has it", change: change{"compose.yaml",
+	{name: "acks before the disk has it", change: change{compose,
 		[]string{"synchronous_commit=on", "synchronous_commit=off"}},
-		judge: [2]string{".", "TestEveryAckedMoveSurvivesAKilledPostgres"}, says: "acked moves are gone",
+		judge: [2]string{"./store/postgres", "TestEveryAckedMoveSurvivesAKilledPostgres"}, says: "acked moves are gone",
 		needs: "RIDEHAIL_TEST_POSTGRES"},
-	{name: "Redis keeps snapshots only", change: change{"compose.yaml",
+	{name: "Redis keeps snapshots only", change: change{compose,
 		[]string{`"--appendonly", "yes"`, `"--appendonly", "no"`}},
-		judge: [2]string{".", "TestEveryQueuedJobSurvivesAKilledRedis"}, says: "queued jobs are gone",
+		judge: [2]string{"./events", "TestEveryQueuedJobSurvivesAKilledRedis"}, says: "queued jobs are gone",
 		needs: "RIDEHAIL_TEST_REDIS"},
 	{name: "our own pause counts as silence", change: change{"internal/detector/guard.go",
 		[]string{"return !last.IsZero() && now.Sub(last) > LateAfter", "return false"}},
@@ -129,7 +139,7 @@ func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
 // ready skips the test, or fails it if it must not be skipped, where the judge would.
 func (m mutant) ready(t *testing.T) {
 	t.Helper()
-	if m.judge[0] == "." && runtime.GOOS != "linux" {
+	if (m.file == compose || m.judge == lostReply) && runtime.GOOS != "linux" {
 		t.Skip("its judge kills servers as Linux does")
 	}
 	if m.needs == "" || os.Getenv(m.needs) != "" {
@@ -143,23 +153,26 @@ func (m mutant) ready(t *testing.T) {
 
 // judged runs the test that must fail, built as this one is, so that all but the planted bug is built already.
 func (m mutant) judged(t *testing.T, root string) (string, error) {
-	args := []string{"test", "-vet=off", "-overlay", m.plant(t, root), "-count=1", "-timeout=90s",
+	overlay, environment := m.plant(t, root)
+	args := []string{"test", "-vet=off", "-overlay", overlay, "-count=1", "-timeout=90s",
 		"-run", "^" + m.judge[1] + "$"}
 	if raceDetected {
 		args = append(args, "-race")
 	}
 	args = append(args, m.judge[0])
-	if m.judge[0] != "./lab/chaos/check" && m.judge[0] != "." { // the suites' properties would keep the failure that is wanted here
+	if slices.Contains(withRapid, m.judge[0]) {
 		args = append(args, "-rapid.nofailfile")
 	}
 	run := exec.CommandContext(t.Context(), "go", args...)
-	run.Dir = root
+	run.Dir, run.Env = root, append(os.Environ(), environment...)
 	out, err := run.CombinedOutput()
 	return string(out), err
 }
 
-// plant writes the files with the bug, and what tells the compiler to read them; it returns the latter's name.
-func (m mutant) plant(t *testing.T, root string) string {
+// plant writes the files with the bug, and an overlay that tells the compiler
+// to read them. It returns the overlay's name and what the judge must find in
+// its environment.
+func (m mutant) plant(t *testing.T, root string) (overlay string, environment []string) {
 	t.Helper()
 	dir, replace := t.TempDir(), map[string]string{}
 	write := func(name, text string) string {
@@ -175,13 +188,18 @@ func (m mutant) plant(t *testing.T, root string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replace[real] = write(fmt.Sprint("planted", i, filepath.Ext(c.file)), c.planted(t, string(text)))
+		planted := write(fmt.Sprint("planted", i, filepath.Ext(c.file)), c.planted(t, string(text)))
+		if c.file == compose {
+			environment = append(environment, processtest.ComposeFile+"="+planted)
+			continue
+		}
+		replace[real] = planted
 	}
 	plan, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write("overlay.json", string(plan))
+	return write("overlay.json", string(plan)), environment
 }
 
 func (c change) planted(t *testing.T, text string) string {

@@ -1,4 +1,4 @@
-package chaos
+package process
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,14 +29,14 @@ func soon(t *testing.T, what string, ok func() bool) {
 // gone says whether no process of a group is left.
 func gone(group int) bool { return errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }
 
-func guarded(t *testing.T) *guard {
+func guarded(t *testing.T) *Guard {
 	t.Helper()
-	g, err := newGuard(t.TempDir())
+	g, err := NewGuard(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := g.close(); err != nil {
+		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -45,22 +44,22 @@ func guarded(t *testing.T) *guard {
 }
 
 func TestAKilledProcessTakesItsChildrenAlong(t *testing.T) {
-	p, err := start(command{name: "family", path: "/bin/sh", args: []string{"-c", "sleep 1000 & sleep 1000"}, dir: t.TempDir()},
+	p, err := Start(Command{Name: "family", Path: "/bin/sh", Args: []string{"-c", "sleep 1000 & sleep 1000"}, Dir: t.TempDir()},
 		guarded(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.kill()
+	p.Kill()
 	soon(t, "the group is gone", func() bool { return gone(p.group) })
 }
 
 func TestAPausedProcessStopsWhenAsked(t *testing.T) {
-	p, err := start(command{name: "sleeper", path: "/bin/sleep", args: []string{"1000"}, dir: t.TempDir()}, guarded(t))
+	p, err := Start(Command{Name: "sleeper", Path: "/bin/sleep", Args: []string{"1000"}, Dir: t.TempDir()}, guarded(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.signal(syscall.SIGSTOP)
-	if err := p.stop(time.Minute); err == nil || !strings.Contains(err.Error(), "interrupt") {
+	p.Pause()
+	if err := p.Stop(time.Minute); err == nil || !strings.Contains(err.Error(), "interrupt") {
 		t.Errorf("it ended with %v, not by the signal", err)
 	}
 	soon(t, "the group is gone", func() bool { return gone(p.group) })
@@ -68,13 +67,13 @@ func TestAPausedProcessStopsWhenAsked(t *testing.T) {
 
 func TestAProcessThatDoesNotListenIsKilled(t *testing.T) {
 	dir := t.TempDir()
-	p, err := start(command{name: "deaf", path: "/bin/sh", dir: dir,
-		args: []string{"-c", `trap "" INT; : >deaf; while :; do sleep 1; done`}}, guarded(t))
+	p, err := Start(Command{Name: "deaf", Path: "/bin/sh", Dir: dir,
+		Args: []string{"-c", `trap "" INT; : >deaf; while :; do sleep 1; done`}}, guarded(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	soon(t, "it does not listen", func() bool { _, err := os.Stat(filepath.Join(dir, "deaf")); return err == nil })
-	if err := p.stop(10 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not end") {
+	if err := p.Stop(10 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not end") {
 		t.Errorf("stop says %v", err)
 	}
 	soon(t, "the group is gone", func() bool { return gone(p.group) })
@@ -85,7 +84,7 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 	if err := os.Mkdir(home, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	g, err := newGuard(home)
+	g, err := NewGuard(home)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +101,7 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 	if err := g.forget(ended.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.close(); err != nil { // what happens to the pipe when we are killed
+	if err := g.Close(); err != nil { // what happens to the pipe when we are killed
 		t.Error(err)
 	}
 	if err := left.Wait(); err == nil {
@@ -121,89 +120,74 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 }
 
 // kept runs a service until the test ends.
-func kept(t *testing.T, s *service) {
+func kept(t *testing.T, s *Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.keep(ctx) }()
+	go func() { done <- s.Keep(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		_ = s.stop(time.Minute) // it says that a signal ended it
+		_ = s.Stop(time.Minute) // it says that a signal ended it
 	})
 }
 
-func always(context.Context) bool { return true }
+func always(context.Context) error { return nil }
 
 func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
 	dir := t.TempDir()
-	ready := func(context.Context) bool { _, err := os.Stat(dir + "/ready"); return err == nil }
-	s := newService(command{name: "frail", path: "/bin/sh", dir: dir,
-		args: []string{"-c", "[ -e ready ] || { : >ready; sleep 1; exit 7; }; sleep 1000"}}, guarded(t), ready)
+	ready := func(context.Context) error { _, err := os.Stat(dir + "/ready"); return err }
+	s := NewService(Server{Command{Name: "frail", Path: "/bin/sh", Dir: dir,
+		Args: []string{"-c", "[ -e ready ] || { : >ready; sleep 1; exit 7; }; sleep 1000"}}, ready}, guarded(t))
 	kept(t, s)
-	soon(t, "it ended and serves again", func() bool { return len(s.oddities()) == 1 && s.await(t.Context()) == nil })
-	if odd := s.oddities(); !strings.Contains(odd[0], "exit status 7") {
+	soon(t, "it ended and serves again", func() bool { return len(s.Oddities()) == 1 && s.Await(t.Context()) == nil })
+	if odd := s.Oddities(); !strings.Contains(odd[0], "exit status 7") {
 		t.Errorf("it is said to have ended so: %v", odd)
 	}
 }
 
 func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
-	s := newService(command{name: "steady", path: "/bin/sleep", args: []string{"1000"}, dir: t.TempDir()}, guarded(t), always)
+	s := NewService(Server{Command{Name: "steady", Path: "/bin/sleep", Args: []string{"1000"}, Dir: t.TempDir()}, always}, guarded(t))
 	kept(t, s)
 	for range 3 {
-		if err := s.await(t.Context()); err != nil {
+		if err := s.Await(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		before := s.now.group
-		s.kill()
+		s.Kill()
 		if !gone(before) || s.now.group != before {
 			t.Fatal("it lives on, or again")
 		}
-		s.revive()
-		soon(t, "it runs again", func() bool { return s.await(t.Context()) == nil })
+		s.Revive()
+		soon(t, "it runs again", func() bool { return s.Await(t.Context()) == nil })
 	}
-	if odd := s.oddities(); len(odd) != 0 {
+	if odd := s.Oddities(); len(odd) != 0 {
 		t.Errorf("what we did is held against it: %v", odd)
 	}
 }
 
 func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
 	dir := t.TempDir()
-	s := newService(command{name: "victim", path: "/bin/sleep", args: []string{"1000"}, dir: dir}, guarded(t), always)
+	s := NewService(Server{Command{Name: "victim", Path: "/bin/sleep", Args: []string{"1000"}, Dir: dir}, always}, guarded(t))
 	kept(t, s)
 	for _, ours := range []bool{true, false} {
-		if err := s.await(t.Context()); err != nil {
+		if err := s.Await(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.excuse(ours)
+		s.Excuse(ours)
 		s.mu.Lock()
 		victim := s.now
 		s.mu.Unlock()
-		victim.kill()
+		victim.Kill()
 		soon(t, "it runs again", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.now != victim && s.whole
 		})
-		if odd := len(s.oddities()); odd != 0 == ours {
+		if odd := len(s.Oddities()); odd != 0 == ours {
 			t.Errorf("our doing: %v, and %d strange ends", ours, odd)
 		}
-	}
-}
-
-func TestAHogKeepsEveryProcessorBusyUntilItIsHealed(t *testing.T) {
-	c := &city{dir: t.TempDir(), guard: guarded(t)}
-	end, err := c.hog()
-	if err != nil {
-		t.Fatal(err)
-	}
-	logs, err := filepath.Glob(c.dir + "/hog-*.log")
-	if err != nil || len(logs) != runtime.NumCPU() {
-		t.Errorf("%v, %v", logs, err)
-	}
-	if err := end(); err != nil {
-		t.Error(err)
 	}
 }

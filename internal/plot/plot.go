@@ -1,0 +1,200 @@
+// Package plot draws charts as SVG: curves and bars, with one look for all
+// pictures of the service. The same chart gives the same bytes.
+package plot
+
+import (
+	"cmp"
+	"fmt"
+	"html"
+	"slices"
+	"strings"
+)
+
+// Chart is a row of panels that share their axes.
+type Chart struct {
+	Title    string
+	Subtitle string // [none]
+	X, Y     Axis
+	Panels   []Panel
+}
+
+// Axis says what is measured along one side. It begins at 0, or at a power of
+// ten when it is logarithmic.
+type Axis struct {
+	Name string
+	Log  bool
+	End  float64 // the least that it must reach [what the data need]
+}
+
+// Panel is one picture. Bars take the whole width, and name themselves in place
+// of the x axis.
+type Panel struct {
+	Name   string // [none]
+	Curves []Curve
+	Bars   []Bar
+}
+
+// Curve is a line through points, which are sorted by X. A point that is not
+// above 0 has no place on a logarithmic axis and is left out.
+type Curve struct {
+	Name   string
+	Points []Point
+	Dots   bool // whether each point is drawn, and not the line alone
+}
+
+// Point is a point of a curve. Mark, if there is one, is written beside it.
+type Point struct {
+	X, Y float64
+	Mark string
+}
+
+// Bar is one column.
+type Bar struct {
+	Name   string
+	Height float64
+}
+
+const (
+	wide, narrow = 640, 360 // pixels of a panel: of one alone, of one of several
+	left, right  = 62, 18   // margins of the plot in its panel
+	header       = 56       // pixels above the plot without names of curves
+	lineHeight   = 14
+	plotHeight   = 270
+	footer       = 58
+	dark, pale   = "#111", "#555"
+)
+
+var inks = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
+
+// canvas is a chart while it is drawn. All measures are in pixels.
+type canvas struct {
+	strings.Builder
+	x, y  scale
+	top   float64 // of the plots
+	width float64 // of a panel
+}
+
+// SVG draws the chart.
+func (c Chart) SVG() string {
+	k := &canvas{x: c.X.scale(c.xs()), y: c.Y.scale(c.ys()), top: header, width: wide}
+	if len(c.Panels) > 1 {
+		k.width = narrow
+	}
+	for _, p := range c.Panels {
+		k.top = max(k.top, header+lineHeight*float64(len(p.Curves)))
+	}
+
+	width, height := k.width*float64(max(1, len(c.Panels))), k.top+plotHeight+footer
+	fmt.Fprintf(k, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="11">`, width, height)
+	fmt.Fprintf(k, `<rect width="%g" height="%g" fill="#fff"/>`, width, height)
+	k.text(16, 22, "start", dark, c.Title)
+	k.text(16, 38, "start", pale, c.Subtitle)
+	for i, p := range c.Panels {
+		fmt.Fprintf(k, `<g transform="translate(%g 0)">`, k.width*float64(i))
+		k.panel(c, p)
+		k.WriteString(`</g>`)
+	}
+	k.WriteString("</svg>\n")
+	return k.String()
+}
+
+func (c Chart) xs() (out []float64) {
+	for _, p := range c.Panels {
+		for _, curve := range p.Curves {
+			for _, at := range curve.Points {
+				out = append(out, at.X)
+			}
+		}
+	}
+	return out
+}
+
+func (c Chart) ys() (out []float64) {
+	for _, p := range c.Panels {
+		for _, curve := range p.Curves {
+			for _, at := range curve.Points {
+				out = append(out, at.Y)
+			}
+		}
+		for _, bar := range p.Bars {
+			out = append(out, bar.Height)
+		}
+	}
+	return out
+}
+
+func (k *canvas) panel(c Chart, p Panel) {
+	k.text(left, k.top-8, "start", dark, p.Name)
+	for _, at := range k.y.ticks() {
+		y := k.placeY(at)
+		k.line(left, y, k.width-right, y)
+		k.text(left-6, y+4, "end", pale, fmt.Sprintf("%g", at))
+	}
+	if len(p.Bars) > 0 {
+		k.bars(p.Bars)
+	} else {
+		k.ticksX()
+	}
+
+	k.text((left+k.width-right)/2, k.top+plotHeight+38, "middle", dark, c.X.Name)
+	fmt.Fprintf(k, `<g transform="translate(14 %.1f) rotate(-90)">`, k.top+plotHeight/2)
+	k.text(0, 0, "middle", dark, c.Y.Name)
+	k.WriteString(`</g>`)
+	for i, curve := range p.Curves {
+		ink := inks[i%len(inks)]
+		k.curve(curve, ink)
+		k.text(k.width-right, k.top-8-lineHeight*float64(len(p.Curves)-1-i), "end", ink, curve.Name)
+	}
+}
+
+func (k *canvas) ticksX() {
+	for _, at := range k.x.ticks() {
+		x := k.placeX(at)
+		k.line(x, k.top, x, k.top+plotHeight)
+		k.text(x, k.top+plotHeight+16, "middle", pale, fmt.Sprintf("%g", at))
+	}
+}
+
+func (k *canvas) bars(bars []Bar) {
+	step := (k.width - left - right) / float64(len(bars))
+	for i, b := range bars {
+		x, y := left+float64(i)*step, k.placeY(b.Height)
+		fmt.Fprintf(k, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x+.08*step, y, .84*step,
+			k.top+plotHeight-y, inks[0])
+		k.text(x+step/2, k.top+plotHeight+16, "middle", pale, b.Name)
+	}
+}
+
+func (k *canvas) curve(c Curve, ink string) {
+	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.holds(p.X) || !k.y.holds(p.Y) })
+	slices.SortStableFunc(points, func(p, q Point) int { return cmp.Compare(p.X, q.X) })
+
+	var path strings.Builder
+	for _, p := range points {
+		x, y := k.placeX(p.X), k.placeY(p.Y)
+		fmt.Fprintf(&path, "%.1f,%.1f ", x, y)
+		radius := 2.5
+		if p.Mark != "" {
+			radius = 4.5
+			k.text(x+7, y-5, "start", ink, p.Mark)
+		}
+		if c.Dots || p.Mark != "" {
+			fmt.Fprintf(k, `<circle cx="%.1f" cy="%.1f" r="%g" fill="%s"/>`, x, y, radius, ink)
+		}
+	}
+	fmt.Fprintf(k, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`, strings.TrimSpace(path.String()), ink)
+}
+
+func (k *canvas) placeX(v float64) float64 { return left + k.x.share(v)*(k.width-left-right) }
+
+func (k *canvas) placeY(v float64) float64 { return k.top + (1-k.y.share(v))*plotHeight }
+
+func (k *canvas) line(x1, y1, x2, y2 float64) {
+	fmt.Fprintf(k, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`, x1, y1, x2, y2)
+}
+
+func (k *canvas) text(x, y float64, anchor, ink, s string) {
+	if s != "" {
+		fmt.Fprintf(k, `<text x="%.1f" y="%.1f" text-anchor="%s" fill="%s">%s</text>`, x, y, anchor, ink, html.EscapeString(s))
+	}
+}

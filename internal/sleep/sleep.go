@@ -1,0 +1,27 @@
+// Package sleep waits for a while, or until a context ends.
+package sleep
+
+import (
+	"context"
+	"time"
+)
+
+// For waits for d and returns true. It returns false as soon as ctx has ended,
+// also when both happen at once. It does not wait when d is not above 0.
+func For(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return ctx.Err() == nil
+	}
+}
+
+// Until waits for a moment of this machine's clock, as For does.
+func Until(ctx context.Context, at time.Time) bool { return For(ctx, time.Until(at)) }

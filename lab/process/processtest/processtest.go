@@ -1,0 +1,166 @@
+// Package processtest gives a test a Redis or a Postgres of its own, which it
+// may kill, pause and start again.
+package processtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ridehail/ridehail/lab/process"
+)
+
+const (
+	startWithin = time.Minute
+	stopWithin  = 10 * time.Second
+)
+
+// Server is a server that runs until the test ends, unless the test kills it.
+// Its methods belong to the test's goroutine.
+type Server struct {
+	Address string // HOST:PORT
+	URL     string // as a node is told it
+
+	t       *testing.T
+	server  process.Server
+	guard   *process.Guard
+	running *process.Process
+}
+
+// Redis starts one with these flags, of which the last of a kind counts.
+func Redis(t *testing.T, flags ...string) *Server {
+	t.Helper()
+	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
+		s, err := process.Redis(dir, address, flags...)
+		return s, process.RedisURL(address), err
+	})
+}
+
+// Postgres starts one with these flags. It does not wait for the disk:
+// processes are killed here, not machines.
+func Postgres(t *testing.T, flags ...string) *Server {
+	t.Helper()
+	flags = append(flags, "-c", "fsync=off")
+	return open(t, process.MissingPostgres(), func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error) {
+		s, err := process.Postgres(ctx, dir, address, g, nil, flags...)
+		return s, process.PostgresURL(address), err
+	})
+}
+
+// prepare returns a server and its URL.
+type prepare func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error)
+
+// open skips the test where the program is missing, unless RIDEHAIL_TEST_REQUIRE
+// forbids it.
+func open(t *testing.T, missing error, prepare prepare) *Server {
+	t.Helper()
+	if missing != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+		t.Fatal(missing)
+	}
+	if missing != nil {
+		t.Skip(missing)
+	}
+	dir, guard, err := process.NewFolder("ridehail-test")
+	if dir != "" {
+		t.Cleanup(func() { _ = os.RemoveAll(dir) }) // after everything in it has ended
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := guard.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	at, err := process.FreeAddresses(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	s := &Server{Address: at[0], t: t, guard: guard}
+	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
+	defer cancel()
+	if s.server, s.URL, err = prepare(ctx, dir, s.Address, guard); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if s.running != nil && s.running.Alive() {
+			_ = s.running.Stop(stopWithin) // how it ends is of no interest any more
+		}
+	})
+	s.Start()
+	return s
+}
+
+// Start starts the server and returns when it answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin) // a cleanup may start it, too
+	defer cancel()
+	p, err := s.server.Serve(ctx, s.guard)
+	if err != nil {
+		log, _ := os.ReadFile(s.server.Log())
+		s.t.Fatalf("%v:\n%s", err, log)
+	}
+	s.running = p
+}
+
+// Kill is SIGKILL to all processes of the server, of which none sees another
+// one die.
+func (s *Server) Kill() { s.running.Kill() }
+
+// Pause stops the server with all its processes: connections stay, and nothing
+// answers on them.
+func (s *Server) Pause() { s.running.Pause() }
+
+// Resume ends a pause.
+func (s *Server) Resume() { s.running.Resume() }
+
+// ComposeFile is the environment variable that names another compose.yaml than
+// the module's own, for a test of the tests: it plants a mistake there.
+const ComposeFile = "RIDEHAIL_TEST_COMPOSE"
+
+// ComposeFlags returns what compose.yaml starts a server's program with, so
+// that a test is about what those run who follow the README.
+func ComposeFlags(t *testing.T, program string) []string {
+	t.Helper()
+	path := os.Getenv(ComposeFile)
+	if path == "" {
+		path = filepath.Join(moduleRoot(t), "compose.yaml")
+	}
+	compose, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(compose), `command: ["`+program+`"`)
+	line, _, _ := strings.Cut(after, "\n")
+	var flags []string
+	if err := json.Unmarshal([]byte(`["`+program+`"`+line), &flags); !found || err != nil {
+		t.Fatalf("%s has no command of %s in one line: %v", path, program, err)
+	}
+	return flags[1:]
+}
+
+// moduleRoot is the folder of go.mod, above that of the test.
+func moduleRoot(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, err := os.Stat(filepath.Join(dir, "go.mod"))
+		switch {
+		case err == nil:
+			return dir
+		case !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir):
+			t.Fatalf("no go.mod above the test: %v", err)
+		}
+		dir = filepath.Dir(dir)
+	}
+}

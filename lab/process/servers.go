@@ -1,0 +1,229 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
+)
+
+// Server is a command that answers when it serves.
+type Server struct {
+	Command
+	Ready func(context.Context) error // why it does not serve; nil when it does
+}
+
+// Serve starts the server and returns when it answers. A server that was killed
+// may need several attempts, until what is left of the old one is gone. When
+// ctx ends first, nothing runs any more.
+func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
+	for {
+		p, err := Start(s.Command, g)
+		if err != nil {
+			return nil, err
+		}
+		for p.Alive() {
+			why := s.Ready(ctx)
+			if why == nil {
+				return p, nil
+			}
+			if !sleep.For(ctx, lookEvery) {
+				p.Kill()
+				return nil, fmt.Errorf("%s does not answer (%w); see %s", s.Name, why, s.Log())
+			}
+		}
+		if !sleep.For(ctx, startAgainAfter) {
+			return nil, fmt.Errorf("%s ended (%w); see %s", s.Name, p.Err(), s.Log())
+		}
+	}
+}
+
+// Missing says which program of others is needed and not installed, and what
+// installs it; nil when there are all.
+func Missing() error { return errors.Join(MissingRedis(), MissingPostgres()) }
+
+// MissingRedis is Missing for Redis alone.
+func MissingRedis() error { _, err := redisProgram(); return err }
+
+// MissingPostgres is Missing for Postgres alone.
+func MissingPostgres() error { _, err := postgresPrograms(); return err }
+
+func redisProgram() (string, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return "", fmt.Errorf("%w: run ci/setup redis", err)
+	}
+	return path, nil
+}
+
+// postgresPrograms is the folder of initdb and postgres, which Debian keeps out of the path.
+func postgresPrograms() (string, error) {
+	if found, err := exec.LookPath("initdb"); err == nil {
+		if found, err = filepath.EvalSymlinks(found); err == nil {
+			return filepath.Dir(found), nil
+		}
+	}
+	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil || len(dirs) == 0 {
+		return "", errors.New("initdb is neither in the path nor in /usr/lib/postgresql/*/bin: run ci/setup postgres")
+	}
+	return slices.Max(dirs), nil
+}
+
+// NewFolder makes a folder for servers, and a guard that removes it if this
+// process is killed. The user postgres may pass through the folder.
+func NewFolder(name string) (dir string, g *Guard, err error) {
+	if dir, err = os.MkdirTemp("", name+"."); err != nil {
+		return "", nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return dir, nil, err
+	}
+	g, err = NewGuard(dir)
+	return dir, g, err
+}
+
+// Redis prepares a server with an empty folder of its own in dir. Of flags of a
+// kind the last counts.
+func Redis(dir, address string, flags ...string) (Server, error) {
+	path, err := redisProgram()
+	if err != nil {
+		return Server{}, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return Server{}, err
+	}
+	if err := os.Mkdir(dir+"/redis", 0o755); err != nil {
+		return Server{}, err
+	}
+	args := append([]string{"--bind", host, "--port", port, "--dir", dir + "/redis"}, flags...)
+	return Server{Command{Name: "redis", Path: path, Dir: dir, Args: args},
+		func(ctx context.Context) error { return RedisDo(ctx, address, "PING", "+PONG") }}, nil
+}
+
+// RedisURL is what a node is told.
+func RedisURL(address string) string { return "redis://" + address + "/0" }
+
+// PostgresURL is that of the database that each server has.
+func PostgresURL(address string) string {
+	return "postgres://postgres@" + address + "/postgres?sslmode=disable"
+}
+
+// PostgresHome is the folder of a server's tables in dir.
+func PostgresHome(dir string) string { return dir + "/postgres" }
+
+// Postgres makes a database cluster in dir, where the tables have a folder and
+// the log has another one. As root it is to run as the user postgres, because
+// it refuses to run as root. Furnish, unless it is nil, is called with the
+// empty folder for the tables and its owner; nil: this process's user.
+func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
+	bin, err := postgresPrograms()
+	if err != nil {
+		return Server{}, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return Server{}, err
+	}
+	home, log := PostgresHome(dir), dir+"/wal" // the log is elsewhere, so that a commit costs what it does on a true disk
+	owner, err := postgresFolders(home, log)
+	if err != nil {
+		return Server{}, err
+	}
+	if furnish != nil {
+		furnish(home, owner)
+	}
+
+	initdb := Command{Name: "initdb", Path: bin + "/initdb", Dir: dir, User: owner,
+		Args: []string{"-D", home + "/data", "-X", log, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"}}
+	if err := run(ctx, initdb, g); err != nil {
+		return Server{}, err
+	}
+	// Without sockets in the file system there are no lock files of theirs; the one in the data folder names a process
+	// that is reaped, and so stops nobody.
+	args := append([]string{"-D", home + "/data", "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}, flags...)
+	return Server{Command{Name: "postgres", Path: bin + "/postgres", Dir: dir, User: owner, Args: args},
+		func(ctx context.Context) error { return postgresAnswers(ctx, address) }}, nil
+}
+
+// run returns when the command has ended.
+func run(ctx context.Context, c Command, g *Guard) error {
+	p, err := Start(c, g)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.Ended():
+	case <-ctx.Done():
+		p.Kill()
+		return context.Cause(ctx)
+	}
+	if p.Err() != nil {
+		return fmt.Errorf("%s: %w; see %s", c.Name, p.Err(), c.Log())
+	}
+	return nil
+}
+
+// postgresFolders makes folders that belong to the user whom Postgres runs as.
+func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
+	if os.Getuid() == 0 {
+		if owner, err = credentialOf("postgres"); err != nil {
+			return nil, err
+		}
+	}
+	for _, dir := range folders {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, err
+		}
+		if owner == nil {
+			continue
+		}
+		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	return owner, nil
+}
+
+func credentialOf(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("this is root, which Postgres refuses, and there is no other user for it: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+// FreeAddresses are on loopback, and nothing listens on them just now.
+func FreeAddresses(n int) (out []string, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free address: %w", err)
+		}
+		defer func() { _ = l.Close() }() // together, so that none is given twice
+		out = append(out, l.Addr().String())
+	}
+	return out, nil
+}
+
+// answerWithin is how long a server that serves may take to answer.
+const answerWithin = time.Second

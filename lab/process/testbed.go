@@ -1,0 +1,126 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	startWithin = time.Minute
+	stopWithin  = 15 * time.Second // a node drains for ten
+)
+
+// TestbedConfig says where an experiment takes place.
+type TestbedConfig struct {
+	Program string // the ridehail program to run as the node [this one]
+	// Database and Redis are addresses of stores to use; when one is empty, a private one is started.
+	Database, Redis string
+	// Through returns the address at which the node shall find the database; nil: its own.
+	Through func(database string) (string, error)
+}
+
+// Testbed is one node as a process of its own on real stores, for experiments that bring their own phones.
+type Testbed struct {
+	Server, Admin string // http://HOST:PORT of the node
+
+	dir      string
+	guard    *Guard
+	services []*Service // in the order of their start
+	postgres *Service   // the private Postgres, or nil
+	keepers  errgroup.Group
+	life     context.Context // of the keepers
+	leave    context.CancelFunc
+}
+
+// OpenTestbed starts what the experiment needs and waits until it serves. Close what it returns, also beside an error.
+func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error) {
+	b = new(Testbed)
+	b.life, b.leave = context.WithCancel(context.WithoutCancel(ctx))
+	if cfg.Program == "" {
+		if cfg.Program, err = os.Executable(); err != nil {
+			return b, err
+		}
+	}
+	if b.dir, b.guard, err = NewFolder("ridehail-lab"); err != nil {
+		return b, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not within %v", startWithin))
+	defer cancel()
+	at, err := FreeAddresses(4)
+	if err != nil {
+		return b, err
+	}
+
+	if err := b.openStores(ctx, &cfg, at); err != nil {
+		return b, err
+	}
+	if cfg.Through != nil {
+		if cfg.Database, err = cfg.Through(cfg.Database); err != nil {
+			return b, err
+		}
+	}
+	b.Server, b.Admin = "http://"+at[2], "http://"+at[3]
+	node := Command{Name: "node", Path: cfg.Program, Dir: b.dir, Args: []string{"serve", "--dev-tokens", "--name", "node",
+		"--listen", at[2], "--admin", at[3], "--database", cfg.Database, "--redis", cfg.Redis}}
+	return b, b.serve(ctx, NewService(Server{node, HTTPAnswers(b.Server + "/readyz")}, b.guard))
+}
+
+// openStores starts the stores of which there is no address, and notes theirs.
+func (b *Testbed) openStores(ctx context.Context, cfg *TestbedConfig, at []string) error {
+	if cfg.Database == "" {
+		server, err := Postgres(ctx, b.dir, at[0], b.guard, nil, "-c", "max_connections=200")
+		if err != nil {
+			return err
+		}
+		cfg.Database, b.postgres = PostgresURL(at[0]), NewService(server, b.guard)
+		if err := b.serve(ctx, b.postgres); err != nil {
+			return err
+		}
+	}
+	if cfg.Redis == "" {
+		server, err := Redis(b.dir, at[1], "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+		if err != nil {
+			return err
+		}
+		cfg.Redis = RedisURL(at[1])
+		if err := b.serve(ctx, NewService(server, b.guard)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Testbed) serve(ctx context.Context, s *Service) error {
+	b.services = append(b.services, s)
+	b.keepers.Go(func() error { return s.Keep(b.life) })
+	return s.Await(ctx)
+}
+
+// Postgres is the process of the private Postgres, or 0.
+func (b *Testbed) Postgres() int {
+	if b.postgres == nil {
+		return 0
+	}
+	return b.postgres.PID()
+}
+
+// Close ends all that was started, the node first, and removes the folder.
+func (b *Testbed) Close() error {
+	b.leave()
+	errs := []error{b.keepers.Wait()}
+	for i := len(b.services) - 1; i >= 0; i-- {
+		errs = append(errs, b.services[i].Stop(stopWithin))
+	}
+	if b.guard != nil {
+		errs = append(errs, b.guard.Close())
+	}
+	if b.dir != "" {
+		errs = append(errs, os.RemoveAll(b.dir))
+	}
+	return errors.Join(errs...)
+}
