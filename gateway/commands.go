@@ -6,15 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
-	"unicode"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // command is something a phone asks for that is answered with an ack. The body is a *wire.ClientFrame_….
@@ -39,7 +39,7 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_WatchArea:
 		s.watchArea(b.WatchArea)
 	case *wire.ClientFrame_Hello, nil:
-		s.refuse(f.Id, refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
+		s.refuse(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
 	default:
 		s.command(command{f.Id, b})
 	}
@@ -47,8 +47,8 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 
 // command queues a command behind the session's earlier ones.
 func (s *session) command(c command) {
-	if !plainID(c.id) {
-		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
+	if !translate.PlainID(c.id) {
+		s.refuse(clip(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
 			"characters, new for each command and the same when you send it again."))
 		return
 	}
@@ -66,7 +66,7 @@ func (s *session) command(c command) {
 	s.mu.Unlock()
 	if full {
 		s.g.m.drops.WithLabelValues("commands_full").Inc()
-		s.refuse(c.id, refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
+		s.refuse(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
 		return
 	}
 	if idle {
@@ -101,7 +101,7 @@ func (s *session) do(c command) {
 	kind, err := s.carryOut(ctx, c, ack)
 	result := "ok"
 	if err != nil {
-		code, _, text := codeOf(err)
+		code, text := translate.Error(err)
 		if code == wire.CodeUnavailable {
 			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
 		}
@@ -123,7 +123,7 @@ type answer struct {
 
 // tell puts a committed move into the ack. The sessions here hear of it by Committed, the rest of the world from the
 // outbox.
-func (a *answer) tell(ev trips.Event) { a.Trip, a.done = wireTrip(ev.Trip), ev.Trip }
+func (a *answer) tell(ev trips.Event) { a.Trip, a.done = translate.Trip(ev.Trip), ev.Trip }
 
 // carryOut names the command's kind, for the counters, and fills in the ack.
 func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind string, err error) {
@@ -143,19 +143,19 @@ func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind st
 	case *wire.ClientFrame_Sos:
 		return "sos", s.sos(ctx, c.id, b.Sos)
 	}
-	return "unknown", refuse(wire.CodeBadFrame, "This is not a command.")
+	return "unknown", translate.Refuse(wire.CodeBadFrame, "This is not a command.")
 }
 
-// must refuses the other role.
-func (s *session) must(role trips.Role) error {
+// requireRole refuses the other role.
+func (s *session) requireRole(role trips.Role) error {
 	if s.user.Role == role {
 		return nil
 	}
-	return refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
+	return translate.Refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
 }
 
 func (s *session) setAvailable(wants bool) error {
-	if err := s.must(trips.RoleDriver); err != nil {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	s.g.cfg.Drivers.SetAvailable(trips.DriverID(s.user.ID), wants)
@@ -163,7 +163,7 @@ func (s *session) setAvailable(wants bool) error {
 }
 
 func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *answer) error {
-	if err := s.must(trips.RoleDriver); err != nil {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	driver := trips.DriverID(s.user.ID)
@@ -199,7 +199,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 // unaccepted puts an offer back that could not be accepted for want of the database, and lets the dispatcher ask someone
 // else when it never will be.
 func (s *session) unaccepted(o dispatch.Offer, err error) {
-	if code, _, _ := codeOf(err); code == wire.CodeUnavailable {
+	if translate.Unavailable(err) {
 		s.g.cfg.Inbox.Put(o)
 		return
 	}
@@ -207,17 +207,17 @@ func (s *session) unaccepted(o dispatch.Offer, err error) {
 }
 
 func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
-	if err := s.must(trips.RoleRider); err != nil {
+	if err := s.requireRole(trips.RoleRider); err != nil {
 		return err
 	}
-	j := journey{Quote: r.GetQuote()}
+	j := booking.Journey{Quote: r.GetQuote()}
 	if r.Pickup != nil {
-		j.Pickup = new(pointOf(r.Pickup))
+		j.Pickup = new(translate.PointOf(r.Pickup))
 	}
 	if r.Dropoff != nil {
-		j.Dropoff = new(pointOf(r.Dropoff))
+		j.Dropoff = new(translate.PointOf(r.Dropoff))
 	}
-	ev, err := s.g.door.request(ctx, s.user, id, j)
+	ev, err := s.g.cfg.Booking.Request(ctx, trips.RiderID(s.user.ID), id, j)
 	if err == nil {
 		ack.tell(ev)
 	}
@@ -225,16 +225,16 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 }
 
 func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack *answer) error {
-	if err := s.must(trips.RoleDriver); err != nil {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	verbs := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
 	verb := verbs[m.GetStep()]
 	if verb == nil {
-		return refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
+		return translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
-	if !plainID(m.GetTripId()) {
+	if !translate.PlainID(m.GetTripId()) {
 		return trips.ErrNotFound
 	}
 	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + m.GetTripId()}
@@ -248,10 +248,10 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 }
 
 func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *answer) error {
-	if len(c.GetReason()) > maxReason || !printable(c.GetReason()) {
-		return errReason
+	if err := translate.CheckReason(c.GetReason()); err != nil {
+		return err
 	}
-	if !plainID(c.GetTripId()) {
+	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
 	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + c.GetTripId()}
@@ -265,7 +265,7 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 }
 
 func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *answer) error {
-	if !plainID(c.GetTripId()) {
+	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
 	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
@@ -309,11 +309,11 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 		s.g.m.updates.WithLabelValues("malformed").Inc()
 		return
 	}
-	fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+	fix := location.Fix{Point: translate.PointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 	id := trips.DriverID(s.user.ID)
 	why, flags := s.seat.Move(fix, now)
-	if flags != 0 {
-		s.g.m.suspects.note(id, flags, now)
+	if flags != 0 && s.g.cfg.OnSuspect != nil {
+		s.g.cfg.OnSuspect(id, flags, now)
 	}
 	if why != location.Believed {
 		s.g.m.updates.WithLabelValues(string(why)).Inc()
@@ -352,17 +352,4 @@ func (g *Gateway) track(t trips.Trip) {
 	}
 }
 
-var errReason = refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
-
-const (
-	maxReason = 200
-	maxMillis = 1e14 // the year 5138
-)
-
-// plainID says whether text can be an id of ours or of a command. A database may refuse other text with an error that
-// looks like a failure of its own.
-func plainID(id string) bool { return id != "" && len(id) <= maxID && printable(id) }
-
-func printable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }
-
-func pointOf(p *wire.Point) location.Point { return location.Point{Lng: p.GetLng(), Lat: p.GetLat()} }
+const maxMillis = 1e14 // the year 5138

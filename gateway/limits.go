@@ -29,7 +29,6 @@ type Limits struct {
 	Queue         int           // ordered messages that wait for one slow phone [256]
 	Commands      int           // of one phone that wait for their turn [16]
 	CommandWithin time.Duration // [5 s]
-	BodyWithin    time.Duration // for all of an HTTP request's body to arrive [5 s]
 	AreaMetres    float64       // the widest area of cars a rider may watch [20,000]
 	AreaCars      int           // [200]
 }
@@ -49,7 +48,6 @@ func (l Limits) withDefaults() Limits {
 	l.Queue = cmp.Or(l.Queue, 256)
 	l.Commands = cmp.Or(l.Commands, 16)
 	l.CommandWithin = cmp.Or(l.CommandWithin, 5*time.Second)
-	l.BodyWithin = cmp.Or(l.BodyWithin, 5*time.Second)
 	l.AreaMetres = cmp.Or(l.AreaMetres, 20_000)
 	l.AreaCars = cmp.Or(l.AreaCars, 200)
 	return l
@@ -61,6 +59,7 @@ const (
 	closeWithin   = time.Second     // for a close frame to arrive and be answered
 	extensions    = 12              // of a read deadline at most, in the time it allows
 	readBuffer    = 1024
+	historySize   = 200 // chat messages read from the store at once
 	drainBatch    = 50
 	closeDraining = wire.CloseGoingAway
 )

@@ -1,4 +1,4 @@
-package gateway
+package httpapi
 
 import (
 	"slices"
@@ -21,19 +21,22 @@ type suspect struct {
 	Fix    location.Fix // the last one believed; filled in when an operator looks
 }
 
-// suspects counts flags and lists the newest. What is raised here has no effect on a driver: a person decides.
-type suspects struct {
+// Suspects counts doubts about drivers' positions and lists the newest for the
+// operators' page. They have no effect on a driver: a person decides. Safe for
+// concurrent use.
+type Suspects struct {
 	total *prometheus.CounterVec
 
-	mu   sync.Mutex
-	list []suspect // the one raised last comes last; at most suspectsMost
+	mu   sync.Mutex // guards below
+	list []suspect  // the one raised last comes last; at most suspectsMost
 }
 
 // suspectsMost is how many suspects an operator sees at a time.
 const suspectsMost = 200
 
-func newSuspects(f promauto.Factory) *suspects {
-	s := &suspects{total: f.NewCounterVec(prometheus.CounterOpts{Name: "ridehail_flags_total",
+// NewSuspects returns an empty list.
+func NewSuspects(r prometheus.Registerer) *Suspects {
+	s := &Suspects{total: promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_flags_total",
 		Help: "Reasons to doubt a driver's positions; each at most once in ten minutes for a driver."}, []string{"reason"})}
 	for _, reason := range location.FlagNames {
 		s.total.WithLabelValues(reason)
@@ -41,34 +44,40 @@ func newSuspects(f promauto.Factory) *suspects {
 	return s
 }
 
-// note counts and lists what was raised about a driver.
-func (s *suspects) note(id trips.DriverID, flags location.Flags, now time.Time) {
+// Note counts and lists what was raised about a driver. When the list is full,
+// the oldest entry goes.
+func (s *Suspects) Note(id trips.DriverID, flags location.Flags, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, reason := range flags.Names() {
 		s.total.WithLabelValues(reason).Inc()
-		again := suspect{Driver: id, Reason: reason}
+		noted := suspect{Driver: id, Reason: reason}
 		i := slices.IndexFunc(s.list, func(o suspect) bool { return o.Driver == id && o.Reason == reason })
 		switch {
 		case i >= 0:
-			again = s.list[i]
+			noted = s.list[i]
 			s.list = slices.Delete(s.list, i, i+1)
 		case len(s.list) == suspectsMost:
 			s.list = slices.Delete(s.list, 0, 1)
 		}
-		again.At, again.Times = now, again.Times+1
-		s.list = append(s.list, again)
+		noted.At, noted.Times = now, noted.Times+1
+		s.list = append(s.list, noted)
 	}
 }
 
-// suspected lists the suspects, the newest first, with where they are now.
-func (g *door) suspected() []suspect {
-	g.m.suspects.mu.Lock()
-	list := slices.Clone(g.m.suspects.list)
-	g.m.suspects.mu.Unlock()
+func (s *Suspects) newestFirst() []suspect {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.Clone(s.list)
 	slices.Reverse(list)
+	return list
+}
+
+// listSuspects returns the suspects, the newest first, with where they are now.
+func (a *API) listSuspects() []suspect {
+	list := a.cfg.Suspects.newestFirst()
 	for i := range list {
-		if d, ok := g.cfg.Drivers.Get(list[i].Driver); ok {
+		if d, ok := a.cfg.Drivers.Get(list[i].Driver); ok {
 			list[i].Fix = d.Fix
 		}
 	}

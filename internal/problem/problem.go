@@ -1,4 +1,6 @@
-package gateway
+// Package problem writes an error as HTTP tells it (RFC 9457), for the HTTP API
+// and for a socket that is refused before it is one.
+package problem
 
 import (
 	"encoding/json"
@@ -7,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// problem is an error as HTTP tells it (RFC 9457). Code is the same as in the socket's acks.
-type problem struct {
+// Details is the body of an error. Code is the same as in the socket's acks.
+type Details struct {
 	Type   string    `json:"type"`
 	Title  string    `json:"title"`
 	Status int       `json:"status"`
@@ -16,13 +18,8 @@ type problem struct {
 	Code   wire.Code `json:"code"`
 }
 
-// fail answers with the error's problem.
-func fail(w http.ResponseWriter, err error) {
-	code, status, text := codeOf(err)
-	writeProblem(w, code, status, text)
-}
-
-func writeProblem(w http.ResponseWriter, code wire.Code, status int, detail string) {
+// Write answers a request with a problem; detail is for a person.
+func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 	h := w.Header()
 	h.Del("Content-Encoding")
 	h.Del("ETag")
@@ -32,6 +29,7 @@ func writeProblem(w http.ResponseWriter, code wire.Code, status int, detail stri
 		h.Set("WWW-Authenticate", `Bearer realm="ridehail"`)
 	}
 	w.WriteHeader(status)
-	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+
+	p := Details{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 	_ = json.NewEncoder(w).Encode(p) // the client may be gone; nothing else to do about it
 }

@@ -1,10 +1,13 @@
-package gateway
+// Package translate says domain values as frames of the wire protocol and
+// domain errors as its codes, the same for sockets and for HTTP.
+package translate
 
 import (
 	"context"
 	"errors"
-	"net/http"
 
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
@@ -15,18 +18,20 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// refused is an error that carries its own code and words for the person; the gateway's own checks make it.
-type refused struct {
+// refusal is an error that carries its own code and words for the person.
+type refusal struct {
 	code wire.Code
 	text string
 }
 
-func (r *refused) Error() string { return r.text }
+func (r *refusal) Error() string { return r.text }
 
-func refuse(code wire.Code, text string) error { return &refused{code, text} }
+// Refuse makes an error for what the receiver of a message checks by itself:
+// Error returns the same code and text.
+func Refuse(code wire.Code, text string) error { return &refusal{code, text} }
 
-// answers is the one table from errors to codes, for acks on the socket and problems over HTTP alike. The first entry
-// that matches counts. Someone else's trip answers like no trip at all.
+// answers is the one table from errors to codes. The first entry that matches
+// counts. Someone else's trip answers like no trip at all.
 var answers = []struct {
 	err  error
 	code wire.Code
@@ -50,54 +55,33 @@ var answers = []struct {
 	{sos.ErrClosed, wire.CodeIllegalMove, "The trip ended more than an hour ago; call the emergency number of your country."},
 	{sos.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
 	{sos.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
+	{booking.ErrNoPoints, wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`},
+	{booking.ErrOtherWay, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
 	{pricing.ErrExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
 	{pricing.ErrQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
-	{ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
-	{ErrActor, wire.CodeBadField, ErrActor.Error() + "."},
+	{auth.ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
+	{auth.ErrActor, wire.CodeBadField, auth.ErrActor.Error() + "."},
 	{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},
 	{context.Canceled, wire.CodeUnavailable, "The request was given up; try again with the same id."},
 }
 
-// codeOf returns an error's code, its HTTP status, and what to tell the person. Unknown errors are a dependency's: the
-// details stay in our log.
-func codeOf(err error) (wire.Code, int, string) {
-	var r *refused
-	if errors.As(err, &r) {
-		return r.code, statusOf(r.code), r.text
+// Error returns an error's code and what to tell the person. Unknown errors are
+// a dependency's: the details stay in our log.
+func Error(err error) (wire.Code, string) {
+	if r := new(refusal); errors.As(err, &r) {
+		return r.code, r.text
 	}
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
-			return a.code, statusOf(a.code), a.text
+			return a.code, a.text
 		}
 	}
-	return wire.CodeUnavailable, http.StatusServiceUnavailable, "Something we need is down just now; try again with the same id."
+	return wire.CodeUnavailable, "Something we need is down just now; try again with the same id."
 }
 
-func statusOf(c wire.Code) int {
-	switch c {
-	case "":
-		return http.StatusOK
-	case wire.CodeBadFrame, wire.CodeBadField, wire.CodeBadText:
-		return http.StatusBadRequest
-	case wire.CodeUnauthorized:
-		return http.StatusUnauthorized
-	case wire.CodeForbidden:
-		return http.StatusForbidden
-	case wire.CodeNotFound, wire.CodeNoSuchEndpoint:
-		return http.StatusNotFound
-	case wire.CodeMethod:
-		return http.StatusMethodNotAllowed
-	case wire.CodeIllegalMove, wire.CodeTaken, wire.CodeRiderBusy, wire.CodeConflict, wire.CodeOfferGone, wire.CodeChatClosed,
-		wire.CodeQuoteExpired:
-		return http.StatusConflict
-	case wire.CodeKeyReused, wire.CodeOutsideCity, wire.CodeBadQuote:
-		return http.StatusUnprocessableEntity
-	case wire.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case wire.CodeTooMany:
-		return http.StatusTooManyRequests
-	case wire.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
+// Unavailable says whether an error is a dependency's, so that it belongs in
+// our log and a repeat may succeed.
+func Unavailable(err error) bool {
+	code, _ := Error(err)
+	return code == wire.CodeUnavailable
 }

@@ -1,4 +1,4 @@
-package gateway
+package httpapi
 
 import (
 	"net/http"
@@ -17,12 +17,12 @@ type receipt struct {
 	Refunded  trips.Money  `json:"refunded,omitzero"`
 }
 
-func (g *door) receipts(r *http.Request, who trips.Actor) (int, any, error) {
-	list, err := g.cfg.Receipts.Receipts(r.Context(), trips.RiderID(who.ID), pageSize)
-	return http.StatusOK, map[string][]receipt{"receipts": told(list)}, err
+func (a *API) listReceipts(r *http.Request, who trips.Actor) (int, any, error) {
+	list, err := a.cfg.Receipts.Receipts(r.Context(), trips.RiderID(who.ID), pageSize)
+	return http.StatusOK, map[string][]receipt{"receipts": convertReceipts(list)}, err
 }
 
-func told(list []payments.Charge) []receipt {
+func convertReceipts(list []payments.Charge) []receipt {
 	out := make([]receipt, len(list))
 	for i, c := range list {
 		out[i] = receipt{TripID: c.Trip, Reference: c.Reference, Amount: c.Amount, AtMs: wire.Millis(c.At), Refunded: c.Refunded}
