@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -21,16 +22,16 @@ import (
 
 var testSecret = bytes.Repeat([]byte("s"), 32)
 
-func testAuth(t testing.TB, now func() time.Time) *Auth {
+func newTestTokens(t testing.TB, now func() time.Time) *Tokens {
 	t.Helper()
-	a, err := NewAuth(testSecret, now)
+	a, err := NewTokens(testSecret, &Revocations{Now: now, Log: slog.New(slog.DiscardHandler)}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func testToken(t testing.TB, a *Auth, role trips.Role, id string) string {
+func issue(t testing.TB, a *Tokens, role trips.Role, id string) string {
 	t.Helper()
 	token, err := a.Issue(role, id, time.Hour)
 	if err != nil {
@@ -41,20 +42,20 @@ func testToken(t testing.TB, a *Auth, role trips.Role, id string) string {
 
 func TestIssuedTokenNamesItsHolderUntilItExpires(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	a := testAuth(t, func() time.Time { return now })
-	token := testToken(t, a, trips.RoleDriver, "d1")
+	a := newTestTokens(t, func() time.Time { return now })
+	token := issue(t, a, trips.RoleDriver, "d1")
 	p, err := a.Verify(token)
 	if err != nil || p.Who != trips.Driver("d1") || !p.Until.Equal(now.Add(time.Hour)) || !p.Issued.Equal(now) || p.ID == "" {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	now = now.Add(time.Hour + clockLeeway + time.Second)
+	now = now.Add(time.Hour + ClockLeeway + time.Second)
 	if _, err := a.Verify(token); !errors.Is(err, ErrToken) {
 		t.Errorf("an expired token passed: %v", err)
 	}
 }
 
 func TestForgedTokensAreRefused(t *testing.T) {
-	a := testAuth(t, time.Now)
+	a := newTestTokens(t, time.Now)
 	good := func() claims {
 		return claims{Role: trips.RoleRider, RegisteredClaims: jwt.RegisteredClaims{Issuer: tokenIssuer, Subject: "r1",
 			Audience: jwt.ClaimStrings{tokenAudience}, ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}}
@@ -99,8 +100,8 @@ func TestForgedTokensAreRefused(t *testing.T) {
 
 // A header that names an algorithm, a key or a place to find one changes nothing: the algorithm is HS256 and the key ours.
 func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
-	a := testAuth(t, time.Now)
-	_, payload, _ := strings.Cut(testToken(t, a, trips.RoleRider, "r1"), ".")
+	a := newTestTokens(t, time.Now)
+	_, payload, _ := strings.Cut(issue(t, a, trips.RoleRider, "r1"), ".")
 	payload, _, _ = strings.Cut(payload, ".")
 	encode := base64.RawURLEncoding.EncodeToString
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -138,8 +139,8 @@ func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
 }
 
 func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
-	a := testAuth(t, time.Now)
-	token := []byte(testToken(t, a, trips.RoleDriver, "d1"))
+	a := newTestTokens(t, time.Now)
+	token := []byte(issue(t, a, trips.RoleDriver, "d1"))
 	for i := range len(token) * 8 {
 		token[i/8] ^= 1 << (i % 8)
 		if p, err := a.Verify(string(token)); !errors.Is(err, ErrToken) {
@@ -153,8 +154,8 @@ func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
 }
 
 func FuzzTokenWithAnyByteChangedIsRefused(f *testing.F) {
-	a := testAuth(f, time.Now)
-	token := testToken(f, a, trips.RoleRider, "r1")
+	a := newTestTokens(f, time.Now)
+	token := issue(f, a, trips.RoleRider, "r1")
 	f.Add(0, byte(1))
 	f.Add(len(token)-1, byte(1))
 	f.Fuzz(func(t *testing.T, at int, flip byte) {

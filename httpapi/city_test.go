@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/trips"
@@ -51,7 +52,7 @@ func TestAPageIsToldHowToDrawTheCity(t *testing.T) {
 		small.Bounds != [4]float64{7.4, 43.7, 7.5, 43.8} || small.Tiles != nil {
 		t.Errorf("%+v", small)
 	}
-	big := want[cityMap](t, newRig(t, func(c *doorConfig) { c.City = fakeCity{tiled: true} }).call(trips.Actor{}, "GET", "/v1/map", ""), 200)
+	big := want[cityMap](t, newRig(t, func(c *Config, _ *booking.Config) { c.City = fakeCity{tiled: true} }).call(trips.Actor{}, "GET", "/v1/map", ""), 200)
 	if big.Tiles == nil || big.Tiles.MinZoom != 8 || big.Tiles.MaxZoom != 16 {
 		t.Errorf("%+v", big)
 	}

@@ -12,14 +12,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/booking"
+	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
 func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range httpBurst {
+	for i := range userBurst {
 		if w := r.call(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
 			t.Fatalf("request %d of the burst: %d", i+1, w.Code)
 		}
@@ -33,7 +34,7 @@ func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
 		t.Errorf("another rider: %d", w.Code)
 	}
 	r.pass(time.Second)
-	for i := range httpRate {
+	for i := range userRate {
 		if w := r.call(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
 			t.Fatalf("a second later, request %d: %d", i+1, w.Code)
 		}
@@ -41,26 +42,26 @@ func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
 	wantProblem(t, r.call(trips.Rider("r"), "GET", "/v1/receipts", ""), 429, wire.CodeTooMany)
 }
 
-func TestPaceRemembersABoundedCrowd(t *testing.T) {
+func TestTheLimiterRemembersABoundedCrowd(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	p := newPace(func() time.Time { return now })
-	for i := range maxPaced + 10 {
+	p := newUserLimiter(func() time.Time { return now })
+	for i := range maxUsers + 10 {
 		p.allow(trips.Actor{Role: trips.RoleRider, ID: string(rune(0x10000 + i))})
 	}
-	if len(p.users) > maxPaced {
-		t.Errorf("remembers %d users, at most %d wanted", len(p.users), maxPaced)
+	if len(p.users) > maxUsers {
+		t.Errorf("remembers %d users, at most %d wanted", len(p.users), maxUsers)
 	}
 }
 
 func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 	calm := false
-	r := newRig(t, func(c *doorConfig) {
-		c.Quote = func(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
+	r := newRig(t, func(_ *Config, book *booking.Config) {
+		book.Router = routerFunc(func() (routing.Route, error) {
 			if !calm {
 				panic("no road leads there")
 			}
-			return byAir(ctx, from, to)
-		}
+			return routing.Route{}, nil
+		})
 	})
 	w := r.call(trips.Rider("r"), "POST", "/v1/quotes", ride)
 	wantProblem(t, w, 500, wire.CodeInternal)
@@ -76,7 +77,7 @@ func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	r := newRig(t, nil)
 	plain := r.call(trips.Actor{}, "GET", "/v1/city", "")
-	if plain.Code != 200 || plain.Body.String() != string(r.door.cfg.City.GeoJSON()) ||
+	if plain.Code != 200 || plain.Body.String() != string(r.api.cfg.City.GeoJSON()) ||
 		plain.Header().Get("Content-Encoding") != "" ||
 		plain.Header().Get("Content-Type") != "application/geo+json" || plain.Header().Get("Vary") != "Accept-Encoding" {
 		t.Errorf("plain: %d %v %s", plain.Code, plain.Header(), plain.Body)
@@ -86,7 +87,7 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if city, err := io.ReadAll(zr); err != nil || string(city) != string(r.door.cfg.City.GeoJSON()) {
+	if city, err := io.ReadAll(zr); err != nil || string(city) != string(r.api.cfg.City.GeoJSON()) {
 		t.Errorf("unzipped %s, %v", city, err)
 	}
 	if plain.Header().Get("ETag") == zipped.Header().Get("ETag") {
@@ -101,11 +102,11 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	}
 }
 
-func TestDevelopmentTokensOpenTheDoorsAndEnd(t *testing.T) {
-	r := newRig(t, func(c *doorConfig) { c.DevTokens = true })
+func TestDevelopmentTokensAreAcceptedAndEnd(t *testing.T) {
+	r := newRig(t, func(c *Config, _ *booking.Config) { c.DevTokens = true })
 	got := want[devToken](t, r.call(trips.Actor{}, "POST", "/v1/dev/tokens", `{"role":"driver","id":"d-1"}`), 200)
-	p, err := r.auth.Verify(got.Token)
-	if err != nil || p.Who != trips.Driver("d-1") || !p.Until.Equal(r.now().Add(devTokenFor)) || !p.Until.Equal(got.ExpiresAt) {
+	p, err := r.tokens.Verify(got.Token)
+	if err != nil || p.Who != trips.Driver("d-1") || !p.Until.Equal(r.now().Add(devTokenLifetime)) || !p.Until.Equal(got.ExpiresAt) {
 		t.Errorf("token %+v, told %v: %v", p, got.ExpiresAt, err)
 	}
 	for _, ask := range []string{
@@ -124,7 +125,7 @@ func TestUnauthorizedSaysHowToComeIn(t *testing.T) {
 			t.Errorf("%q: WWW-Authenticate %q", header, w.Header().Get("WWW-Authenticate"))
 		}
 	}
-	token := testToken(t, r.auth, trips.RoleRider, "r")
+	token := r.token(trips.RoleRider, "r")
 	r.pass(2 * time.Hour)
 	late := r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token)
 	wantProblem(t, late, 401, wire.CodeUnauthorized)
@@ -138,8 +139,8 @@ func ask(h http.Handler, path string) *httptest.ResponseRecorder {
 
 func TestNodeThatCannotServeSaysSoAndStaysAlive(t *testing.T) {
 	down := errors.New("dial tcp 10.0.0.7:5432: refused")
-	r := newRig(t, func(c *doorConfig) { c.Ready = func(context.Context) error { return down } })
-	for name, h := range map[string]http.Handler{"public": r.public, "admin": r.door.admin()} {
+	r := newRig(t, func(c *Config, _ *booking.Config) { c.Ready = func(context.Context) error { return down } })
+	for name, h := range map[string]http.Handler{"public": r.public, "admin": r.api.Admin()} {
 		w := ask(h, "/readyz")
 		wantProblem(t, w, 503, wire.CodeUnavailable)
 		if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "10.0.0.7") {
@@ -159,7 +160,7 @@ func TestOperatorsSeeMetricsAndProfilesAndThePublicDoesNot(t *testing.T) {
 	r := newRig(t, nil)
 	r.call(trips.Rider("r"), "GET", "/v1/trips/some-private-id", "")
 	r.call(trips.Rider("r"), "BREW", "/v1/trips", "")
-	admin := r.door.admin()
+	admin := r.api.Admin()
 	metrics := ask(admin, "/metrics").Body.String()
 	for _, line := range []string{
 		`ridehail_gateway_http_seconds_count{method="GET",route="/v1/trips/{id}",status="404"} 1`,
@@ -177,7 +178,7 @@ func TestOperatorsSeeMetricsAndProfilesAndThePublicDoesNot(t *testing.T) {
 	}
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
 		if w := ask(r.public, path); w.Code != 404 {
-			t.Errorf("the public door answers %s with %d", path, w.Code)
+			t.Errorf("the public API answers %s with %d", path, w.Code)
 		}
 	}
 }

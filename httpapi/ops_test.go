@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,10 +9,11 @@ import (
 	"testing"
 
 	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
 )
 
-// called is a door behind which a rider's call for help waits.
+// called is an API behind which a rider's call for help waits.
 func called(t *testing.T, text string) (*rig, sos.Alert) {
 	t.Helper()
 	r := newRig(t, nil)
@@ -30,14 +30,14 @@ func called(t *testing.T, text string) (*rig, sos.Alert) {
 	return r, a
 }
 
-// operator asks the admin door; header is given as key, value, ….
+// operator asks the admin API; header is given as key, value, ….
 func (r *rig) operator(method, path string, header ...string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(method, path, nil)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	r.door.admin().ServeHTTP(w, req)
+	r.api.Admin().ServeHTTP(w, req)
 	return w
 }
 
@@ -102,16 +102,16 @@ func TestWhatIsNoAcknowledgementIsRefused(t *testing.T) {
 	if w := r.operator("POST", "/ops/alerts/a1/ack", "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
 		t.Errorf("from another origin: %d", w.Code)
 	}
-	r.store.breakWith(errors.New("secret"))
+	r.breaks(true)
 	for _, ask := range [][2]string{{"GET", "/ops"}, {"GET", "/ops/alerts"}, {"POST", "/ops/alerts/a1/ack"}} {
 		w := r.operator(ask[0], ask[1])
-		if body, _ := io.ReadAll(w.Body); w.Code != http.StatusServiceUnavailable || strings.Contains(string(body), "secret") {
+		if body, _ := io.ReadAll(w.Body); w.Code != http.StatusServiceUnavailable || strings.Contains(string(body), faulty.ErrRefused.Error()) {
 			t.Errorf("%v: %d %s", ask, w.Code, body)
 		}
 	}
 }
 
-func TestThePublicDoorShowsNoCalls(t *testing.T) {
+func TestThePublicAPIShowsNoCalls(t *testing.T) {
 	r, _ := called(t, "help")
 	for _, path := range []string{"/ops", "/ops/alerts", "/ops/alerts/a1/ack"} {
 		for _, method := range []string{"GET", "POST"} {

@@ -2,25 +2,22 @@ package httpapi
 
 import (
 	"encoding/json"
-	"log/slog"
-	"net/http"
+	"fmt"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/ridehail/ridehail/internal/problem"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
 func TestBadRequestsAreCodedProblems(t *testing.T) {
-	auth := testAuth(t, time.Now)
-	g := newDoor(doorConfig{Auth: auth, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Socket: http.NotFound}, newMetrics(prometheus.NewRegistry()))
-	h := g.public()
-	rider, driver := testToken(t, auth, trips.RoleRider, "r"), testToken(t, auth, trips.RoleDriver, "d")
+	rig := newRig(t, nil)
+	rider, driver := rig.token(trips.RoleRider, "r"), rig.token(trips.RoleDriver, "d")
 	for _, c := range []struct {
 		name, method, path, token, kind, body string
 		status                                int
@@ -48,11 +45,46 @@ func TestBadRequestsAreCodedProblems(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer "+c.token)
 		}
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		var p problem
+		rig.public.ServeHTTP(w, r)
+		var p problem.Details
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != c.status || p.Code != c.code || p.Detail == "" ||
 			w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s (%v), want %d %s", c.name, w.Code, w.Body, err, c.status, c.code)
+		}
+	}
+}
+
+func protocolPage(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestProtocolPageGivesEachCodeItsStatus(t *testing.T) {
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (\\d{3}) \\|").FindAllStringSubmatch(protocolPage(t), -1)
+	if len(rows) < 15 {
+		t.Fatalf("only %d codes were found", len(rows))
+	}
+	for _, row := range rows {
+		if status := strconv.Itoa(statusOf(wire.Code(row[1]))); status != row[2] {
+			t.Errorf("the page says that %s comes with %s; it comes with %s", row[1], row[2], status)
+		}
+	}
+}
+
+func TestProtocolPageTellsTheLimitsOfHTTP(t *testing.T) {
+	text := protocolPage(t)
+	for what, limit := range map[string]string{
+		"HTTP body":                     fmt.Sprintf("%d KiB", maxBody>>10),
+		"HTTP requests":                 fmt.Sprintf("%d a second a user, burst of %d", userRate, userBurst),
+		"all of an HTTP body to arrive": fmt.Sprintf("%.0f s", defaultBodyWithin.Seconds()),
+		"an HTTP request":               fmt.Sprintf("%.0f s", handlerTimeout.Seconds()),
+	} {
+		if row := "\n| " + what + " | " + limit + " |"; !strings.Contains(text, row) {
+			t.Errorf("the page's limits have no row %s", row[1:])
 		}
 	}
 }

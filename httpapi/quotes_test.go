@@ -9,27 +9,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// quoting makes a rig's door quote with a surge of its own, by the rig's clock.
+// quoting is a rig that quotes with a surge of its own, by the rig's clock.
 func quoting(t *testing.T, surge *pricing.Surge) *rig {
 	t.Helper()
-	return newRig(t, func(cfg *doorConfig) {
+	return newRig(t, func(_ *Config, book *booking.Config) {
 		var err error
 		secret := []byte(strings.Repeat("s", 32))
-		if cfg.Quotes, err = pricing.NewQuoter(secret, pricing.QuoterOptions{Surge: surge, Now: cfg.Now}); err != nil {
+		if book.Quoter, err = pricing.NewQuoter(secret, pricing.QuoterOptions{Surge: surge, Now: book.Now}); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-func (r *rig) quote(rider trips.RiderID) quoted {
+func (r *rig) quote(rider trips.RiderID) quote {
 	r.t.Helper()
-	return want[quoted](r.t, r.call(trips.Rider(rider), "POST", "/v1/quotes", ride), http.StatusOK)
+	return want[quote](r.t, r.call(trips.Rider(rider), "POST", "/v1/quotes", ride), http.StatusOK)
 }
 
 func (r *rig) take(rider trips.RiderID, token, key string) *httptest.ResponseRecorder {
@@ -84,7 +85,7 @@ func TestAQuoteIsForOneRiderAndOneWay(t *testing.T) {
 	token := r.quote("r").Quote
 	wantProblem(t, r.take("other", token, "k"), 422, wire.CodeBadQuote)
 	wantProblem(t, r.take("r", token+"x", "k"), 422, wire.CodeBadQuote)
-	wantProblem(t, r.take("r", testToken(t, r.auth, trips.RoleRider, "r"), "k"), 422, wire.CodeBadQuote)
+	wantProblem(t, r.take("r", r.token(trips.RoleRider, "r"), "k"), 422, wire.CodeBadQuote)
 	sent := func(points string) *httptest.ResponseRecorder {
 		body := fmt.Sprintf(`{"quote":%q,%s`, token, strings.TrimPrefix(points, "{"))
 		return r.call(trips.Rider("r"), "POST", "/v1/trips", body, "Idempotency-Key", "k")
@@ -97,7 +98,7 @@ func TestAQuoteIsForOneRiderAndOneWay(t *testing.T) {
 func TestAQuoteIsNoToken(t *testing.T) {
 	r := quoting(t, nil)
 	token := r.quote("r").Quote
-	if _, err := r.auth.Verify(token); err == nil {
+	if _, err := r.tokens.Verify(token); err == nil {
 		t.Error("a quote was taken for a rider's token")
 	}
 	wantProblem(t, r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token), 401, wire.CodeUnauthorized)
@@ -131,7 +132,7 @@ func TestTheMapOfSurgeShowsWhereItIsDearer(t *testing.T) {
 	r := quoting(t, surge)
 	ask := func() zones {
 		w := r.call(trips.Actor{}, "GET", "/v1/surge", "")
-		if w.Header().Get("Content-Type") != "application/geo+json" || w.Header().Get("Cache-Control") != surgeFor {
+		if w.Header().Get("Content-Type") != "application/geo+json" || w.Header().Get("Cache-Control") != surgeCache {
 			t.Errorf("headers %v", w.Header())
 		}
 		return want[zones](t, w, http.StatusOK)
@@ -150,39 +151,4 @@ func TestTheMapOfSurgeShowsWhereItIsDearer(t *testing.T) {
 	if z.Geometry.Type != "Polygon" || len(ring) != 7 || ring[0] != ring[6] || z.ID == "" || z.Properties.Demand <= 0 {
 		t.Errorf("%+v", z)
 	}
-}
-
-func TestAQuoteIsTakenOverTheSocketToo(t *testing.T) {
-	both(t, func(t *testing.T, riders, _ string) {
-		c := newTown(t, nil)
-		rider := c.connect(trips.Rider("r"), riders, nil)
-		way, _, _ := byAir(t.Context(), market, airport)
-		way.Fare.Minor = 1 // the plain tariff's does not count
-		token, q, err := c.g.door.cfg.Quotes.Offer("r", market, airport, way)
-		if err != nil {
-			t.Fatal(err)
-		}
-		frame := func(token string) *wire.ClientFrame {
-			return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{Quote: token}}}
-		}
-		if ack := rider.ask("1", frame(token+"x")); ack.Code != string(wire.CodeBadQuote) || ack.Message == "" {
-			t.Errorf("tampered: %v", ack)
-		}
-		elsewhere := requestFrame(market, market)
-		elsewhere.GetRequestTrip().Quote = token
-		if ack := rider.ask("2", elsewhere); ack.Code != string(wire.CodeBadQuote) {
-			t.Errorf("for another way: %v", ack)
-		}
-		ack := rider.ask("3", frame(token))
-		if ack.Code != "" || int64(ack.Trip.Fare.Minor) != q.Terms.Fare.Minor || pointOf(ack.Trip.Dropoff) != airport {
-			t.Fatalf("%v, quoted %v", ack, q.Terms.Fare)
-		}
-		c.pass(2 * time.Minute)
-		if again := rider.ask("3", frame(token)); again.Code != "" || again.Trip.Id != ack.Trip.Id {
-			t.Errorf("repeated: %v", again)
-		}
-		if late := rider.ask("4", frame(token)); late.Code != string(wire.CodeQuoteExpired) {
-			t.Errorf("late: %v", late)
-		}
-	})
 }

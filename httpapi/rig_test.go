@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,13 +15,23 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/internal/problem"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
 
 // Two places in the city, and one in the sea.
 var (
@@ -51,55 +62,88 @@ func (h *handClock) pass(d time.Duration) {
 	h.at = h.at.Add(d)
 }
 
-// rig is the HTTP door on a store in memory.
+// rig is the API on a store in memory.
 type rig struct {
 	*handClock
 	t       *testing.T
-	store   *memory
+	store   *faulty.Store
 	desk    *trips.Desk
 	drivers *sharedstate.Drivers
-	auth    *Auth
-	door    *door
+	tokens  *auth.Tokens
+	api     *API
 	public  http.Handler
 }
 
-// newRig builds the door; change may alter its configuration first.
-func newRig(t *testing.T, change func(*doorConfig)) *rig {
+// newRig builds the API; change may alter its configuration, and how it books,
+// first.
+func newRig(t *testing.T, change func(*Config, *booking.Config)) *rig {
 	t.Helper()
-	r := &rig{handClock: newHandClock(), t: t, store: newMemory()}
+	r := &rig{handClock: newHandClock(), t: t, store: faulty.New(1)}
 	r.desk = &trips.Desk{Store: r.store, Now: r.now}
 	r.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: r.now})
-	r.auth = testAuth(t, r.now)
-	registry := prometheus.NewRegistry()
-	cfg := doorConfig{
+	registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	revocations := &auth.Revocations{Now: r.now, Log: log}
+	var err error
+	if r.tokens, err = auth.NewTokens(bytes.Repeat([]byte("s"), 32), revocations, r.now); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
 		Desk: r.desk, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now},
-		Receipts: r.store, Alerts: r.store,
-		Drivers: r.drivers, Quote: byAir, Contains: func(p location.Point) bool { return p.Lat > 6 },
-		Auth: r.auth, City: fakeCity{}, Socket: http.NotFound,
-		Registerer: registry, Now: r.now, Log: slog.New(slog.DiscardHandler),
+		Receipts: r.store, Alerts: r.store, Drivers: r.drivers, Tokens: r.tokens, Revocations: revocations,
+		Suspects: NewSuspects(registry), City: fakeCity{}, Socket: http.NotFound,
+		Registerer: registry, Now: r.now, Log: log,
 	}
+	book := booking.Config{Desk: r.desk, Router: byAir{}, Contains: func(p location.Point) bool { return p.Lat > 6 },
+		Now: r.now, Registerer: registry}
 	if change != nil {
-		change(&cfg)
+		change(&cfg, &book)
 	}
-	r.door = newDoor(cfg, newMetrics(registry))
-	r.public = r.door.public()
+	cfg.Booking = booking.New(book)
+	r.api = New(cfg)
+	r.public = r.api.Public()
 	return r
 }
 
-// byAir quotes the straight line at 10 m/s.
-func byAir(_ context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
-	metres := location.Metres(from, to)
-	d := time.Duration(metres / 10 * float64(time.Second)).Round(time.Second)
-	q := trips.Quote{Metres: metres, Duration: d, Fare: trips.DefaultTariff.Fare(metres, d), Source: "straight_line"}
-	return q, nil, nil
+// breaks makes every call of the store fail until it is called with false.
+func (r *rig) breaks(down bool) {
+	var faults faulty.Faults
+	if down {
+		faults.Refused = 1
+	}
+	r.store.Trouble(faults)
 }
 
-// call asks the public door as someone; a body goes as JSON, headers come in pairs.
+func (r *rig) token(role trips.Role, id string) string {
+	r.t.Helper()
+	token, err := r.tokens.Issue(role, id, time.Hour)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return token
+}
+
+// byAir goes the straight line at 10 m/s.
+type byAir struct{}
+
+func (byAir) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
+	metres := location.Metres(from, to)
+	d := time.Duration(metres / 10 * float64(time.Second)).Round(time.Second)
+	return routing.Route{Metres: metres, Duration: d, Source: routing.SourceStraight}, nil
+}
+
+// routerFunc is a router made of one function.
+type routerFunc func() (routing.Route, error)
+
+func (f routerFunc) Route(context.Context, location.Point, location.Point) (routing.Route, error) {
+	return f()
+}
+
+// call asks the public API as someone; a body goes as JSON, headers come in pairs.
 func (r *rig) call(who trips.Actor, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	if who.ID != "" {
-		req.Header.Set("Authorization", "Bearer "+testToken(r.t, r.auth, who.Role, who.ID))
+		req.Header.Set("Authorization", "Bearer "+r.token(who.Role, who.ID))
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
@@ -129,7 +173,7 @@ func want[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
 
 func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code wire.Code) {
 	t.Helper()
-	if p := want[problem](t, w, status); p.Code != code || p.Status != status || p.Detail == "" {
+	if p := want[problem.Details](t, w, status); p.Code != code || p.Status != status || p.Detail == "" {
 		t.Errorf("problem %+v, want code %s", p, code)
 	}
 }
@@ -174,7 +218,14 @@ func (r *rig) steps(driver trips.DriverID, id string, kinds ...trips.Kind) {
 	}
 	for _, kind := range kinds {
 		r.pass(time.Second)
-		move(r.t, r.desk, string(driver), trips.TripID(id), verbs[kind])
+		before, err := r.store.Trip(r.t.Context(), trips.TripID(id))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		key := trips.Key{Actor: by, ID: fmt.Sprintf("%s-%d", id, before.Version)}
+		if _, err := r.desk.Move(r.t.Context(), key, before.ID, verbs[kind]); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 

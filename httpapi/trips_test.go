@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -13,21 +12,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
 func TestQuoteSaysPriceWayAndHowSoonACarIsThere(t *testing.T) {
 	r := newRig(t, nil)
-	q := want[quoted](t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
+	q := want[quote](t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
 	if q.Fare.Currency != "NGN" || q.Fare.Minor <= 0 || math.Abs(q.DistanceM-location.Metres(market, airport)) > 1 ||
 		q.RouteSource != "straight_line" || q.PickupS != nil || q.CarsNearby != 0 {
 		t.Errorf("without cars: %+v", q)
 	}
 	r.car("d", location.Point{Lng: market.Lng, Lat: market.Lat + .009}) // about a kilometre away
-	q = want[quoted](t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
+	q = want[quote](t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
 	if q.CarsNearby != 1 || q.PickupS == nil || math.Abs(*q.PickupS-100) > 1 || q.PickupSource != "straight_line" {
 		t.Errorf("with a car: %+v", q)
 	}
@@ -43,8 +45,9 @@ func TestNobodyIsPickedUpAtSea(t *testing.T) {
 func TestRequestIsPricedHereAndReadBackByItsRider(t *testing.T) {
 	r := newRig(t, nil)
 	made := r.request("r", "k1")
-	quote, _, _ := byAir(t.Context(), market, airport)
-	if made.ID == "" || made.RiderID != "r" || made.State != "requested" || made.Version != 1 || made.Fare != quote.Fare ||
+	way, _ := byAir{}.Route(t.Context(), market, airport)
+	fare := trips.DefaultTariff.Fare(way.Metres, way.Duration)
+	if made.ID == "" || made.RiderID != "r" || made.State != "requested" || made.Version != 1 || made.Fare != fare ||
 		made.Pickup != market || made.Dropoff != airport || made.RequestedMs != wire.Millis(r.now()) {
 		t.Errorf("made %+v", made)
 	}
@@ -211,7 +214,7 @@ func TestChatIsReadFromANumberOn(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
 	r.steps("d", id, trips.KindReserved)
-	room := r.door.cfg.Room
+	room := r.api.cfg.Room
 	for i, from := range []trips.Actor{trips.Rider("r"), trips.Driver("d"), trips.Rider("r")} {
 		if _, err := room.Say(t.Context(), from, trips.TripID(id), fmt.Sprint("c", i), fmt.Sprint("words ", i)); err != nil {
 			t.Fatal(err)
@@ -281,25 +284,25 @@ func TestCarsNearbyAreShownOnlyRoughly(t *testing.T) {
 func TestWhatIsDownIsSaidWithoutDetails(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
-	r.store.breakWith(errors.New("dial tcp 10.0.0.7:5432: password of user ridehail refused"))
+	r.breaks(true)
 	for _, path := range []string{"/v1/trips", "/v1/trips/" + id, "/v1/trips/" + id + "/chat", "/v1/receipts"} {
 		w := r.call(trips.Rider("r"), "GET", path, "")
 		wantProblem(t, w, 503, wire.CodeUnavailable)
-		if strings.Contains(w.Body.String(), "password") {
+		if strings.Contains(w.Body.String(), faulty.ErrRefused.Error()) {
 			t.Errorf("%s tells strangers %s", path, w.Body)
 		}
 	}
-	r.store.breakWith(nil)
+	r.breaks(false)
 	if again := r.request("r", "k1"); again.ID != id {
 		t.Errorf("once it is up again, the same key led to %s, want %s", again.ID, id)
 	}
 }
 
 func TestSlowRoutingEndsInACodedAnswer(t *testing.T) {
-	r := newRig(t, func(c *doorConfig) {
-		c.Quote = func(context.Context, location.Point, location.Point) (trips.Quote, []location.Point, error) {
-			return trips.Quote{}, nil, fmt.Errorf("asking the router: %w", context.DeadlineExceeded)
-		}
+	r := newRig(t, func(_ *Config, book *booking.Config) {
+		book.Router = routerFunc(func() (routing.Route, error) {
+			return routing.Route{}, fmt.Errorf("asking the router: %w", context.DeadlineExceeded)
+		})
 	})
 	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), 503, wire.CodeUnavailable)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -15,7 +16,7 @@ import (
 
 func TestTheProviderNeedsNoTokenAndMaySendMoreThanAPhone(t *testing.T) {
 	var heard string
-	r := newRig(t, func(cfg *doorConfig) {
+	r := newRig(t, func(cfg *Config, _ *booking.Config) {
 		cfg.Webhook = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -31,7 +32,7 @@ func TestTheProviderNeedsNoTokenAndMaySendMoreThanAPhone(t *testing.T) {
 	wantProblem(t, r.call(trips.Actor{}, "GET", webhookPath, ""), http.StatusMethodNotAllowed, wire.CodeMethod)
 }
 
-func TestWithoutAProviderThereIsNoDoorForOne(t *testing.T) {
+func TestWithoutAProviderThereIsNoEndpointForOne(t *testing.T) {
 	r := newRig(t, nil)
 	wantProblem(t, r.call(trips.Actor{}, "POST", webhookPath, "{}"), http.StatusNotFound, wire.CodeNoSuchEndpoint)
 }
@@ -40,7 +41,7 @@ func TestAReceiptTellsWhatWasGivenBack(t *testing.T) {
 	c := payments.Charge{Trip: "t", Reference: "trip-t", Amount: trips.Money{Minor: 5, Currency: "NGN"}, At: time.UnixMilli(7)}
 	back := c
 	back.Refunded = c.Amount
-	text, err := json.Marshal(told([]payments.Charge{c, back}))
+	text, err := json.Marshal(convertReceipts([]payments.Charge{c, back}))
 	want := `[{"trip_id":"t","reference":"trip-t","amount":{"minor":5,"currency":"NGN"},"at_ms":7},` +
 		`{"trip_id":"t","reference":"trip-t","amount":{"minor":5,"currency":"NGN"},"at_ms":7,` +
 		`"refunded":{"minor":5,"currency":"NGN"}}]`

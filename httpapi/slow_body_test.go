@@ -1,31 +1,30 @@
-package gateway
+package httpapi
 
 import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/trips"
 )
 
 // A body that drips in keeps a connection, a goroutine and buffers for as long as the node lets it.
 func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Limits.BodyWithin = 200 * time.Millisecond })
-	at, err := url.Parse(c.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", at.Host)
+	r := newRig(t, func(cfg *Config, _ *booking.Config) { cfg.BodyWithin = 200 * time.Millisecond })
+	server := httptest.NewServer(r.public)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	_, err = io.WriteString(conn, "POST /v1/trips HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"+
-		"Idempotency-Key: k\r\nAuthorization: Bearer "+testToken(t, c.auth, trips.RoleRider, "r")+"\r\n\r\n{")
+		"Idempotency-Key: k\r\nAuthorization: Bearer "+r.token(trips.RoleRider, "r")+"\r\n\r\n{")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +46,8 @@ func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 	if err == nil && !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
 		t.Errorf("answered %s", answer)
 	}
-	for range 2 { // whoever sends all of it may take their time between requests
-		res, err := http.Post("http://"+at.Host+"/v1/dev/tokens", "application/json", strings.NewReader("{}"))
+	for range 2 { // a client that sends all of it may take their time between requests
+		res, err := http.Post(server.URL+"/v1/dev/tokens", "application/json", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
 		}
