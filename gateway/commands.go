@@ -17,14 +17,16 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// command is something a phone asks for that is answered with an ack. The body is a *wire.ClientFrame_….
+// command is something a phone asks for that is answered with an ack. The body
+// is a *wire.ClientFrame_….
 type command struct {
 	id   string
 	body any
 }
 
-// handle acts on one frame, on the session's reader. What needs the database is left to the session's worker, so that
-// positions flow while the database is slow. The frame is only borrowed; its body may be kept.
+// handle acts on one frame, on the session's reader. What needs the database is
+// left to the session's worker, so that positions flow while the database is
+// slow. The frame is only borrowed; its body may be kept.
 func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ClientFrame_Fix:
@@ -41,17 +43,19 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_Hello, nil:
 		s.refuse(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
 	default:
-		s.command(command{f.Id, b})
+		s.queueCommand(command{f.Id, b})
 	}
 }
 
-// command queues a command behind the session's earlier ones.
-func (s *session) command(c command) {
+// queueCommand queues a command behind the session's earlier ones. When too many
+// wait, it is refused.
+func (s *session) queueCommand(c command) {
 	if !translate.PlainID(c.id) {
 		s.refuse(clip(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
 			"characters, new for each command and the same when you send it again."))
 		return
 	}
+
 	s.mu.Lock()
 	if s.retires {
 		s.mu.Unlock()
@@ -64,18 +68,19 @@ func (s *session) command(c command) {
 		s.working = true
 	}
 	s.mu.Unlock()
+
 	if full {
 		s.g.m.drops.WithLabelValues("commands_full").Inc()
 		s.refuse(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
 		return
 	}
 	if idle {
-		s.g.spawn(s.work)
+		s.g.spawn(s.runCommands)
 	}
 }
 
-// work does the commands that wait, in order, then ends.
-func (s *session) work() {
+// runCommands does the commands that wait, in order, then ends.
+func (s *session) runCommands() {
 	for {
 		s.mu.Lock()
 		if len(s.todo) == 0 {
@@ -87,27 +92,30 @@ func (s *session) work() {
 		c := s.todo[0]
 		s.todo = s.todo[1:]
 		s.mu.Unlock()
-		s.do(c)
+
+		s.runCommand(c)
 	}
 }
 
-// do carries one command out and acks it. The command outlives its socket: what was begun is finished, and the phone
-// asks again with the same id.
-func (s *session) do(c command) {
+// runCommand executes one command and acks it. The command outlives its socket:
+// what was begun is finished, and the phone asks again with the same id.
+func (s *session) runCommand(c command) {
 	defer s.g.turns.take(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
+
 	ack := &answer{Ack: &wire.Ack{Id: c.id}}
-	kind, err := s.carryOut(ctx, c, ack)
+	kind, err := s.execute(ctx, c, ack)
 	result := "ok"
 	if err != nil {
 		code, text := translate.Error(err)
-		if code == wire.CodeUnavailable {
+		if translate.Unavailable(err) {
 			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
 		}
 		ack = &answer{Ack: &wire.Ack{Id: c.id, Code: string(code), Message: text}}
 		result = string(code)
 	}
+
 	s.g.m.commands.WithLabelValues(kind, result).Inc()
 	s.ack(ack.Ack)
 	if ack.done.ID != "" {
@@ -121,12 +129,12 @@ type answer struct {
 	done trips.Trip
 }
 
-// tell puts a committed move into the ack. The sessions here hear of it by Committed, the rest of the world from the
-// outbox.
-func (a *answer) tell(ev trips.Event) { a.Trip, a.done = translate.Trip(ev.Trip), ev.Trip }
+// setTrip puts a committed event into the ack. The sessions here hear of it by
+// Committed, those of other nodes from the outbox.
+func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.Trip(ev.Trip), ev.Trip }
 
-// carryOut names the command's kind, for the counters, and fills in the ack.
-func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind string, err error) {
+// execute returns the command's kind, for the counters, and fills in the ack.
+func (s *session) execute(ctx context.Context, c command, ack *answer) (kind string, err error) {
 	switch b := c.body.(type) {
 	case *wire.ClientFrame_SetAvailable:
 		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
@@ -168,6 +176,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	}
 	driver := trips.DriverID(s.user.ID)
 	key := trips.Key{Actor: s.user, ID: id, Print: "accept " + a.GetOfferId()}
+
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
 		if err == nil {
@@ -178,10 +187,11 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	if err != nil {
 		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
 		if err == nil {
-			ack.tell(ev)
+			ack.setTrip(ev)
 		}
 		return err
 	}
+
 	ev, err := s.g.cfg.Desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(driver, at)
 	})
@@ -189,16 +199,16 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
 	}
 	if err != nil {
-		s.unaccepted(o, err)
+		s.returnOffer(o, err)
 		return err
 	}
-	ack.tell(ev)
+	ack.setTrip(ev)
 	return nil
 }
 
-// unaccepted puts an offer back that could not be accepted for want of the database, and lets the dispatcher ask someone
-// else when it never will be.
-func (s *session) unaccepted(o dispatch.Offer, err error) {
+// returnOffer puts an offer back that could not be accepted because the database
+// was away, and lets the dispatcher ask another driver when it never will be.
+func (s *session) returnOffer(o dispatch.Offer, err error) {
 	if translate.Unavailable(err) {
 		s.g.cfg.Inbox.Put(o)
 		return
@@ -210,6 +220,7 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	if err := s.requireRole(trips.RoleRider); err != nil {
 		return err
 	}
+
 	j := booking.Journey{Quote: r.GetQuote()}
 	if r.Pickup != nil {
 		j.Pickup = new(translate.PointOf(r.Pickup))
@@ -217,9 +228,10 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	if r.Dropoff != nil {
 		j.Dropoff = new(translate.PointOf(r.Dropoff))
 	}
+
 	ev, err := s.g.cfg.Booking.Request(ctx, trips.RiderID(s.user.ID), id, j)
 	if err == nil {
-		ack.tell(ev)
+		ack.setTrip(ev)
 	}
 	return err
 }
@@ -237,12 +249,13 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 	if !translate.PlainID(m.GetTripId()) {
 		return trips.ErrNotFound
 	}
+
 	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + m.GetTripId()}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return verb(t, s.user, at)
 	})
 	if err == nil {
-		ack.tell(ev)
+		ack.setTrip(ev)
 	}
 	return err
 }
@@ -254,12 +267,13 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
+
 	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + c.GetTripId()}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(s.user, c.GetReason(), at)
 	})
 	if err == nil {
-		ack.tell(ev)
+		ack.setTrip(ev)
 	}
 	return err
 }

@@ -53,7 +53,7 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 			problem.Write(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
 		},
 	}
-	under := &throttler{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
+	under := &throttledHijacker{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
 	conn, err := up.Upgrade(under, r, nil)
 	if err != nil {
 		g.open.Add(-1)
