@@ -65,11 +65,20 @@ var rooms = []room{
 		"names everything a node keeps and opens it; the contracts belong to the domain"},
 	{"dispatch", []string{"internal/sleep", "location", "trips", "sharedstate", "dispatch/matching", "routing/..."},
 		"decides; how offers travel is a courier's matter"},
-	{"gateway", []string{"internal/sleep", "wire", "location", "internal/detector", "trips", "routing/...", "sharedstate", "chat", "payments", "sos",
-		"dispatch", "pricing", "web"},
-		"the doors are told what happened and ask stores by contract: no Redis, no SQL"},
+	{"auth", []string{"trips"}, "who somebody is follows from their token and what was revoked; HTTP and sockets ask alike"},
+	{"booking", []string{"location", "trips", "routing", "pricing"},
+		"a request becomes the same trip however it came in: no frames, no HTTP"},
+	{"internal/problem", []string{"wire"}, "an error's form in HTTP; which error it is, the caller says"},
+	{"wire/translate", []string{"wire", "location", "trips", "auth", "booking", "chat", "payments", "sos", "pricing", "routing",
+		"sharedstate", "dispatch"}, "the domain in the protocol's words: it decides nothing, so that wire stays free of the domain"},
+	{"gateway", []string{"internal/sleep", "wire", "wire/translate", "location", "trips", "auth", "booking", "sharedstate", "chat", "payments", "sos",
+		"dispatch", "internal/detector", "internal/problem"},
+		"sockets are told what happened and ask stores by contract: no Redis, no SQL, no routes of HTTP"},
+	{"httpapi", []string{"wire", "wire/translate", "location", "trips", "auth", "booking", "sharedstate", "chat", "payments", "sos",
+		"pricing", "routing", "web", "internal/problem"},
+		"answers one request at a time and holds no session: what a socket needs, gateway has"},
 	{"node", []string{"location", "wire", "trips", "chat", "payments", "sos", "pricing", "routing/...", "sharedstate", "events",
-		"store", "store/postgres", "dispatch", "gateway", "internal/clock", "internal/httpserver"},
+		"store", "store/postgres", "dispatch", "auth", "booking", "gateway", "httpapi", "internal/clock", "internal/httpserver"},
 		"the one place that connects the parts of a node; it knows no flags, no simulators and no experiments"},
 	{"lab/simulation", []string{"internal/plot", "internal/quantile", "location", "trips", "sharedstate", "dispatch", "routing", "pricing"},
 		"the node's own decisions in virtual time: what is not imported here is left out of it"},
@@ -104,7 +113,7 @@ var libraries = []library{
 	{"github.com/pressly/goose", []string{"migrations", "store/postgres", "store/sqlite"}, "the schema belongs to the stores"},
 	{"github.com/gorilla/websocket", []string{"gateway", "client", "simulators/intruder", "lab/latency/relay"},
 		"one writer at a time and a deadline for each write: right once in the node and once in its client; the intruder breaks the rules on purpose, and the relay is the least that works"},
-	{"github.com/golang-jwt/jwt", []string{"gateway", "pricing"}, "sessions are checked in one place, and quotes in another with a key of their own"},
+	{"github.com/golang-jwt/jwt", []string{"auth", "pricing"}, "sessions are checked in one place, and quotes in another with a key of their own"},
 	{"github.com/HdrHistogram", []string{"internal/quantile"}, "quantiles are counted in one place, and their keys are promised"},
 	{"github.com/paulmach/osm", []string{"routing/extract"}, "maps are read in one place, and bounded there"},
 	{"github.com/paulmach/orb", []string{"routing"}, "tiles are drawn in one place, from one city"},
@@ -115,16 +124,17 @@ var libraries = []library{
 }
 
 // nodeRooms are the packages a node consists of. Its time is the database's (package clock), which they are given.
-var nodeRooms = []string{"gateway", "dispatch", "sharedstate", "events", "trips", "chat", "payments", "sos", "store/postgres", "store/sqlite"}
+var nodeRooms = []string{"auth", "booking", "gateway", "httpapi", "dispatch", "sharedstate", "events", "trips", "chat", "payments", "sos", "store/postgres", "store/sqlite"}
 
 // machineClocks are their files that may read this machine's clock: for what this machine alone measures, and never for
 // a time that is kept or compared with another node's.
 var machineClocks = map[string]string{
 	"gateway/gateway.go":     "default of Now",
+	"httpapi/httpapi.go":     "default of Now",
+	"httpapi/guard.go":       "deadline of a body",
 	"dispatch/dispatcher.go": "default of Now",
 	"sharedstate/drivers.go": "default of Now",
 	"events/relay.go":        "default of Now",
-	"gateway/http.go":        "deadline of a body",
 	"gateway/limits.go":      "pace of reading",
 	"gateway/offers.go":      "how long an answer is waited for",
 	"gateway/session.go":     "deadline of a write",
@@ -282,6 +292,7 @@ func TestTheHouseRulesHaveTeeth(t *testing.T) {
 	}{
 		"upwards":                      {file: in("trips/a.go", module+"/gateway"), want: "state machine"},
 		"across":                       {file: in("gateway/a.go", module+"/events"), want: "no Redis"},
+		"sideways":                     {file: in("httpapi/a.go", module+"/gateway"), want: "holds no session"},
 		"downwards":                    {file: in("gateway/a.go", module+"/trips", "net/http")},
 		"below a family":               {file: in("simulators/rider/a.go", module+"/simulators/phone")},
 		"a family is not a prefix":     {file: source{name: "simulatorsX/a.go"}, want: "has no row"},

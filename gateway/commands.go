@@ -6,25 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
-	"unicode"
 
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// command is something a phone asks for that is answered with an ack. The body is a *wire.ClientFrame_….
+// command is something a phone asks for that is answered with an ack. The body
+// is a *wire.ClientFrame_….
 type command struct {
 	id   string
 	body any
 }
 
-// handle acts on one frame, on the session's reader. What needs the database is left to the session's worker, so that
-// positions flow while the database is slow. The frame is only borrowed; its body may be kept.
+// handle acts on one frame, on the session's reader. What needs the database is
+// left to the session's worker, so that positions flow while the database is
+// slow. The frame is only borrowed; its body may be kept.
 func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ClientFrame_Fix:
@@ -39,19 +41,21 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_WatchArea:
 		s.watchArea(b.WatchArea)
 	case *wire.ClientFrame_Hello, nil:
-		s.refuse(f.Id, refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
+		s.refuse(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
 	default:
-		s.command(command{f.Id, b})
+		s.queueCommand(command{f.Id, b})
 	}
 }
 
-// command queues a command behind the session's earlier ones.
-func (s *session) command(c command) {
-	if !plainID(c.id) {
-		s.refuse(clip(c.id, maxID), refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
+// queueCommand queues a command behind the session's earlier ones. When too many
+// wait, it is refused.
+func (s *session) queueCommand(c command) {
+	if !translate.PlainID(c.id) {
+		s.refuse(clip(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
 			"characters, new for each command and the same when you send it again."))
 		return
 	}
+
 	s.mu.Lock()
 	if s.retires {
 		s.mu.Unlock()
@@ -64,18 +68,19 @@ func (s *session) command(c command) {
 		s.working = true
 	}
 	s.mu.Unlock()
+
 	if full {
 		s.g.m.drops.WithLabelValues("commands_full").Inc()
-		s.refuse(c.id, refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
+		s.refuse(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
 		return
 	}
 	if idle {
-		s.g.spawn(s.work)
+		s.g.spawn(s.runCommands)
 	}
 }
 
-// work does the commands that wait, in order, then ends.
-func (s *session) work() {
+// runCommands does the commands that wait, in order, then ends.
+func (s *session) runCommands() {
 	for {
 		s.mu.Lock()
 		if len(s.todo) == 0 {
@@ -87,27 +92,30 @@ func (s *session) work() {
 		c := s.todo[0]
 		s.todo = s.todo[1:]
 		s.mu.Unlock()
-		s.do(c)
+
+		s.runCommand(c)
 	}
 }
 
-// do carries one command out and acks it. The command outlives its socket: what was begun is finished, and the phone
-// asks again with the same id.
-func (s *session) do(c command) {
+// runCommand executes one command and acks it. The command outlives its socket:
+// what was begun is finished, and the phone asks again with the same id.
+func (s *session) runCommand(c command) {
 	defer s.g.turns.take(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
+
 	ack := &answer{Ack: &wire.Ack{Id: c.id}}
-	kind, err := s.carryOut(ctx, c, ack)
+	kind, err := s.execute(ctx, c, ack)
 	result := "ok"
 	if err != nil {
-		code, _, text := codeOf(err)
-		if code == wire.CodeUnavailable {
+		code, text := translate.Error(err)
+		if translate.Unavailable(err) {
 			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
 		}
 		ack = &answer{Ack: &wire.Ack{Id: c.id, Code: string(code), Message: text}}
 		result = string(code)
 	}
+
 	s.g.m.commands.WithLabelValues(kind, result).Inc()
 	s.ack(ack.Ack)
 	if ack.done.ID != "" {
@@ -121,12 +129,12 @@ type answer struct {
 	done trips.Trip
 }
 
-// tell puts a committed move into the ack. The sessions here hear of it by Committed, the rest of the world from the
-// outbox.
-func (a *answer) tell(ev trips.Event) { a.Trip, a.done = wireTrip(ev.Trip), ev.Trip }
+// setTrip puts a committed event into the ack. The sessions here hear of it by
+// Committed, those of other nodes from the outbox.
+func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.Trip(ev.Trip), ev.Trip }
 
-// carryOut names the command's kind, for the counters, and fills in the ack.
-func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind string, err error) {
+// execute returns the command's kind, for the counters, and fills in the ack.
+func (s *session) execute(ctx context.Context, c command, ack *answer) (kind string, err error) {
 	switch b := c.body.(type) {
 	case *wire.ClientFrame_SetAvailable:
 		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
@@ -143,19 +151,19 @@ func (s *session) carryOut(ctx context.Context, c command, ack *answer) (kind st
 	case *wire.ClientFrame_Sos:
 		return "sos", s.sos(ctx, c.id, b.Sos)
 	}
-	return "unknown", refuse(wire.CodeBadFrame, "This is not a command.")
+	return "unknown", translate.Refuse(wire.CodeBadFrame, "This is not a command.")
 }
 
-// must refuses the other role.
-func (s *session) must(role trips.Role) error {
+// requireRole refuses the other role.
+func (s *session) requireRole(role trips.Role) error {
 	if s.user.Role == role {
 		return nil
 	}
-	return refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
+	return translate.Refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
 }
 
 func (s *session) setAvailable(wants bool) error {
-	if err := s.must(trips.RoleDriver); err != nil {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	s.g.cfg.Drivers.SetAvailable(trips.DriverID(s.user.ID), wants)
@@ -163,11 +171,12 @@ func (s *session) setAvailable(wants bool) error {
 }
 
 func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *answer) error {
-	if err := s.must(trips.RoleDriver); err != nil {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	driver := trips.DriverID(s.user.ID)
 	key := trips.Key{Actor: s.user, ID: id, Print: "accept " + a.GetOfferId()}
+
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
 		if err == nil {
@@ -178,10 +187,11 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	if err != nil {
 		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
 		if err == nil {
-			ack.tell(ev)
+			ack.setTrip(ev)
 		}
 		return err
 	}
+
 	ev, err := s.g.cfg.Desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(driver, at)
 	})
@@ -189,17 +199,17 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
 	}
 	if err != nil {
-		s.unaccepted(o, err)
+		s.returnOffer(o, err)
 		return err
 	}
-	ack.tell(ev)
+	ack.setTrip(ev)
 	return nil
 }
 
-// unaccepted puts an offer back that could not be accepted for want of the database, and lets the dispatcher ask someone
-// else when it never will be.
-func (s *session) unaccepted(o dispatch.Offer, err error) {
-	if code, _, _ := codeOf(err); code == wire.CodeUnavailable {
+// returnOffer puts an offer back that could not be accepted because the database
+// was away, and lets the dispatcher ask another driver when it never will be.
+func (s *session) returnOffer(o dispatch.Offer, err error) {
+	if translate.Unavailable(err) {
 		s.g.cfg.Inbox.Put(o)
 		return
 	}
@@ -207,65 +217,69 @@ func (s *session) unaccepted(o dispatch.Offer, err error) {
 }
 
 func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
-	if err := s.must(trips.RoleRider); err != nil {
+	if err := s.requireRole(trips.RoleRider); err != nil {
 		return err
 	}
-	j := journey{Quote: r.GetQuote()}
+
+	j := booking.Journey{Quote: r.GetQuote()}
 	if r.Pickup != nil {
-		j.Pickup = new(pointOf(r.Pickup))
+		j.Pickup = new(translate.PointOf(r.Pickup))
 	}
 	if r.Dropoff != nil {
-		j.Dropoff = new(pointOf(r.Dropoff))
+		j.Dropoff = new(translate.PointOf(r.Dropoff))
 	}
-	ev, err := s.g.door.request(ctx, s.user, id, j)
+
+	ev, err := s.g.cfg.Booking.Request(ctx, trips.RiderID(s.user.ID), id, j)
 	if err == nil {
-		ack.tell(ev)
+		ack.setTrip(ev)
 	}
 	return err
 }
 
 func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack *answer) error {
-	if err := s.must(trips.RoleDriver); err != nil {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	verbs := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
 	verb := verbs[m.GetStep()]
 	if verb == nil {
-		return refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
+		return translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
-	if !plainID(m.GetTripId()) {
+	if !translate.PlainID(m.GetTripId()) {
 		return trips.ErrNotFound
 	}
+
 	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + m.GetTripId()}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return verb(t, s.user, at)
 	})
 	if err == nil {
-		ack.tell(ev)
+		ack.setTrip(ev)
 	}
 	return err
 }
 
 func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *answer) error {
-	if len(c.GetReason()) > maxReason || !printable(c.GetReason()) {
-		return errReason
+	if err := translate.CheckReason(c.GetReason()); err != nil {
+		return err
 	}
-	if !plainID(c.GetTripId()) {
+	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
+
 	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + c.GetTripId()}
 	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(s.user, c.GetReason(), at)
 	})
 	if err == nil {
-		ack.tell(ev)
+		ack.setTrip(ev)
 	}
 	return err
 }
 
 func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *answer) error {
-	if !plainID(c.GetTripId()) {
+	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
 	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
@@ -309,11 +323,11 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 		s.g.m.updates.WithLabelValues("malformed").Inc()
 		return
 	}
-	fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+	fix := location.Fix{Point: translate.PointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 	id := trips.DriverID(s.user.ID)
 	why, flags := s.seat.Move(fix, now)
-	if flags != 0 {
-		s.g.m.suspects.note(id, flags, now)
+	if flags != 0 && s.g.cfg.OnSuspect != nil {
+		s.g.cfg.OnSuspect(id, flags, now)
 	}
 	if why != location.Believed {
 		s.g.m.updates.WithLabelValues(string(why)).Inc()
@@ -352,17 +366,4 @@ func (g *Gateway) track(t trips.Trip) {
 	}
 }
 
-var errReason = refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
-
-const (
-	maxReason = 200
-	maxMillis = 1e14 // the year 5138
-)
-
-// plainID says whether text can be an id of ours or of a command. A database may refuse other text with an error that
-// looks like a failure of its own.
-func plainID(id string) bool { return id != "" && len(id) <= maxID && printable(id) }
-
-func printable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }
-
-func pointOf(p *wire.Point) location.Point { return location.Point{Lng: p.GetLng(), Lat: p.GetLat()} }
+const maxMillis = 1e14 // the year 5138

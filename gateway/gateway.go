@@ -1,32 +1,36 @@
-// Package gateway alone speaks WebSocket and HTTP: it knows the phones that are connected, checks who they are, turns
-// their frames into moves of the floors below, and carries news to them. Each socket has one reader, one writer at a
-// time, and one rule per kind of message for what gives way when the phone is slow:
+// Package gateway alone speaks WebSocket: it knows the phones that are
+// connected, checks who they are, turns their frames into commands of the
+// domain, and carries news to them. Each socket has one reader, one writer at a
+// time, and one rule per kind of message for what gives way when the phone is
+// slow:
 //
 //   - positions: the newest wins, and at most two may be un-acked;
-//   - offers, trip events, chat, receipts, acks: ordered, in a bounded queue; when it is full the socket closes with a
-//     code that says "come back and resume";
+//   - offers, trip events, chat, receipts, acks: ordered, in a bounded queue;
+//     when it is full the socket closes with a code that says "come back and
+//     resume";
 //   - typing marks and cars near a point: may be lost.
 package gateway
 
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
-	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
 )
 
 // Config is what a Gateway is built from. The functions may be called from many goroutines.
@@ -37,18 +41,14 @@ type Config struct {
 	Room     *chat.Room
 	Receipts payments.Store
 	Alerts   sos.Store
-	Webhook  http.Handler // hears the payment provider; nil: there is none
+	Booking  *booking.Service
 	Drivers  *sharedstate.Drivers
 	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
-	Auth     *Auth
+	Auth     *auth.Tokens
 
 	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
 	// nil: each is asked for by itself in the stores above.
 	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
-	// Quote finds and prices a way, by the plain tariff; path is empty when no way was found on roads.
-	Quote func(ctx context.Context, from, to location.Point) (q trips.Quote, path []location.Point, err error)
-	// Quotes says what a way costs just now and signs it; nil: plain prices, and quotes that this node alone knows.
-	Quotes *pricing.Quoter
 	// Publish tells all nodes something that may be lost.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
 	// Declined and Vanished tell the dispatcher, wherever it is, what became of an offer: the driver does not want
@@ -56,16 +56,9 @@ type Config struct {
 	Declined, Vanished func(o dispatch.Offer)
 	// Happened hears every published trip event, after the shared state has followed it; nil: nobody.
 	Happened func(trips.Event)
-	// Revocations keeps and tells what operators revoke; nil: this node alone knows.
-	Revocations Keeper
-	// Ready says why the node should get no traffic, or nil.
-	Ready func(context.Context) error
+	// OnSuspect hears of each doubt about a driver's positions. It must not block; nil: ignored.
+	OnSuspect func(id trips.DriverID, why location.Flags, at time.Time)
 
-	City     City                      // nil: no map is served
-	Contains func(location.Point) bool // nil: everywhere
-
-	DevTokens  bool
-	TimeScale  float64  // seconds of a simulated city that pass in a second; 0 or 1 in a real one
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits
 	Registerer prometheus.Registerer
@@ -73,11 +66,10 @@ type Config struct {
 	Log        *slog.Logger
 }
 
-// Gateway is the public door of one node.
+// Gateway holds the sockets of one node.
 type Gateway struct {
 	cfg       Config
 	m         *metrics
-	door      *door
 	help      *sos.Line
 	sessions  *sharedstate.Sessions[*session]
 	rooms     rooms
@@ -100,7 +92,8 @@ type Gateway struct {
 	over    bool
 }
 
-// New builds a gateway. Sockets work as soon as Handler is served; Run must run beside it.
+// New builds a gateway. Sockets work as soon as ServeSocket is served; Run must
+// run beside it.
 func New(cfg Config) *Gateway {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Now == nil {
@@ -116,31 +109,32 @@ func New(cfg Config) *Gateway {
 	g.greeter = newGreeter(g.readStandings, g.spawn)
 	g.turnstile = newTurnstile(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
-	g.door = newDoor(doorConfig{
-		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,
-		Drivers: cfg.Drivers, Quote: cfg.Quote, Quotes: cfg.Quotes,
-		Contains: cfg.Contains, Auth: cfg.Auth, City: cfg.City, DevTokens: cfg.DevTokens, TimeScale: cfg.TimeScale,
-		BodyWithin: cfg.Limits.BodyWithin, Socket: g.socket, Ready: g.ready, Revoke: g.revoke,
-		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,
-	}, g.m)
 	return g
 }
 
-// Handler is the public door: /v1/…, the page, health.
-func (g *Gateway) Handler() http.Handler { return g.door.public() }
+// Draining says whether the gateway has begun to stop, so that the node should
+// get no traffic.
+func (g *Gateway) Draining() bool { return g.draining.Load() }
 
-// Admin is the operators' door: metrics, health, profiles, revocations.
-func (g *Gateway) Admin() http.Handler { return g.door.admin() }
-
-func (g *Gateway) ready(ctx context.Context) error {
-	if g.draining.Load() {
-		return errDraining
+// CloseRevoked ends the sessions whose tokens are revoked. It does not block.
+func (g *Gateway) CloseRevoked() {
+	for _, s := range g.sessions.All(nil) {
+		s.closeIfRevoked()
 	}
-	if g.cfg.Ready == nil {
-		return nil
-	}
-	return g.cfg.Ready(ctx)
 }
+
+// closeIfRevoked ends the session if its token was revoked, and says whether it
+// did.
+func (s *session) closeIfRevoked() bool {
+	if !s.g.cfg.Auth.Revoked(s.pass) {
+		return false
+	}
+	s.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
+	return true
+}
+
+// CountBadNotice counts a published message that cannot be read.
+func (g *Gateway) CountBadNotice() { g.m.drops.WithLabelValues("bad_notice").Inc() }
 
 // spawn runs f in a goroutine that Drain waits for; not any more once it has waited.
 func (g *Gateway) spawn(f func()) bool {
@@ -178,7 +172,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer catching.Wait()
 	catching.Go(func() { g.catchUpAll(ctx) })
 	catching.Go(func() { g.watchOurselves(ctx) })
-	catching.Go(func() { g.learnRevoked(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -169,7 +169,7 @@ func TestWhatAPhoneDidNotReadIsBookedAsLostToIt(t *testing.T) {
 
 func TestOperatorsReadTheLedger(t *testing.T) {
 	c := newTown(t, nil)
-	text := ask(c.g.Admin(), "/metrics").Body.String()
+	text := ask(c.api.Admin(), "/metrics").Body.String()
 	for of := range classes {
 		for what := range outcomes {
 			if line := fmt.Sprintf("ridehail_delivery_total{class=%q,outcome=%q} ", classNames[of], outcomeNames[what]); !strings.Contains(text, line) {

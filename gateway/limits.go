@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Limits bound what one phone, and all phones together, may ask of a node. Zero values take the defaults in brackets.
+// Limits bound what one phone, and all phones together, may ask of a node. Zero
+// values take the defaults in brackets.
 type Limits struct {
 	Sockets       int           // open at the same time [50,000]
 	JoinsPerSec   float64       // sockets opened; who comes faster is told when to come back [1,000]
@@ -29,7 +30,6 @@ type Limits struct {
 	Queue         int           // ordered messages that wait for one slow phone [256]
 	Commands      int           // of one phone that wait for their turn [16]
 	CommandWithin time.Duration // [5 s]
-	BodyWithin    time.Duration // for all of an HTTP request's body to arrive [5 s]
 	AreaMetres    float64       // the widest area of cars a rider may watch [20,000]
 	AreaCars      int           // [200]
 }
@@ -49,7 +49,6 @@ func (l Limits) withDefaults() Limits {
 	l.Queue = cmp.Or(l.Queue, 256)
 	l.Commands = cmp.Or(l.Commands, 16)
 	l.CommandWithin = cmp.Or(l.CommandWithin, 5*time.Second)
-	l.BodyWithin = cmp.Or(l.BodyWithin, 5*time.Second)
 	l.AreaMetres = cmp.Or(l.AreaMetres, 20_000)
 	l.AreaCars = cmp.Or(l.AreaCars, 200)
 	return l
@@ -61,21 +60,23 @@ const (
 	closeWithin   = time.Second     // for a close frame to arrive and be answered
 	extensions    = 12              // of a read deadline at most, in the time it allows
 	readBuffer    = 1024
+	historySize   = 200 // chat messages read from the store at once
 	drainBatch    = 50
 	closeDraining = wire.CloseGoingAway
 )
 
 var errDraining = errors.New("the node is stopping")
 
-// throttled slows a flood down to a rate by not reading faster. It works below the frames, because a flood of empty
-// continuation frames never becomes a message that could be counted.
-type throttled struct {
+// throttledConn slows a flood down to a rate by not reading faster. It works
+// below the frames, because a flood of empty continuation frames never becomes a
+// message that could be counted.
+type throttledConn struct {
 	net.Conn
 	limit  *rate.Limiter
 	unpaid int // bytes read and not asked the limiter for
 }
 
-func (c *throttled) Read(b []byte) (int, error) {
+func (c *throttledConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b[:min(len(b), readBuffer)])
 	if c.unpaid += n; c.unpaid >= readBuffer { // honest phones seldom come here
 		if wait := c.limit.ReserveN(time.Now(), c.unpaid).Delay(); wait > 0 {
@@ -86,14 +87,15 @@ func (c *throttled) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// throttler puts throttled below the WebSocket library, and a small read buffer of ours between the two.
-type throttler struct {
+// throttledHijacker puts a throttledConn below the WebSocket library, and a small
+// read buffer of ours between the two.
+type throttledHijacker struct {
 	http.ResponseWriter
 	bytesPerSec int
 	in          *bufio.Reader
 }
 
-func (h *throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *throttledHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +104,7 @@ func (h *throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		conn.Close()
 		return nil, nil, errors.New("data came before the handshake was complete")
 	}
-	slow := &throttled{Conn: conn, limit: rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, 2*readBuffer))}
+	slow := &throttledConn{Conn: conn, limit: rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, 2*readBuffer))}
 	h.in = bufio.NewReaderSize(slow, readBuffer)
 	return slow, bufio.NewReadWriter(h.in, rw.Writer), nil
 }

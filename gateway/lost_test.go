@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -29,17 +30,21 @@ func (a *abyss) ask() {
 	}
 }
 
+// plainCity is served as GeoJSON only.
+type plainCity struct{ httpapi.City }
+
+func (plainCity) GeoJSON() []byte { return []byte(`{"type":"FeatureCollection","features":[]}`) }
+
 // What needs neither Postgres nor Redis does not even ask them. So it cannot wait for them, however busy the machine is.
 func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 	database, redis := &abyss{over: make(chan struct{})}, &abyss{over: make(chan struct{})}
-	c := newTown(t, func(cfg *Config) {
+	c := newTownWith(t, func(cfg *Config) {
 		cfg.Store.(*memory).onRead = database.ask
 		cfg.Publish = func(context.Context, string, location.Region, []byte) error {
 			redis.ask()
 			return nil
 		}
-		cfg.DevTokens, cfg.City = true, fakeCity{}
-	})
+	}, func(cfg *httpapi.Config) { cfg.DevTokens, cfg.City = true, plainCity{} })
 	r := reserved(t, c, asProto, asJSONText)
 	token := testToken(t, c.auth, trips.RoleRider, "r")
 	for _, part := range []*abyss{database, redis} {
@@ -71,7 +76,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
-		c.g.Handler().ServeHTTP(w, req)
+		c.api.Public().ServeHTTP(w, req)
 		if w.Code != http.StatusOK {
 			t.Errorf("%s %s: %d %s", x.method, x.path, w.Code, w.Body)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/sharedstate"
@@ -89,7 +90,7 @@ func newMerge(t *testing.T, program []byte) *merge {
 	m.g = New(Config{Node: "node", Desk: m.desk, Store: slow, Receipts: m.store, Alerts: m.store,
 		Room:    &chat.Room{Store: interruptedTalk{m.store, m}, Trips: m.store, Now: now},
 		Drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{Now: now, Shards: 1}), Inbox: dispatch.NewInbox(now),
-		Auth: testAuth(t, now), Limits: Limits{Queue: 1 << 20, FramesPerSec: 1, Burst: 1},
+		Auth: testTokens(t, &auth.Revocations{Now: now}, now), Limits: Limits{Queue: 1 << 20, FramesPerSec: 1, Burst: 1},
 		Registerer: prometheus.NewRegistry(), Now: now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		if m.s != nil {

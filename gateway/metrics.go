@@ -14,10 +14,7 @@ type metrics struct {
 	drops    *prometheus.CounterVec // by reason
 	sessions *prometheus.GaugeVec   // by role
 	commands *prometheus.CounterVec // by kind and code; "ok" when done
-	suspects *suspects              // drivers whose positions may be made up
 	hop      prometheus.Histogram   // seconds from reading a fix to writing it to a rider
-	http     *prometheus.HistogramVec
-	quotes   *prometheus.CounterVec // by what became of them
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -31,14 +28,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		drops:   counter("drops_total", "What phones and nodes sent and was refused, by reason.", "reason"),
 		sessions: f.NewGaugeVec(prometheus.GaugeOpts{Name: "ridehail_gateway_sessions",
 			Help: "Authenticated sockets by role."}, []string{"role"}),
-		suspects: newSuspects(f),
 		commands: counter("commands_total", "Commands by kind and code of their answer.", "kind", "code"),
 		hop: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_gateway_hop_seconds",
 			Help:    "From reading a driver's fix to writing it to a rider's socket.",
 			Buckets: []float64{2e-5, 5e-5, 1e-4, 2e-4, 5e-4, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5}}),
-		quotes: counter("quotes_total", "Quotes given, and those that came back: taken, expired, bad; none: requests without.", "outcome"),
-		http: f.NewHistogramVec(prometheus.HistogramOpts{Name: "ridehail_gateway_http_seconds",
-			Help: "HTTP requests by route, method and status.", Buckets: prometheus.DefBuckets}, []string{"route", "method", "status"}),
 	}
 	m.accepted = m.updates.WithLabelValues("accepted")
 	return m

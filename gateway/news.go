@@ -10,6 +10,7 @@ import (
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // TopicTyping is the topic of typing marks. They are in no outbox; the other topics are those of trips.Topic.
@@ -59,8 +60,6 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 			return err
 		}
 		g.helped(a)
-	case TopicRevoked:
-		return g.heardOfRevocation(payload)
 	case TopicTyping:
 		var t typingMark
 		if err := json.Unmarshal(payload, &t); err != nil {
@@ -148,7 +147,7 @@ func (s *session) happened(ev trips.Event, from origin) {
 		s.talk.here.seq = ev.Seq()
 	}
 	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: wireTrip(ev.Trip)}}}, from.sent())
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: translate.Trip(ev.Trip)}}}, from.sent())
 	s.g.spawn(s.flush)
 }
 
@@ -216,7 +215,7 @@ func (s *session) said(m chat.Message, from origin) {
 	if from == here {
 		s.talk.here.chat = m.Seq
 	}
-	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: wireChat(m)}}, from.sent())
+	s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.Chat(m)}}, from.sent())
 	s.g.spawn(s.flush)
 }
 
@@ -232,7 +231,7 @@ func (s *session) paid(c payments.Charge, how outcome) {
 		s.talk.paid = true
 	}
 	s.mu.Unlock()
-	if s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: wireReceipt(c)}}, how) {
+	if s.push(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.Receipt(c)}}, how) {
 		s.g.spawn(s.flush)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // Offer puts an offer into the hands of a driver connected here; dispatch.ErrUnreachable when they are not.
@@ -72,6 +73,6 @@ func (g *Gateway) OfferGone(o dispatch.Offer, reason string) {
 }
 
 func offerFrame(o dispatch.Offer) *wire.ServerFrame {
-	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: wireTrip(o.Trip),
+	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: translate.Trip(o.Trip),
 		ExpiresAtMs: wire.Millis(o.ExpiresAt), PickupM: float32(o.Metres), PickupS: float32(o.Pickup.Seconds())}}}
 }

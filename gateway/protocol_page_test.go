@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,12 +16,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
-	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 func protocolPage(t *testing.T) string {
@@ -34,23 +35,11 @@ func protocolPage(t *testing.T) string {
 	return string(text)
 }
 
-func TestProtocolPageGivesEachCodeItsStatus(t *testing.T) {
-	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (\\d{3}) \\|").FindAllStringSubmatch(protocolPage(t), -1)
-	if len(rows) < 15 {
-		t.Fatalf("only %d codes were found", len(rows))
-	}
-	for _, row := range rows {
-		if status := strconv.Itoa(statusOf(wire.Code(row[1]))); status != row[2] {
-			t.Errorf("the page says that %s comes with %s; it comes with %s", row[1], row[2], status)
-		}
-	}
-}
-
 func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 	text, l := protocolPage(t), Limits{}.withDefaults()
 	for what, limit := range map[string]string{
 		"time to `hello`":                      fmt.Sprintf("%.0f s", l.HelloWithin.Seconds()),
-		"token":                                thousands(maxToken) + " bytes",
+		"token":                                thousands(auth.MaxToken) + " bytes",
 		"message from a phone":                 thousands(int(l.Message)) + " bytes",
 		"frames from a phone":                  fmt.Sprintf("%.0f a second, burst of %d", l.FramesPerSec, l.Burst),
 		"bytes from a phone":                   fmt.Sprintf("%d KiB a second", l.BytesPerSec>>10),
@@ -62,14 +51,10 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 		"a command":                            fmt.Sprintf("%.0f s", l.CommandWithin.Seconds()),
 		"silence": fmt.Sprintf("ping after %.0f s, closed after %.0f s",
 			l.PingAfter.Seconds(), l.SilentFor.Seconds()),
-		"watched area":                  fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
-		"positions un-acked":            strconv.Itoa(credit),
-		"chat message":                  thousands(chat.MaxRunes) + " characters",
-		"reason":                        fmt.Sprintf("%d bytes", maxReason),
-		"HTTP body":                     fmt.Sprintf("%d KiB", maxBody>>10),
-		"HTTP requests":                 fmt.Sprintf("%d a second a user, burst of %d", httpRate, httpBurst),
-		"all of an HTTP body to arrive": fmt.Sprintf("%.0f s", l.BodyWithin.Seconds()),
-		"an HTTP request":               fmt.Sprintf("%.0f s", handlerTimeout.Seconds()),
+		"watched area":       fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
+		"positions un-acked": strconv.Itoa(credit),
+		"chat message":       thousands(chat.MaxRunes) + " characters",
+		"reason":             fmt.Sprintf("%d bytes", translate.MaxReason),
 	} {
 		if row := "\n| " + what + " | " + limit + " |"; !strings.Contains(text, row) {
 			t.Errorf("the page's limits have no row %s", row[1:])
@@ -131,19 +116,21 @@ func pageClient(t *testing.T, server string, at location.Point) (left <-chan err
 func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	store := newMemory()
 	kinds := make(chan trips.Kind, 16)
-	auth := testAuth(t, time.Now)
 	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{})
 	desk := &trips.Desk{Store: store, Now: time.Now}
+	registry := prometheus.NewRegistry()
 	g := New(Config{Node: "n", Desk: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
-		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now), Auth: auth, DevTokens: true,
-		Quote: byAir, Publish: func(context.Context, string, location.Region, []byte) error { return nil },
+		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now),
+		Auth:     testTokens(t, new(auth.Revocations), time.Now),
+		Publish:  func(context.Context, string, location.Region, []byte) error { return nil },
 		Declined: func(dispatch.Offer) {}, Vanished: func(dispatch.Offer) {},
-		Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+		Registerer: registry, Log: slog.New(slog.DiscardHandler)})
+	api := httpapi.New(httpapi.Config{Tokens: g.cfg.Auth, DevTokens: true, Socket: g.ServeSocket, Registerer: registry})
 	store.onNotice = func(n trips.Notice) {
 		g.Deliver(string(n.Topic), n.Payload)
 		kinds <- n.Kind
 	}
-	server := httptest.NewServer(g.Handler())
+	server := httptest.NewServer(api.Public())
 	defer server.Close()
 	defer g.Drain(t.Context())
 
@@ -156,8 +143,7 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 		}
 	}
 	pickup := location.Point{Lng: market.Lng, Lat: market.Lat + .0002} // 22 m
-	q, _, _ := byAir(t.Context(), pickup, market)
-	ev, err := desk.Request(t.Context(), trips.Key{Actor: trips.Rider("r"), ID: "1"}, "r", pickup, market, q)
+	ev, err := desk.Request(t.Context(), trips.Key{Actor: trips.Rider("r"), ID: "1"}, "r", pickup, market, airQuote(pickup, market))
 	if err != nil {
 		t.Fatal(err)
 	}

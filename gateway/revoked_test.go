@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -43,7 +45,7 @@ func (k *keeper) Kept(context.Context) (list [][]byte, err error) {
 	return list, k.down
 }
 
-func (k *keeper) Tell(_ context.Context, notice []byte) error {
+func (k *keeper) Publish(_ context.Context, notice []byte) error {
 	k.mu.Lock()
 	nodes, down, cut := slices.Clone(k.nodes), k.down, k.cut
 	k.mu.Unlock()
@@ -51,9 +53,7 @@ func (k *keeper) Tell(_ context.Context, notice []byte) error {
 		return down
 	}
 	for _, c := range nodes {
-		c.telling.Lock()
-		c.g.Deliver(TopicRevoked, notice)
-		c.telling.Unlock()
+		c.revoked.Apply(notice)
 	}
 	return nil
 }
@@ -75,18 +75,18 @@ func (k *keeper) holds(n int) func() bool {
 // twoNodes have a keeper between them.
 func twoNodes(t *testing.T) (k *keeper, a, b *town) {
 	k = &keeper{kept: map[string]time.Time{}}
-	both := func(cfg *Config) { cfg.Revocations = k }
-	a, b = newTown(t, both), newTown(t, both)
+	both := func(cfg *httpapi.Config) { cfg.Revocations.Keeper = k }
+	a, b = newTownWith(t, nil, both), newTownWith(t, nil, both)
 	k.set(func() { k.nodes = []*town{a, b} })
 	return k, a, b
 }
 
-// revoke asks a node's admin door.
+// revoke asks a node's admin API.
 func (c *town) revoke(body string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest("POST", "/admin/revocations", strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	c.g.Admin().ServeHTTP(w, req)
+	c.api.Admin().ServeHTTP(w, req)
 	return w
 }
 
@@ -95,7 +95,7 @@ func (c *town) get(token string) int {
 	req := httptest.NewRequest("GET", "/v1/trips", nil)
 	req.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
-	c.g.Handler().ServeHTTP(w, req)
+	c.api.Public().ServeHTTP(w, req)
 	return w.Code
 }
 
@@ -169,41 +169,6 @@ func TestWhatTheKeeperForgetsTheNodesKeepAgain(t *testing.T) {
 	b.runs()
 	b.until("the other node knows", func() bool {
 		_, err := b.auth.Verify(testToken(t, b.auth, trips.RoleDriver, "d"))
-		return errors.Is(err, ErrRevoked)
+		return errors.Is(err, auth.ErrRevoked)
 	})
-}
-
-func TestARevocationIsForgottenWhenEveryTokenItMeansHasExpired(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
-	r := newRevoked()
-	r.add(revocation{Token: "x", Until: now.Add(time.Hour)})
-	r.add(revocation{Role: trips.RoleRider, ID: "r", At: now, Until: now.Add(time.Hour)})
-	if n := len(r.all(now)); n != 2 {
-		t.Errorf("%d are known", n)
-	}
-	if n := len(r.all(now.Add(2 * time.Hour))); n != 0 || len(r.tokens)+len(r.users) != 0 {
-		t.Errorf("%d are known after their time", n)
-	}
-	a := testAuth(t, func() time.Time { return now })
-	if _, err := a.Issue(trips.RoleRider, "r", tokenLongest+time.Second); err == nil {
-		t.Error("a token was issued that outlives its revocation")
-	}
-}
-
-func TestOnlyOneTokenOrOneUserIsRevokedAtATimeAndOnlyByTheAdminDoor(t *testing.T) {
-	c := newTown(t, nil)
-	for _, body := range []string{`{}`, `{"jti":"a","role":"rider","id":"r"}`, `{"role":"rider"}`, `{"id":"r"}`, `{"jti":"a","id":"r"}`,
-		`{"role":"system","id":"x"}`, `{"role":"rider","id":"a/b"}`, `{"jti":"a\u0000"}`, `{"user":"r"}`, `[]`} {
-		if w := c.revoke(body); w.Code != http.StatusBadRequest {
-			t.Errorf("%s: %d", body, w.Code)
-		}
-	}
-	w := httptest.NewRecorder()
-	c.g.Handler().ServeHTTP(w, httptest.NewRequest("POST", "/admin/revocations", strings.NewReader(`{"jti":"a"}`)))
-	if w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed {
-		t.Errorf("the public door answers %d", w.Code)
-	}
-	if w := c.revoke(`{"jti":"a"}`); w.Code != http.StatusOK {
-		t.Errorf("a node without a keeper: %d %s", w.Code, w.Body)
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -23,18 +22,6 @@ func (m *memory) snapshot() string {
 		panic(err) // plain structs
 	}
 	return string(data)
-}
-
-// http asks the public door as someone.
-func (c *town) http(who trips.Actor, method, path, body string) *httptest.ResponseRecorder {
-	req := httptest.NewRequest(method, path, strings.NewReader(body))
-	req.Header.Set("Authorization", "Bearer "+testToken(c.t, c.auth, who.Role, who.ID))
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	w := httptest.NewRecorder()
-	c.g.Handler().ServeHTTP(w, req)
-	return w
 }
 
 // stages brings one trip to each of its states, each with a rider and a driver of its own.
@@ -207,7 +194,7 @@ func (p *phone) play(said [][]byte) {
 func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
 	c := newTown(t, nil)
 	r := reserved(t, c, asJSONText, asJSONText)
-	quote, _, _ := byAir(t.Context(), market, airport)
+	quote := airQuote(market, airport)
 	bodies := map[*phone][]string{
 		r.rider: {`"request_trip":{%s"pickup":{"lng":3.38,"lat":6.45},"dropoff":{"lng":3.4,"lat":6.5}}`},
 		r.driver: {`"move_trip":{%s"trip_id":"` + string(r.trip) + `","step":"COMPLETE"}`, `"answer_offer":{%s"offer_id":"o1","accept":true}`,

@@ -126,7 +126,7 @@ func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 	c.store.breakWith(nil)
 	c.revoke(`{"role":"rider","id":"r"}`)
 	r.rider.closed()
-	logged, metrics := log.String(), ask(c.g.Admin(), "/metrics").Body.String()
+	logged, metrics := log.String(), ask(c.api.Admin(), "/metrics").Body.String()
 	if strings.Count(logged, "\n") < 5 {
 		t.Fatalf("hardly anything was logged: %s", logged)
 	}

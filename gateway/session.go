@@ -9,10 +9,12 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // session is one phone's socket. Its reader goroutine owns the connection. Whoever has something to send leaves it in
@@ -25,7 +27,7 @@ type session struct {
 	user  trips.Actor      // set before the session is registered, like until
 	seat  sharedstate.Seat // of a driver; set before the reader reads on
 	until time.Time        // when the token ends
-	pass  Pass             // the token, like user
+	pass  auth.Pass        // the token, like user
 	code  atomic.Int32
 	heard atomic.Int64 // last sign of life, our clock, Unix nanoseconds
 
@@ -322,7 +324,7 @@ func (s *session) failLocked() {
 }
 
 func (s *session) refuse(id string, err error) {
-	code, _, text := codeOf(err)
+	code, text := translate.Error(err)
 	s.ack(&wire.Ack{Id: id, Code: string(code), Message: text})
 }
 

@@ -20,16 +20,18 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/internal/problem"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
 var writeBuffers sync.Pool // shared by all sockets, so that an idle one has none
 
-// socket upgrades a request and gives the socket a reader of its own, so that the HTTP server's buffers and stack are
+// ServeSocket upgrades a request and gives the socket a reader of its own, so that the HTTP server's buffers and stack are
 // not kept for as long as the socket lives.
-func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 	if g.open.Add(1) > int64(g.cfg.Limits.Sockets) || g.draining.Load() {
 		g.open.Add(-1)
 		g.refuseSocket(w, "sockets_full", 5*time.Second)
@@ -48,10 +50,10 @@ func (g *Gateway) socket(w http.ResponseWriter, r *http.Request) {
 			if status == http.StatusForbidden {
 				code = wire.CodeForbidden
 			}
-			writeProblem(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
+			problem.Write(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
 		},
 	}
-	under := &throttler{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
+	under := &throttledHijacker{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
 	conn, err := up.Upgrade(under, r, nil)
 	if err != nil {
 		g.open.Add(-1)
@@ -71,7 +73,7 @@ func (g *Gateway) refuseSocket(w http.ResponseWriter, reason string, wait time.D
 	}
 	seconds := int(wait / time.Second)
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	writeProblem(w, wire.CodeUnavailable, http.StatusServiceUnavailable,
+	problem.Write(w, wire.CodeUnavailable, http.StatusServiceUnavailable,
 		fmt.Sprintf("This node takes no more connections just now; come back in %d s.", seconds))
 }
 
@@ -264,7 +266,7 @@ func (s *session) join() bool {
 	if err != nil {
 		s.g.m.drops.WithLabelValues("bad_token").Inc()
 		code := wire.CloseNoAuth
-		if errors.Is(err, ErrRevoked) {
+		if errors.Is(err, auth.ErrRevoked) {
 			code = wire.CloseTokenEnded
 		}
 		s.end(code, clip(err.Error(), 100))
@@ -276,7 +278,7 @@ func (s *session) join() bool {
 	if !s.enter() {
 		return false
 	}
-	if !s.unlessRevoked() { // it may have been just before the session was registered
+	if s.closeIfRevoked() { // it may have been just before the session was registered
 		s.leave()
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // gate is a store that can be held shut: whoever wants to commit waits until it is opened.
@@ -314,7 +315,7 @@ func TestACommandWithABadFieldIsRefusedWithItsCode(t *testing.T) {
 	mad := cancelFrame(id)
 	mad.GetCancelTrip().Reason = "a\x00b"
 	long := cancelFrame(id)
-	long.GetCancelTrip().Reason = strings.Repeat("x", maxReason+1)
+	long.GetCancelTrip().Reason = strings.Repeat("x", translate.MaxReason+1)
 	nowhere := requestFrame(market, airport)
 	nowhere.GetRequestTrip().Dropoff = nil
 	off := requestFrame(market, airport)
@@ -332,7 +333,7 @@ func TestACommandWithABadFieldIsRefusedWithItsCode(t *testing.T) {
 			t.Errorf("case %d was answered %v", i, ack)
 		}
 	}
-	rider.command(strings.Repeat("i", maxID+1), cancelFrame(id))
+	rider.command(strings.Repeat("i", translate.MaxID+1), cancelFrame(id))
 	rider.until("the refusal of a long id", func(got []*wire.ServerFrame) bool {
 		list := frames[*wire.ServerFrame_Ack](got)
 		return strings.HasPrefix(list[len(list)-1].Ack.Id, "iii") && list[len(list)-1].Ack.Code == string(wire.CodeBadField)

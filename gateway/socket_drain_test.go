@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -40,11 +39,9 @@ func TestADriverWhoLeavesHandsTheirOffersBack(t *testing.T) {
 	}
 }
 
-// ready asks the door whether the node should get traffic.
+// ready asks the API whether the node should get traffic.
 func (c *town) ready() int {
-	w := httptest.NewRecorder()
-	c.g.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-	return w.Code
+	return ask(c.api.Public(), "/readyz").Code
 }
 
 // drain starts to drain with some time, and returns once new sockets are refused.

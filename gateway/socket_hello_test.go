@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -140,7 +141,7 @@ func TestATokensEndIsTheSocketsEnd(t *testing.T) {
 		c.pass(time.Hour)
 		c.g.tick()
 		p.settled() // clocks differ a little
-		c.pass(clockLeeway + time.Second)
+		c.pass(auth.ClockLeeway + time.Second)
 		c.g.tick()
 		if code := p.closed(); code != wire.CloseTokenEnded {
 			t.Errorf("closed with %d", code)

@@ -131,7 +131,7 @@ func (s riding) Active(_ context.Context, who trips.Actor) (trips.Trip, error) {
 func idleRiders(b *testing.B, sockets int) (grown int) {
 	b.Helper()
 	c := newTown(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
-	server := httptest.NewServer(c.g.Handler()) // without the town's own listener, which counts
+	server := httptest.NewServer(c.api.Public()) // without the town's own listener, which counts
 	defer server.Close()
 	var tokens strings.Builder
 	for i := range sockets {

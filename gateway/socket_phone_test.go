@@ -16,6 +16,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // phone is a real client that keeps every frame it gets.
@@ -316,7 +317,7 @@ func (p *phone) resume(trip trips.TripID) *wire.Resume {
 }
 
 func fixFrame(at location.Point, seq uint32, when time.Time) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.Millis(when), Point: wirePoint(at),
+	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.Millis(when), Point: translate.Point(at),
 		Heading: 90, Speed: 1, Accuracy: 5}}}
 }
 
@@ -326,7 +327,7 @@ func available(yes bool) *wire.ClientFrame {
 
 func requestFrame(from, to location.Point) *wire.ClientFrame {
 	return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{
-		RequestTrip: &wire.RequestTrip{Pickup: wirePoint(from), Dropoff: wirePoint(to)}}}
+		RequestTrip: &wire.RequestTrip{Pickup: translate.Point(from), Dropoff: translate.Point(to)}}}
 }
 
 func answerFrame(offer string, accept bool) *wire.ClientFrame {
@@ -348,7 +349,7 @@ func chatFrame(trip trips.TripID, text string) *wire.ClientFrame {
 }
 
 func areaFrame(at location.Point, metres float32) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: wirePoint(at), RadiusM: metres}}}
+	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: translate.Point(at), RadiusM: metres}}}
 }
 
 // both runs a story once with each subprotocol on the rider's side, the other one on the driver's.

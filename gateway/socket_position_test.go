@@ -12,6 +12,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
@@ -85,7 +86,7 @@ func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
 		result string
 		fix    *wire.ClientFrame
 	}{
-		{"teleport", here(func(f *wire.Fix) { f.Point = wirePoint(airport) })},
+		{"teleport", here(func(f *wire.Fix) { f.Point = translate.Point(airport) })},
 		{"stale", here(func(f *wire.Fix) { f.AtMs -= 5000 })},
 		{"stale", here(func(f *wire.Fix) { f.AtMs = 1e6 })},
 		{"future", here(func(f *wire.Fix) { f.AtMs += 60_000 })},

@@ -19,9 +19,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -34,7 +38,8 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen, not how long it takes.
 const patience = 20 * time.Second
 
-// town is one node behind a real server, on a store in memory whose notices come back at once, as through Redis.
+// town is one node's sockets and HTTP behind a real server, on a store in memory whose notices come back at once, as
+// through Redis.
 type town struct {
 	*handClock
 	t       testing.TB
@@ -43,8 +48,11 @@ type town struct {
 	drivers *sharedstate.Drivers
 	inbox   *dispatch.Inbox
 	g       *Gateway
+	api     *httpapi.API
 	url     string // of the socket
-	auth    *Auth
+	auth    *auth.Tokens
+	revoked *auth.Revocations
+	quoter  *pricing.Quoter
 	runs    func() // starts Run, once
 
 	read    sync.Map   // bytes from each phone, by its address
@@ -59,34 +67,74 @@ type town struct {
 // newTown builds and starts a node; change may alter its configuration first.
 func newTown(t testing.TB, change func(*Config)) *town {
 	t.Helper()
+	return newTownWith(t, change, nil)
+}
+
+// newTownWith is newTown; changeAPI may alter the configuration of HTTP as well.
+func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Config)) *town {
+	t.Helper()
 	c := &town{handClock: newHandClock(), t: t, store: newMemory()}
 	c.store.onNotice = c.relay
 	c.desk = &trips.Desk{Store: c.store, Now: c.now}
 	c.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: c.now})
 	c.inbox = dispatch.NewInbox(c.now)
-	c.auth = testAuth(t, c.now)
+	c.revoked = &auth.Revocations{Now: c.now, OnRevoked: func() { c.g.CloseRevoked() }}
+	c.auth = testTokens(t, c.revoked, c.now)
+	registry := prometheus.NewRegistry()
+	suspects := httpapi.NewSuspects(registry)
 	cfg := Config{
 		Node: "node", Desk: &trips.Desk{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
 		Receipts: c.store, Alerts: c.store,
-		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Quote: byAir, Publish: c.publish,
-		Declined:   func(o dispatch.Offer) { c.note(&c.declined, o) },
-		Vanished:   func(o dispatch.Offer) { c.note(&c.vanished, o) },
+		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Publish: c.publish,
+		Declined: func(o dispatch.Offer) { c.note(&c.declined, o) },
+		Vanished: func(o dispatch.Offer) { c.note(&c.vanished, o) }, OnSuspect: suspects.Note,
 		Limits:     Limits{FramesPerSec: 10_000, Burst: 10_000},
-		Registerer: prometheus.NewRegistry(), Now: c.now, Log: slog.New(slog.DiscardHandler),
+		Registerer: registry, Now: c.now, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)
 	}
+	c.quoter = testQuoter(t, c.now)
+	cfg.Booking = booking.New(booking.Config{Desk: cfg.Desk, Router: byAir{}, Quoter: c.quoter, Now: c.now, Registerer: registry})
+	c.revoked.Log = cfg.Log
 	c.g = New(cfg)
 	cfg.Desk.Committed = c.g.Committed
-	server := httptest.NewUnstartedServer(c.g.Handler())
+	c.api = c.newAPI(cfg, suspects, changeAPI)
+	c.serve()
+	return c
+}
+
+func (c *town) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*httpapi.Config)) *httpapi.API {
+	ac := httpapi.Config{
+		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Drivers: cfg.Drivers,
+		Booking: cfg.Booking, Tokens: cfg.Auth, Revocations: c.revoked, Suspects: suspects, Socket: c.g.ServeSocket,
+		Ready: func(context.Context) error {
+			if c.g.Draining() {
+				return errDraining
+			}
+			return nil
+		},
+		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,
+	}
+	if change != nil {
+		change(&ac)
+	}
+	return httpapi.New(ac)
+}
+
+// serve starts a real server, and stops it when the test ends.
+func (c *town) serve() {
+	server := httptest.NewUnstartedServer(c.api.Public())
 	server.Listener = tightListener{server.Listener, &c.read}
 	server.Start()
 	c.url = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/ws"
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	c.runs = sync.OnceFunc(func() { running.Go(func() { _ = c.g.Run(ctx) }) })
-	t.Cleanup(func() {
+	c.runs = sync.OnceFunc(func() {
+		running.Go(func() { _ = c.g.Run(ctx) })
+		running.Go(func() { _ = c.revoked.Run(ctx) })
+	})
+	c.t.Cleanup(func() {
 		drain, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		c.g.Drain(drain)
@@ -94,7 +142,6 @@ func newTown(t testing.TB, change func(*Config)) *town {
 		running.Wait()
 		server.Close()
 	})
-	return c
 }
 
 // tightListener gives its connections small buffers, so that a phone that does not read is soon noticed, and counts

@@ -8,6 +8,7 @@ import (
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // mostCalls bounds what one connection remembers; nobody calls so often in its life.
@@ -21,7 +22,7 @@ type call struct {
 
 // sos keeps a call for help. What follows, an operator who sees it, is told by sosSeen.
 func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
-	if !plainID(c.GetTripId()) {
+	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
 	a, err := s.g.help.Call(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())

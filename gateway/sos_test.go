@@ -31,7 +31,7 @@ func (c *town) open() []sos.Alert {
 // acknowledge presses the button of an alert.
 func (c *town) acknowledge(id string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	c.g.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/ops/alerts/"+id+"/ack", nil))
+	c.api.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/ops/alerts/"+id+"/ack", nil))
 	return w
 }
 

@@ -7,10 +7,12 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // carsPing marks the ping that follows a frame of cars: its pong says that the phone has read them.
@@ -40,7 +42,7 @@ func (g *Gateway) tick() {
 		switch silent := now.Sub(time.Unix(0, s.heard.Load())); {
 		case s.code.Load() != 0:
 			continue
-		case now.After(s.until.Add(clockLeeway)):
+		case now.After(s.until.Add(auth.ClockLeeway)):
 			s.end(wire.CloseTokenEnded, "your token has ended: come back with a new one")
 			continue
 		case silent > g.cfg.Limits.PingAfter:
@@ -70,15 +72,15 @@ func (s *session) watchComms(now, lost time.Time) {
 
 // watchArea sets where a rider looks at cars.
 func (s *session) watchArea(w *wire.WatchArea) {
-	if err := s.must(trips.RoleRider); err != nil {
+	if err := s.requireRole(trips.RoleRider); err != nil {
 		s.refuse("", err)
 		return
 	}
 	var at *area
 	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
-		p := pointOf(w.Center)
+		p := translate.PointOf(w.Center)
 		if p.Check() != nil || math.IsNaN(r) {
-			s.refuse("", refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
+			s.refuse("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
 			return
 		}
 		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
@@ -106,7 +108,7 @@ func (s *session) findCars(now time.Time) bool {
 	cars := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
 	for _, d := range near {
 		if d.Connected && d.Status != sharedstate.NonOperational {
-			cars.Cars = append(cars.Cars, strangersCar(d, now))
+			cars.Cars = append(cars.Cars, translate.StrangersCar(d, now))
 		}
 	}
 	data, err := s.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: cars}})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // epoch never changes: trip events and chat are numbered in the database, which outlives every node, so any node can
@@ -19,7 +20,7 @@ func (s *session) welcome(r *wire.Resume) error {
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 	who := trips.Asker{Who: s.user}
-	if r.GetEpoch() == epoch && plainID(r.GetTripId()) {
+	if r.GetEpoch() == epoch && translate.PlainID(r.GetTripId()) {
 		who.Trip = trips.TripID(r.GetTripId())
 	}
 	s.g.rooms.listen()
@@ -64,7 +65,7 @@ func (s *session) take(w *wire.Welcome, r *wire.Resume, st trips.Standing) (owed
 		w.Recovered = true
 		seq, said = r.GetTripSeq(), r.GetChatSeq()
 	case t.State.Active():
-		w.Trip, w.ChatSeq = wireTrip(t), st.Said
+		w.Trip, w.ChatSeq = translate.Trip(t), st.Said
 	default:
 		return false
 	}

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
@@ -27,7 +30,7 @@ func (n *Node) assemble() error {
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
 	desk := &trips.Desk{Store: n.db, Now: n.clock.Now}
-	if err := n.assembleGateway(desk); err != nil {
+	if err := n.assembleAPIs(desk); err != nil {
 		return err
 	}
 	if err := n.assembleDispatcher(desk); err != nil {
@@ -48,25 +51,35 @@ func (n *Node) ownRoutingURL() string {
 	return "http://" + n.routingListener.Addr().String()
 }
 
-func (n *Node) assembleGateway(desk *trips.Desk) error {
-	auth, err := gateway.NewAuth(n.cfg.Secret, n.clock.Now)
+// assembleAPIs builds what phones and operators reach: the sockets, HTTP, and
+// what both need.
+func (n *Node) assembleAPIs(desk *trips.Desk) error {
+	n.revocations = &auth.Revocations{Keeper: revocationKeeper{n.redis, n.clock.Now}, Now: n.clock.Now, Log: n.log}
+	tokens, err := auth.NewTokens(n.cfg.Secret, n.revocations, n.clock.Now)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	quotes, err := pricing.NewQuoter(n.cfg.Secret, pricing.QuoterOptions{Surge: n.surge.surge, Now: n.clock.Now})
+	quoter, err := pricing.NewQuoter(n.cfg.Secret, pricing.QuoterOptions{Surge: n.surge.surge, Now: n.clock.Now})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
+	room := &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}
+	bookings := booking.New(booking.Config{Desk: desk, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
+		Now: n.clock.Now, Registerer: n.registry})
+	suspects := httpapi.NewSuspects(n.registry)
 
 	n.gateway = gateway.New(gateway.Config{
-		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}, Receipts: n.db,
-		Alerts: n.db, Standings: batchResumeStates(n.db),
-		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: auth, Quote: n.quote, Quotes: quotes, Publish: n.publish,
-		Declined: n.offers.declined, Vanished: n.offers.driverGone, Happened: n.onTripEvent, Ready: n.ready,
-		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),
-		Now: n.clock.Now, City: n.city, Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
-		Origins:    n.cfg.Origins,
-		Registerer: n.registry, Log: n.log,
+		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
+		Standings: batchResumeStates(n.db), Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
+		Publish: n.publish, Declined: n.offers.declined, Vanished: n.offers.driverGone, Happened: n.onTripEvent,
+		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
+	})
+	n.revocations.OnRevoked, n.revocations.OnBadNotice = n.gateway.CloseRevoked, n.gateway.CountBadNotice
+	n.api = httpapi.New(httpapi.Config{
+		Desk: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
+		Tokens: tokens, Revocations: n.revocations, Suspects: suspects,
+		Socket: n.gateway.ServeSocket, Webhook: n.webhook(), City: n.city, Ready: n.ready,
+		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 	return nil
 }
@@ -81,22 +94,6 @@ func (n *Node) assembleDispatcher(desk *trips.Desk) error {
 	return nil
 }
 
-// quote finds a way and prices it by the plain tariff. Both ends must be near a
-// road even when the routing service is away.
-func (n *Node) quote(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
-	way, err := n.routes.Route(ctx, from, to)
-	if err != nil {
-		return trips.Quote{}, nil, err
-	}
-
-	q := trips.Quote{Metres: way.Metres, Duration: way.Duration, Source: way.Source,
-		Fare: trips.DefaultTariff.Fare(way.Metres, way.Duration)}
-	if way.Source != routing.SourceRoad {
-		return q, nil, nil
-	}
-	return q, way.Path, nil
-}
-
 // publish tells all nodes that listen to the region; the message may be lost.
 func (n *Node) publish(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
@@ -104,6 +101,10 @@ func (n *Node) publish(ctx context.Context, topic string, region location.Region
 
 // ready returns why this node should get no traffic, or nil.
 func (n *Node) ready(ctx context.Context) error {
+	if n.gateway.Draining() {
+		return errors.New("the node is stopping")
+	}
+
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	select {

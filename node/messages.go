@@ -1,6 +1,7 @@
 package node
 
 import (
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -15,6 +16,8 @@ func (n *Node) Message(m events.Message) {
 		n.fleet.apply(m.Payload)
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receive(m)
+	case auth.TopicRevoked:
+		n.revocations.Apply(m.Payload)
 	default:
 		n.gateway.Deliver(m.Topic, m.Payload)
 	}

@@ -16,9 +16,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/internal/clock"
 	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/routing"
@@ -82,11 +84,14 @@ type Node struct {
 	routes     *routing.Client
 	drivers    *sharedstate.Drivers
 	gateway    *gateway.Gateway
+	api        *httpapi.API
 	dispatcher *dispatch.Dispatcher
 	offers     *offerTransport
 	fleet      *fleetReplicator
 	surge      *surgeUpdater
 	registry   *prometheus.Registry
+
+	revocations *auth.Revocations
 
 	public          net.Listener
 	admin           net.Listener  // nil: none
@@ -219,6 +224,7 @@ func (n *Node) startBackground(p *parts) {
 	p.start("membership", n.members.Run)
 	p.start("relay", n.relay.Run)
 	p.start("gateway", n.gateway.Run)
+	p.start("revocations", n.revocations.Run)
 	p.start("fleet", n.fleet.run)
 	p.start("surge", n.surge.run)
 	p.start("sweep", n.sweepDrivers)
@@ -229,9 +235,9 @@ func (n *Node) startBackground(p *parts) {
 // startServing opens the node to phones and operators.
 func (n *Node) startServing(p *parts) {
 	p.start("dispatch", n.dispatcher.Run)
-	p.start("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.gateway.Handler()) })
+	p.start("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.api.Public()) })
 	if n.admin != nil {
-		p.start("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.gateway.Admin()) })
+		p.start("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.api.Admin()) })
 	}
 }
 

@@ -45,7 +45,7 @@ type Quote struct {
 	Until      time.Time
 }
 
-// Quoter prices ways and signs the prices, so that no node needs to remember what it offered: every node with the same
+// Quoter prices ways and signs the prices, so that no node needs to remember what it quoted: every node with the same
 // secret knows its own and the others' quotes. A quote that is used twice within its life costs the same twice. Safe for
 // concurrent use.
 type Quoter struct {
@@ -107,8 +107,8 @@ type terms struct {
 	jwt.RegisteredClaims
 }
 
-// Offer prices a way for a rider and signs the price.
-func (q *Quoter) Offer(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
+// Sign prices a way for a rider and signs the price.
+func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
 	priced, m := q.Price(from, way)
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second) // a token's times are whole seconds
 	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, Until: until}

@@ -34,9 +34,9 @@ func quoter(t testing.TB, secret []byte, o QuoterOptions) *Quoter {
 	return q
 }
 
-func offer(t testing.TB, q *Quoter) (string, Quote) {
+func sign(t testing.TB, q *Quoter) (string, Quote) {
 	t.Helper()
-	token, quote, err := q.Offer("r", market, village, way)
+	token, quote, err := q.Sign("r", market, village, way)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 		to := location.Point{Lng: deg.Draw(rt, "lng"), Lat: deg.Draw(rt, "lat")}
 		way := trips.Quote{Metres: rapid.Float64Range(0, 1e6).Draw(rt, "metres"), Source: "road",
 			Duration: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "duration"))}
-		token, given, err := a.Offer("r-1", from, to, way)
+		token, given, err := a.Sign("r-1", from, to, way)
 		if err != nil || len(token) > maxQuote {
 			rt.Fatalf("%d bytes, %v", len(token), err)
 		}
@@ -70,12 +70,12 @@ func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
 	h := &hour{start}
 	s := NewSurge(SurgeOptions{})
 	q := quoter(t, secret, QuoterOptions{Surge: s, Now: h.Now})
-	token, calm := offer(t, q)
+	token, calm := sign(t, q)
 	run(s, start, 60, 20, 0)
 	if read, err := q.Read(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != Plain {
 		t.Errorf("%+v, %v", read, err)
 	}
-	_, busy := offer(t, q)
+	_, busy := sign(t, q)
 	if want := Fare(trips.DefaultTariff, way.Metres, way.Duration, 25); busy.Multiplier != 25 || busy.Terms.Fare != want {
 		t.Errorf("busy: %+v, want %v", busy, want)
 	}
@@ -84,7 +84,7 @@ func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
 func TestAQuoteEndsAtItsEnd(t *testing.T) {
 	h := &hour{start.Add(300 * time.Millisecond)}
 	q := quoter(t, secret, QuoterOptions{Now: h.Now})
-	token, given := offer(t, q)
+	token, given := sign(t, q)
 	if life := given.Until.Sub(h.now); life > DefaultTTL || life <= DefaultTTL-time.Second {
 		t.Errorf("binds for %v", life)
 	}
@@ -104,7 +104,7 @@ func TestAQuoteEndsAtItsEnd(t *testing.T) {
 func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 	h := &hour{start}
 	q := quoter(t, secret, QuoterOptions{Now: h.Now})
-	token, _ := offer(t, q)
+	token, _ := sign(t, q)
 	for i := range len(token) {
 		for bit := range 8 {
 			forged := []byte(token)
@@ -125,7 +125,7 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 	h := &hour{start}
 	q := quoter(t, secret, QuoterOptions{Now: h.Now})
-	token, given := offer(t, q)
+	token, given := sign(t, q)
 	good := func() terms {
 		return terms{From: market, To: village, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Tenths: Plain,
 			RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
@@ -171,7 +171,7 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 func FuzzWhateverIsSentAsAQuoteIsReadOrRefused(f *testing.F) {
 	h := &hour{start}
 	q := quoter(f, secret, QuoterOptions{Now: h.Now})
-	token, _ := offer(f, q)
+	token, _ := sign(f, q)
 	f.Add(token)
 	f.Add("")
 	f.Add("a.b.c")

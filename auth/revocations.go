@@ -1,0 +1,217 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// TopicRevoked is the topic on which every node hears what an operator revoked.
+const TopicRevoked = "revoked"
+
+// compareEvery is how often a node compares what it knows of revocations with
+// what is kept. News comes at once; this is for news that got lost on its way,
+// and for a keeper that forgot.
+const compareEvery = time.Second
+
+// Keeper keeps revocations where every node finds them, also one that was away.
+// A notice is opaque to it, and the same notice may come twice. Its methods may
+// block and may be called from many goroutines.
+type Keeper interface {
+	// Keep holds the notice until a time.
+	Keep(ctx context.Context, notice []byte, until time.Time) error
+	// Publish hands the notice to Apply of every node under TopicRevoked, as far
+	// as it can reach them.
+	Publish(ctx context.Context, notice []byte) error
+	// Kept returns the notices whose time has not come.
+	Kept(ctx context.Context) ([][]byte, error)
+}
+
+// revocation is one token, or all of a user's that were issued until a time.
+type revocation struct {
+	Token string     `json:"jti,omitempty"`
+	Role  trips.Role `json:"role,omitempty"`
+	ID    string     `json:"id,omitempty"`
+	At    time.Time  `json:"at"`
+	Until time.Time  `json:"until"` // by then every token that it is about has expired
+}
+
+// Revocations is what a node knows of the tokens that operators took back. Set
+// its fields before it is used; then it is safe for concurrent use.
+type Revocations struct {
+	Keeper Keeper // nil: this node alone knows
+	Now    func() time.Time
+	Log    *slog.Logger
+	// OnRevoked is called after this node has learned of a revocation, so that
+	// the connections concerned are closed. It must not block; nil: ignored.
+	OnRevoked func()
+	// OnBadNotice is called for each notice that cannot be read; nil: ignored.
+	OnBadNotice func()
+
+	mu     sync.RWMutex // guards below
+	tokens map[string]revocation
+	users  map[trips.Actor]revocation
+}
+
+// covers says whether the token was revoked. A token tells the second in which
+// it was issued, so that one issued in the second of the revocation is refused,
+// and so is one that does not tell.
+func (r *Revocations) covers(p Pass) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if _, one := r.tokens[p.ID]; one && p.ID != "" {
+		return true
+	}
+	all, ok := r.users[p.Who]
+	return ok && !p.Issued.After(all.At)
+}
+
+// add remembers a revocation; false when it was known.
+func (r *Revocations) add(x revocation) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tokens == nil {
+		r.tokens, r.users = map[string]revocation{}, map[trips.Actor]revocation{}
+	}
+	if x.Token != "" {
+		_, known := r.tokens[x.Token]
+		r.tokens[x.Token] = x
+		return !known
+	}
+
+	who := trips.Actor{Role: x.Role, ID: x.ID}
+	if was, known := r.users[who]; known && !x.At.After(was.At) {
+		return false
+	}
+	r.users[who] = x
+	return true
+}
+
+// listValid returns what still matters and forgets the rest.
+func (r *Revocations) listValid(now time.Time) (list []revocation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, x := range r.tokens {
+		if now.After(x.Until) {
+			delete(r.tokens, id)
+			continue
+		}
+		list = append(list, x)
+	}
+	for who, x := range r.users {
+		if now.After(x.Until) {
+			delete(r.users, who)
+			continue
+		}
+		list = append(list, x)
+	}
+	return list
+}
+
+// RevokeToken refuses one token, named by its id (jti): here at once, on the
+// other nodes as soon as they are told. An error means that other nodes may not
+// know; they learn it from this one when the keeper can be reached again.
+func (r *Revocations) RevokeToken(ctx context.Context, id string) error {
+	return r.revoke(ctx, revocation{Token: id})
+}
+
+// RevokeUser refuses every token that a user was issued so far, in the same way
+// as RevokeToken.
+func (r *Revocations) RevokeUser(ctx context.Context, who trips.Actor) error {
+	return r.revoke(ctx, revocation{Role: who.Role, ID: who.ID})
+}
+
+func (r *Revocations) revoke(ctx context.Context, x revocation) error {
+	x.At = r.Now().UTC()
+	x.Until = x.At.Add(maxLifetime + ClockLeeway)
+	r.add(x)
+	if r.OnRevoked != nil {
+		r.OnRevoked()
+	}
+	if r.Keeper == nil {
+		return nil
+	}
+
+	notice, err := json.Marshal(x)
+	if err != nil {
+		return fmt.Errorf("encoding a revocation: %w", err)
+	}
+	return errors.Join(r.Keeper.Keep(ctx, notice, x.Until), r.Keeper.Publish(ctx, notice))
+}
+
+// Apply takes a notice that another node published.
+func (r *Revocations) Apply(notice []byte) {
+	if err := r.learn(notice); err != nil {
+		r.Log.Warn("a published revocation cannot be read", "err", err)
+	}
+}
+
+func (r *Revocations) learn(notice []byte) error {
+	var x revocation
+	if err := json.Unmarshal(notice, &x); err != nil {
+		if r.OnBadNotice != nil {
+			r.OnBadNotice()
+		}
+		return err
+	}
+	if r.add(x) && r.OnRevoked != nil {
+		r.OnRevoked()
+	}
+	return nil
+}
+
+// Run keeps what this node knows and what is kept the same, until ctx ends.
+// Without a keeper there is nothing to do.
+func (r *Revocations) Run(ctx context.Context) error {
+	if r.Keeper == nil {
+		return nil
+	}
+	tick := time.NewTicker(compareEvery)
+	defer tick.Stop()
+
+	for failing := false; ; {
+		err := r.compare(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil && !failing {
+			r.Log.Warn("revocations made elsewhere cannot be read; those known here hold", "err", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// compare learns what is kept, and keeps what was forgotten.
+func (r *Revocations) compare(ctx context.Context) error {
+	kept, err := r.Keeper.Kept(ctx)
+	if err != nil {
+		return err
+	}
+	found := make(map[string]bool, len(kept))
+	for _, notice := range kept {
+		found[string(notice)] = true
+		_ = r.learn(notice) // a bad one is counted
+	}
+
+	for _, x := range r.listValid(r.Now()) {
+		notice, err := json.Marshal(x)
+		if err != nil || found[string(notice)] {
+			continue // always encodes
+		}
+		if err := r.Keeper.Keep(ctx, notice, x.Until); err != nil {
+			return err
+		}
+	}
+	return nil
+}

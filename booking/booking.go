@@ -1,0 +1,195 @@
+// Package booking turns a quote and a request into one trip: it finds the way,
+// prices it, and opens the trip at the price that the rider saw. It is the same
+// for sockets and for HTTP.
+package booking
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/trips"
+)
+
+var (
+	// ErrNoPoints says that a request names neither a quote nor both its ends.
+	ErrNoPoints = errors.New("a request without a quote needs a pickup and a dropoff")
+	// ErrOtherWay says that a request's points are not those of its quote.
+	ErrOtherWay = errors.New("the quote is for another way")
+)
+
+// Router finds ways. It may block, and is called from many goroutines.
+type Router interface {
+	// Route returns the way from one point to the other. Its errors wrap
+	// routing.ErrOutsideCity or routing.ErrNoRoute where these apply.
+	Route(ctx context.Context, from, to location.Point) (routing.Route, error)
+}
+
+// Config is what a Service is built from.
+type Config struct {
+	Desk       *trips.Desk // opens the trips
+	Router     Router
+	Quoter     *pricing.Quoter           // nil: plain prices, and quotes that this node alone knows
+	Contains   func(location.Point) bool // says where we drive; nil: everywhere
+	Now        func() time.Time
+	Registerer prometheus.Registerer
+}
+
+// Service quotes and opens trips. Safe for concurrent use.
+type Service struct {
+	cfg    Config
+	quotes *prometheus.CounterVec // by what became of them
+}
+
+// New builds a service.
+func New(cfg Config) *Service {
+	if cfg.Quoter == nil {
+		cfg.Quoter = newOwnQuoter(cfg.Now)
+	}
+	quotes := promauto.With(cfg.Registerer).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_gateway_quotes_total",
+		Help: "Quotes given, and those that came back: taken, expired, bad; none: requests without."}, []string{"outcome"})
+	return &Service{cfg: cfg, quotes: quotes}
+}
+
+// newOwnQuoter prices plainly and signs with a key that no other node has.
+func newOwnQuoter(now func() time.Time) *pricing.Quoter {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret)                                           // it never fails
+	q, _ := pricing.NewQuoter(secret, pricing.QuoterOptions{Now: now}) // a secret of 32 bytes is taken
+	return q
+}
+
+// Surge is where prices are raised just now.
+func (s *Service) Surge() *pricing.Surge { return s.cfg.Quoter.Surge() }
+
+// FindWay returns the way between two points at the plain tariff, and its path,
+// which is empty when the way was guessed and not found on roads.
+func (s *Service) FindWay(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
+	way, err := s.cfg.Router.Route(ctx, from, to)
+	if err != nil {
+		return trips.Quote{}, nil, err
+	}
+
+	q := trips.Quote{Metres: way.Metres, Duration: way.Duration, Source: way.Source,
+		Fare: trips.DefaultTariff.Fare(way.Metres, way.Duration)}
+	if way.Source != routing.SourceRoad {
+		return q, nil, nil
+	}
+	return q, way.Path, nil
+}
+
+// Quote is a price that a rider may take.
+type Quote struct {
+	pricing.Quote
+	Token string           // to be sent with the request
+	Path  []location.Point // empty when the way was guessed
+}
+
+// Quote prices a way for a rider. The points are the journey's; its quote is
+// ignored.
+func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Quote, error) {
+	from, to, err := s.ends(j)
+	if err != nil {
+		return Quote{}, err
+	}
+	way, path, err := s.FindWay(ctx, from, to)
+	if err != nil {
+		return Quote{}, err
+	}
+	token, q, err := s.cfg.Quoter.Sign(rider, from, to, way)
+	if err != nil {
+		return Quote{}, err
+	}
+	s.quotes.WithLabelValues("given").Inc()
+	return Quote{Quote: q, Token: token, Path: path}, nil
+}
+
+// Journey is where a rider wants to go; pointers tell a missing point from the
+// one at zero. With a quote's token the points may be left out.
+type Journey struct {
+	Pickup, Dropoff *location.Point
+	Quote           string
+}
+
+// ends returns both points of a journey, if we drive between them.
+func (s *Service) ends(j Journey) (from, to location.Point, err error) {
+	if j.Pickup == nil || j.Dropoff == nil {
+		return from, to, ErrNoPoints
+	}
+	for _, p := range []location.Point{*j.Pickup, *j.Dropoff} {
+		if err := p.Check(); err != nil {
+			return from, to, err
+		}
+		if s.cfg.Contains != nil && !s.cfg.Contains(p) {
+			return from, to, routing.ErrOutsideCity
+		}
+	}
+	return *j.Pickup, *j.Dropoff, nil
+}
+
+// Request opens a trip at the price of its quote or, without one, at the price
+// of this moment. id is the rider's own for this command. A repeat returns the
+// trip as it was opened: it is not priced anew, and its quote may have expired
+// meanwhile.
+func (s *Service) Request(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
+	if j.Quote != "" {
+		return s.requestQuoted(ctx, rider, id, j)
+	}
+	from, to, err := s.ends(j)
+	if err != nil {
+		return trips.Event{}, err
+	}
+	key := trips.Key{Actor: trips.Rider(rider), ID: id, Print: "request " + fingerprint(from) + " " + fingerprint(to)}
+	if ev, err := s.cfg.Desk.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
+		return ev, err
+	}
+
+	way, _, err := s.FindWay(ctx, from, to)
+	if err != nil {
+		return trips.Event{}, err
+	}
+	s.quotes.WithLabelValues("none").Inc()
+	priced, _ := s.cfg.Quoter.Price(from, way)
+	return s.cfg.Desk.Request(ctx, key, rider, from, to, priced)
+}
+
+func (s *Service) requestQuoted(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
+	q, late := s.cfg.Quoter.Read(j.Quote, rider)
+	if late != nil && !errors.Is(late, pricing.ErrExpired) {
+		s.quotes.WithLabelValues("bad").Inc()
+		return trips.Event{}, late
+	}
+	if !samePlace(j.Pickup, q.From) || !samePlace(j.Dropoff, q.To) {
+		s.quotes.WithLabelValues("bad").Inc()
+		return trips.Event{}, ErrOtherWay
+	}
+
+	key := trips.Key{Actor: trips.Rider(rider), ID: id, Print: "request " + q.ID}
+	if ev, err := s.cfg.Desk.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
+		return ev, err
+	}
+	if late != nil {
+		s.quotes.WithLabelValues("expired").Inc()
+		return trips.Event{}, late
+	}
+	s.quotes.WithLabelValues("taken").Inc()
+	return s.cfg.Desk.Request(ctx, key, q.Rider, q.From, q.To, q.Terms)
+}
+
+// samePlace says whether a point, if it is given, is the quoted one.
+func samePlace(p *location.Point, quoted location.Point) bool {
+	return fingerprint(*cmp.Or(p, &quoted)) == fingerprint(quoted)
+}
+
+// fingerprint is a point to a tenth of a metre, as text. A command sent again
+// is the same command when its points have the same fingerprints.
+func fingerprint(p location.Point) string { return fmt.Sprintf("%.6f,%.6f", p.Lng, p.Lat) }

@@ -1,0 +1,130 @@
+package booking
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/store/faulty"
+	"github.com/ridehail/ridehail/trips"
+)
+
+var (
+	market  = location.Point{Lng: 3.38, Lat: 6.45}
+	airport = location.Point{Lng: 3.40, Lat: 6.50}
+	atSea   = location.Point{Lng: 3.38, Lat: 5}
+)
+
+// oneRoad leads from everywhere to everywhere.
+type oneRoad struct{ asked int }
+
+func (r *oneRoad) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
+	r.asked++
+	return routing.Route{Path: []location.Point{from, to}, Metres: 6000, Duration: 10 * time.Minute, Source: routing.SourceRoad}, nil
+}
+
+// counter is a service by a clock set by hand.
+type counter struct {
+	*Service
+	now  time.Time
+	road oneRoad
+}
+
+func newCounter(t testing.TB) *counter {
+	t.Helper()
+	c := &counter{now: time.Unix(1_700_000_000, 0)}
+	clock := func() time.Time { return c.now }
+	quoter, err := pricing.NewQuoter(bytes.Repeat([]byte("s"), 32), pricing.QuoterOptions{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Service = New(Config{Desk: &trips.Desk{Store: faulty.New(1), Now: clock}, Router: &c.road, Quoter: quoter, Now: clock,
+		Contains: func(p location.Point) bool { return p.Lat > 6 }, Registerer: prometheus.NewRegistry()})
+	return c
+}
+
+func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
+	c := newCounter(t)
+	q, err := c.Quote(t.Context(), "r", Journey{Pickup: &market, Dropoff: &airport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]struct {
+		journey Journey
+		want    error
+	}{
+		"nowhere":          {Journey{}, ErrNoPoints},
+		"no dropoff":       {Journey{Pickup: &market}, ErrNoPoints},
+		"at sea":           {Journey{Pickup: &market, Dropoff: &atSea}, routing.ErrOutsideCity},
+		"off the Earth":    {Journey{Pickup: &location.Point{Lat: 91}, Dropoff: &airport}, location.ErrPoint},
+		"no quote of ours": {Journey{Quote: q.Token + "x"}, pricing.ErrQuote},
+		"another way":      {Journey{Quote: q.Token, Dropoff: &market}, ErrOtherWay},
+	} {
+		if ev, err := c.Request(t.Context(), "r", "k", x.journey); !errors.Is(err, x.want) || ev.Trip.ID != "" {
+			t.Errorf("%s: %v, want %v", name, err, x.want)
+		}
+	}
+	if _, err := c.Request(t.Context(), "other", "k", Journey{Quote: q.Token}); !errors.Is(err, pricing.ErrQuote) {
+		t.Errorf("another rider's quote: %v", err)
+	}
+}
+
+func TestARepeatedRequestAsksForNoWayAndNoPrice(t *testing.T) {
+	c := newCounter(t)
+	j := Journey{Pickup: &market, Dropoff: &airport}
+	first, err := c.Request(t.Context(), "r", "k", j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearly := location.Point{Lng: market.Lng + 1e-8, Lat: market.Lat} // the same place to a tenth of a metre
+	again, err := c.Request(t.Context(), "r", "k", Journey{Pickup: &nearly, Dropoff: &airport})
+	if err != nil || again.Trip.ID != first.Trip.ID || c.road.asked != 1 {
+		t.Errorf("trip %s, then %s, %v; the router was asked %d times", first.Trip.ID, again.Trip.ID, err, c.road.asked)
+	}
+	if _, err := c.Request(t.Context(), "r", "k", Journey{Pickup: &airport, Dropoff: &market}); !errors.Is(err, trips.ErrKeyReused) {
+		t.Errorf("another way under the same id: %v", err)
+	}
+}
+
+func TestEachQuoteIsCountedByWhatBecameOfIt(t *testing.T) {
+	c := newCounter(t)
+	q, err := c.Quote(t.Context(), "r", Journey{Pickup: &market, Dropoff: &airport})
+	if err != nil || len(q.Path) != 2 || q.Token == "" {
+		t.Fatalf("%+v, %v", q, err)
+	}
+	request := func(rider trips.RiderID, id string, j Journey) { _, _ = c.Request(t.Context(), rider, id, j) }
+	request("r", "k", Journey{Quote: q.Token})
+	request("r", "k", Journey{Quote: q.Token}) // a repeat is not counted
+	request("r2", "k", Journey{Pickup: &market, Dropoff: &airport})
+	request("r", "k2", Journey{Quote: "x"})
+	c.now = q.Until
+	request("r", "k3", Journey{Quote: q.Token})
+	for _, outcome := range []string{"given", "taken", "none", "bad", "expired"} {
+		if n := testutil.ToFloat64(c.quotes.WithLabelValues(outcome)); n != 1 {
+			t.Errorf("%s: %v times", outcome, n)
+		}
+	}
+}
+
+func Example() {
+	now := time.Now
+	bookings := New(Config{Desk: &trips.Desk{Store: faulty.New(1), Now: now}, Router: new(oneRoad), Now: now,
+		Registerer: prometheus.NewRegistry()})
+	quote, err := bookings.Quote(context.Background(), "rider-1", Journey{Pickup: &market, Dropoff: &airport})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ev, err := bookings.Request(context.Background(), "rider-1", "my first request", Journey{Quote: quote.Token})
+	fmt.Println(ev.Trip.State, ev.Trip.Quote.Fare == quote.Terms.Fare, err)
+	// Output: requested true <nil>
+}

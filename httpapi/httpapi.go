@@ -1,0 +1,127 @@
+// Package httpapi answers HTTP: the public API of riders and drivers, and the
+// admin API with the operators' page. The sockets' endpoint is handed to it.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/web"
+)
+
+// Config is what an API is built from. Its functions may be called from many
+// goroutines.
+type Config struct {
+	Desk        *trips.Desk
+	Store       trips.Store
+	Room        *chat.Room
+	Receipts    payments.Store
+	Alerts      sos.Store
+	Drivers     *sharedstate.Drivers
+	Booking     *booking.Service
+	Tokens      *auth.Tokens
+	Revocations *auth.Revocations
+	Suspects    *Suspects
+
+	Socket  http.HandlerFunc            // the sockets' endpoint
+	Webhook http.Handler                // hears the payment provider; nil: there is none
+	City    City                        // nil: no map is served
+	Ready   func(context.Context) error // why the node should get no traffic; nil: it always should
+
+	DevTokens  bool
+	TimeScale  float64       // seconds of a simulated city that pass in a second; 0 or 1 in a real one
+	BodyWithin time.Duration // for all of a request's body to arrive; 0: 5 s
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+const (
+	defaultBodyWithin = 5 * time.Second
+	maxBody           = 4 << 10
+	handlerTimeout    = 10 * time.Second
+	pageSize          = 50  // trips or receipts
+	historySize       = 200 // chat messages
+	nearbyMost        = 20
+	nearbyReach       = 5000 // metres
+)
+
+// API answers HTTP. It keeps nothing but the pace of its users.
+type API struct {
+	cfg     Config
+	limiter *userLimiter
+	seconds *prometheus.HistogramVec // of requests, by route, method and status
+}
+
+// New builds an API.
+func New(cfg Config) *API {
+	if cfg.BodyWithin == 0 {
+		cfg.BodyWithin = defaultBodyWithin
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+
+	seconds := promauto.With(cfg.Registerer).NewHistogramVec(prometheus.HistogramOpts{Name: "ridehail_gateway_http_seconds",
+		Help: "HTTP requests by route, method and status.", Buckets: prometheus.DefBuckets}, []string{"route", "method", "status"})
+	return &API{cfg: cfg, limiter: newUserLimiter(cfg.Now), seconds: seconds}
+}
+
+// Public is the API of riders and drivers: /v1/…, the page, health.
+func (a *API) Public() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(path string, m methods) { mux.Handle(path, a.guard(path, m)) }
+	handle("/v1/quotes", methods{"POST": a.requireRole(a.postQuote, trips.RoleRider)})
+	handle("/v1/surge", methods{"GET": a.getSurge})
+	handle("/v1/trips", methods{"POST": a.requireRole(a.postTrip, trips.RoleRider),
+		"GET": a.requireRole(a.listTrips, trips.RoleRider, trips.RoleDriver)})
+	handle("/v1/trips/{id}", methods{"GET": a.requireRole(a.getTrip, trips.RoleRider, trips.RoleDriver)})
+	handle("/v1/trips/{id}/cancel", methods{"POST": a.requireRole(a.cancelTrip, trips.RoleRider, trips.RoleDriver)})
+	handle("/v1/trips/{id}/chat", methods{"GET": a.requireRole(a.listChat, trips.RoleRider, trips.RoleDriver)})
+	handle("/v1/nearby", methods{"GET": a.requireRole(a.listNearby, trips.RoleRider)})
+	handle("/v1/receipts", methods{"GET": a.requireRole(a.listReceipts, trips.RoleRider)})
+	if a.cfg.Webhook != nil {
+		mux.Handle(webhookPath, a.webhook())
+	}
+	if a.cfg.City != nil {
+		d := newDrawing(a.cfg.City)
+		handle("/v1/map", methods{"GET": a.getMap(d)})
+		handle("/v1/city", methods{"GET": d.getGeoJSON})
+		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": a.getTile(d)})
+	}
+	handle("/v1/dev/tokens", methods{"POST": a.postDevToken})
+	handle("/healthz", methods{"GET": a.getHealth})
+	handle("/readyz", methods{"GET": a.getReady})
+	handle("/v1/", unknownEndpoint())
+	mux.HandleFunc("/v1/ws", a.cfg.Socket)
+	mux.Handle("/", web.Handler())
+	return mux
+}
+
+// City is what a page needs to draw a city: whole as GeoJSON, or in vector tiles
+// if that is too big.
+type City interface {
+	Name() string
+	Attribution() string // whom to thank for the data; may be empty
+	Bounds() (min, max location.Point)
+	GeoJSON() []byte
+	Tiled() bool
+	TileZooms() (min, max uint32)
+	Tile(z, x, y uint32) ([]byte, error) // gzipped; empty where nothing is drawn; routing.ErrNoTile
+}

@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	_ "embed"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
+)
+
+// opsMost is how many open alerts an operator sees at a time.
+const opsMost = 200
+
+//go:embed ops.html
+var opsHTML string
+
+var opsPage = template.Must(template.New("ops").Parse(opsHTML))
+
+// getOps is the operators' page: the calls for help that wait. It has no script:
+// it loads itself again, and each alert has a form with one button.
+func (a *API) getOps(w http.ResponseWriter, r *http.Request) {
+	open, err := a.cfg.Alerts.OpenAlerts(r.Context(), opsMost)
+	if err != nil {
+		a.logAndWriteError(w, r, err)
+		return
+	}
+
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	err = opsPage.Execute(w, struct {
+		Alerts   []sos.Alert
+		Most     int
+		Suspects []suspect
+	}{open, opsMost, a.listSuspects()})
+	if err != nil {
+		a.cfg.Log.Warn("the operators' page broke off", "err", err)
+	}
+}
+
+func (a *API) listAlerts(w http.ResponseWriter, r *http.Request) {
+	open, err := a.cfg.Alerts.OpenAlerts(r.Context(), opsMost)
+	if err != nil {
+		a.logAndWriteError(w, r, err)
+		return
+	}
+	a.writeJSON(w, http.StatusOK, map[string][]sos.Alert{"alerts": append([]sos.Alert{}, open...)})
+}
+
+// postAlertAck acknowledges an alert, for a script or for the page's button. A
+// page of another origin that an operator has open must not be able to press it.
+func (a *API) postAlertAck(w http.ResponseWriter, r *http.Request) {
+	if http.NewCrossOriginProtection().Check(r) != nil {
+		writeError(w, translate.Refuse(wire.CodeForbidden,
+			"Alerts are acknowledged from the operators' page or by a script, not from another page."))
+		return
+	}
+	id := r.PathValue("id")
+	if !translate.PlainID(id) {
+		writeError(w, sos.ErrNotFound)
+		return
+	}
+
+	alert, err := a.cfg.Alerts.AckAlert(r.Context(), id, a.cfg.Now())
+	if err != nil {
+		a.logAndWriteError(w, r, err)
+		return
+	}
+	a.cfg.Log.Info("an operator acknowledged a call for help", "alert", alert.ID, "trip", alert.Trip)
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Redirect(w, r, "/ops", http.StatusSeeOther)
+		return
+	}
+	a.writeJSON(w, http.StatusOK, alert)
+}

@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/store/faulty"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// called is an API behind which a rider's call for help waits.
+func called(t *testing.T, text string) (*rig, sos.Alert) {
+	t.Helper()
+	r := newRig(t, nil)
+	key := trips.Key{Actor: trips.Rider("r"), ID: "1"}
+	ev, err := r.desk.Request(t.Context(), key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.store.KeepAlert(t.Context(), sos.Alert{ID: "a1", Trip: ev.Trip.ID, From: trips.Rider("r"), ClientID: "c1",
+		Text: text, At: r.now(), Car: sos.Place{Point: market, At: r.now()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, a
+}
+
+// operator asks the admin API; header is given as key, value, ….
+func (r *rig) operator(method, path string, header ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	r.api.Admin().ServeHTTP(w, req)
+	return w
+}
+
+func TestTheOperatorsPageShowsACallAndCannotBeMadeToRunItsText(t *testing.T) {
+	r, a := called(t, `<script>alert("x")</script><img onerror=x>`)
+	w := r.operator("GET", "/ops")
+	page := w.Body.String()
+	if w.Code != http.StatusOK || strings.Contains(page, "<script") || strings.Contains(page, "<img") {
+		t.Errorf("%d %s", w.Code, page)
+	}
+	for _, want := range []string{"&lt;script&gt;", string(a.Trip), "rider r", "6.45000, 3.38000", "/ops/alerts/a1/ack", "Acknowledge"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not on the page %s", want, page)
+		}
+	}
+	for _, foreign := range []string{"http:", "https:", "src=", "<link", "@import", "url("} {
+		if strings.Contains(page, foreign) {
+			t.Errorf("the page wants something from elsewhere: %q", foreign)
+		}
+	}
+	if csp := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
+		t.Errorf("policy %q", csp)
+	}
+}
+
+func TestACallIsAcknowledgedByThePagesButtonAndByAScript(t *testing.T) {
+	r, a := called(t, "")
+	if w := r.operator("GET", "/ops/alerts"); !strings.Contains(w.Body.String(), `"alerts":[{"id":"a1"`) {
+		t.Errorf("listed %s", w.Body)
+	}
+	w := r.operator("POST", "/ops/alerts/a1/ack", "Accept", "text/html,*/*", "Sec-Fetch-Site", "same-origin")
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ops" {
+		t.Errorf("the button led to %d %s", w.Code, w.Header())
+	}
+	w = r.operator("POST", "/ops/alerts/a1/ack")
+	var got sos.Alert
+	if err := json.NewDecoder(w.Body).Decode(&got); err != nil || got.ID != a.ID || got.AckedAt.IsZero() {
+		t.Errorf("%d %+v, %v", w.Code, got, err)
+	}
+	if w := r.operator("GET", "/ops/alerts"); strings.TrimSpace(w.Body.String()) != `{"alerts":[]}` {
+		t.Errorf("listed %s", w.Body)
+	}
+	if w := r.operator("GET", "/ops"); !strings.Contains(w.Body.String(), "Nobody waits") {
+		t.Errorf("shown %s", w.Body)
+	}
+}
+
+func TestWhatIsNoAcknowledgementIsRefused(t *testing.T) {
+	r, _ := called(t, "")
+	for path, want := range map[string]int{"/ops/alerts/none/ack": 404, "/ops/alerts/%00/ack": 404,
+		"/ops/alerts/" + strings.Repeat("x", 200) + "/ack": 404} {
+		if w := r.operator("POST", path); w.Code != want {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if w := r.operator("GET", "/ops/alerts/a1/ack"); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", w.Code)
+	}
+	if w := r.operator("POST", "/ops/alerts/a1/ack", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+		t.Errorf("from another page: %d", w.Code)
+	}
+	if w := r.operator("POST", "/ops/alerts/a1/ack", "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
+		t.Errorf("from another origin: %d", w.Code)
+	}
+	r.breaks(true)
+	for _, ask := range [][2]string{{"GET", "/ops"}, {"GET", "/ops/alerts"}, {"POST", "/ops/alerts/a1/ack"}} {
+		w := r.operator(ask[0], ask[1])
+		if body, _ := io.ReadAll(w.Body); w.Code != http.StatusServiceUnavailable || strings.Contains(string(body), faulty.ErrRefused.Error()) {
+			t.Errorf("%v: %d %s", ask, w.Code, body)
+		}
+	}
+}
+
+func TestThePublicAPIShowsNoCalls(t *testing.T) {
+	r, _ := called(t, "help")
+	for _, path := range []string{"/ops", "/ops/alerts", "/ops/alerts/a1/ack"} {
+		for _, method := range []string{"GET", "POST"} {
+			w := httptest.NewRecorder()
+			r.public.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			if w.Code < 400 {
+				t.Errorf("%s %s: %d %s", method, path, w.Code, w.Body)
+			}
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package httpapi
+
+import (
+	"cmp"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
+)
+
+const maxMillis = 1e14 // the year 5138
+
+func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
+	var ask struct {
+		Reason string `json:"reason"`
+	}
+	if r.ContentLength != 0 {
+		if err := readJSON(r, &ask); err != nil {
+			return 0, nil, err
+		}
+	}
+	if err := translate.CheckReason(ask.Reason); err != nil {
+		return 0, nil, err
+	}
+	trip := trips.TripID(r.PathValue("id"))
+	id := cmp.Or(r.Header.Get("Idempotency-Key"), "cancel-"+string(trip))
+	if !translate.PlainID(id) {
+		return 0, nil, errKey
+	}
+
+	key := trips.Key{Actor: who, ID: id, Print: "cancel " + string(trip)}
+	ev, err := a.cfg.Desk.Move(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return t.Cancel(who, ask.Reason, at)
+	})
+	return http.StatusOK, asJSON(translate.Trip(ev.Trip)), err
+}
+
+var errKey = translate.Refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes without control characters, new for each trip and the same when you retry.")
+
+func commandID(r *http.Request) (string, error) {
+	id := r.Header.Get("Idempotency-Key")
+	if !translate.PlainID(id) {
+		return "", errKey
+	}
+	return id, nil
+}
+
+func (a *API) getTrip(r *http.Request, who trips.Actor) (int, any, error) {
+	t, err := a.cfg.Store.Trip(r.Context(), trips.TripID(r.PathValue("id")))
+	if err == nil && !t.Concerns(who) {
+		err = trips.ErrNotYours
+	}
+	return http.StatusOK, asJSON(translate.Trip(t)), err
+}
+
+func (a *API) listTrips(r *http.Request, who trips.Actor) (int, any, error) {
+	before := a.cfg.Now().Add(time.Minute)
+	if s := r.URL.Query().Get("before"); s != "" {
+		ms, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(ms) || ms <= 0 || ms > maxMillis {
+			return 0, nil, translate.Refuse(wire.CodeBadField, `"before" is requested_ms of the last trip you have.`)
+		}
+		before = wire.Time(ms)
+	}
+	list, err := a.cfg.Store.List(r.Context(), who, before, pageSize)
+	return http.StatusOK, map[string][]json.RawMessage{"trips": listAsJSON(list, translate.Trip)}, err
+}
+
+func (a *API) listChat(r *http.Request, who trips.Actor) (int, any, error) {
+	after := uint64(0)
+	if s := r.URL.Query().Get("after"); s != "" {
+		var err error
+		if after, err = strconv.ParseUint(s, 10, 32); err != nil {
+			return 0, nil, translate.Refuse(wire.CodeBadField, `"after" is the number of the last message you have.`)
+		}
+	}
+	list, err := a.cfg.Room.History(r.Context(), who, trips.TripID(r.PathValue("id")), uint32(after), historySize)
+	return http.StatusOK, map[string][]json.RawMessage{"messages": listAsJSON(list, translate.Chat)}, err
+}
+
+func (a *API) listNearby(r *http.Request, _ trips.Actor) (int, any, error) {
+	q := r.URL.Query()
+	lng, errLng := strconv.ParseFloat(q.Get("lng"), 64)
+	lat, errLat := strconv.ParseFloat(q.Get("lat"), 64)
+	p := location.Point{Lng: lng, Lat: lat}
+	if errLng != nil || errLat != nil {
+		return 0, nil, translate.Refuse(wire.CodeBadField, "Give ?lng= and ?lat= in degrees.")
+	}
+	if err := p.Check(); err != nil {
+		return 0, nil, err
+	}
+
+	now := a.cfg.Now()
+	near := a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
+	cars := listAsJSON(near, func(n sharedstate.Near) *wire.Car { return translate.StrangersCar(n.Driver, now) })
+	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
+}

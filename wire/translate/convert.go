@@ -1,0 +1,59 @@
+package translate
+
+import (
+	"math"
+	"time"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// Point is a point as phones see it.
+func Point(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
+
+// PointOf reads a phone's point; nil is the one at zero. It is not checked.
+func PointOf(p *wire.Point) location.Point { return location.Point{Lng: p.GetLng(), Lat: p.GetLat()} }
+
+func money(m trips.Money) *wire.Money {
+	return &wire.Money{Minor: uint32(m.Minor), Currency: m.Currency}
+}
+
+// Trip is a trip as phones see it, on the socket and over HTTP.
+func Trip(t trips.Trip) *wire.Trip {
+	return &wire.Trip{
+		Id: string(t.ID), RiderId: string(t.Rider), DriverId: string(t.Driver), State: string(t.State), Version: t.Version,
+		Pickup: Point(t.Pickup), Dropoff: Point(t.Dropoff),
+		DistanceM: float32(t.Quote.Metres), DurationS: float32(t.Quote.Duration.Seconds()), Fare: money(t.Quote.Fare),
+		RouteSource: t.Quote.Source, EndReason: t.Reason,
+		RequestedMs: wire.Millis(t.RequestedAt), ReservedMs: wire.Millis(t.ReservedAt), ArrivedMs: wire.Millis(t.ArrivedAt),
+		StartedMs: wire.Millis(t.StartedAt), EndedMs: wire.Millis(t.EndedAt),
+	}
+}
+
+// Chat is a chat message as phones see it.
+func Chat(m chat.Message) *wire.ChatMessage {
+	return &wire.ChatMessage{TripId: string(m.Trip), Seq: m.Seq, From: string(m.From.Role), Text: m.Text,
+		AtMs: wire.Millis(m.At), ClientId: m.ClientID}
+}
+
+// Receipt is a charge as its rider sees it.
+func Receipt(c payments.Charge) *wire.Receipt {
+	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: money(c.Amount), AtMs: wire.Millis(c.At)}
+}
+
+// StrangersCar is a car as someone sees it who is not in it: its place to about
+// 10 metres. An offer is the driver's own affair: such a driver shows as
+// available.
+func StrangersCar(d sharedstate.Driver, now time.Time) *wire.Car {
+	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }
+	status := d.Status
+	if status == sharedstate.Offered {
+		status = sharedstate.Available
+	}
+	return &wire.Car{Id: string(d.ID), Point: &wire.Point{Lng: round(d.Fix.Lng), Lat: round(d.Fix.Lat)},
+		Heading: d.Fix.Heading, Speed: d.Fix.Speed, AgeS: float32(now.Sub(d.ReceivedAt).Seconds()), Status: string(status)}
+}

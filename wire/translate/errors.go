@@ -1,0 +1,87 @@
+// Package translate says domain values as frames of the wire protocol and
+// domain errors as its codes, the same for sockets and for HTTP.
+package translate
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ridehail/ridehail/auth"
+	"github.com/ridehail/ridehail/booking"
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/pricing"
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// refusal is an error that carries its own code and words for the person.
+type refusal struct {
+	code wire.Code
+	text string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// Refuse makes an error for what the receiver of a message checks by itself:
+// Error returns the same code and text.
+func Refuse(code wire.Code, text string) error { return &refusal{code, text} }
+
+// answers is the one table from errors to codes. The first entry that matches
+// counts. Someone else's trip answers like no trip at all.
+var answers = []struct {
+	err  error
+	code wire.Code
+	text string
+}{
+	{trips.ErrNotYours, wire.CodeNotFound, "You have no such trip; list yours with GET /v1/trips."},
+	{trips.ErrNotFound, wire.CodeNotFound, "You have no such trip; list yours with GET /v1/trips."},
+	{dispatch.ErrOfferGone, wire.CodeOfferGone, "This offer expired or was withdrawn; wait for the next one."},
+	{trips.ErrTaken, wire.CodeTaken, "Another driver has this trip, or you have another one; wait for the next offer."},
+	{trips.ErrRiderBusy, wire.CodeRiderBusy, "You have an active trip; cancel it or ride it to its end first."},
+	{trips.ErrBadMove, wire.CodeIllegalMove, "The trip cannot do this from where it stands; read it again."},
+	{trips.ErrKeyReused, wire.CodeKeyReused, "This command id was used for a different command; take a new id."},
+	{trips.ErrConflict, wire.CodeConflict, "The trip moved on meanwhile; read it again, then repeat if it still makes sense."},
+	{trips.ErrBadPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
+	{location.ErrPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
+	{chat.ErrBadText, wire.CodeBadText, "A chat message is 1 to 1,000 printable characters."},
+	{chat.ErrClosed, wire.CodeChatClosed, "This trip has no chat now; it opens with a driver and closes a while after the ride."},
+	{routing.ErrOutsideCity, wire.CodeOutsideCity, "We do not serve this place; choose a point near a road of the city."},
+	{routing.ErrNoRoute, wire.CodeOutsideCity, "No road leads from one place to the other; choose others."},
+	{sos.ErrBadText, wire.CodeBadText, "A call for help has at most 200 printable characters."},
+	{sos.ErrClosed, wire.CodeIllegalMove, "The trip ended more than an hour ago; call the emergency number of your country."},
+	{sos.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
+	{sos.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
+	{booking.ErrNoPoints, wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`},
+	{booking.ErrOtherWay, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
+	{pricing.ErrExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
+	{pricing.ErrQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
+	{auth.ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
+	{auth.ErrActor, wire.CodeBadField, auth.ErrActor.Error() + "."},
+	{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},
+	{context.Canceled, wire.CodeUnavailable, "The request was given up; try again with the same id."},
+}
+
+// Error returns an error's code and what to tell the person. Unknown errors are
+// a dependency's: the details stay in our log.
+func Error(err error) (wire.Code, string) {
+	if r := new(refusal); errors.As(err, &r) {
+		return r.code, r.text
+	}
+	for _, a := range answers {
+		if errors.Is(err, a.err) {
+			return a.code, a.text
+		}
+	}
+	return wire.CodeUnavailable, "Something we need is down just now; try again with the same id."
+}
+
+// Unavailable says whether an error is a dependency's, so that it belongs in
+// our log and a repeat may succeed.
+func Unavailable(err error) bool {
+	code, _ := Error(err)
+	return code == wire.CodeUnavailable
+}
