@@ -47,7 +47,7 @@ var rooms = []room{
 	{"store/faulty", []string{"location", "trips", "chat", "payments", "sos"},
 		"a store that breaks on purpose: tests import it, and no package that a node is built from"},
 	{"routing/...", []string{"location", "internal/minheap", "routing/..."}, "another process may answer for it, so it knows no trips"},
-	{"sharedstate", []string{"location", "trips", "internal/detector"}, "holds and hands out; whoever it called could hold its locks"},
+	{"sharedstate", []string{"location", "trips", "internal/detector"}, "holds, hands out and follows trips; it reads them by an interface of its own, and never under a lock"},
 	{"sos", []string{"location", "trips"}, "who may call for help follows from the trip alone"},
 	{"chat", []string{"trips"}, "who may speak follows from the trip alone"},
 	{"pricing", []string{"location", "trips"}, "a price follows from the way and from how busy the city is, whoever asks"},

@@ -13,7 +13,6 @@ import (
 
 // Gap says that published messages may have been missed: the shared state and every session read on from the store.
 func (g *Gateway) Gap() {
-	g.missed.Store(true)
 	for _, s := range g.sessions.All(nil) {
 		s.fellBehind()
 	}
@@ -38,7 +37,6 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 			return
 		case <-g.behind:
 		}
-		err := g.sync(ctx)
 		var team errgroup.Group
 		team.SetLimit(greetAtOnce)
 		slots := make(chan struct{}, catchUps)
@@ -47,51 +45,13 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 				team.Go(func() error { return s.catchUpIfMissed(ctx, slots) })
 			}
 		}
-		if err = errors.Join(err, team.Wait()); err != nil && ctx.Err() == nil {
+		if err := team.Wait(); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("sessions cannot catch up with the store; trying again", "err", err)
 			if pause(ctx, time.Second) {
 				g.someBehind()
 			}
 		}
 	}
-}
-
-// sync brings the shared state in line with the store: who is on a trip, and who is not any more.
-func (g *Gateway) sync(ctx context.Context) error {
-	if !g.missed.CompareAndSwap(true, false) {
-		return nil
-	}
-	err := g.readDriven(ctx)
-	if err != nil {
-		g.missed.Store(true)
-	}
-	return err
-}
-
-func (g *Gateway) readDriven(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.Limits.CommandWithin)
-	defer cancel()
-	known, _ := g.cfg.Drivers.Changed(g.cfg.Node, 0, nil)
-	driven, err := g.cfg.Store.Driven(ctx)
-	if err != nil {
-		return fmt.Errorf("trips under way: %w", err)
-	}
-	active := make(map[trips.TripID]bool, len(driven))
-	for _, t := range driven {
-		active[t.ID] = true
-		g.track(t)
-	}
-	for _, d := range known {
-		if d.Trip == "" || active[d.Trip] {
-			continue
-		}
-		t, err := g.cfg.Store.Trip(ctx, d.Trip)
-		if err != nil {
-			return fmt.Errorf("trip %s: %w", d.Trip, err)
-		}
-		g.track(t)
-	}
-	return nil
 }
 
 func (s *session) isBehind() bool {
@@ -214,7 +174,7 @@ func (s *session) readOn(ctx context.Context, at talk) error {
 	}
 	if n := len(missed); n > 0 {
 		newest := missed[n-1].Trip
-		s.g.track(newest) // an older one could bind the driver to a ride long over
+		s.g.cfg.Drivers.Follow(newest) // an older one could bind the driver to a ride long over
 		s.mu.Lock()
 		if newest.ID == s.talk.trip {
 			s.learnLocked(newest)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -171,7 +170,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
 		if err == nil {
-			s.g.cfg.Declined(o)
+			s.g.cfg.OnOfferDeclined(o)
 		}
 		return nil // to decline what is gone is as good as to decline it
 	}
@@ -203,7 +202,7 @@ func (s *session) unaccepted(o dispatch.Offer, err error) {
 		s.g.cfg.Inbox.Put(o)
 		return
 	}
-	s.g.cfg.Declined(o)
+	s.g.cfg.OnOfferDeclined(o)
 }
 
 func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
@@ -271,7 +270,7 @@ func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack
 	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	ack.ChatSeq = m.Seq
 	if err == nil {
-		s.g.committedChat(m)
+		s.g.deliverCommittedChat(m)
 	}
 	return err
 }
@@ -336,19 +335,6 @@ func (g *Gateway) Moved(id trips.DriverID) {
 		for _, w := range watchers {
 			w.moved(id, d.Fix, d.ReceivedAt)
 		}
-	}
-}
-
-// track makes the shared state follow a trip: its driver is busy or free.
-func (g *Gateway) track(t trips.Trip) {
-	switch {
-	case t.Driver == "":
-	case t.State == trips.OnTrip:
-		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.OnTrip)
-	case t.State.Active():
-		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.Reserved)
-	default:
-		g.cfg.Drivers.Free(t.Driver, t.ID)
 	}
 }
 

@@ -50,11 +50,9 @@ type Config struct {
 	Quotes *pricing.Quoter
 	// Publish tells all nodes something that may be lost.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
-	// Declined and Vanished tell the dispatcher, wherever it is, what became of an offer: the driver does not want
-	// it, or their phone is gone.
-	Declined, Vanished func(o dispatch.Offer)
-	// Happened hears every published trip event, after the shared state has followed it; nil: nobody.
-	Happened func(trips.Event)
+	// OnOfferDeclined and OnDriverGone tell the offer's dispatcher, on any
+	// node, that the driver does not want it or that their phone is gone.
+	OnOfferDeclined, OnDriverGone func(o dispatch.Offer)
 	// Revocations keeps and tells what operators revoke; nil: this node alone knows.
 	Revocations Keeper
 	// Ready says why the node should get no traffic, or nil.
@@ -87,7 +85,6 @@ type Gateway struct {
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
-	missed   atomic.Bool   // published messages, by the shared state
 	behind   chan struct{} // some session must catch up with the store
 
 	base context.Context // of what sessions do; ends when the drain has run out of time

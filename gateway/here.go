@@ -5,19 +5,20 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Committed takes a move that this node has just committed and hands it to the sessions here that it concerns, so that
-// they hear of it at once, and also while Redis is away. It is no second source: the event is in the database and comes
-// through Redis as well, for the other nodes; the sessions here know its number by then. It does not wait and may be
-// called from many goroutines: what comes out of turn makes the session read the store, as any gap does.
-func (g *Gateway) Committed(ev trips.Event) {
-	g.track(ev.Trip)
+// DeliverCommitted hands a move that this node has just committed to the
+// sessions here that it concerns, so that they hear of it at once, and also
+// while Redis is away. The event comes through Redis as well; the sessions know
+// its number by then and drop the second copy. It does not wait for a phone and
+// may be called from many goroutines: an event that comes out of turn makes the
+// session read the store, as any gap does.
+func (g *Gateway) DeliverCommitted(ev trips.Event) {
 	for _, s := range g.concerned(ev.Trip) {
 		s.news(func() { s.happened(ev, here) })
 	}
 }
 
-// committedChat is Committed for a message.
-func (g *Gateway) committedChat(m chat.Message) {
+// deliverCommittedChat is DeliverCommitted for a chat message.
+func (g *Gateway) deliverCommittedChat(m chat.Message) {
 	for _, s := range g.rooms.tell(m.Trip, m.Seq) {
 		s.news(func() { s.said(m, here) })
 	}

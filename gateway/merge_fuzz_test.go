@@ -175,7 +175,7 @@ func (m *merge) news(b byte) {
 	if b&8 != 0 {
 		n = m.notices[int(m.next())%len(m.notices)]
 	}
-	m.g.Deliver(string(n.Topic), n.Payload)
+	deliver(m.g, n)
 }
 
 // interrupt lets things happen after the store was read and before the reader goes on.

@@ -15,28 +15,30 @@ import (
 // TopicTyping is the topic of typing marks. They are in no outbox; the other topics are those of trips.Topic.
 const TopicTyping = "typing"
 
-// Deliver takes what was published and hands it to the sessions it concerns. One goroutine at a time.
+// DeliverTripEvent hands a published trip event to the sessions it concerns.
+// The shared state must have followed it. It does not wait for a phone.
+func (g *Gateway) DeliverTripEvent(ev trips.Event) {
+	for _, s := range g.concerned(ev.Trip) {
+		s.news(func() { s.happened(ev, published) })
+	}
+}
+
+// Deliver decodes a message published on any other topic and hands it to the
+// sessions it concerns. Only one goroutine at a time may call it.
 func (g *Gateway) Deliver(topic string, payload []byte) {
 	if err := g.deliver(topic, payload); err != nil {
-		g.m.drops.WithLabelValues("bad_notice").Inc()
-		g.cfg.Log.Warn("a published message cannot be read", "topic", topic, "err", err)
+		g.DropUnreadable(topic, err)
 	}
+}
+
+// DropUnreadable counts and logs a published message that cannot be decoded.
+func (g *Gateway) DropUnreadable(topic string, err error) {
+	g.m.drops.WithLabelValues("bad_notice").Inc()
+	g.cfg.Log.Warn("a published message cannot be read", "topic", topic, "err", err)
 }
 
 func (g *Gateway) deliver(topic string, payload []byte) error {
 	switch topic {
-	case string(trips.TopicTrip):
-		var ev trips.Event
-		if err := json.Unmarshal(payload, &ev); err != nil {
-			return err
-		}
-		g.track(ev.Trip)
-		if g.cfg.Happened != nil {
-			g.cfg.Happened(ev)
-		}
-		for _, s := range g.concerned(ev.Trip) {
-			s.news(func() { s.happened(ev, published) })
-		}
 	case string(trips.TopicChat):
 		var m chat.Message
 		if err := json.Unmarshal(payload, &m); err != nil {

@@ -137,10 +137,10 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	g := New(Config{Node: "n", Desk: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
 		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now), Auth: auth, DevTokens: true,
 		Quote: byAir, Publish: func(context.Context, string, location.Region, []byte) error { return nil },
-		Declined: func(dispatch.Offer) {}, Vanished: func(dispatch.Offer) {},
+		OnOfferDeclined: func(dispatch.Offer) {}, OnDriverGone: func(dispatch.Offer) {},
 		Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	store.onNotice = func(n trips.Notice) {
-		g.Deliver(string(n.Topic), n.Payload)
+		deliver(g, n)
 		kinds <- n.Kind
 	}
 	server := httptest.NewServer(g.Handler())

@@ -346,7 +346,7 @@ func (s *session) leave() {
 	s.mu.Unlock()
 	s.g.m.sessions.WithLabelValues(string(s.user.Role)).Dec()
 	for _, o := range s.depart() {
-		s.g.cfg.Vanished(o)
+		s.g.cfg.OnDriverGone(o)
 	}
 }
 

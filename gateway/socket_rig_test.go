@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,16 +70,19 @@ func newTown(t testing.TB, change func(*Config)) *town {
 		Node: "node", Desk: &trips.Desk{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
 		Receipts: c.store, Alerts: c.store,
 		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Quote: byAir, Publish: c.publish,
-		Declined:   func(o dispatch.Offer) { c.note(&c.declined, o) },
-		Vanished:   func(o dispatch.Offer) { c.note(&c.vanished, o) },
-		Limits:     Limits{FramesPerSec: 10_000, Burst: 10_000},
-		Registerer: prometheus.NewRegistry(), Now: c.now, Log: slog.New(slog.DiscardHandler),
+		OnOfferDeclined: func(o dispatch.Offer) { c.note(&c.declined, o) },
+		OnDriverGone:    func(o dispatch.Offer) { c.note(&c.vanished, o) },
+		Limits:          Limits{FramesPerSec: 10_000, Burst: 10_000},
+		Registerer:      prometheus.NewRegistry(), Now: c.now, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)
 	}
 	c.g = New(cfg)
-	cfg.Desk.Committed = c.g.Committed
+	cfg.Desk.Committed = func(ev trips.Event) {
+		c.drivers.Follow(ev.Trip)
+		c.g.DeliverCommitted(ev)
+	}
 	server := httptest.NewUnstartedServer(c.g.Handler())
 	server.Listener = tightListener{server.Listener, &c.read}
 	server.Start()
@@ -164,8 +168,22 @@ func (c *town) deliver(notices ...trips.Notice) {
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	for _, n := range notices {
-		c.g.Deliver(string(n.Topic), n.Payload)
+		deliver(c.g, n)
 	}
+}
+
+// deliver hands a notice to the shared state and the gateway, as a node does.
+func deliver(g *Gateway, n trips.Notice) {
+	if n.Topic != trips.TopicTrip {
+		g.Deliver(string(n.Topic), n.Payload)
+		return
+	}
+	var ev trips.Event
+	if err := json.Unmarshal(n.Payload, &ev); err != nil {
+		panic(err) // the store in memory wrote it
+	}
+	g.cfg.Drivers.Follow(ev.Trip)
+	g.DeliverTripEvent(ev)
 }
 
 func (c *town) publish(_ context.Context, topic string, _ location.Region, payload []byte) error {

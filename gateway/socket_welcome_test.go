@@ -88,7 +88,7 @@ func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *tes
 		if err != nil {
 			t.Error(err)
 		}
-		c.g.committedChat(m)
+		c.g.deliverCommittedChat(m)
 	})
 	p := c.connect(trips.Rider("r"), asJSONText, nil)
 	if w := p.welcome(); w.ChatSeq != 0 {

@@ -75,7 +75,7 @@ func (s *session) take(w *wire.Welcome, r *wire.Resume, st trips.Standing) (owed
 	s.followLocked(t, seq, said)
 	s.mu.Unlock()
 	if t.State.Active() {
-		s.g.track(t)
+		s.g.cfg.Drivers.Follow(t)
 	}
 	return seq < t.Version || said < max(st.Said, s.g.rooms.heard(t.ID)) || st.Helped
 }

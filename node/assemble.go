@@ -24,6 +24,7 @@ func (n *Node) assemble() error {
 		Judge: location.DefaultJudge().Faster(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, routingCollector{n.routes})
 	n.surge = newSurgeUpdater(n.drivers, n.clock.Now, n.registry)
+	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
 	desk := &trips.Desk{Store: n.db, Now: n.clock.Now}
@@ -62,7 +63,7 @@ func (n *Node) assembleGateway(desk *trips.Desk) error {
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}, Receipts: n.db,
 		Alerts: n.db, Standings: batchResumeStates(n.db),
 		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: auth, Quote: n.quote, Quotes: quotes, Publish: n.publish,
-		Declined: n.offers.declined, Vanished: n.offers.driverGone, Happened: n.onTripEvent, Ready: n.ready,
+		OnOfferDeclined: n.offers.declined, OnDriverGone: n.offers.driverGone, Ready: n.ready,
 		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),
 		Now: n.clock.Now, City: n.city, Contains: n.city.Contains, DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed,
 		Origins:    n.cfg.Origins,

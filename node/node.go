@@ -81,6 +81,7 @@ type Node struct {
 	relay      *events.Relay
 	routes     *routing.Client
 	drivers    *sharedstate.Drivers
+	follower   *sharedstate.TripFollower
 	gateway    *gateway.Gateway
 	dispatcher *dispatch.Dispatcher
 	offers     *offerTransport
@@ -218,6 +219,7 @@ func (n *Node) startBackground(p *parts) {
 	}
 	p.start("membership", n.members.Run)
 	p.start("relay", n.relay.Run)
+	p.start("trip follower", n.follower.Run)
 	p.start("gateway", n.gateway.Run)
 	p.start("fleet", n.fleet.run)
 	p.start("surge", n.surge.run)
