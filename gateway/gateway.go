@@ -72,20 +72,20 @@ type Config struct {
 
 // Gateway is the public door of one node.
 type Gateway struct {
-	cfg       Config
-	m         *metrics
-	door      *door
-	help      *sos.Line
-	sessions  *sharedstate.Sessions[*session]
-	rooms     rooms
-	greeter   *greeter
-	turnstile *turnstile
-	turns     turns
-	presence  sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
+	cfg             Config
+	m               *metrics
+	door            *door
+	help            *sos.Line
+	sessions        *sharedstate.Sessions[*session]
+	chatSubscribers *chatSubscribers
+	resumes         *resumeBatcher
+	connLimiter     *connLimiter
+	userLocks       *userLocks
+	presence        sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
-	behind   chan struct{} // some session must catch up with the store
+	gaps     chan struct{} // holds one entry while a session must catch up with the store
 
 	base context.Context // of what sessions do; ends when the drain has run out of time
 	stop context.CancelFunc
@@ -106,11 +106,10 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}, said: map[trips.TripID]uint32{}},
-		turns: turns{of: map[trips.Actor]*turn{}}}
+		gaps: make(chan struct{}, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
 	g.help = &sos.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
-	g.greeter = newGreeter(g.readStandings, g.spawn)
-	g.turnstile = newTurnstile(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
+	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
+	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
 	g.door = newDoor(doorConfig{
 		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Webhook: cfg.Webhook,

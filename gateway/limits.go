@@ -56,7 +56,6 @@ func (l Limits) withDefaults() Limits {
 }
 
 const (
-	credit        = 2               // positions a phone may have un-acked
 	writeWithin   = 5 * time.Second // a write that takes longer means the phone does not read
 	closeWithin   = time.Second     // for a close frame to arrive and be answered
 	extensions    = 12              // of a read deadline at most, in the time it allows
@@ -67,15 +66,15 @@ const (
 
 var errDraining = errors.New("the node is stopping")
 
-// throttled slows a flood down to a rate by not reading faster. It works below the frames, because a flood of empty
+// throttledConn slows a flood down to a rate by not reading faster. It works below the frames, because a flood of empty
 // continuation frames never becomes a message that could be counted.
-type throttled struct {
+type throttledConn struct {
 	net.Conn
 	limit  *rate.Limiter
 	unpaid int // bytes read and not asked the limiter for
 }
 
-func (c *throttled) Read(b []byte) (int, error) {
+func (c *throttledConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b[:min(len(b), readBuffer)])
 	if c.unpaid += n; c.unpaid >= readBuffer { // honest phones seldom come here
 		if wait := c.limit.ReserveN(time.Now(), c.unpaid).Delay(); wait > 0 {
@@ -86,14 +85,14 @@ func (c *throttled) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// throttler puts throttled below the WebSocket library, and a small read buffer of ours between the two.
-type throttler struct {
+// throttledUpgrade puts throttledConn below the WebSocket library, and a small read buffer of ours between the two.
+type throttledUpgrade struct {
 	http.ResponseWriter
 	bytesPerSec int
 	in          *bufio.Reader
 }
 
-func (h *throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *throttledUpgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +101,7 @@ func (h *throttler) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		conn.Close()
 		return nil, nil, errors.New("data came before the handshake was complete")
 	}
-	slow := &throttled{Conn: conn, limit: rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, 2*readBuffer))}
+	slow := &throttledConn{Conn: conn, limit: rate.NewLimiter(rate.Limit(h.bytesPerSec), max(h.bytesPerSec, 2*readBuffer))}
 	h.in = bufio.NewReaderSize(slow, readBuffer)
 	return slow, bufio.NewReadWriter(h.in, rw.Writer), nil
 }

@@ -63,7 +63,7 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 		"silence": fmt.Sprintf("ping after %.0f s, closed after %.0f s",
 			l.PingAfter.Seconds(), l.SilentFor.Seconds()),
 		"watched area":                  fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
-		"positions un-acked":            strconv.Itoa(credit),
+		"positions un-acked":            strconv.Itoa(ackWindow),
 		"chat message":                  thousands(chat.MaxRunes) + " characters",
 		"reason":                        fmt.Sprintf("%d bytes", maxReason),
 		"HTTP body":                     fmt.Sprintf("%d KiB", maxBody>>10),

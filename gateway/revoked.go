@@ -141,7 +141,7 @@ func (s *session) unlessRevoked() bool {
 	if !s.g.cfg.Auth.revoked.refuses(s.pass) {
 		return true
 	}
-	s.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
+	s.conn.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
 	return false
 }
 

@@ -212,9 +212,9 @@ func (c *town) drops(reason string) int {
 	return int(testutil.ToFloat64(c.g.m.drops.WithLabelValues(reason)))
 }
 
-// booked reads the ledger.
+// booked counts messages for phones by what became of them.
 func (c *town) booked(of class, what outcome) int {
-	return int(testutil.ToFloat64(c.g.m.ledger[of][what]))
+	return int(testutil.ToFloat64(c.g.m.delivery[of][what]))
 }
 
 // offer puts a trip into a driver's hands, as the dispatcher would.
