@@ -76,7 +76,7 @@ func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
 }
 
 // Each case says what becomes of the notices of three events and three messages on their way to two phones.
-func TestTheLedgerBooksEachEventAndMessageOnce(t *testing.T) {
+func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 	type books map[outcome]int
 	first := true
 	for name, x := range map[string]struct {
@@ -167,7 +167,7 @@ func TestWhatAPhoneDidNotReadIsBookedAsLostToIt(t *testing.T) {
 	}
 }
 
-func TestOperatorsReadTheLedger(t *testing.T) {
+func TestOperatorsReadTheDeliveryMetrics(t *testing.T) {
 	c := newTown(t, nil)
 	text := ask(c.g.Admin(), "/metrics").Body.String()
 	for of := range classes {

@@ -57,7 +57,9 @@ func (h *heldDeliveries) take() []func() {
 	return held
 }
 
-func (s *session) ack(a *wire.Ack) { s.out.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}}) }
+func (s *session) ack(a *wire.Ack) {
+	s.out.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
+}
 
 func (s *session) refuse(id string, err error) {
 	code, _, text := codeOf(err)
