@@ -119,55 +119,19 @@ func (n *node) crash() {
 // deliver is a trip's event from Redis.
 func (n *node) deliver(ev trips.Event) {
 	l := n.now()
-	l.track(ev.Trip)
+	l.drivers.Follow(ev.Trip)
 	l.mu.Lock()
 	d := l.d
 	l.mu.Unlock()
 	d.Hint(ev)
 }
 
-// track makes the shared state follow a trip.
-func (l *life) track(t trips.Trip) {
-	switch {
-	case t.Driver == "":
-	case t.State == trips.OnTrip:
-		l.drivers.Assign(t.Driver, t.ID, sharedstate.OnTrip)
-	case t.State.Active():
-		l.drivers.Assign(t.Driver, t.ID, sharedstate.Reserved)
-	default:
-		l.drivers.Free(t.Driver, t.ID)
-	}
-}
-
 // sync reads who is on a trip after messages may have been missed, until it knows.
 func (l *life) sync() {
-	for l.ctx.Err() == nil && !l.synced() {
+	follower := sharedstate.NewTripFollower(l.drivers, l.n.c.store, l.n.name, quiet)
+	for l.ctx.Err() == nil && follower.Resync(l.ctx) != nil {
 		l.n.c.rest(time.Second)
 	}
-}
-
-func (l *life) synced() bool {
-	known, _ := l.drivers.Changed(l.n.name, 0, nil)
-	driven, err := l.n.c.store.Driven(l.ctx)
-	if err != nil {
-		return false
-	}
-	active := map[trips.TripID]bool{}
-	for _, t := range driven {
-		active[t.ID] = true
-		l.track(t)
-	}
-	for _, d := range known {
-		if d.Trip == "" || active[d.Trip] {
-			continue
-		}
-		t, err := l.n.c.store.Trip(l.ctx, d.Trip)
-		if err != nil {
-			return false
-		}
-		l.track(t)
-	}
-	return true
 }
 
 // mirror shows the other node this one's drivers, full pictures only.

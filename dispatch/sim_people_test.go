@@ -76,7 +76,7 @@ func (d *driver) connect(n *node) (*life, <-chan struct{}) {
 		for l.ctx.Err() == nil {
 			t, err := d.c.store.Active(l.ctx, trips.Driver(d.id))
 			if err == nil {
-				l.track(t)
+				l.drivers.Follow(t)
 			}
 			if err == nil || errors.Is(err, trips.ErrNotFound) {
 				return
@@ -188,7 +188,7 @@ func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
 	if err != nil {
 		ev, recorded := d.c.store.Recorded(ctx, key)
 		if recorded == nil {
-			l.track(ev.Trip)
+			l.drivers.Follow(ev.Trip)
 			return nil
 		}
 		if !errors.Is(recorded, trips.ErrNotFound) {
@@ -201,7 +201,7 @@ func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
 	})
 	switch {
 	case err == nil:
-		l.track(ev.Trip)
+		l.drivers.Follow(ev.Trip)
 	case final(err):
 		l.declined(o)
 	default: // the database is away: the driver may try again
@@ -239,7 +239,7 @@ func (d *driver) drive(t trips.Trip) {
 			return verb(t, by, at)
 		})
 		if l := d.connected(); ok && l != nil {
-			l.track(now)
+			l.drivers.Follow(now)
 		}
 		if !ok || quits {
 			return

@@ -12,18 +12,19 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Gap says that published messages may have been missed: the shared state and every session read on from the store.
+// Gap says that published messages may have been missed: every session reads on
+// from the store.
 func (g *Gateway) Gap() {
-	g.missed.Store(true)
 	for _, s := range g.sessions.All(nil) {
-		s.fellBehind()
+		s.markGap()
 	}
-	g.someBehind()
+	g.wakeCatchUp()
 }
 
-func (g *Gateway) someBehind() {
+// wakeCatchUp wakes catchUpAll. It never blocks.
+func (g *Gateway) wakeCatchUp() {
 	select {
-	case g.behind <- struct{}{}:
+	case g.gaps <- struct{}{}:
 	default:
 	}
 }
@@ -31,157 +32,138 @@ func (g *Gateway) someBehind() {
 // catchUps is how many sessions read the store at the same time.
 const catchUps = 16
 
-// catchUpAll reads the store for the sessions that are behind, some at a time; what fails is tried again.
+// catchUpAll reads the store for the sessions that have a gap, some at a time;
+// what fails is tried again a second later. It returns when ctx ends.
 func (g *Gateway) catchUpAll(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-g.behind:
+		case <-g.gaps:
 		}
-		err := g.sync(ctx)
+
 		var team errgroup.Group
-		team.SetLimit(greetAtOnce)
+		team.SetLimit(resumeBatchSize)
 		slots := make(chan struct{}, catchUps)
 		for _, s := range g.sessions.All(nil) {
-			if s.isBehind() {
-				team.Go(func() error { return s.catchUpIfMissed(ctx, slots) })
+			if s.hasGap() {
+				team.Go(func() error { return (&catchUp{s: s}).runIfBehind(ctx, slots) })
 			}
 		}
-		if err = errors.Join(err, team.Wait()); err != nil && ctx.Err() == nil {
+		if err := team.Wait(); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("sessions cannot catch up with the store; trying again", "err", err)
 			if sleep.For(ctx, time.Second) {
-				g.someBehind()
+				g.wakeCatchUp()
 			}
 		}
 	}
 }
 
-// sync brings the shared state in line with the store: who is on a trip, and who is not any more.
-func (g *Gateway) sync(ctx context.Context) error {
-	if !g.missed.CompareAndSwap(true, false) {
-		return nil
-	}
-	err := g.readDriven(ctx)
-	if err != nil {
-		g.missed.Store(true)
-	}
-	return err
-}
-
-func (g *Gateway) readDriven(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.Limits.CommandWithin)
-	defer cancel()
-	known, _ := g.cfg.Drivers.Changed(g.cfg.Node, 0, nil)
-	driven, err := g.cfg.Store.Driven(ctx)
-	if err != nil {
-		return fmt.Errorf("trips under way: %w", err)
-	}
-	active := make(map[trips.TripID]bool, len(driven))
-	for _, t := range driven {
-		active[t.ID] = true
-		g.track(t)
-	}
-	for _, d := range known {
-		if d.Trip == "" || active[d.Trip] {
-			continue
-		}
-		t, err := g.cfg.Store.Trip(ctx, d.Trip)
-		if err != nil {
-			return fmt.Errorf("trip %s: %w", d.Trip, err)
-		}
-		g.track(t)
-	}
-	return nil
-}
-
-func (s *session) isBehind() bool {
+// hasGap returns true if the session must catch up, and can.
+func (s *session) hasGap() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.talk.behind && s.code.Load() == 0 && !s.joining
+	return s.cursor.gap && s.held.released && !s.conn.ended()
 }
 
-// caughtUp says how far the session is, before the store is read; whatever comes out of turn from now on sets behind again.
-func (s *session) caughtUp() talk {
+func (s *session) markGap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.talk.behind = false
-	return s.talk
+	s.cursor.markGap()
 }
 
-func (s *session) fellBehind() {
+// catchUp reads from the store what came after the last event and message sent,
+// and sends it. After an error the session has a gap again.
+func (s *session) catchUp(ctx context.Context) error { return (&catchUp{s: s}).run(ctx) }
+
+// catchUpAfterAck goes on with a trip that the phone has just learned of from an
+// ack. A move committed just now is known already; one of long ago is the answer
+// to a repeated command, and what happened since then was published while the
+// phone was away.
+func (s *session) catchUpAfterAck(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.talk.behind = true
+	at := s.cursor.place(s.user.Role, t)
+	if at == next {
+		s.followTripLocked(t, t.Version, 0)
+	}
+	s.mu.Unlock()
+	if (at == next || at == unclear) && s.catchUp(ctx) != nil {
+		s.g.wakeCatchUp() // it follows when the store can be read
+	}
 }
 
-// catchUp reads from the store what came after the last event and message sent.
-func (s *session) catchUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
-	defer cancel()
-	at := s.caughtUp()
-	err := s.readOn(ctx, at)
-	for _, id := range s.unanswered() { // perhaps of the trip before
-		if err == nil && id != at.trip {
-			err = s.readHelped(ctx, id)
-		}
-	}
-	if err == nil {
-		err = s.findTrip(ctx)
-	}
-	if err != nil {
-		s.fellBehind()
-	}
-	return err
+// catchUp is one reading of the store for a session.
+type catchUp struct {
+	s  *session
+	at tripCursor // from where on
 }
 
-// catchUpIfMissed asks first, together with others, whether there is anything to catch up with. After a gap that all
-// sessions may have missed something in, hardly one has. Who waits for an answer to a call for help looks at once.
-func (s *session) catchUpIfMissed(ctx context.Context, slots chan struct{}) error {
-	if s.g.cfg.Standings != nil && len(s.unanswered()) == 0 {
-		missed, err := s.missed(ctx)
-		if err != nil || !missed {
+// runIfBehind asks first, in a batch with other sessions, whether there is
+// anything to catch up with: a gap is most often one for all sessions, and
+// hardly any has missed something. A session that waits for the answer to a call
+// for help reads at once. slots bounds how many read at the same time.
+func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
+	if c.s.g.cfg.Standings != nil && len(c.s.unacknowledgedSOS()) == 0 {
+		behind, err := c.isBehind(ctx)
+		if err != nil || !behind {
 			return err
 		}
 	}
 	slots <- struct{}{}
 	defer func() { <-slots }()
-	return s.catchUp(ctx)
+	return c.run(ctx)
 }
 
-func (s *session) missed(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
+// begin closes the session's gap and takes note of how far it is.
+func (c *catchUp) begin() {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.at = c.s.cursor.beginCatchUp()
+}
+
+func (c *catchUp) isBehind(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	at := s.caughtUp()
-	st, err := s.g.greeter.standing(ctx, trips.Asker{Who: s.user, Trip: at.trip})
+	c.begin()
+	st, err := c.s.g.resumes.ask(ctx, trips.Asker{Who: c.s.user, Trip: c.at.trip})
 	if err != nil {
-		s.fellBehind()
-		return true, err
+		c.s.markGap()
+		return false, err
 	}
-	if st.Trip.ID != at.trip {
-		return st.Trip.ID != "", nil
-	}
-	return at.seq < st.Trip.Version || at.chat < st.Said || st.Helped || st.Paid && !at.paid, nil
+	return c.at.behind(st.Standing), nil
 }
 
-// remind goes on with a trip that the phone has just learned of from an ack. A move committed just now is known already;
-// one of long ago is the answer to a repeated command, and what happened since then was told while the phone was away.
-func (s *session) remind(ctx context.Context, t trips.Trip) {
-	s.mu.Lock()
-	at := s.placeLocked(t)
-	if at == next {
-		s.followLocked(t, t.Version, 0)
+func (c *catchUp) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
+	defer cancel()
+	c.begin()
+	err := c.readAll(ctx)
+	if err != nil {
+		c.s.markGap()
 	}
-	s.mu.Unlock()
-	if (at == next || at == unclear) && s.catchUp(ctx) != nil {
-		s.g.someBehind() // it follows when the store can be read
+	return err
+}
+
+func (c *catchUp) readAll(ctx context.Context) error {
+	if err := c.readTrip(ctx); err != nil {
+		return err
 	}
+	for _, id := range c.s.unacknowledgedSOS() {
+		if id == c.at.trip {
+			continue // read already; others are perhaps of the trip before
+		}
+		if err := c.readSOSAcks(ctx, id); err != nil {
+			return err
+		}
+	}
+	return c.findTrip(ctx)
 }
 
 // findTrip looks whether a session without an active trip has one by now.
-func (s *session) findTrip(ctx context.Context) error {
+func (c *catchUp) findTrip(ctx context.Context) error {
+	s := c.s
 	s.mu.Lock()
-	at := s.talk
+	at := s.cursor
 	s.mu.Unlock()
 	if at.state.Active() {
 		return nil
@@ -193,70 +175,101 @@ func (s *session) findTrip(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("active trip of %v: %w", s.user, err)
 	}
+
 	s.mu.Lock()
-	if s.talk.trip != at.trip || t.ID == at.trip {
+	if s.cursor.trip != at.trip || t.ID == at.trip {
 		s.mu.Unlock()
 		return nil // it came by itself
 	}
-	s.followLocked(t, s.before(), 0)
-	at = s.talk
+	s.followTripLocked(t, lastForeignEvent(s.user.Role), 0)
+	c.at = s.cursor
 	s.mu.Unlock()
-	return s.readOn(ctx, at)
+	return c.readTrip(ctx)
 }
 
-// readOn sends what the trip's record has and the phone has not.
-func (s *session) readOn(ctx context.Context, at talk) error {
-	if at.trip == "" {
+// readTrip sends what the store has of the trip and the phone has not.
+func (c *catchUp) readTrip(ctx context.Context) error {
+	if c.at.trip == "" {
 		return nil
 	}
-	missed, err := s.g.cfg.Store.Events(ctx, at.trip, at.seq)
+	if err := c.readEvents(ctx); err != nil {
+		return err
+	}
+	if err := c.readChat(ctx); err != nil {
+		return err
+	}
+	if err := c.readSOSAcks(ctx, c.at.trip); err != nil {
+		return err
+	}
+	return c.readReceipt(ctx)
+}
+
+func (c *catchUp) readEvents(ctx context.Context) error {
+	s := c.s
+	missed, err := s.g.cfg.Store.Events(ctx, c.at.trip, c.at.seq)
 	if err != nil {
-		return fmt.Errorf("events of trip %s: %w", at.trip, err)
+		return fmt.Errorf("events of trip %s: %w", c.at.trip, err)
 	}
-	if n := len(missed); n > 0 {
-		newest := missed[n-1].Trip
-		s.g.track(newest) // an older one could bind the driver to a ride long over
-		s.mu.Lock()
-		if newest.ID == s.talk.trip {
-			s.learnLocked(newest)
-		}
-		s.mu.Unlock()
-		at.state = newest.State
-	}
-	for _, ev := range missed {
-		s.happened(ev, kept)
-	}
-	if err := s.readTalk(ctx, at); err != nil {
-		return err
-	}
-	if err := s.readHelped(ctx, at.trip); err != nil {
-		return err
-	}
-	if at.state != trips.Completed || at.paid || s.user.Role != trips.RoleRider {
+	if len(missed) == 0 {
 		return nil
 	}
-	c, err := s.g.cfg.Receipts.Charge(ctx, at.trip)
-	if errors.Is(err, trips.ErrNotFound) {
-		return nil // its receipt will be published
+
+	newest := missed[len(missed)-1].Trip
+	s.g.cfg.Drivers.Follow(newest) // an older one could bind the driver to a ride long over
+	s.mu.Lock()
+	if newest.ID == s.cursor.trip {
+		s.learnTripLocked(newest)
 	}
-	if err == nil {
-		s.paid(c, outcomeRecovered)
+	s.mu.Unlock()
+	c.at.state = newest.State
+
+	for _, ev := range missed {
+		s.deliverTripEvent(ev, kept)
 	}
-	return err
+	return nil
 }
 
-func (s *session) readTalk(ctx context.Context, at talk) error {
+func (c *catchUp) readChat(ctx context.Context) error {
 	for {
-		said, err := s.g.cfg.Room.Store.History(ctx, at.trip, at.chat, historySize)
+		said, err := c.s.g.cfg.Room.Store.History(ctx, c.at.trip, c.at.chat, historySize)
 		if err != nil {
-			return fmt.Errorf("chat of trip %s: %w", at.trip, err)
+			return fmt.Errorf("chat of trip %s: %w", c.at.trip, err)
 		}
 		for _, m := range said {
-			s.said(m, kept)
-			at.chat = m.Seq
+			c.s.deliverChat(m, kept)
+			c.at.chat = m.Seq
 		}
 		if len(said) < historySize {
 			return nil
 		}
 	}
+}
+
+// readSOSAcks sends which of the user's calls for help on a trip have been
+// acknowledged, as far as the phone was not told.
+func (c *catchUp) readSOSAcks(ctx context.Context, id trips.TripID) error {
+	all, err := c.s.g.cfg.Alerts.AlertsOf(ctx, c.s.user, id)
+	if err != nil {
+		return fmt.Errorf("calls for help on trip %s: %w", id, err)
+	}
+	for _, a := range all {
+		if !a.AckedAt.IsZero() {
+			c.s.deliverSOSAck(a, outcomeRecovered)
+		}
+	}
+	return nil
+}
+
+func (c *catchUp) readReceipt(ctx context.Context) error {
+	if c.at.state != trips.Completed || c.at.paid || c.s.user.Role != trips.RoleRider {
+		return nil
+	}
+	charge, err := c.s.g.cfg.Receipts.Charge(ctx, c.at.trip)
+	if errors.Is(err, trips.ErrNotFound) {
+		return nil // its receipt will be published
+	}
+	if err == nil {
+		c.s.deliverReceipt(charge, outcomeRecovered)
+	}
+	return err
 }

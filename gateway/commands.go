@@ -32,9 +32,9 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_Fix:
 		s.fix(b.Fix, now)
 	case *wire.ClientFrame_PositionAck:
-		s.credited(b.PositionAck.GetN())
+		s.out.ackPositions(b.PositionAck.GetN())
 	case *wire.ClientFrame_Ping:
-		s.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
+		s.out.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
 			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.Millis(now), T3Ms: wire.Millis(s.g.cfg.Now())}}})
 	case *wire.ClientFrame_Typing:
 		s.typing(b.Typing)
@@ -57,42 +57,28 @@ func (s *session) queueCommand(c command) {
 	}
 
 	s.mu.Lock()
-	if s.retires {
-		s.mu.Unlock()
-		return // left unanswered, it is sent again to the next node
-	}
-	full := len(s.todo) >= s.g.cfg.Limits.Commands
-	idle := !s.working
-	if !full {
-		s.todo = append(s.todo, c)
-		s.working = true
-	}
+	admission := s.commands.add(c, s.g.cfg.Limits.Commands)
 	s.mu.Unlock()
 
-	if full {
+	switch admission {
+	case commandFull:
 		s.g.m.drops.WithLabelValues("commands_full").Inc()
 		s.refuse(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
-		return
-	}
-	if idle {
+	case commandFirst:
 		s.g.spawn(s.runCommands)
 	}
 }
 
-// runCommands does the commands that wait, in order, then ends.
+// runCommands carries out the commands that wait, in order, then ends.
 func (s *session) runCommands() {
 	for {
 		s.mu.Lock()
-		if len(s.todo) == 0 {
-			s.todo, s.working = nil, false
-			s.mu.Unlock()
-			s.maybeRetire()
+		c, ok := s.commands.next()
+		s.mu.Unlock()
+		if !ok {
+			s.retireIfFinished()
 			return
 		}
-		c := s.todo[0]
-		s.todo = s.todo[1:]
-		s.mu.Unlock()
-
 		s.runCommand(c)
 	}
 }
@@ -100,7 +86,7 @@ func (s *session) runCommands() {
 // runCommand executes one command and acks it. The command outlives its socket:
 // what was begun is finished, and the phone asks again with the same id.
 func (s *session) runCommand(c command) {
-	defer s.g.turns.take(s.user)()
+	defer s.g.userLocks.lock(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
@@ -119,7 +105,7 @@ func (s *session) runCommand(c command) {
 	s.g.m.commands.WithLabelValues(kind, result).Inc()
 	s.ack(ack.Ack)
 	if ack.done.ID != "" {
-		s.remind(ctx, ack.done)
+		s.catchUpAfterAck(ctx, ack.done)
 	}
 }
 
@@ -130,7 +116,7 @@ type answer struct {
 }
 
 // setTrip puts a committed event into the ack. The sessions here hear of it by
-// Committed, those of other nodes from the outbox.
+// DeliverCommitted, those of other nodes from the outbox.
 func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.Trip(ev.Trip), ev.Trip }
 
 // execute returns the command's kind, for the counters, and fills in the ack.
@@ -180,7 +166,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
 		if err == nil {
-			s.g.cfg.Declined(o)
+			s.g.cfg.OnOfferDeclined(o)
 		}
 		return nil // to decline what is gone is as good as to decline it
 	}
@@ -213,7 +199,7 @@ func (s *session) returnOffer(o dispatch.Offer, err error) {
 		s.g.cfg.Inbox.Put(o)
 		return
 	}
-	s.g.cfg.Declined(o)
+	s.g.cfg.OnOfferDeclined(o)
 }
 
 func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
@@ -285,7 +271,7 @@ func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack
 	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	ack.ChatSeq = m.Seq
 	if err == nil {
-		s.g.committedChat(m)
+		s.g.deliverChat(m, here)
 	}
 	return err
 }
@@ -299,7 +285,7 @@ type typingMark struct {
 // typing passes a mark on, if it is about the trip this session is on; it may get lost anywhere.
 func (s *session) typing(t *wire.Typing) {
 	s.mu.Lock()
-	trip, region := s.talk.trip, s.talk.region
+	trip, region := s.cursor.trip, s.cursor.region
 	s.mu.Unlock()
 	if trip == "" || t.GetTripId() != string(trip) {
 		return
@@ -336,7 +322,7 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 	s.g.m.accepted.Inc()
 	s.watchers = s.g.sessions.Watchers(id, s.watchers[:0])
 	for _, w := range s.watchers {
-		w.moved(id, fix, now)
+		w.out.deliverPosition(id, fix, now)
 	}
 }
 
@@ -348,7 +334,7 @@ func (g *Gateway) Moved(id trips.DriverID) {
 	}
 	if d, ok := g.cfg.Drivers.Get(id); ok && d.Located() {
 		for _, w := range watchers {
-			w.moved(id, d.Fix, d.ReceivedAt)
+			w.out.deliverPosition(id, d.Fix, d.ReceivedAt)
 		}
 	}
 }

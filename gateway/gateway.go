@@ -51,12 +51,11 @@ type Config struct {
 	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
 	// Publish tells all nodes something that may be lost.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
-	// Declined and Vanished tell the dispatcher, wherever it is, what became of an offer: the driver does not want
-	// it, or their phone is gone.
-	Declined, Vanished func(o dispatch.Offer)
-	// Happened hears every published trip event, after the shared state has followed it; nil: nobody.
-	Happened func(trips.Event)
-	// OnSuspect hears of each doubt about a driver's positions. It must not block; nil: ignored.
+	// OnOfferDeclined and OnDriverGone tell the offer's dispatcher, on any
+	// node, that the driver does not want it or that their phone is gone.
+	OnOfferDeclined, OnDriverGone func(o dispatch.Offer)
+	// OnSuspect hears of each doubt about a driver's positions. It must not
+	// block; nil: ignored.
 	OnSuspect func(id trips.DriverID, why location.Flags, at time.Time)
 
 	Origins    []string // of browsers' pages besides our own; "*" means any
@@ -68,20 +67,19 @@ type Config struct {
 
 // Gateway holds the sockets of one node.
 type Gateway struct {
-	cfg       Config
-	m         *metrics
-	help      *sos.Line
-	sessions  *sharedstate.Sessions[*session]
-	rooms     rooms
-	greeter   *greeter
-	turnstile *turnstile
-	turns     turns
-	presence  sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
+	cfg             Config
+	m               *metrics
+	help            *sos.Line
+	sessions        *sharedstate.Sessions[*session]
+	chatSubscribers *chatSubscribers
+	resumes         *resumeBatcher
+	connLimiter     *connLimiter
+	userLocks       *userLocks
+	presence        sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
-	missed   atomic.Bool   // published messages, by the shared state
-	behind   chan struct{} // some session must catch up with the store
+	gaps     chan struct{} // holds one entry while a session must catch up with the store
 
 	base context.Context // of what sessions do; ends when the drain has run out of time
 	stop context.CancelFunc
@@ -103,11 +101,10 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		behind: make(chan struct{}, 1), idle: make(chan struct{}), rooms: rooms{of: map[trips.TripID][]*session{}, said: map[trips.TripID]uint32{}},
-		turns: turns{of: map[trips.Actor]*turn{}}}
+		gaps: make(chan struct{}, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
 	g.help = &sos.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
-	g.greeter = newGreeter(g.readStandings, g.spawn)
-	g.turnstile = newTurnstile(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
+	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
+	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
 	return g
 }
@@ -129,7 +126,7 @@ func (s *session) closeIfRevoked() bool {
 	if !s.g.cfg.Auth.Revoked(s.pass) {
 		return false
 	}
-	s.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
+	s.conn.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
 	return true
 }
 

@@ -115,7 +115,7 @@ func TestWhichTripComesNextDoesNotHangOnClocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ev := range repeat {
-		c.g.Committed(ev)
+		c.g.DeliverCommitted(ev)
 	}
 	rider.settled()
 	for i, e := range frames[*wire.ServerFrame_TripEvent](rider.sofar()) {

@@ -55,7 +55,6 @@ func (l Limits) withDefaults() Limits {
 }
 
 const (
-	credit        = 2               // positions a phone may have un-acked
 	writeWithin   = 5 * time.Second // a write that takes longer means the phone does not read
 	closeWithin   = time.Second     // for a close frame to arrive and be answered
 	extensions    = 12              // of a read deadline at most, in the time it allows

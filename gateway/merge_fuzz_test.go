@@ -176,7 +176,7 @@ func (m *merge) news(b byte) {
 	if b&8 != 0 {
 		n = m.notices[int(m.next())%len(m.notices)]
 	}
-	m.g.Deliver(string(n.Topic), n.Payload)
+	deliver(m.g, n)
 }
 
 // interrupt lets things happen after the store was read and before the reader goes on.
@@ -199,7 +199,7 @@ func (m *merge) interrupt() {
 }
 
 func (m *merge) catchUp() {
-	if m.s.isBehind() {
+	if m.s.hasGap() {
 		if err := m.s.catchUp(context.Background()); err != nil {
 			m.t.Fatal(err)
 		}
@@ -226,9 +226,10 @@ func (m *merge) reconnect(b byte) {
 }
 
 func (m *merge) connect(r *wire.Resume) {
-	m.s = &session{g: m.g, codec: wire.Proto, joining: true, writing: true, user: trips.Rider("r"), until: m.at.Add(time.Hour)}
+	m.s = &session{g: m.g, conn: phoneConn{g: m.g, codec: wire.Proto}, user: trips.Rider("r"), until: m.at.Add(time.Hour)}
+	m.s.out.g, m.s.out.conn, m.s.out.writing = m.g, &m.s.conn, true
 	m.read = 0
-	if !m.s.enter() {
+	if !m.g.register(m.s) {
 		m.t.Fatal("the phone is not let in")
 	}
 	if err := m.s.welcome(r); err != nil {
@@ -239,10 +240,10 @@ func (m *merge) connect(r *wire.Resume) {
 
 // readAll is the phone: it trusts the numbers, and a welcome that says where it stands.
 func (m *merge) readAll() {
-	m.s.mu.Lock()
-	queue := m.s.queue[m.read:]
-	m.read = len(m.s.queue)
-	m.s.mu.Unlock()
+	m.s.out.mu.Lock()
+	queue := m.s.out.queue.frames[m.read:]
+	m.read = len(m.s.out.queue.frames)
+	m.s.out.mu.Unlock()
 	for _, l := range queue {
 		var f wire.ServerFrame
 		if err := wire.Proto.Decode(l.data, &f); err != nil {

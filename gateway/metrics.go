@@ -5,12 +5,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics is everything the gateway counts. What was meant for phones is in the ledger; what came from them, or from
+// metrics is everything the gateway counts. What was meant for phones is in delivery; what came from them, or from
 // other nodes, and was not taken is in drops under a named reason.
 type metrics struct {
 	updates  *prometheus.CounterVec // drivers' fixes by result: "accepted" or the reason they were refused
 	accepted prometheus.Counter     // of updates, for the hot path
-	ledger   *ledger                // of what was sent to phones
+	delivery *deliveryMetrics       // of what was sent to phones
 	drops    *prometheus.CounterVec // by reason
 	sessions *prometheus.GaugeVec   // by role
 	commands *prometheus.CounterVec // by kind and code; "ok" when done
@@ -23,9 +23,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: "ridehail_gateway_" + name, Help: help}, labels)
 	}
 	m := &metrics{
-		updates: counter("updates_total", "Driver fixes by result: accepted, or why refused.", "result"),
-		ledger:  newLedger(r),
-		drops:   counter("drops_total", "What phones and nodes sent and was refused, by reason.", "reason"),
+		updates:  counter("updates_total", "Driver fixes by result: accepted, or why refused.", "result"),
+		delivery: newDeliveryMetrics(r),
+		drops:    counter("drops_total", "What phones and nodes sent and was refused, by reason.", "reason"),
 		sessions: f.NewGaugeVec(prometheus.GaugeOpts{Name: "ridehail_gateway_sessions",
 			Help: "Authenticated sockets by role."}, []string{"role"}),
 		commands: counter("commands_total", "Commands by kind and code of their answer.", "kind", "code"),

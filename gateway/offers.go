@@ -13,21 +13,23 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// Offer puts an offer into the hands of a driver connected here; dispatch.ErrUnreachable when they are not.
+// Offer puts an offer into the hands of a driver connected here. It returns
+// dispatch.ErrUnreachable if the driver is not.
 func (g *Gateway) Offer(o dispatch.Offer) error {
-	to := g.hand(o)
+	to := g.putOffer(o)
 	if len(to) == 0 {
 		return fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
 	}
 	for _, s := range to {
-		s.news(func() { s.send(offerFrame(o)) })
+		s.afterWelcome(func() { s.out.send(offerFrame(o)) })
 	}
 	return nil
 }
 
-// hand puts the offer into the inbox and returns the driver's sessions, unless they are gone: then nobody would hand it
+// putOffer puts the offer into the inbox and returns the driver's sessions. If
+// there are none it keeps the offer out, since no session would end and hand it
 // back.
-func (g *Gateway) hand(o dispatch.Offer) []*session {
+func (g *Gateway) putOffer(o dispatch.Offer) []*session {
 	g.presence.Lock()
 	defer g.presence.Unlock()
 	to := g.sessions.Of(trips.Driver(o.Driver), nil)
@@ -37,12 +39,14 @@ func (g *Gateway) hand(o dispatch.Offer) []*session {
 	return to
 }
 
-// elsewhereWithin is how long the acceptance of an offer that this node never had is waited for: the phone may have come
-// here from the node that had it, before it heard what became of its first attempt.
+// elsewhereWithin is how long to wait for the acceptance of an offer that this
+// node never had: the phone may have come here from the node that had it, before
+// it heard what became of its first attempt.
 const elsewhereWithin = 3 * time.Second
 
-// acceptedBefore says what became of an acceptance whose offer is not here (any more): it may be a repeat. Where another
-// node may still be about to commit it, it is given up before it is refused, so that the refusal holds.
+// acceptedBefore returns what became of an acceptance whose offer is not here
+// (any more): it may be a repeat. If another node may still be about to commit
+// it, it is abandoned before it is refused, so that the refusal holds.
 func (g *Gateway) acceptedBefore(ctx context.Context, key trips.Key, offerID string, gone error) (trips.Event, error) {
 	ev, err := g.cfg.Store.Recorded(ctx, key)
 	if !g.cfg.Inbox.Knows(offerID) {
@@ -60,14 +64,15 @@ func (g *Gateway) acceptedBefore(ctx context.Context, key trips.Key, offerID str
 	return ev, err
 }
 
-// OfferGone takes an offer out of its driver's hands and says why; one of the reasons of package dispatch.
+// OfferGone takes an offer out of its driver's hands and tells the phone why;
+// the reason is one of package dispatch.
 func (g *Gateway) OfferGone(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows
 	}
 	for _, s := range g.sessions.Of(trips.Driver(o.Driver), nil) {
-		s.news(func() {
-			s.send(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
+		s.afterWelcome(func() {
+			s.out.send(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
 		})
 	}
 }

@@ -52,7 +52,7 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 		"silence": fmt.Sprintf("ping after %.0f s, closed after %.0f s",
 			l.PingAfter.Seconds(), l.SilentFor.Seconds()),
 		"watched area":       fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
-		"positions un-acked": strconv.Itoa(credit),
+		"positions un-acked": strconv.Itoa(ackWindow),
 		"chat message":       thousands(chat.MaxRunes) + " characters",
 		"reason":             fmt.Sprintf("%d bytes", translate.MaxReason),
 	} {
@@ -121,13 +121,13 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	g := New(Config{Node: "n", Desk: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
 		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now),
-		Auth:     testTokens(t, new(auth.Revocations), time.Now),
-		Publish:  func(context.Context, string, location.Region, []byte) error { return nil },
-		Declined: func(dispatch.Offer) {}, Vanished: func(dispatch.Offer) {},
+		Auth:            testTokens(t, new(auth.Revocations), time.Now),
+		Publish:         func(context.Context, string, location.Region, []byte) error { return nil },
+		OnOfferDeclined: func(dispatch.Offer) {}, OnDriverGone: func(dispatch.Offer) {},
 		Registerer: registry, Log: slog.New(slog.DiscardHandler)})
 	api := httpapi.New(httpapi.Config{Tokens: g.cfg.Auth, DevTokens: true, Socket: g.ServeSocket, Registerer: registry})
 	store.onNotice = func(n trips.Notice) {
-		g.Deliver(string(n.Topic), n.Payload)
+		deliver(g, n)
 		kinds <- n.Kind
 	}
 	server := httptest.NewServer(api.Public())

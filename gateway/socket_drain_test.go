@@ -83,7 +83,7 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 		s := c.g.sessions.Of(trips.Driver("d"), nil)[0]
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.retires
+		return s.commands.closed
 	})
 	driver.command("start", stepFrame(id, wire.Step_START)) // too late: it is for the next node
 	driver.settled()

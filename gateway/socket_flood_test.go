@@ -213,7 +213,7 @@ func TestASilentPhoneIsPingedAndThenGone(t *testing.T) {
 func TestAPhoneThatOnlyAnswersPingsIsHeard(t *testing.T) {
 	c := newTown(t, nil)
 	answering := c.connect(trips.Driver("d"), asProto, nil)
-	heard := func() int64 { return c.g.sessions.All(nil)[0].heard.Load() }
+	heard := func() int64 { return c.g.sessions.All(nil)[0].conn.lastHeard.Load() }
 	before := heard()
 	c.pass(c.g.cfg.Limits.PingAfter + time.Second)
 	c.g.tick()
@@ -225,9 +225,9 @@ func TestAPhoneThatOnlyAnswersPingsIsHeard(t *testing.T) {
 func (r ridden) fill(s *session) (said int) {
 	r.t.Helper()
 	stuck := func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return len(s.queue) > 10
+		s.out.mu.Lock()
+		defer s.out.mu.Unlock()
+		return len(s.out.queue.frames) > 10
 	}
 	for !stuck() && said < 10_000 {
 		said++
@@ -244,7 +244,7 @@ func slowRide(t *testing.T, c *town) (r ridden, slow *session) {
 	r.rider = c.mute(asJSONText, trips.Rider("r"))
 	r.rider.hello(nil)
 	c.until("the rider is welcomed", func() bool {
-		list := c.g.rooms.in(r.trip)
+		list := c.g.chatSubscribers.of(r.trip)
 		for _, s := range list {
 			if s.user.Role == trips.RoleRider {
 				slow = s
@@ -277,11 +277,11 @@ func TestAPhoneWhoseQueueIsFullComesBackAndMissesNothing(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.Queue = 20 })
 	r, slow := slowRide(t, c)
 	said := r.fill(slow)
-	for slow.code.Load() == 0 {
+	for !slow.conn.ended() {
 		said++
 		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
 	}
-	if code := int(slow.code.Load()); code != wire.CloseSlow || !wire.ComeBack(code) || c.booked(classChat, outcomeSlow) == 0 {
+	if code := int(slow.conn.code.Load()); code != wire.CloseSlow || !wire.ComeBack(code) || c.booked(classChat, outcomeSlow) == 0 {
 		t.Errorf("closed with %d, counted %d", code, c.booked(classChat, outcomeSlow))
 	}
 	c.until("it is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 0 })

@@ -52,7 +52,7 @@ func TestPositionsGoForwardAndAddUp(t *testing.T) {
 		r.rider.settled()
 		got := r.rider.positions()
 		last := got[len(got)-1]
-		if last.N-acked > credit {
+		if last.N-acked > ackWindow {
 			rt.Fatalf("%d sent, %d acked", last.N, acked)
 		}
 		if rapid.Bool().Draw(rt, "ack") {
@@ -148,7 +148,7 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 			}
 		}
 		for _, s := range r.g.sessions.All(nil) { // who looked up the watchers just before the end
-			s.moved("d", location.Fix{Point: market, Seq: 99, At: r.now().Add(time.Second)}, r.now())
+			s.out.deliverPosition("d", location.Fix{Point: market, Seq: 99, At: r.now().Add(time.Second)}, r.now())
 		}
 		r.rider.settled()
 		if n := len(r.rider.positions()); n != seen {

@@ -212,7 +212,7 @@ func TestCatchingUpIsTriedAgainWhileTheStoreIsDown(t *testing.T) {
 	c.step("d", id, trips.KindReserved)
 	c.store.breakWith(errors.New("down"))
 	c.g.Gap()
-	c.until("it was tried", func() bool { return len(c.g.behind) == 0 })
+	c.until("it was tried", func() bool { return len(c.g.gaps) == 0 })
 	c.store.breakWith(nil)
 	rider.events(2)
 }

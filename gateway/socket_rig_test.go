@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,8 +87,8 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 		Node: "node", Desk: &trips.Desk{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
 		Receipts: c.store, Alerts: c.store,
 		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Publish: c.publish,
-		Declined: func(o dispatch.Offer) { c.note(&c.declined, o) },
-		Vanished: func(o dispatch.Offer) { c.note(&c.vanished, o) }, OnSuspect: suspects.Note,
+		OnOfferDeclined: func(o dispatch.Offer) { c.note(&c.declined, o) },
+		OnDriverGone:    func(o dispatch.Offer) { c.note(&c.vanished, o) }, OnSuspect: suspects.Note,
 		Limits:     Limits{FramesPerSec: 10_000, Burst: 10_000},
 		Registerer: registry, Now: c.now, Log: slog.New(slog.DiscardHandler),
 	}
@@ -98,7 +99,10 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 	cfg.Booking = booking.New(booking.Config{Desk: cfg.Desk, Router: byAir{}, Quoter: c.quoter, Now: c.now, Registerer: registry})
 	c.revoked.Log = cfg.Log
 	c.g = New(cfg)
-	cfg.Desk.Committed = c.g.Committed
+	cfg.Desk.Committed = func(ev trips.Event) {
+		c.drivers.Follow(ev.Trip)
+		c.g.DeliverCommitted(ev)
+	}
 	c.api = c.newAPI(cfg, suspects, changeAPI)
 	c.serve()
 	return c
@@ -211,8 +215,22 @@ func (c *town) deliver(notices ...trips.Notice) {
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	for _, n := range notices {
-		c.g.Deliver(string(n.Topic), n.Payload)
+		deliver(c.g, n)
 	}
+}
+
+// deliver hands a notice to the shared state and the gateway, as a node does.
+func deliver(g *Gateway, n trips.Notice) {
+	if n.Topic != trips.TopicTrip {
+		g.Deliver(string(n.Topic), n.Payload)
+		return
+	}
+	var ev trips.Event
+	if err := json.Unmarshal(n.Payload, &ev); err != nil {
+		panic(err) // the store in memory wrote it
+	}
+	g.cfg.Drivers.Follow(ev.Trip)
+	g.DeliverTripEvent(ev)
 }
 
 func (c *town) publish(_ context.Context, topic string, _ location.Region, payload []byte) error {
@@ -241,9 +259,9 @@ func (c *town) drops(reason string) int {
 	return int(testutil.ToFloat64(c.g.m.drops.WithLabelValues(reason)))
 }
 
-// booked reads the ledger.
+// booked counts messages for phones by what became of them.
 func (c *town) booked(of class, what outcome) int {
-	return int(testutil.ToFloat64(c.g.m.ledger[of][what]))
+	return int(testutil.ToFloat64(c.g.m.delivery[of][what]))
 }
 
 // offer puts a trip into a driver's hands, as the dispatcher would.

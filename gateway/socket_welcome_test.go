@@ -74,7 +74,7 @@ func TestAGapDuringAWelcomeIsClosedAfterIt(t *testing.T) {
 		c.lose(nothing)
 		c.step("d", id, trips.KindArrived)
 		c.g.Gap()
-		c.until("it was looked at", func() bool { return len(c.g.behind) == 0 })
+		c.until("it was looked at", func() bool { return len(c.g.gaps) == 0 })
 	}, func(*town, trips.TripID) {})
 	if seqs := c.connect(trips.Rider("r"), asProto, nil).events(1); !sameUpTo(seqs, 3, 3) {
 		t.Errorf("saw events %v", seqs)
@@ -88,7 +88,7 @@ func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *tes
 		if err != nil {
 			t.Error(err)
 		}
-		c.g.committedChat(m)
+		c.g.deliverChat(m, here)
 	})
 	p := c.connect(trips.Rider("r"), asJSONText, nil)
 	if w := p.welcome(); w.ChatSeq != 0 {

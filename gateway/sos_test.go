@@ -185,7 +185,7 @@ func TestAnAcknowledgementThatRedisLostIsToldAfterTheGapAlsoOnTheNextTrip(t *tes
 			}
 			r.g.Gap() // there is nothing to wait for any more
 			r.rider.settled()
-			if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 || len(r.g.sessions.Of(trips.Rider("r"), nil)[0].unanswered()) != 0 {
+			if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 || len(r.g.sessions.Of(trips.Rider("r"), nil)[0].unacknowledgedSOS()) != 0 {
 				t.Errorf("told %d times", n)
 			}
 		})

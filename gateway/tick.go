@@ -2,23 +2,24 @@ package gateway
 
 import (
 	"context"
-	"math"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/internal/detector"
-	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// carsPing marks the ping that follows a frame of cars: its pong says that the phone has read them.
+// carsPing marks the ping that follows a list of cars: its pong says that the
+// phone has read the list.
 const carsPing = "cars"
 
-// watchOurselves tells the guard over silence that this node is awake, until ctx ends.
+// pingWithin bounds how long a ping may hold up the tick.
+const pingWithin = 50 * time.Millisecond
+
+// watchOurselves tells the guard over silence that this node is awake, until ctx
+// ends.
 func (g *Gateway) watchOurselves(ctx context.Context) {
 	guard := g.cfg.Drivers.Guard()
 	beat := time.NewTicker(detector.BeatEvery)
@@ -34,39 +35,26 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 	}
 }
 
-// tick looks at every session once.
+// tick looks at every session once: it ends those whose token has ended, pings
+// silent phones, and readies what their riders watch.
 func (g *Gateway) tick() {
 	now := g.cfg.Now()
 	lost := g.cfg.Drivers.Guard().Cutoff(now, detector.CommsLostAfter)
 	for _, s := range g.sessions.All(nil) {
-		switch silent := now.Sub(time.Unix(0, s.heard.Load())); {
-		case s.code.Load() != 0:
+		switch silent := now.Sub(time.Unix(0, s.conn.lastHeard.Load())); {
+		case s.conn.ended():
 			continue
 		case now.After(s.until.Add(auth.ClockLeeway)):
-			s.end(wire.CloseTokenEnded, "your token has ended: come back with a new one")
+			s.conn.end(wire.CloseTokenEnded, "your token has ended: come back with a new one")
 			continue
 		case silent > g.cfg.Limits.PingAfter:
-			// It fails when the socket's buffer is full or the phone is gone; silence then ends the session.
-			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(50*time.Millisecond))
+			s.conn.ping("", pingWithin)
 		}
-		s.watchComms(now, lost)
-		if s.findCars(now) {
-			g.spawn(s.flush) // a phone that does not read delays nobody's tick
-		}
-	}
-}
 
-// watchComms tells a rider once that the driver's phone was last heard before lost. The trip goes on.
-func (s *session) watchComms(now, lost time.Time) {
-	s.mu.Lock()
-	c := &s.car
-	age := now.Sub(c.received)
-	silent := c.driver != "" && !c.comms && !c.received.IsZero() && c.received.Before(lost)
-	c.comms = c.comms || silent
-	trip, driver := s.talk.trip, c.driver
-	s.mu.Unlock()
-	if silent {
-		s.send(commsFrame(trip, driver, true, age))
+		s.out.checkContact(now, lost)
+		if s.out.findCars(now) {
+			g.spawn(s.out.flush) // a phone that does not read delays no other's tick
+		}
 	}
 }
 
@@ -79,67 +67,11 @@ func (s *session) watchArea(w *wire.WatchArea) {
 	var at *area
 	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
 		p := translate.PointOf(w.Center)
-		if p.Check() != nil || math.IsNaN(r) {
+		if p.Check() != nil {
 			s.refuse("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
 			return
 		}
 		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
 	}
-	s.mu.Lock()
-	if s.cars != nil {
-		s.count(classCars, outcomeOverwritten)
-	}
-	s.area, s.cars = at, nil
-	s.mu.Unlock()
-	if s.findCars(s.g.cfg.Now()) {
-		s.flush()
-	}
-}
-
-// findCars readies the cars of the area to be sent, if the phone has read the last ones.
-func (s *session) findCars(now time.Time) bool {
-	s.mu.Lock()
-	at, busy := s.area, s.carsOut
-	s.mu.Unlock()
-	if at == nil || busy {
-		return false
-	}
-	near := s.g.cfg.Drivers.Around(at.centre, at.metres, s.g.cfg.Limits.AreaCars, nil)
-	cars := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
-	for _, d := range near {
-		if d.Connected && d.Status != sharedstate.NonOperational {
-			cars.Cars = append(cars.Cars, translate.StrangersCar(d, now))
-		}
-	}
-	data, err := s.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: cars}})
-	if err != nil {
-		s.g.cfg.Log.Error("cars cannot be encoded", "err", err)
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.area != at {
-		return false // the rider looks elsewhere by now, or not any more
-	}
-	if s.left {
-		return false
-	}
-	if s.cars != nil {
-		s.count(classCars, outcomeOverwritten)
-	}
-	s.cars = data
-	return true
-}
-
-func (s *session) pingForCars() {
-	_ = s.conn.WriteControl(websocket.PingMessage, []byte(carsPing), time.Now().Add(writeWithin))
-}
-
-func (s *session) carsShown() {
-	s.mu.Lock()
-	if s.carsOut {
-		s.count(classCars, outcomeShown)
-	}
-	s.carsOut = false
-	s.mu.Unlock()
+	s.out.watchArea(at)
 }

@@ -27,6 +27,7 @@ func (n *Node) assemble() error {
 		Judge: location.DefaultJudge().Faster(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, routingCollector{n.routes})
 	n.surge = newSurgeUpdater(n.drivers, n.clock.Now, n.registry)
+	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
 	desk := &trips.Desk{Store: n.db, Now: n.clock.Now}
@@ -71,7 +72,7 @@ func (n *Node) assembleAPIs(desk *trips.Desk) error {
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
 		Standings: batchResumeStates(n.db), Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
-		Publish: n.publish, Declined: n.offers.declined, Vanished: n.offers.driverGone, Happened: n.onTripEvent,
+		Publish: n.publish, OnOfferDeclined: n.offers.declined, OnDriverGone: n.offers.driverGone,
 		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 	n.revocations.OnRevoked, n.revocations.OnBadNotice = n.gateway.CloseRevoked, n.gateway.CountBadNotice

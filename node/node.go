@@ -83,6 +83,7 @@ type Node struct {
 	relay      *events.Relay
 	routes     *routing.Client
 	drivers    *sharedstate.Drivers
+	follower   *sharedstate.TripFollower
 	gateway    *gateway.Gateway
 	api        *httpapi.API
 	dispatcher *dispatch.Dispatcher
@@ -223,6 +224,7 @@ func (n *Node) startBackground(p *parts) {
 	}
 	p.start("membership", n.members.Run)
 	p.start("relay", n.relay.Run)
+	p.start("trip follower", n.follower.Run)
 	p.start("gateway", n.gateway.Run)
 	p.start("revocations", n.revocations.Run)
 	p.start("fleet", n.fleet.run)

@@ -1,5 +1,6 @@
-// Package sharedstate remembers what is hot: where every driver is, who may be offered a trip, who is connected and who
-// watches whom. It hands out copies and calls nobody.
+// Package sharedstate remembers what is hot: where every driver is, who may be
+// offered a trip, who is connected and who watches whom. It follows trips by
+// itself. It hands out copies and calls nothing while it holds a lock.
 package sharedstate
 
 import (

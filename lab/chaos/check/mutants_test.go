@@ -74,7 +74,7 @@ var mutants = []mutant{
 		"WHERE outbox.id > (SELECT cursor_id FROM relay)\nORDER BY outbox.id\n"}},
 		judge: [2]string{"./store/postgres", "TestANoticeCommittedLateIsToldBeforeItsSuccessors"},
 		says:  "--- FAIL", needs: "RIDEHAIL_TEST_POSTGRES"},
-	{name: "positions pushed without credit", change: change{"gateway/session.go", []string{"c.fresh && c.sent-c.acked < credit", "c.fresh"}},
+	{name: "positions pushed without credit", change: change{"gateway/latest_position.go", []string{"p.fresh && p.sent-p.acked < ackWindow", "p.fresh"}},
 		judge: [2]string{"./gateway", "TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest"}, says: "--- FAIL"},
 	{name: "acks before the disk has it", change: change{compose,
 		[]string{"synchronous_commit=on", "synchronous_commit=off"}},

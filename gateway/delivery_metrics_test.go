@@ -22,11 +22,11 @@ func (c *town) total(of class) (n int) {
 // pending counts positions that wait for credit.
 func (c *town) pending() (n int) {
 	for _, s := range c.g.sessions.All(nil) {
-		s.mu.Lock()
-		if s.car.fresh {
+		s.out.mu.Lock()
+		if s.out.position.fresh {
 			n++
 		}
-		s.mu.Unlock()
+		s.out.mu.Unlock()
 	}
 	return n
 }
@@ -76,7 +76,7 @@ func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
 }
 
 // Each case says what becomes of the notices of three events and three messages on their way to two phones.
-func TestTheLedgerBooksEachEventAndMessageOnce(t *testing.T) {
+func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 	type books map[outcome]int
 	first := true
 	for name, x := range map[string]struct {
@@ -154,7 +154,7 @@ func TestWhatAPhoneDidNotReadIsBookedAsLostToIt(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.Queue = 200 })
 	r, slow := slowRide(t, c)
 	said := r.fill(slow)
-	for slow.code.Load() == 0 {
+	for !slow.conn.ended() {
 		said++
 		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
 		has[*wire.ServerFrame_Chat](r.driver, said)
@@ -167,7 +167,7 @@ func TestWhatAPhoneDidNotReadIsBookedAsLostToIt(t *testing.T) {
 	}
 }
 
-func TestOperatorsReadTheLedger(t *testing.T) {
+func TestOperatorsReadTheDeliveryMetrics(t *testing.T) {
 	c := newTown(t, nil)
 	text := ask(c.api.Admin(), "/metrics").Body.String()
 	for of := range classes {

@@ -18,8 +18,8 @@ import (
 func always(f func()) bool { go f(); return true }
 
 // echo answers everybody with a trip of their own name.
-func echo(of []trips.Asker) ([]stand, error) {
-	out := make([]stand, len(of))
+func echo(of []trips.Asker) ([]resumeState, error) {
+	out := make([]resumeState, len(of))
 	for i, a := range of {
 		out[i].Trip.ID = trips.TripID(a.Who.ID)
 	}
@@ -27,13 +27,13 @@ func echo(of []trips.Asker) ([]stand, error) {
 }
 
 // askAll lets n phones ask at once and returns how many got their own answer, and the last error.
-func askAll(t *testing.T, g *greeter, n int) (right int, err error) {
+func askAll(t *testing.T, b *resumeBatcher, n int) (right int, err error) {
 	var mu sync.Mutex
 	var team sync.WaitGroup
 	for i := range n {
 		team.Go(func() {
 			who := trips.Rider(trips.RiderID(fmt.Sprint("r", i)))
-			got, e := g.standing(t.Context(), trips.Asker{Who: who})
+			got, e := b.ask(t.Context(), trips.Asker{Who: who})
 			mu.Lock()
 			defer mu.Unlock()
 			if e != nil {
@@ -50,19 +50,19 @@ func askAll(t *testing.T, g *greeter, n int) (right int, err error) {
 func TestThousandsWhoConnectTogetherShareAFewReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
-		g := newGreeter(func(of []trips.Asker) ([]stand, error) {
+		b := newResumeBatcher(func(of []trips.Asker) ([]resumeState, error) {
 			reads.Add(1)
 			time.Sleep(5 * time.Millisecond)
 			return echo(of)
 		}, always)
-		if right, err := askAll(t, g, 5000); right != 5000 || err != nil {
+		if right, err := askAll(t, b, 5000); right != 5000 || err != nil {
 			t.Fatalf("%d were answered: %v", right, err)
 		}
 		if n := reads.Load(); n < 10 || n > 20 {
 			t.Errorf("%d reads", n)
 		}
 		synctest.Wait()
-		if g.working || len(g.slots) > 0 {
+		if b.working || len(b.slots) > 0 {
 			t.Error("it works for nobody")
 		}
 	})
@@ -71,13 +71,13 @@ func TestThousandsWhoConnectTogetherShareAFewReads(t *testing.T) {
 func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
-		g := newGreeter(func(of []trips.Asker) ([]stand, error) { reads.Add(1); return echo(of) }, always)
+		b := newResumeBatcher(func(of []trips.Asker) ([]resumeState, error) { reads.Add(1); return echo(of) }, always)
 		var phones sync.WaitGroup
 		var slowest atomic.Int64
 		for range 2000 { // 500 a second
 			phones.Go(func() {
 				began := time.Now()
-				if _, err := g.standing(t.Context(), trips.Asker{}); err != nil {
+				if _, err := b.ask(t.Context(), trips.Asker{}); err != nil {
 					t.Error(err)
 				}
 				slowest.Store(max(slowest.Load(), int64(time.Since(began))))
@@ -85,10 +85,10 @@ func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 			time.Sleep(2 * time.Millisecond)
 		}
 		phones.Wait()
-		if n := reads.Load(); n > 4*greetsPerSec+greetsBurst+1 {
+		if n := reads.Load(); n > 4*resumesPerSec+resumesBurst+1 {
 			t.Errorf("%d reads in 4 s", n)
 		}
-		if s := time.Duration(slowest.Load()); s > time.Second/greetsPerSec {
+		if s := time.Duration(slowest.Load()); s > time.Second/resumesPerSec {
 			t.Errorf("one waited %v", s)
 		}
 	})
@@ -97,7 +97,7 @@ func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
-		g := newGreeter(func(of []trips.Asker) (got []stand, err error) {
+		b := newResumeBatcher(func(of []trips.Asker) (got []resumeState, err error) {
 			if reads.Add(1) == 1 {
 				time.Sleep(5 * time.Second)
 				return nil, context.DeadlineExceeded
@@ -106,13 +106,13 @@ func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 		}, always)
 		var first sync.WaitGroup
 		first.Go(func() {
-			if _, err := g.standing(t.Context(), trips.Asker{}); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := b.ask(t.Context(), trips.Asker{}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the first one got %v", err)
 			}
 		})
 		synctest.Wait()
 		began := time.Now()
-		if right, err := askAll(t, g, 100); right != 100 || err != nil || time.Since(began) > time.Second {
+		if right, err := askAll(t, b, 100); right != 100 || err != nil || time.Since(began) > time.Second {
 			t.Errorf("%d were answered after %v: %v", right, time.Since(began), err)
 		}
 		first.Wait()
@@ -122,30 +122,30 @@ func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
-		g := newGreeter(func(of []trips.Asker) ([]stand, error) {
+		b := newResumeBatcher(func(of []trips.Asker) ([]resumeState, error) {
 			asked.Add(int32(len(of)))
 			return echo(of)
 		}, always)
-		g.pace.AllowN(time.Now(), greetsBurst)
+		b.pace.AllowN(time.Now(), resumesBurst)
 		ctx, cancel := context.WithCancel(t.Context())
 		var phones sync.WaitGroup
 		phones.Go(func() {
-			if _, err := g.standing(ctx, trips.Asker{}); !errors.Is(err, context.Canceled) {
+			if _, err := b.ask(ctx, trips.Asker{}); !errors.Is(err, context.Canceled) {
 				t.Errorf("it got %v", err)
 			}
 		})
 		synctest.Wait()
 		cancel()
 		phones.Wait()
-		if _, err := askAll(t, g, 1); err != nil || asked.Load() != 1 {
+		if _, err := askAll(t, b, 1); err != nil || asked.Load() != 1 {
 			t.Errorf("%d were asked for: %v", asked.Load(), err)
 		}
 	})
 }
 
 func TestANodeThatIsOverWelcomesNobody(t *testing.T) {
-	g := newGreeter(echo, func(func()) bool { return false })
-	if _, err := g.standing(t.Context(), trips.Asker{}); !errors.Is(err, errDraining) {
+	b := newResumeBatcher(echo, func(func()) bool { return false })
+	if _, err := b.ask(t.Context(), trips.Asker{}); !errors.Is(err, errDraining) {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func together(c **town) func(*Config) {
 		) {
 			paid = map[trips.TripID]payments.Charge{}
 			for _, a := range of {
-				st, err := (*c).g.standing(ctx, a)
+				st, err := (*c).g.readResumeState(ctx, a)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -196,7 +196,7 @@ func TestWhatIsSaidBetweenTheReadAndTheWelcomeIsNotMissed(t *testing.T) {
 		if got := fmt.Sprint(p.heard()); got != "[event 3 chat 1]" {
 			t.Errorf("heard %v", got)
 		}
-		if len(c.g.rooms.said) > 0 || c.g.rooms.listeners != 0 {
+		if len(c.g.chatSubscribers.newest) > 0 || c.g.chatSubscribers.joining != 0 {
 			t.Error("it still listens for somebody")
 		}
 	})
@@ -215,7 +215,7 @@ func TestAPhoneThatMissedNothingCostsNoReadOfItsOwn(t *testing.T) {
 	if w := p.welcome(); !w.Recovered {
 		t.Errorf("welcome %v", w)
 	}
-	if n := reads.Load(); n > 5 { // those of g.standing, in the place of one statement
+	if n := reads.Load(); n > 5 { // those of readResumeState, in the place of one statement
 		t.Errorf("%d reads", n)
 	}
 }

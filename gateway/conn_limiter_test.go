@@ -9,10 +9,10 @@ import (
 )
 
 func TestACrowdAtTheDoorIsToldToComeBackAsAQueue(t *testing.T) {
-	g, now := newTurnstile(100, 100), time.Unix(1_700_000_000, 0)
+	l, now := newConnLimiter(100, 100), time.Unix(1_700_000_000, 0)
 	told := map[time.Duration]int{}
 	for range 5000 {
-		told[g.admit(now)]++
+		told[l.admit(now)]++
 	}
 	if told[0] != 100 {
 		t.Errorf("%d came in", told[0])
@@ -30,7 +30,7 @@ func TestACrowdAtTheDoorIsToldToComeBackAsAQueue(t *testing.T) {
 }
 
 func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
-	g, now := newTurnstile(100, 100), time.Unix(1_700_000_000, 0)
+	l, now := newConnLimiter(100, 100), time.Unix(1_700_000_000, 0)
 	due := map[int]int{0: 1500} // by the second
 	tries := 0
 	for second := 0; len(due) > 0; second++ {
@@ -42,7 +42,7 @@ func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
 				at = now
 			}
 			tries++
-			if wait := g.admit(at); wait > 0 {
+			if wait := l.admit(at); wait > 0 {
 				due[second+int(wait/time.Second)]++
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// class is a kind of message to phones, as the ledger keeps it.
+// class is a kind of message to phones, as they are counted.
 type class uint8
 
 const (
@@ -24,40 +24,43 @@ const (
 
 var classNames = [classes]string{"position", "trip_event", "chat", "offer", "receipt", "typing", "cars", "other"}
 
-// outcome is what became of a message that a session was to get. Each has one of them in the end; only echo and shown
-// are said besides, of a message that was sent.
+// outcome is what became of a message meant for a session. Each message ends in
+// one of them; only echo and shown are counted beside the sent one.
 type outcome uint8
 
 const (
 	outcomeSent        outcome = iota // written to the socket as it happened
-	outcomeRecovered                  // written to the socket from what is kept, after a gap or a connection that broke
+	outcomeRecovered                  // written to the socket from the store, after a gap or a lost connection
 	outcomeOverwritten                // a newer one came first
 	outcomeDuplicate                  // the phone has it: not sent again
-	outcomeEarly                      // before one that is missing: it is recovered with that one
+	outcomeEarly                      // an earlier one is missing: it is recovered together with that one
 	outcomeSlow                       // lost: the queue of a phone that does not read was full
 	outcomeGone                       // lost: the socket ended first, perhaps in the midst of it
 	outcomeEcho                       // the same came from the commit on this node and through Redis
-	outcomeShown                      // the phone said so
+	outcomeShown                      // the phone has acked it
 	outcomes
 )
 
 var outcomeNames = [outcomes]string{"sent", "recovered", "overwritten", "duplicate", "early", "lost_slow", "lost_gone", "echo", "shown"}
 
-// ledger counts every message for a phone by its class and what became of it.
-type ledger [classes][outcomes]prometheus.Counter
+// deliveryMetrics counts every message for a phone by its class and what became
+// of it.
+type deliveryMetrics [classes][outcomes]prometheus.Counter
 
-func newLedger(r prometheus.Registerer) *ledger {
+func newDeliveryMetrics(r prometheus.Registerer) *deliveryMetrics {
 	vec := promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_delivery_total",
 		Help: "Messages for phones by class and what became of them; echo and shown are counted beside sent, all others are exclusive."},
 		[]string{"class", "outcome"})
-	l := new(ledger)
+	m := new(deliveryMetrics)
 	for c, name := range classNames {
 		for o, what := range outcomeNames {
-			l[c][o] = vec.WithLabelValues(name, what)
+			m[c][o] = vec.WithLabelValues(name, what)
 		}
 	}
-	return l
+	return m
 }
+
+func (m *deliveryMetrics) count(c class, o outcome) { m[c][o].Inc() }
 
 func classOf(f *wire.ServerFrame) class {
 	switch f.Body.(type) {
@@ -77,30 +80,4 @@ func classOf(f *wire.ServerFrame) class {
 		return classCars
 	}
 	return classOther
-}
-
-// letter is an encoded message and its place in the ledger once it is written.
-type letter struct {
-	data []byte
-	of   class
-	how  outcome // sent or recovered
-}
-
-// count adds one to the ledger.
-func (s *session) count(c class, o outcome) { s.g.m.ledger[c][o].Inc() }
-
-// discardLocked books what waits for a phone that is gone.
-func (s *session) discardLocked() {
-	for _, l := range s.queue {
-		s.count(l.of, outcomeGone)
-	}
-	s.queue = nil
-	if s.car.fresh {
-		s.count(classPosition, outcomeGone)
-	}
-	s.car.follow("")
-	if s.cars != nil {
-		s.count(classCars, outcomeGone)
-		s.cars = nil
-	}
 }

@@ -1,0 +1,39 @@
+package gateway
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// connLimiter lets phones connect at a rate. Those that come faster are told
+// when to come back, each a moment after the one before, so that a crowd that
+// came at once comes back as a queue. It is safe for any goroutine.
+type connLimiter struct {
+	now   *rate.Limiter // of phones that connect
+	later *rate.Limiter // of phones sent away, by when they come back; slower, so that they are let in then
+}
+
+const (
+	queueShare  = 0.8              // of the rate is promised to phones that come back
+	longestWait = 30 * time.Second // no phone is sent away for longer; it may be sent away again
+)
+
+func newConnLimiter(perSec float64, burst int) *connLimiter {
+	return &connLimiter{now: rate.NewLimiter(rate.Limit(perSec), burst), later: rate.NewLimiter(rate.Limit(perSec*queueShare), 1)}
+}
+
+// admit returns 0 if a phone may connect, else when it shall come back: a whole
+// number of seconds, to which phones add up to another second by chance.
+func (l *connLimiter) admit(at time.Time) time.Duration {
+	if l.now.AllowN(at, 1) {
+		return 0
+	}
+	slot := l.later.ReserveN(at, 1)
+	wait := slot.DelayFrom(at)
+	if wait > longestWait {
+		slot.CancelAt(at)
+		wait = longestWait
+	}
+	return max(time.Second, (wait + time.Second - 1).Truncate(time.Second))
+}

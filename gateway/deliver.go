@@ -1,0 +1,199 @@
+package gateway
+
+import (
+	"encoding/json"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
+)
+
+// TopicTyping is the topic of typing marks. They are in no outbox; the other
+// topics are those of trips.Topic.
+const TopicTyping = "typing"
+
+// DeliverTripEvent hands a published trip event to the sessions it concerns.
+// The shared state must have followed it. It does not wait for a phone.
+func (g *Gateway) DeliverTripEvent(ev trips.Event) { g.deliverTripEvent(ev, published) }
+
+// DeliverCommitted hands a move that this node has just committed to the
+// sessions here that it concerns, so that they hear of it at once, and also
+// while Redis is away. The event comes through Redis as well; the sessions know
+// its number by then and drop the second copy. It does not wait for a phone and
+// may be called from many goroutines: an event that comes out of turn makes the
+// session read the store, as any gap does.
+func (g *Gateway) DeliverCommitted(ev trips.Event) { g.deliverTripEvent(ev, here) }
+
+func (g *Gateway) deliverTripEvent(ev trips.Event, from origin) {
+	to := g.sessions.Of(trips.Rider(ev.Trip.Rider), nil)
+	if ev.Trip.Driver != "" {
+		to = g.sessions.Of(trips.Driver(ev.Trip.Driver), to)
+	}
+	for _, s := range to {
+		s.afterWelcome(func() { s.deliverTripEvent(ev, from) })
+	}
+}
+
+// deliverChat hands a message to the sessions that follow its trip.
+func (g *Gateway) deliverChat(m chat.Message, from origin) {
+	for _, s := range g.chatSubscribers.publish(m.Trip, m.Seq) {
+		s.afterWelcome(func() { s.deliverChat(m, from) })
+	}
+}
+
+// Deliver decodes a message published on any other topic and hands it to the
+// sessions it concerns. Only one goroutine at a time may call it.
+func (g *Gateway) Deliver(topic string, payload []byte) {
+	if err := g.deliver(topic, payload); err != nil {
+		g.DropUnreadable(topic, err)
+	}
+}
+
+// DropUnreadable counts and logs a published message that cannot be decoded.
+func (g *Gateway) DropUnreadable(topic string, err error) {
+	g.m.drops.WithLabelValues("bad_notice").Inc()
+	g.cfg.Log.Warn("a published message cannot be read", "topic", topic, "err", err)
+}
+
+func (g *Gateway) deliver(topic string, payload []byte) error {
+	switch topic {
+	case string(trips.TopicChat):
+		return decodeAnd(payload, func(m chat.Message) { g.deliverChat(m, published) })
+	case string(trips.TopicReceipt):
+		return decodeAnd(payload, g.deliverReceipt)
+	case string(sos.Topic):
+		return decodeAnd(payload, g.deliverSOSAck)
+	case TopicTyping:
+		return decodeAnd(payload, g.deliverTyping)
+	}
+	return nil
+}
+
+// decodeAnd decodes a payload and hands it on, or returns why it cannot be
+// decoded.
+func decodeAnd[T any](payload []byte, deliver func(T)) error {
+	var v T
+	if err := json.Unmarshal(payload, &v); err != nil {
+		return err
+	}
+	deliver(v)
+	return nil
+}
+
+func (g *Gateway) deliverReceipt(c payments.Charge) {
+	for _, s := range g.sessions.Of(trips.Rider(c.Rider), nil) {
+		s.afterWelcome(func() { s.deliverReceipt(c, outcomeSent) })
+	}
+}
+
+func (g *Gateway) deliverTyping(t typingMark) {
+	for _, s := range g.chatSubscribers.of(t.Trip) {
+		if s.user.Role == t.From {
+			continue
+		}
+		s.afterWelcome(func() {
+			s.out.send(&wire.ServerFrame{Body: &wire.ServerFrame_Typing{Typing: &wire.Typing{TripId: string(t.Trip)}}})
+		})
+	}
+}
+
+// deliverTripEvent sends a trip event in its turn: not twice, and not before
+// those that were missed. It is queued under the lock, so that the goroutine
+// that delivers the next one queues behind it.
+func (s *session) deliverTripEvent(ev trips.Event, from origin) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.cursor.place(s.user.Role, ev.Trip) {
+	case earlier:
+		return
+	case unclear:
+		s.countLocked(classTripEvent, outcomeEarly)
+		return
+	case next:
+		s.followTripLocked(ev.Trip, lastForeignEvent(s.user.Role), 0)
+	}
+	s.learnTripLocked(ev.Trip)
+
+	how := s.cursor.takeEvent(ev.Seq(), from)
+	if how != from.sentOutcome() {
+		s.countLocked(classTripEvent, how)
+		return
+	}
+	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: translate.Trip(ev.Trip)}}}, how)
+}
+
+// deliverChat sends a chat message in its turn.
+func (s *session) deliverChat(m chat.Message, from origin) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.Trip != s.cursor.trip {
+		return
+	}
+	how := s.cursor.takeChat(m.Seq, from)
+	if how != from.sentOutcome() {
+		s.countLocked(classChat, how)
+		return
+	}
+	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.Chat(m)}}, how)
+}
+
+// countLocked counts a message that is not sent. One that came early means that
+// something was missed.
+func (s *session) countLocked(c class, how outcome) {
+	s.g.m.delivery.count(c, how)
+	if how == outcomeEarly {
+		s.cursor.markGap()
+		s.g.wakeCatchUp()
+	}
+}
+
+// deliverReceipt sends the receipt of a trip.
+func (s *session) deliverReceipt(c payments.Charge, how outcome) {
+	s.mu.Lock()
+	first := s.cursor.takeReceipt(c.Trip)
+	s.mu.Unlock()
+	if !first {
+		s.g.m.delivery.count(classReceipt, outcomeDuplicate)
+		return
+	}
+	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.Receipt(c)}}, how)
+}
+
+// followTripLocked makes t the session's trip. The phone has its events up to
+// seq and its messages up to chatSeq.
+func (s *session) followTripLocked(t trips.Trip, seq, chatSeq uint32) {
+	old := s.cursor.trip
+	s.cursor.follow(s.user.Role, t, seq, chatSeq)
+	s.learnTripLocked(t)
+	if !s.left {
+		s.g.chatSubscribers.move(s, old, t.ID)
+	}
+}
+
+// learnTripLocked takes note of how the session's trip stands. A rider sees the
+// car from the reservation to the end of the ride, as the newest event known
+// has it, not the newest that the phone has.
+func (s *session) learnTripLocked(t trips.Trip) {
+	if !s.cursor.learn(t) || s.user.Role != trips.RoleRider {
+		return
+	}
+	driver := t.Driver
+	if !t.State.Active() {
+		driver = ""
+	}
+	s.out.followCar(t.ID, driver, func(id trips.DriverID) (d sharedstate.Driver, ok bool) {
+		if id == "" {
+			s.g.sessions.Unwatch(s)
+			return d, false
+		}
+		if s.left || !s.g.sessions.Watch(s, id) {
+			return d, false
+		}
+		return s.g.cfg.Drivers.Get(id)
+	})
+}

@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/ridehail/ridehail/wire"
+)
+
+// phoneConn is a phone's WebSocket and why it ended. One goroutine reads from
+// it; one goroutine at a time writes messages to it (see sender). Pings and
+// close frames may be written by any goroutine.
+type phoneConn struct {
+	// Fixed at creation.
+	g     *Gateway
+	ws    *websocket.Conn
+	in    *bufio.Reader // below ws
+	codec wire.Codec
+
+	code      atomic.Int32 // why it ended: a close code, phoneLeft, or 0 while it has not
+	lastHeard atomic.Int64 // last sign of life, the node's clock, Unix nanoseconds
+
+	// The reader goroutine's.
+	frames    *rate.Limiter
+	extended  time.Time // when the read deadline was moved
+	inMessage bool      // a message has begun and is not complete
+	admitted  bool      // the phone has said hello with a valid token
+}
+
+// phoneLeft stands for a close code when the phone ended the connection.
+const phoneLeft = -1
+
+func (c *phoneConn) ended() bool { return c.code.Load() != 0 }
+
+// Close cuts the connection at once, without a close frame.
+func (c *phoneConn) Close() { c.ws.Close() }
+
+// awaitHello gives the phone some seconds for its first message.
+func (c *phoneConn) awaitHello() {
+	_ = c.ws.SetReadDeadline(time.Now().Add(c.g.cfg.Limits.HelloWithin))
+}
+
+// awaitData waits until something can be read. It does so on a stack so short
+// that it can shrink; an error comes again from the next read.
+func (c *phoneConn) awaitData() { _, _ = c.in.Peek(1) }
+
+// readAll reads the rest of a message. A pong between its parts does not buy
+// the phone more time.
+func (c *phoneConn) readAll(buf *bytes.Buffer, r io.Reader) error {
+	c.inMessage = true
+	_, err := buf.ReadFrom(r)
+	c.inMessage = false
+	return err
+}
+
+// readHello reads the first message, which must be a hello.
+func (c *phoneConn) readHello() (*wire.Hello, error) {
+	kind, data, err := c.ws.ReadMessage()
+	if err != nil {
+		if errors.Is(err, websocket.ErrReadLimit) {
+			c.end(wire.CloseTooBig, "the message is too big")
+		}
+		return nil, err
+	}
+	if (kind == websocket.TextMessage) != c.codec.Text() {
+		return nil, errNoHello
+	}
+
+	var f wire.ClientFrame
+	if err := c.codec.Decode(data, &f); err != nil {
+		return nil, err
+	}
+	if f.GetHello() == nil {
+		return nil, errNoHello
+	}
+	return f.GetHello(), nil
+}
+
+var errNoHello = errors.New("the first frame is not a hello")
+
+// admit lets the phone stay: from now on it may be silent for as long as
+// Limits.SilentFor.
+func (c *phoneConn) admit() {
+	c.admitted = true
+	c.touch(c.g.cfg.Now())
+}
+
+// takesPong returns false for a pong that buys no time: before hello, within a
+// message that is not complete, or after the end.
+func (c *phoneConn) takesPong() bool { return c.admitted && !c.inMessage && !c.ended() }
+
+// touch notes a sign of life and moves the read deadline, though not each time.
+func (c *phoneConn) touch(now time.Time) {
+	c.lastHeard.Store(now.UnixNano())
+	wall := time.Now()
+	if wall.Sub(c.extended) <= c.g.cfg.Limits.SilentFor/extensions {
+		return
+	}
+
+	// An error here means a dead connection, of which the next read tells.
+	c.extended = wall
+	_ = c.ws.SetReadDeadline(wall.Add(c.g.cfg.Limits.SilentFor))
+	if c.ended() { // end was called in between and wants the shorter one
+		_ = c.ws.SetReadDeadline(wall.Add(closeWithin))
+	}
+}
+
+// write writes one message. It returns an error when the connection is lost or
+// the phone has read nothing for writeWithin.
+func (c *phoneConn) write(data []byte) error {
+	kind := websocket.BinaryMessage
+	if c.codec.Text() {
+		kind = websocket.TextMessage
+	}
+	_ = c.ws.SetWriteDeadline(time.Now().Add(writeWithin)) // always nil
+	return c.ws.WriteMessage(kind, data)
+}
+
+// ping writes a ping. It fails when the socket's buffer is full or the phone is
+// gone; its silence then ends the connection.
+func (c *phoneConn) ping(text string, within time.Duration) {
+	_ = c.ws.WriteControl(websocket.PingMessage, []byte(text), time.Now().Add(within))
+}
+
+// fail ends a connection that cannot be written to: it is lost, or the phone
+// does not read. The reader notices and leaves.
+func (c *phoneConn) fail() {
+	c.code.CompareAndSwap(0, wire.CloseSlow)
+	c.ws.Close()
+}
+
+// end closes the socket with a code; the first call counts. It does not block:
+// the close frame is written by a goroutine of its own, and the reader goes on
+// discarding for a moment, because a connection closed with unread bytes is
+// reset and the code is lost.
+func (c *phoneConn) end(code int, why string) {
+	if !c.code.CompareAndSwap(0, int32(code)) {
+		return
+	}
+	told := c.g.spawn(func() {
+		now := time.Now()
+		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), now.Add(closeWithin/2))
+		_ = c.ws.SetReadDeadline(now.Add(closeWithin)) // either fails only if the phone is gone
+	})
+	if !told {
+		c.ws.Close()
+	}
+}
+
+// endAfter ends the connection after an error of reading, with the code that
+// fits, and counts what the phone did wrong.
+func (c *phoneConn) endAfter(err error) {
+	var (
+		network net.Error
+		closed  *websocket.CloseError
+	)
+	switch {
+	case c.ended(): // by us
+	case errors.Is(err, websocket.ErrReadLimit):
+		c.g.m.drops.WithLabelValues("too_big").Inc()
+		c.end(wire.CloseTooBig, "the message is too big")
+	case errors.As(err, &network) && network.Timeout():
+		c.g.m.drops.WithLabelValues("silent").Inc()
+		c.end(wire.CloseSilent, "nothing heard from you: come back and resume")
+	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, net.ErrClosed):
+		c.code.CompareAndSwap(0, phoneLeft)
+	default:
+		c.g.m.drops.WithLabelValues("bad_framing").Inc()
+		c.end(wire.CloseBadFrame, "broken framing") // the library has told the phone more
+	}
+}
+
+// linger waits until the phone has taken our close frame and answered it or
+// hung up, and discards what it still sends.
+func (c *phoneConn) linger() {
+	if c.code.Load() == phoneLeft {
+		return
+	}
+	_ = c.ws.SetReadDeadline(time.Now().Add(closeWithin))
+	var err error
+	for err == nil {
+		_, _, err = c.ws.NextReader()
+	}
+	if closed := new(websocket.CloseError); errors.As(err, &closed) {
+		return
+	}
+	_, _ = io.Copy(io.Discard, c.ws.NetConn())
+}

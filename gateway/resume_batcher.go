@@ -1,0 +1,215 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Phones that connect at about the same time share a read: a few are asked for
+// at once, and of thousands those that came meanwhile go together. So the
+// database sees 10 statements a second for them, however many they are.
+const (
+	resumesPerSec   = 10
+	resumesBurst    = 2
+	resumeBatchSize = 500 // in one statement
+	resumeReads     = 4   // under way at the same time, so that one that hangs does not hold up all
+)
+
+// resumeBatcher finds out how things stand for phones that connect, and reads
+// that for many of them at once.
+type resumeBatcher struct {
+	read  func([]trips.Asker) ([]resumeState, error)
+	spawn func(func()) bool
+	pace  *rate.Limiter
+	slots chan struct{} // taken by reads under way
+
+	mu      sync.Mutex       // guards below
+	waiting []*resumeRequest // longest first
+	working bool             // a goroutine begins reads
+}
+
+// resumeState is how things stand for a phone, with the receipt of its trip if
+// that was paid.
+type resumeState struct {
+	trips.Standing
+	receipt payments.Charge
+}
+
+// resumeRequest is one phone's question.
+type resumeRequest struct {
+	ctx  context.Context
+	of   trips.Asker
+	got  resumeState
+	err  error
+	done chan struct{} // closed when got or err is set
+}
+
+// newResumeBatcher takes a read that has a timeout of its own.
+func newResumeBatcher(read func([]trips.Asker) ([]resumeState, error), spawn func(func()) bool) *resumeBatcher {
+	return &resumeBatcher{read: read, spawn: spawn, pace: rate.NewLimiter(resumesPerSec, resumesBurst),
+		slots: make(chan struct{}, resumeReads)}
+}
+
+// ask blocks until the store has answered or ctx has ended.
+func (b *resumeBatcher) ask(ctx context.Context, of trips.Asker) (resumeState, error) {
+	r := &resumeRequest{ctx: ctx, of: of, done: make(chan struct{})}
+	b.mu.Lock()
+	b.waiting = append(b.waiting, r)
+	idle := !b.working
+	b.working = true
+	b.mu.Unlock()
+	if idle && !b.spawn(b.work) {
+		return resumeState{}, errDraining // and later requests end with their context
+	}
+
+	select {
+	case <-r.done:
+		return r.got, r.err
+	case <-ctx.Done():
+		return resumeState{}, ctx.Err()
+	}
+}
+
+// work begins reads until no request waits.
+func (b *resumeBatcher) work() {
+	for b.continues() {
+		b.slots <- struct{}{}
+		time.Sleep(b.pace.Reserve().Delay())
+		batch := b.nextBatch()
+		if !b.spawn(func() { b.answer(batch) }) {
+			failAll(batch, errDraining)
+			<-b.slots
+		}
+	}
+}
+
+// continues returns true if a request waits. If none does, the next one starts
+// work again.
+func (b *resumeBatcher) continues() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.working = len(b.waiting) > 0
+	return b.working
+}
+
+// nextBatch removes the requests that have waited longest and still do.
+func (b *resumeBatcher) nextBatch() (batch []*resumeRequest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = slices.DeleteFunc(b.waiting, func(r *resumeRequest) bool { return r.ctx.Err() != nil })
+	n := min(len(b.waiting), resumeBatchSize)
+	batch, b.waiting = b.waiting[:n:n], b.waiting[n:]
+	return batch
+}
+
+func (b *resumeBatcher) answer(batch []*resumeRequest) {
+	defer func() { <-b.slots }()
+	if len(batch) == 0 {
+		return // they gave up
+	}
+
+	of := make([]trips.Asker, len(batch))
+	for i, r := range batch {
+		of[i] = r.of
+	}
+	got, err := b.read(of)
+	if err == nil && len(got) != len(of) {
+		err = fmt.Errorf("%d answers to %d questions", len(got), len(of))
+	}
+	if err != nil {
+		failAll(batch, err)
+		return
+	}
+	for i, r := range batch {
+		r.got = got[i]
+		close(r.done)
+	}
+}
+
+func failAll(batch []*resumeRequest, err error) {
+	for _, r := range batch {
+		r.err = err
+		close(r.done)
+	}
+}
+
+// resumeState returns how things stand for a phone. It asks together with others
+// if the store can answer many.
+func (g *Gateway) resumeState(ctx context.Context, of trips.Asker) (resumeState, error) {
+	if g.cfg.Standings == nil {
+		return g.readResumeState(ctx, of)
+	}
+	return g.resumes.ask(ctx, of)
+}
+
+func (g *Gateway) readResumeStates(of []trips.Asker) ([]resumeState, error) {
+	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
+	defer cancel()
+	all, receipts, err := g.cfg.Standings(ctx, of)
+	out := make([]resumeState, len(all))
+	for i, st := range all {
+		out[i] = resumeState{st, receipts[st.Trip.ID]}
+	}
+	return out, err
+}
+
+// readResumeState reads how things stand for one phone from a store in this
+// process, where batches save nothing.
+func (g *Gateway) readResumeState(ctx context.Context, a trips.Asker) (st resumeState, err error) {
+	st.Trip, err = g.cfg.Store.Active(ctx, a.Who)
+	if errors.Is(err, trips.ErrNotFound) && a.Trip != "" {
+		st.Trip, err = g.cfg.Store.Trip(ctx, a.Trip)
+	}
+	if errors.Is(err, trips.ErrNotFound) {
+		return resumeState{}, nil
+	}
+	if err != nil {
+		return st, err
+	}
+
+	id := st.Trip.ID
+	if st.Said, err = g.lastChatSeq(ctx, id); err != nil {
+		return st, err
+	}
+	calls, err := g.cfg.Alerts.AlertsOf(ctx, a.Who, id)
+	if err != nil {
+		return st, fmt.Errorf("calls for help on trip %s: %w", id, err)
+	}
+	for _, c := range calls {
+		st.Helped = st.Helped || !c.AckedAt.IsZero()
+	}
+
+	if st.Trip.State != trips.Completed || a.Who != trips.Rider(st.Trip.Rider) {
+		return st, nil
+	}
+	if st.receipt, err = g.cfg.Receipts.Charge(ctx, id); errors.Is(err, trips.ErrNotFound) {
+		return st, nil // it will be published
+	}
+	st.Paid = true
+	return st, err
+}
+
+// lastChatSeq is the number of a trip's newest chat message.
+func (g *Gateway) lastChatSeq(ctx context.Context, id trips.TripID) (last uint32, err error) {
+	for {
+		said, err := g.cfg.Room.Store.History(ctx, id, last, historySize)
+		if err != nil {
+			return 0, fmt.Errorf("chat of trip %s: %w", id, err)
+		}
+		if len(said) > 0 {
+			last = said[len(said)-1].Seq
+		}
+		if len(said) < historySize {
+			return last, nil
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"slices"
+
+	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// maxSOSCalls bounds what one connection remembers; a user calls for help far
+// less often. When it is full all are forgotten, and an acknowledgement may be
+// sent twice.
+const maxSOSCalls = 256
+
+// sosCall is what a connection knows of one of its user's calls for help.
+type sosCall struct {
+	trip  trips.TripID
+	acked bool // the phone was told that an operator has acknowledged it
+}
+
+// sosCalls are a user's calls for help by the alert's id, as far as this
+// connection knows of them. It has no lock of its own.
+type sosCalls map[string]sosCall
+
+// add remembers a call. One that is known keeps its acknowledgement.
+func (c *sosCalls) add(a sos.Alert) {
+	if !(*c)[a.ID].acked {
+		c.put(a, false)
+	}
+}
+
+// acknowledge remembers that the phone is told of the acknowledgement; false if
+// it was told before.
+func (c *sosCalls) acknowledge(a sos.Alert) bool {
+	if (*c)[a.ID].acked {
+		return false
+	}
+	c.put(a, true)
+	return true
+}
+
+func (c *sosCalls) put(a sos.Alert, acked bool) {
+	if *c == nil || len(*c) >= maxSOSCalls {
+		*c = sosCalls{}
+	}
+	(*c)[a.ID] = sosCall{a.Trip, acked}
+}
+
+// unacknowledged returns the trips with a call that was not acknowledged.
+func (c sosCalls) unacknowledged() (out []trips.TripID) {
+	for _, call := range c {
+		if !call.acked && !slices.Contains(out, call.trip) {
+			out = append(out, call.trip)
+		}
+	}
+	return out
+}

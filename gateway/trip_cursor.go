@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// tripCursor is which trip a session follows and how far the phone has got with
+// it. A session follows one trip at a time, the newest. The cursor decides for
+// each event and message whether it is next, was sent before, or came too
+// early. It has no lock of its own; a copy is a snapshot.
+type tripCursor struct {
+	trip   trips.TripID
+	last   trips.TripID // the trip before, whose late events are ignored
+	region location.Region
+	since  time.Time   // when the trip became this user's
+	known  uint32      // the newest event heard of, which may come too early to be sent
+	state  trips.State // after that event
+	seq    uint32      // the last event sent
+	chat   uint32      // the last chat message sent
+	paid   bool        // the receipt was sent
+	gap    bool        // something was missed: the store must be read
+
+	// The last event and message that came from a commit on this node. Redis
+	// brings them a second time.
+	committed struct{ seq, chat uint32 }
+}
+
+// origin is how a trip event or a chat message came to a session.
+type origin uint8
+
+const (
+	published origin = iota // through Redis
+	here                    // from the commit, on this node
+	kept                    // read from the store
+)
+
+// sentOutcome is how a message is counted that is sent now.
+func (o origin) sentOutcome() outcome {
+	if o == kept {
+		return outcomeRecovered
+	}
+	return outcomeSent
+}
+
+// repeatOutcome classifies a message that the phone has already. On the
+// committing node each arrives twice, locally and through Redis; the second
+// copy is an echo, not a duplicate.
+func (o origin) repeatOutcome(committedHere bool) outcome {
+	if o == here || o == published && committedHere {
+		return outcomeEcho
+	}
+	return outcomeDuplicate
+}
+
+// since is when a trip became a user's. A driver may get a trip that was
+// requested before their last one.
+func since(role trips.Role, t trips.Trip) time.Time {
+	if role == trips.RoleDriver {
+		return t.ReservedAt
+	}
+	return t.RequestedAt
+}
+
+// lastForeignEvent is the number of the last event of any trip that does not
+// concern a user of this role: a driver comes in with the second event.
+func lastForeignEvent(role trips.Role) uint32 {
+	if role == trips.RoleDriver {
+		return 1
+	}
+	return 0
+}
+
+// place is where a trip stands among those of a session's user.
+type place uint8
+
+const (
+	same    place = iota // the one the session follows
+	next                 // the one after it
+	earlier              // an earlier one
+	unclear              // the store must say
+)
+
+// place compares a trip with the one that is followed. It compares times only
+// where a mistake does no harm, since the clocks of the nodes that set them may
+// differ by minutes: a user has at most one active trip, and the store knows
+// which.
+func (c *tripCursor) place(role trips.Role, t trips.Trip) place {
+	before := since(role, t).Before(c.since)
+	switch {
+	case t.ID == c.trip:
+		return same
+	case t.ID == c.last:
+		return earlier
+	case c.state.Active(), before && t.State.Active():
+		return unclear // one of the two is over; if it is ours, its end was missed
+	case before:
+		return earlier
+	}
+	return next
+}
+
+// follow turns to a trip of which the phone has the events up to seq and the
+// messages up to chat. A gap stays a gap.
+func (c *tripCursor) follow(role trips.Role, t trips.Trip, seq, chat uint32) {
+	last := c.last
+	if c.trip != t.ID {
+		last = c.trip
+	}
+	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: since(role, t), seq: seq, chat: chat, gap: c.gap}
+}
+
+// learn remembers how the followed trip stands; false if that is old.
+func (c *tripCursor) learn(t trips.Trip) bool {
+	if t.Version < c.known {
+		return false
+	}
+	c.known, c.state = t.Version, t.State
+	return true
+}
+
+// takeEvent takes an event of the followed trip. It is to be sent if the outcome
+// is sent or recovered. An early one is sent once the store was read.
+func (c *tripCursor) takeEvent(seq uint32, from origin) outcome {
+	switch {
+	case seq <= c.seq:
+		return from.repeatOutcome(seq <= c.committed.seq)
+	case seq > c.seq+1:
+		return outcomeEarly
+	}
+	c.seq = seq
+	if from == here {
+		c.committed.seq = seq
+	}
+	return from.sentOutcome()
+}
+
+// takeChat takes a message of the followed trip, as takeEvent does an event.
+func (c *tripCursor) takeChat(seq uint32, from origin) outcome {
+	switch {
+	case seq <= c.chat:
+		return from.repeatOutcome(seq <= c.committed.chat)
+	case seq > c.chat+1:
+		return outcomeEarly
+	}
+	c.chat = seq
+	if from == here {
+		c.committed.chat = seq
+	}
+	return from.sentOutcome()
+}
+
+// takeReceipt returns true if the receipt of a trip is to be sent.
+func (c *tripCursor) takeReceipt(trip trips.TripID) bool {
+	if trip != c.trip {
+		return true // of an earlier trip, whose receipts are not counted
+	}
+	first := !c.paid
+	c.paid = true
+	return first
+}
+
+// markGap says that something was missed or came early.
+func (c *tripCursor) markGap() { c.gap = true }
+
+// beginCatchUp closes the gap and returns from where the store must be read.
+// Whatever comes early from now on opens it again, and so must the caller if it
+// cannot read the store.
+func (c *tripCursor) beginCatchUp() tripCursor {
+	c.gap = false
+	return *c
+}
+
+// behind returns true if the store has something that the phone lacks.
+func (c *tripCursor) behind(st trips.Standing) bool {
+	if st.Trip.ID != c.trip {
+		return st.Trip.ID != ""
+	}
+	return c.seq < st.Trip.Version || c.chat < st.Said || st.Helped || st.Paid && !c.paid
+}
