@@ -65,7 +65,7 @@ var rooms = []room{
 		"dispatch", "pricing", "web"},
 		"the doors are told what happened and ask stores by contract: no Redis, no SQL"},
 	{"node", []string{"location", "wire", "trips", "chat", "payments", "sos", "pricing", "routing/...", "sharedstate", "events",
-		"store", "store/postgres", "dispatch", "gateway", "internal/clock", "internal/httpserver"},
+		"store", "dispatch", "gateway", "internal/clock", "internal/httpserver"},
 		"the one place that connects the parts of a node; it knows no flags, no simulators and no experiments"},
 	{"lab/simulation", []string{"location", "trips", "sharedstate", "dispatch", "routing", "pricing"},
 		"the node's own decisions in virtual time: what is not imported here is left out of it"},

@@ -152,7 +152,7 @@ func (s *session) missed(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 	at := s.caughtUp()
-	st, err := s.g.greeter.standing(ctx, trips.Asker{Who: s.user, Trip: at.trip})
+	st, err := s.g.greeter.standing(ctx, trips.ResumeQuery{Who: s.user, Trip: at.trip})
 	if err != nil {
 		s.fellBehind()
 		return true, err
@@ -160,7 +160,7 @@ func (s *session) missed(ctx context.Context) (bool, error) {
 	if st.Trip.ID != at.trip {
 		return st.Trip.ID != "", nil
 	}
-	return at.seq < st.Trip.Version || at.chat < st.Said || st.Helped || st.Paid && !at.paid, nil
+	return at.seq < st.Trip.Version || at.chat < st.LastChatSeq || st.SOSAcked || st.Paid && !at.paid, nil
 }
 
 // remind goes on with a trip that the phone has just learned of from an ack. A move committed just now is known already;

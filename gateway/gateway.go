@@ -43,7 +43,7 @@ type Config struct {
 
 	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
 	// nil: each is asked for by itself in the stores above.
-	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
+	Standings func(context.Context, []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error)
 	// Quote finds and prices a way, by the plain tariff; path is empty when no way was found on roads.
 	Quote func(ctx context.Context, from, to location.Point) (q trips.Quote, path []location.Point, err error)
 	// Quotes says what a way costs just now and signs it; nil: plain prices, and quotes that this node alone knows.

@@ -25,7 +25,7 @@ const (
 
 // greeter finds out how things stand for phones that connect.
 type greeter struct {
-	read  func([]trips.Asker) ([]stand, error)
+	read  func([]trips.ResumeQuery) ([]stand, error)
 	spawn func(func()) bool
 	pace  *rate.Limiter
 	slots chan struct{} // taken by reads under way
@@ -37,27 +37,27 @@ type greeter struct {
 
 // stand is how things stand for a phone, with the receipt of its trip if it was paid.
 type stand struct {
-	trips.Standing
+	trips.ResumeState
 	receipt payments.Charge
 }
 
 // asking is one phone's question.
 type asking struct {
 	ctx  context.Context
-	of   trips.Asker
+	of   trips.ResumeQuery
 	got  stand
 	err  error
 	done chan struct{} // closed when got or err is set
 }
 
 // newGreeter takes a read that ends in time by itself.
-func newGreeter(read func([]trips.Asker) ([]stand, error), spawn func(func()) bool) *greeter {
+func newGreeter(read func([]trips.ResumeQuery) ([]stand, error), spawn func(func()) bool) *greeter {
 	return &greeter{read: read, spawn: spawn, pace: rate.NewLimiter(greetsPerSec, greetsBurst),
 		slots: make(chan struct{}, greetReads)}
 }
 
 // standing blocks until the store has answered or ctx has ended.
-func (g *greeter) standing(ctx context.Context, of trips.Asker) (stand, error) {
+func (g *greeter) standing(ctx context.Context, of trips.ResumeQuery) (stand, error) {
 	a := &asking{ctx: ctx, of: of, done: make(chan struct{})}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, a)
@@ -111,7 +111,7 @@ func (g *greeter) answer(batch []*asking) {
 	if len(batch) == 0 {
 		return // they gave up
 	}
-	of := make([]trips.Asker, len(batch))
+	of := make([]trips.ResumeQuery, len(batch))
 	for i, a := range batch {
 		of[i] = a.of
 	}
@@ -137,14 +137,14 @@ func failAll(batch []*asking, err error) {
 }
 
 // stands says how things stand for a phone, asking together with others if the store can answer many.
-func (g *Gateway) stands(ctx context.Context, of trips.Asker) (stand, error) {
+func (g *Gateway) stands(ctx context.Context, of trips.ResumeQuery) (stand, error) {
 	if g.cfg.Standings == nil {
 		return g.standing(ctx, of)
 	}
 	return g.greeter.standing(ctx, of)
 }
 
-func (g *Gateway) readStandings(of []trips.Asker) ([]stand, error) {
+func (g *Gateway) readStandings(of []trips.ResumeQuery) ([]stand, error) {
 	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
 	defer cancel()
 	all, receipts, err := g.cfg.Standings(ctx, of)
@@ -156,7 +156,7 @@ func (g *Gateway) readStandings(of []trips.Asker) ([]stand, error) {
 }
 
 // standing reads how things stand for one phone from a store in this process, where sharing saves nothing.
-func (g *Gateway) standing(ctx context.Context, a trips.Asker) (st stand, err error) {
+func (g *Gateway) standing(ctx context.Context, a trips.ResumeQuery) (st stand, err error) {
 	st.Trip, err = g.cfg.Store.Active(ctx, a.Who)
 	if errors.Is(err, trips.ErrNotFound) && a.Trip != "" {
 		st.Trip, err = g.cfg.Store.Trip(ctx, a.Trip)
@@ -168,7 +168,7 @@ func (g *Gateway) standing(ctx context.Context, a trips.Asker) (st stand, err er
 		return st, err
 	}
 	id := st.Trip.ID
-	if st.Said, err = g.lastSaid(ctx, id); err != nil {
+	if st.LastChatSeq, err = g.lastSaid(ctx, id); err != nil {
 		return st, err
 	}
 	calls, err := g.cfg.Alerts.AlertsOf(ctx, a.Who, id)
@@ -176,7 +176,7 @@ func (g *Gateway) standing(ctx context.Context, a trips.Asker) (st stand, err er
 		return st, fmt.Errorf("calls for help on trip %s: %w", id, err)
 	}
 	for _, c := range calls {
-		st.Helped = st.Helped || !c.AckedAt.IsZero()
+		st.SOSAcked = st.SOSAcked || !c.AckedAt.IsZero()
 	}
 	if st.Trip.State != trips.Completed || a.Who != trips.Rider(st.Trip.Rider) {
 		return st, nil

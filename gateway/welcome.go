@@ -18,7 +18,7 @@ const epoch = "1"
 func (s *session) welcome(r *wire.Resume) error {
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	who := trips.Asker{Who: s.user}
+	who := trips.ResumeQuery{Who: s.user}
 	if r.GetEpoch() == epoch && plainID(r.GetTripId()) {
 		who.Trip = trips.TripID(r.GetTripId())
 	}
@@ -28,7 +28,7 @@ func (s *session) welcome(r *wire.Resume) error {
 		ExpiresAtMs: wire.Millis(s.until)}
 	owed := false
 	if err == nil {
-		owed = s.take(w, r, st.Standing)
+		owed = s.take(w, r, st.ResumeState)
 	}
 	s.g.rooms.heed()
 	if err != nil {
@@ -53,18 +53,18 @@ func (s *session) welcome(r *wire.Resume) error {
 }
 
 // take makes the session and its welcome tell how things stand, and says whether the store has more to tell.
-func (s *session) take(w *wire.Welcome, r *wire.Resume, st trips.Standing) (owed bool) {
+func (s *session) take(w *wire.Welcome, r *wire.Resume, st trips.ResumeState) (owed bool) {
 	t := st.Trip
 	if !t.Concerns(s.user) {
 		t = trips.Trip{} // a trip that the phone named, and not its own
 	}
-	seq, said := t.Version, st.Said
+	seq, said := t.Version, st.LastChatSeq
 	switch {
 	case r != nil && r.GetEpoch() == epoch && t.ID == trips.TripID(r.GetTripId()) && r.GetTripSeq() <= t.Version:
 		w.Recovered = true
 		seq, said = r.GetTripSeq(), r.GetChatSeq()
 	case t.State.Active():
-		w.Trip, w.ChatSeq = wireTrip(t), st.Said
+		w.Trip, w.ChatSeq = wireTrip(t), st.LastChatSeq
 	default:
 		return false
 	}
@@ -77,7 +77,7 @@ func (s *session) take(w *wire.Welcome, r *wire.Resume, st trips.Standing) (owed
 	if t.State.Active() {
 		s.g.track(t)
 	}
-	return seq < t.Version || said < max(st.Said, s.g.rooms.heard(t.ID)) || st.Helped
+	return seq < t.Version || said < max(st.LastChatSeq, s.g.rooms.heard(t.ID)) || st.SOSAcked
 }
 
 // news runs f, which sends something, once the phone has been welcomed.

@@ -60,7 +60,7 @@ func (n *Node) assembleGateway(desk *trips.Desk) error {
 
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}, Receipts: n.db,
-		Alerts: n.db, Standings: batchResumeStates(n.db),
+		Alerts: n.db, Standings: n.db.ResumeStates,
 		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: auth, Quote: n.quote, Quotes: quotes, Publish: n.publish,
 		Declined: n.offers.declined, Vanished: n.offers.driverGone, Happened: n.onTripEvent, Ready: n.ready,
 		Revocations: revocations{n.redis, n.clock.Now}, Webhook: n.webhook(),

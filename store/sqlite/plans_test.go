@@ -51,6 +51,8 @@ func askEverything(t *testing.T, s *Store) {
 	check(s.Driven(ctx))
 	check(s.List(ctx, rider, noon, 10))
 	check(s.List(ctx, driver, noon, 10))
+	_, _, err := s.ResumeStates(ctx, []trips.ResumeQuery{{Who: rider, Trip: trip.ID}})
+	check(nil, err)
 	check(s.Recorded(ctx, asked("ada", "ask").Key))
 	check(s.Lease(ctx, "relay", 1e12))
 	told, err := s.Pending(ctx, 10)
@@ -65,7 +67,8 @@ func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {
 		for query := range statements.prepared {
 			for _, step := range plan(t, s, query) {
 				// The one row there is, and an index of nothing but open trips, in order.
-				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open"
+				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open" ||
+					strings.HasPrefix(step, "SCAN q VIRTUAL TABLE") // the questions themselves
 				if strings.Contains(step, "TEMP B-TREE") || (strings.HasPrefix(step, "SCAN") && !harmless) {
 					t.Errorf("%s\n%s", step, query)
 				}

@@ -26,6 +26,17 @@ type Store interface {
 	payments.Refunds
 	sos.Store
 	Auditor
+	Resumer
+}
+
+// Resumer reads what phones that reconnect must hear; see store.Store.
+type Resumer interface {
+	// ResumeStates answers each query, in their order, and returns the charges
+	// of the trips whose state is Paid. A query that finds no trip gets a zero
+	// state. Without queries it returns none. The states of one call are read in
+	// one snapshot.
+	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
 }
 
 // Auditor streams whole tables, for a checker of invariants. A yield that returns an error ends the stream with it.
@@ -51,7 +62,8 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		stories []story
 	}{
 		{"moves", moves}, {"races", races}, {"queries", queries}, {"outbox", outbox},
-		{"chat", chats}, {"payments", paid}, {"refunds", refunded}, {"alerts", alarms}, {"audit", audits}, {"model", models},
+		{"chat", chats}, {"payments", paid}, {"refunds", refunded}, {"alerts", alarms}, {"resume", resumeStories},
+		{"audit", audits}, {"model", models},
 	} {
 		t.Run(chapter.name, func(t *testing.T) {
 			for _, s := range chapter.stories {

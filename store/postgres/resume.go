@@ -10,57 +10,63 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Standings says how things stand for each of many people, in their order, and returns the charges of their paid trips.
-// It takes one statement, and another one if anything was paid.
-func (s *Store) Standings(ctx context.Context, of []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
-	out, err := s.standings(ctx, of)
+// ResumeStates answers many resume queries in one statement, and reads their
+// receipts with another one if any trip was paid; see store.Store.
+func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	states, err := s.queryResumeStates(ctx, queries)
 	if err != nil {
-		return nil, nil, fmt.Errorf("how things stand for %d phones: %w", len(of), err)
+		return nil, nil, fmt.Errorf("resume states of %d people: %w", len(queries), err)
 	}
+
 	var paid []string
-	for i := range out {
-		if out[i].Paid {
-			paid = append(paid, string(out[i].Trip.ID))
+	for i := range states {
+		if states[i].Paid {
+			paid = append(paid, string(states[i].Trip.ID))
 		}
 	}
 	if len(paid) == 0 {
-		return out, nil, nil
+		return states, nil, nil
 	}
+
 	charges, err := s.charges(ctx, fmt.Sprintf("charges of %d trips", len(paid)), chargeColumns+`WHERE c.trip_id = ANY ($1)`, paid)
 	receipts := make(map[trips.TripID]payments.Charge, len(charges))
 	for _, c := range charges {
 		receipts[c.Trip] = c
 	}
-	return out, receipts, err
+	return states, receipts, err
 }
 
-func (s *Store) standings(ctx context.Context, of []trips.Asker) ([]trips.Standing, error) {
+func (s *Store) queryResumeStates(ctx context.Context, queries []trips.ResumeQuery) ([]trips.ResumeState, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	roles, ids, named := make([]string, len(of)), make([]string, len(of)), make([]string, len(of))
-	for i, a := range of {
-		roles[i], ids[i], named[i] = string(a.Who.Role), a.Who.ID, string(a.Trip)
+	roles, ids, named := make([]string, len(queries)), make([]string, len(queries)), make([]string, len(queries))
+	for i, q := range queries {
+		roles[i], ids[i], named[i] = string(q.Who.Role), q.Who.ID, string(q.Trip)
 	}
-	rows, err := s.pool.Query(ctx, standingsSQL, roles, ids, named)
+
+	rows, err := s.pool.Query(ctx, resumeStatesSQL, roles, ids, named)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]trips.Standing, len(of))
+	states := make([]trips.ResumeState, len(queries))
 	var n int64
 	var payload []byte
-	var st trips.Standing
-	_, err = pgx.ForEachRow(rows, []any{&n, &payload, &st.Said, &st.Helped, &st.Paid}, func() error {
+	var state trips.ResumeState
+	_, err = pgx.ForEachRow(rows, []any{&n, &payload, &state.LastChatSeq, &state.SOSAcked, &state.Paid}, func() error {
 		ev, err := decode(payload)
-		st.Trip = ev.Trip
-		out[n-1] = st
+		state.Trip = ev.Trip
+		states[n-1] = state
 		return err
 	})
-	return out, err
+	return states, err
 }
 
-// standingsSQL looks each one up by index. Scalar subqueries keep the planner, which does not know how many ask, from
-// reading whole tables for a join.
-const standingsSQL = `
+// resumeStatesSQL looks each query up by index. Scalar subqueries keep the
+// planner, which does not know how many queries there are, from reading whole
+// tables for a join.
+const resumeStatesSQL = `
 SELECT a.n, (SELECT e.payload FROM trip_events e WHERE e.trip_id = t.id AND e.seq = t.version),
   coalesce((SELECT c.seq FROM chat c WHERE c.trip_id = t.id ORDER BY c.seq DESC LIMIT 1), 0),
   (SELECT h.id FROM alerts h WHERE h.trip_id = t.id AND h.from_role = a.role AND h.from_id = a.id
