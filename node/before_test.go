@@ -38,11 +38,13 @@ func TestANodeGoesOnWithASQLiteFileOfAnEarlierBuild(t *testing.T) {
 	if err := os.WriteFile(file, readFixture(t, "sqlite.db.gz"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	checkPayloads(t, queryPayloads(t, func(query string, row func(topic string, payload []byte)) error {
 		rows, err := db.QueryContext(t.Context(), query)
 		if err != nil {
@@ -57,6 +59,7 @@ func TestANodeGoesOnWithASQLiteFileOfAnEarlierBuild(t *testing.T) {
 			}
 			row(topic, payload)
 		}
+
 		return rows.Err()
 	}), "trip", "chat", "receipt", "alert")
 
@@ -64,6 +67,7 @@ func TestANodeGoesOnWithASQLiteFileOfAnEarlierBuild(t *testing.T) {
 	if err := db.QueryRowContext(t.Context(), "SELECT max(at) FROM outbox").Scan(&last); err != nil {
 		t.Fatal(err)
 	}
+
 	hourLater := time.Until(time.UnixMicro(last).Add(time.Hour))
 	goOn(t, "sqlite.json.gz", node.Config{Database: file, ClockOffset: hourLater})
 }
@@ -80,12 +84,15 @@ func TestANodeGoesOnWithAPostgresAndARedisOfAnEarlierBuild(t *testing.T) {
 		_, err = pgx.ForEachRow(rows, []any{&topic, &payload}, func() error { row(topic, payload); return nil })
 		return err
 	}), "trip", "chat", "alert")
+
 	address, keys := restoreRedis(t)
-	revoked := keptRevocations(t, keys) // which the node forgets when their time has come
+	// which the node forgets when their time has come
+	revoked := keptRevocations(t, keys)
 
 	goOn(t, "postgres.json.gz", node.Config{Database: database, Redis: address}, func(n *node.Node) {
 		checkDeadLetter(t, address)
 		checkRevocation(t, revoked, keys, n.AdminURL())
+
 		await(t, "all jobs of the streams done", func() bool {
 			return keys.XLen(t.Context(), "ridehail:"+node.SettlementStream).Val() == 0 &&
 				keys.XLen(t.Context(), "ridehail:"+node.SOSStream).Val() == 0
@@ -116,16 +123,19 @@ func queryPayloads(t *testing.T, query func(query string, row func(topic string,
 // earlier one did: each payload, decoded and encoded again, is the same.
 func checkPayloads(t *testing.T, all map[string][][]byte, topics ...string) {
 	t.Helper()
+
 	for _, topic := range topics {
 		if len(all[topic]) == 0 {
 			t.Errorf("the fixture has no payload of the topic %q", topic)
 		}
+
 		for _, payload := range all[topic] {
 			value := map[string]any{"trip": new(trips.Event), "chat": new(chat.Message),
 				"receipt": new(payments.Charge), "alert": new(sos.Alert)}[topic]
 			if err := json.Unmarshal(payload, value); err != nil {
 				t.Fatal(err)
 			}
+
 			again, err := json.Marshal(value)
 			if err != nil {
 				t.Fatal(err)
@@ -146,12 +156,14 @@ func decode(t *testing.T, data []byte) (v any) {
 }
 
 // goOn runs a node on restored data and shows that what was left undone is
-// done, that nothing is lost or changed, and that an open trip can be completed.
+// done, that nothing is lost or changed, and that an open trip can be
+// completed.
 func goOn(t *testing.T, golden string, cfg node.Config, more ...func(*node.Node)) {
 	n := runNode(t, cfg)
 	if report := runAudit(t, n, time.Time{}); report.Violations() != 0 || report.Trips < 10 {
 		t.Error(report.Text())
 	}
+
 	awaitSettled(t, n)
 	checkAnswers(t, n, decode(t, readFixture(t, golden)).(map[string]any))
 	for _, check := range more {
@@ -198,6 +210,7 @@ func checkAnswers(t *testing.T, n *node.Node, golden map[string]any) {
 		if isPerson {
 			address, bearer = n.PublicURL()+path, devToken(t, n, role, id)
 		}
+
 		got := get(t, address, bearer)
 		for list, items := range want.(map[string]any) {
 			for _, item := range items.([]any) {
@@ -213,6 +226,7 @@ func checkAnswers(t *testing.T, n *node.Node, golden map[string]any) {
 			}
 		}
 	}
+
 	if compared < 40 {
 		t.Errorf("only %d answers were compared", compared)
 	}
@@ -236,6 +250,7 @@ func checkDeadLetter(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+
 	dead, err := r.DeadLetters(t.Context(), node.SettlementStream, 10)
 	if err != nil || len(dead) != 1 || dead[0].ID != "no-such-trip" || string(dead[0].Payload) != "{}" ||
 		!strings.Contains(dead[0].Why, "no such trip") || dead[0].At.IsZero() {
@@ -248,6 +263,7 @@ func checkDeadLetter(t *testing.T, address string) {
 func checkRevocation(t *testing.T, before []map[string]any, keys *redis.Client, admin string) {
 	t.Helper()
 	post(t, admin+"/admin/revocations", map[string]string{"role": "rider", "id": "another-rider"})
+
 	after := keptRevocations(t, keys)
 	i := slices.IndexFunc(after, func(r map[string]any) bool { return r["id"] == "another-rider" })
 	if len(before) != 1 || before[0]["id"] != "old-rider-revoked" || i < 0 {
@@ -264,6 +280,7 @@ func keptRevocations(t *testing.T, keys *redis.Client) (all []map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, notice := range kept {
 		all = append(all, decode(t, []byte(notice)).(map[string]any))
 	}
@@ -278,10 +295,12 @@ func completeOpenTrip(t *testing.T, n *node.Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	i := slices.IndexFunc(driven, func(t trips.Trip) bool { return t.State == trips.OnTrip })
 	if i < 0 {
 		t.Fatalf("no trip is under way: %+v", driven)
 	}
+
 	open := driven[i]
 	phone, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(n.PublicURL(), "http")+"/v1/ws", //nolint:bodyclose // none after a handshake
 		http.Header{"Sec-WebSocket-Protocol": {wire.SubprotocolJSON}})
@@ -296,6 +315,7 @@ func completeOpenTrip(t *testing.T, n *node.Node) {
 	if got := welcome.GetTrip(); got.GetId() != string(open.ID) || got.GetVersion() != open.Version {
 		t.Errorf("welcomed with %v, want the trip %s", got, open.ID)
 	}
+
 	send(t, phone, &wire.ClientFrame{Id: "complete", Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{
 		TripId: string(open.ID), Step: wire.Step_COMPLETE}}})
 	if ack := receive(t, phone, (*wire.ServerFrame).GetAck); ack.GetCode() != "" {

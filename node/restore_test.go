@@ -34,14 +34,17 @@ func readFixture(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	plain, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	data, err := io.ReadAll(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return data
 }
 
@@ -54,6 +57,7 @@ func realService(t *testing.T, variable string) *url.URL {
 		}
 		t.Skipf("set %s (or use ci/with-services) to restore what an earlier build stored", variable)
 	}
+
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
@@ -64,11 +68,13 @@ func realService(t *testing.T, variable string) *url.URL {
 func restorePostgres(t *testing.T) (address string, db *pgx.Conn) {
 	t.Helper()
 	server := realService(t, "RIDEHAIL_TEST_POSTGRES")
+
 	admin := connectPostgres(t, server.String())
 	name := "before_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	if _, err := admin.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if _, err := admin.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Error(err)
@@ -77,12 +83,15 @@ func restorePostgres(t *testing.T) (address string, db *pgx.Conn) {
 
 	server.Path = "/" + name
 	db = connectPostgres(t, server.String())
+
 	for _, sql := range []string{string(readFixture(t, "postgres.sql.gz")), passXIDs} {
 		if _, err := db.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return server.String(), connectPostgres(t, server.String()) // the dump has emptied the other's search path
+
+	// the dump has emptied the other's search path
+	return server.String(), connectPostgres(t, server.String())
 }
 
 const passXIDs = `DO $$ BEGIN
@@ -103,10 +112,12 @@ func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
 	t.Helper()
 	server := realService(t, "RIDEHAIL_TEST_REDIS")
 	server.Path = "/9"
+
 	opts, err := redis.ParseURL(server.String())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	keys = redis.NewClient(opts)
 	t.Cleanup(func() {
 		if err := keys.FlushDB(context.Background()).Err(); err != nil {
@@ -119,11 +130,13 @@ func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
 	if err := json.Unmarshal(readFixture(t, "redis.json.gz"), &dumps); err != nil {
 		t.Fatal(err)
 	}
+
 	for key, dump := range dumps {
 		if err := keys.RestoreReplace(t.Context(), key, 0, string(dump)).Err(); err != nil {
 			t.Fatalf("%s: %v", key, err)
 		}
 	}
+
 	return server.String(), keys
 }
 
@@ -133,6 +146,7 @@ func runNode(t *testing.T, cfg node.Config) *node.Node {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	bank := httptest.NewServer(provider.New(provider.Config{Secret: "sk_test"}, ledger))
 	t.Cleanup(bank.Close)
 
@@ -145,6 +159,7 @@ func runNode(t *testing.T, cfg node.Config) *node.Node {
 			t.Error(err)
 		}
 	})
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +167,14 @@ func runNode(t *testing.T, cfg node.Config) *node.Node {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- n.Run(ctx, func() { close(ready) }) }()
+
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+
 	select {
 	case <-ready:
 	case err := <-ended:
@@ -183,10 +200,12 @@ func post(t *testing.T, address string, body any) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	return do(t, req)
 }
@@ -198,6 +217,7 @@ func do(t *testing.T, req *http.Request) map[string]any {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	data, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s, %v: %s", req.URL, res.Status, err, data)
@@ -226,11 +246,13 @@ func receive[T any](t *testing.T, phone *websocket.Conn, body func(*wire.ServerF
 	if err := phone.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+
 	for {
 		_, data, err := phone.ReadMessage()
 		if err != nil {
 			t.Fatal(fmt.Errorf("no %T came: %w", new(T), err))
 		}
+
 		f := new(wire.ServerFrame)
 		if err := wire.JSON.Decode(data, f); err != nil {
 			t.Fatal(err)

@@ -33,8 +33,8 @@ type Store interface {
 	audit.Source
 	// ResumeStates answers each query, in their order, and returns the charges
 	// of the trips whose state is Paid. A query that finds no trip gets a zero
-	// state. Without queries it returns none. The states of one call are read in
-	// one snapshot.
+	// state. Without queries it returns none. The states of one call are read
+	// in one snapshot.
 	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
 	// Ping returns an error when the database does not answer.
@@ -73,6 +73,7 @@ func Open(ctx context.Context, url string) (s Store, closeStore func() error, er
 	if err := os.MkdirAll(filepath.Dir(url), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("the folder of %s: %w", url, err)
 	}
+
 	db, err := sqlite.Open(ctx, url, sqlite.Options{})
 	if err != nil {
 		return nil, nil, err

@@ -13,7 +13,7 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error,
 ) {
 	receipts = map[trips.TripID]payments.Charge{}
-	states, err = call(ctx, s, "resume states", strconv.Itoa(len(queries)), func() ([]trips.ResumeState, error) {
+	states, err = runCall(ctx, s, "resume states", strconv.Itoa(len(queries)), func() ([]trips.ResumeState, error) {
 		states := make([]trips.ResumeState, len(queries))
 		for i, q := range queries {
 			states[i] = s.resumeStateLocked(q)
@@ -31,7 +31,8 @@ func (s *Store) resumeStateLocked(q trips.ResumeQuery) trips.ResumeState {
 	if !isActive {
 		id = q.Trip
 	}
-	state := trips.ResumeState{Trip: s.trips[id], LastChatSeq: uint32(len(s.said[id]))}
+
+	state := trips.ResumeState{Trip: s.trips[id], LastChatSeq: uint32(len(s.messages[id]))}
 
 	for _, a := range s.alerts {
 		state.SOSAcked = state.SOSAcked || a.Trip == id && a.From == q.Who && !a.AckedAt.IsZero()

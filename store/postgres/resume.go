@@ -26,21 +26,24 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 			paid = append(paid, string(states[i].Trip.ID))
 		}
 	}
+
 	if len(paid) == 0 {
 		return states, nil, nil
 	}
 
-	charges, err := s.charges(ctx, fmt.Sprintf("charges of %d trips", len(paid)), chargeColumns+`WHERE c.trip_id = ANY ($1)`, paid)
+	charges, err := s.queryCharges(ctx, fmt.Sprintf("charges of %d trips", len(paid)), chargeColumns+`WHERE c.trip_id = ANY ($1)`, paid)
 	receipts := make(map[trips.TripID]payments.Charge, len(charges))
 	for _, c := range charges {
 		receipts[c.Trip] = c
 	}
+
 	return states, receipts, err
 }
 
 func (s *Store) queryResumeStates(ctx context.Context, queries []trips.ResumeQuery) ([]trips.ResumeState, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	roles, ids, named := make([]string, len(queries)), make([]string, len(queries)), make([]string, len(queries))
 	for i, q := range queries {
 		roles[i], ids[i], named[i] = string(q.Who.Role), q.Who.ID, string(q.Trip)
@@ -50,16 +53,19 @@ func (s *Store) queryResumeStates(ctx context.Context, queries []trips.ResumeQue
 	if err != nil {
 		return nil, err
 	}
+
 	states := make([]trips.ResumeState, len(queries))
 	var n int64
+
 	var payload []byte
 	var state trips.ResumeState
 	_, err = pgx.ForEachRow(rows, []any{&n, &payload, &state.LastChatSeq, &state.SOSAcked, &state.Paid}, func() error {
-		ev, err := decode(payload)
+		ev, err := decodeEvent(payload)
 		state.Trip = ev.Trip
 		states[n-1] = state
 		return err
 	})
+
 	return states, err
 }
 
@@ -74,9 +80,9 @@ SELECT a.n, (SELECT e.payload FROM trip_events e WHERE e.trip_id = t.id AND e.se
   (SELECT p.trip_id FROM charges p WHERE p.trip_id = t.id AND a.role = 'rider' AND p.rider = a.id) IS NOT NULL
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a (role, id, trip, n)
 CROSS JOIN LATERAL (
-  (SELECT t.id, t.version FROM trips t WHERE a.role = 'rider' AND t.rider = a.id AND` + active + `LIMIT 1)
+  (SELECT t.id, t.version FROM trips t WHERE a.role = 'rider' AND t.rider = a.id AND` + activeSQL + `LIMIT 1)
   UNION ALL
-  (SELECT t.id, t.version FROM trips t WHERE a.role = 'driver' AND t.driver = a.id AND` + active + `LIMIT 1)
+  (SELECT t.id, t.version FROM trips t WHERE a.role = 'driver' AND t.driver = a.id AND` + activeSQL + `LIMIT 1)
   UNION ALL
   (SELECT t.id, t.version FROM trips t WHERE t.id = a.trip LIMIT 1)
   LIMIT 1

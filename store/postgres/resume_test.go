@@ -24,6 +24,7 @@ func TestResumeStatesAreLookedUpByIndex(t *testing.T) {
 			}
 		}
 	}
+
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}

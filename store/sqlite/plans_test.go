@@ -11,7 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// askEverything calls what a busy node calls, so that all its statements are prepared.
+// askEverything calls what a busy node calls, so that all its statements are
+// prepared.
 func askEverything(t *testing.T, s *Store) {
 	t.Helper()
 	ctx, trip := t.Context(), request(t, s, "ada")
@@ -22,6 +23,7 @@ func askEverything(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	}
+
 	for i, verb := range []trips.Verb{
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Reserve("chidi", noon) },
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Arrive(driver, noon) },
@@ -35,6 +37,7 @@ func askEverything(t *testing.T, s *Store) {
 		check(ev, err)
 		trip = ev.Trip
 	}
+
 	check(s.Append(ctx, chat.Message{Trip: trip.ID, From: rider, ClientID: "1", Text: "bye", At: noon}, "region"))
 	check(s.History(ctx, trip.ID, 0, 10))
 	check(s.Uncharged(ctx, noon, 10))
@@ -63,12 +66,15 @@ func askEverything(t *testing.T, s *Store) {
 func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {
 	s := open(t, Options{Relaxed: true})
 	askEverything(t, s)
+
 	for _, statements := range []*statements{s.read, s.writer.stmts} {
 		for query := range statements.prepared {
 			for _, step := range plan(t, s, query) {
-				// The one row there is, and an index of nothing but open trips, in order.
+				// The one row there is, and an index of nothing but open trips,
+				// in order.
 				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open" ||
-					strings.HasPrefix(step, "SCAN q VIRTUAL TABLE") // the questions themselves
+					// the questions themselves
+					strings.HasPrefix(step, "SCAN q VIRTUAL TABLE")
 				if strings.Contains(step, "TEMP B-TREE") || (strings.HasPrefix(step, "SCAN") && !harmless) {
 					t.Errorf("%s\n%s", step, query)
 				}
@@ -83,6 +89,7 @@ func plan(t *testing.T, s *Store, query string) (steps []string) {
 	if !strings.Contains(query, "FROM") && !strings.HasPrefix(query, "UPDATE") {
 		return nil
 	}
+
 	args := make([]any, 10)
 	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args[:parameters(query)]...)
 	if err != nil {
@@ -97,6 +104,7 @@ func plan(t *testing.T, s *Store, query string) (steps []string) {
 		}
 		steps = append(steps, step)
 	}
+
 	return steps
 }
 

@@ -19,13 +19,14 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	for i, q := range queries {
 		people[i] = [3]string{string(q.Who.Role), q.Who.ID, string(q.Trip)}
 	}
+
 	list, err := json.Marshal(people)
 	if err != nil {
 		return nil, nil, fmt.Errorf("resume states of %d people: %w", len(queries), err)
 	}
 
 	states, receipts := make([]trips.ResumeState, len(queries)), map[trips.TripID]payments.Charge{}
-	err = s.read.each(ctx, resumeStatesSQL, []any{string(list)}, func(rows *sql.Rows) error {
+	err = s.read.queryEach(ctx, resumeStatesSQL, []any{string(list)}, func(rows *sql.Rows) error {
 		i, state, receipt, err := scanResumeState(rows)
 		if err != nil {
 			return err
@@ -39,6 +40,7 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	if err != nil {
 		return nil, nil, fmt.Errorf("resume states of %d people: %w", len(queries), err)
 	}
+
 	return states, receipts, nil
 }
 
@@ -47,12 +49,13 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 func scanResumeState(rows *sql.Rows) (i int, state trips.ResumeState, receipt payments.Charge, err error) {
 	var payload sql.RawBytes
 	var chargedAt int64
-	columns := append([]any{&i, &payload, &state.LastChatSeq, &state.SOSAcked, &state.Paid}, fields(&receipt, &chargedAt)...)
+
+	columns := append([]any{&i, &payload, &state.LastChatSeq, &state.SOSAcked, &state.Paid}, chargeFields(&receipt, &chargedAt)...)
 	if err := rows.Scan(columns...); err != nil {
 		return 0, state, receipt, err
 	}
 
-	ev, err := event(payload)
+	ev, err := decodeEvent(payload)
 	state.Trip = ev.Trip
 	if state.Paid {
 		receipt.At = time.UnixMicro(chargedAt).UTC()
@@ -72,8 +75,8 @@ SELECT q.key, e.payload,
 	coalesce(c.currency, ''), coalesce(c.provider_id, ''), coalesce(c.at, 0), coalesce(r.minor, 0), coalesce(r.currency, '')
 FROM json_each(?) q
 JOIN trips t ON t.id = coalesce(
-	(SELECT id FROM trips WHERE q.value ->> 0 = 'rider' AND rider = q.value ->> 1 AND ` + active + `),
-	(SELECT id FROM trips WHERE q.value ->> 0 = 'driver' AND driver = q.value ->> 1 AND ` + active + `),
+	(SELECT id FROM trips WHERE q.value ->> 0 = 'rider' AND rider = q.value ->> 1 AND ` + activeSQL + `),
+	(SELECT id FROM trips WHERE q.value ->> 0 = 'driver' AND driver = q.value ->> 1 AND ` + activeSQL + `),
 	q.value ->> 2)
 JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version
 LEFT JOIN charges c ON c.trip_id = t.id AND q.value ->> 0 = 'rider' AND c.rider = q.value ->> 1

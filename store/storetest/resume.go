@@ -22,20 +22,21 @@ func everyoneResumes(w *world) {
 		queries = append(queries, w.resumeQueries(i)...)
 	}
 	states, receipts, err := w.ResumeStates(w.Context(), queries)
-	w.read(err)
-	equal(w, "answers", len(states), len(queries))
+	w.must(err)
+	checkEqual(w, "answers", len(states), len(queries))
 
 	var seen trips.ResumeState
 	for i, got := range states {
-		equal(w, fmt.Sprintf("%+v", queries[i]), got, w.resumeAlone(queries[i]))
+		checkEqual(w, fmt.Sprintf("%+v", queries[i]), got, w.resumeAlone(queries[i]))
 		if got.Paid {
-			charge := try[payments.Charge](w)(w.Charge(w.Context(), got.Trip.ID))
-			equal(w, "receipt", receipts[got.Trip.ID], charge)
+			charge := mustReturn[payments.Charge](w)(w.Charge(w.Context(), got.Trip.ID))
+			checkEqual(w, "receipt", receipts[got.Trip.ID], charge)
 		}
 		seen.LastChatSeq = max(seen.LastChatSeq, got.LastChatSeq)
 		seen.SOSAcked, seen.Paid = seen.SOSAcked || got.SOSAcked, seen.Paid || got.Paid
 	}
-	equal(w, "what happened", seen, trips.ResumeState{LastChatSeq: 3, SOSAcked: true, Paid: true})
+
+	checkEqual(w, "what happened", seen, trips.ResumeState{LastChatSeq: 3, SOSAcked: true, Paid: true})
 }
 
 // resumeQueries makes the i-th trip and returns the queries of its people, and
@@ -45,19 +46,21 @@ func (w *world) resumeQueries(i int) []trips.ResumeQuery {
 	t := w.tripUpTo(i)
 	rider, driver := trips.Rider(t.Rider), trips.Driver(trips.DriverID(fmt.Sprint("d", i)))
 	for range i % 4 {
-		w.say(t, driver, "hello")
+		w.sendChat(t, driver, "hello")
 	}
+
 	if i%3 == 0 {
-		a := w.call(t, "sos")
+		a := w.keepAlert(t, "sos")
 		if i%2 == 0 {
-			try[sos.Alert](w)(w.AckAlert(w.Context(), a.ID, w.tick()))
+			mustReturn[sos.Alert](w)(w.AckAlert(w.Context(), a.ID, w.nextTime()))
 		}
 	}
+
 	if t.State == trips.Completed && i > 5 {
-		try[payments.Charge](w)(w.Settle(w.Context(), w.charge(t)))
+		mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(t)))
 	}
 	if i == 9 {
-		w.end(w.ask(try[payments.Charge](w)(w.Charge(w.Context(), t.ID))), payments.RefundDone)
+		w.endRefund(w.askRefund(mustReturn[payments.Charge](w)(w.Charge(w.Context(), t.ID))), payments.RefundDone)
 	}
 
 	stranger := trips.Rider("stranger")
@@ -71,16 +74,18 @@ func (w *world) tripUpTo(i int) trips.Trip {
 	w.Helper()
 	driver := trips.DriverID(fmt.Sprint("d", i))
 	d := trips.Driver(driver)
-	t := w.request(trips.RiderID(fmt.Sprint("r", i)))
+	t := w.requestTrip(trips.RiderID(fmt.Sprint("r", i)))
 	steps := []func() (trips.Event, error){
-		func() (trips.Event, error) { return t.Reserve(driver, w.tick()) },
-		func() (trips.Event, error) { return t.Arrive(d, w.tick()) },
-		func() (trips.Event, error) { return t.Start(d, w.tick()) },
-		func() (trips.Event, error) { return t.Complete(d, w.tick()) },
+		func() (trips.Event, error) { return t.Reserve(driver, w.nextTime()) },
+		func() (trips.Event, error) { return t.Arrive(d, w.nextTime()) },
+		func() (trips.Event, error) { return t.Start(d, w.nextTime()) },
+		func() (trips.Event, error) { return t.Complete(d, w.nextTime()) },
 	}
+
 	for _, step := range steps[:i%5] {
-		t = w.commit(step())
+		t = w.commitMove(step())
 	}
+
 	return t
 }
 
@@ -88,29 +93,30 @@ func (w *world) tripUpTo(i int) trips.Trip {
 func (w *world) resumeAlone(q trips.ResumeQuery) (state trips.ResumeState) {
 	w.Helper()
 	t, err := w.Active(w.Context(), q.Who)
-	if !w.found(err) {
-		if t, err = w.Trip(w.Context(), q.Trip); !w.found(err) {
+	if !w.wasFound(err) {
+		if t, err = w.Trip(w.Context(), q.Trip); !w.wasFound(err) {
 			return trips.ResumeState{}
 		}
 	}
+
 	state.Trip = t
 
 	said, err := w.History(w.Context(), t.ID, 0, 100)
-	w.read(err)
+	w.must(err)
 	state.LastChatSeq = uint32(len(said))
 	calls, err := w.AlertsOf(w.Context(), q.Who, t.ID)
-	w.read(err)
+	w.must(err)
 	for _, c := range calls {
 		state.SOSAcked = state.SOSAcked || !c.AckedAt.IsZero()
 	}
 	c, err := w.Charge(w.Context(), t.ID)
-	state.Paid = w.found(err) && trips.Rider(c.Rider) == q.Who
+	state.Paid = w.wasFound(err) && trips.Rider(c.Rider) == q.Who
 	return state
 }
 
-// found says whether a lookup found something. It ends the story on any error
-// but trips.ErrNotFound.
-func (w *world) found(err error) bool {
+// wasFound says whether a lookup found something. It ends the story on any
+// error but trips.ErrNotFound.
+func (w *world) wasFound(err error) bool {
 	w.Helper()
 	if err != nil && !errors.Is(err, trips.ErrNotFound) {
 		w.Fatal(err)
@@ -120,6 +126,6 @@ func (w *world) found(err error) bool {
 
 func noOneResumes(w *world) {
 	states, _, err := w.ResumeStates(w.Context(), nil)
-	w.read(err)
-	equal(w, "answers", len(states), 0)
+	w.must(err)
+	checkEqual(w, "answers", len(states), 0)
 }
