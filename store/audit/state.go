@@ -22,12 +22,15 @@ type auditState struct {
 	last    map[trips.TripID]trips.Trip // after the last event
 	driving map[trips.DriverID]trips.TripID
 	riding  map[trips.RiderID]trips.TripID
-	// rows ahead of the events read before them
-	rowsAhead map[trips.TripID]trips.Trip
-	trips     int
+	trips   int
 	alertState
 
-	driverBusyOnce, riderBusyOnce, eventsNumbered, eventsLegal, rowsMatch, completedCharged, chargedOnce, chargedAsQuoted, refundedOnce, chatNumbered, chatPrivate, outboxRelayed Invariant
+	rowsAhead map[trips.TripID]trips.Trip // of the events read before them
+
+	driverBusyOnce, riderBusyOnce                                Invariant
+	eventsNumbered, eventsLegal, rowsMatch, outboxRelayed        Invariant
+	completedCharged, chargedOnce, chargedAsQuoted, refundedOnce Invariant
+	chatNumbered, chatPrivate                                    Invariant
 }
 
 // chatState is what an audit keeps of the chat of one trip.

@@ -19,16 +19,18 @@ import (
 // Store is a store in memory. Make it with New. All methods may be called from
 // many goroutines.
 type Store struct {
+	// Fixed at creation.
 	seed uint64
 	wake chan struct{}
 
-	// guards all below; held for as long as a transaction would be
-	mu          sync.Mutex
+	mu sync.Mutex // guards all below; held as long as a transaction would last
+
 	faults      Faults
 	pausedUntil time.Time // of a pause
 	calls       map[string]uint64
 	injected    map[string]int
 
+	// Trips and what belongs to them.
 	trips    map[trips.TripID]trips.Trip
 	open     map[trips.TripID]trips.Trip
 	active   map[trips.Actor]trips.TripID
@@ -41,7 +43,7 @@ type Store struct {
 	alerts   []sos.Alert
 
 	outbox      []trips.Notice
-	cursor      int64 // the id the cursor is at
+	cursor      int64 // id of the last notice that was told
 	nextID      int64
 	holder      string
 	leasedUntil time.Time

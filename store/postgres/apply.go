@@ -21,6 +21,12 @@ const (
 	firstBackoff = 10 * time.Millisecond
 )
 
+// Codes of the server's errors after which a move is tried again.
+const (
+	uniqueViolation  = "23505" // another transaction has what this one wanted: readOutcome finds out what
+	lockNotAvailable = "55P03" // it waited too long for a lock
+)
+
 // Apply commits a move; see trips.Store.
 //
 // If the write fails, Apply reads the command back first. It sends the move
@@ -80,18 +86,13 @@ func isFinal(ctx context.Context, err error) bool {
 	}
 
 	switch refusal.Code {
-	// another transaction has what this one wanted: readOutcome says what
-	case "23505",
-		"55P03": // waited too long for a lock
+	case uniqueViolation, lockNotAvailable:
 		return false
 	}
-
 	switch refusal.Code[:2] {
-	case "08", "40", "53", "57", "58":
-		// connection, serialization, resources, operator, system
+	case "08", "40", "53", "57", "58": // connection, serialization, resources, operator, system
 		return false
 	}
-
 	return true
 }
 

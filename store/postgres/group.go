@@ -27,15 +27,12 @@ var errClosed = errors.New("postgres: the store is closed")
 // pendingMove is a move whose caller waits for its outcome.
 type pendingMove struct {
 	*moveRow
-	// holds one, so that a caller that left blocks no committer
-	done chan outcome
+	done chan outcome // holds one, so that a caller that left blocks no committer
 }
 
 type outcome struct {
 	made bool
-	// of a move that was alone in its group: the error of a larger group says
-	// nothing about each of its moves
-	err error
+	err  error // only of a move alone in its group: it is a group's error
 }
 
 // commitInGroup commits a move in a group with others. It returns false without

@@ -28,14 +28,12 @@ const (
 	lockTimeout      = "2s"
 	statementTimeout = "3s"
 	idleTxTimeout    = "10s"
-	// for when the server cannot say anything
-	answerTimeout = 4 * time.Second
-	dialTimeout   = 2 * time.Second
-	pingTimeout   = time.Second
+	answerTimeout    = 4 * time.Second // when the server says nothing
+	dialTimeout      = 2 * time.Second
+	pingTimeout      = time.Second
 )
 
-// Store implements trips.Store, trips.Outbox, chat.Store and payments.Store.
-// Its methods may be called from many goroutines; each blocks until the server
+// Store keeps everything of a node in one database; see store.Store. Its methods may be called from many goroutines; each blocks until the server
 // has answered or ctx has ended.
 type Store struct {
 	pool       *pgxpool.Pool

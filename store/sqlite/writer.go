@@ -14,12 +14,14 @@ import (
 // its own, so that it fails alone.
 type writer struct {
 	db    *sql.DB
-	conn  *sql.Conn
-	stmts *statements
 	work  chan *job
 	once  sync.Once // for closing quit
 	quit  chan struct{}
-	ended chan struct{}
+	ended chan struct{} // closed when run has returned
+
+	// Of the goroutine in run; and of close, after it.
+	conn  *sql.Conn
+	stmts *statements
 }
 
 // job is one caller's writes. done receives its result after the commit.
