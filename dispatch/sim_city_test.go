@@ -214,7 +214,7 @@ func (c *city) relay() {
 		select {
 		case <-c.ctx.Done():
 			return
-		case <-c.store.Wake():
+		case <-c.store.CommitSignal():
 		}
 		for !c.relayed() {
 			if !c.rest(time.Second) {

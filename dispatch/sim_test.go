@@ -90,11 +90,11 @@ func (c *city) trouble(crashes *atomic.Int64) {
 		c.rest(c.between(time.Second, 3*time.Minute))
 		switch c.number(0, 16) {
 		case 0, 1:
-			c.store.Pause(c.between(time.Second, 20*time.Second))
+			c.store.PauseCalls(c.between(time.Second, 20*time.Second))
 		case 2, 3, 4, 5:
-			c.store.Trouble(faulty.Faults{Lost: .15, Refused: .15, Conflict: .1, Slow: .2, SlowFor: 8 * time.Second})
+			c.store.SetFaults(faulty.Faults{Lost: .15, Refused: .15, Conflict: .1, Slow: .2, SlowFor: 8 * time.Second})
 		case 6, 7, 8:
-			c.store.Trouble(faulty.Faults{})
+			c.store.SetFaults(faulty.Faults{})
 		case 9:
 			c.nodes[c.number(0, 2)].crash()
 			crashes.Add(1)
@@ -107,7 +107,7 @@ func (c *city) trouble(crashes *atomic.Int64) {
 // heal ends all faults. Who owns the region is settled, except that in some cities both go on to think it theirs.
 func (c *city) heal() {
 	c.troubled.Store(false)
-	c.store.Trouble(faulty.Faults{})
+	c.store.SetFaults(faulty.Faults{})
 	heir := c.number(0, 2)
 	c.nodes[heir].owns.Store(true)
 	c.nodes[1-heir].owns.Store(c.chance(.3))

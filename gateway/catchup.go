@@ -125,12 +125,12 @@ func (c *catchUp) isBehind(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 	c.begin()
-	st, err := c.s.g.resumes.ask(ctx, trips.Asker{Who: c.s.user, Trip: c.at.trip})
+	st, err := c.s.g.resumes.ask(ctx, trips.ResumeQuery{Who: c.s.user, Trip: c.at.trip})
 	if err != nil {
 		c.s.markGap()
 		return false, err
 	}
-	return c.at.behind(st.Standing), nil
+	return c.at.behind(st.ResumeState), nil
 }
 
 func (c *catchUp) run(ctx context.Context) error {

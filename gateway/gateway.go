@@ -48,7 +48,7 @@ type Config struct {
 
 	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
 	// nil: each is asked for by itself in the stores above.
-	Standings func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error)
+	Standings func(context.Context, []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error)
 	// Publish tells all nodes something that may be lost.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
 	// OnOfferDeclined and OnDriverGone tell the offer's dispatcher, on any

@@ -27,7 +27,7 @@ const (
 // resumeBatcher finds out how things stand for phones that connect, and reads
 // that for many of them at once.
 type resumeBatcher struct {
-	read  func([]trips.Asker) ([]resumeState, error)
+	read  func([]trips.ResumeQuery) ([]resumeState, error)
 	spawn func(func()) bool
 	pace  *rate.Limiter
 	slots chan struct{} // taken by reads under way
@@ -40,27 +40,27 @@ type resumeBatcher struct {
 // resumeState is how things stand for a phone, with the receipt of its trip if
 // that was paid.
 type resumeState struct {
-	trips.Standing
+	trips.ResumeState
 	receipt payments.Charge
 }
 
 // resumeRequest is one phone's question.
 type resumeRequest struct {
 	ctx  context.Context
-	of   trips.Asker
+	of   trips.ResumeQuery
 	got  resumeState
 	err  error
 	done chan struct{} // closed when got or err is set
 }
 
 // newResumeBatcher takes a read that has a timeout of its own.
-func newResumeBatcher(read func([]trips.Asker) ([]resumeState, error), spawn func(func()) bool) *resumeBatcher {
+func newResumeBatcher(read func([]trips.ResumeQuery) ([]resumeState, error), spawn func(func()) bool) *resumeBatcher {
 	return &resumeBatcher{read: read, spawn: spawn, pace: rate.NewLimiter(resumesPerSec, resumesBurst),
 		slots: make(chan struct{}, resumeReads)}
 }
 
 // ask blocks until the store has answered or ctx has ended.
-func (b *resumeBatcher) ask(ctx context.Context, of trips.Asker) (resumeState, error) {
+func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
 	r := &resumeRequest{ctx: ctx, of: of, done: make(chan struct{})}
 	b.mu.Lock()
 	b.waiting = append(b.waiting, r)
@@ -117,7 +117,7 @@ func (b *resumeBatcher) answer(batch []*resumeRequest) {
 		return // they gave up
 	}
 
-	of := make([]trips.Asker, len(batch))
+	of := make([]trips.ResumeQuery, len(batch))
 	for i, r := range batch {
 		of[i] = r.of
 	}
@@ -144,14 +144,14 @@ func failAll(batch []*resumeRequest, err error) {
 
 // resumeState returns how things stand for a phone. It asks together with others
 // if the store can answer many.
-func (g *Gateway) resumeState(ctx context.Context, of trips.Asker) (resumeState, error) {
+func (g *Gateway) resumeState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
 	if g.cfg.Standings == nil {
 		return g.readResumeState(ctx, of)
 	}
 	return g.resumes.ask(ctx, of)
 }
 
-func (g *Gateway) readResumeStates(of []trips.Asker) ([]resumeState, error) {
+func (g *Gateway) readResumeStates(of []trips.ResumeQuery) ([]resumeState, error) {
 	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
 	defer cancel()
 	all, receipts, err := g.cfg.Standings(ctx, of)
@@ -164,7 +164,7 @@ func (g *Gateway) readResumeStates(of []trips.Asker) ([]resumeState, error) {
 
 // readResumeState reads how things stand for one phone from a store in this
 // process, where batches save nothing.
-func (g *Gateway) readResumeState(ctx context.Context, a trips.Asker) (st resumeState, err error) {
+func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st resumeState, err error) {
 	st.Trip, err = g.cfg.Store.Active(ctx, a.Who)
 	if errors.Is(err, trips.ErrNotFound) && a.Trip != "" {
 		st.Trip, err = g.cfg.Store.Trip(ctx, a.Trip)
@@ -177,7 +177,7 @@ func (g *Gateway) readResumeState(ctx context.Context, a trips.Asker) (st resume
 	}
 
 	id := st.Trip.ID
-	if st.Said, err = g.lastChatSeq(ctx, id); err != nil {
+	if st.LastChatSeq, err = g.lastChatSeq(ctx, id); err != nil {
 		return st, err
 	}
 	calls, err := g.cfg.Alerts.AlertsOf(ctx, a.Who, id)
@@ -185,7 +185,7 @@ func (g *Gateway) readResumeState(ctx context.Context, a trips.Asker) (st resume
 		return st, fmt.Errorf("calls for help on trip %s: %w", id, err)
 	}
 	for _, c := range calls {
-		st.Helped = st.Helped || !c.AckedAt.IsZero()
+		st.SOSAcked = st.SOSAcked || !c.AckedAt.IsZero()
 	}
 
 	if st.Trip.State != trips.Completed || a.Who != trips.Rider(st.Trip.Rider) {

@@ -18,7 +18,7 @@ import (
 func always(f func()) bool { go f(); return true }
 
 // echo answers everybody with a trip of their own name.
-func echo(of []trips.Asker) ([]resumeState, error) {
+func echo(of []trips.ResumeQuery) ([]resumeState, error) {
 	out := make([]resumeState, len(of))
 	for i, a := range of {
 		out[i].Trip.ID = trips.TripID(a.Who.ID)
@@ -33,7 +33,7 @@ func askAll(t *testing.T, b *resumeBatcher, n int) (right int, err error) {
 	for i := range n {
 		team.Go(func() {
 			who := trips.Rider(trips.RiderID(fmt.Sprint("r", i)))
-			got, e := b.ask(t.Context(), trips.Asker{Who: who})
+			got, e := b.ask(t.Context(), trips.ResumeQuery{Who: who})
 			mu.Lock()
 			defer mu.Unlock()
 			if e != nil {
@@ -50,7 +50,7 @@ func askAll(t *testing.T, b *resumeBatcher, n int) (right int, err error) {
 func TestThousandsWhoConnectTogetherShareAFewReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
-		b := newResumeBatcher(func(of []trips.Asker) ([]resumeState, error) {
+		b := newResumeBatcher(func(of []trips.ResumeQuery) ([]resumeState, error) {
 			reads.Add(1)
 			time.Sleep(5 * time.Millisecond)
 			return echo(of)
@@ -71,13 +71,13 @@ func TestThousandsWhoConnectTogetherShareAFewReads(t *testing.T) {
 func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
-		b := newResumeBatcher(func(of []trips.Asker) ([]resumeState, error) { reads.Add(1); return echo(of) }, always)
+		b := newResumeBatcher(func(of []trips.ResumeQuery) ([]resumeState, error) { reads.Add(1); return echo(of) }, always)
 		var phones sync.WaitGroup
 		var slowest atomic.Int64
 		for range 2000 { // 500 a second
 			phones.Go(func() {
 				began := time.Now()
-				if _, err := b.ask(t.Context(), trips.Asker{}); err != nil {
+				if _, err := b.ask(t.Context(), trips.ResumeQuery{}); err != nil {
 					t.Error(err)
 				}
 				slowest.Store(max(slowest.Load(), int64(time.Since(began))))
@@ -97,7 +97,7 @@ func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
-		b := newResumeBatcher(func(of []trips.Asker) (got []resumeState, err error) {
+		b := newResumeBatcher(func(of []trips.ResumeQuery) (got []resumeState, err error) {
 			if reads.Add(1) == 1 {
 				time.Sleep(5 * time.Second)
 				return nil, context.DeadlineExceeded
@@ -106,7 +106,7 @@ func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 		}, always)
 		var first sync.WaitGroup
 		first.Go(func() {
-			if _, err := b.ask(t.Context(), trips.Asker{}); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := b.ask(t.Context(), trips.ResumeQuery{}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the first one got %v", err)
 			}
 		})
@@ -122,7 +122,7 @@ func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
-		b := newResumeBatcher(func(of []trips.Asker) ([]resumeState, error) {
+		b := newResumeBatcher(func(of []trips.ResumeQuery) ([]resumeState, error) {
 			asked.Add(int32(len(of)))
 			return echo(of)
 		}, always)
@@ -130,7 +130,7 @@ func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var phones sync.WaitGroup
 		phones.Go(func() {
-			if _, err := b.ask(ctx, trips.Asker{}); !errors.Is(err, context.Canceled) {
+			if _, err := b.ask(ctx, trips.ResumeQuery{}); !errors.Is(err, context.Canceled) {
 				t.Errorf("it got %v", err)
 			}
 		})
@@ -145,7 +145,7 @@ func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
 
 func TestANodeThatIsOverWelcomesNobody(t *testing.T) {
 	b := newResumeBatcher(echo, func(func()) bool { return false })
-	if _, err := b.ask(t.Context(), trips.Asker{}); !errors.Is(err, errDraining) {
+	if _, err := b.ask(t.Context(), trips.ResumeQuery{}); !errors.Is(err, errDraining) {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -153,8 +153,8 @@ func TestANodeThatIsOverWelcomesNobody(t *testing.T) {
 // together makes a town whose store answers for many phones at once.
 func together(c **town) func(*Config) {
 	return func(cfg *Config) {
-		cfg.Standings = func(ctx context.Context, of []trips.Asker) (
-			out []trips.Standing, paid map[trips.TripID]payments.Charge, err error,
+		cfg.Standings = func(ctx context.Context, of []trips.ResumeQuery) (
+			out []trips.ResumeState, paid map[trips.TripID]payments.Charge, err error,
 		) {
 			paid = map[trips.TripID]payments.Charge{}
 			for _, a := range of {
@@ -162,7 +162,7 @@ func together(c **town) func(*Config) {
 				if err != nil {
 					return nil, nil, err
 				}
-				out = append(out, st.Standing)
+				out = append(out, st.ResumeState)
 				paid[st.Trip.ID] = st.receipt
 			}
 			return out, paid, nil
@@ -181,7 +181,7 @@ func TestWhatIsSaidBetweenTheReadAndTheWelcomeIsNotMissed(t *testing.T) {
 				c.step("d", id, trips.KindArrived)
 				c.say(trips.Driver("d"), id, "one")
 			})
-			cfg.Standings = func(ctx context.Context, of []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+			cfg.Standings = func(ctx context.Context, of []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error) {
 				defer talk() // and nobody says anything ever after
 				return read(ctx, of)
 			}
@@ -226,7 +226,7 @@ func TestAfterAGapOnlyThoseWhoMissedSomethingReadTheStore(t *testing.T) {
 	c = newTown(t, func(cfg *Config) {
 		together(&c)(cfg)
 		read := cfg.Standings
-		cfg.Standings = func(ctx context.Context, of []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
+		cfg.Standings = func(ctx context.Context, of []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error) {
 			asked.Add(int32(len(of)))
 			return read(ctx, of)
 		}

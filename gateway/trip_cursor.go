@@ -174,9 +174,9 @@ func (c *tripCursor) beginCatchUp() tripCursor {
 }
 
 // behind returns true if the store has something that the phone lacks.
-func (c *tripCursor) behind(st trips.Standing) bool {
+func (c *tripCursor) behind(st trips.ResumeState) bool {
 	if st.Trip.ID != c.trip {
 		return st.Trip.ID != ""
 	}
-	return c.seq < st.Trip.Version || c.chat < st.Said || st.Helped || st.Paid && !c.paid
+	return c.seq < st.Trip.Version || c.chat < st.LastChatSeq || st.SOSAcked || st.Paid && !c.paid
 }

@@ -92,23 +92,23 @@ func TestWithoutACommitHereARepeatIsADuplicate(t *testing.T) {
 }
 
 func TestACursorSeesWhatTheStoreHasAndThePhoneHasNot(t *testing.T) {
-	stand := func(change func(*trips.Standing)) trips.Standing {
-		st := trips.Standing{Trip: trips.Trip{ID: "t", Version: 3}, Said: 2}
+	stand := func(change func(*trips.ResumeState)) trips.ResumeState {
+		st := trips.ResumeState{Trip: trips.Trip{ID: "t", Version: 3}, LastChatSeq: 2}
 		change(&st)
 		return st
 	}
 	for name, c := range map[string]struct {
-		st   trips.Standing
+		st   trips.ResumeState
 		want bool
 	}{
-		"the same":                {stand(func(*trips.Standing) {}), false},
-		"no trip":                 {trips.Standing{}, false},
-		"another trip":            {stand(func(st *trips.Standing) { st.Trip.ID = "u" }), true},
-		"an event":                {stand(func(st *trips.Standing) { st.Trip.Version = 4 }), true},
-		"an event it saw already": {stand(func(st *trips.Standing) { st.Trip.Version = 2 }), false},
-		"a message":               {stand(func(st *trips.Standing) { st.Said = 3 }), true},
-		"help on its way":         {stand(func(st *trips.Standing) { st.Helped = true }), true},
-		"a receipt":               {stand(func(st *trips.Standing) { st.Paid = true }), true},
+		"the same":                {stand(func(*trips.ResumeState) {}), false},
+		"no trip":                 {trips.ResumeState{}, false},
+		"another trip":            {stand(func(st *trips.ResumeState) { st.Trip.ID = "u" }), true},
+		"an event":                {stand(func(st *trips.ResumeState) { st.Trip.Version = 4 }), true},
+		"an event it saw already": {stand(func(st *trips.ResumeState) { st.Trip.Version = 2 }), false},
+		"a message":               {stand(func(st *trips.ResumeState) { st.LastChatSeq = 3 }), true},
+		"help on its way":         {stand(func(st *trips.ResumeState) { st.SOSAcked = true }), true},
+		"a receipt":               {stand(func(st *trips.ResumeState) { st.Paid = true }), true},
 	} {
 		var cur tripCursor
 		cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 3, 2)

@@ -48,7 +48,7 @@ func (s *session) welcome(r *wire.Resume) error {
 // readResume reads how things stand for the phone, and fills in the welcome.
 // owed is true if the store has more for the phone.
 func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resume) (st resumeState, owed bool, err error) {
-	who := trips.Asker{Who: s.user}
+	who := trips.ResumeQuery{Who: s.user}
 	if r.GetEpoch() == epoch && translate.PlainID(r.GetTripId()) {
 		who.Trip = trips.TripID(r.GetTripId())
 	}
@@ -56,25 +56,25 @@ func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resum
 	defer s.g.chatSubscribers.endJoin()
 	st, err = s.g.resumeState(ctx, who)
 	if err == nil {
-		owed = s.adoptTrip(w, r, st.Standing)
+		owed = s.adoptTrip(w, r, st.ResumeState)
 	}
 	return st, owed, err
 }
 
 // adoptTrip makes the session follow the phone's trip and the welcome tell of
 // it. It returns true if the store has more for the phone.
-func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.Standing) (owed bool) {
+func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeState) (owed bool) {
 	t := st.Trip
 	if !t.Concerns(s.user) {
 		t = trips.Trip{} // a trip that the phone named, and not its own
 	}
-	seq, said := t.Version, st.Said
+	seq, said := t.Version, st.LastChatSeq
 	switch {
 	case r != nil && r.GetEpoch() == epoch && t.ID == trips.TripID(r.GetTripId()) && r.GetTripSeq() <= t.Version:
 		w.Recovered = true
 		seq, said = r.GetTripSeq(), r.GetChatSeq()
 	case t.State.Active():
-		w.Trip, w.ChatSeq = translate.Trip(t), st.Said
+		w.Trip, w.ChatSeq = translate.Trip(t), st.LastChatSeq
 	default:
 		return false
 	}
@@ -88,7 +88,7 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.Standing) 
 	if t.State.Active() {
 		s.g.cfg.Drivers.Follow(t)
 	}
-	return seq < t.Version || said < max(st.Said, s.g.chatSubscribers.newestWhileJoining(t.ID)) || st.Helped
+	return seq < t.Version || said < max(st.LastChatSeq, s.g.chatSubscribers.newestWhileJoining(t.ID)) || st.SOSAcked
 }
 
 // afterWelcome runs f, which delivers something, once the phone has been

@@ -110,7 +110,7 @@ func (r *rig) breaks(down bool) {
 	if down {
 		faults.Refused = 1
 	}
-	r.store.Trouble(faults)
+	r.store.SetFaults(faults)
 }
 
 func (r *rig) token(role trips.Role, id string) string {

@@ -71,7 +71,7 @@ func (n *Node) assembleAPIs(desk *trips.Desk) error {
 
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
-		Standings: batchResumeStates(n.db), Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
+		Standings: n.db.ResumeStates, Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
 		Publish: n.publish, OnOfferDeclined: n.offers.declined, OnDriverGone: n.offers.driverGone,
 		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})

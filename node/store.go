@@ -8,7 +8,6 @@ import (
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/store"
-	"github.com/ridehail/ridehail/store/postgres"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -42,16 +41,4 @@ func (s notifyingStore) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, 
 func (s notifyingStore) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	defer s.wakeRelay()
 	return s.Store.AckAlert(ctx, id, at)
-}
-
-// batchResumeStates is a store's way to say how things stand for many phones at
-// once; nil if it has none.
-func batchResumeStates(db store.Store) func(context.Context, []trips.Asker) ([]trips.Standing, map[trips.TripID]payments.Charge, error) {
-	if n, wrapped := db.(notifyingStore); wrapped {
-		db = n.Store
-	}
-	if s, can := db.(*postgres.Store); can {
-		return s.Standings
-	}
-	return nil
 }

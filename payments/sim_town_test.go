@@ -98,7 +98,7 @@ func (m *till) tell() {
 	defer m.wg.Wait()
 	defer m.stop()
 	m.trouble()
-	m.store.Trouble(faulty.Faults{})
+	m.store.SetFaults(faulty.Faults{})
 	m.bank.trouble(0)
 	m.line.trouble(0)
 	m.rest(longest + 50*time.Minute) // an operator may ask 20 minutes later, and the bank take 10
@@ -113,11 +113,11 @@ func (m *till) trouble() {
 		m.wg.Go(m.ride)
 		switch m.number(8) {
 		case 0:
-			m.store.Pause(m.between(time.Second, 20*time.Second))
+			m.store.PauseCalls(m.between(time.Second, 20*time.Second))
 		case 1, 2:
-			m.store.Trouble(faulty.Faults{Lost: .2, Refused: .2, Slow: .2, SlowFor: 8 * time.Second})
+			m.store.SetFaults(faulty.Faults{Lost: .2, Refused: .2, Slow: .2, SlowFor: 8 * time.Second})
 		case 3:
-			m.store.Trouble(faulty.Faults{})
+			m.store.SetFaults(faulty.Faults{})
 		case 4:
 			m.bank.trouble(.6)
 		case 5:

@@ -31,6 +31,13 @@ type Store interface {
 	payments.Refunds
 	sos.Store
 	audit.Source
+	// ResumeStates answers each query, in their order, and returns the charges
+	// of the trips whose state is Paid. A query that finds no trip gets a zero
+	// state. Without queries it returns none. The states of one call are read
+	// in one snapshot.
+	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
+	// Ping returns an error when the database does not answer.
 	Ping(ctx context.Context) error
 }
 
@@ -42,7 +49,7 @@ var (
 // The two ways in which a database cannot be opened that a caller must tell
 // apart; the wrapping error says what to do.
 var (
-	ErrUsage      = errors.New("bad usage")
+	ErrUsage       = errors.New("bad usage")
 	ErrUnreachable = errors.New("a service could not be reached")
 )
 
@@ -66,6 +73,7 @@ func Open(ctx context.Context, url string) (s Store, closeStore func() error, er
 	if err := os.MkdirAll(filepath.Dir(url), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("the folder of %s: %w", url, err)
 	}
+
 	db, err := sqlite.Open(ctx, url, sqlite.Options{})
 	if err != nil {
 		return nil, nil, err

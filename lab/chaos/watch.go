@@ -44,7 +44,7 @@ type held struct {
 // loaded is what the watcher asks the database.
 type loaded interface {
 	Ping(ctx context.Context) error
-	Transactions(ctx context.Context) (int64, error)
+	CountTransactions(ctx context.Context) (int64, error)
 }
 
 func newWatcher(c *city, db loaded) *watcher {
@@ -97,7 +97,7 @@ func (w *watcher) readNode(ctx context.Context, i int, n *node) {
 }
 
 func (w *watcher) readPostgres(ctx context.Context) {
-	n, err := w.db.Transactions(ctx)
+	n, err := w.db.CountTransactions(ctx)
 	if err != nil {
 		return
 	}

@@ -1,5 +1,6 @@
-// Package audit reads what a store keeps and says whether the app kept its promises: each invariant with how much was
-// looked at and which rows break it. It never writes, and it may run beside a busy city.
+// Package audit reads everything a store keeps and checks the promises of the
+// app. For each invariant it counts what was checked and names the rows that
+// break it. It never writes and may run while the city is busy.
 package audit
 
 import (
@@ -14,68 +15,82 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Source is a store, read from end to end. Each method streams and stops with the first error yield returns.
+// Source is a store that can be read from end to end. Each method streams its
+// rows, stops at the first error of yield, and returns that error.
 type Source interface {
 	// AuditAlerts yields all calls for help.
 	AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error
-	// AuditChat yields all messages, those of a trip in the order of their numbers.
+	// AuditChat yields all messages, those of a trip in the order of their
+	// numbers.
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
 	// AuditCharges yields all charges.
 	AuditCharges(ctx context.Context, yield func(payments.Charge) error) error
 	// AuditRefunds yields all refunds.
 	AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error
-	// AuditEvents yields the whole log in the order of commits, with the number each event was kept under.
+	// AuditEvents yields the whole log in the order of commits, with the number
+	// each event was kept under.
 	AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error
-	// AuditTrips yields where each trip stands, read from the row that guards its moves and not from its events: id,
-	// version, state, rider, driver, region, requested at, ended at. The rest may be empty.
+	// AuditTrips yields where each trip stands, read from the row that guards
+	// its moves and not from its events: id, version, state, rider, driver,
+	// region, requested at, ended at. The rest may be empty.
 	AuditTrips(ctx context.Context, yield func(trips.Trip) error) error
-	// Backlog counts notices not yet relayed and says when the oldest was written.
+	// Backlog counts notices not yet relayed and says when the oldest was
+	// written.
 	Backlog(ctx context.Context) (n int, oldest time.Time, err error)
 }
 
-// Config says by what an audit judges; zero values stand for what is in brackets.
+// Config is the clock and the tolerance of an audit. Brackets give the value
+// that zero stands for.
 type Config struct {
 	Now   func() time.Time // [time.Now]
-	Grace time.Duration    // how long a charge, a refund, a notice or a call for help may take [1 minute]
+	Grace time.Duration    // for a charge, a notice or a call for help [1 minute]
 }
 
-// Run reads what depends on a trip before the trips, and refunds before the charges they are of, so that a city that goes on meanwhile only ever shows trips that
-// went farther than what was read of them; for those the events are read once more. It holds about a kilobyte of memory
-// per trip.
-// An error means that the store could not be read; broken invariants are in the report.
+// Run audits a store. It blocks until all is read and holds about a kilobyte of
+// memory per trip.
+//
+// It reads what depends on a trip before the trips, and refunds before their
+// charges. So in a busy city a trip can only be further than what was read of
+// it; the events of such trips are read a second time.
+//
+// An error means that the store could not be read. Broken invariants are in the
+// report.
 func Run(ctx context.Context, src Source, cfg Config) (Report, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	l := newLedger(cfg.Now(), cmp.Or(cfg.Grace, time.Minute))
+	l := newAuditState(cfg.Now(), cmp.Or(cfg.Grace, time.Minute))
 	for _, step := range []struct {
 		what string
 		read func() error
 	}{
-		{"calls for help", func() error { return src.AuditAlerts(ctx, l.alert) }},
-		{"chat", func() error { return src.AuditChat(ctx, l.message) }},
-		{"refunds", func() error { return src.AuditRefunds(ctx, l.refund) }},
-		{"charges", func() error { return src.AuditCharges(ctx, l.charge) }},
-		{"trip events", func() error { return src.AuditEvents(ctx, l.event) }},
-		{"trips", func() error { return src.AuditTrips(ctx, l.trip) }},
-		{"trip events again", func() error { return l.again(ctx, src) }},
+		{"calls for help", func() error { return src.AuditAlerts(ctx, l.addAlert) }},
+		{"chat", func() error { return src.AuditChat(ctx, l.addMessage) }},
+		{"refunds", func() error { return src.AuditRefunds(ctx, l.addRefund) }},
+		{"charges", func() error { return src.AuditCharges(ctx, l.addCharge) }},
+		{"trip events", func() error { return src.AuditEvents(ctx, l.addEvent) }},
+		{"trips", func() error { return src.AuditTrips(ctx, l.addTrip) }},
+		{"trip events again", func() error { return l.rereadEvents(ctx, src) }},
 	} {
 		if err := step.read(); err != nil {
 			return Report{}, fmt.Errorf("audit: read %s: %w", step.what, err)
 		}
 	}
-	l.orphans()
+
+	l.reportOrphans()
 	n, oldest, err := src.Backlog(ctx)
 	if err != nil {
 		return Report{}, fmt.Errorf("audit: read outbox: %w", err)
 	}
-	l.outbox(n, oldest, cfg.Now())
-	return l.report(), nil
+
+	l.checkOutbox(n, oldest, cfg.Now())
+	return l.buildReport(), nil
 }
 
-func (l *ledger) again(ctx context.Context, src Source) error {
-	if len(l.movers) == 0 {
+// rereadEvents reads the log again if some rows were ahead of their events.
+func (l *auditState) rereadEvents(ctx context.Context, src Source) error {
+	if len(l.rowsAhead) == 0 {
 		return nil
 	}
-	return src.AuditEvents(ctx, l.moved)
+	return src.AuditEvents(ctx, l.matchRereadEvent)
 }

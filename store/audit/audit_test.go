@@ -27,7 +27,8 @@ var (
 		Fare: trips.Money{Minor: 262_000, Currency: "NGN"}}
 )
 
-// city is what a store of a small city holds; a test breaks it before it is read.
+// city is what a store of a small city holds; a test breaks it before it is
+// read.
 type city struct {
 	seqs    []uint32
 	events  []trips.Event
@@ -77,6 +78,7 @@ func (c *city) AuditEvents(_ context.Context, yield func(uint32, trips.Event) er
 			return err
 		}
 	}
+
 	if c.between != nil {
 		c.between()
 		c.between = nil
@@ -88,13 +90,16 @@ func (c *city) Backlog(context.Context) (int, time.Time, error) {
 	return c.waiting, c.oldest, c.broken["outbox"]
 }
 
-// happened appends an event and keeps the row as a store would, without the fields that the row does not have.
+// happened appends an event and keeps the row as a store would, without the
+// fields that the row does not have.
 func (c *city) happened(ev trips.Event, err error) trips.Trip {
 	if err != nil {
 		panic(err)
 	}
+
 	t := ev.Trip
 	c.events, c.seqs = append(c.events, ev), append(c.seqs, t.Version)
+
 	row := trips.Trip{ID: t.ID, Version: t.Version, State: t.State, Rider: t.Rider, Driver: t.Driver, Region: t.Region,
 		RequestedAt: t.RequestedAt.Local(), EndedAt: t.EndedAt}
 	if i := slices.IndexFunc(c.rows, func(r trips.Trip) bool { return r.ID == t.ID }); i >= 0 {
@@ -102,6 +107,7 @@ func (c *city) happened(ev trips.Event, err error) trips.Trip {
 	} else {
 		c.rows = append(c.rows, row)
 	}
+
 	return t
 }
 
@@ -123,9 +129,10 @@ func refund(t trips.Trip) payments.Refund {
 		Reason: "by mistake", State: payments.RefundDone, AskedAt: t.EndedAt, EndedAt: t.EndedAt}
 }
 
-// honest is a city where all is well: a trip with a chat that was paid and given back, the same people again, now under way, a trip that was
-// cancelled, one that expired, and one completed a moment ago that is still to be settled. On the trip under way both called
-// for help, one of them a moment ago.
+// honest is a city where all is well: a trip with a chat that was paid and
+// given back, the same people again, now under way, a trip that was cancelled,
+// one that expired, and one completed a moment ago that is still to be settled.
+// On the trip under way both called for help, one of them a moment ago.
 func honest() *city {
 	c := &city{broken: map[string]error{}}
 	first := c.driven("trip-1", "ada", "chidi", noon)
@@ -142,11 +149,14 @@ func honest() *city {
 	c.happened(fourth.Expire(trips.System("node-1"), "no driver found", noon.Add(62*time.Minute)))
 	fifth := c.driven("trip-5", "bola", "dayo", now.Add(-30*time.Minute))
 	c.happened(fifth.Complete(trips.Driver("dayo"), now.Add(-10*time.Second)))
+
 	for i, who := range []trips.Actor{trips.Rider("ada"), trips.Driver("chidi"), trips.Rider("ada")} {
 		c.calls = append(c.calls, sos.Alert{ID: fmt.Sprint("call-", i+1), Trip: "trip-2", From: who,
 			ClientID: fmt.Sprint("s", i+1), At: noon.Add(time.Hour)})
 	}
-	c.calls[0].RaisedAt, c.calls[1].AckedAt = now, now // the second was seen before it was raised
+
+	// the second was seen before it was raised
+	c.calls[0].RaisedAt, c.calls[1].AckedAt = now, now
 	c.calls[2].At = now.Add(-time.Second)
 	c.waiting, c.oldest = 3, now.Add(-time.Second)
 	return c
@@ -166,16 +176,19 @@ func TestAnHonestCityHasNoViolations(t *testing.T) {
 	if report.Violations() != 0 || report.Trips != 5 || report.Events != 19 {
 		t.Fatal(report.Text())
 	}
+
 	for _, i := range report.Invariants {
 		if i.Checked+i.Pending == 0 {
 			t.Errorf("nothing was checked: %s", i.Name)
 		}
 	}
+
 	for name, checked := range map[string]int{paid: 1, raised: 2} {
 		if i := find(t, report, name); i.Checked != checked || i.Pending != 1 {
 			t.Errorf("%+v", i)
 		}
 	}
+
 	text := report.Text()
 	if strings.Contains(text, "FAIL") || !strings.Contains(text, "0 violations in 5 trips and 19 events") {
 		t.Error(text)
@@ -195,6 +208,7 @@ func find(t *testing.T, r audit.Report, name string) audit.Invariant {
 			return i
 		}
 	}
+
 	t.Fatalf("no invariant is called %q", name)
 	return audit.Invariant{}
 }
@@ -219,6 +233,7 @@ func TestACityThatGoesOnWhileItIsReadIsNotAccused(t *testing.T) {
 		c.charges = append(c.charges, charge(c.happened(moved.Complete(trips.Driver("chidi"), now))))
 		c.happened(trips.Request("trip-6", "efe", marina, airport, quote, now))
 	}
+
 	if report := run(t, c); report.Violations() != 0 || report.Trips != 6 {
 		t.Error(report.Text())
 	}
@@ -229,6 +244,7 @@ func TestAReportNamesTheFirstRowsAndCountsAll(t *testing.T) {
 	for i := range uint32(50) {
 		c.said = append(c.said, chat.Message{Trip: "trip-2", Seq: 2*i + 2, From: trips.Rider("ada")})
 	}
+
 	report := run(t, c)
 	i := find(t, report, "chat messages of a trip are numbered 1, 2, 3, ...")
 	if i.Violations != 50 || len(i.Rows) != audit.MaxRows || report.Violations() != 50 {
@@ -245,6 +261,7 @@ func TestAReportReadsBackFromJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var got audit.Report
 	if err := json.Unmarshal(text, &got); err != nil || got.Text() != want.Text() {
 		t.Errorf("%v\n%s", err, text)

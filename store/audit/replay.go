@@ -7,24 +7,27 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// replay asks the verb behind an event to make the same move on the trip before it. The log is right if the verb yields
-// the very same event: by the right person, from the right state, with nothing else changed.
-func replay(before trips.Trip, ev trips.Event) error {
-	want, err := verb(before, ev)
+// replayEvent makes the transition of an event again on the trip before it. The
+// event is right if the result is the same: by the same person, from a legal
+// state, with nothing else changed.
+func replayEvent(before trips.Trip, ev trips.Event) error {
+	want, err := repeatTransition(before, ev)
 	if err != nil {
 		return err
 	}
 	if to := trips.Next[before.State][ev.Kind]; to != ev.Trip.State {
 		return fmt.Errorf("%s by %s leads to %q, not to %q", before.State, ev.Kind, to, ev.Trip.State)
 	}
-	if plain(want.Trip) != plain(ev.Trip) || want.Kind != ev.Kind || want.By != ev.By {
-		return fmt.Errorf("%s by %v should leave %+v, and left %+v", ev.Kind, ev.By, plain(want.Trip), plain(ev.Trip))
+	if withUTCTimes(want.Trip) != withUTCTimes(ev.Trip) || want.Kind != ev.Kind || want.By != ev.By {
+		return fmt.Errorf("%s by %v should leave %+v, and left %+v", ev.Kind, ev.By, withUTCTimes(want.Trip), withUTCTimes(ev.Trip))
 	}
 	return nil
 }
 
-func verb(before trips.Trip, ev trips.Event) (trips.Event, error) {
+// repeatTransition returns the event that the transition yields today.
+func repeatTransition(before trips.Trip, ev trips.Event) (trips.Event, error) {
 	t := ev.Trip
+
 	switch ev.Kind {
 	case trips.KindRequested:
 		if before.Version != 0 {
@@ -44,19 +47,21 @@ func verb(before trips.Trip, ev trips.Event) (trips.Event, error) {
 	case trips.KindRiderCancel, trips.KindDriverCancel, trips.KindSystemCancel:
 		return before.Cancel(ev.By, t.Reason, ev.At)
 	}
+
 	return trips.Event{}, fmt.Errorf("no such kind of event: %q", ev.Kind)
 }
 
-// plain makes trips comparable with ==: stores may return the same moment in other time zones.
-func plain(t trips.Trip) trips.Trip {
+// withUTCTimes makes trips comparable with ==. Stores may return the same
+// moment in other time zones.
+func withUTCTimes(t trips.Trip) trips.Trip {
 	for _, at := range []*time.Time{&t.RequestedAt, &t.ReservedAt, &t.ArrivedAt, &t.StartedAt, &t.EndedAt} {
 		*at = at.UTC()
 	}
 	return t
 }
 
-// guard is the part of a trip that its row holds.
-func guard(t trips.Trip) trips.Trip {
-	return plain(trips.Trip{ID: t.ID, Version: t.Version, State: t.State, Rider: t.Rider, Driver: t.Driver,
+// guardedFields keeps the fields that the trip's row holds.
+func guardedFields(t trips.Trip) trips.Trip {
+	return withUTCTimes(trips.Trip{ID: t.ID, Version: t.Version, State: t.State, Rider: t.Rider, Driver: t.Driver,
 		Region: t.Region, RequestedAt: t.RequestedAt, EndedAt: t.EndedAt})
 }

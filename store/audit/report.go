@@ -11,25 +11,26 @@ const MaxRows = 20
 
 // Invariant is one promise and how well it was kept.
 type Invariant struct {
-	Name       string   `json:"name"`
-	Checked    int      `json:"checked"`
-	Pending    int      `json:"pending,omitempty"` // within the grace: still settling, still to be told
+	Name    string `json:"name"`
+	Checked int    `json:"checked"`
+	// not kept yet, and within the grace
+	Pending    int      `json:"pending,omitempty"`
 	Violations int      `json:"violations"`
-	Rows       []string `json:"rows,omitempty"` // the first MaxRows violations, each named
+	Rows       []string `json:"rows,omitempty"` // the first MaxRows violations
 }
 
-func (i *Invariant) broken(format string, args ...any) {
+func (i *Invariant) addViolation(format string, args ...any) {
 	i.Violations++
 	if len(i.Rows) < MaxRows {
 		i.Rows = append(i.Rows, fmt.Sprintf(format, args...))
 	}
 }
 
-// check counts one more row looked at, and the violation if it is one.
-func (i *Invariant) check(ok bool, format string, args ...any) {
+// countCheck counts one more checked row, and a violation unless ok.
+func (i *Invariant) countCheck(ok bool, format string, args ...any) {
 	i.Checked++
 	if !ok {
-		i.broken(format, args...)
+		i.addViolation(format, args...)
 	}
 }
 
@@ -51,7 +52,8 @@ func (r Report) Violations() int {
 	return n
 }
 
-// Text is the report for a terminal, one line per invariant and one per row named.
+// Text is the report for a terminal, one line per invariant and one per row
+// named.
 func (r Report) Text() string {
 	var b strings.Builder
 	for _, i := range r.Invariants {
@@ -59,6 +61,7 @@ func (r Report) Text() string {
 		if i.Violations > 0 {
 			mark = "FAIL"
 		}
+
 		fmt.Fprintf(&b, "%s  %-58s %9d checked", mark, i.Name, i.Checked)
 		if i.Pending > 0 {
 			fmt.Fprintf(&b, "  %d pending", i.Pending)
@@ -66,6 +69,7 @@ func (r Report) Text() string {
 		if i.Violations > 0 {
 			fmt.Fprintf(&b, "  %d violations", i.Violations)
 		}
+
 		b.WriteByte('\n')
 		for _, row := range i.Rows {
 			fmt.Fprintf(&b, "      %s\n", row)
@@ -74,6 +78,7 @@ func (r Report) Text() string {
 			fmt.Fprintf(&b, "      and %d more\n", more)
 		}
 	}
+
 	fmt.Fprintf(&b, "%d violations in %d trips and %d events\n", r.Violations(), r.Trips, r.Events)
 	return b.String()
 }

@@ -14,8 +14,8 @@ var _ sos.Store = (*Store)(nil)
 
 // KeepAlert keeps a call for help; see sos.Store.
 func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
-	a.At, a.Car.At = kept(a.At), kept(a.Car.At)
-	return call(ctx, s, "keep alert", a.ClientID, func() (sos.Alert, error) {
+	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
+	return runCall(ctx, s, "keep alert", a.ClientID, func() (sos.Alert, error) {
 		for _, was := range s.alerts {
 			if was.From != a.From || was.ClientID != a.ClientID {
 				continue
@@ -25,48 +25,52 @@ func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 			}
 			return was, nil
 		}
-		t, err := found(s.trips, a.Trip)
+
+		t, err := lookUp(s.trips, a.Trip)
 		if err != nil {
 			return sos.Alert{}, err
 		}
+
 		s.alerts = append(s.alerts, a)
-		return a, s.tell(sos.Topic, t.Region, sos.KindSOS, t.ID, a)
+		return a, s.addOutboxLocked(sos.Topic, t.Region, sos.KindSOS, t.ID, a)
 	})
 }
 
 // RaiseAlerts marks a trip's alerts as told to the operators; see sos.Store.
 func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
-	return call(ctx, s, "raise alerts", string(id), func() (raised []sos.Alert, err error) {
+	return runCall(ctx, s, "raise alerts", string(id), func() (raised []sos.Alert, err error) {
 		for i := range s.alerts {
 			if a := &s.alerts[i]; a.Trip == id && a.RaisedAt.IsZero() {
-				a.RaisedAt = kept(at)
+				a.RaisedAt = storedTime(at)
 				raised = append(raised, *a)
 			}
 		}
-		return inOrder(raised), nil
+		return sortAlerts(raised), nil
 	})
 }
 
 // AckAlert acknowledges an alert; see sos.Store.
 func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
-	return call(ctx, s, "ack alert", id, func() (sos.Alert, error) {
+	return runCall(ctx, s, "ack alert", id, func() (sos.Alert, error) {
 		i := slices.IndexFunc(s.alerts, func(a sos.Alert) bool { return a.ID == id })
 		if i < 0 {
 			return sos.Alert{}, sos.ErrNotFound
 		}
+
 		a := &s.alerts[i]
 		if !a.AckedAt.IsZero() {
 			return *a, nil
 		}
-		a.AckedAt = kept(at)
-		return *a, s.tell(sos.Topic, s.trips[a.Trip].Region, "", a.Trip, *a)
+
+		a.AckedAt = storedTime(at)
+		return *a, s.addOutboxLocked(sos.Topic, s.trips[a.Trip].Region, "", a.Trip, *a)
 	})
 }
 
-// OpenAlerts returns alerts that nobody acknowledged; see sos.Store.
+// OpenAlerts returns the alerts without an acknowledgement; see sos.Store.
 func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
-	return call(ctx, s, "open alerts", "", func() ([]sos.Alert, error) {
-		open := s.alertsThat(func(a sos.Alert) bool { return a.AckedAt.IsZero() })
+	return runCall(ctx, s, "open alerts", "", func() ([]sos.Alert, error) {
+		open := s.filterAlerts(func(a sos.Alert) bool { return a.AckedAt.IsZero() })
 		slices.Reverse(open)
 		return open[:min(max(0, limit), len(open))], nil
 	})
@@ -74,21 +78,21 @@ func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) 
 
 // AlertsOf returns a person's alerts on a trip; see sos.Store.
 func (s *Store) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
-	return call(ctx, s, "alerts of", string(id), func() ([]sos.Alert, error) {
-		return s.alertsThat(func(a sos.Alert) bool { return a.Trip == id && a.From == who }), nil
+	return runCall(ctx, s, "alerts of", string(id), func() ([]sos.Alert, error) {
+		return s.filterAlerts(func(a sos.Alert) bool { return a.Trip == id && a.From == who }), nil
 	})
 }
 
-func (s *Store) alertsThat(match func(sos.Alert) bool) (out []sos.Alert) {
+func (s *Store) filterAlerts(match func(sos.Alert) bool) (out []sos.Alert) {
 	for _, a := range s.alerts {
 		if match(a) {
 			out = append(out, a)
 		}
 	}
-	return inOrder(out)
+	return sortAlerts(out)
 }
 
-func inOrder(list []sos.Alert) []sos.Alert {
+func sortAlerts(list []sos.Alert) []sos.Alert {
 	slices.SortFunc(list, func(a, b sos.Alert) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	return list
 }
@@ -98,5 +102,5 @@ func (s *Store) AuditAlerts(_ context.Context, yield func(sos.Alert) error) erro
 	s.mu.Lock()
 	all := slices.Clone(s.alerts)
 	s.mu.Unlock()
-	return each(all, yield)
+	return yieldEach(all, yield)
 }

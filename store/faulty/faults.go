@@ -1,5 +1,6 @@
-// Package faulty is a store in memory that keeps every contract of the real ones and, when asked, lets its callers down
-// in the ways a database does behind a network: for simulations and other tests, never for a node.
+// Package faulty is a store in memory that keeps every contract of the real
+// stores. On request it fails as a database behind a network does. It is for
+// simulations and tests, never for a node.
 package faulty
 
 import (
@@ -14,7 +15,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Faults are probabilities from 0 to 1, per call. The zero value is a healthy store.
+// Faults are probabilities from 0 to 1, per call. The zero value is a healthy
+// store.
 type Faults struct {
 	Lost     float64       // done, and then an error: the caller cannot know
 	Refused  float64       // not done, and an error
@@ -36,22 +38,22 @@ type fate struct {
 	before, after           time.Duration
 }
 
-// Trouble sets the faults of the calls to come; the zero value heals the store.
-func (s *Store) Trouble(f Faults) {
+// SetFaults sets the faults of later calls. The zero value heals the store.
+func (s *Store) SetFaults(f Faults) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = f
 }
 
-// Pause makes every call that begins within d wait until then.
-func (s *Store) Pause(d time.Duration) {
+// PauseCalls makes every call that begins within d wait until d is over.
+func (s *Store) PauseCalls(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.until = time.Now().Add(d)
+	s.pausedUntil = time.Now().Add(d)
 }
 
-// Injected counts what was inflicted so far, by kind.
-func (s *Store) Injected() map[string]int {
+// CountInjected returns how many faults were injected so far, by kind.
+func (s *Store) CountInjected() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make(map[string]int, len(s.injected))
@@ -61,21 +63,24 @@ func (s *Store) Injected() map[string]int {
 	return out
 }
 
-// draw decides a call's fate from the seed, the call and how often it was made before: so the same seed is as hard on
-// the same calls, in whichever order goroutines come to run.
-func (s *Store) draw(call, subject string) fate {
+// drawFate decides the fate of a call from the seed, the call and how often it
+// was made before. The same seed gives the same calls the same fates, in any
+// order of goroutines.
+func (s *Store) drawFate(call, subject string) fate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := fate{before: max(0, time.Until(s.until))}
+
+	f := fate{before: max(0, time.Until(s.pausedUntil))}
 	if f.before > 0 {
 		s.injected["paused"]++
 	}
 	if s.faults == (Faults{}) {
 		return f
 	}
+
 	id := call + " " + subject
 	s.calls[id]++
-	rng := rand.New(rand.NewPCG(s.seed, hash(id)+s.calls[id]))
+	rng := rand.New(rand.NewPCG(s.seed, hashCall(id)+s.calls[id]))
 	count := func(kind string, p float64) bool {
 		hit := rng.Float64() < p
 		if hit {
@@ -83,6 +88,7 @@ func (s *Store) draw(call, subject string) fate {
 		}
 		return hit
 	}
+
 	if count("slow", s.faults.Slow) {
 		d := time.Duration(rng.Int64N(int64(s.faults.slowFor())))
 		if rng.IntN(2) == 0 {
@@ -91,6 +97,7 @@ func (s *Store) draw(call, subject string) fate {
 			f.after = d
 		}
 	}
+
 	switch {
 	case count("refused", s.faults.Refused):
 		f.refused = true
@@ -102,23 +109,26 @@ func (s *Store) draw(call, subject string) fate {
 	return f
 }
 
-// call lets do happen, or not, as fate has it. do runs under the lock.
-func call[T any](ctx context.Context, s *Store, name, subject string, do func() (T, error)) (T, error) {
+// runCall runs do under the lock, unless the drawn fate prevents it.
+func runCall[T any](ctx context.Context, s *Store, name, subject string, do func() (T, error)) (T, error) {
 	var none T
-	f := s.draw(name, subject)
+	f := s.drawFate(name, subject)
 	fail := func(err error) (T, error) { return none, fmt.Errorf("%s %s: %w", name, subject, err) }
 	if !sleep.For(ctx, f.before) {
 		return fail(ctx.Err())
 	}
+
 	switch {
 	case f.refused:
 		return fail(ErrRefused)
 	case f.conflict:
 		return fail(trips.ErrConflict)
 	}
+
 	s.mu.Lock()
 	v, err := do()
 	s.mu.Unlock()
+
 	if err != nil {
 		return fail(err)
 	}
@@ -128,11 +138,12 @@ func call[T any](ctx context.Context, s *Store, name, subject string, do func() 
 	if f.lost {
 		return fail(ErrLost)
 	}
+
 	return v, nil
 }
 
-// hash is the same in every run, unlike maphash.
-func hash(id string) uint64 {
+// hashCall returns the same hash in every run, unlike maphash.
+func hashCall(id string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(id)) // never fails
 	return h.Sum64()

@@ -15,17 +15,18 @@ var _ payments.Refunds = (*Store)(nil)
 
 // AskRefund records that a charge goes back; see payments.Refunds.
 func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
-	return call(ctx, s, "ask refund", string(id), func() (payments.Refund, error) {
-		c, err := found(s.charges, id)
+	return runCall(ctx, s, "ask refund", string(id), func() (payments.Refund, error) {
+		c, err := lookUp(s.charges, id)
 		if err != nil {
 			return payments.Refund{}, err
 		}
+
 		r, asked := s.refunds[id]
 		if asked && r.State != payments.RefundFailed {
 			return r, nil
 		}
 		s.refunds[id] = payments.Refund{Trip: id, Reference: payments.RefundReference(id), Amount: c.Amount, Reason: reason,
-			State: payments.RefundAsked, ProviderID: r.ProviderID, AskedAt: kept(at)}
+			State: payments.RefundAsked, ProviderID: r.ProviderID, AskedAt: storedTime(at)}
 		return s.refunds[id], nil
 	})
 }
@@ -33,36 +34,40 @@ func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, a
 // EndRefund records what the provider made of a refund; see payments.Refunds.
 func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
-	return call(ctx, s, "end refund", string(id), func() (payments.Refund, error) {
-		r, err := found(s.refunds, id)
+	return runCall(ctx, s, "end refund", string(id), func() (payments.Refund, error) {
+		r, err := lookUp(s.refunds, id)
 		if err != nil || r.State != payments.RefundAsked {
 			return r, err
 		}
-		r.State, r.ProviderID, r.EndedAt = state, providerID, kept(at)
+
+		r.State, r.ProviderID, r.EndedAt = state, providerID, storedTime(at)
 		s.refunds[id] = r
+
 		if state == payments.RefundDone {
 			c := s.charges[id]
 			c.Refunded = r.Amount
 			s.charges[id] = c
 		}
+
 		return r, nil
 	})
 }
 
 // Refund returns a trip's refund; see payments.Refunds.
 func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
-	return call(ctx, s, "refund", string(id), func() (payments.Refund, error) { return found(s.refunds, id) })
+	return runCall(ctx, s, "refund", string(id), func() (payments.Refund, error) { return lookUp(s.refunds, id) })
 }
 
 // OpenRefunds returns refunds that have no end yet; see payments.Refunds.
 func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
-	return call(ctx, s, "open refunds", "", func() ([]payments.Refund, error) {
+	return runCall(ctx, s, "open refunds", "", func() ([]payments.Refund, error) {
 		var out []payments.Refund
 		for _, r := range s.refunds {
-			if r.State == payments.RefundAsked && r.AskedAt.Before(kept(before)) {
+			if r.State == payments.RefundAsked && r.AskedAt.Before(storedTime(before)) {
 				out = append(out, r)
 			}
 		}
+
 		slices.SortFunc(out, func(a, b payments.Refund) int {
 			return cmp.Or(a.AskedAt.Compare(b.AskedAt), cmp.Compare(a.Trip, b.Trip))
 		})
@@ -78,5 +83,5 @@ func (s *Store) AuditRefunds(_ context.Context, yield func(payments.Refund) erro
 		all = append(all, s.refunds[id])
 	}
 	s.mu.Unlock()
-	return each(all, yield)
+	return yieldEach(all, yield)
 }

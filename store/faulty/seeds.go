@@ -6,10 +6,12 @@ import (
 	"testing"
 )
 
-// Seeds says which seeds a simulation should run: from first on, n of them. RIDEHAIL_SIM_SEEDS=N sets how many for a
-// longer run, RIDEHAIL_SIM_FIRST=S where to begin; a failing seed alone is RIDEHAIL_SIM_FIRST=S RIDEHAIL_SIM_SEEDS=1. A
-// seed decides which faults come when, but not which of two goroutines runs first: try a failing one several times
-// (-count 20).
+// Seeds returns which seeds a simulation should run: n of them, beginning with
+// first. RIDEHAIL_SIM_SEEDS=N sets how many, RIDEHAIL_SIM_FIRST=S where to
+// begin; a failing seed alone is RIDEHAIL_SIM_FIRST=S RIDEHAIL_SIM_SEEDS=1.
+//
+// A seed decides which faults come when, but not which of two goroutines runs
+// first. Try a failing seed several times (-count 20).
 func Seeds(t testing.TB, otherwise uint64) (first, n uint64) {
 	t.Helper()
 	read := func(name string, otherwise uint64) uint64 {

@@ -16,47 +16,53 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Store is everything one engine keeps. Make it with New; it is safe for many goroutines.
+// Store is a store in memory. Make it with New. All methods may be called from
+// many goroutines.
 type Store struct {
+	// Fixed at creation.
 	seed uint64
 	wake chan struct{}
 
-	mu       sync.Mutex // guards all below; held for as long as a transaction would be
-	faults   Faults
-	until    time.Time // a pause's end
-	calls    map[string]uint64
-	injected map[string]int
+	mu sync.Mutex // guards all below; held as long as a transaction would last
 
-	trips   map[trips.TripID]trips.Trip
-	open    map[trips.TripID]trips.Trip
-	active  map[trips.Actor]trips.TripID
-	log     []trips.Event
-	of      map[trips.TripID][]trips.Event
-	keys    map[keyID]recorded
-	said    map[trips.TripID][]chat.Message
-	charges map[trips.TripID]payments.Charge
-	refunds map[trips.TripID]payments.Refund
-	alerts  []sos.Alert
+	faults      Faults
+	pausedUntil time.Time // of a pause
+	calls       map[string]uint64
+	injected    map[string]int
 
-	outbox []trips.Notice
-	told   int64 // the id the cursor is at
-	nextID int64
-	holder string
-	leased time.Time // until
+	// Trips and what belongs to them.
+	trips    map[trips.TripID]trips.Trip
+	open     map[trips.TripID]trips.Trip
+	active   map[trips.Actor]trips.TripID
+	log      []trips.Event
+	events   map[trips.TripID][]trips.Event
+	commands map[commandKey]recordedCommand
+	messages map[trips.TripID][]chat.Message
+	charges  map[trips.TripID]payments.Charge
+	refunds  map[trips.TripID]payments.Refund
+	alerts   []sos.Alert
+
+	outbox      []trips.Notice
+	cursor      int64 // id of the last notice that was told
+	nextID      int64
+	holder      string
+	leasedUntil time.Time
 }
 
-// keyID is what makes a key unique: everything but its print.
-type keyID struct {
+// commandKey is what makes a trips.Key unique: all of it but the print.
+type commandKey struct {
 	actor trips.Actor
 	id    string
 }
 
-type recorded struct {
+// recordedCommand is what a command led to.
+type recordedCommand struct {
 	print string
-	event trips.Event // none of a command that was given up
+	event trips.Event // none of an abandoned command
 }
 
-func (r recorded) answer(print string) (trips.Event, error) {
+// eventFor returns the event of the command for one who asks with a print.
+func (r recordedCommand) eventFor(print string) (trips.Event, error) {
 	switch {
 	case r.event.Trip.ID == "":
 		return trips.Event{}, trips.ErrVoid
@@ -73,49 +79,53 @@ var (
 	_ payments.Store = (*Store)(nil)
 )
 
-// New returns an empty, healthy store. The seed decides which calls fail once there is trouble.
+// New returns an empty, healthy store. The seed decides which calls fail once
+// there is trouble.
 func New(seed uint64) *Store {
 	return &Store{seed: seed, wake: make(chan struct{}, 1), calls: map[string]uint64{}, injected: map[string]int{},
 		trips: map[trips.TripID]trips.Trip{}, open: map[trips.TripID]trips.Trip{}, active: map[trips.Actor]trips.TripID{},
-		of: map[trips.TripID][]trips.Event{}, keys: map[keyID]recorded{}, said: map[trips.TripID][]chat.Message{},
+		events: map[trips.TripID][]trips.Event{}, commands: map[commandKey]recordedCommand{}, messages: map[trips.TripID][]chat.Message{},
 		charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{}}
 }
 
-// kept is a moment as a database keeps it.
-func kept(at time.Time) time.Time {
+// storedTime rounds a moment as a database does.
+func storedTime(at time.Time) time.Time {
 	if at.IsZero() {
 		return at
 	}
 	return at.UTC().Truncate(time.Microsecond)
 }
 
-func keptEvent(ev trips.Event) trips.Event {
+// storedEvent rounds all moments of an event as a database does.
+func storedEvent(ev trips.Event) trips.Event {
 	t := &ev.Trip
 	for _, at := range []*time.Time{&ev.At, &t.RequestedAt, &t.ReservedAt, &t.ArrivedAt, &t.StartedAt, &t.EndedAt} {
-		*at = kept(*at)
+		*at = storedTime(*at)
 	}
 	return ev
 }
 
 // Apply commits a move; see trips.Store.
 func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
-	ev := keptEvent(m.Event)
-	return call(ctx, s, "apply", m.Key.ID+string(ev.Trip.ID), func() (trips.Event, error) {
-		key := keyID{m.Key.Actor, m.Key.ID}
-		if was, ok := s.keys[key]; ok {
-			return was.answer(m.Key.Print)
+	ev := storedEvent(m.Event)
+	return runCall(ctx, s, "apply", m.Key.ID+string(ev.Trip.ID), func() (trips.Event, error) {
+		key := commandKey{m.Key.Actor, m.Key.ID}
+		if was, ok := s.commands[key]; ok {
+			return was.eventFor(m.Key.Print)
 		}
-		if err := s.guard(ev.Trip); err != nil {
+		if err := s.checkGuardsLocked(ev.Trip); err != nil {
 			return trips.Event{}, err
 		}
-		s.keep(ev)
-		s.keys[key] = recorded{m.Key.Print, ev}
-		return ev, s.tell(trips.TopicTrip, ev.Trip.Region, ev.Kind, ev.Trip.ID, ev)
+
+		s.storeEventLocked(ev)
+		s.commands[key] = recordedCommand{m.Key.Print, ev}
+		return ev, s.addOutboxLocked(trips.TopicTrip, ev.Trip.Region, ev.Kind, ev.Trip.ID, ev)
 	})
 }
 
-// guard refuses what the unique indexes and the version in the UPDATE of a database refuse.
-func (s *Store) guard(t trips.Trip) error {
+// checkGuardsLocked refuses what a database refuses by its unique indexes and
+// by the version in its UPDATE.
+func (s *Store) checkGuardsLocked(t trips.Trip) error {
 	was, known := s.trips[t.ID]
 	switch {
 	case !known && t.Version != 1:
@@ -125,20 +135,23 @@ func (s *Store) guard(t trips.Trip) error {
 	case !t.State.Active():
 		return nil
 	}
+
 	if other, busy := s.active[trips.Rider(t.Rider)]; busy && other != t.ID {
 		return trips.ErrRiderBusy
 	}
 	if other, busy := s.active[trips.Driver(t.Driver)]; t.Driver != "" && busy && other != t.ID {
 		return trips.ErrTaken
 	}
+
 	return nil
 }
 
-func (s *Store) keep(ev trips.Event) {
+// storeEventLocked appends an event and updates the indexes.
+func (s *Store) storeEventLocked(ev trips.Event) {
 	t := ev.Trip
 	s.trips[t.ID] = t
 	s.log = append(s.log, ev)
-	s.of[t.ID] = append(s.of[t.ID], ev)
+	s.events[t.ID] = append(s.events[t.ID], ev)
 	delete(s.open, t.ID)
 	if t.State == trips.Requested {
 		s.open[t.ID] = t
@@ -147,6 +160,7 @@ func (s *Store) keep(ev trips.Event) {
 	if t.Driver != "" {
 		people = append(people, trips.Driver(t.Driver))
 	}
+
 	for _, a := range people {
 		if t.State.Active() {
 			s.active[a] = t.ID
@@ -156,28 +170,32 @@ func (s *Store) keep(ev trips.Event) {
 	}
 }
 
-// tell adds an outbox row.
-func (s *Store) tell(topic trips.Topic, r location.Region, kind trips.Kind, id trips.TripID, about any) error {
+// addOutboxLocked adds an outbox row and signals CommitSignal.
+func (s *Store) addOutboxLocked(topic trips.Topic, r location.Region, kind trips.Kind, id trips.TripID, about any) error {
 	payload, err := json.Marshal(about)
 	if err != nil {
 		return fmt.Errorf("notice about trip %s: %w", id, err)
 	}
+
 	s.nextID++
 	s.outbox = append(s.outbox, trips.Notice{ID: s.nextID, Topic: topic, Region: r, Kind: kind, Trip: id,
-		Payload: payload, At: kept(time.Now())})
+		Payload: payload, At: storedTime(time.Now())})
+
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+
 	return nil
 }
 
 // Trip returns a trip; see trips.Store.
 func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	return call(ctx, s, "trip", string(id), func() (trips.Trip, error) { return found(s.trips, id) })
+	return runCall(ctx, s, "trip", string(id), func() (trips.Trip, error) { return lookUp(s.trips, id) })
 }
 
-func found[K comparable, V any](in map[K]V, k K) (V, error) {
+// lookUp returns the value of a key, or trips.ErrNotFound.
+func lookUp[K comparable, V any](in map[K]V, k K) (V, error) {
 	v, ok := in[k]
 	if !ok {
 		return v, trips.ErrNotFound
@@ -187,72 +205,72 @@ func found[K comparable, V any](in map[K]V, k K) (V, error) {
 
 // Recorded returns what a key led to; see trips.Store.
 func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
-	return call(ctx, s, "recorded", k.ID, func() (trips.Event, error) {
-		r, err := found(s.keys, keyID{k.Actor, k.ID})
+	return runCall(ctx, s, "recorded", k.ID, func() (trips.Event, error) {
+		r, err := lookUp(s.commands, commandKey{k.Actor, k.ID})
 		if err != nil {
 			return trips.Event{}, err
 		}
-		return r.answer(k.Print)
+		return r.eventFor(k.Print)
 	})
 }
 
 // Void gives a command up; see trips.Store.
 func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
-	return call(ctx, s, "void", k.ID, func() (trips.Event, error) {
-		key := keyID{k.Actor, k.ID}
-		if _, known := s.keys[key]; !known {
-			s.keys[key] = recorded{print: k.Print}
+	return runCall(ctx, s, "void", k.ID, func() (trips.Event, error) {
+		key := commandKey{k.Actor, k.ID}
+		if _, known := s.commands[key]; !known {
+			s.commands[key] = recordedCommand{print: k.Print}
 		}
-		return s.keys[key].answer(k.Print)
+		return s.commands[key].eventFor(k.Print)
 	})
 }
 
 // Events returns a trip's events; see trips.Store.
 func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
-	return call(ctx, s, "events", string(id), func() ([]trips.Event, error) {
-		evs := s.of[id]
+	return runCall(ctx, s, "events", string(id), func() ([]trips.Event, error) {
+		evs := s.events[id]
 		return slices.Clone(evs[min(int(after), len(evs)):]), nil
 	})
 }
 
 // Active returns the actor's active trip; see trips.Store.
 func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	return call(ctx, s, "active", a.ID, func() (trips.Trip, error) {
-		id, err := found(s.active, a)
+	return runCall(ctx, s, "active", a.ID, func() (trips.Trip, error) {
+		id, err := lookUp(s.active, a)
 		return s.trips[id], err
 	})
 }
 
 // Open returns trips that wait for a driver; see trips.Store.
 func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
-	return call(ctx, s, "open", "", func() ([]trips.Trip, error) {
+	return runCall(ctx, s, "open", "", func() ([]trips.Trip, error) {
 		all := func(trips.Trip) bool { return true }
-		return s.pick(s.open, all, limit, func(t trips.Trip) time.Time { return t.RequestedAt }), nil
+		return s.selectTrips(s.open, all, limit, func(t trips.Trip) time.Time { return t.RequestedAt }), nil
 	})
 }
 
 // Driven returns the active trips that have a driver; see trips.Store.
 func (s *Store) Driven(ctx context.Context) ([]trips.Trip, error) {
-	return call(ctx, s, "driven", "", func() ([]trips.Trip, error) {
+	return runCall(ctx, s, "driven", "", func() ([]trips.Trip, error) {
 		driven := func(t trips.Trip) bool { return t.State.Active() && t.Driver != "" }
-		return s.pick(s.trips, driven, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt }), nil
+		return s.selectTrips(s.trips, driven, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt }), nil
 	})
 }
 
 // List returns the actor's trips; see trips.Store.
 func (s *Store) List(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
-	return call(ctx, s, "list", a.ID, func() ([]trips.Trip, error) {
+	return runCall(ctx, s, "list", a.ID, func() ([]trips.Trip, error) {
 		own := func(t trips.Trip) bool {
-			return a.Role != trips.RoleSystem && t.Concerns(a) && t.RequestedAt.Before(kept(before))
+			return a.Role != trips.RoleSystem && t.Concerns(a) && t.RequestedAt.Before(storedTime(before))
 		}
-		all := s.pick(s.trips, own, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt })
+		all := s.selectTrips(s.trips, own, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt })
 		slices.Reverse(all)
 		return all[:min(max(0, limit), len(all))], nil
 	})
 }
 
-// pick returns the trips that match, oldest first.
-func (s *Store) pick(from map[trips.TripID]trips.Trip, match func(trips.Trip) bool, limit int,
+// selectTrips returns at most limit trips that match, oldest first.
+func (s *Store) selectTrips(from map[trips.TripID]trips.Trip, match func(trips.Trip) bool, limit int,
 	at func(trips.Trip) time.Time) []trips.Trip {
 	var out []trips.Trip
 	for _, t := range from {
@@ -260,6 +278,7 @@ func (s *Store) pick(from map[trips.TripID]trips.Trip, match func(trips.Trip) bo
 			out = append(out, t)
 		}
 	}
+
 	slices.SortFunc(out, func(a, b trips.Trip) int { return cmp.Or(at(a).Compare(at(b)), cmp.Compare(a.ID, b.ID)) })
 	return out[:min(max(0, limit), len(out))]
 }

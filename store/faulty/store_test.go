@@ -20,7 +20,8 @@ func TestTheSameSeedIsAsHardOnTheSameCalls(t *testing.T) {
 	fates := func(seed uint64) (out []string) {
 		synctest.Test(t, func(t *testing.T) {
 			s, began := faulty.New(seed), time.Now()
-			s.Trouble(faulty.Faults{Lost: .2, Refused: .2, Slow: .3})
+			s.SetFaults(faulty.Faults{Lost: .2, Refused: .2, Slow: .3})
+
 			for range 50 {
 				_, err := s.Trip(t.Context(), "t")
 				out = append(out, time.Since(began).String()+" "+err.Error())
@@ -28,6 +29,7 @@ func TestTheSameSeedIsAsHardOnTheSameCalls(t *testing.T) {
 		})
 		return out
 	}
+
 	first, again, other := fates(7), fates(7), fates(8)
 	same := 0
 	for i := range first {
@@ -38,6 +40,7 @@ func TestTheSameSeedIsAsHardOnTheSameCalls(t *testing.T) {
 			same++
 		}
 	}
+
 	if same == len(first) {
 		t.Error("another seed changes nothing")
 	}
@@ -56,19 +59,22 @@ func TestEachFaultDoesWhatItsNameSays(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, began := faulty.New(1), time.Now()
-			s.Trouble(c.faults)
+			s.SetFaults(c.faults)
+
 			ev, err := trips.Request("t", "r", location.Point{Lng: 1}, location.Point{Lng: 2}, trips.Quote{}, began)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			move := trips.Move{Key: trips.Key{Actor: ev.By, ID: "k"}, Event: ev}
 			if _, err := s.Apply(t.Context(), move); !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v", name, err)
 			}
-			if s.Injected()[name] != 1 || (name == "slow") != time.Now().After(began) {
-				t.Errorf("%s: counted %v", name, s.Injected())
+			if s.CountInjected()[name] != 1 || (name == "slow") != time.Now().After(began) {
+				t.Errorf("%s: counted %v", name, s.CountInjected())
 			}
-			s.Trouble(faulty.Faults{})
+
+			s.SetFaults(faulty.Faults{})
 			if _, err := s.Trip(t.Context(), "t"); (err == nil) != c.done {
 				t.Errorf("%s: afterwards the trip is %v", name, err)
 			}
@@ -82,7 +88,7 @@ func TestEachFaultDoesWhatItsNameSays(t *testing.T) {
 func TestInAPauseEveryCallWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, began := faulty.New(1), time.Now()
-		s.Pause(5 * time.Second)
+		s.PauseCalls(5 * time.Second)
 		if _, err := s.Open(t.Context(), 1); err != nil || time.Since(began) != 5*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}

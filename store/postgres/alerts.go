@@ -18,16 +18,17 @@ var _ sos.Store = (*Store)(nil)
 func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	var lng, lat *float64
 	var carAt *time.Time
-	a.At = microseconds(a.At)
+	a.At = storedTime(a.At)
 	if !a.Car.At.IsZero() {
-		a.Car.At = microseconds(a.Car.At)
+		a.Car.At = storedTime(a.Car.At)
 		lng, lat, carAt = &a.Car.Lng, &a.Car.Lat, &a.Car.At
 	}
 	payload, err := json.Marshal(a)
 	if err != nil {
 		return sos.Alert{}, fmt.Errorf("alert on trip %s: %w", a.Trip, err)
 	}
-	err = s.again(ctx, func(ctx context.Context) error {
+
+	err = s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, keepAlertSQL, a.ID, a.Trip, a.From.Role, a.From.ID, a.ClientID, a.Text, lng, lat, carAt,
 			a.At, string(payload))
 		return err
@@ -35,7 +36,8 @@ func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	if err != nil {
 		return sos.Alert{}, fmt.Errorf("alert on trip %s: %w", a.Trip, err)
 	}
-	kept, err := s.alerts(ctx, "alert on trip "+string(a.Trip), alertColumns+`WHERE from_role = $1 AND from_id = $2
+
+	kept, err := s.queryAlerts(ctx, "alert on trip "+string(a.Trip), alertColumns+`WHERE from_role = $1 AND from_id = $2
 		AND client_id = $3`, a.From.Role, a.From.ID, a.ClientID)
 	switch {
 	case err != nil:
@@ -48,7 +50,8 @@ func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	return kept[0], nil
 }
 
-// keepAlertSQL keeps and tells what is new; a trip that is not there has no alerts.
+// keepAlertSQL keeps a new alert and adds it to the outbox. Without its trip it
+// keeps nothing.
 const keepAlertSQL = `
 WITH kept AS (
   INSERT INTO alerts (id, trip_id, from_role, from_id, client_id, text, car_lng, car_lat, car_at, at)
@@ -61,10 +64,10 @@ SELECT 'alert', t.region, 'sos', t.id, $11::json FROM kept k JOIN trips t ON t.i
 // RaiseAlerts marks a trip's alerts as told to the operators; see sos.Store.
 func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	var raised []sos.Alert
-	err := s.again(ctx, func(ctx context.Context) (err error) {
-		raised, err = s.alerts(ctx, "raise", `WITH raised AS (
+	err := s.retryWrite(ctx, func(ctx context.Context) (err error) {
+		raised, err = s.queryAlerts(ctx, "raise", `WITH raised AS (
 			UPDATE alerts SET raised_at = $2 WHERE trip_id = $1 AND raised_at IS NULL RETURNING *)
-			`+alertFields+`FROM raised ORDER BY at, id`, id, microseconds(at))
+			`+alertFields+`FROM raised ORDER BY at, id`, id, storedTime(at))
 		return err
 	})
 	if err != nil {
@@ -75,23 +78,26 @@ func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) 
 
 // AckAlert acknowledges an alert; see sos.Store.
 func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
-	a, err := s.alert(ctx, id)
+	a, err := s.findAlert(ctx, id)
 	if err != nil || !a.AckedAt.IsZero() {
 		return a, err
 	}
-	a.AckedAt = microseconds(at)
+
+	a.AckedAt = storedTime(at)
 	payload, err := json.Marshal(a)
 	if err != nil {
 		return sos.Alert{}, fmt.Errorf("alert %s: %w", id, err)
 	}
-	err = s.again(ctx, func(ctx context.Context) error {
+
+	err = s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, ackAlertSQL, id, a.AckedAt, string(payload))
 		return err
 	})
 	if err != nil {
 		return sos.Alert{}, fmt.Errorf("acknowledge alert %s: %w", id, err)
 	}
-	return s.alert(ctx, id)
+
+	return s.findAlert(ctx, id)
 }
 
 const ackAlertSQL = `
@@ -101,8 +107,8 @@ WITH acked AS (
 INSERT INTO outbox (topic, region, kind, trip_id, payload)
 SELECT 'alert', t.region, '', t.id, $3::json FROM acked a JOIN trips t ON t.id = a.trip_id`
 
-func (s *Store) alert(ctx context.Context, id string) (sos.Alert, error) {
-	found, err := s.alerts(ctx, "alert "+id, alertColumns+`WHERE id = $1`, id)
+func (s *Store) findAlert(ctx context.Context, id string) (sos.Alert, error) {
+	found, err := s.queryAlerts(ctx, "alert "+id, alertColumns+`WHERE id = $1`, id)
 	if err != nil {
 		return sos.Alert{}, err
 	}
@@ -112,14 +118,14 @@ func (s *Store) alert(ctx context.Context, id string) (sos.Alert, error) {
 	return found[0], nil
 }
 
-// OpenAlerts returns alerts that nobody acknowledged; see sos.Store.
+// OpenAlerts returns the alerts without an acknowledgement; see sos.Store.
 func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
-	return s.alerts(ctx, "open alerts", alertColumns+`WHERE acked_at IS NULL ORDER BY at DESC, id DESC LIMIT $1`, limit)
+	return s.queryAlerts(ctx, "open alerts", alertColumns+`WHERE acked_at IS NULL ORDER BY at DESC, id DESC LIMIT $1`, limit)
 }
 
 // AlertsOf returns a person's alerts on a trip; see sos.Store.
 func (s *Store) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
-	return s.alerts(ctx, "alerts of trip "+string(id), alertColumns+`WHERE trip_id = $1 AND from_role = $2 AND from_id = $3
+	return s.queryAlerts(ctx, "alerts of trip "+string(id), alertColumns+`WHERE trip_id = $1 AND from_role = $2 AND from_id = $3
 		ORDER BY at, id`, id, who.Role, who.ID)
 }
 
@@ -145,13 +151,15 @@ func scanAlert(row pgx.CollectableRow) (a sos.Alert, err error) {
 	return a, err
 }
 
-func (s *Store) alerts(ctx context.Context, what, sql string, args ...any) ([]sos.Alert, error) {
+func (s *Store) queryAlerts(ctx context.Context, what, sql string, args ...any) ([]sos.Alert, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	found, err := pgx.CollectRows(rows, scanAlert)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)

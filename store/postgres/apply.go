@@ -15,44 +15,57 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// tries bounds how often a write is sent. The waits between them, with full jitter, come to 1.3 s at most.
+// maxTries bounds how often a write is sent. The waits between the tries, with
+// full jitter, come to 1.3 s at most.
 const (
-	tries     = 8
-	firstRest = 10 * time.Millisecond
+	maxTries     = 8
+	firstBackoff = 10 * time.Millisecond
 )
 
-// Apply commits a move; see trips.Store. Whatever kept a move from being made, its command is read back before
-// anything else is concluded, and only when nothing speaks against the move it is sent again. That is safe even if the
-// first sending still works at the server: the guards let one of them through. An error that is none of those of the
-// contract leaves open what happened; the same key tells.
+// Codes of the server's errors after which a move is tried again.
+const (
+	uniqueViolation  = "23505" // another transaction has what this one wanted: readOutcome finds out what
+	lockNotAvailable = "55P03" // it waited too long for a lock
+)
+
+// Apply commits a move; see trips.Store.
+//
+// If the write fails, Apply reads the command back first. It sends the move
+// again only if that read shows neither a result nor a conflict. That is safe
+// even while the first sending still works at the server: the guards let one of
+// them through. An error that trips.Store does not name leaves open what
+// happened; Apply with the same key, or Recorded, tells.
 func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
-	r, err := newRow(m)
+	r, err := newMoveRow(m)
 	if err != nil {
 		return trips.Event{}, err
 	}
-	made, err := s.together(ctx, r)
-	for try := 0; ; try++ {
-		if made {
-			return r.event, nil
+
+	made, err := s.commitInGroup(ctx, r)
+	for try := 0; !made; try++ {
+		if try == maxTries || isFinal(ctx, err) {
+			return trips.Event{}, unresolvedError(ctx, r, err)
 		}
-		if try == tries || final(ctx, err) {
-			return trips.Event{}, unsettled(ctx, r, err)
-		}
-		if !rest(ctx, try) {
+		if !sleepBefore(ctx, try) {
 			continue
 		}
-		ev, verdict, lost := s.judge(ctx, r)
-		if verdict != errGoOn {
-			return ev, verdict
+
+		var found moveOutcome
+		if found, err = s.readOutcome(ctx, r); err != nil {
+			continue // the server could not be asked
 		}
-		if err = lost; err == nil {
-			made, err = s.alone(ctx, r)
+		if found.isKnown {
+			return found.event, found.refusal
 		}
+
+		made, err = s.commitAlone(ctx, r)
 	}
+
+	return r.event, nil
 }
 
-// unsettled is the error of a move about which nothing more could be learnt.
-func unsettled(ctx context.Context, r *row, err error) error {
+// unresolvedError is the error of a move whose outcome could not be learnt.
+func unresolvedError(ctx context.Context, r *moveRow, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -62,18 +75,19 @@ func unsettled(ctx context.Context, r *row, err error) error {
 	return fmt.Errorf("trip %s, %s: %w", r.id, r.event.Kind, err)
 }
 
-// final says that sending again cannot help.
-func final(ctx context.Context, err error) bool {
+// isFinal returns whether sending again cannot help.
+func isFinal(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, errClosed) {
 		return true
 	}
+
 	var refusal *pgconn.PgError
 	if !errors.As(err, &refusal) {
 		return false
 	}
+
 	switch refusal.Code {
-	case "23505", // another transaction has what this one wanted: judge says what
-		"55P03": // waited too long for a lock
+	case uniqueViolation, lockNotAvailable:
 		return false
 	}
 	switch refusal.Code[:2] {
@@ -83,52 +97,78 @@ func final(ctx context.Context, err error) bool {
 	return true
 }
 
-// rest waits before the next try: not at all at first, then longer. False when ctx ended.
-func rest(ctx context.Context, try int) bool {
+// sleepBefore waits before the next try: not at all before the first, then ever
+// longer. It returns false when ctx ended.
+func sleepBefore(ctx context.Context, try int) bool {
 	if try == 0 {
 		return ctx.Err() == nil
 	}
-	return sleep.For(ctx, rand.N(firstRest<<(try-1)))
+	return sleep.For(ctx, rand.N(firstBackoff<<(try-1)))
 }
 
-// errGoOn is judge's verdict that nothing speaks against the move.
-var errGoOn = errors.New("go on")
+// moveOutcome is what became of a move. It is known when the command was
+// recorded, with its event or as abandoned, or when a guard refuses the move.
+type moveOutcome struct {
+	isKnown bool
+	event   trips.Event
+	refusal error // one of the errors of trips.Store
+}
 
-// judge reads what became of a move that was not made, or perhaps was. It returns the event of a command that was
-// recorded, or the contract's error, or errGoOn; with errGoOn, lost says that the server could not be asked.
-func (s *Store) judge(ctx context.Context, r *row) (ev trips.Event, verdict, lost error) {
+// readOutcome reads what became of a move that was perhaps not made. Its error
+// means that the server did not answer.
+func (s *Store) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	t := &r.event.Trip
 	var (
-		asked             *string
-		version           *uint32
-		payload           []byte
-		driving, boarding bool
+		asked   *string
+		payload []byte
+		found   guardedState
 	)
-	err := s.pool.QueryRow(ctx, judgeSQL, r.key.Actor.Role, r.key.Actor.ID, r.key.ID, t.ID, t.Driver, t.Rider).
-		Scan(&asked, &payload, &version, &driving, &boarding)
+
+	err := s.pool.QueryRow(ctx, readOutcomeSQL, r.key.Actor.Role, r.key.Actor.ID, r.key.ID, t.ID, t.Driver, t.Rider).
+		Scan(&asked, &payload, &found.version, &found.driverBusy, &found.riderBusy)
 	if err != nil {
-		return ev, errGoOn, fmt.Errorf("read back what happened: %w", err)
+		return moveOutcome{}, fmt.Errorf("read back what happened: %w", err)
 	}
-	switch {
-	case asked != nil:
-		ev, err := recorded(r.key, *asked, payload)
-		return ev, err, nil
-	case r.opens() && version != nil, !r.opens() && version != nil && *version != t.Version-1:
-		return ev, fmt.Errorf("trip %s is at version %d: %w", t.ID, *version, trips.ErrConflict), nil
-	case !r.opens() && version == nil:
-		return ev, fmt.Errorf("trip %s: %w", t.ID, trips.ErrNotFound), nil
-	case r.opens() && boarding:
-		return ev, fmt.Errorf("rider %s: %w", t.Rider, trips.ErrRiderBusy), nil
-	case r.binds() && driving:
-		return ev, fmt.Errorf("driver %s: %w", t.Driver, trips.ErrTaken), nil
+
+	if asked != nil {
+		ev, err := recordedEvent(r.key, *asked, payload)
+		return moveOutcome{true, ev, err}, nil
 	}
-	return ev, errGoOn, nil
+
+	refusal := found.refuse(r)
+	return moveOutcome{isKnown: refusal != nil, refusal: refusal}, nil
 }
 
-// judgeSQL reads in one snapshot all that can keep a move from being made.
-const judgeSQL = `
+// guardedState is what the guards look at, in one snapshot.
+type guardedState struct {
+	version               *uint32 // of the trip; nil: there is none
+	driverBusy, riderBusy bool    // with another active trip
+}
+
+// refuse returns the error of trips.Store that keeps the move from being made,
+// or nil.
+func (g guardedState) refuse(r *moveRow) error {
+	t := &r.event.Trip
+
+	switch {
+	case g.version == nil && !r.opensTrip():
+		return fmt.Errorf("trip %s: %w", t.ID, trips.ErrNotFound)
+	case g.version != nil && *g.version != t.Version-1:
+		return fmt.Errorf("trip %s is at version %d: %w", t.ID, *g.version, trips.ErrConflict)
+	case r.opensTrip() && g.riderBusy:
+		return fmt.Errorf("rider %s: %w", t.Rider, trips.ErrRiderBusy)
+	case r.bindsDriver() && g.driverBusy:
+		return fmt.Errorf("driver %s: %w", t.Driver, trips.ErrTaken)
+	}
+	return nil
+}
+
+// readOutcomeSQL reads in one snapshot all that can keep a move from being
+// made.
+const readOutcomeSQL = `
 SELECT c.print, e.payload, t.version,
   EXISTS (SELECT FROM trips b WHERE b.driver = $5 AND b.id <> $4
           AND b.state IN ('requested', 'reserved', 'arrived', 'on_trip')),
@@ -139,35 +179,38 @@ LEFT JOIN commands c ON c.actor_role = $1 AND c.actor_id = $2 AND c.id = $3
 LEFT JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
 LEFT JOIN trips t ON t.id = $4`
 
-// recorded is what a command led to, unless its id was used for something else.
-func recorded(k trips.Key, asked string, payload []byte) (trips.Event, error) {
+// recordedEvent returns what a command led to. Its errors are trips.ErrVoid and
+// trips.ErrKeyReused.
+func recordedEvent(k trips.Key, asked string, payload []byte) (trips.Event, error) {
 	if payload == nil {
 		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrVoid)
 	}
 	if asked != k.Print {
 		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)
 	}
-	return decode(payload)
+	return decodeEvent(payload)
 }
 
-func decode(payload []byte) (ev trips.Event, err error) {
+func decodeEvent(payload []byte) (ev trips.Event, err error) {
 	if err := json.Unmarshal(payload, &ev); err != nil {
 		return ev, fmt.Errorf("stored event: %w", err)
 	}
 	return ev, nil
 }
 
-// again sends a write that may be repeated, until the server has answered.
-func (s *Store) again(ctx context.Context, write func(context.Context) error) error {
+// retryWrite sends a write until the server has answered. The write must be
+// safe to repeat.
+func (s *Store) retryWrite(ctx context.Context, write func(context.Context) error) error {
 	for try := 1; ; try++ {
-		err := s.once(ctx, write)
-		if err == nil || errors.Is(err, pgx.ErrNoRows) || try == tries || final(ctx, err) || !rest(ctx, try) {
+		err := s.tryWrite(ctx, write)
+		if err == nil || errors.Is(err, pgx.ErrNoRows) || try == maxTries || isFinal(ctx, err) || !sleepBefore(ctx, try) {
 			return err
 		}
 	}
 }
 
-func (s *Store) once(ctx context.Context, write func(context.Context) error) error {
+// tryWrite sends a write once, within answerTimeout.
+func (s *Store) tryWrite(ctx context.Context, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return write(ctx)

@@ -16,9 +16,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// BenchmarkApply lets clients ride, each move after move, through the store and through a bare statement: a guarded
-// write of the trip, the event and the outbox row, without command ids, on a connection per client. Both work in turns
-// on the same server; x-bare is how many moves the store makes in the time of one bare one.
+// BenchmarkApply lets clients ride, each move after move, through the store and
+// through a bare statement: a guarded write of the trip, the event and the
+// outbox row, without command ids, on a connection per client. Both work in
+// turns on the same server; x-bare is how many moves the store makes in the
+// time of one bare one.
 func BenchmarkApply(b *testing.B) {
 	for _, clients := range []int{16, 64} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
@@ -26,10 +28,12 @@ func BenchmarkApply(b *testing.B) {
 			var bareTime, storeTime time.Duration
 			const turns = 10
 			b.ResetTimer()
+
 			for range turns {
 				bareTime += rideFor(b, clients, b.N/turns+1, raw.apply)
 				storeTime += rideFor(b, clients, b.N/turns+1, store.Apply)
 			}
+
 			n := float64(turns * (b.N/turns + 1))
 			b.ReportMetric(n/storeTime.Seconds(), "moves/s")
 			b.ReportMetric(n/bareTime.Seconds(), "bare-moves/s")
@@ -45,6 +49,7 @@ func rideFor(b *testing.B, clients, n int, apply apply) time.Duration {
 	var moves atomic.Int64
 	var all sync.WaitGroup
 	begin := time.Now()
+
 	for range clients {
 		all.Go(func() {
 			person := uuid.NewString()
@@ -58,6 +63,7 @@ func rideFor(b *testing.B, clients, n int, apply apply) time.Duration {
 			}
 		})
 	}
+
 	all.Wait()
 	took := time.Since(begin)
 	return time.Duration(float64(took) * float64(n) / float64(moves.Load()))
@@ -81,11 +87,13 @@ func rideOnce(ctx context.Context, person string, apply apply) (moves int64, err
 			ev, err = apply(ctx, trips.Move{Key: key, Event: ev})
 			moves++
 		}
+
 		if err != nil || next == nil {
 			return moves, err
 		}
 		ev, err = next(ev.Trip, time.Now())
 	}
+
 	return moves, err
 }
 
@@ -97,6 +105,7 @@ func newBare(b *testing.B, at string, clients int) bare {
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	cfg.MaxConns = int32(clients)
 	pool, err := pgxpool.NewWithConfig(b.Context(), cfg)
 	if err != nil {
@@ -127,6 +136,7 @@ func (r bare) apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 	if err != nil {
 		return trips.Event{}, err
 	}
+
 	sql, who, at := bareMove, string(t.Driver), &t.EndedAt
 	if t.Version == 1 {
 		sql, who, at = bareOpen, string(t.Rider), &t.RequestedAt
@@ -134,10 +144,12 @@ func (r bare) apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 	if at.IsZero() {
 		at = nil
 	}
+
 	var n int
 	err = r.pool.QueryRow(ctx, sql, t.ID, t.Version, t.State, who, t.Region, m.Event.Kind, string(payload), at).Scan(&n)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("trip %s: %w", t.ID, trips.ErrConflict)
 	}
+
 	return m.Event, err
 }

@@ -13,28 +13,32 @@ import (
 
 // Append keeps a message; see chat.Store.
 func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
-	m.At = microseconds(m.At)
+	m.At = storedTime(m.At)
 	payload, err := json.Marshal(m)
 	if err != nil {
 		return chat.Message{}, fmt.Errorf("message on trip %s: %w", m.Trip, err)
 	}
+
 	kept := m
-	err = s.again(ctx, func(ctx context.Context) error {
-		return s.append(ctx, &kept, region, payload)
+	err = s.retryWrite(ctx, func(ctx context.Context) error {
+		return s.appendMessage(ctx, &kept, region, payload)
 	})
 	switch {
 	case err != nil:
-		return chat.Message{}, fmt.Errorf("message on trip %s: %w", m.Trip, orNotFound(err))
+		return chat.Message{}, fmt.Errorf("message on trip %s: %w", m.Trip, mapNotFound(err))
 	case kept.Text != m.Text:
 		return chat.Message{}, fmt.Errorf("message %q of %s: %w", m.ClientID, m.From, trips.ErrKeyReused)
 	}
+
 	return kept, nil
 }
 
-// append sends two statements as one transaction in one round trip. Those who talk on one trip at once take turns by
-// the lock; without it they would take the same number, and all but one would have to try again. The lock is a
-// statement of its own, so that the second one sees what was said before its turn.
-func (s *Store) append(ctx context.Context, m *chat.Message, region string, payload []byte) error {
+// appendMessage sends two statements as one transaction in one round trip. The
+// first takes a lock, so that people who write to one chat at once take turns;
+// otherwise they would take the same number, and all but one would have to try
+// again. The lock is a statement of its own so that the second statement sees
+// the messages before its turn.
+func (s *Store) appendMessage(ctx context.Context, m *chat.Message, region string, payload []byte) error {
 	var both pgx.Batch
 	both.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, "chat "+m.Trip)
 	both.Queue(appendSQL, m.Trip, m.From.Role, m.From.ID, m.ClientID, m.Text, m.At, region, string(payload)).
@@ -44,7 +48,8 @@ func (s *Store) append(ctx context.Context, m *chat.Message, region string, payl
 	return err
 }
 
-// appendSQL returns the message with this client id, old or new; nothing when there is no such trip.
+// appendSQL returns the message with this client id, old or new; nothing when
+// there is no such trip.
 const appendSQL = `
 WITH was AS (
   SELECT seq, text, at FROM chat WHERE trip_id = $1 AND from_role = $2 AND from_id = $3 AND client_id = $4
@@ -63,10 +68,12 @@ SELECT seq, text, at FROM was UNION ALL SELECT seq, text, at FROM said`
 func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	rows, err := s.pool.Query(ctx, chatColumns+`WHERE trip_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`, id, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("chat of trip %s: %w", id, err)
 	}
+
 	ms, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		return nil, fmt.Errorf("chat of trip %s: %w", id, err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Now is the server's time. It asks once, for a second at most.
+// Now returns the server's time. It asks once and waits at most a second.
 func (s *Store) Now(ctx context.Context) (at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()

@@ -45,6 +45,7 @@ func once(t testing.TB, s *Store, ev trips.Event) {
 	if err != nil || len(evs) != 1 || evs[0] != ev {
 		t.Errorf("kept %+v, %v; answered %+v", evs, err, ev)
 	}
+
 	var notices int
 	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE trip_id = $1 AND kind = $2`,
 		ev.Trip.ID, ev.Kind).Scan(&notices); err != nil || notices != 1 {
@@ -56,6 +57,7 @@ func TestACommitWhoseReplyIsLostIsAnsweredAndHappenedOnce(t *testing.T) {
 	p, at := through(t, database(t))
 	s := open(t, at)
 	apply1(t, s, requested(t, "first"))
+
 	for n := range 4 {
 		rider := fmt.Sprint("rider ", n)
 		p.cut(n, theReply, "request of "+rider)
@@ -76,6 +78,7 @@ func TestALostReplyToAGroupIsAnsweredToEach(t *testing.T) {
 	p, at := through(t, database(t))
 	s := open(t, at)
 	p.cut(5, theReply, "request of ")
+
 	var riders sync.WaitGroup
 	for i := range 32 {
 		riders.Go(func() {
@@ -88,6 +91,7 @@ func TestALostReplyToAGroupIsAnsweredToEach(t *testing.T) {
 			once(t, s, ev)
 		})
 	}
+
 	riders.Wait()
 	p.done()
 }
@@ -102,6 +106,7 @@ func TestALostReplyToALosingMoveIsStillARefusal(t *testing.T) {
 	if _, err := s.Apply(t.Context(), again); !errors.Is(err, trips.ErrRiderBusy) {
 		t.Errorf("got %v, want a busy rider", err)
 	}
+
 	p.done()
 }
 
@@ -115,6 +120,7 @@ func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = lock.Rollback(context.Background()) }()
+
 	if _, err := lock.Exec(t.Context(), `SELECT FROM trips FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +128,7 @@ func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	answer := make(chan trips.Event, 1)
 	var caller sync.WaitGroup
 	caller.Go(func() {
@@ -132,9 +139,12 @@ func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
 		answer <- ev
 	})
 	defer caller.Wait()
+
 	waitForWaiters(t, observer, 1)
 	p.sever()
-	waitForWaiters(t, observer, 2) // sent again, while the first still waits at the server
+
+	// sent again, while the first still waits at the server
+	waitForWaiters(t, observer, 2)
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +175,7 @@ func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
 	apply1(t, s, requested(t, "first"))
 	p.block(true)
 	m := requested(t, "rider")
+
 	_, err := s.Apply(t.Context(), m)
 	for _, of := range []error{
 		trips.ErrConflict, trips.ErrNotFound, trips.ErrTaken, trips.ErrRiderBusy, trips.ErrKeyReused,
@@ -173,11 +184,13 @@ func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
 			t.Errorf("without a server: %v", err)
 		}
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Apply(ctx, m); !errors.Is(err, context.Canceled) {
 		t.Errorf("and when the caller went away: %v", err)
 	}
+
 	p.block(false)
 	once(t, s, apply1(t, s, m))
 }
@@ -192,17 +205,20 @@ func TestALostReplyToAMessageOrASettlementIsAnsweredOnce(t *testing.T) {
 	if err != nil || m.Seq != 1 {
 		t.Errorf("said %+v, %v", m, err)
 	}
+
 	p.done()
 	history, err := s.History(t.Context(), ride.ID, 0, 10)
 	if err != nil || len(history) != 1 || history[0] != m {
 		t.Errorf("history %+v, %v", history, err)
 	}
+
 	p.cut(2, theReply, "provider's id")
 	asked := payments.Charge{Trip: ride.ID, Rider: ride.Rider, Reference: "r", ProviderID: "provider's id", At: dawn}
 	c, err := s.Settle(t.Context(), asked)
 	if err != nil || c != asked {
 		t.Errorf("settled %+v, %v", c, err)
 	}
+
 	p.done()
 	var notices int
 	err = s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic <> 'trip'`).Scan(&notices)
@@ -230,6 +246,7 @@ func rideThrough(t *testing.T, s *Store) trips.Trip {
 		}
 		ev = apply1(t, s, trips.Move{Key: trips.Key{Actor: d, ID: fmt.Sprint(i)}, Event: next})
 	}
+
 	return ev.Trip
 }
 
@@ -241,6 +258,7 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer killer.Close(context.Background())
+
 	var riders sync.WaitGroup
 	var made [16][10]trips.Event
 	moved := make(chan struct{}, len(made)*len(made[0]))
@@ -255,6 +273,7 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 			}
 		})
 	}
+
 	kills := 0
 	for n := range cap(moved) {
 		if <-moved; n%8 != 0 {
@@ -267,6 +286,7 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 		}
 		kills += int(tag.RowsAffected())
 	}
+
 	if kills == 0 {
 		t.Error("nothing was killed")
 	}

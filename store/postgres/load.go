@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// Transactions is how many transactions the server has ended in this database since its statistics began, which is when
-// it last crashed. Sessions report theirs about once a second.
-func (s *Store) Transactions(ctx context.Context) (n int64, err error) {
+// CountTransactions returns how many transactions the server has ended in this
+// database since its last crash. Each session reports its own about once a
+// second.
+func (s *Store) CountTransactions(ctx context.Context) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	const ask = `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`

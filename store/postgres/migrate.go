@@ -12,13 +12,15 @@ import (
 	"github.com/ridehail/ridehail/migrations"
 )
 
-// Migrate brings the database's schema up to date. Many nodes may call it at once: a session lock lets one work, and
-// the others, who look once a second for at most five minutes, find nothing left to do.
+// Migrate brings the database's schema up to date. Many nodes may call it at
+// once: one of them takes a session lock and works. The others ask for the lock
+// once a second, for at most five minutes, and find nothing left to do.
 func Migrate(ctx context.Context, url string) (err error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("postgres address: %w", err)
 	}
+
 	cfg.ConnectTimeout = dialTimeout
 	db := stdlib.OpenDB(*cfg)
 	defer func() {
@@ -26,10 +28,12 @@ func Migrate(ctx context.Context, url string) (err error) {
 			err = cerr
 		}
 	}()
+
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 5))
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
+
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres, goose.WithSessionLocker(locker))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
@@ -37,5 +41,6 @@ func Migrate(ctx context.Context, url string) (err error) {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the schema: %w", err)
 	}
+
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// TestADatabaseFromBeforeRefundsKeepsWhatItHolds has a trip that was paid under the first schema and is given back under
-// the newest.
+// TestADatabaseFromBeforeRefundsKeepsWhatItHolds has a trip that was paid under
+// the first schema and is given back under the newest.
 func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	name, at := bareDatabase(t, "template0")
 	drop(t, name)
@@ -22,6 +22,7 @@ func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	db := stdlib.OpenDB(*cfg)
 	old, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres)
 	if err != nil {
@@ -30,6 +31,7 @@ func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	if _, err := old.UpTo(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, sql := range []string{`INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at, charged)
 		VALUES ('t', 5, 'completed', 'ada', 'chidi', 'here', now(), now(), true)`,
 		`INSERT INTO charges (trip_id, rider, reference, minor, currency, provider_id, at)
@@ -38,12 +40,14 @@ func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := Migrate(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
+
 	s := open(t, at)
 	want := payments.Charge{Trip: "t", Rider: "ada", Reference: "trip-t", ProviderID: "7", At: time.Unix(1, 0).UTC(),
 		Amount: trips.Money{Minor: 123_400, Currency: "NGN"}}
@@ -53,6 +57,7 @@ func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	if _, err := s.AskRefund(t.Context(), "t", "by mistake", time.Unix(2, 0)); err != nil {
 		t.Fatal(err)
 	}
+
 	r, err := s.EndRefund(t.Context(), "t", payments.RefundDone, "8", time.Unix(3, 0))
 	if err != nil || r.State != payments.RefundDone || r.Amount != want.Amount {
 		t.Errorf("refund %+v, %v", r, err)

@@ -17,6 +17,7 @@ func TestManyNodesMigrateAtOnce(t *testing.T) {
 	if _, err := Open(t.Context(), at, Options{}); err == nil || !strings.Contains(err.Error(), "ridehail migrate") {
 		t.Errorf("without a schema: %v", err)
 	}
+
 	var nodes sync.WaitGroup
 	for range 4 {
 		nodes.Go(func() {
@@ -25,6 +26,7 @@ func TestManyNodesMigrateAtOnce(t *testing.T) {
 			}
 		})
 	}
+
 	nodes.Wait()
 	apply1(t, open(t, at), requested(t, "rider"))
 }
@@ -69,10 +71,12 @@ func TestTwoNodesNeverShareDriversOrTrips(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 	if len(byDriver) != n || len(byTrip) != n {
 		t.Errorf("%d drivers and %d trips found each other, of %d", len(byDriver), len(byTrip), n)
 	}
+
 	for who, times := range byDriver {
 		if times != 1 {
 			t.Errorf("%s won %d trips", who, times)
@@ -89,7 +93,8 @@ func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
 		for j := range answers {
 			all.Go(func() {
 				m := requested(t, fmt.Sprint("rider ", i))
-				m.Event.Trip.ID = trips.TripID(fmt.Sprint(i, " at ", j)) // each desk gives it an id of its own
+				// each desk gives it an id of its own
+				m.Event.Trip.ID = trips.TripID(fmt.Sprint(i, " at ", j))
 				var err error
 				if answers[j], err = nodes[j%2].Apply(t.Context(), m); err != nil {
 					t.Error(err)
@@ -97,6 +102,7 @@ func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
 			})
 		}
 		all.Wait()
+
 		for _, ev := range answers {
 			if ev != answers[0] {
 				t.Errorf("answered %+v and %+v", ev, answers[0])
@@ -120,6 +126,7 @@ func TestAMoveTheServerCannotTakeHarmsNoOther(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 }
 
@@ -133,6 +140,7 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 		VALUES ('trip', '', '', 'late', '{}')`); err != nil {
 		t.Fatal(err)
 	}
+
 	apply1(t, s, requested(t, "rider"))
 	if told, err := s.Pending(t.Context(), 10); err != nil || len(told) != 0 {
 		t.Errorf("while an older transaction runs: %+v, %v", told, err)
@@ -143,17 +151,20 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 	if err := late.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	for {
 		told, err := s.Pending(t.Context(), 10)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if len(told) == 2 {
 			if told[0].Trip != "late" {
 				t.Errorf("told %+v first", told[0])
 			}
 			return
 		}
+
 		time.Sleep(time.Millisecond) // another database's transaction may run
 	}
 }

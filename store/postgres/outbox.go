@@ -15,6 +15,7 @@ import (
 func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE relay SET holder = $1, expires_at = clock_timestamp() + $2::interval
 		WHERE holder = $1 OR expires_at <= clock_timestamp()`, holder, ttl)
@@ -24,14 +25,17 @@ func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bo
 	return tag.RowsAffected() == 1, nil
 }
 
-// Pending returns the oldest notices that nothing can precede any more; see trips.Outbox.
+// Pending returns the oldest notices that nothing can precede any more; see
+// trips.Outbox.
 func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	rows, err := s.pool.Query(ctx, pendingSQL, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
+
 	notices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n trips.Notice, err error) {
 		err = row.Scan(&n.XID, &n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &n.At)
 		n.At = n.At.UTC()
@@ -40,11 +44,13 @@ func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
+
 	return notices, nil
 }
 
-// pendingSQL reads below the oldest transaction that still runs: nothing can be committed there any more. Names of
-// columns stand with their table, because an ORDER BY would otherwise take a column of the result.
+// pendingSQL reads below the oldest running transaction, where nothing can be
+// committed any more. Columns are named with their table, because ORDER BY
+// would otherwise take a column of the result.
 const pendingSQL = `
 SELECT outbox.xid, outbox.id, outbox.topic, outbox.region, outbox.kind, outbox.trip_id, outbox.payload, outbox.at
 FROM outbox
@@ -57,6 +63,7 @@ LIMIT $1`
 func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	var mine bool
 	if err := s.pool.QueryRow(ctx, advanceSQL, holder, last.XID, last.ID).Scan(&mine); err != nil {
 		return fmt.Errorf("advance the relay: %w", err)
@@ -69,8 +76,8 @@ func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) e
 
 var errNoLease = errors.New("does not hold the lease; ask for it again")
 
-// advanceSQL deletes from the old cursor on, which this statement still sees, and so never walks over the many rows
-// that are deleted already.
+// advanceSQL deletes from the old cursor on, which this statement still sees.
+// So it never walks over the many rows that are deleted already.
 const advanceSQL = `
 WITH mine AS (
   UPDATE relay SET cursor_xid = greatest(cursor_xid, $2::xid8),
@@ -88,6 +95,7 @@ SELECT EXISTS (SELECT FROM mine)`
 func (s *Store) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	var at *time.Time
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*), min(at) FROM outbox

@@ -15,13 +15,14 @@ import (
 
 // Settle records that a trip was paid; see payments.Store.
 func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
-	c.At = microseconds(c.At)
+	c.At = storedTime(c.At)
 	receipt, err := json.Marshal(c)
 	if err != nil {
 		return payments.Charge{}, fmt.Errorf("settle trip %s: %w", c.Trip, err)
 	}
+
 	var settled bool
-	err = s.again(ctx, func(ctx context.Context) error {
+	err = s.retryWrite(ctx, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, settleSQL, c.Trip, c.Rider, c.Reference, c.Amount.Minor, c.Amount.Currency,
 			c.ProviderID, c.At, string(receipt)).Scan(&settled)
 	})
@@ -31,10 +32,12 @@ func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge,
 	if settled {
 		return c, nil
 	}
-	return s.settledBefore(ctx, c.Trip)
+
+	return s.findEarlierCharge(ctx, c.Trip)
 }
 
-// settleSQL settles a completed trip that was not settled yet. Two at once wait for each other at the trip's row.
+// settleSQL settles a completed trip that was not settled yet. Two that
+// run at once take turns at the trip's row.
 const settleSQL = `
 WITH settled AS (
   UPDATE trips SET charged = true WHERE id = $1 AND state = 'completed' AND NOT charged RETURNING id, region
@@ -46,12 +49,14 @@ WITH settled AS (
 )
 SELECT EXISTS (SELECT FROM settled)`
 
-// settledBefore returns the first charge, or says why there is none.
-func (s *Store) settledBefore(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+// findEarlierCharge returns the charge of a trip that cannot be settled now, or
+// the reason why there is none.
+func (s *Store) findEarlierCharge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
 	c, err := s.Charge(ctx, id)
 	if !errors.Is(err, trips.ErrNotFound) {
 		return c, err
 	}
+
 	t, err := s.Trip(ctx, id)
 	if err != nil {
 		return payments.Charge{}, err
@@ -72,7 +77,7 @@ func scanCharge(row pgx.CollectableRow) (c payments.Charge, err error) {
 
 // Charge returns a trip's charge; see payments.Store.
 func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
-	cs, err := s.charges(ctx, "charge of trip "+string(id), chargeColumns+`WHERE c.trip_id = $1`, id)
+	cs, err := s.queryCharges(ctx, "charge of trip "+string(id), chargeColumns+`WHERE c.trip_id = $1`, id)
 	if err != nil {
 		return payments.Charge{}, err
 	}
@@ -84,23 +89,25 @@ func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, e
 
 // Receipts returns a rider's charges; see payments.Store.
 func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
-	return s.charges(ctx, "receipts of "+string(rider),
+	return s.queryCharges(ctx, "receipts of "+string(rider),
 		chargeColumns+`WHERE c.rider = $1 ORDER BY c.at DESC, c.trip_id DESC LIMIT $2`, rider, limit)
 }
 
 // Uncharged returns completed trips without a charge; see payments.Store.
 func (s *Store) Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
-	return s.trips(ctx, "trips without a charge", standing+`WHERE t.state = 'completed' AND NOT t.charged
+	return s.queryTrips(ctx, "trips without a charge", currentTripSQL+`WHERE t.state = 'completed' AND NOT t.charged
 		AND t.ended_at < $1 ORDER BY t.ended_at, t.id LIMIT $2`, before, limit)
 }
 
-func (s *Store) charges(ctx context.Context, what, sql string, args ...any) ([]payments.Charge, error) {
+func (s *Store) queryCharges(ctx context.Context, what, sql string, args ...any) ([]payments.Charge, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	cs, err := pgx.CollectRows(rows, scanCharge)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)

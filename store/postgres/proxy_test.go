@@ -41,23 +41,28 @@ func (l *link) close() {
 	l.server.Close()
 }
 
-// through starts a proxy to the server of an address and returns the address that leads through it.
+// through starts a proxy to the server of an address and returns the address
+// that leads through it.
 func through(t testing.TB, at string) (*proxy, string) {
 	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &proxy{TB: t, listener: listener, to: u.Host, links: map[*link]bool{}}
 	p.owned.Go(p.accept)
+
 	t.Cleanup(func() {
 		listener.Close()
 		p.sever()
 		p.owned.Wait()
 	})
+
 	u.Host = listener.Addr().String()
 	return p, u.String()
 }
@@ -68,11 +73,13 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
+
 		server, err := net.Dial("tcp", p.to)
 		if err != nil {
 			client.Close()
 			continue
 		}
+
 		l := &link{client: client, server: server}
 		p.mu.Lock()
 		p.links[l] = true
@@ -80,6 +87,7 @@ func (p *proxy) accept() {
 			l.close()
 		}
 		p.mu.Unlock()
+
 		p.owned.Go(func() { p.carry(l, client, server, p.asked) })
 		p.owned.Go(func() { p.carry(l, server, client, p.answered) })
 	}
@@ -100,18 +108,21 @@ func (p *proxy) carry(l *link, from io.Reader, to io.Writer, look func(*link, []
 	}
 }
 
-// cancelRequest is what the driver sends when a connection broke, to end what still runs. It must not arrive here.
+// cancelRequest is what the driver sends when a connection broke, to end what
+// still runs. It must not arrive here.
 var cancelRequest = []byte{0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e}
 
 func (p *proxy) asked(l *link, b []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	if bytes.HasPrefix(b, cancelRequest) {
 		return false
 	}
 	if p.left == 0 || !bytes.Contains(b, p.needle) {
 		return true
 	}
+
 	p.left--
 	l.doomed = p.where == theReply
 	return l.doomed

@@ -11,28 +11,30 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// standing reads trips as they stand: each with the event that brought it there.
-const standing = `SELECT e.payload FROM trips t JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version `
+// currentTripSQL reads trips as their last event left them.
+const currentTripSQL = `SELECT e.payload FROM trips t JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version `
 
-// active is in the words of the partial indexes, or the planner would not use them.
-const active = ` t.state IN ('requested', 'reserved', 'arrived', 'on_trip') `
+// activeSQL repeats the condition of the partial indexes word for word, so that
+// the planner uses them.
+const activeSQL = ` t.state IN ('requested', 'reserved', 'arrived', 'on_trip') `
 
 // Trip returns a trip; see trips.Store.
 func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	return s.trip(ctx, "trip "+string(id), standing+`WHERE t.id = $1`, id)
+	return s.queryTrip(ctx, "trip "+string(id), currentTripSQL+`WHERE t.id = $1`, id)
 }
 
 // Active returns the actor's active trip; see trips.Store.
 func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	column, err := column(a)
+	column, err := tripColumn(a)
 	if err != nil {
 		return trips.Trip{}, err
 	}
-	return s.trip(ctx, "active trip of "+a.String(), standing+`WHERE t.`+column+` = $1 AND`+active, a.ID)
+	return s.queryTrip(ctx, "active trip of "+a.String(), currentTripSQL+`WHERE t.`+column+` = $1 AND`+activeSQL, a.ID)
 }
 
-// column is where an actor stands in trips; the system has no trips of its own.
-func column(a trips.Actor) (string, error) {
+// tripColumn returns the column of trips that holds an actor. The system has no
+// trips.
+func tripColumn(a trips.Actor) (string, error) {
 	switch a.Role {
 	case trips.RoleRider:
 		return "rider", nil
@@ -46,20 +48,23 @@ func column(a trips.Actor) (string, error) {
 func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	var asked string
 	var payload []byte
+
 	err := s.pool.QueryRow(ctx, `
 		SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
 		WHERE c.actor_role = $1 AND c.actor_id = $2 AND c.id = $3`, k.Actor.Role, k.Actor.ID, k.ID).Scan(&asked, &payload)
 	if err != nil {
-		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, orNotFound(err))
+		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, mapNotFound(err))
 	}
-	return recorded(k, asked, payload)
+	return recordedEvent(k, asked, payload)
 }
 
-// Void gives a command up; see trips.Store. It waits for a move under way with the same key: both want the same row.
+// Void abandons a command; see trips.Store. It waits for a move under way with
+// the same key: both want the same row.
 func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
-	err := s.again(ctx, func(ctx context.Context) error {
+	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
 			INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq) VALUES ($1, $2, $3, $4, '', 0)
 			ON CONFLICT DO NOTHING`, k.Actor.Role, k.Actor.ID, k.ID, k.Print)
@@ -73,32 +78,32 @@ func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
 
 // Events returns a trip's events; see trips.Store.
 func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
-	return s.events(ctx, "events of trip "+string(id),
+	return s.queryEvents(ctx, "events of trip "+string(id),
 		`SELECT payload FROM trip_events WHERE trip_id = $1 AND seq > $2 ORDER BY seq`, id, after)
 }
 
 // Open returns trips that wait for a driver; see trips.Store.
 func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
-	return s.trips(ctx, "open trips", standing+`WHERE t.state = 'requested' ORDER BY t.requested_at, t.id LIMIT $1`, limit)
+	return s.queryTrips(ctx, "open trips", currentTripSQL+`WHERE t.state = 'requested' ORDER BY t.requested_at, t.id LIMIT $1`, limit)
 }
 
 // Driven returns active trips with a driver; see trips.Store.
 func (s *Store) Driven(ctx context.Context) ([]trips.Trip, error) {
-	return s.trips(ctx, "driven trips", standing+`WHERE t.driver IS NOT NULL AND`+active)
+	return s.queryTrips(ctx, "driven trips", currentTripSQL+`WHERE t.driver IS NOT NULL AND`+activeSQL)
 }
 
 // List returns the actor's trips; see trips.Store.
 func (s *Store) List(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
-	column, err := column(a)
+	column, err := tripColumn(a)
 	if err != nil {
 		return nil, nil
 	}
-	return s.trips(ctx, "trips of "+a.String(), standing+`WHERE t.`+column+` = $1 AND t.requested_at < $2
+	return s.queryTrips(ctx, "trips of "+a.String(), currentTripSQL+`WHERE t.`+column+` = $1 AND t.requested_at < $2
 		ORDER BY t.requested_at DESC, t.id DESC LIMIT $3`, a.ID, before, limit)
 }
 
-func (s *Store) trip(ctx context.Context, what, sql string, args ...any) (trips.Trip, error) {
-	ts, err := s.trips(ctx, what, sql, args...)
+func (s *Store) queryTrip(ctx context.Context, what, sql string, args ...any) (trips.Trip, error) {
+	ts, err := s.queryTrips(ctx, what, sql, args...)
 	if err != nil {
 		return trips.Trip{}, err
 	}
@@ -108,8 +113,8 @@ func (s *Store) trip(ctx context.Context, what, sql string, args ...any) (trips.
 	return ts[0], nil
 }
 
-func (s *Store) trips(ctx context.Context, what, sql string, args ...any) ([]trips.Trip, error) {
-	evs, err := s.events(ctx, what, sql, args...)
+func (s *Store) queryTrips(ctx context.Context, what, sql string, args ...any) ([]trips.Trip, error) {
+	evs, err := s.queryEvents(ctx, what, sql, args...)
 	ts := make([]trips.Trip, len(evs))
 	for i := range evs {
 		ts[i] = evs[i].Trip
@@ -117,27 +122,31 @@ func (s *Store) trips(ctx context.Context, what, sql string, args ...any) ([]tri
 	return ts, err
 }
 
-func (s *Store) events(ctx context.Context, what, sql string, args ...any) ([]trips.Event, error) {
+func (s *Store) queryEvents(ctx context.Context, what, sql string, args ...any) ([]trips.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	evs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (trips.Event, error) {
 		var payload []byte
 		if err := row.Scan(&payload); err != nil {
 			return trips.Event{}, err
 		}
-		return decode(payload)
+		return decodeEvent(payload)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	return evs, nil
 }
 
-func orNotFound(err error) error {
+// mapNotFound turns pgx.ErrNoRows into trips.ErrNotFound.
+func mapNotFound(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return trips.ErrNotFound
 	}

@@ -13,8 +13,8 @@ import (
 
 // AskRefund records that a trip's charge goes back; see payments.Refunds.
 func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
-	err := s.again(ctx, func(ctx context.Context) error {
-		_, err := s.pool.Exec(ctx, askRefundSQL, id, payments.RefundReference(id), reason, microseconds(at))
+	err := s.retryWrite(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, askRefundSQL, id, payments.RefundReference(id), reason, storedTime(at))
 		return err
 	})
 	if err != nil {
@@ -23,7 +23,8 @@ func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, a
 	return s.Refund(ctx, id)
 }
 
-// askRefundSQL takes the amount from the charge, so that without one there is nothing to give back.
+// askRefundSQL takes the amount from the charge, so that without one there is
+// nothing to give back.
 const askRefundSQL = `
 INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
 SELECT trip_id, $2, minor, currency, $3, $4 FROM charges WHERE trip_id = $1
@@ -34,9 +35,9 @@ WHERE refunds.state = 'failed'`
 // EndRefund records what the provider made of a refund; see payments.Refunds.
 func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
-	err := s.again(ctx, func(ctx context.Context) error {
+	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `UPDATE refunds SET state = $2, provider_id = $3, ended_at = $4
-			WHERE trip_id = $1 AND state = 'asked'`, id, string(state), providerID, microseconds(at))
+			WHERE trip_id = $1 AND state = 'asked'`, id, string(state), providerID, storedTime(at))
 		return err
 	})
 	if err != nil {
@@ -61,7 +62,7 @@ func scanRefund(row pgx.CollectableRow) (r payments.Refund, err error) {
 
 // Refund returns a trip's refund; see payments.Refunds.
 func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
-	rs, err := s.refunds(ctx, "refund of trip "+string(id), refundColumns+`WHERE trip_id = $1`, id)
+	rs, err := s.queryRefunds(ctx, "refund of trip "+string(id), refundColumns+`WHERE trip_id = $1`, id)
 	if err != nil {
 		return payments.Refund{}, err
 	}
@@ -73,17 +74,19 @@ func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, e
 
 // OpenRefunds returns refunds that have no end yet; see payments.Refunds.
 func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
-	return s.refunds(ctx, "refunds without an end",
+	return s.queryRefunds(ctx, "refunds without an end",
 		refundColumns+`WHERE state = 'asked' AND asked_at < $1 ORDER BY asked_at, trip_id LIMIT $2`, before, limit)
 }
 
-func (s *Store) refunds(ctx context.Context, what, sql string, args ...any) ([]payments.Refund, error) {
+func (s *Store) queryRefunds(ctx context.Context, what, sql string, args ...any) ([]payments.Refund, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	rs, err := pgx.CollectRows(rows, scanRefund)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)

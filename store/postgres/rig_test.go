@@ -66,17 +66,20 @@ func admin(ctx context.Context, sql string) error {
 	return nil
 }
 
-// bareDatabase creates a database without a schema, and returns its name and address.
+// bareDatabase creates a database without a schema, and returns its name and
+// address.
 func bareDatabase(t testing.TB, like string) (name, at string) {
 	t.Helper()
 	u, err := url.Parse(server(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	name = fmt.Sprintf("ridehail_test_%x", [16]byte(uuid.New()))
 	if err := admin(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+like); err != nil {
 		t.Fatal(err)
 	}
+
 	u.Path = "/" + name
 	return name, u.String()
 }
@@ -89,15 +92,18 @@ func drop(t testing.TB, name string) {
 	})
 }
 
-// database creates a migrated database of the test's own and returns its address.
+// database creates a migrated database of the test's own and returns its
+// address.
 func database(t testing.TB) string {
 	t.Helper()
 	server(t)
+
 	template.once.Do(func() {
 		var at string
 		template.name, at = bareDatabase(t, "template0")
 		template.err = Migrate(t.Context(), at)
 	})
+
 	if template.err != nil {
 		t.Fatal(template.err)
 	}
@@ -106,12 +112,14 @@ func database(t testing.TB) string {
 	return at
 }
 
-// hasty is an address whose commits do not wait for the disk, for tests that do not pull the plug.
+// hasty is an address whose commits do not wait for the disk, for tests that do
+// not pull the plug.
 func hasty(t testing.TB, at string) string {
 	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	q := u.Query()
 	q.Set("synchronous_commit", "off")
 	u.RawQuery = q.Encode()

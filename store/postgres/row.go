@@ -8,61 +8,62 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// row is a move as applySQL takes it.
-type row struct {
+// moveRow is a move in the form that applySQL takes.
+type moveRow struct {
 	id      trips.TripID
 	key     trips.Key
 	event   trips.Event
 	payload []byte
 }
 
-func newRow(m trips.Move) (*row, error) {
-	ev := asKept(m.Event)
+func newMoveRow(m trips.Move) (*moveRow, error) {
+	ev := storedEvent(m.Event)
 	payload, err := json.Marshal(ev)
 	if err != nil {
 		return nil, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 	}
-	return &row{id: ev.Trip.ID, key: m.Key, event: ev, payload: payload}, nil
+	return &moveRow{id: ev.Trip.ID, key: m.Key, event: ev, payload: payload}, nil
 }
 
-// asKept is the event as it will be read back.
-func asKept(ev trips.Event) trips.Event {
+// storedEvent rounds all moments of an event as the server does.
+func storedEvent(ev trips.Event) trips.Event {
 	t := &ev.Trip
 	for _, at := range []*time.Time{&ev.At, &t.RequestedAt, &t.ReservedAt, &t.ArrivedAt, &t.StartedAt, &t.EndedAt} {
-		*at = microseconds(*at)
+		*at = storedTime(*at)
 	}
 	return ev
 }
 
-// opens says that the move is a trip's first.
-func (r *row) opens() bool { return r.event.Trip.Version == 1 }
+// opensTrip returns whether the move is a trip's first.
+func (r *moveRow) opensTrip() bool { return r.event.Trip.Version == 1 }
 
-// binds says that the move gives the trip a driver.
-func (r *row) binds() bool { return r.event.Trip.State == trips.Reserved }
+// bindsDriver returns whether the move gives the trip a driver.
+func (r *moveRow) bindsDriver() bool { return r.event.Trip.State == trips.Reserved }
 
-// claim is something only one move of a group may be about.
+// claim is something that only one move of a group may touch.
 type claim struct {
 	kind byte
 	a, b string
 }
 
-func (r *row) claims() []claim {
+func (r *moveRow) listClaims() []claim {
 	claims := []claim{{'t', string(r.id), ""}, {'c', r.key.Actor.String(), r.key.ID}}
 	switch {
-	case r.opens():
+	case r.opensTrip():
 		claims = append(claims, claim{'r', string(r.event.Trip.Rider), ""})
-	case r.binds():
+	case r.bindsDriver():
 		claims = append(claims, claim{'d', string(r.event.Trip.Driver), ""})
 	}
 	return claims
 }
 
-// columns turns rows into the parameters of applySQL, one array per column.
-func columns(rows []*row) []any {
+// toColumns turns rows into the parameters of applySQL, one array per column.
+func toColumns(rows []*moveRow) []any {
 	n := len(rows)
 	id, state, rider, region := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	version, driver := make([]int64, n), make([]*string, n)
 	requested, ended := make([]time.Time, n), make([]*time.Time, n)
+
 	kind, payload := make([]string, n), make([]string, n)
 	role, actor, command, asked := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, r := range rows {
@@ -75,15 +76,18 @@ func columns(rows []*row) []any {
 		if !t.EndedAt.IsZero() {
 			ended[i] = &t.EndedAt
 		}
+
 		kind[i], payload[i] = string(r.event.Kind), string(r.payload)
 		role[i], actor[i], command[i], asked[i] = string(r.key.Actor.Role), r.key.Actor.ID, r.key.ID, r.key.Print
 	}
+
 	return []any{id, version, state, rider, driver, region, requested, ended, kind, payload, role, actor, command, asked}
 }
 
-// applySQL makes moves of different trips and returns the trips that moved. It passes over commands that were seen
-// before and drivers who have a trip, so that they do not spoil the group; what another transaction does at the same
-// moment it cannot see, and then a unique index breaks this transaction and each move is tried alone.
+// applySQL makes moves of different trips and returns the trips that moved. It
+// skips known commands and busy drivers, so that they do not fail the group. It
+// cannot see what another transaction does at the same moment: then a unique
+// index fails the whole group, and each move is tried alone.
 const applySQL = `
 WITH move AS (
   SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],

@@ -1,7 +1,9 @@
-// Package postgres keeps trips, their outbox, chat and charges in Postgres, and alone speaks its SQL.
+// Package postgres keeps everything of a node in Postgres. It alone speaks its
+// SQL.
 //
-// Every write is one transaction in one round trip, guarded so that it may be sent again: when a connection dies with
-// the answer on it, what happened is read back before the call returns.
+// Every write is one transaction in one round trip, guarded so that it may be
+// sent again. When a connection dies with the answer on it, the outcome is read
+// back before the call returns.
 package postgres
 
 import (
@@ -20,66 +22,74 @@ type Options struct {
 	MaxConns int // connections to the server at once [16]
 }
 
-// Limits of one statement. The server gives up before the client does, so that a statement that ran too long is known
-// to have been rolled back.
+// Limits of one statement. The server gives up before the client does, so that
+// a statement that ran too long is known to have been rolled back.
 const (
 	lockTimeout      = "2s"
 	statementTimeout = "3s"
 	idleTxTimeout    = "10s"
-	answerTimeout    = 4 * time.Second // for when the server cannot say anything
+	answerTimeout    = 4 * time.Second // when the server says nothing
 	dialTimeout      = 2 * time.Second
 	pingTimeout      = time.Second
 )
 
-// Store implements trips.Store, trips.Outbox, chat.Store and payments.Store. Its methods may be called from many
-// goroutines; each blocks until the server has answered or ctx has ended.
+// Store keeps everything of a node in one database; see store.Store. Its methods may be called from many goroutines; each blocks until the server
+// has answered or ctx has ended.
 type Store struct {
 	pool       *pgxpool.Pool
-	moves      chan *waiting
+	moves      chan *pendingMove
 	quit       chan struct{}
 	close      sync.Once
 	committers sync.WaitGroup
 }
 
-// Open connects to a database that Migrate has prepared. Close the store when nothing uses it any more.
+// Open connects to a database that Migrate has prepared. Close the store when
+// nothing uses it any more.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("postgres address: %w", err)
 	}
+
 	cfg.MaxConns = int32(cmp.Or(opts.MaxConns, 16))
 	cfg.PingTimeout = pingTimeout
 	cfg.ConnConfig.ConnectTimeout = dialTimeout
+
 	maps.Copy(cfg.ConnConfig.RuntimeParams, map[string]string{
 		"lock_timeout":                        lockTimeout,
 		"statement_timeout":                   statementTimeout,
 		"idle_in_transaction_session_timeout": idleTxTimeout,
-		// A statement is planned once per connection, perhaps while the tables are empty, and must stay fast when
-		// they are not. All but the audit's have an index, so that no look at the statistics is needed.
+		// A statement is planned once per connection, perhaps while the tables
+		// are empty, and must stay fast when they are not. All but the audit's
+		// have an index, so that no look at the statistics is needed.
 		"plan_cache_mode": "force_generic_plan",
 		"enable_seqscan":  "off",
 		"jit":             "off",
 	})
+
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, moves: make(chan *waiting), quit: make(chan struct{})}
-	if err := s.ready(ctx); err != nil {
+
+	s := &Store{pool: pool, moves: make(chan *pendingMove), quit: make(chan struct{})}
+	if err := s.checkSchema(ctx); err != nil {
 		pool.Close()
 		return nil, err
 	}
+
 	for range committers {
-		s.committers.Go(s.commitLoop)
+		s.committers.Go(s.runCommitter)
 	}
 	return s, nil
 }
 
-// ready says what is missing before the first user finds out.
-func (s *Store) ready(ctx context.Context) error {
+// checkSchema returns an error if the server does not answer or has no schema.
+func (s *Store) checkSchema(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
+
 	var there bool
 	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('outbox') IS NOT NULL`).Scan(&there); err != nil {
 		return fmt.Errorf("postgres schema: %w", err)
@@ -90,7 +100,8 @@ func (s *Store) ready(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for moves that are being committed and closes all connections. Calls after it fail.
+// Close waits for moves that are being committed and closes all connections.
+// Calls after it fail.
 func (s *Store) Close() {
 	s.close.Do(func() { close(s.quit) })
 	s.committers.Wait()

@@ -17,12 +17,12 @@ var _ sos.Store = (*Store)(nil)
 
 // KeepAlert keeps a call for help; see sos.Store.
 func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
-	a.At, a.Car.At = kept(a.At), kept(a.Car.At)
-	out, err := write(ctx, s, func(tx *statements) (sos.Alert, error) {
-		was, err := oneAlert(tx, `WHERE from_role = ? AND from_id = ? AND client_id = ?`, string(a.From.Role), a.From.ID, a.ClientID)
+	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
+	out, err := writeCommitted(ctx, s, func(tx *statements) (sos.Alert, error) {
+		was, err := findAlert(tx, `WHERE from_role = ? AND from_id = ? AND client_id = ?`, string(a.From.Role), a.From.ID, a.ClientID)
 		switch {
 		case errors.Is(err, sos.ErrNotFound):
-			return a, keepAlert(tx, a)
+			return a, insertAlert(tx, a)
 		case err == nil && (was.Trip != a.Trip || was.Text != a.Text):
 			return was, fmt.Errorf("id %q: %w", a.ClientID, trips.ErrKeyReused)
 		}
@@ -31,46 +31,51 @@ func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	if err != nil {
 		return sos.Alert{}, fmt.Errorf("alert on trip %s: %w", a.Trip, err)
 	}
+
 	return out, nil
 }
 
-func keepAlert(tx *statements, a sos.Alert) error {
+func insertAlert(tx *statements, a sos.Alert) error {
 	var lng, lat any
 	if !a.Car.At.IsZero() {
 		lng, lat = a.Car.Lng, a.Car.Lat
 	}
-	if err := tellAlert(tx, a, sos.KindSOS); err != nil {
+	if err := addAlertToOutbox(tx, a, sos.KindSOS); err != nil {
 		return err
 	}
+
 	_, err := tx.exec(context.Background(), `INSERT INTO alerts
 		(id, trip_id, from_role, from_id, client_id, text, car_lng, car_lat, car_at, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		a.ID, string(a.Trip), string(a.From.Role), a.From.ID, a.ClientID, a.Text, lng, lat, momentOrNull(a.Car.At),
+		a.ID, string(a.Trip), string(a.From.Role), a.From.ID, a.ClientID, a.Text, lng, lat, timeOrNull(a.Car.At),
 		a.At.UnixMicro())
+
 	return err
 }
 
-// tellAlert adds an outbox row, or says that there is no such trip.
-func tellAlert(tx *statements, a sos.Alert, kind trips.Kind) error {
+// addAlertToOutbox adds an outbox row, or says that there is no such trip.
+func addAlertToOutbox(tx *statements, a sos.Alert, kind trips.Kind) error {
 	var region location.Region
-	err := tx.one(context.Background(), `SELECT region FROM trips WHERE id = ?`, []any{string(a.Trip)}, &region)
+	err := tx.queryOne(context.Background(), `SELECT region FROM trips WHERE id = ?`, []any{string(a.Trip)}, &region)
 	if err != nil {
 		return err
 	}
+
 	payload, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	return tell(tx, trips.Notice{Topic: sos.Topic, Region: region, Kind: kind, Trip: a.Trip, Payload: payload})
+	return addToOutbox(tx, trips.Notice{Topic: sos.Topic, Region: region, Kind: kind, Trip: a.Trip, Payload: payload})
 }
 
 // RaiseAlerts marks a trip's alerts as told to the operators; see sos.Store.
 func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
-	at = kept(at)
-	raised, err := write(ctx, s, func(tx *statements) ([]sos.Alert, error) {
+	at = storedTime(at)
+	raised, err := writeCommitted(ctx, s, func(tx *statements) ([]sos.Alert, error) {
 		found, err := findAlerts(context.Background(), tx, `WHERE trip_id = ? AND raised_at IS NULL ORDER BY at, id`, string(id))
 		if err != nil || len(found) == 0 {
 			return nil, err
 		}
+
 		for i := range found {
 			found[i].RaisedAt = at
 		}
@@ -81,29 +86,31 @@ func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) 
 	if err != nil {
 		return nil, fmt.Errorf("raise alerts of trip %s: %w", id, err)
 	}
+
 	return raised, nil
 }
 
 // AckAlert acknowledges an alert; see sos.Store.
 func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
-	out, err := write(ctx, s, func(tx *statements) (sos.Alert, error) {
-		a, err := oneAlert(tx, `WHERE id = ?`, id)
+	out, err := writeCommitted(ctx, s, func(tx *statements) (sos.Alert, error) {
+		a, err := findAlert(tx, `WHERE id = ?`, id)
 		if err != nil || !a.AckedAt.IsZero() {
 			return a, err
 		}
-		a.AckedAt = kept(at)
+		a.AckedAt = storedTime(at)
 		if _, err := tx.exec(context.Background(), `UPDATE alerts SET acked_at = ? WHERE id = ?`, a.AckedAt.UnixMicro(), id); err != nil {
 			return a, err
 		}
-		return a, tellAlert(tx, a, "")
+		return a, addAlertToOutbox(tx, a, "")
 	})
 	if err != nil {
 		return sos.Alert{}, fmt.Errorf("acknowledge alert %s: %w", id, err)
 	}
+
 	return out, nil
 }
 
-// OpenAlerts returns alerts that nobody acknowledged; see sos.Store.
+// OpenAlerts returns the alerts without an acknowledgement; see sos.Store.
 func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
 	found, err := findAlerts(ctx, s.read, `WHERE acked_at IS NULL ORDER BY at DESC, id DESC LIMIT ?`, max(0, limit))
 	if err != nil {
@@ -122,7 +129,8 @@ func (s *Store) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) 
 	return found, nil
 }
 
-func oneAlert(from *statements, where string, args ...any) (sos.Alert, error) {
+// findAlert returns the first alert of a condition, or sos.ErrNotFound.
+func findAlert(from *statements, where string, args ...any) (sos.Alert, error) {
 	found, err := findAlerts(context.Background(), from, where, args...)
 	if err == nil && len(found) == 0 {
 		err = sos.ErrNotFound
@@ -134,32 +142,34 @@ func oneAlert(from *statements, where string, args ...any) (sos.Alert, error) {
 }
 
 func findAlerts(ctx context.Context, from *statements, where string, args ...any) (out []sos.Alert, err error) {
-	err = eachAlert(ctx, from, where, args, func(a sos.Alert) error {
+	err = yieldAlerts(ctx, from, where, args, func(a sos.Alert) error {
 		out = append(out, a)
 		return nil
 	})
 	return out, err
 }
 
-func eachAlert(ctx context.Context, from *statements, where string, args []any, yield func(sos.Alert) error) error {
-	return from.each(ctx, `SELECT id, trip_id, from_role, from_id, client_id, text, car_lng, car_lat, car_at, at, raised_at,
+func yieldAlerts(ctx context.Context, from *statements, where string, args []any, yield func(sos.Alert) error) error {
+	return from.queryEach(ctx, `SELECT id, trip_id, from_role, from_id, client_id, text, car_lng, car_lat, car_at, at, raised_at,
 		acked_at FROM alerts `+where, args, func(rows *sql.Rows) error {
 		var a sos.Alert
 		var lng, lat sql.NullFloat64
+
 		var car, raised, acked sql.NullInt64
 		var at int64
 		if err := rows.Scan(&a.ID, &a.Trip, &a.From.Role, &a.From.ID, &a.ClientID, &a.Text, &lng, &lat, &car, &at, &raised,
 			&acked); err != nil {
 			return err
 		}
-		a.Car.Lng, a.Car.Lat, a.Car.At = lng.Float64, lat.Float64, moment(car)
-		a.At, a.RaisedAt, a.AckedAt = time.UnixMicro(at).UTC(), moment(raised), moment(acked)
+
+		a.Car.Lng, a.Car.Lat, a.Car.At = lng.Float64, lat.Float64, nullableTime(car)
+		a.At, a.RaisedAt, a.AckedAt = time.UnixMicro(at).UTC(), nullableTime(raised), nullableTime(acked)
 		return yield(a)
 	})
 }
 
-// moment reads a time that may be NULL.
-func moment(us sql.NullInt64) time.Time {
+// nullableTime reads a time that may be NULL; zero stands for NULL.
+func nullableTime(us sql.NullInt64) time.Time {
 	if !us.Valid {
 		return time.Time{}
 	}

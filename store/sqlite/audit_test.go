@@ -16,10 +16,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith closes the loop: the streams must read what the guards look at, and
-// not only what the events say.
+// TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith closes the loop: the streams
+// must read what the guards look at, and not only what the events say.
 func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
 	t.Parallel()
+
 	for _, c := range []struct{ name, tamper, row string }{
 		{"nothing", `SELECT 1`, ""},
 		{"a row's driver", `UPDATE trips SET driver = 'dayo'`, `of driver "dayo"`},
@@ -38,6 +39,7 @@ func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
 			s := open(t, Options{Relaxed: true})
 			askEverything(t, s)
 			must(t, raw(t, s.path), c.tamper)
+
 			report, err := audit.Run(t.Context(), s, audit.Config{Grace: time.Hour})
 			if err != nil {
 				t.Fatal(err)
@@ -53,6 +55,7 @@ func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
 	t.Parallel()
 	s := open(t, Options{Relaxed: true})
 	ctx, stop := context.WithCancel(t.Context())
+
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
@@ -64,6 +67,7 @@ func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
 			}
 		})
 	}
+
 	for seen := 0; seen < 50; {
 		report, err := audit.Run(t.Context(), s, audit.Config{})
 		if err != nil || report.Violations() != 0 {
@@ -72,6 +76,7 @@ func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
 		}
 		seen = report.Trips
 	}
+
 	stop()
 	all.Wait()
 	if report, err := audit.Run(t.Context(), s, audit.Config{Grace: time.Hour}); err != nil || report.Violations() != 0 {
@@ -79,7 +84,8 @@ func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
 	}
 }
 
-// rideAndPay is a whole trip of somebody who drives and rides under one name, with a word at the end.
+// rideAndPay is a whole trip of somebody who drives and rides under one name,
+// with a word at the end.
 func rideAndPay(s *Store, who string) error {
 	var moves atomic.Int64
 	moves.Store(5)
@@ -87,15 +93,18 @@ func rideAndPay(s *Store, who string) error {
 		return err
 	}
 	ctx, rider := context.Background(), trips.Rider(trips.RiderID(who))
+
 	rides, err := s.List(ctx, rider, time.Now().Add(time.Hour), 1)
 	if err != nil || len(rides) != 1 {
 		return errors.Join(err, fmt.Errorf("%d rides", len(rides)))
 	}
+
 	trip := rides[0]
 	bye := chat.Message{Trip: trip.ID, From: rider, ClientID: "bye", Text: "bye", At: time.Now()}
 	if _, err := s.Append(ctx, bye, string(trip.Region)); err != nil {
 		return err
 	}
+
 	_, err = s.Settle(ctx, payments.Charge{Trip: trip.ID, Rider: trip.Rider, Reference: payments.Reference(trip.ID),
 		Amount: trip.Quote.Fare, At: time.Now()})
 	return err

@@ -14,9 +14,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// BenchmarkApply measures durable moves through the whole store contract, beside the least that a single move could
-// cost: one transaction with one guarded UPDATE and one INSERT of the same payload, as fast as one client can repeat
-// it. "x bare" is how many times that rate the store reaches in the same run.
+// BenchmarkApply measures durable moves through the whole store contract,
+// beside the least that a single move could cost: one transaction with one
+// guarded UPDATE and one INSERT of the same payload, as fast as one client can
+// repeat it. "x bare" is how many times that rate the store reaches in the same
+// run.
 func BenchmarkApply(b *testing.B) {
 	for _, mode := range []struct {
 		name string
@@ -43,6 +45,7 @@ func BenchmarkApply(b *testing.B) {
 func ride(b *testing.B, s *Store, clients, n int) {
 	var left atomic.Int64
 	left.Store(int64(n))
+
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
@@ -55,6 +58,7 @@ func ride(b *testing.B, s *Store, clients, n int) {
 			}
 		})
 	}
+
 	all.Wait()
 }
 
@@ -65,10 +69,12 @@ func oneRide(s *Store, who string, left *atomic.Int64) error {
 		if left.Add(-1) < 0 && i == 0 {
 			return nil
 		}
+
 		m := trips.Move{Key: trips.Key{Actor: ev.By, ID: uuid.NewString(), Print: string(ev.Kind)}, Event: ev}
 		if ev, err = s.Apply(context.Background(), m); err != nil {
 			break
 		}
+
 		switch t := ev.Trip; t.State {
 		case trips.Requested:
 			ev, err = t.Reserve(trips.DriverID(who), now)
@@ -82,6 +88,7 @@ func oneRide(s *Store, who string, left *atomic.Int64) error {
 			return nil
 		}
 	}
+
 	return err
 }
 
@@ -92,7 +99,8 @@ var (
 		Fare: trips.Money{Minor: 262_000, Currency: "NGN"}}
 )
 
-// bareRate is transactions per second of SQLite itself, with prepared statements and one client.
+// bareRate is transactions per second of SQLite itself, with prepared
+// statements and one client.
 func bareRate(b *testing.B, o Options) float64 {
 	b.Helper()
 	s := open(b, o)
@@ -105,9 +113,11 @@ func bareRate(b *testing.B, o Options) float64 {
 			b.Fatal(err)
 		}
 	}
+
 	run(`CREATE TABLE bare (id TEXT PRIMARY KEY, version INTEGER)`)
 	run(`CREATE TABLE bare_events (n INTEGER PRIMARY KEY, payload TEXT)`)
 	run(`INSERT INTO bare VALUES ('a', 0)`)
+
 	start, n := time.Now(), 0
 	for ; time.Since(start) < time.Second; n++ {
 		run(`BEGIN IMMEDIATE`)
@@ -115,5 +125,6 @@ func bareRate(b *testing.B, o Options) float64 {
 		run(`INSERT INTO bare_events (payload) VALUES (?)`, payload)
 		run(`COMMIT`)
 	}
+
 	return float64(n) / time.Since(start).Seconds()
 }

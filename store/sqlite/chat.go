@@ -15,13 +15,13 @@ import (
 
 // Append numbers and keeps a message; see chat.Store.
 func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
-	m.At = kept(m.At)
-	out, err := write(ctx, s, func(tx *statements) (chat.Message, error) {
-		was, err := said(tx, m)
+	m.At = storedTime(m.At)
+	out, err := writeCommitted(ctx, s, func(tx *statements) (chat.Message, error) {
+		was, err := findMessage(tx, m)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
 		}
-		return say(tx, m, location.Region(region))
+		return insertMessage(tx, m, location.Region(region))
 	})
 	if err != nil {
 		return chat.Message{}, fmt.Errorf("chat of trip %s: %w", m.Trip, err)
@@ -29,11 +29,13 @@ func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat
 	return out, nil
 }
 
-// said returns the message if it was kept before.
-func said(tx *statements, m chat.Message) (chat.Message, error) {
+// findMessage returns the stored message with the same client id, or
+// trips.ErrNotFound.
+func findMessage(tx *statements, m chat.Message) (chat.Message, error) {
 	was := m
 	var at int64
-	err := tx.one(context.Background(), `SELECT seq, text, at FROM chat
+
+	err := tx.queryOne(context.Background(), `SELECT seq, text, at FROM chat
 		WHERE trip_id = ? AND from_role = ? AND from_id = ? AND client_id = ?`,
 		[]any{string(m.Trip), string(m.From.Role), m.From.ID, m.ClientID}, &was.Seq, &was.Text, &at)
 	if err != nil {
@@ -42,33 +44,38 @@ func said(tx *statements, m chat.Message) (chat.Message, error) {
 	if was.Text != m.Text {
 		return chat.Message{}, fmt.Errorf("message %s of %s: %w", m.ClientID, m.From, trips.ErrKeyReused)
 	}
+
 	was.At = time.UnixMicro(at).UTC()
 	return was, nil
 }
 
-func say(tx *statements, m chat.Message, region location.Region) (chat.Message, error) {
+// insertMessage numbers and stores a message and adds it to the outbox.
+func insertMessage(tx *statements, m chat.Message, region location.Region) (chat.Message, error) {
 	ctx, id := context.Background(), string(m.Trip)
 	// No row if there is no such trip.
-	if err := tx.one(ctx, `SELECT 1 + coalesce((SELECT max(seq) FROM chat WHERE trip_id = t.id), 0) FROM trips t
+	if err := tx.queryOne(ctx, `SELECT 1 + coalesce((SELECT max(seq) FROM chat WHERE trip_id = t.id), 0) FROM trips t
 		WHERE t.id = ?`, []any{id}, &m.Seq); err != nil {
 		return chat.Message{}, err
 	}
+
 	_, err := tx.exec(ctx, `INSERT INTO chat (trip_id, seq, from_role, from_id, client_id, text, at)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`, id, m.Seq, string(m.From.Role), m.From.ID, m.ClientID, m.Text, m.At.UnixMicro())
 	if err != nil {
 		return chat.Message{}, err
 	}
+
 	payload, err := json.Marshal(m)
 	if err != nil {
 		return chat.Message{}, err
 	}
-	return m, tell(tx, trips.Notice{Topic: trips.TopicChat, Region: region, Trip: m.Trip, Payload: payload})
+
+	return m, addToOutbox(tx, trips.Notice{Topic: trips.TopicChat, Region: region, Trip: m.Trip, Payload: payload})
 }
 
 // History returns messages numbered above after, in order, at most limit.
 func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	var out []chat.Message
-	err := s.messages(ctx, `WHERE trip_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+	err := s.yieldMessages(ctx, `WHERE trip_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
 		[]any{string(id), after, max(0, limit)}, func(m chat.Message) error {
 			out = append(out, m)
 			return nil
@@ -79,8 +86,8 @@ func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limi
 	return out, nil
 }
 
-func (s *Store) messages(ctx context.Context, where string, args []any, take func(chat.Message) error) error {
-	return s.read.each(ctx, `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `+where, args,
+func (s *Store) yieldMessages(ctx context.Context, where string, args []any, take func(chat.Message) error) error {
+	return s.read.queryEach(ctx, `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `+where, args,
 		func(rows *sql.Rows) error {
 			var m chat.Message
 			var at int64

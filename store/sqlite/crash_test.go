@@ -15,7 +15,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// childFile makes this test binary a program that writes to the file it names until it is killed.
+// childFile makes this test binary a program that writes to the file it names
+// until it is killed.
 const childFile = "RIDEHAIL_SQLITE_CHILD"
 
 func init() {
@@ -23,11 +24,13 @@ func init() {
 	if path == "" {
 		return
 	}
+
 	s, err := Open(context.Background(), path, Options{Relaxed: true})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+
 	var out sync.Mutex
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -40,6 +43,7 @@ func init() {
 			}
 		})
 	}
+
 	all.Wait()
 }
 
@@ -52,11 +56,13 @@ func TestAKilledProgramLosesNothingThatItAnswered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, id := range answered {
 			if _, err := s.Trip(t.Context(), id); err != nil {
 				t.Error(err)
 			}
 		}
+
 		report, err := audit.Run(t.Context(), s, audit.Config{})
 		if err != nil || report.Violations() != 0 || report.Trips < len(answered) {
 			t.Errorf("%v\n%s", err, report.Text())
@@ -70,7 +76,8 @@ func TestAKilledProgramLosesNothingThatItAnswered(t *testing.T) {
 	}
 }
 
-// killed runs a program that writes until it gave n answers, kills it and returns the trips it answered for.
+// killed runs a program that writes until it gave n answers, kills it and
+// returns the trips it answered for.
 func killed(t *testing.T, path string, n int) (answered []trips.TripID) {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0])
@@ -82,6 +89,7 @@ func killed(t *testing.T, path string, n int) (answered []trips.TripID) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		id, verdict, whole := strings.Cut(lines.Text(), " ")
@@ -91,12 +99,14 @@ func killed(t *testing.T, path string, n int) (answered []trips.TripID) {
 			}
 			continue // cut off by the kill
 		}
+
 		if answered = append(answered, trips.TripID(id)); len(answered) == n {
 			if err := child.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+
 	_ = child.Wait() // it was killed
 	if len(answered) < n {
 		t.Fatalf("it answered %d times only", len(answered))

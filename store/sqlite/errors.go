@@ -14,8 +14,9 @@ import (
 // ErrClosed is what writes return after Close.
 var ErrClosed = errors.New("the store is closed")
 
-// primary is SQLite's result code without its extension, 0 for errors that are not SQLite's.
-func primary(err error) int {
+// primaryCode returns SQLite's result code without its extension, or 0 for
+// other errors.
+func primaryCode(err error) int {
 	var e *driver.Error
 	if errors.As(err, &e) {
 		return e.Code() & 0xff
@@ -23,7 +24,7 @@ func primary(err error) int {
 	return 0
 }
 
-// advice says what to do about what SQLite only names.
+// advice is what to do about each result code.
 var advice = map[int]string{
 	code.SQLITE_NOTADB:   "it is not a SQLite database; name another file, it was not touched",
 	code.SQLITE_CORRUPT:  "it is damaged; restore it from a backup, or move it away to begin anew",
@@ -35,19 +36,21 @@ var advice = map[int]string{
 	code.SQLITE_BUSY:     "another program has been writing to it for too long; stop that program",
 }
 
-// explain adds the file and what to do.
-func explain(path string, err error) error {
-	if what, ok := advice[primary(err)]; ok {
+// explainError adds the file and the advice to an error of SQLite.
+func explainError(path string, err error) error {
+	if what, ok := advice[primaryCode(err)]; ok {
 		return fmt.Errorf("database %s: %s: %w", path, what, err)
 	}
 	return err
 }
 
-// refusal names the promise that a guarded write of a trip would have broken.
-func refusal(err error) error {
-	if primary(err) != code.SQLITE_CONSTRAINT {
+// mapConstraint turns the violation of a unique index into the error of
+// trips.Store.
+func mapConstraint(err error) error {
+	if primaryCode(err) != code.SQLITE_CONSTRAINT {
 		return err
 	}
+
 	for column, named := range map[string]error{
 		"trips.driver": trips.ErrTaken, "trips.rider": trips.ErrRiderBusy, "trips.id": trips.ErrConflict,
 	} {

@@ -16,40 +16,45 @@ import (
 // applicationID marks a file as ours in its header: "RIDE".
 const applicationID = 0x52494445
 
-// Migrate creates the file if there is none and brings its schema up to date. It refuses a file of another program, and
-// one that a newer version of this program wrote.
+// Migrate creates the file if there is none and brings its schema up to date.
+// It refuses a file of another program and a file that a newer version wrote.
 func Migrate(ctx context.Context, path string) error {
-	if err := migrate(ctx, path); err != nil {
-		return explain(path, err)
+	if err := applyMigrations(ctx, path); err != nil {
+		return explainError(path, err)
 	}
 	return nil
 }
 
-func migrate(ctx context.Context, path string) error {
-	ours, err := inspect(ctx, path)
+func applyMigrations(ctx context.Context, path string) error {
+	ours, err := inspectFile(ctx, path)
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", source(path, writing))
+
+	db, err := sql.Open("sqlite", dataSourceName(path, writing))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+
 	if !ours {
 		if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 			return err
 		}
 	}
+
 	p, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read the embedded schema: %w", err)
 	}
-	return bringUp(ctx, p, path)
+
+	return retryMigrations(ctx, p, path)
 }
 
-// bringUp applies what is missing. Another program that starts at this moment may be faster with a step, and ours fails
-// then: as long as the schema gets on it is tried again.
-func bringUp(ctx context.Context, p *goose.Provider, path string) error {
+// retryMigrations applies what is missing. If another program migrates the same
+// file at this moment, a step of ours may fail; it tries again as long as the
+// schema version rises.
+func retryMigrations(ctx context.Context, p *goose.Provider, path string) error {
 	known := p.ListSources()
 	newest := known[len(known)-1].Version
 	for last := int64(-2); ; {
@@ -63,34 +68,42 @@ func bringUp(ctx context.Context, p *goose.Provider, path string) error {
 		default:
 			_, err = p.Up(ctx)
 		}
+
 		if err == nil {
 			return nil
 		}
 		if version <= last {
 			return fmt.Errorf("bring the schema of %s up to date: %w", path, err)
 		}
+
 		last = version
 	}
 }
 
-// inspect reads the header of a file before anything is written to it: it is ours, or new, or it is refused.
-func inspect(ctx context.Context, path string) (ours bool, err error) {
+// inspectFile reads the header of a file before anything is written to it. It
+// returns whether the file is ours, false for a new one, and an error for a
+// file of another program.
+func inspectFile(ctx context.Context, path string) (ours bool, err error) {
 	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() == 0) {
 		return false, nil
 	} else if err == nil && info.IsDir() {
 		file := filepath.Join(path, "ridehail.db")
 		return false, fmt.Errorf("%s is a folder: name a file in it, for example %s", path, file)
 	}
-	db, err := sql.Open("sqlite", source(path, "mode=rw"))
+
+	db, err := sql.Open("sqlite", dataSourceName(path, "mode=rw"))
 	if err != nil {
 		return false, err
 	}
 	defer db.Close()
-	look, err := db.BeginTx(ctx, nil) // one look: another program may be making the file ours right now
+
+	// one look: another program may be making the file ours right now
+	look, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = look.Rollback() }() // it only read
+
 	var id, tables int
 	if err := look.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
 		return false, err
@@ -101,5 +114,6 @@ func inspect(ctx context.Context, path string) (ours bool, err error) {
 	if id != applicationID && (id != 0 || tables > 0) {
 		return false, fmt.Errorf("%s is a database of another program: name another file, it was not touched", path)
 	}
+
 	return id == applicationID, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// TestAFileFromBeforeRefundsKeepsWhatItHolds has a trip that was paid under the first schema and is given back under
-// the newest.
+// TestAFileFromBeforeRefundsKeepsWhatItHolds has a trip that was paid under the
+// first schema and is given back under the newest.
 func TestAFileFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "city.db")
 	db := raw(t, path)
@@ -26,6 +26,7 @@ func TestAFileFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	if _, err := old.UpTo(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+
 	must(t, db, `INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at, charged)
 		VALUES ('t', 5, 'completed', 'ada', 'chidi', 'here', 1, 2, 1)`)
 	must(t, db, `INSERT INTO charges (trip_id, rider, reference, minor, currency, provider_id, at)
@@ -35,6 +36,7 @@ func TestAFileFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	want := payments.Charge{Trip: "t", Rider: "ada", Reference: "trip-t", ProviderID: "7", At: time.Unix(1, 0).UTC(),
 		Amount: trips.Money{Minor: 123_400, Currency: "NGN"}}
 	if c, err := s.Charge(t.Context(), "t"); err != nil || c != want {
@@ -43,6 +45,7 @@ func TestAFileFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	if _, err := s.AskRefund(t.Context(), "t", "by mistake", time.Unix(2, 0)); err != nil {
 		t.Fatal(err)
 	}
+
 	r, err := s.EndRefund(t.Context(), "t", payments.RefundDone, "8", time.Unix(3, 0))
 	if err != nil || r.State != payments.RefundDone || r.Amount != want.Amount {
 		t.Errorf("refund %+v, %v", r, err)

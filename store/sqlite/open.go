@@ -1,5 +1,5 @@
-// Package sqlite keeps trips, chat, charges and the outbox in one SQLite file: the store of a city that runs on one
-// machine and needs nothing installed. It alone speaks SQLite's SQL.
+// Package sqlite keeps everything of a node in one SQLite file, for a city that
+// runs on one machine and needs nothing installed. It alone speaks its SQL.
 package sqlite
 
 import (
@@ -15,15 +15,16 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite", pure Go
 )
 
-// Options are how a store keeps its file; the zero value is safe.
+// Options say how a store keeps its file. The zero value is safe.
 type Options struct {
-	// Relaxed leaves it to the operating system when a commit reaches the disk: faster, most of all when few write at
-	// once, and a power cut may take the last commits. A crash of the program takes none either way.
+	// Relaxed leaves it to the operating system when a commit reaches the disk:
+	// faster, most of all when few write at once, and a power cut may take the
+	// last commits. A crash of the program takes none either way.
 	Relaxed bool
 }
 
-// Store is one SQLite file. It implements trips.Store, trips.Outbox, chat.Store, payments.Store and the streams of an
-// auditor. Writes go through one connection, many in one commit; reads run beside them.
+// Store is one SQLite file. All methods may be called from many goroutines.
+// Writes go through one connection, many in one commit; reads run beside them.
 type Store struct {
 	path    string
 	readers *sql.DB
@@ -31,63 +32,72 @@ type Store struct {
 	writer  *writer
 }
 
-// Open opens the file, creates it if there is none, and brings its schema up to date. The folder must exist. The store
-// must be closed.
+// Open opens the file, creates it if there is none, and brings its schema up to
+// date. The folder must exist. The store must be closed.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := Migrate(ctx, path); err != nil {
 		return nil, err
 	}
+
 	mode := "&_synchronous=FULL"
 	if o.Relaxed {
 		mode = "&_synchronous=NORMAL"
 	}
-	w, err := openWriter(ctx, path, source(path, writing+tuned+mode))
+
+	w, err := openWriter(ctx, path, dataSourceName(path, writing+tuned+mode))
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, explainError(path, err)
 	}
-	readers, err := sql.Open("sqlite", source(path, "mode=rw&_query_only=1"))
+
+	readers, err := sql.Open("sqlite", dataSourceName(path, "mode=rw&_query_only=1"))
 	if err != nil {
-		return nil, errors.Join(explain(path, err), w.close())
+		return nil, errors.Join(explainError(path, err), w.close())
 	}
+
 	n := max(4, runtime.GOMAXPROCS(0))
 	readers.SetMaxOpenConns(n)
 	readers.SetMaxIdleConns(n)
 	return &Store{path: path, readers: readers, read: newStatements(path, readers), writer: w}, nil
 }
 
-// Close waits for the writes under way and closes the file. Later writes fail with ErrClosed.
+// Close waits for the writes under way and closes the file. Later writes fail
+// with ErrClosed.
 func (s *Store) Close() error {
-	return errors.Join(s.read.close(), s.readers.Close(), s.writer.close())
+	return errors.Join(s.read.closeAll(), s.readers.Close(), s.writer.close())
 }
 
-// Ping says whether the store can be read and its write lock can be had.
+// Ping returns an error unless the store can be read and its write lock can be
+// had.
 func (s *Store) Ping(ctx context.Context) error {
 	var cursor int64
-	if err := s.read.one(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
+	if err := s.read.queryOne(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
-	_, err := write(ctx, s, func(*statements) (struct{}, error) { return struct{}{}, nil })
+	_, err := writeCommitted(ctx, s, func(*statements) (struct{}, error) { return struct{}{}, nil })
 	return err
 }
 
 const (
 	always  = "_busy_timeout=5000&_error_rc=1&_dqs=0&"
 	writing = "_journal_mode=WAL&_foreign_keys=1"
-	// Random ids touch many pages: 64 MiB of them stay in memory, they go from the log into the file 16 MiB at a time,
-	// and what a savepoint would restore is not written to a temporary file.
+	// Random ids touch many pages: 64 MiB of them stay in memory, they go from
+	// the log into the file 16 MiB at a time, and what a savepoint would
+	// restore is not written to a temporary file.
 	tuned = "&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(4096)&_pragma=temp_store(MEMORY)"
 )
 
-// source names a file to the driver.
-func source(path, options string) string {
+// dataSourceName returns the name of a file as the driver takes it.
+func dataSourceName(path, options string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		abs = path // the working folder is gone: opening will say so
 	}
+
 	slashed := filepath.ToSlash(abs)
 	if !strings.HasPrefix(slashed, "/") {
 		slashed = "/" + slashed // C:/...
 	}
+
 	u := url.URL{Scheme: "file", OmitHost: true, Path: slashed, RawQuery: always + options}
 	return u.String()
 }

@@ -15,7 +15,7 @@ import (
 // raw opens a file beside the store, as another program would.
 func raw(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", source(path, ""))
+	db, err := sql.Open("sqlite", dataSourceName(path, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +40,7 @@ func mustSay(t *testing.T, path string, words ...string) {
 		s.Close()
 		t.Fatal("it opens")
 	}
+
 	for _, word := range append(words, filepath.Base(path)) {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q does not say %q", err, word)
@@ -53,6 +54,7 @@ func TestAFileThatIsNoDatabaseIsRefusedAndNotTouched(t *testing.T) {
 	if err := os.WriteFile(path, letter, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	mustSay(t, path, "not a SQLite database", "name another file")
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(letter) {
 		t.Errorf("the letter was changed: %v", err)
@@ -104,6 +106,7 @@ func TestMigratingTwiceChangesNothing(t *testing.T) {
 
 func TestAFileMayHaveAnyName(t *testing.T) {
 	t.Parallel()
+
 	for _, name := range []string{"a b.db", "what?.db", "100%20.db", "c#.db", "x&mode=ro.db", "Ẹ̀kọ́.db"} {
 		path := filepath.Join(t.TempDir(), name)
 		s, err := Open(t.Context(), path, Options{})
@@ -128,6 +131,7 @@ func TestWhatWasKeptIsThereWhenTheFileIsOpenedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if i == 0 {
 			if want, err = s.Apply(t.Context(), asked("ada", "c1")); err != nil {
 				t.Fatal(err)
@@ -135,6 +139,7 @@ func TestWhatWasKeptIsThereWhenTheFileIsOpenedAgain(t *testing.T) {
 		} else if got, err := s.Recorded(t.Context(), asked("ada", "c1").Key); err != nil || got != want {
 			t.Errorf("%+v, %v", got, err)
 		}
+
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +152,7 @@ func TestCommitsReachTheDiskUnlessRelaxed(t *testing.T) {
 		pragmas := map[string]string{"synchronous": fmt.Sprint(want), "journal_mode": "wal", "foreign_keys": "1"}
 		for pragma, want := range pragmas {
 			var got string
-			if err := s.writer.stmts.one(t.Context(), `PRAGMA `+pragma, nil, &got); err != nil || got != want {
+			if err := s.writer.stmts.queryOne(t.Context(), `PRAGMA `+pragma, nil, &got); err != nil || got != want {
 				t.Errorf("%+v: %s is %s, %v", o, pragma, got, err)
 			}
 		}
@@ -162,11 +167,13 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
+
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
+
 	if _, err := s.Apply(t.Context(), asked("ada", "c1")); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
@@ -188,6 +195,7 @@ func TestProgramsThatStartAtOnceOnANewFileAllGetIt(t *testing.T) {
 			opened <- err
 		}()
 	}
+
 	for range 4 {
 		if err := <-opened; err != nil {
 			t.Error(err)

@@ -9,14 +9,14 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// clock is the database's, in whole microseconds.
-const clock = `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
+// clockSQL is the database's clock, in whole microseconds.
+const clockSQL = `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
 
 // Lease takes or extends the right to relay; see trips.Outbox.
 func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
-	got, err := write(ctx, s, func(tx *statements) (int64, error) {
-		return tx.exec(context.Background(), `UPDATE relay SET holder = ?1, expires_at = `+clock+` + ?2
-			WHERE holder = ?1 OR expires_at <= `+clock, holder, ttl.Microseconds())
+	got, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
+		return tx.exec(context.Background(), `UPDATE relay SET holder = ?1, expires_at = `+clockSQL+` + ?2
+			WHERE holder = ?1 OR expires_at <= `+clockSQL, holder, ttl.Microseconds())
 	})
 	if err != nil {
 		return false, fmt.Errorf("lease of the outbox: %w", err)
@@ -27,7 +27,7 @@ func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bo
 // Pending returns the oldest notices after the cursor; see trips.Outbox.
 func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
 	var out []trips.Notice
-	err := s.read.each(ctx, `SELECT id, topic, region, kind, trip_id, payload, at FROM outbox
+	err := s.read.queryEach(ctx, `SELECT id, topic, region, kind, trip_id, payload, at FROM outbox
 		WHERE id > (SELECT cursor_id FROM relay) ORDER BY id LIMIT ?`, []any{max(0, limit)}, func(rows *sql.Rows) error {
 		var n trips.Notice
 		var at int64
@@ -44,10 +44,10 @@ func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) 
 
 // Advance moves the cursor and deletes what was told; see trips.Outbox.
 func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
-	_, err := write(ctx, s, func(tx *statements) (struct{}, error) {
+	_, err := writeCommitted(ctx, s, func(tx *statements) (struct{}, error) {
 		bg := context.Background()
 		n, err := tx.exec(bg, `UPDATE relay SET cursor_id = max(cursor_id, ?)
-			WHERE holder = ? AND expires_at > `+clock, last.ID, holder)
+			WHERE holder = ? AND expires_at > `+clockSQL, last.ID, holder)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%q has not the lease (any more)", holder)
 		}
@@ -59,6 +59,7 @@ func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) e
 	if err != nil {
 		return fmt.Errorf("advance in the outbox: %w", err)
 	}
+
 	return nil
 }
 
@@ -66,7 +67,8 @@ func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) e
 func (s *Store) Backlog(ctx context.Context) (int, time.Time, error) {
 	var n int
 	var oldest sql.NullInt64
-	err := s.read.one(ctx, `SELECT count(*), min(at) FROM outbox WHERE id > (SELECT cursor_id FROM relay)`, nil,
+
+	err := s.read.queryOne(ctx, `SELECT count(*), min(at) FROM outbox WHERE id > (SELECT cursor_id FROM relay)`, nil,
 		&n, &oldest)
 	if err != nil {
 		return 0, time.Time{}, fmt.Errorf("count the outbox: %w", err)

@@ -15,13 +15,13 @@ import (
 
 // Settle records that a trip was paid; see payments.Store.
 func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
-	c.At = kept(c.At)
-	out, err := write(ctx, s, func(tx *statements) (payments.Charge, error) {
-		was, err := charge(context.Background(), tx, c.Trip)
+	c.At = storedTime(c.At)
+	out, err := writeCommitted(ctx, s, func(tx *statements) (payments.Charge, error) {
+		was, err := findCharge(context.Background(), tx, c.Trip)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
 		}
-		return settle(tx, c)
+		return insertCharge(tx, c)
 	})
 	if err != nil {
 		return payments.Charge{}, fmt.Errorf("settle trip %s: %w", c.Trip, err)
@@ -29,12 +29,14 @@ func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge,
 	return out, nil
 }
 
-func settle(tx *statements, c payments.Charge) (payments.Charge, error) {
+// insertCharge charges a completed trip and adds the receipt to the outbox.
+func insertCharge(tx *statements, c payments.Charge) (payments.Charge, error) {
 	var none payments.Charge
 	ctx, id := context.Background(), string(c.Trip)
+
 	var state trips.State
 	var region location.Region
-	if err := tx.one(ctx, `SELECT state, region FROM trips WHERE id = ?`, []any{id}, &state, &region); err != nil {
+	if err := tx.queryOne(ctx, `SELECT state, region FROM trips WHERE id = ?`, []any{id}, &state, &region); err != nil {
 		return none, err
 	}
 	if state != trips.Completed {
@@ -48,52 +50,55 @@ func settle(tx *statements, c payments.Charge) (payments.Charge, error) {
 	if _, err := tx.exec(ctx, `UPDATE trips SET charged = 1 WHERE id = ?`, id); err != nil {
 		return none, err
 	}
+
 	payload, err := json.Marshal(c)
 	if err != nil {
 		return none, err
 	}
-	return c, tell(tx, trips.Notice{Topic: trips.TopicReceipt, Region: region, Trip: c.Trip, Payload: payload})
+
+	return c, addToOutbox(tx, trips.Notice{Topic: trips.TopicReceipt, Region: region, Trip: c.Trip, Payload: payload})
 }
 
 // Charge returns a trip's charge, or trips.ErrNotFound.
 func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
-	c, err := charge(ctx, s.read, id)
+	c, err := findCharge(ctx, s.read, id)
 	if err != nil {
 		return c, fmt.Errorf("charge of trip %s: %w", id, err)
 	}
 	return c, nil
 }
 
-const charged = `SELECT c.trip_id, c.rider, c.reference, c.minor, c.currency, c.provider_id, c.at,
+const chargeSQL = `SELECT c.trip_id, c.rider, c.reference, c.minor, c.currency, c.provider_id, c.at,
 	coalesce(r.minor, 0), coalesce(r.currency, '')
 	FROM charges c LEFT JOIN refunds r ON r.trip_id = c.trip_id AND r.state = 'done' `
 
-func charge(ctx context.Context, from *statements, id trips.TripID) (payments.Charge, error) {
+func findCharge(ctx context.Context, from *statements, id trips.TripID) (payments.Charge, error) {
 	var c payments.Charge
 	var at int64
-	if err := from.one(ctx, charged+`WHERE c.trip_id = ?`, []any{string(id)}, fields(&c, &at)...); err != nil {
+	if err := from.queryOne(ctx, chargeSQL+`WHERE c.trip_id = ?`, []any{string(id)}, chargeFields(&c, &at)...); err != nil {
 		return payments.Charge{}, err
 	}
 	c.At = time.UnixMicro(at).UTC()
 	return c, nil
 }
 
-// fields are where the columns of charged go.
-func fields(c *payments.Charge, at *int64) []any {
+// chargeFields are the targets of the columns of chargeSQL.
+func chargeFields(c *payments.Charge, at *int64) []any {
 	return []any{&c.Trip, &c.Rider, &c.Reference, &c.Amount.Minor, &c.Amount.Currency, &c.ProviderID, at,
 		&c.Refunded.Minor, &c.Refunded.Currency}
 }
 
-// Uncharged returns trips completed before a time that have no charge, oldest first.
+// Uncharged returns trips completed before a time that have no charge, oldest
+// first.
 func (s *Store) Uncharged(ctx context.Context, until time.Time, limit int) ([]trips.Trip, error) {
-	return s.trips(ctx, `state = 'completed' AND charged = 0 AND ended_at < ? ORDER BY ended_at, id LIMIT ?`,
-		before(until), max(0, limit))
+	return s.queryTrips(ctx, `state = 'completed' AND charged = 0 AND ended_at < ? ORDER BY ended_at, id LIMIT ?`,
+		firstMicrosecondFrom(until), max(0, limit))
 }
 
 // Receipts returns a rider's charges, newest first.
 func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	var out []payments.Charge
-	err := s.charges(ctx, `WHERE c.rider = ? ORDER BY c.at DESC, c.trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
+	err := s.yieldCharges(ctx, `WHERE c.rider = ? ORDER BY c.at DESC, c.trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
 		func(c payments.Charge) error {
 			out = append(out, c)
 			return nil
@@ -104,11 +109,11 @@ func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([
 	return out, nil
 }
 
-func (s *Store) charges(ctx context.Context, where string, args []any, take func(payments.Charge) error) error {
-	return s.read.each(ctx, charged+where, args, func(rows *sql.Rows) error {
+func (s *Store) yieldCharges(ctx context.Context, where string, args []any, take func(payments.Charge) error) error {
+	return s.read.queryEach(ctx, chargeSQL+where, args, func(rows *sql.Rows) error {
 		var c payments.Charge
 		var at int64
-		if err := rows.Scan(fields(&c, &at)...); err != nil {
+		if err := rows.Scan(chargeFields(&c, &at)...); err != nil {
 			return err
 		}
 		c.At = time.UnixMicro(at).UTC()

@@ -11,7 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// askEverything calls what a busy node calls, so that all its statements are prepared.
+// askEverything calls what a busy node calls, so that all its statements are
+// prepared.
 func askEverything(t *testing.T, s *Store) {
 	t.Helper()
 	ctx, trip := t.Context(), request(t, s, "ada")
@@ -22,6 +23,7 @@ func askEverything(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	}
+
 	for i, verb := range []trips.Verb{
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Reserve("chidi", noon) },
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Arrive(driver, noon) },
@@ -35,6 +37,7 @@ func askEverything(t *testing.T, s *Store) {
 		check(ev, err)
 		trip = ev.Trip
 	}
+
 	check(s.Append(ctx, chat.Message{Trip: trip.ID, From: rider, ClientID: "1", Text: "bye", At: noon}, "region"))
 	check(s.History(ctx, trip.ID, 0, 10))
 	check(s.Uncharged(ctx, noon, 10))
@@ -51,6 +54,8 @@ func askEverything(t *testing.T, s *Store) {
 	check(s.Driven(ctx))
 	check(s.List(ctx, rider, noon, 10))
 	check(s.List(ctx, driver, noon, 10))
+	_, _, err := s.ResumeStates(ctx, []trips.ResumeQuery{{Who: rider, Trip: trip.ID}})
+	check(nil, err)
 	check(s.Recorded(ctx, asked("ada", "ask").Key))
 	check(s.Lease(ctx, "relay", 1e12))
 	told, err := s.Pending(ctx, 10)
@@ -61,11 +66,15 @@ func askEverything(t *testing.T, s *Store) {
 func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {
 	s := open(t, Options{Relaxed: true})
 	askEverything(t, s)
+
 	for _, statements := range []*statements{s.read, s.writer.stmts} {
 		for query := range statements.prepared {
 			for _, step := range plan(t, s, query) {
-				// The one row there is, and an index of nothing but open trips, in order.
-				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open"
+				// The one row there is, and an index of nothing but open trips,
+				// in order.
+				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open" ||
+					// the questions themselves
+					strings.HasPrefix(step, "SCAN q VIRTUAL TABLE")
 				if strings.Contains(step, "TEMP B-TREE") || (strings.HasPrefix(step, "SCAN") && !harmless) {
 					t.Errorf("%s\n%s", step, query)
 				}
@@ -80,6 +89,7 @@ func plan(t *testing.T, s *Store, query string) (steps []string) {
 	if !strings.Contains(query, "FROM") && !strings.HasPrefix(query, "UPDATE") {
 		return nil
 	}
+
 	args := make([]any, 10)
 	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args[:parameters(query)]...)
 	if err != nil {
@@ -94,6 +104,7 @@ func plan(t *testing.T, s *Store, query string) (steps []string) {
 		}
 		steps = append(steps, step)
 	}
+
 	return steps
 }
 

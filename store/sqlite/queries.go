@@ -9,12 +9,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// standing finds trips as their last event left them; a condition on t follows.
-const standing = `SELECT e.payload FROM trips t JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version WHERE `
+// currentTripSQL reads trips as their last event left them. A condition on t
+// follows.
+const currentTripSQL = `SELECT e.payload FROM trips t JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version WHERE `
 
 // Trip returns a trip, or trips.ErrNotFound.
 func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	t, err := s.trip(ctx, `t.id = ?`, string(id))
+	t, err := s.queryTrip(ctx, `t.id = ?`, string(id))
 	if err != nil {
 		return t, fmt.Errorf("trip %s: %w", id, err)
 	}
@@ -23,52 +24,54 @@ func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 
 // Active returns the actor's active trip, or trips.ErrNotFound.
 func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	column, ok := columns[a.Role]
+	column, ok := tripColumns[a.Role]
 	if !ok {
 		return trips.Trip{}, fmt.Errorf("active trip of %s: %w", a, trips.ErrNotFound)
 	}
-	t, err := s.trip(ctx, column+` = ? AND `+active, a.ID)
+
+	t, err := s.queryTrip(ctx, column+` = ? AND `+activeSQL, a.ID)
 	if err != nil {
 		return t, fmt.Errorf("active trip of %s: %w", a, err)
 	}
 	return t, nil
 }
 
-// columns are where people stand; the system has no trips of its own.
-var columns = map[trips.Role]string{trips.RoleRider: "t.rider", trips.RoleDriver: "t.driver"}
+// tripColumns are the columns of trips that hold a person. The system has no
+// trips.
+var tripColumns = map[trips.Role]string{trips.RoleRider: "t.rider", trips.RoleDriver: "t.driver"}
 
-func (s *Store) trip(ctx context.Context, where string, args ...any) (trips.Trip, error) {
+func (s *Store) queryTrip(ctx context.Context, where string, args ...any) (trips.Trip, error) {
 	var payload []byte
-	if err := s.read.one(ctx, standing+where, args, &payload); err != nil {
+	if err := s.read.queryOne(ctx, currentTripSQL+where, args, &payload); err != nil {
 		return trips.Trip{}, err
 	}
-	ev, err := event(payload)
+	ev, err := decodeEvent(payload)
 	return ev.Trip, err
 }
 
 // Open returns trips that wait for a driver, oldest first.
 func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
-	return s.trips(ctx, `state = 'requested' ORDER BY requested_at, id LIMIT ?`, max(0, limit))
+	return s.queryTrips(ctx, `state = 'requested' ORDER BY requested_at, id LIMIT ?`, max(0, limit))
 }
 
 // Driven returns all active trips that have a driver.
 func (s *Store) Driven(ctx context.Context) ([]trips.Trip, error) {
-	return s.trips(ctx, active+` AND driver IS NOT NULL`)
+	return s.queryTrips(ctx, activeSQL+` AND driver IS NOT NULL`)
 }
 
 // List returns the actor's trips requested before a time, newest first.
 func (s *Store) List(ctx context.Context, a trips.Actor, until time.Time, limit int) ([]trips.Trip, error) {
-	column, ok := columns[a.Role]
+	column, ok := tripColumns[a.Role]
 	if !ok {
 		return nil, nil
 	}
-	return s.trips(ctx, column+` = ? AND requested_at < ? ORDER BY requested_at DESC, id DESC LIMIT ?`,
-		a.ID, before(until), max(0, limit))
+	return s.queryTrips(ctx, column+` = ? AND requested_at < ? ORDER BY requested_at DESC, id DESC LIMIT ?`,
+		a.ID, firstMicrosecondFrom(until), max(0, limit))
 }
 
-func (s *Store) trips(ctx context.Context, where string, args ...any) ([]trips.Trip, error) {
+func (s *Store) queryTrips(ctx context.Context, where string, args ...any) ([]trips.Trip, error) {
 	var out []trips.Trip
-	err := s.events(ctx, standing+where, args, func(ev trips.Event) { out = append(out, ev.Trip) })
+	err := s.yieldEvents(ctx, currentTripSQL+where, args, func(ev trips.Event) { out = append(out, ev.Trip) })
 	if err != nil {
 		return nil, fmt.Errorf("list trips: %w", err)
 	}
@@ -78,7 +81,7 @@ func (s *Store) trips(ctx context.Context, where string, args ...any) ([]trips.T
 // Events returns a trip's events numbered above after, in order.
 func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
 	var out []trips.Event
-	err := s.events(ctx, `SELECT payload FROM trip_events WHERE trip_id = ? AND seq > ? ORDER BY seq`,
+	err := s.yieldEvents(ctx, `SELECT payload FROM trip_events WHERE trip_id = ? AND seq > ? ORDER BY seq`,
 		[]any{string(id), after}, func(ev trips.Event) { out = append(out, ev) })
 	if err != nil {
 		return nil, fmt.Errorf("events of trip %s: %w", id, err)
@@ -86,13 +89,13 @@ func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]tr
 	return out, nil
 }
 
-func (s *Store) events(ctx context.Context, query string, args []any, take func(trips.Event)) error {
-	return s.read.each(ctx, query, args, func(rows *sql.Rows) error {
+func (s *Store) yieldEvents(ctx context.Context, query string, args []any, take func(trips.Event)) error {
+	return s.read.queryEach(ctx, query, args, func(rows *sql.Rows) error {
 		var payload sql.RawBytes
 		if err := rows.Scan(&payload); err != nil {
 			return err
 		}
-		ev, err := event(payload)
+		ev, err := decodeEvent(payload)
 		if err == nil {
 			take(ev)
 		}

@@ -8,22 +8,27 @@ import (
 	"testing"
 )
 
-// asNobody runs f on a thread that may do to files only what everybody may, also when the test runs as root.
+// asNobody runs f on a thread that may do to files only what everybody may,
+// also when the test runs as root.
 func asNobody(t *testing.T, f func()) {
 	if os.Geteuid() != 0 {
 		f()
 		return
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+
+		// and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread()
 		if err := syscall.Setfsuid(65534); err != nil {
 			t.Error(err)
 			return
 		}
 		f()
 	}()
+
 	<-done
 }
 
@@ -33,7 +38,9 @@ func TestAFolderWithoutPermissionIsNamedWithWhatToDo(t *testing.T) {
 	if err := Migrate(t.Context(), mine); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the test's own, for all attempts at it
+
+	// the test's own, for all attempts at it
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(dir, 0o555); err != nil {
@@ -43,6 +50,7 @@ func TestAFolderWithoutPermissionIsNamedWithWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) }) // so that it can be removed
+
 	asNobody(t, func() {
 		mustSay(t, filepath.Join(dir, "new.db"), "let this user write there")
 		mustSay(t, mine, "let this user write there")

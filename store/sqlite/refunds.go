@@ -12,12 +12,12 @@ import (
 
 // AskRefund records that a trip's charge goes back; see payments.Refunds.
 func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
-	_, err := write(ctx, s, func(tx *statements) (int64, error) {
+	_, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
 			SELECT trip_id, ?, minor, currency, ?, ? FROM charges WHERE trip_id = ?
 			ON CONFLICT (trip_id) DO UPDATE SET state = 'asked', ended_at = NULL, reason = excluded.reason,
 			asked_at = excluded.asked_at WHERE refunds.state = 'failed'`,
-			payments.RefundReference(id), reason, kept(at).UnixMicro(), string(id))
+			payments.RefundReference(id), reason, storedTime(at).UnixMicro(), string(id))
 	})
 	if err != nil {
 		return payments.Refund{}, fmt.Errorf("refund trip %s: %w", id, err)
@@ -28,9 +28,9 @@ func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, a
 // EndRefund records what the provider made of a refund; see payments.Refunds.
 func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
-	_, err := write(ctx, s, func(tx *statements) (int64, error) {
+	_, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `UPDATE refunds SET state = ?, provider_id = ?, ended_at = ?
-			WHERE trip_id = ? AND state = 'asked'`, string(state), providerID, kept(at).UnixMicro(), string(id))
+			WHERE trip_id = ? AND state = 'asked'`, string(state), providerID, storedTime(at).UnixMicro(), string(id))
 	})
 	if err != nil {
 		return payments.Refund{}, fmt.Errorf("end the refund of trip %s: %w", id, err)
@@ -41,7 +41,7 @@ func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.R
 // Refund returns a trip's refund, or trips.ErrNotFound.
 func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
 	var found []payments.Refund
-	err := s.refunds(ctx, `WHERE trip_id = ?`, []any{string(id)}, into(&found))
+	err := s.yieldRefunds(ctx, `WHERE trip_id = ?`, []any{string(id)}, appendTo(&found))
 	if err == nil && len(found) == 0 {
 		err = trips.ErrNotFound
 	}
@@ -54,23 +54,24 @@ func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, e
 // OpenRefunds returns refunds that have no end yet, oldest first.
 func (s *Store) OpenRefunds(ctx context.Context, until time.Time, limit int) ([]payments.Refund, error) {
 	var found []payments.Refund
-	err := s.refunds(ctx, `WHERE state = 'asked' AND asked_at < ? ORDER BY asked_at, trip_id LIMIT ?`,
-		[]any{before(until), max(0, limit)}, into(&found))
+	err := s.yieldRefunds(ctx, `WHERE state = 'asked' AND asked_at < ? ORDER BY asked_at, trip_id LIMIT ?`,
+		[]any{firstMicrosecondFrom(until), max(0, limit)}, appendTo(&found))
 	if err != nil {
 		return nil, fmt.Errorf("refunds without an end: %w", err)
 	}
 	return found, nil
 }
 
-func into(list *[]payments.Refund) func(payments.Refund) error {
+// appendTo returns a function that appends to a list.
+func appendTo(list *[]payments.Refund) func(payments.Refund) error {
 	return func(r payments.Refund) error {
 		*list = append(*list, r)
 		return nil
 	}
 }
 
-func (s *Store) refunds(ctx context.Context, where string, args []any, take func(payments.Refund) error) error {
-	return s.read.each(ctx, `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at
+func (s *Store) yieldRefunds(ctx context.Context, where string, args []any, take func(payments.Refund) error) error {
+	return s.read.queryEach(ctx, `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at
 		FROM refunds `+where, args, func(rows *sql.Rows) error {
 		var r payments.Refund
 		var asked int64
@@ -79,6 +80,7 @@ func (s *Store) refunds(ctx context.Context, where string, args []any, take func
 			&r.ProviderID, &asked, &ended); err != nil {
 			return err
 		}
+
 		r.AskedAt = time.UnixMicro(asked).UTC()
 		if ended.Valid {
 			r.EndedAt = time.UnixMicro(ended.Int64).UTC()

@@ -20,13 +20,15 @@ var (
 	_ audit.Source    = (*Store)(nil)
 )
 
-// empty is a new file's bytes: creating one takes a dozen waits for the disk, and nearly every test wants one.
+// empty is a new file's bytes: creating one takes a dozen waits for the disk,
+// and nearly every test wants one.
 var empty = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "ridehail-sqlite")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+
 	path := filepath.Join(dir, "empty.db")
 	if err := Migrate(context.Background(), path); err != nil {
 		return nil, err
@@ -41,19 +43,23 @@ func open(t testing.TB, o Options) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	path := filepath.Join(t.TempDir(), "city.db")
 	if err := os.WriteFile(path, bytes, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	s, err := Open(t.Context(), path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	return s
 }
 

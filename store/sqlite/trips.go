@@ -10,63 +10,71 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// active is the condition of the partial indexes, in their words, so that SQLite sees that they apply.
-const active = `state IN ('requested', 'reserved', 'arrived', 'on_trip')`
+// activeSQL repeats the condition of the partial indexes word for word, so that
+// SQLite uses them.
+const activeSQL = `state IN ('requested', 'reserved', 'arrived', 'on_trip')`
 
 // Apply commits a move; see trips.Store.
 func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 	ev := m.Event
-	ev.At, ev.Trip = kept(ev.At), keptTrip(ev.Trip)
+	ev.At, ev.Trip = storedTime(ev.At), storedTrip(ev.Trip)
 	payload, err := json.Marshal(ev)
 	if err != nil {
 		return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 	}
-	return write(ctx, s, func(tx *statements) (trips.Event, error) {
-		was, err := recorded(context.Background(), tx, m.Key)
+
+	return writeCommitted(ctx, s, func(tx *statements) (trips.Event, error) {
+		was, err := recordedEvent(context.Background(), tx, m.Key)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
 		}
-		if err := guard(tx, ev.Trip); err != nil {
+		if err := updateTripRow(tx, ev.Trip); err != nil {
 			return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 		}
-		return ev, record(tx, m.Key, ev, payload)
+		return ev, recordMove(tx, m.Key, ev, payload)
 	})
 }
 
-// guard writes where the trip stands, if it stands just before that and nobody is bound twice.
-func guard(tx *statements, t trips.Trip) error {
+// updateTripRow writes the state of a trip if its version is the one before,
+// and if neither its rider nor its driver has another active trip.
+func updateTripRow(tx *statements, t trips.Trip) error {
 	ctx := context.Background()
+
 	if t.Version == 1 {
 		_, err := tx.exec(ctx, `INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at)
-			VALUES (?, 1, ?, ?, ?, ?, ?, ?)`, string(t.ID), string(t.State), string(t.Rider), orNull(t.Driver),
-			string(t.Region), t.RequestedAt.UnixMicro(), momentOrNull(t.EndedAt))
-		return refusal(err)
+			VALUES (?, 1, ?, ?, ?, ?, ?, ?)`, string(t.ID), string(t.State), string(t.Rider), driverOrNull(t.Driver),
+			string(t.Region), t.RequestedAt.UnixMicro(), timeOrNull(t.EndedAt))
+		return mapConstraint(err)
 	}
+
 	n, err := tx.exec(ctx, `UPDATE trips SET version = ?, state = ?, driver = ?, ended_at = ?
 		WHERE id = ? AND version = ?`,
-		t.Version, string(t.State), orNull(t.Driver), momentOrNull(t.EndedAt), string(t.ID), int64(t.Version)-1)
+		t.Version, string(t.State), driverOrNull(t.Driver), timeOrNull(t.EndedAt), string(t.ID), int64(t.Version)-1)
 	if err != nil {
-		return refusal(err)
+		return mapConstraint(err)
 	}
 	if n == 1 {
 		return nil
 	}
+
 	var version uint32
-	if err := tx.one(ctx, `SELECT version FROM trips WHERE id = ?`, []any{string(t.ID)}, &version); err != nil {
+	if err := tx.queryOne(ctx, `SELECT version FROM trips WHERE id = ?`, []any{string(t.ID)}, &version); err != nil {
 		return err
 	}
+
 	return fmt.Errorf("it has version %d, the move is from %d: %w", version, int64(t.Version)-1, trips.ErrConflict)
 }
 
-// record keeps what happened, for the trip's history, for the world and for whoever asks again.
-func record(tx *statements, k trips.Key, ev trips.Event, payload []byte) error {
+// recordMove stores the event, its outbox row and the command's result.
+func recordMove(tx *statements, k trips.Key, ev trips.Event, payload []byte) error {
 	ctx, id := context.Background(), string(ev.Trip.ID)
 	if _, err := tx.exec(ctx, `INSERT INTO trip_events (trip_id, seq, kind, payload) VALUES (?, ?, ?, ?)`,
 		id, ev.Seq(), string(ev.Kind), string(payload)); err != nil {
 		return fmt.Errorf("trip %s: keep event %d: %w", id, ev.Seq(), err)
 	}
+
 	n := trips.Notice{Topic: trips.TopicTrip, Region: ev.Trip.Region, Kind: ev.Kind, Trip: ev.Trip.ID, Payload: payload}
-	if err := tell(tx, n); err != nil {
+	if err := addToOutbox(tx, n); err != nil {
 		return err
 	}
 	if _, err := tx.exec(ctx, `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
@@ -76,8 +84,8 @@ func record(tx *statements, k trips.Key, ev trips.Event, payload []byte) error {
 	return nil
 }
 
-// tell adds a notice to the outbox.
-func tell(tx *statements, n trips.Notice) error {
+// addToOutbox adds a row to the outbox.
+func addToOutbox(tx *statements, n trips.Notice) error {
 	if _, err := tx.exec(context.Background(), `INSERT INTO outbox (topic, region, kind, trip_id, payload, at)
 		VALUES (?, ?, ?, ?, ?, ?)`, string(n.Topic), string(n.Region), string(n.Kind), string(n.Trip), string(n.Payload),
 		time.Now().UnixMicro()); err != nil {
@@ -88,12 +96,12 @@ func tell(tx *statements, n trips.Notice) error {
 
 // Recorded returns what a command led to; see trips.Store.
 func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
-	return recorded(ctx, s.read, k)
+	return recordedEvent(ctx, s.read, k)
 }
 
-// Void gives a command up; see trips.Store.
+// Void abandons a command; see trips.Store.
 func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
-	n, err := write(ctx, s, func(tx *statements) (int64, error) {
+	n, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
 			VALUES (?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Print)
 	})
@@ -106,10 +114,13 @@ func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
 	return s.Recorded(ctx, k)
 }
 
-func recorded(ctx context.Context, from *statements, k trips.Key) (trips.Event, error) {
+// recordedEvent returns what a command led to. Its errors are
+// trips.ErrNotFound, ErrVoid and ErrKeyReused.
+func recordedEvent(ctx context.Context, from *statements, k trips.Key) (trips.Event, error) {
 	var printed string
 	var payload []byte
-	err := from.one(ctx, `SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e USING (trip_id, seq)
+
+	err := from.queryOne(ctx, `SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e USING (trip_id, seq)
 		WHERE c.actor_role = ? AND c.actor_id = ? AND c.id = ?`,
 		[]any{string(k.Actor.Role), k.Actor.ID, k.ID}, &printed, &payload)
 	if err != nil {
@@ -121,5 +132,6 @@ func recorded(ctx context.Context, from *statements, k trips.Key) (trips.Event, 
 	if printed != k.Print {
 		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)
 	}
-	return event(payload)
+
+	return decodeEvent(payload)
 }

@@ -35,6 +35,7 @@ func request(t *testing.T, s *Store, rider trips.RiderID) trips.Trip {
 func TestAFullDiskIsNamedAndTheStoreGoesOnOnceThereIsSpace(t *testing.T) {
 	s := open(t, Options{})
 	kept := request(t, s, "ada")
+
 	// Nobody else uses the connection while nothing is asked.
 	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil {
 		t.Fatal(err)
@@ -52,6 +53,7 @@ func TestAFullDiskIsNamedAndTheStoreGoesOnOnceThereIsSpace(t *testing.T) {
 	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1000000`); err != nil {
 		t.Fatal(err)
 	}
+
 	request(t, s, "bola")
 }
 
@@ -60,14 +62,17 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA busy_timeout = 1`); err != nil {
 		t.Fatal(err)
 	}
+
 	other, err := raw(t, s.path).Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
+
 	if _, err := other.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
 		t.Fatal(err)
 	}
+
 	_, err = s.Apply(t.Context(), asked("ada", "ask"))
 	if err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("got %v", err)
@@ -78,27 +83,30 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 	if _, err := other.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
+
 	request(t, s, "ada")
 }
 
-// batch commits moves together, as if all had been asked during one commit, and returns the verdicts.
+// batch commits moves together, as if all had been asked during one commit, and
+// returns the verdicts.
 func batch(s *Store, moves ...func(tx *statements) error) []error {
 	var jobs []*job
 	for _, do := range moves {
 		jobs = append(jobs, &job{ctx: context.Background(), do: do})
 	}
-	err := s.writer.commit(jobs)
+	err := s.writer.commitBatch(jobs)
 	verdicts := make([]error, len(jobs))
 	for i, j := range jobs {
 		verdicts[i] = errors.Join(err, j.err)
 	}
+
 	return verdicts
 }
 
 // opening writes the row of a new trip, then perhaps fails.
 func opening(rider trips.RiderID, then error) func(tx *statements) error {
 	return func(tx *statements) error {
-		return errors.Join(guard(tx, asked(rider, "ask").Event.Trip), then)
+		return errors.Join(updateTripRow(tx, asked(rider, "ask").Event.Trip), then)
 	}
 }
 
@@ -111,9 +119,10 @@ func TestInOneCommitTheLoserLeavesNothingAndTheOthersWin(t *testing.T) {
 			t.Errorf("verdict %d: %v, want %v", i, got[i], want)
 		}
 	}
+
 	for rider, want := range map[string]bool{"ada": true, "bola": false, "chi": true} {
 		var n int
-		err := s.read.one(t.Context(), `SELECT count(*) FROM trips WHERE rider = ?`, []any{rider}, &n)
+		err := s.read.queryOne(t.Context(), `SELECT count(*) FROM trips WHERE rider = ?`, []any{rider}, &n)
 		if err != nil || (n == 1) != want {
 			t.Errorf("%s has %d trips, %v", rider, n, err)
 		}
@@ -122,16 +131,21 @@ func TestInOneCommitTheLoserLeavesNothingAndTheOthersWin(t *testing.T) {
 
 func TestWhenACommitFailsNobodyInItIsToldAnythingElse(t *testing.T) {
 	s := open(t, Options{})
-	// The second one loses against the first; but when the first one's trip is not kept, that is no longer true.
+
+	// The second one loses against the first; but when the first one's trip is
+	// not kept, that is no longer true.
 	lost := func(tx *statements) error {
-		_, err := tx.exec(context.Background(), `ROLLBACK`) // what SQLite does when the disk fails
+		// what SQLite does when the disk fails
+		_, err := tx.exec(context.Background(), `ROLLBACK`)
 		return errors.Join(err, errors.New("disk on fire"))
 	}
+
 	for i, err := range batch(s, opening("ada", nil), lost, opening("ada", nil)) {
 		if err == nil {
 			t.Errorf("verdict %d is a success", i)
 		}
 	}
+
 	if got := batch(s, opening("ada", nil)); got[0] != nil {
 		t.Errorf("afterwards: %v", got[0])
 	}
@@ -142,15 +156,17 @@ func TestWhoGaveUpWaitingBeforeTheCommitLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	j := &job{ctx: ctx, do: opening("ada", nil)}
-	if err := s.writer.commit([]*job{j}); err != nil || !errors.Is(j.err, context.Canceled) {
+	if err := s.writer.commitBatch([]*job{j}); err != nil || !errors.Is(j.err, context.Canceled) {
 		t.Errorf("%v, %v", err, j.err)
 	}
+
 	request(t, s, "ada")
 }
 
 func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
 	t.Parallel()
 	s := open(t, Options{Relaxed: true})
+
 	other, err := Open(t.Context(), s.path, Options{Relaxed: true})
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +184,7 @@ func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
 				verdicts <- err
 			}()
 		}
+
 		first, second := <-verdicts, <-verdicts
 		if (first == nil) == (second == nil) || !errors.Is(errors.Join(first, second), trips.ErrConflict) {
 			t.Errorf("%v, %v", first, second)

@@ -11,80 +11,85 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var chats = []story{
-	{"what is said is numbered and read back in order", talk},
-	{"a message sent again is said once", saidOnce},
-	{"sixty-four messages at once are numbered without gaps", chatter},
-	{"nobody talks on an unknown trip", talkNowhere},
+var chatStories = []story{
+	{"what is said is numbered and read back in order", chatInOrder},
+	{"a message sent again is said once", messageSentAgain},
+	{"sixty-four messages at once are numbered without gaps", messagesAtOnce},
+	{"nobody talks on an unknown trip", messageOnUnknownTrip},
 }
 
-func talk(w *world) {
-	t := w.onTrip("rider", "driver")
+func chatInOrder(w *world) {
+	t := w.rideToOnTrip("rider", "driver")
 	var want []chat.Message
 	for i, text := range []string{"hello", `it's "me" \ <b>`, "שלום 🛺\nline two\ttab", "%s $1"} {
 		from := []trips.Actor{trips.Rider("rider"), trips.Driver("driver")}[i%2]
-		asked := chat.Message{Trip: t.ID, From: from, ClientID: fmt.Sprint(i / 2), Text: text, At: w.tick()}
-		m := try[chat.Message](w)(w.Append(w.Context(), asked, string(t.Region)))
+		asked := chat.Message{Trip: t.ID, From: from, ClientID: fmt.Sprint(i / 2), Text: text, At: w.nextTime()}
+		m := mustReturn[chat.Message](w)(w.Append(w.Context(), asked, string(t.Region)))
 		if gap := asked.At.Sub(m.At).Abs(); gap >= time.Microsecond || m.At.Location() != time.UTC {
 			w.Errorf("said at %v, kept as %v", asked.At, m.At)
 		}
 		asked.Seq, asked.At = uint32(i+1), m.At
-		equal(w, "message", m, asked)
+		checkEqual(w, "message", m, asked)
 		want = append(want, m)
 	}
+
 	for after := range 6 {
 		for limit := range 6 {
-			got := try[[]chat.Message](w)(w.History(w.Context(), t.ID, uint32(after), limit))
+			got := mustReturn[[]chat.Message](w)(w.History(w.Context(), t.ID, uint32(after), limit))
 			first := min(after, 4)
-			same(w, "history", got, want[first:min(first+limit, 4)])
+			checkSame(w, "history", got, want[first:min(first+limit, 4)])
 		}
 	}
-	told := w.pending(8)[4:]
+
+	told := w.awaitPending(8)[4:]
 	for i, n := range told {
 		var m chat.Message
 		if err := json.Unmarshal(n.Payload, &m); err != nil {
 			w.Fatal(err)
 		}
-		equal(w, "told", m, want[i])
-		equal(w, "topic", n.Topic, trips.TopicChat)
-		equal(w, "trip", n.Trip, t.ID)
-		equal(w, "region", n.Region, t.Region)
-		equal(w, "kind", n.Kind, "")
+		checkEqual(w, "told", m, want[i])
+		checkEqual(w, "topic", n.Topic, trips.TopicChat)
+		checkEqual(w, "trip", n.Trip, t.ID)
+		checkEqual(w, "region", n.Region, t.Region)
+		checkEqual(w, "kind", n.Kind, "")
 	}
 }
 
-func saidOnce(w *world) {
-	t := w.onTrip("rider", "driver")
-	m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.tick()}
-	first := try[chat.Message](w)(w.Append(w.Context(), m, string(t.Region)))
-	w.say(t, trips.Driver("driver"), "coming")
-	m.At = w.tick()
-	equal(w, "again", try[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))), first)
+func messageSentAgain(w *world) {
+	t := w.rideToOnTrip("rider", "driver")
+	m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.nextTime()}
+	first := mustReturn[chat.Message](w)(w.Append(w.Context(), m, string(t.Region)))
+	w.sendChat(t, trips.Driver("driver"), "coming")
+	m.At = w.nextTime()
+	checkEqual(w, "again", mustReturn[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))), first)
 	m.Text = "goodbye"
 	if _, err := w.Append(w.Context(), m, string(t.Region)); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("another text: %v", err)
 	}
-	equal(w, "messages", len(try[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 10))), 2)
-	equal(w, "notices", len(w.pending(6)), 6)
+	checkEqual(w, "messages", len(mustReturn[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 10))), 2)
+	checkEqual(w, "notices", len(w.awaitPending(6)), 6)
 
-	other := w.onTrip("another rider", "another driver")
+	other := w.rideToOnTrip("another rider", "another driver")
 	m.Trip = other.ID
-	equal(w, "number on another trip", try[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))).Seq, 1)
+	checkEqual(w, "number on another trip", mustReturn[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))).Seq, 1)
 }
 
-func chatter(w *world) {
+func messagesAtOnce(w *world) {
 	const n = 64
-	t := w.onTrip("rider", "driver")
+	t := w.rideToOnTrip("rider", "driver")
+
 	var mu sync.Mutex
 	seen := map[uint32]string{}
-	crowd(2*n, func(i int) { // everything is sent twice
+	runAtOnce(2*n, func(i int) { // everything is sent twice
 		text := fmt.Sprint(i / 2)
-		m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: text, Text: text, At: w.tick()}
+		m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: text, Text: text, At: w.nextTime()}
+
 		got, err := w.Append(w.Context(), m, string(t.Region))
 		if err != nil {
 			w.Error(err)
 			return
 		}
+
 		mu.Lock()
 		defer mu.Unlock()
 		if was, twice := seen[got.Seq]; twice && was != m.Text {
@@ -92,20 +97,23 @@ func chatter(w *world) {
 		}
 		seen[got.Seq] = m.Text
 	})
-	history := try[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 2*n))
-	equal(w, "messages", len(history), n)
+
+	history := mustReturn[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 2*n))
+	checkEqual(w, "messages", len(history), n)
+
 	for i, m := range history {
-		equal(w, "number", m.Seq, uint32(i+1))
-		equal(w, "text", m.Text, seen[m.Seq])
+		checkEqual(w, "number", m.Seq, uint32(i+1))
+		checkEqual(w, "text", m.Text, seen[m.Seq])
 	}
 }
 
-func talkNowhere(w *world) {
-	m := chat.Message{Trip: "nowhere", From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.tick()}
+func messageOnUnknownTrip(w *world) {
+	m := chat.Message{Trip: "nowhere", From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.nextTime()}
 	if _, err := w.Append(w.Context(), m, "region"); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("append: %v", err)
 	}
-	equal(w, "history", len(try[[]chat.Message](w)(w.History(w.Context(), "nowhere", 0, 10))), 0)
+
+	checkEqual(w, "history", len(mustReturn[[]chat.Message](w)(w.History(w.Context(), "nowhere", 0, 10))), 0)
 	n, _, err := w.Backlog(w.Context())
 	if err != nil || n != 0 {
 		w.Errorf("%d notices, %v", n, err)

@@ -9,11 +9,12 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var models = []story{
-	{"a store does what the state machine says, whatever is asked in whatever order", stateMachine},
+var modelStories = []story{
+	{"a store does what the state machine says, whatever is asked in whatever order", randomMoves},
 }
 
-// model is what the store should hold: three riders, two drivers and every trip they asked for, in all its versions.
+// model is what the store should hold: three riders, two drivers, and all
+// versions of their trips.
 type model struct {
 	w       *world
 	prefix  string
@@ -23,9 +24,9 @@ type model struct {
 	answers []trips.Event // and what they led to
 }
 
-func stateMachine(w *world) {
+func randomMoves(w *world) {
 	rapid.Check(w.T, func(r *rapid.T) {
-		m := &model{w: w, prefix: w.id("city"), history: map[trips.TripID][]trips.Event{}}
+		m := &model{w: w, prefix: w.nextID("city"), history: map[trips.TripID][]trips.Event{}}
 		r.Repeat(map[string]func(*rapid.T){
 			"ask":    m.ask,
 			"move":   m.move,
@@ -56,10 +57,10 @@ func (m *model) ask(r *rapid.T) {
 	if _, busy := m.active(trips.Rider(rider)); busy {
 		want = trips.ErrRiderBusy
 	}
-	m.apply(r, m.w.asked(rider), want)
+	m.apply(r, m.w.newRequest(rider), want)
 }
 
-// move asks any verb of any version of any trip.
+// move tries any transition of any version of any trip.
 func (m *model) move(r *rapid.T) {
 	if len(m.ids) == 0 {
 		r.Skip("no trip yet")
@@ -67,10 +68,12 @@ func (m *model) move(r *rapid.T) {
 	evs := m.history[rapid.SampledFrom(m.ids).Draw(r, "trip")]
 	back := rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(r, "versions back")
 	t := evs[max(0, len(evs)-1-back)].Trip
+
 	ev, err := m.verb(r, t)
 	if err != nil {
 		return // illegal: a desk would not have asked the store
 	}
+
 	var want error
 	_, busy := m.active(trips.Driver(ev.Trip.Driver))
 	switch {
@@ -79,14 +82,16 @@ func (m *model) move(r *rapid.T) {
 	case ev.Kind == trips.KindReserved && busy:
 		want = trips.ErrTaken
 	}
+
 	m.apply(r, ev, want)
 }
 
 func (m *model) verb(r *rapid.T, t trips.Trip) (trips.Event, error) {
-	driver, at := trips.DriverID(m.person(r, "driver", 2)), m.w.tick()
+	driver, at := trips.DriverID(m.person(r, "driver", 2)), m.w.nextTime()
 	if t.Driver != "" && rapid.Bool().Draw(r, "its own driver") {
 		driver = t.Driver
 	}
+
 	by := rapid.SampledFrom([]trips.Actor{trips.Driver(driver), trips.Rider(t.Rider), trips.System("node")}).Draw(r, "by")
 	switch rapid.SampledFrom([]string{"reserve", "arrive", "start", "complete", "cancel", "expire"}).Draw(r, "verb") {
 	case "reserve":
@@ -100,11 +105,12 @@ func (m *model) verb(r *rapid.T, t trips.Trip) (trips.Event, error) {
 	case "cancel":
 		return t.Cancel(by, "any", at)
 	}
+
 	return t.Expire(trips.System("node"), "nobody came", at)
 }
 
 func (m *model) apply(r *rapid.T, ev trips.Event, want error) {
-	move := keyed(m.w.id(m.prefix), ev)
+	move := newMove(m.w.nextID(m.prefix), ev)
 	got, err := m.w.Apply(m.w.Context(), move)
 	if !errors.Is(err, want) {
 		r.Fatalf("%s: got %v, want %v", ev.Kind, err, want)
@@ -112,6 +118,7 @@ func (m *model) apply(r *rapid.T, ev trips.Event, want error) {
 	if err != nil {
 		return
 	}
+
 	id := ev.Trip.ID
 	if m.history[id] == nil {
 		m.ids = append(m.ids, id)
@@ -126,6 +133,7 @@ func (m *model) resend(r *rapid.T) {
 		r.Skip("nothing sent yet")
 	}
 	i := rapid.IntRange(0, len(m.sent)-1).Draw(r, "command")
+
 	move := m.sent[i]
 	if rapid.Bool().Draw(r, "for something else") {
 		move.Key.Print += " or not"
@@ -134,6 +142,7 @@ func (m *model) resend(r *rapid.T) {
 		}
 		return
 	}
+
 	if got, err := m.w.Apply(m.w.Context(), move); err != nil || got != m.answers[i] {
 		r.Fatalf("answered %+v, %v; the first time %+v", got, err, m.answers[i])
 	}
@@ -146,6 +155,7 @@ func (m *model) check(r *rapid.T) {
 		return
 	}
 	id := rapid.SampledFrom(m.ids).Draw(r, "look at")
+
 	want := m.history[id]
 	evs, err := m.w.Events(ctx, id, 0)
 	if err != nil || fmt.Sprint(evs) != fmt.Sprint(want) {
@@ -154,6 +164,7 @@ func (m *model) check(r *rapid.T) {
 	if t, err := m.w.Trip(ctx, id); err != nil || t != want[len(want)-1].Trip {
 		r.Fatalf("trip %+v, %v", t, err)
 	}
+
 	for _, a := range []trips.Actor{trips.Rider(trips.RiderID(m.person(r, "rider", 3))),
 		trips.Driver(trips.DriverID(m.person(r, "driver", 2)))} {
 		want, has := m.active(a)

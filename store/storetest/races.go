@@ -8,7 +8,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var races = []story{
+var raceStories = []story{
 	{"sixty-four drivers accept one trip and one gets it", manyDrivers},
 	{"one driver accepts sixteen trips at once and gets one", greedyDriver},
 	{"one rider asks sixteen times at once and gets one trip", hastyRider},
@@ -16,17 +16,17 @@ var races = []story{
 	{"one request that arrives sixteen times at once opens one trip", manyTaps},
 	{"a command that is done and given up at once is one of the two", doneMeetsGivenUp},
 	{"a cancellation and an acceptance that meet leave one of them", cancelMeetsAccept},
-	{"sixteen drivers and sixteen trips in a muddle never share", muddle},
+	{"sixteen drivers and sixteen trips in a muddle never share", manyDriversManyTrips},
 }
 
-// verdicts counts what became of racing moves.
-type verdicts struct {
+// moveResults collects the results of racing moves.
+type moveResults struct {
 	sync.Mutex
 	won    []trips.Event
 	errors []error
 }
 
-func (v *verdicts) add(ev trips.Event, err error) {
+func (v *moveResults) add(ev trips.Event, err error) {
 	v.Lock()
 	defer v.Unlock()
 	if err != nil {
@@ -36,17 +36,19 @@ func (v *verdicts) add(ev trips.Event, err error) {
 	}
 }
 
-// oneWinner checks that one move was made and the others were refused with one of the errors.
-func (v *verdicts) oneWinner(w *world, n int, refusals ...error) {
+// checkOneWinner checks that one move was made and the others were refused with
+// one of the errors.
+func (v *moveResults) checkOneWinner(w *world, n int, refusals ...error) {
 	w.Helper()
 	if len(v.won) != 1 || len(v.errors) != n-1 {
 		w.Errorf("%d won, %d lost, of %d", len(v.won), len(v.errors), n)
 	}
-	v.refused(w, refusals...)
+	v.checkErrors(w, refusals...)
 }
 
-func (v *verdicts) refused(w *world, refusals ...error) {
+func (v *moveResults) checkErrors(w *world, refusals ...error) {
 	w.Helper()
+
 next:
 	for _, err := range v.errors {
 		for _, r := range refusals {
@@ -54,137 +56,149 @@ next:
 				continue next
 			}
 		}
+
 		w.Errorf("refused with %v", err)
 	}
 }
 
-// allSame checks that every copy got the same answer.
-func (v *verdicts) allSame(w *world, n int) {
+// checkAllSame checks that every copy got the same answer.
+func (v *moveResults) checkAllSame(w *world, n int) {
 	w.Helper()
-	v.refused(w)
-	equal(w, "answers", len(v.won), n)
+	v.checkErrors(w)
+	checkEqual(w, "answers", len(v.won), n)
 	for _, ev := range v.won {
-		equal(w, "answer", ev, v.won[0])
+		checkEqual(w, "answer", ev, v.won[0])
 	}
 }
 
 func manyDrivers(w *world) {
 	const n = 64
-	t := w.request("rider")
-	var v verdicts
-	crowd(n, func(i int) {
-		ev, err := t.Reserve(trips.DriverID(fmt.Sprint("driver-", i)), w.tick())
+	t := w.requestTrip("rider")
+
+	var v moveResults
+	runAtOnce(n, func(i int) {
+		ev, err := t.Reserve(trips.DriverID(fmt.Sprint("driver-", i)), w.nextTime())
 		if err == nil {
-			ev, err = w.Apply(w.Context(), keyed("accept", ev))
+			ev, err = w.Apply(w.Context(), newMove("accept", ev))
 		}
 		v.add(ev, err)
 	})
-	v.oneWinner(w, n, trips.ErrTaken, trips.ErrConflict)
-	evs := try[[]trips.Event](w)(w.Events(w.Context(), t.ID, 1))
-	same(w, "events", evs, v.won)
+
+	v.checkOneWinner(w, n, trips.ErrTaken, trips.ErrConflict)
+	evs := mustReturn[[]trips.Event](w)(w.Events(w.Context(), t.ID, 1))
+	checkSame(w, "events", evs, v.won)
 }
 
 func greedyDriver(w *world) {
 	const n = 16
 	var open [n]trips.Trip
 	for i := range open {
-		open[i] = w.request(trips.RiderID(fmt.Sprint("rider-", i)))
+		open[i] = w.requestTrip(trips.RiderID(fmt.Sprint("rider-", i)))
 	}
-	var v verdicts
-	crowd(n, func(i int) {
-		ev, err := open[i].Reserve("driver", w.tick())
+
+	var v moveResults
+	runAtOnce(n, func(i int) {
+		ev, err := open[i].Reserve("driver", w.nextTime())
 		if err == nil {
-			ev, err = w.Apply(w.Context(), keyed(fmt.Sprint("accept-", i), ev))
+			ev, err = w.Apply(w.Context(), newMove(fmt.Sprint("accept-", i), ev))
 		}
 		v.add(ev, err)
 	})
-	v.oneWinner(w, n, trips.ErrTaken)
-	equal(w, "still open", len(try[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), n-1)
+
+	v.checkOneWinner(w, n, trips.ErrTaken)
+	checkEqual(w, "still open", len(mustReturn[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), n-1)
 }
 
 func hastyRider(w *world) {
 	const n = 16
-	var v verdicts
-	crowd(n, func(i int) {
-		v.add(w.Apply(w.Context(), keyed(fmt.Sprint("ask-", i), w.asked("rider"))))
+	var v moveResults
+	runAtOnce(n, func(i int) {
+		v.add(w.Apply(w.Context(), newMove(fmt.Sprint("ask-", i), w.newRequest("rider"))))
 	})
-	v.oneWinner(w, n, trips.ErrRiderBusy)
-	equal(w, "open", len(try[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), 1)
+	v.checkOneWinner(w, n, trips.ErrRiderBusy)
+	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), 1)
 }
 
 func manyCopies(w *world) {
 	const n = 16
-	ev, _ := w.request("rider").Reserve("driver", w.tick())
-	var v verdicts
-	crowd(n, func(int) { v.add(w.Apply(w.Context(), keyed("accept", ev))) })
-	v.allSame(w, n)
-	equal(w, "events", len(try[[]trips.Event](w)(w.Events(w.Context(), ev.Trip.ID, 0))), 2)
+	ev, _ := w.requestTrip("rider").Reserve("driver", w.nextTime())
+	var v moveResults
+	runAtOnce(n, func(int) { v.add(w.Apply(w.Context(), newMove("accept", ev))) })
+	v.checkAllSame(w, n)
+	checkEqual(w, "events", len(mustReturn[[]trips.Event](w)(w.Events(w.Context(), ev.Trip.ID, 0))), 2)
 }
 
 func manyTaps(w *world) {
 	const n = 16
-	var v verdicts
-	crowd(n, func(int) { v.add(w.Apply(w.Context(), keyed("tap", w.asked("rider")))) })
-	v.allSame(w, n)
-	equal(w, "open", len(try[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), 1)
+	var v moveResults
+	runAtOnce(n, func(int) { v.add(w.Apply(w.Context(), newMove("tap", w.newRequest("rider")))) })
+	v.checkAllSame(w, n)
+	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), 1)
 }
 
 func cancelMeetsAccept(w *world) {
 	for i := range 16 {
 		rider, driver := trips.RiderID(fmt.Sprint("r", i)), trips.DriverID(fmt.Sprint("d", i))
-		t := w.request(rider)
-		accept, _ := t.Reserve(driver, w.tick())
-		cancel, _ := t.Cancel(trips.Rider(rider), "changed my mind", w.tick())
-		var v verdicts
-		crowd(2, func(i int) {
-			v.add(w.Apply(w.Context(), keyed(fmt.Sprint(t.ID, i), []trips.Event{accept, cancel}[i])))
+		t := w.requestTrip(rider)
+		accept, _ := t.Reserve(driver, w.nextTime())
+		cancel, _ := t.Cancel(trips.Rider(rider), "changed my mind", w.nextTime())
+		var v moveResults
+		runAtOnce(2, func(i int) {
+			v.add(w.Apply(w.Context(), newMove(fmt.Sprint(t.ID, i), []trips.Event{accept, cancel}[i])))
 		})
-		v.oneWinner(w, 2, trips.ErrConflict, trips.ErrTaken)
+		v.checkOneWinner(w, 2, trips.ErrConflict, trips.ErrTaken)
 	}
 }
 
 func doneMeetsGivenUp(w *world) {
 	for i := range 16 {
-		t := w.request(trips.RiderID(fmt.Sprint("r", i)))
-		accept, _ := t.Reserve(trips.DriverID(fmt.Sprint("d", i)), w.tick())
-		m := keyed("accept", accept)
-		var v verdicts
-		crowd(2, func(i int) {
+		t := w.requestTrip(trips.RiderID(fmt.Sprint("r", i)))
+		accept, _ := t.Reserve(trips.DriverID(fmt.Sprint("d", i)), w.nextTime())
+
+		m := newMove("accept", accept)
+		var v moveResults
+		runAtOnce(2, func(i int) {
 			if i == 0 {
 				v.add(w.Apply(w.Context(), m))
 			} else {
 				v.add(w.Void(w.Context(), m.Key))
 			}
 		})
-		v.refused(w, trips.ErrVoid)
-		version := map[int]uint32{0: 1, 2: 2}[len(v.won)] // neither or both say that it was done
-		equal(w, "version", try[trips.Trip](w)(w.Trip(w.Context(), t.ID)).Version, version)
+		v.checkErrors(w, trips.ErrVoid)
+
+		// neither or both say that it was done
+		version := map[int]uint32{0: 1, 2: 2}[len(v.won)]
+		checkEqual(w, "version", mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID)).Version, version)
 	}
 }
 
-func muddle(w *world) {
+func manyDriversManyTrips(w *world) {
 	const n = 16
 	var open [n]trips.Trip
 	for i := range open {
-		open[i] = w.request(trips.RiderID(fmt.Sprint("rider-", i)))
+		open[i] = w.requestTrip(trips.RiderID(fmt.Sprint("rider-", i)))
 	}
-	var v verdicts
-	crowd(n*n, func(i int) {
-		ev, err := open[i%n].Reserve(trips.DriverID(fmt.Sprint("driver-", (i/n+i)%n)), w.tick())
+
+	var v moveResults
+	runAtOnce(n*n, func(i int) {
+		ev, err := open[i%n].Reserve(trips.DriverID(fmt.Sprint("driver-", (i/n+i)%n)), w.nextTime())
 		if err == nil {
-			ev, err = w.Apply(w.Context(), keyed(string(ev.Trip.ID), ev))
+			ev, err = w.Apply(w.Context(), newMove(string(ev.Trip.ID), ev))
 		}
 		v.add(ev, err)
 	})
-	v.refused(w, trips.ErrTaken, trips.ErrConflict)
+
+	v.checkErrors(w, trips.ErrTaken, trips.ErrConflict)
 	drivers, rides := map[trips.DriverID]bool{}, map[trips.TripID]bool{}
 	for _, ev := range v.won {
 		drivers[ev.Trip.Driver], rides[ev.Trip.ID] = true, true
 	}
-	driven := try[[]trips.Trip](w)(w.Driven(w.Context()))
+
+	driven := mustReturn[[]trips.Trip](w)(w.Driven(w.Context()))
 	if len(drivers) != len(v.won) || len(rides) != len(v.won) || len(driven) != len(v.won) {
 		w.Errorf("%d won: %d drivers, %d trips, %d driven", len(v.won), len(drivers), len(rides), len(driven))
 	}
-	// Every driver asked for every trip, so nobody may be left over.
-	equal(w, "trips that found a driver", len(v.won), n)
+
+	// Every driver asked for every trip, so every trip found a driver.
+	checkEqual(w, "trips that found a driver", len(v.won), n)
 }

@@ -10,61 +10,63 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var refunded = []story{
+var refundStories = []story{
 	{"a charge goes back once and whole, and its receipt says so", refundedOnce},
 	{"sixteen who ask for one refund at once get the same", refundedAtOnce},
 	{"what was never charged cannot be given back", notCharged},
-	{"a refund that failed is asked for again, and one that is done stays done", askedAgain},
+	{"a refund that failed is asked for again, and one that is done stays done", refundAskedAgain},
 	{"refunds without an end come oldest first", openRefunds},
 	{"an auditor sees every refund", refundsSeen},
 }
 
-// settled is a whole ride that was paid.
-func (w *world) settled(who string) payments.Charge {
+// paidRide is a whole ride that was paid.
+func (w *world) paidRide(who string) payments.Charge {
 	w.Helper()
-	return try[payments.Charge](w)(w.Settle(w.Context(), w.charge(w.ride(trips.RiderID(who), trips.DriverID(who)))))
+	return mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(w.completeRide(trips.RiderID(who), trips.DriverID(who)))))
 }
 
-func (w *world) ask(c payments.Charge) payments.Refund {
+func (w *world) askRefund(c payments.Charge) payments.Refund {
 	w.Helper()
-	return try[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "completed by mistake", w.tick()))
+	return mustReturn[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "completed by mistake", w.nextTime()))
 }
 
-func (w *world) end(r payments.Refund, state payments.RefundState) payments.Refund {
+func (w *world) endRefund(r payments.Refund, state payments.RefundState) payments.Refund {
 	w.Helper()
-	return try[payments.Refund](w)(w.EndRefund(w.Context(), r.Trip, state, w.id("refund"), w.tick()))
+	return mustReturn[payments.Refund](w)(w.EndRefund(w.Context(), r.Trip, state, w.nextID("refund"), w.nextTime()))
 }
 
 func refundedOnce(w *world) {
-	c := w.settled("rider")
+	c := w.paidRide("rider")
 	if _, err := w.Refund(w.Context(), c.Trip); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("a refund before anyone asked: %v", err)
 	}
-	told := len(w.pending(6))
-	asked := w.ask(c)
-	equal(w, "reference", asked.Reference, payments.RefundReference(c.Trip))
-	equal(w, "amount", asked.Amount, c.Amount)
-	equal(w, "reason", asked.Reason, "completed by mistake")
-	equal(w, "state", asked.State, payments.RefundAsked)
-	equal(w, "end", asked.EndedAt, time.Time{})
-	equal(w, "again", try[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "other", w.tick())), asked)
-	equal(w, "kept", try[payments.Refund](w)(w.Refund(w.Context(), c.Trip)), asked)
-	equal(w, "charge while asked", try[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
 
-	done := w.end(asked, payments.RefundDone)
+	told := len(w.awaitPending(6))
+	asked := w.askRefund(c)
+	checkEqual(w, "reference", asked.Reference, payments.RefundReference(c.Trip))
+	checkEqual(w, "amount", asked.Amount, c.Amount)
+	checkEqual(w, "reason", asked.Reason, "completed by mistake")
+	checkEqual(w, "state", asked.State, payments.RefundAsked)
+	checkEqual(w, "end", asked.EndedAt, time.Time{})
+	checkEqual(w, "again", mustReturn[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "other", w.nextTime())), asked)
+	checkEqual(w, "kept", mustReturn[payments.Refund](w)(w.Refund(w.Context(), c.Trip)), asked)
+	checkEqual(w, "charge while asked", mustReturn[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
+
+	done := w.endRefund(asked, payments.RefundDone)
 	if done.State != payments.RefundDone || done.ProviderID == "" || !done.EndedAt.After(done.AskedAt) ||
 		done.EndedAt.Location() != time.UTC || done.AskedAt != asked.AskedAt {
 		w.Errorf("done: %+v", done)
 	}
+
 	c.Refunded = c.Amount
-	equal(w, "charge", try[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
-	same(w, "receipts", try[[]payments.Charge](w)(w.Receipts(w.Context(), c.Rider, 10)), []payments.Charge{c})
-	equal(w, "notices", len(w.pending(6)), told)
+	checkEqual(w, "charge", mustReturn[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
+	checkSame(w, "receipts", mustReturn[[]payments.Charge](w)(w.Receipts(w.Context(), c.Rider, 10)), []payments.Charge{c})
+	checkEqual(w, "notices", len(w.awaitPending(6)), told)
 }
 
 func refundedAtOnce(w *world) {
 	const n = 16
-	c := w.settled("rider")
+	c := w.paidRide("rider")
 	var mu sync.Mutex
 	asked, ended := map[payments.Refund]int{}, map[payments.Refund]int{}
 	note := func(seen map[payments.Refund]int, r payments.Refund, err error) {
@@ -75,79 +77,87 @@ func refundedAtOnce(w *world) {
 		defer mu.Unlock()
 		seen[r]++
 	}
-	crowd(n, func(i int) {
-		r, err := w.AskRefund(w.Context(), c.Trip, fmt.Sprint("reason ", i), w.tick())
+
+	runAtOnce(n, func(i int) {
+		r, err := w.AskRefund(w.Context(), c.Trip, fmt.Sprint("reason ", i), w.nextTime())
 		note(asked, r, err)
 	})
-	crowd(n, func(i int) {
-		r, err := w.EndRefund(w.Context(), c.Trip, payments.RefundDone, fmt.Sprint("provider ", i), w.tick())
+
+	runAtOnce(n, func(i int) {
+		r, err := w.EndRefund(w.Context(), c.Trip, payments.RefundDone, fmt.Sprint("provider ", i), w.nextTime())
 		note(ended, r, err)
 	})
-	equal(w, "different refunds", len(asked), 1)
-	equal(w, "different ends", len(ended), 1)
-	equal(w, "answers", ended[try[payments.Refund](w)(w.Refund(w.Context(), c.Trip))], n)
+	checkEqual(w, "different refunds", len(asked), 1)
+	checkEqual(w, "different ends", len(ended), 1)
+	checkEqual(w, "answers", ended[mustReturn[payments.Refund](w)(w.Refund(w.Context(), c.Trip))], n)
 }
 
 func notCharged(w *world) {
-	cancelled := w.commit(w.request("c").Cancel(trips.Rider("c"), "", w.tick()))
-	for _, t := range []trips.Trip{w.ride("a", "a"), cancelled, w.asked("ghost").Trip} {
-		if r, err := w.AskRefund(w.Context(), t.ID, "because", w.tick()); !errors.Is(err, trips.ErrNotFound) {
+	cancelled := w.commitMove(w.requestTrip("c").Cancel(trips.Rider("c"), "", w.nextTime()))
+	for _, t := range []trips.Trip{w.completeRide("a", "a"), cancelled, w.newRequest("ghost").Trip} {
+		if r, err := w.AskRefund(w.Context(), t.ID, "because", w.nextTime()); !errors.Is(err, trips.ErrNotFound) {
 			w.Errorf("a trip that is %s: %+v, %v", t.State, r, err)
 		}
-		if r, err := w.EndRefund(w.Context(), t.ID, payments.RefundDone, "p", w.tick()); !errors.Is(err, trips.ErrNotFound) {
+		if r, err := w.EndRefund(w.Context(), t.ID, payments.RefundDone, "p", w.nextTime()); !errors.Is(err, trips.ErrNotFound) {
 			w.Errorf("the end of a refund nobody asked for: %+v, %v", r, err)
 		}
 	}
 }
 
-func askedAgain(w *world) {
-	c := w.settled("rider")
-	failed := w.end(w.ask(c), payments.RefundFailed)
-	equal(w, "state", failed.State, payments.RefundFailed)
-	equal(w, "charge", try[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
-	again := try[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "once more", w.tick()))
+func refundAskedAgain(w *world) {
+	c := w.paidRide("rider")
+	failed := w.endRefund(w.askRefund(c), payments.RefundFailed)
+	checkEqual(w, "state", failed.State, payments.RefundFailed)
+	checkEqual(w, "charge", mustReturn[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
+
+	again := mustReturn[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "once more", w.nextTime()))
 	if again.State != payments.RefundAsked || again.Reason != "once more" || !again.EndedAt.IsZero() ||
 		again.ProviderID != failed.ProviderID || !again.AskedAt.After(failed.AskedAt) || again.Amount != c.Amount {
 		w.Errorf("asked again: %+v", again)
 	}
-	done := w.end(again, payments.RefundDone)
-	equal(w, "after its end", w.end(done, payments.RefundFailed), done)
-	equal(w, "asked after its end", w.ask(c), done)
+
+	done := w.endRefund(again, payments.RefundDone)
+	checkEqual(w, "after its end", w.endRefund(done, payments.RefundFailed), done)
+	checkEqual(w, "asked after its end", w.askRefund(c), done)
 }
 
 func openRefunds(w *world) {
 	var all []payments.Refund
 	for i := range 5 {
-		all = append(all, w.ask(w.settled(fmt.Sprint(i))))
+		all = append(all, w.askRefund(w.paidRide(fmt.Sprint(i))))
 	}
 	look := func(before time.Time, limit int, want []payments.Refund) {
 		w.Helper()
-		same(w, "open", try[[]payments.Refund](w)(w.OpenRefunds(w.Context(), before, limit)), want)
+		checkSame(w, "open", mustReturn[[]payments.Refund](w)(w.OpenRefunds(w.Context(), before, limit)), want)
 	}
+
 	for i := range all {
 		look(all[i].AskedAt, 10, all[:i])
-		look(w.tick(), i, all[:i])
+		look(w.nextTime(), i, all[:i])
 	}
-	w.end(all[0], payments.RefundDone)
-	w.end(all[3], payments.RefundFailed)
-	look(w.tick(), 10, []payments.Refund{all[1], all[2], all[4]})
+
+	w.endRefund(all[0], payments.RefundDone)
+	w.endRefund(all[3], payments.RefundFailed)
+	look(w.nextTime(), 10, []payments.Refund{all[1], all[2], all[4]})
 }
 
 func refundsSeen(w *world) {
 	want := map[trips.TripID]payments.Refund{}
 	for i, state := range []payments.RefundState{payments.RefundDone, payments.RefundFailed, payments.RefundAsked} {
-		r := w.ask(w.settled(fmt.Sprint(i)))
+		r := w.askRefund(w.paidRide(fmt.Sprint(i)))
 		if state != payments.RefundAsked {
-			r = w.end(r, state)
+			r = w.endRefund(r, state)
 		}
 		want[r.Trip] = r
 	}
-	w.read(w.AuditRefunds(w.Context(), func(r payments.Refund) error {
-		equal(w, "refund", r, want[r.Trip])
+
+	w.must(w.AuditRefunds(w.Context(), func(r payments.Refund) error {
+		checkEqual(w, "refund", r, want[r.Trip])
 		delete(want, r.Trip)
 		return nil
 	}))
-	equal(w, "refunds not seen", len(want), 0)
+
+	checkEqual(w, "refunds not seen", len(want), 0)
 	enough, seen := errors.New("seen enough"), 0
 	err := w.AuditRefunds(w.Context(), func(payments.Refund) error { seen++; return enough })
 	if !errors.Is(err, enough) || seen != 1 {

@@ -1,5 +1,5 @@
-// Package storetest holds every store to its word: one suite of stories for trips.Store, trips.Outbox, chat.Store,
-// payments.Store, payments.Refunds and sos.Store, run on each engine.
+// Package storetest is one suite of tests for every store. Each engine runs it
+// on the contracts that a node needs.
 package storetest
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Store is all that one engine keeps.
+// Store is everything that one engine keeps.
 type Store interface {
 	trips.Store
 	trips.Outbox
@@ -26,13 +26,26 @@ type Store interface {
 	payments.Refunds
 	sos.Store
 	Auditor
+	Resumer
 }
 
-// Auditor streams whole tables, for a checker of invariants. A yield that returns an error ends the stream with it.
+// Resumer reads what phones that reconnect must hear; see store.Store.
+type Resumer interface {
+	// ResumeStates answers each query, in their order, and returns the charges
+	// of the trips whose state is Paid. A query that finds no trip gets a zero
+	// state. Without queries it returns none. The states of one call are read
+	// in one snapshot.
+	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
+}
+
+// Auditor streams whole tables, for a checker of invariants. A yield that
+// returns an error ends the stream with it.
 type Auditor interface {
 	// AuditTrips yields every trip as the guards see it.
 	AuditTrips(ctx context.Context, yield func(trips.Trip) error) error
-	// AuditEvents yields every event with the number it is stored under, an event after those it depends on.
+	// AuditEvents yields every event with the number it is stored under, an
+	// event after those it depends on.
 	AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error
 	// AuditChat yields every message by trip and number.
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
@@ -44,19 +57,21 @@ type Auditor interface {
 	AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error
 }
 
-// Run tells all stories. open returns a new empty store and leaves closing it to t.Cleanup.
+// Run runs all stories. open returns a new empty store and leaves closing it to
+// t.Cleanup.
 func Run(t *testing.T, open func(t testing.TB) Store) {
 	for _, chapter := range []struct {
 		name    string
 		stories []story
 	}{
-		{"moves", moves}, {"races", races}, {"queries", queries}, {"outbox", outbox},
-		{"chat", chats}, {"payments", paid}, {"refunds", refunded}, {"alerts", alarms}, {"audit", audits}, {"model", models},
+		{"moves", moveStories}, {"races", raceStories}, {"queries", queryStories}, {"outbox", outboxStories},
+		{"chat", chatStories}, {"payments", paymentStories}, {"refunds", refundStories}, {"alerts", alertStories}, {"resume", resumeStories},
+		{"audit", auditStories}, {"model", modelStories},
 	} {
 		t.Run(chapter.name, func(t *testing.T) {
 			for _, s := range chapter.stories {
 				t.Run(s.name, func(t *testing.T) {
-					s.tell(&world{T: t, Store: open(t)})
+					s.run(&world{T: t, Store: open(t)})
 				})
 			}
 		})
@@ -65,25 +80,27 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 
 type story struct {
 	name string
-	tell func(w *world)
+	run  func(w *world)
 }
 
-// world is a story's store, clock and counter of ids.
+// world is the store, the clock and the ids of one story.
 type world struct {
 	*testing.T
 	Store
 	serial atomic.Int64
 }
 
-// dawn is in a zone and has nanoseconds, neither of which a database keeps.
-var dawn = time.Date(2026, 1, 2, 4, 4, 5, 123456789, time.FixedZone("WAT", 3600))
+// startTime is in a zone and has nanoseconds, neither of which a database
+// keeps.
+var startTime = time.Date(2026, 1, 2, 4, 4, 5, 123456789, time.FixedZone("WAT", 3600))
 
-// tick is a second later than all earlier ones.
-func (w *world) tick() time.Time {
-	return dawn.Add(time.Duration(w.serial.Add(1)) * 1000000001)
+// nextTime returns a time a second later than the last one.
+func (w *world) nextTime() time.Time {
+	return startTime.Add(time.Duration(w.serial.Add(1)) * 1000000001)
 }
 
-func (w *world) id(kind string) string { return fmt.Sprintf("%s-%d", kind, w.serial.Add(1)) }
+// nextID returns a new id.
+func (w *world) nextID(kind string) string { return fmt.Sprintf("%s-%d", kind, w.serial.Add(1)) }
 
 var (
 	here  = location.Point{Lng: 3.3792, Lat: 6.5244}
@@ -92,26 +109,26 @@ var (
 		Fare: trips.Money{Minor: 334_700, Currency: "NGN"}, Source: "road"}
 )
 
-// asked is a request that was not handed in yet.
-func (w *world) asked(rider trips.RiderID) trips.Event {
+// newRequest returns a request that is not yet in the store.
+func (w *world) newRequest(rider trips.RiderID) trips.Event {
 	w.Helper()
-	ev, err := trips.Request(trips.TripID(w.id("trip")), rider, here, there, quote, w.tick())
+	ev, err := trips.Request(trips.TripID(w.nextID("trip")), rider, here, there, quote, w.nextTime())
 	if err != nil {
 		w.Fatal(err)
 	}
 	return ev
 }
 
-// keyed is the event under a command id, asked for by whom the event is.
-func keyed(id string, ev trips.Event) trips.Move {
+// newMove returns the event's move under a command id of its own actor.
+func newMove(id string, ev trips.Event) trips.Move {
 	return trips.Move{Key: trips.Key{Actor: ev.By, ID: id, Print: string(ev.Kind)}, Event: ev}
 }
 
-// commit applies what a verb returned under a new key and returns the trip after it.
-func (w *world) commit(ev trips.Event, err error) trips.Trip {
+// commitMove applies an event under a new key and returns the trip after it.
+func (w *world) commitMove(ev trips.Event, err error) trips.Trip {
 	w.Helper()
 	if err == nil {
-		ev, err = w.Apply(w.Context(), keyed(w.id("command"), ev))
+		ev, err = w.Apply(w.Context(), newMove(w.nextID("command"), ev))
 	}
 	if err != nil {
 		w.Fatal(err)
@@ -119,28 +136,28 @@ func (w *world) commit(ev trips.Event, err error) trips.Trip {
 	return ev.Trip
 }
 
-// request opens a trip for a rider.
-func (w *world) request(rider trips.RiderID) trips.Trip {
+// requestTrip opens a trip for a rider.
+func (w *world) requestTrip(rider trips.RiderID) trips.Trip {
 	w.Helper()
-	return w.commit(w.asked(rider), nil)
+	return w.commitMove(w.newRequest(rider), nil)
 }
 
-// onTrip brings a rider into a driver's car.
-func (w *world) onTrip(rider trips.RiderID, driver trips.DriverID) trips.Trip {
+// rideToOnTrip makes a trip whose rider is in the driver's car.
+func (w *world) rideToOnTrip(rider trips.RiderID, driver trips.DriverID) trips.Trip {
 	w.Helper()
-	t := w.commit(w.request(rider).Reserve(driver, w.tick()))
-	t = w.commit(t.Arrive(trips.Driver(driver), w.tick()))
-	return w.commit(t.Start(trips.Driver(driver), w.tick()))
+	t := w.commitMove(w.requestTrip(rider).Reserve(driver, w.nextTime()))
+	t = w.commitMove(t.Arrive(trips.Driver(driver), w.nextTime()))
+	return w.commitMove(t.Start(trips.Driver(driver), w.nextTime()))
 }
 
-// ride is a whole one.
-func (w *world) ride(rider trips.RiderID, driver trips.DriverID) trips.Trip {
+// completeRide makes a trip that is completed.
+func (w *world) completeRide(rider trips.RiderID, driver trips.DriverID) trips.Trip {
 	w.Helper()
-	return w.commit(w.onTrip(rider, driver).Complete(trips.Driver(driver), w.tick()))
+	return w.commitMove(w.rideToOnTrip(rider, driver).Complete(trips.Driver(driver), w.nextTime()))
 }
 
-// try ends the story when err is not nil.
-func try[T any](w *world) func(T, error) T {
+// mustReturn returns a value, or ends the story on an error.
+func mustReturn[T any](w *world) func(T, error) T {
 	return func(v T, err error) T {
 		w.Helper()
 		if err != nil {
@@ -150,25 +167,25 @@ func try[T any](w *world) func(T, error) T {
 	}
 }
 
-// equal complains when two values differ.
-func equal[T comparable](w *world, what string, got, want T) {
+// checkEqual reports two values that differ.
+func checkEqual[T comparable](w *world, what string, got, want T) {
 	w.Helper()
 	if got != want {
 		w.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
 	}
 }
 
-// same complains when two lists differ.
-func same[T comparable](w *world, what string, got, want []T) {
+// checkSame reports two lists that differ.
+func checkSame[T comparable](w *world, what string, got, want []T) {
 	w.Helper()
-	equal(w, what+", how many", len(got), len(want))
+	checkEqual(w, what+", how many", len(got), len(want))
 	for i := range min(len(got), len(want)) {
-		equal(w, fmt.Sprintf("%s, [%d]", what, i), got[i], want[i])
+		checkEqual(w, fmt.Sprintf("%s, [%d]", what, i), got[i], want[i])
 	}
 }
 
-// crowd runs n calls at once and returns when all are back. A call that fails the story ends; the others go on.
-func crowd(n int, call func(i int)) {
+// runAtOnce runs n calls at once and returns when all are back.
+func runAtOnce(n int, call func(i int)) {
 	var all sync.WaitGroup
 	start := make(chan struct{})
 	for i := range n {
@@ -177,6 +194,7 @@ func crowd(n int, call func(i int)) {
 			call(i)
 		})
 	}
+
 	close(start)
 	all.Wait()
 }

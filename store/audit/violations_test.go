@@ -30,7 +30,8 @@ const (
 	relayed   = "nothing is stuck in the outbox"
 )
 
-// harm breaks a city in one way; the named invariants must say so, no other may, and each names the row.
+// harm breaks a city in one way; the named invariants must say so, no other
+// may, and each names the row.
 type harm struct {
 	name   string
 	do     func(c *city)
@@ -45,6 +46,7 @@ func (c *city) last(id trips.TripID) *trips.Event {
 			return &c.events[i]
 		}
 	}
+
 	panic("no such trip: " + id)
 }
 
@@ -60,6 +62,7 @@ func (c *city) forget(unwanted func(ev trips.Event) bool) {
 			kept, seqs = append(kept, ev), append(seqs, c.seqs[i])
 		}
 	}
+
 	c.events, c.seqs = kept, seqs
 }
 
@@ -166,12 +169,14 @@ func TestEveryHarmIsCaughtByItsInvariantAndNamed(t *testing.T) {
 		t.Run(h.name, func(t *testing.T) {
 			c := honest()
 			h.do(c)
+
 			report := run(t, c)
 			for _, i := range report.Invariants {
 				if want := slices.Contains(h.breaks, i.Name); want != (i.Violations > 0) {
 					t.Errorf("%s: %d violations\n%s", i.Name, i.Violations, strings.Join(i.Rows, "\n"))
 				}
 			}
+
 			if !strings.Contains(report.Text(), h.row) {
 				t.Errorf("nothing names %q in\n%s", h.row, report.Text())
 			}

@@ -1,0 +1,43 @@
+package faulty
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Append keeps what was said; see chat.Store.
+func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+	m.At = storedTime(m.At)
+	return runCall(ctx, s, "append", m.ClientID, func() (chat.Message, error) {
+		if _, err := lookUp(s.trips, m.Trip); err != nil {
+			return chat.Message{}, err
+		}
+
+		for _, was := range s.messages[m.Trip] {
+			if was.From != m.From || was.ClientID != m.ClientID {
+				continue
+			}
+			if was.Text != m.Text {
+				return chat.Message{}, trips.ErrKeyReused
+			}
+			return was, nil
+		}
+
+		m.Seq = uint32(len(s.messages[m.Trip]) + 1)
+		s.messages[m.Trip] = append(s.messages[m.Trip], m)
+		return m, s.addOutboxLocked(trips.TopicChat, location.Region(region), "", m.Trip, m)
+	})
+}
+
+// History returns what was said; see chat.Store.
+func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	return runCall(ctx, s, "history", string(id), func() ([]chat.Message, error) {
+		all := s.messages[id]
+		all = all[min(int(after), len(all)):]
+		return slices.Clone(all[:min(max(0, limit), len(all))]), nil
+	})
+}

@@ -1,0 +1,62 @@
+package faulty
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Lease takes or extends the right to relay; see trips.Outbox.
+func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+	return runCall(ctx, s, "lease", holder, func() (bool, error) {
+		now := time.Now()
+		if s.holder != holder && now.Before(s.leasedUntil) {
+			return false, nil
+		}
+		s.holder, s.leasedUntil = holder, now.Add(ttl)
+		return true, nil
+	})
+}
+
+// Pending returns what must still be told; see trips.Outbox.
+func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
+	return runCall(ctx, s, "pending", "", func() ([]trips.Notice, error) {
+		return slices.Clone(s.outbox[:min(max(0, limit), len(s.outbox))]), nil
+	})
+}
+
+// Advance moves the cursor; see trips.Outbox.
+func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
+	_, err := runCall(ctx, s, "advance", holder, func() (struct{}, error) {
+		if s.holder != holder || !time.Now().Before(s.leasedUntil) {
+			return struct{}{}, fmt.Errorf("%q has not the lease (any more)", holder)
+		}
+		s.cursor = max(s.cursor, last.ID)
+
+		first := slices.IndexFunc(s.outbox, func(n trips.Notice) bool { return n.ID > s.cursor })
+		if first < 0 {
+			first = len(s.outbox)
+		}
+		s.outbox = s.outbox[first:]
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// Backlog counts what must still be told; see trips.Outbox.
+func (s *Store) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
+	_, err = runCall(ctx, s, "backlog", "", func() (struct{}, error) {
+		if n = len(s.outbox); n > 0 {
+			oldest = s.outbox[0].At
+		}
+		return struct{}{}, nil
+	})
+	return n, oldest, err
+}
+
+// CommitSignal receives after commits that added to the outbox, so that a
+// simulated relay need not poll. Signals merge.
+func (s *Store) CommitSignal() <-chan struct{} { return s.wake }
