@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,18 +16,35 @@ import (
 // tripTable is a TripReader on a map.
 type tripTable struct {
 	trips map[trips.TripID]trips.Trip
-	down  error // what every call answers while set
+
+	mu    sync.Mutex // guards below
+	down  error      // what every call answers while set
 	reads int
 }
 
-func (s *tripTable) Driven(context.Context) (out []trips.Trip, err error) {
+// read counts a read of all trips.
+func (s *tripTable) read() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.reads++
+	return s.down
+}
+
+// setDown sets what every read answers, and returns how many there were.
+func (s *tripTable) setDown(err error) (reads int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = err
+	return s.reads
+}
+
+func (s *tripTable) Driven(context.Context) (out []trips.Trip, err error) {
 	for _, t := range s.trips {
 		if t.Driver != "" && t.State.Active() {
 			out = append(out, t)
 		}
 	}
-	return out, s.down
+	return out, s.read()
 }
 
 func (s *tripTable) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
@@ -34,7 +52,7 @@ func (s *tripTable) Trip(_ context.Context, id trips.TripID) (trips.Trip, error)
 	if !ok {
 		return t, fmt.Errorf("trip %s: %w", id, trips.ErrNotFound)
 	}
-	return t, s.down
+	return t, nil
 }
 
 func TestDriversFollowTheirTrips(t *testing.T) {
@@ -113,21 +131,21 @@ func TestAResyncIsTriedAgainUntilTheStoreAnswers(t *testing.T) {
 		f.Gap()
 		f.Gap() // one gap, not two
 		synctest.Wait()
-		if got, _ := d.Get("d"); got.Trip != "" || store.reads == 0 {
-			t.Errorf("while the store is down: trip %q after %d reads", got.Trip, store.reads)
+		reads := store.setDown(nil)
+		if got, _ := d.Get("d"); got.Trip != "" || reads == 0 {
+			t.Errorf("while the store is down: trip %q after %d reads", got.Trip, reads)
 		}
-		store.down = nil
 		time.Sleep(resyncRetry)
 		synctest.Wait()
 		if got, _ := d.Get("d"); got.Trip != "t" || got.Status != OnTrip {
 			t.Errorf("once it is up: %s with trip %q", got.Status, got.Trip)
 		}
 
-		before := store.reads
+		before := store.setDown(nil)
 		time.Sleep(10 * resyncRetry)
 		synctest.Wait()
-		if store.reads != before {
-			t.Errorf("%d reads without a gap", store.reads-before)
+		if after := store.setDown(nil); after != before {
+			t.Errorf("%d reads without a gap", after-before)
 		}
 		stop()
 		if err := <-done; !errors.Is(err, context.Canceled) {
