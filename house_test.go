@@ -78,7 +78,7 @@ var rooms = []room{
 	{"lab/chaos/check", []string{"store/audit", "trips", "chat", "payments", "sos", "simulators/journal"},
 		"judges by what witnesses wrote down; code of theirs would judge itself"},
 	{"lab/...", []string{"..."}, "an experiment may look anywhere, since nobody imports it"},
-	{"cmd/ridehail/...", []string{"..."}, "the one place that knows everyone"},
+	{"cmd/ridehail/...", []string{"..."}, "reads flags and calls one function of a package below, whichever it is"},
 }
 
 // library is one that few packages may import outside of tests.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -100,6 +101,24 @@ func (c *City) Save(w io.Writer) error {
 		return fmt.Errorf("save city: %w", err)
 	}
 	return nil
+}
+
+// SaveFile writes the city to a file and returns its size in bytes. It writes a
+// temporary file in the same folder first and renames it when it is complete.
+func (c *City) SaveFile(path string) (int64, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".city-*")
+	if err != nil {
+		return 0, fmt.Errorf("the city file: %w", err)
+	}
+	err = c.Save(f)
+	size, seekErr := f.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, seekErr, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("the city file: %w", err), os.Remove(f.Name()))
+	}
+	return size, nil
 }
 
 // Load reads a city that Save wrote. It returns ErrNotACity for anything else and io.ErrUnexpectedEOF for a file that

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/lab/demo"
 	"github.com/ridehail/ridehail/web/webtest"
 )
 
@@ -93,11 +94,11 @@ func awaitReady(t *testing.T, p *program, url string) {
 	}
 }
 
-func demoSummary(t *testing.T, args ...string) summary {
+func demoSummary(t *testing.T, args ...string) demo.Summary {
 	t.Helper()
 	p := start(t, append([]string{"demo", "--json", "--listen", "127.0.0.1:0"}, args...)...)
 	code := p.wait(t)
-	var s summary
+	var s demo.Summary
 	dec := json.NewDecoder(strings.NewReader(p.out.String()))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&s); err != nil {

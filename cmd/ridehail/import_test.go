@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ridehail/ridehail/routing/extract"
 )
 
 // gridExtract is an OpenStreetMap extract of five by five crossings, with a station and a street that leads nowhere.
@@ -51,7 +53,7 @@ func TestAnImportedExtractIsACityToRunIn(t *testing.T) {
 	if code := run(t.Context(), []string{"import", gridExtract(t), "-o", file, "--name", "Grid", "--json"}, &out, &logs); code != exitDone {
 		t.Fatalf("exit %d: %s", code, logs.String())
 	}
-	var sum imported
+	var sum extract.Summary
 	if err := json.Unmarshal(out.Bytes(), &sum); err != nil || sum.City != "Grid" || sum.Kept.Junctions != 25 ||
 		sum.Kept.OfJunctions != 26 || sum.Kept.LostRoads != 1 || sum.Read.Hotspots != 1 || sum.Bytes == 0 {
 		t.Fatalf("%v: %s", err, out.String())
@@ -105,15 +107,15 @@ func TestWhatCannotBeImportedSaysWhyAndLeavesNoFile(t *testing.T) {
 
 func TestTheProgressBarGoesFromNothingToAll(t *testing.T) {
 	var out bytes.Buffer
-	b := &bar{out: &out, drawn: -1}
+	b := &progressBar{out: &out, percent: -1}
 	for done := range int64(1001) {
-		b.at(done, 1000)
+		b.draw(done, 1000)
 	}
-	b.end()
+	b.clear()
 	if n := strings.Count(out.String(), "\r"); n != 102 || !strings.Contains(out.String(), strings.Repeat("█", barWidth)+" 100 %") {
 		t.Errorf("drawn %d times: %q", n, out.String())
 	}
-	if newBar(&out).out != nil {
+	if newProgressBar(&out).out != nil {
 		t.Error("a bar for a file")
 	}
 }

@@ -57,7 +57,7 @@ func paidTrip(t *testing.T, bank string) (file string) {
 			ev, err = verb(ev.Trip, now)
 		}
 	}
-	if _, err := newSettler(s, bank, "sk_test").Settle(t.Context(), "t-1"); err != nil {
+	if _, err := payments.NewSettler(s, bank, "sk_test", time.Now).Settle(t.Context(), "t-1"); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -37,6 +37,15 @@ type Spread struct {
 	Max  float64 `json:"max"`
 }
 
+// ConsecutiveSeeds returns count seeds, from the first on.
+func ConsecutiveSeeds(first uint64, count int) []uint64 {
+	seeds := make([]uint64, count)
+	for i := range seeds {
+		seeds[i] = first + uint64(i)
+	}
+	return seeds
+}
+
 // Compare runs every policy on every seed, as many at a time as there are processors. tell hears of each run that ended
 // and how long it took; nothing of that is in the Report, which is the same to the byte for the same question.
 func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64, atOnce int, tell func(Result, time.Duration)) (Report, error) {
