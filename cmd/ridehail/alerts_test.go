@@ -38,7 +38,8 @@ func raised(t *testing.T, admin string) sos.Alert {
 	}
 }
 
-// callForHelp has a rider call on one node and an operator acknowledge it at the admin door of another, or of the same.
+// callForHelp has a rider call on one node and an operator acknowledge it at
+// the admin door of another, or of the same.
 func callForHelp(t *testing.T, public, admin string) {
 	t.Helper()
 	city, err := routing.Open("1")

@@ -30,10 +30,12 @@ func (c *auditCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+
 	r, err := audit.Run(ctx, db, audit.Config{Grace: c.Grace})
 	if err = errors.Join(err, closeStore()); err != nil {
 		return err
 	}
+
 	n := r.Violations()
 	if err := p.print(c.JSON, auditReport{r, n}, r.Text()); err != nil {
 		return err
@@ -41,5 +43,6 @@ func (c *auditCmd) Run(ctx context.Context, p *process) error {
 	if n > 0 {
 		return fmt.Errorf("%w: %d violations", errCheckFailed, n)
 	}
+
 	return nil
 }

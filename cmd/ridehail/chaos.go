@@ -35,6 +35,7 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+
 	text := r.Text()
 	if c.Markdown {
 		text = r.Markdown()
@@ -42,11 +43,13 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 	if err := p.print(c.JSON, r, text); err != nil {
 		return err
 	}
+
 	for _, i := range r.Invariants {
 		if i.Violations > 0 {
 			return fmt.Errorf("%w: %d violations, such as: %s: %s", errCheckFailed, r.Violations, i.Name, firstRow(i.Rows))
 		}
 	}
+
 	return nil
 }
 

@@ -16,7 +16,8 @@ import (
 	"github.com/ridehail/ridehail/lab/chaos"
 )
 
-// asProgram makes the test binary behave as the program, so that it can be a child process.
+// asProgram makes the test binary behave as the program, so that it can be a
+// child process.
 const asProgram = "RIDEHAIL_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -26,7 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// chaosRun is `ridehail chaos` as a process of its own, with a folder for all it leaves.
+// chaosRun is `ridehail chaos` as a process of its own, with a folder for all
+// it leaves.
 type chaosRun struct {
 	*exec.Cmd
 	out    bytes.Buffer
@@ -43,7 +45,8 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 		}
 		t.Skip("chaos needs Redis and Postgres: ", err)
 	}
-	home, err := os.MkdirTemp("", "chaos-test.") // t.TempDir is closed to the user postgres
+	// t.TempDir is closed to the user postgres
+	home, err := os.MkdirTemp("", "chaos-test.")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +65,9 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = r.Process.Kill() // it has ended, unless the test failed half-way: then the guard cleans up
+		// it has ended, unless the test failed half-way: then the guard cleans
+		// up
+		_ = r.Process.Kill()
 		if t.Failed() {
 			t.Logf("it logged:\n%s", r.logged.String())
 			return
@@ -123,7 +128,8 @@ func processes(t *testing.T) (out []processRow) {
 	return out
 }
 
-// nothingLeft waits until no process of the groups is left, and nothing in the folder.
+// nothingLeft waits until no process of the groups is left, and nothing in the
+// folder.
 func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
@@ -181,7 +187,9 @@ func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
 		t.Fatal("the city never lived")
 	}
 	groups := r.families(t)
-	if len(groups) < 9 { // Postgres, Redis, provider, node, drivers, riders, operators, intruder, guard
+	if len(groups) < 9 {
+		// Postgres, Redis, provider, node, drivers, riders, operators,
+		// intruder, guard
 		t.Errorf("only %d children", len(groups))
 	}
 	if err := r.Process.Signal(syscall.SIGINT); err != nil {

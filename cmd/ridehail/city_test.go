@@ -44,11 +44,13 @@ func (l *lockedBuffer) String() string {
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
+
 	p := &program{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
 		p.code = run(ctx, args, &p.out, &p.logs)
 	}()
+
 	t.Cleanup(func() {
 		stop()
 		<-p.ended
@@ -56,6 +58,7 @@ func start(t *testing.T, args ...string) *program {
 			t.Logf("ridehail %s logged:\n%s", strings.Join(args, " "), p.logs.String())
 		}
 	})
+
 	return p
 }
 
@@ -79,6 +82,7 @@ func freeAddress(t *testing.T) string {
 // awaitReady waits until a node takes traffic.
 func awaitReady(t *testing.T, p *program, url string) {
 	t.Helper()
+
 	for {
 		if res, err := http.Get(url + "/readyz"); err == nil {
 			res.Body.Close()
@@ -86,6 +90,7 @@ func awaitReady(t *testing.T, p *program, url string) {
 				return
 			}
 		}
+
 		select {
 		case <-p.ended:
 			t.Fatalf("the program ended with %d: %s", p.code, p.logs.String())
@@ -110,6 +115,7 @@ func demoSummary(t *testing.T, args ...string) demo.Summary {
 	if code != exitDone || s.Violations != 0 {
 		t.Fatalf("exit %d, %d violations: %s", code, s.Violations, strings.Join(s.Broken, "\n"))
 	}
+
 	return s
 }
 
@@ -132,11 +138,13 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 	if s.Trips.Requested != s.Trips.Completed+s.Trips.Cancelled+s.Trips.Expired+s.Trips.Open {
 		t.Errorf("trips do not add up: %+v", s.Trips)
 	}
+
 	again := demoSummary(t, "--data", data, "--for", "8s", "--drivers", "120", "--riders", "60", "--speed", "40")
 	ended := again.Trips.Completed + again.Trips.Cancelled + again.Trips.Expired
 	if s.Trips.Open+again.Trips.Requested != ended+again.Trips.Open {
 		t.Errorf("the second start lost trips: %d were open, then %+v", s.Trips.Open, again.Trips)
 	}
+
 	audit := start(t, "audit", "--database", data+"/ridehail.db", "--json")
 	if code := audit.wait(t); code != exitDone {
 		t.Errorf("the audit found: %s", audit.out.String())
@@ -148,6 +156,7 @@ func TestARideOnThePageOfTheRealCity(t *testing.T) {
 	address := freeAddress(t)
 	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "30", "--speed", "10")
 	awaitReady(t, p, "http://"+address)
+
 	for _, screen := range []webtest.Screen{webtest.Desktop, webtest.Phone} {
 		t.Run(screen.Name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -58,5 +58,6 @@ func (c *demoCmd) Run(ctx context.Context, p *process) error {
 	if sum.Violations > 0 {
 		return fmt.Errorf("%w: %d violations, such as: %s", errCheckFailed, sum.Violations, sum.Broken[0])
 	}
+
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/ridehail/ridehail/lab/demo"
 )
 
-// scraped returns the value of a line of an admin door's metrics, "" before it is there.
+// scraped returns the value of a line of an admin door's metrics, "" before it
+// is there.
 func scraped(t *testing.T, admin, line string) string {
 	t.Helper()
 	res, err := http.Get("http://" + admin + "/metrics")
@@ -19,10 +20,12 @@ func scraped(t *testing.T, admin, line string) string {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, after, _ := strings.Cut("\n"+string(text), "\n"+line+" ")
 	value, _, _ := strings.Cut(after, "\n")
 	return value
@@ -33,6 +36,7 @@ func TestTheDemosOperatorHasCallsToAnswerAndItsProviderTellsByWebhook(t *testing
 	p := start(t, "demo", "--json", "--listen", public, "--admin", admin, "--data", t.TempDir(), "--drivers", "30", "--riders", "20",
 		"--speed", "20", "--sos", "0.5", "--flaky")
 	awaitReady(t, p, "http://"+public)
+
 	for what, line := range map[string]string{
 		"a call for help comes before the operators": "ridehail_alerts_raised_total",
 		"the provider tells the node of a charge":    `ridehail_gateway_http_seconds_count{method="POST",route="/v1/payments/webhook",status="200"}`,
@@ -47,6 +51,7 @@ func TestTheDemosOperatorHasCallsToAnswerAndItsProviderTellsByWebhook(t *testing
 			}
 		}
 	}
+
 	p.stop()
 	code := p.wait(t)
 	var s demo.Summary

@@ -49,6 +49,7 @@ func (c *driversCmd) replay(ctx context.Context, p *process) error {
 	if err != nil {
 		return fmt.Errorf("%w: --replay %s: %w", errUsage, c.Replay, err)
 	}
+
 	for _, row := range report.Named {
 		p.log.Warn("a row of the recording is left out", "row", row)
 	}

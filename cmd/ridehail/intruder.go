@@ -36,10 +36,12 @@ func (c *intruderCmd) Run(ctx context.Context, p *process) (err error) {
 		defer func() { err = errors.Join(err, f.Close()) }()
 		cfg.Journal = f
 	}
+
 	r, err := intruder.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
+
 	text := fmt.Sprintf("tried %d, refused %d, without an answer %d; accepted %d, told %d bytes of others\n",
 		r.Tried, r.Refused, r.Unanswered, r.Accepted, r.Foreign)
 	if err := p.print(c.JSON, r, text); err != nil {
@@ -48,5 +50,6 @@ func (c *intruderCmd) Run(ctx context.Context, p *process) (err error) {
 	if len(r.Rows) > 0 {
 		return fmt.Errorf("%w: the intruder got through, such as: %s", errCheckFailed, r.Rows[0])
 	}
+
 	return nil
 }

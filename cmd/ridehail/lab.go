@@ -68,11 +68,13 @@ func (c *labStormCmd) Run(ctx context.Context, p *process) error {
 	if c.Phones < 50 || c.Steady < time.Second {
 		return fmt.Errorf("%w: --phones must be 50 or more and --steady 1s or more", errUsage)
 	}
+
 	if c.Database == "" || c.Redis == "" {
 		if err := chaos.Missing(); err != nil {
 			return fmt.Errorf("%w: %w", errUnreachable, err)
 		}
 	}
+
 	jitter := map[string][]bool{"true": {true}, "false": {false}, "both": {true, false}}[c.Jitter]
 	found, err := lab.RunStorm(ctx, lab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: jitter, Steady: c.Steady, Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
 	if err != nil {

@@ -65,6 +65,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help was printed
 		return exited

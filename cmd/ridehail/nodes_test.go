@@ -101,7 +101,8 @@ func (p *phone) send(f *wire.ClientFrame) {
 	}
 }
 
-// await returns the first frame, heard before or to come, that is the one wanted.
+// await returns the first frame, heard before or to come, that is the one
+// wanted.
 func (p *phone) await(what string, wanted func(*wire.ServerFrame) bool) *wire.ServerFrame {
 	p.t.Helper()
 	late := time.After(30 * time.Second)
@@ -190,8 +191,8 @@ func startNode(t *testing.T, database, redis, provider string) (*program, string
 	return p, "http://" + address
 }
 
-// TestARideAcrossTwoNodes has the driver's socket on one node and the rider's on the other; they share nothing but Redis
-// and Postgres.
+// TestARideAcrossTwoNodes has the driver's socket on one node and the rider's
+// on the other; they share nothing but Redis and Postgres.
 func TestARideAcrossTwoNodes(t *testing.T) {
 	database, redis := realServices(t)
 	providerAt := freeAddress(t)
@@ -254,7 +255,8 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 	}
 }
 
-// keepDriving sends a fix every 100 ms, acking nothing, until the returned function is called.
+// keepDriving sends a fix every 100 ms, acking nothing, until the returned
+// function is called.
 func keepDriving(t *testing.T, p *phone, around *wire.Point) (stop func()) {
 	t.Helper()
 	done := make(chan struct{})

@@ -36,6 +36,7 @@ func (c *operatorsCmd) Run(ctx context.Context, p *process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
+
 	if c.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.For)
@@ -47,5 +48,6 @@ func (c *operatorsCmd) Run(ctx context.Context, p *process) (err error) {
 	if err != nil {
 		return err
 	}
+
 	return p.print(c.JSON, s, fmt.Sprintf("calls for help acknowledged %d, gone before %d\n", s.Helped, s.Refused))
 }

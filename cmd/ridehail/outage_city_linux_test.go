@@ -21,7 +21,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// outageCity is a node in this process, among services that a test may take away.
+// outageCity is a node in this process, among services that a test may take
+// away.
 type outageCity struct {
 	t                             *testing.T // of the whole story
 	redis, postgres               *service
@@ -114,7 +115,8 @@ type ride struct {
 	riderID, trip string
 }
 
-// ride is a trip that was accepted and whose rider has heard so and sees the car move.
+// ride is a trip that was accepted and whose rider has heard so and sees the
+// car move.
 func (c *outageCity) ride(t *testing.T) *ride {
 	t.Helper()
 	r := c.accepted(t)
@@ -173,7 +175,8 @@ func (c *outageCity) finish(r *ride) {
 
 func isWelcome(f *wire.ServerFrame) bool { return f.GetWelcome() != nil }
 
-// prompt is far more than what needs no lost part takes, and less than anything waits for a lost one that it does need.
+// prompt is far more than what needs no lost part takes, and less than anything
+// waits for a lost one that it does need.
 const prompt = 3 * time.Second
 
 func (c *outageCity) dial(t *testing.T, role, id string) *phone {
@@ -209,7 +212,8 @@ func (c *outageCity) mustBeTurnedAway(t *testing.T) {
 	}
 }
 
-// seeTheCarMove shows positions, and acks them, until three came that the driver took after a time.
+// seeTheCarMove shows positions, and acks them, until three came that the
+// driver took after a time.
 func (p *phone) seeTheCarMove(after time.Time) {
 	p.t.Helper()
 	var shown uint32
@@ -302,7 +306,8 @@ func (c *outageCity) call(method, path, bearer, body string) (status int, answer
 	return res.StatusCode, answer, err
 }
 
-// mustBeReady waits until the node says that it should get traffic, or that it should not.
+// mustBeReady waits until the node says that it should get traffic, or that it
+// should not.
 func (c *outageCity) mustBeReady(t *testing.T, ready bool) {
 	t.Helper()
 	want := map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable}[ready]

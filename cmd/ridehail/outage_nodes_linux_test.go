@@ -14,8 +14,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack has the driver on one node and the rider on the other. What
-// each does is done and acked; the other node's phones hear of it when Redis is back, and at once when they ask.
+// TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack has the driver on
+// one node and the rider on the other. What each does is done and acked; the
+// other node's phones hear of it when Redis is back, and at once when they ask.
 func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	redis, redisURL := startRedis(t)
 	_, postgresURL := startPostgres(t)

@@ -54,6 +54,7 @@ func (p *process) reportError(err error) int {
 		return exitDone
 	}
 	fmt.Fprintln(p.logs, "ridehail:", err)
+
 	switch {
 	case errors.Is(err, errUsage):
 		return exitUsage
@@ -62,6 +63,7 @@ func (p *process) reportError(err error) int {
 	case errors.Is(err, errUnreachable):
 		return exitUnreachable
 	}
+
 	return exitFailed
 }
 
@@ -149,6 +151,7 @@ func (b *progressBar) draw(done, total int64) {
 	if percent == b.percent {
 		return
 	}
+
 	b.percent = percent
 	full := percent * barWidth / 100
 	fmt.Fprintf(b.out, "\r  %s%s %3d %%", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), percent)

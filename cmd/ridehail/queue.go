@@ -105,6 +105,7 @@ func (c *queueRetryCmd) Run(ctx context.Context, p *process) error {
 		} else {
 			err = r.RetryEntries(ctx, c.Stream, c.Entries, onRetried)
 		}
+
 		if errors.Is(err, events.ErrNoLetter) {
 			err = fmt.Errorf("%w: %w", errCheckFailed, err)
 		}

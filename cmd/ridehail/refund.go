@@ -29,6 +29,7 @@ func (c *refundCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+
 	settler := payments.NewSettler(db, c.Provider, c.ProviderSecret, time.Now)
 	r, err := settler.Refund(ctx, trips.TripID(c.Trip), c.Reason)
 	err = errors.Join(err, closeStore())
@@ -47,6 +48,7 @@ func (c *refundCmd) Run(ctx context.Context, p *process) error {
 	if r.State == payments.RefundFailed {
 		return fmt.Errorf("%w: the provider could not give the money back; ask again, or look at its dashboard", errCheckFailed)
 	}
+
 	return nil
 }
 

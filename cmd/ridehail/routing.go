@@ -23,10 +23,12 @@ func (c *routingCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
+
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}
+
 	p.log.Info("the routing service is ready", "url", "http://"+l.Addr().String(), "city", city.Name())
 	return httpserver.Run(ctx, l, routing.NewHandler(routing.NewRouter(city)))
 }

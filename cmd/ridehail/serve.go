@@ -68,11 +68,13 @@ func (c *serveCmd) config(p *process) (node.Config, error) {
 		}
 		cfg.Secret = []byte(developmentSecret)
 	}
+
 	if c.Database == "" {
 		cfg.Database = c.Data + "/ridehail.db"
 	}
 	if cfg.Name == "" {
 		cfg.Name = node.DefaultName(c.Listen)
 	}
+
 	return cfg, nil
 }

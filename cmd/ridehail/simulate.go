@@ -45,6 +45,7 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
+
 	cfg := simulation.Config{City: city, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
 		Weights: dispatch.Weights{Patience: c.Patience, LastCall: c.LastCall, Age: c.Age, Idle: c.Idle}}
 	report, err := simulation.Compare(ctx, cfg, c.Policy, simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
@@ -54,9 +55,11 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 	case err != nil:
 		return err
 	}
+
 	if err := writePlot(c.Plot, report.SVG()); err != nil {
 		return err
 	}
+
 	return p.print(c.JSON, report, report.Text())
 }
 

@@ -46,10 +46,12 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run runPeople
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
+
 	first, _, _ := strings.Cut(f.Server, ",")
 	if err := checkServer(ctx, first); err != nil {
 		return err
 	}
+
 	kept, err := createJournal(f.Journal)
 	if err != nil {
 		return err
@@ -61,6 +63,7 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run runPeople
 		ctx, cancel = context.WithTimeout(ctx, f.For)
 		defer cancel()
 	}
+
 	stats := simulators.NewStats()
 	err = run(ctx, city, stats, kept)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
@@ -82,17 +85,21 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run runPeople
 func checkServer(ctx context.Context, server string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/healthz", nil)
 	if err != nil {
 		return fmt.Errorf("%w: --server: %w", errUsage, err)
 	}
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return markUnreachable(err)
 	}
+
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: %s answers %s; is it a ridehail node?", errUnreachable, server, res.Status)
 	}
+
 	return nil
 }

@@ -30,11 +30,13 @@ type Config struct {
 	Node node.Config
 
 	Drivers, Riders int
-	Seed            uint64        // of the simulators
-	Flaky           bool          // phones lose connections, the provider loses answers
-	SOS             float64       // share of trips on which each person calls for help
-	For             time.Duration // of the simulators; 0: until the context ends
-	Data            string        // an existing folder for database and ledger
+	// of the simulators
+	Seed  uint64
+	Flaky bool // phones lose connections, the provider loses answers
+	// share of trips on which each person calls for help
+	SOS  float64
+	For  time.Duration // of the simulators; 0: until the context ends
+	Data string        // an existing folder for database and ledger
 
 	// Screen shows the progress: a picture redrawn every second if Live, which
 	// needs a terminal, else a line every ten seconds.
@@ -99,6 +101,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	defer stopProvider()
+
 	n, err := node.Open(ctx, d.cfg.Node)
 	if err != nil {
 		return Summary{}, errors.Join(err, n.Close())
@@ -106,8 +109,10 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- n.Run(serving, func() { close(ready) }) }()
+
 	var sum Summary
 	select {
 	case <-ready:
@@ -184,6 +189,7 @@ func (d *demo) startProvider(ctx context.Context) (url string, stop func(), err 
 		ended <- provider.Run(ctx, "127.0.0.1:0", filepath.Join(d.cfg.Data, "provider-ledger.jsonl"), cfg,
 			func(address string) { listening <- address })
 	}()
+
 	select {
 	case address := <-listening:
 		return "http://" + address, func() { cancel(); <-ended }, nil
@@ -198,6 +204,7 @@ func (d *demo) startProvider(ctx context.Context) (url string, stop func(), err 
 func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 	people, stop := context.WithCancel(ctx)
 	defer stop()
+
 	if d.cfg.For > 0 {
 		people, stop = context.WithTimeout(ctx, d.cfg.For)
 		defer stop()
@@ -216,6 +223,7 @@ func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 	if err := awaitSettled(ctx, n); err != nil {
 		return Summary{}, err
 	}
+
 	return d.sumUp(ctx, n)
 }
 
@@ -236,11 +244,13 @@ func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
 		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: url, City: n.City(), Count: d.cfg.Drivers,
 			Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
 	})
+
 	group.Go(func() error {
 		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: url, City: n.City(), Count: d.cfg.Riders,
 			PerMinute: float64(d.cfg.Riders) / 12, Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos,
 			Stats: d.stats, Log: d.cfg.Log})
 	})
+
 	return group.Wait()
 }
 
@@ -253,6 +263,7 @@ func awaitSettled(ctx context.Context, n *node.Node) error {
 		if err != nil {
 			return err
 		}
+
 		unpaid, err := n.Store().Uncharged(ctx, time.Now(), 1)
 		if err != nil {
 			return err

@@ -36,6 +36,7 @@ func (d *demo) showProgress(ctx context.Context, n *node.Node) {
 	if d.cfg.Live {
 		every = time.Second
 	}
+
 	s := &screen{demo: d, node: n, acceptedBefore: n.Drivers().Counts().Believed, readAt: time.Now()}
 	if !d.cfg.Live {
 		fmt.Fprintf(d.cfg.Screen, "the city is live: open %s%s\ndata goes to %s\n", n.PublicURL(), libraryHint(), d.cfg.Data)
@@ -90,6 +91,7 @@ func (s *screen) readFigures() figures {
 		requested: t.requested.Load(), reserved: t.reserved.Load(), completed: t.completed.Load(),
 		ended: t.cancelled.Load() + t.expired.Load(), chats: sim.ChatDelivered,
 		seen: sim.Latency.Count, p50: sim.Latency.P50, p99: sim.RecentP99}
+
 	for _, n := range c.Refused {
 		f.refused += n
 	}
@@ -109,15 +111,18 @@ func (s *screen) formatPicture(f figures) string {
 
 	fmt.Fprintf(&b, "\n  %s  %s\n\n", strong.Render("ridehail"), faint.Render(fmt.Sprintf("%s, %d× time, running %s",
 		s.node.City().Name(), int(s.cfg.Node.Speed), time.Since(s.started).Round(time.Second))))
+
 	row("page", "%s%s", link.Render(url), libraryHint())
 	row("drivers", "%d on the road, %d free, %d with a rider or on the way", f.drivers, f.available, f.busy)
 	row("trips", "%d requested, %d reserved, %d completed, %d cancelled or expired", f.requested, f.reserved, f.completed, f.ended)
 	row("updates", "%.0f/s, %d refused", f.perSecond, f.refused)
+
 	if f.seen == 0 {
 		row("latency", "nobody watches a car yet")
 	} else {
 		row("latency", "driver to rider p50 %.2f ms, p99 of the last seconds %.2f ms", f.p50, f.p99)
 	}
+
 	row("chat", "%d messages delivered", f.chats)
 	row("data", "%s", s.cfg.Data)
 	fmt.Fprintf(&b, "\n  %s\n", faint.Render("Try in another terminal: "+os.Args[0]+" latency --server "+url+"     Ctrl-C ends."))

@@ -26,7 +26,8 @@ type Summary struct {
 	Latency    LatencySummary    `json:"latency_ms"`
 	PickupWait PickupWaitSummary `json:"pickup_wait_s"` // of the city's time
 	Violations int               `json:"violations"`
-	Broken     []string          `json:"broken,omitempty"` // the first violations
+	// the first violations
+	Broken []string `json:"broken,omitempty"`
 
 	took time.Duration
 }
@@ -45,7 +46,8 @@ type TripSummary struct {
 	Completed int `json:"completed"`
 	Cancelled int `json:"cancelled"`
 	Expired   int `json:"expired"`
-	Open      int `json:"open"` // under way at the end; a second start continues them
+	// under way at the end; a second start continues them
+	Open int `json:"open"`
 }
 
 // ChatSummary counts chat messages.
@@ -56,9 +58,10 @@ type ChatSummary struct {
 
 // HelpSummary counts calls for help.
 type HelpSummary struct {
-	Asked        int64 `json:"asked"`        // and stored
-	Acknowledged int64 `json:"acknowledged"` // by an operator, including those of an earlier run
-	Told         int64 `json:"told"`         // acknowledgements that reached the phone
+	Asked int64 `json:"asked"` // and stored
+	// by an operator, including those of an earlier run
+	Acknowledged int64 `json:"acknowledged"`
+	Told         int64 `json:"told"` // acknowledgements that reached the phone
 }
 
 // LatencySummary holds quantiles of the time from a driver's clock at a fix
@@ -90,16 +93,19 @@ func (d *demo) sumUp(ctx context.Context, n *node.Node) (Summary, error) {
 		s.Violations++
 		s.Broken = append(s.Broken, err.Error())
 	}
+
 	report, err := audit.Run(ctx, n.Store(), audit.Config{Grace: settleTimeout})
 	if err != nil {
 		return s, fmt.Errorf("audit: %w", err)
 	}
 	s.Violations += report.Violations()
+
 	for _, inv := range report.Invariants {
 		for _, row := range inv.Rows {
 			s.Broken = append(s.Broken, inv.Name+": "+row)
 		}
 	}
+
 	return s, nil
 }
 
@@ -114,9 +120,11 @@ func (d *demo) countSimulated(n *node.Node) Summary {
 		PickupWait: PickupWaitSummary{sim.PickupWait.P50, sim.PickupWait.P90},
 		Violations: int(sim.Violations), Broken: sim.Named,
 	}
+
 	for _, refused := range state.Refused {
 		s.Updates.Refused += refused
 	}
+
 	return s
 }
 
@@ -136,6 +144,7 @@ func (d *demo) countTrips(ctx context.Context, db store.Store, s *Summary) error
 	if err != nil {
 		return fmt.Errorf("counting trips: %w", err)
 	}
+
 	s.Trips.Open = len(open)
 
 	return db.AuditCharges(ctx, func(c payments.Charge) error {

@@ -21,12 +21,14 @@ import (
 
 // Config says what the operators do.
 type Config struct {
-	Admin   []string // URLs of admin APIs; one that does not answer is skipped
-	Seed    uint64   // decides which fares are refunded, and how long each call takes
+	Admin []string // URLs of admin APIs; one that does not answer is skipped
+	// decides which fares are refunded, and how long each call takes
+	Seed    uint64
 	Journal *journal.Journal
 	Log     *slog.Logger
 
-	RefundShare    float64 // of paid trips; 0: none, and the fields below are not used
+	// of paid trips; 0: none, and the fields below are not used
+	RefundShare    float64
 	Database       string
 	Provider       string // URL of the payment provider
 	ProviderSecret string
@@ -69,6 +71,7 @@ func refundShare(ctx context.Context, cfg Config) error {
 			return nil
 		case <-tick.C:
 		}
+
 		for _, id := range listRefundable(ctx, db, cfg, refunded) {
 			r, err := settler.Refund(ctx, id, "given back in a simulation")
 			if refunded[id] = err == nil; err != nil {

@@ -7,8 +7,9 @@ import (
 	"github.com/ridehail/ridehail/dispatch"
 )
 
-// BenchmarkCity runs twenty minutes of an evening in the built-in city. The figure is how many seconds of the city pass in
-// one of ours, on one processor: above 1 is faster than real time.
+// BenchmarkCity runs twenty minutes of an evening in the built-in city. The
+// figure is how many seconds of the city pass in one of ours, on one processor:
+// above 1 is faster than real time.
 func BenchmarkCity(b *testing.B) {
 	for _, policy := range []string{dispatch.GreedyPolicy, dispatch.BatchedPolicy} {
 		for _, size := range []struct {
@@ -25,7 +26,8 @@ func BenchmarkCity(b *testing.B) {
 					}
 					b.ReportMetric(float64(r.Requests), "requests")
 				}
-				b.ReportMetric(cfg.length().Seconds()*float64(b.N)/b.Elapsed().Seconds(), "x-real-time")
+
+				b.ReportMetric(cfg.duration().Seconds()*float64(b.N)/b.Elapsed().Seconds(), "x-real-time")
 			})
 		}
 	}

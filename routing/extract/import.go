@@ -34,6 +34,7 @@ func Import(ctx context.Context, file, output string, opts Options) (Summary, er
 	if err != nil {
 		return Summary{}, importError(file, err)
 	}
+
 	city, err := routing.NewCity(plan)
 	if err != nil {
 		return Summary{}, importError(file, err)
@@ -43,10 +44,12 @@ func Import(ctx context.Context, file, output string, opts Options) (Summary, er
 		base, _, _ := strings.Cut(filepath.Base(file), ".")
 		output = filepath.Join(filepath.Dir(file), base+".city")
 	}
+
 	size, err := city.SaveFile(output)
 	if err != nil {
 		return Summary{}, err
 	}
+
 	return Summary{City: city.Name(), File: output, Bytes: size, Seconds: time.Since(began).Seconds(), Read: report,
 		Kept: city.Kept(), Straight: city.Straight(), Tiled: city.Tiled(), Attribution: city.Attribution()}, nil
 }
