@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// circuitBreaker leaves a service alone for a pause once it failed `limit`
-// times in a row. After the pause one call goes through to try; the others wait
-// for its result one more pause.
+// circuitBreaker stops calls to a service for a pause after `limit` failures in
+// a row. After the pause one call goes through; the others wait for its result
+// for one more pause. It is safe for concurrent use.
 type circuitBreaker struct {
 	limit int
 	pause time.Duration
@@ -49,8 +49,8 @@ func (b *circuitBreaker) noteFailure() {
 	}
 }
 
-// retryBudget keeps retries to a tenth of the calls that go well, so that they
-// never add to the load of a service in need.
+// retryBudget limits retries to a tenth of the calls that succeed, so that they
+// add little load to a service in trouble. It is safe for concurrent use.
 type retryBudget struct {
 	mu     sync.Mutex
 	tokens int // tenths of a retry

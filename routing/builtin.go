@@ -10,7 +10,7 @@ import (
 // builtInCentre is where the generated city lies: on the Gulf of Guinea.
 var builtInCentre = location.Point{Lng: 3.40, Lat: 6.45}
 
-// builtInPlan brings a generated city from metres to degrees.
+// builtInPlan converts a generated city from metres to degrees.
 func builtInPlan(g *citygen.City) Plan {
 	perDegree := location.EarthRadius * math.Pi / 180
 	cos := math.Cos(builtInCentre.Lat * math.Pi / 180)

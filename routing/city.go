@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
-// City is a road graph with what is needed to draw it and to live in it. It
-// never changes and is safe for concurrent use.
+// City is a road graph with its map. It never changes and is safe for
+// concurrent use.
 type City struct {
 	plan       Plan
 	spec       string
@@ -30,7 +30,7 @@ type City struct {
 // city.
 const snapRadius = 400
 
-// NewCity makes a city of a plan, keeping the largest part of its roads in
+// NewCity builds a city from a plan. It keeps the largest part of the roads in
 // which every point reaches every other. Errors wrap ErrPlan.
 func NewCity(plan Plan) (*City, error) {
 	if err := plan.validate(); err != nil {
@@ -76,14 +76,14 @@ func findBounds(g *graph) (lo, hi location.Point) {
 // the city may get.
 const regionMargin = 0.02
 
-// listRegions lists the regions of every junction and of eight places around
-// it. A region is some 20 km wide, a stretch of road between two junctions
-// cannot hide in it.
+// listRegions returns the regions of every junction and of eight points around
+// it, sorted. A region is some 20 km wide, so that no road between two
+// junctions crosses one without being listed.
 func listRegions(g *graph) ([]location.Region, error) {
 	seen := make(map[location.Region]bool)
 
-	// regions of places at steps of `wander`: thousands of junctions share few
-	// of them
+	// points asked before, in steps of an eighth of regionMargin: many
+	// junctions share them
 	asked := make(map[microPoint]bool)
 	for _, n := range g.nodes {
 		for dx := -1.0; dx <= 1; dx++ {
@@ -114,8 +114,8 @@ func listRegions(g *graph) ([]location.Region, error) {
 	return regions, nil
 }
 
-// listCurbs finds where people get in and out: not on motorways and bridges,
-// unless there is nothing else.
+// listCurbs lists the edges where people get in and out: not motorways and
+// bridges, unless there is nothing else.
 func (c *City) listCurbs() {
 	for _, all := range [...]bool{false, true} {
 		var sum float64
@@ -132,42 +132,40 @@ func (c *City) listCurbs() {
 	}
 }
 
-// Name is what the city is called.
+// Name returns the city's name.
 func (c *City) Name() string { return c.plan.Name }
 
-// Attribution is whom a map of the city must name as its source; empty for
-// nobody.
+// Attribution returns the source that a map of the city must name, or "".
 func (c *City) Attribution() string { return c.plan.Attribution }
 
-// Straight is what the straight line between two places stands for in this
-// city.
+// Straight returns how to estimate routes in this city from straight lines.
 func (c *City) Straight() Straight { return c.plan.Straight }
 
-// Kept is how much of the plan's roads the city consists of: the largest part
-// in which every point reaches every other.
+// Kept tells how much of the plan's roads the city consists of: the largest
+// part in which every point reaches every other.
 type Kept struct {
 	Junctions   int     `json:"junctions"`
 	OfJunctions int     `json:"of_junctions"`
 	Metres      float64 `json:"metres"`
 	OfMetres    float64 `json:"of_metres"`
-	// of which nothing was kept: they lead nowhere
+	// roads of which nothing was kept, because they lead nowhere
 	LostRoads int `json:"lost_roads"`
 }
 
-// Kept says what was kept.
+// Kept returns how much of the plan was kept.
 func (c *City) Kept() Kept { return c.graph.kept }
 
-// Spec is what Open was given; empty for a city that came another way.
+// Spec returns the argument of Open, or "" for a city that was not opened.
 func (c *City) Spec() string { return c.spec }
 
-// Bounds are the south-western and north-eastern corners of the roads.
+// Bounds returns the south-western and north-eastern corners of the roads.
 func (c *City) Bounds() (min, max location.Point) { return c.min, c.max }
 
-// Regions lists the regions in which the city's roads lie, and those that a
+// Regions returns the regions in which the city's roads lie, and those that a
 // driver near them could stray into, sorted.
 func (c *City) Regions() []location.Region { return slices.Clone(c.regions) }
 
-// Hotspots lists the places where most rides begin and end.
+// Hotspots returns the places where most rides begin and end.
 func (c *City) Hotspots() []Hotspot { return slices.Clone(c.plan.Hotspots) }
 
 // Contains says whether a point is within 400 m of a road.
@@ -176,8 +174,8 @@ func (c *City) Contains(p location.Point) bool {
 	return ok
 }
 
-// RandomPoint is a place on a road where a ride could begin or end, any metre
-// as likely as any other.
+// RandomPoint returns a random point on a road where a ride can begin or end.
+// Every metre is as likely as any other.
 func (c *City) RandomPoint(r *rand.Rand) location.Point {
 	at := r.Float64() * c.curbMetres[len(c.curbMetres)-1]
 	i := min(sort.SearchFloat64s(c.curbMetres, at), len(c.curbEdges)-1)
@@ -185,7 +183,7 @@ func (c *City) RandomPoint(r *rand.Rand) location.Point {
 	return e.pointAt(min(1, max(0, 1-(c.curbMetres[i]-at)/e.length())))
 }
 
-// GeoJSON is the city as a FeatureCollection for the map page. Callers must not
-// change it. Properties: kind is land, water, park, road or district; roads
-// have class (motorway, arterial, street), bridge and name.
+// GeoJSON returns the city as a FeatureCollection for the map page. Callers
+// must not change it. The property kind is land, water, park, road or district;
+// roads also have class (motorway, arterial, street), bridge and name.
 func (c *City) GeoJSON() []byte { return c.geoJSON() }

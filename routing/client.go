@@ -15,23 +15,24 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// ErrUnavailable is returned by Client.Snap when the service does not answer
-// well; Route and Times fall back instead.
+// ErrUnavailable is returned by Client.Snap when the service fails; Route,
+// Times and Matrix fall back to straight lines instead.
 var ErrUnavailable = errors.New("the routing service is not available")
 
 // ClientOptions tune a client. The zero value suits a service nearby.
 type ClientOptions struct {
 	Timeout  time.Duration // for a call and its retry together; 300 ms
 	Failures int           // in a row before the service is left alone; 5
-	// for which it is left alone; then one call tries again; 1 s
+	// how long it is left alone after that; then one call tries again; 1 s
 	Pause    time.Duration
 	Now      func() time.Time // nil: time.Now
 	Straight Straight         // of the city; the zero value: the built-in one's
 }
 
-// backend asks a routing service in the service's own protocol. Its answers
-// were checked. Its errors wrap ErrOutsideCity, ErrNoRoute, errImplausible, or
-// errServiceGone when the same question may be answered a moment later.
+// backend asks a routing service in the service's own protocol and checks its
+// answers. Errors wrap ErrOutsideCity, ErrNoRoute, errImplausible, or
+// errServiceGone if the same call may succeed a moment later. Methods are safe
+// for concurrent use.
 type backend interface {
 	requestRoute(ctx context.Context, from, to location.Point) (Route, error)
 	requestMatrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error)
@@ -39,12 +40,11 @@ type backend interface {
 	matrixLimits() (places, pairs int) // of a matrix: on one side, and in all
 }
 
-// errServiceGone is a service that was not there.
+// errServiceGone says that the service could not be reached.
 var errServiceGone = errors.New("the service was not there")
 
-// Client asks a routing service and does without it when it must: Route and
-// Times then answer with the straight line and say so. It is safe for
-// concurrent use.
+// Client asks a routing service. When the service fails, Route, Times and
+// Matrix answer with straight lines and say so. It is safe for concurrent use.
 type Client struct {
 	service   backend
 	transport *http.Transport
@@ -61,7 +61,7 @@ type Stats struct {
 	Road     uint64 // answered by the service
 	Straight uint64 // answered by the straight line
 	Retries  uint64
-	// no answer, too late, or an error; each retry counts for itself
+	// no answer, too late, or an error; each retry counts separately
 	Failures uint64
 	Lies     uint64 // answers that cannot be true
 	// not asked because the service failed too often just before
@@ -73,9 +73,9 @@ type counts struct{ calls, road, straight, retries, failures, lies, skipped atom
 // osrmPrefix marks the URL of an OSRM server.
 const osrmPrefix = "osrm:"
 
-// NewClient makes a client of the service at url, such as
+// NewClient returns a client of the service at url, such as
 // http://localhost:8070, or of an OSRM server, such as
-// osrm:http://localhost:5000. Close frees its connections.
+// osrm:http://localhost:5000. The caller must Close it.
 func NewClient(url string, opts ClientOptions) *Client {
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
@@ -117,8 +117,8 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// Route finds the fastest way, or the straight line when the service does not
-// answer well in time; Route.Source says which. It returns ErrOutsideCity,
+// Route returns the fastest way by road, or a straight line when the service
+// fails or is too late; Route.Source says which. It returns ErrOutsideCity,
 // ErrNoRoute, location.ErrPoint, or context.Canceled when ctx was cancelled.
 func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, error) {
 	if err := errors.Join(from.Check(), to.Check()); err != nil {
@@ -136,7 +136,7 @@ func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, err
 	return way, err
 }
 
-// Times tells how long a car takes from each place to one, and how it knows: a
+// Times returns how long a car takes from each place to one, and the source: a
 // Matrix with one column.
 func (c *Client) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
 	rows, source, err := c.Matrix(ctx, from, []location.Point{to})
@@ -151,11 +151,10 @@ func (c *Client) Times(ctx context.Context, from []location.Point, to location.P
 	return times, source, nil
 }
 
-// Matrix has a row for each place of from with the times a car takes to each
-// place of to, NoWay where there is none, and says how it knows: SourceRoad, or
-// SourceStraight for all of them when the service does not answer well in time.
-// A matrix beyond what the service fills in one call is asked for in parts.
-// Errors are those of Route.
+// Matrix returns a row for each place of from with the times a car takes to
+// each place of to, NoWay where there is no way. The source is SourceRoad, or
+// SourceStraight for all of them when the service fails or is too late. A
+// matrix that is too large for one call is split. Errors are those of Route.
 func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
 	for _, p := range slices.Concat(from, to) {
 		if err := p.Check(); err != nil {
@@ -187,7 +186,7 @@ func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 	return rows, SourceRoad, nil
 }
 
-// requestPart is a matrix that one call may ask for.
+// requestPart requests a matrix that is small enough for one call.
 func (c *Client) requestPart(ctx context.Context, from, to []location.Point) (rows [][]time.Duration, err error) {
 	err = c.callService(ctx, func(ctx context.Context) (err error) {
 		rows, err = c.service.requestMatrix(ctx, from, to)
@@ -196,9 +195,8 @@ func (c *Client) requestPart(ctx context.Context, from, to []location.Point) (ro
 	return rows, err
 }
 
-// Snap returns the point on a road nearest to p and how many metres away it is.
-// Nothing can stand in for the service here: ErrUnavailable means that it did
-// not answer well.
+// Snap returns the point on a road nearest to p and its distance in metres. It
+// has no fallback: it returns ErrUnavailable when the service fails.
 func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, float64, error) {
 	if err := p.Check(); err != nil {
 		return location.Point{}, 0, err
@@ -213,8 +211,8 @@ func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, fl
 	return at, metres, err
 }
 
-// callService asks once, and once more if the service was not there. It returns
-// nil, what the service truly answered (ErrOutsideCity, ErrNoRoute), the
+// callService calls ask once, and once more if the service could not be
+// reached. It returns nil, ErrOutsideCity or ErrNoRoute from the service, the
 // caller's own cancellation, or ErrUnavailable for everything else.
 func (c *Client) callService(ctx context.Context, ask func(context.Context) error) error {
 	c.counts.calls.Add(1)
@@ -246,7 +244,8 @@ func (c *Client) callService(ctx context.Context, ask func(context.Context) erro
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// callTimeout leaves the caller a tenth of its own time to use the fallback in.
+// callTimeout returns how long a call may take. It leaves the caller a tenth of
+// its own time for the fallback.
 func (c *Client) callTimeout(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return min(c.timeout, time.Until(deadline)*9/10)
@@ -254,7 +253,7 @@ func (c *Client) callTimeout(ctx context.Context) time.Duration {
 	return c.timeout
 }
 
-// countFailure counts a bad answer.
+// countFailure counts a bad answer and returns its argument.
 func (c *Client) countFailure(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() == context.Canceled || errors.Is(err, ErrOutsideCity) || errors.Is(err, ErrNoRoute):

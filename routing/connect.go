@@ -18,14 +18,14 @@ import (
 // maxAnswer bounds the bytes of an answer.
 const maxAnswer = 4 << 20
 
-// rpcBackend is the backend that speaks routing.proto, by Connect.
+// rpcBackend is the backend that speaks routing.proto over Connect.
 type rpcBackend struct {
 	client routingpbconnect.RoutingClient
 }
 
 func newRPCBackend(h *http.Client, url string) rpcBackend {
 	return rpcBackend{routingpbconnect.NewRoutingClient(h, strings.TrimRight(url, "/"),
-		// the answers are small and near
+		// answers are small, and the service is near
 		connect.WithAcceptCompression("gzip", nil, nil),
 		connect.WithReadMaxBytes(maxAnswer),
 	)}

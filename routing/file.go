@@ -16,8 +16,8 @@ import (
 	"github.com/ridehail/ridehail/routing/internal/citygen"
 )
 
-// Open returns a city: the built-in one for "" or a decimal seed, else the one
-// in the file that spec names.
+// Open returns the generated city of a decimal seed, where "" stands for 1, or
+// else the city in the file that spec names.
 func Open(spec string) (*City, error) {
 	if spec == "" {
 		spec = "1"
@@ -53,9 +53,9 @@ var ErrNotACity = errors.New("not a city file; make one with `ridehail import`")
 // ErrOldCity is returned for a city file of an older version of the program.
 var ErrOldCity = errors.New("a city file of an older version; make it again with `ridehail import`")
 
-// A city file is a line that says what it is, then compressed JSON in which a
+// A city file is a line that names the format, then compressed JSON. In it a
 // line of points is a flat list of longitudes and latitudes in millionths of a
-// degree, each but the first relative to the one before.
+// degree, each relative to the one before.
 const (
 	fileMagic = "ridehail city 2\n"
 	fileKind  = "ridehail city "
@@ -131,8 +131,8 @@ func (c *City) SaveFile(path string) (int64, error) {
 	return size, nil
 }
 
-// Load reads a city that Save wrote. It returns ErrNotACity for anything else
-// and io.ErrUnexpectedEOF for a file that ends too early.
+// Load reads a city that Save wrote. It returns ErrNotACity or ErrOldCity for
+// other files, and io.ErrUnexpectedEOF for a file that ends too early.
 func Load(r io.Reader) (*City, error) {
 	magic := make([]byte, len(fileMagic))
 	if _, err := io.ReadFull(r, magic); err != nil {

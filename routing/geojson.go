@@ -8,8 +8,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// drawGeoJSON writes the FeatureCollection by hand: the numbers need six digits
-// and no more.
+// drawGeoJSON writes the FeatureCollection without encoding/json, because the
+// coordinates need six digits and no more.
 func (c *City) drawGeoJSON() []byte {
 	out := []byte(`{"type":"FeatureCollection",`)
 	if a := c.plan.Attribution; a != "" {
@@ -82,7 +82,7 @@ func appendPoint(out []byte, p location.Point) []byte {
 	return append(out, ']')
 }
 
-// mapLine is a line of the map: many edges that look the same.
+// mapLine is a line on the map: joined edges that look the same.
 type mapLine struct {
 	line   []location.Point
 	class  Class
@@ -90,9 +90,8 @@ type mapLine struct {
 	name   string
 }
 
-// joinEdges strings edges of the same look together at junctions, the
-// straightest pairs first, so that the page gets few long lines instead of many
-// short ones.
+// joinEdges joins edges that look the same at junctions, the straightest pairs
+// first, so that the page gets few long lines instead of many short ones.
 func joinEdges(g *graph) []mapLine {
 	// the edge joined at the beginning and at the end of each; -1: none
 	next := make([][2]int32, len(g.edges))
@@ -122,8 +121,8 @@ func joinEdges(g *graph) []mapLine {
 	return lines
 }
 
-// edgeEnd is where an edge touches a junction, with the direction in which it
-// leaves it.
+// edgeEnd is the end of an edge at a junction, with the direction in which the
+// edge leaves it.
 type edgeEnd struct {
 	edge   int32
 	side   int // 0: the junction is where the edge begins, 1: where it ends
@@ -173,8 +172,8 @@ func looksAlike(g *graph, i, j int32) bool {
 	return a.class == b.class && a.bridge == b.bridge && a.name == b.name
 }
 
-// followLine goes to one end of the string that an edge is part of, then draws
-// it to the other.
+// followLine goes to one end of the joined edges that an edge belongs to, then
+// draws them to the other end.
 func followLine(g *graph, start int32, next [][2]int32, done []bool) mapLine {
 	i, side := start, 0 // leaving through this side
 	for {
@@ -199,11 +198,11 @@ func followLine(g *graph, start int32, next [][2]int32, done []bool) mapLine {
 	}
 }
 
-// sideTowards is the side of edge n at which it is joined to side `side` of
-// edge i.
+// sideTowards returns the side of edge n at which it is joined to side `side`
+// of edge i.
 func sideTowards(next [][2]int32, n, i int32, g *graph, side int) int {
 	if next[n][0] == i && next[n][1] == i {
-		// two edges that make a circle: the junction tells
+		// two edges form a circle: the shared junction decides
 		node := g.edges[i].from
 		if side == 1 {
 			node = g.edges[i].to

@@ -24,7 +24,7 @@ type edge struct {
 
 func (e *edge) length() float64 { return e.along[len(e.along)-1] }
 
-// costOfShare is what driving a share of the edge costs, in milliseconds.
+// costOfShare returns the milliseconds it takes to drive a share of the edge.
 func (e *edge) costOfShare(share float64) uint64 { return uint64(math.Ceil(share * float64(e.ms))) }
 
 // arc is an edge in one direction.
@@ -34,7 +34,7 @@ type arc struct {
 	forward  bool // in the direction of the edge's line
 }
 
-// graph is roads cut at their junctions, and the arcs in which they may be
+// graph is the roads, cut at their junctions, and the arcs in which they may be
 // driven.
 type graph struct {
 	nodes []location.Point
@@ -104,7 +104,7 @@ func cutAtJunctions(roads []Road) (nodes []location.Point, edges []edge, owners 
 	return nodes, edges, owners
 }
 
-// newEdge measures a stretch of road; one without length is none.
+// newEdge measures a stretch of road; ok is false if it has no length.
 func newEdge(r *Road, line []location.Point) (edge, bool) {
 	e := edge{speed: r.Speed, class: r.Class, oneWay: r.OneWay, bridge: r.Bridge, name: r.Name}
 	if e.speed == 0 {
@@ -129,7 +129,7 @@ func newEdge(r *Road, line []location.Point) (edge, bool) {
 	return e, len(e.line) > 1 && ms < math.MaxUint32
 }
 
-// buildArcs lists the arcs.
+// buildArcs lists the arcs of all edges.
 func (g *graph) buildArcs() {
 	g.arcs = g.arcs[:0]
 	for i := range g.edges {
@@ -141,8 +141,8 @@ func (g *graph) buildArcs() {
 	}
 }
 
-// buildHierarchy is the graph made fast to search. No way is too long for it:
-// Plan.validate bounds every road.
+// buildHierarchy prepares the graph for fast searches. Plan.validate bounds
+// every road, so that no way is too long for it.
 func (g *graph) buildHierarchy() (*ch.Hierarchy, error) {
 	arcs := make([]ch.Arc, len(g.arcs))
 	for i, a := range g.arcs {
@@ -155,7 +155,7 @@ func (g *graph) buildHierarchy() (*ch.Hierarchy, error) {
 	return h, nil
 }
 
-// listSuccessors lists the nodes that each node leads to: those of n are
+// listSuccessors returns the nodes that each node leads to: those of n are
 // to[at[n]:at[n+1]].
 func (g *graph) listSuccessors() (at, to []int32) {
 	at = make([]int32, len(g.nodes)+1)
@@ -176,8 +176,8 @@ func (g *graph) listSuccessors() (at, to []int32) {
 	return at, to
 }
 
-// keepPart drops every node outside the part and every edge that touches one,
-// and counts what is left.
+// keepPart drops every node outside a part and every edge that touches one, and
+// counts what is left.
 func (g *graph) keepPart(part []bool, owners []int32) {
 	g.kept.OfJunctions = len(g.nodes)
 	renamed := make([]int32, len(g.nodes))
@@ -190,7 +190,7 @@ func (g *graph) keepPart(part []bool, owners []int32) {
 	}
 	var edges []edge
 
-	// roads of which something was kept, and was not
+	// roads of which some edge was kept, and some was dropped
 	some, lost := make(map[int32]bool), make(map[int32]bool)
 	for i, e := range g.edges {
 		g.kept.OfMetres += e.length()

@@ -16,18 +16,17 @@ import (
 
 //go:generate protoc -I . --go_out=.. --go_opt=module=github.com/ridehail/ridehail --connect-go_out=.. --connect-go_opt=module=github.com/ridehail/ridehail,simple=true routing.proto
 
-// maxPlaces is how many places one side of a matrix may have, maxPairs how many
-// times it may hold; maxRequest is the bytes that so many places take, with
-// room.
+// maxPlaces bounds the places on one side of a matrix, maxPairs the times in
+// it. maxRequest bounds the bytes of a request with that many places.
 const (
 	maxPlaces  = 1000
 	maxPairs   = 100_000
 	maxRequest = 128 << 10
 )
 
-// NewHandler serves the router by Connect, gRPC and gRPC-Web, with the standard
-// gRPC health service beside it. For gRPC the server must speak HTTP/2; without
-// TLS that means http.Protocols with unencrypted HTTP/2.
+// NewHandler returns a handler that serves the router by Connect, gRPC and
+// gRPC-Web, and the standard gRPC health service. For gRPC the server must
+// speak HTTP/2; without TLS that means http.Protocols with unencrypted HTTP/2.
 func NewHandler(r *Router) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(routingpbconnect.NewRoutingHandler(&service{r}, connect.WithReadMaxBytes(maxRequest)))
@@ -88,7 +87,7 @@ func (s *service) Matrix(ctx context.Context, req *routingpb.MatrixRequest) (*ro
 	return res, nil
 }
 
-// parsePoints reads the places of one side of a matrix.
+// parsePoints parses the places on one side of a matrix.
 func parsePoints(field string, all []*routingpb.Point) ([]location.Point, error) {
 	if len(all) > maxPlaces {
 		return nil, invalidArgument(fmt.Errorf("%d places in %q, at most %d in one call", len(all), field, maxPlaces))
@@ -138,7 +137,7 @@ func parsePoint(field string, p *routingpb.Point) (location.Point, error) {
 
 func invalidArgument(err error) error { return connect.NewError(connect.CodeInvalidArgument, err) }
 
-// toConnectError gives the router's errors the codes that routing.proto
+// toConnectError converts the router's errors to the codes that routing.proto
 // promises.
 func toConnectError(err error) error {
 	switch {

@@ -15,8 +15,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// osrmBackend is the backend that asks an OSRM server by its HTTP API, version
-// 1 of the services route, table and nearest with the profile driving.
+// osrmBackend is the backend that asks an OSRM server through its HTTP API:
+// version 1 of the services route, table and nearest, with the profile driving.
 type osrmBackend struct {
 	http *http.Client
 	url  string
@@ -26,20 +26,20 @@ func newOSRMBackend(h *http.Client, url string) osrmBackend {
 	return osrmBackend{h, strings.TrimRight(url, "/")}
 }
 
-// osrmPlaces is what fits on each side of a table: the server takes 100 places
-// in all unless it is told otherwise.
+// osrmPlaces bounds the places on each side of a table: by default the server
+// takes 100 places in all.
 const osrmPlaces = 50
 
 func (o osrmBackend) matrixLimits() (places, pairs int) { return osrmPlaces, osrmPlaces * osrmPlaces }
 
-// osrmAnswer is what every answer begins with. Code is Ok, or why there is no
-// answer.
+// osrmAnswer is the beginning of every answer. Code is "Ok" or the reason why
+// there is no answer.
 type osrmAnswer struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// osrmPlace is where the server found a road for a place.
+// osrmPlace is the point on a road that the server found for a place.
 type osrmPlace struct {
 	Location [2]float64 `json:"location"` // lng, lat
 	Distance float64    `json:"distance"` // metres from the place
@@ -107,7 +107,7 @@ func (o osrmBackend) requestRoute(ctx context.Context, from, to location.Point) 
 	for i := range max(0, len(way.Path)-1) {
 		v := mean
 		if len(speeds) == len(way.Path)-1 && speeds[i] >= minSpeed {
-			// a pause at a light is none of ours
+			// a stop at a traffic light is not simulated
 			v = speeds[i]
 		}
 		way.Speeds = append(way.Speeds, v)
@@ -139,7 +139,7 @@ func (o osrmBackend) requestMatrix(ctx context.Context, from, to []location.Poin
 		for j, seconds := range row {
 			switch {
 			case !(res.Sources[i].Distance <= snapRadius):
-				// near no road: on foot, as everywhere
+				// no road is near: on foot, as in Router.Matrix
 				rows[i][j] = walkTime(from[i], to[j])
 			case seconds == nil:
 				rows[i][j] = NoWay
@@ -173,7 +173,7 @@ func (o osrmBackend) requestSnap(ctx context.Context, p location.Point) (locatio
 	return checkSnap(p, at, res.Waypoints[0].Distance)
 }
 
-// toMilliseconds refuses times that no drive takes.
+// toMilliseconds converts seconds. It refuses times that no drive takes.
 func toMilliseconds(seconds float64) (int64, error) {
 	if !(seconds >= 0 && seconds <= longestTime.Seconds()) {
 		return 0, implausible("a time of %g s", seconds)
@@ -181,12 +181,12 @@ func toMilliseconds(seconds float64) (int64, error) {
 	return int64(math.Round(seconds * 1000)), nil
 }
 
-// radiusList asks for roads as near as this package does, for n places.
+// radiusList limits the distance to a road to snapRadius for n places.
 func radiusList(n int) string {
 	return strings.TrimSuffix(strings.Repeat(strconv.Itoa(snapRadius)+";", n), ";")
 }
 
-// indexList lists n indices.
+// indexList returns n consecutive numbers as text.
 func indexList(begin, n int) string {
 	out := make([]string, n)
 	for i := range out {
@@ -195,8 +195,9 @@ func indexList(begin, n int) string {
 	return strings.Join(out, ";")
 }
 
-// fetchAnswer asks a service and reads its answer, whatever the status: the
-// code in it says what went wrong.
+// fetchAnswer asks a service of the server and decodes its answer. It decides
+// by the code in the answer, which a failed request has too, and not by the
+// HTTP status.
 func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []location.Point, query string, answer any) error {
 	var url strings.Builder
 	fmt.Fprintf(&url, "%s/%s/v1/driving/", o.url, service)

@@ -1,6 +1,7 @@
-// Package routing knows ways and travel times between points on a road graph:
-// the city and its file, the router, the RPC service that offers it and the
-// client that survives the service's absence.
+// Package routing finds ways and travel times between points on a road graph.
+// It has the city and its file format, the router, the RPC service that offers
+// the router, and a client that falls back to straight lines when the service
+// fails.
 package routing
 
 import (
@@ -11,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Class is the rank of a road.
+// Class is the importance of a road.
 type Class uint8
 
 const (
@@ -29,8 +30,8 @@ func (c Class) String() string {
 	return fmt.Sprintf("class %d", uint8(c))
 }
 
-// Speed is what a car drives on a road of the class when the road itself says
-// nothing, in metres per second.
+// Speed returns what a car drives on a road of the class that has no speed of
+// its own, in metres per second.
 func (c Class) Speed() float64 {
 	switch c {
 	case Motorway:
@@ -43,8 +44,7 @@ func (c Class) Speed() float64 {
 }
 
 // Road is a line that cars drive on. Two roads meet where they share exactly
-// the same point, as in OpenStreetMap; lines that merely cross pass over each
-// other.
+// the same point, as in OpenStreetMap; lines that merely cross do not meet.
 type Road struct {
 	Points []location.Point
 	Class  Class
@@ -81,12 +81,12 @@ type Hotspot struct {
 	Weight float64 // relative to the other hot spots
 }
 
-// Plan is all that NewCity needs to know: what a generator or an importer of
-// maps produces and what a city file holds. Coordinates are rounded to a
-// millionth of a degree, about a decimetre.
+// Plan is the input of NewCity: generators and map importers produce it, and a
+// city file holds it. Coordinates are rounded to a millionth of a degree, about
+// a decimetre.
 type Plan struct {
 	Name        string
-	Attribution string // whom the map names as its source; empty for nobody
+	Attribution string // the source that a map must name, or ""
 	Roads       []Road
 	Areas       []Area
 	Districts   []District
@@ -94,14 +94,15 @@ type Plan struct {
 	Straight    Straight // the zero value: NewCity measures it
 }
 
-// ErrPlan is wrapped by every error about a plan that no city can be made of.
+// ErrPlan is wrapped by every error about a plan that no city can be built
+// from.
 var ErrPlan = errors.New("unusable city plan")
 
-// longestStep is how far, in metres, two points of a road may be apart; the
-// longest bridge is not half as long.
+// longestStep bounds the metres between two points of a road. The longest
+// bridge has less than half of it.
 const longestStep = 100_000
 
-// maxSpeed bounds what a road may claim, in metres per second; minSpeed keeps
+// maxSpeed bounds the speed of a road, in metres per second; minSpeed keeps
 // travel times finite.
 const (
 	minSpeed = 0.5
@@ -223,8 +224,8 @@ func roundLine(line []location.Point) []location.Point {
 	return out
 }
 
-// microPoint is a point in millionths of a degree: two roads meet where their
-// keys are equal.
+// microPoint is a point in millionths of a degree. Two roads meet where their
+// microPoints are equal.
 type microPoint struct{ lng, lat int32 }
 
 func toMicro(p location.Point) microPoint {

@@ -9,7 +9,7 @@ import (
 	"github.com/ridehail/ridehail/routing/routingpb"
 )
 
-// errImplausible is an answer that cannot be true, whatever the roads are like.
+// errImplausible says that an answer cannot be true for any roads.
 var errImplausible = errors.New("the routing service's answer cannot be true")
 
 const (
@@ -38,8 +38,8 @@ func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, er
 	return checkRoute(way, res.GetDurationMs(), from, to)
 }
 
-// checkRoute adds the time to a way that a car could drive from one place to
-// the other.
+// checkRoute returns the route with its duration if a car could drive it from
+// one place to the other.
 func checkRoute(way Route, ms int64, from, to location.Point) (Route, error) {
 	if len(way.Path) < 2 || len(way.Speeds) != len(way.Path)-1 {
 		return Route{}, implausible("%d points and %d speeds", len(way.Path), len(way.Speeds))
@@ -66,7 +66,7 @@ func checkRoute(way Route, ms int64, from, to location.Point) (Route, error) {
 	return way, err
 }
 
-// tolerance, in metres, covers roundings.
+// tolerance is for rounding errors, in metres.
 const tolerance = 10
 
 func readMatrix(res *routingpb.MatrixResponse, from, to []location.Point) ([][]time.Duration, error) {
@@ -89,7 +89,7 @@ func readMatrix(res *routingpb.MatrixResponse, from, to []location.Point) ([][]t
 	return rows, nil
 }
 
-// readTime believes a time that a car at top speed could keep over the distance
+// readTime accepts a time in which a car at top speed could cover the distance
 // by air.
 func readTime(ms int64, air float64) (time.Duration, error) {
 	if ms < 0 || ms > longestTime.Milliseconds() || float64(ms)/1000 < (air-tolerance)/maxSpeed {

@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
-// Errors that callers tell apart.
+// The errors of Router and Client that callers tell apart.
 var (
 	ErrOutsideCity = errors.New("no road within 400 m")
 	ErrNoRoute     = errors.New("no way by road")
@@ -25,11 +25,11 @@ const (
 )
 
 // Route is a way from one place to another. Path begins and ends on a road, at
-// the points nearest to those asked for, and has at least two points.
+// the points nearest to the places, and has at least two points.
 type Route struct {
 	Path []location.Point
-	// metres per second from each point of Path to the next, so one less than
-	// Path
+	// metres per second from each point of Path to the next; one value less
+	// than Path
 	Speeds   []float64
 	Metres   float64
 	Duration time.Duration
@@ -42,18 +42,18 @@ type Router struct {
 	finders sync.Pool
 }
 
-// NewRouter prepares a router.
+// NewRouter returns a router in a city.
 func NewRouter(c *City) *Router {
 	r := &Router{city: c}
 	r.finders.New = func() any { return c.hierarchy.NewFinder() }
 	return r
 }
 
-// City is the city that the router knows.
+// City returns the router's city.
 func (r *Router) City() *City { return r.city }
 
-// Snap returns the point on a road nearest to p and how many metres away it is,
-// or ErrOutsideCity.
+// Snap returns the point on a road nearest to p and its distance in metres, or
+// ErrOutsideCity.
 func (r *Router) Snap(p location.Point) (location.Point, float64, error) {
 	s, err := r.snapToEdge(p)
 	return s.point, s.off, err
@@ -70,8 +70,8 @@ func (r *Router) snapToEdge(p location.Point) (edgePoint, error) {
 	return s, nil
 }
 
-// Route finds the fastest way. It returns ErrOutsideCity, ErrNoRoute or the
-// context's error.
+// Route returns the fastest way. Errors are ErrOutsideCity, ErrNoRoute,
+// location.ErrPoint or the context's error.
 func (r *Router) Route(ctx context.Context, from, to location.Point) (Route, error) {
 	a, err := r.snapToEdge(from)
 	if err != nil {
@@ -101,11 +101,11 @@ func (r *Router) Route(ctx context.Context, from, to location.Point) (Route, err
 	return r.assembleRoute(a, b, way), nil
 }
 
-// unreached is the cost, in milliseconds, of what no way leads to.
+// unreached is the cost, in milliseconds, where there is no way.
 const unreached = ch.Unreached
 
-// costOnEdge is the cost of driving from a to b without leaving their edge, or
-// unreached.
+// costOnEdge returns the milliseconds from a to b without leaving their edge,
+// or unreached.
 func (r *Router) costOnEdge(a, b edgePoint) uint64 {
 	e := &r.city.graph.edges[a.edge]
 	if a.edge != b.edge || e.oneWay && a.share > b.share {
@@ -114,8 +114,8 @@ func (r *Router) costOnEdge(a, b edgePoint) uint64 {
 	return e.costOfShare(math.Abs(b.share - a.share))
 }
 
-// leaveSeeds lists the ends of the edge that a car at s may drive to, enter
-// those that it may come from.
+// leaveSeeds returns the ends of the edge that a car at s may drive to;
+// enterSeeds returns those that it may come from.
 func (r *Router) leaveSeeds(s edgePoint) []ch.Seed {
 	e := &r.city.graph.edges[s.edge]
 	seeds := []ch.Seed{{Node: e.to, Cost: e.costOfShare(1 - s.share)}}
@@ -134,7 +134,7 @@ func (r *Router) enterSeeds(s edgePoint) []ch.Seed {
 	return seeds
 }
 
-// routeOnEdge is a way that stays on one edge.
+// routeOnEdge returns a route that stays on one edge.
 func (r *Router) routeOnEdge(a, b edgePoint, cost uint64) Route {
 	e := &r.city.graph.edges[a.edge]
 	way := Route{Duration: time.Duration(cost) * time.Millisecond, Source: SourceRoad}
@@ -143,8 +143,8 @@ func (r *Router) routeOnEdge(a, b edgePoint, cost uint64) Route {
 	return way
 }
 
-// assembleRoute puts a way together: to the end of its first edge, over whole
-// edges, and from one end of its last edge.
+// assembleRoute returns the route from a to the end of its edge, over the edges
+// that were found, and along the edge of b.
 func (r *Router) assembleRoute(a, b edgePoint, found ch.Way) Route {
 	g := r.city.graph
 	way := Route{Duration: time.Duration(found.Cost) * time.Millisecond, Source: SourceRoad}
@@ -189,7 +189,7 @@ func (w *Route) appendStretch(e *edge, from, to float64) {
 	}
 }
 
-// ensureTwoPoints gives a way that leads nowhere its second point.
+// ensureTwoPoints repeats the only point of a route that leads nowhere.
 func (w *Route) ensureTwoPoints(speed float64) {
 	if len(w.Path) == 1 {
 		w.Path, w.Speeds = append(w.Path, w.Path[0]), append(w.Speeds, speed)

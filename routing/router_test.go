@@ -263,7 +263,7 @@ func TestManyAskAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// A car just across the lagoon is a bridge away: this is why dispatch asks for
+// A car just across the water is a bridge away: this is why dispatch asks for
 // travel times.
 func TestTheNearestCarByAirIsOftenNotTheNearestByRoad(t *testing.T) {
 	c := builtInCity()

@@ -20,8 +20,8 @@ const (
 	indexCell       = 250 // metres
 )
 
-// edgeIndex finds the nearest edge: a raster of squares, each with the segments
-// that touch it.
+// edgeIndex finds the nearest edge. It is a raster of squares, each with the
+// segments that touch it.
 type edgeIndex struct {
 	graph         *graph
 	west, south   float64
@@ -56,8 +56,7 @@ func (x *edgeIndex) squareOf(p location.Point) (column, row int) {
 	return int(math.Floor((p.Lng - x.west) * x.perLng)), int(math.Floor((p.Lat - x.south) * x.perLat))
 }
 
-// addSegment lists a segment in every square that it passes, walking in steps
-// shorter than a square and taking neighbours in.
+// addSegment lists a segment in every square that it passes.
 func (x *edgeIndex) addSegment(s segment, a, b location.Point) {
 	c0, r0 := x.squareOf(a)
 	c1, r1 := x.squareOf(b)
@@ -82,8 +81,8 @@ func (x *edgeIndex) addSegment(s segment, a, b location.Point) {
 	}
 }
 
-// findNearest is the point on a road nearest to p, if there is one within the
-// given metres.
+// findNearest returns the point on a road nearest to p, if there is one within
+// the given metres.
 func (x *edgeIndex) findNearest(p location.Point, within float64) (edgePoint, bool) {
 	if p.Check() != nil {
 		return edgePoint{}, false
@@ -91,7 +90,7 @@ func (x *edgeIndex) findNearest(p location.Point, within float64) (edgePoint, bo
 	column, row := x.squareOf(p)
 	size := 1 / x.perLng * metresPerDegree * math.Cos(p.Lat*math.Pi/180)
 
-	// metres that a ring of squares is wide, at the least
+	// the least width of a ring of squares, in metres
 	size = min(size, indexCell)
 	best := edgePoint{off: within + 1e-9}
 
@@ -99,7 +98,7 @@ func (x *edgeIndex) findNearest(p location.Point, within float64) (edgePoint, bo
 	rings := int(within/max(1, size)) + 1
 	for ring := 0; ring <= rings; ring++ {
 		if found && best.off <= float64(ring-1)*size {
-			break // whatever is left lies farther away
+			break // all squares left are farther away
 		}
 
 		for r := row - ring; r <= row+ring; r++ {
@@ -146,7 +145,7 @@ func (x *edgeIndex) searchSquare(p location.Point, c, r int, best *edgePoint) bo
 	return found
 }
 
-// pointAt is the point where a share of the edge's length lies behind.
+// pointAt returns the point at a share of the edge's length.
 func (e *edge) pointAt(share float64) location.Point {
 	along := share * e.length()
 	i := max(1, min(sort.SearchFloat64s(e.along, along), len(e.along)-1))
@@ -155,8 +154,8 @@ func (e *edge) pointAt(share float64) location.Point {
 	return location.Point{Lng: a.Lng + t*(b.Lng-a.Lng), Lat: a.Lat + t*(b.Lat-a.Lat)}
 }
 
-// pointsBetween lists the points of the edge's line from one share to another,
-// in the direction of travel, both included.
+// pointsBetween returns the points of the edge's line from one share of its
+// length to another, in the direction of travel, including both ends.
 func (e *edge) pointsBetween(from, to float64) []location.Point {
 	out := []location.Point{e.pointAt(from)}
 	begin, end := from*e.length(), to*e.length()

@@ -11,16 +11,15 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Straight is what a straight line stands for in a city when its roads are not
-// known: medians over random pairs.
+// Straight estimates routes from straight lines where the roads are not known.
+// Its values are medians over random pairs of points.
 type Straight struct {
 	Factor float64 `json:"factor"` // metres by road for each metre by air
 	Speed  float64 `json:"speed"`  // metres per second by road
 }
 
-// BuiltInStraight is what the built-in city measures, for a client that is told
-// nothing better. It is held to by
-// TestTheStraightLineIsCalibratedOnTheBuiltInCity.
+// BuiltInStraight holds the values of the generated city, for a client that has
+// no others. TestTheStraightLineIsCalibratedOnTheBuiltInCity checks it.
 var BuiltInStraight = Straight{Factor: 1.4, Speed: 15.5}
 
 func (s Straight) validate() error {
@@ -35,8 +34,8 @@ const (
 	straightNearest = 500 // metres by air; shorter ways say little
 )
 
-// measureStraight takes the medians over seeded pairs of places. A city too
-// small for a single pair is given the built-in one's.
+// measureStraight returns the medians over pairs of points drawn with a fixed
+// seed. A city that is too small for a single pair gets BuiltInStraight.
 func measureStraight(c *City) Straight {
 	r, router := rand.New(rand.NewPCG(1, 1)), NewRouter(c)
 	nearest := min(straightNearest, location.Metres(c.min, c.max)/4)
@@ -70,8 +69,8 @@ func computeMedian(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// roundThousandth keeps three digits after the point: there is no truth in
-// more.
+// roundThousandth keeps three digits after the point; the medians are not more
+// exact.
 func roundThousandth(v float64) float64 { return math.Round(v*1000) / 1000 }
 
 func (s Straight) estimateRoute(from, to location.Point) Route {

@@ -17,22 +17,21 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Vector tiles: the city cut into squares that the page fetches as it needs
+// Vector tiles cut the city into squares that the page fetches as it needs
 // them, in the Mapbox Vector Tile format. The layers are land, water, park,
-// road and district; features have the properties that they have in the
-// GeoJSON.
+// road and district. Features have the same properties as in the GeoJSON.
 
 const (
-	// maxGeoJSON is the bytes of GeoJSON beyond which a page fetches tiles
-	// instead: it parses some 20 MB a second on a phone, and a map should stand
-	// within a fraction of one.
+	// maxGeoJSON is the number of bytes of GeoJSON beyond which a page fetches
+	// tiles instead. A phone parses some 20 MB a second, and a map should be
+	// there within a fraction of a second.
 	maxGeoJSON = 4 << 20
-	// tileMin and tileMax are the zooms at which tiles are made. Beyond the
-	// last one the page enlarges it: a tile is then some 600 m wide, with a
-	// grain of 15 cm.
+	// tileMin and tileMax are the zooms at which tiles are made. Beyond tileMax
+	// the page enlarges them: such a tile is some 600 m wide and exact to 15
+	// cm.
 	tileMin, tileMax = 8, 16
 	tileCache        = 256 // tiles kept, some 20 KB each
-	// of 4,096 units around a tile, so that lines go on over its border
+	// how far lines go on over a tile's border, where the tile is 4,096 wide
 	tileBuffer = 64
 	tileGrain  = 3.0 // units that a line may differ from the true one
 )
@@ -40,7 +39,7 @@ const (
 // ErrNoTile is returned for a tile that cannot exist.
 var ErrNoTile = errors.New("no such tile")
 
-// drawable is a feature with where it lies.
+// drawable is a feature of the map.
 type drawable struct {
 	layer      int
 	bound      orb.Bound
@@ -51,7 +50,8 @@ type drawable struct {
 
 var layerNames = [...]string{"land", "water", "park", "road", "district"}
 
-// tiler makes tiles on demand and keeps the newest.
+// tiler makes tiles on demand and keeps the newest. It is safe for concurrent
+// use.
 type tiler struct {
 	prepare func() []drawable
 
@@ -64,15 +64,15 @@ func newTiler(c *City) *tiler {
 	return &tiler{tiles: make(map[maptile.Tile][]byte), prepare: sync.OnceValue(c.listDrawables)}
 }
 
-// Tiled says whether the city is too big for one GeoJSON: a page should fetch
-// tiles then.
+// Tiled says whether the city is too large for one GeoJSON, so that a page
+// should fetch tiles.
 func (c *City) Tiled() bool { return len(c.GeoJSON()) > maxGeoJSON }
 
-// TileZooms are the zooms at which Tile gives tiles.
+// TileZooms returns the lowest and the highest zoom of Tile.
 func (c *City) TileZooms() (min, max uint32) { return tileMin, tileMax }
 
-// Tile is a vector tile of the map, gzipped; empty, and nil, where there is
-// nothing to draw. Callers must not change it. It returns ErrNoTile outside of
+// Tile returns a vector tile of the map, gzipped, or nil where there is nothing
+// to draw. Callers must not change it. It returns ErrNoTile outside of
 // TileZooms and beyond the Earth.
 func (c *City) Tile(z, x, y uint32) ([]byte, error) {
 	if z < tileMin || z > tileMax || x >= 1<<z || y >= 1<<z {
@@ -105,7 +105,7 @@ func (c *City) Tile(z, x, y uint32) ([]byte, error) {
 	return tile, nil
 }
 
-// listDrawables lists what there is to draw, as the GeoJSON does.
+// listDrawables returns the same features as the GeoJSON has.
 func (c *City) listDrawables() (out []drawable) {
 	add := func(layer string, g orb.Geometry, from uint32, p geojson.Properties) {
 		out = append(out, drawable{slices.Index(layerNames[:], layer), g.Bound(), g, p, from})
@@ -141,8 +141,8 @@ func (c *City) listDrawables() (out []drawable) {
 	return out
 }
 
-// lowestZoom is from where on a road is drawn: a street is thinner than a pixel
-// before.
+// lowestZoom returns the lowest zoom at which a road is drawn; below it the
+// road is thinner than a pixel.
 func lowestZoom(c Class) uint32 {
 	switch c {
 	case Motorway:
@@ -162,7 +162,7 @@ func toLineString(line []location.Point) orb.LineString {
 	return out
 }
 
-// makeTile draws what touches the tile.
+// makeTile draws the features that touch a tile.
 func makeTile(at maptile.Tile, all []drawable) ([]byte, error) {
 	bound := at.Bound(float64(tileBuffer) / mvt.DefaultExtent)
 	layers := make(mvt.Layers, len(layerNames))

@@ -9,12 +9,12 @@ import (
 	"github.com/ridehail/ridehail/routing/internal/ch"
 )
 
-// walkSpeed is the speed, in metres per second, that counts for somebody who is
-// nowhere near a road: an answer that keeps one stray driver from spoiling
-// everybody's, and that nobody is chosen for.
+// walkSpeed, in metres per second, gives the time of a driver who is not near
+// any road. One such driver does not make the whole matrix fail, and is never
+// the first at a pickup.
 const walkSpeed = 1.4
 
-// Times tells how long a car takes from each place to one: a Matrix with one
+// Times returns how long a car takes from each place to one: a Matrix with one
 // column.
 func (r *Router) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, error) {
 	rows, err := r.Matrix(ctx, from, []location.Point{to})
@@ -29,12 +29,13 @@ func (r *Router) Times(ctx context.Context, from []location.Point, to location.P
 	return times, nil
 }
 
-// NoWay is the time between two places that no way leads between.
+// NoWay is the time between two places without a way between them.
 const NoWay = longestTime
 
-// Matrix has a row for each place of from with the times a car takes to each
-// place of to. It returns ErrOutsideCity when no road is near a place of to;
-// one of from that is near no road counts as a straight walk.
+// Matrix returns a row for each place of from with the times a car takes to
+// each place of to, NoWay where there is no way. It returns ErrOutsideCity when
+// no road is near a place of to. A place of from that is near no road counts as
+// a straight walk.
 func (r *Router) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error) {
 	ends := make([]edgePoint, len(to))
 	enter := make([][]ch.Seed, len(to))

@@ -42,7 +42,7 @@ var (
 // The two ways in which a database cannot be opened that a caller must tell
 // apart; the wrapping error says what to do.
 var (
-	ErrUsage      = errors.New("bad usage")
+	ErrUsage       = errors.New("bad usage")
 	ErrUnreachable = errors.New("a service could not be reached")
 )
 

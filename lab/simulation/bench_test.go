@@ -17,7 +17,7 @@ func BenchmarkCity(b *testing.B) {
 			perHour float64
 		}{{1000, 2000}, {10_000, 20_000}, {100_000, 150_000}, {100_000, 300_000}} {
 			b.Run(fmt.Sprintf("policy=%s/drivers=%d/riders=%.0f", policy, size.drivers, size.perHour), func(b *testing.B) {
-				cfg := Config{City: lagoon(b), Policy: policy, Seed: 1, Drivers: size.drivers, RidersPerHour: size.perHour, Hours: 1. / 3,
+				cfg := Config{City: builtInCity(b), Policy: policy, Seed: 1, Drivers: size.drivers, RidersPerHour: size.perHour, Hours: 1. / 3,
 					Begin: 17, Surge: true}
 				for b.Loop() {
 					r, err := Run(b.Context(), cfg)

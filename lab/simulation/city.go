@@ -1,9 +1,8 @@
 // Package simulation runs a city in virtual time: hours in seconds, one event
-// after the other on one goroutine, the same bytes for the same seed. Who is
-// offered what, who drives where, and what it costs is decided by the code that
-// a node runs: dispatch (Hunt, Policy), sharedstate, routing, pricing and the
-// trips' own verbs. Left out is what only a real one has: sockets, Redis, a
-// database, other nodes, lost messages and late answers.
+// after the other on one goroutine, with the same bytes for the same seed. The
+// code that a node runs makes the decisions: dispatch, sharedstate, routing,
+// pricing and the transitions of trips. Sockets, Redis, the database, other
+// nodes, lost messages and late answers are left out.
 package simulation
 
 import (
@@ -23,13 +22,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Config is what a city is made of.
+// Config describes a city and its demand.
 type Config struct {
 	City    *routing.City
 	Policy  string // dispatch.GreedyPolicy or dispatch.BatchedPolicy
 	Seed    uint64
 	Drivers int
-	// the mean over a day; the hour of the day makes it more or less
+	// the mean of a day; the hour of the day makes it more or less
 	RidersPerHour float64
 	Hours         float64
 	Begin         int  // hour of the day at the beginning; 0 to 23
@@ -42,8 +41,7 @@ func (c Config) duration() time.Duration { return time.Duration(c.Hours * float6
 
 func (c Config) hourOfDay(since time.Duration) int { return (c.Begin + int(since/time.Hour)) % 24 }
 
-// ErrConfig is wrapped by every error about a Config that no city can be made
-// of.
+// ErrConfig is wrapped by every error about a Config that cannot be simulated.
 var ErrConfig = errors.New("this city cannot be simulated")
 
 func (c Config) validate() error {
@@ -67,9 +65,9 @@ func (c Config) validate() error {
 	return nil
 }
 
-// PatientPolicy is greedy, but refuses far pickups as batched does: it shows
-// how much of what batched gains is due to matching many trips at once, and how
-// much to not sending drivers far. Only simulations have it.
+// PatientPolicy is greedy, but refuses far pickups as batched does. It shows
+// how much of what batched gains comes from matching many trips at once, and
+// how much from not sending drivers far. Only simulations have it.
 const PatientPolicy = "patient"
 
 func (c Config) buildPolicy(eta dispatch.ETA) (dispatch.Policy, error) {
@@ -91,7 +89,7 @@ func (c Config) buildPolicy(eta dispatch.ETA) (dispatch.Policy, error) {
 // epoch is when every virtual city begins.
 var epoch = time.Date(2030, time.January, 7, 0, 0, 0, 0, time.UTC)
 
-// world is a city under way.
+// world is a city while it is simulated. One goroutine uses it.
 type world struct {
 	cfg            Config
 	ctx            context.Context
@@ -116,7 +114,8 @@ type world struct {
 	onEvent func() // each event; tests look around
 }
 
-// Run lets the city live for its hours under one policy.
+// Run simulates the city for cfg.Hours under one policy. It returns an error
+// that wraps ErrConfig, or the context's error.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	w, err := newWorld(ctx, cfg)
 	if err != nil {
@@ -124,13 +123,13 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 
 	w.hireDrivers()
-	for _, wish := range drawDemands(cfg, w.places) {
-		w.agenda.schedule(epoch.Add(wish.at), func() { w.requestRide(wish) })
+	for _, demand := range drawDemands(cfg, w.places) {
+		w.agenda.schedule(epoch.Add(demand.at), func() { w.requestRide(demand) })
 	}
 	return w.runEvents()
 }
 
-// newWorld makes a city in which nobody is yet.
+// newWorld makes a city without drivers and riders.
 func newWorld(ctx context.Context, cfg Config) (*world, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -147,7 +146,7 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 	w.decide = func(c *car, r *ride, pickup time.Duration) (offerAnswer, time.Duration) {
 		return decideAnswer(cfg.Seed, c.id, r.trip.ID, pickup)
 	}
-	forever := 1000 * time.Hour // nobody falls silent here
+	forever := 1000 * time.Hour // every driver reports in time
 	judge := location.DefaultJudge()
 	judge.MinGap = 0 // a car may stop and be asked in the same moment
 	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: judge,
@@ -180,8 +179,8 @@ func (w *world) runEvents() (Result, error) {
 
 func (w *world) scheduleIn(d time.Duration, do func()) { w.agenda.schedule(w.now.Add(d), do) }
 
-// requireLegal notes what cannot happen: a verb that the trip refuses is a bug
-// of the simulation.
+// requireLegal returns the event's trip. A transition that the trip refuses is
+// a bug of the simulation: the first such error ends the run.
 func (w *world) requireLegal(ev trips.Event, err error) trips.Trip {
 	if err != nil && w.failed == nil {
 		w.failed = err
@@ -189,8 +188,7 @@ func (w *world) requireLegal(ev trips.Event, err error) trips.Trip {
 	return ev.Trip
 }
 
-// directRouting answers from the roads themselves: the routing service without
-// the call.
+// directRouting answers from the router itself, without the routing service.
 type directRouting struct{ router *routing.Router }
 
 func (a directRouting) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
@@ -203,7 +201,7 @@ func (a directRouting) Matrix(ctx context.Context, from, to []location.Point) ([
 	return t, routing.SourceRoad, err
 }
 
-// hireDrivers puts the drivers in the city, at all stages of their shifts.
+// hireDrivers places the drivers in the city, at random stages of their shifts.
 func (w *world) hireDrivers() {
 	r := rand.New(rand.NewPCG(w.cfg.Seed, 0x666c656574))
 	for i := range w.cfg.Drivers {
@@ -212,7 +210,7 @@ func (w *world) hireDrivers() {
 	}
 }
 
-// addDriver gives a driver a first shift.
+// addDriver adds a driver whose first shift begins at a time.
 func (w *world) addDriver(number int, at location.Point, begins time.Time) *car {
 	c := &car{id: trips.DriverID(fmt.Sprintf("d%06d", number)), at: at, shiftBegins: begins,
 		rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(number)))}
@@ -222,7 +220,8 @@ func (w *world) addDriver(number int, at location.Point, begins time.Time) *car 
 	return c
 }
 
-// beginShift begins a shift at its time, or joins it when it is under way.
+// beginShift starts a shift. A shift whose time is over is followed by the rest
+// after it.
 func (w *world) beginShift(c *car) {
 	c.shiftEnds = c.shiftBegins.Add(shift)
 	if !c.shiftEnds.After(w.now) { // resting
@@ -240,7 +239,8 @@ func (w *world) beginShift(c *car) {
 	w.awaitWork(c)
 }
 
-// endShift ends a shift, once the driver has no trip and no offer in hand.
+// endShift ends a shift that is over, unless the driver has a trip or an offer;
+// it is then called again after that.
 func (w *world) endShift(c *car) {
 	if !c.onShift || c.busy || w.now.Before(c.shiftEnds) {
 		return
@@ -261,7 +261,7 @@ func (w *world) reportPosition(c *car) {
 	}
 }
 
-// stopCar ends whatever way the car is on, where it is.
+// stopCar ends the car's drive where the car is now.
 func (w *world) stopCar(c *car) {
 	if c.route != nil {
 		var metres float64
@@ -282,8 +282,8 @@ const (
 	hotspotRange   = 3000 // metres; hot spots that far count a third
 )
 
-// awaitWork waits for something to do, and drives towards a busy place when
-// nothing comes.
+// awaitWork waits a few minutes, then drives the car to a hot spot if it has
+// got no other task.
 func (w *world) awaitWork(c *car) {
 	c.taskSeq++
 	mine := c.taskSeq
@@ -312,8 +312,8 @@ func (w *world) driveToHotspot(c *car) {
 	w.reportUntilArrived(c, c.taskSeq)
 }
 
-// reportUntilArrived shows a drifting car every few seconds until it is there,
-// or has something better to do.
+// reportUntilArrived reports the car's position every few seconds until it
+// arrives or gets another task, whose number differs from mine.
 func (w *world) reportUntilArrived(c *car, mine int) {
 	w.scheduleIn(reportEvery, func() {
 		if c.taskSeq != mine {
@@ -334,8 +334,8 @@ func (w *world) reportUntilArrived(c *car, mine int) {
 	})
 }
 
-// chooseHotspot draws a hot spot, the nearer the likelier; never the one the
-// car stands at.
+// chooseHotspot draws a point near a hot spot. Nearer ones are likelier; the
+// one where the car stands is left out.
 func (w *world) chooseHotspot(c *car) (location.Point, bool) {
 	var sum float64
 	weights := make([]float64, len(w.places.hotspots))
@@ -358,7 +358,8 @@ func (w *world) chooseHotspot(c *car) (location.Point, bool) {
 
 const priceTick = 10 * time.Second
 
-// updatePrices shows the prices how busy the city is.
+// updatePrices gives the pickups and free drivers since the last call to the
+// surge prices.
 func (w *world) updatePrices() {
 	if !w.cfg.Surge {
 		return

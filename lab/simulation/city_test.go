@@ -26,8 +26,8 @@ func open(t testing.TB) *routing.City {
 	return city
 }
 
-// lagoon is the built-in city, made once for all tests.
-func lagoon(t testing.TB) *routing.City {
+// builtInCity is the generated city, made once for all tests.
+func builtInCity(t testing.TB) *routing.City {
 	once.Do(func() { shared = open(t) })
 	return shared
 }
@@ -39,7 +39,7 @@ var (
 
 // busy is an evening in the built-in city with too few drivers.
 func busy(t testing.TB) Config {
-	return Config{City: lagoon(t), Seed: 7, Drivers: 30, RidersPerHour: 120, Hours: 0.4, Begin: 17, Surge: true}
+	return Config{City: builtInCity(t), Seed: 7, Drivers: 30, RidersPerHour: 120, Hours: 0.4, Begin: 17, Surge: true}
 }
 
 var everyPolicy = []string{dispatch.GreedyPolicy, dispatch.BatchedPolicy, PatientPolicy}
@@ -135,7 +135,7 @@ func TestABusyCityKeepsOrderAndLosesNobody(t *testing.T) {
 }
 
 func TestDemandFollowsTheHoursOfTheDay(t *testing.T) {
-	cfg := Config{City: lagoon(t), Seed: 1, Drivers: 1, RidersPerHour: 500, Hours: 24}
+	cfg := Config{City: builtInCity(t), Seed: 1, Drivers: 1, RidersPerHour: 500, Hours: 24}
 	var perHour [24]int
 	total := 0
 	for _, w := range drawDemands(cfg, newPlaces(routing.NewRouter(cfg.City))) {

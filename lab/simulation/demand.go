@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// rideDemand is somebody who will want a ride. It is drawn before the city
-// begins to run, so that every policy meets the same people.
+// rideDemand is a person who will want a ride. All are drawn before the
+// simulation begins, so that every policy meets the same people.
 type rideDemand struct {
 	at       time.Duration // from the beginning
 	from, to location.Point
@@ -19,12 +19,13 @@ type rideDemand struct {
 	maxPrice pricing.Multiplier // who is asked for more walks away
 }
 
-// hourlyDemand is how many people want a ride in each hour of the day, relative
-// to the mean: a city that goes to work in the morning and home in the evening.
+// hourlyDemand is the number of people who want a ride in each hour of the day,
+// relative to the mean: a city that goes to work in the morning and home in the
+// evening.
 var hourlyDemand = [24]float64{.5, .35, .25, .2, .3, .6, 1.1, 1.7, 1.8, 1.3, 1.0, 1.0, 1.1, 1.0, 1.0, 1.1, 1.4, 1.8, 1.9, 1.6, 1.3, 1.1, .9, .7}
 
-// inboundShare is the share of rides that lead to a hot spot rather than away
-// from it.
+// inboundShare is the share of an hour's rides that lead to a hot spot; the
+// others lead away from one.
 func inboundShare(hour int) float64 {
 	switch {
 	case hour >= 6 && hour < 11:
@@ -35,9 +36,9 @@ func inboundShare(hour int) float64 {
 	return .5
 }
 
-// drawDemands makes a day's wishes by thinning a Poisson process (P. Lewis, G.
-// Shedler, Simulation of Nonhomogeneous Poisson Processes by Thinning, Naval
-// Research Logistics 26, 1979).
+// drawDemands draws all demand of a run by thinning a Poisson process (P.
+// Lewis, G. Shedler, Simulation of Nonhomogeneous Poisson Processes by
+// Thinning, Naval Research Logistics 26, 1979).
 func drawDemands(cfg Config, m *places) []rideDemand {
 	r := rand.New(rand.NewPCG(cfg.Seed, 0x64656d616e64))
 	most := 0.0
@@ -64,7 +65,7 @@ func drawDemands(cfg Config, m *places) []rideDemand {
 	}
 }
 
-// places is where people are.
+// places draws points where people are.
 type places struct {
 	router      *routing.Router
 	city        *routing.City
@@ -85,7 +86,8 @@ const (
 	shortestRide = 600
 )
 
-// drawEnds draws where somebody goes; nobody takes a car for a few steps.
+// drawEnds draws pickup and dropoff. A ride shorter than shortestRide is drawn
+// again.
 func (m *places) drawEnds(r *rand.Rand, inbound float64) (from, to location.Point) {
 	for range 100 {
 		from, to = m.city.RandomPoint(r), m.city.RandomPoint(r)
@@ -104,7 +106,8 @@ func (m *places) drawEnds(r *rand.Rand, inbound float64) (from, to location.Poin
 	return from, to
 }
 
-// drawHotspotPoint is a place on a road near a hot spot, drawn by weight.
+// drawHotspotPoint draws a point on a road near a hot spot. A hot spot's chance
+// is proportional to its weight.
 func (m *places) drawHotspotPoint(r *rand.Rand) location.Point {
 	at := r.Float64() * m.totalWeight
 	for _, s := range m.hotspots {

@@ -18,9 +18,9 @@ const (
 
 var lineColours = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
 
-// SVG draws, for each policy, the share of all who wanted a ride whose car was
-// there within a time. A curve ends as high as the share that was served at
-// all. The seeds are taken together.
+// SVG draws, for each policy, which share of all who wanted a ride had the car
+// within a time. A curve ends at the share that was served at all. The seeds
+// are taken together.
 func (r Report) SVG() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`, plotW, plotH)
@@ -72,8 +72,8 @@ func (r Report) SVG() string {
 	return b.String()
 }
 
-// servedWithin is the share of all who wanted a ride whose car was there within
-// a time.
+// servedWithin returns the share of all who wanted a ride whose car was there
+// within a time.
 func (p PolicySum) servedWithin(d time.Duration) float64 {
 	served, wished := 0, 0
 	for _, r := range p.Runs {

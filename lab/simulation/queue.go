@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// eventQueue is what will happen, in the order of time, and of planning what
-// happens at the same time.
+// eventQueue holds the events to come, ordered by time; events of the same time
+// keep the order in which they were scheduled.
 type eventQueue struct {
 	queue     eventHeap
 	scheduled uint64
@@ -18,13 +18,13 @@ type event struct {
 	run   func()
 }
 
-// schedule adds something to do; nothing can be planned for the past.
+// schedule adds an event. Its time must not be before that of the last event.
 func (a *eventQueue) schedule(at time.Time, do func()) {
 	a.scheduled++
 	heap.Push(&a.queue, event{at, a.scheduled, do})
 }
 
-// popBefore takes the first deed before a time.
+// popBefore removes and returns the first event before a time.
 func (a *eventQueue) popBefore(end time.Time) (event, bool) {
 	if len(a.queue) == 0 || !a.queue[0].at.Before(end) {
 		return event{}, false

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Report is the same city under several policies, for one seed or more. The
-// people of a seed are the same under each.
+// Report compares policies for the same city, over one seed or more. A seed's
+// people are the same under every policy.
 type Report struct {
 	City     string      `json:"city"`
 	Drivers  int         `json:"drivers"`
@@ -23,8 +23,8 @@ type Report struct {
 	Policies []PolicySum `json:"policies"`
 }
 
-// PolicySum is what became of one policy: a run for each seed, and each figure
-// over all of them.
+// PolicySum is the outcome of one policy: a run for each seed, and the figures
+// over all runs.
 type PolicySum struct {
 	Policy  string            `json:"policy"`
 	Figures map[string]Spread `json:"figures"`
@@ -49,11 +49,10 @@ func ConsecutiveSeeds(first uint64, count int) []uint64 {
 	return seeds
 }
 
-// Compare runs every policy on every seed, as many at a time as there are
-// processors. tell hears of each run that ended and how long it took; nothing
-// of that is in the Report, which is the same to the byte for the same
-// question.
-func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64, atOnce int, tell func(Result, time.Duration)) (Report, error) {
+// Compare runs every policy on every seed, at most atOnce at a time. It calls
+// onRun after each run with its duration, from several goroutines. The Report
+// does not depend on time or order: the same arguments give the same bytes.
+func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64, atOnce int, onRun func(Result, time.Duration)) (Report, error) {
 	out := Report{City: cfg.cityName(), Drivers: cfg.Drivers, PerHour: cfg.RidersPerHour, Hours: cfg.Hours, Begin: cfg.Begin, Surge: cfg.Surge}
 	runs := make([][]Result, len(policies))
 	g, ctx := errgroup.WithContext(ctx)
@@ -70,7 +69,7 @@ func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64,
 				r, err := Run(ctx, one)
 				if err == nil {
 					runs[i][j] = r
-					tell(r, time.Since(begin))
+					onRun(r, time.Since(begin))
 				}
 				return err
 			})
@@ -117,8 +116,7 @@ func computeSpread(n int, at func(int) float64) Spread {
 	return s
 }
 
-// relativeChange is how much a is more than b, as a share of b; 0 when there is
-// nothing to compare with.
+// relativeChange returns a/b - 1, or 0 when b is 0.
 func relativeChange(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -165,7 +163,7 @@ var figures = []figure{
 	{"by_air_p90_s", "seconds that would cost, p90 of these", 0, false, func(r Result) float64 { return r.ByAir.P90S }},
 }
 
-// Text is the report for people: the policies side by side.
+// Text formats the report for a person, the policies side by side.
 func (r Report) Text() string {
 	var b strings.Builder
 	prices := "prices follow demand"

@@ -7,8 +7,7 @@ import (
 	"github.com/ridehail/ridehail/pricing"
 )
 
-// Result is what became of a city's hours. Everything in it follows from the
-// Config alone.
+// Result is the outcome of one run. It depends on the Config alone.
 type Result struct {
 	Policy string `json:"policy"`
 	Seed   uint64 `json:"seed"`
@@ -19,7 +18,7 @@ type Result struct {
 	NoWay     int `json:"no_way"`
 	Requests  int `json:"requests"`
 	Completed int `json:"completed"`
-	Expired   int `json:"expired"`   // nobody was found in time
+	Expired   int `json:"expired"`   // no driver was found in time
 	Cancelled int `json:"cancelled"` // by riders whose patience ended
 	Open      int `json:"open"`      // still under way at the end
 	Offers    int `json:"offers"`
@@ -44,9 +43,9 @@ type Result struct {
 	Waits []time.Duration `json:"-"` // sorted
 }
 
-// ByAir is how often the free driver who is nearest by air, when somebody asks,
-// is not the first at the pickup by road, and how much longer than the first
-// one that driver takes then.
+// ByAir tells how often the free driver nearest by air would not be the first
+// at the pickup by road, and how much later that driver would be than the first
+// one.
 type ByAir struct {
 	Asked int     `json:"asked"` // requests with two free drivers or more
 	Wrong float64 `json:"wrong"` // share of these
@@ -61,7 +60,7 @@ type Quantiles struct {
 	Max float64 `json:"max"`
 }
 
-// stats is what a world counts.
+// stats are the counters of a world.
 type stats struct {
 	wishes, pricedOut, noWay, requests, completed, expired, cancelled, offers, declined int
 	waits, reserves                                                                     []time.Duration
@@ -125,7 +124,7 @@ func (w *world) buildResult() Result {
 	return out
 }
 
-// computeQuantiles sorts what it is given.
+// computeQuantiles sorts its argument in place.
 func computeQuantiles(ds []time.Duration) Quantiles {
 	if len(ds) == 0 {
 		return Quantiles{}

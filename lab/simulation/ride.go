@@ -25,22 +25,22 @@ type ride struct {
 
 func (r *ride) isOpen() bool { return r.trip.State == trips.Requested }
 
-// requestRide is what somebody does who wants a ride: look at the price, and
-// ask for a car or walk.
-func (w *world) requestRide(wish rideDemand) {
+// requestRide lets a person look at the price, and request a ride if it is not
+// too high.
+func (w *world) requestRide(demand rideDemand) {
 	w.riders++
 	w.stats.wishes++
-	w.pickups = append(w.pickups, wish.from)
+	w.pickups = append(w.pickups, demand.from)
 	price := pricing.Plain
 	if w.cfg.Surge {
-		price = w.surge.At(wish.from)
+		price = w.surge.At(demand.from)
 	}
-	if w.stats.countPrice(price); price > wish.maxPrice {
+	if w.stats.countPrice(price); price > demand.maxPrice {
 		w.stats.pricedOut++
 		return
 	}
 
-	way, err := w.router.Route(w.ctx, wish.from, wish.to)
+	way, err := w.router.Route(w.ctx, demand.from, demand.to)
 	if err != nil {
 		w.stats.noWay++
 		return
@@ -50,17 +50,17 @@ func (w *world) requestRide(wish rideDemand) {
 		Fare: pricing.Fare(trips.DefaultTariff, way.Metres, way.Duration, price)}
 	id := trips.TripID(fmt.Sprintf("t%08d", w.riders))
 
-	r := &ride{demand: wish, route: way}
-	r.trip = w.requireLegal(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), wish.from, wish.to, quote, w.now))
+	r := &ride{demand: demand, route: way}
+	r.trip = w.requireLegal(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), demand.from, demand.to, quote, w.now))
 	r.hunt = dispatch.NewHunt(r.trip, w.policy, w.cfg.Rules)
 	w.stats.requests++
-	w.scheduleIn(wish.patience, func() { w.endPatience(r) })
-	w.compareNearest(wish.from)
+	w.scheduleIn(demand.patience, func() { w.endPatience(r) })
+	w.compareNearest(demand.from)
 	w.lookForDriver(r)
 }
 
-// compareNearest notes whether the free driver nearest by air is the first by
-// road. It decides nothing.
+// compareNearest counts whether the free driver nearest by air is also the
+// first by road. No decision depends on it.
 func (w *world) compareNearest(pickup location.Point) {
 	near := w.drivers.Nearest(pickup, compareCount, compareRadius, nil)
 	if len(near) < 2 {
@@ -88,7 +88,7 @@ const (
 	compareRadius = 12_000 // metres
 )
 
-// endPatience is a rider whose car should be there by now.
+// endPatience cancels a ride whose car is not there yet.
 func (w *world) endPatience(r *ride) {
 	switch r.trip.State {
 	case trips.Requested:
@@ -107,8 +107,8 @@ func (w *world) endPatience(r *ride) {
 	}
 }
 
-// lookForDriver has the policy look for a driver: at once and alone, or when
-// the window closes.
+// lookForDriver searches at once if the policy has no window; otherwise the
+// trip waits until the window closes.
 func (w *world) lookForDriver(r *ride) {
 	if w.policy.Window == 0 {
 		w.matchAlone(r)
@@ -137,7 +137,7 @@ func (w *world) matchAlone(r *ride) {
 	}
 }
 
-// matchWindow matches a window.
+// matchWindow matches the trips of a window with drivers.
 func (w *world) matchWindow() {
 	guests := w.waiting
 	w.waiting, w.windowClosedAt = nil, w.now
@@ -163,15 +163,15 @@ func (w *world) matchWindow() {
 	}
 
 	for _, r := range guests {
-		// in the order in which they came, never in that of the map
+		// in the order of arrival; that of the map is random
 		if _, left := of[r.trip.ID]; left && !w.expireIfExhausted(r) {
 			w.lookForDriver(r)
 		}
 	}
 }
 
-// expireIfExhausted expires a trip that has waited, or been offered, long
-// enough.
+// expireIfExhausted expires a trip whose search has taken too long or too many
+// offers, and says whether it did.
 func (w *world) expireIfExhausted(r *ride) bool {
 	reason, yes := r.hunt.Exhausted(w.now)
 	if yes {
@@ -181,7 +181,8 @@ func (w *world) expireIfExhausted(r *ride) bool {
 	return yes
 }
 
-// sendOffer asks a driver, who takes a moment to answer, or never does.
+// sendOffer offers a trip to a driver. The answer comes after a moment, or
+// never.
 func (w *world) sendOffer(r *ride, p dispatch.Pair) {
 	c := w.cars[p.Driver.ID]
 	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.hunt.Offers)
@@ -225,22 +226,22 @@ func (w *world) handleAnswer(r *ride, c *car, answer offerAnswer) {
 	w.continueSearch(r)
 }
 
-// withdrawOffer ends the offer in hand.
+// withdrawOffer releases the driver who has the trip's offer.
 func (w *world) withdrawOffer(r *ride) {
 	w.drivers.Release(r.offered.id, r.hold)
 	r.offered.busy = false
 	r.offered, r.hold = nil, ""
 }
 
-// continueIdle is a driver whose offer ended in nothing, who goes on with what
-// there was before it.
+// continueIdle lets a driver without an offer go on as before it: drive on,
+// wait, or end the shift.
 func (w *world) continueIdle(c *car) {
 	if w.endShift(c); c.onShift && c.route == nil {
 		w.awaitWork(c)
 	}
 }
 
-// continueSearch looks on for a trip that still has nobody.
+// continueSearch searches on for a trip that has no driver yet.
 func (w *world) continueSearch(r *ride) {
 	if r.isOpen() && !w.expireIfExhausted(r) {
 		w.lookForDriver(r)
@@ -302,7 +303,7 @@ func (w *world) completeTrip(r *ride, c *car) {
 	w.releaseDriver(c, r)
 }
 
-// releaseDriver gives a driver back to the city.
+// releaseDriver makes a driver available after a trip.
 func (w *world) releaseDriver(c *car, r *ride) {
 	c.busy = false
 	w.drivers.Free(c.id, r.trip.ID)

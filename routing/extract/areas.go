@@ -8,7 +8,7 @@ import (
 )
 
 // buildPolygons makes areas of closed ways and of multipolygons. Parks come
-// before water, which is drawn over them.
+// first, because water is drawn over them.
 func (x *reader) buildPolygons() []routing.Area {
 	var parks, waters []routing.Area
 	add := func(a routing.Area) {
@@ -50,8 +50,8 @@ func (x *reader) buildPolygons() []routing.Area {
 	return append(parks, waters...)
 }
 
-// buildRing is the outline through the nodes; false when one is missing or
-// fewer than three differ.
+// buildRing returns the outline through the nodes; ok is false when a node is
+// missing or fewer than three differ.
 func (x *reader) buildRing(nodes []osm.NodeID) ([]location.Point, bool) {
 	line := make([]location.Point, 0, len(nodes))
 	for _, id := range nodes {
@@ -64,8 +64,8 @@ func (x *reader) buildRing(nodes []osm.NodeID) ([]location.Point, bool) {
 	return line, len(line) > 3
 }
 
-// joinRings joins ways end to end until they close, in either direction of
-// each. Those that never close are left out.
+// joinRings joins ways end to end until they close; a way may be reversed.
+// Those that never close are left out.
 func (x *reader) joinRings(ways []osm.WayID) (out [][]location.Point) {
 	ends := make(map[osm.NodeID][]int) // ways that begin or end there
 	parts := make([][]osm.NodeID, len(ways))
@@ -112,8 +112,8 @@ func firstUnused(candidates []int, used []bool) int {
 	return -1
 }
 
-// appendPart appends a part that touches the chain's end, turned round if need
-// be.
+// appendPart appends a part that touches the chain's end, reversed if
+// necessary.
 func appendPart(chain, part []osm.NodeID) []osm.NodeID {
 	if part[0] == chain[len(chain)-1] {
 		return append(chain, part[1:]...)

@@ -1,6 +1,6 @@
 // Package extract reads OpenStreetMap extracts (.osm, .osm.gz, .osm.pbf) into
 // the plan of a city: roads that cars may use, water and parks, names of
-// districts, and the places that draw rides.
+// districts, and places that attract rides.
 package extract
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// Error is why an extract cannot be used.
+// Error tells why an extract cannot be used.
 type Error struct {
 	Code string // not_an_extract, damaged, too_large or no_roads
 	err  error
@@ -28,7 +28,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Code + ": " + e.err.Error() }
 func (e *Error) Unwrap() error { return e.err }
 
-// The reasons, for errors.Is.
+// The reasons of an Error, for errors.Is.
 var (
 	ErrNotAnExtract = errors.New("not an OpenStreetMap extract")
 	ErrDamaged      = errors.New("a damaged extract")
@@ -42,23 +42,24 @@ func newError(reason error, format string, args ...any) error {
 	return &Error{codes[reason], fmt.Errorf("%w: %w", reason, fmt.Errorf(format, args...))}
 }
 
-// Attribution is what the licence of the data (ODbL) asks to be shown with a
-// map made of it.
+// Attribution must be shown with every map made from the data, by its licence
+// (ODbL).
 const Attribution = "© OpenStreetMap contributors, ODbL 1.0"
 
 // maxRefs bounds the nodes of roads and areas that are kept, at 33 bytes each
-// while the file is read and some 300 in the city made of it: a state, not a
-// continent.
+// while the file is read and some 300 in the city. That is enough for a state,
+// not for a continent.
 const maxRefs = 20_000_000
 
-// Options tell how to read.
+// Options of Read; the zero value is valid.
 type Options struct {
 	Name string // of the city; empty: the file's name without its endings
-	// called often, with bytes over all passes; nil: nobody asks
+	// called often, with bytes over all passes, by the goroutine that reads;
+	// nil: not called
 	Progress func(done, total int64)
 }
 
-// Report is what was found and what was left out.
+// Report counts what was found and what was left out.
 type Report struct {
 	Ways      int `json:"ways"`      // of every kind
 	Roads     int `json:"roads"`     // or pieces of roads, that cars may use
@@ -75,9 +76,9 @@ type Report struct {
 	Restrictions int `json:"restrictions"` // on turns, which are not obeyed
 }
 
-// Read makes a plan of a file. It reads the file three times over: relations
-// and which nodes the ways need, then the nodes, so that what nobody needs is
-// never kept. Errors are *Error, those of the file system, or the context's.
+// Read makes a plan of a file. It reads the file three times: relations, then
+// ways, then only the nodes that these need. Errors are *Error, those of the
+// file system, or the context's.
 func Read(ctx context.Context, path string, opts Options) (routing.Plan, Report, error) {
 	src, err := openSource(path, opts.Progress)
 	if err != nil {
@@ -108,7 +109,7 @@ func nameFromPath(path string) string {
 	return name
 }
 
-// reader is what was read so far.
+// reader holds what was read so far.
 type reader struct {
 	report   Report
 	groups   []group
@@ -134,13 +135,13 @@ type road struct {
 	nodes []osm.NodeID
 }
 
-// outline is one closed way with a meaning of its own.
+// outline is a closed way that is an area of its own.
 type outline struct {
 	kind, name string
 	nodes      []osm.NodeID
 }
 
-// group is a multipolygon.
+// group is a multipolygon: ways that together form an area.
 type group struct {
 	kind, name   string
 	outer, inner []osm.WayID
@@ -248,7 +249,8 @@ func (x *reader) addWay(w *osm.Way) error {
 	return x.checkSize()
 }
 
-// internName keeps one copy of a name: most streets are many ways.
+// internName returns the one stored copy of a name, because most streets
+// consist of many ways.
 func (x *reader) internName(s string) string {
 	if x.names == nil {
 		x.names = make(map[string]string)
@@ -262,7 +264,7 @@ func (x *reader) internName(s string) string {
 	return s
 }
 
-// listWantedNodes lists the nodes that are needed.
+// listWantedNodes lists the nodes that roads, areas and places need.
 func (x *reader) listWantedNodes() {
 	x.ids = make([]osm.NodeID, 0, x.refs)
 	for _, r := range x.roads {
@@ -315,7 +317,8 @@ func (x *reader) addNode(n *osm.Node) error {
 	return nil
 }
 
-// findNode returns where a node is.
+// findNode returns a node's place and its index in ids; ok is false if it was
+// not read.
 func (x *reader) findNode(id osm.NodeID) (p location.Point, index int, ok bool) {
 	i, ok := slices.BinarySearch(x.ids, id)
 	if !ok || x.state[i] != nodeFound {
@@ -324,7 +327,7 @@ func (x *reader) findNode(id osm.NodeID) (p location.Point, index int, ok bool) 
 	return x.at[i], i, true
 }
 
-// buildPlan puts everything together once it was read.
+// buildPlan makes the plan of everything that was read.
 func (x *reader) buildPlan() routing.Plan {
 	plan := routing.Plan{Attribution: Attribution, Districts: x.towns}
 	for _, r := range x.roads {
@@ -355,12 +358,13 @@ func (x *reader) buildPlan() routing.Plan {
 	return plan
 }
 
-// maxNodeGap is how far apart, in metres, two nodes of a road may be; more is a
-// slip of the mapper's hand.
+// maxNodeGap is how far apart, in metres, two nodes of a road may be; a longer
+// gap is a mapping error.
 const maxNodeGap = 50_000
 
-// cutRoad cuts a road where a node is missing, at leaps and at barriers. At a
-// barrier each piece ends a step short of it, so that they do not meet.
+// cutRoad cuts a road at missing nodes, at gaps over maxNodeGap and at
+// barriers. At a barrier each piece ends a little before it, so that they do
+// not meet.
 func (x *reader) cutRoad(r road) (out []routing.Road) {
 	var line []location.Point
 	end := func() {
@@ -403,17 +407,17 @@ func (x *reader) cutRoad(r road) (out []routing.Road) {
 	return out
 }
 
-// interpolate is a share of the way from one point to another.
+// interpolate returns the point at a share of the way from a to b.
 func interpolate(a, b location.Point, share float64) location.Point {
 	return location.Point{Lng: a.Lng + share*(b.Lng-a.Lng), Lat: a.Lat + share*(b.Lat-a.Lat)}
 }
 
-// groundMargin is how far, in degrees (about 1 km), the ground reaches beyond
+// groundMargin is how far, in degrees (about 1 km), the ground extends beyond
 // the roads.
 const groundMargin = 0.01
 
-// groundArea is the land that everything else is drawn on: the rectangle around
-// the roads. A coast is not drawn.
+// groundArea returns the land that everything else is drawn on: the rectangle
+// around the roads. There is no coast.
 func groundArea(roads []routing.Road) routing.Area {
 	lo, hi := location.Point{Lng: math.Inf(1), Lat: math.Inf(1)}, location.Point{Lng: math.Inf(-1), Lat: math.Inf(-1)}
 	for _, r := range roads {

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The .osm.pbf format, after the OpenStreetMap wiki's page "PBF Format". It is
-// read here and not by a library because the known ones end the whole program,
-// from goroutines of theirs, at an index out of range or a size below zero.
+// The .osm.pbf format is described on the OpenStreetMap wiki's page "PBF
+// Format". It is read here and not by a library: an index out of range or a
+// negative size in a file makes the known libraries end the whole program.
 
 // readPBF reads blocks one by one; no more than two of them are in memory.
 func readPBF(ctx context.Context, r io.Reader, v visitor) error {
@@ -87,7 +87,8 @@ func readBlobHeader(r io.Reader) (kind string, size int, err error) {
 	return kind, int(claimed), err
 }
 
-// unpackBlob unpacks a blob, never to more than maxBlock whatever it claims.
+// unpackBlob unpacks a blob and passes it to do. More than maxBlock bytes are
+// an error, even if the blob claims fewer.
 func unpackBlob(blob []byte, do func([]byte) error) error {
 	var raw, zipped []byte
 	other := false
@@ -142,7 +143,7 @@ func checkHeader(data []byte) error {
 	})
 }
 
-// block is a PrimitiveBlock: what its elements need to be understood.
+// block is a PrimitiveBlock: the values that its elements refer to.
 type block struct {
 	strings     []string
 	granularity int64 // nanodegrees
@@ -202,8 +203,8 @@ func (b *block) readElement(f field) error {
 	return nil
 }
 
-// toDegrees are exact for every place on Earth; a value beyond is out of range
-// whatever it overflows to.
+// toDegrees converts a coordinate. It is exact for every place on Earth; any
+// other value stays out of range.
 func (b *block) toDegrees(offset, v int64) float64 {
 	return 1e-9 * (float64(offset) + float64(b.granularity)*float64(v))
 }
@@ -225,7 +226,8 @@ func (b *block) appendTag(tags *osm.Tags, k, v int64) error {
 	return err
 }
 
-// appendTags pairs the keys in a with the values in b's second list.
+// appendTags appends the tags of which keys and values are the two parallel
+// lists.
 func (b *block) appendTags(tags *osm.Tags, keys, values []int64) error {
 	if len(keys) != len(values) {
 		return newError(ErrDamaged, "%d keys and %d values", len(keys), len(values))
@@ -403,7 +405,7 @@ func (b *block) readRelation(data []byte) error {
 	return b.visitor.relation(r)
 }
 
-// field is one field of a protobuf message: a number or bytes.
+// field is a field of a protobuf message: a number or bytes.
 type field struct {
 	number protowire.Number
 	value  uint64

@@ -9,7 +9,7 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// poi is a place that draws rides: a station, a hotel, a café.
+// poi is a place that attracts rides: a station, a hotel, a café.
 type poi struct {
 	name string
 	location.Point
@@ -18,13 +18,12 @@ type poi struct {
 
 const (
 	maxHotspots = 40
-	// metres from a hot spot to a point of a road; others are no place for a
-	// car
+	// the most metres from a hot spot to a point of a road
 	nearRoad = 300
 )
 
-// findHotspots gathers the places by H3 cell, some 300 m across. A cell's name
-// is that of the place in it that draws most, and so is its point, since a mean
+// findHotspots groups the places by H3 cell, some 300 m across. A cell's hot
+// spot has the name and the point of the place that attracts most; a mean point
 // could lie in a lake.
 func findHotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
 	type cluster struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/paulmach/osm/osmxml"
 )
 
-// source is a file that is read several times over, from its beginning.
+// source is a file that is read several times from its beginning.
 type source struct {
 	path       string
 	size       int64
@@ -23,15 +23,15 @@ type source struct {
 	onProgress func(done, total int64)
 }
 
-// visitor takes the elements of a file, one kind at a time or all; nil skips a
-// kind. An element may not be kept: the next one reuses its memory.
+// visitor receives the elements of a file; a nil function skips its kind. An
+// element must not be kept, because the next one reuses its memory.
 type visitor struct {
 	node     func(*osm.Node) error
 	way      func(*osm.Way) error
 	relation func(*osm.Relation) error
 }
 
-// Bounds of what a file may claim.
+// Bounds of the sizes in a file.
 const (
 	// bytes of XML from one element to the next; a relation of 32,000 members
 	// has 2 MB
@@ -39,7 +39,7 @@ const (
 	maxHeader  = 64 << 10 // bytes, by the format of .osm.pbf
 	// bytes, by the format of .osm.pbf, packed and unpacked
 	maxBlock = 32 << 20
-	// bytes in which an XML file must say that it is one of OpenStreetMap
+	// bytes within which an XML file must show that it is from OpenStreetMap
 	sniffed     = 4 << 10
 	passes      = 3
 	gzipMagic   = "\x1f\x8b"
@@ -61,7 +61,7 @@ func openSource(path string, tell func(done, total int64)) (*source, error) {
 	return &source{path: path, size: info.Size(), onProgress: tell}, nil
 }
 
-// countingReader tells the progress and counts what one element took.
+// countingReader reports progress and bounds the bytes of one element.
 type countingReader struct {
 	r      io.Reader
 	n      *int64
@@ -154,8 +154,7 @@ func readXML(ctx context.Context, r io.Reader, v visitor) error {
 	return damagedError(err)
 }
 
-// damagedError explains an error of a parser; nil stays nil, and what is
-// explained already stays as it is.
+// damagedError explains a parser's error. It returns nil and *Error unchanged.
 func damagedError(err error) error {
 	if own := new(Error); err == nil || errors.As(err, &own) {
 		return err

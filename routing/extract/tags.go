@@ -10,16 +10,15 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// kind is what a value of highway=* means for a car.
+// kind describes a value of highway=* for a car.
 type kind struct {
 	class routing.Class
 	kmh   float64 // driven when nothing else is known
 }
 
-// highways lists what cars drive on; every other value (footway, track,
-// construction, proposed, …) is no road. The speeds are those of the car
-// profile that the OSRM project ships: what traffic keeps, not what signs
-// allow.
+// highways lists the values that cars drive on; any other value (footway,
+// track, construction, proposed, …) is not a road. The speeds are those of the
+// car profile that the OSRM project ships, which are below the signed limits.
 var highways = map[string]kind{
 	"motorway": {routing.Motorway, 90}, "motorway_link": {routing.Motorway, 45},
 	"trunk": {routing.Motorway, 85}, "trunk_link": {routing.Motorway, 40},
@@ -31,7 +30,7 @@ var highways = map[string]kind{
 }
 
 const (
-	// keptShare is the share of a signed limit that traffic keeps, as in the
+	// keptShare is the share of a signed limit that traffic reaches, as in the
 	// same profile.
 	keptShare = 0.8
 	yardKmh   = 10 // driveways and rows of parked cars
@@ -42,7 +41,7 @@ const (
 	mostMs  = 50
 )
 
-// rule is what a way's tags say of it as a road.
+// rule is a road's properties as its tags give them.
 type rule struct {
 	class   routing.Class
 	speed   float64 // metres per second
@@ -83,7 +82,7 @@ func parseRoad(tags osm.Tags) (r rule, ok bool) {
 	case "-1", "reverse":
 		r.oneWay, r.against = true, true
 	case "reversible", "alternating":
-		return r, false // nobody can promise it
+		return r, false // its direction at the time is not known
 	case "no", "false", "0":
 	default:
 		r.oneWay = highway == "motorway" || highway == "motorway_link" || junction == "roundabout" || junction == "circular"
@@ -91,12 +90,12 @@ func parseRoad(tags osm.Tags) (r rule, ok bool) {
 	return r, true
 }
 
-// accessKeys go from the most particular to the most general: the first that is
-// there decides.
+// accessKeys go from the most specific to the most general; the first that is
+// present decides.
 var accessKeys = [...]string{"motorcar", "motor_vehicle", "vehicle", "access"}
 
-// closed are the values by which a stranger's car may not enter. destination,
-// customers, permissive and the rest may.
+// closed are the values that forbid any other than the owner's car.
+// destination, customers, permissive and the rest allow it.
 var closed = []string{"no", "private", "agricultural", "forestry", "emergency", "psv", "bus", "military", "delivery", "permit",
 	"residents"}
 
@@ -109,7 +108,7 @@ func isOpen(tags osm.Tags) bool {
 	return true
 }
 
-// passable are barriers that a car gets through when no tag says otherwise.
+// passable are barriers that let a car through unless another tag forbids it.
 var passable = []string{"cattle_grid", "border_control", "toll_booth", "sally_port", "gate", "lift_gate", "entrance",
 	"height_restrictor", "kerb", "no"}
 
@@ -129,8 +128,8 @@ func isBlocked(tags osm.Tags) bool {
 	return !slices.Contains(passable, barrier) || tags.Find("locked") == "yes"
 }
 
-// national are the limits behind forms such as FR:urban, in km/h: most
-// countries', with those that differ.
+// national holds the limits behind values such as FR:urban, in km/h: those of
+// most countries, and the exceptions.
 var national = map[string]float64{
 	"urban": 50, "rural": 90, "trunk": 110, "motorway": 130, "living_street": 20, "bicycle_road": 30, "walk": 7,
 	"FR:rural": 80, "DE:rural": 100, "AT:rural": 100, "GB:nsl_single": 60 * mile, "GB:nsl_dual": 70 * mile,
@@ -176,8 +175,8 @@ func parseLimit(v string) (kmh float64, ok bool) {
 	return n * factor, true
 }
 
-// areaKind says what a closed line or a multipolygon with these tags is on the
-// map; empty for nothing.
+// areaKind returns what a closed line or a multipolygon with these tags is on
+// the map, or "".
 func areaKind(tags osm.Tags) string {
 	switch tags.Find("natural") {
 	case "water", "bay":
@@ -209,7 +208,8 @@ func areaKind(tags osm.Tags) string {
 // districts are the values of place=* whose names a map shows.
 var districts = []string{"city", "town", "village", "borough", "suburb", "quarter", "neighbourhood", "hamlet", "island"}
 
-// rideDraw is how many rides a place draws, relative to a café; 0 for none.
+// rideDraw returns how many rides a place attracts, relative to a café; 0 for
+// none.
 func rideDraw(tags osm.Tags) float64 {
 	switch tags.Find("amenity") {
 	case "restaurant", "cafe", "bar", "pub", "fast_food", "place_of_worship", "bank", "school":

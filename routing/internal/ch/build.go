@@ -13,18 +13,18 @@ type builder struct {
 	arcs    []arc
 	out, in [][]link
 	rank    []int32
-	// of each node: contracted neighbours lie below it, in a chain of at most
-	// so many
+	// of each node: the length of the longest chain of contracted neighbours
+	// below it
 	depth []int32
 	done  []bool
-	// of each node, as it was last found; what the queue says otherwise is out
-	// of date
+	// of each node, as last computed; queue entries with another key are out of
+	// date
 	key []int64
 
 	up, down [][]int32 // arcs of each node when it was contracted
 	queue    minheap.Heap
 	witness  search
-	// the number of the last search for a way around that looked for the node
+	// of each node: the last targetRun in which it was a target
 	target    []uint32
 	targetRun uint32
 }
@@ -36,8 +36,8 @@ func newBuilder(nodes int) *builder {
 		witness: newSearch(nodes), target: make([]uint32, nodes)}
 }
 
-// addArc enters an arc into the lists, unless there is one as cheap between the
-// same nodes, which it then replaces.
+// addArc adds an arc to the lists. It replaces a more expensive arc between the
+// same nodes, and is left out if there is a cheaper one.
 func (b *builder) addArc(i int32) {
 	a := b.arcs[i]
 	if putCheaper(&b.out[a.From], link{a.To, a.Cost, i}) {
@@ -60,9 +60,9 @@ func putCheaper(list *[]link, l link) bool {
 	return true
 }
 
-// contractAll takes the least important node that is left, again and again.
-// Importance changes as the graph shrinks: it is looked at again for the
-// neighbours of a contracted node, and for the node itself before it goes.
+// contractAll contracts the least important node again and again. Importance
+// changes as the graph shrinks: it is computed again for the neighbours of a
+// contracted node, and for each node just before its contraction.
 func (b *builder) contractAll() error {
 	for n := range b.rank {
 		b.key[n], _ = b.rateImportance(int32(n))
@@ -92,12 +92,12 @@ func (b *builder) contractAll() error {
 	return nil
 }
 
-// shortcut is two arcs that could become one.
+// shortcut is a pair of arcs that may become one.
 type shortcut struct{ first, second link }
 
-// rateImportance says how important a node is, and which shortcuts its
-// contraction needs: the more of them in place of few arcs, and the deeper what
-// lies below, the later it is contracted.
+// rateImportance returns a node's importance and the shortcuts that its
+// contraction needs. A node is contracted later if it needs many shortcuts in
+// place of few arcs, and if long chains lie below it.
 func (b *builder) rateImportance(n int32) (key int64, needed []shortcut) {
 	for _, in := range b.in[n] {
 		needed = b.findShortcuts(n, in, needed)
@@ -108,12 +108,12 @@ func (b *builder) rateImportance(n int32) (key int64, needed []shortcut) {
 // keyOffset keeps keys above 0.
 const keyOffset = 1 << 32
 
-// maxSettled bounds a search for a way around a node. Giving up early costs a
-// shortcut too many, never a wrong answer.
+// maxSettled bounds a search for a way around a node. A search that gives up
+// early costs a needless shortcut, never a wrong answer.
 const maxSettled = 60
 
-// findShortcuts finds the shortcuts from one neighbour over n that no other way
-// is as cheap as.
+// findShortcuts appends the shortcuts from one neighbour over n for which no
+// other way is as cheap.
 func (b *builder) findShortcuts(n int32, in link, needed []shortcut) []shortcut {
 	var limit uint64
 	left := 0
@@ -163,7 +163,7 @@ func (b *builder) findShortcuts(n int32, in link, needed []shortcut) []shortcut 
 	return needed
 }
 
-// contractNode takes a node out of the lists and puts its shortcuts in.
+// contractNode removes a node from the lists and adds its shortcuts.
 func (b *builder) contractNode(n int32, shortcuts []shortcut) error {
 	var neighbours []int32
 	for _, l := range b.in[n] {

@@ -1,7 +1,7 @@
-// Package ch finds shortest ways in a road graph fast: contraction hierarchies,
+// Package ch finds shortest paths in a road graph by contraction hierarchies,
 // after R. Geisberger, P. Sanders, D. Schultes, D. Delling, Contraction
 // Hierarchies: Faster and Simpler Hierarchical Routing in Road Networks, WEA
-// 2008. Costs are whole numbers and every answer is exactly Dijkstra's.
+// 2008. Costs are whole numbers, and every answer equals Dijkstra's.
 package ch
 
 import (
@@ -16,11 +16,11 @@ type Arc struct {
 	Cost     uint32
 }
 
-// Hierarchy is a graph whose nodes were put in order of importance and
-// contracted one by one: whenever the only shortest way between two neighbours
-// led through the contracted node, a shortcut took its place. Every shortest
-// way then has an equal that first climbs and then descends, so both ends
-// search upwards only. It never changes and is safe for concurrent use.
+// Hierarchy is a graph whose nodes were ordered by importance and contracted
+// one by one. Where the only shortest path between two neighbours led through
+// the contracted node, a shortcut replaced it. Every shortest path then has an
+// equal one that first climbs and then descends, so that both ends search
+// upwards only. A Hierarchy never changes and is safe for concurrent use.
 type Hierarchy struct {
 	rank []int32 // of each node; the searches know nodes by rank alone
 	node []int32 // of each rank
@@ -29,8 +29,8 @@ type Hierarchy struct {
 	up, down links
 }
 
-// arc is one of the graph's own (second < 0) or a shortcut, which stands for
-// two arcs.
+// arc is an arc of the graph (second < 0), or a shortcut that stands for two
+// arcs.
 type arc struct {
 	Arc
 	first, second int32
@@ -52,11 +52,11 @@ type link struct {
 func (l *links) linksOf(n int32) []link { return l.all[l.at[n]:l.at[n+1]] }
 
 // ErrGraph is wrapped by errors about a graph that no hierarchy can be built
-// on.
+// from.
 var ErrGraph = errors.New("not a road graph")
 
-// Build orders and contracts the nodes. The same graph gives the same
-// hierarchy.
+// Build orders and contracts the nodes 0 to nodes-1. The same graph gives the
+// same hierarchy. Errors wrap ErrGraph.
 func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
 	b := newBuilder(nodes)
 	for i, a := range arcs {
@@ -81,7 +81,7 @@ func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
 	return h, nil
 }
 
-// collectLinks lists the arcs that each node had when it was contracted, by
+// collectLinks returns the arcs that each node had when it was contracted, by
 // rank.
 func (h *Hierarchy) collectLinks(of [][]int32, other func(arc) int32) links {
 	l := links{at: make([]int32, 1, len(h.rank)+1)}
@@ -94,7 +94,7 @@ func (h *Hierarchy) collectLinks(of [][]int32, other func(arc) int32) links {
 	return l
 }
 
-// CountNodes and CountShortcuts are how many there are.
+// CountNodes returns the number of nodes, CountShortcuts that of shortcuts.
 func (h *Hierarchy) CountNodes() int { return len(h.rank) }
 func (h *Hierarchy) CountShortcuts() (n int) {
 	for i := range h.arcs {
@@ -105,8 +105,8 @@ func (h *Hierarchy) CountShortcuts() (n int) {
 	return n
 }
 
-// unpackShortcut appends the graph's own arcs that an arc stands for, in
-// driving order.
+// unpackShortcut appends the graph's arcs that an arc stands for, in driving
+// order.
 func (h *Hierarchy) unpackShortcut(i int32, dst []int32) []int32 {
 	stack := []int32{i}
 	for len(stack) > 0 {

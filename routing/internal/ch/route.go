@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Seed is a node where a way may begin or end, and what it costs to get from
-// the true beginning to it, or from it to the true end.
+// Seed is a node where a path may begin or end. Cost is that of the way from
+// the true beginning to the node, or from the node to the true end.
 type Seed struct {
 	Node int32
 	Cost uint64
 }
 
-// Finder is the working memory of a search. It is for one goroutine at a time.
+// Finder holds the memory of a search. One goroutine at a time may use it.
 type Finder struct {
 	h                *Hierarchy
 	forward, reverse search
@@ -20,21 +20,21 @@ type Finder struct {
 	filled           []int32 // nodes with an entry in their bucket
 }
 
-// NewFinder makes room for searches in the hierarchy.
+// NewFinder returns a finder for searches in the hierarchy.
 func (h *Hierarchy) NewFinder() *Finder {
 	return &Finder{h: h, forward: newSearch(len(h.rank)), reverse: newSearch(len(h.rank))}
 }
 
-// Way is a cheapest way: the node where it begins, and the numbers of its arcs
-// as they were given to Build, none when it ends where it begins. Cost is
-// Unreached when there is no way.
+// Way is a cheapest path: its first node, and its arcs as indices into those
+// given to Build; there are none if it ends where it begins. Cost is Unreached
+// when there is no path.
 type Way struct {
 	Cost  uint64
 	First int32
 	Arcs  []int32
 }
 
-// Route finds the cheapest way from any of the seeds to any of the others.
+// Route returns the cheapest path from any of the seeds to any of the others.
 func (f *Finder) Route(from, to []Seed) Way {
 	h := f.h
 	f.seedSearch(&f.forward, from)
@@ -77,15 +77,15 @@ func (f *Finder) Route(from, to []Seed) Way {
 	return w
 }
 
-// isExhausted says whether nothing better than best can come of the search any
+// isExhausted says whether the search can find nothing cheaper than best any
 // more.
 func (s *search) isExhausted(best uint64) bool {
 	return len(s.queue) == 0 || uint64(s.queue[0].Key) >= best
 }
 
 // isStalled says whether a node was reached by a detour: a more important node
-// that was reached leads to it at less cost. Nothing beyond it needs to be
-// looked at then.
+// that was reached leads to it at less cost. The search then need not go on
+// from this node.
 func isStalled(s *search, back *links, n int32, cost uint64) bool {
 	for _, l := range back.linksOf(n) {
 		if above := s.costOf(l.node); above != Unreached && above+uint64(l.cost) < cost {
@@ -102,7 +102,7 @@ func (f *Finder) seedSearch(s *search, seeds []Seed) {
 	}
 }
 
-// traceWay puts together the way over its most important node.
+// traceWay returns the path over its most important node.
 func (f *Finder) traceWay(top int32) (w Way) {
 	h := f.h
 	var climb []int32
@@ -128,8 +128,8 @@ func (f *Finder) traceWay(top int32) (w Way) {
 	return w
 }
 
-// bucket holds, at one node, what it costs from there to each of the ends that
-// can be reached by descending.
+// bucket holds, at one node, the cost from there to each target that can be
+// reached by descending.
 type bucket []targetCost
 
 type targetCost struct {
@@ -137,12 +137,12 @@ type targetCost struct {
 	cost uint64
 }
 
-// Matrix has a row for each beginning with the cost to each end, Unreached
-// where there is no way. Each end descends once and leaves its cost at every
-// node it passes; each beginning climbs once and collects them (S. Knopp, P.
+// Matrix returns a row for each beginning with the cost to each end, Unreached
+// where there is no path. Each end searches once and leaves its cost at every
+// node it passes; each beginning searches once and collects them (S. Knopp, P.
 // Sanders, D. Schultes, F. Schulz, D. Wagner, Computing Many-to-Many Shortest
 // Paths Using Highway Hierarchies, ALENEX 2007). It returns the context's error
-// when that ends first.
+// when the context ends first.
 func (f *Finder) Matrix(ctx context.Context, from, to [][]Seed) ([][]uint64, error) {
 	defer f.clearBuckets()
 	if f.buckets == nil {
@@ -194,8 +194,8 @@ func (f *Finder) clearBuckets() {
 	f.filled = f.filled[:0]
 }
 
-// searchUpward calls do with every node above the seeds that may lie on a
-// cheapest way.
+// searchUpward calls do for every node above the seeds that may lie on a
+// cheapest path.
 func (f *Finder) searchUpward(s *search, links, back *links, do func(n int32, cost uint64)) {
 	for {
 		n, cost, ok := s.settleNext()

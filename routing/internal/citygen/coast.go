@@ -2,7 +2,7 @@ package citygen
 
 import "slices"
 
-// The coast is drawn finely in the city and ever more coarsely around it, so
+// The coast is sampled finely in the city and ever more coarsely around it, so
 // that the land does not end at the edge of the map.
 const (
 	coastStep = 55.0
@@ -58,8 +58,8 @@ type shoreSegment struct {
 	at XY // of the side it starts from
 }
 
-// findShores finds, in each square, the stretches of shore, keyed by the side
-// they come from.
+// findShores returns the shore segments of each grid square, keyed by the side
+// they start from.
 func findShores(xs, ys, values []float64) map[gridSide]shoreSegment {
 	out := make(map[gridSide]shoreSegment)
 	w := len(xs)
@@ -74,8 +74,8 @@ func findShores(xs, ys, values []float64) map[gridSide]shoreSegment {
 				wet[k] = values[n] <= 0
 			}
 
-			// Going round anticlockwise, the shore enters where water follows
-			// land and leaves where land follows water.
+			// Anticlockwise around the square, the shore enters where water
+			// follows land and leaves where land follows water.
 			for k := range 4 {
 				if wet[k] || !wet[(k+1)%4] {
 					continue
@@ -95,7 +95,7 @@ func findShores(xs, ys, values []float64) map[gridSide]shoreSegment {
 	return out
 }
 
-// zeroCrossing is where the value passes zero on a side.
+// zeroCrossing returns the point of a side where the value is zero.
 func zeroCrossing(xs, ys, values []float64, s gridSide) XY {
 	w := len(xs)
 	j := s.i + 1
@@ -143,7 +143,8 @@ func joinShores(from map[gridSide]shoreSegment) [][]XY {
 	return rings
 }
 
-// ringArea of a ring in square metres, positive when it runs anticlockwise.
+// ringArea returns the area of a ring in square metres, positive when the ring
+// runs anticlockwise.
 func ringArea(ring []XY) float64 {
 	sum := 0.0
 	for i := range len(ring) - 1 {
@@ -152,8 +153,8 @@ func ringArea(ring []XY) float64 {
 	return sum / 2
 }
 
-// buildLandAreas makes polygons of the rings: lakes become holes of the land
-// around them, specks are left out.
+// buildLandAreas makes polygons of the rings. Lakes become holes of the land
+// around them; specks are left out.
 func buildLandAreas(rings [][]XY) []Area {
 	const speck = 6000 // square metres
 	var land []Area
@@ -184,11 +185,12 @@ func buildLandAreas(rings [][]XY) []Area {
 	return land
 }
 
-// islet is the largest land, in square metres, that is left to the herons.
+// islet is the largest land, in square metres, that gets no streets and is
+// drawn as a park.
 const islet = 1.5e6
 
 // smoothRing rounds a ring's corners off (G. Chaikin, 1974), then leaves out
-// points that nobody would miss.
+// points that make no visible difference.
 func smoothRing(ring []XY) []XY {
 	out := make([]XY, 0, 2*len(ring))
 	for i := range len(ring) - 1 {

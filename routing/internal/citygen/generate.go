@@ -1,4 +1,4 @@
-// Package citygen makes a city up: a mainland, islands and few bridges, in
+// Package citygen generates a city: a mainland, islands and few bridges, in
 // metres east and north of its middle. The same seed gives the same city.
 package citygen
 
@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 )
 
-// Generate makes the city of a seed.
+// Generate returns the city of a seed.
 func Generate(seed uint64) *City {
 	r := rand.New(rand.NewPCG(seed, 0x1a9005))
 	g := newTerrain(r)

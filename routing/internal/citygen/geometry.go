@@ -25,7 +25,7 @@ type capsule struct {
 	radius float64
 }
 
-// depthAt is how deep p lies inside, in metres; negative outside.
+// depthAt returns how far inside the line p lies, in metres; negative outside.
 func (c capsule) depthAt(p XY) float64 {
 	ab := c.b.sub(c.a)
 	t := 0.0
@@ -35,8 +35,8 @@ func (c capsule) depthAt(p XY) float64 {
 	return c.radius - p.sub(c.a.interpolateTo(c.b, t)).length()
 }
 
-// smoothCurve draws a smooth line through the points (Catmull and Rom), a point
-// about every `every` metres.
+// smoothCurve returns a smooth line through the points (Catmull and Rom), with
+// a point about every `every` metres.
 func smoothCurve(through []XY, every float64, closed bool) []XY {
 	n := len(through)
 	at := func(i int) XY {
@@ -89,7 +89,7 @@ func simplifyLine(line []XY, off float64) []XY {
 	return append(head[:len(head)-1:len(head)-1], simplifyLine(line[at:], off)...)
 }
 
-// crossSegments is where two stretches meet, as shares of each.
+// crossSegments returns where the segments ab and cd cross, as a share of each.
 func crossSegments(a, b, c, d XY) (s, t float64, ok bool) {
 	u, v, w := b.sub(a), d.sub(c), c.sub(a)
 	det := u.X*v.Y - u.Y*v.X

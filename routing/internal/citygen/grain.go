@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 )
 
-// streetGrain is the way the streets of each place run: four directions, at
-// right angles. Every district has its own, the shore turns those near it along
-// itself, and where two meet they bend into each other (after Chen, Esch,
+// streetGrain is the direction of the streets at each place: four directions,
+// at right angles. Every district has its own, streets near the shore follow
+// the shore, and between districts the directions blend (after Chen, Esch,
 // Wonka, Müller and Zhang, Interactive Procedural Street Modeling, 2008).
 type streetGrain struct {
 	// of four times the angle, so that all four directions are one
@@ -55,7 +55,7 @@ func newStreetGrain(g *terrain, quarters []districtCentre) *streetGrain {
 			i, p := r*rasterColumns+c, rasterPoint(c, r)
 			inside := g.limitDepth(p)
 			if g.depths[i] < -150 || inside < -400 {
-				continue // nobody drives here
+				continue // no streets here
 			}
 			n.cos[i], n.sin[i], n.gap[i] = weigh(p)
 			n.gap[i] *= 1 + 0.45*(1-smoothStep(0, 1800, inside))
@@ -64,7 +64,8 @@ func newStreetGrain(g *terrain, quarters []districtCentre) *streetGrain {
 	return n
 }
 
-// alignHeading is the direction of the grain at p that is nearest to heading.
+// alignHeading returns the direction of the grain at p that is nearest to
+// heading.
 func (n *streetGrain) alignHeading(p, heading XY) XY {
 	a := math.Atan2(n.sin.valueAt(p), n.cos.valueAt(p)) / 4
 	sin, cos := math.Sincos(a)

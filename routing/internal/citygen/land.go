@@ -11,11 +11,11 @@ const (
 	halfHeight = 7000
 )
 
-// terrain tells land from water and says where the city ends.
+// terrain tells land from water and knows the city's limits.
 type terrain struct {
 	rough, fine, edge noise
-	// metres that the mainland's shore is farther north in the east than in the
-	// west
+	// how much farther north, in metres, the mainland's shore is in the east
+	// than in the west
 	tilt        float64
 	wave, phase float64
 	islands     []capsule
@@ -58,10 +58,10 @@ func newTerrain(r *rand.Rand) *terrain {
 	return g
 }
 
-// measureDepth is how deep inside the land p lies, roughly in metres; negative
-// in the water.
+// measureDepth returns how far inside the land p lies, roughly in metres;
+// negative in the water.
 func (g *terrain) measureDepth(p XY) float64 {
-	// the ocean's beach is straighter than the lagoon's shore
+	// the ocean's beach is straighter than the shores behind it
 	calm := 0.35 + 0.65*smoothStep(-6200, -4200, p.Y)
 	q := p.add(XY{g.rough.valueAt(p, 2100, 4), g.rough.valueAt(XY{p.Y + 9000, p.X}, 2100, 4)}.times(820 * calm))
 	coast := 1150 + g.tilt*math.Tanh(q.X/4000)/2*1.2 + 260*math.Sin(q.X/g.wave+g.phase)
@@ -81,7 +81,8 @@ func (g *terrain) measureDepth(p XY) float64 {
 	return depth + 110*calm*g.fine.valueAt(p, 640, 4)
 }
 
-// depthAt is measure, read from the raster in the city.
+// depthAt returns the same as measureDepth; within the city it reads the
+// raster.
 func (g *terrain) depthAt(p XY) float64 {
 	if math.Abs(p.X) > halfWidth+700 || math.Abs(p.Y) > halfHeight+700 {
 		return g.measureDepth(p)
@@ -89,14 +90,15 @@ func (g *terrain) depthAt(p XY) float64 {
 	return g.depths.valueAt(p)
 }
 
-// limitDepth is how far inside the city's limits p lies, roughly in metres.
+// limitDepth returns how far inside the city's limits p lies, roughly in
+// metres; negative outside.
 func (g *terrain) limitDepth(p XY) float64 {
 	x, y := math.Abs(p.X)-(halfWidth-2300), math.Abs(p.Y)-(halfHeight-1700)
 	out := math.Hypot(max(0, x), max(0, y))
 	return 1500 - out + 1000*g.edge.valueAt(p, 2400, 3)
 }
 
-// allowsStreet says whether a street can be at p.
+// allowsStreet says whether a street may be at p.
 func (g *terrain) allowsStreet(p XY) bool {
 	if g.depths.valueAt(p) < shoreMargin || g.limitDepth(p) < 0 {
 		return false
@@ -112,7 +114,7 @@ func (g *terrain) allowsStreet(p XY) bool {
 
 const shoreMargin = 55
 
-// park is a green blob.
+// park is a roundish green area.
 type park struct {
 	middle XY
 	radius float64
@@ -140,7 +142,8 @@ func (k *park) drawOutline() []XY {
 	return append(ring, ring[0])
 }
 
-// raster is a value sampled every rasterStep metres, read in between by mixing.
+// raster is a value sampled every rasterStep metres and interpolated in
+// between.
 type raster []float64
 
 const (

@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// network is the roads cut where they cross.
+// network is the roads, cut where they cross.
 type network struct {
 	nodes []XY
 	edges []networkEdge
 }
 
-// networkEdge is a road between two crossings.
+// networkEdge is the part of a road between two crossings.
 type networkEdge struct {
 	from, to int
 	points   []XY // ends included
@@ -29,7 +29,7 @@ func (s *networkEdge) measureLength() float64 {
 	return sum
 }
 
-// cutPoint is where a line is cut: the share of its segment, and the node
+// cutPoint is where a line is cut: a share of one of its segments, and the node
 // there.
 type cutPoint struct {
 	segment int
@@ -37,7 +37,7 @@ type cutPoint struct {
 	node    int
 }
 
-// ranksMeet says whether roads of two ranks join where they cross; streets pass
+// ranksMeet says whether roads of two ranks join where they cross. Streets pass
 // under motorways.
 func ranksMeet(a, b int) bool { return max(a, b) != motorway || min(a, b) != street }
 
@@ -79,8 +79,8 @@ func (n *network) addNode(p XY) int {
 	return len(n.nodes) - 1
 }
 
-// findCrossings finds every crossing of two lines, with a raster of their
-// segments.
+// findCrossings returns the points at which each line crosses another. It
+// compares segments within the same square of a raster.
 func (n *network) findCrossings(lines []line) [][]cutPoint {
 	type piece struct{ line, segment int }
 	const square = 60.0
@@ -122,7 +122,7 @@ func (n *network) findCrossings(lines []line) [][]cutPoint {
 	return cuts
 }
 
-// mergeCloseNodes makes one crossing of those less than `near` metres of road
+// mergeCloseNodes merges crossings that are less than `near` metres of road
 // apart.
 func (n *network) mergeCloseNodes(near float64) {
 	same := make([]int, len(n.nodes))
@@ -152,7 +152,7 @@ func (n *network) mergeCloseNodes(near float64) {
 	}
 }
 
-// removeStubs removes stubs, and here and there a street, so that blocks differ
+// removeStubs removes dead ends, and some random streets so that blocks differ
 // in size.
 func (n *network) removeStubs(r *rand.Rand, where noise) {
 	for i := range n.edges {
@@ -183,8 +183,8 @@ func (n *network) removeStubs(r *rand.Rand, where noise) {
 	}
 }
 
-// demoteShortArterials makes streets of short ends of arterials that lead to no
-// other large road, unless they lead out of the city.
+// demoteShortArterials turns short ends of arterials into streets if they lead
+// to no other large road and not out of the city.
 func (n *network) demoteShortArterials(g *terrain) {
 	const short = 650
 	at := make([][]int, len(n.nodes)) // the large roads at each node
@@ -219,8 +219,8 @@ func (n *network) demoteShortArterials(g *terrain) {
 	}
 }
 
-// buildRoads strings what is left of each line together again, cut where a
-// bridge begins or ends.
+// buildRoads joins the edges that are left of each line again, and cuts them
+// where a bridge begins or ends.
 func (n *network) buildRoads(lines []line, g *terrain) []Road {
 	var out []Road
 	lastLine, lastNode := -1, -1
@@ -247,8 +247,8 @@ func (n *network) buildRoads(lines []line, g *terrain) []Road {
 	return out
 }
 
-// splitAtBridges divides a stretch into what is on land and what is a bridge,
-// and leaves out the points that nobody would miss.
+// splitAtBridges divides an edge into roads on land and bridges, and leaves out
+// points that make no visible difference.
 func splitAtBridges(e *networkEdge, l line, g *terrain) []Road {
 	var out []Road
 	for k := 1; k < len(e.points); k++ {
@@ -273,8 +273,8 @@ func splitAtBridges(e *networkEdge, l line, g *terrain) []Road {
 	return out
 }
 
-// isOverWater says whether some of a stretch is over water, or too near to
-// stand on the ground.
+// isOverWater says whether some of a segment is over water, or too near to it
+// to stand on the ground.
 func isOverWater(g *terrain, a, b XY) bool {
 	steps := int(b.sub(a).length()/20) + 1
 	for k := range steps + 1 {

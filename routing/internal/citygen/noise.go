@@ -2,12 +2,11 @@ package citygen
 
 import "math"
 
-// noise is smooth randomness over the plane: the same place always has the same
-// value.
+// noise is smooth randomness over the plane: a place always has the same value.
 type noise uint64
 
-// valueAt mixes octaves of value noise; the first wave is `wave` metres long
-// and each next one half as long and half as high. Values lie between -1 and 1,
+// valueAt adds octaves of value noise. The first wave is `wave` metres long;
+// each next one is half as long and half as high. Values lie between -1 and 1,
 // mostly near 0.
 func (n noise) valueAt(p XY, wave float64, octaves int) float64 {
 	sum, height, total := 0.0, 1.0, 0.0
@@ -32,7 +31,7 @@ func (n noise) smoothAt(x, y float64) float64 {
 	return interpolate(interpolate(a, b, tx), interpolate(c, d, tx), ty)
 }
 
-// latticeValue is the value at a grid point, by a hash after splitmix64.
+// latticeValue returns the value at a grid point, by a hash after splitmix64.
 func (n noise) latticeValue(x, y int64) float64 {
 	z := uint64(n) ^ uint64(x)*0x9e3779b97f4a7c15 ^ uint64(y)*0xc2b2ae3d27d4eb4f
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

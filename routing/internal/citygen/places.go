@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// planExpressways lays the few roads that the city hangs on: a ring on the
-// mainland with roads out of town, two motorways over the lagoon, and two more
-// bridges between the islands.
+// planExpressways returns the main roads: a ring on the mainland with roads out
+// of town, two motorways over the water, and two more bridges between the
+// islands.
 func planExpressways(r *rand.Rand) []line {
 	vary := func(x, y float64) XY { return XY{x + 280*(2*r.Float64()-1), y + 220*(2*r.Float64()-1)} }
 	west, east := vary(-2550, 2500), vary(2450, 3550)
@@ -34,7 +34,7 @@ func planExpressways(r *rand.Rand) []line {
 	}
 }
 
-// placeParks finds room for parks on the land, beside the expressways.
+// placeParks places parks on the land, clear of the expressways.
 func placeParks(t *tracer, r *rand.Rand) []park {
 	g := t.ground
 	var out []park
@@ -63,8 +63,8 @@ func placeParks(t *tracer, r *rand.Rand) []park {
 	return out
 }
 
-// nameWaters names the lagoon and the ocean: a round in the middle of each, for
-// the map to write the name on.
+// nameWaters returns a small circle in the middle of each water, for the map to
+// write the name on.
 func nameWaters(g *terrain) []Area {
 	middle := func(name string, south, north float64) Area {
 		best := XY{}
@@ -96,7 +96,7 @@ func nameArterials(lines []line, r *rand.Rand) {
 	}
 }
 
-// nameDistricts names the quarters that have streets.
+// nameDistricts names the districts that have streets.
 func nameDistricts(c *City, quarters []districtCentre, r *rand.Rand) []Place {
 	mainland, island := shuffleNames(mainlandNames, r), shuffleNames(islandNames, r)
 	var out []Place
@@ -114,7 +114,7 @@ func nameDistricts(c *City, quarters []districtCentre, r *rand.Rand) []Place {
 	return out
 }
 
-// placeHotspots puts what draws people near the middle of some districts, on a
+// placeHotspots places hot spots near the middle of some districts, on a
 // street.
 func placeHotspots(c *City, r *rand.Rand) []Place {
 	kinds := []Place{

@@ -14,8 +14,7 @@ const (
 
 const stride = 22.0 // metres between the points of a traced road
 
-// tracer lays roads along the grain so that those that run alike keep their
-// distance.
+// tracer lays roads along the grain, and keeps parallel roads apart.
 type tracer struct {
 	ground *terrain
 	grain  *streetGrain
@@ -53,7 +52,7 @@ func newTracer(g *terrain, n *streetGrain) *tracer {
 	return &tracer{ground: g, grain: n, marks: make([][]mark, markColumns*markRows)}
 }
 
-// addRoad adds a road, so that later ones respect it.
+// addRoad adds a road, and marks it so that later roads keep their distance.
 func (t *tracer) addRoad(l line) {
 	t.lines = append(t.lines, l)
 	for i, p := range l.points {
@@ -64,9 +63,9 @@ func (t *tracer) addRoad(l line) {
 	}
 }
 
-// isClear says whether a road at p in this direction is at least `apart` from
-// every other one of its rank or above that runs alike; a street must also be
-// clear of motorways, however they run.
+// isClear says whether a road at p is at least `apart` metres from every nearly
+// parallel one of its rank or above. A street must also be clear of motorways
+// in any direction.
 func (t *tracer) isClear(p, heading XY, rank int, apart float64) bool {
 	const motorwayMargin = 42
 	reach := max(apart, motorwayMargin)
@@ -97,8 +96,8 @@ func (t *tracer) isClear(p, heading XY, rank int, apart float64) bool {
 }
 
 // traceRoad follows the grain both ways from p. A road ends at water, at the
-// city's limits, in parks, and where it comes nearer than `close` to one that
-// runs alike.
+// city's limits, at parks, and where it comes nearer than `close` to a parallel
+// road.
 func (t *tracer) traceRoad(p, heading XY, rank int, close func(XY) float64, longest float64) []XY {
 	ahead := t.traceDirection(p, heading, rank, close, longest)
 	behind := t.traceDirection(p, heading.times(-1), rank, close, longest)
@@ -128,7 +127,7 @@ func (t *tracer) traceDirection(p, heading XY, rank int, close func(XY) float64,
 	return out
 }
 
-// addHighStreets lays an arterial across each end of a bridge, so that every
+// addHighStreets adds an arterial across each end of a bridge, so that every
 // island has a high street.
 func (t *tracer) addHighStreets() {
 	for _, l := range t.lines {
@@ -151,9 +150,9 @@ func (t *tracer) addHighStreets() {
 // roadSeed is where a road may begin.
 type roadSeed struct{ at, heading XY }
 
-// fillWithRoads lays roads of a rank at about the given distance from each
-// other, beginning beside and across those that lie there, then wherever room
-// is left.
+// fillWithRoads adds roads of a rank at about the given distance from each
+// other. It begins beside and across the roads that are there, then fills the
+// room that is left.
 func (t *tracer) fillWithRoads(r *rand.Rand, rank int, apart func(XY) float64, shortest, longest float64) {
 	near := 0.62
 	if rank == arterial {
