@@ -218,70 +218,85 @@ func (g *graph) keepPart(part []bool, owners []int32) {
 // SIAM J. Comput. 1, 1972, without recursion).
 func findLargestPart(g *graph) []bool {
 	n := len(g.nodes)
-	outAt, out := g.listSuccessors()
-
-	// index 0: not seen, part 0: none yet
-	index, low, part := make([]int32, n), make([]int32, n), make([]int32, n)
-	type frame struct{ node, next int32 }
-	var stack []int32
-	var calls []frame
-	var count, parts, best, bestSize int32
+	s := &componentSearch{index: make([]int32, n), low: make([]int32, n), part: make([]int32, n)}
+	s.outAt, s.out = g.listSuccessors()
 	for root := range int32(n) {
-		if index[root] != 0 {
-			continue
-		}
-		calls = append(calls, frame{root, outAt[root]})
-		for len(calls) > 0 {
-			f := &calls[len(calls)-1]
-			v := f.node
-			if index[v] == 0 {
-				count++
-				index[v], low[v] = count, count
-				stack = append(stack, v)
-			}
-
-			if f.next < outAt[v+1] {
-				w := out[f.next]
-				f.next++
-
-				switch {
-				case index[w] == 0:
-					calls = append(calls, frame{w, outAt[w]})
-				case part[w] == 0:
-					low[v] = min(low[v], index[w])
-				}
-				continue
-			}
-
-			calls = calls[:len(calls)-1]
-			if len(calls) > 0 {
-				parent := calls[len(calls)-1].node
-				low[parent] = min(low[parent], low[v])
-			}
-			if low[v] != index[v] {
-				continue
-			}
-			parts++
-			var size int32
-			for {
-				w := stack[len(stack)-1]
-				stack = stack[:len(stack)-1]
-				part[w] = parts
-				size++
-				if w == v {
-					break
-				}
-			}
-
-			if size > bestSize {
-				best, bestSize = parts, size
-			}
+		if s.index[root] == 0 {
+			s.searchFrom(root)
 		}
 	}
 
 	in := make([]bool, n)
 	for v := range in {
-		in[v] = part[v] == best
+		in[v] = s.part[v] == s.best
 	}
 	return in
+}
+
+// componentSearch is the state of Tarjan's algorithm.
+type componentSearch struct {
+	outAt, out []int32 // successors of each node
+
+	index, low []int32 // of each node; 0: not seen
+	part       []int32 // the component of each node, from 1; 0: none yet
+	stack      []int32 // nodes that were seen and have no component yet
+	calls      []call
+	seen       int32
+
+	parts, best, bestSize int32 // components, and the largest of them
+}
+
+// call is a node under way and the next of its successors.
+type call struct{ node, next int32 }
+
+// searchFrom finds the components of all nodes that can be reached from root
+// and were not seen before.
+func (s *componentSearch) searchFrom(root int32) {
+	s.calls = append(s.calls, call{root, s.outAt[root]})
+	for len(s.calls) > 0 {
+		c := &s.calls[len(s.calls)-1]
+		v := c.node
+		if s.index[v] == 0 {
+			s.seen++
+			s.index[v], s.low[v] = s.seen, s.seen
+			s.stack = append(s.stack, v)
+		}
+
+		if c.next < s.outAt[v+1] {
+			w := s.out[c.next]
+			c.next++
+			switch {
+			case s.index[w] == 0:
+				s.calls = append(s.calls, call{w, s.outAt[w]})
+			case s.part[w] == 0:
+				s.low[v] = min(s.low[v], s.index[w])
+			}
+			continue
+		}
+
+		s.calls = s.calls[:len(s.calls)-1]
+		if len(s.calls) > 0 {
+			parent := s.calls[len(s.calls)-1].node
+			s.low[parent] = min(s.low[parent], s.low[v])
+		}
+		if s.low[v] == s.index[v] {
+			s.closeComponent(v)
+		}
+	}
+}
+
+// closeComponent makes a component of the nodes on the stack, down to v.
+func (s *componentSearch) closeComponent(v int32) {
+	s.parts++
+	at := len(s.stack) - 1
+	for s.stack[at] != v {
+		at--
+	}
+	for _, w := range s.stack[at:] {
+		s.part[w] = s.parts
+	}
+	if size := int32(len(s.stack) - at); size > s.bestSize {
+		s.best, s.bestSize = s.parts, size
+	}
+	s.stack = s.stack[:at]
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/routing/routingpb/routingpbconnect"
 )
 
-// liar answers whatever it was made to.
+// liar gives the answers that the test chose.
 type liar struct {
 	route *routingpb.RouteResponse
 	times *routingpb.MatrixResponse

@@ -195,35 +195,23 @@ func indexList(begin, n int) string {
 	return strings.Join(out, ";")
 }
 
-// fetchAnswer asks a service of the server and decodes its answer. It decides
-// by the code in the answer, which a failed request has too, and not by the
-// HTTP status.
+// fetchAnswer asks a service of the server and decodes its answer. It decides by
+// the code in the answer, which a failed request has too, and not by the HTTP
+// status.
 func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []location.Point, query string, answer any) error {
-	var url strings.Builder
-	fmt.Fprintf(&url, "%s/%s/v1/driving/", o.url, service)
-
-	for i, p := range places {
-		if i > 0 {
-			url.WriteByte(';')
-		}
-		fmt.Fprintf(&url, "%.6f,%.6f", p.Lng, p.Lat)
-	}
-
-	url.WriteString("?generate_hints=false&" + query)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.formatURL(service, places, query), nil)
 	if err != nil {
 		return err
 	}
-
 	res, err := o.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errServiceGone, err)
 	}
 	defer res.Body.Close()
-
 	if res.StatusCode >= 500 {
 		return fmt.Errorf("%w: %s", errServiceGone, res.Status)
 	}
+
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errServiceGone, err)
@@ -231,24 +219,42 @@ func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []l
 	if len(body) > maxAnswer {
 		return implausible("more than %d MB", maxAnswer>>20)
 	}
-
 	var status osrmAnswer
 	if err := json.Unmarshal(body, &status); err != nil && res.StatusCode != http.StatusOK {
 		return fmt.Errorf("not an OSRM server: %s", res.Status)
 	}
-
-	switch status.Code {
-	case "Ok":
-	case "NoRoute", "NoTable":
-		return ErrNoRoute
-	case "NoSegment":
-		return fmt.Errorf("%w: %s", ErrOutsideCity, status.Message)
-	default: // InvalidQuery, InvalidOptions, InvalidUrl, TooBig, …
-		return fmt.Errorf("osrm: %s: %s", status.Code, status.Message)
+	if err := status.toError(); err != nil {
+		return err
 	}
-
 	if err := json.Unmarshal(body, answer); err != nil {
 		return errors.Join(implausible("not the documented format"), err)
 	}
 	return nil
+}
+
+func (o osrmBackend) formatURL(service string, places []location.Point, query string) string {
+	var url strings.Builder
+	fmt.Fprintf(&url, "%s/%s/v1/driving/", o.url, service)
+	for i, p := range places {
+		if i > 0 {
+			url.WriteByte(';')
+		}
+		fmt.Fprintf(&url, "%.6f,%.6f", p.Lng, p.Lat)
+	}
+	url.WriteString("?generate_hints=false&" + query)
+	return url.String()
+}
+
+// toError converts the code of an answer; it returns nil for Ok.
+func (a osrmAnswer) toError() error {
+	switch a.Code {
+	case "Ok":
+		return nil
+	case "NoRoute", "NoTable":
+		return ErrNoRoute
+	case "NoSegment":
+		return fmt.Errorf("%w: %s", ErrOutsideCity, a.Message)
+	default: // InvalidQuery, InvalidOptions, InvalidUrl, TooBig, …
+		return fmt.Errorf("osrm: %s: %s", a.Code, a.Message)
+	}
 }

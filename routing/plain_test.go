@@ -2,9 +2,8 @@ package routing
 
 import "container/heap"
 
-// plain is Dijkstra's algorithm as in the textbook, with a heap: what the
-// benchmarks measure against. It is made for one search after the other in the
-// same graph.
+// plain is Dijkstra's algorithm as in the textbook, with a heap: the baseline
+// of the benchmarks. It is for one search after the other in the same graph.
 type plain struct {
 	g        *graph
 	at, arcs []int32 // arcs of node n: arcs[at[n]:at[n+1]]
@@ -22,8 +21,8 @@ func newPlain(g *graph) *plain {
 	return p
 }
 
-// times are the milliseconds from one spot to several others; it ends when the
-// last of them is settled.
+// times returns the milliseconds from one point to several others. It ends when
+// the last of them is settled.
 func (p *plain) times(r *Router, from edgePoint, to []edgePoint) []uint64 {
 	for n := range p.cost {
 		p.cost[n] = unreached

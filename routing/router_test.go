@@ -12,9 +12,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// plainDijkstra is the textbook's: it looks along the whole frontier for the
-// nearest node, knows nothing of arcs, heaps or estimates, and puts both spots
-// into the graph as nodes of their own.
+// plainDijkstra searches the whole frontier for the nearest node. It uses no
+// arcs, heaps or estimates, and adds both points to the graph as nodes.
 func plainDijkstra(g *graph, a, b edgePoint) uint64 {
 	n := len(g.nodes)
 	type hop struct {

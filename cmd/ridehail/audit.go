@@ -37,7 +37,7 @@ func (c *auditCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	n := r.Violations()
-	if err := p.print(c.JSON, auditReport{r, n}, r.Text()); err != nil {
+	if err := p.printResult(c.JSON, auditReport{r, n}, r.Text()); err != nil {
 		return err
 	}
 	if n > 0 {

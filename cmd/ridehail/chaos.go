@@ -40,7 +40,7 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 	if c.Markdown {
 		text = r.Markdown()
 	}
-	if err := p.print(c.JSON, r, text); err != nil {
+	if err := p.printResult(c.JSON, r, text); err != nil {
 		return err
 	}
 

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// chaosRun is `ridehail chaos` as a process of its own, with a folder for all
-// it leaves.
+// chaosRun is `ridehail chaos` as its own process, with a folder for everything
+// it leaves behind.
 type chaosRun struct {
 	*exec.Cmd
 	out    bytes.Buffer
@@ -65,8 +65,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// it has ended, unless the test failed half-way: then the guard cleans
-		// up
+		// it has ended unless the test failed before; then the guard cleans up
 		_ = r.Process.Kill()
 		if t.Failed() {
 			t.Logf("it logged:\n%s", r.logged.String())
@@ -79,7 +78,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	return r
 }
 
-// until reads the log as far as a line with a text in it, or to its end.
+// until reads the log up to a line that contains a text, or to its end.
 func (r *chaosRun) until(text string) bool {
 	for r.logs.Scan() {
 		r.logged.WriteString(r.logs.Text() + "\n")
@@ -90,7 +89,7 @@ func (r *chaosRun) until(text string) bool {
 	return false
 }
 
-// families are the process groups of its children that have not ended.
+// families returns the process groups of its children that have not ended.
 func (r *chaosRun) families(t *testing.T) (groups []int) {
 	t.Helper()
 	for _, p := range processes(t) {
@@ -103,7 +102,7 @@ func (r *chaosRun) families(t *testing.T) (groups []int) {
 
 type processRow struct{ parent, group int }
 
-// processes are all that have not ended; a zombie has.
+// processes returns all processes that have not ended; a zombie has ended.
 func processes(t *testing.T) (out []processRow) {
 	t.Helper()
 	text, err := exec.Command("ps", "-A", "-o", "ppid=,pgid=,stat=").Output()

@@ -68,7 +68,7 @@ func (p *program) wait(t *testing.T) int {
 	return p.code
 }
 
-// freeAddress is one that nobody listens on just now.
+// freeAddress returns an address that is not in use now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +79,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// awaitReady waits until a node takes traffic.
+// awaitReady waits until a node is ready for traffic.
 func awaitReady(t *testing.T, p *program, url string) {
 	t.Helper()
 

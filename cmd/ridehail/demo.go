@@ -52,7 +52,7 @@ func (c *demoCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	if err := p.print(c.JSON, sum, sum.Text()); err != nil {
+	if err := p.printResult(c.JSON, sum, sum.Text()); err != nil {
 		return err
 	}
 	if sum.Violations > 0 {

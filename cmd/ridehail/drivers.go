@@ -29,22 +29,22 @@ func (driversCmd) Help() string {
 
 func (c *driversCmd) Run(ctx context.Context, p *process) error {
 	if c.Replay != "" {
-		return c.replay(ctx, p)
+		return c.replayRecording(ctx, p)
 	}
 	decline := c.Decline
 	if decline == 0 {
 		decline = -1 // none at all
 	}
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
+	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
 			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: parseCodec(c.Codec), Stats: stats,
 			Journal: kept, Log: p.log})
 	})
 }
 
-// replay drives a recording. It logs bad rows before it begins; the statistics
-// count them.
-func (c *driversCmd) replay(ctx context.Context, p *process) error {
+// replayRecording drives a recording. It logs bad rows before it begins; the
+// statistics count them.
+func (c *driversCmd) replayRecording(ctx context.Context, p *process) error {
 	recording, report, err := trace.Open(c.Replay)
 	if err != nil {
 		return fmt.Errorf("%w: --replay %s: %w", errUsage, c.Replay, err)
@@ -57,7 +57,7 @@ func (c *driversCmd) replay(ctx context.Context, p *process) error {
 		p.log.Warn("more rows of the recording are left out", "rows", rest)
 	}
 
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
+	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		if n := recording.CountOutside(city.Contains); n > 0 {
 			p.log.Warn("cars of the recording begin where the city has no road; does the node run this --city?", "cars", n,
 				"of", len(recording.Cars))

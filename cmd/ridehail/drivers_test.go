@@ -16,8 +16,8 @@ import (
 	"github.com/ridehail/ridehail/simulators"
 )
 
-// recordDrive writes a table of two vans on their ways through the city, a fix
-// a second for half a minute, and a row that nobody can read.
+// recordDrive writes a table of two vans that drive through the city, with a
+// fix a second for half a minute, and one unreadable row.
 func recordDrive(t *testing.T) (file string, begin location.Point) {
 	t.Helper()
 	city, err := routing.Open("1")

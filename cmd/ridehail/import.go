@@ -28,5 +28,5 @@ func (c *importCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return p.print(c.JSON, sum, sum.Text())
+	return p.printResult(c.JSON, sum, sum.Text())
 }

@@ -44,7 +44,7 @@ func (c *intruderCmd) Run(ctx context.Context, p *process) (err error) {
 
 	text := fmt.Sprintf("tried %d, refused %d, without an answer %d; accepted %d, told %d bytes of others\n",
 		r.Tried, r.Refused, r.Unanswered, r.Accepted, r.Foreign)
-	if err := p.print(c.JSON, r, text); err != nil {
+	if err := p.printResult(c.JSON, r, text); err != nil {
 		return err
 	}
 	if len(r.Rows) > 0 {

@@ -26,7 +26,7 @@ func (f labFlags) printFinding(p *process, found lab.Finding) error {
 	if err := writePlot(f.Plot, found.SVG()); err != nil {
 		return err
 	}
-	return p.print(f.JSON, found, found.Text())
+	return p.printResult(f.JSON, found, found.Text())
 }
 
 type labDetectorsCmd struct {

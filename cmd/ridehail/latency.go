@@ -31,7 +31,7 @@ func (c *latencyCmd) Run(ctx context.Context, p *process) error {
 	if err := writePlot(c.Plot, r.SVG()); err != nil {
 		return err
 	}
-	if err := p.print(c.JSON, r, r.Text()); err != nil {
+	if err := p.printResult(c.JSON, r, r.Text()); err != nil {
 		return err
 	}
 	return checkComplete(r)

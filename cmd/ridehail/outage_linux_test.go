@@ -19,8 +19,8 @@ import (
 )
 
 // TestACityHealsFromWhateverItLoses takes away one part after the other of a
-// city whose node is never restarted, says what goes on meanwhile, and lets the
-// audit look at what is left. docs/reliability.md is its table.
+// city whose node is never restarted, checks what goes on meanwhile, and audits
+// the data at the end. docs/reliability.md is its table.
 func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	c := openOutageCity(t)
 	t.Run("Redis is killed and forgets everything", func(t *testing.T) {
@@ -56,9 +56,9 @@ func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	c.judge(t)
 }
 
-// withoutRedis: positions flow, trips are found, accepted and moved, people
-// write, whoever is connected hears of it, and a phone that connects is told
-// how things stand. Only the receipt waits until Redis is back.
+// withoutRedis: positions flow, trips are matched, accepted and moved, chat is
+// delivered to connected phones, and a phone that connects gets its state. Only
+// the receipt waits until Redis is back.
 func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	r := c.ride(t)
 	heal = sync.OnceFunc(heal)
@@ -93,8 +93,8 @@ func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	c.finish(second)
 }
 
-// withoutPostgres: positions flow, prices and cars are told, and a command is
-// answered that it cannot be done now; sent again after the outage it is done
+// withoutPostgres: positions flow, and quotes and nearby cars are answered. A
+// command is answered with an error; sent again after the outage it is done
 // once. Phones that connect are told to come back.
 func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	r := c.ride(t)
@@ -105,8 +105,7 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	arrive, hat := r.step(wire.Step_ARRIVE), r.say("I wear a red hat")
 	arrive.Id, hat.Id = uuid.NewString(), uuid.NewString()
 
-	// they wait, and their answers are looked at below: nothing else must wait
-	// with them
+	// their answers are checked below; nothing else may wait for them
 	r.driver.send(arrive)
 	r.rider.send(hat)
 	r.rider.seeTheCarMove(lost)
@@ -134,8 +133,8 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	c.finish(r)
 }
 
-// withoutRoom has the database answer every write as a full disk does. What
-// only reads works on.
+// withoutRoom lets the database answer every write as with a full disk. Reads
+// go on.
 func (c *outageCity) withoutRoom(t *testing.T) {
 	r := c.ride(t)
 	sqlAt(t, c.database, `create function full_disk() returns trigger language plpgsql as
@@ -158,9 +157,9 @@ func (c *outageCity) withoutRoom(t *testing.T) {
 	c.finish(r)
 }
 
-// withoutProviderAndQueue: rides end as ever. The job of one that is lost with
-// Redis's memory comes back from the database at once, and the fare is taken
-// when the provider is back.
+// withoutProviderAndQueue: rides go on. A job that is lost with Redis's memory
+// comes back from the database at once, and the fare is charged when the
+// provider is back.
 func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	c.provider.stop()
 	c.provider.wait(t)
@@ -194,8 +193,8 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	jobs(0)
 }
 
-// withHangingProvider: a provider that takes requests and does not answer holds
-// up nobody but the receipt.
+// withHangingProvider: a provider that takes requests and does not answer
+// delays only the receipt.
 func (c *outageCity) withHangingProvider(t *testing.T) {
 	c.provider.stop()
 	c.provider.wait(t)
@@ -213,8 +212,8 @@ func (c *outageCity) withHangingProvider(t *testing.T) {
 	r.paid()
 }
 
-// withoutRouting: prices and times are guessed from the straight line, and say
-// so.
+// withoutRouting: prices and times are estimated from straight lines, and
+// marked so.
 func (c *outageCity) withoutRouting(t *testing.T) {
 	if source := c.routeSource(t); source != routing.SourceRoad {
 		t.Fatalf("before the outage ways come from %q", source)
@@ -243,7 +242,7 @@ func (c *outageCity) withoutRouting(t *testing.T) {
 	}
 }
 
-// judge asks the two witnesses: the database, and the provider's own ledger.
+// judge checks the database and the provider's own ledger.
 func (c *outageCity) judge(t *testing.T) {
 	if t.Failed() {
 		return

@@ -67,8 +67,8 @@ func (p *process) reportError(err error) int {
 	return exitFailed
 }
 
-// print writes the value as one JSON object, or else the text.
-func (p *process) print(asJSON bool, value any, text string) error {
+// printResult writes the value as one JSON object, or else the text.
+func (p *process) printResult(asJSON bool, value any, text string) error {
 	if !asJSON {
 		_, err := fmt.Fprint(p.out, text)
 		return err

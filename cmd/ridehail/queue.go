@@ -70,11 +70,11 @@ func (c *queueListCmd) Run(ctx context.Context, p *process) error {
 		for _, l := range state.Dead {
 			report.Dead = append(report.Dead, deadLetter{Entry: l.Entry, Job: l.ID, At: l.At, Why: l.Why})
 		}
-		return p.print(c.JSON, report, report.text())
+		return p.printResult(c.JSON, report, report.formatText())
 	})
 }
 
-func (r queueReport) text() string {
+func (r queueReport) formatText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d undone, %d given up\n", r.Stream, r.Undone, len(r.Dead))
 	for _, l := range r.Dead {

@@ -15,8 +15,8 @@ import (
 	"github.com/ridehail/ridehail/events"
 )
 
-// TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack uses a stream of its
-// own, so that the server may be shared.
+// TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack uses its own stream, so
+// that the server may be shared.
 func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 	url := os.Getenv("RIDEHAIL_TEST_REDIS")
 	if url == "" {

@@ -42,7 +42,7 @@ func (c *refundCmd) Run(ctx context.Context, p *process) error {
 		return err
 	}
 
-	if err := p.print(c.JSON, r, formatRefund(r)); err != nil {
+	if err := p.printResult(c.JSON, r, formatRefund(r)); err != nil {
 		return err
 	}
 	if r.State == payments.RefundFailed {

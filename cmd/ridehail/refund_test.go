@@ -29,7 +29,7 @@ func emulator(t *testing.T) *httptest.Server {
 	return server
 }
 
-// paidTrip keeps a completed trip in a new SQLite file and charges it at a
+// paidTrip stores a completed trip in a new SQLite file and charges it at a
 // provider.
 func paidTrip(t *testing.T, bank string) (file string) {
 	t.Helper()

@@ -20,7 +20,7 @@ func (ridersCmd) Help() string {
 }
 
 func (c *ridersCmd) Run(ctx context.Context, p *process) error {
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
+	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
 			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Prefix: c.Prefix, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept,
 			Log: p.log})

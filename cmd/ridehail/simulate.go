@@ -60,7 +60,7 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 		return err
 	}
 
-	return p.print(c.JSON, report, report.Text())
+	return p.printResult(c.JSON, report, report.Text())
 }
 
 // showProgress returns a function that prints which run has ended and how fast

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// shortly is a small city for a few minutes.
+// shortly returns the flags for a small city and a few minutes.
 var shortly = []string{"simulate", "--drivers", "20", "--riders-per-hour", "60", "--hours", "0.3"}
 
 func TestSimulatePrintsOneObjectAndDrawsAPicture(t *testing.T) {

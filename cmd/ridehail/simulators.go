@@ -39,9 +39,9 @@ func parseCodec(name string) wire.Codec {
 // runPeople runs people of a city until the context ends.
 type runPeople func(context.Context, *routing.City, *simulators.Stats, *journal.Journal) error
 
-// simulate calls run with the city, the statistics and the journal, stops it
-// when its time is over, and prints what it saw.
-func (f *simulatorFlags) simulate(ctx context.Context, p *process, run runPeople) (err error) {
+// runSimulator calls run with the city, the statistics and the journal, stops
+// it when its time is over, and prints what it saw.
+func (f *simulatorFlags) runSimulator(ctx context.Context, p *process, run runPeople) (err error) {
 	city, err := routing.Open(f.City)
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
@@ -71,7 +71,7 @@ func (f *simulatorFlags) simulate(ctx context.Context, p *process, run runPeople
 	}
 
 	s := stats.Snapshot()
-	if err := p.print(f.JSON, s, s.Text()); err != nil {
+	if err := p.printResult(f.JSON, s, s.Text()); err != nil {
 		return err
 	}
 	if s.Violations > 0 {

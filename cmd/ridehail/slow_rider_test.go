@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// screen of a phone: the numbers of the driver's fixes it was shown, and how
-// many of its positions were un-acked at most.
+// shown records what a phone showed: the numbers of the driver's fixes, and the
+// largest number of un-acked positions.
 type shown struct {
 	mu      sync.Mutex
 	seqs    []uint32
@@ -30,7 +30,7 @@ func (s *shown) last() uint32 {
 	return s.seqs[len(s.seqs)-1]
 }
 
-// enter opens one more connection of a rider.
+// enter opens another connection of a rider.
 func enter(t *testing.T, server, id string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
@@ -53,8 +53,8 @@ func write(t *testing.T, conn *websocket.Conn, f *wire.ClientFrame) {
 	}
 }
 
-// watch reads until the connection ends, a message each rest, and acks each
-// position it was shown.
+// watch reads until the connection ends, one message every rest, and acks each
+// position.
 func (s *shown) watch(t *testing.T, conn *websocket.Conn, rest time.Duration) {
 	var acked uint32
 	for {
@@ -85,8 +85,8 @@ func (s *shown) watch(t *testing.T, conn *websocket.Conn, rest time.Duration) {
 }
 
 // TestASlowPhoneAndOneThatStandsStillHoldUpNoOther lets five phones of a rider
-// watch one car: three that read at once, one that reads as over 8 kbit/s, and
-// one that stands still, as if stopped, and goes on when all is over.
+// watch one car: three read at once, one reads as over 8 kbit/s, and one does
+// not read until the end.
 func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 	address := freeAddress(t)
 	p := start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "", "--redis", "", "--speed", "1000", "--database",
@@ -152,11 +152,11 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 			t.Errorf("phone %d: %d positions un-acked, shown %v", i, s.unacked, s.seqs)
 		}
 		if i < 3 && len(s.seqs) < 8 {
-			// nearly all of them where nothing else keeps the machine busy
+			// nearly all of them, if the machine is not busy
 			t.Errorf("phone %d reads at once and was shown %d of %d positions", i, len(s.seqs), fixes)
 		}
 		if i == 4 && len(s.seqs) > 4 {
-			// two old ones, the newest, and one that a welcome may tell
+			// two old ones, the newest, and the one in a welcome
 			t.Errorf("the phone that stood still was shown %v", s.seqs)
 		}
 		s.mu.Unlock()

@@ -52,14 +52,14 @@ func (d *demo) showProgress(ctx context.Context, n *node.Node) {
 			}
 			return
 		case <-tick.C:
-			s.show(s.readFigures())
+			s.showFigures(s.readFigures())
 		}
 	}
 }
 
-// show draws the picture over the last one, or adds one line where there is no
-// terminal.
-func (s *screen) show(f figures) {
+// showFigures draws the picture over the last one, or adds one line where there
+// is no terminal.
+func (s *screen) showFigures(f figures) {
 	if !s.cfg.Live {
 		fmt.Fprintf(s.cfg.Screen, "%4.0fs  drivers %d  on trips %d  requests %d  completed %d  %.0f updates/s  p99 %.1f ms\n",
 			time.Since(s.started).Seconds(), f.drivers, f.busy, f.requested, f.completed, f.perSecond, f.p99)

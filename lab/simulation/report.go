@@ -81,23 +81,29 @@ func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64,
 	}
 
 	for i, name := range policies {
-		p := PolicySum{Policy: name, Figures: map[string]Spread{}, Runs: runs[i]}
-		for _, f := range figures {
-			p.Figures[f.key] = computeSpread(len(seeds), func(j int) float64 { return f.of(runs[i][j]) })
-		}
-
-		if i > 0 {
-			p.Against = map[string]Spread{}
-			for _, f := range figures {
-				if f.compared {
-					p.Against[f.key] = computeSpread(len(seeds), func(j int) float64 { return relativeChange(f.of(runs[i][j]), f.of(runs[0][j])) })
-				}
-			}
-		}
-
-		out.Policies = append(out.Policies, p)
+		out.Policies = append(out.Policies, sumUpPolicy(name, runs[i], runs[0]))
 	}
 	return out, nil
+}
+
+// sumUpPolicy computes the figures of a policy's runs, and compares them with
+// the first policy's runs unless they are the same.
+func sumUpPolicy(name string, runs, first []Result) PolicySum {
+	p := PolicySum{Policy: name, Figures: map[string]Spread{}, Runs: runs}
+	for _, f := range figures {
+		p.Figures[f.key] = computeSpread(len(runs), func(j int) float64 { return f.of(runs[j]) })
+	}
+	if len(runs) == 0 || &runs[0] == &first[0] {
+		return p
+	}
+
+	p.Against = map[string]Spread{}
+	for _, f := range figures {
+		if f.compared {
+			p.Against[f.key] = computeSpread(len(runs), func(j int) float64 { return relativeChange(f.of(runs[j]), f.of(first[j])) })
+		}
+	}
+	return p
 }
 
 func (c Config) cityName() string {

@@ -35,8 +35,7 @@ func at(metres float64) location.Point {
 	return location.Point{Lng: 10 + metres/111_194.9}
 }
 
-// town is a city in which nobody is yet, whose drivers say yes after three
-// seconds.
+// town returns a city without people, whose drivers accept after three seconds.
 func town(t *testing.T, policy string, rules dispatch.Rules, hours float64) *world {
 	t.Helper()
 	w, err := newWorld(t.Context(), Config{City: street(t), Policy: policy, Seed: 1, Drivers: 1, RidersPerHour: 1, Hours: hours, Rules: rules})
@@ -52,7 +51,8 @@ func town(t *testing.T, policy string, rules dispatch.Rules, hours float64) *wor
 // driver begins a shift now.
 func driver(w *world, metres float64) *car { return w.addDriver(len(w.fleet), at(metres), epoch) }
 
-// rider wants to go from one place of the street to another, after a time.
+// rider adds a person who wants a ride from one place of the street to another,
+// after a time.
 func rider(w *world, after time.Duration, from, to float64) {
 	who := rideDemand{at: after, from: at(from), to: at(to), patience: 100 * time.Hour, maxPrice: 100}
 	w.agenda.schedule(epoch.Add(after), func() { w.requestRide(who) })
@@ -68,7 +68,7 @@ func live(t *testing.T, w *world) Result {
 	return r
 }
 
-// conserves checks that nobody is lost or counted twice.
+// conserves checks that no rider is lost or counted twice.
 func conserves(t *testing.T, r Result) {
 	t.Helper()
 	if r.Wishes != r.PricedOut+r.NoWay+r.Requests {
@@ -85,8 +85,7 @@ func conserves(t *testing.T, r Result) {
 	}
 }
 
-// inOrder checks that what the city and the shared state know of every driver
-// agrees.
+// inOrder checks that the city and the shared state agree on every driver.
 func inOrder(t *testing.T, w *world) {
 	t.Helper()
 	if err := w.drivers.Check(); err != nil {
@@ -141,7 +140,7 @@ func TestOneDriverServesTwoRidersOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// near allows for what the policies take to look again.
+// near allows for the time until the policies search again.
 func near(t *testing.T, what string, got, want time.Duration) {
 	t.Helper()
 	if d := got - want; d < -2*time.Second || d > 4*time.Second {
@@ -229,9 +228,10 @@ func TestAShiftThatEndsOnATripEndsAfterIt(t *testing.T) {
 	})
 }
 
-// A quarter of an hour away is worth it after twenty minutes, at half a second
-// for each; from then on only riders who are at most half an hour younger go
-// first. Ten minutes are for the trips under way.
+// A pickup of a quarter of an hour is accepted after a wait of twenty minutes,
+// at half a second of pickup per second of wait. From then on only riders who
+// came at most half an hour later go first. Ten minutes are for the trips under
+// way.
 func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
 	w := town(t, dispatch.BatchedPolicy, dispatch.Rules{GiveUpAfter: 100 * time.Hour, MaxOffers: 1 << 30}, 5)
 	for i := range 2 {

@@ -13,10 +13,10 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// shared finds a real extract, which is nobody's to commit here: in the folder
+// shared finds a real extract that is not part of the repository: in the folder
 // that RIDEHAIL_SHARED names, or in ../shared beside the repository. Without it
-// the tests that need it are skipped; all that they show is shown with extracts
-// written by the tests, too.
+// the tests that need it are skipped; other tests show the same with extracts
+// that they write.
 func shared(t testing.TB, name string) string {
 	t.Helper()
 	for _, dir := range []string{os.Getenv("RIDEHAIL_SHARED"), filepath.Join("..", "..", "..", "shared")} {

@@ -3,6 +3,7 @@ package extract
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ridehail/ridehail/location"
@@ -69,12 +70,10 @@ func findHotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
 func isNearRoad(p location.Point, roads []routing.Road) bool {
 	for i := range roads {
 		for _, q := range roads[i].Points {
-			if abs(p.Lat-q.Lat) < 0.003 && location.Metres(p, q) < nearRoad {
+			if math.Abs(p.Lat-q.Lat) < 0.003 && location.Metres(p, q) < nearRoad {
 				return true
 			}
 		}
 	}
 	return false
 }
-
-func abs(v float64) float64 { return max(v, -v) }

@@ -8,7 +8,7 @@ import (
 func TestShoresAreClosedWithTheLandOnTheLeft(t *testing.T) {
 	lake := XY{500, 0}
 	island := func(p XY) float64 { // round, with a round lake in it
-		return min(3000-p.length(), p.sub(lake).length()-800)
+		return min(3000-p.length(), p.subtract(lake).length()-800)
 	}
 
 	areas := buildLandAreas(traceCoastline(island))

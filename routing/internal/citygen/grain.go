@@ -25,7 +25,7 @@ func newStreetGrain(g *terrain, quarters []districtCentre) *streetGrain {
 	weigh := func(p XY) (cos, sin, gap float64) {
 		var total float64
 		for _, q := range quarters {
-			d := q.middle.sub(p)
+			d := q.middle.subtract(p)
 			w := 1e-9
 			if square := d.dot(d); square < 3500*3500 {
 				w += math.Exp(-square / (2 * 650 * 650))
@@ -75,7 +75,7 @@ func (n *streetGrain) alignHeading(p, heading XY) XY {
 		best = other
 	}
 	if best.dot(heading) < 0 {
-		best = best.times(-1)
+		best = best.scale(-1)
 	}
 	return best
 }
@@ -92,7 +92,7 @@ func placeDistricts(g *terrain, r *rand.Rand, apart float64) []districtCentre {
 
 		free := true
 		for _, q := range out {
-			free = free && q.middle.sub(p).length() >= apart
+			free = free && q.middle.subtract(p).length() >= apart
 		}
 		if free {
 			out = append(out, districtCentre{p, (r.Float64() - 0.5) * math.Pi / 2 * 0.8, 90 + 42*r.Float64()})

@@ -63,7 +63,7 @@ func newTerrain(r *rand.Rand) *terrain {
 func (g *terrain) measureDepth(p XY) float64 {
 	// the ocean's beach is straighter than the shores behind it
 	calm := 0.35 + 0.65*smoothStep(-6200, -4200, p.Y)
-	q := p.add(XY{g.rough.valueAt(p, 2100, 4), g.rough.valueAt(XY{p.Y + 9000, p.X}, 2100, 4)}.times(820 * calm))
+	q := p.add(XY{g.rough.valueAt(p, 2100, 4), g.rough.valueAt(XY{p.Y + 9000, p.X}, 2100, 4)}.scale(820 * calm))
 	coast := 1150 + g.tilt*math.Tanh(q.X/4000)/2*1.2 + 260*math.Sin(q.X/g.wave+g.phase)
 	// beyond the city the mainland comes down to the ocean on both sides
 	if far := math.Abs(q.X); far > halfWidth {
@@ -123,13 +123,13 @@ type park struct {
 }
 
 func (k *park) containsPoint(p XY) bool {
-	d := p.sub(k.middle)
+	d := p.subtract(k.middle)
 	return d.length() < k.radius*1.35 && d.length() < k.radiusAt(math.Atan2(d.Y, d.X))
 }
 
 func (k *park) radiusAt(angle float64) float64 {
 	around := XY{math.Cos(angle), math.Sin(angle)}
-	return k.radius * (1 + 0.3*k.shape.valueAt(around.times(1000), 900, 2))
+	return k.radius * (1 + 0.3*k.shape.valueAt(around.scale(1000), 900, 2))
 }
 
 func (k *park) drawOutline() []XY {
@@ -137,7 +137,7 @@ func (k *park) drawOutline() []XY {
 	ring := make([]XY, 0, corners+1)
 	for i := range corners {
 		a := 2 * math.Pi * float64(i) / corners
-		ring = append(ring, k.middle.add(XY{math.Cos(a), math.Sin(a)}.times(k.radiusAt(a)-22)))
+		ring = append(ring, k.middle.add(XY{math.Cos(a), math.Sin(a)}.scale(k.radiusAt(a)-22)))
 	}
 	return append(ring, ring[0])
 }

@@ -24,7 +24,7 @@ type networkEdge struct {
 func (s *networkEdge) measureLength() float64 {
 	sum := 0.0
 	for i := 1; i < len(s.points); i++ {
-		sum += s.points[i].sub(s.points[i-1]).length()
+		sum += s.points[i].subtract(s.points[i-1]).length()
 	}
 	return sum
 }
@@ -276,7 +276,7 @@ func splitAtBridges(e *networkEdge, l line, g *terrain) []Road {
 // isOverWater says whether some of a segment is over water, or too near to it
 // to stand on the ground.
 func isOverWater(g *terrain, a, b XY) bool {
-	steps := int(b.sub(a).length()/20) + 1
+	steps := int(b.subtract(a).length()/20) + 1
 	for k := range steps + 1 {
 		if g.depthAt(a.interpolateTo(b, float64(k)/float64(steps))) < 12 {
 			return true

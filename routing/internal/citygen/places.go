@@ -18,7 +18,7 @@ func planExpressways(r *rand.Rand) []line {
 	onWest, onEast := vary(-2700, -1750), vary(2750, -1700)
 	southWest, southEast := vary(-2200, -5000), vary(3700, -4800)
 	over := func(from, to XY, bow float64) []XY {
-		middle := from.interpolateTo(to, 0.5).add(to.sub(from).unit().leftNormal().times(bow))
+		middle := from.interpolateTo(to, 0.5).add(to.subtract(from).unit().leftNormal().scale(bow))
 		return smoothCurve([]XY{from, middle, to}, stride, false)
 	}
 
@@ -46,12 +46,12 @@ func placeParks(t *tracer, r *rand.Rand) []park {
 			noise(r.Uint64()), parkNames[len(out)]}
 		free := g.depths.valueAt(k.middle) > k.radius*0.9 && g.limitDepth(k.middle) > 400
 		for _, o := range out {
-			free = free && o.middle.sub(k.middle).length() > 2300
+			free = free && o.middle.subtract(k.middle).length() > 2300
 		}
 
 		for _, l := range t.lines {
 			for _, p := range l.points {
-				free = free && p.sub(k.middle).length() > k.radius*1.3+60
+				free = free && p.subtract(k.middle).length() > k.radius*1.3+60
 			}
 		}
 
@@ -105,7 +105,7 @@ func nameDistricts(c *City, quarters []districtCentre, r *rand.Rand) []Place {
 		if q.middle.Y < -400 {
 			names = &island
 		}
-		if len(*names) > 0 && findNearestStreet(c, q.middle).sub(q.middle).length() < 300 {
+		if len(*names) > 0 && findNearestStreet(c, q.middle).subtract(q.middle).length() < 300 {
 			out = append(out, Place{XY: q.middle, Name: (*names)[0], Weight: 1})
 			*names = (*names)[1:]
 		}
@@ -143,7 +143,7 @@ func findNearestStreet(c *City, p XY) XY {
 			continue
 		}
 		for _, q := range road.Line {
-			if d := q.sub(p).length(); d < far {
+			if d := q.subtract(p).length(); d < far {
 				best, far = q, d
 			}
 		}

@@ -57,7 +57,7 @@ func (t *tracer) addRoad(l line) {
 	t.lines = append(t.lines, l)
 	for i, p := range l.points {
 		next := l.points[min(i+1, len(l.points)-1)]
-		heading := next.sub(l.points[max(0, i-1)]).unit()
+		heading := next.subtract(l.points[max(0, i-1)]).unit()
 		c, r := findSquare(p)
 		t.marks[r*markColumns+c] = append(t.marks[r*markColumns+c], mark{p, heading, l.rank})
 	}
@@ -76,7 +76,7 @@ func (t *tracer) isClear(p, heading XY, rank int, apart float64) bool {
 		for c := c0; c <= c1; c++ {
 			for i := range t.marks[r*markColumns+c] {
 				m := &t.marks[r*markColumns+c][i]
-				d := m.at.sub(p)
+				d := m.at.subtract(p)
 
 				gap := d.dot(d)
 				if m.rank < rank || gap >= reach*reach {
@@ -100,7 +100,7 @@ func (t *tracer) isClear(p, heading XY, rank int, apart float64) bool {
 // road.
 func (t *tracer) traceRoad(p, heading XY, rank int, close func(XY) float64, longest float64) []XY {
 	ahead := t.traceDirection(p, heading, rank, close, longest)
-	behind := t.traceDirection(p, heading.times(-1), rank, close, longest)
+	behind := t.traceDirection(p, heading.scale(-1), rank, close, longest)
 	points := make([]XY, 0, len(ahead)+len(behind)+1)
 	for i := len(behind) - 1; i >= 0; i-- {
 		points = append(points, behind[i])
@@ -112,13 +112,13 @@ func (t *tracer) traceDirection(p, heading XY, rank int, close func(XY) float64,
 	var out []XY
 	start := p
 	for gone := stride; gone < longest; gone += stride {
-		middle := p.add(t.grain.alignHeading(p, heading).times(stride / 2))
+		middle := p.add(t.grain.alignHeading(p, heading).scale(stride / 2))
 		heading = t.grain.alignHeading(middle, heading)
-		p = p.add(heading.times(stride))
+		p = p.add(heading.scale(stride))
 		if !t.ground.allowsStreet(p) || !t.isClear(p, heading, rank, close(p)) {
 			break
 		}
-		if gone > 12*stride && p.sub(start).length() < 4*stride {
+		if gone > 12*stride && p.subtract(start).length() < 4*stride {
 			break // round and back again
 		}
 		out = append(out, p)
@@ -164,15 +164,15 @@ func (t *tracer) fillWithRoads(r *rand.Rand, rank int, apart func(XY) float64, s
 	beside := func(l line) {
 		next := 0.0
 		for i := 1; i < len(l.points); i++ {
-			next -= l.points[i].sub(l.points[i-1]).length()
+			next -= l.points[i].subtract(l.points[i-1]).length()
 			if next > 0 {
 				continue
 			}
-			p, heading := l.points[i], l.points[i].sub(l.points[i-1]).unit()
+			p, heading := l.points[i], l.points[i].subtract(l.points[i-1]).unit()
 			gap := apart(p)
 			next = gap
-			queue = append(queue, roadSeed{p.add(heading.leftNormal().times(gap)), heading},
-				roadSeed{p.add(heading.leftNormal().times(-gap)), heading}, roadSeed{p, heading.leftNormal()})
+			queue = append(queue, roadSeed{p.add(heading.leftNormal().scale(gap)), heading},
+				roadSeed{p.add(heading.leftNormal().scale(-gap)), heading}, roadSeed{p, heading.leftNormal()})
 		}
 	}
 
