@@ -26,8 +26,8 @@ func (n *Node) startSettlement(p *parts) {
 		return
 	}
 
-	settler := &payments.Settler{Trips: n.db, Charges: n.db, Refunds: n.db, Now: n.clock.Now, Budget: new(payments.Budget),
-		Provider: &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret}}
+	settler := payments.NewSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret, n.clock.Now)
+	settler.Budget = new(payments.Budget)
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.Handle,
 		OnLost: func() {

@@ -42,6 +42,21 @@ type Settler struct {
 	Budget   *Budget       // of the node, for what it asks again; nil: no bound
 }
 
+// Books is what a settler needs of a database.
+type Books interface {
+	TripReader
+	Store
+	Refunds
+}
+
+// NewSettler returns a settler of a database's trips at the provider with an
+// HTTP API at a URL, where secret is our key. Its other fields may be set
+// before it is used.
+func NewSettler(books Books, url, secret string, now func() time.Time) *Settler {
+	return &Settler{Trips: books, Charges: books, Refunds: books, Now: now,
+		Provider: &HTTPProvider{URL: url, Secret: secret}}
+}
+
 // ErrResting says that the provider fails and must not be asked again now.
 var ErrResting = errors.New("the provider fails, and this trip has to wait until it answers")
 

@@ -9,12 +9,14 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// benchCity is the built-in city, or the one that RIDEHAIL_BENCH_CITY names as --city would.
+// benchCity is the built-in city, or the one that RIDEHAIL_BENCH_CITY names as
+// --city would.
 func benchCity(b *testing.B) *City {
 	spec := os.Getenv("RIDEHAIL_BENCH_CITY")
 	if spec == "" {
 		return builtInCity()
 	}
+
 	c, err := Open(spec)
 	if err != nil {
 		b.Fatal(err)
@@ -22,7 +24,8 @@ func benchCity(b *testing.B) *City {
 	return c
 }
 
-// BenchmarkRoute compares the router with Dijkstra's search in the same graph, over the same pairs.
+// BenchmarkRoute compares the router with Dijkstra's search in the same graph,
+// over the same pairs.
 func BenchmarkRoute(b *testing.B) {
 	c := benchCity(b)
 	router, r, plain := NewRouter(c), dice(1), newPlain(c.graph)
@@ -30,6 +33,7 @@ func BenchmarkRoute(b *testing.B) {
 	for i := range pairs {
 		pairs[i] = [2]location.Point{c.RandomPoint(r), c.RandomPoint(r)}
 	}
+
 	var fast, slow time.Duration
 	i := 0
 	for b.Loop() {
@@ -39,26 +43,31 @@ func BenchmarkRoute(b *testing.B) {
 		if _, err := router.Route(context.Background(), p[0], p[1]); err != nil {
 			b.Fatal(err)
 		}
+
 		between := time.Now()
-		from, _ := router.spot(p[0])
-		to, _ := router.spot(p[1])
-		plain.times(router, from, []spot{to})
+		from, _ := router.snapToEdge(p[0])
+		to, _ := router.snapToEdge(p[1])
+		plain.times(router, from, []edgePoint{to})
 		fast, slow = fast+between.Sub(start), slow+time.Since(between)
 	}
+
 	b.ReportMetric(float64(fast.Nanoseconds())/1e3/float64(b.N), "µs/route")
 	b.ReportMetric(slow.Seconds()/fast.Seconds(), "Dijkstra/route")
 }
 
-// BenchmarkMatrix compares 100 x 100 travel times with one of Dijkstra's searches for each row.
+// BenchmarkMatrix compares 100 x 100 travel times with one of Dijkstra's
+// searches for each row.
 func BenchmarkMatrix(b *testing.B) {
 	c := benchCity(b)
 	router, r, plain := NewRouter(c), dice(2), newPlain(c.graph)
+
 	from, to := make([]location.Point, 100), make([]location.Point, 100)
-	spots := make([]spot, len(to))
+	spots := make([]edgePoint, len(to))
 	for i := range from {
 		from[i], to[i] = c.RandomPoint(r), c.RandomPoint(r)
-		spots[i], _ = router.spot(to[i])
+		spots[i], _ = router.snapToEdge(to[i])
 	}
+
 	var fast, slow time.Duration
 	for b.Loop() {
 		start := time.Now()
@@ -66,12 +75,15 @@ func BenchmarkMatrix(b *testing.B) {
 			b.Fatal(err)
 		}
 		between := time.Now()
+
 		for _, p := range from {
-			at, _ := router.spot(p)
+			at, _ := router.snapToEdge(p)
 			plain.times(router, at, spots)
 		}
+
 		fast, slow = fast+between.Sub(start), slow+time.Since(between)
 	}
+
 	pairs := float64(b.N) * float64(len(from)*len(to))
 	b.ReportMetric(float64(fast.Nanoseconds())/1e3/pairs, "µs/pair")
 	b.ReportMetric(float64(slow.Nanoseconds())/1e3/pairs, "Dijkstra-µs/pair")
@@ -92,18 +104,20 @@ func BenchmarkSnap(b *testing.B) {
 func BenchmarkContract(b *testing.B) {
 	g := benchCity(b).graph
 	for b.Loop() {
-		if _, err := g.contracted(); err != nil {
+		if _, err := g.buildHierarchy(); err != nil {
 			b.Fatal(err)
 		}
 	}
+
 	b.ReportMetric(float64(len(g.nodes)), "junctions")
 	b.ReportMetric(float64(len(g.arcs)), "arcs")
 }
 
-// BenchmarkTile makes every tile of the city's middle at one zoom after the other, none of them from memory.
+// BenchmarkTile makes every tile of the city's middle at one zoom after the
+// other, none of them from memory.
 func BenchmarkTile(b *testing.B) {
 	c := benchCity(b)
-	all, bytes, tiles := c.drawables(), 0, 0
+	all, bytes, tiles := c.listDrawables(), 0, 0
 	for b.Loop() {
 		for z := uint32(tileMin); z <= tileMax; z++ {
 			tile, err := makeTile(tileOf(c, c.Hotspots()[0].Point, z), all)
@@ -113,6 +127,7 @@ func BenchmarkTile(b *testing.B) {
 			bytes, tiles = bytes+len(tile), tiles+1
 		}
 	}
+
 	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(tiles), "ms/tile")
 	b.ReportMetric(float64(bytes)/float64(tiles), "bytes/tile")
 	b.ReportMetric(float64(len(c.GeoJSON())), "bytes/GeoJSON")

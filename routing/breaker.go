@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// breaker leaves a service alone for a pause once it failed `limit` times in a row. After the pause one call goes
-// through to try; the others wait for its result one more pause.
-type breaker struct {
+// circuitBreaker stops calls to a service for a pause after `limit` failures in
+// a row. After the pause one call goes through; the others wait for its result
+// for one more pause. It is safe for concurrent use.
+type circuitBreaker struct {
 	limit int
 	pause time.Duration
 	now   func() time.Time
@@ -17,12 +18,14 @@ type breaker struct {
 	until    time.Time
 }
 
-func (b *breaker) allow() bool {
+func (b *circuitBreaker) allowCall() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if b.failures < b.limit {
 		return true
 	}
+
 	now := b.now()
 	if now.Before(b.until) {
 		return false
@@ -31,13 +34,13 @@ func (b *breaker) allow() bool {
 	return true
 }
 
-func (b *breaker) succeeded() {
+func (b *circuitBreaker) noteSuccess() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failures = 0
 }
 
-func (b *breaker) failed() {
+func (b *circuitBreaker) noteFailure() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failures++
@@ -46,8 +49,9 @@ func (b *breaker) failed() {
 	}
 }
 
-// budget keeps retries to a tenth of the calls that go well, so that they never add to the load of a service in need.
-type budget struct {
+// retryBudget limits retries to a tenth of the calls that succeed, so that they
+// add little load to a service in trouble. It is safe for concurrent use.
+type retryBudget struct {
 	mu     sync.Mutex
 	tokens int // tenths of a retry
 }
@@ -57,7 +61,7 @@ const (
 	retryPrice = 10
 )
 
-func (b *budget) take() bool {
+func (b *retryBudget) takeRetry() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.tokens < retryPrice {
@@ -67,7 +71,7 @@ func (b *budget) take() bool {
 	return true
 }
 
-func (b *budget) earn() {
+func (b *retryBudget) earnRetry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tokens = min(maxTokens, b.tokens+1)

@@ -10,8 +10,8 @@ import (
 // builtInCentre is where the generated city lies: on the Gulf of Guinea.
 var builtInCentre = location.Point{Lng: 3.40, Lat: 6.45}
 
-// builtIn brings a generated city from metres to degrees.
-func builtIn(g *citygen.City) Plan {
+// builtInPlan converts a generated city from metres to degrees.
+func builtInPlan(g *citygen.City) Plan {
 	perDegree := location.EarthRadius * math.Pi / 180
 	cos := math.Cos(builtInCentre.Lat * math.Pi / 180)
 	at := func(p citygen.XY) location.Point {
@@ -24,12 +24,14 @@ func builtIn(g *citygen.City) Plan {
 		}
 		return out
 	}
+
 	plan := Plan{Name: g.Name}
 	for _, r := range g.Roads {
 		plan.Roads = append(plan.Roads, Road{
 			Points: line(r.Line), Class: Class(r.Rank), Name: r.Name, OneWay: r.OneWay, Bridge: r.Bridge,
 		})
 	}
+
 	for _, a := range g.Areas {
 		area := Area{Kind: a.Kind, Name: a.Name}
 		for _, ring := range a.Rings {
@@ -37,6 +39,7 @@ func builtIn(g *citygen.City) Plan {
 		}
 		plan.Areas = append(plan.Areas, area)
 	}
+
 	for _, p := range g.Districts {
 		plan.Districts = append(plan.Districts, District{p.Name, at(p.XY)})
 	}

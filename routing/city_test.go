@@ -15,6 +15,7 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c := builtInCity()
 	if !bytes.Equal(saved(t, c), saved(t, again)) || !bytes.Equal(c.GeoJSON(), again.GeoJSON()) {
 		t.Fatal("seed 1 made two different cities")
@@ -53,15 +54,17 @@ func bridges(c *City) []string {
 	long := map[string]float64{}
 	for i := range c.graph.edges {
 		if e := &c.graph.edges[i]; e.bridge {
-			long[e.name] += e.metres()
+			long[e.name] += e.length()
 		}
 	}
+
 	var names []string
 	for name, metres := range long {
 		if metres > 300 {
 			names = append(names, name)
 		}
 	}
+
 	return names
 }
 
@@ -75,6 +78,7 @@ func TestEveryJunctionReachesEveryOther(t *testing.T) {
 			next[e.to], before[e.from] = append(next[e.to], e.from), append(before[e.from], e.to)
 		}
 	}
+
 	for name, list := range map[string][][]int32{"reached from": next, "able to reach": before} {
 		seen := make([]bool, len(g.nodes))
 		queue := []int32{0}
@@ -84,6 +88,7 @@ func TestEveryJunctionReachesEveryOther(t *testing.T) {
 			n := queue[0]
 			queue = queue[1:]
 			count++
+
 			for _, m := range list[n] {
 				if !seen[m] {
 					seen[m] = true
@@ -91,16 +96,19 @@ func TestEveryJunctionReachesEveryOther(t *testing.T) {
 				}
 			}
 		}
+
 		if count != len(g.nodes) {
 			t.Errorf("%d of %d junctions are %s the first", count, len(g.nodes), name)
 		}
 	}
+
 	oneWay := 0
 	for i := range g.edges {
 		if g.edges[i].oneWay {
 			oneWay++
 		}
 	}
+
 	if oneWay == 0 {
 		t.Error("no street is one-way")
 	}
@@ -124,6 +132,7 @@ func TestTheDrawingIsGeoJSONThatThePageUnderstands(t *testing.T) {
 	if err := json.Unmarshal(c.GeoJSON(), &drawing); err != nil || drawing.Type != "FeatureCollection" {
 		t.Fatal(drawing.Type, err)
 	}
+
 	kinds, metres := map[string]int{}, 0.0
 	for _, f := range drawing.Features {
 		kinds[f.Properties.Kind+" "+f.Geometry.Type]++
@@ -143,14 +152,16 @@ func TestTheDrawingIsGeoJSONThatThePageUnderstands(t *testing.T) {
 		}
 	}
 	t.Log(kinds)
+
 	for _, kind := range []string{"land Polygon", "park Polygon", "road LineString", "district Point"} {
 		if kinds[kind] == 0 {
 			t.Errorf("no %s is drawn", kind)
 		}
 	}
+
 	want := 0.0
 	for i := range c.graph.edges {
-		want += c.graph.edges[i].metres()
+		want += c.graph.edges[i].length()
 	}
 	if math.Abs(metres-want) > 1 {
 		t.Errorf("%.0f metres of road are drawn, the city has %.0f", metres, want)
@@ -164,7 +175,7 @@ func TestRandomPointsAreOnRoadsAndInTheCitysRegions(t *testing.T) {
 	c, r := builtInCity(), dice(1)
 	for range 2000 {
 		p := c.RandomPoint(r)
-		s, ok := c.index.nearest(p, 1)
+		s, ok := c.index.findNearest(p, 1)
 		if !ok || s.off > 0.2 || !c.Contains(p) {
 			t.Fatalf("%v is %.2f m from the nearest road", p, s.off)
 		}
@@ -173,11 +184,13 @@ func TestRandomPointsAreOnRoadsAndInTheCitysRegions(t *testing.T) {
 			t.Fatalf("%v is in region %s, not of %v", p, region, c.Regions())
 		}
 	}
+
 	for _, h := range c.Hotspots() {
 		if !c.Contains(h.Point) || h.Weight <= 0 || h.Name == "" {
 			t.Errorf("hot spot %+v", h)
 		}
 	}
+
 	for _, p := range []location.Point{{Lng: 3.4, Lat: 6.2}, {Lng: math.NaN(), Lat: 6.45}, {Lng: -176, Lat: -6.45}, {}} {
 		if c.Contains(p) {
 			t.Errorf("the city contains %v", p)
@@ -189,7 +202,8 @@ func TestTheNearestRoadIsFoundAsIfAllWereTried(t *testing.T) {
 	c, r := builtInCity(), dice(2)
 	for range 200 {
 		p := c.RandomPoint(r)
-		p = location.Point{Lng: p.Lng + (r.Float64()-.5)/200, Lat: p.Lat + (r.Float64()-.5)/200} // within 400 m
+		// within 400 m
+		p = location.Point{Lng: p.Lng + (r.Float64()-.5)/200, Lat: p.Lat + (r.Float64()-.5)/200}
 		want := math.Inf(1)
 		for i := range c.graph.edges {
 			line := c.graph.edges[i].line
@@ -199,8 +213,9 @@ func TestTheNearestRoadIsFoundAsIfAllWereTried(t *testing.T) {
 				}
 			}
 		}
-		s, ok := c.index.nearest(p, reach)
-		if ok != (want <= reach) || ok && math.Abs(s.off-want) > 0.01 {
+
+		s, ok := c.index.findNearest(p, snapRadius)
+		if ok != (want <= snapRadius) || ok && math.Abs(s.off-want) > 0.01 {
 			t.Fatalf("%v: %.2f m (%t), by trying all %.2f m", p, s.off, ok, want)
 		}
 		if ok && math.Abs(location.Metres(p, s.point)-s.off) > 0.5 {
@@ -213,6 +228,7 @@ func offSegment(p, a, b location.Point) float64 {
 	kx := metresPerDegree * math.Cos(p.Lat*math.Pi/180)
 	ax, ay := (a.Lng-p.Lng)*kx, (a.Lat-p.Lat)*metresPerDegree
 	bx, by := (b.Lng-p.Lng)*kx, (b.Lat-p.Lat)*metresPerDegree
+
 	best := math.Inf(1)
 	lo, hi := 0.0, 1.0
 	for range 40 { // by halving, not by projection
@@ -220,11 +236,13 @@ func offSegment(p, a, b location.Point) float64 {
 		d1 := math.Hypot(ax+m1*(bx-ax), ay+m1*(by-ay))
 		d2 := math.Hypot(ax+m2*(bx-ax), ay+m2*(by-ay))
 		best = min(best, d1, d2)
+
 		if d1 < d2 {
 			hi = m2
 		} else {
 			lo = m1
 		}
 	}
+
 	return best
 }

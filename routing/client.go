@@ -15,39 +15,43 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// ErrUnavailable is returned by Client.Snap when the service does not answer well; Route and Times fall back instead.
+// ErrUnavailable is returned by Client.Snap when the service fails; Route,
+// Times and Matrix fall back to straight lines instead.
 var ErrUnavailable = errors.New("the routing service is not available")
 
 // ClientOptions tune a client. The zero value suits a service nearby.
 type ClientOptions struct {
-	Timeout  time.Duration    // for a call and its retry together; 300 ms
-	Failures int              // in a row before the service is left alone; 5
-	Pause    time.Duration    // for which it is left alone; then one call tries again; 1 s
+	Timeout  time.Duration // for a call and its retry together; 300 ms
+	Failures int           // in a row before the service is left alone; 5
+	// how long it is left alone after that; then one call tries again; 1 s
+	Pause    time.Duration
 	Now      func() time.Time // nil: time.Now
 	Straight Straight         // of the city; the zero value: the built-in one's
 }
 
-// backend asks a routing service in the service's own protocol. Its answers were checked. Its errors wrap ErrOutsideCity,
-// ErrNoRoute, errLie, or errAway when the same question may be answered a moment later.
+// backend asks a routing service in the service's own protocol and checks its
+// answers. Errors wrap ErrOutsideCity, ErrNoRoute, errImplausible, or
+// errServiceGone if the same call may succeed a moment later. Methods are safe
+// for concurrent use.
 type backend interface {
-	route(ctx context.Context, from, to location.Point) (Route, error)
-	matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error)
-	snap(ctx context.Context, p location.Point) (location.Point, float64, error)
-	limits() (places, pairs int) // of a matrix: on one side, and in all
+	requestRoute(ctx context.Context, from, to location.Point) (Route, error)
+	requestMatrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error)
+	requestSnap(ctx context.Context, p location.Point) (location.Point, float64, error)
+	matrixLimits() (places, pairs int) // of a matrix: on one side, and in all
 }
 
-// errAway is a service that was not there.
-var errAway = errors.New("the service was not there")
+// errServiceGone says that the service could not be reached.
+var errServiceGone = errors.New("the service was not there")
 
-// Client asks a routing service and does without it when it must: Route and Times then answer with the straight line
-// and say so. It is safe for concurrent use.
+// Client asks a routing service. When the service fails, Route, Times and
+// Matrix answer with straight lines and say so. It is safe for concurrent use.
 type Client struct {
 	service   backend
 	transport *http.Transport
 	straight  Straight
 	timeout   time.Duration
-	breaker   breaker
-	retries   budget
+	breaker   circuitBreaker
+	retries   retryBudget
 	counts    counts
 }
 
@@ -57,9 +61,11 @@ type Stats struct {
 	Road     uint64 // answered by the service
 	Straight uint64 // answered by the straight line
 	Retries  uint64
-	Failures uint64 // no answer, too late, or an error; each retry counts for itself
+	// no answer, too late, or an error; each retry counts separately
+	Failures uint64
 	Lies     uint64 // answers that cannot be true
-	Skipped  uint64 // not asked because the service failed too often just before
+	// not asked because the service failed too often just before
+	Skipped uint64
 }
 
 type counts struct{ calls, road, straight, retries, failures, lies, skipped atomic.Uint64 }
@@ -67,8 +73,9 @@ type counts struct{ calls, road, straight, retries, failures, lies, skipped atom
 // osrmPrefix marks the URL of an OSRM server.
 const osrmPrefix = "osrm:"
 
-// NewClient makes a client of the service at url, such as http://localhost:8070, or of an OSRM server, such as
-// osrm:http://localhost:5000. Close frees its connections.
+// NewClient returns a client of the service at url, such as
+// http://localhost:8070, or of an OSRM server, such as
+// osrm:http://localhost:5000. The caller must Close it.
 func NewClient(url string, opts ClientOptions) *Client {
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
@@ -77,21 +84,24 @@ func NewClient(url string, opts ClientOptions) *Client {
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     90 * time.Second,
 	}
+
 	now := opts.Now
 	if now == nil {
 		now = time.Now
 	}
+
 	var service backend
 	if at, ok := strings.CutPrefix(url, osrmPrefix); ok {
-		service = newOSRM(&http.Client{Transport: transport}, at)
+		service = newOSRMBackend(&http.Client{Transport: transport}, at)
 	} else {
-		service = newConnect(&http.Client{Transport: transport}, url)
+		service = newRPCBackend(&http.Client{Transport: transport}, url)
 	}
+
 	return &Client{
 		service: service, transport: transport, straight: cmp.Or(opts.Straight, BuiltInStraight),
 		timeout: cmp.Or(opts.Timeout, 300*time.Millisecond),
-		breaker: breaker{limit: cmp.Or(opts.Failures, 5), pause: cmp.Or(opts.Pause, time.Second), now: now},
-		retries: budget{tokens: maxTokens},
+		breaker: circuitBreaker{limit: cmp.Or(opts.Failures, 5), pause: cmp.Or(opts.Pause, time.Second), now: now},
+		retries: retryBudget{tokens: maxTokens},
 	}
 }
 
@@ -107,30 +117,33 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// Route finds the fastest way, or the straight line when the service does not answer well in time; Route.Source says
-// which. It returns ErrOutsideCity, ErrNoRoute, location.ErrPoint, or context.Canceled when ctx was cancelled.
+// Route returns the fastest way by road, or a straight line when the service
+// fails or is too late; Route.Source says which. It returns ErrOutsideCity,
+// ErrNoRoute, location.ErrPoint, or context.Canceled when ctx was cancelled.
 func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, error) {
 	if err := errors.Join(from.Check(), to.Check()); err != nil {
 		return Route{}, err
 	}
 	var way Route
-	err := c.call(ctx, func(ctx context.Context) (err error) {
-		way, err = c.service.route(ctx, from, to)
+	err := c.callService(ctx, func(ctx context.Context) (err error) {
+		way, err = c.service.requestRoute(ctx, from, to)
 		return err
 	})
 	if errors.Is(err, ErrUnavailable) {
 		c.counts.straight.Add(1)
-		return c.straight.route(from, to), nil
+		return c.straight.estimateRoute(from, to), nil
 	}
 	return way, err
 }
 
-// Times tells how long a car takes from each place to one, and how it knows: a Matrix with one column.
+// Times returns how long a car takes from each place to one, and the source: a
+// Matrix with one column.
 func (c *Client) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
 	rows, source, err := c.Matrix(ctx, from, []location.Point{to})
 	if err != nil {
 		return nil, "", err
 	}
+
 	times := make([]time.Duration, len(rows))
 	for i, row := range rows {
 		times[i] = row[0]
@@ -138,102 +151,113 @@ func (c *Client) Times(ctx context.Context, from []location.Point, to location.P
 	return times, source, nil
 }
 
-// Matrix has a row for each place of from with the times a car takes to each place of to, NoWay where there is none, and
-// says how it knows: SourceRoad, or SourceStraight for all of them when the service does not answer well in time. A
-// matrix beyond what the service fills in one call is asked for in parts. Errors are those of Route.
+// Matrix returns a row for each place of from with the times a car takes to
+// each place of to, NoWay where there is no way. The source is SourceRoad, or
+// SourceStraight for all of them when the service fails or is too late. A
+// matrix that is too large for one call is split. Errors are those of Route.
 func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
 	for _, p := range slices.Concat(from, to) {
 		if err := p.Check(); err != nil {
 			return nil, "", err
 		}
 	}
+
 	rows := make([][]time.Duration, len(from))
-	places, pairs := c.service.limits()
+	places, pairs := c.service.matrixLimits()
 	for columns := range slices.Chunk(to, places) {
 		begin := 0
 		for part := range slices.Chunk(from, min(places, pairs/len(columns))) {
-			times, err := c.part(ctx, part, columns)
+			times, err := c.requestPart(ctx, part, columns)
 			if errors.Is(err, ErrUnavailable) {
 				c.counts.straight.Add(1)
-				return c.straight.matrix(from, to), SourceStraight, nil
+				return c.straight.estimateMatrix(from, to), SourceStraight, nil
 			}
 			if err != nil {
 				return nil, "", err
 			}
+
 			for i, row := range times {
 				rows[begin+i] = append(rows[begin+i], row...)
 			}
 			begin += len(part)
 		}
 	}
+
 	return rows, SourceRoad, nil
 }
 
-// part is a matrix that one call may ask for.
-func (c *Client) part(ctx context.Context, from, to []location.Point) (rows [][]time.Duration, err error) {
-	err = c.call(ctx, func(ctx context.Context) (err error) {
-		rows, err = c.service.matrix(ctx, from, to)
+// requestPart requests a matrix that is small enough for one call.
+func (c *Client) requestPart(ctx context.Context, from, to []location.Point) (rows [][]time.Duration, err error) {
+	err = c.callService(ctx, func(ctx context.Context) (err error) {
+		rows, err = c.service.requestMatrix(ctx, from, to)
 		return err
 	})
 	return rows, err
 }
 
-// Snap returns the point on a road nearest to p and how many metres away it is. Nothing can stand in for the service
-// here: ErrUnavailable means that it did not answer well.
+// Snap returns the point on a road nearest to p and its distance in metres. It
+// has no fallback: it returns ErrUnavailable when the service fails.
 func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, float64, error) {
 	if err := p.Check(); err != nil {
 		return location.Point{}, 0, err
 	}
 	var at location.Point
 	var metres float64
-	err := c.call(ctx, func(ctx context.Context) (err error) {
-		at, metres, err = c.service.snap(ctx, p)
+	err := c.callService(ctx, func(ctx context.Context) (err error) {
+		at, metres, err = c.service.requestSnap(ctx, p)
 		return err
 	})
+
 	return at, metres, err
 }
 
-// call asks once, and once more if the service was not there. It returns nil, what the service truly answered
-// (ErrOutsideCity, ErrNoRoute), the caller's own cancellation, or ErrUnavailable for everything else.
-func (c *Client) call(ctx context.Context, ask func(context.Context) error) error {
+// callService calls ask once, and once more if the service could not be
+// reached. It returns nil, ErrOutsideCity or ErrNoRoute from the service, the
+// caller's own cancellation, or ErrUnavailable for everything else.
+func (c *Client) callService(ctx context.Context, ask func(context.Context) error) error {
 	c.counts.calls.Add(1)
-	if !c.breaker.allow() {
+	if !c.breaker.allowCall() {
 		c.counts.skipped.Add(1)
 		return fmt.Errorf("%w: it failed %d times in a row and is left alone for a moment", ErrUnavailable, c.breaker.limit)
 	}
-	asking, cancel := context.WithTimeout(ctx, c.patience(ctx))
+	asking, cancel := context.WithTimeout(ctx, c.callTimeout(ctx))
 	defer cancel()
-	err := c.judge(ctx, ask(asking))
-	if errors.Is(err, errAway) && asking.Err() == nil && c.retries.take() {
+
+	err := c.countFailure(ctx, ask(asking))
+	if errors.Is(err, errServiceGone) && asking.Err() == nil && c.retries.takeRetry() {
 		c.counts.retries.Add(1)
-		err = c.judge(ctx, ask(asking))
+		err = c.countFailure(ctx, ask(asking))
 	}
+
 	if err == nil || errors.Is(err, ErrOutsideCity) || errors.Is(err, ErrNoRoute) {
 		c.counts.road.Add(1)
-		c.breaker.succeeded()
-		c.retries.earn()
+		c.breaker.noteSuccess()
+		c.retries.earnRetry()
 		return err
 	}
+
 	if ctx.Err() == context.Canceled { // says nothing about the service
 		return ctx.Err()
 	}
-	c.breaker.failed()
+
+	c.breaker.noteFailure()
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// patience leaves the caller a tenth of its own time to use the fallback in.
-func (c *Client) patience(ctx context.Context) time.Duration {
+// callTimeout returns how long a call may take. It leaves the caller a tenth of
+// its own time for the fallback.
+func (c *Client) callTimeout(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return min(c.timeout, time.Until(deadline)*9/10)
 	}
 	return c.timeout
 }
 
-// judge counts a bad answer.
-func (c *Client) judge(ctx context.Context, err error) error {
+// countFailure counts a bad answer and returns its argument.
+func (c *Client) countFailure(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() == context.Canceled || errors.Is(err, ErrOutsideCity) || errors.Is(err, ErrNoRoute):
-	case errors.Is(err, errLie):
+	case errors.Is(err, errImplausible):
 		c.counts.lies.Add(1)
 	default:
 		c.counts.failures.Add(1)

@@ -15,7 +15,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// patient is for tests in which the service is fine: the race detector is slow, and a slow answer is not the matter.
+// patient is for tests in which the service is fine: the race detector is slow,
+// and a slow answer is not the matter.
 var patient = ClientOptions{Timeout: 20 * time.Second}
 
 func clientOf(t *testing.T, h http.Handler, opts ClientOptions) *Client {
@@ -35,18 +36,22 @@ func TestTheClientAnswersWhatTheRouterSays(t *testing.T) {
 	router := NewRouter(builtInCity())
 	c := clientOf(t, NewHandler(router), patient)
 	from, to := twoPlaces()
+
 	want, err := router.Route(context.Background(), from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	way, err := c.Route(context.Background(), from, to)
 	if err != nil || way.Source != SourceRoad || way.Duration != want.Duration || len(way.Path) != len(want.Path) {
 		t.Fatalf("%s %s, want %s: %v", way.Source, way.Duration, want.Duration, err)
 	}
+
 	times, source, err := c.Times(context.Background(), []location.Point{from, to}, to)
 	if err != nil || source != SourceRoad || times[0] != want.Duration || times[1] != 0 {
 		t.Fatalf("%v %s %v", times, source, err)
 	}
+
 	off := location.Point{Lng: from.Lng + 1e-4, Lat: from.Lat}
 	wantAt, wantOff, _ := router.Snap(off)
 	if at, metres, err := c.Snap(context.Background(), off); err != nil || at != wantAt || math.Abs(metres-wantOff) > 1 {
@@ -78,10 +83,12 @@ func TestOutsideTheCityIsSaidAndNotGuessed(t *testing.T) {
 	}
 }
 
-// assertStraight checks that the client gives the straight line for a way and for times.
+// assertStraight checks that the client gives the straight line for a way and
+// for times.
 func assertStraight(t *testing.T, c *Client) {
 	t.Helper()
 	from, to := twoPlaces()
+
 	way, err := c.Route(context.Background(), from, to)
 	air := location.Metres(from, to)
 	if err != nil || way.Source != SourceStraight || len(way.Path) != 2 || way.Metres < air || len(way.Speeds) != 1 {
@@ -90,6 +97,7 @@ func assertStraight(t *testing.T, c *Client) {
 	if drive := air / way.Speeds[0]; math.Abs(drive-way.Duration.Seconds()) > 1 {
 		t.Fatalf("a car on the line takes %.0f s, promised %s", drive, way.Duration)
 	}
+
 	times, source, err := c.Times(context.Background(), []location.Point{from, to}, to)
 	if err != nil || source != SourceStraight || times[0] != way.Duration || times[1] != 0 {
 		t.Fatalf("%v %s %v", times, source, err)
@@ -114,15 +122,19 @@ func TestTheCallersOwnDeadlineLeavesTimeForTheFallback(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
+
 	from, to := twoPlaces()
 	if way, err := c.Route(ctx, from, to); err != nil || way.Source != SourceStraight {
 		t.Fatalf("%+v %v", way, err)
 	}
+
 	long, cancelLong := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancelLong()
-	if p := c.patience(long); p > 18*time.Minute {
+
+	if p := c.callTimeout(long); p > 18*time.Minute {
 		t.Fatalf("of 20 minutes %s are for the service", p)
 	}
+
 	gone, cancelNow := context.WithCancel(context.Background())
 	cancelNow()
 	if _, err := c.Route(gone, from, to); !errors.Is(err, context.Canceled) {
@@ -163,6 +175,7 @@ func TestADeadServiceIsLeftAloneForASecondAndThenTriedAgain(t *testing.T) {
 		}
 		good.ServeHTTP(w, r)
 	}), opts)
+
 	dead.Store(true)
 	for range 3 {
 		assertStraight(t, c) // two calls each
@@ -187,28 +200,32 @@ func TestADeadServiceIsLeftAloneForASecondAndThenTriedAgain(t *testing.T) {
 
 func TestOneCallTriesWhileTheOthersWait(t *testing.T) {
 	hand := &clock{at: time.Unix(1000, 0)}
-	b := breaker{limit: 2, pause: time.Second, now: hand.now}
-	b.failed()
-	b.failed()
-	if b.allow() {
+	b := circuitBreaker{limit: 2, pause: time.Second, now: hand.now}
+	b.noteFailure()
+	b.noteFailure()
+	if b.allowCall() {
 		t.Fatal("open: nobody may ask")
 	}
+
 	hand.pass(time.Second)
-	if !b.allow() {
+	if !b.allowCall() {
 		t.Fatal("after the pause one may ask")
 	}
-	if b.allow() {
+	if b.allowCall() {
 		t.Fatal("two may not")
 	}
-	b.failed()
-	if b.allow() {
+
+	b.noteFailure()
+	if b.allowCall() {
 		t.Fatal("it failed again: wait again")
 	}
+
 	hand.pass(time.Second)
-	b.allow()
-	b.succeeded()
+	b.allowCall()
+	b.noteSuccess()
+
 	for range 2 {
-		if !b.allow() {
+		if !b.allowCall() {
 			t.Fatal("it works: everybody may ask")
 		}
 	}
@@ -224,6 +241,7 @@ func TestAServiceThatIsBackAtOnceIsAskedASecondTime(t *testing.T) {
 		}
 		good.ServeHTTP(w, r)
 	}), patient)
+
 	from, to := twoPlaces()
 	if way, err := c.Route(context.Background(), from, to); err != nil || way.Source != SourceRoad {
 		t.Fatalf("%+v %v", way, err)
@@ -265,19 +283,23 @@ func TestAMatrixTooLargeForOneCallIsAskedForInParts(t *testing.T) {
 	for j := range to {
 		to[j] = city.RandomPoint(r)
 	}
+
 	rows, source, err := c.Matrix(context.Background(), from, to)
 	if err != nil || source != SourceRoad {
 		t.Fatalf("%s %v", source, err)
 	}
+
 	want, err := router.Matrix(context.Background(), from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for i := range want {
 		if !slices.Equal(rows[i], want[i]) {
 			t.Fatalf("row %d of %d differs", i, len(want))
 		}
 	}
+
 	if calls := c.Stats().Calls; calls != 2 {
 		t.Errorf("%d calls for %d pairs", calls, len(from)*len(to))
 	}

@@ -14,9 +14,9 @@ func TestOnlyBridgesAreOverWater(t *testing.T) {
 		wet, dry := 0.0, 0.0
 		for i := range c.graph.edges {
 			e := &c.graph.edges[i]
-			steps := int(e.metres()/25) + 1
+			steps := int(e.length()/25) + 1
 			for k := range steps + 1 {
-				p := e.at(float64(k) / float64(steps))
+				p := e.pointAt(float64(k) / float64(steps))
 				switch onLand := shores.onLand(p); {
 				case !onLand && !e.bridge:
 					t.Fatalf("seed %d: %s %q is in the water at %v", seed, e.class, e.name, p)
@@ -27,11 +27,13 @@ func TestOnlyBridgesAreOverWater(t *testing.T) {
 				}
 			}
 		}
+
 		for _, a := range c.plan.Areas {
 			if a.Kind == Water && shores.onLand(a.Rings[0][0]) {
 				t.Errorf("seed %d: %s is on land", seed, a.Name)
 			}
 		}
+
 		if dry > wet/8 {
 			t.Errorf("seed %d: %.0f of %.0f places on bridges are on land", seed, dry, wet+dry)
 		}

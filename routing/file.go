@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -15,28 +16,33 @@ import (
 	"github.com/ridehail/ridehail/routing/internal/citygen"
 )
 
-// Open returns a city: the built-in one for "" or a decimal seed, else the one in the file that spec names.
+// Open returns the generated city of a decimal seed, where "" stands for 1, or
+// else the city in the file that spec names.
 func Open(spec string) (*City, error) {
 	if spec == "" {
 		spec = "1"
 	}
+
 	if seed, err := strconv.ParseUint(spec, 10, 64); err == nil {
-		city, err := NewCity(builtIn(citygen.Generate(seed)))
+		city, err := NewCity(builtInPlan(citygen.Generate(seed)))
 		if err != nil {
 			return nil, fmt.Errorf("built-in city from seed %d: %w", seed, err)
 		}
 		city.spec = strconv.FormatUint(seed, 10)
 		return city, nil
 	}
+
 	f, err := os.Open(spec)
 	if err != nil {
 		return nil, fmt.Errorf("open city: give a seed such as 1, or the path of a city file: %w", err)
 	}
 	defer f.Close()
+
 	city, err := Load(f)
 	if err != nil {
 		return nil, fmt.Errorf("city file %s: %w", spec, err)
 	}
+
 	city.spec = spec
 	return city, nil
 }
@@ -47,12 +53,14 @@ var ErrNotACity = errors.New("not a city file; make one with `ridehail import`")
 // ErrOldCity is returned for a city file of an older version of the program.
 var ErrOldCity = errors.New("a city file of an older version; make it again with `ridehail import`")
 
-// A city file is a line that says what it is, then compressed JSON in which a line of points is a flat list of
-// longitudes and latitudes in millionths of a degree, each but the first relative to the one before.
+// A city file is a line that names the format, then compressed JSON. In it a
+// line of points is a flat list of longitudes and latitudes in millionths of a
+// degree, each relative to the one before.
 const (
 	fileMagic = "ridehail city 2\n"
 	fileKind  = "ridehail city "
-	fileLimit = 1 << 30 // bytes of JSON; a file that unpacks to more is an attack, not a city
+	// bytes of JSON; a file that unpacks to more is an attack, not a city
+	fileLimit = 1 << 30
 )
 
 type filePlan struct {
@@ -86,12 +94,14 @@ type filePlace struct {
 	Weight float64 `json:"w,omitempty"`
 }
 
-// Save writes the city as a file that Load reads. The same city gives the same bytes.
+// Save writes the city as a file that Load reads. The same city gives the same
+// bytes.
 func (c *City) Save(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	if _, err := buf.WriteString(fileMagic); err != nil {
 		return fmt.Errorf("save city: %w", err)
 	}
+
 	zw := gzip.NewWriter(buf)
 	if err := json.NewEncoder(zw).Encode(packPlan(c.plan)); err != nil {
 		return fmt.Errorf("save city: %w", err)
@@ -102,13 +112,33 @@ func (c *City) Save(w io.Writer) error {
 	return nil
 }
 
-// Load reads a city that Save wrote. It returns ErrNotACity for anything else and io.ErrUnexpectedEOF for a file that
-// ends too early.
+// SaveFile writes the city to a file and returns its size in bytes. It writes a
+// temporary file in the same folder first and renames it when it is complete.
+func (c *City) SaveFile(path string) (int64, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".city-*")
+	if err != nil {
+		return 0, fmt.Errorf("the city file: %w", err)
+	}
+
+	err = c.Save(f)
+	size, seekErr := f.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, seekErr, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("the city file: %w", err), os.Remove(f.Name()))
+	}
+	return size, nil
+}
+
+// Load reads a city that Save wrote. It returns ErrNotACity or ErrOldCity for
+// other files, and io.ErrUnexpectedEOF for a file that ends too early.
 func Load(r io.Reader) (*City, error) {
 	magic := make([]byte, len(fileMagic))
 	if _, err := io.ReadFull(r, magic); err != nil {
 		return nil, fmt.Errorf("%w: it has fewer than %d bytes", ErrNotACity, len(magic))
 	}
+
 	switch {
 	case string(magic) == fileMagic:
 	case strings.HasPrefix(string(magic), fileKind):
@@ -116,29 +146,33 @@ func Load(r io.Reader) (*City, error) {
 	default:
 		return nil, ErrNotACity
 	}
+
 	zr, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, damaged(err)
+		return nil, damagedError(err)
 	}
+
 	limited := &io.LimitedReader{R: zr, N: fileLimit}
 	var packed filePlan
 	if err := json.NewDecoder(limited).Decode(&packed); err != nil {
 		if limited.N <= 0 {
 			return nil, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrNotACity, fileLimit)
 		}
-		return nil, damaged(err)
+		return nil, damagedError(err)
 	}
-	if _, err := io.Copy(io.Discard, limited); err != nil { // the checksum is at the end
-		return nil, damaged(err)
+
+	// the checksum is at the end
+	if _, err := io.Copy(io.Discard, limited); err != nil {
+		return nil, damagedError(err)
 	}
 	plan, err := unpackPlan(packed)
 	if err != nil {
-		return nil, damaged(err)
+		return nil, damagedError(err)
 	}
 	return NewCity(plan)
 }
 
-func damaged(err error) error {
+func damagedError(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
@@ -150,6 +184,7 @@ func packPlan(p Plan) filePlan {
 	for _, r := range p.Roads {
 		out.Roads = append(out.Roads, fileRoad{r.Class, r.Name, r.OneWay, r.Bridge, r.Speed, packLine(r.Points)})
 	}
+
 	for _, a := range p.Areas {
 		rings := make([][]int32, len(a.Rings))
 		for i, ring := range a.Rings {
@@ -157,12 +192,14 @@ func packPlan(p Plan) filePlan {
 		}
 		out.Areas = append(out.Areas, fileArea{a.Kind, a.Name, rings})
 	}
+
 	for _, d := range p.Districts {
 		out.Districts = append(out.Districts, filePlace{Name: d.Name, At: packLine([]location.Point{d.Point})})
 	}
 	for _, h := range p.Hotspots {
 		out.Hotspots = append(out.Hotspots, filePlace{h.Name, packLine([]location.Point{h.Point}), h.Weight})
 	}
+
 	return out
 }
 
@@ -174,6 +211,7 @@ func unpackPlan(f filePlan) (Plan, error) {
 		errs = append(errs, err)
 		return points
 	}
+
 	place := func(at []int32) location.Point {
 		if points := line(at); len(points) == 1 {
 			return points[0]
@@ -181,9 +219,11 @@ func unpackPlan(f filePlan) (Plan, error) {
 		errs = append(errs, errors.New("a place is not one point"))
 		return location.Point{}
 	}
+
 	for _, r := range f.Roads {
 		p.Roads = append(p.Roads, Road{line(r.Line), r.Class, r.Name, r.OneWay, r.Bridge, r.Speed})
 	}
+
 	for _, a := range f.Areas {
 		area := Area{Kind: a.Kind, Name: a.Name}
 		for _, ring := range a.Rings {
@@ -191,6 +231,7 @@ func unpackPlan(f filePlan) (Plan, error) {
 		}
 		p.Areas = append(p.Areas, area)
 	}
+
 	for _, d := range f.Districts {
 		p.Districts = append(p.Districts, District{d.Name, place(d.At)})
 	}
@@ -202,9 +243,9 @@ func unpackPlan(f filePlan) (Plan, error) {
 
 func packLine(line []location.Point) []int32 {
 	flat := make([]int32, 0, 2*len(line))
-	var last key
+	var last microPoint
 	for _, p := range line {
-		k := micro(p)
+		k := toMicro(p)
 		flat = append(flat, k.lng-last.lng, k.lat-last.lat)
 		last = k
 	}
@@ -216,10 +257,11 @@ func unpackLine(flat []int32) ([]location.Point, error) {
 		return nil, errors.New("a longitude without a latitude")
 	}
 	line := make([]location.Point, 0, len(flat)/2)
-	var last key
+	var last microPoint
 	for i := 0; i < len(flat); i += 2 {
-		last = key{last.lng + flat[i], last.lat + flat[i+1]}
-		line = append(line, last.point())
+		last = microPoint{last.lng + flat[i], last.lat + flat[i+1]}
+		line = append(line, last.toPoint())
 	}
+
 	return line, nil
 }

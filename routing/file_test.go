@@ -30,6 +30,7 @@ func TestACityComesBackFromItsFile(t *testing.T) {
 	if err := os.WriteFile(path, saved(t, c), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	back, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +41,10 @@ func TestACityComesBackFromItsFile(t *testing.T) {
 	if !bytes.Equal(saved(t, back), saved(t, c)) || !bytes.Equal(back.GeoJSON(), c.GeoJSON()) {
 		t.Error("the city changed on its way through the file")
 	}
+
 	r := dice(1)
 	from, to := c.RandomPoint(r), c.RandomPoint(r)
+
 	a, err := NewRouter(c).Route(context.Background(), from, to)
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +59,7 @@ func TestAFileThatIsNoCitySaysSo(t *testing.T) {
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "seed") {
 		t.Errorf("a missing file: %v", err)
 	}
+
 	whole := saved(t, triangle(t))
 	for name, file := range map[string][]byte{
 		"empty": {}, "foreign": []byte("<?xml version=\"1.0\"?><osm version=\"0.6\"/>"), "gzip": whole[len(fileMagic):],
@@ -64,12 +68,15 @@ func TestAFileThatIsNoCitySaysSo(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	for n := len(fileMagic); n < len(whole); n++ {
 		if _, err := Load(bytes.NewReader(whole[:n])); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("cut after %d of %d bytes: %v", n, len(whole), err)
 		}
 	}
-	for n := len(fileMagic) + 10; n < len(whole); n++ { // the first ten bytes of gzip hold flags that do not matter
+
+	for n := len(fileMagic) + 10; n < len(whole); n++ {
+		// the first ten bytes of gzip hold flags that do not matter
 		broken := bytes.Clone(whole)
 		broken[n] ^= 0x10
 		if _, err := Load(bytes.NewReader(broken)); err == nil {
@@ -93,25 +100,30 @@ func TestAPlanThatCannotBeACityIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	if _, err := NewCity(Plan{}); !errors.Is(err, ErrPlan) {
 		t.Errorf("nothing: %v", err)
 	}
 }
 
-// FuzzLoad feeds the JSON inside a city file: fuzzing the compressed bytes would only try the checksum.
+// FuzzLoad feeds the JSON inside a city file: fuzzing the compressed bytes
+// would only try the checksum.
 func FuzzLoad(f *testing.F) {
 	plan, err := json.Marshal(packPlan(triangle(f).plan))
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Add(plan)
 	f.Add(plan[:len(plan)/2])
 	f.Add([]byte(`{"roads":[{"l":[1,2,3]}]}`))
 	f.Add([]byte(`{"roads":[{"l":[0,0,180000000,90000000]},{"l":[2147483647,2147483647,1,1]}]}`))
 	f.Add([]byte(`{"areas":[{"k":"sea","r":[[1,2]]}],"hotspots":[{"n":"x","p":[],"w":-1}]}`))
+
 	f.Fuzz(func(t *testing.T, plan []byte) {
 		var file bytes.Buffer
 		file.WriteString(fileMagic)
+
 		zw := gzip.NewWriter(&file)
 		if _, err := zw.Write(plan); err != nil {
 			t.Fatal(err)
@@ -119,6 +131,7 @@ func FuzzLoad(f *testing.F) {
 		if err := zw.Close(); err != nil {
 			t.Fatal(err)
 		}
+
 		c, err := Load(&file)
 		if err != nil {
 			return
@@ -126,6 +139,7 @@ func FuzzLoad(f *testing.F) {
 		if !json.Valid(c.GeoJSON()) || len(c.Regions()) == 0 {
 			t.Fatal("a city that cannot be drawn")
 		}
+
 		p := c.RandomPoint(dice(1))
 		if way, err := NewRouter(c).Route(context.Background(), p, p); err == nil && len(way.Path) < 2 {
 			t.Fatalf("%+v", way)

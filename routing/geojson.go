@@ -8,11 +8,12 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// draw writes the FeatureCollection by hand: the numbers need six digits and no more.
-func (c *City) draw() []byte {
+// drawGeoJSON writes the FeatureCollection without encoding/json, because the
+// coordinates need six digits and no more.
+func (c *City) drawGeoJSON() []byte {
 	out := []byte(`{"type":"FeatureCollection",`)
 	if a := c.plan.Attribution; a != "" {
-		out = append(out, `"attribution":`+quote(a)+`,`...)
+		out = append(out, `"attribution":`+quoteJSON(a)+`,`...)
 	}
 	out = append(out, `"features":[`...)
 	feature := func(properties, geometry string) {
@@ -22,8 +23,9 @@ func (c *City) draw() []byte {
 		out = append(out, `{"type":"Feature","properties":{`+properties+`},`...)
 		out = append(out, `"geometry":{"type":"`+geometry+`","coordinates":`...)
 	}
+
 	for _, a := range c.plan.Areas {
-		feature(`"kind":`+quote(a.Kind)+named(a.Name), "Polygon")
+		feature(`"kind":`+quoteJSON(a.Kind)+nameProperty(a.Name), "Polygon")
 		out = append(out, '[')
 		for i, ring := range a.Rings {
 			if i > 0 {
@@ -31,31 +33,34 @@ func (c *City) draw() []byte {
 			}
 			out = appendLine(out, ring)
 		}
+
 		out = append(out, "]}}"...)
 	}
+
 	for _, l := range joinEdges(c.graph) {
-		properties := `"kind":"road","class":` + quote(l.class.String())
+		properties := `"kind":"road","class":` + quoteJSON(l.class.String())
 		if l.bridge {
 			properties += `,"bridge":true`
 		}
-		feature(properties+named(l.name), "LineString")
+		feature(properties+nameProperty(l.name), "LineString")
 		out = append(appendLine(out, l.line), "}}"...)
 	}
+
 	for _, d := range c.plan.Districts {
-		feature(`"kind":"district"`+named(d.Name), "Point")
+		feature(`"kind":"district"`+nameProperty(d.Name), "Point")
 		out = append(appendPoint(out, d.Point), "}}"...)
 	}
 	return append(out, "]}\n"...)
 }
 
-func named(name string) string {
+func nameProperty(name string) string {
 	if name == "" {
 		return ""
 	}
-	return `,"name":` + quote(name)
+	return `,"name":` + quoteJSON(name)
 }
 
-func quote(s string) string {
+func quoteJSON(s string) string {
 	b, _ := json.Marshal(s) // a string always can be
 	return string(b)
 }
@@ -77,59 +82,67 @@ func appendPoint(out []byte, p location.Point) []byte {
 	return append(out, ']')
 }
 
-// drawn is a line of the map: many edges that look the same.
-type drawn struct {
+// mapLine is a line on the map: joined edges that look the same.
+type mapLine struct {
 	line   []location.Point
 	class  Class
 	bridge bool
 	name   string
 }
 
-// joinEdges strings edges of the same look together at junctions, the straightest pairs first, so that the page gets
-// few long lines instead of many short ones.
-func joinEdges(g *graph) []drawn {
-	next := make([][2]int32, len(g.edges)) // the edge joined at the beginning and at the end of each; -1: none
+// joinEdges joins edges that look the same at junctions, the straightest pairs
+// first, so that the page gets few long lines instead of many short ones.
+func joinEdges(g *graph) []mapLine {
+	// the edge joined at the beginning and at the end of each; -1: none
+	next := make([][2]int32, len(g.edges))
 	for i := range next {
 		next[i] = [2]int32{-1, -1}
 	}
+
 	ends := make([][]edgeEnd, len(g.nodes))
 	for i := range g.edges {
 		e := &g.edges[i]
-		ends[e.from] = append(ends[e.from], newEnd(g, int32(i), 0))
-		ends[e.to] = append(ends[e.to], newEnd(g, int32(i), 1))
+		ends[e.from] = append(ends[e.from], newEdgeEnd(g, int32(i), 0))
+		ends[e.to] = append(ends[e.to], newEdgeEnd(g, int32(i), 1))
 	}
+
 	for _, at := range ends {
 		pairEnds(g, at, next)
 	}
+
 	done := make([]bool, len(g.edges))
-	var lines []drawn
+	var lines []mapLine
 	for i := range g.edges {
 		if !done[i] {
-			lines = append(lines, follow(g, int32(i), next, done))
+			lines = append(lines, followLine(g, int32(i), next, done))
 		}
 	}
+
 	return lines
 }
 
-// edgeEnd is where an edge touches a junction, with the direction in which it leaves it.
+// edgeEnd is the end of an edge at a junction, with the direction in which the
+// edge leaves it.
 type edgeEnd struct {
 	edge   int32
 	side   int // 0: the junction is where the edge begins, 1: where it ends
 	dx, dy float64
 }
 
-func newEnd(g *graph, i int32, side int) edgeEnd {
+func newEdgeEnd(g *graph, i int32, side int) edgeEnd {
 	line := g.edges[i].line
 	a, b := line[0], line[1]
 	if side == 1 {
 		a, b = line[len(line)-1], line[len(line)-2]
 	}
+
 	dx, dy := (b.Lng-a.Lng)*math.Cos(a.Lat*math.Pi/180), b.Lat-a.Lat
 	length := math.Hypot(dx, dy)
 	return edgeEnd{i, side, dx / length, dy / length}
 }
 
-// straightest is the cosine of the sharpest turn that a drawn line takes at a junction.
+// straightest is the cosine of the sharpest turn that a drawn line takes at a
+// junction.
 const straightest = -0.75
 
 func pairEnds(g *graph, at []edgeEnd, next [][2]int32) {
@@ -137,7 +150,7 @@ func pairEnds(g *graph, at []edgeEnd, next [][2]int32) {
 		best, bi, bj := straightest, -1, -1
 		for i, a := range at {
 			for j, b := range at[:i] {
-				if next[a.edge][a.side] >= 0 || next[b.edge][b.side] >= 0 || a.edge == b.edge || !alike(g, a.edge, b.edge) {
+				if next[a.edge][a.side] >= 0 || next[b.edge][b.side] >= 0 || a.edge == b.edge || !looksAlike(g, a.edge, b.edge) {
 					continue
 				}
 				if cos := a.dx*b.dx + a.dy*b.dy; cos < best {
@@ -145,6 +158,7 @@ func pairEnds(g *graph, at []edgeEnd, next [][2]int32) {
 				}
 			}
 		}
+
 		if bi < 0 {
 			return
 		}
@@ -153,13 +167,14 @@ func pairEnds(g *graph, at []edgeEnd, next [][2]int32) {
 	}
 }
 
-func alike(g *graph, i, j int32) bool {
+func looksAlike(g *graph, i, j int32) bool {
 	a, b := &g.edges[i], &g.edges[j]
 	return a.class == b.class && a.bridge == b.bridge && a.name == b.name
 }
 
-// follow goes to one end of the string that an edge is part of, then draws it to the other.
-func follow(g *graph, start int32, next [][2]int32, done []bool) drawn {
+// followLine goes to one end of the joined edges that an edge belongs to, then
+// draws them to the other end.
+func followLine(g *graph, start int32, next [][2]int32, done []bool) mapLine {
 	i, side := start, 0 // leaving through this side
 	for {
 		n := next[i][side]
@@ -169,7 +184,8 @@ func follow(g *graph, start int32, next [][2]int32, done []bool) drawn {
 		side = 1 - sideTowards(next, n, i, g, side)
 		i = n
 	}
-	out := drawn{class: g.edges[i].class, bridge: g.edges[i].bridge, name: g.edges[i].name}
+
+	out := mapLine{class: g.edges[i].class, bridge: g.edges[i].bridge, name: g.edges[i].name}
 	for side = 1 - side; ; {
 		done[i] = true
 		out.line = appendEdge(out.line, g.edges[i].line, side == 1)
@@ -182,9 +198,11 @@ func follow(g *graph, start int32, next [][2]int32, done []bool) drawn {
 	}
 }
 
-// sideTowards is the side of edge n at which it is joined to side `side` of edge i.
+// sideTowards returns the side of edge n at which it is joined to side `side`
+// of edge i.
 func sideTowards(next [][2]int32, n, i int32, g *graph, side int) int {
-	if next[n][0] == i && next[n][1] == i { // two edges that make a circle: the junction tells
+	if next[n][0] == i && next[n][1] == i {
+		// two edges form a circle: the shared junction decides
 		node := g.edges[i].from
 		if side == 1 {
 			node = g.edges[i].to
@@ -194,9 +212,11 @@ func sideTowards(next [][2]int32, n, i int32, g *graph, side int) int {
 		}
 		return 1
 	}
+
 	if next[n][0] == i {
 		return 0
 	}
+
 	return 1
 }
 

@@ -22,10 +22,10 @@ type edge struct {
 	name     string
 }
 
-func (e *edge) metres() float64 { return e.along[len(e.along)-1] }
+func (e *edge) length() float64 { return e.along[len(e.along)-1] }
 
-// part is what driving a share of the edge costs, in milliseconds.
-func (e *edge) part(share float64) uint64 { return uint64(math.Ceil(share * float64(e.ms))) }
+// costOfShare returns the milliseconds it takes to drive a share of the edge.
+func (e *edge) costOfShare(share float64) uint64 { return uint64(math.Ceil(share * float64(e.ms))) }
 
 // arc is an edge in one direction.
 type arc struct {
@@ -34,7 +34,8 @@ type arc struct {
 	forward  bool // in the direction of the edge's line
 }
 
-// graph is roads cut at their junctions, and the arcs in which they may be driven.
+// graph is the roads, cut at their junctions, and the arcs in which they may be
+// driven.
 type graph struct {
 	nodes []location.Point
 	edges []edge
@@ -42,37 +43,41 @@ type graph struct {
 	kept  Kept
 }
 
-// buildGraph cuts the roads at their junctions and keeps the largest part in which every point reaches every other.
+// buildGraph cuts the roads at their junctions and keeps the largest part in
+// which every point reaches every other.
 func buildGraph(roads []Road) (*graph, error) {
-	nodes, edges, owners := cut(roads)
+	nodes, edges, owners := cutAtJunctions(roads)
 	if len(edges) == 0 {
 		return nil, fmt.Errorf("%w: it has no roads", ErrPlan)
 	}
+
 	g := &graph{nodes: nodes, edges: edges}
-	g.link()
-	part := largestPart(g)
-	g.keep(part, owners)
+	g.buildArcs()
+	part := findLargestPart(g)
+	g.keepPart(part, owners)
 	if len(g.edges) == 0 {
 		return nil, fmt.Errorf("%w: no road leads anywhere and back", ErrPlan)
 	}
-	g.link()
+	g.buildArcs()
 	return g, nil
 }
 
-// cut returns the junctions, the edges and the road that each edge belongs to.
-func cut(roads []Road) (nodes []location.Point, edges []edge, owners []int32) {
-	uses := make(map[key]int)
+// cutAtJunctions returns the junctions, the edges and the road that each edge
+// belongs to.
+func cutAtJunctions(roads []Road) (nodes []location.Point, edges []edge, owners []int32) {
+	uses := make(map[microPoint]int)
 	for _, r := range roads {
 		for i, p := range r.Points {
-			uses[micro(p)]++
+			uses[toMicro(p)]++
 			if i == 0 || i == len(r.Points)-1 {
-				uses[micro(p)]++ // an end is always a node
+				uses[toMicro(p)]++ // an end is always a node
 			}
 		}
 	}
-	ids := make(map[key]int32)
+
+	ids := make(map[microPoint]int32)
 	id := func(p location.Point) int32 {
-		k := micro(p)
+		k := toMicro(p)
 		n, ok := ids[k]
 		if !ok {
 			n = int32(len(nodes))
@@ -81,11 +86,12 @@ func cut(roads []Road) (nodes []location.Point, edges []edge, owners []int32) {
 		}
 		return n
 	}
+
 	for i := range roads {
 		r := &roads[i]
 		begin := 0
 		for j := 1; j < len(r.Points); j++ {
-			if uses[micro(r.Points[j])] < 2 {
+			if uses[toMicro(r.Points[j])] < 2 {
 				continue
 			}
 			if e, ok := newEdge(r, r.Points[begin:j+1]); ok {
@@ -98,12 +104,13 @@ func cut(roads []Road) (nodes []location.Point, edges []edge, owners []int32) {
 	return nodes, edges, owners
 }
 
-// newEdge measures a stretch of road; one without length is none.
+// newEdge measures a stretch of road; ok is false if it has no length.
 func newEdge(r *Road, line []location.Point) (edge, bool) {
 	e := edge{speed: r.Speed, class: r.Class, oneWay: r.OneWay, bridge: r.Bridge, name: r.Name}
 	if e.speed == 0 {
 		e.speed = r.Class.Speed()
 	}
+
 	var sum float64
 	for i, p := range line {
 		if i > 0 {
@@ -113,15 +120,17 @@ func newEdge(r *Road, line []location.Point) (edge, bool) {
 			}
 			sum += step
 		}
+
 		e.line, e.along = append(e.line, p), append(e.along, sum)
 	}
+
 	ms := math.Ceil(sum / e.speed * 1000)
 	e.ms = uint32(ms)
 	return e, len(e.line) > 1 && ms < math.MaxUint32
 }
 
-// link lists the arcs.
-func (g *graph) link() {
+// buildArcs lists the arcs of all edges.
+func (g *graph) buildArcs() {
 	g.arcs = g.arcs[:0]
 	for i := range g.edges {
 		e := &g.edges[i]
@@ -132,8 +141,9 @@ func (g *graph) link() {
 	}
 }
 
-// contracted is the graph made fast to search. No way is too long for it: Plan.check bounds every road.
-func (g *graph) contracted() (*ch.Hierarchy, error) {
+// buildHierarchy prepares the graph for fast searches. Plan.validate bounds
+// every road, so that no way is too long for it.
+func (g *graph) buildHierarchy() (*ch.Hierarchy, error) {
 	arcs := make([]ch.Arc, len(g.arcs))
 	for i, a := range g.arcs {
 		arcs[i] = ch.Arc{From: a.from, To: a.to, Cost: g.edges[a.edge].ms}
@@ -145,8 +155,9 @@ func (g *graph) contracted() (*ch.Hierarchy, error) {
 	return h, nil
 }
 
-// successors lists the nodes that each node leads to: those of n are to[at[n]:at[n+1]].
-func (g *graph) successors() (at, to []int32) {
+// listSuccessors returns the nodes that each node leads to: those of n are
+// to[at[n]:at[n+1]].
+func (g *graph) listSuccessors() (at, to []int32) {
 	at = make([]int32, len(g.nodes)+1)
 	for _, a := range g.arcs {
 		at[a.from+1]++
@@ -154,17 +165,20 @@ func (g *graph) successors() (at, to []int32) {
 	for n := range g.nodes {
 		at[n+1] += at[n]
 	}
+
 	to = make([]int32, len(g.arcs))
 	next := slices.Clone(at)
 	for _, a := range g.arcs {
 		to[next[a.from]] = a.to
 		next[a.from]++
 	}
+
 	return at, to
 }
 
-// keep drops every node outside the part and every edge that touches one, and counts what is left.
-func (g *graph) keep(part []bool, owners []int32) {
+// keepPart drops every node outside a part and every edge that touches one, and
+// counts what is left.
+func (g *graph) keepPart(part []bool, owners []int32) {
 	g.kept.OfJunctions = len(g.nodes)
 	renamed := make([]int32, len(g.nodes))
 	var nodes []location.Point
@@ -175,87 +189,114 @@ func (g *graph) keep(part []bool, owners []int32) {
 		}
 	}
 	var edges []edge
-	some, lost := make(map[int32]bool), make(map[int32]bool) // roads of which something was kept, and was not
+
+	// roads of which some edge was kept, and some was dropped
+	some, lost := make(map[int32]bool), make(map[int32]bool)
 	for i, e := range g.edges {
-		g.kept.OfMetres += e.metres()
+		g.kept.OfMetres += e.length()
 		if !part[e.from] || !part[e.to] {
 			lost[owners[i]] = true
 			continue
 		}
 		some[owners[i]] = true
-		g.kept.Metres += e.metres()
+		g.kept.Metres += e.length()
 		e.from, e.to = renamed[e.from], renamed[e.to]
 		edges = append(edges, e)
 	}
+
 	for road := range lost {
 		if !some[road] {
 			g.kept.LostRoads++
 		}
 	}
+
 	g.nodes, g.edges = nodes, edges
 	g.kept.Junctions = len(nodes)
 }
 
-// largestPart marks the largest strongly connected component (R. Tarjan, SIAM J. Comput. 1, 1972, without recursion).
-func largestPart(g *graph) []bool {
+// findLargestPart marks the largest strongly connected component (R. Tarjan,
+// SIAM J. Comput. 1, 1972, without recursion).
+func findLargestPart(g *graph) []bool {
 	n := len(g.nodes)
-	outAt, out := g.successors()
-	index, low, part := make([]int32, n), make([]int32, n), make([]int32, n) // index 0: not seen, part 0: none yet
-	type frame struct{ node, next int32 }
-	var stack []int32
-	var calls []frame
-	var count, parts, best, bestSize int32
+	s := &componentSearch{index: make([]int32, n), low: make([]int32, n), part: make([]int32, n)}
+	s.outAt, s.out = g.listSuccessors()
 	for root := range int32(n) {
-		if index[root] != 0 {
-			continue
-		}
-		calls = append(calls, frame{root, outAt[root]})
-		for len(calls) > 0 {
-			f := &calls[len(calls)-1]
-			v := f.node
-			if index[v] == 0 {
-				count++
-				index[v], low[v] = count, count
-				stack = append(stack, v)
-			}
-			if f.next < outAt[v+1] {
-				w := out[f.next]
-				f.next++
-				switch {
-				case index[w] == 0:
-					calls = append(calls, frame{w, outAt[w]})
-				case part[w] == 0:
-					low[v] = min(low[v], index[w])
-				}
-				continue
-			}
-			calls = calls[:len(calls)-1]
-			if len(calls) > 0 {
-				parent := calls[len(calls)-1].node
-				low[parent] = min(low[parent], low[v])
-			}
-			if low[v] != index[v] {
-				continue
-			}
-			parts++
-			var size int32
-			for {
-				w := stack[len(stack)-1]
-				stack = stack[:len(stack)-1]
-				part[w] = parts
-				size++
-				if w == v {
-					break
-				}
-			}
-			if size > bestSize {
-				best, bestSize = parts, size
-			}
+		if s.index[root] == 0 {
+			s.searchFrom(root)
 		}
 	}
+
 	in := make([]bool, n)
 	for v := range in {
-		in[v] = part[v] == best
+		in[v] = s.part[v] == s.best
 	}
 	return in
+}
+
+// componentSearch is the state of Tarjan's algorithm.
+type componentSearch struct {
+	outAt, out []int32 // successors of each node
+
+	index, low []int32 // of each node; 0: not seen
+	part       []int32 // the component of each node, from 1; 0: none yet
+	stack      []int32 // nodes that were seen and have no component yet
+	calls      []call
+	seen       int32
+
+	parts, best, bestSize int32 // components, and the largest of them
+}
+
+// call is a node under way and the next of its successors.
+type call struct{ node, next int32 }
+
+// searchFrom finds the components of all nodes that can be reached from root
+// and were not seen before.
+func (s *componentSearch) searchFrom(root int32) {
+	s.calls = append(s.calls, call{root, s.outAt[root]})
+	for len(s.calls) > 0 {
+		c := &s.calls[len(s.calls)-1]
+		v := c.node
+		if s.index[v] == 0 {
+			s.seen++
+			s.index[v], s.low[v] = s.seen, s.seen
+			s.stack = append(s.stack, v)
+		}
+
+		if c.next < s.outAt[v+1] {
+			w := s.out[c.next]
+			c.next++
+			switch {
+			case s.index[w] == 0:
+				s.calls = append(s.calls, call{w, s.outAt[w]})
+			case s.part[w] == 0:
+				s.low[v] = min(s.low[v], s.index[w])
+			}
+			continue
+		}
+
+		s.calls = s.calls[:len(s.calls)-1]
+		if len(s.calls) > 0 {
+			parent := s.calls[len(s.calls)-1].node
+			s.low[parent] = min(s.low[parent], s.low[v])
+		}
+		if s.low[v] == s.index[v] {
+			s.closeComponent(v)
+		}
+	}
+}
+
+// closeComponent makes a component of the nodes on the stack, down to v.
+func (s *componentSearch) closeComponent(v int32) {
+	s.parts++
+	at := len(s.stack) - 1
+	for s.stack[at] != v {
+		at--
+	}
+	for _, w := range s.stack[at:] {
+		s.part[w] = s.parts
+	}
+	if size := int32(len(s.stack) - at); size > s.bestSize {
+		s.best, s.bestSize = s.parts, size
+	}
+	s.stack = s.stack[:at]
 }

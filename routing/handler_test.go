@@ -19,6 +19,7 @@ import (
 func TestNonsenseIsRefusedByTheService(t *testing.T) {
 	server := httptest.NewServer(NewHandler(NewRouter(builtInCity())))
 	defer server.Close()
+
 	rpc := routingpbconnect.NewRoutingClient(server.Client(), server.URL)
 	here, ctx := &routingpb.Point{Lng: 3.4, Lat: 6.45}, context.Background()
 	for name, ask := range map[string]func() error{
@@ -49,6 +50,7 @@ func TestNonsenseIsRefusedByTheService(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	many := make([]*routingpb.Point, 10*maxPlaces)
 	for i := range many {
 		many[i] = here
@@ -65,8 +67,10 @@ func TestHealthIsAnsweredOverGRPC(t *testing.T) {
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	defer server.Close()
+
 	transport := &http.Transport{Protocols: server.Config.Protocols}
 	defer transport.CloseIdleConnections()
+
 	h2 := &http.Client{Transport: transport}
 
 	health := grpchealth.NewClient(h2, server.URL, connect.WithGRPC())
@@ -76,13 +80,16 @@ func TestHealthIsAnsweredOverGRPC(t *testing.T) {
 			t.Errorf("health of %q: %v %v", service, res, err)
 		}
 	}
+
 	rpc := routingpbconnect.NewRoutingClient(h2, server.URL, connect.WithGRPC())
 	from, to := twoPlaces()
-	res, err := rpc.Route(context.Background(), &routingpb.RouteRequest{From: toWire(from), To: toWire(to)})
+
+	res, err := rpc.Route(context.Background(), &routingpb.RouteRequest{From: pointToWire(from), To: pointToWire(to)})
 	if err != nil || len(res.GetPath()) < 2 {
 		t.Errorf("route over gRPC: %v", err)
 	}
-	sea := toWire(location.Point{Lng: 3.4, Lat: 6.2})
+
+	sea := pointToWire(location.Point{Lng: 3.4, Lat: 6.2})
 	_, err = rpc.Snap(context.Background(), &routingpb.SnapRequest{Point: sea})
 	if connect.CodeOf(err) != connect.CodeOutOfRange {
 		t.Errorf("outside over gRPC: %v", err)

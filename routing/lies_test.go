@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/routing/routingpb/routingpbconnect"
 )
 
-// liar answers whatever it was made to.
+// liar gives the answers that the test chose.
 type liar struct {
 	route *routingpb.RouteResponse
 	times *routingpb.MatrixResponse
@@ -34,7 +34,7 @@ func (l *liar) Snap(context.Context, *routingpb.SnapRequest) (*routingpb.SnapRes
 func TestALyingServiceIsNotBelieved(t *testing.T) {
 	from, to := twoPlaces()
 	honest := func() *routingpb.RouteResponse {
-		return &routingpb.RouteResponse{Path: []*routingpb.Point{toWire(from), toWire(to)}, Speeds: []float32{10},
+		return &routingpb.RouteResponse{Path: []*routingpb.Point{pointToWire(from), pointToWire(to)}, Speeds: []float32{10},
 			Metres: 2 * location.Metres(from, to), DurationMs: 3_600_000}
 	}
 	l := &liar{route: honest(), times: &routingpb.MatrixResponse{DurationsMs: []int64{3_600_000, 0}}}
@@ -43,6 +43,7 @@ func TestALyingServiceIsNotBelieved(t *testing.T) {
 	if way, err := c.Route(context.Background(), from, to); err != nil || way.Source != SourceRoad {
 		t.Fatalf("an honest answer is not believed: %+v %v", way, err)
 	}
+
 	for name, times := range map[string][]int64{
 		"none": {}, "negative": {3_600_000, -1}, "too many": {1e6, 1e6, 1e6},
 		"huge": {math.MaxInt64, 0}, "faster than any car": {1, 0},
@@ -53,6 +54,7 @@ func TestALyingServiceIsNotBelieved(t *testing.T) {
 		})
 	}
 	l.times = &routingpb.MatrixResponse{}
+
 	for name, bend := range map[string]func(*routingpb.RouteResponse){
 		"no path":         func(r *routingpb.RouteResponse) { r.Path = nil },
 		"missing point":   func(r *routingpb.RouteResponse) { r.Path[1] = nil },
@@ -77,7 +79,8 @@ func TestALyingServiceIsNotBelieved(t *testing.T) {
 			}
 		})
 	}
-	l.snap = &routingpb.SnapResponse{Point: toWire(to), Metres: 3}
+
+	l.snap = &routingpb.SnapResponse{Point: pointToWire(to), Metres: 3}
 	if _, _, err := c.Snap(context.Background(), from); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("snap: %v", err)
 	}

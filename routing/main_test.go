@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// builtInCities are made once each; cities never change.
+// builtInCities are generated once each; cities never change.
 var builtInCities = [4]func() *City{}
 
 func init() {

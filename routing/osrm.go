@@ -15,27 +15,31 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// osrm is the backend that asks an OSRM server by its HTTP API, version 1 of the services route, table and nearest with
-// the profile driving.
-type osrm struct {
+// osrmBackend is the backend that asks an OSRM server through its HTTP API:
+// version 1 of the services route, table and nearest, with the profile driving.
+type osrmBackend struct {
 	http *http.Client
 	url  string
 }
 
-func newOSRM(h *http.Client, url string) osrm { return osrm{h, strings.TrimRight(url, "/")} }
+func newOSRMBackend(h *http.Client, url string) osrmBackend {
+	return osrmBackend{h, strings.TrimRight(url, "/")}
+}
 
-// osrmPlaces is what fits on each side of a table: the server takes 100 places in all unless it is told otherwise.
+// osrmPlaces bounds the places on each side of a table: by default the server
+// takes 100 places in all.
 const osrmPlaces = 50
 
-func (o osrm) limits() (places, pairs int) { return osrmPlaces, osrmPlaces * osrmPlaces }
+func (o osrmBackend) matrixLimits() (places, pairs int) { return osrmPlaces, osrmPlaces * osrmPlaces }
 
-// osrmAnswer is what every answer begins with. Code is Ok, or why there is no answer.
+// osrmAnswer is the beginning of every answer. Code is "Ok" or the reason why
+// there is no answer.
 type osrmAnswer struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// osrmPlace is where the server found a road for a place.
+// osrmPlace is the point on a road that the server found for a place.
 type osrmPlace struct {
 	Location [2]float64 `json:"location"` // lng, lat
 	Distance float64    `json:"distance"` // metres from the place
@@ -68,76 +72,83 @@ type osrmNearest struct {
 	Waypoints []osrmPlace `json:"waypoints"`
 }
 
-func (o osrm) route(ctx context.Context, from, to location.Point) (Route, error) {
+func (o osrmBackend) requestRoute(ctx context.Context, from, to location.Point) (Route, error) {
 	var res osrmRoutes
-	err := o.get(ctx, "route", []location.Point{from, to},
-		"overview=full&geometries=geojson&annotations=speed&radiuses="+near(2), &res)
+	err := o.fetchAnswer(ctx, "route", []location.Point{from, to},
+		"overview=full&geometries=geojson&annotations=speed&radiuses="+radiusList(2), &res)
 	if err != nil {
 		return Route{}, err
 	}
 	if len(res.Routes) == 0 {
-		return Route{}, lie("Ok without a route")
+		return Route{}, implausible("Ok without a route")
 	}
+
 	r := &res.Routes[0]
 	way := Route{Metres: r.Distance, Source: SourceRoad}
 	for _, c := range r.Geometry.Coordinates {
 		p := location.Point{Lng: c[0], Lat: c[1]}
 		if err := p.Check(); err != nil {
-			return Route{}, lie("%w", err)
+			return Route{}, implausible("%w", err)
 		}
 		way.Path = append(way.Path, p)
 	}
-	ms, err := milliseconds(r.Duration)
+
+	ms, err := toMilliseconds(r.Duration)
 	if err != nil {
 		return Route{}, err
 	}
+
 	var speeds []float64
 	if len(r.Legs) == 1 {
 		speeds = r.Legs[0].Annotation.Speed
 	}
+
 	mean := max(minSpeed, min(maxSpeed, r.Distance/max(0.001, r.Duration)))
 	for i := range max(0, len(way.Path)-1) {
 		v := mean
-		if len(speeds) == len(way.Path)-1 && speeds[i] >= minSpeed { // a pause at a light is none of ours
+		if len(speeds) == len(way.Path)-1 && speeds[i] >= minSpeed {
+			// a stop at a traffic light is not simulated
 			v = speeds[i]
 		}
 		way.Speeds = append(way.Speeds, v)
 	}
-	return believeRoute(way, ms, from, to)
+	return checkRoute(way, ms, from, to)
 }
 
-func (o osrm) matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error) {
+func (o osrmBackend) requestMatrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, error) {
 	if len(from) == 0 || len(to) == 0 {
 		return make([][]time.Duration, len(from)), nil
 	}
 	all := append(append([]location.Point{}, from...), to...)
 	var res osrmTable
-	query := "annotations=duration&sources=" + numbers(0, len(from)) + "&destinations=" + numbers(len(from), len(to)) +
-		"&radiuses=" + strings.Repeat("unlimited;", len(from)) + near(len(to))
-	if err := o.get(ctx, "table", all, query, &res); err != nil {
+	query := "annotations=duration&sources=" + indexList(0, len(from)) + "&destinations=" + indexList(len(from), len(to)) +
+		"&radiuses=" + strings.Repeat("unlimited;", len(from)) + radiusList(len(to))
+	if err := o.fetchAnswer(ctx, "table", all, query, &res); err != nil {
 		return nil, err
 	}
 	if len(res.Durations) != len(from) || len(res.Sources) != len(from) {
-		return nil, lie("%d rows and %d places for %d", len(res.Durations), len(res.Sources), len(from))
+		return nil, implausible("%d rows and %d places for %d", len(res.Durations), len(res.Sources), len(from))
 	}
+
 	rows := make([][]time.Duration, len(from))
 	for i, row := range res.Durations {
 		if len(row) != len(to) {
-			return nil, lie("%d times for %d places", len(row), len(to))
+			return nil, implausible("%d times for %d places", len(row), len(to))
 		}
 		rows[i] = make([]time.Duration, len(to))
 		for j, seconds := range row {
 			switch {
-			case !(res.Sources[i].Distance <= reach): // near no road: on foot, as everywhere
-				rows[i][j] = walk(from[i], to[j])
+			case !(res.Sources[i].Distance <= snapRadius):
+				// no road is near: on foot, as in Router.Matrix
+				rows[i][j] = walkTime(from[i], to[j])
 			case seconds == nil:
 				rows[i][j] = NoWay
 			default:
-				ms, err := milliseconds(*seconds)
+				ms, err := toMilliseconds(*seconds)
 				if err != nil {
 					return nil, err
 				}
-				if rows[i][j], err = readTime(ms, location.Metres(from[i], to[j])-2*reach); err != nil {
+				if rows[i][j], err = readTime(ms, location.Metres(from[i], to[j])-2*snapRadius); err != nil {
 					return nil, err
 				}
 			}
@@ -146,34 +157,37 @@ func (o osrm) matrix(ctx context.Context, from, to []location.Point) ([][]time.D
 	return rows, nil
 }
 
-func (o osrm) snap(ctx context.Context, p location.Point) (location.Point, float64, error) {
+func (o osrmBackend) requestSnap(ctx context.Context, p location.Point) (location.Point, float64, error) {
 	var res osrmNearest
-	if err := o.get(ctx, "nearest", []location.Point{p}, "number=1&radiuses="+near(1), &res); err != nil {
+	if err := o.fetchAnswer(ctx, "nearest", []location.Point{p}, "number=1&radiuses="+radiusList(1), &res); err != nil {
 		return location.Point{}, 0, err
 	}
 	if len(res.Waypoints) == 0 {
-		return location.Point{}, 0, lie("Ok without a place")
+		return location.Point{}, 0, implausible("Ok without a place")
 	}
+
 	at := location.Point{Lng: res.Waypoints[0].Location[0], Lat: res.Waypoints[0].Location[1]}
 	if err := at.Check(); err != nil {
-		return location.Point{}, 0, lie("%w", err)
+		return location.Point{}, 0, implausible("%w", err)
 	}
-	return believeSnap(p, at, res.Waypoints[0].Distance)
+	return checkSnap(p, at, res.Waypoints[0].Distance)
 }
 
-// milliseconds refuses times that no drive takes.
-func milliseconds(seconds float64) (int64, error) {
+// toMilliseconds converts seconds. It refuses times that no drive takes.
+func toMilliseconds(seconds float64) (int64, error) {
 	if !(seconds >= 0 && seconds <= longestTime.Seconds()) {
-		return 0, lie("a time of %g s", seconds)
+		return 0, implausible("a time of %g s", seconds)
 	}
 	return int64(math.Round(seconds * 1000)), nil
 }
 
-// near asks for roads as near as this package does, for n places.
-func near(n int) string { return strings.TrimSuffix(strings.Repeat(strconv.Itoa(reach)+";", n), ";") }
+// radiusList limits the distance to a road to snapRadius for n places.
+func radiusList(n int) string {
+	return strings.TrimSuffix(strings.Repeat(strconv.Itoa(snapRadius)+";", n), ";")
+}
 
-// numbers lists n indices.
-func numbers(begin, n int) string {
+// indexList returns n consecutive numbers as text.
+func indexList(begin, n int) string {
 	out := make([]string, n)
 	for i := range out {
 		out[i] = strconv.Itoa(begin + i)
@@ -181,8 +195,44 @@ func numbers(begin, n int) string {
 	return strings.Join(out, ";")
 }
 
-// get asks a service and reads its answer, whatever the status: the code in it says what went wrong.
-func (o osrm) get(ctx context.Context, service string, places []location.Point, query string, answer any) error {
+// fetchAnswer asks a service of the server and decodes its answer. It decides by
+// the code in the answer, which a failed request has too, and not by the HTTP
+// status.
+func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []location.Point, query string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.formatURL(service, places, query), nil)
+	if err != nil {
+		return err
+	}
+	res, err := o.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errServiceGone, err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 500 {
+		return fmt.Errorf("%w: %s", errServiceGone, res.Status)
+	}
+
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errServiceGone, err)
+	}
+	if len(body) > maxAnswer {
+		return implausible("more than %d MB", maxAnswer>>20)
+	}
+	var status osrmAnswer
+	if err := json.Unmarshal(body, &status); err != nil && res.StatusCode != http.StatusOK {
+		return fmt.Errorf("not an OSRM server: %s", res.Status)
+	}
+	if err := status.toError(); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return errors.Join(implausible("not the documented format"), err)
+	}
+	return nil
+}
+
+func (o osrmBackend) formatURL(service string, places []location.Point, query string) string {
 	var url strings.Builder
 	fmt.Fprintf(&url, "%s/%s/v1/driving/", o.url, service)
 	for i, p := range places {
@@ -192,40 +242,19 @@ func (o osrm) get(ctx context.Context, service string, places []location.Point, 
 		fmt.Fprintf(&url, "%.6f,%.6f", p.Lng, p.Lat)
 	}
 	url.WriteString("?generate_hints=false&" + query)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url.String(), nil)
-	if err != nil {
-		return err
-	}
-	res, err := o.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errAway, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode >= 500 {
-		return fmt.Errorf("%w: %s", errAway, res.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errAway, err)
-	}
-	if len(body) > maxAnswer {
-		return lie("more than %d MB", maxAnswer>>20)
-	}
-	var status osrmAnswer
-	if err := json.Unmarshal(body, &status); err != nil && res.StatusCode != http.StatusOK {
-		return fmt.Errorf("not an OSRM server: %s", res.Status)
-	}
-	switch status.Code {
+	return url.String()
+}
+
+// toError converts the code of an answer; it returns nil for Ok.
+func (a osrmAnswer) toError() error {
+	switch a.Code {
 	case "Ok":
+		return nil
 	case "NoRoute", "NoTable":
 		return ErrNoRoute
 	case "NoSegment":
-		return fmt.Errorf("%w: %s", ErrOutsideCity, status.Message)
+		return fmt.Errorf("%w: %s", ErrOutsideCity, a.Message)
 	default: // InvalidQuery, InvalidOptions, InvalidUrl, TooBig, …
-		return fmt.Errorf("osrm: %s: %s", status.Code, status.Message)
+		return fmt.Errorf("osrm: %s: %s", a.Code, a.Message)
 	}
-	if err := json.Unmarshal(body, answer); err != nil {
-		return errors.Join(lie("not the documented format"), err)
-	}
-	return nil
 }

@@ -17,10 +17,12 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// fakeOSRM answers in the documented format of OSRM's HTTP API from the built-in city's router. No real server was asked.
+// fakeOSRM answers in the documented format of OSRM's HTTP API from the
+// built-in city's router. No real server was asked.
 type fakeOSRM struct {
 	router *Router
-	answer func(w http.ResponseWriter, service string) (done bool) // instead of the truth
+	// instead of the truth
+	answer func(w http.ResponseWriter, service string) (done bool)
 	asked  atomic.Int64
 }
 
@@ -34,6 +36,7 @@ func (f *fakeOSRM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.answer != nil && f.answer(w, parts[0]) {
 		return
 	}
+
 	var places []location.Point
 	for _, pair := range strings.Split(parts[3], ";") {
 		var p location.Point
@@ -43,26 +46,32 @@ func (f *fakeOSRM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		places = append(places, p)
 	}
+
 	if len(places) > 100 {
 		f.refuse(w, "TooBig", "Too many table coordinates")
 		return
 	}
-	q, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B")) // which Go takes for an error
+
+	// which Go takes for an error
+	q, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
 		f.refuse(w, "InvalidQuery", err.Error())
 		return
 	}
+
 	radii := strings.Split(q.Get("radiuses"), ";")
 	if len(radii) != len(places) {
 		f.refuse(w, "InvalidOptions", "Number of elements in radiuses is not the number of coordinates")
 		return
 	}
+
 	for i, p := range places {
 		if _, _, err := f.router.Snap(p); err != nil && radii[i] != "unlimited" {
 			f.refuse(w, "NoSegment", "Could not find a matching segment for coordinate "+strconv.Itoa(i))
 			return
 		}
 	}
+
 	switch parts[0] {
 	case "route":
 		f.route(w, places)
@@ -93,6 +102,7 @@ func (f *fakeOSRM) route(w http.ResponseWriter, places []location.Point) {
 		f.refuse(w, "NoRoute", "Impossible route between points")
 		return
 	}
+
 	var line, speeds []string
 	for i, p := range way.Path {
 		line = append(line, fmt.Sprintf("[%f,%f]", p.Lng, p.Lat))
@@ -100,6 +110,7 @@ func (f *fakeOSRM) route(w http.ResponseWriter, places []location.Point) {
 			speeds = append(speeds, fmt.Sprint(way.Speeds[i-1]))
 		}
 	}
+
 	fmt.Fprintf(w, `{"code":"Ok","routes":[{"distance":%f,"duration":%f,"geometry":{"type":"LineString","coordinates":[%s]},"legs":[{"annotation":{"speed":[%s]}}]}],"waypoints":[]}`,
 		way.Metres, way.Duration.Seconds(), strings.Join(line, ","), strings.Join(speeds, ","))
 }
@@ -110,6 +121,7 @@ func (f *fakeOSRM) table(w http.ResponseWriter, from, to []location.Point) {
 		f.refuse(w, "NoTable", err.Error())
 		return
 	}
+
 	var rows, sources []string
 	for i, row := range times {
 		var cells []string
@@ -117,12 +129,14 @@ func (f *fakeOSRM) table(w http.ResponseWriter, from, to []location.Point) {
 			cells = append(cells, fmt.Sprint(t.Seconds()))
 		}
 		rows = append(rows, "["+strings.Join(cells, ",")+"]")
+
 		at, off, err := f.router.Snap(from[i])
 		if err != nil {
 			at, off = location.Point{Lng: 3.4, Lat: 6.4}, 5000
 		}
 		sources = append(sources, fmt.Sprintf(`{"location":[%f,%f],"distance":%f}`, at.Lng, at.Lat, off))
 	}
+
 	fmt.Fprintf(w, `{"code":"Ok","durations":[%s],"sources":[%s],"destinations":[]}`, strings.Join(rows, ","), strings.Join(sources, ","))
 }
 
@@ -135,7 +149,10 @@ func osrmClient(t *testing.T, f *fakeOSRM, opts ClientOptions) *Client {
 	return c
 }
 
-func near1e3(a, b time.Duration) bool { return (a - b).Abs() <= 20*time.Millisecond } // coordinates go over in six digits
+func near1e3(a, b time.Duration) bool {
+	// coordinates go over in six digits
+	return (a - b).Abs() <= 20*time.Millisecond
+}
 
 func TestAnOSRMServerAnswersLikeOurOwn(t *testing.T) {
 	f := &fakeOSRM{}
@@ -145,15 +162,18 @@ func TestAnOSRMServerAnswersLikeOurOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	way, err := c.Route(context.Background(), from, to)
 	if err != nil || way.Source != SourceRoad || !near1e3(way.Duration, want.Duration) || len(way.Path) != len(want.Path) ||
 		len(way.Speeds) != len(want.Speeds) {
 		t.Fatalf("%s %s, want %s: %v", way.Source, way.Duration, want.Duration, err)
 	}
+
 	at, off, err := c.Snap(context.Background(), from)
 	if err != nil || off > 1 || location.Metres(at, from) > 1 {
 		t.Errorf("%v %f %v", at, off, err)
 	}
+
 	city, r := builtInCity(), dice(4)
 	sources, ends := make([]location.Point, 120), make([]location.Point, 60)
 	for i := range sources {
@@ -167,10 +187,12 @@ func TestAnOSRMServerAnswersLikeOurOwn(t *testing.T) {
 	if err != nil || source != SourceRoad {
 		t.Fatalf("%s %v", source, err)
 	}
+
 	all, err := f.router.Matrix(context.Background(), sources, ends)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for i, row := range all {
 		if !slices.EqualFunc(rows[i], row, near1e3) {
 			t.Fatalf("row %d differs", i)
@@ -192,6 +214,7 @@ func TestOSRMsCodesKeepTheirMeaning(t *testing.T) {
 	if _, _, err := c.Snap(context.Background(), sea); !errors.Is(err, ErrOutsideCity) {
 		t.Errorf("NoSegment of nearest: %v", err)
 	}
+
 	say := func(status int, body string) {
 		f.answer = func(w http.ResponseWriter, _ string) bool {
 			w.WriteHeader(status)
@@ -199,6 +222,7 @@ func TestOSRMsCodesKeepTheirMeaning(t *testing.T) {
 			return true
 		}
 	}
+
 	say(400, `{"code":"NoRoute","message":"Impossible route between points"}`)
 	if _, err := c.Route(context.Background(), from, to); !errors.Is(err, ErrNoRoute) {
 		t.Errorf("NoRoute: %v", err)
@@ -208,6 +232,7 @@ func TestOSRMsCodesKeepTheirMeaning(t *testing.T) {
 	if err != nil || source != SourceRoad || times[0] != NoWay || times[1] != 12345*time.Second {
 		t.Errorf("null is no way: %v %s %v", times, source, err)
 	}
+
 	for name, a := range map[string]struct {
 		status int
 		body   string
@@ -231,6 +256,7 @@ func TestOSRMsCodesKeepTheirMeaning(t *testing.T) {
 			assertStraight(t, c)
 		})
 	}
+
 	f.answer = func(w http.ResponseWriter, _ string) bool {
 		_, _ = w.Write(make([]byte, maxAnswer+10))
 		return true

@@ -1,5 +1,7 @@
-// Package routing knows ways and travel times between points on a road graph: the city and its file, the router, the
-// RPC service that offers it and the client that survives the service's absence.
+// Package routing finds ways and travel times between points on a road graph.
+// It has the city and its file format, the router, the RPC service that offers
+// the router, and a client that falls back to straight lines when the service
+// fails.
 package routing
 
 import (
@@ -10,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Class is the rank of a road.
+// Class is the importance of a road.
 type Class uint8
 
 const (
@@ -28,7 +30,8 @@ func (c Class) String() string {
 	return fmt.Sprintf("class %d", uint8(c))
 }
 
-// Speed is what a car drives on a road of the class when the road itself says nothing, in metres per second.
+// Speed returns what a car drives on a road of the class that has no speed of
+// its own, in metres per second.
 func (c Class) Speed() float64 {
 	switch c {
 	case Motorway:
@@ -40,8 +43,8 @@ func (c Class) Speed() float64 {
 	}
 }
 
-// Road is a line that cars drive on. Two roads meet where they share exactly the same point, as in OpenStreetMap;
-// lines that merely cross pass over each other.
+// Road is a line that cars drive on. Two roads meet where they share exactly
+// the same point, as in OpenStreetMap; lines that merely cross do not meet.
 type Road struct {
 	Points []location.Point
 	Class  Class
@@ -78,11 +81,12 @@ type Hotspot struct {
 	Weight float64 // relative to the other hot spots
 }
 
-// Plan is all that NewCity needs to know: what a generator or an importer of maps produces and what a city file holds.
-// Coordinates are rounded to a millionth of a degree, about a decimetre.
+// Plan is the input of NewCity: generators and map importers produce it, and a
+// city file holds it. Coordinates are rounded to a millionth of a degree, about
+// a decimetre.
 type Plan struct {
 	Name        string
-	Attribution string // whom the map names as its source; empty for nobody
+	Attribution string // the source that a map must name, or ""
 	Roads       []Road
 	Areas       []Area
 	Districts   []District
@@ -90,42 +94,49 @@ type Plan struct {
 	Straight    Straight // the zero value: NewCity measures it
 }
 
-// ErrPlan is wrapped by every error about a plan that no city can be made of.
+// ErrPlan is wrapped by every error about a plan that no city can be built
+// from.
 var ErrPlan = errors.New("unusable city plan")
 
-// longestStep is how far, in metres, two points of a road may be apart; the longest bridge is not half as long.
+// longestStep bounds the metres between two points of a road. The longest
+// bridge has less than half of it.
 const longestStep = 100_000
 
-// maxSpeed bounds what a road may claim, in metres per second; minSpeed keeps travel times finite.
+// maxSpeed bounds the speed of a road, in metres per second; minSpeed keeps
+// travel times finite.
 const (
 	minSpeed = 0.5
 	maxSpeed = 60
 )
 
-func (p *Plan) check() error {
-	if err := p.Straight.check(); err != nil {
+func (p *Plan) validate() error {
+	if err := p.Straight.validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrPlan, err)
 	}
+
 	for i := range p.Roads {
-		if err := p.Roads[i].check(); err != nil {
+		if err := p.Roads[i].validate(); err != nil {
 			return fmt.Errorf("%w: road %d %q: %w", ErrPlan, i, p.Roads[i].Name, err)
 		}
 	}
+
 	for i, a := range p.Areas {
 		if a.Kind != Land && a.Kind != Water && a.Kind != Park {
 			return fmt.Errorf("%w: area %d is of the unknown kind %q", ErrPlan, i, a.Kind)
 		}
 		for _, ring := range a.Rings {
-			if err := checkLine(ring, 4); err != nil {
+			if err := validateLine(ring, 4); err != nil {
 				return fmt.Errorf("%w: area %d %q: %w", ErrPlan, i, a.Name, err)
 			}
 		}
 	}
+
 	for _, d := range p.Districts {
 		if err := d.Check(); err != nil {
 			return fmt.Errorf("%w: district %q: %w", ErrPlan, d.Name, err)
 		}
 	}
+
 	for _, h := range p.Hotspots {
 		if err := h.Check(); err != nil {
 			return fmt.Errorf("%w: hot spot %q: %w", ErrPlan, h.Name, err)
@@ -137,28 +148,32 @@ func (p *Plan) check() error {
 	return nil
 }
 
-func (r *Road) check() error {
-	if err := checkLine(r.Points, 2); err != nil {
+func (r *Road) validate() error {
+	if err := validateLine(r.Points, 2); err != nil {
 		return err
 	}
+
 	for i := range r.Points[1:] {
 		if location.Metres(r.Points[i], r.Points[i+1]) > longestStep {
 			return fmt.Errorf("two points are more than %d km apart", longestStep/1000)
 		}
 	}
+
 	if int(r.Class) >= len(classNames) {
 		return fmt.Errorf("unknown class %d", r.Class)
 	}
 	if r.Speed != 0 && !(r.Speed >= minSpeed && r.Speed <= maxSpeed) {
 		return fmt.Errorf("a speed of %g m/s, not between %g and %d", r.Speed, minSpeed, maxSpeed)
 	}
+
 	return nil
 }
 
-func checkLine(line []location.Point, least int) error {
+func validateLine(line []location.Point, least int) error {
 	if len(line) < least {
 		return fmt.Errorf("%d points, at least %d are needed", len(line), least)
 	}
+
 	for _, p := range line {
 		if err := p.Check(); err != nil {
 			return err
@@ -167,13 +182,15 @@ func checkLine(line []location.Point, least int) error {
 	return nil
 }
 
-// rounded returns the plan with every coordinate at a millionth of a degree; the lines are copies.
-func (p Plan) rounded() Plan {
+// roundCoordinates returns the plan with every coordinate at a millionth of a
+// degree; the lines are copies.
+func (p Plan) roundCoordinates() Plan {
 	roads := make([]Road, len(p.Roads))
 	for i, r := range p.Roads {
 		r.Points = roundLine(r.Points)
 		roads[i] = r
 	}
+
 	areas := make([]Area, len(p.Areas))
 	for i, a := range p.Areas {
 		rings := make([][]location.Point, len(a.Rings))
@@ -183,15 +200,18 @@ func (p Plan) rounded() Plan {
 		a.Rings = rings
 		areas[i] = a
 	}
+
 	districts := make([]District, len(p.Districts))
 	for i, d := range p.Districts {
-		districts[i] = District{Name: d.Name, Point: micro(d.Point).point()}
+		districts[i] = District{Name: d.Name, Point: toMicro(d.Point).toPoint()}
 	}
+
 	spots := make([]Hotspot, len(p.Hotspots))
 	for i, h := range p.Hotspots {
-		h.Point = micro(h.Point).point()
+		h.Point = toMicro(h.Point).toPoint()
 		spots[i] = h
 	}
+
 	p.Roads, p.Areas, p.Districts, p.Hotspots = roads, areas, districts, spots
 	return p
 }
@@ -199,18 +219,19 @@ func (p Plan) rounded() Plan {
 func roundLine(line []location.Point) []location.Point {
 	out := make([]location.Point, len(line))
 	for i, p := range line {
-		out[i] = micro(p).point()
+		out[i] = toMicro(p).toPoint()
 	}
 	return out
 }
 
-// key is a point in millionths of a degree: two roads meet where their keys are equal.
-type key struct{ lng, lat int32 }
+// microPoint is a point in millionths of a degree. Two roads meet where their
+// microPoints are equal.
+type microPoint struct{ lng, lat int32 }
 
-func micro(p location.Point) key {
-	return key{int32(math.Round(p.Lng * 1e6)), int32(math.Round(p.Lat * 1e6))}
+func toMicro(p location.Point) microPoint {
+	return microPoint{int32(math.Round(p.Lng * 1e6)), int32(math.Round(p.Lat * 1e6))}
 }
 
-func (k key) point() location.Point {
+func (k microPoint) toPoint() location.Point {
 	return location.Point{Lng: float64(k.lng) / 1e6, Lat: float64(k.lat) / 1e6}
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/ridehail/ridehail/routing/routingpb"
 )
 
-// errLie is an answer that cannot be true, whatever the roads are like.
-var errLie = errors.New("the routing service's answer cannot be true")
+// errImplausible says that an answer cannot be true for any roads.
+var errImplausible = errors.New("the routing service's answer cannot be true")
 
 const (
 	longestTime = 7 * 24 * time.Hour
 	longestWay  = 5e6 // metres
 )
 
-func lie(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", errLie, fmt.Errorf(format, args...))
+func implausible(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errImplausible, fmt.Errorf(format, args...))
 }
 
 func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, error) {
@@ -30,60 +30,70 @@ func readRoute(res *routingpb.RouteResponse, from, to location.Point) (Route, er
 		}
 		way.Path = append(way.Path, at)
 	}
+
 	for _, v := range res.GetSpeeds() {
 		way.Speeds = append(way.Speeds, float64(v))
 	}
-	return believeRoute(way, res.GetDurationMs(), from, to)
+
+	return checkRoute(way, res.GetDurationMs(), from, to)
 }
 
-// believeRoute adds the time to a way that a car could drive from one place to the other.
-func believeRoute(way Route, ms int64, from, to location.Point) (Route, error) {
+// checkRoute returns the route with its duration if a car could drive it from
+// one place to the other.
+func checkRoute(way Route, ms int64, from, to location.Point) (Route, error) {
 	if len(way.Path) < 2 || len(way.Speeds) != len(way.Path)-1 {
-		return Route{}, lie("%d points and %d speeds", len(way.Path), len(way.Speeds))
+		return Route{}, implausible("%d points and %d speeds", len(way.Path), len(way.Speeds))
 	}
+
 	for _, v := range way.Speeds {
 		if !(v > 0 && v <= maxSpeed) {
-			return Route{}, lie("a speed of %g m/s", v)
+			return Route{}, implausible("a speed of %g m/s", v)
 		}
 	}
+
 	first, last := way.Path[0], way.Path[len(way.Path)-1]
-	if location.Metres(first, from) > reach+slack || location.Metres(last, to) > reach+slack {
-		return Route{}, lie("a way from %v to %v instead of from %v to %v", first, last, from, to)
+	if location.Metres(first, from) > snapRadius+tolerance || location.Metres(last, to) > snapRadius+tolerance {
+		return Route{}, implausible("a way from %v to %v instead of from %v to %v", first, last, from, to)
 	}
+
 	air := location.Metres(first, last)
-	if !(way.Metres >= air-slack && way.Metres <= longestWay) {
-		return Route{}, lie("%g metres by road for %.0f by air", way.Metres, air)
+	if !(way.Metres >= air-tolerance && way.Metres <= longestWay) {
+		return Route{}, implausible("%g metres by road for %.0f by air", way.Metres, air)
 	}
+
 	var err error
 	way.Duration, err = readTime(ms, air)
 	return way, err
 }
 
-// slack, in metres, covers roundings.
-const slack = 10
+// tolerance is for rounding errors, in metres.
+const tolerance = 10
 
 func readMatrix(res *routingpb.MatrixResponse, from, to []location.Point) ([][]time.Duration, error) {
 	all := res.GetDurationsMs()
 	if len(all) != len(from)*len(to) {
-		return nil, lie("%d times for %d places times %d", len(all), len(from), len(to))
+		return nil, implausible("%d times for %d places times %d", len(all), len(from), len(to))
 	}
+
 	rows := make([][]time.Duration, len(from))
 	for i := range from {
 		rows[i] = make([]time.Duration, len(to))
 		for j := range to {
 			var err error
-			if rows[i][j], err = readTime(all[i*len(to)+j], location.Metres(from[i], to[j])-2*reach); err != nil {
+			if rows[i][j], err = readTime(all[i*len(to)+j], location.Metres(from[i], to[j])-2*snapRadius); err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	return rows, nil
 }
 
-// readTime believes a time that a car at top speed could keep over the distance by air.
+// readTime accepts a time in which a car at top speed could cover the distance
+// by air.
 func readTime(ms int64, air float64) (time.Duration, error) {
-	if ms < 0 || ms > longestTime.Milliseconds() || float64(ms)/1000 < (air-slack)/maxSpeed {
-		return 0, lie("%d ms for %.0f metres by air", ms, air)
+	if ms < 0 || ms > longestTime.Milliseconds() || float64(ms)/1000 < (air-tolerance)/maxSpeed {
+		return 0, implausible("%d ms for %.0f metres by air", ms, air)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
@@ -93,13 +103,13 @@ func readSnap(res *routingpb.SnapResponse, p location.Point) (location.Point, fl
 	if err != nil {
 		return location.Point{}, 0, err
 	}
-	return believeSnap(p, at, res.GetMetres())
+	return checkSnap(p, at, res.GetMetres())
 }
 
-func believeSnap(p, at location.Point, said float64) (location.Point, float64, error) {
+func checkSnap(p, at location.Point, said float64) (location.Point, float64, error) {
 	metres := location.Metres(p, at)
-	if metres > reach+slack || !(said >= metres-slack && said <= metres+slack) {
-		return location.Point{}, 0, lie("snapped over %.0f metres, said to be %g", metres, said)
+	if metres > snapRadius+tolerance || !(said >= metres-tolerance && said <= metres+tolerance) {
+		return location.Point{}, 0, implausible("snapped over %.0f metres, said to be %g", metres, said)
 	}
 	return at, metres, nil
 }
@@ -107,10 +117,10 @@ func believeSnap(p, at location.Point, said float64) (location.Point, float64, e
 func readPoint(p *routingpb.Point) (location.Point, error) {
 	at := location.Point{Lng: p.GetLng(), Lat: p.GetLat()}
 	if p == nil {
-		return at, lie("a point is missing")
+		return at, implausible("a point is missing")
 	}
 	if err := at.Check(); err != nil {
-		return at, lie("%w", err)
+		return at, implausible("%w", err)
 	}
 	return at, nil
 }

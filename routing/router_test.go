@@ -12,9 +12,9 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// plainDijkstra is the textbook's: it looks along the whole frontier for the nearest node, knows nothing of arcs, heaps
-// or estimates, and puts both spots into the graph as nodes of their own.
-func plainDijkstra(g *graph, a, b spot) uint64 {
+// plainDijkstra searches the whole frontier for the nearest node. It uses no
+// arcs, heaps or estimates, and adds both points to the graph as nodes.
+func plainDijkstra(g *graph, a, b edgePoint) uint64 {
 	n := len(g.nodes)
 	type hop struct {
 		to   int
@@ -27,22 +27,25 @@ func plainDijkstra(g *graph, a, b spot) uint64 {
 			hops[to] = append(hops[to], hop{from, cost})
 		}
 	}
+
 	for i := range g.edges {
 		e := &g.edges[i]
 		link(e, int(e.from), int(e.to), uint64(e.ms))
 	}
+
 	ea, eb := &g.edges[a.edge], &g.edges[b.edge]
-	link(ea, n, int(ea.to), ea.part(1-a.share))
+	link(ea, n, int(ea.to), ea.costOfShare(1-a.share))
 	if !ea.oneWay {
-		hops[n] = append(hops[n], hop{int(ea.from), ea.part(a.share)})
+		hops[n] = append(hops[n], hop{int(ea.from), ea.costOfShare(a.share)})
 	}
-	link(eb, int(eb.from), n+1, eb.part(b.share))
+	link(eb, int(eb.from), n+1, eb.costOfShare(b.share))
 	if !eb.oneWay {
-		hops[eb.to] = append(hops[eb.to], hop{n + 1, eb.part(1 - b.share)})
+		hops[eb.to] = append(hops[eb.to], hop{n + 1, eb.costOfShare(1 - b.share)})
 	}
 	if a.edge == b.edge && (a.share <= b.share || !ea.oneWay) {
-		hops[n] = append(hops[n], hop{n + 1, ea.part(math.Abs(a.share - b.share))})
+		hops[n] = append(hops[n], hop{n + 1, ea.costOfShare(math.Abs(a.share - b.share))})
 	}
+
 	cost, frontier := make([]uint64, n+2), []int{n}
 	for i := range cost {
 		cost[i] = math.MaxUint64
@@ -55,6 +58,7 @@ func plainDijkstra(g *graph, a, b spot) uint64 {
 				nearest = i
 			}
 		}
+
 		at := frontier[nearest]
 		frontier = slices.Delete(frontier, nearest, nearest+1)
 		for _, h := range hops[at] {
@@ -75,19 +79,23 @@ func TestEveryRouteIsExactlyAsFastAsPlainDijkstraSays(t *testing.T) {
 		if i%6 == 0 { // close together, often on one street
 			to = location.Point{Lng: from.Lng + (r.Float64()-.5)/1000, Lat: from.Lat + (r.Float64()-.5)/1000}
 		}
-		a, err := router.spot(from)
+
+		a, err := router.snapToEdge(from)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := router.spot(to)
+
+		b, err := router.snapToEdge(to)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		want := time.Duration(plainDijkstra(c.graph, a, b)) * time.Millisecond
 		way, err := router.Route(context.Background(), from, to)
 		if err != nil || way.Duration != want {
 			t.Fatalf("%v to %v: %v (%v), Dijkstra %v", from, to, way.Duration, err, want)
 		}
+
 		times, err := router.Times(context.Background(), []location.Point{from}, to)
 		if err != nil || times[0] != want {
 			t.Fatalf("%v to %v: Times says %v (%v), Dijkstra %v", from, to, times, err, want)
@@ -110,6 +118,7 @@ func TestARouteIsDrivenInTheTimeItPromises(t *testing.T) {
 		if location.Metres(way.Path[0], from) > 1 || location.Metres(way.Path[len(way.Path)-1], to) > 1 {
 			t.Fatalf("the way from %v to %v begins at %v and ends at %v", from, to, way.Path[0], way.Path[len(way.Path)-1])
 		}
+
 		var metres, seconds float64
 		for i, v := range way.Speeds {
 			step := location.Metres(way.Path[i], way.Path[i+1])
@@ -117,10 +126,11 @@ func TestARouteIsDrivenInTheTimeItPromises(t *testing.T) {
 				t.Fatalf("%g m/s", v)
 			}
 			metres, seconds = metres+step, seconds+step/v
-			if _, ok := c.index.nearest(mid(way.Path[i], way.Path[i+1]), 1); !ok {
+			if _, ok := c.index.findNearest(mid(way.Path[i], way.Path[i+1]), 1); !ok {
 				t.Fatalf("off the road between %v and %v", way.Path[i], way.Path[i+1])
 			}
 		}
+
 		if math.Abs(metres-way.Metres) > 1 || math.Abs(seconds-way.Duration.Seconds()) > 0.5+0.002*float64(len(way.Path)) {
 			t.Fatalf("%.1f m in %.2f s, promised %.1f m in %s", metres, seconds, way.Metres, way.Duration)
 		}
@@ -131,7 +141,8 @@ func mid(a, b location.Point) location.Point {
 	return location.Point{Lng: (a.Lng + b.Lng) / 2, Lat: (a.Lat + b.Lat) / 2}
 }
 
-// triangle is a city of three streets of about 111 m; one of them may be driven only one way.
+// triangle is a city of three streets of about 111 m; one of them may be driven
+// only one way.
 func triangle(t testing.TB) *City {
 	a, b := location.Point{Lng: 3.4, Lat: 6.4}, location.Point{Lng: 3.401, Lat: 6.4}
 	c := location.Point{Lng: 3.401, Lat: 6.401}
@@ -149,18 +160,22 @@ func triangle(t testing.TB) *City {
 func TestAOneWayStreetIsDrivenOneWay(t *testing.T) {
 	router := NewRouter(triangle(t))
 	west, east := location.Point{Lng: 3.4002, Lat: 6.4}, location.Point{Lng: 3.4008, Lat: 6.4}
+
 	there, err := router.Route(context.Background(), west, east)
 	if err != nil || there.Metres > 70 {
 		t.Fatalf("along the street: %.0f m, %v", there.Metres, err)
 	}
+
 	back, err := router.Route(context.Background(), east, west)
 	if err != nil || back.Metres < 280 {
 		t.Fatalf("against the street: %.0f m, %v", back.Metres, err)
 	}
+
 	times, err := router.Times(context.Background(), []location.Point{east, west}, west)
 	if err != nil || times[0] != back.Duration || times[1] != 0 {
 		t.Fatalf("%v %v, want %v and 0", times, err, back.Duration)
 	}
+
 	still, err := router.Route(context.Background(), west, west)
 	if err != nil || len(still.Path) != 2 || len(still.Speeds) != 1 || still.Metres != 0 {
 		t.Fatalf("to the same place: %+v, %v", still, err)
@@ -185,6 +200,7 @@ func TestPlacesFarFromRoadsAreRefused(t *testing.T) {
 	if _, err := router.Times(context.Background(), []location.Point{in}, out); !errors.Is(err, ErrOutsideCity) {
 		t.Errorf("times to outside: %v", err)
 	}
+
 	times, err := router.Times(context.Background(), []location.Point{out, in}, in)
 	if err != nil || times[0] < 25*time.Minute || times[1] != 0 {
 		t.Errorf("a stray driver spoils the answer for all: %v %v", times, err)
@@ -196,11 +212,13 @@ func TestACancelledSearchEnds(t *testing.T) {
 	router, r := NewRouter(c), dice(5)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+
 	cancelled := false
 	for range 50 {
 		_, err := router.Route(ctx, c.RandomPoint(r), c.RandomPoint(r))
 		cancelled = cancelled || errors.Is(err, context.Canceled)
 	}
+
 	if !cancelled {
 		t.Fatal("fifty searches ran to their end")
 	}
@@ -223,6 +241,7 @@ func TestManyAskAtOnce(t *testing.T) {
 		}
 		trips = append(trips, trip{from, to, way.Duration})
 	}
+
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
@@ -239,13 +258,16 @@ func TestManyAskAtOnce(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 }
 
-// A car just across the lagoon is a bridge away: this is why dispatch asks for travel times.
+// A car just across the water is a bridge away: this is why dispatch asks for
+// travel times.
 func TestTheNearestCarByAirIsOftenNotTheNearestByRoad(t *testing.T) {
 	c := builtInCity()
 	router, r := NewRouter(c), dice(8)
+
 	const asked, cars = 120, 60
 	differ, lost := 0, time.Duration(0)
 	for range asked {
@@ -258,15 +280,18 @@ func TestTheNearestCarByAirIsOftenNotTheNearestByRoad(t *testing.T) {
 				byAir = i
 			}
 		}
+
 		times, err := router.Times(context.Background(), from, to)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if best := slices.Min(times); best < times[byAir] {
 			differ++
 			lost += times[byAir] - best
 		}
 	}
+
 	t.Logf("of %d cars the nearest by air is not the first by road in %d of %d cases; whoever takes it waits %s longer",
 		cars, differ, asked, (lost / time.Duration(max(1, differ))).Round(time.Second))
 	if differ < asked/10 {
@@ -284,12 +309,14 @@ func TestTheStraightLineIsCalibratedOnTheBuiltInCity(t *testing.T) {
 		if air < 200 {
 			continue
 		}
+
 		way, err := router.Route(context.Background(), from, to)
 		if err != nil {
 			t.Fatal(err)
 		}
 		detours, speeds = append(detours, way.Metres/air), append(speeds, way.Metres/way.Duration.Seconds())
 	}
+
 	slices.Sort(detours)
 	slices.Sort(speeds)
 	detour, speed := detours[len(detours)/2], speeds[len(speeds)/2]

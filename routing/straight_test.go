@@ -18,16 +18,20 @@ func TestACityMeasuresWhatItsStraightLinesAreWorthOnce(t *testing.T) {
 	if math.Abs(s.Factor-BuiltInStraight.Factor) > 0.1 || math.Abs(s.Speed-BuiltInStraight.Speed) > 1 {
 		t.Errorf("measured %+v, built in %+v", s, BuiltInStraight)
 	}
+
 	plan := triangle(t).plan
 	plan.Straight = Straight{Factor: 2.5, Speed: 4}
+
 	told, err := NewCity(plan)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	back, err := Load(bytes.NewReader(saved(t, told)))
 	if err != nil || back.Straight() != plan.Straight {
 		t.Errorf("%+v came back as %+v: %v", plan.Straight, back.Straight(), err)
 	}
+
 	for _, bad := range []Straight{{Factor: 0.5, Speed: 10}, {Factor: math.NaN(), Speed: 10}, {Factor: 2}, {Factor: 2, Speed: 1000}} {
 		plan.Straight = bad
 		if _, err := NewCity(plan); !errors.Is(err, ErrPlan) {
@@ -42,6 +46,7 @@ func TestAClientGoesByItsOwnCitysStraightLines(t *testing.T) {
 	server.Close()
 	c := NewClient(url, ClientOptions{Straight: Straight{Factor: 3, Speed: 5}})
 	defer c.Close()
+
 	from, to := twoPlaces()
 	air := location.Metres(from, to)
 	way, err := c.Route(context.Background(), from, to)

@@ -15,7 +15,7 @@ import (
 )
 
 func tileOf(c *City, p location.Point, z uint32) maptile.Tile {
-	return maptile.At(toOrb([]location.Point{p})[0], maptile.Zoom(z))
+	return maptile.At(toLineString([]location.Point{p})[0], maptile.Zoom(z))
 }
 
 func TestATileShowsWhatTheGeoJSONShowsThere(t *testing.T) {
@@ -27,10 +27,12 @@ func TestATileShowsWhatTheGeoJSONShowsThere(t *testing.T) {
 		if err != nil || len(data) == 0 {
 			t.Fatalf("zoom %d: %d bytes, %v", z, len(data), err)
 		}
+
 		layers, err := mvt.UnmarshalGzipped(data)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		seen := map[string]int{}
 		for _, l := range layers {
 			for _, f := range l.Features {
@@ -43,6 +45,7 @@ func TestATileShowsWhatTheGeoJSONShowsThere(t *testing.T) {
 				}
 			}
 		}
+
 		if seen["land"] == 0 || seen["road"] == 0 {
 			t.Errorf("zoom %d shows %v", z, seen)
 		}
@@ -56,6 +59,7 @@ func TestThereIsNoTileBeyondTheEarthAndNothingInTheOcean(t *testing.T) {
 			t.Errorf("%v: %v", at, err)
 		}
 	}
+
 	if data, err := c.Tile(12, 0, 0); err != nil || data != nil {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
@@ -68,6 +72,7 @@ func TestTilesAreTheSameForEverybodyAndOnlySomeAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -76,17 +81,20 @@ func TestTilesAreTheSameForEverybodyAndOnlySomeAreKept(t *testing.T) {
 					t.Error(err)
 				}
 			}
+
 			if got, err := c.Tile(14, at.X, at.Y); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d and %d bytes: %v", len(got), len(want), err)
 			}
 		})
 	}
 	all.Wait()
+
 	for i := range uint32(tileCache + 10) {
 		if _, err := c.Tile(16, i, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if n := len(c.tiles.tiles); n != tileCache || len(c.tiles.order) != n {
 		t.Errorf("%d tiles are kept, at most %d may be", n, tileCache)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// raised waits until the operators at an admin door were told of one call.
+// raised waits until the operators at an admin API were told of one call.
 func raised(t *testing.T, admin string) sos.Alert {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -38,7 +38,8 @@ func raised(t *testing.T, admin string) sos.Alert {
 	}
 }
 
-// callForHelp has a rider call on one node and an operator acknowledge it at the admin door of another, or of the same.
+// callForHelp lets a rider call on one node, and an operator acknowledge the
+// call through the admin API of another or the same node.
 func callForHelp(t *testing.T, public, admin string) {
 	t.Helper()
 	city, err := routing.Open("1")

@@ -10,20 +10,20 @@ import (
 )
 
 type chaosCmd struct {
-	For      time.Duration `help:"How long things are broken; start and check come on top." default:"60s"`
-	Seed     uint64        `help:"The same seed breaks the same things at the same times." default:"1"`
+	For      time.Duration `help:"How long to inject faults; start and check take extra time." default:"60s"`
+	Seed     uint64        `help:"The same seed injects the same faults at the same times." default:"1"`
 	Nodes    int           `help:"How many nodes." default:"2"`
 	Drivers  int           `help:"How many simulated drivers." default:"120"`
 	Riders   int           `help:"How many simulated riders." default:"80"`
-	Speed    float64       `help:"Seconds of the city in a second, so that rides end within a run." default:"40"`
-	Alone    bool          `help:"Heal each fault, and let the city recover, before the next: for measuring."`
+	Speed    float64       `help:"Seconds of city time per second, so that rides end within a run." default:"40"`
+	Alone    bool          `help:"Heal each fault, and let the city recover, before the next; for measuring."`
 	JSON     bool          `help:"Print one JSON object."`
 	Markdown bool          `help:"Print the figures as tables in Markdown."`
 }
 
 func (chaosCmd) Help() string {
 	return "Starts nodes, simulators, a payment provider, and a Postgres and a Redis of its own (both must be installed), " +
-		"kills, pauses and cuts them by a schedule, heals everything, and checks every promise. " +
+		"kills, pauses and disconnects them on a schedule, heals everything, and checks every promise. " +
 		"Exit code 1 when one is broken. Example: ridehail chaos --for 60s --seed 7"
 }
 
@@ -36,23 +36,26 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+
 	text := r.Text()
 	if c.Markdown {
 		text = r.Markdown()
 	}
-	if err := p.print(c.JSON, r, text); err != nil {
+	if err := p.printResult(c.JSON, r, text); err != nil {
 		return err
 	}
+
 	for _, i := range r.Invariants {
 		if i.Violations > 0 {
-			return fmt.Errorf("%w: %d violations, such as: %s: %s", errCheckFailed, r.Violations, i.Name, first(i.Rows))
+			return fmt.Errorf("%w: %d violations, such as: %s: %s", errCheckFailed, r.Violations, i.Name, firstRow(i.Rows))
 		}
 	}
+
 	return nil
 }
 
-// first is the first of some rows, if there are any.
-func first(rows []string) string {
+// firstRow returns the first row, or a text that says there is none.
+func firstRow(rows []string) string {
 	if len(rows) == 0 {
 		return "(not named)"
 	}

@@ -17,7 +17,8 @@ import (
 	servers "github.com/ridehail/ridehail/lab/process"
 )
 
-// asProgram makes the test binary behave as the program, so that it can be a child process.
+// asProgram makes the test binary behave as the program, so that it can be a
+// child process.
 const asProgram = "RIDEHAIL_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -27,7 +28,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// chaosRun is `ridehail chaos` as a process of its own, with a folder for all it leaves.
+// chaosRun is `ridehail chaos` as its own process, with a folder for everything
+// it leaves behind.
 type chaosRun struct {
 	*exec.Cmd
 	out    bytes.Buffer
@@ -44,7 +46,8 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 		}
 		t.Skip("chaos needs Redis and Postgres: ", err)
 	}
-	home, err := os.MkdirTemp("", "chaos-test.") // t.TempDir is closed to the user postgres
+	// t.TempDir is closed to the user postgres
+	home, err := os.MkdirTemp("", "chaos-test.")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +66,8 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = r.Process.Kill() // it has ended, unless the test failed half-way: then the guard cleans up
+		// it has ended unless the test failed before; then the guard cleans up
+		_ = r.Process.Kill()
 		if t.Failed() {
 			t.Logf("it logged:\n%s", r.logged.String())
 			return
@@ -75,7 +79,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	return r
 }
 
-// until reads the log as far as a line with a text in it, or to its end.
+// until reads the log up to a line that contains a text, or to its end.
 func (r *chaosRun) until(text string) bool {
 	for r.logs.Scan() {
 		r.logged.WriteString(r.logs.Text() + "\n")
@@ -86,7 +90,7 @@ func (r *chaosRun) until(text string) bool {
 	return false
 }
 
-// families are the process groups of its children that have not ended.
+// families returns the process groups of its children that have not ended.
 func (r *chaosRun) families(t *testing.T) (groups []int) {
 	t.Helper()
 	for _, p := range processes(t) {
@@ -99,7 +103,7 @@ func (r *chaosRun) families(t *testing.T) (groups []int) {
 
 type processRow struct{ parent, group int }
 
-// processes are all that have not ended; a zombie has.
+// processes returns all processes that have not ended; a zombie has ended.
 func processes(t *testing.T) (out []processRow) {
 	t.Helper()
 	text, err := exec.Command("ps", "-A", "-o", "ppid=,pgid=,stat=").Output()
@@ -124,7 +128,8 @@ func processes(t *testing.T) (out []processRow) {
 	return out
 }
 
-// nothingLeft waits until no process of the groups is left, and nothing in the folder.
+// nothingLeft waits until no process of the groups is left, and nothing in the
+// folder.
 func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
@@ -182,7 +187,9 @@ func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
 		t.Fatal("the city never lived")
 	}
 	groups := r.families(t)
-	if len(groups) < 9 { // Postgres, Redis, provider, node, drivers, riders, operators, intruder, guard
+	if len(groups) < 9 {
+		// Postgres, Redis, provider, node, drivers, riders, operators,
+		// intruder, guard
 		t.Errorf("only %d children", len(groups))
 	}
 	if err := r.Process.Signal(syscall.SIGINT); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/lab/demo"
 	"github.com/ridehail/ridehail/web/webtest"
 )
 
@@ -43,11 +44,13 @@ func (l *lockedBuffer) String() string {
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
+
 	p := &program{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
 		p.code = run(ctx, args, &p.out, &p.logs)
 	}()
+
 	t.Cleanup(func() {
 		stop()
 		<-p.ended
@@ -55,6 +58,7 @@ func start(t *testing.T, args ...string) *program {
 			t.Logf("ridehail %s logged:\n%s", strings.Join(args, " "), p.logs.String())
 		}
 	})
+
 	return p
 }
 
@@ -64,7 +68,7 @@ func (p *program) wait(t *testing.T) int {
 	return p.code
 }
 
-// freeAddress is one that nobody listens on just now.
+// freeAddress returns an address that is not in use now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,9 +79,10 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// awaitReady waits until a node takes traffic.
+// awaitReady waits until a node is ready for traffic.
 func awaitReady(t *testing.T, p *program, url string) {
 	t.Helper()
+
 	for {
 		if res, err := http.Get(url + "/readyz"); err == nil {
 			res.Body.Close()
@@ -85,6 +90,7 @@ func awaitReady(t *testing.T, p *program, url string) {
 				return
 			}
 		}
+
 		select {
 		case <-p.ended:
 			t.Fatalf("the program ended with %d: %s", p.code, p.logs.String())
@@ -93,11 +99,11 @@ func awaitReady(t *testing.T, p *program, url string) {
 	}
 }
 
-func demoSummary(t *testing.T, args ...string) summary {
+func demoSummary(t *testing.T, args ...string) demo.Summary {
 	t.Helper()
 	p := start(t, append([]string{"demo", "--json", "--listen", "127.0.0.1:0"}, args...)...)
 	code := p.wait(t)
-	var s summary
+	var s demo.Summary
 	dec := json.NewDecoder(strings.NewReader(p.out.String()))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&s); err != nil {
@@ -109,6 +115,7 @@ func demoSummary(t *testing.T, args ...string) summary {
 	if code != exitDone || s.Violations != 0 {
 		t.Fatalf("exit %d, %d violations: %s", code, s.Violations, strings.Join(s.Broken, "\n"))
 	}
+
 	return s
 }
 
@@ -131,11 +138,13 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 	if s.Trips.Requested != s.Trips.Completed+s.Trips.Cancelled+s.Trips.Expired+s.Trips.Open {
 		t.Errorf("trips do not add up: %+v", s.Trips)
 	}
+
 	again := demoSummary(t, "--data", data, "--for", "8s", "--drivers", "120", "--riders", "60", "--speed", "40")
 	ended := again.Trips.Completed + again.Trips.Cancelled + again.Trips.Expired
 	if s.Trips.Open+again.Trips.Requested != ended+again.Trips.Open {
 		t.Errorf("the second start lost trips: %d were open, then %+v", s.Trips.Open, again.Trips)
 	}
+
 	audit := start(t, "audit", "--database", data+"/ridehail.db", "--json")
 	if code := audit.wait(t); code != exitDone {
 		t.Errorf("the audit found: %s", audit.out.String())
@@ -147,6 +156,7 @@ func TestARideOnThePageOfTheRealCity(t *testing.T) {
 	address := freeAddress(t)
 	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "30", "--speed", "10")
 	awaitReady(t, p, "http://"+address)
+
 	for _, screen := range []webtest.Screen{webtest.Desktop, webtest.Phone} {
 		t.Run(screen.Name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ridehail/ridehail/lab/demo"
 )
 
-// scraped returns the value of a line of an admin door's metrics, "" before it is there.
+// scraped returns the value of a line of an admin API's metrics, or "" before
+// it is there.
 func scraped(t *testing.T, admin, line string) string {
 	t.Helper()
 	res, err := http.Get("http://" + admin + "/metrics")
@@ -17,10 +20,12 @@ func scraped(t *testing.T, admin, line string) string {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, after, _ := strings.Cut("\n"+string(text), "\n"+line+" ")
 	value, _, _ := strings.Cut(after, "\n")
 	return value
@@ -31,6 +36,7 @@ func TestTheDemosOperatorHasCallsToAnswerAndItsProviderTellsByWebhook(t *testing
 	p := start(t, "demo", "--json", "--listen", public, "--admin", admin, "--data", t.TempDir(), "--drivers", "30", "--riders", "20",
 		"--speed", "20", "--sos", "0.5", "--flaky")
 	awaitReady(t, p, "http://"+public)
+
 	for what, line := range map[string]string{
 		"a call for help comes before the operators": "ridehail_alerts_raised_total",
 		"the provider tells the node of a charge":    `ridehail_gateway_http_seconds_count{method="POST",route="/v1/payments/webhook",status="200"}`,
@@ -45,22 +51,14 @@ func TestTheDemosOperatorHasCallsToAnswerAndItsProviderTellsByWebhook(t *testing
 			}
 		}
 	}
+
 	p.stop()
 	code := p.wait(t)
-	var s summary
+	var s demo.Summary
 	if err := json.Unmarshal([]byte(p.out.String()), &s); err != nil || code != exitDone || s.Violations != 0 {
 		t.Fatalf("exit %d, %v: %s", code, err, p.out.String())
 	}
 	if s.Help.Asked == 0 || s.Help.Acknowledged == 0 {
 		t.Errorf("help %+v", s.Help)
-	}
-}
-
-func TestTheProviderFindsTheNodeHoweverItListens(t *testing.T) {
-	for listen, want := range map[string]string{"127.0.0.1:8080": "127.0.0.1:8080", "0.0.0.0:80": "localhost:80",
-		"[::]:8080": "localhost:8080", ":8080": "localhost:8080", "demo.local:1": "demo.local:1"} {
-		if got := webhookURL(listen); got != "http://"+want+"/v1/payments/webhook" {
-			t.Errorf("%s: %s", listen, got)
-		}
 	}
 }

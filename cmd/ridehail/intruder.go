@@ -10,14 +10,14 @@ import (
 	"github.com/ridehail/ridehail/simulators/intruder"
 )
 
-// intruderCmd is a tool of chaos, and of whoever doubts a node.
+// intruderCmd is a tool of chaos, and a test of any node.
 type intruderCmd struct {
-	Server  string `help:"The nodes, with commas between." default:"http://127.0.0.1:8080"`
-	Targets string `help:"JSON lines of trips to try: trip, rider, driver. It is read again before each attempt." required:"" placeholder:"FILE" type:"path"`
-	Journal string `help:"Keep each attempt and what came of it, as JSON lines." placeholder:"FILE" type:"path"`
-	Seed    uint64 `help:"Of what comes when." default:"1"`
-	Rounds  int    `help:"Of all attempts. Default: until interrupted."`
-	JSON    bool   `help:"Print one JSON object in the end."`
+	Server  string `help:"URLs of the nodes, with commas between." default:"http://127.0.0.1:8080"`
+	Targets string `help:"Trips to attack, as JSON lines with trip, rider and driver. The file is read again before each attempt." required:"" placeholder:"FILE" type:"path"`
+	Journal string `help:"Write each attempt and its outcome to this file, as JSON lines." placeholder:"FILE" type:"path"`
+	Seed    uint64 `help:"Decides the order of attempts." default:"1"`
+	Rounds  int    `help:"How many times to make all attempts. Default: until interrupted."`
+	JSON    bool   `help:"Print one JSON object at the end."`
 }
 
 func (intruderCmd) Help() string {
@@ -36,17 +36,20 @@ func (c *intruderCmd) Run(ctx context.Context, p *process) (err error) {
 		defer func() { err = errors.Join(err, f.Close()) }()
 		cfg.Journal = f
 	}
+
 	r, err := intruder.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
+
 	text := fmt.Sprintf("tried %d, refused %d, without an answer %d; accepted %d, told %d bytes of others\n",
 		r.Tried, r.Refused, r.Unanswered, r.Accepted, r.Foreign)
-	if err := p.print(c.JSON, r, text); err != nil {
+	if err := p.printResult(c.JSON, r, text); err != nil {
 		return err
 	}
 	if len(r.Rows) > 0 {
 		return fmt.Errorf("%w: the intruder got through, such as: %s", errCheckFailed, r.Rows[0])
 	}
+
 	return nil
 }

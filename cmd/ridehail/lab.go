@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/ridehail/ridehail/lab"
@@ -15,21 +14,19 @@ type labCmd struct {
 	Storm     labStormCmd     `cmd:"" help:"All phones of a node lose their connections at once: how soon they are back, and what it costs."`
 }
 
-// labFlags are those of every experiment.
+// labFlags are the flags of every experiment.
 type labFlags struct {
-	Seed uint64 `help:"The same seed gives the same bytes." default:"1"`
+	Seed uint64 `help:"The same seed gives the same output." default:"1"`
 	Plot string `help:"Draw the finding into this SVG file." placeholder:"FILE.svg" type:"path"`
 	JSON bool   `help:"Print one JSON object."`
 }
 
-// show prints what an experiment found.
-func (f labFlags) show(p *process, found lab.Finding) error {
-	if f.Plot != "" {
-		if err := os.WriteFile(f.Plot, []byte(found.SVG()), 0o644); err != nil {
-			return fmt.Errorf("the picture cannot be written: %w", err)
-		}
+// printFinding prints and draws what an experiment found.
+func (f labFlags) printFinding(p *process, found lab.Finding) error {
+	if err := writePlot(f.Plot, found.SVG()); err != nil {
+		return err
 	}
-	return p.print(f.JSON, found, found.Text())
+	return p.printResult(f.JSON, found, found.Text())
 }
 
 type labDetectorsCmd struct {
@@ -49,13 +46,13 @@ func (c *labDetectorsCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return c.show(p, found)
+	return c.printFinding(p, found)
 }
 
 type labStormCmd struct {
 	labFlags `embed:""`
 	Phones   int           `help:"How many lose their connections at the same instant." default:"5000"`
-	Jitter   string        `help:"Whether phones spread their tries by chance; both: one storm of each." enum:"true,false,both" default:"both"`
+	Jitter   string        `help:"Whether phones randomise when they reconnect; both: one storm of each." enum:"true,false,both" default:"both"`
 	Steady   time.Duration `help:"How long ordinary work is measured before each storm." default:"20s"`
 	Program  string        `help:"Another build of ridehail to run as the node, to compare." placeholder:"FILE" type:"existingfile"`
 	Database string        `help:"postgres://USER@HOST/NAME. Default: a private Postgres." placeholder:"URL"`
@@ -63,23 +60,25 @@ type labStormCmd struct {
 }
 
 func (labStormCmd) Help() string {
-	return "Starts a node, and a Postgres and a Redis of its own (both must be installed), lets thousands of light phones do their " +
-		"daily work, and cuts them off. The one experiment in real time. Example: ridehail lab storm --phones 5000 --plot storm.svg"
+	return "Starts a node, and a Postgres and a Redis of its own (both must be installed), lets thousands of light phones do " +
+		"ordinary work, and cuts all their connections. The only experiment in real time. Example: ridehail lab storm --phones 5000 --plot storm.svg"
 }
 
 func (c *labStormCmd) Run(ctx context.Context, p *process) error {
 	if c.Phones < 50 || c.Steady < time.Second {
 		return fmt.Errorf("%w: --phones must be 50 or more and --steady 1s or more", errUsage)
 	}
+
 	if c.Database == "" || c.Redis == "" {
 		if err := servers.Missing(); err != nil {
 			return fmt.Errorf("%w: %w", errUnreachable, err)
 		}
 	}
-	found, err := lab.RunStorm(ctx, lab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: map[string][]bool{"true": {true}, "false": {false}, "both": {true, false}}[c.Jitter], Steady: c.Steady,
-		Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
+
+	jitter := map[string][]bool{"true": {true}, "false": {false}, "both": {true, false}}[c.Jitter]
+	found, err := lab.RunStorm(ctx, lab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: jitter, Steady: c.Steady, Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
 	if err != nil {
 		return err
 	}
-	return c.show(p, found)
+	return c.printFinding(p, found)
 }

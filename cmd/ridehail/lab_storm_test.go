@@ -19,7 +19,8 @@ func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
 		}
 		t.Skip("a storm needs Redis and Postgres: ", err)
 	}
-	home, err := os.MkdirTemp("", "storm-test.") // t.TempDir is closed to the user postgres
+	// t.TempDir is closed to the user postgres
+	home, err := os.MkdirTemp("", "storm-test.")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,8 @@ func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
 	plot := filepath.Join(t.TempDir(), "storm.svg")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "lab", "storm", "--phones", "200", "--steady", "3s", "--json", "--plot", plot)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+home)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes to end
+	// it has processes to end
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	text, err := cmd.Output()
 	if err != nil {

@@ -14,6 +14,7 @@ func TestLabPrintsOneObjectAndDrawsAPicture(t *testing.T) {
 	if code := run(t.Context(), []string{"lab", "detectors", "--hours", "8", "--json", "--plot", plot}, &out, &logs); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, &logs)
 	}
+
 	var found struct {
 		Says    string
 		Figures struct {

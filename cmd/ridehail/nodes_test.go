@@ -21,7 +21,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// phone is a hand-held client: it sends frames and waits for others.
+// phone is a client driven by the test: it sends frames and waits for others.
 type phone struct {
 	t    *testing.T
 	conn *websocket.Conn
@@ -101,7 +101,7 @@ func (p *phone) send(f *wire.ClientFrame) {
 	}
 }
 
-// await returns the first frame, heard before or to come, that is the one wanted.
+// await returns the first frame, received before or later, that is wanted.
 func (p *phone) await(what string, wanted func(*wire.ServerFrame) bool) *wire.ServerFrame {
 	p.t.Helper()
 	late := time.After(30 * time.Second)
@@ -122,7 +122,7 @@ func (p *phone) await(what string, wanted func(*wire.ServerFrame) bool) *wire.Se
 	}
 }
 
-// command sends a command and waits for its ack, which must be good.
+// command sends a command and waits for its ack, which must not be an error.
 func (p *phone) command(f *wire.ClientFrame) *wire.Ack {
 	p.t.Helper()
 	f.Id = uuid.NewString()
@@ -144,7 +144,7 @@ func (p *phone) fix(seq uint32, at *wire.Point) {
 	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.Millis(time.Now()), Point: at, Accuracy: 5}}})
 }
 
-// realServices returns a fresh Postgres database and a Redis, or skips.
+// realServices returns a new Postgres database and a Redis, or skips the test.
 func realServices(t *testing.T) (database, redis string) {
 	t.Helper()
 	postgres, redis := os.Getenv("RIDEHAIL_TEST_POSTGRES"), os.Getenv("RIDEHAIL_TEST_REDIS")
@@ -190,8 +190,8 @@ func startNode(t *testing.T, database, redis, provider string) (*program, string
 	return p, "http://" + address
 }
 
-// TestARideAcrossTwoNodes has the driver's socket on one node and the rider's on the other; they share nothing but Redis
-// and Postgres.
+// TestARideAcrossTwoNodes has the driver's socket on one node and the rider's
+// on the other; they share nothing but Redis and Postgres.
 func TestARideAcrossTwoNodes(t *testing.T) {
 	database, redis := realServices(t)
 	providerAt := freeAddress(t)
@@ -254,7 +254,8 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 	}
 }
 
-// keepDriving sends a fix every 100 ms, acking nothing, until the returned function is called.
+// keepDriving sends a fix every 100 ms and acks nothing, until the returned
+// function is called.
 func keepDriving(t *testing.T, p *phone, around *wire.Point) (stop func()) {
 	t.Helper()
 	done := make(chan struct{})

@@ -22,7 +22,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// outageCity is a node in this process, among services that a test may take away.
+// outageCity is a node in this process, with services that a test can stop.
 type outageCity struct {
 	t                             *testing.T // of the whole story
 	redis, postgres               *processtest.Server
@@ -115,7 +115,8 @@ type ride struct {
 	riderID, trip string
 }
 
-// ride is a trip that was accepted and whose rider has heard so and sees the car move.
+// ride returns a trip that was accepted, whose rider knows it and sees the car
+// move.
 func (c *outageCity) ride(t *testing.T) *ride {
 	t.Helper()
 	r := c.accepted(t)
@@ -124,7 +125,7 @@ func (c *outageCity) ride(t *testing.T) *ride {
 	return r
 }
 
-// accepted is a trip that the driver has taken, wherever that was heard.
+// accepted returns a trip that the driver has accepted.
 func (c *outageCity) accepted(t *testing.T) *ride {
 	t.Helper()
 	from, to := c.somewhere(), c.somewhere()
@@ -157,7 +158,7 @@ func (r *ride) paid() {
 	r.rider.await("receipt", func(f *wire.ServerFrame) bool { return f.GetReceipt().GetTripId() == r.trip })
 }
 
-// complete drives a car that has arrived to the end.
+// complete finishes the ride of a car that has arrived.
 func (c *outageCity) complete(r *ride) {
 	r.driver.t.Helper()
 	r.driver.command(r.step(wire.Step_START))
@@ -174,7 +175,8 @@ func (c *outageCity) finish(r *ride) {
 
 func isWelcome(f *wire.ServerFrame) bool { return f.GetWelcome() != nil }
 
-// prompt is far more than what needs no lost part takes, and less than anything waits for a lost one that it does need.
+// prompt is much longer than a command takes that needs no lost part, and
+// shorter than one waits for a lost part that it needs.
 const prompt = 3 * time.Second
 
 func (c *outageCity) dial(t *testing.T, role, id string) *phone {
@@ -187,7 +189,8 @@ func (c *outageCity) dial(t *testing.T, role, id string) *phone {
 	return p
 }
 
-// mustBeTurnedAway has a phone connect that cannot be told how things stand.
+// mustBeTurnedAway connects a phone that the node cannot give its state to, and
+// checks that it is told to come back.
 func (c *outageCity) mustBeTurnedAway(t *testing.T) {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
@@ -210,7 +213,8 @@ func (c *outageCity) mustBeTurnedAway(t *testing.T) {
 	}
 }
 
-// seeTheCarMove shows positions, and acks them, until three came that the driver took after a time.
+// seeTheCarMove receives and acks positions until three came that the driver
+// sent after a time.
 func (p *phone) seeTheCarMove(after time.Time) {
 	p.t.Helper()
 	var shown uint32
@@ -245,7 +249,7 @@ func (p *phone) mustBe(code wire.Code, f *wire.ClientFrame, n int) {
 	}
 }
 
-// mustGoOn tries what needs neither Redis nor Postgres nor anyone else.
+// mustGoOn tries what needs neither Redis nor Postgres nor another service.
 func (c *outageCity) mustGoOn(t *testing.T) {
 	t.Helper()
 	from, to := c.somewhere(), c.somewhere()
@@ -303,7 +307,7 @@ func (c *outageCity) call(method, path, bearer, body string) (status int, answer
 	return res.StatusCode, answer, err
 }
 
-// mustBeReady waits until the node says that it should get traffic, or that it should not.
+// mustBeReady waits until the node reports that it is ready, or that it is not.
 func (c *outageCity) mustBeReady(t *testing.T, ready bool) {
 	t.Helper()
 	want := map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable}[ready]

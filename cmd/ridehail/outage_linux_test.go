@@ -18,8 +18,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// TestACityHealsFromWhateverItLoses takes away one part after the other of a city whose node is never restarted, says
-// what goes on meanwhile, and lets the audit look at what is left. docs/reliability.md is its table.
+// TestACityHealsFromWhateverItLoses takes away one part after the other of a
+// city whose node is never restarted, checks what goes on meanwhile, and audits
+// the data at the end. docs/reliability.md is its table.
 func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	c := openOutageCity(t)
 	t.Run("Redis is killed and forgets everything", func(t *testing.T) {
@@ -40,12 +41,14 @@ func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	t.Run("Postgres hangs", func(t *testing.T) {
 		c.withoutPostgres(t, c.postgres.Pause, c.postgres.Resume)
 	})
+
 	t.Run("Postgres refuses connections", func(t *testing.T) {
 		c.withoutPostgres(t, func() {
 			c.sql(t, "alter database ridehail allow_connections false")
 			c.sql(t, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'ridehail'")
 		}, func() { c.sql(t, "alter database ridehail allow_connections true") })
 	})
+
 	t.Run("Postgres has no room left", c.withoutRoom)
 	t.Run("the provider is down and Redis is flushed", c.withoutProviderAndQueue)
 	t.Run("the provider hangs", c.withHangingProvider)
@@ -53,14 +56,16 @@ func TestACityHealsFromWhateverItLoses(t *testing.T) {
 	c.judge(t)
 }
 
-// withoutRedis: positions flow, trips are found, accepted and moved, people write, whoever is connected hears of it, and a
-// phone that connects is told how things stand. Only the receipt waits until Redis is back.
+// withoutRedis: positions flow, trips are matched, accepted and moved, chat is
+// delivered to connected phones, and a phone that connects gets its state. Only
+// the receipt waits until Redis is back.
 func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	r := c.ride(t)
 	heal = sync.OnceFunc(heal)
 	t.Cleanup(heal) // for the stories that follow a failed one
 	lose()
 	lost := time.Now()
+
 	c.mustBeReady(t, false)
 	c.mustGoOn(t)
 	r.rider.seeTheCarMove(lost)
@@ -68,15 +73,18 @@ func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	r.rider.awaitState("arrived")
 	r.rider.command(r.say("I wear a red hat"))
 	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
+
 	back := c.dial(t, "rider", r.riderID)
 	if w := back.await("welcome", isWelcome).GetWelcome(); w.GetTrip().GetState() != "arrived" || w.GetChatSeq() != 1 {
 		t.Errorf("a phone that comes back is told %v", w)
 	}
+
 	second := c.accepted(t)
 	second.rider.awaitState("reserved")
 	second.rider.seeTheCarMove(time.Now())
 	c.complete(r)
 	heal()
+
 	healed := time.Now()
 	r.paid()
 	t.Logf("the receipt came %v after Redis is back", time.Since(healed))
@@ -85,8 +93,9 @@ func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	c.finish(second)
 }
 
-// withoutPostgres: positions flow, prices and cars are told, and a command is answered that it cannot be done now; sent
-// again after the outage it is done once. Phones that connect are told to come back.
+// withoutPostgres: positions flow, and quotes and nearby cars are answered. A
+// command is answered with an error; sent again after the outage it is done
+// once. Phones that connect are told to come back.
 func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	r := c.ride(t)
 	heal = sync.OnceFunc(heal)
@@ -95,7 +104,9 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	lost := time.Now()
 	arrive, hat := r.step(wire.Step_ARRIVE), r.say("I wear a red hat")
 	arrive.Id, hat.Id = uuid.NewString(), uuid.NewString()
-	r.driver.send(arrive) // they wait, and their answers are looked at below: nothing else must wait with them
+
+	// their answers are checked below; nothing else may wait for them
+	r.driver.send(arrive)
 	r.rider.send(hat)
 	r.rider.seeTheCarMove(lost)
 	c.mustBeReady(t, false)
@@ -122,7 +133,8 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	c.finish(r)
 }
 
-// withoutRoom has the database answer every write as a full disk does. What only reads works on.
+// withoutRoom lets the database answer every write as with a full disk. Reads
+// go on.
 func (c *outageCity) withoutRoom(t *testing.T) {
 	r := c.ride(t)
 	sqlAt(t, c.database, `create function full_disk() returns trigger language plpgsql as
@@ -133,18 +145,21 @@ func (c *outageCity) withoutRoom(t *testing.T) {
 	r.driver.send(arrive)
 	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
 	r.rider.seeTheCarMove(time.Now())
+
 	back := c.dial(t, "rider", r.riderID)
 	if w := back.await("welcome", isWelcome).GetWelcome(); w.GetTrip().GetState() != "reserved" {
 		t.Errorf("a phone that comes back is told %v", w)
 	}
+
 	sqlAt(t, c.database, "drop function full_disk cascade")
 	r.driver.send(arrive)
 	r.driver.mustBe("", arrive, 2)
 	c.finish(r)
 }
 
-// withoutProviderAndQueue: rides end as ever. The job of one that is lost with Redis's memory comes back from the
-// database at once, and the fare is taken when the provider is back.
+// withoutProviderAndQueue: rides go on. A job that is lost with Redis's memory
+// comes back from the database at once, and the fare is charged when the
+// provider is back.
 func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	c.provider.stop()
 	c.provider.wait(t)
@@ -165,6 +180,7 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 			return err == nil && n == want
 		})
 	}
+
 	jobs(1)
 	flush(t, c.redisURL)
 	flushed := time.Now()
@@ -177,7 +193,8 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	jobs(0)
 }
 
-// withHangingProvider: a provider that takes requests and does not answer holds up nobody but the receipt.
+// withHangingProvider: a provider that takes requests and does not answer
+// delays only the receipt.
 func (c *outageCity) withHangingProvider(t *testing.T) {
 	c.provider.stop()
 	c.provider.wait(t)
@@ -187,6 +204,7 @@ func (c *outageCity) withHangingProvider(t *testing.T) {
 	c.complete(r)
 	c.mustBeReady(t, true)
 	c.mustGoOn(t)
+
 	r.rider.command(r.say("I left my hat"))
 	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
 	end()
@@ -194,7 +212,8 @@ func (c *outageCity) withHangingProvider(t *testing.T) {
 	r.paid()
 }
 
-// withoutRouting: prices and times are guessed from the straight line, and say so.
+// withoutRouting: prices and times are estimated from straight lines, and
+// marked so.
 func (c *outageCity) withoutRouting(t *testing.T) {
 	if source := c.routeSource(t); source != routing.SourceRoad {
 		t.Fatalf("before the outage ways come from %q", source)
@@ -210,18 +229,20 @@ func (c *outageCity) withoutRouting(t *testing.T) {
 	c.mustBeReady(t, true)
 	c.mustGoOn(t)
 	hung := c.ride(t)
+
 	end()
 	c.startRouting()
 	healed := time.Now()
 	eventually(t, "ways on roads", func() bool { return c.routeSource(t) == routing.SourceRoad })
 	t.Logf("ways are on roads %v after the service is back", time.Since(healed))
+
 	for _, r := range []*ride{down, hung} {
 		r.driver.command(r.step(wire.Step_ARRIVE))
 		c.finish(r)
 	}
 }
 
-// judge asks the two witnesses: the database, and the provider's own ledger.
+// judge checks the database and the provider's own ledger.
 func (c *outageCity) judge(t *testing.T) {
 	if t.Failed() {
 		return
@@ -233,10 +254,12 @@ func (c *outageCity) judge(t *testing.T) {
 	if audit := start(t, "audit", "--database", c.database); audit.wait(t) != exitDone {
 		t.Errorf("the audit found: %s", audit.out.String())
 	}
+
 	ledger, err := os.ReadFile(c.ledger)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	charges := map[string]int{}
 	for line := range bytes.Lines(ledger) {
 		var e struct{ Reference, Status string }
@@ -245,9 +268,11 @@ func (c *outageCity) judge(t *testing.T) {
 		}
 		charges[e.Reference]++
 	}
+
 	if len(charges) != c.completed {
 		t.Errorf("%d rides were completed, %d charged", c.completed, len(charges))
 	}
+
 	for reference, n := range charges {
 		if n != 1 {
 			t.Errorf("%s was charged %d times", reference, n)

@@ -15,8 +15,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack has the driver on one node and the rider on the other. What
-// each does is done and acked; the other node's phones hear of it when Redis is back, and at once when they ask.
+// TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack has the driver on
+// one node and the rider on the other. Each action is done and acked. The other
+// node's phones are told when Redis is back, or at once when they ask.
 func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	redis := processtest.Redis(t, "--save", "")
 	redisURL, postgresURL := redis.URL, processtest.Postgres(t).URL
@@ -89,7 +90,7 @@ func hasChat(seq uint32) func(*wire.ServerFrame) bool {
 	return func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == seq }
 }
 
-// told holds all events of a trip that a phone heard against their numbers.
+// told compares all events of a trip that a phone received with their numbers.
 func (p *phone) told(trip, want string) {
 	p.t.Helper()
 	p.mu.Lock()

@@ -10,24 +10,25 @@ import (
 	"github.com/ridehail/ridehail/events"
 )
 
-// queueCmd shows the jobs that were given up, and puts them back.
+// queueCmd shows the jobs that were given up, and retries them.
 type queueCmd struct {
 	List  queueListCmd  `cmd:"" help:"List the dead letters: jobs that were given up, oldest first, and why."`
-	Retry queueRetryCmd `cmd:"" help:"Put dead letters back on their queue, once what was wrong is cured."`
+	Retry queueRetryCmd `cmd:"" help:"Put dead letters back on their queue, once their cause is fixed."`
 }
 
 func (queueCmd) Help() string {
 	return "Example: ridehail queue list --redis redis://localhost:6379/0, then ridehail queue retry --redis … ENTRY"
 }
 
-// queueFlags name a queue. There is no default server: the one inside a node lives and ends with the node.
+// queueFlags name a queue. There is no default server: the one inside a node
+// ends with the node.
 type queueFlags struct {
-	Redis  string `help:"redis://HOST:PORT/DB, as the nodes have it." required:"" env:"RIDEHAIL_REDIS" placeholder:"URL"`
-	Stream string `help:"The queue." default:"settlements"`
+	Redis  string `help:"redis://HOST:PORT/DB, the same as the nodes use." required:"" env:"RIDEHAIL_REDIS" placeholder:"URL"`
+	Stream string `help:"Name of the queue." default:"settlements"`
 }
 
-// with opens the queue's server, and closes it when f is done.
-func (q *queueFlags) with(ctx context.Context, p *process, f func(*events.Redis) error) error {
+// withRedis calls f with an open connection to the queue's server.
+func (q *queueFlags) withRedis(ctx context.Context, p *process, f func(*events.Redis) error) error {
 	r, err := events.Open(ctx, q.Redis, events.WithLog(p.log))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
@@ -37,7 +38,7 @@ func (q *queueFlags) with(ctx context.Context, p *process, f func(*events.Redis)
 
 type queueListCmd struct {
 	queueFlags
-	Limit int64 `help:"At most so many." default:"100"`
+	Limit int64 `help:"List at most this many." default:"100"`
 	JSON  bool  `help:"Print one JSON object."`
 }
 
@@ -53,31 +54,27 @@ type queueReport struct {
 }
 
 type deadLetter struct {
-	Entry string    `json:"entry"` // what retry wants
+	Entry string    `json:"entry"` // names it for retry
 	Job   string    `json:"job"`
 	At    time.Time `json:"at"`
 	Why   string    `json:"why"`
 }
 
 func (c *queueListCmd) Run(ctx context.Context, p *process) error {
-	return c.with(ctx, p, func(r *events.Redis) error {
-		undone, err := r.Outstanding(ctx, c.Stream)
-		if err != nil {
-			return fmt.Errorf("the queue %s cannot be counted: %w", c.Stream, err)
-		}
-		letters, err := r.DeadLetters(ctx, c.Stream, c.Limit)
+	return c.withRedis(ctx, p, func(r *events.Redis) error {
+		state, err := r.ReadQueue(ctx, c.Stream, c.Limit)
 		if err != nil {
 			return err
 		}
-		report := queueReport{Stream: c.Stream, Undone: undone, Dead: []deadLetter{}}
-		for _, l := range letters {
+		report := queueReport{Stream: c.Stream, Undone: state.Undone, Dead: []deadLetter{}}
+		for _, l := range state.Dead {
 			report.Dead = append(report.Dead, deadLetter{Entry: l.Entry, Job: l.ID, At: l.At, Why: l.Why})
 		}
-		return p.print(c.JSON, report, report.text())
+		return p.printResult(c.JSON, report, report.formatText())
 	})
 }
 
-func (r queueReport) text() string {
+func (r queueReport) formatText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d undone, %d given up\n", r.Stream, r.Undone, len(r.Dead))
 	for _, l := range r.Dead {
@@ -89,52 +86,29 @@ func (r queueReport) text() string {
 type queueRetryCmd struct {
 	queueFlags
 	All     bool     `help:"Put all of them back."`
-	Entries []string `arg:"" optional:"" name:"entry" help:"What list shows first on each line."`
+	Entries []string `arg:"" optional:"" name:"entry" help:"The first word of a line that list shows."`
 }
 
 func (queueRetryCmd) Help() string {
-	return "A job that was done meanwhile has no effect. Example: ridehail queue retry --redis redis://localhost:6379/0 --all"
+	return "Retrying a job that was done meanwhile has no effect. Example: ridehail queue retry --redis redis://localhost:6379/0 --all"
 }
 
 func (c *queueRetryCmd) Run(ctx context.Context, p *process) error {
 	if c.All == (len(c.Entries) > 0) {
 		return fmt.Errorf("%w: name the entries that `ridehail queue list` shows, or give --all", errUsage)
 	}
-	return c.with(ctx, p, func(r *events.Redis) error {
-		if !c.All {
-			return c.retry(ctx, p, r, c.Entries)
+	onRetried := func(entry string) { fmt.Fprintf(p.out, "%s is back on %s\n", entry, c.Stream) }
+	return c.withRedis(ctx, p, func(r *events.Redis) error {
+		var err error
+		if c.All {
+			err = r.RetryAll(ctx, c.Stream, onRetried)
+		} else {
+			err = r.RetryEntries(ctx, c.Stream, c.Entries, onRetried)
 		}
-		for {
-			letters, err := r.DeadLetters(ctx, c.Stream, 100)
-			if err != nil || len(letters) == 0 {
-				return err
-			}
-			var entries []string
-			for _, l := range letters {
-				entries = append(entries, l.Entry)
-			}
-			if err := c.retry(ctx, p, r, entries); err != nil {
-				return err
-			}
-		}
-	})
-}
 
-// retry puts entries back. It goes on past those that are not there and fails in the end.
-func (c *queueRetryCmd) retry(ctx context.Context, p *process, r *events.Redis, entries []string) error {
-	var missing []error
-	for _, entry := range entries {
-		switch err := r.Retry(ctx, c.Stream, entry); {
-		case errors.Is(err, events.ErrNoLetter):
-			missing = append(missing, err)
-		case err != nil:
-			return err
-		default:
-			fmt.Fprintf(p.out, "%s is back on %s\n", entry, c.Stream)
+		if errors.Is(err, events.ErrNoLetter) {
+			err = fmt.Errorf("%w: %w", errCheckFailed, err)
 		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: %w", errCheckFailed, errors.Join(missing...))
-	}
-	return nil
+		return err
+	})
 }

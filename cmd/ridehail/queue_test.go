@@ -15,15 +15,18 @@ import (
 	"github.com/ridehail/ridehail/events"
 )
 
-// TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack uses a stream of its own, so that the server may be shared.
+// TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack uses its own stream, so
+// that the server may be shared.
 func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 	url := os.Getenv("RIDEHAIL_TEST_REDIS")
 	if url == "" {
 		url = "redis://" + miniredis.RunT(t).Addr() + "/0"
 	}
+
 	stream := "settlements-" + uuid.NewString()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+
 	r, err := events.Open(ctx, url, events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
@@ -35,12 +38,14 @@ func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 		OnDead: func(j events.Job, _ error) { dead <- j.ID }}
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
+
 	for _, id := range []string{"trip-1", "trip-2"} {
 		if err := r.Enqueue(ctx, stream, id, nil); err != nil {
 			t.Fatal(err)
 		}
 		<-dead
 	}
+
 	cancel()
 	<-ended
 
@@ -52,6 +57,7 @@ func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 		}
 		return p.out.String()
 	}
+
 	list := func() (q queueReport) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(queue(exitDone, "list", "--json")), &q); err != nil {
@@ -59,6 +65,7 @@ func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 		}
 		return q
 	}
+
 	q := list()
 	if q.Undone != 0 || len(q.Dead) != 2 || q.Dead[0].Job != "trip-1" || q.Dead[0].Why != "the card was eaten" || q.Dead[0].At.IsZero() {
 		t.Fatalf("listed %+v", q)
@@ -66,6 +73,7 @@ func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 	if text := queue(exitDone, "list"); !strings.Contains(text, "0 undone, 2 given up") || !strings.Contains(text, q.Dead[1].Entry) {
 		t.Errorf("listed %s", text)
 	}
+
 	queue(exitUsage, "retry")
 	queue(exitUsage, "retry", "--all", q.Dead[0].Entry)
 	queue(exitDone, "retry", q.Dead[0].Entry)

@@ -23,12 +23,14 @@ func emulator(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	server := httptest.NewServer(provider.New(provider.Config{Secret: "sk_test"}, ledger))
 	t.Cleanup(server.Close)
 	return server
 }
 
-// paidTrip keeps a completed trip in a new SQLite file and charges it at a provider.
+// paidTrip stores a completed trip in a new SQLite file and charges it at a
+// provider.
 func paidTrip(t *testing.T, bank string) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "ridehail.db")
@@ -37,6 +39,7 @@ func paidTrip(t *testing.T, bank string) (file string) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	here, now := location.Point{Lng: 3.38, Lat: 6.45}, time.Now()
 	quote := trips.Quote{Metres: 1, Duration: time.Minute, Source: "road", Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}
 	ev, err := trips.Request("t-1", "ada", here, here, quote, now)
@@ -57,7 +60,8 @@ func paidTrip(t *testing.T, bank string) (file string) {
 			ev, err = verb(ev.Trip, now)
 		}
 	}
-	if _, err := newSettler(s, bank, "sk_test").Settle(t.Context(), "t-1"); err != nil {
+
+	if _, err := payments.NewSettler(s, bank, "sk_test", time.Now).Settle(t.Context(), "t-1"); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -70,6 +74,7 @@ func TestAnOperatorGivesAFareBackOnce(t *testing.T) {
 		return start(t, "refund", "--database", file, "--provider", bank.URL, "--trip", trip, "--reason",
 			"by mistake", "--json")
 	}
+
 	for range 2 {
 		p := refund("t-1")
 		code := p.wait(t)
@@ -79,6 +84,7 @@ func TestAnOperatorGivesAFareBackOnce(t *testing.T) {
 			t.Errorf("exit %d, %+v, %v", code, r, err)
 		}
 	}
+
 	if p := refund("t-2"); p.wait(t) != exitUsage || !strings.Contains(p.logs.String(), "not charged") {
 		t.Errorf("a trip that never was: %s", p.logs.String())
 	}
@@ -102,6 +108,7 @@ func TestANodeHearsOnlyTheProvidersWebhooks(t *testing.T) {
 	node := start(t, "serve", "--dev-tokens", "--listen", at, "--admin", "127.0.0.1:0", "--provider", bank.URL,
 		"--database", paidTrip(t, bank.URL))
 	awaitReady(t, node, "http://"+at)
+
 	body := `{"event":"charge.success","data":{"reference":"trip-t-1","paid_at":"` + time.Now().Format(time.RFC3339) + `"}}`
 	for signature, want := range map[string]int{
 		provider.Sign("sk_test", []byte(body)): http.StatusOK,
@@ -112,11 +119,13 @@ func TestANodeHearsOnlyTheProvidersWebhooks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		req.Header.Set(payments.SignatureHeader, signature)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		res.Body.Close()
 		if res.StatusCode != want {
 			t.Errorf("%d, want %d", res.StatusCode, want)

@@ -14,7 +14,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// TestATokenRevokedOnOneNodeClosesItsSocketsOnTheOther has the nodes share nothing but Redis and Postgres.
+// TestATokenRevokedOnOneNodeClosesItsSocketsOnTheOther has the nodes share
+// nothing but Redis and Postgres.
 func TestATokenRevokedOnOneNodeClosesItsSocketsOnTheOther(t *testing.T) {
 	database, redis := realServices(t)
 	nodes := make([]string, 2)

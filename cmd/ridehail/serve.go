@@ -2,47 +2,44 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/web"
 )
 
-// nodeFlags are those that serve and demo share.
+// nodeFlags are the flags that serve and demo share.
 type nodeFlags struct {
 	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file. Default: a file in the data folder." env:"RIDEHAIL_DATABASE" placeholder:"URL"`
 	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
-	Routing  string `help:"A routing service to ask, or osrm:URL for an OSRM server. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
-	Policy   string `help:"Who drives whom: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
+	Routing  string `help:"URL of a routing service, or osrm:URL for an OSRM server. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
+	Policy   string `help:"How drivers are chosen: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
 }
 
 type serveCmd struct {
 	nodeFlags
-	Listen         string        `help:"Address of the public door." default:"127.0.0.1:8080"`
-	Admin          string        `help:"Address of the operators' door: metrics, health, profiles. Keep it private." default:"127.0.0.1:9090"`
+	Listen         string        `help:"Address of the public API." default:"127.0.0.1:8080"`
+	Admin          string        `help:"Address of the admin API: metrics, health, profiles, operators' page. Keep it private." default:"127.0.0.1:9090"`
 	Name           string        `help:"The node's name, unique among nodes and the same after a restart. Default: host name and port."`
 	Data           string        `help:"Folder for the database when --database is not given." default:"data" type:"path"`
-	DevTokens      bool          `help:"Give anyone a token for anybody. For simulators and trying out; never in production."`
+	DevTokens      bool          `help:"Issue any token to anyone who asks. For simulators and trying out; never in production."`
 	Secret         string        `help:"Signs tokens; at least 32 bytes, the same on every node." env:"RIDEHAIL_SECRET" placeholder:"TEXT"`
-	Provider       string        `help:"The payment provider. Default: completed trips wait unpaid." env:"RIDEHAIL_PROVIDER" placeholder:"URL"`
+	Provider       string        `help:"URL of the payment provider. Default: none, and completed trips stay unpaid." env:"RIDEHAIL_PROVIDER" placeholder:"URL"`
 	ProviderSecret string        `help:"Our key at the payment provider." env:"RIDEHAIL_PROVIDER_SECRET" default:"sk_test" placeholder:"TEXT"`
 	Origin         []string      `help:"Another site whose pages may open sockets, as https://HOST; repeat for more."`
-	Speed          float64       `help:"How fast the simulators' time runs, so that their speeds are believed." default:"1"`
-	ClockOffset    time.Duration `help:"Start with a clock that is so far off, to try out wrong clocks." hidden:""`
+	Speed          float64       `help:"How fast the simulators' time runs, so that the node accepts the speeds of their cars." default:"1"`
+	ClockOffset    time.Duration `help:"Start with a clock that is wrong by this much, to test wrong clocks." hidden:""`
 }
 
 func (serveCmd) Help() string {
 	return "Example: ridehail serve --dev-tokens --database postgres://ridehail@localhost/ridehail --redis redis://localhost:6379/0"
 }
 
-// developmentSecret signs tokens on nodes that give them to anyone anyway, so that several nodes agree without a word.
+// developmentSecret signs tokens on nodes with --dev-tokens and no secret. It
+// is a constant, so that several such nodes accept each other's tokens.
 const developmentSecret = "development only: anyone may have a token"
 
 func (c *serveCmd) Run(ctx context.Context, p *process) error {
@@ -50,10 +47,10 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	return runNode(ctx, cfg, func(n *node.Node) {
+	return node.Run(ctx, cfg, func(n *node.Node) {
 		p.log.Info("the node is ready", "page", n.PublicURL(), "node", cfg.Name)
 		if admin := n.AdminURL(); admin != "" {
-			p.log.Info("the operators' door is open", "metrics", strings.TrimPrefix(admin, "http://")+"/metrics")
+			p.log.Info("the admin API is ready", "metrics", strings.TrimPrefix(admin, "http://")+"/metrics")
 		}
 		if !web.HasLibraries() {
 			p.log.Warn("the page lacks its map library: run make web and build again")
@@ -71,34 +68,13 @@ func (c *serveCmd) config(p *process) (node.Config, error) {
 		}
 		cfg.Secret = []byte(developmentSecret)
 	}
+
 	if c.Database == "" {
 		cfg.Database = c.Data + "/ridehail.db"
 	}
 	if cfg.Name == "" {
-		cfg.Name = defaultName(c.Listen)
+		cfg.Name = node.DefaultName(c.Listen)
 	}
+
 	return cfg, nil
-}
-
-// defaultName is the same after a restart as long as the port is.
-func defaultName(listen string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	port := listen[strings.LastIndex(listen, ":")+1:]
-	if port == "0" || port == "" {
-		port = uuid.NewString()[:8]
-	}
-	return host + "-" + port
-}
-
-// runNode opens a node, runs it until ctx ends, and closes it.
-func runNode(ctx context.Context, cfg node.Config, ready func(*node.Node)) error {
-	n, err := node.Open(ctx, cfg)
-	if err != nil {
-		return errors.Join(err, n.Close())
-	}
-	err = n.Run(ctx, func() { ready(n) })
-	return errors.Join(err, n.Close())
 }

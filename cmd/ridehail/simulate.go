@@ -4,155 +4,75 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
+	"runtime"
+	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/lab/simulation"
 	"github.com/ridehail/ridehail/routing"
-	"github.com/ridehail/ridehail/simulators"
-	"github.com/ridehail/ridehail/simulators/journal"
-	"github.com/ridehail/ridehail/wire"
 )
 
-// simulatorFlags are those that drivers and riders share.
-type simulatorFlags struct {
-	Server  string        `help:"The node. Several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
-	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
-	Speed   float64       `help:"Seconds of the city in a second; start the node with the same." default:"1"`
-	Seed    uint64        `help:"The same seed makes the same people and wishes." default:"1"`
-	Flaky   bool          `help:"Phones lose their connection now and then, and resume."`
-	SOS     float64       `name:"sos" help:"Share of trips on which each of the two calls for help; they need an operator."`
-	Codec   string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
-	For     time.Duration `help:"Stop after this long. Default: never."`
-	JSON    bool          `help:"Print one JSON object in the end."`
-	Journal string        `help:"Keep what every phone saw and did, as JSON lines." placeholder:"FILE" type:"path"`
+// simulateCmd runs a city in virtual time.
+type simulateCmd struct {
+	City          string        `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
+	Policy        []string      `help:"How drivers are chosen, with commas between: greedy, batched, or patient (greedy, but refuses far pickups)." default:"greedy,batched"`
+	Drivers       int           `help:"How many drivers; each works six hours of every eight." default:"200"`
+	RidersPerHour float64       `help:"People who want a ride per hour, as the mean of a day." default:"600"`
+	Hours         float64       `help:"Hours of city time." default:"3"`
+	Begin         int           `help:"Hour of the day at which it begins." default:"16"`
+	Seed          uint64        `help:"The same seed gives the same people, and the same output." default:"1"`
+	Seeds         int           `help:"How many seeds, from --seed on: shows how much is chance." default:"1"`
+	Surge         bool          `help:"Prices follow demand." default:"true" negatable:""`
+	Patience      time.Duration `help:"Batched: the longest pickup that a rider gets before --last-call. Default: the dispatcher's."`
+	LastCall      time.Duration `help:"Batched: after waiting this long a rider gets any driver. Default: the dispatcher's."`
+	Age           float64       `help:"Batched: seconds of pickup that a second of a rider's waiting is worth. Default: the dispatcher's."`
+	Idle          float64       `help:"Batched: seconds of pickup that a second of a driver's waiting is worth; none below 0. Default: the dispatcher's."`
+	Plot          string        `help:"Draw the waits into this SVG file." placeholder:"FILE.svg" type:"path"`
+	JSON          bool          `help:"Print one JSON object."`
 }
 
-func (f *simulatorFlags) codec() wire.Codec {
-	if f.Codec == "json" {
-		return wire.JSON
+func (simulateCmd) Help() string {
+	return "Simulates hours of a city in seconds, without a node: it uses the node's dispatcher, routing and prices. " +
+		"Example: ridehail simulate --seed 1 --policy greedy,batched --drivers 200 --riders-per-hour 600 --hours 3 --plot waits.svg"
+}
+
+func (c *simulateCmd) Run(ctx context.Context, p *process) error {
+	if c.Seeds < 1 || c.Seeds > 1000 {
+		return fmt.Errorf("%w: --seeds must be 1 to 1000", errUsage)
 	}
-	return wire.Proto
-}
-
-// simulation runs people of a city until the context ends.
-type simulation func(context.Context, *routing.City, *simulators.Stats, *journal.Journal) error
-
-// simulate runs f with the city, for as long as wanted, and prints what it saw.
-func (f *simulatorFlags) simulate(ctx context.Context, p *process, run simulation) (err error) {
-	city, err := routing.Open(f.City)
+	city, err := routing.Open(c.City)
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
-	first, _, _ := strings.Cut(f.Server, ",")
-	if err := answers(ctx, first); err != nil {
+
+	cfg := simulation.Config{City: city, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
+		Weights: dispatch.Weights{Patience: c.Patience, LastCall: c.LastCall, Age: c.Age, Idle: c.Idle}}
+	report, err := simulation.Compare(ctx, cfg, c.Policy, simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
+	switch {
+	case errors.Is(err, simulation.ErrConfig):
+		return fmt.Errorf("%w: %w", errUsage, err)
+	case err != nil:
 		return err
 	}
-	var kept *journal.Journal
-	if f.Journal != "" {
-		if kept, err = journal.Create(f.Journal); err != nil {
-			return fmt.Errorf("%w: --journal: %w", errUsage, err)
-		}
-		defer func() { err = errors.Join(err, kept.Close()) }()
-	}
-	cancel := func() {}
-	if f.For > 0 {
-		ctx, cancel = context.WithTimeout(ctx, f.For)
-	}
-	defer cancel()
-	stats := simulators.NewStats()
-	err = run(ctx, city, stats, kept)
-	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return unreachable(err)
-	}
-	s := stats.Snapshot()
-	if err := p.print(f.JSON, s, simulatorText(s)); err != nil {
+
+	if err := writePlot(c.Plot, report.SVG()); err != nil {
 		return err
 	}
-	if s.Violations > 0 {
-		return fmt.Errorf("%w: the node broke %d promises, such as: %s", errCheckFailed, s.Violations, s.Named[0])
+
+	return p.printResult(c.JSON, report, report.Text())
+}
+
+// showProgress returns a function that prints which run has ended and how fast
+// it was. The runs' goroutines may call it.
+func (c *simulateCmd) showProgress(p *process) func(simulation.Result, time.Duration) {
+	var mu sync.Mutex
+	done, all := 0, c.Seeds*len(c.Policy)
+	return func(r simulation.Result, took time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		fmt.Fprintf(p.logs, "%d of %d: %s, seed %d: %g h in %.1f s, %.0f times real time\n", done, all, r.Policy, r.Seed, c.Hours,
+			took.Seconds(), c.Hours*3600/took.Seconds())
 	}
-	return nil
-}
-
-// answers checks that there is a node at all: a simulator's phones would try again forever.
-func answers(ctx context.Context, server string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/healthz", nil)
-	if err != nil {
-		return fmt.Errorf("%w: --server: %w", errUsage, err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return unreachable(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s answers %s; is it a ridehail node?", errUnreachable, server, res.Status)
-	}
-	return nil
-}
-
-func simulatorText(s simulators.Snapshot) string {
-	return fmt.Sprintf("fixes sent %d; offers %d, accepted %d, declined %d\n"+
-		"trips requested %d, reserved %d, completed %d, cancelled %d, expired %d\n"+
-		"chat sent %d, delivered %d; receipts %d; reconnects %d, resumed %d\n"+
-		"calls for help %d, seen by an operator %d\n"+
-		"update latency p50 %.2f ms, p99 %.2f ms over %d updates; broken promises %d\n",
-		s.FixesSent, s.OffersSeen, s.OffersAccepted, s.OffersDeclined,
-		s.TripsRequested, s.TripsReserved, s.TripsCompleted, s.TripsCancelled, s.TripsExpired,
-		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed, s.HelpAsked, s.HelpSeen,
-		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations) + replayText(s.Trace)
-}
-
-type driversCmd struct {
-	simulatorFlags
-	Count   int     `help:"How many drivers." default:"200"`
-	Rate    float64 `help:"Positions a second of each driver." default:"1"`
-	Decline float64 `help:"Share of offers that are declined." default:"0.05"`
-	Prefix  string  `help:"Of the drivers' ids." default:"driver"`
-	Replay  string  `help:"Drive what is recorded in this CSV or GPX file instead, under the ids in it." placeholder:"FILE" type:"path"`
-
-	ReplayOffers string `help:"What recorded cars do, who cannot follow a rider's wishes: decline every offer, or take none." enum:"decline,none" default:"decline"`
-}
-
-func (driversCmd) Help() string {
-	return "Needs a node that gives development tokens. Example: ridehail serve --dev-tokens --speed 5 & ridehail drivers --count 500 --speed 5\n\n" +
-		"A recording for --replay is a table with the columns id, time, lng and lat (heading and speed if known), or GPX tracks; " +
-		"times are RFC 3339, Unix seconds or milliseconds. It ends after its last fix."
-}
-
-func (c *driversCmd) Run(ctx context.Context, p *process) error {
-	if c.Replay != "" {
-		return c.replay(ctx, p)
-	}
-	decline := c.Decline
-	if decline == 0 {
-		decline = -1 // none at all
-	}
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
-		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
-			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: c.codec(), Stats: stats,
-			Journal: kept, Log: p.log})
-	})
-}
-
-type ridersCmd struct {
-	simulatorFlags
-	Count     int     `help:"How many people." default:"60"`
-	PerMinute float64 `help:"How many of them want a ride in a minute of the city's time. Default: a twentieth."`
-	Prefix    string  `help:"Of the riders' ids." default:"rider"`
-}
-
-func (ridersCmd) Help() string {
-	return "Needs a node that gives development tokens. Example, beside drivers: ridehail riders --count 100 --speed 5"
-}
-
-func (c *ridersCmd) Run(ctx context.Context, p *process) error {
-	return c.simulate(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
-		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
-			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Prefix: c.Prefix, Codec: c.codec(), Stats: stats, Journal: kept,
-			Log: p.log})
-	})
 }

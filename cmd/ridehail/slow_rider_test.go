@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// screen of a phone: the numbers of the driver's fixes it was shown, and how many of its positions were un-acked at most.
+// shown records what a phone showed: the numbers of the driver's fixes, and the
+// largest number of un-acked positions.
 type shown struct {
 	mu      sync.Mutex
 	seqs    []uint32
@@ -29,7 +30,7 @@ func (s *shown) last() uint32 {
 	return s.seqs[len(s.seqs)-1]
 }
 
-// enter opens one more connection of a rider.
+// enter opens another connection of a rider.
 func enter(t *testing.T, server, id string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
@@ -52,7 +53,8 @@ func write(t *testing.T, conn *websocket.Conn, f *wire.ClientFrame) {
 	}
 }
 
-// watch reads until the connection ends, a message each rest, and acks each position it was shown.
+// watch reads until the connection ends, one message every rest, and acks each
+// position.
 func (s *shown) watch(t *testing.T, conn *websocket.Conn, rest time.Duration) {
 	var acked uint32
 	for {
@@ -61,25 +63,30 @@ func (s *shown) watch(t *testing.T, conn *websocket.Conn, rest time.Duration) {
 		if err != nil {
 			return
 		}
+
 		f := new(wire.ServerFrame)
 		if err := wire.JSON.Decode(data, f); err != nil {
 			t.Errorf("%s: %v", data, err)
 			return
 		}
+
 		p := f.GetPosition()
 		if p == nil {
 			continue
 		}
+
 		s.mu.Lock()
 		s.seqs, s.unacked = append(s.seqs, p.Seq), max(s.unacked, p.N-acked)
 		s.mu.Unlock()
+
 		acked = p.N
 		write(t, conn, &wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: p.N}}})
 	}
 }
 
-// TestASlowPhoneAndOneThatStandsStillHoldUpNoOther lets five phones of a rider watch one car: three that read at once, one
-// that reads as over 8 kbit/s, and one that stands still, as if stopped, and goes on when all is over.
+// TestASlowPhoneAndOneThatStandsStillHoldUpNoOther lets five phones of a rider
+// watch one car: three read at once, one reads as over 8 kbit/s, and one does
+// not read until the end.
 func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 	address := freeAddress(t)
 	p := start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "", "--redis", "", "--speed", "1000", "--database",
@@ -90,6 +97,7 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	spots := city.Hotspots()
 	here := &wire.Point{Lng: spots[0].Lng, Lat: spots[0].Lat}
 	there := &wire.Point{Lng: spots[1].Lng, Lat: spots[1].Lat}
@@ -106,18 +114,22 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 	var phones [5]shown
 	var watching sync.WaitGroup
 	defer watching.Wait()
+
 	var conns [5]*websocket.Conn
 	for i := range conns {
 		conns[i] = enter(t, server, "r")
 		defer conns[i].Close()
 	}
+
 	for i, rest := range []time.Duration{0, 0, 0, 250 * time.Millisecond} {
 		watching.Go(func() { phones[i].watch(t, conns[i], rest) })
 	}
+
 	for seq := uint32(2); seq <= fixes; seq++ {
 		driver.fix(seq, &wire.Point{Lng: here.Lng + float64(seq)*1e-6, Lat: here.Lat})
 		time.Sleep(200 * time.Millisecond) // 5 Hz
 	}
+
 	knows := func(i int) {
 		t.Helper()
 		for late := time.Now().Add(time.Minute); phones[i].last() != fixes; time.Sleep(10 * time.Millisecond) {
@@ -126,21 +138,25 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 			}
 		}
 	}
+
 	for i := range 4 {
 		knows(i)
 	}
 	watching.Go(func() { phones[4].watch(t, conns[4], 0) })
 	knows(4)
+
 	for i := range phones {
 		s := &phones[i]
 		s.mu.Lock()
 		if !slices.IsSorted(s.seqs) || s.unacked > 2 {
 			t.Errorf("phone %d: %d positions un-acked, shown %v", i, s.unacked, s.seqs)
 		}
-		if i < 3 && len(s.seqs) < 8 { // nearly all of them where nothing else keeps the machine busy
+		if i < 3 && len(s.seqs) < 8 {
+			// nearly all of them, if the machine is not busy
 			t.Errorf("phone %d reads at once and was shown %d of %d positions", i, len(s.seqs), fixes)
 		}
-		if i == 4 && len(s.seqs) > 4 { // two old ones, the newest, and one that a welcome may tell
+		if i == 4 && len(s.seqs) > 4 {
+			// two old ones, the newest, and the one in a welcome
 			t.Errorf("the phone that stood still was shown %v", s.seqs)
 		}
 		s.mu.Unlock()

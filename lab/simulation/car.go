@@ -11,39 +11,43 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// car is one driver. Where it is follows from the way it is on; the shared state is told only when somebody may ask.
+// car is one driver with a car. While it drives, its position follows from
+// route and departedAt. The shared state is told the position before each
+// decision that reads it.
 type car struct {
-	id       trips.DriverID
-	begins   time.Time // of the shift under way or to come
-	ends     time.Time
-	on       bool // on duty
-	busy     bool // with an offer or a trip
-	at       location.Point
-	way      *routing.Route // nil: stands
-	left     time.Time      // when it set out on way
-	errand   int            // grows whenever the car gets something else to do: plans for an older one are void
-	rng      *rand.Rand
-	onDuty   time.Duration
-	withLoad time.Duration
+	id          trips.DriverID
+	shiftBegins time.Time // of the shift under way or to come
+	shiftEnds   time.Time
+	onShift     bool // onShift duty
+	busy        bool // with an offer or a trip
+	at          location.Point
+	route       *routing.Route // nil: stands
+	departedAt  time.Time      // when it set out on way
+	// grows with each new task; a scheduled step of an older task does nothing
+	taskSeq    int
+	rng        *rand.Rand
+	dutyTime   time.Duration
+	loadedTime time.Duration
 }
 
-// shifts are this long, then the driver rests.
+// A driver works for shift, then rests.
 const (
 	shift = 6 * time.Hour
 	rest  = 2 * time.Hour
 )
 
-// where is the car's place on its way.
-func (c *car) where(now time.Time) location.Point {
-	if c.way == nil {
+// currentPoint returns where the car is at a time, on its route or standing.
+func (c *car) currentPoint(now time.Time) location.Point {
+	if c.route == nil {
 		return c.at
 	}
-	p, _ := along(c.way, now.Sub(c.left))
+	p, _ := travelAlong(c.route, now.Sub(c.departedAt))
 	return p
 }
 
-// along walks a way for some time: where that leads, and over how many metres.
-func along(w *routing.Route, d time.Duration) (location.Point, float64) {
+// travelAlong returns the point that a car reaches on a route after a time, and
+// the metres it drove until then.
+func travelAlong(w *routing.Route, d time.Duration) (location.Point, float64) {
 	var metres float64
 	left := d.Seconds()
 	for i, v := range w.Speeds {
@@ -56,36 +60,43 @@ func along(w *routing.Route, d time.Duration) (location.Point, float64) {
 			}
 			return location.Point{Lng: a.Lng + share*(b.Lng-a.Lng), Lat: a.Lat + share*(b.Lat-a.Lat)}, metres + share*step
 		}
+
 		left -= step / v
 		metres += step
 	}
+
 	return w.Path[len(w.Path)-1], metres
 }
 
-// temper is what a driver thinks of an offer: whether they take it, and how long they look at it. It hangs on nothing but
-// the driver, the trip and the pickup, so that an offer made a moment later gets the same answer.
-func temper(seed uint64, id trips.DriverID, trip trips.TripID, pickup time.Duration) (answer reply, after time.Duration) {
+// decideAnswer returns how a driver answers an offer, and after how long. It
+// depends only on seed, driver, trip and pickup time, so that the same offer
+// made a moment later gets the same answer.
+func decideAnswer(seed uint64, id trips.DriverID, trip trips.TripID, pickup time.Duration) (answer offerAnswer, after time.Duration) {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %s %s", seed, id, trip)
 	r := rand.New(rand.NewPCG(h.Sum64(), seed))
 	after = 2*time.Second + time.Duration(r.Float64()*float64(6*time.Second))
-	likes := .95 // and the further the pickup, the less: .5 from a quarter of an hour on
+
+	// less for a longer pickup: .5 from a quarter of an hour on
+	likes := .95
 	if beyond := pickup - 5*time.Minute; beyond > 0 {
 		likes -= .45 * min(1, beyond.Minutes()/10)
 	}
+
 	switch u := r.Float64(); {
 	case u < .02:
-		return silent, after
+		return answerSilence, after
 	case u < 1-likes:
-		return declines, after
+		return answerDecline, after
 	}
-	return accepts, after
+
+	return answerAccept, after
 }
 
-type reply int
+type offerAnswer int
 
 const (
-	accepts reply = iota
-	declines
-	silent
+	answerAccept offerAnswer = iota
+	answerDecline
+	answerSilence
 )

@@ -26,8 +26,8 @@ func open(t testing.TB) *routing.City {
 	return city
 }
 
-// lagoon is the built-in city, made once for all tests.
-func lagoon(t testing.TB) *routing.City {
+// builtInCity is the generated city, made once for all tests.
+func builtInCity(t testing.TB) *routing.City {
 	once.Do(func() { shared = open(t) })
 	return shared
 }
@@ -39,7 +39,7 @@ var (
 
 // busy is an evening in the built-in city with too few drivers.
 func busy(t testing.TB) Config {
-	return Config{City: lagoon(t), Seed: 7, Drivers: 30, RidersPerHour: 120, Hours: 0.4, Begin: 17, Surge: true}
+	return Config{City: builtInCity(t), Seed: 7, Drivers: 30, RidersPerHour: 120, Hours: 0.4, Begin: 17, Surge: true}
 }
 
 var everyPolicy = []string{dispatch.GreedyPolicy, dispatch.BatchedPolicy, PatientPolicy}
@@ -52,16 +52,19 @@ func TestTheSameSeedGivesTheSameBytesOnOneProcessorAndTwo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		text, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return append(text, r.Text()+r.SVG()...)
 	}
+
 	first := told(1)
 	if second := told(2); !slices.Equal(first, second) {
 		t.Errorf("the same seed gave\n%s\nand\n%s", first, second)
 	}
+
 	cfg.City = open(t)
 	if third := told(2); !slices.Equal(first, third) {
 		t.Error("another copy of the city gave other bytes")
@@ -74,20 +77,22 @@ func TestAllPoliciesMeetTheSamePeople(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := r.Policies[0].Runs[0].Wishes
 	for _, p := range r.Policies {
 		if got := p.Runs[0].Wishes; got != want || got == 0 {
 			t.Errorf("%s met %d people, %s %d", p.Policy, got, r.Policies[0].Policy, want)
 		}
 	}
+
 	places := newPlaces(routing.NewRouter(cfg.City))
 	other := cfg
 	other.Policy, other.Drivers, other.Surge = dispatch.GreedyPolicy, 9, false
-	if !slices.Equal(draw(cfg, places), draw(other, places)) {
+	if !slices.Equal(drawDemands(cfg, places), drawDemands(other, places)) {
 		t.Error("who wants a ride hangs on more than the seed, the hours and the demand")
 	}
 	other.Seed++
-	if slices.Equal(draw(cfg, places), draw(other, places)) {
+	if slices.Equal(drawDemands(cfg, places), drawDemands(other, places)) {
 		t.Error("another seed gave the same people")
 	}
 }
@@ -97,20 +102,24 @@ func TestABusyCityKeepsOrderAndLosesNobody(t *testing.T) {
 		t.Run(policy, func(t *testing.T) {
 			cfg := busy(t)
 			cfg.Policy = policy
-			w, err := build(t.Context(), cfg)
+
+			w, err := newWorld(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.hire()
-			for _, wish := range draw(cfg, w.places) {
-				w.agenda.plan(epoch.Add(wish.at), func() { w.request(wish) })
+
+			w.hireDrivers()
+			for _, wish := range drawDemands(cfg, w.places) {
+				w.agenda.schedule(epoch.Add(wish.at), func() { w.requestRide(wish) })
 			}
+
 			events := 0
-			w.after = func() {
+			w.onEvent = func() {
 				if events++; events%5 == 0 { // each costs a look at everything
 					inOrder(t, w)
 				}
 			}
+
 			r := live(t, w)
 			if r.Completed == 0 || r.Declined == 0 || r.Cancelled == 0 || r.Expired == 0 {
 				t.Errorf("not a busy city: %+v", r)
@@ -126,13 +135,14 @@ func TestABusyCityKeepsOrderAndLosesNobody(t *testing.T) {
 }
 
 func TestDemandFollowsTheHoursOfTheDay(t *testing.T) {
-	cfg := Config{City: lagoon(t), Seed: 1, Drivers: 1, RidersPerHour: 500, Hours: 24}
+	cfg := Config{City: builtInCity(t), Seed: 1, Drivers: 1, RidersPerHour: 500, Hours: 24}
 	var perHour [24]int
 	total := 0
-	for _, w := range draw(cfg, newPlaces(routing.NewRouter(cfg.City))) {
+	for _, w := range drawDemands(cfg, newPlaces(routing.NewRouter(cfg.City))) {
 		perHour[int(w.at.Hours())]++
 		total++
 	}
+
 	if mean := float64(total) / 24; mean < 450 || mean > 550 {
 		t.Errorf("%.0f people an hour, want 500", mean)
 	}
@@ -159,12 +169,14 @@ func TestTheReportSaysWhatItCompares(t *testing.T) {
 	if heard != 4 {
 		t.Errorf("heard of %d runs, want 4", heard)
 	}
+
 	text := r.Text()
 	for _, words := range []string{"seeds 1 to 2", "completed", "batched against greedy", "pickup wait p90"} {
 		if !strings.Contains(text, words) {
 			t.Errorf("the report does not say %q:\n%s", words, text)
 		}
 	}
+
 	decoder := xml.NewDecoder(strings.NewReader(r.SVG()))
 	for {
 		_, err := decoder.Token()
@@ -175,6 +187,7 @@ func TestTheReportSaysWhatItCompares(t *testing.T) {
 			t.Fatalf("the picture is no XML: %v", err)
 		}
 	}
+
 	a, b := r.Policies[0].Runs[1].Completed, r.Policies[1].Runs[1].Completed
 	c, d := r.Policies[0].Runs[0].Completed, r.Policies[1].Runs[0].Completed
 	if want := (float64(b)/float64(a) + float64(d)/float64(c)) / 2; want-1-r.Policies[1].Against["completed"].Mean > 1e-9 {

@@ -11,8 +11,9 @@ import (
 // plotSteps is how many points a curve has.
 const plotSteps = 200
 
-// SVG draws, for each policy, the share of all who wanted a ride whose car was there within a time. A curve ends as high as
-// the share that was served at all. The seeds are taken together.
+// SVG draws, for each policy, which share of all who wanted a ride had the car
+// within a time. A curve ends at the share that was served at all. The seeds
+// are taken together.
 func (r Report) SVG() string {
 	longest := r.longestWait()
 	var panel plot.Panel
@@ -20,7 +21,7 @@ func (r Report) SVG() string {
 		curve := plot.Curve{Name: p.Policy}
 		for i := range plotSteps + 1 {
 			wait := longest * time.Duration(i) / plotSteps
-			curve.Points = append(curve.Points, plot.Point{X: wait.Minutes(), Y: 100 * p.within(wait)})
+			curve.Points = append(curve.Points, plot.Point{X: wait.Minutes(), Y: 100 * p.servedWithin(wait)})
 		}
 		panel.Curves = append(panel.Curves, curve)
 	}
@@ -33,7 +34,7 @@ func (r Report) SVG() string {
 	}.SVG()
 }
 
-// longestWait is that of all runs, and five minutes at least.
+// longestWait returns that of all runs, and five minutes at least.
 func (r Report) longestWait() time.Duration {
 	longest := 5 * time.Minute
 	for _, p := range r.Policies {
@@ -46,8 +47,9 @@ func (r Report) longestWait() time.Duration {
 	return longest
 }
 
-// within is the share of all who wanted a ride whose car was there within a time.
-func (p PolicySum) within(d time.Duration) float64 {
+// servedWithin returns the share of all who wanted a ride that had the car
+// within d.
+func (p PolicySum) servedWithin(d time.Duration) float64 {
 	served, wished := 0, 0
 	for _, r := range p.Runs {
 		n, _ := slices.BinarySearch(r.Waits, d+1)

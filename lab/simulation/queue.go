@@ -5,44 +5,45 @@ import (
 	"time"
 )
 
-// agenda is what will happen, in the order of time, and of planning what happens at the same time.
-type agenda struct {
-	queue   deeds
-	planned uint64
+// eventQueue holds the events to come, ordered by time; events of the same time
+// keep the order in which they were scheduled.
+type eventQueue struct {
+	queue     eventHeap
+	scheduled uint64
 }
 
-type deed struct {
+type event struct {
 	at    time.Time
 	order uint64
-	do    func()
+	run   func()
 }
 
-// plan adds something to do; nothing can be planned for the past.
-func (a *agenda) plan(at time.Time, do func()) {
-	a.planned++
-	heap.Push(&a.queue, deed{at, a.planned, do})
+// schedule adds an event. Its time must not be before that of the last event.
+func (a *eventQueue) schedule(at time.Time, do func()) {
+	a.scheduled++
+	heap.Push(&a.queue, event{at, a.scheduled, do})
 }
 
-// next takes the first deed before a time.
-func (a *agenda) next(end time.Time) (deed, bool) {
+// popBefore removes and returns the first event before a time.
+func (a *eventQueue) popBefore(end time.Time) (event, bool) {
 	if len(a.queue) == 0 || !a.queue[0].at.Before(end) {
-		return deed{}, false
+		return event{}, false
 	}
-	return heap.Pop(&a.queue).(deed), true
+	return heap.Pop(&a.queue).(event), true
 }
 
-type deeds []deed
+type eventHeap []event
 
-func (d deeds) Len() int { return len(d) }
-func (d deeds) Less(i, j int) bool {
+func (d eventHeap) Len() int { return len(d) }
+func (d eventHeap) Less(i, j int) bool {
 	return d[i].at.Before(d[j].at) || (d[i].at.Equal(d[j].at) && d[i].order < d[j].order)
 }
-func (d deeds) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
-func (d *deeds) Push(x any)   { *d = append(*d, x.(deed)) }
-func (d *deeds) Pop() any {
+func (d eventHeap) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
+func (d *eventHeap) Push(x any)   { *d = append(*d, x.(event)) }
+func (d *eventHeap) Pop() any {
 	old := *d
 	x := old[len(old)-1]
-	old[len(old)-1] = deed{} // lets go of what the deed held
+	old[len(old)-1] = event{} // lets go of what the deed held
 	*d = old[:len(old)-1]
 	return x
 }

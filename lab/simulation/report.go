@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Report is the same city under several policies, for one seed or more. The people of a seed are the same under each.
+// Report compares policies for the same city, over one seed or more. A seed's
+// people are the same under every policy.
 type Report struct {
 	City     string      `json:"city"`
 	Drivers  int         `json:"drivers"`
@@ -22,11 +23,13 @@ type Report struct {
 	Policies []PolicySum `json:"policies"`
 }
 
-// PolicySum is what became of one policy: a run for each seed, and each figure over all of them.
+// PolicySum is the outcome of one policy: a run for each seed, and the figures
+// over all runs.
 type PolicySum struct {
 	Policy  string            `json:"policy"`
 	Figures map[string]Spread `json:"figures"`
-	Against map[string]Spread `json:"against_first,omitempty"` // relative to the first policy, seed by seed
+	// relative to the first policy, seed by seed
+	Against map[string]Spread `json:"against_first,omitempty"`
 	Runs    []Result          `json:"runs"`
 }
 
@@ -37,58 +40,80 @@ type Spread struct {
 	Max  float64 `json:"max"`
 }
 
-// Compare runs every policy on every seed, as many at a time as there are processors. tell hears of each run that ended
-// and how long it took; nothing of that is in the Report, which is the same to the byte for the same question.
-func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64, atOnce int, tell func(Result, time.Duration)) (Report, error) {
-	out := Report{City: cfg.name(), Drivers: cfg.Drivers, PerHour: cfg.RidersPerHour, Hours: cfg.Hours, Begin: cfg.Begin, Surge: cfg.Surge}
+// ConsecutiveSeeds returns count seeds, from the first on.
+func ConsecutiveSeeds(first uint64, count int) []uint64 {
+	seeds := make([]uint64, count)
+	for i := range seeds {
+		seeds[i] = first + uint64(i)
+	}
+	return seeds
+}
+
+// Compare runs every policy on every seed, at most atOnce at a time. It calls
+// onRun after each run with its duration, from several goroutines. The Report
+// does not depend on time or order: the same arguments give the same bytes.
+func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64, atOnce int, onRun func(Result, time.Duration)) (Report, error) {
+	out := Report{City: cfg.cityName(), Drivers: cfg.Drivers, PerHour: cfg.RidersPerHour, Hours: cfg.Hours, Begin: cfg.Begin, Surge: cfg.Surge}
 	runs := make([][]Result, len(policies))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, atOnce))
+
 	for i := range policies {
 		runs[i] = make([]Result, len(seeds))
 		for j := range seeds {
 			one := cfg
 			one.Policy, one.Seed = policies[i], seeds[j]
+
 			g.Go(func() error {
 				begin := time.Now()
 				r, err := Run(ctx, one)
 				if err == nil {
 					runs[i][j] = r
-					tell(r, time.Since(begin))
+					onRun(r, time.Since(begin))
 				}
 				return err
 			})
 		}
 	}
+
 	if err := g.Wait(); err != nil {
 		return Report{}, err
 	}
+
 	for i, name := range policies {
-		p := PolicySum{Policy: name, Figures: map[string]Spread{}, Runs: runs[i]}
-		for _, f := range figures {
-			p.Figures[f.key] = spread(len(seeds), func(j int) float64 { return f.of(runs[i][j]) })
-		}
-		if i > 0 {
-			p.Against = map[string]Spread{}
-			for _, f := range figures {
-				if f.compared {
-					p.Against[f.key] = spread(len(seeds), func(j int) float64 { return ratio(f.of(runs[i][j]), f.of(runs[0][j])) })
-				}
-			}
-		}
-		out.Policies = append(out.Policies, p)
+		out.Policies = append(out.Policies, sumUpPolicy(name, runs[i], runs[0]))
 	}
 	return out, nil
 }
 
-func (c Config) name() string {
+// sumUpPolicy computes the figures of a policy's runs, and compares them with
+// the first policy's runs unless they are the same.
+func sumUpPolicy(name string, runs, first []Result) PolicySum {
+	p := PolicySum{Policy: name, Figures: map[string]Spread{}, Runs: runs}
+	for _, f := range figures {
+		p.Figures[f.key] = computeSpread(len(runs), func(j int) float64 { return f.of(runs[j]) })
+	}
+	if len(runs) == 0 || &runs[0] == &first[0] {
+		return p
+	}
+
+	p.Against = map[string]Spread{}
+	for _, f := range figures {
+		if f.compared {
+			p.Against[f.key] = computeSpread(len(runs), func(j int) float64 { return relativeChange(f.of(runs[j]), f.of(first[j])) })
+		}
+	}
+	return p
+}
+
+func (c Config) cityName() string {
 	if c.City == nil {
 		return ""
 	}
 	return c.City.Name()
 }
 
-func spread(n int, at func(int) float64) Spread {
+func computeSpread(n int, at func(int) float64) Spread {
 	s := Spread{Min: math.Inf(1), Max: math.Inf(-1)}
 	for i := range n {
 		v := at(i)
@@ -97,8 +122,8 @@ func spread(n int, at func(int) float64) Spread {
 	return s
 }
 
-// ratio is how much a is more than b, as a share of b; 0 when there is nothing to compare with.
-func ratio(a, b float64) float64 {
+// relativeChange returns a/b - 1, or 0 when b is 0.
+func relativeChange(a, b float64) float64 {
 	if b == 0 {
 		return 0
 	}
@@ -113,24 +138,24 @@ type figure struct {
 	of         func(Result) float64
 }
 
-func whole(of func(Result) int) func(Result) float64 {
+func countFigure(of func(Result) int) func(Result) float64 {
 	return func(r Result) float64 { return float64(of(r)) }
 }
 
 var figures = []figure{
-	{"wishes", "looked at a price", 0, false, whole(func(r Result) int { return r.Wishes })},
-	{"priced_out", "walked away from it", 0, false, whole(func(r Result) int { return r.PricedOut })},
-	{"requests", "requests", 0, true, whole(func(r Result) int { return r.Requests })},
-	{"completed", "completed", 0, true, whole(func(r Result) int { return r.Completed })},
-	{"expired", "expired", 0, false, whole(func(r Result) int { return r.Expired })},
-	{"cancelled", "cancelled by riders", 0, false, whole(func(r Result) int { return r.Cancelled })},
-	{"open", "under way at the end", 0, false, whole(func(r Result) int { return r.Open })},
+	{"wishes", "looked at a price", 0, false, countFigure(func(r Result) int { return r.Wishes })},
+	{"priced_out", "walked away from it", 0, false, countFigure(func(r Result) int { return r.PricedOut })},
+	{"requests", "requests", 0, true, countFigure(func(r Result) int { return r.Requests })},
+	{"completed", "completed", 0, true, countFigure(func(r Result) int { return r.Completed })},
+	{"expired", "expired", 0, false, countFigure(func(r Result) int { return r.Expired })},
+	{"cancelled", "cancelled by riders", 0, false, countFigure(func(r Result) int { return r.Cancelled })},
+	{"open", "under way at the end", 0, false, countFigure(func(r Result) int { return r.Open })},
 	{"wait_p50_s", "pickup wait p50, s", 0, true, func(r Result) float64 { return r.WaitS.P50 }},
 	{"wait_p90_s", "pickup wait p90, s", 0, true, func(r Result) float64 { return r.WaitS.P90 }},
 	{"wait_max_s", "pickup wait max, s", 0, false, func(r Result) float64 { return r.WaitS.Max }},
 	{"reserve_p50_s", "until a driver accepted p50, s", 1, false, func(r Result) float64 { return r.ReserveS.P50 }},
-	{"offers", "offers", 0, false, whole(func(r Result) int { return r.Offers })},
-	{"declined", "declined", 0, false, whole(func(r Result) int { return r.Declined })},
+	{"offers", "offers", 0, false, countFigure(func(r Result) int { return r.Offers })},
+	{"declined", "declined", 0, false, countFigure(func(r Result) int { return r.Declined })},
 	{"empty_km", "empty km", 0, true, func(r Result) float64 { return r.EmptyKm }},
 	{"loaded_km", "km with a rider", 0, true, func(r Result) float64 { return r.LoadedKm }},
 	{"utilisation", "share of duty with a rider", 3, true, func(r Result) float64 { return r.Utilisation }},
@@ -138,45 +163,49 @@ var figures = []figure{
 	{"surge_mean", "price shown, mean", 2, false, func(r Result) float64 { return r.Surge }},
 	{"surge_max", "price shown, max", 1, false, func(r Result) float64 { return r.SurgeMax }},
 	{"window_mean", "trips in a window, mean", 1, false, func(r Result) float64 { return r.WindowMean }},
-	{"window_max", "trips in a window, max", 0, false, whole(func(r Result) int { return r.WindowMax })},
+	{"window_max", "trips in a window, max", 0, false, countFigure(func(r Result) int { return r.WindowMax })},
 	{"by_air_wrong", "nearest by air not first by road", 3, false, func(r Result) float64 { return r.ByAir.Wrong }},
 	{"by_air_mean_s", "seconds that would cost, mean of these", 0, false, func(r Result) float64 { return r.ByAir.MeanS }},
 	{"by_air_p90_s", "seconds that would cost, p90 of these", 0, false, func(r Result) float64 { return r.ByAir.P90S }},
 }
 
-// Text is the report for people: the policies side by side.
+// Text formats the report for a person, the policies side by side.
 func (r Report) Text() string {
 	var b strings.Builder
 	prices := "prices follow demand"
 	if !r.Surge {
 		prices = "plain prices"
 	}
+
 	fmt.Fprintf(&b, "%s: %d drivers, %g riders per hour on the mean of a day, %g h from %d:00, %s, %s\n\n",
-		r.City, r.Drivers, r.PerHour, r.Hours, r.Begin, prices, r.seeds())
+		r.City, r.Drivers, r.PerHour, r.Hours, r.Begin, prices, r.formatSeeds())
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, p := range r.Policies {
 		fmt.Fprintf(w, "\t%s", p.Policy)
 	}
 	fmt.Fprintln(w)
+
 	for _, f := range figures {
 		fmt.Fprint(w, f.words)
 		for _, p := range r.Policies {
-			fmt.Fprintf(w, "\t%s", p.Figures[f.key].text(f.digits))
+			fmt.Fprintf(w, "\t%s", p.Figures[f.key].formatMean(f.digits))
 		}
 		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // into memory
+
 	for i, p := range r.Policies {
 		if i == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "\n%s against %s, seed by seed: completed %s, pickup wait p50 %s, p90 %s, revenue %s\n", p.Policy, r.Policies[0].Policy,
-			p.Against["completed"].percent(), p.Against["wait_p50_s"].percent(), p.Against["wait_p90_s"].percent(), p.Against["revenue"].percent())
+			p.Against["completed"].formatPercent(), p.Against["wait_p50_s"].formatPercent(), p.Against["wait_p90_s"].formatPercent(), p.Against["revenue"].formatPercent())
 	}
+
 	return b.String()
 }
 
-func (r Report) seeds() string {
+func (r Report) formatSeeds() string {
 	if len(r.Policies) == 0 || len(r.Policies[0].Runs) == 0 {
 		return "no seed"
 	}
@@ -187,7 +216,7 @@ func (r Report) seeds() string {
 	return fmt.Sprintf("seeds %d to %d: mean (least to most)", runs[0].Seed, runs[len(runs)-1].Seed)
 }
 
-func (s Spread) text(digits int) string {
+func (s Spread) formatMean(digits int) string {
 	mean := fmt.Sprintf("%.*f", digits, s.Mean)
 	if s.Min == s.Max {
 		return mean
@@ -195,7 +224,7 @@ func (s Spread) text(digits int) string {
 	return fmt.Sprintf("%s (%.*f to %.*f)", mean, digits, s.Min, digits, s.Max)
 }
 
-func (s Spread) percent() string {
+func (s Spread) formatPercent() string {
 	mean := fmt.Sprintf("%+.1f %%", 100*s.Mean)
 	if s.Min == s.Max {
 		return mean

@@ -15,60 +15,68 @@ import (
 
 // ride is one trip from the request to its end.
 type ride struct {
-	wish  wish
-	trip  trips.Trip
-	hunt  *dispatch.Hunt
-	way   routing.Route // from pickup to dropoff
-	asked *car          // with the offer in hand; nil: none is out
-	hold  string        // of that offer
+	demand  rideDemand
+	trip    trips.Trip
+	hunt    *dispatch.Hunt
+	route   routing.Route // from pickup to dropoff
+	offered *car          // with the offer in hand; nil: none is out
+	hold    string        // of that offer
 }
 
-func (r *ride) open() bool { return r.trip.State == trips.Requested }
+func (r *ride) isOpen() bool { return r.trip.State == trips.Requested }
 
-// request is what somebody does who wants a ride: look at the price, and ask for a car or walk.
-func (w *world) request(wish wish) {
+// requestRide lets a person look at the price, and request a ride if it is not
+// too high.
+func (w *world) requestRide(demand rideDemand) {
 	w.riders++
 	w.stats.wishes++
-	w.asked = append(w.asked, wish.from)
+	w.pickups = append(w.pickups, demand.from)
 	price := pricing.Plain
 	if w.cfg.Surge {
-		price = w.surge.At(wish.from)
+		price = w.surge.At(demand.from)
 	}
-	if w.stats.priced(price); price > wish.limit {
+	if w.stats.countPrice(price); price > demand.maxPrice {
 		w.stats.pricedOut++
 		return
 	}
-	way, err := w.router.Route(w.ctx, wish.from, wish.to)
+
+	way, err := w.router.Route(w.ctx, demand.from, demand.to)
 	if err != nil {
 		w.stats.noWay++
 		return
 	}
+
 	quote := trips.Quote{Metres: way.Metres, Duration: way.Duration, Source: way.Source,
 		Fare: pricing.Fare(trips.DefaultTariff, way.Metres, way.Duration, price)}
 	id := trips.TripID(fmt.Sprintf("t%08d", w.riders))
-	r := &ride{wish: wish, way: way}
-	r.trip = w.must(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), wish.from, wish.to, quote, w.now))
+
+	r := &ride{demand: demand, route: way}
+	r.trip = w.requireLegal(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), demand.from, demand.to, quote, w.now))
 	r.hunt = dispatch.NewHunt(r.trip, w.policy, w.cfg.Rules)
 	w.stats.requests++
-	w.in(wish.patience, func() { w.impatient(r) })
-	w.compare(wish.from)
-	w.look(r)
+	w.scheduleIn(demand.patience, func() { w.endPatience(r) })
+	w.compareNearest(demand.from)
+	w.lookForDriver(r)
 }
 
-// compare notes whether the free driver nearest by air is the first by road. It decides nothing.
-func (w *world) compare(pickup location.Point) {
-	near := w.drivers.Nearest(pickup, compared, farthest, nil)
+// compareNearest counts whether the free driver nearest by air is also the
+// first by road. No decision depends on it.
+func (w *world) compareNearest(pickup location.Point) {
+	near := w.drivers.Nearest(pickup, compareCount, compareRadius, nil)
 	if len(near) < 2 {
 		return
 	}
+
 	from := make([]location.Point, len(near))
 	for i, n := range near {
 		from[i] = n.Fix.Point
 	}
+
 	times, err := w.router.Times(w.ctx, from, pickup)
 	if err != nil {
 		return
 	}
+
 	w.stats.compared++
 	if detour := times[0] - slices.Min(times); detour > 0 {
 		w.stats.detours = append(w.stats.detours, detour)
@@ -76,65 +84,68 @@ func (w *world) compare(pickup location.Point) {
 }
 
 const (
-	compared = 20
-	farthest = 12_000 // metres
+	compareCount  = 20
+	compareRadius = 12_000 // metres
 )
 
-// impatient is a rider whose car should be there by now.
-func (w *world) impatient(r *ride) {
+// endPatience cancels a ride whose car is not there yet.
+func (w *world) endPatience(r *ride) {
 	switch r.trip.State {
 	case trips.Requested:
-		r.trip = w.must(r.trip.Cancel(trips.Rider(r.trip.Rider), "no car came", w.now))
+		r.trip = w.requireLegal(r.trip.Cancel(trips.Rider(r.trip.Rider), "no car came", w.now))
 		w.stats.cancelled++
-		if c := r.asked; c != nil { // the offer is withdrawn
-			w.takeBack(r)
-			w.unasked(c)
+		if c := r.offered; c != nil { // the offer is withdrawn
+			w.withdrawOffer(r)
+			w.continueIdle(c)
 		}
 	case trips.Reserved:
 		c := w.cars[r.trip.Driver]
-		r.trip = w.must(r.trip.Cancel(trips.Rider(r.trip.Rider), "the car takes too long", w.now))
+		r.trip = w.requireLegal(r.trip.Cancel(trips.Rider(r.trip.Rider), "the car takes too long", w.now))
 		w.stats.cancelled++
-		w.park(c)
-		w.free(c, r)
+		w.stopCar(c)
+		w.releaseDriver(c, r)
 	}
 }
 
-// look has the policy look for a driver: at once and alone, or when the window closes.
-func (w *world) look(r *ride) {
+// lookForDriver searches at once if the policy has no window; otherwise the
+// trip waits until the window closes.
+func (w *world) lookForDriver(r *ride) {
 	if w.policy.Window == 0 {
-		w.alone(r)
+		w.matchAlone(r)
 		return
 	}
-	if w.window = append(w.window, r); len(w.window) == 1 {
-		w.agenda.plan(w.policy.Closes(w.now, w.closed), w.close)
+	if w.waiting = append(w.waiting, r); len(w.waiting) == 1 {
+		w.agenda.schedule(w.policy.Closes(w.now, w.windowClosedAt), w.matchWindow)
 	}
 }
 
-func (w *world) alone(r *ride) {
-	if !r.open() {
+func (w *world) matchAlone(r *ride) {
+	if !r.isOpen() {
 		return
 	}
 	ask, ok := r.hunt.Ask(w.drivers, w.policy.Enough(), w.now)
 	if ok {
-		w.stats.windows(1)
+		w.stats.countWindow(1)
 		for _, p := range w.policy.Picker.Pick(w.ctx, []dispatch.Ask{ask}) {
-			w.offer(r, p)
+			w.sendOffer(r, p)
 			return
 		}
 	}
-	if !w.givesUp(r) {
-		w.in(r.hunt.Rules().RetryEvery, func() { w.alone(r) })
+
+	if !w.expireIfExhausted(r) {
+		w.scheduleIn(r.hunt.Rules().RetryEvery, func() { w.matchAlone(r) })
 	}
 }
 
-// close matches a window.
-func (w *world) close() {
-	guests := w.window
-	w.window, w.closed = nil, w.now
+// matchWindow matches the trips of a window with drivers.
+func (w *world) matchWindow() {
+	guests := w.waiting
+	w.waiting, w.windowClosedAt = nil, w.now
+
 	var window []dispatch.Ask
 	of := map[trips.TripID]*ride{}
 	for _, r := range guests {
-		if !r.open() {
+		if !r.isOpen() {
 			continue
 		}
 		of[r.trip.ID] = r
@@ -142,146 +153,161 @@ func (w *world) close() {
 			window = append(window, ask)
 		}
 	}
+
 	if len(window) > 0 {
-		w.stats.windows(len(window))
+		w.stats.countWindow(len(window))
 		for _, p := range w.policy.Picker.Pick(w.ctx, window) {
-			w.offer(of[p.Trip], p)
+			w.sendOffer(of[p.Trip], p)
 			delete(of, p.Trip)
 		}
 	}
-	for _, r := range guests { // in the order in which they came, never in that of the map
-		if _, left := of[r.trip.ID]; left && !w.givesUp(r) {
-			w.look(r)
+
+	for _, r := range guests {
+		// in the order of arrival; that of the map is random
+		if _, left := of[r.trip.ID]; left && !w.expireIfExhausted(r) {
+			w.lookForDriver(r)
 		}
 	}
 }
 
-// givesUp expires a trip that has waited, or been offered, long enough.
-func (w *world) givesUp(r *ride) bool {
+// expireIfExhausted expires a trip whose search has taken too long or too many
+// offers, and says whether it did.
+func (w *world) expireIfExhausted(r *ride) bool {
 	reason, yes := r.hunt.Exhausted(w.now)
 	if yes {
-		r.trip = w.must(r.trip.Expire(trips.System("virtual"), reason, w.now))
+		r.trip = w.requireLegal(r.trip.Expire(trips.System("virtual"), reason, w.now))
 		w.stats.expired++
 	}
 	return yes
 }
 
-// offer asks a driver, who takes a moment to answer, or never does.
-func (w *world) offer(r *ride, p dispatch.Pair) {
+// sendOffer offers a trip to a driver. The answer comes after a moment, or
+// never.
+func (w *world) sendOffer(r *ride, p dispatch.Pair) {
 	c := w.cars[p.Driver.ID]
 	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.hunt.Offers)
 	if w.drivers.Reserve(c.id, hold) != nil {
-		w.in(r.hunt.Rules().RetryEvery/20, func() { w.again(r) })
+		w.scheduleIn(r.hunt.Rules().RetryEvery/20, func() { w.continueSearch(r) })
 		return
 	}
+
 	r.hunt.Offers++
-	r.asked, r.hold, c.busy = c, hold, true
+	r.offered, r.hold, c.busy = c, hold, true
 	w.stats.offers++
-	answer, after := w.temper(c, r, p.Pickup)
-	if answer == silent {
+
+	answer, after := w.decide(c, r, p.Pickup)
+	if answer == answerSilence {
 		after = r.hunt.Rules().OfferFor
 	}
-	w.in(after, func() {
+
+	w.scheduleIn(after, func() {
 		if r.hold == hold { // else it was withdrawn
-			w.answered(r, c, answer)
+			w.handleAnswer(r, c, answer)
 		}
 	})
 }
 
-func (w *world) answered(r *ride, c *car, answer reply) {
-	if answer == accepts {
-		w.accepted(r, c)
+func (w *world) handleAnswer(r *ride, c *car, answer offerAnswer) {
+	if answer == answerAccept {
+		w.acceptOffer(r, c)
 		return
 	}
-	w.takeBack(r)
+	w.withdrawOffer(r)
+
 	switch answer {
-	case declines:
+	case answerDecline:
 		w.stats.declined++
 		r.hunt.Declined(c.id)
-	case silent:
+	case answerSilence:
 		r.hunt.Silent(c.id, w.now)
 	}
-	w.unasked(c)
-	w.again(r)
+
+	w.continueIdle(c)
+	w.continueSearch(r)
 }
 
-// takeBack ends the offer in hand.
-func (w *world) takeBack(r *ride) {
-	w.drivers.Release(r.asked.id, r.hold)
-	r.asked.busy = false
-	r.asked, r.hold = nil, ""
+// withdrawOffer releases the driver who has the trip's offer.
+func (w *world) withdrawOffer(r *ride) {
+	w.drivers.Release(r.offered.id, r.hold)
+	r.offered.busy = false
+	r.offered, r.hold = nil, ""
 }
 
-// unasked is a driver whose offer ended in nothing, who goes on with what there was before it.
-func (w *world) unasked(c *car) {
-	if w.goHome(c); c.on && c.way == nil {
-		w.rests(c)
+// continueIdle lets a driver without an offer go on as before it: drive on,
+// wait, or end the shift.
+func (w *world) continueIdle(c *car) {
+	if w.endShift(c); c.onShift && c.route == nil {
+		w.awaitWork(c)
 	}
 }
 
-// again looks on for a trip that still has nobody.
-func (w *world) again(r *ride) {
-	if r.open() && !w.givesUp(r) {
-		w.look(r)
+// continueSearch searches on for a trip that has no driver yet.
+func (w *world) continueSearch(r *ride) {
+	if r.isOpen() && !w.expireIfExhausted(r) {
+		w.lookForDriver(r)
 	}
 }
 
-func (w *world) accepted(r *ride, c *car) {
-	r.trip = w.must(r.trip.Reserve(c.id, w.now))
+func (w *world) acceptOffer(r *ride, c *car) {
+	r.trip = w.requireLegal(r.trip.Reserve(c.id, w.now))
 	w.drivers.Assign(c.id, r.trip.ID, sharedstate.Reserved)
-	w.takeBack(r)
-	w.park(c)
+	w.withdrawOffer(r)
+	w.stopCar(c)
 	c.busy = true
-	w.stats.reserved(w.now.Sub(r.trip.RequestedAt))
+	w.stats.countReserved(w.now.Sub(r.trip.RequestedAt))
+
 	way, err := w.router.Route(w.ctx, c.at, r.trip.Pickup)
 	if err != nil {
 		w.failed = err
 		return
 	}
-	c.errand++
-	c.way, c.left = &way, w.now
-	mine := c.errand
-	w.in(way.Duration, func() {
-		if c.errand == mine {
-			w.arrived(r, c)
+
+	c.taskSeq++
+	c.route, c.departedAt = &way, w.now
+
+	mine := c.taskSeq
+	w.scheduleIn(way.Duration, func() {
+		if c.taskSeq == mine {
+			w.arriveAtPickup(r, c)
 		}
 	})
 }
 
 const boarding = 40 * time.Second
 
-func (w *world) arrived(r *ride, c *car) {
-	w.park(c)
-	mine := c.errand
-	r.trip = w.must(r.trip.Arrive(trips.Driver(c.id), w.now))
+func (w *world) arriveAtPickup(r *ride, c *car) {
+	w.stopCar(c)
+	mine := c.taskSeq
+	r.trip = w.requireLegal(r.trip.Arrive(trips.Driver(c.id), w.now))
 	w.stats.waits = append(w.stats.waits, w.now.Sub(r.trip.RequestedAt))
-	w.in(boarding, func() {
-		if c.errand != mine {
+
+	w.scheduleIn(boarding, func() {
+		if c.taskSeq != mine {
 			return
 		}
-		r.trip = w.must(r.trip.Start(trips.Driver(c.id), w.now))
+		r.trip = w.requireLegal(r.trip.Start(trips.Driver(c.id), w.now))
 		w.drivers.Assign(c.id, r.trip.ID, sharedstate.OnTrip)
-		w.in(r.way.Duration, func() { w.completed(r, c) })
+		w.scheduleIn(r.route.Duration, func() { w.completeTrip(r, c) })
 	})
 }
 
-func (w *world) completed(r *ride, c *car) {
-	r.trip = w.must(r.trip.Complete(trips.Driver(c.id), w.now))
+func (w *world) completeTrip(r *ride, c *car) {
+	r.trip = w.requireLegal(r.trip.Complete(trips.Driver(c.id), w.now))
 	w.stats.completed++
 	w.stats.revenue += r.trip.Quote.Fare.Minor
-	w.stats.loaded += r.way.Metres
-	c.withLoad += r.way.Duration
+	w.stats.loaded += r.route.Metres
+	c.loadedTime += r.route.Duration
 	c.at = r.trip.Dropoff
-	c.errand++
-	w.show(c)
-	w.free(c, r)
+	c.taskSeq++
+	w.reportPosition(c)
+	w.releaseDriver(c, r)
 }
 
-// free gives a driver back to the city.
-func (w *world) free(c *car, r *ride) {
+// releaseDriver makes a driver available after a trip.
+func (w *world) releaseDriver(c *car, r *ride) {
 	c.busy = false
 	w.drivers.Free(c.id, r.trip.ID)
-	if w.goHome(c); c.on {
-		w.rests(c)
+	if w.endShift(c); c.onShift {
+		w.awaitWork(c)
 	}
 }

@@ -13,13 +13,15 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// street is a city of one straight street of 20 km, on which a car drives 10 m/s.
+// street is a city of one straight street of 20 km, on which a car drives 10
+// m/s.
 func street(t *testing.T) *routing.City {
 	t.Helper()
 	var line []location.Point
 	for i := range 201 {
 		line = append(line, at(float64(i)*100))
 	}
+
 	city, err := routing.NewCity(routing.Plan{Name: "Street", Roads: []routing.Road{{Points: line, Speed: 10}}})
 	if err != nil {
 		t.Fatal(err)
@@ -27,35 +29,38 @@ func street(t *testing.T) *routing.City {
 	return city
 }
 
-// at is the point of the street some metres from its western end, on the equator.
+// at is the point of the street some metres from its western end, on the
+// equator.
 func at(metres float64) location.Point {
 	return location.Point{Lng: 10 + metres/111_194.9}
 }
 
-// town is a city in which nobody is yet, whose drivers say yes after three seconds.
+// town returns a city without people, whose drivers accept after three seconds.
 func town(t *testing.T, policy string, rules dispatch.Rules, hours float64) *world {
 	t.Helper()
-	w, err := build(t.Context(), Config{City: street(t), Policy: policy, Seed: 1, Drivers: 1, RidersPerHour: 1, Hours: hours, Rules: rules})
+	w, err := newWorld(t.Context(), Config{City: street(t), Policy: policy, Seed: 1, Drivers: 1, RidersPerHour: 1, Hours: hours, Rules: rules})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.temper = func(*car, *ride, time.Duration) (reply, time.Duration) { return accepts, 3 * time.Second }
-	w.after = func() { inOrder(t, w) }
+
+	w.decide = func(*car, *ride, time.Duration) (offerAnswer, time.Duration) { return answerAccept, 3 * time.Second }
+	w.onEvent = func() { inOrder(t, w) }
 	return w
 }
 
 // driver begins a shift now.
-func driver(w *world, metres float64) *car { return w.employ(len(w.fleet), at(metres), epoch) }
+func driver(w *world, metres float64) *car { return w.addDriver(len(w.fleet), at(metres), epoch) }
 
-// rider wants to go from one place of the street to another, after a time.
+// rider adds a person who wants a ride from one place of the street to another,
+// after a time.
 func rider(w *world, after time.Duration, from, to float64) {
-	who := wish{at: after, from: at(from), to: at(to), patience: 100 * time.Hour, limit: 100}
-	w.agenda.plan(epoch.Add(after), func() { w.request(who) })
+	who := rideDemand{at: after, from: at(from), to: at(to), patience: 100 * time.Hour, maxPrice: 100}
+	w.agenda.schedule(epoch.Add(after), func() { w.requestRide(who) })
 }
 
 func live(t *testing.T, w *world) Result {
 	t.Helper()
-	r, err := w.run()
+	r, err := w.runEvents()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +68,7 @@ func live(t *testing.T, w *world) Result {
 	return r
 }
 
-// conserves checks that nobody is lost or counted twice.
+// conserves checks that no rider is lost or counted twice.
 func conserves(t *testing.T, r Result) {
 	t.Helper()
 	if r.Wishes != r.PricedOut+r.NoWay+r.Requests {
@@ -80,20 +85,21 @@ func conserves(t *testing.T, r Result) {
 	}
 }
 
-// inOrder checks that what the city and the shared state know of every driver agrees.
+// inOrder checks that the city and the shared state agree on every driver.
 func inOrder(t *testing.T, w *world) {
 	t.Helper()
 	if err := w.drivers.Check(); err != nil {
 		t.Fatalf("at %s: %v", w.now.Sub(epoch), err)
 	}
+
 	on := map[trips.TripID]trips.DriverID{}
 	for _, c := range w.fleet {
 		d, _ := w.drivers.Get(c.id)
 		if works := d.Status == sharedstate.Offered || d.Trip != ""; works != c.busy {
 			t.Fatalf("at %s: %s is %s with trip %q, yet busy is %v", w.now.Sub(epoch), c.id, d.Status, d.Trip, c.busy)
 		}
-		if wants := d.Status != "" && d.Status != sharedstate.NonOperational; wants != c.on {
-			t.Fatalf("at %s: %s is %s, yet on duty is %v", w.now.Sub(epoch), c.id, d.Status, c.on)
+		if wants := d.Status != "" && d.Status != sharedstate.NonOperational; wants != c.onShift {
+			t.Fatalf("at %s: %s is %s, yet on duty is %v", w.now.Sub(epoch), c.id, d.Status, c.onShift)
 		}
 		if d.Trip == "" {
 			continue
@@ -117,11 +123,14 @@ func TestOneDriverServesTwoRidersOneAfterTheOther(t *testing.T) {
 		driver(w, 1000)
 		rider(w, time.Minute, 2000, 4000)
 		rider(w, 2*time.Minute, 4000, 5000)
+
 		r := live(t, w)
 		if r.Completed != 2 || r.Offers != 2 {
 			t.Fatalf("%+v", r)
 		}
-		// 3 s to say yes and 100 s to drive; the second waits for the first's 40 s of boarding and 200 s of ride as well
+
+		// 3 s to say yes and 100 s to drive; the second waits for the first's
+		// 40 s of boarding and 200 s of ride as well
 		near(t, "first wait", r.Waits[0], 103*time.Second)
 		near(t, "second wait", r.Waits[1], 103*time.Second+40*time.Second+200*time.Second-time.Minute+3*time.Second)
 		if r.EmptyKm < .99 || r.EmptyKm > 1.01 || r.LoadedKm < 2.99 || r.LoadedKm > 3.01 {
@@ -131,7 +140,7 @@ func TestOneDriverServesTwoRidersOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// near allows for what the policies take to look again.
+// near allows for the time until the policies search again.
 func near(t *testing.T, what string, got, want time.Duration) {
 	t.Helper()
 	if d := got - want; d < -2*time.Second || d > 4*time.Second {
@@ -144,12 +153,13 @@ func TestWhoDeclinesIsNotAskedAgainAndTheOtherDriverComes(t *testing.T) {
 		w := town(t, policy, dispatch.Rules{}, 1)
 		beside, further := driver(w, 2000), driver(w, 4000)
 		asked := map[trips.DriverID]int{}
-		w.temper = func(c *car, _ *ride, _ time.Duration) (reply, time.Duration) {
+		w.decide = func(c *car, _ *ride, _ time.Duration) (offerAnswer, time.Duration) {
 			if asked[c.id]++; c == beside {
-				return declines, 2 * time.Second
+				return answerDecline, 2 * time.Second
 			}
-			return accepts, 3 * time.Second
+			return answerAccept, 3 * time.Second
 		}
+
 		rider(w, time.Minute, 2000, 6000)
 		r := live(t, w)
 		if r.Completed != 1 || r.Declined != 1 || asked[beside.id] != 1 || asked[further.id] != 1 {
@@ -162,14 +172,16 @@ func TestAnOfferIsWithdrawnWhenTheRiderLeaves(t *testing.T) {
 	both(t, func(t *testing.T, policy string) {
 		w := town(t, policy, dispatch.Rules{}, 1)
 		c := driver(w, 2000)
-		w.temper = func(*car, *ride, time.Duration) (reply, time.Duration) { return silent, 0 }
-		leaves := wish{from: at(2000), to: at(4000), patience: 5 * time.Second, limit: 100}
-		w.agenda.plan(epoch.Add(time.Minute), func() { w.request(leaves) })
-		w.agenda.plan(epoch.Add(time.Minute+6*time.Second), func() {
+		w.decide = func(*car, *ride, time.Duration) (offerAnswer, time.Duration) { return answerSilence, 0 }
+		leaves := rideDemand{from: at(2000), to: at(4000), patience: 5 * time.Second, maxPrice: 100}
+		w.agenda.schedule(epoch.Add(time.Minute), func() { w.requestRide(leaves) })
+
+		w.agenda.schedule(epoch.Add(time.Minute+6*time.Second), func() {
 			if c.busy {
 				t.Error("the driver still has the offer of a rider who left")
 			}
 		})
+
 		if r := live(t, w); r.Cancelled != 1 || r.Completed != 0 {
 			t.Fatalf("%+v", r)
 		}
@@ -180,8 +192,8 @@ func TestARiderWhoseCarTakesTooLongLeavesAndTheDriverIsFree(t *testing.T) {
 	both(t, func(t *testing.T, policy string) {
 		w := town(t, policy, dispatch.Rules{}, 1)
 		driver(w, 1000)
-		leaves := wish{from: at(4000), to: at(8000), patience: 2 * time.Minute, limit: 100}
-		w.agenda.plan(epoch.Add(time.Minute), func() { w.request(leaves) })
+		leaves := rideDemand{from: at(4000), to: at(8000), patience: 2 * time.Minute, maxPrice: 100}
+		w.agenda.schedule(epoch.Add(time.Minute), func() { w.requestRide(leaves) })
 		rider(w, 4*time.Minute, 2000, 4000)
 		r := live(t, w)
 		if r.Cancelled != 1 || r.Completed != 1 || len(r.Waits) != 1 {
@@ -195,16 +207,19 @@ func TestAShiftThatEndsOnATripEndsAfterIt(t *testing.T) {
 		w := town(t, policy, dispatch.Rules{}, 9)
 		c := driver(w, 1000)
 		rider(w, shift-time.Minute, 1000, 11000)
-		w.agenda.plan(epoch.Add(shift+time.Minute), func() {
-			if !c.on || !c.busy {
+
+		w.agenda.schedule(epoch.Add(shift+time.Minute), func() {
+			if !c.onShift || !c.busy {
 				t.Error("the driver went home with a rider in the car")
 			}
 		})
-		w.agenda.plan(epoch.Add(shift+20*time.Minute), func() {
-			if c.on {
+
+		w.agenda.schedule(epoch.Add(shift+20*time.Minute), func() {
+			if c.onShift {
 				t.Error("the driver did not go home after the trip")
 			}
 		})
+
 		rider(w, shift+time.Hour, 11000, 1000) // nobody is on duty
 		rider(w, shift+20*time.Minute+rest, 11000, 1000)
 		if r := live(t, w); r.Completed != 2 || r.Expired != 1 {
@@ -213,14 +228,18 @@ func TestAShiftThatEndsOnATripEndsAfterIt(t *testing.T) {
 	})
 }
 
-// A quarter of an hour away is worth it after twenty minutes, at half a second for each; from then on only riders who are
-// at most half an hour younger go first. Ten minutes are for the trips under way.
+// A pickup of a quarter of an hour is accepted after a wait of twenty minutes,
+// at half a second of pickup per second of wait. From then on only riders who
+// came at most half an hour later go first. Ten minutes are for the trips under
+// way.
 func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
 	w := town(t, dispatch.BatchedPolicy, dispatch.Rules{GiveUpAfter: 100 * time.Hour, MaxOffers: 1 << 30}, 5)
 	for i := range 2 {
 		driver(w, 1000+100*float64(i))
 	}
-	// Two drivers; a trip takes them three minutes, and one comes every minute and a half: they just keep up.
+
+	// Two drivers; a trip takes them three minutes, and one comes every minute
+	// and a half: they just keep up.
 	for i := range 100 {
 		from, to := 1000.0, 2000.0
 		if i%2 == 1 {
@@ -228,6 +247,7 @@ func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
 		}
 		rider(w, time.Duration(i)*90*time.Second, from, to)
 	}
+
 	rider(w, time.Minute, 10_000, 9000) // a quarter of an hour away
 	r := live(t, w)
 	if r.Completed < 95 {
@@ -241,11 +261,13 @@ func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
 func TestWhoIsAskedForMoreThanTheyWantToPayWalks(t *testing.T) {
 	w := town(t, dispatch.BatchedPolicy, dispatch.Rules{}, 1)
 	w.cfg.Surge = true
-	w.tickPrices()
+	w.updatePrices()
+
 	for i := range 60 { // and no driver at all
-		dear := wish{from: at(1000), to: at(5000), patience: time.Hour, limit: 12}
-		w.agenda.plan(epoch.Add(time.Duration(i)*20*time.Second), func() { w.request(dear) })
+		dear := rideDemand{from: at(1000), to: at(5000), patience: time.Hour, maxPrice: 12}
+		w.agenda.schedule(epoch.Add(time.Duration(i)*20*time.Second), func() { w.requestRide(dear) })
 	}
+
 	r := live(t, w)
 	if r.PricedOut == 0 || r.Requests == 0 || r.SurgeMax <= 1.2 {
 		t.Fatalf("%+v", r)
@@ -271,6 +293,7 @@ func TestACityThatCannotBeSaysWhy(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	if _, err := Run(t.Context(), good); err != nil {
 		t.Error(err)
 	}

@@ -7,8 +7,9 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// polygons makes areas of closed ways and of multipolygons. Parks come before water, which is drawn over them.
-func (x *reader) polygons() []routing.Area {
+// buildPolygons makes areas of closed ways and of multipolygons. Parks come
+// first, because water is drawn over them.
+func (x *reader) buildPolygons() []routing.Area {
 	var parks, waters []routing.Area
 	add := func(a routing.Area) {
 		if a.Kind == routing.Water {
@@ -17,39 +18,44 @@ func (x *reader) polygons() []routing.Area {
 			parks = append(parks, a)
 		}
 	}
+
 	for _, a := range x.areas {
-		ring, ok := x.ring(a.nodes)
+		ring, ok := x.buildRing(a.nodes)
 		if !ok {
 			x.report.BrokenAreas++
 			continue
 		}
 		add(routing.Area{Kind: a.kind, Name: a.name, Rings: [][]location.Point{ring}})
 	}
+
 	for _, g := range x.groups {
-		outer := x.rings(g.outer)
+		outer := x.joinRings(g.outer)
 		if len(outer) == 0 {
 			x.report.BrokenAreas++
 			continue
 		}
-		holes := x.rings(g.inner)
+
+		holes := x.joinRings(g.inner)
 		for _, ring := range outer {
 			a := routing.Area{Kind: g.kind, Name: g.name, Rings: [][]location.Point{ring}}
 			for _, hole := range holes {
-				if inside(hole[0], ring) {
+				if isInsideRing(hole[0], ring) {
 					a.Rings = append(a.Rings, hole)
 				}
 			}
+
 			add(a)
 		}
 	}
 	return append(parks, waters...)
 }
 
-// ring is the outline through the nodes; false when one is missing or fewer than three differ.
-func (x *reader) ring(nodes []osm.NodeID) ([]location.Point, bool) {
+// buildRing returns the outline through the nodes; ok is false when a node is
+// missing or fewer than three differ.
+func (x *reader) buildRing(nodes []osm.NodeID) ([]location.Point, bool) {
 	line := make([]location.Point, 0, len(nodes))
 	for _, id := range nodes {
-		p, _, ok := x.find(id)
+		p, _, ok := x.findNode(id)
 		if !ok {
 			return nil, false
 		}
@@ -58,8 +64,9 @@ func (x *reader) ring(nodes []osm.NodeID) ([]location.Point, bool) {
 	return line, len(line) > 3
 }
 
-// rings joins ways end to end until they close, in either direction of each. Those that never close are left out.
-func (x *reader) rings(ways []osm.WayID) (out [][]location.Point) {
+// joinRings joins ways end to end until they close; a way may be reversed.
+// Those that never close are left out.
+func (x *reader) joinRings(ways []osm.WayID) (out [][]location.Point) {
 	ends := make(map[osm.NodeID][]int) // ways that begin or end there
 	parts := make([][]osm.NodeID, len(ways))
 	for i, id := range ways {
@@ -69,6 +76,7 @@ func (x *reader) rings(ways []osm.WayID) (out [][]location.Point) {
 			ends[nodes[len(nodes)-1]] = append(ends[nodes[len(nodes)-1]], i)
 		}
 	}
+
 	used := make([]bool, len(ways))
 	for i, nodes := range parts {
 		if used[i] || nodes == nil {
@@ -77,24 +85,25 @@ func (x *reader) rings(ways []osm.WayID) (out [][]location.Point) {
 		used[i] = true
 		chain := append([]osm.NodeID(nil), nodes...)
 		for chain[0] != chain[len(chain)-1] {
-			j := next(ends[chain[len(chain)-1]], used)
+			j := firstUnused(ends[chain[len(chain)-1]], used)
 			if j < 0 {
 				break
 			}
 			used[j] = true
-			chain = extend(chain, parts[j])
+			chain = appendPart(chain, parts[j])
 		}
+
 		if chain[0] != chain[len(chain)-1] {
 			continue
 		}
-		if ring, ok := x.ring(chain); ok {
+		if ring, ok := x.buildRing(chain); ok {
 			out = append(out, ring)
 		}
 	}
 	return out
 }
 
-func next(candidates []int, used []bool) int {
+func firstUnused(candidates []int, used []bool) int {
 	for _, j := range candidates {
 		if !used[j] {
 			return j
@@ -103,8 +112,9 @@ func next(candidates []int, used []bool) int {
 	return -1
 }
 
-// extend appends a part that touches the chain's end, turned round if need be.
-func extend(chain, part []osm.NodeID) []osm.NodeID {
+// appendPart appends a part that touches the chain's end, reversed if
+// necessary.
+func appendPart(chain, part []osm.NodeID) []osm.NodeID {
 	if part[0] == chain[len(chain)-1] {
 		return append(chain, part[1:]...)
 	}
@@ -114,8 +124,9 @@ func extend(chain, part []osm.NodeID) []osm.NodeID {
 	return chain
 }
 
-// inside says whether a point is in a ring, by the number of its sides to the east.
-func inside(p location.Point, ring []location.Point) bool {
+// isInsideRing says whether a point is in a ring, by the number of its sides to
+// the east.
+func isInsideRing(p location.Point, ring []location.Point) bool {
 	in := false
 	for i := range ring[1:] {
 		a, b := ring[i], ring[i+1]

@@ -1,5 +1,6 @@
-// Package extract reads OpenStreetMap extracts (.osm, .osm.gz, .osm.pbf) into the plan of a city: roads that cars may
-// use, water and parks, names of districts, and the places that draw rides.
+// Package extract reads OpenStreetMap extracts (.osm, .osm.gz, .osm.pbf) into
+// the plan of a city: roads that cars may use, water and parks, names of
+// districts, and places that attract rides.
 package extract
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// Error is why an extract cannot be used.
+// Error tells why an extract cannot be used.
 type Error struct {
 	Code string // not_an_extract, damaged, too_large or no_roads
 	err  error
@@ -27,7 +28,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Code + ": " + e.err.Error() }
 func (e *Error) Unwrap() error { return e.err }
 
-// The reasons, for errors.Is.
+// The reasons of an Error, for errors.Is.
 var (
 	ErrNotAnExtract = errors.New("not an OpenStreetMap extract")
 	ErrDamaged      = errors.New("a damaged extract")
@@ -37,68 +38,78 @@ var (
 
 var codes = map[error]string{ErrNotAnExtract: "not_an_extract", ErrDamaged: "damaged", ErrTooLarge: "too_large", ErrNoRoads: "no_roads"}
 
-func fail(reason error, format string, args ...any) error {
+func newError(reason error, format string, args ...any) error {
 	return &Error{codes[reason], fmt.Errorf("%w: %w", reason, fmt.Errorf(format, args...))}
 }
 
-// Attribution is what the licence of the data (ODbL) asks to be shown with a map made of it.
+// Attribution must be shown with every map made from the data, by its licence
+// (ODbL).
 const Attribution = "© OpenStreetMap contributors, ODbL 1.0"
 
-// maxRefs bounds the nodes of roads and areas that are kept, at 33 bytes each while the file is read and some 300 in the
-// city made of it: a state, not a continent.
+// maxRefs bounds the nodes of roads and areas that are kept, at 33 bytes each
+// while the file is read and some 300 in the city. That is enough for a state,
+// not for a continent.
 const maxRefs = 20_000_000
 
-// Options tell how to read.
+// Options of Read; the zero value is valid.
 type Options struct {
-	Name     string                  // of the city; empty: the file's name without its endings
-	Progress func(done, total int64) // called often, with bytes over all passes; nil: nobody asks
+	Name string // of the city; empty: the file's name without its endings
+	// called often, with bytes over all passes, by the goroutine that reads;
+	// nil: not called
+	Progress func(done, total int64)
 }
 
-// Report is what was found and what was left out.
+// Report counts what was found and what was left out.
 type Report struct {
-	Ways         int `json:"ways"`          // of every kind
-	Roads        int `json:"roads"`         // or pieces of roads, that cars may use
-	Areas        int `json:"areas"`         // water and parks
-	Districts    int `json:"districts"`     // with a name
-	Hotspots     int `json:"hotspots"`      // clusters of places that draw rides
-	MissingNodes int `json:"missing_nodes"` // of roads and areas, outside the extract
-	BadNodes     int `json:"bad_nodes"`     // not on Earth
-	Repeated     int `json:"repeated"`      // nodes and ways with a number that came before
-	BrokenAreas  int `json:"broken_areas"`  // outlines that do not close
-	Barriers     int `json:"barriers"`      // on roads, which end there
-	Restrictions int `json:"restrictions"`  // on turns, which are not obeyed
+	Ways      int `json:"ways"`      // of every kind
+	Roads     int `json:"roads"`     // or pieces of roads, that cars may use
+	Areas     int `json:"areas"`     // water and parks
+	Districts int `json:"districts"` // with a name
+	Hotspots  int `json:"hotspots"`  // clusters of places that draw rides
+	// of roads and areas, outside the extract
+	MissingNodes int `json:"missing_nodes"`
+	BadNodes     int `json:"bad_nodes"` // not on Earth
+	// nodes and ways with a number that came before
+	Repeated     int `json:"repeated"`
+	BrokenAreas  int `json:"broken_areas"` // outlines that do not close
+	Barriers     int `json:"barriers"`     // on roads, which end there
+	Restrictions int `json:"restrictions"` // on turns, which are not obeyed
 }
 
-// Read makes a plan of a file. It reads the file three times over: relations and which nodes the ways need, then the
-// nodes, so that what nobody needs is never kept. Errors are *Error, those of the file system, or the context's.
+// Read makes a plan of a file. It reads the file three times: relations, then
+// ways, then only the nodes that these need. Errors are *Error, those of the
+// file system, or the context's.
 func Read(ctx context.Context, path string, opts Options) (routing.Plan, Report, error) {
 	src, err := openSource(path, opts.Progress)
 	if err != nil {
 		return routing.Plan{}, Report{}, err
 	}
+
 	x := &reader{parts: make(map[osm.WayID]bool), outlines: make(map[osm.WayID][]osm.NodeID), seen: make(map[osm.WayID]bool)}
-	for _, v := range [passes]visitor{{relation: x.relation}, {way: x.way}, {node: x.node}} {
+	for _, v := range [passes]visitor{{relation: x.addRelation}, {way: x.addWay}, {node: x.addNode}} {
 		if v.node != nil {
-			x.want()
+			x.listWantedNodes()
 		}
-		if err := src.pass(ctx, v); err != nil {
+		if err := src.readPass(ctx, v); err != nil {
 			return routing.Plan{}, x.report, err
 		}
 	}
-	plan := x.plan()
-	plan.Name = cmp.Or(opts.Name, nameOf(path))
+
+	plan := x.buildPlan()
+	plan.Name = cmp.Or(opts.Name, nameFromPath(path))
 	if len(plan.Roads) == 0 {
-		return plan, x.report, fail(ErrNoRoads, "%d ways, none of them a road that cars may use", x.report.Ways)
+		return plan, x.report, newError(ErrNoRoads, "%d ways, none of them a road that cars may use", x.report.Ways)
 	}
+
 	return plan, x.report, nil
 }
 
-func nameOf(path string) string {
+func nameFromPath(path string) string {
 	name, _, _ := strings.Cut(filepath.Base(path), ".")
 	return name
 }
 
-// reader is what was read so far.
+// reader holds what was read so far.
 type reader struct {
 	report   Report
 	groups   []group
@@ -124,13 +135,13 @@ type road struct {
 	nodes []osm.NodeID
 }
 
-// outline is one closed way with a meaning of its own.
+// outline is a closed way that is an area of its own.
 type outline struct {
 	kind, name string
 	nodes      []osm.NodeID
 }
 
-// group is a multipolygon.
+// group is a multipolygon: ways that together form an area.
 type group struct {
 	kind, name   string
 	outer, inner []osm.WayID
@@ -142,11 +153,11 @@ type wayPoi struct {
 }
 
 const (
-	missing uint8 = iota
-	here
+	nodeMissing uint8 = iota
+	nodeFound
 )
 
-func (x *reader) relation(r *osm.Relation) error {
+func (x *reader) addRelation(r *osm.Relation) error {
 	switch r.Tags.Find("type") {
 	case "restriction":
 		x.report.Restrictions++
@@ -155,10 +166,12 @@ func (x *reader) relation(r *osm.Relation) error {
 	default:
 		return nil
 	}
-	kind := areaOf(r.Tags)
+
+	kind := areaKind(r.Tags)
 	if kind == "" {
 		return nil
 	}
+
 	g := group{kind: kind, name: strings.Clone(r.Tags.Find("name"))}
 	for _, m := range r.Members {
 		if m.Type != osm.TypeWay {
@@ -166,31 +179,33 @@ func (x *reader) relation(r *osm.Relation) error {
 		}
 		id := osm.WayID(m.Ref)
 		x.parts[id] = true
+
 		if m.Role == "inner" {
 			g.inner = append(g.inner, id)
 		} else {
 			g.outer = append(g.outer, id)
 		}
 	}
+
 	x.refs += len(r.Members)
 	x.groups = append(x.groups, g)
-	return x.bounded()
+	return x.checkSize()
 }
 
-func (x *reader) bounded() error {
+func (x *reader) checkSize() error {
 	if x.refs > maxRefs {
-		return fail(ErrTooLarge, "its roads and areas have more than %d points; cut a smaller piece out of it", maxRefs)
+		return newError(ErrTooLarge, "its roads and areas have more than %d points; cut a smaller piece out of it", maxRefs)
 	}
 	return nil
 }
 
-func (x *reader) way(w *osm.Way) error {
+func (x *reader) addWay(w *osm.Way) error {
 	x.report.Ways++
 	if len(w.Nodes) == 0 {
 		return nil
 	}
-	rule, isRoad := roadOf(w.Tags)
-	kind, draw := areaOf(w.Tags), drawOf(w.Tags)
+	rule, isRoad := parseRoad(w.Tags)
+	kind, draw := areaKind(w.Tags), rideDraw(w.Tags)
 	isPart := x.parts[w.ID]
 	if !isRoad && !isPart && kind == "" && draw == 0 {
 		return nil
@@ -199,6 +214,7 @@ func (x *reader) way(w *osm.Way) error {
 		x.report.Repeated++
 		return nil
 	}
+
 	x.seen[w.ID] = true
 	if draw > 0 && !isRoad {
 		x.wayPois = append(x.wayPois, wayPoi{poi{strings.Clone(w.Tags.Find("name")), location.Point{}, draw}, w.Nodes[0].ID})
@@ -206,45 +222,50 @@ func (x *reader) way(w *osm.Way) error {
 	}
 	closed := len(w.Nodes) > 3 && w.Nodes[0].ID == w.Nodes[len(w.Nodes)-1].ID
 	if !isRoad && !isPart && !(closed && kind != "") {
-		return x.bounded()
+		return x.checkSize()
 	}
+
 	nodes := make([]osm.NodeID, len(w.Nodes))
 	for i, n := range w.Nodes {
 		nodes[i] = n.ID
 	}
 	x.refs += len(nodes)
+
 	if isRoad {
-		rule.name = x.name(rule.name)
+		rule.name = x.internName(rule.name)
 		if rule.against {
 			slices.Reverse(nodes)
 		}
 		x.roads = append(x.roads, road{rule, nodes})
-		return x.bounded()
+		return x.checkSize()
 	}
+
 	if isPart {
 		x.outlines[w.ID] = nodes
 	}
 	if closed && kind != "" {
 		x.areas = append(x.areas, outline{kind, strings.Clone(w.Tags.Find("name")), nodes})
 	}
-	return x.bounded()
+	return x.checkSize()
 }
 
-// name keeps one copy of a name: most streets are many ways.
-func (x *reader) name(s string) string {
+// internName returns the one stored copy of a name, because most streets
+// consist of many ways.
+func (x *reader) internName(s string) string {
 	if x.names == nil {
 		x.names = make(map[string]string)
 	}
 	if known, ok := x.names[s]; ok {
 		return known
 	}
+
 	s = strings.Clone(s)
 	x.names[s] = s
 	return s
 }
 
-// want lists the nodes that are needed.
-func (x *reader) want() {
+// listWantedNodes lists the nodes that roads, areas and places need.
+func (x *reader) listWantedNodes() {
 	x.ids = make([]osm.NodeID, 0, x.refs)
 	for _, r := range x.roads {
 		x.ids = append(x.ids, r.nodes...)
@@ -265,76 +286,86 @@ func (x *reader) want() {
 	x.barrier = make(map[int]bool)
 }
 
-func (x *reader) node(n *osm.Node) error {
+func (x *reader) addNode(n *osm.Node) error {
 	p := location.Point{Lng: n.Lon, Lat: n.Lat}
 	if p.Check() != nil {
 		x.report.BadNodes++
 		return nil
 	}
+
 	if i, ok := slices.BinarySearch(x.ids, n.ID); ok {
-		if x.state[i] == here {
+		if x.state[i] == nodeFound {
 			x.report.Repeated++
 			return nil
 		}
-		x.at[i], x.state[i] = p, here
-		if blocked(n.Tags) {
+		x.at[i], x.state[i] = p, nodeFound
+		if isBlocked(n.Tags) {
 			x.barrier[i] = true
 		}
 	}
+
 	if len(n.Tags) == 0 {
 		return nil
 	}
 	if name := n.Tags.Find("name"); name != "" && slices.Contains(districts, n.Tags.Find("place")) {
 		x.towns = append(x.towns, routing.District{Name: strings.Clone(name), Point: p})
 	}
-	if draw := drawOf(n.Tags); draw > 0 {
+	if draw := rideDraw(n.Tags); draw > 0 {
 		x.pois = append(x.pois, poi{strings.Clone(n.Tags.Find("name")), p, draw})
 	}
+
 	return nil
 }
 
-// find returns where a node is.
-func (x *reader) find(id osm.NodeID) (p location.Point, index int, ok bool) {
+// findNode returns a node's place and its index in ids; ok is false if it was
+// not read.
+func (x *reader) findNode(id osm.NodeID) (p location.Point, index int, ok bool) {
 	i, ok := slices.BinarySearch(x.ids, id)
-	if !ok || x.state[i] != here {
+	if !ok || x.state[i] != nodeFound {
 		return p, i, false
 	}
 	return x.at[i], i, true
 }
 
-// plan puts everything together once it was read.
-func (x *reader) plan() routing.Plan {
+// buildPlan makes the plan of everything that was read.
+func (x *reader) buildPlan() routing.Plan {
 	plan := routing.Plan{Attribution: Attribution, Districts: x.towns}
 	for _, r := range x.roads {
-		plan.Roads = append(plan.Roads, x.pieces(r)...)
+		plan.Roads = append(plan.Roads, x.cutRoad(r)...)
 	}
+
 	for _, s := range x.state {
-		if s == missing {
+		if s == nodeMissing {
 			x.report.MissingNodes++
 		}
 	}
+
 	if x.report.Roads = len(plan.Roads); x.report.Roads == 0 {
 		return plan
 	}
-	plan.Areas = append([]routing.Area{ground(plan.Roads)}, x.polygons()...)
+	plan.Areas = append([]routing.Area{groundArea(plan.Roads)}, x.buildPolygons()...)
 	x.report.Areas = len(plan.Areas) - 1
+
 	for _, p := range x.wayPois {
-		if at, _, ok := x.find(p.node); ok {
+		if at, _, ok := x.findNode(p.node); ok {
 			p.Point = at
 			x.pois = append(x.pois, p.poi)
 		}
 	}
-	plan.Hotspots = hotspots(x.pois, plan.Roads)
+
+	plan.Hotspots = findHotspots(x.pois, plan.Roads)
 	x.report.Districts, x.report.Hotspots = len(plan.Districts), len(plan.Hotspots)
 	return plan
 }
 
-// leap is how far apart, in metres, two nodes of a road may be; more is a slip of the mapper's hand.
-const leap = 50_000
+// maxNodeGap is how far apart, in metres, two nodes of a road may be; a longer
+// gap is a mapping error.
+const maxNodeGap = 50_000
 
-// pieces cuts a road where a node is missing, at leaps and at barriers. At a barrier each piece ends a step short of it,
-// so that they do not meet.
-func (x *reader) pieces(r road) (out []routing.Road) {
+// cutRoad cuts a road at missing nodes, at gaps over maxNodeGap and at
+// barriers. At a barrier each piece ends a little before it, so that they do
+// not meet.
+func (x *reader) cutRoad(r road) (out []routing.Road) {
 	var line []location.Point
 	end := func() {
 		if len(line) > 1 {
@@ -342,18 +373,21 @@ func (x *reader) pieces(r road) (out []routing.Road) {
 		}
 		line = nil
 	}
-	stopped := false // the last point is a barrier that the next piece begins at
+
+	// the last point is a barrier that the next piece begins at
+	stopped := false
 	for _, id := range r.nodes {
-		p, i, ok := x.find(id)
-		if !ok || len(line) > 0 && location.Metres(line[len(line)-1], p) > leap {
+		p, i, ok := x.findNode(id)
+		if !ok || len(line) > 0 && location.Metres(line[len(line)-1], p) > maxNodeGap {
 			end()
 			stopped = false
 		}
 		if !ok {
 			continue
 		}
+
 		if stopped {
-			line[0] = towards(line[0], p, 0.1)
+			line[0] = interpolate(line[0], p, 0.1)
 			stopped = false
 		}
 		if !x.barrier[i] {
@@ -362,25 +396,29 @@ func (x *reader) pieces(r road) (out []routing.Road) {
 		}
 		x.report.Barriers++
 		if len(line) > 0 {
-			line = append(line, towards(line[len(line)-1], p, 0.9))
+			line = append(line, interpolate(line[len(line)-1], p, 0.9))
 		}
+
 		end()
 		line, stopped = []location.Point{p}, true
 	}
+
 	end()
 	return out
 }
 
-// towards is a share of the way from one point to another.
-func towards(a, b location.Point, share float64) location.Point {
+// interpolate returns the point at a share of the way from a to b.
+func interpolate(a, b location.Point, share float64) location.Point {
 	return location.Point{Lng: a.Lng + share*(b.Lng-a.Lng), Lat: a.Lat + share*(b.Lat-a.Lat)}
 }
 
-// margin is how far, in degrees (about 1 km), the ground reaches beyond the roads.
-const margin = 0.01
+// groundMargin is how far, in degrees (about 1 km), the ground extends beyond
+// the roads.
+const groundMargin = 0.01
 
-// ground is the land that everything else is drawn on: the rectangle around the roads. A coast is not drawn.
-func ground(roads []routing.Road) routing.Area {
+// groundArea returns the land that everything else is drawn on: the rectangle
+// around the roads. There is no coast.
+func groundArea(roads []routing.Road) routing.Area {
 	lo, hi := location.Point{Lng: math.Inf(1), Lat: math.Inf(1)}, location.Point{Lng: math.Inf(-1), Lat: math.Inf(-1)}
 	for _, r := range roads {
 		for _, p := range r.Points {
@@ -388,8 +426,9 @@ func ground(roads []routing.Road) routing.Area {
 			hi = location.Point{Lng: max(hi.Lng, p.Lng), Lat: max(hi.Lat, p.Lat)}
 		}
 	}
-	w, e := max(-180, lo.Lng-margin), min(180, hi.Lng+margin)
-	s, n := max(-90, lo.Lat-margin), min(90, hi.Lat+margin)
+
+	w, e := max(-180, lo.Lng-groundMargin), min(180, hi.Lng+groundMargin)
+	s, n := max(-90, lo.Lat-groundMargin), min(90, hi.Lat+groundMargin)
 	ring := []location.Point{{Lng: w, Lat: s}, {Lng: e, Lat: s}, {Lng: e, Lat: n}, {Lng: w, Lat: n}, {Lng: w, Lat: s}}
 	return routing.Area{Kind: routing.Land, Rings: [][]location.Point{ring}}
 }

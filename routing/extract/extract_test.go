@@ -32,6 +32,7 @@ func TestAnExtractIsTheSameCityInEveryFormat(t *testing.T) {
 	if report != wantReport {
 		t.Errorf("read %+v,\nwant %+v", report, wantReport)
 	}
+
 	for name, data := range map[string][]byte{
 		"town.osm.gz": zipped(crossing().xml()), "town.osm.pbf": crossing().pbf(true), "plain.osm.pbf": crossing().pbf(false),
 		"misnamed.osm": crossing().pbf(true),
@@ -41,6 +42,7 @@ func TestAnExtractIsTheSameCityInEveryFormat(t *testing.T) {
 			t.Errorf("%s: %+v and %+v, want %+v and %+v", name, r, plan, report, want)
 		}
 	}
+
 	city := cityOf(t, want)
 	kept := city.Kept()
 	if kept.Junctions >= kept.OfJunctions || kept.LostRoads != 2 || kept.Metres >= kept.OfMetres {
@@ -73,9 +75,10 @@ func saved(t testing.TB, plan routing.Plan) []byte {
 func TestWhatAnExtractSaysBecomesRoadsAreasAndPlaces(t *testing.T) {
 	plan, _ := read(t, file(t, "town.osm", crossing().xml()))
 	ring := plan.Roads[0]
-	if ring.Name != "Ring" || ring.Class != routing.Street || ring.OneWay || math.Abs(ring.Speed-30*kept/3.6) > 1e-9 {
+	if ring.Name != "Ring" || ring.Class != routing.Street || ring.OneWay || math.Abs(ring.Speed-30*keptShare/3.6) > 1e-9 {
 		t.Errorf("ring %+v", ring)
 	}
+
 	var names []string
 	for _, r := range plan.Roads {
 		names = append(names, r.Name)
@@ -86,6 +89,7 @@ func TestWhatAnExtractSaysBecomesRoadsAreasAndPlaces(t *testing.T) {
 	if a, b := plan.Roads[1], plan.Roads[2]; a.Points[1] == b.Points[0] {
 		t.Error("cars get through the bollard")
 	}
+
 	lake := plan.Areas[len(plan.Areas)-1]
 	if lake.Kind != routing.Water || lake.Name != "Lac" || len(lake.Rings) != 2 || len(lake.Rings[0]) != 5 || len(lake.Rings[1]) != 4 {
 		t.Errorf("the lake of two halves and its island: %+v", lake)
@@ -113,6 +117,7 @@ func TestTagsSayWhoMayDriveWhereAndHowFast(t *testing.T) {
 		}
 		return out
 	}
+
 	for tags, want := range map[string]struct {
 		open, oneWay, against bool
 		kmh                   float64
@@ -154,7 +159,8 @@ func TestTagsSayWhoMayDriveWhereAndHowFast(t *testing.T) {
 				pairs = append(pairs, strings.ReplaceAll(p, "_mph", " mph"))
 			}
 		}
-		r, ok := roadOf(road(pairs...))
+
+		r, ok := parseRoad(road(pairs...))
 		if ok != want.open || r.oneWay != want.oneWay || r.against != want.against {
 			t.Errorf("%q: open %v, one way %v, against %v; want %+v", tags, ok, r.oneWay, r.against, want)
 		}
@@ -196,14 +202,17 @@ func TestAWrongFileIsRefusedWithACode(t *testing.T) {
 			t.Errorf("%s: %v, want the code %s", name, err, c.code)
 		}
 	}
+
 	if _, _, err := Read(context.Background(), filepath.Join(t.TempDir(), "gone"), Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	if _, _, err := Read(context.Background(), t.TempDir(), Options{}); !errors.Is(err, ErrNotAnExtract) {
 		t.Errorf("a folder: %v", err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+
 	for _, data := range [][]byte{crossing().xml(), crossing().pbf(true)} {
 		if _, _, err := Read(ctx, file(t, "x", data), Options{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
@@ -245,7 +254,10 @@ func TestOddElementsAreCountedAndLeftOut(t *testing.T) {
 		way{121, nil, tags{"highway": "residential"}},
 		way{122, []int64{10, 11, 99, 10}, tags{"natural": "water"}})
 	odd.nodes = append(odd.nodes, node{50, 20, 10, nil})
-	odd.ways = append(odd.ways, way{123, []int64{1, 50}, tags{"highway": "residential"}}) // over half the world
+
+	// over half the world
+	odd.ways = append(odd.ways, way{123, []int64{1, 50}, tags{"highway": "residential"}})
+
 	for name, data := range map[string][]byte{"osm": odd.xml(), "pbf": odd.pbf(true)} {
 		plan, r := read(t, file(t, name, data))
 		if r.BadNodes != 2 || r.Repeated != 2 || r.BrokenAreas != 1 || r.MissingNodes != 2 {
@@ -275,6 +287,7 @@ func FuzzImport(f *testing.F) {
 		append(header(), claim(-5)...), append(header(), framed("OSMData", bytesField(nil, 1, protowire.AppendVarint(nil, 1<<63)))...)} {
 		f.Add(data)
 	}
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plan, _, err := Read(context.Background(), file(t, "fuzz", data), Options{})
 		if own := new(Error); err != nil && !errors.As(err, &own) {
@@ -289,11 +302,13 @@ func FuzzImport(f *testing.F) {
 	})
 }
 
-// FuzzBlock feeds what is inside a block, which the compression would hide from FuzzImport.
+// FuzzBlock feeds what is inside a block, which the compression would hide from
+// FuzzImport.
 func FuzzBlock(f *testing.F) {
 	var s texts
 	s.of("highway")
 	f.Add(s.block(bytesField(nil, 3, packed(number(nil, 1, 1), 8, steps([]int64{1, 2})))))
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _, err := Read(context.Background(), file(t, "fuzz", append(header(), blob("OSMData", data)...)), Options{})
 		if own := new(Error); err != nil && !errors.As(err, &own) {

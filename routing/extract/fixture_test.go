@@ -50,8 +50,9 @@ type member struct {
 	role string
 }
 
-// crossing is a square of four streets of about a kilometre, with a lake in it, an island in the lake, a dead end behind
-// a bollard, a one-way street that leads out and never back, and places to go to.
+// crossing is a square of four streets of about a kilometre, with a lake in it,
+// an island in the lake, a dead end behind a bollard, a one-way street that
+// leads out and never back, and places to go to.
 func crossing() town {
 	return town{
 		nodes: []node{
@@ -98,11 +99,13 @@ func (t town) xml() []byte {
 		}
 	}
 	b.WriteString("<?xml version='1.0' encoding='UTF-8'?>\n<osm version=\"0.6\">\n")
+
 	for _, n := range t.nodes {
 		fmt.Fprintf(&b, "<node id=\"%d\" lon=\"%.7f\" lat=\"%.7f\">", n.id, n.lng, n.lat)
 		list(n.tags)
 		b.WriteString("</node>\n")
 	}
+
 	for _, w := range t.ways {
 		fmt.Fprintf(&b, "<way id=\"%d\">", w.id)
 		for _, n := range w.nodes {
@@ -111,6 +114,7 @@ func (t town) xml() []byte {
 		list(w.tags)
 		b.WriteString("</way>\n")
 	}
+
 	for _, r := range t.relations {
 		fmt.Fprintf(&b, "<relation id=\"%d\">", r.id)
 		for _, m := range r.members {
@@ -119,6 +123,7 @@ func (t town) xml() []byte {
 		list(r.tags)
 		b.WriteString("</relation>\n")
 	}
+
 	b.WriteString("</osm>\n")
 	return b.Bytes()
 }
@@ -182,7 +187,8 @@ func (t *texts) tags(b []byte, all tags) []byte {
 	return packed(packed(b, 2, keys), 3, values)
 }
 
-// pbf writes the extract in blocks: dense nodes, plain nodes when dense is false, ways, relations.
+// pbf writes the extract in blocks: dense nodes, plain nodes when dense is
+// false, ways, relations.
 func (t town) pbf(dense bool) []byte {
 	var s texts
 	s.of("")
@@ -198,6 +204,7 @@ func (t town) pbf(dense bool) []byte {
 			}
 			pairs = append(pairs, 0)
 		}
+
 		d := packed(packed(packed(packed(nil, 1, steps(ids)), 8, steps(lats)), 9, steps(lngs)), 10, pairs)
 		group = bytesField(group, 2, d)
 	} else {
@@ -207,12 +214,14 @@ func (t town) pbf(dense bool) []byte {
 			group = bytesField(group, 1, b)
 		}
 	}
+
 	out = append(out, blob("OSMHeader", bytesField(bytesField(nil, 4, []byte("OsmSchema-V0.6")), 4, []byte("DenseNodes")))...)
 	out = append(out, blob("OSMData", s.block(group))...)
 	group = nil
 	for _, w := range t.ways {
 		group = bytesField(group, 3, packed(s.tags(number(nil, 1, uint64(w.id)), w.tags), 8, steps(w.nodes)))
 	}
+
 	for _, r := range t.relations {
 		b := s.tags(number(nil, 1, uint64(r.id)), r.tags)
 		var roles, kinds []uint64

@@ -12,8 +12,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The .osm.pbf format, after the OpenStreetMap wiki's page "PBF Format". It is read here and not by a library because
-// the known ones end the whole program, from goroutines of theirs, at an index out of range or a size below zero.
+// The .osm.pbf format is described on the OpenStreetMap wiki's page "PBF
+// Format". It is read here and not by a library: an index out of range or a
+// negative size in a file makes the known libraries end the whole program.
 
 // readPBF reads blocks one by one; no more than two of them are in memory.
 func readPBF(ctx context.Context, r io.Reader, v visitor) error {
@@ -22,28 +23,32 @@ func readPBF(ctx context.Context, r io.Reader, v visitor) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+
 		kind, size, err := readBlobHeader(r)
 		if errors.Is(err, io.EOF) && begun {
 			return nil
 		}
 		if err != nil {
-			return damaged(err)
+			return damagedError(err)
 		}
 		if cap(blob) < size {
 			blob = make([]byte, size)
 		}
+
 		blob = blob[:size]
 		if _, err := io.ReadFull(r, blob); err != nil {
-			return damaged(err)
+			return damagedError(err)
 		}
+
 		switch kind {
 		case "OSMHeader":
-			err = withBlob(blob, checkHeader)
+			err = unpackBlob(blob, checkHeader)
 		case "OSMData":
-			err = withBlob(blob, func(data []byte) error { return readBlock(data, v) })
+			err = unpackBlob(blob, func(data []byte) error { return readBlock(data, v) })
 		}
+
 		if err != nil {
-			return damaged(err)
+			return damagedError(err)
 		}
 	}
 }
@@ -54,16 +59,19 @@ func readBlobHeader(r io.Reader) (kind string, size int, err error) {
 	if _, err := io.ReadFull(r, prefix[:]); err != nil {
 		return "", 0, err
 	}
+
 	n := binary.BigEndian.Uint32(prefix[:])
 	if n > maxHeader {
-		return "", 0, fail(ErrDamaged, "a block's header claims %d bytes, over %d", n, maxHeader)
+		return "", 0, newError(ErrDamaged, "a block's header claims %d bytes, over %d", n, maxHeader)
 	}
+
 	header := make([]byte, n)
 	if _, err := io.ReadFull(r, header); err != nil {
 		return "", 0, io.ErrUnexpectedEOF
 	}
+
 	var claimed int64
-	err = fields(header, func(f field) error {
+	err = eachField(header, func(f field) error {
 		switch f.number {
 		case 1:
 			kind = string(f.bytes)
@@ -73,16 +81,18 @@ func readBlobHeader(r io.Reader) (kind string, size int, err error) {
 		return nil
 	})
 	if err == nil && (claimed < 0 || claimed > maxBlock) {
-		err = fail(ErrTooLarge, "a block claims %d bytes, over %d", claimed, maxBlock)
+		err = newError(ErrTooLarge, "a block claims %d bytes, over %d", claimed, maxBlock)
 	}
+
 	return kind, int(claimed), err
 }
 
-// withBlob unpacks a blob, never to more than maxBlock whatever it claims.
-func withBlob(blob []byte, do func([]byte) error) error {
+// unpackBlob unpacks a blob and passes it to do. More than maxBlock bytes are
+// an error, even if the blob claims fewer.
+func unpackBlob(blob []byte, do func([]byte) error) error {
 	var raw, zipped []byte
 	other := false
-	err := fields(blob, func(f field) error {
+	err := eachField(blob, func(f field) error {
 		switch f.number {
 		case 1:
 			raw = f.bytes
@@ -99,26 +109,28 @@ func withBlob(blob []byte, do func([]byte) error) error {
 	case raw != nil:
 		return do(raw)
 	case other:
-		return fail(ErrNotAnExtract, "its blocks are packed by another method than zlib; write it again, as with `osmium cat`")
+		return newError(ErrNotAnExtract, "its blocks are packed by another method than zlib; write it again, as with `osmium cat`")
 	case zipped == nil:
-		return fail(ErrDamaged, "a block without data")
+		return newError(ErrDamaged, "a block without data")
 	}
+
 	zr, err := zlib.NewReader(bytes.NewReader(zipped))
 	if err != nil {
 		return err
 	}
+
 	var data bytes.Buffer
 	if _, err := io.Copy(&data, io.LimitReader(zr, maxBlock+1)); err != nil {
 		return err
 	}
 	if data.Len() > maxBlock {
-		return fail(ErrTooLarge, "a block unpacks to more than %d MB", maxBlock>>20)
+		return newError(ErrTooLarge, "a block unpacks to more than %d MB", maxBlock>>20)
 	}
 	return do(data.Bytes())
 }
 
 func checkHeader(data []byte) error {
-	return fields(data, func(f field) error {
+	return eachField(data, func(f field) error {
 		if f.number != 4 {
 			return nil
 		}
@@ -126,12 +138,12 @@ func checkHeader(data []byte) error {
 		case "OsmSchema-V0.6", "DenseNodes":
 			return nil
 		default:
-			return fail(ErrNotAnExtract, "it needs the feature %q, which is not known here", feature)
+			return newError(ErrNotAnExtract, "it needs the feature %q, which is not known here", feature)
 		}
 	})
 }
 
-// block is a PrimitiveBlock: what its elements need to be understood.
+// block is a PrimitiveBlock: the values that its elements refer to.
 type block struct {
 	strings     []string
 	granularity int64 // nanodegrees
@@ -146,10 +158,10 @@ type block struct {
 func readBlock(data []byte, v visitor) error {
 	b := &block{granularity: 100, visitor: v}
 	var groups [][]byte
-	err := fields(data, func(f field) error {
+	err := eachField(data, func(f field) error {
 		switch f.number {
 		case 1:
-			return fields(f.bytes, func(s field) error {
+			return eachField(f.bytes, func(s field) error {
 				if s.number == 1 {
 					b.strings = append(b.strings, string(s.bytes))
 				}
@@ -164,78 +176,85 @@ func readBlock(data []byte, v visitor) error {
 		case 20:
 			b.lng = int64(f.value)
 		}
+
 		return nil
 	})
+
 	for _, g := range groups {
 		if err == nil {
-			err = fields(g, b.element)
+			err = eachField(g, b.readElement)
 		}
 	}
+
 	return err
 }
 
-func (b *block) element(f field) error {
+func (b *block) readElement(f field) error {
 	switch {
 	case f.number == 1 && b.visitor.node != nil:
-		return b.plainNode(f.bytes)
+		return b.readNode(f.bytes)
 	case f.number == 2 && b.visitor.node != nil:
-		return b.denseNodes(f.bytes)
+		return b.readDenseNodes(f.bytes)
 	case f.number == 3 && b.visitor.way != nil:
-		return b.oneWay(f.bytes)
+		return b.readWay(f.bytes)
 	case f.number == 4 && b.visitor.relation != nil:
-		return b.oneRelation(f.bytes)
+		return b.readRelation(f.bytes)
 	}
 	return nil
 }
 
-// degrees are exact for every place on Earth; a value beyond is out of range whatever it overflows to.
-func (b *block) degrees(offset, v int64) float64 {
+// toDegrees converts a coordinate. It is exact for every place on Earth; any
+// other value stays out of range.
+func (b *block) toDegrees(offset, v int64) float64 {
 	return 1e-9 * (float64(offset) + float64(b.granularity)*float64(v))
 }
 
-func (b *block) text(i int64) (string, error) {
+func (b *block) stringAt(i int64) (string, error) {
 	if i < 0 || i >= int64(len(b.strings)) {
-		return "", fail(ErrDamaged, "text %d of %d", i, len(b.strings))
+		return "", newError(ErrDamaged, "text %d of %d", i, len(b.strings))
 	}
 	return b.strings[i], nil
 }
 
-func (b *block) tag(tags *osm.Tags, k, v int64) error {
-	key, err := b.text(k)
+func (b *block) appendTag(tags *osm.Tags, k, v int64) error {
+	key, err := b.stringAt(k)
 	if err != nil {
 		return err
 	}
-	value, err := b.text(v)
+	value, err := b.stringAt(v)
 	*tags = append(*tags, osm.Tag{Key: key, Value: value})
 	return err
 }
 
-// tags pairs the keys in a with the values in b's second list.
-func (b *block) tags(tags *osm.Tags, keys, values []int64) error {
+// appendTags appends the tags of which keys and values are the two parallel
+// lists.
+func (b *block) appendTags(tags *osm.Tags, keys, values []int64) error {
 	if len(keys) != len(values) {
-		return fail(ErrDamaged, "%d keys and %d values", len(keys), len(values))
+		return newError(ErrDamaged, "%d keys and %d values", len(keys), len(values))
 	}
+
 	for i := range keys {
-		if err := b.tag(tags, keys[i], values[i]); err != nil {
+		if err := b.appendTag(tags, keys[i], values[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *block) plainNode(data []byte) error {
+func (b *block) readNode(data []byte) error {
 	b.a, b.b = b.a[:0], b.b[:0]
 	n := &b.node
+
 	*n = osm.Node{Tags: n.Tags[:0]}
 	var lat, lng int64
-	err := fields(data, func(f field) (err error) {
+	err := eachField(data, func(f field) (err error) {
 		switch f.number {
 		case 1:
 			n.ID = osm.NodeID(protowire.DecodeZigZag(f.value))
 		case 2:
-			b.a, err = f.numbers(b.a, false)
+			b.a, err = f.appendNumbers(b.a, false)
 		case 3:
-			b.b, err = f.numbers(b.b, false)
+			b.b, err = f.appendNumbers(b.b, false)
 		case 8:
 			lat = protowire.DecodeZigZag(f.value)
 		case 9:
@@ -244,27 +263,27 @@ func (b *block) plainNode(data []byte) error {
 		return err
 	})
 	if err == nil {
-		err = b.tags(&n.Tags, b.a, b.b)
+		err = b.appendTags(&n.Tags, b.a, b.b)
 	}
 	if err != nil {
 		return err
 	}
-	n.Lat, n.Lon = b.degrees(b.lat, lat), b.degrees(b.lng, lng)
+	n.Lat, n.Lon = b.toDegrees(b.lat, lat), b.toDegrees(b.lng, lng)
 	return b.visitor.node(n)
 }
 
-func (b *block) denseNodes(data []byte) error {
+func (b *block) readDenseNodes(data []byte) error {
 	var ids, lats, lngs, texts []int64
-	err := fields(data, func(f field) (err error) {
+	err := eachField(data, func(f field) (err error) {
 		switch f.number {
 		case 1:
-			ids, err = f.numbers(ids, true)
+			ids, err = f.appendNumbers(ids, true)
 		case 8:
-			lats, err = f.numbers(lats, true)
+			lats, err = f.appendNumbers(lats, true)
 		case 9:
-			lngs, err = f.numbers(lngs, true)
+			lngs, err = f.appendNumbers(lngs, true)
 		case 10:
-			texts, err = f.numbers(texts, false)
+			texts, err = f.appendNumbers(texts, false)
 		}
 		return err
 	})
@@ -272,22 +291,25 @@ func (b *block) denseNodes(data []byte) error {
 		return err
 	}
 	if len(ids) != len(lats) || len(ids) != len(lngs) {
-		return fail(ErrDamaged, "%d nodes with %d latitudes and %d longitudes", len(ids), len(lats), len(lngs))
+		return newError(ErrDamaged, "%d nodes with %d latitudes and %d longitudes", len(ids), len(lats), len(lngs))
 	}
+
 	n := &b.node
 	var id, lat, lng int64
 	for i := range ids {
 		id, lat, lng = id+ids[i], lat+lats[i], lng+lngs[i]
-		*n = osm.Node{ID: osm.NodeID(id), Lat: b.degrees(b.lat, lat), Lon: b.degrees(b.lng, lng), Tags: n.Tags[:0]}
+		*n = osm.Node{ID: osm.NodeID(id), Lat: b.toDegrees(b.lat, lat), Lon: b.toDegrees(b.lng, lng), Tags: n.Tags[:0]}
+
 		for len(texts) > 0 && texts[0] != 0 {
 			if len(texts) == 1 {
-				return fail(ErrDamaged, "a key without a value")
+				return newError(ErrDamaged, "a key without a value")
 			}
-			if err := b.tag(&n.Tags, texts[0], texts[1]); err != nil {
+			if err := b.appendTag(&n.Tags, texts[0], texts[1]); err != nil {
 				return err
 			}
 			texts = texts[2:]
 		}
+
 		if len(texts) > 0 {
 			texts = texts[1:]
 		}
@@ -298,72 +320,75 @@ func (b *block) denseNodes(data []byte) error {
 	return nil
 }
 
-func (b *block) oneWay(data []byte) error {
+func (b *block) readWay(data []byte) error {
 	b.a, b.b, b.c = b.a[:0], b.b[:0], b.c[:0]
 	w := &b.way
 	*w = osm.Way{Tags: w.Tags[:0], Nodes: w.Nodes[:0]}
-	err := fields(data, func(f field) (err error) {
+	err := eachField(data, func(f field) (err error) {
 		switch f.number {
 		case 1:
 			w.ID = osm.WayID(f.value)
 		case 2:
-			b.a, err = f.numbers(b.a, false)
+			b.a, err = f.appendNumbers(b.a, false)
 		case 3:
-			b.b, err = f.numbers(b.b, false)
+			b.b, err = f.appendNumbers(b.b, false)
 		case 8:
-			b.c, err = f.numbers(b.c, true)
+			b.c, err = f.appendNumbers(b.c, true)
 		}
 		return err
 	})
 	if err == nil {
-		err = b.tags(&w.Tags, b.a, b.b)
+		err = b.appendTags(&w.Tags, b.a, b.b)
 	}
 	if err != nil {
 		return err
 	}
+
 	var id int64
 	for _, step := range b.c {
 		id += step
 		w.Nodes = append(w.Nodes, osm.WayNode{ID: osm.NodeID(id)})
 	}
+
 	return b.visitor.way(w)
 }
 
-func (b *block) oneRelation(data []byte) error {
+func (b *block) readRelation(data []byte) error {
 	b.a, b.b, b.c = b.a[:0], b.b[:0], b.c[:0]
 	var roles, kinds []int64
 	r := &b.relation
 	*r = osm.Relation{Tags: r.Tags[:0], Members: r.Members[:0]}
-	err := fields(data, func(f field) (err error) {
+	err := eachField(data, func(f field) (err error) {
 		switch f.number {
 		case 1:
 			r.ID = osm.RelationID(f.value)
 		case 2:
-			b.a, err = f.numbers(b.a, false)
+			b.a, err = f.appendNumbers(b.a, false)
 		case 3:
-			b.b, err = f.numbers(b.b, false)
+			b.b, err = f.appendNumbers(b.b, false)
 		case 8:
-			roles, err = f.numbers(roles, false)
+			roles, err = f.appendNumbers(roles, false)
 		case 9:
-			b.c, err = f.numbers(b.c, true)
+			b.c, err = f.appendNumbers(b.c, true)
 		case 10:
-			kinds, err = f.numbers(kinds, false)
+			kinds, err = f.appendNumbers(kinds, false)
 		}
 		return err
 	})
 	if err == nil {
-		err = b.tags(&r.Tags, b.a, b.b)
+		err = b.appendTags(&r.Tags, b.a, b.b)
 	}
 	if err != nil {
 		return err
 	}
 	if len(roles) != len(b.c) || len(kinds) != len(b.c) {
-		return fail(ErrDamaged, "a relation of %d members with %d roles and %d kinds", len(b.c), len(roles), len(kinds))
+		return newError(ErrDamaged, "a relation of %d members with %d roles and %d kinds", len(b.c), len(roles), len(kinds))
 	}
+
 	var id int64
 	for i, step := range b.c {
 		id += step
-		role, err := b.text(roles[i])
+		role, err := b.stringAt(roles[i])
 		if err != nil {
 			return err
 		}
@@ -374,12 +399,13 @@ func (b *block) oneRelation(data []byte) error {
 		case 1:
 			kind = osm.TypeWay
 		}
+
 		r.Members = append(r.Members, osm.Member{Type: kind, Ref: id, Role: role})
 	}
 	return b.visitor.relation(r)
 }
 
-// field is one field of a protobuf message: a number or bytes.
+// field is a field of a protobuf message: a number or bytes.
 type field struct {
 	number protowire.Number
 	value  uint64
@@ -387,13 +413,14 @@ type field struct {
 	packed bool
 }
 
-// fields calls do with every field of a message.
-func fields(data []byte, do func(field) error) error {
+// eachField calls do with every field of a message.
+func eachField(data []byte, do func(field) error) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
+
 		data = data[n:]
 		f := field{number: number}
 		switch kind {
@@ -405,6 +432,7 @@ func fields(data []byte, do func(field) error) error {
 		default:
 			n = protowire.ConsumeFieldValue(number, kind, data)
 		}
+
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
@@ -413,11 +441,13 @@ func fields(data []byte, do func(field) error) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// numbers appends a repeated field's numbers, packed or not, zigzag or not.
-func (f field) numbers(dst []int64, zigzag bool) ([]int64, error) {
+// appendNumbers appends a repeated field's numbers, packed or not, zigzag or
+// not.
+func (f field) appendNumbers(dst []int64, zigzag bool) ([]int64, error) {
 	add := func(v uint64) {
 		if zigzag {
 			dst = append(dst, protowire.DecodeZigZag(v))
@@ -425,10 +455,12 @@ func (f field) numbers(dst []int64, zigzag bool) ([]int64, error) {
 			dst = append(dst, int64(v))
 		}
 	}
+
 	if !f.packed {
 		add(f.value)
 		return dst, nil
 	}
+
 	for data := f.bytes; len(data) > 0; {
 		v, n := protowire.ConsumeVarint(data)
 		if n < 0 {
@@ -437,5 +469,6 @@ func (f field) numbers(dst []int64, zigzag bool) ([]int64, error) {
 		add(v)
 		data = data[n:]
 	}
+
 	return dst, nil
 }

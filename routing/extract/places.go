@@ -3,13 +3,14 @@ package extract
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
 
-// poi is a place that draws rides: a station, a hotel, a café.
+// poi is a place that attracts rides: a station, a hotel, a café.
 type poi struct {
 	name string
 	location.Point
@@ -18,12 +19,14 @@ type poi struct {
 
 const (
 	maxHotspots = 40
-	nearRoad    = 300 // metres from a hot spot to a point of a road; others are no place for a car
+	// the most metres from a hot spot to a point of a road
+	nearRoad = 300
 )
 
-// hotspots gathers the places by H3 cell, some 300 m across. A cell's name is that of the place in it that draws most,
-// and so is its point, since a mean could lie in a lake.
-func hotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
+// findHotspots groups the places by H3 cell, some 300 m across. A cell's hot
+// spot has the name and the point of the place that attracts most; a mean point
+// could lie in a lake.
+func findHotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
 	type cluster struct {
 		best poi
 		sum  float64
@@ -35,23 +38,26 @@ func hotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
 		if err != nil {
 			continue
 		}
+
 		c := cells[cell]
 		if c == nil {
 			c = &cluster{}
 			cells[cell] = c
 			order = append(order, cell)
 		}
+
 		c.sum += p.draw
 		if p.draw > c.best.draw || p.draw == c.best.draw && c.best.name == "" {
 			c.best = p
 		}
 	}
+
 	slices.SortFunc(order, func(a, b location.Cell) int {
 		return cmp.Or(cmp.Compare(cells[b].sum, cells[a].sum), cmp.Compare(a, b))
 	})
 	var out []routing.Hotspot
 	for _, cell := range order {
-		if c := cells[cell]; nearAny(c.best.Point, roads) {
+		if c := cells[cell]; isNearRoad(c.best.Point, roads) {
 			name := cmp.Or(c.best.name, fmt.Sprintf("place %d", len(out)+1))
 			if out = append(out, routing.Hotspot{Name: name, Point: c.best.Point, Weight: c.sum}); len(out) == maxHotspots {
 				break
@@ -61,15 +67,13 @@ func hotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
 	return out
 }
 
-func nearAny(p location.Point, roads []routing.Road) bool {
+func isNearRoad(p location.Point, roads []routing.Road) bool {
 	for i := range roads {
 		for _, q := range roads[i].Points {
-			if abs(p.Lat-q.Lat) < 0.003 && location.Metres(p, q) < nearRoad {
+			if math.Abs(p.Lat-q.Lat) < 0.003 && location.Metres(p, q) < nearRoad {
 				return true
 			}
 		}
 	}
 	return false
 }
-
-func abs(v float64) float64 { return max(v, -v) }

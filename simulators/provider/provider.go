@@ -12,6 +12,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -203,9 +205,13 @@ func answer(w http.ResponseWriter, code int, r any) {
 	_ = json.NewEncoder(w).Encode(r) // the client went away; the ledger has the truth
 }
 
-// Run serves an emulator on listen until ctx ends, with its ledger in a file ("" keeps it in memory). It calls ready
-// with the address once it listens, if ready is not nil.
+// Run serves an emulator on listen until ctx ends, with its ledger in a file
+// ("" keeps it in memory), whose folder it makes if needed. It calls ready with
+// the address once it listens, if ready is not nil.
 func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(addr string)) error {
+	if err := os.MkdirAll(filepath.Dir(ledgerPath), 0o755); err != nil {
+		return fmt.Errorf("the folder of %s: %w", ledgerPath, err)
+	}
 	ledger, err := OpenLedger(ledgerPath)
 	if err != nil {
 		return err

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkTowns contracts square towns of more and more junctions, in which every tenth street is three times as fast.
+// BenchmarkTowns contracts square towns of more and more junctions, in which
+// every tenth street is three times as fast.
 func BenchmarkTowns(b *testing.B) {
 	for _, side := range []int{100, 300, 700} {
 		r := rand.New(rand.NewPCG(1, 1))
@@ -18,6 +19,7 @@ func BenchmarkTowns(b *testing.B) {
 			}
 			arcs = append(arcs, Arc{int32(from), int32(to), cost}, Arc{int32(to), int32(from), cost})
 		}
+
 		for y := range side {
 			for x := range side {
 				if x+1 < side {
@@ -28,13 +30,14 @@ func BenchmarkTowns(b *testing.B) {
 				}
 			}
 		}
+
 		b.Run(strconv.Itoa(side*side), func(b *testing.B) {
 			for b.Loop() {
 				h, err := Build(side*side, arcs)
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.ReportMetric(float64(h.Shortcuts())/float64(side*side), "shortcuts/junction")
+				b.ReportMetric(float64(h.CountShortcuts())/float64(side*side), "shortcuts/junction")
 			}
 		})
 	}

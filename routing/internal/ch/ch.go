@@ -1,6 +1,7 @@
-// Package ch finds shortest ways in a road graph fast: contraction hierarchies, after R. Geisberger, P. Sanders,
-// D. Schultes, D. Delling, Contraction Hierarchies: Faster and Simpler Hierarchical Routing in Road Networks, WEA 2008.
-// Costs are whole numbers and every answer is exactly Dijkstra's.
+// Package ch finds shortest paths in a road graph by contraction hierarchies,
+// after R. Geisberger, P. Sanders, D. Schultes, D. Delling, Contraction
+// Hierarchies: Faster and Simpler Hierarchical Routing in Road Networks, WEA
+// 2008. Costs are whole numbers, and every answer equals Dijkstra's.
 package ch
 
 import (
@@ -15,24 +16,28 @@ type Arc struct {
 	Cost     uint32
 }
 
-// Hierarchy is a graph whose nodes were put in order of importance and contracted one by one: whenever the only
-// shortest way between two neighbours led through the contracted node, a shortcut took its place. Every shortest way then
-// has an equal that first climbs and then descends, so both ends search upwards only. It never changes and is safe for
-// concurrent use.
+// Hierarchy is a graph whose nodes were ordered by importance and contracted
+// one by one. Where the only shortest path between two neighbours led through
+// the contracted node, a shortcut replaced it. Every shortest path then has an
+// equal one that first climbs and then descends, so that both ends search
+// upwards only. A Hierarchy never changes and is safe for concurrent use.
 type Hierarchy struct {
-	rank     []int32 // of each node; the searches know nodes by rank alone
-	node     []int32 // of each rank
-	arcs     []arc   // those given, in order, then the shortcuts
-	up, down links   // from a node to more important ones, and to a node from them
+	rank []int32 // of each node; the searches know nodes by rank alone
+	node []int32 // of each rank
+	arcs []arc   // those given, in order, then the shortcuts
+	// from a node to more important ones, and to a node from them
+	up, down links
 }
 
-// arc is one of the graph's own (second < 0) or a shortcut, which stands for two arcs.
+// arc is an arc of the graph (second < 0), or a shortcut that stands for two
+// arcs.
 type arc struct {
 	Arc
 	first, second int32
 }
 
-// links are the arcs of each node, by rank: those of node n are all[at[n]:at[n+1]].
+// links are the arcs of each node, by rank: those of node n are
+// all[at[n]:at[n+1]].
 type links struct {
 	at  []int32
 	all []link
@@ -44,12 +49,14 @@ type link struct {
 	arc  int32
 }
 
-func (l *links) of(n int32) []link { return l.all[l.at[n]:l.at[n+1]] }
+func (l *links) linksOf(n int32) []link { return l.all[l.at[n]:l.at[n+1]] }
 
-// ErrGraph is wrapped by errors about a graph that no hierarchy can be built on.
+// ErrGraph is wrapped by errors about a graph that no hierarchy can be built
+// from.
 var ErrGraph = errors.New("not a road graph")
 
-// Build orders and contracts the nodes. The same graph gives the same hierarchy.
+// Build orders and contracts the nodes 0 to nodes-1. The same graph gives the
+// same hierarchy. Errors wrap ErrGraph.
 func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
 	b := newBuilder(nodes)
 	for i, a := range arcs {
@@ -58,9 +65,10 @@ func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
 		}
 		b.arcs = append(b.arcs, arc{Arc: a, second: -1})
 		if a.From != a.To {
-			b.connect(int32(i))
+			b.addArc(int32(i))
 		}
 	}
+
 	if err := b.contractAll(); err != nil {
 		return nil, err
 	}
@@ -68,13 +76,14 @@ func Build(nodes int, arcs []Arc) (*Hierarchy, error) {
 	for n, r := range b.rank {
 		h.node[r] = int32(n)
 	}
-	h.up = h.links(b.up, func(a arc) int32 { return a.To })
-	h.down = h.links(b.down, func(a arc) int32 { return a.From })
+	h.up = h.collectLinks(b.up, func(a arc) int32 { return a.To })
+	h.down = h.collectLinks(b.down, func(a arc) int32 { return a.From })
 	return h, nil
 }
 
-// links lists the arcs that each node had when it was contracted, by rank.
-func (h *Hierarchy) links(of [][]int32, other func(arc) int32) links {
+// collectLinks returns the arcs that each node had when it was contracted, by
+// rank.
+func (h *Hierarchy) collectLinks(of [][]int32, other func(arc) int32) links {
 	l := links{at: make([]int32, 1, len(h.rank)+1)}
 	for _, n := range h.node {
 		for _, i := range of[n] {
@@ -85,9 +94,9 @@ func (h *Hierarchy) links(of [][]int32, other func(arc) int32) links {
 	return l
 }
 
-// Nodes and Shortcuts are how many there are.
-func (h *Hierarchy) Nodes() int { return len(h.rank) }
-func (h *Hierarchy) Shortcuts() (n int) {
+// CountNodes returns the number of nodes, CountShortcuts that of shortcuts.
+func (h *Hierarchy) CountNodes() int { return len(h.rank) }
+func (h *Hierarchy) CountShortcuts() (n int) {
 	for i := range h.arcs {
 		if h.arcs[i].second >= 0 {
 			n++
@@ -96,8 +105,9 @@ func (h *Hierarchy) Shortcuts() (n int) {
 	return n
 }
 
-// unpack appends the graph's own arcs that an arc stands for, in driving order.
-func (h *Hierarchy) unpack(i int32, dst []int32) []int32 {
+// unpackShortcut appends the graph's arcs that an arc stands for, in driving
+// order.
+func (h *Hierarchy) unpackShortcut(i int32, dst []int32) []int32 {
 	stack := []int32{i}
 	for len(stack) > 0 {
 		i, stack = stack[len(stack)-1], stack[:len(stack)-1]
@@ -110,5 +120,5 @@ func (h *Hierarchy) unpack(i int32, dst []int32) []int32 {
 	return dst
 }
 
-// farthest bounds the cost of a shortcut: 49 days in milliseconds.
-const farthest = math.MaxUint32
+// maxShortcutCost bounds the cost of a shortcut: 49 days in milliseconds.
+const maxShortcutCost = math.MaxUint32

@@ -9,45 +9,52 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plain is Dijkstra's algorithm over the arcs as they were given: what a hierarchy must agree with.
+// plain is Dijkstra's algorithm over the arcs as they were given: what a
+// hierarchy must agree with.
 func plain(nodes int, arcs []Arc, from []Seed) []uint64 {
 	out := make([][]Arc, nodes)
 	for _, a := range arcs {
 		out[a.From] = append(out[a.From], a)
 	}
 	s := newSearch(nodes)
-	s.begin()
+	s.reset()
 	for _, at := range from {
-		s.reach(at.Node, at.Cost, -1)
+		s.relaxNode(at.Node, at.Cost, -1)
 	}
+
 	for {
-		n, cost, ok := s.next()
+		n, cost, ok := s.settleNext()
 		if !ok {
 			break
 		}
 		for _, a := range out[n] {
-			s.reach(a.To, cost+uint64(a.Cost), -1)
+			s.relaxNode(a.To, cost+uint64(a.Cost), -1)
 		}
 	}
+
 	costs := make([]uint64, nodes)
 	for n := range costs {
 		costs[n] = s.costOf(int32(n))
 	}
+
 	return costs
 }
 
-// agree holds every pair of seeds against the plain search, and every way against its own arcs.
+// agree holds every pair of seeds against the plain search, and every way
+// against its own arcs.
 func agree(t interface{ Fatalf(string, ...any) }, nodes int, arcs []Arc, from, to [][]Seed) {
 	h, err := Build(nodes, arcs)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+
 	f := h.NewFinder()
 	for range 2 { // the second time with used memory
 		matrix, err := f.Matrix(context.Background(), from, to)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
+
 		for i := range from {
 			costs := plain(nodes, arcs, from[i])
 			for j := range to {
@@ -57,9 +64,11 @@ func agree(t interface{ Fatalf(string, ...any) }, nodes int, arcs []Arc, from, t
 						want = min(want, c+end.Cost)
 					}
 				}
+
 				if matrix[i][j] != want {
 					t.Fatalf("from %v to %v: the matrix says %d, Dijkstra %d", from[i], to[j], matrix[i][j], want)
 				}
+
 				way := f.Route(from[i], to[j])
 				if way.Cost != want {
 					t.Fatalf("from %v to %v: the route costs %d, by Dijkstra %d", from[i], to[j], way.Cost, want)
@@ -83,11 +92,13 @@ func drive(t interface{ Fatalf(string, ...any) }, arcs []Arc, from, to []Seed, w
 				whole = whole && arcs[i].From == at
 				at, cost = arcs[i].To, cost+uint64(arcs[i].Cost)
 			}
+
 			if whole && at == b.Node {
 				least = min(least, cost)
 			}
 		}
 	}
+
 	if least != way.Cost {
 		t.Fatalf("the way %+v from %v to %v costs %d", way, from, to, least)
 	}
@@ -108,14 +119,16 @@ func TestAnyGraphHasDijkstrasWays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nodes := rapid.IntRange(1, 24).Draw(t, "nodes")
 		node := rapid.Int32Range(0, int32(nodes-1))
-		arcs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Arc { // one-ways, loops, twins, some without length
+		arcs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Arc {
+			// one-ways, loops, twins, some without length
 			return Arc{node.Draw(t, "from"), node.Draw(t, "to"), rapid.Uint32Range(0, 9).Draw(t, "cost")}
 		}), 0, 90).Draw(t, "arcs")
 		agree(t, nodes, arcs, drawSeeds(t, nodes), drawSeeds(t, nodes))
 	})
 }
 
-// grid is streets in a chequerboard, some of them one-way, with a river that few bridges cross.
+// grid is streets in a chequerboard, some of them one-way, with a river that
+// few bridges cross.
 func grid(rng *rand.Rand, side int) (nodes int, arcs []Arc) {
 	at := func(x, y int) int32 { return int32(y*side + x) }
 	join := func(a, b int32) {
@@ -125,6 +138,7 @@ func grid(rng *rand.Rand, side int) (nodes int, arcs []Arc) {
 			arcs = append(arcs, Arc{b, a, cost + rng.Uint32N(3)})
 		}
 	}
+
 	for y := range side {
 		for x := range side {
 			if x+1 < side {
@@ -135,6 +149,7 @@ func grid(rng *rand.Rand, side int) (nodes int, arcs []Arc) {
 			}
 		}
 	}
+
 	return side * side, arcs
 }
 
@@ -147,6 +162,7 @@ func TestACityOfOneWaysAndBridgesHasDijkstrasWays(t *testing.T) {
 		}
 		return all
 	}
+
 	agree(t, nodes, arcs, places(), places())
 }
 
@@ -156,6 +172,7 @@ func TestTheSameGraphGivesTheSameHierarchy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	b, err := Build(nodes, arcs)
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +180,7 @@ func TestTheSameGraphGivesTheSameHierarchy(t *testing.T) {
 	if len(a.arcs) != len(b.arcs) {
 		t.Fatalf("%d arcs, then %d", len(a.arcs), len(b.arcs))
 	}
+
 	for i := range a.arcs {
 		if a.arcs[i] != b.arcs[i] {
 			t.Fatalf("arc %d differs", i)
@@ -190,17 +208,19 @@ func BenchmarkBuild(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(float64(h.Shortcuts())/float64(len(arcs)), "shortcuts/arc")
+		b.ReportMetric(float64(h.CountShortcuts())/float64(len(arcs)), "shortcuts/arc")
 	}
 }
 
 func BenchmarkRoute(b *testing.B) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	nodes, arcs := grid(rng, 100)
+
 	h, err := Build(nodes, arcs)
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	f := h.NewFinder()
 	for b.Loop() {
 		f.Route([]Seed{{rng.Int32N(int32(nodes)), 0}}, []Seed{{rng.Int32N(int32(nodes)), 0}})

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Seed is a node where a way may begin or end, and what it costs to get from the true beginning to it, or from it to the
-// true end.
+// Seed is a node where a path may begin or end. Cost is that of the way from
+// the true beginning to the node, or from the node to the true end.
 type Seed struct {
 	Node int32
 	Cost uint64
 }
 
-// Finder is the working memory of a search. It is for one goroutine at a time.
+// Finder holds the memory of a search. One goroutine at a time may use it.
 type Finder struct {
 	h                *Hierarchy
 	forward, reverse search
@@ -20,67 +20,74 @@ type Finder struct {
 	filled           []int32 // nodes with an entry in their bucket
 }
 
-// NewFinder makes room for searches in the hierarchy.
+// NewFinder returns a finder for searches in the hierarchy.
 func (h *Hierarchy) NewFinder() *Finder {
 	return &Finder{h: h, forward: newSearch(len(h.rank)), reverse: newSearch(len(h.rank))}
 }
 
-// Way is a cheapest way: the node where it begins, and the numbers of its arcs as they were given to Build, none when it
-// ends where it begins. Cost is Unreached when there is no way.
+// Way is a cheapest path: its first node, and its arcs as indices into those
+// given to Build; there are none if it ends where it begins. Cost is Unreached
+// when there is no path.
 type Way struct {
 	Cost  uint64
 	First int32
 	Arcs  []int32
 }
 
-// Route finds the cheapest way from any of the seeds to any of the others.
+// Route returns the cheapest path from any of the seeds to any of the others.
 func (f *Finder) Route(from, to []Seed) Way {
 	h := f.h
-	f.seed(&f.forward, from)
-	f.seed(&f.reverse, to)
+	f.seedSearch(&f.forward, from)
+	f.seedSearch(&f.reverse, to)
 	best, top := uint64(Unreached), int32(-1)
 	for upwards := true; ; upwards = !upwards {
 		one, other, links, back := &f.forward, &f.reverse, &h.up, &h.down
 		if !upwards {
 			one, other, links, back = other, one, back, links
 		}
-		if one.exhausted(best) {
-			if other.exhausted(best) {
+
+		if one.isExhausted(best) {
+			if other.isExhausted(best) {
 				break
 			}
 			continue
 		}
-		n, cost, ok := one.next()
+
+		n, cost, ok := one.settleNext()
 		if !ok {
 			continue
 		}
 		if rest := other.costOf(n); rest != Unreached && cost+rest < best {
 			best, top = cost+rest, n
 		}
-		if stalled(one, back, n, cost) {
+		if isStalled(one, back, n, cost) {
 			continue
 		}
-		for _, l := range links.of(n) {
-			one.reach(l.node, cost+uint64(l.cost), l.arc)
+
+		for _, l := range links.linksOf(n) {
+			one.relaxNode(l.node, cost+uint64(l.cost), l.arc)
 		}
 	}
+
 	if top < 0 {
 		return Way{Cost: Unreached}
 	}
-	w := f.trace(top)
+	w := f.traceWay(top)
 	w.Cost = best
 	return w
 }
 
-// exhausted says whether nothing better than best can come of the search any more.
-func (s *search) exhausted(best uint64) bool {
+// isExhausted says whether the search can find nothing cheaper than best any
+// more.
+func (s *search) isExhausted(best uint64) bool {
 	return len(s.queue) == 0 || uint64(s.queue[0].Key) >= best
 }
 
-// stalled says whether a node was reached by a detour: a more important node that was reached leads to it at less cost.
-// Nothing beyond it needs to be looked at then.
-func stalled(s *search, back *links, n int32, cost uint64) bool {
-	for _, l := range back.of(n) {
+// isStalled says whether a node was reached by a detour: a more important node
+// that was reached leads to it at less cost. The search then need not go on
+// from this node.
+func isStalled(s *search, back *links, n int32, cost uint64) bool {
+	for _, l := range back.linksOf(n) {
 		if above := s.costOf(l.node); above != Unreached && above+uint64(l.cost) < cost {
 			return true
 		}
@@ -88,15 +95,15 @@ func stalled(s *search, back *links, n int32, cost uint64) bool {
 	return false
 }
 
-func (f *Finder) seed(s *search, seeds []Seed) {
-	s.begin()
+func (f *Finder) seedSearch(s *search, seeds []Seed) {
+	s.reset()
 	for _, at := range seeds {
-		s.reach(f.h.rank[at.Node], at.Cost, -1)
+		s.relaxNode(f.h.rank[at.Node], at.Cost, -1)
 	}
 }
 
-// trace puts together the way over its most important node.
-func (f *Finder) trace(top int32) (w Way) {
+// traceWay returns the path over its most important node.
+func (f *Finder) traceWay(top int32) (w Way) {
 	h := f.h
 	var climb []int32
 	begin := top
@@ -105,89 +112,103 @@ func (f *Finder) trace(top int32) (w Way) {
 		climb = append(climb, i)
 		begin = h.rank[h.arcs[i].From]
 	}
+
 	w.First = h.node[begin]
 	slices.Reverse(climb)
 	for _, i := range climb {
-		w.Arcs = h.unpack(i, w.Arcs)
+		w.Arcs = h.unpackShortcut(i, w.Arcs)
 	}
+
 	for n := top; f.reverse.via[n] >= 0; {
 		i := f.reverse.via[n]
-		w.Arcs = h.unpack(i, w.Arcs)
+		w.Arcs = h.unpackShortcut(i, w.Arcs)
 		n = h.rank[h.arcs[i].To]
 	}
+
 	return w
 }
 
-// bucket holds, at one node, what it costs from there to each of the ends that can be reached by descending.
-type bucket []rest
+// bucket holds, at one node, the cost from there to each target that can be
+// reached by descending.
+type bucket []targetCost
 
-type rest struct {
+type targetCost struct {
 	end  int32
 	cost uint64
 }
 
-// Matrix has a row for each beginning with the cost to each end, Unreached where there is no way. Each end descends once
-// and leaves its cost at every node it passes; each beginning climbs once and collects them (S. Knopp, P. Sanders,
-// D. Schultes, F. Schulz, D. Wagner, Computing Many-to-Many Shortest Paths Using Highway Hierarchies, ALENEX 2007).
-// It returns the context's error when that ends first.
+// Matrix returns a row for each beginning with the cost to each end, Unreached
+// where there is no path. Each end searches once and leaves its cost at every
+// node it passes; each beginning searches once and collects them (S. Knopp, P.
+// Sanders, D. Schultes, F. Schulz, D. Wagner, Computing Many-to-Many Shortest
+// Paths Using Highway Hierarchies, ALENEX 2007). It returns the context's error
+// when the context ends first.
 func (f *Finder) Matrix(ctx context.Context, from, to [][]Seed) ([][]uint64, error) {
-	defer f.empty()
+	defer f.clearBuckets()
 	if f.buckets == nil {
 		f.buckets = make([]bucket, len(f.h.rank))
 	}
+
 	for j, seeds := range to {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		f.seed(&f.reverse, seeds)
-		f.climb(&f.reverse, &f.h.down, &f.h.up, func(n int32, cost uint64) {
+		f.seedSearch(&f.reverse, seeds)
+
+		f.searchUpward(&f.reverse, &f.h.down, &f.h.up, func(n int32, cost uint64) {
 			if len(f.buckets[n]) == 0 {
 				f.filled = append(f.filled, n)
 			}
-			f.buckets[n] = append(f.buckets[n], rest{int32(j), cost})
+			f.buckets[n] = append(f.buckets[n], targetCost{int32(j), cost})
 		})
 	}
+
 	all := make([]uint64, len(from)*len(to))
 	rows := make([][]uint64, len(from))
 	for i, seeds := range from {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+
 		row := all[i*len(to) : (i+1)*len(to)]
 		for j := range row {
 			row[j] = Unreached
 		}
-		f.seed(&f.forward, seeds)
-		f.climb(&f.forward, &f.h.up, &f.h.down, func(n int32, cost uint64) {
+		f.seedSearch(&f.forward, seeds)
+
+		f.searchUpward(&f.forward, &f.h.up, &f.h.down, func(n int32, cost uint64) {
 			for _, r := range f.buckets[n] {
 				row[r.end] = min(row[r.end], cost+r.cost)
 			}
 		})
+
 		rows[i] = row
 	}
 	return rows, nil
 }
 
-func (f *Finder) empty() {
+func (f *Finder) clearBuckets() {
 	for _, n := range f.filled {
 		f.buckets[n] = f.buckets[n][:0]
 	}
 	f.filled = f.filled[:0]
 }
 
-// climb calls do with every node above the seeds that may lie on a cheapest way.
-func (f *Finder) climb(s *search, links, back *links, do func(n int32, cost uint64)) {
+// searchUpward calls do for every node above the seeds that may lie on a
+// cheapest path.
+func (f *Finder) searchUpward(s *search, links, back *links, do func(n int32, cost uint64)) {
 	for {
-		n, cost, ok := s.next()
+		n, cost, ok := s.settleNext()
 		if !ok {
 			return
 		}
-		if stalled(s, back, n, cost) {
+		if isStalled(s, back, n, cost) {
 			continue
 		}
+
 		do(n, cost)
-		for _, l := range links.of(n) {
-			s.reach(l.node, cost+uint64(l.cost), l.arc)
+		for _, l := range links.linksOf(n) {
+			s.relaxNode(l.node, cost+uint64(l.cost), l.arc)
 		}
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"github.com/ridehail/ridehail/internal/minheap"
 )
 
-// Unreached is the cost of what no way leads to.
+// Unreached is the cost where there is no path.
 const Unreached = math.MaxUint64
 
-// search is the working memory of Dijkstra's algorithm, used again by the next run: what an older run left is told by
-// its stamp instead of being cleared.
+// search is the memory of Dijkstra's algorithm, reused by each run. Values of
+// older runs are recognised by their stamp, so that nothing needs to be
+// cleared.
 type search struct {
 	stamp []uint32
 	run   uint32
@@ -23,7 +24,7 @@ func newSearch(nodes int) search {
 	return search{stamp: make([]uint32, nodes), cost: make([]uint64, nodes), via: make([]int32, nodes)}
 }
 
-func (s *search) begin() {
+func (s *search) reset() {
 	if s.run++; s.run == 0 { // the stamps have gone round
 		clear(s.stamp)
 		s.run = 1
@@ -38,16 +39,16 @@ func (s *search) costOf(n int32) uint64 {
 	return s.cost[n]
 }
 
-// reach notes a way to a node if it is the cheapest so far.
-func (s *search) reach(n int32, cost uint64, via int32) {
+// relaxNode records a path to a node if it is the cheapest so far.
+func (s *search) relaxNode(n int32, cost uint64, via int32) {
 	if cost < s.costOf(n) {
 		s.stamp[n], s.cost[n], s.via[n] = s.run, cost, via
 		s.queue.Push(int64(cost), n)
 	}
 }
 
-// next takes the nearest node that was not taken before.
-func (s *search) next() (n int32, cost uint64, ok bool) {
+// settleNext returns the nearest node that was not returned before.
+func (s *search) settleNext() (n int32, cost uint64, ok bool) {
 	for len(s.queue) > 0 {
 		key, n := s.queue.Pop()
 		if uint64(key) == s.cost[n] {

@@ -2,19 +2,20 @@ package citygen
 
 import "slices"
 
-// The coast is drawn finely in the city and ever more coarsely around it, so that the land does not end at the edge of
-// the map.
+// The coast is sampled finely in the city and ever more coarsely around it, so
+// that the land does not end at the edge of the map.
 const (
 	coastStep = 55.0
 	coastFar  = 160e3
 )
 
-func coastAxis(half float64) []float64 {
+func sampleCoastAxis(half float64) []float64 {
 	var out []float64
 	for v, d := half+1500, coastStep; v < coastFar; v += d {
 		out = append(out, v)
 		d *= 1.22
 	}
+
 	out = append(out, coastFar)
 	var axis []float64
 	for i := len(out) - 1; i >= 0; i-- {
@@ -23,13 +24,14 @@ func coastAxis(half float64) []float64 {
 	for v := -half - 1500 + coastStep; v < half+1500-coastStep/2; v += coastStep {
 		axis = append(axis, v)
 	}
+
 	return append(axis, out...)
 }
 
-// coastline returns the shores as closed rings, land on the left, by marching squares over a grid whose outermost
-// frame counts as water.
-func coastline(depth func(XY) float64) [][]XY {
-	xs, ys := coastAxis(halfWidth), coastAxis(halfHeight)
+// traceCoastline returns the shores as closed rings, land on the left, by
+// marching squares over a grid whose outermost frame counts as water.
+func traceCoastline(depth func(XY) float64) [][]XY {
+	xs, ys := sampleCoastAxis(halfWidth), sampleCoastAxis(halfHeight)
 	values := make([]float64, len(xs)*len(ys))
 	for r, y := range ys {
 		for c, x := range xs {
@@ -40,43 +42,50 @@ func coastline(depth func(XY) float64) [][]XY {
 			values[r*len(xs)+c] = v
 		}
 	}
-	return joinShores(shores(xs, ys, values))
+
+	return joinShores(findShores(xs, ys, values))
 }
 
-// side names a grid line between two neighbours: the one that starts at point i and goes east (or north).
-type side struct {
+// gridSide names a grid line between two neighbours: the one that starts at
+// point i and goes east (or north).
+type gridSide struct {
 	i     int
 	north bool
 }
 
-type shore struct {
-	to side
+type shoreSegment struct {
+	to gridSide
 	at XY // of the side it starts from
 }
 
-// shores finds, in each square, the stretches of shore, keyed by the side they come from.
-func shores(xs, ys, values []float64) map[side]shore {
-	out := make(map[side]shore)
+// findShores returns the shore segments of each grid square, keyed by the side
+// they start from.
+func findShores(xs, ys, values []float64) map[gridSide]shoreSegment {
+	out := make(map[gridSide]shoreSegment)
 	w := len(xs)
 	for r := range len(ys) - 1 {
 		for c := range w - 1 {
 			i := r*w + c
-			corners := [4]int{i, i + 1, i + 1 + w, i + w} // anticlockwise from the south-west
-			sides := [4]side{{i, false}, {i + 1, true}, {i + w, false}, {i, true}}
+			// anticlockwise from the south-west
+			corners := [4]int{i, i + 1, i + 1 + w, i + w}
+			sides := [4]gridSide{{i, false}, {i + 1, true}, {i + w, false}, {i, true}}
 			var wet [4]bool
 			for k, n := range corners {
 				wet[k] = values[n] <= 0
 			}
-			// Going round anticlockwise, the shore enters where water follows land and leaves where land follows water.
+
+			// Anticlockwise around the square, the shore enters where water
+			// follows land and leaves where land follows water.
 			for k := range 4 {
 				if wet[k] || !wet[(k+1)%4] {
 					continue
 				}
+
 				for j := 1; j < 4; j++ { // back to where this land began
 					m := (k - j + 4) % 4
 					if wet[m] {
-						at := between(xs, ys, values, sides[k])
-						out[sides[k]] = shore{sides[m], at}
+						at := zeroCrossing(xs, ys, values, sides[k])
+						out[sides[k]] = shoreSegment{sides[m], at}
 						break
 					}
 				}
@@ -86,24 +95,26 @@ func shores(xs, ys, values []float64) map[side]shore {
 	return out
 }
 
-// between is where the value passes zero on a side.
-func between(xs, ys, values []float64, s side) XY {
+// zeroCrossing returns the point of a side where the value is zero.
+func zeroCrossing(xs, ys, values []float64, s gridSide) XY {
 	w := len(xs)
 	j := s.i + 1
 	if s.north {
 		j = s.i + w
 	}
+
 	a, b := values[s.i], values[j]
 	t := a / (a - b)
-	return XY{xs[s.i%w], ys[s.i/w]}.towards(XY{xs[j%w], ys[j/w]}, t)
+	return XY{xs[s.i%w], ys[s.i/w]}.interpolateTo(XY{xs[j%w], ys[j/w]}, t)
 }
 
-func joinShores(from map[side]shore) [][]XY {
-	starts := make([]side, 0, len(from))
+func joinShores(from map[gridSide]shoreSegment) [][]XY {
+	starts := make([]gridSide, 0, len(from))
 	for s := range from {
 		starts = append(starts, s)
 	}
-	slices.SortFunc(starts, func(a, b side) int {
+
+	slices.SortFunc(starts, func(a, b gridSide) int {
 		if a.i != b.i {
 			return a.i - b.i
 		}
@@ -115,6 +126,7 @@ func joinShores(from map[side]shore) [][]XY {
 		}
 		return -1
 	})
+
 	var rings [][]XY
 	for _, s := range starts {
 		var ring []XY
@@ -123,6 +135,7 @@ func joinShores(from map[side]shore) [][]XY {
 			delete(from, s)
 			s = at.to
 		}
+
 		if len(ring) > 2 {
 			rings = append(rings, append(ring, ring[0]))
 		}
@@ -130,8 +143,9 @@ func joinShores(from map[side]shore) [][]XY {
 	return rings
 }
 
-// area of a ring in square metres, positive when it runs anticlockwise.
-func area(ring []XY) float64 {
+// ringArea returns the area of a ring in square metres, positive when the ring
+// runs anticlockwise.
+func ringArea(ring []XY) float64 {
 	sum := 0.0
 	for i := range len(ring) - 1 {
 		sum += ring[i].X*ring[i+1].Y - ring[i+1].X*ring[i].Y
@@ -139,50 +153,57 @@ func area(ring []XY) float64 {
 	return sum / 2
 }
 
-// landAreas makes polygons of the rings: lakes become holes of the land around them, specks are left out.
-func landAreas(rings [][]XY) []Area {
+// buildLandAreas makes polygons of the rings. Lakes become holes of the land
+// around them; specks are left out.
+func buildLandAreas(rings [][]XY) []Area {
 	const speck = 6000 // square metres
 	var land []Area
 	for _, ring := range rings {
-		if area(ring) > speck {
-			land = append(land, Area{Kind: "land", Rings: [][]XY{soften(ring)}})
+		if ringArea(ring) > speck {
+			land = append(land, Area{Kind: "land", Rings: [][]XY{smoothRing(ring)}})
 		}
 	}
+
 	for _, ring := range rings {
-		if area(ring) > -speck {
+		if ringArea(ring) > -speck {
 			continue
 		}
 		for i := range land {
-			if within(ring[0], land[i].Rings[0]) {
-				land[i].Rings = append(land[i].Rings, soften(ring))
+			if isInsideRing(ring[0], land[i].Rings[0]) {
+				land[i].Rings = append(land[i].Rings, smoothRing(ring))
 				break
 			}
 		}
 	}
+
 	for _, l := range land {
-		if area(l.Rings[0]) < islet {
+		if ringArea(l.Rings[0]) < islet {
 			land = append(land, Area{Kind: "park", Rings: l.Rings})
 		}
 	}
+
 	return land
 }
 
-// islet is the largest land, in square metres, that is left to the herons.
+// islet is the largest land, in square metres, that gets no streets and is
+// drawn as a park.
 const islet = 1.5e6
 
-// soften rounds a ring's corners off (G. Chaikin, 1974), then leaves out points that nobody would miss.
-func soften(ring []XY) []XY {
+// smoothRing rounds a ring's corners off (G. Chaikin, 1974), then leaves out
+// points that make no visible difference.
+func smoothRing(ring []XY) []XY {
 	out := make([]XY, 0, 2*len(ring))
 	for i := range len(ring) - 1 {
 		a, b := ring[i], ring[i+1]
-		out = append(out, a.towards(b, 0.25), a.towards(b, 0.75))
+		out = append(out, a.interpolateTo(b, 0.25), a.interpolateTo(b, 0.75))
 	}
+
 	half := len(out) / 2
-	head, tail := simplify(out[:half+1], 3), simplify(append(out[half:], out[0]), 3)
+	head, tail := simplifyLine(out[:half+1], 3), simplifyLine(append(out[half:], out[0]), 3)
 	return append(head[:len(head)-1:len(head)-1], tail...)
 }
 
-func within(p XY, ring []XY) bool {
+func isInsideRing(p XY, ring []XY) bool {
 	in := false
 	for i := range len(ring) - 1 {
 		a, b := ring[i], ring[i+1]

@@ -2,17 +2,19 @@ package citygen
 
 import "math"
 
-func (p XY) add(q XY) XY                { return XY{p.X + q.X, p.Y + q.Y} }
-func (p XY) sub(q XY) XY                { return XY{p.X - q.X, p.Y - q.Y} }
-func (p XY) times(f float64) XY         { return XY{p.X * f, p.Y * f} }
-func (p XY) dot(q XY) float64           { return p.X*q.X + p.Y*q.Y }
-func (p XY) length() float64            { return math.Hypot(p.X, p.Y) }
-func (p XY) left() XY                   { return XY{-p.Y, p.X} }
-func (p XY) towards(q XY, t float64) XY { return XY{mix(p.X, q.X, t), mix(p.Y, q.Y, t)} }
+func (p XY) add(q XY) XY        { return XY{p.X + q.X, p.Y + q.Y} }
+func (p XY) subtract(q XY) XY   { return XY{p.X - q.X, p.Y - q.Y} }
+func (p XY) scale(f float64) XY { return XY{p.X * f, p.Y * f} }
+func (p XY) dot(q XY) float64   { return p.X*q.X + p.Y*q.Y }
+func (p XY) length() float64    { return math.Hypot(p.X, p.Y) }
+func (p XY) leftNormal() XY     { return XY{-p.Y, p.X} }
+func (p XY) interpolateTo(q XY, t float64) XY {
+	return XY{interpolate(p.X, q.X, t), interpolate(p.Y, q.Y, t)}
+}
 
 func (p XY) unit() XY {
 	if l := p.length(); l > 0 {
-		return p.times(1 / l)
+		return p.scale(1 / l)
 	}
 	return XY{1, 0}
 }
@@ -23,18 +25,19 @@ type capsule struct {
 	radius float64
 }
 
-// depth is how deep p lies inside, in metres; negative outside.
-func (c capsule) depth(p XY) float64 {
-	ab := c.b.sub(c.a)
+// depthAt returns how far inside the line p lies, in metres; negative outside.
+func (c capsule) depthAt(p XY) float64 {
+	ab := c.b.subtract(c.a)
 	t := 0.0
 	if l := ab.dot(ab); l > 0 {
-		t = max(0, min(1, p.sub(c.a).dot(ab)/l))
+		t = max(0, min(1, p.subtract(c.a).dot(ab)/l))
 	}
-	return c.radius - p.sub(c.a.towards(c.b, t)).length()
+	return c.radius - p.subtract(c.a.interpolateTo(c.b, t)).length()
 }
 
-// curve draws a smooth line through the points (Catmull and Rom), a point about every `every` metres.
-func curve(through []XY, every float64, closed bool) []XY {
+// smoothCurve returns a smooth line through the points (Catmull and Rom), with
+// a point about every `every` metres.
+func smoothCurve(through []XY, every float64, closed bool) []XY {
 	n := len(through)
 	at := func(i int) XY {
 		if closed {
@@ -42,48 +45,53 @@ func curve(through []XY, every float64, closed bool) []XY {
 		}
 		return through[max(0, min(n-1, i))]
 	}
+
 	spans := n - 1
 	if closed {
 		spans = n
 	}
+
 	var out []XY
 	for i := range spans {
 		p0, p1, p2, p3 := at(i-1), at(i), at(i+1), at(i+2)
-		steps := max(1, int(p2.sub(p1).length()/every))
+		steps := max(1, int(p2.subtract(p1).length()/every))
 		for s := range steps {
 			t := float64(s) / float64(steps)
-			a := p1.times(2)
-			b := p2.sub(p0).times(t)
-			c := p0.times(2).sub(p1.times(5)).add(p2.times(4)).sub(p3).times(t * t)
-			d := p1.times(3).sub(p0).sub(p2.times(3)).add(p3).times(t * t * t)
-			out = append(out, a.add(b).add(c).add(d).times(0.5))
+			a := p1.scale(2)
+			b := p2.subtract(p0).scale(t)
+			c := p0.scale(2).subtract(p1.scale(5)).add(p2.scale(4)).subtract(p3).scale(t * t)
+			d := p1.scale(3).subtract(p0).subtract(p2.scale(3)).add(p3).scale(t * t * t)
+			out = append(out, a.add(b).add(c).add(d).scale(0.5))
 		}
 	}
+
 	return append(out, at(spans))
 }
 
-// simplify leaves out points within `off` metres of the line without them (D. Douglas, T. Peucker, 1973).
-func simplify(line []XY, off float64) []XY {
+// simplifyLine leaves out points within `off` metres of the line without them
+// (D. Douglas, T. Peucker, 1973).
+func simplifyLine(line []XY, off float64) []XY {
 	if len(line) < 3 {
 		return line
 	}
 	a, b := line[0], line[len(line)-1]
 	far, at := 0.0, 0
 	for i, p := range line[1 : len(line)-1] {
-		if d := -(capsule{a: a, b: b}).depth(p); d > far {
+		if d := -(capsule{a: a, b: b}).depthAt(p); d > far {
 			far, at = d, i+1
 		}
 	}
+
 	if far <= off {
 		return []XY{a, b}
 	}
-	head := simplify(line[:at+1], off)
-	return append(head[:len(head)-1:len(head)-1], simplify(line[at:], off)...)
+	head := simplifyLine(line[:at+1], off)
+	return append(head[:len(head)-1:len(head)-1], simplifyLine(line[at:], off)...)
 }
 
-// crossing is where two stretches meet, as shares of each.
-func crossing(a, b, c, d XY) (s, t float64, ok bool) {
-	u, v, w := b.sub(a), d.sub(c), c.sub(a)
+// crossSegments returns where the segments ab and cd cross, as a share of each.
+func crossSegments(a, b, c, d XY) (s, t float64, ok bool) {
+	u, v, w := b.subtract(a), d.subtract(c), c.subtract(a)
 	det := u.X*v.Y - u.Y*v.X
 	if math.Abs(det) < 1e-9 {
 		return 0, 0, false

@@ -3,7 +3,7 @@ package citygen
 // XY is a place in metres east and north of the middle.
 type XY struct{ X, Y float64 }
 
-// Road is a line of road; its points are shared with the roads that it meets.
+// Road is a road; its points are shared with the roads that it meets.
 type Road struct {
 	Line   []XY
 	Rank   int // 0 street, 1 arterial, 2 motorway
@@ -26,7 +26,7 @@ type Place struct {
 	Weight float64
 }
 
-// City is all of it.
+// City is a generated city.
 type City struct {
 	Name      string
 	Roads     []Road

@@ -17,7 +17,7 @@ func TestLatencyFailsWhenAnythingIsMissing(t *testing.T) {
 		"a lost update":              {latency.Report{Sent: 9, Delivered: 8, Lost: 1}, true},
 		"a missing trip event":       {latency.Report{TripEvents: latency.Numbered{Delivered: 6, Missing: 1}}, true},
 	} {
-		if err := complete(c.report); errors.Is(err, errCheckFailed) != c.fails {
+		if err := checkComplete(c.report); errors.Is(err, errCheckFailed) != c.fails {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/ridehail/ridehail/simulators"
 )
 
-// recordDrive writes a table of two vans on their ways through the city, a fix a second for half a minute, and a row
-// that nobody can read.
+// recordDrive writes a table of two vans that drive through the city, with a
+// fix a second for half a minute, and one unreadable row.
 func recordDrive(t *testing.T) (file string, begin location.Point) {
 	t.Helper()
 	city, err := routing.Open("1")
@@ -27,16 +27,19 @@ func recordDrive(t *testing.T) (file string, begin location.Point) {
 	begin = city.RandomPoint(rand.New(rand.NewPCG(1, 2)))
 	var text strings.Builder
 	text.WriteString("time,id,lat,lon\n2024-05-01T07:59:00Z,van-1,north,3\n")
+
 	for i := range 30 {
 		at := time.Date(2024, 5, 1, 8, 0, i, 0, time.UTC).Format(time.RFC3339)
 		for van := 1; van <= 2; van++ {
 			fmt.Fprintf(&text, "%s,van-%d,%.6f,%.6f\n", at, van, begin.Lat+0.00005*float64(i*van), begin.Lng)
 		}
 	}
+
 	file = filepath.Join(t.TempDir(), "morning.csv")
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return file, begin
 }
 
@@ -56,12 +59,14 @@ func TestARecordedDriveMovesCarsThatRidersSee(t *testing.T) {
 			}
 			seen[id][lat] = true
 		}
+
 		select {
 		case <-replay.ended:
 			t.Fatalf("the replay ended with %d, and riders saw %v", replay.code, seen)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+
 	if code := replay.wait(t); code != exitDone {
 		t.Fatalf("exit %d", code)
 	}
@@ -84,12 +89,14 @@ func near(t *testing.T, url, token string, p location.Point) map[string]float64 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	var answer struct {
 		Cars []struct {
 			ID    string
@@ -99,10 +106,12 @@ func near(t *testing.T, url, token string, p location.Point) map[string]float64 
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode != http.StatusOK {
 		t.Fatal(res.Status, err)
 	}
+
 	cars := map[string]float64{}
 	for _, c := range answer.Cars {
 		cars[c.ID] = c.Point.Lat
 	}
+
 	return cars
 }
 
@@ -111,6 +120,7 @@ func TestAReplayOfNothingSaysWhatIsWrongWithTheFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("dear diary\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, f := range []string{file, file + ".missing"} {
 		p := start(t, "drivers", "--replay", f)
 		if code := p.wait(t); code != exitUsage || !strings.Contains(p.logs.String(), "--replay") {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// shortly is a small city for a few minutes.
+// shortly returns the flags for a small city and a few minutes.
 var shortly = []string{"simulate", "--drivers", "20", "--riders-per-hour", "60", "--hours", "0.3"}
 
 func TestSimulatePrintsOneObjectAndDrawsAPicture(t *testing.T) {
@@ -18,12 +18,14 @@ func TestSimulatePrintsOneObjectAndDrawsAPicture(t *testing.T) {
 	if code := run(t.Context(), append(shortly, "--json", "--seeds", "2", "--plot", plot), &out, &logs); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, &logs)
 	}
+
 	var report struct {
 		Policies []struct {
 			Policy string
 			Runs   []struct{ Seed, Wishes, Completed int }
 		}
 	}
+
 	decoder := json.NewDecoder(&out)
 	if err := decoder.Decode(&report); err != nil || decoder.More() {
 		t.Fatalf("not one object: %v", err)
@@ -31,11 +33,13 @@ func TestSimulatePrintsOneObjectAndDrawsAPicture(t *testing.T) {
 	if len(report.Policies) != 2 || report.Policies[0].Policy != "greedy" || report.Policies[1].Policy != "batched" {
 		t.Fatalf("%+v", report)
 	}
+
 	for _, p := range report.Policies {
 		if len(p.Runs) != 2 || p.Runs[0].Seed != 1 || p.Runs[1].Seed != 2 || p.Runs[0].Wishes == 0 {
 			t.Errorf("%s: %+v", p.Policy, p.Runs)
 		}
 	}
+
 	if picture, err := os.ReadFile(plot); err != nil || !bytes.HasPrefix(picture, []byte("<svg")) {
 		t.Errorf("picture: %v", err)
 	}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/lab/latency"
+)
+
+type latencyCmd struct {
+	Server string        `help:"URL of the node." default:"http://127.0.0.1:8080"`
+	Pairs  int           `help:"Pairs of a driver and a rider, each on a real trip." default:"100"`
+	Rate   float64       `help:"Updates per second of each pair." default:"10"`
+	For    time.Duration `help:"How long to measure." default:"10s"`
+	Codec  string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
+	Plot   string        `help:"Draw the histogram into this SVG file." placeholder:"FILE.svg" type:"path"`
+	JSON   bool          `help:"Print one JSON object."`
+}
+
+func (latencyCmd) Help() string {
+	return "Needs a node that gives development tokens. Example, beside a running demo: ridehail latency --pairs 200 --rate 5"
+}
+
+func (c *latencyCmd) Run(ctx context.Context, p *process) error {
+	r, err := latency.Run(ctx, latency.Config{Server: c.Server, Pairs: c.Pairs, Rate: c.Rate, For: c.For, Codec: parseCodec(c.Codec),
+		Log: p.log, Progress: func(s string) { fmt.Fprintln(p.logs, s+" …") }})
+	if err != nil {
+		return markUnreachable(err)
+	}
+	if err := writePlot(c.Plot, r.SVG()); err != nil {
+		return err
+	}
+	if err := p.printResult(c.JSON, r, r.Text()); err != nil {
+		return err
+	}
+	return checkComplete(r)
+}
+
+// checkComplete fails if anything that was sent did not arrive.
+func checkComplete(r latency.Report) error {
+	if r.Lost != 0 || r.TripEvents.Missing != 0 {
+		return fmt.Errorf("%w: %d updates were lost, %d trip events are missing", errCheckFailed, r.Lost, r.TripEvents.Missing)
+	}
+	return nil
+}

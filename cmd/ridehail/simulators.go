@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/simulators"
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// simulatorFlags are the flags that drivers and riders share.
+type simulatorFlags struct {
+	Server  string        `help:"URL of the node, or several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
+	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
+	Speed   float64       `help:"Seconds of city time per second; start the node with the same." default:"1"`
+	Seed    uint64        `help:"The same seed makes the same people, who want the same rides." default:"1"`
+	Flaky   bool          `help:"Phones sometimes lose their connection, and resume."`
+	SOS     float64       `name:"sos" help:"Share of trips on which the driver, and the rider, calls for help; they need an operator."`
+	Codec   string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
+	For     time.Duration `help:"Stop after this long. Default: never."`
+	JSON    bool          `help:"Print one JSON object at the end."`
+	Journal string        `help:"Write what every phone saw and did to this file, as JSON lines." placeholder:"FILE" type:"path"`
+}
+
+// parseCodec returns the codec of a subprotocol's name, proto or json.
+func parseCodec(name string) wire.Codec {
+	if name == "json" {
+		return wire.JSON
+	}
+	return wire.Proto
+}
+
+// runPeople runs people of a city until the context ends.
+type runPeople func(context.Context, *routing.City, *simulators.Stats, *journal.Journal) error
+
+// runSimulator calls run with the city, the statistics and the journal, stops
+// it when its time is over, and prints what it saw.
+func (f *simulatorFlags) runSimulator(ctx context.Context, p *process, run runPeople) (err error) {
+	city, err := routing.Open(f.City)
+	if err != nil {
+		return fmt.Errorf("%w: city: %w", errUsage, err)
+	}
+
+	first, _, _ := strings.Cut(f.Server, ",")
+	if err := checkServer(ctx, first); err != nil {
+		return err
+	}
+
+	kept, err := createJournal(f.Journal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+
+	if f.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.For)
+		defer cancel()
+	}
+
+	stats := simulators.NewStats()
+	err = run(ctx, city, stats, kept)
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return markUnreachable(err)
+	}
+
+	s := stats.Snapshot()
+	if err := p.printResult(f.JSON, s, s.Text()); err != nil {
+		return err
+	}
+	if s.Violations > 0 {
+		return fmt.Errorf("%w: the node broke %d promises, such as: %s", errCheckFailed, s.Violations, s.Named[0])
+	}
+	return nil
+}
+
+// checkServer fails if no node answers at a URL. Without this check the phones
+// of a simulator would try again forever.
+func checkServer(ctx context.Context, server string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/healthz", nil)
+	if err != nil {
+		return fmt.Errorf("%w: --server: %w", errUsage, err)
+	}
+
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return markUnreachable(err)
+	}
+
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s answers %s; is it a ridehail node?", errUnreachable, server, res.Status)
+	}
+
+	return nil
+}

@@ -1,0 +1,276 @@
+// Package demo runs a whole city in one process: a node, the payment
+// provider's emulator, and simulated drivers, riders and an operator, who
+// reach the node over real sockets.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/node"
+	"github.com/ridehail/ridehail/simulators"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Config says what a demo consists of.
+type Config struct {
+	// Node is the node's configuration. Run fills in the name, the payment
+	// provider, the database if there is none, and development tokens.
+	Node node.Config
+
+	Drivers, Riders int
+	// of the simulators
+	Seed  uint64
+	Flaky bool // phones lose connections, the provider loses answers
+	// share of trips on which each person calls for help
+	SOS  float64
+	For  time.Duration // of the simulators; 0: until the context ends
+	Data string        // an existing folder for database and ledger
+
+	// Screen shows the progress: a picture redrawn every second if Live, which
+	// needs a terminal, else a line every ten seconds.
+	Screen io.Writer
+	Live   bool
+	Log    *slog.Logger
+}
+
+// DefaultListen is the address of a demo when none is asked for. If it is
+// taken, Run uses a free port instead.
+const DefaultListen = "127.0.0.1:8080"
+
+const (
+	providerSecret = "sk_test_demo"
+
+	// settleTimeout bounds how long the node may take at the end to settle the
+	// trips that the simulators completed.
+	settleTimeout = 10 * time.Second
+
+	// operatorThinks is how long a call for help stays on the operators' page
+	// on average, so that a person can see it there.
+	operatorThinks = 20 * time.Second
+)
+
+// demo is one run.
+type demo struct {
+	cfg     Config
+	stats   *simulators.Stats
+	started time.Time
+	tally   tally
+}
+
+// tally counts trip events for the screen; the summary reads the database.
+type tally struct{ requested, reserved, completed, cancelled, expired atomic.Int64 }
+
+// countEvent may be called from any goroutine.
+func (t *tally) countEvent(ev trips.Event) {
+	switch ev.Kind {
+	case trips.KindRequested:
+		t.requested.Add(1)
+	case trips.KindReserved:
+		t.reserved.Add(1)
+	case trips.KindCompleted:
+		t.completed.Add(1)
+	case trips.KindExpired:
+		t.expired.Add(1)
+	case trips.KindRiderCancel, trips.KindDriverCancel, trips.KindSystemCancel:
+		t.cancelled.Add(1)
+	}
+}
+
+// Run runs a city until ctx or cfg.For ends, and returns what happened in it.
+// A broken promise is counted in the Summary and is not an error. Run starts
+// the payment provider first, then the node, then the simulators. It stops
+// them in the opposite order, and waits for open payments before it stops the
+// node. Errors of the node wrap node.ErrUsage or node.ErrUnreachable.
+func Run(ctx context.Context, cfg Config) (Summary, error) {
+	d := &demo{cfg: cfg, stats: simulators.NewStats(), started: time.Now()}
+
+	stopProvider, err := d.configureNode(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer stopProvider()
+
+	n, err := node.Open(ctx, d.cfg.Node)
+	if err != nil {
+		return Summary{}, errors.Join(err, n.Close())
+	}
+
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- n.Run(serving, func() { close(ready) }) }()
+
+	var sum Summary
+	select {
+	case <-ready:
+		sum, err = d.runCity(ctx, n)
+	case err = <-ended:
+		ended <- nil
+	}
+
+	stop()
+	err = errors.Join(err, <-ended, n.Close())
+	sum.took = time.Since(d.started)
+	return sum, err
+}
+
+// configureNode completes the node's configuration and starts the payment
+// provider, which the caller stops.
+func (d *demo) configureNode(ctx context.Context) (stopProvider func(), err error) {
+	cfg := &d.cfg.Node
+	if cfg.Listen, err = d.chooseAddress(cfg.Listen); err != nil {
+		return nil, err
+	}
+	if cfg.Provider, stopProvider, err = d.startProvider(ctx); err != nil {
+		return nil, err
+	}
+
+	cfg.Name, cfg.DevTokens, cfg.ProviderSecret = "demo", true, providerSecret
+	cfg.OnTripEvent, cfg.Log = d.tally.countEvent, d.cfg.Log
+	if cfg.Database == "" {
+		cfg.Database = filepath.Join(d.cfg.Data, "ridehail.db")
+	}
+	return stopProvider, nil
+}
+
+// chooseAddress returns the wanted address with a real port, which the payment
+// provider must know before the node listens. If DefaultListen is wanted and
+// taken, it returns any free one.
+func (d *demo) chooseAddress(wanted string) (string, error) {
+	l, err := net.Listen("tcp", wanted)
+	if err != nil && wanted == DefaultListen {
+		d.cfg.Log.Warn("the usual address is taken, using another one", "usual", DefaultListen)
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// webhookURL is where a payment provider on this machine reaches the node that
+// listens on an address.
+func webhookURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("localhost", port)
+	}
+	return "http://" + listen + "/v1/payments/webhook"
+}
+
+// webhookFaults make webhooks as unreliable as real ones: some arrive twice,
+// late, or after the next one.
+var webhookFaults = provider.Faults{DuplicateHook: 0.1, LateHook: 0.1, ReorderHook: 0.1, LateBy: 2 * time.Second}
+
+// startProvider runs the payment provider's emulator on a free port. It sends
+// webhooks to the node. stop waits until it has ended.
+func (d *demo) startProvider(ctx context.Context) (url string, stop func(), err error) {
+	cfg := provider.Config{Secret: providerSecret, Webhook: webhookURL(d.cfg.Node.Listen), Faults: webhookFaults}
+	if d.cfg.Flaky {
+		cfg.Faults.LoseReply = 0.1
+	}
+
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	listening, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- provider.Run(ctx, "127.0.0.1:0", filepath.Join(d.cfg.Data, "provider-ledger.jsonl"), cfg,
+			func(address string) { listening <- address })
+	}()
+
+	select {
+	case address := <-listening:
+		return "http://" + address, func() { cancel(); <-ended }, nil
+	case err := <-ended:
+		cancel()
+		return "", nil, err
+	}
+}
+
+// runCity runs the simulators until ctx or the time ends, then waits until
+// the trips they completed are settled, and sums up.
+func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
+	people, stop := context.WithCancel(ctx)
+	defer stop()
+
+	if d.cfg.For > 0 {
+		people, stop = context.WithTimeout(ctx, d.cfg.For)
+		defer stop()
+	}
+
+	var showing sync.WaitGroup
+	showing.Go(func() { d.showProgress(people, n) })
+	err := d.runPeople(people, n)
+	stop()
+	showing.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return Summary{}, fmt.Errorf("simulators: %w", err)
+	}
+
+	ctx = context.WithoutCancel(ctx)
+	if err := awaitSettled(ctx, n); err != nil {
+		return Summary{}, err
+	}
+
+	return d.sumUp(ctx, n)
+}
+
+// runPeople runs drivers, riders and an operator until ctx ends or one fails.
+// Without an admin API no operator could answer, so nobody calls for help.
+func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
+	group, ctx := errgroup.WithContext(ctx)
+	url, speed, sos := n.PublicURL(), d.cfg.Node.Speed, 0.0
+	if n.AdminURL() != "" && d.cfg.SOS > 0 {
+		sos = d.cfg.SOS
+		group.Go(func() error {
+			return simulators.RunOperator(ctx, simulators.OperatorConfig{Doors: []string{n.AdminURL()},
+				Think: operatorThinks, Seed: d.cfg.Seed, Stats: d.stats, Log: d.cfg.Log})
+		})
+	}
+
+	group.Go(func() error {
+		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: url, City: n.City(), Count: d.cfg.Drivers,
+			Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
+	})
+
+	group.Go(func() error {
+		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: url, City: n.City(), Count: d.cfg.Riders,
+			PerMinute: float64(d.cfg.Riders) / 12, Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos,
+			Stats: d.stats, Log: d.cfg.Log})
+	})
+
+	return group.Wait()
+}
+
+// awaitSettled waits until the outbox is empty and completed trips are paid.
+// It gives up after settleTimeout without an error: the audit then says what
+// is missing.
+func awaitSettled(ctx context.Context, n *node.Node) error {
+	for end := time.Now().Add(settleTimeout); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		waiting, _, err := n.Store().Backlog(ctx)
+		if err != nil {
+			return err
+		}
+
+		unpaid, err := n.Store().Uncharged(ctx, time.Now(), 1)
+		if err != nil {
+			return err
+		}
+		if waiting == 0 && len(unpaid) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
