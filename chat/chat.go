@@ -1,4 +1,5 @@
-// Package chat is the talk of one trip: who may speak, what was said, in what order.
+// Package chat is the talk of one trip: who may speak, what was said, in what
+// order.
 package chat
 
 import (
@@ -15,7 +16,8 @@ import (
 // MaxRunes bounds one message.
 const MaxRunes = 1000
 
-// AfterTrip is how long rider and driver may still talk once their trip has ended ("you left your umbrella").
+// AfterTrip is how long rider and driver may still talk once their trip has
+// ended ("you left your umbrella").
 const AfterTrip = 10 * time.Minute
 
 var (
@@ -23,21 +25,26 @@ var (
 	ErrClosed  = errors.New("this chat is closed")
 )
 
-// Message is one thing said. The store numbers messages per trip from 1 without gaps.
+// Message is one thing said. The store numbers messages per trip from 1 without
+// gaps.
 type Message struct {
-	Trip     trips.TripID `json:"trip"`
-	Seq      uint32       `json:"seq"`
-	From     trips.Actor  `json:"from"`
-	ClientID string       `json:"client_id"` // the sender's command id: sent again, it is said once
-	Text     string       `json:"text"`
-	At       time.Time    `json:"at"`
+	Trip trips.TripID `json:"trip"`
+	Seq  uint32       `json:"seq"`
+	From trips.Actor  `json:"from"`
+	// the sender's command id: sent again, it is said once
+	ClientID string    `json:"client_id"`
+	Text     string    `json:"text"`
+	At       time.Time `json:"at"`
 }
 
-// Store keeps what was said. Both methods may block on I/O and may be called from many goroutines.
+// Store keeps what was said. Both methods may block on I/O and may be called
+// from many goroutines.
 type Store interface {
-	// Append numbers the message, keeps it and adds an outbox row in one transaction. A message with the same trip,
-	// From and ClientID as an earlier one changes nothing; the earlier one is returned.
-	// Errors: trips.ErrNotFound; trips.ErrKeyReused when the earlier one had another text.
+	// Append numbers the message, keeps it and adds an outbox row in one
+	// transaction. A message with the same trip, From and ClientID as an
+	// earlier one changes nothing; the earlier one is returned. Errors:
+	// trips.ErrNotFound; trips.ErrKeyReused when the earlier one had another
+	// text.
 	Append(ctx context.Context, m Message, region string) (Message, error)
 	// History returns messages numbered above after, in order, at most limit.
 	History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]Message, error)
@@ -52,8 +59,8 @@ type Room struct {
 	Now func() time.Time
 }
 
-// Say keeps a message and returns it numbered. Errors: ErrBadText, ErrClosed, trips.ErrNotYours, trips.ErrNotFound,
-// trips.ErrKeyReused.
+// Say keeps a message and returns it numbered. Errors: ErrBadText, ErrClosed,
+// trips.ErrNotYours, trips.ErrNotFound, trips.ErrKeyReused.
 func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Message, error) {
 	if err := checkText(text); err != nil {
 		return Message{}, err
@@ -62,10 +69,12 @@ func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clien
 	if err != nil {
 		return Message{}, err
 	}
+
 	now := r.Now()
 	if t.Driver == "" || (!t.State.Active() && now.Sub(t.EndedAt) > AfterTrip) {
 		return Message{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
+
 	m := Message{Trip: id, From: from, ClientID: clientID, Text: text, At: now}
 	return r.Store.Append(ctx, m, string(t.Region))
 }
@@ -89,12 +98,14 @@ func (r *Room) admit(ctx context.Context, who trips.Actor, id trips.TripID) (tri
 	return t, nil
 }
 
-// checkText refuses what a phone could not show: control characters other than line breaks, broken UTF-8, too much.
+// checkText refuses what a phone could not show: control characters other than
+// line breaks, broken UTF-8, too much.
 func checkText(s string) error {
 	n := utf8.RuneCountInString(s)
 	if n == 0 || n > MaxRunes || !utf8.ValidString(s) {
 		return ErrBadText
 	}
+
 	blank := true
 	for _, c := range s {
 		if unicode.IsControl(c) && c != '\n' && c != '\t' {
@@ -102,8 +113,10 @@ func checkText(s string) error {
 		}
 		blank = blank && unicode.IsSpace(c)
 	}
+
 	if blank {
 		return ErrBadText
 	}
+
 	return nil
 }

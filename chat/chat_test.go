@@ -68,6 +68,7 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 	if err != nil || ask != want {
 		t.Fatalf("%+v, %v", ask, err)
 	}
+
 	answer, err := r.Say(t.Context(), driver, "trip-1", "c1", "At the gate")
 	if err != nil || answer.Seq != 2 {
 		t.Fatalf("%+v, %v", answer, err)
@@ -75,6 +76,7 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 	if b.region != "85589967fffffff" {
 		t.Errorf("told in region %q", b.region)
 	}
+
 	for _, who := range []trips.Actor{rider, driver} {
 		heard, err := r.History(t.Context(), who, "trip-1", 1, 10)
 		if err != nil || len(heard) != 1 || heard[0] != answer {
@@ -84,13 +86,15 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 }
 
 func TestNobodyElseTalksOrListens(t *testing.T) {
-	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")} // the right ids in the wrong roles
+	// the right ids in the wrong roles
+	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
 	for _, who := range append(swapped, stranger, neighbor, trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		r, b := room(trips.OnTrip)
 		b.said = []chat.Message{{Trip: "trip-1", Seq: 1, From: rider, Text: "a secret"}}
 		if _, err := r.Say(t.Context(), who, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrNotYours) {
 			t.Errorf("%v speaks: %v", who, err)
 		}
+
 		heard, err := r.History(t.Context(), who, "trip-1", 0, 10)
 		if !errors.Is(err, trips.ErrNotYours) || len(heard) != 0 {
 			t.Errorf("%v hears %v, %v", who, heard, err)
@@ -195,6 +199,7 @@ func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 			}
 			return
 		}
+
 		kept := b.said[0].Text
 		if kept != text || !utf8.ValidString(kept) || strings.TrimSpace(kept) == "" || utf8.RuneCountInString(kept) > 1000 {
 			t.Fatalf("kept %q of %q", kept, text)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// backoff grows from step to 20 steps and is spread by full jitter, so that nodes do not come back in one wave.
+// backoff grows from step to 20 steps and is spread by full jitter, so that
+// nodes do not come back in one wave.
 type backoff struct {
 	step time.Duration
 	n    int

@@ -10,13 +10,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// delivered queues jobs and has one worker get them; it returns them as pending.
+// delivered queues jobs and has one worker get them; it returns them as
+// pending.
 func (r *rig) delivered(t *testing.T, to string, ids ...string) []redis.XPendingExt {
 	t.Helper()
 	key := r.streamKey("settlements")
 	if err := r.do.XGroupCreateMkStream(t.Context(), key, group, "0").Err(); err != nil {
 		t.Fatal(err)
 	}
+
 	r.enqueue(t, ids...)
 	if err := r.do.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: group, Consumer: to,
 		Streams: []string{key, ">"}}).Err(); err != nil {
@@ -46,6 +48,7 @@ func TestAWorkerThatWasStoppedDoesNotTakeItsJobBackFromTheHeir(t *testing.T) {
 		if err := r.keep(t.Context(), key, "stopped", []string{before[0].ID, before[1].ID, "1-1"}); err != nil {
 			t.Fatal(err)
 		}
+
 		now := r.pending(t)
 		if len(now) != 2 || now[0].Consumer != "heir" || now[0].RetryCount != 2 || now[1].Consumer != "stopped" || now[1].RetryCount != 1 {
 			t.Errorf("pending %+v", now)
@@ -66,6 +69,7 @@ func TestOfTwoWhoSawAJobRestOneGetsIt(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		seen := r.delivered(t, "dead", "1")
 		within(t, "the job to rest", func() bool { return r.pending(t)[0].Idle >= beat })
+
 		var got int
 		for _, name := range []string{"a", "b"} {
 			j, err := r.take(t.Context(), r.streamKey("settlements"), name, seen[0], beat)
@@ -76,6 +80,7 @@ func TestOfTwoWhoSawAJobRestOneGetsIt(t *testing.T) {
 				got++
 			}
 		}
+
 		if got != 1 {
 			t.Errorf("%d of two got it", got)
 		}
@@ -96,22 +101,29 @@ func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
 			}
 			return l
 		}
-		for range 3 { // the card is declined each time somebody finds the trip unpaid
+
+		for range 3 {
+			// the card is declined each time somebody finds the trip unpaid
 			r.enqueue(t, "1", "2")
 			receive(t, "a job to be given up", dead)
 			receive(t, "the other to be given up", dead)
 		}
+
 		first := letters(2)[0]
 		if err := r.Retry(t.Context(), "settlements", first.Entry); err != nil {
 			t.Fatal(err)
 		}
+
 		receive(t, "the retried job to be given up", dead)
 		if l := letters(2); l[1].ID != first.ID || l[1].Entry == first.Entry {
 			t.Errorf("after a retry in vain: %+v, first %+v", l, first)
 		}
-		if err := r.do.XDel(t.Context(), r.deadKey("settlements"), letters(2)[0].Entry).Err(); err != nil { // by hand
+
+		// by hand
+		if err := r.do.XDel(t.Context(), r.deadKey("settlements"), letters(2)[0].Entry).Err(); err != nil {
 			t.Fatal(err)
 		}
+
 		r.enqueue(t, "1", "2")
 		receive(t, "a job to be given up", dead)
 		receive(t, "the other to be given up", dead)

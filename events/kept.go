@@ -9,7 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Keep holds a text in a set until a time. It may be lost with Redis: whoever needs it keeps it again.
+// Keep holds a text in a set until a time. It may be lost with Redis: whoever
+// needs it keeps it again.
 func (r *Redis) Keep(ctx context.Context, set, text string, until time.Time) error {
 	err := r.do.ZAdd(ctx, r.keptKey(set), redis.Z{Score: float64(until.UnixMilli()), Member: text}).Err()
 	if err != nil {
@@ -18,7 +19,8 @@ func (r *Redis) Keep(ctx context.Context, set, text string, until time.Time) err
 	return nil
 }
 
-// Kept returns the texts of a set whose time is after now, and forgets the others.
+// Kept returns the texts of a set whose time is after now, and forgets the
+// others.
 func (r *Redis) Kept(ctx context.Context, set string, now time.Time) ([]string, error) {
 	score := strconv.FormatInt(now.UnixMilli(), 10)
 	list, err := r.do.ZRangeByScore(ctx, r.keptKey(set), &redis.ZRangeBy{Min: "(" + score, Max: "+inf"}).Result()

@@ -14,16 +14,20 @@ func TestWhatIsKeptIsFoundByAllUntilItsTime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		list, err := r.open(t).Kept(t.Context(), "things", now)
 		if err != nil || !slices.Equal(list, []string{"a minute", "an hour"}) {
 			t.Errorf("another node finds %v, %v", list, err)
 		}
-		for range 2 { // the second time, the one whose time has come is not even there
+
+		for range 2 {
+			// the second time, the one whose time has come is not even there
 			list, err := r.Kept(t.Context(), "things", now.Add(time.Minute))
 			if err != nil || !slices.Equal(list, []string{"an hour"}) {
 				t.Errorf("a minute later %v are kept, %v", list, err)
 			}
 		}
+
 		if n := r.do.ZCard(t.Context(), r.keptKey("things")).Val(); n != 1 {
 			t.Errorf("%d are stored", n)
 		}

@@ -14,8 +14,9 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Members knows which nodes are alive, by heartbeats in Redis on Redis's clock, and so who owns a region. Two nodes may
-// disagree for a moment: ownership saves work, the database keeps it right.
+// Members knows which nodes are alive, by heartbeats in Redis on Redis's clock,
+// and so who owns a region. Two nodes may disagree for a moment: ownership
+// saves work, the database keeps it right.
 type Members struct {
 	redis *Redis
 	node  string
@@ -29,20 +30,23 @@ type Members struct {
 	alive []string // sorted; holds node always; replaced, never changed
 }
 
-// NewMembers counts a node as alive for ttl after its last heartbeat. Until Run has reached Redis the node is alone.
+// NewMembers counts a node as alive for ttl after its last heartbeat. Until Run
+// has reached Redis the node is alone.
 func NewMembers(r *Redis, node string, ttl time.Duration) *Members {
 	return &Members{redis: r, node: node, ttl: ttl, alive: []string{node}}
 }
 
-// Alive returns the nodes believed alive, this one included, sorted. The last view stands while Redis is away.
+// Alive returns the nodes believed alive, this one included, sorted. The last
+// view stands while Redis is away.
 func (m *Members) Alive() []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.alive)
 }
 
-// Owns says whether this node is the region's owner: the one whose hash with the region is highest, so that a node
-// that comes or goes moves only its own regions.
+// Owns says whether this node is the region's owner: the one whose hash with
+// the region is highest, so that a node that comes or goes moves only its own
+// regions.
 func (m *Members) Owns(region location.Region) bool {
 	m.mu.RLock()
 	alive := m.alive
@@ -63,7 +67,8 @@ func Owner(region location.Region, nodes []string) string {
 	return best
 }
 
-// Run keeps the heartbeat until ctx ends, and then signs off so that the others need not wait. It returns ctx's error.
+// Run keeps the heartbeat until ctx ends, and then signs off so that the others
+// need not wait. It returns ctx's error.
 func (m *Members) Run(ctx context.Context) error {
 	defer m.leave(ctx)
 	failing := false
@@ -86,7 +91,10 @@ func (m *Members) beat(ctx context.Context) error {
 		return fmt.Errorf("redis clock: %w", err)
 	}
 	now, key := clock.UnixMilli(), m.redis.membersKey()
-	pipe := m.redis.do.TxPipeline() // if Redis forgot all in between, we would not know that it had, and be alone
+
+	// if Redis forgot all in between, we would not know that it had, and be
+	// alone
+	pipe := m.redis.do.TxPipeline()
 	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
 	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
 	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{
@@ -94,12 +102,14 @@ func (m *Members) beat(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
+
 	m.look(fresh.Val(), added.Val() == 1, time.Now())
 	return nil
 }
 
-// look takes a new view. After an outage, or when Redis had forgotten us, it forgot or outlived the others too: they
-// get one ttl to be seen again before they count as dead.
+// look takes a new view. After an outage, or when Redis had forgotten us, it
+// forgot or outlived the others too: they get one ttl to be seen again before
+// they count as dead.
 func (m *Members) look(fresh []string, forgotten bool, now time.Time) {
 	if forgotten || now.Sub(m.beaten) > m.ttl {
 		m.trustTo = now.Add(m.ttl)
@@ -109,6 +119,7 @@ func (m *Members) look(fresh []string, forgotten bool, now time.Time) {
 	if now.Before(m.trustTo) {
 		alive = append(alive, m.Alive()...)
 	}
+
 	slices.Sort(alive)
 	alive = slices.Compact(alive)
 	m.mu.Lock()

@@ -16,6 +16,7 @@ func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
 		if !a.Owns("anything") || !b.Owns("anything") {
 			t.Error("a node alone owns everything")
 		}
+
 		run(t, a.Run)
 		stop := run(t, b.Run)
 		both := func() bool { return len(a.Alive()) == 2 && len(b.Alive()) == 2 }
@@ -24,12 +25,14 @@ func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
 			t.Error("a region needs exactly one owner")
 		}
 		r.flush(t)
+
 		for range 10 {
 			if !both() {
 				t.Fatal("a flush made a node forget the other")
 			}
 			time.Sleep(ttl / 20)
 		}
+
 		r.wire.unplug()
 		time.Sleep(2 * ttl) // longer than any heartbeat lives
 		if !both() {
@@ -53,6 +56,7 @@ func TestRegionsMoveOnlyFromTheNodeThatLeaves(t *testing.T) {
 			t.Fatalf("region %s moved from %s to %s", region, was, now)
 		}
 	}
+
 	for n, k := range owned {
 		if k < 850 || k > 1150 {
 			t.Errorf("node %s owns %d of 4000", n, k)

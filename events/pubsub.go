@@ -13,19 +13,21 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Message is what nodes tell each other now: it reaches whoever listens, at most once.
+// Message is what nodes tell each other now: it reaches whoever listens, at
+// most once.
 type Message struct {
 	Topic   string // without a line break
 	Region  location.Region
 	Payload []byte
 }
 
-// Handler receives what a listener hears. Both methods are called from one goroutine, in order; a slow handler causes
-// drops, each followed by a Gap.
+// Handler receives what a listener hears. Both methods are called from one
+// goroutine, in order; a slow handler causes drops, each followed by a Gap.
 type Handler interface {
 	Message(Message)
-	// Gap says that messages before this call may have been missed: whoever needs them reads the store again. The
-	// first call comes when the subscription begins.
+	// Gap says that messages before this call may have been missed: whoever
+	// needs them reads the store again. The first call comes when the
+	// subscription begins.
 	Gap(why string)
 }
 
@@ -76,8 +78,9 @@ func decode(b []byte) (Message, error) {
 	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
 }
 
-// Listen hands the messages of the regions and those for the node to h until ctx ends; it heals by itself when Redis
-// goes away and comes back. It returns ctx's error.
+// Listen hands the messages of the regions and those for the node to h until
+// ctx ends; it heals by itself when Redis goes away and comes back. It returns
+// ctx's error.
 func (r *Redis) Listen(ctx context.Context, node string, regions []location.Region, h Handler) error {
 	channels := []string{r.nodeChannel(node)}
 	for _, region := range regions {
@@ -102,8 +105,9 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	}
 }
 
-// A listener tells that nobody speaks from that nobody gets through by an echo: what its own node says to itself. The
-// library's health check does not: it is content when a ping could be written, which a connection whose other end has
+// A listener tells that nobody speaks from that nobody gets through by an echo:
+// what its own node says to itself. The library's health check does not: it is
+// content when a ping could be written, which a connection whose other end has
 // silently gone allows for a quarter of an hour.
 const (
 	topicEcho = "echo"
@@ -113,12 +117,13 @@ const (
 
 func (r *Redis) echo(ctx context.Context, node string) {
 	for sleep(ctx, echoEvery) {
-		_ = r.do.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err() // its absence is what counts
+		// its absence is what counts
+		_ = r.do.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
 	}
 }
 
-// listener stands between go-redis, whose own channel drops without telling, and the handler. It belongs to the
-// goroutine in listen.
+// listener stands between go-redis, whose own channel drops without telling,
+// and the handler. It belongs to the goroutine in listen.
 type listener struct {
 	redis    *Redis
 	channels []string
@@ -133,7 +138,8 @@ type heard struct {
 	gap string
 }
 
-// listen subscribes, and again on another connection whenever this one went deaf.
+// listen subscribes, and again on another connection whenever this one went
+// deaf.
 func (l *listener) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		sub := l.redis.do.Subscribe(ctx, l.channels...)
@@ -153,6 +159,7 @@ func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
 		if l.owed != "" {
 			out = l.queue
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -187,8 +194,8 @@ func (l *listener) take(v any) {
 	}
 }
 
-// subscribed counts confirmations: when all channels have one, a subscription is complete, and every one but the first
-// comes after a broken connection.
+// subscribed counts confirmations: when all channels have one, a subscription
+// is complete, and every one but the first comes after a broken connection.
 func (l *listener) subscribed(channel string) {
 	if l.round[channel] { // the round before broke off half-way
 		clear(l.round)
@@ -197,11 +204,13 @@ func (l *listener) subscribed(channel string) {
 	if len(l.round) < len(l.channels) {
 		return
 	}
+
 	clear(l.round)
 	why := GapReconnected
 	if !l.begun {
 		l.begun, why = true, GapSubscribed
 	}
+
 	l.tell(why)
 }
 
@@ -214,6 +223,7 @@ func (l *listener) put(m Message) {
 			l.tell(GapOverflowed)
 		}
 	}
+
 	l.redis.stats.dropped.WithLabelValues("listener_full").Inc()
 }
 

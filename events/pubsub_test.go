@@ -32,19 +32,23 @@ func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		a := listen(t, r.Redis, "a", "here", "near")
 		b := listen(t, r.open(t), "b", "far")
+
 		for _, m := range []Message{{"trip", "here", []byte("1\n2")}, {"trip", "far", []byte("3")}, {"chat", "near", []byte{0, 0xff}}} {
 			if err := r.Publish(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		if err := r.PublishTo(t.Context(), "b", Message{Topic: "offer", Payload: []byte("4")}); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, want := range []string{"1\n2", "\x00\xff"} {
 			if got := receive(t, want, a.heard); a.text(got) != want {
 				t.Errorf("a heard %q, want %q", got.Payload, want)
 			}
 		}
+
 		for _, want := range []string{"3", "4"} {
 			if got := receive(t, want, b.heard); b.text(got) != want {
 				t.Errorf("b heard %q, want %q", got.Payload, want)
@@ -67,6 +71,7 @@ func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
 				sent++
 			}
 		}
+
 		if sent < messages/2 {
 			t.Fatalf("only %d of %d could be sent", sent, messages)
 		}
@@ -77,21 +82,25 @@ func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
 				gaps, unexplained, fresh = gaps+1, 0, true
 				continue
 			}
+
 			var n int
 			if _, err := fmt.Sscan(e.text(h), &n); err != nil {
 				t.Fatal(err)
 			}
+
 			if n != last+1 {
 				lost += n - last - 1
 				if !fresh {
 					unexplained += n - last - 1
 				}
 			}
+
 			if n == messages-1 {
 				break
 			}
 			last, fresh = n, false
 		}
+
 		if unexplained != 0 || gaps == 0 {
 			t.Errorf("%d of %d lost messages had no gap after them; %d gaps", unexplained, lost, gaps)
 		}
@@ -106,6 +115,7 @@ func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
 		if h := receive(t, "word that messages may be missed", e.heard); h.gap != GapReconnected {
 			t.Fatalf("heard %+v", h)
 		}
+
 		within(t, "a publisher with a new connection", func() bool {
 			return r.Publish(t.Context(), Message{Topic: "trip", Region: "here", Payload: []byte("1")}) == nil
 		})
@@ -132,9 +142,11 @@ func TestASlowHandlerLosesMessagesButIsTold(t *testing.T) {
 func TestOneGapForAResubscriptionOfManyChannels(t *testing.T) {
 	r := &Redis{stats: newStats(nil)}
 	l := listener{redis: r, channels: []string{"a", "b", "c"}, queue: make(chan heard, 100), round: map[string]bool{}}
-	for _, c := range []string{"a", "b", "c", "c", "a", "b", "b", "b", "a", "c"} { // the third round breaks off after b
+	for _, c := range []string{"a", "b", "c", "c", "a", "b", "b", "b", "a", "c"} {
+		// the third round breaks off after b
 		l.take(&redis.Subscription{Kind: "subscribe", Channel: c})
 	}
+
 	if len(l.queue) != 3 {
 		t.Errorf("%d gaps, want the first, and one for each complete round", len(l.queue))
 	}
@@ -144,6 +156,7 @@ func FuzzDecodeIsTheInverseOfEncode(f *testing.F) {
 	f.Add([]byte("trip\nregion\npayload"))
 	f.Add([]byte("\n\n"))
 	f.Add([]byte(""))
+
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decode(b)
 		if err == nil && string(m.encode()) != string(b) {

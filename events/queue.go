@@ -9,7 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Job is something that must be done. It may be delivered more than once; ID says which jobs are the same one.
+// Job is something that must be done. It may be delivered more than once; ID
+// says which jobs are the same one.
 type Job struct {
 	ID      string
 	Payload []byte
@@ -25,12 +26,14 @@ const (
 	fieldAt      = "at"
 )
 
-// job is the entry to add. There is no MAXLEN: trimming would drop jobs nobody has done yet.
+// job is the entry to add. There is no MAXLEN: trimming would drop jobs nobody
+// has done yet.
 func (r *Redis) job(stream, id string, payload []byte) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: r.streamKey(stream), Values: []any{fieldID, id, fieldPayload, payload}}
 }
 
-// Enqueue adds a job. After an error it may be there all the same: adding it again is harmless.
+// Enqueue adds a job. After an error it may be there all the same: adding it
+// again is harmless.
 func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byte) error {
 	if err := r.do.XAdd(ctx, r.job(stream, jobID, payload)).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
@@ -59,20 +62,24 @@ func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]
 	if err != nil {
 		return nil, fmt.Errorf("dead letters of %s: %w", stream, err)
 	}
+
 	letters := make([]DeadLetter, 0, len(found))
 	for _, m := range found {
-		at, _ := time.Parse(time.RFC3339Nano, field(m, fieldAt)) // written below; zero if someone else wrote it
+		// written below; zero if someone else wrote it
+		at, _ := time.Parse(time.RFC3339Nano, field(m, fieldAt))
 		letters = append(letters, DeadLetter{Entry: m.ID, ID: field(m, fieldID),
 			Payload: []byte(field(m, fieldPayload)), Why: field(m, fieldWhy), At: at})
 	}
+
 	return letters, nil
 }
 
 // ErrNoLetter says that a dead letter is not there (any more).
 var ErrNoLetter = errors.New("no such dead letter")
 
-// Retry puts a dead letter's job back on its stream. The letter goes in the same moment: a job that fails again at once
-// must find none, or it would leave none.
+// Retry puts a dead letter's job back on its stream. The letter goes in the
+// same moment: a job that fails again at once must find none, or it would leave
+// none.
 func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 	found, err := r.do.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {
@@ -81,6 +88,7 @@ func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 	if len(found) == 0 {
 		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoLetter)
 	}
+
 	id := field(found[0], fieldID)
 	pipe := r.do.TxPipeline()
 	pipe.XAdd(ctx, r.job(stream, id, []byte(field(found[0], fieldPayload))))
@@ -89,6 +97,7 @@ func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("put dead letter %s of %s back: %w", entry, stream, err)
 	}
+
 	r.stats.jobs.WithLabelValues("queued").Inc()
 	return nil
 }

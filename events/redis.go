@@ -1,8 +1,10 @@
-// Package events alone speaks Redis: it tells the world what was committed (publish/subscribe), keeps the jobs that
-// must be done (streams with consumer groups), hands the outbox over, and says which nodes are alive.
+// Package events alone speaks Redis: it tells the world what was committed
+// (publish/subscribe), keeps the jobs that must be done (streams with consumer
+// groups), hands the outbox over, and says which nodes are alive.
 //
-// Redis may lose anything at any time. Nothing here is the truth: events are numbered and re-read from the store after
-// a Gap, jobs are queued again by whoever finds them undone.
+// Redis may lose anything at any time. Nothing here is the truth: events are
+// numbered and re-read from the store after a Gap, jobs are queued again by
+// whoever finds them undone.
 package events
 
 import (
@@ -19,11 +21,13 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Timeouts of one round trip. Short, because a node that waits for Redis is a node that does not serve.
+// Timeouts of one round trip. Short, because a node that waits for Redis is a
+// node that does not serve.
 const (
 	dialTimeout  = 500 * time.Millisecond
 	replyTimeout = 500 * time.Millisecond
-	// block is how long a worker waits for a job in one read, and so how long it may take to notice its end.
+	// block is how long a worker waits for a job in one read, and so how long
+	// it may take to notice its end.
 	block = 500 * time.Millisecond
 )
 
@@ -32,9 +36,11 @@ type Redis struct {
 	prefix string
 	log    *slog.Logger
 	stats  *stats
-	// do never repeats a command by itself: a lost reply to XADD would become a second job.
+	// do never repeats a command by itself: a lost reply to XADD would become a
+	// second job.
 	do redis.UniversalClient
-	// wait is for reads that block, so that they cannot starve the others of connections.
+	// wait is for reads that block, so that they cannot starve the others of
+	// connections.
 	wait redis.UniversalClient
 	mini *miniredis.Miniredis // only when embedded
 }
@@ -42,7 +48,8 @@ type Redis struct {
 // Option adjusts Open and Embedded.
 type Option func(*Redis, *prometheus.Registerer)
 
-// WithPrefix sets what every key and channel begins with, "ridehail:" unless told.
+// WithPrefix sets what every key and channel begins with, "ridehail:" unless
+// told.
 func WithPrefix(p string) Option { return func(r *Redis, _ *prometheus.Registerer) { r.prefix = p } }
 
 // WithLog sets where what goes wrong and heals by itself is told.
@@ -59,6 +66,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis address: %w (want redis://HOST:PORT/DB)", err)
 	}
+
 	r := connect(o, opts)
 	if err := r.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("redis at %s does not answer: %w (is it running?)", o.Addr, err), r.Close())
@@ -66,8 +74,8 @@ func Open(ctx context.Context, url string, opts ...Option) (*Redis, error) {
 	return r, nil
 }
 
-// Embedded starts a server that speaks Redis inside this process, on loopback and behind a random password, and
-// connects to it like to any other.
+// Embedded starts a server that speaks Redis inside this process, on loopback
+// and behind a random password, and connects to it like to any other.
 func Embedded(opts ...Option) (*Redis, error) {
 	mini, password := miniredis.NewMiniRedis(), rand.Text()
 	mini.RequireAuth(password)
@@ -100,7 +108,8 @@ func connect(o *redis.Options, opts []Option) *Redis {
 	return r
 }
 
-// Close ends the connections, and the server if it is embedded. Whatever runs on r must have ended before.
+// Close ends the connections, and the server if it is embedded. Whatever runs
+// on r must have ended before.
 func (r *Redis) Close() error {
 	err := errors.Join(r.do.Close(), r.wait.Close())
 	if r.mini != nil {
@@ -122,4 +131,7 @@ func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }
 func (r *Redis) membersKey() string                 { return r.prefix + "members" }
 func (r *Redis) streamKey(stream string) string     { return r.prefix + stream }
 func (r *Redis) deadKey(stream string) string       { return r.prefix + stream + ":dead" }
-func (r *Redis) lettersKey(stream string) string    { return r.prefix + stream + ":dead:index" } // entries by job
+func (r *Redis) lettersKey(stream string) string {
+	// entries by job
+	return r.prefix + stream + ":dead:index"
+}

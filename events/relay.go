@@ -12,18 +12,22 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RelayConfig says how a relay works; zero values stand for the numbers in brackets.
+// RelayConfig says how a relay works; zero values stand for the numbers in
+// brackets.
 type RelayConfig struct {
-	Node    string                // the lease's holder, unique among nodes
-	Streams map[trips.Kind]string // notices that are also a job, and the stream it goes to; the job's id is the trip's
-	Lease   time.Duration         // how long a dead relay holds the others up [3 s]
-	Poll    time.Duration         // how often to look without a wake-up [100 ms]
-	Batch   int                   // notices per round trip [256]
-	Now     func() time.Time      // [time.Now]
+	Node string // the lease's holder, unique among nodes
+	// notices that are also a job, and the stream it goes to; the job's id is
+	// the trip's
+	Streams map[trips.Kind]string
+	Lease   time.Duration    // how long a dead relay holds the others up [3 s]
+	Poll    time.Duration    // how often to look without a wake-up [100 ms]
+	Batch   int              // notices per round trip [256]
+	Now     func() time.Time // [time.Now]
 }
 
-// Relay hands the outbox to Redis. Every node runs one; the one that holds the lease works. A notice leaves the outbox
-// only after Redis took it, so it may be told twice but is never lost, and the notices of a trip keep their order.
+// Relay hands the outbox to Redis. Every node runs one; the one that holds the
+// lease works. A notice leaves the outbox only after Redis took it, so it may
+// be told twice but is never lost, and the notices of a trip keep their order.
 type Relay struct {
 	redis *Redis
 	box   trips.Outbox
@@ -33,7 +37,9 @@ type Relay struct {
 	// Of the goroutine in Run.
 	holder   bool
 	leasedAt time.Time
-	sick     bool // Redis failed: let the lease lapse until it answers, another node may reach it
+	// Redis failed: let the lease lapse until it answers, another node may
+	// reach it
+	sick bool
 }
 
 func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
@@ -46,7 +52,8 @@ func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 	return &Relay{redis: r, box: box, cfg: cfg, wake: make(chan struct{}, 1)}
 }
 
-// Wake says that something was committed. It never blocks, and is a hint: without it the relay polls.
+// Wake says that something was committed. It never blocks, and is a hint:
+// without it the relay polls.
 func (rl *Relay) Wake() { poke(rl.wake) }
 
 func poke(ch chan struct{}) {
@@ -56,7 +63,8 @@ func poke(ch chan struct{}) {
 	}
 }
 
-// Run relays until ctx ends, and then gives the lease back. It returns ctx's error.
+// Run relays until ctx ends, and then gives the lease back. It returns ctx's
+// error.
 func (rl *Relay) Run(ctx context.Context) error {
 	afar, stop := rl.hearWakes(ctx)
 	defer stop()
@@ -77,6 +85,7 @@ func (rl *Relay) work(ctx context.Context, afar <-chan struct{}) error {
 			pause.reset()
 			rl.redis.log.Info("relay goes on")
 		}
+
 		if !rl.rest(ctx, afar) {
 			return ctx.Err()
 		}
@@ -89,6 +98,7 @@ func (rl *Relay) rest(ctx context.Context, afar <-chan struct{}) bool {
 	if !rl.holder {
 		wait = rl.cfg.Lease / 3
 	}
+
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
@@ -97,10 +107,14 @@ func (rl *Relay) rest(ctx context.Context, afar <-chan struct{}) bool {
 	case <-t.C:
 	case <-afar:
 	case <-rl.wake:
-		if !rl.holder && !rl.sick { // the holder polls at once instead of within its poll interval
-			_ = rl.redis.do.Publish(ctx, rl.redis.wakeChannel(), "").Err() // a hint; the poll heals
+		if !rl.holder && !rl.sick {
+			// the holder polls at once instead of within its poll interval
+
+			// a hint; the poll heals
+			_ = rl.redis.do.Publish(ctx, rl.redis.wakeChannel(), "").Err()
 		}
 	}
+
 	return ctx.Err() == nil
 }
 
@@ -112,6 +126,7 @@ func (rl *Relay) turn(ctx context.Context) error {
 		}
 		rl.sick = false
 	}
+
 	for {
 		if err := rl.renew(ctx); err != nil || !rl.holder {
 			return err
@@ -125,9 +140,11 @@ func (rl *Relay) turn(ctx context.Context) error {
 
 func (rl *Relay) renew(ctx context.Context) error {
 	now := rl.cfg.Now()
-	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.Lease/3 { // below 0 our clock was set back
+	// below 0 our clock was set back
+	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.Lease/3 {
 		return nil
 	}
+
 	got, err := rl.box.Lease(ctx, rl.cfg.Node, rl.cfg.Lease)
 	if err != nil {
 		rl.holder = false
@@ -136,6 +153,7 @@ func (rl *Relay) renew(ctx context.Context) error {
 	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.Lease {
 		got = false // the lease that the answer tells of may be over
 	}
+
 	rl.holder, rl.leasedAt = got, now
 	rl.redis.stats.relayHolder.Set(map[bool]float64{true: 1}[got])
 	return nil
@@ -151,6 +169,7 @@ func (rl *Relay) batch(ctx context.Context) (int, error) {
 		rl.redis.stats.relayLag.Set(0)
 		return 0, nil
 	}
+
 	rl.redis.stats.relayLag.Set(rl.cfg.Now().Sub(notices[0].At).Seconds())
 	if err := rl.tell(ctx, notices); err != nil {
 		rl.sick = true
@@ -160,11 +179,13 @@ func (rl *Relay) batch(ctx context.Context) (int, error) {
 		rl.leasedAt = time.Time{} // perhaps another node has the lease: ask
 		return 0, rl.failed("advance", err)
 	}
+
 	rl.told(notices)
 	return len(notices), nil
 }
 
-// tell sends a batch in one round trip, in order. When part of it fails all of it is sent again later.
+// tell sends a batch in one round trip, in order. When part of it fails all of
+// it is sent again later.
 func (rl *Relay) tell(ctx context.Context, notices []trips.Notice) error {
 	pipe := rl.redis.do.Pipeline()
 	for _, n := range notices {
@@ -174,6 +195,7 @@ func (rl *Relay) tell(ctx context.Context, notices []trips.Notice) error {
 			pipe.XAdd(ctx, rl.redis.job(stream, string(n.Trip), []byte(n.Trip)))
 		}
 	}
+
 	_, err := pipe.Exec(ctx)
 	return err
 }
@@ -184,6 +206,7 @@ func (rl *Relay) told(notices []trips.Notice) {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
 		s.published.WithLabelValues(string(n.Topic)).Inc()
 	}
+
 	s.relayed.Add(float64(len(notices)))
 }
 
@@ -192,11 +215,13 @@ func (rl *Relay) failed(place string, err error) error {
 	return fmt.Errorf("relay, %s: %w", place, err)
 }
 
-// release lets the next node begin at once. When it fails the lease runs out by itself.
+// release lets the next node begin at once. When it fails the lease runs out by
+// itself.
 func (rl *Relay) release(ctx context.Context) {
 	if !rl.holder {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if _, err := rl.box.Lease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
@@ -204,7 +229,8 @@ func (rl *Relay) release(ctx context.Context) {
 	}
 }
 
-// hearWakes merges the wake-ups of other nodes into one slot; stop ends the goroutine and waits for it.
+// hearWakes merges the wake-ups of other nodes into one slot; stop ends the
+// goroutine and waits for it.
 func (rl *Relay) hearWakes(ctx context.Context) (afar <-chan struct{}, stop func()) {
 	sub := rl.redis.do.Subscribe(ctx, rl.redis.wakeChannel())
 	slot := make(chan struct{}, 1)

@@ -35,6 +35,7 @@ func (b *box) add(kind trips.Kind, trip string, n int) {
 func (b *box) Lease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	now := time.Now()
 	if b.holder != holder && now.Before(b.until) {
 		return false, nil
@@ -52,6 +53,7 @@ func (b *box) Pending(_ context.Context, limit int) ([]trips.Notice, error) {
 func (b *box) Advance(_ context.Context, holder string, last trips.Notice) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if b.holder != holder || !time.Now().Before(b.until) {
 		return errors.New("lease lost")
 	}
@@ -79,7 +81,9 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		e := listen(t, r.Redis, "a", "here")
 		b := &box{}
-		wire := newCable(t, r.wire.to) // the relay's own: the listener hears all the time
+
+		// the relay's own: the listener hears all the time
+		wire := newCable(t, r.wire.to)
 		node := (&rig{prefix: r.prefix, url: wire.url(0)}).open(t)
 		rl := NewRelay(node, b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 		run(t, rl.Run)
@@ -93,6 +97,7 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 				b.add(kind, fmt.Sprint("trip", trip), n)
 			}
 			rl.Wake()
+
 			switch n {
 			case 5, 25:
 				within(t, "the relay to be at work", func() bool { return testutil.ToFloat64(node.stats.relayed) > float64(n) })
@@ -105,11 +110,13 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 				wire.plug()
 			}
 		}
+
 		within(t, "an empty outbox", b.empty)
 		jobs, err := r.do.XRange(t.Context(), r.streamKey("settlements"), "-", "+").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		seen := map[string]bool{}
 		for _, j := range jobs {
 			seen[field(j, fieldID)] = true
@@ -154,6 +161,7 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 		slow.Node, slow.Lease = "second", 3*time.Second
 		second := NewRelay(r.open(t), b, slow)
 		run(t, second.Run)
+
 		within(t, "the first to hear wakes", func() bool {
 			n, err := r.do.PubSubNumSub(t.Context(), r.wakeChannel()).Result()
 			return err == nil && n[r.wakeChannel()] == 2
@@ -172,13 +180,15 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 	})
 }
 
-// BenchmarkRelay compares the relay's way (read, tell, forget, in batches) with telling Redis alone.
+// BenchmarkRelay compares the relay's way (read, tell, forget, in batches) with
+// telling Redis alone.
 func BenchmarkRelay(b *testing.B) {
 	r, err := Embedded()
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer r.Close()
+
 	rl, full := NewRelay(r, &box{}, RelayConfig{Node: "a"}), &box{}
 	for n := range rl.cfg.Batch {
 		full.add(trips.KindReserved, "trip", n)
@@ -190,6 +200,7 @@ func BenchmarkRelay(b *testing.B) {
 		if err := rl.tell(b.Context(), notices); err != nil {
 			b.Fatal(err)
 		}
+
 		bare += time.Since(start)
 		rl.box = &box{notices: notices, holder: "a", until: time.Now().Add(time.Hour)}
 		rl.leasedAt, rl.holder = time.Now(), true
@@ -197,8 +208,10 @@ func BenchmarkRelay(b *testing.B) {
 		if err := rl.turn(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+
 		relayed += time.Since(start)
 	}
+
 	b.ReportMetric(float64(b.N*len(notices))/relayed.Seconds(), "notices/s")
 	b.ReportMetric(float64(bare)/float64(relayed), "x_bare_pipeline")
 }

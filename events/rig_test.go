@@ -37,6 +37,7 @@ func onBoth(t *testing.T, story func(t *testing.T, r *rig)) {
 		mini := miniredis.RunT(t)
 		story(t, newRig(t, "redis://"+mini.Addr()+"/0"))
 	})
+
 	t.Run("real", func(t *testing.T) {
 		url := os.Getenv("RIDEHAIL_TEST_REDIS")
 		if url == "" && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
@@ -54,6 +55,7 @@ func newRig(t *testing.T, url string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r := &rig{wire: newCable(t, o.Addr), prefix: "ridehail-test:" + uuid.NewString() + ":"}
 	r.url = r.wire.url(o.DB)
 	r.Redis = r.open(t)
@@ -78,6 +80,7 @@ func (r *rig) flush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if len(keys) > 0 {
 		if err := r.do.Del(context.Background(), keys...).Err(); err != nil {
 			t.Fatal(err)
@@ -85,7 +88,8 @@ func (r *rig) flush(t *testing.T) {
 	}
 }
 
-// run starts long work; the returned function ends it and waits. The test's end does too.
+// run starts long work; the returned function ends it and waits. The test's end
+// does too.
 func run(t *testing.T, work func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -137,6 +141,7 @@ func newCable(t *testing.T, to string) *cable {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c := &cable{ln: ln, to: to, conns: map[net.Conn]*atomic.Bool{}}
 	c.work.Go(c.accept)
 	t.Cleanup(func() { _ = ln.Close(); c.unplug(); c.work.Wait() })
@@ -151,12 +156,14 @@ func (c *cable) accept() {
 		if err != nil {
 			return
 		}
+
 		far, err := net.Dial("tcp", c.to)
 		silent := new(atomic.Bool)
 		if err != nil || !c.keep(near, far, silent) {
 			_ = near.Close()
 			continue
 		}
+
 		c.work.Go(func() { _, _ = io.Copy(valve{near, silent}, far); _ = near.Close(); _ = far.Close() })
 		c.work.Go(func() { _, _ = io.Copy(valve{far, silent}, near); _ = near.Close(); _ = far.Close() })
 	}
@@ -175,7 +182,8 @@ func (v valve) Write(b []byte) (int, error) {
 	return v.Conn.Write(b)
 }
 
-// silence makes all connections carry nothing any more without ending them; new ones work at once.
+// silence makes all connections carry nothing any more without ending them; new
+// ones work at once.
 func (c *cable) silence() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,6 +195,7 @@ func (c *cable) silence() {
 func (c *cable) keep(near, far net.Conn, silent *atomic.Bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.down {
 		_ = far.Close()
 		return false

@@ -8,11 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Scripts run in Redis, where nothing comes between a look and the act it decides: a worker that was stopped between the
-// two would act on what is long over. They are sent whole each time, so that a Redis that forgets does not matter.
+// Scripts run in Redis, where nothing comes between a look and the act it
+// decides: a worker that was stopped between the two would act on what is long
+// over. They are sent whole each time, so that a Redis that forgets does not
+// matter.
 
-// keepScript renews entries that are still the caller's. XCLAIM would take back from an heir what it had to take over,
-// and the count is named because not every server leaves it alone.
+// keepScript renews entries that are still the caller's. XCLAIM would take back
+// from an heir what it had to take over, and the count is named because not
+// every server leaves it alone.
 const keepScript = `
 for i = 3, #ARGV do
   local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
@@ -31,7 +34,8 @@ func (r *Redis) keep(ctx context.Context, key, consumer string, entries []string
 	return r.do.Eval(ctx, keepScript, []string{key}, args...).Err()
 }
 
-// takeScript delivers an entry to the caller if it still is as it was seen: of that consumer, and idle for so long.
+// takeScript delivers an entry to the caller if it still is as it was seen: of
+// that consumer, and idle for so long.
 const takeScript = `
 local id = ARGV[4]
 local seen = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[5], id, id, 1, ARGV[3])
@@ -40,7 +44,8 @@ local got = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[5], id)
 if not (got and got[1]) then return false end
 return {seen[1][4] + 1, got[1][2]}`
 
-// take claims an entry that was seen as pending; nil when another worker was faster or the job is done.
+// take claims an entry that was seen as pending; nil when another worker was
+// faster or the job is done.
 func (r *Redis) take(ctx context.Context, key, consumer string, seen redis.XPendingExt, idle time.Duration) (*Job, error) {
 	got, err := r.do.Eval(ctx, takeScript, []string{key},
 		group, consumer, seen.Consumer, seen.ID, idle.Milliseconds()).Slice()
@@ -50,20 +55,24 @@ func (r *Redis) take(ctx context.Context, key, consumer string, seen redis.XPend
 	if err != nil {
 		return nil, err
 	}
+
 	m := redis.XMessage{ID: seen.ID, Values: map[string]any{}}
 	attempt, _ := got[0].(int64) // as the script builds it
+
 	fields, _ := got[1].([]any)
 	for i := 0; i+1 < len(fields); i += 2 {
 		if name, ok := fields[i].(string); ok {
 			m.Values[name] = fields[i+1]
 		}
 	}
+
 	j := jobOf(m, int(attempt))
 	return &j, nil
 }
 
-// buryScript writes a dead letter unless the job has one: a job that is queued again and again and never can be done
-// leaves one letter, not a heap. The index is believed only as far as the letter is there.
+// buryScript writes a dead letter unless the job has one: a job that is queued
+// again and again and never can be done leaves one letter, not a heap. The
+// index is believed only as far as the letter is there.
 const buryScript = `
 local entry = redis.call('HGET', KEYS[2], ARGV[1])
 if entry then

@@ -13,8 +13,9 @@ import (
 
 const (
 	simTTL = 4 * time.Second // as a node has it
-	// settled is when all nodes agree, after the last that could keep them from it: the time a heartbeat lives, as much
-	// again in which those who were cut off trust what they knew, the next heartbeat and its round trips.
+	// settled is when all nodes agree, after the last that could keep them from
+	// it: the time a heartbeat lives, as much again in which those who were cut
+	// off trust what they knew, the next heartbeat and its round trips.
 	settled = 2*simTTL + simTTL/4 + 2*time.Second
 )
 
@@ -23,12 +24,14 @@ type league struct {
 	*world
 	regions []location.Region
 
-	mu     sync.Mutex // guards all below
-	nodes  map[string]*member
-	calm   time.Time                     // since when wires are whole; zero while they are not
-	healed time.Time                     // since when nodes do not come or go either; zero while they do
-	stir   time.Time                     // when something last happened to a process
-	orphan map[location.Region]time.Time // since when
+	mu    sync.Mutex // guards all below
+	nodes map[string]*member
+	calm  time.Time // since when wires are whole; zero while they are not
+	// since when nodes do not come or go either; zero while they do
+	healed time.Time
+	stir   time.Time // when something last happened to a process
+	// since when
+	orphan map[location.Region]time.Time
 }
 
 type member struct {
@@ -36,20 +39,24 @@ type member struct {
 	*Members
 }
 
-// Ownership only saves work, so two nodes may both believe in it for a while; but not for longer than they must, and no
-// region is without a node that looks after it.
+// Ownership only saves work, so two nodes may both believe in it for a while;
+// but not for longer than they must, and no region is without a node that looks
+// after it.
 func TestSimulatedNodesAgreeWhoOwnsWhat(t *testing.T) {
 	simulate(t, 20, func(w *world) {
 		l := &league{world: w, nodes: map[string]*member{}, orphan: map[location.Region]time.Time{}}
 		for i := range 7 {
 			l.regions = append(l.regions, location.Region(fmt.Sprintf("85%02x", i)))
 		}
-		w.jump(w.between(-5*time.Minute, 5*time.Minute)) // Redis's clock is not ours
+
+		// Redis's clock is not ours
+		w.jump(w.between(-5*time.Minute, 5*time.Minute))
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
 			l.join(name)
 		}
 		w.wg.Go(l.watch)
+
 		for range 2 {
 			l.trouble(names)
 			l.heal(names)
@@ -67,7 +74,8 @@ func (l *league) join(name string) {
 	l.nodes[name] = n
 }
 
-// part makes a node end, with a word to the others or without; nil when it has already.
+// part makes a node end, with a word to the others or without; nil when it has
+// already.
 func (l *league) part(name string, end func(*machine)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,6 +102,7 @@ func (l *league) trouble(names []string) {
 		l.calm = time.Time{}
 	}
 	l.mu.Unlock()
+
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		longest := []time.Duration{time.Second, 6 * time.Second, 3 * settled}[l.number(3)]
 		time.Sleep(l.between(longest/10, longest))
@@ -102,6 +111,7 @@ func (l *league) trouble(names []string) {
 		l.stir = time.Now()
 		n := l.nodes[name]
 		l.mu.Unlock()
+
 		switch what := l.number(10); {
 		case n == nil:
 			l.join(name)
@@ -135,14 +145,16 @@ func (l *league) heal(names []string) {
 		}
 		n.recover()
 	}
+
 	l.mu.Lock()
 	l.calm, l.healed = time.Now(), time.Now()
 	l.mu.Unlock()
 	time.Sleep(settled)
 }
 
-// rest is a time in which watch lets nothing pass, whatever Redis forgets, and although nodes stop for a moment. A stop
-// may cost a heartbeat that was under way and make the next one late, so that two in a row would be too much.
+// rest is a time in which watch lets nothing pass, whatever Redis forgets, and
+// although nodes stop for a moment. A stop may cost a heartbeat that was under
+// way and make the next one late, so that two in a row would be too much.
 func (l *league) rest() {
 	for range 4 {
 		if l.chance(.5) {
@@ -150,6 +162,7 @@ func (l *league) rest() {
 		} else {
 			l.forget()
 		}
+
 		time.Sleep(l.between(2*simTTL, 3*simTTL))
 	}
 }
@@ -166,6 +179,7 @@ func (l *league) look(now time.Time) {
 	flushed := l.lastFlush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.calm.IsZero() {
 		clear(l.orphan)
 		return
@@ -181,10 +195,12 @@ func (l *league) look(now time.Time) {
 				owners = append(owners, name)
 			}
 		}
+
 		if quiet && len(owners) != 1 {
 			slices.Sort(owners)
 			l.complain(fmt.Sprintf("region %s is owned by [%s], though all is well", region, strings.Join(owners, " ")))
 		}
+
 		if since, alone := l.orphan[region]; len(up) > 0 || len(l.nodes) == 0 {
 			delete(l.orphan, region)
 		} else if !alone {

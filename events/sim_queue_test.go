@@ -13,11 +13,13 @@ import (
 
 const (
 	simJobs = "jobs"
-	// heir is how soon a job goes on whose worker fell silent: its lease, the next look of another, who may be in the
-	// midst of a blocking read, and the round trips.
+	// heir is how soon a job goes on whose worker fell silent: its lease, the
+	// next look of another, who may be in the midst of a blocking read, and the
+	// round trips.
 	heir = 3*time.Second + time.Second + block + time.Second
-	// afterAll is when everything is done or given up after the last fault: the longest grace of whoever queues again,
-	// the five rests of a job, and its longest run.
+	// afterAll is when everything is done or given up after the last fault: the
+	// longest grace of whoever queues again, the five rests of a job, and its
+	// longest run.
 	afterAll = 30*time.Second + (3+6+12+24+48)*time.Second + 30*time.Second
 )
 
@@ -36,26 +38,32 @@ type task struct {
 // works is a queue, those who work on it, and the books of what they did.
 type works struct {
 	*world
-	desk    *machine // of whoever queues the jobs; nothing befalls it
-	lost    chan struct{}
-	forgets bool // Redis does in this world, so that somebody looks for jobs undone
+	desk *machine // of whoever queues the jobs; nothing befalls it
+	lost chan struct{}
+	// Redis does in this world, so that somebody looks for jobs undone
+	forgets bool
 
-	mu     sync.Mutex // guards all below
-	tasks  map[string]*task
-	nodes  map[string]*machine
-	grace  time.Duration          // after it an undone job is queued again; 0: it is not
-	calm   time.Time              // since when nothing fails but what rest does; zero while anything may
-	stops  map[*machine]time.Time // when one was last killed, or stopped for longer than its lease
+	mu    sync.Mutex // guards all below
+	tasks map[string]*task
+	nodes map[string]*machine
+	grace time.Duration // after it an undone job is queued again; 0: it is not
+	// since when nothing fails but what rest does; zero while anything may
+	calm time.Time
+	// when one was last killed, or stopped for longer than its lease
+	stops  map[*machine]time.Time
 	holder map[string]redis.XPendingExt
 }
 
-// Whatever dies, stops, or gets lost: each job is done, or given up and says so, before it is forgotten; who lives keeps
-// what it does; who dies or stops is followed soon.
+// Whatever dies, stops, or gets lost: each job is done, or given up and says
+// so, before it is forgotten; who lives keeps what it does; who dies or stops
+// is followed soon.
 func TestSimulatedWorkersLoseNoJob(t *testing.T) {
 	simulate(t, 6, func(w *world) {
 		f := &works{world: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
 			stops: map[*machine]time.Time{}, holder: map[string]redis.XPendingExt{}, forgets: w.chance(.5)}
-		w.jump(w.between(-5*time.Minute, 5*time.Minute)) // Redis's clock is not ours
+
+		// Redis's clock is not ours
+		w.jump(w.between(-5*time.Minute, 5*time.Minute))
 		w.seen = f.hear
 		f.desk = w.boot("desk")
 		names := []string{"a", "b", "c"}
@@ -81,13 +89,15 @@ func (f *works) start(name string) {
 			default:
 			}
 		}}
+
 	f.mu.Lock()
 	f.nodes[name] = m
 	f.mu.Unlock()
 	m.run(w.Run)
 }
 
-// follow ends a process, without a word or with one, and starts it again under its name; once.
+// follow ends a process, without a word or with one, and starts it again under
+// its name; once.
 func (f *works) follow(m *machine, end func(*machine), after time.Duration) {
 	f.mu.Lock()
 	known := f.nodes[m.name] == m
@@ -95,6 +105,7 @@ func (f *works) follow(m *machine, end func(*machine), after time.Duration) {
 		f.nodes[m.name], f.stops[m] = nil, time.Now()
 	}
 	f.mu.Unlock()
+
 	if known {
 		end(m)
 		time.Sleep(after)
@@ -144,6 +155,7 @@ func (f *works) reconcile(ctx context.Context) error {
 				continue
 			}
 		}
+
 		f.mu.Lock()
 		var undone []string
 		for id, t := range f.tasks {
@@ -152,6 +164,7 @@ func (f *works) reconcile(ctx context.Context) error {
 			}
 		}
 		f.mu.Unlock()
+
 		for _, id := range undone {
 			f.queue(id)
 		}
@@ -170,24 +183,29 @@ func (f *works) handle(ctx context.Context, m *machine, id string) error {
 	}
 	t.runs, t.begun, t.on, t.running = t.runs+1, time.Now(), m, true
 	f.mu.Unlock()
+
 	defer func() {
 		f.mu.Lock()
 		t.running = t.running && t.on != m
 		f.mu.Unlock()
 	}()
+
 	takes := f.between(time.Millisecond, time.Second)
 	switch t.kind {
 	case "long":
-		takes = f.between(10*time.Second, 25*time.Second) // several leases, within the limit
+		// several leases, within the limit
+		takes = f.between(10*time.Second, 25*time.Second)
 	case "deadly":
 		f.wg.Go(func() { f.follow(m, (*machine).die, 0) })
 		<-m.ctx.Done()
 		return ctx.Err()
 	}
+
 	if !sleep(ctx, takes) {
 		return ctx.Err()
 	}
 	m.wait()
+
 	switch {
 	case m.ctx.Err() != nil:
 		return m.ctx.Err()
@@ -196,6 +214,7 @@ func (f *works) handle(ctx context.Context, m *machine, id string) error {
 	case t.kind == "poison":
 		return errors.New("poison")
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t.done = true
@@ -207,10 +226,12 @@ func (f *works) hear(cmd string, args []string) {
 	if cmd != "XACK" {
 		return
 	}
+
 	entries, err := f.mini.Stream(args[0])
 	if err != nil {
 		return // it has just been forgotten
 	}
+
 	for _, e := range entries {
 		if e.ID != args[2] {
 			continue
@@ -219,6 +240,7 @@ func (f *works) hear(cmd string, args []string) {
 		f.mu.Lock()
 		done := f.tasks[id].done
 		f.mu.Unlock()
+
 		if !done && f.letters()[id] == 0 && time.Since(f.lastFlush()) > heir {
 			f.complain(id + " is acknowledged before it is done")
 		}
@@ -228,7 +250,9 @@ func (f *works) hear(cmd string, args []string) {
 // letters counts the dead letters by job.
 func (f *works) letters() map[string]int {
 	of := map[string]int{}
-	entries, _ := f.mini.Stream(f.desk.r.deadKey(simJobs)) // none if it is not there
+
+	// none if it is not there
+	entries, _ := f.mini.Stream(f.desk.r.deadKey(simJobs))
 	for _, e := range entries {
 		of[e.Values[1]]++
 	}
@@ -245,6 +269,7 @@ func (f *works) watch(ctx context.Context) error {
 			clear(f.holder)
 			continue
 		}
+
 		for _, p := range now {
 			was, known := f.holder[p.ID]
 			if known && (p.RetryCount < was.RetryCount || p.Consumer != was.Consumer && p.RetryCount == was.RetryCount) {
@@ -254,6 +279,7 @@ func (f *works) watch(ctx context.Context) error {
 			f.holder[p.ID] = p
 		}
 	}
+
 	return ctx.Err()
 }
 
@@ -263,15 +289,18 @@ func (f *works) trouble(names []string) {
 		f.grace = 30 * time.Second
 		f.mu.Unlock()
 	}
+
 	if !f.forgets && f.chance(.3) {
 		f.add("deadly")
 	}
+
 	for end := time.Now().Add(80 * time.Second); time.Now().Before(end); time.Sleep(f.between(10*time.Millisecond, 5*time.Second)) {
 		f.add([]string{"sound", "sound", "long", "poison"}[f.number(4)])
 		m := f.node(names[f.number(len(names))])
 		if m == nil {
 			continue
 		}
+
 		switch f.number(10) {
 		case 0:
 			f.follow(m, (*machine).die, f.between(0, 5*time.Second))
@@ -300,13 +329,15 @@ func (f *works) heal(names []string) {
 			m.recover()
 		}
 	}
+
 	f.books("after everything was well again")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.grace, f.calm = 0, time.Now()
 }
 
-// books holds that all jobs are done, or given up if they cannot be, each with one letter.
+// books holds that all jobs are done, or given up if they cannot be, each with
+// one letter.
 func (f *works) books(when string) {
 	var left []string
 	f.await(afterAll, func() bool {
@@ -327,6 +358,7 @@ func (f *works) books(when string) {
 				left = append(left, fmt.Sprintf("%s that ran %d times in %d deliveries", id, t.runs, 5*t.times))
 			}
 		}
+
 		return len(left) == 0
 	}, func() string { return fmt.Sprintf("%v neither done nor given up once, %s", left, when) })
 }
@@ -341,9 +373,11 @@ func (f *works) await(within time.Duration, ok func() bool, what func() string) 
 	}
 }
 
-// rest is a time in which one thing at a time goes wrong, and what is to be seen of it is known.
+// rest is a time in which one thing at a time goes wrong, and what is to be
+// seen of it is known.
 func (f *works) rest(names []string) {
 	f.add("poison")
+
 	for range 3 {
 		id := f.add("long")
 		f.begins(id, nil, 3*time.Second)
@@ -351,6 +385,7 @@ func (f *works) rest(names []string) {
 		on := f.tasks[id].on
 		f.mu.Unlock()
 		time.Sleep(f.between(0, 5*time.Second))
+
 		switch f.number(4) {
 		case 0:
 			f.wg.Go(func() { f.follow(on, (*machine).die, 2*heir) })
@@ -372,6 +407,7 @@ func (f *works) rest(names []string) {
 				f.forgotten()
 			}
 		}
+
 		f.finishes(id, 40*time.Second)
 	}
 }

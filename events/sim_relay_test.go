@@ -11,7 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// post is an outbox in a database that fails, and the books of what came out of it.
+// post is an outbox in a database that fails, and the books of what came out of
+// it.
 type post struct {
 	*world
 	box
@@ -24,8 +25,9 @@ type post struct {
 	nodes  map[string]*machine
 }
 
-// The order of a trip's notices holds, none is passed over, and what the outbox forgets was told; whoever stops in the
-// midst of it and goes on, however late answers come, and whatever the clocks of the nodes say.
+// The order of a trip's notices holds, none is passed over, and what the outbox
+// forgets was told; whoever stops in the midst of it and goes on, however late
+// answers come, and whatever the clocks of the nodes say.
 func TestSimulatedRelaysTellEverythingInOrder(t *testing.T) {
 	simulate(t, 20, func(w *world) {
 		p := &post{world: w, told: map[int64]bool{}, queued: map[trips.TripID]bool{}, top: map[string]int{},
@@ -49,6 +51,7 @@ func (p *post) start(name string) {
 	if p.chance(.3) {
 		jump = p.between(10*time.Second, 5*time.Minute)
 	}
+
 	now := func() time.Time {
 		at := time.Now().Add(off)
 		if time.Now().After(after) {
@@ -56,7 +59,9 @@ func (p *post) start(name string) {
 		}
 		return at
 	}
-	rl := NewRelay(m.r, &hand{p, m}, RelayConfig{Node: name, Batch: 4, Now: now, // four are far below 4 KB
+
+	// four are far below 4 KB
+	rl := NewRelay(m.r, &hand{p, m}, RelayConfig{Node: name, Batch: 4, Now: now,
 		Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 	m.run(func(ctx context.Context) error { return rl.work(ctx, nil) })
 	p.mu.Lock()
@@ -72,10 +77,12 @@ func (p *post) write() {
 		p.newest[trip]++
 		n := p.newest[trip]
 		p.mu.Unlock()
+
 		kind := trips.KindReserved
 		if n%4 == 0 {
 			kind = trips.KindCompleted
 		}
+
 		p.add(kind, trip, n)
 	}
 }
@@ -87,6 +94,7 @@ func (p *post) trouble(names []string) {
 		p.mu.Lock()
 		m := p.nodes[name]
 		p.mu.Unlock()
+
 		switch p.number(10) {
 		case 0:
 			m.die()
@@ -107,8 +115,9 @@ func (p *post) trouble(names []string) {
 	}
 }
 
-// telling is how long the newest notice waits at most when nothing fails any more: until the lease of one who died is
-// over, the next node looks, and its last backoff ends.
+// telling is how long the newest notice waits at most when nothing fails any
+// more: until the lease of one who died is over, the next node looks, and its
+// last backoff ends.
 const telling = 3*time.Second + time.Second + 2*time.Second
 
 func (p *post) heal(names []string) {
@@ -126,6 +135,7 @@ func (p *post) takeOver(names []string) {
 			p.nodes[name].die()
 		}
 	}
+
 	p.write()
 	time.Sleep(telling)
 	p.done("after the holder died")
@@ -161,6 +171,7 @@ func (p *post) hear(cmd string, args []string) {
 		if err != nil || n > p.top[trip]+1 {
 			p.complain(fmt.Sprintf("%s: %d came after %d, %v", trip, n, p.top[trip], err))
 		}
+
 		p.top[trip] = max(p.top[trip], n)
 	}
 }
@@ -171,12 +182,14 @@ type hand struct {
 	on *machine
 }
 
-// call is one round trip: it may fail before it is done or after, and a node that is stopped makes it when it goes on.
+// call is one round trip: it may fail before it is done or after, and a node
+// that is stopped makes it when it goes on.
 func (h *hand) call(ctx context.Context, do func() error) error {
 	h.on.wait()
 	h.on.mu.Lock()
 	bad, cut := h.on.bad, time.Now().Before(h.on.whole)
 	h.on.mu.Unlock()
+
 	fate := 4 + h.number(8)
 	if h.chance(bad) {
 		fate = h.number(5)
@@ -196,6 +209,7 @@ func (h *hand) call(ctx context.Context, do func() error) error {
 	if fate == 2 {
 		time.Sleep(h.between(0, 5*time.Second))
 	}
+
 	h.on.wait()
 	if fate == 0 {
 		return errReset
@@ -218,13 +232,15 @@ func (h *hand) Pending(ctx context.Context, limit int) (list []trips.Notice, err
 	return list, h.call(ctx, func() (err error) { list, err = h.box.Pending(ctx, limit); return err })
 }
 
-// Advance forgets what was told, and only that, and for the holder of the lease only.
+// Advance forgets what was told, and only that, and for the holder of the lease
+// only.
 func (h *hand) Advance(ctx context.Context, holder string, last trips.Notice) error {
 	return h.call(ctx, func() error {
 		pending, _ := h.box.Pending(ctx, 1000)
 		h.box.mu.Lock()
 		lost := h.box.holder != holder || !time.Now().Before(h.box.until)
 		h.box.mu.Unlock()
+
 		if lost {
 			err := h.box.Advance(ctx, holder, last)
 			if err == nil {
@@ -232,6 +248,7 @@ func (h *hand) Advance(ctx context.Context, holder string, last trips.Notice) er
 			}
 			return err
 		}
+
 		h.mu.Lock()
 		for _, n := range pending {
 			var trip string

@@ -22,12 +22,13 @@ import (
 	"github.com/ridehail/ridehail/store/faulty"
 )
 
-// simulate runs a story once for each seed, as many as told if nobody wants more, in fake time, and says how much of it
-// went by.
+// simulate runs a story once for each seed, as many as told if nobody wants
+// more, in fake time, and says how much of it went by.
 func simulate(t *testing.T, seeds uint64, tell func(w *world)) {
 	first, n := faulty.Seeds(t, seeds)
 	var virtual, commands atomic.Int64
 	began := time.Now()
+
 	t.Run("seed", func(t *testing.T) {
 		for seed := first; seed < first+n; seed++ {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -41,12 +42,14 @@ func simulate(t *testing.T, seeds uint64, tell func(w *world)) {
 			})
 		}
 	})
+
 	hours, real := time.Duration(virtual.Load()).Hours(), time.Since(began)
 	t.Logf("%d seeds, %.1f virtual hours, %d commands to Redis in %s: %.0f virtual hours a second",
 		n, hours, commands.Load(), real.Round(time.Millisecond), hours/real.Seconds())
 }
 
-// world is one Redis and the machines that reach it over wires that fail. Nothing in it is real but the code.
+// world is one Redis and the machines that reach it over wires that fail.
+// Nothing in it is real but the code.
 type world struct {
 	t     *testing.T
 	seed  uint64
@@ -56,12 +59,14 @@ type world struct {
 	wg    sync.WaitGroup
 	mini  *miniredis.Miniredis
 
-	mu       sync.Mutex // guards all below
-	rng      *rand.Rand
-	skew     time.Duration                // of Redis's clock
-	flush    int                          // after so many more commands Redis forgets all; 0: not
-	flushed  time.Time                    // when it last did
-	seen     func(cmd string, _ []string) // hears every command before it is carried out; no lock is held
+	mu  sync.Mutex // guards all below
+	rng *rand.Rand
+	// of Redis's clock
+	skew    time.Duration
+	flush   int       // after so many more commands Redis forgets all; 0: not
+	flushed time.Time // when it last did
+	// hears every command before it is carried out; no lock is held
+	seen     func(cmd string, _ []string)
 	commands int64
 	broken   []string
 }
@@ -70,6 +75,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, began: time.Now(), rng: rand.New(rand.NewPCG(seed, 7)), mini: miniredis.NewMiniRedis(),
 		seen: func(string, []string) {}}
 	w.ctx, w.stop = context.WithCancel(t.Context())
+
 	conn, err := w.mini.Dial() // starts the server
 	if err != nil {
 		t.Fatal(err)
@@ -99,23 +105,29 @@ func (w *world) complain(what string) {
 	}
 }
 
-// hook runs before each command, also between those of one pipeline. Those of a script are one with it, and the server
-// is locked while they run.
+// hook runs before each command, also between those of one pipeline. Those of a
+// script are one with it, and the server is locked while they run.
 func (w *world) hook(from *server.Peer, cmd string, args ...string) bool {
 	if of := reflect.ValueOf(from.Ctx); of.IsValid() && of.Elem().FieldByName("nested").Bool() {
 		return false
 	}
+
 	w.mu.Lock()
 	w.commands++
 	seen := w.seen
+
 	if w.flush == 1 {
 		w.flushed = time.Now()
-		w.skew += time.Millisecond // it takes a while, so that a stream's new entries are not named like the old ones
+		// it takes a while, so that a stream's new entries are not named like
+		// the old ones
+		w.skew += time.Millisecond
 		w.mini.FlushAll()
 	}
+
 	w.flush = max(0, w.flush-1)
 	w.mini.SetTime(time.Now().Add(w.skew))
 	w.mu.Unlock()
+
 	seen(cmd, args)
 	return false
 }
@@ -157,7 +169,8 @@ func (w *world) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(w.rng.Int64N(int64(to-from)))
 }
 
-// machine is where one process runs. It can be stopped for a while, cut off, and given bad wires.
+// machine is where one process runs. It can be stopped for a while, cut off,
+// and given bad wires.
 type machine struct {
 	w    *world
 	name string
@@ -199,7 +212,8 @@ func (m *machine) die() {
 // end lets the process stop as it does on SIGTERM.
 func (m *machine) end() { m.kill() }
 
-// pause stops the process: whatever it wants from outside waits, and then happens all the same.
+// pause stops the process: whatever it wants from outside waits, and then
+// happens all the same.
 func (m *machine) pause(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -242,7 +256,8 @@ func (m *machine) wait() (was bool) {
 	}
 }
 
-// cut makes all lines carry nothing any more, without a word, and new ones as well until d is over.
+// cut makes all lines carry nothing any more, without a word, and new ones as
+// well until d is over.
 func (m *machine) cut(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -262,13 +277,16 @@ func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
 	m.mu.Lock()
 	away := time.Now().Before(m.whole)
 	m.mu.Unlock()
+
 	if away {
 		return nil, errReset
 	}
+
 	far, err := m.w.mini.Dial()
 	if err != nil {
 		return nil, err
 	}
+
 	l := &line{Conn: far, m: m}
 	m.mu.Lock()
 	m.lines[l] = true
@@ -278,9 +296,10 @@ func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
 
 var errReset = errors.New("connection reset")
 
-// line is a connection. One request is written at a time, and all of it at once; keep pipelines below 4 KB, the server's
-// buffer, because this pipe has none. Nobody may subscribe here: the library waits for a subscription under a lock, and in
-// a bubble no time goes by while someone else waits for the lock.
+// line is a connection. One request is written at a time, and all of it at
+// once; keep pipelines below 4 KB, the server's buffer, because this pipe has
+// none. Nobody may subscribe here: the library waits for a subscription under a
+// lock, and in a bubble no time goes by while someone else waits for the lock.
 type line struct {
 	net.Conn
 	m    *machine
@@ -296,12 +315,14 @@ func (l *line) Write(b []byte) (int, error) {
 	l.m.mu.Lock()
 	bad := l.m.bad
 	l.m.mu.Unlock()
+
 	switch {
 	case l.dead.Load():
 		return len(b), nil
 	case bad == 0 || !l.m.w.chance(bad):
 		return l.Conn.Write(b)
 	}
+
 	switch l.m.w.number(4) {
 	case 0: // not done
 		l.dead.Store(true)
@@ -325,6 +346,7 @@ func (l *line) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
 		l.m.wait()
+
 		switch {
 		case err != nil || (!l.dead.Load() && !l.deaf.Load()):
 			return n, err
@@ -340,6 +362,7 @@ func (l *line) Close() error {
 	delete(l.m.lines, l)
 	l.m.mu.Unlock()
 	_ = l.SetReadDeadline(time.Unix(1, 0))
+
 	l.m.w.wg.Go(func() {
 		l.late.Wait()
 		_ = l.Conn.Close()

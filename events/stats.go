@@ -44,8 +44,8 @@ func newStats(reg prometheus.Registerer) *stats {
 	}
 }
 
-// quietLibrary hands what go-redis prints about its connections to slog at debug level: whatever matters comes back
-// as an error or a Gap as well.
+// quietLibrary hands what go-redis prints about its connections to slog at
+// debug level: whatever matters comes back as an error or a Gap as well.
 var quietLibrary = sync.OnceFunc(func() { redis.SetLogger(libraryLog{}) })
 
 type libraryLog struct{}

@@ -14,32 +14,42 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Worker does the jobs of a stream. Set the fields, then call Run; zero values stand for the numbers in brackets.
+// Worker does the jobs of a stream. Set the fields, then call Run; zero values
+// stand for the numbers in brackets.
 //
-// The effect comes first and the acknowledgement last, so a job may be done twice and is never skipped: Handle must be
-// idempotent by the job's id. Handle's errors bring the job back later, ever more slowly; an error with a method
-// Permanent() bool that says true, or too many deliveries, makes it a dead letter.
+// The effect comes first and the acknowledgement last, so a job may be done
+// twice and is never skipped: Handle must be idempotent by the job's id.
+// Handle's errors bring the job back later, ever more slowly; an error with a
+// method Permanent() bool that says true, or too many deliveries, makes it a
+// dead letter.
 type Worker struct {
-	Redis      *Redis
-	Stream     string
-	Consumer   string // the node's name: the same after a restart, so that it finds its own unfinished jobs
-	Handle     func(ctx context.Context, jobID string, payload []byte) error
-	Parallel   int           // jobs at a time [4]
-	Heartbeat  time.Duration // a job whose worker is silent for three of these is taken over [1 s]
+	Redis  *Redis
+	Stream string
+	// the node's name: the same after a restart, so that it finds its own
+	// unfinished jobs
+	Consumer string
+	Handle   func(ctx context.Context, jobID string, payload []byte) error
+	Parallel int // jobs at a time [4]
+	// a job whose worker is silent for three of these is taken over [1 s]
+	Heartbeat  time.Duration
 	Limit      time.Duration // for one delivery [30 s]
 	Deliveries int64         // before a job is a dead letter [5]
 	OnDead     func(Job, error)
-	OnLost     func() // Redis has no such queue: it forgot all jobs, or never had any. Whoever knows them queues them again
+	// Redis has no such queue: it forgot all jobs, or never had any. Whoever
+	// knows them queues them again
+	OnLost func()
 
 	mu   sync.Mutex
 	busy map[string]bool // entries in hand
 
-	unsure bool // of the goroutine in Run: the queue was perhaps made anew, and nobody told
+	// of the goroutine in Run: the queue was perhaps made anew, and nobody told
+	unsure bool
 }
 
 const group = "workers"
 
-// Run works until ctx ends and the jobs in hand have ended with it. It returns ctx's error.
+// Run works until ctx ends and the jobs in hand have ended with it. It returns
+// ctx's error.
 func (w *Worker) Run(ctx context.Context) error {
 	w.Parallel = cmp.Or(w.Parallel, 4)
 	w.Heartbeat = cmp.Or(w.Heartbeat, time.Second)
@@ -48,6 +58,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.busy = map[string]bool{}
 	var hands sync.WaitGroup
 	defer hands.Wait()
+
 	hands.Go(func() { w.keepHeld(ctx) })
 	free := make(chan struct{}, w.Parallel)
 	pause := backoff{step: 50 * time.Millisecond}
@@ -57,6 +68,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		if !reserve(ctx, free) {
 			break
 		}
+
 		jobs, err := w.next(ctx, own, &looked)
 		<-free
 		if err != nil {
@@ -69,6 +81,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		for _, j := range jobs { // keep them all while they wait for a hand
 			w.hold(j)
 		}
+
 		for _, j := range jobs {
 			if !reserve(ctx, free) {
 				break // unfinished jobs stay pending
@@ -89,11 +102,13 @@ func reserve(ctx context.Context, free chan struct{}) bool {
 	}
 }
 
-// next finds jobs: this worker's own from before, then those whose worker fell silent, then new ones.
+// next finds jobs: this worker's own from before, then those whose worker fell
+// silent, then new ones.
 func (w *Worker) next(ctx context.Context, own bool, looked *time.Time) ([]Job, error) {
 	if own {
 		return w.claim(ctx, w.Consumer, 0)
 	}
+
 	if time.Since(*looked) >= w.Heartbeat {
 		*looked = time.Now()
 		if jobs, err := w.claim(ctx, "", 3*w.Heartbeat); err != nil || len(jobs) > 0 {
@@ -107,6 +122,7 @@ func (w *Worker) next(ctx context.Context, own bool, looked *time.Time) ([]Job, 
 func (w *Worker) read(ctx context.Context) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, block+replyTimeout)
 	defer cancel()
+
 	found, err := w.Redis.wait.XReadGroup(ctx, &redis.XReadGroupArgs{Group: group, Consumer: w.Consumer,
 		Streams: []string{w.key(), ">"}, Count: 1, Block: block}).Result()
 	if errors.Is(err, redis.Nil) {
@@ -115,23 +131,27 @@ func (w *Worker) read(ctx context.Context) ([]Job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
+
 	var jobs []Job
 	for _, s := range found {
 		for _, m := range s.Messages {
 			jobs = append(jobs, jobOf(m, 1))
 		}
 	}
+
 	return jobs, nil
 }
 
-// claim takes over pending jobs that rested long enough. It asks by XPENDING, which filters by idleness and knows
-// the deliveries, and takes each only if it is still as it was seen, so two claimers do not both get a job.
+// claim takes over pending jobs that rested long enough. It asks by XPENDING,
+// which filters by idleness and knows the deliveries, and takes each only if it
+// is still as it was seen, so two claimers do not both get a job.
 func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Job, error) {
 	pending, err := w.Redis.do.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: w.key(), Group: group,
 		Idle: idle, Start: "-", End: "+", Count: 64, Consumer: of}).Result()
 	if err != nil {
 		return nil, fmt.Errorf("pending jobs: %w", err)
 	}
+
 	var jobs []Job
 	for _, p := range pending {
 		least := idle
@@ -141,6 +161,7 @@ func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Jo
 		if w.holds(p.ID) || p.Idle < least {
 			continue
 		}
+
 		j, err := w.Redis.take(ctx, w.key(), w.Consumer, p, least)
 		if err != nil {
 			return jobs, fmt.Errorf("claim job: %w", err)
@@ -155,8 +176,8 @@ func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Jo
 	return jobs, nil
 }
 
-// rest is how long a job lies after its n-th delivery: doubling, so that an outage of a provider does not use up all
-// deliveries at once.
+// rest is how long a job lies after its n-th delivery: doubling, so that an
+// outage of a provider does not use up all deliveries at once.
 func rest(first time.Duration, n int64) time.Duration { return first << min(max(n-1, 0), 4) }
 
 func jobOf(m redis.XMessage, attempt int) Job {
@@ -170,11 +191,13 @@ func (w *Worker) do(ctx context.Context, j Job) {
 		w.bury(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.Deliveries))
 		return
 	}
+
 	err := w.try(ctx, j)
 	switch {
 	case err == nil:
 		w.done(ctx, j)
-	case ctx.Err() != nil: // we stop, it is not the job's fault; it stays pending
+	case ctx.Err() != nil:
+		// we stop, it is not the job's fault; it stays pending
 	case permanent(err) || int64(j.Attempt) >= w.Deliveries:
 		w.bury(ctx, j, err)
 	default:
@@ -199,7 +222,8 @@ func permanent(err error) bool {
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// done acknowledges and forgets, even while we stop. When it fails the job comes back and has no effect.
+// done acknowledges and forgets, even while we stop. When it fails the job
+// comes back and has no effect.
 func (w *Worker) done(ctx context.Context, j Job) {
 	w.Redis.stats.jobs.WithLabelValues("done").Inc()
 	if err := w.forget(ctx, j); err != nil {
@@ -217,8 +241,9 @@ func (w *Worker) forget(ctx context.Context, j Job) error {
 	return err
 }
 
-// bury writes the dead letter first and acknowledges after, so that a crash between repeats it but does not lose it.
-// A job that has a letter already gets no second one.
+// bury writes the dead letter first and acknowledges after, so that a crash
+// between repeats it but does not lose it. A job that has a letter already gets
+// no second one.
 func (w *Worker) bury(ctx context.Context, j Job, why error) {
 	if err := w.Redis.letter(ctx, w.Stream, j, why, time.Now()); err != nil {
 		w.Redis.log.Warn("dead letter not written, the job comes back", "job", j.ID, "err", err)
@@ -249,28 +274,36 @@ func (w *Worker) keepHeld(ctx context.Context) {
 	}
 }
 
-// trouble makes the group again when Redis forgot it, and otherwise waits a little.
+// trouble makes the group again when Redis forgot it, and otherwise waits a
+// little.
 func (w *Worker) trouble(ctx context.Context, err error, pause *backoff) {
 	if ctx.Err() != nil {
 		return
 	}
+
 	if forgotten(err) {
 		err = w.Redis.do.XGroupCreateMkStream(ctx, w.key(), group, "0").Err()
 		var answer redis.Error
 		exists := err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP")
-		w.tell(err == nil || exists && w.unsure) // only the worker that made the group, so that the jobs come once
+
+		// only the worker that made the group, so that the jobs come once
+		w.tell(err == nil || exists && w.unsure)
 		if err == nil || exists {
 			return
 		}
-		w.unsure = w.unsure || !errors.As(err, &answer) // it may have been made by us all the same
+
+		// it may have been made by us all the same
+		w.unsure = w.unsure || !errors.As(err, &answer)
 	}
+
 	if pause.n == 0 {
 		w.Redis.log.Warn("no jobs can be read, trying again", "stream", w.Stream, "err", err)
 	}
 	sleep(ctx, pause.next())
 }
 
-// tell says that the queue is new, once Redis answers again: who queues the jobs needs it.
+// tell says that the queue is new, once Redis answers again: who queues the
+// jobs needs it.
 func (w *Worker) tell(anew bool) {
 	if anew && w.OnLost != nil {
 		w.OnLost()
@@ -278,7 +311,8 @@ func (w *Worker) tell(anew bool) {
 	w.unsure = w.unsure && !anew
 }
 
-// forgotten is true when the group or its stream is not there: at the first start, and after Redis lost its data.
+// forgotten is true when the group or its stream is not there: at the first
+// start, and after Redis lost its data.
 func forgotten(err error) bool {
 	s := err.Error()
 	return strings.Contains(s, "NOGROUP") || strings.Contains(s, "UNBLOCKED")

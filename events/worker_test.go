@@ -41,11 +41,13 @@ func TestJobsQueuedBeforeTheFirstWorkerAreDoneAndForgotten(t *testing.T) {
 				return nil
 			}}
 		run(t, w.Run)
+
 		for _, id := range []string{"1", "2", "3"} {
 			if got := receive(t, id, done); got != id+":pay "+id {
 				t.Errorf("did %q", got)
 			}
 		}
+
 		within(t, "an empty stream", func() bool { return r.outstanding(t) == 0 })
 	})
 }
@@ -58,6 +60,7 @@ func TestAnotherWorkerTakesOverFromOneThatDied(t *testing.T) {
 		kill := run(t, dying.Run)
 		r.enqueue(t, "1")
 		receive(t, "the job to begin", started)
+
 		kill()
 		heir := &Worker{Redis: r.open(t), Stream: "settlements", Consumer: "heir", Heartbeat: beat,
 			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
@@ -74,6 +77,7 @@ func TestAWorkerThatRestartsFinishesItsOwnJobsAtOnce(t *testing.T) {
 			Handle: func(ctx context.Context, id string, _ []byte) error { started <- id; <-ctx.Done(); return ctx.Err() }}
 		kill := run(t, w.Run)
 		r.enqueue(t, "1")
+
 		receive(t, "the job to begin", started)
 		kill()
 		again := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: time.Hour,
@@ -90,28 +94,34 @@ func TestALongJobIsNotTakenFromAWorkerThatLives(t *testing.T) {
 		slow := func(ctx context.Context, id string, _ []byte) error {
 			runs.Add(1)
 			begun <- struct{}{}
+
 			select {
 			case <-finish:
 			case <-ctx.Done():
 			}
 			return ctx.Err()
 		}
+
 		for _, name := range []string{"a", "b"} {
 			w := &Worker{Redis: r.open(t), Stream: "settlements", Consumer: name, Heartbeat: beat, Handle: slow}
 			run(t, w.Run)
 		}
+
 		r.enqueue(t, "1")
 		receive(t, "the job to begin", begun)
+
 		select {
 		case <-begun:
 			t.Error("the job was taken over")
 		case <-time.After(15 * beat): // no signal says that nothing happens
 		}
+
 		held, err := r.do.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: r.streamKey("settlements"), Group: group,
 			Start: "-", End: "+", Count: 9}).Result()
 		if err != nil || len(held) != 1 || held[0].RetryCount != 1 {
 			t.Errorf("keeping a job must not count as delivering it: %+v, %v", held, err)
 		}
+
 		close(finish)
 		within(t, "an empty stream", func() bool { return r.outstanding(t) == 0 })
 		if n := runs.Load(); n != 1 {
@@ -139,9 +149,11 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 				case id == "hopeless":
 					return fmt.Errorf("card: %w", hopeless{errors.New("declined")})
 				}
+
 				sound.Add(1)
 				return nil
 			}}
+
 		run(t, w.Run)
 		r.enqueue(t, "panics", "hopeless", "1", "2", "3", "4")
 		within(t, "the sound jobs", func() bool { return sound.Load() == 4 })
@@ -151,10 +163,12 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 		if j := receive(t, "the poison letter", dead); j.ID != "panics" || j.Attempt != 5 || panics.Load() != 5 {
 			t.Errorf("second dead letter %+v after %d runs", j, panics.Load())
 		}
+
 		letters, err := r.DeadLetters(t.Context(), "settlements", 10)
 		if err != nil || len(letters) != 2 || letters[1].Why != "panic: poison" || string(letters[1].Payload) != "pay panics" {
 			t.Fatalf("letters %+v, %v", letters, err)
 		}
+
 		cured.Store(true)
 		if err := r.Retry(t.Context(), "settlements", letters[1].Entry); err != nil {
 			t.Fatal(err)
@@ -174,6 +188,7 @@ func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
 			OnLost: func() { lost <- struct{}{} }}
 		run(t, w.Run)
 		receive(t, "word that the queue is new", lost)
+
 		r.enqueue(t, "1")
 		receive(t, "the first job", done)
 		r.flush(t)
@@ -182,6 +197,7 @@ func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
 		if id := receive(t, "the job after the flush", done); id != "2" {
 			t.Errorf("did %q", id)
 		}
+
 		r.wire.unplug()
 		r.wire.plug()
 		within(t, "the way back", func() bool { return r.Enqueue(t.Context(), "settlements", "3", nil) == nil })

@@ -37,9 +37,11 @@ func (b *books) await(t *testing.T, wanted func() bool) {
 		b.mu.Lock()
 		done := wanted()
 		b.mu.Unlock()
+
 		if done {
 			return
 		}
+
 		select {
 		case <-b.changed:
 		case <-ctx.Done():
@@ -61,6 +63,7 @@ func (b *books) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
 func (b *books) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if was, ok := b.charges[c.Trip]; ok {
 		return was, nil
 	}
@@ -82,12 +85,14 @@ func (b *books) Charge(_ context.Context, id trips.TripID) (payments.Charge, err
 func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	var out []trips.Trip
 	for id, t := range b.trips {
 		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) {
 			out = append(out, t)
 		}
 	}
+
 	slices.SortFunc(out, func(a, b trips.Trip) int { return cmp.Or(a.EndedAt.Compare(b.EndedAt), cmp.Compare(a.ID, b.ID)) })
 	return out[:min(limit, len(out))], nil
 }
@@ -99,6 +104,7 @@ func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge
 func (b *books) AskRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	c, charged := b.charges[id]
 	r, asked := b.refunds[id]
 	switch {
@@ -109,6 +115,7 @@ func (b *books) AskRefund(_ context.Context, id trips.TripID, reason string, at 
 	case r.State != payments.RefundFailed:
 		return r, nil
 	}
+
 	r.State, r.Reason, r.AskedAt, r.EndedAt = payments.RefundAsked, reason, at, time.Time{}
 	b.refunds[id] = r
 	return r, nil
@@ -118,15 +125,18 @@ func (b *books) EndRefund(_ context.Context, id trips.TripID, state payments.Ref
 	at time.Time) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	r, ok := b.refunds[id]
 	if !ok {
 		return r, trips.ErrNotFound
 	}
+
 	if r.State == payments.RefundAsked {
 		r.State, r.ProviderID, r.EndedAt = state, providerID, at
 		b.refunds[id] = r
 		b.tell()
 	}
+
 	return r, nil
 }
 

@@ -19,7 +19,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// outage is the way to a provider: it counts what is asked while the provider fails, and how many trips that is about.
+// outage is the way to a provider: it counts what is asked while the provider
+// fails, and how many trips that is about.
 type outage struct {
 	provider http.Handler
 	fails    func(*http.Request) (*http.Response, error) // nil: it passes
@@ -46,11 +47,13 @@ func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	o.mu.Unlock()
 	time.Sleep(100 * time.Millisecond)
+
 	if !over {
 		if answer, err := o.fails(r); answer != nil || err != nil {
 			return answer, err
 		}
 	}
+
 	w := httptest.NewRecorder()
 	o.provider.ServeHTTP(w, r)
 	return w.Result(), nil
@@ -65,6 +68,7 @@ func reference(r *http.Request) string {
 	if err != nil {
 		panic(err)
 	}
+
 	text := make([]byte, 1<<10)
 	n, _ := body.Read(text)
 	_, after, _ := strings.Cut(string(text[:n]), `"reference":"`)
@@ -77,8 +81,8 @@ func status(code int) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// town completes a trip a second and settles with four hands, as a node does; its queue brings a failed job back as
-// events.Worker does.
+// town completes a trip a second and settles with four hands, as a node does;
+// its queue brings a failed job back as events.Worker does.
 type town struct {
 	*desk
 	wg   sync.WaitGroup
@@ -91,6 +95,7 @@ func (w *town) hand(ctx context.Context) {
 		if !ok {
 			return
 		}
+
 		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := w.Handle(limited, j.id, nil)
 		cancel()
@@ -121,13 +126,15 @@ func TestAProviderThatFailsIsAskedATenthMoreAtMostAndAllIsPaidWhenItIsBack(t *te
 	}
 }
 
-// suffer is an outage of ten minutes from the start on, in which a trip is completed each second.
+// suffer is an outage of ten minutes from the start on, in which a trip is
+// completed each second.
 func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
 	const trouble, bound = 600, 20 * time.Second
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	way := &outage{provider: provider.New(provider.Config{Secret: "sk"}, ledger), fails: fails, about: map[string]bool{}}
 	b := &books{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
 		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{}}
@@ -141,10 +148,12 @@ func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer w.wg.Wait()
 	defer stop()
+
 	for range 4 {
 		w.wg.Go(func() { w.hand(ctx) })
 	}
 	w.wg.Go(func() { _ = r.Run(ctx) })
+
 	for i := range trouble {
 		trip := ride(trips.TripID(fmt.Sprint("t", i)), 1000)
 		trip.EndedAt = time.Now()
@@ -154,17 +163,21 @@ func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
 		w.line.push(job{id: string(trip.ID)})
 		time.Sleep(time.Second)
 	}
+
 	way.heal()
 	healed := time.Now()
 	way.mu.Lock()
 	requests, first := way.requests, len(way.about)
 	way.mu.Unlock()
+
 	t.Logf("%d requests about %d trips: %.3f", requests, first, float64(requests)/float64(first))
 	if first < trouble/10 || 10*requests > 11*first {
 		t.Errorf("%d requests about %d of %d trips are more than a tenth too many", requests, first, trouble)
 	}
 	paid := func() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.charges) }
-	most := bound + trouble*200*time.Millisecond // each is asked for and charged, 100 ms each, one by one at worst
+
+	// each is asked for and charged, 100 ms each, one by one at worst
+	most := bound + trouble*200*time.Millisecond
 	for paid() < trouble && time.Since(healed) < most {
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -187,6 +200,7 @@ func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRest
 			t.Errorf("%v after it ended %d trips are queued, %v; want %d", now.Sub(ended), n, err, want)
 		}
 	}
+
 	for _, after := range []time.Duration{31 * time.Second, 31 * time.Second, 61 * time.Second, 121 * time.Second} {
 		look(after, 2) // and nobody does the jobs
 	}
@@ -220,6 +234,7 @@ func TestTripsThatNobodyCanSettleHideNoOthers(t *testing.T) {
 		id := trips.TripID(fmt.Sprint("t", i))
 		d.trips[id] = ride(id, 1000)
 	}
+
 	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Limit: 10,
 		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	for range 4 {
@@ -228,6 +243,7 @@ func TestTripsThatNobodyCanSettleHideNoOthers(t *testing.T) {
 		}
 		now = now.Add(5 * time.Second)
 	}
+
 	if len(q.jobs) != 31 {
 		t.Errorf("%d of 31 trips were ever queued", len(q.jobs))
 	}

@@ -72,8 +72,9 @@ func TestARefundInAnotherCurrencyIsNotBookedAsDone(t *testing.T) {
 	}
 }
 
-// TestEventsInTheWrongOrderMoveNoMoney tells of the refund before anybody asked for one, then of a charge long settled,
-// then of the refund again after it is done.
+// TestEventsInTheWrongOrderMoveNoMoney tells of the refund before anybody asked
+// for one, then of a charge long settled, then of the refund again after it is
+// done.
 func TestEventsInTheWrongOrderMoveNoMoney(t *testing.T) {
 	e := newEar(t, provider.Faults{})
 	back := `{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":123400}}`
@@ -84,6 +85,7 @@ func TestEventsInTheWrongOrderMoveNoMoney(t *testing.T) {
 			t.Fatal(body, code)
 		}
 	}
+
 	hear(back) // before there is a charge
 	if err := e.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)

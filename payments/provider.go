@@ -31,7 +31,8 @@ type Payment struct {
 	Amount    trips.Money
 }
 
-// The answers of a provider that a settler must tell apart. Any other error is ambiguous: the money may have been taken.
+// The answers of a provider that a settler must tell apart. Any other error is
+// ambiguous: the money may have been taken.
 var (
 	ErrDuplicate        = errors.New("the provider has seen this reference before")
 	ErrUnknownReference = errors.New("the provider does not know this reference")
@@ -39,7 +40,8 @@ var (
 	ErrRefused          = errors.New("the provider refused the request; check its address, secret and our data")
 )
 
-// HTTPProvider speaks Paystack's interface: charge an authorization, verify a transaction, create and list refunds.
+// HTTPProvider speaks Paystack's interface: charge an authorization, verify a
+// transaction, create and list refunds.
 type HTTPProvider struct {
 	URL     string
 	Secret  string
@@ -73,12 +75,14 @@ type transaction struct {
 	Gateway   string `json:"gateway_response"`
 }
 
-// Charge takes the money. ErrDuplicate does not say whether the first attempt succeeded: Verify does.
+// Charge takes the money. ErrDuplicate does not say whether the first attempt
+// succeeded: Verify does.
 func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 	body, err := json.Marshal(chargeRequest{o.Email, o.Amount.Minor, o.Amount.Currency, o.Authorization, o.Reference})
 	if err != nil {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
 	}
+
 	code, r, err := p.call(ctx, http.MethodPost, "/transaction/charge_authorization", body)
 	if err != nil {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
@@ -90,7 +94,8 @@ func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 	return r.payment(code, o.Reference)
 }
 
-// Verify asks what became of a reference: ErrUnknownReference when no money was taken under it.
+// Verify asks what became of a reference: ErrUnknownReference when no money was
+// taken under it.
 func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, error) {
 	code, r, err := p.call(ctx, http.MethodGet, "/transaction/verify/"+url.PathEscape(reference), nil)
 	if err != nil {
@@ -104,13 +109,16 @@ func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, e
 
 func (r reply) payment(code int, reference string) (Payment, error) {
 	var t transaction
+
 	if code == http.StatusOK {
 		if err := json.Unmarshal(r.Data, &t); err != nil {
 			return Payment{}, fmt.Errorf("%s: provider's answer: %w", reference, err)
 		}
 	}
+
 	switch {
-	case r.Status && t.Status == "success" && t.Reference == reference && t.ID > 0: // a refund needs the id
+	case r.Status && t.Status == "success" && t.Reference == reference && t.ID > 0:
+		// a refund needs the id
 		return Payment{ID: strconv.FormatInt(t.ID, 10), Reference: reference,
 			Amount: trips.Money{Minor: t.Amount, Currency: t.Currency}}, nil
 	case t.Status == "failed":
@@ -120,6 +128,7 @@ func (r reply) payment(code int, reference string) (Payment, error) {
 	case refused(code):
 		return Payment{}, fmt.Errorf("%s: %w: %d %s", reference, ErrRefused, code, r.Message)
 	}
+
 	return Payment{}, fmt.Errorf("%s: provider answered %d %s %s", reference, code, r.Message, t.Status)
 }
 
@@ -135,27 +144,33 @@ func (p *HTTPProvider) call(ctx context.Context, method, path string, body []byt
 	if timeout == 0 {
 		timeout = 3 * time.Second
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+
 	req, err := http.NewRequestWithContext(ctx, method, p.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, reply{}, err
 	}
+
 	req.Header.Set("Authorization", "Bearer "+p.Secret)
 	req.Header.Set("Content-Type", "application/json")
 	client := p.Client
 	if client == nil {
 		client = http.DefaultClient
 	}
+
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, reply{}, err
 	}
 	defer resp.Body.Close()
+
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
 		return 0, reply{}, err
 	}
+
 	var r reply
 	if err := json.Unmarshal(raw, &r); err != nil && resp.StatusCode == http.StatusOK {
 		return 0, reply{}, fmt.Errorf("provider's answer: %w", err)

@@ -16,29 +16,39 @@ type Queue interface {
 	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
-// Reconciler finds completed trips without a charge, and refunds without an end, and queues them again, whatever became
-// of their jobs. A trip that stays as it is comes back ever more rarely. While the provider fails and trips were refused
-// because of that, it queues one trip at a time, to find out when the provider is back, and then all of them. Set the
-// fields, then call Run; zero values stand for the brackets.
+// Reconciler finds completed trips without a charge, and refunds without an
+// end, and queues them again, whatever became of their jobs. A trip that stays
+// as it is comes back ever more rarely. While the provider fails and trips were
+// refused because of that, it queues one trip at a time, to find out when the
+// provider is back, and then all of them. Set the fields, then call Run; zero
+// values stand for the brackets.
 type Reconciler struct {
 	Charges Store
 	Refunds Refunds
 	Queue   Queue
 	Stream  string
-	Budget  *Budget       // of the settler on this node; nil: the provider is not looked at
-	Every   time.Duration // [5 s]
-	Grace   time.Duration // how long settlement may take by itself [30 s]
-	Longest time.Duration // between two jobs for one trip [1 h]
-	Limit   int           // trips of each kind per look, besides those that rest [1000]
-	Lost    chan struct{} // says that the queue lost its jobs: all are queued again at once, without grace; may be nil
-	Now     func() time.Time
-	Log     *slog.Logger
+	// of the settler on this node; nil: the provider is not looked at
+	Budget *Budget
+	// [5 s]
+	Every time.Duration
+	// how long settlement may take by itself [30 s]
+	Grace time.Duration
+	// between two jobs for one trip [1 h]
+	Longest time.Duration
+	Limit   int // trips of each kind per look, besides those that rest [1000]
+	// says that the queue lost its jobs: all are queued again at once, without
+	// grace; may be nil
+	Lost chan struct{}
+	Now  func() time.Time
+	Log  *slog.Logger
 
-	asked   map[trips.TripID]asked // of the goroutine in Run, like the next; only trips of the last look
+	// of the goroutine in Run, like the next; only trips of the last look
+	asked   map[trips.TripID]asked
 	rebuilt time.Time
 }
 
-// mostResting bounds the trips that nobody can settle and the memory that they take.
+// mostResting bounds the trips that nobody can settle and the memory that they
+// take.
 const mostResting = 100_000
 
 type asked struct {
@@ -50,6 +60,7 @@ type asked struct {
 func (r *Reconciler) Run(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(r.Every, 5*time.Second))
 	defer tick.Stop()
+
 	look := r.Look
 	for {
 		n, err := look(ctx)
@@ -59,6 +70,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		if n > 0 {
 			r.Log.Info("trips whose money is not in order queued again", "trips", n)
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -70,7 +82,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// Look queues what is due and says how many trips that were. One goroutine at a time.
+// Look queues what is due and says how many trips that were. One goroutine at a
+// time.
 func (r *Reconciler) Look(ctx context.Context) (int, error) {
 	switch {
 	case r.Budget.waits():
@@ -81,7 +94,8 @@ func (r *Reconciler) Look(ctx context.Context) (int, error) {
 	return r.look(ctx, r.grace())
 }
 
-// probe queues one trip that is not new, another one each time: there may be some that the provider has no answer for.
+// probe queues one trip that is not new, another one each time: there may be
+// some that the provider has no answer for.
 func (r *Reconciler) probe(ctx context.Context) (int, error) {
 	due, err := r.due(ctx, r.Now().Add(-min(r.grace(), 5*time.Second)))
 	if err != nil || len(due) == 0 {
@@ -91,8 +105,9 @@ func (r *Reconciler) probe(ctx context.Context) (int, error) {
 	return 1, r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id))
 }
 
-// Rebuild queues every trip whose money is not in order, whoever was asked to see to it before. What it leaves out, for
-// there are too many or something failed, is due at the next looks. One goroutine at a time, like Look.
+// Rebuild queues every trip whose money is not in order, whoever was asked to
+// see to it before. What it leaves out, for there are too many or something
+// failed, is due at the next looks. One goroutine at a time, like Look.
 func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
 	r.asked, r.rebuilt = nil, r.Now()
 	return r.look(ctx, 0)
@@ -106,6 +121,7 @@ func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error)
 	if err != nil {
 		return 0, err
 	}
+
 	before, queued := r.asked, 0
 	r.asked = make(map[trips.TripID]asked, len(due))
 	for _, id := range due {
@@ -117,22 +133,27 @@ func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error)
 				queued++
 			}
 		}
+
 		r.asked[id] = a
 	}
+
 	return queued, err
 }
 
 // due returns the trips whose money should be in order since a time and is not.
 func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, error) {
-	limit := cmp.Or(r.Limit, 1000) + min(len(r.asked), mostResting) // those that rest are the oldest, and hide no others
+	// those that rest are the oldest, and hide no others
+	limit := cmp.Or(r.Limit, 1000) + min(len(r.asked), mostResting)
 	unpaid, err := r.Charges.Uncharged(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("trips without a charge: %w", err)
 	}
+
 	open, err := r.Refunds.OpenRefunds(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("refunds without an end: %w", err)
 	}
+
 	ids := make([]trips.TripID, 0, len(unpaid)+len(open))
 	for _, t := range unpaid {
 		ids = append(ids, t.ID)
@@ -140,5 +161,6 @@ func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, 
 	for _, f := range open {
 		ids = append(ids, f.Trip)
 	}
+
 	return ids, nil
 }

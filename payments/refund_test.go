@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// settled is a desk whose trip "done" was charged without trouble, and whose provider has faults from now on.
+// settled is a desk whose trip "done" was charged without trouble, and whose
+// provider has faults from now on.
 func settled(t *testing.T, f provider.Faults) *desk {
 	t.Helper()
 	d := newDesk(t, f)
@@ -21,6 +22,7 @@ func settled(t *testing.T, f provider.Faults) *desk {
 		Amount: 123_400, Currency: "NGN"}); err != nil {
 		t.Fatal(err)
 	}
+
 	d.Now = func() time.Time { return ended.Add(time.Hour) } // verifies first
 	if err := d.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
@@ -28,19 +30,22 @@ func settled(t *testing.T, f provider.Faults) *desk {
 	return d
 }
 
-// returned checks that the fare went back exactly once, at the provider and in the books.
+// returned checks that the fare went back exactly once, at the provider and in
+// the books.
 func (d *desk) returned(t *testing.T) {
 	t.Helper()
 	r, err := d.books.Refund(t.Context(), "done")
 	if err != nil || r.State != payments.RefundDone || r.Amount.Minor != 123_400 || r.ProviderID == "" {
 		t.Errorf("refund %+v, %v", r, err)
 	}
+
 	var back int64
 	for _, e := range d.ledger.Entries() {
 		if e.Kind == provider.KindRefund && e.Status == "processed" {
 			back += e.Amount
 		}
 	}
+
 	if back != 123_400 {
 		t.Errorf("%d went back; ledger %+v", back, d.ledger.Entries())
 	}
@@ -63,6 +68,7 @@ func TestAChargeGoesBackOnceHoweverTheProviderMisbehaves(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			d.returned(t)
 		})
 	}
@@ -71,6 +77,7 @@ func TestAChargeGoesBackOnceHoweverTheProviderMisbehaves(t *testing.T) {
 func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
 	d := settled(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
 	d.Tries = 10
+
 	var crowd sync.WaitGroup
 	for range 16 {
 		crowd.Go(func() {
@@ -79,6 +86,7 @@ func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
 			}
 		})
 	}
+
 	crowd.Wait()
 	d.returned(t)
 }
@@ -88,16 +96,19 @@ func TestARefundThatWasOnlyRecordedIsFinishedByItsJob(t *testing.T) {
 	if _, err := d.AskRefund(t.Context(), "done", "by mistake", d.Now()); err != nil {
 		t.Fatal(err)
 	} // and here the operator's machine dies
+
 	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Grace: time.Minute,
 		Now: func() time.Time { return d.Now().Add(2 * time.Minute) }, Log: slog.New(slog.DiscardHandler)}
 	if n, err := r.Look(t.Context()); err != nil || n != 1 || q.jobs[0] != "done" {
 		t.Fatalf("queued %d %v, %v", n, q.jobs, err)
 	}
+
 	for range 2 { // asks, and hears that it is queued; asks what became of it
 		if err := d.Handle(t.Context(), q.jobs[0], nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	d.returned(t)
 	if n, err := r.Look(t.Context()); err != nil || n != 0 {
 		t.Errorf("queued %d again, %v", n, err)
@@ -111,6 +122,7 @@ func TestWhatWasNeverChargedIsNotGivenBack(t *testing.T) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
+
 	if _, err := d.Settler.Refund(t.Context(), "done", ""); err == nil {
 		t.Error("no reason is a reason")
 	}
@@ -127,6 +139,7 @@ func TestARefundThatFailsIsSaidAndMayBeAskedForAgain(t *testing.T) {
 			t.Fatalf("%+v, %v; ledger %+v", r, err, d.ledger.Entries())
 		}
 	}
+
 	if err := d.Handle(t.Context(), "done", nil); err != nil || len(d.ledger.Entries()) != 3 {
 		t.Errorf("nobody asked again: %v; ledger %+v", err, d.ledger.Entries())
 	}

@@ -14,14 +14,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RepayOrder asks a provider to give back the whole amount of a payment, which it can do only once.
+// RepayOrder asks a provider to give back the whole amount of a payment, which
+// it can do only once.
 type RepayOrder struct {
 	Transaction string // the payment's reference
 	Amount      trips.Money
 	Reason      string
 }
 
-// Repayment is money a provider gives back: RefundAsked while it works on it, then RefundDone or RefundFailed.
+// Repayment is money a provider gives back: RefundAsked while it works on it,
+// then RefundDone or RefundFailed.
 type Repayment struct {
 	ID     string
 	Status RefundState
@@ -41,7 +43,8 @@ type repayment struct {
 	Status   string `json:"status"`
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
-	// Transaction is the payment's id in a list, and more than that, which nobody reads, in the answer to a refund.
+	// Transaction is the payment's id in a list, and more than that, which
+	// nobody reads, in the answer to a refund.
 	Transaction json.RawMessage `json:"transaction"`
 }
 
@@ -57,13 +60,15 @@ func (r repayment) known() Repayment {
 		Amount: trips.Money{Minor: r.Amount, Currency: r.Currency}}
 }
 
-// Repay gives the money back. ErrDuplicate means that it went back before: Repayments says how.
+// Repay gives the money back. ErrDuplicate means that it went back before:
+// Repayments says how.
 func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, error) {
 	what := "refund of " + o.Transaction
 	body, err := json.Marshal(repayRequest{o.Transaction, o.Amount.Minor, o.Amount.Currency, o.Reason})
 	if err != nil {
 		return Repayment{}, fmt.Errorf("%s: %w", what, err)
 	}
+
 	code, r, err := p.call(ctx, http.MethodPost, "/refund", body)
 	if err != nil {
 		return Repayment{}, fmt.Errorf("%s: %w", what, err)
@@ -72,25 +77,30 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 		(r.Code == "transaction_reversed" || strings.Contains(strings.ToLower(r.Message), "fully reversed")) {
 		return Repayment{}, fmt.Errorf("%s: %w", what, ErrDuplicate)
 	}
+
 	var data repayment
 	if err := r.refund(what, code, &data); err != nil {
 		return Repayment{}, err
 	}
+
 	return data.known(), nil
 }
 
-// Repayments asks what became of the refunds of a payment, by the provider's id of it. A list that holds another
-// payment's refund is refused: taken for ours it would keep a rider's money.
+// Repayments asks what became of the refunds of a payment, by the provider's id
+// of it. A list that holds another payment's refund is refused: taken for ours
+// it would keep a rider's money.
 func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
 	what := "refunds of payment " + paymentID
 	code, r, err := p.call(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	var data []repayment
 	if err := r.refund(what, code, &data); err != nil {
 		return nil, err
 	}
+
 	slices.SortFunc(data, func(a, b repayment) int { return cmp.Compare(b.ID, a.ID) })
 	all := make([]Repayment, len(data))
 	for i, d := range data {
@@ -99,6 +109,7 @@ func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repa
 		}
 		all[i] = d.known()
 	}
+
 	return all, nil
 }
 

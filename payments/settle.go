@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Provider takes money and gives it back. Methods may block on I/O and must respect ctx; their errors are those of this
-// package.
+// Provider takes money and gives it back. Methods may block on I/O and must
+// respect ctx; their errors are those of this package.
 type Provider interface {
 	Charge(ctx context.Context, o Order) (Payment, error)
 	Verify(ctx context.Context, reference string) (Payment, error)
@@ -26,34 +26,43 @@ type TripReader interface {
 	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 }
 
-// Settler takes the fare of completed trips, and gives it back when an operator asks. It keeps nothing of a trip; Handle is
-// the handler of the settlement jobs.
+// Settler takes the fare of completed trips, and gives it back when an operator
+// asks. It keeps nothing of a trip; Handle is the handler of the settlement
+// jobs.
 type Settler struct {
 	Trips    TripReader
 	Charges  Store
 	Refunds  Refunds
 	Provider Provider
-	Card     func(trips.RiderID) (email, authorization string) // a made-up card when nil
-	Now      func() time.Time
-	Tries    int           // charges, refunds or questions within one job; 3 when zero, then the job comes back later
-	Backoff  time.Duration // top of the first wait between them, doubling; 200 ms when zero
-	Fresh    time.Duration // a trip that ended longer ago may have been charged before: verify first; 3 s when zero
-	Budget   *Budget       // of the node, for what it asks again; nil: no bound
+	// a made-up card when nil
+	Card func(trips.RiderID) (email, authorization string)
+	Now  func() time.Time
+	// charges, refunds or questions within one job; 3 when zero, then the job
+	// comes back later
+	Tries int
+	// top of the first wait between them, doubling; 200 ms when zero
+	Backoff time.Duration
+	// a trip that ended longer ago may have been charged before: verify first;
+	// 3 s when zero
+	Fresh  time.Duration
+	Budget *Budget // of the node, for what it asks again; nil: no bound
 }
 
 // ErrResting says that the provider fails and must not be asked again now.
 var ErrResting = errors.New("the provider fails, and this trip has to wait until it answers")
 
-// PermanentError is a failure that no repetition will cure; a queue that asks Permanent gives the job up.
+// PermanentError is a failure that no repetition will cure; a queue that asks
+// Permanent gives the job up.
 type PermanentError struct{ Err error }
 
 func (e *PermanentError) Error() string   { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error   { return e.Err }
 func (e *PermanentError) Permanent() bool { return true }
 
-// Handle puts the money of the trip that the job is named after in order: charged, and refunded if that was asked for.
-// Again for a trip in order it does nothing. What the provider still works on, or has to wait until it answers, is no
-// failure: its webhook or the reconciler comes back to it.
+// Handle puts the money of the trip that the job is named after in order:
+// charged, and refunded if that was asked for. Again for a trip in order it
+// does nothing. What the provider still works on, or has to wait until it
+// answers, is no failure: its webhook or the reconciler comes back to it.
 func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 	id := trips.TripID(jobID)
 	_, err := s.Settle(ctx, id)
@@ -62,6 +71,7 @@ func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 			return nil
 		}
 	}
+
 	if errors.Is(err, ErrResting) {
 		return nil
 	}
@@ -74,6 +84,7 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 	if err == nil || !errors.Is(err, trips.ErrNotFound) {
 		return c, err
 	}
+
 	t, err := s.Trips.Trip(ctx, id)
 	if errors.Is(err, trips.ErrNotFound) {
 		return Charge{}, &PermanentError{fmt.Errorf("settle %s: %w", id, err)}
@@ -84,29 +95,35 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 	if t.State != trips.Completed {
 		return Charge{}, &PermanentError{fmt.Errorf("settle trip %s, which is %s: %w", id, t.State, trips.ErrBadMove)}
 	}
+
 	paid, err := s.take(ctx, t)
 	if err != nil {
 		return Charge{}, err
 	}
+
 	return s.Charges.Settle(ctx, Charge{Trip: id, Rider: t.Rider, Reference: paid.Reference,
 		Amount: paid.Amount, ProviderID: paid.ID, At: s.Now()})
 }
 
-// take gets the money once, however often it asks: an answer that leaves doubt is followed by a question, never by
-// another charge.
+// take gets the money once, however often it asks: an answer that leaves doubt
+// is followed by a question, never by another charge.
 func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
 	o := s.order(t)
-	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second) // no job comes back sooner
+
+	// no job comes back sooner
+	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second)
 	if !doubt {
 		s.Budget.first(s.Now())
 	} else if err := s.again(ctx); err != nil {
 		return Payment{}, fmt.Errorf("settle %s: %w", t.ID, err)
 	}
+
 	var err error
 	for try := range s.tries() {
 		if try > 0 && (!s.wait(ctx, try) || s.again(ctx) != nil) {
 			break
 		}
+
 		var p Payment
 		p, err = s.ask(ctx, o, doubt)
 		s.Budget.ended(answered(err))
@@ -116,17 +133,20 @@ func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
 		if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) {
 			return Payment{}, &PermanentError{err}
 		}
+
 		doubt = true
 	}
 	return Payment{}, err
 }
 
-// answered tells a provider that knows what it does, though it may not do what we want.
+// answered tells a provider that knows what it does, though it may not do what
+// we want.
 func answered(err error) bool {
 	return err == nil || errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) || errors.Is(err, ErrDuplicate)
 }
 
-// again returns when one more attempt is within the budget: ErrResting when the provider fails, or ctx's error.
+// again returns when one more attempt is within the budget: ErrResting when the
+// provider fails, or ctx's error.
 func (s *Settler) again(ctx context.Context) error {
 	for {
 		allowed, wait := s.Budget.again(s.Now())
@@ -149,6 +169,7 @@ func (s *Settler) ask(ctx context.Context, o Order, doubt bool) (Payment, error)
 			return p, err
 		}
 	}
+
 	p, err := s.Provider.Charge(ctx, o)
 	if errors.Is(err, ErrDuplicate) {
 		return s.Provider.Verify(ctx, o.Reference)

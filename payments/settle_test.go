@@ -28,7 +28,8 @@ type desk struct {
 	emulatorEnd func()
 }
 
-// newDesk has one completed trip "done", one cancelled trip "off", and a provider with faults.
+// newDesk has one completed trip "done", one cancelled trip "off", and a
+// provider with faults.
 func newDesk(t *testing.T, f provider.Faults) *desk {
 	return newDeskWith(t, provider.Config{Secret: "sk", Faults: f})
 }
@@ -38,6 +39,7 @@ func newDeskWith(t *testing.T, cfg provider.Config) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	b := &books{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
 		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{"done": ride("done", 123_400),
 			"off": {ID: "off", Rider: "ada", State: trips.Cancelled, EndedAt: ended}}}
@@ -88,6 +90,7 @@ func TestTheFareIsTakenOnceHoweverTheProviderMisbehaves(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			d.charged(t)
 		})
 	}
@@ -103,6 +106,7 @@ func TestSixteenCopiesOfAJobTakeTheFareOnce(t *testing.T) {
 			}
 		})
 	}
+
 	crowd.Wait()
 	d.charged(t)
 }
@@ -116,6 +120,7 @@ func TestAWorkerThatDiedAfterTheChargeLeavesItsHeirOnlyTheBooking(t *testing.T) 
 	if err := d.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
+
 	d.charged(t)
 }
 
@@ -175,6 +180,7 @@ func TestAnotherAmountUnderOurReferenceIsNotBooked(t *testing.T) {
 	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
+
 	d.Now = func() time.Time { return ended.Add(time.Hour) } // verifies first
 	for range 2 {
 		if err := d.Handle(t.Context(), "done", nil); !permanent(err) {
@@ -182,6 +188,7 @@ func TestAnotherAmountUnderOurReferenceIsNotBooked(t *testing.T) {
 		}
 		d.Now = func() time.Time { return ended } // charges first
 	}
+
 	if len(d.charges) != 0 {
 		t.Error("a wrong amount was booked")
 	}
@@ -211,6 +218,7 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 			t.Errorf("after %v: queued %d, %v; want %d", after, n, err, want)
 		}
 	}
+
 	look(30*time.Second, 0) // settlement may be on its way
 	q.err = errors.New("redis is away")
 	now = ended.Add(61 * time.Second)
@@ -234,6 +242,7 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 	d, q, lost := newDesk(t, provider.Faults{}), &queue{}, make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+
 	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
 		Now: func() time.Time { return ended.Add(time.Second) }, Log: slog.New(slog.DiscardHandler)}
 	ran := make(chan error, 1)
@@ -245,7 +254,8 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 	if err := <-ran; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if len(q.jobs) < 2 || len(q.jobs) > 3 { // the last may have found its context cancelled
+	if len(q.jobs) < 2 || len(q.jobs) > 3 {
+		// the last may have found its context cancelled
 		t.Errorf("queued %d times after 3 losses, the fresh trip's grace notwithstanding", len(q.jobs))
 	}
 }

@@ -36,8 +36,9 @@ func (l *luck) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(l.rng.Int64N(int64(to-from)))
 }
 
-// bank is a provider that forgets references: it refuses one that comes back within a minute, and takes the money
-// again when it comes back later. Whoever charges without asking first is found out.
+// bank is a provider that forgets references: it refuses one that comes back
+// within a minute, and takes the money again when it comes back later. Whoever
+// charges without asking first is found out.
 type bank struct {
 	*luck
 	memory time.Duration
@@ -61,15 +62,18 @@ func (b *bank) trouble(p float64) {
 	b.faults = p
 }
 
-// serve answers within three seconds, as the HTTP client does. In trouble the request or its answer gets lost, or both
-// hang, and what was asked for happens all the same or much later.
+// serve answers within three seconds, as the HTTP client does. In trouble the
+// request or its answer gets lost, or both hang, and what was asked for happens
+// all the same or much later.
 func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error) {
 	var none T
 	b.mu.Lock()
 	faults := b.faults
 	b.mu.Unlock()
+
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+
 	wait := func(d time.Duration) error {
 		select {
 		case <-ctx.Done():
@@ -78,12 +82,14 @@ func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error)
 			return nil
 		}
 	}
+
 	if err := wait(b.between(10*time.Millisecond, time.Second)); err != nil {
 		return none, err
 	}
 	if !b.chance(faults) {
 		return do()
 	}
+
 	switch b.number(4) {
 	case 0: // never arrived
 		return none, errBank
@@ -101,11 +107,13 @@ func (b *bank) Charge(ctx context.Context, o payments.Order) (payments.Payment, 
 	return serve(ctx, b, func() (payments.Payment, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+
 		for _, c := range b.captures {
 			if c.Reference == o.Reference && time.Since(c.at) < b.memory {
 				return payments.Payment{}, payments.ErrDuplicate
 			}
 		}
+
 		p := payments.Payment{ID: fmt.Sprint(len(b.captures) + 1), Reference: o.Reference, Amount: o.Amount}
 		b.captures = append(b.captures, capture{p, time.Now()})
 		return p, nil
@@ -128,9 +136,11 @@ func (b *bank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repay
 		paid := b.taken(o.Transaction)
 		b.mu.Lock()
 		defer b.mu.Unlock()
+
 		if len(paid) == 0 || len(b.refunds[paid[0].ID]) > 0 {
 			return payments.Repayment{}, payments.ErrRefused
 		}
+
 		id := paid[0].ID
 		r := payments.Repayment{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
 		if b.chance(.5) {
@@ -169,7 +179,8 @@ func (b *bank) taken(reference string) (out []capture) {
 	return out
 }
 
-// line is a queue of jobs that delivers at least once, in any order, and loses all when it is flushed.
+// line is a queue of jobs that delivers at least once, in any order, and loses
+// all when it is flushed.
 type line struct {
 	*luck
 	wake chan struct{}
@@ -195,10 +206,12 @@ func (q *line) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	q.mu.Lock()
 	faults := q.faults
 	q.mu.Unlock()
+
 	if !q.chance(faults) {
 		q.push(job{id: id})
 		return nil
 	}
+
 	switch q.number(3) {
 	case 0:
 		q.push(job{id: id})
@@ -207,6 +220,7 @@ func (q *line) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	case 1:
 		q.push(job{id: id})
 	}
+
 	return errors.New("Redis does not answer")
 }
 
@@ -238,11 +252,13 @@ func (q *line) pop(ctx context.Context) (job, bool) {
 			return j, true
 		}
 		q.mu.Unlock()
+
 		select {
 		case <-ctx.Done():
 			return job{}, false
 		case <-q.wake:
-		case <-time.After(time.Minute): // another worker may have got the signal
+		case <-time.After(time.Minute):
+			// another worker may have got the signal
 		}
 	}
 }

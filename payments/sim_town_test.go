@@ -1,4 +1,5 @@
-// The simulation bites. Each of these was planted in turn and found within 60 seeds:
+// The simulation bites. Each of these was planted in turn and found within 60
+// seeds:
 //
 //	what was broken                                     what noticed
 //	never verify before a charge                        one trip, two captures
@@ -8,8 +9,9 @@
 //	open refunds are not reconciled                     asked for and not given back
 //	a refund does not look what the bank has of it      asked for and not given back
 //
-// Not found, because another layer covers for them: no doubt within a job (the bank's refusal of a reference), a
-// refusal taken for an error (the doubt), an ambiguous answer taken for done (the reconciler).
+// Not found, because another layer covers for them: no doubt within a job (the
+// bank's refusal of a reference), a refusal taken for an error (the doubt), an
+// ambiguous answer taken for done (the reconciler).
 
 package payments_test
 
@@ -33,8 +35,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// till is a city's money in a bubble of fake time: settlers on mortal workers, a reconciler, a queue that loses and
-// repeats, a bank that forgets, and a store that breaks.
+// till is a city's money in a bubble of fake time: settlers on mortal workers,
+// a reconciler, a queue that loses and repeats, a bank that forgets, and a
+// store that breaks.
 type till struct {
 	*luck
 	t     *testing.T
@@ -56,6 +59,7 @@ func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
 	first, n := faulty.Seeds(t, 20)
 	var virtual, rides, taken atomic.Int64
 	began := time.Now()
+
 	t.Run("seed", func(t *testing.T) {
 		for seed := first; seed < first+n; seed++ {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -74,6 +78,7 @@ func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
 			})
 		}
 	})
+
 	hours, real := time.Duration(virtual.Load()).Hours(), time.Since(began)
 	t.Logf("%d tills, %.0f virtual hours, %d trips, %d charges in %s: %.0f virtual hours a second",
 		n, hours, rides.Load(), taken.Load(), real.Round(time.Millisecond), hours/real.Seconds())
@@ -92,15 +97,19 @@ func newTill(t *testing.T, seed uint64) *till {
 	return m
 }
 
-// tell is an hour of trouble, and what must be true when all is well for long enough.
+// tell is an hour of trouble, and what must be true when all is well for long
+// enough.
 func (m *till) tell() {
 	defer m.wg.Wait()
 	defer m.stop()
+
 	m.trouble()
 	m.store.Trouble(faulty.Faults{})
 	m.bank.trouble(0)
 	m.line.trouble(0)
-	m.rest(longest + 50*time.Minute) // an operator may ask 20 minutes later, and the bank take 10
+
+	// an operator may ask 20 minutes later, and the bank take 10
+	m.rest(longest + 50*time.Minute)
 	m.judge()
 }
 
@@ -148,24 +157,30 @@ func (m *till) worker() {
 				m.work(ctx, j)
 			}
 		}
+
 		die()
 		m.rest(m.between(time.Second, 10*time.Second))
 	}
 }
 
-// work is one delivery. A job whose worker dies comes back, and so may one that is done: the acknowledgement got lost.
+// work is one delivery. A job whose worker dies comes back, and so may one that
+// is done: the acknowledgement got lost.
 func (m *till) work(ctx context.Context, j job) {
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+
 	s := m.settler()
 	s.Budget = m.money
+
 	err := s.Handle(limited, j.id, nil)
 	j.try++
 	switch gone := (*payments.PermanentError)(nil); {
 	case ctx.Err() != nil, err == nil && m.chance(.05):
-	case err == nil, errors.As(err, &gone), j.try >= 5: // done, or a dead letter
+	case err == nil, errors.As(err, &gone), j.try >= 5:
+		// done, or a dead letter
 		return
 	}
+
 	back := time.AfterFunc(3*time.Second<<min(j.try, 4), func() { m.line.push(j) })
 	context.AfterFunc(m.ctx, func() { back.Stop() })
 }
@@ -182,12 +197,14 @@ func (m *till) reconciler() {
 	}
 }
 
-// ride is a trip from its request to its end. Two thirds are completed, and some of these are given back.
+// ride is a trip from its request to its end. Two thirds are completed, and
+// some of these are given back.
 func (m *till) ride() {
 	m.mu.Lock()
 	m.rides++
 	name := fmt.Sprint(m.rides)
 	m.mu.Unlock()
+
 	id, driver := trips.TripID("trip-"+name), trips.DriverID("driver-"+name)
 	quote := trips.Quote{Fare: trips.Money{Minor: int64(100_000 + m.number(900_000)), Currency: "NGN"}}
 	at := location.Point{Lng: 3.4, Lat: 6.45}
@@ -197,10 +214,13 @@ func (m *till) ride() {
 	if m.chance(.33) {
 		stages = 1 + m.number(3)
 	}
+
 	for stage := 1; stage < stages; stage++ {
 		if m.chance(.05) {
-			_ = m.line.Enqueue(m.ctx, "settlements", string(id), nil) // a job that should not be
+			// a job that should not be
+			_ = m.line.Enqueue(m.ctx, "settlements", string(id), nil)
 		}
+
 		switch by := trips.Driver(driver); stage {
 		case 1:
 			t = m.commit(t.Reserve(driver, time.Now()))
@@ -212,16 +232,20 @@ func (m *till) ride() {
 			t = m.commit(t.Complete(by, time.Now()))
 		}
 	}
+
 	if t.State != trips.Completed {
 		t = m.commit(t.Cancel(trips.Rider(t.Rider), "tired", time.Now()))
 	}
-	_ = m.line.Enqueue(m.ctx, "settlements", string(id), nil) // an error is for the reconciler to heal
+
+	// an error is for the reconciler to heal
+	_ = m.line.Enqueue(m.ctx, "settlements", string(id), nil)
 	if m.chance(.2) && m.rest(m.between(time.Second, 20*time.Minute)) {
 		m.refund(t)
 	}
 }
 
-// refund is an operator who asks until it is written down. What was never charged is not.
+// refund is an operator who asks until it is written down. What was never
+// charged is not.
 func (m *till) refund(t trips.Trip) {
 	for m.ctx.Err() == nil {
 		_, err := m.settler().Refund(m.ctx, t.ID, "completed by mistake")
@@ -232,9 +256,11 @@ func (m *till) refund(t trips.Trip) {
 			m.mu.Unlock()
 			return
 		}
+
 		if err != nil && t.State != trips.Completed && errors.Is(err, trips.ErrNotFound) {
 			return
 		}
+
 		m.rest(m.between(time.Second, time.Minute))
 	}
 }
@@ -252,6 +278,7 @@ func (m *till) commit(ev trips.Event, err error) trips.Trip {
 		}
 		m.rest(time.Second)
 	}
+
 	return ev.Trip
 }
 
@@ -271,6 +298,7 @@ func (m *till) judge() {
 	if err != nil || report.Violations() > 0 {
 		m.t.Errorf("%v\n%s", err, report.Text())
 	}
+
 	var owed, got int64
 	err = m.store.AuditTrips(m.ctx, func(t trips.Trip) error {
 		m.settled(t)
@@ -279,11 +307,13 @@ func (m *till) judge() {
 		}
 		return nil
 	})
+
 	m.bank.mu.Lock()
 	for _, c := range m.bank.captures {
 		got += c.Amount.Minor
 	}
 	m.bank.mu.Unlock()
+
 	if err != nil || owed != got {
 		m.t.Errorf("the bank took %d of %d, %v", got, owed, err)
 	}
@@ -298,18 +328,22 @@ func (m *till) settled(t trips.Trip) {
 		}
 		return
 	}
+
 	c, err := m.store.Charge(m.ctx, t.ID)
 	if err != nil || len(taken) != 1 || c.ProviderID != taken[0].ID || c.Amount != taken[0].Amount {
 		m.t.Errorf("trip %s is booked as %+v, %v; the bank took %+v", t.ID, c, err, taken)
 		return
 	}
+
 	r, err := m.store.Refund(m.ctx, t.ID)
 	m.bank.mu.Lock()
 	back := m.bank.refunds[taken[0].ID]
 	m.bank.mu.Unlock()
+
 	m.mu.Lock()
 	asked := m.refunded[t.ID]
 	m.mu.Unlock()
+
 	switch {
 	case asked && (err != nil || r.State != payments.RefundDone || len(back) != 1 || back[0].Amount != c.Amount):
 		m.t.Errorf("trip %s should be given back once: %+v, %v; the bank gave %+v", t.ID, r, err, back)

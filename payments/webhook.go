@@ -18,7 +18,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// SignatureHeader carries the hex HMAC-SHA512 of a webhook's raw body under our secret key at the provider.
+// SignatureHeader carries the hex HMAC-SHA512 of a webhook's raw body under our
+// secret key at the provider.
 const SignatureHeader = "X-Paystack-Signature"
 
 const (
@@ -33,8 +34,9 @@ var (
 	ErrMalformed = errors.New("the body is not an event")
 )
 
-// Webhook hears the provider's events. It believes none of what they say but which trip they are about: a settlement
-// job asks the provider itself. Events may so come twice, late, in any order or never; they only make the job come
+// Webhook hears the provider's events. It believes none of what they say but
+// which trip they are about: a settlement job asks the provider itself. Events
+// may so come twice, late, in any order or never; they only make the job come
 // sooner.
 type Webhook struct {
 	Secret  string // our key at the provider; never empty
@@ -57,8 +59,8 @@ type event struct {
 	} `json:"data"`
 }
 
-// ServeHTTP answers 200 to what was heard, also when it was nothing new; the provider sends again what got anything
-// else.
+// ServeHTTP answers 200 to what was heard, also when it was nothing new; the
+// provider sends again what got anything else.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
 	if err == nil {
@@ -67,6 +69,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
+
 	code, tooLarge := http.StatusServiceUnavailable, new(http.MaxBytesError)
 	switch {
 	case errors.As(err, &tooLarge):
@@ -76,19 +79,23 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, ErrStale), errors.Is(err, ErrMalformed):
 		code = http.StatusBadRequest
 	}
+
 	h.Log.Warn("a payment webhook was refused", "status", code, "err", err)
 	http.Error(w, http.StatusText(code), code)
 }
 
-// Hear takes one event: ErrSignature, ErrMalformed, ErrStale, or the error of the store or the queue.
+// Hear takes one event: ErrSignature, ErrMalformed, ErrStale, or the error of
+// the store or the queue.
 func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error {
 	if !h.signed(body, signature) {
 		return ErrSignature
 	}
+
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+
 	news, err := h.news(ctx, e)
 	if err != nil || news == "" {
 		return err
@@ -96,7 +103,8 @@ func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error
 	return h.Queue.Enqueue(ctx, h.Stream, string(news), []byte(news))
 }
 
-// signed looks at the bytes as they came; a body that was decoded and encoded again would be another one.
+// signed looks at the bytes as they came; a body that was decoded and encoded
+// again would be another one.
 func (h *Webhook) signed(body []byte, signature string) bool {
 	given, err := hex.DecodeString(signature)
 	if err != nil || h.Secret == "" {
@@ -107,7 +115,8 @@ func (h *Webhook) signed(body []byte, signature string) bool {
 	return hmac.Equal(mac.Sum(nil), given)
 }
 
-// news returns the trip that an event tells something new about; "" when it is none of ours, or in order already.
+// news returns the trip that an event tells something new about; "" when it is
+// none of ours, or in order already.
 func (h *Webhook) news(ctx context.Context, e event) (trips.TripID, error) {
 	reference := e.Data.Reference
 	if strings.HasPrefix(e.Event, "refund.") {
@@ -115,14 +124,17 @@ func (h *Webhook) news(ctx context.Context, e event) (trips.TripID, error) {
 	} else if e.Event != "charge.success" {
 		return "", nil
 	}
+
 	suffix, ours := strings.CutPrefix(reference, Reference(""))
 	if !ours || suffix == "" {
 		return "", nil
 	}
+
 	id := trips.TripID(suffix)
 	if e.Event == "charge.success" {
 		return h.charged(ctx, id, cmp.Or(e.Data.PaidAt, e.Data.CreatedAt))
 	}
+
 	return h.refunded(ctx, id)
 }
 
@@ -137,7 +149,8 @@ func (h *Webhook) charged(ctx context.Context, id trips.TripID, at time.Time) (t
 	return "", err
 }
 
-// refunded needs no time, which these events lack: while a refund is open, a look at it does no harm.
+// refunded needs no time, which these events lack: while a refund is open, a
+// look at it does no harm.
 func (h *Webhook) refunded(ctx context.Context, id trips.TripID) (trips.TripID, error) {
 	r, err := h.Refunds.Refund(ctx, id)
 	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundAsked) {

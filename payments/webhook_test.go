@@ -48,7 +48,8 @@ func (w *worker) all() int {
 	return len(w.queued)
 }
 
-// newEar is a node's webhook behind HTTP, a provider that knows its address, and a worker between them.
+// newEar is a node's webhook behind HTTP, a provider that knows its address,
+// and a worker between them.
 func newEar(t *testing.T, f provider.Faults) *ear {
 	t.Helper()
 	h := &payments.Webhook{Secret: "sk", Stream: "settlements", Log: slog.New(slog.DiscardHandler),
@@ -58,13 +59,17 @@ func newEar(t *testing.T, f provider.Faults) *ear {
 	d := newDeskWith(t, provider.Config{Secret: "sk", Webhook: node.URL, Faults: f, Now: h.Now})
 	w := &worker{jobs: make(chan string, 1000)}
 	h.Charges, h.Refunds, h.Queue = d.books, d.books, w
+
 	var busy sync.WaitGroup
 	busy.Go(func() {
 		for id := range w.jobs {
-			_ = d.Handle(context.Background(), id, nil) // what failed is seen in the books
+			// what failed is seen in the books
+			_ = d.Handle(context.Background(), id, nil)
 		}
 	})
-	t.Cleanup(func() { d.emulatorEnd(); node.Close(); close(w.jobs); busy.Wait() }) // nobody is heard after the last job
+
+	// nobody is heard after the last job
+	t.Cleanup(func() { d.emulatorEnd(); node.Close(); close(w.jobs); busy.Wait() })
 	return &ear{desk: d, hook: h, jobs: w, deaf: func() { d.emulatorEnd(); node.Close() }}
 }
 
@@ -103,11 +108,14 @@ func TestARefundIsDoneWhenItsWebhookSaysThatItWasProcessed(t *testing.T) {
 	if err := e.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
-	// The job that the charge's own webhook queued may be faster with asking for the refund.
+
+	// The job that the charge's own webhook queued may be faster with asking
+	// for the refund.
 	r, err := e.Settler.Refund(t.Context(), "done", "by mistake")
 	if r.State == payments.RefundFailed || (err != nil && !errors.Is(err, payments.ErrDuplicate)) {
 		t.Fatalf("%+v, %v", r, err)
 	}
+
 	e.await(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
 	e.returned(t)
 }
@@ -120,10 +128,12 @@ func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &decoded); err != nil {
 		t.Fatal(err)
 	}
+
 	reordered, err := json.Marshal(decoded)
 	if err != nil || bytes.Equal(reordered, []byte(body)) {
 		t.Fatalf("%s, %v", reordered, err)
 	}
+
 	for name, c := range map[string]struct{ body, signature string }{
 		"forged":           {body, provider.Sign("another key", []byte(body))},
 		"no signature":     {body, ""},
@@ -139,6 +149,7 @@ func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 			t.Errorf("%s: %d", name, code)
 		}
 	}
+
 	e.hook.Secret = ""
 	if code := e.send(t, body, provider.Sign("", []byte(body))); code != http.StatusUnauthorized {
 		t.Errorf("signed with no key: %d", code)
@@ -170,6 +181,7 @@ func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, code, c.code)
 		}
 	}
+
 	if n := e.jobs.all(); n != 0 {
 		t.Errorf("%d jobs", n)
 	}
@@ -179,19 +191,23 @@ func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
 	e := newEar(t, provider.Faults{})
 	body := success("done", ended)
 	signature := provider.Sign("sk", []byte(body))
-	for range 3 { // before anything is settled: each asks, the provider charges once
+	for range 3 {
+		// before anything is settled: each asks, the provider charges once
 		if code := e.send(t, body, signature); code != http.StatusOK {
 			t.Fatal(code)
 		}
 	}
+
 	e.await(t, func() bool { return len(e.charges) == 1 })
 	e.deaf()
 	jobs := e.jobs.all()
+
 	for range 3 {
 		if code := e.send(t, body, signature); code != http.StatusOK {
 			t.Fatal(code)
 		}
 	}
+
 	if n := e.jobs.all(); n > jobs {
 		t.Errorf("%d jobs for a settled trip", n-jobs)
 	}
@@ -213,16 +229,20 @@ func TestAnEventAboutACancelledTripTakesNothing(t *testing.T) {
 	}
 }
 
-// TestSumsAreEqualAfterEveryKindOfTrouble has each trip handled once by a worker with little patience, then only
-// webhooks, which come twice, late and out of order, then the reconciler.
+// TestSumsAreEqualAfterEveryKindOfTrouble has each trip handled once by a
+// worker with little patience, then only webhooks, which come twice, late and
+// out of order, then the reconciler.
 func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	const n = 60
 	e := newEar(t, provider.Faults{Seed: 5, LoseReply: .2, Error500: .2, Hang: .1, HangFor: 30 * time.Second,
 		DuplicateHook: .3, LateHook: .3, LateBy: 20 * time.Millisecond, ReorderHook: .3})
-	e.Tries, e.Fresh = 1, time.Nanosecond // asks before it charges, as after a restart
+
+	// asks before it charges, as after a restart
+	e.Tries, e.Fresh = 1, time.Nanosecond
 	e.Provider.(*payments.HTTPProvider).Timeout = 100 * time.Millisecond
 	fares := int64(123_400)
 	var crowd sync.WaitGroup
+
 	for i := range n {
 		id := trips.TripID(fmt.Sprint("t", i))
 		fares += int64(1000 + i)
@@ -230,19 +250,23 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 		e.trips[id] = ride(id, int64(1000+i))
 		e.mu.Unlock()
 	}
+
 	e.mu.Lock()
 	var ids []string
 	for id := range e.trips {
 		ids = append(ids, string(id))
 	}
 	e.mu.Unlock()
+
 	for part := range 4 {
 		crowd.Go(func() {
 			for i := part; i < len(ids); i += 4 {
-				_ = e.Handle(t.Context(), ids[i], nil) // webhooks and the reconciler mend it
+				// webhooks and the reconciler mend it
+				_ = e.Handle(t.Context(), ids[i], nil)
 			}
 		})
 	}
+
 	crowd.Wait()
 	taken := 0
 	for _, entry := range e.ledger.Entries() {
@@ -250,21 +274,26 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 			taken++
 		}
 	}
-	e.await(t, func() bool { return len(e.charges) >= taken }) // by webhooks alone
+
+	// by webhooks alone
+	e.await(t, func() bool { return len(e.charges) >= taken })
 	r := &payments.Reconciler{Charges: e.books, Refunds: e.books, Queue: e.jobs, Stream: "settlements", Grace: time.Millisecond,
 		Longest: time.Millisecond, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }, Log: slog.New(slog.DiscardHandler)}
 	for settled := 0; settled <= n; {
 		if _, err := r.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+
 		select { // a few jobs at a time
 		case <-e.changed:
 		case <-time.After(50 * time.Millisecond):
 		}
+
 		e.mu.Lock()
 		settled = len(e.charges)
 		e.mu.Unlock()
 	}
+
 	e.sums(t, n+1, fares)
 }
 
@@ -274,6 +303,7 @@ func (e *ear) sums(t *testing.T, n int, fares int64) {
 	var booked, took int64
 	e.mu.Lock()
 	defer e.mu.Unlock()
+
 	for _, c := range e.charges {
 		booked += c.Amount.Minor
 	}
@@ -292,8 +322,10 @@ func (e *ear) sums(t *testing.T, n int, fares int64) {
 func FuzzAnythingUnsignedIsRefused(f *testing.F) {
 	f.Add([]byte(success("done", ended)), "00")
 	f.Add([]byte("{}"), "")
+
 	f.Fuzz(func(t *testing.T, body []byte, signature string) {
-		h := &payments.Webhook{Secret: "sk"} // no store: whoever gets past the signature panics
+		// no store: whoever gets past the signature panics
+		h := &payments.Webhook{Secret: "sk"}
 		if err := h.Hear(t.Context(), body, signature); err == nil && signature != provider.Sign("sk", body) {
 			t.Errorf("heard %q", body)
 		}

@@ -31,6 +31,7 @@ func TestARaisedFareIsExactAndRoundedOnce(t *testing.T) {
 		}
 		sum.Mul(sum, big.NewRat(m, 10))
 		sum.Add(sum, big.NewRat(1, 2))
+
 		want := new(big.Int).Div(sum.Num(), sum.Denom()).Int64()
 		if got := Fare(f, float64(metres), time.Duration(seconds)*time.Second, Multiplier(m)); got.Minor != want {
 			t.Fatalf("%d m in %d s, %d tenths of %+v: %v, want %d", metres, seconds, m, f, got, want)

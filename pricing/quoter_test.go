@@ -52,10 +52,12 @@ func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 		to := location.Point{Lng: deg.Draw(rt, "lng"), Lat: deg.Draw(rt, "lat")}
 		way := trips.Quote{Metres: rapid.Float64Range(0, 1e6).Draw(rt, "metres"), Source: "road",
 			Duration: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "duration"))}
+
 		token, given, err := a.Offer("r-1", from, to, way)
 		if err != nil || len(token) > maxQuote {
 			rt.Fatalf("%d bytes, %v", len(token), err)
 		}
+
 		read, err := b.Read(token, "r-1")
 		if err != nil || !read.Until.Equal(given.Until) {
 			rt.Fatalf("%v: until %v, given %v", err, read.Until, given.Until)
@@ -75,6 +77,7 @@ func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
 	if read, err := q.Read(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != Plain {
 		t.Errorf("%+v, %v", read, err)
 	}
+
 	_, busy := offer(t, q)
 	if want := Fare(trips.DefaultTariff, way.Metres, way.Duration, 25); busy.Multiplier != 25 || busy.Terms.Fare != want {
 		t.Errorf("busy: %+v, want %v", busy, want)
@@ -84,14 +87,17 @@ func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
 func TestAQuoteEndsAtItsEnd(t *testing.T) {
 	h := &hour{start.Add(300 * time.Millisecond)}
 	q := quoter(t, secret, QuoterOptions{Now: h.Now})
+
 	token, given := offer(t, q)
 	if life := given.Until.Sub(h.now); life > DefaultTTL || life <= DefaultTTL-time.Second {
 		t.Errorf("binds for %v", life)
 	}
+
 	h.now = given.Until.Add(-time.Nanosecond)
 	if _, err := q.Read(token, "r"); err != nil {
 		t.Errorf("a moment before its end: %v", err)
 	}
+
 	h.now = given.Until
 	if read, err := q.Read(token, "r"); !errors.Is(err, ErrExpired) || read.ID != given.ID || read.From != market {
 		t.Errorf("at its end: %+v, %v", read, err)
@@ -114,6 +120,7 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 			}
 		}
 	}
+
 	for _, forged := range []string{"", ".", "..", token + "=", token + "\n", token + "A", token[:len(token)-1],
 		token[:20] + "\r\n" + token[20:], strings.Repeat("A", maxQuote+1)} {
 		if _, err := q.Read(forged, "r"); !errors.Is(err, ErrQuote) {
@@ -131,6 +138,7 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 			RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 				Subject: "r", ID: "q", ExpiresAt: jwt.NewNumericDate(given.Until)}}
 	}
+
 	signed := func(m jwt.SigningMethod, key any, change func(*terms)) string {
 		c := good()
 		change(&c)
@@ -140,10 +148,12 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 		}
 		return s
 	}
+
 	same := func(*terms) {}
 	if _, err := q.Read(signed(jwt.SigningMethodHS256, q.key, same), "r"); err != nil {
 		t.Fatalf("the pattern of the others: %v", err)
 	}
+
 	for name, forged := range map[string]string{
 		"signed by nobody":         signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
 		"another algorithm":        signed(jwt.SigningMethodHS512, q.key, same),
@@ -160,6 +170,7 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	if _, err := quoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).Read(token, "r"); !errors.Is(err, ErrQuote) {
 		t.Errorf("another secret: %v", err)
 	}
@@ -175,6 +186,7 @@ func FuzzWhateverIsSentAsAQuoteIsReadOrRefused(f *testing.F) {
 	f.Add(token)
 	f.Add("")
 	f.Add("a.b.c")
+
 	f.Fuzz(func(t *testing.T, sent string) {
 		if _, err := q.Read(sent, "r"); sent != token && !errors.Is(err, ErrQuote) {
 			t.Errorf("%q: %v", sent, err)

@@ -1,5 +1,5 @@
-// Package pricing says what a ride costs: how busy each part of the city is, what that makes of the tariff, and quotes
-// that bind us for a stated time.
+// Package pricing says what a ride costs: how busy each part of the city is,
+// what that makes of the tariff, and quotes that bind us for a stated time.
 package pricing
 
 import (
@@ -14,7 +14,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Multiplier is what a tariff is multiplied by, in tenths: 10 is the plain price, 14 is 1.4 times as much.
+// Multiplier is what a tariff is multiplied by, in tenths: 10 is the plain
+// price, 14 is 1.4 times as much.
 type Multiplier int
 
 // Plain is the price where and when nothing is scarce.
@@ -27,10 +28,12 @@ func (m Multiplier) Factor() float64 { return float64(m) / 10 }
 
 // SurgeOptions bound a Surge. Zero values take the defaults named beside them.
 type SurgeOptions struct {
-	Cap      Multiplier    // no price goes above; 25
-	Horizon  time.Duration // drivers should last for the requests of so long; 5 min
-	HalfLife time.Duration // what is known of demand and supply counts half after this; 2 min
-	Step     Multiplier    // the most by which a price changes in one tick; 1
+	Cap Multiplier // no price goes above; 25
+	// drivers should last for the requests of so long; 5 min
+	Horizon time.Duration
+	// what is known of demand and supply counts half after this; 2 min
+	HalfLife time.Duration
+	Step     Multiplier // the most by which a price changes in one tick; 1
 }
 
 func (o SurgeOptions) withDefaults() SurgeOptions {
@@ -41,19 +44,24 @@ func (o SurgeOptions) withDefaults() SurgeOptions {
 	return o
 }
 
-// Surge is how much dearer rides are where they are scarce. In each zone, an H3 cell of some 5 km²,
+// Surge is how much dearer rides are where they are scarce. In each zone, an H3
+// cell of some 5 km²,
 //
 //	pressure   = requests expected within Horizon / (free drivers + 1)
 //	multiplier = 1 + (pressure - 1) / 2, at least 1 and at most Cap
 //
-// where both counts are smoothed: over time with a half-life, and over space, a zone's neighbours counting a quarter
-// each, so that nobody saves money by crossing the street. The price follows by Step per tick, and falls only when it
-// would by two tenths, so that it does not flicker. Why at all: when drivers are short, a price that does not say so sends
-// them ever further away for each pickup, and everybody waits longer (J. Castillo, D. Knoepfle, E. Weyl, Surge Pricing
-// Solves the Wild Goose Chase, EC 2017); a higher one keeps requests to what can be served (J. Hall, C. Kendrick,
-// C. Nosko, The Effects of Uber's Surge Pricing, 2015). The formula is ours.
+// where both counts are smoothed: over time with a half-life, and over space, a
+// zone's neighbours counting a quarter each, so that nobody saves money by
+// crossing the street. The price follows by Step per tick, and falls only when
+// it would by two tenths, so that it does not flicker. Why at all: when drivers
+// are short, a price that does not say so sends them ever further away for each
+// pickup, and everybody waits longer (J. Castillo, D. Knoepfle, E. Weyl, Surge
+// Pricing Solves the Wild Goose Chase, EC 2017); a higher one keeps requests to
+// what can be served (J. Hall, C. Kendrick, C. Nosko, The Effects of Uber's
+// Surge Pricing, 2015). The formula is ours.
 //
-// It has no clock and is safe for concurrent use; the same ticks give the same prices.
+// It has no clock and is safe for concurrent use; the same ticks give the same
+// prices.
 type Surge struct {
 	opts SurgeOptions
 
@@ -75,30 +83,36 @@ func NewSurge(o SurgeOptions) *Surge {
 	return &Surge{opts: o.withDefaults(), zones: map[location.Cell]*zone{}}
 }
 
-// Tick takes in the pickups of the requests since the last tick and where the free drivers are now. Points that are none
-// are left out. The first tick only begins to count.
+// Tick takes in the pickups of the requests since the last tick and where the
+// free drivers are now. Points that are none are left out. The first tick only
+// begins to count.
 func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 	demand, supply := count(requests), count(free)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	passed := now.Sub(s.ticked).Seconds()
 	first := s.ticked.IsZero()
 	if s.ticked = now; first || passed <= 0 {
 		return
 	}
+
 	for _, cells := range []map[location.Cell]int{demand, supply} {
 		for c := range cells {
 			s.zoneLocked(c)
 		}
 	}
+
 	keep := math.Exp2(-passed / s.opts.HalfLife.Seconds())
 	for c, z := range s.zones {
 		z.demand = keep*z.demand + (1-keep)*float64(demand[c])/passed
 		z.supply = keep*z.supply + (1-keep)*float64(supply[c])
 	}
+
 	for _, z := range s.zones {
 		z.price = s.follow(z.price, s.pressureLocked(z))
 	}
+
 	for c, z := range s.zones { // not before all neighbours were asked
 		if z.price == Plain && z.demand < forgotten && z.supply < forgotten {
 			delete(s.zones, c)
@@ -106,7 +120,8 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 	}
 }
 
-// forgotten is so little demand or supply that a zone need not be remembered for it.
+// forgotten is so little demand or supply that a zone need not be remembered
+// for it.
 const forgotten = 1e-6
 
 // count says how many points lie in each zone.
@@ -124,6 +139,7 @@ func (s *Surge) zoneLocked(c location.Cell) {
 	if s.zones[c] != nil {
 		return
 	}
+
 	z := &zone{price: Plain}
 	if rings, err := c.Rings(1); err == nil && len(rings) > 1 {
 		z.around = rings[1]
@@ -163,6 +179,7 @@ func (s *Surge) At(p location.Point) Multiplier {
 	if err != nil {
 		return Plain
 	}
+
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if z := s.zones[c.Block()]; z != nil {
@@ -183,6 +200,7 @@ type Zone struct {
 func (s *Surge) Zones() []Zone {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+
 	var out []Zone
 	for _, c := range slices.Sorted(maps.Keys(s.zones)) {
 		if z := s.zones[c]; z.price > Plain {

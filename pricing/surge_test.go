@@ -16,7 +16,8 @@ var (
 	start   = time.Unix(1_700_000_000, 0)
 )
 
-// run ticks every ten seconds with so many requests and free drivers at the market.
+// run ticks every ten seconds with so many requests and free drivers at the
+// market.
 func run(s *Surge, from time.Time, ticks, requests, free int) time.Time {
 	for range ticks {
 		from = from.Add(10 * time.Second)
@@ -41,6 +42,7 @@ func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
 	if zones := s.Zones(); len(zones) == 0 || zones[0].Multiplier <= Plain || zones[0].Demand <= 0 {
 		t.Errorf("zones: %+v", zones)
 	}
+
 	now = run(s, now, 180, 0, 50)
 	if m, zones := s.At(market), s.Zones(); m != Plain || len(zones) != 0 {
 		t.Errorf("half an hour later: %v, %+v", m, zones)
@@ -65,19 +67,23 @@ func TestNextDoorIsNotMuchCheaper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	rings, err := c.Block().Rings(1)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	next, err := rings[1][0].Centre()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	now := start
 	for range 100 {
 		now = now.Add(10 * time.Second)
 		s.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market, next})
 	}
+
 	if m := s.At(next); m < 20 {
 		t.Errorf("market %v, next door %v", s.At(market), m)
 	}
@@ -108,6 +114,7 @@ func TestMoreRequestsAreNeverCheaperAndMoreDriversNeverDearer(t *testing.T) {
 			run(s, start, 80, requests, free)
 			return s.At(market)
 		}
+
 		m := at(requests, free)
 		if at(requests+1, free) < m || at(requests, free+1) > m {
 			t.Fatalf("%d requests and %d drivers: %v, one request more %v, one driver more %v", requests, free, m,

@@ -55,6 +55,7 @@ func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
 	if _, err := c.Call(t.Context(), rider, c.ride(t), "1", ""); err != nil {
 		t.Fatal(err)
 	}
+
 	first := redis(t)
 	relay := events.NewRelay(first, c.store, events.RelayConfig{Node: "n", Streams: map[trips.Kind]string{sos.KindSOS: "alerts"}})
 	during(t, func() {
@@ -64,12 +65,14 @@ func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
 			return n == 1 && told == 0 && err == nil
 		})
 	}, relay.Run)
+
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 
 	second := redis(t) // with nothing in it
 	defer second.Close()
+
 	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: second, Stream: "alerts", Every: 10 * time.Millisecond,
 		Registerer: prometheus.NewRegistry(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	worker := &events.Worker{Redis: second, Stream: "alerts", Consumer: "n", Handle: w.Handle}

@@ -51,6 +51,7 @@ func (c *town) ride(t *testing.T) trips.TripID {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c.move(t, ev.Trip.ID, driver, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("chidi", at) })
 	return ev.Trip.ID
 }
@@ -72,6 +73,7 @@ func TestACallCarriesTheTextAndThePlaceOfTheCar(t *testing.T) {
 			t.Errorf("%v: %+v, %v", who, a, err)
 		}
 	}
+
 	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
 		t.Errorf("a call without words: %v", err)
 	}
@@ -80,12 +82,15 @@ func TestACallCarriesTheTextAndThePlaceOfTheCar(t *testing.T) {
 func TestOnlyTheTwoOfATripCallAndNotForEver(t *testing.T) {
 	c := newTown()
 	id := c.ride(t)
-	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")} // the right ids in the wrong roles
+
+	// the right ids in the wrong roles
+	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
 	for _, who := range append(swapped, trips.Rider("bola"), trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		if _, err := c.Call(t.Context(), who, id, "c1", ""); !errors.Is(err, trips.ErrNotYours) {
 			t.Errorf("%v: %v", who, err)
 		}
 	}
+
 	if _, err := c.Call(t.Context(), rider, "none", "c1", ""); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
@@ -106,6 +111,7 @@ func TestWordsAreBoundedAndPrintable(t *testing.T) {
 	if _, err := c.Call(t.Context(), rider, id, "long", strings.Repeat("ש", sos.MaxRunes)); err != nil {
 		t.Error(err)
 	}
+
 	for _, text := range []string{strings.Repeat("x", sos.MaxRunes+1), "\x00", "bell \a", "\xff"} {
 		if _, err := c.Call(t.Context(), rider, id, "bad", text); !errors.Is(err, sos.ErrBadText) {
 			t.Errorf("%q: %v", text, err)
@@ -121,6 +127,7 @@ func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if _, err := c.Call(t.Context(), rider, id, "more", ""); !errors.Is(err, sos.ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
@@ -130,6 +137,7 @@ func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
 	if _, err := c.Call(t.Context(), driver, id, "0", ""); err != nil {
 		t.Errorf("the other person: %v", err)
 	}
+
 	c.at = c.at.Add(time.Minute)
 	if _, err := c.Call(t.Context(), rider, id, "more", ""); err != nil {
 		t.Errorf("a minute later: %v", err)
@@ -163,6 +171,7 @@ func TestACallWhoseJobGotLostIsQueuedAgainUntilItIsRaised(t *testing.T) {
 			t.Errorf("%d queued, %v; want %d", n, err, want)
 		}
 	}
+
 	metrics := func(open, oldest, raised int) {
 		t.Helper()
 		want := fmt.Sprintf(`# HELP ridehail_alerts_oldest_seconds Age of the oldest call for help that no operator acknowledged; 0 when there is none.
@@ -179,11 +188,13 @@ ridehail_alerts_raised_total %d
 			t.Error(err)
 		}
 	}
+
 	look(0, 0)
 	a, err := c.Call(t.Context(), rider, id, "1", "secret words")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	look(3*time.Second, 0) // its own job has the time to be done
 	q.broken = errors.New("no Redis")
 	look(time.Second, 0)
@@ -192,11 +203,13 @@ ridehail_alerts_raised_total %d
 	look(3*time.Second, 0)
 	look(time.Second, 1)
 	metrics(1, 8, 0)
+
 	for range 2 {
 		if err := w.Handle(t.Context(), string(id), []byte(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	look(time.Minute, 0)
 	metrics(1, 68, 1)
 	if _, err := c.store.AckAlert(t.Context(), a.ID, c.at); err != nil {

@@ -13,30 +13,36 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Queue is where jobs go. The job of an alert is its trip's id: who does it raises all alerts of the trip.
+// Queue is where jobs go. The job of an alert is its trip's id: who does it
+// raises all alerts of the trip.
 type Queue interface {
 	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
-// WatchConfig is what a Watch is built from; zero values stand for the numbers in brackets.
+// WatchConfig is what a Watch is built from; zero values stand for the numbers
+// in brackets.
 type WatchConfig struct {
-	Store      Store
-	Queue      Queue
-	Stream     string
-	Every      time.Duration // between two looks [1 s]
-	Grace      time.Duration // how long raising may take by itself, and how long a job queued again may [3 s]
+	Store  Store
+	Queue  Queue
+	Stream string
+	Every  time.Duration // between two looks [1 s]
+	// how long raising may take by itself, and how long a job queued again may
+	// [3 s]
+	Grace      time.Duration
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 	Log        *slog.Logger
 }
 
-// Watch brings alerts before the operators: it does the jobs, and queues those again that got lost. Every node has one.
+// Watch brings alerts before the operators: it does the jobs, and queues those
+// again that got lost. Every node has one.
 type Watch struct {
 	cfg    WatchConfig
 	raised prometheus.Counter
 	open   prometheus.Gauge
 	oldest prometheus.Gauge
-	asked  map[trips.TripID]time.Time // when a trip was queued again; of the goroutine in Run
+	// when a trip was queued again; of the goroutine in Run
+	asked map[trips.TripID]time.Time
 }
 
 // most alerts that are open at a time and looked at.
@@ -46,6 +52,7 @@ const most = 10_000
 func NewWatch(cfg WatchConfig) *Watch {
 	cfg.Every = cmp.Or(cfg.Every, time.Second)
 	cfg.Grace = cmp.Or(cfg.Grace, 3*time.Second)
+
 	f := promauto.With(cfg.Registerer)
 	return &Watch{cfg: cfg,
 		raised: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_alerts_raised_total",
@@ -56,21 +63,25 @@ func NewWatch(cfg WatchConfig) *Watch {
 			Help: "Age of the oldest call for help that no operator acknowledged; 0 when there is none."})}
 }
 
-// Handle raises the alerts of a trip, whose id is the payload. Again it has no effect.
+// Handle raises the alerts of a trip, whose id is the payload. Again it has no
+// effect.
 func (w *Watch) Handle(ctx context.Context, _ string, payload []byte) error {
 	raised, err := w.cfg.Store.RaiseAlerts(ctx, trips.TripID(payload), w.cfg.Now())
 	if err != nil {
 		return err
 	}
+
 	for _, a := range raised {
 		w.raised.Inc()
 		w.cfg.Log.Warn("somebody calls for help; acknowledge it on the operators' page", "alert", a.ID, "trip", a.Trip,
 			"from", a.From)
 	}
+
 	return nil
 }
 
-// Run looks for alerts whose job got lost until ctx ends. It returns ctx's error.
+// Run looks for alerts whose job got lost until ctx ends. It returns ctx's
+// error.
 func (w *Watch) Run(ctx context.Context) error {
 	tick := time.NewTicker(w.cfg.Every)
 	defer tick.Stop()
@@ -86,12 +97,14 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// Look queues the trips again whose alerts wait too long to be raised, and says how many. One goroutine at a time.
+// Look queues the trips again whose alerts wait too long to be raised, and says
+// how many. One goroutine at a time.
 func (w *Watch) Look(ctx context.Context) (queued int, err error) {
 	open, err := w.cfg.Store.OpenAlerts(ctx, most)
 	if err != nil {
 		return 0, fmt.Errorf("open alerts: %w", err)
 	}
+
 	now := w.cfg.Now()
 	w.open.Set(float64(len(open)))
 	w.oldest.Set(0)
@@ -107,10 +120,12 @@ func (w *Watch) Look(ctx context.Context) (queued int, err error) {
 		if _, done := w.asked[a.Trip]; done {
 			continue
 		}
+
 		w.asked[a.Trip] = before[a.Trip]
 		if err != nil || now.Sub(before[a.Trip]) <= w.cfg.Grace {
 			continue
 		}
+
 		if err = w.cfg.Queue.Enqueue(ctx, w.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
 			w.asked[a.Trip] = now
 			queued++

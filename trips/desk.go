@@ -11,18 +11,22 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Desk is where commands on trips are handed in: it reads the trip, asks the verb, commits the move, and tries again
-// when somebody else moved the trip in between. It keeps nothing; use it from as many goroutines as you like.
+// Desk is where commands on trips are handed in: it reads the trip, asks the
+// verb, commits the move, and tries again when somebody else moved the trip in
+// between. It keeps nothing; use it from as many goroutines as you like.
 type Desk struct {
 	Store Store
 	Now   func() time.Time
-	// Committed hears each move that this desk has just committed, before the move's caller does; nil: nobody. What a
-	// repeated command led to earlier is not told again. It must not wait, and it is called from as many goroutines as
-	// there are callers, so that two moves of a trip may come in either order.
+	// Committed hears each move that this desk has just committed, before the
+	// move's caller does; nil: nobody. What a repeated command led to earlier
+	// is not told again. It must not wait, and it is called from as many
+	// goroutines as there are callers, so that two moves of a trip may come in
+	// either order.
 	Committed func(Event)
 }
 
-// attempts bounds the retries after ErrConflict: a trip makes at most five moves in its life, so more means a bug.
+// attempts bounds the retries after ErrConflict: a trip makes at most five
+// moves in its life, so more means a bug.
 const attempts = 5
 
 // Verb turns the trip as it stands into the event that should happen.
@@ -37,27 +41,32 @@ func (d *Desk) Request(ctx context.Context, k Key, rider RiderID, pickup, dropof
 	return d.apply(ctx, Move{Key: k, Event: ev})
 }
 
-// Move commits the verb's event on the trip. A key seen before returns what it led to then.
+// Move commits the verb's event on the trip. A key seen before returns what it
+// led to then.
 func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, error) {
 	for range attempts {
 		t, err := d.Store.Trip(ctx, id)
 		if err != nil {
 			return Event{}, err
 		}
+
 		ev, err := verb(t, d.Now())
 		if err != nil {
 			return d.replayed(ctx, k, err)
 		}
+
 		ev, err = d.apply(ctx, Move{Key: k, Event: ev})
 		if !errors.Is(err, ErrConflict) {
 			return ev, err
 		}
 	}
+
 	return Event{}, fmt.Errorf("trip %s: %w", id, ErrConflict)
 }
 
-// apply commits a move and tells of it. The store answers a command that was done before with another event: of another
-// number, or of the trip that the first request opened.
+// apply commits a move and tells of it. The store answers a command that was
+// done before with another event: of another number, or of the trip that the
+// first request opened.
 func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
 	ev, err := d.Store.Apply(ctx, m)
 	if err == nil && d.Committed != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
@@ -66,7 +75,8 @@ func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
 	return ev, err
 }
 
-// replayed tells a repeated command, whose move is illegal now because it was done before, from a truly illegal one.
+// replayed tells a repeated command, whose move is illegal now because it was
+// done before, from a truly illegal one.
 func (d *Desk) replayed(ctx context.Context, k Key, illegal error) (Event, error) {
 	ev, err := d.Store.Recorded(ctx, k)
 	if errors.Is(err, ErrNotFound) {

@@ -53,10 +53,12 @@ func (s *shelf) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 	if ev, err := s.Recorded(ctx, m.Key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
+
 	t := m.Event.Trip
 	if s.trips[t.ID].Version+1 != t.Version {
 		return trips.Event{}, trips.ErrConflict
 	}
+
 	k := [2]string{m.Key.Actor.String(), m.Key.ID}
 	s.trips[t.ID], s.keys[k], s.prints[k] = t, m.Event, m.Key.Print
 	return m.Event, nil
@@ -95,6 +97,7 @@ func TestTheDeskOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
 	if err := uuid.Validate(string(ev.Trip.ID)); err != nil || !ev.At.Equal(noon.Add(time.Hour)) {
 		t.Errorf("trip %s requested at %v: %v", ev.Trip.ID, ev.At, err)
 	}
+
 	again, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", marina, airport, quote)
 	if err != nil || again != ev || len(s.trips) != 1 {
 		t.Errorf("the same request again: %+v, %v, %d trips", again, err, len(s.trips))
@@ -105,6 +108,7 @@ func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 	s := newShelf()
 	nowhere := marina
 	nowhere.Lat = 200
+
 	_, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", nowhere, airport, quote)
 	if !errors.Is(err, trips.ErrBadPoint) {
 		t.Error(err)
@@ -116,10 +120,12 @@ func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 
 func TestAMoveThatLostARaceIsTriedAgainOnTheTripAsItStands(t *testing.T) {
 	s := newShelf(at(t, "reserved"))
-	s.meanwhile = func(s *shelf) { // the driver arrives just before the rider's cancellation is written
+	s.meanwhile = func(s *shelf) {
+		// the driver arrives just before the rider's cancellation is written
 		s.meanwhile = nil
 		s.trips["trip-1"] = at(t, "arrived")
 	}
+
 	ev, err := desk(s).Move(t.Context(), key("rider", "c1"), "trip-1", by("cancel", "rider"))
 	if err != nil || ev.Trip.State != trips.Cancelled || ev.Trip.Version != 4 || s.applied != 2 {
 		t.Errorf("%+v, %v after %d writes", ev.Trip, err, s.applied)
@@ -142,6 +148,7 @@ func TestTheDeskGivesUpOnATripThatNeverStandsStill(t *testing.T) {
 		t.Version++
 		s.trips["trip-1"] = t
 	}
+
 	_, err := desk(s).Move(t.Context(), key("rider", "c1"), "trip-1", by("cancel", "rider"))
 	if !errors.Is(err, trips.ErrConflict) || s.applied != 5 {
 		t.Errorf("%v after %d writes", err, s.applied)
@@ -157,6 +164,7 @@ func TestARepeatedCommandGetsTheAnswerItGotThen(t *testing.T) {
 	if _, err := desk(s).Move(t.Context(), key("driver", "c2"), "trip-1", by("start", "driver")); err != nil {
 		t.Fatal(err)
 	}
+
 	again, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("arrive", "driver"))
 	if err != nil || again != first {
 		t.Errorf("again: %+v, %v", again, err)
@@ -179,15 +187,19 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 		}
 		id = ev.Trip.ID
 	}
+
 	for _, verb := range []string{"reserve", "arrive", "reserve", "arrive"} {
 		if _, err := d.Move(t.Context(), key("driver", verb), id, by(verb, "driver")); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if _, err := d.Move(t.Context(), key("driver", "c9"), id, by("complete", "driver")); err == nil {
 		t.Error("completed before it began")
 	}
-	// The store knows the command and the desk does not see that the move was made, as from a standby that lags.
+
+	// The store knows the command and the desk does not see that the move was
+	// made, as from a standby that lags.
 	s.trips[id] = told[0].Trip
 	if _, err := d.Move(t.Context(), key("driver", "arrive"), id, by("reserve", "driver")); err != nil {
 		t.Fatal(err)
@@ -202,6 +214,7 @@ func TestACommandIDUsedForSomethingElseIsRefused(t *testing.T) {
 	if _, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("arrive", "driver")); err != nil {
 		t.Fatal(err)
 	}
+
 	other := trips.Key{Actor: people["driver"], ID: "c1", Print: "something else"}
 	for _, verb := range []string{"start", "arrive"} { // one legal now, one not
 		if _, err := desk(s).Move(t.Context(), other, "trip-1", by(verb, "driver")); !errors.Is(err, trips.ErrKeyReused) {
@@ -223,6 +236,7 @@ func TestTheDeskPassesOnWhatTheStoreSays(t *testing.T) {
 	if _, err := desk(s).Move(t.Context(), k, "trip-9", by("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
+
 	s.broken = errors.New("disk on fire")
 	if _, err := desk(s).Move(t.Context(), k, "trip-9", by("cancel", "rider")); !errors.Is(err, s.broken) {
 		t.Error(err)

@@ -16,8 +16,8 @@ func (m Money) String() string {
 	return fmt.Sprintf("%d.%02d %s", m.Minor/100, m.Minor%100, m.Currency)
 }
 
-// Tariff prices a way: Base + PerKm for each kilometre + PerMinute for each minute, never less than Minimum; all in
-// minor units of Currency.
+// Tariff prices a way: Base + PerKm for each kilometre + PerMinute for each
+// minute, never less than Minimum; all in minor units of Currency.
 type Tariff struct {
 	Currency                        string
 	Base, PerKm, PerMinute, Minimum int64
@@ -26,7 +26,8 @@ type Tariff struct {
 // DefaultTariff is the built-in city's.
 var DefaultTariff = Tariff{Currency: "NGN", Base: 50_000, PerKm: 18_000, PerMinute: 2_500, Minimum: 100_000}
 
-// Fare is exact integer arithmetic on whole metres and whole seconds, rounded half up once, at the end.
+// Fare is exact integer arithmetic on whole metres and whole seconds, rounded
+// half up once, at the end.
 func (f Tariff) Fare(metres float64, d time.Duration) Money {
 	m, s := int64(math.Round(metres)), int64(d.Round(time.Second)/time.Second)
 	// Common denominator of 1/1000 km and 1/60 min is 3000.

@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// model is a trip told in other words: how far the ride got, and who drives. It shares nothing with the code but the
-// names of the states.
+// model is a trip told in other words: how far the ride got, and who drives. It
+// shares nothing with the code but the names of the states.
 type model struct {
 	stage  int // index into ride
 	over   trips.State
@@ -35,6 +35,7 @@ func (m model) try(verb, who string, by trips.Actor) (model, error) {
 	own := m.driver != "" && by == trips.Driver(trips.DriverID(m.driver))
 	next := m
 	next.moves++
+
 	switch verb {
 	case "reserve":
 		if m.stage == 0 && !ended {
@@ -65,12 +66,14 @@ func (m model) try(verb, who string, by trips.Actor) (model, error) {
 		next.over = trips.Expired
 		return next, nil
 	}
+
 	if !own && who != "rider" && who != "system" {
 		return m, trips.ErrNotYours
 	}
 	if ended || (m.stage == 3 && who != "system") {
 		return m, trips.ErrBadMove
 	}
+
 	next.over = trips.Cancelled
 	return next, nil
 }
@@ -82,14 +85,17 @@ func TestNoSequenceOfCommandsLeadsATripAstray(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		trip, m, clock := ev.Trip, model{moves: 1}, noon
 		for range rapid.IntRange(1, 40).Draw(t, "commands") {
 			verb, who := rapid.SampledFrom(names).Draw(t, "verb"), rapid.SampledFrom(actors).Draw(t, "actor")
 			if by := people[who]; verb == "reserve" && by.Role != trips.RoleDriver {
 				continue
 			}
+
 			clock = clock.Add(time.Second)
 			var want error
+
 			m, want = m.try(verb, who, people[who])
 			ev, err := verbs[verb](trip, people[who], clock)
 			if !errors.Is(err, want) || (err == nil) != (want == nil) {
@@ -98,6 +104,7 @@ func TestNoSequenceOfCommandsLeadsATripAstray(t *testing.T) {
 			if err == nil {
 				trip = ev.Trip
 			}
+
 			agree(t, m, trip)
 		}
 	})
@@ -115,6 +122,7 @@ func agree(t *rapid.T, m model, trip trips.Trip) {
 	if trip.Rider != "ada" || trip.Quote != quote || trip.Pickup != marina || trip.Dropoff != airport {
 		t.Fatalf("a move changed what was agreed: %+v", trip)
 	}
+
 	last := time.Time{}
 	for _, when := range []time.Time{trip.RequestedAt, trip.ReservedAt, trip.ArrivedAt, trip.StartedAt, trip.EndedAt} {
 		if !when.IsZero() && !when.After(last) {
@@ -124,6 +132,7 @@ func agree(t *rapid.T, m model, trip trips.Trip) {
 			last = when
 		}
 	}
+
 	if len(trips.Next[trip.State]) == 0 == trip.State.Active() {
 		t.Fatalf("%s: active %v, with %d ways on", trip.State, trip.State.Active(), len(trips.Next[trip.State]))
 	}

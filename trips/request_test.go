@@ -15,10 +15,12 @@ func TestARequestBeginsATripAtVersionOneInThePickupsRegion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	region, err := location.RegionOf(marina)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := trips.Trip{ID: "trip-1", Rider: "ada", State: trips.Requested, Version: 1, Region: region, Pickup: marina,
 		Dropoff: airport, Quote: quote, RequestedAt: noon}
 	if ev != (trips.Event{Kind: trips.KindRequested, At: noon, By: trips.Rider("ada"), Trip: want}) {

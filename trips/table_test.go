@@ -20,7 +20,8 @@ var (
 		Fare: trips.Money{Minor: 262_000, Currency: "NGN"}}
 )
 
-// The people of these tests: rider and driver belong to the trip, the others do not.
+// The people of these tests: rider and driver belong to the trip, the others do
+// not.
 var people = map[string]trips.Actor{
 	"rider": trips.Rider("ada"), "rider2": trips.Rider("bola"),
 	"driver": trips.Driver("chidi"), "driver2": trips.Driver("dayo"),
@@ -43,7 +44,8 @@ var verbs = map[string]func(t trips.Trip, by trips.Actor, at time.Time) (trips.E
 	},
 }
 
-// paths lead a new trip to every place it can be in; a trip without a driver differs from one with.
+// paths lead a new trip to every place it can be in; a trip without a driver
+// differs from one with.
 var paths = map[string]string{
 	"requested":               "",
 	"reserved":                "driver reserve",
@@ -55,8 +57,9 @@ var paths = map[string]string{
 	"cancelled_by_its_driver": "driver reserve, driver cancel",
 }
 
-// expected is the law, for every place, verb and actor: where the trip goes, or which error refuses it. Only drivers
-// can be given a trip, so nobody else stands in the rows of reserve.
+// expected is the law, for every place, verb and actor: where the trip goes, or
+// which error refuses it. Only drivers can be given a trip, so nobody else
+// stands in the rows of reserve.
 const expected = `
 place                    verb      rider      rider2     driver     driver2    system
 
@@ -136,15 +139,18 @@ func table(t *testing.T) []cell {
 			head = words
 			continue
 		}
+
 		for i, want := range words[2:] {
 			if want != "-" {
 				cells = append(cells, cell{words[0], words[1], head[i+2], want})
 			}
 		}
 	}
+
 	if want := len(paths) * ((len(verbs)-1)*len(people) + 2); len(cells) != want {
 		t.Fatalf("the table has %d cells, not %d: a place, verb or actor is missing", len(cells), want)
 	}
+
 	return cells
 }
 
@@ -155,6 +161,7 @@ func at(t testing.TB, place string) trips.Trip {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for step := range strings.SplitSeq(paths[place], ", ") {
 		if step == "" {
 			continue
@@ -164,6 +171,7 @@ func at(t testing.TB, place string) trips.Trip {
 			t.Fatal(err)
 		}
 	}
+
 	return ev.Trip
 }
 
@@ -179,22 +187,26 @@ func TestEveryActorMovesATripFromEveryPlaceOnlyAsTheTableSays(t *testing.T) {
 			if err != nil || ev.Trip.State != trips.State(c.want) {
 				t.Fatalf("got %q, %v, want %q", ev.Trip.State, err, c.want)
 			}
+
 			mustFollow(t, from, ev, people[c.actor])
 		})
 	}
 }
 
-// mustRefuse checks that the error is the one named and no other, and that nothing comes with it.
+// mustRefuse checks that the error is the one named and no other, and that
+// nothing comes with it.
 func mustRefuse(t *testing.T, ev trips.Event, err, want error) {
 	t.Helper()
 	if ev != (trips.Event{}) {
 		t.Errorf("a refused move yields %+v", ev)
 	}
+
 	for name, e := range refusals {
 		if errors.Is(err, e) != (e == want) {
 			t.Errorf("%v: being %s is %v", err, name, errors.Is(err, e))
 		}
 	}
+
 	var move *trips.MoveError
 	if want != trips.ErrBadMove {
 		return
@@ -242,9 +254,11 @@ func TestNextHoldsExactlyTheMovesTheVerbsAllow(t *testing.T) {
 			}
 		}
 	}
+
 	if len(found) != len(trips.Next) {
 		t.Errorf("moves lead out of %d states, Next has %d", len(found), len(trips.Next))
 	}
+
 	for from, moves := range trips.Next {
 		if !maps.Equal(moves, found[from]) {
 			t.Errorf("from %q Next has %v, the verbs %v", from, moves, found[from])
@@ -270,6 +284,7 @@ func TestATripConcernsItsTwoPeopleAndTheSystemOnly(t *testing.T) {
 			t.Errorf("%s: %v", who, got)
 		}
 	}
+
 	nobody := trips.Trip{}
 	if nobody.Concerns(trips.Driver("")) {
 		t.Error("a trip without a driver concerns the driver without a name")

@@ -1,5 +1,6 @@
-// Package trips says what a trip is: its states, the only legal moves, the event each move yields, and what a store
-// of trips must promise. It is pure: no goroutine, no lock, no network.
+// Package trips says what a trip is: its states, the only legal moves, the
+// event each move yields, and what a store of trips must promise. It is pure:
+// no goroutine, no lock, no network.
 package trips
 
 import (
@@ -9,7 +10,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Ids are types so that a rider cannot be passed where a driver is meant. All are at most 64 bytes.
+// Ids are types so that a rider cannot be passed where a driver is meant. All
+// are at most 64 bytes.
 type (
 	TripID   string
 	DriverID string
@@ -25,7 +27,8 @@ const (
 	RoleSystem Role = "system"
 )
 
-// Actor is who does something: a role and the id of the person (or the node, for the system).
+// Actor is who does something: a role and the id of the person (or the node,
+// for the system).
 type Actor struct {
 	Role Role   `json:"role"`
 	ID   string `json:"id"`
@@ -36,7 +39,8 @@ func Driver(id DriverID) Actor { return Actor{RoleDriver, string(id)} }
 func System(node string) Actor { return Actor{RoleSystem, node} }
 func (a Actor) String() string { return string(a.Role) + ":" + a.ID }
 
-// State is where a trip stands. The words are those of the Mobility Data Specification where it has them.
+// State is where a trip stands. The words are those of the Mobility Data
+// Specification where it has them.
 type State string
 
 const (
@@ -49,7 +53,8 @@ const (
 	Cancelled State = "cancelled"
 )
 
-// Active says whether a trip in this state binds its rider (and its driver, if it has one).
+// Active says whether a trip in this state binds its rider (and its driver, if
+// it has one).
 func (s State) Active() bool {
 	return s == Requested || s == Reserved || s == Arrived || s == OnTrip
 }
@@ -69,8 +74,8 @@ const (
 	KindSystemCancel Kind = "system_cancellation"
 )
 
-// Quote is what the rider agreed to: metres and seconds of the way, the price, and whether the way was found on
-// roads or guessed from the straight line.
+// Quote is what the rider agreed to: metres and seconds of the way, the price,
+// and whether the way was found on roads or guessed from the straight line.
 type Quote struct {
 	Metres   float64       `json:"metres"`
 	Duration time.Duration `json:"duration_ns"`
@@ -78,7 +83,8 @@ type Quote struct {
 	Source   string        `json:"source"` // "road" or "straight_line"
 }
 
-// Trip is a value: a move returns a new one. Version counts moves from 1 and equals the number of the last event.
+// Trip is a value: a move returns a new one. Version counts moves from 1 and
+// equals the number of the last event.
 type Trip struct {
 	ID      TripID          `json:"id"`
 	Rider   RiderID         `json:"rider"`
@@ -89,7 +95,8 @@ type Trip struct {
 	Pickup  location.Point  `json:"pickup"`
 	Dropoff location.Point  `json:"dropoff"`
 	Quote   Quote           `json:"quote"`
-	Reason  string          `json:"reason,omitempty"` // why it expired or was cancelled
+	// why it expired or was cancelled
+	Reason string `json:"reason,omitempty"`
 
 	RequestedAt time.Time `json:"requested_at"`
 	ReservedAt  time.Time `json:"reserved_at,omitzero"`
@@ -98,7 +105,8 @@ type Trip struct {
 	EndedAt     time.Time `json:"ended_at,omitzero"`
 }
 
-// Event is one move of one trip, with the trip as it stands after it. Its number is Trip.Version.
+// Event is one move of one trip, with the trip as it stands after it. Its
+// number is Trip.Version.
 type Event struct {
 	Kind Kind      `json:"kind"`
 	At   time.Time `json:"at"`
@@ -106,7 +114,8 @@ type Event struct {
 	Trip Trip      `json:"trip"`
 }
 
-// Seq is the event's number within its trip; the first is 1 and there are no gaps.
+// Seq is the event's number within its trip; the first is 1 and there are no
+// gaps.
 func (e Event) Seq() uint32 { return e.Trip.Version }
 
 // Request opens a trip.
@@ -116,10 +125,12 @@ func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, 
 			return Event{}, fmt.Errorf("%w: %s: %v", ErrBadPoint, name, err)
 		}
 	}
+
 	region, err := location.RegionOf(pickup)
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: pickup: %v", ErrBadPoint, err)
 	}
+
 	t := Trip{ID: id, Rider: rider, State: Requested, Version: 1, Region: region,
 		Pickup: pickup, Dropoff: dropoff, Quote: q, RequestedAt: at}
 	return Event{Kind: KindRequested, At: at, By: Rider(rider), Trip: t}, nil
@@ -130,12 +141,14 @@ func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
 	if driver == "" {
 		return Event{}, fmt.Errorf("trip %s to nobody: %w", t.ID, ErrNotYours)
 	}
+
 	if t.State != Requested {
 		if t.Driver != "" && t.Driver != driver {
 			return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrTaken)
 		}
 		return Event{}, t.illegal(KindReserved)
 	}
+
 	t.Driver, t.ReservedAt = driver, at
 	return t.moved(Reserved, KindReserved, Driver(driver), at), nil
 }
@@ -175,12 +188,13 @@ func (t Trip) Expire(by Actor, reason string, at time.Time) (Event, error) {
 	if t.State != Requested {
 		return Event{}, t.illegal(KindExpired)
 	}
+
 	t.Reason, t.EndedAt = reason, at
 	return t.moved(Expired, KindExpired, by, at), nil
 }
 
-// Cancel ends a trip before the ride is over. A rider may cancel until the ride begins, its driver likewise, the
-// system at any time while the trip is active.
+// Cancel ends a trip before the ride is over. A rider may cancel until the ride
+// begins, its driver likewise, the system at any time while the trip is active.
 func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	kind, ok := KindSystemCancel, by.Role == RoleSystem
 	switch by.Role {
@@ -189,12 +203,14 @@ func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	case RoleDriver:
 		kind, ok = KindDriverCancel, t.Driver != "" && by.ID == string(t.Driver)
 	}
+
 	if !ok {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if !t.State.Active() || (t.State == OnTrip && by.Role != RoleSystem) {
 		return Event{}, t.illegal(kind)
 	}
+
 	t.Reason, t.EndedAt = reason, at
 	return t.moved(Cancelled, kind, by, at), nil
 }
@@ -230,8 +246,9 @@ func (t Trip) illegal(kind Kind) error {
 	return &MoveError{Trip: t.ID, From: t.State, Move: kind}
 }
 
-// Next lists the legal moves: from a state, by an event, to a state. It is the whole state machine as data, for
-// checkers and for the documentation; the verbs above enforce the same table (a test compares them).
+// Next lists the legal moves: from a state, by an event, to a state. It is the
+// whole state machine as data, for checkers and for the documentation; the
+// verbs above enforce the same table (a test compares them).
 var Next = map[State]map[Kind]State{
 	"":        {KindRequested: Requested},
 	Requested: {KindReserved: Reserved, KindExpired: Expired, KindRiderCancel: Cancelled, KindSystemCancel: Cancelled},

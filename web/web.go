@@ -1,4 +1,5 @@
-// Package web is the rider's page: static files embedded in the binary, and the handler that serves them.
+// Package web is the rider's page: static files embedded in the binary, and the
+// handler that serves them.
 package web
 
 import (
@@ -13,12 +14,14 @@ import (
 	"time"
 )
 
-// FS holds index.html, the page's modules in app/ and, after `make web`, its libraries in lib/.
+// FS holds index.html, the page's modules in app/ and, after `make web`, its
+// libraries in lib/.
 //
 //go:embed index.html app lib
 var FS embed.FS
 
-// types are named here because the host's own table may call a module text/plain, which browsers refuse to run.
+// types are named here because the host's own table may call a module
+// text/plain, which browsers refuse to run.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -27,11 +30,13 @@ var types = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// policy keeps the page to its own origin: no script, font, tile or picture from anywhere else.
+// policy keeps the page to its own origin: no script, font, tile or picture
+// from anywhere else.
 const policy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// HasLibraries says whether the map library was there when the binary was built.
+// HasLibraries says whether the map library was there when the binary was
+// built.
 func HasLibraries() bool { return hasLibraries(FS) }
 
 func hasLibraries(files fs.FS) bool {
@@ -39,7 +44,8 @@ func hasLibraries(files fs.FS) bool {
 	return err == nil
 }
 
-// Handler serves the page at /, its modules below /app/ and its libraries below /lib/; anything else is 404.
+// Handler serves the page at /, its modules below /app/ and its libraries below
+// /lib/; anything else is 404.
 func Handler() http.Handler { return serve(FS) }
 
 type file struct {
@@ -48,7 +54,8 @@ type file struct {
 	etag        string
 }
 
-// serve reads every file once: the set is small, fixed at build time, and each needs its hash for the ETag.
+// serve reads every file once: the set is small, fixed at build time, and each
+// needs its hash for the ETag.
 func serve(files fs.FS) http.Handler {
 	pages := map[string]file{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -56,17 +63,21 @@ func serve(files fs.FS) http.Handler {
 		if err != nil || d.IsDir() || !served {
 			return err
 		}
+
 		body, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
+
 		sum := sha256.Sum256(body)
 		pages["/"+name] = file{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
 		return nil
 	})
 	if err != nil {
-		panic("web: embedded files cannot be read: " + err.Error()) // only a broken build gets here
+		// only a broken build gets here
+		panic("web: embedded files cannot be read: " + err.Error())
 	}
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages) })
 }
 
@@ -80,14 +91,19 @@ func answer(w http.ResponseWriter, r *http.Request, pages map[string]file) {
 	if strings.HasSuffix(name, "/") {
 		name += "index.html"
 	}
+
 	f, ok := pages[name]
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
+
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
-	h.Set("Cache-Control", "no-cache") // keep it, but ask: the ETag makes asking cheap and a new build shows at once
+
+	// keep it, but ask: the ETag makes asking cheap and a new build shows at
+	// once
+	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", f.etag)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")

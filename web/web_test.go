@@ -52,6 +52,7 @@ func TestPageAnswersNothingElse(t *testing.T) {
 			t.Errorf("GET %s: %d, want 404", path, w.Code)
 		}
 	}
+
 	if w := get(h, "POST", "/", ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
 		t.Errorf("POST /: %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
@@ -62,6 +63,7 @@ func TestBuildWithoutLibrariesStillServesThePage(t *testing.T) {
 	if hasLibraries(bare) {
 		t.Error("libraries were found where there are none")
 	}
+
 	h := serve(bare)
 	if w := get(h, "GET", "/", ""); w.Code != 200 {
 		t.Errorf("page: %d", w.Code)

@@ -1,5 +1,6 @@
-// Package wire is the frames on the socket, shared by node and phones: one protobuf schema, carried either in binary or
-// as JSON with the same names, and the codes both sides act on.
+// Package wire is the frames on the socket, shared by node and phones: one
+// protobuf schema, carried either in binary or as JSON with the same names, and
+// the codes both sides act on.
 package wire
 
 import (
@@ -21,13 +22,15 @@ const (
 	SubprotocolProto = "ridehail.v1.proto"
 )
 
-// Codec turns frames into WebSocket messages and back. Codecs are stateless and may be shared.
+// Codec turns frames into WebSocket messages and back. Codecs are stateless and
+// may be shared.
 type Codec interface {
 	// Text says whether messages are text (JSON) or binary.
 	Text() bool
 	// Append appends the frame's bytes to dst.
 	Append(dst []byte, frame proto.Message) ([]byte, error)
-	// Decode reads one frame; unknown fields, trailing bytes and broken UTF-8 are errors.
+	// Decode reads one frame; unknown fields, trailing bytes and broken UTF-8
+	// are errors.
 	Decode(data []byte, frame proto.Message) error
 }
 
@@ -83,6 +86,7 @@ func unknown(m protoreflect.Message) (err error) {
 	if n := len(m.GetUnknown()); n > 0 {
 		return fmt.Errorf("%d bytes of unknown fields in %s", n, m.Descriptor().Name())
 	}
+
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.Message() == nil:
@@ -95,10 +99,12 @@ func unknown(m protoreflect.Message) (err error) {
 		}
 		return err == nil
 	})
+
 	return err
 }
 
-// Millis is a time as it travels: milliseconds since the Unix epoch, to a quarter of a microsecond.
+// Millis is a time as it travels: milliseconds since the Unix epoch, to a
+// quarter of a microsecond.
 func Millis(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

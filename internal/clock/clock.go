@@ -1,6 +1,8 @@
-// Package clock tells a node what time it is by its database, so that no two nodes differ by more than a few
-// milliseconds, however wrong the clocks of their machines are. A machine's own clock is read once, when the process
-// starts; from there on the time that passes is counted, so that a clock that is set meanwhile changes nothing.
+// Package clock tells a node what time it is by its database, so that no two
+// nodes differ by more than a few milliseconds, however wrong the clocks of
+// their machines are. A machine's own clock is read once, when the process
+// starts; from there on the time that passes is counted, so that a clock that
+// is set meanwhile changes nothing.
 package clock
 
 import (
@@ -23,14 +25,18 @@ type Clock struct {
 
 	mu     sync.RWMutex // guards below
 	offset time.Duration
-	doubt  time.Duration // how far the offset may be off; below 0 before the first answer
-	asked  time.Duration // when that was measured
+	// how far the offset may be off; below 0 before the first answer
+	doubt time.Duration
+	asked time.Duration // when that was measured
 }
 
 const (
 	askEvery = 10 * time.Second
-	drift    = 2e-4 // of a quartz that is far from good; what was measured is worth less by the second
-	tries    = 3    // at the beginning, when the first answer may have waited for a connection
+	// of a quartz that is far from good; what was measured is worth less by the
+	// second
+	drift = 2e-4
+	// at the beginning, when the first answer may have waited for a connection
+	tries = 3
 )
 
 // New is the machine's clock, and skew off it, until Sync.
@@ -39,7 +45,8 @@ func New(skew time.Duration) *Clock {
 	return &Clock{started: started, skew: skew, passed: func() time.Duration { return time.Since(started) }, doubt: -1}
 }
 
-// Now is the source's time as far as known. It may step back, by no more than the last answer was in doubt.
+// Now is the source's time as far as known. It may step back, by no more than
+// the last answer was in doubt.
 func (c *Clock) Now() time.Time {
 	c.mu.RLock()
 	offset := c.offset
@@ -54,7 +61,8 @@ func (c *Clock) Offset() time.Duration {
 	return c.offset
 }
 
-// Sync asks for the time some times over and goes by the best answer. An error says that there was none.
+// Sync asks for the time some times over and goes by the best answer. An error
+// says that there was none.
 func (c *Clock) Sync(ctx context.Context, from Source) error {
 	var errs []error
 	for range tries {
@@ -62,13 +70,15 @@ func (c *Clock) Sync(ctx context.Context, from Source) error {
 			errs = append(errs, err)
 		}
 	}
+
 	if len(errs) == tries {
 		return errs[0]
 	}
 	return nil
 }
 
-// Run keeps asking until ctx ends, and goes by the last answer while none comes. It returns ctx's error.
+// Run keeps asking until ctx ends, and goes by the last answer while none
+// comes. It returns ctx's error.
 func (c *Clock) Run(ctx context.Context, from Source) error {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
@@ -82,22 +92,25 @@ func (c *Clock) Run(ctx context.Context, from Source) error {
 	}
 }
 
-// ask measures once. The answer was true at some moment between the question and its arrival: half the way there and
-// back is the best guess, and no guess is further off than that half.
+// ask measures once. The answer was true at some moment between the question
+// and its arrival: half the way there and back is the best guess, and no guess
+// is further off than that half.
 func (c *Clock) ask(ctx context.Context, from Source) error {
 	sent := c.passed()
 	at, err := from.Now(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the time: %w", err)
 	}
+
 	got := c.passed()
 	half := (got - sent) / 2
 	c.learn(at.Sub(c.started)-c.skew-sent-half, half, got)
 	return nil
 }
 
-// learn takes an answer that is better than what the last one is still worth, and one that contradicts it: then the
-// source itself was set to another time, or is another one.
+// learn takes an answer that is better than what the last one is still worth,
+// and one that contradicts it: then the source itself was set to another time,
+// or is another one.
 func (c *Clock) learn(offset, doubt, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

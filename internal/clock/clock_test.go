@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// town is a source of the true time whose answers take a while to come and to go.
+// town is a source of the true time whose answers take a while to come and to
+// go.
 type town struct {
 	ahead     time.Duration // of the test's clock
 	there     time.Duration
@@ -51,6 +52,7 @@ func TestTwoNodesWithWrongClocksTellTheSameTime(t *testing.T) {
 			if err := c.Sync(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
+
 			time.Sleep(time.Minute)
 			if wrong := off(c, s); wrong > 2*time.Millisecond {
 				t.Errorf("a clock %v off is still %v wrong", skew, wrong)
@@ -69,6 +71,7 @@ func TestASlowAnswerDoesNotReplaceAGoodOne(t *testing.T) {
 		if err := c.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+
 		s.there = 2 * time.Second // a slow line, one way
 		follow(t, c, s, time.Minute)
 		if s.questions < tries+2 {
@@ -87,6 +90,7 @@ func TestASourceThatWasSetToAnotherTimeIsFollowed(t *testing.T) {
 		if err := c.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, s.ahead = range []time.Duration{time.Hour, -time.Hour} {
 			follow(t, c, s, askEvery+time.Second)
 			if wrong := off(c, s); wrong > time.Millisecond {
@@ -103,6 +107,7 @@ func TestWithoutAnAnswerTheLastOneHolds(t *testing.T) {
 		if err := c.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+
 		s.err = errors.New("gone")
 		follow(t, c, s, time.Hour)
 		if wrong := off(c, s); wrong != 0 {

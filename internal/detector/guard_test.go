@@ -31,6 +31,7 @@ func TestAGuardWithoutBeatsTakesSilenceAtItsWord(t *testing.T) {
 func TestWhileWeAreWellSilenceCountsInFull(t *testing.T) {
 	g := new(Guard)
 	awake(g, 0, 60*second)
+
 	for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
 		if silent(g, 60*second, 60*second-grade, grade) || !silent(g, 60*second, 60*second-grade-1, grade) {
 			t.Errorf("%v of silence are not %v", grade, grade)
@@ -43,6 +44,7 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 		for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
 			g := new(Guard)
 			awake(g, 0, 60*second)
+
 			heard, back := 59*second, 60*second+away
 			if silent(g, back, heard, grade) {
 				t.Errorf("away %v: silent for %v before anyone noticed that we were away", away, grade)
@@ -50,6 +52,7 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 			if got := g.Beat(start.Add(back)); got != away {
 				t.Errorf("away %v, said %v", away, got)
 			}
+
 			awake(g, back, back+grade)
 			if silent(g, back+grade-1, heard, grade) {
 				t.Errorf("away %v: silent for %v before we had listened so long", away, grade)
@@ -75,16 +78,20 @@ func TestPauseUponPause(t *testing.T) {
 	awake(g, 0, 60*second)
 	awake(g, 65*second, 70*second)
 	awake(g, 75*second, 90*second)
+
 	for _, c := range []struct {
 		now, heard, grade time.Duration
 		want              bool
 	}{
-		{76 * second, 58 * second, OfflineAfter, false}, // we never listened for 10 s on end
-		{76 * second, 51 * second, OfflineAfter, false}, // nor had we before the first pause
+		// we never listened for 10 s on end
+		{76 * second, 58 * second, OfflineAfter, false},
+		// nor had we before the first pause
+		{76 * second, 51 * second, OfflineAfter, false},
 		{76 * second, 49 * second, OfflineAfter, true},
 		{84 * second, 58 * second, OfflineAfter, false},
 		{86 * second, 58 * second, OfflineAfter, true},
-		{76 * second, 60 * second, SuspectAfter, true}, // between the pauses we listened for 5 s
+		// between the pauses we listened for 5 s
+		{76 * second, 60 * second, SuspectAfter, true},
 		{76 * second, 68 * second, SuspectAfter, false},
 		{79 * second, 68 * second, SuspectAfter, true},
 	} {
@@ -97,18 +104,20 @@ func TestPauseUponPause(t *testing.T) {
 func TestShortBreaksAndAClockSetBackAreNoPauses(t *testing.T) {
 	g := new(Guard)
 	g.Beat(start)
+
 	for _, at := range []time.Duration{LateAfter, -time.Hour, -time.Hour + LateAfter} {
 		if away := g.Beat(start.Add(at)); away != 0 {
 			t.Errorf("beat at %v: away for %v", at, away)
 		}
 	}
+
 	if silent(g, -time.Hour, 0, SuspectAfter) {
 		t.Error("who was heard before the clock was set back is silent")
 	}
 }
 
-// Whatever the pauses: the guard never finds silent whom a plain timeout would not; never anyone heard since we are
-// back; and its memory is bounded.
+// Whatever the pauses: the guard never finds silent whom a plain timeout would
+// not; never anyone heard since we are back; and its memory is bounded.
 func TestAnyScheduleOfPauses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
@@ -119,10 +128,12 @@ func TestAnyScheduleOfPauses(t *testing.T) {
 			if rng.IntN(20) == 0 {
 				step = time.Duration(rng.Int64N(int64(20 * second)))
 			}
+
 			now += step
 			if g.Beat(start.Add(now)) > 0 {
 				back = now
 			}
+
 			cutoff := g.Cutoff(start.Add(now), OfflineAfter).Sub(start)
 			if cutoff > now-OfflineAfter {
 				t.Fatal("finds silence where there was none")
@@ -132,6 +143,7 @@ func TestAnyScheduleOfPauses(t *testing.T) {
 			}
 			cutoffs = append(cutoffs, cutoff)
 		}
+
 		if !slices.IsSorted(cutoffs) {
 			t.Fatal("a verdict was taken back without a sign of life")
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// watch is a node that hears some drivers and stops now and then. No goroutine runs in it: its clock is a number.
+// watch is a node that hears some drivers and stops now and then. No goroutine
+// runs in it: its clock is a number.
 type watch struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -32,22 +33,26 @@ type driver struct {
 	seq    uint64
 	skew   time.Duration // of the phone's clock
 	heard  time.Time
-	silent time.Duration // the longest time without a break in which the node listened since then
+	// the longest time without a break in which the node listened since then
+	silent time.Duration
 }
 
-// The verdicts are held against a judge who counts the seconds in which we listened and heard nothing, and knows nothing
-// of the guard: a driver is suspected after 3 s of them, off the map after 10 s, and reported to the rider after 20 s,
-// at that beat and not one earlier or later; our own pauses, however many, make nobody silent; and a silence of any
-// length ends no trip.
+// The verdicts are held against a judge who counts the seconds in which we
+// listened and heard nothing, and knows nothing of the guard: a driver is
+// suspected after 3 s of them, off the map after 10 s, and reported to the
+// rider after 20 s, at that beat and not one earlier or later; our own pauses,
+// however many, make nobody silent; and a silence of any length ends no trip.
 func TestSimulatedSilenceIsJudgedByWhatWasListenedTo(t *testing.T) {
 	first, n := faulty.Seeds(t, 20)
 	began := time.Now()
+
 	for seed := first; seed < first+n && !t.Failed(); seed++ {
 		newWatch(t, seed).hour()
 		if t.Failed() {
 			t.Logf("seed %d", seed)
 		}
 	}
+
 	real := time.Since(began)
 	t.Logf("%d virtual hours in %s: %.0f a second", n, real.Round(time.Millisecond), float64(n)/real.Seconds())
 }
@@ -57,6 +62,7 @@ func newWatch(t *testing.T, seed uint64) *watch {
 	w.up = w.now
 	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: func() time.Time { return w.now }, Shards: 1})
 	w.drivers.Guard().Beat(w.now)
+
 	for i := range 4 {
 		d := &driver{id: trips.DriverID(fmt.Sprint(i)), steady: i%2 == 0, due: w.now, skew: w.upTo(8*time.Second) - 4*time.Second}
 		w.drivers.Enter(d.id, "node")
@@ -67,12 +73,14 @@ func newWatch(t *testing.T, seed uint64) *watch {
 		}
 		w.fleet = append(w.fleet, d)
 	}
+
 	return w
 }
 
 func (w *watch) upTo(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d))) }
 
-// hour goes by in beats. Once in a while the node is stopped, or its clock set forward, which looks the same.
+// hour goes by in beats. Once in a while the node is stopped, or its clock set
+// forward, which looks the same.
 func (w *watch) hour() {
 	beat := 0
 	for end := w.now.Add(time.Hour); w.now.Before(end) && !w.t.Failed(); beat++ {
@@ -83,10 +91,12 @@ func (w *watch) hour() {
 		case w.rng.IntN(200) == 0:
 			step = w.upTo(detector.LateAfter) // busy, which is no pause
 		}
+
 		w.now = w.now.Add(step)
 		if step > detector.LateAfter {
 			w.up = w.now
 		}
+
 		w.drivers.Guard().Beat(w.now)
 		for _, d := range w.fleet {
 			d.silent = max(d.silent, w.now.Sub(later(d.heard, w.up)))
@@ -107,16 +117,19 @@ func (w *watch) hour() {
 	}
 }
 
-// hear takes what a phone sent. What came while the node was stopped waits in the socket.
+// hear takes what a phone sent. What came while the node was stopped waits in
+// the socket.
 func (w *watch) hear(d *driver) {
 	if w.now.Before(d.due) {
 		return
 	}
 	d.seq++
+
 	fix := location.Fix{Point: location.Point{Lng: 3.42, Lat: 6.45}, At: w.now.Add(d.skew), Seq: uint32(d.seq)}
 	if why := w.drivers.Move(d.id, fix); why != location.Believed {
 		w.t.Errorf("a good fix is refused: %v", why)
 	}
+
 	d.heard, d.silent = w.now, 0
 	d.due = w.now.Add(500*time.Millisecond + w.upTo(1500*time.Millisecond))
 	if !d.steady && w.rng.IntN(20) == 0 {
@@ -126,7 +139,8 @@ func (w *watch) hear(d *driver) {
 
 var grades = []time.Duration{detector.SuspectAfter, detector.OfflineAfter, detector.CommsLostAfter}
 
-// near says whether a verdict may have changed at the last beat, or will at the next.
+// near says whether a verdict may have changed at the last beat, or will at the
+// next.
 func (d *driver) near() bool {
 	for _, g := range grades {
 		if (d.silent - g).Abs() <= 2*detector.BeatEvery {
@@ -136,7 +150,8 @@ func (d *driver) near() bool {
 	return false
 }
 
-// wrong holds a verdict against a silence. Nobody minds a millisecond, in which the map counts.
+// wrong holds a verdict against a silence. Nobody minds a millisecond, in which
+// the map counts.
 func (d *driver) wrong(silent bool, grade time.Duration) bool {
 	return silent != (d.silent > grade) && (d.silent-grade).Abs() > time.Millisecond
 }

@@ -1,9 +1,11 @@
-// Package minheap is the priority queue of Dijkstra's algorithm: numbered things by a key, the lowest first. The standard
-// library's heap would cost an allocation for each entry.
+// Package minheap is the priority queue of Dijkstra's algorithm: numbered
+// things by a key, the lowest first. The standard library's heap would cost an
+// allocation for each entry.
 package minheap
 
-// Heap gives back the lowest key first, and of equal keys the lowest number, so that what is computed with it has one
-// answer. The zero value is empty. One thing may be in it several times.
+// Heap gives back the lowest key first, and of equal keys the lowest number, so
+// that what is computed with it has one answer. The zero value is empty. One
+// thing may be in it several times.
 type Heap []Item
 
 // Item is a thing by its number.
@@ -35,6 +37,7 @@ func (h *Heap) Pop() (key int64, node int32) {
 	q[0] = q[last]
 	q = q[:last]
 	*h = q
+
 	for i := 0; ; {
 		down := 2*i + 1
 		if down+1 < len(q) && q[down+1].before(q[down]) {

@@ -15,6 +15,7 @@ func TestItemsComeOutInOrder(t *testing.T) {
 			key, node := h.Pop()
 			out = append(out, Item{key, node})
 		}
+
 		for range rapid.IntRange(0, 60).Draw(t, "items") {
 			i := Item{rapid.Int64Range(-3, 9).Draw(t, "key"), rapid.Int32Range(0, 5).Draw(t, "node")}
 			in = append(in, i)
@@ -23,6 +24,7 @@ func TestItemsComeOutInOrder(t *testing.T) {
 				t.Fatalf("%v is first, not %v", h[0], lowest)
 			}
 		}
+
 		for len(h) > 0 {
 			pop()
 		}
