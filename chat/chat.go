@@ -65,7 +65,7 @@ func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clien
 	if err := checkText(text); err != nil {
 		return Message{}, err
 	}
-	t, err := r.admit(ctx, from, id)
+	t, err := r.tripFor(ctx, from, id)
 	if err != nil {
 		return Message{}, err
 	}
@@ -81,13 +81,13 @@ func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clien
 
 // History returns what was said after a number, to the two whose talk it is.
 func (r *Room) History(ctx context.Context, who trips.Actor, id trips.TripID, after uint32, limit int) ([]Message, error) {
-	if _, err := r.admit(ctx, who, id); err != nil {
+	if _, err := r.tripFor(ctx, who, id); err != nil {
 		return nil, err
 	}
 	return r.Store.History(ctx, id, after, limit)
 }
 
-func (r *Room) admit(ctx context.Context, who trips.Actor, id trips.TripID) (trips.Trip, error) {
+func (r *Room) tripFor(ctx context.Context, who trips.Actor, id trips.TripID) (trips.Trip, error) {
 	t, err := r.Trips.Trip(ctx, id)
 	if err != nil {
 		return trips.Trip{}, err

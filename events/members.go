@@ -23,8 +23,8 @@ type Members struct {
 	ttl   time.Duration
 
 	// Of the goroutine in Run.
-	beaten  time.Time // last heartbeat that arrived
-	trustTo time.Time // until then a node not seen again yet counts as alive
+	lastBeat   time.Time // last heartbeat that arrived
+	trustUntil time.Time // until then a node not seen again yet counts as alive
 
 	mu    sync.RWMutex
 	alive []string // sorted; holds node always; replaced, never changed
@@ -70,10 +70,10 @@ func Owner(region location.Region, nodes []string) string {
 // Run keeps the heartbeat until ctx ends, and then signs off so that the others
 // need not wait. It returns ctx's error.
 func (m *Members) Run(ctx context.Context) error {
-	defer m.leave(ctx)
+	defer m.deregister(ctx)
 	failing := false
 	for {
-		err := m.beat(ctx)
+		err := m.sendHeartbeat(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			m.redis.log.Warn("heartbeat fails, the last view of the nodes stands", "err", err)
 		}
@@ -84,9 +84,9 @@ func (m *Members) Run(ctx context.Context) error {
 	}
 }
 
-// beat writes this node's heartbeat and reads everyone's.
-func (m *Members) beat(ctx context.Context) error {
-	clock, err := m.redis.do.Time(ctx).Result()
+// sendHeartbeat writes this node's heartbeat and reads everyone's.
+func (m *Members) sendHeartbeat(ctx context.Context) error {
+	clock, err := m.redis.commands.Time(ctx).Result()
 	if err != nil {
 		return fmt.Errorf("redis clock: %w", err)
 	}
@@ -94,7 +94,7 @@ func (m *Members) beat(ctx context.Context) error {
 
 	// if Redis forgot all in between, we would not know that it had, and be
 	// alone
-	pipe := m.redis.do.TxPipeline()
+	pipe := m.redis.commands.TxPipeline()
 	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
 	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
 	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{
@@ -103,20 +103,20 @@ func (m *Members) beat(ctx context.Context) error {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 
-	m.look(fresh.Val(), added.Val() == 1, time.Now())
+	m.updateView(fresh.Val(), added.Val() == 1, time.Now())
 	return nil
 }
 
-// look takes a new view. After an outage, or when Redis had forgotten us, it
+// updateView takes a new view. After an outage, or when Redis had forgotten us, it
 // forgot or outlived the others too: they get one ttl to be seen again before
 // they count as dead.
-func (m *Members) look(fresh []string, forgotten bool, now time.Time) {
-	if forgotten || now.Sub(m.beaten) > m.ttl {
-		m.trustTo = now.Add(m.ttl)
+func (m *Members) updateView(fresh []string, forgotten bool, now time.Time) {
+	if forgotten || now.Sub(m.lastBeat) > m.ttl {
+		m.trustUntil = now.Add(m.ttl)
 	}
-	m.beaten = now
+	m.lastBeat = now
 	alive := append([]string{m.node}, fresh...)
-	if now.Before(m.trustTo) {
+	if now.Before(m.trustUntil) {
 		alive = append(alive, m.Alive()...)
 	}
 
@@ -125,13 +125,13 @@ func (m *Members) look(fresh []string, forgotten bool, now time.Time) {
 	m.mu.Lock()
 	m.alive = alive
 	m.mu.Unlock()
-	m.redis.stats.alive.Set(float64(len(alive)))
+	m.redis.metrics.nodesAlive.Set(float64(len(alive)))
 }
 
-func (m *Members) leave(ctx context.Context) {
+func (m *Members) deregister(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := m.redis.do.ZRem(ctx, m.redis.membersKey(), m.node).Err(); err != nil {
+	if err := m.redis.commands.ZRem(ctx, m.redis.membersKey(), m.node).Err(); err != nil {
 		m.redis.log.Debug("could not sign off, the heartbeat runs out", "err", err)
 	}
 }

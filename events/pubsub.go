@@ -38,24 +38,24 @@ const (
 	GapOverflowed  = "overflowed"
 )
 
-// backlog is how many messages may wait for a slow handler.
-const backlog = 8192
+// listenerBacklog is how many messages may wait for a slow handler.
+const listenerBacklog = 8192
 
 // Publish tells every node that listens to the message's region.
 func (r *Redis) Publish(ctx context.Context, m Message) error {
-	return r.publish(ctx, r.regionChannel(string(m.Region)), m)
+	return r.publishOn(ctx, r.regionChannel(string(m.Region)), m)
 }
 
 // PublishTo tells one node. It is not an error when that node is gone.
 func (r *Redis) PublishTo(ctx context.Context, node string, m Message) error {
-	return r.publish(ctx, r.nodeChannel(node), m)
+	return r.publishOn(ctx, r.nodeChannel(node), m)
 }
 
-func (r *Redis) publish(ctx context.Context, channel string, m Message) error {
-	if err := r.do.Publish(ctx, channel, m.encode()).Err(); err != nil {
+func (r *Redis) publishOn(ctx context.Context, channel string, m Message) error {
+	if err := r.commands.Publish(ctx, channel, m.encode()).Err(); err != nil {
 		return fmt.Errorf("publish %s: %w", m.Topic, err)
 	}
-	r.stats.published.WithLabelValues(m.Topic).Inc()
+	r.metrics.published.WithLabelValues(m.Topic).Inc()
 	return nil
 }
 
@@ -67,13 +67,13 @@ func (m Message) encode() []byte {
 	return append(b, m.Payload...)
 }
 
-var errMessage = errors.New("not a message between nodes")
+var errNotMessage = errors.New("not a message between nodes")
 
-func decode(b []byte) (Message, error) {
+func decodeMessage(b []byte) (Message, error) {
 	topic, rest, ok := bytes.Cut(b, []byte{'\n'})
 	region, payload, ok2 := bytes.Cut(rest, []byte{'\n'})
 	if !ok || !ok2 {
-		return Message{}, errMessage
+		return Message{}, errNotMessage
 	}
 	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
 }
@@ -86,10 +86,10 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	for _, region := range regions {
 		channels = append(channels, r.regionChannel(string(region)))
 	}
-	ears := listener{redis: r, channels: channels, queue: make(chan heard, backlog), round: map[string]bool{}}
+	ears := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{}}
 	var team sync.WaitGroup
-	team.Go(func() { ears.listen(ctx) })
-	team.Go(func() { r.echo(ctx, node) })
+	team.Go(func() { ears.runSubscriptions(ctx) })
+	team.Go(func() { r.publishEchoes(ctx, node) })
 	defer team.Wait()
 	for {
 		select {
@@ -110,67 +110,67 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 // content when a ping could be written, which a connection whose other end has
 // silently gone allows for a quarter of an hour.
 const (
-	topicEcho = "echo"
-	echoEvery = time.Second
-	deafAfter = 3 * echoEvery
+	topicEcho    = "echo"
+	echoInterval = time.Second
+	silenceLimit = 3 * echoInterval
 )
 
-func (r *Redis) echo(ctx context.Context, node string) {
-	for sleep(ctx, echoEvery) {
+func (r *Redis) publishEchoes(ctx context.Context, node string) {
+	for sleep(ctx, echoInterval) {
 		// its absence is what counts
-		_ = r.do.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
+		_ = r.commands.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
 	}
 }
 
 // listener stands between go-redis, whose own channel drops without telling,
 // and the handler. It belongs to the goroutine in listen.
 type listener struct {
-	redis    *Redis
-	channels []string
-	queue    chan heard
-	round    map[string]bool // channels confirmed since the last (re)connection
-	begun    bool
-	owed     string // a gap that found the queue full
+	redis         *Redis
+	channels      []string
+	queue         chan received
+	confirmed     map[string]bool // channels confirmed since the last (re)connection
+	hasSubscribed bool
+	pendingGap    string // a gap that found the queue full
 }
 
-type heard struct {
+type received struct {
 	Message
 	gap string
 }
 
-// listen subscribes, and again on another connection whenever this one went
+// runSubscriptions subscribes, and again on another connection whenever this one went
 // deaf.
-func (l *listener) listen(ctx context.Context) {
+func (l *listener) runSubscriptions(ctx context.Context) {
 	for ctx.Err() == nil {
-		sub := l.redis.do.Subscribe(ctx, l.channels...)
-		l.read(ctx, sub)
+		sub := l.redis.commands.Subscribe(ctx, l.channels...)
+		l.readMessages(ctx, sub)
 		_ = sub.Close() // it is given up in any case
-		clear(l.round)
+		clear(l.confirmed)
 	}
 }
 
-// read takes what arrives until ctx ends or nothing arrives any more.
-func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
+// readMessages takes what arrives until ctx ends or nothing arrives any more.
+func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
-	deaf := time.NewTimer(deafAfter)
+	deaf := time.NewTimer(silenceLimit)
 	defer deaf.Stop()
 	for {
-		var out chan heard
-		if l.owed != "" {
+		var out chan received
+		if l.pendingGap != "" {
 			out = l.queue
 		}
 
 		select {
 		case <-ctx.Done():
 			return
-		case out <- heard{gap: l.owed}:
-			l.owed = ""
+		case out <- received{gap: l.pendingGap}:
+			l.pendingGap = ""
 		case v, ok := <-in:
 			if !ok {
 				return
 			}
-			deaf.Reset(deafAfter)
-			l.take(v)
+			deaf.Reset(silenceLimit)
+			l.handleReply(v)
 		case <-deaf.C:
 			l.redis.log.Debug("nothing is heard from Redis, subscribing again")
 			return
@@ -178,61 +178,61 @@ func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
 	}
 }
 
-func (l *listener) take(v any) {
+func (l *listener) handleReply(v any) {
 	switch v := v.(type) {
 	case *redis.Subscription:
-		l.subscribed(v.Channel)
+		l.confirmChannel(v.Channel)
 	case *redis.Message:
-		m, err := decode([]byte(v.Payload))
+		m, err := decodeMessage([]byte(v.Payload))
 		if err != nil {
-			l.redis.stats.dropped.WithLabelValues("malformed").Inc()
+			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
 			return
 		}
 		if m.Topic != topicEcho {
-			l.put(m)
+			l.enqueueMessage(m)
 		}
 	}
 }
 
-// subscribed counts confirmations: when all channels have one, a subscription
+// confirmChannel counts confirmations: when all channels have one, a subscription
 // is complete, and every one but the first comes after a broken connection.
-func (l *listener) subscribed(channel string) {
-	if l.round[channel] { // the round before broke off half-way
-		clear(l.round)
+func (l *listener) confirmChannel(channel string) {
+	if l.confirmed[channel] { // the round before broke off half-way
+		clear(l.confirmed)
 	}
-	l.round[channel] = true
-	if len(l.round) < len(l.channels) {
+	l.confirmed[channel] = true
+	if len(l.confirmed) < len(l.channels) {
 		return
 	}
 
-	clear(l.round)
+	clear(l.confirmed)
 	why := GapReconnected
-	if !l.begun {
-		l.begun, why = true, GapSubscribed
+	if !l.hasSubscribed {
+		l.hasSubscribed, why = true, GapSubscribed
 	}
 
-	l.tell(why)
+	l.enqueueGap(why)
 }
 
-func (l *listener) put(m Message) {
-	if l.owed == "" {
+func (l *listener) enqueueMessage(m Message) {
+	if l.pendingGap == "" {
 		select {
-		case l.queue <- heard{Message: m}:
+		case l.queue <- received{Message: m}:
 			return
 		default:
-			l.tell(GapOverflowed)
+			l.enqueueGap(GapOverflowed)
 		}
 	}
 
-	l.redis.stats.dropped.WithLabelValues("listener_full").Inc()
+	l.redis.metrics.dropped.WithLabelValues("listener_full").Inc()
 }
 
-// tell puts a gap into the queue, or owes it until there is room.
-func (l *listener) tell(why string) {
-	l.redis.stats.gaps.WithLabelValues(why).Inc()
+// enqueueGap puts a gap into the queue, or owes it until there is room.
+func (l *listener) enqueueGap(why string) {
+	l.redis.metrics.gaps.WithLabelValues(why).Inc()
 	select {
-	case l.queue <- heard{gap: why}:
+	case l.queue <- received{gap: why}:
 	default:
-		l.owed = why
+		l.pendingGap = why
 	}
 }

@@ -15,7 +15,7 @@ type Job struct {
 	ID      string
 	Payload []byte
 	Attempt int // deliveries so far, this one included
-	entry   string
+	entryID string
 }
 
 // The fields of a stream entry.
@@ -26,25 +26,25 @@ const (
 	fieldAt      = "at"
 )
 
-// job is the entry to add. There is no MAXLEN: trimming would drop jobs nobody
+// newJobEntry is the entry to add. There is no MAXLEN: trimming would drop jobs nobody
 // has done yet.
-func (r *Redis) job(stream, id string, payload []byte) *redis.XAddArgs {
+func (r *Redis) newJobEntry(stream, id string, payload []byte) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: r.streamKey(stream), Values: []any{fieldID, id, fieldPayload, payload}}
 }
 
 // Enqueue adds a job. After an error it may be there all the same: adding it
 // again is harmless.
 func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byte) error {
-	if err := r.do.XAdd(ctx, r.job(stream, jobID, payload)).Err(); err != nil {
+	if err := r.commands.XAdd(ctx, r.newJobEntry(stream, jobID, payload)).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
 	}
-	r.stats.jobs.WithLabelValues("queued").Inc()
+	r.metrics.jobs.WithLabelValues("queued").Inc()
 	return nil
 }
 
 // Outstanding counts the jobs of a stream that are not done.
 func (r *Redis) Outstanding(ctx context.Context, stream string) (int64, error) {
-	return r.do.XLen(ctx, r.streamKey(stream)).Result()
+	return r.commands.XLen(ctx, r.streamKey(stream)).Result()
 }
 
 // DeadLetter is a job that was given up, and why.
@@ -58,7 +58,7 @@ type DeadLetter struct {
 
 // DeadLetters returns the oldest dead letters of a stream.
 func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]DeadLetter, error) {
-	found, err := r.do.XRangeN(ctx, r.deadKey(stream), "-", "+", limit).Result()
+	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), "-", "+", limit).Result()
 	if err != nil {
 		return nil, fmt.Errorf("dead letters of %s: %w", stream, err)
 	}
@@ -66,9 +66,9 @@ func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]
 	letters := make([]DeadLetter, 0, len(found))
 	for _, m := range found {
 		// written below; zero if someone else wrote it
-		at, _ := time.Parse(time.RFC3339Nano, field(m, fieldAt))
-		letters = append(letters, DeadLetter{Entry: m.ID, ID: field(m, fieldID),
-			Payload: []byte(field(m, fieldPayload)), Why: field(m, fieldWhy), At: at})
+		at, _ := time.Parse(time.RFC3339Nano, readField(m, fieldAt))
+		letters = append(letters, DeadLetter{Entry: m.ID, ID: readField(m, fieldID),
+			Payload: []byte(readField(m, fieldPayload)), Why: readField(m, fieldWhy), At: at})
 	}
 
 	return letters, nil
@@ -81,7 +81,7 @@ var ErrNoLetter = errors.New("no such dead letter")
 // same moment: a job that fails again at once must find none, or it would leave
 // none.
 func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
-	found, err := r.do.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
+	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {
 		return fmt.Errorf("dead letter %s: %w", entry, err)
 	}
@@ -89,20 +89,20 @@ func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoLetter)
 	}
 
-	id := field(found[0], fieldID)
-	pipe := r.do.TxPipeline()
-	pipe.XAdd(ctx, r.job(stream, id, []byte(field(found[0], fieldPayload))))
+	id := readField(found[0], fieldID)
+	pipe := r.commands.TxPipeline()
+	pipe.XAdd(ctx, r.newJobEntry(stream, id, []byte(readField(found[0], fieldPayload))))
 	pipe.XDel(ctx, r.deadKey(stream), entry)
-	pipe.HDel(ctx, r.lettersKey(stream), id)
+	pipe.HDel(ctx, r.deadIndexKey(stream), id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("put dead letter %s of %s back: %w", entry, stream, err)
 	}
 
-	r.stats.jobs.WithLabelValues("queued").Inc()
+	r.metrics.jobs.WithLabelValues("queued").Inc()
 	return nil
 }
 
-func field(m redis.XMessage, name string) string {
+func readField(m redis.XMessage, name string) string {
 	s, _ := m.Values[name].(string)
 	return s
 }

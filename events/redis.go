@@ -26,23 +26,23 @@ import (
 const (
 	dialTimeout  = 500 * time.Millisecond
 	replyTimeout = 500 * time.Millisecond
-	// block is how long a worker waits for a job in one read, and so how long
+	// readBlock is how long a worker waits for a job in one read, and so how long
 	// it may take to notice its end.
-	block = 500 * time.Millisecond
+	readBlock = 500 * time.Millisecond
 )
 
 // Redis is a node's way to Redis. Use it from as many goroutines as you like.
 type Redis struct {
-	prefix string
-	log    *slog.Logger
-	stats  *stats
-	// do never repeats a command by itself: a lost reply to XADD would become a
+	prefix  string
+	log     *slog.Logger
+	metrics *metrics
+	// commands never repeats a command by itself: a lost reply to XADD would become a
 	// second job.
-	do redis.UniversalClient
-	// wait is for reads that block, so that they cannot starve the others of
+	commands redis.UniversalClient
+	// blocking is for reads that block, so that they cannot starve the others of
 	// connections.
-	wait redis.UniversalClient
-	mini *miniredis.Miniredis // only when embedded
+	blocking redis.UniversalClient
+	embedded *miniredis.Miniredis // only when embedded
 }
 
 // Option adjusts Open and Embedded.
@@ -67,7 +67,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Redis, error) {
 		return nil, fmt.Errorf("redis address: %w (want redis://HOST:PORT/DB)", err)
 	}
 
-	r := connect(o, opts)
+	r := newRedis(o, opts)
 	if err := r.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("redis at %s does not answer: %w (is it running?)", o.Addr, err), r.Close())
 	}
@@ -82,19 +82,19 @@ func Embedded(opts ...Option) (*Redis, error) {
 	if err := mini.Start(); err != nil {
 		return nil, fmt.Errorf("embedded redis: %w", err)
 	}
-	r := connect(&redis.Options{Addr: mini.Addr(), Password: password}, opts)
-	r.mini = mini
+	r := newRedis(&redis.Options{Addr: mini.Addr(), Password: password}, opts)
+	r.embedded = mini
 	return r, nil
 }
 
-func connect(o *redis.Options, opts []Option) *Redis {
-	quietLibrary()
+func newRedis(o *redis.Options, opts []Option) *Redis {
+	redirectLibraryLog()
 	r := &Redis{prefix: "ridehail:", log: slog.Default()}
 	var reg prometheus.Registerer
 	for _, opt := range opts {
 		opt(r, &reg)
 	}
-	r.stats = newStats(reg)
+	r.metrics = newMetrics(reg)
 	o.Protocol = 2
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
@@ -104,16 +104,16 @@ func connect(o *redis.Options, opts []Option) *Redis {
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	blocking := *o
-	r.do, r.wait = redis.NewClient(o), redis.NewClient(&blocking)
+	r.commands, r.blocking = redis.NewClient(o), redis.NewClient(&blocking)
 	return r
 }
 
 // Close ends the connections, and the server if it is embedded. Whatever runs
 // on r must have ended before.
 func (r *Redis) Close() error {
-	err := errors.Join(r.do.Close(), r.wait.Close())
-	if r.mini != nil {
-		r.mini.Close()
+	err := errors.Join(r.commands.Close(), r.blocking.Close())
+	if r.embedded != nil {
+		r.embedded.Close()
 	}
 	return err
 }
@@ -122,7 +122,7 @@ func (r *Redis) Close() error {
 func (r *Redis) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+replyTimeout)
 	defer cancel()
-	return r.do.Ping(ctx).Err()
+	return r.commands.Ping(ctx).Err()
 }
 
 func (r *Redis) regionChannel(region string) string { return r.prefix + "region:" + region }
@@ -131,7 +131,7 @@ func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }
 func (r *Redis) membersKey() string                 { return r.prefix + "members" }
 func (r *Redis) streamKey(stream string) string     { return r.prefix + stream }
 func (r *Redis) deadKey(stream string) string       { return r.prefix + stream + ":dead" }
-func (r *Redis) lettersKey(stream string) string {
+func (r *Redis) deadIndexKey(stream string) string {
 	// entries by job
 	return r.prefix + stream + ":dead:index"
 }

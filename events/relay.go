@@ -29,17 +29,17 @@ type RelayConfig struct {
 // lease works. A notice leaves the outbox only after Redis took it, so it may
 // be told twice but is never lost, and the notices of a trip keep their order.
 type Relay struct {
-	redis *Redis
-	box   trips.Outbox
-	cfg   RelayConfig
-	wake  chan struct{} // holds at most one wake-up: they merge
+	redis  *Redis
+	outbox trips.Outbox
+	cfg    RelayConfig
+	wake   chan struct{} // holds at most one wake-up: they merge
 
 	// Of the goroutine in Run.
-	holder   bool
+	isLeader bool
 	leasedAt time.Time
 	// Redis failed: let the lease lapse until it answers, another node may
 	// reach it
-	sick bool
+	suspended bool
 }
 
 func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
@@ -49,14 +49,14 @@ func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Relay{redis: r, box: box, cfg: cfg, wake: make(chan struct{}, 1)}
+	return &Relay{redis: r, outbox: box, cfg: cfg, wake: make(chan struct{}, 1)}
 }
 
 // Wake says that something was committed. It never blocks, and is a hint:
 // without it the relay polls.
-func (rl *Relay) Wake() { poke(rl.wake) }
+func (rl *Relay) Wake() { signal(rl.wake) }
 
-func poke(ch chan struct{}) {
+func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
 	default:
@@ -66,36 +66,36 @@ func poke(ch chan struct{}) {
 // Run relays until ctx ends, and then gives the lease back. It returns ctx's
 // error.
 func (rl *Relay) Run(ctx context.Context) error {
-	afar, stop := rl.hearWakes(ctx)
+	afar, stop := rl.subscribeWakes(ctx)
 	defer stop()
-	return rl.work(ctx, afar)
+	return rl.runLoop(ctx, afar)
 }
 
-// work is Run without the ears for other nodes' wake-ups.
-func (rl *Relay) work(ctx context.Context, afar <-chan struct{}) error {
-	defer rl.release(ctx)
+// runLoop is Run without the ears for other nodes' wake-ups.
+func (rl *Relay) runLoop(ctx context.Context, afar <-chan struct{}) error {
+	defer rl.releaseLease(ctx)
 	pause := backoff{step: 50 * time.Millisecond}
 	for {
-		if err := rl.turn(ctx); err != nil && ctx.Err() == nil {
-			if pause.n == 0 {
+		if err := rl.drain(ctx); err != nil && ctx.Err() == nil {
+			if pause.failures == 0 {
 				rl.redis.log.Warn("relay pauses, committed events wait in the outbox", "err", err)
 			}
 			sleep(ctx, pause.next())
-		} else if pause.n > 0 {
+		} else if pause.failures > 0 {
 			pause.reset()
 			rl.redis.log.Info("relay goes on")
 		}
 
-		if !rl.rest(ctx, afar) {
+		if !rl.waitForWork(ctx, afar) {
 			return ctx.Err()
 		}
 	}
 }
 
-// rest waits for a reason to look again; false when ctx ended.
-func (rl *Relay) rest(ctx context.Context, afar <-chan struct{}) bool {
+// waitForWork waits for a reason to look again; false when ctx ended.
+func (rl *Relay) waitForWork(ctx context.Context, afar <-chan struct{}) bool {
 	wait := rl.cfg.Poll
-	if !rl.holder {
+	if !rl.isLeader {
 		wait = rl.cfg.Lease / 3
 	}
 
@@ -107,92 +107,92 @@ func (rl *Relay) rest(ctx context.Context, afar <-chan struct{}) bool {
 	case <-t.C:
 	case <-afar:
 	case <-rl.wake:
-		if !rl.holder && !rl.sick {
+		if !rl.isLeader && !rl.suspended {
 			// the holder polls at once instead of within its poll interval
 
 			// a hint; the poll heals
-			_ = rl.redis.do.Publish(ctx, rl.redis.wakeChannel(), "").Err()
+			_ = rl.redis.commands.Publish(ctx, rl.redis.wakeChannel(), "").Err()
 		}
 	}
 
 	return ctx.Err() == nil
 }
 
-// turn empties the outbox if this node has the lease.
-func (rl *Relay) turn(ctx context.Context) error {
-	if rl.sick {
+// drain empties the outbox if this node has the lease.
+func (rl *Relay) drain(ctx context.Context) error {
+	if rl.suspended {
 		if err := rl.redis.Ping(ctx); err != nil {
-			return rl.failed("redis", err)
+			return rl.countFailure("redis", err)
 		}
-		rl.sick = false
+		rl.suspended = false
 	}
 
 	for {
-		if err := rl.renew(ctx); err != nil || !rl.holder {
+		if err := rl.renewLease(ctx); err != nil || !rl.isLeader {
 			return err
 		}
-		n, err := rl.batch(ctx)
+		n, err := rl.relayBatch(ctx)
 		if err != nil || n < rl.cfg.Batch {
 			return err
 		}
 	}
 }
 
-func (rl *Relay) renew(ctx context.Context) error {
+func (rl *Relay) renewLease(ctx context.Context) error {
 	now := rl.cfg.Now()
 	// below 0 our clock was set back
 	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.Lease/3 {
 		return nil
 	}
 
-	got, err := rl.box.Lease(ctx, rl.cfg.Node, rl.cfg.Lease)
+	got, err := rl.outbox.Lease(ctx, rl.cfg.Node, rl.cfg.Lease)
 	if err != nil {
-		rl.holder = false
-		return rl.failed("lease", err)
+		rl.isLeader = false
+		return rl.countFailure("lease", err)
 	}
 	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.Lease {
 		got = false // the lease that the answer tells of may be over
 	}
 
-	rl.holder, rl.leasedAt = got, now
-	rl.redis.stats.relayHolder.Set(map[bool]float64{true: 1}[got])
+	rl.isLeader, rl.leasedAt = got, now
+	rl.redis.metrics.relayHolder.Set(map[bool]float64{true: 1}[got])
 	return nil
 }
 
-// batch relays the oldest notices: told first, forgotten after.
-func (rl *Relay) batch(ctx context.Context) (int, error) {
-	notices, err := rl.box.Pending(ctx, rl.cfg.Batch)
+// relayBatch relays the oldest notices: told first, forgotten after.
+func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
+	notices, err := rl.outbox.Pending(ctx, rl.cfg.Batch)
 	if err != nil {
-		return 0, rl.failed("pending", err)
+		return 0, rl.countFailure("pending", err)
 	}
 	if len(notices) == 0 {
-		rl.redis.stats.relayLag.Set(0)
+		rl.redis.metrics.relayLag.Set(0)
 		return 0, nil
 	}
 
-	rl.redis.stats.relayLag.Set(rl.cfg.Now().Sub(notices[0].At).Seconds())
-	if err := rl.tell(ctx, notices); err != nil {
-		rl.sick = true
-		return 0, rl.failed("redis", err)
+	rl.redis.metrics.relayLag.Set(rl.cfg.Now().Sub(notices[0].At).Seconds())
+	if err := rl.publishBatch(ctx, notices); err != nil {
+		rl.suspended = true
+		return 0, rl.countFailure("redis", err)
 	}
-	if err := rl.box.Advance(ctx, rl.cfg.Node, notices[len(notices)-1]); err != nil {
+	if err := rl.outbox.Advance(ctx, rl.cfg.Node, notices[len(notices)-1]); err != nil {
 		rl.leasedAt = time.Time{} // perhaps another node has the lease: ask
-		return 0, rl.failed("advance", err)
+		return 0, rl.countFailure("advance", err)
 	}
 
-	rl.told(notices)
+	rl.recordRelayed(notices)
 	return len(notices), nil
 }
 
-// tell sends a batch in one round trip, in order. When part of it fails all of
+// publishBatch sends a batch in one round trip, in order. When part of it fails all of
 // it is sent again later.
-func (rl *Relay) tell(ctx context.Context, notices []trips.Notice) error {
-	pipe := rl.redis.do.Pipeline()
+func (rl *Relay) publishBatch(ctx context.Context, notices []trips.Notice) error {
+	pipe := rl.redis.commands.Pipeline()
 	for _, n := range notices {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
 		pipe.Publish(ctx, rl.redis.regionChannel(string(n.Region)), m.encode())
 		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
-			pipe.XAdd(ctx, rl.redis.job(stream, string(n.Trip), []byte(n.Trip)))
+			pipe.XAdd(ctx, rl.redis.newJobEntry(stream, string(n.Trip), []byte(n.Trip)))
 		}
 	}
 
@@ -200,8 +200,8 @@ func (rl *Relay) tell(ctx context.Context, notices []trips.Notice) error {
 	return err
 }
 
-func (rl *Relay) told(notices []trips.Notice) {
-	now, s := rl.cfg.Now(), rl.redis.stats
+func (rl *Relay) recordRelayed(notices []trips.Notice) {
+	now, s := rl.cfg.Now(), rl.redis.metrics
 	for _, n := range notices {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
 		s.published.WithLabelValues(string(n.Topic)).Inc()
@@ -210,34 +210,34 @@ func (rl *Relay) told(notices []trips.Notice) {
 	s.relayed.Add(float64(len(notices)))
 }
 
-func (rl *Relay) failed(place string, err error) error {
-	rl.redis.stats.relayFailed.WithLabelValues(place).Inc()
+func (rl *Relay) countFailure(place string, err error) error {
+	rl.redis.metrics.relayFailed.WithLabelValues(place).Inc()
 	return fmt.Errorf("relay, %s: %w", place, err)
 }
 
-// release lets the next node begin at once. When it fails the lease runs out by
+// releaseLease lets the next node begin at once. When it fails the lease runs out by
 // itself.
-func (rl *Relay) release(ctx context.Context) {
-	if !rl.holder {
+func (rl *Relay) releaseLease(ctx context.Context) {
+	if !rl.isLeader {
 		return
 	}
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if _, err := rl.box.Lease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
+	if _, err := rl.outbox.Lease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
 		rl.redis.log.Debug("relay lease runs out by itself", "err", err)
 	}
 }
 
-// hearWakes merges the wake-ups of other nodes into one slot; stop ends the
+// subscribeWakes merges the wake-ups of other nodes into one slot; stop ends the
 // goroutine and waits for it.
-func (rl *Relay) hearWakes(ctx context.Context) (afar <-chan struct{}, stop func()) {
-	sub := rl.redis.do.Subscribe(ctx, rl.redis.wakeChannel())
+func (rl *Relay) subscribeWakes(ctx context.Context) (afar <-chan struct{}, stop func()) {
+	sub := rl.redis.commands.Subscribe(ctx, rl.redis.wakeChannel())
 	slot := make(chan struct{}, 1)
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		for range sub.Channel(redis.WithChannelHealthCheckInterval(time.Second)) {
-			poke(slot)
+			signal(slot)
 		}
 	})
 	return slot, func() { _ = sub.Close(); reader.Wait() }

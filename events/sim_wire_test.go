@@ -22,9 +22,9 @@ import (
 	"github.com/ridehail/ridehail/store/faulty"
 )
 
-// simulate runs a story once for each seed, as many as told if nobody wants
+// runSimulation runs a story once for each seed, as many as told if nobody wants
 // more, in fake time, and says how much of it went by.
-func simulate(t *testing.T, seeds uint64, tell func(w *world)) {
+func runSimulation(t *testing.T, seeds uint64, tell func(w *simWorld)) {
 	first, n := faulty.Seeds(t, seeds)
 	var virtual, commands atomic.Int64
 	began := time.Now()
@@ -48,9 +48,9 @@ func simulate(t *testing.T, seeds uint64, tell func(w *world)) {
 		n, hours, commands.Load(), real.Round(time.Millisecond), hours/real.Seconds())
 }
 
-// world is one Redis and the machines that reach it over wires that fail.
+// simWorld is one Redis and the machines that reach it over wires that fail.
 // Nothing in it is real but the code.
-type world struct {
+type simWorld struct {
 	t     *testing.T
 	seed  uint64
 	began time.Time
@@ -71,8 +71,8 @@ type world struct {
 	broken   []string
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, began: time.Now(), rng: rand.New(rand.NewPCG(seed, 7)), mini: miniredis.NewMiniRedis(),
+func newWorld(t *testing.T, seed uint64) *simWorld {
+	w := &simWorld{t: t, seed: seed, began: time.Now(), rng: rand.New(rand.NewPCG(seed, 7)), mini: miniredis.NewMiniRedis(),
 		seen: func(string, []string) {}}
 	w.ctx, w.stop = context.WithCancel(t.Context())
 
@@ -81,12 +81,12 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-	w.mini.Server().SetPreHook(w.hook)
+	w.mini.Server().SetPreHook(w.beforeCommand)
 	return w
 }
 
 // close ends the world and tells what went wrong in it.
-func (w *world) close() int64 {
+func (w *simWorld) close() int64 {
 	w.stop()
 	w.wg.Wait()
 	w.mini.Close()
@@ -96,8 +96,8 @@ func (w *world) close() int64 {
 	return w.commands
 }
 
-// complain notes a broken promise; the first few say enough.
-func (w *world) complain(what string) {
+// reportViolation notes a broken promise; the first few say enough.
+func (w *simWorld) reportViolation(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.broken) < 5 {
@@ -105,9 +105,9 @@ func (w *world) complain(what string) {
 	}
 }
 
-// hook runs before each command, also between those of one pipeline. Those of a
+// beforeCommand runs before each command, also between those of one pipeline. Those of a
 // script are one with it, and the server is locked while they run.
-func (w *world) hook(from *server.Peer, cmd string, args ...string) bool {
+func (w *simWorld) beforeCommand(from *server.Peer, cmd string, args ...string) bool {
 	if of := reflect.ValueOf(from.Ctx); of.IsValid() && of.Elem().FieldByName("nested").Bool() {
 		return false
 	}
@@ -132,38 +132,38 @@ func (w *world) hook(from *server.Peer, cmd string, args ...string) bool {
 	return false
 }
 
-// forget makes Redis lose everything soon, perhaps in the midst of a pipeline.
-func (w *world) forget() {
+// scheduleFlush makes Redis lose everything soon, perhaps in the midst of a pipeline.
+func (w *simWorld) scheduleFlush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.flush = 1 + w.rng.IntN(12)
 }
 
-func (w *world) lastFlush() time.Time {
+func (w *simWorld) lastFlush() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.flushed
 }
 
-func (w *world) jump(by time.Duration) {
+func (w *simWorld) jumpClock(by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.skew += by
 }
 
-func (w *world) chance(p float64) bool {
+func (w *simWorld) chance(p float64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.rng.Float64() < p
 }
 
-func (w *world) number(n int) int {
+func (w *simWorld) number(n int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.rng.IntN(n)
 }
 
-func (w *world) between(from, to time.Duration) time.Duration {
+func (w *simWorld) between(from, to time.Duration) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return from + time.Duration(w.rng.Int64N(int64(to-from)))
@@ -172,24 +172,24 @@ func (w *world) between(from, to time.Duration) time.Duration {
 // machine is where one process runs. It can be stopped for a while, cut off,
 // and given bad wires.
 type machine struct {
-	w    *world
+	w    *simWorld
 	name string
 	ctx  context.Context
 	kill context.CancelFunc
 	r    *Redis
 	work sync.WaitGroup
 
-	mu    sync.Mutex // guards all below
-	awake time.Time  // stopped until then
-	whole time.Time  // cut off until then
-	bad   float64    // the part of all requests that something happens to
-	lines map[*line]bool
+	mu          sync.Mutex // guards all below
+	pausedUntil time.Time  // stopped until then
+	cutUntil    time.Time  // cut off until then
+	faultRate   float64    // the part of all requests that something happens to
+	lines       map[*flakyConn]bool
 }
 
-func (w *world) boot(name string) *machine {
-	m := &machine{w: w, name: name, lines: map[*line]bool{}}
+func (w *simWorld) bootMachine(name string) *machine {
+	m := &machine{w: w, name: name, lines: map[*flakyConn]bool{}}
 	m.ctx, m.kill = context.WithCancel(w.ctx)
-	m.r = connect(&redis.Options{Dialer: m.dial}, []Option{WithLog(slog.New(slog.DiscardHandler))})
+	m.r = newRedis(&redis.Options{Dialer: m.dialRedis}, []Option{WithLog(slog.New(slog.DiscardHandler))})
 	w.wg.Go(func() {
 		<-m.ctx.Done()
 		m.work.Wait()
@@ -198,55 +198,55 @@ func (w *world) boot(name string) *machine {
 	return m
 }
 
-// run starts a part of the process.
-func (m *machine) run(part func(context.Context) error) {
+// startPart starts a part of the process.
+func (m *machine) startPart(part func(context.Context) error) {
 	m.work.Go(func() { _ = part(m.ctx) }) // the context's error
 }
 
-// die ends the process without a word to anybody.
-func (m *machine) die() {
-	m.cut(1000 * time.Hour)
-	m.end()
+// crash ends the process without a word to anybody.
+func (m *machine) crash() {
+	m.cutLines(1000 * time.Hour)
+	m.shutDown()
 }
 
-// end lets the process stop as it does on SIGTERM.
-func (m *machine) end() { m.kill() }
+// shutDown lets the process stop as it does on SIGTERM.
+func (m *machine) shutDown() { m.kill() }
 
-// pause stops the process: whatever it wants from outside waits, and then
+// pauseFor stops the process: whatever it wants from outside waits, and then
 // happens all the same.
-func (m *machine) pause(d time.Duration) {
+func (m *machine) pauseFor(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.awake = later(m.awake, time.Now().Add(d))
+	m.pausedUntil = laterOf(m.pausedUntil, time.Now().Add(d))
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
 	return b
 }
 
-// recover waits until the machine runs and its lines are whole.
-func (m *machine) recover() {
+// waitUntilWell waits until the machine runs and its lines are whole.
+func (m *machine) waitUntilWell() {
 	m.mu.Lock()
-	m.bad = 0
-	d := time.Until(later(m.awake, m.whole))
+	m.faultRate = 0
+	d := time.Until(laterOf(m.pausedUntil, m.cutUntil))
 	m.mu.Unlock()
 	time.Sleep(d)
 }
 
-func (m *machine) paused() bool {
+func (m *machine) isPaused() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return time.Now().Before(m.awake)
+	return time.Now().Before(m.pausedUntil)
 }
 
-// wait is passed by everything that leaves the process or enters it.
-func (m *machine) wait() (was bool) {
+// waitWhilePaused is passed by everything that leaves the process or enters it.
+func (m *machine) waitWhilePaused() (was bool) {
 	for {
 		m.mu.Lock()
-		d := time.Until(m.awake)
+		d := time.Until(m.pausedUntil)
 		m.mu.Unlock()
 		if d <= 0 {
 			return was
@@ -256,26 +256,26 @@ func (m *machine) wait() (was bool) {
 	}
 }
 
-// cut makes all lines carry nothing any more, without a word, and new ones as
+// cutLines makes all lines carry nothing any more, without a word, and new ones as
 // well until d is over.
-func (m *machine) cut(d time.Duration) {
+func (m *machine) cutLines(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.whole = later(m.whole, time.Now().Add(d))
+	m.cutUntil = laterOf(m.cutUntil, time.Now().Add(d))
 	for l := range m.lines {
 		l.dead.Store(true)
 	}
 }
 
-func (m *machine) trouble(bad float64) {
+func (m *machine) setFaultRate(bad float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.bad = bad
+	m.faultRate = bad
 }
 
-func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
+func (m *machine) dialRedis(context.Context, string, string) (net.Conn, error) {
 	m.mu.Lock()
-	away := time.Now().Before(m.whole)
+	away := time.Now().Before(m.cutUntil)
 	m.mu.Unlock()
 
 	if away {
@@ -287,7 +287,7 @@ func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
 		return nil, err
 	}
 
-	l := &line{Conn: far, m: m}
+	l := &flakyConn{Conn: far, m: m}
 	m.mu.Lock()
 	m.lines[l] = true
 	m.mu.Unlock()
@@ -296,11 +296,11 @@ func (m *machine) dial(context.Context, string, string) (net.Conn, error) {
 
 var errReset = errors.New("connection reset")
 
-// line is a connection. One request is written at a time, and all of it at
+// flakyConn is a connection. One request is written at a time, and all of it at
 // once; keep pipelines below 4 KB, the server's buffer, because this pipe has
 // none. Nobody may subscribe here: the library waits for a subscription under a
 // lock, and in a bubble no time goes by while someone else waits for the lock.
-type line struct {
+type flakyConn struct {
 	net.Conn
 	m    *machine
 	dead atomic.Bool // nothing gets through
@@ -308,12 +308,12 @@ type line struct {
 	late sync.WaitGroup
 }
 
-func (l *line) Write(b []byte) (int, error) {
-	if l.m.wait() {
+func (l *flakyConn) Write(b []byte) (int, error) {
+	if l.m.waitWhilePaused() {
 		_ = l.SetWriteDeadline(time.Time{}) // it was on its way already
 	}
 	l.m.mu.Lock()
-	bad := l.m.bad
+	bad := l.m.faultRate
 	l.m.mu.Unlock()
 
 	switch {
@@ -342,10 +342,10 @@ func (l *line) Write(b []byte) (int, error) {
 	}
 }
 
-func (l *line) Read(b []byte) (int, error) {
+func (l *flakyConn) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
-		l.m.wait()
+		l.m.waitWhilePaused()
 
 		switch {
 		case err != nil || (!l.dead.Load() && !l.deaf.Load()):
@@ -357,7 +357,7 @@ func (l *line) Read(b []byte) (int, error) {
 }
 
 // Close lets what is on its way arrive.
-func (l *line) Close() error {
+func (l *flakyConn) Close() error {
 	l.m.mu.Lock()
 	delete(l.m.lines, l)
 	l.m.mu.Unlock()

@@ -17,11 +17,11 @@ var files embed.FS
 // whole trip after it; commands remembers what each command id led to; outbox
 // holds what the world must still be told.
 var (
-	Postgres = in("postgres")
-	SQLite   = in("sqlite")
+	Postgres = engineFiles("postgres")
+	SQLite   = engineFiles("sqlite")
 )
 
-func in(dir string) fs.FS {
+func engineFiles(dir string) fs.FS {
 	sub, err := fs.Sub(files, dir)
 	if err != nil {
 		panic(err) // only a misspelt name can get here

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	fullBudget = 5 // attempts
+	freeAttempts = 5 // attempts
 	// of an attempt more, for each trip that is asked about for the first time
-	share = 1.0 / 20
+	attemptsPerTrip = 1.0 / 20
 	// a provider that nobody asked for so long may be asked once
-	aloneAfter = 4 * time.Second
+	probeInterval = 4 * time.Second
 )
 
 // Budget bounds what a node asks again of a provider that fails. An attempt is
@@ -21,35 +21,35 @@ const (
 // attempt that is answered costs nothing, and allows another one. The zero
 // value is full and is for many goroutines.
 type Budget struct {
-	mu    sync.Mutex
-	spent float64 // attempts
-	paid  float64 // of the five that were there beforehand
+	mu     sync.Mutex
+	spent  float64 // attempts
+	earned float64 // of the five that were there beforehand
 	// when somebody last began to ask
-	asked   time.Time
-	failing bool // the last that ended was without an answer
-	refused bool // somebody must be asked for again when the provider answers
+	lastAsked  time.Time
+	failing    bool // the last that ended was without an answer
+	hasRefused bool // somebody must be asked for again when the provider answers
 }
 
-// first notes that a trip is asked about for the first time, which is always
+// recordFirst notes that a trip is asked about for the first time, which is always
 // allowed.
-func (b *Budget) first(now time.Time) {
+func (b *Budget) recordFirst(now time.Time) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	b.asked = now
-	if b.paid < fullBudget {
-		b.paid += share
+	b.lastAsked = now
+	if b.earned < freeAttempts {
+		b.earned += attemptsPerTrip
 		return
 	}
-	b.spent = max(0, b.spent-share)
+	b.spent = max(0, b.spent-attemptsPerTrip)
 }
 
-// again says whether a trip may be asked about again. If not, it is worth
+// allowRetry says whether a trip may be asked about again. If not, it is worth
 // waiting when the provider answers others.
-func (b *Budget) again(now time.Time) (allowed, wait bool) {
+func (b *Budget) allowRetry(now time.Time) (allowed, wait bool) {
 	if b == nil {
 		return true, false
 	}
@@ -57,20 +57,20 @@ func (b *Budget) again(now time.Time) (allowed, wait bool) {
 	defer b.mu.Unlock()
 
 	switch {
-	case b.spent+1 <= fullBudget:
+	case b.spent+1 <= freeAttempts:
 		b.spent++
-	case now.Sub(b.asked).Abs() < aloneAfter:
-		b.refused = b.refused || b.failing
+	case now.Sub(b.lastAsked).Abs() < probeInterval:
+		b.hasRefused = b.hasRefused || b.failing
 		return false, !b.failing
 	}
 
-	b.asked = now
+	b.lastAsked = now
 	return true, false
 }
 
-// ended notes whether an attempt was answered. Whoever waits may then ask, one
+// recordResult notes whether an attempt was answered. Whoever waits may then ask, one
 // after the other at least.
-func (b *Budget) ended(answered bool) {
+func (b *Budget) recordResult(answered bool) {
 	if b == nil {
 		return
 	}
@@ -78,29 +78,29 @@ func (b *Budget) ended(answered bool) {
 	defer b.mu.Unlock()
 	b.failing = !answered
 	if answered {
-		b.spent = max(0, b.spent-1-share)
+		b.spent = max(0, b.spent-1-attemptsPerTrip)
 	}
 }
 
-// waits says that trips were refused, and that the provider still fails.
-func (b *Budget) waits() bool {
+// isHoldingBack says that trips were refused, and that the provider still fails.
+func (b *Budget) isHoldingBack() bool {
 	if b == nil {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.refused && b.failing
+	return b.hasRefused && b.failing
 }
 
-// healed says, once, that trips were refused and the provider answers again.
-func (b *Budget) healed() bool {
+// takeRecovery says, once, that trips were refused and the provider answers again.
+func (b *Budget) takeRecovery() bool {
 	if b == nil {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	healed := b.refused && !b.failing
-	b.refused = b.refused && !healed
+	healed := b.hasRefused && !b.failing
+	b.hasRefused = b.hasRefused && !healed
 	return healed
 }

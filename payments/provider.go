@@ -57,16 +57,16 @@ type chargeRequest struct {
 	Reference     string `json:"reference"`
 }
 
-// reply is the envelope of every answer.
-type reply struct {
+// providerReply is the envelope of every answer.
+type providerReply struct {
 	Status  bool            `json:"status"`
 	Message string          `json:"message"`
 	Code    string          `json:"code"`
 	Data    json.RawMessage `json:"data"`
 }
 
-// transaction is the data of a charge or of its verification.
-type transaction struct {
+// providerTransaction is the data of a charge or of its verification.
+type providerTransaction struct {
 	ID        int64  `json:"id"`
 	Status    string `json:"status"`
 	Reference string `json:"reference"`
@@ -83,7 +83,7 @@ func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
 	}
 
-	code, r, err := p.call(ctx, http.MethodPost, "/transaction/charge_authorization", body)
+	code, r, err := p.doRequest(ctx, http.MethodPost, "/transaction/charge_authorization", body)
 	if err != nil {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
 	}
@@ -91,24 +91,24 @@ func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 		(r.Code == "duplicate_reference" || strings.Contains(strings.ToLower(r.Message), "duplicate")) {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, ErrDuplicate)
 	}
-	return r.payment(code, o.Reference)
+	return r.toPayment(code, o.Reference)
 }
 
 // Verify asks what became of a reference: ErrUnknownReference when no money was
 // taken under it.
 func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, error) {
-	code, r, err := p.call(ctx, http.MethodGet, "/transaction/verify/"+url.PathEscape(reference), nil)
+	code, r, err := p.doRequest(ctx, http.MethodGet, "/transaction/verify/"+url.PathEscape(reference), nil)
 	if err != nil {
 		return Payment{}, fmt.Errorf("verify %s: %w", reference, err)
 	}
 	if code == http.StatusNotFound {
 		return Payment{}, fmt.Errorf("verify %s: %w", reference, ErrUnknownReference)
 	}
-	return r.payment(code, reference)
+	return r.toPayment(code, reference)
 }
 
-func (r reply) payment(code int, reference string) (Payment, error) {
-	var t transaction
+func (r providerReply) toPayment(code int, reference string) (Payment, error) {
+	var t providerTransaction
 
 	if code == http.StatusOK {
 		if err := json.Unmarshal(r.Data, &t); err != nil {
@@ -125,21 +125,21 @@ func (r reply) payment(code int, reference string) (Payment, error) {
 		return Payment{}, fmt.Errorf("%s: %w: %s", reference, ErrDeclined, t.Gateway)
 	case t.Status == "reversed":
 		return Payment{}, fmt.Errorf("%s: %w: it was paid and given back; a person must look", reference, ErrRefused)
-	case refused(code):
+	case isFinalRefusal(code):
 		return Payment{}, fmt.Errorf("%s: %w: %d %s", reference, ErrRefused, code, r.Message)
 	}
 
 	return Payment{}, fmt.Errorf("%s: provider answered %d %s %s", reference, code, r.Message, t.Status)
 }
 
-// refused tells an answer that no repetition changes.
-func refused(code int) bool {
+// isFinalRefusal tells an answer that no repetition changes.
+func isFinalRefusal(code int) bool {
 	return code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout
 }
 
-const maxReply = 64 << 10
+const maxReplyBytes = 64 << 10
 
-func (p *HTTPProvider) call(ctx context.Context, method, path string, body []byte) (int, reply, error) {
+func (p *HTTPProvider) doRequest(ctx context.Context, method, path string, body []byte) (int, providerReply, error) {
 	timeout := p.Timeout
 	if timeout == 0 {
 		timeout = 3 * time.Second
@@ -150,7 +150,7 @@ func (p *HTTPProvider) call(ctx context.Context, method, path string, body []byt
 
 	req, err := http.NewRequestWithContext(ctx, method, p.URL+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, reply{}, err
+		return 0, providerReply{}, err
 	}
 
 	req.Header.Set("Authorization", "Bearer "+p.Secret)
@@ -162,18 +162,18 @@ func (p *HTTPProvider) call(ctx context.Context, method, path string, body []byt
 
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, reply{}, err
+		return 0, providerReply{}, err
 	}
 	defer resp.Body.Close()
 
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReplyBytes))
 	if err != nil {
-		return 0, reply{}, err
+		return 0, providerReply{}, err
 	}
 
-	var r reply
+	var r providerReply
 	if err := json.Unmarshal(raw, &r); err != nil && resp.StatusCode == http.StatusOK {
-		return 0, reply{}, fmt.Errorf("provider's answer: %w", err)
+		return 0, providerReply{}, fmt.Errorf("provider's answer: %w", err)
 	}
 	return resp.StatusCode, r, nil
 }

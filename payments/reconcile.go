@@ -43,17 +43,17 @@ type Reconciler struct {
 	Log  *slog.Logger
 
 	// of the goroutine in Run, like the next; only trips of the last look
-	asked   map[trips.TripID]asked
-	rebuilt time.Time
+	attempts  map[trips.TripID]attempt
+	rebuiltAt time.Time
 }
 
-// mostResting bounds the trips that nobody can settle and the memory that they
+// maxWaiting bounds the trips that nobody can settle and the memory that they
 // take.
-const mostResting = 100_000
+const maxWaiting = 100_000
 
-type asked struct {
-	next time.Time
-	wait time.Duration
+type attempt struct {
+	nextAt time.Time
+	wait   time.Duration
 }
 
 // Run reconciles until ctx ends. It returns ctx's error.
@@ -86,18 +86,18 @@ func (r *Reconciler) Run(ctx context.Context) error {
 // time.
 func (r *Reconciler) Look(ctx context.Context) (int, error) {
 	switch {
-	case r.Budget.waits():
-		return r.probe(ctx)
-	case r.Now().Sub(r.rebuilt) >= r.grace() && r.Budget.healed():
+	case r.Budget.isHoldingBack():
+		return r.enqueueProbe(ctx)
+	case r.Now().Sub(r.rebuiltAt) >= r.gracePeriod() && r.Budget.takeRecovery():
 		return r.Rebuild(ctx)
 	}
-	return r.look(ctx, r.grace())
+	return r.enqueueOlderThan(ctx, r.gracePeriod())
 }
 
-// probe queues one trip that is not new, another one each time: there may be
+// enqueueProbe queues one trip that is not new, another one each time: there may be
 // some that the provider has no answer for.
-func (r *Reconciler) probe(ctx context.Context) (int, error) {
-	due, err := r.due(ctx, r.Now().Add(-min(r.grace(), 5*time.Second)))
+func (r *Reconciler) enqueueProbe(ctx context.Context) (int, error) {
+	due, err := r.listDue(ctx, r.Now().Add(-min(r.gracePeriod(), 5*time.Second)))
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -109,41 +109,41 @@ func (r *Reconciler) probe(ctx context.Context) (int, error) {
 // see to it before. What it leaves out, for there are too many or something
 // failed, is due at the next looks. One goroutine at a time, like Look.
 func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
-	r.asked, r.rebuilt = nil, r.Now()
-	return r.look(ctx, 0)
+	r.attempts, r.rebuiltAt = nil, r.Now()
+	return r.enqueueOlderThan(ctx, 0)
 }
 
-func (r *Reconciler) grace() time.Duration { return cmp.Or(r.Grace, 30*time.Second) }
+func (r *Reconciler) gracePeriod() time.Duration { return cmp.Or(r.Grace, 30*time.Second) }
 
-func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error) {
+func (r *Reconciler) enqueueOlderThan(ctx context.Context, grace time.Duration) (int, error) {
 	now := r.Now()
-	due, err := r.due(ctx, now.Add(-grace))
+	due, err := r.listDue(ctx, now.Add(-grace))
 	if err != nil {
 		return 0, err
 	}
 
-	before, queued := r.asked, 0
-	r.asked = make(map[trips.TripID]asked, len(due))
+	before, queued := r.attempts, 0
+	r.attempts = make(map[trips.TripID]attempt, len(due))
 	for _, id := range due {
 		a := before[id]
-		if err == nil && !now.Before(a.next) {
+		if err == nil && !now.Before(a.nextAt) {
 			if err = r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id)); err == nil {
-				a.wait = min(max(2*a.wait, r.grace()), cmp.Or(r.Longest, time.Hour))
-				a.next = now.Add(a.wait)
+				a.wait = min(max(2*a.wait, r.gracePeriod()), cmp.Or(r.Longest, time.Hour))
+				a.nextAt = now.Add(a.wait)
 				queued++
 			}
 		}
 
-		r.asked[id] = a
+		r.attempts[id] = a
 	}
 
 	return queued, err
 }
 
-// due returns the trips whose money should be in order since a time and is not.
-func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, error) {
+// listDue returns the trips whose money should be in order since a time and is not.
+func (r *Reconciler) listDue(ctx context.Context, since time.Time) ([]trips.TripID, error) {
 	// those that rest are the oldest, and hide no others
-	limit := cmp.Or(r.Limit, 1000) + min(len(r.asked), mostResting)
+	limit := cmp.Or(r.Limit, 1000) + min(len(r.attempts), maxWaiting)
 	unpaid, err := r.Charges.Uncharged(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("trips without a charge: %w", err)

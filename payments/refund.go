@@ -56,15 +56,15 @@ type Refunds interface {
 	OpenRefunds(ctx context.Context, before time.Time, limit int) ([]Refund, error)
 }
 
-// maxReason bounds an operator's reason, in bytes.
-const maxReason = 500
+// maxReasonBytes bounds an operator's reason, in bytes.
+const maxReasonBytes = 500
 
 // Refund gives the whole charge of a trip back, once. The answer may still be
 // RefundAsked: then the provider works on it, and the settlement jobs see it to
 // its end. A trip that was never charged is trips.ErrNotFound.
 func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (Refund, error) {
-	if reason == "" || len(reason) > maxReason {
-		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes", id, maxReason)
+	if reason == "" || len(reason) > maxReasonBytes {
+		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes", id, maxReasonBytes)
 	}
 	if _, err := s.Refunds.AskRefund(ctx, id, reason, s.Now()); err != nil {
 		return Refund{}, err
@@ -72,11 +72,11 @@ func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (R
 
 	var r Refund
 	var err error
-	for try := range s.tries() {
-		if try > 0 && !s.wait(ctx, try) {
+	for try := range s.maxTries() {
+		if try > 0 && !s.backOff(ctx, try) {
 			break
 		}
-		r, err = s.finish(ctx, id)
+		r, err = s.advanceRefund(ctx, id)
 		if p := new(PermanentError); errors.As(err, &p) || (err == nil && r.State != RefundAsked) {
 			break
 		}
@@ -85,10 +85,10 @@ func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (R
 	return r, err
 }
 
-// finish brings a refund that was asked for one step on. It asks the provider
+// advanceRefund brings a refund that was asked for one step on. It asks the provider
 // what it has before it asks for more: an answer that was lost is found, and
 // never repeated.
-func (s *Settler) finish(ctx context.Context, id trips.TripID) (Refund, error) {
+func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, error) {
 	r, err := s.Refunds.Refund(ctx, id)
 	if err != nil || r.State != RefundAsked {
 		return r, err
@@ -98,12 +98,12 @@ func (s *Settler) finish(ctx context.Context, id trips.TripID) (Refund, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := s.again(ctx); err != nil {
+	if err := s.waitForBudget(ctx); err != nil {
 		return r, fmt.Errorf("%s: %w", r.Reference, err)
 	}
 
-	p, err := s.repay(ctx, r, c)
-	s.Budget.ended(answered(err))
+	p, err := s.ensureRepayment(ctx, r, c)
+	s.Budget.recordResult(isAnswer(err))
 	if errors.Is(err, ErrRefused) {
 		return r, &PermanentError{err}
 	}
@@ -117,9 +117,9 @@ func (s *Settler) finish(ctx context.Context, id trips.TripID) (Refund, error) {
 	return s.Refunds.EndRefund(ctx, id, p.Status, p.ID, s.Now())
 }
 
-// repay returns the provider's refund of a charge, and asks for one if there is
+// ensureRepayment returns the provider's refund of a charge, and asks for one if there is
 // none but those we know to have failed.
-func (s *Settler) repay(ctx context.Context, r Refund, c Charge) (Repayment, error) {
+func (s *Settler) ensureRepayment(ctx context.Context, r Refund, c Charge) (Repayment, error) {
 	all, err := s.Provider.Repayments(ctx, c.ProviderID)
 	if err != nil {
 		return Repayment{}, err

@@ -13,11 +13,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// settled is a desk whose trip "done" was charged without trouble, and whose
+// newChargedFixture is a desk whose trip "done" was charged without trouble, and whose
 // provider has faults from now on.
-func settled(t *testing.T, f provider.Faults) *desk {
+func newChargedFixture(t *testing.T, f provider.Faults) *fixture {
 	t.Helper()
-	d := newDesk(t, f)
+	d := newFixture(t, f)
 	if _, err := d.ledger.Append(provider.Entry{Reference: payments.Reference("done"), Status: "success",
 		Amount: 123_400, Currency: "NGN"}); err != nil {
 		t.Fatal(err)
@@ -30,11 +30,11 @@ func settled(t *testing.T, f provider.Faults) *desk {
 	return d
 }
 
-// returned checks that the fare went back exactly once, at the provider and in
+// checkRefundedOnce checks that the fare went back exactly once, at the provider and in
 // the books.
-func (d *desk) returned(t *testing.T) {
+func (d *fixture) checkRefundedOnce(t *testing.T) {
 	t.Helper()
-	r, err := d.books.Refund(t.Context(), "done")
+	r, err := d.memoryStore.Refund(t.Context(), "done")
 	if err != nil || r.State != payments.RefundDone || r.Amount.Minor != 123_400 || r.ProviderID == "" {
 		t.Errorf("refund %+v, %v", r, err)
 	}
@@ -58,7 +58,7 @@ func TestAChargeGoesBackOnceHoweverTheProviderMisbehaves(t *testing.T) {
 		"500 after":  {Error500: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := settled(t, f)
+			d := newChargedFixture(t, f)
 			for range 3 {
 				r, err := d.Settler.Refund(t.Context(), "done", "completed by mistake")
 				if err != nil || r.State != payments.RefundDone {
@@ -69,13 +69,13 @@ func TestAChargeGoesBackOnceHoweverTheProviderMisbehaves(t *testing.T) {
 				}
 			}
 
-			d.returned(t)
+			d.checkRefundedOnce(t)
 		})
 	}
 }
 
 func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
-	d := settled(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
+	d := newChargedFixture(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
 	d.Tries = 10
 
 	var crowd sync.WaitGroup
@@ -88,16 +88,16 @@ func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
 	}
 
 	crowd.Wait()
-	d.returned(t)
+	d.checkRefundedOnce(t)
 }
 
 func TestARefundThatWasOnlyRecordedIsFinishedByItsJob(t *testing.T) {
-	d, q := settled(t, provider.Faults{}), &queue{}
+	d, q := newChargedFixture(t, provider.Faults{}), &recordingQueue{}
 	if _, err := d.AskRefund(t.Context(), "done", "by mistake", d.Now()); err != nil {
 		t.Fatal(err)
 	} // and here the operator's machine dies
 
-	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Grace: time.Minute,
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Grace: time.Minute,
 		Now: func() time.Time { return d.Now().Add(2 * time.Minute) }, Log: slog.New(slog.DiscardHandler)}
 	if n, err := r.Look(t.Context()); err != nil || n != 1 || q.jobs[0] != "done" {
 		t.Fatalf("queued %d %v, %v", n, q.jobs, err)
@@ -109,14 +109,14 @@ func TestARefundThatWasOnlyRecordedIsFinishedByItsJob(t *testing.T) {
 		}
 	}
 
-	d.returned(t)
+	d.checkRefundedOnce(t)
 	if n, err := r.Look(t.Context()); err != nil || n != 0 {
 		t.Errorf("queued %d again, %v", n, err)
 	}
 }
 
 func TestWhatWasNeverChargedIsNotGivenBack(t *testing.T) {
-	d := newDesk(t, provider.Faults{})
+	d := newFixture(t, provider.Faults{})
 	for _, id := range []trips.TripID{"done", "off", "nobody"} {
 		if _, err := d.Settler.Refund(t.Context(), id, "because"); !errors.Is(err, trips.ErrNotFound) {
 			t.Errorf("%s: %v", id, err)
@@ -132,7 +132,7 @@ func TestWhatWasNeverChargedIsNotGivenBack(t *testing.T) {
 }
 
 func TestARefundThatFailsIsSaidAndMayBeAskedForAgain(t *testing.T) {
-	d := settled(t, provider.Faults{Decline: 1})
+	d := newChargedFixture(t, provider.Faults{Decline: 1})
 	for n := range 2 {
 		r, err := d.Settler.Refund(t.Context(), "done", "by mistake")
 		if err != nil || r.State != payments.RefundFailed || len(d.ledger.Entries()) != n+2 {
@@ -146,24 +146,24 @@ func TestARefundThatFailsIsSaidAndMayBeAskedForAgain(t *testing.T) {
 }
 
 func TestAHangingProviderLeavesARefundToBeFinished(t *testing.T) {
-	d := settled(t, provider.Faults{Hang: 1, HangFor: 30 * time.Second})
+	d := newChargedFixture(t, provider.Faults{Hang: 1, HangFor: 30 * time.Second})
 	d.Provider.(*payments.HTTPProvider).Timeout = 30 * time.Millisecond
 	r, err := d.Settler.Refund(t.Context(), "done", "by mistake")
-	if !errors.Is(err, context.DeadlineExceeded) || permanent(err) || r.State != payments.RefundAsked {
+	if !errors.Is(err, context.DeadlineExceeded) || isPermanent(err) || r.State != payments.RefundAsked {
 		t.Errorf("got %+v, %v, want a deadline that leaves hope", r, err)
 	}
 }
 
 func TestAnAmountGivenBackByHandIsNotTakenForOurs(t *testing.T) {
-	d := settled(t, provider.Faults{})
+	d := newChargedFixture(t, provider.Faults{})
 	byHand := provider.Entry{Reference: payments.Reference("done"), Amount: 1, Status: "processed"}
 	if _, err := d.ledger.Refund(byHand); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !permanent(err) {
+	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !isPermanent(err) {
 		t.Errorf("got %v", err)
 	}
-	if r, _ := d.books.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
+	if r, _ := d.memoryStore.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
 		t.Errorf("refund %+v", r)
 	}
 }

@@ -37,8 +37,8 @@ type repayRequest struct {
 	Note        string `json:"merchant_note"`
 }
 
-// repayment is the provider's data of a refund.
-type repayment struct {
+// providerRefund is the provider's data of a refund.
+type providerRefund struct {
 	ID       int64  `json:"id"`
 	Status   string `json:"status"`
 	Amount   int64  `json:"amount"`
@@ -48,7 +48,7 @@ type repayment struct {
 	Transaction json.RawMessage `json:"transaction"`
 }
 
-func (r repayment) known() Repayment {
+func (r providerRefund) toRepayment() Repayment {
 	status := RefundAsked // pending, processing, needs-attention
 	switch r.Status {
 	case "processed":
@@ -69,7 +69,7 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 		return Repayment{}, fmt.Errorf("%s: %w", what, err)
 	}
 
-	code, r, err := p.call(ctx, http.MethodPost, "/refund", body)
+	code, r, err := p.doRequest(ctx, http.MethodPost, "/refund", body)
 	if err != nil {
 		return Repayment{}, fmt.Errorf("%s: %w", what, err)
 	}
@@ -78,12 +78,12 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 		return Repayment{}, fmt.Errorf("%s: %w", what, ErrDuplicate)
 	}
 
-	var data repayment
-	if err := r.refund(what, code, &data); err != nil {
+	var data providerRefund
+	if err := r.decodeRefund(what, code, &data); err != nil {
 		return Repayment{}, err
 	}
 
-	return data.known(), nil
+	return data.toRepayment(), nil
 }
 
 // Repayments asks what became of the refunds of a payment, by the provider's id
@@ -91,37 +91,37 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 // it would keep a rider's money.
 func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
 	what := "refunds of payment " + paymentID
-	code, r, err := p.call(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
+	code, r, err := p.doRequest(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 
-	var data []repayment
-	if err := r.refund(what, code, &data); err != nil {
+	var data []providerRefund
+	if err := r.decodeRefund(what, code, &data); err != nil {
 		return nil, err
 	}
 
-	slices.SortFunc(data, func(a, b repayment) int { return cmp.Compare(b.ID, a.ID) })
+	slices.SortFunc(data, func(a, b providerRefund) int { return cmp.Compare(b.ID, a.ID) })
 	all := make([]Repayment, len(data))
 	for i, d := range data {
 		if of := string(d.Transaction); of != paymentID {
 			return nil, fmt.Errorf("%s: %w: refund %d is of payment %q", what, ErrRefused, d.ID, of)
 		}
-		all[i] = d.known()
+		all[i] = d.toRepayment()
 	}
 
 	return all, nil
 }
 
-// refund reads an answer about refunds.
-func (r reply) refund(what string, code int, into any) error {
+// decodeRefund reads an answer about refunds.
+func (r providerReply) decodeRefund(what string, code int, into any) error {
 	switch {
 	case code == http.StatusOK && r.Status:
 		if err := json.Unmarshal(r.Data, into); err != nil {
 			return fmt.Errorf("%s: provider's answer: %w", what, err)
 		}
 		return nil
-	case refused(code):
+	case isFinalRefusal(code):
 		return fmt.Errorf("%s: %w: %d %s", what, ErrRefused, code, r.Message)
 	}
 	return fmt.Errorf("%s: provider answered %d %s", what, code, r.Message)

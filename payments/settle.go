@@ -67,7 +67,7 @@ func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 	id := trips.TripID(jobID)
 	_, err := s.Settle(ctx, id)
 	if err == nil {
-		if _, err = s.finish(ctx, id); errors.Is(err, trips.ErrNotFound) {
+		if _, err = s.advanceRefund(ctx, id); errors.Is(err, trips.ErrNotFound) {
 			return nil
 		}
 	}
@@ -96,7 +96,7 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 		return Charge{}, &PermanentError{fmt.Errorf("settle trip %s, which is %s: %w", id, t.State, trips.ErrBadMove)}
 	}
 
-	paid, err := s.take(ctx, t)
+	paid, err := s.takePayment(ctx, t)
 	if err != nil {
 		return Charge{}, err
 	}
@@ -105,30 +105,30 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 		Amount: paid.Amount, ProviderID: paid.ID, At: s.Now()})
 }
 
-// take gets the money once, however often it asks: an answer that leaves doubt
+// takePayment gets the money once, however often it asks: an answer that leaves doubt
 // is followed by a question, never by another charge.
-func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
-	o := s.order(t)
+func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error) {
+	o := s.newOrder(t)
 
 	// no job comes back sooner
 	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second)
 	if !doubt {
-		s.Budget.first(s.Now())
-	} else if err := s.again(ctx); err != nil {
+		s.Budget.recordFirst(s.Now())
+	} else if err := s.waitForBudget(ctx); err != nil {
 		return Payment{}, fmt.Errorf("settle %s: %w", t.ID, err)
 	}
 
 	var err error
-	for try := range s.tries() {
-		if try > 0 && (!s.wait(ctx, try) || s.again(ctx) != nil) {
+	for try := range s.maxTries() {
+		if try > 0 && (!s.backOff(ctx, try) || s.waitForBudget(ctx) != nil) {
 			break
 		}
 
 		var p Payment
-		p, err = s.ask(ctx, o, doubt)
-		s.Budget.ended(answered(err))
+		p, err = s.verifyOrCharge(ctx, o, doubt)
+		s.Budget.recordResult(isAnswer(err))
 		if err == nil {
-			return p, s.match(p, o)
+			return p, s.checkAmount(p, o)
 		}
 		if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) {
 			return Payment{}, &PermanentError{err}
@@ -139,30 +139,30 @@ func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
 	return Payment{}, err
 }
 
-// answered tells a provider that knows what it does, though it may not do what
+// isAnswer tells a provider that knows what it does, though it may not do what
 // we want.
-func answered(err error) bool {
+func isAnswer(err error) bool {
 	return err == nil || errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) || errors.Is(err, ErrDuplicate)
 }
 
-// again returns when one more attempt is within the budget: ErrResting when the
+// waitForBudget returns when one more attempt is within the budget: ErrResting when the
 // provider fails, or ctx's error.
-func (s *Settler) again(ctx context.Context) error {
+func (s *Settler) waitForBudget(ctx context.Context) error {
 	for {
-		allowed, wait := s.Budget.again(s.Now())
+		allowed, wait := s.Budget.allowRetry(s.Now())
 		switch {
 		case allowed:
 			return nil
 		case !wait:
 			return ErrResting
-		case !rest(ctx, 20*time.Millisecond):
+		case !sleepContext(ctx, 20*time.Millisecond):
 			return ctx.Err()
 		}
 	}
 }
 
-// ask charges, unless an earlier charge may have gone through and did.
-func (s *Settler) ask(ctx context.Context, o Order, doubt bool) (Payment, error) {
+// verifyOrCharge charges, unless an earlier charge may have gone through and did.
+func (s *Settler) verifyOrCharge(ctx context.Context, o Order, doubt bool) (Payment, error) {
 	if doubt {
 		p, err := s.Provider.Verify(ctx, o.Reference)
 		if !errors.Is(err, ErrUnknownReference) {
@@ -177,7 +177,7 @@ func (s *Settler) ask(ctx context.Context, o Order, doubt bool) (Payment, error)
 	return p, err
 }
 
-func (s *Settler) order(t trips.Trip) Order {
+func (s *Settler) newOrder(t trips.Trip) Order {
 	email, card := string(t.Rider)+"@riders.example", "AUTH_"+string(t.Rider)
 	if s.Card != nil {
 		email, card = s.Card(t.Rider)
@@ -185,8 +185,8 @@ func (s *Settler) order(t trips.Trip) Order {
 	return Order{Reference: Reference(t.ID), Amount: t.Quote.Fare, Email: email, Authorization: card}
 }
 
-// match refuses to book another amount than the fare.
-func (s *Settler) match(p Payment, o Order) error {
+// checkAmount refuses to book another amount than the fare.
+func (s *Settler) checkAmount(p Payment, o Order) error {
 	if p.Amount != o.Amount {
 		return &PermanentError{fmt.Errorf("%s: provider took %v instead of %v; a person must look: %w",
 			o.Reference, p.Amount, o.Amount, ErrRefused)}
@@ -194,14 +194,14 @@ func (s *Settler) match(p Payment, o Order) error {
 	return nil
 }
 
-func (s *Settler) tries() int { return cmp.Or(s.Tries, 3) }
+func (s *Settler) maxTries() int { return cmp.Or(s.Tries, 3) }
 
-// wait rests with full jitter; false when ctx ended.
-func (s *Settler) wait(ctx context.Context, try int) bool {
-	return rest(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
+// backOff rests with full jitter; false when ctx ended.
+func (s *Settler) backOff(ctx context.Context, try int) bool {
+	return sleepContext(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
 }
 
-func rest(ctx context.Context, d time.Duration) bool {
+func sleepContext(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -12,35 +12,35 @@ import (
 	"github.com/ridehail/ridehail/payments"
 )
 
-// luck is a seeded generator for many goroutines.
-type luck struct {
+// seededRand is a seeded generator for many goroutines.
+type seededRand struct {
 	mu  sync.Mutex
 	rng *rand.Rand
 }
 
-func (l *luck) chance(p float64) bool {
+func (l *seededRand) chance(p float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rng.Float64() < p
 }
 
-func (l *luck) number(n int) int {
+func (l *seededRand) number(n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rng.IntN(n)
 }
 
-func (l *luck) between(from, to time.Duration) time.Duration {
+func (l *seededRand) between(from, to time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return from + time.Duration(l.rng.Int64N(int64(to-from)))
 }
 
-// bank is a provider that forgets references: it refuses one that comes back
+// forgetfulBank is a provider that forgets references: it refuses one that comes back
 // within a minute, and takes the money again when it comes back later. Whoever
 // charges without asking first is found out.
-type bank struct {
-	*luck
+type forgetfulBank struct {
+	*seededRand
 	memory time.Duration
 
 	mu       sync.Mutex // guards all below
@@ -56,16 +56,16 @@ type capture struct {
 
 var errBank = errors.New("502 from the provider")
 
-func (b *bank) trouble(p float64) {
+func (b *forgetfulBank) setFaults(p float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults = p
 }
 
-// serve answers within three seconds, as the HTTP client does. In trouble the
+// serveWithFaults answers within three seconds, as the HTTP client does. In trouble the
 // request or its answer gets lost, or both hang, and what was asked for happens
 // all the same or much later.
-func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error) {
+func serveWithFaults[T any](ctx context.Context, b *forgetfulBank, do func() (T, error)) (T, error) {
 	var none T
 	b.mu.Lock()
 	faults := b.faults
@@ -103,8 +103,8 @@ func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error)
 }
 
 // Charge takes the money.
-func (b *bank) Charge(ctx context.Context, o payments.Order) (payments.Payment, error) {
-	return serve(ctx, b, func() (payments.Payment, error) {
+func (b *forgetfulBank) Charge(ctx context.Context, o payments.Order) (payments.Payment, error) {
+	return serveWithFaults(ctx, b, func() (payments.Payment, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 
@@ -121,9 +121,9 @@ func (b *bank) Charge(ctx context.Context, o payments.Order) (payments.Payment, 
 }
 
 // Verify finds a payment of any age.
-func (b *bank) Verify(ctx context.Context, reference string) (payments.Payment, error) {
-	return serve(ctx, b, func() (payments.Payment, error) {
-		if found := b.taken(reference); len(found) > 0 {
+func (b *forgetfulBank) Verify(ctx context.Context, reference string) (payments.Payment, error) {
+	return serveWithFaults(ctx, b, func() (payments.Payment, error) {
+		if found := b.capturesOf(reference); len(found) > 0 {
 			return found[0].Payment, nil
 		}
 		return payments.Payment{}, payments.ErrUnknownReference
@@ -131,9 +131,9 @@ func (b *bank) Verify(ctx context.Context, reference string) (payments.Payment, 
 }
 
 // Repay gives a payment back, once and whole. It may take its time about it.
-func (b *bank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
-	return serve(ctx, b, func() (payments.Repayment, error) {
-		paid := b.taken(o.Transaction)
+func (b *forgetfulBank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
+	return serveWithFaults(ctx, b, func() (payments.Repayment, error) {
+		paid := b.capturesOf(o.Transaction)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 
@@ -145,30 +145,30 @@ func (b *bank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repay
 		r := payments.Repayment{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
 		if b.chance(.5) {
 			r.Status = payments.RefundAsked
-			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finish(id) })
+			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finishRefund(id) })
 		}
 		b.refunds[id] = []payments.Repayment{r}
 		return r, nil
 	})
 }
 
-func (b *bank) finish(id string) {
+func (b *forgetfulBank) finishRefund(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refunds[id][0].Status = payments.RefundDone
 }
 
 // Repayments says what became of every Repay.
-func (b *bank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
-	return serve(ctx, b, func() ([]payments.Repayment, error) {
+func (b *forgetfulBank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
+	return serveWithFaults(ctx, b, func() ([]payments.Repayment, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return slices.Clone(b.refunds[paymentID]), nil
 	})
 }
 
-// taken is what was captured under a reference.
-func (b *bank) taken(reference string) (out []capture) {
+// capturesOf is what was captured under a reference.
+func (b *forgetfulBank) capturesOf(reference string) (out []capture) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.captures {
@@ -179,10 +179,10 @@ func (b *bank) taken(reference string) (out []capture) {
 	return out
 }
 
-// line is a queue of jobs that delivers at least once, in any order, and loses
+// lossyQueue is a queue of jobs that delivers at least once, in any order, and loses
 // all when it is flushed.
-type line struct {
-	*luck
+type lossyQueue struct {
+	*seededRand
 	wake chan struct{}
 
 	mu     sync.Mutex // guards all below
@@ -195,36 +195,36 @@ type job struct {
 	try int
 }
 
-func (q *line) trouble(p float64) {
+func (q *lossyQueue) setFaults(p float64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.faults = p
 }
 
 // Enqueue adds a job: with bad luck not, or twice, or without saying so.
-func (q *line) Enqueue(_ context.Context, _, id string, _ []byte) error {
+func (q *lossyQueue) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	q.mu.Lock()
 	faults := q.faults
 	q.mu.Unlock()
 
 	if !q.chance(faults) {
-		q.push(job{id: id})
+		q.pushJob(job{id: id})
 		return nil
 	}
 
 	switch q.number(3) {
 	case 0:
-		q.push(job{id: id})
-		q.push(job{id: id})
+		q.pushJob(job{id: id})
+		q.pushJob(job{id: id})
 		return nil
 	case 1:
-		q.push(job{id: id})
+		q.pushJob(job{id: id})
 	}
 
 	return errors.New("Redis does not answer")
 }
 
-func (q *line) push(j job) {
+func (q *lossyQueue) pushJob(j job) {
 	q.mu.Lock()
 	q.jobs = append(q.jobs, j)
 	q.mu.Unlock()
@@ -234,14 +234,14 @@ func (q *line) push(j job) {
 	}
 }
 
-func (q *line) flush() {
+func (q *lossyQueue) dropAll() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.jobs = nil
 }
 
-// pop waits for a job; false when ctx ended.
-func (q *line) pop(ctx context.Context) (job, bool) {
+// popJob waits for a job; false when ctx ended.
+func (q *lossyQueue) popJob(ctx context.Context) (job, bool) {
 	for {
 		q.mu.Lock()
 		if n := len(q.jobs); n > 0 {

@@ -23,8 +23,8 @@ import (
 const SignatureHeader = "X-Paystack-Signature"
 
 const (
-	maxWebhook = 64 << 10
-	maxAge     = 5 * time.Minute
+	maxWebhookBytes = 64 << 10
+	maxEventAge     = 5 * time.Minute
 )
 
 // Why a webhook is refused.
@@ -48,8 +48,8 @@ type Webhook struct {
 	Log     *slog.Logger
 }
 
-// event is the part of an event that is looked at.
-type event struct {
+// webhookEvent is the part of an event that is looked at.
+type webhookEvent struct {
 	Event string `json:"event"`
 	Data  struct {
 		Reference   string    `json:"reference"`             // of charge.*
@@ -62,7 +62,7 @@ type event struct {
 // ServeHTTP answers 200 to what was heard, also when it was nothing new; the
 // provider sends again what got anything else.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 	if err == nil {
 		err = h.Hear(r.Context(), body, r.Header.Get(SignatureHeader))
 	}
@@ -87,25 +87,25 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Hear takes one event: ErrSignature, ErrMalformed, ErrStale, or the error of
 // the store or the queue.
 func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error {
-	if !h.signed(body, signature) {
+	if !h.hasValidSignature(body, signature) {
 		return ErrSignature
 	}
 
-	var e event
+	var e webhookEvent
 	if err := json.Unmarshal(body, &e); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 
-	news, err := h.news(ctx, e)
+	news, err := h.tripToSettle(ctx, e)
 	if err != nil || news == "" {
 		return err
 	}
 	return h.Queue.Enqueue(ctx, h.Stream, string(news), []byte(news))
 }
 
-// signed looks at the bytes as they came; a body that was decoded and encoded
+// hasValidSignature looks at the bytes as they came; a body that was decoded and encoded
 // again would be another one.
-func (h *Webhook) signed(body []byte, signature string) bool {
+func (h *Webhook) hasValidSignature(body []byte, signature string) bool {
 	given, err := hex.DecodeString(signature)
 	if err != nil || h.Secret == "" {
 		return false
@@ -115,9 +115,9 @@ func (h *Webhook) signed(body []byte, signature string) bool {
 	return hmac.Equal(mac.Sum(nil), given)
 }
 
-// news returns the trip that an event tells something new about; "" when it is
+// tripToSettle returns the trip that an event tells something new about; "" when it is
 // none of ours, or in order already.
-func (h *Webhook) news(ctx context.Context, e event) (trips.TripID, error) {
+func (h *Webhook) tripToSettle(ctx context.Context, e webhookEvent) (trips.TripID, error) {
 	reference := e.Data.Reference
 	if strings.HasPrefix(e.Event, "refund.") {
 		reference = e.Data.Transaction
@@ -132,14 +132,14 @@ func (h *Webhook) news(ctx context.Context, e event) (trips.TripID, error) {
 
 	id := trips.TripID(suffix)
 	if e.Event == "charge.success" {
-		return h.charged(ctx, id, cmp.Or(e.Data.PaidAt, e.Data.CreatedAt))
+		return h.tripIfUncharged(ctx, id, cmp.Or(e.Data.PaidAt, e.Data.CreatedAt))
 	}
 
-	return h.refunded(ctx, id)
+	return h.tripIfRefundOpen(ctx, id)
 }
 
-func (h *Webhook) charged(ctx context.Context, id trips.TripID, at time.Time) (trips.TripID, error) {
-	if h.Now().Sub(at).Abs() > maxAge {
+func (h *Webhook) tripIfUncharged(ctx context.Context, id trips.TripID, at time.Time) (trips.TripID, error) {
+	if h.Now().Sub(at).Abs() > maxEventAge {
 		return "", ErrStale
 	}
 	_, err := h.Charges.Charge(ctx, id)
@@ -149,9 +149,9 @@ func (h *Webhook) charged(ctx context.Context, id trips.TripID, at time.Time) (t
 	return "", err
 }
 
-// refunded needs no time, which these events lack: while a refund is open, a
+// tripIfRefundOpen needs no time, which these events lack: while a refund is open, a
 // look at it does no harm.
-func (h *Webhook) refunded(ctx context.Context, id trips.TripID) (trips.TripID, error) {
+func (h *Webhook) tripIfRefundOpen(ctx context.Context, id trips.TripID) (trips.TripID, error) {
 	r, err := h.Refunds.Refund(ctx, id)
 	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundAsked) {
 		return "", nil

@@ -22,8 +22,8 @@ import (
 const (
 	quoteIssuer   = "ridehail"
 	quoteAudience = "ridehail.quote.v1"
-	quotePurpose  = "ridehail quotes v1" // of the key
-	maxQuote      = 2048                 // bytes
+	quoteKeyInfo  = "ridehail quotes v1" // of the key
+	maxTokenBytes = 2048                 // bytes
 )
 
 // DefaultTTL is how long a quote binds.
@@ -71,7 +71,7 @@ func NewQuoter(secret []byte, o QuoterOptions) (*Quoter, error) {
 	if len(secret) < 32 {
 		return nil, fmt.Errorf("the secret has %d bytes: give at least 32", len(secret))
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, quotePurpose, sha256.Size)
+	key, err := hkdf.Key(sha256.New, secret, nil, quoteKeyInfo, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("deriving the key of quotes: %w", err)
 	}
@@ -101,9 +101,9 @@ func (q *Quoter) Price(from location.Point, way trips.Quote) (trips.Quote, Multi
 	return way, m
 }
 
-// terms are a quote as its token says it, besides the rider (sub), the id (jti)
+// quoteClaims are a quote as its token says it, besides the rider (sub), the id (jti)
 // and the end (exp).
-type terms struct {
+type quoteClaims struct {
 	From   location.Point `json:"from"`
 	To     location.Point `json:"to"`
 	Metres float64        `json:"metres"`
@@ -121,7 +121,7 @@ func (q *Quoter) Offer(rider trips.RiderID, from, to location.Point, way trips.Q
 	// a token's times are whole seconds
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
 	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, Until: until}
-	t := terms{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
+	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
 		Tenths: m, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 			Subject: string(rider), ID: quote.ID, ExpiresAt: jwt.NewNumericDate(until)}}
 
@@ -135,11 +135,11 @@ func (q *Quoter) Offer(rider trips.RiderID, from, to location.Point, way trips.Q
 // Read says what was quoted to this rider. Beside ErrExpired the quote is
 // whole; every other error is ErrQuote.
 func (q *Quoter) Read(token string, rider trips.RiderID) (Quote, error) {
-	if len(token) > maxQuote || strings.ContainsAny(token, "\r\n") {
+	if len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
 		// base64 would read over line ends
 		return Quote{}, ErrQuote
 	}
-	var t terms
+	var t quoteClaims
 
 	_, err := q.parser.ParseWithClaims(token, &t, func(*jwt.Token) (any, error) { return q.key, nil })
 	if err != nil || t.Issuer != quoteIssuer || !slices.Equal(t.Audience, jwt.ClaimStrings{quoteAudience}) ||

@@ -65,17 +65,17 @@ func (o SurgeOptions) withDefaults() SurgeOptions {
 type Surge struct {
 	opts SurgeOptions
 
-	mu     sync.RWMutex // guards all below
-	zones  map[location.Cell]*zone
-	ticked time.Time
+	mu       sync.RWMutex // guards all below
+	zones    map[location.Cell]*zone
+	tickedAt time.Time
 }
 
 // zone is what is remembered of one cell.
 type zone struct {
-	demand float64 // requests a second
-	supply float64 // free drivers
-	price  Multiplier
-	around []location.Cell // the neighbours
+	demand     float64 // requests a second
+	supply     float64 // free drivers
+	price      Multiplier
+	neighbours []location.Cell // the neighbours
 }
 
 // NewSurge begins with plain prices everywhere.
@@ -87,19 +87,19 @@ func NewSurge(o SurgeOptions) *Surge {
 // free drivers are now. Points that are none are left out. The first tick only
 // begins to count.
 func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
-	demand, supply := count(requests), count(free)
+	demand, supply := countByZone(requests), countByZone(free)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	passed := now.Sub(s.ticked).Seconds()
-	first := s.ticked.IsZero()
-	if s.ticked = now; first || passed <= 0 {
+	passed := now.Sub(s.tickedAt).Seconds()
+	first := s.tickedAt.IsZero()
+	if s.tickedAt = now; first || passed <= 0 {
 		return
 	}
 
 	for _, cells := range []map[location.Cell]int{demand, supply} {
 		for c := range cells {
-			s.zoneLocked(c)
+			s.ensureZoneLocked(c)
 		}
 	}
 
@@ -110,22 +110,22 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 	}
 
 	for _, z := range s.zones {
-		z.price = s.follow(z.price, s.pressureLocked(z))
+		z.price = s.nextPrice(z.price, s.pressureLocked(z))
 	}
 
 	for c, z := range s.zones { // not before all neighbours were asked
-		if z.price == Plain && z.demand < forgotten && z.supply < forgotten {
+		if z.price == Plain && z.demand < negligible && z.supply < negligible {
 			delete(s.zones, c)
 		}
 	}
 }
 
-// forgotten is so little demand or supply that a zone need not be remembered
+// negligible is so little demand or supply that a zone need not be remembered
 // for it.
-const forgotten = 1e-6
+const negligible = 1e-6
 
-// count says how many points lie in each zone.
-func count(points []location.Point) map[location.Cell]int {
+// countByZone says how many points lie in each zone.
+func countByZone(points []location.Point) map[location.Cell]int {
 	n := map[location.Cell]int{}
 	for _, p := range points {
 		if c, err := location.CellOf(p); err == nil {
@@ -135,14 +135,14 @@ func count(points []location.Point) map[location.Cell]int {
 	return n
 }
 
-func (s *Surge) zoneLocked(c location.Cell) {
+func (s *Surge) ensureZoneLocked(c location.Cell) {
 	if s.zones[c] != nil {
 		return
 	}
 
 	z := &zone{price: Plain}
 	if rings, err := c.Rings(1); err == nil && len(rings) > 1 {
-		z.around = rings[1]
+		z.neighbours = rings[1]
 	}
 	s.zones[c] = z
 }
@@ -151,7 +151,7 @@ const neighbourShare = 0.25
 
 func (s *Surge) pressureLocked(z *zone) float64 {
 	demand, supply := z.demand, z.supply
-	for _, c := range z.around {
+	for _, c := range z.neighbours {
 		if n := s.zones[c]; n != nil {
 			demand += neighbourShare * n.demand
 			supply += neighbourShare * n.supply
@@ -160,8 +160,8 @@ func (s *Surge) pressureLocked(z *zone) float64 {
 	return demand * s.opts.Horizon.Seconds() / (supply + 1)
 }
 
-// follow moves a price towards what the pressure asks for.
-func (s *Surge) follow(price Multiplier, pressure float64) Multiplier {
+// nextPrice moves a price towards what the pressure asks for.
+func (s *Surge) nextPrice(price Multiplier, pressure float64) Multiplier {
 	target := Multiplier(math.Round(float64(Plain) * (1 + max(0, pressure-1)/2)))
 	target = min(max(target, Plain), s.opts.Cap)
 	switch {

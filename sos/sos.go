@@ -103,7 +103,7 @@ type Line struct {
 // person is never refused for its number. Errors: ErrBadText, ErrClosed,
 // ErrTooMany, trips.ErrNotYours, trips.ErrNotFound, trips.ErrKeyReused.
 func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
-	if !shown(text) {
+	if !isPrintable(text) {
 		return Alert{}, ErrBadText
 	}
 
@@ -120,7 +120,7 @@ func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clie
 		return Alert{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
 
-	if err := l.pace(ctx, from, id, clientID, now); err != nil {
+	if err := l.checkRate(ctx, from, id, clientID, now); err != nil {
 		return Alert{}, err
 	}
 	a := Alert{ID: rand.Text(), Trip: id, From: from, ClientID: clientID, Text: text, At: now}
@@ -131,10 +131,10 @@ func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clie
 	return l.Store.KeepAlert(ctx, a)
 }
 
-// pace refuses a new call after several within a minute. It counts what is
+// checkRate refuses a new call after several within a minute. It counts what is
 // kept, so that it holds across nodes, but for calls that are made at the same
 // moment.
-func (l *Line) pace(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
+func (l *Line) checkRate(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
 	before, err := l.Store.AlertsOf(ctx, from, id)
 	if err != nil {
 		return err
@@ -157,8 +157,8 @@ func (l *Line) pace(ctx context.Context, from trips.Actor, id trips.TripID, clie
 	return nil
 }
 
-// shown says whether an operator's page can show a text.
-func shown(text string) bool {
+// isPrintable says whether an operator's page can show a text.
+func isPrintable(text string) bool {
 	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > MaxRunes {
 		return false
 	}

@@ -37,16 +37,16 @@ type WatchConfig struct {
 // Watch brings alerts before the operators: it does the jobs, and queues those
 // again that got lost. Every node has one.
 type Watch struct {
-	cfg    WatchConfig
-	raised prometheus.Counter
-	open   prometheus.Gauge
-	oldest prometheus.Gauge
+	cfg        WatchConfig
+	notified   prometheus.Counter
+	openAlerts prometheus.Gauge
+	oldestAge  prometheus.Gauge
 	// when a trip was queued again; of the goroutine in Run
-	asked map[trips.TripID]time.Time
+	requeuedAt map[trips.TripID]time.Time
 }
 
-// most alerts that are open at a time and looked at.
-const most = 10_000
+// maxOpenAlerts alerts that are open at a time and looked at.
+const maxOpenAlerts = 10_000
 
 // NewWatch builds a watch; Run must run.
 func NewWatch(cfg WatchConfig) *Watch {
@@ -55,11 +55,11 @@ func NewWatch(cfg WatchConfig) *Watch {
 
 	f := promauto.With(cfg.Registerer)
 	return &Watch{cfg: cfg,
-		raised: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_alerts_raised_total",
+		notified: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_alerts_raised_total",
 			Help: "Calls for help that this node told the operators of."}),
-		open: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_open",
+		openAlerts: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_open",
 			Help: "Calls for help that no operator acknowledged, of all nodes."}),
-		oldest: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_oldest_seconds",
+		oldestAge: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_oldest_seconds",
 			Help: "Age of the oldest call for help that no operator acknowledged; 0 when there is none."})}
 }
 
@@ -72,7 +72,7 @@ func (w *Watch) Handle(ctx context.Context, _ string, payload []byte) error {
 	}
 
 	for _, a := range raised {
-		w.raised.Inc()
+		w.notified.Inc()
 		w.cfg.Log.Warn("somebody calls for help; acknowledge it on the operators' page", "alert", a.ID, "trip", a.Trip,
 			"from", a.From)
 	}
@@ -100,34 +100,34 @@ func (w *Watch) Run(ctx context.Context) error {
 // Look queues the trips again whose alerts wait too long to be raised, and says
 // how many. One goroutine at a time.
 func (w *Watch) Look(ctx context.Context) (queued int, err error) {
-	open, err := w.cfg.Store.OpenAlerts(ctx, most)
+	open, err := w.cfg.Store.OpenAlerts(ctx, maxOpenAlerts)
 	if err != nil {
 		return 0, fmt.Errorf("open alerts: %w", err)
 	}
 
 	now := w.cfg.Now()
-	w.open.Set(float64(len(open)))
-	w.oldest.Set(0)
+	w.openAlerts.Set(float64(len(open)))
+	w.oldestAge.Set(0)
 	if n := len(open); n > 0 {
-		w.oldest.Set(max(0, now.Sub(open[n-1].At).Seconds()))
+		w.oldestAge.Set(max(0, now.Sub(open[n-1].At).Seconds()))
 	}
-	before := w.asked
-	w.asked = map[trips.TripID]time.Time{}
+	before := w.requeuedAt
+	w.requeuedAt = map[trips.TripID]time.Time{}
 	for _, a := range open {
 		if !a.RaisedAt.IsZero() || now.Sub(a.At) <= w.cfg.Grace {
 			continue
 		}
-		if _, done := w.asked[a.Trip]; done {
+		if _, done := w.requeuedAt[a.Trip]; done {
 			continue
 		}
 
-		w.asked[a.Trip] = before[a.Trip]
+		w.requeuedAt[a.Trip] = before[a.Trip]
 		if err != nil || now.Sub(before[a.Trip]) <= w.cfg.Grace {
 			continue
 		}
 
 		if err = w.cfg.Queue.Enqueue(ctx, w.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
-			w.asked[a.Trip] = now
+			w.requeuedAt[a.Trip] = now
 			queued++
 		}
 	}

@@ -25,9 +25,9 @@ type Desk struct {
 	Committed func(Event)
 }
 
-// attempts bounds the retries after ErrConflict: a trip makes at most five
+// maxAttempts bounds the retries after ErrConflict: a trip makes at most five
 // moves in its life, so more means a bug.
-const attempts = 5
+const maxAttempts = 5
 
 // Verb turns the trip as it stands into the event that should happen.
 type Verb func(t Trip, at time.Time) (Event, error)
@@ -38,13 +38,13 @@ func (d *Desk) Request(ctx context.Context, k Key, rider RiderID, pickup, dropof
 	if err != nil {
 		return Event{}, err
 	}
-	return d.apply(ctx, Move{Key: k, Event: ev})
+	return d.applyAndNotify(ctx, Move{Key: k, Event: ev})
 }
 
 // Move commits the verb's event on the trip. A key seen before returns what it
 // led to then.
 func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, error) {
-	for range attempts {
+	for range maxAttempts {
 		t, err := d.Store.Trip(ctx, id)
 		if err != nil {
 			return Event{}, err
@@ -52,10 +52,10 @@ func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, er
 
 		ev, err := verb(t, d.Now())
 		if err != nil {
-			return d.replayed(ctx, k, err)
+			return d.replayOrRefuse(ctx, k, err)
 		}
 
-		ev, err = d.apply(ctx, Move{Key: k, Event: ev})
+		ev, err = d.applyAndNotify(ctx, Move{Key: k, Event: ev})
 		if !errors.Is(err, ErrConflict) {
 			return ev, err
 		}
@@ -64,10 +64,10 @@ func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, er
 	return Event{}, fmt.Errorf("trip %s: %w", id, ErrConflict)
 }
 
-// apply commits a move and tells of it. The store answers a command that was
+// applyAndNotify commits a move and tells of it. The store answers a command that was
 // done before with another event: of another number, or of the trip that the
 // first request opened.
-func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
+func (d *Desk) applyAndNotify(ctx context.Context, m Move) (Event, error) {
 	ev, err := d.Store.Apply(ctx, m)
 	if err == nil && d.Committed != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
 		d.Committed(ev)
@@ -75,9 +75,9 @@ func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
 	return ev, err
 }
 
-// replayed tells a repeated command, whose move is illegal now because it was
+// replayOrRefuse tells a repeated command, whose move is illegal now because it was
 // done before, from a truly illegal one.
-func (d *Desk) replayed(ctx context.Context, k Key, illegal error) (Event, error) {
+func (d *Desk) replayOrRefuse(ctx context.Context, k Key, illegal error) (Event, error) {
 	ev, err := d.Store.Recorded(ctx, k)
 	if errors.Is(err, ErrNotFound) {
 		return Event{}, illegal

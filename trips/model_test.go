@@ -29,8 +29,8 @@ func (m model) state() trips.State {
 	return ride[m.stage]
 }
 
-// try foretells the state after a command, or which error refuses it.
-func (m model) try(verb, who string, by trips.Actor) (model, error) {
+// predict foretells the state after a command, or which error refuses it.
+func (m model) predict(verb, who string, by trips.Actor) (model, error) {
 	ended := m.over != "" || m.stage == 4
 	own := m.driver != "" && by == trips.Driver(trips.DriverID(m.driver))
 	next := m
@@ -79,7 +79,7 @@ func (m model) try(verb, who string, by trips.Actor) (model, error) {
 }
 
 func TestNoSequenceOfCommandsLeadsATripAstray(t *testing.T) {
-	names, actors := sortedKeys(verbs), sortedKeys(people)
+	names, actors := sortedKeys(transitions), sortedKeys(people)
 	rapid.Check(t, func(t *rapid.T) {
 		ev, err := trips.Request("trip-1", "ada", marina, airport, quote, noon)
 		if err != nil {
@@ -96,8 +96,8 @@ func TestNoSequenceOfCommandsLeadsATripAstray(t *testing.T) {
 			clock = clock.Add(time.Second)
 			var want error
 
-			m, want = m.try(verb, who, people[who])
-			ev, err := verbs[verb](trip, people[who], clock)
+			m, want = m.predict(verb, who, people[who])
+			ev, err := transitions[verb](trip, people[who], clock)
 			if !errors.Is(err, want) || (err == nil) != (want == nil) {
 				t.Fatalf("%s by %s from %s: %v, want %v", verb, who, trip.State, err, want)
 			}
@@ -105,13 +105,13 @@ func TestNoSequenceOfCommandsLeadsATripAstray(t *testing.T) {
 				trip = ev.Trip
 			}
 
-			agree(t, m, trip)
+			checkTrip(t, m, trip)
 		}
 	})
 }
 
-// agree checks what holds of a trip at every moment of its life.
-func agree(t *rapid.T, m model, trip trips.Trip) {
+// checkTrip checks what holds of a trip at every moment of its life.
+func checkTrip(t *rapid.T, m model, trip trips.Trip) {
 	if trip.State != m.state() || string(trip.Driver) != m.driver || trip.Version != m.moves {
 		t.Fatalf("trip is %s of %q after %d moves, want %s of %q after %d",
 			trip.State, trip.Driver, trip.Version, m.state(), m.driver, m.moves)

@@ -42,7 +42,7 @@ func TestARequestFromOrToNowhereIsRefused(t *testing.T) {
 
 func TestEveryEventReadsBackFromJSONAsItWas(t *testing.T) {
 	for place := range paths {
-		want := trips.Event{Kind: trips.KindArrived, At: noon, By: people["driver"], Trip: at(t, place)}
+		want := trips.Event{Kind: trips.KindArrived, At: noon, By: people["driver"], Trip: tripAt(t, place)}
 		text, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)

@@ -146,38 +146,38 @@ func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
 		if t.Driver != "" && t.Driver != driver {
 			return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrTaken)
 		}
-		return Event{}, t.illegal(KindReserved)
+		return Event{}, t.illegalMove(KindReserved)
 	}
 
 	t.Driver, t.ReservedAt = driver, at
-	return t.moved(Reserved, KindReserved, Driver(driver), at), nil
+	return t.advanceTo(Reserved, KindReserved, Driver(driver), at), nil
 }
 
 // Arrive says the driver waits at the pickup.
 func (t Trip) Arrive(by Actor, at time.Time) (Event, error) {
-	if err := t.drivenBy(by, Reserved, KindArrived); err != nil {
+	if err := t.requireDriver(by, Reserved, KindArrived); err != nil {
 		return Event{}, err
 	}
 	t.ArrivedAt = at
-	return t.moved(Arrived, KindArrived, by, at), nil
+	return t.advanceTo(Arrived, KindArrived, by, at), nil
 }
 
 // Start says the rider is in the car.
 func (t Trip) Start(by Actor, at time.Time) (Event, error) {
-	if err := t.drivenBy(by, Arrived, KindOnTrip); err != nil {
+	if err := t.requireDriver(by, Arrived, KindOnTrip); err != nil {
 		return Event{}, err
 	}
 	t.StartedAt = at
-	return t.moved(OnTrip, KindOnTrip, by, at), nil
+	return t.advanceTo(OnTrip, KindOnTrip, by, at), nil
 }
 
 // Complete ends the ride at its quoted fare.
 func (t Trip) Complete(by Actor, at time.Time) (Event, error) {
-	if err := t.drivenBy(by, OnTrip, KindCompleted); err != nil {
+	if err := t.requireDriver(by, OnTrip, KindCompleted); err != nil {
 		return Event{}, err
 	}
 	t.EndedAt = at
-	return t.moved(Completed, KindCompleted, by, at), nil
+	return t.advanceTo(Completed, KindCompleted, by, at), nil
 }
 
 // Expire gives up the search for a driver.
@@ -186,11 +186,11 @@ func (t Trip) Expire(by Actor, reason string, at time.Time) (Event, error) {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if t.State != Requested {
-		return Event{}, t.illegal(KindExpired)
+		return Event{}, t.illegalMove(KindExpired)
 	}
 
 	t.Reason, t.EndedAt = reason, at
-	return t.moved(Expired, KindExpired, by, at), nil
+	return t.advanceTo(Expired, KindExpired, by, at), nil
 }
 
 // Cancel ends a trip before the ride is over. A rider may cancel until the ride
@@ -208,11 +208,11 @@ func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if !t.State.Active() || (t.State == OnTrip && by.Role != RoleSystem) {
-		return Event{}, t.illegal(kind)
+		return Event{}, t.illegalMove(kind)
 	}
 
 	t.Reason, t.EndedAt = reason, at
-	return t.moved(Cancelled, kind, by, at), nil
+	return t.advanceTo(Cancelled, kind, by, at), nil
 }
 
 // Concerns says whether the actor is the trip's rider or its driver.
@@ -226,23 +226,23 @@ func (t Trip) Concerns(a Actor) bool {
 	return a.Role == RoleSystem
 }
 
-func (t Trip) drivenBy(by Actor, from State, kind Kind) error {
+func (t Trip) requireDriver(by Actor, from State, kind Kind) error {
 	if by.Role != RoleDriver || t.Driver == "" || by.ID != string(t.Driver) {
 		return fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if t.State != from {
-		return t.illegal(kind)
+		return t.illegalMove(kind)
 	}
 	return nil
 }
 
-func (t Trip) moved(to State, kind Kind, by Actor, at time.Time) Event {
+func (t Trip) advanceTo(to State, kind Kind, by Actor, at time.Time) Event {
 	t.State = to
 	t.Version++
 	return Event{Kind: kind, At: at, By: by, Trip: t}
 }
 
-func (t Trip) illegal(kind Kind) error {
+func (t Trip) illegalMove(kind Kind) error {
 	return &MoveError{Trip: t.ID, From: t.State, Move: kind}
 }
 

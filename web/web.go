@@ -20,9 +20,9 @@ import (
 //go:embed index.html app lib
 var FS embed.FS
 
-// types are named here because the host's own table may call a module
+// contentTypes are named here because the host's own table may call a module
 // text/plain, which browsers refuse to run.
-var types = map[string]string{
+var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
@@ -30,9 +30,9 @@ var types = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// policy keeps the page to its own origin: no script, font, tile or picture
+// contentSecurityPolicy keeps the page to its own origin: no script, font, tile or picture
 // from anywhere else.
-const policy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
+const contentSecurityPolicy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // HasLibraries says whether the map library was there when the binary was
@@ -46,20 +46,20 @@ func hasLibraries(files fs.FS) bool {
 
 // Handler serves the page at /, its modules below /app/ and its libraries below
 // /lib/; anything else is 404.
-func Handler() http.Handler { return serve(FS) }
+func Handler() http.Handler { return newHandler(FS) }
 
-type file struct {
+type embeddedFile struct {
 	body        []byte
 	contentType string
 	etag        string
 }
 
-// serve reads every file once: the set is small, fixed at build time, and each
+// newHandler reads every file once: the set is small, fixed at build time, and each
 // needs its hash for the ETag.
-func serve(files fs.FS) http.Handler {
-	pages := map[string]file{}
+func newHandler(files fs.FS) http.Handler {
+	pages := map[string]embeddedFile{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		contentType, served := types[path.Ext(name)]
+		contentType, served := contentTypes[path.Ext(name)]
 		if err != nil || d.IsDir() || !served {
 			return err
 		}
@@ -70,7 +70,7 @@ func serve(files fs.FS) http.Handler {
 		}
 
 		sum := sha256.Sum256(body)
-		pages["/"+name] = file{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+		pages["/"+name] = embeddedFile{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
 		return nil
 	})
 	if err != nil {
@@ -78,10 +78,10 @@ func serve(files fs.FS) http.Handler {
 		panic("web: embedded files cannot be read: " + err.Error())
 	}
 
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFile(w, r, pages) })
 }
 
-func answer(w http.ResponseWriter, r *http.Request, pages map[string]file) {
+func serveFile(w http.ResponseWriter, r *http.Request, pages map[string]embeddedFile) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "this page is only read: use GET", http.StatusMethodNotAllowed)
@@ -107,6 +107,6 @@ func answer(w http.ResponseWriter, r *http.Request, pages map[string]file) {
 	h.Set("ETag", f.etag)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }

@@ -78,11 +78,11 @@ func (protoCodec) Decode(data []byte, f proto.Message) error {
 	if err := (proto.UnmarshalOptions{RecursionLimit: 8}).Unmarshal(data, f); err != nil {
 		return err
 	}
-	return unknown(f.ProtoReflect())
+	return rejectUnknown(f.ProtoReflect())
 }
 
-// unknown refuses fields that are not in the schema, at any depth.
-func unknown(m protoreflect.Message) (err error) {
+// rejectUnknown refuses fields that are not in the schema, at any depth.
+func rejectUnknown(m protoreflect.Message) (err error) {
 	if n := len(m.GetUnknown()); n > 0 {
 		return fmt.Errorf("%d bytes of unknown fields in %s", n, m.Descriptor().Name())
 	}
@@ -92,10 +92,10 @@ func unknown(m protoreflect.Message) (err error) {
 		case f.Message() == nil:
 		case f.IsList():
 			for list, i := v.List(), 0; i < list.Len() && err == nil; i++ {
-				err = unknown(list.Get(i).Message())
+				err = rejectUnknown(list.Get(i).Message())
 			}
 		default:
-			err = unknown(v.Message())
+			err = rejectUnknown(v.Message())
 		}
 		return err == nil
 	})

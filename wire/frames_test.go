@@ -19,42 +19,42 @@ var frames = map[string]func() proto.Message{
 	"fleet":  func() proto.Message { return new(Fleet) },
 }
 
-// fill sets a random choice of a message's fields to random values, at any
+// fillRandom sets a random choice of a message's fields to random values, at any
 // depth.
-func fill(t *rapid.T, m protoreflect.Message) {
+func fillRandom(t *rapid.T, m protoreflect.Message) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		if f.ContainingOneof() != nil || !rapid.Bool().Draw(t, "set "+string(f.Name())) {
 			continue
 		}
-		set(t, m, f)
+		setRandom(t, m, f)
 	}
 
 	oneofs := m.Descriptor().Oneofs()
 	for i := range oneofs.Len() {
 		bodies := oneofs.Get(i).Fields()
 		if n := rapid.IntRange(0, bodies.Len()).Draw(t, "body"); n < bodies.Len() {
-			set(t, m, bodies.Get(n))
+			setRandom(t, m, bodies.Get(n))
 		}
 	}
 }
 
-func set(t *rapid.T, m protoreflect.Message, f protoreflect.FieldDescriptor) {
+func setRandom(t *rapid.T, m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	switch {
 	case f.IsList():
 		list := m.Mutable(f).List()
 		for range rapid.IntRange(0, 3).Draw(t, "length") {
-			fill(t, list.AppendMutable().Message())
+			fillRandom(t, list.AppendMutable().Message())
 		}
 	case f.Kind() == protoreflect.MessageKind:
-		fill(t, m.Mutable(f).Message())
+		fillRandom(t, m.Mutable(f).Message())
 	default:
-		m.Set(f, scalar(t, f))
+		m.Set(f, randomScalar(t, f))
 	}
 }
 
-func scalar(t *rapid.T, f protoreflect.FieldDescriptor) protoreflect.Value {
+func randomScalar(t *rapid.T, f protoreflect.FieldDescriptor) protoreflect.Value {
 	label := string(f.Name())
 	switch f.Kind() {
 	case protoreflect.StringKind:
@@ -80,7 +80,7 @@ func TestEveryFrameComesBackAsItWentInBothCodecs(t *testing.T) {
 	for kind, empty := range frames {
 		t.Run(kind, rapid.MakeCheck(func(t *rapid.T) {
 			sent := empty()
-			fill(t, sent.ProtoReflect())
+			fillRandom(t, sent.ProtoReflect())
 
 			for name, codec := range codecs {
 				data, err := codec.Append([]byte("before"), sent)
@@ -105,7 +105,7 @@ func TestEveryFrameComesBackAsItWentInBothCodecs(t *testing.T) {
 func TestFramesReadWithTheSchemaAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sent := new(ServerFrame)
-		fill(t, sent.ProtoReflect())
+		fillRandom(t, sent.ProtoReflect())
 
 		data, err := JSON.Append(nil, sent)
 		if err != nil {

@@ -21,28 +21,28 @@ type Source interface {
 type Clock struct {
 	started time.Time     // by the machine
 	skew    time.Duration // added to the machine's clock, to try a wrong one
-	passed  func() time.Duration
+	elapsed func() time.Duration
 
 	mu     sync.RWMutex // guards below
 	offset time.Duration
 	// how far the offset may be off; below 0 before the first answer
-	doubt time.Duration
-	asked time.Duration // when that was measured
+	uncertainty time.Duration
+	measuredAt  time.Duration // when that was measured
 }
 
 const (
-	askEvery = 10 * time.Second
+	askInterval = 10 * time.Second
 	// of a quartz that is far from good; what was measured is worth less by the
 	// second
-	drift = 2e-4
+	driftRate = 2e-4
 	// at the beginning, when the first answer may have waited for a connection
-	tries = 3
+	syncTries = 3
 )
 
 // New is the machine's clock, and skew off it, until Sync.
 func New(skew time.Duration) *Clock {
 	started := time.Now()
-	return &Clock{started: started, skew: skew, passed: func() time.Duration { return time.Since(started) }, doubt: -1}
+	return &Clock{started: started, skew: skew, elapsed: func() time.Duration { return time.Since(started) }, uncertainty: -1}
 }
 
 // Now is the source's time as far as known. It may step back, by no more than
@@ -51,7 +51,7 @@ func (c *Clock) Now() time.Time {
 	c.mu.RLock()
 	offset := c.offset
 	c.mu.RUnlock()
-	return c.started.Add(c.passed() + c.skew + offset)
+	return c.started.Add(c.elapsed() + c.skew + offset)
 }
 
 // Offset is how far the source is ahead of the machine's clock, skew included.
@@ -65,13 +65,13 @@ func (c *Clock) Offset() time.Duration {
 // says that there was none.
 func (c *Clock) Sync(ctx context.Context, from Source) error {
 	var errs []error
-	for range tries {
-		if err := c.ask(ctx, from); err != nil {
+	for range syncTries {
+		if err := c.measureOffset(ctx, from); err != nil {
 			errs = append(errs, err)
 		}
 	}
 
-	if len(errs) == tries {
+	if len(errs) == syncTries {
 		return errs[0]
 	}
 	return nil
@@ -80,42 +80,42 @@ func (c *Clock) Sync(ctx context.Context, from Source) error {
 // Run keeps asking until ctx ends, and goes by the last answer while none
 // comes. It returns ctx's error.
 func (c *Clock) Run(ctx context.Context, from Source) error {
-	tick := time.NewTicker(askEvery)
+	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			_ = c.ask(ctx, from) // whoever needs the source now says so
+			_ = c.measureOffset(ctx, from) // whoever needs the source now says so
 		}
 	}
 }
 
-// ask measures once. The answer was true at some moment between the question
+// measureOffset measures once. The answer was true at some moment between the question
 // and its arrival: half the way there and back is the best guess, and no guess
 // is further off than that half.
-func (c *Clock) ask(ctx context.Context, from Source) error {
-	sent := c.passed()
+func (c *Clock) measureOffset(ctx context.Context, from Source) error {
+	sent := c.elapsed()
 	at, err := from.Now(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the time: %w", err)
 	}
 
-	got := c.passed()
+	got := c.elapsed()
 	half := (got - sent) / 2
-	c.learn(at.Sub(c.started)-c.skew-sent-half, half, got)
+	c.updateOffset(at.Sub(c.started)-c.skew-sent-half, half, got)
 	return nil
 }
 
-// learn takes an answer that is better than what the last one is still worth,
+// updateOffset takes an answer that is better than what the last one is still worth,
 // and one that contradicts it: then the source itself was set to another time,
 // or is another one.
-func (c *Clock) learn(offset, doubt, now time.Duration) {
+func (c *Clock) updateOffset(offset, doubt, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	worth := c.doubt + time.Duration(drift*float64(now-c.asked))
-	if c.doubt < 0 || doubt <= worth || (offset-c.offset).Abs() > doubt+worth {
-		c.offset, c.doubt, c.asked = offset, doubt, now
+	worth := c.uncertainty + time.Duration(driftRate*float64(now-c.measuredAt))
+	if c.uncertainty < 0 || doubt <= worth || (offset-c.offset).Abs() > doubt+worth {
+		c.offset, c.uncertainty, c.measuredAt = offset, doubt, now
 	}
 }

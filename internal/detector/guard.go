@@ -44,7 +44,7 @@ func (g *Guard) Beat(now time.Time) (away time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
-	if late(g.last, now) {
+	if isLate(g.last, now) {
 		away = now.Sub(g.last)
 		if len(g.pauses) == pausesKept {
 			g.pauses = g.pauses[:copy(g.pauses, g.pauses[1:])]
@@ -56,7 +56,7 @@ func (g *Guard) Beat(now time.Time) (away time.Duration) {
 	return away
 }
 
-func late(last, now time.Time) bool { return !last.IsZero() && now.Sub(last) > LateAfter }
+func isLate(last, now time.Time) bool { return !last.IsZero() && now.Sub(last) > LateAfter }
 
 // Cutoff returns the time such that whoever was last heard before it has been
 // silent for at least that long, and heard by us all the while. For that long
@@ -68,7 +68,7 @@ func (g *Guard) Cutoff(now time.Time, silence time.Duration) time.Time {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 
-	if late(g.last, now) {
+	if isLate(g.last, now) {
 		now = g.last // we are only just back, and no beat has told yet
 	}
 	for i := len(g.pauses) - 1; i >= 0 && now.Sub(g.pauses[i].to) < silence; i-- {

@@ -9,31 +9,31 @@ import (
 
 const second = time.Second
 
-// awake beats from one time to another, as a node does that is well.
-func awake(g *Guard, from, to time.Duration) {
+// beatSteadily beats from one time to another, as a node does that is well.
+func beatSteadily(g *Guard, from, to time.Duration) {
 	for at := from; at <= to; at += BeatEvery {
 		g.Beat(start.Add(at))
 	}
 }
 
-// silent says whether a peer last heard then counts as silent.
-func silent(g *Guard, now, heard, grade time.Duration) bool {
+// isSilent says whether a peer last heard then counts as silent.
+func isSilent(g *Guard, now, heard, grade time.Duration) bool {
 	return start.Add(heard).Before(g.Cutoff(start.Add(now), grade))
 }
 
 func TestAGuardWithoutBeatsTakesSilenceAtItsWord(t *testing.T) {
 	g := new(Guard)
-	if silent(g, 13*second, 10*second, SuspectAfter) || !silent(g, 13*second+1, 10*second, SuspectAfter) {
+	if isSilent(g, 13*second, 10*second, SuspectAfter) || !isSilent(g, 13*second+1, 10*second, SuspectAfter) {
 		t.Error("3 s of silence are not 3 s")
 	}
 }
 
 func TestWhileWeAreWellSilenceCountsInFull(t *testing.T) {
 	g := new(Guard)
-	awake(g, 0, 60*second)
+	beatSteadily(g, 0, 60*second)
 
 	for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
-		if silent(g, 60*second, 60*second-grade, grade) || !silent(g, 60*second, 60*second-grade-1, grade) {
+		if isSilent(g, 60*second, 60*second-grade, grade) || !isSilent(g, 60*second, 60*second-grade-1, grade) {
 			t.Errorf("%v of silence are not %v", grade, grade)
 		}
 	}
@@ -43,21 +43,21 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 	for _, away := range []time.Duration{5 * second, 10 * second, 15 * second, time.Hour} {
 		for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
 			g := new(Guard)
-			awake(g, 0, 60*second)
+			beatSteadily(g, 0, 60*second)
 
 			heard, back := 59*second, 60*second+away
-			if silent(g, back, heard, grade) {
+			if isSilent(g, back, heard, grade) {
 				t.Errorf("away %v: silent for %v before anyone noticed that we were away", away, grade)
 			}
 			if got := g.Beat(start.Add(back)); got != away {
 				t.Errorf("away %v, said %v", away, got)
 			}
 
-			awake(g, back, back+grade)
-			if silent(g, back+grade-1, heard, grade) {
+			beatSteadily(g, back, back+grade)
+			if isSilent(g, back+grade-1, heard, grade) {
 				t.Errorf("away %v: silent for %v before we had listened so long", away, grade)
 			}
-			if !silent(g, back+grade, heard, grade) {
+			if !isSilent(g, back+grade, heard, grade) {
 				t.Errorf("away %v: who was not heard in the %v after was forgiven", away, grade)
 			}
 		}
@@ -66,18 +66,18 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 
 func TestWhoWasSilentBeforeOurPauseStaysSilent(t *testing.T) {
 	g := new(Guard)
-	awake(g, 0, 60*second)
+	beatSteadily(g, 0, 60*second)
 	g.Beat(start.Add(70 * second))
-	if !silent(g, 70*second, 56*second, SuspectAfter) || silent(g, 70*second, 58*second, SuspectAfter) {
+	if !isSilent(g, 70*second, 56*second, SuspectAfter) || isSilent(g, 70*second, 58*second, SuspectAfter) {
 		t.Error("the verdicts of before do not hold")
 	}
 }
 
 func TestPauseUponPause(t *testing.T) {
 	g := new(Guard)
-	awake(g, 0, 60*second)
-	awake(g, 65*second, 70*second)
-	awake(g, 75*second, 90*second)
+	beatSteadily(g, 0, 60*second)
+	beatSteadily(g, 65*second, 70*second)
+	beatSteadily(g, 75*second, 90*second)
 
 	for _, c := range []struct {
 		now, heard, grade time.Duration
@@ -95,7 +95,7 @@ func TestPauseUponPause(t *testing.T) {
 		{76 * second, 68 * second, SuspectAfter, false},
 		{79 * second, 68 * second, SuspectAfter, true},
 	} {
-		if got := silent(g, c.now, c.heard, c.grade); got != c.want {
+		if got := isSilent(g, c.now, c.heard, c.grade); got != c.want {
 			t.Errorf("at %v, heard at %v, %v of silence: %v", c.now, c.heard, c.grade, got)
 		}
 	}
@@ -111,7 +111,7 @@ func TestShortBreaksAndAClockSetBackAreNoPauses(t *testing.T) {
 		}
 	}
 
-	if silent(g, -time.Hour, 0, SuspectAfter) {
+	if isSilent(g, -time.Hour, 0, SuspectAfter) {
 		t.Error("who was heard before the clock was set back is silent")
 	}
 }

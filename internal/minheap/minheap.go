@@ -14,7 +14,7 @@ type Item struct {
 	Node int32
 }
 
-func (a Item) before(b Item) bool { return a.Key < b.Key || (a.Key == b.Key && a.Node < b.Node) }
+func (a Item) sortsBefore(b Item) bool { return a.Key < b.Key || (a.Key == b.Key && a.Node < b.Node) }
 
 // Push puts a thing in.
 func (h *Heap) Push(key int64, node int32) {
@@ -22,7 +22,7 @@ func (h *Heap) Push(key int64, node int32) {
 	q := *h
 	for i := len(q) - 1; i > 0; {
 		up := (i - 1) / 2
-		if !q[i].before(q[up]) {
+		if !q[i].sortsBefore(q[up]) {
 			return
 		}
 		q[i], q[up] = q[up], q[i]
@@ -40,10 +40,10 @@ func (h *Heap) Pop() (key int64, node int32) {
 
 	for i := 0; ; {
 		down := 2*i + 1
-		if down+1 < len(q) && q[down+1].before(q[down]) {
+		if down+1 < len(q) && q[down+1].sortsBefore(q[down]) {
 			down++
 		}
-		if down >= len(q) || !q[down].before(q[i]) {
+		if down >= len(q) || !q[down].sortsBefore(q[i]) {
 			return top.Key, top.Node
 		}
 		q[i], q[down] = q[down], q[i]

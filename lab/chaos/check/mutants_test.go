@@ -49,7 +49,7 @@ var mutants = []mutant{
 		"	spoken++\n	m.Seq = spoken\n	_, err := tx.exec(ctx, `INSERT INTO chat (",
 		"func say(", "var spoken uint32\n\nfunc say("}},
 		judge: fire, says: "FAIL  chat messages of a trip are numbered 1, 2, 3"},
-	{name: "XACK before the effect", change: change{"events/worker.go", []string{"	err := w.try(ctx, j)\n", "	w.done(ctx, j)\n	err := w.try(ctx, j)\n"}},
+	{name: "XACK before the effect", change: change{"events/worker.go", []string{"	err := w.callHandler(ctx, j)\n", "	w.completeJob(ctx, j)\n	err := w.callHandler(ctx, j)\n"}},
 		judge: fire, says: "FAIL  the provider took each completed trip's quoted fare once"},
 	{name: "MAXLEN on the job stream", change: change{"events/queue.go", []string{"&redis.XAddArgs{Stream: r.streamKey(stream), Values",
 		"&redis.XAddArgs{MaxLen: 1, Stream: r.streamKey(stream), Values"}},
@@ -78,7 +78,7 @@ var mutants = []mutant{
 		[]string{"return !last.IsZero() && now.Sub(last) > LateAfter", "return false"}},
 		judge: [2]string{"./sharedstate", "TestOurOwnPauseKillsNoDriver"}, says: "--- FAIL: TestOurOwnPauseKillsNoDriver"},
 	{name: "the library sends jobs again, and they have no names", change: libraryRetries,
-		also:  []change{{"events/worker.go", []string{"return Job{ID: field(m, fieldID),", "return Job{ID: m.ID,"}}},
+		also:  []change{{"events/worker.go", []string{"return Job{ID: readField(m, fieldID),", "return Job{ID: m.ID,"}}},
 		judge: lostReply, says: "charges for 20 jobs", needs: "RIDEHAIL_TEST_REDIS"},
 }
 
