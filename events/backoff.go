@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// backoff grows from step to 20 steps and is spread by full jitter, so that
-// nodes do not come back in one wave.
+// backoff is a wait that doubles from step to at most 20 steps, with full
+// jitter, so that nodes do not come back in one wave.
 type backoff struct {
 	step     time.Duration
 	failures int

@@ -13,8 +13,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Message is what nodes tell each other now: it reaches whoever listens, at
-// most once.
+// Message is news between nodes. It reaches each listener at most once.
 type Message struct {
 	Topic   string // without a line break
 	Region  location.Region
@@ -22,12 +21,12 @@ type Message struct {
 }
 
 // Handler receives what a listener hears. Both methods are called from one
-// goroutine, in order; a slow handler causes drops, each followed by a Gap.
+// goroutine, in order. A slow handler causes drops, each followed by a Gap.
 type Handler interface {
 	Message(Message)
-	// Gap says that messages before this call may have been missed: whoever
-	// needs them reads the store again. The first call comes when the
-	// subscription begins.
+	// Gap says that messages before this call may have been missed, so that a
+	// handler that needs them reads the store again. The first call comes when
+	// the subscription begins.
 	Gap(why string)
 }
 
@@ -38,15 +37,17 @@ const (
 	GapOverflowed  = "overflowed"
 )
 
-// listenerBacklog is how many messages may wait for a slow handler.
+// listenerBacklog is how many messages may wait for a slow handler. Further
+// ones are dropped and counted.
 const listenerBacklog = 8192
 
-// Publish tells every node that listens to the message's region.
+// Publish sends a message to every node that listens to its region.
 func (r *Redis) Publish(ctx context.Context, m Message) error {
 	return r.publishOn(ctx, r.regionChannel(string(m.Region)), m)
 }
 
-// PublishTo tells one node. It is not an error when that node is gone.
+// PublishTo sends a message to one node. It is not an error when that node is
+// gone.
 func (r *Redis) PublishTo(ctx context.Context, node string, m Message) error {
 	return r.publishOn(ctx, r.nodeChannel(node), m)
 }
@@ -59,7 +60,7 @@ func (r *Redis) publishOn(ctx context.Context, channel string, m Message) error 
 	return nil
 }
 
-// encode is topic, line break, region, line break, payload.
+// encode returns topic, line break, region, line break, payload.
 func (m Message) encode() []byte {
 	b := make([]byte, 0, len(m.Topic)+len(m.Region)+len(m.Payload)+2)
 	b = append(append(b, m.Topic...), '\n')
@@ -78,24 +79,24 @@ func decodeMessage(b []byte) (Message, error) {
 	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
 }
 
-// Listen hands the messages of the regions and those for the node to h until
-// ctx ends; it heals by itself when Redis goes away and comes back. It returns
-// ctx's error.
+// Listen hands the messages of the regions and those sent to the node to h, on
+// the calling goroutine, until ctx ends. It subscribes again when Redis was
+// away. It returns ctx's error.
 func (r *Redis) Listen(ctx context.Context, node string, regions []location.Region, h Handler) error {
 	channels := []string{r.nodeChannel(node)}
 	for _, region := range regions {
 		channels = append(channels, r.regionChannel(string(region)))
 	}
-	ears := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{}}
-	var team sync.WaitGroup
-	team.Go(func() { ears.runSubscriptions(ctx) })
-	team.Go(func() { r.publishEchoes(ctx, node) })
-	defer team.Wait()
+	l := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{}}
+	var running sync.WaitGroup
+	running.Go(func() { l.runSubscriptions(ctx) })
+	running.Go(func() { r.publishEchoes(ctx, node) })
+	defer running.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case it := <-ears.queue:
+		case it := <-l.queue:
 			if it.gap != "" {
 				h.Gap(it.gap)
 			} else {
@@ -105,55 +106,59 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	}
 }
 
-// A listener tells that nobody speaks from that nobody gets through by an echo:
-// what its own node says to itself. The library's health check does not: it is
-// content when a ping could be written, which a connection whose other end has
-// silently gone allows for a quarter of an hour.
+// A listener tells a quiet channel from a dead connection by an echo, a message
+// that its node sends to itself. The library's health check cannot: it only
+// needs to write a ping, and the kernel accepts that for a quarter of an hour
+// after the other end has silently gone.
 const (
 	topicEcho    = "echo"
 	echoInterval = time.Second
 	silenceLimit = 3 * echoInterval
 )
 
+// publishEchoes sends a message from the node to itself every echoInterval.
 func (r *Redis) publishEchoes(ctx context.Context, node string) {
 	for sleep(ctx, echoInterval) {
-		// its absence is what counts
+		// An error is not needed here: the listener misses the echo.
 		_ = r.commands.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
 	}
 }
 
-// listener stands between go-redis, whose own channel drops without telling,
-// and the handler. It belongs to the goroutine in listen.
+// listener stands between go-redis, whose own channel drops without notice, and
+// the handler. It belongs to the goroutine in runSubscriptions.
 type listener struct {
-	redis         *Redis
-	channels      []string
-	queue         chan received
-	confirmed     map[string]bool // channels confirmed since the last (re)connection
-	hasSubscribed bool
+	redis    *Redis
+	channels []string
+	queue    chan received
+	// confirmed holds the channels subscribed since the last (re)connection.
+	confirmed     map[string]bool
+	hasSubscribed bool   // a subscription was complete before
 	pendingGap    string // a gap that found the queue full
 }
 
+// received is a message, or a gap if that is not empty.
 type received struct {
 	Message
 	gap string
 }
 
-// runSubscriptions subscribes, and again on another connection whenever this one went
-// deaf.
+// runSubscriptions subscribes, and does so again on a new connection when this
+// one has ended or gone silent.
 func (l *listener) runSubscriptions(ctx context.Context) {
 	for ctx.Err() == nil {
 		sub := l.redis.commands.Subscribe(ctx, l.channels...)
 		l.readMessages(ctx, sub)
-		_ = sub.Close() // it is given up in any case
+		_ = sub.Close() // it may be broken already
 		clear(l.confirmed)
 	}
 }
 
-// readMessages takes what arrives until ctx ends or nothing arrives any more.
+// readMessages handles what arrives until ctx ends, the connection ends, or
+// nothing has arrived for silenceLimit.
 func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
-	deaf := time.NewTimer(silenceLimit)
-	defer deaf.Stop()
+	silence := time.NewTimer(silenceLimit)
+	defer silence.Stop()
 	for {
 		var out chan received
 		if l.pendingGap != "" {
@@ -169,15 +174,16 @@ func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 			if !ok {
 				return
 			}
-			deaf.Reset(silenceLimit)
+			silence.Reset(silenceLimit)
 			l.handleReply(v)
-		case <-deaf.C:
-			l.redis.log.Debug("nothing is heard from Redis, subscribing again")
+		case <-silence.C:
+			l.redis.log.Debug("no echo from Redis; subscribing again")
 			return
 		}
 	}
 }
 
+// handleReply takes a message or the confirmation of a subscription.
 func (l *listener) handleReply(v any) {
 	switch v := v.(type) {
 	case *redis.Subscription:
@@ -194,10 +200,12 @@ func (l *listener) handleReply(v any) {
 	}
 }
 
-// confirmChannel counts confirmations: when all channels have one, a subscription
-// is complete, and every one but the first comes after a broken connection.
+// confirmChannel counts confirmations. When every channel has one, the
+// subscription is complete; each complete one but the first follows a broken
+// connection.
 func (l *listener) confirmChannel(channel string) {
-	if l.confirmed[channel] { // the round before broke off half-way
+	if l.confirmed[channel] {
+		// The connection before broke while it was subscribing.
 		clear(l.confirmed)
 	}
 	l.confirmed[channel] = true
@@ -214,6 +222,8 @@ func (l *listener) confirmChannel(channel string) {
 	l.enqueueGap(why)
 }
 
+// enqueueMessage puts a message into the queue. When the queue is full it drops
+// the message and leaves a gap.
 func (l *listener) enqueueMessage(m Message) {
 	if l.pendingGap == "" {
 		select {
@@ -227,7 +237,7 @@ func (l *listener) enqueueMessage(m Message) {
 	l.redis.metrics.dropped.WithLabelValues("listener_full").Inc()
 }
 
-// enqueueGap puts a gap into the queue, or owes it until there is room.
+// enqueueGap puts a gap into the queue, or remembers it until there is room.
 func (l *listener) enqueueGap(why string) {
 	l.redis.metrics.gaps.WithLabelValues(why).Inc()
 	select {

@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Job is something that must be done. It may be delivered more than once; ID
-// says which jobs are the same one.
+// Job is work that must be done. It may be delivered more than once; jobs with
+// the same ID are the same one.
 type Job struct {
 	ID      string
 	Payload []byte
@@ -26,14 +26,14 @@ const (
 	fieldAt      = "at"
 )
 
-// newJobEntry is the entry to add. There is no MAXLEN: trimming would drop jobs nobody
-// has done yet.
+// newJobEntry returns the stream entry of a job. There is no MAXLEN: trimming
+// would drop jobs that are not done yet.
 func (r *Redis) newJobEntry(stream, id string, payload []byte) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: r.streamKey(stream), Values: []any{fieldID, id, fieldPayload, payload}}
 }
 
-// Enqueue adds a job. After an error it may be there all the same: adding it
-// again is harmless.
+// Enqueue adds a job. After an error the job may have been added all the same;
+// adding it again is harmless.
 func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byte) error {
 	if err := r.commands.XAdd(ctx, r.newJobEntry(stream, jobID, payload)).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
@@ -42,12 +42,12 @@ func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byt
 	return nil
 }
 
-// Outstanding counts the jobs of a stream that are not done.
+// Outstanding returns the number of jobs of a stream that are not done.
 func (r *Redis) Outstanding(ctx context.Context, stream string) (int64, error) {
 	return r.commands.XLen(ctx, r.streamKey(stream)).Result()
 }
 
-// DeadLetter is a job that was given up, and why.
+// DeadLetter is a job that was given up, with the reason.
 type DeadLetter struct {
 	Entry   string // names the letter for Retry
 	ID      string
@@ -56,7 +56,7 @@ type DeadLetter struct {
 	At      time.Time
 }
 
-// DeadLetters returns the oldest dead letters of a stream.
+// DeadLetters returns the oldest dead letters of a stream, at most limit.
 func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]DeadLetter, error) {
 	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), "-", "+", limit).Result()
 	if err != nil {
@@ -65,7 +65,7 @@ func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]
 
 	letters := make([]DeadLetter, 0, len(found))
 	for _, m := range found {
-		// written below; zero if someone else wrote it
+		// The time is zero if the letter was not written by addDeadLetter.
 		at, _ := time.Parse(time.RFC3339Nano, readField(m, fieldAt))
 		letters = append(letters, DeadLetter{Entry: m.ID, ID: readField(m, fieldID),
 			Payload: []byte(readField(m, fieldPayload)), Why: readField(m, fieldWhy), At: at})
@@ -74,12 +74,12 @@ func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]
 	return letters, nil
 }
 
-// ErrNoLetter says that a dead letter is not there (any more).
+// ErrNoLetter says that a dead letter does not exist, or no longer.
 var ErrNoLetter = errors.New("no such dead letter")
 
-// Retry puts a dead letter's job back on its stream. The letter goes in the
-// same moment: a job that fails again at once must find none, or it would leave
-// none.
+// Retry puts a dead letter's job back on its stream and deletes the letter in
+// the same transaction. If the letter stayed, a job that fails again at once
+// would leave none.
 func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
 	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {

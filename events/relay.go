@@ -12,22 +12,23 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RelayConfig says how a relay works; zero values stand for the numbers in
+// RelayConfig configures a relay. Zero values stand for the numbers in
 // brackets.
 type RelayConfig struct {
 	Node string // the lease's holder, unique among nodes
-	// notices that are also a job, and the stream it goes to; the job's id is
-	// the trip's
+	// Streams says which kinds of messages are also a job, and on which stream.
+	// The job's id is the trip's.
 	Streams map[trips.Kind]string
-	Lease   time.Duration    // how long a dead relay holds the others up [3 s]
+	Lease   time.Duration    // how long others wait for a dead relay [3 s]
 	Poll    time.Duration    // how often to look without a wake-up [100 ms]
-	Batch   int              // notices per round trip [256]
+	Batch   int              // messages per round trip [256]
 	Now     func() time.Time // [time.Now]
 }
 
-// Relay hands the outbox to Redis. Every node runs one; the one that holds the
-// lease works. A notice leaves the outbox only after Redis took it, so it may
-// be told twice but is never lost, and the notices of a trip keep their order.
+// Relay publishes the outbox to Redis. Every node runs one; the one that holds
+// the lease works. A message leaves the outbox only after Redis took it, so it
+// may be published twice but is never lost, and the messages of a trip keep
+// their order.
 type Relay struct {
 	redis  *Redis
 	outbox trips.Outbox
@@ -37,11 +38,12 @@ type Relay struct {
 	// Of the goroutine in Run.
 	isLeader bool
 	leasedAt time.Time
-	// Redis failed: let the lease lapse until it answers, another node may
-	// reach it
+	// suspended is set when Redis fails: the relay then does not renew its
+	// lease until Redis answers, because another node may still reach Redis.
 	suspended bool
 }
 
+// NewRelay returns a relay for the outbox. Run must be called too.
 func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 	cfg.Lease = cmp.Or(cfg.Lease, 3*time.Second)
 	cfg.Poll = cmp.Or(cfg.Poll, 100*time.Millisecond)
@@ -52,10 +54,11 @@ func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 	return &Relay{redis: r, outbox: box, cfg: cfg, wake: make(chan struct{}, 1)}
 }
 
-// Wake says that something was committed. It never blocks, and is a hint:
-// without it the relay polls.
+// Wake says that an event was committed. It never blocks and may be called from
+// many goroutines. It is a hint: without it the relay polls.
 func (rl *Relay) Wake() { signal(rl.wake) }
 
+// signal puts a wake-up into the channel unless one is there already.
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
@@ -63,22 +66,22 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// Run relays until ctx ends, and then gives the lease back. It returns ctx's
+// Run relays until ctx ends, and then releases the lease. It returns ctx's
 // error.
 func (rl *Relay) Run(ctx context.Context) error {
-	afar, stop := rl.subscribeWakes(ctx)
+	remoteWakes, stop := rl.subscribeWakes(ctx)
 	defer stop()
-	return rl.runLoop(ctx, afar)
+	return rl.runLoop(ctx, remoteWakes)
 }
 
-// runLoop is Run without the ears for other nodes' wake-ups.
-func (rl *Relay) runLoop(ctx context.Context, afar <-chan struct{}) error {
+// runLoop is Run without the subscription to other nodes' wake-ups.
+func (rl *Relay) runLoop(ctx context.Context, remoteWakes <-chan struct{}) error {
 	defer rl.releaseLease(ctx)
 	pause := backoff{step: 50 * time.Millisecond}
 	for {
 		if err := rl.drain(ctx); err != nil && ctx.Err() == nil {
 			if pause.failures == 0 {
-				rl.redis.log.Warn("relay pauses, committed events wait in the outbox", "err", err)
+				rl.redis.log.Warn("relay pauses; committed events wait in the outbox", "err", err)
 			}
 			sleep(ctx, pause.next())
 		} else if pause.failures > 0 {
@@ -86,14 +89,15 @@ func (rl *Relay) runLoop(ctx context.Context, afar <-chan struct{}) error {
 			rl.redis.log.Info("relay goes on")
 		}
 
-		if !rl.waitForWork(ctx, afar) {
+		if !rl.waitForWork(ctx, remoteWakes) {
 			return ctx.Err()
 		}
 	}
 }
 
-// waitForWork waits for a reason to look again; false when ctx ended.
-func (rl *Relay) waitForWork(ctx context.Context, afar <-chan struct{}) bool {
+// waitForWork waits for a reason to look again. It returns false when ctx
+// ended.
+func (rl *Relay) waitForWork(ctx context.Context, remoteWakes <-chan struct{}) bool {
 	wait := rl.cfg.Poll
 	if !rl.isLeader {
 		wait = rl.cfg.Lease / 3
@@ -105,12 +109,11 @@ func (rl *Relay) waitForWork(ctx context.Context, afar <-chan struct{}) bool {
 	case <-ctx.Done():
 		return false
 	case <-t.C:
-	case <-afar:
+	case <-remoteWakes:
 	case <-rl.wake:
 		if !rl.isLeader && !rl.suspended {
-			// the holder polls at once instead of within its poll interval
-
-			// a hint; the poll heals
+			// The leader then drains at once instead of at its next poll. An
+			// error only costs that.
 			_ = rl.redis.commands.Publish(ctx, rl.redis.wakeChannel(), "").Err()
 		}
 	}
@@ -138,9 +141,11 @@ func (rl *Relay) drain(ctx context.Context) error {
 	}
 }
 
+// renewLease takes or extends the lease when a third of it has passed, and sets
+// isLeader.
 func (rl *Relay) renewLease(ctx context.Context) error {
 	now := rl.cfg.Now()
-	// below 0 our clock was set back
+	// A negative age means that this node's clock was set back.
 	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.Lease/3 {
 		return nil
 	}
@@ -151,7 +156,7 @@ func (rl *Relay) renewLease(ctx context.Context) error {
 		return rl.countFailure("lease", err)
 	}
 	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.Lease {
-		got = false // the lease that the answer tells of may be over
+		got = false // the lease may be over already
 	}
 
 	rl.isLeader, rl.leasedAt = got, now
@@ -159,36 +164,37 @@ func (rl *Relay) renewLease(ctx context.Context) error {
 	return nil
 }
 
-// relayBatch relays the oldest notices: told first, forgotten after.
+// relayBatch publishes the oldest messages and then deletes them from the
+// outbox. It returns their number.
 func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
-	notices, err := rl.outbox.Pending(ctx, rl.cfg.Batch)
+	messages, err := rl.outbox.Pending(ctx, rl.cfg.Batch)
 	if err != nil {
 		return 0, rl.countFailure("pending", err)
 	}
-	if len(notices) == 0 {
+	if len(messages) == 0 {
 		rl.redis.metrics.relayLag.Set(0)
 		return 0, nil
 	}
 
-	rl.redis.metrics.relayLag.Set(rl.cfg.Now().Sub(notices[0].At).Seconds())
-	if err := rl.publishBatch(ctx, notices); err != nil {
+	rl.redis.metrics.relayLag.Set(rl.cfg.Now().Sub(messages[0].At).Seconds())
+	if err := rl.publishBatch(ctx, messages); err != nil {
 		rl.suspended = true
 		return 0, rl.countFailure("redis", err)
 	}
-	if err := rl.outbox.Advance(ctx, rl.cfg.Node, notices[len(notices)-1]); err != nil {
-		rl.leasedAt = time.Time{} // perhaps another node has the lease: ask
+	if err := rl.outbox.Advance(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
+		rl.leasedAt = time.Time{} // another node may have the lease: ask next time
 		return 0, rl.countFailure("advance", err)
 	}
 
-	rl.recordRelayed(notices)
-	return len(notices), nil
+	rl.recordRelayed(messages)
+	return len(messages), nil
 }
 
-// publishBatch sends a batch in one round trip, in order. When part of it fails all of
-// it is sent again later.
-func (rl *Relay) publishBatch(ctx context.Context, notices []trips.Notice) error {
+// publishBatch sends a batch in one round trip, in order. When part of it
+// fails, all of it is sent again later.
+func (rl *Relay) publishBatch(ctx context.Context, messages []trips.Notice) error {
 	pipe := rl.redis.commands.Pipeline()
-	for _, n := range notices {
+	for _, n := range messages {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
 		pipe.Publish(ctx, rl.redis.regionChannel(string(n.Region)), m.encode())
 		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
@@ -200,23 +206,26 @@ func (rl *Relay) publishBatch(ctx context.Context, notices []trips.Notice) error
 	return err
 }
 
-func (rl *Relay) recordRelayed(notices []trips.Notice) {
+// recordRelayed updates the metrics after a batch.
+func (rl *Relay) recordRelayed(messages []trips.Notice) {
 	now, s := rl.cfg.Now(), rl.redis.metrics
-	for _, n := range notices {
+	for _, n := range messages {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
 		s.published.WithLabelValues(string(n.Topic)).Inc()
 	}
 
-	s.relayed.Add(float64(len(notices)))
+	s.relayed.Add(float64(len(messages)))
 }
 
+// countFailure counts a failure by the place where it occurred and names that
+// place in the error.
 func (rl *Relay) countFailure(place string, err error) error {
 	rl.redis.metrics.relayFailed.WithLabelValues(place).Inc()
 	return fmt.Errorf("relay, %s: %w", place, err)
 }
 
-// releaseLease lets the next node begin at once. When it fails the lease runs out by
-// itself.
+// releaseLease lets the next node begin at once. If it fails, the lease expires
+// by itself.
 func (rl *Relay) releaseLease(ctx context.Context) {
 	if !rl.isLeader {
 		return
@@ -225,13 +234,13 @@ func (rl *Relay) releaseLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if _, err := rl.outbox.Lease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
-		rl.redis.log.Debug("relay lease runs out by itself", "err", err)
+		rl.redis.log.Debug("could not release the relay's lease; it expires by itself", "err", err)
 	}
 }
 
-// subscribeWakes merges the wake-ups of other nodes into one slot; stop ends the
-// goroutine and waits for it.
-func (rl *Relay) subscribeWakes(ctx context.Context) (afar <-chan struct{}, stop func()) {
+// subscribeWakes merges the wake-ups of other nodes into one slot. stop ends
+// the goroutine and waits for it.
+func (rl *Relay) subscribeWakes(ctx context.Context) (remoteWakes <-chan struct{}, stop func()) {
 	sub := rl.redis.commands.Subscribe(ctx, rl.redis.wakeChannel())
 	slot := make(chan struct{}, 1)
 	var reader sync.WaitGroup

@@ -8,14 +8,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Scripts run in Redis, where nothing comes between a look and the act it
-// decides: a worker that was stopped between the two would act on what is long
-// over. They are sent whole each time, so that a Redis that forgets does not
-// matter.
+// Scripts check and act in one step inside Redis. A worker that was paused
+// between a check and its act would act on an old state. Scripts are sent whole
+// each time, so that it does not matter if Redis loses its script cache.
 
-// renewScript renews entries that are still the caller's. XCLAIM would take back
-// from an heir what it had to take over, and the count is named because not
-// every server leaves it alone.
+// renewScript renews entries that are still the caller's. XCLAIM alone would
+// take an entry back from the worker that had taken it over. The retry count is
+// passed because some servers change it otherwise.
 const renewScript = `
 for i = 3, #ARGV do
   local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
@@ -34,8 +33,8 @@ func (r *Redis) renewEntries(ctx context.Context, key, consumer string, entries 
 	return r.commands.Eval(ctx, renewScript, []string{key}, args...).Err()
 }
 
-// claimScript delivers an entry to the caller if it still is as it was seen: of
-// that consumer, and idle for so long.
+// claimScript delivers an entry to the caller if it is still as it was seen:
+// pending for that consumer, and idle for at least that long.
 const claimScript = `
 local id = ARGV[4]
 local seen = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[5], id, id, 1, ARGV[3])
@@ -44,8 +43,8 @@ local got = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[5], id)
 if not (got and got[1]) then return false end
 return {seen[1][4] + 1, got[1][2]}`
 
-// claimEntry claims an entry that was seen as pending; nil when another worker was
-// faster or the job is done.
+// claimEntry claims an entry that was seen as pending. It returns nil when
+// another worker was faster or the job is done.
 func (r *Redis) claimEntry(ctx context.Context, key, consumer string, seen redis.XPendingExt, idle time.Duration) (*Job, error) {
 	got, err := r.commands.Eval(ctx, claimScript, []string{key},
 		workerGroup, consumer, seen.Consumer, seen.ID, idle.Milliseconds()).Slice()
@@ -70,9 +69,9 @@ func (r *Redis) claimEntry(ctx context.Context, key, consumer string, seen redis
 	return &j, nil
 }
 
-// deadLetterScript writes a dead letter unless the job has one: a job that is queued
-// again and again and never can be done leaves one letter, not a heap. The
-// index is believed only as far as the letter is there.
+// deadLetterScript adds a dead letter unless the job has one: a job that is
+// queued again and again and always fails leaves one letter. An index entry
+// counts only if its letter still exists.
 const deadLetterScript = `
 local entry = redis.call('HGET', KEYS[2], ARGV[1])
 if entry then
@@ -83,7 +82,7 @@ entry = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
 redis.call('HSET', KEYS[2], ARGV[1], entry)
 return 1`
 
-// addDeadLetter writes a dead letter for a job that has none.
+// addDeadLetter adds a dead letter for a job that has none.
 func (r *Redis) addDeadLetter(ctx context.Context, stream string, j Job, why error, at time.Time) error {
 	return r.commands.Eval(ctx, deadLetterScript, []string{r.deadKey(stream), r.deadIndexKey(stream)}, j.ID, fieldID, j.ID,
 		fieldPayload, j.Payload, fieldWhy, why.Error(), fieldAt, at.UTC().Format(time.RFC3339Nano)).Err()

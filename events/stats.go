@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// metrics are the counters of one Redis; they work unregistered too.
+// metrics are the metrics of one Redis. They work without a registry too.
 type metrics struct {
 	published, gaps, dropped, jobs    *prometheus.CounterVec
 	relayed                           prometheus.Counter
@@ -44,8 +44,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-// redirectLibraryLog hands what go-redis prints about its connections to slog at
-// debug level: whatever matters comes back as an error or a Gap as well.
+// redirectLibraryLog sends what go-redis logs about its connections to slog at
+// debug level. What matters also comes back as an error or a Gap.
 var redirectLibraryLog = sync.OnceFunc(func() { redis.SetLogger(libraryLog{}) })
 
 type libraryLog struct{}

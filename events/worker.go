@@ -17,32 +17,38 @@ import (
 // Worker does the jobs of a stream. Set the fields, then call Run; zero values
 // stand for the numbers in brackets.
 //
-// The effect comes first and the acknowledgement last, so a job may be done
-// twice and is never skipped: Handle must be idempotent by the job's id.
-// Handle's errors bring the job back later, ever more slowly; an error with a
-// method Permanent() bool that says true, or too many deliveries, makes it a
-// dead letter.
+// Handle comes first and the acknowledgement last, so a job may be done twice
+// but is never skipped: Handle must be idempotent by the job's id. It is called
+// from up to Parallel goroutines. After an error the job comes back later, each
+// time after a longer wait. It becomes a dead letter after Deliveries, or at
+// once if the error has a method Permanent() bool that returns true.
 type Worker struct {
 	Redis  *Redis
 	Stream string
-	// the node's name: the same after a restart, so that it finds its own
-	// unfinished jobs
+	// Consumer is the node's name. It is the same after a restart, so that the
+	// worker finds its own unfinished jobs.
 	Consumer string
 	Handle   func(ctx context.Context, jobID string, payload []byte) error
 	Parallel int // jobs at a time [4]
-	// a job whose worker is silent for three of these is taken over [1 s]
+	// Heartbeat is how often a worker renews its hold on the jobs in hand [1 s].
+	// A job whose worker is silent for three heartbeats is taken over.
 	Heartbeat  time.Duration
 	Limit      time.Duration // for one delivery [30 s]
 	Deliveries int64         // before a job is a dead letter [5]
-	OnDead     func(Job, error)
-	// Redis has no such queue: it forgot all jobs, or never had any. Whoever
-	// knows them queues them again
+
+	// OnDead, if set, is called with each job that became a dead letter, on the
+	// goroutine that ran it.
+	OnDead func(Job, error)
+	// OnLost, if set, is called when Redis had no such queue: it lost all jobs,
+	// or never had any. The caller queues them again. It runs on Run's
+	// goroutine and must not block.
 	OnLost func()
 
 	mu   sync.Mutex
 	held map[string]bool // entries in hand
 
-	// of the goroutine in Run: the queue was perhaps made anew, and nobody told
+	// maybeRecreated belongs to the goroutine in Run: this worker may have
+	// created the queue anew, and OnLost was not called for that yet.
 	maybeRecreated bool
 }
 
@@ -56,21 +62,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.Limit = cmp.Or(w.Limit, 30*time.Second)
 	w.Deliveries = cmp.Or(w.Deliveries, 5)
 	w.held = map[string]bool{}
-	var hands sync.WaitGroup
-	defer hands.Wait()
+	var running sync.WaitGroup
+	defer running.Wait()
 
-	hands.Go(func() { w.renewHeld(ctx) })
-	free := make(chan struct{}, w.Parallel)
+	running.Go(func() { w.renewHeld(ctx) })
+	slots := make(chan struct{}, w.Parallel)
 	pause := backoff{step: 50 * time.Millisecond}
-	own := true // first of all, what this worker held when it went down
-	var looked time.Time
+	own := true // begin with the jobs that this worker held when it stopped
+	var claimedAt time.Time
+
 	for ctx.Err() == nil {
-		if !acquireSlot(ctx, free) {
+		if !acquireSlot(ctx, slots) {
 			break
 		}
 
-		jobs, err := w.nextJobs(ctx, own, &looked)
-		<-free
+		jobs, err := w.nextJobs(ctx, own, &claimedAt)
+		<-slots
 		if err != nil {
 			w.handleReadError(ctx, err, &pause)
 			continue
@@ -78,39 +85,40 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.announceRecreated(w.maybeRecreated)
 		own = own && len(jobs) > 0
 		pause.reset()
-		for _, j := range jobs { // keep them all while they wait for a hand
+
+		for _, j := range jobs { // renew them all while they wait for a slot
 			w.hold(j)
 		}
 
 		for _, j := range jobs {
-			if !acquireSlot(ctx, free) {
+			if !acquireSlot(ctx, slots) {
 				break // unfinished jobs stay pending
 			}
-			hands.Go(func() { defer func() { <-free }(); w.runJob(ctx, j) })
+			running.Go(func() { defer func() { <-slots }(); w.runJob(ctx, j) })
 		}
 	}
 	return ctx.Err()
 }
 
-// acquireSlot waits for a free hand; false when ctx ended.
-func acquireSlot(ctx context.Context, free chan struct{}) bool {
+// acquireSlot waits for a free slot. It returns false when ctx ended.
+func acquireSlot(ctx context.Context, slots chan struct{}) bool {
 	select {
-	case free <- struct{}{}:
+	case slots <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// nextJobs finds jobs: this worker's own from before, then those whose worker fell
-// silent, then new ones.
-func (w *Worker) nextJobs(ctx context.Context, own bool, looked *time.Time) ([]Job, error) {
+// nextJobs returns jobs: first this worker's own from before a restart, then
+// those whose worker fell silent, then new ones.
+func (w *Worker) nextJobs(ctx context.Context, own bool, claimedAt *time.Time) ([]Job, error) {
 	if own {
 		return w.claimPending(ctx, w.Consumer, 0)
 	}
 
-	if time.Since(*looked) >= w.Heartbeat {
-		*looked = time.Now()
+	if time.Since(*claimedAt) >= w.Heartbeat {
+		*claimedAt = time.Now()
 		if jobs, err := w.claimPending(ctx, "", 3*w.Heartbeat); err != nil || len(jobs) > 0 {
 			return jobs, err
 		}
@@ -118,7 +126,7 @@ func (w *Worker) nextJobs(ctx context.Context, own bool, looked *time.Time) ([]J
 	return w.readNew(ctx)
 }
 
-// readNew waits a little for a new job.
+// readNew waits up to readBlock for a new job.
 func (w *Worker) readNew(ctx context.Context) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, readBlock+replyTimeout)
 	defer cancel()
@@ -142,9 +150,10 @@ func (w *Worker) readNew(ctx context.Context) ([]Job, error) {
 	return jobs, nil
 }
 
-// claimPending takes over pending jobs that rested long enough. It asks by XPENDING,
-// which filters by idleness and knows the deliveries, and takes each only if it
-// is still as it was seen, so two claimers do not both get a job.
+// claimPending takes over pending jobs that have been idle long enough, at most
+// Parallel. XPENDING filters by idle time and knows the deliveries. Each job is
+// claimed only if it is still as it was seen, so that of two workers only one
+// gets it.
 func (w *Worker) claimPending(ctx context.Context, of string, idle time.Duration) ([]Job, error) {
 	pending, err := w.Redis.commands.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: w.streamKey(), Group: workerGroup,
 		Idle: idle, Start: "-", End: "+", Count: 64, Consumer: of}).Result()
@@ -176,10 +185,11 @@ func (w *Worker) claimPending(ctx context.Context, of string, idle time.Duration
 	return jobs, nil
 }
 
-// retryDelay is how long a job lies after its n-th delivery: doubling, so that an
-// outage of a provider does not use up all deliveries at once.
+// retryDelay is how long a job waits after its n-th delivery. It doubles, so
+// that an outage of a provider does not use up all deliveries at once.
 func retryDelay(first time.Duration, n int64) time.Duration { return first << min(max(n-1, 0), 4) }
 
+// decodeJob reads the job of a stream entry.
 func decodeJob(m redis.XMessage, attempt int) Job {
 	return Job{ID: readField(m, fieldID), Payload: []byte(readField(m, fieldPayload)), Attempt: attempt, entryID: m.ID}
 }
@@ -187,7 +197,7 @@ func decodeJob(m redis.XMessage, attempt int) Job {
 // runJob runs one delivery and decides what becomes of the job.
 func (w *Worker) runJob(ctx context.Context, j Job) {
 	defer w.release(j)
-	if int64(j.Attempt) > w.Deliveries { // its workers died over it
+	if int64(j.Attempt) > w.Deliveries { // its workers died while they did it
 		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.Deliveries))
 		return
 	}
@@ -197,7 +207,7 @@ func (w *Worker) runJob(ctx context.Context, j Job) {
 	case err == nil:
 		w.completeJob(ctx, j)
 	case ctx.Err() != nil:
-		// we stop, it is not the job's fault; it stays pending
+		// The worker stops, so the job is not to blame. It stays pending.
 	case isPermanent(err) || int64(j.Attempt) >= w.Deliveries:
 		w.deadLetter(ctx, j, err)
 	default:
@@ -206,6 +216,7 @@ func (w *Worker) runJob(ctx context.Context, j Job) {
 	}
 }
 
+// callHandler calls Handle within Limit and turns a panic into an error.
 func (w *Worker) callHandler(ctx context.Context, j Job) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.Limit)
 	defer cancel()
@@ -217,13 +228,14 @@ func (w *Worker) callHandler(ctx context.Context, j Job) (err error) {
 	return w.Handle(ctx, j.ID, j.Payload)
 }
 
+// isPermanent reports whether the error says that repeating the job is useless.
 func isPermanent(err error) bool {
 	var p interface{ Permanent() bool }
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// completeJob acknowledges and forgets, even while we stop. When it fails the job
-// comes back and has no effect.
+// completeJob acknowledges and deletes the job, even while the worker stops. If
+// that fails the job comes back, and doing it again has no effect.
 func (w *Worker) completeJob(ctx context.Context, j Job) {
 	w.Redis.metrics.jobs.WithLabelValues("done").Inc()
 	if err := w.deleteEntry(ctx, j); err != nil {
@@ -231,6 +243,7 @@ func (w *Worker) completeJob(ctx context.Context, j Job) {
 	}
 }
 
+// deleteEntry acknowledges a stream entry and deletes it.
 func (w *Worker) deleteEntry(ctx context.Context, j Job) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*replyTimeout)
 	defer cancel()
@@ -241,12 +254,12 @@ func (w *Worker) deleteEntry(ctx context.Context, j Job) error {
 	return err
 }
 
-// deadLetter writes the dead letter first and acknowledges after, so that a crash
-// between repeats it but does not lose it. A job that has a letter already gets
-// no second one.
+// deadLetter writes the dead letter first and acknowledges after, so that a
+// crash between the two repeats the letter instead of losing it. A job that has
+// a letter already gets no second one.
 func (w *Worker) deadLetter(ctx context.Context, j Job, why error) {
 	if err := w.Redis.addDeadLetter(ctx, w.Stream, j, why, time.Now()); err != nil {
-		w.Redis.log.Warn("dead letter not written, the job comes back", "job", j.ID, "err", err)
+		w.Redis.log.Warn("dead letter not written; the job comes back", "job", j.ID, "err", err)
 		return
 	}
 	w.Redis.metrics.jobs.WithLabelValues("dead").Inc()
@@ -259,7 +272,8 @@ func (w *Worker) deadLetter(ctx context.Context, j Job, why error) {
 	}
 }
 
-// renewHeld tells the others that the jobs in hand are being worked on.
+// renewHeld tells the other workers regularly that the jobs in hand are being
+// worked on.
 func (w *Worker) renewHeld(ctx context.Context) {
 	for sleep(ctx, w.Heartbeat) {
 		w.mu.Lock()
@@ -269,13 +283,13 @@ func (w *Worker) renewHeld(ctx context.Context) {
 			continue
 		}
 		if err := w.Redis.renewEntries(ctx, w.streamKey(), w.Consumer, held); err != nil && ctx.Err() == nil {
-			w.Redis.log.Debug("jobs in hand not kept, another worker may repeat them", "err", err)
+			w.Redis.log.Debug("jobs in hand not renewed; another worker may repeat them", "err", err)
 		}
 	}
 }
 
-// handleReadError makes the group again when Redis forgot it, and otherwise waits a
-// little.
+// handleReadError creates the group again when Redis has lost it. Otherwise it
+// waits before the next attempt.
 func (w *Worker) handleReadError(ctx context.Context, err error, pause *backoff) {
 	if ctx.Err() != nil {
 		return
@@ -286,33 +300,34 @@ func (w *Worker) handleReadError(ctx context.Context, err error, pause *backoff)
 		var answer redis.Error
 		exists := err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP")
 
-		// only the worker that made the group, so that the jobs come once
+		// Only the worker that created the group announces it, so that the jobs
+		// are queued again once.
 		w.announceRecreated(err == nil || exists && w.maybeRecreated)
 		if err == nil || exists {
 			return
 		}
 
-		// it may have been made by us all the same
+		// Without an answer the group may have been created all the same.
 		w.maybeRecreated = w.maybeRecreated || !errors.As(err, &answer)
 	}
 
 	if pause.failures == 0 {
-		w.Redis.log.Warn("no jobs can be read, trying again", "stream", w.Stream, "err", err)
+		w.Redis.log.Warn("cannot read jobs; trying again", "stream", w.Stream, "err", err)
 	}
 	sleep(ctx, pause.next())
 }
 
-// announceRecreated says that the queue is new, once Redis answers again: who queues the
-// jobs needs it.
-func (w *Worker) announceRecreated(anew bool) {
-	if anew && w.OnLost != nil {
+// announceRecreated calls OnLost if the queue was created anew, and notes that
+// it has been called.
+func (w *Worker) announceRecreated(recreated bool) {
+	if recreated && w.OnLost != nil {
 		w.OnLost()
 	}
-	w.maybeRecreated = w.maybeRecreated && !anew
+	w.maybeRecreated = w.maybeRecreated && !recreated
 }
 
-// isQueueMissing is true when the group or its stream is not there: at the first
-// start, and after Redis lost its data.
+// isQueueMissing reports whether the group or its stream does not exist: at the
+// first start, and after Redis lost its data.
 func isQueueMissing(err error) bool {
 	s := err.Error()
 	return strings.Contains(s, "NOGROUP") || strings.Contains(s, "UNBLOCKED")

@@ -31,7 +31,7 @@ type Payment struct {
 	Amount    trips.Money
 }
 
-// The answers of a provider that a settler must tell apart. Any other error is
+// Answers of a provider that a settler must tell apart. Any other error is
 // ambiguous: the money may have been taken.
 var (
 	ErrDuplicate        = errors.New("the provider has seen this reference before")
@@ -40,8 +40,9 @@ var (
 	ErrRefused          = errors.New("the provider refused the request; check its address, secret and our data")
 )
 
-// HTTPProvider speaks Paystack's interface: charge an authorization, verify a
-// transaction, create and list refunds.
+// HTTPProvider is a client of Paystack's interface: it charges an
+// authorization, verifies a transaction, and creates and lists refunds. It may
+// be used from many goroutines.
 type HTTPProvider struct {
 	URL     string
 	Secret  string
@@ -76,7 +77,8 @@ type providerTransaction struct {
 }
 
 // Charge takes the money. ErrDuplicate does not say whether the first attempt
-// succeeded: Verify does.
+// succeeded; Verify does. Errors: ErrDuplicate, ErrDeclined, ErrRefused, or an
+// ambiguous one.
 func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 	body, err := json.Marshal(chargeRequest{o.Email, o.Amount.Minor, o.Amount.Currency, o.Authorization, o.Reference})
 	if err != nil {
@@ -94,8 +96,8 @@ func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 	return r.toPayment(code, o.Reference)
 }
 
-// Verify asks what became of a reference: ErrUnknownReference when no money was
-// taken under it.
+// Verify asks what became of a reference. Errors: ErrUnknownReference when no
+// money was taken under it, ErrDeclined, ErrRefused, or an ambiguous one.
 func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, error) {
 	code, r, err := p.doRequest(ctx, http.MethodGet, "/transaction/verify/"+url.PathEscape(reference), nil)
 	if err != nil {
@@ -107,6 +109,8 @@ func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, e
 	return r.toPayment(code, reference)
 }
 
+// toPayment reads an answer about a charge. An answer that is not clearly about
+// this reference is an error, never a payment.
 func (r providerReply) toPayment(code int, reference string) (Payment, error) {
 	var t providerTransaction
 
@@ -132,13 +136,17 @@ func (r providerReply) toPayment(code int, reference string) (Payment, error) {
 	return Payment{}, fmt.Errorf("%s: provider answered %d %s %s", reference, code, r.Message, t.Status)
 }
 
-// isFinalRefusal tells an answer that no repetition changes.
+// isFinalRefusal reports whether a status code is a refusal that repeating the
+// request does not change.
 func isFinalRefusal(code int) bool {
 	return code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout
 }
 
+// maxReplyBytes bounds what is read of an answer.
 const maxReplyBytes = 64 << 10
 
+// doRequest sends one request within the timeout and returns the status code
+// and the decoded envelope.
 func (p *HTTPProvider) doRequest(ctx context.Context, method, path string, body []byte) (int, providerReply, error) {
 	timeout := p.Timeout
 	if timeout == 0 {

@@ -14,16 +14,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RepayOrder asks a provider to give back the whole amount of a payment, which
-// it can do only once.
+// RepayOrder asks a provider to give back the whole amount of a payment. The
+// provider does so only once.
 type RepayOrder struct {
 	Transaction string // the payment's reference
 	Amount      trips.Money
 	Reason      string
 }
 
-// Repayment is money a provider gives back: RefundAsked while it works on it,
-// then RefundDone or RefundFailed.
+// Repayment is money that a provider gives back: RefundAsked while it works on
+// it, then RefundDone or RefundFailed.
 type Repayment struct {
 	ID     string
 	Status RefundState
@@ -43,11 +43,13 @@ type providerRefund struct {
 	Status   string `json:"status"`
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
-	// Transaction is the payment's id in a list, and more than that, which
-	// nobody reads, in the answer to a refund.
+	// Transaction is the payment's id in a list of refunds. In the answer to a
+	// new refund it is an object, which is not read.
 	Transaction json.RawMessage `json:"transaction"`
 }
 
+// toRepayment maps the provider's states to ours. Every state but processed and
+// failed means that the provider still works on it.
 func (r providerRefund) toRepayment() Repayment {
 	status := RefundAsked // pending, processing, needs-attention
 	switch r.Status {
@@ -60,7 +62,7 @@ func (r providerRefund) toRepayment() Repayment {
 		Amount: trips.Money{Minor: r.Amount, Currency: r.Currency}}
 }
 
-// Repay gives the money back. ErrDuplicate means that it went back before:
+// Repay gives the money back. ErrDuplicate means that it was given back before;
 // Repayments says how.
 func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, error) {
 	what := "refund of " + o.Transaction
@@ -86,9 +88,9 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 	return data.toRepayment(), nil
 }
 
-// Repayments asks what became of the refunds of a payment, by the provider's id
-// of it. A list that holds another payment's refund is refused: taken for ours
-// it would keep a rider's money.
+// Repayments returns the refunds of a payment, named by the provider's id,
+// newest first. A list that holds another payment's refund is ErrRefused: taken
+// for ours, it would keep a rider's money.
 func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
 	what := "refunds of payment " + paymentID
 	code, r, err := p.doRequest(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)

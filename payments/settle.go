@@ -11,13 +11,14 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Provider takes money and gives it back. Methods may block on I/O and must
-// respect ctx; their errors are those of this package.
+// Provider takes money and gives it back. Its methods may block on I/O, must
+// respect ctx, may be called from many goroutines, and return the errors of
+// this package.
 type Provider interface {
 	Charge(ctx context.Context, o Order) (Payment, error)
 	Verify(ctx context.Context, reference string) (Payment, error)
 	Repay(ctx context.Context, o RepayOrder) (Repayment, error)
-	// Repayments returns what became of every Repay of a payment, newest first.
+	// Repayments returns all refunds of a payment, newest first.
 	Repayments(ctx context.Context, paymentID string) ([]Repayment, error)
 }
 
@@ -26,32 +27,34 @@ type TripReader interface {
 	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 }
 
-// Settler takes the fare of completed trips, and gives it back when an operator
-// asks. It keeps nothing of a trip; Handle is the handler of the settlement
-// jobs.
+// Settler takes the fare of completed trips and gives it back when an operator
+// asks. It keeps no state of a trip and may be used from many goroutines.
+// Handle is the handler of the settlement jobs.
 type Settler struct {
 	Trips    TripReader
 	Charges  Store
 	Refunds  Refunds
 	Provider Provider
-	// a made-up card when nil
+	// Card returns a rider's stored card; a made-up one when nil.
 	Card func(trips.RiderID) (email, authorization string)
 	Now  func() time.Time
-	// charges, refunds or questions within one job; 3 when zero, then the job
-	// comes back later
+	// Tries is the number of charges, refunds or verifications within one job;
+	// 3 when zero. After them the job comes back later.
 	Tries int
-	// top of the first wait between them, doubling; 200 ms when zero
+	// Backoff is the upper bound of the first wait between tries, and doubles;
+	// 200 ms when zero.
 	Backoff time.Duration
-	// a trip that ended longer ago may have been charged before: verify first;
-	// 3 s when zero
+	// Fresh is how long after its end a trip counts as never charged; 3 s when
+	// zero. An older trip may have been charged before, so it is verified
+	// first.
 	Fresh  time.Duration
-	Budget *Budget // of the node, for what it asks again; nil: no bound
+	Budget *Budget // bounds the node's retries; nil for no bound
 }
 
 // ErrResting says that the provider fails and must not be asked again now.
 var ErrResting = errors.New("the provider fails, and this trip has to wait until it answers")
 
-// PermanentError is a failure that no repetition will cure; a queue that asks
+// PermanentError is a failure that no repetition will cure. A queue that checks
 // Permanent gives the job up.
 type PermanentError struct{ Err error }
 
@@ -59,10 +62,10 @@ func (e *PermanentError) Error() string   { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error   { return e.Err }
 func (e *PermanentError) Permanent() bool { return true }
 
-// Handle puts the money of the trip that the job is named after in order:
-// charged, and refunded if that was asked for. Again for a trip in order it
-// does nothing. What the provider still works on, or has to wait until it
-// answers, is no failure: its webhook or the reconciler comes back to it.
+// Handle settles the trip that the job is named after: it charges it, and
+// refunds it if that was requested. For a trip whose money is in order it does
+// nothing. It is no error when the provider still works on a refund, or must
+// not be asked now: its webhook or the reconciler brings the trip back.
 func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 	id := trips.TripID(jobID)
 	_, err := s.Settle(ctx, id)
@@ -78,7 +81,10 @@ func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 	return err
 }
 
-// Settle returns the trip's charge, taking the money first if nobody did.
+// Settle returns the trip's charge, and takes the money first if that has not
+// happened. Errors: PermanentError for a trip that is unknown or not completed,
+// a declined card, or a wrong amount; ErrResting; or one that a later attempt
+// may cure.
 func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 	c, err := s.Charges.Charge(ctx, id)
 	if err == nil || !errors.Is(err, trips.ErrNotFound) {
@@ -105,12 +111,13 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 		Amount: paid.Amount, ProviderID: paid.ID, At: s.Now()})
 }
 
-// takePayment gets the money once, however often it asks: an answer that leaves doubt
-// is followed by a question, never by another charge.
+// takePayment takes the money once in any number of attempts: after an
+// ambiguous answer it verifies the reference before it charges again.
 func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error) {
 	o := s.newOrder(t)
 
-	// no job comes back sooner
+	// No job comes back within Fresh of the trip's end, so a fresh trip was not
+	// tried before.
 	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second)
 	if !doubt {
 		s.Budget.recordFirst(s.Now())
@@ -139,14 +146,14 @@ func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error
 	return Payment{}, err
 }
 
-// isAnswer tells a provider that knows what it does, though it may not do what
-// we want.
+// isAnswer reports whether the provider is working, though it may have refused
+// what we asked.
 func isAnswer(err error) bool {
 	return err == nil || errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) || errors.Is(err, ErrDuplicate)
 }
 
-// waitForBudget returns when one more attempt is within the budget: ErrResting when the
-// provider fails, or ctx's error.
+// waitForBudget returns nil when the budget allows one more attempt. Errors:
+// ErrResting when the provider fails, or ctx's.
 func (s *Settler) waitForBudget(ctx context.Context) error {
 	for {
 		allowed, wait := s.Budget.allowRetry(s.Now())
@@ -161,7 +168,8 @@ func (s *Settler) waitForBudget(ctx context.Context) error {
 	}
 }
 
-// verifyOrCharge charges, unless an earlier charge may have gone through and did.
+// verifyOrCharge charges, unless doubt says that an earlier charge may have
+// gone through and the provider confirms it.
 func (s *Settler) verifyOrCharge(ctx context.Context, o Order, doubt bool) (Payment, error) {
 	if doubt {
 		p, err := s.Provider.Verify(ctx, o.Reference)
@@ -185,7 +193,7 @@ func (s *Settler) newOrder(t trips.Trip) Order {
 	return Order{Reference: Reference(t.ID), Amount: t.Quote.Fare, Email: email, Authorization: card}
 }
 
-// checkAmount refuses to book another amount than the fare.
+// checkAmount refuses to book an amount other than the fare.
 func (s *Settler) checkAmount(p Payment, o Order) error {
 	if p.Amount != o.Amount {
 		return &PermanentError{fmt.Errorf("%s: provider took %v instead of %v; a person must look: %w",
@@ -196,11 +204,12 @@ func (s *Settler) checkAmount(p Payment, o Order) error {
 
 func (s *Settler) maxTries() int { return cmp.Or(s.Tries, 3) }
 
-// backOff rests with full jitter; false when ctx ended.
+// backOff waits with full jitter. It returns false when ctx ended first.
 func (s *Settler) backOff(ctx context.Context, try int) bool {
 	return sleepContext(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
 }
 
+// sleepContext returns false when ctx ended first.
 func sleepContext(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

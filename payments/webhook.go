@@ -27,17 +27,16 @@ const (
 	maxEventAge     = 5 * time.Minute
 )
 
-// Why a webhook is refused.
+// The reasons to refuse a webhook.
 var (
 	ErrSignature = errors.New("the signature is not the provider's")
 	ErrStale     = errors.New("the event is more than five minutes old, or its time is missing")
 	ErrMalformed = errors.New("the body is not an event")
 )
 
-// Webhook hears the provider's events. It believes none of what they say but
-// which trip they are about: a settlement job asks the provider itself. Events
-// may so come twice, late, in any order or never; they only make the job come
-// sooner.
+// Webhook receives the provider's events. Of an event it trusts only which trip
+// it is about: a settlement job then asks the provider itself. So events may
+// come twice, late, in any order or never; they only make the job come sooner.
 type Webhook struct {
 	Secret  string // our key at the provider; never empty
 	Charges Store
@@ -48,7 +47,7 @@ type Webhook struct {
 	Log     *slog.Logger
 }
 
-// webhookEvent is the part of an event that is looked at.
+// webhookEvent is the part of an event that is used.
 type webhookEvent struct {
 	Event string `json:"event"`
 	Data  struct {
@@ -59,8 +58,8 @@ type webhookEvent struct {
 	} `json:"data"`
 }
 
-// ServeHTTP answers 200 to what was heard, also when it was nothing new; the
-// provider sends again what got anything else.
+// ServeHTTP answers 200 to an event that was accepted, even if it was nothing
+// new. The provider sends an event again after any other status.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 	if err == nil {
@@ -84,8 +83,9 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, http.StatusText(code), code)
 }
 
-// Hear takes one event: ErrSignature, ErrMalformed, ErrStale, or the error of
-// the store or the queue.
+// Hear accepts one event and queues its trip's settlement if that is due.
+// Errors: ErrSignature, ErrMalformed, ErrStale, or that of the store or the
+// queue.
 func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error {
 	if !h.hasValidSignature(body, signature) {
 		return ErrSignature
@@ -103,8 +103,8 @@ func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error
 	return h.Queue.Enqueue(ctx, h.Stream, string(news), []byte(news))
 }
 
-// hasValidSignature looks at the bytes as they came; a body that was decoded and encoded
-// again would be another one.
+// hasValidSignature checks the bytes as they came; a body that was decoded and
+// encoded again would differ.
 func (h *Webhook) hasValidSignature(body []byte, signature string) bool {
 	given, err := hex.DecodeString(signature)
 	if err != nil || h.Secret == "" {
@@ -115,8 +115,8 @@ func (h *Webhook) hasValidSignature(body []byte, signature string) bool {
 	return hmac.Equal(mac.Sum(nil), given)
 }
 
-// tripToSettle returns the trip that an event tells something new about; "" when it is
-// none of ours, or in order already.
+// tripToSettle returns the trip that needs a settlement job after this event,
+// or "" when the event is not about one of our trips or its money is in order.
 func (h *Webhook) tripToSettle(ctx context.Context, e webhookEvent) (trips.TripID, error) {
 	reference := e.Data.Reference
 	if strings.HasPrefix(e.Event, "refund.") {
@@ -138,6 +138,8 @@ func (h *Webhook) tripToSettle(ctx context.Context, e webhookEvent) (trips.TripI
 	return h.tripIfRefundOpen(ctx, id)
 }
 
+// tripIfUncharged returns id if the trip has no charge yet. An event without a
+// recent time is ErrStale.
 func (h *Webhook) tripIfUncharged(ctx context.Context, id trips.TripID, at time.Time) (trips.TripID, error) {
 	if h.Now().Sub(at).Abs() > maxEventAge {
 		return "", ErrStale
@@ -149,8 +151,8 @@ func (h *Webhook) tripIfUncharged(ctx context.Context, id trips.TripID, at time.
 	return "", err
 }
 
-// tripIfRefundOpen needs no time, which these events lack: while a refund is open, a
-// look at it does no harm.
+// tripIfRefundOpen returns id if the trip's refund is open. It checks no time,
+// which these events lack: while a refund is open, one more look does no harm.
 func (h *Webhook) tripIfRefundOpen(ctx context.Context, id trips.TripID) (trips.TripID, error) {
 	r, err := h.Refunds.Refund(ctx, id)
 	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundAsked) {

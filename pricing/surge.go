@@ -1,5 +1,5 @@
 // Package pricing says what a ride costs: how busy each part of the city is,
-// what that makes of the tariff, and quotes that bind us for a stated time.
+// what that does to the tariff, and quotes that are valid for a stated time.
 package pricing
 
 import (
@@ -14,16 +14,16 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Multiplier is what a tariff is multiplied by, in tenths: 10 is the plain
-// price, 14 is 1.4 times as much.
+// Multiplier multiplies a tariff, in tenths: 10 is the plain price, 14 is 1.4
+// times as much.
 type Multiplier int
 
-// Plain is the price where and when nothing is scarce.
+// Plain is the multiplier where nothing is scarce.
 const Plain Multiplier = 10
 
 func (m Multiplier) String() string { return fmt.Sprintf("%d.%d", m/10, m%10) }
 
-// Factor is the multiplier as a number.
+// Factor returns the multiplier as a number: 1.4 for 14.
 func (m Multiplier) Factor() float64 { return float64(m) / 10 }
 
 // SurgeOptions bound a Surge. Zero values take the defaults named beside them.
@@ -51,17 +51,18 @@ func (o SurgeOptions) withDefaults() SurgeOptions {
 //	multiplier = 1 + (pressure - 1) / 2, at least 1 and at most Cap
 //
 // where both counts are smoothed: over time with a half-life, and over space, a
-// zone's neighbours counting a quarter each, so that nobody saves money by
-// crossing the street. The price follows by Step per tick, and falls only when
-// it would by two tenths, so that it does not flicker. Why at all: when drivers
-// are short, a price that does not say so sends them ever further away for each
-// pickup, and everybody waits longer (J. Castillo, D. Knoepfle, E. Weyl, Surge
-// Pricing Solves the Wild Goose Chase, EC 2017); a higher one keeps requests to
-// what can be served (J. Hall, C. Kendrick, C. Nosko, The Effects of Uber's
-// Surge Pricing, 2015). The formula is ours.
+// zone's neighbours counting a quarter each, so that crossing the street saves
+// no money. The price follows by Step per tick. It falls only when it would
+// fall by two tenths or to the plain price, so that it does not flicker.
 //
-// It has no clock and is safe for concurrent use; the same ticks give the same
-// prices.
+// When drivers are short, a price that does not say so sends them ever further
+// for each pickup, and everybody waits longer (J. Castillo, D. Knoepfle,
+// E. Weyl, Surge Pricing Solves the Wild Goose Chase, EC 2017). A higher price
+// keeps requests to what can be served (J. Hall, C. Kendrick, C. Nosko, The
+// Effects of Uber's Surge Pricing, 2015). The formula is ours.
+//
+// It has no clock: the same ticks give the same prices. It may be used from
+// many goroutines.
 type Surge struct {
 	opts SurgeOptions
 
@@ -70,22 +71,22 @@ type Surge struct {
 	tickedAt time.Time
 }
 
-// zone is what is remembered of one cell.
+// zone is the state of one cell.
 type zone struct {
 	demand     float64 // requests a second
 	supply     float64 // free drivers
 	price      Multiplier
-	neighbours []location.Cell // the neighbours
+	neighbours []location.Cell
 }
 
-// NewSurge begins with plain prices everywhere.
+// NewSurge returns a Surge with plain prices everywhere.
 func NewSurge(o SurgeOptions) *Surge {
 	return &Surge{opts: o.withDefaults(), zones: map[location.Cell]*zone{}}
 }
 
-// Tick takes in the pickups of the requests since the last tick and where the
-// free drivers are now. Points that are none are left out. The first tick only
-// begins to count.
+// Tick takes in the pickups of the requests since the last tick and the
+// positions of the drivers that are free now. Invalid points are ignored. The
+// first tick only starts the count.
 func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 	demand, supply := countByZone(requests), countByZone(free)
 	s.mu.Lock()
@@ -113,18 +114,18 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 		z.price = s.nextPrice(z.price, s.pressureLocked(z))
 	}
 
-	for c, z := range s.zones { // not before all neighbours were asked
+	// Zones are deleted only after the prices of all neighbours were computed.
+	for c, z := range s.zones {
 		if z.price == Plain && z.demand < negligible && z.supply < negligible {
 			delete(s.zones, c)
 		}
 	}
 }
 
-// negligible is so little demand or supply that a zone need not be remembered
-// for it.
+// negligible is the demand or supply below which a zone is forgotten.
 const negligible = 1e-6
 
-// countByZone says how many points lie in each zone.
+// countByZone returns how many points lie in each zone.
 func countByZone(points []location.Point) map[location.Cell]int {
 	n := map[location.Cell]int{}
 	for _, p := range points {
@@ -135,6 +136,7 @@ func countByZone(points []location.Point) map[location.Cell]int {
 	return n
 }
 
+// ensureZoneLocked makes sure that the zone of a cell exists.
 func (s *Surge) ensureZoneLocked(c location.Cell) {
 	if s.zones[c] != nil {
 		return
@@ -147,8 +149,11 @@ func (s *Surge) ensureZoneLocked(c location.Cell) {
 	s.zones[c] = z
 }
 
+// neighbourShare is how much of a neighbour's demand and supply counts for a
+// zone.
 const neighbourShare = 0.25
 
+// pressureLocked returns the requests expected within Horizon per free driver.
 func (s *Surge) pressureLocked(z *zone) float64 {
 	demand, supply := z.demand, z.supply
 	for _, c := range z.neighbours {
@@ -160,7 +165,8 @@ func (s *Surge) pressureLocked(z *zone) float64 {
 	return demand * s.opts.Horizon.Seconds() / (supply + 1)
 }
 
-// nextPrice moves a price towards what the pressure asks for.
+// nextPrice returns the price after one tick: a step from price towards what
+// the pressure asks for.
 func (s *Surge) nextPrice(price Multiplier, pressure float64) Multiplier {
 	target := Multiplier(math.Round(float64(Plain) * (1 + max(0, pressure-1)/2)))
 	target = min(max(target, Plain), s.opts.Cap)
@@ -173,7 +179,7 @@ func (s *Surge) nextPrice(price Multiplier, pressure float64) Multiplier {
 	return price
 }
 
-// At is the multiplier at a place.
+// At returns the multiplier at a place; Plain for an invalid point.
 func (s *Surge) At(p location.Point) Multiplier {
 	c, err := location.CellOf(p)
 	if err != nil {
@@ -188,7 +194,7 @@ func (s *Surge) At(p location.Point) Multiplier {
 	return Plain
 }
 
-// Zone is a cell whose price is known, and why it is what it is.
+// Zone is a cell whose price is raised, and the counts that explain it.
 type Zone struct {
 	Cell       location.Cell
 	Multiplier Multiplier
@@ -196,7 +202,7 @@ type Zone struct {
 	Supply     float64 // free drivers, smoothed
 }
 
-// Zones lists the zones above the plain price, in the order of their cells.
+// Zones returns the zones above the plain price, ordered by cell.
 func (s *Surge) Zones() []Zone {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

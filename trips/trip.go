@@ -1,6 +1,6 @@
-// Package trips says what a trip is: its states, the only legal moves, the
-// event each move yields, and what a store of trips must promise. It is pure:
-// no goroutine, no lock, no network.
+// Package trips defines what a trip is: its states, the only legal transitions,
+// the event each transition yields, and what a store of trips must promise. It
+// is pure: no goroutines, no locks, no network.
 package trips
 
 import (
@@ -10,15 +10,15 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Ids are types so that a rider cannot be passed where a driver is meant. All
-// are at most 64 bytes.
+// Ids are distinct types, so that a rider's id cannot be passed where a
+// driver's is meant. Each is at most 64 bytes.
 type (
 	TripID   string
 	DriverID string
 	RiderID  string
 )
 
-// Role is who acts on a trip.
+// Role is the kind of party that acts on a trip.
 type Role string
 
 const (
@@ -27,19 +27,25 @@ const (
 	RoleSystem Role = "system"
 )
 
-// Actor is who does something: a role and the id of the person (or the node,
-// for the system).
+// Actor is the party that does something: a role and the id of the person, or
+// of the node for RoleSystem.
 type Actor struct {
 	Role Role   `json:"role"`
 	ID   string `json:"id"`
 }
 
-func Rider(id RiderID) Actor   { return Actor{RoleRider, string(id)} }
+// Rider returns the actor for a rider.
+func Rider(id RiderID) Actor { return Actor{RoleRider, string(id)} }
+
+// Driver returns the actor for a driver.
 func Driver(id DriverID) Actor { return Actor{RoleDriver, string(id)} }
+
+// System returns the actor for a node that acts by itself.
 func System(node string) Actor { return Actor{RoleSystem, node} }
+
 func (a Actor) String() string { return string(a.Role) + ":" + a.ID }
 
-// State is where a trip stands. The words are those of the Mobility Data
+// State is a trip's state. The words are those of the Mobility Data
 // Specification where it has them.
 type State string
 
@@ -53,8 +59,8 @@ const (
 	Cancelled State = "cancelled"
 )
 
-// Active says whether a trip in this state binds its rider (and its driver, if
-// it has one).
+// Active reports whether a trip in this state binds its rider, and its driver
+// if it has one: neither may have a second active trip.
 func (s State) Active() bool {
 	return s == Requested || s == Reserved || s == Arrived || s == OnTrip
 }
@@ -74,8 +80,8 @@ const (
 	KindSystemCancel Kind = "system_cancellation"
 )
 
-// Quote is what the rider agreed to: metres and seconds of the way, the price,
-// and whether the way was found on roads or guessed from the straight line.
+// Quote is what the rider agreed to: metres and duration of the way, the price,
+// and whether the way was found on roads or estimated from the straight line.
 type Quote struct {
 	Metres   float64       `json:"metres"`
 	Duration time.Duration `json:"duration_ns"`
@@ -83,8 +89,8 @@ type Quote struct {
 	Source   string        `json:"source"` // "road" or "straight_line"
 }
 
-// Trip is a value: a move returns a new one. Version counts moves from 1 and
-// equals the number of the last event.
+// Trip is a value: a transition returns a changed copy. Version counts the
+// transitions from 1 and equals the number of the trip's last event.
 type Trip struct {
 	ID      TripID          `json:"id"`
 	Rider   RiderID         `json:"rider"`
@@ -105,8 +111,8 @@ type Trip struct {
 	EndedAt     time.Time `json:"ended_at,omitzero"`
 }
 
-// Event is one move of one trip, with the trip as it stands after it. Its
-// number is Trip.Version.
+// Event is one transition of one trip, with the trip as it is afterwards. Its
+// number within the trip is Trip.Version.
 type Event struct {
 	Kind Kind      `json:"kind"`
 	At   time.Time `json:"at"`
@@ -114,11 +120,12 @@ type Event struct {
 	Trip Trip      `json:"trip"`
 }
 
-// Seq is the event's number within its trip; the first is 1 and there are no
-// gaps.
+// Seq returns the event's number within its trip. The first is 1 and there are
+// no gaps.
 func (e Event) Seq() uint32 { return e.Trip.Version }
 
-// Request opens a trip.
+// Request opens a trip. It returns ErrBadPoint for a pickup or dropoff that is
+// not on the map.
 func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, at time.Time) (Event, error) {
 	for name, p := range map[string]location.Point{"pickup": pickup, "dropoff": dropoff} {
 		if err := p.Check(); err != nil {
@@ -136,10 +143,11 @@ func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, 
 	return Event{Kind: KindRequested, At: at, By: Rider(rider), Trip: t}, nil
 }
 
-// Reserve gives the trip to a driver.
+// Reserve assigns the trip to a driver. Errors: ErrNotYours without a driver,
+// ErrTaken when another driver has the trip, ErrBadMove.
 func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
 	if driver == "" {
-		return Event{}, fmt.Errorf("trip %s to nobody: %w", t.ID, ErrNotYours)
+		return Event{}, fmt.Errorf("trip %s: no driver to reserve it for: %w", t.ID, ErrNotYours)
 	}
 
 	if t.State != Requested {
@@ -153,7 +161,8 @@ func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
 	return t.advanceTo(Reserved, KindReserved, Driver(driver), at), nil
 }
 
-// Arrive says the driver waits at the pickup.
+// Arrive records that the driver waits at the pickup. Only the trip's driver
+// may. Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Arrive(by Actor, at time.Time) (Event, error) {
 	if err := t.requireDriver(by, Reserved, KindArrived); err != nil {
 		return Event{}, err
@@ -162,7 +171,8 @@ func (t Trip) Arrive(by Actor, at time.Time) (Event, error) {
 	return t.advanceTo(Arrived, KindArrived, by, at), nil
 }
 
-// Start says the rider is in the car.
+// Start records that the rider is in the car. Only the trip's driver may.
+// Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Start(by Actor, at time.Time) (Event, error) {
 	if err := t.requireDriver(by, Arrived, KindOnTrip); err != nil {
 		return Event{}, err
@@ -171,7 +181,8 @@ func (t Trip) Start(by Actor, at time.Time) (Event, error) {
 	return t.advanceTo(OnTrip, KindOnTrip, by, at), nil
 }
 
-// Complete ends the ride at its quoted fare.
+// Complete ends the ride at its quoted fare. Only the trip's driver may.
+// Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Complete(by Actor, at time.Time) (Event, error) {
 	if err := t.requireDriver(by, OnTrip, KindCompleted); err != nil {
 		return Event{}, err
@@ -180,7 +191,8 @@ func (t Trip) Complete(by Actor, at time.Time) (Event, error) {
 	return t.advanceTo(Completed, KindCompleted, by, at), nil
 }
 
-// Expire gives up the search for a driver.
+// Expire ends the search for a driver. Only the system may. Errors:
+// ErrNotYours, ErrBadMove.
 func (t Trip) Expire(by Actor, reason string, at time.Time) (Event, error) {
 	if by.Role != RoleSystem {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
@@ -193,8 +205,9 @@ func (t Trip) Expire(by Actor, reason string, at time.Time) (Event, error) {
 	return t.advanceTo(Expired, KindExpired, by, at), nil
 }
 
-// Cancel ends a trip before the ride is over. A rider may cancel until the ride
-// begins, its driver likewise, the system at any time while the trip is active.
+// Cancel ends a trip before the ride is over. The rider and the driver may
+// cancel until the ride begins, the system as long as the trip is active.
+// Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	kind, ok := KindSystemCancel, by.Role == RoleSystem
 	switch by.Role {
@@ -215,7 +228,8 @@ func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	return t.advanceTo(Cancelled, kind, by, at), nil
 }
 
-// Concerns says whether the actor is the trip's rider or its driver.
+// Concerns reports whether the actor is the trip's rider, its driver, or the
+// system.
 func (t Trip) Concerns(a Actor) bool {
 	switch a.Role {
 	case RoleRider:
@@ -226,6 +240,8 @@ func (t Trip) Concerns(a Actor) bool {
 	return a.Role == RoleSystem
 }
 
+// requireDriver returns an error unless the actor drives this trip and the trip
+// is in the state that the transition leaves.
 func (t Trip) requireDriver(by Actor, from State, kind Kind) error {
 	if by.Role != RoleDriver || t.Driver == "" || by.ID != string(t.Driver) {
 		return fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
@@ -236,6 +252,8 @@ func (t Trip) requireDriver(by Actor, from State, kind Kind) error {
 	return nil
 }
 
+// advanceTo returns the event that takes the trip to a state under the next
+// version.
 func (t Trip) advanceTo(to State, kind Kind, by Actor, at time.Time) Event {
 	t.State = to
 	t.Version++
@@ -246,9 +264,9 @@ func (t Trip) illegalMove(kind Kind) error {
 	return &MoveError{Trip: t.ID, From: t.State, Move: kind}
 }
 
-// Next lists the legal moves: from a state, by an event, to a state. It is the
-// whole state machine as data, for checkers and for the documentation; the
-// verbs above enforce the same table (a test compares them).
+// Next lists the legal transitions: from a state, by an event, to a state. It
+// is the whole state machine as data, for checkers and for the documentation.
+// The methods of Trip enforce the same table; a test compares the two.
 var Next = map[State]map[Kind]State{
 	"":        {KindRequested: Requested},
 	Requested: {KindReserved: Reserved, KindExpired: Expired, KindRiderCancel: Cancelled, KindSystemCancel: Cancelled},

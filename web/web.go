@@ -1,5 +1,5 @@
-// Package web is the rider's page: static files embedded in the binary, and the
-// handler that serves them.
+// Package web embeds the page of riders, drivers and operators as static files,
+// and serves it.
 package web
 
 import (
@@ -20,7 +20,7 @@ import (
 //go:embed index.html app lib
 var FS embed.FS
 
-// contentTypes are named here because the host's own table may call a module
+// contentTypes are listed here because the host's own table may call a module
 // text/plain, which browsers refuse to run.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
@@ -30,12 +30,12 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// contentSecurityPolicy keeps the page to its own origin: no script, font, tile or picture
-// from anywhere else.
+// contentSecurityPolicy keeps the page to its own origin: no script, font, tile
+// or picture from anywhere else.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// HasLibraries says whether the map library was there when the binary was
+// HasLibraries reports whether the map library was there when the binary was
 // built.
 func HasLibraries() bool { return hasLibraries(FS) }
 
@@ -45,17 +45,18 @@ func hasLibraries(files fs.FS) bool {
 }
 
 // Handler serves the page at /, its modules below /app/ and its libraries below
-// /lib/; anything else is 404.
+// /lib/. Every other path is 404.
 func Handler() http.Handler { return newHandler(FS) }
 
+// embeddedFile is a file as it is served.
 type embeddedFile struct {
 	body        []byte
 	contentType string
 	etag        string
 }
 
-// newHandler reads every file once: the set is small, fixed at build time, and each
-// needs its hash for the ETag.
+// newHandler reads every file once: the set is small and fixed at build time,
+// and each file's hash is its ETag.
 func newHandler(files fs.FS) http.Handler {
 	pages := map[string]embeddedFile{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -81,6 +82,7 @@ func newHandler(files fs.FS) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFile(w, r, pages) })
 }
 
+// serveFile answers one request from the files, by path.
 func serveFile(w http.ResponseWriter, r *http.Request, pages map[string]embeddedFile) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

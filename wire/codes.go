@@ -1,7 +1,7 @@
 package wire
 
 // Code is the machine-readable answer in Ack.code and in the problem+json of
-// HTTP. Empty means done.
+// HTTP. The empty code means success.
 type Code string
 
 const (
@@ -64,8 +64,8 @@ const (
 	CloseSilent = 4414
 )
 
-// ComeBack says whether a phone should reconnect after a close code; no code at
-// all (a lost connection) means yes.
+// ComeBack reports whether a phone should reconnect after a close code. A
+// connection that was lost without a code counts as yes.
 func ComeBack(code int) bool {
 	switch code {
 	case CloseBadFrame, CloseBadData, ClosePolicy, CloseTooBig, CloseNoAuth, CloseTokenEnded, CloseTooManyOpen, CloseReplaced:

@@ -1,8 +1,8 @@
-// Package clock tells a node what time it is by its database, so that no two
-// nodes differ by more than a few milliseconds, however wrong the clocks of
-// their machines are. A machine's own clock is read once, when the process
-// starts; from there on the time that passes is counted, so that a clock that
-// is set meanwhile changes nothing.
+// Package clock gives a node the time by its database, so that no two nodes
+// differ by more than a few milliseconds, even if the clocks of their machines
+// are wrong. The machine's clock is read once, when the process starts. From
+// then on the elapsed time is counted, so that setting the machine's clock
+// changes nothing.
 package clock
 
 import (
@@ -12,41 +12,45 @@ import (
 	"time"
 )
 
-// Source knows what time it is.
+// Source returns the current time; the store implements it. Now may block on
+// I/O.
 type Source interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
 // Clock follows a Source. Its methods may be called from many goroutines.
 type Clock struct {
-	started time.Time     // by the machine
-	skew    time.Duration // added to the machine's clock, to try a wrong one
+	// Fixed at creation.
+	started time.Time     // by the machine's clock
+	skew    time.Duration // added to the machine's clock, to test a wrong one
 	elapsed func() time.Duration
 
-	mu     sync.RWMutex // guards below
+	mu     sync.RWMutex // guards the fields below
 	offset time.Duration
-	// how far the offset may be off; below 0 before the first answer
+	// uncertainty is how far the offset may be wrong; below 0 before the first
+	// answer.
 	uncertainty time.Duration
-	measuredAt  time.Duration // when that was measured
+	measuredAt  time.Duration // elapsed time of the last measurement
 }
 
 const (
 	askInterval = 10 * time.Second
-	// of a quartz that is far from good; what was measured is worth less by the
-	// second
+	// driftRate is that of a bad quartz. A measurement loses worth by it every
+	// second.
 	driftRate = 2e-4
-	// at the beginning, when the first answer may have waited for a connection
+	// syncTries is more than one because the first answer may have waited for a
+	// connection.
 	syncTries = 3
 )
 
-// New is the machine's clock, and skew off it, until Sync.
+// New returns the machine's clock, off by skew, until Sync is called.
 func New(skew time.Duration) *Clock {
 	started := time.Now()
 	return &Clock{started: started, skew: skew, elapsed: func() time.Duration { return time.Since(started) }, uncertainty: -1}
 }
 
-// Now is the source's time as far as known. It may step back, by no more than
-// the last answer was in doubt.
+// Now returns the source's time as far as known. It may step back, by no more
+// than the uncertainty of the last measurement.
 func (c *Clock) Now() time.Time {
 	c.mu.RLock()
 	offset := c.offset
@@ -54,15 +58,16 @@ func (c *Clock) Now() time.Time {
 	return c.started.Add(c.elapsed() + c.skew + offset)
 }
 
-// Offset is how far the source is ahead of the machine's clock, skew included.
+// Offset returns how far the source is ahead of the machine's clock, skew
+// included.
 func (c *Clock) Offset() time.Duration {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.offset
 }
 
-// Sync asks for the time some times over and goes by the best answer. An error
-// says that there was none.
+// Sync measures the offset several times and keeps the best. It returns an
+// error if no measurement succeeded.
 func (c *Clock) Sync(ctx context.Context, from Source) error {
 	var errs []error
 	for range syncTries {
@@ -77,8 +82,8 @@ func (c *Clock) Sync(ctx context.Context, from Source) error {
 	return nil
 }
 
-// Run keeps asking until ctx ends, and goes by the last answer while none
-// comes. It returns ctx's error.
+// Run measures the offset every askInterval until ctx ends. While measurements
+// fail the last one holds. It returns ctx's error.
 func (c *Clock) Run(ctx context.Context, from Source) error {
 	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
@@ -87,14 +92,14 @@ func (c *Clock) Run(ctx context.Context, from Source) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			_ = c.measureOffset(ctx, from) // whoever needs the source now says so
+			_ = c.measureOffset(ctx, from) // users of the source report its errors
 		}
 	}
 }
 
-// measureOffset measures once. The answer was true at some moment between the question
-// and its arrival: half the way there and back is the best guess, and no guess
-// is further off than that half.
+// measureOffset asks the source once. The answer was true at some moment
+// between the question and its arrival. The middle is the best estimate, and
+// its error is at most half the round trip (Cristian's algorithm).
 func (c *Clock) measureOffset(ctx context.Context, from Source) error {
 	sent := c.elapsed()
 	at, err := from.Now(ctx)
@@ -108,9 +113,9 @@ func (c *Clock) measureOffset(ctx context.Context, from Source) error {
 	return nil
 }
 
-// updateOffset takes an answer that is better than what the last one is still worth,
-// and one that contradicts it: then the source itself was set to another time,
-// or is another one.
+// updateOffset takes a measurement that is better than what the last one is
+// still worth after drift. It also takes one that contradicts the last: then
+// the source itself was set to another time, or is another one.
 func (c *Clock) updateOffset(offset, doubt, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

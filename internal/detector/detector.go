@@ -1,14 +1,13 @@
-// Package detector tells the dead from the slow, as far as that can be told: it
-// judges silence. It knows no drivers and no sockets. It holds two ways to
-// measure how suspicious a peer's silence is, the grades by which this service
-// acts on silence, and a guard against taking our own pause for everybody's
-// death.
+// Package detector tells dead peers from slow ones by their silence, as far as
+// that is possible. It knows no drivers and no sockets. It holds two ways to
+// measure suspicion, the grades by which this service acts on silence, and a
+// guard against taking this node's own pause for the silence of all peers.
 package detector
 
 import "time"
 
-// Grades of silence. Each costs the driver more than the one before, and waits
-// longer for it, because a stalled link looks the same as a dead phone.
+// Grades of silence. Each costs the driver more than the one before and takes
+// longer to reach, because a stalled link looks the same as a dead phone.
 const (
 	// no new offers; costs an offer that would likely have expired
 	SuspectAfter = 3 * time.Second
@@ -18,28 +17,28 @@ const (
 	CommsLostAfter = 20 * time.Second
 )
 
-// Detector accrues suspicion of one peer: it turns silence into a number, and
-// whoever asks decides which number is too much for them. It is not safe for
-// concurrent use.
+// Detector turns the silence of one peer into a number; the caller decides at
+// which number to act. It is not safe for concurrent use.
 type Detector interface {
-	// Heard notes a sign of life by the time at which it arrived, on our clock.
+	// Heard notes a sign of life by the time at which it arrived, on this
+	// node's clock.
 	Heard(at time.Time)
-	// Suspicion grows while the peer is silent. It is 0 before the peer was
-	// ever heard.
+	// Suspicion returns a number that grows while the peer is silent. It is 0
+	// before the peer was ever heard.
 	Suspicion(now time.Time) float64
-	// Reaches says when the suspicion will reach a level if nothing more is
-	// heard; zero before the peer was heard.
+	// Reaches returns when the suspicion will reach a level if nothing more is
+	// heard; the zero time before the peer was heard.
 	Reaches(level float64) time.Time
 }
 
-// Fixed is the detector with fixed timeouts: the suspicion is the silence in
+// Fixed is the detector with fixed timeouts: its suspicion is the silence in
 // seconds. The zero value is ready.
 type Fixed struct{ heard time.Time }
 
 // Heard notes a sign of life.
 func (f *Fixed) Heard(at time.Time) { f.heard = at }
 
-// Suspicion is the silence in seconds.
+// Suspicion returns the silence in seconds.
 func (f *Fixed) Suspicion(now time.Time) float64 {
 	if f.heard.IsZero() {
 		return 0
@@ -47,7 +46,7 @@ func (f *Fixed) Suspicion(now time.Time) float64 {
 	return max(0, now.Sub(f.heard).Seconds())
 }
 
-// Reaches says when the silence will have lasted that many seconds.
+// Reaches returns when the silence will have lasted that many seconds.
 func (f *Fixed) Reaches(seconds float64) time.Time {
 	if f.heard.IsZero() {
 		return time.Time{}

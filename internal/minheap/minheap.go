@@ -1,14 +1,14 @@
-// Package minheap is the priority queue of Dijkstra's algorithm: numbered
-// things by a key, the lowest first. The standard library's heap would cost an
-// allocation for each entry.
+// Package minheap is the priority queue of Dijkstra's algorithm: numbered nodes
+// by key, the lowest key first. The standard library's heap would allocate for
+// each entry.
 package minheap
 
-// Heap gives back the lowest key first, and of equal keys the lowest number, so
-// that what is computed with it has one answer. The zero value is empty. One
-// thing may be in it several times.
+// Heap returns the lowest key first, and of equal keys the lowest node, so that
+// a computation with it has one result. The zero value is empty. A node may be
+// in it several times.
 type Heap []Item
 
-// Item is a thing by its number.
+// Item is a node with its key.
 type Item struct {
 	Key  int64
 	Node int32
@@ -16,7 +16,7 @@ type Item struct {
 
 func (a Item) sortsBefore(b Item) bool { return a.Key < b.Key || (a.Key == b.Key && a.Node < b.Node) }
 
-// Push puts a thing in.
+// Push adds a node.
 func (h *Heap) Push(key int64, node int32) {
 	*h = append(*h, Item{key, node})
 	q := *h
@@ -30,7 +30,8 @@ func (h *Heap) Push(key int64, node int32) {
 	}
 }
 
-// Pop takes the first out of a heap that is not empty; it is at index 0 before.
+// Pop removes and returns the first item of a heap that is not empty. Before
+// the call it is at index 0.
 func (h *Heap) Pop() (key int64, node int32) {
 	q := *h
 	top, last := q[0], len(q)-1
