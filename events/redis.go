@@ -132,7 +132,8 @@ func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }
 func (r *Redis) membersKey() string                 { return r.prefix + "members" }
 func (r *Redis) streamKey(stream string) string     { return r.prefix + stream }
 func (r *Redis) deadKey(stream string) string       { return r.prefix + stream + ":dead" }
+
+// deadIndexKey is a hash from job to the entry of its dead letter.
 func (r *Redis) deadIndexKey(stream string) string {
-	// entries by job
 	return r.prefix + stream + ":dead:index"
 }

@@ -122,7 +122,7 @@ func (r providerReply) toPayment(code int, reference string) (Payment, error) {
 
 	switch {
 	case r.Status && t.Status == "success" && t.Reference == reference && t.ID > 0:
-		// a refund needs the id
+		// The id is required because a refund needs it.
 		return Payment{ID: strconv.FormatInt(t.ID, 10), Reference: reference,
 			Amount: trips.Money{Minor: t.Amount, Currency: t.Currency}}, nil
 	case t.Status == "failed":

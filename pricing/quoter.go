@@ -120,7 +120,7 @@ type quoteClaims struct {
 func (q *Quoter) Offer(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
 	priced, m := q.Price(from, way)
 
-	// a token's times are whole seconds
+	// A token's times are whole seconds.
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
 	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, Until: until}
 	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
@@ -138,7 +138,7 @@ func (q *Quoter) Offer(rider trips.RiderID, from, to location.Point, way trips.Q
 // ErrExpired the quote is complete too; every other error is ErrQuote.
 func (q *Quoter) Read(token string, rider trips.RiderID) (Quote, error) {
 	if len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
-		// base64 would read over line ends
+		// The base64 decoder would ignore line breaks.
 		return Quote{}, ErrQuote
 	}
 	var t quoteClaims

@@ -28,10 +28,12 @@ func (m Multiplier) Factor() float64 { return float64(m) / 10 }
 
 // SurgeOptions bound a Surge. Zero values take the defaults named beside them.
 type SurgeOptions struct {
-	Cap Multiplier // no price goes above; 25
-	// drivers should last for the requests of so long; 5 min
+	Cap Multiplier // the highest price; 25
+	// Horizon is the time whose requests the free drivers should suffice for;
+	// 5 min.
 	Horizon time.Duration
-	// what is known of demand and supply counts half after this; 2 min
+	// HalfLife is the age at which a count of demand or supply weighs half;
+	// 2 min.
 	HalfLife time.Duration
 	Step     Multiplier // the most by which a price changes in one tick; 1
 }
@@ -66,7 +68,7 @@ func (o SurgeOptions) withDefaults() SurgeOptions {
 type Surge struct {
 	opts SurgeOptions
 
-	mu       sync.RWMutex // guards all below
+	mu       sync.RWMutex // guards the fields below
 	zones    map[location.Cell]*zone
 	tickedAt time.Time
 }

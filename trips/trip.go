@@ -101,7 +101,7 @@ type Trip struct {
 	Pickup  location.Point  `json:"pickup"`
 	Dropoff location.Point  `json:"dropoff"`
 	Quote   Quote           `json:"quote"`
-	// why it expired or was cancelled
+	// Reason says why the trip expired or was cancelled.
 	Reason string `json:"reason,omitempty"`
 
 	RequestedAt time.Time `json:"requested_at"`

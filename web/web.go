@@ -75,7 +75,7 @@ func newHandler(files fs.FS) http.Handler {
 		return nil
 	})
 	if err != nil {
-		// only a broken build gets here
+		// Only a broken build gets here.
 		panic("web: embedded files cannot be read: " + err.Error())
 	}
 
@@ -103,8 +103,8 @@ func serveFile(w http.ResponseWriter, r *http.Request, pages map[string]embedded
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
 
-	// keep it, but ask: the ETag makes asking cheap and a new build shows at
-	// once
+	// Browsers keep the file but ask for it each time: the ETag makes that cheap,
+	// and a new build shows at once.
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", f.etag)
 	h.Set("X-Content-Type-Options", "nosniff")

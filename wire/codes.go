@@ -5,63 +5,47 @@ package wire
 type Code string
 
 const (
-	// not decodable, unknown field, or no body
-	CodeBadFrame Code = "bad_frame"
-	// a field is missing or out of its range
-	CodeBadField     Code = "bad_field"
-	CodeUnauthorized Code = "unauthorized" // no token, or not a usable one
-	CodeForbidden    Code = "forbidden"    // your role may not do this
-	// no such trip, or not yours: the answer is the same for both
-	CodeNotFound Code = "not_found"
-	// the trip cannot do this from where it stands
-	CodeIllegalMove Code = "illegal_move"
-	// another driver has the trip, or you have another one
-	CodeTaken     Code = "taken"
-	CodeRiderBusy Code = "rider_busy" // you have an active trip
-	// the trip moved meanwhile; read it again
-	CodeConflict Code = "conflict"
-	// this command id was used for another command
-	CodeKeyReused Code = "key_reused"
-	// expired, withdrawn, or never made to you
-	CodeOfferGone   Code = "offer_gone"
-	CodeOutsideCity Code = "outside_city" // we do not serve this place
-	// chat text empty, too long or unprintable
-	CodeBadText Code = "bad_text"
-	// the trip has no chat (yet, or any more)
-	CodeChatClosed Code = "chat_closed"
-	// no quote of ours for you, or for another way
-	CodeBadQuote     Code = "bad_quote"
+	CodeBadFrame     Code = "bad_frame"     // not decodable, or no body
+	CodeBadField     Code = "bad_field"     // a field missing or out of range
+	CodeUnauthorized Code = "unauthorized"  // no token, or an unusable one
+	CodeForbidden    Code = "forbidden"     // not for this role
+	CodeNotFound     Code = "not_found"     // no such trip, or another's
+	CodeIllegalMove  Code = "illegal_move"  // not from the trip's state
+	CodeTaken        Code = "taken"         // trip or driver is taken
+	CodeRiderBusy    Code = "rider_busy"    // the rider has an active trip
+	CodeConflict     Code = "conflict"      // the trip changed; read it again
+	CodeKeyReused    Code = "key_reused"    // command id of another command
+	CodeOfferGone    Code = "offer_gone"    // expired, withdrawn, or another's
+	CodeOutsideCity  Code = "outside_city"  // a place that is not served
+	CodeBadText      Code = "bad_text"      // empty, too long or unprintable
+	CodeChatClosed   Code = "chat_closed"   // no driver yet, or ended long ago
+	CodeBadQuote     Code = "bad_quote"     // forged, another's or another way
 	CodeQuoteExpired Code = "quote_expired" // ask for a new quote
-	CodeTooMany      Code = "too_many"      // slow down
-	// something we need is down; try again with the same id
-	CodeUnavailable    Code = "unavailable"
-	CodeInternal       Code = "internal" // our fault
+	CodeTooMany      Code = "too_many"      // over the rate limit
+	CodeUnavailable  Code = "unavailable"   // try again with the same id
+	CodeInternal     Code = "internal"      // a fault of the node
+
 	CodeMethod         Code = "method_not_allowed"
 	CodeTooLarge       Code = "too_large"
 	CodeNoSuchEndpoint Code = "no_such_endpoint"
 )
 
-// Close codes. Those below 4000 are from RFC 6455. Phones come back after any
+// Close codes. Those below 4000 are from RFC 6455. Phones reconnect after any
 // code for which ComeBack holds.
 const (
-	// the node is stopping; come back at once (elsewhere)
-	CloseGoingAway = 1001
-	CloseBadFrame  = 1002 // broken framing
-	CloseBadData   = 1007 // text that is not UTF-8
-	ClosePolicy    = 1008 // rate or frame limit; stay away
-	CloseTooBig    = 1009 // message over the limit; stay away
-	CloseInternal  = 1011 // our fault; come back
-	CloseOverload  = 1013 // too many connections just now; come back later
-	// no hello in time, or a bad token; stay away until you have another
-	CloseNoAuth = 4401
-	// the token expired or was revoked; come back with a new one
-	CloseTokenEnded  = 4402
-	CloseTooManyOpen = 4408 // too many connections of this user; stay away
-	CloseReplaced    = 4409 // the same user connected again; stay away
-	// you read too slowly and the queue is full; come back and resume
-	CloseSlow = 4413
-	// nothing heard from you for too long; come back and resume
-	CloseSilent = 4414
+	CloseGoingAway   = 1001 // the node stops: reconnect at once
+	CloseBadFrame    = 1002 // broken framing: stay away
+	CloseBadData     = 1007 // text that is not UTF-8: stay away
+	ClosePolicy      = 1008 // over the rate or frame limit: stay away
+	CloseTooBig      = 1009 // message over the size limit: stay away
+	CloseInternal    = 1011 // a fault of the node: reconnect
+	CloseOverload    = 1013 // too many connections: reconnect later
+	CloseNoAuth      = 4401 // no hello in time, or a bad token: stay away
+	CloseTokenEnded  = 4402 // token expired or revoked: get a new one first
+	CloseTooManyOpen = 4408 // too many connections of the user: stay away
+	CloseReplaced    = 4409 // the user connected again: stay away
+	CloseSlow        = 4413 // the queue is full: reconnect and resume
+	CloseSilent      = 4414 // nothing received for too long: reconnect
 )
 
 // ComeBack reports whether a phone should reconnect after a close code. A
