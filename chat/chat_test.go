@@ -52,7 +52,8 @@ func (b *memoryStore) History(_ context.Context, _ trips.TripID, after uint32, l
 	return later[:min(limit, len(later))], nil
 }
 
-// newRoom is a chat about a trip in a state; its clock stands at noon.
+// newRoom returns a chat about a trip in a state, and its store. Its clock
+// stands at noon.
 func newRoom(s trips.State) (*chat.Room, *memoryStore) {
 	b := &memoryStore{trip: trips.Trip{ID: "trip-1", Rider: "ada", Driver: "chidi", State: s, Region: "85589967fffffff"}}
 	if !s.Active() {
@@ -86,7 +87,7 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 }
 
 func TestNobodyElseTalksOrListens(t *testing.T) {
-	// the right ids in the wrong roles
+	// The right ids in the wrong roles.
 	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
 	for _, who := range append(swapped, stranger, otherDriver, trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		r, b := newRoom(trips.OnTrip)

@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// deliverTo queues jobs and has one worker get them; it returns them as
+// deliverTo queues jobs and delivers them to one consumer. It returns them as
 // pending.
 func (r *rig) deliverTo(t *testing.T, to string, ids ...string) []redis.XPendingExt {
 	t.Helper()
@@ -103,7 +103,8 @@ func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
 		}
 
 		for range 3 {
-			// the card is declined each time somebody finds the trip unpaid
+			// Each time the reconciler finds the trip unpaid, the card is
+			// declined.
 			r.enqueueJobs(t, "1", "2")
 			receiveFrom(t, "a job to be given up", dead)
 			receiveFrom(t, "the other to be given up", dead)
@@ -119,7 +120,7 @@ func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
 			t.Errorf("after a retry in vain: %+v, first %+v", l, first)
 		}
 
-		// by hand
+		// The letter is deleted by hand, without its index entry.
 		if err := r.commands.XDel(t.Context(), r.deadKey("settlements"), letters(2)[0].Entry).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +132,7 @@ func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
 	})
 }
 
-// losesAnswer carries one XGROUP out and says nothing of it.
+// losesAnswer lets the first XGROUP be carried out and loses its answer.
 type losesAnswer struct {
 	redis.Hook
 	lost atomic.Bool

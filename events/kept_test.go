@@ -21,7 +21,7 @@ func TestWhatIsKeptIsFoundByAllUntilItsTime(t *testing.T) {
 		}
 
 		for range 2 {
-			// the second time, the one whose time has come is not even there
+			// The first call deletes the expired text.
 			list, err := r.Kept(t.Context(), "things", now.Add(time.Minute))
 			if err != nil || !slices.Equal(list, []string{"an hour"}) {
 				t.Errorf("a minute later %v are kept, %v", list, err)

@@ -21,7 +21,7 @@ type Message struct {
 }
 
 // Handler receives what a listener hears. Both methods are called from one
-// goroutine, in order. A slow handler causes drops, each followed by a Gap.
+// goroutine, in order. A slow handler causes drops, each followed by a gap.
 type Handler interface {
 	Message(Message)
 	// Gap says that messages before this call may have been missed, so that a
@@ -30,7 +30,7 @@ type Handler interface {
 	Gap(why string)
 }
 
-// The reasons of a Gap.
+// The reasons of a gap.
 const (
 	GapSubscribed  = "subscribed"
 	GapReconnected = "reconnected"

@@ -11,7 +11,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// recorder writes down what it hears.
+// recorder is a handler that records what it receives.
 type recorder struct{ heard chan received }
 
 func newRecorder() recorder                      { return recorder{make(chan received, 100_000)} }
@@ -143,7 +143,7 @@ func TestOneGapForAResubscriptionOfManyChannels(t *testing.T) {
 	r := &Redis{metrics: newMetrics(nil)}
 	l := listener{redis: r, channels: []string{"a", "b", "c"}, queue: make(chan received, 100), confirmed: map[string]bool{}}
 	for _, c := range []string{"a", "b", "c", "c", "a", "b", "b", "b", "a", "c"} {
-		// the third round breaks off after b
+		// The third connection breaks after b.
 		l.handleReply(&redis.Subscription{Kind: "subscribe", Channel: c})
 	}
 

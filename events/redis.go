@@ -3,7 +3,7 @@
 // consumer groups), relays the outbox, and knows which nodes are alive.
 //
 // Redis may lose anything at any time, so nothing here is the truth. Events are
-// numbered and read again from the store after a Gap. Jobs are queued again by
+// numbered and read again from the store after a gap. Jobs are queued again by
 // those that find them undone.
 package events
 

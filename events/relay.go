@@ -182,7 +182,8 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 		return 0, rl.countFailure("redis", err)
 	}
 	if err := rl.outbox.Advance(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
-		rl.leasedAt = time.Time{} // another node may have the lease: ask next time
+		// another node may have the lease: ask next time
+		rl.leasedAt = time.Time{}
 		return 0, rl.countFailure("advance", err)
 	}
 

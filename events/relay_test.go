@@ -14,7 +14,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memoryOutbox is an outbox in memory; its lease keeps the contract's promises.
+// memoryOutbox is an outbox in memory. Its lease keeps the contract's promises.
 type memoryOutbox struct {
 	mu       sync.Mutex
 	messages []trips.Notice
@@ -82,7 +82,8 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 		e := startListening(t, r.Redis, "a", "here")
 		b := &memoryOutbox{}
 
-		// the relay's own: the listener hears all the time
+		// The relay has a connection of its own, so that the listener misses
+		// nothing.
 		wire := newTestProxy(t, r.proxy.to)
 		node := (&rig{prefix: r.prefix, url: wire.url(0)}).openNode(t)
 		rl := NewRelay(node, b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
@@ -128,7 +129,8 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 	})
 }
 
-// checkOrder: every trip's notices came, all and in order, but for repeats.
+// checkOrder checks that all messages of every trip came, and in order, apart
+// from repeats.
 func checkOrder(t *testing.T, e recorder, all, each int) {
 	t.Helper()
 	top := map[string]int{}
@@ -180,8 +182,8 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 	})
 }
 
-// BenchmarkRelay compares the relay's way (read, tell, forget, in batches) with
-// telling Redis alone.
+// BenchmarkRelay compares the relay (read, publish and delete in batches) with
+// publishing alone.
 func BenchmarkRelay(b *testing.B) {
 	r, err := Embedded()
 	if err != nil {

@@ -23,7 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const waitLimit = 15 * time.Second
 
-// rig is a Redis, embedded or real, behind a wire that a test can cut.
+// rig is a Redis, embedded or real, behind a proxy whose connections a test can
+// cut.
 type rig struct {
 	proxy  *testProxy
 	prefix string
@@ -63,7 +64,7 @@ func newRig(t *testing.T, url string) *rig {
 	return r
 }
 
-// openNode is another node's way to the same server.
+// openNode returns another node's client of the same server.
 func (r *rig) openNode(t *testing.T) *Redis {
 	t.Helper()
 	n, err := Open(t.Context(), r.url, WithPrefix(r.prefix), WithLog(slog.New(slog.DiscardHandler)))
@@ -74,7 +75,7 @@ func (r *rig) openNode(t *testing.T) *Redis {
 	return n
 }
 
-// deleteKeys loses all the keys of this test, as FLUSHALL would.
+// deleteKeys deletes all keys of this test, as FLUSHALL would.
 func (r *rig) deleteKeys(t *testing.T) {
 	keys, err := r.commands.Keys(context.Background(), r.prefix+"*").Result()
 	if err != nil {
@@ -88,8 +89,8 @@ func (r *rig) deleteKeys(t *testing.T) {
 	}
 }
 
-// startWork starts long work; the returned function ends it and waits. The test's end
-// does too.
+// startWork starts long work. The returned function ends it and waits; so does
+// the end of the test.
 func startWork(t *testing.T, work func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -125,7 +126,8 @@ func receiveFrom[T any](t *testing.T, what string, ch <-chan T) T {
 	}
 }
 
-// testProxy is a TCP connection that can be cut, or unplugged for a while.
+// testProxy is a TCP proxy whose connections can be cut, muted, or refused for
+// a while.
 type testProxy struct {
 	ln   net.Listener
 	to   string
@@ -169,7 +171,7 @@ func (c *testProxy) acceptConns() {
 	}
 }
 
-// mutedConn swallows what is written to it once it is shut.
+// mutedConn swallows what is written to it once it is muted.
 type mutedConn struct {
 	net.Conn
 	muted *atomic.Bool
@@ -182,7 +184,7 @@ func (v mutedConn) Write(b []byte) (int, error) {
 	return v.Conn.Write(b)
 }
 
-// muteAll makes all connections carry nothing any more without ending them; new
+// muteAll makes all connections carry nothing any more without ending them. New
 // ones work at once.
 func (c *testProxy) muteAll() {
 	c.mu.Lock()
@@ -204,7 +206,7 @@ func (c *testProxy) trackConns(near, far net.Conn, silent *atomic.Bool) bool {
 	return true
 }
 
-// cutAll ends all connections; new ones work at once.
+// cutAll ends all connections. New ones work at once.
 func (c *testProxy) cutAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,24 +13,25 @@ import (
 
 const (
 	simTTL = 4 * time.Second // as a node has it
-	// settleTime is when all nodes agree, after the last that could keep them from
-	// it: the time a heartbeat lives, as much again in which those who were cut
-	// off trust what they knew, the next heartbeat and its round trips.
+	// settleTime is how long nodes may disagree after the last disturbance: the
+	// life of a heartbeat, as much again in which nodes that were cut off trust
+	// their last view, the next heartbeat, and its round trips.
 	settleTime = 2*simTTL + simTTL/4 + 2*time.Second
 )
 
-// membershipSim is some nodes that own regions.
+// membershipSim is a simulation of nodes that own regions.
 type membershipSim struct {
 	*simWorld
 	regions []location.Region
 
-	mu              sync.Mutex // guards all below
-	nodes           map[string]*member
-	wiresWholeSince time.Time // since when wires are whole; zero while they are not
-	// since when nodes do not come or go either; zero while they do
+	mu    sync.Mutex // guards all below
+	nodes map[string]*member
+	// since when wires are whole; zero while they are not
+	wiresWholeSince time.Time
+	// quietSince is when nodes stopped to come and go; zero while they do.
 	quietSince  time.Time
 	disturbedAt time.Time // when something last happened to a process
-	// since when
+	// ownerlessSince is when a region lost its last running owner.
 	ownerlessSince map[location.Region]time.Time
 }
 
@@ -39,9 +40,9 @@ type member struct {
 	*Members
 }
 
-// Ownership only saves work, so two nodes may both believe in it for a while;
-// but not for longer than they must, and no region is without a node that looks
-// after it.
+// Ownership only saves work, so two nodes may both believe that they own a
+// region for a while. But they may not for longer than settleTime, and every
+// region must have an owner that runs.
 func TestSimulatedNodesAgreeWhoOwnsWhat(t *testing.T) {
 	runSimulation(t, 20, func(w *simWorld) {
 		l := &membershipSim{simWorld: w, nodes: map[string]*member{}, ownerlessSince: map[location.Region]time.Time{}}
@@ -74,8 +75,7 @@ func (l *membershipSim) startNode(name string) {
 	l.nodes[name] = n
 }
 
-// stopNode makes a node end, with a word to the others or without; nil when it has
-// already.
+// stopNode ends a node with end, unless it has ended already.
 func (l *membershipSim) stopNode(name string, end func(*machine)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,8 @@ func (l *membershipSim) forEachNode(do func(*member)) {
 	}
 }
 
-// injectFaults is a time in which everything fails that may, or only processes do.
+// injectFaults is a time in which processes fail, and in most runs connections
+// and Redis as well.
 func (l *membershipSim) injectFaults(names []string) {
 	wires := l.chance(.6)
 	l.mu.Lock()
@@ -133,7 +134,7 @@ func (l *membershipSim) injectFaults(names []string) {
 	}
 }
 
-// endFaults brings all nodes back and ends all faults.
+// endFaults starts all nodes again and ends all faults.
 func (l *membershipSim) endFaults(names []string) {
 	for _, name := range names {
 		l.mu.Lock()
@@ -152,9 +153,10 @@ func (l *membershipSim) endFaults(names []string) {
 	time.Sleep(settleTime)
 }
 
-// injectHarmlessFaults is a time in which watch lets nothing pass, whatever Redis forgets, and
-// although nodes stop for a moment. A stop may cost a heartbeat that was under
-// way and make the next one late, so that two in a row would be too much.
+// injectHarmlessFaults is a time in which Redis loses its data and nodes pause
+// for a moment, while watchOwners accepts no disagreement. One pause may cost
+// the heartbeat under way and delay the next one, so two in a row would be too
+// much.
 func (l *membershipSim) injectHarmlessFaults() {
 	for range 4 {
 		if l.chance(.5) {
@@ -167,7 +169,7 @@ func (l *membershipSim) injectHarmlessFaults() {
 	}
 }
 
-// watchOwners looks at all regions at all times.
+// watchOwners checks the owners of all regions until the simulation ends.
 func (l *membershipSim) watchOwners() {
 	for l.ctx.Err() == nil {
 		time.Sleep(200 * time.Millisecond)
@@ -211,7 +213,8 @@ func (l *membershipSim) checkOwners(now time.Time) {
 	}
 }
 
-// lastDisturbance is when something last happened that may move regions. Held by mu.
+// lastDisturbance returns when something last happened that may move regions.
+// The caller holds mu.
 func (l *membershipSim) lastDisturbance() time.Time {
 	at := l.disturbedAt
 	for _, n := range l.nodes {

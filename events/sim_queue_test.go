@@ -13,17 +13,17 @@ import (
 
 const (
 	simJobs = "jobs"
-	// takeoverLimit is how soon a job goes on whose worker fell silent: its lease, the
-	// next look of another, who may be in the midst of a blocking read, and the
-	// round trips.
+	// takeoverLimit is how soon another worker takes over from one that fell
+	// silent: three heartbeats, the next look of another worker, its blocking
+	// read, and the round trips.
 	takeoverLimit = 3*time.Second + time.Second + readBlock + time.Second
-	// finishLimit is when everything is done or given up after the last fault: the
-	// longest grace of whoever queues again, the five rests of a job, and its
-	// longest run.
+	// finishLimit is when every job is done or given up after the last fault:
+	// the grace before a job is queued again, the waits between its five
+	// deliveries, and its longest run.
 	finishLimit = 30*time.Second + (3+6+12+24+48)*time.Second + 30*time.Second
 )
 
-// task is what the database knows of a job, and what was seen of it.
+// task is what the database knows of a job, and what the simulation saw of it.
 type task struct {
 	kind    string // sound, long, poison, deadly
 	queued  time.Time
@@ -35,28 +35,31 @@ type task struct {
 	done    bool
 }
 
-// queueSim is a queue, those who work on it, and the books of what they did.
+// queueSim is a simulation of a queue, its workers, and a record of what they
+// did.
 type queueSim struct {
 	*simWorld
-	producer *machine // of whoever queues the jobs; nothing befalls it
+	producer *machine // queues the jobs; it has no faults
 	lost     chan struct{}
-	// Redis does in this world, so that somebody looks for jobs undone
+	// forgets says that Redis loses its data, so that undone jobs are queued
+	// again.
 	forgets bool
 
 	mu    sync.Mutex // guards all below
 	tasks map[string]*task
 	nodes map[string]*machine
 	grace time.Duration // after it an undone job is queued again; 0: it is not
-	// since when nothing fails but what rest does; zero while anything may
+	// calmSince is when injectFaults ended; zero before.
 	calmSince time.Time
-	// when one was last killed, or stopped for longer than its lease
+	// stoppedAt is when a machine was last killed, or paused for longer than
+	// its hold on a job lasts.
 	stoppedAt map[*machine]time.Time
 	holders   map[string]redis.XPendingExt
 }
 
-// Whatever dies, stops, or gets lost: each job is done, or given up and says
-// so, before it is forgotten; who lives keeps what it does; who dies or stops
-// is followed soon.
+// Each job is done, or becomes a dead letter, before it is forgotten, through
+// any crash, pause or loss. A worker that lives keeps its job; a worker that
+// dies or pauses is replaced soon.
 func TestSimulatedWorkersLoseNoJob(t *testing.T) {
 	runSimulation(t, 6, func(w *simWorld) {
 		f := &queueSim{simWorld: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
@@ -96,8 +99,8 @@ func (f *queueSim) startNode(name string) {
 	m.startPart(w.Run)
 }
 
-// restartNode ends a process, without a word or with one, and starts it again under
-// its name; once.
+// restartNode ends a machine with end and starts it again under its name,
+// unless that is happening already.
 func (f *queueSim) restartNode(m *machine, end func(*machine), after time.Duration) {
 	f.mu.Lock()
 	known := f.nodes[m.name] == m
@@ -114,14 +117,14 @@ func (f *queueSim) restartNode(m *machine, end func(*machine), after time.Durati
 	}
 }
 
-// nodeNamed is the process of that name; nil while it starts again.
+// nodeNamed returns the machine of that name, or nil while it restarts.
 func (f *queueSim) nodeNamed(name string) *machine {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.nodes[name]
 }
 
-// addJob makes a job, queues it until that is sure, and returns its id.
+// addJob creates a job, queues it, and returns its id.
 func (f *queueSim) addJob(kind string) string {
 	f.mu.Lock()
 	id := fmt.Sprint(kind, len(f.tasks))
@@ -140,7 +143,7 @@ func (f *queueSim) enqueueJob(id string) {
 	}
 }
 
-// requeueUndone queues undone jobs again, as the one of payments does.
+// requeueUndone queues undone jobs again, as the reconciler of payments does.
 func (f *queueSim) requeueUndone(ctx context.Context) error {
 	for ctx.Err() == nil {
 		least := time.Duration(0)
@@ -193,7 +196,7 @@ func (f *queueSim) runJob(ctx context.Context, m *machine, id string) error {
 	takes := f.between(time.Millisecond, time.Second)
 	switch t.kind {
 	case "long":
-		// several leases, within the limit
+		// Longer than several heartbeats, but within the limit.
 		takes = f.between(10*time.Second, 25*time.Second)
 	case "deadly":
 		f.wg.Go(func() { f.restartNode(m, (*machine).crash, 0) })
@@ -221,7 +224,8 @@ func (f *queueSim) runJob(ctx context.Context, m *machine, id string) error {
 	return nil
 }
 
-// checkCommand holds that no job is forgotten before it is done or has a letter.
+// checkCommand checks that no job is acknowledged before it is done or has a
+// dead letter.
 func (f *queueSim) checkCommand(cmd string, args []string) {
 	if cmd != "XACK" {
 		return
@@ -251,7 +255,7 @@ func (f *queueSim) checkCommand(cmd string, args []string) {
 func (f *queueSim) countLetters() map[string]int {
 	of := map[string]int{}
 
-	// none if it is not there
+	// An error means that there is no dead letter yet.
 	entries, _ := f.mini.Stream(f.producer.r.deadKey(simJobs))
 	for _, e := range entries {
 		of[e.Values[1]]++
@@ -259,7 +263,8 @@ func (f *queueSim) countLetters() map[string]int {
 	return of
 }
 
-// watchHolders holds that a job changes hands only by a delivery that counts.
+// watchHolders checks that a job changes hands only by a delivery that is
+// counted.
 func (f *queueSim) watchHolders(ctx context.Context) error {
 	for sleep(ctx, 300*time.Millisecond) {
 		asked := time.Now()
@@ -322,7 +327,7 @@ func (f *queueSim) injectFaults(names []string) {
 	}
 }
 
-// endFaults ends all faults. From now on nobody queues again what a worker left.
+// endFaults ends all faults. From now on no job is queued again.
 func (f *queueSim) endFaults(names []string) {
 	for _, name := range names {
 		if m := f.nodeNamed(name); m != nil {
@@ -336,8 +341,8 @@ func (f *queueSim) endFaults(names []string) {
 	f.grace, f.calmSince = 0, time.Now()
 }
 
-// checkAllDone holds that all jobs are done, or given up if they cannot be, each with
-// one letter.
+// checkAllDone checks that every job is done, or given up if it cannot be done,
+// each with one dead letter.
 func (f *queueSim) checkAllDone(when string) {
 	var left []string
 	f.waitOrReport(finishLimit, func() bool {
@@ -363,7 +368,7 @@ func (f *queueSim) checkAllDone(when string) {
 	}, func() string { return fmt.Sprintf("%v neither done nor given up once, %s", left, when) })
 }
 
-// waitOrReport complains when something has not come true in time.
+// waitOrReport reports a violation if a condition does not come true in time.
 func (f *queueSim) waitOrReport(within time.Duration, ok func() bool, what func() string) {
 	for end := time.Now().Add(within); !ok(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -373,8 +378,8 @@ func (f *queueSim) waitOrReport(within time.Duration, ok func() bool, what func(
 	}
 }
 
-// injectSingleFaults is a time in which one thing at a time goes wrong, and what is to be
-// seen of it is known.
+// injectSingleFaults is a time in which one fault at a time happens, whose
+// effect is known.
 func (f *queueSim) injectSingleFaults(names []string) {
 	f.addJob("poison")
 
@@ -412,7 +417,7 @@ func (f *queueSim) injectSingleFaults(names []string) {
 	}
 }
 
-// checkForgetting holds that the jobs are there again at once.
+// checkForgetting checks that jobs which Redis lost are queued again at once.
 func (f *queueSim) checkForgetting() {
 	var ids []string
 	for range 3 {

@@ -11,23 +11,23 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// relaySim is an outbox in a database that fails, and the books of what came out of
-// it.
+// relaySim is a simulation of an outbox in a database that fails, and a record
+// of what was published from it.
 type relaySim struct {
 	*simWorld
 	memoryOutbox
 
 	mu     sync.Mutex     // guards all below; box has its own
-	told   map[int64]bool // published
+	told   map[int64]bool // published messages
 	queued map[trips.TripID]bool
 	top    map[string]int // the newest that was heard, by trip
 	newest map[string]int // the newest that was written, by trip
 	nodes  map[string]*machine
 }
 
-// The order of a trip's notices holds, none is passed over, and what the outbox
-// forgets was told; whoever stops in the midst of it and goes on, however late
-// answers come, and whatever the clocks of the nodes say.
+// The messages of a trip keep their order, none is left out, and the outbox
+// deletes only what was published. That holds for nodes that pause and go on,
+// for answers that come late, and for nodes whose clocks are wrong.
 func TestSimulatedRelaysTellEverythingInOrder(t *testing.T) {
 	runSimulation(t, 20, func(w *simWorld) {
 		p := &relaySim{simWorld: w, told: map[int64]bool{}, queued: map[trips.TripID]bool{}, top: map[string]int{},
@@ -60,7 +60,7 @@ func (p *relaySim) startNode(name string) {
 		return at
 	}
 
-	// four are far below 4 KB
+	// Four messages stay far below the pipe's 4 KB.
 	rl := NewRelay(m.r, &flakyOutbox{p, m}, RelayConfig{Node: name, Batch: 4, Now: now,
 		Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 	m.startPart(func(ctx context.Context) error { return rl.runLoop(ctx, nil) })
@@ -69,7 +69,7 @@ func (p *relaySim) startNode(name string) {
 	p.nodes[name] = m
 }
 
-// writeMessages commits some notices, the last of a trip now and then.
+// writeMessages commits some messages, the last of a trip now and then.
 func (p *relaySim) writeMessages() {
 	for range 1 + p.number(6) {
 		trip := fmt.Sprint("trip", p.number(5))
@@ -115,8 +115,8 @@ func (p *relaySim) injectFaults(names []string) {
 	}
 }
 
-// relayLimit is how long the newest notice waits at most when nothing fails any
-// more: until the lease of one who died is over, the next node looks, and its
+// relayLimit is how long the newest message waits at most when nothing fails
+// any more: until a dead leader's lease is over, the next node looks, and its
 // last backoff ends.
 const relayLimit = 3*time.Second + time.Second + 2*time.Second
 
@@ -128,7 +128,7 @@ func (p *relaySim) endFaults(names []string) {
 	p.checkDelivered("after everything was well again")
 }
 
-// killLeader ends the process of the node that holds the lease.
+// killLeader crashes the node that holds the lease.
 func (p *relaySim) killLeader(names []string) {
 	for _, name := range names {
 		if p.leaseHolder() == name {
@@ -154,7 +154,7 @@ func (p *relaySim) checkDelivered(when string) {
 	}
 }
 
-// recordCommand keeps books of what reaches Redis.
+// recordCommand records and checks what reaches Redis.
 func (p *relaySim) recordCommand(cmd string, args []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,14 +176,14 @@ func (p *relaySim) recordCommand(cmd string, args []string) {
 	}
 }
 
-// flakyOutbox is one node's way to the outbox.
+// flakyOutbox is one node's connection to the outbox.
 type flakyOutbox struct {
 	*relaySim
 	on *machine
 }
 
-// roundTrip is one round trip: it may fail before it is done or after, and a node
-// that is stopped makes it when it goes on.
+// roundTrip is one call. It may fail before it is carried out or after, and a
+// paused node makes it when it goes on.
 func (h *flakyOutbox) roundTrip(ctx context.Context, do func() error) error {
 	h.on.waitWhilePaused()
 	h.on.mu.Lock()
@@ -221,7 +221,8 @@ func (h *flakyOutbox) Lease(ctx context.Context, holder string, ttl time.Duratio
 	return got, h.roundTrip(ctx, func() (err error) { got, err = h.memoryOutbox.Lease(ctx, holder, ttl); return err })
 }
 
-// Pending is asked by the holder only, as far as it can know.
+// Pending checks that its caller holds the lease, as far as the caller can
+// know.
 func (h *flakyOutbox) Pending(ctx context.Context, limit int) (list []trips.Notice, err error) {
 	h.memoryOutbox.mu.Lock()
 	holder, until := h.memoryOutbox.holder, h.memoryOutbox.until
@@ -232,8 +233,8 @@ func (h *flakyOutbox) Pending(ctx context.Context, limit int) (list []trips.Noti
 	return list, h.roundTrip(ctx, func() (err error) { list, err = h.memoryOutbox.Pending(ctx, limit); return err })
 }
 
-// Advance forgets what was told, and only that, and for the holder of the lease
-// only.
+// Advance checks that only published messages are deleted, and only by the
+// holder of the lease.
 func (h *flakyOutbox) Advance(ctx context.Context, holder string, last trips.Notice) error {
 	return h.roundTrip(ctx, func() error {
 		pending, _ := h.memoryOutbox.Pending(ctx, 1000)

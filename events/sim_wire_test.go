@@ -22,8 +22,9 @@ import (
 	"github.com/ridehail/ridehail/store/faulty"
 )
 
-// runSimulation runs a story once for each seed, as many as told if nobody wants
-// more, in fake time, and says how much of it went by.
+// runSimulation runs a story once for each seed in fake time, and logs how much
+// virtual time that was. seeds is the number of runs unless the environment
+// asks for more.
 func runSimulation(t *testing.T, seeds uint64, tell func(w *simWorld)) {
 	first, n := faulty.Seeds(t, seeds)
 	var virtual, commands atomic.Int64
@@ -48,8 +49,8 @@ func runSimulation(t *testing.T, seeds uint64, tell func(w *simWorld)) {
 		n, hours, commands.Load(), real.Round(time.Millisecond), hours/real.Seconds())
 }
 
-// simWorld is one Redis and the machines that reach it over wires that fail.
-// Nothing in it is real but the code.
+// simWorld is one Redis and the machines that reach it over connections that
+// fail. Only the code under test is real.
 type simWorld struct {
 	t     *testing.T
 	seed  uint64
@@ -61,11 +62,12 @@ type simWorld struct {
 
 	mu  sync.Mutex // guards all below
 	rng *rand.Rand
-	// of Redis's clock
+	// skew is how far Redis's clock is off.
 	skew    time.Duration
 	flush   int       // after so many more commands Redis forgets all; 0: not
 	flushed time.Time // when it last did
-	// hears every command before it is carried out; no lock is held
+	// seen is called with every command before it is carried out, without
+	// locks.
 	seen     func(cmd string, _ []string)
 	commands int64
 	broken   []string
@@ -85,7 +87,8 @@ func newWorld(t *testing.T, seed uint64) *simWorld {
 	return w
 }
 
-// close ends the world and tells what went wrong in it.
+// close ends the simulation, reports the violations and returns the number of
+// commands.
 func (w *simWorld) close() int64 {
 	w.stop()
 	w.wg.Wait()
@@ -96,7 +99,7 @@ func (w *simWorld) close() int64 {
 	return w.commands
 }
 
-// reportViolation notes a broken promise; the first few say enough.
+// reportViolation notes a broken promise. Only the first five are kept.
 func (w *simWorld) reportViolation(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,8 +108,9 @@ func (w *simWorld) reportViolation(what string) {
 	}
 }
 
-// beforeCommand runs before each command, also between those of one pipeline. Those of a
-// script are one with it, and the server is locked while they run.
+// beforeCommand runs before each command, also between those of one pipeline.
+// It ignores the commands of a script: they are one step with it, and the
+// server is locked while they run.
 func (w *simWorld) beforeCommand(from *server.Peer, cmd string, args ...string) bool {
 	if of := reflect.ValueOf(from.Ctx); of.IsValid() && of.Elem().FieldByName("nested").Bool() {
 		return false
@@ -118,8 +122,8 @@ func (w *simWorld) beforeCommand(from *server.Peer, cmd string, args ...string) 
 
 	if w.flush == 1 {
 		w.flushed = time.Now()
-		// it takes a while, so that a stream's new entries are not named like
-		// the old ones
+		// The clock moves on, so that new entries of a stream do not get the
+		// ids of the old ones.
 		w.skew += time.Millisecond
 		w.mini.FlushAll()
 	}
@@ -132,7 +136,8 @@ func (w *simWorld) beforeCommand(from *server.Peer, cmd string, args ...string) 
 	return false
 }
 
-// scheduleFlush makes Redis lose everything soon, perhaps in the midst of a pipeline.
+// scheduleFlush makes Redis lose everything soon, perhaps in the middle of a
+// pipeline.
 func (w *simWorld) scheduleFlush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -169,8 +174,8 @@ func (w *simWorld) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(w.rng.Int64N(int64(to-from)))
 }
 
-// machine is where one process runs. It can be stopped for a while, cut off,
-// and given bad wires.
+// machine is where one process runs. It can be paused, cut off, and given bad
+// connections.
 type machine struct {
 	w    *simWorld
 	name string
@@ -203,16 +208,16 @@ func (m *machine) startPart(part func(context.Context) error) {
 	m.work.Go(func() { _ = part(m.ctx) }) // the context's error
 }
 
-// crash ends the process without a word to anybody.
+// crash ends the process without deregistering anything.
 func (m *machine) crash() {
 	m.cutLines(1000 * time.Hour)
 	m.shutDown()
 }
 
-// shutDown lets the process stop as it does on SIGTERM.
+// shutDown ends the process as SIGTERM does.
 func (m *machine) shutDown() { m.kill() }
 
-// pauseFor stops the process: whatever it wants from outside waits, and then
+// pauseFor pauses the process. What it sends or receives waits, and then
 // happens all the same.
 func (m *machine) pauseFor(d time.Duration) {
 	m.mu.Lock()
@@ -227,7 +232,8 @@ func laterOf(a, b time.Time) time.Time {
 	return b
 }
 
-// waitUntilWell waits until the machine runs and its lines are whole.
+// waitUntilWell ends the machine's faults and waits until it runs and is
+// connected.
 func (m *machine) waitUntilWell() {
 	m.mu.Lock()
 	m.faultRate = 0
@@ -242,7 +248,8 @@ func (m *machine) isPaused() bool {
 	return time.Now().Before(m.pausedUntil)
 }
 
-// waitWhilePaused is passed by everything that leaves the process or enters it.
+// waitWhilePaused is called by everything that enters or leaves the process. It
+// returns whether it waited.
 func (m *machine) waitWhilePaused() (was bool) {
 	for {
 		m.mu.Lock()
@@ -256,8 +263,8 @@ func (m *machine) waitWhilePaused() (was bool) {
 	}
 }
 
-// cutLines makes all lines carry nothing any more, without a word, and new ones as
-// well until d is over.
+// cutLines makes all connections carry nothing any more without ending them,
+// and refuses new ones until d is over.
 func (m *machine) cutLines(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -296,10 +303,11 @@ func (m *machine) dialRedis(context.Context, string, string) (net.Conn, error) {
 
 var errReset = errors.New("connection reset")
 
-// flakyConn is a connection. One request is written at a time, and all of it at
-// once; keep pipelines below 4 KB, the server's buffer, because this pipe has
-// none. Nobody may subscribe here: the library waits for a subscription under a
-// lock, and in a bubble no time goes by while someone else waits for the lock.
+// flakyConn is a connection. One request is written at a time and in one piece.
+// Pipelines must stay below 4 KB, the server's buffer, because this pipe has
+// none. Subscriptions are not possible here: the library waits for one under a
+// lock, and in a synctest bubble no time passes while another goroutine waits
+// for that lock.
 type flakyConn struct {
 	net.Conn
 	m    *machine
@@ -356,7 +364,7 @@ func (l *flakyConn) Read(b []byte) (int, error) {
 	}
 }
 
-// Close lets what is on its way arrive.
+// Close lets requests that are under way arrive.
 func (l *flakyConn) Close() error {
 	l.m.mu.Lock()
 	delete(l.m.lines, l)

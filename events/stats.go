@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // redirectLibraryLog sends what go-redis logs about its connections to slog at
-// debug level. What matters also comes back as an error or a Gap.
+// debug level. What matters also comes back as an error or a gap.
 var redirectLibraryLog = sync.OnceFunc(func() { redis.SetLogger(libraryLog{}) })
 
 type libraryLog struct{}

@@ -30,8 +30,8 @@ type Worker struct {
 	Consumer string
 	Handle   func(ctx context.Context, jobID string, payload []byte) error
 	Parallel int // jobs at a time [4]
-	// Heartbeat is how often a worker renews its hold on the jobs in hand [1 s].
-	// A job whose worker is silent for three heartbeats is taken over.
+	// Heartbeat is how often a worker renews its hold on the jobs in hand [1
+	// s]. A job whose worker is silent for three heartbeats is taken over.
 	Heartbeat  time.Duration
 	Limit      time.Duration // for one delivery [30 s]
 	Deliveries int64         // before a job is a dead letter [5]

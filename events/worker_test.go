@@ -113,7 +113,8 @@ func TestALongJobIsNotTakenFromAWorkerThatLives(t *testing.T) {
 		select {
 		case <-begun:
 			t.Error("the job was taken over")
-		case <-time.After(15 * testHeartbeat): // no signal says that nothing happens
+		case <-time.After(15 * testHeartbeat):
+			// no signal says that nothing happens
 		}
 
 		held, err := r.commands.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: r.streamKey("settlements"), Group: workerGroup,

@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memoryStore are trips, charges and refunds in memory.
+// memoryStore keeps trips, charges and refunds in memory.
 type memoryStore struct {
 	mu      sync.Mutex
 	trips   map[trips.TripID]trips.Trip
@@ -28,7 +28,7 @@ func (b *memoryStore) signalChange() {
 	}
 }
 
-// waitFor returns when the books are as wanted.
+// waitFor returns when the condition, checked under the lock, holds.
 func (b *memoryStore) waitFor(t *testing.T, wanted func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -19,8 +19,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// outageTransport is the way to a provider: it counts what is asked while the provider
-// fails, and how many trips that is about.
+// outageTransport is the connection to a provider. It counts the requests while
+// the provider fails, and the trips they are about.
 type outageTransport struct {
 	provider http.Handler
 	respond  func(*http.Request) (*http.Response, error) // nil: it passes
@@ -59,7 +59,8 @@ func (o *outageTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// requestReference is what a charge or a question is about.
+// requestReference returns the reference that a charge or a verification is
+// about.
 func requestReference(r *http.Request) string {
 	if r.Method == http.MethodGet {
 		return r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
@@ -81,8 +82,8 @@ func respondStatus(code int) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// outageScenario completes a trip a second and settles with four hands, as a node does;
-// its queue brings a failed job back as events.Worker does.
+// outageScenario completes a trip a second and settles with four workers, as a
+// node does. Its queue brings a failed job back as events.Worker does.
 type outageScenario struct {
 	*fixture
 	wg    sync.WaitGroup
@@ -126,7 +127,7 @@ func TestAProviderThatFailsIsAskedATenthMoreAtMostAndAllIsPaidWhenItIsBack(t *te
 	}
 }
 
-// simulateOutage is an outage of ten minutes from the start on, in which a trip is
+// simulateOutage is an outage of ten minutes from the start, in which a trip is
 // completed each second.
 func simulateOutage(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
 	const trouble, bound = 600, 20 * time.Second
@@ -176,7 +177,7 @@ func simulateOutage(t *testing.T, fails func(*http.Request) (*http.Response, err
 	}
 	paid := func() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.charges) }
 
-	// each is asked for and charged, 100 ms each, one by one at worst
+	// Each trip is verified and charged, 100 ms each, at worst one by one.
 	most := bound + trouble*200*time.Millisecond
 	for paid() < trouble && time.Since(healed) < most {
 		time.Sleep(100 * time.Millisecond)

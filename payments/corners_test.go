@@ -72,9 +72,9 @@ func TestARefundInAnotherCurrencyIsNotBookedAsDone(t *testing.T) {
 	}
 }
 
-// TestEventsInTheWrongOrderMoveNoMoney tells of the refund before anybody asked
-// for one, then of a charge long settled, then of the refund again after it is
-// done.
+// TestEventsInTheWrongOrderMoveNoMoney sends an event of a refund before one
+// was requested, then one of a charge long settled, then the refund's again
+// after it is done.
 func TestEventsInTheWrongOrderMoveNoMoney(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{})
 	back := `{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":123400}}`

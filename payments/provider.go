@@ -16,7 +16,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Order asks a provider to take money, at most once per Reference.
+// Order asks a provider to take money, at most once per reference.
 type Order struct {
 	Reference     string
 	Amount        trips.Money

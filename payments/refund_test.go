@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// newChargedFixture is a desk whose trip "done" was charged without trouble, and whose
-// provider has faults from now on.
+// newChargedFixture is a fixture whose trip "done" was charged without faults,
+// and whose provider has faults from now on.
 func newChargedFixture(t *testing.T, f provider.Faults) *fixture {
 	t.Helper()
 	d := newFixture(t, f)
@@ -30,8 +30,8 @@ func newChargedFixture(t *testing.T, f provider.Faults) *fixture {
 	return d
 }
 
-// checkRefundedOnce checks that the fare went back exactly once, at the provider and in
-// the books.
+// checkRefundedOnce checks that the fare went back exactly once, at the
+// provider and in the store.
 func (d *fixture) checkRefundedOnce(t *testing.T) {
 	t.Helper()
 	r, err := d.memoryStore.Refund(t.Context(), "done")

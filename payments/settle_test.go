@@ -62,7 +62,7 @@ func completedTrip(id trips.TripID, fare int64) trips.Trip {
 		Quote: trips.Quote{Fare: trips.Money{Minor: fare, Currency: "NGN"}}}
 }
 
-// checkChargedOnce checks that the fare was taken exactly once and booked.
+// checkChargedOnce checks that the fare was taken exactly once and recorded.
 func (d *fixture) checkChargedOnce(t *testing.T) {
 	t.Helper()
 	c, err := d.memoryStore.Charge(t.Context(), "done")
@@ -194,7 +194,7 @@ func TestAnotherAmountUnderOurReferenceIsNotBooked(t *testing.T) {
 	}
 }
 
-// recordingQueue notes the jobs it is given.
+// recordingQueue records the jobs it is given.
 type recordingQueue struct {
 	jobs []string
 	err  error
@@ -255,7 +255,7 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 	if len(q.jobs) < 2 || len(q.jobs) > 3 {
-		// the last may have found its context cancelled
+		// The last look may have found its context cancelled.
 		t.Errorf("queued %d times after 3 losses, the fresh trip's grace notwithstanding", len(q.jobs))
 	}
 }

@@ -36,9 +36,9 @@ func (l *seededRand) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(l.rng.Int64N(int64(to-from)))
 }
 
-// forgetfulBank is a provider that forgets references: it refuses one that comes back
-// within a minute, and takes the money again when it comes back later. Whoever
-// charges without asking first is found out.
+// forgetfulBank is a provider that forgets references: it refuses one that
+// comes back within a minute, and takes the money again when it comes back
+// later. A settler that charges without verifying first is found out.
 type forgetfulBank struct {
 	*seededRand
 	memory time.Duration
@@ -62,9 +62,9 @@ func (b *forgetfulBank) setFaults(p float64) {
 	b.faults = p
 }
 
-// serveWithFaults answers within three seconds, as the HTTP client does. In trouble the
-// request or its answer gets lost, or both hang, and what was asked for happens
-// all the same or much later.
+// serveWithFaults answers within three seconds, as the HTTP client does. With
+// faults the request or its answer gets lost, or both hang, and what was asked
+// for happens all the same or much later.
 func serveWithFaults[T any](ctx context.Context, b *forgetfulBank, do func() (T, error)) (T, error) {
 	var none T
 	b.mu.Lock()
@@ -130,7 +130,7 @@ func (b *forgetfulBank) Verify(ctx context.Context, reference string) (payments.
 	})
 }
 
-// Repay gives a payment back, once and whole. It may take its time about it.
+// Repay gives a payment back, once and whole. It may take minutes.
 func (b *forgetfulBank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
 	return serveWithFaults(ctx, b, func() (payments.Repayment, error) {
 		paid := b.capturesOf(o.Transaction)
@@ -158,7 +158,7 @@ func (b *forgetfulBank) finishRefund(id string) {
 	b.refunds[id][0].Status = payments.RefundDone
 }
 
-// Repayments says what became of every Repay.
+// Repayments returns the refunds of a payment.
 func (b *forgetfulBank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
 	return serveWithFaults(ctx, b, func() ([]payments.Repayment, error) {
 		b.mu.Lock()
@@ -167,7 +167,7 @@ func (b *forgetfulBank) Repayments(ctx context.Context, paymentID string) ([]pay
 	})
 }
 
-// capturesOf is what was captured under a reference.
+// capturesOf returns what was captured under a reference.
 func (b *forgetfulBank) capturesOf(reference string) (out []capture) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -179,8 +179,8 @@ func (b *forgetfulBank) capturesOf(reference string) (out []capture) {
 	return out
 }
 
-// lossyQueue is a queue of jobs that delivers at least once, in any order, and loses
-// all when it is flushed.
+// lossyQueue is a queue of jobs that delivers at least once, in any order, and
+// loses all when it is flushed.
 type lossyQueue struct {
 	*seededRand
 	wake chan struct{}
@@ -201,7 +201,8 @@ func (q *lossyQueue) setFaults(p float64) {
 	q.faults = p
 }
 
-// Enqueue adds a job: with bad luck not, or twice, or without saying so.
+// Enqueue adds a job. With faults it may add it twice, not add it, or add it
+// and return an error.
 func (q *lossyQueue) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	q.mu.Lock()
 	faults := q.faults
@@ -240,7 +241,7 @@ func (q *lossyQueue) dropAll() {
 	q.jobs = nil
 }
 
-// popJob waits for a job; false when ctx ended.
+// popJob waits for a job. It returns false when ctx ended.
 func (q *lossyQueue) popJob(ctx context.Context) (job, bool) {
 	for {
 		q.mu.Lock()
@@ -258,7 +259,7 @@ func (q *lossyQueue) popJob(ctx context.Context) (job, bool) {
 			return job{}, false
 		case <-q.wake:
 		case <-time.After(time.Minute):
-			// another worker may have got the signal
+			// Another worker may have received the signal.
 		}
 	}
 }

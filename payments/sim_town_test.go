@@ -35,9 +35,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// paymentSim is a city's money in a bubble of fake time: settlers on mortal workers,
-// a reconciler, a queue that loses and repeats, a bank that forgets, and a
-// store that breaks.
+// paymentSim is a city's payments in fake time: settlers on workers that die, a
+// reconciler, a queue that loses and repeats jobs, a bank that forgets
+// references, and a store that fails.
 type paymentSim struct {
 	*seededRand
 	t      *testing.T
@@ -52,7 +52,7 @@ type paymentSim struct {
 
 	mu       sync.Mutex // guards all below
 	rides    int
-	refunded map[trips.TripID]bool // that operators asked for
+	refunded map[trips.TripID]bool // requested by operators
 }
 
 func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
@@ -97,8 +97,7 @@ func newPaymentSim(t *testing.T, seed uint64) *paymentSim {
 	return m
 }
 
-// runStory is an hour of trouble, and what must be true when all is well for long
-// enough.
+// runStory is an hour of faults, then enough calm, then the checks.
 func (m *paymentSim) runStory() {
 	defer m.wg.Wait()
 	defer m.stop()
@@ -108,12 +107,14 @@ func (m *paymentSim) runStory() {
 	m.bank.setFaults(0)
 	m.queue.setFaults(0)
 
-	// an operator may ask 20 minutes later, and the bank take 10
+	// An operator may request a refund 20 minutes later, and the bank may take
+	// 10 minutes for it.
 	m.sleepFor(longest + 50*time.Minute)
 	m.checkBooks()
 }
 
-// longest is the reconciler's; what it found in trouble may wait so long.
+// longest is the reconciler's. A trip that it found during the faults may wait
+// that long.
 const longest = 10 * time.Minute
 
 func (m *paymentSim) injectFaults() {
@@ -148,7 +149,7 @@ func (m *paymentSim) newSettler() *payments.Settler {
 	return &payments.Settler{Trips: m.store, Charges: m.store, Refunds: m.store, Provider: m.bank, Now: time.Now}
 }
 
-// runWorker does jobs, dies in the midst of some, and comes back.
+// runWorker does jobs, dies in the middle of some, and starts again.
 func (m *paymentSim) runWorker() {
 	for m.ctx.Err() == nil {
 		ctx, die := context.WithTimeout(m.ctx, m.between(time.Second, 4*time.Minute))
@@ -163,8 +164,8 @@ func (m *paymentSim) runWorker() {
 	}
 }
 
-// deliverJob is one delivery. A job whose worker dies comes back, and so may one that
-// is done: the acknowledgement got lost.
+// deliverJob is one delivery. A job whose worker dies comes back. A job that is
+// done may too: its acknowledgement got lost.
 func (m *paymentSim) deliverJob(ctx context.Context, j job) {
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -198,7 +199,7 @@ func (m *paymentSim) runReconciler() {
 }
 
 // runTrip is a trip from its request to its end. Two thirds are completed, and
-// some of these are given back.
+// some of these are refunded.
 func (m *paymentSim) runTrip() {
 	m.mu.Lock()
 	m.rides++
@@ -217,7 +218,7 @@ func (m *paymentSim) runTrip() {
 
 	for stage := 1; stage < stages; stage++ {
 		if m.chance(.05) {
-			// a job that should not be
+			// A job for a trip that is not completed.
 			_ = m.queue.Enqueue(m.ctx, "settlements", string(id), nil)
 		}
 
@@ -237,15 +238,15 @@ func (m *paymentSim) runTrip() {
 		t = m.commitUntilStored(t.Cancel(trips.Rider(t.Rider), "tired", time.Now()))
 	}
 
-	// an error is for the reconciler to heal
+	// The reconciler makes up for an error.
 	_ = m.queue.Enqueue(m.ctx, "settlements", string(id), nil)
 	if m.chance(.2) && m.sleepFor(m.between(time.Second, 20*time.Minute)) {
 		m.requestRefund(t)
 	}
 }
 
-// requestRefund is an operator who asks until it is written down. What was never
-// charged is not.
+// requestRefund is an operator who asks until the refund is recorded. For a
+// trip that was never charged none is.
 func (m *paymentSim) requestRefund(t trips.Trip) {
 	for m.ctx.Err() == nil {
 		_, err := m.newSettler().Refund(m.ctx, t.ID, "completed by mistake")
@@ -265,7 +266,7 @@ func (m *paymentSim) requestRefund(t trips.Trip) {
 	}
 }
 
-// commitUntilStored insists until the store has the move.
+// commitUntilStored repeats the command until the store has it.
 func (m *paymentSim) commitUntilStored(ev trips.Event, err error) trips.Trip {
 	if err != nil {
 		m.t.Errorf("a legal move: %v", err)
@@ -291,7 +292,8 @@ func (m *paymentSim) sleepFor(d time.Duration) bool {
 	}
 }
 
-// checkBooks holds the books against the bank's, trip by trip.
+// checkBooks compares the store's charges and refunds with the bank's, trip by
+// trip.
 func (m *paymentSim) checkBooks() {
 	m.drainOutbox()
 	report, err := audit.Run(m.ctx, m.store, audit.Config{Now: time.Now})
@@ -319,7 +321,7 @@ func (m *paymentSim) checkBooks() {
 	}
 }
 
-// checkTrip holds one trip against what the bank took and gave back.
+// checkTrip compares one trip with what the bank took and gave back.
 func (m *paymentSim) checkTrip(t trips.Trip) {
 	taken := m.bank.capturesOf(payments.Reference(t.ID))
 	if t.State != trips.Completed {
@@ -352,7 +354,7 @@ func (m *paymentSim) checkTrip(t trips.Trip) {
 	}
 }
 
-// drainOutbox reads the outbox to its end: who hears of it is no matter here.
+// drainOutbox reads the outbox to its end; its messages do not matter here.
 func (m *paymentSim) drainOutbox() {
 	if ok, err := m.store.Lease(m.ctx, "relay", time.Minute); err != nil || !ok {
 		m.t.Fatal("no lease of the outbox", err)

@@ -19,15 +19,15 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// webhookFixture hears webhooks for a desk that settles what it is told to.
+// webhookFixture receives webhooks and settles the trips they are about.
 type webhookFixture struct {
 	*fixture
 	hook         *payments.Webhook
 	jobs         *jobRunner
-	stopProvider func() // ends the provider and the door, after what is under way
+	stopProvider func() // ends the provider and the webhook's server
 }
 
-// jobRunner handles jobs one after the other, once each, whatever comes of it.
+// jobRunner runs jobs one after the other, once each, and ignores their errors.
 type jobRunner struct {
 	mu     sync.Mutex
 	queued []string
@@ -48,8 +48,8 @@ func (w *jobRunner) countQueued() int {
 	return len(w.queued)
 }
 
-// newWebhookFixture is a node's webhook behind HTTP, a provider that knows its address,
-// and a worker between them.
+// newWebhookFixture is a node's webhook behind HTTP, a provider that knows its
+// address, and a worker between them.
 func newWebhookFixture(t *testing.T, f provider.Faults) *webhookFixture {
 	t.Helper()
 	h := &payments.Webhook{Secret: "sk", Stream: "settlements", Log: slog.New(slog.DiscardHandler),
@@ -63,12 +63,12 @@ func newWebhookFixture(t *testing.T, f provider.Faults) *webhookFixture {
 	var busy sync.WaitGroup
 	busy.Go(func() {
 		for id := range w.jobs {
-			// what failed is seen in the books
+			// A failure is visible in the store.
 			_ = d.Handle(context.Background(), id, nil)
 		}
 	})
 
-	// nobody is heard after the last job
+	// The queue is closed only after the last webhook.
 	t.Cleanup(func() { d.stopEmulator(); node.Close(); close(w.jobs); busy.Wait() })
 	return &webhookFixture{fixture: d, hook: h, jobs: w, stopProvider: func() { d.stopEmulator(); node.Close() }}
 }
@@ -192,7 +192,8 @@ func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
 	body := chargeSuccess("done", ended)
 	signature := provider.Sign("sk", []byte(body))
 	for range 3 {
-		// before anything is settled: each asks, the provider charges once
+		// Nothing is settled yet: each event leads to a job, and the provider
+		// charges once.
 		if code := e.postEvent(t, body, signature); code != http.StatusOK {
 			t.Fatal(code)
 		}
@@ -237,7 +238,7 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{Seed: 5, LoseReply: .2, Error500: .2, Hang: .1, HangFor: 30 * time.Second,
 		DuplicateHook: .3, LateHook: .3, LateBy: 20 * time.Millisecond, ReorderHook: .3})
 
-	// asks before it charges, as after a restart
+	// Verify before each charge, as after a restart.
 	e.Tries, e.Fresh = 1, time.Nanosecond
 	e.Provider.(*payments.HTTPProvider).Timeout = 100 * time.Millisecond
 	fares := int64(123_400)
@@ -261,7 +262,7 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	for part := range 4 {
 		crowd.Go(func() {
 			for i := part; i < len(ids); i += 4 {
-				// webhooks and the reconciler mend it
+				// Webhooks and the reconciler make up for an error.
 				_ = e.Handle(t.Context(), ids[i], nil)
 			}
 		})
@@ -275,7 +276,7 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 		}
 	}
 
-	// by webhooks alone
+	// Webhooks alone settle the rest of what was taken.
 	e.waitFor(t, func() bool { return len(e.charges) >= taken })
 	r := &payments.Reconciler{Charges: e.memoryStore, Refunds: e.memoryStore, Queue: e.jobs, Stream: "settlements", Grace: time.Millisecond,
 		Longest: time.Millisecond, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }, Log: slog.New(slog.DiscardHandler)}
@@ -297,7 +298,7 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	e.checkSums(t, n+1, fares)
 }
 
-// checkSums checks the books and the provider's ledger against the fares.
+// checkSums compares the store's and the provider's sums with the fares.
 func (e *webhookFixture) checkSums(t *testing.T, n int, fares int64) {
 	t.Helper()
 	var booked, took int64
@@ -324,7 +325,7 @@ func FuzzAnythingUnsignedIsRefused(f *testing.F) {
 	f.Add([]byte("{}"), "")
 
 	f.Fuzz(func(t *testing.T, body []byte, signature string) {
-		// no store: whoever gets past the signature panics
+		// Without a store, an event that gets past the signature panics.
 		h := &payments.Webhook{Secret: "sk"}
 		if err := h.Hear(t.Context(), body, signature); err == nil && signature != provider.Sign("sk", body) {
 			t.Errorf("heard %q", body)

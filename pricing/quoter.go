@@ -86,7 +86,8 @@ func NewQuoter(secret []byte, o QuoterOptions) (*Quoter, error) {
 	}
 
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		// Read checks the claims itself, to tell expired quotes from forged ones.
+		// Read checks the claims itself, to tell expired quotes from forged
+		// ones.
 		jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 	return &Quoter{opts: o, key: key, parser: parser}, nil
 }

@@ -116,7 +116,7 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 		z.price = s.nextPrice(z.price, s.pressureLocked(z))
 	}
 
-	// Zones are deleted only after the prices of all neighbours were computed.
+	// Quiet zones go only after the prices of all neighbours were computed.
 	for c, z := range s.zones {
 		if z.price == Plain && z.demand < negligible && z.supply < negligible {
 			delete(s.zones, c)

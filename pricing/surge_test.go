@@ -16,8 +16,8 @@ var (
 	start   = time.Unix(1_700_000_000, 0)
 )
 
-// tickMarket ticks every ten seconds with so many requests and free drivers at the
-// market.
+// tickMarket ticks every ten seconds with that many requests and free drivers
+// at the market.
 func tickMarket(s *Surge, from time.Time, ticks, requests, free int) time.Time {
 	for range ticks {
 		from = from.Add(10 * time.Second)

@@ -19,7 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const waitLimit = 20 * time.Second
 
-// runDuring runs things while something is done, and waits for their end.
+// runDuring runs work in goroutines while do is called, and waits for their
+// end.
 func runDuring(t *testing.T, do func(), run ...func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())

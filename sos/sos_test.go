@@ -25,7 +25,7 @@ var (
 	car           = sos.Place{Point: location.Point{Lng: 3.38, Lat: 6.45}, At: noon}
 )
 
-// fixture is a line, the store behind it, and a clock.
+// fixture is the service under test, the store behind it, and a clock.
 type fixture struct {
 	*sos.Line
 	store    *faulty.Store
@@ -43,7 +43,7 @@ func newFixture() *fixture {
 	return c
 }
 
-// reserveTrip is a trip that has been reserved.
+// reserveTrip returns a trip that has been reserved.
 func (c *fixture) reserveTrip(t *testing.T) trips.TripID {
 	t.Helper()
 	quote := trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}}
@@ -83,7 +83,7 @@ func TestOnlyTheTwoOfATripCallAndNotForEver(t *testing.T) {
 	c := newFixture()
 	id := c.reserveTrip(t)
 
-	// the right ids in the wrong roles
+	// The right ids in the wrong roles.
 	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
 	for _, who := range append(swapped, trips.Rider("bola"), trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		if _, err := c.Call(t.Context(), who, id, "c1", ""); !errors.Is(err, trips.ErrNotYours) {
@@ -144,7 +144,7 @@ func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
 	}
 }
 
-// recordingQueue keeps jobs, or forgets them.
+// recordingQueue records jobs, and fails if told to.
 type recordingQueue struct {
 	jobs []string
 	err  error

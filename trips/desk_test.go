@@ -18,9 +18,10 @@ type memoryStore struct {
 	trips        map[trips.TripID]trips.Trip
 	recorded     map[[2]string]trips.Event
 	fingerprints map[[2]string]string
-	applied      int                  // calls of Apply
-	beforeWrite  func(s *memoryStore) // happens between a read and the next write
-	err          error                // what every call returns, if set
+	applied      int // calls of Apply
+	// happens between a read and the next write
+	beforeWrite func(s *memoryStore)
+	err         error // what every call returns, if set
 }
 
 func newMemoryStore(ts ...trips.Trip) *memoryStore {
@@ -75,7 +76,7 @@ func (s *memoryStore) Recorded(_ context.Context, k trips.Key) (trips.Event, err
 	return ev, nil
 }
 
-// newService works on the shelf; its clock stands an hour after noon.
+// newService returns a Desk on the store. Its clock stands an hour after noon.
 func newService(s *memoryStore) *trips.Desk {
 	return &trips.Desk{Store: s, Now: func() time.Time { return noon.Add(time.Hour) }}
 }
@@ -121,7 +122,7 @@ func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 func TestAMoveThatLostARaceIsTriedAgainOnTheTripAsItStands(t *testing.T) {
 	s := newMemoryStore(tripAt(t, "reserved"))
 	s.beforeWrite = func(s *memoryStore) {
-		// the driver arrives just before the rider's cancellation is written
+		// The driver arrives just before the rider's cancellation is written.
 		s.beforeWrite = nil
 		s.trips["trip-1"] = tripAt(t, "arrived")
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// model is a trip told in other words: how far the ride got, and who drives. It
-// shares nothing with the code but the names of the states.
+// model is an independent description of a trip: how far the ride got, and who
+// drives. It shares nothing with the code but the names of the states.
 type model struct {
 	stage  int // index into ride
 	over   trips.State
@@ -29,7 +29,7 @@ func (m model) state() trips.State {
 	return ride[m.stage]
 }
 
-// predict foretells the state after a command, or which error refuses it.
+// predict returns the model after a command, or the error that refuses it.
 func (m model) predict(verb, who string, by trips.Actor) (model, error) {
 	ended := m.over != "" || m.stage == 4
 	own := m.driver != "" && by == trips.Driver(trips.DriverID(m.driver))

@@ -57,9 +57,9 @@ var paths = map[string]string{
 	"cancelled_by_its_driver": "driver reserve, driver cancel",
 }
 
-// transitionTable is the law, for every place, verb and actor: where the trip goes, or
-// which error refuses it. Only drivers can be given a trip, so nobody else
-// stands in the rows of reserve.
+// transitionTable is the specification, for every place, transition and actor:
+// where the trip goes, or which error refuses it. Only drivers can be assigned
+// a trip, so the rows of reserve have no other actors.
 const transitionTable = `
 place                    verb      rider      rider2     driver     driver2    system
 
@@ -154,7 +154,7 @@ func parseTable(t *testing.T) []cell {
 	return cells
 }
 
-// tripAt returns a trip that went the path to a place.
+// tripAt returns a trip that took the path to a place.
 func tripAt(t testing.TB, place string) trips.Trip {
 	t.Helper()
 	ev, err := trips.Request("trip-1", "ada", marina, airport, quote, noon)
@@ -216,7 +216,7 @@ func checkRefusal(t *testing.T, ev trips.Event, err, want error) {
 	}
 }
 
-// checkTransition checks what every move does beside changing the state.
+// checkTransition checks what every transition does besides changing the state.
 func checkTransition(t *testing.T, from trips.Trip, ev trips.Event, by trips.Actor) {
 	t.Helper()
 	to := ev.Trip

@@ -103,8 +103,8 @@ func serveFile(w http.ResponseWriter, r *http.Request, pages map[string]embedded
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
 
-	// Browsers keep the file but ask for it each time: the ETag makes that cheap,
-	// and a new build shows at once.
+	// Browsers keep the file but ask for it each time: the ETag makes that
+	// cheap, and a new build shows at once.
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", f.etag)
 	h.Set("X-Content-Type-Options", "nosniff")

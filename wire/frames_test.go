@@ -19,8 +19,8 @@ var frames = map[string]func() proto.Message{
 	"fleet":  func() proto.Message { return new(Fleet) },
 }
 
-// fillRandom sets a random choice of a message's fields to random values, at any
-// depth.
+// fillRandom sets a random choice of a message's fields to random values, at
+// any depth.
 func fillRandom(t *rapid.T, m protoreflect.Message) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {

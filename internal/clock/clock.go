@@ -92,7 +92,8 @@ func (c *Clock) Run(ctx context.Context, from Source) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			_ = c.measureOffset(ctx, from) // users of the source report its errors
+			// users of the source report its errors
+			_ = c.measureOffset(ctx, from)
 		}
 	}
 }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// fakeSource is a source of the true time whose answers take a while to come and to
-// go.
+// fakeSource is a source of the true time whose answers are delayed both ways.
 type fakeSource struct {
 	ahead     time.Duration // of the test's clock
 	there     time.Duration

@@ -9,14 +9,14 @@ import "time"
 // Grades of silence. Each costs the driver more than the one before and takes
 // longer to reach, because a stalled link looks the same as a dead phone.
 const (
-	// SuspectAfter ends new offers to the driver. A wrong verdict costs an offer
-	// that would likely have expired.
+	// SuspectAfter ends new offers to the driver. A wrong verdict costs an
+	// offer that would likely have expired.
 	SuspectAfter = 3 * time.Second
 	// OfflineAfter takes a driver without a trip off the maps and out of the
 	// count of available drivers.
 	OfflineAfter = 10 * time.Second
-	// CommsLostAfter tells the rider of a trip how old the driver's position is.
-	// The trip goes on.
+	// CommsLostAfter tells the rider of a trip how old the driver's position
+	// is. The trip goes on.
 	CommsLostAfter = 20 * time.Second
 )
 

@@ -9,14 +9,14 @@ import (
 
 const second = time.Second
 
-// beatSteadily beats from one time to another, as a node does that is well.
+// beatSteadily beats from one time to another, as a healthy node does.
 func beatSteadily(g *Guard, from, to time.Duration) {
 	for at := from; at <= to; at += BeatEvery {
 		g.Beat(start.Add(at))
 	}
 }
 
-// isSilent says whether a peer last heard then counts as silent.
+// isSilent reports whether a peer last heard at a time counts as silent.
 func isSilent(g *Guard, now, heard, grade time.Duration) bool {
 	return start.Add(heard).Before(g.Cutoff(start.Add(now), grade))
 }
@@ -83,14 +83,14 @@ func TestPauseUponPause(t *testing.T) {
 		now, heard, grade time.Duration
 		want              bool
 	}{
-		// we never listened for 10 s on end
+		// The node never listened for 10 s without a break,
 		{76 * second, 58 * second, OfflineAfter, false},
-		// nor had we before the first pause
+		// nor had it listened that long before the first pause.
 		{76 * second, 51 * second, OfflineAfter, false},
 		{76 * second, 49 * second, OfflineAfter, true},
 		{84 * second, 58 * second, OfflineAfter, false},
 		{86 * second, 58 * second, OfflineAfter, true},
-		// between the pauses we listened for 5 s
+		// Between the pauses the node listened for 5 s.
 		{76 * second, 60 * second, SuspectAfter, true},
 		{76 * second, 68 * second, SuspectAfter, false},
 		{79 * second, 68 * second, SuspectAfter, true},
@@ -116,8 +116,9 @@ func TestShortBreaksAndAClockSetBackAreNoPauses(t *testing.T) {
 	}
 }
 
-// Whatever the pauses: the guard never finds silent whom a plain timeout would
-// not; never anyone heard since we are back; and its memory is bounded.
+// With any pauses, the guard never finds a peer silent that a plain timeout
+// would not, nor one that was heard since the node is back, and its memory is
+// bounded.
 func TestAnyScheduleOfPauses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 500 {

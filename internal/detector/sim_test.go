@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// silenceSim is a node that hears some drivers and stops now and then. No goroutine
-// runs in it: its clock is a number.
+// silenceSim is a node that hears some drivers and is paused now and then. It
+// has no goroutines: its clock is a number.
 type silenceSim struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -24,7 +24,7 @@ type silenceSim struct {
 	fleet   []*driver
 }
 
-// driver is one phone, and what a judge who knows all thinks of it.
+// driver is one phone, and what an observer who knows everything thinks of it.
 type driver struct {
 	id     trips.DriverID
 	trip   trips.TripID
@@ -33,15 +33,16 @@ type driver struct {
 	seq    uint64
 	skew   time.Duration // of the phone's clock
 	heard  time.Time
-	// the longest time without a break in which the node listened since then
+	// silent is the longest time that the node listened without a break since
+	// then.
 	silent time.Duration
 }
 
-// The verdicts are held against a judge who counts the seconds in which we
-// listened and heard nothing, and knows nothing of the guard: a driver is
-// suspected after 3 s of them, off the map after 10 s, and reported to the
-// rider after 20 s, at that beat and not one earlier or later; our own pauses,
-// however many, make nobody silent; and a silence of any length ends no trip.
+// The verdicts are compared with an observer that counts the time in which the
+// node listened and heard nothing, and does not know the guard. A driver is
+// suspected after 3 s of that, taken off the map after 10 s, and reported to
+// the rider after 20 s, at that very beat. Pauses of the node, in any number,
+// make no driver silent, and silence of any length ends no trip.
 func TestSimulatedSilenceIsJudgedByWhatWasListenedTo(t *testing.T) {
 	first, n := faulty.Seeds(t, 20)
 	began := time.Now()
@@ -81,8 +82,8 @@ func (w *silenceSim) randomUpTo(d time.Duration) time.Duration {
 	return time.Duration(w.rng.Int64N(int64(d)))
 }
 
-// runHour goes by in beats. Once in a while the node is stopped, or its clock set
-// forward, which looks the same.
+// runHour is an hour of beats. Now and then the node is paused, or its clock
+// set forward, which looks the same.
 func (w *silenceSim) runHour() {
 	beat := 0
 	for end := w.now.Add(time.Hour); w.now.Before(end) && !w.t.Failed(); beat++ {
@@ -119,8 +120,8 @@ func (w *silenceSim) runHour() {
 	}
 }
 
-// deliverFix takes what a phone sent. What came while the node was stopped waits in
-// the socket.
+// deliverFix takes what a phone sent. What came during a pause waits in the
+// socket.
 func (w *silenceSim) deliverFix(d *driver) {
 	if w.now.Before(d.due) {
 		return
@@ -135,14 +136,15 @@ func (w *silenceSim) deliverFix(d *driver) {
 	d.heard, d.silent = w.now, 0
 	d.due = w.now.Add(500*time.Millisecond + w.randomUpTo(1500*time.Millisecond))
 	if !d.steady && w.rng.IntN(20) == 0 {
-		d.due = w.now.Add(w.randomUpTo(40 * time.Second)) // a tunnel, a dead zone
+		// a tunnel, a dead zone
+		d.due = w.now.Add(w.randomUpTo(40 * time.Second))
 	}
 }
 
 var grades = []time.Duration{detector.SuspectAfter, detector.OfflineAfter, detector.CommsLostAfter}
 
-// nearVerdict says whether a verdict may have changed at the last beat, or will at the
-// next.
+// nearVerdict reports whether a verdict may have changed at the last beat, or
+// may at the next.
 func (d *driver) nearVerdict() bool {
 	for _, g := range grades {
 		if (d.silent - g).Abs() <= 2*detector.BeatEvery {
@@ -152,8 +154,8 @@ func (d *driver) nearVerdict() bool {
 	return false
 }
 
-// disagrees holds a verdict against a silence. Nobody minds a millisecond, in which
-// the map counts.
+// disagrees reports whether a verdict differs from the observer's. A
+// millisecond is tolerated, because the map counts in milliseconds.
 func (d *driver) disagrees(silent bool, grade time.Duration) bool {
 	return silent != (d.silent > grade) && (d.silent-grade).Abs() > time.Millisecond
 }

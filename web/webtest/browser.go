@@ -1,5 +1,5 @@
-// Package webtest drives the rider's page in a real headless browser, the way a
-// person would: by clicks and keys.
+// Package webtest drives the page in a real headless browser, as a person
+// would: by clicks and keys.
 package webtest
 
 import (
@@ -32,8 +32,8 @@ var (
 	Phone   = Screen{"phone", 390, 844}
 )
 
-// patience is for what the page does by itself: long, because a busy machine is
-// slow and a page that is stuck stays stuck.
+// patience bounds what the page does by itself. It is long because a busy
+// machine is slow, and a page that is stuck stays stuck.
 const patience = time.Minute
 
 // Tab is one page in a browser of its own. It remembers what a person would not

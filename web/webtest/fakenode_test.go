@@ -35,14 +35,14 @@ type fakeNode struct {
 	trip *wire.Trip
 	seq  uint32 // events of the trip
 	chat []*wire.ChatMessage
-	// answered commands
+	// done holds the acks of answered commands.
 	done     map[string]*wire.Ack
 	requests int      // trips really opened
 	quotes   int      // given
 	sent     []string // tokens of quotes that came with requests
 	expired  int      // requests to be refused because their quote has ended
 	calls    []string // for help
-	// what the last hello said
+	// resumed is what the last hello said.
 	resumed *wire.Resume
 	n       uint32
 	wait    sync.WaitGroup
@@ -104,7 +104,7 @@ func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
 		source = "road"
 	}
 
-	// flat is good enough here
+	// The distance on a flat map is good enough here.
 	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3
 	f.mu.Lock()
 	f.quotes++
@@ -181,8 +181,8 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// leave drops the connection without a word, and takes no other before back is
-// called.
+// leave drops the connection without a close frame, and accepts none before
+// back is called.
 func (f *fakeNode) leave() (back func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -24,7 +24,7 @@ func (f *fakeNode) scriptLocked() {
 	case "reserved":
 		f.positionLocked(far, f.trip.Pickup, 30)
 		if !f.hold && len(f.chat) > 0 {
-			// a slow browser has time to chat before the ride
+			// A slow browser has time to chat before the ride.
 			f.afterLocked(30, func() { f.trip.State = "arrived"; f.moveLocked("arrived") })
 		}
 	case "arrived":

@@ -95,8 +95,8 @@ func (tab *Tab) reach(state string, atMost time.Duration) {
 	})()`, state), atMost)
 }
 
-// chat says something and waits until the node has numbered it. The panel stays
-// open for the picture, then closes.
+// chat sends a message and waits until the node has numbered it. The panel
+// stays open for the picture, then closes.
 func (tab *Tab) chat(text string) {
 	tab.t.Helper()
 	tab.Click("#open-chat")
@@ -114,8 +114,8 @@ func (tab *Tab) chat(text string) {
 	tab.Click("#close-chat")
 }
 
-// settle lets the camera's gentle move end, for the pictures' sake; without
-// pictures nobody waits.
+// settle lets the camera come to rest before a picture. Without pictures it
+// does not wait.
 func (tab *Tab) settle() {
 	tab.t.Helper()
 	if os.Getenv("RIDEHAIL_SHOTS") == "" {
