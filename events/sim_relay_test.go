@@ -122,7 +122,7 @@ const relayLimit = 3*time.Second + time.Second + 2*time.Second
 
 func (p *relaySim) endFaults(names []string) {
 	for _, name := range names {
-		p.nodes[name].waitUntilWell() // nobody else changes the nodes
+		p.nodes[name].waitUntilWell() // no other goroutine changes the nodes
 	}
 	time.Sleep(relayLimit)
 	p.checkDelivered("after everything was well again")

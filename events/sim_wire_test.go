@@ -335,10 +335,10 @@ func (l *flakyConn) Write(b []byte) (int, error) {
 	case 0: // not done
 		l.dead.Store(true)
 		return 0, errReset
-	case 1: // done, and nobody knows
+	case 1: // done, and the answer is lost
 		l.deaf.Store(true)
 		return l.Conn.Write(b)
-	default: // done later, perhaps when nobody waits any more
+	default: // done later, perhaps after the caller gave up
 		b = bytes.Clone(b)
 		l.late.Go(func() {
 			time.Sleep(l.m.w.between(time.Millisecond, 3*time.Second))

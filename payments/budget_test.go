@@ -203,7 +203,7 @@ func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRest
 	}
 
 	for _, after := range []time.Duration{31 * time.Second, 31 * time.Second, 61 * time.Second, 121 * time.Second} {
-		look(after, 2) // and nobody does the jobs
+		look(after, 2) // and the jobs are not done
 	}
 	up := d.Provider.(*payments.HTTPProvider).URL
 	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"

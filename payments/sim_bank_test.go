@@ -96,7 +96,7 @@ func serveWithFaults[T any](ctx context.Context, b *forgetfulBank, do func() (T,
 	case 1: // done, and the reply lost or a 500
 		_, _ = do()
 		return none, errBank
-	case 2: // hangs; done when nobody waits any more
+	case 2: // hangs; done after the caller gave up
 		time.AfterFunc(b.between(time.Second, 20*time.Second), func() { _, _ = do() })
 	}
 	return none, wait(time.Minute)

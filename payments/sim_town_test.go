@@ -69,7 +69,7 @@ func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
 					m := newPaymentSim(t, seed)
 					m.runStory()
 					virtual.Add(int64(time.Since(from)))
-					rides.Add(int64(m.rides)) // nobody else is left
+					rides.Add(int64(m.rides)) // all goroutines have ended
 					taken.Add(int64(len(m.bank.captures)))
 					if t.Failed() {
 						t.Logf("seed %d; run it alone with RIDEHAIL_SIM_FIRST=%d RIDEHAIL_SIM_SEEDS=1", seed, seed)
@@ -135,7 +135,7 @@ func (m *paymentSim) injectFaults() {
 			m.queue.setFaults(.5)
 		case 7:
 			m.queue.dropAll()
-			if m.chance(.5) { // else nobody notices
+			if m.chance(.5) { // else the loss goes unnoticed
 				select {
 				case m.lost <- struct{}{}:
 				default:
