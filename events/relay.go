@@ -56,10 +56,10 @@ func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 
 // Wake says that an event was committed. It never blocks and may be called from
 // many goroutines. It is a hint: without it the relay polls.
-func (rl *Relay) Wake() { signal(rl.wake) }
+func (rl *Relay) Wake() { signalWake(rl.wake) }
 
-// signal puts a wake-up into the channel unless one is there already.
-func signal(ch chan struct{}) {
+// signalWake puts a wake-up into the channel unless one is there already.
+func signalWake(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
 	default:
@@ -247,7 +247,7 @@ func (rl *Relay) subscribeWakes(ctx context.Context) (remoteWakes <-chan struct{
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		for range sub.Channel(redis.WithChannelHealthCheckInterval(time.Second)) {
-			signal(slot)
+			signalWake(slot)
 		}
 	})
 	return slot, func() { _ = sub.Close(); reader.Wait() }

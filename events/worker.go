@@ -87,7 +87,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		pause.reset()
 
 		for _, j := range jobs { // renew them all while they wait for a slot
-			w.hold(j)
+			w.holdJob(j)
 		}
 
 		for _, j := range jobs {
@@ -196,7 +196,7 @@ func decodeJob(m redis.XMessage, attempt int) Job {
 
 // runJob runs one delivery and decides what becomes of the job.
 func (w *Worker) runJob(ctx context.Context, j Job) {
-	defer w.release(j)
+	defer w.releaseJob(j)
 	if int64(j.Attempt) > w.Deliveries { // its workers died while they did it
 		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.Deliveries))
 		return
@@ -335,13 +335,13 @@ func isQueueMissing(err error) bool {
 
 func (w *Worker) streamKey() string { return w.Redis.streamKey(w.Stream) }
 
-func (w *Worker) hold(j Job) {
+func (w *Worker) holdJob(j Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.held[j.entryID] = true
 }
 
-func (w *Worker) release(j Job) {
+func (w *Worker) releaseJob(j Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.held, j.entryID)
