@@ -1,4 +1,5 @@
-// Package chat is the talk of one trip: who may speak, what was said, in what order.
+// Package chat is the conversation of one trip: who may write, what was
+// written, and in what order.
 package chat
 
 import (
@@ -12,10 +13,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// MaxRunes bounds one message.
+// MaxRunes bounds the text of one message.
 const MaxRunes = 1000
 
-// AfterTrip is how long rider and driver may still talk once their trip has ended ("you left your umbrella").
+// AfterTrip is how long rider and driver may still write once their trip has
+// ended ("you left your umbrella").
 const AfterTrip = 10 * time.Minute
 
 var (
@@ -23,27 +25,35 @@ var (
 	ErrClosed  = errors.New("this chat is closed")
 )
 
-// Message is one thing said. The store numbers messages per trip from 1 without gaps.
+// Message is one message. The store numbers the messages of a trip from 1
+// without gaps.
 type Message struct {
-	Trip     trips.TripID `json:"trip"`
-	Seq      uint32       `json:"seq"`
-	From     trips.Actor  `json:"from"`
-	ClientID string       `json:"client_id"` // the sender's command id: sent again, it is said once
-	Text     string       `json:"text"`
-	At       time.Time    `json:"at"`
+	Trip trips.TripID `json:"trip"`
+	Seq  uint32       `json:"seq"`
+	From trips.Actor  `json:"from"`
+	// ClientID is the sender's command id. A message sent again under the same
+	// id is kept once.
+	ClientID string    `json:"client_id"`
+	Text     string    `json:"text"`
+	At       time.Time `json:"at"`
 }
 
-// Store keeps what was said. Both methods may block on I/O and may be called from many goroutines.
+// Store keeps messages. Both methods may block on I/O and may be called from
+// many goroutines.
 type Store interface {
-	// Append numbers the message, keeps it and adds an outbox row in one transaction. A message with the same trip,
-	// From and ClientID as an earlier one changes nothing; the earlier one is returned.
-	// Errors: trips.ErrNotFound; trips.ErrKeyReused when the earlier one had another text.
+	// Append numbers the message, keeps it and adds an outbox row, in one
+	// transaction. A message with the same trip, From and ClientID as an
+	// earlier one changes nothing; the earlier one is returned. Errors:
+	// trips.ErrNotFound; trips.ErrKeyReused when the earlier one has another
+	// text.
 	Append(ctx context.Context, m Message, region string) (Message, error)
-	// History returns messages numbered above after, in order, at most limit.
+	// History returns the messages numbered above after, in order, at most
+	// limit.
 	History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]Message, error)
 }
 
-// Room lets the two people of a trip talk, and nobody else.
+// Room lets the rider and the driver of a trip write to each other and read
+// what was written. It may be used from many goroutines.
 type Room struct {
 	Store Store
 	Trips interface {
@@ -52,33 +62,38 @@ type Room struct {
 	Now func() time.Time
 }
 
-// Say keeps a message and returns it numbered. Errors: ErrBadText, ErrClosed, trips.ErrNotYours, trips.ErrNotFound,
-// trips.ErrKeyReused.
+// Say keeps a message and returns it with its number. Errors: ErrBadText,
+// ErrClosed, trips.ErrNotYours, trips.ErrNotFound, trips.ErrKeyReused.
 func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Message, error) {
 	if err := checkText(text); err != nil {
 		return Message{}, err
 	}
-	t, err := r.admit(ctx, from, id)
+	t, err := r.tripFor(ctx, from, id)
 	if err != nil {
 		return Message{}, err
 	}
+
 	now := r.Now()
 	if t.Driver == "" || (!t.State.Active() && now.Sub(t.EndedAt) > AfterTrip) {
 		return Message{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
+
 	m := Message{Trip: id, From: from, ClientID: clientID, Text: text, At: now}
 	return r.Store.Append(ctx, m, string(t.Region))
 }
 
-// History returns what was said after a number, to the two whose talk it is.
+// History returns the messages numbered above after, in order, at most limit,
+// to the trip's rider or driver. Errors: trips.ErrNotYours, trips.ErrNotFound.
+// It works after the chat has closed too.
 func (r *Room) History(ctx context.Context, who trips.Actor, id trips.TripID, after uint32, limit int) ([]Message, error) {
-	if _, err := r.admit(ctx, who, id); err != nil {
+	if _, err := r.tripFor(ctx, who, id); err != nil {
 		return nil, err
 	}
 	return r.Store.History(ctx, id, after, limit)
 }
 
-func (r *Room) admit(ctx context.Context, who trips.Actor, id trips.TripID) (trips.Trip, error) {
+// tripFor returns the trip if the actor is its rider or its driver.
+func (r *Room) tripFor(ctx context.Context, who trips.Actor, id trips.TripID) (trips.Trip, error) {
 	t, err := r.Trips.Trip(ctx, id)
 	if err != nil {
 		return trips.Trip{}, err
@@ -89,12 +104,15 @@ func (r *Room) admit(ctx context.Context, who trips.Actor, id trips.TripID) (tri
 	return t, nil
 }
 
-// checkText refuses what a phone could not show: control characters other than line breaks, broken UTF-8, too much.
+// checkText refuses text that a phone cannot show: control characters other
+// than line breaks and tabs, invalid UTF-8, nothing but spaces, or more than
+// MaxRunes.
 func checkText(s string) error {
 	n := utf8.RuneCountInString(s)
 	if n == 0 || n > MaxRunes || !utf8.ValidString(s) {
 		return ErrBadText
 	}
+
 	blank := true
 	for _, c := range s {
 		if unicode.IsControl(c) && c != '\n' && c != '\t' {
@@ -102,8 +120,10 @@ func checkText(s string) error {
 		}
 		blank = blank && unicode.IsSpace(c)
 	}
+
 	if blank {
 		return ErrBadText
 	}
+
 	return nil
 }

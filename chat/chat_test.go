@@ -19,42 +19,43 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 var (
-	rider, stranger  = trips.Rider("ada"), trips.Rider("bola")
-	driver, neighbor = trips.Driver("chidi"), trips.Driver("dayo")
+	rider, stranger     = trips.Rider("ada"), trips.Rider("bola")
+	driver, otherDriver = trips.Driver("chidi"), trips.Driver("dayo")
 )
 
-// book is a chat store and a trip store in memory.
-type book struct {
-	trip   trips.Trip
-	said   []chat.Message
-	region string
-	broken error
+// memoryStore is a chat store and a trip store in memory.
+type memoryStore struct {
+	trip     trips.Trip
+	messages []chat.Message
+	region   string
+	err      error
 }
 
-func (b *book) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+func (b *memoryStore) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
 	if id != b.trip.ID {
 		return trips.Trip{}, trips.ErrNotFound
 	}
 	return b.trip, nil
 }
 
-func (b *book) Append(_ context.Context, m chat.Message, region string) (chat.Message, error) {
-	if b.broken != nil {
-		return chat.Message{}, b.broken
+func (b *memoryStore) Append(_ context.Context, m chat.Message, region string) (chat.Message, error) {
+	if b.err != nil {
+		return chat.Message{}, b.err
 	}
-	m.Seq = uint32(len(b.said)) + 1
-	b.said, b.region = append(b.said, m), region
+	m.Seq = uint32(len(b.messages)) + 1
+	b.messages, b.region = append(b.messages, m), region
 	return m, nil
 }
 
-func (b *book) History(_ context.Context, _ trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	later := b.said[min(int(after), len(b.said)):]
+func (b *memoryStore) History(_ context.Context, _ trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	later := b.messages[min(int(after), len(b.messages)):]
 	return later[:min(limit, len(later))], nil
 }
 
-// room is a chat about a trip in a state; its clock stands at noon.
-func room(s trips.State) (*chat.Room, *book) {
-	b := &book{trip: trips.Trip{ID: "trip-1", Rider: "ada", Driver: "chidi", State: s, Region: "85589967fffffff"}}
+// newRoom returns a chat about a trip in a state, and its store. Its clock
+// stands at noon.
+func newRoom(s trips.State) (*chat.Room, *memoryStore) {
+	b := &memoryStore{trip: trips.Trip{ID: "trip-1", Rider: "ada", Driver: "chidi", State: s, Region: "85589967fffffff"}}
 	if !s.Active() {
 		b.trip.EndedAt = noon
 	}
@@ -62,12 +63,13 @@ func room(s trips.State) (*chat.Room, *book) {
 }
 
 func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
-	r, b := room(trips.Reserved)
+	r, b := newRoom(trips.Reserved)
 	ask, err := r.Say(t.Context(), rider, "trip-1", "c1", "Where are you?")
 	want := chat.Message{Trip: "trip-1", Seq: 1, From: rider, ClientID: "c1", Text: "Where are you?", At: noon}
 	if err != nil || ask != want {
 		t.Fatalf("%+v, %v", ask, err)
 	}
+
 	answer, err := r.Say(t.Context(), driver, "trip-1", "c1", "At the gate")
 	if err != nil || answer.Seq != 2 {
 		t.Fatalf("%+v, %v", answer, err)
@@ -75,6 +77,7 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 	if b.region != "85589967fffffff" {
 		t.Errorf("told in region %q", b.region)
 	}
+
 	for _, who := range []trips.Actor{rider, driver} {
 		heard, err := r.History(t.Context(), who, "trip-1", 1, 10)
 		if err != nil || len(heard) != 1 || heard[0] != answer {
@@ -84,25 +87,27 @@ func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 }
 
 func TestNobodyElseTalksOrListens(t *testing.T) {
-	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")} // the right ids in the wrong roles
-	for _, who := range append(swapped, stranger, neighbor, trips.Driver(""), trips.System("node"), trips.Actor{}) {
-		r, b := room(trips.OnTrip)
-		b.said = []chat.Message{{Trip: "trip-1", Seq: 1, From: rider, Text: "a secret"}}
+	// The right ids in the wrong roles.
+	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
+	for _, who := range append(swapped, stranger, otherDriver, trips.Driver(""), trips.System("node"), trips.Actor{}) {
+		r, b := newRoom(trips.OnTrip)
+		b.messages = []chat.Message{{Trip: "trip-1", Seq: 1, From: rider, Text: "a secret"}}
 		if _, err := r.Say(t.Context(), who, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrNotYours) {
 			t.Errorf("%v speaks: %v", who, err)
 		}
+
 		heard, err := r.History(t.Context(), who, "trip-1", 0, 10)
 		if !errors.Is(err, trips.ErrNotYours) || len(heard) != 0 {
 			t.Errorf("%v hears %v, %v", who, heard, err)
 		}
-		if len(b.said) != 1 {
-			t.Errorf("%v was kept: %v", who, b.said)
+		if len(b.messages) != 1 {
+			t.Errorf("%v was kept: %v", who, b.messages)
 		}
 	}
 }
 
 func TestATripNobodyKnowsHasNoChat(t *testing.T) {
-	r, _ := room(trips.OnTrip)
+	r, _ := newRoom(trips.OnTrip)
 	if _, err := r.Say(t.Context(), rider, "trip-2", "c1", "hello"); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
@@ -112,13 +117,13 @@ func TestATripNobodyKnowsHasNoChat(t *testing.T) {
 }
 
 func TestTheChatOpensWithADriverAndStaysOpenTenMinutesAfterTheTrip(t *testing.T) {
-	ended := func(ago time.Duration, s trips.State) func(*book) {
-		return func(b *book) { b.trip.State, b.trip.EndedAt = s, noon.Add(-ago) }
+	ended := func(ago time.Duration, s trips.State) func(*memoryStore) {
+		return func(b *memoryStore) { b.trip.State, b.trip.EndedAt = s, noon.Add(-ago) }
 	}
-	undriven := func(b *book) { b.trip.Driver = "" }
+	undriven := func(b *memoryStore) { b.trip.Driver = "" }
 	for name, c := range map[string]struct {
 		state trips.State
-		given func(*book)
+		given func(*memoryStore)
 		want  error
 	}{
 		"no driver yet":                        {trips.Requested, undriven, chat.ErrClosed},
@@ -132,23 +137,23 @@ func TestTheChatOpensWithADriverAndStaysOpenTenMinutesAfterTheTrip(t *testing.T)
 		"cancelled with a driver, a day after": {trips.Cancelled, ended(24*time.Hour, trips.Cancelled), chat.ErrClosed},
 		"expired without a driver":             {trips.Expired, undriven, chat.ErrClosed},
 	} {
-		r, b := room(c.state)
+		r, b := newRoom(c.state)
 		if c.given != nil {
 			c.given(b)
 		}
 		if _, err := r.Say(t.Context(), rider, "trip-1", "c1", "my umbrella"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
-		if (len(b.said) == 1) != (c.want == nil) {
-			t.Errorf("%s: kept %v", name, b.said)
+		if (len(b.messages) == 1) != (c.want == nil) {
+			t.Errorf("%s: kept %v", name, b.messages)
 		}
 	}
 }
 
 func TestHistoryStaysReadableWhenTheChatIsClosed(t *testing.T) {
-	r, b := room(trips.Completed)
+	r, b := newRoom(trips.Completed)
 	b.trip.EndedAt = noon.Add(-24 * time.Hour)
-	b.said = []chat.Message{{Trip: "trip-1", Seq: 1, From: driver, Text: "bye"}}
+	b.messages = []chat.Message{{Trip: "trip-1", Seq: 1, From: driver, Text: "bye"}}
 	if heard, err := r.History(t.Context(), rider, "trip-1", 0, 10); err != nil || len(heard) != 1 {
 		t.Errorf("%v, %v", heard, err)
 	}
@@ -176,10 +181,10 @@ func TestOnlyOneToAThousandPrintableCharactersAreSaid(t *testing.T) {
 		"broken UTF-8":              {"a\xff", false},
 		"half a surrogate, as CESU": {"\xed\xa0\x80", false},
 	} {
-		r, b := room(trips.OnTrip)
+		r, b := newRoom(trips.OnTrip)
 		_, err := r.Say(t.Context(), rider, "trip-1", "c1", c.text)
-		if c.ok != (err == nil) || (!c.ok && !errors.Is(err, chat.ErrBadText)) || c.ok != (len(b.said) == 1) {
-			t.Errorf("%s: %v, kept %d", name, err, len(b.said))
+		if c.ok != (err == nil) || (!c.ok && !errors.Is(err, chat.ErrBadText)) || c.ok != (len(b.messages) == 1) {
+			t.Errorf("%s: %v, kept %d", name, err, len(b.messages))
 		}
 	}
 }
@@ -188,14 +193,15 @@ func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 		text := raw.Draw(t, "text")
-		r, b := room(trips.OnTrip)
+		r, b := newRoom(trips.OnTrip)
 		if _, err := r.Say(context.Background(), driver, "trip-1", "c1", text); err != nil {
-			if !errors.Is(err, chat.ErrBadText) || len(b.said) != 0 {
+			if !errors.Is(err, chat.ErrBadText) || len(b.messages) != 0 {
 				t.Fatal(err)
 			}
 			return
 		}
-		kept := b.said[0].Text
+
+		kept := b.messages[0].Text
 		if kept != text || !utf8.ValidString(kept) || strings.TrimSpace(kept) == "" || utf8.RuneCountInString(kept) > 1000 {
 			t.Fatalf("kept %q of %q", kept, text)
 		}
@@ -206,8 +212,8 @@ func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 }
 
 func TestARoomPassesOnWhatTheStoreSays(t *testing.T) {
-	r, b := room(trips.OnTrip)
-	b.broken = fmt.Errorf("append: %w", trips.ErrKeyReused)
+	r, b := newRoom(trips.OnTrip)
+	b.err = fmt.Errorf("append: %w", trips.ErrKeyReused)
 	if _, err := r.Say(t.Context(), rider, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrKeyReused) {
 		t.Error(err)
 	}

@@ -9,26 +9,28 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Keep holds a text in a set until a time. It may be lost with Redis: whoever needs it keeps it again.
+// Keep adds a text to a set until a time. The set may be lost with Redis;
+// callers that need the text add it again.
 func (r *Redis) Keep(ctx context.Context, set, text string, until time.Time) error {
-	err := r.do.ZAdd(ctx, r.keptKey(set), redis.Z{Score: float64(until.UnixMilli()), Member: text}).Err()
+	err := r.commands.ZAdd(ctx, r.expiringKey(set), redis.Z{Score: float64(until.UnixMilli()), Member: text}).Err()
 	if err != nil {
 		return fmt.Errorf("keep in %s: %w", set, err)
 	}
 	return nil
 }
 
-// Kept returns the texts of a set whose time is after now, and forgets the others.
+// Kept returns the texts of a set whose time is after now, earliest first, and
+// deletes the others.
 func (r *Redis) Kept(ctx context.Context, set string, now time.Time) ([]string, error) {
 	score := strconv.FormatInt(now.UnixMilli(), 10)
-	list, err := r.do.ZRangeByScore(ctx, r.keptKey(set), &redis.ZRangeBy{Min: "(" + score, Max: "+inf"}).Result()
+	list, err := r.commands.ZRangeByScore(ctx, r.expiringKey(set), &redis.ZRangeBy{Min: "(" + score, Max: "+inf"}).Result()
 	if err == nil {
-		err = r.do.ZRemRangeByScore(ctx, r.keptKey(set), "-inf", score).Err()
+		err = r.commands.ZRemRangeByScore(ctx, r.expiringKey(set), "-inf", score).Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("what is kept in %s: %w", set, err)
+		return nil, fmt.Errorf("read what is kept in %s: %w", set, err)
 	}
 	return list, nil
 }
 
-func (r *Redis) keptKey(set string) string { return r.prefix + "kept:" + set }
+func (r *Redis) expiringKey(set string) string { return r.prefix + "kept:" + set }

@@ -7,30 +7,34 @@ import (
 )
 
 func TestWhatIsKeptIsFoundByAllUntilItsTime(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		now := time.Now()
 		for text, until := range map[string]time.Duration{"an hour": time.Hour, "a minute": time.Minute} {
 			if err := r.Keep(t.Context(), "things", text, now.Add(until)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		list, err := r.open(t).Kept(t.Context(), "things", now)
+
+		list, err := r.openNode(t).Kept(t.Context(), "things", now)
 		if err != nil || !slices.Equal(list, []string{"a minute", "an hour"}) {
 			t.Errorf("another node finds %v, %v", list, err)
 		}
-		for range 2 { // the second time, the one whose time has come is not even there
+
+		for range 2 {
+			// The first call deletes the expired text.
 			list, err := r.Kept(t.Context(), "things", now.Add(time.Minute))
 			if err != nil || !slices.Equal(list, []string{"an hour"}) {
 				t.Errorf("a minute later %v are kept, %v", list, err)
 			}
 		}
-		if n := r.do.ZCard(t.Context(), r.keptKey("things")).Val(); n != 1 {
+
+		if n := r.commands.ZCard(t.Context(), r.expiringKey("things")).Val(); n != 1 {
 			t.Errorf("%d are stored", n)
 		}
-		r.wire.unplug()
+		r.proxy.takeDown()
 		if _, err := r.Kept(t.Context(), "things", now); err == nil {
 			t.Error("without Redis nothing is said to be kept")
 		}
-		r.wire.plug()
+		r.proxy.bringUp()
 	})
 }

@@ -15,35 +15,37 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Members knows which nodes are alive, by heartbeats in Redis on Redis's clock, and so who owns a region. Two nodes may
-// disagree for a moment: ownership saves work, the database keeps it right.
+// Members knows which nodes are alive, by heartbeats in Redis on Redis's clock,
+// and from that which node owns a region. Two nodes may disagree for a moment:
+// ownership only saves work, the database keeps the result right.
 type Members struct {
 	redis *Redis
 	node  string
 	ttl   time.Duration
 
 	// Of the goroutine in Run.
-	beaten  time.Time // last heartbeat that arrived
-	trustTo time.Time // until then a node not seen again yet counts as alive
+	lastBeat   time.Time // when a heartbeat last reached Redis
+	trustUntil time.Time // before it, nodes of the last view count as alive
 
-	mu    sync.RWMutex
-	alive []string // sorted; holds node always; replaced, never changed
+	mu    sync.RWMutex // guards alive
+	alive []string     // sorted; includes node; replaced, never changed
 }
 
-// NewMembers counts a node as alive for ttl after its last heartbeat. Until Run has reached Redis the node is alone.
+// NewMembers counts a node as alive for ttl after its last heartbeat. Until Run
+// has reached Redis, only this node is alive.
 func NewMembers(r *Redis, node string, ttl time.Duration) *Members {
 	return &Members{redis: r, node: node, ttl: ttl, alive: []string{node}}
 }
 
-// Alive returns the nodes believed alive, this one included, sorted. The last view stands while Redis is away.
+// Alive returns the nodes believed alive, including this one, sorted. While
+// Redis is away the last view holds.
 func (m *Members) Alive() []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.alive)
 }
 
-// Owns says whether this node is the region's owner: the one whose hash with the region is highest, so that a node
-// that comes or goes moves only its own regions.
+// Owns reports whether this node owns the region.
 func (m *Members) Owns(region location.Region) bool {
 	m.mu.RLock()
 	alive := m.alive
@@ -51,7 +53,9 @@ func (m *Members) Owns(region location.Region) bool {
 	return Owner(region, alive) == m.node
 }
 
-// Owner picks a region's owner among nodes; "" when there are none.
+// Owner returns the region's owner among nodes, or "" when there are none: the
+// node whose hash with the region is highest (rendezvous hashing), so that a
+// node that comes or goes moves only its own regions.
 func Owner(region location.Region, nodes []string) string {
 	var best string
 	var top uint64
@@ -64,14 +68,15 @@ func Owner(region location.Region, nodes []string) string {
 	return best
 }
 
-// Run keeps the heartbeat until ctx ends, and then signs off so that the others need not wait. It returns ctx's error.
+// Run sends heartbeats until ctx ends. It then deregisters the node, so that
+// the others need not wait for its ttl. It returns ctx's error.
 func (m *Members) Run(ctx context.Context) error {
-	defer m.leave(ctx)
+	defer m.deregister(ctx)
 	failing := false
 	for {
-		err := m.beat(ctx)
+		err := m.sendHeartbeat(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			m.redis.log.Warn("heartbeat fails, the last view of the nodes stands", "err", err)
+			m.redis.log.Warn("heartbeat fails; the last view of the nodes holds", "err", err)
 		}
 		failing = err != nil
 		if !sleep.For(ctx, m.ttl/4) {
@@ -80,14 +85,17 @@ func (m *Members) Run(ctx context.Context) error {
 	}
 }
 
-// beat writes this node's heartbeat and reads everyone's.
-func (m *Members) beat(ctx context.Context) error {
-	clock, err := m.redis.do.Time(ctx).Result()
+// sendHeartbeat writes this node's heartbeat and reads those of all nodes.
+func (m *Members) sendHeartbeat(ctx context.Context) error {
+	clock, err := m.redis.commands.Time(ctx).Result()
 	if err != nil {
 		return fmt.Errorf("redis clock: %w", err)
 	}
 	now, key := clock.UnixMilli(), m.redis.membersKey()
-	pipe := m.redis.do.TxPipeline() // if Redis forgot all in between, we would not know that it had, and be alone
+
+	// The commands are one transaction. If Redis lost everything between them,
+	// this node would not notice and believe that it is alone.
+	pipe := m.redis.commands.TxPipeline()
 	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
 	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
 	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{
@@ -95,33 +103,37 @@ func (m *Members) beat(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
-	m.look(fresh.Val(), added.Val() == 1, time.Now())
+
+	m.updateView(fresh.Val(), added.Val() == 1, time.Now())
 	return nil
 }
 
-// look takes a new view. After an outage, or when Redis had forgotten us, it forgot or outlived the others too: they
-// get one ttl to be seen again before they count as dead.
-func (m *Members) look(fresh []string, forgotten bool, now time.Time) {
-	if forgotten || now.Sub(m.beaten) > m.ttl {
-		m.trustTo = now.Add(m.ttl)
+// updateView takes the nodes whose heartbeats are fresh. After an outage, or
+// when Redis had lost this node's entry, it had lost or outlived those of the
+// others too: they get one ttl to be seen again before they count as dead.
+func (m *Members) updateView(fresh []string, forgotten bool, now time.Time) {
+	if forgotten || now.Sub(m.lastBeat) > m.ttl {
+		m.trustUntil = now.Add(m.ttl)
 	}
-	m.beaten = now
+	m.lastBeat = now
 	alive := append([]string{m.node}, fresh...)
-	if now.Before(m.trustTo) {
+	if now.Before(m.trustUntil) {
 		alive = append(alive, m.Alive()...)
 	}
+
 	slices.Sort(alive)
 	alive = slices.Compact(alive)
 	m.mu.Lock()
 	m.alive = alive
 	m.mu.Unlock()
-	m.redis.stats.alive.Set(float64(len(alive)))
+	m.redis.metrics.nodesAlive.Set(float64(len(alive)))
 }
 
-func (m *Members) leave(ctx context.Context) {
+// deregister removes this node's heartbeat.
+func (m *Members) deregister(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := m.redis.do.ZRem(ctx, m.redis.membersKey(), m.node).Err(); err != nil {
-		m.redis.log.Debug("could not sign off, the heartbeat runs out", "err", err)
+	if err := m.redis.commands.ZRem(ctx, m.redis.membersKey(), m.node).Err(); err != nil {
+		m.redis.log.Debug("could not deregister; the heartbeat expires by itself", "err", err)
 	}
 }

@@ -10,35 +10,38 @@ import (
 )
 
 func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		const ttl = 400 * time.Millisecond
-		a, b := NewMembers(r.Redis, "a", ttl), NewMembers(r.open(t), "b", ttl)
+		a, b := NewMembers(r.Redis, "a", ttl), NewMembers(r.openNode(t), "b", ttl)
 		if !a.Owns("anything") || !b.Owns("anything") {
 			t.Error("a node alone owns everything")
 		}
-		run(t, a.Run)
-		stop := run(t, b.Run)
+
+		startWork(t, a.Run)
+		stop := startWork(t, b.Run)
 		both := func() bool { return len(a.Alive()) == 2 && len(b.Alive()) == 2 }
-		within(t, "both to see both", both)
+		waitUntil(t, "both to see both", both)
 		if a.Owns("x") == b.Owns("x") {
 			t.Error("a region needs exactly one owner")
 		}
-		r.flush(t)
+		r.deleteKeys(t)
+
 		for range 10 {
 			if !both() {
 				t.Fatal("a flush made a node forget the other")
 			}
 			time.Sleep(ttl / 20)
 		}
-		r.wire.unplug()
+
+		r.proxy.takeDown()
 		time.Sleep(2 * ttl) // longer than any heartbeat lives
 		if !both() {
 			t.Error("without Redis the last view must stand")
 		}
-		r.wire.plug()
-		within(t, "both again", both)
+		r.proxy.bringUp()
+		waitUntil(t, "both again", both)
 		stop()
-		within(t, "b to be gone", func() bool { return slices.Equal(a.Alive(), []string{"a"}) })
+		waitUntil(t, "b to be gone", func() bool { return slices.Equal(a.Alive(), []string{"a"}) })
 	})
 }
 
@@ -53,6 +56,7 @@ func TestRegionsMoveOnlyFromTheNodeThatLeaves(t *testing.T) {
 			t.Fatalf("region %s moved from %s to %s", region, was, now)
 		}
 	}
+
 	for n, k := range owned {
 		if k < 850 || k > 1150 {
 			t.Errorf("node %s owns %d of 4000", n, k)

@@ -14,51 +14,54 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Message is what nodes tell each other now: it reaches whoever listens, at most once.
+// Message is news between nodes. It reaches each listener at most once.
 type Message struct {
 	Topic   string // without a line break
 	Region  location.Region
 	Payload []byte
 }
 
-// Handler receives what a listener hears. Both methods are called from one goroutine, in order; a slow handler causes
-// drops, each followed by a Gap.
+// Handler receives what a listener hears. Both methods are called from one
+// goroutine, in order. A slow handler causes drops, each followed by a gap.
 type Handler interface {
 	Message(Message)
-	// Gap says that messages before this call may have been missed: whoever needs them reads the store again. The
-	// first call comes when the subscription begins.
+	// Gap says that messages before this call may have been missed, so that a
+	// handler that needs them reads the store again. The first call comes when
+	// the subscription begins.
 	Gap(why string)
 }
 
-// The reasons of a Gap.
+// The reasons of a gap.
 const (
 	GapSubscribed  = "subscribed"
 	GapReconnected = "reconnected"
 	GapOverflowed  = "overflowed"
 )
 
-// backlog is how many messages may wait for a slow handler.
-const backlog = 8192
+// listenerBacklog is how many messages may wait for a slow handler. Further
+// ones are dropped and counted.
+const listenerBacklog = 8192
 
-// Publish tells every node that listens to the message's region.
+// Publish sends a message to every node that listens to its region.
 func (r *Redis) Publish(ctx context.Context, m Message) error {
-	return r.publish(ctx, r.regionChannel(string(m.Region)), m)
+	return r.publishOn(ctx, r.regionChannel(string(m.Region)), m)
 }
 
-// PublishTo tells one node. It is not an error when that node is gone.
+// PublishTo sends a message to one node. It is not an error when that node is
+// gone.
 func (r *Redis) PublishTo(ctx context.Context, node string, m Message) error {
-	return r.publish(ctx, r.nodeChannel(node), m)
+	return r.publishOn(ctx, r.nodeChannel(node), m)
 }
 
-func (r *Redis) publish(ctx context.Context, channel string, m Message) error {
-	if err := r.do.Publish(ctx, channel, m.encode()).Err(); err != nil {
+func (r *Redis) publishOn(ctx context.Context, channel string, m Message) error {
+	if err := r.commands.Publish(ctx, channel, m.encode()).Err(); err != nil {
 		return fmt.Errorf("publish %s: %w", m.Topic, err)
 	}
-	r.stats.published.WithLabelValues(m.Topic).Inc()
+	r.metrics.published.WithLabelValues(m.Topic).Inc()
 	return nil
 }
 
-// encode is topic, line break, region, line break, payload.
+// encode returns topic, line break, region, line break, payload.
 func (m Message) encode() []byte {
 	b := make([]byte, 0, len(m.Topic)+len(m.Region)+len(m.Payload)+2)
 	b = append(append(b, m.Topic...), '\n')
@@ -66,34 +69,35 @@ func (m Message) encode() []byte {
 	return append(b, m.Payload...)
 }
 
-var errMessage = errors.New("not a message between nodes")
+var errNotMessage = errors.New("not a message between nodes")
 
-func decode(b []byte) (Message, error) {
+func decodeMessage(b []byte) (Message, error) {
 	topic, rest, ok := bytes.Cut(b, []byte{'\n'})
 	region, payload, ok2 := bytes.Cut(rest, []byte{'\n'})
 	if !ok || !ok2 {
-		return Message{}, errMessage
+		return Message{}, errNotMessage
 	}
 	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
 }
 
-// Listen hands the messages of the regions and those for the node to h until ctx ends; it heals by itself when Redis
-// goes away and comes back. It returns ctx's error.
+// Listen hands the messages of the regions and those sent to the node to h, on
+// the calling goroutine, until ctx ends. It subscribes again when Redis was
+// away. It returns ctx's error.
 func (r *Redis) Listen(ctx context.Context, node string, regions []location.Region, h Handler) error {
 	channels := []string{r.nodeChannel(node)}
 	for _, region := range regions {
 		channels = append(channels, r.regionChannel(string(region)))
 	}
-	ears := listener{redis: r, channels: channels, queue: make(chan heard, backlog), round: map[string]bool{}}
-	var team sync.WaitGroup
-	team.Go(func() { ears.listen(ctx) })
-	team.Go(func() { r.echo(ctx, node) })
-	defer team.Wait()
+	l := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{}}
+	var running sync.WaitGroup
+	running.Go(func() { l.runSubscriptions(ctx) })
+	running.Go(func() { r.publishEchoes(ctx, node) })
+	defer running.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case it := <-ears.queue:
+		case it := <-l.queue:
 			if it.gap != "" {
 				h.Gap(it.gap)
 			} else {
@@ -103,127 +107,143 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	}
 }
 
-// A listener tells that nobody speaks from that nobody gets through by an echo: what its own node says to itself. The
-// library's health check does not: it is content when a ping could be written, which a connection whose other end has
-// silently gone allows for a quarter of an hour.
+// A listener tells a quiet channel from a dead connection by an echo, a message
+// that its node sends to itself. The library's health check cannot: it only
+// needs to write a ping, and the kernel accepts that for a quarter of an hour
+// after the other end has silently gone.
 const (
-	topicEcho = "echo"
-	echoEvery = time.Second
-	deafAfter = 3 * echoEvery
+	topicEcho    = "echo"
+	echoInterval = time.Second
+	silenceLimit = 3 * echoInterval
 )
 
-func (r *Redis) echo(ctx context.Context, node string) {
-	for sleep.For(ctx, echoEvery) {
-		_ = r.do.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err() // its absence is what counts
+// publishEchoes sends a message from the node to itself every echoInterval.
+func (r *Redis) publishEchoes(ctx context.Context, node string) {
+	for sleep.For(ctx, echoInterval) {
+		// An error is not needed here: the listener misses the echo.
+		_ = r.commands.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
 	}
 }
 
-// listener stands between go-redis, whose own channel drops without telling, and the handler. It belongs to the
-// goroutine in listen.
+// listener stands between go-redis, whose own channel drops without notice, and
+// the handler. It belongs to the goroutine in runSubscriptions.
 type listener struct {
 	redis    *Redis
 	channels []string
-	queue    chan heard
-	round    map[string]bool // channels confirmed since the last (re)connection
-	begun    bool
-	owed     string // a gap that found the queue full
+	queue    chan received
+	// confirmed holds the channels subscribed since the last (re)connection.
+	confirmed     map[string]bool
+	hasSubscribed bool   // a subscription was complete before
+	pendingGap    string // a gap that found the queue full
 }
 
-type heard struct {
+// received is a message, or a gap if that is not empty.
+type received struct {
 	Message
 	gap string
 }
 
-// listen subscribes, and again on another connection whenever this one went deaf.
-func (l *listener) listen(ctx context.Context) {
+// runSubscriptions subscribes, and does so again on a new connection when this
+// one has ended or gone silent.
+func (l *listener) runSubscriptions(ctx context.Context) {
 	for ctx.Err() == nil {
-		sub := l.redis.do.Subscribe(ctx, l.channels...)
-		l.read(ctx, sub)
-		_ = sub.Close() // it is given up in any case
-		clear(l.round)
+		sub := l.redis.commands.Subscribe(ctx, l.channels...)
+		l.readMessages(ctx, sub)
+		_ = sub.Close() // it may be broken already
+		clear(l.confirmed)
 	}
 }
 
-// read takes what arrives until ctx ends or nothing arrives any more.
-func (l *listener) read(ctx context.Context, sub *redis.PubSub) {
+// readMessages handles what arrives until ctx ends, the connection ends, or
+// nothing has arrived for silenceLimit.
+func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
-	deaf := time.NewTimer(deafAfter)
-	defer deaf.Stop()
+	silence := time.NewTimer(silenceLimit)
+	defer silence.Stop()
 	for {
-		var out chan heard
-		if l.owed != "" {
+		var out chan received
+		if l.pendingGap != "" {
 			out = l.queue
 		}
+
 		select {
 		case <-ctx.Done():
 			return
-		case out <- heard{gap: l.owed}:
-			l.owed = ""
+		case out <- received{gap: l.pendingGap}:
+			l.pendingGap = ""
 		case v, ok := <-in:
 			if !ok {
 				return
 			}
-			deaf.Reset(deafAfter)
-			l.take(v)
-		case <-deaf.C:
-			l.redis.log.Debug("nothing is heard from Redis, subscribing again")
+			silence.Reset(silenceLimit)
+			l.handleReply(v)
+		case <-silence.C:
+			l.redis.log.Debug("no echo from Redis; subscribing again")
 			return
 		}
 	}
 }
 
-func (l *listener) take(v any) {
+// handleReply takes a message or the confirmation of a subscription.
+func (l *listener) handleReply(v any) {
 	switch v := v.(type) {
 	case *redis.Subscription:
-		l.subscribed(v.Channel)
+		l.confirmChannel(v.Channel)
 	case *redis.Message:
-		m, err := decode([]byte(v.Payload))
+		m, err := decodeMessage([]byte(v.Payload))
 		if err != nil {
-			l.redis.stats.dropped.WithLabelValues("malformed").Inc()
+			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
 			return
 		}
 		if m.Topic != topicEcho {
-			l.put(m)
+			l.enqueueMessage(m)
 		}
 	}
 }
 
-// subscribed counts confirmations: when all channels have one, a subscription is complete, and every one but the first
-// comes after a broken connection.
-func (l *listener) subscribed(channel string) {
-	if l.round[channel] { // the round before broke off half-way
-		clear(l.round)
+// confirmChannel counts confirmations. When every channel has one, the
+// subscription is complete; each complete one but the first follows a broken
+// connection.
+func (l *listener) confirmChannel(channel string) {
+	if l.confirmed[channel] {
+		// The connection before broke while it was subscribing.
+		clear(l.confirmed)
 	}
-	l.round[channel] = true
-	if len(l.round) < len(l.channels) {
+	l.confirmed[channel] = true
+	if len(l.confirmed) < len(l.channels) {
 		return
 	}
-	clear(l.round)
+
+	clear(l.confirmed)
 	why := GapReconnected
-	if !l.begun {
-		l.begun, why = true, GapSubscribed
+	if !l.hasSubscribed {
+		l.hasSubscribed, why = true, GapSubscribed
 	}
-	l.tell(why)
+
+	l.enqueueGap(why)
 }
 
-func (l *listener) put(m Message) {
-	if l.owed == "" {
+// enqueueMessage puts a message into the queue. When the queue is full it drops
+// the message and leaves a gap.
+func (l *listener) enqueueMessage(m Message) {
+	if l.pendingGap == "" {
 		select {
-		case l.queue <- heard{Message: m}:
+		case l.queue <- received{Message: m}:
 			return
 		default:
-			l.tell(GapOverflowed)
+			l.enqueueGap(GapOverflowed)
 		}
 	}
-	l.redis.stats.dropped.WithLabelValues("listener_full").Inc()
+
+	l.redis.metrics.dropped.WithLabelValues("listener_full").Inc()
 }
 
-// tell puts a gap into the queue, or owes it until there is room.
-func (l *listener) tell(why string) {
-	l.redis.stats.gaps.WithLabelValues(why).Inc()
+// enqueueGap puts a gap into the queue, or remembers it until there is room.
+func (l *listener) enqueueGap(why string) {
+	l.redis.metrics.gaps.WithLabelValues(why).Inc()
 	select {
-	case l.queue <- heard{gap: why}:
+	case l.queue <- received{gap: why}:
 	default:
-		l.owed = why
+		l.pendingGap = why
 	}
 }

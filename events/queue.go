@@ -9,12 +9,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Job is something that must be done. It may be delivered more than once; ID says which jobs are the same one.
+// Job is work that must be done. It may be delivered more than once; jobs with
+// the same ID are the same one.
 type Job struct {
 	ID      string
 	Payload []byte
 	Attempt int // deliveries so far, this one included
-	entry   string
+	entryID string
 }
 
 // The fields of a stream entry.
@@ -25,26 +26,28 @@ const (
 	fieldAt      = "at"
 )
 
-// job is the entry to add. There is no MAXLEN: trimming would drop jobs nobody has done yet.
-func (r *Redis) job(stream, id string, payload []byte) *redis.XAddArgs {
+// newJobEntry returns the stream entry of a job. There is no MAXLEN: trimming
+// would drop jobs that are not done yet.
+func (r *Redis) newJobEntry(stream, id string, payload []byte) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: r.streamKey(stream), Values: []any{fieldID, id, fieldPayload, payload}}
 }
 
-// Enqueue adds a job. After an error it may be there all the same: adding it again is harmless.
+// Enqueue adds a job. After an error the job may have been added all the same;
+// adding it again is harmless.
 func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byte) error {
-	if err := r.do.XAdd(ctx, r.job(stream, jobID, payload)).Err(); err != nil {
+	if err := r.commands.XAdd(ctx, r.newJobEntry(stream, jobID, payload)).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
 	}
-	r.stats.jobs.WithLabelValues("queued").Inc()
+	r.metrics.jobs.WithLabelValues("queued").Inc()
 	return nil
 }
 
-// Outstanding counts the jobs of a stream that are not done.
+// Outstanding returns the number of jobs of a stream that are not done.
 func (r *Redis) Outstanding(ctx context.Context, stream string) (int64, error) {
-	return r.do.XLen(ctx, r.streamKey(stream)).Result()
+	return r.commands.XLen(ctx, r.streamKey(stream)).Result()
 }
 
-// DeadLetter is a job that was given up, and why.
+// DeadLetter is a job that was given up, with the reason.
 type DeadLetter struct {
 	Entry   string // names the letter for Retry
 	ID      string
@@ -53,47 +56,53 @@ type DeadLetter struct {
 	At      time.Time
 }
 
-// DeadLetters returns the oldest dead letters of a stream.
+// DeadLetters returns the oldest dead letters of a stream, at most limit.
 func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]DeadLetter, error) {
-	found, err := r.do.XRangeN(ctx, r.deadKey(stream), "-", "+", limit).Result()
+	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), "-", "+", limit).Result()
 	if err != nil {
 		return nil, fmt.Errorf("dead letters of %s: %w", stream, err)
 	}
+
 	letters := make([]DeadLetter, 0, len(found))
 	for _, m := range found {
-		at, _ := time.Parse(time.RFC3339Nano, field(m, fieldAt)) // written below; zero if someone else wrote it
-		letters = append(letters, DeadLetter{Entry: m.ID, ID: field(m, fieldID),
-			Payload: []byte(field(m, fieldPayload)), Why: field(m, fieldWhy), At: at})
+		// The time is zero if the letter was not written by addDeadLetter.
+		at, _ := time.Parse(time.RFC3339Nano, readField(m, fieldAt))
+		letters = append(letters, DeadLetter{Entry: m.ID, ID: readField(m, fieldID),
+			Payload: []byte(readField(m, fieldPayload)), Why: readField(m, fieldWhy), At: at})
 	}
+
 	return letters, nil
 }
 
-// ErrNoLetter says that a dead letter is not there (any more).
+// ErrNoLetter says that a dead letter does not exist, or no longer.
 var ErrNoLetter = errors.New("no such dead letter")
 
-// Retry puts a dead letter's job back on its stream. The letter goes in the same moment: a job that fails again at once
-// must find none, or it would leave none.
+// Retry puts a dead letter's job back on its stream and deletes the letter in
+// the same transaction. If the letter stayed, a job that fails again at once
+// would leave none.
 func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
-	found, err := r.do.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
+	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {
 		return fmt.Errorf("dead letter %s: %w", entry, err)
 	}
 	if len(found) == 0 {
 		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoLetter)
 	}
-	id := field(found[0], fieldID)
-	pipe := r.do.TxPipeline()
-	pipe.XAdd(ctx, r.job(stream, id, []byte(field(found[0], fieldPayload))))
+
+	id := readField(found[0], fieldID)
+	pipe := r.commands.TxPipeline()
+	pipe.XAdd(ctx, r.newJobEntry(stream, id, []byte(readField(found[0], fieldPayload))))
 	pipe.XDel(ctx, r.deadKey(stream), entry)
-	pipe.HDel(ctx, r.lettersKey(stream), id)
+	pipe.HDel(ctx, r.deadIndexKey(stream), id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("put dead letter %s of %s back: %w", entry, stream, err)
 	}
-	r.stats.jobs.WithLabelValues("queued").Inc()
+
+	r.metrics.jobs.WithLabelValues("queued").Inc()
 	return nil
 }
 
-func field(m redis.XMessage, name string) string {
+func readField(m redis.XMessage, name string) string {
 	s, _ := m.Values[name].(string)
 	return s
 }

@@ -1,8 +1,10 @@
-// Package events alone speaks Redis: it tells the world what was committed (publish/subscribe), keeps the jobs that
-// must be done (streams with consumer groups), hands the outbox over, and says which nodes are alive.
+// Package events is the only package that speaks Redis: it publishes what was
+// committed (publish/subscribe), keeps the jobs that must be done (streams with
+// consumer groups), relays the outbox, and knows which nodes are alive.
 //
-// Redis may lose anything at any time. Nothing here is the truth: events are numbered and re-read from the store after
-// a Gap, jobs are queued again by whoever finds them undone.
+// Redis may lose anything at any time, so nothing here is the truth. Events are
+// numbered and read again from the store after a gap. Jobs are queued again by
+// those that find them undone.
 package events
 
 import (
@@ -19,74 +21,81 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Timeouts of one round trip. Short, because a node that waits for Redis is a node that does not serve.
+// Timeouts of one round trip. They are short because a node that waits for
+// Redis does not serve.
 const (
 	dialTimeout  = 500 * time.Millisecond
 	replyTimeout = 500 * time.Millisecond
-	// block is how long a worker waits for a job in one read, and so how long it may take to notice its end.
-	block = 500 * time.Millisecond
+	// readBlock is how long a worker waits for a job in one read, and so how
+	// long it may take to notice that it must stop.
+	readBlock = 500 * time.Millisecond
 )
 
-// Redis is a node's way to Redis. Use it from as many goroutines as you like.
+// Redis is a node's client of Redis. It may be used from many goroutines.
 type Redis struct {
-	prefix string
-	log    *slog.Logger
-	stats  *stats
-	// do never repeats a command by itself: a lost reply to XADD would become a second job.
-	do redis.UniversalClient
-	// wait is for reads that block, so that they cannot starve the others of connections.
-	wait redis.UniversalClient
-	mini *miniredis.Miniredis // only when embedded
+	prefix  string
+	log     *slog.Logger
+	metrics *metrics
+	// commands never repeats a command by itself: a repeat after a lost reply
+	// to XADD would be a second job.
+	commands redis.UniversalClient
+	// blocking is for reads that block, so that they cannot take all
+	// connections.
+	blocking redis.UniversalClient
+	embedded *miniredis.Miniredis // only when embedded
 }
 
 // Option adjusts Open and Embedded.
 type Option func(*Redis, *prometheus.Registerer)
 
-// WithPrefix sets what every key and channel begins with, "ridehail:" unless told.
+// WithPrefix sets what every key and channel begins with; "ridehail:" by
+// default.
 func WithPrefix(p string) Option { return func(r *Redis, _ *prometheus.Registerer) { r.prefix = p } }
 
-// WithLog sets where what goes wrong and heals by itself is told.
+// WithLog sets the logger for trouble that heals by itself; slog.Default() by
+// default.
 func WithLog(l *slog.Logger) Option { return func(r *Redis, _ *prometheus.Registerer) { r.log = l } }
 
-// WithRegisterer registers the metrics; one registry per Redis.
+// WithRegisterer registers the metrics. Each Redis needs a registry of its own.
 func WithRegisterer(reg prometheus.Registerer) Option {
 	return func(_ *Redis, to *prometheus.Registerer) { *to = reg }
 }
 
-// Open connects to a real Redis and fails if it does not answer.
+// Open connects to a Redis server and fails if it does not answer.
 func Open(ctx context.Context, url string, opts ...Option) (*Redis, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis address: %w (want redis://HOST:PORT/DB)", err)
 	}
-	r := connect(o, opts)
+
+	r := newRedis(o, opts)
 	if err := r.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("redis at %s does not answer: %w (is it running?)", o.Addr, err), r.Close())
 	}
 	return r, nil
 }
 
-// Embedded starts a server that speaks Redis inside this process, on loopback and behind a random password, and
-// connects to it like to any other.
+// Embedded starts a server inside this process that speaks Redis, on loopback
+// and behind a random password, and connects to it as to any other.
 func Embedded(opts ...Option) (*Redis, error) {
 	mini, password := miniredis.NewMiniRedis(), rand.Text()
 	mini.RequireAuth(password)
 	if err := mini.Start(); err != nil {
 		return nil, fmt.Errorf("embedded redis: %w", err)
 	}
-	r := connect(&redis.Options{Addr: mini.Addr(), Password: password}, opts)
-	r.mini = mini
+	r := newRedis(&redis.Options{Addr: mini.Addr(), Password: password}, opts)
+	r.embedded = mini
 	return r, nil
 }
 
-func connect(o *redis.Options, opts []Option) *Redis {
-	quietLibrary()
+func newRedis(o *redis.Options, opts []Option) *Redis {
+	redirectLibraryLog()
 	r := &Redis{prefix: "ridehail:", log: slog.Default()}
 	var reg prometheus.Registerer
 	for _, opt := range opts {
 		opt(r, &reg)
 	}
-	r.stats = newStats(reg)
+	r.metrics = newMetrics(reg)
 	o.Protocol = 2
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
@@ -96,24 +105,25 @@ func connect(o *redis.Options, opts []Option) *Redis {
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	blocking := *o
-	r.do, r.wait = redis.NewClient(o), redis.NewClient(&blocking)
+	r.commands, r.blocking = redis.NewClient(o), redis.NewClient(&blocking)
 	return r
 }
 
-// Close ends the connections, and the server if it is embedded. Whatever runs on r must have ended before.
+// Close ends the connections, and the server if it is embedded. Everything that
+// uses r must have ended before.
 func (r *Redis) Close() error {
-	err := errors.Join(r.do.Close(), r.wait.Close())
-	if r.mini != nil {
-		r.mini.Close()
+	err := errors.Join(r.commands.Close(), r.blocking.Close())
+	if r.embedded != nil {
+		r.embedded.Close()
 	}
 	return err
 }
 
-// Ping asks whether Redis answers.
+// Ping returns nil if Redis answers.
 func (r *Redis) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+replyTimeout)
 	defer cancel()
-	return r.do.Ping(ctx).Err()
+	return r.commands.Ping(ctx).Err()
 }
 
 func (r *Redis) regionChannel(region string) string { return r.prefix + "region:" + region }
@@ -122,4 +132,8 @@ func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }
 func (r *Redis) membersKey() string                 { return r.prefix + "members" }
 func (r *Redis) streamKey(stream string) string     { return r.prefix + stream }
 func (r *Redis) deadKey(stream string) string       { return r.prefix + stream + ":dead" }
-func (r *Redis) lettersKey(stream string) string    { return r.prefix + stream + ":dead:index" } // entries by job
+
+// deadIndexKey is a hash from job to the entry of its dead letter.
+func (r *Redis) deadIndexKey(stream string) string {
+	return r.prefix + stream + ":dead:index"
+}

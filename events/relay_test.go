@@ -14,27 +14,28 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// box is an outbox in memory; its lease keeps the contract's promises.
-type box struct {
-	mu      sync.Mutex
-	notices []trips.Notice
-	next    int64
-	holder  string
-	until   time.Time
+// memoryOutbox is an outbox in memory. Its lease keeps the contract's promises.
+type memoryOutbox struct {
+	mu       sync.Mutex
+	messages []trips.Notice
+	next     int64
+	holder   string
+	until    time.Time
 }
 
-func (b *box) add(kind trips.Kind, trip string, n int) {
+func (b *memoryOutbox) addMessage(kind trips.Kind, trip string, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.next++
 	payload, _ := json.Marshal(n)
-	b.notices = append(b.notices, trips.Notice{ID: b.next, Topic: trips.TopicTrip, Region: "here", Kind: kind,
+	b.messages = append(b.messages, trips.Notice{ID: b.next, Topic: trips.TopicTrip, Region: "here", Kind: kind,
 		Trip: trips.TripID(trip), Payload: append([]byte(trip+" "), payload...), At: time.Now()})
 }
 
-func (b *box) Lease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
+func (b *memoryOutbox) Lease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	now := time.Now()
 	if b.holder != holder && now.Before(b.until) {
 		return false, nil
@@ -43,46 +44,50 @@ func (b *box) Lease(_ context.Context, holder string, ttl time.Duration) (bool, 
 	return true, nil
 }
 
-func (b *box) Pending(_ context.Context, limit int) ([]trips.Notice, error) {
+func (b *memoryOutbox) Pending(_ context.Context, limit int) ([]trips.Notice, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]trips.Notice(nil), b.notices[:min(limit, len(b.notices))]...), nil
+	return append([]trips.Notice(nil), b.messages[:min(limit, len(b.messages))]...), nil
 }
 
-func (b *box) Advance(_ context.Context, holder string, last trips.Notice) error {
+func (b *memoryOutbox) Advance(_ context.Context, holder string, last trips.Notice) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if b.holder != holder || !time.Now().Before(b.until) {
 		return errors.New("lease lost")
 	}
-	for len(b.notices) > 0 && b.notices[0].ID <= last.ID {
-		b.notices = b.notices[1:]
+	for len(b.messages) > 0 && b.messages[0].ID <= last.ID {
+		b.messages = b.messages[1:]
 	}
 	return nil
 }
 
-func (b *box) Backlog(context.Context) (int, time.Time, error) {
+func (b *memoryOutbox) Backlog(context.Context) (int, time.Time, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.notices), time.Time{}, nil
+	return len(b.messages), time.Time{}, nil
 }
 
-func (b *box) leader() string {
+func (b *memoryOutbox) leaseHolder() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.holder
 }
 
-func (b *box) empty() bool { n, _, _ := b.Backlog(context.Background()); return n == 0 }
+func (b *memoryOutbox) isEmpty() bool { n, _, _ := b.Backlog(context.Background()); return n == 0 }
 
 func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
-		e := listen(t, r.Redis, "a", "here")
-		b := &box{}
-		wire := newCable(t, r.wire.to) // the relay's own: the listener hears all the time
-		node := (&rig{prefix: r.prefix, url: wire.url(0)}).open(t)
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		e := startListening(t, r.Redis, "a", "here")
+		b := &memoryOutbox{}
+
+		// The relay has a connection of its own, so that the listener misses
+		// nothing.
+		wire := newTestProxy(t, r.proxy.to)
+		node := (&rig{prefix: r.prefix, url: wire.url(0)}).openNode(t)
 		rl := NewRelay(node, b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
-		run(t, rl.Run)
+		startWork(t, rl.Run)
 		const all, each = 20, 30
 		for n := 1; n <= each; n++ {
 			for trip := range all {
@@ -90,29 +95,32 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 				if n == each {
 					kind = trips.KindCompleted
 				}
-				b.add(kind, fmt.Sprint("trip", trip), n)
+				b.addMessage(kind, fmt.Sprint("trip", trip), n)
 			}
 			rl.Wake()
+
 			switch n {
 			case 5, 25:
-				within(t, "the relay to be at work", func() bool { return testutil.ToFloat64(node.stats.relayed) > float64(n) })
-				wire.cut()
+				waitUntil(t, "the relay to be at work", func() bool { return testutil.ToFloat64(node.metrics.relayed) > float64(n) })
+				wire.cutAll()
 			case 10:
-				within(t, "a relay in good health", b.empty)
-				wire.unplug()
+				waitUntil(t, "a relay in good health", b.isEmpty)
+				wire.takeDown()
 			case 20:
-				within(t, "the relay to fail", func() bool { return testutil.ToFloat64(node.stats.relayFailed.WithLabelValues("redis")) > 1 })
-				wire.plug()
+				waitUntil(t, "the relay to fail", func() bool { return testutil.ToFloat64(node.metrics.relayFailed.WithLabelValues("redis")) > 1 })
+				wire.bringUp()
 			}
 		}
-		within(t, "an empty outbox", b.empty)
-		jobs, err := r.do.XRange(t.Context(), r.streamKey("settlements"), "-", "+").Result()
+
+		waitUntil(t, "an empty outbox", b.isEmpty)
+		jobs, err := r.commands.XRange(t.Context(), r.streamKey("settlements"), "-", "+").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		seen := map[string]bool{}
 		for _, j := range jobs {
-			seen[field(j, fieldID)] = true
+			seen[readField(j, fieldID)] = true
 		}
 		if len(seen) != all {
 			t.Errorf("%d trips queued for settlement, want %d", len(seen), all)
@@ -121,15 +129,16 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 	})
 }
 
-// checkOrder: every trip's notices came, all and in order, but for repeats.
-func checkOrder(t *testing.T, e ears, all, each int) {
+// checkOrder checks that all messages of every trip came, and in order, apart
+// from repeats.
+func checkOrder(t *testing.T, e recorder, all, each int) {
 	t.Helper()
 	top := map[string]int{}
 	for done := 0; done < all; {
-		h := receive(t, "all notices", e.heard)
+		h := receiveFrom(t, "all notices", e.heard)
 		var trip string
 		var n int
-		if _, err := fmt.Sscan(e.text(h), &trip, &n); err != nil || h.gap != "" {
+		if _, err := fmt.Sscan(e.payloadText(h), &trip, &n); err != nil || h.gap != "" {
 			t.Fatalf("heard %+v: %v", h, err)
 		}
 		if n > top[trip]+1 {
@@ -143,62 +152,68 @@ func checkOrder(t *testing.T, e ears, all, each int) {
 }
 
 func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
-		e := listen(t, r.Redis, "ears", "here")
-		b := &box{}
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		e := startListening(t, r.Redis, "ears", "here")
+		b := &memoryOutbox{}
 		slow := RelayConfig{Lease: time.Hour, Poll: time.Hour}
 		slow.Node = "first"
 		first := NewRelay(r.Redis, b, slow)
-		stop := run(t, first.Run)
-		within(t, "the first to lead", func() bool { return b.leader() == "first" })
+		stop := startWork(t, first.Run)
+		waitUntil(t, "the first to lead", func() bool { return b.leaseHolder() == "first" })
 		slow.Node, slow.Lease = "second", 3*time.Second
-		second := NewRelay(r.open(t), b, slow)
-		run(t, second.Run)
-		within(t, "the first to hear wakes", func() bool {
-			n, err := r.do.PubSubNumSub(t.Context(), r.wakeChannel()).Result()
+		second := NewRelay(r.openNode(t), b, slow)
+		startWork(t, second.Run)
+
+		waitUntil(t, "the first to hear wakes", func() bool {
+			n, err := r.commands.PubSubNumSub(t.Context(), r.wakeChannel()).Result()
 			return err == nil && n[r.wakeChannel()] == 2
 		})
-		b.add(trips.KindReserved, "trip", 1)
+		b.addMessage(trips.KindReserved, "trip", 1)
 		second.Wake()
-		if got := receive(t, "the notice", e.heard); e.text(got) != "trip 1" {
+		if got := receiveFrom(t, "the notice", e.heard); e.payloadText(got) != "trip 1" {
 			t.Errorf("heard %+v", got)
 		}
 		stop()
-		b.add(trips.KindReserved, "trip", 2)
+		b.addMessage(trips.KindReserved, "trip", 2)
 		second.Wake()
-		if got := receive(t, "the notice from the second", e.heard); e.text(got) != "trip 2" {
+		if got := receiveFrom(t, "the notice from the second", e.heard); e.payloadText(got) != "trip 2" {
 			t.Errorf("heard %+v", got)
 		}
 	})
 }
 
-// BenchmarkRelay compares the relay's way (read, tell, forget, in batches) with telling Redis alone.
+// BenchmarkRelay compares the relay (read, publish and delete in batches) with
+// publishing alone.
 func BenchmarkRelay(b *testing.B) {
 	r, err := Embedded()
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer r.Close()
-	rl, full := NewRelay(r, &box{}, RelayConfig{Node: "a"}), &box{}
+
+	rl, full := NewRelay(r, &memoryOutbox{}, RelayConfig{Node: "a"}), &memoryOutbox{}
 	for n := range rl.cfg.Batch {
-		full.add(trips.KindReserved, "trip", n)
+		full.addMessage(trips.KindReserved, "trip", n)
 	}
 	notices, _ := full.Pending(b.Context(), rl.cfg.Batch)
 	var bare, relayed time.Duration
 	for b.Loop() {
 		start := time.Now()
-		if err := rl.tell(b.Context(), notices); err != nil {
+		if err := rl.publishBatch(b.Context(), notices); err != nil {
 			b.Fatal(err)
 		}
+
 		bare += time.Since(start)
-		rl.box = &box{notices: notices, holder: "a", until: time.Now().Add(time.Hour)}
-		rl.leasedAt, rl.holder = time.Now(), true
+		rl.outbox = &memoryOutbox{messages: notices, holder: "a", until: time.Now().Add(time.Hour)}
+		rl.leasedAt, rl.isLeader = time.Now(), true
 		start = time.Now()
-		if err := rl.turn(b.Context()); err != nil {
+		if err := rl.drain(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+
 		relayed += time.Since(start)
 	}
+
 	b.ReportMetric(float64(b.N*len(notices))/relayed.Seconds(), "notices/s")
 	b.ReportMetric(float64(bare)/float64(relayed), "x_bare_pipeline")
 }

@@ -21,22 +21,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 15 * time.Second
+const waitLimit = 15 * time.Second
 
-// rig is a Redis, embedded or real, behind a wire that a test can cut.
+// rig is a Redis, embedded or real, behind a proxy whose connections a test can
+// cut.
 type rig struct {
-	wire   *cable
+	proxy  *testProxy
 	prefix string
 	url    string
 	*Redis
 }
 
-// onBoth runs the story on the embedded server and on the real one.
-func onBoth(t *testing.T, story func(t *testing.T, r *rig)) {
+// runOnBoth runs the story on the embedded server and on the real one.
+func runOnBoth(t *testing.T, story func(t *testing.T, r *rig)) {
 	t.Run("embedded", func(t *testing.T) {
 		mini := miniredis.RunT(t)
 		story(t, newRig(t, "redis://"+mini.Addr()+"/0"))
 	})
+
 	t.Run("real", func(t *testing.T) {
 		url := os.Getenv("RIDEHAIL_TEST_REDIS")
 		if url == "" && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
@@ -54,15 +56,16 @@ func newRig(t *testing.T, url string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{wire: newCable(t, o.Addr), prefix: "ridehail-test:" + uuid.NewString() + ":"}
-	r.url = r.wire.url(o.DB)
-	r.Redis = r.open(t)
-	t.Cleanup(func() { r.flush(t) })
+
+	r := &rig{proxy: newTestProxy(t, o.Addr), prefix: "ridehail-test:" + uuid.NewString() + ":"}
+	r.url = r.proxy.url(o.DB)
+	r.Redis = r.openNode(t)
+	t.Cleanup(func() { r.deleteKeys(t) })
 	return r
 }
 
-// open is another node's way to the same server.
-func (r *rig) open(t *testing.T) *Redis {
+// openNode returns another node's client of the same server.
+func (r *rig) openNode(t *testing.T) *Redis {
 	t.Helper()
 	n, err := Open(t.Context(), r.url, WithPrefix(r.prefix), WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -72,21 +75,23 @@ func (r *rig) open(t *testing.T) *Redis {
 	return n
 }
 
-// flush loses all the keys of this test, as FLUSHALL would.
-func (r *rig) flush(t *testing.T) {
-	keys, err := r.do.Keys(context.Background(), r.prefix+"*").Result()
+// deleteKeys deletes all keys of this test, as FLUSHALL would.
+func (r *rig) deleteKeys(t *testing.T) {
+	keys, err := r.commands.Keys(context.Background(), r.prefix+"*").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if len(keys) > 0 {
-		if err := r.do.Del(context.Background(), keys...).Err(); err != nil {
+		if err := r.commands.Del(context.Background(), keys...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// run starts long work; the returned function ends it and waits. The test's end does too.
-func run(t *testing.T, work func(context.Context) error) (stop func()) {
+// startWork starts long work. The returned function ends it and waits; so does
+// the end of the test.
+func startWork(t *testing.T, work func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- work(ctx) }()
@@ -100,29 +105,30 @@ func run(t *testing.T, work func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// within waits for a condition that no signal announces.
-func within(t *testing.T, what string, ok func() bool) {
+// waitUntil waits for a condition that no signal announces.
+func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(waitLimit); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
+			t.Fatalf("waited %v in vain: %s", waitLimit, what)
 		}
 	}
 }
 
-func receive[T any](t *testing.T, what string, ch <-chan T) T {
+func receiveFrom[T any](t *testing.T, what string, ch <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("waited %v in vain: %s", patience, what)
+	case <-time.After(waitLimit):
+		t.Fatalf("waited %v in vain: %s", waitLimit, what)
 		panic("unreachable")
 	}
 }
 
-// cable is a TCP connection that can be cut, or unplugged for a while.
-type cable struct {
+// testProxy is a TCP proxy whose connections can be cut, muted, or refused for
+// a while.
+type testProxy struct {
 	ln   net.Listener
 	to   string
 	work sync.WaitGroup
@@ -132,51 +138,55 @@ type cable struct {
 	down  bool
 }
 
-func newCable(t *testing.T, to string) *cable {
+func newTestProxy(t *testing.T, to string) *testProxy {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{ln: ln, to: to, conns: map[net.Conn]*atomic.Bool{}}
-	c.work.Go(c.accept)
-	t.Cleanup(func() { _ = ln.Close(); c.unplug(); c.work.Wait() })
+
+	c := &testProxy{ln: ln, to: to, conns: map[net.Conn]*atomic.Bool{}}
+	c.work.Go(c.acceptConns)
+	t.Cleanup(func() { _ = ln.Close(); c.takeDown(); c.work.Wait() })
 	return c
 }
 
-func (c *cable) url(db int) string { return fmt.Sprintf("redis://%s/%d", c.ln.Addr(), db) }
+func (c *testProxy) url(db int) string { return fmt.Sprintf("redis://%s/%d", c.ln.Addr(), db) }
 
-func (c *cable) accept() {
+func (c *testProxy) acceptConns() {
 	for {
 		near, err := c.ln.Accept()
 		if err != nil {
 			return
 		}
+
 		far, err := net.Dial("tcp", c.to)
 		silent := new(atomic.Bool)
-		if err != nil || !c.keep(near, far, silent) {
+		if err != nil || !c.trackConns(near, far, silent) {
 			_ = near.Close()
 			continue
 		}
-		c.work.Go(func() { _, _ = io.Copy(valve{near, silent}, far); _ = near.Close(); _ = far.Close() })
-		c.work.Go(func() { _, _ = io.Copy(valve{far, silent}, near); _ = near.Close(); _ = far.Close() })
+
+		c.work.Go(func() { _, _ = io.Copy(mutedConn{near, silent}, far); _ = near.Close(); _ = far.Close() })
+		c.work.Go(func() { _, _ = io.Copy(mutedConn{far, silent}, near); _ = near.Close(); _ = far.Close() })
 	}
 }
 
-// valve swallows what is written to it once it is shut.
-type valve struct {
+// mutedConn swallows what is written to it once it is muted.
+type mutedConn struct {
 	net.Conn
-	shut *atomic.Bool
+	muted *atomic.Bool
 }
 
-func (v valve) Write(b []byte) (int, error) {
-	if v.shut.Load() {
+func (v mutedConn) Write(b []byte) (int, error) {
+	if v.muted.Load() {
 		return len(b), nil
 	}
 	return v.Conn.Write(b)
 }
 
-// silence makes all connections carry nothing any more without ending them; new ones work at once.
-func (c *cable) silence() {
+// muteAll makes all connections carry nothing any more without ending them. New
+// ones work at once.
+func (c *testProxy) muteAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, shut := range c.conns {
@@ -184,9 +194,10 @@ func (c *cable) silence() {
 	}
 }
 
-func (c *cable) keep(near, far net.Conn, silent *atomic.Bool) bool {
+func (c *testProxy) trackConns(near, far net.Conn, silent *atomic.Bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.down {
 		_ = far.Close()
 		return false
@@ -195,8 +206,8 @@ func (c *cable) keep(near, far net.Conn, silent *atomic.Bool) bool {
 	return true
 }
 
-// cut ends all connections; new ones work at once.
-func (c *cable) cut() {
+// cutAll ends all connections. New ones work at once.
+func (c *testProxy) cutAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for conn := range c.conns {
@@ -205,10 +216,10 @@ func (c *cable) cut() {
 	clear(c.conns)
 }
 
-func (c *cable) unplug() { c.set(true); c.cut() }
-func (c *cable) plug()   { c.set(false) }
+func (c *testProxy) takeDown() { c.setDown(true); c.cutAll() }
+func (c *testProxy) bringUp()  { c.setDown(false) }
 
-func (c *cable) set(down bool) {
+func (c *testProxy) setDown(down bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down = down

@@ -13,22 +13,26 @@ import (
 
 const (
 	simTTL = 4 * time.Second // as a node has it
-	// settled is when all nodes agree, after the last that could keep them from it: the time a heartbeat lives, as much
-	// again in which those who were cut off trust what they knew, the next heartbeat and its round trips.
-	settled = 2*simTTL + simTTL/4 + 2*time.Second
+	// settleTime is how long nodes may disagree after the last disturbance: the
+	// life of a heartbeat, as much again in which nodes that were cut off trust
+	// their last view, the next heartbeat, and its round trips.
+	settleTime = 2*simTTL + simTTL/4 + 2*time.Second
 )
 
-// league is some nodes that own regions.
-type league struct {
-	*world
+// membershipSim is a simulation of nodes that own regions.
+type membershipSim struct {
+	*simWorld
 	regions []location.Region
 
-	mu     sync.Mutex // guards all below
-	nodes  map[string]*member
-	calm   time.Time                     // since when wires are whole; zero while they are not
-	healed time.Time                     // since when nodes do not come or go either; zero while they do
-	stir   time.Time                     // when something last happened to a process
-	orphan map[location.Region]time.Time // since when
+	mu    sync.Mutex // guards all below
+	nodes map[string]*member
+	// since when wires are whole; zero while they are not
+	wiresWholeSince time.Time
+	// quietSince is when nodes stopped to come and go; zero while they do.
+	quietSince  time.Time
+	disturbedAt time.Time // when something last happened to a process
+	// ownerlessSince is when a region lost its last running owner.
+	ownerlessSince map[location.Region]time.Time
 }
 
 type member struct {
@@ -36,39 +40,43 @@ type member struct {
 	*Members
 }
 
-// Ownership only saves work, so two nodes may both believe in it for a while; but not for longer than they must, and no
-// region is without a node that looks after it.
+// Ownership only saves work, so two nodes may both believe that they own a
+// region for a while. But they may not for longer than settleTime, and every
+// region must have an owner that runs.
 func TestSimulatedNodesAgreeWhoOwnsWhat(t *testing.T) {
-	simulate(t, 20, func(w *world) {
-		l := &league{world: w, nodes: map[string]*member{}, orphan: map[location.Region]time.Time{}}
+	runSimulation(t, 20, func(w *simWorld) {
+		l := &membershipSim{simWorld: w, nodes: map[string]*member{}, ownerlessSince: map[location.Region]time.Time{}}
 		for i := range 7 {
 			l.regions = append(l.regions, location.Region(fmt.Sprintf("85%02x", i)))
 		}
-		w.jump(w.between(-5*time.Minute, 5*time.Minute)) // Redis's clock is not ours
+
+		// Redis's clock is not ours
+		w.jumpClock(w.between(-5*time.Minute, 5*time.Minute))
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
-			l.join(name)
+			l.startNode(name)
 		}
-		w.wg.Go(l.watch)
+		w.wg.Go(l.watchOwners)
+
 		for range 2 {
-			l.trouble(names)
-			l.heal(names)
-			l.rest()
+			l.injectFaults(names)
+			l.endFaults(names)
+			l.injectHarmlessFaults()
 		}
 	})
 }
 
-func (l *league) join(name string) {
-	m := l.boot(name)
+func (l *membershipSim) startNode(name string) {
+	m := l.bootMachine(name)
 	n := &member{m, NewMembers(m.r, name, simTTL)}
-	m.run(n.Members.Run)
+	m.startPart(n.Members.Run)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.nodes[name] = n
 }
 
-// part makes a node end, with a word to the others or without; nil when it has already.
-func (l *league) part(name string, end func(*machine)) {
+// stopNode ends a node with end, unless it has ended already.
+func (l *membershipSim) stopNode(name string, end func(*machine)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := l.nodes[name]; n != nil {
@@ -77,7 +85,7 @@ func (l *league) part(name string, end func(*machine)) {
 	}
 }
 
-func (l *league) each(do func(*member)) {
+func (l *membershipSim) forEachNode(do func(*member)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, n := range l.nodes {
@@ -85,122 +93,133 @@ func (l *league) each(do func(*member)) {
 	}
 }
 
-// trouble is a time in which everything fails that may, or only processes do.
-func (l *league) trouble(names []string) {
+// injectFaults is a time in which processes fail, and in most runs connections
+// and Redis as well.
+func (l *membershipSim) injectFaults(names []string) {
 	wires := l.chance(.6)
 	l.mu.Lock()
-	l.healed = time.Time{}
+	l.quietSince = time.Time{}
 	if wires {
-		l.calm = time.Time{}
+		l.wiresWholeSince = time.Time{}
 	}
 	l.mu.Unlock()
+
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		longest := []time.Duration{time.Second, 6 * time.Second, 3 * settled}[l.number(3)]
+		longest := []time.Duration{time.Second, 6 * time.Second, 3 * settleTime}[l.number(3)]
 		time.Sleep(l.between(longest/10, longest))
 		name := names[l.number(len(names))]
 		l.mu.Lock()
-		l.stir = time.Now()
+		l.disturbedAt = time.Now()
 		n := l.nodes[name]
 		l.mu.Unlock()
+
 		switch what := l.number(10); {
 		case n == nil:
-			l.join(name)
+			l.startNode(name)
 		case what < 2:
-			l.part(name, (*machine).die)
+			l.stopNode(name, (*machine).crash)
 		case what < 3:
-			l.part(name, (*machine).end)
+			l.stopNode(name, (*machine).shutDown)
 		case what < 6:
-			n.pause(l.between(100*time.Millisecond, 15*time.Second))
+			n.pauseFor(l.between(100*time.Millisecond, 15*time.Second))
 		case wires && what < 7:
-			n.cut(l.between(time.Second, 15*time.Second))
+			n.cutLines(l.between(time.Second, 15*time.Second))
 		case wires && what < 8:
-			l.each(func(n *member) { n.trouble(.4 * float64(l.number(2))) })
+			l.forEachNode(func(n *member) { n.setFaultRate(.4 * float64(l.number(2))) })
 		case wires && what < 9:
-			l.jump(l.between(-2*time.Second, 2*time.Second))
+			l.jumpClock(l.between(-2*time.Second, 2*time.Second))
 		case wires:
-			l.forget()
+			l.scheduleFlush()
 		}
 	}
 }
 
-// heal brings all nodes back and ends all faults.
-func (l *league) heal(names []string) {
+// endFaults starts all nodes again and ends all faults.
+func (l *membershipSim) endFaults(names []string) {
 	for _, name := range names {
 		l.mu.Lock()
 		n := l.nodes[name]
 		l.mu.Unlock()
 		if n == nil {
-			l.join(name)
+			l.startNode(name)
 			continue
 		}
-		n.recover()
+		n.waitUntilWell()
 	}
+
 	l.mu.Lock()
-	l.calm, l.healed = time.Now(), time.Now()
+	l.wiresWholeSince, l.quietSince = time.Now(), time.Now()
 	l.mu.Unlock()
-	time.Sleep(settled)
+	time.Sleep(settleTime)
 }
 
-// rest is a time in which watch lets nothing pass, whatever Redis forgets, and although nodes stop for a moment. A stop
-// may cost a heartbeat that was under way and make the next one late, so that two in a row would be too much.
-func (l *league) rest() {
+// injectHarmlessFaults is a time in which Redis loses its data and nodes pause
+// for a moment, while watchOwners accepts no disagreement. One pause may cost
+// the heartbeat under way and delay the next one, so two in a row would be too
+// much.
+func (l *membershipSim) injectHarmlessFaults() {
 	for range 4 {
 		if l.chance(.5) {
-			l.each(func(n *member) { n.pause(l.between(0, simTTL/3)) })
+			l.forEachNode(func(n *member) { n.pauseFor(l.between(0, simTTL/3)) })
 		} else {
-			l.forget()
+			l.scheduleFlush()
 		}
+
 		time.Sleep(l.between(2*simTTL, 3*simTTL))
 	}
 }
 
-// watch looks at all regions at all times.
-func (l *league) watch() {
+// watchOwners checks the owners of all regions until the simulation ends.
+func (l *membershipSim) watchOwners() {
 	for l.ctx.Err() == nil {
 		time.Sleep(200 * time.Millisecond)
-		l.look(time.Now())
+		l.checkOwners(time.Now())
 	}
 }
 
-func (l *league) look(now time.Time) {
+func (l *membershipSim) checkOwners(now time.Time) {
 	flushed := l.lastFlush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.calm.IsZero() {
-		clear(l.orphan)
+
+	if l.wiresWholeSince.IsZero() {
+		clear(l.ownerlessSince)
 		return
 	}
-	quiet := !l.healed.IsZero() && now.Sub(l.healed) >= settled
+	quiet := !l.quietSince.IsZero() && now.Sub(l.quietSince) >= settleTime
 	for _, region := range l.regions {
 		var owners, up []string
 		for name, n := range l.nodes {
-			if !n.paused() && n.Owns(region) {
+			if !n.isPaused() && n.Owns(region) {
 				up = append(up, name)
 			}
 			if n.Owns(region) {
 				owners = append(owners, name)
 			}
 		}
+
 		if quiet && len(owners) != 1 {
 			slices.Sort(owners)
-			l.complain(fmt.Sprintf("region %s is owned by [%s], though all is well", region, strings.Join(owners, " ")))
+			l.reportViolation(fmt.Sprintf("region %s is owned by [%s], though all is well", region, strings.Join(owners, " ")))
 		}
-		if since, alone := l.orphan[region]; len(up) > 0 || len(l.nodes) == 0 {
-			delete(l.orphan, region)
+
+		if since, alone := l.ownerlessSince[region]; len(up) > 0 || len(l.nodes) == 0 {
+			delete(l.ownerlessSince, region)
 		} else if !alone {
-			l.orphan[region] = now
-		} else if from := later(later(since, l.calm), later(flushed, l.stirred())); now.Sub(from) > settled {
-			l.complain(fmt.Sprintf("nobody looks after region %s for %s", region, now.Sub(from)))
+			l.ownerlessSince[region] = now
+		} else if from := laterOf(laterOf(since, l.wiresWholeSince), laterOf(flushed, l.lastDisturbance())); now.Sub(from) > settleTime {
+			l.reportViolation(fmt.Sprintf("nobody looks after region %s for %s", region, now.Sub(from)))
 		}
 	}
 }
 
-// stirred is when something last happened that may move regions. Held by mu.
-func (l *league) stirred() time.Time {
-	at := l.stir
+// lastDisturbance returns when something last happened that may move regions.
+// The caller holds mu.
+func (l *membershipSim) lastDisturbance() time.Time {
+	at := l.disturbedAt
 	for _, n := range l.nodes {
 		n.machine.mu.Lock()
-		at = later(at, n.awake) // it may be still to come
+		at = laterOf(at, n.pausedUntil) // it may be still to come
 		n.machine.mu.Unlock()
 	}
 	return at

@@ -15,15 +15,17 @@ import (
 
 const (
 	simJobs = "jobs"
-	// heir is how soon a job goes on whose worker fell silent: its lease, the next look of another, who may be in the
-	// midst of a blocking read, and the round trips.
-	heir = 3*time.Second + time.Second + block + time.Second
-	// afterAll is when everything is done or given up after the last fault: the longest grace of whoever queues again,
-	// the five rests of a job, and its longest run.
-	afterAll = 30*time.Second + (3+6+12+24+48)*time.Second + 30*time.Second
+	// takeoverLimit is how soon another worker takes over from one that fell
+	// silent: three heartbeats, the next look of another worker, its blocking
+	// read, and the round trips.
+	takeoverLimit = 3*time.Second + time.Second + readBlock + time.Second
+	// finishLimit is when every job is done or given up after the last fault:
+	// the grace before a job is queued again, the waits between its five
+	// deliveries, and its longest run.
+	finishLimit = 30*time.Second + (3+6+12+24+48)*time.Second + 30*time.Second
 )
 
-// task is what the database knows of a job, and what was seen of it.
+// task is what the database knows of a job, and what the simulation saw of it.
 type task struct {
 	kind    string // sound, long, poison, deadly
 	queued  time.Time
@@ -35,104 +37,116 @@ type task struct {
 	done    bool
 }
 
-// works is a queue, those who work on it, and the books of what they did.
-type works struct {
-	*world
-	desk    *machine // of whoever queues the jobs; nothing befalls it
-	lost    chan struct{}
-	forgets bool // Redis does in this world, so that somebody looks for jobs undone
+// queueSim is a simulation of a queue, its workers, and a record of what they
+// did.
+type queueSim struct {
+	*simWorld
+	producer *machine // queues the jobs; it has no faults
+	lost     chan struct{}
+	// forgets says that Redis loses its data, so that undone jobs are queued
+	// again.
+	forgets bool
 
-	mu     sync.Mutex // guards all below
-	tasks  map[string]*task
-	nodes  map[string]*machine
-	grace  time.Duration          // after it an undone job is queued again; 0: it is not
-	calm   time.Time              // since when nothing fails but what rest does; zero while anything may
-	stops  map[*machine]time.Time // when one was last killed, or stopped for longer than its lease
-	holder map[string]redis.XPendingExt
+	mu    sync.Mutex // guards all below
+	tasks map[string]*task
+	nodes map[string]*machine
+	grace time.Duration // after it an undone job is queued again; 0: it is not
+	// calmSince is when injectFaults ended; zero before.
+	calmSince time.Time
+	// stoppedAt is when a machine was last killed, or paused for longer than
+	// its hold on a job lasts.
+	stoppedAt map[*machine]time.Time
+	holders   map[string]redis.XPendingExt
 }
 
-// Whatever dies, stops, or gets lost: each job is done, or given up and says so, before it is forgotten; who lives keeps
-// what it does; who dies or stops is followed soon.
+// Each job is done, or becomes a dead letter, before it is forgotten, through
+// any crash, pause or loss. A worker that lives keeps its job; a worker that
+// dies or pauses is replaced soon.
 func TestSimulatedWorkersLoseNoJob(t *testing.T) {
-	simulate(t, 6, func(w *world) {
-		f := &works{world: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
-			stops: map[*machine]time.Time{}, holder: map[string]redis.XPendingExt{}, forgets: w.chance(.5)}
-		w.jump(w.between(-5*time.Minute, 5*time.Minute)) // Redis's clock is not ours
-		w.seen = f.hear
-		f.desk = w.boot("desk")
+	runSimulation(t, 6, func(w *simWorld) {
+		f := &queueSim{simWorld: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
+			stoppedAt: map[*machine]time.Time{}, holders: map[string]redis.XPendingExt{}, forgets: w.chance(.5)}
+
+		// Redis's clock is not ours
+		w.jumpClock(w.between(-5*time.Minute, 5*time.Minute))
+		w.seen = f.checkCommand
+		f.producer = w.bootMachine("desk")
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
-			f.start(name)
+			f.startNode(name)
 		}
-		f.desk.run(f.reconcile)
-		f.desk.run(f.watch)
-		f.trouble(names)
-		f.heal(names)
-		f.rest(names)
-		f.books("at the end")
+		f.producer.startPart(f.requeueUndone)
+		f.producer.startPart(f.watchHolders)
+		f.injectFaults(names)
+		f.endFaults(names)
+		f.injectSingleFaults(names)
+		f.checkAllDone("at the end")
 	})
 }
 
-func (f *works) start(name string) {
-	m := f.boot(name)
+func (f *queueSim) startNode(name string) {
+	m := f.bootMachine(name)
 	w := &Worker{Redis: m.r, Stream: simJobs, Consumer: name,
-		Handle: func(ctx context.Context, id string, _ []byte) error { return f.handle(ctx, m, id) },
+		Handle: func(ctx context.Context, id string, _ []byte) error { return f.runJob(ctx, m, id) },
 		OnLost: func() {
 			select {
 			case f.lost <- struct{}{}:
 			default:
 			}
 		}}
+
 	f.mu.Lock()
 	f.nodes[name] = m
 	f.mu.Unlock()
-	m.run(w.Run)
+	m.startPart(w.Run)
 }
 
-// follow ends a process, without a word or with one, and starts it again under its name; once.
-func (f *works) follow(m *machine, end func(*machine), after time.Duration) {
+// restartNode ends a machine with end and starts it again under its name,
+// unless that is happening already.
+func (f *queueSim) restartNode(m *machine, end func(*machine), after time.Duration) {
 	f.mu.Lock()
 	known := f.nodes[m.name] == m
 	if known {
-		f.nodes[m.name], f.stops[m] = nil, time.Now()
+		f.nodes[m.name], f.stoppedAt[m] = nil, time.Now()
 	}
 	f.mu.Unlock()
+
 	if known {
 		end(m)
 		time.Sleep(after)
 		m.work.Wait()
-		f.start(m.name)
+		f.startNode(m.name)
 	}
 }
 
-// node is the process of that name; nil while it starts again.
-func (f *works) node(name string) *machine {
+// nodeNamed returns the machine of that name, or nil while it restarts.
+func (f *queueSim) nodeNamed(name string) *machine {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.nodes[name]
 }
 
-// add makes a job, queues it until that is sure, and returns its id.
-func (f *works) add(kind string) string {
+// addJob creates a job, queues it, and returns its id.
+func (f *queueSim) addJob(kind string) string {
 	f.mu.Lock()
 	id := fmt.Sprint(kind, len(f.tasks))
 	f.tasks[id] = &task{kind: kind}
 	f.mu.Unlock()
-	f.queue(id)
+	f.enqueueJob(id)
 	return id
 }
 
-func (f *works) queue(id string) {
+func (f *queueSim) enqueueJob(id string) {
 	f.mu.Lock()
 	f.tasks[id].queued, f.tasks[id].times = time.Now(), f.tasks[id].times+1
 	f.mu.Unlock()
-	if err := f.desk.r.Enqueue(f.ctx, simJobs, id, []byte(id)); err != nil && f.ctx.Err() == nil {
-		f.complain("the desk cannot queue: " + err.Error())
+	if err := f.producer.r.Enqueue(f.ctx, simJobs, id, []byte(id)); err != nil && f.ctx.Err() == nil {
+		f.reportViolation("the desk cannot queue: " + err.Error())
 	}
 }
 
-// reconcile queues undone jobs again, as the one of payments does.
-func (f *works) reconcile(ctx context.Context) error {
+// requeueUndone queues undone jobs again, as the reconciler of payments does.
+func (f *queueSim) requeueUndone(ctx context.Context) error {
 	for ctx.Err() == nil {
 		least := time.Duration(0)
 		select {
@@ -146,6 +160,7 @@ func (f *works) reconcile(ctx context.Context) error {
 				continue
 			}
 		}
+
 		f.mu.Lock()
 		var undone []string
 		for id, t := range f.tasks {
@@ -154,42 +169,48 @@ func (f *works) reconcile(ctx context.Context) error {
 			}
 		}
 		f.mu.Unlock()
+
 		for _, id := range undone {
-			f.queue(id)
+			f.enqueueJob(id)
 		}
 	}
 	return ctx.Err()
 }
 
-// handle does a job on a machine.
-func (f *works) handle(ctx context.Context, m *machine, id string) error {
-	m.wait()
+// runJob does a job on a machine.
+func (f *queueSim) runJob(ctx context.Context, m *machine, id string) error {
+	m.waitWhilePaused()
 	f.mu.Lock()
 	t := f.tasks[id]
-	if other := t.on; t.running && other != m && !f.calm.IsZero() && t.begun.After(f.calm) && t.times == 1 &&
-		!f.stops[other].After(t.begun) {
-		go f.complain(id + " is begun on " + m.name + " though " + other.name + " lives and does it")
+	if other := t.on; t.running && other != m && !f.calmSince.IsZero() && t.begun.After(f.calmSince) && t.times == 1 &&
+		!f.stoppedAt[other].After(t.begun) {
+		go f.reportViolation(id + " is begun on " + m.name + " though " + other.name + " lives and does it")
 	}
 	t.runs, t.begun, t.on, t.running = t.runs+1, time.Now(), m, true
 	f.mu.Unlock()
+
 	defer func() {
 		f.mu.Lock()
 		t.running = t.running && t.on != m
 		f.mu.Unlock()
 	}()
+
 	takes := f.between(time.Millisecond, time.Second)
 	switch t.kind {
 	case "long":
-		takes = f.between(10*time.Second, 25*time.Second) // several leases, within the limit
+		// Longer than several heartbeats, but within the limit.
+		takes = f.between(10*time.Second, 25*time.Second)
 	case "deadly":
-		f.wg.Go(func() { f.follow(m, (*machine).die, 0) })
+		f.wg.Go(func() { f.restartNode(m, (*machine).crash, 0) })
 		<-m.ctx.Done()
 		return ctx.Err()
 	}
+
 	if !sleep.For(ctx, takes) {
 		return ctx.Err()
 	}
-	m.wait()
+	m.waitWhilePaused()
+
 	switch {
 	case m.ctx.Err() != nil:
 		return m.ctx.Err()
@@ -198,21 +219,25 @@ func (f *works) handle(ctx context.Context, m *machine, id string) error {
 	case t.kind == "poison":
 		return errors.New("poison")
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t.done = true
 	return nil
 }
 
-// hear holds that no job is forgotten before it is done or has a letter.
-func (f *works) hear(cmd string, args []string) {
+// checkCommand checks that no job is acknowledged before it is done or has a
+// dead letter.
+func (f *queueSim) checkCommand(cmd string, args []string) {
 	if cmd != "XACK" {
 		return
 	}
+
 	entries, err := f.mini.Stream(args[0])
 	if err != nil {
 		return // it has just been forgotten
 	}
+
 	for _, e := range entries {
 		if e.ID != args[2] {
 			continue
@@ -221,98 +246,109 @@ func (f *works) hear(cmd string, args []string) {
 		f.mu.Lock()
 		done := f.tasks[id].done
 		f.mu.Unlock()
-		if !done && f.letters()[id] == 0 && time.Since(f.lastFlush()) > heir {
-			f.complain(id + " is acknowledged before it is done")
+
+		if !done && f.countLetters()[id] == 0 && time.Since(f.lastFlush()) > takeoverLimit {
+			f.reportViolation(id + " is acknowledged before it is done")
 		}
 	}
 }
 
-// letters counts the dead letters by job.
-func (f *works) letters() map[string]int {
+// countLetters counts the dead letters by job.
+func (f *queueSim) countLetters() map[string]int {
 	of := map[string]int{}
-	entries, _ := f.mini.Stream(f.desk.r.deadKey(simJobs)) // none if it is not there
+
+	// An error means that there is no dead letter yet.
+	entries, _ := f.mini.Stream(f.producer.r.deadKey(simJobs))
 	for _, e := range entries {
 		of[e.Values[1]]++
 	}
 	return of
 }
 
-// watch holds that a job changes hands only by a delivery that counts.
-func (f *works) watch(ctx context.Context) error {
+// watchHolders checks that a job changes hands only by a delivery that is
+// counted.
+func (f *queueSim) watchHolders(ctx context.Context) error {
 	for sleep.For(ctx, 300*time.Millisecond) {
 		asked := time.Now()
-		now, err := f.desk.r.do.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: f.desk.r.streamKey(simJobs), Group: group,
+		now, err := f.producer.r.commands.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: f.producer.r.streamKey(simJobs), Group: workerGroup,
 			Start: "-", End: "+", Count: 100}).Result()
 		if err != nil || !f.lastFlush().Before(asked.Add(-time.Second)) {
-			clear(f.holder)
+			clear(f.holders)
 			continue
 		}
+
 		for _, p := range now {
-			was, known := f.holder[p.ID]
+			was, known := f.holders[p.ID]
 			if known && (p.RetryCount < was.RetryCount || p.Consumer != was.Consumer && p.RetryCount == was.RetryCount) {
-				f.complain(fmt.Sprintf("entry %s went from %s, delivery %d, to %s, delivery %d", p.ID,
+				f.reportViolation(fmt.Sprintf("entry %s went from %s, delivery %d, to %s, delivery %d", p.ID,
 					was.Consumer, was.RetryCount, p.Consumer, p.RetryCount))
 			}
-			f.holder[p.ID] = p
+			f.holders[p.ID] = p
 		}
 	}
+
 	return ctx.Err()
 }
 
-func (f *works) trouble(names []string) {
+func (f *queueSim) injectFaults(names []string) {
 	if f.forgets {
 		f.mu.Lock()
 		f.grace = 30 * time.Second
 		f.mu.Unlock()
 	}
+
 	if !f.forgets && f.chance(.3) {
-		f.add("deadly")
+		f.addJob("deadly")
 	}
+
 	for end := time.Now().Add(80 * time.Second); time.Now().Before(end); time.Sleep(f.between(10*time.Millisecond, 5*time.Second)) {
-		f.add([]string{"sound", "sound", "long", "poison"}[f.number(4)])
-		m := f.node(names[f.number(len(names))])
+		f.addJob([]string{"sound", "sound", "long", "poison"}[f.number(4)])
+		m := f.nodeNamed(names[f.number(len(names))])
 		if m == nil {
 			continue
 		}
+
 		switch f.number(10) {
 		case 0:
-			f.follow(m, (*machine).die, f.between(0, 5*time.Second))
+			f.restartNode(m, (*machine).crash, f.between(0, 5*time.Second))
 		case 1:
-			f.follow(m, (*machine).end, 0)
+			f.restartNode(m, (*machine).shutDown, 0)
 		case 2, 3, 4:
-			m.pause(f.between(10*time.Millisecond, 9*time.Second))
+			m.pauseFor(f.between(10*time.Millisecond, 9*time.Second))
 		case 5:
-			m.cut(f.between(time.Second, 9*time.Second))
+			m.cutLines(f.between(time.Second, 9*time.Second))
 		case 6, 7:
-			m.trouble(.3)
+			m.setFaultRate(.3)
 		case 8:
-			m.trouble(0)
+			m.setFaultRate(0)
 		case 9:
 			if f.forgets {
-				f.forget()
+				f.scheduleFlush()
 			}
 		}
 	}
 }
 
-// heal ends all faults. From now on nobody queues again what a worker left.
-func (f *works) heal(names []string) {
+// endFaults ends all faults. From now on no job is queued again.
+func (f *queueSim) endFaults(names []string) {
 	for _, name := range names {
-		if m := f.node(name); m != nil {
-			m.recover()
+		if m := f.nodeNamed(name); m != nil {
+			m.waitUntilWell()
 		}
 	}
-	f.books("after everything was well again")
+
+	f.checkAllDone("after everything was well again")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.grace, f.calm = 0, time.Now()
+	f.grace, f.calmSince = 0, time.Now()
 }
 
-// books holds that all jobs are done, or given up if they cannot be, each with one letter.
-func (f *works) books(when string) {
+// checkAllDone checks that every job is done, or given up if it cannot be done,
+// each with one dead letter.
+func (f *queueSim) checkAllDone(when string) {
 	var left []string
-	f.await(afterAll, func() bool {
-		letters := f.letters()
+	f.waitOrReport(finishLimit, func() bool {
+		letters := f.countLetters()
 		left = nil
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -323,84 +359,89 @@ func (f *works) books(when string) {
 				left = append(left, fmt.Sprintf("%s with %d letters", id, n))
 			case !t.done && n == 0:
 				left = append(left, id)
-			case t.done && n > 0 && t.begun.After(f.calm) && !f.calm.IsZero():
+			case t.done && n > 0 && t.begun.After(f.calmSince) && !f.calmSince.IsZero():
 				left = append(left, id+" given up though it is sound")
 			case t.runs > 5*t.times:
 				left = append(left, fmt.Sprintf("%s that ran %d times in %d deliveries", id, t.runs, 5*t.times))
 			}
 		}
+
 		return len(left) == 0
 	}, func() string { return fmt.Sprintf("%v neither done nor given up once, %s", left, when) })
 }
 
-// await complains when something has not come true in time.
-func (f *works) await(within time.Duration, ok func() bool, what func() string) {
+// waitOrReport reports a violation if a condition does not come true in time.
+func (f *queueSim) waitOrReport(within time.Duration, ok func() bool, what func() string) {
 	for end := time.Now().Add(within); !ok(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
-			f.complain(what())
+			f.reportViolation(what())
 			return
 		}
 	}
 }
 
-// rest is a time in which one thing at a time goes wrong, and what is to be seen of it is known.
-func (f *works) rest(names []string) {
-	f.add("poison")
+// injectSingleFaults is a time in which one fault at a time happens, whose
+// effect is known.
+func (f *queueSim) injectSingleFaults(names []string) {
+	f.addJob("poison")
+
 	for range 3 {
-		id := f.add("long")
-		f.begins(id, nil, 3*time.Second)
+		id := f.addJob("long")
+		f.checkBegins(id, nil, 3*time.Second)
 		f.mu.Lock()
 		on := f.tasks[id].on
 		f.mu.Unlock()
 		time.Sleep(f.between(0, 5*time.Second))
+
 		switch f.number(4) {
 		case 0:
-			f.wg.Go(func() { f.follow(on, (*machine).die, 2*heir) })
-			f.begins(id, on, heir)
+			f.wg.Go(func() { f.restartNode(on, (*machine).crash, 2*takeoverLimit) })
+			f.checkBegins(id, on, takeoverLimit)
 		case 1:
 			f.mu.Lock()
-			f.stops[on] = time.Now()
+			f.stoppedAt[on] = time.Now()
 			f.mu.Unlock()
-			on.pause(f.between(heir, 2*heir))
-			f.begins(id, on, heir)
+			on.pauseFor(f.between(takeoverLimit, 2*takeoverLimit))
+			f.checkBegins(id, on, takeoverLimit)
 		case 2: // too short to matter
 			for _, name := range names {
-				if m := f.node(name); m != nil {
-					m.pause(f.between(0, time.Second))
+				if m := f.nodeNamed(name); m != nil {
+					m.pauseFor(f.between(0, time.Second))
 				}
 			}
 		case 3:
 			if f.forgets {
-				f.forgotten()
+				f.checkForgetting()
 			}
 		}
-		f.finishes(id, 40*time.Second)
+
+		f.checkFinishes(id, 40*time.Second)
 	}
 }
 
-// forgotten holds that the jobs are there again at once.
-func (f *works) forgotten() {
+// checkForgetting checks that jobs which Redis lost are queued again at once.
+func (f *queueSim) checkForgetting() {
 	var ids []string
 	for range 3 {
-		ids = append(ids, f.add("sound"))
+		ids = append(ids, f.addJob("sound"))
 	}
-	f.forget()
+	f.scheduleFlush()
 	time.Sleep(2 * time.Second) // Redis is asked often enough by then
 	for _, id := range ids {
-		f.finishes(id, heir)
+		f.checkFinishes(id, takeoverLimit)
 	}
 }
 
-func (f *works) begins(id string, notOn *machine, within time.Duration) {
-	f.await(within, func() bool {
+func (f *queueSim) checkBegins(id string, notOn *machine, within time.Duration) {
+	f.waitOrReport(within, func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.tasks[id].on != notOn || f.tasks[id].done
 	}, func() string { return id + " is not begun within " + within.String() })
 }
 
-func (f *works) finishes(id string, within time.Duration) {
-	f.await(within, func() bool {
+func (f *queueSim) checkFinishes(id string, within time.Duration) {
+	f.waitOrReport(within, func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.tasks[id].done

@@ -11,16 +11,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// stats are the counters of one Redis; they work unregistered too.
-type stats struct {
-	published, gaps, dropped, jobs *prometheus.CounterVec
-	relayed                        prometheus.Counter
-	relayFailed                    *prometheus.CounterVec
-	relayDelay                     prometheus.Histogram
-	relayLag, relayHolder, alive   prometheus.Gauge
+// metrics are the metrics of one Redis. They work without a registry too.
+type metrics struct {
+	published, gaps, dropped, jobs    *prometheus.CounterVec
+	relayed                           prometheus.Counter
+	relayFailed                       *prometheus.CounterVec
+	relayDelay                        prometheus.Histogram
+	relayLag, relayHolder, nodesAlive prometheus.Gauge
 }
 
-func newStats(reg prometheus.Registerer) *stats {
+func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	counters := func(name, help, label string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: "ridehail_" + name, Help: help}, []string{label})
@@ -28,7 +28,7 @@ func newStats(reg prometheus.Registerer) *stats {
 	gauge := func(name, help string) prometheus.Gauge {
 		return f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_" + name, Help: help})
 	}
-	return &stats{
+	return &metrics{
 		published: counters("events_published_total", "Messages published, by topic.", "topic"),
 		gaps:      counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
 		dropped:   counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
@@ -40,13 +40,13 @@ func newStats(reg prometheus.Registerer) *stats {
 			Help: "From a notice's commit to its publishing.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 16)}),
 		relayLag:    gauge("relay_lag_seconds", "Age of the oldest notice that waits for the relay; 0 when none does."),
 		relayHolder: gauge("relay_holder", "1 while this node holds the relay's lease."),
-		alive:       gauge("members_alive", "Nodes that this node believes alive."),
+		nodesAlive:  gauge("members_alive", "Nodes that this node believes alive."),
 	}
 }
 
-// quietLibrary hands what go-redis prints about its connections to slog at debug level: whatever matters comes back
-// as an error or a Gap as well.
-var quietLibrary = sync.OnceFunc(func() { redis.SetLogger(libraryLog{}) })
+// redirectLibraryLog sends what go-redis logs about its connections to slog at
+// debug level. What matters also comes back as an error or a gap.
+var redirectLibraryLog = sync.OnceFunc(func() { redis.SetLogger(libraryLog{}) })
 
 type libraryLog struct{}
 

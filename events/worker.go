@@ -16,134 +16,164 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// Worker does the jobs of a stream. Set the fields, then call Run; zero values stand for the numbers in brackets.
+// Worker does the jobs of a stream. Set the fields, then call Run; zero values
+// stand for the numbers in brackets.
 //
-// The effect comes first and the acknowledgement last, so a job may be done twice and is never skipped: Handle must be
-// idempotent by the job's id. Handle's errors bring the job back later, ever more slowly; an error with a method
-// Permanent() bool that says true, or too many deliveries, makes it a dead letter.
+// Handle comes first and the acknowledgement last, so a job may be done twice
+// but is never skipped: Handle must be idempotent by the job's id. It is called
+// from up to Parallel goroutines. After an error the job comes back later, each
+// time after a longer wait. It becomes a dead letter after Deliveries, or at
+// once if the error has a method Permanent() bool that returns true.
 type Worker struct {
-	Redis      *Redis
-	Stream     string
-	Consumer   string // the node's name: the same after a restart, so that it finds its own unfinished jobs
-	Handle     func(ctx context.Context, jobID string, payload []byte) error
-	Parallel   int           // jobs at a time [4]
-	Heartbeat  time.Duration // a job whose worker is silent for three of these is taken over [1 s]
+	Redis  *Redis
+	Stream string
+	// Consumer is the node's name. It is the same after a restart, so that the
+	// worker finds its own unfinished jobs.
+	Consumer string
+	Handle   func(ctx context.Context, jobID string, payload []byte) error
+	Parallel int // jobs at a time [4]
+	// Heartbeat is how often a worker renews its hold on the jobs in hand [1
+	// s]. A job whose worker is silent for three heartbeats is taken over.
+	Heartbeat  time.Duration
 	Limit      time.Duration // for one delivery [30 s]
 	Deliveries int64         // before a job is a dead letter [5]
-	OnDead     func(Job, error)
-	OnLost     func() // Redis has no such queue: it forgot all jobs, or never had any. Whoever knows them queues them again
+
+	// OnDead, if set, is called with each job that became a dead letter, on the
+	// goroutine that ran it.
+	OnDead func(Job, error)
+	// OnLost, if set, is called when Redis had no such queue: it lost all jobs,
+	// or never had any. The caller queues them again. It runs on Run's
+	// goroutine and must not block.
+	OnLost func()
 
 	mu   sync.Mutex
-	busy map[string]bool // entries in hand
+	held map[string]bool // entries in hand
 
-	unsure bool // of the goroutine in Run: the queue was perhaps made anew, and nobody told
+	// maybeRecreated belongs to the goroutine in Run: this worker may have
+	// created the queue anew, and OnLost was not called for that yet.
+	maybeRecreated bool
 }
 
-const group = "workers"
+const workerGroup = "workers"
 
-// Run works until ctx ends and the jobs in hand have ended with it. It returns ctx's error.
+// Run works until ctx ends and the jobs in hand have ended with it. It returns
+// ctx's error.
 func (w *Worker) Run(ctx context.Context) error {
 	w.Parallel = cmp.Or(w.Parallel, 4)
 	w.Heartbeat = cmp.Or(w.Heartbeat, time.Second)
 	w.Limit = cmp.Or(w.Limit, 30*time.Second)
 	w.Deliveries = cmp.Or(w.Deliveries, 5)
-	w.busy = map[string]bool{}
-	var hands sync.WaitGroup
-	defer hands.Wait()
-	hands.Go(func() { w.keepHeld(ctx) })
-	free := make(chan struct{}, w.Parallel)
+	w.held = map[string]bool{}
+	var running sync.WaitGroup
+	defer running.Wait()
+
+	running.Go(func() { w.renewHeld(ctx) })
+	slots := make(chan struct{}, w.Parallel)
 	pause := backoff{step: 50 * time.Millisecond}
-	own := true // first of all, what this worker held when it went down
-	var looked time.Time
+	own := true // begin with the jobs that this worker held when it stopped
+	var claimedAt time.Time
+
 	for ctx.Err() == nil {
-		if !reserve(ctx, free) {
+		if !acquireSlot(ctx, slots) {
 			break
 		}
-		jobs, err := w.next(ctx, own, &looked)
-		<-free
+
+		jobs, err := w.nextJobs(ctx, own, &claimedAt)
+		<-slots
 		if err != nil {
-			w.trouble(ctx, err, &pause)
+			w.handleReadError(ctx, err, &pause)
 			continue
 		}
-		w.tell(w.unsure)
+		w.announceRecreated(w.maybeRecreated)
 		own = own && len(jobs) > 0
 		pause.reset()
-		for _, j := range jobs { // keep them all while they wait for a hand
-			w.hold(j)
+
+		for _, j := range jobs { // renew them all while they wait for a slot
+			w.holdJob(j)
 		}
+
 		for _, j := range jobs {
-			if !reserve(ctx, free) {
+			if !acquireSlot(ctx, slots) {
 				break // unfinished jobs stay pending
 			}
-			hands.Go(func() { defer func() { <-free }(); w.do(ctx, j) })
+			running.Go(func() { defer func() { <-slots }(); w.runJob(ctx, j) })
 		}
 	}
 	return ctx.Err()
 }
 
-// reserve waits for a free hand; false when ctx ended.
-func reserve(ctx context.Context, free chan struct{}) bool {
+// acquireSlot waits for a free slot. It returns false when ctx ended.
+func acquireSlot(ctx context.Context, slots chan struct{}) bool {
 	select {
-	case free <- struct{}{}:
+	case slots <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// next finds jobs: this worker's own from before, then those whose worker fell silent, then new ones.
-func (w *Worker) next(ctx context.Context, own bool, looked *time.Time) ([]Job, error) {
+// nextJobs returns jobs: first this worker's own from before a restart, then
+// those whose worker fell silent, then new ones.
+func (w *Worker) nextJobs(ctx context.Context, own bool, claimedAt *time.Time) ([]Job, error) {
 	if own {
-		return w.claim(ctx, w.Consumer, 0)
+		return w.claimPending(ctx, w.Consumer, 0)
 	}
-	if time.Since(*looked) >= w.Heartbeat {
-		*looked = time.Now()
-		if jobs, err := w.claim(ctx, "", 3*w.Heartbeat); err != nil || len(jobs) > 0 {
+
+	if time.Since(*claimedAt) >= w.Heartbeat {
+		*claimedAt = time.Now()
+		if jobs, err := w.claimPending(ctx, "", 3*w.Heartbeat); err != nil || len(jobs) > 0 {
 			return jobs, err
 		}
 	}
-	return w.read(ctx)
+	return w.readNew(ctx)
 }
 
-// read waits a little for a new job.
-func (w *Worker) read(ctx context.Context) ([]Job, error) {
-	ctx, cancel := context.WithTimeout(ctx, block+replyTimeout)
+// readNew waits up to readBlock for a new job.
+func (w *Worker) readNew(ctx context.Context) ([]Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, readBlock+replyTimeout)
 	defer cancel()
-	found, err := w.Redis.wait.XReadGroup(ctx, &redis.XReadGroupArgs{Group: group, Consumer: w.Consumer,
-		Streams: []string{w.key(), ">"}, Count: 1, Block: block}).Result()
+
+	found, err := w.Redis.blocking.XReadGroup(ctx, &redis.XReadGroupArgs{Group: workerGroup, Consumer: w.Consumer,
+		Streams: []string{w.streamKey(), ">"}, Count: 1, Block: readBlock}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
+
 	var jobs []Job
 	for _, s := range found {
 		for _, m := range s.Messages {
-			jobs = append(jobs, jobOf(m, 1))
+			jobs = append(jobs, decodeJob(m, 1))
 		}
 	}
+
 	return jobs, nil
 }
 
-// claim takes over pending jobs that rested long enough. It asks by XPENDING, which filters by idleness and knows
-// the deliveries, and takes each only if it is still as it was seen, so two claimers do not both get a job.
-func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Job, error) {
-	pending, err := w.Redis.do.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: w.key(), Group: group,
+// claimPending takes over pending jobs that have been idle long enough, at most
+// Parallel. XPENDING filters by idle time and knows the deliveries. Each job is
+// claimed only if it is still as it was seen, so that of two workers only one
+// gets it.
+func (w *Worker) claimPending(ctx context.Context, of string, idle time.Duration) ([]Job, error) {
+	pending, err := w.Redis.commands.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: w.streamKey(), Group: workerGroup,
 		Idle: idle, Start: "-", End: "+", Count: 64, Consumer: of}).Result()
 	if err != nil {
 		return nil, fmt.Errorf("pending jobs: %w", err)
 	}
+
 	var jobs []Job
 	for _, p := range pending {
 		least := idle
 		if of == "" {
-			least = rest(idle, p.RetryCount)
+			least = retryDelay(idle, p.RetryCount)
 		}
-		if w.holds(p.ID) || p.Idle < least {
+		if w.isHeld(p.ID) || p.Idle < least {
 			continue
 		}
-		j, err := w.Redis.take(ctx, w.key(), w.Consumer, p, least)
+
+		j, err := w.Redis.claimEntry(ctx, w.streamKey(), w.Consumer, p, least)
 		if err != nil {
 			return jobs, fmt.Errorf("claim job: %w", err)
 		}
@@ -157,35 +187,39 @@ func (w *Worker) claim(ctx context.Context, of string, idle time.Duration) ([]Jo
 	return jobs, nil
 }
 
-// rest is how long a job lies after its n-th delivery: doubling, so that an outage of a provider does not use up all
-// deliveries at once.
-func rest(first time.Duration, n int64) time.Duration { return first << min(max(n-1, 0), 4) }
+// retryDelay is how long a job waits after its n-th delivery. It doubles, so
+// that an outage of a provider does not use up all deliveries at once.
+func retryDelay(first time.Duration, n int64) time.Duration { return first << min(max(n-1, 0), 4) }
 
-func jobOf(m redis.XMessage, attempt int) Job {
-	return Job{ID: field(m, fieldID), Payload: []byte(field(m, fieldPayload)), Attempt: attempt, entry: m.ID}
+// decodeJob reads the job of a stream entry.
+func decodeJob(m redis.XMessage, attempt int) Job {
+	return Job{ID: readField(m, fieldID), Payload: []byte(readField(m, fieldPayload)), Attempt: attempt, entryID: m.ID}
 }
 
-// do runs one delivery and decides what becomes of the job.
-func (w *Worker) do(ctx context.Context, j Job) {
-	defer w.letGo(j)
-	if int64(j.Attempt) > w.Deliveries { // its workers died over it
-		w.bury(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.Deliveries))
+// runJob runs one delivery and decides what becomes of the job.
+func (w *Worker) runJob(ctx context.Context, j Job) {
+	defer w.releaseJob(j)
+	if int64(j.Attempt) > w.Deliveries { // its workers died while they did it
+		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.Deliveries))
 		return
 	}
-	err := w.try(ctx, j)
+
+	err := w.callHandler(ctx, j)
 	switch {
 	case err == nil:
-		w.done(ctx, j)
-	case ctx.Err() != nil: // we stop, it is not the job's fault; it stays pending
-	case permanent(err) || int64(j.Attempt) >= w.Deliveries:
-		w.bury(ctx, j, err)
+		w.completeJob(ctx, j)
+	case ctx.Err() != nil:
+		// The worker stops, so the job is not to blame. It stays pending.
+	case isPermanent(err) || int64(j.Attempt) >= w.Deliveries:
+		w.deadLetter(ctx, j, err)
 	default:
-		w.Redis.stats.jobs.WithLabelValues("failed").Inc()
+		w.Redis.metrics.jobs.WithLabelValues("failed").Inc()
 		w.Redis.log.Warn("job failed and will come back", "stream", w.Stream, "job", j.ID, "attempt", j.Attempt, "err", err)
 	}
 }
 
-func (w *Worker) try(ctx context.Context, j Job) (err error) {
+// callHandler calls Handle within Limit and turns a panic into an error.
+func (w *Worker) callHandler(ctx context.Context, j Job) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.Limit)
 	defer cancel()
 	defer func() {
@@ -196,39 +230,43 @@ func (w *Worker) try(ctx context.Context, j Job) (err error) {
 	return w.Handle(ctx, j.ID, j.Payload)
 }
 
-func permanent(err error) bool {
+// isPermanent reports whether the error says that repeating the job is useless.
+func isPermanent(err error) bool {
 	var p interface{ Permanent() bool }
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// done acknowledges and forgets, even while we stop. When it fails the job comes back and has no effect.
-func (w *Worker) done(ctx context.Context, j Job) {
-	w.Redis.stats.jobs.WithLabelValues("done").Inc()
-	if err := w.forget(ctx, j); err != nil {
+// completeJob acknowledges and deletes the job, even while the worker stops. If
+// that fails the job comes back, and doing it again has no effect.
+func (w *Worker) completeJob(ctx context.Context, j Job) {
+	w.Redis.metrics.jobs.WithLabelValues("done").Inc()
+	if err := w.deleteEntry(ctx, j); err != nil {
 		w.Redis.log.Debug("job done but not acknowledged", "job", j.ID, "err", err)
 	}
 }
 
-func (w *Worker) forget(ctx context.Context, j Job) error {
+// deleteEntry acknowledges a stream entry and deletes it.
+func (w *Worker) deleteEntry(ctx context.Context, j Job) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*replyTimeout)
 	defer cancel()
-	pipe := w.Redis.do.Pipeline()
-	pipe.XAck(ctx, w.key(), group, j.entry)
-	pipe.XDel(ctx, w.key(), j.entry)
+	pipe := w.Redis.commands.Pipeline()
+	pipe.XAck(ctx, w.streamKey(), workerGroup, j.entryID)
+	pipe.XDel(ctx, w.streamKey(), j.entryID)
 	_, err := pipe.Exec(ctx)
 	return err
 }
 
-// bury writes the dead letter first and acknowledges after, so that a crash between repeats it but does not lose it.
-// A job that has a letter already gets no second one.
-func (w *Worker) bury(ctx context.Context, j Job, why error) {
-	if err := w.Redis.letter(ctx, w.Stream, j, why, time.Now()); err != nil {
-		w.Redis.log.Warn("dead letter not written, the job comes back", "job", j.ID, "err", err)
+// deadLetter writes the dead letter first and acknowledges after, so that a
+// crash between the two repeats the letter instead of losing it. A job that has
+// a letter already gets no second one.
+func (w *Worker) deadLetter(ctx context.Context, j Job, why error) {
+	if err := w.Redis.addDeadLetter(ctx, w.Stream, j, why, time.Now()); err != nil {
+		w.Redis.log.Warn("dead letter not written; the job comes back", "job", j.ID, "err", err)
 		return
 	}
-	w.Redis.stats.jobs.WithLabelValues("dead").Inc()
+	w.Redis.metrics.jobs.WithLabelValues("dead").Inc()
 	w.Redis.log.Error("job is a dead letter", "stream", w.Stream, "job", j.ID, "attempt", j.Attempt, "err", why)
-	if err := w.forget(ctx, j); err != nil {
+	if err := w.deleteEntry(ctx, j); err != nil {
 		w.Redis.log.Debug("dead letter not acknowledged", "job", j.ID, "err", err)
 	}
 	if w.OnDead != nil {
@@ -236,72 +274,83 @@ func (w *Worker) bury(ctx context.Context, j Job, why error) {
 	}
 }
 
-// keepHeld tells the others that the jobs in hand are being worked on.
-func (w *Worker) keepHeld(ctx context.Context) {
+// renewHeld tells the other workers regularly that the jobs in hand are being
+// worked on.
+func (w *Worker) renewHeld(ctx context.Context) {
 	for sleep.For(ctx, w.Heartbeat) {
 		w.mu.Lock()
-		held := slices.Collect(maps.Keys(w.busy))
+		held := slices.Collect(maps.Keys(w.held))
 		w.mu.Unlock()
 		if len(held) == 0 {
 			continue
 		}
-		if err := w.Redis.keep(ctx, w.key(), w.Consumer, held); err != nil && ctx.Err() == nil {
-			w.Redis.log.Debug("jobs in hand not kept, another worker may repeat them", "err", err)
+		if err := w.Redis.renewEntries(ctx, w.streamKey(), w.Consumer, held); err != nil && ctx.Err() == nil {
+			w.Redis.log.Debug("jobs in hand not renewed; another worker may repeat them", "err", err)
 		}
 	}
 }
 
-// trouble makes the group again when Redis forgot it, and otherwise waits a little.
-func (w *Worker) trouble(ctx context.Context, err error, pause *backoff) {
+// handleReadError creates the group again when Redis has lost it. Otherwise it
+// waits before the next attempt.
+func (w *Worker) handleReadError(ctx context.Context, err error, pause *backoff) {
 	if ctx.Err() != nil {
 		return
 	}
-	if forgotten(err) {
-		err = w.Redis.do.XGroupCreateMkStream(ctx, w.key(), group, "0").Err()
+
+	if isQueueMissing(err) {
+		err = w.Redis.commands.XGroupCreateMkStream(ctx, w.streamKey(), workerGroup, "0").Err()
 		var answer redis.Error
 		exists := err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP")
-		w.tell(err == nil || exists && w.unsure) // only the worker that made the group, so that the jobs come once
+
+		// Only the worker that created the group announces it, so that the jobs
+		// are queued again once.
+		w.announceRecreated(err == nil || exists && w.maybeRecreated)
 		if err == nil || exists {
 			return
 		}
-		w.unsure = w.unsure || !errors.As(err, &answer) // it may have been made by us all the same
+
+		// Without an answer the group may have been created all the same.
+		w.maybeRecreated = w.maybeRecreated || !errors.As(err, &answer)
 	}
-	if pause.n == 0 {
-		w.Redis.log.Warn("no jobs can be read, trying again", "stream", w.Stream, "err", err)
+
+	if pause.failures == 0 {
+		w.Redis.log.Warn("cannot read jobs; trying again", "stream", w.Stream, "err", err)
 	}
 	sleep.For(ctx, pause.next())
 }
 
-// tell says that the queue is new, once Redis answers again: who queues the jobs needs it.
-func (w *Worker) tell(anew bool) {
-	if anew && w.OnLost != nil {
+// announceRecreated calls OnLost if the queue was created anew, and notes that
+// it has been called.
+func (w *Worker) announceRecreated(recreated bool) {
+	if recreated && w.OnLost != nil {
 		w.OnLost()
 	}
-	w.unsure = w.unsure && !anew
+	w.maybeRecreated = w.maybeRecreated && !recreated
 }
 
-// forgotten is true when the group or its stream is not there: at the first start, and after Redis lost its data.
-func forgotten(err error) bool {
+// isQueueMissing reports whether the group or its stream does not exist: at the
+// first start, and after Redis lost its data.
+func isQueueMissing(err error) bool {
 	s := err.Error()
 	return strings.Contains(s, "NOGROUP") || strings.Contains(s, "UNBLOCKED")
 }
 
-func (w *Worker) key() string { return w.Redis.streamKey(w.Stream) }
+func (w *Worker) streamKey() string { return w.Redis.streamKey(w.Stream) }
 
-func (w *Worker) hold(j Job) {
+func (w *Worker) holdJob(j Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.busy[j.entry] = true
+	w.held[j.entryID] = true
 }
 
-func (w *Worker) letGo(j Job) {
+func (w *Worker) releaseJob(j Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.busy, j.entry)
+	delete(w.held, j.entryID)
 }
 
-func (w *Worker) holds(entry string) bool {
+func (w *Worker) isHeld(entry string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.busy[entry]
+	return w.held[entry]
 }

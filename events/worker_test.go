@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const beat = 60 * time.Millisecond
+const testHeartbeat = 60 * time.Millisecond
 
-func (r *rig) outstanding(t *testing.T) int64 {
+func (r *rig) countOutstanding(t *testing.T) int64 {
 	n, err := r.Outstanding(t.Context(), "settlements")
 	if err != nil {
 		t.Fatal(err)
@@ -22,7 +22,7 @@ func (r *rig) outstanding(t *testing.T) int64 {
 	return n
 }
 
-func (r *rig) enqueue(t *testing.T, ids ...string) {
+func (r *rig) enqueueJobs(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		if err := r.Enqueue(t.Context(), "settlements", id, []byte("pay "+id)); err != nil {
@@ -32,100 +32,111 @@ func (r *rig) enqueue(t *testing.T, ids ...string) {
 }
 
 func TestJobsQueuedBeforeTheFirstWorkerAreDoneAndForgotten(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
-		r.enqueue(t, "1", "2", "3")
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		r.enqueueJobs(t, "1", "2", "3")
 		done := make(chan string, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Parallel: 1,
 			Handle: func(_ context.Context, id string, payload []byte) error {
 				done <- id + ":" + string(payload)
 				return nil
 			}}
-		run(t, w.Run)
+		startWork(t, w.Run)
+
 		for _, id := range []string{"1", "2", "3"} {
-			if got := receive(t, id, done); got != id+":pay "+id {
+			if got := receiveFrom(t, id, done); got != id+":pay "+id {
 				t.Errorf("did %q", got)
 			}
 		}
-		within(t, "an empty stream", func() bool { return r.outstanding(t) == 0 })
+
+		waitUntil(t, "an empty stream", func() bool { return r.countOutstanding(t) == 0 })
 	})
 }
 
 func TestAnotherWorkerTakesOverFromOneThatDied(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		started, done := make(chan string, 1), make(chan string, 10)
-		dying := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "dying", Heartbeat: beat,
+		dying := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "dying", Heartbeat: testHeartbeat,
 			Handle: func(ctx context.Context, id string, _ []byte) error { started <- id; <-ctx.Done(); return ctx.Err() }}
-		kill := run(t, dying.Run)
-		r.enqueue(t, "1")
-		receive(t, "the job to begin", started)
+		kill := startWork(t, dying.Run)
+		r.enqueueJobs(t, "1")
+		receiveFrom(t, "the job to begin", started)
+
 		kill()
-		heir := &Worker{Redis: r.open(t), Stream: "settlements", Consumer: "heir", Heartbeat: beat,
+		heir := &Worker{Redis: r.openNode(t), Stream: "settlements", Consumer: "heir", Heartbeat: testHeartbeat,
 			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
-		run(t, heir.Run)
-		receive(t, "the heir", done)
-		within(t, "an empty stream", func() bool { return r.outstanding(t) == 0 })
+		startWork(t, heir.Run)
+		receiveFrom(t, "the heir", done)
+		waitUntil(t, "an empty stream", func() bool { return r.countOutstanding(t) == 0 })
 	})
 }
 
 func TestAWorkerThatRestartsFinishesItsOwnJobsAtOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		started, done := make(chan string, 1), make(chan string, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: time.Hour,
 			Handle: func(ctx context.Context, id string, _ []byte) error { started <- id; <-ctx.Done(); return ctx.Err() }}
-		kill := run(t, w.Run)
-		r.enqueue(t, "1")
-		receive(t, "the job to begin", started)
+		kill := startWork(t, w.Run)
+		r.enqueueJobs(t, "1")
+
+		receiveFrom(t, "the job to begin", started)
 		kill()
 		again := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: time.Hour,
 			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
-		run(t, again.Run)
-		receive(t, "its own job", done)
+		startWork(t, again.Run)
+		receiveFrom(t, "its own job", done)
 	})
 }
 
 func TestALongJobIsNotTakenFromAWorkerThatLives(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		var runs atomic.Int32
 		begun, finish := make(chan struct{}, 9), make(chan struct{})
 		slow := func(ctx context.Context, id string, _ []byte) error {
 			runs.Add(1)
 			begun <- struct{}{}
+
 			select {
 			case <-finish:
 			case <-ctx.Done():
 			}
 			return ctx.Err()
 		}
+
 		for _, name := range []string{"a", "b"} {
-			w := &Worker{Redis: r.open(t), Stream: "settlements", Consumer: name, Heartbeat: beat, Handle: slow}
-			run(t, w.Run)
+			w := &Worker{Redis: r.openNode(t), Stream: "settlements", Consumer: name, Heartbeat: testHeartbeat, Handle: slow}
+			startWork(t, w.Run)
 		}
-		r.enqueue(t, "1")
-		receive(t, "the job to begin", begun)
+
+		r.enqueueJobs(t, "1")
+		receiveFrom(t, "the job to begin", begun)
+
 		select {
 		case <-begun:
 			t.Error("the job was taken over")
-		case <-time.After(15 * beat): // no signal says that nothing happens
+		case <-time.After(15 * testHeartbeat):
+			// no signal says that nothing happens
 		}
-		held, err := r.do.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: r.streamKey("settlements"), Group: group,
+
+		held, err := r.commands.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: r.streamKey("settlements"), Group: workerGroup,
 			Start: "-", End: "+", Count: 9}).Result()
 		if err != nil || len(held) != 1 || held[0].RetryCount != 1 {
 			t.Errorf("keeping a job must not count as delivering it: %+v, %v", held, err)
 		}
+
 		close(finish)
-		within(t, "an empty stream", func() bool { return r.outstanding(t) == 0 })
+		waitUntil(t, "an empty stream", func() bool { return r.countOutstanding(t) == 0 })
 		if n := runs.Load(); n != 1 {
 			t.Errorf("ran %d times", n)
 		}
 	})
 }
 
-type hopeless struct{ error }
+type permanentError struct{ error }
 
-func (hopeless) Permanent() bool { return true }
+func (permanentError) Permanent() bool { return true }
 
 func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		var panics, sound atomic.Int32
 		var cured atomic.Bool
 		dead := make(chan Job, 10)
@@ -137,29 +148,33 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 					panics.Add(1)
 					panic("poison")
 				case id == "hopeless":
-					return fmt.Errorf("card: %w", hopeless{errors.New("declined")})
+					return fmt.Errorf("card: %w", permanentError{errors.New("declined")})
 				}
+
 				sound.Add(1)
 				return nil
 			}}
-		run(t, w.Run)
-		r.enqueue(t, "panics", "hopeless", "1", "2", "3", "4")
-		within(t, "the sound jobs", func() bool { return sound.Load() == 4 })
-		if j := receive(t, "the hopeless letter", dead); j.ID != "hopeless" || j.Attempt != 1 {
+
+		startWork(t, w.Run)
+		r.enqueueJobs(t, "panics", "hopeless", "1", "2", "3", "4")
+		waitUntil(t, "the sound jobs", func() bool { return sound.Load() == 4 })
+		if j := receiveFrom(t, "the hopeless letter", dead); j.ID != "hopeless" || j.Attempt != 1 {
 			t.Errorf("first dead letter %+v", j)
 		}
-		if j := receive(t, "the poison letter", dead); j.ID != "panics" || j.Attempt != 5 || panics.Load() != 5 {
+		if j := receiveFrom(t, "the poison letter", dead); j.ID != "panics" || j.Attempt != 5 || panics.Load() != 5 {
 			t.Errorf("second dead letter %+v after %d runs", j, panics.Load())
 		}
+
 		letters, err := r.DeadLetters(t.Context(), "settlements", 10)
 		if err != nil || len(letters) != 2 || letters[1].Why != "panic: poison" || string(letters[1].Payload) != "pay panics" {
 			t.Fatalf("letters %+v, %v", letters, err)
 		}
+
 		cured.Store(true)
 		if err := r.Retry(t.Context(), "settlements", letters[1].Entry); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "the retried job", func() bool { return sound.Load() == 5 && r.outstanding(t) == 0 })
+		waitUntil(t, "the retried job", func() bool { return sound.Load() == 5 && r.countOutstanding(t) == 0 })
 		if err := r.Retry(t.Context(), "settlements", letters[1].Entry); !errors.Is(err, ErrNoLetter) {
 			t.Errorf("retry of a letter that is gone: %v", err)
 		}
@@ -167,25 +182,27 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
-	onBoth(t, func(t *testing.T, r *rig) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
 		done, lost := make(chan string, 10), make(chan struct{}, 10)
-		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: beat,
+		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: testHeartbeat,
 			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil },
 			OnLost: func() { lost <- struct{}{} }}
-		run(t, w.Run)
-		receive(t, "word that the queue is new", lost)
-		r.enqueue(t, "1")
-		receive(t, "the first job", done)
-		r.flush(t)
-		r.enqueue(t, "2")
-		receive(t, "word that the jobs are lost", lost)
-		if id := receive(t, "the job after the flush", done); id != "2" {
+		startWork(t, w.Run)
+		receiveFrom(t, "word that the queue is new", lost)
+
+		r.enqueueJobs(t, "1")
+		receiveFrom(t, "the first job", done)
+		r.deleteKeys(t)
+		r.enqueueJobs(t, "2")
+		receiveFrom(t, "word that the jobs are lost", lost)
+		if id := receiveFrom(t, "the job after the flush", done); id != "2" {
 			t.Errorf("did %q", id)
 		}
-		r.wire.unplug()
-		r.wire.plug()
-		within(t, "the way back", func() bool { return r.Enqueue(t.Context(), "settlements", "3", nil) == nil })
-		if id := receive(t, "the job after the outage", done); id != "3" {
+
+		r.proxy.takeDown()
+		r.proxy.bringUp()
+		waitUntil(t, "the way back", func() bool { return r.Enqueue(t.Context(), "settlements", "3", nil) == nil })
+		if id := receiveFrom(t, "the job after the outage", done); id != "3" {
 			t.Errorf("did %q", id)
 		}
 	})
@@ -200,7 +217,7 @@ func TestEmbeddedNeedsNothingAndWantsItsPassword(t *testing.T) {
 	if err := r.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), "redis://"+r.mini.Addr()); err == nil {
+	if _, err := Open(t.Context(), "redis://"+r.embedded.Addr()); err == nil {
 		t.Error("a stranger got in without the password")
 	}
 }

@@ -1,5 +1,5 @@
-// Package migrations is the schema as numbered SQL, one folder per engine, embedded. A file that was ever released is
-// never edited: a change is the next number.
+// Package migrations embeds the schema as numbered SQL, one folder per engine.
+// A file that was ever released is never edited: a change gets the next number.
 package migrations
 
 import (
@@ -10,15 +10,18 @@ import (
 //go:embed postgres/*.sql sqlite/*.sql
 var files embed.FS
 
-// The schema of each engine, with the numbered files at the root. Both have the same tables, so that one page explains
-// both: trips says where each trip stands and is what the guards look at; trip_events holds every move with the whole
-// trip after it; commands remembers what each command id led to; outbox holds what the world must still be told.
+// The schema of each engine, with the numbered files at the root. Both have the
+// same tables: trips holds the state of each trip, which the guarded updates
+// check; trip_events holds every event with the whole trip after it; commands
+// maps each command id to the event it led to; outbox holds the messages that
+// other nodes must still be told.
 var (
-	Postgres = in("postgres")
-	SQLite   = in("sqlite")
+	Postgres = engineFiles("postgres")
+	SQLite   = engineFiles("sqlite")
 )
 
-func in(dir string) fs.FS {
+// engineFiles returns the numbered files of one engine at the root.
+func engineFiles(dir string) fs.FS {
 	sub, err := fs.Sub(files, dir)
 	if err != nil {
 		panic(err) // only a misspelt name can get here

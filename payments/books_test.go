@@ -12,8 +12,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// books are trips, charges and refunds in memory.
-type books struct {
+// memoryStore keeps trips, charges and refunds in memory.
+type memoryStore struct {
 	mu      sync.Mutex
 	trips   map[trips.TripID]trips.Trip
 	charges map[trips.TripID]payments.Charge
@@ -21,15 +21,15 @@ type books struct {
 	changed chan struct{} // of size 1: something was settled or ended
 }
 
-func (b *books) tell() {
+func (b *memoryStore) signalChange() {
 	select {
 	case b.changed <- struct{}{}:
 	default:
 	}
 }
 
-// await returns when the books are as wanted.
-func (b *books) await(t *testing.T, wanted func() bool) {
+// waitFor returns when the condition, checked under the lock, holds.
+func (b *memoryStore) waitFor(t *testing.T, wanted func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -37,9 +37,11 @@ func (b *books) await(t *testing.T, wanted func() bool) {
 		b.mu.Lock()
 		done := wanted()
 		b.mu.Unlock()
+
 		if done {
 			return
 		}
+
 		select {
 		case <-b.changed:
 		case <-ctx.Done():
@@ -48,7 +50,7 @@ func (b *books) await(t *testing.T, wanted func() bool) {
 	}
 }
 
-func (b *books) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+func (b *memoryStore) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t, ok := b.trips[id]
@@ -58,18 +60,19 @@ func (b *books) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
 	return t, nil
 }
 
-func (b *books) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
+func (b *memoryStore) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if was, ok := b.charges[c.Trip]; ok {
 		return was, nil
 	}
 	b.charges[c.Trip] = c
-	b.tell()
+	b.signalChange()
 	return c, nil
 }
 
-func (b *books) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
+func (b *memoryStore) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c, ok := b.charges[id]
@@ -79,26 +82,29 @@ func (b *books) Charge(_ context.Context, id trips.TripID) (payments.Charge, err
 	return c, nil
 }
 
-func (b *books) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+func (b *memoryStore) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	var out []trips.Trip
 	for id, t := range b.trips {
 		if _, paid := b.charges[id]; !paid && t.State == trips.Completed && t.EndedAt.Before(before) {
 			out = append(out, t)
 		}
 	}
+
 	slices.SortFunc(out, func(a, b trips.Trip) int { return cmp.Or(a.EndedAt.Compare(b.EndedAt), cmp.Compare(a.ID, b.ID)) })
 	return out[:min(limit, len(out))], nil
 }
 
-func (b *books) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
+func (b *memoryStore) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
 	return nil, nil
 }
 
-func (b *books) AskRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+func (b *memoryStore) AskRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	c, charged := b.charges[id]
 	r, asked := b.refunds[id]
 	switch {
@@ -109,28 +115,32 @@ func (b *books) AskRefund(_ context.Context, id trips.TripID, reason string, at 
 	case r.State != payments.RefundFailed:
 		return r, nil
 	}
+
 	r.State, r.Reason, r.AskedAt, r.EndedAt = payments.RefundAsked, reason, at, time.Time{}
 	b.refunds[id] = r
 	return r, nil
 }
 
-func (b *books) EndRefund(_ context.Context, id trips.TripID, state payments.RefundState, providerID string,
+func (b *memoryStore) EndRefund(_ context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	r, ok := b.refunds[id]
 	if !ok {
 		return r, trips.ErrNotFound
 	}
+
 	if r.State == payments.RefundAsked {
 		r.State, r.ProviderID, r.EndedAt = state, providerID, at
 		b.refunds[id] = r
-		b.tell()
+		b.signalChange()
 	}
+
 	return r, nil
 }
 
-func (b *books) Refund(_ context.Context, id trips.TripID) (payments.Refund, error) {
+func (b *memoryStore) Refund(_ context.Context, id trips.TripID) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r, ok := b.refunds[id]
@@ -140,7 +150,7 @@ func (b *books) Refund(_ context.Context, id trips.TripID) (payments.Refund, err
 	return r, nil
 }
 
-func (b *books) OpenRefunds(_ context.Context, before time.Time, _ int) (open []payments.Refund, _ error) {
+func (b *memoryStore) OpenRefunds(_ context.Context, before time.Time, _ int) (open []payments.Refund, _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.refunds {

@@ -6,60 +6,76 @@ import (
 )
 
 const (
-	fullBudget = 5               // attempts
-	share      = 1.0 / 20        // of an attempt more, for each trip that is asked about for the first time
-	aloneAfter = 4 * time.Second // a provider that nobody asked for so long may be asked once
+	// freeAttempts is the size of the budget before any trip has added to it.
+	freeAttempts = 5
+	// attemptsPerTrip is what each trip that is tried for the first time adds.
+	attemptsPerTrip = 1.0 / 20
+	// probeInterval is how long a provider may go unasked; then one attempt is
+	// allowed without budget.
+	probeInterval = 4 * time.Second
 )
 
-// Budget bounds what a node asks again of a provider that fails. An attempt is two requests at most, a question and a
-// charge. One attempt more is allowed for twenty trips that are asked about for the first time, and five beforehand, so
-// that while nothing is answered there are 1.1 requests for each first one, or five attempts, or one in four seconds,
-// whichever is most. An attempt that is answered costs nothing, and allows another one. The zero value is full and is for
-// many goroutines.
+// Budget bounds how often a node repeats requests to a failing provider (a
+// retry budget). An attempt is at most two requests: a verification and a
+// charge. Retries are allowed up to five, plus one for every twenty trips that
+// are tried for the first time. While the provider answers nothing, it so
+// receives at most 1.1 requests per first request, or five attempts, or one
+// attempt in four seconds, whichever is most. An attempt that the provider
+// answers is given back.
+//
+// The zero value is full. A nil Budget allows everything. All methods may be
+// called from many goroutines.
 type Budget struct {
-	mu      sync.Mutex
-	spent   float64   // attempts
-	paid    float64   // of the five that were there beforehand
-	asked   time.Time // when somebody last began to ask
-	failing bool      // the last that ended was without an answer
-	refused bool      // somebody must be asked for again when the provider answers
+	mu     sync.Mutex
+	spent  float64 // attempts
+	earned float64 // how many of freeAttempts first attempts have paid for
+	// lastAsked is when an attempt last began.
+	lastAsked  time.Time
+	failing    bool // the last attempt that ended had no answer
+	hasRefused bool // trips wait to be queued again when the provider answers
 }
 
-// first notes that a trip is asked about for the first time, which is always allowed.
-func (b *Budget) first(now time.Time) {
+// recordFirst notes the first attempt for a trip, which is always allowed.
+func (b *Budget) recordFirst(now time.Time) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asked = now
-	if b.paid < fullBudget {
-		b.paid += share
+
+	b.lastAsked = now
+	if b.earned < freeAttempts {
+		b.earned += attemptsPerTrip
 		return
 	}
-	b.spent = max(0, b.spent-share)
+	b.spent = max(0, b.spent-attemptsPerTrip)
 }
 
-// again says whether a trip may be asked about again. If not, it is worth waiting when the provider answers others.
-func (b *Budget) again(now time.Time) (allowed, wait bool) {
+// allowRetry reports whether a trip may be tried again. If not, wait says that
+// the provider answers other trips, so that waiting for the budget is
+// worthwhile.
+func (b *Budget) allowRetry(now time.Time) (allowed, wait bool) {
 	if b == nil {
 		return true, false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	switch {
-	case b.spent+1 <= fullBudget:
+	case b.spent+1 <= freeAttempts:
 		b.spent++
-	case now.Sub(b.asked).Abs() < aloneAfter:
-		b.refused = b.refused || b.failing
+	case now.Sub(b.lastAsked).Abs() < probeInterval:
+		b.hasRefused = b.hasRefused || b.failing
 		return false, !b.failing
 	}
-	b.asked = now
+
+	b.lastAsked = now
 	return true, false
 }
 
-// ended notes whether an attempt was answered. Whoever waits may then ask, one after the other at least.
-func (b *Budget) ended(answered bool) {
+// recordResult notes whether an attempt was answered. An answer lets goroutines
+// that wait for the budget go on, one after the other at least.
+func (b *Budget) recordResult(answered bool) {
 	if b == nil {
 		return
 	}
@@ -67,28 +83,31 @@ func (b *Budget) ended(answered bool) {
 	defer b.mu.Unlock()
 	b.failing = !answered
 	if answered {
-		b.spent = max(0, b.spent-1-share)
+		b.spent = max(0, b.spent-1-attemptsPerTrip)
 	}
 }
 
-// waits says that trips were refused, and that the provider still fails.
-func (b *Budget) waits() bool {
+// isHoldingBack reports whether trips were refused and the provider still
+// fails.
+func (b *Budget) isHoldingBack() bool {
 	if b == nil {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.refused && b.failing
+	return b.hasRefused && b.failing
 }
 
-// healed says, once, that trips were refused and the provider answers again.
-func (b *Budget) healed() bool {
+// takeRecovery returns true once after trips were refused and the provider
+// answers again.
+func (b *Budget) takeRecovery() bool {
 	if b == nil {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	healed := b.refused && !b.failing
-	b.refused = b.refused && !healed
+
+	healed := b.hasRefused && !b.failing
+	b.hasRefused = b.hasRefused && !healed
 	return healed
 }

@@ -19,45 +19,49 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// outage is the way to a provider: it counts what is asked while the provider fails, and how many trips that is about.
-type outage struct {
+// outageTransport is the connection to a provider. It counts the requests while
+// the provider fails, and the trips they are about.
+type outageTransport struct {
 	provider http.Handler
-	fails    func(*http.Request) (*http.Response, error) // nil: it passes
+	respond  func(*http.Request) (*http.Response, error) // nil: it passes
 
-	mu       sync.Mutex // guards all below
-	over     bool
-	requests int
-	about    map[string]bool
+	mu         sync.Mutex // guards all below
+	over       bool
+	requests   int
+	references map[string]bool
 }
 
-func (o *outage) heal() {
+func (o *outageTransport) endOutage() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.over = true
 }
 
 // RoundTrip takes 100 ms.
-func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
+func (o *outageTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	o.mu.Lock()
 	over := o.over
 	if !over {
 		o.requests++
-		o.about[reference(r)] = true
+		o.references[requestReference(r)] = true
 	}
 	o.mu.Unlock()
 	time.Sleep(100 * time.Millisecond)
+
 	if !over {
-		if answer, err := o.fails(r); answer != nil || err != nil {
+		if answer, err := o.respond(r); answer != nil || err != nil {
 			return answer, err
 		}
 	}
+
 	w := httptest.NewRecorder()
 	o.provider.ServeHTTP(w, r)
 	return w.Result(), nil
 }
 
-// reference is what a charge or a question is about.
-func reference(r *http.Request) string {
+// requestReference returns the reference that a charge or a verification is
+// about.
+func requestReference(r *http.Request) string {
 	if r.Method == http.MethodGet {
 		return r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 	}
@@ -65,39 +69,41 @@ func reference(r *http.Request) string {
 	if err != nil {
 		panic(err)
 	}
+
 	text := make([]byte, 1<<10)
 	n, _ := body.Read(text)
 	_, after, _ := strings.Cut(string(text[:n]), `"reference":"`)
 	return after[:strings.IndexByte(after, '"')]
 }
 
-func status(code int) (*http.Response, error) {
+func respondStatus(code int) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	w.WriteHeader(code)
 	return w.Result(), nil
 }
 
-// town completes a trip a second and settles with four hands, as a node does; its queue brings a failed job back as
-// events.Worker does.
-type town struct {
-	*desk
-	wg   sync.WaitGroup
-	line *line
+// outageScenario completes a trip a second and settles with four workers, as a
+// node does. Its queue brings a failed job back as events.Worker does.
+type outageScenario struct {
+	*fixture
+	wg    sync.WaitGroup
+	queue *lossyQueue
 }
 
-func (w *town) hand(ctx context.Context) {
+func (w *outageScenario) runWorker(ctx context.Context) {
 	for {
-		j, ok := w.line.pop(ctx)
+		j, ok := w.queue.popJob(ctx)
 		if !ok {
 			return
 		}
+
 		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := w.Handle(limited, j.id, nil)
 		cancel()
-		if err == nil || permanent(err) || j.try == 4 || ctx.Err() != nil {
+		if err == nil || isPermanent(err) || j.try == 4 || ctx.Err() != nil {
 			continue // done, or a dead letter
 		}
-		back := time.AfterFunc(3*time.Second<<j.try, func() { w.line.push(job{j.id, j.try + 1}) })
+		back := time.AfterFunc(3*time.Second<<j.try, func() { w.queue.pushJob(job{j.id, j.try + 1}) })
 		context.AfterFunc(ctx, func() { back.Stop() })
 	}
 }
@@ -105,66 +111,74 @@ func (w *town) hand(ctx context.Context) {
 func TestAProviderThatFailsIsAskedATenthMoreAtMostAndAllIsPaidWhenItIsBack(t *testing.T) {
 	for name, fails := range map[string]func(*http.Request) (*http.Response, error){
 		"refuses connections": func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") },
-		"answers 503":         func(*http.Request) (*http.Response, error) { return status(http.StatusServiceUnavailable) },
+		"answers 503":         func(*http.Request) (*http.Response, error) { return respondStatus(http.StatusServiceUnavailable) },
 		"hangs":               func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
 		"takes too many requests": func(*http.Request) (*http.Response, error) {
-			return status(http.StatusTooManyRequests)
+			return respondStatus(http.StatusTooManyRequests)
 		},
 		"answers questions only": func(r *http.Request) (*http.Response, error) {
 			if r.Method == http.MethodGet {
 				return nil, nil
 			}
-			return status(http.StatusInternalServerError)
+			return respondStatus(http.StatusInternalServerError)
 		},
 	} {
-		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { suffer(t, fails) }) })
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { simulateOutage(t, fails) }) })
 	}
 }
 
-// suffer is an outage of ten minutes from the start on, in which a trip is completed each second.
-func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
+// simulateOutage is an outage of ten minutes from the start, in which a trip is
+// completed each second.
+func simulateOutage(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
 	const trouble, bound = 600, 20 * time.Second
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	way := &outage{provider: provider.New(provider.Config{Secret: "sk"}, ledger), fails: fails, about: map[string]bool{}}
-	b := &books{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
+
+	way := &outageTransport{provider: provider.New(provider.Config{Secret: "sk"}, ledger), respond: fails, references: map[string]bool{}}
+	b := &memoryStore{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
 		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{}}
 	budget := new(payments.Budget)
-	w := &town{desk: &desk{books: b, ledger: ledger, Settler: &payments.Settler{Trips: b, Charges: b, Refunds: b,
+	w := &outageScenario{fixture: &fixture{memoryStore: b, ledger: ledger, Settler: &payments.Settler{Trips: b, Charges: b, Refunds: b,
 		Now: time.Now, Budget: budget, Provider: &payments.HTTPProvider{URL: "http://provider", Secret: "sk",
 			Client: &http.Client{Transport: way}}}},
-		line: &line{luck: &luck{rng: rand.New(rand.NewPCG(1, 2))}, wake: make(chan struct{}, 1)}}
-	r := &payments.Reconciler{Charges: b, Refunds: b, Queue: w.line, Stream: "settlements", Budget: budget, Now: time.Now,
+		queue: &lossyQueue{seededRand: &seededRand{rng: rand.New(rand.NewPCG(1, 2))}, wake: make(chan struct{}, 1)}}
+	r := &payments.Reconciler{Charges: b, Refunds: b, Queue: w.queue, Stream: "settlements", Budget: budget, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(t.Context())
 	defer w.wg.Wait()
 	defer stop()
+
 	for range 4 {
-		w.wg.Go(func() { w.hand(ctx) })
+		w.wg.Go(func() { w.runWorker(ctx) })
 	}
 	w.wg.Go(func() { _ = r.Run(ctx) })
+
 	for i := range trouble {
-		trip := ride(trips.TripID(fmt.Sprint("t", i)), 1000)
+		trip := completedTrip(trips.TripID(fmt.Sprint("t", i)), 1000)
 		trip.EndedAt = time.Now()
 		b.mu.Lock()
 		b.trips[trip.ID] = trip
 		b.mu.Unlock()
-		w.line.push(job{id: string(trip.ID)})
+		w.queue.pushJob(job{id: string(trip.ID)})
 		time.Sleep(time.Second)
 	}
-	way.heal()
+
+	way.endOutage()
 	healed := time.Now()
 	way.mu.Lock()
-	requests, first := way.requests, len(way.about)
+	requests, first := way.requests, len(way.references)
 	way.mu.Unlock()
+
 	t.Logf("%d requests about %d trips: %.3f", requests, first, float64(requests)/float64(first))
 	if first < trouble/10 || 10*requests > 11*first {
 		t.Errorf("%d requests about %d of %d trips are more than a tenth too many", requests, first, trouble)
 	}
 	paid := func() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.charges) }
-	most := bound + trouble*200*time.Millisecond // each is asked for and charged, 100 ms each, one by one at worst
+
+	// Each trip is verified and charged, 100 ms each, at worst one by one.
+	most := bound + trouble*200*time.Millisecond
 	for paid() < trouble && time.Since(healed) < most {
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -175,10 +189,10 @@ func suffer(t *testing.T, fails func(*http.Request) (*http.Response, error)) {
 }
 
 func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRests(t *testing.T) {
-	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended
-	d.trips["other"] = ride("other", 1000)
+	d, q, now := newFixture(t, provider.Faults{}), &recordingQueue{}, ended
+	d.trips["other"] = completedTrip("other", 1000)
 	d.Tries, d.Budget, d.Now = 1, new(payments.Budget), func() time.Time { return now }
-	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Budget: d.Budget,
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Budget: d.Budget,
 		Now: d.Now, Log: slog.New(slog.DiscardHandler)}
 	look := func(after time.Duration, want int) {
 		t.Helper()
@@ -187,8 +201,9 @@ func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRest
 			t.Errorf("%v after it ended %d trips are queued, %v; want %d", now.Sub(ended), n, err, want)
 		}
 	}
+
 	for _, after := range []time.Duration{31 * time.Second, 31 * time.Second, 61 * time.Second, 121 * time.Second} {
-		look(after, 2) // and nobody does the jobs
+		look(after, 2) // and the jobs are not done
 	}
 	up := d.Provider.(*payments.HTTPProvider).URL
 	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"
@@ -215,12 +230,13 @@ func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRest
 }
 
 func TestTripsThatNobodyCanSettleHideNoOthers(t *testing.T) {
-	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended.Add(time.Hour)
+	d, q, now := newFixture(t, provider.Faults{}), &recordingQueue{}, ended.Add(time.Hour)
 	for i := range 30 {
 		id := trips.TripID(fmt.Sprint("t", i))
-		d.trips[id] = ride(id, 1000)
+		d.trips[id] = completedTrip(id, 1000)
 	}
-	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Limit: 10,
+
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Limit: 10,
 		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	for range 4 {
 		if _, err := r.Look(t.Context()); err != nil {
@@ -228,6 +244,7 @@ func TestTripsThatNobodyCanSettleHideNoOthers(t *testing.T) {
 		}
 		now = now.Add(5 * time.Second)
 	}
+
 	if len(q.jobs) != 31 {
 		t.Errorf("%d of 31 trips were ever queued", len(q.jobs))
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/simulators/provider"
 )
 
-// says is a provider that answers everything with one body.
-func says(t *testing.T, body string) *payments.HTTPProvider {
+// answerWith is a provider that answers everything with one body.
+func answerWith(t *testing.T, body string) *payments.HTTPProvider {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }))
 	t.Cleanup(func() { server.Client().CloseIdleConnections(); server.Close() })
 	return &payments.HTTPProvider{URL: server.URL, Secret: "sk", Client: server.Client()}
@@ -26,9 +26,9 @@ func TestAnAnswerThatIsNotAboutOurChargeLeavesDoubt(t *testing.T) {
 		"no reference":        `"id":4,"status":"success","amount":123400,"currency":"NGN"`,
 		"not ended":           `"id":4,"status":"ongoing","reference":"trip-done","amount":123400,"currency":"NGN"`,
 	} {
-		d := newDesk(t, provider.Faults{})
-		d.Provider = says(t, `{"status":true,"data":{`+data+`}}`)
-		if err := d.Handle(t.Context(), "done", nil); err == nil || permanent(err) || len(d.charges) != 0 {
+		d := newFixture(t, provider.Faults{})
+		d.Provider = answerWith(t, `{"status":true,"data":{`+data+`}}`)
+		if err := d.Handle(t.Context(), "done", nil); err == nil || isPermanent(err) || len(d.charges) != 0 {
 			t.Errorf("%s: %v, booked %v", name, err, d.charges)
 		}
 	}
@@ -42,9 +42,9 @@ func TestAnotherAmountOrCurrencyIsNeverBooked(t *testing.T) {
 		"no currency":      `"amount":123400`,
 		"a negative one":   `"amount":-123400,"currency":"NGN"`,
 	} {
-		d := newDesk(t, provider.Faults{})
-		d.Provider = says(t, `{"status":true,"data":{"id":4,"status":"success","reference":"trip-done",`+money+`}}`)
-		if err := d.Handle(t.Context(), "done", nil); !permanent(err) || len(d.charges) != 0 {
+		d := newFixture(t, provider.Faults{})
+		d.Provider = answerWith(t, `{"status":true,"data":{"id":4,"status":"success","reference":"trip-done",`+money+`}}`)
+		if err := d.Handle(t.Context(), "done", nil); !isPermanent(err) || len(d.charges) != 0 {
 			t.Errorf("%s: %v, booked %v", name, err, d.charges)
 		}
 	}
@@ -52,55 +52,57 @@ func TestAnotherAmountOrCurrencyIsNeverBooked(t *testing.T) {
 
 func TestAnothersRefundIsNotTakenForOurs(t *testing.T) {
 	for name, of := range map[string]string{"another's": `"transaction":77,`, "nobody's": "", "all of it": `"transaction":{"id":1},`} {
-		d := settled(t, provider.Faults{})
-		d.Provider = says(t, `{"status":true,"data":[{"id":9,`+of+`"status":"processed","amount":123400,"currency":"NGN"}]}`)
+		d := newChargedFixture(t, provider.Faults{})
+		d.Provider = answerWith(t, `{"status":true,"data":[{"id":9,`+of+`"status":"processed","amount":123400,"currency":"NGN"}]}`)
 		_, err := d.Settler.Refund(t.Context(), "done", "by mistake")
-		if r, _ := d.books.Refund(t.Context(), "done"); !errors.Is(err, payments.ErrRefused) || r.State != payments.RefundAsked {
+		if r, _ := d.memoryStore.Refund(t.Context(), "done"); !errors.Is(err, payments.ErrRefused) || r.State != payments.RefundAsked {
 			t.Errorf("%s: %v, %+v", name, err, r)
 		}
 	}
 }
 
 func TestARefundInAnotherCurrencyIsNotBookedAsDone(t *testing.T) {
-	d := settled(t, provider.Faults{})
-	d.Provider = says(t, `{"status":true,"data":[{"id":9,"transaction":1,"status":"processed","amount":123400,"currency":"USD"}]}`)
-	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !permanent(err) {
+	d := newChargedFixture(t, provider.Faults{})
+	d.Provider = answerWith(t, `{"status":true,"data":[{"id":9,"transaction":1,"status":"processed","amount":123400,"currency":"USD"}]}`)
+	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !isPermanent(err) {
 		t.Errorf("got %v", err)
 	}
-	if r, _ := d.books.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
+	if r, _ := d.memoryStore.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
 		t.Errorf("%+v", r)
 	}
 }
 
-// TestEventsInTheWrongOrderMoveNoMoney tells of the refund before anybody asked for one, then of a charge long settled,
-// then of the refund again after it is done.
+// TestEventsInTheWrongOrderMoveNoMoney sends an event of a refund before one
+// was requested, then one of a charge long settled, then the refund's again
+// after it is done.
 func TestEventsInTheWrongOrderMoveNoMoney(t *testing.T) {
-	e := newEar(t, provider.Faults{})
+	e := newWebhookFixture(t, provider.Faults{})
 	back := `{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":123400}}`
 	failed := `{"event":"refund.failed","data":{"transaction_reference":"trip-done"}}`
 	hear := func(body string) {
 		t.Helper()
-		if code := e.send(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
+		if code := e.postEvent(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
 			t.Fatal(body, code)
 		}
 	}
+
 	hear(back) // before there is a charge
 	if err := e.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
 	hear(back) // before a refund was asked for
-	e.charged(t)
+	e.checkChargedOnce(t)
 	if _, err := e.Settler.Refund(t.Context(), "done", "by mistake"); err != nil && !errors.Is(err, payments.ErrDuplicate) {
 		t.Fatal(err)
 	}
-	e.await(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
-	e.deaf()
-	jobs := e.jobs.all()
-	for _, body := range []string{success("done", ended), back, failed, back} {
+	e.waitFor(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
+	e.stopProvider()
+	jobs := e.jobs.countQueued()
+	for _, body := range []string{chargeSuccess("done", ended), back, failed, back} {
 		hear(body)
 	}
-	if n := e.jobs.all(); n != jobs {
+	if n := e.jobs.countQueued(); n != jobs {
 		t.Errorf("%d jobs for money that is in order", n-jobs)
 	}
-	e.returned(t)
+	e.checkRefundedOnce(t)
 }

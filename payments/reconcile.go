@@ -11,54 +11,71 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Queue is where settlement jobs go.
+// Queue is where settlement jobs are put. Enqueue may block on I/O.
 type Queue interface {
 	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
-// Reconciler finds completed trips without a charge, and refunds without an end, and queues them again, whatever became
-// of their jobs. A trip that stays as it is comes back ever more rarely. While the provider fails and trips were refused
-// because of that, it queues one trip at a time, to find out when the provider is back, and then all of them. Set the
-// fields, then call Run; zero values stand for the brackets.
+// Reconciler finds completed trips without a charge and refunds that have not
+// ended, and queues them again, whether or not their jobs still exist. The wait
+// between two jobs of one trip doubles from Grace to Longest. While the
+// provider fails and trips are held back for that reason, it queues one trip at
+// a time to find out when the provider is back, and then queues all of them.
+//
+// Set the fields, then call Run. Zero values stand for the numbers in brackets.
 type Reconciler struct {
 	Charges Store
 	Refunds Refunds
 	Queue   Queue
 	Stream  string
-	Budget  *Budget       // of the settler on this node; nil: the provider is not looked at
-	Every   time.Duration // [5 s]
-	Grace   time.Duration // how long settlement may take by itself [30 s]
-	Longest time.Duration // between two jobs for one trip [1 h]
-	Limit   int           // trips of each kind per look, besides those that rest [1000]
-	Lost    chan struct{} // says that the queue lost its jobs: all are queued again at once, without grace; may be nil
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Budget is that of this node's settler. Without it the provider's state is
+	// not considered.
+	Budget *Budget
+	// Every is the time between two looks [5 s].
+	Every time.Duration
+	// Grace is how long settlement may take by itself [30 s].
+	Grace time.Duration
+	// Longest is the longest wait between two jobs for one trip [1 h].
+	Longest time.Duration
+	// Limit is the number of trips of each kind per look, besides those that
+	// were queued before and wait [1000].
+	Limit int
+	// Lost, if set, reports that the queue lost its jobs: all trips are queued
+	// again at once, without grace.
+	Lost chan struct{}
+	Now  func() time.Time
+	Log  *slog.Logger
 
-	asked   map[trips.TripID]asked // of the goroutine in Run, like the next; only trips of the last look
-	rebuilt time.Time
+	// Of the goroutine in Run. attempts holds the trips of the last look only.
+	attempts  map[trips.TripID]attempt
+	rebuiltAt time.Time
 }
 
-// mostResting bounds the trips that nobody can settle and the memory that they take.
-const mostResting = 100_000
+// maxWaiting bounds how many trips that cannot be settled are remembered and
+// read besides Limit.
+const maxWaiting = 100_000
 
-type asked struct {
-	next time.Time
-	wait time.Duration
+// attempt is when a trip may be queued again, and the wait that led to that.
+type attempt struct {
+	nextAt time.Time
+	wait   time.Duration
 }
 
 // Run reconciles until ctx ends. It returns ctx's error.
 func (r *Reconciler) Run(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(r.Every, 5*time.Second))
 	defer tick.Stop()
+
 	look := r.Look
 	for {
 		n, err := look(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.Log.Warn("reconciling stopped half-way and will go on", "err", err)
+			r.Log.Warn("the reconciler could not queue all trips; trying again", "err", err)
 		}
 		if n > 0 {
-			r.Log.Info("trips whose money is not in order queued again", "trips", n)
+			r.Log.Info("trips with a missing charge or an open refund queued again", "trips", n)
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -70,20 +87,22 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// Look queues what is due and says how many trips that were. One goroutine at a time.
+// Look queues the trips that are due and returns how many. Only one goroutine
+// may call it at a time.
 func (r *Reconciler) Look(ctx context.Context) (int, error) {
 	switch {
-	case r.Budget.waits():
-		return r.probe(ctx)
-	case r.Now().Sub(r.rebuilt) >= r.grace() && r.Budget.healed():
+	case r.Budget.isHoldingBack():
+		return r.enqueueProbe(ctx)
+	case r.Now().Sub(r.rebuiltAt) >= r.gracePeriod() && r.Budget.takeRecovery():
 		return r.Rebuild(ctx)
 	}
-	return r.look(ctx, r.grace())
+	return r.enqueueOlderThan(ctx, r.gracePeriod())
 }
 
-// probe queues one trip that is not new, another one each time: there may be some that the provider has no answer for.
-func (r *Reconciler) probe(ctx context.Context) (int, error) {
-	due, err := r.due(ctx, r.Now().Add(-min(r.grace(), 5*time.Second)))
+// enqueueProbe queues one trip that is not new, chosen at random: there may be
+// some trips that the provider never answers for.
+func (r *Reconciler) enqueueProbe(ctx context.Context) (int, error) {
+	due, err := r.listDue(ctx, r.Now().Add(-min(r.gracePeriod(), 5*time.Second)))
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -91,48 +110,60 @@ func (r *Reconciler) probe(ctx context.Context) (int, error) {
 	return 1, r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id))
 }
 
-// Rebuild queues every trip whose money is not in order, whoever was asked to see to it before. What it leaves out, for
-// there are too many or something failed, is due at the next looks. One goroutine at a time, like Look.
+// Rebuild queues every trip whose money is not in order, even if it was queued
+// before. Trips that it leaves out, because there are too many or an error
+// occurred, are due at the next looks. Only one goroutine may call it or Look
+// at a time.
 func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
-	r.asked, r.rebuilt = nil, r.Now()
-	return r.look(ctx, 0)
+	r.attempts, r.rebuiltAt = nil, r.Now()
+	return r.enqueueOlderThan(ctx, 0)
 }
 
-func (r *Reconciler) grace() time.Duration { return cmp.Or(r.Grace, 30*time.Second) }
+func (r *Reconciler) gracePeriod() time.Duration { return cmp.Or(r.Grace, 30*time.Second) }
 
-func (r *Reconciler) look(ctx context.Context, grace time.Duration) (int, error) {
+// enqueueOlderThan queues the trips that ended more than grace ago and whose
+// wait is over, and returns how many.
+func (r *Reconciler) enqueueOlderThan(ctx context.Context, grace time.Duration) (int, error) {
 	now := r.Now()
-	due, err := r.due(ctx, now.Add(-grace))
+	due, err := r.listDue(ctx, now.Add(-grace))
 	if err != nil {
 		return 0, err
 	}
-	before, queued := r.asked, 0
-	r.asked = make(map[trips.TripID]asked, len(due))
+
+	before, queued := r.attempts, 0
+	r.attempts = make(map[trips.TripID]attempt, len(due))
 	for _, id := range due {
 		a := before[id]
-		if err == nil && !now.Before(a.next) {
+		if err == nil && !now.Before(a.nextAt) {
 			if err = r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id)); err == nil {
-				a.wait = min(max(2*a.wait, r.grace()), cmp.Or(r.Longest, time.Hour))
-				a.next = now.Add(a.wait)
+				a.wait = min(max(2*a.wait, r.gracePeriod()), cmp.Or(r.Longest, time.Hour))
+				a.nextAt = now.Add(a.wait)
 				queued++
 			}
 		}
-		r.asked[id] = a
+
+		r.attempts[id] = a
 	}
+
 	return queued, err
 }
 
-// due returns the trips whose money should be in order since a time and is not.
-func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, error) {
-	limit := cmp.Or(r.Limit, 1000) + min(len(r.asked), mostResting) // those that rest are the oldest, and hide no others
+// listDue returns the trips that ended before a time and whose charge is
+// missing or whose refund is open.
+func (r *Reconciler) listDue(ctx context.Context, since time.Time) ([]trips.TripID, error) {
+	// Trips that wait are the oldest; reading that many more keeps them from
+	// hiding others.
+	limit := cmp.Or(r.Limit, 1000) + min(len(r.attempts), maxWaiting)
 	unpaid, err := r.Charges.Uncharged(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("trips without a charge: %w", err)
 	}
+
 	open, err := r.Refunds.OpenRefunds(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("refunds without an end: %w", err)
 	}
+
 	ids := make([]trips.TripID, 0, len(unpaid)+len(open))
 	for _, t := range unpaid {
 		ids = append(ids, t.ID)
@@ -140,5 +171,6 @@ func (r *Reconciler) due(ctx context.Context, since time.Time) ([]trips.TripID, 
 	for _, f := range open {
 		ids = append(ids, f.Trip)
 	}
+
 	return ids, nil
 }

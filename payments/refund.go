@@ -9,87 +9,101 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RefundReference is the reference of a trip's refund in our books.
+// RefundReference returns the reference of a trip's refund in our books.
 func RefundReference(id trips.TripID) string { return "refund-" + string(id) }
 
-// RefundState says how far a refund came.
+// RefundState is how far a refund has come.
 type RefundState string
 
-// The states of a refund. One that failed is asked for again when an operator asks again.
+// The states of a refund. A failed one is requested again when an operator asks
+// again.
 const (
-	RefundAsked  RefundState = "asked" // recorded; the provider may or may not know of it
+	// RefundAsked is a recorded refund; the provider may or may not know of it.
+	RefundAsked  RefundState = "asked"
 	RefundDone   RefundState = "done"
 	RefundFailed RefundState = "failed"
 )
 
-// Refund is the whole charge of a wrongly completed trip on its way back to the rider.
+// Refund is the whole charge of a wrongly completed trip on its way back to the
+// rider.
 type Refund struct {
-	Trip       trips.TripID `json:"trip"`
-	Reference  string       `json:"reference"`
-	Amount     trips.Money  `json:"amount"`
-	Reason     string       `json:"reason"`
-	State      RefundState  `json:"state"`
-	ProviderID string       `json:"provider_id,omitempty"` // the provider's name for it, once it is done or failed
-	AskedAt    time.Time    `json:"asked_at"`
-	EndedAt    time.Time    `json:"ended_at,omitzero"`
+	Trip      trips.TripID `json:"trip"`
+	Reference string       `json:"reference"`
+	Amount    trips.Money  `json:"amount"`
+	Reason    string       `json:"reason"`
+	State     RefundState  `json:"state"`
+	// ProviderID is the provider's id of the refund, once it is done or failed.
+	ProviderID string    `json:"provider_id,omitempty"`
+	AskedAt    time.Time `json:"asked_at"`
+	EndedAt    time.Time `json:"ended_at,omitzero"`
 }
 
-// Refunds keeps refunds. Methods may block on I/O and may be called from many goroutines.
+// Refunds keeps refunds. Its methods may block on I/O and may be called from
+// many goroutines.
 type Refunds interface {
-	// AskRefund records that a trip's whole charge goes back. Again for the same trip it changes nothing and returns
-	// the first refund, unless that failed: then it is asked for again, for the new reason. A trip without a charge is
-	// trips.ErrNotFound.
+	// AskRefund records that a trip's whole charge is to be given back. Called
+	// again for the same trip it changes nothing and returns the first refund,
+	// unless that failed: then it is requested again, for the new reason. It
+	// returns trips.ErrNotFound for a trip without a charge.
 	AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (Refund, error)
-	// EndRefund records what the provider made of a refund that was asked for. One that is done or failed stays so.
+	// EndRefund records the provider's result of a refund that was requested. A
+	// refund that is done or failed stays so.
 	EndRefund(ctx context.Context, id trips.TripID, state RefundState, providerID string, at time.Time) (Refund, error)
 	// Refund returns a trip's refund, or trips.ErrNotFound.
 	Refund(ctx context.Context, id trips.TripID) (Refund, error)
-	// OpenRefunds returns refunds asked for before a time that are neither done nor failed, oldest first.
+	// OpenRefunds returns refunds requested before a time that are neither done
+	// nor failed, oldest first, at most limit.
 	OpenRefunds(ctx context.Context, before time.Time, limit int) ([]Refund, error)
 }
 
-// maxReason bounds an operator's reason, in bytes.
-const maxReason = 500
+// maxReasonBytes bounds an operator's reason, in bytes.
+const maxReasonBytes = 500
 
-// Refund gives the whole charge of a trip back, once. The answer may still be RefundAsked: then the provider works on
-// it, and the settlement jobs see it to its end. A trip that was never charged is trips.ErrNotFound.
+// Refund gives the whole charge of a trip back, once. The result may still be
+// RefundAsked: then the provider is working on it, and settlement jobs follow
+// it to its end. A trip that was never charged is trips.ErrNotFound.
 func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (Refund, error) {
-	if reason == "" || len(reason) > maxReason {
-		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes", id, maxReason)
+	if reason == "" || len(reason) > maxReasonBytes {
+		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes", id, maxReasonBytes)
 	}
 	if _, err := s.Refunds.AskRefund(ctx, id, reason, s.Now()); err != nil {
 		return Refund{}, err
 	}
+
 	var r Refund
 	var err error
-	for try := range s.tries() {
-		if try > 0 && !s.wait(ctx, try) {
+	for try := range s.maxTries() {
+		if try > 0 && !s.backOff(ctx, try) {
 			break
 		}
-		r, err = s.finish(ctx, id)
+		r, err = s.advanceRefund(ctx, id)
 		if p := new(PermanentError); errors.As(err, &p) || (err == nil && r.State != RefundAsked) {
 			break
 		}
 	}
+
 	return r, err
 }
 
-// finish brings a refund that was asked for one step on. It asks the provider what it has before it asks for more: an
-// answer that was lost is found, and never repeated.
-func (s *Settler) finish(ctx context.Context, id trips.TripID) (Refund, error) {
+// advanceRefund takes a requested refund one step further. It asks the provider
+// for existing refunds before it requests one, so that a refund whose answer
+// was lost is found and not repeated.
+func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, error) {
 	r, err := s.Refunds.Refund(ctx, id)
 	if err != nil || r.State != RefundAsked {
 		return r, err
 	}
+
 	c, err := s.Charges.Charge(ctx, id)
 	if err != nil {
 		return r, err
 	}
-	if err := s.again(ctx); err != nil {
+	if err := s.waitForBudget(ctx); err != nil {
 		return r, fmt.Errorf("%s: %w", r.Reference, err)
 	}
-	p, err := s.repay(ctx, r, c)
-	s.Budget.ended(answered(err))
+
+	p, err := s.ensureRepayment(ctx, r, c)
+	s.Budget.recordResult(isAnswer(err))
 	if errors.Is(err, ErrRefused) {
 		return r, &PermanentError{err}
 	}
@@ -103,17 +117,20 @@ func (s *Settler) finish(ctx context.Context, id trips.TripID) (Refund, error) {
 	return s.Refunds.EndRefund(ctx, id, p.Status, p.ID, s.Now())
 }
 
-// repay returns the provider's refund of a charge, and asks for one if there is none but those we know to have failed.
-func (s *Settler) repay(ctx context.Context, r Refund, c Charge) (Repayment, error) {
+// ensureRepayment returns the provider's refund of a charge. It requests one if
+// there is none, or only the failed one that we already know of.
+func (s *Settler) ensureRepayment(ctx context.Context, r Refund, c Charge) (Repayment, error) {
 	all, err := s.Provider.Repayments(ctx, c.ProviderID)
 	if err != nil {
 		return Repayment{}, err
 	}
+
 	for _, p := range all {
 		if p.Status != RefundFailed {
 			return p, nil
 		}
 	}
+
 	if len(all) > 0 && all[0].ID != r.ProviderID {
 		return all[0], nil
 	}

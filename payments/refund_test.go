@@ -13,14 +13,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// settled is a desk whose trip "done" was charged without trouble, and whose provider has faults from now on.
-func settled(t *testing.T, f provider.Faults) *desk {
+// newChargedFixture is a fixture whose trip "done" was charged without faults,
+// and whose provider has faults from now on.
+func newChargedFixture(t *testing.T, f provider.Faults) *fixture {
 	t.Helper()
-	d := newDesk(t, f)
+	d := newFixture(t, f)
 	if _, err := d.ledger.Append(provider.Entry{Reference: payments.Reference("done"), Status: "success",
 		Amount: 123_400, Currency: "NGN"}); err != nil {
 		t.Fatal(err)
 	}
+
 	d.Now = func() time.Time { return ended.Add(time.Hour) } // verifies first
 	if err := d.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
@@ -28,19 +30,22 @@ func settled(t *testing.T, f provider.Faults) *desk {
 	return d
 }
 
-// returned checks that the fare went back exactly once, at the provider and in the books.
-func (d *desk) returned(t *testing.T) {
+// checkRefundedOnce checks that the fare went back exactly once, at the
+// provider and in the store.
+func (d *fixture) checkRefundedOnce(t *testing.T) {
 	t.Helper()
-	r, err := d.books.Refund(t.Context(), "done")
+	r, err := d.memoryStore.Refund(t.Context(), "done")
 	if err != nil || r.State != payments.RefundDone || r.Amount.Minor != 123_400 || r.ProviderID == "" {
 		t.Errorf("refund %+v, %v", r, err)
 	}
+
 	var back int64
 	for _, e := range d.ledger.Entries() {
 		if e.Kind == provider.KindRefund && e.Status == "processed" {
 			back += e.Amount
 		}
 	}
+
 	if back != 123_400 {
 		t.Errorf("%d went back; ledger %+v", back, d.ledger.Entries())
 	}
@@ -53,7 +58,7 @@ func TestAChargeGoesBackOnceHoweverTheProviderMisbehaves(t *testing.T) {
 		"500 after":  {Error500: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := settled(t, f)
+			d := newChargedFixture(t, f)
 			for range 3 {
 				r, err := d.Settler.Refund(t.Context(), "done", "completed by mistake")
 				if err != nil || r.State != payments.RefundDone {
@@ -63,14 +68,16 @@ func TestAChargeGoesBackOnceHoweverTheProviderMisbehaves(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			d.returned(t)
+
+			d.checkRefundedOnce(t)
 		})
 	}
 }
 
 func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
-	d := settled(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
+	d := newChargedFixture(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
 	d.Tries = 10
+
 	var crowd sync.WaitGroup
 	for range 16 {
 		crowd.Go(func() {
@@ -79,38 +86,43 @@ func TestSixteenOperatorsGiveAChargeBackOnce(t *testing.T) {
 			}
 		})
 	}
+
 	crowd.Wait()
-	d.returned(t)
+	d.checkRefundedOnce(t)
 }
 
 func TestARefundThatWasOnlyRecordedIsFinishedByItsJob(t *testing.T) {
-	d, q := settled(t, provider.Faults{}), &queue{}
+	d, q := newChargedFixture(t, provider.Faults{}), &recordingQueue{}
 	if _, err := d.AskRefund(t.Context(), "done", "by mistake", d.Now()); err != nil {
 		t.Fatal(err)
 	} // and here the operator's machine dies
-	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Grace: time.Minute,
+
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Grace: time.Minute,
 		Now: func() time.Time { return d.Now().Add(2 * time.Minute) }, Log: slog.New(slog.DiscardHandler)}
 	if n, err := r.Look(t.Context()); err != nil || n != 1 || q.jobs[0] != "done" {
 		t.Fatalf("queued %d %v, %v", n, q.jobs, err)
 	}
+
 	for range 2 { // asks, and hears that it is queued; asks what became of it
 		if err := d.Handle(t.Context(), q.jobs[0], nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d.returned(t)
+
+	d.checkRefundedOnce(t)
 	if n, err := r.Look(t.Context()); err != nil || n != 0 {
 		t.Errorf("queued %d again, %v", n, err)
 	}
 }
 
 func TestWhatWasNeverChargedIsNotGivenBack(t *testing.T) {
-	d := newDesk(t, provider.Faults{})
+	d := newFixture(t, provider.Faults{})
 	for _, id := range []trips.TripID{"done", "off", "nobody"} {
 		if _, err := d.Settler.Refund(t.Context(), id, "because"); !errors.Is(err, trips.ErrNotFound) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
+
 	if _, err := d.Settler.Refund(t.Context(), "done", ""); err == nil {
 		t.Error("no reason is a reason")
 	}
@@ -120,37 +132,38 @@ func TestWhatWasNeverChargedIsNotGivenBack(t *testing.T) {
 }
 
 func TestARefundThatFailsIsSaidAndMayBeAskedForAgain(t *testing.T) {
-	d := settled(t, provider.Faults{Decline: 1})
+	d := newChargedFixture(t, provider.Faults{Decline: 1})
 	for n := range 2 {
 		r, err := d.Settler.Refund(t.Context(), "done", "by mistake")
 		if err != nil || r.State != payments.RefundFailed || len(d.ledger.Entries()) != n+2 {
 			t.Fatalf("%+v, %v; ledger %+v", r, err, d.ledger.Entries())
 		}
 	}
+
 	if err := d.Handle(t.Context(), "done", nil); err != nil || len(d.ledger.Entries()) != 3 {
 		t.Errorf("nobody asked again: %v; ledger %+v", err, d.ledger.Entries())
 	}
 }
 
 func TestAHangingProviderLeavesARefundToBeFinished(t *testing.T) {
-	d := settled(t, provider.Faults{Hang: 1, HangFor: 30 * time.Second})
+	d := newChargedFixture(t, provider.Faults{Hang: 1, HangFor: 30 * time.Second})
 	d.Provider.(*payments.HTTPProvider).Timeout = 30 * time.Millisecond
 	r, err := d.Settler.Refund(t.Context(), "done", "by mistake")
-	if !errors.Is(err, context.DeadlineExceeded) || permanent(err) || r.State != payments.RefundAsked {
+	if !errors.Is(err, context.DeadlineExceeded) || isPermanent(err) || r.State != payments.RefundAsked {
 		t.Errorf("got %+v, %v, want a deadline that leaves hope", r, err)
 	}
 }
 
 func TestAnAmountGivenBackByHandIsNotTakenForOurs(t *testing.T) {
-	d := settled(t, provider.Faults{})
+	d := newChargedFixture(t, provider.Faults{})
 	byHand := provider.Entry{Reference: payments.Reference("done"), Amount: 1, Status: "processed"}
 	if _, err := d.ledger.Refund(byHand); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !permanent(err) {
+	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !isPermanent(err) {
 		t.Errorf("got %v", err)
 	}
-	if r, _ := d.books.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
+	if r, _ := d.memoryStore.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
 		t.Errorf("refund %+v", r)
 	}
 }

@@ -14,14 +14,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RepayOrder asks a provider to give back the whole amount of a payment, which it can do only once.
+// RepayOrder asks a provider to give back the whole amount of a payment. The
+// provider does so only once.
 type RepayOrder struct {
 	Transaction string // the payment's reference
 	Amount      trips.Money
 	Reason      string
 }
 
-// Repayment is money a provider gives back: RefundAsked while it works on it, then RefundDone or RefundFailed.
+// Repayment is money that a provider gives back: RefundAsked while it works on
+// it, then RefundDone or RefundFailed.
 type Repayment struct {
 	ID     string
 	Status RefundState
@@ -35,17 +37,20 @@ type repayRequest struct {
 	Note        string `json:"merchant_note"`
 }
 
-// repayment is the provider's data of a refund.
-type repayment struct {
+// providerRefund is the provider's data of a refund.
+type providerRefund struct {
 	ID       int64  `json:"id"`
 	Status   string `json:"status"`
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
-	// Transaction is the payment's id in a list, and more than that, which nobody reads, in the answer to a refund.
+	// Transaction is the payment's id in a list of refunds. In the answer to a
+	// new refund it is an object, which is not read.
 	Transaction json.RawMessage `json:"transaction"`
 }
 
-func (r repayment) known() Repayment {
+// toRepayment maps the provider's states to ours. Every state but processed and
+// failed means that the provider still works on it.
+func (r providerRefund) toRepayment() Repayment {
 	status := RefundAsked // pending, processing, needs-attention
 	switch r.Status {
 	case "processed":
@@ -57,14 +62,16 @@ func (r repayment) known() Repayment {
 		Amount: trips.Money{Minor: r.Amount, Currency: r.Currency}}
 }
 
-// Repay gives the money back. ErrDuplicate means that it went back before: Repayments says how.
+// Repay gives the money back. ErrDuplicate means that it was given back before;
+// Repayments says how.
 func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, error) {
 	what := "refund of " + o.Transaction
 	body, err := json.Marshal(repayRequest{o.Transaction, o.Amount.Minor, o.Amount.Currency, o.Reason})
 	if err != nil {
 		return Repayment{}, fmt.Errorf("%s: %w", what, err)
 	}
-	code, r, err := p.call(ctx, http.MethodPost, "/refund", body)
+
+	code, r, err := p.doRequest(ctx, http.MethodPost, "/refund", body)
 	if err != nil {
 		return Repayment{}, fmt.Errorf("%s: %w", what, err)
 	}
@@ -72,45 +79,51 @@ func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, erro
 		(r.Code == "transaction_reversed" || strings.Contains(strings.ToLower(r.Message), "fully reversed")) {
 		return Repayment{}, fmt.Errorf("%s: %w", what, ErrDuplicate)
 	}
-	var data repayment
-	if err := r.refund(what, code, &data); err != nil {
+
+	var data providerRefund
+	if err := r.decodeRefund(what, code, &data); err != nil {
 		return Repayment{}, err
 	}
-	return data.known(), nil
+
+	return data.toRepayment(), nil
 }
 
-// Repayments asks what became of the refunds of a payment, by the provider's id of it. A list that holds another
-// payment's refund is refused: taken for ours it would keep a rider's money.
+// Repayments returns the refunds of a payment, named by the provider's id,
+// newest first. A list that holds another payment's refund is ErrRefused: taken
+// for ours, it would keep a rider's money.
 func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
 	what := "refunds of payment " + paymentID
-	code, r, err := p.call(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
+	code, r, err := p.doRequest(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	var data []repayment
-	if err := r.refund(what, code, &data); err != nil {
+
+	var data []providerRefund
+	if err := r.decodeRefund(what, code, &data); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(data, func(a, b repayment) int { return cmp.Compare(b.ID, a.ID) })
+
+	slices.SortFunc(data, func(a, b providerRefund) int { return cmp.Compare(b.ID, a.ID) })
 	all := make([]Repayment, len(data))
 	for i, d := range data {
 		if of := string(d.Transaction); of != paymentID {
 			return nil, fmt.Errorf("%s: %w: refund %d is of payment %q", what, ErrRefused, d.ID, of)
 		}
-		all[i] = d.known()
+		all[i] = d.toRepayment()
 	}
+
 	return all, nil
 }
 
-// refund reads an answer about refunds.
-func (r reply) refund(what string, code int, into any) error {
+// decodeRefund reads an answer about refunds.
+func (r providerReply) decodeRefund(what string, code int, into any) error {
 	switch {
 	case code == http.StatusOK && r.Status:
 		if err := json.Unmarshal(r.Data, into); err != nil {
 			return fmt.Errorf("%s: provider's answer: %w", what, err)
 		}
 		return nil
-	case refused(code):
+	case isFinalRefusal(code):
 		return fmt.Errorf("%s: %w: %d %s", what, ErrRefused, code, r.Message)
 	}
 	return fmt.Errorf("%s: provider answered %d %s", what, code, r.Message)

@@ -12,13 +12,14 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Provider takes money and gives it back. Methods may block on I/O and must respect ctx; their errors are those of this
-// package.
+// Provider takes money and gives it back. Its methods may block on I/O, must
+// respect ctx, may be called from many goroutines, and return the errors of
+// this package.
 type Provider interface {
 	Charge(ctx context.Context, o Order) (Payment, error)
 	Verify(ctx context.Context, reference string) (Payment, error)
 	Repay(ctx context.Context, o RepayOrder) (Repayment, error)
-	// Repayments returns what became of every Repay of a payment, newest first.
+	// Repayments returns all refunds of a payment, newest first.
 	Repayments(ctx context.Context, paymentID string) ([]Repayment, error)
 }
 
@@ -27,19 +28,28 @@ type TripReader interface {
 	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 }
 
-// Settler takes the fare of completed trips, and gives it back when an operator asks. It keeps nothing of a trip; Handle is
-// the handler of the settlement jobs.
+// Settler takes the fare of completed trips and gives it back when an operator
+// asks. It keeps no state of a trip and may be used from many goroutines.
+// Handle is the handler of the settlement jobs.
 type Settler struct {
 	Trips    TripReader
 	Charges  Store
 	Refunds  Refunds
 	Provider Provider
-	Card     func(trips.RiderID) (email, authorization string) // a made-up card when nil
-	Now      func() time.Time
-	Tries    int           // charges, refunds or questions within one job; 3 when zero, then the job comes back later
-	Backoff  time.Duration // top of the first wait between them, doubling; 200 ms when zero
-	Fresh    time.Duration // a trip that ended longer ago may have been charged before: verify first; 3 s when zero
-	Budget   *Budget       // of the node, for what it asks again; nil: no bound
+	// Card returns a rider's stored card; a made-up one when nil.
+	Card func(trips.RiderID) (email, authorization string)
+	Now  func() time.Time
+	// Tries is the number of charges, refunds or verifications within one job;
+	// 3 when zero. After them the job comes back later.
+	Tries int
+	// Backoff is the upper bound of the first wait between tries, and doubles;
+	// 200 ms when zero.
+	Backoff time.Duration
+	// Fresh is how long after its end a trip counts as never charged; 3 s when
+	// zero. An older trip may have been charged before, so it is verified
+	// first.
+	Fresh  time.Duration
+	Budget *Budget // bounds the node's retries; nil for no bound
 }
 
 // Books is what a settler needs of a database.
@@ -60,36 +70,43 @@ func NewSettler(books Books, url, secret string, now func() time.Time) *Settler 
 // ErrResting says that the provider fails and must not be asked again now.
 var ErrResting = errors.New("the provider fails, and this trip has to wait until it answers")
 
-// PermanentError is a failure that no repetition will cure; a queue that asks Permanent gives the job up.
+// PermanentError is a failure that no repetition will cure. A queue that checks
+// Permanent gives the job up.
 type PermanentError struct{ Err error }
 
 func (e *PermanentError) Error() string   { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error   { return e.Err }
 func (e *PermanentError) Permanent() bool { return true }
 
-// Handle puts the money of the trip that the job is named after in order: charged, and refunded if that was asked for.
-// Again for a trip in order it does nothing. What the provider still works on, or has to wait until it answers, is no
-// failure: its webhook or the reconciler comes back to it.
+// Handle settles the trip that the job is named after: it charges it, and
+// refunds it if that was requested. For a trip whose money is in order it does
+// nothing. It is no error when the provider still works on a refund, or must
+// not be asked now: its webhook or the reconciler brings the trip back.
 func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
 	id := trips.TripID(jobID)
 	_, err := s.Settle(ctx, id)
 	if err == nil {
-		if _, err = s.finish(ctx, id); errors.Is(err, trips.ErrNotFound) {
+		if _, err = s.advanceRefund(ctx, id); errors.Is(err, trips.ErrNotFound) {
 			return nil
 		}
 	}
+
 	if errors.Is(err, ErrResting) {
 		return nil
 	}
 	return err
 }
 
-// Settle returns the trip's charge, taking the money first if nobody did.
+// Settle returns the trip's charge, and takes the money first if that has not
+// happened. Errors: PermanentError for a trip that is unknown or not completed,
+// a declined card, or a wrong amount; ErrResting; or one that a later attempt
+// may cure.
 func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 	c, err := s.Charges.Charge(ctx, id)
 	if err == nil || !errors.Is(err, trips.ErrNotFound) {
 		return c, err
 	}
+
 	t, err := s.Trips.Trip(ctx, id)
 	if errors.Is(err, trips.ErrNotFound) {
 		return Charge{}, &PermanentError{fmt.Errorf("settle %s: %w", id, err)}
@@ -100,52 +117,62 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 	if t.State != trips.Completed {
 		return Charge{}, &PermanentError{fmt.Errorf("settle trip %s, which is %s: %w", id, t.State, trips.ErrBadMove)}
 	}
-	paid, err := s.take(ctx, t)
+
+	paid, err := s.takePayment(ctx, t)
 	if err != nil {
 		return Charge{}, err
 	}
+
 	return s.Charges.Settle(ctx, Charge{Trip: id, Rider: t.Rider, Reference: paid.Reference,
 		Amount: paid.Amount, ProviderID: paid.ID, At: s.Now()})
 }
 
-// take gets the money once, however often it asks: an answer that leaves doubt is followed by a question, never by
-// another charge.
-func (s *Settler) take(ctx context.Context, t trips.Trip) (Payment, error) {
-	o := s.order(t)
-	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second) // no job comes back sooner
+// takePayment takes the money once in any number of attempts: after an
+// ambiguous answer it verifies the reference before it charges again.
+func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error) {
+	o := s.newOrder(t)
+
+	// No job comes back within Fresh of the trip's end, so a fresh trip was not
+	// tried before.
+	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second)
 	if !doubt {
-		s.Budget.first(s.Now())
-	} else if err := s.again(ctx); err != nil {
+		s.Budget.recordFirst(s.Now())
+	} else if err := s.waitForBudget(ctx); err != nil {
 		return Payment{}, fmt.Errorf("settle %s: %w", t.ID, err)
 	}
+
 	var err error
-	for try := range s.tries() {
-		if try > 0 && (!s.wait(ctx, try) || s.again(ctx) != nil) {
+	for try := range s.maxTries() {
+		if try > 0 && (!s.backOff(ctx, try) || s.waitForBudget(ctx) != nil) {
 			break
 		}
+
 		var p Payment
-		p, err = s.ask(ctx, o, doubt)
-		s.Budget.ended(answered(err))
+		p, err = s.verifyOrCharge(ctx, o, doubt)
+		s.Budget.recordResult(isAnswer(err))
 		if err == nil {
-			return p, s.match(p, o)
+			return p, s.checkAmount(p, o)
 		}
 		if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) {
 			return Payment{}, &PermanentError{err}
 		}
+
 		doubt = true
 	}
 	return Payment{}, err
 }
 
-// answered tells a provider that knows what it does, though it may not do what we want.
-func answered(err error) bool {
+// isAnswer reports whether the provider is working, though it may have refused
+// what we asked.
+func isAnswer(err error) bool {
 	return err == nil || errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) || errors.Is(err, ErrDuplicate)
 }
 
-// again returns when one more attempt is within the budget: ErrResting when the provider fails, or ctx's error.
-func (s *Settler) again(ctx context.Context) error {
+// waitForBudget returns nil when the budget allows one more attempt. Errors:
+// ErrResting when the provider fails, or ctx's.
+func (s *Settler) waitForBudget(ctx context.Context) error {
 	for {
-		allowed, wait := s.Budget.again(s.Now())
+		allowed, wait := s.Budget.allowRetry(s.Now())
 		switch {
 		case allowed:
 			return nil
@@ -157,14 +184,16 @@ func (s *Settler) again(ctx context.Context) error {
 	}
 }
 
-// ask charges, unless an earlier charge may have gone through and did.
-func (s *Settler) ask(ctx context.Context, o Order, doubt bool) (Payment, error) {
+// verifyOrCharge charges, unless doubt says that an earlier charge may have
+// gone through and the provider confirms it.
+func (s *Settler) verifyOrCharge(ctx context.Context, o Order, doubt bool) (Payment, error) {
 	if doubt {
 		p, err := s.Provider.Verify(ctx, o.Reference)
 		if !errors.Is(err, ErrUnknownReference) {
 			return p, err
 		}
 	}
+
 	p, err := s.Provider.Charge(ctx, o)
 	if errors.Is(err, ErrDuplicate) {
 		return s.Provider.Verify(ctx, o.Reference)
@@ -172,7 +201,7 @@ func (s *Settler) ask(ctx context.Context, o Order, doubt bool) (Payment, error)
 	return p, err
 }
 
-func (s *Settler) order(t trips.Trip) Order {
+func (s *Settler) newOrder(t trips.Trip) Order {
 	email, card := string(t.Rider)+"@riders.example", "AUTH_"+string(t.Rider)
 	if s.Card != nil {
 		email, card = s.Card(t.Rider)
@@ -180,8 +209,8 @@ func (s *Settler) order(t trips.Trip) Order {
 	return Order{Reference: Reference(t.ID), Amount: t.Quote.Fare, Email: email, Authorization: card}
 }
 
-// match refuses to book another amount than the fare.
-func (s *Settler) match(p Payment, o Order) error {
+// checkAmount refuses to book an amount other than the fare.
+func (s *Settler) checkAmount(p Payment, o Order) error {
 	if p.Amount != o.Amount {
 		return &PermanentError{fmt.Errorf("%s: provider took %v instead of %v; a person must look: %w",
 			o.Reference, p.Amount, o.Amount, ErrRefused)}
@@ -189,9 +218,9 @@ func (s *Settler) match(p Payment, o Order) error {
 	return nil
 }
 
-func (s *Settler) tries() int { return cmp.Or(s.Tries, 3) }
+func (s *Settler) maxTries() int { return cmp.Or(s.Tries, 3) }
 
-// wait rests with full jitter; false when ctx ended.
-func (s *Settler) wait(ctx context.Context, try int) bool {
+// backOff waits with full jitter. It returns false when ctx ended first.
+func (s *Settler) backOff(ctx context.Context, try int) bool {
 	return sleep.For(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
 }

@@ -20,57 +20,59 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var ended = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-type desk struct {
-	*books
+type fixture struct {
+	*memoryStore
 	*payments.Settler
-	ledger      *provider.Ledger
-	emulator    *httptest.Server
-	emulatorEnd func()
+	ledger       *provider.Ledger
+	emulator     *httptest.Server
+	stopEmulator func()
 }
 
-// newDesk has one completed trip "done", one cancelled trip "off", and a provider with faults.
-func newDesk(t *testing.T, f provider.Faults) *desk {
-	return newDeskWith(t, provider.Config{Secret: "sk", Faults: f})
+// newFixture has one completed trip "done", one cancelled trip "off", and a
+// provider with faults.
+func newFixture(t *testing.T, f provider.Faults) *fixture {
+	return newFixtureWith(t, provider.Config{Secret: "sk", Faults: f})
 }
 
-func newDeskWith(t *testing.T, cfg provider.Config) *desk {
+func newFixtureWith(t *testing.T, cfg provider.Config) *fixture {
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &books{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
-		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{"done": ride("done", 123_400),
+
+	b := &memoryStore{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
+		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{"done": completedTrip("done", 123_400),
 			"off": {ID: "off", Rider: "ada", State: trips.Cancelled, EndedAt: ended}}}
-	d := &desk{books: b, ledger: ledger}
+	d := &fixture{memoryStore: b, ledger: ledger}
 	emulator := provider.New(cfg, ledger)
 	d.emulator = httptest.NewServer(emulator)
 	client := d.emulator.Client()
 	client.Timeout = 0
-	d.emulatorEnd = sync.OnceFunc(func() { client.CloseIdleConnections(); d.emulator.Close(); emulator.Close() })
-	t.Cleanup(d.emulatorEnd)
+	d.stopEmulator = sync.OnceFunc(func() { client.CloseIdleConnections(); d.emulator.Close(); emulator.Close() })
+	t.Cleanup(d.stopEmulator)
 	d.Settler = &payments.Settler{Trips: b, Charges: b, Refunds: b,
 		Now: func() time.Time { return ended.Add(time.Second) }, Backoff: time.Millisecond,
 		Provider: &payments.HTTPProvider{URL: d.emulator.URL, Secret: "sk", Timeout: 300 * time.Millisecond, Client: client}}
 	return d
 }
 
-// ride is a completed trip.
-func ride(id trips.TripID, fare int64) trips.Trip {
+// completedTrip is a completed trip.
+func completedTrip(id trips.TripID, fare int64) trips.Trip {
 	return trips.Trip{ID: id, Rider: "ada", State: trips.Completed, EndedAt: ended,
 		Quote: trips.Quote{Fare: trips.Money{Minor: fare, Currency: "NGN"}}}
 }
 
-// charged checks that the fare was taken exactly once and booked.
-func (d *desk) charged(t *testing.T) {
+// checkChargedOnce checks that the fare was taken exactly once and recorded.
+func (d *fixture) checkChargedOnce(t *testing.T) {
 	t.Helper()
-	c, err := d.books.Charge(t.Context(), "done")
+	c, err := d.memoryStore.Charge(t.Context(), "done")
 	es := d.ledger.Entries()
 	if err != nil || len(es) != 1 || es[0].Amount != 123_400 || es[0].Reference != c.Reference || c.Amount.Minor != 123_400 {
 		t.Errorf("charge %+v, %v; ledger %+v", c, err, es)
 	}
 }
 
-func permanent(err error) bool {
+func isPermanent(err error) bool {
 	var p interface{ Permanent() bool }
 	return errors.As(err, &p) && p.Permanent()
 }
@@ -82,19 +84,20 @@ func TestTheFareIsTakenOnceHoweverTheProviderMisbehaves(t *testing.T) {
 		"500 after":  {Error500: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, f)
+			d := newFixture(t, f)
 			for range 3 { // the job and its repeats
 				if err := d.Handle(t.Context(), "done", nil); err != nil {
 					t.Fatal(err)
 				}
 			}
-			d.charged(t)
+
+			d.checkChargedOnce(t)
 		})
 	}
 }
 
 func TestSixteenCopiesOfAJobTakeTheFareOnce(t *testing.T) {
-	d := newDesk(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
+	d := newFixture(t, provider.Faults{LoseReply: .3, Error500: .3, Seed: 7})
 	var crowd sync.WaitGroup
 	for range 16 {
 		crowd.Go(func() {
@@ -103,12 +106,13 @@ func TestSixteenCopiesOfAJobTakeTheFareOnce(t *testing.T) {
 			}
 		})
 	}
+
 	crowd.Wait()
-	d.charged(t)
+	d.checkChargedOnce(t)
 }
 
 func TestAWorkerThatDiedAfterTheChargeLeavesItsHeirOnlyTheBooking(t *testing.T) {
-	d := newDesk(t, provider.Faults{})
+	d := newFixture(t, provider.Faults{})
 	o := payments.Order{Reference: payments.Reference("done"), Amount: d.trips["done"].Quote.Fare, Email: "e", Authorization: "a"}
 	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -116,14 +120,15 @@ func TestAWorkerThatDiedAfterTheChargeLeavesItsHeirOnlyTheBooking(t *testing.T) 
 	if err := d.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
-	d.charged(t)
+
+	d.checkChargedOnce(t)
 }
 
 func TestAHangingProviderMeetsTheDeadline(t *testing.T) {
-	d := newDesk(t, provider.Faults{Hang: 1, HangFor: time.Hour})
+	d := newFixture(t, provider.Faults{Hang: 1, HangFor: time.Hour})
 	d.Provider.(*payments.HTTPProvider).Timeout = 30 * time.Millisecond
 	err := d.Handle(t.Context(), "done", nil)
-	if !errors.Is(err, context.DeadlineExceeded) || permanent(err) {
+	if !errors.Is(err, context.DeadlineExceeded) || isPermanent(err) {
 		t.Errorf("got %v, want a deadline that leaves hope", err)
 	}
 	if len(d.ledger.Entries()) != 0 {
@@ -132,33 +137,33 @@ func TestAHangingProviderMeetsTheDeadline(t *testing.T) {
 }
 
 func TestAProviderThatIsDownIsAskedAgainLater(t *testing.T) {
-	d := newDesk(t, provider.Faults{})
+	d := newFixture(t, provider.Faults{})
 	up := d.Provider.(*payments.HTTPProvider).URL
 	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"
-	if err := d.Handle(t.Context(), "done", nil); err == nil || permanent(err) {
+	if err := d.Handle(t.Context(), "done", nil); err == nil || isPermanent(err) {
 		t.Fatalf("got %v", err)
 	}
 	d.Provider.(*payments.HTTPProvider).URL = up
 	if err := d.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
-	d.charged(t)
+	d.checkChargedOnce(t)
 }
 
 func TestWhatNoRepetitionCuresIsPermanent(t *testing.T) {
-	declined := newDesk(t, provider.Faults{Decline: 1})
+	declined := newFixture(t, provider.Faults{Decline: 1})
 	for _, c := range []struct {
 		name string
-		d    *desk
+		d    *fixture
 		job  string
 		want error
 	}{
 		{"a declined card", declined, "done", payments.ErrDeclined},
 		{"a declined card, again", declined, "done", payments.ErrDeclined},
-		{"a cancelled trip", newDesk(t, provider.Faults{}), "off", trips.ErrBadMove},
-		{"an unknown trip", newDesk(t, provider.Faults{}), "nobody", trips.ErrNotFound},
+		{"a cancelled trip", newFixture(t, provider.Faults{}), "off", trips.ErrBadMove},
+		{"an unknown trip", newFixture(t, provider.Faults{}), "nobody", trips.ErrNotFound},
 	} {
-		if err := c.d.Handle(t.Context(), c.job, nil); !errors.Is(err, c.want) || !permanent(err) {
+		if err := c.d.Handle(t.Context(), c.job, nil); !errors.Is(err, c.want) || !isPermanent(err) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		for _, e := range c.d.ledger.Entries() {
@@ -170,30 +175,32 @@ func TestWhatNoRepetitionCuresIsPermanent(t *testing.T) {
 }
 
 func TestAnotherAmountUnderOurReferenceIsNotBooked(t *testing.T) {
-	d := newDesk(t, provider.Faults{})
+	d := newFixture(t, provider.Faults{})
 	o := payments.Order{Reference: payments.Reference("done"), Amount: trips.Money{Minor: 1, Currency: "NGN"}, Email: "e", Authorization: "a"}
 	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
+
 	d.Now = func() time.Time { return ended.Add(time.Hour) } // verifies first
 	for range 2 {
-		if err := d.Handle(t.Context(), "done", nil); !permanent(err) {
+		if err := d.Handle(t.Context(), "done", nil); !isPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 		d.Now = func() time.Time { return ended } // charges first
 	}
+
 	if len(d.charges) != 0 {
 		t.Error("a wrong amount was booked")
 	}
 }
 
-// queue notes the jobs it is given.
-type queue struct {
+// recordingQueue records the jobs it is given.
+type recordingQueue struct {
 	jobs []string
 	err  error
 }
 
-func (q *queue) Enqueue(_ context.Context, _, id string, _ []byte) error {
+func (q *recordingQueue) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	if q.err == nil {
 		q.jobs = append(q.jobs, id)
 	}
@@ -201,8 +208,8 @@ func (q *queue) Enqueue(_ context.Context, _, id string, _ []byte) error {
 }
 
 func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
-	d, q, now := newDesk(t, provider.Faults{}), &queue{}, ended
-	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Grace: time.Minute,
+	d, q, now := newFixture(t, provider.Faults{}), &recordingQueue{}, ended
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Grace: time.Minute,
 		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	look := func(after time.Duration, want int) {
 		t.Helper()
@@ -211,6 +218,7 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 			t.Errorf("after %v: queued %d, %v; want %d", after, n, err, want)
 		}
 	}
+
 	look(30*time.Second, 0) // settlement may be on its way
 	q.err = errors.New("redis is away")
 	now = ended.Add(61 * time.Second)
@@ -226,15 +234,16 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 	if err := d.Handle(t.Context(), q.jobs[0], nil); err != nil {
 		t.Fatal(err)
 	}
-	d.charged(t)
+	d.checkChargedOnce(t)
 	look(time.Hour, 0)
 }
 
 func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
-	d, q, lost := newDesk(t, provider.Faults{}), &queue{}, make(chan struct{})
+	d, q, lost := newFixture(t, provider.Faults{}), &recordingQueue{}, make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := &payments.Reconciler{Charges: d.books, Refunds: d.books, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
+
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
 		Now: func() time.Time { return ended.Add(time.Second) }, Log: slog.New(slog.DiscardHandler)}
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()
@@ -245,7 +254,8 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 	if err := <-ran; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if len(q.jobs) < 2 || len(q.jobs) > 3 { // the last may have found its context cancelled
+	if len(q.jobs) < 2 || len(q.jobs) > 3 {
+		// The last look may have found its context cancelled.
 		t.Errorf("queued %d times after 3 losses, the fresh trip's grace notwithstanding", len(q.jobs))
 	}
 }

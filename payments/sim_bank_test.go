@@ -13,34 +13,35 @@ import (
 	"github.com/ridehail/ridehail/payments"
 )
 
-// luck is a seeded generator for many goroutines.
-type luck struct {
+// seededRand is a seeded generator for many goroutines.
+type seededRand struct {
 	mu  sync.Mutex
 	rng *rand.Rand
 }
 
-func (l *luck) chance(p float64) bool {
+func (l *seededRand) chance(p float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rng.Float64() < p
 }
 
-func (l *luck) number(n int) int {
+func (l *seededRand) number(n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rng.IntN(n)
 }
 
-func (l *luck) between(from, to time.Duration) time.Duration {
+func (l *seededRand) between(from, to time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return from + time.Duration(l.rng.Int64N(int64(to-from)))
 }
 
-// bank is a provider that forgets references: it refuses one that comes back within a minute, and takes the money
-// again when it comes back later. Whoever charges without asking first is found out.
-type bank struct {
-	*luck
+// forgetfulBank is a provider that forgets references: it refuses one that
+// comes back within a minute, and takes the money again when it comes back
+// later. A settler that charges without verifying first is found out.
+type forgetfulBank struct {
+	*seededRand
 	memory time.Duration
 
 	mu       sync.Mutex // guards all below
@@ -56,53 +57,60 @@ type capture struct {
 
 var errBank = errors.New("502 from the provider")
 
-func (b *bank) trouble(p float64) {
+func (b *forgetfulBank) setFaults(p float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults = p
 }
 
-// serve answers within three seconds, as the HTTP client does. In trouble the request or its answer gets lost, or both
-// hang, and what was asked for happens all the same or much later.
-func serve[T any](ctx context.Context, b *bank, do func() (T, error)) (T, error) {
+// serveWithFaults answers within three seconds, as the HTTP client does. With
+// faults the request or its answer gets lost, or both hang, and what was asked
+// for happens all the same or much later.
+func serveWithFaults[T any](ctx context.Context, b *forgetfulBank, do func() (T, error)) (T, error) {
 	var none T
 	b.mu.Lock()
 	faults := b.faults
 	b.mu.Unlock()
+
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+
 	wait := func(d time.Duration) error {
 		sleep.For(ctx, d)
 		return ctx.Err()
 	}
+
 	if err := wait(b.between(10*time.Millisecond, time.Second)); err != nil {
 		return none, err
 	}
 	if !b.chance(faults) {
 		return do()
 	}
+
 	switch b.number(4) {
 	case 0: // never arrived
 		return none, errBank
 	case 1: // done, and the reply lost or a 500
 		_, _ = do()
 		return none, errBank
-	case 2: // hangs; done when nobody waits any more
+	case 2: // hangs; done after the caller gave up
 		time.AfterFunc(b.between(time.Second, 20*time.Second), func() { _, _ = do() })
 	}
 	return none, wait(time.Minute)
 }
 
 // Charge takes the money.
-func (b *bank) Charge(ctx context.Context, o payments.Order) (payments.Payment, error) {
-	return serve(ctx, b, func() (payments.Payment, error) {
+func (b *forgetfulBank) Charge(ctx context.Context, o payments.Order) (payments.Payment, error) {
+	return serveWithFaults(ctx, b, func() (payments.Payment, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+
 		for _, c := range b.captures {
 			if c.Reference == o.Reference && time.Since(c.at) < b.memory {
 				return payments.Payment{}, payments.ErrDuplicate
 			}
 		}
+
 		p := payments.Payment{ID: fmt.Sprint(len(b.captures) + 1), Reference: o.Reference, Amount: o.Amount}
 		b.captures = append(b.captures, capture{p, time.Now()})
 		return p, nil
@@ -110,52 +118,54 @@ func (b *bank) Charge(ctx context.Context, o payments.Order) (payments.Payment, 
 }
 
 // Verify finds a payment of any age.
-func (b *bank) Verify(ctx context.Context, reference string) (payments.Payment, error) {
-	return serve(ctx, b, func() (payments.Payment, error) {
-		if found := b.taken(reference); len(found) > 0 {
+func (b *forgetfulBank) Verify(ctx context.Context, reference string) (payments.Payment, error) {
+	return serveWithFaults(ctx, b, func() (payments.Payment, error) {
+		if found := b.capturesOf(reference); len(found) > 0 {
 			return found[0].Payment, nil
 		}
 		return payments.Payment{}, payments.ErrUnknownReference
 	})
 }
 
-// Repay gives a payment back, once and whole. It may take its time about it.
-func (b *bank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
-	return serve(ctx, b, func() (payments.Repayment, error) {
-		paid := b.taken(o.Transaction)
+// Repay gives a payment back, once and whole. It may take minutes.
+func (b *forgetfulBank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
+	return serveWithFaults(ctx, b, func() (payments.Repayment, error) {
+		paid := b.capturesOf(o.Transaction)
 		b.mu.Lock()
 		defer b.mu.Unlock()
+
 		if len(paid) == 0 || len(b.refunds[paid[0].ID]) > 0 {
 			return payments.Repayment{}, payments.ErrRefused
 		}
+
 		id := paid[0].ID
 		r := payments.Repayment{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
 		if b.chance(.5) {
 			r.Status = payments.RefundAsked
-			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finish(id) })
+			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finishRefund(id) })
 		}
 		b.refunds[id] = []payments.Repayment{r}
 		return r, nil
 	})
 }
 
-func (b *bank) finish(id string) {
+func (b *forgetfulBank) finishRefund(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refunds[id][0].Status = payments.RefundDone
 }
 
-// Repayments says what became of every Repay.
-func (b *bank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
-	return serve(ctx, b, func() ([]payments.Repayment, error) {
+// Repayments returns the refunds of a payment.
+func (b *forgetfulBank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
+	return serveWithFaults(ctx, b, func() ([]payments.Repayment, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return slices.Clone(b.refunds[paymentID]), nil
 	})
 }
 
-// taken is what was captured under a reference.
-func (b *bank) taken(reference string) (out []capture) {
+// capturesOf returns what was captured under a reference.
+func (b *forgetfulBank) capturesOf(reference string) (out []capture) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.captures {
@@ -166,9 +176,10 @@ func (b *bank) taken(reference string) (out []capture) {
 	return out
 }
 
-// line is a queue of jobs that delivers at least once, in any order, and loses all when it is flushed.
-type line struct {
-	*luck
+// lossyQueue is a queue of jobs that delivers at least once, in any order, and
+// loses all when it is flushed.
+type lossyQueue struct {
+	*seededRand
 	wake chan struct{}
 
 	mu     sync.Mutex // guards all below
@@ -181,33 +192,37 @@ type job struct {
 	try int
 }
 
-func (q *line) trouble(p float64) {
+func (q *lossyQueue) setFaults(p float64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.faults = p
 }
 
-// Enqueue adds a job: with bad luck not, or twice, or without saying so.
-func (q *line) Enqueue(_ context.Context, _, id string, _ []byte) error {
+// Enqueue adds a job. With faults it may add it twice, not add it, or add it
+// and return an error.
+func (q *lossyQueue) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	q.mu.Lock()
 	faults := q.faults
 	q.mu.Unlock()
+
 	if !q.chance(faults) {
-		q.push(job{id: id})
+		q.pushJob(job{id: id})
 		return nil
 	}
+
 	switch q.number(3) {
 	case 0:
-		q.push(job{id: id})
-		q.push(job{id: id})
+		q.pushJob(job{id: id})
+		q.pushJob(job{id: id})
 		return nil
 	case 1:
-		q.push(job{id: id})
+		q.pushJob(job{id: id})
 	}
+
 	return errors.New("Redis does not answer")
 }
 
-func (q *line) push(j job) {
+func (q *lossyQueue) pushJob(j job) {
 	q.mu.Lock()
 	q.jobs = append(q.jobs, j)
 	q.mu.Unlock()
@@ -217,14 +232,14 @@ func (q *line) push(j job) {
 	}
 }
 
-func (q *line) flush() {
+func (q *lossyQueue) dropAll() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.jobs = nil
 }
 
-// pop waits for a job; false when ctx ended.
-func (q *line) pop(ctx context.Context) (job, bool) {
+// popJob waits for a job. It returns false when ctx ended.
+func (q *lossyQueue) popJob(ctx context.Context) (job, bool) {
 	for {
 		q.mu.Lock()
 		if n := len(q.jobs); n > 0 {
@@ -235,11 +250,13 @@ func (q *line) pop(ctx context.Context) (job, bool) {
 			return j, true
 		}
 		q.mu.Unlock()
+
 		select {
 		case <-ctx.Done():
 			return job{}, false
 		case <-q.wake:
-		case <-time.After(time.Minute): // another worker may have got the signal
+		case <-time.After(time.Minute):
+			// Another worker may have received the signal.
 		}
 	}
 }

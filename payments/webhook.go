@@ -18,24 +18,25 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// SignatureHeader carries the hex HMAC-SHA512 of a webhook's raw body under our secret key at the provider.
+// SignatureHeader carries the hex HMAC-SHA512 of a webhook's raw body under our
+// secret key at the provider.
 const SignatureHeader = "X-Paystack-Signature"
 
 const (
-	maxWebhook = 64 << 10
-	maxAge     = 5 * time.Minute
+	maxWebhookBytes = 64 << 10
+	maxEventAge     = 5 * time.Minute
 )
 
-// Why a webhook is refused.
+// The reasons to refuse a webhook.
 var (
 	ErrSignature = errors.New("the signature is not the provider's")
 	ErrStale     = errors.New("the event is more than five minutes old, or its time is missing")
 	ErrMalformed = errors.New("the body is not an event")
 )
 
-// Webhook hears the provider's events. It believes none of what they say but which trip they are about: a settlement
-// job asks the provider itself. Events may so come twice, late, in any order or never; they only make the job come
-// sooner.
+// Webhook receives the provider's events. Of an event it trusts only which trip
+// it is about: a settlement job then asks the provider itself. So events may
+// come twice, late, in any order or never; they only make the job come sooner.
 type Webhook struct {
 	Secret  string // our key at the provider; never empty
 	Charges Store
@@ -46,8 +47,8 @@ type Webhook struct {
 	Log     *slog.Logger
 }
 
-// event is the part of an event that is looked at.
-type event struct {
+// webhookEvent is the part of an event that is used.
+type webhookEvent struct {
 	Event string `json:"event"`
 	Data  struct {
 		Reference   string    `json:"reference"`             // of charge.*
@@ -57,16 +58,17 @@ type event struct {
 	} `json:"data"`
 }
 
-// ServeHTTP answers 200 to what was heard, also when it was nothing new; the provider sends again what got anything
-// else.
+// ServeHTTP answers 200 to an event that was accepted, even if it was nothing
+// new. The provider sends an event again after any other status.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 	if err == nil {
 		err = h.Hear(r.Context(), body, r.Header.Get(SignatureHeader))
 	}
 	if err == nil {
 		return
 	}
+
 	code, tooLarge := http.StatusServiceUnavailable, new(http.MaxBytesError)
 	switch {
 	case errors.As(err, &tooLarge):
@@ -76,28 +78,34 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, ErrStale), errors.Is(err, ErrMalformed):
 		code = http.StatusBadRequest
 	}
+
 	h.Log.Warn("a payment webhook was refused", "status", code, "err", err)
 	http.Error(w, http.StatusText(code), code)
 }
 
-// Hear takes one event: ErrSignature, ErrMalformed, ErrStale, or the error of the store or the queue.
+// Hear accepts one event and queues its trip's settlement if that is due.
+// Errors: ErrSignature, ErrMalformed, ErrStale, or that of the store or the
+// queue.
 func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error {
-	if !h.signed(body, signature) {
+	if !h.hasValidSignature(body, signature) {
 		return ErrSignature
 	}
-	var e event
+
+	var e webhookEvent
 	if err := json.Unmarshal(body, &e); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	news, err := h.news(ctx, e)
+
+	news, err := h.tripToSettle(ctx, e)
 	if err != nil || news == "" {
 		return err
 	}
 	return h.Queue.Enqueue(ctx, h.Stream, string(news), []byte(news))
 }
 
-// signed looks at the bytes as they came; a body that was decoded and encoded again would be another one.
-func (h *Webhook) signed(body []byte, signature string) bool {
+// hasValidSignature checks the bytes as they came; a body that was decoded and
+// encoded again would differ.
+func (h *Webhook) hasValidSignature(body []byte, signature string) bool {
 	given, err := hex.DecodeString(signature)
 	if err != nil || h.Secret == "" {
 		return false
@@ -107,27 +115,33 @@ func (h *Webhook) signed(body []byte, signature string) bool {
 	return hmac.Equal(mac.Sum(nil), given)
 }
 
-// news returns the trip that an event tells something new about; "" when it is none of ours, or in order already.
-func (h *Webhook) news(ctx context.Context, e event) (trips.TripID, error) {
+// tripToSettle returns the trip that needs a settlement job after this event,
+// or "" when the event is not about one of our trips or its money is in order.
+func (h *Webhook) tripToSettle(ctx context.Context, e webhookEvent) (trips.TripID, error) {
 	reference := e.Data.Reference
 	if strings.HasPrefix(e.Event, "refund.") {
 		reference = e.Data.Transaction
 	} else if e.Event != "charge.success" {
 		return "", nil
 	}
+
 	suffix, ours := strings.CutPrefix(reference, Reference(""))
 	if !ours || suffix == "" {
 		return "", nil
 	}
+
 	id := trips.TripID(suffix)
 	if e.Event == "charge.success" {
-		return h.charged(ctx, id, cmp.Or(e.Data.PaidAt, e.Data.CreatedAt))
+		return h.tripIfUncharged(ctx, id, cmp.Or(e.Data.PaidAt, e.Data.CreatedAt))
 	}
-	return h.refunded(ctx, id)
+
+	return h.tripIfRefundOpen(ctx, id)
 }
 
-func (h *Webhook) charged(ctx context.Context, id trips.TripID, at time.Time) (trips.TripID, error) {
-	if h.Now().Sub(at).Abs() > maxAge {
+// tripIfUncharged returns id if the trip has no charge yet. An event without a
+// recent time is ErrStale.
+func (h *Webhook) tripIfUncharged(ctx context.Context, id trips.TripID, at time.Time) (trips.TripID, error) {
+	if h.Now().Sub(at).Abs() > maxEventAge {
 		return "", ErrStale
 	}
 	_, err := h.Charges.Charge(ctx, id)
@@ -137,8 +151,9 @@ func (h *Webhook) charged(ctx context.Context, id trips.TripID, at time.Time) (t
 	return "", err
 }
 
-// refunded needs no time, which these events lack: while a refund is open, a look at it does no harm.
-func (h *Webhook) refunded(ctx context.Context, id trips.TripID) (trips.TripID, error) {
+// tripIfRefundOpen returns id if the trip's refund is open. It checks no time,
+// which these events lack: while a refund is open, one more look does no harm.
+func (h *Webhook) tripIfRefundOpen(ctx context.Context, id trips.TripID) (trips.TripID, error) {
 	r, err := h.Refunds.Refund(ctx, id)
 	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundAsked) {
 		return "", nil

@@ -19,22 +19,22 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// ear hears webhooks for a desk that settles what it is told to.
-type ear struct {
-	*desk
-	hook *payments.Webhook
-	jobs *worker
-	deaf func() // ends the provider and the door, after what is under way
+// webhookFixture receives webhooks and settles the trips they are about.
+type webhookFixture struct {
+	*fixture
+	hook         *payments.Webhook
+	jobs         *jobRunner
+	stopProvider func() // ends the provider and the webhook's server
 }
 
-// worker handles jobs one after the other, once each, whatever comes of it.
-type worker struct {
+// jobRunner runs jobs one after the other, once each, and ignores their errors.
+type jobRunner struct {
 	mu     sync.Mutex
 	queued []string
 	jobs   chan string
 }
 
-func (w *worker) Enqueue(_ context.Context, _, id string, _ []byte) error {
+func (w *jobRunner) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queued = append(w.queued, id)
@@ -42,34 +42,39 @@ func (w *worker) Enqueue(_ context.Context, _, id string, _ []byte) error {
 	return nil
 }
 
-func (w *worker) all() int {
+func (w *jobRunner) countQueued() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.queued)
 }
 
-// newEar is a node's webhook behind HTTP, a provider that knows its address, and a worker between them.
-func newEar(t *testing.T, f provider.Faults) *ear {
+// newWebhookFixture is a node's webhook behind HTTP, a provider that knows its
+// address, and a worker between them.
+func newWebhookFixture(t *testing.T, f provider.Faults) *webhookFixture {
 	t.Helper()
 	h := &payments.Webhook{Secret: "sk", Stream: "settlements", Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return ended.Add(time.Second) }}
 	node := httptest.NewServer(h)
 	t.Cleanup(node.Close)
-	d := newDeskWith(t, provider.Config{Secret: "sk", Webhook: node.URL, Faults: f, Now: h.Now})
-	w := &worker{jobs: make(chan string, 1000)}
-	h.Charges, h.Refunds, h.Queue = d.books, d.books, w
+	d := newFixtureWith(t, provider.Config{Secret: "sk", Webhook: node.URL, Faults: f, Now: h.Now})
+	w := &jobRunner{jobs: make(chan string, 1000)}
+	h.Charges, h.Refunds, h.Queue = d.memoryStore, d.memoryStore, w
+
 	var busy sync.WaitGroup
 	busy.Go(func() {
 		for id := range w.jobs {
-			_ = d.Handle(context.Background(), id, nil) // what failed is seen in the books
+			// A failure is visible in the store.
+			_ = d.Handle(context.Background(), id, nil)
 		}
 	})
-	t.Cleanup(func() { d.emulatorEnd(); node.Close(); close(w.jobs); busy.Wait() }) // nobody is heard after the last job
-	return &ear{desk: d, hook: h, jobs: w, deaf: func() { d.emulatorEnd(); node.Close() }}
+
+	// The queue is closed only after the last webhook.
+	t.Cleanup(func() { d.stopEmulator(); node.Close(); close(w.jobs); busy.Wait() })
+	return &webhookFixture{fixture: d, hook: h, jobs: w, stopProvider: func() { d.stopEmulator(); node.Close() }}
 }
 
-// send posts a body to the webhook and returns the status.
-func (e *ear) send(t *testing.T, body, signature string) int {
+// postEvent posts a body to the webhook and returns the status.
+func (e *webhookFixture) postEvent(t *testing.T, body, signature string) int {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set(payments.SignatureHeader, signature)
@@ -78,7 +83,7 @@ func (e *ear) send(t *testing.T, body, signature string) int {
 	return w.Code
 }
 
-func success(id trips.TripID, at time.Time) string {
+func chargeSuccess(id trips.TripID, at time.Time) string {
 	return fmt.Sprintf(`{"event":"charge.success","data":{"id":1,"reference":%q,"amount":1,"paid_at":%q}}`,
 		payments.Reference(id), at.Format(time.RFC3339Nano))
 }
@@ -86,44 +91,49 @@ func success(id trips.TripID, at time.Time) string {
 func TestAChargeWhoseReplyWasLostIsSettledByItsWebhook(t *testing.T) {
 	for name, f := range map[string]provider.Faults{"lost reply": {LoseReply: 1}, "500 after": {Error500: 1}} {
 		t.Run(name, func(t *testing.T) {
-			e := newEar(t, f)
+			e := newWebhookFixture(t, f)
 			e.Tries = 1
 			if _, err := e.Settler.Settle(t.Context(), "done"); err == nil {
 				t.Fatal("the reply was not lost")
 			}
-			e.await(t, func() bool { return len(e.charges) == 1 })
-			e.charged(t)
+			e.waitFor(t, func() bool { return len(e.charges) == 1 })
+			e.checkChargedOnce(t)
 		})
 	}
 }
 
 func TestARefundIsDoneWhenItsWebhookSaysThatItWasProcessed(t *testing.T) {
-	e := newEar(t, provider.Faults{})
+	e := newWebhookFixture(t, provider.Faults{})
 	e.Tries = 1
 	if err := e.Handle(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
-	// The job that the charge's own webhook queued may be faster with asking for the refund.
+
+	// The job that the charge's own webhook queued may be faster with asking
+	// for the refund.
 	r, err := e.Settler.Refund(t.Context(), "done", "by mistake")
 	if r.State == payments.RefundFailed || (err != nil && !errors.Is(err, payments.ErrDuplicate)) {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	e.await(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
-	e.returned(t)
+
+	e.waitFor(t, func() bool { return e.refunds["done"].State == payments.RefundDone })
+	e.checkRefundedOnce(t)
 }
 
 func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
-	e := newEar(t, provider.Faults{})
-	body := success("done", ended)
+	e := newWebhookFixture(t, provider.Faults{})
+	body := chargeSuccess("done", ended)
 	signature := provider.Sign("sk", []byte(body))
 	var decoded map[string]any
 	if err := json.Unmarshal([]byte(body), &decoded); err != nil {
 		t.Fatal(err)
 	}
+
 	reordered, err := json.Marshal(decoded)
 	if err != nil || bytes.Equal(reordered, []byte(body)) {
 		t.Fatalf("%s, %v", reordered, err)
 	}
+
 	for name, c := range map[string]struct{ body, signature string }{
 		"forged":           {body, provider.Sign("another key", []byte(body))},
 		"no signature":     {body, ""},
@@ -135,28 +145,29 @@ func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 		"reordered":        {string(reordered), signature},
 		"an empty body":    {"", signature},
 	} {
-		if code := e.send(t, c.body, c.signature); code != http.StatusUnauthorized {
+		if code := e.postEvent(t, c.body, c.signature); code != http.StatusUnauthorized {
 			t.Errorf("%s: %d", name, code)
 		}
 	}
+
 	e.hook.Secret = ""
-	if code := e.send(t, body, provider.Sign("", []byte(body))); code != http.StatusUnauthorized {
+	if code := e.postEvent(t, body, provider.Sign("", []byte(body))); code != http.StatusUnauthorized {
 		t.Errorf("signed with no key: %d", code)
 	}
-	if n := e.jobs.all(); n != 0 {
+	if n := e.jobs.countQueued(); n != 0 {
 		t.Errorf("%d jobs", n)
 	}
 }
 
 func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
-	e := newEar(t, provider.Faults{})
+	e := newWebhookFixture(t, provider.Faults{})
 	now := e.hook.Now()
 	for name, c := range map[string]struct {
 		body string
 		code int
 	}{
-		"too old":             {success("done", now.Add(-5*time.Minute-time.Second)), http.StatusBadRequest},
-		"from the future":     {success("done", now.Add(5*time.Minute+time.Second)), http.StatusBadRequest},
+		"too old":             {chargeSuccess("done", now.Add(-5*time.Minute-time.Second)), http.StatusBadRequest},
+		"from the future":     {chargeSuccess("done", now.Add(5*time.Minute+time.Second)), http.StatusBadRequest},
 		"without a time":      {`{"event":"charge.success","data":{"reference":"trip-done"}}`, http.StatusBadRequest},
 		"no JSON":             {"ride", http.StatusBadRequest},
 		"a time that is none": {`{"event":"charge.success","data":{"reference":"trip-done","paid_at":"noon"}}`, http.StatusBadRequest},
@@ -166,83 +177,97 @@ func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
 		"no reference":        {`{"event":"charge.success","data":{}}`, http.StatusOK},
 		"a refund unasked":    {`{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":"5"}}`, http.StatusOK},
 	} {
-		if code := e.send(t, c.body, provider.Sign("sk", []byte(c.body))); code != c.code {
+		if code := e.postEvent(t, c.body, provider.Sign("sk", []byte(c.body))); code != c.code {
 			t.Errorf("%s: %d, want %d", name, code, c.code)
 		}
 	}
-	if n := e.jobs.all(); n != 0 {
+
+	if n := e.jobs.countQueued(); n != 0 {
 		t.Errorf("%d jobs", n)
 	}
 }
 
 func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
-	e := newEar(t, provider.Faults{})
-	body := success("done", ended)
+	e := newWebhookFixture(t, provider.Faults{})
+	body := chargeSuccess("done", ended)
 	signature := provider.Sign("sk", []byte(body))
-	for range 3 { // before anything is settled: each asks, the provider charges once
-		if code := e.send(t, body, signature); code != http.StatusOK {
-			t.Fatal(code)
-		}
-	}
-	e.await(t, func() bool { return len(e.charges) == 1 })
-	e.deaf()
-	jobs := e.jobs.all()
 	for range 3 {
-		if code := e.send(t, body, signature); code != http.StatusOK {
+		// Nothing is settled yet: each event leads to a job, and the provider
+		// charges once.
+		if code := e.postEvent(t, body, signature); code != http.StatusOK {
 			t.Fatal(code)
 		}
 	}
-	if n := e.jobs.all(); n > jobs {
+
+	e.waitFor(t, func() bool { return len(e.charges) == 1 })
+	e.stopProvider()
+	jobs := e.jobs.countQueued()
+
+	for range 3 {
+		if code := e.postEvent(t, body, signature); code != http.StatusOK {
+			t.Fatal(code)
+		}
+	}
+
+	if n := e.jobs.countQueued(); n > jobs {
 		t.Errorf("%d jobs for a settled trip", n-jobs)
 	}
 	e.hook.Now = func() time.Time { return ended.Add(time.Hour) }
-	if code := e.send(t, body, signature); code != http.StatusBadRequest {
+	if code := e.postEvent(t, body, signature); code != http.StatusBadRequest {
 		t.Errorf("an hour later: %d", code)
 	}
-	e.charged(t)
+	e.checkChargedOnce(t)
 }
 
 func TestAnEventAboutACancelledTripTakesNothing(t *testing.T) {
-	e := newEar(t, provider.Faults{})
-	body := success("off", ended)
-	if code := e.send(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
+	e := newWebhookFixture(t, provider.Faults{})
+	body := chargeSuccess("off", ended)
+	if code := e.postEvent(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
 		t.Fatal(code)
 	}
-	if _, err := e.Settler.Settle(t.Context(), "off"); !permanent(err) || len(e.ledger.Entries()) != 0 {
+	if _, err := e.Settler.Settle(t.Context(), "off"); !isPermanent(err) || len(e.ledger.Entries()) != 0 {
 		t.Errorf("%v; ledger %+v", err, e.ledger.Entries())
 	}
 }
 
-// TestSumsAreEqualAfterEveryKindOfTrouble has each trip handled once by a worker with little patience, then only
-// webhooks, which come twice, late and out of order, then the reconciler.
+// TestSumsAreEqualAfterEveryKindOfTrouble has each trip handled once by a
+// worker with little patience, then only webhooks, which come twice, late and
+// out of order, then the reconciler.
 func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	const n = 60
-	e := newEar(t, provider.Faults{Seed: 5, LoseReply: .2, Error500: .2, Hang: .1, HangFor: 30 * time.Second,
+	e := newWebhookFixture(t, provider.Faults{Seed: 5, LoseReply: .2, Error500: .2, Hang: .1, HangFor: 30 * time.Second,
 		DuplicateHook: .3, LateHook: .3, LateBy: 20 * time.Millisecond, ReorderHook: .3})
-	e.Tries, e.Fresh = 1, time.Nanosecond // asks before it charges, as after a restart
+
+	// Verify before each charge, as after a restart.
+	e.Tries, e.Fresh = 1, time.Nanosecond
 	e.Provider.(*payments.HTTPProvider).Timeout = 100 * time.Millisecond
 	fares := int64(123_400)
 	var crowd sync.WaitGroup
+
 	for i := range n {
 		id := trips.TripID(fmt.Sprint("t", i))
 		fares += int64(1000 + i)
 		e.mu.Lock()
-		e.trips[id] = ride(id, int64(1000+i))
+		e.trips[id] = completedTrip(id, int64(1000+i))
 		e.mu.Unlock()
 	}
+
 	e.mu.Lock()
 	var ids []string
 	for id := range e.trips {
 		ids = append(ids, string(id))
 	}
 	e.mu.Unlock()
+
 	for part := range 4 {
 		crowd.Go(func() {
 			for i := part; i < len(ids); i += 4 {
-				_ = e.Handle(t.Context(), ids[i], nil) // webhooks and the reconciler mend it
+				// Webhooks and the reconciler make up for an error.
+				_ = e.Handle(t.Context(), ids[i], nil)
 			}
 		})
 	}
+
 	crowd.Wait()
 	taken := 0
 	for _, entry := range e.ledger.Entries() {
@@ -250,30 +275,36 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 			taken++
 		}
 	}
-	e.await(t, func() bool { return len(e.charges) >= taken }) // by webhooks alone
-	r := &payments.Reconciler{Charges: e.books, Refunds: e.books, Queue: e.jobs, Stream: "settlements", Grace: time.Millisecond,
+
+	// Webhooks alone settle the rest of what was taken.
+	e.waitFor(t, func() bool { return len(e.charges) >= taken })
+	r := &payments.Reconciler{Charges: e.memoryStore, Refunds: e.memoryStore, Queue: e.jobs, Stream: "settlements", Grace: time.Millisecond,
 		Longest: time.Millisecond, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }, Log: slog.New(slog.DiscardHandler)}
 	for settled := 0; settled <= n; {
 		if _, err := r.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+
 		select { // a few jobs at a time
 		case <-e.changed:
 		case <-time.After(50 * time.Millisecond):
 		}
+
 		e.mu.Lock()
 		settled = len(e.charges)
 		e.mu.Unlock()
 	}
-	e.sums(t, n+1, fares)
+
+	e.checkSums(t, n+1, fares)
 }
 
-// sums checks the books and the provider's ledger against the fares.
-func (e *ear) sums(t *testing.T, n int, fares int64) {
+// checkSums compares the store's and the provider's sums with the fares.
+func (e *webhookFixture) checkSums(t *testing.T, n int, fares int64) {
 	t.Helper()
 	var booked, took int64
 	e.mu.Lock()
 	defer e.mu.Unlock()
+
 	for _, c := range e.charges {
 		booked += c.Amount.Minor
 	}
@@ -290,10 +321,12 @@ func (e *ear) sums(t *testing.T, n int, fares int64) {
 }
 
 func FuzzAnythingUnsignedIsRefused(f *testing.F) {
-	f.Add([]byte(success("done", ended)), "00")
+	f.Add([]byte(chargeSuccess("done", ended)), "00")
 	f.Add([]byte("{}"), "")
+
 	f.Fuzz(func(t *testing.T, body []byte, signature string) {
-		h := &payments.Webhook{Secret: "sk"} // no store: whoever gets past the signature panics
+		// Without a store, an event that gets past the signature panics.
+		h := &payments.Webhook{Secret: "sk"}
 		if err := h.Hear(t.Context(), body, signature); err == nil && signature != provider.Sign("sk", body) {
 			t.Errorf("heard %q", body)
 		}

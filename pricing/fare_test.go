@@ -10,7 +10,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-func tariffs() *rapid.Generator[trips.Tariff] {
+func genTariff() *rapid.Generator[trips.Tariff] {
 	return rapid.Custom(func(t *rapid.T) trips.Tariff {
 		money := rapid.Int64Range(0, 1_000_000)
 		return trips.Tariff{Currency: "NGN", Base: money.Draw(t, "base"), PerKm: money.Draw(t, "per km"),
@@ -20,7 +20,7 @@ func tariffs() *rapid.Generator[trips.Tariff] {
 
 func TestARaisedFareIsExactAndRoundedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := tariffs().Draw(t, "tariff")
+		f := genTariff().Draw(t, "tariff")
 		metres, seconds := rapid.Int64Range(0, 2_000_000).Draw(t, "metres"), rapid.Int64Range(0, 7*24*3600).Draw(t, "seconds")
 		m := rapid.Int64Range(10, 40).Draw(t, "tenths")
 		sum := new(big.Rat).SetInt64(f.Base)
@@ -31,6 +31,7 @@ func TestARaisedFareIsExactAndRoundedOnce(t *testing.T) {
 		}
 		sum.Mul(sum, big.NewRat(m, 10))
 		sum.Add(sum, big.NewRat(1, 2))
+
 		want := new(big.Int).Div(sum.Num(), sum.Denom()).Int64()
 		if got := Fare(f, float64(metres), time.Duration(seconds)*time.Second, Multiplier(m)); got.Minor != want {
 			t.Fatalf("%d m in %d s, %d tenths of %+v: %v, want %d", metres, seconds, m, f, got, want)
@@ -40,7 +41,7 @@ func TestARaisedFareIsExactAndRoundedOnce(t *testing.T) {
 
 func TestThePlainFareIsTheTariffsOwn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := tariffs().Draw(t, "tariff")
+		f := genTariff().Draw(t, "tariff")
 		metres := rapid.Float64Range(0, 2e6).Draw(t, "metres")
 		d := time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "duration"))
 		if got, want := Fare(f, metres, d, Plain), f.Fare(metres, d); got != want {

@@ -17,25 +17,26 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// What every quote's token says besides the price. A session's token says something else, and is signed with another key.
+// The claims of every quote's token besides the price. A session's token has
+// another audience and is signed with another key.
 const (
 	quoteIssuer   = "ridehail"
 	quoteAudience = "ridehail.quote.v1"
-	quotePurpose  = "ridehail quotes v1" // of the key
-	maxQuote      = 2048                 // bytes
+	quoteKeyInfo  = "ridehail quotes v1" // HKDF's info, for a key of its own
+	maxTokenBytes = 2048
 )
 
-// DefaultTTL is how long a quote binds.
+// DefaultTTL is how long a quote is valid.
 const DefaultTTL = 2 * time.Minute
 
 var (
-	// ErrQuote says that a token is no quote of ours for this rider.
+	// ErrQuote says that a token is not one of our quotes for this rider.
 	ErrQuote = errors.New("this is no quote of ours for you: ask for a quote and send it as it came")
-	// ErrExpired says that a quote binds no more.
+	// ErrExpired says that a quote is no longer valid.
 	ErrExpired = errors.New("the quote has expired: ask for a new quote")
 )
 
-// Quote is a price for one rider's way. It binds until Until, and not at that moment any more.
+// Quote is a price for one rider's way. It is valid before Until (exclusive).
 type Quote struct {
 	ID         string
 	Rider      trips.RiderID
@@ -45,16 +46,18 @@ type Quote struct {
 	Until      time.Time
 }
 
-// Quoter prices ways and signs the prices, so that no node needs to remember what it quoted: every node with the same
-// secret knows its own and the others' quotes. A quote that is used twice within its life costs the same twice. Safe for
-// concurrent use.
+// Quoter prices ways and signs the prices, so that no node has to remember its
+// quotes: every node with the same secret can read those of the others. A quote
+// used twice while it is valid costs the same twice. It may be used from many
+// goroutines.
 type Quoter struct {
 	opts   QuoterOptions
 	key    []byte
 	parser *jwt.Parser
 }
 
-// QuoterOptions have defaults for all that is zero.
+// QuoterOptions configure a Quoter. Zero values take the defaults named beside
+// them.
 type QuoterOptions struct {
 	Tariff trips.Tariff     // trips.DefaultTariff
 	Surge  *Surge           // plain prices
@@ -62,16 +65,17 @@ type QuoterOptions struct {
 	Now    func() time.Time // time.Now
 }
 
-// NewQuoter takes the nodes' secret, of at least 32 bytes. The key of quotes is derived from it, and is not the key of
-// anything else.
+// NewQuoter derives the quotes' own key from the nodes' secret, which must have
+// at least 32 bytes.
 func NewQuoter(secret []byte, o QuoterOptions) (*Quoter, error) {
 	if len(secret) < 32 {
 		return nil, fmt.Errorf("the secret has %d bytes: give at least 32", len(secret))
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, quotePurpose, sha256.Size)
+	key, err := hkdf.Key(sha256.New, secret, nil, quoteKeyInfo, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("deriving the key of quotes: %w", err)
 	}
+
 	o.Tariff = cmp.Or(o.Tariff, trips.DefaultTariff)
 	o.TTL = max(cmp.Or(o.TTL, DefaultTTL).Truncate(time.Second), time.Second)
 	if o.Surge == nil {
@@ -80,23 +84,28 @@ func NewQuoter(secret []byte, o QuoterOptions) (*Quoter, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()) // Read looks at the claims, to tell old quotes from bad ones
+		// Read checks the claims itself, to tell expired quotes from forged
+		// ones.
+		jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 	return &Quoter{opts: o, key: key, parser: parser}, nil
 }
 
-// Surge is where prices are raised just now.
+// Surge returns where prices are raised at present.
 func (q *Quoter) Surge() *Surge { return q.opts.Surge }
 
-// Price puts the fare of this moment on a way that begins at a place.
+// Price returns the way with its fare of this moment, and the multiplier at the
+// place where it begins.
 func (q *Quoter) Price(from location.Point, way trips.Quote) (trips.Quote, Multiplier) {
 	m := q.opts.Surge.At(from)
 	way.Fare = Fare(q.opts.Tariff, way.Metres, way.Duration, m)
 	return way, m
 }
 
-// terms are a quote as its token says it, besides the rider (sub), the id (jti) and the end (exp).
-type terms struct {
+// quoteClaims is a quote as its token carries it. The rider is sub, the id jti
+// and the end exp.
+type quoteClaims struct {
 	From   location.Point `json:"from"`
 	To     location.Point `json:"to"`
 	Metres float64        `json:"metres"`
@@ -107,14 +116,18 @@ type terms struct {
 	jwt.RegisteredClaims
 }
 
-// Sign prices a way for a rider and signs the price.
+// Sign prices a way for a rider and returns the quote and the signed token
+// that stands for it.
 func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
 	priced, m := q.Price(from, way)
-	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second) // a token's times are whole seconds
+
+	// A token's times are whole seconds.
+	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
 	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, Until: until}
-	t := terms{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
+	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
 		Tenths: m, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 			Subject: string(rider), ID: quote.ID, ExpiresAt: jwt.NewNumericDate(until)}}
+
 	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, t).SignedString(q.key)
 	if err != nil {
 		return "", Quote{}, fmt.Errorf("signing a quote: %w", err)
@@ -122,21 +135,26 @@ func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Qu
 	return token, quote, nil
 }
 
-// Read says what was quoted to this rider. Beside ErrExpired the quote is whole; every other error is ErrQuote.
+// Read returns the quote of a token, if it was made for this rider. With
+// ErrExpired the quote is complete too; every other error is ErrQuote.
 func (q *Quoter) Read(token string, rider trips.RiderID) (Quote, error) {
-	if len(token) > maxQuote || strings.ContainsAny(token, "\r\n") { // base64 would read over line ends
+	if len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
+		// The base64 decoder would ignore line breaks.
 		return Quote{}, ErrQuote
 	}
-	var t terms
+	var t quoteClaims
+
 	_, err := q.parser.ParseWithClaims(token, &t, func(*jwt.Token) (any, error) { return q.key, nil })
 	if err != nil || t.Issuer != quoteIssuer || !slices.Equal(t.Audience, jwt.ClaimStrings{quoteAudience}) ||
 		t.Subject != string(rider) || t.ID == "" || t.ExpiresAt == nil {
 		return Quote{}, ErrQuote
 	}
+
 	quote := Quote{ID: t.ID, Rider: rider, From: t.From, To: t.To, Multiplier: t.Tenths, Until: t.ExpiresAt.Time,
 		Terms: trips.Quote{Metres: t.Metres, Duration: t.Time, Fare: t.Fare, Source: t.Source}}
 	if !q.opts.Now().Before(quote.Until) {
 		return quote, ErrExpired
 	}
+
 	return quote, nil
 }

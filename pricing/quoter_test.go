@@ -20,12 +20,12 @@ var (
 	way    = trips.Quote{Metres: 8120.5, Duration: 901 * time.Second, Source: "road"}
 )
 
-// hour is a clock that is set by hand.
-type hour struct{ now time.Time }
+// manualClock is a clock that is set by hand.
+type manualClock struct{ now time.Time }
 
-func (h *hour) Now() time.Time { return h.now }
+func (h *manualClock) Now() time.Time { return h.now }
 
-func quoter(t testing.TB, secret []byte, o QuoterOptions) *Quoter {
+func newTestQuoter(t testing.TB, secret []byte, o QuoterOptions) *Quoter {
 	t.Helper()
 	q, err := NewQuoter(secret, o)
 	if err != nil {
@@ -34,7 +34,7 @@ func quoter(t testing.TB, secret []byte, o QuoterOptions) *Quoter {
 	return q
 }
 
-func sign(t testing.TB, q *Quoter) (string, Quote) {
+func signQuote(t testing.TB, q *Quoter) (string, Quote) {
 	t.Helper()
 	token, quote, err := q.Sign("r", market, village, way)
 	if err != nil {
@@ -45,17 +45,19 @@ func sign(t testing.TB, q *Quoter) (string, Quote) {
 
 func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		h := &hour{time.Unix(rapid.Int64Range(0, 4e9).Draw(rt, "now"), rapid.Int64Range(0, 999_999_999).Draw(rt, "ns"))}
-		a, b := quoter(t, secret, QuoterOptions{Now: h.Now}), quoter(t, secret, QuoterOptions{Now: h.Now})
+		h := &manualClock{time.Unix(rapid.Int64Range(0, 4e9).Draw(rt, "now"), rapid.Int64Range(0, 999_999_999).Draw(rt, "ns"))}
+		a, b := newTestQuoter(t, secret, QuoterOptions{Now: h.Now}), newTestQuoter(t, secret, QuoterOptions{Now: h.Now})
 		deg := rapid.Float64Range(-90, 90)
 		from := location.Point{Lng: deg.Draw(rt, "lng"), Lat: deg.Draw(rt, "lat")}
 		to := location.Point{Lng: deg.Draw(rt, "lng"), Lat: deg.Draw(rt, "lat")}
 		way := trips.Quote{Metres: rapid.Float64Range(0, 1e6).Draw(rt, "metres"), Source: "road",
 			Duration: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "duration"))}
+
 		token, given, err := a.Sign("r-1", from, to, way)
-		if err != nil || len(token) > maxQuote {
+		if err != nil || len(token) > maxTokenBytes {
 			rt.Fatalf("%d bytes, %v", len(token), err)
 		}
+
 		read, err := b.Read(token, "r-1")
 		if err != nil || !read.Until.Equal(given.Until) {
 			rt.Fatalf("%v: until %v, given %v", err, read.Until, given.Until)
@@ -67,31 +69,35 @@ func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 }
 
 func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
-	h := &hour{start}
+	h := &manualClock{start}
 	s := NewSurge(SurgeOptions{})
-	q := quoter(t, secret, QuoterOptions{Surge: s, Now: h.Now})
-	token, calm := sign(t, q)
-	run(s, start, 60, 20, 0)
+	q := newTestQuoter(t, secret, QuoterOptions{Surge: s, Now: h.Now})
+	token, calm := signQuote(t, q)
+	tickMarket(s, start, 60, 20, 0)
 	if read, err := q.Read(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != Plain {
 		t.Errorf("%+v, %v", read, err)
 	}
-	_, busy := sign(t, q)
+
+	_, busy := signQuote(t, q)
 	if want := Fare(trips.DefaultTariff, way.Metres, way.Duration, 25); busy.Multiplier != 25 || busy.Terms.Fare != want {
 		t.Errorf("busy: %+v, want %v", busy, want)
 	}
 }
 
 func TestAQuoteEndsAtItsEnd(t *testing.T) {
-	h := &hour{start.Add(300 * time.Millisecond)}
-	q := quoter(t, secret, QuoterOptions{Now: h.Now})
-	token, given := sign(t, q)
+	h := &manualClock{start.Add(300 * time.Millisecond)}
+	q := newTestQuoter(t, secret, QuoterOptions{Now: h.Now})
+
+	token, given := signQuote(t, q)
 	if life := given.Until.Sub(h.now); life > DefaultTTL || life <= DefaultTTL-time.Second {
 		t.Errorf("binds for %v", life)
 	}
+
 	h.now = given.Until.Add(-time.Nanosecond)
 	if _, err := q.Read(token, "r"); err != nil {
 		t.Errorf("a moment before its end: %v", err)
 	}
+
 	h.now = given.Until
 	if read, err := q.Read(token, "r"); !errors.Is(err, ErrExpired) || read.ID != given.ID || read.From != market {
 		t.Errorf("at its end: %+v, %v", read, err)
@@ -102,9 +108,9 @@ func TestAQuoteEndsAtItsEnd(t *testing.T) {
 }
 
 func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
-	h := &hour{start}
-	q := quoter(t, secret, QuoterOptions{Now: h.Now})
-	token, _ := sign(t, q)
+	h := &manualClock{start}
+	q := newTestQuoter(t, secret, QuoterOptions{Now: h.Now})
+	token, _ := signQuote(t, q)
 	for i := range len(token) {
 		for bit := range 8 {
 			forged := []byte(token)
@@ -114,8 +120,9 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 			}
 		}
 	}
+
 	for _, forged := range []string{"", ".", "..", token + "=", token + "\n", token + "A", token[:len(token)-1],
-		token[:20] + "\r\n" + token[20:], strings.Repeat("A", maxQuote+1)} {
+		token[:20] + "\r\n" + token[20:], strings.Repeat("A", maxTokenBytes+1)} {
 		if _, err := q.Read(forged, "r"); !errors.Is(err, ErrQuote) {
 			t.Errorf("%.40q: %v", forged, err)
 		}
@@ -123,15 +130,16 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 }
 
 func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
-	h := &hour{start}
-	q := quoter(t, secret, QuoterOptions{Now: h.Now})
-	token, given := sign(t, q)
-	good := func() terms {
-		return terms{From: market, To: village, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Tenths: Plain,
+	h := &manualClock{start}
+	q := newTestQuoter(t, secret, QuoterOptions{Now: h.Now})
+	token, given := signQuote(t, q)
+	good := func() quoteClaims {
+		return quoteClaims{From: market, To: village, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Tenths: Plain,
 			RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 				Subject: "r", ID: "q", ExpiresAt: jwt.NewNumericDate(given.Until)}}
 	}
-	signed := func(m jwt.SigningMethod, key any, change func(*terms)) string {
+
+	signed := func(m jwt.SigningMethod, key any, change func(*quoteClaims)) string {
 		c := good()
 		change(&c)
 		s, err := jwt.NewWithClaims(m, c).SignedString(key)
@@ -140,27 +148,30 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 		}
 		return s
 	}
-	same := func(*terms) {}
+
+	same := func(*quoteClaims) {}
 	if _, err := q.Read(signed(jwt.SigningMethodHS256, q.key, same), "r"); err != nil {
 		t.Fatalf("the pattern of the others: %v", err)
 	}
+
 	for name, forged := range map[string]string{
 		"signed by nobody":         signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
 		"another algorithm":        signed(jwt.SigningMethodHS512, q.key, same),
 		"the sessions' key":        signed(jwt.SigningMethodHS256, secret, same),
-		"another audience":         signed(jwt.SigningMethodHS256, q.key, func(c *terms) { c.Audience[0] = "ridehail.v1" }),
-		"a second audience":        signed(jwt.SigningMethodHS256, q.key, func(c *terms) { c.Audience = append(c.Audience, "x") }),
-		"another issuer":           signed(jwt.SigningMethodHS256, q.key, func(c *terms) { c.Issuer = "x" }),
-		"without an end":           signed(jwt.SigningMethodHS256, q.key, func(c *terms) { c.ExpiresAt = nil }),
-		"without an id":            signed(jwt.SigningMethodHS256, q.key, func(c *terms) { c.ID = "" }),
-		"another rider's":          signed(jwt.SigningMethodHS256, q.key, func(c *terms) { c.Subject = "other" }),
+		"another audience":         signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Audience[0] = "ridehail.v1" }),
+		"a second audience":        signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Audience = append(c.Audience, "x") }),
+		"another issuer":           signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Issuer = "x" }),
+		"without an end":           signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.ExpiresAt = nil }),
+		"without an id":            signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.ID = "" }),
+		"another rider's":          signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Subject = "other" }),
 		"algorithm only in header": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + token[strings.Index(token, "."):],
 	} {
 		if _, err := q.Read(forged, "r"); !errors.Is(err, ErrQuote) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := quoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).Read(token, "r"); !errors.Is(err, ErrQuote) {
+
+	if _, err := newTestQuoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).Read(token, "r"); !errors.Is(err, ErrQuote) {
 		t.Errorf("another secret: %v", err)
 	}
 	if _, err := NewQuoter(secret[:31], QuoterOptions{}); err == nil {
@@ -169,12 +180,13 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 }
 
 func FuzzWhateverIsSentAsAQuoteIsReadOrRefused(f *testing.F) {
-	h := &hour{start}
-	q := quoter(f, secret, QuoterOptions{Now: h.Now})
-	token, _ := sign(f, q)
+	h := &manualClock{start}
+	q := newTestQuoter(f, secret, QuoterOptions{Now: h.Now})
+	token, _ := signQuote(f, q)
 	f.Add(token)
 	f.Add("")
 	f.Add("a.b.c")
+
 	f.Fuzz(func(t *testing.T, sent string) {
 		if _, err := q.Read(sent, "r"); sent != token && !errors.Is(err, ErrQuote) {
 			t.Errorf("%q: %v", sent, err)

@@ -1,5 +1,5 @@
-// Package pricing says what a ride costs: how busy each part of the city is, what that makes of the tariff, and quotes
-// that bind us for a stated time.
+// Package pricing says what a ride costs: how busy each part of the city is,
+// what that does to the tariff, and quotes that are valid for a stated time.
 package pricing
 
 import (
@@ -14,23 +14,28 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Multiplier is what a tariff is multiplied by, in tenths: 10 is the plain price, 14 is 1.4 times as much.
+// Multiplier multiplies a tariff, in tenths: 10 is the plain price, 14 is 1.4
+// times as much.
 type Multiplier int
 
-// Plain is the price where and when nothing is scarce.
+// Plain is the multiplier where nothing is scarce.
 const Plain Multiplier = 10
 
 func (m Multiplier) String() string { return fmt.Sprintf("%d.%d", m/10, m%10) }
 
-// Factor is the multiplier as a number.
+// Factor returns the multiplier as a number: 1.4 for 14.
 func (m Multiplier) Factor() float64 { return float64(m) / 10 }
 
 // SurgeOptions bound a Surge. Zero values take the defaults named beside them.
 type SurgeOptions struct {
-	Cap      Multiplier    // no price goes above; 25
-	Horizon  time.Duration // drivers should last for the requests of so long; 5 min
-	HalfLife time.Duration // what is known of demand and supply counts half after this; 2 min
-	Step     Multiplier    // the most by which a price changes in one tick; 1
+	Cap Multiplier // the highest price; 25
+	// Horizon is the time whose requests the free drivers should suffice for;
+	// 5 min.
+	Horizon time.Duration
+	// HalfLife is the age at which a count of demand or supply weighs half;
+	// 2 min.
+	HalfLife time.Duration
+	Step     Multiplier // the most by which a price changes in one tick; 1
 }
 
 func (o SurgeOptions) withDefaults() SurgeOptions {
@@ -41,76 +46,89 @@ func (o SurgeOptions) withDefaults() SurgeOptions {
 	return o
 }
 
-// Surge is how much dearer rides are where they are scarce. In each zone, an H3 cell of some 5 km²,
+// Surge is how much dearer rides are where they are scarce. In each zone, an H3
+// cell of some 5 km²,
 //
 //	pressure   = requests expected within Horizon / (free drivers + 1)
 //	multiplier = 1 + (pressure - 1) / 2, at least 1 and at most Cap
 //
-// where both counts are smoothed: over time with a half-life, and over space, a zone's neighbours counting a quarter
-// each, so that nobody saves money by crossing the street. The price follows by Step per tick, and falls only when it
-// would by two tenths, so that it does not flicker. Why at all: when drivers are short, a price that does not say so sends
-// them ever further away for each pickup, and everybody waits longer (J. Castillo, D. Knoepfle, E. Weyl, Surge Pricing
-// Solves the Wild Goose Chase, EC 2017); a higher one keeps requests to what can be served (J. Hall, C. Kendrick,
-// C. Nosko, The Effects of Uber's Surge Pricing, 2015). The formula is ours.
+// where both counts are smoothed: over time with a half-life, and over space, a
+// zone's neighbours counting a quarter each, so that crossing the street saves
+// no money. The price follows by Step per tick. It falls only when it would
+// fall by two tenths or to the plain price, so that it does not flicker.
 //
-// It has no clock and is safe for concurrent use; the same ticks give the same prices.
+// When drivers are short, a price that does not say so sends them ever further
+// for each pickup, and everybody waits longer (J. Castillo, D. Knoepfle,
+// E. Weyl, Surge Pricing Solves the Wild Goose Chase, EC 2017). A higher price
+// keeps requests to what can be served (J. Hall, C. Kendrick, C. Nosko, The
+// Effects of Uber's Surge Pricing, 2015). The formula is ours.
+//
+// It has no clock: the same ticks give the same prices. It may be used from
+// many goroutines.
 type Surge struct {
 	opts SurgeOptions
 
-	mu     sync.RWMutex // guards all below
-	zones  map[location.Cell]*zone
-	ticked time.Time
+	mu       sync.RWMutex // guards the fields below
+	zones    map[location.Cell]*zone
+	tickedAt time.Time
 }
 
-// zone is what is remembered of one cell.
+// zone is the state of one cell.
 type zone struct {
-	demand float64 // requests a second
-	supply float64 // free drivers
-	price  Multiplier
-	around []location.Cell // the neighbours
+	demand     float64 // requests a second
+	supply     float64 // free drivers
+	price      Multiplier
+	neighbours []location.Cell
 }
 
-// NewSurge begins with plain prices everywhere.
+// NewSurge returns a Surge with plain prices everywhere.
 func NewSurge(o SurgeOptions) *Surge {
 	return &Surge{opts: o.withDefaults(), zones: map[location.Cell]*zone{}}
 }
 
-// Tick takes in the pickups of the requests since the last tick and where the free drivers are now. Points that are none
-// are left out. The first tick only begins to count.
+// Tick takes in the pickups of the requests since the last tick and the
+// positions of the drivers that are free now. Invalid points are ignored. The
+// first tick only starts the count.
 func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
-	demand, supply := count(requests), count(free)
+	demand, supply := countByZone(requests), countByZone(free)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	passed := now.Sub(s.ticked).Seconds()
-	first := s.ticked.IsZero()
-	if s.ticked = now; first || passed <= 0 {
+
+	passed := now.Sub(s.tickedAt).Seconds()
+	first := s.tickedAt.IsZero()
+	if s.tickedAt = now; first || passed <= 0 {
 		return
 	}
+
 	for _, cells := range []map[location.Cell]int{demand, supply} {
 		for c := range cells {
-			s.zoneLocked(c)
+			s.ensureZoneLocked(c)
 		}
 	}
+
 	keep := math.Exp2(-passed / s.opts.HalfLife.Seconds())
 	for c, z := range s.zones {
 		z.demand = keep*z.demand + (1-keep)*float64(demand[c])/passed
 		z.supply = keep*z.supply + (1-keep)*float64(supply[c])
 	}
+
 	for _, z := range s.zones {
-		z.price = s.follow(z.price, s.pressureLocked(z))
+		z.price = s.nextPrice(z.price, s.pressureLocked(z))
 	}
-	for c, z := range s.zones { // not before all neighbours were asked
-		if z.price == Plain && z.demand < forgotten && z.supply < forgotten {
+
+	// Quiet zones go only after the prices of all neighbours were computed.
+	for c, z := range s.zones {
+		if z.price == Plain && z.demand < negligible && z.supply < negligible {
 			delete(s.zones, c)
 		}
 	}
 }
 
-// forgotten is so little demand or supply that a zone need not be remembered for it.
-const forgotten = 1e-6
+// negligible is the demand or supply below which a zone is forgotten.
+const negligible = 1e-6
 
-// count says how many points lie in each zone.
-func count(points []location.Point) map[location.Cell]int {
+// countByZone returns how many points lie in each zone.
+func countByZone(points []location.Point) map[location.Cell]int {
 	n := map[location.Cell]int{}
 	for _, p := range points {
 		if c, err := location.CellOf(p); err == nil {
@@ -120,22 +138,27 @@ func count(points []location.Point) map[location.Cell]int {
 	return n
 }
 
-func (s *Surge) zoneLocked(c location.Cell) {
+// ensureZoneLocked makes sure that the zone of a cell exists.
+func (s *Surge) ensureZoneLocked(c location.Cell) {
 	if s.zones[c] != nil {
 		return
 	}
+
 	z := &zone{price: Plain}
 	if rings, err := c.Rings(1); err == nil && len(rings) > 1 {
-		z.around = rings[1]
+		z.neighbours = rings[1]
 	}
 	s.zones[c] = z
 }
 
+// neighbourShare is how much of a neighbour's demand and supply counts for a
+// zone.
 const neighbourShare = 0.25
 
+// pressureLocked returns the requests expected within Horizon per free driver.
 func (s *Surge) pressureLocked(z *zone) float64 {
 	demand, supply := z.demand, z.supply
-	for _, c := range z.around {
+	for _, c := range z.neighbours {
 		if n := s.zones[c]; n != nil {
 			demand += neighbourShare * n.demand
 			supply += neighbourShare * n.supply
@@ -144,8 +167,9 @@ func (s *Surge) pressureLocked(z *zone) float64 {
 	return demand * s.opts.Horizon.Seconds() / (supply + 1)
 }
 
-// follow moves a price towards what the pressure asks for.
-func (s *Surge) follow(price Multiplier, pressure float64) Multiplier {
+// nextPrice returns the price after one tick: a step from price towards what
+// the pressure asks for.
+func (s *Surge) nextPrice(price Multiplier, pressure float64) Multiplier {
 	target := Multiplier(math.Round(float64(Plain) * (1 + max(0, pressure-1)/2)))
 	target = min(max(target, Plain), s.opts.Cap)
 	switch {
@@ -157,12 +181,13 @@ func (s *Surge) follow(price Multiplier, pressure float64) Multiplier {
 	return price
 }
 
-// At is the multiplier at a place.
+// At returns the multiplier at a place; Plain for an invalid point.
 func (s *Surge) At(p location.Point) Multiplier {
 	c, err := location.CellOf(p)
 	if err != nil {
 		return Plain
 	}
+
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if z := s.zones[c.Block()]; z != nil {
@@ -171,7 +196,7 @@ func (s *Surge) At(p location.Point) Multiplier {
 	return Plain
 }
 
-// Zone is a cell whose price is known, and why it is what it is.
+// Zone is a cell whose price is raised, and the counts that explain it.
 type Zone struct {
 	Cell       location.Cell
 	Multiplier Multiplier
@@ -179,10 +204,11 @@ type Zone struct {
 	Supply     float64 // free drivers, smoothed
 }
 
-// Zones lists the zones above the plain price, in the order of their cells.
+// Zones returns the zones above the plain price, ordered by cell.
 func (s *Surge) Zones() []Zone {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+
 	var out []Zone
 	for _, c := range slices.Sorted(maps.Keys(s.zones)) {
 		if z := s.zones[c]; z.price > Plain {

@@ -16,8 +16,9 @@ var (
 	start   = time.Unix(1_700_000_000, 0)
 )
 
-// run ticks every ten seconds with so many requests and free drivers at the market.
-func run(s *Surge, from time.Time, ticks, requests, free int) time.Time {
+// tickMarket ticks every ten seconds with that many requests and free drivers
+// at the market.
+func tickMarket(s *Surge, from time.Time, ticks, requests, free int) time.Time {
 	for range ticks {
 		from = from.Add(10 * time.Second)
 		s.Tick(from, slices.Repeat([]location.Point{market}, requests), slices.Repeat([]location.Point{market}, free))
@@ -27,11 +28,11 @@ func run(s *Surge, from time.Time, ticks, requests, free int) time.Time {
 
 func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
 	s := NewSurge(SurgeOptions{})
-	now := run(s, start, 60, 0, 50)
+	now := tickMarket(s, start, 60, 0, 50)
 	if m := s.At(market); m != Plain {
 		t.Fatalf("quiet: %v", m)
 	}
-	now = run(s, now, 60, 5, 3)
+	now = tickMarket(s, now, 60, 5, 3)
 	if m := s.At(market); m != 25 {
 		t.Errorf("30 requests a minute for 3 drivers: %v", m)
 	}
@@ -41,11 +42,12 @@ func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
 	if zones := s.Zones(); len(zones) == 0 || zones[0].Multiplier <= Plain || zones[0].Demand <= 0 {
 		t.Errorf("zones: %+v", zones)
 	}
-	now = run(s, now, 180, 0, 50)
+
+	now = tickMarket(s, now, 180, 0, 50)
 	if m, zones := s.At(market), s.Zones(); m != Plain || len(zones) != 0 {
 		t.Errorf("half an hour later: %v, %+v", m, zones)
 	}
-	run(s, now, 2000, 0, 0)
+	tickMarket(s, now, 2000, 0, 0)
 	if len(s.zones) != 0 {
 		t.Errorf("%d zones are remembered though nothing happens there", len(s.zones))
 	}
@@ -53,7 +55,7 @@ func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
 
 func TestEnoughDriversMakeNoSurge(t *testing.T) {
 	s := NewSurge(SurgeOptions{})
-	run(s, start, 100, 5, 200)
+	tickMarket(s, start, 100, 5, 200)
 	if m := s.At(market); m != Plain {
 		t.Errorf("30 requests a minute for 200 drivers: %v", m)
 	}
@@ -65,19 +67,23 @@ func TestNextDoorIsNotMuchCheaper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	rings, err := c.Block().Rings(1)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	next, err := rings[1][0].Centre()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	now := start
 	for range 100 {
 		now = now.Add(10 * time.Second)
 		s.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market, next})
 	}
+
 	if m := s.At(next); m < 20 {
 		t.Errorf("market %v, next door %v", s.At(market), m)
 	}
@@ -105,9 +111,10 @@ func TestMoreRequestsAreNeverCheaperAndMoreDriversNeverDearer(t *testing.T) {
 		requests, free := rapid.IntRange(0, 20).Draw(t, "requests"), rapid.IntRange(0, 30).Draw(t, "free")
 		at := func(requests, free int) Multiplier {
 			s := NewSurge(SurgeOptions{})
-			run(s, start, 80, requests, free)
+			tickMarket(s, start, 80, requests, free)
 			return s.At(market)
 		}
+
 		m := at(requests, free)
 		if at(requests+1, free) < m || at(requests, free+1) > m {
 			t.Fatalf("%d requests and %d drivers: %v, one request more %v, one driver more %v", requests, free, m,

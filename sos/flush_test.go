@@ -17,10 +17,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const waitLimit = 20 * time.Second
 
-// during runs things while something is done, and waits for their end.
-func during(t *testing.T, do func(), run ...func(context.Context) error) {
+// runDuring runs work in goroutines while do is called, and waits for their
+// end.
+func runDuring(t *testing.T, do func(), run ...func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var team sync.WaitGroup
@@ -32,16 +33,16 @@ func during(t *testing.T, do func(), run ...func(context.Context) error) {
 	do()
 }
 
-func until(t *testing.T, what string, is func() bool) {
+func waitUntil(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(waitLimit); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not after %v", what, patience)
+			t.Fatalf("%s: not after %v", what, waitLimit)
 		}
 	}
 }
 
-func redis(t *testing.T) *events.Redis {
+func newRedis(t *testing.T) *events.Redis {
 	t.Helper()
 	r, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -51,30 +52,33 @@ func redis(t *testing.T) *events.Redis {
 }
 
 func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
-	c := newTown()
-	if _, err := c.Call(t.Context(), rider, c.ride(t), "1", ""); err != nil {
+	c := newFixture()
+	if _, err := c.Call(t.Context(), rider, c.reserveTrip(t), "1", ""); err != nil {
 		t.Fatal(err)
 	}
-	first := redis(t)
+
+	first := newRedis(t)
 	relay := events.NewRelay(first, c.store, events.RelayConfig{Node: "n", Streams: map[trips.Kind]string{sos.KindSOS: "alerts"}})
-	during(t, func() {
-		until(t, "the call is queued and out of the outbox", func() bool {
+	runDuring(t, func() {
+		waitUntil(t, "the call is queued and out of the outbox", func() bool {
 			n, _ := first.Outstanding(t.Context(), "alerts")
 			told, _, err := c.store.Backlog(t.Context())
 			return n == 1 && told == 0 && err == nil
 		})
 	}, relay.Run)
+
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	second := redis(t) // with nothing in it
+	second := newRedis(t) // with nothing in it
 	defer second.Close()
+
 	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: second, Stream: "alerts", Every: 10 * time.Millisecond,
 		Registerer: prometheus.NewRegistry(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	worker := &events.Worker{Redis: second, Stream: "alerts", Consumer: "n", Handle: w.Handle}
-	during(t, func() {
-		until(t, "the call is raised", func() bool {
+	runDuring(t, func() {
+		waitUntil(t, "the call is raised", func() bool {
 			open, err := c.store.OpenAlerts(t.Context(), 1)
 			return err == nil && len(open) == 1 && !open[0].RaisedAt.IsZero()
 		})

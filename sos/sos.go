@@ -1,5 +1,7 @@
-// Package alerts is how a rider or driver calls for help: who may, what is kept of a call, and how it comes before an
-// operator and back as "seen". A call is kept before it is answered; what Redis loses of it is found again in the store.
+// Package sos takes calls for help of riders and drivers: who may call, what is
+// kept of a call, and how it reaches an operator and comes back acknowledged. A
+// call is kept before it is answered. If Redis loses its job, Watch finds it
+// again in the store.
 package sos
 
 import (
@@ -16,16 +18,19 @@ import (
 )
 
 const (
-	// MaxRunes bounds the words of a call.
+	// MaxRunes bounds the text of a call.
 	MaxRunes = 200
-	// AfterTrip is how long the two of a trip may still call for help once it has ended.
+	// AfterTrip is how long rider and driver may still call for help once their
+	// trip has ended.
 	AfterTrip = time.Hour
-	// PerMinute is how many calls of one person on one trip are kept within a minute.
+	// PerMinute is how many calls of one person on one trip are kept within a
+	// minute.
 	PerMinute = 4
 )
 
-// How an alert goes through the outbox. A new one is KindSOS, which makes it a job as well; one that an operator has
-// acknowledged has no kind. The payload is the Alert as JSON.
+// How an alert is marked in the outbox. A new one is KindSOS, which makes it a
+// job as well; an acknowledged one has no kind. The payload is the Alert as
+// JSON.
 const (
 	Topic   trips.Topic = "alert"
 	KindSOS trips.Kind  = "sos"
@@ -41,15 +46,20 @@ var (
 
 // Alert is one call for help. It is open until an operator acknowledges it.
 type Alert struct {
-	ID       string       `json:"id"`
-	Trip     trips.TripID `json:"trip"`
-	From     trips.Actor  `json:"from"`
-	ClientID string       `json:"client_id"` // the sender's command id: sent again, it is one alert
-	Text     string       `json:"text"`
-	Car      Place        `json:"car,omitzero"` // where the trip's car was last, if known
-	At       time.Time    `json:"at"`
-	RaisedAt time.Time    `json:"raised_at,omitzero"` // when a node told the operators
-	AckedAt  time.Time    `json:"acked_at,omitzero"`  // when an operator acknowledged it
+	ID   string       `json:"id"`
+	Trip trips.TripID `json:"trip"`
+	From trips.Actor  `json:"from"`
+	// ClientID is the sender's command id. A call sent again under the same id
+	// is one alert.
+	ClientID string `json:"client_id"`
+	Text     string `json:"text"`
+	// Car is where the trip's car was last, if known.
+	Car Place     `json:"car,omitzero"`
+	At  time.Time `json:"at"`
+	// RaisedAt is when a node told the operators.
+	RaisedAt time.Time `json:"raised_at,omitzero"`
+	// AckedAt is when an operator acknowledged it.
+	AckedAt time.Time `json:"acked_at,omitzero"`
 }
 
 // Place is a position and when a node received it.
@@ -58,24 +68,30 @@ type Place struct {
 	At time.Time `json:"at"`
 }
 
-// Store keeps alerts. Methods may block on I/O and may be called from many goroutines.
+// Store keeps alerts. Its methods may block on I/O and may be called from many
+// goroutines.
 type Store interface {
-	// KeepAlert keeps a new alert and adds an outbox row of KindSOS in one transaction. One with the same From and
-	// ClientID as an earlier one changes nothing; the earlier one is returned.
-	// Errors: trips.ErrNotFound for an unknown trip; trips.ErrKeyReused when the earlier one has another trip or text.
+	// KeepAlert keeps a new alert and adds an outbox row of KindSOS, in one
+	// transaction. An alert with the same From and ClientID as an earlier one
+	// changes nothing; the earlier one is returned. Errors: trips.ErrNotFound
+	// for an unknown trip; trips.ErrKeyReused when the earlier one has another
+	// trip or text.
 	KeepAlert(ctx context.Context, a Alert) (Alert, error)
-	// RaiseAlerts marks a trip's alerts as told to the operators and returns those that were not before, oldest first.
+	// RaiseAlerts marks a trip's alerts as told to the operators and returns
+	// those that were not marked before, oldest first.
 	RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]Alert, error)
-	// AckAlert acknowledges an alert and adds an outbox row without kind in one transaction; again it changes nothing.
-	// An unknown id is ErrNotFound.
+	// AckAlert acknowledges an alert and adds an outbox row without kind, in
+	// one transaction. Called again it changes nothing. An unknown id is
+	// ErrNotFound.
 	AckAlert(ctx context.Context, id string, at time.Time) (Alert, error)
-	// OpenAlerts returns alerts that nobody acknowledged, newest first, at most limit.
+	// OpenAlerts returns alerts that are not acknowledged, newest first, at
+	// most limit.
 	OpenAlerts(ctx context.Context, limit int) ([]Alert, error)
 	// AlertsOf returns all alerts of one person on one trip, oldest first.
 	AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]Alert, error)
 }
 
-// Line takes calls for help.
+// Line takes calls for help. It may be used from many goroutines.
 type Line struct {
 	Store Store
 	Trips interface {
@@ -85,16 +101,20 @@ type Line struct {
 	Now   func() time.Time
 }
 
-// Call keeps an alert with the place of the trip's car. The first call of a person is never refused for its number.
-// Errors: ErrBadText, ErrClosed, ErrTooMany, trips.ErrNotYours, trips.ErrNotFound, trips.ErrKeyReused.
+// Call keeps an alert with the position of the trip's car. A person's first
+// PerMinute calls are never refused for their number. Errors: ErrBadText,
+// ErrClosed, ErrTooMany, trips.ErrNotYours, trips.ErrNotFound,
+// trips.ErrKeyReused.
 func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
-	if !shown(text) {
+	if !isPrintable(text) {
 		return Alert{}, ErrBadText
 	}
+
 	t, err := l.Trips.Trip(ctx, id)
 	if err != nil {
 		return Alert{}, err
 	}
+
 	now := l.Now()
 	switch {
 	case from.Role == trips.RoleSystem || !t.Concerns(from):
@@ -102,23 +122,27 @@ func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clie
 	case !t.State.Active() && now.Sub(t.EndedAt) > AfterTrip:
 		return Alert{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
-	if err := l.pace(ctx, from, id, clientID, now); err != nil {
+
+	if err := l.checkRate(ctx, from, id, clientID, now); err != nil {
 		return Alert{}, err
 	}
 	a := Alert{ID: rand.Text(), Trip: id, From: from, ClientID: clientID, Text: text, At: now}
 	if p, known := l.Where(t.Driver); t.Driver != "" && known {
 		a.Car = p
 	}
+
 	return l.Store.KeepAlert(ctx, a)
 }
 
-// pace refuses a new call after several within a minute. It counts what is kept, so that it holds across nodes, but for
-// calls that are made at the same moment.
-func (l *Line) pace(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
+// checkRate refuses a new call after PerMinute within a minute. It counts the
+// calls in the store, so that the bound holds across nodes; calls made at the
+// same moment may exceed it.
+func (l *Line) checkRate(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
 	before, err := l.Store.AlertsOf(ctx, from, id)
 	if err != nil {
 		return err
 	}
+
 	lately := 0
 	for _, a := range before {
 		if a.ClientID == clientID {
@@ -128,17 +152,20 @@ func (l *Line) pace(ctx context.Context, from trips.Actor, id trips.TripID, clie
 			lately++
 		}
 	}
+
 	if lately >= PerMinute {
 		return fmt.Errorf("trip %s: %w", id, ErrTooMany)
 	}
+
 	return nil
 }
 
-// shown says whether an operator's page can show a text.
-func shown(text string) bool {
+// isPrintable reports whether an operator's page can show the text.
+func isPrintable(text string) bool {
 	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > MaxRunes {
 		return false
 	}
+
 	for _, c := range text {
 		if unicode.IsControl(c) && c != '\n' && c != '\t' {
 			return false

@@ -25,87 +25,93 @@ var (
 	car           = sos.Place{Point: location.Point{Lng: 3.38, Lat: 6.45}, At: noon}
 )
 
-// town is a line, the store behind it, and a clock.
-type town struct {
+// fixture is the service under test, the store behind it, and a clock.
+type fixture struct {
 	*sos.Line
-	store *faulty.Store
-	desk  *trips.Desk
-	at    time.Time
-	n     int
+	store    *faulty.Store
+	trips    *trips.Desk
+	now      time.Time
+	commands int
 }
 
-func newTown() *town {
-	c := &town{store: faulty.New(1), at: noon}
-	now := func() time.Time { return c.at }
-	c.desk = &trips.Desk{Store: c.store, Now: now}
+func newFixture() *fixture {
+	c := &fixture{store: faulty.New(1), now: noon}
+	now := func() time.Time { return c.now }
+	c.trips = &trips.Desk{Store: c.store, Now: now}
 	c.Line = &sos.Line{Store: c.store, Trips: c.store, Now: now,
 		Where: func(id trips.DriverID) (sos.Place, bool) { return car, id == "chidi" }}
 	return c
 }
 
-// ride is a trip that has been reserved.
-func (c *town) ride(t *testing.T) trips.TripID {
+// reserveTrip returns a trip that has been reserved.
+func (c *fixture) reserveTrip(t *testing.T) trips.TripID {
 	t.Helper()
 	quote := trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}}
-	ev, err := c.desk.Request(t.Context(), trips.Key{Actor: rider, ID: "request"}, "ada", car.Point, car.Point, quote)
+	ev, err := c.trips.Request(t.Context(), trips.Key{Actor: rider, ID: "request"}, "ada", car.Point, car.Point, quote)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.move(t, ev.Trip.ID, driver, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("chidi", at) })
+
+	c.applyTransition(t, ev.Trip.ID, driver, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("chidi", at) })
 	return ev.Trip.ID
 }
 
-func (c *town) move(t *testing.T, id trips.TripID, by trips.Actor, verb trips.Verb) {
+func (c *fixture) applyTransition(t *testing.T, id trips.TripID, by trips.Actor, verb trips.Verb) {
 	t.Helper()
-	c.n++
-	if _, err := c.desk.Move(t.Context(), trips.Key{Actor: by, ID: fmt.Sprint(c.n)}, id, verb); err != nil {
+	c.commands++
+	if _, err := c.trips.Move(t.Context(), trips.Key{Actor: by, ID: fmt.Sprint(c.commands)}, id, verb); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestACallCarriesTheTextAndThePlaceOfTheCar(t *testing.T) {
-	c := newTown()
-	id := c.ride(t)
+	c := newFixture()
+	id := c.reserveTrip(t)
 	for _, who := range []trips.Actor{rider, driver} {
 		a, err := c.Call(t.Context(), who, id, "c1", "he does not stop\n")
 		if err != nil || a.Car != car || a.Text != "he does not stop\n" || a.From != who || a.Trip != id || a.ID == "" {
 			t.Errorf("%v: %+v, %v", who, a, err)
 		}
 	}
+
 	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
 		t.Errorf("a call without words: %v", err)
 	}
 }
 
 func TestOnlyTheTwoOfATripCallAndNotForEver(t *testing.T) {
-	c := newTown()
-	id := c.ride(t)
-	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")} // the right ids in the wrong roles
+	c := newFixture()
+	id := c.reserveTrip(t)
+
+	// The right ids in the wrong roles.
+	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
 	for _, who := range append(swapped, trips.Rider("bola"), trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		if _, err := c.Call(t.Context(), who, id, "c1", ""); !errors.Is(err, trips.ErrNotYours) {
 			t.Errorf("%v: %v", who, err)
 		}
 	}
+
 	if _, err := c.Call(t.Context(), rider, "none", "c1", ""); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
-	c.move(t, id, rider, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(rider, "", at) })
-	c.at = c.at.Add(sos.AfterTrip)
+	c.applyTransition(t, id, rider, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(rider, "", at) })
+	c.now = c.now.Add(sos.AfterTrip)
 	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
 		t.Errorf("an hour after the trip: %v", err)
 	}
-	c.at = c.at.Add(time.Nanosecond)
+	c.now = c.now.Add(time.Nanosecond)
 	if _, err := c.Call(t.Context(), rider, id, "c3", ""); !errors.Is(err, sos.ErrClosed) {
 		t.Errorf("later: %v", err)
 	}
 }
 
 func TestWordsAreBoundedAndPrintable(t *testing.T) {
-	c := newTown()
-	id := c.ride(t)
+	c := newFixture()
+	id := c.reserveTrip(t)
 	if _, err := c.Call(t.Context(), rider, id, "long", strings.Repeat("ש", sos.MaxRunes)); err != nil {
 		t.Error(err)
 	}
+
 	for _, text := range []string{strings.Repeat("x", sos.MaxRunes+1), "\x00", "bell \a", "\xff"} {
 		if _, err := c.Call(t.Context(), rider, id, "bad", text); !errors.Is(err, sos.ErrBadText) {
 			t.Errorf("%q: %v", text, err)
@@ -114,13 +120,14 @@ func TestWordsAreBoundedAndPrintable(t *testing.T) {
 }
 
 func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
-	c := newTown()
-	id := c.ride(t)
+	c := newFixture()
+	id := c.reserveTrip(t)
 	for i := range sos.PerMinute {
 		if _, err := c.Call(t.Context(), rider, id, fmt.Sprint(i), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if _, err := c.Call(t.Context(), rider, id, "more", ""); !errors.Is(err, sos.ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
@@ -130,39 +137,41 @@ func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
 	if _, err := c.Call(t.Context(), driver, id, "0", ""); err != nil {
 		t.Errorf("the other person: %v", err)
 	}
-	c.at = c.at.Add(time.Minute)
+
+	c.now = c.now.Add(time.Minute)
 	if _, err := c.Call(t.Context(), rider, id, "more", ""); err != nil {
 		t.Errorf("a minute later: %v", err)
 	}
 }
 
-// queue keeps jobs, or forgets them.
-type queue struct {
-	jobs   []string
-	broken error
+// recordingQueue records jobs, and fails if told to.
+type recordingQueue struct {
+	jobs []string
+	err  error
 }
 
-func (q *queue) Enqueue(_ context.Context, stream, id string, payload []byte) error {
+func (q *recordingQueue) Enqueue(_ context.Context, stream, id string, payload []byte) error {
 	if stream != "alerts" || id != string(payload) {
 		return fmt.Errorf("job %s on %s: %s", id, stream, payload)
 	}
 	q.jobs = append(q.jobs, id)
-	return q.broken
+	return q.err
 }
 
 func TestACallWhoseJobGotLostIsQueuedAgainUntilItIsRaised(t *testing.T) {
-	c, q, log := newTown(), &queue{}, new(bytes.Buffer)
-	id := c.ride(t)
+	c, q, log := newFixture(), &recordingQueue{}, new(bytes.Buffer)
+	id := c.reserveTrip(t)
 	registry := prometheus.NewRegistry()
 	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: q, Stream: "alerts", Registerer: registry,
-		Now: func() time.Time { return c.at }, Log: slog.New(slog.NewTextHandler(log, nil))})
+		Now: func() time.Time { return c.now }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	look := func(after time.Duration, want int) {
 		t.Helper()
-		c.at = c.at.Add(after)
-		if n, err := w.Look(t.Context()); n != want || !errors.Is(err, q.broken) {
+		c.now = c.now.Add(after)
+		if n, err := w.Look(t.Context()); n != want || !errors.Is(err, q.err) {
 			t.Errorf("%d queued, %v; want %d", n, err, want)
 		}
 	}
+
 	metrics := func(open, oldest, raised int) {
 		t.Helper()
 		want := fmt.Sprintf(`# HELP ridehail_alerts_oldest_seconds Age of the oldest call for help that no operator acknowledged; 0 when there is none.
@@ -179,27 +188,31 @@ ridehail_alerts_raised_total %d
 			t.Error(err)
 		}
 	}
+
 	look(0, 0)
 	a, err := c.Call(t.Context(), rider, id, "1", "secret words")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	look(3*time.Second, 0) // its own job has the time to be done
-	q.broken = errors.New("no Redis")
+	q.err = errors.New("no Redis")
 	look(time.Second, 0)
-	q.broken = nil
+	q.err = nil
 	look(0, 1)
 	look(3*time.Second, 0)
 	look(time.Second, 1)
 	metrics(1, 8, 0)
+
 	for range 2 {
 		if err := w.Handle(t.Context(), string(id), []byte(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	look(time.Minute, 0)
 	metrics(1, 68, 1)
-	if _, err := c.store.AckAlert(t.Context(), a.ID, c.at); err != nil {
+	if _, err := c.store.AckAlert(t.Context(), a.ID, c.now); err != nil {
 		t.Fatal(err)
 	}
 	look(0, 0)

@@ -13,70 +13,83 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Queue is where jobs go. The job of an alert is its trip's id: who does it raises all alerts of the trip.
+// Queue is where jobs are put. The id of an alert's job is its trip's, and the
+// job notifies the operators of all alerts of that trip.
 type Queue interface {
 	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
-// WatchConfig is what a Watch is built from; zero values stand for the numbers in brackets.
+// WatchConfig configures a Watch. Zero values stand for the numbers in
+// brackets.
 type WatchConfig struct {
-	Store      Store
-	Queue      Queue
-	Stream     string
-	Every      time.Duration // between two looks [1 s]
-	Grace      time.Duration // how long raising may take by itself, and how long a job queued again may [3 s]
+	Store  Store
+	Queue  Queue
+	Stream string
+	Every  time.Duration // between two looks [1 s]
+	// Grace is how long a job may take by itself, the first time and each time
+	// it is queued again [3 s].
+	Grace      time.Duration
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 	Log        *slog.Logger
 }
 
-// Watch brings alerts before the operators: it does the jobs, and queues those again that got lost. Every node has one.
+// Watch tells the operators of alerts: Handle does the jobs, and Run queues
+// those again that got lost. Every node runs one.
 type Watch struct {
-	cfg    WatchConfig
-	raised prometheus.Counter
-	open   prometheus.Gauge
-	oldest prometheus.Gauge
-	asked  map[trips.TripID]time.Time // when a trip was queued again; of the goroutine in Run
+	cfg        WatchConfig
+	notified   prometheus.Counter
+	openAlerts prometheus.Gauge
+	oldestAge  prometheus.Gauge
+	// requeuedAt is when a trip was queued again. It belongs to the goroutine
+	// in Run.
+	requeuedAt map[trips.TripID]time.Time
 }
 
-// most alerts that are open at a time and looked at.
-const most = 10_000
+// maxOpenAlerts bounds how many open alerts one look reads.
+const maxOpenAlerts = 10_000
 
-// NewWatch builds a watch; Run must run.
+// NewWatch returns a Watch with its metrics registered. Run must be called too.
 func NewWatch(cfg WatchConfig) *Watch {
 	cfg.Every = cmp.Or(cfg.Every, time.Second)
 	cfg.Grace = cmp.Or(cfg.Grace, 3*time.Second)
+
 	f := promauto.With(cfg.Registerer)
 	return &Watch{cfg: cfg,
-		raised: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_alerts_raised_total",
+		notified: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_alerts_raised_total",
 			Help: "Calls for help that this node told the operators of."}),
-		open: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_open",
+		openAlerts: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_open",
 			Help: "Calls for help that no operator acknowledged, of all nodes."}),
-		oldest: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_oldest_seconds",
+		oldestAge: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_oldest_seconds",
 			Help: "Age of the oldest call for help that no operator acknowledged; 0 when there is none."})}
 }
 
-// Handle raises the alerts of a trip, whose id is the payload. Again it has no effect.
+// Handle tells the operators of a trip's alerts; the payload is the trip's id.
+// For alerts that were told before it does nothing. It is the handler of the
+// jobs and may be called from many goroutines.
 func (w *Watch) Handle(ctx context.Context, _ string, payload []byte) error {
 	raised, err := w.cfg.Store.RaiseAlerts(ctx, trips.TripID(payload), w.cfg.Now())
 	if err != nil {
 		return err
 	}
+
 	for _, a := range raised {
-		w.raised.Inc()
-		w.cfg.Log.Warn("somebody calls for help; acknowledge it on the operators' page", "alert", a.ID, "trip", a.Trip,
+		w.notified.Inc()
+		w.cfg.Log.Warn("a user calls for help; acknowledge it on the operators' page", "alert", a.ID, "trip", a.Trip,
 			"from", a.From)
 	}
+
 	return nil
 }
 
-// Run looks for alerts whose job got lost until ctx ends. It returns ctx's error.
+// Run queues alerts again whose job got lost, until ctx ends. It returns ctx's
+// error.
 func (w *Watch) Run(ctx context.Context) error {
 	tick := time.NewTicker(w.cfg.Every)
 	defer tick.Stop()
 	for {
 		if _, err := w.Look(ctx); err != nil && ctx.Err() == nil {
-			w.cfg.Log.Warn("calls for help cannot be looked after; trying again", "err", err)
+			w.cfg.Log.Warn("cannot look for calls for help that were not announced; trying again", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -86,33 +99,37 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// Look queues the trips again whose alerts wait too long to be raised, and says how many. One goroutine at a time.
+// Look queues the trips again whose alerts have waited longer than Grace, and
+// returns how many. Only one goroutine may call it at a time.
 func (w *Watch) Look(ctx context.Context) (queued int, err error) {
-	open, err := w.cfg.Store.OpenAlerts(ctx, most)
+	open, err := w.cfg.Store.OpenAlerts(ctx, maxOpenAlerts)
 	if err != nil {
 		return 0, fmt.Errorf("open alerts: %w", err)
 	}
+
 	now := w.cfg.Now()
-	w.open.Set(float64(len(open)))
-	w.oldest.Set(0)
+	w.openAlerts.Set(float64(len(open)))
+	w.oldestAge.Set(0)
 	if n := len(open); n > 0 {
-		w.oldest.Set(max(0, now.Sub(open[n-1].At).Seconds()))
+		w.oldestAge.Set(max(0, now.Sub(open[n-1].At).Seconds()))
 	}
-	before := w.asked
-	w.asked = map[trips.TripID]time.Time{}
+	before := w.requeuedAt
+	w.requeuedAt = map[trips.TripID]time.Time{}
 	for _, a := range open {
 		if !a.RaisedAt.IsZero() || now.Sub(a.At) <= w.cfg.Grace {
 			continue
 		}
-		if _, done := w.asked[a.Trip]; done {
+		if _, done := w.requeuedAt[a.Trip]; done {
 			continue
 		}
-		w.asked[a.Trip] = before[a.Trip]
+
+		w.requeuedAt[a.Trip] = before[a.Trip]
 		if err != nil || now.Sub(before[a.Trip]) <= w.cfg.Grace {
 			continue
 		}
+
 		if err = w.cfg.Queue.Enqueue(ctx, w.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
-			w.asked[a.Trip] = now
+			w.requeuedAt[a.Trip] = now
 			queued++
 		}
 	}

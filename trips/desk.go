@@ -11,54 +11,66 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Desk is where commands on trips are handed in: it reads the trip, asks the verb, commits the move, and tries again
-// when somebody else moved the trip in between. It keeps nothing; use it from as many goroutines as you like.
+// Desk commits commands on trips: it reads the trip, asks the transition for
+// the event, commits it, and starts over when another command moved the trip in
+// between. It keeps no state and may be used from many goroutines.
 type Desk struct {
 	Store Store
 	Now   func() time.Time
-	// Committed hears each move that this desk has just committed, before the move's caller does; nil: nobody. What a
-	// repeated command led to earlier is not told again. It must not wait, and it is called from as many goroutines as
-	// there are callers, so that two moves of a trip may come in either order.
+	// Committed, if set, is called with each event that this desk has just
+	// committed, before the command's caller gets it. Events that a repeated
+	// command led to earlier are not reported again. Committed must not block.
+	// It runs on the goroutine of the command, so two events of a trip may
+	// arrive in either order.
 	Committed func(Event)
 }
 
-// attempts bounds the retries after ErrConflict: a trip makes at most five moves in its life, so more means a bug.
-const attempts = 5
+// maxAttempts bounds the retries after ErrConflict. A trip makes at most five
+// transitions in its life, so more conflicts mean a bug.
+const maxAttempts = 5
 
-// Verb turns the trip as it stands into the event that should happen.
+// Verb computes the event that a command wants from the trip as it stands, or
+// says why the trip cannot do it.
 type Verb func(t Trip, at time.Time) (Event, error)
 
-// Request opens a trip for a rider.
+// Request opens a trip for a rider under a fresh id. It returns ErrBadPoint or
+// an error of Store.Apply. A key seen before returns the event it led to then.
 func (d *Desk) Request(ctx context.Context, k Key, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
 	ev, err := Request(TripID(uuid.NewString()), rider, pickup, dropoff, q, d.Now())
 	if err != nil {
 		return Event{}, err
 	}
-	return d.apply(ctx, Move{Key: k, Event: ev})
+	return d.applyAndNotify(ctx, Move{Key: k, Event: ev})
 }
 
-// Move commits the verb's event on the trip. A key seen before returns what it led to then.
+// Move commits the event that verb yields on the trip. A key seen before
+// returns the event it led to then. Errors: those of verb and of Store.Apply;
+// ErrConflict if the trip kept changing through all attempts.
 func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, error) {
-	for range attempts {
+	for range maxAttempts {
 		t, err := d.Store.Trip(ctx, id)
 		if err != nil {
 			return Event{}, err
 		}
+
 		ev, err := verb(t, d.Now())
 		if err != nil {
-			return d.replayed(ctx, k, err)
+			return d.replayOrRefuse(ctx, k, err)
 		}
-		ev, err = d.apply(ctx, Move{Key: k, Event: ev})
+
+		ev, err = d.applyAndNotify(ctx, Move{Key: k, Event: ev})
 		if !errors.Is(err, ErrConflict) {
 			return ev, err
 		}
 	}
+
 	return Event{}, fmt.Errorf("trip %s: %w", id, ErrConflict)
 }
 
-// apply commits a move and tells of it. The store answers a command that was done before with another event: of another
-// number, or of the trip that the first request opened.
-func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
+// applyAndNotify commits a command and reports its event. For a command that
+// was done before the store returns the earlier event, which has another number
+// or, for a repeated request, another trip; it is not reported again.
+func (d *Desk) applyAndNotify(ctx context.Context, m Move) (Event, error) {
 	ev, err := d.Store.Apply(ctx, m)
 	if err == nil && d.Committed != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
 		d.Committed(ev)
@@ -66,8 +78,10 @@ func (d *Desk) apply(ctx context.Context, m Move) (Event, error) {
 	return ev, err
 }
 
-// replayed tells a repeated command, whose move is illegal now because it was done before, from a truly illegal one.
-func (d *Desk) replayed(ctx context.Context, k Key, illegal error) (Event, error) {
+// replayOrRefuse tells two refusals apart: a repeated command, whose transition
+// is illegal now because it was already made, gets its recorded event; any
+// other command gets the error illegal.
+func (d *Desk) replayOrRefuse(ctx context.Context, k Key, illegal error) (Event, error) {
 	ev, err := d.Store.Recorded(ctx, k)
 	if errors.Is(err, ErrNotFound) {
 		return Event{}, illegal

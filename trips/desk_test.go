@@ -11,29 +11,30 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// shelf is the part of a store that a Desk uses, in memory.
-type shelf struct {
+// memoryStore is the part of a store that a Desk uses, in memory.
+type memoryStore struct {
 	trips.Store // the rest panics
 
-	trips     map[trips.TripID]trips.Trip
-	keys      map[[2]string]trips.Event
-	prints    map[[2]string]string
-	applied   int            // calls of Apply
-	meanwhile func(s *shelf) // happens between a read and the next write
-	broken    error          // what every call returns, if set
+	trips        map[trips.TripID]trips.Trip
+	recorded     map[[2]string]trips.Event
+	fingerprints map[[2]string]string
+	applied      int // calls of Apply
+	// happens between a read and the next write
+	beforeWrite func(s *memoryStore)
+	err         error // what every call returns, if set
 }
 
-func newShelf(ts ...trips.Trip) *shelf {
-	s := &shelf{trips: map[trips.TripID]trips.Trip{}, keys: map[[2]string]trips.Event{}, prints: map[[2]string]string{}}
+func newMemoryStore(ts ...trips.Trip) *memoryStore {
+	s := &memoryStore{trips: map[trips.TripID]trips.Trip{}, recorded: map[[2]string]trips.Event{}, fingerprints: map[[2]string]string{}}
 	for _, t := range ts {
 		s.trips[t.ID] = t
 	}
 	return s
 }
 
-func (s *shelf) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
-	if s.broken != nil {
-		return trips.Trip{}, s.broken
+func (s *memoryStore) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
+	if s.err != nil {
+		return trips.Trip{}, s.err
 	}
 	t, ok := s.trips[id]
 	if !ok {
@@ -42,70 +43,74 @@ func (s *shelf) Trip(_ context.Context, id trips.TripID) (trips.Trip, error) {
 	return t, nil
 }
 
-func (s *shelf) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+func (s *memoryStore) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
 	s.applied++
-	if s.broken != nil {
-		return trips.Event{}, s.broken
+	if s.err != nil {
+		return trips.Event{}, s.err
 	}
-	if s.meanwhile != nil {
-		s.meanwhile(s)
+	if s.beforeWrite != nil {
+		s.beforeWrite(s)
 	}
 	if ev, err := s.Recorded(ctx, m.Key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
+
 	t := m.Event.Trip
 	if s.trips[t.ID].Version+1 != t.Version {
 		return trips.Event{}, trips.ErrConflict
 	}
+
 	k := [2]string{m.Key.Actor.String(), m.Key.ID}
-	s.trips[t.ID], s.keys[k], s.prints[k] = t, m.Event, m.Key.Print
+	s.trips[t.ID], s.recorded[k], s.fingerprints[k] = t, m.Event, m.Key.Print
 	return m.Event, nil
 }
 
-func (s *shelf) Recorded(_ context.Context, k trips.Key) (trips.Event, error) {
-	ev, ok := s.keys[[2]string{k.Actor.String(), k.ID}]
+func (s *memoryStore) Recorded(_ context.Context, k trips.Key) (trips.Event, error) {
+	ev, ok := s.recorded[[2]string{k.Actor.String(), k.ID}]
 	if !ok {
 		return trips.Event{}, trips.ErrNotFound
 	}
-	if s.prints[[2]string{k.Actor.String(), k.ID}] != k.Print {
+	if s.fingerprints[[2]string{k.Actor.String(), k.ID}] != k.Print {
 		return trips.Event{}, trips.ErrKeyReused
 	}
 	return ev, nil
 }
 
-// desk works on the shelf; its clock stands an hour after noon.
-func desk(s *shelf) *trips.Desk {
+// newService returns a Desk on the store. Its clock stands an hour after noon.
+func newService(s *memoryStore) *trips.Desk {
 	return &trips.Desk{Store: s, Now: func() time.Time { return noon.Add(time.Hour) }}
 }
 
-func key(who, id string) trips.Key {
+func newKey(who, id string) trips.Key {
 	return trips.Key{Actor: people[who], ID: id, Print: id}
 }
 
-func by(verb, who string) trips.Verb {
-	return func(t trips.Trip, at time.Time) (trips.Event, error) { return verbs[verb](t, people[who], at) }
+func transitionBy(verb, who string) trips.Verb {
+	return func(t trips.Trip, at time.Time) (trips.Event, error) { return transitions[verb](t, people[who], at) }
 }
 
 func TestTheDeskOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
-	s := newShelf()
-	ev, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", marina, airport, quote)
+	s := newMemoryStore()
+	ev, err := newService(s).Request(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := uuid.Validate(string(ev.Trip.ID)); err != nil || !ev.At.Equal(noon.Add(time.Hour)) {
 		t.Errorf("trip %s requested at %v: %v", ev.Trip.ID, ev.At, err)
 	}
-	again, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", marina, airport, quote)
+
+	again, err := newService(s).Request(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 	if err != nil || again != ev || len(s.trips) != 1 {
 		t.Errorf("the same request again: %+v, %v, %d trips", again, err, len(s.trips))
 	}
 }
 
 func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
-	s := newShelf()
+	s := newMemoryStore()
 	nowhere := marina
 	nowhere.Lat = 200
-	_, err := desk(s).Request(t.Context(), key("rider", "c1"), "ada", nowhere, airport, quote)
+
+	_, err := newService(s).Request(t.Context(), newKey("rider", "c1"), "ada", nowhere, airport, quote)
 	if !errors.Is(err, trips.ErrBadPoint) {
 		t.Error(err)
 	}
@@ -115,49 +120,53 @@ func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 }
 
 func TestAMoveThatLostARaceIsTriedAgainOnTheTripAsItStands(t *testing.T) {
-	s := newShelf(at(t, "reserved"))
-	s.meanwhile = func(s *shelf) { // the driver arrives just before the rider's cancellation is written
-		s.meanwhile = nil
-		s.trips["trip-1"] = at(t, "arrived")
+	s := newMemoryStore(tripAt(t, "reserved"))
+	s.beforeWrite = func(s *memoryStore) {
+		// The driver arrives just before the rider's cancellation is written.
+		s.beforeWrite = nil
+		s.trips["trip-1"] = tripAt(t, "arrived")
 	}
-	ev, err := desk(s).Move(t.Context(), key("rider", "c1"), "trip-1", by("cancel", "rider"))
+
+	ev, err := newService(s).Move(t.Context(), newKey("rider", "c1"), "trip-1", transitionBy("cancel", "rider"))
 	if err != nil || ev.Trip.State != trips.Cancelled || ev.Trip.Version != 4 || s.applied != 2 {
 		t.Errorf("%+v, %v after %d writes", ev.Trip, err, s.applied)
 	}
 }
 
 func TestTheSecondOfTwoDriversLearnsThatTheTripIsTaken(t *testing.T) {
-	s := newShelf(at(t, "requested"))
-	s.meanwhile = func(s *shelf) { s.trips["trip-1"] = at(t, "reserved") }
-	_, err := desk(s).Move(t.Context(), key("driver2", "c1"), "trip-1", by("reserve", "driver2"))
+	s := newMemoryStore(tripAt(t, "requested"))
+	s.beforeWrite = func(s *memoryStore) { s.trips["trip-1"] = tripAt(t, "reserved") }
+	_, err := newService(s).Move(t.Context(), newKey("driver2", "c1"), "trip-1", transitionBy("reserve", "driver2"))
 	if !errors.Is(err, trips.ErrTaken) {
 		t.Error(err)
 	}
 }
 
 func TestTheDeskGivesUpOnATripThatNeverStandsStill(t *testing.T) {
-	s := newShelf(at(t, "requested"))
-	s.meanwhile = func(s *shelf) {
+	s := newMemoryStore(tripAt(t, "requested"))
+	s.beforeWrite = func(s *memoryStore) {
 		t := s.trips["trip-1"]
 		t.Version++
 		s.trips["trip-1"] = t
 	}
-	_, err := desk(s).Move(t.Context(), key("rider", "c1"), "trip-1", by("cancel", "rider"))
+
+	_, err := newService(s).Move(t.Context(), newKey("rider", "c1"), "trip-1", transitionBy("cancel", "rider"))
 	if !errors.Is(err, trips.ErrConflict) || s.applied != 5 {
 		t.Errorf("%v after %d writes", err, s.applied)
 	}
 }
 
 func TestARepeatedCommandGetsTheAnswerItGotThen(t *testing.T) {
-	s := newShelf(at(t, "reserved"))
-	first, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("arrive", "driver"))
+	s := newMemoryStore(tripAt(t, "reserved"))
+	first, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := desk(s).Move(t.Context(), key("driver", "c2"), "trip-1", by("start", "driver")); err != nil {
+	if _, err := newService(s).Move(t.Context(), newKey("driver", "c2"), "trip-1", transitionBy("start", "driver")); err != nil {
 		t.Fatal(err)
 	}
-	again, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("arrive", "driver"))
+
+	again, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver"))
 	if err != nil || again != first {
 		t.Errorf("again: %+v, %v", again, err)
 	}
@@ -167,29 +176,33 @@ func TestARepeatedCommandGetsTheAnswerItGotThen(t *testing.T) {
 }
 
 func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
-	s := newShelf()
-	d := desk(s)
+	s := newMemoryStore()
+	d := newService(s)
 	var told []trips.Event
 	d.Committed = func(ev trips.Event) { told = append(told, ev) }
 	var id trips.TripID
 	for range 2 {
-		ev, err := d.Request(t.Context(), key("rider", "c1"), "ada", marina, airport, quote)
+		ev, err := d.Request(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 		if err != nil {
 			t.Fatal(err)
 		}
 		id = ev.Trip.ID
 	}
+
 	for _, verb := range []string{"reserve", "arrive", "reserve", "arrive"} {
-		if _, err := d.Move(t.Context(), key("driver", verb), id, by(verb, "driver")); err != nil {
+		if _, err := d.Move(t.Context(), newKey("driver", verb), id, transitionBy(verb, "driver")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.Move(t.Context(), key("driver", "c9"), id, by("complete", "driver")); err == nil {
+
+	if _, err := d.Move(t.Context(), newKey("driver", "c9"), id, transitionBy("complete", "driver")); err == nil {
 		t.Error("completed before it began")
 	}
-	// The store knows the command and the desk does not see that the move was made, as from a standby that lags.
+
+	// The store knows the command and the desk does not see that the move was
+	// made, as from a standby that lags.
 	s.trips[id] = told[0].Trip
-	if _, err := d.Move(t.Context(), key("driver", "arrive"), id, by("reserve", "driver")); err != nil {
+	if _, err := d.Move(t.Context(), newKey("driver", "arrive"), id, transitionBy("reserve", "driver")); err != nil {
 		t.Fatal(err)
 	}
 	if len(told) != 3 || told[0].Kind != trips.KindRequested || told[1].Kind != trips.KindReserved || told[2].Kind != trips.KindArrived {
@@ -198,36 +211,38 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 }
 
 func TestACommandIDUsedForSomethingElseIsRefused(t *testing.T) {
-	s := newShelf(at(t, "reserved"))
-	if _, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("arrive", "driver")); err != nil {
+	s := newMemoryStore(tripAt(t, "reserved"))
+	if _, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver")); err != nil {
 		t.Fatal(err)
 	}
+
 	other := trips.Key{Actor: people["driver"], ID: "c1", Print: "something else"}
 	for _, verb := range []string{"start", "arrive"} { // one legal now, one not
-		if _, err := desk(s).Move(t.Context(), other, "trip-1", by(verb, "driver")); !errors.Is(err, trips.ErrKeyReused) {
+		if _, err := newService(s).Move(t.Context(), other, "trip-1", transitionBy(verb, "driver")); !errors.Is(err, trips.ErrKeyReused) {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}
 }
 
 func TestAnIllegalMoveWithANewKeyKeepsItsOwnError(t *testing.T) {
-	s := newShelf(at(t, "reserved"))
-	_, err := desk(s).Move(t.Context(), key("driver", "c1"), "trip-1", by("complete", "driver"))
+	s := newMemoryStore(tripAt(t, "reserved"))
+	_, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("complete", "driver"))
 	if !errors.Is(err, trips.ErrBadMove) || s.applied != 0 {
 		t.Errorf("%v after %d writes", err, s.applied)
 	}
 }
 
 func TestTheDeskPassesOnWhatTheStoreSays(t *testing.T) {
-	s, k := newShelf(), key("rider", "c1")
-	if _, err := desk(s).Move(t.Context(), k, "trip-9", by("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
+	s, k := newMemoryStore(), newKey("rider", "c1")
+	if _, err := newService(s).Move(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
-	s.broken = errors.New("disk on fire")
-	if _, err := desk(s).Move(t.Context(), k, "trip-9", by("cancel", "rider")); !errors.Is(err, s.broken) {
+
+	s.err = errors.New("disk on fire")
+	if _, err := newService(s).Move(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, s.err) {
 		t.Error(err)
 	}
-	if _, err := desk(s).Request(t.Context(), k, "ada", marina, airport, quote); !errors.Is(err, s.broken) {
+	if _, err := newService(s).Request(t.Context(), k, "ada", marina, airport, quote); !errors.Is(err, s.err) {
 		t.Error(err)
 	}
 }

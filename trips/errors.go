@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// The errors a caller must tell apart. Wrapped errors carry the details.
+// Errors that callers tell apart with errors.Is. Wrapping errors carry the
+// details.
 var (
 	ErrBadMove   = errors.New("the trip cannot make this move from where it stands")
 	ErrNotYours  = errors.New("the trip belongs to someone else")
@@ -18,7 +19,7 @@ var (
 	ErrBadPoint  = errors.New("not a usable point")
 )
 
-// MoveError is an illegal move; errors.Is(err, ErrBadMove) holds.
+// MoveError is an illegal transition; errors.Is(err, ErrBadMove) holds for it.
 type MoveError struct {
 	Trip TripID
 	From State

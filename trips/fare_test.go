@@ -39,6 +39,7 @@ func TestAFareNeverFallsAsTheWayGrows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		metres := rapid.Float64Range(0, 1e6).Draw(t, "metres")
 		d := time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "duration"))
+
 		fare := trips.DefaultTariff.Fare(metres, d).Minor
 		if fare < trips.DefaultTariff.Minimum {
 			t.Fatalf("below the minimum: %d", fare)

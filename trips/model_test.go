@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// model is a trip told in other words: how far the ride got, and who drives. It shares nothing with the code but the
-// names of the states.
+// model is an independent description of a trip: how far the ride got, and who
+// drives. It shares nothing with the code but the names of the states.
 type model struct {
 	stage  int // index into ride
 	over   trips.State
@@ -29,12 +29,13 @@ func (m model) state() trips.State {
 	return ride[m.stage]
 }
 
-// try foretells the state after a command, or which error refuses it.
-func (m model) try(verb, who string, by trips.Actor) (model, error) {
+// predict returns the model after a command, or the error that refuses it.
+func (m model) predict(verb, who string, by trips.Actor) (model, error) {
 	ended := m.over != "" || m.stage == 4
 	own := m.driver != "" && by == trips.Driver(trips.DriverID(m.driver))
 	next := m
 	next.moves++
+
 	switch verb {
 	case "reserve":
 		if m.stage == 0 && !ended {
@@ -65,46 +66,52 @@ func (m model) try(verb, who string, by trips.Actor) (model, error) {
 		next.over = trips.Expired
 		return next, nil
 	}
+
 	if !own && who != "rider" && who != "system" {
 		return m, trips.ErrNotYours
 	}
 	if ended || (m.stage == 3 && who != "system") {
 		return m, trips.ErrBadMove
 	}
+
 	next.over = trips.Cancelled
 	return next, nil
 }
 
 func TestNoSequenceOfCommandsLeadsATripAstray(t *testing.T) {
-	names, actors := sortedKeys(verbs), sortedKeys(people)
+	names, actors := sortedKeys(transitions), sortedKeys(people)
 	rapid.Check(t, func(t *rapid.T) {
 		ev, err := trips.Request("trip-1", "ada", marina, airport, quote, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		trip, m, clock := ev.Trip, model{moves: 1}, noon
 		for range rapid.IntRange(1, 40).Draw(t, "commands") {
 			verb, who := rapid.SampledFrom(names).Draw(t, "verb"), rapid.SampledFrom(actors).Draw(t, "actor")
 			if by := people[who]; verb == "reserve" && by.Role != trips.RoleDriver {
 				continue
 			}
+
 			clock = clock.Add(time.Second)
 			var want error
-			m, want = m.try(verb, who, people[who])
-			ev, err := verbs[verb](trip, people[who], clock)
+
+			m, want = m.predict(verb, who, people[who])
+			ev, err := transitions[verb](trip, people[who], clock)
 			if !errors.Is(err, want) || (err == nil) != (want == nil) {
 				t.Fatalf("%s by %s from %s: %v, want %v", verb, who, trip.State, err, want)
 			}
 			if err == nil {
 				trip = ev.Trip
 			}
-			agree(t, m, trip)
+
+			checkTrip(t, m, trip)
 		}
 	})
 }
 
-// agree checks what holds of a trip at every moment of its life.
-func agree(t *rapid.T, m model, trip trips.Trip) {
+// checkTrip checks what holds of a trip at every moment of its life.
+func checkTrip(t *rapid.T, m model, trip trips.Trip) {
 	if trip.State != m.state() || string(trip.Driver) != m.driver || trip.Version != m.moves {
 		t.Fatalf("trip is %s of %q after %d moves, want %s of %q after %d",
 			trip.State, trip.Driver, trip.Version, m.state(), m.driver, m.moves)
@@ -115,6 +122,7 @@ func agree(t *rapid.T, m model, trip trips.Trip) {
 	if trip.Rider != "ada" || trip.Quote != quote || trip.Pickup != marina || trip.Dropoff != airport {
 		t.Fatalf("a move changed what was agreed: %+v", trip)
 	}
+
 	last := time.Time{}
 	for _, when := range []time.Time{trip.RequestedAt, trip.ReservedAt, trip.ArrivedAt, trip.StartedAt, trip.EndedAt} {
 		if !when.IsZero() && !when.After(last) {
@@ -124,6 +132,7 @@ func agree(t *rapid.T, m model, trip trips.Trip) {
 			last = when
 		}
 	}
+
 	if len(trips.Next[trip.State]) == 0 == trip.State.Active() {
 		t.Fatalf("%s: active %v, with %d ways on", trip.State, trip.State.Active(), len(trips.Next[trip.State]))
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Topic says what a notice is about, and so how its payload reads.
+// Topic says what an outbox message is about, and so how its payload is
+// encoded.
 type Topic string
 
 const (
@@ -16,8 +17,9 @@ const (
 	TopicReceipt Topic = "receipt" // payload: payments.Charge as JSON
 )
 
-// Notice is an outbox row: something that was committed and that the world must still be told. XID and ID together are
-// its place in the order; on SQLite, which has one writer, XID is 0.
+// Notice is a row of the outbox: an event that was committed and that other
+// nodes must still be told. Rows are ordered by XID, then ID. On SQLite, which
+// has one writer, XID is 0.
 type Notice struct {
 	XID     uint64
 	ID      int64
@@ -29,15 +31,20 @@ type Notice struct {
 	At      time.Time
 }
 
-// Outbox is what the relay reads. One relay works at a time, by lease on the database's clock; a second one at the same
-// time would only repeat notices, and every notice carries a number that makes repeats harmless.
+// Outbox is what the relay reads. One relay works at a time, by a lease on the
+// database's clock. A second one at the same time would only repeat messages,
+// and every message carries a number that makes repeats harmless.
 type Outbox interface {
-	// Lease takes or extends the right to relay; false when another holder has it.
+	// Lease takes or extends the right to relay. It returns false while another
+	// holder has it.
 	Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error)
-	// Pending returns the oldest notices after the cursor that no running transaction can still precede.
+	// Pending returns the oldest messages after the cursor, at most limit. It
+	// leaves out messages that a transaction still running could precede.
 	Pending(ctx context.Context, limit int) ([]Notice, error)
-	// Advance moves the cursor to last and deletes the notices up to it, if holder still has the lease.
+	// Advance moves the cursor to last and deletes the messages up to it, if
+	// holder still has the lease.
 	Advance(ctx context.Context, holder string, last Notice) error
-	// Backlog counts notices not yet relayed and says when the oldest was written.
+	// Backlog counts the messages not yet relayed and returns when the oldest
+	// was written.
 	Backlog(ctx context.Context) (n int, oldest time.Time, err error)
 }

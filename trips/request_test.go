@@ -15,10 +15,12 @@ func TestARequestBeginsATripAtVersionOneInThePickupsRegion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	region, err := location.RegionOf(marina)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := trips.Trip{ID: "trip-1", Rider: "ada", State: trips.Requested, Version: 1, Region: region, Pickup: marina,
 		Dropoff: airport, Quote: quote, RequestedAt: noon}
 	if ev != (trips.Event{Kind: trips.KindRequested, At: noon, By: trips.Rider("ada"), Trip: want}) {
@@ -40,7 +42,7 @@ func TestARequestFromOrToNowhereIsRefused(t *testing.T) {
 
 func TestEveryEventReadsBackFromJSONAsItWas(t *testing.T) {
 	for place := range paths {
-		want := trips.Event{Kind: trips.KindArrived, At: noon, By: people["driver"], Trip: at(t, place)}
+		want := trips.Event{Kind: trips.KindArrived, At: noon, By: people["driver"], Trip: tripAt(t, place)}
 		text, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Key makes a command idempotent: the same actor's same id has one effect. Print is a short description of what was
-// asked; a key that comes back with another print is refused with ErrKeyReused.
+// Key makes a command idempotent: one id of one actor has one effect. Print is
+// a short description of what was asked; a key that comes back with another
+// Print is refused with ErrKeyReused.
 type Key struct {
 	Actor Actor
 	ID    string
@@ -19,34 +20,43 @@ type Move struct {
 	Event Event
 }
 
-// Store keeps trips. Every method may block on I/O, may be called from many goroutines, and returns as soon as ctx
-// ends (what it had begun may still have happened; the key tells).
+// Store keeps trips. Every method may block on I/O, may be called from many
+// goroutines, and returns as soon as ctx ends. What a cancelled call had begun
+// may still have happened; Recorded tells.
 type Store interface {
-	// Apply commits the move: in one transaction it inserts the trip (Version 1) or updates it where its version is
-	// Event.Trip.Version-1, appends the event, adds an outbox row, and records the key. It returns the committed
-	// event; if the key was recorded before, it changes nothing and returns the event recorded then.
-	// An ambiguous commit is resolved before Apply returns, by reading the key back.
-	// Errors: ErrConflict (version moved on), ErrTaken (the driver has an active trip), ErrRiderBusy, ErrKeyReused,
-	// ErrNotFound, ErrVoid.
+	// Apply commits a command in one transaction: it inserts the trip (Version
+	// 1) or updates it where its version is Event.Trip.Version-1, appends the
+	// event, adds an outbox row, and records the key. It returns the committed
+	// event. If the key was recorded before, it changes nothing and returns the
+	// event recorded then. After an ambiguous commit Apply reads the key back
+	// before it returns.
+	//
+	// Errors: ErrConflict (the version moved on), ErrTaken (the driver has an
+	// active trip), ErrRiderBusy, ErrKeyReused, ErrNotFound, ErrVoid.
 	Apply(ctx context.Context, m Move) (Event, error)
 
 	// Trip returns a trip, or ErrNotFound.
 	Trip(ctx context.Context, id TripID) (Trip, error)
-	// Recorded returns the event a key led to, ErrNotFound if the key is new, ErrKeyReused if its print differs,
-	// ErrVoid if it was given up, whatever its print.
+	// Recorded returns the event that a key led to. Errors: ErrNotFound if the
+	// key is new, ErrKeyReused if it was recorded with another print, ErrVoid
+	// if the command was given up, with any print.
 	Recorded(ctx context.Context, k Key) (Event, error)
-	// Void sees to it that a command that was not done never will be, also if it is under way somewhere, so that whoever
-	// asks for it can be refused for good: Apply with its key says ErrVoid from then on. It returns ErrVoid, or the event
-	// the key led to before.
+	// Void gives up a command that was not done: from then on Apply with its
+	// key returns ErrVoid, even for a call that is under way, so that the
+	// caller can be refused for good. It returns ErrVoid, or the event that the
+	// key led to before.
 	Void(ctx context.Context, k Key) (Event, error)
-	// Events returns a trip's events numbered above after, in order. An unknown trip has none.
+	// Events returns the trip's events numbered above after, in order. An
+	// unknown trip has none.
 	Events(ctx context.Context, id TripID, after uint32) ([]Event, error)
 	// Active returns the actor's active trip, or ErrNotFound.
 	Active(ctx context.Context, a Actor) (Trip, error)
-	// Open returns trips that wait for a driver, oldest first.
+	// Open returns trips that wait for a driver, oldest first, at most limit.
 	Open(ctx context.Context, limit int) ([]Trip, error)
-	// Driven returns all active trips that have a driver, so that a node that starts knows who is busy.
+	// Driven returns all active trips that have a driver. A node that starts
+	// learns from them which drivers are busy.
 	Driven(ctx context.Context) ([]Trip, error)
-	// List returns the actor's trips requested before a time, newest first.
+	// List returns the actor's trips requested before a time, newest first, at
+	// most limit.
 	List(ctx context.Context, a Actor, before time.Time, limit int) ([]Trip, error)
 }

@@ -20,15 +20,16 @@ var (
 		Fare: trips.Money{Minor: 262_000, Currency: "NGN"}}
 )
 
-// The people of these tests: rider and driver belong to the trip, the others do not.
+// The people of these tests: rider and driver belong to the trip, the others do
+// not.
 var people = map[string]trips.Actor{
 	"rider": trips.Rider("ada"), "rider2": trips.Rider("bola"),
 	"driver": trips.Driver("chidi"), "driver2": trips.Driver("dayo"),
 	"system": trips.System("node-1"),
 }
 
-// verbs are all the ways to move a trip once it exists.
-var verbs = map[string]func(t trips.Trip, by trips.Actor, at time.Time) (trips.Event, error){
+// transitions are all the ways to move a trip once it exists.
+var transitions = map[string]func(t trips.Trip, by trips.Actor, at time.Time) (trips.Event, error){
 	"reserve": func(t trips.Trip, by trips.Actor, at time.Time) (trips.Event, error) {
 		return t.Reserve(trips.DriverID(by.ID), at)
 	},
@@ -43,7 +44,8 @@ var verbs = map[string]func(t trips.Trip, by trips.Actor, at time.Time) (trips.E
 	},
 }
 
-// paths lead a new trip to every place it can be in; a trip without a driver differs from one with.
+// paths lead a new trip to every place it can be in; a trip without a driver
+// differs from one with.
 var paths = map[string]string{
 	"requested":               "",
 	"reserved":                "driver reserve",
@@ -55,9 +57,10 @@ var paths = map[string]string{
 	"cancelled_by_its_driver": "driver reserve, driver cancel",
 }
 
-// expected is the law, for every place, verb and actor: where the trip goes, or which error refuses it. Only drivers
-// can be given a trip, so nobody else stands in the rows of reserve.
-const expected = `
+// transitionTable is the specification, for every place, transition and actor:
+// where the trip goes, or which error refuses it. Only drivers can be assigned
+// a trip, so the rows of reserve have no other actors.
+const transitionTable = `
 place                    verb      rider      rider2     driver     driver2    system
 
 requested                reserve   -          -          reserved   reserved   -
@@ -124,10 +127,10 @@ var refusals = map[string]error{
 // cell is one entry of the table.
 type cell struct{ place, verb, actor, want string }
 
-func table(t *testing.T) []cell {
+func parseTable(t *testing.T) []cell {
 	var head []string
 	var cells []cell
-	for line := range strings.Lines(expected) {
+	for line := range strings.Lines(transitionTable) {
 		words := strings.Fields(line)
 		if len(words) == 0 {
 			continue
@@ -136,65 +139,74 @@ func table(t *testing.T) []cell {
 			head = words
 			continue
 		}
+
 		for i, want := range words[2:] {
 			if want != "-" {
 				cells = append(cells, cell{words[0], words[1], head[i+2], want})
 			}
 		}
 	}
-	if want := len(paths) * ((len(verbs)-1)*len(people) + 2); len(cells) != want {
+
+	if want := len(paths) * ((len(transitions)-1)*len(people) + 2); len(cells) != want {
 		t.Fatalf("the table has %d cells, not %d: a place, verb or actor is missing", len(cells), want)
 	}
+
 	return cells
 }
 
-// at returns a trip that went the path to a place.
-func at(t testing.TB, place string) trips.Trip {
+// tripAt returns a trip that took the path to a place.
+func tripAt(t testing.TB, place string) trips.Trip {
 	t.Helper()
 	ev, err := trips.Request("trip-1", "ada", marina, airport, quote, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for step := range strings.SplitSeq(paths[place], ", ") {
 		if step == "" {
 			continue
 		}
 		who, verb, _ := strings.Cut(step, " ")
-		if ev, err = verbs[verb](ev.Trip, people[who], ev.At.Add(time.Minute)); err != nil {
+		if ev, err = transitions[verb](ev.Trip, people[who], ev.At.Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	return ev.Trip
 }
 
 func TestEveryActorMovesATripFromEveryPlaceOnlyAsTheTableSays(t *testing.T) {
-	for _, c := range table(t) {
+	for _, c := range parseTable(t) {
 		t.Run(fmt.Sprintf("%s %s %s", c.actor, c.verb, c.place), func(t *testing.T) {
-			from := at(t, c.place)
-			ev, err := verbs[c.verb](from, people[c.actor], noon.Add(time.Hour))
+			from := tripAt(t, c.place)
+			ev, err := transitions[c.verb](from, people[c.actor], noon.Add(time.Hour))
 			if refusal := refusals[c.want]; refusal != nil {
-				mustRefuse(t, ev, err, refusal)
+				checkRefusal(t, ev, err, refusal)
 				return
 			}
 			if err != nil || ev.Trip.State != trips.State(c.want) {
 				t.Fatalf("got %q, %v, want %q", ev.Trip.State, err, c.want)
 			}
-			mustFollow(t, from, ev, people[c.actor])
+
+			checkTransition(t, from, ev, people[c.actor])
 		})
 	}
 }
 
-// mustRefuse checks that the error is the one named and no other, and that nothing comes with it.
-func mustRefuse(t *testing.T, ev trips.Event, err, want error) {
+// checkRefusal checks that the error is the one named and no other, and that
+// nothing comes with it.
+func checkRefusal(t *testing.T, ev trips.Event, err, want error) {
 	t.Helper()
 	if ev != (trips.Event{}) {
 		t.Errorf("a refused move yields %+v", ev)
 	}
+
 	for name, e := range refusals {
 		if errors.Is(err, e) != (e == want) {
 			t.Errorf("%v: being %s is %v", err, name, errors.Is(err, e))
 		}
 	}
+
 	var move *trips.MoveError
 	if want != trips.ErrBadMove {
 		return
@@ -204,8 +216,8 @@ func mustRefuse(t *testing.T, ev trips.Event, err, want error) {
 	}
 }
 
-// mustFollow checks what every move does beside changing the state.
-func mustFollow(t *testing.T, from trips.Trip, ev trips.Event, by trips.Actor) {
+// checkTransition checks what every transition does besides changing the state.
+func checkTransition(t *testing.T, from trips.Trip, ev trips.Event, by trips.Actor) {
 	t.Helper()
 	to := ev.Trip
 	if to.Version != from.Version+1 || ev.Seq() != to.Version {
@@ -228,9 +240,9 @@ func mustFollow(t *testing.T, from trips.Trip, ev trips.Event, by trips.Actor) {
 func TestNextHoldsExactlyTheMovesTheVerbsAllow(t *testing.T) {
 	found := map[trips.State]map[trips.Kind]trips.State{"": {trips.KindRequested: trips.Requested}}
 	for place := range paths {
-		for _, verb := range verbs {
+		for _, verb := range transitions {
 			for _, by := range people {
-				from := at(t, place)
+				from := tripAt(t, place)
 				ev, err := verb(from, by, noon)
 				if err != nil {
 					continue
@@ -242,9 +254,11 @@ func TestNextHoldsExactlyTheMovesTheVerbsAllow(t *testing.T) {
 			}
 		}
 	}
+
 	if len(found) != len(trips.Next) {
 		t.Errorf("moves lead out of %d states, Next has %d", len(found), len(trips.Next))
 	}
+
 	for from, moves := range trips.Next {
 		if !maps.Equal(moves, found[from]) {
 			t.Errorf("from %q Next has %v, the verbs %v", from, moves, found[from])
@@ -256,7 +270,7 @@ func TestAnEventIsNamedAfterWhoeverCancelled(t *testing.T) {
 	for who, want := range map[string]trips.Kind{
 		"rider": trips.KindRiderCancel, "driver": trips.KindDriverCancel, "system": trips.KindSystemCancel,
 	} {
-		ev, err := at(t, "arrived").Cancel(people[who], "why not", noon)
+		ev, err := tripAt(t, "arrived").Cancel(people[who], "why not", noon)
 		if err != nil || ev.Kind != want || ev.Trip.Reason != "why not" {
 			t.Errorf("%s: %s because %q, %v", who, ev.Kind, ev.Trip.Reason, err)
 		}
@@ -266,10 +280,11 @@ func TestAnEventIsNamedAfterWhoeverCancelled(t *testing.T) {
 func TestATripConcernsItsTwoPeopleAndTheSystemOnly(t *testing.T) {
 	for who, by := range people {
 		want := who == "rider" || who == "driver" || who == "system"
-		if got := at(t, "reserved").Concerns(by); got != want {
+		if got := tripAt(t, "reserved").Concerns(by); got != want {
 			t.Errorf("%s: %v", who, got)
 		}
 	}
+
 	nobody := trips.Trip{}
 	if nobody.Concerns(trips.Driver("")) {
 		t.Error("a trip without a driver concerns the driver without a name")

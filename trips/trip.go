@@ -1,5 +1,6 @@
-// Package trips says what a trip is: its states, the only legal moves, the event each move yields, and what a store
-// of trips must promise. It is pure: no goroutine, no lock, no network.
+// Package trips defines what a trip is: its states, the only legal transitions,
+// the event each transition yields, and what a store of trips must promise. It
+// is pure: no goroutines, no locks, no network.
 package trips
 
 import (
@@ -9,14 +10,15 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Ids are types so that a rider cannot be passed where a driver is meant. All are at most 64 bytes.
+// Ids are distinct types, so that a rider's id cannot be passed where a
+// driver's is meant. Each is at most 64 bytes.
 type (
 	TripID   string
 	DriverID string
 	RiderID  string
 )
 
-// Role is who acts on a trip.
+// Role is the kind of party that acts on a trip.
 type Role string
 
 const (
@@ -25,18 +27,26 @@ const (
 	RoleSystem Role = "system"
 )
 
-// Actor is who does something: a role and the id of the person (or the node, for the system).
+// Actor is the party that does something: a role and the id of the person, or
+// of the node for RoleSystem.
 type Actor struct {
 	Role Role   `json:"role"`
 	ID   string `json:"id"`
 }
 
-func Rider(id RiderID) Actor   { return Actor{RoleRider, string(id)} }
+// Rider returns the actor for a rider.
+func Rider(id RiderID) Actor { return Actor{RoleRider, string(id)} }
+
+// Driver returns the actor for a driver.
 func Driver(id DriverID) Actor { return Actor{RoleDriver, string(id)} }
+
+// System returns the actor for a node that acts by itself.
 func System(node string) Actor { return Actor{RoleSystem, node} }
+
 func (a Actor) String() string { return string(a.Role) + ":" + a.ID }
 
-// State is where a trip stands. The words are those of the Mobility Data Specification where it has them.
+// State is a trip's state. The words are those of the Mobility Data
+// Specification where it has them.
 type State string
 
 const (
@@ -49,7 +59,8 @@ const (
 	Cancelled State = "cancelled"
 )
 
-// Active says whether a trip in this state binds its rider (and its driver, if it has one).
+// Active reports whether a trip in this state binds its rider, and its driver
+// if it has one: neither may have a second active trip.
 func (s State) Active() bool {
 	return s == Requested || s == Reserved || s == Arrived || s == OnTrip
 }
@@ -69,8 +80,8 @@ const (
 	KindSystemCancel Kind = "system_cancellation"
 )
 
-// Quote is what the rider agreed to: metres and seconds of the way, the price, and whether the way was found on
-// roads or guessed from the straight line.
+// Quote is what the rider agreed to: metres and duration of the way, the price,
+// and whether the way was found on roads or estimated from the straight line.
 type Quote struct {
 	Metres   float64       `json:"metres"`
 	Duration time.Duration `json:"duration_ns"`
@@ -78,7 +89,8 @@ type Quote struct {
 	Source   string        `json:"source"` // "road" or "straight_line"
 }
 
-// Trip is a value: a move returns a new one. Version counts moves from 1 and equals the number of the last event.
+// Trip is a value: a transition returns a changed copy. Version counts the
+// transitions from 1 and equals the number of the trip's last event.
 type Trip struct {
 	ID      TripID          `json:"id"`
 	Rider   RiderID         `json:"rider"`
@@ -89,7 +101,8 @@ type Trip struct {
 	Pickup  location.Point  `json:"pickup"`
 	Dropoff location.Point  `json:"dropoff"`
 	Quote   Quote           `json:"quote"`
-	Reason  string          `json:"reason,omitempty"` // why it expired or was cancelled
+	// Reason says why the trip expired or was cancelled.
+	Reason string `json:"reason,omitempty"`
 
 	RequestedAt time.Time `json:"requested_at"`
 	ReservedAt  time.Time `json:"reserved_at,omitzero"`
@@ -98,7 +111,8 @@ type Trip struct {
 	EndedAt     time.Time `json:"ended_at,omitzero"`
 }
 
-// Event is one move of one trip, with the trip as it stands after it. Its number is Trip.Version.
+// Event is one transition of one trip, with the trip as it is afterwards. Its
+// number within the trip is Trip.Version.
 type Event struct {
 	Kind Kind      `json:"kind"`
 	At   time.Time `json:"at"`
@@ -106,81 +120,94 @@ type Event struct {
 	Trip Trip      `json:"trip"`
 }
 
-// Seq is the event's number within its trip; the first is 1 and there are no gaps.
+// Seq returns the event's number within its trip. The first is 1 and there are
+// no gaps.
 func (e Event) Seq() uint32 { return e.Trip.Version }
 
-// Request opens a trip.
+// Request opens a trip. It returns ErrBadPoint for a pickup or dropoff that is
+// not on the map.
 func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, at time.Time) (Event, error) {
 	for name, p := range map[string]location.Point{"pickup": pickup, "dropoff": dropoff} {
 		if err := p.Check(); err != nil {
 			return Event{}, fmt.Errorf("%w: %s: %v", ErrBadPoint, name, err)
 		}
 	}
+
 	region, err := location.RegionOf(pickup)
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: pickup: %v", ErrBadPoint, err)
 	}
+
 	t := Trip{ID: id, Rider: rider, State: Requested, Version: 1, Region: region,
 		Pickup: pickup, Dropoff: dropoff, Quote: q, RequestedAt: at}
 	return Event{Kind: KindRequested, At: at, By: Rider(rider), Trip: t}, nil
 }
 
-// Reserve gives the trip to a driver.
+// Reserve assigns the trip to a driver. Errors: ErrNotYours without a driver,
+// ErrTaken when another driver has the trip, ErrBadMove.
 func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
 	if driver == "" {
-		return Event{}, fmt.Errorf("trip %s to nobody: %w", t.ID, ErrNotYours)
+		return Event{}, fmt.Errorf("trip %s: no driver to reserve it for: %w", t.ID, ErrNotYours)
 	}
+
 	if t.State != Requested {
 		if t.Driver != "" && t.Driver != driver {
 			return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrTaken)
 		}
-		return Event{}, t.illegal(KindReserved)
+		return Event{}, t.illegalMove(KindReserved)
 	}
+
 	t.Driver, t.ReservedAt = driver, at
-	return t.moved(Reserved, KindReserved, Driver(driver), at), nil
+	return t.advanceTo(Reserved, KindReserved, Driver(driver), at), nil
 }
 
-// Arrive says the driver waits at the pickup.
+// Arrive records that the driver waits at the pickup. Only the trip's driver
+// may. Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Arrive(by Actor, at time.Time) (Event, error) {
-	if err := t.drivenBy(by, Reserved, KindArrived); err != nil {
+	if err := t.requireDriver(by, Reserved, KindArrived); err != nil {
 		return Event{}, err
 	}
 	t.ArrivedAt = at
-	return t.moved(Arrived, KindArrived, by, at), nil
+	return t.advanceTo(Arrived, KindArrived, by, at), nil
 }
 
-// Start says the rider is in the car.
+// Start records that the rider is in the car. Only the trip's driver may.
+// Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Start(by Actor, at time.Time) (Event, error) {
-	if err := t.drivenBy(by, Arrived, KindOnTrip); err != nil {
+	if err := t.requireDriver(by, Arrived, KindOnTrip); err != nil {
 		return Event{}, err
 	}
 	t.StartedAt = at
-	return t.moved(OnTrip, KindOnTrip, by, at), nil
+	return t.advanceTo(OnTrip, KindOnTrip, by, at), nil
 }
 
-// Complete ends the ride at its quoted fare.
+// Complete ends the ride at its quoted fare. Only the trip's driver may.
+// Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Complete(by Actor, at time.Time) (Event, error) {
-	if err := t.drivenBy(by, OnTrip, KindCompleted); err != nil {
+	if err := t.requireDriver(by, OnTrip, KindCompleted); err != nil {
 		return Event{}, err
 	}
 	t.EndedAt = at
-	return t.moved(Completed, KindCompleted, by, at), nil
+	return t.advanceTo(Completed, KindCompleted, by, at), nil
 }
 
-// Expire gives up the search for a driver.
+// Expire ends the search for a driver. Only the system may. Errors:
+// ErrNotYours, ErrBadMove.
 func (t Trip) Expire(by Actor, reason string, at time.Time) (Event, error) {
 	if by.Role != RoleSystem {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if t.State != Requested {
-		return Event{}, t.illegal(KindExpired)
+		return Event{}, t.illegalMove(KindExpired)
 	}
+
 	t.Reason, t.EndedAt = reason, at
-	return t.moved(Expired, KindExpired, by, at), nil
+	return t.advanceTo(Expired, KindExpired, by, at), nil
 }
 
-// Cancel ends a trip before the ride is over. A rider may cancel until the ride begins, its driver likewise, the
-// system at any time while the trip is active.
+// Cancel ends a trip before the ride is over. The rider and the driver may
+// cancel until the ride begins, the system as long as the trip is active.
+// Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	kind, ok := KindSystemCancel, by.Role == RoleSystem
 	switch by.Role {
@@ -189,17 +216,20 @@ func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	case RoleDriver:
 		kind, ok = KindDriverCancel, t.Driver != "" && by.ID == string(t.Driver)
 	}
+
 	if !ok {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if !t.State.Active() || (t.State == OnTrip && by.Role != RoleSystem) {
-		return Event{}, t.illegal(kind)
+		return Event{}, t.illegalMove(kind)
 	}
+
 	t.Reason, t.EndedAt = reason, at
-	return t.moved(Cancelled, kind, by, at), nil
+	return t.advanceTo(Cancelled, kind, by, at), nil
 }
 
-// Concerns says whether the actor is the trip's rider or its driver.
+// Concerns reports whether the actor is the trip's rider, its driver, or the
+// system.
 func (t Trip) Concerns(a Actor) bool {
 	switch a.Role {
 	case RoleRider:
@@ -210,28 +240,33 @@ func (t Trip) Concerns(a Actor) bool {
 	return a.Role == RoleSystem
 }
 
-func (t Trip) drivenBy(by Actor, from State, kind Kind) error {
+// requireDriver returns an error unless the actor drives this trip and the trip
+// is in the state that the transition leaves.
+func (t Trip) requireDriver(by Actor, from State, kind Kind) error {
 	if by.Role != RoleDriver || t.Driver == "" || by.ID != string(t.Driver) {
 		return fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
 	if t.State != from {
-		return t.illegal(kind)
+		return t.illegalMove(kind)
 	}
 	return nil
 }
 
-func (t Trip) moved(to State, kind Kind, by Actor, at time.Time) Event {
+// advanceTo returns the event that takes the trip to a state under the next
+// version.
+func (t Trip) advanceTo(to State, kind Kind, by Actor, at time.Time) Event {
 	t.State = to
 	t.Version++
 	return Event{Kind: kind, At: at, By: by, Trip: t}
 }
 
-func (t Trip) illegal(kind Kind) error {
+func (t Trip) illegalMove(kind Kind) error {
 	return &MoveError{Trip: t.ID, From: t.State, Move: kind}
 }
 
-// Next lists the legal moves: from a state, by an event, to a state. It is the whole state machine as data, for
-// checkers and for the documentation; the verbs above enforce the same table (a test compares them).
+// Next lists the legal transitions: from a state, by an event, to a state. It
+// is the whole state machine as data, for checkers and for the documentation.
+// The methods of Trip enforce the same table; a test compares the two.
 var Next = map[State]map[Kind]State{
 	"":        {KindRequested: Requested},
 	Requested: {KindReserved: Reserved, KindExpired: Expired, KindRiderCancel: Cancelled, KindSystemCancel: Cancelled},

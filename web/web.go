@@ -1,4 +1,5 @@
-// Package web is the rider's page: static files embedded in the binary, and the handler that serves them.
+// Package web embeds the page of riders, drivers and operators as static files,
+// and serves it.
 package web
 
 import (
@@ -13,13 +14,15 @@ import (
 	"time"
 )
 
-// FS holds index.html, the page's modules in app/ and, after `make web`, its libraries in lib/.
+// FS holds index.html, the page's modules in app/ and, after `make web`, its
+// libraries in lib/.
 //
 //go:embed index.html app lib
 var FS embed.FS
 
-// types are named here because the host's own table may call a module text/plain, which browsers refuse to run.
-var types = map[string]string{
+// contentTypes are listed here because the host's own table may call a module
+// text/plain, which browsers refuse to run.
+var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
@@ -27,11 +30,13 @@ var types = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// policy keeps the page to its own origin: no script, font, tile or picture from anywhere else.
-const policy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
+// contentSecurityPolicy keeps the page to its own origin: no script, font, tile
+// or picture from anywhere else.
+const contentSecurityPolicy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// HasLibraries says whether the map library was there when the binary was built.
+// HasLibraries reports whether the map library was there when the binary was
+// built.
 func HasLibraries() bool { return hasLibraries(FS) }
 
 func hasLibraries(files fs.FS) bool {
@@ -39,38 +44,46 @@ func hasLibraries(files fs.FS) bool {
 	return err == nil
 }
 
-// Handler serves the page at /, its modules below /app/ and its libraries below /lib/; anything else is 404.
-func Handler() http.Handler { return serve(FS) }
+// Handler serves the page at /, its modules below /app/ and its libraries below
+// /lib/. Every other path is 404.
+func Handler() http.Handler { return newHandler(FS) }
 
-type file struct {
+// embeddedFile is a file as it is served.
+type embeddedFile struct {
 	body        []byte
 	contentType string
 	etag        string
 }
 
-// serve reads every file once: the set is small, fixed at build time, and each needs its hash for the ETag.
-func serve(files fs.FS) http.Handler {
-	pages := map[string]file{}
+// newHandler reads every file once: the set is small and fixed at build time,
+// and each file's hash is its ETag.
+func newHandler(files fs.FS) http.Handler {
+	pages := map[string]embeddedFile{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		contentType, served := types[path.Ext(name)]
+		contentType, served := contentTypes[path.Ext(name)]
 		if err != nil || d.IsDir() || !served {
 			return err
 		}
+
 		body, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
+
 		sum := sha256.Sum256(body)
-		pages["/"+name] = file{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+		pages["/"+name] = embeddedFile{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
 		return nil
 	})
 	if err != nil {
-		panic("web: embedded files cannot be read: " + err.Error()) // only a broken build gets here
+		// Only a broken build gets here.
+		panic("web: embedded files cannot be read: " + err.Error())
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages) })
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFile(w, r, pages) })
 }
 
-func answer(w http.ResponseWriter, r *http.Request, pages map[string]file) {
+// serveFile answers one request from the files, by path.
+func serveFile(w http.ResponseWriter, r *http.Request, pages map[string]embeddedFile) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "this page is only read: use GET", http.StatusMethodNotAllowed)
@@ -80,17 +93,22 @@ func answer(w http.ResponseWriter, r *http.Request, pages map[string]file) {
 	if strings.HasSuffix(name, "/") {
 		name += "index.html"
 	}
+
 	f, ok := pages[name]
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
+
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
-	h.Set("Cache-Control", "no-cache") // keep it, but ask: the ETag makes asking cheap and a new build shows at once
+
+	// Browsers keep the file but ask for it each time: the ETag makes that
+	// cheap, and a new build shows at once.
+	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", f.etag)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }

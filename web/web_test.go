@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 )
 
-func get(h http.Handler, method, path, etag string) *httptest.ResponseRecorder {
+func sendRequest(h http.Handler, method, path, etag string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	if etag != "" {
 		r.Header.Set("If-None-Match", etag)
@@ -23,7 +23,7 @@ func TestPageAndItsModulesComeWithTypesABrowserRuns(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "text/html", "/index.html": "text/html", "/app/main.js": "text/javascript", "/app/base.css": "text/css", "/app/icon.svg": "image/svg+xml",
 	} {
-		w := get(h, "GET", path, "")
+		w := sendRequest(h, "GET", path, "")
 		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), want) {
 			t.Errorf("%s: %d %s, want 200 %s", path, w.Code, w.Header().Get("Content-Type"), want)
 		}
@@ -35,12 +35,12 @@ func TestPageAndItsModulesComeWithTypesABrowserRuns(t *testing.T) {
 
 func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 	h := Handler()
-	first := get(h, "GET", "/app/main.js", "")
+	first := sendRequest(h, "GET", "/app/main.js", "")
 	tag := first.Header().Get("ETag")
 	if tag == "" || first.Header().Get("Cache-Control") != "no-cache" {
 		t.Fatalf("ETag %q, Cache-Control %q", tag, first.Header().Get("Cache-Control"))
 	}
-	if again := get(h, "GET", "/app/main.js", tag); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
+	if again := sendRequest(h, "GET", "/app/main.js", tag); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 		t.Errorf("asked again: %d with %d bytes, want 304 and none", again.Code, again.Body.Len())
 	}
 }
@@ -48,11 +48,12 @@ func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 func TestPageAnswersNothingElse(t *testing.T) {
 	h := Handler()
 	for _, path := range []string{"/nothing", "/app/", "/lib/", "/app", "/lib/README.md", "/web.go", "/package.json", "/app/../web.go"} {
-		if w := get(h, "GET", path, ""); w.Code != 404 {
+		if w := sendRequest(h, "GET", path, ""); w.Code != 404 {
 			t.Errorf("GET %s: %d, want 404", path, w.Code)
 		}
 	}
-	if w := get(h, "POST", "/", ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
+
+	if w := sendRequest(h, "POST", "/", ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
 		t.Errorf("POST /: %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
 }
@@ -62,11 +63,12 @@ func TestBuildWithoutLibrariesStillServesThePage(t *testing.T) {
 	if hasLibraries(bare) {
 		t.Error("libraries were found where there are none")
 	}
-	h := serve(bare)
-	if w := get(h, "GET", "/", ""); w.Code != 200 {
+
+	h := newHandler(bare)
+	if w := sendRequest(h, "GET", "/", ""); w.Code != 200 {
 		t.Errorf("page: %d", w.Code)
 	}
-	if w := get(h, "GET", "/lib/maplibre-gl.mjs", ""); w.Code != 404 {
+	if w := sendRequest(h, "GET", "/lib/maplibre-gl.mjs", ""); w.Code != 404 {
 		t.Errorf("library: %d, want 404 so that the page can say what is missing", w.Code)
 	}
 }

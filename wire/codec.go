@@ -1,5 +1,6 @@
-// Package wire is the frames on the socket, shared by node and phones: one protobuf schema, carried either in binary or
-// as JSON with the same names, and the codes both sides act on.
+// Package wire is the frames on the socket, shared by nodes and phones: one
+// protobuf schema, carried either in binary or as JSON with the same names, and
+// the codes that both sides act on.
 package wire
 
 import (
@@ -15,19 +16,21 @@ import (
 
 //go:generate protoc --go_out=.. --go_opt=module=github.com/ridehail/ridehail -I .. ../wire/ridehail.proto
 
-// The WebSocket subprotocols.
+// The WebSocket subprotocols, one for each codec.
 const (
 	SubprotocolJSON  = "ridehail.v1.json"
 	SubprotocolProto = "ridehail.v1.proto"
 )
 
-// Codec turns frames into WebSocket messages and back. Codecs are stateless and may be shared.
+// Codec turns frames into WebSocket messages and back. Codecs are stateless and
+// may be shared between goroutines.
 type Codec interface {
-	// Text says whether messages are text (JSON) or binary.
+	// Text reports whether messages are text (JSON) rather than binary.
 	Text() bool
-	// Append appends the frame's bytes to dst.
+	// Append appends the frame's bytes to dst and returns the extended slice.
 	Append(dst []byte, frame proto.Message) ([]byte, error)
-	// Decode reads one frame; unknown fields, trailing bytes and broken UTF-8 are errors.
+	// Decode reads exactly one frame. Unknown fields, trailing bytes and broken
+	// UTF-8 are errors.
 	Decode(data []byte, frame proto.Message) error
 }
 
@@ -37,7 +40,7 @@ var (
 	Proto Codec = protoCodec{}
 )
 
-// For returns the codec of a negotiated subprotocol.
+// For returns the codec of a negotiated subprotocol; false for any other name.
 func For(subprotocol string) (Codec, bool) {
 	switch subprotocol {
 	case SubprotocolJSON:
@@ -75,30 +78,34 @@ func (protoCodec) Decode(data []byte, f proto.Message) error {
 	if err := (proto.UnmarshalOptions{RecursionLimit: 8}).Unmarshal(data, f); err != nil {
 		return err
 	}
-	return unknown(f.ProtoReflect())
+	return rejectUnknown(f.ProtoReflect())
 }
 
-// unknown refuses fields that are not in the schema, at any depth.
-func unknown(m protoreflect.Message) (err error) {
+// rejectUnknown returns an error for fields that are not in the schema, at any
+// depth.
+func rejectUnknown(m protoreflect.Message) (err error) {
 	if n := len(m.GetUnknown()); n > 0 {
 		return fmt.Errorf("%d bytes of unknown fields in %s", n, m.Descriptor().Name())
 	}
+
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.Message() == nil:
 		case f.IsList():
 			for list, i := v.List(), 0; i < list.Len() && err == nil; i++ {
-				err = unknown(list.Get(i).Message())
+				err = rejectUnknown(list.Get(i).Message())
 			}
 		default:
-			err = unknown(v.Message())
+			err = rejectUnknown(v.Message())
 		}
 		return err == nil
 	})
+
 	return err
 }
 
-// Millis is a time as it travels: milliseconds since the Unix epoch, to a quarter of a microsecond.
+// Millis returns a time as it travels: milliseconds since the Unix epoch, exact
+// to the microsecond. The zero time is 0.
 func Millis(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

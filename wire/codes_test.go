@@ -7,7 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The table of docs/protocol.md, written once more, so that a change of either shows.
+// The table of docs/protocol.md, written once more, so that a change of either
+// shows.
 func TestPhonesComeBackAfterTheseCodesOnly(t *testing.T) {
 	for code, want := range map[int]bool{
 		CloseGoingAway:   true,
@@ -39,6 +40,7 @@ func TestTimesTravelToTheMicrosecond(t *testing.T) {
 			t.Fatalf("%v came back as %v", at, got)
 		}
 	})
+
 	if Millis(time.Time{}) != 0 || !Time(0).IsZero() {
 		t.Error("no time must travel as 0 and back")
 	}

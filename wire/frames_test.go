@@ -19,40 +19,42 @@ var frames = map[string]func() proto.Message{
 	"fleet":  func() proto.Message { return new(Fleet) },
 }
 
-// fill sets a random choice of a message's fields to random values, at any depth.
-func fill(t *rapid.T, m protoreflect.Message) {
+// fillRandom sets a random choice of a message's fields to random values, at
+// any depth.
+func fillRandom(t *rapid.T, m protoreflect.Message) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		if f.ContainingOneof() != nil || !rapid.Bool().Draw(t, "set "+string(f.Name())) {
 			continue
 		}
-		set(t, m, f)
+		setRandom(t, m, f)
 	}
+
 	oneofs := m.Descriptor().Oneofs()
 	for i := range oneofs.Len() {
 		bodies := oneofs.Get(i).Fields()
 		if n := rapid.IntRange(0, bodies.Len()).Draw(t, "body"); n < bodies.Len() {
-			set(t, m, bodies.Get(n))
+			setRandom(t, m, bodies.Get(n))
 		}
 	}
 }
 
-func set(t *rapid.T, m protoreflect.Message, f protoreflect.FieldDescriptor) {
+func setRandom(t *rapid.T, m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	switch {
 	case f.IsList():
 		list := m.Mutable(f).List()
 		for range rapid.IntRange(0, 3).Draw(t, "length") {
-			fill(t, list.AppendMutable().Message())
+			fillRandom(t, list.AppendMutable().Message())
 		}
 	case f.Kind() == protoreflect.MessageKind:
-		fill(t, m.Mutable(f).Message())
+		fillRandom(t, m.Mutable(f).Message())
 	default:
-		m.Set(f, scalar(t, f))
+		m.Set(f, randomScalar(t, f))
 	}
 }
 
-func scalar(t *rapid.T, f protoreflect.FieldDescriptor) protoreflect.Value {
+func randomScalar(t *rapid.T, f protoreflect.FieldDescriptor) protoreflect.Value {
 	label := string(f.Name())
 	switch f.Kind() {
 	case protoreflect.StringKind:
@@ -69,6 +71,7 @@ func scalar(t *rapid.T, f protoreflect.FieldDescriptor) protoreflect.Value {
 		values := f.Enum().Values()
 		return protoreflect.ValueOfEnum(values.Get(rapid.IntRange(0, values.Len()-1).Draw(t, label)).Number())
 	}
+
 	t.Fatalf("field %s has the kind %s: teach this test", f.FullName(), f.Kind())
 	return protoreflect.Value{}
 }
@@ -77,12 +80,14 @@ func TestEveryFrameComesBackAsItWentInBothCodecs(t *testing.T) {
 	for kind, empty := range frames {
 		t.Run(kind, rapid.MakeCheck(func(t *rapid.T) {
 			sent := empty()
-			fill(t, sent.ProtoReflect())
+			fillRandom(t, sent.ProtoReflect())
+
 			for name, codec := range codecs {
 				data, err := codec.Append([]byte("before"), sent)
 				if err != nil || string(data[:6]) != "before" {
 					t.Fatalf("%s: encode: %v", name, err)
 				}
+
 				got := empty()
 				if err := codec.Decode(data[6:], got); err != nil {
 					t.Fatalf("%s: decode %q: %v", name, data[6:], err)
@@ -95,23 +100,28 @@ func TestEveryFrameComesBackAsItWentInBothCodecs(t *testing.T) {
 	}
 }
 
-// A client that was written from the schema file alone, without our generated code, must understand each frame.
+// A client that was written from the schema file alone, without our generated
+// code, must understand each frame.
 func TestFramesReadWithTheSchemaAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sent := new(ServerFrame)
-		fill(t, sent.ProtoReflect())
+		fillRandom(t, sent.ProtoReflect())
+
 		data, err := JSON.Append(nil, sent)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		stranger := dynamicpb.NewMessage(sent.ProtoReflect().Descriptor())
 		if err := JSON.Decode(data, stranger); err != nil {
 			t.Fatal(err)
 		}
+
 		back, err := proto.Marshal(stranger)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		got := new(ServerFrame)
 		if err := Proto.Decode(back, got); err != nil || !proto.Equal(sent, got) {
 			t.Fatalf("sent %v, got %v, %v", sent, got, err)
@@ -125,6 +135,7 @@ func TestJSONSpeaksTheNamesOfTheSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	got := strings.ReplaceAll(string(data), " ", "")
 	if want := `{"id":"c1","move_trip":{"trip_id":"t1","step":"ARRIVE"}}`; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -136,6 +147,7 @@ func TestWhatIsNotOneWholeFrameIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	deep := strings.Repeat(`{"hello":`, 50) + "{}" + strings.Repeat("}", 50)
 	for name, c := range map[string]struct {
 		codec Codec
@@ -179,6 +191,7 @@ func TestSubprotocolsNameTheirCodecs(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, codec, ok)
 		}
 	}
+
 	if codec, ok := For("ridehail.v2.json"); ok || codec != nil {
 		t.Errorf("a subprotocol that is not ours got %v", codec)
 	}

@@ -10,7 +10,8 @@ func FuzzDecodeJSON(f *testing.F) { fuzzDecode(f, JSON) }
 
 func FuzzDecodeProto(f *testing.F) { fuzzDecode(f, Proto) }
 
-// fuzzDecode decodes anything as each kind of frame. What is accepted means the same once more encoded and decoded.
+// fuzzDecode decodes anything as each kind of frame. What is accepted means the
+// same once more encoded and decoded.
 func fuzzDecode(f *testing.F, codec Codec) {
 	point := &Point{Lng: 3.38, Lat: 6.45}
 	for _, seed := range []proto.Message{
@@ -27,19 +28,23 @@ func fuzzDecode(f *testing.F, codec Codec) {
 		}
 		f.Add(data)
 	}
+
 	f.Add([]byte(`{"ping":{"t1_ms":"NaN"}}`))
 	f.Add([]byte(`{"move_trip":{"step":99}}`))
 	f.Add([]byte("\x0a\x01\xff"))
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for kind, empty := range frames {
 			first := empty()
 			if codec.Decode(data, first) != nil {
 				continue
 			}
+
 			again, err := codec.Append(nil, first)
 			if err != nil {
 				t.Fatalf("%s: %q decodes as %v, which cannot be encoded: %v", kind, data, first, err)
 			}
+
 			second := empty()
 			if err := codec.Decode(again, second); err != nil || !proto.Equal(first, second) {
 				t.Fatalf("%s: %q decodes as %v, then as %v, %v", kind, data, first, second, err)

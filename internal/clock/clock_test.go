@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// town is a source of the true time whose answers take a while to come and to go.
-type town struct {
+// fakeSource is a source of the true time whose answers are delayed both ways.
+type fakeSource struct {
 	ahead     time.Duration // of the test's clock
 	there     time.Duration
 	back      time.Duration
@@ -18,7 +18,7 @@ type town struct {
 	deaf      int // questions that get no answer
 }
 
-func (s *town) Now(context.Context) (time.Time, error) {
+func (s *fakeSource) Now(context.Context) (time.Time, error) {
 	s.questions++
 	time.Sleep(s.there)
 	at := time.Now().Add(s.ahead)
@@ -29,8 +29,8 @@ func (s *town) Now(context.Context) (time.Time, error) {
 	return at.Round(0), s.err
 }
 
-// follow runs the clock for a while.
-func follow(t *testing.T, c *Clock, s *town, d time.Duration) {
+// runFor runs the clock for a while.
+func runFor(t *testing.T, c *Clock, s *fakeSource, d time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	if err := c.Run(ctx, s); !errors.Is(err, context.DeadlineExceeded) {
@@ -38,21 +38,24 @@ func follow(t *testing.T, c *Clock, s *town, d time.Duration) {
 	}
 }
 
-func off(c *Clock, s *town) time.Duration { return c.Now().Sub(time.Now().Add(s.ahead)).Abs() }
+func clockError(c *Clock, s *fakeSource) time.Duration {
+	return c.Now().Sub(time.Now().Add(s.ahead)).Abs()
+}
 
 func TestTwoNodesWithWrongClocksTellTheSameTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &town{ahead: time.Hour, there: time.Millisecond, back: 3 * time.Millisecond}
+		s := &fakeSource{ahead: time.Hour, there: time.Millisecond, back: 3 * time.Millisecond}
 		for _, skew := range []time.Duration{0, 5 * time.Minute, -5 * time.Minute, 1000 * time.Hour} {
 			c := New(skew)
-			if wrong := off(c, s); wrong < 54*time.Minute {
+			if wrong := clockError(c, s); wrong < 54*time.Minute {
 				t.Errorf("a clock %v off knows the time before it asked", skew)
 			}
 			if err := c.Sync(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
+
 			time.Sleep(time.Minute)
-			if wrong := off(c, s); wrong > 2*time.Millisecond {
+			if wrong := clockError(c, s); wrong > 2*time.Millisecond {
 				t.Errorf("a clock %v off is still %v wrong", skew, wrong)
 			}
 			if c.Offset() > s.ahead-skew+2*time.Millisecond || c.Offset() < s.ahead-skew-2*time.Millisecond {
@@ -64,17 +67,18 @@ func TestTwoNodesWithWrongClocksTellTheSameTime(t *testing.T) {
 
 func TestASlowAnswerDoesNotReplaceAGoodOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &town{there: time.Millisecond, back: time.Millisecond}
+		s := &fakeSource{there: time.Millisecond, back: time.Millisecond}
 		c := New(-time.Minute)
 		if err := c.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+
 		s.there = 2 * time.Second // a slow line, one way
-		follow(t, c, s, time.Minute)
-		if s.questions < tries+2 {
+		runFor(t, c, s, time.Minute)
+		if s.questions < syncTries+2 {
 			t.Fatalf("asked %d times", s.questions)
 		}
-		if wrong := off(c, s); wrong > 20*time.Millisecond {
+		if wrong := clockError(c, s); wrong > 20*time.Millisecond {
 			t.Errorf("%v wrong", wrong)
 		}
 	})
@@ -82,14 +86,15 @@ func TestASlowAnswerDoesNotReplaceAGoodOne(t *testing.T) {
 
 func TestASourceThatWasSetToAnotherTimeIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &town{there: time.Millisecond, back: time.Millisecond}
+		s := &fakeSource{there: time.Millisecond, back: time.Millisecond}
 		c := New(0)
 		if err := c.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, s.ahead = range []time.Duration{time.Hour, -time.Hour} {
-			follow(t, c, s, askEvery+time.Second)
-			if wrong := off(c, s); wrong > time.Millisecond {
+			runFor(t, c, s, askInterval+time.Second)
+			if wrong := clockError(c, s); wrong > time.Millisecond {
 				t.Errorf("%v wrong", wrong)
 			}
 		}
@@ -98,14 +103,15 @@ func TestASourceThatWasSetToAnotherTimeIsFollowed(t *testing.T) {
 
 func TestWithoutAnAnswerTheLastOneHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &town{ahead: time.Minute}
+		s := &fakeSource{ahead: time.Minute}
 		c := New(0)
 		if err := c.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+
 		s.err = errors.New("gone")
-		follow(t, c, s, time.Hour)
-		if wrong := off(c, s); wrong != 0 {
+		runFor(t, c, s, time.Hour)
+		if wrong := clockError(c, s); wrong != 0 {
 			t.Errorf("%v wrong", wrong)
 		}
 		if err := c.Sync(t.Context(), s); !errors.Is(err, s.err) {
@@ -116,10 +122,10 @@ func TestWithoutAnAnswerTheLastOneHolds(t *testing.T) {
 
 func TestOneAnswerIsEnoughToBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &town{ahead: time.Minute, deaf: tries - 1}
+		s := &fakeSource{ahead: time.Minute, deaf: syncTries - 1}
 		c := New(0)
-		if err := c.Sync(t.Context(), s); err != nil || off(c, s) != 0 {
-			t.Errorf("%v, %v wrong", err, off(c, s))
+		if err := c.Sync(t.Context(), s); err != nil || clockError(c, s) != 0 {
+			t.Errorf("%v, %v wrong", err, clockError(c, s))
 		}
 	})
 }

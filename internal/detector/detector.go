@@ -6,10 +6,16 @@ package detector
 
 import "time"
 
-// Grades of silence. Each costs the driver more than the one before, and waits longer for it, because a stalled link
-// looks the same as a dead phone.
+// Grades of silence. Each costs the driver more than the one before and takes
+// longer to reach, because a stalled link looks the same as a dead phone.
 const (
-	SuspectAfter   = 3 * time.Second  // no new offers; costs an offer that would likely have expired
-	OfflineAfter   = 10 * time.Second // a driver without a trip leaves the maps and is not counted as available
-	CommsLostAfter = 20 * time.Second // on a trip the rider is told how old the position is; the trip goes on
+	// SuspectAfter ends new offers to the driver. A wrong verdict costs an
+	// offer that would likely have expired.
+	SuspectAfter = 3 * time.Second
+	// OfflineAfter takes a driver without a trip off the maps and out of the
+	// count of available drivers.
+	OfflineAfter = 10 * time.Second
+	// CommsLostAfter tells the rider of a trip how old the driver's position
+	// is. The trip goes on.
+	CommsLostAfter = 20 * time.Second
 )

@@ -11,30 +11,31 @@ const second = time.Second
 
 var start = time.Unix(1_700_000_000, 0)
 
-// awake beats from one time to another, as a node does that is well.
-func awake(g *Guard, from, to time.Duration) {
+// beatSteadily beats from one time to another, as a healthy node does.
+func beatSteadily(g *Guard, from, to time.Duration) {
 	for at := from; at <= to; at += BeatEvery {
 		g.Beat(start.Add(at))
 	}
 }
 
-// silent says whether a peer last heard then counts as silent.
-func silent(g *Guard, now, heard, grade time.Duration) bool {
+// isSilent reports whether a peer last heard at a time counts as silent.
+func isSilent(g *Guard, now, heard, grade time.Duration) bool {
 	return start.Add(heard).Before(g.Cutoff(start.Add(now), grade))
 }
 
 func TestAGuardWithoutBeatsTakesSilenceAtItsWord(t *testing.T) {
 	g := new(Guard)
-	if silent(g, 13*second, 10*second, SuspectAfter) || !silent(g, 13*second+1, 10*second, SuspectAfter) {
+	if isSilent(g, 13*second, 10*second, SuspectAfter) || !isSilent(g, 13*second+1, 10*second, SuspectAfter) {
 		t.Error("3 s of silence are not 3 s")
 	}
 }
 
 func TestWhileWeAreWellSilenceCountsInFull(t *testing.T) {
 	g := new(Guard)
-	awake(g, 0, 60*second)
+	beatSteadily(g, 0, 60*second)
+
 	for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
-		if silent(g, 60*second, 60*second-grade, grade) || !silent(g, 60*second, 60*second-grade-1, grade) {
+		if isSilent(g, 60*second, 60*second-grade, grade) || !isSilent(g, 60*second, 60*second-grade-1, grade) {
 			t.Errorf("%v of silence are not %v", grade, grade)
 		}
 	}
@@ -44,19 +45,21 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 	for _, away := range []time.Duration{5 * second, 10 * second, 15 * second, time.Hour} {
 		for _, grade := range []time.Duration{SuspectAfter, OfflineAfter, CommsLostAfter} {
 			g := new(Guard)
-			awake(g, 0, 60*second)
+			beatSteadily(g, 0, 60*second)
+
 			heard, back := 59*second, 60*second+away
-			if silent(g, back, heard, grade) {
+			if isSilent(g, back, heard, grade) {
 				t.Errorf("away %v: silent for %v before anyone noticed that we were away", away, grade)
 			}
 			if got := g.Beat(start.Add(back)); got != away {
 				t.Errorf("away %v, said %v", away, got)
 			}
-			awake(g, back, back+grade)
-			if silent(g, back+grade-1, heard, grade) {
+
+			beatSteadily(g, back, back+grade)
+			if isSilent(g, back+grade-1, heard, grade) {
 				t.Errorf("away %v: silent for %v before we had listened so long", away, grade)
 			}
-			if !silent(g, back+grade, heard, grade) {
+			if !isSilent(g, back+grade, heard, grade) {
 				t.Errorf("away %v: who was not heard in the %v after was forgiven", away, grade)
 			}
 		}
@@ -65,32 +68,36 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 
 func TestWhoWasSilentBeforeOurPauseStaysSilent(t *testing.T) {
 	g := new(Guard)
-	awake(g, 0, 60*second)
+	beatSteadily(g, 0, 60*second)
 	g.Beat(start.Add(70 * second))
-	if !silent(g, 70*second, 56*second, SuspectAfter) || silent(g, 70*second, 58*second, SuspectAfter) {
+	if !isSilent(g, 70*second, 56*second, SuspectAfter) || isSilent(g, 70*second, 58*second, SuspectAfter) {
 		t.Error("the verdicts of before do not hold")
 	}
 }
 
 func TestPauseUponPause(t *testing.T) {
 	g := new(Guard)
-	awake(g, 0, 60*second)
-	awake(g, 65*second, 70*second)
-	awake(g, 75*second, 90*second)
+	beatSteadily(g, 0, 60*second)
+	beatSteadily(g, 65*second, 70*second)
+	beatSteadily(g, 75*second, 90*second)
+
 	for _, c := range []struct {
 		now, heard, grade time.Duration
 		want              bool
 	}{
-		{76 * second, 58 * second, OfflineAfter, false}, // we never listened for 10 s on end
-		{76 * second, 51 * second, OfflineAfter, false}, // nor had we before the first pause
+		// The node never listened for 10 s without a break,
+		{76 * second, 58 * second, OfflineAfter, false},
+		// nor had it listened that long before the first pause.
+		{76 * second, 51 * second, OfflineAfter, false},
 		{76 * second, 49 * second, OfflineAfter, true},
 		{84 * second, 58 * second, OfflineAfter, false},
 		{86 * second, 58 * second, OfflineAfter, true},
-		{76 * second, 60 * second, SuspectAfter, true}, // between the pauses we listened for 5 s
+		// Between the pauses the node listened for 5 s.
+		{76 * second, 60 * second, SuspectAfter, true},
 		{76 * second, 68 * second, SuspectAfter, false},
 		{79 * second, 68 * second, SuspectAfter, true},
 	} {
-		if got := silent(g, c.now, c.heard, c.grade); got != c.want {
+		if got := isSilent(g, c.now, c.heard, c.grade); got != c.want {
 			t.Errorf("at %v, heard at %v, %v of silence: %v", c.now, c.heard, c.grade, got)
 		}
 	}
@@ -99,18 +106,21 @@ func TestPauseUponPause(t *testing.T) {
 func TestShortBreaksAndAClockSetBackAreNoPauses(t *testing.T) {
 	g := new(Guard)
 	g.Beat(start)
+
 	for _, at := range []time.Duration{LateAfter, -time.Hour, -time.Hour + LateAfter} {
 		if away := g.Beat(start.Add(at)); away != 0 {
 			t.Errorf("beat at %v: away for %v", at, away)
 		}
 	}
-	if silent(g, -time.Hour, 0, SuspectAfter) {
+
+	if isSilent(g, -time.Hour, 0, SuspectAfter) {
 		t.Error("who was heard before the clock was set back is silent")
 	}
 }
 
-// Whatever the pauses: the guard never finds silent whom a plain timeout would not; never anyone heard since we are
-// back; and its memory is bounded.
+// With any pauses, the guard never finds a peer silent that a plain timeout
+// would not, nor one that was heard since the node is back, and its memory is
+// bounded.
 func TestAnyScheduleOfPauses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
@@ -121,10 +131,12 @@ func TestAnyScheduleOfPauses(t *testing.T) {
 			if rng.IntN(20) == 0 {
 				step = time.Duration(rng.Int64N(int64(20 * second)))
 			}
+
 			now += step
 			if g.Beat(start.Add(now)) > 0 {
 				back = now
 			}
+
 			cutoff := g.Cutoff(start.Add(now), OfflineAfter).Sub(start)
 			if cutoff > now-OfflineAfter {
 				t.Fatal("finds silence where there was none")
@@ -134,6 +146,7 @@ func TestAnyScheduleOfPauses(t *testing.T) {
 			}
 			cutoffs = append(cutoffs, cutoff)
 		}
+
 		if !slices.IsSorted(cutoffs) {
 			t.Fatal("a verdict was taken back without a sign of life")
 		}

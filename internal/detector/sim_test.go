@@ -13,8 +13,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// watch is a node that hears some drivers and stops now and then. No goroutine runs in it: its clock is a number.
-type watch struct {
+// silenceSim is a node that hears some drivers and is paused now and then. It
+// has no goroutines: its clock is a number.
+type silenceSim struct {
 	t       *testing.T
 	rng     *rand.Rand
 	now     time.Time
@@ -23,7 +24,7 @@ type watch struct {
 	fleet   []*driver
 }
 
-// driver is one phone, and what a judge who knows all thinks of it.
+// driver is one phone, and what an observer who knows everything thinks of it.
 type driver struct {
 	id     trips.DriverID
 	trip   trips.TripID
@@ -32,33 +33,39 @@ type driver struct {
 	seq    uint64
 	skew   time.Duration // of the phone's clock
 	heard  time.Time
-	silent time.Duration // the longest time without a break in which the node listened since then
+	// silent is the longest time that the node listened without a break since
+	// then.
+	silent time.Duration
 }
 
-// The verdicts are held against a judge who counts the seconds in which we listened and heard nothing, and knows nothing
-// of the guard: a driver is suspected after 3 s of them, off the map after 10 s, and reported to the rider after 20 s,
-// at that beat and not one earlier or later; our own pauses, however many, make nobody silent; and a silence of any
-// length ends no trip.
+// The verdicts are compared with an observer that counts the time in which the
+// node listened and heard nothing, and does not know the guard. A driver is
+// suspected after 3 s of that, taken off the map after 10 s, and reported to
+// the rider after 20 s, at that very beat. Pauses of the node, in any number,
+// make no driver silent, and silence of any length ends no trip.
 func TestSimulatedSilenceIsJudgedByWhatWasListenedTo(t *testing.T) {
 	first, n := faulty.Seeds(t, 20)
 	began := time.Now()
+
 	for seed := first; seed < first+n && !t.Failed(); seed++ {
-		newWatch(t, seed).hour()
+		newSilenceSim(t, seed).runHour()
 		if t.Failed() {
 			t.Logf("seed %d", seed)
 		}
 	}
+
 	real := time.Since(began)
 	t.Logf("%d virtual hours in %s: %.0f a second", n, real.Round(time.Millisecond), float64(n)/real.Seconds())
 }
 
-func newWatch(t *testing.T, seed uint64) *watch {
-	w := &watch{t: t, rng: rand.New(rand.NewPCG(seed, 9)), now: time.Unix(1_700_000_000, 0)}
+func newSilenceSim(t *testing.T, seed uint64) *silenceSim {
+	w := &silenceSim{t: t, rng: rand.New(rand.NewPCG(seed, 9)), now: time.Unix(1_700_000_000, 0)}
 	w.up = w.now
 	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: func() time.Time { return w.now }, Shards: 1})
 	w.drivers.Guard().Beat(w.now)
+
 	for i := range 4 {
-		d := &driver{id: trips.DriverID(fmt.Sprint(i)), steady: i%2 == 0, due: w.now, skew: w.upTo(8*time.Second) - 4*time.Second}
+		d := &driver{id: trips.DriverID(fmt.Sprint(i)), steady: i%2 == 0, due: w.now, skew: w.randomUpTo(8*time.Second) - 4*time.Second}
 		w.drivers.Enter(d.id, "node")
 		w.drivers.SetAvailable(d.id, true)
 		if i >= 2 {
@@ -67,67 +74,78 @@ func newWatch(t *testing.T, seed uint64) *watch {
 		}
 		w.fleet = append(w.fleet, d)
 	}
+
 	return w
 }
 
-func (w *watch) upTo(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d))) }
+func (w *silenceSim) randomUpTo(d time.Duration) time.Duration {
+	return time.Duration(w.rng.Int64N(int64(d)))
+}
 
-// hour goes by in beats. Once in a while the node is stopped, or its clock set forward, which looks the same.
-func (w *watch) hour() {
+// runHour is an hour of beats. Now and then the node is paused, or its clock
+// set forward, which looks the same.
+func (w *silenceSim) runHour() {
 	beat := 0
 	for end := w.now.Add(time.Hour); w.now.Before(end) && !w.t.Failed(); beat++ {
 		step := detector.BeatEvery
 		switch {
 		case w.rng.IntN(600) == 0:
-			step = detector.LateAfter + 1 + w.upTo(30*time.Second)
+			step = detector.LateAfter + 1 + w.randomUpTo(30*time.Second)
 		case w.rng.IntN(200) == 0:
-			step = w.upTo(detector.LateAfter) // busy, which is no pause
+			step = w.randomUpTo(detector.LateAfter) // busy, which is no pause
 		}
+
 		w.now = w.now.Add(step)
 		if step > detector.LateAfter {
 			w.up = w.now
 		}
+
 		w.drivers.Guard().Beat(w.now)
 		for _, d := range w.fleet {
-			d.silent = max(d.silent, w.now.Sub(later(d.heard, w.up)))
+			d.silent = max(d.silent, w.now.Sub(laterOf(d.heard, w.up)))
 		}
 		matters := beat%16 == 0 || step != detector.BeatEvery
 		for _, d := range w.fleet {
-			matters = matters || d.near()
+			matters = matters || d.nearVerdict()
 		}
 		if matters {
-			w.judge("before anything was read")
+			w.checkVerdicts("before anything was read")
 		}
 		for _, d := range w.fleet {
-			w.hear(d)
+			w.deliverFix(d)
 		}
 		if matters {
-			w.judge("after")
+			w.checkVerdicts("after")
 		}
 	}
 }
 
-// hear takes what a phone sent. What came while the node was stopped waits in the socket.
-func (w *watch) hear(d *driver) {
+// deliverFix takes what a phone sent. What came during a pause waits in the
+// socket.
+func (w *silenceSim) deliverFix(d *driver) {
 	if w.now.Before(d.due) {
 		return
 	}
 	d.seq++
+
 	fix := location.Fix{Point: location.Point{Lng: 3.42, Lat: 6.45}, At: w.now.Add(d.skew), Seq: uint32(d.seq)}
 	if why := w.drivers.Move(d.id, fix); why != location.Believed {
 		w.t.Errorf("a good fix is refused: %v", why)
 	}
+
 	d.heard, d.silent = w.now, 0
-	d.due = w.now.Add(500*time.Millisecond + w.upTo(1500*time.Millisecond))
+	d.due = w.now.Add(500*time.Millisecond + w.randomUpTo(1500*time.Millisecond))
 	if !d.steady && w.rng.IntN(20) == 0 {
-		d.due = w.now.Add(w.upTo(40 * time.Second)) // a tunnel, a dead zone
+		// a tunnel, a dead zone
+		d.due = w.now.Add(w.randomUpTo(40 * time.Second))
 	}
 }
 
 var grades = []time.Duration{detector.SuspectAfter, detector.OfflineAfter, detector.CommsLostAfter}
 
-// near says whether a verdict may have changed at the last beat, or will at the next.
-func (d *driver) near() bool {
+// nearVerdict reports whether a verdict may have changed at the last beat, or
+// may at the next.
+func (d *driver) nearVerdict() bool {
 	for _, g := range grades {
 		if (d.silent - g).Abs() <= 2*detector.BeatEvery {
 			return true
@@ -136,12 +154,13 @@ func (d *driver) near() bool {
 	return false
 }
 
-// wrong holds a verdict against a silence. Nobody minds a millisecond, in which the map counts.
-func (d *driver) wrong(silent bool, grade time.Duration) bool {
+// disagrees reports whether a verdict differs from the observer's. A
+// millisecond is tolerated, because the map counts in milliseconds.
+func (d *driver) disagrees(silent bool, grade time.Duration) bool {
 	return silent != (d.silent > grade) && (d.silent-grade).Abs() > time.Millisecond
 }
 
-func (w *watch) judge(when string) {
+func (w *silenceSim) checkVerdicts(when string) {
 	near, around := map[trips.DriverID]bool{}, map[trips.DriverID]bool{}
 	at := location.Point{Lng: 3.42, Lat: 6.45}
 	for _, n := range w.drivers.Nearest(at, 10, 1e4, nil) {
@@ -159,11 +178,11 @@ func (w *watch) judge(when string) {
 		switch {
 		case is.Trip != d.trip:
 			w.t.Errorf("%s: silence took trip %q from driver %s", when, d.trip, d.id)
-		case d.trip == "" && d.wrong(!near[d.id], detector.SuspectAfter):
+		case d.trip == "" && d.disagrees(!near[d.id], detector.SuspectAfter):
 			w.t.Errorf("%s: driver %s was silent for %s, offered trips: %v", when, d.id, d.silent, near[d.id])
-		case d.trip == "" && d.wrong(!around[d.id], detector.OfflineAfter):
+		case d.trip == "" && d.disagrees(!around[d.id], detector.OfflineAfter):
 			w.t.Errorf("%s: driver %s was silent for %s, on the map: %v", when, d.id, d.silent, around[d.id])
-		case d.trip != "" && d.wrong(is.ReceivedAt.Before(lost), detector.CommsLostAfter):
+		case d.trip != "" && d.disagrees(is.ReceivedAt.Before(lost), detector.CommsLostAfter):
 			w.t.Errorf("%s: driver %s was silent for %s on a trip, reported: %v", when, d.id, d.silent, is.ReceivedAt.Before(lost))
 		case d.steady && d.silent > detector.SuspectAfter:
 			w.t.Errorf("%s: driver %s on a good link was silent for %s", when, d.id, d.silent)
@@ -171,7 +190,7 @@ func (w *watch) judge(when string) {
 	}
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}

@@ -28,6 +28,7 @@ func Run(ctx context.Context, l net.Listener, h http.Handler) error {
 
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
+
 	select {
 	case err := <-served:
 		return err
@@ -36,10 +37,12 @@ func Run(ctx context.Context, l net.Listener, h http.Handler) error {
 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
+
 	err := srv.Shutdown(deadline)
 	if err != nil {
 		err = srv.Close()
 	}
+
 	<-served
 	return err
 }

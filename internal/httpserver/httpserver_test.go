@@ -10,22 +10,26 @@ import (
 	"time"
 )
 
-// TestAHeadThatNeverEndsIsCutOff drips a request's head for as long as the server lets it.
+// TestAHeadThatNeverEndsIsCutOff drips a request's head for as long as the
+// server lets it.
 func TestAHeadThatNeverEndsIsCutOff(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
+
 	running.Go(func() { _ = Run(ctx, l, http.NotFoundHandler()) })
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	over := make(chan struct{})
 	running.Go(func() {
 		defer close(over)

@@ -15,29 +15,31 @@ func TestItemsComeOutInOrder(t *testing.T) {
 			key, node := h.Pop()
 			out = append(out, Item{key, node})
 		}
+
 		for range rapid.IntRange(0, 60).Draw(t, "items") {
 			i := Item{rapid.Int64Range(-3, 9).Draw(t, "key"), rapid.Int32Range(0, 5).Draw(t, "node")}
 			in = append(in, i)
 			h.Push(i.Key, i.Node)
-			if lowest := slices.MinFunc(h, order); h[0] != lowest {
+			if lowest := slices.MinFunc(h, compareItems); h[0] != lowest {
 				t.Fatalf("%v is first, not %v", h[0], lowest)
 			}
 		}
+
 		for len(h) > 0 {
 			pop()
 		}
-		slices.SortFunc(in, order)
+		slices.SortFunc(in, compareItems)
 		if !slices.Equal(in, out) {
 			t.Fatalf("%v came out as %v", in, out)
 		}
 	})
 }
 
-func order(a, b Item) int {
+func compareItems(a, b Item) int {
 	switch {
-	case a.before(b):
+	case a.sortsBefore(b):
 		return -1
-	case b.before(a):
+	case b.sortsBefore(a):
 		return 1
 	}
 	return 0

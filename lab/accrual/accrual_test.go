@@ -76,7 +76,8 @@ func TestPhiIsTheLogarithmOfBeingWrong(t *testing.T) {
 	p := NewPhi(PhiOptions{})
 	last := regular(p, 2000, 70*time.Millisecond)
 	mean, deviation := p.usual()
-	if math.Abs(mean-1) > 0.01 || math.Abs(deviation-0.1) > 0.01 { // both ends of an interval are off by 70 ms
+	if math.Abs(mean-1) > 0.01 || math.Abs(deviation-0.1) > 0.01 {
+		// both ends of an interval are off by 70 ms
 		t.Fatalf("mean %v, deviation %v", mean, deviation)
 	}
 	for _, y := range []float64{0, 1, 2, 3, 4} {
@@ -162,7 +163,8 @@ func TestHearingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkHeard shows what a heartbeat costs, and how much dearer phi is than a fixed timeout.
+// BenchmarkHeard shows what a heartbeat costs, and how much dearer phi is than
+// a fixed timeout.
 func BenchmarkHeard(b *testing.B) {
 	var fixed float64
 	for _, name := range []string{"fixed", "phi", "akka"} {

@@ -1,4 +1,5 @@
-// Package webtest drives the rider's page in a real headless browser, the way a person would: by clicks and keys.
+// Package webtest drives the page in a real headless browser, as a person
+// would: by clicks and keys.
 package webtest
 
 import (
@@ -31,11 +32,12 @@ var (
 	Phone   = Screen{"phone", 390, 844}
 )
 
-// patience is for what the page does by itself: long, because a busy machine is slow and a page that is stuck stays stuck.
+// patience bounds what the page does by itself. It is long because a busy
+// machine is slow, and a page that is stuck stays stuck.
 const patience = time.Minute
 
-// Tab is one page in a browser of its own. It remembers what a person would not see: script errors, and requests
-// that left the page's origin.
+// Tab is one page in a browser of its own. It remembers what a person would not
+// see: script errors, and requests that left the page's origin.
 type Tab struct {
 	t      testing.TB
 	ctx    context.Context
@@ -46,26 +48,31 @@ type Tab struct {
 	strange []string
 }
 
-// Browser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1 its absence is a failure.
+// Browser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1 its
+// absence is a failure.
 func Browser(t testing.TB) string {
 	t.Helper()
+
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
+
 	if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 		t.Fatal("no chromium or google-chrome in PATH, and RIDEHAIL_TEST_REQUIRE=1")
 	}
+
 	t.Skip("no chromium or google-chrome in PATH: the page is not tested")
 	return ""
 }
 
-// Need skips the test where the page cannot be shown: no browser, or no map library in the build; with
-// RIDEHAIL_TEST_REQUIRE=1 it fails instead.
+// Need skips the test where the page cannot be shown: no browser, or no map
+// library in the build; with RIDEHAIL_TEST_REQUIRE=1 it fails instead.
 func Need(t testing.TB) {
 	t.Helper()
 	Browser(t)
+
 	switch {
 	case web.HasLibraries():
 	case os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1":
@@ -85,14 +92,17 @@ func Open(ctx context.Context, t testing.TB, baseURL string, screen Screen) *Tab
 		chromedp.Flag("enable-unsafe-swiftshader", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-gpu", false),
 		chromedp.WindowSize(int(screen.Width), int(screen.Height)))
+
 	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
 	t.Cleanup(stop)
+
 	tab := &Tab{t: t, ctx: ctx, base: baseURL, screen: screen}
 	if err := chromedp.Listen(ctx, tab.watch); err != nil {
 		t.Fatalf("start %s: %v", path, err)
 	}
+
 	tab.Do("load the page", chromedp.Steps(
 		chromedp.EmulateViewport(screen.Width, screen.Height), chromedp.Navigate(baseURL+"/")))
 	return tab
@@ -108,9 +118,11 @@ func (tab *Tab) watch(ev any) {
 			note = "request to another origin: " + url
 		}
 	}
+
 	if note == "" {
 		return
 	}
+
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	tab.strange = append(tab.strange, note)
@@ -123,7 +135,8 @@ func describe(d *runtime.ExceptionDetails) string {
 	return d.Text
 }
 
-// Clean fails the test if the page threw an error or asked another origin for anything.
+// Clean fails the test if the page threw an error or asked another origin for
+// anything.
 func (tab *Tab) Clean() {
 	tab.t.Helper()
 	tab.mu.Lock()
@@ -178,10 +191,12 @@ func (tab *Tab) Shot(name string) {
 	if dir == "" {
 		return
 	}
+
 	png, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		tab.t.Fatalf("take a picture: %v", err)
 	}
+
 	file := filepath.Join(dir, fmt.Sprintf("%s-%s.png", tab.screen.Name, name))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tab.t.Fatal(err)

@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// A small city of the same shape as the real one: enough to see every layer of the map.
+// A small city of the same shape as the real one: enough to see every layer of
+// the map.
 
 type feature struct {
 	Type       string     `json:"type"`
@@ -58,18 +59,22 @@ func fakeCity() []byte {
 		{Geometry: geometry{"Point", at(2.6, 4.6)}, Properties: properties{Kind: "district", Name: "Old Market"}},
 		{Geometry: geometry{"Point", at(1.5, -2.6)}, Properties: properties{Kind: "district", Name: "Marina"}},
 	}
+
 	for i := -9; i <= 7; i++ {
 		x := float64(i) * 0.5
 		shapes = append(shapes, feature{Geometry: line(at(x, 2.2), at(x, 6)), Properties: properties{Kind: "road", Class: "street"}})
 	}
+
 	for i := 0; i < 8; i++ {
 		y := 2.3 + float64(i)*0.5
 		shapes = append(shapes, feature{Geometry: line(at(-5, y), at(3.8, y)), Properties: properties{Kind: "road", Class: "street"}})
 	}
+
 	for i := -5; i <= 7; i++ {
 		x := float64(i) * 0.5
 		shapes = append(shapes, feature{Geometry: line(at(x, -3), at(x, -1)), Properties: properties{Kind: "road", Class: "street"}})
 	}
+
 	for i := range shapes {
 		shapes[i].Type = "Feature"
 	}

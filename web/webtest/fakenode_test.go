@@ -16,8 +16,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// fakeNode speaks the socket's JSON frames to one page and plays one scripted trip, so that the page is tested
-// without a city behind it.
+// fakeNode speaks the socket's JSON frames to one page and plays one scripted
+// trip, so that the page is tested without a city behind it.
 type fakeNode struct {
 	*httptest.Server
 	city []byte
@@ -29,22 +29,24 @@ type fakeNode struct {
 	surge string        // hexagons; "" on a node that knows none
 	holds time.Duration // how long a price holds; 0: no price ends
 
-	mu       sync.Mutex // guards below
-	conn     *websocket.Conn
-	away     bool // takes no connections
-	trip     *wire.Trip
-	seq      uint32 // events of the trip
-	chat     []*wire.ChatMessage
-	done     map[string]*wire.Ack // answered commands
-	requests int                  // trips really opened
-	quotes   int                  // given
-	sent     []string             // tokens of quotes that came with requests
-	expired  int                  // requests to be refused because their quote has ended
-	calls    []string             // for help
-	resumed  *wire.Resume         // what the last hello said
-	n        uint32
-	wait     sync.WaitGroup
-	stop     chan struct{}
+	mu   sync.Mutex // guards below
+	conn *websocket.Conn
+	away bool // takes no connections
+	trip *wire.Trip
+	seq  uint32 // events of the trip
+	chat []*wire.ChatMessage
+	// done holds the acks of answered commands.
+	done     map[string]*wire.Ack
+	requests int      // trips really opened
+	quotes   int      // given
+	sent     []string // tokens of quotes that came with requests
+	expired  int      // requests to be refused because their quote has ended
+	calls    []string // for help
+	// resumed is what the last hello said.
+	resumed *wire.Resume
+	n       uint32
+	wait    sync.WaitGroup
+	stop    chan struct{}
 }
 
 func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
@@ -56,6 +58,7 @@ func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 	mux.Handle("/", web.Handler())
 	mux.HandleFunc("POST /v1/dev/tokens", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"token":"t"}`) })
 	mux.HandleFunc("GET /v1/map", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.plan) })
+
 	mux.HandleFunc("GET /v1/tiles/{z}/{x}/{y}", func(w http.ResponseWriter, r *http.Request) {
 		tile := f.tile(r.PathValue("z"), r.PathValue("x"), r.PathValue("y"))
 		if len(tile) == 0 {
@@ -63,6 +66,7 @@ func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 		}
 		_, _ = w.Write(tile)
 	})
+
 	mux.HandleFunc("GET /v1/surge", func(w http.ResponseWriter, r *http.Request) {
 		if f.surge == "" {
 			http.NotFound(w, r)
@@ -70,11 +74,13 @@ func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 		}
 		fmt.Fprint(w, f.surge)
 	})
+
 	mux.HandleFunc("GET /v1/city", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(f.city) })
 	mux.HandleFunc("POST /v1/quotes", f.quote)
 	mux.HandleFunc("GET /v1/receipts", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"receipts":[]}`) })
 	mux.HandleFunc("GET /v1/ws", f.socket)
 	f.Server = httptest.NewServer(mux)
+
 	t.Cleanup(func() {
 		close(f.stop)
 		f.leave()
@@ -92,15 +98,19 @@ func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"title":"Outside the city","detail":"We do not serve this place yet.","code":"outside_city"}`)
 		return
 	}
+
 	source := "straight_line"
 	if f.road {
 		source = "road"
 	}
-	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3 // flat is good enough here
+
+	// The distance on a flat map is good enough here.
+	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3
 	f.mu.Lock()
 	f.quotes++
 	n, terms := f.quotes, ""
 	f.mu.Unlock()
+
 	if f.holds > 0 {
 		terms = fmt.Sprintf(`,"surge":1.4,"quote":"quote-%d","expires_at":%q`, n, time.Now().Add(f.holds).Format(time.RFC3339Nano))
 	}
@@ -114,19 +124,23 @@ func (f *fakeNode) takeQuote(data []byte) []byte {
 	if json.Unmarshal(data, &frame) != nil {
 		return data
 	}
+
 	wish, ok := frame["request_trip"].(map[string]any)
 	if !ok {
 		return data
 	}
+
 	f.mu.Lock()
 	token, _ := wish["quote"].(string)
 	f.sent = append(f.sent, token)
 	f.mu.Unlock()
+
 	delete(wish, "quote")
 	data, err := json.Marshal(frame)
 	if err != nil {
 		panic(err)
 	}
+
 	return data
 }
 
@@ -136,35 +150,43 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+
 	f.mu.Lock()
 	if f.away {
 		f.mu.Unlock()
 		conn.Close()
 		return
 	}
+
 	f.conn, f.n = conn, 0
 	f.mu.Unlock()
+
 	f.wait.Add(1)
 	go func() { defer f.wait.Done(); f.drive(conn) }()
+
 	for {
 		_, data, err := conn.ReadMessage()
 		if err != nil {
 			return
 		}
+
 		data = f.takeQuote(data)
 		var frame wire.ClientFrame
 		if err := wire.JSON.Decode(data, &frame); err != nil {
 			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(wire.CloseBadData, err.Error()), time.Now().Add(time.Second))
 			return
 		}
+
 		f.hear(&frame)
 	}
 }
 
-// leave drops the connection without a word, and takes no other before back is called.
+// leave drops the connection without a close frame, and accepts none before
+// back is called.
 func (f *fakeNode) leave() (back func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	f.away = true
 	if f.conn != nil {
 		_ = f.conn.Close()
@@ -183,6 +205,7 @@ func (f *fakeNode) hear(frame *wire.ClientFrame) {
 		f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: ack}})
 		return
 	}
+
 	switch b := frame.Body.(type) {
 	case *wire.ClientFrame_Hello:
 		f.welcomeLocked(b.Hello.GetResume())
@@ -219,6 +242,7 @@ func (f *fakeNode) welcomeLocked(resume *wire.Resume) {
 	if f.trip != nil && f.trip.State != "completed" {
 		w.Trip = f.trip
 	}
+
 	f.resumed = resume
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
 	if resume == nil {
@@ -258,10 +282,12 @@ func (f *fakeNode) sendLocked(frame *wire.ServerFrame) {
 	_ = f.conn.WriteMessage(websocket.TextMessage, data)
 }
 
-// drive plays the streets and the trip, five ticks a second, until the connection ends.
+// drive plays the streets and the trip, five ticks a second, until the
+// connection ends.
 func (f *fakeNode) drive(conn *websocket.Conn) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+
 	began := time.Now()
 	for i := 0; ; i++ {
 		select {
@@ -269,6 +295,7 @@ func (f *fakeNode) drive(conn *websocket.Conn) {
 			return
 		case <-tick.C:
 		}
+
 		f.mu.Lock()
 		if f.conn != conn {
 			f.mu.Unlock()
@@ -277,6 +304,7 @@ func (f *fakeNode) drive(conn *websocket.Conn) {
 		if i%5 == 0 {
 			f.carsLocked(time.Since(began).Seconds())
 		}
+
 		f.scriptLocked()
 		f.mu.Unlock()
 	}
@@ -294,5 +322,6 @@ func (f *fakeNode) carsLocked(s float64) {
 		cars.Cars = append(cars.Cars, &wire.Car{Id: fmt.Sprintf("driver-%03d", i), Point: &wire.Point{Lng: p[0], Lat: p[1]},
 			Heading: float32(180 - 90*way), Speed: 10, Status: "available", AgeS: float32(i%9) * 0.2})
 	}
+
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: cars}})
 }

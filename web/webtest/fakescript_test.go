@@ -7,7 +7,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// scriptLocked moves the trip by one tick. A step happens on the tick at which its state has lasted long enough.
+// scriptLocked moves the trip by one tick. A step happens on the tick at which
+// its state has lasted long enough.
 func (f *fakeNode) scriptLocked() {
 	if f.trip == nil {
 		return
@@ -22,7 +23,8 @@ func (f *fakeNode) scriptLocked() {
 		})
 	case "reserved":
 		f.positionLocked(far, f.trip.Pickup, 30)
-		if !f.hold && len(f.chat) > 0 { // a slow browser has time to chat before the ride
+		if !f.hold && len(f.chat) > 0 {
+			// A slow browser has time to chat before the ride.
 			f.afterLocked(30, func() { f.trip.State = "arrived"; f.moveLocked("arrived") })
 		}
 	case "arrived":

@@ -55,6 +55,7 @@ func TestConnectionLostMidRideLosesAndDoublesNothing(t *testing.T) {
 	f.mu.Lock()
 	f.chat = append(f.chat, &wire.ChatMessage{TripId: "trip-1", Seq: 2, From: "driver", Text: "while you were away"})
 	f.mu.Unlock()
+
 	back()
 	tab.Until(`document.body.dataset.connection === "live"`, patience)
 	tab.Until(`document.querySelectorAll("#chat li[data-state=said]").length === 3`, patience)
@@ -62,14 +63,17 @@ func TestConnectionLostMidRideLosesAndDoublesNothing(t *testing.T) {
 	if got := strings.Join(lines, "|"); got != `before|while you were away|<img src=x onerror="throw 1">` {
 		t.Errorf("chat after the reconnect: %s", got)
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if r := f.resumed; r.GetEpoch() != "e1" || r.GetTripId() != "trip-1" || r.GetTripSeq() != 2 || r.GetChatSeq() != 1 {
 		t.Errorf("the page resumed with %v", r)
 	}
 	if f.requests != 1 {
 		t.Errorf("%d trips were opened, want 1", f.requests)
 	}
+
 	tab.Clean()
 }
 
@@ -79,6 +83,7 @@ func TestSilentDriverIsShownWithTheAgeOfTheLastFix(t *testing.T) {
 	f.mu.Lock()
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{TripId: "trip-1", Lost: true, AgeS: 21}}})
 	f.mu.Unlock()
+
 	tab.Until(`/went silent. Last position \d+ s ago/.test(document.getElementById("banner").textContent)`, patience)
 	tab.Shot("7-silent")
 	f.mu.Lock()
@@ -114,10 +119,12 @@ func TestACallForHelpAsksFirstAndIsSeen(t *testing.T) {
 	if len(f.calls) != 1 {
 		t.Errorf("the page called %d times", len(f.calls))
 	}
+
 	for _, id := range f.calls {
 		f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: id, TripId: "trip-1"}}})
 	}
 	f.mu.Unlock()
+
 	tab.Until(`document.getElementById("help").textContent.includes("has seen your call")`, patience)
 	tab.Until(`document.getElementById("emergency") !== null`, patience)
 	tab.Clean()
@@ -141,6 +148,7 @@ func TestQuoteSaysWhenItIsAGuessAndRefusalsComeInWords(t *testing.T) {
 func TestPageNamesTheMissingStepWhenTheMapLibraryIsAbsent(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
+
 	Browser(t)
 	page := web.Handler()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -151,6 +159,7 @@ func TestPageNamesTheMissingStepWhenTheMapLibraryIsAbsent(t *testing.T) {
 		page.ServeHTTP(w, r)
 	}))
 	defer s.Close()
+
 	tab := Open(ctx, t, s.URL, Desktop)
 	tab.Until(`document.body.dataset.state === "missing_library" && document.getElementById("notice").innerText.includes("make web")`, patience)
 	tab.Shot("11-missing")

@@ -23,6 +23,7 @@ func hexagons() string {
 			a := float64(k%6) * math.Pi / 3
 			ring = append(ring, at(-1+1.05*float64(i)+0.6*math.Cos(a), 4+0.6*float64(i%2)+0.6*math.Sin(a)))
 		}
+
 		line, err := json.Marshal(ring)
 		if err != nil {
 			panic(err)
@@ -30,6 +31,7 @@ func hexagons() string {
 		features = append(features, fmt.Sprintf(
 			`{"type":"Feature","properties":{"multiplier":%g},"geometry":{"type":"Polygon","coordinates":[%s]}}`, m, line))
 	}
+
 	return fmt.Sprintf(`{"type":"FeatureCollection","features":[%s,%s,%s,%s]}`, features[0], features[1], features[2], features[3])
 }
 
@@ -58,6 +60,7 @@ func TestBusyPlacesAreHexagonsAndTheirPriceSaysSo(t *testing.T) {
 			if len(f.sent) != 1 || f.sent[0] != fmt.Sprintf("quote-%d", f.quotes) && f.quotes == 1 {
 				t.Errorf("the request came with the quotes %q", f.sent)
 			}
+
 			tab.Clean()
 		})
 	}
@@ -76,12 +79,14 @@ func TestAnExpiredPriceIsConfirmedAnewAndNotChargedSilently(t *testing.T) {
 	if want := "The price was " + before + " and no longer held. Please confirm the new one."; note != want || after == before {
 		t.Errorf("%q, and the price %s became %s", note, before, after)
 	}
+
 	tab.Shot("16-new-price")
 	f.mu.Lock()
 	if f.requests != 0 || len(f.sent) != 1 {
 		t.Errorf("%d trips, quotes %q, before anybody confirmed", f.requests, f.sent)
 	}
 	f.mu.Unlock()
+
 	tab.Click("#request")
 	tab.reach("reserved", 20*time.Second)
 	f.mu.Lock()
@@ -104,6 +109,7 @@ func TestAPriceThatRunsOutWhileNobodyConfirmsIsAskedForAnew(t *testing.T) {
 	if f.quotes < 2 || len(f.sent) != 0 {
 		t.Errorf("%d quotes were asked for, %q sent", f.quotes, f.sent)
 	}
+
 	tab.Clean()
 }
 
@@ -113,6 +119,7 @@ func TestABigCityIsDrawnFromItsTiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	f := newFakeNode(t, func(f *fakeNode) {
 		f.city = nil
 		f.plan = `{"name":"Big","bounds":[3.34,6.42,3.45,6.51],"geojson":"/v1/city","tiles":{"url":"/v1/tiles/{z}/{x}/{y}?v=1","minzoom":8,"maxzoom":14}}`
@@ -121,6 +128,7 @@ func TestABigCityIsDrawnFromItsTiles(t *testing.T) {
 			return fakeTile(city, z, x, y)
 		}
 	})
+
 	tab := Open(ready(t), t, f.URL, Desktop)
 	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
 	tab.Until(`["land", "street", "motorway", "district-name"].every((id) =>
@@ -141,6 +149,7 @@ func fakeTile(city *geojson.FeatureCollection, z, x, y string) []byte {
 	if _, err := fmt.Sscan(z+" "+x+" "+y, &zoom, &column, &row); err != nil {
 		panic(err)
 	}
+
 	byKind := map[string]*geojson.FeatureCollection{}
 	for _, f := range city.Features {
 		kind := f.Properties.MustString("kind")
@@ -151,6 +160,7 @@ func fakeTile(city *geojson.FeatureCollection, z, x, y string) []byte {
 		g.Properties = f.Properties
 		byKind[kind].Append(g)
 	}
+
 	layers := mvt.NewLayers(byKind)
 	layers.ProjectToTile(maptile.New(column, row, maptile.Zoom(zoom)))
 	layers.Clip(mvt.MapboxGLDefaultExtentBound)

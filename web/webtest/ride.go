@@ -10,8 +10,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// RideThrough takes one whole ride on the page at baseURL: cars on the map, two clicks, a quote, a request, a driver,
-// chat, the ride, the receipt. The node behind it needs moving drivers and development tokens. ctx bounds it all.
+// RideThrough takes one whole ride on the page at baseURL: cars on the map, two
+// clicks, a quote, a request, a driver, chat, the ride, the receipt. The node
+// behind it needs moving drivers and development tokens. ctx bounds it all.
 func RideThrough(ctx context.Context, t testing.TB, baseURL string) {
 	t.Helper()
 	RideOn(ctx, t, baseURL, Desktop)
@@ -59,8 +60,8 @@ func (tab *Tab) choosePlaces() {
 
 type spot struct{ X, Y float64 }
 
-// carAt finds a car on the free part of the map, at least gap pixels from a place and otherwise as near as can be to
-// it (or to the middle).
+// carAt finds a car on the free part of the map, at least gap pixels from a
+// place and otherwise as near as can be to it (or to the middle).
 func (tab *Tab) carAt(x, y, gap float64) spot {
 	tab.t.Helper()
 	found := eval[*spot](tab, fmt.Sprintf(`(() => {
@@ -77,10 +78,12 @@ func (tab *Tab) carAt(x, y, gap float64) spot {
 		tab.Shot("no-car")
 		tab.t.Fatal("no car on the free part of the map to click on")
 	}
+
 	return *found
 }
 
-// reach waits until the ride stands there or further on; an end of another kind fails at once.
+// reach waits until the ride stands there or further on; an end of another kind
+// fails at once.
 func (tab *Tab) reach(state string, atMost time.Duration) {
 	tab.t.Helper()
 	tab.Until(fmt.Sprintf(`(() => {
@@ -92,23 +95,27 @@ func (tab *Tab) reach(state string, atMost time.Duration) {
 	})()`, state), atMost)
 }
 
-// chat says something and waits until the node has numbered it. The panel stays open for the picture, then closes.
+// chat sends a message and waits until the node has numbered it. The panel
+// stays open for the picture, then closes.
 func (tab *Tab) chat(text string) {
 	tab.t.Helper()
 	tab.Click("#open-chat")
 	tab.Do("type", chromedp.SendKeys(chromedp.CSS("#chat-text"), text))
 	tab.Click("#chat-send")
 	tab.Until(`document.querySelector('#chat li.mine[data-state="said"]') !== null`, patience)
+
 	said := eval[string](tab, `document.querySelector("#chat li.mine p").textContent`)
 	if said != text {
 		tab.t.Errorf("the chat shows %q, we said %q", said, text)
 	}
+
 	tab.settle()
 	tab.Shot("4-chat")
 	tab.Click("#close-chat")
 }
 
-// settle lets the camera's gentle move end, for the pictures' sake; without pictures nobody waits.
+// settle lets the camera come to rest before a picture. Without pictures it
+// does not wait.
 func (tab *Tab) settle() {
 	tab.t.Helper()
 	if os.Getenv("RIDEHAIL_SHOTS") == "" {

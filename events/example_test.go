@@ -1,0 +1,106 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/location"
+)
+
+// printer prints what it hears, and says when it has begun and ended.
+type printer struct{ begun, ended chan struct{} }
+
+func (p printer) Message(m events.Message) {
+	fmt.Printf("%s: %s\n", m.Topic, m.Payload)
+	close(p.ended)
+}
+
+func (p printer) Gap(why string) {
+	fmt.Println("read the store:", why)
+	close(p.begun)
+}
+
+// A listener hears the messages of its regions. The first gap tells it to read
+// what it missed before it subscribed.
+func ExampleRedis_Listen() {
+	redis, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer redis.Close()
+
+	ctx, stop := context.WithCancel(context.Background())
+	p := printer{make(chan struct{}), make(chan struct{})}
+	var listening sync.WaitGroup
+	listening.Go(func() { _ = redis.Listen(ctx, "node-1", []location.Region{"here"}, p) })
+
+	<-p.begun
+	for _, m := range []events.Message{
+		{Topic: "trip", Region: "far away", Payload: []byte("trip-1 reserved")},
+		{Topic: "trip", Region: "here", Payload: []byte("trip-2 reserved")},
+	} {
+		if err := redis.Publish(ctx, m); err != nil {
+			fmt.Println(err)
+		}
+	}
+
+	<-p.ended
+	stop()
+	listening.Wait()
+
+	// Output:
+	// read the store: subscribed
+	// trip: trip-2 reserved
+}
+
+// declined is an error that no repetition cures.
+type declined struct{ error }
+
+func (declined) Permanent() bool { return true }
+
+// A worker does the jobs of a stream. A job that fails for good becomes a dead
+// letter.
+func ExampleWorker() {
+	redis, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer redis.Close()
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+
+	for _, id := range []string{"trip-1", "trip-2"} {
+		if err := redis.Enqueue(ctx, "settlements", id, []byte("pay")); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+
+	worker := &events.Worker{Redis: redis, Stream: "settlements", Consumer: "node-1", Parallel: 1,
+		Handle: func(_ context.Context, id string, payload []byte) error {
+			fmt.Printf("%s %s\n", payload, id)
+			if id == "trip-2" {
+				return declined{errors.New("card declined")}
+			}
+			return nil
+		},
+		OnDead: func(events.Job, error) { stop() }}
+	_ = worker.Run(ctx) // ends when stop is called
+
+	letters, err := redis.DeadLetters(context.Background(), "settlements", 10)
+	for _, l := range letters {
+		fmt.Println("dead letter:", l.ID, l.Why, err)
+	}
+
+	// Output:
+	// pay trip-1
+	// pay trip-2
+	// dead letter: trip-2 card declined <nil>
+}
