@@ -8,7 +8,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// await waits for d, or until news about the trip or the offer in hand (nil when none is out) ends it earlier.
+// await waits for d, or until news about the trip or the offer in hand (nil
+// when none is out) ends it earlier.
 func (s *search) await(ctx context.Context, d time.Duration, o *Offer) ending {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -26,7 +27,8 @@ func (s *search) await(ctx context.Context, d time.Duration, o *Offer) ending {
 	}
 }
 
-// read says what the news means while the offer is out; waited when it means nothing.
+// read says what the news means while the offer is out; waited when it means
+// nothing.
 func (s *search) read(ctx context.Context, n news, o *Offer) ending {
 	switch n.kind {
 	case moved:
@@ -42,14 +44,16 @@ func (s *search) read(ctx context.Context, n news, o *Offer) ending {
 			return vanished
 		}
 	}
+
 	return waited
 }
 
-// rereadEvery paces reading while the store is away: until it answers, nobody knows whether the driver took the trip,
-// and the driver stays held.
+// rereadEvery paces reading while the store is away: until it answers, nobody
+// knows whether the driver took the trip, and the driver stays held.
 const rereadEvery = time.Second
 
-// storeWithin bounds each question to the store: one that hangs is asked again, over another connection if it has any.
+// storeWithin bounds each question to the store: one that hangs is asked again,
+// over another connection if it has any.
 const storeWithin = 5 * time.Second
 
 // reread asks the store where the trip stands, until it answers.
@@ -62,6 +66,7 @@ func (s *search) reread(ctx context.Context, o *Offer) ending {
 		if errors.Is(err, trips.ErrNotFound) {
 			return over
 		}
+
 		select {
 		case <-ctx.Done():
 			return stopped
@@ -81,6 +86,7 @@ func (s *search) stands(t trips.Trip, o *Offer) ending {
 	if t.State == trips.Requested {
 		return waited
 	}
+
 	s.ended = t
 	if o != nil && t.Driver == o.Driver {
 		return won
@@ -88,7 +94,8 @@ func (s *search) stands(t trips.Trip, o *Offer) ending {
 	return over
 }
 
-// whyOver is the reason a driver is told whose offer goes because the trip went.
+// whyOver is the reason a driver is told whose offer goes because the trip
+// went.
 func (s *search) whyOver() string {
 	if s.ended.Driver != "" {
 		return GoneTaken

@@ -18,10 +18,12 @@ func TestNearestDriverGetsTheOfferAndTheTrip(t *testing.T) {
 	inTown(t, metresOf{"near": 300, "far": 900}, func(w *town) {
 		id := w.request("r", true)
 		w.wantOffered("near")
+
 		o := w.last()
 		if o.Node != "n1" || o.Epoch == 0 || o.Metres != 300 || o.Trip.ID != id || !o.ExpiresAt.Equal(time.Now().Add(15*time.Second)) {
 			t.Errorf("offer %+v lacks what its reader needs", o)
 		}
+
 		w.pass(4 * time.Second)
 		w.accept(o, true)
 		w.wantSearches(0)
@@ -101,7 +103,9 @@ func TestAStoreThatHangsIsAskedAgainUntilItAnswers(t *testing.T) {
 		if !w.fleet.held("near") {
 			t.Error("a driver is free although nobody knows whether they took the trip")
 		}
-		w.store.setHanging(false) // and does not answer what it was asked before
+
+		// and does not answer what it was asked before
+		w.store.setHanging(false)
 		w.pass(storeWithin + rereadEvery)
 		w.wantSearches(0)
 		w.wantWithdrawn()
@@ -130,10 +134,12 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 		w.decline(first)
 		w.pass(2 * time.Second)
 		w.wantOffered("last", "last")
+
 		second := w.last()
 		if first.Trip.ID == second.Trip.ID {
 			t.Error("a driver who declined was asked again for the same trip")
 		}
+
 		w.accept(second, true)
 		w.wantSearches(1)
 	})
@@ -164,7 +170,10 @@ func TestLostAcceptIsFoundByReadingTheStore(t *testing.T) {
 func TestADriverWhoTookATripThatEndedAtOnceIsNotHeldForEver(t *testing.T) {
 	inTown(t, metresOf{"near": 300}, func(w *town) {
 		id := w.request("r", true)
-		w.accept(w.last(), false) // the news of it is lost, and so is what the shared state learns from it
+
+		// the news of it is lost, and so is what the shared state learns from
+		// it
+		w.accept(w.last(), false)
 		w.cancel(id, "r", true)
 		w.wantSearches(0)
 		if w.fleet.held("near") {
@@ -219,6 +228,7 @@ func TestGivesUpWithAReason(t *testing.T) {
 		w.wantTrip(id, trips.Expired, ReasonNobodyNear)
 		w.wantSearches(0)
 	})
+
 	inTown(t, metresOf{"no": 100}, func(w *town) {
 		id := w.request("r", true)
 		w.decline(w.last())
@@ -260,6 +270,7 @@ func TestRestartPicksUpOpenTripsEvenOldOnes(t *testing.T) {
 func TestLostOwnershipStopsTheSearchAndAnotherTripsStart(t *testing.T) {
 	var owns atomic.Bool
 	owns.Store(true)
+
 	inTown(t, metresOf{"near": 300}, func(w *town) {
 		w.request("r", true)
 		owns.Store(false)

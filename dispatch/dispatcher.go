@@ -15,7 +15,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Drivers is what a search needs of the shared state. Reserve is a compare-and-set: of two searches one gets the driver.
+// Drivers is what a search needs of the shared state. Reserve is a
+// compare-and-set: of two searches one gets the driver.
 type Drivers interface {
 	Finder
 	Reserve(id trips.DriverID, hold string) error
@@ -25,21 +26,25 @@ type Drivers interface {
 
 var _ Drivers = (*sharedstate.Drivers)(nil)
 
-// Config is what a Dispatcher is built from. Zero durations and bounds take the defaults named beside them.
+// Config is what a Dispatcher is built from. Zero durations and bounds take the
+// defaults named beside them.
 type Config struct {
 	Node    string
 	Desk    *trips.Desk
 	Store   trips.Store
 	Drivers Drivers
 	Courier Courier
-	Owns    func(location.Region) bool // nil: every region
-	Policy  Policy                     // zero: the nearest driver by air
-	Now     func() time.Time           // nil: time.Now
-	Epoch   uint64                     // fences offers; 0: the clock at New, in milliseconds
+	// nil: every region
+	Owns   func(location.Region) bool
+	Policy Policy // zero: the nearest driver by air
+	// nil: time.Now
+	Now   func() time.Time
+	Epoch uint64 // fences offers; 0: the clock at New, in milliseconds
 
 	Rules
-	ScanEvery   time.Duration // 2 s
-	MaxSearches int           // at the same time, the rest waits in the store; 1,000
+	// 2 s
+	ScanEvery   time.Duration
+	MaxSearches int // at the same time, the rest waits in the store; 1,000
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -58,6 +63,7 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+
 	c.Epoch = cmp.Or(c.Epoch, uint64(c.Now().UnixMilli()))
 	c.ScanEvery = cmp.Or(c.ScanEvery, 2*time.Second)
 	c.MaxSearches = cmp.Or(c.MaxSearches, 1000)
@@ -67,8 +73,10 @@ func (c Config) withDefaults() Config {
 // hintRoom bounds the hints that wait to be looked at.
 const hintRoom = 4096
 
-// Dispatcher runs one search per open trip of the regions its node owns. Hints make it fast; the scan of the store makes
-// it right: whatever hint is lost, the next scan finds the trip that has no search and the search that has no trip.
+// Dispatcher runs one search per open trip of the regions its node owns. Hints
+// make it fast; the scan of the store makes it right: whatever hint is lost,
+// the next scan finds the trip that has no search and the search that has no
+// trip.
 type Dispatcher struct {
 	cfg     Config
 	m       metrics
@@ -92,13 +100,16 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-// Run dispatches until ctx ends, then withdraws the offers still out and returns when every search has stopped.
+// Run dispatches until ctx ends, then withdraws the offers still out and
+// returns when every search has stopped.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.ScanEvery)
 	defer tick.Stop()
 	defer d.wg.Wait()
+
 	d.wg.Go(func() { d.windows.run(ctx) })
 	d.scan(ctx)
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,7 +122,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 }
 
-// Hint tells of a trip event from wherever; repeats and gaps are fine. It never blocks.
+// Hint tells of a trip event from wherever; repeats and gaps are fine. It never
+// blocks.
 func (d *Dispatcher) Hint(ev trips.Event) {
 	select {
 	case d.hints <- ev:
@@ -120,14 +132,16 @@ func (d *Dispatcher) Hint(ev trips.Event) {
 	}
 }
 
-// Declined tells that the driver does not want the offer. It never blocks; an offer not out any more is ignored.
+// Declined tells that the driver does not want the offer. It never blocks; an
+// offer not out any more is ignored.
 func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
 	if s := d.searchOf(id); s != nil {
 		s.tell(news{kind: declined, driver: id, offer: offerID})
 	}
 }
 
-// DriverGone tells that the driver's phone has vanished, so that an offer in its hands moves on at once.
+// DriverGone tells that the driver's phone has vanished, so that an offer in
+// its hands moves on at once.
 func (d *Dispatcher) DriverGone(id trips.DriverID) {
 	if s := d.searchOf(id); s != nil {
 		s.tell(news{kind: gone, driver: id})
@@ -140,7 +154,8 @@ func (d *Dispatcher) searchOf(id trips.DriverID) *search {
 	return d.asked[id]
 }
 
-// heed starts a search for a new trip and tells a running one where its trip stands now.
+// heed starts a search for a new trip and tells a running one where its trip
+// stands now.
 func (d *Dispatcher) heed(ctx context.Context, ev trips.Event) {
 	if ev.Trip.State == trips.Requested {
 		if d.cfg.Owns(ev.Trip.Region) {
@@ -148,32 +163,38 @@ func (d *Dispatcher) heed(ctx context.Context, ev trips.Event) {
 		}
 		return
 	}
+
 	d.mu.Lock()
 	s := d.searches[ev.Trip.ID]
 	d.mu.Unlock()
+
 	if s != nil {
 		s.tell(news{kind: moved, trip: ev.Trip})
 	}
 }
 
-// scan compares the store with the searches: it starts what is missing, stops what is not ours any more, and has the
-// searches look whose trip is no longer open.
+// scan compares the store with the searches: it starts what is missing, stops
+// what is not ours any more, and has the searches look whose trip is no longer
+// open.
 func (d *Dispatcher) scan(ctx context.Context) {
 	before := d.running()
 	limit := 2 * d.cfg.MaxSearches
 	readCtx, cancel := context.WithTimeout(ctx, d.cfg.ScanEvery)
 	open, err := d.cfg.Store.Open(readCtx, limit)
 	cancel()
+
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			d.cfg.Log.Warn("open trips cannot be read; trying again", "err", err, "in", d.cfg.ScanEvery)
 		}
 		return
 	}
+
 	isOpen := make(map[trips.TripID]bool, len(open))
 	for _, t := range open {
 		isOpen[t.ID] = true
 	}
+
 	for id, s := range before {
 		if !d.cfg.Owns(s.trip.Region) {
 			s.stop()
@@ -181,6 +202,7 @@ func (d *Dispatcher) scan(ctx context.Context) {
 			s.tell(news{kind: look})
 		}
 	}
+
 	for _, t := range open {
 		if d.cfg.Owns(t.Region) {
 			d.start(ctx, t)
@@ -198,7 +220,8 @@ func (d *Dispatcher) running() map[trips.TripID]*search {
 	return running
 }
 
-// start runs a search for the trip unless there is one, or as many run as may. Only Run's goroutine calls it.
+// start runs a search for the trip unless there is one, or as many run as may.
+// Only Run's goroutine calls it.
 func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
 	d.mu.Lock()
 	if _, ok := d.searches[t.ID]; ok {
@@ -210,11 +233,13 @@ func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
 		d.m.dropped.WithLabelValues("searches_full").Inc()
 		return
 	}
+
 	searchCtx, stop := context.WithCancel(ctx)
 	s := newSearch(d, t, stop)
 	d.searches[t.ID] = s
 	d.mu.Unlock()
 	d.m.open.Inc()
+
 	d.wg.Go(func() {
 		defer d.finished(s)
 		s.run(searchCtx)

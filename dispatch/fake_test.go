@@ -20,13 +20,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// store is what the dispatcher needs of one, in memory, guarded by version as the real ones are.
+// store is what the dispatcher needs of one, in memory, guarded by version as
+// the real ones are.
 type store struct {
 	trips.Store // the rest panics
 
-	mu    sync.Mutex
-	down  bool
-	hangs bool // whoever asks where a trip stands waits until their patience ends
+	mu   sync.Mutex
+	down bool
+	// whoever asks where a trip stands waits until their patience ends
+	hangs bool
 	trips map[trips.TripID]trips.Trip
 }
 
@@ -35,25 +37,30 @@ var errDown = errors.New("store is down")
 func (s *store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.hangs {
 		s.mu.Unlock()
 		<-ctx.Done()
 		s.mu.Lock()
 		return trips.Trip{}, ctx.Err()
 	}
+
 	if s.down {
 		return trips.Trip{}, errDown
 	}
+
 	t, ok := s.trips[id]
 	if !ok {
 		return t, trips.ErrNotFound
 	}
+
 	return t, nil
 }
 
 func (s *store) Apply(_ context.Context, m trips.Move) (trips.Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := m.Event.Trip
 	if s.down {
 		return trips.Event{}, errDown
@@ -61,6 +68,7 @@ func (s *store) Apply(_ context.Context, m trips.Move) (trips.Event, error) {
 	if s.trips[t.ID].Version != t.Version-1 {
 		return trips.Event{}, trips.ErrConflict
 	}
+
 	s.trips[t.ID] = t
 	return m.Event, nil
 }
@@ -72,15 +80,18 @@ func (s *store) Recorded(context.Context, trips.Key) (trips.Event, error) {
 func (s *store) Open(_ context.Context, limit int) ([]trips.Trip, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.down {
 		return nil, errDown
 	}
+
 	var open []trips.Trip
 	for _, t := range s.trips {
 		if t.State == trips.Requested && len(open) < limit {
 			open = append(open, t)
 		}
 	}
+
 	return open, nil
 }
 
@@ -106,6 +117,7 @@ type fleet struct {
 func (f *fleet) Nearest(_ location.Point, k int, maxMetres float64, dst []sharedstate.Near) []sharedstate.Near {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	for id, m := range f.metres {
 		if m <= maxMetres && f.hold[id] == "" {
 			n := sharedstate.Near{Metres: m}
@@ -114,6 +126,7 @@ func (f *fleet) Nearest(_ location.Point, k int, maxMetres float64, dst []shared
 			dst = append(dst, n)
 		}
 	}
+
 	slices.SortFunc(dst, func(a, b sharedstate.Near) int { return int(a.Metres - b.Metres) })
 	return dst[:min(k, len(dst))]
 }
@@ -194,9 +207,11 @@ type town struct {
 	stopped chan error
 }
 
-// inTown runs a story in a bubble of fake time with drivers at so many metres from every pickup.
+// inTown runs a story in a bubble of fake time with drivers at so many metres
+// from every pickup.
 func inTown(t *testing.T, drivers map[trips.DriverID]float64, story func(*town), opts ...func(*Config)) {
 	t.Helper()
+
 	synctest.Test(t, func(t *testing.T) {
 		w := &town{t: t, store: &store{trips: map[trips.TripID]trips.Trip{}}, courier: &courier{unreachable: map[trips.DriverID]bool{}},
 			fleet: &fleet{metres: drivers, hold: map[trips.DriverID]string{}}}
@@ -238,6 +253,7 @@ func (w *town) request(rider trips.RiderID, hint bool) trips.TripID {
 	if hint {
 		w.d.Hint(ev)
 	}
+
 	synctest.Wait()
 	return ev.Trip.ID
 }
@@ -251,6 +267,7 @@ func (w *town) move(id trips.TripID, hint bool, verb trips.Verb) {
 	if hint {
 		w.d.Hint(ev)
 	}
+
 	synctest.Wait()
 }
 

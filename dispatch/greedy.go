@@ -11,8 +11,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// NearestByRoad picks, trip by trip, whoever is first at the pickup by road. When the travel times do not come in time
-// it picks whoever is nearest by air: a late answer is worse than a second-best driver.
+// NearestByRoad picks, trip by trip, whoever is first at the pickup by road.
+// When the travel times do not come in time it picks whoever is nearest by air:
+// a late answer is worse than a second-best driver.
 type NearestByRoad struct {
 	ETA      ETA
 	Deadline time.Duration // for the travel times of one trip; 300 ms when 0
@@ -31,6 +32,7 @@ func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
 		taken[best.Driver.ID] = true
 		pairs = append(pairs, best)
 	}
+
 	return pairs
 }
 
@@ -39,21 +41,26 @@ func (p NearestByRoad) first(ctx context.Context, pickup location.Point, near []
 	if p.ETA == nil {
 		return byAir
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
 	defer cancel()
+
 	from := make([]location.Point, len(near))
 	for i, n := range near {
 		from[i] = n.Fix.Point
 	}
+
 	times, _, err := p.ETA.Times(ctx, from, pickup)
 	if err != nil || len(times) != len(near) {
 		return byAir
 	}
+
 	best := 0
 	for i, t := range times {
 		if t < times[best] {
 			best = i
 		}
 	}
+
 	return Pair{Driver: near[best], Pickup: times[best]}
 }

@@ -8,19 +8,22 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Inbox keeps the offers in the hands of the drivers connected to one node. It is safe for many goroutines and blocks
-// on nothing but its lock. Expired offers are gone for every caller, and are swept as new ones come.
+// Inbox keeps the offers in the hands of the drivers connected to one node. It
+// is safe for many goroutines and blocks on nothing but its lock. Expired
+// offers are gone for every caller, and are swept as new ones come.
 type Inbox struct {
 	now func() time.Time
 
 	mu     sync.Mutex
 	offers map[string]Offer
-	gone   map[string]time.Time // offers that were here, and until when that is remembered
-	sweep  int                  // sweep expired offers when there are this many
-	forget int                  // forget those gone long ago when there are this many
+	// offers that were here, and until when that is remembered
+	gone   map[string]time.Time
+	sweep  int // sweep expired offers when there are this many
+	forget int // forget those gone long ago when there are this many
 }
 
-// rememberFor is how long it is known that an offer was here, after it was taken or dropped.
+// rememberFor is how long it is known that an offer was here, after it was
+// taken or dropped.
 const rememberFor = 5 * time.Minute
 
 // minSweep keeps small inboxes from being swept at every Put.
@@ -30,14 +33,17 @@ func NewInbox(now func() time.Time) *Inbox {
 	return &Inbox{now: now, offers: map[string]Offer{}, gone: map[string]time.Time{}, sweep: minSweep, forget: minSweep}
 }
 
-// Put keeps an offer until it is taken, dropped or expires. It voids an older dispatcher's offers of the same trip, and
-// does nothing when the offer is itself the older one.
+// Put keeps an offer until it is taken, dropped or expires. It voids an older
+// dispatcher's offers of the same trip, and does nothing when the offer is
+// itself the older one.
 func (b *Inbox) Put(o Offer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if len(b.offers) >= b.sweep {
 		b.sweepLocked()
 	}
+
 	for id, held := range b.offers {
 		if held.Trip.ID != o.Trip.ID {
 			continue
@@ -49,17 +55,21 @@ func (b *Inbox) Put(o Offer) {
 			b.removeLocked(id)
 		}
 	}
+
 	b.offers[o.ID] = o
 }
 
-// Take hands the offer to the driver it was made to, once; ErrOfferGone to anyone else and at any later time.
+// Take hands the offer to the driver it was made to, once; ErrOfferGone to
+// anyone else and at any later time.
 func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	o, ok := b.offers[offerID]
 	if !ok || o.Driver != d {
 		return Offer{}, fmt.Errorf("offer %.64q: %w", offerID, ErrOfferGone)
 	}
+
 	b.removeLocked(offerID)
 	if b.expired(o) {
 		return Offer{}, fmt.Errorf("offer %.64q expired: %w", offerID, ErrOfferGone)
@@ -78,7 +88,8 @@ func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	return o, ok
 }
 
-// Knows says whether an offer is here or was, for some minutes after it went: then no other node ever had it.
+// Knows says whether an offer is here or was, for some minutes after it went:
+// then no other node ever had it.
 func (b *Inbox) Knows(offerID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,13 +113,16 @@ func (b *Inbox) forgetLocked() {
 			delete(b.gone, id)
 		}
 	}
+
 	b.forget = max(minSweep, 2*len(b.gone))
 }
 
-// Held returns the offers in a driver's hands, so that a phone that reconnects sees them again.
+// Held returns the offers in a driver's hands, so that a phone that reconnects
+// sees them again.
 func (b *Inbox) Held(d trips.DriverID) []Offer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	var held []Offer
 	for _, o := range b.offers {
 		if o.Driver == d && !b.expired(o) {
@@ -126,5 +140,6 @@ func (b *Inbox) sweepLocked() {
 			b.removeLocked(id)
 		}
 	}
+
 	b.sweep = max(minSweep, 2*len(b.offers))
 }

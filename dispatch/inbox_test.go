@@ -76,6 +76,7 @@ func TestExpiredOffersAreSwept(t *testing.T) {
 		b.Put(offerFor(id, "d", trips.TripID(id), 1, c.at.Add(time.Second)))
 		c.at = c.at.Add(100 * time.Millisecond)
 	}
+
 	if n := len(b.offers); n > 2*minSweep {
 		t.Errorf("%d offers kept of 10 live ones", n)
 	}
@@ -84,6 +85,7 @@ func TestExpiredOffersAreSwept(t *testing.T) {
 func TestRacingTakesHaveOneWinner(t *testing.T) {
 	b := NewInbox(time.Now)
 	b.Put(offerFor("o", "d", "t", 1, time.Now().Add(time.Minute)))
+
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for range 32 {
@@ -93,6 +95,7 @@ func TestRacingTakesHaveOneWinner(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if won.Load() != 1 {
 		t.Errorf("%d winners", won.Load())
@@ -119,6 +122,7 @@ func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
 			}
 		}
 	}
+
 	know(true)
 	if b.Knows("another") {
 		t.Error("knows what was never here")

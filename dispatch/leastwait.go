@@ -12,21 +12,30 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// LeastWait matches a whole window so that all of it waits least: it may send somebody the second-nearest driver because
-// the nearest one is the only one for somebody else. Pairs cost the seconds to the pickup, less a little for a driver who
-// has waited long; leaving a trip to the next window costs Patience, and more the longer it has waited. So
+// LeastWait matches a whole window so that all of it waits least: it may send
+// somebody the second-nearest driver because the nearest one is the only one
+// for somebody else. Pairs cost the seconds to the pickup, less a little for a
+// driver who has waited long; leaving a trip to the next window costs Patience,
+// and more the longer it has waited. So
 //
-//   - a pickup longer than Patience is not worth it yet: the driver would be lost to nearer riders, and a nearer driver
-//     may come free. Sending drivers ever further away is how a busy city breaks down (J. Castillo, D. Knoepfle, E. Weyl,
-//     Surge Pricing Solves the Wild Goose Chase, EC 2017);
-//   - who has waited for LastCall takes whoever nobody else wants, however far away: better than nobody. It is no
-//     privilege. One that went before all others was tried: in overload everybody has it in the end, and drivers go far;
-//   - of two trips alike the older one may be the further away, by Age for each second. So a trip loses a driver only to
-//     trips older than it, or younger by at most a longest pickup over Age: these are not without end, and nobody starves.
+//   - a pickup longer than Patience is not worth it yet: the driver would be
+//     lost to nearer riders, and a nearer driver may come free. Sending drivers
+//     ever further away is how a busy city breaks down (J. Castillo, D.
+//     Knoepfle, E. Weyl, Surge Pricing Solves the Wild Goose Chase, EC 2017);
+//   - who has waited for LastCall takes whoever nobody else wants, however far
+//     away: better than nobody. It is no privilege. One that went before all
+//     others was tried: in overload everybody has it in the end, and drivers go
+//     far;
+//   - of two trips alike the older one may be the further away, by Age for each
+//     second. So a trip loses a driver only to trips older than it, or younger
+//     by at most a longest pickup over Age: these are not without end, and
+//     nobody starves.
 type LeastWait struct {
 	ETA      ETA
 	Deadline time.Duration // for the travel times of one window; 300 ms when 0
-	Pace     float64       // seconds on the roads in one of the clock's, where a simulated city runs faster; 1 when 0
+	// seconds on the roads in one of the clock's, where a simulated city runs
+	// faster; 1 when 0
+	Pace float64
 	Weights
 }
 
@@ -34,8 +43,11 @@ type LeastWait struct {
 type Weights struct {
 	Patience time.Duration // DefaultPatience
 	LastCall time.Duration // DefaultLastCall
-	Age      float64       // seconds of pickup that a second of a rider's waiting is worth; DefaultAge
-	Idle     float64       // seconds of pickup that a second of a driver's waiting is worth; DefaultIdle; none below 0
+	// seconds of pickup that a second of a rider's waiting is worth; DefaultAge
+	Age float64
+	// seconds of pickup that a second of a driver's waiting is worth;
+	// DefaultIdle; none below 0
+	Idle float64
 }
 
 // The weights with which `ridehail simulate` did best; see docs/dispatch.md.
@@ -52,7 +64,8 @@ func (w Weights) skip(waited time.Duration) time.Duration {
 	return cmp.Or(w.Patience, DefaultPatience) + scaled(min(waited, maxPickup), cmp.Or(w.Age, DefaultAge))
 }
 
-// cost is what a pair costs. After the last call every pair is a little better than none.
+// cost is what a pair costs. After the last call every pair is a little better
+// than none.
 func (w Weights) cost(waited, pickup, idle time.Duration) time.Duration {
 	cost := pickup - scaled(min(idle, maxIdle), max(0, cmp.Or(w.Idle, DefaultIdle)))
 	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
@@ -65,6 +78,7 @@ func (w Weights) cost(waited, pickup, idle time.Duration) time.Duration {
 func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
 	defer cancel()
+
 	pickups := p.pickups(ctx, window)
 	drivers, number := everybody(window)
 	g := matching.NewGraph(len(drivers))
@@ -72,6 +86,7 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	for i, ask := range window {
 		waited := scaled(ask.Waited, pace)
 		g.Row(p.skip(waited).Microseconds())
+
 		for c, n := range ask.Near {
 			if pickups[i][c] >= maxPickup {
 				continue // there is no way
@@ -79,10 +94,12 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 			g.Edge(number[n.ID], p.cost(waited, pickups[i][c], scaled(n.Idle, pace)).Microseconds())
 		}
 	}
+
 	m, err := g.Assign()
 	if err != nil { // a cost beyond all measure: the bounds above leave none
 		return NearestByRoad{ETA: p.ETA, Deadline: p.Deadline}.Pick(ctx, window)
 	}
+
 	var pairs []Pair
 	for i, j := range m.Row {
 		if j == matching.None {
@@ -97,7 +114,8 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 
 func scaled(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
-// everybody numbers the drivers of a window, in the order in which they come up.
+// everybody numbers the drivers of a window, in the order in which they come
+// up.
 func everybody(window []Ask) (drivers []trips.DriverID, number map[trips.DriverID]int) {
 	number = map[trips.DriverID]int{}
 	for _, ask := range window {
@@ -111,9 +129,10 @@ func everybody(window []Ask) (drivers []trips.DriverID, number map[trips.DriverI
 	return drivers, number
 }
 
-// Neighbours share most of their candidates. So a window is asked about in groups of neighbours: one answer for all
-// drivers and all pickups of a group, instead of one question for each pair, or one for a whole city whose ends have
-// nothing to do with each other.
+// Neighbours share most of their candidates. So a window is asked about in
+// groups of neighbours: one answer for all drivers and all pickups of a group,
+// instead of one question for each pair, or one for a whole city whose ends
+// have nothing to do with each other.
 const groupSize = 16
 
 // pickups are the times of all candidates of a window to their pickup.
@@ -122,13 +141,16 @@ func (p LeastWait) pickups(ctx context.Context, window []Ask) [][]time.Duration 
 	cells := make([]location.Cell, len(window))
 	for i, ask := range window {
 		order[i] = i
-		cells[i], _ = location.CellOf(ask.Trip.Pickup) // neighbouring cells mostly have neighbouring numbers
+		// neighbouring cells mostly have neighbouring numbers
+		cells[i], _ = location.CellOf(ask.Trip.Pickup)
 	}
+
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cells[a], cells[b]) })
 	out := make([][]time.Duration, len(window))
 	for group := range slices.Chunk(order, groupSize) {
 		p.askAbout(ctx, window, group, out)
 	}
+
 	return out
 }
 
@@ -144,12 +166,14 @@ func (p LeastWait) askAbout(ctx context.Context, window []Ask, group []int, out 
 			}
 		}
 	}
+
 	var times [][]time.Duration
 	if p.ETA != nil && len(from) > 0 {
 		if t, _, err := p.ETA.Matrix(ctx, from, to); err == nil && len(t) == len(from) {
 			times = t
 		}
 	}
+
 	for column, i := range group {
 		out[i] = make([]time.Duration, len(window[i].Near))
 		for c, n := range window[i].Near {
@@ -164,7 +188,8 @@ func (p LeastWait) askAbout(ctx context.Context, window []Ask, group []int, out 
 // maxPickup is longer than any pickup that makes sense.
 const maxPickup = 24 * time.Hour
 
-// guessed is a pickup's time when nobody can say: the way by air at the pace of a car in a city, detours included.
+// guessed is a pickup's time when nobody can say: the way by air at the pace of
+// a car in a city, detours included.
 func guessed(n sharedstate.Near) time.Duration {
 	const metresPerSecond = 6
 	return min(time.Duration(n.Metres/metresPerSecond*float64(time.Second)), maxPickup)

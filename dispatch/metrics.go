@@ -6,11 +6,14 @@ import (
 )
 
 type metrics struct {
-	offers    *prometheus.CounterVec   // by what became of them
-	dropped   *prometheus.CounterVec   // hints and news that found no room, by reason; the scan heals them
-	searches  *prometheus.HistogramVec // seconds a search ran here, by how it ended
-	toReserve prometheus.Histogram     // seconds from request to reservation, of trips dispatched here
-	windows   prometheus.Histogram     // trips in a window
+	offers *prometheus.CounterVec // by what became of them
+	// hints and news that found no room, by reason; the scan heals them
+	dropped *prometheus.CounterVec
+	// seconds a search ran here, by how it ended
+	searches *prometheus.HistogramVec
+	// seconds from request to reservation, of trips dispatched here
+	toReserve prometheus.Histogram
+	windows   prometheus.Histogram // trips in a window
 	open      prometheus.Gauge
 }
 

@@ -32,7 +32,8 @@ type news struct {
 type ending string
 
 const (
-	waited   ending = "waited" // nothing came: the offer expired, or it is time to try again
+	// nothing came: the offer expired, or it is time to try again
+	waited   ending = "waited"
 	won      ending = "accepted"
 	over     ending = "over" // someone else has the trip, or it ended
 	refused  ending = "declined"
@@ -44,14 +45,16 @@ const (
 // final says whether the search has nothing more to do.
 func (e ending) final() bool { return e == won || e == over || e == stopped || e == gaveUp }
 
-// search looks for a driver for one trip. It belongs to one goroutine; others only tell and stop it.
+// search looks for a driver for one trip. It belongs to one goroutine; others
+// only tell and stop it.
 type search struct {
 	d    *Dispatcher
 	trip trips.Trip // as it was when the search began; never changes
 	stop context.CancelFunc
 	news chan news
 
-	// Only the search's goroutine touches these; while it waits in a window, only the window's does.
+	// Only the search's goroutine touches these; while it waits in a window,
+	// only the window's does.
 	hunt  *Hunt
 	began time.Time
 	ended trips.Trip // where the trip stood when the search was won or over
@@ -62,7 +65,8 @@ func newSearch(d *Dispatcher, t trips.Trip, stop context.CancelFunc) *search {
 		hunt: NewHunt(t, d.cfg.Policy, d.cfg.Rules), began: d.cfg.Now()}
 }
 
-// tell never blocks: news that finds no room is healed by the next scan or the offer's expiry.
+// tell never blocks: news that finds no room is healed by the next scan or the
+// offer's expiry.
 func (s *search) tell(n news) {
 	select {
 	case s.news <- n:
@@ -71,8 +75,9 @@ func (s *search) tell(n news) {
 	}
 }
 
-// run asks one driver after the other. It looks at least once before it gives up, so that a trip that grew old while
-// every node was down still gets its chance.
+// run asks one driver after the other. It looks at least once before it gives
+// up, so that a trip that grew old while every node was down still gets its
+// chance.
 func (s *search) run(ctx context.Context) {
 	end := waited
 	for !end.final() {
@@ -83,15 +88,18 @@ func (s *search) run(ctx context.Context) {
 		case found:
 			end = s.ask(ctx, pair)
 		}
+
 		if end.final() {
 			break
 		}
+
 		if reason, exhausted := s.hunt.Exhausted(s.d.cfg.Now()); exhausted {
 			end = s.giveUp(ctx, reason)
 		} else if !found {
 			end = s.await(ctx, s.pause(), nil)
 		}
 	}
+
 	now := s.d.cfg.Now()
 	s.d.m.searches.WithLabelValues(string(end)).Observe(now.Sub(s.began).Seconds())
 	if end == won {
@@ -107,17 +115,19 @@ func (s *search) pause() time.Duration {
 	return s.hunt.Rules().RetryEvery
 }
 
-// choose asks the policy for a driver, together with whoever else looks for one if that is the policy. News of the trip
-// may end it earlier.
+// choose asks the policy for a driver, together with whoever else looks for one
+// if that is the policy. News of the trip may end it earlier.
 func (s *search) choose(ctx context.Context) (p Pair, ok bool, end ending) {
 	policy := s.d.cfg.Policy
 	if policy.Window > 0 {
 		return s.d.windows.join(ctx, s)
 	}
+
 	ask, ok := s.hunt.Ask(s.d.cfg.Drivers, policy.Enough(), s.d.cfg.Now())
 	if !ok {
 		return Pair{}, false, waited
 	}
+
 	pairs := policy.Picker.Pick(ctx, []Ask{ask})
 	if len(pairs) != 1 || pairs[0].Trip != s.trip.ID {
 		return Pair{}, false, waited
@@ -125,14 +135,17 @@ func (s *search) choose(ctx context.Context) (p Pair, ok bool, end ending) {
 	return pairs[0], true, waited
 }
 
-// ask makes the offer and waits for what becomes of it. Whatever that is, the driver's hold ends here. A driver who took
-// the trip is bound to it first: the trip's event, which does the same, may come later, or only after the one that frees
-// the driver again.
+// ask makes the offer and waits for what becomes of it. Whatever that is, the
+// driver's hold ends here. A driver who took the trip is bound to it first: the
+// trip's event, which does the same, may come later, or only after the one that
+// frees the driver again.
 func (s *search) ask(ctx context.Context, pair Pair) ending {
 	o := s.offerTo(pair)
 	if err := s.d.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
-		return s.await(ctx, s.hunt.Rules().RetryEvery/20, nil) // another search was faster: look again, but do not spin
+		// another search was faster: look again, but do not spin
+		return s.await(ctx, s.hunt.Rules().RetryEvery/20, nil)
 	}
+
 	s.d.holds(o.Driver, s)
 	end := s.offer(ctx, o)
 	s.d.lets(o.Driver, s)
@@ -162,9 +175,11 @@ func (s *search) offer(ctx context.Context, o Offer) ending {
 	s.hunt.Offers++
 	count("made").Inc()
 	end := s.await(ctx, o.ExpiresAt.Sub(s.d.cfg.Now()), &o)
-	if end == waited { // silence, or an answer whose news got lost: the store knows
+	if end == waited {
+		// silence, or an answer whose news got lost: the store knows
 		end = s.reread(ctx, &o)
 	}
+
 	switch end {
 	case won:
 		count("accepted").Inc()
@@ -196,13 +211,15 @@ func (s *search) withdraw(ctx context.Context, o Offer, reason string) {
 	s.d.cfg.Courier.Withdraw(ctx, o, reason)
 }
 
-// giveUp expires the trip, unless a driver took it or the rider left it at the last moment. When the store cannot be
-// written the search ends all the same, and the scan begins another.
+// giveUp expires the trip, unless a driver took it or the rider left it at the
+// last moment. When the store cannot be written the search ends all the same,
+// and the scan begins another.
 func (s *search) giveUp(ctx context.Context, reason string) ending {
 	by := trips.System(s.d.cfg.Node)
 	key := trips.Key{Actor: by, ID: "expire-" + string(s.trip.ID), Print: "expire"}
 	moveCtx, cancel := context.WithTimeout(ctx, storeWithin)
 	defer cancel()
+
 	_, err := s.d.cfg.Desk.Move(moveCtx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Expire(by, reason, at)
 	})
@@ -214,6 +231,7 @@ func (s *search) giveUp(ctx context.Context, reason string) ending {
 	case ctx.Err() != nil:
 		return stopped
 	}
+
 	s.d.cfg.Log.Warn("an open trip cannot be expired; trying again", "trip", s.trip.ID, "err", err)
 	return stopped
 }

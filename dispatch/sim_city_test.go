@@ -18,8 +18,10 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// city is two nodes over one store, with simulated people, in a bubble of fake time. What a node is made of besides its
-// dispatcher and its shared state (doors, relay, Redis) is retold here in a few lines each, with losses on every way.
+// city is two nodes over one store, with simulated people, in a bubble of fake
+// time. What a node is made of besides its dispatcher and its shared state
+// (doors, relay, Redis) is retold here in a few lines each, with losses on
+// every way.
 type city struct {
 	t     *testing.T
 	seed  uint64
@@ -34,11 +36,12 @@ type city struct {
 
 	troubled atomic.Bool
 
-	mu      sync.Mutex // guards all below
-	rng     *rand.Rand
-	told    map[trips.TripID]uint32 // the newest event relayed
-	offers  map[trips.TripID]int
-	left    map[trips.TripID]time.Time // when it was told that the trip waits no more
+	mu     sync.Mutex // guards all below
+	rng    *rand.Rand
+	told   map[trips.TripID]uint32 // the newest event relayed
+	offers map[trips.TripID]int
+	// when it was told that the trip waits no more
+	left    map[trips.TripID]time.Time
 	driving int
 	broken  []string
 	riders  int
@@ -66,16 +69,18 @@ func newCity(t *testing.T, seed uint64) *city {
 	}
 	c.wg.Go(c.relay)
 	c.wg.Go(func() { c.post.run(c.ctx) })
+
 	for i := range c.number(4, 10) {
 		d := &driver{c: c, id: trips.DriverID(fmt.Sprint("driver-", i)), at: c.somewhere()}
 		c.fleet[d.id] = d
 		c.wg.Go(d.shift)
 	}
+
 	return c
 }
 
-// policy serves trips one by one in cities with an even seed, in windows in the others. Nobody can say how long a way
-// takes, so that both guess.
+// policy serves trips one by one in cities with an even seed, in windows in the
+// others. Nobody can say how long a way takes, so that both guess.
 func (c *city) policy() dispatch.Policy {
 	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil, 1)
 	if err != nil {
@@ -128,7 +133,8 @@ func (c *city) rest(d time.Duration) bool {
 	}
 }
 
-// send lets a message arrive a little later; in troubled times never, twice, or so late that others overtake it.
+// send lets a message arrive a little later; in troubled times never, twice, or
+// so late that others overtake it.
 func (c *city) send(arrive func()) {
 	copies, late := 1, 50*time.Millisecond
 	if c.troubled.Load() {
@@ -141,13 +147,14 @@ func (c *city) send(arrive func()) {
 			late = 8 * time.Second
 		}
 	}
+
 	for range copies {
 		c.post.at(time.Now().Add(c.between(time.Millisecond, late)), arrive)
 	}
 }
 
-// post delivers messages in the order of their arrival. One goroutine for all of them is much cheaper under the race
-// detector than one each.
+// post delivers messages in the order of their arrival. One goroutine for all
+// of them is much cheaper under the race detector than one each.
 type post struct {
 	woken chan struct{}
 
@@ -167,6 +174,7 @@ func (p *post) at(due time.Time, act func()) {
 	p.bags = slices.Insert(p.bags, i, bag{due, act})
 	first := i == len(p.bags)-1
 	p.mu.Unlock()
+
 	if first {
 		select {
 		case p.woken <- struct{}{}:
@@ -185,6 +193,7 @@ func (p *post) run(ctx context.Context) {
 		case <-p.woken:
 		case <-timer.C:
 		}
+
 		for {
 			act, wait := p.next()
 			if act == nil {
@@ -200,6 +209,7 @@ func (p *post) run(ctx context.Context) {
 func (p *post) next() (func(), time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	last := len(p.bags) - 1
 	if last < 0 {
 		return nil, time.Hour
@@ -207,6 +217,7 @@ func (p *post) next() (func(), time.Duration) {
 	if wait := time.Until(p.bags[last].due); wait > 0 {
 		return nil, wait
 	}
+
 	act := p.bags[last].act
 	p.bags = p.bags[:last]
 	return act, 0
@@ -220,6 +231,7 @@ func (c *city) relay() {
 			return
 		case <-c.store.Wake():
 		}
+
 		for !c.relayed() {
 			if !c.rest(time.Second) {
 				return
@@ -237,6 +249,7 @@ func (c *city) relayed() bool {
 	if err != nil || len(notices) == 0 {
 		return err == nil
 	}
+
 	for _, n := range notices {
 		var ev trips.Event
 		if err := json.Unmarshal(n.Payload, &ev); err != nil {
@@ -248,10 +261,12 @@ func (c *city) relayed() bool {
 		}
 		c.learn(ev)
 	}
+
 	return c.store.Advance(c.ctx, "relay", notices[len(notices)-1]) == nil && len(notices) < 100
 }
 
-// learn sets the people of a trip going: sooner or later their phones have it, if not from a message then by asking.
+// learn sets the people of a trip going: sooner or later their phones have it,
+// if not from a message then by asking.
 func (c *city) learn(ev trips.Event) {
 	c.mu.Lock()
 	news := ev.Seq() > c.told[ev.Trip.ID]
@@ -261,6 +276,7 @@ func (c *city) learn(ev trips.Event) {
 			c.left[ev.Trip.ID] = time.Now()
 		}
 	}
+
 	if begins := news && ev.Kind == trips.KindReserved; begins {
 		c.driving++
 		d := c.fleet[ev.Trip.Driver]
@@ -274,17 +290,20 @@ func (c *city) learn(ev trips.Event) {
 	c.mu.Unlock()
 }
 
-// request opens a trip for a new rider and says which; the phone tries until it knows.
+// request opens a trip for a new rider and says which; the phone tries until it
+// knows.
 func (c *city) request() (trips.TripID, trips.RiderID) {
 	c.mu.Lock()
 	c.riders++
 	name := fmt.Sprint(c.riders)
 	c.mu.Unlock()
+
 	rider, id := trips.RiderID("rider-"+name), trips.TripID("trip-"+name)
 	ev, err := trips.Request(id, rider, c.somewhere(), center, trips.Quote{}, time.Now())
 	if err != nil {
 		c.complain("request: %v", err)
 	}
+
 	key := trips.Key{Actor: ev.By, ID: "request-" + name}
 	for c.ctx.Err() == nil {
 		if _, err = c.store.Apply(c.ctx, trips.Move{Key: key, Event: ev}); err == nil || final(err) {
@@ -292,9 +311,11 @@ func (c *city) request() (trips.TripID, trips.RiderID) {
 		}
 		c.rest(time.Second)
 	}
+
 	if err != nil && c.ctx.Err() == nil {
 		c.complain("request of %s refused: %v", id, err)
 	}
+
 	return id, rider
 }
 
@@ -308,7 +329,8 @@ func (c *city) ride() {
 	c.insist(by, "cancel", id, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(by, "tired", at) })
 }
 
-// insist sends one command until it is known what became of it; false when it was refused.
+// insist sends one command until it is known what became of it; false when it
+// was refused.
 func (c *city) insist(by trips.Actor, what string, id trips.TripID, verb trips.Verb) (trips.Trip, bool) {
 	key := trips.Key{Actor: by, ID: what + string(id), Print: what}
 	for c.ctx.Err() == nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// node is one server. A crash loses all of life; what comes after it is a new one under the old name.
+// node is one server. A crash loses all of life; what comes after it is a new
+// one under the old name.
 type node struct {
 	c    *city
 	name string
@@ -37,7 +38,9 @@ type life struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 
-	mu       sync.Mutex // guards all below, and is held over the inbox's calls, so that their order is known
+	// guards all below, and is held over the inbox's calls, so that their order
+	// is known
+	mu       sync.Mutex
 	sessions map[trips.DriverID]int
 	live     map[string]dispatch.Offer // that may be taken
 	fenced   map[string]bool           // voided by a newer dispatcher's
@@ -52,6 +55,7 @@ func (n *node) start() {
 	n.mu.Lock()
 	n.life = l
 	n.mu.Unlock()
+
 	l.open()
 	n.c.wg.Go(func() { l.sync() })
 	n.c.wg.Go(l.mirror)
@@ -66,11 +70,14 @@ func (l *life) open() {
 		Rules:     dispatch.Rules{OfferFor: offerFor, GiveUpAfter: giveUp, RetryEvery: c.between(time.Second, 4*time.Second)},
 		ScanEvery: c.between(2*time.Second, 15*time.Second),
 		Epoch:     uint64(time.Now().UnixNano()), Log: quiet, Registerer: l.metrics})
+
 	l.mu.Lock()
 	l.d = d
 	l.mu.Unlock()
+
 	done := make(chan struct{})
 	l.done = done
+
 	c.wg.Go(func() {
 		if err := d.Run(l.ctx); err != nil {
 			c.complain("%s: Run ended with %v", l.n.name, err)
@@ -92,11 +99,13 @@ func (n *node) other() *node {
 	return n.c.nodes[0]
 }
 
-// stopWithin bounds how long a dispatcher takes to stop: two withdrawals of a second each, one after the other.
+// stopWithin bounds how long a dispatcher takes to stop: two withdrawals of a
+// second each, one after the other.
 const stopWithin = 2 * time.Second
 
-// staleAfter bounds how long offers are made for a trip that waits no more, when the news of that was lost: the next
-// scan must see it, as soon as the store can be read.
+// staleAfter bounds how long offers are made for a trip that waits no more,
+// when the news of that was lost: the next scan must see it, as soon as the
+// store can be read.
 const staleAfter = 90 * time.Second
 
 // crash loses the node's memory and its sockets; a new process follows.
@@ -139,7 +148,8 @@ func (l *life) track(t trips.Trip) {
 	}
 }
 
-// sync reads who is on a trip after messages may have been missed, until it knows.
+// sync reads who is on a trip after messages may have been missed, until it
+// knows.
 func (l *life) sync() {
 	for l.ctx.Err() == nil && !l.synced() {
 		l.n.c.rest(time.Second)
@@ -152,11 +162,13 @@ func (l *life) synced() bool {
 	if err != nil {
 		return false
 	}
+
 	active := map[trips.TripID]bool{}
 	for _, t := range driven {
 		active[t.ID] = true
 		l.track(t)
 	}
+
 	for _, d := range known {
 		if d.Trip == "" || active[d.Trip] {
 			continue
@@ -167,6 +179,7 @@ func (l *life) synced() bool {
 		}
 		l.track(t)
 	}
+
 	return true
 }
 
@@ -178,6 +191,7 @@ func (l *life) mirror() {
 			return
 		case <-time.After(30 * time.Second):
 		}
+
 		all, _ := l.drivers.Changed(l.n.name, 0, nil)
 		l.n.c.send(func() {
 			peer := l.n.other().now()
@@ -196,6 +210,7 @@ func (l *life) Offer(ctx context.Context, o dispatch.Offer) error {
 	c.offers[o.Trip.ID]++
 	left, gone := c.left[o.Trip.ID]
 	c.mu.Unlock()
+
 	if late := time.Since(left); gone && late > staleAfter {
 		c.complain("%s offers trip %s, which waits for nobody since %s", l.n.name, o.Trip.ID, late)
 	}
@@ -207,16 +222,20 @@ func (l *life) Offer(ctx context.Context, o dispatch.Offer) error {
 	if !ok || !d.Connected {
 		return dispatch.ErrUnreachable
 	}
-	if c.troubled.Load() && c.chance(.1) { // a publish that hangs, and fails in the end
+
+	if c.troubled.Load() && c.chance(.1) {
+		// a publish that hangs, and fails in the end
 		select {
 		case <-ctx.Done():
 		case <-time.After(c.between(time.Millisecond, offerFor)):
 		}
 		return errors.New("Redis does not answer")
 	}
+
 	if d.Node == l.n.name {
 		return l.hand(o)
 	}
+
 	c.send(func() {
 		if l.n.other().now().hand(o) != nil {
 			c.send(func() { l.n.now().dispatcher().DriverGone(o.Driver) })
@@ -249,10 +268,12 @@ func (l *life) declined(o dispatch.Offer) {
 	}
 }
 
-// hand puts the offer into the inbox and on its way to the phone. Books are kept of what the inbox may still give.
+// hand puts the offer into the inbox and on its way to the phone. Books are
+// kept of what the inbox may still give.
 func (l *life) hand(o dispatch.Offer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.sessions[o.Driver] == 0 || l.ctx.Err() != nil {
 		return dispatch.ErrUnreachable
 	}
@@ -275,6 +296,7 @@ func (l *life) putLocked(o dispatch.Offer) {
 			delete(l.live, id)
 		}
 	}
+
 	if l.fenced[o.ID] = old; !old {
 		l.live[o.ID] = o
 	}
@@ -291,10 +313,12 @@ func (l *life) drop(o dispatch.Offer) {
 func (l *life) take(id trips.DriverID, offer string) (dispatch.Offer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	o, err := l.inbox.Take(id, offer)
 	if err != nil {
 		return o, err
 	}
+
 	switch _, live := l.live[offer]; {
 	case l.fenced[offer]:
 		l.n.c.complain("%s took offer %s of trip %s, which a newer dispatcher had voided", id, offer, o.Trip.ID)
@@ -303,6 +327,7 @@ func (l *life) take(id trips.DriverID, offer string) (dispatch.Offer, error) {
 	case !live:
 		l.n.c.complain("%s took offer %s, which was taken or withdrawn before", id, offer)
 	}
+
 	delete(l.live, offer)
 	return o, nil
 }
@@ -312,14 +337,17 @@ func (l *life) searches() (float64, error) {
 	l.mu.Lock()
 	metrics := l.metrics
 	l.mu.Unlock()
+
 	found, err := metrics.Gather()
 	if err != nil {
 		return 0, err
 	}
+
 	for _, f := range found {
 		if f.GetName() == "ridehail_dispatch_searches" {
 			return f.GetMetric()[0].GetGauge().GetValue(), nil
 		}
 	}
+
 	return 0, fmt.Errorf("%s has no gauge of searches", l.n.name)
 }

@@ -24,7 +24,8 @@ type driver struct {
 	lost    chan struct{} // closed when the session ends
 }
 
-// shift keeps the phone coming and going, and coming back after it or its node died.
+// shift keeps the phone coming and going, and coming back after it or its node
+// died.
 func (d *driver) shift() {
 	for d.c.ctx.Err() == nil {
 		l, lost := d.connect(d.c.nodes[d.c.number(0, 2)])
@@ -32,6 +33,7 @@ func (d *driver) shift() {
 			d.c.rest(time.Second)
 			continue
 		}
+
 		luck := time.NewTimer(d.c.between(10*time.Second, 20*time.Minute))
 		select {
 		case <-l.ctx.Done():
@@ -41,6 +43,7 @@ func (d *driver) shift() {
 				d.vanish()
 			}
 		}
+
 		luck.Stop()
 		if d.connected() == nil {
 			d.c.rest(d.c.between(100*time.Millisecond, 20*time.Second))
@@ -48,31 +51,38 @@ func (d *driver) shift() {
 	}
 }
 
-// connect opens a socket at a node: the shared state learns where the driver is, the phone what it missed.
+// connect opens a socket at a node: the shared state learns where the driver
+// is, the phone what it missed.
 func (d *driver) connect(n *node) (*life, <-chan struct{}) {
 	l := n.now()
 	if l.ctx.Err() != nil {
 		return nil, nil
 	}
+
 	d.mu.Lock()
 	if d.on == l {
 		d.mu.Unlock()
 		return l, d.lost // still there
 	}
+
 	d.session++
 	session, lost := d.session, make(chan struct{})
 	d.on, d.lost = l, lost
 	d.mu.Unlock()
+
 	l.mu.Lock()
 	l.sessions[d.id] = session
 	l.drivers.Enter(d.id, n.name)
 	l.mu.Unlock()
+
 	l.drivers.SetAvailable(d.id, true)
 	l.drivers.Move(d.id, location.Fix{Point: d.at, Seq: 1, At: time.Now()})
 	for _, o := range l.inbox.Held(d.id) {
 		d.c.send(func() { d.got(l, o) })
 	}
-	d.c.wg.Go(func() { // the welcome tells the active trip, as soon as the store can say
+
+	d.c.wg.Go(func() {
+		// the welcome tells the active trip, as soon as the store can say
 		for l.ctx.Err() == nil {
 			t, err := d.c.store.Active(l.ctx, trips.Driver(d.id))
 			if err == nil {
@@ -95,18 +105,22 @@ func (d *driver) vanish() {
 		d.mu.Unlock()
 		return
 	}
+
 	d.on = nil
 	close(d.lost)
 	d.mu.Unlock()
+
 	l.mu.Lock()
 	delete(l.sessions, d.id)
 	l.drivers.Leave(d.id, l.n.name)
+
 	held := l.inbox.Held(d.id)
 	for _, o := range held {
 		l.inbox.Drop(o.ID)
 		delete(l.live, o.ID)
 	}
 	l.mu.Unlock()
+
 	for _, o := range held {
 		for _, n := range d.c.nodes {
 			if n.name == o.Node {
@@ -130,10 +144,12 @@ func (d *driver) got(l *life, o dispatch.Offer) {
 	if d.connected() != l {
 		return
 	}
+
 	mood := 0
 	if d.c.troubled.Load() {
 		mood = d.c.number(0, 10)
 	}
+
 	soon := time.Now().Add(d.c.between(time.Second, 10*time.Second))
 	switch mood {
 	case 9: // no answer
@@ -176,6 +192,7 @@ func (d *driver) accept(o dispatch.Offer) {
 				return // else the ack got lost
 			}
 		}
+
 		d.c.rest(d.c.between(time.Second, 3*time.Second))
 	}
 }
@@ -184,6 +201,7 @@ func (d *driver) accept(o dispatch.Offer) {
 func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
 	ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
 	defer cancel()
+
 	o, err := l.take(d.id, offered.ID)
 	if err != nil {
 		ev, recorded := d.c.store.Recorded(ctx, key)
@@ -196,6 +214,7 @@ func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
 		}
 		return err
 	}
+
 	ev, err := d.c.desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(d.id, at)
 	})
@@ -209,6 +228,7 @@ func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
 		l.putLocked(o)
 		l.mu.Unlock()
 	}
+
 	return err
 }
 

@@ -1,4 +1,5 @@
-// The simulation bites. Each of these was planted in turn and found within 60 seeds:
+// The simulation bites. Each of these was planted in turn and found within 60
+// seeds:
 //
 //	what was broken                                     what noticed
 //	Inbox.Take gives out expired offers                 took an offer after its end
@@ -17,8 +18,10 @@
 //	no unique index on active drivers (in the store)    audit: one active trip per driver
 //	no version in the UPDATE (in the store)             audit: numbered and legal events
 //
-// What it found only now and then: offers without Reserve (two searches must choose in the same instant). What it did
-// not: silent drivers never asked again, and the store not asked when an offer ends. dispatch_test.go holds all three.
+// What it found only now and then: offers without Reserve (two searches must
+// choose in the same instant). What it did not: silent drivers never asked
+// again, and the store not asked when an offer ends. dispatch_test.go holds all
+// three.
 
 package dispatch_test
 
@@ -39,6 +42,7 @@ func TestSimulatedCitiesKeepTheirPromisesWhateverFails(t *testing.T) {
 	first, n := faulty.Seeds(t, 20)
 	var virtual, asked, crashes atomic.Int64
 	began := time.Now()
+
 	t.Run("seed", func(t *testing.T) {
 		for seed := first; seed < first+n; seed++ {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -53,6 +57,7 @@ func TestSimulatedCitiesKeepTheirPromisesWhateverFails(t *testing.T) {
 			})
 		}
 	})
+
 	hours, real := time.Duration(virtual.Load()).Hours(), time.Since(began)
 	t.Logf("%d cities, %.0f virtual hours, %d trips, %d crashes in %s: %.0f virtual hours a second",
 		n, hours, asked.Load(), crashes.Load(), real.Round(time.Millisecond), hours/real.Seconds())
@@ -67,6 +72,7 @@ func (c *city) tell(crashes *atomic.Int64) {
 			c.t.Errorf("seed %d: %s", c.seed, b)
 		}
 	}()
+
 	c.nodes[0].owns.Store(true)
 	c.trouble(crashes)
 	c.heal()
@@ -79,13 +85,16 @@ func (c *city) tell(crashes *atomic.Int64) {
 // trouble is an hour in which everything fails that may.
 func (c *city) trouble(crashes *atomic.Int64) {
 	c.troubled.Store(true)
+
 	c.wg.Go(func() {
 		for c.rest(c.between(0, 5*time.Minute)) && c.troubled.Load() {
-			for range c.number(1, 4) { // often several at once, who want the same driver
+			for range c.number(1, 4) {
+				// often several at once, who want the same driver
 				c.wg.Go(c.ride)
 			}
 		}
 	})
+
 	for end := time.Now().Add(time.Hour); time.Now().Before(end); {
 		c.rest(c.between(time.Second, 3*time.Minute))
 		switch c.number(0, 16) {
@@ -98,13 +107,16 @@ func (c *city) trouble(crashes *atomic.Int64) {
 		case 9:
 			c.nodes[c.number(0, 2)].crash()
 			crashes.Add(1)
-		default: // members disagree: one node, none, or both think that the region is theirs
+		default:
+			// members disagree: one node, none, or both think that the region
+			// is theirs
 			c.nodes[c.number(0, 2)].owns.Store(c.chance(.7))
 		}
 	}
 }
 
-// heal ends all faults. Who owns the region is settled, except that in some cities both go on to think it theirs.
+// heal ends all faults. Who owns the region is settled, except that in some
+// cities both go on to think it theirs.
 func (c *city) heal() {
 	c.troubled.Store(false)
 	c.store.Trouble(faulty.Faults{})
@@ -116,21 +128,26 @@ func (c *city) heal() {
 	}
 }
 
-// slack is what the slowest scan, a late message and a phone's patience add to a search's bound.
+// slack is what the slowest scan, a late message and a phone's patience add to
+// a search's bound.
 const slack = time.Minute
 
-// calm waits for what is under way to end by itself: searches within their bound, rides when they are over.
+// calm waits for what is under way to end by itself: searches within their
+// bound, rides when they are over.
 func (c *city) calm() {
 	c.rest(giveUp + offerFor + slack)
 	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
 	defer cancel()
+
 	open, err := c.store.Open(ctx, 1000)
 	if err != nil {
 		c.complain("a healed store: %v", err)
 	}
+
 	for _, t := range open {
 		c.complain("trip %s waits since %s, %s after its bound", t.ID, t.RequestedAt, time.Since(t.RequestedAt)-giveUp)
 	}
+
 	for range 60 {
 		c.mu.Lock()
 		driving := c.driving
@@ -140,14 +157,18 @@ func (c *city) calm() {
 		}
 		c.rest(10 * time.Second)
 	}
-	for _, n := range c.nodes { // a message may have been lost just before all was well
+
+	for _, n := range c.nodes {
+		// a message may have been lost just before all was well
 		n.now().sync()
 	}
+
 	c.rest(30 * time.Second)
 	c.idle()
 }
 
-// idle holds the memory of the nodes against the store: nobody rides, nobody is held, nobody searches.
+// idle holds the memory of the nodes against the store: nobody rides, nobody is
+// held, nobody searches.
 func (c *city) idle() {
 	for _, n := range c.nodes {
 		l := n.now()
@@ -157,13 +178,15 @@ func (c *city) idle() {
 				c.complain("%s still thinks of idle %s: hold %q, trip %q, connected %v", n.name, id, d.Hold, d.Trip, d.Connected)
 			}
 		}
+
 		if running, err := l.searches(); err != nil || running != 0 {
 			c.complain("%s still runs %v searches, %v", n.name, running, err)
 		}
 	}
 }
 
-// probe asks for as many trips as there are drivers, all of them free and willing: each trip must find its driver.
+// probe asks for as many trips as there are drivers, all of them free and
+// willing: each trip must find its driver.
 func (c *city) probe() {
 	var ids []trips.TripID
 	for range c.fleet {
@@ -171,6 +194,7 @@ func (c *city) probe() {
 		ids = append(ids, id)
 	}
 	c.rest(giveUp)
+
 	for _, id := range ids {
 		if t, err := c.store.Trip(c.ctx, id); err != nil || t.Driver == "" {
 			c.complain("trip %s is %s (%s) among free and willing drivers, %v", id, t.State, t.Reason, err)
@@ -184,6 +208,7 @@ func (c *city) judge() {
 	if err != nil || report.Violations() > 0 {
 		c.complain("%v\n%s", err, report.Text())
 	}
+
 	err = c.store.AuditEvents(c.ctx, func(_ uint32, ev trips.Event) error {
 		waited := ev.At.Sub(ev.Trip.RequestedAt)
 		c.mu.Lock()

@@ -9,13 +9,15 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// windows gathers searches that want a driver and matches all of a window at once. Its goroutine is run.
+// windows gathers searches that want a driver and matches all of a window at
+// once. Its goroutine is run.
 type windows struct {
 	d     *Dispatcher
 	joins chan *guest
 }
 
-// guest is a search in a window. Its hunt is the window's until the answer has come; a guest who left changes it no more.
+// guest is a search in a window. Its hunt is the window's until the answer has
+// come; a guest who left changes it no more.
 type guest struct {
 	s      *search
 	left   atomic.Bool
@@ -28,7 +30,8 @@ type found struct {
 	ok   bool
 }
 
-// join waits for the search's window to close. Whatever ends the search ends the waiting; nobody is held for it yet.
+// join waits for the search's window to close. Whatever ends the search ends
+// the waiting; nobody is held for it yet.
 func (w *windows) join(ctx context.Context, s *search) (p Pair, ok bool, end ending) {
 	g := &guest{s: s, answer: make(chan found, 1)}
 	joins := w.joins
@@ -52,10 +55,12 @@ func (w *windows) join(ctx context.Context, s *search) (p Pair, ok bool, end end
 
 func newWindows(d *Dispatcher) *windows { return &windows{d: d, joins: make(chan *guest)} }
 
-// run closes one window after the other until ctx ends. Guests that are left then leave by themselves.
+// run closes one window after the other until ctx ends. Guests that are left
+// then leave by themselves.
 func (w *windows) run(ctx context.Context) {
 	var waiting []*guest
 	var lastClosed time.Time
+
 	timer := time.NewTimer(0)
 	if !timer.Stop() {
 		<-timer.C
@@ -77,7 +82,8 @@ func (w *windows) run(ctx context.Context) {
 	}
 }
 
-// close looks around for every guest at the same moment and tells each what it gets.
+// close looks around for every guest at the same moment and tells each what it
+// gets.
 func (w *windows) close(ctx context.Context, guests []*guest) {
 	guests = slices.DeleteFunc(guests, func(g *guest) bool { return g.left.Load() })
 	var window []Ask
@@ -87,6 +93,7 @@ func (w *windows) close(ctx context.Context, guests []*guest) {
 			window = append(window, ask)
 		}
 	}
+
 	w.d.m.windows.Observe(float64(len(guests)))
 	pairs := map[trips.TripID]Pair{}
 	if len(window) > 0 {
@@ -94,6 +101,7 @@ func (w *windows) close(ctx context.Context, guests []*guest) {
 			pairs[p.Trip] = p
 		}
 	}
+
 	for _, g := range guests {
 		pair, ok := pairs[g.s.hunt.Trip.ID]
 		g.answer <- found{pair, ok}

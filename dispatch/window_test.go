@@ -121,6 +121,7 @@ func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
 	if pairs := (LeastWait{Pace: 5}).Pick(t.Context(), far); len(pairs) != 1 {
 		t.Error("five times as fast, nobody is sent")
 	}
+
 	for pace, want := range map[float64]time.Duration{0: DefaultWindow, 1: DefaultWindow, 5: DefaultWindow / 5} {
 		if p, err := PolicyNamed(BatchedPolicy, nil, pace); err != nil || p.Window != want {
 			t.Errorf("%v times as fast: a window of %v, %v", pace, p.Window, err)
@@ -145,6 +146,7 @@ func TestTheLastCallTakesNobodyFromWhoIsNear(t *testing.T) {
 	if p := pickOne(t, LeastWait{}, []Ask{late, here}); p.Trip != "here" {
 		t.Errorf("%s got the driver", p.Trip)
 	}
+
 	late.Near = append(late.Near, near("further", 6500))
 	if pairs := (LeastWait{}).Pick(t.Context(), []Ask{late, here}); len(pairs) != 2 || pairs[0].Driver.ID != "further" {
 		t.Errorf("paired %+v", pairs)
@@ -158,8 +160,9 @@ func TestOfFarDriversTheLastCallTakesTheNearest(t *testing.T) {
 	}
 }
 
-// A city in which one driver comes free in every second window, always next door to a newcomer and far from everybody who
-// waits: nobody who waits is passed over by anyone younger than the bound.
+// A city in which one driver comes free in every second window, always next
+// door to a newcomer and far from everybody who waits: nobody who waits is
+// passed over by anyone younger than the bound.
 func TestNobodyStarves(t *testing.T) {
 	const windows, far = 3000, 5500.0
 	type rider struct {
@@ -182,6 +185,7 @@ func TestNobodyStarves(t *testing.T) {
 			}
 			window[i] = Ask{Trip: trips.Trip{ID: r.id}, Waited: now - r.came, Near: []sharedstate.Near{near("d", metres)}}
 		}
+
 		if n%2 == 1 {
 			continue
 		}
@@ -196,6 +200,7 @@ func TestNobodyStarves(t *testing.T) {
 			waiting = slices.Delete(waiting, i, i+1)
 		}
 	}
+
 	if served == 0 {
 		t.Errorf("nobody far away was served in %v; the bound is %v", windows*DefaultWindow, bound)
 	}
@@ -213,8 +218,10 @@ func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 				n.Idle = time.Duration(d) * time.Minute
 				ask.Near = append(ask.Near, n)
 			}
+
 			window = append(window, ask)
 		}
+
 		got := total(t, window, (LeastWait{}).Pick(context.Background(), window))
 		if greedy := total(t, window, (NearestByRoad{}).Pick(context.Background(), window)); got > greedy {
 			t.Errorf("%v, by greed %v", got, greedy)
@@ -235,6 +242,7 @@ func total(t *rapid.T, window []Ask, pairs []Pair) (sum time.Duration) {
 		}
 		taken[p.Driver.ID], of[p.Trip] = true, p
 	}
+
 	for _, ask := range window {
 		if p, ok := of[ask.Trip.ID]; ok {
 			sum += (Weights{}).cost(ask.Waited, guessed(p.Driver), p.Driver.Idle)
@@ -242,6 +250,7 @@ func total(t *rapid.T, window []Ask, pairs []Pair) (sum time.Duration) {
 			sum += (Weights{}).skip(ask.Waited)
 		}
 	}
+
 	return sum
 }
 
@@ -258,5 +267,6 @@ func cheapest(window []Ask, i int, taken map[trips.DriverID]bool) time.Duration 
 			delete(taken, n.ID)
 		}
 	}
+
 	return best
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/uber/h3-go/v4"
 )
 
-// CellResolution gives hexagons of about 0.1 km²: what a driver crosses in half a minute.
+// CellResolution gives hexagons of about 0.1 km²: what a driver crosses in half
+// a minute.
 const CellResolution = 9
 
 // blockResolution is two coarser: 49 cells.
@@ -23,7 +24,8 @@ func (c Cell) String() string { return strconv.FormatUint(uint64(c), 16) }
 // MarshalText writes the index in hex.
 func (c Cell) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// CellOf returns the cell of a point. It costs a call into C; Hexagon.Contains says when that is not needed.
+// CellOf returns the cell of a point. It costs a call into C; Hexagon.Contains
+// says when that is not needed.
 func CellOf(p Point) (Cell, error) {
 	if err := p.Check(); err != nil {
 		return 0, err
@@ -50,6 +52,7 @@ func (c Cell) Rings(k int) ([][]Cell, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rings of %s: %w", c, err)
 	}
+
 	out := make([][]Cell, len(rings))
 	for i, ring := range rings {
 		for _, n := range ring {
@@ -58,6 +61,7 @@ func (c Cell) Rings(k int) ([][]Cell, error) {
 			}
 		}
 	}
+
 	return out, nil
 }
 
@@ -76,6 +80,7 @@ func (c Cell) Boundary() ([]Point, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boundary of %s: %w", c, err)
 	}
+
 	out := make([]Point, len(corners))
 	for i, v := range corners {
 		out[i] = Point{Lng: v.Lng, Lat: v.Lat}
@@ -83,20 +88,24 @@ func (c Cell) Boundary() ([]Point, error) {
 	return out, nil
 }
 
-// Hexagon is the shape of a cell, kept so that a car's cell is computed again only when the car may have left it.
+// Hexagon is the shape of a cell, kept so that a car's cell is computed again
+// only when the car may have left it.
 type Hexagon struct {
 	Cell   Cell
 	Centre Point
-	inner  struct{ x, y float64 } // x*lng² + y*lat² < 1, in degrees from the centre: the circle within, nine tenths of the cell
-	Radius float64                // metres; no point of the cell is farther from its centre
+	// x*lng² + y*lat² < 1, in degrees from the centre: the circle within, nine
+	// tenths of the cell
+	inner  struct{ x, y float64 }
+	Radius float64 // metres; no point of the cell is farther from its centre
 	edges  [6]edge
 }
 
-// edge is a half plane in degrees from the centre: points with x*lng + y*lat < limit are inside.
+// edge is a half plane in degrees from the centre: points with x*lng + y*lat <
+// limit are inside.
 type edge struct{ x, y, limit float64 }
 
-// edgeMargin is how near an edge, in metres, nothing is certain: an edge is a great circle, drawn straight here, which
-// differs by millimetres.
+// edgeMargin is how near an edge, in metres, nothing is certain: an edge is a
+// great circle, drawn straight here, which differs by millimetres.
 const edgeMargin = 0.5
 
 // HexagonOf returns a cell's shape.
@@ -105,10 +114,12 @@ func HexagonOf(c Cell) (Hexagon, error) {
 	if err != nil {
 		return Hexagon{}, err
 	}
+
 	corners, err := h3.Cell(c).Boundary()
 	if err != nil {
 		return Hexagon{}, fmt.Errorf("boundary of %s: %w", c, err)
 	}
+
 	h := Hexagon{Cell: c, Centre: centre}
 	for _, v := range corners {
 		h.Radius = max(h.Radius, Metres(centre, Point{Lng: v.Lng, Lat: v.Lat})+edgeMargin)
@@ -117,8 +128,9 @@ func HexagonOf(c Cell) (Hexagon, error) {
 	return h, nil
 }
 
-// draw computes the edges. Pentagons, cells that H3 bends over an edge of its icosahedron, cells on the date line and
-// near the poles keep empty edges and so contain nothing for certain.
+// draw computes the edges. Pentagons, cells that H3 bends over an edge of its
+// icosahedron, cells on the date line and near the poles keep empty edges and
+// so contain nothing for certain.
 func (h *Hexagon) draw(corners []h3.LatLng) {
 	if len(corners) != len(h.edges) || math.Abs(h.Centre.Lat) > 75 || math.Abs(h.Centre.Lng) > 179 {
 		return
@@ -135,21 +147,25 @@ func (h *Hexagon) draw(corners []h3.LatLng) {
 		h.edges[i] = edge{x: nx * kx, y: ny * ky, limit: nx*x0 + ny*y0 - edgeMargin}
 		within = min(within, h.edges[i].limit)
 	}
+
 	if within > 0 {
 		h.inner.x, h.inner.y = kx*kx/(within*within), ky*ky/(within*within)
 	}
 }
 
-// Contains says that p is certainly in the cell. False near an edge means: ask CellOf.
+// Contains says that p is certainly in the cell. False near an edge means: ask
+// CellOf.
 func (h *Hexagon) Contains(p Point) bool {
 	dLng, dLat := p.Lng-h.Centre.Lng, p.Lat-h.Centre.Lat
 	if h.inner.x > 0 && h.inner.x*dLng*dLng+h.inner.y*dLat*dLat < 1 {
 		return true // mostly, and the edges need not be fetched from memory
 	}
+
 	for i := range h.edges {
 		if e := &h.edges[i]; !(e.x*dLng+e.y*dLat < e.limit) {
 			return false
 		}
 	}
+
 	return true
 }

@@ -29,19 +29,27 @@ const (
 	TooFrequent Reason = "too_frequent"
 )
 
-// Reasons lists every reason for a refusal, in the order in which Believe looks for them.
+// Reasons lists every reason for a refusal, in the order in which Believe looks
+// for them.
 var Reasons = []Reason{NotANumber, OutOfRange, Inaccurate, Future, Stale, TooFrequent, Teleport}
 
-// Judge believes or refuses fixes. It is a value without memory: all it knows of the past is the last believed fix.
+// Judge believes or refuses fixes. It is a value without memory: all it knows
+// of the past is the last believed fix.
 type Judge struct {
-	MaxSpeed    float64       // metres per second a car can go; simulators that compress time multiply it
-	MaxAccuracy float64       // metres of radius above which a fix says nothing
-	Slack       float64       // metres two honest readings may disagree by, whatever the time between them
-	MinGap      time.Duration // between two fixes, on the phone's clock
-	MaxAhead    time.Duration // how far the phone's clock may be ahead of ours
-	MaxAge      time.Duration // how old a fix may be when it comes
-	Forget      time.Duration // a believed fix older than this binds nobody
-	Pace        float64       // seconds of the city in one of the clock's; 0 means 1
+	// metres per second a car can go; simulators that compress time multiply it
+	MaxSpeed    float64
+	MaxAccuracy float64 // metres of radius above which a fix says nothing
+	// metres two honest readings may disagree by, whatever the time between
+	// them
+	Slack float64
+	// between two fixes, on the phone's clock
+	MinGap time.Duration
+	// how far the phone's clock may be ahead of ours
+	MaxAhead time.Duration
+	// how old a fix may be when it comes
+	MaxAge time.Duration
+	Forget time.Duration // a believed fix older than this binds nobody
+	Pace   float64       // seconds of the city in one of the clock's; 0 means 1
 }
 
 // DefaultJudge suits real cars and real phones.
@@ -57,11 +65,13 @@ func (j Judge) Faster(x float64) Judge {
 	return j
 }
 
-// Believe judges a fix by the last one believed. Only the time orders fixes: Seq starts again when a phone restarts.
+// Believe judges a fix by the last one believed. Only the time orders fixes:
+// Seq starts again when a phone restarts.
 //
-// A jump is refused as long as the last believed fix is younger than Forget. After that the next fix is believed
-// wherever it is, so that one wrong fix, or a ride on a ferry without signal, locks nobody out for longer. The same
-// holds for a phone whose clock was set back.
+// A jump is refused as long as the last believed fix is younger than Forget.
+// After that the next fix is believed wherever it is, so that one wrong fix, or
+// a ride on a ferry without signal, locks nobody out for longer. The same holds
+// for a phone whose clock was set back.
 func (j Judge) Believe(last Fix, haveLast bool, fix Fix, now time.Time) Reason {
 	if r := j.alone(fix, now); r != Believed {
 		return r
@@ -79,6 +89,7 @@ func (j Judge) alone(fix Fix, now time.Time) Reason {
 			return NotANumber
 		}
 	}
+
 	switch ahead := fix.At.Sub(now); {
 	case fix.Check() != nil, fix.Heading < 0, fix.Heading > 360, fix.Speed < 0, fix.Accuracy < 0:
 		return OutOfRange
@@ -89,6 +100,7 @@ func (j Judge) alone(fix Fix, now time.Time) Reason {
 	case ahead < -j.MaxAge:
 		return Stale
 	}
+
 	return Believed
 }
 
@@ -101,6 +113,7 @@ func (j Judge) after(last, fix Fix) Reason {
 	if gap < j.MinGap {
 		return TooFrequent
 	}
+
 	far := j.MaxSpeed*gap.Seconds() + j.Slack + float64(last.Accuracy) + float64(fix.Accuracy)
 	if flat := FlatAt(last.Point); flat.Square(fix.Point) > far*far {
 		return Teleport

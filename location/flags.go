@@ -5,20 +5,25 @@ import (
 	"sync/atomic"
 )
 
-// Flags is a set of reasons to doubt that a driver's phone is where it says. A flag refuses no fix and cuts nobody off:
-// it is evidence for a person to look at.
+// Flags is a set of reasons to doubt that a driver's phone is where it says. A
+// flag refuses no fix and cuts nobody off: it is evidence for a person to look
+// at.
 type Flags uint16
 
 const (
-	FlagTeleport      Flags = 1 << iota // fixes refused as Teleport, one after the other
-	FlagFuture                          // fixes refused as Future, one after the other
-	FlagJump                            // after a silence, farther away than a road allows
-	FlagSpeed                           // faster than a car goes on roads, for longer than an error lasts
-	FlagAcceleration                    // says speeds that follow each other as no car's do, again and again
-	FlagContradiction                   // moves much farther, or for long much less, than its own speeds say
-	FlagFrozen                          // says that it drives and stays on exactly the same coordinates
-	FlagSmooth                          // moves without the jitter that every receiver has
-	FlagReplay                          // moves exactly as somebody moved before
+	// fixes refused as Teleport, one after the other
+	FlagTeleport Flags = 1 << iota
+	// fixes refused as Future, one after the other
+	FlagFuture
+	FlagJump  // after a silence, farther away than a road allows
+	FlagSpeed // faster than a car goes on roads, for longer than an error lasts
+	// says speeds that follow each other as no car's do, again and again
+	FlagAcceleration
+	// moves much farther, or for long much less, than its own speeds say
+	FlagContradiction
+	FlagFrozen // says that it drives and stays on exactly the same coordinates
+	FlagSmooth // moves without the jitter that every receiver has
+	FlagReplay // moves exactly as somebody moved before
 	flagsEnd
 )
 
@@ -33,19 +38,24 @@ func (f Flags) Names() (names []string) {
 	return names
 }
 
-// Footprints remembers stretches of what drivers drove, so that a recorded drive is known when it comes again. It is a
-// table of fixed size without a lock: a newer stretch takes an older one's place. It is safe for concurrent use.
+// Footprints remembers stretches of what drivers drove, so that a recorded
+// drive is known when it comes again. It is a table of fixed size without a
+// lock: a newer stretch takes an older one's place. It is safe for concurrent
+// use.
 //
-// A stretch is a few movements in a row, rounded and hashed; of all stretches those are kept whose hash is divisible by
-// a number, so that the same ones are chosen of a drive and of its copy, wherever the copy begins (0 mod p selection,
-// in Schleimer, Wilkerson and Aiken, Winnowing: local algorithms for document fingerprinting, SIGMOD 2003).
+// A stretch is a few movements in a row, rounded and hashed; of all stretches
+// those are kept whose hash is divisible by a number, so that the same ones are
+// chosen of a drive and of its copy, wherever the copy begins (0 mod p
+// selection, in Schleimer, Wilkerson and Aiken, Winnowing: local algorithms for
+// document fingerprinting, SIGMOD 2003).
 type Footprints struct {
 	pages []atomic.Pointer[[pageSize]atomic.Uint64]
 } // made when first needed
 
 const pageSize = 4096
 
-// NewFootprints makes a table for at least n stretches, 8 bytes each. A car on the road leaves one in some eight fixes.
+// NewFootprints makes a table for at least n stretches, 8 bytes each. A car on
+// the road leaves one in some eight fixes.
 func NewFootprints(n int) *Footprints {
 	return &Footprints{make([]atomic.Pointer[[pageSize]atomic.Uint64], 1<<bits.Len(uint(max(n, 1)-1)/pageSize))}
 }
@@ -59,10 +69,12 @@ func (p *Footprints) seen(hash uint64) bool {
 		page.CompareAndSwap(nil, new([pageSize]atomic.Uint64))
 		slots = page.Load()
 	}
+
 	slot := &slots[at%pageSize]
 	if slot.Load() == hash {
 		return true
 	}
+
 	slot.Store(hash)
 	return false
 }

@@ -7,8 +7,9 @@ const (
 	metresPerDegree = EarthRadius * rad
 )
 
-// Flat measures distances from one point as if the Earth were flat around it, without trigonometry for each: within a
-// millionth of Metres up to 20 km, everywhere but near the poles, where it falls back to it.
+// Flat measures distances from one point as if the Earth were flat around it,
+// without trigonometry for each: within a millionth of Metres up to 20 km,
+// everywhere but near the poles, where it falls back to it.
 type Flat struct {
 	origin   Point
 	cos, sin float64
@@ -24,10 +25,12 @@ func FlatAt(p Point) Flat {
 // Square is the squared distance in metres from the origin to p.
 func (f *Flat) Square(p Point) float64 {
 	dLat, dLng := p.Lat-f.origin.Lat, p.Lng-f.origin.Lng
-	if f.polar || dLng > 1 || dLng < -1 || dLat > 1 || dLat < -1 { // far, or across the date line
+	if f.polar || dLng > 1 || dLng < -1 || dLat > 1 || dLat < -1 {
+		// far, or across the date line
 		m := Metres(f.origin, p)
 		return m * m
 	}
+
 	h := dLat * (rad / 2)
 	cos := f.cos - f.sin*h - f.cos*h*h/2 // of the latitude half way
 	x, y := dLng*cos, dLat

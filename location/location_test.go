@@ -55,6 +55,7 @@ func TestATeleportedDriverIsBelievedAgainAfterAWhile(t *testing.T) {
 			}
 			return
 		}
+
 		if r != Teleport || s > 100 {
 			t.Fatalf("second %d: %q", s, r)
 		}
@@ -83,6 +84,7 @@ func TestAHexagonNeverClaimsAForeignPoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		h, err := HexagonOf(c)
 		if err != nil {
 			t.Fatal(err)
@@ -90,6 +92,7 @@ func TestAHexagonNeverClaimsAForeignPoint(t *testing.T) {
 		if m := Metres(p, h.Centre); m > h.Radius {
 			t.Fatalf("%v is %.1f m from the centre of its cell, radius %.1f", p, m, h.Radius)
 		}
+
 		for range 50 {
 			q := Point{h.Centre.Lng + rapid.Float64Range(-.003, .003).Draw(t, "x"), h.Centre.Lat + rapid.Float64Range(-.003, .003).Draw(t, "y")}
 			if q.Check() != nil || !h.Contains(q) {
@@ -117,6 +120,7 @@ func TestMostOfAHexagonIsCertain(t *testing.T) {
 			}
 		}
 	}
+
 	if certain*100 < inside*97 {
 		t.Fatalf("certain of %d points of %d", certain, inside)
 	}
@@ -147,6 +151,7 @@ func TestCellsRefusePlacesOffTheEarth(t *testing.T) {
 func FuzzBelieve(f *testing.F) {
 	f.Add(3.4, 6.45, int64(1000), float32(0), float32(0), float32(0))
 	f.Add(math.NaN(), 91.0, int64(-1), float32(400), float32(-1), float32(1e9))
+
 	f.Fuzz(func(t *testing.T, lng, lat float64, ms int64, heading, speed, accuracy float32) {
 		last, now := Fix{Point: Point{3.4, 6.45}, At: noon}, noon.Add(time.Second)
 		fix := Fix{Point: Point{lng, lat}, At: noon.Add(time.Duration(ms%1e12) * time.Millisecond), Heading: heading, Speed: speed, Accuracy: accuracy}

@@ -1,5 +1,5 @@
-// Package location says what a position is, which H3 cell it is in, and whether we believe it. It is pure, and the only
-// package that imports h3.
+// Package location says what a position is, which H3 cell it is in, and whether
+// we believe it. It is pure, and the only package that imports h3.
 package location
 
 import (
@@ -19,8 +19,8 @@ type Point struct {
 // ErrPoint is wrapped by every error about coordinates.
 var ErrPoint = errors.New("coordinates out of range")
 
-// Check reports coordinates that are not numbers or not on Earth. It comes before any call of h3, which takes
-// latitude 91 without a word.
+// Check reports coordinates that are not numbers or not on Earth. It comes
+// before any call of h3, which takes latitude 91 without a word.
 func (p Point) Check() error {
 	if math.IsNaN(p.Lng) || math.IsNaN(p.Lat) {
 		return fmt.Errorf("%w: not a number", ErrPoint)
@@ -34,7 +34,8 @@ func (p Point) Check() error {
 // EarthRadius is the mean radius in metres (IUGG).
 const EarthRadius = 6371008.8
 
-// Metres is the great-circle distance by the haversine formula (R. W. Sinnott, Sky and Telescope 68, 1984).
+// Metres is the great-circle distance by the haversine formula (R. W. Sinnott,
+// Sky and Telescope 68, 1984).
 func Metres(a, b Point) float64 {
 	const rad = math.Pi / 180
 	sLat, sLng := math.Sin((b.Lat-a.Lat)*rad/2), math.Sin((b.Lng-a.Lng)*rad/2)
@@ -42,7 +43,8 @@ func Metres(a, b Point) float64 {
 	return 2 * EarthRadius * math.Asin(math.Sqrt(min(1, h)))
 }
 
-// Bearing is the initial course from a to b in degrees clockwise from north, [0,360).
+// Bearing is the initial course from a to b in degrees clockwise from north,
+// [0,360).
 func Bearing(a, b Point) float64 {
 	const rad = math.Pi / 180
 	dLng := (b.Lng - a.Lng) * rad
@@ -51,10 +53,12 @@ func Bearing(a, b Point) float64 {
 	return math.Mod(math.Atan2(y, x)/rad+360, 360)
 }
 
-// Region is a coarse H3 cell as hex: the unit of ownership between nodes and of publish/subscribe channels.
+// Region is a coarse H3 cell as hex: the unit of ownership between nodes and of
+// publish/subscribe channels.
 type Region string
 
-// RegionResolution gives cells of about 250 km², so that a city is a handful of regions.
+// RegionResolution gives cells of about 250 km², so that a city is a handful of
+// regions.
 const RegionResolution = 5
 
 // RegionOf returns the region of a point.

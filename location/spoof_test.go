@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// trace makes the fixes of an honest car: it drives up to 40 m/s, turns, stops, loses its signal for up to 15 s, and its
-// receiver errs by a slowly wandering amount of up to some 30 m, as between high buildings, and says so roughly.
+// trace makes the fixes of an honest car: it drives up to 40 m/s, turns, stops,
+// loses its signal for up to 15 s, and its receiver errs by a slowly wandering
+// amount of up to some 30 m, as between high buildings, and says so roughly.
 func trace(rng *rand.Rand, start time.Time, n int) (fixes []Fix) {
 	at, heading, speed := Point{3.38, 6.45}, rng.Float64()*360, 10*rng.Float64()
 	var errX, errY float64
@@ -18,6 +19,7 @@ func trace(rng *rand.Rand, start time.Time, n int) (fixes []Fix) {
 		if rng.IntN(100) == 0 {
 			dt = 15 * rng.Float64()
 		}
+
 		now = now.Add(time.Duration(dt * float64(time.Second)))
 		speed = min(40, max(0, speed+(rng.Float64()-.5)*6*min(dt, 3)))
 		heading = math.Mod(heading+360+rng.NormFloat64()*20, 360)
@@ -27,6 +29,7 @@ func trace(rng *rand.Rand, start time.Time, n int) (fixes []Fix) {
 		fixes = append(fixes, Fix{Point: noisy, Seq: seq, At: now, Heading: float32(heading), Speed: float32(speed),
 			Accuracy: float32(5 + math.Hypot(errX, errY)/2)})
 	}
+
 	return fixes
 }
 
@@ -35,8 +38,9 @@ func shift(p Point, metres, degrees float64) Point {
 	return Point{Lng: p.Lng + metres*sin/(111_320*math.Cos(p.Lat*math.Pi/180)), Lat: p.Lat + metres*cos/111_320}
 }
 
-// TestSpoofedTracesAreFlaggedAndHonestOnesAreNot measures what the judge is good for. Run it with -v for the figures. It
-// judges motion alone: see docs/security.md for what that cannot tell.
+// TestSpoofedTracesAreFlaggedAndHonestOnesAreNot measures what the judge is
+// good for. Run it with -v for the figures. It judges motion alone: see
+// docs/security.md for what that cannot tell.
 func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 	judge, start := DefaultJudge(), time.Unix(1_700_000_000, 0)
 	rng := rand.New(rand.NewPCG(7, 7))
@@ -59,12 +63,14 @@ func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 			return fix
 		},
 	}
+
 	tried, flagged := map[string]int{}, map[string]int{}
 	for range 200 {
 		fixes := trace(rng, start, 500)
 		last, have := Fix{}, false
 		for _, fix := range fixes {
-			now := fix.At.Add(time.Duration(rng.Int64N(int64(time.Second)))) // on its way
+			// on its way
+			now := fix.At.Add(time.Duration(rng.Int64N(int64(time.Second))))
 			if have {
 				for name, spoof := range spoofs {
 					tried[name]++
@@ -73,6 +79,7 @@ func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 					}
 				}
 			}
+
 			judged++
 			if judge.Believe(last, have, fix, now) != Believed {
 				refused++
@@ -81,10 +88,12 @@ func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 			last, have = fix, true
 		}
 	}
+
 	if share := float64(refused) / float64(judged); share > .001 {
 		t.Errorf("%d of %d honest fixes were refused", refused, judged)
 	}
 	t.Logf("honest: %d of %d refused", refused, judged)
+
 	for name := range spoofs {
 		share := float64(flagged[name]) / float64(tried[name])
 		if share < .95 {

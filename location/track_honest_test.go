@@ -12,13 +12,17 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// Honest traces: cars on the roads of our city, seen through phones that err. How much they err is taken from
-// F. van Diggelen and P. Enge, The World's first GPS MOOC and Worldwide Laboratory using Smartphones, ION GNSS+ 2015
-// (4.9 m under an open sky) and P. Zandbergen and S. Barbeau, Positional Accuracy of Assisted GPS Data from
-// High-Sensitivity GPS-enabled Mobile Phones, J. Navigation 64, 2011 (medians of 5 to 8.5 m outdoors, tens of metres at
-// worst). What follows is harsher than either wherever no source says how harsh the worst is: streets between high
-// buildings where fixes are off by 20 m as a rule and by 50 to 150 m for some seconds, while the phone is up to three
-// times too sure of itself; tunnels; positions of radio masts; phones that never know their speed.
+// Honest traces: cars on the roads of our city, seen through phones that err.
+// How much they err is taken from F. van Diggelen and P. Enge, The World's
+// first GPS MOOC and Worldwide Laboratory using Smartphones, ION GNSS+ 2015
+// (4.9 m under an open sky) and P. Zandbergen and S. Barbeau, Positional
+// Accuracy of Assisted GPS Data from High-Sensitivity GPS-enabled Mobile
+// Phones, J. Navigation 64, 2011 (medians of 5 to 8.5 m outdoors, tens of
+// metres at worst). What follows is harsher than either wherever no source says
+// how harsh the worst is: streets between high buildings where fixes are off by
+// 20 m as a rule and by 50 to 150 m for some seconds, while the phone is up to
+// three times too sure of itself; tunnels; positions of radio masts; phones
+// that never know their speed.
 
 // moment is where a car truly is.
 type moment struct {
@@ -26,13 +30,14 @@ type moment struct {
 	heading, speed float64
 }
 
-// ways are drives along the roads of the city, each a chain of the router's fastest ways. Many traces share them, as many
-// cars share a road.
+// ways are drives along the roads of the city, each a chain of the router's
+// fastest ways. Many traces share them, as many cars share a road.
 var ways = sync.OnceValue(func() (all []*way) {
 	city, err := routing.Open("")
 	if err != nil {
 		panic(err) // the city is built in
 	}
+
 	router, rng := routing.NewRouter(city), rand.New(rand.NewPCG(11, 11))
 	for len(all) < 150 {
 		var chain routing.Route
@@ -44,10 +49,13 @@ var ways = sync.OnceValue(func() (all []*way) {
 				continue
 			}
 			chain.Path = append(chain.Path, leg.Path...)
-			chain.Speeds = append(append(chain.Speeds, leg.Speeds...), 1) // it stops between two drives
+
+			// it stops between two drives
+			chain.Speeds = append(append(chain.Speeds, leg.Speeds...), 1)
 			chain.Metres += leg.Metres
 			at = to
 		}
+
 		chain.Speeds = chain.Speeds[:len(chain.Path)-1]
 		w := &way{Route: chain}
 		for i := range chain.Speeds {
@@ -58,19 +66,23 @@ var ways = sync.OnceValue(func() (all []*way) {
 				w.turns[i] = min(d, 360-d)
 			}
 		}
+
 		all = append(all, w)
 	}
 	return all
 })
 
-// way is a drive with the length of each part, where it leads, and how many degrees the road turns where it begins.
+// way is a drive with the length of each part, where it leads, and how many
+// degrees the road turns where it begins.
 type way struct {
 	routing.Route
 	metres, bearings, turns []float64
 }
 
-// driven is where a car is at each fifth of a second: it keeps to the roads' speeds times haste, gains at most 3 m/s a
-// second, brakes with 5, slows down for corners, and stops now and then. Limits follow each other as far as it sees, 100 m.
+// driven is where a car is at each fifth of a second: it keeps to the roads'
+// speeds times haste, gains at most 3 m/s a second, brakes with 5, slows down
+// for corners, and stops now and then. Limits follow each other as far as it
+// sees, 100 m.
 func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
 	leg, into, speed, stand := rng.IntN(len(way.Speeds)/2), 0.0, 0.0, 0.0
 	wanted := func(i int) float64 {
@@ -80,6 +92,7 @@ func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
 		}
 		return max(1, v)
 	}
+
 	for len(all) < int(seconds*5) {
 		a, b := way.Path[leg], way.Path[leg+1]
 		length := way.metres[leg]
@@ -88,6 +101,7 @@ func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
 			target = min(target, math.Sqrt(wanted(i)*wanted(i)+2*5*max(0, ahead)))
 			ahead += way.metres[i]
 		}
+
 		switch {
 		case stand > 0:
 			stand -= .2
@@ -95,6 +109,7 @@ func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
 		case rng.IntN(450) == 0: // a light, a queue, a passenger
 			stand = 5 + 60*rng.Float64()
 		}
+
 		speed = min(speed+.6*(.5+.5*rng.Float64()), max(target, speed-1))
 		for into += speed * .2; into >= length; {
 			into -= length
@@ -104,6 +119,7 @@ func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
 			a, b = way.Path[leg], way.Path[leg+1]
 			length = way.metres[leg]
 		}
+
 		f := into / max(length, 1e-9)
 		all = append(all, moment{location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}, way.bearings[leg], speed})
 	}
@@ -117,11 +133,15 @@ const (
 	open   sky = iota
 	canyon     // between high buildings
 	dark       // a tunnel: nothing
-	blind      // a tunnel: the phone goes on by its last speed and heading, and says that it is less and less sure
-	stuck      // a tunnel: the phone says its last position again, with new times, before it gives up
-	masts      // positions of radio masts and networks, without a speed
-	parked     // a car that stands
-	frozen     // the same, and the phone holds the position still
+	// a tunnel: the phone goes on by its last speed and heading, and says that
+	// it is less and less sure
+	blind
+	// a tunnel: the phone says its last position again, with new times, before
+	// it gives up
+	stuck
+	masts  // positions of radio masts and networks, without a speed
+	parked // a car that stands
+	frozen // the same, and the phone holds the position still
 )
 
 // phone errs as one.
@@ -142,10 +162,12 @@ func (p *phone) read(m moment, s sky, dt float64) (fix location.Fix, ok bool) {
 		fresh := sigma * math.Sqrt(1-keep*keep)
 		p.east, p.north = keep*p.east+fresh*p.NormFloat64(), keep*p.north+fresh*p.NormFloat64()
 	}
+
 	fix = location.Fix{Heading: float32(m.heading), Speed: float32(max(0, m.speed+.3*p.NormFloat64()))}
 	if m.speed < .5 {
 		fix.Speed = 0
 	}
+
 	x, y, sure := 0.0, 0.0, 3+5*p.Float64()
 	switch s {
 	case open:
@@ -188,6 +210,7 @@ func (p *phone) read(m moment, s sky, dt float64) (fix location.Fix, ok bool) {
 			return fix, true
 		}
 	}
+
 	fix.Point = metresOff(m.Point, p.east+x+.3*p.NormFloat64(), p.north+y+.3*p.NormFloat64())
 	fix.Accuracy = float32(math.Round(sure*100) / 100)
 	if p.mute {
@@ -211,25 +234,31 @@ type came struct {
 
 var begin = time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)
 
-// honest is the trace of one driver's phone over 15 minutes. Every second one sends each second, the others each five.
-// harsh ones go through all kinds of sky, the others stay under the open one.
+// honest is the trace of one driver's phone over 15 minutes. Every second one
+// sends each second, the others each five. harsh ones go through all kinds of
+// sky, the others stay under the open one.
 func honest(rng *rand.Rand, harsh bool) (fixes []came) {
 	every := 1.0
 	if rng.IntN(2) == 0 {
 		every = 5
 	}
+
 	haste := .6 + .8*rng.Float64()
 	if rng.IntN(10) == 0 {
 		haste = 2 // 160 km/h on the motorways
 	}
+
 	truth := driven(rng, ways()[rng.IntN(len(ways()))], haste, 900)
 	p := &phone{Rand: rng, mute: harsh && rng.IntN(10) == 0}
-	clock := time.Duration(10*(rng.Float64()-.5)*1e9) * time.Nanosecond // wrong by up to 5 s
+
+	// wrong by up to 5 s
+	clock := time.Duration(10*(rng.Float64()-.5)*1e9) * time.Nanosecond
 	lag := time.Duration(rng.Float64() * 3e9)
 	s, until := open, 60+rng.Float64()*120
 	if harsh && rng.IntN(3) == 0 {
 		s, until = masts, 5 // before the satellites are found
 	}
+
 	stood := 0 // fifths of a second that the car spent parked
 	for at, before := rng.Float64()*every, 0.0; ; {
 		i := int(at*5) - stood
@@ -247,6 +276,7 @@ func honest(rng *rand.Rand, harsh bool) (fixes []came) {
 				fixes = append(fixes, came{fix, sent.Add(lag)})
 			}
 		}
+
 		before = at
 		at += every * (.9 + .2*rng.Float64())
 		if s == parked || s == frozen {
@@ -267,7 +297,8 @@ func nextSky(p *phone, s sky, at float64) (sky, float64) {
 	return s, at + map[sky]float64{canyon: 180, dark: 120, blind: 90, stuck: 90, masts: 40, parked: 300, frozen: 300}[s]*(.2+.8*p.Float64())
 }
 
-// judged plays a trace to a judge and a track, as a node does, and returns what was raised and how many fixes were refused.
+// judged plays a trace to a judge and a track, as a node does, and returns what
+// was raised and how many fixes were refused.
 func judged(fixes []came, prints *location.Footprints) (flags location.Flags, refused int) {
 	judge := location.DefaultJudge()
 	var track location.Track
@@ -279,8 +310,10 @@ func judged(fixes []came, prints *location.Footprints) (flags location.Flags, re
 		} else {
 			refused++
 		}
+
 		flags |= track.See(&fixes[i].Fix, why, c.now, 1, prints)
 	}
+
 	return flags, refused
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// clean is an honest trace under an open sky, of five minutes or more, for a spoof to change.
+// clean is an honest trace under an open sky, of five minutes or more, for a
+// spoof to change.
 func clean(rng *rand.Rand) (fixes []came) {
 	for len(fixes) < 120 || fixes[len(fixes)-1].At.Sub(fixes[0].At) < 5*time.Minute {
 		fixes = honest(rng, false)
@@ -34,7 +35,8 @@ func anew(fixes []came, d time.Duration) []came {
 	return out
 }
 
-// fast is a drive along the roads at a speed, through a phone that errs by little, and says the speed times said.
+// fast is a drive along the roads at a speed, through a phone that errs by
+// little, and says the speed times said.
 func fast(rng *rand.Rand, speed, said float64) (fixes []came) {
 	way := ways()[rng.IntN(len(ways()))]
 	every, into, leg := []float64{1, 5}[rng.IntN(2)], 0.0, 0
@@ -48,17 +50,21 @@ func fast(rng *rand.Rand, speed, said float64) (fixes []came) {
 			into -= location.Metres(way.Path[leg], way.Path[leg+1])
 		}
 		m.heading = location.Bearing(way.Path[leg-1], way.Path[leg])
-		back := -into / max(1e-9, location.Metres(way.Path[leg-1], way.Path[leg])) // it is that far before the corner
+
+		// it is that far before the corner
+		back := -into / max(1e-9, location.Metres(way.Path[leg-1], way.Path[leg]))
 		m.Point = location.Point{Lng: way.Path[leg].Lng + back*(way.Path[leg-1].Lng-way.Path[leg].Lng),
 			Lat: way.Path[leg].Lat + back*(way.Path[leg-1].Lat-way.Path[leg].Lat)}
 		fix, _ := p.read(m, open, every)
 		fix.Seq, fix.At = uint32(len(fixes)), begin.Add(time.Duration(at*1e9))
 		fixes = append(fixes, came{fix, fix.At.Add(time.Second)})
 	}
+
 	return fixes
 }
 
-// spoof makes a trace with one kind of lie in it. Prints are what the node saw of other drivers.
+// spoof makes a trace with one kind of lie in it. Prints are what the node saw
+// of other drivers.
 type spoof struct {
 	name string
 	make func(rng *rand.Rand, prints *location.Footprints) []came
@@ -133,12 +139,16 @@ var spoofs = []spoof{
 				const perDegree = location.EarthRadius * math.Pi / 180
 				at.Lng += speed * d * math.Sin(angle) / perDegree / math.Cos(at.Lat*math.Pi/180)
 				at.Lat += speed * d * math.Cos(angle) / perDegree
-				if leg += speed * d; leg > 600+1400*rng.Float64() { // then a corner
+
+				// then a corner
+				if leg += speed * d; leg > 600+1400*rng.Float64() {
 					leg, angle = 0, angle+math.Pi/2
 				}
 			}
+
 			fixes[i].Point, fixes[i].Speed, fixes[i].Accuracy = at, float32(speed), 5
 		}
+
 		return fixes
 	}},
 	{"replays its own drive, with new times", func(rng *rand.Rand, _ *location.Footprints) []came {
@@ -174,6 +184,7 @@ func traces(t *testing.T) int {
 	if v == "" {
 		return 4000
 	}
+
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
 		t.Fatalf("RIDEHAIL_SPOOF_TRACES=%q: give how many honest traces to judge, such as 20000", v)
@@ -181,12 +192,14 @@ func traces(t *testing.T) int {
 	return n
 }
 
-// seed of the traces on which the figures are asserted. The limits were chosen on others (RIDEHAIL_SPOOF_SEED).
+// seed of the traces on which the figures are asserted. The limits were chosen
+// on others (RIDEHAIL_SPOOF_SEED).
 func seed(t *testing.T) uint64 {
 	v := os.Getenv("RIDEHAIL_SPOOF_SEED")
 	if v == "" {
 		return 20260302
 	}
+
 	n, err := strconv.ParseUint(v, 10, 64)
 	if err != nil {
 		t.Fatalf("RIDEHAIL_SPOOF_SEED=%q: give a whole number", v)
@@ -194,7 +207,8 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot measures what a Track is good for. Run it with -v for the table.
+// TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot measures what a Track is good
+// for. Run it with -v for the table.
 func TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 	prints, n := location.NewFootprints(1<<20), traces(t)
 	rng := rand.New(rand.NewPCG(seed(t), 1))
@@ -208,10 +222,12 @@ func TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 			count(by, flags)
 		}
 	}
+
 	t.Logf("%-62s %5d of %5d traces flagged, %6.2f %%  (%d fixes, %d refused) %v", "honest", flagged, n, 100*float64(flagged)/float64(n), fixes, refused, by)
 	if flagged*1000 > n {
 		t.Errorf("%d of %d honest traces were flagged, more than one in a thousand", flagged, n)
 	}
+
 	for k, s := range spoofs {
 		rng, flagged, by, n := rand.New(rand.NewPCG(seed(t), uint64(k+2))), 0, map[string]int{}, max(1, n/10)
 		for range n {
@@ -221,6 +237,7 @@ func TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 				count(by, flags)
 			}
 		}
+
 		t.Logf("%-62s %5d of %5d traces flagged, %6.2f %%  %v", s.name, flagged, n, 100*float64(flagged)/float64(n), by)
 		if flagged*100 < 95*n {
 			t.Errorf("a driver who %s was flagged in %d of %d traces, less than 95 %%", s.name, flagged, n)

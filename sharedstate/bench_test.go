@@ -45,11 +45,13 @@ func newFleet(n, shards int) *fleet {
 		f.d.SetAvailable(f.ids[i], true)
 		f.d.Move(f.ids[i], f.at[i])
 	}
+
 	return f
 }
 
-// drive moves driver i ten metres on, as a gateway does: through the seat that a connected driver holds, at a time read
-// before; one goroutine per driver at a time.
+// drive moves driver i ten metres on, as a gateway does: through the seat that
+// a connected driver holds, at a time read before; one goroutine per driver at
+// a time.
 func (f *fleet) drive(i int, b *testing.B) {
 	fix := &f.at[i]
 	if i%2 == 0 {
@@ -57,17 +59,20 @@ func (f *fleet) drive(i int, b *testing.B) {
 	} else {
 		fix.Lat -= 0.00009
 	}
+
 	fix.At = fix.At.Add(10 * time.Millisecond)
 	if r, _ := f.seats[i].Move(*fix, f.now); r != location.Believed {
 		b.Error(r)
 	}
 }
 
-// moves lets each core drive its own share of the fleet, in an order that caches cannot guess.
+// moves lets each core drive its own share of the fleet, in an order that
+// caches cannot guess.
 func (f *fleet) moves(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
 	b.ResetTimer()
+
 	for c := range cores {
 		wg.Go(func() {
 			share := len(f.ids) / cores
@@ -76,6 +81,7 @@ func (f *fleet) moves(b *testing.B) {
 			}
 		})
 	}
+
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "moves/s")
 }
@@ -117,18 +123,20 @@ func (f *fleet) traffic(perSecond int, b *testing.B) (stop func()) {
 			}
 		}
 	})
+
 	return func() { done.Store(true); wg.Wait() }
 }
 
-// warm searches once from every driver's place, so that all rings are made: what a node has done after its first minutes.
+// warm searches once from every driver's place, so that all rings are made:
+// what a node has done after its first minutes.
 func (f *fleet) warm() {
 	for i := range f.at {
 		f.d.Nearest(f.at[i].Point, 1, 1000, nil)
 	}
 }
 
-// BenchmarkNearest asks for the ten nearest within 5 km while others move 50,000 times a second. Redis has it easier: within
-// 1 km, and nobody moves.
+// BenchmarkNearest asks for the ten nearest within 5 km while others move
+// 50,000 times a second. Redis has it easier: within 1 km, and nobody moves.
 func BenchmarkNearest(b *testing.B) {
 	ours := map[int]float64{}
 	for _, n := range []int{100_000, 1_000_000} {
@@ -136,8 +144,10 @@ func BenchmarkNearest(b *testing.B) {
 			f := newFleetOnce(n, 64)
 			f.warm()
 			defer f.traffic(50_000, b)()
+
 			b.ReportAllocs()
 			b.ResetTimer()
+
 			b.RunParallel(func(pb *testing.PB) {
 				rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
 				var dst []Near
@@ -145,10 +155,12 @@ func BenchmarkNearest(b *testing.B) {
 					dst = f.d.Nearest(somewhere(rng), 10, 5000, dst[:0])
 				}
 			})
+
 			ours[n] = float64(b.N) / b.Elapsed().Seconds()
 			b.ReportMetric(ours[n], "searches/s")
 		})
 	}
+
 	for _, batch := range []int{1, 100} {
 		b.Run(fmt.Sprintf("redis/pipeline=%d", batch), func(b *testing.B) { redisNearest(b, batch, ours[100_000]) })
 	}
@@ -159,16 +171,20 @@ func redisNearest(b *testing.B, batch int, ours float64) {
 	if url == "" {
 		b.Skip("set RIDEHAIL_TEST_REDIS=redis://… (or use ci/with-services) to compare with Redis GEOSEARCH")
 	}
+
 	opts, err := redis.ParseURL(url)
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	r := redis.NewClient(opts)
 	defer r.Close()
+
 	ctx, key := context.Background(), "ridehail:bench:geo"
 	fillRedis(b, r, key)
 	defer r.Del(ctx, key)
 	b.ResetTimer()
+
 	b.RunParallel(func(pb *testing.PB) {
 		rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
 		for more := true; more; {
@@ -181,11 +197,13 @@ func redisNearest(b *testing.B, batch int, ours float64) {
 				p.GeoSearchLocation(ctx, key, &redis.GeoSearchLocationQuery{WithDist: true, GeoSearchQuery: redis.GeoSearchQuery{
 					Longitude: at.Lng, Latitude: at.Lat, Radius: 1, RadiusUnit: "km", Sort: "ASC", Count: 10}})
 			}
+
 			if _, err := p.Exec(ctx); err != nil {
 				b.Error(err)
 			}
 		}
 	})
+
 	theirs := float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(theirs, "searches/s")
 	if ours > 0 {
@@ -201,6 +219,7 @@ func fillRedis(b *testing.B, r *redis.Client, key string) {
 			p := somewhere(rng)
 			places[i] = &redis.GeoLocation{Name: fmt.Sprint(rng.Uint64()), Longitude: p.Lng, Latitude: p.Lat}
 		}
+
 		if err := r.GeoAdd(ctx, key, places...).Err(); err != nil {
 			b.Fatalf("fill %s: %v", r.Options().Addr, err)
 		}

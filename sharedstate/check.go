@@ -17,8 +17,9 @@ type Counts struct {
 	Cells    int
 }
 
-// Counts returns how many drivers stand where, and how many fixes were believed and refused. An available driver who is
-// not connected, or silent for longer than OfflineAfter, counts as NonContactable.
+// Counts returns how many drivers stand where, and how many fixes were believed
+// and refused. An available driver who is not connected, or silent for longer
+// than OfflineAfter, counts as NonContactable.
 func (d *Drivers) Counts() Counts {
 	since := d.heardSince(d.opts.OfflineAfter)
 	c := Counts{Status: map[Status]int{}, Refused: map[location.Reason]uint64{}}
@@ -38,6 +39,7 @@ func (d *Drivers) Counts() Counts {
 		}
 		s.mu.RUnlock()
 	}
+
 	d.ground.mu.RLock()
 	c.Cells = len(d.ground.tiles)
 	d.ground.mu.RUnlock()
@@ -54,12 +56,14 @@ func (s *shard) offline(since time.Time) (n int) {
 	return n
 }
 
-// Check compares all maps with each other and reports every disagreement. It stops the world meanwhile.
+// Check compares all maps with each other and reports every disagreement. It
+// stops the world meanwhile.
 func (d *Drivers) Check() error {
 	for i := range d.shards {
 		d.shards[i].mu.Lock()
 		defer d.shards[i].mu.Unlock()
 	}
+
 	var errs []error
 	located := 0
 	for i := range d.shards {
@@ -74,12 +78,14 @@ func (d *Drivers) Check() error {
 				errs = append(errs, fmt.Errorf("driver %s: %w", id, err))
 			}
 		}
+
 		for st, n := range s.count {
 			if count[st] != n {
 				errs = append(errs, fmt.Errorf("shard %d counts %d drivers %s, has %d", i, n, st, count[st]))
 			}
 		}
 	}
+
 	return errors.Join(append(errs, d.ground.check(located))...)
 }
 
@@ -93,8 +99,10 @@ func (e *entry) check() error {
 	if e.tile == nil {
 		return nil
 	}
+
 	e.tile.mu.RLock()
 	defer e.tile.mu.RUnlock()
+
 	i := int(e.slot.Load())
 	if i >= len(e.tile.cars) || e.tile.cars[i].e != e {
 		return fmt.Errorf("is not in cell %s, where it should be", e.tile.shape.Cell)
@@ -105,6 +113,7 @@ func (e *entry) check() error {
 	if c, err := location.CellOf(e.d.Fix.Point); err != nil || c != e.d.Cell || c != e.tile.shape.Cell {
 		return fmt.Errorf("is filed in cell %s, stands in %s (%v)", e.d.Cell, c, err)
 	}
+
 	return nil
 }
 
@@ -112,6 +121,7 @@ func (e *entry) check() error {
 func (g *ground) check(located int) error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
+
 	var errs []error
 	cars, perBlock := 0, map[*block]int64{}
 	for _, t := range g.tiles {
@@ -121,22 +131,26 @@ func (g *ground) check(located int) error {
 		if int(t.n.Load()) != len(t.cars) {
 			errs = append(errs, fmt.Errorf("cell %s counts %d cars, has %d", t.shape.Cell, t.n.Load(), len(t.cars)))
 		}
+
 		free := 0
 		for i := range t.cars {
 			if t.cars[i].free {
 				free++
 			}
 		}
+
 		if int(t.free.Load()) != free {
 			errs = append(errs, fmt.Errorf("cell %s counts %d free cars, has %d", t.shape.Cell, t.free.Load(), free))
 		}
 		t.mu.RUnlock()
 	}
+
 	for c, b := range g.blocks {
 		if b.n.Load() != perBlock[b] {
 			errs = append(errs, fmt.Errorf("block %s counts %d cars, has %d", c, b.n.Load(), perBlock[b]))
 		}
 	}
+
 	if cars != located {
 		errs = append(errs, fmt.Errorf("cells hold %d cars, %d drivers have a position", cars, located))
 	}

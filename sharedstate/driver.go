@@ -1,5 +1,6 @@
-// Package sharedstate remembers what is hot: where every driver is, who may be offered a trip, who is connected and who
-// watches whom. It hands out copies and calls nobody.
+// Package sharedstate remembers what is hot: where every driver is, who may be
+// offered a trip, who is connected and who watches whom. It hands out copies
+// and calls nobody.
 package sharedstate
 
 import (
@@ -11,7 +12,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Status is what a driver can do just now, in the words of the Mobility Data Specification where it has them.
+// Status is what a driver can do just now, in the words of the Mobility Data
+// Specification where it has them.
 type Status string
 
 const (
@@ -21,11 +23,13 @@ const (
 	OnTrip         Status = "on_trip"
 	NonOperational Status = "non_operational"
 
-	// NonContactable is counted, and never kept: on duty, without a trip, and silent for longer than OfflineAfter.
+	// NonContactable is counted, and never kept: on duty, without a trip, and
+	// silent for longer than OfflineAfter.
 	NonContactable Status = "non_contactable"
 )
 
-// ErrNotAvailable says that a driver cannot be held: unknown, gone, off duty, held by another offer, or on a trip.
+// ErrNotAvailable says that a driver cannot be held: unknown, gone, off duty,
+// held by another offer, or on a trip.
 var ErrNotAvailable = errors.New("driver is not available")
 
 // Unknown refuses fixes of drivers who never entered.
@@ -51,7 +55,8 @@ func (d Driver) Located() bool { return !d.Fix.At.IsZero() }
 type Near struct {
 	Driver
 	Metres float64
-	Idle   time.Duration // without a trip while on duty, as far as this node knows
+	// without a trip while on duty, as far as this node knows
+	Idle time.Duration
 }
 
 // entry is a driver as kept. All but slot are guarded by the shard's lock.
@@ -63,13 +68,17 @@ type entry struct {
 	wants   bool         // on duty
 	riding  Status       // Reserved or OnTrip while d.Trip is set
 	ended   trips.TripID
-	changed uint64    // tick of the last change
-	tracked int64     // the phone's clock when the track saw a fix, Unix nanoseconds; at hand, so that track need not be
+	changed uint64 // tick of the last change
+	// the phone's clock when the track saw a fix, Unix nanoseconds; at hand, so
+	// that track need not be
+	tracked int64
 	entered time.Time // when the driver's socket was last opened at this node
 	track   location.Track
-	// idleSince is when the driver was last without a trip and on duty anew, in nanoseconds of the Unix clock.
+	// idleSince is when the driver was last without a trip and on duty anew, in
+	// nanoseconds of the Unix clock.
 	idleSince int64
-	_         [48]byte // to 512, so that what a move needs begins where lines of the cache do
+	// to 512, so that what a move needs begins where lines of the cache do
+	_ [48]byte
 }
 
 // status derives what may be derived, so that no two facts can disagree.

@@ -14,15 +14,18 @@ import (
 
 // DriverOptions are the settings of Drivers; zero values mean the defaults.
 type DriverOptions struct {
-	Judge        location.Judge
-	Now          func() time.Time
-	SuspectAfter time.Duration // a driver silent for longer is not offered; detector.SuspectAfter
-	OfflineAfter time.Duration // a driver silent for longer is on no map and not counted as available; detector.OfflineAfter
-	Shards       int           // locks over the ids; 64
+	Judge location.Judge
+	Now   func() time.Time
+	// a driver silent for longer is not offered; detector.SuspectAfter
+	SuspectAfter time.Duration
+	// a driver silent for longer is on no map and not counted as available;
+	// detector.OfflineAfter
+	OfflineAfter time.Duration
+	Shards       int // locks over the ids; 64
 }
 
-// Drivers knows every driver by id and by place. Locks are taken in the order shard, tile, and never two of a kind,
-// except by Check.
+// Drivers knows every driver by id and by place. Locks are taken in the order
+// shard, tile, and never two of a kind, except by Check.
 type Drivers struct {
 	opts   DriverOptions
 	seed   maphash.Seed
@@ -34,11 +37,12 @@ type Drivers struct {
 	glance time.Duration // fixes that follow faster are not for tracks
 }
 
-// footprints is how many stretches of drives are remembered, in 8 MB: what 5,000 cars on the road leave in half an hour,
-// at a fix a second.
+// footprints is how many stretches of drives are remembered, in 8 MB: what
+// 5,000 cars on the road leave in half an hour, at a fix a second.
 const footprints = 1 << 20
 
-// shard is one share of the drivers. BenchmarkShards shows what one lock for all costs.
+// shard is one share of the drivers. BenchmarkShards shows what one lock for
+// all costs.
 type shard struct {
 	mu    sync.RWMutex
 	byID  map[trips.DriverID]*entry
@@ -56,10 +60,12 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Judge == (location.Judge{}) {
 		opts.Judge = location.DefaultJudge()
 	}
+
 	opts.Judge.Pace = max(1, opts.Judge.Pace)
 	opts.SuspectAfter = orElse(opts.SuspectAfter, detector.SuspectAfter)
 	opts.OfflineAfter = orElse(opts.OfflineAfter, detector.OfflineAfter)
 	opts.Shards = orElse(opts.Shards, 64)
+
 	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround(),
 		guard: new(detector.Guard), prints: location.NewFootprints(footprints),
 		glance: location.TrackEvery(opts.Judge.Pace)}
@@ -68,14 +74,17 @@ func NewDrivers(opts DriverOptions) *Drivers {
 		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
 		s.nays = map[location.Reason]uint64{}
 	}
+
 	d.tick.Store(1)
 	return d
 }
 
-// Guard is told by whoever runs the node that it is awake, so that a pause of its own makes no driver silent.
+// Guard is told by whoever runs the node that it is awake, so that a pause of
+// its own makes no driver silent.
 func (d *Drivers) Guard() *detector.Guard { return d.guard }
 
-// heardSince is when a driver must have been heard of not to count as silent for that long.
+// heardSince is when a driver must have been heard of not to count as silent
+// for that long.
 func (d *Drivers) heardSince(silence time.Duration) time.Time {
 	return d.guard.Cutoff(d.opts.Now(), silence)
 }
@@ -105,28 +114,31 @@ func (s *shard) entryLocked(id trips.DriverID) *entry {
 // settleLocked brings the derived facts in line after a change to an entry.
 func (d *Drivers) settleLocked(e *entry) {
 	if now := e.status(); now != e.d.Status {
-		if now == Available && e.d.Status != Offered { // whoever declines an offer has been waiting all the while
+		if now == Available && e.d.Status != Offered {
+			// whoever declines an offer has been waiting all the while
 			e.idleSince = d.opts.Now().UnixNano()
 		}
 		e.shard.count[e.d.Status]--
 		e.shard.count[now]++
 		e.d.Status = now
 	}
+
 	e.changed = d.tick.Load()
 	if e.tile != nil {
 		e.tile.put(e)
 	}
 }
 
-// Seat is one driver's place here, for whoever moves them as long as they are connected: finding them each time by id
-// would cost a third of a move.
+// Seat is one driver's place here, for whoever moves them as long as they are
+// connected: finding them each time by id would cost a third of a move.
 type Seat struct {
 	d    *Drivers
 	e    *entry
 	node string
 }
 
-// Enter says that the driver's socket is at node. A driver keeps what they were doing.
+// Enter says that the driver's socket is at node. A driver keeps what they were
+// doing.
 func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -137,19 +149,23 @@ func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	return Seat{d, e, node}
 }
 
-// Move believes or refuses a fix that came now, and remembers where the driver is. It also returns what there is to doubt
-// about this driver since this fix, whether believed or not; mostly nothing.
+// Move believes or refuses a fix that came now, and remembers where the driver
+// is. It also returns what there is to doubt about this driver since this fix,
+// whether believed or not; mostly nothing.
 func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	s.e.shard.mu.Lock()
 	defer s.e.shard.mu.Unlock()
-	if d := &s.e.d; d.Node != s.node || !d.Connected { // a mirror was mistaken: the phone speaks here
+
+	// a mirror was mistaken: the phone speaks here
+	if d := &s.e.d; d.Node != s.node || !d.Connected {
 		d.Node, d.Connected = s.node, true
 		s.d.settleLocked(s.e)
 	}
 	return s.d.moveLocked(s.e, fix, now)
 }
 
-// Leave says that the driver's socket at node is gone. It does nothing when the driver is at another node by now.
+// Leave says that the driver's socket at node is gone. It does nothing when the
+// driver is at another node by now.
 func (d *Drivers) Leave(id trips.DriverID, node string) {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -165,11 +181,13 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 	s, now := d.shardOf(id), d.opts.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
 	if e == nil {
 		s.nays[Unknown]++
 		return Unknown
 	}
+
 	why, _ := d.moveLocked(e, fix, now)
 	return why
 }
@@ -196,11 +214,13 @@ func (d *Drivers) believeLocked(e *entry, fix location.Fix, now time.Time) locat
 		s.nays[location.OutOfRange]++
 		return location.OutOfRange
 	}
+
 	s.moves++
 	return location.Believed
 }
 
-// placeLocked puts the driver where the fix says; false when the fix is nowhere.
+// placeLocked puts the driver where the fix says; false when the fix is
+// nowhere.
 func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
 	to := e.tile
 	if to == nil || !to.shape.Contains(fix.Point) {
@@ -208,6 +228,7 @@ func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
 			return false
 		}
 	}
+
 	e.d.Fix, e.d.ReceivedAt, e.d.Cell = fix, now, to.shape.Cell
 	e.changed = d.tick.Load()
 	if from := e.tile; from != nil && from != to {
@@ -218,12 +239,14 @@ func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
 	return true
 }
 
-// Place mirrors another node's driver. The newest fix wins, so that mirrors may come late or twice; what this node
-// itself decided (a hold) stays. Of a driver who has come from there meanwhile, only the place is news.
+// Place mirrors another node's driver. The newest fix wins, so that mirrors may
+// come late or twice; what this node itself decided (a hold) stays. Of a driver
+// who has come from there meanwhile, only the place is news.
 func (d *Drivers) Place(m Driver) {
 	s := d.shardOf(m.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.entryLocked(m.ID)
 	if older := m.Fix.At.Before(e.d.Fix.At); older || (e.d.Connected && e.d.Node != m.Node && !m.Fix.At.After(e.d.Fix.At)) {
 		return
@@ -234,18 +257,22 @@ func (d *Drivers) Place(m Driver) {
 	if e.d.Connected && e.d.Node != m.Node && !m.ReceivedAt.After(e.entered) {
 		return
 	}
+
 	e.d.Node, e.d.Connected = m.Node, m.Connected
 	e.wants = m.Status != NonOperational
+
 	switch {
 	case m.Trip != "" && m.Trip != e.ended:
 		e.assignLocked(m.Trip, m.Status)
 	case m.Trip == "":
 		e.d.Trip = ""
 	}
+
 	d.settleLocked(e)
 }
 
-// SetAvailable says whether the driver wants trips. It does not touch the trip or the offer in hand.
+// SetAvailable says whether the driver wants trips. It does not touch the trip
+// or the offer in hand.
 func (d *Drivers) SetAvailable(id trips.DriverID, wants bool) {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -255,15 +282,18 @@ func (d *Drivers) SetAvailable(id trips.DriverID, wants bool) {
 	d.settleLocked(e)
 }
 
-// Reserve holds an available driver for an offer: of many who try, one gets the driver, the rest ErrNotAvailable.
+// Reserve holds an available driver for an offer: of many who try, one gets the
+// driver, the rest ErrNotAvailable.
 func (d *Drivers) Reserve(id trips.DriverID, hold string) error {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
 	if e == nil || !e.free() || hold == "" {
 		return fmt.Errorf("driver %s: %w", id, ErrNotAvailable)
 	}
+
 	e.d.Hold = hold
 	d.settleLocked(e)
 	return nil
@@ -274,17 +304,19 @@ func (d *Drivers) Release(id trips.DriverID, hold string) bool {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
 	if e == nil || hold == "" || e.d.Hold != hold {
 		return false
 	}
+
 	e.d.Hold = ""
 	d.settleLocked(e)
 	return true
 }
 
-// Assign binds the driver to a trip and ends any hold. Repeats and latecomers (a trip that was freed, a step back)
-// change nothing.
+// Assign binds the driver to a trip and ends any hold. Repeats and latecomers
+// (a trip that was freed, a step back) change nothing.
 func (d *Drivers) Assign(id trips.DriverID, trip trips.TripID, st Status) {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -301,6 +333,7 @@ func (e *entry) assignLocked(trip trips.TripID, st Status) {
 	} else {
 		st = OnTrip
 	}
+
 	e.d.Trip, e.riding, e.d.Hold = trip, st, ""
 }
 
@@ -309,10 +342,12 @@ func (d *Drivers) Free(id trips.DriverID, trip trips.TripID) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
 	if e == nil || trip == "" {
 		return
 	}
+
 	e.ended = trip
 	if e.d.Trip == trip {
 		e.d.Trip = ""
@@ -331,12 +366,13 @@ func (d *Drivers) Get(id trips.DriverID) (Driver, bool) {
 	return Driver{}, false
 }
 
-// Changed appends the node's drivers that changed since a tick, and returns the tick to ask with next time. The first
-// question is 0.
+// Changed appends the node's drivers that changed since a tick, and returns the
+// tick to ask with next time. The first question is 0.
 func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, uint64) {
-	// Whoever changes an entry reads the tick under the lock taken below, so a change is either seen now or carries
-	// the new tick.
+	// Whoever changes an entry reads the tick under the lock taken below, so a
+	// change is either seen now or carries the new tick.
 	next := d.tick.Add(1)
+
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.RLock()
@@ -350,7 +386,8 @@ func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, ui
 	return dst, next
 }
 
-// Sweep forgets drivers who left, have no trip and no offer, and were silent since before. It returns how many.
+// Sweep forgets drivers who left, have no trip and no offer, and were silent
+// since before. It returns how many.
 func (d *Drivers) Sweep(before time.Time) (n int) {
 	for i := range d.shards {
 		s := &d.shards[i]
@@ -368,5 +405,6 @@ func (d *Drivers) Sweep(before time.Time) (n int) {
 		}
 		s.mu.Unlock()
 	}
+
 	return n
 }

@@ -57,6 +57,7 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 	c := newClock()
 	d := city(c)
 	onDuty(t, d, c, "d", lagoon)
+
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 64 {
@@ -66,6 +67,7 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if won.Load() != 1 {
 		t.Fatalf("%d riders got the last driver", won.Load())
@@ -73,6 +75,7 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 	if n := d.Nearest(lagoon, 10, 1e4, nil); len(n) != 0 {
 		t.Fatalf("a held driver is still offered: %v", n)
 	}
+
 	check(t, d)
 }
 
@@ -92,6 +95,7 @@ func TestOnlyTheHolderReleases(t *testing.T) {
 	if !d.Release("d", "a") || d.Release("d", "a") {
 		t.Fatal("a hold must end exactly once")
 	}
+
 	check(t, d)
 }
 
@@ -113,6 +117,7 @@ func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 			if n := d.Around(lagoon, 1e4, 10, nil); len(n) != 1 {
 				t.Fatalf("not on the map: %+v", n)
 			}
+
 			check(t, d)
 		})
 	}
@@ -143,10 +148,12 @@ func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 	c.pass(time.Second)
 	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	d.Leave("d", "n1")
+
 	got, _ := d.Get("d")
 	if !got.Connected || got.Node != "n2" || len(d.Nearest(lagoon, 1, 100, nil)) != 1 {
 		t.Fatalf("the old socket's end took the driver away: %+v", got)
 	}
+
 	d.Place(Driver{ID: "d", Node: "n1", Fix: location.Fix{Point: lagoon, At: c.now().Add(-time.Second)}})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Fatal("an old mirror won")
@@ -161,20 +168,24 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	c.pass(time.Second)
 	last := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
 	c.pass(time.Second)
+
 	seat := d.Enter("d", "n1")
 	d.Place(last) // sent before
 	left := last
 	left.Connected = false
 	d.Place(left)
+
 	got, _ := d.Get("d")
 	if got.Node != "n1" || !got.Connected || !got.Fix.At.Equal(last.Fix.At) {
 		t.Errorf("a late mirror left %+v", got)
 	}
+
 	c.pass(time.Second)
 	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Errorf("the driver was heard at n2 later and is at %s", got.Node)
 	}
+
 	c.pass(time.Second)
 	if why, _ := seat.Move(c.fix(lagoon), c.now()); why != location.Believed {
 		t.Fatal(why)
@@ -182,6 +193,7 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	if got, _ := d.Get("d"); got.Node != "n1" || !got.Connected {
 		t.Errorf("the driver's phone speaks here, and is at %s, connected: %v", got.Node, got.Connected)
 	}
+
 	check(t, d)
 }
 
@@ -193,6 +205,7 @@ func TestAMirrorDoesNotEndAHold(t *testing.T) {
 	if err := d.Reserve("d", "o"); err != nil {
 		t.Fatal(err)
 	}
+
 	c.pass(time.Second)
 	m.Fix, m.ReceivedAt = c.fix(lagoon), c.now()
 	d.Place(m)
@@ -208,10 +221,12 @@ func TestEveryChangeIsMirroredOnce(t *testing.T) {
 	onDuty(t, d, c, "a", lagoon)
 	onDuty(t, d, c, "b", lagoon)
 	d.Enter("c", "n2")
+
 	got, tick := d.Changed("n1", 0, nil)
 	if len(got) != 2 {
 		t.Fatalf("%d drivers at first", len(got))
 	}
+
 	d.SetAvailable("b", false)
 	got, tick = d.Changed("n1", tick, nil)
 	if len(got) != 1 || got[0].ID != "b" {
@@ -228,15 +243,18 @@ func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
 	if r := d.Move("x", c.fix(lagoon)); r != Unknown {
 		t.Fatalf("got %q", r)
 	}
+
 	onDuty(t, d, c, "d", lagoon)
 	c.pass(time.Second)
 	if r := d.Move("d", c.fix(location.Point{Lng: 4, Lat: 6})); r != location.Teleport {
 		t.Fatalf("got %q", r)
 	}
+
 	n := d.Counts()
 	if n.Refused[Unknown] != 1 || n.Refused[location.Teleport] != 1 || n.Believed != 1 || n.Status[Available] != 1 {
 		t.Fatalf("%+v", n)
 	}
+
 	check(t, d)
 }
 
@@ -253,10 +271,12 @@ func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 	if _, ok := d.Get("goes"); ok || d.Counts().Drivers != 1 {
 		t.Fatal("still there")
 	}
+
 	check(t, d)
 }
 
-// TestNearestIsExact compares with brute force, for crowds and lonely drivers, near and far, anywhere but at the poles.
+// TestNearestIsExact compares with brute force, for crowds and lonely drivers,
+// near and far, anywhere but at the poles.
 func TestNearestIsExact(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newClock()
@@ -273,12 +293,14 @@ func TestNearestIsExact(t *testing.T) {
 			}
 			return p
 		}
+
 		all := map[trips.DriverID]location.Point{}
 		for i := range rapid.IntRange(0, 400).Draw(rt, "drivers") {
 			id := trips.DriverID(fmt.Sprint(i))
 			all[id] = at()
 			onDuty(t, d, c, id, all[id])
 		}
+
 		for id := range all { // everybody moves once
 			if c.pass(time.Second); rng.IntN(2) == 0 {
 				p := all[id]
@@ -288,12 +310,14 @@ func TestNearestIsExact(t *testing.T) {
 				}
 			}
 		}
+
 		d.opts.SuspectAfter = time.Hour
 		k, limit := rapid.IntRange(1, 20).Draw(rt, "k"), rapid.SampledFrom([]float64{100, 1000, 5000, 30000}).Draw(rt, "limit")
 		for range 5 {
 			q := at()
 			compareWithBruteForce(rt, all, q, k, limit, d.Nearest(q, k, limit, nil))
 		}
+
 		check(t, d)
 	})
 }
@@ -305,22 +329,26 @@ func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q 
 			want = append(want, m)
 		}
 	}
+
 	slices.Sort(want)
 	want = want[:min(k, len(want))]
 	if len(got) != len(want) {
 		t.Fatalf("found %d, brute force %d", len(got), len(want))
 	}
+
 	for i := range got {
 		if diff := got[i].Metres - want[i]; diff > 0.1 || diff < -0.1 {
 			t.Fatalf("place %d: %.3f m, brute force %.3f m", i, got[i].Metres, want[i])
 		}
 	}
+
 	if !slices.IsSortedFunc(got, func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) }) {
 		t.Fatal("not sorted")
 	}
 }
 
-// TestEverybodyAtOnce lets all verbs race on few drivers, then asks the state to check itself.
+// TestEverybodyAtOnce lets all verbs race on few drivers, then asks the state
+// to check itself.
 func TestEverybodyAtOnce(t *testing.T) {
 	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, Judge: location.Judge{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
 	var wg sync.WaitGroup
@@ -332,6 +360,7 @@ func TestEverybodyAtOnce(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	check(t, d)
 }
@@ -373,7 +402,8 @@ type hold struct {
 	word    string
 }
 
-// TestHoldsAreLinearizable checks recorded histories against a driver that does one thing at a time.
+// TestHoldsAreLinearizable checks recorded histories against a driver that does
+// one thing at a time.
 func TestHoldsAreLinearizable(t *testing.T) {
 	model := porcupine.Model{
 		Init: func() any { return "" },
@@ -385,12 +415,14 @@ func TestHoldsAreLinearizable(t *testing.T) {
 				}
 				return !ok, held
 			}
+
 			if held == "" {
 				return ok, h.word
 			}
 			return !ok, held
 		},
 	}
+
 	for round := range 30 {
 		c := newClock()
 		d := city(c)
@@ -404,6 +436,7 @@ func TestHoldsAreLinearizable(t *testing.T) {
 func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
 	var mu sync.Mutex
 	var ops []porcupine.Operation
+
 	start := time.Now()
 	var wg sync.WaitGroup
 	for w := range 4 {
@@ -412,12 +445,14 @@ func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
 			for range 50 {
 				h := hold{release: rng.IntN(2) == 0, word: fmt.Sprint(rng.IntN(3))}
 				call := time.Since(start)
+
 				ok := false
 				if h.release {
 					ok = d.Release("d", h.word)
 				} else {
 					ok = d.Reserve("d", h.word) == nil
 				}
+
 				end := time.Since(start)
 				mu.Lock()
 				ops = append(ops, porcupine.Operation{ClientId: w, Input: h, Call: int64(call), Output: ok, Return: int64(end)})
@@ -425,6 +460,7 @@ func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
 			}
 		})
 	}
+
 	wg.Wait()
 	return ops
 }

@@ -10,28 +10,34 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Nearest appends the k nearest drivers who may be offered a trip: available, connected, heard of within SuspectAfter,
-// at most maxMetres away, nearest first. A driver who crosses from cell to cell just then may be missed by this one
-// search. A copy may be out of date when it is read; Reserve decides.
+// Nearest appends the k nearest drivers who may be offered a trip: available,
+// connected, heard of within SuspectAfter, at most maxMetres away, nearest
+// first. A driver who crosses from cell to cell just then may be missed by this
+// one search. A copy may be out of date when it is read; Reserve decides.
 func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near) []Near {
 	s := scratch.Get().(*search)
 	defer scratch.Put(s)
+
 	s.start(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
 	s.run(d.ground)
+
 	from, now := len(dst), d.opts.Now().UnixNano()
 	for _, f := range s.found {
 		if n := f.copy(&s.flat, now); n.Status == Available && n.Connected {
 			dst = append(dst, n)
 		}
 	}
+
 	slices.SortFunc(dst[from:], func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) })
 	return dst
 }
 
-// Around appends the nearest drivers in any state, for maps: heard of within OfflineAfter, nearest first, at most limit.
+// Around appends the nearest drivers in any state, for maps: heard of within
+// OfflineAfter, nearest first, at most limit.
 func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driver) []Driver {
 	s := scratch.Get().(*search)
 	defer scratch.Put(s)
+
 	s.start(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
 	s.run(d.ground)
 	for _, f := range s.found {
@@ -40,7 +46,8 @@ func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driv
 	return dst
 }
 
-// FreePoints appends where the drivers are who could be offered a trip, of all nodes and in no order.
+// FreePoints appends where the drivers are who could be offered a trip, of all
+// nodes and in no order.
 func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
 	since := d.heardSince(d.opts.SuspectAfter)
 	for i := range d.shards {
@@ -64,7 +71,8 @@ type candidate struct {
 	e      *entry
 }
 
-// copy reads the driver as they are now, who may have moved on a little since the search.
+// copy reads the driver as they are now, who may have moved on a little since
+// the search.
 func (c candidate) copy(flat *location.Flat, now int64) (n Near) {
 	s := c.e.shard
 	s.mu.RLock()
@@ -100,7 +108,8 @@ func (s *search) start(p location.Point, k int, metres float64, free bool, since
 		far: metres * metres, found: s.found[:0], order: s.order[:0]}
 }
 
-// run looks through the rings around the point, and goes over to blocks when these end before the answer is certain.
+// run looks through the rings around the point, and goes over to blocks when
+// these end before the answer is certain.
 func (s *search) run(g *ground) {
 	if s.k <= 0 || !(s.limit >= 0) || s.from.Check() != nil {
 		return
@@ -110,12 +119,14 @@ func (s *search) run(g *ground) {
 	}
 }
 
-// throughRings stops as soon as nothing outside the rings seen can be nearer than what was found.
+// throughRings stops as soon as nothing outside the rings seen can be nearer
+// than what was found.
 func (s *search) throughRings(g *ground, t *tile) (certain bool) {
 	r := g.ringsOf(t)
 	if r == nil {
 		return false
 	}
+
 	off := s.flat.Metres(t.shape.Centre)
 	for i := range r.tiles {
 		for _, t := range r.tiles[i] {
@@ -125,6 +136,7 @@ func (s *search) throughRings(g *ground, t *tile) (certain bool) {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -139,6 +151,7 @@ func (s *search) throughBlocks(g *ground) {
 		}
 	}
 	slices.SortFunc(s.order, func(a, b reachable) int { return cmp.Compare(a.metres, b.metres) })
+
 	for _, o := range s.order {
 		if o.metres*o.metres > s.far {
 			return
@@ -155,6 +168,7 @@ func (s *search) lookInto(t *tile) {
 	if t.n.Load() == 0 || (s.free && t.free.Load() == 0) || s.beyond(t) {
 		return
 	}
+
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i := range t.cars {
@@ -174,8 +188,9 @@ func (s *search) beyond(t *tile) bool {
 	return s.flat.Square(t.shape.Centre) > m*m
 }
 
-// take inserts a candidate in order. A car that crossed over during the search, or a tile seen in a ring and again in a
-// block, comes twice; the nearer reading stays.
+// take inserts a candidate in order. A car that crossed over during the search,
+// or a tile seen in a ring and again in a block, comes twice; the nearer
+// reading stays.
 func (s *search) take(c candidate) {
 	if i := slices.IndexFunc(s.found, func(f candidate) bool { return f.e == c.e }); i >= 0 {
 		if s.found[i].square <= c.square {
@@ -183,12 +198,14 @@ func (s *search) take(c candidate) {
 		}
 		s.found = slices.Delete(s.found, i, i+1)
 	}
+
 	i, _ := slices.BinarySearchFunc(s.found, c, func(a, b candidate) int { return cmp.Compare(a.square, b.square) })
 	if len(s.found) < s.k {
 		s.found = append(s.found, candidate{})
 	} else if i == s.k {
 		return
 	}
+
 	copy(s.found[i+1:], s.found[i:])
 	s.found[i] = c
 	if len(s.found) == s.k {

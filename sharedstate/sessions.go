@@ -9,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Sessions knows who is connected and which driver each session watches. S is the gateway's session, which is only
-// compared and handed back, never called.
+// Sessions knows who is connected and which driver each session watches. S is
+// the gateway's session, which is only compared and handed back, never called.
 type Sessions[S comparable] struct {
 	mu       sync.RWMutex
 	byUser   map[trips.Actor][]S
@@ -25,10 +25,12 @@ func NewSessions[S comparable]() *Sessions[S] {
 		watchers: map[trips.DriverID][]S{}}
 }
 
-// Add registers a session and returns the user's others, which the caller may want to close.
+// Add registers a session and returns the user's others, which the caller may
+// want to close.
 func (r *Sessions[S]) Add(user trips.Actor, s S) (others []S) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if _, known := r.owner[s]; known {
 		return nil
 	}
@@ -38,10 +40,12 @@ func (r *Sessions[S]) Add(user trips.Actor, s S) (others []S) {
 	return others
 }
 
-// Remove forgets a session and what it watched; false when it was not registered.
+// Remove forgets a session and what it watched; false when it was not
+// registered.
 func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if owner, ok := r.owner[s]; !ok || owner != user {
 		return false
 	}
@@ -68,18 +72,22 @@ func (r *Sessions[S]) All(dst []S) []S {
 	return dst
 }
 
-// Watch makes the session watch this driver and no other; false when the session is gone already.
+// Watch makes the session watch this driver and no other; false when the
+// session is gone already.
 func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if _, ok := r.owner[s]; !ok {
 		return false
 	}
+
 	if r.watches[s] != d {
 		r.unwatchLocked(s)
 		r.watches[s] = d
 		r.watchers[d] = append(r.watchers[d], s)
 	}
+
 	return true
 }
 
@@ -115,27 +123,32 @@ func (r *Sessions[S]) Len() int {
 func (r *Sessions[S]) Check() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+
 	var errs []error
 	for s, user := range r.owner {
 		if !slices.Contains(r.byUser[user], s) {
 			errs = append(errs, fmt.Errorf("a session of %s is not among theirs", user))
 		}
 	}
+
 	for s, d := range r.watches {
 		if _, ok := r.owner[s]; !ok || !slices.Contains(r.watchers[d], s) {
 			errs = append(errs, fmt.Errorf("a watch of driver %s hangs loose", d))
 		}
 	}
+
 	if n := total(r.byUser); n != len(r.owner) {
 		errs = append(errs, fmt.Errorf("users have %d sessions, %d are known", n, len(r.owner)))
 	}
 	if n := total(r.watchers); n != len(r.watches) {
 		errs = append(errs, fmt.Errorf("drivers have %d watchers, %d sessions watch", n, len(r.watches)))
 	}
+
 	return errors.Join(errs...)
 }
 
-// without takes s out of the list under key, and the key out of the map when the list is empty.
+// without takes s out of the list under key, and the key out of the map when
+// the list is empty.
 func without[K, S comparable](m map[K][]S, key K, s S) {
 	list := m[key]
 	if i := slices.Index(list, s); i >= 0 {

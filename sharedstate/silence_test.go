@@ -10,7 +10,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// shift is a city whose drivers are all on duty and send a fix a second to a node that knows when it is awake.
+// shift is a city whose drivers are all on duty and send a fix a second to a
+// node that knows when it is awake.
 type shift struct {
 	t *testing.T
 	c *clock
@@ -29,12 +30,14 @@ func newShift(t *testing.T, n int) *shift {
 
 func driver(i int) trips.DriverID { return trips.DriverID(strconv.Itoa(i)) }
 
-// goes on for a time in which the first so many drivers are heard, and calls look at every beat of the node.
+// goes on for a time in which the first so many drivers are heard, and calls
+// look at every beat of the node.
 func (s *shift) goes(on time.Duration, heard int, look func()) {
 	for i := range int(on / detector.BeatEvery) {
 		s.c.pass(detector.BeatEvery)
 		s.d.Guard().Beat(s.c.now())
 		look()
+
 		if i%int(time.Second/detector.BeatEvery) == 0 {
 			for i := range heard {
 				s.d.Move(driver(i), s.c.fix(lagoon))
@@ -43,7 +46,8 @@ func (s *shift) goes(on time.Duration, heard int, look func()) {
 	}
 }
 
-// wants checks how many drivers may be offered a trip, and how many are on the map and counted as available.
+// wants checks how many drivers may be offered a trip, and how many are on the
+// map and counted as available.
 func (s *shift) wants(when string, offered, online int) {
 	s.t.Helper()
 	near, seen := len(s.d.Nearest(lagoon, 2*s.n, 1e4, nil)), len(s.d.Around(lagoon, 1e4, 2*s.n, nil))
@@ -63,7 +67,9 @@ func TestOurOwnPauseKillsNoDriver(t *testing.T) {
 			s.goes(20*time.Second, 100, all)
 			s.c.pass(away)
 			s.wants("back, before anything else ran", 100, 100)
-			s.goes(2900*time.Millisecond, 0, all) // the sockets are read late, too
+
+			// the sockets are read late, too
+			s.goes(2900*time.Millisecond, 0, all)
 			s.goes(20*time.Second, 100, all)
 			check(t, s.d)
 		})

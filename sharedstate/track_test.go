@@ -8,18 +8,20 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Flags are evidence, and no verdict: the fix that raises one is believed as any other, and the driver may be offered
-// trips.
+// Flags are evidence, and no verdict: the fix that raises one is believed as
+// any other, and the driver may be offered trips.
 func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 	c := newClock()
 	d := city(c)
 	seat := d.Enter("d", "n")
 	d.SetAvailable("d", true)
+
 	var all location.Flags
 	at := lagoon
 	for range 100 { // 60 m/s along a line that no receiver could draw
 		c.pass(time.Second)
 		at.Lng += 60 / 111_000.0
+
 		why, flags := seat.Move(location.Fix{Point: at, At: c.now(), Speed: 60, Accuracy: 5}, c.now())
 		if why != location.Believed {
 			t.Fatalf("refused: %s", why)
@@ -29,6 +31,7 @@ func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 		}
 		all |= flags
 	}
+
 	if all != location.FlagSpeed|location.FlagSmooth {
 		t.Errorf("flagged as %v", all.Names())
 	}
@@ -51,8 +54,10 @@ func TestADriveThatAnotherDriverMadeIsKnownAgain(t *testing.T) {
 			_, flags := seat.Move(location.Fix{Point: at, At: c.now(), Accuracy: 5}, c.now())
 			all |= flags
 		}
+
 		return all
 	}
+
 	if first := drive("first"); first != 0 {
 		t.Errorf("who drove first is flagged: %v", first.Names())
 	}

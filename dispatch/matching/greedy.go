@@ -2,12 +2,14 @@ package matching
 
 import "slices"
 
-// Greedy takes the cheapest pair that is left, again and again, and leaves out who would be cheaper alone. It is what
-// most dispatchers begin with, and what Assign is held against; its answer carries no proof.
+// Greedy takes the cheapest pair that is left, again and again, and leaves out
+// who would be cheaper alone. It is what most dispatchers begin with, and what
+// Assign is held against; its answer carries no proof.
 func (g *Graph) Greedy() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err
 	}
+
 	type pair struct {
 		cost     int64
 		row, col int32
@@ -22,9 +24,11 @@ func (g *Graph) Greedy() (Matching, error) {
 			}
 		}
 	}
+
 	for j := range m.Column {
 		m.Column[j] = None
 	}
+
 	slices.SortStableFunc(pairs, func(a, b pair) int {
 		switch {
 		case a.cost < b.cost:
@@ -34,12 +38,14 @@ func (g *Graph) Greedy() (Matching, error) {
 		}
 		return 0
 	})
+
 	for _, p := range pairs {
 		if m.Row[p.row] == None && m.Column[p.col] == None {
 			m.Row[p.row], m.Column[p.col] = int(p.col), int(p.row)
 			m.Cost += p.cost
 		}
 	}
+
 	for i, j := range m.Row {
 		if j == None {
 			m.Cost += g.skip[i]

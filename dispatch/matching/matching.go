@@ -1,5 +1,6 @@
-// Package matching pairs those who ask with those who can serve at the least total cost, exactly, on a sparse graph. It
-// knows nothing of trips or drivers and uses no clock: the same graph gives the same pairs.
+// Package matching pairs those who ask with those who can serve at the least
+// total cost, exactly, on a sparse graph. It knows nothing of trips or drivers
+// and uses no clock: the same graph gives the same pairs.
 package matching
 
 import (
@@ -9,14 +10,16 @@ import (
 	"github.com/ridehail/ridehail/internal/minheap"
 )
 
-// MaxCost bounds every cost of a graph, in either direction, so that no sum along a path can overflow.
+// MaxCost bounds every cost of a graph, in either direction, so that no sum
+// along a path can overflow.
 const MaxCost = int64(1) << 40
 
 // None stands for the partner of somebody without one.
 const None = -1
 
-// Graph is what to choose from: who asks (the rows), who can serve (the columns, by number), and what each pair would
-// cost. A row without a pair pays a price of its own, so that leaving somebody out is a choice like any other.
+// Graph is what to choose from: who asks (the rows), who can serve (the
+// columns, by number), and what each pair would cost. A row without a pair pays
+// a price of its own, so that leaving somebody out is a choice like any other.
 type Graph struct {
 	columns int
 	starts  []int32 // of each row's edges, and where the last row's end
@@ -36,18 +39,22 @@ func (g *Graph) Row(skip int64) {
 	g.starts = append(g.starts, int32(len(g.to)))
 }
 
-// ErrGraph is what a graph with a column out of range, a cost beyond MaxCost or an edge before the first row gets.
+// ErrGraph is what a graph with a column out of range, a cost beyond MaxCost or
+// an edge before the first row gets.
 var ErrGraph = errors.New("not a graph that can be matched")
 
-// Edge says that the current row may be paired with a column at a cost. Of two edges to one column the cheaper counts.
+// Edge says that the current row may be paired with a column at a cost. Of two
+// edges to one column the cheaper counts.
 func (g *Graph) Edge(column int, cost int64) {
 	g.check(cost)
+
 	switch {
 	case column < 0 || column >= g.columns:
 		g.err = fmt.Errorf("%w: column %d of %d", ErrGraph, column, g.columns)
 	case len(g.skip) == 0:
 		g.err = fmt.Errorf("%w: an edge before the first row", ErrGraph)
 	}
+
 	g.to = append(g.to, int32(column))
 	g.cost = append(g.cost, cost)
 	g.starts[len(g.starts)-1] = int32(len(g.to))
@@ -63,8 +70,8 @@ func (g *Graph) check(cost int64) {
 func (g *Graph) Rows() int    { return len(g.skip) }
 func (g *Graph) Columns() int { return g.columns }
 
-// Matching is the answer: a partner for each row and column, or None, and what it costs in all. Prices prove that
-// nothing is cheaper; see Graph.Proves.
+// Matching is the answer: a partner for each row and column, or None, and what
+// it costs in all. Prices prove that nothing is cheaper; see Graph.Proves.
 type Matching struct {
 	Row    []int // the column of each row
 	Column []int // the row of each column
@@ -72,13 +79,16 @@ type Matching struct {
 	Prices []int64
 }
 
-// Assign finds the pairs of least total cost, each row and each column in one pair at most.
+// Assign finds the pairs of least total cost, each row and each column in one
+// pair at most.
 //
-// It adds one row after the other, each along the shortest augmenting path under the prices so far, found by Dijkstra's
-// algorithm over the edges that exist: R. Jonker, A. Volgenant, A shortest augmenting path algorithm for dense and sparse
-// linear assignment problems, Computing 38 (1987). A row's own price for staying alone is a column that only it can
-// reach. Time is O(rows · edges · log columns) at worst; where most rows find a free column nearby it is close to linear
-// in the edges.
+// It adds one row after the other, each along the shortest augmenting path
+// under the prices so far, found by Dijkstra's algorithm over the edges that
+// exist: R. Jonker, A. Volgenant, A shortest augmenting path algorithm for
+// dense and sparse linear assignment problems, Computing 38 (1987). A row's own
+// price for staying alone is a column that only it can reach. Time is O(rows ·
+// edges · log columns) at worst; where most rows find a free column nearby it
+// is close to linear in the edges.
 func (g *Graph) Assign() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err
@@ -93,10 +103,12 @@ func (g *Graph) Assign() (Matching, error) {
 	for j, i := range s.column {
 		m.Column[j] = int(i)
 	}
+
 	for i, j := range s.row {
 		m.Row[i] = int(j)
 		m.Cost += s.paid[i]
 	}
+
 	return m, nil
 }
 
@@ -108,15 +120,17 @@ func filled(n int) []int32 {
 	return out
 }
 
-// solver is a matching under way. Every price is 0 or less, that of a column without a row is 0, and no pair of a row
-// added already is cheaper, prices counted, than the one it has.
+// solver is a matching under way. Every price is 0 or less, that of a column
+// without a row is 0, and no pair of a row added already is cheaper, prices
+// counted, than the one it has.
 type solver struct {
 	*Graph
 	row, column []int32
 	price       []int64
 	paid        []int64 // what each row costs now
 
-	// One search: how far each column is from the new row, through which row, and in which search that was found.
+	// One search: how far each column is from the new row, through which row,
+	// and in which search that was found.
 	dist []int64
 	from []int32
 	seen []int32 // number of the search, from 1
@@ -128,7 +142,9 @@ type solver struct {
 func (s *solver) add(i int32) {
 	s.open, s.done = s.open[:0], s.done[:0]
 	mark := i + 1
-	best, alone, end := s.skip[i], i, int32(None) // the nearest end so far: a row that stays alone, or a free column
+
+	// the nearest end so far: a row that stays alone, or a free column
+	best, alone, end := s.skip[i], i, int32(None)
 	row, base := i, int64(0)
 	for {
 		for e := s.starts[row]; e < s.starts[row+1]; e++ {
@@ -138,23 +154,27 @@ func (s *solver) add(i int32) {
 				continue
 			}
 			s.seen[j], s.dist[j], s.from[j] = mark, d, row
+
 			if s.column[j] == None {
 				best, alone, end = d, None, j
 			} else {
 				s.open.Push(d, j)
 			}
 		}
+
 		j, d, ok := s.nearest()
 		if !ok || d >= best {
 			break
 		}
 		s.done = append(s.done, j)
+
 		row = s.column[j]
 		base = d - (s.paid[row] - s.price[j])
 		if d := base + s.skip[row]; d < best {
 			best, alone, end = d, row, None
 		}
 	}
+
 	for _, j := range s.done {
 		s.price[j] += s.dist[j] - best
 	}
@@ -172,7 +192,8 @@ func (s *solver) nearest() (j int32, d int64, ok bool) {
 	return 0, 0, false
 }
 
-// augment moves the rows along the way that was found: each takes the column behind it, the last one the end.
+// augment moves the rows along the way that was found: each takes the column
+// behind it, the last one the end.
 func (s *solver) augment(first, alone, end int32) {
 	if alone != None { // it gives its column to the row that came for it
 		end, s.row[alone] = s.row[alone], None
@@ -181,6 +202,7 @@ func (s *solver) augment(first, alone, end int32) {
 			return
 		}
 	}
+
 	for {
 		row := s.from[end]
 		next := s.row[row]

@@ -18,10 +18,12 @@ func small(t *rapid.T) *Graph {
 		if g.columns == 0 {
 			continue
 		}
-		for range rapid.IntRange(0, 7).Draw(t, "edges") { // two to the same column now and then
+		for range rapid.IntRange(0, 7).Draw(t, "edges") {
+			// two to the same column now and then
 			g.Edge(rapid.IntRange(0, g.columns-1).Draw(t, "column"), costs.Draw(t, "cost"))
 		}
 	}
+
 	return g
 }
 
@@ -38,6 +40,7 @@ func least(g *Graph, i int, taken []bool) int64 {
 			taken[j] = false
 		}
 	}
+
 	return best
 }
 
@@ -81,6 +84,7 @@ func TestTheAnswerOfALargeWindowProvesItselfAndBeatsGreed(t *testing.T) {
 		if err := g.Proves(m); err != nil {
 			t.Errorf("%+v: %v", size, err)
 		}
+
 		greedy, err := g.Greedy()
 		if err != nil {
 			t.Fatal(err)
@@ -106,13 +110,15 @@ func TestTheSameGraphGivesTheSamePairs(t *testing.T) {
 }
 
 func TestGreedLetsTheFarRiderPayForTheNearOne(t *testing.T) {
-	g := NewGraph(2) // row 0 is near both; row 1 is near column 0 and far from column 1
+	// row 0 is near both; row 1 is near column 0 and far from column 1
+	g := NewGraph(2)
 	g.Row(1000)
 	g.Edge(0, 10)
 	g.Edge(1, 20)
 	g.Row(1000)
 	g.Edge(0, 15)
 	g.Edge(1, 500)
+
 	m, err := g.Assign()
 	if err != nil || m.Cost != 35 || !slices.Equal(m.Row, []int{1, 0}) {
 		t.Errorf("assigned %v at %d: %v", m.Row, m.Cost, err)
@@ -128,6 +134,7 @@ func TestALieAboutAMatchingIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	a := slices.IndexFunc(honest.Row, func(j int) bool { return j != None })
 	b := slices.Index(honest.Column, None)
 	for name, lie := range map[string]func(*Matching){

@@ -2,15 +2,18 @@ package matching
 
 import "fmt"
 
-// Proves checks that m is a matching of the graph and that its prices prove it the cheapest, by duality: under prices
-// that are never above 0, and 0 for every column without a row, each row has the cheapest it could have, staying alone
-// included. Then no other matching costs less. It returns what is wrong, or nil. It takes one look at every edge, so that
-// answers of any size can be checked without trusting the solver.
+// Proves checks that m is a matching of the graph and that its prices prove it
+// the cheapest, by duality: under prices that are never above 0, and 0 for
+// every column without a row, each row has the cheapest it could have, staying
+// alone included. Then no other matching costs less. It returns what is wrong,
+// or nil. It takes one look at every edge, so that answers of any size can be
+// checked without trusting the solver.
 func (g *Graph) Proves(m Matching) error {
 	if len(m.Row) != g.Rows() || len(m.Column) != g.columns || len(m.Prices) != g.columns {
 		return fmt.Errorf("a matching of %d rows and %d columns with %d prices does not fit %d rows and %d columns",
 			len(m.Row), len(m.Column), len(m.Prices), g.Rows(), g.columns)
 	}
+
 	for j, i := range m.Column {
 		switch {
 		case i != None && (i < 0 || i >= g.Rows() || m.Row[i] != j):
@@ -19,6 +22,7 @@ func (g *Graph) Proves(m Matching) error {
 			return fmt.Errorf("column %d, whose row is %d, has the price %d", j, i, m.Prices[j])
 		}
 	}
+
 	sum := int64(0)
 	for i, j := range m.Row {
 		if j != None && (j < 0 || j >= g.columns || m.Column[j] != i) {
@@ -32,6 +36,7 @@ func (g *Graph) Proves(m Matching) error {
 				has, found = g.cost[e], true
 			}
 		}
+
 		if !found {
 			return fmt.Errorf("row %d has no edge to column %d", i, j)
 		}
@@ -43,6 +48,7 @@ func (g *Graph) Proves(m Matching) error {
 			return fmt.Errorf("row %d pays %d and could pay %d", i, has, least)
 		}
 	}
+
 	if sum != m.Cost {
 		return fmt.Errorf("the cost is %d, not %d", sum, m.Cost)
 	}

@@ -10,10 +10,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// request is one thing to ask at the public door. TRIP, RIDER and DRIVER stand for the target's.
+// request is one thing to ask at the public door. TRIP, RIDER and DRIVER stand
+// for the target's.
 type request struct {
 	method, path, body string
-	harmless           bool // an answer with success holds nothing of others; it is searched all the same
+	// an answer with success holds nothing of others; it is searched all the
+	// same
+	harmless bool
 }
 
 // foreignTrips is what belongs to the two people of a trip.
@@ -44,7 +47,8 @@ var broken = []request{
 	{method: "GET", path: "/v1/trips/" + strings.Repeat("x", 4000)},
 	{method: "GET", path: "/v1/trips/..%2f..%2fetc"},
 	{method: "POST", path: "/v1/payments/webhook", body: `{"event":"charge.success","data":{"reference":"TRIP","amount":1}}`},
-	{method: "GET", path: "/metrics", harmless: true}, // the page answers unknown paths
+	// the page answers unknown paths
+	{method: "GET", path: "/metrics", harmless: true},
 	{method: "POST", path: "/admin/revocations", body: `{"role":"rider","id":"RIDER"}`},
 	{method: "POST", path: "/v1/dev/tokens", body: `{"role":"system","id":"RIDER"}`},
 	{method: "POST", path: "/v1/dev/tokens", body: `{"role":"operator","id":"RIDER"}`},
@@ -79,6 +83,7 @@ func (i *intruder) request(ctx context.Context, v *visit, r request, token strin
 	fill := strings.NewReplacer("TRIP", v.target.Trip, "RIDER", v.target.Rider, "DRIVER", v.target.Driver)
 	path, body := fill.Replace(r.path), fill.Replace(r.body)
 	v.tried()
+
 	status, text, err := i.ask(ctx, r.method, v.server+path, token, body)
 	switch {
 	case err != nil:
@@ -92,6 +97,7 @@ func (i *intruder) request(ctx context.Context, v *visit, r request, token strin
 		return
 	}
 	v.Refused++
+
 	for _, name := range []string{v.target.Rider, v.target.Driver} {
 		if name != "" && !strings.Contains(path+body, name) && bytes.Contains(text, []byte(`"`+name+`"`)) {
 			v.foreign(len(text), "%s %.60s names %s: %.200s", r.method, path, name, text)
@@ -105,11 +111,13 @@ func (i *intruder) ask(ctx context.Context, method, url, token, body string) (st
 	if err != nil {
 		return 0, nil, err
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", uuid.NewString())
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+
 	res, err := i.client.Do(req)
 	if err != nil {
 		return 0, nil, err

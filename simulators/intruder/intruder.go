@@ -1,6 +1,8 @@
-// Package intruder tries what a client must not be able to do: it moves, reads and talks on trips of other people, makes
-// tokens of its own, and sends what is no frame at all. It knows the ids of true trips, which a stranger would have to
-// guess. Whatever a node lets it do, or tells it of others, counts against the node.
+// Package intruder tries what a client must not be able to do: it moves, reads
+// and talks on trips of other people, makes tokens of its own, and sends what
+// is no frame at all. It knows the ids of true trips, which a stranger would
+// have to guess. Whatever a node lets it do, or tells it of others, counts
+// against the node.
 package intruder
 
 import (
@@ -17,8 +19,8 @@ import (
 	"time"
 )
 
-// The names under which it has tokens of its own. They ask for no trip and accept no offer, so that nothing at all may
-// happen in their name.
+// The names under which it has tokens of its own. They ask for no trip and
+// accept no offer, so that nothing at all may happen in their name.
 const (
 	Rider  = "intruder-rider"
 	Driver = "intruder-driver"
@@ -72,8 +74,9 @@ type visit struct {
 	tally
 }
 
-// Run tries everything in an order of its own, over and over, until ctx ends or the rounds are done. Nodes may come and
-// go meanwhile. An error means that the journal could not be written.
+// Run tries everything in an order of its own, over and over, until ctx ends or
+// the rounds are done. Nodes may come and go meanwhile. An error means that the
+// journal could not be written.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -81,6 +84,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if len(cfg.Servers) == 0 || cfg.Targets == nil {
 		return Report{}, errors.New("an intruder needs nodes and targets")
 	}
+
 	transport := &http.Transport{DisableKeepAlives: true}
 	i := &intruder{cfg: cfg, client: &http.Client{Timeout: attemptWithin, Transport: transport},
 		rng: rand.New(rand.NewPCG(cfg.Seed, 0x696e7472)), own: map[string]string{}, report: newReport()}
@@ -92,6 +96,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 			}
 		}
 	}
+
 	return *i.report, nil
 }
 
@@ -113,6 +118,7 @@ func (i *intruder) try(ctx context.Context, a attempt) error {
 	for _, row := range v.Rows {
 		i.cfg.Log.Error("the intruder got through", "attempt", a.name, "node", v.server, "how", row)
 	}
+
 	if i.cfg.Journal != nil {
 		line, err := json.Marshal(entry{wallMs(), a.name, v.server, v.target, v.tally})
 		if err == nil {
@@ -122,6 +128,7 @@ func (i *intruder) try(ctx context.Context, a attempt) error {
 			return fmt.Errorf("the intruder's journal: %w", err)
 		}
 	}
+
 	return sleep(ctx, breath)
 }
 
@@ -142,9 +149,11 @@ func (i *intruder) enroll(ctx context.Context, server string) bool {
 		if i.own[role] != "" {
 			continue
 		}
+
 		ctx, cancel := context.WithTimeout(ctx, tokenWithin)
 		status, text, err := i.ask(ctx, http.MethodPost, server+"/v1/dev/tokens", "", fmt.Sprintf(`{"role":%q,"id":%q}`, role, id))
 		cancel()
+
 		var got struct{ Token string }
 		if err != nil || status != http.StatusOK || json.Unmarshal(text, &got) != nil {
 			return false
@@ -165,7 +174,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// ReadTargets reads JSON lines from a file that others replace; what cannot be read holds no targets.
+// ReadTargets reads JSON lines from a file that others replace; what cannot be
+// read holds no targets.
 func ReadTargets(path string) (out []Target) {
 	f, err := os.Open(path)
 	if err != nil {

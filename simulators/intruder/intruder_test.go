@@ -53,15 +53,18 @@ func (n *town) socket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
+
 		var f wire.ClientFrame
 		if err := wire.Proto.Decode(data, &f); err != nil {
 			continue
 		}
+
 		reply := n.answer(&f)
 		if reply == nil {
 			_ = conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(wire.CloseNoAuth, "go away"))
 			return
 		}
+
 		out, err := wire.Proto.Append(nil, reply)
 		if err != nil || conn.WriteMessage(websocket.BinaryMessage, out) != nil {
 			return
@@ -74,6 +77,7 @@ func visits(t *testing.T, n *town, only string) Report {
 	t.Helper()
 	s := httptest.NewServer(n)
 	defer s.Close()
+
 	i := &intruder{client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		own: map[string]string{"rider": "rider.of.mine", "driver": "driver.of.mine"}, report: newReport()}
 	for _, a := range append(append(httpAttempts(), socketAttempts()...), rawAttempts()...) {
@@ -84,9 +88,11 @@ func visits(t *testing.T, n *town, only string) Report {
 		a.do(i, t.Context(), v)
 		i.report.add(a.name, v.tally)
 	}
+
 	if len(i.report.Attempts) == 0 {
 		t.Fatalf("there is no attempt like %q", only)
 	}
+
 	return *i.report
 }
 
@@ -138,6 +144,7 @@ func TestEachThingThatANodeLetsThroughIsCounted(t *testing.T) {
 			return body(f)
 		}}
 	}
+
 	for _, c := range []struct {
 		lie, attempt string
 		town         *town
@@ -180,6 +187,7 @@ func TestEachThingThatANodeLetsThroughIsCounted(t *testing.T) {
 func TestARunKeepsAJournalOfWhatItTriedAndGot(t *testing.T) {
 	s := httptest.NewServer(&town{no, func(*wire.ClientFrame) *wire.ServerFrame { return nil }})
 	defer s.Close()
+
 	var journal bytes.Buffer
 	asked := 0
 	r, err := Run(t.Context(), Config{Servers: []string{s.URL + "/"}, Rounds: 1, Seed: 5, Journal: &journal, Targets: func() []Target {
@@ -191,6 +199,7 @@ func TestARunKeepsAJournalOfWhatItTriedAndGot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	sum := 0
 	for lines := json.NewDecoder(&journal); lines.More(); {
 		var e entry
@@ -202,6 +211,7 @@ func TestARunKeepsAJournalOfWhatItTriedAndGot(t *testing.T) {
 		}
 		sum += e.Got.Tried
 	}
+
 	made := 0
 	for _, n := range r.Attempts {
 		made += n

@@ -41,8 +41,10 @@ func header(first byte, length int) []byte {
 }
 
 const (
-	floodFor   = 300 * time.Millisecond
-	floodBytes = 256 << 10   // the node reads 64 KiB a second and keeps one of few places for us until it has read them all
+	floodFor = 300 * time.Millisecond
+	// the node reads 64 KiB a second and keeps one of few places for us until
+	// it has read them all
+	floodBytes = 256 << 10
 	floodWrite = time.Second // a node that reads slowly on purpose holds us up
 	rawWait    = 300 * time.Millisecond
 )
@@ -66,6 +68,7 @@ func rawAttempts() []attempt {
 		"half a frame":                      header(final|opBinary, 4000)[:3],
 		"a frame without its end":           frame(final|opBinary, nil)[:4],
 	}
+
 	var out []attempt
 	for name, data := range once {
 		out = append(out, attempt{name, func(i *intruder, ctx context.Context, v *visit) { i.raw(ctx, v, data, 0) }})
@@ -75,14 +78,18 @@ func rawAttempts() []attempt {
 		"a flood of pings":               bytes.Repeat(frame(final|opPing, []byte("p")), 500),
 		"a flood of small messages":      bytes.Repeat(frame(final|opBinary, nil), 500),
 	}
+
 	for name, data := range floods {
 		out = append(out, attempt{name, func(i *intruder, ctx context.Context, v *visit) { i.raw(ctx, v, data, floodFor) }})
 	}
-	slices.SortFunc(out, func(a, b attempt) int { return strings.Compare(a.name, b.name) }) // a map has no order
+
+	// a map has no order
+	slices.SortFunc(out, func(a, b attempt) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
-// raw writes bytes below the library, once or for a while, and judges what comes of it.
+// raw writes bytes below the library, once or for a while, and judges what
+// comes of it.
 func (i *intruder) raw(ctx context.Context, v *visit, data []byte, during time.Duration) {
 	v.tried()
 	l, ok := i.enter(ctx, v, "rider")
@@ -91,12 +98,15 @@ func (i *intruder) raw(ctx context.Context, v *visit, data []byte, during time.D
 		return
 	}
 	defer func() { _ = l.Close() }()
+
 	under := l.UnderlyingConn()
 	if bytes.HasPrefix(data, frame(opContinued, nil)) {
-		if _, err := under.Write(frame(opBinary, nil)); err != nil { // what is continued
+		// what is continued
+		if _, err := under.Write(frame(opBinary, nil)); err != nil {
 			return
 		}
 	}
+
 	for end, sent := time.Now().Add(during), len(data); ; sent += len(data) {
 		if err := under.SetWriteDeadline(time.Now().Add(floodWrite)); err != nil {
 			break
@@ -105,6 +115,7 @@ func (i *intruder) raw(ctx context.Context, v *visit, data []byte, during time.D
 			break // it is held up, or thrown out
 		}
 	}
+
 	var err error
 	var f *wire.ServerFrame
 	for until := time.Now().Add(rawWait); err == nil; {
@@ -112,6 +123,7 @@ func (i *intruder) raw(ctx context.Context, v *visit, data []byte, during time.D
 			i.judge(v, f)
 		}
 	}
+
 	if _, closed := err.(*websocket.CloseError); closed {
 		v.Refused++
 	}

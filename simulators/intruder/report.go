@@ -4,9 +4,10 @@ import "fmt"
 
 // tally counts what came of requests and frames.
 type tally struct {
-	Tried      int      `json:"tried"`
-	Refused    int      `json:"refused"`
-	Unanswered int      `json:"unanswered"`         // no word at all, which is no success either
+	Tried   int `json:"tried"`
+	Refused int `json:"refused"`
+	// no word at all, which is no success either
+	Unanswered int      `json:"unanswered"`
 	Accepted   int      `json:"accepted,omitempty"` // must be 0
 	Foreign    int      `json:"foreign_bytes,omitempty"`
 	Rows       []string `json:"rows,omitempty"` // what got through
@@ -30,6 +31,7 @@ func (r *Report) add(attempt string, t tally) {
 	r.Unanswered += t.Unanswered
 	r.Accepted += t.Accepted
 	r.Foreign += t.Foreign
+
 	for _, row := range t.Rows {
 		if len(r.Rows) < maxRows {
 			r.Rows = append(r.Rows, attempt+": "+row)

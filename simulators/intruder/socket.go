@@ -49,6 +49,7 @@ func foreignCommands(role string) func(*intruder, context.Context, *visit) {
 			}
 			twice = append(twice, f, f)
 		}
+
 		for len(twice) > 0 { // a phone may have 16 commands waiting
 			n := min(14, len(twice))
 			i.exchange(ctx, v, role, twice[:n])
@@ -57,7 +58,8 @@ func foreignCommands(role string) func(*intruder, context.Context, *visit) {
 	}
 }
 
-// commands are all that act on a trip, and those that only the other role may send. They are in nobody's interest.
+// commands are all that act on a trip, and those that only the other role may
+// send. They are in nobody's interest.
 func commands(t Target) []*wire.ClientFrame {
 	here := &wire.Point{Lng: 3.4, Lat: 6.5}
 	frames := []*wire.ClientFrame{
@@ -74,9 +76,11 @@ func commands(t Target) []*wire.ClientFrame {
 		{Body: &wire.ClientFrame_Typing{Typing: &wire.Typing{TripId: t.Trip}}},
 		{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: math.MaxUint32}}},
 	}
+
 	for _, f := range frames {
 		f.Id = uuid.NewString()
 	}
+
 	return frames
 }
 
@@ -132,6 +136,7 @@ func (l *line) next(until time.Time) (*wire.ServerFrame, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	f := new(wire.ServerFrame)
 	return f, l.codec.Decode(data, f)
 }
@@ -142,6 +147,7 @@ func (i *intruder) enter(ctx context.Context, v *visit, role string) (*line, boo
 	if err != nil {
 		return nil, false
 	}
+
 	if err = l.send(hello(i.own[role], v.target)); err == nil {
 		var f *wire.ServerFrame
 		if f, err = l.next(time.Now().Add(dialWithin)); err == nil {
@@ -152,6 +158,7 @@ func (i *intruder) enter(ctx context.Context, v *visit, role string) (*line, boo
 			return l, true
 		}
 	}
+
 	_ = l.Close()
 	return nil, false
 }
@@ -160,7 +167,8 @@ func (i *intruder) who(role string) string {
 	return map[string]string{"rider": Rider, "driver": Driver}[role]
 }
 
-// exchange sends frames and judges all that comes until each command is answered, or nothing more does.
+// exchange sends frames and judges all that comes until each command is
+// answered, or nothing more does.
 func (i *intruder) exchange(ctx context.Context, v *visit, role string, frames []*wire.ClientFrame) {
 	l, ok := i.enter(ctx, v, role)
 	if !ok {
@@ -169,6 +177,7 @@ func (i *intruder) exchange(ctx context.Context, v *visit, role string, frames [
 		return
 	}
 	defer func() { _ = l.Close() }()
+
 	acks := 0
 	for _, f := range append(slices.Clip(frames), &wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}}) {
 		v.tried()
@@ -176,17 +185,21 @@ func (i *intruder) exchange(ctx context.Context, v *visit, role string, frames [
 			v.Unanswered++
 			continue
 		}
+
 		switch f.Body.(type) {
 		case *wire.ClientFrame_Fix, *wire.ClientFrame_Typing, *wire.ClientFrame_PositionAck, *wire.ClientFrame_WatchArea,
-			*wire.ClientFrame_Ping: // nobody answers, but the ping after all of them
+			*wire.ClientFrame_Ping:
+			// nobody answers, but the ping after all of them
 		default:
 			acks++
 		}
 	}
+
 	i.listen(l, v, acks)
 }
 
-// listen judges what comes until a pong and so many answers have come, or nothing does any more.
+// listen judges what comes until a pong and so many answers have come, or
+// nothing does any more.
 func (i *intruder) listen(l *line, v *visit, acks int) {
 	pong := false
 	for until := time.Now().Add(answersWait); acks > 0 || !pong; {
@@ -199,6 +212,7 @@ func (i *intruder) listen(l *line, v *visit, acks int) {
 		}
 		pong = pong || f.GetPong() != nil
 	}
+
 	v.Unanswered += max(acks, 0)
 }
 
@@ -211,6 +225,7 @@ func (i *intruder) judge(v *visit, f *wire.ServerFrame) (answer bool) {
 		} else {
 			v.Refused++
 		}
+
 		if b.Ack.Trip != nil || b.Ack.ChatSeq != 0 {
 			v.foreign(proto.Size(f), "%.200v", f)
 		}
@@ -219,6 +234,7 @@ func (i *intruder) judge(v *visit, f *wire.ServerFrame) (answer bool) {
 	default:
 		v.foreign(proto.Size(f), "%.200v", f)
 	}
+
 	return false
 }
 
@@ -231,10 +247,12 @@ func (i *intruder) knock(ctx context.Context, v *visit, first *wire.ClientFrame)
 		return
 	}
 	defer func() { _ = l.Close() }()
+
 	if err := l.send(first); err != nil {
 		v.Unanswered++
 		return
 	}
+
 	f, err := l.next(time.Now().Add(answersWait))
 	for ; err == nil; f, err = l.next(time.Now().Add(answersWait)) {
 		if f.GetWelcome() != nil {
@@ -245,6 +263,7 @@ func (i *intruder) knock(ctx context.Context, v *visit, first *wire.ClientFrame)
 			return
 		}
 	}
+
 	if websocket.IsCloseError(err, wire.CloseNoAuth, wire.ClosePolicy, wire.CloseTooBig, wire.CloseBadFrame, wire.CloseBadData) {
 		v.Refused++
 	} else {

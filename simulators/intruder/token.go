@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// forged are tokens that nobody issued, in the name of the target's people. The intruder does not know the secret.
+// forged are tokens that nobody issued, in the name of the target's people. The
+// intruder does not know the secret.
 func forged(own string, t Target) []string {
 	payload := func(role, id string, until time.Duration) string {
 		return encode(fmt.Sprintf(`{"role":%q,"iss":"ridehail","sub":%q,"aud":["ridehail.v1"],"iat":%d,"exp":%d}`, role, id,
@@ -27,10 +28,13 @@ func forged(own string, t Target) []string {
 		sign(encode(hs256)+"."+payload("system", "system", time.Hour), "secret"),
 		strings.Repeat("x", 5000),
 	}
-	if p := strings.Split(own, "."); len(p) == 3 { // our own, with another's name in it, or altered
+
+	// our own, with another's name in it, or altered
+	if p := strings.Split(own, "."); len(p) == 3 {
 		out = append(out, p[0]+"."+body+"."+p[2], p[0]+"."+p[1]+".", p[0]+"."+p[1]+"."+p[2][:len(p[2])-2],
 			encode(none)+"."+p[1]+"."+p[2])
 	}
+
 	return out
 }
 

@@ -16,7 +16,8 @@ const (
 	flushEvery = time.Second
 )
 
-// Journal writes records. Its methods may be called from many goroutines, and on nil, which keeps nothing.
+// Journal writes records. Its methods may be called from many goroutines, and
+// on nil, which keeps nothing.
 type Journal struct {
 	opened time.Time
 	over   chan struct{}
@@ -28,31 +29,37 @@ type Journal struct {
 	err  error // the first; nothing is kept after it
 }
 
-// Create begins a journal in a new file; what was there before is gone. The caller must call Close.
+// Create begins a journal in a new file; what was there before is gone. The
+// caller must call Close.
 func Create(path string) (*Journal, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
+
 	j := &Journal{opened: time.Now(), over: make(chan struct{}), file: f, out: bufio.NewWriterSize(f, buffer)}
 	j.Add(Record{What: Begin})
 	j.done.Go(j.flush)
 	return j, nil
 }
 
-// Add keeps a record, with the time of now. The order of the calls is the order in the file.
+// Add keeps a record, with the time of now. The order of the calls is the order
+// in the file.
 func (j *Journal) Add(r Record) {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	now := time.Now()
 	r.Mono, r.AtMs = int64(now.Sub(j.opened)), float64(now.UnixMicro())/1e3
+
 	line, err := json.Marshal(r)
 	if err == nil {
 		_, err = j.out.Write(append(line, '\n'))
 	}
+
 	j.fail(err)
 }
 
@@ -92,8 +99,8 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-// Read yields the records of a journal in order. A last line torn by a kill is left out; any other that cannot be read
-// is an error, and so is one of yield.
+// Read yields the records of a journal in order. A last line torn by a kill is
+// left out; any other that cannot be read is an error, and so is one of yield.
 func Read(from io.Reader, yield func(Record) error) error {
 	lines := bufio.NewReaderSize(from, buffer)
 	for n := 1; ; n++ {
@@ -104,6 +111,7 @@ func Read(from io.Reader, yield func(Record) error) error {
 		if err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
+
 		var r Record
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("journal: line %d: %w", n, err)

@@ -33,6 +33,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var phones sync.WaitGroup
 	for range 8 {
 		phones.Go(func() {
@@ -41,14 +42,17 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 			}
 		})
 	}
+
 	phones.Wait()
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	kept := read(t, string(text))
 	if len(kept) != 802 || kept[0].What != journal.Begin || kept[801].What != journal.Close || kept[5].Trip != "t" {
 		t.Fatalf("%d records, from %+v", len(kept), kept[0])
@@ -93,6 +97,7 @@ func FuzzReadingAJournalNeverPanicsAndKeepsWhatItYields(f *testing.F) {
 	f.Add("{\"what\":\"ok\",\"seq\":3,\"at_ms\":1.5}\n{}\n")
 	f.Add("{\"what\":1}\n")
 	f.Add("{\"seq\":-1}\nnull\n\n")
+
 	f.Fuzz(func(t *testing.T, text string) {
 		lines := 0
 		err := journal.Read(strings.NewReader(text), func(journal.Record) error { lines++; return nil })

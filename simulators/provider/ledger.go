@@ -15,17 +15,19 @@ import (
 // KindRefund marks an entry that gives back what a charge took.
 const KindRefund = "refund"
 
-// Entry is one line of the ledger: what was taken, or declined, under a reference, or what was given back of it.
+// Entry is one line of the ledger: what was taken, or declined, under a
+// reference, or what was given back of it.
 type Entry struct {
-	ID        int64     `json:"id"`
-	Kind      string    `json:"kind,omitempty"` // KindRefund; empty: a charge
-	Reference string    `json:"reference"`      // of the charge, for both kinds
-	Status    string    `json:"status"`         // of a charge "success" or "failed", of a refund "processed" or "failed"
-	Amount    int64     `json:"amount"`         // minor units
-	Currency  string    `json:"currency"`
-	Email     string    `json:"email"`
-	Gateway   string    `json:"gateway_response"`
-	At        time.Time `json:"paid_at"`
+	ID        int64  `json:"id"`
+	Kind      string `json:"kind,omitempty"` // KindRefund; empty: a charge
+	Reference string `json:"reference"`      // of the charge, for both kinds
+	// of a charge "success" or "failed", of a refund "processed" or "failed"
+	Status   string    `json:"status"`
+	Amount   int64     `json:"amount"` // minor units
+	Currency string    `json:"currency"`
+	Email    string    `json:"email"`
+	Gateway  string    `json:"gateway_response"`
+	At       time.Time `json:"paid_at"`
 }
 
 // Errors of Append and Refund.
@@ -39,25 +41,32 @@ var (
 
 // Ledger is an append-only file of JSON lines, on disk before Append returns.
 type Ledger struct {
-	mu      sync.Mutex // guards everything below; held while writing, so that the file's order is the ledger's
-	file    *os.File   // nil in memory
+	// guards everything below; held while writing, so that the file's order is
+	// the ledger's
+	mu      sync.Mutex
+	file    *os.File // nil in memory
 	entries []Entry
-	byRef   map[string]int   // charges
-	back    map[string]int64 // minor units given back, by the charge's reference
-	broken  error            // a write failed: the end of the file is unknown, take no more money
+	byRef   map[string]int // charges
+	// minor units given back, by the charge's reference
+	back map[string]int64
+	// a write failed: the end of the file is unknown, take no more money
+	broken error
 }
 
-// OpenLedger reads the ledger at path and goes on writing it; "" keeps it in memory. A last line torn by a crash was
-// never confirmed to anyone and is cut off.
+// OpenLedger reads the ledger at path and goes on writing it; "" keeps it in
+// memory. A last line torn by a crash was never confirmed to anyone and is cut
+// off.
 func OpenLedger(path string) (*Ledger, error) {
 	l := &Ledger{byRef: map[string]int{}, back: map[string]int64{}}
 	if path == "" {
 		return l, nil
 	}
+
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("payment ledger: %w", err)
 	}
+
 	l.file = f
 	if err := l.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("payment ledger %s: %w", path, err), f.Close())
@@ -75,13 +84,16 @@ func (l *Ledger) load() error {
 		if err != nil {
 			return err
 		}
+
 		var e Entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("line %d: %w (repair it by hand)", len(l.entries)+1, err)
 		}
+
 		l.keep(e)
 		good += int64(len(line))
 	}
+
 	if err := l.file.Truncate(good); err != nil {
 		return err
 	}
@@ -96,10 +108,12 @@ func (l *Ledger) keep(e Entry) {
 	case e.Status != "failed":
 		l.back[e.Reference] += e.Amount
 	}
+
 	l.entries = append(l.entries, e)
 }
 
-// Append numbers the entry and writes it. A known reference changes nothing: ErrDuplicate, or ErrMismatch.
+// Append numbers the entry and writes it. A known reference changes nothing:
+// ErrDuplicate, or ErrMismatch.
 func (l *Ledger) Append(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,18 +124,22 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 		}
 		return was, ErrDuplicate
 	}
+
 	return l.add(e)
 }
 
-// Refund numbers the entry and writes it: ErrNoCharge, ErrReversed or ErrExceeds when there is not so much to give back.
-// No amount means all that is left.
+// Refund numbers the entry and writes it: ErrNoCharge, ErrReversed or
+// ErrExceeds when there is not so much to give back. No amount means all that
+// is left.
 func (l *Ledger) Refund(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	i, ok := l.byRef[e.Reference]
 	if !ok || l.entries[i].Status != "success" {
 		return Entry{}, ErrNoCharge
 	}
+
 	charge := l.entries[i]
 	left := charge.Amount - l.back[e.Reference]
 	switch {
@@ -132,6 +150,7 @@ func (l *Ledger) Refund(e Entry) (Entry, error) {
 	case e.Amount < 0 || e.Amount > left:
 		return Entry{}, ErrExceeds
 	}
+
 	e.Kind, e.Currency, e.Email = KindRefund, charge.Currency, charge.Email
 	return l.add(e)
 }
@@ -153,6 +172,7 @@ func (l *Ledger) write(e Entry) error {
 	if l.file == nil {
 		return nil
 	}
+
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -163,14 +183,17 @@ func (l *Ledger) write(e Entry) error {
 	return l.file.Sync()
 }
 
-// Find returns the charge under a reference. Its status is "reversed" when all of it was given back.
+// Find returns the charge under a reference. Its status is "reversed" when all
+// of it was given back.
 func (l *Ledger) Find(reference string) (Entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	i, ok := l.byRef[reference]
 	if !ok {
 		return Entry{}, false
 	}
+
 	e := l.entries[i]
 	if e.Status == "success" && l.back[reference] == e.Amount {
 		e.Status = "reversed"
@@ -182,15 +205,18 @@ func (l *Ledger) Find(reference string) (Entry, bool) {
 func (l *Ledger) Refunds(charge int64) []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	found := []Entry{}
 	if charge < 1 || charge > int64(len(l.entries)) {
 		return found
 	}
+
 	for _, e := range slices.Backward(l.entries) {
 		if e.Kind == KindRefund && e.Reference == l.entries[charge-1].Reference {
 			found = append(found, e)
 		}
 	}
+
 	return found
 }
 

@@ -1,6 +1,7 @@
-// Package provider emulates a payment provider that speaks as Paystack does: it takes made-up money once per reference
-// and gives it back, keeps a ledger of its own that survives a crash, tells by webhook what it did, and misbehaves in
-// named ways when asked to.
+// Package provider emulates a payment provider that speaks as Paystack does: it
+// takes made-up money once per reference and gives it back, keeps a ledger of
+// its own that survives a crash, tells by webhook what it did, and misbehaves
+// in named ways when asked to.
 package provider
 
 import (
@@ -18,7 +19,8 @@ import (
 	"time"
 )
 
-// Faults are probabilities from 0 to 1, drawn from Seed in the order of the charges and refunds, and of the webhooks.
+// Faults are probabilities from 0 to 1, drawn from Seed in the order of the
+// charges and refunds, and of the webhooks.
 type Faults struct {
 	Seed      uint64
 	LoseReply float64 // move the money, then cut the connection
@@ -29,8 +31,9 @@ type Faults struct {
 
 	DuplicateHook float64 // send a webhook twice
 	LateHook      float64 // send it after LateBy
-	ReorderHook   float64 // send it after the next one, or after LateBy when none comes
-	LateBy        time.Duration
+	// send it after the next one, or after LateBy when none comes
+	ReorderHook float64
+	LateBy      time.Duration
 }
 
 // Config says how the emulator behaves.
@@ -53,7 +56,8 @@ type Emulator struct {
 	rng *rand.Rand
 }
 
-// New returns an emulator that writes to ledger; the caller closes the emulator, then the ledger.
+// New returns an emulator that writes to ledger; the caller closes the
+// emulator, then the ledger.
 func New(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -70,6 +74,7 @@ func New(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Webhook != "" {
 		e.hooks = newHooks(cfg)
 	}
+
 	return e
 }
 
@@ -89,10 +94,12 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/transaction/") {
 		e.calls.Add(1)
 	}
+
 	e.mux.ServeHTTP(w, r)
 }
 
-// count tells how often nodes asked, so that a crowd of repeats is seen from outside.
+// count tells how often nodes asked, so that a crowd of repeats is seen from
+// outside.
 func (e *Emulator) count(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]int64{"calls": e.calls.Load()})
 }
@@ -124,10 +131,12 @@ func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, response{Message: "A field is missing or out of range", Code: "invalid_params"})
 		return
 	}
+
 	fault := e.draw()
 	if fault == "hang" && !e.hang(r.Context()) {
 		return
 	}
+
 	entry, err := e.ledger.Append(e.entry(q, fault))
 	switch {
 	case errors.Is(err, ErrDuplicate):
@@ -142,11 +151,13 @@ func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reply answers what was done, unless the fault keeps the client from hearing of it.
+// reply answers what was done, unless the fault keeps the client from hearing
+// of it.
 func reply(w http.ResponseWriter, fault string, r response) {
 	switch fault {
 	case "lose_reply":
-		panic(http.ErrAbortHandler) // the documented way to cut the connection without an answer
+		// the documented way to cut the connection without an answer
+		panic(http.ErrAbortHandler)
 	case "error_500":
 		answer(w, http.StatusInternalServerError, response{Message: "Something went wrong", Code: "internal"})
 	default:
@@ -182,6 +193,7 @@ func (e *Emulator) draw() string {
 	e.mu.Lock()
 	x := e.rng.Float64()
 	e.mu.Unlock()
+
 	f := e.cfg.Faults
 	for _, c := range []struct {
 		name string
@@ -192,6 +204,7 @@ func (e *Emulator) draw() string {
 		}
 		x -= c.p
 	}
+
 	return ""
 }
 
@@ -210,20 +223,24 @@ func (e *Emulator) hang(ctx context.Context) bool {
 func answer(w http.ResponseWriter, code int, r any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(r) // the client went away; the ledger has the truth
+	// the client went away; the ledger has the truth
+	_ = json.NewEncoder(w).Encode(r)
 }
 
-// Run serves an emulator on listen until ctx ends, with its ledger in a file ("" keeps it in memory). It calls ready
-// with the address once it listens, if ready is not nil.
+// Run serves an emulator on listen until ctx ends, with its ledger in a file
+// ("" keeps it in memory). It calls ready with the address once it listens, if
+// ready is not nil.
 func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(addr string)) error {
 	ledger, err := OpenLedger(ledgerPath)
 	if err != nil {
 		return err
 	}
+
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("payment provider: %w (is another one running?)", err), ledger.Close())
 	}
+
 	e := New(cfg, ledger)
 	srv := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
@@ -231,6 +248,7 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 	if ready != nil {
 		ready(ln.Addr().String())
 	}
+
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -242,6 +260,7 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 		}
 		<-served
 	}
+
 	e.Close()
 	return errors.Join(err, ledger.Close())
 }

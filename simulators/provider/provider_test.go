@@ -39,6 +39,7 @@ func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
 		e.ServeHTTP(w, r)
 		return strings.TrimSpace(w.Body.String())
 	}
+
 	ask("/transaction/verify/none")
 	ask("/healthz")
 	ask("/refund")
@@ -55,6 +56,7 @@ func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +64,7 @@ func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, _ = f.WriteString(`{"id":4,"refer`)
 	_ = f.Close()
 
@@ -75,6 +78,7 @@ func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 	if e, err := l.Append(entry("ref9", 100)); err != nil || e.ID != 4 {
 		t.Errorf("new reference: %+v, %v", e, err)
 	}
+
 	_ = l.Close()
 	l = open(t, path)
 	if n := len(l.Entries()); n != 4 {
@@ -96,6 +100,7 @@ func TestALedgerWithRubbishInTheMiddleIsNotOpened(t *testing.T) {
 func TestManyAtOnceUnderOneReferencePayOnce(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "ledger.jsonl"))
 	defer l.Close()
+
 	var crowd sync.WaitGroup
 	for range 32 {
 		crowd.Go(func() { _, _ = l.Append(entry("one", 5)) })
@@ -132,6 +137,7 @@ func TestBadRequestsAreNamedAndTakeNothing(t *testing.T) {
 			t.Errorf("%s: %d %q, %v; want %d %q", c.body, w.Code, r.Code, err, c.status, c.code)
 		}
 	}
+
 	if n := len(l.Entries()); n != 1 {
 		t.Errorf("%d entries", n)
 	}
@@ -145,10 +151,12 @@ func TestTheSameSeedMakesTheSameFaults(t *testing.T) {
 		}
 		return all
 	}
+
 	a := draw()
 	if a != draw() {
 		t.Error("two runs differ")
 	}
+
 	for _, f := range []string{"lose_reply", "error_500", "hang", "decline"} {
 		if !strings.Contains(a, f) {
 			t.Errorf("never drew %s", f)
@@ -163,6 +171,7 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 		done <- Run(ctx, "127.0.0.1:0", filepath.Join(t.TempDir(), "l"), Config{Secret: "sk"}, func(a string) { addr <- a })
 	}()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 	resp, err := client.Get("http://" + <-addr + "/healthz")
 	if err != nil || resp.StatusCode != http.StatusNoContent {
 		t.Errorf("%v, %v", resp, err)

@@ -17,8 +17,9 @@ type refundRequest struct {
 
 // refundData is a refund as the provider tells it.
 type refundData struct {
-	ID        int64     `json:"id"`
-	Charge    int64     `json:"transaction,omitempty"` // the charge's id, in lists
+	ID int64 `json:"id"`
+	// the charge's id, in lists
+	Charge    int64     `json:"transaction,omitempty"`
 	Reference string    `json:"transaction_reference"` // the charge's
 	Status    string    `json:"status"`
 	Amount    int64     `json:"amount"`
@@ -31,7 +32,8 @@ func told(e Entry) refundData {
 		CreatedAt: e.At}
 }
 
-// refund answers that the refund is queued; what became of it is in the list and in a webhook.
+// refund answers that the refund is queued; what became of it is in the list
+// and in a webhook.
 func (e *Emulator) refund(w http.ResponseWriter, r *http.Request) {
 	var q refundRequest
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
@@ -44,10 +46,12 @@ func (e *Emulator) refund(w http.ResponseWriter, r *http.Request) {
 	if fault == "hang" && !e.hang(r.Context()) {
 		return
 	}
+
 	status := "processed"
 	if fault == "decline" {
 		status = "failed"
 	}
+
 	entry, err := e.ledger.Refund(Entry{Reference: q.Transaction, Amount: q.Amount, Status: status, Gateway: q.Note,
 		At: e.cfg.Now().UTC()})
 	switch {
@@ -74,11 +78,13 @@ func (e *Emulator) refunds(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, response{Message: "transaction must be an id", Code: "invalid_params"})
 		return
 	}
+
 	list := []refundData{}
 	for _, entry := range e.ledger.Refunds(id) {
 		one := told(entry)
 		one.Charge = id
 		list = append(list, one)
 	}
+
 	answer(w, http.StatusOK, response{Status: true, Message: "Refunds retrieved", Data: list})
 }

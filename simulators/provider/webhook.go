@@ -45,10 +45,12 @@ func (e *Emulator) tell(ev event) {
 	if e.hooks == nil {
 		return
 	}
+
 	body, err := json.Marshal(ev)
 	if err != nil {
 		return // an Entry always has a text
 	}
+
 	e.hooks.add(body)
 }
 
@@ -101,8 +103,10 @@ func (h *hooks) close() {
 func (h *hooks) add(body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	now, f, x := time.Now(), h.cfg.Faults, h.rng.Float64()
 	held := h.held()
+
 	switch d := (&delivery{body: body, due: now}); {
 	case x < f.DuplicateHook:
 		h.plan(d)
@@ -116,11 +120,13 @@ func (h *hooks) add(body []byte) {
 	default:
 		h.plan(d)
 	}
+
 	for _, d := range held {
 		d.due, d.held = now, false
 		h.added++
 		d.order = h.added
 	}
+
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -150,12 +156,14 @@ func (h *hooks) run(ctx context.Context) {
 			h.deliver(ctx, d)
 			continue
 		}
+
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
 		case <-timer.C:
 		}
+
 		timer.Stop()
 		if ctx.Err() != nil {
 			return
@@ -167,6 +175,7 @@ func (h *hooks) run(ctx context.Context) {
 func (h *hooks) next(now time.Time) (*delivery, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	first := -1
 	for i, d := range h.waiting {
 		if first < 0 || d.due.Before(h.waiting[first].due) ||
@@ -174,13 +183,16 @@ func (h *hooks) next(now time.Time) (*delivery, time.Duration) {
 			first = i
 		}
 	}
+
 	if first < 0 {
 		return nil, time.Hour
 	}
+
 	d := h.waiting[first]
 	if wait := d.due.Sub(now); wait > 0 {
 		return nil, wait
 	}
+
 	h.waiting = append(h.waiting[:first], h.waiting[first+1:]...)
 	return d, 0
 }
@@ -191,6 +203,7 @@ func (h *hooks) deliver(ctx context.Context, d *delivery) {
 	if h.post(ctx, d.body) || d.tries == hookTries || ctx.Err() != nil {
 		return
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d.due = time.Now().Add(hookRest)
@@ -202,13 +215,17 @@ func (h *hooks) post(ctx context.Context, body []byte) bool {
 	if err != nil {
 		return false
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Paystack-Signature", Sign(h.cfg.Secret, body))
+
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return false
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // only the status counts
+
+	// only the status counts
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	return resp.StatusCode == http.StatusOK
 }

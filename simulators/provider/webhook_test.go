@@ -35,7 +35,8 @@ func listener(t *testing.T, failures int) (url string, got chan heard) {
 	return server.URL, got
 }
 
-// emulate returns an emulator that tells url what it does, and what charges a reference at it.
+// emulate returns an emulator that tells url what it does, and what charges a
+// reference at it.
 func emulate(t *testing.T, url string, f Faults) (*Emulator, func(reference string)) {
 	t.Helper()
 	e := New(Config{Secret: "sk", Webhook: url, Faults: f}, open(t, ""))
@@ -62,6 +63,7 @@ func ask(t *testing.T, e *Emulator, method, path, body string, status int) strin
 // references are those of the next n events.
 func references(t *testing.T, got chan heard, n int) (refs []string) {
 	t.Helper()
+
 	for range n {
 		h := <-got
 		var ev struct {
@@ -132,11 +134,13 @@ func TestARefundIsToldListedAndMadeOnce(t *testing.T) {
 	if list := ask(t, e, "GET", "/refund?transaction=1", "", 200); strings.Count(list, `"processed"`) != 2 {
 		t.Error(list)
 	}
+
 	ask(t, e, "GET", "/refund?transaction=a", "", 400)
 	if answer := ask(t, e, "GET", "/transaction/verify/a", "", 200); !strings.Contains(answer, `"reversed"`) {
 		t.Error(answer)
 	}
 	references(t, got, 1)
+
 	for _, amount := range []string{`"amount":"2"`, `"amount":"3"`} {
 		if h := <-got; !strings.Contains(h.body, "refund.processed") || !strings.Contains(h.body, amount) {
 			t.Error(h.body)
@@ -150,11 +154,13 @@ func TestALedgerReadAgainKnowsWhatWasGivenBack(t *testing.T) {
 	if _, err := l.Append(entry("a", 5)); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, status := range []string{"failed", "processed"} {
 		if _, err := l.Refund(Entry{Reference: "a", Status: status}); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	_ = l.Close()
 	l = open(t, path)
 	defer l.Close()

@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// columns are what a header may call each of them, in any order and any case; others are ignored.
+// columns are what a header may call each of them, in any order and any case;
+// others are ignored.
 var columns = map[string]string{
 	"id": "id", "driver": "id", "driver_id": "id", "vehicle": "id", "vehicle_id": "id", "device_id": "id",
 	"time": "time", "timestamp": "time", "datetime": "time", "at": "time",
@@ -36,6 +37,7 @@ func (c *collector) table(in *bufio.Reader) error {
 			text = strings.TrimPrefix(text, string(mark))
 		}
 		last := err == io.EOF
+
 		switch {
 		case strings.TrimSpace(text) == "" && !long:
 		case at == nil:
@@ -49,17 +51,19 @@ func (c *collector) table(in *bufio.Reader) error {
 			c.report.Rows++
 			c.take(line, text, at, comma)
 		}
+
 		if last {
 			return nil
 		}
 	}
 }
 
-// readLine returns the next line without its end. Of one that is too long it returns the beginning, and reads over
-// the rest.
+// readLine returns the next line without its end. Of one that is too long it
+// returns the beginning, and reads over the rest.
 func readLine(in *bufio.Reader) (text string, long bool, err error) {
 	part, err := in.ReadSlice('\n')
 	text = string(part)
+
 	for err == bufio.ErrBufferFull {
 		long = true
 		_, err = in.ReadSlice('\n')
@@ -67,13 +71,15 @@ func readLine(in *bufio.Reader) (text string, long bool, err error) {
 	return strings.TrimRight(text, "\r\n"), long, err
 }
 
-// header finds the columns and what separates them; nil without the four that are needed.
+// header finds the columns and what separates them; nil without the four that
+// are needed.
 func header(text string) (map[string]int, rune) {
 	for _, comma := range ",;\t" {
 		cells, err := split(text, comma)
 		if err != nil {
 			continue
 		}
+
 		at := map[string]int{}
 		for i, cell := range cells {
 			if name := columns[strings.ToLower(strings.TrimSpace(cell))]; name != "" {
@@ -82,16 +88,19 @@ func header(text string) (map[string]int, rune) {
 				}
 			}
 		}
+
 		if has(at, "id") && has(at, "time") && has(at, "lng") && has(at, "lat") {
 			return at, comma
 		}
 	}
+
 	return nil, 0
 }
 
 func has(at map[string]int, name string) bool { _, ok := at[name]; return ok }
 
-// split takes a line apart. Quotes are rare, and only they need the full reader; a quoted cell ends on its line.
+// split takes a line apart. Quotes are rare, and only they need the full
+// reader; a quoted cell ends on its line.
 func split(text string, comma rune) ([]string, error) {
 	if !strings.Contains(text, `"`) {
 		return strings.Split(text, string(comma)), nil
@@ -107,34 +116,39 @@ func (c *collector) take(line int, text string, at map[string]int, comma rune) {
 		c.bad(line, "quotes that do not match", text)
 		return
 	}
+
 	cell := func(name string) string {
 		if i, ok := at[name]; ok && i < len(cells) {
 			return strings.TrimSpace(cells[i])
 		}
 		return ""
 	}
+
 	for _, name := range [...]string{"id", "time", "lng", "lat"} {
 		if cell(name) == "" {
 			c.bad(line, "no "+name, text)
 			return
 		}
 	}
+
 	when, ok := moment(cell("time"))
 	if !ok {
 		c.bad(line, "a time that is neither RFC 3339 nor Unix seconds or milliseconds", cell("time"))
 		return
 	}
+
 	lng, errLng := strconv.ParseFloat(cell("lng"), 64)
 	lat, errLat := strconv.ParseFloat(cell("lat"), 64)
 	if errLng != nil || errLat != nil {
 		c.bad(line, "a place that is no number", cell("lng")+" "+cell("lat"))
 		return
 	}
+
 	c.add(line, cell("id"), when, location.Point{Lng: lng, Lat: lat}, heading(cell("heading")), speed(cell("speed")))
 }
 
-// milliseconds is from where on a number of a time means these and not seconds: seconds of the year 5138, or
-// milliseconds of 1973.
+// milliseconds is from where on a number of a time means these and not seconds:
+// seconds of the year 5138, or milliseconds of 1973.
 const milliseconds = 1e11
 
 // moment reads a time.
@@ -148,6 +162,7 @@ func moment(s string) (time.Time, bool) {
 		}
 		return time.UnixMilli(int64(math.Round(n))), true
 	}
+
 	s = strings.Replace(s, " ", "T", 1)
 	t, err := time.Parse(time.RFC3339, s)
 	return t, err == nil

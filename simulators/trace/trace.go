@@ -1,5 +1,6 @@
-// Package trace reads recorded drives: tables (CSV) and tracks (GPX) of who was where, and when. A recording has bad
-// rows; they are counted and named, and the rest is read.
+// Package trace reads recorded drives: tables (CSV) and tracks (GPX) of who was
+// where, and when. A recording has bad rows; they are counted and named, and
+// the rest is read.
 package trace
 
 import (
@@ -33,7 +34,8 @@ type Fix struct {
 	Speed   float32 // metres per second
 }
 
-// Car is one id of the recording with its fixes in the order of time, no two at the same.
+// Car is one id of the recording with its fixes in the order of time, no two at
+// the same.
 type Car struct {
 	ID    string
 	Fixes []Fix
@@ -47,19 +49,23 @@ type Trace struct {
 
 // Report says what was read and what was not.
 type Report struct {
-	Cars    int            `json:"cars"`
-	Rows    int            `json:"rows"`  // of a table, without its header, or points of tracks
-	Fixes   int            `json:"fixes"` // rows that are driven
-	Bad     int            `json:"bad"`
-	Reasons map[string]int `json:"bad_reasons,omitempty"` // how many rows for each reason
-	Named   []string       `json:"bad_rows,omitempty"`    // the first of them, with their lines
-	Seconds float64        `json:"seconds"`               // from the first fix to the last
+	Cars int `json:"cars"`
+	// of a table, without its header, or points of tracks
+	Rows  int `json:"rows"`
+	Fixes int `json:"fixes"` // rows that are driven
+	Bad   int `json:"bad"`
+	// how many rows for each reason
+	Reasons map[string]int `json:"bad_reasons,omitempty"`
+	// the first of them, with their lines
+	Named   []string `json:"bad_rows,omitempty"`
+	Seconds float64  `json:"seconds"` // from the first fix to the last
 }
 
 // named bounds how many bad rows are described.
 const named = 20
 
-// Limits bound the memory of a reading: a fix takes 56 bytes while the file is read. Rows beyond are bad rows.
+// Limits bound the memory of a reading: a fix takes 56 bytes while the file is
+// read. Rows beyond are bad rows.
 type Limits struct{ Fixes, Cars int }
 
 // DefaultLimits are five million fixes (280 MB) of twenty thousand cars.
@@ -81,9 +87,10 @@ func Open(file string) (Trace, Report, error) {
 	return Read(f, strings.TrimSuffix(base, filepath.Ext(base)), DefaultLimits)
 }
 
-// Read reads a table or tracks, told apart by the first character: markup begins with "<". Rows may come in any order;
-// each car's are sorted by time, and of several at the same millisecond the first counts. The name is for tracks
-// without one. Errors: the reader's, or ErrEmpty with the reason.
+// Read reads a table or tracks, told apart by the first character: markup
+// begins with "<". Rows may come in any order; each car's are sorted by time,
+// and of several at the same millisecond the first counts. The name is for
+// tracks without one. Errors: the reader's, or ErrEmpty with the reason.
 func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 	in := bufio.NewReaderSize(r, lineMost)
 	c := &collector{limits: limits, ids: map[string]int32{}, report: Report{Reasons: map[string]int{}}}
@@ -91,15 +98,18 @@ func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 	if err != nil && err != io.EOF {
 		return Trace{}, c.report, err
 	}
+
 	if markup(head) {
 		err = c.tracks(in, name)
 	} else {
 		err = c.table(in)
 	}
+
 	if err != nil {
 		return Trace{}, c.report, err
 	}
 	t := c.trace()
+
 	if len(t.Cars) == 0 {
 		why := "it has no rows"
 		if len(c.report.Named) > 0 {
@@ -107,10 +117,12 @@ func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 		}
 		return t, c.report, fmt.Errorf("%w: %s", ErrEmpty, why)
 	}
+
 	return t, c.report, nil
 }
 
-var mark = []byte("\xef\xbb\xbf") // of byte order, as some programs begin a text with
+// of byte order, as some programs begin a text with
+var mark = []byte("\xef\xbb\xbf")
 
 func markup(head []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(head, mark)), []byte("<"))
@@ -138,6 +150,7 @@ type collector struct {
 func (c *collector) bad(line int, reason, detail string) {
 	c.report.Bad++
 	c.report.Reasons[reason]++
+
 	if len(c.report.Named) < named {
 		if len(detail) > 80 {
 			detail = strings.ToValidUTF8(detail[:80], "") + "…"
@@ -171,6 +184,7 @@ func (c *collector) add(line int, id string, at time.Time, p location.Point, hea
 		c.bad(line, fmt.Sprintf("beyond the first %d fixes; split the file", c.limits.Fixes), "")
 		return
 	}
+
 	car, known := c.ids[id]
 	if !known {
 		if len(c.names) >= c.limits.Cars {
@@ -181,6 +195,7 @@ func (c *collector) add(line int, id string, at time.Time, p location.Point, hea
 		car = int32(len(c.names))
 		c.ids[id], c.names = car, append(c.names, id)
 	}
+
 	c.rows = append(c.rows, row{ms: at.UnixMilli(), point: p, heading: heading, speed: speed, car: car, line: int32(line)})
 }
 
@@ -210,6 +225,7 @@ func (c *collector) trace() Trace {
 		fixes = append(fixes, Fix{At: time.Duration(r.ms-first) * time.Millisecond, Point: r.point, Heading: r.heading, Speed: r.speed})
 		t.Cars[r.car] = Car{ID: c.names[r.car], Fixes: fixes[from:len(fixes):len(fixes)]}
 	}
+
 	c.rows = nil
 	for i := range t.Cars {
 		complete(t.Cars[i].Fixes)
@@ -221,7 +237,8 @@ func (c *collector) trace() Trace {
 // jitter is a move, in metres, that tells no direction.
 const jitter = 2
 
-// complete computes headings and speeds that the file does not tell, from the fix before.
+// complete computes headings and speeds that the file does not tell, from the
+// fix before.
 func complete(fixes []Fix) {
 	for i := range fixes {
 		f, before := &fixes[i], &fixes[max(0, i-1)]
@@ -229,6 +246,7 @@ func complete(fixes []Fix) {
 		if i == 0 { // a first fix heads for the second
 			from, to = f, &fixes[min(1, len(fixes)-1)]
 		}
+
 		metres := location.Metres(from.Point, to.Point)
 		if f.Heading == Unknown {
 			switch {
@@ -240,6 +258,7 @@ func complete(fixes []Fix) {
 				f.Heading = 0
 			}
 		}
+
 		if f.Speed == Unknown {
 			f.Speed = 0
 			if gone := (to.At - from.At).Seconds(); gone > 0 {

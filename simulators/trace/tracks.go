@@ -11,15 +11,18 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// textMost bounds what lies between two tags, in bytes: the decoder holds it at once.
+// textMost bounds what lies between two tags, in bytes: the decoder holds it at
+// once.
 const textMost = 1 << 20
 
-// tracks reads GPX: every track is a car named by it. A file that breaks off is read up to there.
+// tracks reads GPX: every track is a car named by it. A file that breaks off is
+// read up to there.
 func (c *collector) tracks(in *bufio.Reader, name string) error {
 	if head, err := in.Peek(len(mark)); err == nil && string(head) == string(mark) {
 		_, _ = in.Discard(len(mark))
 	}
 	meter := &meter{r: in}
+
 	dec := xml.NewDecoder(meter)
 	g := gpx{collector: c, name: name}
 	for {
@@ -35,6 +38,7 @@ func (c *collector) tracks(in *bufio.Reader, name string) error {
 			c.bad(line, "the rest cannot be read", err.Error())
 			return nil
 		}
+
 		g.take(line, token)
 	}
 }
@@ -116,6 +120,7 @@ func (g *gpx) end(tag, text string) {
 // point takes a point of a track.
 func (g *gpx) point() {
 	g.report.Rows++
+
 	if g.id == "" { // the file's, and numbered from the second on
 		g.nameless++
 		g.id = g.name
@@ -123,21 +128,25 @@ func (g *gpx) point() {
 			g.id = fmt.Sprintf("%s-%d", g.name, g.nameless)
 		}
 	}
+
 	if g.time == "" {
 		g.bad(g.line, "no time", "")
 		return
 	}
+
 	when, ok := moment(g.time)
 	if !ok {
 		g.bad(g.line, "a time that is not RFC 3339", g.time)
 		return
 	}
+
 	lng, errLng := strconv.ParseFloat(g.lng, 64)
 	lat, errLat := strconv.ParseFloat(g.lat, 64)
 	if errLng != nil || errLat != nil {
 		g.bad(g.line, "a place that is no number", g.lng+" "+g.lat)
 		return
 	}
+
 	g.add(g.line, g.id, when, location.Point{Lng: lng, Lat: lat}, heading(g.heading), speed(g.speed))
 }
 
