@@ -70,8 +70,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// hintRoom bounds the hints that wait to be looked at.
-const hintRoom = 4096
+// hintBuffer bounds the hints that wait to be looked at.
+const hintBuffer = 4096
 
 // Dispatcher runs one search per open trip of the regions its node owns. Hints
 // make it fast; the scan of the store makes it right: whatever hint is lost,
@@ -79,24 +79,24 @@ const hintRoom = 4096
 // trip.
 type Dispatcher struct {
 	cfg     Config
-	m       metrics
+	metrics metrics
 	hints   chan trips.Event
-	windows *windows
+	windows *windowMatcher
 	wg      sync.WaitGroup // searches; only Run adds and waits
 
 	mu       sync.Mutex
 	searches map[trips.TripID]*search
-	asked    map[trips.DriverID]*search // who holds an offer, and whose
+	holders  map[trips.DriverID]*search // who holds an offer, and whose
 }
 
 // New builds a dispatcher; nothing happens until Run.
 func New(cfg Config) *Dispatcher {
 	cfg = cfg.withDefaults()
 	d := &Dispatcher{
-		cfg: cfg, m: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintRoom),
-		searches: map[trips.TripID]*search{}, asked: map[trips.DriverID]*search{},
+		cfg: cfg, metrics: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintBuffer),
+		searches: map[trips.TripID]*search{}, holders: map[trips.DriverID]*search{},
 	}
-	d.windows = newWindows(d)
+	d.windows = newWindowMatcher(d)
 	return d
 }
 
@@ -108,16 +108,16 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.wg.Wait()
 
 	d.wg.Go(func() { d.windows.run(ctx) })
-	d.scan(ctx)
+	d.scanStore(ctx)
 
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case ev := <-d.hints:
-			d.heed(ctx, ev)
+			d.handleHint(ctx, ev)
 		case <-tick.C:
-			d.scan(ctx)
+			d.scanStore(ctx)
 		}
 	}
 }
@@ -128,38 +128,38 @@ func (d *Dispatcher) Hint(ev trips.Event) {
 	select {
 	case d.hints <- ev:
 	default:
-		d.m.dropped.WithLabelValues("hints_full").Inc()
+		d.metrics.droppedSignals.WithLabelValues("hints_full").Inc()
 	}
 }
 
 // Declined tells that the driver does not want the offer. It never blocks; an
 // offer not out any more is ignored.
 func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
-	if s := d.searchOf(id); s != nil {
-		s.tell(news{kind: declined, driver: id, offer: offerID})
+	if s := d.searchHolding(id); s != nil {
+		s.notify(signal{kind: offerDeclined, driver: id, offerID: offerID})
 	}
 }
 
 // DriverGone tells that the driver's phone has vanished, so that an offer in
 // its hands moves on at once.
 func (d *Dispatcher) DriverGone(id trips.DriverID) {
-	if s := d.searchOf(id); s != nil {
-		s.tell(news{kind: gone, driver: id})
+	if s := d.searchHolding(id); s != nil {
+		s.notify(signal{kind: driverGone, driver: id})
 	}
 }
 
-func (d *Dispatcher) searchOf(id trips.DriverID) *search {
+func (d *Dispatcher) searchHolding(id trips.DriverID) *search {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.asked[id]
+	return d.holders[id]
 }
 
-// heed starts a search for a new trip and tells a running one where its trip
+// handleHint starts a search for a new trip and tells a running one where its trip
 // stands now.
-func (d *Dispatcher) heed(ctx context.Context, ev trips.Event) {
+func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	if ev.Trip.State == trips.Requested {
 		if d.cfg.Owns(ev.Trip.Region) {
-			d.start(ctx, ev.Trip)
+			d.startSearch(ctx, ev.Trip)
 		}
 		return
 	}
@@ -169,15 +169,15 @@ func (d *Dispatcher) heed(ctx context.Context, ev trips.Event) {
 	d.mu.Unlock()
 
 	if s != nil {
-		s.tell(news{kind: moved, trip: ev.Trip})
+		s.notify(signal{kind: tripChanged, trip: ev.Trip})
 	}
 }
 
-// scan compares the store with the searches: it starts what is missing, stops
+// scanStore compares the store with the searches: it starts what is missing, stops
 // what is not ours any more, and has the searches look whose trip is no longer
 // open.
-func (d *Dispatcher) scan(ctx context.Context) {
-	before := d.running()
+func (d *Dispatcher) scanStore(ctx context.Context) {
+	before := d.runningSearches()
 	limit := 2 * d.cfg.MaxSearches
 	readCtx, cancel := context.WithTimeout(ctx, d.cfg.ScanEvery)
 	open, err := d.cfg.Store.Open(readCtx, limit)
@@ -197,20 +197,20 @@ func (d *Dispatcher) scan(ctx context.Context) {
 
 	for id, s := range before {
 		if !d.cfg.Owns(s.trip.Region) {
-			s.stop()
+			s.cancel()
 		} else if !isOpen[id] && len(open) < limit {
-			s.tell(news{kind: look})
+			s.notify(signal{kind: tripUncertain})
 		}
 	}
 
 	for _, t := range open {
 		if d.cfg.Owns(t.Region) {
-			d.start(ctx, t)
+			d.startSearch(ctx, t)
 		}
 	}
 }
 
-func (d *Dispatcher) running() map[trips.TripID]*search {
+func (d *Dispatcher) runningSearches() map[trips.TripID]*search {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	running := make(map[trips.TripID]*search, len(d.searches))
@@ -220,9 +220,9 @@ func (d *Dispatcher) running() map[trips.TripID]*search {
 	return running
 }
 
-// start runs a search for the trip unless there is one, or as many run as may.
+// startSearch runs a search for the trip unless there is one, or as many run as may.
 // Only Run's goroutine calls it.
-func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
+func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip) {
 	d.mu.Lock()
 	if _, ok := d.searches[t.ID]; ok {
 		d.mu.Unlock()
@@ -230,7 +230,7 @@ func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
 	}
 	if len(d.searches) >= d.cfg.MaxSearches {
 		d.mu.Unlock()
-		d.m.dropped.WithLabelValues("searches_full").Inc()
+		d.metrics.droppedSignals.WithLabelValues("searches_full").Inc()
 		return
 	}
 
@@ -238,33 +238,33 @@ func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
 	s := newSearch(d, t, stop)
 	d.searches[t.ID] = s
 	d.mu.Unlock()
-	d.m.open.Inc()
+	d.metrics.runningSearches.Inc()
 
 	d.wg.Go(func() {
-		defer d.finished(s)
+		defer d.removeSearch(s)
 		s.run(searchCtx)
 	})
 }
 
-func (d *Dispatcher) finished(s *search) {
-	s.stop()
+func (d *Dispatcher) removeSearch(s *search) {
+	s.cancel()
 	d.mu.Lock()
 	delete(d.searches, s.trip.ID)
 	d.mu.Unlock()
-	d.m.open.Dec()
+	d.metrics.runningSearches.Dec()
 }
 
-// holds notes whose offer a driver has in hand, and forgets it again.
-func (d *Dispatcher) holds(id trips.DriverID, s *search) {
+// setHolder notes whose offer a driver has in hand, and forgets it again.
+func (d *Dispatcher) setHolder(id trips.DriverID, s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked[id] = s
+	d.holders[id] = s
 }
 
-func (d *Dispatcher) lets(id trips.DriverID, s *search) {
+func (d *Dispatcher) clearHolder(id trips.DriverID, s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.asked[id] == s {
-		delete(d.asked, id)
+	if d.holders[id] == s {
+		delete(d.holders, id)
 	}
 }

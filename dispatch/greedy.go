@@ -27,7 +27,7 @@ func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
 		if len(near) == 0 {
 			continue
 		}
-		best := p.first(ctx, ask.Trip.Pickup, near)
+		best := p.findFirst(ctx, ask.Trip.Pickup, near)
 		best.Trip = ask.Trip.ID
 		taken[best.Driver.ID] = true
 		pairs = append(pairs, best)
@@ -36,7 +36,7 @@ func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
 	return pairs
 }
 
-func (p NearestByRoad) first(ctx context.Context, pickup location.Point, near []sharedstate.Near) Pair {
+func (p NearestByRoad) findFirst(ctx context.Context, pickup location.Point, near []sharedstate.Near) Pair {
 	byAir := Pair{Driver: slices.MinFunc(near, func(a, b sharedstate.Near) int { return cmp.Compare(a.Metres, b.Metres) })}
 	if p.ETA == nil {
 		return byAir

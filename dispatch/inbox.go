@@ -17,20 +17,20 @@ type Inbox struct {
 	mu     sync.Mutex
 	offers map[string]Offer
 	// offers that were here, and until when that is remembered
-	gone   map[string]time.Time
-	sweep  int // sweep expired offers when there are this many
-	forget int // forget those gone long ago when there are this many
+	recentIDs map[string]time.Time
+	sweepAt   int // sweepAt expired offers when there are this many
+	forgetAt  int // forgetAt those gone long ago when there are this many
 }
 
 // rememberFor is how long it is known that an offer was here, after it was
 // taken or dropped.
 const rememberFor = 5 * time.Minute
 
-// minSweep keeps small inboxes from being swept at every Put.
-const minSweep = 64
+// minSweepSize keeps small inboxes from being swept at every Put.
+const minSweepSize = 64
 
 func NewInbox(now func() time.Time) *Inbox {
-	return &Inbox{now: now, offers: map[string]Offer{}, gone: map[string]time.Time{}, sweep: minSweep, forget: minSweep}
+	return &Inbox{now: now, offers: map[string]Offer{}, recentIDs: map[string]time.Time{}, sweepAt: minSweepSize, forgetAt: minSweepSize}
 }
 
 // Put keeps an offer until it is taken, dropped or expires. It voids an older
@@ -40,7 +40,7 @@ func (b *Inbox) Put(o Offer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	if len(b.offers) >= b.sweep {
+	if len(b.offers) >= b.sweepAt {
 		b.sweepLocked()
 	}
 
@@ -71,7 +71,7 @@ func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 	}
 
 	b.removeLocked(offerID)
-	if b.expired(o) {
+	if b.isExpired(o) {
 		return Offer{}, fmt.Errorf("offer %.64q expired: %w", offerID, ErrOfferGone)
 	}
 	return o, nil
@@ -94,27 +94,27 @@ func (b *Inbox) Knows(offerID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, here := b.offers[offerID]
-	_, was := b.gone[offerID]
+	_, was := b.recentIDs[offerID]
 	return here || was
 }
 
 func (b *Inbox) removeLocked(offerID string) {
 	delete(b.offers, offerID)
-	b.gone[offerID] = b.now().Add(rememberFor)
-	if len(b.gone) >= b.forget {
-		b.forgetLocked()
+	b.recentIDs[offerID] = b.now().Add(rememberFor)
+	if len(b.recentIDs) >= b.forgetAt {
+		b.forgetOldLocked()
 	}
 }
 
-func (b *Inbox) forgetLocked() {
+func (b *Inbox) forgetOldLocked() {
 	now := b.now()
-	for id, until := range b.gone {
+	for id, until := range b.recentIDs {
 		if !now.Before(until) {
-			delete(b.gone, id)
+			delete(b.recentIDs, id)
 		}
 	}
 
-	b.forget = max(minSweep, 2*len(b.gone))
+	b.forgetAt = max(minSweepSize, 2*len(b.recentIDs))
 }
 
 // Held returns the offers in a driver's hands, so that a phone that reconnects
@@ -125,21 +125,21 @@ func (b *Inbox) Held(d trips.DriverID) []Offer {
 
 	var held []Offer
 	for _, o := range b.offers {
-		if o.Driver == d && !b.expired(o) {
+		if o.Driver == d && !b.isExpired(o) {
 			held = append(held, o)
 		}
 	}
 	return held
 }
 
-func (b *Inbox) expired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
+func (b *Inbox) isExpired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
 
 func (b *Inbox) sweepLocked() {
 	for id, o := range b.offers {
-		if b.expired(o) {
+		if b.isExpired(o) {
 			b.removeLocked(id)
 		}
 	}
 
-	b.sweep = max(minSweep, 2*len(b.offers))
+	b.sweepAt = max(minSweepSize, 2*len(b.offers))
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-type clock struct{ at time.Time }
+type manualClock struct{ at time.Time }
 
-func (c *clock) now() time.Time { return c.at }
+func (c *manualClock) now() time.Time { return c.at }
 
 func offerFor(id string, d trips.DriverID, trip trips.TripID, epoch uint64, until time.Time) Offer {
 	return Offer{ID: id, Driver: d, Trip: trips.Trip{ID: trip}, Epoch: epoch, ExpiresAt: until}
 }
 
 func TestOfferIsTakenOnceByTheDriverItWasMadeTo(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	b.Put(offerFor("o1", "d1", "t1", 1, c.at.Add(time.Second)))
 	if _, err := b.Take("d2", "o1"); !errors.Is(err, ErrOfferGone) {
@@ -38,7 +38,7 @@ func TestOfferIsTakenOnceByTheDriverItWasMadeTo(t *testing.T) {
 }
 
 func TestExpiredAndDroppedOffersAreGone(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	b.Put(offerFor("o1", "d1", "t1", 1, c.at.Add(time.Second)))
 	b.Put(offerFor("o2", "d1", "t2", 1, c.at.Add(time.Minute)))
@@ -55,7 +55,7 @@ func TestExpiredAndDroppedOffersAreGone(t *testing.T) {
 }
 
 func TestNewDispatchersOfferVoidsTheOldOnes(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	b.Put(offerFor("new", "d1", "t1", 2, c.at.Add(time.Minute)))
 	b.Put(offerFor("old", "d2", "t1", 1, c.at.Add(time.Minute)))
@@ -69,7 +69,7 @@ func TestNewDispatchersOfferVoidsTheOldOnes(t *testing.T) {
 }
 
 func TestExpiredOffersAreSwept(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	for i := range 10_000 {
 		id := fmt.Sprint(i)
@@ -77,7 +77,7 @@ func TestExpiredOffersAreSwept(t *testing.T) {
 		c.at = c.at.Add(100 * time.Millisecond)
 	}
 
-	if n := len(b.offers); n > 2*minSweep {
+	if n := len(b.offers); n > 2*minSweepSize {
 		t.Errorf("%d offers kept of 10 live ones", n)
 	}
 }
@@ -103,7 +103,7 @@ func TestRacingTakesHaveOneWinner(t *testing.T) {
 }
 
 func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	until := c.at.Add(15 * time.Second)
 	b.Put(offerFor("taken", "d1", "t1", 1, until))
@@ -131,9 +131,9 @@ func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
 	b.sweepLocked() // no other goroutine is here
 	know(true)
 	c.at = c.at.Add(rememberFor)
-	b.forgetLocked()
+	b.forgetOldLocked()
 	know(false)
-	if len(b.gone) != 0 {
-		t.Errorf("%d offers are remembered for ever", len(b.gone))
+	if len(b.recentIDs) != 0 {
+		t.Errorf("%d offers are remembered for ever", len(b.recentIDs))
 	}
 }

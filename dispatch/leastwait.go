@@ -56,21 +56,21 @@ const (
 	DefaultLastCall = 2 * time.Minute
 	DefaultAge      = 0.5
 	DefaultIdle     = 0.01
-	maxIdle         = 30 * time.Minute
+	maxIdleTime     = 30 * time.Minute
 )
 
-// skip is what leaving a trip to the next window costs.
-func (w Weights) skip(waited time.Duration) time.Duration {
-	return cmp.Or(w.Patience, DefaultPatience) + scaled(min(waited, maxPickup), cmp.Or(w.Age, DefaultAge))
+// skipCost is what leaving a trip to the next window costs.
+func (w Weights) skipCost(waited time.Duration) time.Duration {
+	return cmp.Or(w.Patience, DefaultPatience) + scaleDuration(min(waited, longestPickup), cmp.Or(w.Age, DefaultAge))
 }
 
-// cost is what a pair costs. After the last call every pair is a little better
+// pairCost is what a pair costs. After the last call every pair is a little better
 // than none.
-func (w Weights) cost(waited, pickup, idle time.Duration) time.Duration {
-	cost := pickup - scaled(min(idle, maxIdle), max(0, cmp.Or(w.Idle, DefaultIdle)))
+func (w Weights) pairCost(waited, pickup, idle time.Duration) time.Duration {
+	cost := pickup - scaleDuration(min(idle, maxIdleTime), max(0, cmp.Or(w.Idle, DefaultIdle)))
 	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
 		const little = 1_000_000 // of a pickup's time
-		cost = min(cost, w.skip(waited)-max(0, maxPickup-pickup)/little-time.Microsecond)
+		cost = min(cost, w.skipCost(waited)-max(0, longestPickup-pickup)/little-time.Microsecond)
 	}
 	return cost
 }
@@ -79,19 +79,19 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
 	defer cancel()
 
-	pickups := p.pickups(ctx, window)
-	drivers, number := everybody(window)
+	pickups := p.pickupTimes(ctx, window)
+	drivers, number := numberDrivers(window)
 	g := matching.NewGraph(len(drivers))
 	pace := cmp.Or(p.Pace, 1)
 	for i, ask := range window {
-		waited := scaled(ask.Waited, pace)
-		g.Row(p.skip(waited).Microseconds())
+		waited := scaleDuration(ask.Waited, pace)
+		g.Row(p.skipCost(waited).Microseconds())
 
 		for c, n := range ask.Near {
-			if pickups[i][c] >= maxPickup {
+			if pickups[i][c] >= longestPickup {
 				continue // there is no way
 			}
-			g.Edge(number[n.ID], p.cost(waited, pickups[i][c], scaled(n.Idle, pace)).Microseconds())
+			g.Edge(number[n.ID], p.pairCost(waited, pickups[i][c], scaleDuration(n.Idle, pace)).Microseconds())
 		}
 	}
 
@@ -112,11 +112,11 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	return pairs
 }
 
-func scaled(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
+func scaleDuration(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
-// everybody numbers the drivers of a window, in the order in which they come
+// numberDrivers numbers the drivers of a window, in the order in which they come
 // up.
-func everybody(window []Ask) (drivers []trips.DriverID, number map[trips.DriverID]int) {
+func numberDrivers(window []Ask) (drivers []trips.DriverID, number map[trips.DriverID]int) {
 	number = map[trips.DriverID]int{}
 	for _, ask := range window {
 		for _, n := range ask.Near {
@@ -135,8 +135,8 @@ func everybody(window []Ask) (drivers []trips.DriverID, number map[trips.DriverI
 // have nothing to do with each other.
 const groupSize = 16
 
-// pickups are the times of all candidates of a window to their pickup.
-func (p LeastWait) pickups(ctx context.Context, window []Ask) [][]time.Duration {
+// pickupTimes are the times of all candidates of a window to their pickup.
+func (p LeastWait) pickupTimes(ctx context.Context, window []Ask) [][]time.Duration {
 	order := make([]int, len(window))
 	cells := make([]location.Cell, len(window))
 	for i, ask := range window {
@@ -148,13 +148,13 @@ func (p LeastWait) pickups(ctx context.Context, window []Ask) [][]time.Duration 
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cells[a], cells[b]) })
 	out := make([][]time.Duration, len(window))
 	for group := range slices.Chunk(order, groupSize) {
-		p.askAbout(ctx, window, group, out)
+		p.fillPickupTimes(ctx, window, group, out)
 	}
 
 	return out
 }
 
-func (p LeastWait) askAbout(ctx context.Context, window []Ask, group []int, out [][]time.Duration) {
+func (p LeastWait) fillPickupTimes(ctx context.Context, window []Ask, group []int, out [][]time.Duration) {
 	var from, to []location.Point
 	number := map[trips.DriverID]int{}
 	for _, i := range group {
@@ -177,20 +177,20 @@ func (p LeastWait) askAbout(ctx context.Context, window []Ask, group []int, out 
 	for column, i := range group {
 		out[i] = make([]time.Duration, len(window[i].Near))
 		for c, n := range window[i].Near {
-			out[i][c] = guessed(n)
+			out[i][c] = estimatePickup(n)
 			if times != nil && len(times[number[n.ID]]) == len(to) {
-				out[i][c] = min(max(0, times[number[n.ID]][column]), maxPickup)
+				out[i][c] = min(max(0, times[number[n.ID]][column]), longestPickup)
 			}
 		}
 	}
 }
 
-// maxPickup is longer than any pickup that makes sense.
-const maxPickup = 24 * time.Hour
+// longestPickup is longer than any pickup that makes sense.
+const longestPickup = 24 * time.Hour
 
-// guessed is a pickup's time when nobody can say: the way by air at the pace of
+// estimatePickup is a pickup's time when nobody can say: the way by air at the pace of
 // a car in a city, detours included.
-func guessed(n sharedstate.Near) time.Duration {
+func estimatePickup(n sharedstate.Near) time.Duration {
 	const metresPerSecond = 6
-	return min(time.Duration(n.Metres/metresPerSecond*float64(time.Second)), maxPickup)
+	return min(time.Duration(n.Metres/metresPerSecond*float64(time.Second)), longestPickup)
 }

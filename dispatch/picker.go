@@ -85,10 +85,10 @@ func (p Policy) Enough() int {
 	if p.Window == 0 {
 		return 1
 	}
-	return p.candidates()
+	return p.candidateCount()
 }
 
-func (p Policy) candidates() int {
+func (p Policy) candidateCount() int {
 	if p.Window == 0 {
 		return 8
 	}

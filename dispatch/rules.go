@@ -31,7 +31,7 @@ func (r Rules) withDefaults(p Policy) Rules {
 	if len(r.Radii) == 0 {
 		r.Radii = []float64{1500, 3000, 6000, 12000}
 	}
-	r.Candidates = cmp.Or(r.Candidates, p.candidates())
+	r.Candidates = cmp.Or(r.Candidates, p.candidateCount())
 	r.OfferFor = cmp.Or(r.OfferFor, 15*time.Second)
 	r.GiveUpAfter = cmp.Or(r.GiveUpAfter, 3*time.Minute)
 	r.RetryEvery = cmp.Or(r.RetryEvery, time.Second)
@@ -54,12 +54,12 @@ type Hunt struct {
 
 	rules Rules
 	// drivers not to ask before a time; zero means never again
-	notUntil map[trips.DriverID]time.Time
+	askAfter map[trips.DriverID]time.Time
 }
 
 // NewHunt begins to look for a driver under a policy.
 func NewHunt(t trips.Trip, p Policy, r Rules) *Hunt {
-	return &Hunt{Trip: t, rules: r.withDefaults(p), notUntil: map[trips.DriverID]time.Time{}}
+	return &Hunt{Trip: t, rules: r.withDefaults(p), askAfter: map[trips.DriverID]time.Time{}}
 }
 
 // Rules are those of the hunt, defaults filled in.
@@ -70,26 +70,26 @@ func (h *Hunt) Rules() Rules { return h.rules }
 // serves trips one by one. ok is false when there is nobody to ask.
 func (h *Hunt) Ask(f Finder, enough int, now time.Time) (a Ask, ok bool) {
 	a = Ask{Trip: h.Trip, Waited: now.Sub(h.Trip.RequestedAt)}
-	near := h.near(f, slices.Max(h.rules.Radii), now)
+	near := h.findCandidates(f, slices.Max(h.rules.Radii), now)
 	for _, radius := range h.rules.Radii {
-		if a.Near = within(near, radius); len(a.Near) >= enough {
+		if a.Near = withinMetres(near, radius); len(a.Near) >= enough {
 			break
 		}
 	}
 	return a, len(a.Near) > 0
 }
 
-// within is the beginning of a list, nearest first, up to a distance.
-func within(near []sharedstate.Near, metres float64) []sharedstate.Near {
+// withinMetres is the beginning of a list, nearest first, up to a distance.
+func withinMetres(near []sharedstate.Near, metres float64) []sharedstate.Near {
 	return near[:sort.Search(len(near), func(i int) bool { return near[i].Metres > metres })]
 }
 
-func (h *Hunt) near(f Finder, metres float64, now time.Time) []sharedstate.Near {
+func (h *Hunt) findCandidates(f Finder, metres float64, now time.Time) []sharedstate.Near {
 	k := h.rules.Candidates
-	near := f.Nearest(h.Trip.Pickup, k+len(h.notUntil), metres, nil)
+	near := f.Nearest(h.Trip.Pickup, k+len(h.askAfter), metres, nil)
 	fresh := near[:0]
 	for _, n := range near {
-		until, asked := h.notUntil[n.ID]
+		until, asked := h.askAfter[n.ID]
 		if !asked || (!until.IsZero() && !now.Before(until)) {
 			fresh = append(fresh, n)
 		}
@@ -100,12 +100,12 @@ func (h *Hunt) near(f Finder, metres float64, now time.Time) []sharedstate.Near 
 
 // Declined notes that the driver does not want the trip: they are not asked
 // again.
-func (h *Hunt) Declined(id trips.DriverID) { h.notUntil[id] = time.Time{} }
+func (h *Hunt) Declined(id trips.DriverID) { h.askAfter[id] = time.Time{} }
 
 // Silent notes that the driver said nothing, or could not be reached: they are
 // asked again some time after.
 func (h *Hunt) Silent(id trips.DriverID, since time.Time) {
-	h.notUntil[id] = since.Add(h.rules.AskAgain)
+	h.askAfter[id] = since.Add(h.rules.AskAgain)
 }
 
 // Exhausted says whether the trip has waited, or been offered, long enough, and

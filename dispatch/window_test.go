@@ -16,68 +16,68 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// inWindows lets the town gather its requests.
-func inWindows(c *Config) {
+// withWindows lets the town gather its requests.
+func withWindows(c *Config) {
 	c.Policy = Policy{Name: BatchedPolicy, Picker: LeastWait{}, Window: DefaultWindow}
 }
 
 func TestALoneRiderDoesNotWaitForAWindowToFill(t *testing.T) {
-	inTown(t, metresOf{"near": 300, "far": 900}, func(w *town) {
-		w.request("r1", true)
+	runInTown(t, metresOf{"near": 300, "far": 900}, func(w *testTown) {
+		w.requestTrip("r1", true)
 		w.wantOffered("near")
-		w.accept(w.last(), true)
-		w.pass(DefaultWindow)
-		w.request("r2", true)
+		w.acceptOffer(w.lastOffer(), true)
+		w.advance(DefaultWindow)
+		w.requestTrip("r2", true)
 		w.wantOffered("near", "far")
-	}, inWindows)
+	}, withWindows)
 }
 
 func TestRidersOfOneWindowAreServedTogetherWhenItCloses(t *testing.T) {
-	inTown(t, metresOf{"a": 300, "b": 900, "c": 1000}, func(w *town) {
-		w.request("r1", true)
+	runInTown(t, metresOf{"a": 300, "b": 900, "c": 1000}, func(w *testTown) {
+		w.requestTrip("r1", true)
 		w.wantOffered("a")
-		w.request("r2", true)
-		w.request("r3", true)
-		w.pass(DefaultWindow - time.Millisecond)
+		w.requestTrip("r2", true)
+		w.requestTrip("r3", true)
+		w.advance(DefaultWindow - time.Millisecond)
 		w.wantOffered("a")
-		w.pass(time.Millisecond)
-		got := w.offered()
+		w.advance(time.Millisecond)
+		got := w.offeredDrivers()
 		slices.Sort(got)
 		if !slices.Equal(got, []trips.DriverID{"a", "b", "c"}) {
 			t.Errorf("asked %v", got)
 		}
-	}, inWindows)
+	}, withWindows)
 }
 
 func TestADeclineIsForTheNextWindow(t *testing.T) {
-	inTown(t, metresOf{"a": 300, "b": 900}, func(w *town) {
-		w.request("r1", true)
-		w.decline(w.last())
+	runInTown(t, metresOf{"a": 300, "b": 900}, func(w *testTown) {
+		w.requestTrip("r1", true)
+		w.declineOffer(w.lastOffer())
 		w.wantOffered("a")
-		w.pass(DefaultWindow)
+		w.advance(DefaultWindow)
 		w.wantOffered("a", "b")
-	}, inWindows)
+	}, withWindows)
 }
 
 func TestWhoeverCancelsWhileTheWindowIsOpenTakesNobodysDriver(t *testing.T) {
-	inTown(t, metresOf{"a": 300, "b": 400}, func(w *town) {
-		w.request("r1", true)
-		w.accept(w.last(), true)
-		quitter := w.request("r2", true)
-		w.request("r3", true)
-		w.cancel(quitter, "r2", true)
+	runInTown(t, metresOf{"a": 300, "b": 400}, func(w *testTown) {
+		w.requestTrip("r1", true)
+		w.acceptOffer(w.lastOffer(), true)
+		quitter := w.requestTrip("r2", true)
+		w.requestTrip("r3", true)
+		w.cancelTrip(quitter, "r2", true)
 		w.wantSearches(1)
-		w.pass(DefaultWindow)
+		w.advance(DefaultWindow)
 		w.wantOffered("a", "b")
 		w.wantWithdrawn()
-	}, inWindows)
+	}, withWindows)
 }
 
 func TestAPairThatNobodyCanDriveIsNoPair(t *testing.T) {
 	eta := etaFunc(func(_ context.Context, from []location.Point, _ location.Point) ([]time.Duration, string, error) {
 		return slices.Repeat([]time.Duration{1 << 62}, len(from)), "road", nil
 	})
-	if pairs := (LeastWait{ETA: eta}).Pick(t.Context(), []Ask{{Waited: time.Hour, Near: []sharedstate.Near{near("island", 10)}}}); len(pairs) > 0 {
+	if pairs := (LeastWait{ETA: eta}).Pick(t.Context(), []Ask{{Waited: time.Hour, Near: []sharedstate.Near{nearbyDriver("island", 10)}}}); len(pairs) > 0 {
 		t.Errorf("paired %+v", pairs)
 	}
 }
@@ -96,7 +96,7 @@ func TestAWindowIsMatchedThoughTravelTimesFailOrHang(t *testing.T) {
 	for name, eta := range map[string]ETA{"none": nil, "failing": failing, "too few": short, "hanging": hanging} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			p := pickOne(t, LeastWait{ETA: eta}, window)
+			p := pickOne(t, LeastWait{ETA: eta}, twoDrivers)
 			if p.Driver.ID != "by_air" || p.Pickup == 0 || time.Since(start) > defaultETADeadline {
 				t.Errorf("%s: picked %+v after %v", name, p, time.Since(start))
 			}
@@ -105,7 +105,7 @@ func TestAWindowIsMatchedThoughTravelTimesFailOrHang(t *testing.T) {
 }
 
 func TestAFarPickupIsPutOffUntilTheRiderHasWaitedLong(t *testing.T) {
-	far := []sharedstate.Near{near("far", 6000)}
+	far := []sharedstate.Near{nearbyDriver("far", 6000)}
 	for waited, want := range map[time.Duration]int{0: 0, time.Minute: 0, DefaultLastCall: 1} {
 		if pairs := (LeastWait{}).Pick(t.Context(), []Ask{{Waited: waited, Near: far}}); len(pairs) != want {
 			t.Errorf("after %v: %d pairs", waited, len(pairs))
@@ -114,7 +114,7 @@ func TestAFarPickupIsPutOffUntilTheRiderHasWaitedLong(t *testing.T) {
 }
 
 func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
-	far := []Ask{{Waited: DefaultLastCall / 5, Near: []sharedstate.Near{near("far", 6000)}}}
+	far := []Ask{{Waited: DefaultLastCall / 5, Near: []sharedstate.Near{nearbyDriver("far", 6000)}}}
 	if pairs := (LeastWait{}).Pick(t.Context(), far); len(pairs) != 0 {
 		t.Errorf("by the clock: %+v", pairs)
 	}
@@ -130,31 +130,31 @@ func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
 }
 
 func TestOfTwoDriversAlikeTheOneWhoWaitedLongerGoes(t *testing.T) {
-	patient := near("patient", 310)
+	patient := nearbyDriver("patient", 310)
 	patient.Idle = 10 * time.Minute
-	if p := pickOne(t, LeastWait{}, []Ask{{Near: []sharedstate.Near{near("fresh", 300), patient}}}); p.Driver.ID != "patient" {
+	if p := pickOne(t, LeastWait{}, []Ask{{Near: []sharedstate.Near{nearbyDriver("fresh", 300), patient}}}); p.Driver.ID != "patient" {
 		t.Errorf("picked %+v", p.Driver)
 	}
-	if p := pickOne(t, LeastWait{Weights: Weights{Idle: -1}}, []Ask{{Near: []sharedstate.Near{near("fresh", 300), patient}}}); p.Driver.ID != "fresh" {
+	if p := pickOne(t, LeastWait{Weights: Weights{Idle: -1}}, []Ask{{Near: []sharedstate.Near{nearbyDriver("fresh", 300), patient}}}); p.Driver.ID != "fresh" {
 		t.Errorf("without weight, picked %+v", p.Driver)
 	}
 }
 
 func TestTheLastCallTakesNobodyFromWhoIsNear(t *testing.T) {
-	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{near("d", 6000)}}
-	here := Ask{Trip: trips.Trip{ID: "here"}, Near: []sharedstate.Near{near("d", 100)}}
+	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{nearbyDriver("d", 6000)}}
+	here := Ask{Trip: trips.Trip{ID: "here"}, Near: []sharedstate.Near{nearbyDriver("d", 100)}}
 	if p := pickOne(t, LeastWait{}, []Ask{late, here}); p.Trip != "here" {
 		t.Errorf("%s got the driver", p.Trip)
 	}
 
-	late.Near = append(late.Near, near("further", 6500))
+	late.Near = append(late.Near, nearbyDriver("further", 6500))
 	if pairs := (LeastWait{}).Pick(t.Context(), []Ask{late, here}); len(pairs) != 2 || pairs[0].Driver.ID != "further" {
 		t.Errorf("paired %+v", pairs)
 	}
 }
 
 func TestOfFarDriversTheLastCallTakesTheNearest(t *testing.T) {
-	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{near("e", 9000), near("d", 8990)}}
+	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{nearbyDriver("e", 9000), nearbyDriver("d", 8990)}}
 	if p := pickOne(t, LeastWait{}, []Ask{late}); p.Driver.ID != "d" {
 		t.Errorf("%s comes", p.Driver.ID)
 	}
@@ -169,7 +169,7 @@ func TestNobodyStarves(t *testing.T) {
 		id   trips.TripID
 		came time.Duration
 	}
-	bound := scaled(guessed(near("d", far)), 1/DefaultAge)
+	bound := scaleDuration(estimatePickup(nearbyDriver("d", far)), 1/DefaultAge)
 	var waiting []rider
 	served := 0
 	for n := range windows {
@@ -183,7 +183,7 @@ func TestNobodyStarves(t *testing.T) {
 			if i == len(waiting)-1 {
 				metres = 10
 			}
-			window[i] = Ask{Trip: trips.Trip{ID: r.id}, Waited: now - r.came, Near: []sharedstate.Near{near("d", metres)}}
+			window[i] = Ask{Trip: trips.Trip{ID: r.id}, Waited: now - r.came, Near: []sharedstate.Near{nearbyDriver("d", metres)}}
 		}
 
 		if n%2 == 1 {
@@ -214,7 +214,7 @@ func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 			ask := Ask{Trip: trips.Trip{ID: trips.TripID(fmt.Sprint("t", i))},
 				Waited: time.Duration(rapid.Int64Range(0, 170).Draw(t, "waited")) * time.Second}
 			for d := range drivers {
-				n := near(trips.DriverID(fmt.Sprint("d", d)), metres.Draw(t, "metres"))
+				n := nearbyDriver(trips.DriverID(fmt.Sprint("d", d)), metres.Draw(t, "metres"))
 				n.Idle = time.Duration(d) * time.Minute
 				ask.Near = append(ask.Near, n)
 			}
@@ -222,18 +222,18 @@ func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 			window = append(window, ask)
 		}
 
-		got := total(t, window, (LeastWait{}).Pick(context.Background(), window))
-		if greedy := total(t, window, (NearestByRoad{}).Pick(context.Background(), window)); got > greedy {
+		got := totalCost(t, window, (LeastWait{}).Pick(context.Background(), window))
+		if greedy := totalCost(t, window, (NearestByRoad{}).Pick(context.Background(), window)); got > greedy {
 			t.Errorf("%v, by greed %v", got, greedy)
 		}
-		if best := cheapest(window, 0, map[trips.DriverID]bool{}); got > best+time.Duration(len(window))*2*time.Millisecond {
+		if best := cheapestByBruteForce(window, 0, map[trips.DriverID]bool{}); got > best+time.Duration(len(window))*2*time.Millisecond {
 			t.Errorf("%v, and %v is possible", got, best)
 		}
 	})
 }
 
-// total is what pairs cost, and the trips left out.
-func total(t *rapid.T, window []Ask, pairs []Pair) (sum time.Duration) {
+// totalCost is what pairs cost, and the trips left out.
+func totalCost(t *rapid.T, window []Ask, pairs []Pair) (sum time.Duration) {
 	taken := map[trips.DriverID]bool{}
 	of := map[trips.TripID]Pair{}
 	for _, p := range pairs {
@@ -245,25 +245,25 @@ func total(t *rapid.T, window []Ask, pairs []Pair) (sum time.Duration) {
 
 	for _, ask := range window {
 		if p, ok := of[ask.Trip.ID]; ok {
-			sum += (Weights{}).cost(ask.Waited, guessed(p.Driver), p.Driver.Idle)
+			sum += (Weights{}).pairCost(ask.Waited, estimatePickup(p.Driver), p.Driver.Idle)
 		} else {
-			sum += (Weights{}).skip(ask.Waited)
+			sum += (Weights{}).skipCost(ask.Waited)
 		}
 	}
 
 	return sum
 }
 
-// cheapest tries everything.
-func cheapest(window []Ask, i int, taken map[trips.DriverID]bool) time.Duration {
+// cheapestByBruteForce tries everything.
+func cheapestByBruteForce(window []Ask, i int, taken map[trips.DriverID]bool) time.Duration {
 	if i == len(window) {
 		return 0
 	}
-	best := (Weights{}).skip(window[i].Waited) + cheapest(window, i+1, taken)
+	best := (Weights{}).skipCost(window[i].Waited) + cheapestByBruteForce(window, i+1, taken)
 	for _, n := range window[i].Near {
 		if !taken[n.ID] {
 			taken[n.ID] = true
-			best = min(best, (Weights{}).cost(window[i].Waited, guessed(n), n.Idle)+cheapest(window, i+1, taken))
+			best = min(best, (Weights{}).pairCost(window[i].Waited, estimatePickup(n), n.Idle)+cheapestByBruteForce(window, i+1, taken))
 			delete(taken, n.ID)
 		}
 	}

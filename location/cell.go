@@ -12,8 +12,8 @@ import (
 // a minute.
 const CellResolution = 9
 
-// blockResolution is two coarser: 49 cells.
-const blockResolution = CellResolution - 2
+// parentResolution is two coarser: 49 cells.
+const parentResolution = CellResolution - 2
 
 // Cell is an H3 index of CellResolution; 0 is no cell.
 type Cell uint64
@@ -39,7 +39,7 @@ func CellOf(p Point) (Cell, error) {
 
 // Block is the coarse H3 cell that a cell belongs to.
 func (c Cell) Block() Cell {
-	p, err := h3.Cell(c).Parent(blockResolution)
+	p, err := h3.Cell(c).Parent(parentResolution)
 	if err != nil {
 		return 0
 	}
@@ -97,12 +97,12 @@ type Hexagon struct {
 	// tenths of the cell
 	inner  struct{ x, y float64 }
 	Radius float64 // metres; no point of the cell is farther from its centre
-	edges  [6]edge
+	edges  [6]halfPlane
 }
 
-// edge is a half plane in degrees from the centre: points with x*lng + y*lat <
+// halfPlane is a half plane in degrees from the centre: points with x*lng + y*lat <
 // limit are inside.
-type edge struct{ x, y, limit float64 }
+type halfPlane struct{ x, y, limit float64 }
 
 // edgeMargin is how near an edge, in metres, nothing is certain: an edge is a
 // great circle, drawn straight here, which differs by millimetres.
@@ -124,14 +124,14 @@ func HexagonOf(c Cell) (Hexagon, error) {
 	for _, v := range corners {
 		h.Radius = max(h.Radius, Metres(centre, Point{Lng: v.Lng, Lat: v.Lat})+edgeMargin)
 	}
-	h.draw(corners)
+	h.computeEdges(corners)
 	return h, nil
 }
 
-// draw computes the edges. Pentagons, cells that H3 bends over an edge of its
+// computeEdges computes the edges. Pentagons, cells that H3 bends over an edge of its
 // icosahedron, cells on the date line and near the poles keep empty edges and
 // so contain nothing for certain.
-func (h *Hexagon) draw(corners []h3.LatLng) {
+func (h *Hexagon) computeEdges(corners []h3.LatLng) {
 	if len(corners) != len(h.edges) || math.Abs(h.Centre.Lat) > 75 || math.Abs(h.Centre.Lng) > 179 {
 		return
 	}
@@ -144,7 +144,7 @@ func (h *Hexagon) draw(corners []h3.LatLng) {
 		nx, ny := y1-y0, x0-x1 // outward, as H3 lists corners anticlockwise
 		length := math.Hypot(nx, ny)
 		nx, ny = nx/length, ny/length
-		h.edges[i] = edge{x: nx * kx, y: ny * ky, limit: nx*x0 + ny*y0 - edgeMargin}
+		h.edges[i] = halfPlane{x: nx * kx, y: ny * ky, limit: nx*x0 + ny*y0 - edgeMargin}
 		within = min(within, h.edges[i].limit)
 	}
 

@@ -73,17 +73,17 @@ func (j Judge) Faster(x float64) Judge {
 // a ride on a ferry without signal, locks nobody out for longer. The same holds
 // for a phone whose clock was set back.
 func (j Judge) Believe(last Fix, haveLast bool, fix Fix, now time.Time) Reason {
-	if r := j.alone(fix, now); r != Believed {
+	if r := j.checkFix(fix, now); r != Believed {
 		return r
 	}
 	if !haveLast || now.Sub(last.At) > j.Forget {
 		return Believed
 	}
-	return j.after(last, fix)
+	return j.checkMovement(last, fix)
 }
 
-// alone judges what needs no past.
-func (j Judge) alone(fix Fix, now time.Time) Reason {
+// checkFix judges what needs no past.
+func (j Judge) checkFix(fix Fix, now time.Time) Reason {
 	for _, v := range [...]float64{fix.Lng, fix.Lat, float64(fix.Heading), float64(fix.Speed), float64(fix.Accuracy)} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return NotANumber
@@ -104,8 +104,8 @@ func (j Judge) alone(fix Fix, now time.Time) Reason {
 	return Believed
 }
 
-// after judges a fix by the one before it.
-func (j Judge) after(last, fix Fix) Reason {
+// checkMovement judges a fix by the one before it.
+func (j Judge) checkMovement(last, fix Fix) Reason {
 	gap := fix.At.Sub(last.At)
 	if gap <= 0 {
 		return Stale

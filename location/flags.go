@@ -60,9 +60,9 @@ func NewFootprints(n int) *Footprints {
 	return &Footprints{make([]atomic.Pointer[[pageSize]atomic.Uint64], 1<<bits.Len(uint(max(n, 1)-1)/pageSize))}
 }
 
-// seen keeps a stretch and says whether it was there.
-func (p *Footprints) seen(hash uint64) bool {
-	at := hash / oneIn
+// recordAndCheck keeps a stretch and says whether it was there.
+func (p *Footprints) recordAndCheck(hash uint64) bool {
+	at := hash / sampleModulus
 	page := &p.pages[at/pageSize%uint64(len(p.pages))]
 	slots := page.Load()
 	if slots == nil {

@@ -73,13 +73,13 @@ func TestCompressedTimeAllowsFasterCars(t *testing.T) {
 	}
 }
 
-func anywhere(t *rapid.T, name string) Point {
+func drawPoint(t *rapid.T, name string) Point {
 	return Point{rapid.Float64Range(-180, 180).Draw(t, name+" lng"), rapid.Float64Range(-89, 89).Draw(t, name+" lat")}
 }
 
 func TestAHexagonNeverClaimsAForeignPoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := anywhere(t, "p")
+		p := drawPoint(t, "p")
 		c, err := CellOf(p)
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestMostOfAHexagonIsCertain(t *testing.T) {
 
 func TestFlatAgreesWithTheSphere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := anywhere(t, "a")
+		a := drawPoint(t, "a")
 		b := Point{a.Lng + rapid.Float64Range(-.15, .15).Draw(t, "x"), a.Lat + rapid.Float64Range(-.15, .15).Draw(t, "y")}
 		if b.Check() != nil {
 			return

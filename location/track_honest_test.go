@@ -24,15 +24,15 @@ import (
 // three times too sure of itself; tunnels; positions of radio masts; phones
 // that never know their speed.
 
-// moment is where a car truly is.
-type moment struct {
+// carState is where a car truly is.
+type carState struct {
 	location.Point
 	heading, speed float64
 }
 
-// ways are drives along the roads of the city, each a chain of the router's
+// testDrives are drives along the roads of the city, each a chain of the router's
 // fastest ways. Many traces share them, as many cars share a road.
-var ways = sync.OnceValue(func() (all []*way) {
+var testDrives = sync.OnceValue(func() (all []*drive) {
 	city, err := routing.Open("")
 	if err != nil {
 		panic(err) // the city is built in
@@ -57,7 +57,7 @@ var ways = sync.OnceValue(func() (all []*way) {
 		}
 
 		chain.Speeds = chain.Speeds[:len(chain.Path)-1]
-		w := &way{Route: chain}
+		w := &drive{Route: chain}
 		for i := range chain.Speeds {
 			w.metres = append(w.metres, location.Metres(chain.Path[i], chain.Path[i+1]))
 			w.bearings, w.turns = append(w.bearings, location.Bearing(chain.Path[i], chain.Path[i+1])), append(w.turns, 0)
@@ -72,18 +72,18 @@ var ways = sync.OnceValue(func() (all []*way) {
 	return all
 })
 
-// way is a drive with the length of each part, where it leads, and how many
+// drive is a drive with the length of each part, where it leads, and how many
 // degrees the road turns where it begins.
-type way struct {
+type drive struct {
 	routing.Route
 	metres, bearings, turns []float64
 }
 
-// driven is where a car is at each fifth of a second: it keeps to the roads'
+// simulateDrive is where a car is at each fifth of a second: it keeps to the roads'
 // speeds times haste, gains at most 3 m/s a second, brakes with 5, slows down
 // for corners, and stops now and then. Limits follow each other as far as it
 // sees, 100 m.
-func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
+func simulateDrive(rng *rand.Rand, way *drive, haste, seconds float64) (all []carState) {
 	leg, into, speed, stand := rng.IntN(len(way.Speeds)/2), 0.0, 0.0, 0.0
 	wanted := func(i int) float64 {
 		v := way.Speeds[i] * haste
@@ -121,42 +121,42 @@ func driven(rng *rand.Rand, way *way, haste, seconds float64) (all []moment) {
 		}
 
 		f := into / max(length, 1e-9)
-		all = append(all, moment{location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}, way.bearings[leg], speed})
+		all = append(all, carState{location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}, way.bearings[leg], speed})
 	}
 	return all
 }
 
-// sky is what a phone sees of it, and so how it errs.
-type sky int
+// skyView is what a phone sees of it, and so how it errs.
+type skyView int
 
 const (
-	open   sky = iota
-	canyon     // between high buildings
-	dark       // a tunnel: nothing
+	openSky      skyView = iota
+	streetCanyon         // between high buildings
+	tunnelSilent         // a tunnel: nothing
 	// a tunnel: the phone goes on by its last speed and heading, and says that
 	// it is less and less sure
-	blind
+	tunnelGuessing
 	// a tunnel: the phone says its last position again, with new times, before
 	// it gives up
-	stuck
-	masts  // positions of radio masts and networks, without a speed
-	parked // a car that stands
-	frozen // the same, and the phone holds the position still
+	tunnelRepeating
+	radioMasts   // positions of radio masts and networks, without a speed
+	parkedCar    // a car that stands
+	parkedFrozen // the same, and the phone holds the position still
 )
 
 // phone errs as one.
 type phone struct {
 	*rand.Rand
-	mute        bool // never knows its speed
-	east, north float64
-	off         location.Point // of a reflection, metres
-	reflects    int            // fixes
-	last        location.Fix
-	lost        float64 // metres by which a tunnel has led it astray
-	astray      float64 // degrees
+	hidesSpeed      bool // never knows its speed
+	east, north     float64
+	reflection      location.Point // of a reflection, metres
+	reflectionFixes int            // fixes
+	last            location.Fix
+	driftMetres     float64 // metres by which a tunnel has led it astray
+	driftAngle      float64 // degrees
 }
 
-func (p *phone) read(m moment, s sky, dt float64) (fix location.Fix, ok bool) {
+func (p *phone) readFix(m carState, s skyView, dt float64) (fix location.Fix, ok bool) {
 	wander := func(sigma, tau float64) {
 		keep := math.Exp(-dt / tau)
 		fresh := sigma * math.Sqrt(1-keep*keep)
@@ -170,40 +170,40 @@ func (p *phone) read(m moment, s sky, dt float64) (fix location.Fix, ok bool) {
 
 	x, y, sure := 0.0, 0.0, 3+5*p.Float64()
 	switch s {
-	case open:
+	case openSky:
 		wander(3, 30)
-	case canyon:
+	case streetCanyon:
 		wander(20, 15)
-		if p.reflects--; p.reflects < 0 && p.IntN(15) == 0 {
+		if p.reflectionFixes--; p.reflectionFixes < 0 && p.IntN(15) == 0 {
 			angle, far := 2*math.Pi*p.Float64(), 50+100*p.Float64()
-			p.off, p.reflects = location.Point{Lng: far * math.Cos(angle), Lat: far * math.Sin(angle)}, int((3+12*p.Float64())/dt)
+			p.reflection, p.reflectionFixes = location.Point{Lng: far * math.Cos(angle), Lat: far * math.Sin(angle)}, int((3+12*p.Float64())/dt)
 		}
-		if p.reflects >= 0 {
-			x, y = p.off.Lng, p.off.Lat
+		if p.reflectionFixes >= 0 {
+			x, y = p.reflection.Lng, p.reflection.Lat
 		}
 		sure = max(8, math.Hypot(p.east+x, p.north+y)/(1+2*p.Float64()))
 		fix.Speed = float32(max(0, float64(fix.Speed)+p.NormFloat64()))
-	case dark:
+	case tunnelSilent:
 		return fix, false
-	case blind:
-		p.lost += m.speed * dt * .1
-		x, y = p.lost*math.Sin(p.astray), p.lost*math.Cos(p.astray)
-		sure = 10 + p.lost
-	case stuck:
-		if p.lost += dt; p.lost > 25 {
+	case tunnelGuessing:
+		p.driftMetres += m.speed * dt * .1
+		x, y = p.driftMetres*math.Sin(p.driftAngle), p.driftMetres*math.Cos(p.driftAngle)
+		sure = 10 + p.driftMetres
+	case tunnelRepeating:
+		if p.driftMetres += dt; p.driftMetres > 25 {
 			return fix, false
 		}
 		return p.last, !p.last.At.IsZero()
-	case masts:
+	case radioMasts:
 		wander(60, 10)
 		sure, fix.Speed = 40+110*p.Float64(), 0
-	case parked:
+	case parkedCar:
 		wander(5, 60)
 		fix.Speed = 0
 		if p.IntN(40) == 0 {
 			fix.Speed = float32(p.Float64()) // as a phone in a hand
 		}
-	case frozen:
+	case parkedFrozen:
 		if !p.last.At.IsZero() {
 			fix = p.last
 			fix.Speed = 0
@@ -211,33 +211,33 @@ func (p *phone) read(m moment, s sky, dt float64) (fix location.Fix, ok bool) {
 		}
 	}
 
-	fix.Point = metresOff(m.Point, p.east+x+.3*p.NormFloat64(), p.north+y+.3*p.NormFloat64())
+	fix.Point = offsetByMetres(m.Point, p.east+x+.3*p.NormFloat64(), p.north+y+.3*p.NormFloat64())
 	fix.Accuracy = float32(math.Round(sure*100) / 100)
-	if p.mute {
+	if p.hidesSpeed {
 		fix.Speed, fix.Heading = 0, 0
 	}
 	return fix, true
 }
 
-// metresOff moves a point, and rounds as phones do.
-func metresOff(p location.Point, east, north float64) location.Point {
+// offsetByMetres moves a point, and rounds as phones do.
+func offsetByMetres(p location.Point, east, north float64) location.Point {
 	const perDegree = location.EarthRadius * math.Pi / 180
 	round := func(v float64) float64 { return math.Round(v*1e7) / 1e7 }
 	return location.Point{Lng: round(p.Lng + east/(perDegree*math.Cos(p.Lat*math.Pi/180))), Lat: round(p.Lat + north/perDegree)}
 }
 
-// came is a fix and when the node got it.
-type came struct {
+// receivedFix is a fix and when the node got it.
+type receivedFix struct {
 	location.Fix
-	now time.Time
+	receivedAt time.Time
 }
 
-var begin = time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)
+var traceStart = time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)
 
-// honest is the trace of one driver's phone over 15 minutes. Every second one
+// honestTrace is the trace of one driver's phone over 15 minutes. Every second one
 // sends each second, the others each five. harsh ones go through all kinds of
 // sky, the others stay under the open one.
-func honest(rng *rand.Rand, harsh bool) (fixes []came) {
+func honestTrace(rng *rand.Rand, harsh bool) (fixes []receivedFix) {
 	every := 1.0
 	if rng.IntN(2) == 0 {
 		every = 5
@@ -248,15 +248,15 @@ func honest(rng *rand.Rand, harsh bool) (fixes []came) {
 		haste = 2 // 160 km/h on the motorways
 	}
 
-	truth := driven(rng, ways()[rng.IntN(len(ways()))], haste, 900)
-	p := &phone{Rand: rng, mute: harsh && rng.IntN(10) == 0}
+	truth := simulateDrive(rng, testDrives()[rng.IntN(len(testDrives()))], haste, 900)
+	p := &phone{Rand: rng, hidesSpeed: harsh && rng.IntN(10) == 0}
 
 	// wrong by up to 5 s
 	clock := time.Duration(10*(rng.Float64()-.5)*1e9) * time.Nanosecond
 	lag := time.Duration(rng.Float64() * 3e9)
-	s, until := open, 60+rng.Float64()*120
+	s, until := openSky, 60+rng.Float64()*120
 	if harsh && rng.IntN(3) == 0 {
-		s, until = masts, 5 // before the satellites are found
+		s, until = radioMasts, 5 // before the satellites are found
 	}
 
 	stood := 0 // fifths of a second that the car spent parked
@@ -266,52 +266,52 @@ func honest(rng *rand.Rand, harsh bool) (fixes []came) {
 			return fixes
 		}
 		if m := truth[i]; rng.IntN(100) > 0 { // one in a hundred is lost
-			if s == parked || s == frozen {
+			if s == parkedCar || s == parkedFrozen {
 				m.speed = 0
 			}
-			if fix, ok := p.read(m, s, at-before); ok {
-				sent := begin.Add(time.Duration(at * 1e9))
+			if fix, ok := p.readFix(m, s, at-before); ok {
+				sent := traceStart.Add(time.Duration(at * 1e9))
 				fix.Seq, fix.At = uint32(len(fixes)), sent.Add(clock)
 				p.last = fix
-				fixes = append(fixes, came{fix, sent.Add(lag)})
+				fixes = append(fixes, receivedFix{fix, sent.Add(lag)})
 			}
 		}
 
 		before = at
 		at += every * (.9 + .2*rng.Float64())
-		if s == parked || s == frozen {
+		if s == parkedCar || s == parkedFrozen {
 			stood += int(at*5) - int(before*5)
 		}
 		if harsh && at > until {
-			s, until = nextSky(p, s, at)
+			s, until = nextView(p, s, at)
 		}
 	}
 }
 
-func nextSky(p *phone, s sky, at float64) (sky, float64) {
-	p.lost, p.astray, p.reflects = 0, 2*math.Pi*p.Float64(), -1
-	if s != open {
-		return open, at + 30 + 150*p.Float64()
+func nextView(p *phone, s skyView, at float64) (skyView, float64) {
+	p.driftMetres, p.driftAngle, p.reflectionFixes = 0, 2*math.Pi*p.Float64(), -1
+	if s != openSky {
+		return openSky, at + 30 + 150*p.Float64()
 	}
-	s = sky(1 + p.IntN(int(frozen)))
-	return s, at + map[sky]float64{canyon: 180, dark: 120, blind: 90, stuck: 90, masts: 40, parked: 300, frozen: 300}[s]*(.2+.8*p.Float64())
+	s = skyView(1 + p.IntN(int(parkedFrozen)))
+	return s, at + map[skyView]float64{streetCanyon: 180, tunnelSilent: 120, tunnelGuessing: 90, tunnelRepeating: 90, radioMasts: 40, parkedCar: 300, parkedFrozen: 300}[s]*(.2+.8*p.Float64())
 }
 
-// judged plays a trace to a judge and a track, as a node does, and returns what
+// filterTrace plays a trace to a judge and a track, as a node does, and returns what
 // was raised and how many fixes were refused.
-func judged(fixes []came, prints *location.Footprints) (flags location.Flags, refused int) {
+func filterTrace(fixes []receivedFix, prints *location.Footprints) (flags location.Flags, refused int) {
 	judge := location.DefaultJudge()
 	var track location.Track
 	var last location.Fix
 	for i, c := range fixes {
-		why := judge.Believe(last, !last.At.IsZero(), c.Fix, c.now)
+		why := judge.Believe(last, !last.At.IsZero(), c.Fix, c.receivedAt)
 		if why == location.Believed {
 			last = c.Fix
 		} else {
 			refused++
 		}
 
-		flags |= track.See(&fixes[i].Fix, why, c.now, 1, prints)
+		flags |= track.See(&fixes[i].Fix, why, c.receivedAt, 1, prints)
 	}
 
 	return flags, refused

@@ -61,19 +61,19 @@ type Near struct {
 
 // entry is a driver as kept. All but slot are guarded by the shard's lock.
 type entry struct {
-	shard   *shard
-	d       Driver       // d.Status always equals status()
-	tile    *tile        // nil until located
-	slot    atomic.Int32 // place in tile.cars; written under tile.mu
-	wants   bool         // on duty
-	riding  Status       // Reserved or OnTrip while d.Trip is set
-	ended   trips.TripID
-	changed uint64 // tick of the last change
+	shard       *shard
+	driver      Driver       // driver.Status always equals status()
+	cell        *cell        // nil until located
+	cellSlot    atomic.Int32 // place in cell.drivers; written under tile.mu
+	onDuty      bool         // on duty
+	tripStatus  Status       // Reserved or OnTrip while d.Trip is set
+	endedTrip   trips.TripID
+	changedTick uint64 // tick of the last change
 	// the phone's clock when the track saw a fix, Unix nanoseconds; at hand, so
 	// that track need not be
-	tracked int64
-	entered time.Time // when the driver's socket was last opened at this node
-	track   location.Track
+	trackedAt int64
+	enteredAt time.Time // when the driver's socket was last opened at this node
+	track     location.Track
 	// idleSince is when the driver was last without a trip and on duty anew, in
 	// nanoseconds of the Unix clock.
 	idleSince int64
@@ -81,18 +81,18 @@ type entry struct {
 	_ [48]byte
 }
 
-// status derives what may be derived, so that no two facts can disagree.
-func (e *entry) status() Status {
+// deriveStatus derives what may be derived, so that no two facts can disagree.
+func (e *entry) deriveStatus() Status {
 	switch {
-	case e.d.Trip != "":
-		return e.riding
-	case e.d.Hold != "":
+	case e.driver.Trip != "":
+		return e.tripStatus
+	case e.driver.Hold != "":
 		return Offered
-	case e.wants:
+	case e.onDuty:
 		return Available
 	}
 	return NonOperational
 }
 
-// free says whether the driver may be offered a trip.
-func (e *entry) free() bool { return e.d.Status == Available && e.d.Connected }
+// isFree says whether the driver may be offered a trip.
+func (e *entry) isFree() bool { return e.driver.Status == Available && e.driver.Connected }

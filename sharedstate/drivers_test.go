@@ -29,24 +29,24 @@ func newClock() *clock {
 	c.nanos.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
 	return c
 }
-func (c *clock) now() time.Time                    { return time.Unix(0, c.nanos.Load()) }
-func (c *clock) pass(d time.Duration)              { c.nanos.Add(int64(d)) }
-func (c *clock) fix(p location.Point) location.Fix { return location.Fix{Point: p, At: c.now()} }
+func (c *clock) now() time.Time                      { return time.Unix(0, c.nanos.Load()) }
+func (c *clock) advance(d time.Duration)             { c.nanos.Add(int64(d)) }
+func (c *clock) fixAt(p location.Point) location.Fix { return location.Fix{Point: p, At: c.now()} }
 
 var lagoon = location.Point{Lng: 3.4, Lat: 6.45}
 
-func city(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.now}) }
+func newDriversAt(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.now}) }
 
-// onDuty puts a driver who may be offered trips at a place.
-func onDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
+// enterOnDuty puts a driver who may be offered trips at a place.
+func enterOnDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
 	d.Enter(id, "n1")
 	d.SetAvailable(id, true)
-	if r := d.Move(id, c.fix(p)); r != location.Believed {
+	if r := d.Move(id, c.fixAt(p)); r != location.Believed {
 		t.Fatalf("driver %s at %v: %s", id, p, r)
 	}
 }
 
-func check(t testing.TB, d *Drivers) {
+func checkInvariants(t testing.TB, d *Drivers) {
 	t.Helper()
 	if err := d.Check(); err != nil {
 		t.Fatal(err)
@@ -55,8 +55,8 @@ func check(t testing.TB, d *Drivers) {
 
 func TestTwoRidersWantTheLastDriver(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
 
 	var won atomic.Int32
 	var wg sync.WaitGroup
@@ -76,13 +76,13 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 		t.Fatalf("a held driver is still offered: %v", n)
 	}
 
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestOnlyTheHolderReleases(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
 	if err := d.Reserve("d", "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -96,20 +96,20 @@ func TestOnlyTheHolderReleases(t *testing.T) {
 		t.Fatal("a hold must end exactly once")
 	}
 
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 	for name, leave := range map[string]func(*Drivers, *clock){
-		"silent":   func(_ *Drivers, c *clock) { c.pass(3*time.Second + time.Millisecond) },
+		"silent":   func(_ *Drivers, c *clock) { c.advance(3*time.Second + time.Millisecond) },
 		"gone":     func(d *Drivers, _ *clock) { d.Leave("d", "n1") },
 		"off duty": func(d *Drivers, _ *clock) { d.SetAvailable("d", false) },
 		"on trip":  func(d *Drivers, _ *clock) { d.Assign("d", "t", Reserved) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
-			d := city(c)
-			onDuty(t, d, c, "d", lagoon)
+			d := newDriversAt(c)
+			enterOnDuty(t, d, c, "d", lagoon)
 			leave(d, c)
 			if n := d.Nearest(lagoon, 1, 1e4, nil); len(n) != 0 {
 				t.Fatalf("offered: %+v", n)
@@ -118,15 +118,15 @@ func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 				t.Fatalf("not on the map: %+v", n)
 			}
 
-			check(t, d)
+			checkInvariants(t, d)
 		})
 	}
 }
 
 func TestLateTripEventsDoNotBindADriverAgain(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
 	d.Assign("d", "t1", OnTrip)
 	d.Assign("d", "t1", Reserved)
 	if got, _ := d.Get("d"); got.Status != OnTrip {
@@ -138,15 +138,15 @@ func TestLateTripEventsDoNotBindADriverAgain(t *testing.T) {
 	if got, _ := d.Get("d"); got.Status != Available || got.Trip != "" {
 		t.Fatalf("a late event bound the driver: %+v", got)
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
-	c.pass(time.Second)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
+	c.advance(time.Second)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	d.Leave("d", "n1")
 
 	got, _ := d.Get("d")
@@ -158,16 +158,16 @@ func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Fatal("an old mirror won")
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
-	c.pass(time.Second)
-	last := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
-	c.pass(time.Second)
+	d := newDriversAt(c)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	c.advance(time.Second)
+	last := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
+	c.advance(time.Second)
 
 	seat := d.Enter("d", "n1")
 	d.Place(last) // sent before
@@ -180,46 +180,46 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 		t.Errorf("a late mirror left %+v", got)
 	}
 
-	c.pass(time.Second)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	c.advance(time.Second)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Errorf("the driver was heard at n2 later and is at %s", got.Node)
 	}
 
-	c.pass(time.Second)
-	if why, _ := seat.Move(c.fix(lagoon), c.now()); why != location.Believed {
+	c.advance(time.Second)
+	if why, _ := seat.Move(c.fixAt(lagoon), c.now()); why != location.Believed {
 		t.Fatal(why)
 	}
 	if got, _ := d.Get("d"); got.Node != "n1" || !got.Connected {
 		t.Errorf("the driver's phone speaks here, and is at %s, connected: %v", got.Node, got.Connected)
 	}
 
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestAMirrorDoesNotEndAHold(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	m := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
+	d := newDriversAt(c)
+	m := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
 	d.Place(m)
 	if err := d.Reserve("d", "o"); err != nil {
 		t.Fatal(err)
 	}
 
-	c.pass(time.Second)
-	m.Fix, m.ReceivedAt = c.fix(lagoon), c.now()
+	c.advance(time.Second)
+	m.Fix, m.ReceivedAt = c.fixAt(lagoon), c.now()
 	d.Place(m)
 	if got, _ := d.Get("d"); got.Hold != "o" || got.Status != Offered {
 		t.Fatalf("%+v", got)
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestEveryChangeIsMirroredOnce(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "a", lagoon)
-	onDuty(t, d, c, "b", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "a", lagoon)
+	enterOnDuty(t, d, c, "b", lagoon)
 	d.Enter("c", "n2")
 
 	got, tick := d.Changed("n1", 0, nil)
@@ -239,14 +239,14 @@ func TestEveryChangeIsMirroredOnce(t *testing.T) {
 
 func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	if r := d.Move("x", c.fix(lagoon)); r != Unknown {
+	d := newDriversAt(c)
+	if r := d.Move("x", c.fixAt(lagoon)); r != Unknown {
 		t.Fatalf("got %q", r)
 	}
 
-	onDuty(t, d, c, "d", lagoon)
-	c.pass(time.Second)
-	if r := d.Move("d", c.fix(location.Point{Lng: 4, Lat: 6})); r != location.Teleport {
+	enterOnDuty(t, d, c, "d", lagoon)
+	c.advance(time.Second)
+	if r := d.Move("d", c.fixAt(location.Point{Lng: 4, Lat: 6})); r != location.Teleport {
 		t.Fatalf("got %q", r)
 	}
 
@@ -255,16 +255,16 @@ func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
 		t.Fatalf("%+v", n)
 	}
 
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "stays", lagoon)
-	onDuty(t, d, c, "goes", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "stays", lagoon)
+	enterOnDuty(t, d, c, "goes", lagoon)
 	d.Leave("goes", "n1")
-	c.pass(time.Hour)
+	c.advance(time.Hour)
 	if n := d.Sweep(c.now()); n != 1 {
 		t.Fatalf("swept %d", n)
 	}
@@ -272,7 +272,7 @@ func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 		t.Fatal("still there")
 	}
 
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 // TestNearestIsExact compares with brute force, for crowds and lonely drivers,
@@ -280,7 +280,7 @@ func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 func TestNearestIsExact(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newClock()
-		d := city(c)
+		d := newDriversAt(c)
 		centre := location.Point{Lng: rapid.Float64Range(-180, 180).Draw(rt, "lng"), Lat: rapid.Float64Range(-70, 70).Draw(rt, "lat")}
 		spread := rapid.SampledFrom([]float64{0.002, 0.02, 0.2}).Draw(rt, "spread")
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
@@ -298,11 +298,11 @@ func TestNearestIsExact(t *testing.T) {
 		for i := range rapid.IntRange(0, 400).Draw(rt, "drivers") {
 			id := trips.DriverID(fmt.Sprint(i))
 			all[id] = at()
-			onDuty(t, d, c, id, all[id])
+			enterOnDuty(t, d, c, id, all[id])
 		}
 
 		for id := range all { // everybody moves once
-			if c.pass(time.Second); rng.IntN(2) == 0 {
+			if c.advance(time.Second); rng.IntN(2) == 0 {
 				p := all[id]
 				p.Lat += (rng.Float64() - .5) * 0.001
 				if d.Move(id, location.Fix{Point: p, At: c.now()}) == location.Believed {
@@ -318,7 +318,7 @@ func TestNearestIsExact(t *testing.T) {
 			compareWithBruteForce(rt, all, q, k, limit, d.Nearest(q, k, limit, nil))
 		}
 
-		check(t, d)
+		checkInvariants(t, d)
 	})
 }
 
@@ -356,16 +356,16 @@ func TestEverybodyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 7))
 			for range 3000 {
-				act(d, rng)
+				callAtRandom(d, rng)
 			}
 		})
 	}
 
 	wg.Wait()
-	check(t, d)
+	checkInvariants(t, d)
 }
 
-func act(d *Drivers, rng *rand.Rand) {
+func callAtRandom(d *Drivers, rng *rand.Rand) {
 	id := trips.DriverID(fmt.Sprint(rng.IntN(20)))
 	word := fmt.Sprint(rng.IntN(3))
 	p := location.Point{Lng: lagoon.Lng + rng.Float64()*.02, Lat: lagoon.Lat + rng.Float64()*.02}
@@ -396,10 +396,10 @@ func act(d *Drivers, rng *rand.Rand) {
 	}
 }
 
-// hold is one call of Reserve or Release in a history.
-type hold struct {
+// holdCall is one call of Reserve or Release in a history.
+type holdCall struct {
 	release bool
-	word    string
+	offerID string
 }
 
 // TestHoldsAreLinearizable checks recorded histories against a driver that does
@@ -408,16 +408,16 @@ func TestHoldsAreLinearizable(t *testing.T) {
 	model := porcupine.Model{
 		Init: func() any { return "" },
 		Step: func(state, in, out any) (bool, any) {
-			held, h, ok := state.(string), in.(hold), out.(bool)
+			held, h, ok := state.(string), in.(holdCall), out.(bool)
 			if h.release {
-				if held == h.word {
+				if held == h.offerID {
 					return ok, ""
 				}
 				return !ok, held
 			}
 
 			if held == "" {
-				return ok, h.word
+				return ok, h.offerID
 			}
 			return !ok, held
 		},
@@ -425,15 +425,15 @@ func TestHoldsAreLinearizable(t *testing.T) {
 
 	for round := range 30 {
 		c := newClock()
-		d := city(c)
-		onDuty(t, d, c, "d", lagoon)
-		if !porcupine.CheckOperations(model, holdHistory(d, uint64(round))) {
+		d := newDriversAt(c)
+		enterOnDuty(t, d, c, "d", lagoon)
+		if !porcupine.CheckOperations(model, recordHolds(d, uint64(round))) {
 			t.Fatal("no order of these calls explains their answers")
 		}
 	}
 }
 
-func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
+func recordHolds(d *Drivers, seed uint64) []porcupine.Operation {
 	var mu sync.Mutex
 	var ops []porcupine.Operation
 
@@ -443,14 +443,14 @@ func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(w)))
 			for range 50 {
-				h := hold{release: rng.IntN(2) == 0, word: fmt.Sprint(rng.IntN(3))}
+				h := holdCall{release: rng.IntN(2) == 0, offerID: fmt.Sprint(rng.IntN(3))}
 				call := time.Since(start)
 
 				ok := false
 				if h.release {
-					ok = d.Release("d", h.word)
+					ok = d.Release("d", h.offerID)
 				} else {
-					ok = d.Reserve("d", h.word) == nil
+					ok = d.Reserve("d", h.offerID) == nil
 				}
 
 				end := time.Since(start)

@@ -9,145 +9,145 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// ground is the land as drivers use it: the H3 cells somebody was in, each with
+// cellIndex is the land as drivers use it: the H3 cells somebody was in, each with
 // the cars in it. Tiles are never removed; their number is bounded by the land
 // drivers visit.
-type ground struct {
-	mu     sync.RWMutex
-	tiles  map[location.Cell]*tile
-	blocks map[location.Cell]*block
-	all    []*block // the same; replaced, never changed
+type cellIndex struct {
+	mu         sync.RWMutex
+	cells      map[location.Cell]*cell
+	parents    map[location.Cell]*parentCell
+	parentList []*parentCell // the same; replaced, never changed
 
-	// corners remembers which tile a small square of the map was in last, so
+	// recentCells remembers which tile a small square of the map was in last, so
 	// that finding a point's cell seldom needs H3. Squares 114 km apart share a
 	// place; a wrong guess only costs time.
-	corners [side * side]atomic.Pointer[tile]
+	recentCells [gridSide * gridSide]atomic.Pointer[cell]
 }
 
 const (
-	side      = 512
-	perDegree = 450 // squares per degree: 250 m
-	ringsOut  = 3
+	gridSide      = 512
+	gridPerDegree = 450 // squares per degree: 250 m
+	ringCount     = 3
 )
 
-// tile is one cell and the cars in it.
-type tile struct {
-	shape location.Hexagon
-	block *block
-	rings atomic.Pointer[rings] // made when somebody first searches from here
+// cell is one cell and the cars in it.
+type cell struct {
+	hexagon location.Hexagon
+	parent  *parentCell
+	rings   atomic.Pointer[ringSet] // made when somebody first searches from here
 
-	n atomic.Int32 // len(cars)
+	driverCount atomic.Int32 // len(cars)
 	// of these, who may be offered a trip: in a busy city most tiles have none
-	free atomic.Int32
-	mu   sync.RWMutex
-	cars []car // packed, in no order; car.e.slot is its index
+	freeCount atomic.Int32
+	mu        sync.RWMutex
+	drivers   []cellDriver // packed, in no order; cellDriver.entry.slot is its index
 }
 
-// car is what a search must know of a driver, side by side in memory.
-type car struct {
-	at   location.Point
-	seen int64 // our clock, Unix nanoseconds
-	e    *entry
-	free bool
+// cellDriver is what a search must know of a driver, side by side in memory.
+type cellDriver struct {
+	point     location.Point
+	seenNanos int64 // our clock, Unix nanoseconds
+	entry     *entry
+	free      bool
 }
 
-// rings are the tiles around one, nearest first.
-type rings struct {
-	tiles [ringsOut + 1][]*tile
+// ringSet are the tiles around one, nearest first.
+type ringSet struct {
+	cells [ringCount + 1][]*cell
 	// no tile outside rings 0..i is nearer to the centre than this
-	reach [ringsOut + 1]float64
+	minOutside [ringCount + 1]float64
 }
 
-// block is a coarse cell, for searches beyond the rings.
-type block struct {
-	centre location.Point
-	mu     sync.RWMutex
-	tiles  []*tile // replaced, never changed
-	radius float64 // no point of any tile is farther from the centre
-	n      atomic.Int64
+// parentCell is a coarse cell, for searches beyond the rings.
+type parentCell struct {
+	centre      location.Point
+	mu          sync.RWMutex
+	cells       []*cell // replaced, never changed
+	radius      float64 // no point of any tile is farther from the centre
+	driverCount atomic.Int64
 }
 
-func newGround() *ground {
-	return &ground{tiles: map[location.Cell]*tile{}, blocks: map[location.Cell]*block{}}
+func newCellIndex() *cellIndex {
+	return &cellIndex{cells: map[location.Cell]*cell{}, parents: map[location.Cell]*parentCell{}}
 }
 
-// put writes the entry's facts into its tile, adding the car if it is not
+// putDriver writes the entry's facts into its tile, adding the car if it is not
 // there. The caller holds the shard's lock.
-func (t *tile) put(e *entry) {
-	c := car{at: e.d.Fix.Point, seen: e.d.ReceivedAt.UnixNano(), e: e, free: e.free()}
+func (t *cell) putDriver(e *entry) {
+	c := cellDriver{point: e.driver.Fix.Point, seenNanos: e.driver.ReceivedAt.UnixNano(), entry: e, free: e.isFree()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	if i := int(e.slot.Load()); i < len(t.cars) && t.cars[i].e == e {
-		t.countLocked(c.free, t.cars[i].free)
-		t.cars[i] = c
+	if i := int(e.cellSlot.Load()); i < len(t.drivers) && t.drivers[i].entry == e {
+		t.adjustFreeLocked(c.free, t.drivers[i].free)
+		t.drivers[i] = c
 		return
 	}
-	t.countLocked(c.free, false)
-	e.slot.Store(int32(len(t.cars)))
-	t.cars = append(t.cars, c)
-	t.n.Add(1)
-	t.block.n.Add(1)
+	t.adjustFreeLocked(c.free, false)
+	e.cellSlot.Store(int32(len(t.drivers)))
+	t.drivers = append(t.drivers, c)
+	t.driverCount.Add(1)
+	t.parent.driverCount.Add(1)
 }
 
-// drop takes the car out. The caller holds the shard's lock.
-func (t *tile) drop(e *entry) {
+// removeDriver takes the car out. The caller holds the shard's lock.
+func (t *cell) removeDriver(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	i, last := int(e.slot.Load()), len(t.cars)-1
-	t.countLocked(false, t.cars[i].free)
-	t.cars[i] = t.cars[last]
-	t.cars[i].e.slot.Store(int32(i))
-	t.cars[last] = car{}
-	t.cars = t.cars[:last]
+	i, last := int(e.cellSlot.Load()), len(t.drivers)-1
+	t.adjustFreeLocked(false, t.drivers[i].free)
+	t.drivers[i] = t.drivers[last]
+	t.drivers[i].entry.cellSlot.Store(int32(i))
+	t.drivers[last] = cellDriver{}
+	t.drivers = t.drivers[:last]
 
-	t.n.Add(-1)
-	t.block.n.Add(-1)
+	t.driverCount.Add(-1)
+	t.parent.driverCount.Add(-1)
 }
 
-// countLocked notes that a car became free, or no longer is.
-func (t *tile) countLocked(is, was bool) {
+// adjustFreeLocked notes that a car became free, or no longer is.
+func (t *cell) adjustFreeLocked(is, was bool) {
 	switch {
 	case is && !was:
-		t.free.Add(1)
+		t.freeCount.Add(1)
 	case was && !is:
-		t.free.Add(-1)
+		t.freeCount.Add(-1)
 	}
 }
 
-func square(p location.Point) int {
-	x, y := int(math.Floor(p.Lng*perDegree)), int(math.Floor(p.Lat*perDegree))
-	return (x&(side-1))*side + y&(side-1)
+func gridSlot(p location.Point) int {
+	x, y := int(math.Floor(p.Lng*gridPerDegree)), int(math.Floor(p.Lat*gridPerDegree))
+	return (x&(gridSide-1))*gridSide + y&(gridSide-1)
 }
 
-// guess returns the tile of a point when that is certain without asking H3;
+// cachedCell returns the tile of a point when that is certain without asking H3;
 // near is where the car was, if it was.
-func (g *ground) guess(p location.Point, near *tile) *tile {
-	for _, t := range [...]*tile{near, g.corners[square(p)].Load()} {
+func (g *cellIndex) cachedCell(p location.Point, near *cell) *cell {
+	for _, t := range [...]*cell{near, g.recentCells[gridSlot(p)].Load()} {
 		if t == nil {
 			continue
 		}
-		if t.shape.Contains(p) {
+		if t.hexagon.Contains(p) {
 			return t
 		}
-		if n := t.neighbour(p); n != nil {
+		if n := t.neighbourAt(p); n != nil {
 			return n
 		}
 	}
 	return nil
 }
 
-// neighbour returns the tile beside t that certainly contains p, if t's rings
+// neighbourAt returns the tile beside t that certainly contains p, if t's rings
 // are known.
-func (t *tile) neighbour(p location.Point) *tile {
+func (t *cell) neighbourAt(p location.Point) *cell {
 	r := t.rings.Load()
 	if r == nil {
 		return nil
 	}
 
-	for _, n := range r.tiles[1] {
-		if n.shape.Contains(p) {
+	for _, n := range r.cells[1] {
+		if n.hexagon.Contains(p) {
 			return n
 		}
 	}
@@ -155,10 +155,10 @@ func (t *tile) neighbour(p location.Point) *tile {
 	return nil
 }
 
-// find returns the tile of a point, or nil when nobody was ever there. It makes
+// findCell returns the tile of a point, or nil when nobody was ever there. It makes
 // nothing, so that strangers' questions cost no memory.
-func (g *ground) find(p location.Point) *tile {
-	if t := g.guess(p, nil); t != nil {
+func (g *cellIndex) findCell(p location.Point) *cell {
+	if t := g.cachedCell(p, nil); t != nil {
 		return t
 	}
 	c, err := location.CellOf(p)
@@ -167,19 +167,19 @@ func (g *ground) find(p location.Point) *tile {
 	}
 
 	g.mu.RLock()
-	t := g.tiles[c]
+	t := g.cells[c]
 	g.mu.RUnlock()
 
 	if t != nil {
-		g.corners[square(p)].Store(t)
+		g.recentCells[gridSlot(p)].Store(t)
 	}
 	return t
 }
 
-// tileAt returns the tile of a point, made if need be; nil when the point is
+// ensureCellAt returns the tile of a point, made if need be; nil when the point is
 // not on Earth.
-func (g *ground) tileAt(p location.Point, near *tile) *tile {
-	if t := g.guess(p, near); t != nil {
+func (g *cellIndex) ensureCellAt(p location.Point, near *cell) *cell {
+	if t := g.cachedCell(p, near); t != nil {
 		return t
 	}
 	c, err := location.CellOf(p)
@@ -187,17 +187,17 @@ func (g *ground) tileAt(p location.Point, near *tile) *tile {
 		return nil
 	}
 
-	t := g.tile(c)
+	t := g.ensureCell(c)
 	if t != nil {
-		g.corners[square(p)].Store(t)
+		g.recentCells[gridSlot(p)].Store(t)
 	}
 	return t
 }
 
-// tile returns the tile of a cell, made if need be.
-func (g *ground) tile(c location.Cell) *tile {
+// ensureCell returns the tile of a cell, made if need be.
+func (g *cellIndex) ensureCell(c location.Cell) *cell {
 	g.mu.RLock()
-	t := g.tiles[c]
+	t := g.cells[c]
 	g.mu.RUnlock()
 
 	if t != nil {
@@ -217,66 +217,66 @@ func (g *ground) tile(c location.Cell) *tile {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
-	if t := g.tiles[c]; t != nil {
+	if t := g.cells[c]; t != nil {
 		return t
 	}
-	b := g.blocks[parent]
+	b := g.parents[parent]
 	if b == nil {
-		b = &block{centre: middle}
-		g.blocks[parent] = b
-		g.all = append(slices.Clip(g.all), b)
+		b = &parentCell{centre: middle}
+		g.parents[parent] = b
+		g.parentList = append(slices.Clip(g.parentList), b)
 	}
 
-	t = &tile{shape: shape, block: b}
-	g.tiles[c] = t
-	b.add(t)
+	t = &cell{hexagon: shape, parent: b}
+	g.cells[c] = t
+	b.addCell(t)
 	return t
 }
 
-func (b *block) add(t *tile) {
+func (b *parentCell) addCell(t *cell) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tiles = append(slices.Clip(b.tiles), t)
-	b.radius = max(b.radius, location.Metres(b.centre, t.shape.Centre)+t.shape.Radius)
+	b.cells = append(slices.Clip(b.cells), t)
+	b.radius = max(b.radius, location.Metres(b.centre, t.hexagon.Centre)+t.hexagon.Radius)
 }
 
-func (b *block) look() ([]*tile, float64) {
+func (b *parentCell) snapshot() ([]*cell, float64) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.tiles, b.radius
+	return b.cells, b.radius
 }
 
-func (g *ground) allBlocks() []*block {
+func (g *cellIndex) allParents() []*parentCell {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return g.all
+	return g.parentList
 }
 
-// ringsOf returns the tiles around t.
-func (g *ground) ringsOf(t *tile) *rings {
+// ringsAround returns the tiles around t.
+func (g *cellIndex) ringsAround(t *cell) *ringSet {
 	if r := t.rings.Load(); r != nil {
 		return r
 	}
 
-	cells, err := t.shape.Cell.Rings(ringsOut + 1)
+	cells, err := t.hexagon.Cell.Rings(ringCount + 1)
 	if err != nil {
 		return nil
 	}
 
-	r := &rings{}
-	flat := location.FlatAt(t.shape.Centre)
-	for i := range r.tiles {
+	r := &ringSet{}
+	flat := location.FlatAt(t.hexagon.Centre)
+	for i := range r.cells {
 		for _, c := range cells[i] {
-			if n := g.tile(c); n != nil {
-				r.tiles[i] = append(r.tiles[i], n)
+			if n := g.ensureCell(c); n != nil {
+				r.cells[i] = append(r.cells[i], n)
 			}
 		}
 
-		r.reach[i] = math.Inf(1)
+		r.minOutside[i] = math.Inf(1)
 		for _, c := range cells[i+1] {
 			// whatever lies outside lies behind this ring
-			if n := g.tile(c); n != nil {
-				r.reach[i] = min(r.reach[i], flat.Metres(n.shape.Centre)-n.shape.Radius)
+			if n := g.ensureCell(c); n != nil {
+				r.minOutside[i] = min(r.minOutside[i], flat.Metres(n.hexagon.Centre)-n.hexagon.Radius)
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	}
 	r.unwatchLocked(s)
 	delete(r.owner, s)
-	without(r.byUser, user, s)
+	removeValue(r.byUser, user, s)
 	return true
 }
 
@@ -101,7 +101,7 @@ func (r *Sessions[S]) Unwatch(s S) {
 func (r *Sessions[S]) unwatchLocked(s S) {
 	if d, ok := r.watches[s]; ok {
 		delete(r.watches, s)
-		without(r.watchers, d, s)
+		removeValue(r.watchers, d, s)
 	}
 }
 
@@ -137,19 +137,19 @@ func (r *Sessions[S]) Check() error {
 		}
 	}
 
-	if n := total(r.byUser); n != len(r.owner) {
+	if n := countValues(r.byUser); n != len(r.owner) {
 		errs = append(errs, fmt.Errorf("users have %d sessions, %d are known", n, len(r.owner)))
 	}
-	if n := total(r.watchers); n != len(r.watches) {
+	if n := countValues(r.watchers); n != len(r.watches) {
 		errs = append(errs, fmt.Errorf("drivers have %d watchers, %d sessions watch", n, len(r.watches)))
 	}
 
 	return errors.Join(errs...)
 }
 
-// without takes s out of the list under key, and the key out of the map when
+// removeValue takes s out of the list under key, and the key out of the map when
 // the list is empty.
-func without[K, S comparable](m map[K][]S, key K, s S) {
+func removeValue[K, S comparable](m map[K][]S, key K, s S) {
 	list := m[key]
 	if i := slices.Index(list, s); i >= 0 {
 		list = slices.Delete(list, i, i+1)
@@ -161,7 +161,7 @@ func without[K, S comparable](m map[K][]S, key K, s S) {
 	m[key] = list
 }
 
-func total[K, S comparable](m map[K][]S) (n int) {
+func countValues[K, S comparable](m map[K][]S) (n int) {
 	for _, list := range m {
 		n += len(list)
 	}

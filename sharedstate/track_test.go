@@ -12,14 +12,14 @@ import (
 // any other, and the driver may be offered trips.
 func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 	c := newClock()
-	d := city(c)
+	d := newDriversAt(c)
 	seat := d.Enter("d", "n")
 	d.SetAvailable("d", true)
 
 	var all location.Flags
 	at := lagoon
 	for range 100 { // 60 m/s along a line that no receiver could draw
-		c.pass(time.Second)
+		c.advance(time.Second)
 		at.Lng += 60 / 111_000.0
 
 		why, flags := seat.Move(location.Fix{Point: at, At: c.now(), Speed: 60, Accuracy: 5}, c.now())
@@ -42,12 +42,12 @@ func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 
 func TestADriveThatAnotherDriverMadeIsKnownAgain(t *testing.T) {
 	c := newClock()
-	d := city(c)
+	d := newDriversAt(c)
 	drive := func(name string) (all location.Flags) {
 		seat := d.Enter(trips.DriverID(name), "n")
 		at, step := lagoon, uint32(1)
 		for range 300 {
-			c.pass(time.Second)
+			c.advance(time.Second)
 			step = step*1664525 + 1013904223
 			at.Lng += (80 + float64(step>>25)) * 1e-6
 			at.Lat += float64(step>>17&127) * 1e-6

@@ -17,7 +17,7 @@ import (
 func BenchmarkAssign(b *testing.B) {
 	for _, size := range []struct{ riders, drivers int }{{500, 2500}, {2000, 10000}, {2000, 2000}, {10000, 50000}, {10000, 8000}} {
 		b.Run(fmt.Sprintf("riders=%d/drivers=%d/candidates=20", size.riders, size.drivers), func(b *testing.B) {
-			g := square(size.riders, size.drivers, 20)
+			g := cityWindow(size.riders, size.drivers, 20)
 			var exact, greedy Matching
 			var spent time.Duration
 			for b.Loop() {
@@ -40,9 +40,9 @@ func BenchmarkAssign(b *testing.B) {
 	}
 }
 
-// square strews riders and drivers over a square of 10 km, in which a driver
+// cityWindow strews riders and drivers over a square of 10 km, in which a driver
 // goes 8 m/s along the axes.
-func square(riders, drivers, candidates int) *Graph {
+func cityWindow(riders, drivers, candidates int) *Graph {
 	rng := rand.New(rand.NewPCG(5, 8))
 	const side, cells = 10_000, 40
 	type point struct{ x, y float64 }

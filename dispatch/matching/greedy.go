@@ -18,9 +18,9 @@ func (g *Graph) Greedy() (Matching, error) {
 	m := Matching{Row: make([]int, g.Rows()), Column: make([]int, g.columns)}
 	for i := range m.Row {
 		m.Row[i] = None
-		for e := g.starts[i]; e < g.starts[i+1]; e++ {
-			if g.cost[e] < g.skip[i] {
-				pairs = append(pairs, pair{g.cost[e], int32(i), g.to[e]})
+		for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
+			if g.edgeCost[e] < g.skipCost[i] {
+				pairs = append(pairs, pair{g.edgeCost[e], int32(i), g.edgeColumn[e]})
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func (g *Graph) Greedy() (Matching, error) {
 
 	for i, j := range m.Row {
 		if j == None {
-			m.Cost += g.skip[i]
+			m.Cost += g.skipCost[i]
 		}
 	}
 	return m, nil

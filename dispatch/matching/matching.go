@@ -21,22 +21,22 @@ const None = -1
 // columns, by number), and what each pair would cost. A row without a pair pays
 // a price of its own, so that leaving somebody out is a choice like any other.
 type Graph struct {
-	columns int
-	starts  []int32 // of each row's edges, and where the last row's end
-	to      []int32
-	cost    []int64
-	skip    []int64
-	err     error
+	columns    int
+	edgeStart  []int32 // of each row's edges, and where the last row's end
+	edgeColumn []int32
+	edgeCost   []int64
+	skipCost   []int64
+	err        error
 }
 
 // NewGraph is a graph without rows over a number of columns.
-func NewGraph(columns int) *Graph { return &Graph{columns: columns, starts: []int32{0}} }
+func NewGraph(columns int) *Graph { return &Graph{columns: columns, edgeStart: []int32{0}} }
 
 // Row begins the next row; Edge adds to it. Without a partner it costs skip.
 func (g *Graph) Row(skip int64) {
-	g.check(skip)
-	g.skip = append(g.skip, skip)
-	g.starts = append(g.starts, int32(len(g.to)))
+	g.checkCost(skip)
+	g.skipCost = append(g.skipCost, skip)
+	g.edgeStart = append(g.edgeStart, int32(len(g.edgeColumn)))
 }
 
 // ErrGraph is what a graph with a column out of range, a cost beyond MaxCost or
@@ -46,28 +46,28 @@ var ErrGraph = errors.New("not a graph that can be matched")
 // Edge says that the current row may be paired with a column at a cost. Of two
 // edges to one column the cheaper counts.
 func (g *Graph) Edge(column int, cost int64) {
-	g.check(cost)
+	g.checkCost(cost)
 
 	switch {
 	case column < 0 || column >= g.columns:
 		g.err = fmt.Errorf("%w: column %d of %d", ErrGraph, column, g.columns)
-	case len(g.skip) == 0:
+	case len(g.skipCost) == 0:
 		g.err = fmt.Errorf("%w: an edge before the first row", ErrGraph)
 	}
 
-	g.to = append(g.to, int32(column))
-	g.cost = append(g.cost, cost)
-	g.starts[len(g.starts)-1] = int32(len(g.to))
+	g.edgeColumn = append(g.edgeColumn, int32(column))
+	g.edgeCost = append(g.edgeCost, cost)
+	g.edgeStart[len(g.edgeStart)-1] = int32(len(g.edgeColumn))
 }
 
-func (g *Graph) check(cost int64) {
+func (g *Graph) checkCost(cost int64) {
 	if cost > MaxCost || cost < -MaxCost {
 		g.err = fmt.Errorf("%w: a cost of %d", ErrGraph, cost)
 	}
 }
 
 // Rows and Columns are how many there are.
-func (g *Graph) Rows() int    { return len(g.skip) }
+func (g *Graph) Rows() int    { return len(g.skipCost) }
 func (g *Graph) Columns() int { return g.columns }
 
 // Matching is the answer: a partner for each row and column, or None, and what
@@ -93,26 +93,26 @@ func (g *Graph) Assign() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err
 	}
-	s := solver{Graph: g, row: filled(g.Rows()), column: filled(g.columns), price: make([]int64, g.columns),
-		dist: make([]int64, g.columns), from: make([]int32, g.columns), seen: make([]int32, g.columns),
-		paid: make([]int64, g.Rows())}
-	for i := range s.row {
-		s.add(int32(i))
+	s := solver{Graph: g, columnOf: filledWithNone(g.Rows()), rowOf: filledWithNone(g.columns), price: make([]int64, g.columns),
+		distance: make([]int64, g.columns), viaRow: make([]int32, g.columns), seenIn: make([]int32, g.columns),
+		rowCost: make([]int64, g.Rows())}
+	for i := range s.columnOf {
+		s.addRow(int32(i))
 	}
 	m := Matching{Row: make([]int, g.Rows()), Column: make([]int, g.columns), Prices: s.price}
-	for j, i := range s.column {
+	for j, i := range s.rowOf {
 		m.Column[j] = int(i)
 	}
 
-	for i, j := range s.row {
+	for i, j := range s.columnOf {
 		m.Row[i] = int(j)
-		m.Cost += s.paid[i]
+		m.Cost += s.rowCost[i]
 	}
 
 	return m, nil
 }
 
-func filled(n int) []int32 {
+func filledWithNone(n int) []int32 {
 	out := make([]int32, n)
 	for i := range out {
 		out[i] = None
@@ -125,89 +125,89 @@ func filled(n int) []int32 {
 // counted, than the one it has.
 type solver struct {
 	*Graph
-	row, column []int32
-	price       []int64
-	paid        []int64 // what each row costs now
+	columnOf, rowOf []int32
+	price           []int64
+	rowCost         []int64 // what each row costs now
 
 	// One search: how far each column is from the new row, through which row,
 	// and in which search that was found.
-	dist []int64
-	from []int32
-	seen []int32 // number of the search, from 1
-	open minheap.Heap
-	done []int32 // columns whose distance is final
+	distance []int64
+	viaRow   []int32
+	seenIn   []int32 // number of the search, from 1
+	frontier minheap.Heap
+	settled  []int32 // columns whose distance is final
 }
 
-// add finds a place for row i, for which others may have to move on.
-func (s *solver) add(i int32) {
-	s.open, s.done = s.open[:0], s.done[:0]
+// addRow finds a place for row i, for which others may have to move on.
+func (s *solver) addRow(i int32) {
+	s.frontier, s.settled = s.frontier[:0], s.settled[:0]
 	mark := i + 1
 
 	// the nearest end so far: a row that stays alone, or a free column
-	best, alone, end := s.skip[i], i, int32(None)
+	best, alone, end := s.skipCost[i], i, int32(None)
 	row, base := i, int64(0)
 	for {
-		for e := s.starts[row]; e < s.starts[row+1]; e++ {
-			j := s.to[e]
-			d := base + s.cost[e] - s.price[j]
-			if d >= best || (s.seen[j] == mark && d >= s.dist[j]) {
+		for e := s.edgeStart[row]; e < s.edgeStart[row+1]; e++ {
+			j := s.edgeColumn[e]
+			d := base + s.edgeCost[e] - s.price[j]
+			if d >= best || (s.seenIn[j] == mark && d >= s.distance[j]) {
 				continue
 			}
-			s.seen[j], s.dist[j], s.from[j] = mark, d, row
+			s.seenIn[j], s.distance[j], s.viaRow[j] = mark, d, row
 
-			if s.column[j] == None {
+			if s.rowOf[j] == None {
 				best, alone, end = d, None, j
 			} else {
-				s.open.Push(d, j)
+				s.frontier.Push(d, j)
 			}
 		}
 
-		j, d, ok := s.nearest()
+		j, d, ok := s.popNearest()
 		if !ok || d >= best {
 			break
 		}
-		s.done = append(s.done, j)
+		s.settled = append(s.settled, j)
 
-		row = s.column[j]
-		base = d - (s.paid[row] - s.price[j])
-		if d := base + s.skip[row]; d < best {
+		row = s.rowOf[j]
+		base = d - (s.rowCost[row] - s.price[j])
+		if d := base + s.skipCost[row]; d < best {
 			best, alone, end = d, row, None
 		}
 	}
 
-	for _, j := range s.done {
-		s.price[j] += s.dist[j] - best
+	for _, j := range s.settled {
+		s.price[j] += s.distance[j] - best
 	}
-	s.augment(i, alone, end)
+	s.augmentPath(i, alone, end)
 }
 
-// nearest takes the nearest column whose distance is not final yet.
-func (s *solver) nearest() (j int32, d int64, ok bool) {
-	for len(s.open) > 0 {
-		d, j = s.open.Pop()
-		if d == s.dist[j] { // else it was reached by a shorter way since
+// popNearest takes the nearest column whose distance is not final yet.
+func (s *solver) popNearest() (j int32, d int64, ok bool) {
+	for len(s.frontier) > 0 {
+		d, j = s.frontier.Pop()
+		if d == s.distance[j] { // else it was reached by a shorter way since
 			return j, d, true
 		}
 	}
 	return 0, 0, false
 }
 
-// augment moves the rows along the way that was found: each takes the column
+// augmentPath moves the rows along the way that was found: each takes the column
 // behind it, the last one the end.
-func (s *solver) augment(first, alone, end int32) {
+func (s *solver) augmentPath(first, alone, end int32) {
 	if alone != None { // it gives its column to the row that came for it
-		end, s.row[alone] = s.row[alone], None
-		s.paid[alone] = s.skip[alone]
+		end, s.columnOf[alone] = s.columnOf[alone], None
+		s.rowCost[alone] = s.skipCost[alone]
 		if alone == first {
 			return
 		}
 	}
 
 	for {
-		row := s.from[end]
-		next := s.row[row]
-		s.row[row], s.column[end] = end, row
-		s.paid[row] = s.costOf(row, end)
+		row := s.viaRow[end]
+		next := s.columnOf[row]
+		s.columnOf[row], s.rowOf[end] = end, row
+		s.rowCost[row] = s.cheapestEdge(row, end)
 		if row == first {
 			return
 		}
@@ -215,11 +215,11 @@ func (s *solver) augment(first, alone, end int32) {
 	}
 }
 
-func (s *solver) costOf(row, column int32) int64 {
+func (s *solver) cheapestEdge(row, column int32) int64 {
 	least := MaxCost + 1
-	for e := s.starts[row]; e < s.starts[row+1]; e++ {
-		if s.to[e] == column {
-			least = min(least, s.cost[e])
+	for e := s.edgeStart[row]; e < s.edgeStart[row+1]; e++ {
+		if s.edgeColumn[e] == column {
+			least = min(least, s.edgeCost[e])
 		}
 	}
 	return least

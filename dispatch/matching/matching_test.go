@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// small draws a graph that all its matchings can be counted of.
-func small(t *rapid.T) *Graph {
+// drawSmallGraph draws a graph that all its matchings can be counted of.
+func drawSmallGraph(t *rapid.T) *Graph {
 	g := NewGraph(rapid.IntRange(0, 5).Draw(t, "columns"))
 	costs := rapid.Int64Range(-4, 12)
 	for range rapid.IntRange(0, 5).Draw(t, "rows") {
@@ -27,16 +27,16 @@ func small(t *rapid.T) *Graph {
 	return g
 }
 
-// least tries every matching of the rows from i on.
-func least(g *Graph, i int, taken []bool) int64 {
+// bruteForceCost tries every matching of the rows from i on.
+func bruteForceCost(g *Graph, i int, taken []bool) int64 {
 	if i == g.Rows() {
 		return 0
 	}
-	best := g.skip[i] + least(g, i+1, taken)
-	for e := g.starts[i]; e < g.starts[i+1]; e++ {
-		if j := g.to[e]; !taken[j] {
+	best := g.skipCost[i] + bruteForceCost(g, i+1, taken)
+	for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
+		if j := g.edgeColumn[e]; !taken[j] {
 			taken[j] = true
-			best = min(best, g.cost[e]+least(g, i+1, taken))
+			best = min(best, g.edgeCost[e]+bruteForceCost(g, i+1, taken))
 			taken[j] = false
 		}
 	}
@@ -46,12 +46,12 @@ func least(g *Graph, i int, taken []bool) int64 {
 
 func TestNoMatchingOfASmallGraphIsCheaper(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		g := small(t)
+		g := drawSmallGraph(t)
 		m, err := g.Assign()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := least(g, 0, make([]bool, g.columns)); m.Cost != want {
+		if want := bruteForceCost(g, 0, make([]bool, g.columns)); m.Cost != want {
 			t.Fatalf("cost %d, and %d is possible", m.Cost, want)
 		}
 		if err := g.Proves(m); err != nil {
@@ -60,8 +60,8 @@ func TestNoMatchingOfASmallGraphIsCheaper(t *testing.T) {
 	})
 }
 
-// crowd is a city's window: rows whose edges go to columns near them on a line.
-func crowd(rng *rand.Rand, rows, columns, edges int) *Graph {
+// randomWindow is a city's window: rows whose edges go to columns near them on a line.
+func randomWindow(rng *rand.Rand, rows, columns, edges int) *Graph {
 	g := NewGraph(columns)
 	for range rows {
 		g.Row(600_000 + rng.Int64N(100_000))
@@ -76,7 +76,7 @@ func crowd(rng *rand.Rand, rows, columns, edges int) *Graph {
 
 func TestTheAnswerOfALargeWindowProvesItselfAndBeatsGreed(t *testing.T) {
 	for _, size := range []struct{ rows, columns, edges int }{{500, 2000, 20}, {1000, 1000, 8}, {1500, 300, 20}, {300, 1, 1}} {
-		g := crowd(rand.New(rand.NewPCG(1, 2)), size.rows, size.columns, size.edges)
+		g := randomWindow(rand.New(rand.NewPCG(1, 2)), size.rows, size.columns, size.edges)
 		m, err := g.Assign()
 		if err != nil {
 			t.Fatal(err)
@@ -98,7 +98,7 @@ func TestTheAnswerOfALargeWindowProvesItselfAndBeatsGreed(t *testing.T) {
 func TestTheSameGraphGivesTheSamePairs(t *testing.T) {
 	var first Matching
 	for i := range 3 {
-		m, err := crowd(rand.New(rand.NewPCG(7, 7)), 400, 300, 10).Assign()
+		m, err := randomWindow(rand.New(rand.NewPCG(7, 7)), 400, 300, 10).Assign()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestGreedLetsTheFarRiderPayForTheNearOne(t *testing.T) {
 }
 
 func TestALieAboutAMatchingIsFound(t *testing.T) {
-	g := crowd(rand.New(rand.NewPCG(3, 4)), 50, 80, 6)
+	g := randomWindow(rand.New(rand.NewPCG(3, 4)), 50, 80, 6)
 	honest, err := g.Assign()
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestALieAboutAMatchingIsFound(t *testing.T) {
 		"a price nobody pays":      func(m *Matching) { m.Prices[b] = -1 },
 		"fewer rows":               func(m *Matching) { m.Row = m.Row[1:] },
 		"a pair torn apart": func(m *Matching) {
-			m.Cost += g.skip[a] - (&solver{Graph: g}).costOf(int32(a), int32(m.Row[a]))
+			m.Cost += g.skipCost[a] - (&solver{Graph: g}).cheapestEdge(int32(a), int32(m.Row[a]))
 			m.Column[m.Row[a]], m.Row[a] = None, None
 		},
 	} {

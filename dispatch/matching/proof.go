@@ -28,12 +28,12 @@ func (g *Graph) Proves(m Matching) error {
 		if j != None && (j < 0 || j >= g.columns || m.Column[j] != i) {
 			return fmt.Errorf("row %d believes to have column %d", i, j)
 		}
-		has, least, found := g.skip[i], g.skip[i], j == None
-		for e := g.starts[i]; e < g.starts[i+1]; e++ {
-			to := int(g.to[e])
-			least = min(least, g.cost[e]-m.Prices[to])
-			if to == j && (!found || g.cost[e] < has) {
-				has, found = g.cost[e], true
+		has, least, found := g.skipCost[i], g.skipCost[i], j == None
+		for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
+			to := int(g.edgeColumn[e])
+			least = min(least, g.edgeCost[e]-m.Prices[to])
+			if to == j && (!found || g.edgeCost[e] < has) {
+				has, found = g.edgeCost[e], true
 			}
 		}
 

@@ -19,24 +19,24 @@ type request struct {
 	harmless bool
 }
 
-// foreignTrips is what belongs to the two people of a trip.
-var foreignTrips = []request{
+// foreignTripRequests is what belongs to the two people of a trip.
+var foreignTripRequests = []request{
 	{method: "GET", path: "/v1/trips/TRIP"},
 	{method: "GET", path: "/v1/trips/TRIP/chat"},
 	{method: "POST", path: "/v1/trips/TRIP/cancel", body: `{"reason":"intruder"}`},
 	{method: "GET", path: "/v1/trips", harmless: true},
 }
 
-// personal is what a token opens.
-var personal = []request{
+// tokenRequests is what a token opens.
+var tokenRequests = []request{
 	{method: "GET", path: "/v1/trips"},
 	{method: "GET", path: "/v1/trips/TRIP"},
 	{method: "GET", path: "/v1/receipts"},
 	{method: "POST", path: "/v1/trips/TRIP/cancel", body: `{}`},
 }
 
-// broken is what no door should take.
-var broken = []request{
+// malformedRequests is what no door should take.
+var malformedRequests = []request{
 	{method: "POST", path: "/v1/trips", body: `{"pickup":{"lng":1e999,"lat":0},"dropoff":{"lng":0,"lat":0}}`},
 	{method: "POST", path: "/v1/trips", body: `{"pickup":{"lng":0,"lat":91},"dropoff":{"lng":181,"lat":0}}`},
 	{method: "POST", path: "/v1/trips", body: `{"pickup":`},
@@ -57,13 +57,13 @@ var broken = []request{
 
 func httpAttempts() []attempt {
 	return []attempt{
-		{"another's trip over HTTP, as a rider", askAll(foreignTrips, "rider")},
-		{"another's trip over HTTP, as a driver", askAll(foreignTrips, "driver")},
-		{"broken requests", askAll(broken, "rider")},
+		{"another's trip over HTTP, as a rider", askAll(foreignTripRequests, "rider")},
+		{"another's trip over HTTP, as a driver", askAll(foreignTripRequests, "driver")},
+		{"broken requests", askAll(malformedRequests, "rider")},
 		{"wrong tokens over HTTP", func(i *intruder, ctx context.Context, v *visit) {
-			for _, token := range forged(i.own["rider"], v.target) {
-				for _, r := range personal {
-					i.request(ctx, v, r, token)
+			for _, token := range forgedTokens(i.tokens["rider"], v.target) {
+				for _, r := range tokenRequests {
+					i.tryRequest(ctx, v, r, token)
 				}
 			}
 		}},
@@ -73,40 +73,40 @@ func httpAttempts() []attempt {
 func askAll(requests []request, role string) func(*intruder, context.Context, *visit) {
 	return func(i *intruder, ctx context.Context, v *visit) {
 		for _, r := range requests {
-			i.request(ctx, v, r, i.own[role])
+			i.tryRequest(ctx, v, r, i.tokens[role])
 		}
 	}
 }
 
-// request asks once and judges the answer.
-func (i *intruder) request(ctx context.Context, v *visit, r request, token string) {
+// tryRequest asks once and judges the answer.
+func (i *intruder) tryRequest(ctx context.Context, v *visit, r request, token string) {
 	fill := strings.NewReplacer("TRIP", v.target.Trip, "RIDER", v.target.Rider, "DRIVER", v.target.Driver)
 	path, body := fill.Replace(r.path), fill.Replace(r.body)
-	v.tried()
+	v.countTried()
 
-	status, text, err := i.ask(ctx, r.method, v.server+path, token, body)
+	status, text, err := i.sendRequest(ctx, r.method, v.server+path, token, body)
 	switch {
 	case err != nil:
 		v.Unanswered++
 		return
 	case status < 300 && !r.harmless && r.method == http.MethodGet:
-		v.foreign(len(text), "%s %.60s: %d, %.200s", r.method, path, status, text)
+		v.recordForeign(len(text), "%s %.60s: %d, %.200s", r.method, path, status, text)
 		return
 	case status < 300 && !r.harmless:
-		v.accepted("%s %.60s %.60s: %d, %.200s", r.method, path, body, status, text)
+		v.recordAccepted("%s %.60s %.60s: %d, %.200s", r.method, path, body, status, text)
 		return
 	}
 	v.Refused++
 
 	for _, name := range []string{v.target.Rider, v.target.Driver} {
 		if name != "" && !strings.Contains(path+body, name) && bytes.Contains(text, []byte(`"`+name+`"`)) {
-			v.foreign(len(text), "%s %.60s names %s: %.200s", r.method, path, name, text)
+			v.recordForeign(len(text), "%s %.60s names %s: %.200s", r.method, path, name, text)
 		}
 	}
 }
 
-// ask sends one request on a connection of its own.
-func (i *intruder) ask(ctx context.Context, method, url, token, body string) (status int, text []byte, err error) {
+// sendRequest sends one request on a connection of its own.
+func (i *intruder) sendRequest(ctx context.Context, method, url, token, body string) (status int, text []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err

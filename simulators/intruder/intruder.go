@@ -47,9 +47,9 @@ type Config struct {
 const Text = "intruder"
 
 const (
-	attemptWithin = 8 * time.Second
-	breath        = 20 * time.Millisecond // between attempts
-	tokenWithin   = 3 * time.Second
+	attemptTimeout = 8 * time.Second
+	attemptPause   = 20 * time.Millisecond // between attempts
+	tokenTimeout   = 3 * time.Second
 )
 
 // intruder is one run; a single goroutine.
@@ -57,14 +57,14 @@ type intruder struct {
 	cfg    Config
 	client *http.Client
 	rng    *rand.Rand
-	own    map[string]string // token by role
+	tokens map[string]string // token by role
 	report *Report
 }
 
 // attempt is one thing to try.
 type attempt struct {
 	name string
-	do   func(*intruder, context.Context, *visit)
+	run  func(*intruder, context.Context, *visit)
 }
 
 // visit is an attempt at a node, and what came of it.
@@ -86,12 +86,12 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	}
 
 	transport := &http.Transport{DisableKeepAlives: true}
-	i := &intruder{cfg: cfg, client: &http.Client{Timeout: attemptWithin, Transport: transport},
-		rng: rand.New(rand.NewPCG(cfg.Seed, 0x696e7472)), own: map[string]string{}, report: newReport()}
+	i := &intruder{cfg: cfg, client: &http.Client{Timeout: attemptTimeout, Transport: transport},
+		rng: rand.New(rand.NewPCG(cfg.Seed, 0x696e7472)), tokens: map[string]string{}, report: newReport()}
 	attempts := append(append(httpAttempts(), socketAttempts()...), rawAttempts()...)
 	for round := 0; (cfg.Rounds == 0 || round < cfg.Rounds) && ctx.Err() == nil; round++ {
 		for _, k := range i.rng.Perm(len(attempts)) {
-			if err := i.try(ctx, attempts[k]); err != nil {
+			if err := i.makeAttempt(ctx, attempts[k]); err != nil {
 				return *i.report, err
 			}
 		}
@@ -100,27 +100,27 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	return *i.report, nil
 }
 
-// try makes one attempt at some node.
-func (i *intruder) try(ctx context.Context, a attempt) error {
+// makeAttempt makes one attempt at some node.
+func (i *intruder) makeAttempt(ctx context.Context, a attempt) error {
 	v := &visit{server: strings.TrimSuffix(i.cfg.Servers[i.rng.IntN(len(i.cfg.Servers))], "/")}
 	targets := i.cfg.Targets()
-	if len(targets) == 0 || !i.enroll(ctx, v.server) {
-		return sleep(ctx, 5*breath)
+	if len(targets) == 0 || !i.fetchTokens(ctx, v.server) {
+		return pauseFor(ctx, 5*attemptPause)
 	}
 	v.target = targets[i.rng.IntN(len(targets))]
-	limited, cancel := context.WithTimeout(ctx, attemptWithin)
-	a.do(i, limited, v)
+	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+	a.run(i, limited, v)
 	cancel()
 	if ctx.Err() != nil && len(v.Rows) == 0 {
 		return nil // cut off by the end
 	}
-	i.report.add(a.name, v.tally)
+	i.report.addTally(a.name, v.tally)
 	for _, row := range v.Rows {
 		i.cfg.Log.Error("the intruder got through", "attempt", a.name, "node", v.server, "how", row)
 	}
 
 	if i.cfg.Journal != nil {
-		line, err := json.Marshal(entry{wallMs(), a.name, v.server, v.target, v.tally})
+		line, err := json.Marshal(journalEntry{nowMs(), a.name, v.server, v.target, v.tally})
 		if err == nil {
 			_, err = i.cfg.Journal.Write(append(line, '\n'))
 		}
@@ -129,11 +129,11 @@ func (i *intruder) try(ctx context.Context, a attempt) error {
 		}
 	}
 
-	return sleep(ctx, breath)
+	return pauseFor(ctx, attemptPause)
 }
 
-// entry is a line of the journal.
-type entry struct {
+// journalEntry is a line of the journal.
+type journalEntry struct {
 	AtMs    float64 `json:"at_ms"`
 	Attempt string  `json:"attempt"`
 	Node    string  `json:"node"`
@@ -141,30 +141,30 @@ type entry struct {
 	Got     tally   `json:"got"`
 }
 
-func wallMs() float64 { return float64(time.Now().UnixMicro()) / 1e3 }
+func nowMs() float64 { return float64(time.Now().UnixMicro()) / 1e3 }
 
-// enroll gets the intruder's own two tokens; they last.
-func (i *intruder) enroll(ctx context.Context, server string) bool {
+// fetchTokens gets the intruder's own two tokens; they last.
+func (i *intruder) fetchTokens(ctx context.Context, server string) bool {
 	for role, id := range map[string]string{"rider": Rider, "driver": Driver} {
-		if i.own[role] != "" {
+		if i.tokens[role] != "" {
 			continue
 		}
 
-		ctx, cancel := context.WithTimeout(ctx, tokenWithin)
-		status, text, err := i.ask(ctx, http.MethodPost, server+"/v1/dev/tokens", "", fmt.Sprintf(`{"role":%q,"id":%q}`, role, id))
+		ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+		status, text, err := i.sendRequest(ctx, http.MethodPost, server+"/v1/dev/tokens", "", fmt.Sprintf(`{"role":%q,"id":%q}`, role, id))
 		cancel()
 
 		var got struct{ Token string }
 		if err != nil || status != http.StatusOK || json.Unmarshal(text, &got) != nil {
 			return false
 		}
-		i.own[role] = got.Token
+		i.tokens[role] = got.Token
 	}
 	return true
 }
 
-// sleep ends early with the context, which is no error.
-func sleep(ctx context.Context, d time.Duration) error {
+// pauseFor ends early with the context, which is no error.
+func pauseFor(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

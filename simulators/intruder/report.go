@@ -19,12 +19,12 @@ type Report struct {
 	Attempts map[string]int `json:"attempts"` // how often each was made
 }
 
-// maxRows bounds what is named; all is counted.
-const maxRows = 20
+// maxNamedRows bounds what is named; all is counted.
+const maxNamedRows = 20
 
 func newReport() *Report { return &Report{Attempts: map[string]int{}} }
 
-func (r *Report) add(attempt string, t tally) {
+func (r *Report) addTally(attempt string, t tally) {
 	r.Attempts[attempt]++
 	r.Tried += t.Tried
 	r.Refused += t.Refused
@@ -33,20 +33,20 @@ func (r *Report) add(attempt string, t tally) {
 	r.Foreign += t.Foreign
 
 	for _, row := range t.Rows {
-		if len(r.Rows) < maxRows {
+		if len(r.Rows) < maxNamedRows {
 			r.Rows = append(r.Rows, attempt+": "+row)
 		}
 	}
 }
 
-func (t *tally) tried() { t.Tried++ }
+func (t *tally) countTried() { t.Tried++ }
 
-func (t *tally) accepted(format string, args ...any) {
+func (t *tally) recordAccepted(format string, args ...any) {
 	t.Accepted++
 	t.Rows = append(t.Rows, "accepted: "+fmt.Sprintf(format, args...))
 }
 
-func (t *tally) foreign(bytes int, format string, args ...any) {
+func (t *tally) recordForeign(bytes int, format string, args ...any) {
 	t.Foreign += bytes
 	t.Rows = append(t.Rows, "told of others: "+fmt.Sprintf(format, args...))
 }

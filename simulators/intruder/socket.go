@@ -15,35 +15,35 @@ import (
 )
 
 const (
-	dialWithin  = 3 * time.Second
-	answersWait = 3 * time.Second // for all answers to a batch
+	dialTimeout   = 3 * time.Second
+	answerTimeout = 3 * time.Second // for all answers to a batch
 )
 
 func socketAttempts() []attempt {
 	return []attempt{
-		{"another's trip on the socket, as a driver, each frame twice", foreignCommands("driver")},
-		{"another's trip on the socket, as a rider, each frame twice", foreignCommands("rider")},
+		{"another's trip on the socket, as a driver, each frame twice", tryForeignCommands("driver")},
+		{"another's trip on the socket, as a rider, each frame twice", tryForeignCommands("rider")},
 		{"garbage positions", func(i *intruder, ctx context.Context, v *visit) {
-			i.exchange(ctx, v, "driver", garbage(v.target))
-			i.exchange(ctx, v, "rider", garbage(v.target))
+			i.exchangeFrames(ctx, v, "driver", garbageFixes(v.target))
+			i.exchangeFrames(ctx, v, "rider", garbageFixes(v.target))
 		}},
 		{"wrong tokens on the socket", func(i *intruder, ctx context.Context, v *visit) {
-			for _, token := range append(forged(i.own["rider"], v.target), "") {
-				i.knock(ctx, v, hello(token, v.target))
+			for _, token := range append(forgedTokens(i.tokens["rider"], v.target), "") {
+				i.tryFirstFrame(ctx, v, helloFrame(token, v.target))
 			}
 		}},
 		{"a command before hello", func(i *intruder, ctx context.Context, v *visit) {
-			for _, f := range commands(v.target) {
-				i.knock(ctx, v, f)
+			for _, f := range foreignCommandFrames(v.target) {
+				i.tryFirstFrame(ctx, v, f)
 			}
 		}},
 	}
 }
 
-func foreignCommands(role string) func(*intruder, context.Context, *visit) {
+func tryForeignCommands(role string) func(*intruder, context.Context, *visit) {
 	return func(i *intruder, ctx context.Context, v *visit) {
 		var twice []*wire.ClientFrame
-		for _, f := range commands(v.target) {
+		for _, f := range foreignCommandFrames(v.target) {
 			if role == "driver" && f.GetSetAvailable() != nil || role == "rider" && f.GetWatchArea() != nil {
 				continue // it may
 			}
@@ -52,15 +52,15 @@ func foreignCommands(role string) func(*intruder, context.Context, *visit) {
 
 		for len(twice) > 0 { // a phone may have 16 commands waiting
 			n := min(14, len(twice))
-			i.exchange(ctx, v, role, twice[:n])
+			i.exchangeFrames(ctx, v, role, twice[:n])
 			twice = twice[n:]
 		}
 	}
 }
 
-// commands are all that act on a trip, and those that only the other role may
+// foreignCommandFrames are all that act on a trip, and those that only the other role may
 // send. They are in nobody's interest.
-func commands(t Target) []*wire.ClientFrame {
+func foreignCommandFrames(t Target) []*wire.ClientFrame {
 	here := &wire.Point{Lng: 3.4, Lat: 6.5}
 	frames := []*wire.ClientFrame{
 		{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: t.Trip, Step: wire.Step_ARRIVE}}},
@@ -84,8 +84,8 @@ func commands(t Target) []*wire.ClientFrame {
 	return frames
 }
 
-// garbage are positions that no phone can be at.
-func garbage(t Target) (out []*wire.ClientFrame) {
+// garbageFixes are positions that no phone can be at.
+func garbageFixes(t Target) (out []*wire.ClientFrame) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for n, p := range []*wire.Point{nil, {Lng: nan, Lat: nan}, {Lng: inf, Lat: -inf}, {Lng: 181, Lat: 91}, {Lng: 1e300, Lat: 1e-300}, {}} {
 		for _, at := range []float64{nan, inf, -1, 0, 1e300} {
@@ -96,30 +96,30 @@ func garbage(t Target) (out []*wire.ClientFrame) {
 	return out
 }
 
-// hello claims to have been on the target's trip.
-func hello(token string, t Target) *wire.ClientFrame {
+// helloFrame claims to have been on the target's trip.
+func helloFrame(token string, t Target) *wire.ClientFrame {
 	return &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token, Client: "intruder",
 		Resume: &wire.Resume{Epoch: uuid.NewString(), TripId: t.Trip}}}}
 }
 
-// line is an open socket.
-type line struct {
+// socket is an open socket.
+type socket struct {
 	*websocket.Conn
 	codec wire.Codec
 }
 
-func (i *intruder) dial(ctx context.Context, v *visit) (*line, error) {
-	l := &line{codec: wire.Proto}
-	d := websocket.Dialer{HandshakeTimeout: dialWithin, Subprotocols: []string{wire.SubprotocolProto}}
+func (i *intruder) dialSocket(ctx context.Context, v *visit) (*socket, error) {
+	l := &socket{codec: wire.Proto}
+	d := websocket.Dialer{HandshakeTimeout: dialTimeout, Subprotocols: []string{wire.SubprotocolProto}}
 	var err error
 	l.Conn, _, err = d.DialContext(ctx, "ws"+strings.TrimPrefix(v.server, "http")+"/v1/ws", nil)
 	return l, err
 }
 
-func (l *line) send(f *wire.ClientFrame) error {
+func (l *socket) sendFrame(f *wire.ClientFrame) error {
 	data, err := l.codec.Append(nil, f)
 	if err == nil {
-		err = l.SetWriteDeadline(time.Now().Add(dialWithin))
+		err = l.SetWriteDeadline(time.Now().Add(dialTimeout))
 	}
 	if err == nil {
 		err = l.WriteMessage(websocket.BinaryMessage, data)
@@ -127,8 +127,8 @@ func (l *line) send(f *wire.ClientFrame) error {
 	return err
 }
 
-// next is the next frame, or an error when none comes before a time.
-func (l *line) next(until time.Time) (*wire.ServerFrame, error) {
+// readFrame is the next frame, or an error when none comes before a time.
+func (l *socket) readFrame(until time.Time) (*wire.ServerFrame, error) {
 	if err := l.SetReadDeadline(until); err != nil {
 		return nil, err
 	}
@@ -141,19 +141,19 @@ func (l *line) next(until time.Time) (*wire.ServerFrame, error) {
 	return f, l.codec.Decode(data, f)
 }
 
-// enter says hello with a token of the intruder's own.
-func (i *intruder) enter(ctx context.Context, v *visit, role string) (*line, bool) {
-	l, err := i.dial(ctx, v)
+// logIn says hello with a token of the intruder's own.
+func (i *intruder) logIn(ctx context.Context, v *visit, role string) (*socket, bool) {
+	l, err := i.dialSocket(ctx, v)
 	if err != nil {
 		return nil, false
 	}
 
-	if err = l.send(hello(i.own[role], v.target)); err == nil {
+	if err = l.sendFrame(helloFrame(i.tokens[role], v.target)); err == nil {
 		var f *wire.ServerFrame
-		if f, err = l.next(time.Now().Add(dialWithin)); err == nil {
+		if f, err = l.readFrame(time.Now().Add(dialTimeout)); err == nil {
 			w := f.GetWelcome()
-			if w == nil || w.Trip != nil || w.UserId != i.who(role) {
-				v.foreign(proto.Size(f), "the first frame is %.200v", f)
+			if w == nil || w.Trip != nil || w.UserId != i.userID(role) {
+				v.recordForeign(proto.Size(f), "the first frame is %.200v", f)
 			}
 			return l, true
 		}
@@ -163,16 +163,16 @@ func (i *intruder) enter(ctx context.Context, v *visit, role string) (*line, boo
 	return nil, false
 }
 
-func (i *intruder) who(role string) string {
+func (i *intruder) userID(role string) string {
 	return map[string]string{"rider": Rider, "driver": Driver}[role]
 }
 
-// exchange sends frames and judges all that comes until each command is
+// exchangeFrames sends frames and judges all that comes until each command is
 // answered, or nothing more does.
-func (i *intruder) exchange(ctx context.Context, v *visit, role string, frames []*wire.ClientFrame) {
-	l, ok := i.enter(ctx, v, role)
+func (i *intruder) exchangeFrames(ctx context.Context, v *visit, role string, frames []*wire.ClientFrame) {
+	l, ok := i.logIn(ctx, v, role)
 	if !ok {
-		v.tried()
+		v.countTried()
 		v.Unanswered++
 		return
 	}
@@ -180,8 +180,8 @@ func (i *intruder) exchange(ctx context.Context, v *visit, role string, frames [
 
 	acks := 0
 	for _, f := range append(slices.Clip(frames), &wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}}) {
-		v.tried()
-		if err := l.send(f); err != nil {
+		v.countTried()
+		if err := l.sendFrame(f); err != nil {
 			v.Unanswered++
 			continue
 		}
@@ -195,19 +195,19 @@ func (i *intruder) exchange(ctx context.Context, v *visit, role string, frames [
 		}
 	}
 
-	i.listen(l, v, acks)
+	i.readAnswers(l, v, acks)
 }
 
-// listen judges what comes until a pong and so many answers have come, or
+// readAnswers judges what comes until a pong and so many answers have come, or
 // nothing does any more.
-func (i *intruder) listen(l *line, v *visit, acks int) {
+func (i *intruder) readAnswers(l *socket, v *visit, acks int) {
 	pong := false
-	for until := time.Now().Add(answersWait); acks > 0 || !pong; {
-		f, err := l.next(until)
+	for until := time.Now().Add(answerTimeout); acks > 0 || !pong; {
+		f, err := l.readFrame(until)
 		if err != nil {
 			break
 		}
-		if i.judge(v, f) {
+		if i.judgeFrame(v, f) {
 			acks--
 		}
 		pong = pong || f.GetPong() != nil
@@ -216,49 +216,49 @@ func (i *intruder) listen(l *line, v *visit, acks int) {
 	v.Unanswered += max(acks, 0)
 }
 
-// judge says whether a frame is an answer, and counts what it tells.
-func (i *intruder) judge(v *visit, f *wire.ServerFrame) (answer bool) {
+// judgeFrame says whether a frame is an answer, and counts what it tells.
+func (i *intruder) judgeFrame(v *visit, f *wire.ServerFrame) (answer bool) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Ack:
 		if b.Ack.Code == "" {
-			v.accepted("%.200v", b.Ack)
+			v.recordAccepted("%.200v", b.Ack)
 		} else {
 			v.Refused++
 		}
 
 		if b.Ack.Trip != nil || b.Ack.ChatSeq != 0 {
-			v.foreign(proto.Size(f), "%.200v", f)
+			v.recordForeign(proto.Size(f), "%.200v", f)
 		}
 		return true
 	case *wire.ServerFrame_Pong, *wire.ServerFrame_Cars: // anybody may know
 	default:
-		v.foreign(proto.Size(f), "%.200v", f)
+		v.recordForeign(proto.Size(f), "%.200v", f)
 	}
 
 	return false
 }
 
-// knock sends a first frame that opens nothing.
-func (i *intruder) knock(ctx context.Context, v *visit, first *wire.ClientFrame) {
-	v.tried()
-	l, err := i.dial(ctx, v)
+// tryFirstFrame sends a first frame that opens nothing.
+func (i *intruder) tryFirstFrame(ctx context.Context, v *visit, first *wire.ClientFrame) {
+	v.countTried()
+	l, err := i.dialSocket(ctx, v)
 	if err != nil {
 		v.Unanswered++
 		return
 	}
 	defer func() { _ = l.Close() }()
 
-	if err := l.send(first); err != nil {
+	if err := l.sendFrame(first); err != nil {
 		v.Unanswered++
 		return
 	}
 
-	f, err := l.next(time.Now().Add(answersWait))
-	for ; err == nil; f, err = l.next(time.Now().Add(answersWait)) {
+	f, err := l.readFrame(time.Now().Add(answerTimeout))
+	for ; err == nil; f, err = l.readFrame(time.Now().Add(answerTimeout)) {
 		if f.GetWelcome() != nil {
-			v.accepted("welcome as %s %s", f.GetWelcome().Role, f.GetWelcome().UserId)
+			v.recordAccepted("welcome as %s %s", f.GetWelcome().Role, f.GetWelcome().UserId)
 		}
-		i.judge(v, f)
+		i.judgeFrame(v, f)
 		if len(v.Rows) > 0 {
 			return
 		}

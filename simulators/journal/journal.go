@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	buffer     = 256 << 10
-	flushEvery = time.Second
+	bufferSize    = 256 << 10
+	flushInterval = time.Second
 )
 
 // Journal writes records. Its methods may be called from many goroutines, and
 // on nil, which keeps nothing.
 type Journal struct {
-	opened time.Time
-	over   chan struct{}
-	done   sync.WaitGroup // of the flusher
+	opened  time.Time
+	stop    chan struct{}
+	flusher sync.WaitGroup // of the flusher
 
 	mu   sync.Mutex // guards below
 	file *os.File
@@ -37,9 +37,9 @@ func Create(path string) (*Journal, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 
-	j := &Journal{opened: time.Now(), over: make(chan struct{}), file: f, out: bufio.NewWriterSize(f, buffer)}
+	j := &Journal{opened: time.Now(), stop: make(chan struct{}), file: f, out: bufio.NewWriterSize(f, bufferSize)}
 	j.Add(Record{What: Begin})
-	j.done.Go(j.flush)
+	j.flusher.Go(j.flushPeriodically)
 	return j, nil
 }
 
@@ -60,26 +60,26 @@ func (j *Journal) Add(r Record) {
 		_, err = j.out.Write(append(line, '\n'))
 	}
 
-	j.fail(err)
+	j.keepFirstErr(err)
 }
 
-func (j *Journal) fail(err error) {
+func (j *Journal) keepFirstErr(err error) {
 	if j.err == nil {
 		j.err = err
 	}
 }
 
-// flush sees that a killed process takes no more than a second with it.
-func (j *Journal) flush() {
-	tick := time.NewTicker(flushEvery)
+// flushPeriodically sees that a killed process takes no more than a second with it.
+func (j *Journal) flushPeriodically() {
+	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-j.over:
+		case <-j.stop:
 			return
 		case <-tick.C:
 			j.mu.Lock()
-			j.fail(j.out.Flush())
+			j.keepFirstErr(j.out.Flush())
 			j.mu.Unlock()
 		}
 	}
@@ -90,8 +90,8 @@ func (j *Journal) Close() error {
 	if j == nil {
 		return nil
 	}
-	close(j.over)
-	j.done.Wait()
+	close(j.stop)
+	j.flusher.Wait()
 	j.Add(Record{What: Close})
 	if err := errors.Join(j.err, j.out.Flush(), j.file.Close()); err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -102,7 +102,7 @@ func (j *Journal) Close() error {
 // Read yields the records of a journal in order. A last line torn by a kill is
 // left out; any other that cannot be read is an error, and so is one of yield.
 func Read(from io.Reader, yield func(Record) error) error {
-	lines := bufio.NewReaderSize(from, buffer)
+	lines := bufio.NewReaderSize(from, bufferSize)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {

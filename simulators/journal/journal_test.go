@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func read(t *testing.T, text string) (kept []journal.Record) {
+func readAll(t *testing.T, text string) (kept []journal.Record) {
 	t.Helper()
 	err := journal.Read(strings.NewReader(text), func(r journal.Record) error {
 		kept = append(kept, r)
@@ -53,7 +53,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	kept := read(t, string(text))
+	kept := readAll(t, string(text))
 	if len(kept) != 802 || kept[0].What != journal.Begin || kept[801].What != journal.Close || kept[5].Trip != "t" {
 		t.Fatalf("%d records, from %+v", len(kept), kept[0])
 	}
@@ -71,7 +71,7 @@ func TestWhoWantsNoJournalKeepsNone(t *testing.T) {
 }
 
 func TestALineTornByAKillIsLeftOutAndAnyOtherIsAnError(t *testing.T) {
-	if kept := read(t, `{"what":"event","seq":3}`+"\n"+`{"what":"ev`); len(kept) != 1 || kept[0].Seq != 3 {
+	if kept := readAll(t, `{"what":"event","seq":3}`+"\n"+`{"what":"ev`); len(kept) != 1 || kept[0].Seq != 3 {
 		t.Errorf("%+v", kept)
 	}
 	err := journal.Read(strings.NewReader("{}\n}\n"), func(journal.Record) error { return nil })

@@ -43,21 +43,21 @@ var (
 type Ledger struct {
 	// guards everything below; held while writing, so that the file's order is
 	// the ledger's
-	mu      sync.Mutex
-	file    *os.File // nil in memory
-	entries []Entry
-	byRef   map[string]int // charges
+	mu                sync.Mutex
+	file              *os.File // nil in memory
+	entries           []Entry
+	chargeByReference map[string]int // charges
 	// minor units given back, by the charge's reference
-	back map[string]int64
+	refundedMinor map[string]int64
 	// a write failed: the end of the file is unknown, take no more money
-	broken error
+	writeErr error
 }
 
 // OpenLedger reads the ledger at path and goes on writing it; "" keeps it in
 // memory. A last line torn by a crash was never confirmed to anyone and is cut
 // off.
 func OpenLedger(path string) (*Ledger, error) {
-	l := &Ledger{byRef: map[string]int{}, back: map[string]int64{}}
+	l := &Ledger{chargeByReference: map[string]int{}, refundedMinor: map[string]int64{}}
 	if path == "" {
 		return l, nil
 	}
@@ -68,13 +68,13 @@ func OpenLedger(path string) (*Ledger, error) {
 	}
 
 	l.file = f
-	if err := l.load(); err != nil {
+	if err := l.loadFile(); err != nil {
 		return nil, errors.Join(fmt.Errorf("payment ledger %s: %w", path, err), f.Close())
 	}
 	return l, nil
 }
 
-func (l *Ledger) load() error {
+func (l *Ledger) loadFile() error {
 	r, good := bufio.NewReader(l.file), int64(0)
 	for {
 		line, err := r.ReadBytes('\n')
@@ -90,7 +90,7 @@ func (l *Ledger) load() error {
 			return fmt.Errorf("line %d: %w (repair it by hand)", len(l.entries)+1, err)
 		}
 
-		l.keep(e)
+		l.indexEntry(e)
 		good += int64(len(line))
 	}
 
@@ -101,12 +101,12 @@ func (l *Ledger) load() error {
 	return err
 }
 
-func (l *Ledger) keep(e Entry) {
+func (l *Ledger) indexEntry(e Entry) {
 	switch {
 	case e.Kind != KindRefund:
-		l.byRef[e.Reference] = len(l.entries)
+		l.chargeByReference[e.Reference] = len(l.entries)
 	case e.Status != "failed":
-		l.back[e.Reference] += e.Amount
+		l.refundedMinor[e.Reference] += e.Amount
 	}
 
 	l.entries = append(l.entries, e)
@@ -117,7 +117,7 @@ func (l *Ledger) keep(e Entry) {
 func (l *Ledger) Append(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i, ok := l.byRef[e.Reference]; ok {
+	if i, ok := l.chargeByReference[e.Reference]; ok {
 		was := l.entries[i]
 		if was.Amount != e.Amount || was.Currency != e.Currency {
 			return was, ErrMismatch
@@ -125,7 +125,7 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 		return was, ErrDuplicate
 	}
 
-	return l.add(e)
+	return l.appendLocked(e)
 }
 
 // Refund numbers the entry and writes it: ErrNoCharge, ErrReversed or
@@ -135,13 +135,13 @@ func (l *Ledger) Refund(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	i, ok := l.byRef[e.Reference]
+	i, ok := l.chargeByReference[e.Reference]
 	if !ok || l.entries[i].Status != "success" {
 		return Entry{}, ErrNoCharge
 	}
 
 	charge := l.entries[i]
-	left := charge.Amount - l.back[e.Reference]
+	left := charge.Amount - l.refundedMinor[e.Reference]
 	switch {
 	case left == 0:
 		return Entry{}, ErrReversed
@@ -152,23 +152,23 @@ func (l *Ledger) Refund(e Entry) (Entry, error) {
 	}
 
 	e.Kind, e.Currency, e.Email = KindRefund, charge.Currency, charge.Email
-	return l.add(e)
+	return l.appendLocked(e)
 }
 
-// add is called with the lock held.
-func (l *Ledger) add(e Entry) (Entry, error) {
-	if l.broken != nil {
-		return Entry{}, l.broken
+// appendLocked is called with the lock held.
+func (l *Ledger) appendLocked(e Entry) (Entry, error) {
+	if l.writeErr != nil {
+		return Entry{}, l.writeErr
 	}
 	e.ID = int64(len(l.entries)) + 1
-	if l.broken = l.write(e); l.broken != nil {
-		return Entry{}, l.broken
+	if l.writeErr = l.writeLine(e); l.writeErr != nil {
+		return Entry{}, l.writeErr
 	}
-	l.keep(e)
+	l.indexEntry(e)
 	return e, nil
 }
 
-func (l *Ledger) write(e Entry) error {
+func (l *Ledger) writeLine(e Entry) error {
 	if l.file == nil {
 		return nil
 	}
@@ -189,13 +189,13 @@ func (l *Ledger) Find(reference string) (Entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	i, ok := l.byRef[reference]
+	i, ok := l.chargeByReference[reference]
 	if !ok {
 		return Entry{}, false
 	}
 
 	e := l.entries[i]
-	if e.Status == "success" && l.back[reference] == e.Amount {
+	if e.Status == "success" && l.refundedMinor[reference] == e.Amount {
 		e.Status = "reversed"
 	}
 	return e, true

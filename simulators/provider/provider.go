@@ -46,11 +46,11 @@ type Config struct {
 
 // Emulator is the provider's HTTP interface over its ledger.
 type Emulator struct {
-	cfg    Config
-	ledger *Ledger
-	mux    *http.ServeMux
-	hooks  *hooks       // nil when nobody wants them
-	calls  atomic.Int64 // requests about charges so far
+	cfg         Config
+	ledger      *Ledger
+	mux         *http.ServeMux
+	webhooks    *webhookSender // nil when nobody wants them
+	chargeCalls atomic.Int64   // requests about charges so far
 
 	mu  sync.Mutex // guards rng
 	rng *rand.Rand
@@ -64,15 +64,15 @@ func New(cfg Config, ledger *Ledger) *Emulator {
 	}
 	e := &Emulator{cfg: cfg, ledger: ledger, mux: http.NewServeMux(),
 		rng: rand.New(rand.NewPCG(cfg.Faults.Seed, 0x9e3779b97f4a7c15))}
-	e.mux.HandleFunc("POST /transaction/charge_authorization", e.charge)
-	e.mux.HandleFunc("GET /transaction/verify/{reference}", e.verify)
-	e.mux.HandleFunc("POST /refund", e.refund)
-	e.mux.HandleFunc("GET /refund", e.refunds)
-	e.mux.HandleFunc("GET /ledger", e.audit)
-	e.mux.HandleFunc("GET /calls", e.count)
+	e.mux.HandleFunc("POST /transaction/charge_authorization", e.handleCharge)
+	e.mux.HandleFunc("GET /transaction/verify/{reference}", e.handleVerify)
+	e.mux.HandleFunc("POST /refund", e.handleRefund)
+	e.mux.HandleFunc("GET /refund", e.handleListRefunds)
+	e.mux.HandleFunc("GET /ledger", e.handleLedger)
+	e.mux.HandleFunc("GET /calls", e.handleCalls)
 	e.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	if cfg.Webhook != "" {
-		e.hooks = newHooks(cfg)
+		e.webhooks = newWebhookSender(cfg)
 	}
 
 	return e
@@ -80,31 +80,31 @@ func New(cfg Config, ledger *Ledger) *Emulator {
 
 // Close ends the sending of webhooks; those not delivered are lost.
 func (e *Emulator) Close() {
-	if e.hooks != nil {
-		e.hooks.close()
+	if e.webhooks != nil {
+		e.webhooks.stopAndWait()
 	}
 }
 
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := "Bearer " + e.cfg.Secret
 	if r.URL.Path != "/healthz" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
-		answer(w, http.StatusUnauthorized, response{Message: "Invalid key", Code: "invalid_key"})
+		writeJSON(w, http.StatusUnauthorized, apiResponse{Message: "Invalid key", Code: "invalid_key"})
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/transaction/") {
-		e.calls.Add(1)
+		e.chargeCalls.Add(1)
 	}
 
 	e.mux.ServeHTTP(w, r)
 }
 
-// count tells how often nodes asked, so that a crowd of repeats is seen from
+// handleCalls tells how often nodes asked, so that a crowd of repeats is seen from
 // outside.
-func (e *Emulator) count(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]int64{"calls": e.calls.Load()})
+func (e *Emulator) handleCalls(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]int64{"calls": e.chargeCalls.Load()})
 }
 
-type request struct {
+type chargeRequest struct {
 	Email         string `json:"email"`
 	Amount        int64  `json:"amount"`
 	Currency      string `json:"currency"`
@@ -112,60 +112,60 @@ type request struct {
 	Reference     string `json:"reference"`
 }
 
-type response struct {
+type apiResponse struct {
 	Status  bool   `json:"status"`
 	Message string `json:"message"`
 	Code    string `json:"code,omitempty"`
 	Data    any    `json:"data,omitempty"`
 }
 
-func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
-	var q request
+func (e *Emulator) handleCharge(w http.ResponseWriter, r *http.Request) {
+	var q chargeRequest
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil {
-		answer(w, http.StatusBadRequest, response{Message: "Body: " + err.Error(), Code: "invalid_body"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Body: " + err.Error(), Code: "invalid_body"})
 		return
 	}
 	if q.Reference == "" || len(q.Reference) > 128 || q.Amount <= 0 || len(q.Currency) != 3 || q.Authorization == "" || q.Email == "" {
-		answer(w, http.StatusBadRequest, response{Message: "A field is missing or out of range", Code: "invalid_params"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "A field is missing or out of range", Code: "invalid_params"})
 		return
 	}
 
-	fault := e.draw()
-	if fault == "hang" && !e.hang(r.Context()) {
+	fault := e.drawFault()
+	if fault == "hang" && !e.waitHang(r.Context()) {
 		return
 	}
 
-	entry, err := e.ledger.Append(e.entry(q, fault))
+	entry, err := e.ledger.Append(e.newEntry(q, fault))
 	switch {
 	case errors.Is(err, ErrDuplicate):
-		answer(w, http.StatusBadRequest, response{Message: "Duplicate Transaction Reference", Code: "duplicate_reference"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Duplicate Transaction Reference", Code: "duplicate_reference"})
 	case errors.Is(err, ErrMismatch):
-		answer(w, http.StatusConflict, response{Message: "Reference was used for another amount", Code: "reference_mismatch"})
+		writeJSON(w, http.StatusConflict, apiResponse{Message: "Reference was used for another amount", Code: "reference_mismatch"})
 	case err != nil:
-		answer(w, http.StatusServiceUnavailable, response{Message: "Ledger not writable", Code: "unavailable"})
+		writeJSON(w, http.StatusServiceUnavailable, apiResponse{Message: "Ledger not writable", Code: "unavailable"})
 	default:
-		e.tell(charged(entry))
-		reply(w, fault, response{Status: true, Message: "Charge attempted", Data: entry})
+		e.sendWebhook(chargeEvent(entry))
+		writeReply(w, fault, apiResponse{Status: true, Message: "Charge attempted", Data: entry})
 	}
 }
 
-// reply answers what was done, unless the fault keeps the client from hearing
+// writeReply answers what was done, unless the fault keeps the client from hearing
 // of it.
-func reply(w http.ResponseWriter, fault string, r response) {
+func writeReply(w http.ResponseWriter, fault string, r apiResponse) {
 	switch fault {
 	case "lose_reply":
 		// the documented way to cut the connection without an answer
 		panic(http.ErrAbortHandler)
 	case "error_500":
-		answer(w, http.StatusInternalServerError, response{Message: "Something went wrong", Code: "internal"})
+		writeJSON(w, http.StatusInternalServerError, apiResponse{Message: "Something went wrong", Code: "internal"})
 	default:
-		answer(w, http.StatusOK, r)
+		writeJSON(w, http.StatusOK, r)
 	}
 }
 
-func (e *Emulator) entry(q request, fault string) Entry {
+func (e *Emulator) newEntry(q chargeRequest, fault string) Entry {
 	out := Entry{Status: "success", Gateway: "Approved", Reference: q.Reference, Amount: q.Amount, Currency: q.Currency,
 		Email: q.Email, At: e.cfg.Now().UTC()}
 	if fault == "decline" {
@@ -174,22 +174,22 @@ func (e *Emulator) entry(q request, fault string) Entry {
 	return out
 }
 
-func (e *Emulator) verify(w http.ResponseWriter, r *http.Request) {
+func (e *Emulator) handleVerify(w http.ResponseWriter, r *http.Request) {
 	entry, ok := e.ledger.Find(r.PathValue("reference"))
 	if !ok {
-		answer(w, http.StatusNotFound, response{Message: "Transaction reference not found", Code: "transaction_not_found"})
+		writeJSON(w, http.StatusNotFound, apiResponse{Message: "Transaction reference not found", Code: "transaction_not_found"})
 		return
 	}
-	answer(w, http.StatusOK, response{Status: true, Message: "Verification successful", Data: entry})
+	writeJSON(w, http.StatusOK, apiResponse{Status: true, Message: "Verification successful", Data: entry})
 }
 
-func (e *Emulator) audit(w http.ResponseWriter, _ *http.Request) {
+func (e *Emulator) handleLedger(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(e.ledger.Entries()) // the auditor went away
 }
 
-// draw picks the fault of one charge or refund.
-func (e *Emulator) draw() string {
+// drawFault picks the fault of one charge or refund.
+func (e *Emulator) drawFault() string {
 	e.mu.Lock()
 	x := e.rng.Float64()
 	e.mu.Unlock()
@@ -208,8 +208,8 @@ func (e *Emulator) draw() string {
 	return ""
 }
 
-// hang returns false when the client gave up first.
-func (e *Emulator) hang(ctx context.Context) bool {
+// waitHang returns false when the client gave up first.
+func (e *Emulator) waitHang(ctx context.Context) bool {
 	t := time.NewTimer(e.cfg.Faults.HangFor)
 	defer t.Stop()
 	select {
@@ -220,7 +220,7 @@ func (e *Emulator) hang(ctx context.Context) bool {
 	}
 }
 
-func answer(w http.ResponseWriter, code int, r any) {
+func writeJSON(w http.ResponseWriter, code int, r any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	// the client went away; the ledger has the truth

@@ -27,23 +27,23 @@ type refundData struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-func told(e Entry) refundData {
+func newRefundData(e Entry) refundData {
 	return refundData{ID: e.ID, Reference: e.Reference, Status: e.Status, Amount: e.Amount, Currency: e.Currency,
 		CreatedAt: e.At}
 }
 
-// refund answers that the refund is queued; what became of it is in the list
+// handleRefund answers that the refund is queued; what became of it is in the list
 // and in a webhook.
-func (e *Emulator) refund(w http.ResponseWriter, r *http.Request) {
+func (e *Emulator) handleRefund(w http.ResponseWriter, r *http.Request) {
 	var q refundRequest
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil {
-		answer(w, http.StatusBadRequest, response{Message: "Body: " + err.Error(), Code: "invalid_body"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Body: " + err.Error(), Code: "invalid_body"})
 		return
 	}
-	fault := e.draw()
-	if fault == "hang" && !e.hang(r.Context()) {
+	fault := e.drawFault()
+	if fault == "hang" && !e.waitHang(r.Context()) {
 		return
 	}
 
@@ -56,35 +56,35 @@ func (e *Emulator) refund(w http.ResponseWriter, r *http.Request) {
 		At: e.cfg.Now().UTC()})
 	switch {
 	case errors.Is(err, ErrNoCharge):
-		answer(w, http.StatusNotFound, response{Message: "Transaction not found", Code: "transaction_not_found"})
+		writeJSON(w, http.StatusNotFound, apiResponse{Message: "Transaction not found", Code: "transaction_not_found"})
 	case errors.Is(err, ErrReversed):
-		answer(w, http.StatusBadRequest, response{Message: "Transaction has been fully reversed", Code: "transaction_reversed"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Transaction has been fully reversed", Code: "transaction_reversed"})
 	case errors.Is(err, ErrExceeds):
-		answer(w, http.StatusBadRequest, response{Message: "Refund amount exceeds the transaction's", Code: "invalid_params"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Refund amount exceeds the transaction's", Code: "invalid_params"})
 	case err != nil:
-		answer(w, http.StatusServiceUnavailable, response{Message: "Ledger not writable", Code: "unavailable"})
+		writeJSON(w, http.StatusServiceUnavailable, apiResponse{Message: "Ledger not writable", Code: "unavailable"})
 	default:
-		e.tell(refunded(entry))
-		queued := told(entry)
+		e.sendWebhook(refundEvent(entry))
+		queued := newRefundData(entry)
 		queued.Status = "pending"
-		reply(w, fault, response{Status: true, Message: "Refund has been queued for processing", Data: queued})
+		writeReply(w, fault, apiResponse{Status: true, Message: "Refund has been queued for processing", Data: queued})
 	}
 }
 
-// refunds lists the refunds of the charge with the id in ?transaction=.
-func (e *Emulator) refunds(w http.ResponseWriter, r *http.Request) {
+// handleListRefunds lists the refunds of the charge with the id in ?transaction=.
+func (e *Emulator) handleListRefunds(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.URL.Query().Get("transaction"), 10, 64)
 	if err != nil {
-		answer(w, http.StatusBadRequest, response{Message: "transaction must be an id", Code: "invalid_params"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "transaction must be an id", Code: "invalid_params"})
 		return
 	}
 
 	list := []refundData{}
 	for _, entry := range e.ledger.Refunds(id) {
-		one := told(entry)
+		one := newRefundData(entry)
 		one.Charge = id
 		list = append(list, one)
 	}
 
-	answer(w, http.StatusOK, response{Status: true, Message: "Refunds retrieved", Data: list})
+	writeJSON(w, http.StatusOK, apiResponse{Status: true, Message: "Refunds retrieved", Data: list})
 }

@@ -61,8 +61,8 @@ type Report struct {
 	Seconds float64  `json:"seconds"` // from the first fix to the last
 }
 
-// named bounds how many bad rows are described.
-const named = 20
+// maxNamedRows bounds how many bad rows are described.
+const maxNamedRows = 20
 
 // Limits bound the memory of a reading: a fix takes 56 bytes while the file is
 // read. Rows beyond are bad rows.
@@ -72,8 +72,8 @@ type Limits struct{ Fixes, Cars int }
 var DefaultLimits = Limits{Fixes: 5_000_000, Cars: 20_000}
 
 const (
-	lineMost = 64 << 10 // bytes of a table's row
-	idMost   = 64       // bytes, as nodes take them
+	maxLineBytes = 64 << 10 // bytes of a table's row
+	maxIDBytes   = 64       // bytes, as nodes take them
 )
 
 // Open reads a file. Errors: the system's, or ErrEmpty.
@@ -92,23 +92,23 @@ func Open(file string) (Trace, Report, error) {
 // and of several at the same millisecond the first counts. The name is for
 // tracks without one. Errors: the reader's, or ErrEmpty with the reason.
 func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
-	in := bufio.NewReaderSize(r, lineMost)
+	in := bufio.NewReaderSize(r, maxLineBytes)
 	c := &collector{limits: limits, ids: map[string]int32{}, report: Report{Reasons: map[string]int{}}}
 	head, err := in.Peek(512)
 	if err != nil && err != io.EOF {
 		return Trace{}, c.report, err
 	}
 
-	if markup(head) {
-		err = c.tracks(in, name)
+	if isMarkup(head) {
+		err = c.readTracks(in, name)
 	} else {
-		err = c.table(in)
+		err = c.readTable(in)
 	}
 
 	if err != nil {
 		return Trace{}, c.report, err
 	}
-	t := c.trace()
+	t := c.buildTrace()
 
 	if len(t.Cars) == 0 {
 		why := "it has no rows"
@@ -122,10 +122,10 @@ func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 }
 
 // of byte order, as some programs begin a text with
-var mark = []byte("\xef\xbb\xbf")
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
-func markup(head []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(head, mark)), []byte("<"))
+func isMarkup(head []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(head, byteOrderMark)), []byte("<"))
 }
 
 // row is a fix as it was read.
@@ -146,12 +146,12 @@ type collector struct {
 	report Report
 }
 
-// bad counts a row that is left out.
-func (c *collector) bad(line int, reason, detail string) {
+// rejectRow counts a row that is left out.
+func (c *collector) rejectRow(line int, reason, detail string) {
 	c.report.Bad++
 	c.report.Reasons[reason]++
 
-	if len(c.report.Named) < named {
+	if len(c.report.Named) < maxNamedRows {
 		if len(detail) > 80 {
 			detail = strings.ToValidUTF8(detail[:80], "") + "…"
 		}
@@ -162,33 +162,33 @@ func (c *collector) bad(line int, reason, detail string) {
 	}
 }
 
-// add takes a row whose words were understood.
-func (c *collector) add(line int, id string, at time.Time, p location.Point, heading, speed float32) {
+// addRow takes a row whose words were understood.
+func (c *collector) addRow(line int, id string, at time.Time, p location.Point, heading, speed float32) {
 	switch {
 	case id == "":
-		c.bad(line, "no id", "")
+		c.rejectRow(line, "no id", "")
 		return
-	case len(id) > idMost:
-		c.bad(line, fmt.Sprintf("an id longer than %d bytes", idMost), id)
+	case len(id) > maxIDBytes:
+		c.rejectRow(line, fmt.Sprintf("an id longer than %d bytes", maxIDBytes), id)
 		return
 	case !utf8.ValidString(id):
-		c.bad(line, "an id that is not UTF-8", id)
+		c.rejectRow(line, "an id that is not UTF-8", id)
 		return
 	case p.Check() != nil:
-		c.bad(line, "a place that is not on earth", fmt.Sprint(p))
+		c.rejectRow(line, "a place that is not on earth", fmt.Sprint(p))
 		return
 	case at.Year() < 1980 || at.Year() > 2200:
-		c.bad(line, "a time outside the years 1980 to 2200", at.UTC().Format(time.RFC3339))
+		c.rejectRow(line, "a time outside the years 1980 to 2200", at.UTC().Format(time.RFC3339))
 		return
 	case len(c.rows) >= c.limits.Fixes:
-		c.bad(line, fmt.Sprintf("beyond the first %d fixes; split the file", c.limits.Fixes), "")
+		c.rejectRow(line, fmt.Sprintf("beyond the first %d fixes; split the file", c.limits.Fixes), "")
 		return
 	}
 
 	car, known := c.ids[id]
 	if !known {
 		if len(c.names) >= c.limits.Cars {
-			c.bad(line, fmt.Sprintf("beyond the first %d cars; split the file", c.limits.Cars), id)
+			c.rejectRow(line, fmt.Sprintf("beyond the first %d cars; split the file", c.limits.Cars), id)
 			return
 		}
 		id = strings.Clone(id) // not the whole line
@@ -199,8 +199,8 @@ func (c *collector) add(line int, id string, at time.Time, p location.Point, hea
 	c.rows = append(c.rows, row{ms: at.UnixMilli(), point: p, heading: heading, speed: speed, car: car, line: int32(line)})
 }
 
-// trace sorts the rows into cars.
-func (c *collector) trace() Trace {
+// buildTrace sorts the rows into cars.
+func (c *collector) buildTrace() Trace {
 	slices.SortFunc(c.rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(a.car, b.car), cmp.Compare(a.ms, b.ms), cmp.Compare(a.line, b.line))
 	})
@@ -216,7 +216,7 @@ func (c *collector) trace() Trace {
 	for i, from := 0, 0; i < len(c.rows); i++ {
 		r := &c.rows[i]
 		if i > 0 && r.car == c.rows[i-1].car && r.ms == c.rows[i-1].ms {
-			c.bad(int(r.line), "a second fix of one car at one time", c.names[r.car])
+			c.rejectRow(int(r.line), "a second fix of one car at one time", c.names[r.car])
 			continue
 		}
 		if i > 0 && r.car != c.rows[i-1].car {
@@ -228,18 +228,18 @@ func (c *collector) trace() Trace {
 
 	c.rows = nil
 	for i := range t.Cars {
-		complete(t.Cars[i].Fixes)
+		fillMissing(t.Cars[i].Fixes)
 	}
 	c.report.Cars, c.report.Fixes, c.report.Seconds = len(t.Cars), len(fixes), float64(last-first)/1e3
 	return t
 }
 
-// jitter is a move, in metres, that tells no direction.
-const jitter = 2
+// minMoveMetres is a move, in metres, that tells no direction.
+const minMoveMetres = 2
 
-// complete computes headings and speeds that the file does not tell, from the
+// fillMissing computes headings and speeds that the file does not tell, from the
 // fix before.
-func complete(fixes []Fix) {
+func fillMissing(fixes []Fix) {
 	for i := range fixes {
 		f, before := &fixes[i], &fixes[max(0, i-1)]
 		from, to := before, f
@@ -250,7 +250,7 @@ func complete(fixes []Fix) {
 		metres := location.Metres(from.Point, to.Point)
 		if f.Heading == Unknown {
 			switch {
-			case metres >= jitter:
+			case metres >= minMoveMetres:
 				f.Heading = float32(location.Bearing(from.Point, to.Point))
 			case i > 0:
 				f.Heading = before.Heading

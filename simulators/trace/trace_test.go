@@ -14,7 +14,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-func read(t *testing.T, text string) (Trace, Report) {
+func readText(t *testing.T, text string) (Trace, Report) {
 	t.Helper()
 	tr, rep, err := Read(strings.NewReader(text), "walk", DefaultLimits)
 	if err != nil {
@@ -34,7 +34,7 @@ func TestATableMayHaveItsColumnsInAnyOrderAndItsTimesInAnyForm(t *testing.T) {
 		"unsorted":     "id,time,lng,lat\na,1772352010.5,3.401,6.45\na,1772352000,3.4,6.45\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr, rep := read(t, text)
+			tr, rep := readText(t, text)
 			if !tr.Began.Equal(begin) || len(tr.Cars) != 1 || tr.Cars[0].ID != "a" || rep.Bad != 0 || rep.Rows != 2 || rep.Seconds != 10.5 {
 				t.Fatalf("%+v %+v", tr, rep)
 			}
@@ -51,7 +51,7 @@ func TestATableMayHaveItsColumnsInAnyOrderAndItsTimesInAnyForm(t *testing.T) {
 }
 
 func TestSpeedAndHeadingOfARowAreTakenWhenTheyMakeSense(t *testing.T) {
-	tr, _ := read(t, "id,time,lng,lat,speed,heading\na,1772352000,3.4,6.45,7.5,270\na,1772352010,3.401,6.45,-3,NaN\na,1772352020,3.401,6.45,,\n")
+	tr, _ := readText(t, "id,time,lng,lat,speed,heading\na,1772352000,3.4,6.45,7.5,270\na,1772352010,3.401,6.45,-3,NaN\na,1772352020,3.401,6.45,,\n")
 	f := tr.Cars[0].Fixes
 	if f[0].Speed != 7.5 || f[0].Heading != 270 || f[1].Speed < 10 || f[1].Heading > 91 || f[2].Speed != 0 || f[2].Heading != f[1].Heading {
 		t.Fatalf("%+v", f)
@@ -76,7 +76,7 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 		"\xff,1772352006,3.4,6.45\n" +
 		"b,1772352007,3.4,6.45"
 
-	tr, rep := read(t, text)
+	tr, rep := readText(t, text)
 	if len(tr.Cars) != 2 || rep.Fixes != 2 || rep.Rows != 15 || rep.Bad != 13 || len(rep.Named) != 13 {
 		t.Fatalf("%+v", rep)
 	}
@@ -104,7 +104,7 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 }
 
 func TestOnlyTheFirstTwentyBadRowsAreNamedButAllAreCounted(t *testing.T) {
-	_, rep := read(t, "id,time,lng,lat\na,1772352000,3.4,6.45\n"+strings.Repeat("a,?,3,6\n", 1000))
+	_, rep := readText(t, "id,time,lng,lat\na,1772352000,3.4,6.45\n"+strings.Repeat("a,?,3,6\n", 1000))
 	if rep.Bad != 1000 || len(rep.Named) != 20 || len(rep.Reasons) != 1 {
 		t.Fatalf("%d bad, %d named, %v", rep.Bad, len(rep.Named), rep.Reasons)
 	}
@@ -146,7 +146,7 @@ const hike = `<?xml version="1.0" encoding="UTF-8"?>
 </gpx>`
 
 func TestTracksAreCarsNamedByThemOrByTheFile(t *testing.T) {
-	tr, rep := read(t, hike)
+	tr, rep := readText(t, hike)
 	var got []string
 	for _, c := range tr.Cars {
 		got = append(got, fmt.Sprintf("%s %d %s", c.ID, len(c.Fixes), c.Fixes[0].At))
@@ -168,7 +168,7 @@ func TestTracksThatBreakOffAreDrivenUpToThere(t *testing.T) {
 		"a wrong tag":     strings.Replace(hike, "</trkseg><trkseg>", "</oops>", 1),
 		"an endless text": strings.Replace(hike, "</trkseg><trkseg>", "<desc>"+strings.Repeat("y", 3<<20)+"</desc>", 1),
 	} {
-		tr, rep := read(t, text)
+		tr, rep := readText(t, text)
 		if len(tr.Cars) != 1 || len(tr.Cars[0].Fixes) != 2 || rep.Bad != 1 || rep.Reasons["the rest cannot be read"] != 1 {
 			t.Errorf("%s: %+v", name, rep)
 		}
