@@ -6,99 +6,112 @@ import (
 	"time"
 )
 
-// Track is what one driver's fixes so far say about whether they are made up.
-// It has a fixed size and no pointers; its zero value has seen nothing. It is
-// not safe for concurrent use.
+// Track judges from one driver's fixes so far whether they are made up. It has
+// a fixed size and no pointers. Its zero value has seen nothing. It is not safe
+// for concurrent use.
 //
-// The rules ask what a fake position gives away without a map or a second
-// sensor: speeds no road allows, words that contradict deeds, missing noise,
-// and drives that were driven before. Fake drivers of each kind are reported in
+// The rules look for what a fake position gives away without a map or a second
+// sensor: speeds that no road allows, claims that contradict the movement,
+// missing noise, and repeated drives. Fake drivers of each kind are reported in
 // fleets and in navigation services: H. Su et al., GPS-Simulated Trajectory
 // Detection, DASFAA workshops 2017 (simulated drives of taxi drivers); G. Wang
 // et al., Ghost Riders, IEEE/ACM Trans. Networking 26(3), 2018 (scripts that
 // pose as cars). The limits leave room for what honest phones do: see the
-// traces in track_honest_test.go, and their sources.
+// traces in track_honest_test.go and their sources.
 type Track struct {
-	lastPlace, windowStart      place   // the fix before, and the one that began the window
-	velocityEast, velocityNorth float32 // metres per second, of the last movement
-	cosLat                      float32 // of the latitude, about
-	windowSeconds               float32 // seconds since it began
-	// metres in it, by the phone's speeds and by its positions
-	claimedMetres, movedMetres float32
-	speedSeconds               float32 // seconds of this window with a speed
-	// fixes on the same coordinates that said that the car drives
+	// The current position, and the window in which movement is summed up.
+	lastPlace     place
+	windowStart   place
+	velocityEast  float32 // Of the last movement, in metres per second.
+	velocityNorth float32
+	cosLat        float32 // At the start of the window.
+	windowSeconds float32 // Since the start of the window.
+	claimedMetres float32 // In this window, by the phone's speeds.
+	movedMetres   float32 // In this window, by the phone's positions.
+	speedSeconds  float32 // In this window, with a speed from the phone.
+
+	// FlagFrozen: fixes on the same coordinates that claim a driving speed.
 	frozenRun   uint8
-	frozenSince int64 // the phone's clock at the first of them
-	recentSteps [stretchSteps]uint32
-	// seconds of the epoch when each flag was raised last
-	raisedAt         [len(FlagNames)]uint32
-	lastRejectAt     uint32 // seconds of the epoch, our clock
-	teleportRun      uint8  // refused in a row
-	futureRun        uint8
-	fastWindows      uint8 // windows in a row
-	idleWindows      uint8 // windows in a row with less movement than said
-	badAccelerations uint8 // impossible accelerations; one is forgiven per window
-	smoothRun        uint8 // movements in a row without jitter
-	stepCount        uint8 // of steps, filled
-	replayScore      uint8 // how much of what was driven lately was driven before
-	busyWindows      uint8 // windows in a row with more movement than said
-	reportsSpeed     bool  // the phone said a speed before
-	hasVelocity      bool
+	frozenSince int64 // Phone's clock at the first of them, in nanoseconds.
+
+	recentSteps  [stretchSteps]uint32   // Hashes of the last movements.
+	raisedAt     [len(FlagNames)]uint32 // Unix seconds, for each flag.
+	lastRejectAt uint32                 // Unix seconds by our clock.
+
+	// Counters, each saturating at its threshold.
+	teleportRun      uint8 // Refusals in a row.
+	futureRun        uint8 // Refusals in a row.
+	fastWindows      uint8 // Windows in a row above road speed.
+	idleWindows      uint8 // Windows in a row with less movement.
+	badAccelerations uint8 // One is forgiven per window.
+	smoothRun        uint8 // Movements in a row without jitter.
+	stepCount        uint8 // Valid entries of recentSteps.
+	replayScore      uint8 // Grows with each known stretch.
+	busyWindows      uint8 // Windows in a row with more movement.
+
+	reportsSpeed bool // The phone has given a speed before.
+	hasVelocity  bool
 }
 
 // place is a fix as a Track keeps it.
 type place struct {
-	atNanos int64 // the phone's clock, nanoseconds of the epoch; 0: no place
+	atNanos int64 // Phone's clock in Unix nanoseconds; 0 means no place.
 	Point
 	speed, accuracy float32
 }
 
 const (
-	// metres per second
-	maxRoadSpeed        = 200 / 3.6
-	minStepSeconds      = 0.5 // seconds: fixes that follow faster are passed over
-	maxStepSeconds      = 15  // seconds: a longer one is a silence
-	windowLengthSeconds = 20  // seconds
-	reflagSeconds       = 600 // seconds before the same flag is raised again
-	rejectRunLength     = 3   // refused fixes that make a flag
-	rejectRunGapSeconds = 60  // seconds between them, at most
-	unknownAccuracy     = 20  // metres of a fix that does not say how good it is
-	// metres: a fix that is surer is of satellites, whose receiver knows its
-	// speed
+	maxRoadSpeed        = 200 / 3.6 // Metres per second.
+	minStepSeconds      = 0.5       // Fixes that follow faster are skipped.
+	maxStepSeconds      = 15        // A longer gap is a silence.
+	windowLengthSeconds = 20
+	reflagSeconds       = 600 // Before the same flag is raised again.
+	rejectRunLength     = 3   // Refusals in a row that raise a flag.
+	rejectRunGapSeconds = 60  // Longest time between them.
+	unknownAccuracy     = 20  // Metres, for a fix without an accuracy.
+	drivingSpeed        = 2   // Metres per second: certainly not parked.
+
+	// A fix that claims to be more accurate than this, in metres, comes from
+	// satellites, and such a receiver knows its speed.
 	satelliteAccuracy = 20
-	// seconds; some phones repeat their last position when they enter a tunnel
+
+	// Some phones repeat their last position when they enter a tunnel. So
+	// FlagFrozen needs this many seconds and fixes.
 	frozenMinSeconds = 45
 	frozenMinFixes   = 4
-	// seconds after which a place that is repeated counts as where the car is
+
+	// A repeated position older than this, in seconds, counts as current.
 	maxRepeatSeconds = 120
-	smoothMinSteps   = 20 // movements
-	// metres; the quietest receivers jitter by decimetres from second to second
-	smoothMaxError  = 0.02
-	drivingSpeed    = 2    // metres per second: surely not parked
-	stretchSteps    = 5    // movements that are recognised together
-	stepGridDegrees = 1e-6 // degrees, 0.1 m: what movements are rounded to
-	sampleModulus   = 8    // stretches, of which one is kept
-	// for a stretch that is known; one less for each that is not
-	replayHit             = 2
+
+	// The quietest receivers jitter by decimetres from second to second. So
+	// FlagSmooth needs this many steps with an error below this many metres.
+	smoothMinSteps = 20
+	smoothMaxError = 0.02
+
+	stretchSteps    = 5    // Movements that are recognised together.
+	stepGridDegrees = 1e-6 // Movements are rounded to this, about 0.1 m.
+	sampleModulus   = 8    // One stretch in so many is kept.
+
+	replayHit             = 2 // For a known stretch; an unknown one costs 1.
 	replayThreshold       = 6
-	windowThreshold       = 3 // windows in a row
+	windowThreshold       = 3 // Windows in a row.
 	accelerationThreshold = 5
 )
 
-// TrackEvery is how long, on the phone's clock, a fix must come after another
-// to say more about a drive.
+// TrackEvery returns the shortest time between two fixes, by the phone's clock,
+// that a Track uses. It skips fixes that follow faster.
 func TrackEvery(pace float64) time.Duration {
 	return time.Duration(minStepSeconds / pace * float64(time.Second))
 }
 
-// See takes a fix and what a Judge said of it, and returns the flags that it
-// raises, each at most once in ten minutes. Pace is how many seconds of the
-// city pass in one of the clock's; prints is shared by all drivers and may be
-// nil.
+// See takes a fix and the Judge's answer to it, and returns the flags that it
+// raises. It raises each flag at most once in ten minutes. Pace is the number
+// of simulated seconds per second of the clock. All drivers share prints, which
+// may be nil.
 func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *Footprints) Flags {
 	dt := float64(fix.At.UnixNano()-t.lastPlace.atNanos) / 1e9 * pace
 	if why == Believed && dt >= 0 && dt < minStepSeconds {
-		// first, since a fast phone mostly ends here
+		// Checked first, because most fixes of a fast phone end here.
 		return 0
 	}
 	if why != Believed && why != Teleport && why != Future {
@@ -114,7 +127,7 @@ func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *F
 	case why != Believed:
 		return t.suppressRecent(t.countReject(p, why, uint32(now.Unix()), pace), uint32(now.Unix()))
 	case t.lastPlace.atNanos == 0, dt < 0:
-		// the first fix, or the phone's clock was set back
+		// This is the first fix, or the phone's clock was set back.
 		t.restart(p)
 		return 0
 	}
@@ -131,7 +144,8 @@ func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *F
 	return t.suppressRecent(f, uint32(now.Unix()))
 }
 
-// suppressRecent leaves out what was raised lately.
+// suppressRecent removes from f the flags that were raised recently, and notes
+// the others as raised now.
 func (t *Track) suppressRecent(f Flags, now uint32) Flags {
 	for rest := f; rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros16(uint16(rest))
@@ -144,9 +158,10 @@ func (t *Track) suppressRecent(f Flags, now uint32) Flags {
 	return f
 }
 
-// countReject counts refusals that come one after the other. One alone is an
-// outlier, as between high buildings. What is far from the last fix may be near
-// enough to the place where the phone had its last news.
+// countReject counts consecutive refusals and returns the flag of a long run.
+// One refusal alone is an outlier, as between tall buildings. A fix that a car
+// could have reached since the last movement is no teleport, although it was
+// refused as one.
 func (t *Track) countReject(p place, why Reason, now uint32, pace float64) Flags {
 	if why == Teleport {
 		x, y, _, _ := t.displacement(t.lastPlace, p)
@@ -178,16 +193,16 @@ func (t *Track) startWindow(p place) {
 	t.cosLat = float32(max(0.01, math.Cos(p.Lat*rad)))
 }
 
-// restart starts anew at a place, since what was before says nothing about what
-// comes.
+// restart starts over at a place, because the past says nothing about what
+// follows.
 func (t *Track) restart(p place) {
 	t.lastPlace, t.hasVelocity = p, false
 	t.frozenRun, t.smoothRun, t.stepCount, t.fastWindows, t.idleWindows, t.busyWindows = 0, 0, 0, 0, 0, 0
 	t.startWindow(p)
 }
 
-// displacement is the way from one place to another in metres, east and north, and
-// in degrees.
+// displacement returns the way from a to b in metres east and north, and in
+// degrees of longitude and latitude.
 func (t *Track) displacement(a, b place) (x, y, dLng, dLat float64) {
 	dLng, dLat = b.Lng-a.Lng, b.Lat-a.Lat
 	if dLng > 180 {
@@ -198,16 +213,17 @@ func (t *Track) displacement(a, b place) (x, y, dLng, dLat float64) {
 	return dLng * metresPerDegree * float64(t.cosLat), dLat * metresPerDegree, dLng, dLat
 }
 
-// errorAllowance is how far two readings may be apart for their errors alone. Phones mean
-// a radius with two thirds of the errors in it, and are often too sure of it.
+// errorAllowance returns how many metres two readings may be apart because of
+// their errors alone. Phones report a radius that holds two thirds of the
+// errors, and often a radius that is too small.
 func errorAllowance(a, b place) float64 { return 100 + 2*float64(a.accuracy+b.accuracy) }
 
-// advance takes the next fix, dt seconds after the last one that was news.
+// advance takes the next fix, dt seconds after the last one that differed.
 func (t *Track) advance(p place, dt, pace float64, prints *Footprints) (f Flags) {
 	x, y, dLng, dLat := t.displacement(t.lastPlace, p)
 	metres := math.Sqrt(x*x + y*y)
 	if metres == 0 && p.accuracy == t.lastPlace.accuracy {
-		// no news: the phone said this before
+		// The phone repeats its last position.
 		return t.checkFrozen(p, pace)
 	}
 	t.frozenRun = 0

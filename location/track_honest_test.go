@@ -30,12 +30,12 @@ type carState struct {
 	heading, speed float64
 }
 
-// testDrives are drives along the roads of the city, each a chain of the router's
-// fastest ways. Many traces share them, as many cars share a road.
+// testDrives are drives along the roads of the city. Each is a chain of the
+// router's fastest routes. Many traces share them, as many cars share a road.
 var testDrives = sync.OnceValue(func() (all []*drive) {
 	city, err := routing.Open("")
 	if err != nil {
-		panic(err) // the city is built in
+		panic(err) // The city is built in.
 	}
 
 	router, rng := routing.NewRouter(city), rand.New(rand.NewPCG(11, 11))
@@ -50,7 +50,7 @@ var testDrives = sync.OnceValue(func() (all []*drive) {
 			}
 			chain.Path = append(chain.Path, leg.Path...)
 
-			// it stops between two drives
+			// The car stops between two routes.
 			chain.Speeds = append(append(chain.Speeds, leg.Speeds...), 1)
 			chain.Metres += leg.Metres
 			at = to
@@ -72,17 +72,17 @@ var testDrives = sync.OnceValue(func() (all []*drive) {
 	return all
 })
 
-// drive is a drive with the length of each part, where it leads, and how many
-// degrees the road turns where it begins.
+// drive is a route with, for each segment, its length in metres, its bearing,
+// and by how many degrees the road turns at its start.
 type drive struct {
 	routing.Route
 	metres, bearings, turns []float64
 }
 
-// simulateDrive is where a car is at each fifth of a second: it keeps to the roads'
-// speeds times haste, gains at most 3 m/s a second, brakes with 5, slows down
-// for corners, and stops now and then. Limits follow each other as far as it
-// sees, 100 m.
+// simulateDrive returns where a car is at each fifth of a second. It keeps to
+// the roads' speeds times haste, gains at most 3 m/s per second, brakes with 5,
+// slows down for corners, and stops now and then. It sees speed limits 100 m
+// ahead.
 func simulateDrive(rng *rand.Rand, way *drive, haste, seconds float64) (all []carState) {
 	leg, into, speed, stand := rng.IntN(len(way.Speeds)/2), 0.0, 0.0, 0.0
 	wanted := func(i int) float64 {
@@ -106,7 +106,7 @@ func simulateDrive(rng *rand.Rand, way *drive, haste, seconds float64) (all []ca
 		case stand > 0:
 			stand -= .2
 			target = 0
-		case rng.IntN(450) == 0: // a light, a queue, a passenger
+		case rng.IntN(450) == 0: // A traffic light, a queue or a passenger.
 			stand = 5 + 60*rng.Float64()
 		}
 
@@ -126,36 +126,34 @@ func simulateDrive(rng *rand.Rand, way *drive, haste, seconds float64) (all []ca
 	return all
 }
 
-// skyView is what a phone sees of it, and so how it errs.
+// skyView is how much of the sky a phone sees, which decides how it errs.
 type skyView int
 
 const (
-	openSky      skyView = iota
-	streetCanyon         // between high buildings
-	tunnelSilent         // a tunnel: nothing
-	// a tunnel: the phone goes on by its last speed and heading, and says that
-	// it is less and less sure
-	tunnelGuessing
-	// a tunnel: the phone says its last position again, with new times, before
-	// it gives up
-	tunnelRepeating
-	radioMasts   // positions of radio masts and networks, without a speed
-	parkedCar    // a car that stands
-	parkedFrozen // the same, and the phone holds the position still
+	openSky         skyView = iota
+	streetCanyon            // Between tall buildings.
+	tunnelSilent            // The phone sends nothing.
+	tunnelGuessing          // It extrapolates its last movement.
+	tunnelRepeating         // It repeats its last position for a while.
+	radioMasts              // Positions of masts and networks, without a speed.
+	parkedCar
+	parkedFrozen // Parked, and the phone holds the position still.
 )
 
-// phone errs as one.
+// phone turns a car's true state into fixes with a phone's errors.
 type phone struct {
 	*rand.Rand
-	hidesSpeed      bool // never knows its speed
+	hidesSpeed      bool // It never knows its speed.
 	east, north     float64
-	reflection      location.Point // of a reflection, metres
-	reflectionFixes int            // fixes
+	reflection      location.Point // Offset in metres.
+	reflectionFixes int            // How many more fixes are reflected.
 	last            location.Fix
-	driftMetres     float64 // metres by which a tunnel has led it astray
-	driftAngle      float64 // degrees
+	driftMetres     float64 // By how much a tunnel has led it astray.
+	driftAngle      float64 // Radians.
 }
 
+// readFix returns the phone's fix of a car, dt seconds after the last one. It
+// returns false when the phone sends nothing.
 func (p *phone) readFix(m carState, s skyView, dt float64) (fix location.Fix, ok bool) {
 	wander := func(sigma, tau float64) {
 		keep := math.Exp(-dt / tau)
@@ -201,7 +199,7 @@ func (p *phone) readFix(m carState, s skyView, dt float64) (fix location.Fix, ok
 		wander(5, 60)
 		fix.Speed = 0
 		if p.IntN(40) == 0 {
-			fix.Speed = float32(p.Float64()) // as a phone in a hand
+			fix.Speed = float32(p.Float64()) // As a phone in a hand does.
 		}
 	case parkedFrozen:
 		if !p.last.At.IsZero() {
@@ -219,14 +217,14 @@ func (p *phone) readFix(m carState, s skyView, dt float64) (fix location.Fix, ok
 	return fix, true
 }
 
-// offsetByMetres moves a point, and rounds as phones do.
+// offsetByMetres moves a point and rounds it as phones do.
 func offsetByMetres(p location.Point, east, north float64) location.Point {
 	const perDegree = location.EarthRadius * math.Pi / 180
 	round := func(v float64) float64 { return math.Round(v*1e7) / 1e7 }
 	return location.Point{Lng: round(p.Lng + east/(perDegree*math.Cos(p.Lat*math.Pi/180))), Lat: round(p.Lat + north/perDegree)}
 }
 
-// receivedFix is a fix and when the node got it.
+// receivedFix is a fix and when the node received it.
 type receivedFix struct {
 	location.Fix
 	receivedAt time.Time
@@ -234,9 +232,9 @@ type receivedFix struct {
 
 var traceStart = time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)
 
-// honestTrace is the trace of one driver's phone over 15 minutes. Every second one
-// sends each second, the others each five. harsh ones go through all kinds of
-// sky, the others stay under the open one.
+// honestTrace returns the trace of one driver's phone over 15 minutes. Half of
+// the phones send a fix each second, the others every five seconds. A harsh
+// trace passes through all views of the sky. The others stay under an open sky.
 func honestTrace(rng *rand.Rand, harsh bool) (fixes []receivedFix) {
 	every := 1.0
 	if rng.IntN(2) == 0 {
@@ -245,27 +243,27 @@ func honestTrace(rng *rand.Rand, harsh bool) (fixes []receivedFix) {
 
 	haste := .6 + .8*rng.Float64()
 	if rng.IntN(10) == 0 {
-		haste = 2 // 160 km/h on the motorways
+		haste = 2 // 160 km/h on motorways.
 	}
 
 	truth := simulateDrive(rng, testDrives()[rng.IntN(len(testDrives()))], haste, 900)
 	p := &phone{Rand: rng, hidesSpeed: harsh && rng.IntN(10) == 0}
 
-	// wrong by up to 5 s
+	// The phone's clock is wrong by up to 5 s.
 	clock := time.Duration(10*(rng.Float64()-.5)*1e9) * time.Nanosecond
 	lag := time.Duration(rng.Float64() * 3e9)
 	s, until := openSky, 60+rng.Float64()*120
 	if harsh && rng.IntN(3) == 0 {
-		s, until = radioMasts, 5 // before the satellites are found
+		s, until = radioMasts, 5 // Before the phone finds the satellites.
 	}
 
-	stood := 0 // fifths of a second that the car spent parked
+	stood := 0 // Fifths of a second that the car has been parked.
 	for at, before := rng.Float64()*every, 0.0; ; {
 		i := int(at*5) - stood
 		if i >= len(truth) || at > 1200 {
 			return fixes
 		}
-		if m := truth[i]; rng.IntN(100) > 0 { // one in a hundred is lost
+		if m := truth[i]; rng.IntN(100) > 0 { // One fix in a hundred is lost.
 			if s == parkedCar || s == parkedFrozen {
 				m.speed = 0
 			}
@@ -288,6 +286,7 @@ func honestTrace(rng *rand.Rand, harsh bool) (fixes []receivedFix) {
 	}
 }
 
+// nextView draws the sky that follows s, and until when it lasts.
 func nextView(p *phone, s skyView, at float64) (skyView, float64) {
 	p.driftMetres, p.driftAngle, p.reflectionFixes = 0, 2*math.Pi*p.Float64(), -1
 	if s != openSky {
@@ -297,14 +296,14 @@ func nextView(p *phone, s skyView, at float64) (skyView, float64) {
 	return s, at + map[skyView]float64{streetCanyon: 180, tunnelSilent: 120, tunnelGuessing: 90, tunnelRepeating: 90, radioMasts: 40, parkedCar: 300, parkedFrozen: 300}[s]*(.2+.8*p.Float64())
 }
 
-// filterTrace plays a trace to a judge and a track, as a node does, and returns what
-// was raised and how many fixes were refused.
+// filterTrace feeds a trace to a Judge and a Track, as a node does. It returns
+// the flags that were raised and how many fixes were refused.
 func filterTrace(fixes []receivedFix, prints *location.Footprints) (flags location.Flags, refused int) {
-	judge := location.DefaultJudge()
+	filter := location.DefaultJudge()
 	var track location.Track
 	var last location.Fix
 	for i, c := range fixes {
-		why := judge.Believe(last, !last.At.IsZero(), c.Fix, c.receivedAt)
+		why := filter.Believe(last, !last.At.IsZero(), c.Fix, c.receivedAt)
 		if why == location.Believed {
 			last = c.Fix
 		} else {

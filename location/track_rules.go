@@ -2,15 +2,15 @@ package location
 
 import "math"
 
-// checkWindow compares a window's movement with what roads allow and with what the
-// phone said of its speed.
+// checkWindow compares a window's movement with the speed limit of roads and
+// with the speeds that the phone claimed.
 func (t *Track) checkWindow(p place) (f Flags) {
 	x, y, _, _ := t.displacement(t.windowStart, p)
 	chord, seconds := math.Sqrt(x*x+y*y), float64(t.windowSeconds)
 	allowed := errorAllowance(t.windowStart, p)
 
-	// Errors add little to the length of a fast way, so windows in a row need
-	// no room.
+	// Errors add little to the length of a fast drive, so consecutive windows
+	// get no allowance.
 	t.fastWindows = countRun(t.fastWindows, float64(max(t.movedMetres, t.claimedMetres)) > maxRoadSpeed*seconds)
 	if t.fastWindows == windowThreshold || chord > maxRoadSpeed*seconds+allowed {
 		f |= FlagSpeed
@@ -19,14 +19,14 @@ func (t *Track) checkWindow(p place) (f Flags) {
 	t.badAccelerations -= min(t.badAccelerations, 1)
 
 	if float64(t.speedSeconds) < .8*seconds {
-		// a speed of 0 may mean that the phone does not know it
+		// A speed of 0 may mean that the phone does not know its speed.
 		t.idleWindows, t.busyWindows = 0, 0
 		return f
 	}
 	said := float64(t.claimedMetres)
 	t.busyWindows = countRun(t.busyWindows, said > drivingSpeed*seconds && chord > 1.8*said+allowed/2)
 
-	// a tired receiver may stay behind for a while
+	// A slow receiver may lag behind for a while.
 	t.idleWindows = countRun(t.idleWindows, said > 2*float64(t.movedMetres)+allowed)
 	if chord > 1.3*said+allowed || max(t.busyWindows, t.idleWindows) == windowThreshold {
 		f |= FlagContradiction
@@ -35,7 +35,7 @@ func (t *Track) checkWindow(p place) (f Flags) {
 	return f
 }
 
-// countRun counts windows in a row of which something is true.
+// countRun extends a run of windows if is holds, and otherwise ends the run.
 func countRun(n uint8, is bool) uint8 {
 	if !is {
 		return 0
@@ -43,12 +43,12 @@ func countRun(n uint8, is bool) uint8 {
 	return min(n+1, windowThreshold)
 }
 
-// checkAcceleration looks at the change of the phone's own speed, which it measures to some
-// decimetres per second, apart from its position. Sports cars gain 6 m/s a
-// second; dry brakes take 10.
+// checkAcceleration looks at changes of the phone's claimed speed. A receiver
+// measures speed to some decimetres per second, independently of its position.
+// Sports cars gain 6 m/s per second. Hard braking on a dry road takes 10.
 func (t *Track) checkAcceleration(p place, dt float64) Flags {
 	if t.lastPlace.speed == 0 && t.speedSeconds == 0 {
-		return 0 // it may only have learnt its speed now
+		return 0 // The phone may have learnt its speed only now.
 	}
 	gain := float64(p.speed - t.lastPlace.speed)
 	if gain <= 6*dt+4 && gain >= -10*dt-4 || p.speed == 0 {
@@ -60,9 +60,9 @@ func (t *Track) checkAcceleration(p place, dt float64) Flags {
 	return FlagAcceleration
 }
 
-// checkFrozen takes a fix that repeats the one before to the last digit. A phone that
-// has lost its satellites does that for a while, and a parked one for long; but
-// not one that drives.
+// checkFrozen takes a fix that repeats the last one to the last digit. A phone
+// that lost its satellites does that for a while, and a parked one does it for
+// long. A driving phone does not.
 func (t *Track) checkFrozen(p place, pace float64) Flags {
 	t.smoothRun, t.stepCount, t.hasVelocity = 0, 0, false
 	seconds := func(since int64) float64 { return float64(p.atNanos-since) / 1e9 * pace }
@@ -83,7 +83,7 @@ func (t *Track) checkFrozen(p place, pace float64) Flags {
 	return FlagFrozen
 }
 
-// checkSmooth looks for the jitter that a receiver cannot help.
+// checkSmooth looks for movement without the jitter that every receiver has.
 func (t *Track) checkSmooth(x, y, metres, dt float64) (f Flags) {
 	off := math.Hypot(x-float64(t.velocityEast)*dt, y-float64(t.velocityNorth)*dt)
 	if t.hasVelocity && metres > drivingSpeed*dt && off < smoothMaxError {
@@ -98,15 +98,15 @@ func (t *Track) checkSmooth(x, y, metres, dt float64) (f Flags) {
 	return f
 }
 
-// checkReplay looks whether the last movements were made before, by this driver or
-// another. Standing still and moving at one velocity are the same whenever they
-// happen, and say nothing.
+// checkReplay looks up whether this driver or another made the last movements
+// before. It skips standing still and moving at constant velocity, which look
+// the same in every drive.
 func (t *Track) checkReplay(dLng, dLat float64, prints *Footprints) Flags {
 	if prints == nil {
 		return 0
 	}
 	east, north := int32(math.Round(dLng/stepGridDegrees)), int32(math.Round(dLat/stepGridDegrees))
-	if max(east, -east)+max(north, -north) < 10 { // about a metre
+	if max(east, -east)+max(north, -north) < 10 { // About a metre.
 		t.stepCount = 0
 		return 0
 	}
@@ -137,8 +137,8 @@ func (t *Track) checkReplay(dLng, dLat float64, prints *Footprints) Flags {
 	return FlagReplay
 }
 
-// splitMix64 is the finisher of SplitMix64 (G. Steele, D. Lea and C. Flood, Fast
-// splittable pseudorandom number generators, OOPSLA 2014).
+// splitMix64 is the output function of SplitMix64 (G. Steele, D. Lea and C.
+// Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014).
 func splitMix64(z uint64) uint64 {
 	z += 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

@@ -12,8 +12,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// cleanTrace is an honest trace under an open sky, of five minutes or more, for a
-// spoof to change.
+// cleanTrace returns an honest trace under an open sky, of five minutes or
+// more.
 func cleanTrace(rng *rand.Rand) (fixes []receivedFix) {
 	for len(fixes) < 120 || fixes[len(fixes)-1].At.Sub(fixes[0].At) < 5*time.Minute {
 		fixes = honestTrace(rng, false)
@@ -21,12 +21,13 @@ func cleanTrace(rng *rand.Rand) (fixes []receivedFix) {
 	return fixes
 }
 
-// firstAfter says which fix is the first one that comes at least so late in a trace.
+// firstAfter returns the index of the first fix that comes at least d after the
+// start of a trace.
 func firstAfter(fixes []receivedFix, d time.Duration) int {
 	return slices.IndexFunc(fixes, func(c receivedFix) bool { return c.At.Sub(fixes[0].At) >= d })
 }
 
-// shiftTimes gives fixes new times, later by d.
+// shiftTimes returns a copy of fixes with all times later by d.
 func shiftTimes(fixes []receivedFix, d time.Duration) []receivedFix {
 	out := slices.Clone(fixes)
 	for i := range out {
@@ -35,8 +36,8 @@ func shiftTimes(fixes []receivedFix, d time.Duration) []receivedFix {
 	return out
 }
 
-// fastTrace is a drive along the roads at a speed, through a phone that errs by
-// little, and says the speed times said.
+// fastTrace drives along the roads at a speed. The phone errs little and claims
+// the speed times said.
 func fastTrace(rng *rand.Rand, speed, said float64) (fixes []receivedFix) {
 	way := testDrives()[rng.IntN(len(testDrives()))]
 	every, into, leg := []float64{1, 5}[rng.IntN(2)], 0.0, 0
@@ -51,7 +52,7 @@ func fastTrace(rng *rand.Rand, speed, said float64) (fixes []receivedFix) {
 		}
 		m.heading = location.Bearing(way.Path[leg-1], way.Path[leg])
 
-		// it is that far before the corner
+		// The car is this far before the corner, in parts of the segment.
 		back := -into / max(1e-9, location.Metres(way.Path[leg-1], way.Path[leg]))
 		m.Point = location.Point{Lng: way.Path[leg].Lng + back*(way.Path[leg-1].Lng-way.Path[leg].Lng),
 			Lat: way.Path[leg].Lat + back*(way.Path[leg-1].Lat-way.Path[leg].Lat)}
@@ -63,8 +64,8 @@ func fastTrace(rng *rand.Rand, speed, said float64) (fixes []receivedFix) {
 	return fixes
 }
 
-// spoof makes a trace with one kind of lie in it. Prints are what the node saw
-// of other drivers.
+// spoof builds traces with one kind of lie. Its prints are what the node saw of
+// other drivers.
 type spoof struct {
 	name  string
 	build func(rng *rand.Rand, prints *location.Footprints) []receivedFix
@@ -140,7 +141,7 @@ var spoofs = []spoof{
 				at.Lng += speed * d * math.Sin(angle) / perDegree / math.Cos(at.Lat*math.Pi/180)
 				at.Lat += speed * d * math.Cos(angle) / perDegree
 
-				// then a corner
+				// Then comes a corner.
 				if leg += speed * d; leg > 600+1400*rng.Float64() {
 					leg, angle = 0, angle+math.Pi/2
 				}
@@ -178,7 +179,8 @@ var spoofs = []spoof{
 	}},
 }
 
-// traceCount is how many honest traces are judged, and a tenth of it of each spoof.
+// traceCount returns how many honest traces are judged. Each spoof gets a tenth
+// as many.
 func traceCount(t *testing.T) int {
 	v := os.Getenv("RIDEHAIL_SPOOF_TRACES")
 	if v == "" {
@@ -192,8 +194,8 @@ func traceCount(t *testing.T) int {
 	return n
 }
 
-// traceSeed of the traces on which the figures are asserted. The limits were chosen
-// on others (RIDEHAIL_SPOOF_SEED).
+// traceSeed returns the seed of the traces on which the figures are asserted.
+// The limits were chosen on other seeds (RIDEHAIL_SPOOF_SEED).
 func traceSeed(t *testing.T) uint64 {
 	v := os.Getenv("RIDEHAIL_SPOOF_SEED")
 	if v == "" {
@@ -207,16 +209,16 @@ func traceSeed(t *testing.T) uint64 {
 	return n
 }
 
-// TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot measures what a Track is good
-// for. Run it with -v for the table.
+// TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot measures how well a Track
+// tells honest traces from spoofed ones. Run it with -v for the table.
 func TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 	prints, n := location.NewFootprints(1<<20), traceCount(t)
 	rng := rand.New(rand.NewPCG(traceSeed(t), 1))
 	flagged, by, fixes, refused := 0, map[string]int{}, 0, 0
 	for range n {
 		trace := honestTrace(rng, true)
-		flags, nays := filterTrace(trace, prints)
-		fixes, refused = fixes+len(trace), refused+nays
+		flags, rejects := filterTrace(trace, prints)
+		fixes, refused = fixes+len(trace), refused+rejects
 		if flags != 0 {
 			flagged++
 			countFlags(by, flags)
