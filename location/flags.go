@@ -17,9 +17,9 @@ const (
 	FlagSpeed                           // Too fast for a car, and no error.
 	FlagAcceleration                    // Claimed speeds jump repeatedly.
 	FlagContradiction                   // Movement contradicts claimed speeds.
-	FlagFrozen                          // Claims to drive, repeats one position.
+	FlagFrozen                          // Claims to drive, repeats one place.
 	FlagSmooth                          // Lacks the jitter of every receiver.
-	FlagReplay                          // Repeats movements of an earlier drive.
+	FlagReplay                          // Repeats an earlier drive's movements.
 	flagsEnd
 )
 

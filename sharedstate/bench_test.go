@@ -18,7 +18,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// The bench's city is a box of 40 by 40 km.
+// The benchmarks' city is a square of 40 by 40 km.
 const boxDegrees = 0.36
 
 func randomPoint(rng *rand.Rand) location.Point {
@@ -49,9 +49,9 @@ func newFleet(n, shards int) *fleet {
 	return f
 }
 
-// moveDriver moves driver i ten metres on, as a gateway does: through the seat that
-// a connected driver holds, at a time read before; one goroutine per driver at
-// a time.
+// moveDriver moves driver i ten metres on as a gateway does: through the handle
+// of a connected driver, with a time that was read before. Only one goroutine
+// may move a driver at a time.
 func (f *fleet) moveDriver(i int, b *testing.B) {
 	fix := &f.lastFix[i]
 	if i%2 == 0 {
@@ -66,8 +66,8 @@ func (f *fleet) moveDriver(i int, b *testing.B) {
 	}
 }
 
-// runMoves lets each core drive its own share of the fleet, in an order that
-// caches cannot guess.
+// runMoves lets each core move its own share of the fleet, in an order that
+// caches cannot predict.
 func (f *fleet) runMoves(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
@@ -104,13 +104,13 @@ var fleets = map[string]*fleet{}
 func cachedFleet(n, shards int) *fleet {
 	key := fmt.Sprint(n, "/", shards)
 	if fleets[key] == nil {
-		clear(fleets) // one at a time
+		clear(fleets) // Keep one fleet in memory at a time.
 		fleets[key] = newFleet(n, shards)
 	}
 	return fleets[key]
 }
 
-// startTraffic moves drivers at a rate until stopped.
+// startTraffic moves drivers at a rate until stop is called.
 func (f *fleet) startTraffic(perSecond int, b *testing.B) (stop func()) {
 	var wg sync.WaitGroup
 	var done atomic.Bool
@@ -127,16 +127,17 @@ func (f *fleet) startTraffic(perSecond int, b *testing.B) (stop func()) {
 	return func() { done.Store(true); wg.Wait() }
 }
 
-// buildRings searches once from every driver's place, so that all rings are made:
-// what a node has done after its first minutes.
+// buildRings searches once from every driver's position, so that all rings
+// exist, as they do in a node after its first minutes.
 func (f *fleet) buildRings() {
 	for i := range f.lastFix {
 		f.drivers.Nearest(f.lastFix[i].Point, 1, 1000, nil)
 	}
 }
 
-// BenchmarkNearest asks for the ten nearest within 5 km while others move
-// 50,000 times a second. Redis has it easier: within 1 km, and nobody moves.
+// BenchmarkNearest searches for the ten nearest drivers within 5 km while
+// others move 50,000 times a second. Redis has an easier task: it searches
+// within 1 km while no driver moves.
 func BenchmarkNearest(b *testing.B) {
 	ours := map[int]float64{}
 	for _, n := range []int{100_000, 1_000_000} {

@@ -8,18 +8,19 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Counts is a census.
+// Counts is a census of the drivers and of their fixes.
 type Counts struct {
 	Drivers  int
 	Status   map[Status]int
-	Believed uint64
+	Believed uint64 // Fixes accepted since the start.
 	Refused  map[location.Reason]uint64
-	Cells    int
+	Cells    int // Cells that a driver was ever in.
 }
 
-// Counts returns how many drivers stand where, and how many fixes were believed
-// and refused. An available driver who is not connected, or silent for longer
-// than OfflineAfter, counts as NonContactable.
+// Counts returns how many drivers have each status, and how many fixes were
+// accepted and refused. An available driver who is disconnected, or silent for
+// longer than OfflineAfter, counts as NonContactable. The shards are counted
+// one after the other, so the sums are not one instant's.
 func (d *Drivers) Counts() Counts {
 	since := d.heardSince(d.opts.OfflineAfter)
 	c := Counts{Status: map[Status]int{}, Refused: map[location.Reason]uint64{}}
@@ -46,7 +47,8 @@ func (d *Drivers) Counts() Counts {
 	return c
 }
 
-// countOffline counts the available drivers who cannot be reached.
+// countOffline returns how many available drivers cannot be reached. The caller
+// holds the shard's lock.
 func (s *shard) countOffline(since time.Time) (n int) {
 	for _, e := range s.byID {
 		if e.driver.Status == Available && (!e.driver.Connected || e.driver.ReceivedAt.Before(since)) {
@@ -56,8 +58,9 @@ func (s *shard) countOffline(since time.Time) (n int) {
 	return n
 }
 
-// Check compares all maps with each other and reports every disagreement. It
-// stops the world meanwhile.
+// Check compares all maps with each other and returns every disagreement. It
+// holds all shard locks meanwhile, so that every other call waits. It is for
+// tests.
 func (d *Drivers) Check() error {
 	for i := range d.shards {
 		d.shards[i].mu.Lock()
@@ -89,6 +92,8 @@ func (d *Drivers) Check() error {
 	return errors.Join(append(errs, d.cells.checkConsistency(located))...)
 }
 
+// checkConsistency compares the entry with its cell's copy of it. The caller
+// holds the shard's lock.
 func (e *entry) checkConsistency() error {
 	if e.driver.Status != e.deriveStatus() {
 		return fmt.Errorf("is marked %s, should be %s", e.driver.Status, e.deriveStatus())
@@ -117,7 +122,8 @@ func (e *entry) checkConsistency() error {
 	return nil
 }
 
-// checkConsistency compares the tiles' and blocks' counters with what they hold.
+// checkConsistency compares the counters of cells and parents with what they
+// hold. located is the number of drivers with a position.
 func (g *cellIndex) checkConsistency(located int) error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()

@@ -12,47 +12,63 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// DriverOptions are the settings of Drivers; zero values mean the defaults.
+// DriverOptions are the settings of Drivers. Zero values mean the defaults
+// named beside them.
 type DriverOptions struct {
+	// Judge accepts or refuses fixes; location.DefaultJudge.
 	Judge location.Judge
-	Now   func() time.Time
-	// a driver silent for longer is not offered; detector.SuspectAfter
+
+	// Now is the clock; time.Now.
+	Now func() time.Time
+
+	// A driver silent for longer than SuspectAfter gets no offers;
+	// detector.SuspectAfter.
 	SuspectAfter time.Duration
-	// a driver silent for longer is on no map and not counted as available;
-	// detector.OfflineAfter
+
+	// A driver silent for longer than OfflineAfter is on no map and not counted
+	// as available; detector.OfflineAfter.
 	OfflineAfter time.Duration
-	Shards       int // locks over the ids; 64
+
+	// Shards is the number of locks over the ids; 64.
+	Shards int
 }
 
-// Drivers knows every driver by id and by place. Locks are taken in the order
-// shard, tile, and never two of a kind, except by Check.
+// Drivers finds every driver by id and by place. Locks are taken in the order
+// shard, cell. No goroutine holds two shards or two cells, except in Check.
 type Drivers struct {
-	opts          DriverOptions
-	seed          maphash.Seed
-	shards        []shard
-	cells         *cellIndex
-	changeTick    atomic.Uint64
-	guard         *detector.Guard // apart from the tick, which every Move reads
-	fingerprints  *location.Footprints
-	trackInterval time.Duration // fixes that follow faster are not for tracks
+	// Fixed at creation.
+	opts   DriverOptions
+	seed   maphash.Seed
+	shards []shard
+
+	// Safe for concurrent use. The guard is allocated apart from the tick, which
+	// every Move reads.
+	cells        *cellIndex
+	changeTick   atomic.Uint64
+	guard        *detector.Guard
+	fingerprints *location.Footprints
+
+	// trackInterval is fixed at creation. Tracks skip fixes that follow faster.
+	trackInterval time.Duration
 }
 
-// fingerprintCapacity is how many stretches of drives are remembered, in 8 MB: what
-// 5,000 cars on the road leave in half an hour, at a fix a second.
+// fingerprintCapacity is how many stretches of drives are remembered, in 8 MB:
+// what 5,000 driving cars leave in half an hour, at a fix a second.
 const fingerprintCapacity = 1 << 20
 
-// shard is one share of the drivers. BenchmarkShards shows what one lock for
-// all costs.
+// shard is one share of the drivers. BenchmarkShards shows what a single lock
+// costs.
 type shard struct {
-	mu          sync.RWMutex
+	mu          sync.RWMutex // Guards all below.
 	byID        map[trips.DriverID]*entry
-	statusCount map[Status]int // by status, all entries
+	statusCount map[Status]int // Over all entries.
 	accepted    uint64
 	rejects     map[location.Reason]uint64
-	_           [64]byte // keeps neighbours' locks off this cache line
+
+	_ [64]byte // Keeps the next shard's lock off this cache line.
 }
 
-// NewDrivers makes an empty state.
+// NewDrivers returns an empty state.
 func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -79,12 +95,12 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	return d
 }
 
-// Guard is told by whoever runs the node that it is awake, so that a pause of
-// its own makes no driver silent.
+// Guard returns the guard that the node beats while it is awake. So a pause of
+// the node itself makes no driver silent.
 func (d *Drivers) Guard() *detector.Guard { return d.guard }
 
-// heardSince is when a driver must have been heard of not to count as silent
-// for that long.
+// heardSince returns the time since which a driver must have been heard, not to
+// count as silent for that long.
 func (d *Drivers) heardSince(silence time.Duration) time.Time {
 	return d.guard.Cutoff(d.opts.Now(), silence)
 }
@@ -100,7 +116,7 @@ func (d *Drivers) shardOf(id trips.DriverID) *shard {
 	return &d.shards[maphash.String(d.seed, string(id))%uint64(len(d.shards))]
 }
 
-// ensureEntryLocked returns the driver's entry, made if need be.
+// ensureEntryLocked returns the driver's entry and creates it if necessary.
 func (s *shard) ensureEntryLocked(id trips.DriverID) *entry {
 	e := s.byID[id]
 	if e == nil {
@@ -111,11 +127,12 @@ func (s *shard) ensureEntryLocked(id trips.DriverID) *entry {
 	return e
 }
 
-// updateStatusLocked brings the derived facts in line after a change to an entry.
+// updateStatusLocked derives the status anew after a change to an entry, and
+// updates the counters and the cell.
 func (d *Drivers) updateStatusLocked(e *entry) {
 	if now := e.deriveStatus(); now != e.driver.Status {
 		if now == Available && e.driver.Status != Offered {
-			// whoever declines an offer has been waiting all the while
+			// A driver who declined an offer has been idle all along.
 			e.idleSince = d.opts.Now().UnixNano()
 		}
 		e.shard.statusCount[e.driver.Status]--
@@ -129,16 +146,16 @@ func (d *Drivers) updateStatusLocked(e *entry) {
 	}
 }
 
-// Seat is one driver's place here, for whoever moves them as long as they are
-// connected: finding them each time by id would cost a third of a move.
+// Seat is a handle to one driver, for the session that moves the driver.
+// Looking the driver up by id for each fix would cost a third of a move.
 type Seat struct {
 	drivers *Drivers
 	entry   *entry
 	node    string
 }
 
-// Enter says that the driver's socket is at node. A driver keeps what they were
-// doing.
+// Enter records that the driver's socket is at node, and returns the handle for
+// its fixes. What the driver was doing stays as it was.
 func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -149,14 +166,14 @@ func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	return Seat{d, e, node}
 }
 
-// Move believes or refuses a fix that came now, and remembers where the driver
-// is. It also returns what there is to doubt about this driver since this fix,
-// whether believed or not; mostly nothing.
+// Move accepts or refuses a fix received at now, and stores the driver's
+// position. It returns the reason for a refusal, and the doubts that this fix
+// raises, whether accepted or not. Mostly there are none.
 func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	s.entry.shard.mu.Lock()
 	defer s.entry.shard.mu.Unlock()
 
-	// a mirror was mistaken: the phone speaks here
+	// A replica from another node was wrong: the phone sends its fixes here.
 	if d := &s.entry.driver; d.Node != s.node || !d.Connected {
 		d.Node, d.Connected = s.node, true
 		s.drivers.updateStatusLocked(s.entry)
@@ -164,8 +181,8 @@ func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.F
 	return s.drivers.applyFixLocked(s.entry, fix, now)
 }
 
-// Leave says that the driver's socket at node is gone. It does nothing when the
-// driver is at another node by now.
+// Leave records that the driver's socket at node is closed. It does nothing
+// when the driver has moved to another node.
 func (d *Drivers) Leave(id trips.DriverID, node string) {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -176,7 +193,9 @@ func (d *Drivers) Leave(id trips.DriverID, node string) {
 	}
 }
 
-// Move is Seat.Move for who has no seat at hand.
+// Move looks the driver up by id and applies a fix received now. Callers that
+// hold a handle use Seat.Move. It refuses the fix of an unknown driver as
+// Unknown.
 func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 	s, now := d.shardOf(id), d.opts.Now()
 	s.mu.Lock()
@@ -192,6 +211,8 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 	return why
 }
 
+// applyFixLocked filters and stores a fix, and passes it to the driver's track
+// unless it follows the last one too soon.
 func (d *Drivers) applyFixLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
 	why := d.filterFixLocked(e, fix, now)
 	if why == location.Believed {
@@ -204,6 +225,7 @@ func (d *Drivers) applyFixLocked(e *entry, fix location.Fix, now time.Time) (loc
 	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.fingerprints)
 }
 
+// filterFixLocked stores the fix if it is acceptable, and counts the result.
 func (d *Drivers) filterFixLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
 	s := e.shard
 	if r := d.opts.Judge.Believe(e.driver.Fix, e.cell != nil, fix, now); r != location.Believed {
@@ -219,8 +241,8 @@ func (d *Drivers) filterFixLocked(e *entry, fix location.Fix, now time.Time) loc
 	return location.Believed
 }
 
-// storePositionLocked puts the driver where the fix says; false when the fix is
-// nowhere.
+// storePositionLocked puts the driver into the cell of the fix. It returns
+// false when the fix is not on Earth.
 func (d *Drivers) storePositionLocked(e *entry, fix location.Fix, now time.Time) bool {
 	to := e.cell
 	if to == nil || !to.hexagon.Contains(fix.Point) {
@@ -239,9 +261,10 @@ func (d *Drivers) storePositionLocked(e *entry, fix location.Fix, now time.Time)
 	return true
 }
 
-// Place mirrors another node's driver. The newest fix wins, so that mirrors may
-// come late or twice; what this node itself decided (a hold) stays. Of a driver
-// who has come from there meanwhile, only the place is news.
+// Place applies a replica of another node's driver. The newest fix wins, so
+// that replicas may come late or twice. A hold stays, because this node decided
+// it. If the driver has come here from that node meanwhile, only a newer
+// position is used.
 func (d *Drivers) Place(m Driver) {
 	s := d.shardOf(m.ID)
 	s.mu.Lock()
@@ -271,7 +294,7 @@ func (d *Drivers) Place(m Driver) {
 	d.updateStatusLocked(e)
 }
 
-// SetAvailable says whether the driver wants trips. It does not touch the trip
+// SetAvailable sets whether the driver wants trips. It does not touch the trip
 // or the offer in hand.
 func (d *Drivers) SetAvailable(id trips.DriverID, wants bool) {
 	s := d.shardOf(id)
@@ -282,8 +305,8 @@ func (d *Drivers) SetAvailable(id trips.DriverID, wants bool) {
 	d.updateStatusLocked(e)
 }
 
-// Reserve holds an available driver for an offer: of many who try, one gets the
-// driver, the rest ErrNotAvailable.
+// Reserve holds an available driver for the offer named hold. Of many
+// concurrent callers one succeeds, and the others get ErrNotAvailable.
 func (d *Drivers) Reserve(id trips.DriverID, hold string) error {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -299,7 +322,7 @@ func (d *Drivers) Reserve(id trips.DriverID, hold string) error {
 	return nil
 }
 
-// Release ends a hold; false when that hold is not (or no more) in force.
+// Release ends a hold. It returns false when that hold is not in force.
 func (d *Drivers) Release(id trips.DriverID, hold string) bool {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -315,8 +338,8 @@ func (d *Drivers) Release(id trips.DriverID, hold string) bool {
 	return true
 }
 
-// Assign binds the driver to a trip and ends any hold. Repeats and latecomers
-// (a trip that was freed, a step back) change nothing.
+// Assign binds the driver to a trip and ends any hold. It ignores repeats and
+// late events: a trip that has ended, or a step back from OnTrip to Reserved.
 func (d *Drivers) Assign(id trips.DriverID, trip trips.TripID, st Status) {
 	s := d.shardOf(id)
 	s.mu.Lock()
@@ -327,6 +350,7 @@ func (d *Drivers) Assign(id trips.DriverID, trip trips.TripID, st Status) {
 	}
 }
 
+// bindTripLocked sets the trip and its status. A trip that is OnTrip stays so.
 func (e *entry) bindTripLocked(trip trips.TripID, st Status) {
 	if st != OnTrip && (e.driver.Trip != trip || e.tripStatus != OnTrip) {
 		st = Reserved
@@ -366,10 +390,10 @@ func (d *Drivers) Get(id trips.DriverID) (Driver, bool) {
 	return Driver{}, false
 }
 
-// Changed appends the node's drivers that changed since a tick, and returns the
-// tick to ask with next time. The first question is 0.
+// Changed appends to dst the node's drivers that changed since a tick, and
+// returns the tick for the next call. The first call passes 0.
 func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, uint64) {
-	// Whoever changes an entry reads the tick under the lock taken below, so a
+	// Every change of an entry reads the tick under the lock taken below. So a
 	// change is either seen now or carries the new tick.
 	next := d.changeTick.Add(1)
 
@@ -386,8 +410,8 @@ func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, ui
 	return dst, next
 }
 
-// Sweep forgets drivers who left, have no trip and no offer, and were silent
-// since before. It returns how many.
+// Sweep removes drivers who left, have no trip and no offer, and were last
+// heard at or before the given time. It returns how many it removed.
 func (d *Drivers) Sweep(before time.Time) (n int) {
 	for i := range d.shards {
 		s := &d.shards[i]

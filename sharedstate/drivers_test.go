@@ -86,7 +86,7 @@ func TestOnlyTheHolderReleases(t *testing.T) {
 	if err := d.Reserve("d", "a"); err != nil {
 		t.Fatal(err)
 	}
-	if d.Release("d", "b") || d.Release("nobody", "a") || d.Release("d", "") {
+	if d.Release("d", "b") || d.Release("unknown", "a") || d.Release("d", "") {
 		t.Fatal("a stranger released the driver")
 	}
 	if !errors.Is(d.Reserve("d", "b"), ErrNotAvailable) || !errors.Is(d.Reserve("x", "b"), ErrNotAvailable) {
@@ -276,7 +276,7 @@ func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 }
 
 // TestNearestIsExact compares with brute force, for crowds and lonely drivers,
-// near and far, anywhere but at the poles.
+// near and far, anywhere except at the poles.
 func TestNearestIsExact(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newClock()
@@ -301,7 +301,7 @@ func TestNearestIsExact(t *testing.T) {
 			enterOnDuty(t, d, c, id, all[id])
 		}
 
-		for id := range all { // everybody moves once
+		for id := range all { // Each driver moves once.
 			if c.advance(time.Second); rng.IntN(2) == 0 {
 				p := all[id]
 				p.Lat += (rng.Float64() - .5) * 0.001
@@ -347,8 +347,8 @@ func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q 
 	}
 }
 
-// TestEverybodyAtOnce lets all verbs race on few drivers, then asks the state
-// to check itself.
+// TestEverybodyAtOnce calls all methods concurrently on few drivers, then lets
+// the state check itself.
 func TestEverybodyAtOnce(t *testing.T) {
 	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, Judge: location.Judge{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
 	var wg sync.WaitGroup
@@ -402,8 +402,8 @@ type holdCall struct {
 	offerID string
 }
 
-// TestHoldsAreLinearizable checks recorded histories against a driver that does
-// one thing at a time.
+// TestHoldsAreLinearizable checks recorded histories with porcupine against a
+// model that handles one call at a time.
 func TestHoldsAreLinearizable(t *testing.T) {
 	model := porcupine.Model{
 		Init: func() any { return "" },

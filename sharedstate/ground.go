@@ -9,61 +9,68 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// cellIndex is the land as drivers use it: the H3 cells somebody was in, each with
-// the cars in it. Tiles are never removed; their number is bounded by the land
-// drivers visit.
+// cellIndex finds drivers by place. It holds the H3 cells that a driver was
+// ever in, each with its drivers. Cells are never removed. Their number is
+// bounded by the land that drivers visit.
 type cellIndex struct {
-	mu         sync.RWMutex
+	mu         sync.RWMutex // Guards the maps and the slice.
 	cells      map[location.Cell]*cell
 	parents    map[location.Cell]*parentCell
-	parentList []*parentCell // the same; replaced, never changed
+	parentList []*parentCell // All parents; replaced, never changed.
 
-	// recentCells remembers which tile a small square of the map was in last, so
-	// that finding a point's cell seldom needs H3. Squares 114 km apart share a
-	// place; a wrong guess only costs time.
+	// recentCells remembers which cell a small square of the map was last in,
+	// so that finding a point's cell seldom needs H3. Squares 114 km apart
+	// share a slot. A wrong guess only costs time.
 	recentCells [gridSide * gridSide]atomic.Pointer[cell]
 }
 
 const (
-	gridSide      = 512
-	gridPerDegree = 450 // squares per degree: 250 m
-	ringCount     = 3
+	gridSide = 512
+	gridPerDegree
+	ringCount = 3
 )
 
-// cell is one cell and the cars in it.
+// cell is one H3 cell and the drivers in it.
 type cell struct {
 	hexagon location.Hexagon
 	parent  *parentCell
-	rings   atomic.Pointer[ringSet] // made when somebody first searches from here
+	rings   atomic.Pointer[ringSet] // Built by the first search from here.
 
-	driverCount atomic.Int32 // len(cars)
-	// of these, who may be offered a trip: in a busy city most tiles have none
+	driverCount atomic.Int32 // len(drivers)
+
+	// freeCount is how many of the drivers may be offered a trip. In a busy
+	// city most cells have none.
 	freeCount atomic.Int32
-	mu        sync.RWMutex
-	drivers   []cellDriver // packed, in no order; cellDriver.entry.slot is its index
+
+	mu      sync.RWMutex // Guards drivers.
+	drivers []cellDriver // Packed, in no order; entry.cellSlot is the index.
 }
 
-// cellDriver is what a search must know of a driver, side by side in memory.
+// cellDriver is what a search reads of a driver, contiguous in memory.
 type cellDriver struct {
 	point     location.Point
-	seenNanos int64 // our clock, Unix nanoseconds
+	seenNanos int64 // By our clock, Unix nanoseconds.
 	entry     *entry
 	free      bool
 }
 
-// ringSet are the tiles around one, nearest first.
+// ringSet holds the cells around one cell, nearest ring first.
 type ringSet struct {
 	cells [ringCount + 1][]*cell
-	// no tile outside rings 0..i is nearer to the centre than this
+
+	// No cell outside rings 0 to i is nearer to the centre than minOutside[i],
+	// in metres.
 	minOutside [ringCount + 1]float64
 }
 
-// parentCell is a coarse cell, for searches beyond the rings.
+// parentCell is a coarse H3 cell, for searches beyond the rings.
 type parentCell struct {
-	centre      location.Point
-	mu          sync.RWMutex
-	cells       []*cell // replaced, never changed
-	radius      float64 // no point of any tile is farther from the centre
+	centre location.Point // Fixed at creation.
+
+	mu     sync.RWMutex // Guards cells and radius.
+	cells  []*cell      // Replaced, never changed.
+	radius float64      // Metres; covers every point of the cells.
+
 	driverCount atomic.Int64
 }
 
@@ -71,8 +78,8 @@ func newCellIndex() *cellIndex {
 	return &cellIndex{cells: map[location.Cell]*cell{}, parents: map[location.Cell]*parentCell{}}
 }
 
-// putDriver writes the entry's facts into its tile, adding the car if it is not
-// there. The caller holds the shard's lock.
+// putDriver writes the entry's facts into the cell, and adds the driver if it
+// is not there. The caller holds the shard's lock.
 func (t *cell) putDriver(e *entry) {
 	c := cellDriver{point: e.driver.Fix.Point, seenNanos: e.driver.ReceivedAt.UnixNano(), entry: e, free: e.isFree()}
 	t.mu.Lock()
@@ -90,7 +97,7 @@ func (t *cell) putDriver(e *entry) {
 	t.parent.driverCount.Add(1)
 }
 
-// removeDriver takes the car out. The caller holds the shard's lock.
+// removeDriver takes the driver out. The caller holds the shard's lock.
 func (t *cell) removeDriver(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,7 +113,7 @@ func (t *cell) removeDriver(e *entry) {
 	t.parent.driverCount.Add(-1)
 }
 
-// adjustFreeLocked notes that a car became free, or no longer is.
+// adjustFreeLocked counts a driver that became free, or no longer is.
 func (t *cell) adjustFreeLocked(is, was bool) {
 	switch {
 	case is && !was:
@@ -116,13 +123,14 @@ func (t *cell) adjustFreeLocked(is, was bool) {
 	}
 }
 
+// gridSlot returns the slot of p in recentCells.
 func gridSlot(p location.Point) int {
 	x, y := int(math.Floor(p.Lng*gridPerDegree)), int(math.Floor(p.Lat*gridPerDegree))
 	return (x&(gridSide-1))*gridSide + y&(gridSide-1)
 }
 
-// cachedCell returns the tile of a point when that is certain without asking H3;
-// near is where the car was, if it was.
+// cachedCell returns the cell of a point when that is certain without H3, or
+// nil. near is the cell where the driver was before, or nil.
 func (g *cellIndex) cachedCell(p location.Point, near *cell) *cell {
 	for _, t := range [...]*cell{near, g.recentCells[gridSlot(p)].Load()} {
 		if t == nil {
@@ -138,8 +146,8 @@ func (g *cellIndex) cachedCell(p location.Point, near *cell) *cell {
 	return nil
 }
 
-// neighbourAt returns the tile beside t that certainly contains p, if t's rings
-// are known.
+// neighbourAt returns the cell beside t that certainly contains p, or nil. It
+// knows the neighbours only once t's rings were built.
 func (t *cell) neighbourAt(p location.Point) *cell {
 	r := t.rings.Load()
 	if r == nil {
@@ -155,8 +163,8 @@ func (t *cell) neighbourAt(p location.Point) *cell {
 	return nil
 }
 
-// findCell returns the tile of a point, or nil when nobody was ever there. It makes
-// nothing, so that strangers' questions cost no memory.
+// findCell returns the cell of a point, or nil when no driver was ever there.
+// It creates nothing, so that searches cost no memory.
 func (g *cellIndex) findCell(p location.Point) *cell {
 	if t := g.cachedCell(p, nil); t != nil {
 		return t
@@ -176,8 +184,8 @@ func (g *cellIndex) findCell(p location.Point) *cell {
 	return t
 }
 
-// ensureCellAt returns the tile of a point, made if need be; nil when the point is
-// not on Earth.
+// ensureCellAt returns the cell of a point and creates it if necessary. It
+// returns nil when the point is not on Earth.
 func (g *cellIndex) ensureCellAt(p location.Point, near *cell) *cell {
 	if t := g.cachedCell(p, near); t != nil {
 		return t
@@ -194,7 +202,8 @@ func (g *cellIndex) ensureCellAt(p location.Point, near *cell) *cell {
 	return t
 }
 
-// ensureCell returns the tile of a cell, made if need be.
+// ensureCell returns the cell with an H3 index and creates it if necessary. It
+// returns nil for an index that H3 refuses.
 func (g *cellIndex) ensureCell(c location.Cell) *cell {
 	g.mu.RLock()
 	t := g.cells[c]
@@ -233,6 +242,7 @@ func (g *cellIndex) ensureCell(c location.Cell) *cell {
 	return t
 }
 
+// addCell adds a cell to the parent and widens the radius to cover it.
 func (b *parentCell) addCell(t *cell) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -240,19 +250,22 @@ func (b *parentCell) addCell(t *cell) {
 	b.radius = max(b.radius, location.Metres(b.centre, t.hexagon.Centre)+t.hexagon.Radius)
 }
 
+// snapshot returns the cells, which the caller must not change, and the radius.
 func (b *parentCell) snapshot() ([]*cell, float64) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.cells, b.radius
 }
 
+// allParents returns the parents, which the caller must not change.
 func (g *cellIndex) allParents() []*parentCell {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.parentList
 }
 
-// ringsAround returns the tiles around t.
+// ringsAround returns the rings around t and builds them at the first call. It
+// returns nil when H3 has none.
 func (g *cellIndex) ringsAround(t *cell) *ringSet {
 	if r := t.rings.Load(); r != nil {
 		return r
@@ -274,7 +287,7 @@ func (g *cellIndex) ringsAround(t *cell) *ringSet {
 
 		r.minOutside[i] = math.Inf(1)
 		for _, c := range cells[i+1] {
-			// whatever lies outside lies behind this ring
+			// Everything farther away lies beyond this ring.
 			if n := g.ensureCell(c); n != nil {
 				r.minOutside[i] = min(r.minOutside[i], flat.Metres(n.hexagon.Centre)-n.hexagon.Radius)
 			}

@@ -10,10 +10,11 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Nearest appends the k nearest drivers who may be offered a trip: available,
-// connected, heard of within SuspectAfter, at most maxMetres away, nearest
-// first. A driver who crosses from cell to cell just then may be missed by this
-// one search. A copy may be out of date when it is read; Reserve decides.
+// Nearest appends to dst the k nearest drivers who may be offered a trip:
+// available, connected, heard within SuspectAfter, and at most maxMetres away.
+// The nearest comes first. A search may miss a driver who crosses from cell to
+// cell at that moment. A copy may be out of date when it is read: Reserve
+// decides.
 func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near) []Near {
 	s := searchPool.Get().(*nearestSearch)
 	defer searchPool.Put(s)
@@ -32,8 +33,8 @@ func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near
 	return dst
 }
 
-// Around appends the nearest drivers in any state, for maps: heard of within
-// OfflineAfter, nearest first, at most limit.
+// Around appends to dst the nearest drivers in any state, for maps: heard
+// within OfflineAfter, nearest first, at most limit.
 func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driver) []Driver {
 	s := searchPool.Get().(*nearestSearch)
 	defer searchPool.Put(s)
@@ -46,8 +47,8 @@ func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driv
 	return dst
 }
 
-// FreePoints appends where the drivers are who could be offered a trip, of all
-// nodes and in no order.
+// FreePoints appends to dst the positions of all drivers who could be offered a
+// trip, of all nodes and in no order.
 func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
 	since := d.heardSince(d.opts.SuspectAfter)
 	for i := range d.shards {
@@ -63,16 +64,17 @@ func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
 	return dst
 }
 
+// searchPool reuses searches, so that a search allocates only its answer.
 var searchPool = sync.Pool{New: func() any { return new(nearestSearch) }}
 
-// candidate is a car found, by its squared distance.
+// candidate is a driver found, with the squared distance.
 type candidate struct {
 	squaredMetres float64
 	entry         *entry
 }
 
-// snapshot reads the driver as they are now, who may have moved on a little since
-// the search.
+// snapshot copies the driver's current state. The driver may have moved a
+// little since the search.
 func (c candidate) snapshot(flat *location.Flat, now int64) (n Near) {
 	s := c.entry.shard
 	s.mu.RLock()
@@ -83,33 +85,38 @@ func (c candidate) snapshot(flat *location.Flat, now int64) (n Near) {
 	return n
 }
 
-// nearestSearch is one question: the best k so far, sorted, and how far is too far.
+// nearestSearch is one search and the best candidates so far. It belongs to one
+// goroutine at a time.
 type nearestSearch struct {
-	plane       location.Flat
-	origin      location.Point
-	limit       int
-	freeOnly    bool  // only drivers who may be offered a trip
-	seenSince   int64 // only drivers heard of since
-	maxMetres   float64
-	maxSquared  float64 // squared: nothing beyond this can enter
-	found       []candidate
+	// The question.
+	plane     location.Flat // Distances from origin.
+	origin    location.Point
+	limit     int
+	freeOnly  bool  // Only drivers who may be offered a trip.
+	seenSince int64 // Only drivers heard since, Unix nanoseconds.
+	maxMetres float64
+
+	// The answer so far.
+	maxSquared  float64     // Square metres; nothing beyond can enter.
+	found       []candidate // The best so far, nearest first.
 	parentOrder []reachableParent
 }
 
-// reachableParent is a block by the distance of its nearest point.
+// reachableParent is a parent cell with the distance of its nearest point.
 type reachableParent struct {
 	metres float64
 	parent *parentCell
 }
 
+// reset makes a pooled search ready for a new question.
 func (s *nearestSearch) reset(p location.Point, k int, metres float64, free bool, since time.Time) {
-	clear(s.found[:cap(s.found)]) // no driver is kept alive by an old answer
+	clear(s.found[:cap(s.found)]) // An old answer keeps no driver alive.
 	*s = nearestSearch{plane: location.FlatAt(p), origin: p, limit: k, freeOnly: free, seenSince: since.UnixNano(), maxMetres: metres,
 		maxSquared: metres * metres, found: s.found[:0], parentOrder: s.parentOrder[:0]}
 }
 
-// searchIndex looks through the rings around the point, and goes over to blocks when
-// these end before the answer is certain.
+// searchIndex scans the rings around the origin. It goes on with parent cells
+// when the rings end before the answer is certain.
 func (s *nearestSearch) searchIndex(g *cellIndex) {
 	if s.limit <= 0 || !(s.maxMetres >= 0) || s.origin.Check() != nil {
 		return
@@ -119,8 +126,8 @@ func (s *nearestSearch) searchIndex(g *cellIndex) {
 	}
 }
 
-// scanRings stops as soon as nothing outside the rings seen can be nearer
-// than what was found.
+// scanRings scans ring by ring. It returns true as soon as nothing outside the
+// scanned rings can be nearer than what was found.
 func (s *nearestSearch) scanRings(g *cellIndex, t *cell) (certain bool) {
 	r := g.ringsAround(t)
 	if r == nil {
@@ -140,6 +147,8 @@ func (s *nearestSearch) scanRings(g *cellIndex, t *cell) (certain bool) {
 	return false
 }
 
+// scanParents scans the parent cells that have drivers, the nearest first,
+// until no further one can improve the answer.
 func (s *nearestSearch) scanParents(g *cellIndex) {
 	for _, b := range g.allParents() {
 		if b.driverCount.Load() == 0 {
@@ -163,7 +172,7 @@ func (s *nearestSearch) scanParents(g *cellIndex) {
 	}
 }
 
-// scanCell takes the tile's cars that are nearer than the worst kept.
+// scanCell adds the cell's drivers that are nearer than the worst candidate.
 func (s *nearestSearch) scanCell(t *cell) {
 	if t.driverCount.Load() == 0 || (s.freeOnly && t.freeCount.Load() == 0) || s.isOutOfReach(t) {
 		return
@@ -182,15 +191,15 @@ func (s *nearestSearch) scanCell(t *cell) {
 	}
 }
 
-// isOutOfReach says that no car of the tile can be near enough.
+// isOutOfReach reports whether no driver of the cell can be near enough.
 func (s *nearestSearch) isOutOfReach(t *cell) bool {
 	m := math.Sqrt(s.maxSquared) + t.hexagon.Radius
 	return s.plane.Square(t.hexagon.Centre) > m*m
 }
 
-// insertCandidate inserts a candidate in order. A car that crossed over during the search,
-// or a tile seen in a ring and again in a block, comes twice; the nearer
-// reading stays.
+// insertCandidate inserts a candidate in order. A driver comes twice if it
+// crossed a border during the search, or if its cell was scanned in a ring and
+// again in a parent. The nearer reading stays.
 func (s *nearestSearch) insertCandidate(c candidate) {
 	if i := slices.IndexFunc(s.found, func(f candidate) bool { return f.entry == c.entry }); i >= 0 {
 		if s.found[i].squaredMetres <= c.squaredMetres {

@@ -9,24 +9,26 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Sessions knows who is connected and which driver each session watches. S is
-// the gateway's session, which is only compared and handed back, never called.
+// Sessions is the register of connected sessions and of the driver that each
+// session watches. S is the gateway's session type. Sessions compares and
+// returns its values, and never calls them.
 type Sessions[S comparable] struct {
-	mu       sync.RWMutex
+	mu       sync.RWMutex // Guards all below.
 	byUser   map[trips.Actor][]S
 	owner    map[S]trips.Actor
 	watches  map[S]trips.DriverID
 	watchers map[trips.DriverID][]S
 }
 
-// NewSessions makes an empty register.
+// NewSessions returns an empty register.
 func NewSessions[S comparable]() *Sessions[S] {
 	return &Sessions[S]{byUser: map[trips.Actor][]S{}, owner: map[S]trips.Actor{}, watches: map[S]trips.DriverID{},
 		watchers: map[trips.DriverID][]S{}}
 }
 
-// Add registers a session and returns the user's others, which the caller may
-// want to close.
+// Add registers a session and returns the user's other sessions, which the
+// caller may want to close. It returns nil for a session that is already
+// registered.
 func (r *Sessions[S]) Add(user trips.Actor, s S) (others []S) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,8 +42,8 @@ func (r *Sessions[S]) Add(user trips.Actor, s S) (others []S) {
 	return others
 }
 
-// Remove forgets a session and what it watched; false when it was not
-// registered.
+// Remove removes a session and its watch. It returns false when the session was
+// not registered for that user.
 func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,14 +57,14 @@ func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	return true
 }
 
-// Of appends the user's sessions.
+// Of appends to dst the user's sessions.
 func (r *Sessions[S]) Of(user trips.Actor, dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return append(dst, r.byUser[user]...)
 }
 
-// All appends every session.
+// All appends to dst every session.
 func (r *Sessions[S]) All(dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -72,8 +74,8 @@ func (r *Sessions[S]) All(dst []S) []S {
 	return dst
 }
 
-// Watch makes the session watch this driver and no other; false when the
-// session is gone already.
+// Watch makes the session watch this driver and no other. It returns false when
+// the session is not registered any more.
 func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,21 +107,21 @@ func (r *Sessions[S]) unwatchLocked(s S) {
 	}
 }
 
-// Watchers appends the sessions that watch the driver.
+// Watchers appends to dst the sessions that watch the driver.
 func (r *Sessions[S]) Watchers(d trips.DriverID, dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return append(dst, r.watchers[d]...)
 }
 
-// Len is the number of sessions.
+// Len returns the number of sessions.
 func (r *Sessions[S]) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.owner)
 }
 
-// Check compares the four maps with each other.
+// Check compares the four maps with each other and returns every disagreement.
 func (r *Sessions[S]) Check() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -147,7 +149,7 @@ func (r *Sessions[S]) Check() error {
 	return errors.Join(errs...)
 }
 
-// removeValue takes s out of the list under key, and the key out of the map when
+// removeValue removes s from the list under key, and the key from the map when
 // the list is empty.
 func removeValue[K, S comparable](m map[K][]S, key K, s S) {
 	list := m[key]
@@ -161,6 +163,7 @@ func removeValue[K, S comparable](m map[K][]S, key K, s S) {
 	m[key] = list
 }
 
+// countValues returns the length of all lists together.
 func countValues[K, S comparable](m map[K][]S) (n int) {
 	for _, list := range m {
 		n += len(list)

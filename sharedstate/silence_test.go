@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// dutyShift is a city whose drivers are all on duty and send a fix a second to a
-// node that knows when it is awake.
+// dutyShift is a city whose drivers are all on duty and send a fix a second.
+// The node beats its guard, so that it knows when it is awake.
 type dutyShift struct {
 	t       *testing.T
 	clock   *clock
@@ -30,7 +30,7 @@ func newDutyShift(t *testing.T, n int) *dutyShift {
 
 func driverID(i int) trips.DriverID { return trips.DriverID(strconv.Itoa(i)) }
 
-// runFor on for a time in which the first so many drivers are heard, and calls
+// runFor lets time pass in which the first heard drivers send fixes. It calls
 // look at every beat of the node.
 func (s *dutyShift) runFor(on time.Duration, heard int, look func()) {
 	for i := range int(on / detector.BeatEvery) {
@@ -46,8 +46,8 @@ func (s *dutyShift) runFor(on time.Duration, heard int, look func()) {
 	}
 }
 
-// wantCounts checks how many drivers may be offered a trip, and how many are on the
-// map and counted as available.
+// wantCounts checks how many drivers may be offered a trip, and how many are on
+// the map and counted as available.
 func (s *dutyShift) wantCounts(when string, offered, online int) {
 	s.t.Helper()
 	near, seen := len(s.drivers.Nearest(lagoon, 2*s.count, 1e4, nil)), len(s.drivers.Around(lagoon, 1e4, 2*s.count, nil))

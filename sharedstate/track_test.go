@@ -8,7 +8,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Flags are evidence, and no verdict: the fix that raises one is believed as
+// Flags are evidence and no verdict. The fix that raises one is accepted like
 // any other, and the driver may be offered trips.
 func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 	c := newClock()
@@ -59,9 +59,9 @@ func TestADriveThatAnotherDriverMadeIsKnownAgain(t *testing.T) {
 	}
 
 	if first := drive("first"); first != 0 {
-		t.Errorf("who drove first is flagged: %v", first.Names())
+		t.Errorf("the first drive is flagged: %v", first.Names())
 	}
 	if second := drive("second"); second != location.FlagReplay {
-		t.Errorf("who copied the drive is flagged: %v", second.Names())
+		t.Errorf("the copied drive is flagged: %v", second.Names())
 	}
 }
