@@ -8,8 +8,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// awaitSignal waits for d, or until news about the trip or the offer in hand (nil
-// when none is out) ends it earlier.
+// awaitSignal waits for d. A signal about the trip, or about the offer that is
+// out, ends it earlier. o is nil when no offer is out.
 func (s *search) awaitSignal(ctx context.Context, d time.Duration, o *Offer) outcome {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -27,8 +27,8 @@ func (s *search) awaitSignal(ctx context.Context, d time.Duration, o *Offer) out
 	}
 }
 
-// handleSignal says what the news means while the offer is out; waited when it means
-// nothing.
+// handleSignal returns what the signal means while offer o is out. outcomeNone
+// means that it changes nothing.
 func (s *search) handleSignal(ctx context.Context, n signal, o *Offer) outcome {
 	switch n.kind {
 	case tripChanged:
@@ -48,15 +48,15 @@ func (s *search) handleSignal(ctx context.Context, n signal, o *Offer) outcome {
 	return outcomeNone
 }
 
-// rereadInterval paces reading while the store is away: until it answers, nobody
-// knows whether the driver took the trip, and the driver stays held.
+// rereadInterval paces the reads while the store is away. Until it answers, it
+// is unknown whether the driver took the trip, and the driver stays held.
 const rereadInterval = time.Second
 
-// storeTimeout bounds each question to the store: one that hangs is asked again,
-// over another connection if it has any.
+// storeTimeout bounds each call of the store. After it the call is repeated,
+// over another connection if the store has one.
 const storeTimeout = 5 * time.Second
 
-// readTripUntilKnown asks the store where the trip stands, until it answers.
+// readTripUntilKnown asks the store for the trip until it answers.
 func (s *search) readTripUntilKnown(ctx context.Context, o *Offer) outcome {
 	for {
 		t, err := s.readTrip(ctx)
@@ -81,7 +81,8 @@ func (s *search) readTrip(ctx context.Context) (trips.Trip, error) {
 	return s.dispatcher.cfg.Store.Trip(ctx, s.trip.ID)
 }
 
-// outcomeOf says what the trip's place means for the search.
+// outcomeOf returns what the trip's state means for the search. It keeps the
+// trip when the search is over.
 func (s *search) outcomeOf(t trips.Trip, o *Offer) outcome {
 	if t.State == trips.Requested {
 		return outcomeNone
@@ -94,8 +95,8 @@ func (s *search) outcomeOf(t trips.Trip, o *Offer) outcome {
 	return outcomeClosed
 }
 
-// withdrawReason is the reason a driver is told whose offer goes because the trip
-// went.
+// withdrawReason is the reason given to the driver whose offer ends because the
+// trip was taken or closed.
 func (s *search) withdrawReason() string {
 	if s.endedTrip.Driver != "" {
 		return GoneTaken

@@ -16,7 +16,7 @@ import (
 )
 
 // Drivers is what a search needs of the shared state. Reserve is a
-// compare-and-set: of two searches one gets the driver.
+// compare-and-set: of two searches one gets the driver. No method blocks.
 type Drivers interface {
 	Finder
 	Reserve(id trips.DriverID, hold string) error
@@ -34,20 +34,17 @@ type Config struct {
 	Store   trips.Store
 	Drivers Drivers
 	Courier Courier
-	// nil: every region
-	Owns   func(location.Region) bool
-	Policy Policy // zero: the nearest driver by air
-	// nil: time.Now
-	Now   func() time.Time
-	Epoch uint64 // fences offers; 0: the clock at New, in milliseconds
+	Owns    func(location.Region) bool // nil: every region.
+	Policy  Policy                     // Zero: the nearest driver by air.
+	Now     func() time.Time           // nil: time.Now.
+	Epoch   uint64                     // Fences offers; 0: Unix ms at New.
 
 	Rules
-	// 2 s
-	ScanEvery   time.Duration
-	MaxSearches int // at the same time, the rest waits in the store; 1,000
+	ScanEvery   time.Duration // 2 s
+	MaxSearches int           // At a time; other trips wait; 1,000.
 
-	Log        *slog.Logger
-	Registerer prometheus.Registerer
+	Log        *slog.Logger          // nil: slog.Default.
+	Registerer prometheus.Registerer // nil: metrics are not registered.
 }
 
 func (c Config) withDefaults() Config {
@@ -70,26 +67,29 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// hintBuffer bounds the hints that wait to be looked at.
+// hintBuffer bounds the hints that wait for Run. Hint drops and counts the
+// rest.
 const hintBuffer = 4096
 
-// Dispatcher runs one search per open trip of the regions its node owns. Hints
-// make it fast; the scan of the store makes it right: whatever hint is lost,
-// the next scan finds the trip that has no search and the search that has no
-// trip.
+// Dispatcher runs one search per open trip of the regions that its node owns.
+// Hints make it fast. The scan of the store makes it correct: when a hint is
+// lost, the next scan finds the trip that has no search, or the search that has
+// no open trip. Its methods are safe for concurrent use.
 type Dispatcher struct {
+	// Fixed at creation.
 	cfg     Config
 	metrics metrics
 	hints   chan trips.Event
 	windows *windowMatcher
-	wg      sync.WaitGroup // searches; only Run adds and waits
 
-	mu       sync.Mutex
+	wg sync.WaitGroup // Searches; only Run's goroutine adds and waits.
+
+	mu       sync.Mutex // Guards all below.
 	searches map[trips.TripID]*search
-	holders  map[trips.DriverID]*search // who holds an offer, and whose
+	holders  map[trips.DriverID]*search // By the driver who has the offer.
 }
 
-// New builds a dispatcher; nothing happens until Run.
+// New builds a dispatcher. It does nothing until Run.
 func New(cfg Config) *Dispatcher {
 	cfg = cfg.withDefaults()
 	d := &Dispatcher{
@@ -100,8 +100,8 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-// Run dispatches until ctx ends, then withdraws the offers still out and
-// returns when every search has stopped.
+// Run dispatches until ctx ends. Then it withdraws the offers that are still
+// out, and returns when every search has stopped. It always returns nil.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.ScanEvery)
 	defer tick.Stop()
@@ -122,8 +122,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 }
 
-// Hint tells of a trip event from wherever; repeats and gaps are fine. It never
-// blocks.
+// Hint passes on a trip event from any source. Events may repeat or be missing.
+// It never blocks. When the buffer is full it counts and drops the hint.
 func (d *Dispatcher) Hint(ev trips.Event) {
 	select {
 	case d.hints <- ev:
@@ -132,30 +132,31 @@ func (d *Dispatcher) Hint(ev trips.Event) {
 	}
 }
 
-// Declined tells that the driver does not want the offer. It never blocks; an
-// offer not out any more is ignored.
+// Declined reports that the driver does not want the offer. It never blocks. It
+// ignores an offer that is no longer out.
 func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
 		s.notify(signal{kind: offerDeclined, driver: id, offerID: offerID})
 	}
 }
 
-// DriverGone tells that the driver's phone has vanished, so that an offer in
-// its hands moves on at once.
+// DriverGone reports that the driver's phone is gone, so that the offer in hand
+// goes to the next driver at once. It never blocks.
 func (d *Dispatcher) DriverGone(id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
 		s.notify(signal{kind: driverGone, driver: id})
 	}
 }
 
+// searchHolding returns the search whose offer the driver has in hand, or nil.
 func (d *Dispatcher) searchHolding(id trips.DriverID) *search {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.holders[id]
 }
 
-// handleHint starts a search for a new trip and tells a running one where its trip
-// stands now.
+// handleHint starts a search for a new trip, and signals a running search that
+// its trip changed. Only Run's goroutine calls it.
 func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	if ev.Trip.State == trips.Requested {
 		if d.cfg.Owns(ev.Trip.Region) {
@@ -173,9 +174,9 @@ func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	}
 }
 
-// scanStore compares the store with the searches: it starts what is missing, stops
-// what is not ours any more, and has the searches look whose trip is no longer
-// open.
+// scanStore compares the store with the searches. It starts searches that are
+// missing, cancels those of regions that this node lost, and signals those
+// whose trip is no longer open. Only Run's goroutine calls it.
 func (d *Dispatcher) scanStore(ctx context.Context) {
 	before := d.runningSearches()
 	limit := 2 * d.cfg.MaxSearches
@@ -210,6 +211,7 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 	}
 }
 
+// runningSearches returns a copy of the map of searches.
 func (d *Dispatcher) runningSearches() map[trips.TripID]*search {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -220,8 +222,8 @@ func (d *Dispatcher) runningSearches() map[trips.TripID]*search {
 	return running
 }
 
-// startSearch runs a search for the trip unless there is one, or as many run as may.
-// Only Run's goroutine calls it.
+// startSearch runs a search for the trip, unless there is one or MaxSearches
+// are running. Only Run's goroutine calls it.
 func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip) {
 	d.mu.Lock()
 	if _, ok := d.searches[t.ID]; ok {
@@ -254,13 +256,14 @@ func (d *Dispatcher) removeSearch(s *search) {
 	d.metrics.runningSearches.Dec()
 }
 
-// setHolder notes whose offer a driver has in hand, and forgets it again.
+// setHolder records that the driver has the search's offer in hand.
 func (d *Dispatcher) setHolder(id trips.DriverID, s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.holders[id] = s
 }
 
+// clearHolder removes that record, unless another search has replaced it.
 func (d *Dispatcher) clearHolder(id trips.DriverID, s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

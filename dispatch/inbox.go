@@ -8,34 +8,33 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Inbox keeps the offers in the hands of the drivers connected to one node. It
-// is safe for many goroutines and blocks on nothing but its lock. Expired
-// offers are gone for every caller, and are swept as new ones come.
+// Inbox keeps the offers that the drivers connected to one node have in hand.
+// It is safe for concurrent use and never blocks. No method returns an expired
+// offer. Put removes expired offers now and then, so that memory stays bounded.
 type Inbox struct {
-	now func() time.Time
+	now func() time.Time // Fixed at creation.
 
-	mu     sync.Mutex
-	offers map[string]Offer
-	// offers that were here, and until when that is remembered
-	recentIDs map[string]time.Time
-	sweepAt   int // sweepAt expired offers when there are this many
-	forgetAt  int // forgetAt those gone long ago when there are this many
+	mu        sync.Mutex // Guards all below.
+	offers    map[string]Offer
+	recentIDs map[string]time.Time // Offers that left: when to forget.
+	sweepAt   int                  // Put removes expired offers at this many.
+	forgetAt  int                  // Old recentIDs are forgotten at this many.
 }
 
-// rememberFor is how long it is known that an offer was here, after it was
-// taken or dropped.
+// rememberFor is how long the inbox remembers the id of an offer that left it.
 const rememberFor = 5 * time.Minute
 
 // minSweepSize keeps small inboxes from being swept at every Put.
 const minSweepSize = 64
 
+// NewInbox returns an empty inbox that reads the time from now.
 func NewInbox(now func() time.Time) *Inbox {
 	return &Inbox{now: now, offers: map[string]Offer{}, recentIDs: map[string]time.Time{}, sweepAt: minSweepSize, forgetAt: minSweepSize}
 }
 
-// Put keeps an offer until it is taken, dropped or expires. It voids an older
-// dispatcher's offers of the same trip, and does nothing when the offer is
-// itself the older one.
+// Put keeps an offer until it is taken, dropped or expires. It removes offers
+// of the same trip by an older dispatcher. It ignores an offer that is itself
+// the older one.
 func (b *Inbox) Put(o Offer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,8 +58,8 @@ func (b *Inbox) Put(o Offer) {
 	b.offers[o.ID] = o
 }
 
-// Take hands the offer to the driver it was made to, once; ErrOfferGone to
-// anyone else and at any later time.
+// Take removes and returns the offer, if it was made to driver d and has not
+// expired. Otherwise it returns ErrOfferGone.
 func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +76,7 @@ func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 	return o, nil
 }
 
-// Drop forgets an offer and returns it if it was still there.
+// Drop removes an offer, and returns it if it was still there.
 func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,8 +87,8 @@ func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	return o, ok
 }
 
-// Knows says whether an offer is here or was, for some minutes after it went:
-// then no other node ever had it.
+// Knows reports whether an offer is here, or was here in the last few minutes.
+// Then no other node ever had it.
 func (b *Inbox) Knows(offerID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,6 +97,7 @@ func (b *Inbox) Knows(offerID string) bool {
 	return here || was
 }
 
+// removeLocked removes an offer and remembers its id.
 func (b *Inbox) removeLocked(offerID string) {
 	delete(b.offers, offerID)
 	b.recentIDs[offerID] = b.now().Add(rememberFor)
@@ -106,6 +106,7 @@ func (b *Inbox) removeLocked(offerID string) {
 	}
 }
 
+// forgetOldLocked forgets the ids that were remembered long enough.
 func (b *Inbox) forgetOldLocked() {
 	now := b.now()
 	for id, until := range b.recentIDs {
@@ -117,8 +118,8 @@ func (b *Inbox) forgetOldLocked() {
 	b.forgetAt = max(minSweepSize, 2*len(b.recentIDs))
 }
 
-// Held returns the offers in a driver's hands, so that a phone that reconnects
-// sees them again.
+// Held returns the offers that a driver has in hand, so that a phone that
+// reconnects sees them again.
 func (b *Inbox) Held(d trips.DriverID) []Offer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,6 +135,7 @@ func (b *Inbox) Held(d trips.DriverID) []Offer {
 
 func (b *Inbox) isExpired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
 
+// sweepLocked removes expired offers.
 func (b *Inbox) sweepLocked() {
 	for id, o := range b.offers {
 		if b.isExpired(o) {

@@ -12,45 +12,51 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// LeastWait matches a whole window so that all of it waits least: it may send
-// somebody the second-nearest driver because the nearest one is the only one
-// for somebody else. Pairs cost the seconds to the pickup, less a little for a
-// driver who has waited long; leaving a trip to the next window costs Patience,
-// and more the longer it has waited. So
+// LeastWait matches a whole window at the least total cost. It may send a rider
+// the second-nearest driver, because the nearest one is the only driver for
+// another rider. A pair costs the seconds to the pickup, less a little for a
+// driver who has waited long. Leaving a trip to the next window costs Patience,
+// and more the longer the trip has waited. This has three effects:
 //
-//   - a pickup longer than Patience is not worth it yet: the driver would be
-//     lost to nearer riders, and a nearer driver may come free. Sending drivers
-//     ever further away is how a busy city breaks down (J. Castillo, D.
-//     Knoepfle, E. Weyl, Surge Pricing Solves the Wild Goose Chase, EC 2017);
-//   - who has waited for LastCall takes whoever nobody else wants, however far
-//     away: better than nobody. It is no privilege. One that went before all
-//     others was tried: in overload everybody has it in the end, and drivers go
-//     far;
-//   - of two trips alike the older one may be the further away, by Age for each
-//     second. So a trip loses a driver only to trips older than it, or younger
-//     by at most a longest pickup over Age: these are not without end, and
-//     nobody starves.
+//   - A pickup longer than Patience has to wait. The driver would be lost to
+//     nearer riders, and a nearer driver may come free. Sending drivers ever
+//     farther is how a busy city breaks down (J. Castillo, D. Knoepfle and E.
+//     Weyl, Surge Pricing Solves the Wild Goose Chase, EC 2017).
+//   - A rider who has waited for LastCall gets any driver whom no other rider
+//     needs, however far away. The trip gets no priority. Priority was tried:
+//     under overload every trip ended up with it, and pickups grew long.
+//   - Of two equal trips the older one may be farther away, by Age for each
+//     second of waiting. So a trip loses a driver only to older trips, or to
+//     trips that are younger by at most the longest pickup divided by Age.
+//     These are finitely many, so no trip waits for ever.
+//
+// The assignment is exact: see the package matching.
 type LeastWait struct {
-	ETA      ETA
-	Deadline time.Duration // for the travel times of one window; 300 ms when 0
-	// seconds on the roads in one of the clock's, where a simulated city runs
-	// faster; 1 when 0
+	ETA      ETA           // nil: pickup times are estimated by air.
+	Deadline time.Duration // For the travel times of one window; 0: 300 ms.
+
+	// Pace is the number of simulated seconds per second of the clock. 0 means
+	// 1.
 	Pace float64
 	Weights
 }
 
-// Weights say what is worth how much. Zero values take the defaults.
+// Weights are the prices of LeastWait. Zero values take the defaults.
 type Weights struct {
-	Patience time.Duration // DefaultPatience
+	Patience time.Duration // Cost of leaving a new trip; DefaultPatience.
 	LastCall time.Duration // DefaultLastCall
-	// seconds of pickup that a second of a rider's waiting is worth; DefaultAge
+
+	// Age is how many seconds of pickup a second of a rider's waiting is worth;
+	// DefaultAge.
 	Age float64
-	// seconds of pickup that a second of a driver's waiting is worth;
-	// DefaultIdle; none below 0
+
+	// Idle is how many seconds of pickup a second of a driver's idling is
+	// worth; DefaultIdle. Below 0 it counts as none.
 	Idle float64
 }
 
-// The weights with which `ridehail simulate` did best; see docs/dispatch.md.
+// The defaults are the weights with which `ridehail simulate` did best; see
+// docs/dispatch.md.
 const (
 	DefaultPatience = 5 * time.Minute
 	DefaultLastCall = 2 * time.Minute
@@ -64,17 +70,18 @@ func (w Weights) skipCost(waited time.Duration) time.Duration {
 	return cmp.Or(w.Patience, DefaultPatience) + scaleDuration(min(waited, longestPickup), cmp.Or(w.Age, DefaultAge))
 }
 
-// pairCost is what a pair costs. After the last call every pair is a little better
+// pairCost is what a pair costs. After LastCall every pair is slightly cheaper
 // than none.
 func (w Weights) pairCost(waited, pickup, idle time.Duration) time.Duration {
 	cost := pickup - scaleDuration(min(idle, maxIdleTime), max(0, cmp.Or(w.Idle, DefaultIdle)))
 	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
-		const little = 1_000_000 // of a pickup's time
+		const little = 1_000_000 // Parts of a pickup's time.
 		cost = min(cost, w.skipCost(waited)-max(0, longestPickup-pickup)/little-time.Microsecond)
 	}
 	return cost
 }
 
+// Pick implements Picker.
 func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
 	defer cancel()
@@ -89,14 +96,14 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 
 		for c, n := range ask.Near {
 			if pickups[i][c] >= longestPickup {
-				continue // there is no way
+				continue // The pickup cannot be reached.
 			}
 			g.Edge(number[n.ID], p.pairCost(waited, pickups[i][c], scaleDuration(n.Idle, pace)).Microseconds())
 		}
 	}
 
 	m, err := g.Assign()
-	if err != nil { // a cost beyond all measure: the bounds above leave none
+	if err != nil { // Impossible: the bounds above keep costs below MaxCost.
 		return NearestByRoad{ETA: p.ETA, Deadline: p.Deadline}.Pick(ctx, window)
 	}
 
@@ -114,8 +121,8 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 
 func scaleDuration(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
-// numberDrivers numbers the drivers of a window, in the order in which they come
-// up.
+// numberDrivers numbers the drivers of a window in the order in which they
+// occur.
 func numberDrivers(window []Ask) (drivers []trips.DriverID, number map[trips.DriverID]int) {
 	number = map[trips.DriverID]int{}
 	for _, ask := range window {
@@ -129,19 +136,20 @@ func numberDrivers(window []Ask) (drivers []trips.DriverID, number map[trips.Dri
 	return drivers, number
 }
 
-// Neighbours share most of their candidates. So a window is asked about in
-// groups of neighbours: one answer for all drivers and all pickups of a group,
-// instead of one question for each pair, or one for a whole city whose ends
-// have nothing to do with each other.
+// groupSize is the number of neighbouring trips whose travel times are asked
+// for together. Neighbours share most of their candidates, so one matrix of all
+// drivers and all pickups of a group replaces a call per pair. One matrix for a
+// whole city would waste most of its entries.
 const groupSize = 16
 
-// pickupTimes are the times of all candidates of a window to their pickup.
+// pickupTimes returns, for each trip of a window, the times of its candidates
+// to the pickup.
 func (p LeastWait) pickupTimes(ctx context.Context, window []Ask) [][]time.Duration {
 	order := make([]int, len(window))
 	cells := make([]location.Cell, len(window))
 	for i, ask := range window {
 		order[i] = i
-		// neighbouring cells mostly have neighbouring numbers
+		// Neighbouring cells mostly have neighbouring indexes.
 		cells[i], _ = location.CellOf(ask.Trip.Pickup)
 	}
 
@@ -154,6 +162,8 @@ func (p LeastWait) pickupTimes(ctx context.Context, window []Ask) [][]time.Durat
 	return out
 }
 
+// fillPickupTimes sets the pickup times of one group of trips in out. It
+// estimates them when the travel times fail.
 func (p LeastWait) fillPickupTimes(ctx context.Context, window []Ask, group []int, out [][]time.Duration) {
 	var from, to []location.Point
 	number := map[trips.DriverID]int{}
@@ -188,8 +198,8 @@ func (p LeastWait) fillPickupTimes(ctx context.Context, window []Ask, group []in
 // longestPickup is longer than any pickup that makes sense.
 const longestPickup = 24 * time.Hour
 
-// estimatePickup is a pickup's time when nobody can say: the way by air at the pace of
-// a car in a city, detours included.
+// estimatePickup is a pickup's time without travel times: the distance by air
+// at a car's average progress in a city, detours included.
 func estimatePickup(n sharedstate.Near) time.Duration {
 	const metresPerSecond = 6
 	return min(time.Duration(n.Metres/metresPerSecond*float64(time.Second)), longestPickup)

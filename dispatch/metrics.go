@@ -5,15 +5,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
+// metrics are what a Dispatcher counts.
 type metrics struct {
-	offers *prometheus.CounterVec // by what became of them
-	// hints and news that found no room, by reason; the scan heals them
-	droppedSignals *prometheus.CounterVec
-	// seconds a search ran here, by how it ended
-	searches *prometheus.HistogramVec
-	// seconds from request to reservation, of trips dispatched here
-	toReserve       prometheus.Histogram
-	windowTrips     prometheus.Histogram // trips in a window
+	offers          *prometheus.CounterVec   // By outcome.
+	droppedSignals  *prometheus.CounterVec   // By reason; the scan makes up.
+	searches        *prometheus.HistogramVec // Seconds here, by outcome.
+	toReserve       prometheus.Histogram     // Seconds from the request.
+	windowTrips     prometheus.Histogram     // Trips in a window.
 	runningSearches prometheus.Gauge
 }
 

@@ -11,64 +11,70 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// signalKind is what a search is told from outside.
+// signalKind is the kind of a signal.
 type signalKind int
 
 const (
-	tripChanged   signalKind = iota // the trip stands elsewhere now
-	tripUncertain                   // the store may know more: read the trip again
-	offerDeclined                   // the driver does not want the offer
-	driverGone                      // the driver's phone has vanished
+	tripChanged   signalKind = iota // The trip has a new state.
+	tripUncertain                   // Read the trip from the store again.
+	offerDeclined                   // The driver does not want the offer.
+	driverGone                      // The driver's phone is gone.
 )
 
+// signal is what other goroutines tell a search.
 type signal struct {
 	kind    signalKind
-	trip    trips.Trip     // moved
-	driver  trips.DriverID // declined, gone
-	offerID string         // declined
+	trip    trips.Trip     // Of tripChanged.
+	driver  trips.DriverID // Of offerDeclined and driverGone.
+	offerID string         // Of offerDeclined.
 }
 
-// outcome is how waiting ended.
+// outcome is how a step of a search, or the whole search, ended. Its values are
+// labels of metrics.
 type outcome string
 
 const (
-	// nothing came: the offer expired, or it is time to try again
+	// outcomeNone means that nothing happened: the offer expired, or it is time
+	// to try again.
 	outcomeNone       outcome = "waited"
 	outcomeAccepted   outcome = "accepted"
-	outcomeClosed     outcome = "over" // someone else has the trip, or it ended
+	outcomeClosed     outcome = "over" // Another driver has it, or it ended.
 	outcomeDeclined   outcome = "declined"
 	outcomeDriverGone outcome = "driver_gone"
 	outcomeStopped    outcome = "stopped"
 	outcomeGaveUp     outcome = "gave_up"
 )
 
-// isFinal says whether the search has nothing more to do.
+// isFinal reports whether the search has nothing more to do.
 func (e outcome) isFinal() bool {
 	return e == outcomeAccepted || e == outcomeClosed || e == outcomeStopped || e == outcomeGaveUp
 }
 
-// search looks for a driver for one trip. It belongs to one goroutine; others
-// only tell and stop it.
+// search looks for a driver for one trip. It belongs to one goroutine. Others
+// only notify and cancel it.
 type search struct {
+	// Fixed at creation.
 	dispatcher *Dispatcher
-	trip       trips.Trip // as it was when the search began; never changes
+	trip       trips.Trip // As it was when the search began.
 	cancel     context.CancelFunc
 	signals    chan signal
 
-	// Only the search's goroutine touches these; while it waits in a window,
-	// only the window's does.
+	// Owned by the search's goroutine, and by the window's while the search
+	// waits in a window.
 	state     *Hunt
 	startedAt time.Time
-	endedTrip trips.Trip // where the trip stood when the search was won or over
+	endedTrip trips.Trip // The trip's last state, once won or closed.
 }
 
-func newSearch(d *Dispatcher, t trips.Trip, stop context.CancelFunc) *search {
-	return &search{dispatcher: d, trip: t, cancel: stop, signals: make(chan signal, 8),
+// newSearch returns a search that cancel stops. It does nothing until run.
+func newSearch(d *Dispatcher, t trips.Trip, cancel context.CancelFunc) *search {
+	return &search{dispatcher: d, trip: t, cancel: cancel, signals: make(chan signal, 8),
 		state: NewHunt(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
 }
 
-// notify never blocks: news that finds no room is healed by the next scan or the
-// offer's expiry.
+// notify passes a signal to the search. It never blocks. When the search has 8
+// signals waiting, it counts and drops the signal: the next scan, or the
+// offer's expiry, makes up for it.
 func (s *search) notify(n signal) {
 	select {
 	case s.signals <- n:
@@ -77,16 +83,16 @@ func (s *search) notify(n signal) {
 	}
 }
 
-// run asks one driver after the other. It looks at least once before it gives
-// up, so that a trip that grew old while every node was down still gets its
-// chance.
+// run asks one driver after the other. It looks for a driver at least once
+// before it gives up, so that a trip that grew old while every node was down
+// gets a chance.
 func (s *search) run(ctx context.Context) {
 	end := outcomeNone
 	for !end.isFinal() {
-		pair, found, over := s.chooseDriver(ctx)
+		pair, found, ended := s.chooseDriver(ctx)
 		switch {
-		case over.isFinal():
-			end = over
+		case ended.isFinal():
+			end = ended
 		case found:
 			end = s.reserveAndOffer(ctx, pair)
 		}
@@ -109,7 +115,8 @@ func (s *search) run(ctx context.Context) {
 	}
 }
 
-// retryPause is how long a search rests that found nobody: a window is rest enough.
+// retryPause is how long the search rests after it found no driver. In windows
+// it does not rest: the next window is the rest.
 func (s *search) retryPause() time.Duration {
 	if s.dispatcher.cfg.Policy.Window > 0 {
 		return 0
@@ -117,8 +124,9 @@ func (s *search) retryPause() time.Duration {
 	return s.state.Rules().RetryEvery
 }
 
-// chooseDriver asks the policy for a driver, together with whoever else looks for one
-// if that is the policy. News of the trip may end it earlier.
+// chooseDriver asks the policy for a driver. In windows it chooses for all
+// waiting searches together, and a signal about the trip may end the wait
+// earlier.
 func (s *search) chooseDriver(ctx context.Context) (p Pair, ok bool, end outcome) {
 	policy := s.dispatcher.cfg.Policy
 	if policy.Window > 0 {
@@ -137,14 +145,14 @@ func (s *search) chooseDriver(ctx context.Context) (p Pair, ok bool, end outcome
 	return pairs[0], true, outcomeNone
 }
 
-// reserveAndOffer makes the offer and waits for what becomes of it. Whatever that is, the
-// driver's hold ends here. A driver who took the trip is bound to it first: the
-// trip's event, which does the same, may come later, or only after the one that
-// frees the driver again.
+// reserveAndOffer holds the driver, makes the offer and waits for the outcome.
+// The hold ends here in every case. A driver who took the trip is first bound
+// to it. The trip's event does the same, but it may come later, or only after
+// the event that frees the driver again.
 func (s *search) reserveAndOffer(ctx context.Context, pair Pair) outcome {
 	o := s.newOffer(pair)
 	if err := s.dispatcher.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
-		// another search was faster: look again, but do not spin
+		// Another search was faster: look again, but do not spin.
 		return s.awaitSignal(ctx, s.state.Rules().RetryEvery/20, nil)
 	}
 
@@ -163,9 +171,12 @@ func (s *search) newOffer(pair Pair) Offer {
 		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
 }
 
+// sendOffer sends the offer, waits for the outcome, counts it, and withdraws
+// the offer unless the driver answered.
 func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 	count := s.dispatcher.metrics.offers.WithLabelValues
 	asked := s.dispatcher.cfg.Now()
+
 	sendCtx, cancel := context.WithDeadline(ctx, o.ExpiresAt)
 	err := s.dispatcher.cfg.Courier.Offer(sendCtx, o)
 	cancel()
@@ -174,11 +185,12 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 		s.state.Silent(o.Driver, asked)
 		return outcomeDriverGone
 	}
+
 	s.state.Offers++
 	count("made").Inc()
 	end := s.awaitSignal(ctx, o.ExpiresAt.Sub(s.dispatcher.cfg.Now()), &o)
 	if end == outcomeNone {
-		// silence, or an answer whose news got lost: the store knows
+		// The driver is silent, or the signal got lost: ask the store.
 		end = s.readTripUntilKnown(ctx, &o)
 	}
 
@@ -203,19 +215,21 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 		count("withdrawn").Inc()
 		s.withdrawOffer(ctx, o, GoneWithdrawn)
 	}
+
 	return end
 }
 
-// withdrawOffer tells the driver even when the search itself has been stopped.
+// withdrawOffer tells the driver, even after the search itself was cancelled.
+// It waits for a second at most.
 func (s *search) withdrawOffer(ctx context.Context, o Offer, reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	s.dispatcher.cfg.Courier.Withdraw(ctx, o, reason)
 }
 
-// expireTrip expires the trip, unless a driver took it or the rider left it at the
-// last moment. When the store cannot be written the search ends all the same,
-// and the scan begins another.
+// expireTrip expires the trip, unless a driver took it or the rider left it at
+// the last moment. When the store cannot be written, the search ends all the
+// same, and the next scan starts another.
 func (s *search) expireTrip(ctx context.Context, reason string) outcome {
 	by := trips.System(s.dispatcher.cfg.Node)
 	key := trips.Key{Actor: by, ID: "expire-" + string(s.trip.ID), Print: "expire"}

@@ -9,29 +9,30 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// windowMatcher gathers searches that want a driver and matches all of a window at
-// once. Its goroutine is run.
+// windowMatcher gathers searches that want a driver, and matches all searches
+// of a window at once. One goroutine executes run.
 type windowMatcher struct {
 	dispatcher *Dispatcher
 	joining    chan *windowMember
 }
 
-// windowMember is a search in a window. Its hunt is the window's until the answer has
-// come; a guest who left changes it no more.
+// windowMember is a search in a window. The window's goroutine owns the
+// search's state until the result has come. A search that left does not touch
+// it any more.
 type windowMember struct {
 	search  *search
 	hasLeft atomic.Bool
-	result  chan windowResult // has room for the answer
+	result  chan windowResult // Of capacity 1, so that sending never blocks.
 }
 
-// windowResult is what a window has for a guest.
+// windowResult is what a window found for one member.
 type windowResult struct {
 	assignment Pair
 	found      bool
 }
 
-// joinWindow waits for the search's window to close. Whatever ends the search ends
-// the waiting; nobody is held for it yet.
+// joinWindow waits until the search's window is matched. A signal that ends the
+// search ends the wait. No driver is held yet.
 func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Pair, ok bool, end outcome) {
 	g := &windowMember{search: s, result: make(chan windowResult, 1)}
 	joins := w.joining
@@ -53,11 +54,12 @@ func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Pair, ok b
 	}
 }
 
+// newWindowMatcher returns a matcher that does nothing until run.
 func newWindowMatcher(d *Dispatcher) *windowMatcher {
 	return &windowMatcher{dispatcher: d, joining: make(chan *windowMember)}
 }
 
-// run closes one window after the other until ctx ends. Guests that are left
+// run closes one window after the other until ctx ends. Members that are left
 // then leave by themselves.
 func (w *windowMatcher) run(ctx context.Context) {
 	var waiting []*windowMember
@@ -84,8 +86,8 @@ func (w *windowMatcher) run(ctx context.Context) {
 	}
 }
 
-// matchWindow looks around for every guest at the same moment and tells each what it
-// gets.
+// matchWindow finds candidates for all members at the same moment, matches
+// them, and sends each member its result.
 func (w *windowMatcher) matchWindow(ctx context.Context, guests []*windowMember) {
 	guests = slices.DeleteFunc(guests, func(g *windowMember) bool { return g.hasLeft.Load() })
 	var window []Ask

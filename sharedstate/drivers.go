@@ -41,8 +41,8 @@ type Drivers struct {
 	seed   maphash.Seed
 	shards []shard
 
-	// Safe for concurrent use. The guard is allocated apart from the tick, which
-	// every Move reads.
+	// Safe for concurrent use. The guard is allocated apart from the tick,
+	// which every Move reads.
 	cells        *cellIndex
 	changeTick   atomic.Uint64
 	guard        *detector.Guard

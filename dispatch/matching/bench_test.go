@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// BenchmarkAssign is one window of a city: riders and drivers strewn over a
-// square, each rider with the 20 nearest drivers as candidates, by the time
-// they take. It prints how it compares with sorting the same candidates and
-// taking the cheapest ones first, in time and in what the pairs cost.
+// BenchmarkAssign matches one window of a city: riders and drivers spread over
+// a square, each rider with the 20 nearest drivers as candidates. It reports
+// how the exact matching compares with the greedy one, in time and in cost.
 func BenchmarkAssign(b *testing.B) {
 	for _, size := range []struct{ riders, drivers int }{{500, 2500}, {2000, 10000}, {2000, 2000}, {10000, 50000}, {10000, 8000}} {
 		b.Run(fmt.Sprintf("riders=%d/drivers=%d/candidates=20", size.riders, size.drivers), func(b *testing.B) {
@@ -40,8 +39,8 @@ func BenchmarkAssign(b *testing.B) {
 	}
 }
 
-// cityWindow strews riders and drivers over a square of 10 km, in which a driver
-// goes 8 m/s along the axes.
+// cityWindow spreads riders and drivers over a square of 10 km, in which a
+// driver goes 8 m/s along the axes.
 func cityWindow(riders, drivers, candidates int) *Graph {
 	rng := rand.New(rand.NewPCG(5, 8))
 	const side, cells = 10_000, 40

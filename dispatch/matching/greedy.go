@@ -2,9 +2,9 @@ package matching
 
 import "slices"
 
-// Greedy takes the cheapest pair that is left, again and again, and leaves out
-// who would be cheaper alone. It is what most dispatchers begin with, and what
-// Assign is held against; its answer carries no proof.
+// Greedy takes the cheapest remaining pair again and again, and skips pairs
+// that cost more than leaving the row out. Most dispatchers begin with it, and
+// Assign is compared with it. Its answer has no prices and so carries no proof.
 func (g *Graph) Greedy() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err

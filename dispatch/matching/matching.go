@@ -1,6 +1,6 @@
-// Package matching pairs those who ask with those who can serve at the least
-// total cost, exactly, on a sparse graph. It knows nothing of trips or drivers
-// and uses no clock: the same graph gives the same pairs.
+// Package matching solves the assignment problem on a sparse graph: it pairs
+// rows with columns at the least total cost, exactly. It knows nothing of trips
+// or drivers and uses no clock. The same graph always gives the same pairs.
 package matching
 
 import (
@@ -10,40 +10,43 @@ import (
 	"github.com/ridehail/ridehail/internal/minheap"
 )
 
-// MaxCost bounds every cost of a graph, in either direction, so that no sum
+// MaxCost bounds the absolute value of every cost in a graph, so that no sum
 // along a path can overflow.
 const MaxCost = int64(1) << 40
 
-// None stands for the partner of somebody without one.
+// None is the partner of an unmatched row or column.
 const None = -1
 
-// Graph is what to choose from: who asks (the rows), who can serve (the
-// columns, by number), and what each pair would cost. A row without a pair pays
-// a price of its own, so that leaving somebody out is a choice like any other.
+// Graph is a weighted bipartite graph: rows ask, columns serve, and an edge is
+// a pair with its cost. A row may stay unmatched at a cost of its own, so that
+// leaving it out is a choice like any other. Build it with NewGraph, Row and
+// Edge. It is not safe for concurrent use while it is built.
 type Graph struct {
-	columns    int
-	edgeStart  []int32 // of each row's edges, and where the last row's end
+	columns int
+
+	edgeStart  []int32 // Start of each row's edges, and the end of the last.
 	edgeColumn []int32
 	edgeCost   []int64
-	skipCost   []int64
-	err        error
+	skipCost   []int64 // By row.
+
+	err error // What the last invalid call did.
 }
 
-// NewGraph is a graph without rows over a number of columns.
+// NewGraph returns a graph without rows over a number of columns.
 func NewGraph(columns int) *Graph { return &Graph{columns: columns, edgeStart: []int32{0}} }
 
-// Row begins the next row; Edge adds to it. Without a partner it costs skip.
+// Row begins the next row. It costs skip if it stays unmatched.
 func (g *Graph) Row(skip int64) {
 	g.checkCost(skip)
 	g.skipCost = append(g.skipCost, skip)
 	g.edgeStart = append(g.edgeStart, int32(len(g.edgeColumn)))
 }
 
-// ErrGraph is what a graph with a column out of range, a cost beyond MaxCost or
-// an edge before the first row gets.
+// ErrGraph is returned for a graph with a column out of range, a cost beyond
+// MaxCost, or an edge before the first row.
 var ErrGraph = errors.New("not a graph that can be matched")
 
-// Edge says that the current row may be paired with a column at a cost. Of two
+// Edge allows the current row to be paired with a column at a cost. Of two
 // edges to one column the cheaper counts.
 func (g *Graph) Edge(column int, cost int64) {
 	g.checkCost(cost)
@@ -66,29 +69,31 @@ func (g *Graph) checkCost(cost int64) {
 	}
 }
 
-// Rows and Columns are how many there are.
+// Rows and Columns return how many there are.
 func (g *Graph) Rows() int    { return len(g.skipCost) }
 func (g *Graph) Columns() int { return g.columns }
 
-// Matching is the answer: a partner for each row and column, or None, and what
-// it costs in all. Prices prove that nothing is cheaper; see Graph.Proves.
+// Matching holds a partner for each row and column, or None, and the total
+// cost. The prices prove that no matching is cheaper; see Graph.Proves.
 type Matching struct {
-	Row    []int // the column of each row
-	Column []int // the row of each column
-	Cost   int64 // of the pairs, and of the rows without one
-	Prices []int64
+	Row    []int // The column of each row.
+	Column []int // The row of each column.
+	Cost   int64 // Of the pairs and of the unmatched rows.
+	Prices []int64 // By column: the dual variables.
 }
 
-// Assign finds the pairs of least total cost, each row and each column in one
-// pair at most.
+// Assign finds the matching of least total cost. Each row and each column is in
+// one pair at most. It returns ErrGraph if the graph was built wrongly.
 //
-// It adds one row after the other, each along the shortest augmenting path
-// under the prices so far, found by Dijkstra's algorithm over the edges that
-// exist: R. Jonker, A. Volgenant, A shortest augmenting path algorithm for
-// dense and sparse linear assignment problems, Computing 38 (1987). A row's own
-// price for staying alone is a column that only it can reach. Time is O(rows ·
-// edges · log columns) at worst; where most rows find a free column nearby it
-// is close to linear in the edges.
+// The algorithm adds one row after the other, each along the shortest
+// augmenting path under the current prices. Dijkstra's algorithm finds the path
+// over the edges that exist. This is the sparse variant in R. Jonker and A.
+// Volgenant, A Shortest Augmenting Path Algorithm for Dense and Sparse Linear
+// Assignment Problems, Computing 38 (1987). Staying unmatched is a column that
+// only that row can reach.
+//
+// The time is O(rows · edges · log columns) at worst. Where most rows find a
+// free column nearby, it is close to linear in the edges.
 func (g *Graph) Assign() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err
@@ -112,6 +117,7 @@ func (g *Graph) Assign() (Matching, error) {
 	return m, nil
 }
 
+// filledWithNone returns n times None.
 func filledWithNone(n int) []int32 {
 	out := make([]int32, n)
 	for i := range out {
@@ -120,30 +126,32 @@ func filledWithNone(n int) []int32 {
 	return out
 }
 
-// solver is a matching under way. Every price is 0 or less, that of a column
-// without a row is 0, and no pair of a row added already is cheaper, prices
-// counted, than the one it has.
+// solver is a matching in progress. It keeps three invariants. Every price is 0
+// or less. A column without a row has the price 0. Counting prices, no row that
+// was added has a cheaper choice than its current one.
 type solver struct {
 	*Graph
-	columnOf, rowOf []int32
-	price           []int64
-	rowCost         []int64 // what each row costs now
 
-	// One search: how far each column is from the new row, through which row,
-	// and in which search that was found.
+	columnOf []int32 // By row.
+	rowOf    []int32 // By column.
+	price    []int64 // By column.
+	rowCost  []int64 // What each row costs now.
+
+	// The current search: how far each column is from the new row, through
+	// which row, and in which search (from 1) that was found.
 	distance []int64
 	viaRow   []int32
-	seenIn   []int32 // number of the search, from 1
+	seenIn   []int32
 	frontier minheap.Heap
-	settled  []int32 // columns whose distance is final
+	settled  []int32 // Columns whose distance is final.
 }
 
-// addRow finds a place for row i, for which others may have to move on.
+// addRow finds a place for row i. Other rows may have to move to other columns.
 func (s *solver) addRow(i int32) {
 	s.frontier, s.settled = s.frontier[:0], s.settled[:0]
 	mark := i + 1
 
-	// the nearest end so far: a row that stays alone, or a free column
+	// The nearest end so far: a row that stays unmatched, or a free column.
 	best, alone, end := s.skipCost[i], i, int32(None)
 	row, base := i, int64(0)
 	for {
@@ -185,15 +193,16 @@ func (s *solver) addRow(i int32) {
 func (s *solver) popNearest() (j int32, d int64, ok bool) {
 	for len(s.frontier) > 0 {
 		d, j = s.frontier.Pop()
-		if d == s.distance[j] { // else it was reached by a shorter way since
+		if d == s.distance[j] { // Otherwise a shorter path was found since.
 			return j, d, true
 		}
 	}
 	return 0, 0, false
 }
 
-// augmentPath moves the rows along the way that was found: each takes the column
-// behind it, the last one the end.
+// augmentPath moves the rows along the path that was found. Each takes the
+// column behind it, and the last row takes the end. If the path ends in a row
+// that becomes unmatched, that row gives up its column first.
 func (s *solver) augmentPath(first, alone, end int32) {
 	if alone != None { // it gives its column to the row that came for it
 		end, s.columnOf[alone] = s.columnOf[alone], None
@@ -215,6 +224,7 @@ func (s *solver) augmentPath(first, alone, end int32) {
 	}
 }
 
+// cheapestEdge returns the cost of the cheapest edge from row to column.
 func (s *solver) cheapestEdge(row, column int32) int64 {
 	least := MaxCost + 1
 	for e := s.edgeStart[row]; e < s.edgeStart[row+1]; e++ {

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawSmallGraph draws a graph that all its matchings can be counted of.
+// drawSmallGraph draws a graph small enough to try all its matchings.
 func drawSmallGraph(t *rapid.T) *Graph {
 	g := NewGraph(rapid.IntRange(0, 5).Draw(t, "columns"))
 	costs := rapid.Int64Range(-4, 12)
@@ -19,7 +19,7 @@ func drawSmallGraph(t *rapid.T) *Graph {
 			continue
 		}
 		for range rapid.IntRange(0, 7).Draw(t, "edges") {
-			// two to the same column now and then
+			// Sometimes two to the same column.
 			g.Edge(rapid.IntRange(0, g.columns-1).Draw(t, "column"), costs.Draw(t, "cost"))
 		}
 	}
@@ -27,7 +27,8 @@ func drawSmallGraph(t *rapid.T) *Graph {
 	return g
 }
 
-// bruteForceCost tries every matching of the rows from i on.
+// bruteForceCost returns the least cost of rows i and following, by trying all
+// matchings.
 func bruteForceCost(g *Graph, i int, taken []bool) int64 {
 	if i == g.Rows() {
 		return 0
@@ -60,7 +61,8 @@ func TestNoMatchingOfASmallGraphIsCheaper(t *testing.T) {
 	})
 }
 
-// randomWindow is a city's window: rows whose edges go to columns near them on a line.
+// randomWindow is a city's window: rows whose edges go to columns near them on
+// a line.
 func randomWindow(rng *rand.Rand, rows, columns, edges int) *Graph {
 	g := NewGraph(columns)
 	for range rows {
@@ -110,7 +112,7 @@ func TestTheSameGraphGivesTheSamePairs(t *testing.T) {
 }
 
 func TestGreedLetsTheFarRiderPayForTheNearOne(t *testing.T) {
-	// row 0 is near both; row 1 is near column 0 and far from column 1
+	// Row 0 is near both columns. Row 1 is near column 0, far from column 1.
 	g := NewGraph(2)
 	g.Row(1000)
 	g.Edge(0, 10)
@@ -143,7 +145,7 @@ func TestALieAboutAMatchingIsFound(t *testing.T) {
 		"a column that forgot":     func(m *Matching) { m.Column[m.Row[a]] = None },
 		"a column beyond the last": func(m *Matching) { m.Row[a] = g.Columns() },
 		"a price above 0":          func(m *Matching) { m.Prices[0] = 1 },
-		"a price nobody pays":      func(m *Matching) { m.Prices[b] = -1 },
+		"a price without a row":    func(m *Matching) { m.Prices[b] = -1 },
 		"fewer rows":               func(m *Matching) { m.Row = m.Row[1:] },
 		"a pair torn apart": func(m *Matching) {
 			m.Cost += g.skipCost[a] - (&solver{Graph: g}).cheapestEdge(int32(a), int32(m.Row[a]))
@@ -162,7 +164,7 @@ func TestWhatIsNoGraphIsRefused(t *testing.T) {
 	for name, build := range map[string]func(g *Graph){
 		"a column beyond the last": func(g *Graph) { g.Row(1); g.Edge(3, 1) },
 		"a negative column":        func(g *Graph) { g.Row(1); g.Edge(-1, 1) },
-		"an edge of nobody":        func(g *Graph) { g.Edge(0, 1) },
+		"an edge without a row":    func(g *Graph) { g.Edge(0, 1) },
 		"a cost without measure":   func(g *Graph) { g.Row(1); g.Edge(0, MaxCost+1) },
 		"a price without measure":  func(g *Graph) { g.Row(-MaxCost - 1) },
 	} {

@@ -2,12 +2,14 @@ package matching
 
 import "fmt"
 
-// Proves checks that m is a matching of the graph and that its prices prove it
-// the cheapest, by duality: under prices that are never above 0, and 0 for
-// every column without a row, each row has the cheapest it could have, staying
-// alone included. Then no other matching costs less. It returns what is wrong,
-// or nil. It takes one look at every edge, so that answers of any size can be
-// checked without trusting the solver.
+// Proves checks that m is a matching of the graph, and that its prices prove it
+// the cheapest. It returns what is wrong, or nil.
+//
+// The proof is linear-programming duality with complementary slackness. Prices
+// are never above 0, and are 0 for columns without a row. Counting prices, each
+// row has the cheapest of its choices, staying unmatched included. Then no
+// matching costs less. The check reads every edge once, so that answers of any
+// size can be checked without trusting the solver.
 func (g *Graph) Proves(m Matching) error {
 	if len(m.Row) != g.Rows() || len(m.Column) != g.columns || len(m.Prices) != g.columns {
 		return fmt.Errorf("a matching of %d rows and %d columns with %d prices does not fit %d rows and %d columns",
@@ -17,7 +19,7 @@ func (g *Graph) Proves(m Matching) error {
 	for j, i := range m.Column {
 		switch {
 		case i != None && (i < 0 || i >= g.Rows() || m.Row[i] != j):
-			return fmt.Errorf("column %d believes to have row %d", j, i)
+			return fmt.Errorf("column %d claims row %d", j, i)
 		case m.Prices[j] > 0, i == None && m.Prices[j] != 0:
 			return fmt.Errorf("column %d, whose row is %d, has the price %d", j, i, m.Prices[j])
 		}
@@ -26,7 +28,7 @@ func (g *Graph) Proves(m Matching) error {
 	sum := int64(0)
 	for i, j := range m.Row {
 		if j != None && (j < 0 || j >= g.columns || m.Column[j] != i) {
-			return fmt.Errorf("row %d believes to have column %d", i, j)
+			return fmt.Errorf("row %d claims column %d", i, j)
 		}
 		has, least, found := g.skipCost[i], g.skipCost[i], j == None
 		for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
