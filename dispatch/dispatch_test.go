@@ -101,10 +101,10 @@ func TestAStoreThatHangsIsAskedAgainUntilItAnswers(t *testing.T) {
 		w.advance(time.Minute)
 		w.wantSearches(1)
 		if !w.fleet.isHeld("near") {
-			t.Error("a driver is free although nobody knows whether they took the trip")
+			t.Error("a driver is free although it is unknown whether they took the trip")
 		}
 
-		// and does not answer what it was asked before
+		// It never answers the calls made before.
 		w.store.setHanging(false)
 		w.advance(storeTimeout + rereadInterval)
 		w.wantSearches(0)
@@ -171,8 +171,7 @@ func TestADriverWhoTookATripThatEndedAtOnceIsNotHeldForEver(t *testing.T) {
 	runInTown(t, metresOf{"near": 300}, func(w *testTown) {
 		id := w.requestTrip("r", true)
 
-		// the news of it is lost, and so is what the shared state learns from
-		// it
+		// The event is lost, so the shared state does not learn of it either.
 		w.acceptOffer(w.lastOffer(), false)
 		w.cancelTrip(id, "r", true)
 		w.wantSearches(0)
@@ -325,7 +324,7 @@ func TestSearchesAreBoundedAndTheRestWaitsInTheStore(t *testing.T) {
 }
 
 func TestHintNeverBlocksAndCountsWhatItDrops(t *testing.T) {
-	d := New(Config{}) // not running: nobody reads the hints
+	d := New(Config{}) // It does not run, so the hints are not read.
 	for range hintBuffer + 3 {
 		d.Hint(trips.Event{})
 	}

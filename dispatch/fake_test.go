@@ -20,15 +20,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore is what the dispatcher needs of one, in memory, guarded by version as
-// the real ones are.
+// fakeStore is the part of a store that the dispatcher uses, in memory. It
+// guards writes by version as the real ones do.
 type fakeStore struct {
-	trips.Store // the rest panics
+	trips.Store // The other methods panic.
 
-	mu   sync.Mutex
-	down bool
-	// whoever asks where a trip stands waits until their patience ends
-	hanging bool
+	mu      sync.Mutex // Guards all below.
+	down    bool
+	hanging bool // Trip returns only when its context ends.
 	trips   map[trips.TripID]trips.Trip
 }
 
@@ -107,7 +106,8 @@ func (s *fakeStore) setHanging(hangs bool) {
 	s.hanging = hangs
 }
 
-// fakeFleet is drivers on the equator, so many metres east of the pickup.
+// fakeFleet holds drivers on the equator, each so many metres east of the
+// pickup.
 type fakeFleet struct {
 	mu     sync.Mutex
 	metres map[trips.DriverID]float64
@@ -174,7 +174,7 @@ type fakeCourier struct {
 	mu          sync.Mutex
 	unreachable map[trips.DriverID]bool
 	offers      []Offer
-	withdrawn   []string // "driver reason"
+	withdrawn   []string // Each "driver reason".
 }
 
 func (c *fakeCourier) Offer(_ context.Context, o Offer) error {
@@ -193,7 +193,7 @@ func (c *fakeCourier) Withdraw(_ context.Context, o Offer, reason string) {
 	c.withdrawn = append(c.withdrawn, string(o.Driver)+" "+reason)
 }
 
-// testTown is a dispatcher among fakes; everything in it happens in fake time.
+// testTown is a dispatcher among fakes, in fake time.
 type testTown struct {
 	t          *testing.T
 	store      *fakeStore
@@ -207,8 +207,8 @@ type testTown struct {
 	stopped    chan error
 }
 
-// runInTown runs a story in a bubble of fake time with drivers at so many metres
-// from every pickup.
+// runInTown runs a story in a bubble of fake time, with drivers at so many
+// metres from every pickup.
 func runInTown(t *testing.T, drivers map[trips.DriverID]float64, story func(*testTown), opts ...func(*Config)) {
 	t.Helper()
 
@@ -288,7 +288,7 @@ func (w *testTown) declineOffer(o Offer) {
 	synctest.Wait()
 }
 
-// advance lets time go by.
+// advance lets time pass and waits until every goroutine is idle.
 func (w *testTown) advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -309,7 +309,7 @@ func (w *testTown) lastOffer() Offer {
 	w.courier.mu.Lock()
 	defer w.courier.mu.Unlock()
 	if len(w.courier.offers) == 0 {
-		w.t.Fatal("nobody was asked")
+		w.t.Fatal("no driver was asked")
 	}
 	return w.courier.offers[len(w.courier.offers)-1]
 }

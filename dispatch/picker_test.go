@@ -12,6 +12,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// etaFunc is an ETA made of the function Times.
 type etaFunc func(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error)
 
 func (f etaFunc) Times(ctx context.Context, from []location.Point, to location.Point) ([]time.Duration, string, error) {
@@ -39,8 +40,11 @@ func nearbyDriver(id trips.DriverID, metres float64) sharedstate.Near {
 	return n
 }
 
+// twoDrivers is a window of one trip, whose nearest driver by air and by road
+// differ if the travel times say so.
 var twoDrivers = []Ask{{Trip: trips.Trip{ID: "t1"}, Near: []sharedstate.Near{nearbyDriver("by_air", 100), nearbyDriver("by_road", 300)}}}
 
+// pickOne matches the window and checks that one pair comes of it.
 func pickOne(t *testing.T, p Picker, window []Ask) Pair {
 	t.Helper()
 	pairs := p.Pick(t.Context(), window)

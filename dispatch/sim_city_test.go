@@ -18,11 +18,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// simCity is two nodes over one store, with simulated people, in a bubble of fake
-// time. What a node is made of besides its dispatcher and its shared state
-// (doors, relay, Redis) is retold here in a few lines each, with losses on
-// every way.
+// simCity is two nodes over one store, with simulated people, in a bubble of
+// fake time. The other parts of a node (API, relay, Redis) are retold here in a
+// few lines each, and every message may get lost.
 type simCity struct {
+	// Fixed at creation.
 	t       *testing.T
 	seed    uint64
 	store   *faulty.Store
@@ -36,12 +36,11 @@ type simCity struct {
 
 	isTroubled atomic.Bool
 
-	mu          sync.Mutex // guards all below
-	rng         *rand.Rand
-	lastRelayed map[trips.TripID]uint32 // the newest event relayed
-	offers      map[trips.TripID]int
-	// when it was told that the trip waits no more
-	noLongerOpen map[trips.TripID]time.Time
+	mu           sync.Mutex // Guards all below.
+	rng          *rand.Rand
+	lastRelayed  map[trips.TripID]uint32 // Number of the newest event.
+	offers       map[trips.TripID]int
+	noLongerOpen map[trips.TripID]time.Time // When the relay said so.
 	driving      int
 	violations   []string
 	riders       int
@@ -79,8 +78,8 @@ func newCity(t *testing.T, seed uint64) *simCity {
 	return c
 }
 
-// policy serves trips one by one in cities with an even seed, in windows in the
-// others. Nobody can say how long a way takes, so that both guess.
+// policy serves trips one by one in cities with an even seed, and in windows in
+// the others. There are no travel times, so both policies estimate them.
 func (c *simCity) policy() dispatch.Policy {
 	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil, 1)
 	if err != nil {
@@ -104,7 +103,7 @@ func (c *simCity) drawChance(p float64) bool {
 	return c.rng.Float64() < p
 }
 
-// drawNumber is in [from, to).
+// drawNumber returns a number in [from, to).
 func (c *simCity) drawNumber(from, to int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +122,7 @@ func (c *simCity) drawPoint() location.Point {
 	return location.Point{Lng: center.Lng + (c.rng.Float64()-.5)*.06, Lat: center.Lat + (c.rng.Float64()-.5)*.06}
 }
 
-// pause is false when the story is over.
+// pause waits for d. It returns false when the story is over.
 func (c *simCity) pause(d time.Duration) bool {
 	select {
 	case <-c.ctx.Done():
@@ -133,8 +132,8 @@ func (c *simCity) pause(d time.Duration) bool {
 	}
 }
 
-// sendMessage lets a message arrive a little later; in troubled times never, twice, or
-// so late that others overtake it.
+// sendMessage lets a message arrive a little later. In troubled times it may
+// never arrive, arrive twice, or so late that others overtake it.
 func (c *simCity) sendMessage(arrive func()) {
 	copies, late := 1, 50*time.Millisecond
 	if c.isTroubled.Load() {
@@ -153,13 +152,13 @@ func (c *simCity) sendMessage(arrive func()) {
 	}
 }
 
-// mailbox delivers messages in the order of their arrival. One goroutine for all
-// of them is much cheaper under the race detector than one each.
+// mailbox delivers messages in the order of their arrival. One goroutine for
+// all of them costs much less under the race detector than one for each.
 type mailbox struct {
 	woken chan struct{}
 
-	mu         sync.Mutex // guards bags
-	deliveries []delivery // the next one last
+	mu         sync.Mutex // Guards deliveries.
+	deliveries []delivery // The next one last.
 }
 
 type delivery struct {
@@ -167,7 +166,7 @@ type delivery struct {
 	run func()
 }
 
-// deliverAt has act called at a time. It must not block.
+// deliverAt has act called at a time. act must not block.
 func (p *mailbox) deliverAt(due time.Time, act func()) {
 	p.mu.Lock()
 	i, _ := slices.BinarySearchFunc(p.deliveries, due, func(b delivery, due time.Time) int { return due.Compare(b.due) })
@@ -223,7 +222,8 @@ func (p *mailbox) takeDue() (func(), time.Duration) {
 	return act, 0
 }
 
-// runRelay tells every node what was committed, as the outbox has it.
+// runRelay passes every committed event to every node, as the outbox relay
+// does.
 func (c *simCity) runRelay() {
 	for {
 		select {
@@ -240,7 +240,7 @@ func (c *simCity) runRelay() {
 	}
 }
 
-// relayBatch is false when something may be left.
+// relayBatch relays a batch. It returns false when something may be left.
 func (c *simCity) relayBatch() bool {
 	if ok, err := c.store.Lease(c.ctx, "relay", time.Minute); err != nil || !ok {
 		return false
@@ -265,8 +265,9 @@ func (c *simCity) relayBatch() bool {
 	return c.store.Advance(c.ctx, "relay", notices[len(notices)-1]) == nil && len(notices) < 100
 }
 
-// startDrive sets the people of a trip going: sooner or later their phones have it,
-// if not from a message then by asking.
+// startDrive notes a relayed event. At a reservation it starts the driver's
+// part: sooner or later the phone learns of it, if not from a message then by
+// asking.
 func (c *simCity) startDrive(ev trips.Event) {
 	c.mu.Lock()
 	news := ev.Seq() > c.lastRelayed[ev.Trip.ID]
@@ -290,8 +291,8 @@ func (c *simCity) startDrive(ev trips.Event) {
 	c.mu.Unlock()
 }
 
-// requestTrip opens a trip for a new rider and says which; the phone tries until it
-// knows.
+// requestTrip opens a trip for a new rider and returns both ids. The phone
+// repeats the request until it has an answer.
 func (c *simCity) requestTrip() (trips.TripID, trips.RiderID) {
 	c.mu.Lock()
 	c.riders++
@@ -319,7 +320,7 @@ func (c *simCity) requestTrip() (trips.TripID, trips.RiderID) {
 	return id, rider
 }
 
-// runRider is a rider from the request until they give up waiting, which some do.
+// runRider is a rider from the request until the wait ends. Some riders cancel.
 func (c *simCity) runRider() {
 	id, rider := c.requestTrip()
 	if !c.drawChance(.2) || !c.pause(c.drawDuration(time.Second, 4*time.Minute)) {
@@ -329,8 +330,8 @@ func (c *simCity) runRider() {
 	c.sendUntilKnown(by, "cancel", id, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(by, "tired", at) })
 }
 
-// sendUntilKnown sends one command until it is known what became of it; false when it
-// was refused.
+// sendUntilKnown repeats one command until its result is known. It returns
+// false when the command was refused.
 func (c *simCity) sendUntilKnown(by trips.Actor, what string, id trips.TripID, verb trips.Verb) (trips.Trip, bool) {
 	key := trips.Key{Actor: by, ID: what + string(id), Print: what}
 	for c.ctx.Err() == nil {

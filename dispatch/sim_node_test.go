@@ -16,14 +16,14 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// simNode is one server. A crash loses all of life; what comes after it is a new
-// one under the old name.
+// simNode is one server. A crash loses its process. A new process follows under
+// the old name.
 type simNode struct {
 	city       *simCity
 	name       string
-	ownsRegion atomic.Bool // thinks that the region is its own
+	ownsRegion atomic.Bool // It thinks that the region is its own.
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // Guards all below.
 	process *simProcess
 }
 
@@ -38,15 +38,15 @@ type simProcess struct {
 	stop          context.CancelFunc
 	done          chan struct{}
 
-	// guards all below, and is held over the inbox's calls, so that their order
-	// is known
+	// mu guards all below. It is held during calls of the inbox, so that their
+	// order is known.
 	mu           sync.Mutex
 	sessions     map[trips.DriverID]int
-	liveOffers   map[string]dispatch.Offer // that may be taken
-	fencedOffers map[string]bool           // voided by a newer dispatcher's
+	liveOffers   map[string]dispatch.Offer // That may be taken.
+	fencedOffers map[string]bool           // Voided by a newer dispatcher.
 }
 
-// startProcess brings the node up.
+// startProcess starts a new process.
 func (n *simNode) startProcess() {
 	l := &simProcess{node: n, inbox: dispatch.NewInbox(time.Now), done: make(chan struct{}), metrics: prometheus.NewRegistry(),
 		drivers:  sharedstate.NewDrivers(sharedstate.DriverOptions{SuspectAfter: 1000 * time.Hour, Shards: 4}),
@@ -61,7 +61,7 @@ func (n *simNode) startProcess() {
 	n.city.wg.Go(l.replicateDrivers)
 }
 
-// startDispatcher starts a dispatcher.
+// startDispatcher starts a dispatcher in the process.
 func (l *simProcess) startDispatcher() {
 	c := l.node.city
 	l.metrics = prometheus.NewRegistry()
@@ -103,12 +103,13 @@ func (n *simNode) otherNode() *simNode {
 // second each, one after the other.
 const stopWithin = 2 * time.Second
 
-// staleAfter bounds how long offers are made for a trip that waits no more,
-// when the news of that was lost: the next scan must see it, as soon as the
-// store can be read.
+// staleAfter bounds how long a trip that is no longer open is still offered
+// when that event was lost. The next scan must see it, as soon as the store can
+// be read.
 const staleAfter = 90 * time.Second
 
-// crashAndRestart loses the node's memory and its sockets; a new process follows.
+// crashAndRestart loses the node's memory and sockets, and starts a new
+// process.
 func (n *simNode) crashAndRestart() {
 	l, began := n.currentProcess(), time.Now()
 	l.stop()
@@ -125,7 +126,7 @@ func (n *simNode) crashAndRestart() {
 	n.startProcess()
 }
 
-// deliverEvent is a trip's event from Redis.
+// deliverEvent receives a trip's event from Redis.
 func (n *simNode) deliverEvent(ev trips.Event) {
 	l := n.currentProcess()
 	l.followTrip(ev.Trip)
@@ -148,8 +149,8 @@ func (l *simProcess) followTrip(t trips.Trip) {
 	}
 }
 
-// resyncUntilKnown reads who is on a trip after messages may have been missed, until it
-// knows.
+// resyncUntilKnown reads which drivers are on a trip, after messages may have
+// been lost. It repeats until the store answers.
 func (l *simProcess) resyncUntilKnown() {
 	for l.ctx.Err() == nil && !l.resyncTrips() {
 		l.node.city.pause(time.Second)
@@ -183,7 +184,8 @@ func (l *simProcess) resyncTrips() bool {
 	return true
 }
 
-// replicateDrivers shows the other node this one's drivers, full pictures only.
+// replicateDrivers sends this node's drivers to the other node, always all of
+// them.
 func (l *simProcess) replicateDrivers() {
 	for {
 		select {
@@ -203,7 +205,8 @@ func (l *simProcess) replicateDrivers() {
 	}
 }
 
-// Offer is the courier's: to a socket here, or by a message to the other node.
+// Offer implements dispatch.Courier: it hands the offer to a socket here, or
+// sends a message to the other node.
 func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
 	c := l.node.city
 	c.mu.Lock()
@@ -212,7 +215,7 @@ func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
 	c.mu.Unlock()
 
 	if late := time.Since(left); gone && late > staleAfter {
-		c.reportViolation("%s offers trip %s, which waits for nobody since %s", l.node.name, o.Trip.ID, late)
+		c.reportViolation("%s offers trip %s, which is no longer open since %s", l.node.name, o.Trip.ID, late)
 	}
 	d, ok := l.drivers.Get(o.Driver)
 	if d.Hold != o.ID && d.Trip == "" {
@@ -224,7 +227,7 @@ func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
 	}
 
 	if c.isTroubled.Load() && c.drawChance(.1) {
-		// a publish that hangs, and fails in the end
+		// A publish that hangs and fails in the end.
 		select {
 		case <-ctx.Done():
 		case <-time.After(c.drawDuration(time.Millisecond, offerFor)):
@@ -244,7 +247,7 @@ func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
 	return nil
 }
 
-// Withdraw is the courier's.
+// Withdraw implements dispatch.Courier.
 func (l *simProcess) Withdraw(_ context.Context, o dispatch.Offer, _ string) {
 	if d, ok := l.drivers.Get(o.Driver); ok && d.Node == l.node.name {
 		l.dropOffer(o)
@@ -259,7 +262,7 @@ func (l *simProcess) currentDispatcher() *dispatch.Dispatcher {
 	return l.dispatcherNow
 }
 
-// forwardDecline goes to the node that made the offer.
+// forwardDecline tells the node that made the offer.
 func (l *simProcess) forwardDecline(o dispatch.Offer) {
 	for _, n := range l.node.city.nodes {
 		if n.name == o.Node {
@@ -268,8 +271,8 @@ func (l *simProcess) forwardDecline(o dispatch.Offer) {
 	}
 }
 
-// handOffer puts the offer into the inbox and on its way to the phone. Books are
-// kept of what the inbox may still give.
+// handOffer puts the offer into the inbox and sends it to the phone. It keeps
+// account of what the inbox may still give out.
 func (l *simProcess) handOffer(o dispatch.Offer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -309,7 +312,8 @@ func (l *simProcess) dropOffer(o dispatch.Offer) {
 	delete(l.liveOffers, o.ID)
 }
 
-// takeOffer is a driver's grip at an offer.
+// takeOffer takes an offer for a driver, and checks that the inbox may give it
+// out.
 func (l *simProcess) takeOffer(id trips.DriverID, offer string) (dispatch.Offer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -332,7 +336,7 @@ func (l *simProcess) takeOffer(id trips.DriverID, offer string) (dispatch.Offer,
 	return o, nil
 }
 
-// countSearches is how many searches run here.
+// countSearches returns how many searches run here.
 func (l *simProcess) countSearches() (float64, error) {
 	l.mu.Lock()
 	metrics := l.metrics

@@ -12,20 +12,20 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// simDriver is a phone and whoever holds it.
+// simDriver is a phone and its driver.
 type simDriver struct {
 	city *simCity
 	id   trips.DriverID
 	at   location.Point
 
-	mu         sync.Mutex  // guards all below
-	process    *simProcess // nil while the phone has no socket
+	mu         sync.Mutex  // Guards all below.
+	process    *simProcess // nil while the phone has no socket.
 	session    int
-	socketLost chan struct{} // closed when the session ends
+	socketLost chan struct{} // Closed when the session ends.
 }
 
-// runShift keeps the phone coming and going, and coming back after it or its node
-// died.
+// runShift connects the phone, loses its socket now and then, and reconnects it
+// after it or its node died.
 func (d *simDriver) runShift() {
 	for d.city.ctx.Err() == nil {
 		l, lost := d.connectTo(d.city.nodes[d.city.drawNumber(0, 2)])
@@ -51,8 +51,8 @@ func (d *simDriver) runShift() {
 	}
 }
 
-// connectTo opens a socket at a node: the shared state learns where the driver
-// is, the phone what it missed.
+// connectTo opens a socket at a node. The shared state learns where the driver
+// is, and the phone learns what it missed.
 func (d *simDriver) connectTo(n *simNode) (*simProcess, <-chan struct{}) {
 	l := n.currentProcess()
 	if l.ctx.Err() != nil {
@@ -62,7 +62,7 @@ func (d *simDriver) connectTo(n *simNode) (*simProcess, <-chan struct{}) {
 	d.mu.Lock()
 	if d.process == l {
 		d.mu.Unlock()
-		return l, d.socketLost // still there
+		return l, d.socketLost // The old socket is still open.
 	}
 
 	d.session++
@@ -82,7 +82,7 @@ func (d *simDriver) connectTo(n *simNode) (*simProcess, <-chan struct{}) {
 	}
 
 	d.city.wg.Go(func() {
-		// the welcome tells the active trip, as soon as the store can say
+		// The welcome reports the active trip, as soon as the store answers.
 		for l.ctx.Err() == nil {
 			t, err := d.city.store.Active(l.ctx, trips.Driver(d.id))
 			if err == nil {
@@ -97,7 +97,8 @@ func (d *simDriver) connectTo(n *simNode) (*simProcess, <-chan struct{}) {
 	return l, lost
 }
 
-// loseSocket loses the socket; its node notices at once, or is gone itself.
+// loseSocket closes the socket. Its node notices at once, unless it is gone
+// itself.
 func (d *simDriver) loseSocket() {
 	d.mu.Lock()
 	l := d.process
@@ -134,12 +135,12 @@ func (d *simDriver) currentProcess() *simProcess {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.process != nil && d.process.ctx.Err() != nil {
-		return nil // its node died
+		return nil // Its node died.
 	}
 	return d.process
 }
 
-// receiveOffer is an offer on the screen; it may be there for the second time.
+// receiveOffer shows an offer on the screen, perhaps for the second time.
 func (d *simDriver) receiveOffer(l *simProcess, o dispatch.Offer) {
 	if d.currentProcess() != l {
 		return
@@ -152,12 +153,12 @@ func (d *simDriver) receiveOffer(l *simProcess, o dispatch.Offer) {
 
 	soon := time.Now().Add(d.city.drawDuration(time.Second, 10*time.Second))
 	switch mood {
-	case 9: // no answer
-	case 8: // the phone dies with the offer on it
+	case 9: // No answer.
+	case 8: // The phone dies with the offer on it.
 		d.city.mailbox.deliverAt(soon, d.loseSocket)
 	case 6, 7:
 		d.city.mailbox.deliverAt(soon, func() { d.declineOffer(o) })
-	default: // in time, or too late
+	default: // Accepted in time, or too late.
 		limit := 6 * time.Second
 		if d.city.isTroubled.Load() {
 			limit = offerFor + 3*time.Second
@@ -178,18 +179,18 @@ func (d *simDriver) declineOffer(o dispatch.Offer) {
 	}
 }
 
-// acceptOffer sends the command until an answer comes back.
+// acceptOffer repeats the command until an answer comes back.
 func (d *simDriver) acceptOffer(o dispatch.Offer) {
 	key := trips.Key{Actor: trips.Driver(d.id), ID: "accept-" + o.ID, Print: "accept " + o.ID}
 	for try := 0; try < 20 && d.city.ctx.Err() == nil; try++ {
 		l := d.currentProcess()
 		switch {
 		case l == nil:
-		case d.city.isTroubled.Load() && d.city.drawChance(.1): // lost on its way
+		case d.city.isTroubled.Load() && d.city.drawChance(.1): // The command is lost.
 		default:
 			err := d.answerOffer(l, key, o)
 			if known := err == nil || isRefusal(err); known && !(d.city.isTroubled.Load() && d.city.drawChance(.1)) {
-				return // else the ack got lost
+				return // Otherwise the ack got lost.
 			}
 		}
 
@@ -197,7 +198,7 @@ func (d *simDriver) acceptOffer(o dispatch.Offer) {
 	}
 }
 
-// answerOffer is what a node's door does with an accepted offer.
+// answerOffer is what a node's API does with an accepted offer.
 func (d *simDriver) answerOffer(l *simProcess, key trips.Key, offered dispatch.Offer) error {
 	ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
 	defer cancel()
@@ -223,7 +224,7 @@ func (d *simDriver) answerOffer(l *simProcess, key trips.Key, offered dispatch.O
 		l.followTrip(ev.Trip)
 	case isRefusal(err):
 		l.forwardDecline(o)
-	default: // the database is away: the driver may try again
+	default: // The database is away: the driver may try again.
 		l.mu.Lock()
 		l.putOfferLocked(o)
 		l.mu.Unlock()
@@ -232,7 +233,7 @@ func (d *simDriver) answerOffer(l *simProcess, key trips.Key, offered dispatch.O
 	return err
 }
 
-// isRefusal says that trying again is of no use.
+// isRefusal reports whether trying again is useless.
 func isRefusal(err error) bool {
 	for _, e := range []error{trips.ErrTaken, trips.ErrBadMove, trips.ErrNotFound, trips.ErrNotYours, trips.ErrRiderBusy,
 		trips.ErrKeyReused, dispatch.ErrOfferGone} {

@@ -10,7 +10,7 @@
 //	  was, until this simulation found it)
 //	no release when the trip went elsewhere             idle driver still held
 //	the scan starts no searches                         trip waits after its bound
-//	the scan has no search look at the store            offers a trip which waits for nobody
+//	the scan has no search look at the store            offers a trip which is no longer open
 //	ended searches stay on the list                     trip waits after its bound
 //	a search whose expiry failed stays on               still runs searches
 //	a courier that hangs is waited for                  the dispatcher took long to stop
@@ -38,7 +38,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-func TestSimulatedCitiesKeepTheirPromisesWhateverFails(t *testing.T) {
+func TestSimulatedCitiesKeepTheirPromisesUnderEveryFault(t *testing.T) {
 	first, n := faulty.Seeds(t, 20)
 	var virtual, asked, crashes atomic.Int64
 	began := time.Now()
@@ -63,7 +63,8 @@ func TestSimulatedCitiesKeepTheirPromisesWhateverFails(t *testing.T) {
 		n, hours, asked.Load(), crashes.Load(), real.Round(time.Millisecond), hours/real.Seconds())
 }
 
-// runStory is one city's story: trouble, healing, calm; and what must be true then.
+// runStory is one city's story: trouble, recovery, calm. Then it checks what
+// must hold.
 func (c *simCity) runStory(crashes *atomic.Int64) {
 	defer func() {
 		c.stop()
@@ -82,14 +83,14 @@ func (c *simCity) runStory(crashes *atomic.Int64) {
 	c.checkEvents()
 }
 
-// causeTrouble is an hour in which everything fails that may.
+// causeTrouble is an hour in which everything may fail.
 func (c *simCity) causeTrouble(crashes *atomic.Int64) {
 	c.isTroubled.Store(true)
 
 	c.wg.Go(func() {
 		for c.pause(c.drawDuration(0, 5*time.Minute)) && c.isTroubled.Load() {
 			for range c.drawNumber(1, 4) {
-				// often several at once, who want the same driver
+				// Often several at once, who want the same driver.
 				c.wg.Go(c.runRider)
 			}
 		}
@@ -108,15 +109,15 @@ func (c *simCity) causeTrouble(crashes *atomic.Int64) {
 			c.nodes[c.drawNumber(0, 2)].crashAndRestart()
 			crashes.Add(1)
 		default:
-			// members disagree: one node, none, or both think that the region
-			// is theirs
+			// Members disagree: one node, none, or both think that they own the
+			// region.
 			c.nodes[c.drawNumber(0, 2)].ownsRegion.Store(c.drawChance(.7))
 		}
 	}
 }
 
-// endTrouble ends all faults. Who owns the region is settled, except that in some
-// cities both go on to think it theirs.
+// endTrouble ends all faults. It settles which node owns the region, except
+// that in some cities both nodes go on to think that they own it.
 func (c *simCity) endTrouble() {
 	c.isTroubled.Store(false)
 	c.store.Trouble(faulty.Faults{})
@@ -128,8 +129,8 @@ func (c *simCity) endTrouble() {
 	}
 }
 
-// boundSlack is what the slowest scan, a late message and a phone's patience add to
-// a search's bound.
+// boundSlack is what the slowest scan, a late message and a phone's retries add
+// to a search's bound.
 const boundSlack = time.Minute
 
 // awaitCalm waits for what is under way to end by itself: searches within their
@@ -159,7 +160,7 @@ func (c *simCity) awaitCalm() {
 	}
 
 	for _, n := range c.nodes {
-		// a message may have been lost just before all was well
+		// A message may have been lost just before the faults ended.
 		n.currentProcess().resyncUntilKnown()
 	}
 
@@ -167,8 +168,8 @@ func (c *simCity) awaitCalm() {
 	c.checkIdle()
 }
 
-// checkIdle holds the memory of the nodes against the store: nobody rides, nobody is
-// held, nobody searches.
+// checkIdle compares the memory of the nodes with the store: no trip is driven,
+// no driver is held, and no search runs.
 func (c *simCity) checkIdle() {
 	for _, n := range c.nodes {
 		l := n.currentProcess()
@@ -185,8 +186,8 @@ func (c *simCity) checkIdle() {
 	}
 }
 
-// probeDrivers asks for as many trips as there are drivers, all of them free and
-// willing: each trip must find its driver.
+// probeDrivers requests as many trips as there are drivers, all of them free
+// and willing. Each trip must find its driver.
 func (c *simCity) probeDrivers() {
 	var ids []trips.TripID
 	for range c.fleet {
@@ -202,7 +203,8 @@ func (c *simCity) probeDrivers() {
 	}
 }
 
-// checkEvents reads the log from its first event to its last.
+// checkEvents audits the store and reads the log from its first event to its
+// last.
 func (c *simCity) checkEvents() {
 	report, err := audit.Run(c.ctx, c.store, audit.Config{Now: time.Now, Grace: 1000 * time.Hour})
 	if err != nil || report.Violations() > 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// withWindows lets the town gather its requests.
+// withWindows makes the town gather its requests in windows.
 func withWindows(c *Config) {
 	c.Policy = Policy{Name: BatchedPolicy, Picker: LeastWait{}, Window: DefaultWindow}
 }
@@ -59,7 +59,7 @@ func TestADeclineIsForTheNextWindow(t *testing.T) {
 	}, withWindows)
 }
 
-func TestWhoeverCancelsWhileTheWindowIsOpenTakesNobodysDriver(t *testing.T) {
+func TestARiderWhoCancelsInAnOpenWindowTakesNoDriver(t *testing.T) {
 	runInTown(t, metresOf{"a": 300, "b": 400}, func(w *testTown) {
 		w.requestTrip("r1", true)
 		w.acceptOffer(w.lastOffer(), true)
@@ -73,7 +73,7 @@ func TestWhoeverCancelsWhileTheWindowIsOpenTakesNobodysDriver(t *testing.T) {
 	}, withWindows)
 }
 
-func TestAPairThatNobodyCanDriveIsNoPair(t *testing.T) {
+func TestAnUnreachablePickupIsNoPair(t *testing.T) {
 	eta := etaFunc(func(_ context.Context, from []location.Point, _ location.Point) ([]time.Duration, string, error) {
 		return slices.Repeat([]time.Duration{1 << 62}, len(from)), "road", nil
 	})
@@ -119,7 +119,7 @@ func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
 		t.Errorf("by the clock: %+v", pairs)
 	}
 	if pairs := (LeastWait{Pace: 5}).Pick(t.Context(), far); len(pairs) != 1 {
-		t.Error("five times as fast, nobody is sent")
+		t.Error("five times as fast, no driver is sent")
 	}
 
 	for pace, want := range map[float64]time.Duration{0: DefaultWindow, 1: DefaultWindow, 5: DefaultWindow / 5} {
@@ -140,7 +140,7 @@ func TestOfTwoDriversAlikeTheOneWhoWaitedLongerGoes(t *testing.T) {
 	}
 }
 
-func TestTheLastCallTakesNobodyFromWhoIsNear(t *testing.T) {
+func TestALongWaitTakesNoDriverFromANearRider(t *testing.T) {
 	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{nearbyDriver("d", 6000)}}
 	here := Ask{Trip: trips.Trip{ID: "here"}, Near: []sharedstate.Near{nearbyDriver("d", 100)}}
 	if p := pickOne(t, LeastWait{}, []Ask{late, here}); p.Trip != "here" {
@@ -153,17 +153,17 @@ func TestTheLastCallTakesNobodyFromWhoIsNear(t *testing.T) {
 	}
 }
 
-func TestOfFarDriversTheLastCallTakesTheNearest(t *testing.T) {
+func TestAfterALongWaitTheNearestFarDriverComes(t *testing.T) {
 	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{nearbyDriver("e", 9000), nearbyDriver("d", 8990)}}
 	if p := pickOne(t, LeastWait{}, []Ask{late}); p.Driver.ID != "d" {
 		t.Errorf("%s comes", p.Driver.ID)
 	}
 }
 
-// A city in which one driver comes free in every second window, always next
-// door to a newcomer and far from everybody who waits: nobody who waits is
-// passed over by anyone younger than the bound.
-func TestNobodyStarves(t *testing.T) {
+// One driver comes free in every second window of a city, always next to a
+// newcomer and far from all who wait. No waiting rider may be passed over by a
+// rider who is younger by more than the bound.
+func TestNoRiderStarves(t *testing.T) {
 	const windows, far = 3000, 5500.0
 	type rider struct {
 		id   trips.TripID
@@ -174,7 +174,7 @@ func TestNobodyStarves(t *testing.T) {
 	served := 0
 	for n := range windows {
 		now := time.Duration(n) * DefaultWindow
-		if n%100 < 90 { // more come than are served
+		if n%100 < 90 { // More riders come than are served.
 			waiting = append(waiting, rider{trips.TripID(fmt.Sprint("t", n)), now})
 		}
 		window := make([]Ask, len(waiting))
@@ -202,14 +202,14 @@ func TestNobodyStarves(t *testing.T) {
 	}
 
 	if served == 0 {
-		t.Errorf("nobody far away was served in %v; the bound is %v", windows*DefaultWindow, bound)
+		t.Errorf("no rider far away was served in %v; the bound is %v", windows*DefaultWindow, bound)
 	}
 }
 
-// The matcher rounds each pair's cost to whole microseconds and is exact in that
-// unit. So the totals are sums of whole microseconds too, rounded pair by pair,
-// and are compared without a tolerance. Sums of unrounded costs may differ by
-// less than a microsecond per pair in either direction.
+// The matcher rounds each pair's cost to whole microseconds and is exact in
+// that unit. So the totals are sums of whole microseconds too, rounded pair by
+// pair, and are compared without a tolerance. Sums of unrounded costs may
+// differ by less than a microsecond per pair in either direction.
 func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		drivers, metres := rapid.IntRange(1, 4).Draw(t, "drivers"), rapid.Float64Range(0, 8000)
@@ -236,7 +236,7 @@ func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 	})
 }
 
-// wholePairCost is the cost of a pair with the default weights, in microseconds.
+// wholePairCost is the cost of a pair in microseconds, with default weights.
 func wholePairCost(ask Ask, n sharedstate.Near) int64 {
 	return (Weights{}).pairCost(ask.Waited, estimatePickup(n), n.Idle).Microseconds()
 }

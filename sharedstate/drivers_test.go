@@ -170,7 +170,7 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	c.advance(time.Second)
 
 	seat := d.Enter("d", "n1")
-	d.Place(last) // sent before
+	d.Place(last) // Sent before the driver came here.
 	left := last
 	left.Connected = false
 	d.Place(left)
@@ -347,9 +347,9 @@ func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q 
 	}
 }
 
-// TestEverybodyAtOnce calls all methods concurrently on few drivers, then lets
+// TestAllMethodsAtOnce calls all methods concurrently on few drivers, then lets
 // the state check itself.
-func TestEverybodyAtOnce(t *testing.T) {
+func TestAllMethodsAtOnce(t *testing.T) {
 	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, Judge: location.Judge{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
 	var wg sync.WaitGroup
 	for w := range 8 {

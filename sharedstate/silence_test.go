@@ -68,7 +68,7 @@ func TestOurOwnPauseKillsNoDriver(t *testing.T) {
 			s.clock.advance(away)
 			s.wantCounts("back, before anything else ran", 100, 100)
 
-			// the sockets are read late, too
+			// The sockets are read late, too.
 			s.runFor(2900*time.Millisecond, 0, all)
 			s.runFor(20*time.Second, 100, all)
 			checkInvariants(t, s.drivers)

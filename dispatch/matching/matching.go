@@ -204,7 +204,7 @@ func (s *solver) popNearest() (j int32, d int64, ok bool) {
 // column behind it, and the last row takes the end. If the path ends in a row
 // that becomes unmatched, that row gives up its column first.
 func (s *solver) augmentPath(first, alone, end int32) {
-	if alone != None { // it gives its column to the row that came for it
+	if alone != None { // It gives its column to the row that came for it.
 		end, s.columnOf[alone] = s.columnOf[alone], None
 		s.rowCost[alone] = s.skipCost[alone]
 		if alone == first {

@@ -62,7 +62,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 	}
 }
 
-func TestWhoWantsNoJournalKeepsNone(t *testing.T) {
+func TestANilJournalKeepsNothing(t *testing.T) {
 	var j *journal.Journal
 	j.Add(journal.Record{What: journal.Event})
 	if err := j.Close(); err != nil {
