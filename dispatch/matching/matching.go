@@ -76,9 +76,9 @@ func (g *Graph) Columns() int { return g.columns }
 // Matching holds a partner for each row and column, or None, and the total
 // cost. The prices prove that no matching is cheaper; see Graph.Proves.
 type Matching struct {
-	Row    []int // The column of each row.
-	Column []int // The row of each column.
-	Cost   int64 // Of the pairs and of the unmatched rows.
+	Row    []int   // The column of each row.
+	Column []int   // The row of each column.
+	Cost   int64   // Of the pairs and of the unmatched rows.
 	Prices []int64 // By column: the dual variables.
 }
 

@@ -10,16 +10,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// request is one thing to ask at the public door. TRIP, RIDER and DRIVER stand
-// for the target's.
+// request is one request to the public API. TRIP, RIDER and DRIVER stand for
+// the target's ids.
 type request struct {
 	method, path, body string
-	// an answer with success holds nothing of others; it is searched all the
-	// same
+
+	// harmless means that a success reveals nothing of others. The answer is
+	// searched all the same.
 	harmless bool
 }
 
-// foreignTripRequests is what belongs to the two people of a trip.
+// foreignTripRequests ask for what belongs to the two people of a trip.
 var foreignTripRequests = []request{
 	{method: "GET", path: "/v1/trips/TRIP"},
 	{method: "GET", path: "/v1/trips/TRIP/chat"},
@@ -27,7 +28,7 @@ var foreignTripRequests = []request{
 	{method: "GET", path: "/v1/trips", harmless: true},
 }
 
-// tokenRequests is what a token opens.
+// tokenRequests are requests that a valid token permits.
 var tokenRequests = []request{
 	{method: "GET", path: "/v1/trips"},
 	{method: "GET", path: "/v1/trips/TRIP"},
@@ -35,7 +36,7 @@ var tokenRequests = []request{
 	{method: "POST", path: "/v1/trips/TRIP/cancel", body: `{}`},
 }
 
-// malformedRequests is what no door should take.
+// malformedRequests are requests that the API should never accept.
 var malformedRequests = []request{
 	{method: "POST", path: "/v1/trips", body: `{"pickup":{"lng":1e999,"lat":0},"dropoff":{"lng":0,"lat":0}}`},
 	{method: "POST", path: "/v1/trips", body: `{"pickup":{"lng":0,"lat":91},"dropoff":{"lng":181,"lat":0}}`},
@@ -47,7 +48,7 @@ var malformedRequests = []request{
 	{method: "GET", path: "/v1/trips/" + strings.Repeat("x", 4000)},
 	{method: "GET", path: "/v1/trips/..%2f..%2fetc"},
 	{method: "POST", path: "/v1/payments/webhook", body: `{"event":"charge.success","data":{"reference":"TRIP","amount":1}}`},
-	// the page answers unknown paths
+	// The page answers unknown paths.
 	{method: "GET", path: "/metrics", harmless: true},
 	{method: "POST", path: "/admin/revocations", body: `{"role":"rider","id":"RIDER"}`},
 	{method: "POST", path: "/v1/dev/tokens", body: `{"role":"system","id":"RIDER"}`},
@@ -70,6 +71,7 @@ func httpAttempts() []attempt {
 	}
 }
 
+// askAll returns an attempt that sends all requests with the token of a role.
 func askAll(requests []request, role string) func(*intruder, context.Context, *visit) {
 	return func(i *intruder, ctx context.Context, v *visit) {
 		for _, r := range requests {
@@ -78,7 +80,7 @@ func askAll(requests []request, role string) func(*intruder, context.Context, *v
 	}
 }
 
-// tryRequest asks once and judges the answer.
+// tryRequest sends a request and judges the answer.
 func (i *intruder) tryRequest(ctx context.Context, v *visit, r request, token string) {
 	fill := strings.NewReplacer("TRIP", v.target.Trip, "RIDER", v.target.Rider, "DRIVER", v.target.Driver)
 	path, body := fill.Replace(r.path), fill.Replace(r.body)
@@ -105,7 +107,8 @@ func (i *intruder) tryRequest(ctx context.Context, v *visit, r request, token st
 	}
 }
 
-// sendRequest sends one request on a connection of its own.
+// sendRequest sends one request on a connection of its own. It reads at most 1
+// MiB of the answer.
 func (i *intruder) sendRequest(ctx context.Context, method, url, token, body string) (status int, text []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package intruder tries what a client must not be able to do: it moves, reads
-// and talks on trips of other people, makes tokens of its own, and sends what
-// is no frame at all. It knows the ids of true trips, which a stranger would
-// have to guess. Whatever a node lets it do, or tells it of others, counts
-// against the node.
+// Package intruder attempts what a client must not be able to do. It moves,
+// reads and writes on trips of other people, forges tokens, and sends malformed
+// frames. It knows the ids of real trips, which a stranger would have to guess.
+// Everything that a node lets it do, or reveals of others, counts against the
+// node. It uses raw connections, not the client package, which sends only valid
+// frames.
 package intruder
 
 import (
@@ -19,8 +20,8 @@ import (
 	"time"
 )
 
-// The names under which it has tokens of its own. They ask for no trip and
-// accept no offer, so that nothing at all may happen in their name.
+// The user ids of the intruder's own tokens. They request no trip and accept no
+// offer, so that nothing may happen in their name.
 const (
 	Rider  = "intruder-rider"
 	Driver = "intruder-driver"
@@ -33,31 +34,31 @@ type Target struct {
 	Driver string `json:"driver,omitempty"`
 }
 
-// Config says whom to bother.
+// Config is which nodes and trips to attack.
 type Config struct {
-	Servers []string        // of the nodes, as http://HOST:PORT
-	Targets func() []Target // those of now; asked before each attempt
-	Seed    uint64          // of what comes when
-	Rounds  int             // of all attempts; 0: until the context ends
-	Journal io.Writer       // a JSON line for each attempt; nil: none is kept
-	Log     *slog.Logger    // nil: nothing is logged
+	Servers []string        // Of the nodes, as http://HOST:PORT.
+	Targets func() []Target // Current targets, asked before each attempt.
+	Seed    uint64          // Of the order of attempts.
+	Rounds  int             // Of all attempts; 0: until the context ends.
+	Journal io.Writer       // A JSON line for each attempt; nil: none.
+	Log     *slog.Logger    // nil: nothing is logged.
 }
 
-// Text is what it says wherever something can be said.
+// Text is what the intruder writes into every text field.
 const Text = "intruder"
 
 const (
 	attemptTimeout = 8 * time.Second
-	attemptPause   = 20 * time.Millisecond // between attempts
+	attemptPause   = 20 * time.Millisecond // Between attempts.
 	tokenTimeout   = 3 * time.Second
 )
 
-// intruder is one run; a single goroutine.
+// intruder is one run. It belongs to a single goroutine.
 type intruder struct {
 	cfg    Config
 	client *http.Client
 	rng    *rand.Rand
-	tokens map[string]string // token by role
+	tokens map[string]string // By role.
 	report *Report
 }
 
@@ -67,16 +68,16 @@ type attempt struct {
 	run  func(*intruder, context.Context, *visit)
 }
 
-// visit is an attempt at a node, and what came of it.
+// visit is an attempt at a node and its result.
 type visit struct {
 	server string
 	target Target
 	tally
 }
 
-// Run tries everything in an order of its own, over and over, until ctx ends or
-// the rounds are done. Nodes may come and go meanwhile. An error means that the
-// journal could not be written.
+// Run makes all attempts in random order, over and over, until ctx ends or the
+// rounds are done. Nodes may come and go meanwhile. It returns an error if cfg
+// has no nodes or targets, or if the journal cannot be written.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -100,7 +101,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	return *i.report, nil
 }
 
-// makeAttempt makes one attempt at some node.
+// makeAttempt makes one attempt at a random node.
 func (i *intruder) makeAttempt(ctx context.Context, a attempt) error {
 	v := &visit{server: strings.TrimSuffix(i.cfg.Servers[i.rng.IntN(len(i.cfg.Servers))], "/")}
 	targets := i.cfg.Targets()
@@ -112,7 +113,7 @@ func (i *intruder) makeAttempt(ctx context.Context, a attempt) error {
 	a.run(i, limited, v)
 	cancel()
 	if ctx.Err() != nil && len(v.Rows) == 0 {
-		return nil // cut off by the end
+		return nil // The end of the run cut it off.
 	}
 	i.report.addTally(a.name, v.tally)
 	for _, row := range v.Rows {
@@ -141,9 +142,10 @@ type journalEntry struct {
 	Got     tally   `json:"got"`
 }
 
+// nowMs returns Unix milliseconds.
 func nowMs() float64 { return float64(time.Now().UnixMicro()) / 1e3 }
 
-// fetchTokens gets the intruder's own two tokens; they last.
+// fetchTokens gets the intruder's own two tokens, unless it has them.
 func (i *intruder) fetchTokens(ctx context.Context, server string) bool {
 	for role, id := range map[string]string{"rider": Rider, "driver": Driver} {
 		if i.tokens[role] != "" {
@@ -163,7 +165,7 @@ func (i *intruder) fetchTokens(ctx context.Context, server string) bool {
 	return true
 }
 
-// pauseFor ends early with the context, which is no error.
+// pauseFor waits. It ends early with the context, which is no error.
 func pauseFor(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -174,8 +176,8 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// ReadTargets reads JSON lines from a file that others replace; what cannot be
-// read holds no targets.
+// ReadTargets reads JSON lines from a file that other processes replace. It
+// returns the targets up to the first unreadable line.
 func ReadTargets(path string) (out []Target) {
 	f, err := os.Open(path)
 	if err != nil {

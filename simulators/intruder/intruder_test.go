@@ -20,10 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var victim = Target{Trip: "3d7a4c1e-trip", Rider: "victim", Driver: "chauffeur"}
 
-// fakeNode answers as a node; answers and frames say how.
+// fakeNode answers as a node. Its fields say how.
 type fakeNode struct {
 	http   func(w http.ResponseWriter, r *http.Request)
-	answer func(*wire.ClientFrame) *wire.ServerFrame // nil: closes the socket
+	answer func(*wire.ClientFrame) *wire.ServerFrame // nil closes the socket.
 }
 
 func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +72,7 @@ func (n *fakeNode) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// runAttempts lets the intruder make all attempts of a list at a node.
+// runAttempts makes all attempts whose name contains only, at a node.
 func runAttempts(t *testing.T, n *fakeNode, only string) Report {
 	t.Helper()
 	s := httptest.NewServer(n)
@@ -114,7 +114,7 @@ func ackFrame(f *wire.ClientFrame, code wire.Code) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id, Code: string(code)}}}
 }
 
-// strictAnswer is a node as it should be.
+// strictAnswer answers as a correct node does.
 func strictAnswer(f *wire.ClientFrame) *wire.ServerFrame {
 	switch {
 	case f.GetHello().GetToken() == "rider.of.mine" || f.GetHello().GetToken() == "driver.of.mine":
@@ -192,7 +192,7 @@ func TestARunKeepsAJournalOfWhatItTriedAndGot(t *testing.T) {
 	asked := 0
 	r, err := Run(t.Context(), Config{Servers: []string{s.URL + "/"}, Rounds: 1, Seed: 5, Journal: &journal, Targets: func() []Target {
 		if asked++; asked == 1 {
-			return nil // nobody rides yet
+			return nil // There are no trips yet.
 		}
 		return []Target{victim}
 	}})

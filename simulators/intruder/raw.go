@@ -29,6 +29,7 @@ func maskedFrame(first byte, payload []byte) []byte {
 	return append(frameHeader(first, len(payload)), payload...)
 }
 
+// frameHeader is the header of a masked frame, which may lie about its length.
 func frameHeader(first byte, length int) []byte {
 	out := []byte{first}
 	switch {
@@ -44,15 +45,15 @@ func frameHeader(first byte, length int) []byte {
 
 const (
 	floodFor = 300 * time.Millisecond
-	// the node reads 64 KiB a second and keeps one of few places for us until
-	// it has read them all
+	// The node reads 64 KiB a second. Until it has read all, the connection
+	// occupies one of few slots.
 	floodBytes = 256 << 10
-	floodWrite = time.Second // a node that reads slowly on purpose holds us up
+	floodWrite = time.Second // A node may read slowly on purpose.
 	rawWait    = 300 * time.Millisecond
 )
 
 func rawAttempts() []attempt {
-	ping := []byte{} // an empty message is an empty frame, too
+	ping := []byte{} // An empty message is an empty frame.
 	once := map[string][]byte{
 		"a huge message":                    maskedFrame(finalBit|opBinary, bytes.Repeat([]byte{0x0a}, 1<<20)),
 		"a frame that claims to be endless": frameHeader(finalBit|opBinary, 1<<40),
@@ -85,13 +86,13 @@ func rawAttempts() []attempt {
 		out = append(out, attempt{name, func(i *intruder, ctx context.Context, v *visit) { i.tryRaw(ctx, v, data, floodFor) }})
 	}
 
-	// a map has no order
+	// Maps have no order.
 	slices.SortFunc(out, func(a, b attempt) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
 // tryRaw writes bytes below the library, once or for a while, and judges what
-// comes of it.
+// comes back.
 func (i *intruder) tryRaw(ctx context.Context, v *visit, data []byte, during time.Duration) {
 	v.countTried()
 	l, ok := i.logIn(ctx, v, "rider")
@@ -103,7 +104,7 @@ func (i *intruder) tryRaw(ctx context.Context, v *visit, data []byte, during tim
 
 	under := l.UnderlyingConn()
 	if bytes.HasPrefix(data, maskedFrame(opContinued, nil)) {
-		// what is continued
+		// The frame that is continued.
 		if _, err := under.Write(maskedFrame(opBinary, nil)); err != nil {
 			return
 		}
@@ -114,7 +115,7 @@ func (i *intruder) tryRaw(ctx context.Context, v *visit, data []byte, during tim
 			break
 		}
 		if _, err := under.Write(data); err != nil || sent >= floodBytes || time.Now().After(end) || ctx.Err() != nil {
-			break // it is held up, or thrown out
+			break // The node slows us down or has closed the connection.
 		}
 	}
 

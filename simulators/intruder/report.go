@@ -2,24 +2,23 @@ package intruder
 
 import "fmt"
 
-// tally counts what came of requests and frames.
+// tally counts the results of requests and frames.
 type tally struct {
-	Tried   int `json:"tried"`
-	Refused int `json:"refused"`
-	// no word at all, which is no success either
-	Unanswered int      `json:"unanswered"`
-	Accepted   int      `json:"accepted,omitempty"` // must be 0
+	Tried      int      `json:"tried"`
+	Refused    int      `json:"refused"`
+	Unanswered int      `json:"unanswered"`         // Not a success either.
+	Accepted   int      `json:"accepted,omitempty"` // Must be 0.
 	Foreign    int      `json:"foreign_bytes,omitempty"`
-	Rows       []string `json:"rows,omitempty"` // what got through
+	Rows       []string `json:"rows,omitempty"` // What got through.
 }
 
-// Report is what came of it all.
+// Report is the result of a run.
 type Report struct {
 	tally
-	Attempts map[string]int `json:"attempts"` // how often each was made
+	Attempts map[string]int `json:"attempts"` // How often each was made.
 }
 
-// maxNamedRows bounds what is named; all is counted.
+// maxNamedRows bounds the rows of a report. Everything is counted.
 const maxNamedRows = 20
 
 func newReport() *Report { return &Report{Attempts: map[string]int{}} }

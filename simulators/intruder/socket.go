@@ -16,7 +16,7 @@ import (
 
 const (
 	dialTimeout   = 3 * time.Second
-	answerTimeout = 3 * time.Second // for all answers to a batch
+	answerTimeout = 3 * time.Second // For all answers to a batch.
 )
 
 func socketAttempts() []attempt {
@@ -40,17 +40,18 @@ func socketAttempts() []attempt {
 	}
 }
 
+// tryForeignCommands returns an attempt that sends each foreign command twice.
 func tryForeignCommands(role string) func(*intruder, context.Context, *visit) {
 	return func(i *intruder, ctx context.Context, v *visit) {
 		var twice []*wire.ClientFrame
 		for _, f := range foreignCommandFrames(v.target) {
 			if role == "driver" && f.GetSetAvailable() != nil || role == "rider" && f.GetWatchArea() != nil {
-				continue // it may
+				continue // The role may send it.
 			}
 			twice = append(twice, f, f)
 		}
 
-		for len(twice) > 0 { // a phone may have 16 commands waiting
+		for len(twice) > 0 { // At most 16 commands of a phone may wait.
 			n := min(14, len(twice))
 			i.exchangeFrames(ctx, v, role, twice[:n])
 			twice = twice[n:]
@@ -58,8 +59,8 @@ func tryForeignCommands(role string) func(*intruder, context.Context, *visit) {
 	}
 }
 
-// foreignCommandFrames are all that act on a trip, and those that only the other role may
-// send. They are in nobody's interest.
+// foreignCommandFrames are all commands that act on a trip, and those that only
+// the other role may send. An honest client sends none of them.
 func foreignCommandFrames(t Target) []*wire.ClientFrame {
 	here := &wire.Point{Lng: 3.4, Lat: 6.5}
 	frames := []*wire.ClientFrame{
@@ -84,7 +85,7 @@ func foreignCommandFrames(t Target) []*wire.ClientFrame {
 	return frames
 }
 
-// garbageFixes are positions that no phone can be at.
+// garbageFixes are positions where no phone can be.
 func garbageFixes(t Target) (out []*wire.ClientFrame) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for n, p := range []*wire.Point{nil, {Lng: nan, Lat: nan}, {Lng: inf, Lat: -inf}, {Lng: 181, Lat: 91}, {Lng: 1e300, Lat: 1e-300}, {}} {
@@ -102,7 +103,7 @@ func helloFrame(token string, t Target) *wire.ClientFrame {
 		Resume: &wire.Resume{Epoch: uuid.NewString(), TripId: t.Trip}}}}
 }
 
-// socket is an open socket.
+// socket is an open WebSocket.
 type socket struct {
 	*websocket.Conn
 	codec wire.Codec
@@ -127,7 +128,7 @@ func (l *socket) sendFrame(f *wire.ClientFrame) error {
 	return err
 }
 
-// readFrame is the next frame, or an error when none comes before a time.
+// readFrame returns the next frame, or an error when none comes before until.
 func (l *socket) readFrame(until time.Time) (*wire.ServerFrame, error) {
 	if err := l.SetReadDeadline(until); err != nil {
 		return nil, err
@@ -141,7 +142,7 @@ func (l *socket) readFrame(until time.Time) (*wire.ServerFrame, error) {
 	return f, l.codec.Decode(data, f)
 }
 
-// logIn says hello with a token of the intruder's own.
+// logIn opens a socket with a token of the intruder's own.
 func (i *intruder) logIn(ctx context.Context, v *visit, role string) (*socket, bool) {
 	l, err := i.dialSocket(ctx, v)
 	if err != nil {
@@ -167,8 +168,8 @@ func (i *intruder) userID(role string) string {
 	return map[string]string{"rider": Rider, "driver": Driver}[role]
 }
 
-// exchangeFrames sends frames and judges all that comes until each command is
-// answered, or nothing more does.
+// exchangeFrames sends frames, and judges all answers until each command is
+// answered or no more answers come.
 func (i *intruder) exchangeFrames(ctx context.Context, v *visit, role string, frames []*wire.ClientFrame) {
 	l, ok := i.logIn(ctx, v, role)
 	if !ok {
@@ -189,7 +190,7 @@ func (i *intruder) exchangeFrames(ctx context.Context, v *visit, role string, fr
 		switch f.Body.(type) {
 		case *wire.ClientFrame_Fix, *wire.ClientFrame_Typing, *wire.ClientFrame_PositionAck, *wire.ClientFrame_WatchArea,
 			*wire.ClientFrame_Ping:
-			// nobody answers, but the ping after all of them
+			// These get no answer. The ping after all of them does.
 		default:
 			acks++
 		}
@@ -198,8 +199,8 @@ func (i *intruder) exchangeFrames(ctx context.Context, v *visit, role string, fr
 	i.readAnswers(l, v, acks)
 }
 
-// readAnswers judges what comes until a pong and so many answers have come, or
-// nothing does any more.
+// readAnswers judges frames until a pong and so many acks have come, or until
+// answerTimeout.
 func (i *intruder) readAnswers(l *socket, v *visit, acks int) {
 	pong := false
 	for until := time.Now().Add(answerTimeout); acks > 0 || !pong; {
@@ -216,7 +217,8 @@ func (i *intruder) readAnswers(l *socket, v *visit, acks int) {
 	v.Unanswered += max(acks, 0)
 }
 
-// judgeFrame says whether a frame is an answer, and counts what it tells.
+// judgeFrame counts what a frame reveals. It reports whether the frame is an
+// ack.
 func (i *intruder) judgeFrame(v *visit, f *wire.ServerFrame) (answer bool) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Ack:
@@ -230,7 +232,7 @@ func (i *intruder) judgeFrame(v *visit, f *wire.ServerFrame) (answer bool) {
 			v.recordForeign(proto.Size(f), "%.200v", f)
 		}
 		return true
-	case *wire.ServerFrame_Pong, *wire.ServerFrame_Cars: // anybody may know
+	case *wire.ServerFrame_Pong, *wire.ServerFrame_Cars: // Public.
 	default:
 		v.recordForeign(proto.Size(f), "%.200v", f)
 	}
@@ -238,7 +240,7 @@ func (i *intruder) judgeFrame(v *visit, f *wire.ServerFrame) (answer bool) {
 	return false
 }
 
-// tryFirstFrame sends a first frame that opens nothing.
+// tryFirstFrame sends a first frame that must not be accepted.
 func (i *intruder) tryFirstFrame(ctx context.Context, v *visit, first *wire.ClientFrame) {
 	v.countTried()
 	l, err := i.dialSocket(ctx, v)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// forgedTokens are tokens that nobody issued, in the name of the target's people. The
+// forgedTokens are forged tokens in the name of the target's people. The
 // intruder does not know the secret.
 func forgedTokens(own string, t Target) []string {
 	payload := func(role, id string, until time.Duration) string {
@@ -29,7 +29,7 @@ func forgedTokens(own string, t Target) []string {
 		strings.Repeat("x", 5000),
 	}
 
-	// our own, with another's name in it, or altered
+	// Our own, with a foreign name in it, or altered.
 	if p := strings.Split(own, "."); len(p) == 3 {
 		out = append(out, p[0]+"."+body+"."+p[2], p[0]+"."+p[1]+".", p[0]+"."+p[1]+"."+p[2][:len(p[2])-2],
 			encodeSegment(none)+"."+p[1]+"."+p[2])

@@ -16,21 +16,22 @@ const (
 	flushInterval = time.Second
 )
 
-// Journal writes records. Its methods may be called from many goroutines, and
-// on nil, which keeps nothing.
+// Journal writes records to a file. Its methods are safe for concurrent use. A
+// nil Journal keeps nothing.
 type Journal struct {
+	// Fixed at creation.
 	opened  time.Time
-	stop    chan struct{}
-	flusher sync.WaitGroup // of the flusher
+	stop    chan struct{} // Closed by Close.
+	flusher sync.WaitGroup
 
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // Guards all below.
 	file *os.File
 	out  *bufio.Writer
-	err  error // the first; nothing is kept after it
+	err  error // The first error. Nothing is kept after it.
 }
 
-// Create begins a journal in a new file; what was there before is gone. The
-// caller must call Close.
+// Create begins a journal in a new file and replaces an old file. The caller
+// must call Close.
 func Create(path string) (*Journal, error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -43,8 +44,8 @@ func Create(path string) (*Journal, error) {
 	return j, nil
 }
 
-// Add keeps a record, with the time of now. The order of the calls is the order
-// in the file.
+// Add writes a record with the current time. The order of the calls is the
+// order in the file. Close returns the first error.
 func (j *Journal) Add(r Record) {
 	if j == nil {
 		return
@@ -69,7 +70,8 @@ func (j *Journal) keepFirstErr(err error) {
 	}
 }
 
-// flushPeriodically sees that a killed process takes no more than a second with it.
+// flushPeriodically flushes every second, so that a killed process loses no
+// more than its last second.
 func (j *Journal) flushPeriodically() {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
@@ -85,7 +87,7 @@ func (j *Journal) flushPeriodically() {
 	}
 }
 
-// Close writes the rest and says whether all was kept.
+// Close writes the rest and returns the first error since Create.
 func (j *Journal) Close() error {
 	if j == nil {
 		return nil
@@ -99,8 +101,9 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-// Read yields the records of a journal in order. A last line torn by a kill is
-// left out; any other that cannot be read is an error, and so is one of yield.
+// Read yields the records of a journal in order. It leaves out a last line that
+// a kill left incomplete. Any other unreadable line is an error. Read stops at
+// the first error of yield and returns it.
 func Read(from io.Reader, yield func(Record) error) error {
 	lines := bufio.NewReaderSize(from, bufferSize)
 	for n := 1; ; n++ {

@@ -15,22 +15,24 @@ import (
 // KindRefund marks an entry that gives back what a charge took.
 const KindRefund = "refund"
 
-// Entry is one line of the ledger: what was taken, or declined, under a
-// reference, or what was given back of it.
+// Entry is one line of the ledger: a charge taken or declined under a
+// reference, or a refund of it.
 type Entry struct {
 	ID        int64  `json:"id"`
-	Kind      string `json:"kind,omitempty"` // KindRefund; empty: a charge
-	Reference string `json:"reference"`      // of the charge, for both kinds
-	// of a charge "success" or "failed", of a refund "processed" or "failed"
+	Kind      string `json:"kind,omitempty"` // KindRefund; empty for a charge.
+	Reference string `json:"reference"`      // Of the charge, for both kinds.
+
+	// Status is "success" or "failed" for a charge, and "processed" or "failed"
+	// for a refund.
 	Status   string    `json:"status"`
-	Amount   int64     `json:"amount"` // minor units
+	Amount   int64     `json:"amount"` // Minor units.
 	Currency string    `json:"currency"`
 	Email    string    `json:"email"`
 	Gateway  string    `json:"gateway_response"`
 	At       time.Time `json:"paid_at"`
 }
 
-// Errors of Append and Refund.
+// The errors of Append and Refund.
 var (
 	ErrDuplicate = errors.New("reference was used before")
 	ErrMismatch  = errors.New("reference was used before for another amount")
@@ -39,23 +41,26 @@ var (
 	ErrExceeds   = errors.New("more than what is left of the charge")
 )
 
-// Ledger is an append-only file of JSON lines, on disk before Append returns.
+// Ledger is an append-only file of JSON lines. An entry is on disk before
+// Append or Refund returns. Ledger is safe for concurrent use.
 type Ledger struct {
-	// guards everything below; held while writing, so that the file's order is
-	// the ledger's
+	file *os.File // Fixed at creation; nil in memory.
+
+	// mu guards all below. It is held while writing, so that the file has the
+	// same order as the entries.
 	mu                sync.Mutex
-	file              *os.File // nil in memory
 	entries           []Entry
-	chargeByReference map[string]int // charges
-	// minor units given back, by the charge's reference
-	refundedMinor map[string]int64
-	// a write failed: the end of the file is unknown, take no more money
+	chargeByReference map[string]int   // Index of the charge.
+	refundedMinor     map[string]int64 // By the charge's reference.
+
+	// writeErr is the first failed write. After it the end of the file is
+	// unknown, and the ledger takes no more money.
 	writeErr error
 }
 
-// OpenLedger reads the ledger at path and goes on writing it; "" keeps it in
-// memory. A last line torn by a crash was never confirmed to anyone and is cut
-// off.
+// OpenLedger reads the ledger at path and continues it. An empty path keeps the
+// ledger in memory. It cuts off a last line that a crash left incomplete, which
+// was never confirmed to a client. Other unreadable lines are an error.
 func OpenLedger(path string) (*Ledger, error) {
 	l := &Ledger{chargeByReference: map[string]int{}, refundedMinor: map[string]int64{}}
 	if path == "" {
@@ -74,11 +79,12 @@ func OpenLedger(path string) (*Ledger, error) {
 	return l, nil
 }
 
+// loadFile reads the entries and cuts off an incomplete last line.
 func (l *Ledger) loadFile() error {
 	r, good := bufio.NewReader(l.file), int64(0)
 	for {
 		line, err := r.ReadBytes('\n')
-		if errors.Is(err, io.EOF) { // a torn line, or nothing
+		if errors.Is(err, io.EOF) { // An incomplete line, or none.
 			break
 		}
 		if err != nil {
@@ -101,6 +107,7 @@ func (l *Ledger) loadFile() error {
 	return err
 }
 
+// indexEntry adds an entry to the maps and the list.
 func (l *Ledger) indexEntry(e Entry) {
 	switch {
 	case e.Kind != KindRefund:
@@ -113,7 +120,8 @@ func (l *Ledger) indexEntry(e Entry) {
 }
 
 // Append numbers the entry and writes it. A known reference changes nothing:
-// ErrDuplicate, or ErrMismatch.
+// Append returns its entry with ErrDuplicate, or with ErrMismatch if amount or
+// currency differ.
 func (l *Ledger) Append(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,9 +136,9 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 	return l.appendLocked(e)
 }
 
-// Refund numbers the entry and writes it: ErrNoCharge, ErrReversed or
-// ErrExceeds when there is not so much to give back. No amount means all that
-// is left.
+// Refund numbers the entry and writes it. An amount of 0 means all that is
+// left. It returns ErrNoCharge, ErrReversed or ErrExceeds when there is less to
+// give back.
 func (l *Ledger) Refund(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,7 +163,7 @@ func (l *Ledger) Refund(e Entry) (Entry, error) {
 	return l.appendLocked(e)
 }
 
-// appendLocked is called with the lock held.
+// appendLocked numbers and writes an entry. The caller holds mu.
 func (l *Ledger) appendLocked(e Entry) (Entry, error) {
 	if l.writeErr != nil {
 		return Entry{}, l.writeErr
@@ -168,6 +176,7 @@ func (l *Ledger) appendLocked(e Entry) (Entry, error) {
 	return e, nil
 }
 
+// writeLine writes one line and flushes it to the disk.
 func (l *Ledger) writeLine(e Entry) error {
 	if l.file == nil {
 		return nil
@@ -220,7 +229,7 @@ func (l *Ledger) Refunds(charge int64) []Entry {
 	return found
 }
 
-// Entries returns the whole ledger in order.
+// Entries returns a copy of the ledger in order.
 func (l *Ledger) Entries() []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package provider emulates a payment provider that speaks as Paystack does: it
-// takes made-up money once per reference and gives it back, keeps a ledger of
-// its own that survives a crash, tells by webhook what it did, and misbehaves
-// in named ways when asked to.
+// Package provider emulates a payment provider with the API of Paystack. It
+// takes made-up money once per reference and gives it back. It keeps a ledger
+// of its own that survives a crash, reports by webhook what it did, and
+// misbehaves in named ways on request.
 package provider
 
 import (
@@ -19,44 +19,45 @@ import (
 	"time"
 )
 
-// Faults are probabilities from 0 to 1, drawn from Seed in the order of the
-// charges and refunds, and of the webhooks.
+// Faults are probabilities from 0 to 1. They are drawn from Seed in the order
+// of the charges and refunds, and separately in the order of the webhooks.
 type Faults struct {
 	Seed      uint64
-	LoseReply float64 // move the money, then cut the connection
-	Error500  float64 // move the money, then answer 500
-	Hang      float64 // do nothing for HangFor
+	LoseReply float64 // Move the money, then cut the connection.
+	Error500  float64 // Move the money, then answer 500.
+	Hang      float64 // Do nothing for HangFor, then answer.
 	HangFor   time.Duration
 	Decline   float64
 
-	DuplicateHook float64 // send a webhook twice
-	LateHook      float64 // send it after LateBy
-	// send it after the next one, or after LateBy when none comes
-	ReorderHook float64
-	LateBy      time.Duration
+	DuplicateHook float64 // Send a webhook twice.
+	LateHook      float64 // Send it after LateBy.
+	ReorderHook   float64 // Send it after the next, or after LateBy if none.
+	LateBy        time.Duration
 }
 
-// Config says how the emulator behaves.
+// Config is how the emulator behaves.
 type Config struct {
-	Secret  string // of the bearer header; also signs webhooks
-	Webhook string // where to POST events; empty: nowhere
+	Secret  string // Of the bearer header; it also signs webhooks.
+	Webhook string // URL that gets events; empty: none are sent.
 	Faults  Faults
-	Now     func() time.Time // time.Now when nil
+	Now     func() time.Time // nil: time.Now.
 }
 
-// Emulator is the provider's HTTP interface over its ledger.
+// Emulator is the provider's HTTP API over its ledger.
 type Emulator struct {
-	cfg         Config
-	ledger      *Ledger
-	mux         *http.ServeMux
-	webhooks    *webhookSender // nil when nobody wants them
-	chargeCalls atomic.Int64   // requests about charges so far
+	// Fixed at creation.
+	cfg      Config
+	ledger   *Ledger
+	mux      *http.ServeMux
+	webhooks *webhookSender // nil without a Webhook URL.
 
-	mu  sync.Mutex // guards rng
+	chargeCalls atomic.Int64 // Requests about charges so far.
+
+	mu  sync.Mutex // Guards rng.
 	rng *rand.Rand
 }
 
-// New returns an emulator that writes to ledger; the caller closes the
+// New returns an emulator that writes to ledger. The caller closes the
 // emulator, then the ledger.
 func New(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Now == nil {
@@ -78,13 +79,16 @@ func New(cfg Config, ledger *Ledger) *Emulator {
 	return e
 }
 
-// Close ends the sending of webhooks; those not delivered are lost.
+// Close stops sending webhooks and waits for the sender. Webhooks that were not
+// delivered are lost.
 func (e *Emulator) Close() {
 	if e.webhooks != nil {
 		e.webhooks.stopAndWait()
 	}
 }
 
+// ServeHTTP checks the secret, counts requests about charges, and serves the
+// API.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := "Bearer " + e.cfg.Secret
 	if r.URL.Path != "/healthz" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
@@ -98,8 +102,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mux.ServeHTTP(w, r)
 }
 
-// handleCalls tells how often nodes asked, so that a crowd of repeats is seen from
-// outside.
+// handleCalls returns how often nodes asked, so that tests see repeated
+// requests.
 func (e *Emulator) handleCalls(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]int64{"calls": e.chargeCalls.Load()})
 }
@@ -119,6 +123,7 @@ type apiResponse struct {
 	Data    any    `json:"data,omitempty"`
 }
 
+// handleCharge takes money once per reference, with the fault drawn for it.
 func (e *Emulator) handleCharge(w http.ResponseWriter, r *http.Request) {
 	var q chargeRequest
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
@@ -151,12 +156,12 @@ func (e *Emulator) handleCharge(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writeReply answers what was done, unless the fault keeps the client from hearing
-// of it.
+// writeReply answers what was done, unless the fault keeps the answer from the
+// client.
 func writeReply(w http.ResponseWriter, fault string, r apiResponse) {
 	switch fault {
 	case "lose_reply":
-		// the documented way to cut the connection without an answer
+		// The documented way to cut a connection.
 		panic(http.ErrAbortHandler)
 	case "error_500":
 		writeJSON(w, http.StatusInternalServerError, apiResponse{Message: "Something went wrong", Code: "internal"})
@@ -165,6 +170,7 @@ func writeReply(w http.ResponseWriter, fault string, r apiResponse) {
 	}
 }
 
+// newEntry returns the ledger entry of a charge.
 func (e *Emulator) newEntry(q chargeRequest, fault string) Entry {
 	out := Entry{Status: "success", Gateway: "Approved", Reference: q.Reference, Amount: q.Amount, Currency: q.Currency,
 		Email: q.Email, At: e.cfg.Now().UTC()}
@@ -183,12 +189,14 @@ func (e *Emulator) handleVerify(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, apiResponse{Status: true, Message: "Verification successful", Data: entry})
 }
 
+// handleLedger returns the whole ledger.
 func (e *Emulator) handleLedger(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(e.ledger.Entries()) // the auditor went away
+	// This fails only if the client left.
+	_ = json.NewEncoder(w).Encode(e.ledger.Entries())
 }
 
-// drawFault picks the fault of one charge or refund.
+// drawFault draws the fault of one charge or refund, or "".
 func (e *Emulator) drawFault() string {
 	e.mu.Lock()
 	x := e.rng.Float64()
@@ -208,7 +216,7 @@ func (e *Emulator) drawFault() string {
 	return ""
 }
 
-// waitHang returns false when the client gave up first.
+// waitHang waits for HangFor. It returns false when the client gave up first.
 func (e *Emulator) waitHang(ctx context.Context) bool {
 	t := time.NewTimer(e.cfg.Faults.HangFor)
 	defer t.Stop()
@@ -223,13 +231,13 @@ func (e *Emulator) waitHang(ctx context.Context) bool {
 func writeJSON(w http.ResponseWriter, code int, r any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	// the client went away; the ledger has the truth
+	// Fails only if the client left.
 	_ = json.NewEncoder(w).Encode(r)
 }
 
-// Run serves an emulator on listen until ctx ends, with its ledger in a file
-// ("" keeps it in memory). It calls ready with the address once it listens, if
-// ready is not nil.
+// Run serves an emulator on listen until ctx ends, with its ledger in a file.
+// An empty path keeps the ledger in memory. Run calls ready with the address
+// once it listens, unless ready is nil.
 func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(addr string)) error {
 	ledger, err := OpenLedger(ledgerPath)
 	if err != nil {

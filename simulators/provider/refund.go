@@ -9,18 +9,17 @@ import (
 )
 
 type refundRequest struct {
-	Transaction string `json:"transaction"` // the charge's reference
+	Transaction string `json:"transaction"` // The charge's reference.
 	Amount      int64  `json:"amount"`
 	Currency    string `json:"currency"`
 	Note        string `json:"merchant_note"`
 }
 
-// refundData is a refund as the provider tells it.
+// refundData is a refund in the provider's answers.
 type refundData struct {
-	ID int64 `json:"id"`
-	// the charge's id, in lists
-	Charge    int64     `json:"transaction,omitempty"`
-	Reference string    `json:"transaction_reference"` // the charge's
+	ID        int64     `json:"id"`
+	Charge    int64     `json:"transaction,omitempty"` // Charge's id, in lists.
+	Reference string    `json:"transaction_reference"` // The charge's.
 	Status    string    `json:"status"`
 	Amount    int64     `json:"amount"`
 	Currency  string    `json:"currency"`
@@ -32,8 +31,8 @@ func newRefundData(e Entry) refundData {
 		CreatedAt: e.At}
 }
 
-// handleRefund answers that the refund is queued; what became of it is in the list
-// and in a webhook.
+// handleRefund answers that the refund is queued. The result is in the list of
+// refunds and in a webhook.
 func (e *Emulator) handleRefund(w http.ResponseWriter, r *http.Request) {
 	var q refundRequest
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
@@ -71,7 +70,8 @@ func (e *Emulator) handleRefund(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// handleListRefunds lists the refunds of the charge with the id in ?transaction=.
+// handleListRefunds lists the refunds of the charge with the id in
+// ?transaction=.
 func (e *Emulator) handleListRefunds(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.URL.Query().Get("transaction"), 10, 64)
 	if err != nil {

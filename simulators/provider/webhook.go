@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	webhookTimeout    = 5 * time.Second // for an answer
+	webhookTimeout    = 5 * time.Second // For an answer.
 	maxWebhookTries   = 5
-	webhookRetryPause = time.Second // between two tries
+	webhookRetryPause = time.Second
 )
 
 // webhookEvent is a webhook's body.
@@ -27,6 +27,7 @@ type webhookEvent struct {
 	Data  any    `json:"data"`
 }
 
+// chargeEvent is the webhook of a charge.
 func chargeEvent(e Entry) webhookEvent {
 	if e.Status != "success" {
 		return webhookEvent{Event: "charge.failed", Data: e}
@@ -34,13 +35,15 @@ func chargeEvent(e Entry) webhookEvent {
 	return webhookEvent{Event: "charge.success", Data: e}
 }
 
-// refundEvent has the amount as text and no time, as the real ones do.
+// refundEvent is the webhook of a refund. It has the amount as text and no
+// time, like Paystack's.
 func refundEvent(e Entry) webhookEvent {
 	return webhookEvent{Event: "refund." + e.Status, Data: map[string]any{"status": e.Status, "transaction_reference": e.Reference,
 		"refund_reference": strconv.FormatInt(e.ID, 10), "amount": strconv.FormatInt(e.Amount, 10),
 		"currency": e.Currency}}
 }
 
+// sendWebhook schedules a webhook, if webhooks are configured.
 func (e *Emulator) sendWebhook(ev webhookEvent) {
 	if e.webhooks == nil {
 		return
@@ -48,13 +51,14 @@ func (e *Emulator) sendWebhook(ev webhookEvent) {
 
 	body, err := json.Marshal(ev)
 	if err != nil {
-		return // an Entry always has a text
+		return // Impossible: every Entry can be encoded.
 	}
 
 	e.webhooks.schedule(body)
 }
 
-// Sign returns the signature header of a webhook's body.
+// Sign returns the signature header of a webhook's body: its HMAC-SHA512 in
+// hexadecimal.
 func Sign(secret string, body []byte) string {
 	mac := hmac.New(sha512.New, []byte(secret))
 	mac.Write(body)
@@ -65,25 +69,27 @@ func Sign(secret string, body []byte) string {
 type delivery struct {
 	body   []byte
 	due    time.Time
-	order  int  // among those due at one time
-	isHeld bool // until the next one was added, or until due
+	order  int  // Among deliveries due at the same time.
+	isHeld bool // Until the next one is added, or until due.
 	tries  int
 }
 
 // webhookSender delivers webhooks one after the other, from one goroutine.
 type webhookSender struct {
+	// Fixed at creation.
 	cfg     Config
 	client  *http.Client
 	cancel  context.CancelFunc
-	wake    chan struct{} // of size 1
-	stopped chan struct{}
+	wake    chan struct{} // Of capacity 1.
+	stopped chan struct{} // Closed when deliverAll returns.
 
-	mu        sync.Mutex // guards all below
+	mu        sync.Mutex // Guards all below.
 	rng       *rand.Rand
 	waiting   []*delivery
 	lastOrder int
 }
 
+// newWebhookSender starts a sender. The caller calls stopAndWait.
 func newWebhookSender(cfg Config) *webhookSender {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &webhookSender{cfg: cfg, cancel: stop, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
@@ -93,13 +99,15 @@ func newWebhookSender(cfg Config) *webhookSender {
 	return h
 }
 
+// stopAndWait stops the sender and waits for its goroutine.
 func (h *webhookSender) stopAndWait() {
 	h.cancel()
 	<-h.stopped
 	h.client.CloseIdleConnections()
 }
 
-// schedule plans a webhook, with the fault drawn for it.
+// schedule plans a webhook, with the fault drawn for it, and releases those
+// that were held until the next one.
 func (h *webhookSender) schedule(body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -171,7 +179,8 @@ func (h *webhookSender) deliverAll(ctx context.Context) {
 	}
 }
 
-// takeDue takes what is due, or says how long to wait for it.
+// takeDue removes and returns a delivery that is due, or returns how long to
+// wait.
 func (h *webhookSender) takeDue(now time.Time) (*delivery, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +206,8 @@ func (h *webhookSender) takeDue(now time.Time) (*delivery, time.Duration) {
 	return d, 0
 }
 
-// deliverOnce sends once; what is not answered with 200 is sent again later.
+// deliverOnce sends a webhook. It schedules it again unless the answer was 200
+// or the tries are used up.
 func (h *webhookSender) deliverOnce(ctx context.Context, d *delivery) {
 	d.tries++
 	if h.postWebhook(ctx, d.body) || d.tries == maxWebhookTries || ctx.Err() != nil {
@@ -210,6 +220,7 @@ func (h *webhookSender) deliverOnce(ctx context.Context, d *delivery) {
 	h.enqueue(d)
 }
 
+// postWebhook reports whether the receiver answered 200.
 func (h *webhookSender) postWebhook(ctx context.Context, body []byte) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cfg.Webhook, bytes.NewReader(body))
 	if err != nil {
@@ -225,7 +236,7 @@ func (h *webhookSender) postWebhook(ctx context.Context, body []byte) bool {
 	}
 	defer resp.Body.Close()
 
-	// only the status counts
+	// Only the status counts.
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	return resp.StatusCode == http.StatusOK
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// receivedWebhook is a webhook as it came.
+// receivedWebhook is a webhook as it arrived.
 type receivedWebhook struct{ body, signature string }
 
 // startListener answers webhooks, the first few with 500, and passes all on.
@@ -35,8 +35,8 @@ func startListener(t *testing.T, failures int) (url string, got chan receivedWeb
 	return server.URL, got
 }
 
-// startEmulator returns an emulator that tells url what it does, and what charges a
-// reference at it.
+// startEmulator returns an emulator that reports to url, and a function that
+// makes a charge under a reference.
 func startEmulator(t *testing.T, url string, f Faults) (*Emulator, func(reference string)) {
 	t.Helper()
 	e := New(Config{Secret: "sk", Webhook: url, Faults: f}, openLedger(t, ""))
@@ -60,7 +60,7 @@ func sendRequest(t *testing.T, e *Emulator, method, path, body string, status in
 	return w.Body.String()
 }
 
-// readReferences are those of the next n events.
+// readReferences returns the references of the next n events.
 func readReferences(t *testing.T, got chan receivedWebhook, n int) (refs []string) {
 	t.Helper()
 

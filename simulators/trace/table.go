@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// columnNames are what a header may call each of them, in any order and any case;
-// others are ignored.
+// columnNames maps the names in a header, in lower case, to the columns.
+// Columns may come in any order. Others are ignored.
 var columnNames = map[string]string{
 	"id": "id", "driver": "id", "driver_id": "id", "vehicle": "id", "vehicle_id": "id", "device_id": "id",
 	"time": "time", "timestamp": "time", "datetime": "time", "at": "time",
@@ -24,9 +24,9 @@ var columnNames = map[string]string{
 	"speed": "speed",
 }
 
-// readTable reads rows of a line each, after a header line.
+// readTable reads a header line and then one row per line.
 func (c *collector) readTable(in *bufio.Reader) error {
-	var at map[string]int // column by name
+	var at map[string]int // Column by name.
 	var comma rune
 	for line := 1; ; line++ {
 		text, long, err := readTableLine(in)
@@ -58,8 +58,8 @@ func (c *collector) readTable(in *bufio.Reader) error {
 	}
 }
 
-// readTableLine returns the next line without its end. Of one that is too long it
-// returns the beginning, and reads over the rest.
+// readTableLine returns the next line without its end. For a line that is too
+// long it returns the beginning with long set, and skips the rest.
 func readTableLine(in *bufio.Reader) (text string, long bool, err error) {
 	part, err := in.ReadSlice('\n')
 	text = string(part)
@@ -71,8 +71,8 @@ func readTableLine(in *bufio.Reader) (text string, long bool, err error) {
 	return strings.TrimRight(text, "\r\n"), long, err
 }
 
-// findColumns finds the columns and what separates them; nil without the four that
-// are needed.
+// findColumns returns the index of each column and the separator. It returns
+// nil unless the four required columns are there.
 func findColumns(text string) (map[string]int, rune) {
 	for _, comma := range ",;\t" {
 		cells, err := splitCells(text, comma)
@@ -99,8 +99,8 @@ func findColumns(text string) (map[string]int, rune) {
 
 func hasColumn(at map[string]int, name string) bool { _, ok := at[name]; return ok }
 
-// splitCells takes a line apart. Quotes are rare, and only they need the full
-// reader; a quoted cell ends on its line.
+// splitCells splits a line into cells. Quotes are rare, and only they need the
+// full CSV reader. A quoted cell must end on its line.
 func splitCells(text string, comma rune) ([]string, error) {
 	if !strings.Contains(text, `"`) {
 		return strings.Split(text, string(comma)), nil
@@ -110,6 +110,7 @@ func splitCells(text string, comma rune) ([]string, error) {
 	return r.Read()
 }
 
+// parseRow adds the row of a line, or rejects it.
 func (c *collector) parseRow(line int, text string, at map[string]int, comma rune) {
 	cells, err := splitCells(text, comma)
 	if err != nil {
@@ -147,17 +148,18 @@ func (c *collector) parseRow(line int, text string, at map[string]int, comma run
 	c.addRow(line, cell("id"), when, location.Point{Lng: lng, Lat: lat}, parseHeading(cell("heading")), parseSpeed(cell("speed")))
 }
 
-// minMilliseconds is from where on a number of a time means these and not seconds:
-// seconds of the year 5138, or milliseconds of 1973.
+// minMilliseconds separates the two units of a numeric time. Numbers from here
+// on are milliseconds, from 1973 on. Smaller numbers are seconds, up to the
+// year 5138.
 const minMilliseconds = 1e11
 
-// parseTime reads a time.
+// parseTime reads RFC 3339, Unix seconds or Unix milliseconds.
 func parseTime(s string) (time.Time, bool) {
 	if n, err := strconv.ParseFloat(s, 64); err == nil {
 		if math.Abs(n) < minMilliseconds {
 			n *= 1e3
 		}
-		if !(math.Abs(n) < 1e14) { // also NaN
+		if !(math.Abs(n) < 1e14) { // Also true of NaN.
 			return time.Time{}, false
 		}
 		return time.UnixMilli(int64(math.Round(n))), true
@@ -168,7 +170,7 @@ func parseTime(s string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// parseHeading reads degrees; anything else is unknown.
+// parseHeading reads degrees. It returns Unknown for anything else.
 func parseHeading(s string) float32 {
 	h, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(h >= 0 && h <= 360) {
@@ -177,7 +179,7 @@ func parseHeading(s string) float32 {
 	return float32(math.Mod(h, 360))
 }
 
-// parseSpeed reads metres per second; anything else is unknown.
+// parseSpeed reads metres per second. It returns Unknown for anything else.
 func parseSpeed(s string) float32 {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v >= 0 && v < 1000) {

@@ -1,6 +1,6 @@
-// Package trace reads recorded drives: tables (CSV) and tracks (GPX) of who was
-// where, and when. A recording has bad rows; they are counted and named, and
-// the rest is read.
+// Package trace reads recorded drives, from tables (CSV) and tracks (GPX). A
+// recording tells where each vehicle was, and when. Bad rows are counted and
+// named, and the rest is read.
 package trace
 
 import (
@@ -20,22 +20,22 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// ErrEmpty says that no row of a file can be driven.
+// ErrEmpty means that no row of a file can be driven.
 var ErrEmpty = errors.New("nothing in the file can be driven")
 
-// Unknown stands for a heading or a speed that a row does not tell.
+// Unknown stands for a heading or a speed that a row does not give.
 const Unknown = -1
 
-// Fix is where a car was.
+// Fix is where a car was at a time.
 type Fix struct {
-	At      time.Duration // since the recording's first fix
+	At      time.Duration // Since the recording's first fix.
 	Point   location.Point
-	Heading float32 // degrees clockwise from north
-	Speed   float32 // metres per second
+	Heading float32 // Degrees clockwise from north.
+	Speed   float32 // Metres per second.
 }
 
-// Car is one id of the recording with its fixes in the order of time, no two at
-// the same.
+// Car is one id of the recording with its fixes in order of time, no two at the
+// same time.
 type Car struct {
 	ID    string
 	Fixes []Fix
@@ -44,39 +44,36 @@ type Car struct {
 // Trace is a recording.
 type Trace struct {
 	Began time.Time
-	Cars  []Car // in the order in which they were first read
+	Cars  []Car // In the order in which they were first read.
 }
 
-// Report says what was read and what was not.
+// Report is what was read and what was rejected.
 type Report struct {
-	Cars int `json:"cars"`
-	// of a table, without its header, or points of tracks
-	Rows  int `json:"rows"`
-	Fixes int `json:"fixes"` // rows that are driven
-	Bad   int `json:"bad"`
-	// how many rows for each reason
-	Reasons map[string]int `json:"bad_reasons,omitempty"`
-	// the first of them, with their lines
-	Named   []string `json:"bad_rows,omitempty"`
-	Seconds float64  `json:"seconds"` // from the first fix to the last
+	Cars    int            `json:"cars"`
+	Rows    int            `json:"rows"`  // Table rows, or points of tracks.
+	Fixes   int            `json:"fixes"` // Rows that are driven.
+	Bad     int            `json:"bad"`
+	Reasons map[string]int `json:"bad_reasons,omitempty"` // Rows by reason.
+	Named   []string       `json:"bad_rows,omitempty"`    // With lines.
+	Seconds float64        `json:"seconds"`               // First fix to last.
 }
 
 // maxNamedRows bounds how many bad rows are described.
 const maxNamedRows = 20
 
-// Limits bound the memory of a reading: a fix takes 56 bytes while the file is
-// read. Rows beyond are bad rows.
+// Limits bound the memory of a reading. A fix takes 56 bytes while the file is
+// read. Rows beyond the limits are bad rows.
 type Limits struct{ Fixes, Cars int }
 
 // DefaultLimits are five million fixes (280 MB) of twenty thousand cars.
 var DefaultLimits = Limits{Fixes: 5_000_000, Cars: 20_000}
 
 const (
-	maxLineBytes = 64 << 10 // bytes of a table's row
-	maxIDBytes   = 64       // bytes, as nodes take them
+	maxLineBytes = 64 << 10 // Of a table's row.
+	maxIDBytes   = 64       // As nodes accept them.
 )
 
-// Open reads a file. Errors: the system's, or ErrEmpty.
+// Open reads a file. It returns the system's error or ErrEmpty.
 func Open(file string) (Trace, Report, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -87,10 +84,11 @@ func Open(file string) (Trace, Report, error) {
 	return Read(f, strings.TrimSuffix(base, filepath.Ext(base)), DefaultLimits)
 }
 
-// Read reads a table or tracks, told apart by the first character: markup
-// begins with "<". Rows may come in any order; each car's are sorted by time,
-// and of several at the same millisecond the first counts. The name is for
-// tracks without one. Errors: the reader's, or ErrEmpty with the reason.
+// Read reads a table or tracks. It tells them apart by the first character:
+// markup begins with "<". Rows may come in any order. Each car's rows are
+// sorted by time, and of several at the same millisecond the first counts.
+// Tracks without a name get the given one. Read returns the reader's error, or
+// ErrEmpty with the reason.
 func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 	in := bufio.NewReaderSize(r, maxLineBytes)
 	c := &collector{limits: limits, ids: map[string]int32{}, report: Report{Reasons: map[string]int{}}}
@@ -121,7 +119,7 @@ func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 	return t, c.report, nil
 }
 
-// of byte order, as some programs begin a text with
+// byteOrderMark is how some programs begin a UTF-8 text.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 func isMarkup(head []byte) bool {
@@ -130,7 +128,7 @@ func isMarkup(head []byte) bool {
 
 // row is a fix as it was read.
 type row struct {
-	ms             int64 // since the epoch
+	ms             int64 // Unix time.
 	point          location.Point
 	heading, speed float32
 	car            int32
@@ -146,7 +144,8 @@ type collector struct {
 	report Report
 }
 
-// rejectRow counts a row that is left out.
+// rejectRow counts a row that is left out, and describes it while there is
+// room.
 func (c *collector) rejectRow(line int, reason, detail string) {
 	c.report.Bad++
 	c.report.Reasons[reason]++
@@ -162,7 +161,7 @@ func (c *collector) rejectRow(line int, reason, detail string) {
 	}
 }
 
-// addRow takes a row whose words were understood.
+// addRow adds a parsed row, or rejects it if it is out of range.
 func (c *collector) addRow(line int, id string, at time.Time, p location.Point, heading, speed float32) {
 	switch {
 	case id == "":
@@ -191,7 +190,7 @@ func (c *collector) addRow(line int, id string, at time.Time, p location.Point, 
 			c.rejectRow(line, fmt.Sprintf("beyond the first %d cars; split the file", c.limits.Cars), id)
 			return
 		}
-		id = strings.Clone(id) // not the whole line
+		id = strings.Clone(id) // Do not keep the whole line alive.
 		car = int32(len(c.names))
 		c.ids[id], c.names = car, append(c.names, id)
 	}
@@ -234,16 +233,16 @@ func (c *collector) buildTrace() Trace {
 	return t
 }
 
-// minMoveMetres is a move, in metres, that tells no direction.
+// minMoveMetres is the shortest move that gives a direction.
 const minMoveMetres = 2
 
-// fillMissing computes headings and speeds that the file does not tell, from the
-// fix before.
+// fillMissing computes headings and speeds that the file does not give, from
+// the fix before.
 func fillMissing(fixes []Fix) {
 	for i := range fixes {
 		f, before := &fixes[i], &fixes[max(0, i-1)]
 		from, to := before, f
-		if i == 0 { // a first fix heads for the second
+		if i == 0 { // The first fix heads for the second.
 			from, to = f, &fixes[min(1, len(fixes)-1)]
 		}
 

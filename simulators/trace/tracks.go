@@ -11,12 +11,12 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// maxTextBytes bounds what lies between two tags, in bytes: the decoder holds it at
+// maxTextBytes bounds the bytes between two tags, which the decoder holds at
 // once.
 const maxTextBytes = 1 << 20
 
-// readTracks reads GPX: every track is a car named by it. A file that breaks off is
-// read up to there.
+// readTracks reads GPX. Every track is a car with the track's name. A file that
+// breaks off is read up to there.
 func (c *collector) readTracks(in *bufio.Reader, name string) error {
 	if head, err := in.Peek(len(byteOrderMark)); err == nil && string(head) == string(byteOrderMark) {
 		_, _ = in.Discard(len(byteOrderMark))
@@ -45,7 +45,7 @@ func (c *collector) readTracks(in *bufio.Reader, name string) error {
 
 var errLongText = fmt.Errorf("more than %d bytes between two tags", maxTextBytes)
 
-// byteLimiter lets so many bytes pass, and remembers an error of the file itself.
+// byteLimiter lets left bytes pass, and remembers an error of the file itself.
 type byteLimiter struct {
 	r    io.Reader
 	left int
@@ -64,18 +64,22 @@ func (m *byteLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// gpx is how far a file is read.
+// gpx is the state of reading a GPX file.
 type gpx struct {
 	*collector
-	name     string // of tracks without one
-	nameless int
-	id       string
-	inTrack  bool
-	inPoint  bool
+	name     string // Of tracks without one.
+	nameless int    // Tracks without a name so far.
 
-	line                           int // of the point
+	// The current track.
+	id      string
+	inTrack bool
+	inPoint bool
+
+	// The current point.
+	line                           int
 	lng, lat, time, heading, speed string
-	text                           strings.Builder
+
+	text strings.Builder // Since the last tag.
 }
 
 func (g *gpx) handleToken(line int, token xml.Token) {
@@ -117,11 +121,11 @@ func (g *gpx) handleEnd(tag, text string) {
 	}
 }
 
-// addPoint takes a point of a track.
+// addPoint adds the current point of a track, or rejects it.
 func (g *gpx) addPoint() {
 	g.report.Rows++
 
-	if g.id == "" { // the file's, and numbered from the second on
+	if g.id == "" { // The file's name, numbered from the second track on.
 		g.nameless++
 		g.id = g.name
 		if g.nameless > 1 {
