@@ -9,7 +9,7 @@ const (
 	Invoke  = "invoke"  // A command is about to be sent for the first time.
 	OK      = "ok"      // The node answered that a command was done.
 	Fail    = "fail"    // It never was nor will be done; Code says why.
-	Info    = "info"    // Unknown result, not asked again: done once or not at all.
+	Info    = "info"    // Result unknown for good: done once or never.
 	Hello   = "hello"   // A connection is about to be opened.
 	Welcome = "welcome" // The node answered the hello; see Recovered.
 	Lost    = "lost"    // The connection ended, after Count positions.
@@ -18,7 +18,7 @@ const (
 	Chat    = "chat"    // A chat message arrived.
 	Receipt = "receipt" // A trip was paid.
 	Seen    = "seen"    // An operator saw the call for help Client on Trip.
-	Back    = "back"    // A position was older than an earlier one, by BehindMs.
+	Back    = "back"    // A position was BehindMs older than a prior one.
 	Broken  = "broken"  // The node sent an illegal frame; Text says why.
 	Off     = "off"     // The client ends for good.
 )
@@ -39,17 +39,17 @@ const (
 	Acknowledge = "acknowledge" // Of an operator, the call for help Alert.
 )
 
-// Record is one line. Which fields are set beyond the first five depends on What.
-// In a Hello, Trip, Seq and Chat are how far the client got.
+// Record is one line. Which fields are set beyond the first five depends on
+// What. In a Hello, Trip, Seq and Chat are how far the client got.
 type Record struct {
 	What  string  `json:"what"`
-	Mono  int64   `json:"mono_ns"`         // Since Create, by the monotonic clock.
+	Mono  int64   `json:"mono_ns"`         // Since Create, monotonic clock.
 	AtMs  float64 `json:"at_ms"`           // By the wall clock.
 	Who   string  `json:"who,omitempty"`   // ROLE:ID
-	Phone string  `json:"phone,omitempty"` // One client over all its connections.
+	Phone string  `json:"phone,omitempty"` // One client, all connections.
 
 	Command   string  `json:"command,omitempty"` // Its id.
-	Kind      string  `json:"kind,omitempty"`    // Of a command or a trip event.
+	Kind      string  `json:"kind,omitempty"`    // Of a command or event.
 	Code      string  `json:"code,omitempty"`
 	Offer     string  `json:"offer,omitempty"` // Its id.
 	Alert     string  `json:"alert,omitempty"` // Id of a call for help.
