@@ -136,7 +136,7 @@ func (d *Dispatcher) Hint(ev trips.Event) {
 // ignores an offer that is no longer out.
 func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
-		s.notify(signal{kind: offerDeclined, driver: id, offerID: offerID})
+		s.sendSignal(signal{kind: offerDeclined, driver: id, offerID: offerID})
 	}
 }
 
@@ -144,7 +144,7 @@ func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
 // goes to the next driver at once. It never blocks.
 func (d *Dispatcher) DriverGone(id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
-		s.notify(signal{kind: driverGone, driver: id})
+		s.sendSignal(signal{kind: driverGone, driver: id})
 	}
 }
 
@@ -170,7 +170,7 @@ func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	d.mu.Unlock()
 
 	if s != nil {
-		s.notify(signal{kind: tripChanged, trip: ev.Trip})
+		s.sendSignal(signal{kind: tripChanged, trip: ev.Trip})
 	}
 }
 
@@ -200,7 +200,7 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 		if !d.cfg.Owns(s.trip.Region) {
 			s.cancel()
 		} else if !isOpen[id] && len(open) < limit {
-			s.notify(signal{kind: tripUncertain})
+			s.sendSignal(signal{kind: tripUncertain})
 		}
 	}
 

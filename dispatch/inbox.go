@@ -40,7 +40,7 @@ func (b *Inbox) Put(o Offer) {
 	defer b.mu.Unlock()
 
 	if len(b.offers) >= b.sweepAt {
-		b.sweepLocked()
+		b.sweepExpiredLocked()
 	}
 
 	for id, held := range b.offers {
@@ -51,7 +51,7 @@ func (b *Inbox) Put(o Offer) {
 			return
 		}
 		if held.Epoch < o.Epoch {
-			b.removeLocked(id)
+			b.removeOfferLocked(id)
 		}
 	}
 
@@ -69,7 +69,7 @@ func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 		return Offer{}, fmt.Errorf("offer %.64q: %w", offerID, ErrOfferGone)
 	}
 
-	b.removeLocked(offerID)
+	b.removeOfferLocked(offerID)
 	if b.isExpired(o) {
 		return Offer{}, fmt.Errorf("offer %.64q expired: %w", offerID, ErrOfferGone)
 	}
@@ -82,7 +82,7 @@ func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	defer b.mu.Unlock()
 	o, ok := b.offers[offerID]
 	if ok {
-		b.removeLocked(offerID)
+		b.removeOfferLocked(offerID)
 	}
 	return o, ok
 }
@@ -97,8 +97,8 @@ func (b *Inbox) Knows(offerID string) bool {
 	return here || was
 }
 
-// removeLocked removes an offer and remembers its id.
-func (b *Inbox) removeLocked(offerID string) {
+// removeOfferLocked removes an offer and remembers its id.
+func (b *Inbox) removeOfferLocked(offerID string) {
 	delete(b.offers, offerID)
 	b.recentIDs[offerID] = b.now().Add(rememberFor)
 	if len(b.recentIDs) >= b.forgetAt {
@@ -135,11 +135,11 @@ func (b *Inbox) Held(d trips.DriverID) []Offer {
 
 func (b *Inbox) isExpired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
 
-// sweepLocked removes expired offers.
-func (b *Inbox) sweepLocked() {
+// sweepExpiredLocked removes expired offers.
+func (b *Inbox) sweepExpiredLocked() {
 	for id, o := range b.offers {
 		if b.isExpired(o) {
-			b.removeLocked(id)
+			b.removeOfferLocked(id)
 		}
 	}
 

@@ -128,7 +128,7 @@ func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
 		t.Error("knows what was never here")
 	}
 	c.at = c.at.Add(time.Minute)
-	b.sweepLocked() // No other goroutine uses the inbox.
+	b.sweepExpiredLocked() // No other goroutine uses the inbox.
 	know(true)
 	c.at = c.at.Add(rememberFor)
 	b.forgetOldLocked()

@@ -72,10 +72,10 @@ func newSearch(d *Dispatcher, t trips.Trip, cancel context.CancelFunc) *search {
 		state: NewHunt(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
 }
 
-// notify passes a signal to the search. It never blocks. When the search has 8
+// sendSignal passes a signal to the search. It never blocks. When the search has 8
 // signals waiting, it counts and drops the signal: the next scan, or the
 // offer's expiry, makes up for it.
-func (s *search) notify(n signal) {
+func (s *search) sendSignal(n signal) {
 	select {
 	case s.signals <- n:
 	default:

@@ -128,7 +128,7 @@ func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *F
 		return t.suppressRecent(t.countReject(p, why, uint32(now.Unix()), pace), uint32(now.Unix()))
 	case t.lastPlace.atNanos == 0, dt < 0:
 		// This is the first fix, or the phone's clock was set back.
-		t.restart(p)
+		t.restartAt(p)
 		return 0
 	}
 
@@ -136,7 +136,7 @@ func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *F
 		t.futureRun, t.teleportRun = 0, 0
 	}
 
-	f := t.advance(p, dt, pace, prints)
+	f := t.advanceTo(p, dt, pace, prints)
 	if f == 0 {
 		return 0
 	}
@@ -164,7 +164,7 @@ func (t *Track) suppressRecent(f Flags, now uint32) Flags {
 // refused as one.
 func (t *Track) countReject(p place, why Reason, now uint32, pace float64) Flags {
 	if why == Teleport {
-		x, y, _, _ := t.displacement(t.lastPlace, p)
+		x, y, _, _ := t.displacementBetween(t.lastPlace, p)
 		if math.Sqrt(x*x+y*y) <= maxRoadSpeed*float64(p.atNanos-t.lastPlace.atNanos)/1e9*pace+errorAllowance(t.lastPlace, p) {
 			return 0
 		}
@@ -193,17 +193,17 @@ func (t *Track) startWindow(p place) {
 	t.cosLat = float32(max(0.01, math.Cos(p.Lat*rad)))
 }
 
-// restart starts over at a place, because the past says nothing about what
+// restartAt starts over at a place, because the past says nothing about what
 // follows.
-func (t *Track) restart(p place) {
+func (t *Track) restartAt(p place) {
 	t.lastPlace, t.hasVelocity = p, false
 	t.frozenRun, t.smoothRun, t.stepCount, t.fastWindows, t.idleWindows, t.busyWindows = 0, 0, 0, 0, 0, 0
 	t.startWindow(p)
 }
 
-// displacement returns the way from a to b in metres east and north, and in
+// displacementBetween returns the way from a to b in metres east and north, and in
 // degrees of longitude and latitude.
-func (t *Track) displacement(a, b place) (x, y, dLng, dLat float64) {
+func (t *Track) displacementBetween(a, b place) (x, y, dLng, dLat float64) {
 	dLng, dLat = b.Lng-a.Lng, b.Lat-a.Lat
 	if dLng > 180 {
 		dLng -= 360
@@ -218,9 +218,9 @@ func (t *Track) displacement(a, b place) (x, y, dLng, dLat float64) {
 // errors, and often a radius that is too small.
 func errorAllowance(a, b place) float64 { return 100 + 2*float64(a.accuracy+b.accuracy) }
 
-// advance takes the next fix, dt seconds after the last one that differed.
-func (t *Track) advance(p place, dt, pace float64, prints *Footprints) (f Flags) {
-	x, y, dLng, dLat := t.displacement(t.lastPlace, p)
+// advanceTo takes the next fix, dt seconds after the last one that differed.
+func (t *Track) advanceTo(p place, dt, pace float64, prints *Footprints) (f Flags) {
+	x, y, dLng, dLat := t.displacementBetween(t.lastPlace, p)
 	metres := math.Sqrt(x*x + y*y)
 	if metres == 0 && p.accuracy == t.lastPlace.accuracy {
 		// The phone repeats its last position.
@@ -232,7 +232,7 @@ func (t *Track) advance(p place, dt, pace float64, prints *Footprints) (f Flags)
 		if metres > maxRoadSpeed*dt+errorAllowance(t.lastPlace, p) {
 			f = FlagJump
 		}
-		t.restart(p)
+		t.restartAt(p)
 		return f
 	}
 

@@ -5,7 +5,7 @@ import "math"
 // checkWindow compares a window's movement with the speed limit of roads and
 // with the speeds that the phone claimed.
 func (t *Track) checkWindow(p place) (f Flags) {
-	x, y, _, _ := t.displacement(t.windowStart, p)
+	x, y, _, _ := t.displacementBetween(t.windowStart, p)
 	chord, seconds := math.Sqrt(x*x+y*y), float64(t.windowSeconds)
 	allowed := errorAllowance(t.windowStart, p)
 

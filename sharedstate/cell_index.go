@@ -250,8 +250,8 @@ func (b *parentCell) addCell(t *cell) {
 	b.radius = max(b.radius, location.Metres(b.centre, t.hexagon.Centre)+t.hexagon.Radius)
 }
 
-// snapshot returns the cells, which the caller must not change, and the radius.
-func (b *parentCell) snapshot() ([]*cell, float64) {
+// snapshotCells returns the cells, which the caller must not change, and the radius.
+func (b *parentCell) snapshotCells() ([]*cell, float64) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.cells, b.radius

@@ -19,12 +19,12 @@ func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near
 	s := searchPool.Get().(*nearestSearch)
 	defer searchPool.Put(s)
 
-	s.reset(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
+	s.resetFor(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
 	s.searchIndex(d.cells)
 
 	from, now := len(dst), d.opts.Now().UnixNano()
 	for _, f := range s.found {
-		if n := f.snapshot(&s.plane, now); n.Status == Available && n.Connected {
+		if n := f.copyDriver(&s.plane, now); n.Status == Available && n.Connected {
 			dst = append(dst, n)
 		}
 	}
@@ -39,10 +39,10 @@ func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driv
 	s := searchPool.Get().(*nearestSearch)
 	defer searchPool.Put(s)
 
-	s.reset(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
+	s.resetFor(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
 	s.searchIndex(d.cells)
 	for _, f := range s.found {
-		dst = append(dst, f.snapshot(&s.plane, 0).Driver)
+		dst = append(dst, f.copyDriver(&s.plane, 0).Driver)
 	}
 	return dst
 }
@@ -73,9 +73,9 @@ type candidate struct {
 	entry         *entry
 }
 
-// snapshot copies the driver's current state. The driver may have moved a
+// copyDriver copies the driver's current state. The driver may have moved a
 // little since the search.
-func (c candidate) snapshot(flat *location.Flat, now int64) (n Near) {
+func (c candidate) copyDriver(flat *location.Flat, now int64) (n Near) {
 	s := c.entry.shard
 	s.mu.RLock()
 	n.Driver = c.entry.driver
@@ -108,8 +108,8 @@ type reachableParent struct {
 	parent *parentCell
 }
 
-// reset makes a pooled search ready for a new question.
-func (s *nearestSearch) reset(p location.Point, k int, metres float64, free bool, since time.Time) {
+// resetFor makes a pooled search ready for a new question.
+func (s *nearestSearch) resetFor(p location.Point, k int, metres float64, free bool, since time.Time) {
 	clear(s.found[:cap(s.found)]) // An old answer keeps no driver alive.
 	*s = nearestSearch{plane: location.FlatAt(p), origin: p, limit: k, freeOnly: free, seenSince: since.UnixNano(), maxMetres: metres,
 		maxSquared: metres * metres, found: s.found[:0], parentOrder: s.parentOrder[:0]}
@@ -154,7 +154,7 @@ func (s *nearestSearch) scanParents(g *cellIndex) {
 		if b.driverCount.Load() == 0 {
 			continue
 		}
-		_, radius := b.snapshot()
+		_, radius := b.snapshotCells()
 		if m := max(0, s.plane.Metres(b.centre)-radius); m*m <= s.maxSquared {
 			s.parentOrder = append(s.parentOrder, reachableParent{m, b})
 		}
@@ -165,7 +165,7 @@ func (s *nearestSearch) scanParents(g *cellIndex) {
 		if o.metres*o.metres > s.maxSquared {
 			return
 		}
-		tiles, _ := o.parent.snapshot()
+		tiles, _ := o.parent.snapshotCells()
 		for _, t := range tiles {
 			s.scanCell(t)
 		}

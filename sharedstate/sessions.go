@@ -51,7 +51,7 @@ func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	if owner, ok := r.owner[s]; !ok || owner != user {
 		return false
 	}
-	r.unwatchLocked(s)
+	r.dropWatchLocked(s)
 	delete(r.owner, s)
 	removeValue(r.byUser, user, s)
 	return true
@@ -85,7 +85,7 @@ func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
 	}
 
 	if r.watches[s] != d {
-		r.unwatchLocked(s)
+		r.dropWatchLocked(s)
 		r.watches[s] = d
 		r.watchers[d] = append(r.watchers[d], s)
 	}
@@ -97,10 +97,10 @@ func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
 func (r *Sessions[S]) Unwatch(s S) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unwatchLocked(s)
+	r.dropWatchLocked(s)
 }
 
-func (r *Sessions[S]) unwatchLocked(s S) {
+func (r *Sessions[S]) dropWatchLocked(s S) {
 	if d, ok := r.watches[s]; ok {
 		delete(r.watches, s)
 		removeValue(r.watchers, d, s)

@@ -133,7 +133,7 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 		return was, ErrDuplicate
 	}
 
-	return l.appendLocked(e)
+	return l.appendEntryLocked(e)
 }
 
 // Refund numbers the entry and writes it. An amount of 0 means all that is
@@ -160,11 +160,11 @@ func (l *Ledger) Refund(e Entry) (Entry, error) {
 	}
 
 	e.Kind, e.Currency, e.Email = KindRefund, charge.Currency, charge.Email
-	return l.appendLocked(e)
+	return l.appendEntryLocked(e)
 }
 
-// appendLocked numbers and writes an entry. The caller holds mu.
-func (l *Ledger) appendLocked(e Entry) (Entry, error) {
+// appendEntryLocked numbers and writes an entry. The caller holds mu.
+func (l *Ledger) appendEntryLocked(e Entry) (Entry, error) {
 	if l.writeErr != nil {
 		return Entry{}, l.writeErr
 	}

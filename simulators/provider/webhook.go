@@ -54,7 +54,7 @@ func (e *Emulator) sendWebhook(ev webhookEvent) {
 		return // Impossible: every Entry can be encoded.
 	}
 
-	e.webhooks.schedule(body)
+	e.webhooks.scheduleWebhook(body)
 }
 
 // Sign returns the signature header of a webhook's body: its HMAC-SHA512 in
@@ -106,9 +106,9 @@ func (h *webhookSender) stopAndWait() {
 	h.client.CloseIdleConnections()
 }
 
-// schedule plans a webhook, with the fault drawn for it, and releases those
+// scheduleWebhook plans a webhook, with the fault drawn for it, and releases those
 // that were held until the next one.
-func (h *webhookSender) schedule(body []byte) {
+func (h *webhookSender) scheduleWebhook(body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -117,16 +117,16 @@ func (h *webhookSender) schedule(body []byte) {
 
 	switch d := (&delivery{body: body, due: now}); {
 	case x < f.DuplicateHook:
-		h.enqueue(d)
-		h.enqueue(&delivery{body: body, due: now})
+		h.enqueueDelivery(d)
+		h.enqueueDelivery(&delivery{body: body, due: now})
 	case x < f.DuplicateHook+f.LateHook:
 		d.due = now.Add(f.LateBy)
-		h.enqueue(d)
+		h.enqueueDelivery(d)
 	case x < f.DuplicateHook+f.LateHook+f.ReorderHook:
 		d.due, d.isHeld = now.Add(f.LateBy), true
-		h.enqueue(d)
+		h.enqueueDelivery(d)
 	default:
-		h.enqueue(d)
+		h.enqueueDelivery(d)
 	}
 
 	for _, d := range held {
@@ -150,7 +150,7 @@ func (h *webhookSender) heldDeliveries() (held []*delivery) {
 	return held
 }
 
-func (h *webhookSender) enqueue(d *delivery) {
+func (h *webhookSender) enqueueDelivery(d *delivery) {
 	h.lastOrder++
 	d.order = h.lastOrder
 	h.waiting = append(h.waiting, d)
@@ -217,7 +217,7 @@ func (h *webhookSender) deliverOnce(ctx context.Context, d *delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d.due = time.Now().Add(webhookRetryPause)
-	h.enqueue(d)
+	h.enqueueDelivery(d)
 }
 
 // postWebhook reports whether the receiver answered 200.
