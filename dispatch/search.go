@@ -72,8 +72,8 @@ func newSearch(d *Dispatcher, t trips.Trip, cancel context.CancelFunc) *search {
 		state: NewHunt(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
 }
 
-// sendSignal passes a signal to the search. It never blocks. When the search has 8
-// signals waiting, it counts and drops the signal: the next scan, or the
+// sendSignal passes a signal to the search. It never blocks. When the search
+// has 8 signals waiting, it counts and drops the signal: the next scan, or the
 // offer's expiry, makes up for it.
 func (s *search) sendSignal(n signal) {
 	select {

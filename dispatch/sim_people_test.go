@@ -186,7 +186,7 @@ func (d *simDriver) acceptOffer(o dispatch.Offer) {
 		l := d.currentProcess()
 		switch {
 		case l == nil:
-		case d.city.isTroubled.Load() && d.city.drawChance(.1): // The command is lost.
+		case d.city.isTroubled.Load() && d.city.drawChance(.1): // It is lost.
 		default:
 			err := d.answerOffer(l, key, o)
 			if known := err == nil || isRefusal(err); known && !(d.city.isTroubled.Load() && d.city.drawChance(.1)) {

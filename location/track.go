@@ -68,7 +68,7 @@ const (
 	reflagSeconds       = 600 // Before the same flag is raised again.
 	rejectRunLength     = 3   // Refusals in a row that raise a flag.
 	rejectRunGapSeconds = 60  // Longest time between them.
-	unknownAccuracy     = 20  // Metres, for a fix without an accuracy.
+	unknownAccuracy     = 20  // In metres, for a fix without one.
 	drivingSpeed        = 2   // Metres per second: certainly not parked.
 
 	// A fix that claims to be more accurate than this, in metres, comes from
@@ -201,8 +201,8 @@ func (t *Track) restartAt(p place) {
 	t.startWindow(p)
 }
 
-// displacementBetween returns the way from a to b in metres east and north, and in
-// degrees of longitude and latitude.
+// displacementBetween returns the way from a to b in metres east and north, and
+// in degrees of longitude and latitude.
 func (t *Track) displacementBetween(a, b place) (x, y, dLng, dLat float64) {
 	dLng, dLat = b.Lng-a.Lng, b.Lat-a.Lat
 	if dLng > 180 {

@@ -250,7 +250,8 @@ func (b *parentCell) addCell(t *cell) {
 	b.radius = max(b.radius, location.Metres(b.centre, t.hexagon.Centre)+t.hexagon.Radius)
 }
 
-// snapshotCells returns the cells, which the caller must not change, and the radius.
+// snapshotCells returns the cells, which the caller must not change, and the
+// radius.
 func (b *parentCell) snapshotCells() ([]*cell, float64) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

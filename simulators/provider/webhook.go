@@ -106,8 +106,8 @@ func (h *webhookSender) stopAndWait() {
 	h.client.CloseIdleConnections()
 }
 
-// scheduleWebhook plans a webhook, with the fault drawn for it, and releases those
-// that were held until the next one.
+// scheduleWebhook plans a webhook, with the fault drawn for it, and releases
+// those that were held until the next one.
 func (h *webhookSender) scheduleWebhook(body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

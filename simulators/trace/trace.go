@@ -1,6 +1,6 @@
 // Package trace reads recorded drives, from tables (CSV) and tracks (GPX). A
-// recording tells where each vehicle was, and when. Bad rows are counted and
-// named, and the rest is read.
+// recording tells where each vehicle was, and when. The package counts and
+// describes bad rows, and reads the rest.
 package trace
 
 import (
