@@ -163,11 +163,14 @@ func (s *search) reserveAndOffer(ctx context.Context, pair Pair) outcome {
 		s.dispatcher.cfg.Drivers.Assign(o.Driver, s.trip.ID, sharedstate.Reserved)
 	}
 	s.dispatcher.cfg.Drivers.Release(o.Driver, o.ID)
+
 	return end
 }
 
+// newOffer returns an offer of the trip that expires after OfferFor.
 func (s *search) newOffer(pair Pair) Offer {
-	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID, Node: s.dispatcher.cfg.Node, Epoch: s.dispatcher.cfg.Epoch,
+	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID,
+		Node: s.dispatcher.cfg.Node, Epoch: s.dispatcher.cfg.Epoch,
 		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
 }
 

@@ -88,17 +88,17 @@ func (w *windowMatcher) run(ctx context.Context) {
 
 // matchWindow finds candidates for all members at the same moment, matches
 // them, and sends each member its result.
-func (w *windowMatcher) matchWindow(ctx context.Context, guests []*windowMember) {
-	guests = slices.DeleteFunc(guests, func(g *windowMember) bool { return g.hasLeft.Load() })
+func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember) {
+	members = slices.DeleteFunc(members, func(g *windowMember) bool { return g.hasLeft.Load() })
 	var window []Ask
 	now, policy := w.dispatcher.cfg.Now(), w.dispatcher.cfg.Policy
-	for _, g := range guests {
+	for _, g := range members {
 		if ask, ok := g.search.state.Ask(w.dispatcher.cfg.Drivers, policy.Enough(), now); ok {
 			window = append(window, ask)
 		}
 	}
 
-	w.dispatcher.metrics.windowTrips.Observe(float64(len(guests)))
+	w.dispatcher.metrics.windowTrips.Observe(float64(len(members)))
 	pairs := map[trips.TripID]Pair{}
 	if len(window) > 0 {
 		for _, p := range policy.Picker.Pick(ctx, window) {
@@ -106,7 +106,7 @@ func (w *windowMatcher) matchWindow(ctx context.Context, guests []*windowMember)
 		}
 	}
 
-	for _, g := range guests {
+	for _, g := range members {
 		pair, ok := pairs[g.search.state.Trip.ID]
 		g.result <- windowResult{pair, ok}
 	}

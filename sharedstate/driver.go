@@ -1,7 +1,7 @@
-// Package sharedstate keeps the hot state of a node in memory: where each
-// driver is, who may be offered a trip, who is connected and who watches whom.
-// It returns copies and calls no other package's code while it holds a lock.
-// All its methods are safe for concurrent use.
+// Package sharedstate keeps the hot state of a node in memory: where each driver
+// is, who may be offered a trip, who is connected and who watches whom. It
+// returns copies and does no I/O, so that no caller waits long for a lock. All
+// its methods are safe for concurrent use.
 package sharedstate
 
 import (
