@@ -59,8 +59,8 @@ func (s *shard) countOffline(since time.Time) (n int) {
 }
 
 // Check compares all maps with each other and returns every disagreement. It
-// holds all shard locks meanwhile, so that every other call waits. It is for
-// tests.
+// holds all shard locks meanwhile, so that every other call waits: call it after
+// a run and not on a busy node.
 func (d *Drivers) Check() error {
 	for i := range d.shards {
 		d.shards[i].mu.Lock()
