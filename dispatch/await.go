@@ -9,87 +9,95 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// await waits for d, or until news about the trip or the offer in hand (nil when none is out) ends it earlier.
-func (s *search) await(ctx context.Context, d time.Duration, o *Offer) ending {
+// awaitSignal waits for d. A signal about the trip, or about the offer that is
+// out, ends it earlier. o is nil when no offer is out.
+func (s *search) awaitSignal(ctx context.Context, d time.Duration, o *Offer) outcome {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return stopped
+			return outcomeStopped
 		case <-timer.C:
-			return waited
-		case n := <-s.news:
-			if end := s.read(ctx, n, o); end != waited {
+			return outcomeNone
+		case n := <-s.signals:
+			if end := s.handleSignal(ctx, n, o); end != outcomeNone {
 				return end
 			}
 		}
 	}
 }
 
-// read says what the news means while the offer is out; waited when it means nothing.
-func (s *search) read(ctx context.Context, n news, o *Offer) ending {
+// handleSignal returns what the signal means while offer o is out. outcomeNone
+// means that it changes nothing.
+func (s *search) handleSignal(ctx context.Context, n signal, o *Offer) outcome {
 	switch n.kind {
-	case moved:
-		return s.stands(n.trip, o)
-	case look:
-		return s.reread(ctx, o)
-	case declined:
-		if o != nil && n.offer == o.ID && n.driver == o.Driver {
-			return refused
+	case tripChanged:
+		return s.outcomeOf(n.trip, o)
+	case tripUncertain:
+		return s.readTripUntilKnown(ctx, o)
+	case offerDeclined:
+		if o != nil && n.offerID == o.ID && n.driver == o.Driver {
+			return outcomeDeclined
 		}
-	case gone:
+	case driverGone:
 		if o != nil && n.driver == o.Driver {
-			return vanished
+			return outcomeDriverGone
 		}
 	}
-	return waited
+
+	return outcomeNone
 }
 
-// rereadEvery paces reading while the store is away: until it answers, nobody knows whether the driver took the trip,
-// and the driver stays held.
-const rereadEvery = time.Second
+// rereadInterval paces the reads while the store is away. Until it answers, it
+// is unknown whether the driver took the trip, and the driver stays held.
+const rereadInterval = time.Second
 
-// storeWithin bounds each question to the store: one that hangs is asked again, over another connection if it has any.
-const storeWithin = 5 * time.Second
+// storeTimeout bounds each call of the store. After it the call is repeated,
+// over another connection if the store has one.
+const storeTimeout = 5 * time.Second
 
-// reread asks the store where the trip stands, until it answers.
-func (s *search) reread(ctx context.Context, o *Offer) ending {
+// readTripUntilKnown asks the store for the trip until it answers.
+func (s *search) readTripUntilKnown(ctx context.Context, o *Offer) outcome {
 	for {
-		t, err := s.whereItStands(ctx)
+		t, err := s.readTrip(ctx)
 		if err == nil {
-			return s.stands(t, o)
+			return s.outcomeOf(t, o)
 		}
 		if errors.Is(err, trips.ErrNotFound) {
-			return over
+			return outcomeClosed
 		}
-		if !sleep.For(ctx, rereadEvery) {
-			return stopped
+
+		if !sleep.For(ctx, rereadInterval) {
+			return outcomeStopped
 		}
 	}
 }
 
-func (s *search) whereItStands(ctx context.Context) (trips.Trip, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeWithin)
+func (s *search) readTrip(ctx context.Context) (trips.Trip, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return s.d.cfg.Store.Trip(ctx, s.trip.ID)
+	return s.dispatcher.cfg.Store.Trip(ctx, s.trip.ID)
 }
 
-// stands says what the trip's place means for the search.
-func (s *search) stands(t trips.Trip, o *Offer) ending {
+// outcomeOf returns what the trip's state means for the search. It keeps the
+// trip when the search is over.
+func (s *search) outcomeOf(t trips.Trip, o *Offer) outcome {
 	if t.State == trips.Requested {
-		return waited
+		return outcomeNone
 	}
-	s.ended = t
+
+	s.endedTrip = t
 	if o != nil && t.Driver == o.Driver {
-		return won
+		return outcomeAccepted
 	}
-	return over
+	return outcomeClosed
 }
 
-// whyOver is the reason a driver is told whose offer goes because the trip went.
-func (s *search) whyOver() string {
-	if s.ended.Driver != "" {
+// withdrawReason is the reason given to the driver whose offer ends because the
+// trip was taken or closed.
+func (s *search) withdrawReason() string {
+	if s.endedTrip.Driver != "" {
 		return GoneTaken
 	}
 	return GoneCancelled

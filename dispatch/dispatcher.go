@@ -15,7 +15,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Drivers is what a search needs of the shared state. Reserve is a compare-and-set: of two searches one gets the driver.
+// Drivers is what a search needs of the shared state. Reserve is a
+// compare-and-set: of two searches one gets the driver. No method blocks.
 type Drivers interface {
 	Finder
 	Reserve(id trips.DriverID, hold string) error
@@ -25,24 +26,25 @@ type Drivers interface {
 
 var _ Drivers = (*sharedstate.Drivers)(nil)
 
-// Config is what a Dispatcher is built from. Zero durations and bounds take the defaults named beside them.
+// Config is what a Dispatcher is built from. Zero durations and bounds take the
+// defaults named beside them.
 type Config struct {
 	Node    string
 	Desk    *trips.Desk
 	Store   trips.Store
 	Drivers Drivers
 	Courier Courier
-	Owns    func(location.Region) bool // nil: every region
-	Policy  Policy                     // zero: the nearest driver by air
-	Now     func() time.Time           // nil: time.Now
-	Epoch   uint64                     // fences offers; 0: the clock at New, in milliseconds
+	Owns    func(location.Region) bool // nil: every region.
+	Policy  Policy                     // Zero: the nearest driver by air.
+	Now     func() time.Time           // nil: time.Now.
+	Epoch   uint64                     // Fences offers; 0: Unix ms at New.
 
 	Rules
 	ScanEvery   time.Duration // 2 s
-	MaxSearches int           // at the same time, the rest waits in the store; 1,000
+	MaxSearches int           // At a time; other trips wait; 1,000.
 
-	Log        *slog.Logger
-	Registerer prometheus.Registerer
+	Log        *slog.Logger          // nil: slog.Default.
+	Registerer prometheus.Registerer // nil: metrics are not registered.
 }
 
 func (c Config) withDefaults() Config {
@@ -58,137 +60,159 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+
 	c.Epoch = cmp.Or(c.Epoch, uint64(c.Now().UnixMilli()))
 	c.ScanEvery = cmp.Or(c.ScanEvery, 2*time.Second)
 	c.MaxSearches = cmp.Or(c.MaxSearches, 1000)
 	return c
 }
 
-// hintRoom bounds the hints that wait to be looked at.
-const hintRoom = 4096
+// hintBuffer bounds the hints that wait for Run. Hint drops and counts the
+// rest.
+const hintBuffer = 4096
 
-// Dispatcher runs one search per open trip of the regions its node owns. Hints make it fast; the scan of the store makes
-// it right: whatever hint is lost, the next scan finds the trip that has no search and the search that has no trip.
+// Dispatcher runs one search per open trip of the regions that its node owns.
+// Hints make it fast. The scan of the store makes it correct: when a hint is
+// lost, the next scan finds the trip that has no search, or the search that has
+// no open trip. Its methods are safe for concurrent use.
 type Dispatcher struct {
+	// Fixed at creation.
 	cfg     Config
-	m       metrics
+	metrics metrics
 	hints   chan trips.Event
-	windows *windows
-	wg      sync.WaitGroup // searches; only Run adds and waits
+	windows *windowMatcher
 
-	mu       sync.Mutex
+	wg sync.WaitGroup // Searches; only Run's goroutine adds and waits.
+
+	mu       sync.Mutex // Guards all below.
 	searches map[trips.TripID]*search
-	asked    map[trips.DriverID]*search // who holds an offer, and whose
+	holders  map[trips.DriverID]*search // By the driver who has the offer.
 }
 
-// New builds a dispatcher; nothing happens until Run.
+// New builds a dispatcher. It does nothing until Run.
 func New(cfg Config) *Dispatcher {
 	cfg = cfg.withDefaults()
 	d := &Dispatcher{
-		cfg: cfg, m: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintRoom),
-		searches: map[trips.TripID]*search{}, asked: map[trips.DriverID]*search{},
+		cfg: cfg, metrics: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintBuffer),
+		searches: map[trips.TripID]*search{}, holders: map[trips.DriverID]*search{},
 	}
-	d.windows = newWindows(d)
+	d.windows = newWindowMatcher(d)
 	return d
 }
 
-// Run dispatches until ctx ends, then withdraws the offers still out and returns when every search has stopped.
+// Run dispatches until ctx ends. Then it withdraws the offers that are still
+// out, and returns when every search has stopped. It always returns nil.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.ScanEvery)
 	defer tick.Stop()
 	defer d.wg.Wait()
+
 	d.wg.Go(func() { d.windows.run(ctx) })
-	d.scan(ctx)
+	d.scanStore(ctx)
+
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case ev := <-d.hints:
-			d.heed(ctx, ev)
+			d.handleHint(ctx, ev)
 		case <-tick.C:
-			d.scan(ctx)
+			d.scanStore(ctx)
 		}
 	}
 }
 
-// Hint tells of a trip event from wherever; repeats and gaps are fine. It never blocks.
+// Hint passes on a trip event from any source. Events may repeat or be missing.
+// It never blocks. When the buffer is full it counts and drops the hint.
 func (d *Dispatcher) Hint(ev trips.Event) {
 	select {
 	case d.hints <- ev:
 	default:
-		d.m.dropped.WithLabelValues("hints_full").Inc()
+		d.metrics.droppedSignals.WithLabelValues("hints_full").Inc()
 	}
 }
 
-// Declined tells that the driver does not want the offer. It never blocks; an offer not out any more is ignored.
+// Declined reports that the driver does not want the offer. It never blocks. It
+// ignores an offer that is no longer out.
 func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
-	if s := d.searchOf(id); s != nil {
-		s.tell(news{kind: declined, driver: id, offer: offerID})
+	if s := d.searchHolding(id); s != nil {
+		s.sendSignal(signal{kind: offerDeclined, driver: id, offerID: offerID})
 	}
 }
 
-// DriverGone tells that the driver's phone has vanished, so that an offer in its hands moves on at once.
+// DriverGone reports that the driver's phone is gone, so that the offer in hand
+// goes to the next driver at once. It never blocks.
 func (d *Dispatcher) DriverGone(id trips.DriverID) {
-	if s := d.searchOf(id); s != nil {
-		s.tell(news{kind: gone, driver: id})
+	if s := d.searchHolding(id); s != nil {
+		s.sendSignal(signal{kind: driverGone, driver: id})
 	}
 }
 
-func (d *Dispatcher) searchOf(id trips.DriverID) *search {
+// searchHolding returns the search whose offer the driver has in hand, or nil.
+func (d *Dispatcher) searchHolding(id trips.DriverID) *search {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.asked[id]
+	return d.holders[id]
 }
 
-// heed starts a search for a new trip and tells a running one where its trip stands now.
-func (d *Dispatcher) heed(ctx context.Context, ev trips.Event) {
+// handleHint starts a search for a new trip, and signals a running search that
+// its trip changed. Only Run's goroutine calls it.
+func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	if ev.Trip.State == trips.Requested {
 		if d.cfg.Owns(ev.Trip.Region) {
-			d.start(ctx, ev.Trip)
+			d.startSearch(ctx, ev.Trip)
 		}
 		return
 	}
+
 	d.mu.Lock()
 	s := d.searches[ev.Trip.ID]
 	d.mu.Unlock()
+
 	if s != nil {
-		s.tell(news{kind: moved, trip: ev.Trip})
+		s.sendSignal(signal{kind: tripChanged, trip: ev.Trip})
 	}
 }
 
-// scan compares the store with the searches: it starts what is missing, stops what is not ours any more, and has the
-// searches look whose trip is no longer open.
-func (d *Dispatcher) scan(ctx context.Context) {
-	before := d.running()
+// scanStore compares the store with the searches. It starts searches that are
+// missing, cancels those of regions that this node lost, and signals those
+// whose trip is no longer open. Only Run's goroutine calls it.
+func (d *Dispatcher) scanStore(ctx context.Context) {
+	before := d.runningSearches()
 	limit := 2 * d.cfg.MaxSearches
 	readCtx, cancel := context.WithTimeout(ctx, d.cfg.ScanEvery)
 	open, err := d.cfg.Store.Open(readCtx, limit)
 	cancel()
+
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			d.cfg.Log.Warn("open trips cannot be read; trying again", "err", err, "in", d.cfg.ScanEvery)
 		}
 		return
 	}
+
 	isOpen := make(map[trips.TripID]bool, len(open))
 	for _, t := range open {
 		isOpen[t.ID] = true
 	}
+
 	for id, s := range before {
 		if !d.cfg.Owns(s.trip.Region) {
-			s.stop()
+			s.cancel()
 		} else if !isOpen[id] && len(open) < limit {
-			s.tell(news{kind: look})
+			s.sendSignal(signal{kind: tripUncertain})
 		}
 	}
+
 	for _, t := range open {
 		if d.cfg.Owns(t.Region) {
-			d.start(ctx, t)
+			d.startSearch(ctx, t)
 		}
 	}
 }
 
-func (d *Dispatcher) running() map[trips.TripID]*search {
+// runningSearches returns a copy of the map of searches.
+func (d *Dispatcher) runningSearches() map[trips.TripID]*search {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	running := make(map[trips.TripID]*search, len(d.searches))
@@ -198,8 +222,9 @@ func (d *Dispatcher) running() map[trips.TripID]*search {
 	return running
 }
 
-// start runs a search for the trip unless there is one, or as many run as may. Only Run's goroutine calls it.
-func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
+// startSearch runs a search for the trip, unless there is one or MaxSearches
+// are running. Only Run's goroutine calls it.
+func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip) {
 	d.mu.Lock()
 	if _, ok := d.searches[t.ID]; ok {
 		d.mu.Unlock()
@@ -207,39 +232,42 @@ func (d *Dispatcher) start(ctx context.Context, t trips.Trip) {
 	}
 	if len(d.searches) >= d.cfg.MaxSearches {
 		d.mu.Unlock()
-		d.m.dropped.WithLabelValues("searches_full").Inc()
+		d.metrics.droppedSignals.WithLabelValues("searches_full").Inc()
 		return
 	}
+
 	searchCtx, stop := context.WithCancel(ctx)
 	s := newSearch(d, t, stop)
 	d.searches[t.ID] = s
 	d.mu.Unlock()
-	d.m.open.Inc()
+	d.metrics.runningSearches.Inc()
+
 	d.wg.Go(func() {
-		defer d.finished(s)
+		defer d.removeSearch(s)
 		s.run(searchCtx)
 	})
 }
 
-func (d *Dispatcher) finished(s *search) {
-	s.stop()
+func (d *Dispatcher) removeSearch(s *search) {
+	s.cancel()
 	d.mu.Lock()
 	delete(d.searches, s.trip.ID)
 	d.mu.Unlock()
-	d.m.open.Dec()
+	d.metrics.runningSearches.Dec()
 }
 
-// holds notes whose offer a driver has in hand, and forgets it again.
-func (d *Dispatcher) holds(id trips.DriverID, s *search) {
+// setHolder records that the driver has the search's offer in hand.
+func (d *Dispatcher) setHolder(id trips.DriverID, s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked[id] = s
+	d.holders[id] = s
 }
 
-func (d *Dispatcher) lets(id trips.DriverID, s *search) {
+// clearHolder removes that record, unless another search has replaced it.
+func (d *Dispatcher) clearHolder(id trips.DriverID, s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.asked[id] == s {
-		delete(d.asked, id)
+	if d.holders[id] == s {
+		delete(d.holders, id)
 	}
 }

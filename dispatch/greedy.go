@@ -11,13 +11,15 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// NearestByRoad picks, trip by trip, whoever is first at the pickup by road. When the travel times do not come in time
-// it picks whoever is nearest by air: a late answer is worse than a second-best driver.
+// NearestByRoad picks, trip by trip, the driver who is first at the pickup by
+// road. When the travel times do not come before the deadline, it picks the
+// nearest driver by air: a late answer is worse than a second-best driver.
 type NearestByRoad struct {
 	ETA      ETA
-	Deadline time.Duration // for the travel times of one trip; 300 ms when 0
+	Deadline time.Duration // For the travel times of one trip; 0: 300 ms.
 }
 
+// Pick implements Picker.
 func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
 	pairs := make([]Pair, 0, len(window))
 	taken := map[trips.DriverID]bool{}
@@ -26,34 +28,42 @@ func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
 		if len(near) == 0 {
 			continue
 		}
-		best := p.first(ctx, ask.Trip.Pickup, near)
+		best := p.findFirst(ctx, ask.Trip.Pickup, near)
 		best.Trip = ask.Trip.ID
 		taken[best.Driver.ID] = true
 		pairs = append(pairs, best)
 	}
+
 	return pairs
 }
 
-func (p NearestByRoad) first(ctx context.Context, pickup location.Point, near []sharedstate.Near) Pair {
+// findFirst returns the pair of the driver who is first at the pickup, without
+// the trip's id. near is not empty.
+func (p NearestByRoad) findFirst(ctx context.Context, pickup location.Point, near []sharedstate.Near) Pair {
 	byAir := Pair{Driver: slices.MinFunc(near, func(a, b sharedstate.Near) int { return cmp.Compare(a.Metres, b.Metres) })}
 	if p.ETA == nil {
 		return byAir
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
 	defer cancel()
+
 	from := make([]location.Point, len(near))
 	for i, n := range near {
 		from[i] = n.Fix.Point
 	}
+
 	times, _, err := p.ETA.Times(ctx, from, pickup)
 	if err != nil || len(times) != len(near) {
 		return byAir
 	}
+
 	best := 0
 	for i, t := range times {
 		if t < times[best] {
 			best = i
 		}
 	}
+
 	return Pair{Driver: near[best], Pickup: times[best]}
 }

@@ -8,36 +8,41 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Inbox keeps the offers in the hands of the drivers connected to one node. It is safe for many goroutines and blocks
-// on nothing but its lock. Expired offers are gone for every caller, and are swept as new ones come.
+// Inbox keeps the offers that the drivers connected to one node have in hand.
+// It is safe for concurrent use and never blocks. No method returns an expired
+// offer. Put removes expired offers now and then, so that memory stays bounded.
 type Inbox struct {
-	now func() time.Time
+	now func() time.Time // Fixed at creation.
 
-	mu     sync.Mutex
-	offers map[string]Offer
-	gone   map[string]time.Time // offers that were here, and until when that is remembered
-	sweep  int                  // sweep expired offers when there are this many
-	forget int                  // forget those gone long ago when there are this many
+	mu        sync.Mutex // Guards all below.
+	offers    map[string]Offer
+	recentIDs map[string]time.Time // Offers that left: when to forget.
+	sweepAt   int                  // Put removes expired offers at this many.
+	forgetAt  int                  // Old recentIDs are forgotten at this many.
 }
 
-// rememberFor is how long it is known that an offer was here, after it was taken or dropped.
+// rememberFor is how long the inbox remembers the id of an offer that left it.
 const rememberFor = 5 * time.Minute
 
-// minSweep keeps small inboxes from being swept at every Put.
-const minSweep = 64
+// minSweepSize keeps small inboxes from being swept at every Put.
+const minSweepSize = 64
 
+// NewInbox returns an empty inbox that reads the time from now.
 func NewInbox(now func() time.Time) *Inbox {
-	return &Inbox{now: now, offers: map[string]Offer{}, gone: map[string]time.Time{}, sweep: minSweep, forget: minSweep}
+	return &Inbox{now: now, offers: map[string]Offer{}, recentIDs: map[string]time.Time{}, sweepAt: minSweepSize, forgetAt: minSweepSize}
 }
 
-// Put keeps an offer until it is taken, dropped or expires. It voids an older dispatcher's offers of the same trip, and
-// does nothing when the offer is itself the older one.
+// Put keeps an offer until it is taken, dropped or expires. It removes offers
+// of the same trip by an older dispatcher. It ignores an offer that is itself
+// the older one.
 func (b *Inbox) Put(o Offer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.offers) >= b.sweep {
-		b.sweepLocked()
+
+	if len(b.offers) >= b.sweepAt {
+		b.sweepExpiredLocked()
 	}
+
 	for id, held := range b.offers {
 		if held.Trip.ID != o.Trip.ID {
 			continue
@@ -46,85 +51,97 @@ func (b *Inbox) Put(o Offer) {
 			return
 		}
 		if held.Epoch < o.Epoch {
-			b.removeLocked(id)
+			b.removeOfferLocked(id)
 		}
 	}
+
 	b.offers[o.ID] = o
 }
 
-// Take hands the offer to the driver it was made to, once; ErrOfferGone to anyone else and at any later time.
+// Take removes and returns the offer, if it was made to driver d and has not
+// expired. Otherwise it returns ErrOfferGone.
 func (b *Inbox) Take(d trips.DriverID, offerID string) (Offer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	o, ok := b.offers[offerID]
 	if !ok || o.Driver != d {
 		return Offer{}, fmt.Errorf("offer %.64q: %w", offerID, ErrOfferGone)
 	}
-	b.removeLocked(offerID)
-	if b.expired(o) {
+
+	b.removeOfferLocked(offerID)
+	if b.isExpired(o) {
 		return Offer{}, fmt.Errorf("offer %.64q expired: %w", offerID, ErrOfferGone)
 	}
 	return o, nil
 }
 
-// Drop forgets an offer and returns it if it was still there.
+// Drop removes an offer, and returns it if it was still there.
 func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o, ok := b.offers[offerID]
 	if ok {
-		b.removeLocked(offerID)
+		b.removeOfferLocked(offerID)
 	}
 	return o, ok
 }
 
-// Knows says whether an offer is here or was, for some minutes after it went: then no other node ever had it.
+// Knows reports whether an offer is here, or was here in the last few minutes.
+// Then no other node ever had it.
 func (b *Inbox) Knows(offerID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, here := b.offers[offerID]
-	_, was := b.gone[offerID]
+	_, was := b.recentIDs[offerID]
 	return here || was
 }
 
-func (b *Inbox) removeLocked(offerID string) {
+// removeOfferLocked removes an offer and remembers its id.
+func (b *Inbox) removeOfferLocked(offerID string) {
 	delete(b.offers, offerID)
-	b.gone[offerID] = b.now().Add(rememberFor)
-	if len(b.gone) >= b.forget {
-		b.forgetLocked()
+	b.recentIDs[offerID] = b.now().Add(rememberFor)
+	if len(b.recentIDs) >= b.forgetAt {
+		b.forgetOldLocked()
 	}
 }
 
-func (b *Inbox) forgetLocked() {
+// forgetOldLocked forgets the ids that were remembered long enough.
+func (b *Inbox) forgetOldLocked() {
 	now := b.now()
-	for id, until := range b.gone {
+	for id, until := range b.recentIDs {
 		if !now.Before(until) {
-			delete(b.gone, id)
+			delete(b.recentIDs, id)
 		}
 	}
-	b.forget = max(minSweep, 2*len(b.gone))
+
+	b.forgetAt = max(minSweepSize, 2*len(b.recentIDs))
 }
 
-// Held returns the offers in a driver's hands, so that a phone that reconnects sees them again.
+// Held returns the offers that a driver has in hand, so that a phone that
+// reconnects sees them again.
 func (b *Inbox) Held(d trips.DriverID) []Offer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	var held []Offer
 	for _, o := range b.offers {
-		if o.Driver == d && !b.expired(o) {
+		if o.Driver == d && !b.isExpired(o) {
 			held = append(held, o)
 		}
 	}
 	return held
 }
 
-func (b *Inbox) expired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
+func (b *Inbox) isExpired(o Offer) bool { return !b.now().Before(o.ExpiresAt) }
 
-func (b *Inbox) sweepLocked() {
+// sweepExpiredLocked removes expired offers.
+func (b *Inbox) sweepExpiredLocked() {
 	for id, o := range b.offers {
-		if b.expired(o) {
-			b.removeLocked(id)
+		if b.isExpired(o) {
+			b.removeOfferLocked(id)
 		}
 	}
-	b.sweep = max(minSweep, 2*len(b.offers))
+
+	b.sweepAt = max(minSweepSize, 2*len(b.offers))
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-type clock struct{ at time.Time }
+type manualClock struct{ at time.Time }
 
-func (c *clock) now() time.Time { return c.at }
+func (c *manualClock) now() time.Time { return c.at }
 
 func offerFor(id string, d trips.DriverID, trip trips.TripID, epoch uint64, until time.Time) Offer {
 	return Offer{ID: id, Driver: d, Trip: trips.Trip{ID: trip}, Epoch: epoch, ExpiresAt: until}
 }
 
 func TestOfferIsTakenOnceByTheDriverItWasMadeTo(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	b.Put(offerFor("o1", "d1", "t1", 1, c.at.Add(time.Second)))
 	if _, err := b.Take("d2", "o1"); !errors.Is(err, ErrOfferGone) {
@@ -38,7 +38,7 @@ func TestOfferIsTakenOnceByTheDriverItWasMadeTo(t *testing.T) {
 }
 
 func TestExpiredAndDroppedOffersAreGone(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	b.Put(offerFor("o1", "d1", "t1", 1, c.at.Add(time.Second)))
 	b.Put(offerFor("o2", "d1", "t2", 1, c.at.Add(time.Minute)))
@@ -55,7 +55,7 @@ func TestExpiredAndDroppedOffersAreGone(t *testing.T) {
 }
 
 func TestNewDispatchersOfferVoidsTheOldOnes(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	b.Put(offerFor("new", "d1", "t1", 2, c.at.Add(time.Minute)))
 	b.Put(offerFor("old", "d2", "t1", 1, c.at.Add(time.Minute)))
@@ -69,14 +69,15 @@ func TestNewDispatchersOfferVoidsTheOldOnes(t *testing.T) {
 }
 
 func TestExpiredOffersAreSwept(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	for i := range 10_000 {
 		id := fmt.Sprint(i)
 		b.Put(offerFor(id, "d", trips.TripID(id), 1, c.at.Add(time.Second)))
 		c.at = c.at.Add(100 * time.Millisecond)
 	}
-	if n := len(b.offers); n > 2*minSweep {
+
+	if n := len(b.offers); n > 2*minSweepSize {
 		t.Errorf("%d offers kept of 10 live ones", n)
 	}
 }
@@ -84,6 +85,7 @@ func TestExpiredOffersAreSwept(t *testing.T) {
 func TestRacingTakesHaveOneWinner(t *testing.T) {
 	b := NewInbox(time.Now)
 	b.Put(offerFor("o", "d", "t", 1, time.Now().Add(time.Minute)))
+
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for range 32 {
@@ -93,6 +95,7 @@ func TestRacingTakesHaveOneWinner(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if won.Load() != 1 {
 		t.Errorf("%d winners", won.Load())
@@ -100,7 +103,7 @@ func TestRacingTakesHaveOneWinner(t *testing.T) {
 }
 
 func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
+	c := &manualClock{time.Unix(1000, 0)}
 	b := NewInbox(c.now)
 	until := c.at.Add(15 * time.Second)
 	b.Put(offerFor("taken", "d1", "t1", 1, until))
@@ -119,17 +122,18 @@ func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
 			}
 		}
 	}
+
 	know(true)
 	if b.Knows("another") {
 		t.Error("knows what was never here")
 	}
 	c.at = c.at.Add(time.Minute)
-	b.sweepLocked() // no other goroutine is here
+	b.sweepExpiredLocked() // No other goroutine uses the inbox.
 	know(true)
 	c.at = c.at.Add(rememberFor)
-	b.forgetLocked()
+	b.forgetOldLocked()
 	know(false)
-	if len(b.gone) != 0 {
-		t.Errorf("%d offers are remembered for ever", len(b.gone))
+	if len(b.recentIDs) != 0 {
+		t.Errorf("%d offers are remembered for ever", len(b.recentIDs))
 	}
 }

@@ -1,4 +1,7 @@
-// Package dispatch finds a driver for every open trip: it chooses, offers, waits, and wins or asks the next one.
+// Package dispatch finds a driver for every open trip. A search chooses a
+// driver, makes an offer, waits for the answer, and goes on to the next driver
+// until one accepts or the trip expires. Trips that are requested together are
+// matched together.
 package dispatch
 
 import (
@@ -11,39 +14,49 @@ import (
 
 // Offer asks one driver to take one trip. It travels between nodes as JSON.
 type Offer struct {
-	ID        string         `json:"id"`
-	Trip      trips.Trip     `json:"trip"`
-	Driver    trips.DriverID `json:"driver"`
-	Node      string         `json:"node"`  // the node that dispatches the trip, which is told of a decline
-	Epoch     uint64         `json:"epoch"` // grows with each new dispatcher of a trip: the older one's offers are void
-	ExpiresAt time.Time      `json:"expires_at"`
-	Metres    float64        `json:"metres"`    // to the pickup, by air
-	Pickup    time.Duration  `json:"pickup_ns"` // to the pickup, by road; 0 when nobody could say
+	ID     string         `json:"id"`
+	Trip   trips.Trip     `json:"trip"`
+	Driver trips.DriverID `json:"driver"`
+
+	// Node dispatches the trip. It is told of a decline.
+	Node string `json:"node"`
+
+	// Epoch grows with each new dispatcher of a trip. It voids the offers of
+	// the older one.
+	Epoch     uint64    `json:"epoch"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Metres    float64   `json:"metres"` // To the pickup, by air.
+
+	// Pickup is the time to the pickup by road; 0 when it is unknown.
+	Pickup time.Duration `json:"pickup_ns"`
 }
 
-// Why an offer went away without being taken.
+// The reasons why an offer ends without being taken.
 const (
-	GoneExpired   = "expired"   // the driver did not answer in time
-	GoneTaken     = "taken"     // another driver has the trip
-	GoneCancelled = "cancelled" // the trip ended
-	GoneWithdrawn = "withdrawn" // the dispatcher stopped; another one will ask again
+	GoneExpired   = "expired"   // The driver did not answer in time.
+	GoneTaken     = "taken"     // Another driver has the trip.
+	GoneCancelled = "cancelled" // The trip ended.
+	GoneWithdrawn = "withdrawn" // The dispatcher stopped; another will ask.
 )
 
-// Why a trip expired.
+// The reasons why a trip expires.
 const (
 	ReasonNobodyNear    = "no_driver_nearby"
 	ReasonNobodyAccepts = "no_driver_accepted"
 )
 
 var (
-	// ErrUnreachable is what a Courier says when the driver's phone cannot be reached.
+	// ErrUnreachable is what a Courier returns when it cannot reach the
+	// driver's phone.
 	ErrUnreachable = errors.New("the driver cannot be reached")
-	// ErrOfferGone is what an Inbox says about an offer that expired, was withdrawn or was never made to the driver.
+	// ErrOfferGone is what an Inbox returns for an offer that expired, was
+	// withdrawn or was never made to the driver.
 	ErrOfferGone = errors.New("this offer is gone: wait for the next one")
 )
 
-// Courier carries offers to the phones of drivers, on this node or another. Both methods may block until ctx ends; an
-// offer that gets lost on the way is healed by its expiry.
+// Courier carries offers to the phones of drivers, on this node or another.
+// Many searches call it concurrently. Both methods may block until ctx ends. An
+// offer that gets lost on the way expires.
 type Courier interface {
 	Offer(ctx context.Context, o Offer) error
 	Withdraw(ctx context.Context, o Offer, reason string)

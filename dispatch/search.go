@@ -11,209 +11,246 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// newsKind is what a search is told from outside.
-type newsKind int
+// signalKind is the kind of a signal.
+type signalKind int
 
 const (
-	moved    newsKind = iota // the trip stands elsewhere now
-	look                     // the store may know more: read the trip again
-	declined                 // the driver does not want the offer
-	gone                     // the driver's phone has vanished
+	tripChanged   signalKind = iota // The trip has a new state.
+	tripUncertain                   // Read the trip from the store again.
+	offerDeclined                   // The driver does not want the offer.
+	driverGone                      // The driver's phone is gone.
 )
 
-type news struct {
-	kind   newsKind
-	trip   trips.Trip     // moved
-	driver trips.DriverID // declined, gone
-	offer  string         // declined
+// signal is what other goroutines tell a search.
+type signal struct {
+	kind    signalKind
+	trip    trips.Trip     // Of tripChanged.
+	driver  trips.DriverID // Of offerDeclined and driverGone.
+	offerID string         // Of offerDeclined.
 }
 
-// ending is how waiting ended.
-type ending string
+// outcome is how a step of a search, or the whole search, ended. Its values are
+// labels of metrics.
+type outcome string
 
 const (
-	waited   ending = "waited" // nothing came: the offer expired, or it is time to try again
-	won      ending = "accepted"
-	over     ending = "over" // someone else has the trip, or it ended
-	refused  ending = "declined"
-	vanished ending = "driver_gone"
-	stopped  ending = "stopped"
-	gaveUp   ending = "gave_up"
+	// outcomeNone means that nothing happened: the offer expired, or it is time
+	// to try again.
+	outcomeNone       outcome = "waited"
+	outcomeAccepted   outcome = "accepted"
+	outcomeClosed     outcome = "over" // Another driver has it, or it ended.
+	outcomeDeclined   outcome = "declined"
+	outcomeDriverGone outcome = "driver_gone"
+	outcomeStopped    outcome = "stopped"
+	outcomeGaveUp     outcome = "gave_up"
 )
 
-// final says whether the search has nothing more to do.
-func (e ending) final() bool { return e == won || e == over || e == stopped || e == gaveUp }
+// isFinal reports whether the search has nothing more to do.
+func (e outcome) isFinal() bool {
+	return e == outcomeAccepted || e == outcomeClosed || e == outcomeStopped || e == outcomeGaveUp
+}
 
-// search looks for a driver for one trip. It belongs to one goroutine; others only tell and stop it.
+// search looks for a driver for one trip. It belongs to one goroutine. Others
+// only notify and cancel it.
 type search struct {
-	d    *Dispatcher
-	trip trips.Trip // as it was when the search began; never changes
-	stop context.CancelFunc
-	news chan news
+	// Fixed at creation.
+	dispatcher *Dispatcher
+	trip       trips.Trip // As it was when the search began.
+	cancel     context.CancelFunc
+	signals    chan signal
 
-	// Only the search's goroutine touches these; while it waits in a window, only the window's does.
-	hunt  *Hunt
-	began time.Time
-	ended trips.Trip // where the trip stood when the search was won or over
+	// Owned by the search's goroutine, and by the window's while the search
+	// waits in a window.
+	state     *Hunt
+	startedAt time.Time
+	endedTrip trips.Trip // The trip's last state, once won or closed.
 }
 
-func newSearch(d *Dispatcher, t trips.Trip, stop context.CancelFunc) *search {
-	return &search{d: d, trip: t, stop: stop, news: make(chan news, 8),
-		hunt: NewHunt(t, d.cfg.Policy, d.cfg.Rules), began: d.cfg.Now()}
+// newSearch returns a search that cancel stops. It does nothing until run.
+func newSearch(d *Dispatcher, t trips.Trip, cancel context.CancelFunc) *search {
+	return &search{dispatcher: d, trip: t, cancel: cancel, signals: make(chan signal, 8),
+		state: NewHunt(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
 }
 
-// tell never blocks: news that finds no room is healed by the next scan or the offer's expiry.
-func (s *search) tell(n news) {
+// sendSignal passes a signal to the search. It never blocks. When the search
+// has 8 signals waiting, it counts and drops the signal: the next scan, or the
+// offer's expiry, makes up for it.
+func (s *search) sendSignal(n signal) {
 	select {
-	case s.news <- n:
+	case s.signals <- n:
 	default:
-		s.d.m.dropped.WithLabelValues("news_full").Inc()
+		s.dispatcher.metrics.droppedSignals.WithLabelValues("news_full").Inc()
 	}
 }
 
-// run asks one driver after the other. It looks at least once before it gives up, so that a trip that grew old while
-// every node was down still gets its chance.
+// run asks one driver after the other. It looks for a driver at least once
+// before it gives up, so that a trip that grew old while every node was down
+// gets a chance.
 func (s *search) run(ctx context.Context) {
-	end := waited
-	for !end.final() {
-		pair, found, over := s.choose(ctx)
+	end := outcomeNone
+	for !end.isFinal() {
+		pair, found, ended := s.chooseDriver(ctx)
 		switch {
-		case over.final():
-			end = over
+		case ended.isFinal():
+			end = ended
 		case found:
-			end = s.ask(ctx, pair)
+			end = s.reserveAndOffer(ctx, pair)
 		}
-		if end.final() {
+
+		if end.isFinal() {
 			break
 		}
-		if reason, exhausted := s.hunt.Exhausted(s.d.cfg.Now()); exhausted {
-			end = s.giveUp(ctx, reason)
+
+		if reason, exhausted := s.state.Exhausted(s.dispatcher.cfg.Now()); exhausted {
+			end = s.expireTrip(ctx, reason)
 		} else if !found {
-			end = s.await(ctx, s.pause(), nil)
+			end = s.awaitSignal(ctx, s.retryPause(), nil)
 		}
 	}
-	now := s.d.cfg.Now()
-	s.d.m.searches.WithLabelValues(string(end)).Observe(now.Sub(s.began).Seconds())
-	if end == won {
-		s.d.m.toReserve.Observe(now.Sub(s.trip.RequestedAt).Seconds())
+
+	now := s.dispatcher.cfg.Now()
+	s.dispatcher.metrics.searches.WithLabelValues(string(end)).Observe(now.Sub(s.startedAt).Seconds())
+	if end == outcomeAccepted {
+		s.dispatcher.metrics.toReserve.Observe(now.Sub(s.trip.RequestedAt).Seconds())
 	}
 }
 
-// pause is how long a search rests that found nobody: a window is rest enough.
-func (s *search) pause() time.Duration {
-	if s.d.cfg.Policy.Window > 0 {
+// retryPause is how long the search rests after it found no driver. In windows
+// it does not rest: the next window is the rest.
+func (s *search) retryPause() time.Duration {
+	if s.dispatcher.cfg.Policy.Window > 0 {
 		return 0
 	}
-	return s.hunt.Rules().RetryEvery
+	return s.state.Rules().RetryEvery
 }
 
-// choose asks the policy for a driver, together with whoever else looks for one if that is the policy. News of the trip
-// may end it earlier.
-func (s *search) choose(ctx context.Context) (p Pair, ok bool, end ending) {
-	policy := s.d.cfg.Policy
+// chooseDriver asks the policy for a driver. In windows it chooses for all
+// waiting searches together, and a signal about the trip may end the wait
+// earlier.
+func (s *search) chooseDriver(ctx context.Context) (p Pair, ok bool, end outcome) {
+	policy := s.dispatcher.cfg.Policy
 	if policy.Window > 0 {
-		return s.d.windows.join(ctx, s)
+		return s.dispatcher.windows.joinWindow(ctx, s)
 	}
-	ask, ok := s.hunt.Ask(s.d.cfg.Drivers, policy.Enough(), s.d.cfg.Now())
+
+	ask, ok := s.state.Ask(s.dispatcher.cfg.Drivers, policy.Enough(), s.dispatcher.cfg.Now())
 	if !ok {
-		return Pair{}, false, waited
+		return Pair{}, false, outcomeNone
 	}
+
 	pairs := policy.Picker.Pick(ctx, []Ask{ask})
 	if len(pairs) != 1 || pairs[0].Trip != s.trip.ID {
-		return Pair{}, false, waited
+		return Pair{}, false, outcomeNone
 	}
-	return pairs[0], true, waited
+	return pairs[0], true, outcomeNone
 }
 
-// ask makes the offer and waits for what becomes of it. Whatever that is, the driver's hold ends here. A driver who took
-// the trip is bound to it first: the trip's event, which does the same, may come later, or only after the one that frees
-// the driver again.
-func (s *search) ask(ctx context.Context, pair Pair) ending {
-	o := s.offerTo(pair)
-	if err := s.d.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
-		return s.await(ctx, s.hunt.Rules().RetryEvery/20, nil) // another search was faster: look again, but do not spin
+// reserveAndOffer holds the driver, makes the offer and waits for the outcome.
+// The hold ends here in every case. A driver who took the trip is first bound
+// to it. The trip's event does the same, but it may come later, or only after
+// the event that frees the driver again.
+func (s *search) reserveAndOffer(ctx context.Context, pair Pair) outcome {
+	o := s.newOffer(pair)
+	if err := s.dispatcher.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
+		// Another search was faster: look again, but do not spin.
+		return s.awaitSignal(ctx, s.state.Rules().RetryEvery/20, nil)
 	}
-	s.d.holds(o.Driver, s)
-	end := s.offer(ctx, o)
-	s.d.lets(o.Driver, s)
-	if end == won && s.ended.State.Active() {
-		s.d.cfg.Drivers.Assign(o.Driver, s.trip.ID, sharedstate.Reserved)
+
+	s.dispatcher.setHolder(o.Driver, s)
+	end := s.sendOffer(ctx, o)
+	s.dispatcher.clearHolder(o.Driver, s)
+	if end == outcomeAccepted && s.endedTrip.State.Active() {
+		s.dispatcher.cfg.Drivers.Assign(o.Driver, s.trip.ID, sharedstate.Reserved)
 	}
-	s.d.cfg.Drivers.Release(o.Driver, o.ID)
+	s.dispatcher.cfg.Drivers.Release(o.Driver, o.ID)
+
 	return end
 }
 
-func (s *search) offerTo(pair Pair) Offer {
-	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID, Node: s.d.cfg.Node, Epoch: s.d.cfg.Epoch,
-		ExpiresAt: s.d.cfg.Now().Add(s.hunt.Rules().OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
+// newOffer returns an offer of the trip that expires after OfferFor.
+func (s *search) newOffer(pair Pair) Offer {
+	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID,
+		Node: s.dispatcher.cfg.Node, Epoch: s.dispatcher.cfg.Epoch,
+		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
 }
 
-func (s *search) offer(ctx context.Context, o Offer) ending {
-	count := s.d.m.offers.WithLabelValues
-	asked := s.d.cfg.Now()
+// sendOffer sends the offer, waits for the outcome, counts it, and withdraws
+// the offer unless the driver answered.
+func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
+	count := s.dispatcher.metrics.offers.WithLabelValues
+	asked := s.dispatcher.cfg.Now()
+
 	sendCtx, cancel := context.WithDeadline(ctx, o.ExpiresAt)
-	err := s.d.cfg.Courier.Offer(sendCtx, o)
+	err := s.dispatcher.cfg.Courier.Offer(sendCtx, o)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		count("unreachable").Inc()
-		s.hunt.Silent(o.Driver, asked)
-		return vanished
+		s.state.Silent(o.Driver, asked)
+		return outcomeDriverGone
 	}
-	s.hunt.Offers++
+
+	s.state.Offers++
 	count("made").Inc()
-	end := s.await(ctx, o.ExpiresAt.Sub(s.d.cfg.Now()), &o)
-	if end == waited { // silence, or an answer whose news got lost: the store knows
-		end = s.reread(ctx, &o)
+	end := s.awaitSignal(ctx, o.ExpiresAt.Sub(s.dispatcher.cfg.Now()), &o)
+	if end == outcomeNone {
+		// The driver is silent, or the signal got lost: ask the store.
+		end = s.readTripUntilKnown(ctx, &o)
 	}
+
 	switch end {
-	case won:
+	case outcomeAccepted:
 		count("accepted").Inc()
-	case refused:
+	case outcomeDeclined:
 		count("declined").Inc()
-		s.hunt.Declined(o.Driver)
-	case vanished:
+		s.state.Declined(o.Driver)
+	case outcomeDriverGone:
 		count("driver_gone").Inc()
-		s.hunt.Silent(o.Driver, asked)
-		s.withdraw(ctx, o, GoneWithdrawn)
-	case waited:
+		s.state.Silent(o.Driver, asked)
+		s.withdrawOffer(ctx, o, GoneWithdrawn)
+	case outcomeNone:
 		count("expired").Inc()
-		s.hunt.Silent(o.Driver, s.d.cfg.Now())
-		s.withdraw(ctx, o, GoneExpired)
-	case over:
+		s.state.Silent(o.Driver, s.dispatcher.cfg.Now())
+		s.withdrawOffer(ctx, o, GoneExpired)
+	case outcomeClosed:
 		count("withdrawn").Inc()
-		s.withdraw(ctx, o, s.whyOver())
-	case stopped:
+		s.withdrawOffer(ctx, o, s.withdrawReason())
+	case outcomeStopped:
 		count("withdrawn").Inc()
-		s.withdraw(ctx, o, GoneWithdrawn)
+		s.withdrawOffer(ctx, o, GoneWithdrawn)
 	}
+
 	return end
 }
 
-// withdraw tells the driver even when the search itself has been stopped.
-func (s *search) withdraw(ctx context.Context, o Offer, reason string) {
+// withdrawOffer tells the driver, even after the search itself was cancelled.
+// It waits for a second at most.
+func (s *search) withdrawOffer(ctx context.Context, o Offer, reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	s.d.cfg.Courier.Withdraw(ctx, o, reason)
+	s.dispatcher.cfg.Courier.Withdraw(ctx, o, reason)
 }
 
-// giveUp expires the trip, unless a driver took it or the rider left it at the last moment. When the store cannot be
-// written the search ends all the same, and the scan begins another.
-func (s *search) giveUp(ctx context.Context, reason string) ending {
-	by := trips.System(s.d.cfg.Node)
+// expireTrip expires the trip, unless a driver took it or the rider left it at
+// the last moment. When the store cannot be written, the search ends all the
+// same, and the next scan starts another.
+func (s *search) expireTrip(ctx context.Context, reason string) outcome {
+	by := trips.System(s.dispatcher.cfg.Node)
 	key := trips.Key{Actor: by, ID: "expire-" + string(s.trip.ID), Print: "expire"}
-	moveCtx, cancel := context.WithTimeout(ctx, storeWithin)
+	moveCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	_, err := s.d.cfg.Desk.Move(moveCtx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+
+	_, err := s.dispatcher.cfg.Desk.Move(moveCtx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Expire(by, reason, at)
 	})
 	switch {
 	case err == nil:
-		return gaveUp
+		return outcomeGaveUp
 	case errors.Is(err, trips.ErrBadMove), errors.Is(err, trips.ErrNotFound):
-		return over
+		return outcomeClosed
 	case ctx.Err() != nil:
-		return stopped
+		return outcomeStopped
 	}
-	s.d.cfg.Log.Warn("an open trip cannot be expired; trying again", "trip", s.trip.ID, "err", err)
-	return stopped
+
+	s.dispatcher.cfg.Log.Warn("an open trip cannot be expired; trying again", "trip", s.trip.ID, "err", err)
+	return outcomeStopped
 }

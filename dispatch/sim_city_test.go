@@ -19,116 +19,121 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// city is two nodes over one store, with simulated people, in a bubble of fake time. What a node is made of besides its
-// dispatcher and its shared state (doors, relay, Redis) is retold here in a few lines each, with losses on every way.
-type city struct {
-	t     *testing.T
-	seed  uint64
-	store *faulty.Store
-	desk  *trips.Desk
-	nodes [2]*node
-	fleet map[trips.DriverID]*driver
-	stop  context.CancelFunc
-	ctx   context.Context
-	wg    sync.WaitGroup
-	post  post
+// simCity is two nodes over one store, with simulated people, in a bubble of
+// fake time. The other parts of a node (API, relay, Redis) are retold here in a
+// few lines each, and every message may get lost.
+type simCity struct {
+	// Fixed at creation.
+	t       *testing.T
+	seed    uint64
+	store   *faulty.Store
+	desk    *trips.Desk
+	nodes   [2]*simNode
+	fleet   map[trips.DriverID]*simDriver
+	stop    context.CancelFunc
+	ctx     context.Context
+	wg      sync.WaitGroup
+	mailbox mailbox
 
-	troubled atomic.Bool
+	isTroubled atomic.Bool
 
-	mu      sync.Mutex // guards all below
-	rng     *rand.Rand
-	told    map[trips.TripID]uint32 // the newest event relayed
-	offers  map[trips.TripID]int
-	left    map[trips.TripID]time.Time // when it was told that the trip waits no more
-	driving int
-	broken  []string
-	riders  int
+	mu           sync.Mutex // Guards all below.
+	rng          *rand.Rand
+	lastRelayed  map[trips.TripID]uint32 // Number of the newest event.
+	offers       map[trips.TripID]int
+	noLongerOpen map[trips.TripID]time.Time // When the relay said so.
+	driving      int
+	violations   []string
+	riders       int
 }
 
 const (
-	offerFor = 15 * time.Second
-	giveUp   = 3 * time.Minute
+	offerFor    = 15 * time.Second
+	giveUpAfter = 3 * time.Minute
 )
 
 var center = location.Point{Lng: 3.40, Lat: 6.45}
 
-func newCity(t *testing.T, seed uint64) *city {
-	c := &city{t: t, seed: seed, store: faulty.New(seed), rng: rand.New(rand.NewPCG(seed, 1)),
-		fleet: map[trips.DriverID]*driver{},
-		told:  map[trips.TripID]uint32{}, left: map[trips.TripID]time.Time{}, offers: map[trips.TripID]int{}}
+func newCity(t *testing.T, seed uint64) *simCity {
+	c := &simCity{t: t, seed: seed, store: faulty.New(seed), rng: rand.New(rand.NewPCG(seed, 1)),
+		fleet:       map[trips.DriverID]*simDriver{},
+		lastRelayed: map[trips.TripID]uint32{}, noLongerOpen: map[trips.TripID]time.Time{}, offers: map[trips.TripID]int{}}
 	c.desk = &trips.Desk{Store: c.store, Now: time.Now}
-	c.post.woken = make(chan struct{}, 1)
+	c.mailbox.woken = make(chan struct{}, 1)
 	c.ctx, c.stop = context.WithCancel(t.Context())
 	for i, name := range []string{"north", "south"} {
-		c.nodes[i] = &node{c: c, name: name}
+		c.nodes[i] = &simNode{city: c, name: name}
 	}
 	for _, n := range c.nodes {
-		n.start()
+		n.startProcess()
 	}
-	c.wg.Go(c.relay)
-	c.wg.Go(func() { c.post.run(c.ctx) })
-	for i := range c.number(4, 10) {
-		d := &driver{c: c, id: trips.DriverID(fmt.Sprint("driver-", i)), at: c.somewhere()}
+	c.wg.Go(c.runRelay)
+	c.wg.Go(func() { c.mailbox.deliverAll(c.ctx) })
+
+	for i := range c.drawNumber(4, 10) {
+		d := &simDriver{city: c, id: trips.DriverID(fmt.Sprint("driver-", i)), at: c.drawPoint()}
 		c.fleet[d.id] = d
-		c.wg.Go(d.shift)
+		c.wg.Go(d.runShift)
 	}
+
 	return c
 }
 
-// policy serves trips one by one in cities with an even seed, in windows in the others. Nobody can say how long a way
-// takes, so that both guess.
-func (c *city) policy() dispatch.Policy {
+// policy serves trips one by one in cities with an even seed, and in windows in
+// the others. There are no travel times, so both policies estimate them.
+func (c *simCity) policy() dispatch.Policy {
 	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil, 1)
 	if err != nil {
-		c.complain("%v", err)
+		c.reportViolation("%v", err)
 	}
 	return p
 }
 
-// complain notes a broken invariant.
-func (c *city) complain(format string, args ...any) {
+// reportViolation notes a broken invariant.
+func (c *simCity) reportViolation(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.broken) < 10 {
-		c.broken = append(c.broken, fmt.Sprintf(format, args...))
+	if len(c.violations) < 10 {
+		c.violations = append(c.violations, fmt.Sprintf(format, args...))
 	}
 }
 
-func (c *city) chance(p float64) bool {
+func (c *simCity) drawChance(p float64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.rng.Float64() < p
 }
 
-// number is in [from, to).
-func (c *city) number(from, to int) int {
+// drawNumber returns a number in [from, to).
+func (c *simCity) drawNumber(from, to int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return from + c.rng.IntN(to-from)
 }
 
-func (c *city) between(from, to time.Duration) time.Duration {
+func (c *simCity) drawDuration(from, to time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return from + time.Duration(c.rng.Int64N(int64(to-from)))
 }
 
-func (c *city) somewhere() location.Point {
+func (c *simCity) drawPoint() location.Point {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return location.Point{Lng: center.Lng + (c.rng.Float64()-.5)*.06, Lat: center.Lat + (c.rng.Float64()-.5)*.06}
 }
 
-// rest is false when the story is over.
-func (c *city) rest(d time.Duration) bool {
+// pause waits for d. It returns false when the story is over.
+func (c *simCity) pause(d time.Duration) bool {
 	return sleep.For(c.ctx, d)
 }
 
-// send lets a message arrive a little later; in troubled times never, twice, or so late that others overtake it.
-func (c *city) send(arrive func()) {
+// sendMessage lets a message arrive a little later. In troubled times it may
+// never arrive, arrive twice, or so late that others overtake it.
+func (c *simCity) sendMessage(arrive func()) {
 	copies, late := 1, 50*time.Millisecond
-	if c.troubled.Load() {
-		switch c.number(0, 10) {
+	if c.isTroubled.Load() {
+		switch c.drawNumber(0, 10) {
 		case 0, 1:
 			copies = 0
 		case 2, 3:
@@ -137,32 +142,34 @@ func (c *city) send(arrive func()) {
 			late = 8 * time.Second
 		}
 	}
+
 	for range copies {
-		c.post.at(time.Now().Add(c.between(time.Millisecond, late)), arrive)
+		c.mailbox.deliverAt(time.Now().Add(c.drawDuration(time.Millisecond, late)), arrive)
 	}
 }
 
-// post delivers messages in the order of their arrival. One goroutine for all of them is much cheaper under the race
-// detector than one each.
-type post struct {
+// mailbox delivers messages in the order of their arrival. One goroutine for
+// all of them costs much less under the race detector than one for each.
+type mailbox struct {
 	woken chan struct{}
 
-	mu   sync.Mutex // guards bags
-	bags []bag      // the next one last
+	mu         sync.Mutex // Guards deliveries.
+	deliveries []delivery // The next one last.
 }
 
-type bag struct {
+type delivery struct {
 	due time.Time
-	act func()
+	run func()
 }
 
-// at has act called at a time. It must not block.
-func (p *post) at(due time.Time, act func()) {
+// deliverAt has act called at a time. act must not block.
+func (p *mailbox) deliverAt(due time.Time, act func()) {
 	p.mu.Lock()
-	i, _ := slices.BinarySearchFunc(p.bags, due, func(b bag, due time.Time) int { return due.Compare(b.due) })
-	p.bags = slices.Insert(p.bags, i, bag{due, act})
-	first := i == len(p.bags)-1
+	i, _ := slices.BinarySearchFunc(p.deliveries, due, func(b delivery, due time.Time) int { return due.Compare(b.due) })
+	p.deliveries = slices.Insert(p.deliveries, i, delivery{due, act})
+	first := i == len(p.deliveries)-1
 	p.mu.Unlock()
+
 	if first {
 		select {
 		case p.woken <- struct{}{}:
@@ -171,7 +178,7 @@ func (p *post) at(due time.Time, act func()) {
 	}
 }
 
-func (p *post) run(ctx context.Context) {
+func (p *mailbox) deliverAll(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -181,8 +188,9 @@ func (p *post) run(ctx context.Context) {
 		case <-p.woken:
 		case <-timer.C:
 		}
+
 		for {
-			act, wait := p.next()
+			act, wait := p.takeDue()
 			if act == nil {
 				timer.Reset(wait)
 				break
@@ -192,40 +200,44 @@ func (p *post) run(ctx context.Context) {
 	}
 }
 
-// next returns what is due, or how long to wait.
-func (p *post) next() (func(), time.Duration) {
+// takeDue returns what is due, or how long to wait.
+func (p *mailbox) takeDue() (func(), time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.bags) - 1
+
+	last := len(p.deliveries) - 1
 	if last < 0 {
 		return nil, time.Hour
 	}
-	if wait := time.Until(p.bags[last].due); wait > 0 {
+	if wait := time.Until(p.deliveries[last].due); wait > 0 {
 		return nil, wait
 	}
-	act := p.bags[last].act
-	p.bags = p.bags[:last]
+
+	act := p.deliveries[last].run
+	p.deliveries = p.deliveries[:last]
 	return act, 0
 }
 
-// relay tells every node what was committed, as the outbox has it.
-func (c *city) relay() {
+// runRelay passes every committed event to every node, as the outbox relay
+// does.
+func (c *simCity) runRelay() {
 	for {
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-c.store.CommitSignal():
 		}
-		for !c.relayed() {
-			if !c.rest(time.Second) {
+
+		for !c.relayBatch() {
+			if !c.pause(time.Second) {
 				return
 			}
 		}
 	}
 }
 
-// relayed is false when something may be left.
-func (c *city) relayed() bool {
+// relayBatch relays a batch. It returns false when something may be left.
+func (c *simCity) relayBatch() bool {
 	if ok, err := c.store.Lease(c.ctx, "relay", time.Minute); err != nil || !ok {
 		return false
 	}
@@ -233,35 +245,40 @@ func (c *city) relayed() bool {
 	if err != nil || len(notices) == 0 {
 		return err == nil
 	}
+
 	for _, n := range notices {
 		var ev trips.Event
 		if err := json.Unmarshal(n.Payload, &ev); err != nil {
-			c.complain("notice %d: %v", n.ID, err)
+			c.reportViolation("notice %d: %v", n.ID, err)
 			continue
 		}
 		for _, to := range c.nodes {
-			c.send(func() { to.deliver(ev) })
+			c.sendMessage(func() { to.deliverEvent(ev) })
 		}
-		c.learn(ev)
+		c.startDrive(ev)
 	}
+
 	return c.store.Advance(c.ctx, "relay", notices[len(notices)-1]) == nil && len(notices) < 100
 }
 
-// learn sets the people of a trip going: sooner or later their phones have it, if not from a message then by asking.
-func (c *city) learn(ev trips.Event) {
+// startDrive notes a relayed event. At a reservation it starts the driver's
+// part: sooner or later the phone learns of it, if not from a message then by
+// asking.
+func (c *simCity) startDrive(ev trips.Event) {
 	c.mu.Lock()
-	news := ev.Seq() > c.told[ev.Trip.ID]
+	news := ev.Seq() > c.lastRelayed[ev.Trip.ID]
 	if news {
-		c.told[ev.Trip.ID] = ev.Seq()
+		c.lastRelayed[ev.Trip.ID] = ev.Seq()
 		if ev.Seq() == 2 {
-			c.left[ev.Trip.ID] = time.Now()
+			c.noLongerOpen[ev.Trip.ID] = time.Now()
 		}
 	}
+
 	if begins := news && ev.Kind == trips.KindReserved; begins {
 		c.driving++
 		d := c.fleet[ev.Trip.Driver]
 		c.wg.Go(func() {
-			d.drive(ev.Trip)
+			d.driveTrip(ev.Trip)
 			c.mu.Lock()
 			c.driving--
 			c.mu.Unlock()
@@ -270,53 +287,59 @@ func (c *city) learn(ev trips.Event) {
 	c.mu.Unlock()
 }
 
-// request opens a trip for a new rider and says which; the phone tries until it knows.
-func (c *city) request() (trips.TripID, trips.RiderID) {
+// requestTrip opens a trip for a new rider and returns both ids. The phone
+// repeats the request until it has an answer.
+func (c *simCity) requestTrip() (trips.TripID, trips.RiderID) {
 	c.mu.Lock()
 	c.riders++
 	name := fmt.Sprint(c.riders)
 	c.mu.Unlock()
+
 	rider, id := trips.RiderID("rider-"+name), trips.TripID("trip-"+name)
-	ev, err := trips.Request(id, rider, c.somewhere(), center, trips.Quote{}, time.Now())
+	ev, err := trips.Request(id, rider, c.drawPoint(), center, trips.Quote{}, time.Now())
 	if err != nil {
-		c.complain("request: %v", err)
+		c.reportViolation("request: %v", err)
 	}
+
 	key := trips.Key{Actor: ev.By, ID: "request-" + name}
 	for c.ctx.Err() == nil {
-		if _, err = c.store.Apply(c.ctx, trips.Move{Key: key, Event: ev}); err == nil || final(err) {
+		if _, err = c.store.Apply(c.ctx, trips.Move{Key: key, Event: ev}); err == nil || isRefusal(err) {
 			break
 		}
-		c.rest(time.Second)
+		c.pause(time.Second)
 	}
+
 	if err != nil && c.ctx.Err() == nil {
-		c.complain("request of %s refused: %v", id, err)
+		c.reportViolation("request of %s refused: %v", id, err)
 	}
+
 	return id, rider
 }
 
-// ride is a rider from the request until they give up waiting, which some do.
-func (c *city) ride() {
-	id, rider := c.request()
-	if !c.chance(.2) || !c.rest(c.between(time.Second, 4*time.Minute)) {
+// runRider is a rider from the request until the wait ends. Some riders cancel.
+func (c *simCity) runRider() {
+	id, rider := c.requestTrip()
+	if !c.drawChance(.2) || !c.pause(c.drawDuration(time.Second, 4*time.Minute)) {
 		return
 	}
 	by := trips.Rider(rider)
-	c.insist(by, "cancel", id, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(by, "tired", at) })
+	c.sendUntilKnown(by, "cancel", id, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(by, "tired", at) })
 }
 
-// insist sends one command until it is known what became of it; false when it was refused.
-func (c *city) insist(by trips.Actor, what string, id trips.TripID, verb trips.Verb) (trips.Trip, bool) {
+// sendUntilKnown repeats one command until its result is known. It returns
+// false when the command was refused.
+func (c *simCity) sendUntilKnown(by trips.Actor, what string, id trips.TripID, verb trips.Verb) (trips.Trip, bool) {
 	key := trips.Key{Actor: by, ID: what + string(id), Print: what}
 	for c.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
 		ev, err := c.desk.Move(ctx, key, id, verb)
 		cancel()
-		if err == nil || final(err) {
+		if err == nil || isRefusal(err) {
 			return ev.Trip, err == nil
 		}
-		c.rest(c.between(time.Second, 3*time.Second))
+		c.pause(c.drawDuration(time.Second, 3*time.Second))
 	}
 	return trips.Trip{}, false
 }
 
-var quiet = slog.New(slog.DiscardHandler)
+var discardLog = slog.New(slog.DiscardHandler)

@@ -16,135 +16,148 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// node is one server. A crash loses all of life; what comes after it is a new one under the old name.
-type node struct {
-	c    *city
-	name string
-	owns atomic.Bool // thinks that the region is its own
+// simNode is one server. A crash loses its process. A new process follows under
+// the old name.
+type simNode struct {
+	city       *simCity
+	name       string
+	ownsRegion atomic.Bool // It thinks that the region is its own.
 
-	mu   sync.Mutex // guards all below
-	life *life
+	mu      sync.Mutex // Guards all below.
+	process *simProcess
 }
 
-// life is what a process holds in memory.
-type life struct {
-	n       *node
-	drivers *sharedstate.Drivers
-	inbox   *dispatch.Inbox
-	d       *dispatch.Dispatcher
-	metrics *prometheus.Registry
-	ctx     context.Context
-	stop    context.CancelFunc
-	done    chan struct{}
+// simProcess is what a process holds in memory.
+type simProcess struct {
+	node          *simNode
+	drivers       *sharedstate.Drivers
+	inbox         *dispatch.Inbox
+	dispatcherNow *dispatch.Dispatcher
+	metrics       *prometheus.Registry
+	ctx           context.Context
+	stop          context.CancelFunc
+	done          chan struct{}
 
-	mu       sync.Mutex // guards all below, and is held over the inbox's calls, so that their order is known
-	sessions map[trips.DriverID]int
-	live     map[string]dispatch.Offer // that may be taken
-	fenced   map[string]bool           // voided by a newer dispatcher's
+	// mu guards all below. It is held during calls of the inbox, so that their
+	// order is known.
+	mu           sync.Mutex
+	sessions     map[trips.DriverID]int
+	liveOffers   map[string]dispatch.Offer // That may be taken.
+	fencedOffers map[string]bool           // Voided by a newer dispatcher.
 }
 
-// start brings the node up.
-func (n *node) start() {
-	l := &life{n: n, inbox: dispatch.NewInbox(time.Now), done: make(chan struct{}), metrics: prometheus.NewRegistry(),
+// startProcess starts a new process.
+func (n *simNode) startProcess() {
+	l := &simProcess{node: n, inbox: dispatch.NewInbox(time.Now), done: make(chan struct{}), metrics: prometheus.NewRegistry(),
 		drivers:  sharedstate.NewDrivers(sharedstate.DriverOptions{SuspectAfter: 1000 * time.Hour, Shards: 4}),
-		sessions: map[trips.DriverID]int{}, live: map[string]dispatch.Offer{}, fenced: map[string]bool{}}
-	l.ctx, l.stop = context.WithCancel(n.c.ctx)
+		sessions: map[trips.DriverID]int{}, liveOffers: map[string]dispatch.Offer{}, fencedOffers: map[string]bool{}}
+	l.ctx, l.stop = context.WithCancel(n.city.ctx)
 	n.mu.Lock()
-	n.life = l
+	n.process = l
 	n.mu.Unlock()
-	l.open()
-	n.c.wg.Go(func() { l.sync() })
-	n.c.wg.Go(l.mirror)
+
+	l.startDispatcher()
+	n.city.wg.Go(func() { l.resyncUntilKnown() })
+	n.city.wg.Go(l.replicateDrivers)
 }
 
-// open starts a dispatcher.
-func (l *life) open() {
-	c := l.n.c
+// startDispatcher starts a dispatcher in the process.
+func (l *simProcess) startDispatcher() {
+	c := l.node.city
 	l.metrics = prometheus.NewRegistry()
-	d := dispatch.New(dispatch.Config{Node: l.n.name, Desk: c.desk, Store: c.store, Drivers: l.drivers, Courier: l,
-		Owns: func(location.Region) bool { return l.n.owns.Load() }, Policy: c.policy(),
-		Rules:     dispatch.Rules{OfferFor: offerFor, GiveUpAfter: giveUp, RetryEvery: c.between(time.Second, 4*time.Second)},
-		ScanEvery: c.between(2*time.Second, 15*time.Second),
-		Epoch:     uint64(time.Now().UnixNano()), Log: quiet, Registerer: l.metrics})
+	d := dispatch.New(dispatch.Config{Node: l.node.name, Desk: c.desk, Store: c.store, Drivers: l.drivers, Courier: l,
+		Owns: func(location.Region) bool { return l.node.ownsRegion.Load() }, Policy: c.policy(),
+		Rules:     dispatch.Rules{OfferFor: offerFor, GiveUpAfter: giveUpAfter, RetryEvery: c.drawDuration(time.Second, 4*time.Second)},
+		ScanEvery: c.drawDuration(2*time.Second, 15*time.Second),
+		Epoch:     uint64(time.Now().UnixNano()), Log: discardLog, Registerer: l.metrics})
+
 	l.mu.Lock()
-	l.d = d
+	l.dispatcherNow = d
 	l.mu.Unlock()
+
 	done := make(chan struct{})
 	l.done = done
+
 	c.wg.Go(func() {
 		if err := d.Run(l.ctx); err != nil {
-			c.complain("%s: Run ended with %v", l.n.name, err)
+			c.reportViolation("%s: Run ended with %v", l.node.name, err)
 		}
 		close(done)
 	})
 }
 
-func (n *node) now() *life {
+func (n *simNode) currentProcess() *simProcess {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.life
+	return n.process
 }
 
-func (n *node) other() *node {
-	if n.c.nodes[0] == n {
-		return n.c.nodes[1]
+func (n *simNode) otherNode() *simNode {
+	if n.city.nodes[0] == n {
+		return n.city.nodes[1]
 	}
-	return n.c.nodes[0]
+	return n.city.nodes[0]
 }
 
-// stopWithin bounds how long a dispatcher takes to stop: two withdrawals of a second each, one after the other.
+// stopWithin bounds how long a dispatcher takes to stop: two withdrawals of a
+// second each, one after the other.
 const stopWithin = 2 * time.Second
 
-// staleAfter bounds how long offers are made for a trip that waits no more, when the news of that was lost: the next
-// scan must see it, as soon as the store can be read.
+// staleAfter bounds how long a trip that is no longer open is still offered
+// when that event was lost. The next scan must see it, as soon as the store can
+// be read.
 const staleAfter = 90 * time.Second
 
-// crash loses the node's memory and its sockets; a new process follows.
-func (n *node) crash() {
-	l, began := n.now(), time.Now()
+// crashAndRestart loses the node's memory and sockets, and starts a new
+// process.
+func (n *simNode) crashAndRestart() {
+	l, began := n.currentProcess(), time.Now()
 	l.stop()
 	<-l.done
 	if took := time.Since(began); took > stopWithin {
-		n.c.complain("the dispatcher of %s took %s to stop", n.name, took)
+		n.city.reportViolation("the dispatcher of %s took %s to stop", n.name, took)
 	}
-	n.c.rest(n.c.between(time.Second, 20*time.Second))
-	peer := n.other().now()
+	n.city.pause(n.city.drawDuration(time.Second, 20*time.Second))
+	peer := n.otherNode().currentProcess()
 	lost, _ := peer.drivers.Changed(n.name, 0, nil)
 	for _, d := range lost {
 		peer.drivers.Leave(d.ID, n.name)
 	}
-	n.start()
+	n.startProcess()
 }
 
-// deliver is a trip's event from Redis.
-func (n *node) deliver(ev trips.Event) {
-	l := n.now()
+// deliverEvent receives a trip's event from Redis.
+func (n *simNode) deliverEvent(ev trips.Event) {
+	l := n.currentProcess()
 	l.drivers.Follow(ev.Trip)
 	l.mu.Lock()
-	d := l.d
+	d := l.dispatcherNow
 	l.mu.Unlock()
 	d.Hint(ev)
 }
 
-// sync reads who is on a trip after messages may have been missed, until it knows.
-func (l *life) sync() {
-	follower := sharedstate.NewTripFollower(l.drivers, l.n.c.store, l.n.name, quiet)
+// resyncUntilKnown reads which drivers are on a trip, after messages may have
+// been lost. It repeats until the store answers.
+func (l *simProcess) resyncUntilKnown() {
+	follower := sharedstate.NewTripFollower(l.drivers, l.node.city.store, l.node.name, discardLog)
 	for l.ctx.Err() == nil && follower.Resync(l.ctx) != nil {
-		l.n.c.rest(time.Second)
+		l.node.city.pause(time.Second)
 	}
 }
 
-// mirror shows the other node this one's drivers, full pictures only.
-func (l *life) mirror() {
+// replicateDrivers sends this node's drivers to the other node, always all of
+// them.
+func (l *simProcess) replicateDrivers() {
 	for {
 		select {
 		case <-l.ctx.Done():
 			return
 		case <-time.After(30 * time.Second):
 		}
-		all, _ := l.drivers.Changed(l.n.name, 0, nil)
-		l.n.c.send(func() {
-			peer := l.n.other().now()
+
+		all, _ := l.drivers.Changed(l.node.name, 0, nil)
+		l.node.city.sendMessage(func() {
+			peer := l.node.otherNode().currentProcess()
 			for _, d := range all {
 				d.Hold = ""
 				peer.drivers.Place(d)
@@ -153,137 +166,153 @@ func (l *life) mirror() {
 	}
 }
 
-// Offer is the courier's: to a socket here, or by a message to the other node.
-func (l *life) Offer(ctx context.Context, o dispatch.Offer) error {
-	c := l.n.c
+// Offer implements dispatch.Courier: it hands the offer to a socket here, or
+// sends a message to the other node.
+func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
+	c := l.node.city
 	c.mu.Lock()
 	c.offers[o.Trip.ID]++
-	left, gone := c.left[o.Trip.ID]
+	left, gone := c.noLongerOpen[o.Trip.ID]
 	c.mu.Unlock()
+
 	if late := time.Since(left); gone && late > staleAfter {
-		c.complain("%s offers trip %s, which waits for nobody since %s", l.n.name, o.Trip.ID, late)
+		c.reportViolation("%s offers trip %s, which is no longer open since %s", l.node.name, o.Trip.ID, late)
 	}
 	d, ok := l.drivers.Get(o.Driver)
 	if d.Hold != o.ID && d.Trip == "" {
-		c.complain("%s offers trip %s to %s, who is held by %q and not by offer %s",
-			l.n.name, o.Trip.ID, o.Driver, d.Hold, o.ID)
+		c.reportViolation("%s offers trip %s to %s, who is held by %q and not by offer %s",
+			l.node.name, o.Trip.ID, o.Driver, d.Hold, o.ID)
 	}
 	if !ok || !d.Connected {
 		return dispatch.ErrUnreachable
 	}
-	if c.troubled.Load() && c.chance(.1) { // a publish that hangs, and fails in the end
+
+	if c.isTroubled.Load() && c.drawChance(.1) {
+		// A publish that hangs and fails in the end.
 		select {
 		case <-ctx.Done():
-		case <-time.After(c.between(time.Millisecond, offerFor)):
+		case <-time.After(c.drawDuration(time.Millisecond, offerFor)):
 		}
 		return errors.New("Redis does not answer")
 	}
-	if d.Node == l.n.name {
-		return l.hand(o)
+
+	if d.Node == l.node.name {
+		return l.handOffer(o)
 	}
-	c.send(func() {
-		if l.n.other().now().hand(o) != nil {
-			c.send(func() { l.n.now().dispatcher().DriverGone(o.Driver) })
+
+	c.sendMessage(func() {
+		if l.node.otherNode().currentProcess().handOffer(o) != nil {
+			c.sendMessage(func() { l.node.currentProcess().currentDispatcher().DriverGone(o.Driver) })
 		}
 	})
 	return nil
 }
 
-// Withdraw is the courier's.
-func (l *life) Withdraw(_ context.Context, o dispatch.Offer, _ string) {
-	if d, ok := l.drivers.Get(o.Driver); ok && d.Node == l.n.name {
-		l.drop(o)
+// Withdraw implements dispatch.Courier.
+func (l *simProcess) Withdraw(_ context.Context, o dispatch.Offer, _ string) {
+	if d, ok := l.drivers.Get(o.Driver); ok && d.Node == l.node.name {
+		l.dropOffer(o)
 	} else if ok {
-		l.n.c.send(func() { l.n.other().now().drop(o) })
+		l.node.city.sendMessage(func() { l.node.otherNode().currentProcess().dropOffer(o) })
 	}
 }
 
-func (l *life) dispatcher() *dispatch.Dispatcher {
+func (l *simProcess) currentDispatcher() *dispatch.Dispatcher {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.d
+	return l.dispatcherNow
 }
 
-// declined goes to the node that made the offer.
-func (l *life) declined(o dispatch.Offer) {
-	for _, n := range l.n.c.nodes {
+// forwardDecline tells the node that made the offer.
+func (l *simProcess) forwardDecline(o dispatch.Offer) {
+	for _, n := range l.node.city.nodes {
 		if n.name == o.Node {
-			l.n.c.send(func() { n.now().dispatcher().Declined(o.ID, o.Driver) })
+			l.node.city.sendMessage(func() { n.currentProcess().currentDispatcher().Declined(o.ID, o.Driver) })
 		}
 	}
 }
 
-// hand puts the offer into the inbox and on its way to the phone. Books are kept of what the inbox may still give.
-func (l *life) hand(o dispatch.Offer) error {
+// handOffer puts the offer into the inbox and sends it to the phone. It keeps
+// account of what the inbox may still give out.
+func (l *simProcess) handOffer(o dispatch.Offer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.sessions[o.Driver] == 0 || l.ctx.Err() != nil {
 		return dispatch.ErrUnreachable
 	}
-	l.putLocked(o)
-	d := l.n.c.fleet[o.Driver]
-	l.n.c.send(func() { d.got(l, o) })
+	l.putOfferLocked(o)
+	d := l.node.city.fleet[o.Driver]
+	l.node.city.sendMessage(func() { d.receiveOffer(l, o) })
 	return nil
 }
 
-func (l *life) putLocked(o dispatch.Offer) {
+func (l *simProcess) putOfferLocked(o dispatch.Offer) {
 	l.inbox.Put(o)
 	old := false
-	for id, held := range l.live {
+	for id, held := range l.liveOffers {
 		switch {
 		case held.Trip.ID != o.Trip.ID || !time.Now().Before(held.ExpiresAt):
 		case held.Epoch > o.Epoch:
 			old = true
 		case held.Epoch < o.Epoch:
-			l.fenced[id] = true
-			delete(l.live, id)
+			l.fencedOffers[id] = true
+			delete(l.liveOffers, id)
 		}
 	}
-	if l.fenced[o.ID] = old; !old {
-		l.live[o.ID] = o
+
+	if l.fencedOffers[o.ID] = old; !old {
+		l.liveOffers[o.ID] = o
 	}
 }
 
-func (l *life) drop(o dispatch.Offer) {
+func (l *simProcess) dropOffer(o dispatch.Offer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inbox.Drop(o.ID)
-	delete(l.live, o.ID)
+	delete(l.liveOffers, o.ID)
 }
 
-// take is a driver's grip at an offer.
-func (l *life) take(id trips.DriverID, offer string) (dispatch.Offer, error) {
+// takeOffer takes an offer for a driver, and checks that the inbox may give it
+// out.
+func (l *simProcess) takeOffer(id trips.DriverID, offer string) (dispatch.Offer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	o, err := l.inbox.Take(id, offer)
 	if err != nil {
 		return o, err
 	}
-	switch _, live := l.live[offer]; {
-	case l.fenced[offer]:
-		l.n.c.complain("%s took offer %s of trip %s, which a newer dispatcher had voided", id, offer, o.Trip.ID)
+
+	switch _, live := l.liveOffers[offer]; {
+	case l.fencedOffers[offer]:
+		l.node.city.reportViolation("%s took offer %s of trip %s, which a newer dispatcher had voided", id, offer, o.Trip.ID)
 	case !time.Now().Before(o.ExpiresAt):
-		l.n.c.complain("%s took offer %s %s after its end", id, offer, time.Since(o.ExpiresAt))
+		l.node.city.reportViolation("%s took offer %s %s after its end", id, offer, time.Since(o.ExpiresAt))
 	case !live:
-		l.n.c.complain("%s took offer %s, which was taken or withdrawn before", id, offer)
+		l.node.city.reportViolation("%s took offer %s, which was taken or withdrawn before", id, offer)
 	}
-	delete(l.live, offer)
+
+	delete(l.liveOffers, offer)
 	return o, nil
 }
 
-// searches is how many searches run here.
-func (l *life) searches() (float64, error) {
+// countSearches returns how many searches run here.
+func (l *simProcess) countSearches() (float64, error) {
 	l.mu.Lock()
 	metrics := l.metrics
 	l.mu.Unlock()
+
 	found, err := metrics.Gather()
 	if err != nil {
 		return 0, err
 	}
+
 	for _, f := range found {
 		if f.GetName() == "ridehail_dispatch_searches" {
 			return f.GetMetric()[0].GetGauge().GetValue(), nil
 		}
 	}
-	return 0, fmt.Errorf("%s has no gauge of searches", l.n.name)
+
+	return 0, fmt.Errorf("%s has no gauge of searches", l.node.name)
 }

@@ -12,181 +12,200 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// driver is a phone and whoever holds it.
-type driver struct {
-	c  *city
-	id trips.DriverID
-	at location.Point
+// simDriver is a phone and its driver.
+type simDriver struct {
+	city *simCity
+	id   trips.DriverID
+	at   location.Point
 
-	mu      sync.Mutex // guards all below
-	on      *life      // nil while the phone has no socket
-	session int
-	lost    chan struct{} // closed when the session ends
+	mu         sync.Mutex  // Guards all below.
+	process    *simProcess // nil while the phone has no socket.
+	session    int
+	socketLost chan struct{} // Closed when the session ends.
 }
 
-// shift keeps the phone coming and going, and coming back after it or its node died.
-func (d *driver) shift() {
-	for d.c.ctx.Err() == nil {
-		l, lost := d.connect(d.c.nodes[d.c.number(0, 2)])
+// runShift connects the phone, loses its socket now and then, and reconnects it
+// after it or its node died.
+func (d *simDriver) runShift() {
+	for d.city.ctx.Err() == nil {
+		l, lost := d.connectTo(d.city.nodes[d.city.drawNumber(0, 2)])
 		if l == nil {
-			d.c.rest(time.Second)
+			d.city.pause(time.Second)
 			continue
 		}
-		luck := time.NewTimer(d.c.between(10*time.Second, 20*time.Minute))
+
+		luck := time.NewTimer(d.city.drawDuration(10*time.Second, 20*time.Minute))
 		select {
 		case <-l.ctx.Done():
 		case <-lost:
 		case <-luck.C:
-			if d.c.troubled.Load() {
-				d.vanish()
+			if d.city.isTroubled.Load() {
+				d.loseSocket()
 			}
 		}
+
 		luck.Stop()
-		if d.connected() == nil {
-			d.c.rest(d.c.between(100*time.Millisecond, 20*time.Second))
+		if d.currentProcess() == nil {
+			d.city.pause(d.city.drawDuration(100*time.Millisecond, 20*time.Second))
 		}
 	}
 }
 
-// connect opens a socket at a node: the shared state learns where the driver is, the phone what it missed.
-func (d *driver) connect(n *node) (*life, <-chan struct{}) {
-	l := n.now()
+// connectTo opens a socket at a node. The shared state learns where the driver
+// is, and the phone learns what it missed.
+func (d *simDriver) connectTo(n *simNode) (*simProcess, <-chan struct{}) {
+	l := n.currentProcess()
 	if l.ctx.Err() != nil {
 		return nil, nil
 	}
+
 	d.mu.Lock()
-	if d.on == l {
+	if d.process == l {
 		d.mu.Unlock()
-		return l, d.lost // still there
+		return l, d.socketLost // The old socket is still open.
 	}
+
 	d.session++
 	session, lost := d.session, make(chan struct{})
-	d.on, d.lost = l, lost
+	d.process, d.socketLost = l, lost
 	d.mu.Unlock()
+
 	l.mu.Lock()
 	l.sessions[d.id] = session
 	l.drivers.Enter(d.id, n.name)
 	l.mu.Unlock()
+
 	l.drivers.SetAvailable(d.id, true)
 	l.drivers.Move(d.id, location.Fix{Point: d.at, Seq: 1, At: time.Now()})
 	for _, o := range l.inbox.Held(d.id) {
-		d.c.send(func() { d.got(l, o) })
+		d.city.sendMessage(func() { d.receiveOffer(l, o) })
 	}
-	d.c.wg.Go(func() { // the welcome tells the active trip, as soon as the store can say
+
+	d.city.wg.Go(func() {
+		// The welcome reports the active trip, as soon as the store answers.
 		for l.ctx.Err() == nil {
-			t, err := d.c.store.Active(l.ctx, trips.Driver(d.id))
+			t, err := d.city.store.Active(l.ctx, trips.Driver(d.id))
 			if err == nil {
 				l.drivers.Follow(t)
 			}
 			if err == nil || errors.Is(err, trips.ErrNotFound) {
 				return
 			}
-			d.c.rest(time.Second)
+			d.city.pause(time.Second)
 		}
 	})
 	return l, lost
 }
 
-// vanish loses the socket; its node notices at once, or is gone itself.
-func (d *driver) vanish() {
+// loseSocket closes the socket. Its node notices at once, unless it is gone
+// itself.
+func (d *simDriver) loseSocket() {
 	d.mu.Lock()
-	l := d.on
+	l := d.process
 	if l == nil {
 		d.mu.Unlock()
 		return
 	}
-	d.on = nil
-	close(d.lost)
+
+	d.process = nil
+	close(d.socketLost)
 	d.mu.Unlock()
+
 	l.mu.Lock()
 	delete(l.sessions, d.id)
-	l.drivers.Leave(d.id, l.n.name)
+	l.drivers.Leave(d.id, l.node.name)
+
 	held := l.inbox.Held(d.id)
 	for _, o := range held {
 		l.inbox.Drop(o.ID)
-		delete(l.live, o.ID)
+		delete(l.liveOffers, o.ID)
 	}
 	l.mu.Unlock()
+
 	for _, o := range held {
-		for _, n := range d.c.nodes {
+		for _, n := range d.city.nodes {
 			if n.name == o.Node {
-				d.c.send(func() { n.now().dispatcher().DriverGone(o.Driver) })
+				d.city.sendMessage(func() { n.currentProcess().currentDispatcher().DriverGone(o.Driver) })
 			}
 		}
 	}
 }
 
-func (d *driver) connected() *life {
+func (d *simDriver) currentProcess() *simProcess {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.on != nil && d.on.ctx.Err() != nil {
-		return nil // its node died
+	if d.process != nil && d.process.ctx.Err() != nil {
+		return nil // Its node died.
 	}
-	return d.on
+	return d.process
 }
 
-// got is an offer on the screen; it may be there for the second time.
-func (d *driver) got(l *life, o dispatch.Offer) {
-	if d.connected() != l {
+// receiveOffer shows an offer on the screen, perhaps for the second time.
+func (d *simDriver) receiveOffer(l *simProcess, o dispatch.Offer) {
+	if d.currentProcess() != l {
 		return
 	}
+
 	mood := 0
-	if d.c.troubled.Load() {
-		mood = d.c.number(0, 10)
+	if d.city.isTroubled.Load() {
+		mood = d.city.drawNumber(0, 10)
 	}
-	soon := time.Now().Add(d.c.between(time.Second, 10*time.Second))
+
+	soon := time.Now().Add(d.city.drawDuration(time.Second, 10*time.Second))
 	switch mood {
-	case 9: // no answer
-	case 8: // the phone dies with the offer on it
-		d.c.post.at(soon, d.vanish)
+	case 9: // No answer.
+	case 8: // The phone dies with the offer on it.
+		d.city.mailbox.deliverAt(soon, d.loseSocket)
 	case 6, 7:
-		d.c.post.at(soon, func() { d.decline(o) })
-	default: // in time, or too late
+		d.city.mailbox.deliverAt(soon, func() { d.declineOffer(o) })
+	default: // Accepted in time, or too late.
 		limit := 6 * time.Second
-		if d.c.troubled.Load() {
+		if d.city.isTroubled.Load() {
 			limit = offerFor + 3*time.Second
 		}
-		d.c.wg.Go(func() {
-			if d.c.rest(d.c.between(time.Second, limit)) {
-				d.accept(o)
+		d.city.wg.Go(func() {
+			if d.city.pause(d.city.drawDuration(time.Second, limit)) {
+				d.acceptOffer(o)
 			}
 		})
 	}
 }
 
-func (d *driver) decline(o dispatch.Offer) {
-	if l := d.connected(); l != nil {
-		if taken, err := l.take(d.id, o.ID); err == nil {
-			l.declined(taken)
+func (d *simDriver) declineOffer(o dispatch.Offer) {
+	if l := d.currentProcess(); l != nil {
+		if taken, err := l.takeOffer(d.id, o.ID); err == nil {
+			l.forwardDecline(taken)
 		}
 	}
 }
 
-// accept sends the command until an answer comes back.
-func (d *driver) accept(o dispatch.Offer) {
+// acceptOffer repeats the command until an answer comes back.
+func (d *simDriver) acceptOffer(o dispatch.Offer) {
 	key := trips.Key{Actor: trips.Driver(d.id), ID: "accept-" + o.ID, Print: "accept " + o.ID}
-	for try := 0; try < 20 && d.c.ctx.Err() == nil; try++ {
-		l := d.connected()
+	for try := 0; try < 20 && d.city.ctx.Err() == nil; try++ {
+		l := d.currentProcess()
 		switch {
 		case l == nil:
-		case d.c.troubled.Load() && d.c.chance(.1): // lost on its way
+		case d.city.isTroubled.Load() && d.city.drawChance(.1): // It is lost.
 		default:
-			err := d.answer(l, key, o)
-			if known := err == nil || final(err); known && !(d.c.troubled.Load() && d.c.chance(.1)) {
-				return // else the ack got lost
+			err := d.answerOffer(l, key, o)
+			if known := err == nil || isRefusal(err); known && !(d.city.isTroubled.Load() && d.city.drawChance(.1)) {
+				return // Otherwise the ack got lost.
 			}
 		}
-		d.c.rest(d.c.between(time.Second, 3*time.Second))
+
+		d.city.pause(d.city.drawDuration(time.Second, 3*time.Second))
 	}
 }
 
-// answer is what a node's door does with an accepted offer.
-func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
+// answerOffer is what a node's API does with an accepted offer.
+func (d *simDriver) answerOffer(l *simProcess, key trips.Key, offered dispatch.Offer) error {
 	ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
 	defer cancel()
-	o, err := l.take(d.id, offered.ID)
+
+	o, err := l.takeOffer(d.id, offered.ID)
 	if err != nil {
-		ev, recorded := d.c.store.Recorded(ctx, key)
+		ev, recorded := d.city.store.Recorded(ctx, key)
 		if recorded == nil {
 			l.drivers.Follow(ev.Trip)
 			return nil
@@ -196,24 +215,26 @@ func (d *driver) answer(l *life, key trips.Key, offered dispatch.Offer) error {
 		}
 		return err
 	}
-	ev, err := d.c.desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+
+	ev, err := d.city.desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(d.id, at)
 	})
 	switch {
 	case err == nil:
 		l.drivers.Follow(ev.Trip)
-	case final(err):
-		l.declined(o)
-	default: // the database is away: the driver may try again
+	case isRefusal(err):
+		l.forwardDecline(o)
+	default: // The database is away: the driver may try again.
 		l.mu.Lock()
-		l.putLocked(o)
+		l.putOfferLocked(o)
 		l.mu.Unlock()
 	}
+
 	return err
 }
 
-// final says that trying again is of no use.
-func final(err error) bool {
+// isRefusal reports whether trying again is useless.
+func isRefusal(err error) bool {
 	for _, e := range []error{trips.ErrTaken, trips.ErrBadMove, trips.ErrNotFound, trips.ErrNotYours, trips.ErrRiderBusy,
 		trips.ErrKeyReused, dispatch.ErrOfferGone} {
 		if errors.Is(err, e) {
@@ -223,22 +244,22 @@ func final(err error) bool {
 	return false
 }
 
-// drive brings a reserved trip to its end.
-func (d *driver) drive(t trips.Trip) {
+// driveTrip brings a reserved trip to its end.
+func (d *simDriver) driveTrip(t trips.Trip) {
 	by := trips.Driver(d.id)
 	for i, verb := range []func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		trips.Trip.Arrive, trips.Trip.Start, trips.Trip.Complete} {
-		if !d.c.rest(d.c.between(100*time.Millisecond, 90*time.Second)) {
+		if !d.city.pause(d.city.drawDuration(100*time.Millisecond, 90*time.Second)) {
 			return
 		}
-		quits := i < 2 && d.c.troubled.Load() && d.c.chance(.15)
-		now, ok := d.c.insist(by, fmt.Sprint("step-", i), t.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+		quits := i < 2 && d.city.isTroubled.Load() && d.city.drawChance(.15)
+		now, ok := d.city.sendUntilKnown(by, fmt.Sprint("step-", i), t.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 			if quits {
 				return t.Cancel(by, "flat tyre", at)
 			}
 			return verb(t, by, at)
 		})
-		if l := d.connected(); ok && l != nil {
+		if l := d.currentProcess(); ok && l != nil {
 			l.drivers.Follow(now)
 		}
 		if !ok || quits {

@@ -9,53 +9,62 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// windows gathers searches that want a driver and matches all of a window at once. Its goroutine is run.
-type windows struct {
-	d     *Dispatcher
-	joins chan *guest
+// windowMatcher gathers searches that want a driver, and matches all searches
+// of a window at once. One goroutine executes run.
+type windowMatcher struct {
+	dispatcher *Dispatcher
+	joining    chan *windowMember
 }
 
-// guest is a search in a window. Its hunt is the window's until the answer has come; a guest who left changes it no more.
-type guest struct {
-	s      *search
-	left   atomic.Bool
-	answer chan found // has room for the answer
+// windowMember is a search in a window. The window's goroutine owns the
+// search's state until the result has come. A search that left does not touch
+// it any more.
+type windowMember struct {
+	search  *search
+	hasLeft atomic.Bool
+	result  chan windowResult // Of capacity 1, so that sending never blocks.
 }
 
-// found is what a window has for a guest.
-type found struct {
-	pair Pair
-	ok   bool
+// windowResult is what a window found for one member.
+type windowResult struct {
+	assignment Pair
+	found      bool
 }
 
-// join waits for the search's window to close. Whatever ends the search ends the waiting; nobody is held for it yet.
-func (w *windows) join(ctx context.Context, s *search) (p Pair, ok bool, end ending) {
-	g := &guest{s: s, answer: make(chan found, 1)}
-	joins := w.joins
+// joinWindow waits until the search's window is matched. A signal that ends the
+// search ends the wait. No driver is held yet.
+func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Pair, ok bool, end outcome) {
+	g := &windowMember{search: s, result: make(chan windowResult, 1)}
+	joins := w.joining
 	for {
 		select {
 		case joins <- g:
 			joins = nil
 		case <-ctx.Done():
-			g.left.Store(true)
-			return p, false, stopped
-		case f := <-g.answer:
-			return f.pair, f.ok, waited
-		case n := <-s.news:
-			if end := s.read(ctx, n, nil); end.final() {
-				g.left.Store(true)
+			g.hasLeft.Store(true)
+			return p, false, outcomeStopped
+		case f := <-g.result:
+			return f.assignment, f.found, outcomeNone
+		case n := <-s.signals:
+			if end := s.handleSignal(ctx, n, nil); end.isFinal() {
+				g.hasLeft.Store(true)
 				return p, false, end
 			}
 		}
 	}
 }
 
-func newWindows(d *Dispatcher) *windows { return &windows{d: d, joins: make(chan *guest)} }
+// newWindowMatcher returns a matcher that does nothing until run.
+func newWindowMatcher(d *Dispatcher) *windowMatcher {
+	return &windowMatcher{dispatcher: d, joining: make(chan *windowMember)}
+}
 
-// run closes one window after the other until ctx ends. Guests that are left then leave by themselves.
-func (w *windows) run(ctx context.Context) {
-	var waiting []*guest
+// run closes one window after the other until ctx ends. Members that are left
+// then leave by themselves.
+func (w *windowMatcher) run(ctx context.Context) {
+	var waiting []*windowMember
 	var lastClosed time.Time
+
 	timer := time.NewTimer(0)
 	if !timer.Stop() {
 		<-timer.C
@@ -65,37 +74,40 @@ func (w *windows) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case g := <-w.joins:
+		case g := <-w.joining:
 			if waiting = append(waiting, g); len(waiting) == 1 {
-				now := w.d.cfg.Now()
-				timer.Reset(w.d.cfg.Policy.Closes(now, lastClosed).Sub(now))
+				now := w.dispatcher.cfg.Now()
+				timer.Reset(w.dispatcher.cfg.Policy.Closes(now, lastClosed).Sub(now))
 			}
 		case <-timer.C:
-			w.close(ctx, waiting)
-			waiting, lastClosed = nil, w.d.cfg.Now()
+			w.matchWindow(ctx, waiting)
+			waiting, lastClosed = nil, w.dispatcher.cfg.Now()
 		}
 	}
 }
 
-// close looks around for every guest at the same moment and tells each what it gets.
-func (w *windows) close(ctx context.Context, guests []*guest) {
-	guests = slices.DeleteFunc(guests, func(g *guest) bool { return g.left.Load() })
+// matchWindow finds candidates for all members at the same moment, matches
+// them, and sends each member its result.
+func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember) {
+	members = slices.DeleteFunc(members, func(g *windowMember) bool { return g.hasLeft.Load() })
 	var window []Ask
-	now, policy := w.d.cfg.Now(), w.d.cfg.Policy
-	for _, g := range guests {
-		if ask, ok := g.s.hunt.Ask(w.d.cfg.Drivers, policy.Enough(), now); ok {
+	now, policy := w.dispatcher.cfg.Now(), w.dispatcher.cfg.Policy
+	for _, g := range members {
+		if ask, ok := g.search.state.Ask(w.dispatcher.cfg.Drivers, policy.Enough(), now); ok {
 			window = append(window, ask)
 		}
 	}
-	w.d.m.windows.Observe(float64(len(guests)))
+
+	w.dispatcher.metrics.windowTrips.Observe(float64(len(members)))
 	pairs := map[trips.TripID]Pair{}
 	if len(window) > 0 {
 		for _, p := range policy.Picker.Pick(ctx, window) {
 			pairs[p.Trip] = p
 		}
 	}
-	for _, g := range guests {
-		pair, ok := pairs[g.s.hunt.Trip.ID]
-		g.answer <- found{pair, ok}
+
+	for _, g := range members {
+		pair, ok := pairs[g.search.state.Trip.ID]
+		g.result <- windowResult{pair, ok}
 	}
 }

@@ -2,5 +2,5 @@ package location
 
 import "unsafe"
 
-// TrackSize is what a Track takes, in bytes.
+// TrackSize is the size of a Track in bytes.
 const TrackSize = unsafe.Sizeof(Track{})

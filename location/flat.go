@@ -7,32 +7,38 @@ const (
 	metresPerDegree = EarthRadius * rad
 )
 
-// Flat measures distances from one point as if the Earth were flat around it, without trigonometry for each: within a
-// millionth of Metres up to 20 km, everywhere but near the poles, where it falls back to it.
+// Flat measures distances from one origin on the plane that touches the Earth
+// there. This equirectangular approximation needs no trigonometry per point. Up
+// to 20 km it is within a millionth of Metres. Near the poles and beyond one
+// degree it falls back to Metres.
 type Flat struct {
 	origin   Point
 	cos, sin float64
 	polar    bool
 }
 
-// FlatAt makes the measure of distances from p.
+// FlatAt returns the measure of distances from p.
 func FlatAt(p Point) Flat {
 	sin, cos := math.Sincos(p.Lat * rad)
 	return Flat{origin: p, cos: cos, sin: sin, polar: math.Abs(p.Lat) > 75}
 }
 
-// Square is the squared distance in metres from the origin to p.
+// Square returns the squared distance from the origin to p, in square metres.
+// Comparing squares saves the caller the square root.
 func (f *Flat) Square(p Point) float64 {
 	dLat, dLng := p.Lat-f.origin.Lat, p.Lng-f.origin.Lng
-	if f.polar || dLng > 1 || dLng < -1 || dLat > 1 || dLat < -1 { // far, or across the date line
+	if f.polar || dLng > 1 || dLng < -1 || dLat > 1 || dLat < -1 {
+		// The point is far away, or across the date line.
 		m := Metres(f.origin, p)
 		return m * m
 	}
+
 	h := dLat * (rad / 2)
-	cos := f.cos - f.sin*h - f.cos*h*h/2 // of the latitude half way
+	// The cosine of the mean latitude, by its Taylor series.
+	cos := f.cos - f.sin*h - f.cos*h*h/2
 	x, y := dLng*cos, dLat
 	return (x*x + y*y) * (metresPerDegree * metresPerDegree)
 }
 
-// Metres is the distance from the origin to p.
+// Metres returns the distance from the origin to p in metres.
 func (f *Flat) Metres(p Point) float64 { return math.Sqrt(f.Square(p)) }

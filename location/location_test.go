@@ -55,6 +55,7 @@ func TestATeleportedDriverIsBelievedAgainAfterAWhile(t *testing.T) {
 			}
 			return
 		}
+
 		if r != Teleport || s > 100 {
 			t.Fatalf("second %d: %q", s, r)
 		}
@@ -72,17 +73,18 @@ func TestCompressedTimeAllowsFasterCars(t *testing.T) {
 	}
 }
 
-func anywhere(t *rapid.T, name string) Point {
+func drawPoint(t *rapid.T, name string) Point {
 	return Point{rapid.Float64Range(-180, 180).Draw(t, name+" lng"), rapid.Float64Range(-89, 89).Draw(t, name+" lat")}
 }
 
 func TestAHexagonNeverClaimsAForeignPoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := anywhere(t, "p")
+		p := drawPoint(t, "p")
 		c, err := CellOf(p)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		h, err := HexagonOf(c)
 		if err != nil {
 			t.Fatal(err)
@@ -90,6 +92,7 @@ func TestAHexagonNeverClaimsAForeignPoint(t *testing.T) {
 		if m := Metres(p, h.Centre); m > h.Radius {
 			t.Fatalf("%v is %.1f m from the centre of its cell, radius %.1f", p, m, h.Radius)
 		}
+
 		for range 50 {
 			q := Point{h.Centre.Lng + rapid.Float64Range(-.003, .003).Draw(t, "x"), h.Centre.Lat + rapid.Float64Range(-.003, .003).Draw(t, "y")}
 			if q.Check() != nil || !h.Contains(q) {
@@ -117,6 +120,7 @@ func TestMostOfAHexagonIsCertain(t *testing.T) {
 			}
 		}
 	}
+
 	if certain*100 < inside*97 {
 		t.Fatalf("certain of %d points of %d", certain, inside)
 	}
@@ -124,7 +128,7 @@ func TestMostOfAHexagonIsCertain(t *testing.T) {
 
 func TestFlatAgreesWithTheSphere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := anywhere(t, "a")
+		a := drawPoint(t, "a")
 		b := Point{a.Lng + rapid.Float64Range(-.15, .15).Draw(t, "x"), a.Lat + rapid.Float64Range(-.15, .15).Draw(t, "y")}
 		if b.Check() != nil {
 			return
@@ -147,6 +151,7 @@ func TestCellsRefusePlacesOffTheEarth(t *testing.T) {
 func FuzzBelieve(f *testing.F) {
 	f.Add(3.4, 6.45, int64(1000), float32(0), float32(0), float32(0))
 	f.Add(math.NaN(), 91.0, int64(-1), float32(400), float32(-1), float32(1e9))
+
 	f.Fuzz(func(t *testing.T, lng, lat float64, ms int64, heading, speed, accuracy float32) {
 		last, now := Fix{Point: Point{3.4, 6.45}, At: noon}, noon.Add(time.Second)
 		fix := Fix{Point: Point{lng, lat}, At: noon.Add(time.Duration(ms%1e12) * time.Millisecond), Heading: heading, Speed: speed, Accuracy: accuracy}

@@ -1,5 +1,6 @@
-// Package location says what a position is, which H3 cell it is in, and whether we believe it. It is pure, and the only
-// package that imports h3.
+// Package location defines a position, the H3 cell that contains it, and the
+// rules by which a node accepts or refuses it. The package is pure: it has no
+// goroutine, lock or network. It is the only package that imports h3.
 package location
 
 import (
@@ -10,7 +11,7 @@ import (
 	"github.com/uber/h3-go/v4"
 )
 
-// Point is a place in degrees, WGS84.
+// Point is a place in degrees, WGS 84.
 type Point struct {
 	Lng float64 `json:"lng"`
 	Lat float64 `json:"lat"`
@@ -19,8 +20,9 @@ type Point struct {
 // ErrPoint is wrapped by every error about coordinates.
 var ErrPoint = errors.New("coordinates out of range")
 
-// Check reports coordinates that are not numbers or not on Earth. It comes before any call of h3, which takes
-// latitude 91 without a word.
+// Check returns an error that wraps ErrPoint if the coordinates are not numbers
+// or not on Earth. Callers check before they call h3, which accepts a latitude
+// of 91 without an error.
 func (p Point) Check() error {
 	if math.IsNaN(p.Lng) || math.IsNaN(p.Lat) {
 		return fmt.Errorf("%w: not a number", ErrPoint)
@@ -31,10 +33,11 @@ func (p Point) Check() error {
 	return nil
 }
 
-// EarthRadius is the mean radius in metres (IUGG).
+// EarthRadius is the Earth's mean radius in metres (IUGG).
 const EarthRadius = 6371008.8
 
-// Metres is the great-circle distance by the haversine formula (R. W. Sinnott, Sky and Telescope 68, 1984).
+// Metres returns the great-circle distance in metres by the haversine formula
+// (R. W. Sinnott, Virtues of the Haversine, Sky and Telescope 68, 1984).
 func Metres(a, b Point) float64 {
 	const rad = math.Pi / 180
 	sLat, sLng := math.Sin((b.Lat-a.Lat)*rad/2), math.Sin((b.Lng-a.Lng)*rad/2)
@@ -42,7 +45,8 @@ func Metres(a, b Point) float64 {
 	return 2 * EarthRadius * math.Asin(math.Sqrt(min(1, h)))
 }
 
-// Bearing is the initial course from a to b in degrees clockwise from north, [0,360).
+// Bearing returns the initial great-circle course from a to b, in degrees
+// clockwise from north, in [0, 360).
 func Bearing(a, b Point) float64 {
 	const rad = math.Pi / 180
 	dLng := (b.Lng - a.Lng) * rad
@@ -51,13 +55,15 @@ func Bearing(a, b Point) float64 {
 	return math.Mod(math.Atan2(y, x)/rad+360, 360)
 }
 
-// Region is a coarse H3 cell as hex: the unit of ownership between nodes and of publish/subscribe channels.
+// Region is a coarse H3 cell in hexadecimal. Nodes own regions, and
+// publish/subscribe channels are named by them.
 type Region string
 
-// RegionResolution gives cells of about 250 km², so that a city is a handful of regions.
+// RegionResolution is the H3 resolution of a Region. Its cells cover about 250
+// km², so that a city consists of a handful of regions.
 const RegionResolution = 5
 
-// RegionOf returns the region of a point.
+// RegionOf returns the region that contains p, or an error that wraps ErrPoint.
 func RegionOf(p Point) (Region, error) {
 	if err := p.Check(); err != nil {
 		return "", err

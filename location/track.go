@@ -6,199 +6,250 @@ import (
 	"time"
 )
 
-// Track is what one driver's fixes so far say about whether they are made up. It has a fixed size and no pointers; its
-// zero value has seen nothing. It is not safe for concurrent use.
+// Track judges from one driver's fixes so far whether they are made up. It has
+// a fixed size and no pointers. Its zero value has seen nothing. It is not safe
+// for concurrent use.
 //
-// The rules ask what a fake position gives away without a map or a second sensor: speeds no road allows, words that
-// contradict deeds, missing noise, and drives that were driven before. Fake drivers of each kind are reported in
-// fleets and in navigation services: H. Su et al., GPS-Simulated Trajectory Detection, DASFAA workshops 2017 (simulated
-// drives of taxi drivers); G. Wang et al., Ghost Riders, IEEE/ACM Trans. Networking 26(3), 2018 (scripts that pose as
-// cars). The limits leave room for what honest phones do: see the traces in track_honest_test.go, and their sources.
+// The rules look for what a fake position gives away without a map or a second
+// sensor: speeds that no road allows, claims that contradict the movement,
+// missing noise, and repeated drives. Fake drivers of each kind are reported in
+// fleets and in navigation services: H. Su et al., GPS-Simulated Trajectory
+// Detection, DASFAA workshops 2017 (simulated drives of taxi drivers); G. Wang
+// et al., Ghost Riders, IEEE/ACM Trans. Networking 26(3), 2018 (scripts that
+// pose as cars). The limits leave room for what honest phones do: see the
+// traces in track_honest_test.go and their sources.
 type Track struct {
-	last, from   place   // the fix before, and the one that began the window
-	vx, vy       float32 // metres per second, of the last movement
-	cos          float32 // of the latitude, about
-	window       float32 // seconds since it began
-	said, moved  float32 // metres in it, by the phone's speeds and by its positions
-	spoke        float32 // seconds of this window with a speed
-	frozen       uint8   // fixes on the same coordinates that said that the car drives
-	frozenFrom   int64   // the phone's clock at the first of them
-	steps        [stretch]uint32
-	flagged      [len(FlagNames)]uint32 // seconds of the epoch when each flag was raised last
-	refusedAt    uint32                 // seconds of the epoch, our clock
-	teleports    uint8                  // refused in a row
-	futures      uint8
-	fast         uint8 // windows in a row
-	idle         uint8 // windows in a row with less movement than said
-	bolts        uint8 // impossible accelerations; one is forgiven per window
-	smooth       uint8 // movements in a row without jitter
-	strides      uint8 // of steps, filled
-	echoes       uint8 // how much of what was driven lately was driven before
-	busy         uint8 // windows in a row with more movement than said
-	speaks       bool  // the phone said a speed before
-	hasDirection bool
+	// The current position, and the window in which movement is summed up.
+	lastPlace     place
+	windowStart   place
+	velocityEast  float32 // Of the last movement, in metres per second.
+	velocityNorth float32
+	cosLat        float32 // At the start of the window.
+	windowSeconds float32 // Since the start of the window.
+	claimedMetres float32 // In this window, by the phone's speeds.
+	movedMetres   float32 // In this window, by the phone's positions.
+	speedSeconds  float32 // In this window, with a speed from the phone.
+
+	// FlagFrozen: fixes on the same coordinates that claim a driving speed.
+	frozenRun   uint8
+	frozenSince int64 // Phone's clock at the first of them, in nanoseconds.
+
+	recentSteps  [stretchSteps]uint32   // Hashes of the last movements.
+	raisedAt     [len(FlagNames)]uint32 // Unix seconds, for each flag.
+	lastRejectAt uint32                 // Unix seconds by our clock.
+
+	// Counters, each saturating at its threshold.
+	teleportRun      uint8 // Refusals in a row.
+	futureRun        uint8 // Refusals in a row.
+	fastWindows      uint8 // Windows in a row above road speed.
+	idleWindows      uint8 // Windows in a row with less movement.
+	badAccelerations uint8 // One is forgiven per window.
+	smoothRun        uint8 // Movements in a row without jitter.
+	stepCount        uint8 // Valid entries of recentSteps.
+	replayScore      uint8 // Grows with each known stretch.
+	busyWindows      uint8 // Windows in a row with more movement.
+
+	reportsSpeed bool // The phone has given a speed before.
+	hasVelocity  bool
 }
 
 // place is a fix as a Track keeps it.
 type place struct {
-	at int64 // the phone's clock, nanoseconds of the epoch; 0: no place
+	atNanos int64 // Phone's clock in Unix nanoseconds; 0 means no place.
 	Point
 	speed, accuracy float32
 }
 
 const (
-	roadSpeed    = 200 / 3.6 // metres per second
-	shortestStep = 0.5       // seconds: fixes that follow faster are passed over
-	longestStep  = 15        // seconds: a longer one is a silence
-	windowLength = 20        // seconds
-	flagAgain    = 600       // seconds before the same flag is raised again
-	refusedRow   = 3         // refused fixes that make a flag
-	refusedApart = 60        // seconds between them, at most
-	unknownError = 20        // metres of a fix that does not say how good it is
-	satellites   = 20        // metres: a fix that is surer is of satellites, whose receiver knows its speed
-	frozenAfter  = 45        // seconds; some phones repeat their last position when they enter a tunnel
-	frozenFixes  = 4
-	oldNews      = 120  // seconds after which a place that is repeated counts as where the car is
-	smoothAfter  = 20   // movements
-	smoothError  = 0.02 // metres; the quietest receivers jitter by decimetres from second to second
-	driving      = 2    // metres per second: surely not parked
-	stretch      = 5    // movements that are recognised together
-	stride       = 1e-6 // degrees, 0.1 m: what movements are rounded to
-	oneIn        = 8    // stretches, of which one is kept
-	echoHit      = 2    // for a stretch that is known; one less for each that is not
-	echoesEnough = 6
-	wordsEnough  = 3 // windows in a row
-	boltsEnough  = 5
+	maxRoadSpeed        = 200 / 3.6 // Metres per second.
+	minStepSeconds      = 0.5       // Fixes that follow faster are skipped.
+	maxStepSeconds      = 15        // A longer gap is a silence.
+	windowLengthSeconds = 20
+	reflagSeconds       = 600 // Before the same flag is raised again.
+	rejectRunLength     = 3   // Refusals in a row that raise a flag.
+	rejectRunGapSeconds = 60  // Longest time between them.
+	unknownAccuracy     = 20  // In metres, for a fix without one.
+	drivingSpeed        = 2   // Metres per second: certainly not parked.
+
+	// A fix that claims to be more accurate than this, in metres, comes from
+	// satellites, and such a receiver knows its speed.
+	satelliteAccuracy = 20
+
+	// Some phones repeat their last position when they enter a tunnel. So
+	// FlagFrozen needs this many seconds and fixes.
+	frozenMinSeconds = 45
+	frozenMinFixes   = 4
+
+	// A repeated position older than this, in seconds, counts as current.
+	maxRepeatSeconds = 120
+
+	// The quietest receivers jitter by decimetres from second to second. So
+	// FlagSmooth needs this many steps with an error below this many metres.
+	smoothMinSteps = 20
+	smoothMaxError = 0.02
+
+	stretchSteps    = 5    // Movements that are recognised together.
+	stepGridDegrees = 1e-6 // Movements are rounded to this, about 0.1 m.
+	sampleModulus   = 8    // One stretch in so many is kept.
+
+	replayHit             = 2 // For a known stretch; an unknown one costs 1.
+	replayThreshold       = 6
+	windowThreshold       = 3 // Windows in a row.
+	accelerationThreshold = 5
 )
 
-// TrackEvery is how long, on the phone's clock, a fix must come after another to say more about a drive.
+// TrackEvery returns the shortest time between two fixes, by the phone's clock,
+// that a Track uses. It skips fixes that follow faster.
 func TrackEvery(pace float64) time.Duration {
-	return time.Duration(shortestStep / pace * float64(time.Second))
+	return time.Duration(minStepSeconds / pace * float64(time.Second))
 }
 
-// See takes a fix and what a Judge said of it, and returns the flags that it raises, each at most once in ten minutes.
-// Pace is how many seconds of the city pass in one of the clock's; prints is shared by all drivers and may be nil.
+// See takes a fix and the Judge's answer to it, and returns the flags that it
+// raises. It raises each flag at most once in ten minutes. Pace is the number
+// of simulated seconds per second of the clock. All drivers share prints, which
+// may be nil.
 func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *Footprints) Flags {
-	dt := float64(fix.At.UnixNano()-t.last.at) / 1e9 * pace
-	if why == Believed && dt >= 0 && dt < shortestStep { // first, since a fast phone mostly ends here
+	dt := float64(fix.At.UnixNano()-t.lastPlace.atNanos) / 1e9 * pace
+	if why == Believed && dt >= 0 && dt < minStepSeconds {
+		// Checked first, because most fixes of a fast phone end here.
 		return 0
 	}
 	if why != Believed && why != Teleport && why != Future {
 		return 0
 	}
+
 	p := place{fix.At.UnixNano(), fix.Point, fix.Speed / float32(pace), fix.Accuracy}
 	if p.accuracy == 0 {
-		p.accuracy = unknownError
+		p.accuracy = unknownAccuracy
 	}
+
 	switch {
 	case why != Believed:
-		return t.once(t.refused(p, why, uint32(now.Unix()), pace), uint32(now.Unix()))
-	case t.last.at == 0, dt < 0: // the first fix, or the phone's clock was set back
-		t.forget(p)
+		return t.suppressRecent(t.countReject(p, why, uint32(now.Unix()), pace), uint32(now.Unix()))
+	case t.lastPlace.atNanos == 0, dt < 0:
+		// This is the first fix, or the phone's clock was set back.
+		t.restartAt(p)
 		return 0
 	}
-	if t.futures|t.teleports != 0 && uint32(now.Unix())-t.refusedAt > refusedApart {
-		t.futures, t.teleports = 0, 0
+
+	if t.futureRun|t.teleportRun != 0 && uint32(now.Unix())-t.lastRejectAt > rejectRunGapSeconds {
+		t.futureRun, t.teleportRun = 0, 0
 	}
-	f := t.step(p, dt, pace, prints)
+
+	f := t.advanceTo(p, dt, pace, prints)
 	if f == 0 {
 		return 0
 	}
-	return t.once(f, uint32(now.Unix()))
+
+	return t.suppressRecent(f, uint32(now.Unix()))
 }
 
-// once leaves out what was raised lately.
-func (t *Track) once(f Flags, now uint32) Flags {
+// suppressRecent removes from f the flags that were raised recently, and notes
+// the others as raised now.
+func (t *Track) suppressRecent(f Flags, now uint32) Flags {
 	for rest := f; rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros16(uint16(rest))
-		if t.flagged[i] != 0 && now-t.flagged[i] < flagAgain {
+		if t.raisedAt[i] != 0 && now-t.raisedAt[i] < reflagSeconds {
 			f &^= 1 << i
 			continue
 		}
-		t.flagged[i] = max(now, 1)
+		t.raisedAt[i] = max(now, 1)
 	}
 	return f
 }
 
-// refused counts refusals that come one after the other. One alone is an outlier, as between high buildings. What is far
-// from the last fix may be near enough to the place where the phone had its last news.
-func (t *Track) refused(p place, why Reason, now uint32, pace float64) Flags {
+// countReject counts consecutive refusals and returns the flag of a long run.
+// One refusal alone is an outlier, as between tall buildings. A fix that a car
+// could have reached since the last movement is no teleport, although it was
+// refused as one.
+func (t *Track) countReject(p place, why Reason, now uint32, pace float64) Flags {
 	if why == Teleport {
-		x, y, _, _ := t.between(t.last, p)
-		if math.Sqrt(x*x+y*y) <= roadSpeed*float64(p.at-t.last.at)/1e9*pace+room(t.last, p) {
+		x, y, _, _ := t.displacementBetween(t.lastPlace, p)
+		if math.Sqrt(x*x+y*y) <= maxRoadSpeed*float64(p.atNanos-t.lastPlace.atNanos)/1e9*pace+errorAllowance(t.lastPlace, p) {
 			return 0
 		}
 	}
-	if now-t.refusedAt > refusedApart {
-		t.teleports, t.futures = 0, 0
+
+	if now-t.lastRejectAt > rejectRunGapSeconds {
+		t.teleportRun, t.futureRun = 0, 0
 	}
-	t.refusedAt = now
-	n, f := &t.teleports, FlagTeleport
+	t.lastRejectAt = now
+	n, f := &t.teleportRun, FlagTeleport
 	if why == Future {
-		n, f = &t.futures, FlagFuture
+		n, f = &t.futureRun, FlagFuture
 	}
-	*n = min(*n+1, refusedRow)
-	if *n < refusedRow {
+
+	*n = min(*n+1, rejectRunLength)
+	if *n < rejectRunLength {
 		return 0
 	}
+
 	return f
 }
 
-// begin starts a window at a place.
-func (t *Track) begin(p place) {
-	t.from, t.window, t.said, t.moved, t.spoke = p, 0, 0, 0, 0
-	t.cos = float32(max(0.01, math.Cos(p.Lat*rad)))
+// startWindow starts a window at a place.
+func (t *Track) startWindow(p place) {
+	t.windowStart, t.windowSeconds, t.claimedMetres, t.movedMetres, t.speedSeconds = p, 0, 0, 0, 0
+	t.cosLat = float32(max(0.01, math.Cos(p.Lat*rad)))
 }
 
-// forget starts anew at a place, since what was before says nothing about what comes.
-func (t *Track) forget(p place) {
-	t.last, t.hasDirection = p, false
-	t.frozen, t.smooth, t.strides, t.fast, t.idle, t.busy = 0, 0, 0, 0, 0, 0
-	t.begin(p)
+// restartAt starts over at a place, because the past says nothing about what
+// follows.
+func (t *Track) restartAt(p place) {
+	t.lastPlace, t.hasVelocity = p, false
+	t.frozenRun, t.smoothRun, t.stepCount, t.fastWindows, t.idleWindows, t.busyWindows = 0, 0, 0, 0, 0, 0
+	t.startWindow(p)
 }
 
-// between is the way from one place to another in metres, east and north, and in degrees.
-func (t *Track) between(a, b place) (x, y, dLng, dLat float64) {
+// displacementBetween returns the way from a to b in metres east and north, and
+// in degrees of longitude and latitude.
+func (t *Track) displacementBetween(a, b place) (x, y, dLng, dLat float64) {
 	dLng, dLat = b.Lng-a.Lng, b.Lat-a.Lat
 	if dLng > 180 {
 		dLng -= 360
 	} else if dLng < -180 {
 		dLng += 360
 	}
-	return dLng * metresPerDegree * float64(t.cos), dLat * metresPerDegree, dLng, dLat
+	return dLng * metresPerDegree * float64(t.cosLat), dLat * metresPerDegree, dLng, dLat
 }
 
-// room is how far two readings may be apart for their errors alone. Phones mean a radius with two thirds of the errors
-// in it, and are often too sure of it.
-func room(a, b place) float64 { return 100 + 2*float64(a.accuracy+b.accuracy) }
+// errorAllowance returns how many metres two readings may be apart because of
+// their errors alone. Phones report a radius that holds two thirds of the
+// errors, and often a radius that is too small.
+func errorAllowance(a, b place) float64 { return 100 + 2*float64(a.accuracy+b.accuracy) }
 
-// step takes the next fix, dt seconds after the last one that was news.
-func (t *Track) step(p place, dt, pace float64, prints *Footprints) (f Flags) {
-	x, y, dLng, dLat := t.between(t.last, p)
+// advanceTo takes the next fix, dt seconds after the last one that differed.
+func (t *Track) advanceTo(p place, dt, pace float64, prints *Footprints) (f Flags) {
+	x, y, dLng, dLat := t.displacementBetween(t.lastPlace, p)
 	metres := math.Sqrt(x*x + y*y)
-	if metres == 0 && p.accuracy == t.last.accuracy { // no news: the phone said this before
-		return t.still(p, pace)
+	if metres == 0 && p.accuracy == t.lastPlace.accuracy {
+		// The phone repeats its last position.
+		return t.checkFrozen(p, pace)
 	}
-	t.frozen = 0
-	if dt > longestStep {
-		if metres > roadSpeed*dt+room(t.last, p) {
+	t.frozenRun = 0
+
+	if dt > maxStepSeconds {
+		if metres > maxRoadSpeed*dt+errorAllowance(t.lastPlace, p) {
 			f = FlagJump
 		}
-		t.forget(p)
+		t.restartAt(p)
 		return f
 	}
-	f = t.quiet(x, y, metres, dt) | t.bolt(p, dt) | t.echo(dLng, dLat, prints)
-	t.window += float32(dt)
-	t.moved += float32(metres)
-	t.speaks = t.speaks || p.speed > 0
-	if t.last.speed > 0 && p.speed > 0 || t.speaks && p.accuracy <= satellites {
-		t.spoke += float32(dt)
-		t.said += (t.last.speed + p.speed) / 2 * float32(dt)
+
+	f = t.checkSmooth(x, y, metres, dt) | t.checkAcceleration(p, dt) | t.checkReplay(dLng, dLat, prints)
+	t.windowSeconds += float32(dt)
+	t.movedMetres += float32(metres)
+
+	t.reportsSpeed = t.reportsSpeed || p.speed > 0
+	if t.lastPlace.speed > 0 && p.speed > 0 || t.reportsSpeed && p.accuracy <= satelliteAccuracy {
+		t.speedSeconds += float32(dt)
+		t.claimedMetres += (t.lastPlace.speed + p.speed) / 2 * float32(dt)
 	}
-	t.last = p
-	if t.window >= windowLength {
-		f |= t.judge(p)
-		t.begin(p)
+	t.lastPlace = p
+	if t.windowSeconds >= windowLengthSeconds {
+		f |= t.checkWindow(p)
+		t.startWindow(p)
 	}
+
 	return f
 }

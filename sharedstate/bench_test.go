@@ -18,94 +18,100 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// The bench's city is a box of 40 by 40 km.
+// The benchmarks' city is a square of 40 by 40 km.
 const boxDegrees = 0.36
 
-func somewhere(rng *rand.Rand) location.Point {
+func randomPoint(rng *rand.Rand) location.Point {
 	return location.Point{Lng: 3.2 + rng.Float64()*boxDegrees, Lat: 6.4 + rng.Float64()*boxDegrees}
 }
 
 // fleet is a city full of drivers on duty, who drive at 10 m/s.
 type fleet struct {
-	d     *Drivers
-	ids   []trips.DriverID
-	seats []Seat
-	at    []location.Fix
-	now   time.Time
+	drivers *Drivers
+	ids     []trips.DriverID
+	handles []Seat
+	lastFix []location.Fix
+	now     time.Time
 }
 
 func newFleet(n, shards int) *fleet {
-	f := &fleet{d: NewDrivers(DriverOptions{Shards: shards, SuspectAfter: time.Hour}),
-		ids: make([]trips.DriverID, n), seats: make([]Seat, n), at: make([]location.Fix, n), now: time.Now()}
+	f := &fleet{drivers: NewDrivers(DriverOptions{Shards: shards, SuspectAfter: time.Hour}),
+		ids: make([]trips.DriverID, n), handles: make([]Seat, n), lastFix: make([]location.Fix, n), now: time.Now()}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range f.ids {
 		f.ids[i] = trips.DriverID("driver-" + strconv.Itoa(i))
-		f.at[i] = location.Fix{Point: somewhere(rng), At: time.Now().Add(-time.Minute)}
-		f.seats[i] = f.d.Enter(f.ids[i], "n")
-		f.d.SetAvailable(f.ids[i], true)
-		f.d.Move(f.ids[i], f.at[i])
+		f.lastFix[i] = location.Fix{Point: randomPoint(rng), At: time.Now().Add(-time.Minute)}
+		f.handles[i] = f.drivers.Enter(f.ids[i], "n")
+		f.drivers.SetAvailable(f.ids[i], true)
+		f.drivers.Move(f.ids[i], f.lastFix[i])
 	}
+
 	return f
 }
 
-// drive moves driver i ten metres on, as a gateway does: through the seat that a connected driver holds, at a time read
-// before; one goroutine per driver at a time.
-func (f *fleet) drive(i int, b *testing.B) {
-	fix := &f.at[i]
+// moveDriver moves driver i ten metres on as a gateway does: through the handle
+// of a connected driver, with a time that was read before. Only one goroutine
+// may move a driver at a time.
+func (f *fleet) moveDriver(i int, b *testing.B) {
+	fix := &f.lastFix[i]
 	if i%2 == 0 {
 		fix.Lng += 0.00009
 	} else {
 		fix.Lat -= 0.00009
 	}
+
 	fix.At = fix.At.Add(10 * time.Millisecond)
-	if r, _ := f.seats[i].Move(*fix, f.now); r != location.Believed {
+	if r, _ := f.handles[i].Move(*fix, f.now); r != location.Believed {
 		b.Error(r)
 	}
 }
 
-// moves lets each core drive its own share of the fleet, in an order that caches cannot guess.
-func (f *fleet) moves(b *testing.B) {
+// runMoves lets each core move its own share of the fleet, in an order that
+// caches cannot predict.
+func (f *fleet) runMoves(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
 	b.ResetTimer()
+
 	for c := range cores {
 		wg.Go(func() {
 			share := len(f.ids) / cores
 			for n := range b.N / cores {
-				f.drive(c*share+n*7919%share, b)
+				f.moveDriver(c*share+n*7919%share, b)
 			}
 		})
 	}
+
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "moves/s")
 }
 
 func BenchmarkMoves(b *testing.B) {
 	for _, n := range []int{100_000, 1_000_000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) { newFleetOnce(n, 64).moves(b) })
+		b.Run(strconv.Itoa(n), func(b *testing.B) { cachedFleet(n, 64).runMoves(b) })
 	}
 }
 
 // BenchmarkShards shows what one lock over the ids costs.
 func BenchmarkShards(b *testing.B) {
 	for _, shards := range []int{1, 8, 64} {
-		b.Run(strconv.Itoa(shards), func(b *testing.B) { newFleetOnce(100_000, shards).moves(b) })
+		b.Run(strconv.Itoa(shards), func(b *testing.B) { cachedFleet(100_000, shards).runMoves(b) })
 	}
 }
 
 var fleets = map[string]*fleet{}
 
-func newFleetOnce(n, shards int) *fleet {
+func cachedFleet(n, shards int) *fleet {
 	key := fmt.Sprint(n, "/", shards)
 	if fleets[key] == nil {
-		clear(fleets) // one at a time
+		clear(fleets) // Keep one fleet in memory at a time.
 		fleets[key] = newFleet(n, shards)
 	}
 	return fleets[key]
 }
 
-// traffic moves drivers at a rate until stopped.
-func (f *fleet) traffic(perSecond int, b *testing.B) (stop func()) {
+// startTraffic moves drivers at a rate until stop is called.
+func (f *fleet) startTraffic(perSecond int, b *testing.B) (stop func()) {
 	var wg sync.WaitGroup
 	var done atomic.Bool
 	wg.Go(func() {
@@ -113,62 +119,73 @@ func (f *fleet) traffic(perSecond int, b *testing.B) (stop func()) {
 		defer tick.Stop()
 		for i, begin := 0, time.Now(); !done.Load(); <-tick.C {
 			for due := int(time.Since(begin).Seconds() * float64(perSecond)); i < due; i++ {
-				f.drive(i*7919%len(f.ids), b)
+				f.moveDriver(i*7919%len(f.ids), b)
 			}
 		}
 	})
+
 	return func() { done.Store(true); wg.Wait() }
 }
 
-// warm searches once from every driver's place, so that all rings are made: what a node has done after its first minutes.
-func (f *fleet) warm() {
-	for i := range f.at {
-		f.d.Nearest(f.at[i].Point, 1, 1000, nil)
+// buildRings searches once from every driver's position, so that all rings
+// exist, as they do in a node after its first minutes.
+func (f *fleet) buildRings() {
+	for i := range f.lastFix {
+		f.drivers.Nearest(f.lastFix[i].Point, 1, 1000, nil)
 	}
 }
 
-// BenchmarkNearest asks for the ten nearest within 5 km while others move 50,000 times a second. Redis has it easier: within
-// 1 km, and nobody moves.
+// BenchmarkNearest searches for the ten nearest drivers within 5 km while
+// others move 50,000 times a second. Redis has an easier task: it searches
+// within 1 km while no driver moves.
 func BenchmarkNearest(b *testing.B) {
 	ours := map[int]float64{}
 	for _, n := range []int{100_000, 1_000_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			f := newFleetOnce(n, 64)
-			f.warm()
-			defer f.traffic(50_000, b)()
+			f := cachedFleet(n, 64)
+			f.buildRings()
+			defer f.startTraffic(50_000, b)()
+
 			b.ReportAllocs()
 			b.ResetTimer()
+
 			b.RunParallel(func(pb *testing.PB) {
 				rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
 				var dst []Near
 				for pb.Next() {
-					dst = f.d.Nearest(somewhere(rng), 10, 5000, dst[:0])
+					dst = f.drivers.Nearest(randomPoint(rng), 10, 5000, dst[:0])
 				}
 			})
+
 			ours[n] = float64(b.N) / b.Elapsed().Seconds()
 			b.ReportMetric(ours[n], "searches/s")
 		})
 	}
+
 	for _, batch := range []int{1, 100} {
-		b.Run(fmt.Sprintf("redis/pipeline=%d", batch), func(b *testing.B) { redisNearest(b, batch, ours[100_000]) })
+		b.Run(fmt.Sprintf("redis/pipeline=%d", batch), func(b *testing.B) { benchRedisNearest(b, batch, ours[100_000]) })
 	}
 }
 
-func redisNearest(b *testing.B, batch int, ours float64) {
+func benchRedisNearest(b *testing.B, batch int, ours float64) {
 	url := os.Getenv("RIDEHAIL_TEST_REDIS")
 	if url == "" {
 		b.Skip("set RIDEHAIL_TEST_REDIS=redis://… (or use ci/with-services) to compare with Redis GEOSEARCH")
 	}
+
 	opts, err := redis.ParseURL(url)
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	r := redis.NewClient(opts)
 	defer r.Close()
+
 	ctx, key := context.Background(), "ridehail:bench:geo"
-	fillRedis(b, r, key)
+	fillRedisGeo(b, r, key)
 	defer r.Del(ctx, key)
 	b.ResetTimer()
+
 	b.RunParallel(func(pb *testing.PB) {
 		rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
 		for more := true; more; {
@@ -177,15 +194,17 @@ func redisNearest(b *testing.B, batch int, ours float64) {
 				if more = pb.Next(); !more {
 					break
 				}
-				at := somewhere(rng)
+				at := randomPoint(rng)
 				p.GeoSearchLocation(ctx, key, &redis.GeoSearchLocationQuery{WithDist: true, GeoSearchQuery: redis.GeoSearchQuery{
 					Longitude: at.Lng, Latitude: at.Lat, Radius: 1, RadiusUnit: "km", Sort: "ASC", Count: 10}})
 			}
+
 			if _, err := p.Exec(ctx); err != nil {
 				b.Error(err)
 			}
 		}
 	})
+
 	theirs := float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(theirs, "searches/s")
 	if ours > 0 {
@@ -193,14 +212,15 @@ func redisNearest(b *testing.B, batch int, ours float64) {
 	}
 }
 
-func fillRedis(b *testing.B, r *redis.Client, key string) {
+func fillRedisGeo(b *testing.B, r *redis.Client, key string) {
 	ctx, rng := context.Background(), rand.New(rand.NewPCG(1, 2))
 	for range 100 {
 		places := make([]*redis.GeoLocation, 1000)
 		for i := range places {
-			p := somewhere(rng)
+			p := randomPoint(rng)
 			places[i] = &redis.GeoLocation{Name: fmt.Sprint(rng.Uint64()), Longitude: p.Lng, Latitude: p.Lat}
 		}
+
 		if err := r.GeoAdd(ctx, key, places...).Err(); err != nil {
 			b.Fatalf("fill %s: %v", r.Options().Addr, err)
 		}

@@ -1,6 +1,8 @@
-// Package sharedstate remembers what is hot: where every driver is, who may be
-// offered a trip, who is connected and who watches whom. It follows trips by
-// itself. It hands out copies and calls nothing while it holds a lock.
+// Package sharedstate keeps the hot state of a node in memory: where each driver
+// is, who may be offered a trip, who is connected and who watches whom. It
+// follows trips by itself (Follow, TripFollower), returns copies, and calls
+// nothing while it holds a lock, so that no caller waits long for one. All its
+// methods are safe for concurrent use.
 package sharedstate
 
 import (
@@ -12,79 +14,97 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Status is what a driver can do just now, in the words of the Mobility Data Specification where it has them.
+// Status is what a driver can do at the moment, in the terms of the Mobility
+// Data Specification (MDS) where it has them.
 type Status string
 
 const (
 	Available      Status = "available"
-	Offered        Status = "offered" // held while an offer waits for an answer
+	Offered        Status = "offered" // An offer waits for an answer.
 	Reserved       Status = "reserved"
 	OnTrip         Status = "on_trip"
 	NonOperational Status = "non_operational"
 
-	// NonContactable is counted, and never kept: on duty, without a trip, and silent for longer than OfflineAfter.
+	// NonContactable only occurs in Counts: on duty, without a trip, and silent
+	// for longer than OfflineAfter.
 	NonContactable Status = "non_contactable"
 )
 
-// ErrNotAvailable says that a driver cannot be held: unknown, gone, off duty, held by another offer, or on a trip.
+// ErrNotAvailable means that a driver cannot be reserved: unknown,
+// disconnected, off duty, held by another offer, or on a trip.
 var ErrNotAvailable = errors.New("driver is not available")
 
-// Unknown refuses fixes of drivers who never entered.
+// Unknown is the reason to refuse a fix of a driver who never entered.
 const Unknown location.Reason = "unknown_driver"
 
 // Driver is a copy of what is known about one driver.
 type Driver struct {
 	ID         trips.DriverID
-	Node       string // where the driver's socket is
+	Node       string // The node that has the driver's socket.
 	Fix        location.Fix
-	ReceivedAt time.Time // our clock
+	ReceivedAt time.Time // By our clock.
 	Cell       location.Cell
 	Status     Status
 	Trip       trips.TripID
-	Hold       string // the offer that holds the driver
+	Hold       string // Id of the offer that holds the driver.
 	Connected  bool
 }
 
-// Located says whether a position is known.
+// Located reports whether the driver has a position.
 func (d Driver) Located() bool { return !d.Fix.At.IsZero() }
 
-// Near is a driver and the straight distance to the point asked for.
+// Near is a driver and the straight distance to the point of the search.
 type Near struct {
 	Driver
 	Metres float64
-	Idle   time.Duration // without a trip while on duty, as far as this node knows
+
+	// Idle is how long the driver has been on duty without a trip, as far as
+	// this node knows.
+	Idle time.Duration
 }
 
-// entry is a driver as kept. All but slot are guarded by the shard's lock.
+// entry is a driver as kept in a shard.
 type entry struct {
-	shard   *shard
-	d       Driver       // d.Status always equals status()
-	tile    *tile        // nil until located
-	slot    atomic.Int32 // place in tile.cars; written under tile.mu
-	wants   bool         // on duty
-	riding  Status       // Reserved or OnTrip while d.Trip is set
-	ended   trips.TripID
-	changed uint64    // tick of the last change
-	tracked int64     // the phone's clock when the track saw a fix, Unix nanoseconds; at hand, so that track need not be
-	entered time.Time // when the driver's socket was last opened at this node
-	track   location.Track
-	// idleSince is when the driver was last without a trip and on duty anew, in nanoseconds of the Unix clock.
+	// Fixed at creation.
+	shard *shard
+
+	// Guarded by the shard's lock, with cellSlot also under the cell's.
+	driver      Driver       // driver.Status always equals deriveStatus().
+	cell        *cell        // nil until the driver has a position.
+	cellSlot    atomic.Int32 // Index in cell.drivers; written under cell.mu.
+	onDuty      bool
+	tripStatus  Status       // Reserved or OnTrip while driver.Trip is set.
+	endedTrip   trips.TripID // The last trip that ended.
+	changedTick uint64       // Tick of the last change.
+
+	// trackedAt is the phone's clock, in Unix nanoseconds, at the last fix that
+	// the track saw. It lies here so that most fixes need not load the track.
+	trackedAt int64
+	enteredAt time.Time // When the socket was last opened at this node.
+	track     location.Track
+
+	// idleSince is when the driver last came on duty or became free after a
+	// trip, in Unix nanoseconds.
 	idleSince int64
-	_         [48]byte // to 512, so that what a move needs begins where lines of the cache do
+
+	// The padding makes an entry 512 bytes long, so that the fields that Move
+	// reads begin at a cache line.
+	_ [48]byte
 }
 
-// status derives what may be derived, so that no two facts can disagree.
-func (e *entry) status() Status {
+// deriveStatus computes the status from the other fields, so that no two fields
+// can disagree.
+func (e *entry) deriveStatus() Status {
 	switch {
-	case e.d.Trip != "":
-		return e.riding
-	case e.d.Hold != "":
+	case e.driver.Trip != "":
+		return e.tripStatus
+	case e.driver.Hold != "":
 		return Offered
-	case e.wants:
+	case e.onDuty:
 		return Available
 	}
 	return NonOperational
 }
 
-// free says whether the driver may be offered a trip.
-func (e *entry) free() bool { return e.d.Status == Available && e.d.Connected }
+// isFree reports whether the driver may be offered a trip.
+func (e *entry) isFree() bool { return e.driver.Status == Available && e.driver.Connected }

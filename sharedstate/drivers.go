@@ -12,43 +12,63 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// DriverOptions are the settings of Drivers; zero values mean the defaults.
+// DriverOptions are the settings of Drivers. Zero values mean the defaults
+// named beside them.
 type DriverOptions struct {
-	Judge        location.Judge
-	Now          func() time.Time
-	SuspectAfter time.Duration // a driver silent for longer is not offered; detector.SuspectAfter
-	OfflineAfter time.Duration // a driver silent for longer is on no map and not counted as available; detector.OfflineAfter
-	Shards       int           // locks over the ids; 64
+	// Judge accepts or refuses fixes; location.DefaultJudge.
+	Judge location.Judge
+
+	// Now is the clock; time.Now.
+	Now func() time.Time
+
+	// A driver silent for longer than SuspectAfter gets no offers;
+	// detector.SuspectAfter.
+	SuspectAfter time.Duration
+
+	// A driver silent for longer than OfflineAfter is on no map and not counted
+	// as available; detector.OfflineAfter.
+	OfflineAfter time.Duration
+
+	// Shards is the number of locks over the ids; 64.
+	Shards int
 }
 
-// Drivers knows every driver by id and by place. Locks are taken in the order shard, tile, and never two of a kind,
-// except by Check.
+// Drivers finds every driver by id and by place. Locks are taken in the order
+// shard, cell. No goroutine holds two shards or two cells, except in Check.
 type Drivers struct {
+	// Fixed at creation.
 	opts   DriverOptions
 	seed   maphash.Seed
 	shards []shard
-	ground *ground
-	tick   atomic.Uint64
-	guard  *detector.Guard // apart from the tick, which every Move reads
-	prints *location.Footprints
-	glance time.Duration // fixes that follow faster are not for tracks
+
+	// Safe for concurrent use. The guard is allocated apart from the tick,
+	// which every Move reads.
+	cells        *cellIndex
+	changeTick   atomic.Uint64
+	guard        *detector.Guard
+	fingerprints *location.Footprints
+
+	// trackInterval is fixed at creation. Tracks skip fixes that follow faster.
+	trackInterval time.Duration
 }
 
-// footprints is how many stretches of drives are remembered, in 8 MB: what 5,000 cars on the road leave in half an hour,
-// at a fix a second.
-const footprints = 1 << 20
+// fingerprintCapacity is how many stretches of drives are remembered, in 8 MB:
+// what 5,000 driving cars leave in half an hour, at a fix a second.
+const fingerprintCapacity = 1 << 20
 
-// shard is one share of the drivers. BenchmarkShards shows what one lock for all costs.
+// shard is one share of the drivers. BenchmarkShards shows what a single lock
+// costs.
 type shard struct {
-	mu    sync.RWMutex
-	byID  map[trips.DriverID]*entry
-	count map[Status]int // by status, all entries
-	moves uint64
-	nays  map[location.Reason]uint64
-	_     [64]byte // keeps neighbours' locks off this cache line
+	mu          sync.RWMutex // Guards all below.
+	byID        map[trips.DriverID]*entry
+	statusCount map[Status]int // Over all entries.
+	accepted    uint64
+	rejects     map[location.Reason]uint64
+
+	_ [64]byte // Keeps the next shard's lock off this cache line.
 }
 
-// NewDrivers makes an empty state.
+// NewDrivers returns an empty state.
 func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -56,31 +76,36 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Judge == (location.Judge{}) {
 		opts.Judge = location.DefaultJudge()
 	}
+
 	opts.Judge.Pace = max(1, opts.Judge.Pace)
-	opts.SuspectAfter = orElse(opts.SuspectAfter, detector.SuspectAfter)
-	opts.OfflineAfter = orElse(opts.OfflineAfter, detector.OfflineAfter)
-	opts.Shards = orElse(opts.Shards, 64)
-	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), ground: newGround(),
-		guard: new(detector.Guard), prints: location.NewFootprints(footprints),
-		glance: location.TrackEvery(opts.Judge.Pace)}
+	opts.SuspectAfter = positiveOr(opts.SuspectAfter, detector.SuspectAfter)
+	opts.OfflineAfter = positiveOr(opts.OfflineAfter, detector.OfflineAfter)
+	opts.Shards = positiveOr(opts.Shards, 64)
+
+	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), cells: newCellIndex(),
+		guard: new(detector.Guard), fingerprints: location.NewFootprints(fingerprintCapacity),
+		trackInterval: location.TrackEvery(opts.Judge.Pace)}
 	for i := range d.shards {
 		s := &d.shards[i]
-		s.byID, s.count = map[trips.DriverID]*entry{}, map[Status]int{}
-		s.nays = map[location.Reason]uint64{}
+		s.byID, s.statusCount = map[trips.DriverID]*entry{}, map[Status]int{}
+		s.rejects = map[location.Reason]uint64{}
 	}
-	d.tick.Store(1)
+
+	d.changeTick.Store(1)
 	return d
 }
 
-// Guard is told by whoever runs the node that it is awake, so that a pause of its own makes no driver silent.
+// Guard returns the guard that the node beats while it is awake. So a pause of
+// the node itself makes no driver silent.
 func (d *Drivers) Guard() *detector.Guard { return d.guard }
 
-// heardSince is when a driver must have been heard of not to count as silent for that long.
+// heardSince returns the time since which a driver must have been heard, not to
+// count as silent for that long.
 func (d *Drivers) heardSince(silence time.Duration) time.Time {
 	return d.guard.Cutoff(d.opts.Now(), silence)
 }
 
-func orElse[T int | time.Duration](v, or T) T {
+func positiveOr[T int | time.Duration](v, or T) T {
 	if v <= 0 {
 		return or
 	}
@@ -91,217 +116,249 @@ func (d *Drivers) shardOf(id trips.DriverID) *shard {
 	return &d.shards[maphash.String(d.seed, string(id))%uint64(len(d.shards))]
 }
 
-// entryLocked returns the driver's entry, made if need be.
-func (s *shard) entryLocked(id trips.DriverID) *entry {
+// ensureEntryLocked returns the driver's entry and creates it if necessary.
+func (s *shard) ensureEntryLocked(id trips.DriverID) *entry {
 	e := s.byID[id]
 	if e == nil {
-		e = &entry{shard: s, d: Driver{ID: id, Status: NonOperational}}
+		e = &entry{shard: s, driver: Driver{ID: id, Status: NonOperational}}
 		s.byID[id] = e
-		s.count[NonOperational]++
+		s.statusCount[NonOperational]++
 	}
 	return e
 }
 
-// settleLocked brings the derived facts in line after a change to an entry.
-func (d *Drivers) settleLocked(e *entry) {
-	if now := e.status(); now != e.d.Status {
-		if now == Available && e.d.Status != Offered { // whoever declines an offer has been waiting all the while
+// updateStatusLocked derives the status anew after a change to an entry, and
+// updates the counters and the cell.
+func (d *Drivers) updateStatusLocked(e *entry) {
+	if now := e.deriveStatus(); now != e.driver.Status {
+		if now == Available && e.driver.Status != Offered {
+			// A driver who declined an offer has been idle all along.
 			e.idleSince = d.opts.Now().UnixNano()
 		}
-		e.shard.count[e.d.Status]--
-		e.shard.count[now]++
-		e.d.Status = now
+		e.shard.statusCount[e.driver.Status]--
+		e.shard.statusCount[now]++
+		e.driver.Status = now
 	}
-	e.changed = d.tick.Load()
-	if e.tile != nil {
-		e.tile.put(e)
+
+	e.changedTick = d.changeTick.Load()
+	if e.cell != nil {
+		e.cell.putDriver(e)
 	}
 }
 
-// Seat is one driver's place here, for whoever moves them as long as they are connected: finding them each time by id
-// would cost a third of a move.
+// Seat is a handle to one driver, for the session that moves the driver.
+// Looking the driver up by id for each fix would cost a third of a move.
 type Seat struct {
-	d    *Drivers
-	e    *entry
-	node string
+	drivers *Drivers
+	entry   *entry
+	node    string
 }
 
-// Enter says that the driver's socket is at node. A driver keeps what they were doing.
+// Enter records that the driver's socket is at node, and returns the handle for
+// its fixes. What the driver was doing stays as it was.
 func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entryLocked(id)
-	e.d.Node, e.d.Connected, e.entered = node, true, d.opts.Now()
-	d.settleLocked(e)
+	e := s.ensureEntryLocked(id)
+	e.driver.Node, e.driver.Connected, e.enteredAt = node, true, d.opts.Now()
+	d.updateStatusLocked(e)
 	return Seat{d, e, node}
 }
 
-// Move believes or refuses a fix that came now, and remembers where the driver is. It also returns what there is to doubt
-// about this driver since this fix, whether believed or not; mostly nothing.
+// Move accepts or refuses a fix received at now, and stores the driver's
+// position. It returns the reason for a refusal, and the doubts that this fix
+// raises, whether accepted or not. Mostly there are none.
 func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
-	s.e.shard.mu.Lock()
-	defer s.e.shard.mu.Unlock()
-	if d := &s.e.d; d.Node != s.node || !d.Connected { // a mirror was mistaken: the phone speaks here
+	s.entry.shard.mu.Lock()
+	defer s.entry.shard.mu.Unlock()
+
+	// A replica from another node was wrong: the phone sends its fixes here.
+	if d := &s.entry.driver; d.Node != s.node || !d.Connected {
 		d.Node, d.Connected = s.node, true
-		s.d.settleLocked(s.e)
+		s.drivers.updateStatusLocked(s.entry)
 	}
-	return s.d.moveLocked(s.e, fix, now)
+	return s.drivers.applyFixLocked(s.entry, fix, now)
 }
 
-// Leave says that the driver's socket at node is gone. It does nothing when the driver is at another node by now.
+// Leave records that the driver's socket at node is closed. It does nothing
+// when the driver has moved to another node.
 func (d *Drivers) Leave(id trips.DriverID, node string) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byID[id]; e != nil && e.d.Node == node && e.d.Connected {
-		e.d.Connected = false
-		d.settleLocked(e)
+	if e := s.byID[id]; e != nil && e.driver.Node == node && e.driver.Connected {
+		e.driver.Connected = false
+		d.updateStatusLocked(e)
 	}
 }
 
-// Move is Seat.Move for who has no seat at hand.
+// Move looks the driver up by id and applies a fix received now. Callers that
+// hold a handle use Seat.Move. It refuses the fix of an unknown driver as
+// Unknown.
 func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 	s, now := d.shardOf(id), d.opts.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
 	if e == nil {
-		s.nays[Unknown]++
+		s.rejects[Unknown]++
 		return Unknown
 	}
-	why, _ := d.moveLocked(e, fix, now)
+
+	why, _ := d.applyFixLocked(e, fix, now)
 	return why
 }
 
-func (d *Drivers) moveLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
-	why := d.believeLocked(e, fix, now)
+// applyFixLocked filters and stores a fix, and passes it to the driver's track
+// unless it follows the last one too soon.
+func (d *Drivers) applyFixLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
+	why := d.filterFixLocked(e, fix, now)
 	if why == location.Believed {
 		at := fix.At.UnixNano()
-		if gap := at - e.tracked; gap >= 0 && gap < int64(d.glance) {
+		if gap := at - e.trackedAt; gap >= 0 && gap < int64(d.trackInterval) {
 			return why, 0
 		}
-		e.tracked = at
+		e.trackedAt = at
 	}
-	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.prints)
+	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.fingerprints)
 }
 
-func (d *Drivers) believeLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
+// filterFixLocked stores the fix if it is acceptable, and counts the result.
+func (d *Drivers) filterFixLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
 	s := e.shard
-	if r := d.opts.Judge.Believe(e.d.Fix, e.tile != nil, fix, now); r != location.Believed {
-		s.nays[r]++
+	if r := d.opts.Judge.Believe(e.driver.Fix, e.cell != nil, fix, now); r != location.Believed {
+		s.rejects[r]++
 		return r
 	}
-	if !d.placeLocked(e, fix, now) {
-		s.nays[location.OutOfRange]++
+	if !d.storePositionLocked(e, fix, now) {
+		s.rejects[location.OutOfRange]++
 		return location.OutOfRange
 	}
-	s.moves++
+
+	s.accepted++
 	return location.Believed
 }
 
-// placeLocked puts the driver where the fix says; false when the fix is nowhere.
-func (d *Drivers) placeLocked(e *entry, fix location.Fix, now time.Time) bool {
-	to := e.tile
-	if to == nil || !to.shape.Contains(fix.Point) {
-		if to = d.ground.tileAt(fix.Point, e.tile); to == nil {
+// storePositionLocked puts the driver into the cell of the fix. It returns
+// false when the fix is not on Earth.
+func (d *Drivers) storePositionLocked(e *entry, fix location.Fix, now time.Time) bool {
+	to := e.cell
+	if to == nil || !to.hexagon.Contains(fix.Point) {
+		if to = d.cells.ensureCellAt(fix.Point, e.cell); to == nil {
 			return false
 		}
 	}
-	e.d.Fix, e.d.ReceivedAt, e.d.Cell = fix, now, to.shape.Cell
-	e.changed = d.tick.Load()
-	if from := e.tile; from != nil && from != to {
-		from.drop(e)
+
+	e.driver.Fix, e.driver.ReceivedAt, e.driver.Cell = fix, now, to.hexagon.Cell
+	e.changedTick = d.changeTick.Load()
+	if from := e.cell; from != nil && from != to {
+		from.removeDriver(e)
 	}
-	e.tile = to
-	to.put(e)
+	e.cell = to
+	to.putDriver(e)
 	return true
 }
 
-// Place mirrors another node's driver. The newest fix wins, so that mirrors may come late or twice; what this node
-// itself decided (a hold) stays. Of a driver who has come from there meanwhile, only the place is news.
+// Place applies a replica of another node's driver. The newest fix wins, so
+// that replicas may come late or twice. A hold stays, because this node decided
+// it. If the driver has come here from that node meanwhile, only a newer
+// position is used.
 func (d *Drivers) Place(m Driver) {
 	s := d.shardOf(m.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entryLocked(m.ID)
-	if older := m.Fix.At.Before(e.d.Fix.At); older || (e.d.Connected && e.d.Node != m.Node && !m.Fix.At.After(e.d.Fix.At)) {
+
+	e := s.ensureEntryLocked(m.ID)
+	if older := m.Fix.At.Before(e.driver.Fix.At); older || (e.driver.Connected && e.driver.Node != m.Node && !m.Fix.At.After(e.driver.Fix.At)) {
 		return
 	}
-	if m.Located() && m.Fix.At.After(e.d.Fix.At) && (m.Fix.Check() != nil || !d.placeLocked(e, m.Fix, m.ReceivedAt)) {
+	if m.Located() && m.Fix.At.After(e.driver.Fix.At) && (m.Fix.Check() != nil || !d.storePositionLocked(e, m.Fix, m.ReceivedAt)) {
 		return
 	}
-	if e.d.Connected && e.d.Node != m.Node && !m.ReceivedAt.After(e.entered) {
+	if e.driver.Connected && e.driver.Node != m.Node && !m.ReceivedAt.After(e.enteredAt) {
 		return
 	}
-	e.d.Node, e.d.Connected = m.Node, m.Connected
-	e.wants = m.Status != NonOperational
+
+	e.driver.Node, e.driver.Connected = m.Node, m.Connected
+	e.onDuty = m.Status != NonOperational
+
 	switch {
-	case m.Trip != "" && m.Trip != e.ended:
-		e.assignLocked(m.Trip, m.Status)
+	case m.Trip != "" && m.Trip != e.endedTrip:
+		e.bindTripLocked(m.Trip, m.Status)
 	case m.Trip == "":
-		e.d.Trip = ""
+		e.driver.Trip = ""
 	}
-	d.settleLocked(e)
+
+	d.updateStatusLocked(e)
 }
 
-// SetAvailable says whether the driver wants trips. It does not touch the trip or the offer in hand.
+// SetAvailable sets whether the driver wants trips. It does not touch the trip
+// or the offer in hand.
 func (d *Drivers) SetAvailable(id trips.DriverID, wants bool) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entryLocked(id)
-	e.wants = wants
-	d.settleLocked(e)
+	e := s.ensureEntryLocked(id)
+	e.onDuty = wants
+	d.updateStatusLocked(e)
 }
 
-// Reserve holds an available driver for an offer: of many who try, one gets the driver, the rest ErrNotAvailable.
+// Reserve holds an available driver for the offer named hold. Of many
+// concurrent callers one succeeds, and the others get ErrNotAvailable.
 func (d *Drivers) Reserve(id trips.DriverID, hold string) error {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
-	if e == nil || !e.free() || hold == "" {
+	if e == nil || !e.isFree() || hold == "" {
 		return fmt.Errorf("driver %s: %w", id, ErrNotAvailable)
 	}
-	e.d.Hold = hold
-	d.settleLocked(e)
+
+	e.driver.Hold = hold
+	d.updateStatusLocked(e)
 	return nil
 }
 
-// Release ends a hold; false when that hold is not (or no more) in force.
+// Release ends a hold. It returns false when that hold is not in force.
 func (d *Drivers) Release(id trips.DriverID, hold string) bool {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
-	if e == nil || hold == "" || e.d.Hold != hold {
+	if e == nil || hold == "" || e.driver.Hold != hold {
 		return false
 	}
-	e.d.Hold = ""
-	d.settleLocked(e)
+
+	e.driver.Hold = ""
+	d.updateStatusLocked(e)
 	return true
 }
 
-// Assign binds the driver to a trip and ends any hold. Repeats and latecomers (a trip that was freed, a step back)
-// change nothing.
+// Assign binds the driver to a trip and ends any hold. It ignores repeats and
+// late events: a trip that has ended, or a step back from OnTrip to Reserved.
 func (d *Drivers) Assign(id trips.DriverID, trip trips.TripID, st Status) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entryLocked(id); trip != "" && trip != e.ended {
-		e.assignLocked(trip, st)
-		d.settleLocked(e)
+	if e := s.ensureEntryLocked(id); trip != "" && trip != e.endedTrip {
+		e.bindTripLocked(trip, st)
+		d.updateStatusLocked(e)
 	}
 }
 
-func (e *entry) assignLocked(trip trips.TripID, st Status) {
-	if st != OnTrip && (e.d.Trip != trip || e.riding != OnTrip) {
+// bindTripLocked sets the trip and its status. A trip that is OnTrip stays so.
+func (e *entry) bindTripLocked(trip trips.TripID, st Status) {
+	if st != OnTrip && (e.driver.Trip != trip || e.tripStatus != OnTrip) {
 		st = Reserved
 	} else {
 		st = OnTrip
 	}
-	e.d.Trip, e.riding, e.d.Hold = trip, st, ""
+
+	e.driver.Trip, e.tripStatus, e.driver.Hold = trip, st, ""
 }
 
 // Free ends the driver's trip, if it is this one.
@@ -309,14 +366,16 @@ func (d *Drivers) Free(id trips.DriverID, trip trips.TripID) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	e := s.byID[id]
 	if e == nil || trip == "" {
 		return
 	}
-	e.ended = trip
-	if e.d.Trip == trip {
-		e.d.Trip = ""
-		d.settleLocked(e)
+
+	e.endedTrip = trip
+	if e.driver.Trip == trip {
+		e.driver.Trip = ""
+		d.updateStatusLocked(e)
 	}
 }
 
@@ -326,23 +385,24 @@ func (d *Drivers) Get(id trips.DriverID) (Driver, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if e := s.byID[id]; e != nil {
-		return e.d, true
+		return e.driver, true
 	}
 	return Driver{}, false
 }
 
-// Changed appends the node's drivers that changed since a tick, and returns the tick to ask with next time. The first
-// question is 0.
+// Changed appends to dst the node's drivers that changed since a tick, and
+// returns the tick for the next call. The first call passes 0.
 func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, uint64) {
-	// Whoever changes an entry reads the tick under the lock taken below, so a change is either seen now or carries
-	// the new tick.
-	next := d.tick.Add(1)
+	// Every change of an entry reads the tick under the lock taken below. So a
+	// change is either seen now or carries the new tick.
+	next := d.changeTick.Add(1)
+
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.RLock()
 		for _, e := range s.byID {
-			if e.changed >= since && e.d.Node == node {
-				dst = append(dst, e.d)
+			if e.changedTick >= since && e.driver.Node == node {
+				dst = append(dst, e.driver)
 			}
 		}
 		s.mu.RUnlock()
@@ -350,23 +410,25 @@ func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, ui
 	return dst, next
 }
 
-// Sweep forgets drivers who left, have no trip and no offer, and were silent since before. It returns how many.
+// Sweep removes drivers who left, have no trip and no offer, and were last
+// heard at or before the given time. It returns how many it removed.
 func (d *Drivers) Sweep(before time.Time) (n int) {
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.Lock()
 		for id, e := range s.byID {
-			if e.d.Connected || e.d.Trip != "" || e.d.Hold != "" || e.d.ReceivedAt.After(before) {
+			if e.driver.Connected || e.driver.Trip != "" || e.driver.Hold != "" || e.driver.ReceivedAt.After(before) {
 				continue
 			}
-			if e.tile != nil {
-				e.tile.drop(e)
+			if e.cell != nil {
+				e.cell.removeDriver(e)
 			}
-			s.count[e.d.Status]--
+			s.statusCount[e.driver.Status]--
 			delete(s.byID, id)
 			n++
 		}
 		s.mu.Unlock()
 	}
+
 	return n
 }

@@ -29,24 +29,24 @@ func newClock() *clock {
 	c.nanos.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
 	return c
 }
-func (c *clock) now() time.Time                    { return time.Unix(0, c.nanos.Load()) }
-func (c *clock) pass(d time.Duration)              { c.nanos.Add(int64(d)) }
-func (c *clock) fix(p location.Point) location.Fix { return location.Fix{Point: p, At: c.now()} }
+func (c *clock) now() time.Time                      { return time.Unix(0, c.nanos.Load()) }
+func (c *clock) advance(d time.Duration)             { c.nanos.Add(int64(d)) }
+func (c *clock) fixAt(p location.Point) location.Fix { return location.Fix{Point: p, At: c.now()} }
 
 var lagoon = location.Point{Lng: 3.4, Lat: 6.45}
 
-func city(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.now}) }
+func newDriversAt(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.now}) }
 
-// onDuty puts a driver who may be offered trips at a place.
-func onDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
+// enterOnDuty puts a driver who may be offered trips at a place.
+func enterOnDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
 	d.Enter(id, "n1")
 	d.SetAvailable(id, true)
-	if r := d.Move(id, c.fix(p)); r != location.Believed {
+	if r := d.Move(id, c.fixAt(p)); r != location.Believed {
 		t.Fatalf("driver %s at %v: %s", id, p, r)
 	}
 }
 
-func check(t testing.TB, d *Drivers) {
+func checkInvariants(t testing.TB, d *Drivers) {
 	t.Helper()
 	if err := d.Check(); err != nil {
 		t.Fatal(err)
@@ -55,8 +55,9 @@ func check(t testing.TB, d *Drivers) {
 
 func TestTwoRidersWantTheLastDriver(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
+
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 64 {
@@ -66,6 +67,7 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if won.Load() != 1 {
 		t.Fatalf("%d riders got the last driver", won.Load())
@@ -73,17 +75,18 @@ func TestTwoRidersWantTheLastDriver(t *testing.T) {
 	if n := d.Nearest(lagoon, 10, 1e4, nil); len(n) != 0 {
 		t.Fatalf("a held driver is still offered: %v", n)
 	}
-	check(t, d)
+
+	checkInvariants(t, d)
 }
 
 func TestOnlyTheHolderReleases(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
 	if err := d.Reserve("d", "a"); err != nil {
 		t.Fatal(err)
 	}
-	if d.Release("d", "b") || d.Release("nobody", "a") || d.Release("d", "") {
+	if d.Release("d", "b") || d.Release("unknown", "a") || d.Release("d", "") {
 		t.Fatal("a stranger released the driver")
 	}
 	if !errors.Is(d.Reserve("d", "b"), ErrNotAvailable) || !errors.Is(d.Reserve("x", "b"), ErrNotAvailable) {
@@ -92,20 +95,21 @@ func TestOnlyTheHolderReleases(t *testing.T) {
 	if !d.Release("d", "a") || d.Release("d", "a") {
 		t.Fatal("a hold must end exactly once")
 	}
-	check(t, d)
+
+	checkInvariants(t, d)
 }
 
 func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 	for name, leave := range map[string]func(*Drivers, *clock){
-		"silent":   func(_ *Drivers, c *clock) { c.pass(3*time.Second + time.Millisecond) },
+		"silent":   func(_ *Drivers, c *clock) { c.advance(3*time.Second + time.Millisecond) },
 		"gone":     func(d *Drivers, _ *clock) { d.Leave("d", "n1") },
 		"off duty": func(d *Drivers, _ *clock) { d.SetAvailable("d", false) },
 		"on trip":  func(d *Drivers, _ *clock) { d.Assign("d", "t", Reserved) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
-			d := city(c)
-			onDuty(t, d, c, "d", lagoon)
+			d := newDriversAt(c)
+			enterOnDuty(t, d, c, "d", lagoon)
 			leave(d, c)
 			if n := d.Nearest(lagoon, 1, 1e4, nil); len(n) != 0 {
 				t.Fatalf("offered: %+v", n)
@@ -113,15 +117,16 @@ func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 			if n := d.Around(lagoon, 1e4, 10, nil); len(n) != 1 {
 				t.Fatalf("not on the map: %+v", n)
 			}
-			check(t, d)
+
+			checkInvariants(t, d)
 		})
 	}
 }
 
 func TestLateTripEventsDoNotBindADriverAgain(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
 	d.Assign("d", "t1", OnTrip)
 	d.Assign("d", "t1", Reserved)
 	if got, _ := d.Get("d"); got.Status != OnTrip {
@@ -133,85 +138,95 @@ func TestLateTripEventsDoNotBindADriverAgain(t *testing.T) {
 	if got, _ := d.Get("d"); got.Status != Available || got.Trip != "" {
 		t.Fatalf("a late event bound the driver: %+v", got)
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "d", lagoon)
-	c.pass(time.Second)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "d", lagoon)
+	c.advance(time.Second)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	d.Leave("d", "n1")
+
 	got, _ := d.Get("d")
 	if !got.Connected || got.Node != "n2" || len(d.Nearest(lagoon, 1, 100, nil)) != 1 {
 		t.Fatalf("the old socket's end took the driver away: %+v", got)
 	}
+
 	d.Place(Driver{ID: "d", Node: "n1", Fix: location.Fix{Point: lagoon, At: c.now().Add(-time.Second)}})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Fatal("an old mirror won")
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
-	c.pass(time.Second)
-	last := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
-	c.pass(time.Second)
+	d := newDriversAt(c)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	c.advance(time.Second)
+	last := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
+	c.advance(time.Second)
+
 	seat := d.Enter("d", "n1")
-	d.Place(last) // sent before
+	d.Place(last) // Sent before the driver came here.
 	left := last
 	left.Connected = false
 	d.Place(left)
+
 	got, _ := d.Get("d")
 	if got.Node != "n1" || !got.Connected || !got.Fix.At.Equal(last.Fix.At) {
 		t.Errorf("a late mirror left %+v", got)
 	}
-	c.pass(time.Second)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+
+	c.advance(time.Second)
+	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Errorf("the driver was heard at n2 later and is at %s", got.Node)
 	}
-	c.pass(time.Second)
-	if why, _ := seat.Move(c.fix(lagoon), c.now()); why != location.Believed {
+
+	c.advance(time.Second)
+	if why, _ := seat.Move(c.fixAt(lagoon), c.now()); why != location.Believed {
 		t.Fatal(why)
 	}
 	if got, _ := d.Get("d"); got.Node != "n1" || !got.Connected {
 		t.Errorf("the driver's phone speaks here, and is at %s, connected: %v", got.Node, got.Connected)
 	}
-	check(t, d)
+
+	checkInvariants(t, d)
 }
 
 func TestAMirrorDoesNotEndAHold(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	m := Driver{ID: "d", Node: "n2", Fix: c.fix(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
+	d := newDriversAt(c)
+	m := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
 	d.Place(m)
 	if err := d.Reserve("d", "o"); err != nil {
 		t.Fatal(err)
 	}
-	c.pass(time.Second)
-	m.Fix, m.ReceivedAt = c.fix(lagoon), c.now()
+
+	c.advance(time.Second)
+	m.Fix, m.ReceivedAt = c.fixAt(lagoon), c.now()
 	d.Place(m)
 	if got, _ := d.Get("d"); got.Hold != "o" || got.Status != Offered {
 		t.Fatalf("%+v", got)
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestEveryChangeIsMirroredOnce(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "a", lagoon)
-	onDuty(t, d, c, "b", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "a", lagoon)
+	enterOnDuty(t, d, c, "b", lagoon)
 	d.Enter("c", "n2")
+
 	got, tick := d.Changed("n1", 0, nil)
 	if len(got) != 2 {
 		t.Fatalf("%d drivers at first", len(got))
 	}
+
 	d.SetAvailable("b", false)
 	got, tick = d.Changed("n1", tick, nil)
 	if len(got) != 1 || got[0].ID != "b" {
@@ -224,43 +239,48 @@ func TestEveryChangeIsMirroredOnce(t *testing.T) {
 
 func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	if r := d.Move("x", c.fix(lagoon)); r != Unknown {
+	d := newDriversAt(c)
+	if r := d.Move("x", c.fixAt(lagoon)); r != Unknown {
 		t.Fatalf("got %q", r)
 	}
-	onDuty(t, d, c, "d", lagoon)
-	c.pass(time.Second)
-	if r := d.Move("d", c.fix(location.Point{Lng: 4, Lat: 6})); r != location.Teleport {
+
+	enterOnDuty(t, d, c, "d", lagoon)
+	c.advance(time.Second)
+	if r := d.Move("d", c.fixAt(location.Point{Lng: 4, Lat: 6})); r != location.Teleport {
 		t.Fatalf("got %q", r)
 	}
+
 	n := d.Counts()
 	if n.Refused[Unknown] != 1 || n.Refused[location.Teleport] != 1 || n.Believed != 1 || n.Status[Available] != 1 {
 		t.Fatalf("%+v", n)
 	}
-	check(t, d)
+
+	checkInvariants(t, d)
 }
 
 func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 	c := newClock()
-	d := city(c)
-	onDuty(t, d, c, "stays", lagoon)
-	onDuty(t, d, c, "goes", lagoon)
+	d := newDriversAt(c)
+	enterOnDuty(t, d, c, "stays", lagoon)
+	enterOnDuty(t, d, c, "goes", lagoon)
 	d.Leave("goes", "n1")
-	c.pass(time.Hour)
+	c.advance(time.Hour)
 	if n := d.Sweep(c.now()); n != 1 {
 		t.Fatalf("swept %d", n)
 	}
 	if _, ok := d.Get("goes"); ok || d.Counts().Drivers != 1 {
 		t.Fatal("still there")
 	}
-	check(t, d)
+
+	checkInvariants(t, d)
 }
 
-// TestNearestIsExact compares with brute force, for crowds and lonely drivers, near and far, anywhere but at the poles.
+// TestNearestIsExact compares with brute force, for crowds and lonely drivers,
+// near and far, anywhere except at the poles.
 func TestNearestIsExact(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newClock()
-		d := city(c)
+		d := newDriversAt(c)
 		centre := location.Point{Lng: rapid.Float64Range(-180, 180).Draw(rt, "lng"), Lat: rapid.Float64Range(-70, 70).Draw(rt, "lat")}
 		spread := rapid.SampledFrom([]float64{0.002, 0.02, 0.2}).Draw(rt, "spread")
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
@@ -273,14 +293,16 @@ func TestNearestIsExact(t *testing.T) {
 			}
 			return p
 		}
+
 		all := map[trips.DriverID]location.Point{}
 		for i := range rapid.IntRange(0, 400).Draw(rt, "drivers") {
 			id := trips.DriverID(fmt.Sprint(i))
 			all[id] = at()
-			onDuty(t, d, c, id, all[id])
+			enterOnDuty(t, d, c, id, all[id])
 		}
-		for id := range all { // everybody moves once
-			if c.pass(time.Second); rng.IntN(2) == 0 {
+
+		for id := range all { // Each driver moves once.
+			if c.advance(time.Second); rng.IntN(2) == 0 {
 				p := all[id]
 				p.Lat += (rng.Float64() - .5) * 0.001
 				if d.Move(id, location.Fix{Point: p, At: c.now()}) == location.Believed {
@@ -288,13 +310,15 @@ func TestNearestIsExact(t *testing.T) {
 				}
 			}
 		}
+
 		d.opts.SuspectAfter = time.Hour
 		k, limit := rapid.IntRange(1, 20).Draw(rt, "k"), rapid.SampledFrom([]float64{100, 1000, 5000, 30000}).Draw(rt, "limit")
 		for range 5 {
 			q := at()
 			compareWithBruteForce(rt, all, q, k, limit, d.Nearest(q, k, limit, nil))
 		}
-		check(t, d)
+
+		checkInvariants(t, d)
 	})
 }
 
@@ -305,38 +329,43 @@ func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q 
 			want = append(want, m)
 		}
 	}
+
 	slices.Sort(want)
 	want = want[:min(k, len(want))]
 	if len(got) != len(want) {
 		t.Fatalf("found %d, brute force %d", len(got), len(want))
 	}
+
 	for i := range got {
 		if diff := got[i].Metres - want[i]; diff > 0.1 || diff < -0.1 {
 			t.Fatalf("place %d: %.3f m, brute force %.3f m", i, got[i].Metres, want[i])
 		}
 	}
+
 	if !slices.IsSortedFunc(got, func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) }) {
 		t.Fatal("not sorted")
 	}
 }
 
-// TestEverybodyAtOnce lets all verbs race on few drivers, then asks the state to check itself.
-func TestEverybodyAtOnce(t *testing.T) {
+// TestAllMethodsAtOnce calls all methods concurrently on few drivers, then lets
+// the state check itself.
+func TestAllMethodsAtOnce(t *testing.T) {
 	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, Judge: location.Judge{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 7))
 			for range 3000 {
-				act(d, rng)
+				callAtRandom(d, rng)
 			}
 		})
 	}
+
 	wg.Wait()
-	check(t, d)
+	checkInvariants(t, d)
 }
 
-func act(d *Drivers, rng *rand.Rand) {
+func callAtRandom(d *Drivers, rng *rand.Rand) {
 	id := trips.DriverID(fmt.Sprint(rng.IntN(20)))
 	word := fmt.Sprint(rng.IntN(3))
 	p := location.Point{Lng: lagoon.Lng + rng.Float64()*.02, Lat: lagoon.Lat + rng.Float64()*.02}
@@ -367,57 +396,63 @@ func act(d *Drivers, rng *rand.Rand) {
 	}
 }
 
-// hold is one call of Reserve or Release in a history.
-type hold struct {
+// holdCall is one call of Reserve or Release in a history.
+type holdCall struct {
 	release bool
-	word    string
+	offerID string
 }
 
-// TestHoldsAreLinearizable checks recorded histories against a driver that does one thing at a time.
+// TestHoldsAreLinearizable checks recorded histories with porcupine against a
+// model that handles one call at a time.
 func TestHoldsAreLinearizable(t *testing.T) {
 	model := porcupine.Model{
 		Init: func() any { return "" },
 		Step: func(state, in, out any) (bool, any) {
-			held, h, ok := state.(string), in.(hold), out.(bool)
+			held, h, ok := state.(string), in.(holdCall), out.(bool)
 			if h.release {
-				if held == h.word {
+				if held == h.offerID {
 					return ok, ""
 				}
 				return !ok, held
 			}
+
 			if held == "" {
-				return ok, h.word
+				return ok, h.offerID
 			}
 			return !ok, held
 		},
 	}
+
 	for round := range 30 {
 		c := newClock()
-		d := city(c)
-		onDuty(t, d, c, "d", lagoon)
-		if !porcupine.CheckOperations(model, holdHistory(d, uint64(round))) {
+		d := newDriversAt(c)
+		enterOnDuty(t, d, c, "d", lagoon)
+		if !porcupine.CheckOperations(model, recordHolds(d, uint64(round))) {
 			t.Fatal("no order of these calls explains their answers")
 		}
 	}
 }
 
-func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
+func recordHolds(d *Drivers, seed uint64) []porcupine.Operation {
 	var mu sync.Mutex
 	var ops []porcupine.Operation
+
 	start := time.Now()
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(w)))
 			for range 50 {
-				h := hold{release: rng.IntN(2) == 0, word: fmt.Sprint(rng.IntN(3))}
+				h := holdCall{release: rng.IntN(2) == 0, offerID: fmt.Sprint(rng.IntN(3))}
 				call := time.Since(start)
+
 				ok := false
 				if h.release {
-					ok = d.Release("d", h.word)
+					ok = d.Release("d", h.offerID)
 				} else {
-					ok = d.Reserve("d", h.word) == nil
+					ok = d.Reserve("d", h.offerID) == nil
 				}
+
 				end := time.Since(start)
 				mu.Lock()
 				ops = append(ops, porcupine.Operation{ClientId: w, Input: h, Call: int64(call), Output: ok, Return: int64(end)})
@@ -425,6 +460,7 @@ func holdHistory(d *Drivers, seed uint64) []porcupine.Operation {
 			}
 		})
 	}
+
 	wg.Wait()
 	return ops
 }

@@ -80,23 +80,23 @@ func TestDriversFollowTheirTrips(t *testing.T) {
 		"the next trip, before the last": {append(follow("u", trips.Reserved), follow("t", trips.Completed)...), "u", Reserved},
 	} {
 		c0 := newClock()
-		d := city(c0)
-		onDuty(t, d, c0, "d", lagoon)
+		d := newDriversAt(c0)
+		enterOnDuty(t, d, c0, "d", lagoon)
 		for _, ev := range c.events {
 			d.Follow(ev)
 		}
 		if got, _ := d.Get("d"); got.Trip != c.trip || got.Status != c.status {
 			t.Errorf("%s: %s with trip %q, want %s with %q", name, got.Status, got.Trip, c.status, c.trip)
 		}
-		check(t, d)
+		checkInvariants(t, d)
 	}
 }
 
 func TestAResyncFindsTripsThatBeganAndEndedUnheard(t *testing.T) {
 	c := newClock()
-	d := city(c)
+	d := newDriversAt(c)
 	for _, id := range []trips.DriverID{"began", "ended", "rides", "idle"} {
-		onDuty(t, d, c, id, lagoon)
+		enterOnDuty(t, d, c, id, lagoon)
 	}
 	d.Follow(trips.Trip{ID: "old", Driver: "ended", State: trips.OnTrip})
 	d.Follow(trips.Trip{ID: "same", Driver: "rides", State: trips.Reserved})
@@ -113,14 +113,14 @@ func TestAResyncFindsTripsThatBeganAndEndedUnheard(t *testing.T) {
 			t.Errorf("driver %s is %s, want %s", id, got.Status, want)
 		}
 	}
-	check(t, d)
+	checkInvariants(t, d)
 }
 
 func TestAResyncIsTriedAgainUntilTheStoreAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
-		d := city(c)
-		onDuty(t, d, c, "d", lagoon)
+		d := newDriversAt(c)
+		enterOnDuty(t, d, c, "d", lagoon)
 		store := &tripTable{down: errors.New("down"),
 			trips: map[trips.TripID]trips.Trip{"t": {ID: "t", Driver: "d", State: trips.OnTrip}}}
 		f := NewTripFollower(d, store, "n1", slog.New(slog.DiscardHandler))

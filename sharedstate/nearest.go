@@ -10,45 +10,53 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Nearest appends the k nearest drivers who may be offered a trip: available, connected, heard of within SuspectAfter,
-// at most maxMetres away, nearest first. A driver who crosses from cell to cell just then may be missed by this one
-// search. A copy may be out of date when it is read; Reserve decides.
+// Nearest appends to dst the k nearest drivers who may be offered a trip:
+// available, connected, heard within SuspectAfter, and at most maxMetres away.
+// The nearest comes first. A search may miss a driver who crosses from cell to
+// cell at that moment. A copy may be out of date when it is read: Reserve
+// decides.
 func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near) []Near {
-	s := scratch.Get().(*search)
-	defer scratch.Put(s)
-	s.start(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
-	s.run(d.ground)
+	s := searchPool.Get().(*nearestSearch)
+	defer searchPool.Put(s)
+
+	s.resetFor(p, k, maxMetres, true, d.heardSince(d.opts.SuspectAfter))
+	s.searchIndex(d.cells)
+
 	from, now := len(dst), d.opts.Now().UnixNano()
 	for _, f := range s.found {
-		if n := f.copy(&s.flat, now); n.Status == Available && n.Connected {
+		if n := f.copyDriver(&s.plane, now); n.Status == Available && n.Connected {
 			dst = append(dst, n)
 		}
 	}
+
 	slices.SortFunc(dst[from:], func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) })
 	return dst
 }
 
-// Around appends the nearest drivers in any state, for maps: heard of within OfflineAfter, nearest first, at most limit.
+// Around appends to dst the nearest drivers in any state, for maps: heard
+// within OfflineAfter, nearest first, at most limit.
 func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driver) []Driver {
-	s := scratch.Get().(*search)
-	defer scratch.Put(s)
-	s.start(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
-	s.run(d.ground)
+	s := searchPool.Get().(*nearestSearch)
+	defer searchPool.Put(s)
+
+	s.resetFor(p, limit, metres, false, d.heardSince(d.opts.OfflineAfter))
+	s.searchIndex(d.cells)
 	for _, f := range s.found {
-		dst = append(dst, f.copy(&s.flat, 0).Driver)
+		dst = append(dst, f.copyDriver(&s.plane, 0).Driver)
 	}
 	return dst
 }
 
-// FreePoints appends where the drivers are who could be offered a trip, of all nodes and in no order.
+// FreePoints appends to dst the positions of all drivers who could be offered a
+// trip, of all nodes and in no order.
 func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
 	since := d.heardSince(d.opts.SuspectAfter)
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.RLock()
 		for _, e := range s.byID {
-			if e.free() && e.d.Located() && !e.d.ReceivedAt.Before(since) {
-				dst = append(dst, e.d.Fix.Point)
+			if e.isFree() && e.driver.Located() && !e.driver.ReceivedAt.Before(since) {
+				dst = append(dst, e.driver.Fix.Point)
 			}
 		}
 		s.mu.RUnlock()
@@ -56,142 +64,160 @@ func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
 	return dst
 }
 
-var scratch = sync.Pool{New: func() any { return new(search) }}
+// searchPool reuses searches, so that a search allocates only its answer.
+var searchPool = sync.Pool{New: func() any { return new(nearestSearch) }}
 
-// candidate is a car found, by its squared distance.
+// candidate is a driver found, with the squared distance.
 type candidate struct {
-	square float64
-	e      *entry
+	squaredMetres float64
+	entry         *entry
 }
 
-// copy reads the driver as they are now, who may have moved on a little since the search.
-func (c candidate) copy(flat *location.Flat, now int64) (n Near) {
-	s := c.e.shard
+// copyDriver copies the driver's current state. The driver may have moved a
+// little since the search.
+func (c candidate) copyDriver(flat *location.Flat, now int64) (n Near) {
+	s := c.entry.shard
 	s.mu.RLock()
-	n.Driver = c.e.d
-	n.Idle = max(0, time.Duration(now-c.e.idleSince))
+	n.Driver = c.entry.driver
+	n.Idle = max(0, time.Duration(now-c.entry.idleSince))
 	s.mu.RUnlock()
 	n.Metres = flat.Metres(n.Fix.Point)
 	return n
 }
 
-// search is one question: the best k so far, sorted, and how far is too far.
-type search struct {
-	flat  location.Flat
-	from  location.Point
-	k     int
-	free  bool  // only drivers who may be offered a trip
-	since int64 // only drivers heard of since
-	limit float64
-	far   float64 // squared: nothing beyond this can enter
-	found []candidate
-	order []reachable
+// nearestSearch is one search and the best candidates so far. It belongs to one
+// goroutine at a time.
+type nearestSearch struct {
+	// The question.
+	plane     location.Flat // Distances from origin.
+	origin    location.Point
+	limit     int
+	freeOnly  bool  // Only drivers who may be offered a trip.
+	seenSince int64 // Only drivers heard since, Unix nanoseconds.
+	maxMetres float64
+
+	// The answer so far.
+	maxSquared  float64     // Square metres; nothing beyond can enter.
+	found       []candidate // The best so far, nearest first.
+	parentOrder []reachableParent
 }
 
-// reachable is a block by the distance of its nearest point.
-type reachable struct {
+// reachableParent is a parent cell with the distance of its nearest point.
+type reachableParent struct {
 	metres float64
-	b      *block
+	parent *parentCell
 }
 
-func (s *search) start(p location.Point, k int, metres float64, free bool, since time.Time) {
-	clear(s.found[:cap(s.found)]) // no driver is kept alive by an old answer
-	*s = search{flat: location.FlatAt(p), from: p, k: k, free: free, since: since.UnixNano(), limit: metres,
-		far: metres * metres, found: s.found[:0], order: s.order[:0]}
+// resetFor makes a pooled search ready for a new question.
+func (s *nearestSearch) resetFor(p location.Point, k int, metres float64, free bool, since time.Time) {
+	clear(s.found[:cap(s.found)]) // An old answer keeps no driver alive.
+	*s = nearestSearch{plane: location.FlatAt(p), origin: p, limit: k, freeOnly: free, seenSince: since.UnixNano(), maxMetres: metres,
+		maxSquared: metres * metres, found: s.found[:0], parentOrder: s.parentOrder[:0]}
 }
 
-// run looks through the rings around the point, and goes over to blocks when these end before the answer is certain.
-func (s *search) run(g *ground) {
-	if s.k <= 0 || !(s.limit >= 0) || s.from.Check() != nil {
+// searchIndex scans the rings around the origin. It goes on with parent cells
+// when the rings end before the answer is certain.
+func (s *nearestSearch) searchIndex(g *cellIndex) {
+	if s.limit <= 0 || !(s.maxMetres >= 0) || s.origin.Check() != nil {
 		return
 	}
-	if t := g.find(s.from); t == nil || !s.throughRings(g, t) {
-		s.throughBlocks(g)
+	if t := g.findCell(s.origin); t == nil || !s.scanRings(g, t) {
+		s.scanParents(g)
 	}
 }
 
-// throughRings stops as soon as nothing outside the rings seen can be nearer than what was found.
-func (s *search) throughRings(g *ground, t *tile) (certain bool) {
-	r := g.ringsOf(t)
+// scanRings scans ring by ring. It returns true as soon as nothing outside the
+// scanned rings can be nearer than what was found.
+func (s *nearestSearch) scanRings(g *cellIndex, t *cell) (certain bool) {
+	r := g.ringsAround(t)
 	if r == nil {
 		return false
 	}
-	off := s.flat.Metres(t.shape.Centre)
-	for i := range r.tiles {
-		for _, t := range r.tiles[i] {
-			s.lookInto(t)
+
+	off := s.plane.Metres(t.hexagon.Centre)
+	for i := range r.cells {
+		for _, t := range r.cells[i] {
+			s.scanCell(t)
 		}
-		if reach := r.reach[i] - off; reach > 0 && reach*reach > s.far {
+		if reach := r.minOutside[i] - off; reach > 0 && reach*reach > s.maxSquared {
 			return true
 		}
 	}
+
 	return false
 }
 
-func (s *search) throughBlocks(g *ground) {
-	for _, b := range g.allBlocks() {
-		if b.n.Load() == 0 {
+// scanParents scans the parent cells that have drivers, the nearest first,
+// until no further one can improve the answer.
+func (s *nearestSearch) scanParents(g *cellIndex) {
+	for _, b := range g.allParents() {
+		if b.driverCount.Load() == 0 {
 			continue
 		}
-		_, radius := b.look()
-		if m := max(0, s.flat.Metres(b.centre)-radius); m*m <= s.far {
-			s.order = append(s.order, reachable{m, b})
+		_, radius := b.snapshotCells()
+		if m := max(0, s.plane.Metres(b.centre)-radius); m*m <= s.maxSquared {
+			s.parentOrder = append(s.parentOrder, reachableParent{m, b})
 		}
 	}
-	slices.SortFunc(s.order, func(a, b reachable) int { return cmp.Compare(a.metres, b.metres) })
-	for _, o := range s.order {
-		if o.metres*o.metres > s.far {
+	slices.SortFunc(s.parentOrder, func(a, b reachableParent) int { return cmp.Compare(a.metres, b.metres) })
+
+	for _, o := range s.parentOrder {
+		if o.metres*o.metres > s.maxSquared {
 			return
 		}
-		tiles, _ := o.b.look()
+		tiles, _ := o.parent.snapshotCells()
 		for _, t := range tiles {
-			s.lookInto(t)
+			s.scanCell(t)
 		}
 	}
 }
 
-// lookInto takes the tile's cars that are nearer than the worst kept.
-func (s *search) lookInto(t *tile) {
-	if t.n.Load() == 0 || (s.free && t.free.Load() == 0) || s.beyond(t) {
+// scanCell adds the cell's drivers that are nearer than the worst candidate.
+func (s *nearestSearch) scanCell(t *cell) {
+	if t.driverCount.Load() == 0 || (s.freeOnly && t.freeCount.Load() == 0) || s.isOutOfReach(t) {
 		return
 	}
+
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for i := range t.cars {
-		c := &t.cars[i]
-		if (s.free && !c.free) || c.seen < s.since {
+	for i := range t.drivers {
+		c := &t.drivers[i]
+		if (s.freeOnly && !c.free) || c.seenNanos < s.seenSince {
 			continue
 		}
-		if sq := s.flat.Square(c.at); sq <= s.far {
-			s.take(candidate{sq, c.e})
+		if sq := s.plane.Square(c.point); sq <= s.maxSquared {
+			s.insertCandidate(candidate{sq, c.entry})
 		}
 	}
 }
 
-// beyond says that no car of the tile can be near enough.
-func (s *search) beyond(t *tile) bool {
-	m := math.Sqrt(s.far) + t.shape.Radius
-	return s.flat.Square(t.shape.Centre) > m*m
+// isOutOfReach reports whether no driver of the cell can be near enough.
+func (s *nearestSearch) isOutOfReach(t *cell) bool {
+	m := math.Sqrt(s.maxSquared) + t.hexagon.Radius
+	return s.plane.Square(t.hexagon.Centre) > m*m
 }
 
-// take inserts a candidate in order. A car that crossed over during the search, or a tile seen in a ring and again in a
-// block, comes twice; the nearer reading stays.
-func (s *search) take(c candidate) {
-	if i := slices.IndexFunc(s.found, func(f candidate) bool { return f.e == c.e }); i >= 0 {
-		if s.found[i].square <= c.square {
+// insertCandidate inserts a candidate in order. A driver comes twice if it
+// crossed a border during the search, or if its cell was scanned in a ring and
+// again in a parent. The nearer reading stays.
+func (s *nearestSearch) insertCandidate(c candidate) {
+	if i := slices.IndexFunc(s.found, func(f candidate) bool { return f.entry == c.entry }); i >= 0 {
+		if s.found[i].squaredMetres <= c.squaredMetres {
 			return
 		}
 		s.found = slices.Delete(s.found, i, i+1)
 	}
-	i, _ := slices.BinarySearchFunc(s.found, c, func(a, b candidate) int { return cmp.Compare(a.square, b.square) })
-	if len(s.found) < s.k {
+
+	i, _ := slices.BinarySearchFunc(s.found, c, func(a, b candidate) int { return cmp.Compare(a.squaredMetres, b.squaredMetres) })
+	if len(s.found) < s.limit {
 		s.found = append(s.found, candidate{})
-	} else if i == s.k {
+	} else if i == s.limit {
 		return
 	}
+
 	copy(s.found[i+1:], s.found[i:])
 	s.found[i] = c
-	if len(s.found) == s.k {
-		s.far = min(s.far, s.found[s.k-1].square)
+	if len(s.found) == s.limit {
+		s.maxSquared = min(s.maxSquared, s.found[s.limit-1].squaredMetres)
 	}
 }

@@ -9,26 +9,30 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Sessions knows who is connected and which driver each session watches. S is the gateway's session, which is only
-// compared and handed back, never called.
+// Sessions is the register of connected sessions and of the driver that each
+// session watches. S is the gateway's session type. Sessions compares and
+// returns its values, and never calls them.
 type Sessions[S comparable] struct {
-	mu       sync.RWMutex
+	mu       sync.RWMutex // Guards all below.
 	byUser   map[trips.Actor][]S
 	owner    map[S]trips.Actor
 	watches  map[S]trips.DriverID
 	watchers map[trips.DriverID][]S
 }
 
-// NewSessions makes an empty register.
+// NewSessions returns an empty register.
 func NewSessions[S comparable]() *Sessions[S] {
 	return &Sessions[S]{byUser: map[trips.Actor][]S{}, owner: map[S]trips.Actor{}, watches: map[S]trips.DriverID{},
 		watchers: map[trips.DriverID][]S{}}
 }
 
-// Add registers a session and returns the user's others, which the caller may want to close.
+// Add registers a session and returns the user's other sessions, which the
+// caller may want to close. It returns nil for a session that is already
+// registered.
 func (r *Sessions[S]) Add(user trips.Actor, s S) (others []S) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if _, known := r.owner[s]; known {
 		return nil
 	}
@@ -38,27 +42,29 @@ func (r *Sessions[S]) Add(user trips.Actor, s S) (others []S) {
 	return others
 }
 
-// Remove forgets a session and what it watched; false when it was not registered.
+// Remove removes a session and its watch. It returns false when the session was
+// not registered for that user.
 func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if owner, ok := r.owner[s]; !ok || owner != user {
 		return false
 	}
-	r.unwatchLocked(s)
+	r.dropWatchLocked(s)
 	delete(r.owner, s)
-	without(r.byUser, user, s)
+	removeValue(r.byUser, user, s)
 	return true
 }
 
-// Of appends the user's sessions.
+// Of appends to dst the user's sessions.
 func (r *Sessions[S]) Of(user trips.Actor, dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return append(dst, r.byUser[user]...)
 }
 
-// All appends every session.
+// All appends to dst every session.
 func (r *Sessions[S]) All(dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -68,18 +74,22 @@ func (r *Sessions[S]) All(dst []S) []S {
 	return dst
 }
 
-// Watch makes the session watch this driver and no other; false when the session is gone already.
+// Watch makes the session watch this driver and no other. It returns false when
+// the session is not registered any more.
 func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if _, ok := r.owner[s]; !ok {
 		return false
 	}
+
 	if r.watches[s] != d {
-		r.unwatchLocked(s)
+		r.dropWatchLocked(s)
 		r.watches[s] = d
 		r.watchers[d] = append(r.watchers[d], s)
 	}
+
 	return true
 }
 
@@ -87,56 +97,61 @@ func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
 func (r *Sessions[S]) Unwatch(s S) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unwatchLocked(s)
+	r.dropWatchLocked(s)
 }
 
-func (r *Sessions[S]) unwatchLocked(s S) {
+func (r *Sessions[S]) dropWatchLocked(s S) {
 	if d, ok := r.watches[s]; ok {
 		delete(r.watches, s)
-		without(r.watchers, d, s)
+		removeValue(r.watchers, d, s)
 	}
 }
 
-// Watchers appends the sessions that watch the driver.
+// Watchers appends to dst the sessions that watch the driver.
 func (r *Sessions[S]) Watchers(d trips.DriverID, dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return append(dst, r.watchers[d]...)
 }
 
-// Len is the number of sessions.
+// Len returns the number of sessions.
 func (r *Sessions[S]) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.owner)
 }
 
-// Check compares the four maps with each other.
+// Check compares the four maps with each other and returns every disagreement.
 func (r *Sessions[S]) Check() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+
 	var errs []error
 	for s, user := range r.owner {
 		if !slices.Contains(r.byUser[user], s) {
 			errs = append(errs, fmt.Errorf("a session of %s is not among theirs", user))
 		}
 	}
+
 	for s, d := range r.watches {
 		if _, ok := r.owner[s]; !ok || !slices.Contains(r.watchers[d], s) {
 			errs = append(errs, fmt.Errorf("a watch of driver %s hangs loose", d))
 		}
 	}
-	if n := total(r.byUser); n != len(r.owner) {
+
+	if n := countValues(r.byUser); n != len(r.owner) {
 		errs = append(errs, fmt.Errorf("users have %d sessions, %d are known", n, len(r.owner)))
 	}
-	if n := total(r.watchers); n != len(r.watches) {
+	if n := countValues(r.watchers); n != len(r.watches) {
 		errs = append(errs, fmt.Errorf("drivers have %d watchers, %d sessions watch", n, len(r.watches)))
 	}
+
 	return errors.Join(errs...)
 }
 
-// without takes s out of the list under key, and the key out of the map when the list is empty.
-func without[K, S comparable](m map[K][]S, key K, s S) {
+// removeValue removes s from the list under key, and the key from the map when
+// the list is empty.
+func removeValue[K, S comparable](m map[K][]S, key K, s S) {
 	list := m[key]
 	if i := slices.Index(list, s); i >= 0 {
 		list = slices.Delete(list, i, i+1)
@@ -148,7 +163,8 @@ func without[K, S comparable](m map[K][]S, key K, s S) {
 	m[key] = list
 }
 
-func total[K, S comparable](m map[K][]S) (n int) {
+// countValues returns the length of all lists together.
+func countValues[K, S comparable](m map[K][]S) (n int) {
 	for _, list := range m {
 		n += len(list)
 	}

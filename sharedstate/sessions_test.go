@@ -20,6 +20,7 @@ func TestASessionWatchesOneDriver(t *testing.T) {
 	if others := r.Add(rider, 2); len(others) != 1 || others[0] != 1 {
 		t.Fatalf("others: %v", others)
 	}
+
 	r.Watch(1, "a")
 	r.Watch(1, "b")
 	r.Watch(2, "b")
@@ -61,6 +62,7 @@ func TestSessionsComeAndGoAtOnce(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if err := r.Check(); err != nil {
 		t.Fatal(err)

@@ -8,18 +8,20 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Flags are evidence, and no verdict: the fix that raises one is believed as any other, and the driver may be offered
-// trips.
+// Flags are evidence and no verdict. The fix that raises one is accepted like
+// any other, and the driver may be offered trips.
 func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 	c := newClock()
-	d := city(c)
+	d := newDriversAt(c)
 	seat := d.Enter("d", "n")
 	d.SetAvailable("d", true)
+
 	var all location.Flags
 	at := lagoon
 	for range 100 { // 60 m/s along a line that no receiver could draw
-		c.pass(time.Second)
+		c.advance(time.Second)
 		at.Lng += 60 / 111_000.0
+
 		why, flags := seat.Move(location.Fix{Point: at, At: c.now(), Speed: 60, Accuracy: 5}, c.now())
 		if why != location.Believed {
 			t.Fatalf("refused: %s", why)
@@ -29,6 +31,7 @@ func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 		}
 		all |= flags
 	}
+
 	if all != location.FlagSpeed|location.FlagSmooth {
 		t.Errorf("flagged as %v", all.Names())
 	}
@@ -39,24 +42,26 @@ func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 
 func TestADriveThatAnotherDriverMadeIsKnownAgain(t *testing.T) {
 	c := newClock()
-	d := city(c)
+	d := newDriversAt(c)
 	drive := func(name string) (all location.Flags) {
 		seat := d.Enter(trips.DriverID(name), "n")
 		at, step := lagoon, uint32(1)
 		for range 300 {
-			c.pass(time.Second)
+			c.advance(time.Second)
 			step = step*1664525 + 1013904223
 			at.Lng += (80 + float64(step>>25)) * 1e-6
 			at.Lat += float64(step>>17&127) * 1e-6
 			_, flags := seat.Move(location.Fix{Point: at, At: c.now(), Accuracy: 5}, c.now())
 			all |= flags
 		}
+
 		return all
 	}
+
 	if first := drive("first"); first != 0 {
-		t.Errorf("who drove first is flagged: %v", first.Names())
+		t.Errorf("the first drive is flagged: %v", first.Names())
 	}
 	if second := drive("second"); second != location.FlagReplay {
-		t.Errorf("who copied the drive is flagged: %v", second.Names())
+		t.Errorf("the copied drive is flagged: %v", second.Names())
 	}
 }

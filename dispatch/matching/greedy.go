@@ -2,12 +2,14 @@ package matching
 
 import "slices"
 
-// Greedy takes the cheapest pair that is left, again and again, and leaves out who would be cheaper alone. It is what
-// most dispatchers begin with, and what Assign is held against; its answer carries no proof.
+// Greedy takes the cheapest remaining pair again and again, and skips pairs
+// that cost more than leaving the row out. Most dispatchers begin with it, and
+// Assign is compared with it. Its answer has no prices and so carries no proof.
 func (g *Graph) Greedy() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err
 	}
+
 	type pair struct {
 		cost     int64
 		row, col int32
@@ -16,15 +18,17 @@ func (g *Graph) Greedy() (Matching, error) {
 	m := Matching{Row: make([]int, g.Rows()), Column: make([]int, g.columns)}
 	for i := range m.Row {
 		m.Row[i] = None
-		for e := g.starts[i]; e < g.starts[i+1]; e++ {
-			if g.cost[e] < g.skip[i] {
-				pairs = append(pairs, pair{g.cost[e], int32(i), g.to[e]})
+		for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
+			if g.edgeCost[e] < g.skipCost[i] {
+				pairs = append(pairs, pair{g.edgeCost[e], int32(i), g.edgeColumn[e]})
 			}
 		}
 	}
+
 	for j := range m.Column {
 		m.Column[j] = None
 	}
+
 	slices.SortStableFunc(pairs, func(a, b pair) int {
 		switch {
 		case a.cost < b.cost:
@@ -34,15 +38,17 @@ func (g *Graph) Greedy() (Matching, error) {
 		}
 		return 0
 	})
+
 	for _, p := range pairs {
 		if m.Row[p.row] == None && m.Column[p.col] == None {
 			m.Row[p.row], m.Column[p.col] = int(p.col), int(p.row)
 			m.Cost += p.cost
 		}
 	}
+
 	for i, j := range m.Row {
 		if j == None {
-			m.Cost += g.skip[i]
+			m.Cost += g.skipCost[i]
 		}
 	}
 	return m, nil

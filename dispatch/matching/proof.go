@@ -2,36 +2,43 @@ package matching
 
 import "fmt"
 
-// Proves checks that m is a matching of the graph and that its prices prove it the cheapest, by duality: under prices
-// that are never above 0, and 0 for every column without a row, each row has the cheapest it could have, staying alone
-// included. Then no other matching costs less. It returns what is wrong, or nil. It takes one look at every edge, so that
-// answers of any size can be checked without trusting the solver.
+// Proves checks that m is a matching of the graph, and that its prices prove it
+// the cheapest. It returns what is wrong, or nil.
+//
+// The proof is linear-programming duality with complementary slackness. Prices
+// are never above 0, and are 0 for columns without a row. Counting prices, each
+// row has the cheapest of its choices, staying unmatched included. Then no
+// matching costs less. The check reads every edge once, so that answers of any
+// size can be checked without trusting the solver.
 func (g *Graph) Proves(m Matching) error {
 	if len(m.Row) != g.Rows() || len(m.Column) != g.columns || len(m.Prices) != g.columns {
 		return fmt.Errorf("a matching of %d rows and %d columns with %d prices does not fit %d rows and %d columns",
 			len(m.Row), len(m.Column), len(m.Prices), g.Rows(), g.columns)
 	}
+
 	for j, i := range m.Column {
 		switch {
 		case i != None && (i < 0 || i >= g.Rows() || m.Row[i] != j):
-			return fmt.Errorf("column %d believes to have row %d", j, i)
+			return fmt.Errorf("column %d claims row %d", j, i)
 		case m.Prices[j] > 0, i == None && m.Prices[j] != 0:
 			return fmt.Errorf("column %d, whose row is %d, has the price %d", j, i, m.Prices[j])
 		}
 	}
+
 	sum := int64(0)
 	for i, j := range m.Row {
 		if j != None && (j < 0 || j >= g.columns || m.Column[j] != i) {
-			return fmt.Errorf("row %d believes to have column %d", i, j)
+			return fmt.Errorf("row %d claims column %d", i, j)
 		}
-		has, least, found := g.skip[i], g.skip[i], j == None
-		for e := g.starts[i]; e < g.starts[i+1]; e++ {
-			to := int(g.to[e])
-			least = min(least, g.cost[e]-m.Prices[to])
-			if to == j && (!found || g.cost[e] < has) {
-				has, found = g.cost[e], true
+		has, least, found := g.skipCost[i], g.skipCost[i], j == None
+		for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
+			to := int(g.edgeColumn[e])
+			least = min(least, g.edgeCost[e]-m.Prices[to])
+			if to == j && (!found || g.edgeCost[e] < has) {
+				has, found = g.edgeCost[e], true
 			}
 		}
+
 		if !found {
 			return fmt.Errorf("row %d has no edge to column %d", i, j)
 		}
@@ -43,6 +50,7 @@ func (g *Graph) Proves(m Matching) error {
 			return fmt.Errorf("row %d pays %d and could pay %d", i, has, least)
 		}
 	}
+
 	if sum != m.Cost {
 		return fmt.Errorf("the cost is %d, not %d", sum, m.Cost)
 	}

@@ -1,6 +1,9 @@
-// Package intruder tries what a client must not be able to do: it moves, reads and talks on trips of other people, makes
-// tokens of its own, and sends what is no frame at all. It knows the ids of true trips, which a stranger would have to
-// guess. Whatever a node lets it do, or tells it of others, counts against the node.
+// Package intruder attempts what a client must not be able to do. It moves,
+// reads and writes on trips of other people, forges tokens, and sends malformed
+// frames. It knows the ids of real trips, which a stranger would have to guess.
+// Everything that a node lets it do, or reveals of others, counts against the
+// node. It uses raw connections, not the client package, which sends only valid
+// frames.
 package intruder
 
 import (
@@ -19,8 +22,8 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// The names under which it has tokens of its own. They ask for no trip and accept no offer, so that nothing at all may
-// happen in their name.
+// The user ids of the intruder's own tokens. They request no trip and accept no
+// offer, so that nothing may happen in their name.
 const (
 	Rider  = "intruder-rider"
 	Driver = "intruder-driver"
@@ -33,49 +36,50 @@ type Target struct {
 	Driver string `json:"driver,omitempty"`
 }
 
-// Config says whom to bother.
+// Config is which nodes and trips to attack.
 type Config struct {
-	Servers []string        // of the nodes, as http://HOST:PORT
-	Targets func() []Target // those of now; asked before each attempt
-	Seed    uint64          // of what comes when
-	Rounds  int             // of all attempts; 0: until the context ends
-	Journal io.Writer       // a JSON line for each attempt; nil: none is kept
-	Log     *slog.Logger    // nil: nothing is logged
+	Servers []string        // Of the nodes, as http://HOST:PORT.
+	Targets func() []Target // Current targets, asked before each attempt.
+	Seed    uint64          // Of the order of attempts.
+	Rounds  int             // Of all attempts; 0: until the context ends.
+	Journal io.Writer       // A JSON line for each attempt; nil: none.
+	Log     *slog.Logger    // nil: nothing is logged.
 }
 
-// Text is what it says wherever something can be said.
+// Text is what the intruder writes into every text field.
 const Text = "intruder"
 
 const (
-	attemptWithin = 8 * time.Second
-	breath        = 20 * time.Millisecond // between attempts
-	tokenWithin   = 3 * time.Second
+	attemptTimeout = 8 * time.Second
+	attemptPause   = 20 * time.Millisecond // Between attempts.
+	tokenTimeout   = 3 * time.Second
 )
 
-// intruder is one run; a single goroutine.
+// intruder is one run. It belongs to a single goroutine.
 type intruder struct {
 	cfg    Config
 	client *http.Client
 	rng    *rand.Rand
-	own    map[string]string // token by role
+	tokens map[string]string // By role.
 	report *Report
 }
 
 // attempt is one thing to try.
 type attempt struct {
 	name string
-	do   func(*intruder, context.Context, *visit)
+	run  func(*intruder, context.Context, *visit)
 }
 
-// visit is an attempt at a node, and what came of it.
+// visit is an attempt at a node and its result.
 type visit struct {
 	server string
 	target Target
 	tally
 }
 
-// Run tries everything in an order of its own, over and over, until ctx ends or the rounds are done. Nodes may come and
-// go meanwhile. An error means that the journal could not be written.
+// Run makes all attempts in random order, over and over, until ctx ends or the
+// rounds are done. Nodes may come and go meanwhile. It returns an error if cfg
+// has no nodes or targets, or if the journal cannot be written.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -83,41 +87,44 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if len(cfg.Servers) == 0 || cfg.Targets == nil {
 		return Report{}, errors.New("an intruder needs nodes and targets")
 	}
+
 	transport := &http.Transport{DisableKeepAlives: true}
-	i := &intruder{cfg: cfg, client: &http.Client{Timeout: attemptWithin, Transport: transport},
-		rng: rand.New(rand.NewPCG(cfg.Seed, 0x696e7472)), own: map[string]string{}, report: newReport()}
+	i := &intruder{cfg: cfg, client: &http.Client{Timeout: attemptTimeout, Transport: transport},
+		rng: rand.New(rand.NewPCG(cfg.Seed, 0x696e7472)), tokens: map[string]string{}, report: newReport()}
 	attempts := append(append(httpAttempts(), socketAttempts()...), rawAttempts()...)
 	for round := 0; (cfg.Rounds == 0 || round < cfg.Rounds) && ctx.Err() == nil; round++ {
 		for _, k := range i.rng.Perm(len(attempts)) {
-			if err := i.try(ctx, attempts[k]); err != nil {
+			if err := i.makeAttempt(ctx, attempts[k]); err != nil {
 				return *i.report, err
 			}
 		}
 	}
+
 	return *i.report, nil
 }
 
-// try makes one attempt at some node.
-func (i *intruder) try(ctx context.Context, a attempt) error {
+// makeAttempt makes one attempt at a random node.
+func (i *intruder) makeAttempt(ctx context.Context, a attempt) error {
 	v := &visit{server: strings.TrimSuffix(i.cfg.Servers[i.rng.IntN(len(i.cfg.Servers))], "/")}
 	targets := i.cfg.Targets()
-	if len(targets) == 0 || !i.enroll(ctx, v.server) {
-		sleep.For(ctx, 5*breath) // one that ends is no error
+	if len(targets) == 0 || !i.fetchTokens(ctx, v.server) {
+		sleep.For(ctx, 5*attemptPause) // the end of ctx is no error
 		return nil
 	}
 	v.target = targets[i.rng.IntN(len(targets))]
-	limited, cancel := context.WithTimeout(ctx, attemptWithin)
-	a.do(i, limited, v)
+	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+	a.run(i, limited, v)
 	cancel()
 	if ctx.Err() != nil && len(v.Rows) == 0 {
-		return nil // cut off by the end
+		return nil // The end of the run cut it off.
 	}
-	i.report.add(a.name, v.tally)
+	i.report.addTally(a.name, v.tally)
 	for _, row := range v.Rows {
 		i.cfg.Log.Error("the intruder got through", "attempt", a.name, "node", v.server, "how", row)
 	}
+
 	if i.cfg.Journal != nil {
-		line, err := json.Marshal(entry{wallMs(), a.name, v.server, v.target, v.tally})
+		line, err := json.Marshal(journalEntry{nowMs(), a.name, v.server, v.target, v.tally})
 		if err == nil {
 			_, err = i.cfg.Journal.Write(append(line, '\n'))
 		}
@@ -125,12 +132,13 @@ func (i *intruder) try(ctx context.Context, a attempt) error {
 			return fmt.Errorf("the intruder's journal: %w", err)
 		}
 	}
-	sleep.For(ctx, breath)
+
+	sleep.For(ctx, attemptPause)
 	return nil
 }
 
-// entry is a line of the journal.
-type entry struct {
+// journalEntry is a line of the journal.
+type journalEntry struct {
 	AtMs    float64 `json:"at_ms"`
 	Attempt string  `json:"attempt"`
 	Node    string  `json:"node"`
@@ -138,27 +146,31 @@ type entry struct {
 	Got     tally   `json:"got"`
 }
 
-func wallMs() float64 { return float64(time.Now().UnixMicro()) / 1e3 }
+// nowMs returns Unix milliseconds.
+func nowMs() float64 { return float64(time.Now().UnixMicro()) / 1e3 }
 
-// enroll gets the intruder's own two tokens; they last.
-func (i *intruder) enroll(ctx context.Context, server string) bool {
+// fetchTokens gets the intruder's own two tokens, unless it has them.
+func (i *intruder) fetchTokens(ctx context.Context, server string) bool {
 	for role, id := range map[string]string{"rider": Rider, "driver": Driver} {
-		if i.own[role] != "" {
+		if i.tokens[role] != "" {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, tokenWithin)
-		status, text, err := i.ask(ctx, http.MethodPost, server+"/v1/dev/tokens", "", fmt.Sprintf(`{"role":%q,"id":%q}`, role, id))
+
+		ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+		status, text, err := i.sendRequest(ctx, http.MethodPost, server+"/v1/dev/tokens", "", fmt.Sprintf(`{"role":%q,"id":%q}`, role, id))
 		cancel()
+
 		var got struct{ Token string }
 		if err != nil || status != http.StatusOK || json.Unmarshal(text, &got) != nil {
 			return false
 		}
-		i.own[role] = got.Token
+		i.tokens[role] = got.Token
 	}
 	return true
 }
 
-// ReadTargets reads JSON lines from a file that others replace; what cannot be read holds no targets.
+// ReadTargets reads JSON lines from a file that other processes replace. It
+// returns the targets up to the first unreadable line.
 func ReadTargets(path string) (out []Target) {
 	f, err := os.Open(path)
 	if err != nil {

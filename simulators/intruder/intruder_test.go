@@ -20,13 +20,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var victim = Target{Trip: "3d7a4c1e-trip", Rider: "victim", Driver: "chauffeur"}
 
-// town answers as a node; answers and frames say how.
-type town struct {
+// fakeNode answers as a node. Its fields say how.
+type fakeNode struct {
 	http   func(w http.ResponseWriter, r *http.Request)
-	answer func(*wire.ClientFrame) *wire.ServerFrame // nil: closes the socket
+	answer func(*wire.ClientFrame) *wire.ServerFrame // nil closes the socket.
 }
 
-func (n *town) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/v1/dev/tokens":
 		text, err := io.ReadAll(r.Body)
@@ -36,13 +36,13 @@ func (n *town) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		n.http(w, r)
 	case "/v1/ws":
-		n.socket(w, r)
+		n.serveSocket(w, r)
 	default:
 		n.http(w, r)
 	}
 }
 
-func (n *town) socket(w http.ResponseWriter, r *http.Request) {
+func (n *fakeNode) serveSocket(w http.ResponseWriter, r *http.Request) {
 	conn, err := (&websocket.Upgrader{Subprotocols: []string{wire.SubprotocolProto}}).Upgrade(w, r, nil)
 	if err != nil {
 		return
@@ -53,15 +53,18 @@ func (n *town) socket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
+
 		var f wire.ClientFrame
 		if err := wire.Proto.Decode(data, &f); err != nil {
 			continue
 		}
+
 		reply := n.answer(&f)
 		if reply == nil {
 			_ = conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(wire.CloseNoAuth, "go away"))
 			return
 		}
+
 		out, err := wire.Proto.Append(nil, reply)
 		if err != nil || conn.WriteMessage(websocket.BinaryMessage, out) != nil {
 			return
@@ -69,34 +72,37 @@ func (n *town) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// visits lets the intruder make all attempts of a list at a node.
-func visits(t *testing.T, n *town, only string) Report {
+// runAttempts makes all attempts whose name contains only, at a node.
+func runAttempts(t *testing.T, n *fakeNode, only string) Report {
 	t.Helper()
 	s := httptest.NewServer(n)
 	defer s.Close()
+
 	i := &intruder{client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		own: map[string]string{"rider": "rider.of.mine", "driver": "driver.of.mine"}, report: newReport()}
+		tokens: map[string]string{"rider": "rider.of.mine", "driver": "driver.of.mine"}, report: newReport()}
 	for _, a := range append(append(httpAttempts(), socketAttempts()...), rawAttempts()...) {
 		if !strings.Contains(a.name, only) {
 			continue
 		}
 		v := &visit{server: s.URL, target: victim}
-		a.do(i, t.Context(), v)
-		i.report.add(a.name, v.tally)
+		a.run(i, t.Context(), v)
+		i.report.addTally(a.name, v.tally)
 	}
+
 	if len(i.report.Attempts) == 0 {
 		t.Fatalf("there is no attempt like %q", only)
 	}
+
 	return *i.report
 }
 
-func ok(text string) func(http.ResponseWriter, *http.Request) {
+func answerOK(text string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
 
-func no(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) }
+func answerNotFound(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) }
 
-func welcome(f *wire.ClientFrame) *wire.ServerFrame {
+func welcomeFrame(f *wire.ClientFrame) *wire.ServerFrame {
 	who := Rider
 	if strings.HasPrefix(f.GetHello().GetToken(), "driver") {
 		who = Driver
@@ -104,72 +110,73 @@ func welcome(f *wire.ClientFrame) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: &wire.Welcome{UserId: who}}}
 }
 
-func ack(f *wire.ClientFrame, code wire.Code) *wire.ServerFrame {
+func ackFrame(f *wire.ClientFrame, code wire.Code) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: &wire.Ack{Id: f.Id, Code: string(code)}}}
 }
 
-// strict is a node as it should be.
-func strict(f *wire.ClientFrame) *wire.ServerFrame {
+// strictAnswer answers as a correct node does.
+func strictAnswer(f *wire.ClientFrame) *wire.ServerFrame {
 	switch {
 	case f.GetHello().GetToken() == "rider.of.mine" || f.GetHello().GetToken() == "driver.of.mine":
-		return welcome(f)
+		return welcomeFrame(f)
 	case f.GetHello() != nil:
 		return nil
 	case f.GetPing() != nil:
 		return &wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{}}}
 	}
-	return ack(f, wire.CodeNotFound)
+	return ackFrame(f, wire.CodeNotFound)
 }
 
 func TestANodeThatRefusesEverythingIsNotBlamed(t *testing.T) {
 	for _, only := range []string{"HTTP", "broken requests", "twice", "wrong tokens", "garbage"} {
-		if r := visits(t, &town{no, strict}, only); r.Accepted != 0 || r.Foreign != 0 || len(r.Rows) != 0 || r.Tried == 0 {
+		if r := runAttempts(t, &fakeNode{answerNotFound, strictAnswer}, only); r.Accepted != 0 || r.Foreign != 0 || len(r.Rows) != 0 || r.Tried == 0 {
 			t.Errorf("%s: %+v", only, r)
 		}
 	}
 }
 
 func TestEachThingThatANodeLetsThroughIsCounted(t *testing.T) {
-	tell := func(body func(f *wire.ClientFrame) *wire.ServerFrame) *town {
-		return &town{no, func(f *wire.ClientFrame) *wire.ServerFrame {
+	tell := func(body func(f *wire.ClientFrame) *wire.ServerFrame) *fakeNode {
+		return &fakeNode{answerNotFound, func(f *wire.ClientFrame) *wire.ServerFrame {
 			if f.GetHello() != nil {
-				return strict(f)
+				return strictAnswer(f)
 			}
 			return body(f)
 		}}
 	}
+
 	for _, c := range []struct {
 		lie, attempt string
-		town         *town
+		town         *fakeNode
 		accepted     bool
 		foreign      bool
 	}{
-		{"reads are open", "as a rider", &town{ok(`{"id":"x"}`), strict}, true, true},
-		{"a refusal names the rider", "over HTTP, as a driver", &town{func(w http.ResponseWriter, _ *http.Request) {
+		{"reads are open", "as a rider", &fakeNode{answerOK(`{"id":"x"}`), strictAnswer}, true, true},
+		{"a refusal names the rider", "over HTTP, as a driver", &fakeNode{func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, `{"rider_id":"victim"}`, http.StatusForbidden)
-		}, strict}, false, true},
-		{"any token is good over HTTP", "wrong tokens over HTTP", &town{ok("[]"), strict}, true, true},
-		{"any body is good", "broken requests", &town{ok("{}"), strict}, true, true},
-		{"any token is good on the socket", "wrong tokens on the socket", &town{no, welcome}, true, true},
-		{"no token is needed", "before hello", &town{no, func(f *wire.ClientFrame) *wire.ServerFrame { return ack(f, "") }}, true, false},
-		{"a stranger may drive", "as a driver, each", tell(func(f *wire.ClientFrame) *wire.ServerFrame { return ack(f, "") }), true, false},
-		{"a stranger may ride", "as a rider, each", tell(func(f *wire.ClientFrame) *wire.ServerFrame { return ack(f, "") }), true, false},
+		}, strictAnswer}, false, true},
+		{"any token is good over HTTP", "wrong tokens over HTTP", &fakeNode{answerOK("[]"), strictAnswer}, true, true},
+		{"any body is good", "broken requests", &fakeNode{answerOK("{}"), strictAnswer}, true, true},
+		{"any token is good on the socket", "wrong tokens on the socket", &fakeNode{answerNotFound, welcomeFrame}, true, true},
+		{"no token is needed", "before hello", &fakeNode{answerNotFound, func(f *wire.ClientFrame) *wire.ServerFrame { return ackFrame(f, "") }}, true, false},
+		{"a stranger may drive", "as a driver, each", tell(func(f *wire.ClientFrame) *wire.ServerFrame { return ackFrame(f, "") }), true, false},
+		{"a stranger may ride", "as a rider, each", tell(func(f *wire.ClientFrame) *wire.ServerFrame { return ackFrame(f, "") }), true, false},
 		{"a refusal carries the trip", "as a rider, each", tell(func(f *wire.ClientFrame) *wire.ServerFrame {
-			a := ack(f, wire.CodeForbidden)
+			a := ackFrame(f, wire.CodeForbidden)
 			a.GetAck().Trip = &wire.Trip{Id: victim.Trip}
 			return a
 		}), false, true},
 		{"a stranger hears the chat", "garbage", tell(func(f *wire.ClientFrame) *wire.ServerFrame {
 			return &wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: victim.Trip, Text: "psst"}}}
 		}), false, true},
-		{"a resume shows another's trip", "a frame", &town{no, func(f *wire.ClientFrame) *wire.ServerFrame {
-			w := welcome(f)
+		{"a resume shows another's trip", "a frame", &fakeNode{answerNotFound, func(f *wire.ClientFrame) *wire.ServerFrame {
+			w := welcomeFrame(f)
 			w.GetWelcome().Trip = &wire.Trip{Id: victim.Trip}
 			return w
 		}}, false, true},
 	} {
 		t.Run(c.lie, func(t *testing.T) {
-			r := visits(t, c.town, c.attempt)
+			r := runAttempts(t, c.town, c.attempt)
 			if (r.Accepted > 0) != c.accepted || (r.Foreign > 0) != c.foreign || len(r.Rows) == 0 {
 				t.Errorf("%+v", r)
 			}
@@ -178,22 +185,24 @@ func TestEachThingThatANodeLetsThroughIsCounted(t *testing.T) {
 }
 
 func TestARunKeepsAJournalOfWhatItTriedAndGot(t *testing.T) {
-	s := httptest.NewServer(&town{no, func(*wire.ClientFrame) *wire.ServerFrame { return nil }})
+	s := httptest.NewServer(&fakeNode{answerNotFound, func(*wire.ClientFrame) *wire.ServerFrame { return nil }})
 	defer s.Close()
+
 	var journal bytes.Buffer
 	asked := 0
 	r, err := Run(t.Context(), Config{Servers: []string{s.URL + "/"}, Rounds: 1, Seed: 5, Journal: &journal, Targets: func() []Target {
 		if asked++; asked == 1 {
-			return nil // nobody rides yet
+			return nil // There are no trips yet.
 		}
 		return []Target{victim}
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	sum := 0
 	for lines := json.NewDecoder(&journal); lines.More(); {
-		var e entry
+		var e journalEntry
 		if err := lines.Decode(&e); err != nil {
 			t.Fatal(err)
 		}
@@ -202,6 +211,7 @@ func TestARunKeepsAJournalOfWhatItTriedAndGot(t *testing.T) {
 		}
 		sum += e.Got.Tried
 	}
+
 	made := 0
 	for _, n := range r.Attempts {
 		made += n

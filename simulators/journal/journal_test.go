@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func read(t *testing.T, text string) (kept []journal.Record) {
+func readAll(t *testing.T, text string) (kept []journal.Record) {
 	t.Helper()
 	err := journal.Read(strings.NewReader(text), func(r journal.Record) error {
 		kept = append(kept, r)
@@ -33,6 +33,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var phones sync.WaitGroup
 	for range 8 {
 		phones.Go(func() {
@@ -41,15 +42,18 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 			}
 		})
 	}
+
 	phones.Wait()
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := read(t, string(text))
+
+	kept := readAll(t, string(text))
 	if len(kept) != 802 || kept[0].What != journal.Begin || kept[801].What != journal.Close || kept[5].Trip != "t" {
 		t.Fatalf("%d records, from %+v", len(kept), kept[0])
 	}
@@ -58,7 +62,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 	}
 }
 
-func TestWhoWantsNoJournalKeepsNone(t *testing.T) {
+func TestANilJournalKeepsNothing(t *testing.T) {
 	var j *journal.Journal
 	j.Add(journal.Record{What: journal.Event})
 	if err := j.Close(); err != nil {
@@ -67,7 +71,7 @@ func TestWhoWantsNoJournalKeepsNone(t *testing.T) {
 }
 
 func TestALineTornByAKillIsLeftOutAndAnyOtherIsAnError(t *testing.T) {
-	if kept := read(t, `{"what":"event","seq":3}`+"\n"+`{"what":"ev`); len(kept) != 1 || kept[0].Seq != 3 {
+	if kept := readAll(t, `{"what":"event","seq":3}`+"\n"+`{"what":"ev`); len(kept) != 1 || kept[0].Seq != 3 {
 		t.Errorf("%+v", kept)
 	}
 	err := journal.Read(strings.NewReader("{}\n}\n"), func(journal.Record) error { return nil })
@@ -93,6 +97,7 @@ func FuzzReadingAJournalNeverPanicsAndKeepsWhatItYields(f *testing.F) {
 	f.Add("{\"what\":\"ok\",\"seq\":3,\"at_ms\":1.5}\n{}\n")
 	f.Add("{\"what\":1}\n")
 	f.Add("{\"seq\":-1}\nnull\n\n")
+
 	f.Fuzz(func(t *testing.T, text string) {
 		lines := 0
 		err := journal.Read(strings.NewReader(text), func(journal.Record) error { lines++; return nil })

@@ -1,29 +1,29 @@
-// Package journal keeps what clients saw and did, one JSON object a line, so that somebody else can hold it against what
-// the servers say happened.
+// Package journal keeps what clients saw and did, one JSON object per line. A
+// checker compares it with what the servers claim.
 package journal
 
-// What a record tells.
+// The values of Record.What.
 const (
-	Begin   = "begin"   // a journal was opened
-	Close   = "close"   // and closed in peace: nothing is missing
-	Invoke  = "invoke"  // a command is about to be sent for the first time
-	OK      = "ok"      // the node says that a command was done
-	Fail    = "fail"    // the node says that a command was not done and never will be; Code says why
-	Info    = "info"    // nobody said what became of a command, and the client asks no more: done once, or not at all
-	Hello   = "hello"   // a connection is about to be opened; Trip, Seq and Chat are how far the client got
-	Welcome = "welcome" // the node answered it; see Recovered
-	Lost    = "lost"    // the connection ended, after Count positions
-	Offer   = "offer"   // a trip was offered
-	Event   = "event"   // a trip moved
-	Chat    = "chat"    // something was said
-	Receipt = "receipt" // a trip was paid
-	Seen    = "seen"    // an operator has seen a call for help, the command Client on Trip
-	Back    = "back"    // a position was older than one before it, by BehindMs
-	Broken  = "broken"  // a frame that the node should not have sent; Text says why
-	Off     = "off"     // the client ends for good
+	Begin   = "begin"   // A journal was opened.
+	Close   = "close"   // It was closed in order: nothing is missing.
+	Invoke  = "invoke"  // A command is about to be sent for the first time.
+	OK      = "ok"      // The node answered that a command was done.
+	Fail    = "fail"    // It never was nor will be done; Code says why.
+	Info    = "info"    // Result unknown for good: done once or never.
+	Hello   = "hello"   // A connection is about to be opened.
+	Welcome = "welcome" // The node answered the hello; see Recovered.
+	Lost    = "lost"    // The connection ended, after Count positions.
+	Offer   = "offer"   // A trip was offered.
+	Event   = "event"   // A trip moved.
+	Chat    = "chat"    // A chat message arrived.
+	Receipt = "receipt" // A trip was paid.
+	Seen    = "seen"    // An operator saw the call for help Client on Trip.
+	Back    = "back"    // A position was BehindMs older than a prior one.
+	Broken  = "broken"  // The node sent an illegal frame; Text says why.
+	Off     = "off"     // The client ends for good.
 )
 
-// Kinds of commands.
+// The kinds of commands.
 const (
 	Request   = "request"
 	Accept    = "accept"
@@ -36,29 +36,30 @@ const (
 	Available = "available"
 	SOS       = "sos"
 
-	Acknowledge = "acknowledge" // of an operator, the call for help Alert
+	Acknowledge = "acknowledge" // Of an operator, the call for help Alert.
 )
 
-// Record is one line. Which fields beyond the first five are set depends on What.
+// Record is one line. Which fields are set beyond the first five depends on
+// What. In a Hello, Trip, Seq and Chat are how far the client got.
 type Record struct {
 	What  string  `json:"what"`
-	Mono  int64   `json:"mono_ns"`         // since the journal was opened, by a clock that nobody sets
-	AtMs  float64 `json:"at_ms"`           // the wall's clock
+	Mono  int64   `json:"mono_ns"`         // Since Create, monotonic clock.
+	AtMs  float64 `json:"at_ms"`           // By the wall clock.
 	Who   string  `json:"who,omitempty"`   // ROLE:ID
-	Phone string  `json:"phone,omitempty"` // one client from its start to its end, over all its connections
+	Phone string  `json:"phone,omitempty"` // One client, all connections.
 
-	Command   string  `json:"command,omitempty"` // its id
-	Kind      string  `json:"kind,omitempty"`    // of a command, or of a trip event
+	Command   string  `json:"command,omitempty"` // Its id.
+	Kind      string  `json:"kind,omitempty"`    // Of a command or event.
 	Code      string  `json:"code,omitempty"`
-	Offer     string  `json:"offer,omitempty"` // its id
-	Alert     string  `json:"alert,omitempty"` // id of a call for help
+	Offer     string  `json:"offer,omitempty"` // Its id.
+	Alert     string  `json:"alert,omitempty"` // Id of a call for help.
 	Trip      string  `json:"trip,omitempty"`
-	Seq       uint32  `json:"seq,omitempty"` // of the trip's event, or the trip's version
+	Seq       uint32  `json:"seq,omitempty"` // Of the event, or trip version.
 	State     string  `json:"state,omitempty"`
 	Driver    string  `json:"driver,omitempty"`
-	Chat      uint32  `json:"chat,omitempty"`   // number of a message, or of the newest one
-	From      string  `json:"from,omitempty"`   // role of who said it
-	Client    string  `json:"client,omitempty"` // the sender's command id
+	Chat      uint32  `json:"chat,omitempty"`   // Number of this or the newest.
+	From      string  `json:"from,omitempty"`   // Role of the author.
+	Client    string  `json:"client,omitempty"` // The sender's command id.
 	Recovered bool    `json:"recovered,omitempty"`
 	Reference string  `json:"reference,omitempty"`
 	Minor     int64   `json:"minor,omitempty"`
@@ -66,5 +67,5 @@ type Record struct {
 	BehindMs  float64 `json:"behind_ms,omitempty"`
 	Count     uint32  `json:"count,omitempty"`
 	Text      string  `json:"text,omitempty"`
-	Server    string  `json:"server,omitempty"` // of a hello
+	Server    string  `json:"server,omitempty"` // Of a hello.
 }

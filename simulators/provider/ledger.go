@@ -15,20 +15,24 @@ import (
 // KindRefund marks an entry that gives back what a charge took.
 const KindRefund = "refund"
 
-// Entry is one line of the ledger: what was taken, or declined, under a reference, or what was given back of it.
+// Entry is one line of the ledger: a charge taken or declined under a
+// reference, or a refund of it.
 type Entry struct {
-	ID        int64     `json:"id"`
-	Kind      string    `json:"kind,omitempty"` // KindRefund; empty: a charge
-	Reference string    `json:"reference"`      // of the charge, for both kinds
-	Status    string    `json:"status"`         // of a charge "success" or "failed", of a refund "processed" or "failed"
-	Amount    int64     `json:"amount"`         // minor units
-	Currency  string    `json:"currency"`
-	Email     string    `json:"email"`
-	Gateway   string    `json:"gateway_response"`
-	At        time.Time `json:"paid_at"`
+	ID        int64  `json:"id"`
+	Kind      string `json:"kind,omitempty"` // KindRefund; empty for a charge.
+	Reference string `json:"reference"`      // Of the charge, for both kinds.
+
+	// Status is "success" or "failed" for a charge, and "processed" or "failed"
+	// for a refund.
+	Status   string    `json:"status"`
+	Amount   int64     `json:"amount"` // Minor units.
+	Currency string    `json:"currency"`
+	Email    string    `json:"email"`
+	Gateway  string    `json:"gateway_response"`
+	At       time.Time `json:"paid_at"`
 }
 
-// Errors of Append and Refund.
+// The errors of Append and Refund.
 var (
 	ErrDuplicate = errors.New("reference was used before")
 	ErrMismatch  = errors.New("reference was used before for another amount")
@@ -37,51 +41,65 @@ var (
 	ErrExceeds   = errors.New("more than what is left of the charge")
 )
 
-// Ledger is an append-only file of JSON lines, on disk before Append returns.
+// Ledger is an append-only file of JSON lines. An entry is on disk before
+// Append or Refund returns. Ledger is safe for concurrent use.
 type Ledger struct {
-	mu      sync.Mutex // guards everything below; held while writing, so that the file's order is the ledger's
-	file    *os.File   // nil in memory
-	entries []Entry
-	byRef   map[string]int   // charges
-	back    map[string]int64 // minor units given back, by the charge's reference
-	broken  error            // a write failed: the end of the file is unknown, take no more money
+	file *os.File // Fixed at creation; nil in memory.
+
+	// mu guards all below. It is held while writing, so that the file has the
+	// same order as the entries.
+	mu                sync.Mutex
+	entries           []Entry
+	chargeByReference map[string]int   // Index of the charge.
+	refundedMinor     map[string]int64 // By the charge's reference.
+
+	// writeErr is the first failed write. After it the end of the file is
+	// unknown, and the ledger takes no more money.
+	writeErr error
 }
 
-// OpenLedger reads the ledger at path and goes on writing it; "" keeps it in memory. A last line torn by a crash was
-// never confirmed to anyone and is cut off.
+// OpenLedger reads the ledger at path and continues it. An empty path keeps the
+// ledger in memory. It cuts off a last line that a crash left incomplete, which
+// was never confirmed to a client. Other unreadable lines are an error.
 func OpenLedger(path string) (*Ledger, error) {
-	l := &Ledger{byRef: map[string]int{}, back: map[string]int64{}}
+	l := &Ledger{chargeByReference: map[string]int{}, refundedMinor: map[string]int64{}}
 	if path == "" {
 		return l, nil
 	}
+
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("payment ledger: %w", err)
 	}
+
 	l.file = f
-	if err := l.load(); err != nil {
+	if err := l.loadFile(); err != nil {
 		return nil, errors.Join(fmt.Errorf("payment ledger %s: %w", path, err), f.Close())
 	}
 	return l, nil
 }
 
-func (l *Ledger) load() error {
+// loadFile reads the entries and cuts off an incomplete last line.
+func (l *Ledger) loadFile() error {
 	r, good := bufio.NewReader(l.file), int64(0)
 	for {
 		line, err := r.ReadBytes('\n')
-		if errors.Is(err, io.EOF) { // a torn line, or nothing
+		if errors.Is(err, io.EOF) { // An incomplete line, or none.
 			break
 		}
 		if err != nil {
 			return err
 		}
+
 		var e Entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("line %d: %w (repair it by hand)", len(l.entries)+1, err)
 		}
-		l.keep(e)
+
+		l.indexEntry(e)
 		good += int64(len(line))
 	}
+
 	if err := l.file.Truncate(good); err != nil {
 		return err
 	}
@@ -89,41 +107,49 @@ func (l *Ledger) load() error {
 	return err
 }
 
-func (l *Ledger) keep(e Entry) {
+// indexEntry adds an entry to the maps and the list.
+func (l *Ledger) indexEntry(e Entry) {
 	switch {
 	case e.Kind != KindRefund:
-		l.byRef[e.Reference] = len(l.entries)
+		l.chargeByReference[e.Reference] = len(l.entries)
 	case e.Status != "failed":
-		l.back[e.Reference] += e.Amount
+		l.refundedMinor[e.Reference] += e.Amount
 	}
+
 	l.entries = append(l.entries, e)
 }
 
-// Append numbers the entry and writes it. A known reference changes nothing: ErrDuplicate, or ErrMismatch.
+// Append numbers the entry and writes it. A known reference changes nothing:
+// Append returns its entry with ErrDuplicate, or with ErrMismatch if amount or
+// currency differ.
 func (l *Ledger) Append(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i, ok := l.byRef[e.Reference]; ok {
+	if i, ok := l.chargeByReference[e.Reference]; ok {
 		was := l.entries[i]
 		if was.Amount != e.Amount || was.Currency != e.Currency {
 			return was, ErrMismatch
 		}
 		return was, ErrDuplicate
 	}
-	return l.add(e)
+
+	return l.appendEntryLocked(e)
 }
 
-// Refund numbers the entry and writes it: ErrNoCharge, ErrReversed or ErrExceeds when there is not so much to give back.
-// No amount means all that is left.
+// Refund numbers the entry and writes it. An amount of 0 means all that is
+// left. It returns ErrNoCharge, ErrReversed or ErrExceeds when there is less to
+// give back.
 func (l *Ledger) Refund(e Entry) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, ok := l.byRef[e.Reference]
+
+	i, ok := l.chargeByReference[e.Reference]
 	if !ok || l.entries[i].Status != "success" {
 		return Entry{}, ErrNoCharge
 	}
+
 	charge := l.entries[i]
-	left := charge.Amount - l.back[e.Reference]
+	left := charge.Amount - l.refundedMinor[e.Reference]
 	switch {
 	case left == 0:
 		return Entry{}, ErrReversed
@@ -132,27 +158,30 @@ func (l *Ledger) Refund(e Entry) (Entry, error) {
 	case e.Amount < 0 || e.Amount > left:
 		return Entry{}, ErrExceeds
 	}
+
 	e.Kind, e.Currency, e.Email = KindRefund, charge.Currency, charge.Email
-	return l.add(e)
+	return l.appendEntryLocked(e)
 }
 
-// add is called with the lock held.
-func (l *Ledger) add(e Entry) (Entry, error) {
-	if l.broken != nil {
-		return Entry{}, l.broken
+// appendEntryLocked numbers and writes an entry. The caller holds mu.
+func (l *Ledger) appendEntryLocked(e Entry) (Entry, error) {
+	if l.writeErr != nil {
+		return Entry{}, l.writeErr
 	}
 	e.ID = int64(len(l.entries)) + 1
-	if l.broken = l.write(e); l.broken != nil {
-		return Entry{}, l.broken
+	if l.writeErr = l.writeLine(e); l.writeErr != nil {
+		return Entry{}, l.writeErr
 	}
-	l.keep(e)
+	l.indexEntry(e)
 	return e, nil
 }
 
-func (l *Ledger) write(e Entry) error {
+// writeLine writes one line and flushes it to the disk.
+func (l *Ledger) writeLine(e Entry) error {
 	if l.file == nil {
 		return nil
 	}
+
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -163,16 +192,19 @@ func (l *Ledger) write(e Entry) error {
 	return l.file.Sync()
 }
 
-// Find returns the charge under a reference. Its status is "reversed" when all of it was given back.
+// Find returns the charge under a reference. Its status is "reversed" when all
+// of it was given back.
 func (l *Ledger) Find(reference string) (Entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, ok := l.byRef[reference]
+
+	i, ok := l.chargeByReference[reference]
 	if !ok {
 		return Entry{}, false
 	}
+
 	e := l.entries[i]
-	if e.Status == "success" && l.back[reference] == e.Amount {
+	if e.Status == "success" && l.refundedMinor[reference] == e.Amount {
 		e.Status = "reversed"
 	}
 	return e, true
@@ -182,19 +214,22 @@ func (l *Ledger) Find(reference string) (Entry, bool) {
 func (l *Ledger) Refunds(charge int64) []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	found := []Entry{}
 	if charge < 1 || charge > int64(len(l.entries)) {
 		return found
 	}
+
 	for _, e := range slices.Backward(l.entries) {
 		if e.Kind == KindRefund && e.Reference == l.entries[charge-1].Reference {
 			found = append(found, e)
 		}
 	}
+
 	return found
 }
 
-// Entries returns the whole ledger in order.
+// Entries returns a copy of the ledger in order.
 func (l *Ledger) Entries() []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,6 +1,7 @@
-// Package provider emulates a payment provider that speaks as Paystack does: it takes made-up money once per reference
-// and gives it back, keeps a ledger of its own that survives a crash, tells by webhook what it did, and misbehaves in
-// named ways when asked to.
+// Package provider emulates a payment provider with the API of Paystack. It
+// takes made-up money once per reference and gives it back. It keeps a ledger
+// of its own that survives a crash, reports by webhook what it did, and
+// misbehaves in named ways on request.
 package provider
 
 import (
@@ -22,86 +23,96 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// Faults are probabilities from 0 to 1, drawn from Seed in the order of the charges and refunds, and of the webhooks.
+// Faults are probabilities from 0 to 1. They are drawn from Seed in the order
+// of the charges and refunds, and separately in the order of the webhooks.
 type Faults struct {
 	Seed      uint64
-	LoseReply float64 // move the money, then cut the connection
-	Error500  float64 // move the money, then answer 500
-	Hang      float64 // do nothing for HangFor
+	LoseReply float64 // Move the money, then cut the connection.
+	Error500  float64 // Move the money, then answer 500.
+	Hang      float64 // Do nothing for HangFor, then answer.
 	HangFor   time.Duration
 	Decline   float64
 
-	DuplicateHook float64 // send a webhook twice
-	LateHook      float64 // send it after LateBy
-	ReorderHook   float64 // send it after the next one, or after LateBy when none comes
+	DuplicateHook float64 // Send a webhook twice.
+	LateHook      float64 // Send it after LateBy.
+	ReorderHook   float64 // Send it after the next, or after LateBy if none.
 	LateBy        time.Duration
 }
 
-// Config says how the emulator behaves.
+// Config is how the emulator behaves.
 type Config struct {
-	Secret  string // of the bearer header; also signs webhooks
-	Webhook string // where to POST events; empty: nowhere
+	Secret  string // Of the bearer header; it also signs webhooks.
+	Webhook string // URL that gets events; empty: none are sent.
 	Faults  Faults
-	Now     func() time.Time // time.Now when nil
+	Now     func() time.Time // nil: time.Now.
 }
 
-// Emulator is the provider's HTTP interface over its ledger.
+// Emulator is the provider's HTTP API over its ledger.
 type Emulator struct {
-	cfg    Config
-	ledger *Ledger
-	mux    *http.ServeMux
-	hooks  *hooks       // nil when nobody wants them
-	calls  atomic.Int64 // requests about charges so far
+	// Fixed at creation.
+	cfg      Config
+	ledger   *Ledger
+	mux      *http.ServeMux
+	webhooks *webhookSender // nil without a Webhook URL.
 
-	mu  sync.Mutex // guards rng
+	chargeCalls atomic.Int64 // Requests about charges so far.
+
+	mu  sync.Mutex // Guards rng.
 	rng *rand.Rand
 }
 
-// New returns an emulator that writes to ledger; the caller closes the emulator, then the ledger.
+// New returns an emulator that writes to ledger. The caller closes the
+// emulator, then the ledger.
 func New(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	e := &Emulator{cfg: cfg, ledger: ledger, mux: http.NewServeMux(),
 		rng: rand.New(rand.NewPCG(cfg.Faults.Seed, 0x9e3779b97f4a7c15))}
-	e.mux.HandleFunc("POST /transaction/charge_authorization", e.charge)
-	e.mux.HandleFunc("GET /transaction/verify/{reference}", e.verify)
-	e.mux.HandleFunc("POST /refund", e.refund)
-	e.mux.HandleFunc("GET /refund", e.refunds)
-	e.mux.HandleFunc("GET /ledger", e.audit)
-	e.mux.HandleFunc("GET /calls", e.count)
+	e.mux.HandleFunc("POST /transaction/charge_authorization", e.handleCharge)
+	e.mux.HandleFunc("GET /transaction/verify/{reference}", e.handleVerify)
+	e.mux.HandleFunc("POST /refund", e.handleRefund)
+	e.mux.HandleFunc("GET /refund", e.handleListRefunds)
+	e.mux.HandleFunc("GET /ledger", e.handleLedger)
+	e.mux.HandleFunc("GET /calls", e.handleCalls)
 	e.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	if cfg.Webhook != "" {
-		e.hooks = newHooks(cfg)
+		e.webhooks = newWebhookSender(cfg)
 	}
+
 	return e
 }
 
-// Close ends the sending of webhooks; those not delivered are lost.
+// Close stops sending webhooks and waits for the sender. Webhooks that were not
+// delivered are lost.
 func (e *Emulator) Close() {
-	if e.hooks != nil {
-		e.hooks.close()
+	if e.webhooks != nil {
+		e.webhooks.stopAndWait()
 	}
 }
 
+// ServeHTTP checks the secret, counts requests about charges, and serves the
+// API.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := "Bearer " + e.cfg.Secret
 	if r.URL.Path != "/healthz" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
-		answer(w, http.StatusUnauthorized, response{Message: "Invalid key", Code: "invalid_key"})
+		writeJSON(w, http.StatusUnauthorized, apiResponse{Message: "Invalid key", Code: "invalid_key"})
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/transaction/") {
-		e.calls.Add(1)
+		e.chargeCalls.Add(1)
 	}
+
 	e.mux.ServeHTTP(w, r)
 }
 
-// count tells how often nodes asked, so that a crowd of repeats is seen from outside.
-func (e *Emulator) count(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]int64{"calls": e.calls.Load()})
+// handleCalls returns how often nodes asked, so that tests see repeated
+// requests.
+func (e *Emulator) handleCalls(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]int64{"calls": e.chargeCalls.Load()})
 }
 
-type request struct {
+type chargeRequest struct {
 	Email         string `json:"email"`
 	Amount        int64  `json:"amount"`
 	Currency      string `json:"currency"`
@@ -109,56 +120,62 @@ type request struct {
 	Reference     string `json:"reference"`
 }
 
-type response struct {
+type apiResponse struct {
 	Status  bool   `json:"status"`
 	Message string `json:"message"`
 	Code    string `json:"code,omitempty"`
 	Data    any    `json:"data,omitempty"`
 }
 
-func (e *Emulator) charge(w http.ResponseWriter, r *http.Request) {
-	var q request
+// handleCharge takes money once per reference, with the fault drawn for it.
+func (e *Emulator) handleCharge(w http.ResponseWriter, r *http.Request) {
+	var q chargeRequest
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil {
-		answer(w, http.StatusBadRequest, response{Message: "Body: " + err.Error(), Code: "invalid_body"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Body: " + err.Error(), Code: "invalid_body"})
 		return
 	}
 	if q.Reference == "" || len(q.Reference) > 128 || q.Amount <= 0 || len(q.Currency) != 3 || q.Authorization == "" || q.Email == "" {
-		answer(w, http.StatusBadRequest, response{Message: "A field is missing or out of range", Code: "invalid_params"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "A field is missing or out of range", Code: "invalid_params"})
 		return
 	}
-	fault := e.draw()
+
+	fault := e.drawFault()
 	if fault == "hang" && !sleep.For(r.Context(), e.cfg.Faults.HangFor) {
 		return
 	}
-	entry, err := e.ledger.Append(e.entry(q, fault))
+
+	entry, err := e.ledger.Append(e.newEntry(q, fault))
 	switch {
 	case errors.Is(err, ErrDuplicate):
-		answer(w, http.StatusBadRequest, response{Message: "Duplicate Transaction Reference", Code: "duplicate_reference"})
+		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Duplicate Transaction Reference", Code: "duplicate_reference"})
 	case errors.Is(err, ErrMismatch):
-		answer(w, http.StatusConflict, response{Message: "Reference was used for another amount", Code: "reference_mismatch"})
+		writeJSON(w, http.StatusConflict, apiResponse{Message: "Reference was used for another amount", Code: "reference_mismatch"})
 	case err != nil:
-		answer(w, http.StatusServiceUnavailable, response{Message: "Ledger not writable", Code: "unavailable"})
+		writeJSON(w, http.StatusServiceUnavailable, apiResponse{Message: "Ledger not writable", Code: "unavailable"})
 	default:
-		e.tell(charged(entry))
-		reply(w, fault, response{Status: true, Message: "Charge attempted", Data: entry})
+		e.sendWebhook(chargeEvent(entry))
+		writeReply(w, fault, apiResponse{Status: true, Message: "Charge attempted", Data: entry})
 	}
 }
 
-// reply answers what was done, unless the fault keeps the client from hearing of it.
-func reply(w http.ResponseWriter, fault string, r response) {
+// writeReply answers what was done, unless the fault keeps the answer from the
+// client.
+func writeReply(w http.ResponseWriter, fault string, r apiResponse) {
 	switch fault {
 	case "lose_reply":
-		panic(http.ErrAbortHandler) // the documented way to cut the connection without an answer
+		// The documented way to cut a connection.
+		panic(http.ErrAbortHandler)
 	case "error_500":
-		answer(w, http.StatusInternalServerError, response{Message: "Something went wrong", Code: "internal"})
+		writeJSON(w, http.StatusInternalServerError, apiResponse{Message: "Something went wrong", Code: "internal"})
 	default:
-		answer(w, http.StatusOK, r)
+		writeJSON(w, http.StatusOK, r)
 	}
 }
 
-func (e *Emulator) entry(q request, fault string) Entry {
+// newEntry returns the ledger entry of a charge.
+func (e *Emulator) newEntry(q chargeRequest, fault string) Entry {
 	out := Entry{Status: "success", Gateway: "Approved", Reference: q.Reference, Amount: q.Amount, Currency: q.Currency,
 		Email: q.Email, At: e.cfg.Now().UTC()}
 	if fault == "decline" {
@@ -167,25 +184,28 @@ func (e *Emulator) entry(q request, fault string) Entry {
 	return out
 }
 
-func (e *Emulator) verify(w http.ResponseWriter, r *http.Request) {
+func (e *Emulator) handleVerify(w http.ResponseWriter, r *http.Request) {
 	entry, ok := e.ledger.Find(r.PathValue("reference"))
 	if !ok {
-		answer(w, http.StatusNotFound, response{Message: "Transaction reference not found", Code: "transaction_not_found"})
+		writeJSON(w, http.StatusNotFound, apiResponse{Message: "Transaction reference not found", Code: "transaction_not_found"})
 		return
 	}
-	answer(w, http.StatusOK, response{Status: true, Message: "Verification successful", Data: entry})
+	writeJSON(w, http.StatusOK, apiResponse{Status: true, Message: "Verification successful", Data: entry})
 }
 
-func (e *Emulator) audit(w http.ResponseWriter, _ *http.Request) {
+// handleLedger returns the whole ledger.
+func (e *Emulator) handleLedger(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(e.ledger.Entries()) // the auditor went away
+	// This fails only if the client left.
+	_ = json.NewEncoder(w).Encode(e.ledger.Entries())
 }
 
-// draw picks the fault of one charge or refund.
-func (e *Emulator) draw() string {
+// drawFault draws the fault of one charge or refund, or "".
+func (e *Emulator) drawFault() string {
 	e.mu.Lock()
 	x := e.rng.Float64()
 	e.mu.Unlock()
+
 	f := e.cfg.Faults
 	for _, c := range []struct {
 		name string
@@ -196,18 +216,20 @@ func (e *Emulator) draw() string {
 		}
 		x -= c.p
 	}
+
 	return ""
 }
 
-func answer(w http.ResponseWriter, code int, r any) {
+func writeJSON(w http.ResponseWriter, code int, r any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(r) // the client went away; the ledger has the truth
+	// Fails only if the client left.
+	_ = json.NewEncoder(w).Encode(r)
 }
 
-// Run serves an emulator on listen until ctx ends, with its ledger in a file
-// ("" keeps it in memory), whose folder it makes if needed. It calls ready with
-// the address once it listens, if ready is not nil.
+// Run serves an emulator on listen until ctx ends, with its ledger in a file,
+// whose folder it makes if needed. An empty path keeps the ledger in memory. Run
+// calls ready with the address once it listens, unless ready is nil.
 func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(addr string)) error {
 	if err := os.MkdirAll(filepath.Dir(ledgerPath), 0o755); err != nil {
 		return fmt.Errorf("the folder of %s: %w", ledgerPath, err)
@@ -216,10 +238,12 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 	if err != nil {
 		return err
 	}
+
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("payment provider: %w (is another one running?)", err), ledger.Close())
 	}
+
 	e := New(cfg, ledger)
 	srv := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
@@ -227,6 +251,7 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 	if ready != nil {
 		ready(ln.Addr().String())
 	}
+
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -238,6 +263,7 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 		}
 		<-served
 	}
+
 	e.Close()
 	return errors.Join(err, ledger.Close())
 }

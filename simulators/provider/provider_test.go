@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t *testing.T, path string) *Ledger {
+func openLedger(t *testing.T, path string) *Ledger {
 	l, err := OpenLedger(path)
 	if err != nil {
 		t.Fatal(err)
@@ -26,12 +26,12 @@ func open(t *testing.T, path string) *Ledger {
 	return l
 }
 
-func entry(ref string, amount int64) Entry {
+func chargeEntry(ref string, amount int64) Entry {
 	return Entry{Reference: ref, Amount: amount, Currency: "NGN", Status: "success"}
 }
 
 func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
-	e := New(Config{Secret: "s"}, open(t, ""))
+	e := New(Config{Secret: "s"}, openLedger(t, ""))
 	ask := func(path string) string {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header.Set("Authorization", "Bearer s")
@@ -39,6 +39,7 @@ func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
 		e.ServeHTTP(w, r)
 		return strings.TrimSpace(w.Body.String())
 	}
+
 	ask("/transaction/verify/none")
 	ask("/healthz")
 	ask("/refund")
@@ -49,12 +50,13 @@ func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
 
 func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
-	l := open(t, path)
+	l := openLedger(t, path)
 	for i := range 3 {
-		if _, err := l.Append(entry(fmt.Sprint("ref", i), 100)); err != nil {
+		if _, err := l.Append(chargeEntry(fmt.Sprint("ref", i), 100)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,21 +64,23 @@ func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, _ = f.WriteString(`{"id":4,"refer`)
 	_ = f.Close()
 
-	l = open(t, path)
-	if _, err := l.Append(entry("ref1", 100)); !errors.Is(err, ErrDuplicate) {
+	l = openLedger(t, path)
+	if _, err := l.Append(chargeEntry("ref1", 100)); !errors.Is(err, ErrDuplicate) {
 		t.Errorf("same reference: %v", err)
 	}
-	if _, err := l.Append(entry("ref1", 200)); !errors.Is(err, ErrMismatch) {
+	if _, err := l.Append(chargeEntry("ref1", 200)); !errors.Is(err, ErrMismatch) {
 		t.Errorf("same reference, other amount: %v", err)
 	}
-	if e, err := l.Append(entry("ref9", 100)); err != nil || e.ID != 4 {
+	if e, err := l.Append(chargeEntry("ref9", 100)); err != nil || e.ID != 4 {
 		t.Errorf("new reference: %+v, %v", e, err)
 	}
+
 	_ = l.Close()
-	l = open(t, path)
+	l = openLedger(t, path)
 	if n := len(l.Entries()); n != 4 {
 		t.Errorf("%d entries", n)
 	}
@@ -94,11 +98,12 @@ func TestALedgerWithRubbishInTheMiddleIsNotOpened(t *testing.T) {
 }
 
 func TestManyAtOnceUnderOneReferencePayOnce(t *testing.T) {
-	l := open(t, filepath.Join(t.TempDir(), "ledger.jsonl"))
+	l := openLedger(t, filepath.Join(t.TempDir(), "ledger.jsonl"))
 	defer l.Close()
+
 	var crowd sync.WaitGroup
 	for range 32 {
-		crowd.Go(func() { _, _ = l.Append(entry("one", 5)) })
+		crowd.Go(func() { _, _ = l.Append(chargeEntry("one", 5)) })
 	}
 	crowd.Wait()
 	if n := len(l.Entries()); n != 1 {
@@ -107,7 +112,7 @@ func TestManyAtOnceUnderOneReferencePayOnce(t *testing.T) {
 }
 
 func TestBadRequestsAreNamedAndTakeNothing(t *testing.T) {
-	l := open(t, "")
+	l := openLedger(t, "")
 	e := New(Config{Secret: "sk"}, l)
 	good := `{"email":"e","amount":5,"currency":"NGN","authorization_code":"a","reference":"r"}`
 	for _, c := range []struct {
@@ -127,11 +132,12 @@ func TestBadRequestsAreNamedAndTakeNothing(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+c.secret)
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, req)
-		var r response
+		var r apiResponse
 		if err := json.Unmarshal(w.Body.Bytes(), &r); err != nil || w.Code != c.status || r.Code != c.code {
 			t.Errorf("%s: %d %q, %v; want %d %q", c.body, w.Code, r.Code, err, c.status, c.code)
 		}
 	}
+
 	if n := len(l.Entries()); n != 1 {
 		t.Errorf("%d entries", n)
 	}
@@ -139,16 +145,18 @@ func TestBadRequestsAreNamedAndTakeNothing(t *testing.T) {
 
 func TestTheSameSeedMakesTheSameFaults(t *testing.T) {
 	draw := func() string {
-		e, all := New(Config{Faults: Faults{Seed: 3, LoseReply: .2, Error500: .2, Hang: .2, Decline: .2}}, open(t, "")), ""
+		e, all := New(Config{Faults: Faults{Seed: 3, LoseReply: .2, Error500: .2, Hang: .2, Decline: .2}}, openLedger(t, "")), ""
 		for range 50 {
-			all += e.draw() + " "
+			all += e.drawFault() + " "
 		}
 		return all
 	}
+
 	a := draw()
 	if a != draw() {
 		t.Error("two runs differ")
 	}
+
 	for _, f := range []string{"lose_reply", "error_500", "hang", "decline"} {
 		if !strings.Contains(a, f) {
 			t.Errorf("never drew %s", f)
@@ -163,6 +171,7 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 		done <- Run(ctx, "127.0.0.1:0", filepath.Join(t.TempDir(), "l"), Config{Secret: "sk"}, func(a string) { addr <- a })
 	}()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 	resp, err := client.Get("http://" + <-addr + "/healthz")
 	if err != nil || resp.StatusCode != http.StatusNoContent {
 		t.Errorf("%v, %v", resp, err)

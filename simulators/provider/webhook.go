@@ -16,43 +16,49 @@ import (
 )
 
 const (
-	hookTimeout = 5 * time.Second // for an answer
-	hookTries   = 5
-	hookRest    = time.Second // between two tries
+	webhookTimeout    = 5 * time.Second // For an answer.
+	maxWebhookTries   = 5
+	webhookRetryPause = time.Second
 )
 
-// event is a webhook's body.
-type event struct {
+// webhookEvent is a webhook's body.
+type webhookEvent struct {
 	Event string `json:"event"`
 	Data  any    `json:"data"`
 }
 
-func charged(e Entry) event {
+// chargeEvent is the webhook of a charge.
+func chargeEvent(e Entry) webhookEvent {
 	if e.Status != "success" {
-		return event{Event: "charge.failed", Data: e}
+		return webhookEvent{Event: "charge.failed", Data: e}
 	}
-	return event{Event: "charge.success", Data: e}
+	return webhookEvent{Event: "charge.success", Data: e}
 }
 
-// refunded has the amount as text and no time, as the real ones do.
-func refunded(e Entry) event {
-	return event{Event: "refund." + e.Status, Data: map[string]any{"status": e.Status, "transaction_reference": e.Reference,
+// refundEvent is the webhook of a refund. It has the amount as text and no
+// time, like Paystack's.
+func refundEvent(e Entry) webhookEvent {
+	return webhookEvent{Event: "refund." + e.Status, Data: map[string]any{"status": e.Status, "transaction_reference": e.Reference,
 		"refund_reference": strconv.FormatInt(e.ID, 10), "amount": strconv.FormatInt(e.Amount, 10),
 		"currency": e.Currency}}
 }
 
-func (e *Emulator) tell(ev event) {
-	if e.hooks == nil {
+// sendWebhook schedules a webhook, if webhooks are configured.
+func (e *Emulator) sendWebhook(ev webhookEvent) {
+	if e.webhooks == nil {
 		return
 	}
+
 	body, err := json.Marshal(ev)
 	if err != nil {
-		return // an Entry always has a text
+		return // Impossible: every Entry can be encoded.
 	}
-	e.hooks.add(body)
+
+	e.webhooks.scheduleWebhook(body)
 }
 
-// Sign returns the signature header of a webhook's body.
+// Sign returns the signature header of a webhook's body: its HMAC-SHA512 in
+// hexadecimal.
 func Sign(secret string, body []byte) string {
 	mac := hmac.New(sha512.New, []byte(secret))
 	mac.Write(body)
@@ -61,101 +67,111 @@ func Sign(secret string, body []byte) string {
 
 // delivery is a webhook on its way.
 type delivery struct {
-	body  []byte
-	due   time.Time
-	order int  // among those due at one time
-	held  bool // until the next one was added, or until due
-	tries int
+	body   []byte
+	due    time.Time
+	order  int  // Among deliveries due at the same time.
+	isHeld bool // Until the next one is added, or until due.
+	tries  int
 }
 
-// hooks delivers webhooks one after the other, from one goroutine.
-type hooks struct {
-	cfg    Config
-	client *http.Client
-	stop   context.CancelFunc
-	wake   chan struct{} // of size 1
-	ended  chan struct{}
+// webhookSender delivers webhooks one after the other, from one goroutine.
+type webhookSender struct {
+	// Fixed at creation.
+	cfg     Config
+	client  *http.Client
+	cancel  context.CancelFunc
+	wake    chan struct{} // Of capacity 1.
+	stopped chan struct{} // Closed when deliverAll returns.
 
-	mu      sync.Mutex // guards all below
-	rng     *rand.Rand
-	waiting []*delivery
-	added   int
+	mu        sync.Mutex // Guards all below.
+	rng       *rand.Rand
+	waiting   []*delivery
+	lastOrder int
 }
 
-func newHooks(cfg Config) *hooks {
+// newWebhookSender starts a sender. The caller calls stopAndWait.
+func newWebhookSender(cfg Config) *webhookSender {
 	ctx, stop := context.WithCancel(context.Background())
-	h := &hooks{cfg: cfg, stop: stop, wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		client: &http.Client{Timeout: hookTimeout, Transport: &http.Transport{}},
+	h := &webhookSender{cfg: cfg, cancel: stop, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+		client: &http.Client{Timeout: webhookTimeout, Transport: &http.Transport{}},
 		rng:    rand.New(rand.NewPCG(cfg.Faults.Seed, 0xbf58476d1ce4e5b9))}
-	go h.run(ctx)
+	go h.deliverAll(ctx)
 	return h
 }
 
-func (h *hooks) close() {
-	h.stop()
-	<-h.ended
+// stopAndWait stops the sender and waits for its goroutine.
+func (h *webhookSender) stopAndWait() {
+	h.cancel()
+	<-h.stopped
 	h.client.CloseIdleConnections()
 }
 
-// add plans a webhook, with the fault drawn for it.
-func (h *hooks) add(body []byte) {
+// scheduleWebhook plans a webhook, with the fault drawn for it, and releases
+// those that were held until the next one.
+func (h *webhookSender) scheduleWebhook(body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	now, f, x := time.Now(), h.cfg.Faults, h.rng.Float64()
-	held := h.held()
+	held := h.heldDeliveries()
+
 	switch d := (&delivery{body: body, due: now}); {
 	case x < f.DuplicateHook:
-		h.plan(d)
-		h.plan(&delivery{body: body, due: now})
+		h.enqueueDelivery(d)
+		h.enqueueDelivery(&delivery{body: body, due: now})
 	case x < f.DuplicateHook+f.LateHook:
 		d.due = now.Add(f.LateBy)
-		h.plan(d)
+		h.enqueueDelivery(d)
 	case x < f.DuplicateHook+f.LateHook+f.ReorderHook:
-		d.due, d.held = now.Add(f.LateBy), true
-		h.plan(d)
+		d.due, d.isHeld = now.Add(f.LateBy), true
+		h.enqueueDelivery(d)
 	default:
-		h.plan(d)
+		h.enqueueDelivery(d)
 	}
+
 	for _, d := range held {
-		d.due, d.held = now, false
-		h.added++
-		d.order = h.added
+		d.due, d.isHeld = now, false
+		h.lastOrder++
+		d.order = h.lastOrder
 	}
+
 	select {
 	case h.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (h *hooks) held() (held []*delivery) {
+func (h *webhookSender) heldDeliveries() (held []*delivery) {
 	for _, d := range h.waiting {
-		if d.held {
+		if d.isHeld {
 			held = append(held, d)
 		}
 	}
 	return held
 }
 
-func (h *hooks) plan(d *delivery) {
-	h.added++
-	d.order = h.added
+func (h *webhookSender) enqueueDelivery(d *delivery) {
+	h.lastOrder++
+	d.order = h.lastOrder
 	h.waiting = append(h.waiting, d)
 }
 
-func (h *hooks) run(ctx context.Context) {
-	defer close(h.ended)
+func (h *webhookSender) deliverAll(ctx context.Context) {
+	defer close(h.stopped)
 	for {
-		d, wait := h.next(time.Now())
+		d, wait := h.takeDue(time.Now())
 		if d != nil {
-			h.deliver(ctx, d)
+			h.deliverOnce(ctx, d)
 			continue
 		}
+
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
 		case <-timer.C:
 		}
+
 		timer.Stop()
 		if ctx.Err() != nil {
 			return
@@ -163,10 +179,12 @@ func (h *hooks) run(ctx context.Context) {
 	}
 }
 
-// next takes what is due, or says how long to wait for it.
-func (h *hooks) next(now time.Time) (*delivery, time.Duration) {
+// takeDue removes and returns a delivery that is due, or returns how long to
+// wait.
+func (h *webhookSender) takeDue(now time.Time) (*delivery, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	first := -1
 	for i, d := range h.waiting {
 		if first < 0 || d.due.Before(h.waiting[first].due) ||
@@ -174,41 +192,51 @@ func (h *hooks) next(now time.Time) (*delivery, time.Duration) {
 			first = i
 		}
 	}
+
 	if first < 0 {
 		return nil, time.Hour
 	}
+
 	d := h.waiting[first]
 	if wait := d.due.Sub(now); wait > 0 {
 		return nil, wait
 	}
+
 	h.waiting = append(h.waiting[:first], h.waiting[first+1:]...)
 	return d, 0
 }
 
-// deliver sends once; what is not answered with 200 is sent again later.
-func (h *hooks) deliver(ctx context.Context, d *delivery) {
+// deliverOnce sends a webhook. It schedules it again unless the answer was 200
+// or the tries are used up.
+func (h *webhookSender) deliverOnce(ctx context.Context, d *delivery) {
 	d.tries++
-	if h.post(ctx, d.body) || d.tries == hookTries || ctx.Err() != nil {
+	if h.postWebhook(ctx, d.body) || d.tries == maxWebhookTries || ctx.Err() != nil {
 		return
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d.due = time.Now().Add(hookRest)
-	h.plan(d)
+	d.due = time.Now().Add(webhookRetryPause)
+	h.enqueueDelivery(d)
 }
 
-func (h *hooks) post(ctx context.Context, body []byte) bool {
+// postWebhook reports whether the receiver answered 200.
+func (h *webhookSender) postWebhook(ctx context.Context, body []byte) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cfg.Webhook, bytes.NewReader(body))
 	if err != nil {
 		return false
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Paystack-Signature", Sign(h.cfg.Secret, body))
+
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return false
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // only the status counts
+
+	// Only the status counts.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	return resp.StatusCode == http.StatusOK
 }

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// heard is a webhook as it came.
-type heard struct{ body, signature string }
+// receivedWebhook is a webhook as it arrived.
+type receivedWebhook struct{ body, signature string }
 
-// listener answers webhooks, the first few with 500, and passes all on.
-func listener(t *testing.T, failures int) (url string, got chan heard) {
+// startListener answers webhooks, the first few with 500, and passes all on.
+func startListener(t *testing.T, failures int) (url string, got chan receivedWebhook) {
 	t.Helper()
-	got = make(chan heard, 100)
+	got = make(chan receivedWebhook, 100)
 	var all atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -29,25 +29,26 @@ func listener(t *testing.T, failures int) (url string, got chan heard) {
 		if all.Add(1) <= int64(failures) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
-		got <- heard{string(body), r.Header.Get("X-Paystack-Signature")}
+		got <- receivedWebhook{string(body), r.Header.Get("X-Paystack-Signature")}
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, got
 }
 
-// emulate returns an emulator that tells url what it does, and what charges a reference at it.
-func emulate(t *testing.T, url string, f Faults) (*Emulator, func(reference string)) {
+// startEmulator returns an emulator that reports to url, and a function that
+// makes a charge under a reference.
+func startEmulator(t *testing.T, url string, f Faults) (*Emulator, func(reference string)) {
 	t.Helper()
-	e := New(Config{Secret: "sk", Webhook: url, Faults: f}, open(t, ""))
+	e := New(Config{Secret: "sk", Webhook: url, Faults: f}, openLedger(t, ""))
 	t.Cleanup(e.Close)
 	return e, func(reference string) {
 		t.Helper()
-		ask(t, e, "POST", "/transaction/charge_authorization",
+		sendRequest(t, e, "POST", "/transaction/charge_authorization",
 			fmt.Sprintf(`{"email":"e","amount":5,"currency":"NGN","authorization_code":"a","reference":%q}`, reference), 200)
 	}
 }
 
-func ask(t *testing.T, e *Emulator, method, path, body string, status int) string {
+func sendRequest(t *testing.T, e *Emulator, method, path, body string, status int) string {
 	t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer sk")
@@ -59,9 +60,10 @@ func ask(t *testing.T, e *Emulator, method, path, body string, status int) strin
 	return w.Body.String()
 }
 
-// references are those of the next n events.
-func references(t *testing.T, got chan heard, n int) (refs []string) {
+// readReferences returns the references of the next n events.
+func readReferences(t *testing.T, got chan receivedWebhook, n int) (refs []string) {
 	t.Helper()
+
 	for range n {
 		h := <-got
 		var ev struct {
@@ -76,11 +78,11 @@ func references(t *testing.T, got chan heard, n int) (refs []string) {
 }
 
 func TestWhatWasDoneIsToldSignedAndInOrder(t *testing.T) {
-	url, got := listener(t, 0)
-	_, charge := emulate(t, url, Faults{})
+	url, got := startListener(t, 0)
+	_, charge := startEmulator(t, url, Faults{})
 	charge("a")
 	charge("b")
-	if refs := references(t, got, 2); !slices.Equal(refs, []string{"a", "b"}) {
+	if refs := readReferences(t, got, 2); !slices.Equal(refs, []string{"a", "b"}) {
 		t.Error(refs)
 	}
 }
@@ -96,11 +98,11 @@ func TestWebhooksComeTwiceOrLateOrAfterTheNextWhenTheyShould(t *testing.T) {
 		"after the next, or never": {Faults{ReorderHook: 1, LateBy: time.Millisecond}, []string{"a", "b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url, got := listener(t, 0)
-			_, charge := emulate(t, url, c.faults)
+			url, got := startListener(t, 0)
+			_, charge := startEmulator(t, url, c.faults)
 			charge("a")
 			charge("b")
-			if refs := references(t, got, len(c.want)); !slices.Equal(refs, c.want) {
+			if refs := readReferences(t, got, len(c.want)); !slices.Equal(refs, c.want) {
 				t.Error(refs)
 			}
 		})
@@ -108,35 +110,37 @@ func TestWebhooksComeTwiceOrLateOrAfterTheNextWhenTheyShould(t *testing.T) {
 }
 
 func TestAWebhookThatIsNotTakenIsSentAgain(t *testing.T) {
-	url, got := listener(t, 1)
-	_, charge := emulate(t, url, Faults{})
+	url, got := startListener(t, 1)
+	_, charge := startEmulator(t, url, Faults{})
 	charge("a")
-	if refs := references(t, got, 2); !slices.Equal(refs, []string{"a", "a"}) {
+	if refs := readReferences(t, got, 2); !slices.Equal(refs, []string{"a", "a"}) {
 		t.Error(refs)
 	}
 }
 
 func TestARefundIsToldListedAndMadeOnce(t *testing.T) {
-	url, got := listener(t, 0)
-	e, charge := emulate(t, url, Faults{})
+	url, got := startListener(t, 0)
+	e, charge := startEmulator(t, url, Faults{})
 	charge("a")
-	ask(t, e, "POST", "/refund", `{"transaction":"a","amount":6}`, 400)
-	ask(t, e, "POST", "/refund", `{"transaction":"b"}`, 404)
-	ask(t, e, "POST", "/refund", `{"transaction":"a","amount":2}`, 200)
-	if answer := ask(t, e, "POST", "/refund", `{"transaction":"a"}`, 200); !strings.Contains(answer, `"pending"`) {
+	sendRequest(t, e, "POST", "/refund", `{"transaction":"a","amount":6}`, 400)
+	sendRequest(t, e, "POST", "/refund", `{"transaction":"b"}`, 404)
+	sendRequest(t, e, "POST", "/refund", `{"transaction":"a","amount":2}`, 200)
+	if answer := sendRequest(t, e, "POST", "/refund", `{"transaction":"a"}`, 200); !strings.Contains(answer, `"pending"`) {
 		t.Error(answer)
 	}
-	if answer := ask(t, e, "POST", "/refund", `{"transaction":"a"}`, 400); !strings.Contains(answer, "transaction_reversed") {
+	if answer := sendRequest(t, e, "POST", "/refund", `{"transaction":"a"}`, 400); !strings.Contains(answer, "transaction_reversed") {
 		t.Error(answer)
 	}
-	if list := ask(t, e, "GET", "/refund?transaction=1", "", 200); strings.Count(list, `"processed"`) != 2 {
+	if list := sendRequest(t, e, "GET", "/refund?transaction=1", "", 200); strings.Count(list, `"processed"`) != 2 {
 		t.Error(list)
 	}
-	ask(t, e, "GET", "/refund?transaction=a", "", 400)
-	if answer := ask(t, e, "GET", "/transaction/verify/a", "", 200); !strings.Contains(answer, `"reversed"`) {
+
+	sendRequest(t, e, "GET", "/refund?transaction=a", "", 400)
+	if answer := sendRequest(t, e, "GET", "/transaction/verify/a", "", 200); !strings.Contains(answer, `"reversed"`) {
 		t.Error(answer)
 	}
-	references(t, got, 1)
+	readReferences(t, got, 1)
+
 	for _, amount := range []string{`"amount":"2"`, `"amount":"3"`} {
 		if h := <-got; !strings.Contains(h.body, "refund.processed") || !strings.Contains(h.body, amount) {
 			t.Error(h.body)
@@ -146,17 +150,19 @@ func TestARefundIsToldListedAndMadeOnce(t *testing.T) {
 
 func TestALedgerReadAgainKnowsWhatWasGivenBack(t *testing.T) {
 	path := t.TempDir() + "/ledger.jsonl"
-	l := open(t, path)
-	if _, err := l.Append(entry("a", 5)); err != nil {
+	l := openLedger(t, path)
+	if _, err := l.Append(chargeEntry("a", 5)); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, status := range []string{"failed", "processed"} {
 		if _, err := l.Refund(Entry{Reference: "a", Status: status}); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	_ = l.Close()
-	l = open(t, path)
+	l = openLedger(t, path)
 	defer l.Close()
 	if _, err := l.Refund(Entry{Reference: "a", Status: "processed"}); err != ErrReversed {
 		t.Error(err)

@@ -13,8 +13,9 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// columns are what a header may call each of them, in any order and any case; others are ignored.
-var columns = map[string]string{
+// columnNames maps the names in a header, in lower case, to the columns.
+// Columns may come in any order. Others are ignored.
+var columnNames = map[string]string{
 	"id": "id", "driver": "id", "driver_id": "id", "vehicle": "id", "vehicle_id": "id", "device_id": "id",
 	"time": "time", "timestamp": "time", "datetime": "time", "at": "time",
 	"lng": "lng", "lon": "lng", "long": "lng", "longitude": "lng",
@@ -23,43 +24,46 @@ var columns = map[string]string{
 	"speed": "speed",
 }
 
-// table reads rows of a line each, after a header line.
-func (c *collector) table(in *bufio.Reader) error {
-	var at map[string]int // column by name
+// readTable reads a header line and then one row per line.
+func (c *collector) readTable(in *bufio.Reader) error {
+	var at map[string]int // Column by name.
 	var comma rune
 	for line := 1; ; line++ {
-		text, long, err := readLine(in)
+		text, long, err := readTableLine(in)
 		if err != nil && err != io.EOF {
 			return fmt.Errorf("line %d: %w", line, err)
 		}
 		if line == 1 {
-			text = strings.TrimPrefix(text, string(mark))
+			text = strings.TrimPrefix(text, string(byteOrderMark))
 		}
 		last := err == io.EOF
+
 		switch {
 		case strings.TrimSpace(text) == "" && !long:
 		case at == nil:
-			if at, comma = header(text); at == nil {
+			if at, comma = findColumns(text); at == nil {
 				return fmt.Errorf("%w: line %d must name the columns id, time, lng and lat", ErrEmpty, line)
 			}
 		case long:
 			c.report.Rows++
-			c.bad(line, fmt.Sprintf("longer than %d bytes", lineMost), text)
+			c.rejectRow(line, fmt.Sprintf("longer than %d bytes", maxLineBytes), text)
 		default:
 			c.report.Rows++
-			c.take(line, text, at, comma)
+			c.parseRow(line, text, at, comma)
 		}
+
 		if last {
 			return nil
 		}
 	}
 }
 
-// readLine returns the next line without its end. Of one that is too long it returns the beginning, and reads over
-// the rest.
-func readLine(in *bufio.Reader) (text string, long bool, err error) {
+// readTableLine returns the next line without its end. For a line that is too
+// long it returns the beginning with long set, and skips the rest.
+func readTableLine(in *bufio.Reader) (text string, long bool, err error) {
 	part, err := in.ReadSlice('\n')
 	text = string(part)
+
 	for err == bufio.ErrBufferFull {
 		long = true
 		_, err = in.ReadSlice('\n')
@@ -67,32 +71,37 @@ func readLine(in *bufio.Reader) (text string, long bool, err error) {
 	return strings.TrimRight(text, "\r\n"), long, err
 }
 
-// header finds the columns and what separates them; nil without the four that are needed.
-func header(text string) (map[string]int, rune) {
+// findColumns returns the index of each column and the separator. It returns
+// nil unless the four required columns are there.
+func findColumns(text string) (map[string]int, rune) {
 	for _, comma := range ",;\t" {
-		cells, err := split(text, comma)
+		cells, err := splitCells(text, comma)
 		if err != nil {
 			continue
 		}
+
 		at := map[string]int{}
 		for i, cell := range cells {
-			if name := columns[strings.ToLower(strings.TrimSpace(cell))]; name != "" {
+			if name := columnNames[strings.ToLower(strings.TrimSpace(cell))]; name != "" {
 				if _, twice := at[name]; !twice {
 					at[name] = i
 				}
 			}
 		}
-		if has(at, "id") && has(at, "time") && has(at, "lng") && has(at, "lat") {
+
+		if hasColumn(at, "id") && hasColumn(at, "time") && hasColumn(at, "lng") && hasColumn(at, "lat") {
 			return at, comma
 		}
 	}
+
 	return nil, 0
 }
 
-func has(at map[string]int, name string) bool { _, ok := at[name]; return ok }
+func hasColumn(at map[string]int, name string) bool { _, ok := at[name]; return ok }
 
-// split takes a line apart. Quotes are rare, and only they need the full reader; a quoted cell ends on its line.
-func split(text string, comma rune) ([]string, error) {
+// splitCells splits a line into cells. Quotes are rare, and only they need the
+// full CSV reader. A quoted cell must end on its line.
+func splitCells(text string, comma rune) ([]string, error) {
 	if !strings.Contains(text, `"`) {
 		return strings.Split(text, string(comma)), nil
 	}
@@ -101,60 +110,68 @@ func split(text string, comma rune) ([]string, error) {
 	return r.Read()
 }
 
-func (c *collector) take(line int, text string, at map[string]int, comma rune) {
-	cells, err := split(text, comma)
+// parseRow adds the row of a line, or rejects it.
+func (c *collector) parseRow(line int, text string, at map[string]int, comma rune) {
+	cells, err := splitCells(text, comma)
 	if err != nil {
-		c.bad(line, "quotes that do not match", text)
+		c.rejectRow(line, "quotes that do not match", text)
 		return
 	}
+
 	cell := func(name string) string {
 		if i, ok := at[name]; ok && i < len(cells) {
 			return strings.TrimSpace(cells[i])
 		}
 		return ""
 	}
+
 	for _, name := range [...]string{"id", "time", "lng", "lat"} {
 		if cell(name) == "" {
-			c.bad(line, "no "+name, text)
+			c.rejectRow(line, "no "+name, text)
 			return
 		}
 	}
-	when, ok := moment(cell("time"))
+
+	when, ok := parseTime(cell("time"))
 	if !ok {
-		c.bad(line, "a time that is neither RFC 3339 nor Unix seconds or milliseconds", cell("time"))
+		c.rejectRow(line, "a time that is neither RFC 3339 nor Unix seconds or milliseconds", cell("time"))
 		return
 	}
+
 	lng, errLng := strconv.ParseFloat(cell("lng"), 64)
 	lat, errLat := strconv.ParseFloat(cell("lat"), 64)
 	if errLng != nil || errLat != nil {
-		c.bad(line, "a place that is no number", cell("lng")+" "+cell("lat"))
+		c.rejectRow(line, "a place that is no number", cell("lng")+" "+cell("lat"))
 		return
 	}
-	c.add(line, cell("id"), when, location.Point{Lng: lng, Lat: lat}, heading(cell("heading")), speed(cell("speed")))
+
+	c.addRow(line, cell("id"), when, location.Point{Lng: lng, Lat: lat}, parseHeading(cell("heading")), parseSpeed(cell("speed")))
 }
 
-// milliseconds is from where on a number of a time means these and not seconds: seconds of the year 5138, or
-// milliseconds of 1973.
-const milliseconds = 1e11
+// minMilliseconds separates the two units of a numeric time. Numbers from here
+// on are milliseconds, from 1973 on. Smaller numbers are seconds, up to the
+// year 5138.
+const minMilliseconds = 1e11
 
-// moment reads a time.
-func moment(s string) (time.Time, bool) {
+// parseTime reads RFC 3339, Unix seconds or Unix milliseconds.
+func parseTime(s string) (time.Time, bool) {
 	if n, err := strconv.ParseFloat(s, 64); err == nil {
-		if math.Abs(n) < milliseconds {
+		if math.Abs(n) < minMilliseconds {
 			n *= 1e3
 		}
-		if !(math.Abs(n) < 1e14) { // also NaN
+		if !(math.Abs(n) < 1e14) { // Also true of NaN.
 			return time.Time{}, false
 		}
 		return time.UnixMilli(int64(math.Round(n))), true
 	}
+
 	s = strings.Replace(s, " ", "T", 1)
 	t, err := time.Parse(time.RFC3339, s)
 	return t, err == nil
 }
 
-// heading reads degrees; anything else is unknown.
-func heading(s string) float32 {
+// parseHeading reads degrees. It returns Unknown for anything else.
+func parseHeading(s string) float32 {
 	h, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(h >= 0 && h <= 360) {
 		return Unknown
@@ -162,8 +179,8 @@ func heading(s string) float32 {
 	return float32(math.Mod(h, 360))
 }
 
-// speed reads metres per second; anything else is unknown.
-func speed(s string) float32 {
+// parseSpeed reads metres per second. It returns Unknown for anything else.
+func parseSpeed(s string) float32 {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v >= 0 && v < 1000) {
 		return Unknown

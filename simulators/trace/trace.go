@@ -1,5 +1,6 @@
-// Package trace reads recorded drives: tables (CSV) and tracks (GPX) of who was where, and when. A recording has bad
-// rows; they are counted and named, and the rest is read.
+// Package trace reads recorded drives, from tables (CSV) and tracks (GPX). A
+// recording tells where each vehicle was, and when. The package counts and
+// describes bad rows, and reads the rest.
 package trace
 
 import (
@@ -19,21 +20,22 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// ErrEmpty says that no row of a file can be driven.
+// ErrEmpty means that no row of a file can be driven.
 var ErrEmpty = errors.New("nothing in the file can be driven")
 
-// Unknown stands for a heading or a speed that a row does not tell.
+// Unknown stands for a heading or a speed that a row does not give.
 const Unknown = -1
 
-// Fix is where a car was.
+// Fix is where a car was at a time.
 type Fix struct {
-	At      time.Duration // since the recording's first fix
+	At      time.Duration // Since the recording's first fix.
 	Point   location.Point
-	Heading float32 // degrees clockwise from north
-	Speed   float32 // metres per second
+	Heading float32 // Degrees clockwise from north.
+	Speed   float32 // Metres per second.
 }
 
-// Car is one id of the recording with its fixes in the order of time, no two at the same.
+// Car is one id of the recording with its fixes in order of time, no two at the
+// same time.
 type Car struct {
 	ID    string
 	Fixes []Fix
@@ -42,35 +44,36 @@ type Car struct {
 // Trace is a recording.
 type Trace struct {
 	Began time.Time
-	Cars  []Car // in the order in which they were first read
+	Cars  []Car // In the order in which they were first read.
 }
 
-// Report says what was read and what was not.
+// Report is what was read and what was rejected.
 type Report struct {
 	Cars    int            `json:"cars"`
-	Rows    int            `json:"rows"`  // of a table, without its header, or points of tracks
-	Fixes   int            `json:"fixes"` // rows that are driven
+	Rows    int            `json:"rows"`  // Table rows, or points of tracks.
+	Fixes   int            `json:"fixes"` // Rows that are driven.
 	Bad     int            `json:"bad"`
-	Reasons map[string]int `json:"bad_reasons,omitempty"` // how many rows for each reason
-	Named   []string       `json:"bad_rows,omitempty"`    // the first of them, with their lines
-	Seconds float64        `json:"seconds"`               // from the first fix to the last
+	Reasons map[string]int `json:"bad_reasons,omitempty"` // Rows by reason.
+	Named   []string       `json:"bad_rows,omitempty"`    // With lines.
+	Seconds float64        `json:"seconds"`               // First fix to last.
 }
 
-// named bounds how many bad rows are described.
-const named = 20
+// maxNamedRows bounds how many bad rows are described.
+const maxNamedRows = 20
 
-// Limits bound the memory of a reading: a fix takes 56 bytes while the file is read. Rows beyond are bad rows.
+// Limits bound the memory of a reading. A fix takes 56 bytes while the file is
+// read. Rows beyond the limits are bad rows.
 type Limits struct{ Fixes, Cars int }
 
 // DefaultLimits are five million fixes (280 MB) of twenty thousand cars.
 var DefaultLimits = Limits{Fixes: 5_000_000, Cars: 20_000}
 
 const (
-	lineMost = 64 << 10 // bytes of a table's row
-	idMost   = 64       // bytes, as nodes take them
+	maxLineBytes = 64 << 10 // Of a table's row.
+	maxIDBytes   = 64       // As nodes accept them.
 )
 
-// Open reads a file. Errors: the system's, or ErrEmpty.
+// Open reads a file. It returns the system's error or ErrEmpty.
 func Open(file string) (Trace, Report, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -81,25 +84,30 @@ func Open(file string) (Trace, Report, error) {
 	return Read(f, strings.TrimSuffix(base, filepath.Ext(base)), DefaultLimits)
 }
 
-// Read reads a table or tracks, told apart by the first character: markup begins with "<". Rows may come in any order;
-// each car's are sorted by time, and of several at the same millisecond the first counts. The name is for tracks
-// without one. Errors: the reader's, or ErrEmpty with the reason.
+// Read reads a table or tracks. It tells them apart by the first character:
+// markup begins with "<". Rows may come in any order. Each car's rows are
+// sorted by time, and of several at the same millisecond the first counts.
+// Tracks without a name get the given one. Read returns the reader's error, or
+// ErrEmpty with the reason.
 func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
-	in := bufio.NewReaderSize(r, lineMost)
+	in := bufio.NewReaderSize(r, maxLineBytes)
 	c := &collector{limits: limits, ids: map[string]int32{}, report: Report{Reasons: map[string]int{}}}
 	head, err := in.Peek(512)
 	if err != nil && err != io.EOF {
 		return Trace{}, c.report, err
 	}
-	if markup(head) {
-		err = c.tracks(in, name)
+
+	if isMarkup(head) {
+		err = c.readTracks(in, name)
 	} else {
-		err = c.table(in)
+		err = c.readTable(in)
 	}
+
 	if err != nil {
 		return Trace{}, c.report, err
 	}
-	t := c.trace()
+	t := c.buildTrace()
+
 	if len(t.Cars) == 0 {
 		why := "it has no rows"
 		if len(c.report.Named) > 0 {
@@ -107,18 +115,20 @@ func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 		}
 		return t, c.report, fmt.Errorf("%w: %s", ErrEmpty, why)
 	}
+
 	return t, c.report, nil
 }
 
-var mark = []byte("\xef\xbb\xbf") // of byte order, as some programs begin a text with
+// byteOrderMark is how some programs begin a UTF-8 text.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
-func markup(head []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(head, mark)), []byte("<"))
+func isMarkup(head []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(head, byteOrderMark)), []byte("<"))
 }
 
 // row is a fix as it was read.
 type row struct {
-	ms             int64 // since the epoch
+	ms             int64 // Unix time.
 	point          location.Point
 	heading, speed float32
 	car            int32
@@ -134,11 +144,13 @@ type collector struct {
 	report Report
 }
 
-// bad counts a row that is left out.
-func (c *collector) bad(line int, reason, detail string) {
+// rejectRow counts a row that is left out, and describes it while there is
+// room.
+func (c *collector) rejectRow(line int, reason, detail string) {
 	c.report.Bad++
 	c.report.Reasons[reason]++
-	if len(c.report.Named) < named {
+
+	if len(c.report.Named) < maxNamedRows {
 		if len(detail) > 80 {
 			detail = strings.ToValidUTF8(detail[:80], "") + "…"
 		}
@@ -149,43 +161,45 @@ func (c *collector) bad(line int, reason, detail string) {
 	}
 }
 
-// add takes a row whose words were understood.
-func (c *collector) add(line int, id string, at time.Time, p location.Point, heading, speed float32) {
+// addRow adds a parsed row, or rejects it if it is out of range.
+func (c *collector) addRow(line int, id string, at time.Time, p location.Point, heading, speed float32) {
 	switch {
 	case id == "":
-		c.bad(line, "no id", "")
+		c.rejectRow(line, "no id", "")
 		return
-	case len(id) > idMost:
-		c.bad(line, fmt.Sprintf("an id longer than %d bytes", idMost), id)
+	case len(id) > maxIDBytes:
+		c.rejectRow(line, fmt.Sprintf("an id longer than %d bytes", maxIDBytes), id)
 		return
 	case !utf8.ValidString(id):
-		c.bad(line, "an id that is not UTF-8", id)
+		c.rejectRow(line, "an id that is not UTF-8", id)
 		return
 	case p.Check() != nil:
-		c.bad(line, "a place that is not on earth", fmt.Sprint(p))
+		c.rejectRow(line, "a place that is not on earth", fmt.Sprint(p))
 		return
 	case at.Year() < 1980 || at.Year() > 2200:
-		c.bad(line, "a time outside the years 1980 to 2200", at.UTC().Format(time.RFC3339))
+		c.rejectRow(line, "a time outside the years 1980 to 2200", at.UTC().Format(time.RFC3339))
 		return
 	case len(c.rows) >= c.limits.Fixes:
-		c.bad(line, fmt.Sprintf("beyond the first %d fixes; split the file", c.limits.Fixes), "")
+		c.rejectRow(line, fmt.Sprintf("beyond the first %d fixes; split the file", c.limits.Fixes), "")
 		return
 	}
+
 	car, known := c.ids[id]
 	if !known {
 		if len(c.names) >= c.limits.Cars {
-			c.bad(line, fmt.Sprintf("beyond the first %d cars; split the file", c.limits.Cars), id)
+			c.rejectRow(line, fmt.Sprintf("beyond the first %d cars; split the file", c.limits.Cars), id)
 			return
 		}
-		id = strings.Clone(id) // not the whole line
+		id = strings.Clone(id) // Do not keep the whole line alive.
 		car = int32(len(c.names))
 		c.ids[id], c.names = car, append(c.names, id)
 	}
+
 	c.rows = append(c.rows, row{ms: at.UnixMilli(), point: p, heading: heading, speed: speed, car: car, line: int32(line)})
 }
 
-// trace sorts the rows into cars.
-func (c *collector) trace() Trace {
+// buildTrace sorts the rows into cars.
+func (c *collector) buildTrace() Trace {
 	slices.SortFunc(c.rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(a.car, b.car), cmp.Compare(a.ms, b.ms), cmp.Compare(a.line, b.line))
 	})
@@ -201,7 +215,7 @@ func (c *collector) trace() Trace {
 	for i, from := 0, 0; i < len(c.rows); i++ {
 		r := &c.rows[i]
 		if i > 0 && r.car == c.rows[i-1].car && r.ms == c.rows[i-1].ms {
-			c.bad(int(r.line), "a second fix of one car at one time", c.names[r.car])
+			c.rejectRow(int(r.line), "a second fix of one car at one time", c.names[r.car])
 			continue
 		}
 		if i > 0 && r.car != c.rows[i-1].car {
@@ -210,29 +224,32 @@ func (c *collector) trace() Trace {
 		fixes = append(fixes, Fix{At: time.Duration(r.ms-first) * time.Millisecond, Point: r.point, Heading: r.heading, Speed: r.speed})
 		t.Cars[r.car] = Car{ID: c.names[r.car], Fixes: fixes[from:len(fixes):len(fixes)]}
 	}
+
 	c.rows = nil
 	for i := range t.Cars {
-		complete(t.Cars[i].Fixes)
+		fillMissing(t.Cars[i].Fixes)
 	}
 	c.report.Cars, c.report.Fixes, c.report.Seconds = len(t.Cars), len(fixes), float64(last-first)/1e3
 	return t
 }
 
-// jitter is a move, in metres, that tells no direction.
-const jitter = 2
+// minMoveMetres is the shortest move that gives a direction.
+const minMoveMetres = 2
 
-// complete computes headings and speeds that the file does not tell, from the fix before.
-func complete(fixes []Fix) {
+// fillMissing computes headings and speeds that the file does not give, from
+// the fix before.
+func fillMissing(fixes []Fix) {
 	for i := range fixes {
 		f, before := &fixes[i], &fixes[max(0, i-1)]
 		from, to := before, f
-		if i == 0 { // a first fix heads for the second
+		if i == 0 { // The first fix heads for the second.
 			from, to = f, &fixes[min(1, len(fixes)-1)]
 		}
+
 		metres := location.Metres(from.Point, to.Point)
 		if f.Heading == Unknown {
 			switch {
-			case metres >= jitter:
+			case metres >= minMoveMetres:
 				f.Heading = float32(location.Bearing(from.Point, to.Point))
 			case i > 0:
 				f.Heading = before.Heading
@@ -240,6 +257,7 @@ func complete(fixes []Fix) {
 				f.Heading = 0
 			}
 		}
+
 		if f.Speed == Unknown {
 			f.Speed = 0
 			if gone := (to.At - from.At).Seconds(); gone > 0 {

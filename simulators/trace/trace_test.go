@@ -14,7 +14,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-func read(t *testing.T, text string) (Trace, Report) {
+func readText(t *testing.T, text string) (Trace, Report) {
 	t.Helper()
 	tr, rep, err := Read(strings.NewReader(text), "walk", DefaultLimits)
 	if err != nil {
@@ -34,10 +34,11 @@ func TestATableMayHaveItsColumnsInAnyOrderAndItsTimesInAnyForm(t *testing.T) {
 		"unsorted":     "id,time,lng,lat\na,1772352010.5,3.401,6.45\na,1772352000,3.4,6.45\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr, rep := read(t, text)
+			tr, rep := readText(t, text)
 			if !tr.Began.Equal(begin) || len(tr.Cars) != 1 || tr.Cars[0].ID != "a" || rep.Bad != 0 || rep.Rows != 2 || rep.Seconds != 10.5 {
 				t.Fatalf("%+v %+v", tr, rep)
 			}
+
 			f := tr.Cars[0].Fixes
 			if len(f) != 2 || f[0].At != 0 || f[1].At != 10500*time.Millisecond || f[1].Point != (location.Point{Lng: 3.401, Lat: 6.45}) {
 				t.Fatalf("%+v", f)
@@ -50,7 +51,7 @@ func TestATableMayHaveItsColumnsInAnyOrderAndItsTimesInAnyForm(t *testing.T) {
 }
 
 func TestSpeedAndHeadingOfARowAreTakenWhenTheyMakeSense(t *testing.T) {
-	tr, _ := read(t, "id,time,lng,lat,speed,heading\na,1772352000,3.4,6.45,7.5,270\na,1772352010,3.401,6.45,-3,NaN\na,1772352020,3.401,6.45,,\n")
+	tr, _ := readText(t, "id,time,lng,lat,speed,heading\na,1772352000,3.4,6.45,7.5,270\na,1772352010,3.401,6.45,-3,NaN\na,1772352020,3.401,6.45,,\n")
 	f := tr.Cars[0].Fixes
 	if f[0].Speed != 7.5 || f[0].Heading != 270 || f[1].Speed < 10 || f[1].Heading > 91 || f[2].Speed != 0 || f[2].Heading != f[1].Heading {
 		t.Fatalf("%+v", f)
@@ -74,10 +75,12 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 		strings.Repeat("x", 200_000) + "\n" + // 14
 		"\xff,1772352006,3.4,6.45\n" +
 		"b,1772352007,3.4,6.45"
-	tr, rep := read(t, text)
+
+	tr, rep := readText(t, text)
 	if len(tr.Cars) != 2 || rep.Fixes != 2 || rep.Rows != 15 || rep.Bad != 13 || len(rep.Named) != 13 {
 		t.Fatalf("%+v", rep)
 	}
+
 	all := strings.Join(rep.Named, "\n")
 	for line, why := range map[int]string{3: "no id", 4: "neither RFC 3339", 5: "no number", 6: "not on earth", 7: "no lat",
 		8: "neither RFC 3339", 9: "not on earth", 10: "years", 11: "a second fix", 12: "longer than 64", 13: "quotes",
@@ -90,6 +93,7 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 			t.Errorf("line %d is not named for %q:\n%s", line, why, all)
 		}
 	}
+
 	sum := 0
 	for _, n := range rep.Reasons {
 		sum += n
@@ -100,7 +104,7 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 }
 
 func TestOnlyTheFirstTwentyBadRowsAreNamedButAllAreCounted(t *testing.T) {
-	_, rep := read(t, "id,time,lng,lat\na,1772352000,3.4,6.45\n"+strings.Repeat("a,?,3,6\n", 1000))
+	_, rep := readText(t, "id,time,lng,lat\na,1772352000,3.4,6.45\n"+strings.Repeat("a,?,3,6\n", 1000))
 	if rep.Bad != 1000 || len(rep.Named) != 20 || len(rep.Reasons) != 1 {
 		t.Fatalf("%d bad, %d named, %v", rep.Bad, len(rep.Named), rep.Reasons)
 	}
@@ -142,7 +146,7 @@ const hike = `<?xml version="1.0" encoding="UTF-8"?>
 </gpx>`
 
 func TestTracksAreCarsNamedByThemOrByTheFile(t *testing.T) {
-	tr, rep := read(t, hike)
+	tr, rep := readText(t, hike)
 	var got []string
 	for _, c := range tr.Cars {
 		got = append(got, fmt.Sprintf("%s %d %s", c.ID, len(c.Fixes), c.Fixes[0].At))
@@ -164,7 +168,7 @@ func TestTracksThatBreakOffAreDrivenUpToThere(t *testing.T) {
 		"a wrong tag":     strings.Replace(hike, "</trkseg><trkseg>", "</oops>", 1),
 		"an endless text": strings.Replace(hike, "</trkseg><trkseg>", "<desc>"+strings.Repeat("y", 3<<20)+"</desc>", 1),
 	} {
-		tr, rep := read(t, text)
+		tr, rep := readText(t, text)
 		if len(tr.Cars) != 1 || len(tr.Cars[0].Fixes) != 2 || rep.Bad != 1 || rep.Reasons["the rest cannot be read"] != 1 {
 			t.Errorf("%s: %+v", name, rep)
 		}
@@ -188,6 +192,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(hike))
 	f.Add([]byte("id,time,lng,lat,speed\na,1772352000,3.4,6.45,2\nb,2026-03-01T08:00:00Z,\"3\",6.45,\n"))
 	f.Add([]byte("\xef\xbb\xbflat;lon;time;id\n6.45;3.4;1772352000000;a\n"))
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tr, rep, err := Read(bytes.NewReader(data), "f", Limits{Fixes: 50, Cars: 5})
 		if err != nil {
@@ -196,12 +201,14 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
+
 		fixes := 0
 		for _, c := range tr.Cars {
 			fixes += len(c.Fixes)
 			if c.ID == "" || len(c.ID) > 64 || len(c.Fixes) == 0 {
 				t.Fatalf("car %q with %d fixes", c.ID, len(c.Fixes))
 			}
+
 			for i, x := range c.Fixes {
 				if x.Point.Check() != nil || x.At < 0 || i > 0 && x.At <= c.Fixes[i-1].At ||
 					!(x.Heading >= 0 && x.Heading < 360.001) || !(x.Speed >= 0) || math.IsInf(float64(x.Speed), 0) {
@@ -209,6 +216,7 @@ func FuzzRead(f *testing.F) {
 				}
 			}
 		}
+
 		if fixes != rep.Fixes || len(tr.Cars) != rep.Cars || len(tr.Cars) > 5 || fixes > 50 || len(rep.Named) > 20 {
 			t.Fatalf("%d fixes, %d cars: %+v", fixes, len(tr.Cars), rep)
 		}

@@ -11,19 +11,22 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// textMost bounds what lies between two tags, in bytes: the decoder holds it at once.
-const textMost = 1 << 20
+// maxTextBytes bounds the bytes between two tags, which the decoder holds at
+// once.
+const maxTextBytes = 1 << 20
 
-// tracks reads GPX: every track is a car named by it. A file that breaks off is read up to there.
-func (c *collector) tracks(in *bufio.Reader, name string) error {
-	if head, err := in.Peek(len(mark)); err == nil && string(head) == string(mark) {
-		_, _ = in.Discard(len(mark))
+// readTracks reads GPX. Every track is a car with the track's name. A file that
+// breaks off is read up to there.
+func (c *collector) readTracks(in *bufio.Reader, name string) error {
+	if head, err := in.Peek(len(byteOrderMark)); err == nil && string(head) == string(byteOrderMark) {
+		_, _ = in.Discard(len(byteOrderMark))
 	}
-	meter := &meter{r: in}
+	meter := &byteLimiter{r: in}
+
 	dec := xml.NewDecoder(meter)
 	g := gpx{collector: c, name: name}
 	for {
-		meter.left = textMost
+		meter.left = maxTextBytes
 		token, err := dec.Token()
 		line, _ := dec.InputPos()
 		switch {
@@ -32,23 +35,24 @@ func (c *collector) tracks(in *bufio.Reader, name string) error {
 		case meter.err != nil:
 			return meter.err
 		case err != nil:
-			c.bad(line, "the rest cannot be read", err.Error())
+			c.rejectRow(line, "the rest cannot be read", err.Error())
 			return nil
 		}
-		g.take(line, token)
+
+		g.handleToken(line, token)
 	}
 }
 
-var errLongText = fmt.Errorf("more than %d bytes between two tags", textMost)
+var errLongText = fmt.Errorf("more than %d bytes between two tags", maxTextBytes)
 
-// meter lets so many bytes pass, and remembers an error of the file itself.
-type meter struct {
+// byteLimiter lets left bytes pass, and remembers an error of the file itself.
+type byteLimiter struct {
 	r    io.Reader
 	left int
 	err  error
 }
 
-func (m *meter) Read(p []byte) (int, error) {
+func (m *byteLimiter) Read(p []byte) (int, error) {
 	if m.left <= 0 {
 		return 0, errLongText
 	}
@@ -60,21 +64,25 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// gpx is how far a file is read.
+// gpx is the state of reading a GPX file.
 type gpx struct {
 	*collector
-	name     string // of tracks without one
-	nameless int
-	id       string
-	inTrack  bool
-	inPoint  bool
+	name     string // Of tracks without one.
+	nameless int    // Tracks without a name so far.
 
-	line                           int // of the point
+	// The current track.
+	id      string
+	inTrack bool
+	inPoint bool
+
+	// The current point.
+	line                           int
 	lng, lat, time, heading, speed string
-	text                           strings.Builder
+
+	text strings.Builder // Since the last tag.
 }
 
-func (g *gpx) take(line int, token xml.Token) {
+func (g *gpx) handleToken(line int, token xml.Token) {
 	switch t := token.(type) {
 	case xml.StartElement:
 		g.text.Reset()
@@ -83,25 +91,25 @@ func (g *gpx) take(line int, token xml.Token) {
 			g.inTrack, g.id = true, ""
 		case "trkpt":
 			g.inPoint, g.line = g.inTrack, line
-			g.lng, g.lat, g.time, g.heading, g.speed = attribute(t, "lon"), attribute(t, "lat"), "", "", ""
+			g.lng, g.lat, g.time, g.heading, g.speed = attributeValue(t, "lon"), attributeValue(t, "lat"), "", "", ""
 		}
 	case xml.CharData:
 		if g.inTrack && g.text.Len()+len(t) <= 4096 {
 			g.text.Write(t)
 		}
 	case xml.EndElement:
-		g.end(t.Name.Local, strings.TrimSpace(g.text.String()))
+		g.handleEnd(t.Name.Local, strings.TrimSpace(g.text.String()))
 		g.text.Reset()
 	}
 }
 
-func (g *gpx) end(tag, text string) {
+func (g *gpx) handleEnd(tag, text string) {
 	switch {
 	case tag == "trk":
 		g.inTrack, g.inPoint = false, false
 	case g.inPoint && tag == "trkpt":
 		g.inPoint = false
-		g.point()
+		g.addPoint()
 	case g.inPoint && tag == "time":
 		g.time = text
 	case g.inPoint && tag == "course":
@@ -113,35 +121,40 @@ func (g *gpx) end(tag, text string) {
 	}
 }
 
-// point takes a point of a track.
-func (g *gpx) point() {
+// addPoint adds the current point of a track, or rejects it.
+func (g *gpx) addPoint() {
 	g.report.Rows++
-	if g.id == "" { // the file's, and numbered from the second on
+
+	if g.id == "" { // The file's name, numbered from the second track on.
 		g.nameless++
 		g.id = g.name
 		if g.nameless > 1 {
 			g.id = fmt.Sprintf("%s-%d", g.name, g.nameless)
 		}
 	}
+
 	if g.time == "" {
-		g.bad(g.line, "no time", "")
+		g.rejectRow(g.line, "no time", "")
 		return
 	}
-	when, ok := moment(g.time)
+
+	when, ok := parseTime(g.time)
 	if !ok {
-		g.bad(g.line, "a time that is not RFC 3339", g.time)
+		g.rejectRow(g.line, "a time that is not RFC 3339", g.time)
 		return
 	}
+
 	lng, errLng := strconv.ParseFloat(g.lng, 64)
 	lat, errLat := strconv.ParseFloat(g.lat, 64)
 	if errLng != nil || errLat != nil {
-		g.bad(g.line, "a place that is no number", g.lng+" "+g.lat)
+		g.rejectRow(g.line, "a place that is no number", g.lng+" "+g.lat)
 		return
 	}
-	g.add(g.line, g.id, when, location.Point{Lng: lng, Lat: lat}, heading(g.heading), speed(g.speed))
+
+	g.addRow(g.line, g.id, when, location.Point{Lng: lng, Lat: lat}, parseHeading(g.heading), parseSpeed(g.speed))
 }
 
-func attribute(t xml.StartElement, name string) string {
+func attributeValue(t xml.StartElement, name string) string {
 	for _, a := range t.Attr {
 		if a.Name.Local == name {
 			return strings.TrimSpace(a.Value)
