@@ -28,10 +28,12 @@ func TestSecurityPageNamesTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	named := regexp.MustCompile(`\b(?:Test|Fuzz)\w+`).FindAllString(page(t, "docs/security.md"), -1)
 	if len(named) < 40 {
 		t.Errorf("docs/security.md names %d tests", len(named))
 	}
+
 	for _, name := range named {
 		if !strings.Contains(tests.String(), "func "+name+"(") {
 			t.Errorf("docs/security.md names %s, which nobody wrote", name)

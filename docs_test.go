@@ -53,7 +53,8 @@ func TestProtocolPageDescribesEveryFieldOfEveryFrame(t *testing.T) {
 	}
 }
 
-// undescribed lists the bodies of a frame, and the messages within them, that lack a section or a row for a field.
+// undescribed lists the bodies of a frame, and the messages within them, that
+// lack a section or a row for a field.
 func undescribed(told map[string]string, frame proto.Message, direction string) (lacks []string) {
 	seen := map[protoreflect.FullName]bool{}
 	var describe func(heading string, m protoreflect.MessageDescriptor)
@@ -62,6 +63,7 @@ func undescribed(told map[string]string, frame proto.Message, direction string) 
 		if !ok {
 			lacks = append(lacks, fmt.Sprintf("%s has no section %q", protocolPage, heading))
 		}
+
 		for i := range m.Fields().Len() {
 			f := m.Fields().Get(i)
 			if ok && !strings.Contains(section, "| `"+string(f.Name())+"` | ") {
@@ -73,10 +75,12 @@ func undescribed(told map[string]string, frame proto.Message, direction string) 
 			}
 		}
 	}
+
 	bodies := frame.ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
 	for i := range bodies.Len() {
 		describe(fmt.Sprintf("%s (%s)", bodies.Get(i).Name(), direction), bodies.Get(i).Message())
 	}
+
 	return lacks
 }
 
@@ -86,6 +90,7 @@ func TestProtocolPageListsEveryCode(t *testing.T) {
 		if !strings.HasPrefix(name, "Code") {
 			continue
 		}
+
 		code, err := strconv.Unquote(value)
 		if err != nil {
 			t.Fatal(err)
@@ -102,14 +107,16 @@ func TestProtocolPageSaysAfterWhichCloseCodesToComeBack(t *testing.T) {
 		if !strings.HasPrefix(name, "Close") {
 			continue
 		}
+
 		code, err := strconv.Atoi(value)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		row := regexp.MustCompile(`(?m)^\| ` + value + ` \| [^|]+ \| (.*) \|$`).FindStringSubmatch(text)
 		if row == nil {
 			t.Errorf("%s has no row for %s (%d)", protocolPage, name, code)
-		} else if says := strings.HasPrefix(row[1], "yes"); says != wire.ComeBack(code) {
+		} else if says := strings.HasPrefix(row[1], "yes"); says != wire.ShouldReconnect(code) {
 			t.Errorf("%s says of %d %q; wire.ComeBack says %v", protocolPage, code, row[1], !says)
 		}
 	}
@@ -122,6 +129,7 @@ func constants(t *testing.T, file string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	out := map[string]string{}
 	ast.Inspect(parsed, func(n ast.Node) bool {
 		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 {
@@ -131,9 +139,11 @@ func constants(t *testing.T, file string) map[string]string {
 		}
 		return true
 	})
+
 	if len(out) < 10 {
 		t.Fatalf("%s: only %d constants were read", file, len(out))
 	}
+
 	return out
 }
 
@@ -143,16 +153,19 @@ func TestEveryImportedModuleIsListedWithItsVersionAndReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	used := imported(files, required(t))
 	if len(used) < 3 {
 		t.Fatalf("only %v are imported", used)
 	}
+
 	for _, m := range used {
 		row := regexp.QuoteMeta("| `" + m.path + "` | " + m.version + " | ")
 		if !regexp.MustCompile(`(?m)^` + row + `.{20,} \|$`).MatchString(text) {
 			t.Errorf("docs/dependencies.md has no row `%s` | %s | with a reason", m.path, m.version)
 		}
 	}
+
 	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| v").FindAllStringSubmatch(text, -1) {
 		if !slices.ContainsFunc(used, func(m dependency) bool { return m.path == row[1] }) && !tool(t, row[1]) {
 			t.Errorf("docs/dependencies.md lists %s, which nobody imports", row[1])

@@ -21,15 +21,17 @@ const (
 	maxLines = 500
 )
 
-// room is one row of the house: who may import what of this module, and why no more than that.
-// A name that ends in /... stands for the package and all below it.
+// room is one row of the house: who may import what of this module, and why no
+// more than that. A name that ends in /... stands for the package and all below
+// it.
 type room struct {
 	name   string
 	may    []string
 	reason string
 }
 
-// rooms is the house, from the ground up. A new package needs a row here before it builds on the build server.
+// rooms is the house, from the ground up. A new package needs a row here before
+// it builds on the build server.
 var rooms = []room{
 	{"location", nil, "positions and cells are pure: everything else stands on them"},
 	{"wire", nil, "phones and nodes share the frames, and a phone has no node inside"},
@@ -125,11 +127,13 @@ var libraries = []library{
 	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read at the door"},
 }
 
-// nodeRooms are the packages a node consists of. Its time is the database's (package clock), which they are given.
+// nodeRooms are the packages a node consists of. Its time is the database's
+// (package clock), which they are given.
 var nodeRooms = []string{"auth", "booking", "gateway", "httpapi", "dispatch", "sharedstate", "events", "trips", "chat", "payments", "sos", "store/postgres", "store/sqlite"}
 
-// machineClocks are their files that may read this machine's clock: for what this machine alone measures, and never for
-// a time that is kept or compared with another node's.
+// machineClocks are their files that may read this machine's clock: for what
+// this machine alone measures, and never for a time that is kept or compared
+// with another node's.
 var machineClocks = map[string]string{
 	"gateway/gateway.go":     "default of Now",
 	"httpapi/httpapi.go":     "default of Now",
@@ -165,6 +169,7 @@ func TestTheHouseStands(t *testing.T) {
 	if len(files) < 20 {
 		t.Fatalf("only %d Go files were read", len(files))
 	}
+
 	for _, complaint := range append(deadRows(rooms), complaints(files, rooms, libraries)...) {
 		t.Error(complaint)
 	}
@@ -184,7 +189,8 @@ func deadRows(rooms []room) (out []string) {
 	return out
 }
 
-// complaints says in which ways the files break the rules, naming file, rule and reason.
+// complaints says in which ways the files break the rules, naming file, rule
+// and reason.
 func complaints(files []source, rooms []room, libraries []library) []string {
 	var out []string
 	for _, f := range files {
@@ -198,17 +204,20 @@ func complaints(files []source, rooms []room, libraries []library) []string {
 			out = append(out, f.name+" asks the machine for the time: take it from Now, which a node gives, "+
 				"or add a row with the reason why this machine's clock will do")
 		}
+
 		i := slices.IndexFunc(rooms, func(r room) bool { return covers(r.name, f.pkg()) })
 		if i < 0 {
 			out = append(out, f.name+": package "+f.pkg()+" has no row in the table of the house; add one with its reason")
 			continue
 		}
+
 		for _, imported := range f.imports {
 			if why := forbidden(rooms[i], f.pkg(), imported, libraries); why != "" {
 				out = append(out, f.name+" imports "+imported+": "+why)
 			}
 		}
 	}
+
 	return out
 }
 
@@ -220,6 +229,7 @@ func forbidden(r room, pkg, imported string, libraries []library) string {
 		}
 		return ""
 	}
+
 	for _, l := range libraries {
 		if imported != l.path && !strings.HasPrefix(imported, l.path+"/") {
 			continue
@@ -228,6 +238,7 @@ func forbidden(r room, pkg, imported string, libraries []library) string {
 			return "only for " + strings.Join(l.only, ", ") + ", because: " + l.reason
 		}
 	}
+
 	return ""
 }
 
@@ -240,7 +251,8 @@ func covers(pattern, pkg string) bool {
 	return pkg == base || all && strings.HasPrefix(pkg, base+"/")
 }
 
-// sources reads every Go file below a folder, whatever its build tags, except those that git ignores.
+// sources reads every Go file below a folder, whatever its build tags, except
+// those that git ignores.
 func sources(root string) ([]source, error) {
 	var out []source
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -253,10 +265,12 @@ func sources(root string) ([]source, error) {
 		if d.IsDir() || filepath.Ext(name) != ".go" {
 			return nil
 		}
+
 		s, err := read(root, name)
 		out = append(out, s)
 		return err
 	})
+
 	return out, err
 }
 
@@ -265,16 +279,20 @@ func read(root, name string) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
+
 	parsed, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ImportsOnly|parser.ParseComments)
 	if err != nil {
 		return source{}, err
 	}
+
 	local, err := filepath.Rel(root, name)
 	if err != nil {
 		return source{}, err
 	}
+
 	s := source{name: filepath.ToSlash(local), lines: bytes.Count(text, []byte("\n")), generated: ast.IsGenerated(parsed)}
 	s.tellsTime = bytes.Contains(text, []byte("time.Now"))
+
 	for _, i := range parsed.Imports {
 		imported, err := strconv.Unquote(i.Path.Value)
 		if err != nil {
@@ -282,6 +300,7 @@ func read(root, name string) (source, error) {
 		}
 		s.imports = append(s.imports, imported)
 	}
+
 	return s, nil
 }
 
@@ -339,6 +358,7 @@ func TestARowBelowItsFamilyIsRefused(t *testing.T) {
 		for _, name := range c.rows {
 			rows = append(rows, room{name: name})
 		}
+
 		got := deadRows(rows)
 		if c.dead == "" && len(got) == 0 {
 			continue
@@ -347,6 +367,7 @@ func TestARowBelowItsFamilyIsRefused(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
+
 	for _, imported := range []string{"wire", "simulators", "lab/chaos"} {
 		f := source{name: "lab/chaos/check/a.go", imports: []string{module + "/" + imported}}
 		if got := complaints([]source{f}, rooms, libraries); len(got) != 1 || !strings.Contains(got[0], "judge itself") {
@@ -361,15 +382,18 @@ func TestEveryRowOfTheHouseSaysWhy(t *testing.T) {
 			t.Errorf("%s has no reason", r.name)
 		}
 	}
+
 	files, err := sources(".")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for name, reason := range machineClocks {
 		if reason == "" || !slices.ContainsFunc(files, func(f source) bool { return f.name == name && f.tellsTime }) {
 			t.Errorf("%s has no reason, or does not ask for the time any more", name)
 		}
 	}
+
 	for _, l := range libraries {
 		if l.reason == "" || len(l.only) == 0 {
 			t.Errorf("%s has no reason or no home", l.path)
@@ -388,6 +412,7 @@ func TestSourcesAreReadAsTheyAre(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	got, err := sources(root)
 	if err != nil || len(got) != 1 || got[0].name != "x/a.go" || got[0].lines != 8 ||
 		!slices.Equal(got[0].imports, []string{"fmt", "math"}) {

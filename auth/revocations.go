@@ -26,8 +26,8 @@ const compareEvery = time.Second
 type Keeper interface {
 	// Keep holds the notice until a time.
 	Keep(ctx context.Context, notice []byte, until time.Time) error
-	// Publish hands the notice to Apply of every node under TopicRevoked, as far
-	// as it can reach them.
+	// Publish hands the notice to Apply of every node under TopicRevoked, as
+	// far as it can reach them.
 	Publish(ctx context.Context, notice []byte) error
 	// Kept returns the notices whose time has not come.
 	Kept(ctx context.Context) ([][]byte, error)
@@ -39,7 +39,8 @@ type revocation struct {
 	Role  trips.Role `json:"role,omitempty"`
 	ID    string     `json:"id,omitempty"`
 	At    time.Time  `json:"at"`
-	Until time.Time  `json:"until"` // by then every token that it is about has expired
+	// by then every token that it is about has expired
+	Until time.Time `json:"until"`
 }
 
 // Revocations is what a node knows of the tokens that operators took back. Set
@@ -76,6 +77,7 @@ func (r *Revocations) covers(p Pass) bool {
 func (r *Revocations) add(x revocation) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if r.tokens == nil {
 		r.tokens, r.users = map[string]revocation{}, map[trips.Actor]revocation{}
 	}
@@ -97,6 +99,7 @@ func (r *Revocations) add(x revocation) bool {
 func (r *Revocations) listValid(now time.Time) (list []revocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	for id, x := range r.tokens {
 		if now.After(x.Until) {
 			delete(r.tokens, id)
@@ -104,6 +107,7 @@ func (r *Revocations) listValid(now time.Time) (list []revocation) {
 		}
 		list = append(list, x)
 	}
+
 	for who, x := range r.users {
 		if now.After(x.Until) {
 			delete(r.users, who)
@@ -111,6 +115,7 @@ func (r *Revocations) listValid(now time.Time) (list []revocation) {
 		}
 		list = append(list, x)
 	}
+
 	return list
 }
 
@@ -160,6 +165,7 @@ func (r *Revocations) learn(notice []byte) error {
 		}
 		return err
 	}
+
 	if r.add(x) && r.OnRevoked != nil {
 		r.OnRevoked()
 	}
@@ -172,6 +178,7 @@ func (r *Revocations) Run(ctx context.Context) error {
 	if r.Keeper == nil {
 		return nil
 	}
+
 	tick := time.NewTicker(compareEvery)
 	defer tick.Stop()
 
@@ -184,6 +191,7 @@ func (r *Revocations) Run(ctx context.Context) error {
 			r.Log.Warn("revocations made elsewhere cannot be read; those known here hold", "err", err)
 		}
 		failing = err != nil
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -198,6 +206,7 @@ func (r *Revocations) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	found := make(map[string]bool, len(kept))
 	for _, notice := range kept {
 		found[string(notice)] = true
@@ -213,5 +222,6 @@ func (r *Revocations) compare(ctx context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }

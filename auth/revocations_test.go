@@ -23,6 +23,7 @@ func TestARevocationIsForgottenWhenEveryTokenItMeansHasExpired(t *testing.T) {
 	if n := len(r.listValid(now.Add(2 * time.Hour))); n != 0 || len(r.tokens)+len(r.users) != 0 {
 		t.Errorf("%d are known after their time", n)
 	}
+
 	a := newTestTokens(t, func() time.Time { return now })
 	if _, err := a.Issue(trips.RoleRider, "r", maxLifetime+time.Second); err == nil {
 		t.Error("a token was issued that outlives its revocation")
@@ -45,6 +46,7 @@ func TestTheSecondOfARevocationIsRevokedAndTheNextIsNot(t *testing.T) {
 	if _, err := a.Verify(other); err != nil {
 		t.Errorf("another actor with the same id: %v", err)
 	}
+
 	now = now.Add(time.Second)
 	if _, err := a.Verify(issue(t, a, trips.RoleRider, "r")); err != nil {
 		t.Errorf("a token issued a second later: %v", err)
@@ -80,6 +82,7 @@ func TestWhatIsKeptIsLearnedInTheFormItAlwaysHad(t *testing.T) {
 		if !r.covers(Pass{Who: trips.Rider("r"), Issued: at}) {
 			t.Error("what is kept was not learned")
 		}
+
 		stop()
 		synctest.Wait()
 	})

@@ -25,8 +25,8 @@ const (
 	// ClockLeeway is how long after its end a token still passes, because the
 	// clocks of nodes differ a little.
 	ClockLeeway = 5 * time.Second
-	// maxLifetime is how far ahead a token may end, and so how long a revocation
-	// must be remembered.
+	// maxLifetime is how far ahead a token may end, and so how long a
+	// revocation must be remembered.
 	maxLifetime = 30 * 24 * time.Hour
 	maxID       = 64 // bytes of an actor's id, or of a token's
 )
@@ -51,8 +51,10 @@ type Tokens struct {
 
 // Pass is what a token says.
 type Pass struct {
-	Who           trips.Actor
-	ID            string    // of the token (jti); without one it can be revoked only with all of its holder's
+	Who trips.Actor
+	// of the token (jti); without one it can be revoked only with all of its
+	// holder's
+	ID            string
 	Issued, Until time.Time // Issued is zero when the token does not say
 }
 
@@ -87,10 +89,12 @@ func (t *Tokens) Issue(role trips.Role, id string, ttl time.Duration) (string, e
 		Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: id, ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 	}}
+
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(t.secret)
 	if err != nil {
 		return "", fmt.Errorf("signing a token: %w", err)
 	}
+
 	return token, nil
 }
 
@@ -100,6 +104,7 @@ func (t *Tokens) Verify(token string) (Pass, error) {
 	if len(token) > MaxToken {
 		return Pass{}, fmt.Errorf("%w (longer than %d bytes)", ErrToken, MaxToken)
 	}
+
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.secret, nil }); err != nil {
 		return Pass{}, fmt.Errorf("%w (%s)", ErrToken, explainRefusal(err))
@@ -109,6 +114,7 @@ func (t *Tokens) Verify(token string) (Pass, error) {
 	if c.IssuedAt != nil {
 		p.Issued = c.IssuedAt.Time
 	}
+
 	switch {
 	case !MayHoldToken(p.Who):
 		return Pass{}, fmt.Errorf("%w (no driver or rider)", ErrToken)
@@ -119,6 +125,7 @@ func (t *Tokens) Verify(token string) (Pass, error) {
 	case t.Revoked(p):
 		return Pass{}, ErrRevoked
 	}
+
 	return p, nil
 }
 
@@ -145,6 +152,7 @@ func MayHoldToken(a trips.Actor) bool {
 	if (a.Role != trips.RoleDriver && a.Role != trips.RoleRider) || a.ID == "" || len(a.ID) > maxID {
 		return false
 	}
+
 	for _, c := range []byte(a.ID) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if !letter && c != '-' && c != '_' && c != '.' {

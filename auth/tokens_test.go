@@ -44,10 +44,12 @@ func TestIssuedTokenNamesItsHolderUntilItExpires(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	a := newTestTokens(t, func() time.Time { return now })
 	token := issue(t, a, trips.RoleDriver, "d1")
+
 	p, err := a.Verify(token)
 	if err != nil || p.Who != trips.Driver("d1") || !p.Until.Equal(now.Add(time.Hour)) || !p.Issued.Equal(now) || p.ID == "" {
 		t.Fatalf("%+v, %v", p, err)
 	}
+
 	now = now.Add(time.Hour + ClockLeeway + time.Second)
 	if _, err := a.Verify(token); !errors.Is(err, ErrToken) {
 		t.Errorf("an expired token passed: %v", err)
@@ -75,6 +77,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		}
 		return s
 	}
+
 	hs := jwt.SigningMethodHS256
 	for name, token := range map[string]string{
 		"empty": "", "noise": "a.b.c", "long": strings.Repeat("a", 3000),
@@ -98,7 +101,8 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}
 }
 
-// A header that names an algorithm, a key or a place to find one changes nothing: the algorithm is HS256 and the key ours.
+// A header that names an algorithm, a key or a place to find one changes
+// nothing: the algorithm is HS256 and the key ours.
 func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
 	a := newTestTokens(t, time.Now)
 	_, payload, _ := strings.Cut(issue(t, a, trips.RoleRider, "r1"), ".")
@@ -108,10 +112,12 @@ func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	public, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, header := range []string{`{"alg":"none"}`, `{"alg":"None"}`, `{"alg":"NONE","typ":"JWT"}`, `{"alg":""}`, `{}`, `{"alg":null}`,
 		`{"alg":["HS256"]}`, `{"alg":"RS256"}`, `{"alg":"ES256"}`, `{"alg":"PS256"}`, `{"alg":"HS384"}`, `{"alg":"hs256"}`,
 		`{"alg":"HS256","kid":"../../../dev/null"}`, `{"alg":"HS256","kid":"' UNION SELECT 'k"}`,
@@ -125,11 +131,13 @@ func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
 				t.Errorf("%s signed with %s passed as %v", header, key, p)
 			}
 		}
+
 		digest := sha256.Sum256([]byte(signed))
 		sig, err := rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, digest[:])
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for name, end := range map[string]string{"no signature": ".", "a part missing": "", "RSA": "." + encode(sig)} {
 			if p, err := a.Verify(signed + end); !errors.Is(err, ErrToken) {
 				t.Errorf("%s with %s passed as %v", header, name, p)
@@ -148,6 +156,7 @@ func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
 		}
 		token[i/8] ^= 1 << (i % 8)
 	}
+
 	if _, err := a.Verify(string(token)); err != nil {
 		t.Errorf("the token itself: %v", err)
 	}
@@ -158,6 +167,7 @@ func FuzzTokenWithAnyByteChangedIsRefused(f *testing.F) {
 	token := issue(f, a, trips.RoleRider, "r1")
 	f.Add(0, byte(1))
 	f.Add(len(token)-1, byte(1))
+
 	f.Fuzz(func(t *testing.T, at int, flip byte) {
 		b := []byte(token)
 		if at < 0 || at >= len(b) || flip == 0 {

@@ -36,9 +36,10 @@ type Router interface {
 
 // Config is what a Service is built from.
 type Config struct {
-	Desk       *trips.Desk // opens the trips
-	Router     Router
-	Quoter     *pricing.Quoter           // nil: plain prices, and quotes that this node alone knows
+	Trips  *trips.Service // opens the trips
+	Router Router
+	// nil: plain prices, and quotes that this node alone knows
+	Quoter     *pricing.Quoter
 	Contains   func(location.Point) bool // says where we drive; nil: everywhere
 	Now        func() time.Time
 	Registerer prometheus.Registerer
@@ -63,8 +64,9 @@ func New(cfg Config) *Service {
 // newOwnQuoter prices plainly and signs with a key that no other node has.
 func newOwnQuoter(now func() time.Time) *pricing.Quoter {
 	secret := make([]byte, 32)
-	_, _ = rand.Read(secret)                                           // it never fails
-	q, _ := pricing.NewQuoter(secret, pricing.QuoterOptions{Now: now}) // a secret of 32 bytes is taken
+	_, _ = rand.Read(secret) // it never fails
+	// a secret of 32 bytes is taken
+	q, _ := pricing.NewQuoter(secret, pricing.QuoterOptions{Now: now})
 	return q
 }
 
@@ -101,14 +103,17 @@ func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Qu
 	if err != nil {
 		return Quote{}, err
 	}
+
 	way, path, err := s.FindWay(ctx, from, to)
 	if err != nil {
 		return Quote{}, err
 	}
+
 	token, q, err := s.cfg.Quoter.Sign(rider, from, to, way)
 	if err != nil {
 		return Quote{}, err
 	}
+
 	s.quotes.WithLabelValues("given").Inc()
 	return Quote{Quote: q, Token: token, Path: path}, nil
 }
@@ -125,8 +130,9 @@ func (s *Service) ends(j Journey) (from, to location.Point, err error) {
 	if j.Pickup == nil || j.Dropoff == nil {
 		return from, to, ErrNoPoints
 	}
+
 	for _, p := range []location.Point{*j.Pickup, *j.Dropoff} {
-		if err := p.Check(); err != nil {
+		if err := p.CheckRange(); err != nil {
 			return from, to, err
 		}
 		if s.cfg.Contains != nil && !s.cfg.Contains(p) {
@@ -148,8 +154,9 @@ func (s *Service) Request(ctx context.Context, rider trips.RiderID, id string, j
 	if err != nil {
 		return trips.Event{}, err
 	}
-	key := trips.Key{Actor: trips.Rider(rider), ID: id, Print: "request " + fingerprint(from) + " " + fingerprint(to)}
-	if ev, err := s.cfg.Desk.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
+
+	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: id, Fingerprint: "request " + fingerprint(from) + " " + fingerprint(to)}
+	if ev, err := s.cfg.Trips.Store.RecordedEvent(ctx, key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
 
@@ -157,14 +164,15 @@ func (s *Service) Request(ctx context.Context, rider trips.RiderID, id string, j
 	if err != nil {
 		return trips.Event{}, err
 	}
+
 	s.quotes.WithLabelValues("none").Inc()
-	priced, _ := s.cfg.Quoter.Price(from, way)
-	return s.cfg.Desk.Request(ctx, key, rider, from, to, priced)
+	priced, _ := s.cfg.Quoter.PriceWay(from, way)
+	return s.cfg.Trips.RequestTrip(ctx, key, rider, from, to, priced)
 }
 
 func (s *Service) requestQuoted(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
-	q, late := s.cfg.Quoter.Read(j.Quote, rider)
-	if late != nil && !errors.Is(late, pricing.ErrExpired) {
+	q, late := s.cfg.Quoter.Verify(j.Quote, rider)
+	if late != nil && !errors.Is(late, pricing.ErrQuoteExpired) {
 		s.quotes.WithLabelValues("bad").Inc()
 		return trips.Event{}, late
 	}
@@ -173,16 +181,17 @@ func (s *Service) requestQuoted(ctx context.Context, rider trips.RiderID, id str
 		return trips.Event{}, ErrOtherWay
 	}
 
-	key := trips.Key{Actor: trips.Rider(rider), ID: id, Print: "request " + q.ID}
-	if ev, err := s.cfg.Desk.Store.Recorded(ctx, key); !errors.Is(err, trips.ErrNotFound) {
+	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: id, Fingerprint: "request " + q.ID}
+	if ev, err := s.cfg.Trips.Store.RecordedEvent(ctx, key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
 	if late != nil {
 		s.quotes.WithLabelValues("expired").Inc()
 		return trips.Event{}, late
 	}
+
 	s.quotes.WithLabelValues("taken").Inc()
-	return s.cfg.Desk.Request(ctx, key, q.Rider, q.From, q.To, q.Terms)
+	return s.cfg.Trips.RequestTrip(ctx, key, q.Rider, q.From, q.To, q.Terms)
 }
 
 // samePlace says whether a point, if it is given, is the quoted one.

@@ -43,11 +43,12 @@ func newCounter(t testing.TB) *counter {
 	t.Helper()
 	c := &counter{now: time.Unix(1_700_000_000, 0)}
 	clock := func() time.Time { return c.now }
+
 	quoter, err := pricing.NewQuoter(bytes.Repeat([]byte("s"), 32), pricing.QuoterOptions{Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Service = New(Config{Desk: &trips.Desk{Store: faulty.New(1), Now: clock}, Router: &c.road, Quoter: quoter, Now: clock,
+	c.Service = New(Config{Trips: &trips.Service{Store: faulty.New(1), Now: clock}, Router: &c.road, Quoter: quoter, Now: clock,
 		Contains: func(p location.Point) bool { return p.Lat > 6 }, Registerer: prometheus.NewRegistry()})
 	return c
 }
@@ -58,6 +59,7 @@ func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for name, x := range map[string]struct {
 		journey Journey
 		want    error
@@ -66,14 +68,15 @@ func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
 		"no dropoff":       {Journey{Pickup: &market}, ErrNoPoints},
 		"at sea":           {Journey{Pickup: &market, Dropoff: &atSea}, routing.ErrOutsideCity},
 		"off the Earth":    {Journey{Pickup: &location.Point{Lat: 91}, Dropoff: &airport}, location.ErrPoint},
-		"no quote of ours": {Journey{Quote: q.Token + "x"}, pricing.ErrQuote},
+		"no quote of ours": {Journey{Quote: q.Token + "x"}, pricing.ErrBadQuote},
 		"another way":      {Journey{Quote: q.Token, Dropoff: &market}, ErrOtherWay},
 	} {
 		if ev, err := c.Request(t.Context(), "r", "k", x.journey); !errors.Is(err, x.want) || ev.Trip.ID != "" {
 			t.Errorf("%s: %v, want %v", name, err, x.want)
 		}
 	}
-	if _, err := c.Request(t.Context(), "other", "k", Journey{Quote: q.Token}); !errors.Is(err, pricing.ErrQuote) {
+
+	if _, err := c.Request(t.Context(), "other", "k", Journey{Quote: q.Token}); !errors.Is(err, pricing.ErrBadQuote) {
 		t.Errorf("another rider's quote: %v", err)
 	}
 }
@@ -81,11 +84,14 @@ func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
 func TestARepeatedRequestAsksForNoWayAndNoPrice(t *testing.T) {
 	c := newCounter(t)
 	j := Journey{Pickup: &market, Dropoff: &airport}
+
 	first, err := c.Request(t.Context(), "r", "k", j)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nearly := location.Point{Lng: market.Lng + 1e-8, Lat: market.Lat} // the same place to a tenth of a metre
+
+	// the same place to a tenth of a metre
+	nearly := location.Point{Lng: market.Lng + 1e-8, Lat: market.Lat}
 	again, err := c.Request(t.Context(), "r", "k", Journey{Pickup: &nearly, Dropoff: &airport})
 	if err != nil || again.Trip.ID != first.Trip.ID || c.road.asked != 1 {
 		t.Errorf("trip %s, then %s, %v; the router was asked %d times", first.Trip.ID, again.Trip.ID, err, c.road.asked)
@@ -101,13 +107,15 @@ func TestEachQuoteIsCountedByWhatBecameOfIt(t *testing.T) {
 	if err != nil || len(q.Path) != 2 || q.Token == "" {
 		t.Fatalf("%+v, %v", q, err)
 	}
+
 	request := func(rider trips.RiderID, id string, j Journey) { _, _ = c.Request(t.Context(), rider, id, j) }
 	request("r", "k", Journey{Quote: q.Token})
 	request("r", "k", Journey{Quote: q.Token}) // a repeat is not counted
 	request("r2", "k", Journey{Pickup: &market, Dropoff: &airport})
 	request("r", "k2", Journey{Quote: "x"})
-	c.now = q.Until
+	c.now = q.ExpiresAt
 	request("r", "k3", Journey{Quote: q.Token})
+
 	for _, outcome := range []string{"given", "taken", "none", "bad", "expired"} {
 		if n := testutil.ToFloat64(c.quotes.WithLabelValues(outcome)); n != 1 {
 			t.Errorf("%s: %v times", outcome, n)
@@ -117,13 +125,15 @@ func TestEachQuoteIsCountedByWhatBecameOfIt(t *testing.T) {
 
 func Example() {
 	now := time.Now
-	bookings := New(Config{Desk: &trips.Desk{Store: faulty.New(1), Now: now}, Router: new(oneRoad), Now: now,
+	bookings := New(Config{Trips: &trips.Service{Store: faulty.New(1), Now: now}, Router: new(oneRoad), Now: now,
 		Registerer: prometheus.NewRegistry()})
+
 	quote, err := bookings.Quote(context.Background(), "rider-1", Journey{Pickup: &market, Dropoff: &airport})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+
 	ev, err := bookings.Request(context.Background(), "rider-1", "my first request", Journey{Quote: quote.Token})
 	fmt.Println(ev.Trip.State, ev.Trip.Quote.Fare == quote.Terms.Fare, err)
 	// Output: requested true <nil>

@@ -16,9 +16,9 @@ import (
 // MaxRunes bounds the text of one message.
 const MaxRunes = 1000
 
-// AfterTrip is how long rider and driver may still write once their trip has
-// ended ("you left your umbrella").
-const AfterTrip = 10 * time.Minute
+// OpenAfterTrip is how long rider and driver may still write once their trip
+// has ended ("you left your umbrella").
+const OpenAfterTrip = 10 * time.Minute
 
 var (
 	ErrBadText = errors.New("a chat message is 1 to 1,000 printable characters of UTF-8")
@@ -41,15 +41,15 @@ type Message struct {
 // Store keeps messages. Both methods may block on I/O and may be called from
 // many goroutines.
 type Store interface {
-	// Append numbers the message, keeps it and adds an outbox row, in one
+	// AppendChat numbers the message, keeps it and adds an outbox row, in one
 	// transaction. A message with the same trip, From and ClientID as an
 	// earlier one changes nothing; the earlier one is returned. Errors:
 	// trips.ErrNotFound; trips.ErrKeyReused when the earlier one has another
 	// text.
-	Append(ctx context.Context, m Message, region string) (Message, error)
-	// History returns the messages numbered above after, in order, at most
+	AppendChat(ctx context.Context, m Message, region string) (Message, error)
+	// ChatHistory returns the messages numbered above after, in order, at most
 	// limit.
-	History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]Message, error)
+	ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]Message, error)
 }
 
 // Room lets the rider and the driver of a trip write to each other and read
@@ -62,9 +62,9 @@ type Room struct {
 	Now func() time.Time
 }
 
-// Say keeps a message and returns it with its number. Errors: ErrBadText,
+// Send keeps a message and returns it with its number. Errors: ErrBadText,
 // ErrClosed, trips.ErrNotYours, trips.ErrNotFound, trips.ErrKeyReused.
-func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Message, error) {
+func (r *Room) Send(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Message, error) {
 	if err := checkText(text); err != nil {
 		return Message{}, err
 	}
@@ -74,12 +74,12 @@ func (r *Room) Say(ctx context.Context, from trips.Actor, id trips.TripID, clien
 	}
 
 	now := r.Now()
-	if t.Driver == "" || (!t.State.Active() && now.Sub(t.EndedAt) > AfterTrip) {
+	if t.Driver == "" || (!t.State.IsActive() && now.Sub(t.EndedAt) > OpenAfterTrip) {
 		return Message{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
 
 	m := Message{Trip: id, From: from, ClientID: clientID, Text: text, At: now}
-	return r.Store.Append(ctx, m, string(t.Region))
+	return r.Store.AppendChat(ctx, m, string(t.Region))
 }
 
 // History returns the messages numbered above after, in order, at most limit,
@@ -89,7 +89,7 @@ func (r *Room) History(ctx context.Context, who trips.Actor, id trips.TripID, af
 	if _, err := r.tripFor(ctx, who, id); err != nil {
 		return nil, err
 	}
-	return r.Store.History(ctx, id, after, limit)
+	return r.Store.ChatHistory(ctx, id, after, limit)
 }
 
 // tripFor returns the trip if the actor is its rider or its driver.

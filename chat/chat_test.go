@@ -38,7 +38,7 @@ func (b *memoryStore) Trip(_ context.Context, id trips.TripID) (trips.Trip, erro
 	return b.trip, nil
 }
 
-func (b *memoryStore) Append(_ context.Context, m chat.Message, region string) (chat.Message, error) {
+func (b *memoryStore) AppendChat(_ context.Context, m chat.Message, region string) (chat.Message, error) {
 	if b.err != nil {
 		return chat.Message{}, b.err
 	}
@@ -47,7 +47,7 @@ func (b *memoryStore) Append(_ context.Context, m chat.Message, region string) (
 	return m, nil
 }
 
-func (b *memoryStore) History(_ context.Context, _ trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+func (b *memoryStore) ChatHistory(_ context.Context, _ trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	later := b.messages[min(int(after), len(b.messages)):]
 	return later[:min(limit, len(later))], nil
 }
@@ -56,7 +56,7 @@ func (b *memoryStore) History(_ context.Context, _ trips.TripID, after uint32, l
 // stands at noon.
 func newRoom(s trips.State) (*chat.Room, *memoryStore) {
 	b := &memoryStore{trip: trips.Trip{ID: "trip-1", Rider: "ada", Driver: "chidi", State: s, Region: "85589967fffffff"}}
-	if !s.Active() {
+	if !s.IsActive() {
 		b.trip.EndedAt = noon
 	}
 	return &chat.Room{Store: b, Trips: b, Now: func() time.Time { return noon }}, b
@@ -64,13 +64,13 @@ func newRoom(s trips.State) (*chat.Room, *memoryStore) {
 
 func TestRiderAndDriverTalkAndReadEachOther(t *testing.T) {
 	r, b := newRoom(trips.Reserved)
-	ask, err := r.Say(t.Context(), rider, "trip-1", "c1", "Where are you?")
+	ask, err := r.Send(t.Context(), rider, "trip-1", "c1", "Where are you?")
 	want := chat.Message{Trip: "trip-1", Seq: 1, From: rider, ClientID: "c1", Text: "Where are you?", At: noon}
 	if err != nil || ask != want {
 		t.Fatalf("%+v, %v", ask, err)
 	}
 
-	answer, err := r.Say(t.Context(), driver, "trip-1", "c1", "At the gate")
+	answer, err := r.Send(t.Context(), driver, "trip-1", "c1", "At the gate")
 	if err != nil || answer.Seq != 2 {
 		t.Fatalf("%+v, %v", answer, err)
 	}
@@ -92,7 +92,7 @@ func TestNobodyElseTalksOrListens(t *testing.T) {
 	for _, who := range append(swapped, stranger, otherDriver, trips.Driver(""), trips.System("node"), trips.Actor{}) {
 		r, b := newRoom(trips.OnTrip)
 		b.messages = []chat.Message{{Trip: "trip-1", Seq: 1, From: rider, Text: "a secret"}}
-		if _, err := r.Say(t.Context(), who, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrNotYours) {
+		if _, err := r.Send(t.Context(), who, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrNotYours) {
 			t.Errorf("%v speaks: %v", who, err)
 		}
 
@@ -108,7 +108,7 @@ func TestNobodyElseTalksOrListens(t *testing.T) {
 
 func TestATripNobodyKnowsHasNoChat(t *testing.T) {
 	r, _ := newRoom(trips.OnTrip)
-	if _, err := r.Say(t.Context(), rider, "trip-2", "c1", "hello"); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := r.Send(t.Context(), rider, "trip-2", "c1", "hello"); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
 	if _, err := r.History(t.Context(), rider, "trip-2", 0, 10); !errors.Is(err, trips.ErrNotFound) {
@@ -131,8 +131,8 @@ func TestTheChatOpensWithADriverAndStaysOpenTenMinutesAfterTheTrip(t *testing.T)
 		"at the pickup":                        {trips.Arrived, nil, nil},
 		"in the car":                           {trips.OnTrip, nil, nil},
 		"just arrived":                         {trips.Completed, nil, nil},
-		"ten minutes after":                    {trips.Completed, ended(chat.AfterTrip, trips.Completed), nil},
-		"a moment too late":                    {trips.Completed, ended(chat.AfterTrip+1, trips.Completed), chat.ErrClosed},
+		"ten minutes after":                    {trips.Completed, ended(chat.OpenAfterTrip, trips.Completed), nil},
+		"a moment too late":                    {trips.Completed, ended(chat.OpenAfterTrip+1, trips.Completed), chat.ErrClosed},
 		"cancelled with a driver, soon after":  {trips.Cancelled, ended(time.Minute, trips.Cancelled), nil},
 		"cancelled with a driver, a day after": {trips.Cancelled, ended(24*time.Hour, trips.Cancelled), chat.ErrClosed},
 		"expired without a driver":             {trips.Expired, undriven, chat.ErrClosed},
@@ -141,7 +141,7 @@ func TestTheChatOpensWithADriverAndStaysOpenTenMinutesAfterTheTrip(t *testing.T)
 		if c.given != nil {
 			c.given(b)
 		}
-		if _, err := r.Say(t.Context(), rider, "trip-1", "c1", "my umbrella"); !errors.Is(err, c.want) {
+		if _, err := r.Send(t.Context(), rider, "trip-1", "c1", "my umbrella"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 		if (len(b.messages) == 1) != (c.want == nil) {
@@ -182,7 +182,7 @@ func TestOnlyOneToAThousandPrintableCharactersAreSaid(t *testing.T) {
 		"half a surrogate, as CESU": {"\xed\xa0\x80", false},
 	} {
 		r, b := newRoom(trips.OnTrip)
-		_, err := r.Say(t.Context(), rider, "trip-1", "c1", c.text)
+		_, err := r.Send(t.Context(), rider, "trip-1", "c1", c.text)
 		if c.ok != (err == nil) || (!c.ok && !errors.Is(err, chat.ErrBadText)) || c.ok != (len(b.messages) == 1) {
 			t.Errorf("%s: %v, kept %d", name, err, len(b.messages))
 		}
@@ -194,7 +194,7 @@ func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 		raw := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 		text := raw.Draw(t, "text")
 		r, b := newRoom(trips.OnTrip)
-		if _, err := r.Say(context.Background(), driver, "trip-1", "c1", text); err != nil {
+		if _, err := r.Send(context.Background(), driver, "trip-1", "c1", text); err != nil {
 			if !errors.Is(err, chat.ErrBadText) || len(b.messages) != 0 {
 				t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 func TestARoomPassesOnWhatTheStoreSays(t *testing.T) {
 	r, b := newRoom(trips.OnTrip)
 	b.err = fmt.Errorf("append: %w", trips.ErrKeyReused)
-	if _, err := r.Say(t.Context(), rider, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrKeyReused) {
+	if _, err := r.Send(t.Context(), rider, "trip-1", "c1", "hello"); !errors.Is(err, trips.ErrKeyReused) {
 		t.Error(err)
 	}
 }

@@ -23,7 +23,7 @@ func ExampleRoom() {
 		{trips.Rider("bola"), "Hello?"},
 		{trips.Rider("ada"), "\x00"},
 	} {
-		kept, err := room.Say(ctx, m.from, "trip-1", "command-1", m.text)
+		kept, err := room.Send(ctx, m.from, "trip-1", "command-1", m.text)
 		switch {
 		case errors.Is(err, trips.ErrNotYours):
 			fmt.Println(m.from, "is not of this trip")

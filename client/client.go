@@ -27,8 +27,9 @@ const (
 )
 
 const (
-	answerWithin  = 10 * time.Second // one request, handshake or welcome
-	answerOneOf   = 3 * time.Second  // the same, of a node that is not the only one
+	answerWithin = 10 * time.Second // one request, handshake or welcome
+	// the same, of a node that is not the only one
+	answerOneOf   = 3 * time.Second
 	silenceLimit  = 60 * time.Second
 	writeWithin   = 5 * time.Second
 	goodbyeWithin = 200 * time.Millisecond
@@ -37,13 +38,19 @@ const (
 
 // Config says which nodes there are and how to talk to them.
 type Config struct {
-	Servers     []string      // http://HOST:PORT; a session that lost one tries the next
-	Codec       wire.Codec    // nil means wire.Proto
-	Name        string        // what Hello says of this program, such as "my-bot/1.0"; for logs
-	Timeout     time.Duration // for one answer; 0 means 10 s, or 3 s when there are several servers
-	Silence     time.Duration // with neither frame nor ping, a connection counts as lost; 0 means 60 s, below 0 never
-	DialsAtOnce int           // sessions that connect at the same time, others wait; 0 means any number
-	HTTP        *http.Client  // nil means one that keeps idle connections
+	// http://HOST:PORT; a session that lost one tries the next
+	Servers []string
+	Codec   wire.Codec // nil means wire.Proto
+	// what Hello says of this program, such as "my-bot/1.0"; for logs
+	Name string
+	// for one answer; 0 means 10 s, or 3 s when there are several servers
+	Timeout time.Duration
+	// with neither frame nor ping, a connection counts as lost; 0 means 60 s,
+	// below 0 never
+	Silence time.Duration
+	// sessions that connect at the same time, others wait; 0 means any number
+	DialsAtOnce int
+	HTTP        *http.Client // nil means one that keeps idle connections
 }
 
 // Client is the way to the nodes, shared by any number of sessions and
@@ -51,7 +58,8 @@ type Config struct {
 type Client struct {
 	cfg    Config
 	dialer websocket.Dialer
-	dials  chan struct{} // one element for each session that connects; nil: any number
+	// one element for each session that connects; nil: any number
+	dials chan struct{}
 }
 
 // New makes a client and connects nothing.
@@ -59,6 +67,7 @@ func New(cfg Config) *Client {
 	if cfg.Codec == nil {
 		cfg.Codec = wire.Proto
 	}
+
 	timeout := answerWithin
 	if len(cfg.Servers) > 1 {
 		timeout = answerOneOf
@@ -77,6 +86,7 @@ func New(cfg Config) *Client {
 	if cfg.DialsAtOnce > 0 {
 		c.dials = make(chan struct{}, cfg.DialsAtOnce)
 	}
+
 	return c
 }
 

@@ -15,13 +15,15 @@ import (
 
 const (
 	resendAfter = 4 * time.Second // without an ack
-	retryAtMost = 4 * time.Second // after an ack that says "try again"; 1 s at first, doubled each time
+	// after an ack that says "try again"; 1 s at first, doubled each time
+	retryAtMost = 4 * time.Second
 	giveUpAfter = 60 * time.Second
 )
 
 // Errors of commands.
 var (
-	ErrNoAnswer = errors.New("the node never answered")            // whether it was carried out is unknown
+	// whether it was carried out is unknown
+	ErrNoAnswer = errors.New("the node never answered")
 	ErrEnded    = errors.New("the session ended before an answer") // the same
 )
 
@@ -42,8 +44,8 @@ type command struct {
 	tries int       // answered with "try again"
 }
 
-// retryDelay returns how long to wait after an ack that says "try again", spread
-// so that a crowd that got it at once does not come back at once.
+// retryDelay returns how long to wait after an ack that says "try again",
+// spread so that a crowd that got it at once does not come back at once.
 func (c *command) retryDelay() time.Duration {
 	limit := min(retryAtMost, time.Second<<min(c.tries, 10))
 	c.tries++
@@ -52,8 +54,8 @@ func (c *command) retryDelay() time.Duration {
 
 // Do sends a command and waits for the answer, over as many connections as that
 // takes. An answer that refuses comes back together with a *CommandError. Other
-// errors: ErrNoAnswer, ErrEnded, or the context's; then the command may have been
-// carried out or not. Do must not be called from the session's callbacks.
+// errors: ErrNoAnswer, ErrEnded, or the context's; then the command may have
+// been carried out or not. Do must not be called from the session's callbacks.
 func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error) {
 	type answer struct {
 		ack *wire.Ack
@@ -74,22 +76,25 @@ func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error
 }
 
 // Start sends a command, as soon as there is a connection, and again under the
-// same id until it is answered. It returns the id, a new one unless the frame has
-// one. done is called once, with the final answer or with ErrNoAnswer or ErrEnded:
-// on Run's goroutine, on a timer's, or on this one when the session has ended. No
-// frame is read while it runs.
+// same id until it is answered. It returns the id, a new one unless the frame
+// has one. done is called once, with the final answer or with ErrNoAnswer or
+// ErrEnded: on Run's goroutine, on a timer's, or on this one when the session
+// has ended. No frame is read while it runs.
 func (s *Session) Start(f *wire.ClientFrame, done func(*wire.Ack, error)) (id string) {
 	f.Id = cmp.Or(f.Id, uuid.NewString())
 	now := time.Now()
+
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
 		done(nil, ErrEnded)
 		return f.Id
 	}
+
 	s.commands = append(s.commands, &command{frame: f, done: done, made: now, due: now.Add(s.cfg.ResendAfter)})
 	s.scheduleLocked(now)
 	s.mu.Unlock()
+
 	_ = s.Send(f) // without a connection it is sent after the next welcome
 	return f.Id
 }
@@ -112,6 +117,7 @@ func (s *Session) scheduleLocked(now time.Time) {
 			next = c.due
 		}
 	}
+
 	if s.timer == nil {
 		s.timer = time.AfterFunc(next.Sub(now), s.chase)
 		return
@@ -119,8 +125,8 @@ func (s *Session) scheduleLocked(now time.Time) {
 	s.timer.Reset(next.Sub(now))
 }
 
-// chase runs on a timer's goroutine. It sends again what waits for its ack for too
-// long, and gives up what waited for very long.
+// chase runs on a timer's goroutine. It sends again what waits for its ack for
+// too long, and gives up what waited for very long.
 func (s *Session) chase() {
 	now := time.Now()
 	s.mu.Lock()
@@ -128,8 +134,10 @@ func (s *Session) chase() {
 		s.mu.Unlock()
 		return
 	}
+
 	s.chases.Add(1) // under mu and before ended, so that no Wait has begun
 	defer s.chases.Done()
+
 	late, lost := s.dueLocked(now)
 	s.scheduleLocked(now)
 	s.mu.Unlock()
@@ -156,6 +164,7 @@ func (s *Session) dueLocked(now time.Time) (late []*wire.ClientFrame, lost []*co
 			late = append(late, c.frame)
 		}
 	}
+
 	clear(s.commands[len(kept):])
 	s.commands = kept
 	return late, lost
@@ -170,8 +179,10 @@ func (s *Session) resend() {
 		c.due = now.Add(s.cfg.ResendAfter)
 		frames[i] = c.frame
 	}
+
 	s.scheduleLocked(now)
 	s.mu.Unlock()
+
 	for _, f := range frames {
 		_ = s.Send(f)
 	}
@@ -184,6 +195,7 @@ func (s *Session) answer(a *wire.Ack) {
 		s.delay(a.Id)
 		return
 	}
+
 	if c := s.takeCommand(a.Id); c != nil {
 		s.progress.answered(c.frame, a)
 		c.done(a, nil)
@@ -225,6 +237,7 @@ func (s *Session) endCommands() {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
+
 	s.chases.Wait()
 	for _, c := range left {
 		c.done(nil, ErrEnded)

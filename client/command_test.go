@@ -16,12 +16,14 @@ func TestACommandWithoutAnAckIsSentAgainAndGivenUpInTheEnd(t *testing.T) {
 	})
 	c, _ := n.welcome(&wire.Welcome{})
 	answers := do(s, Frame(&wire.CancelTrip{TripId: "t"}))
+
 	first := c.next()
 	for range 3 {
 		if again := c.next(); again.Id != first.Id {
 			t.Fatalf("ids %q and %q", first.Id, again.Id)
 		}
 	}
+
 	if a := take(t, answers, "the end"); !errors.Is(a.err, ErrNoAnswer) || s.Unanswered() != 0 {
 		t.Fatal(a.err)
 	}
@@ -40,6 +42,7 @@ func TestAnAckThatSaysTryAgainKeepsTheID(t *testing.T) {
 	for range 2 { // to the first and to the second
 		c.ack(&wire.Ack{Id: first.Id, Code: string(wire.CodeConflict), Message: "it moved"})
 	}
+
 	a := take(t, answers, "the answer")
 	refused, ok := errors.AsType[*CommandError](a.err)
 	if !ok || refused.Code != wire.CodeConflict || refused.Message != "it moved" || a.ack.GetId() != first.Id {
@@ -75,6 +78,7 @@ func TestCommandsThatMustBeTriedAgainSpreadOutAndSlowDown(t *testing.T) {
 			t.Errorf("after %d tries: %v, at most %v", c.tries, d, limit)
 		}
 	}
+
 	c.tries = 1 << 20
 	if d := c.retryDelay(); d >= retryAtMost {
 		t.Errorf("%v", d)

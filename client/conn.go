@@ -39,8 +39,8 @@ type Conn struct {
 	out     []byte
 }
 
-// Dial opens a socket at a node. Errors: *StatusError when the node answers that
-// it takes none, or what went wrong on the way.
+// Dial opens a socket at a node. Errors: *StatusError when the node answers
+// that it takes none, or what went wrong on the way.
 func (c *Client) Dial(ctx context.Context, server string) (*Conn, error) {
 	return c.DialURL(ctx, "ws"+strings.TrimPrefix(server, "http")+"/v1/ws")
 }
@@ -56,11 +56,13 @@ func (c *Client) DialURL(ctx context.Context, url string) (*Conn, error) {
 		}
 		return nil, fmt.Errorf("open a socket: %w", err)
 	}
+
 	conn := &Conn{ws: ws, codec: c.cfg.Codec, kind: websocket.BinaryMessage, name: c.cfg.Name,
 		timeout: c.cfg.Timeout, silence: c.cfg.Silence}
 	if conn.codec.Text() {
 		conn.kind = websocket.TextMessage
 	}
+
 	ws.SetPingHandler(conn.answerPing)
 	return conn, nil
 }
@@ -72,6 +74,7 @@ func (c *Conn) answerPing(text string) error {
 			return err
 		}
 	}
+
 	err := c.ws.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(writeWithin))
 	if errors.Is(err, websocket.ErrCloseSent) {
 		return nil
@@ -90,6 +93,7 @@ func (c *Conn) Hello(token string, resume *wire.Resume) (*wire.Welcome, error) {
 	if _, err := c.ReadWithin(c.timeout, &f); err != nil {
 		return nil, err
 	}
+
 	w := f.GetWelcome()
 	if w == nil {
 		return nil, &ProtocolError{fmt.Sprintf("the first frame is %T, not a welcome", f.Body)}
@@ -99,8 +103,8 @@ func (c *Conn) Hello(token string, resume *wire.Resume) (*wire.Welcome, error) {
 
 // Read reads the next frame into f, which may be used again for the frame after
 // it; the messages inside f are new each time and may be kept. It returns when
-// the whole message had come, before it was decoded. Errors: *ProtocolError when
-// the frame cannot be decoded; CloseCode tells why the node closed.
+// the whole message had come, before it was decoded. Errors: *ProtocolError
+// when the frame cannot be decoded; CloseCode tells why the node closed.
 func (c *Conn) Read(f proto.Message) (at time.Time, err error) { return c.ReadWithin(c.silence, f) }
 
 // ReadWithin is Read with a limit of its own; 0 or less means none.
@@ -112,6 +116,7 @@ func (c *Conn) ReadWithin(limit time.Duration, f proto.Message) (at time.Time, e
 	if err != nil {
 		return at, err
 	}
+
 	c.in.Reset()
 	if _, err := c.in.ReadFrom(r); err != nil {
 		return at, err
@@ -120,6 +125,7 @@ func (c *Conn) ReadWithin(limit time.Duration, f proto.Message) (at time.Time, e
 	if err := c.codec.Decode(c.in.Bytes(), f); err != nil {
 		return at, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
 	}
+
 	return at, nil
 }
 
@@ -131,15 +137,18 @@ func (c *Conn) setReadLimit(limit time.Duration) error {
 	if !c.limited {
 		return nil
 	}
+
 	c.limited = false
 	return c.ws.SetReadDeadline(time.Time{})
 }
 
 // Send writes a frame. It blocks for up to 5 s when the node does not read. A
-// connection that does not take the frame is closed, so that the reader notices.
+// connection that does not take the frame is closed, so that the reader
+// notices.
 func (c *Conn) Send(f proto.Message) (err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+
 	if c.out, err = c.codec.Append(c.out[:0], f); err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
 	}

@@ -18,6 +18,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer stop()
+
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -37,6 +38,7 @@ func Example() {
 			}
 		},
 	})
+
 	rider := nodes.NewSession(client.SessionConfig{
 		Token: nodes.DevTokens(client.RoleRider, "ada"),
 		OnFrame: func(f *wire.ServerFrame, _ time.Time) {
@@ -51,6 +53,7 @@ func Example() {
 			}
 		},
 	})
+
 	for _, s := range []*client.Session{driver, rider} {
 		running.Go(func() {
 			if err := s.Run(ctx); err != nil {
@@ -77,6 +80,7 @@ func Example() {
 		trip = do(ctx, driver, client.Frame(&wire.MoveTrip{TripId: trip.Id, Step: step})).Trip
 		fmt.Println("dayo:", trip.State)
 	}
+
 	for state := client.StateRequested; client.Active(state); {
 		e := receive(ctx, events)
 		fmt.Printf("ada hears of %d %s\n", e.Seq, e.Kind)
@@ -97,7 +101,8 @@ func Example() {
 	// ada hears of 5 completed
 }
 
-// do sends a command and waits for its answer, over a lost connection if need be.
+// do sends a command and waits for its answer, over a lost connection if need
+// be.
 func do(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire.Ack {
 	ack, err := s.Do(ctx, command)
 	if err != nil {
@@ -106,13 +111,13 @@ func do(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire
 	return ack
 }
 
-// sendFixes sends a position five times a second until the context ends. One that
-// is lost does not matter: the next is newer.
+// sendFixes sends a position five times a second until the context ends. One
+// that is lost does not matter: the next is newer.
 func sendFixes(ctx context.Context, s *client.Session, at *wire.Point) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for seq := uint32(1); ; seq++ {
-		_ = s.Send(client.Frame(&wire.Fix{Seq: seq, AtMs: wire.Millis(time.Now()), Point: at, Accuracy: 5}))
+		_ = s.Send(client.Frame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
 		select {
 		case <-ctx.Done():
 			return

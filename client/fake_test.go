@@ -19,8 +19,8 @@ import (
 // patience bounds every wait of these tests; none is long unless it fails.
 const patience = 20 * time.Second
 
-// fakeNode is a node whose part the test plays: it hands over each connection and
-// each frame of it.
+// fakeNode is a node whose part the test plays: it hands over each connection
+// and each frame of it.
 type fakeNode struct {
 	*httptest.Server
 	t      *testing.T
@@ -33,17 +33,19 @@ type fakeNode struct {
 }
 
 type fakeConn struct {
-	t      *testing.T
-	ws     *websocket.Conn
-	codec  wire.Codec
-	frames chan *wire.ClientFrame // closed when the connection has ended
-	code   int                    // with which the client closed; read after frames is closed
+	t     *testing.T
+	ws    *websocket.Conn
+	codec wire.Codec
+	// closed when the connection has ended
+	frames chan *wire.ClientFrame
+	code   int // with which the client closed; read after frames is closed
 }
 
 func newFakeNode(t *testing.T) *fakeNode {
 	n := &fakeNode{t: t, conns: make(chan *fakeConn, 64)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/dev/tokens", n.giveToken)
+
 	var sockets sync.WaitGroup
 	mux.HandleFunc("GET /v1/ws", func(w http.ResponseWriter, r *http.Request) {
 		if n.refuse != nil {
@@ -55,6 +57,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 		n.serve(w, r)
 	})
 	n.Server = httptest.NewServer(mux)
+
 	t.Cleanup(func() {
 		n.mu.Lock()
 		for _, c := range n.open {
@@ -64,6 +67,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 		sockets.Wait()
 		n.Close()
 	})
+
 	return n
 }
 
@@ -73,6 +77,7 @@ func (n *fakeNode) giveToken(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tokens++
@@ -86,24 +91,29 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer ws.Close()
+
 	c := &fakeConn{t: n.t, ws: ws, frames: make(chan *wire.ClientFrame, 64)}
 	defer close(c.frames)
-	c.codec, _ = wire.For(ws.Subprotocol())
+
+	c.codec, _ = wire.CodecFor(ws.Subprotocol())
 	n.mu.Lock()
 	n.open = append(n.open, c)
 	n.mu.Unlock()
 	n.conns <- c
+
 	for {
 		_, data, err := ws.ReadMessage()
 		if err != nil {
 			c.code = CloseCode(err)
 			return
 		}
+
 		f := new(wire.ClientFrame)
 		if err := c.codec.Decode(data, f); err != nil {
 			n.t.Errorf("the client sent what no node reads: %v", err)
 			return
 		}
+
 		c.frames <- f
 	}
 }
@@ -122,6 +132,7 @@ func (n *fakeNode) welcome(w *wire.Welcome) (*fakeConn, *wire.Hello) {
 	if hello == nil {
 		n.t.Fatal("the first frame is no hello")
 	}
+
 	w.Epoch = "e"
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
 	return c, hello
@@ -138,6 +149,7 @@ func (c *fakeConn) send(f proto.Message) {
 	if err != nil {
 		panic(err)
 	}
+
 	kind := websocket.BinaryMessage
 	if c.codec.Text() {
 		kind = websocket.TextMessage
@@ -163,8 +175,8 @@ func take[T any](t *testing.T, from <-chan T, what string) (v T) {
 	return v
 }
 
-// running starts a session, which comes back at once and ends with the test. What
-// Run returns comes from ended.
+// running starts a session, which comes back at once and ends with the test.
+// What Run returns comes from ended.
 func running(t *testing.T, servers []string, change func(*Config, *SessionConfig)) (s *Session, ended <-chan error) {
 	t.Helper()
 	cfg, session := Config{Servers: servers, Name: "test/1"}, SessionConfig{Retry: atOnce}
@@ -178,17 +190,20 @@ func running(t *testing.T, servers []string, change func(*Config, *SessionConfig
 	c = New(cfg)
 	s = c.NewSession(session)
 	ctx, cancel := context.WithCancel(context.Background())
+
 	done := make(chan error, 1)
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
 		done <- s.Run(ctx)
 	}()
+
 	t.Cleanup(func() {
 		cancel()
 		<-finished
 		c.Close()
 	})
+
 	return s, done
 }
 

@@ -69,6 +69,6 @@ func Active(state string) bool {
 // under way, both in milliseconds. got is when the pong came. Of several
 // exchanges the quickest says the most. The formula is NTP's.
 func ClockOffset(p *wire.Pong, got time.Time) (offset, roundTrip float64) {
-	t4 := wire.Millis(got)
+	t4 := wire.ToMillis(got)
 	return ((p.T2Ms - p.T1Ms) + (p.T3Ms - t4)) / 2, (t4 - p.T1Ms) - (p.T3Ms - p.T2Ms)
 }

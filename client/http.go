@@ -69,8 +69,10 @@ func retryAfter(header string) time.Duration {
 type Request struct {
 	Method, Path string
 	Token        string // "" for calls that need none
-	ID           string // of the command, sent as Idempotency-Key; "" for calls that are no commands
-	Body         any    // sent as JSON; nil for none
+	// of the command, sent as Idempotency-Key; "" for calls that are no
+	// commands
+	ID   string
+	Body any // sent as JSON; nil for none
 }
 
 // answerLimit bounds an answer in bytes.
@@ -84,6 +86,7 @@ func (c *Client) Call(ctx context.Context, server string, r Request, out any) er
 	if err != nil {
 		return err
 	}
+
 	res, err := c.cfg.HTTP.Do(req)
 	if err != nil {
 		return fmt.Errorf("call %s: %w", r.Path, err)
@@ -100,6 +103,7 @@ func (c *Client) Call(ctx context.Context, server string, r Request, out any) er
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("read the answer %.80q of %s: %w", answer, r.Path, err)
 	}
+
 	return nil
 }
 
@@ -112,10 +116,12 @@ func newRequest(ctx context.Context, server string, r Request) (*http.Request, e
 		}
 		body = bytes.NewReader(text)
 	}
+
 	req, err := http.NewRequestWithContext(ctx, r.Method, server+r.Path, body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	if r.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.Token)
@@ -123,6 +129,7 @@ func newRequest(ctx context.Context, server string, r Request) (*http.Request, e
 	if r.ID != "" {
 		req.Header.Set("Idempotency-Key", r.ID)
 	}
+
 	return req, nil
 }
 
@@ -142,6 +149,7 @@ func (c *Client) DevToken(ctx context.Context, server, role, id string) (string,
 		Token string `json:"token"`
 	}
 	ask := Request{Method: http.MethodPost, Path: "/v1/dev/tokens", Body: map[string]string{"role": role, "id": id}}
+
 	err := c.Call(ctx, server, ask, &answer)
 	switch {
 	case errors.As(err, new(*StatusError)):
@@ -151,5 +159,6 @@ func (c *Client) DevToken(ctx context.Context, server, role, id string) (string,
 	case answer.Token == "":
 		return "", errors.New("the node's answer holds no token")
 	}
+
 	return answer.Token, nil
 }

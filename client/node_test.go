@@ -10,13 +10,14 @@ import (
 	"github.com/ridehail/ridehail/node"
 )
 
-// startNode runs a node in this process, on a free port and with a database of its
-// own. It returns the node's address and what stops it.
+// startNode runs a node in this process, on a free port and with a database of
+// its own. It returns the node's address and what stops it.
 func startNode() (server string, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "ridehail-example")
 	if err != nil {
 		return "", nil, err
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	n, opened := node.Open(ctx, node.Config{Name: "example", Listen: "127.0.0.1:0", Database: filepath.Join(dir, "ridehail.db"),
 		City: "1", DevTokens: true, Secret: []byte("a secret of at least thirty-two bytes"), Speed: 1, Log: slog.New(slog.DiscardHandler)})
@@ -28,6 +29,7 @@ func startNode() (server string, stop func(), err error) {
 		}
 		ended <- errors.Join(failed, n.Close(), os.RemoveAll(dir))
 	}()
+
 	select {
 	case <-ready:
 		return n.PublicURL(), func() { cancel(); <-ended }, nil

@@ -27,9 +27,11 @@ func (p *progress) trip(id string) *tripProgress {
 			return t
 		}
 	}
+
 	if len(p.trips) == remembered {
 		p.trips = append(p.trips[:0], p.trips[1:]...)
 	}
+
 	t := &tripProgress{id: id}
 	p.trips = append(p.trips, t)
 	return t
@@ -47,9 +49,9 @@ func (p *progress) resume() *wire.Resume {
 	return r
 }
 
-// newest is the trip that a resume is about: the newest one under way, even when
-// late news of an ended one came after it; the newest of all if none is under
-// way, and nil before the first.
+// newest is the trip that a resume is about: the newest one under way, even
+// when late news of an ended one came after it; the newest of all if none is
+// under way, and nil before the first.
 func (p *progress) newest() (last *tripProgress) {
 	for _, t := range p.trips {
 		if last == nil || last.over || !t.over {
@@ -102,7 +104,8 @@ func (t *tripProgress) note(trip *wire.Trip) {
 	t.over = t.over || trip.GetState() != "" && !Active(trip.State)
 }
 
-// noteOwn takes the number of a message of ours. The node need not send it back.
+// noteOwn takes the number of a message of ours. The node need not send it
+// back.
 func (t *tripProgress) noteOwn(seq uint32) {
 	if seq <= t.chat {
 		return
@@ -110,6 +113,7 @@ func (t *tripProgress) noteOwn(seq uint32) {
 	if t.own == nil {
 		t.own = make(map[uint32]bool)
 	}
+
 	t.own[seq] = true
 	t.skipOwn()
 }
@@ -121,6 +125,7 @@ func (t *tripProgress) skipOwn() {
 			delete(t.own, seq)
 		}
 	}
+
 	for t.own[t.chat+1] {
 		t.chat++
 		delete(t.own, t.chat)

@@ -46,6 +46,7 @@ func TestOwnMessagesNeedNotComeBackToCountAsKnown(t *testing.T) {
 	var p progress
 	say := func(seq uint32) { p.answered(Frame(&wire.SendChat{TripId: "t"}), &wire.Ack{ChatSeq: seq}) }
 	p.welcome(&wire.Welcome{Epoch: "e", Trip: &wire.Trip{Id: "t", Version: 2}, ChatSeq: 1})
+
 	for _, step := range []struct {
 		do   func()
 		want uint32

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	longestHint  = 30 * time.Second // that a node's request to be left alone is honoured for
-	overloadHint = 2 * time.Second  // after a close with 1013
+	// that a node's request to be left alone is honoured for
+	longestHint  = 30 * time.Second
+	overloadHint = 2 * time.Second // after a close with 1013
 )
 
 // RetryPolicy decides after a lost connection, attempt 0, and after each failed
@@ -26,11 +27,12 @@ func (c *Client) Retry(attempt int, err error) (wait time.Duration, again bool) 
 	if attempt+1 < len(c.cfg.Servers) {
 		hint = 0 // it is one node's request, and the next one may have room
 	}
-	again = !errors.Is(err, ErrRefused) && (code == 0 || wire.ComeBack(code))
+	again = !errors.Is(err, ErrRefused) && (code == 0 || wire.ShouldReconnect(code))
 	return Backoff(attempt, code, min(hint, longestHint)), again
 }
 
-// RetryAfter returns the least time that a node asks to be left alone for, or 0.
+// RetryAfter returns the least time that a node asks to be left alone for,
+// or 0.
 func RetryAfter(err error) time.Duration {
 	if refused := new(StatusError); errors.As(err, &refused) {
 		return refused.RetryAfter

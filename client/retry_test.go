@@ -24,12 +24,14 @@ func TestClientsComeBackSpreadOutLaterEachTimeAndNeverAfterFiveSeconds(t *testin
 			}
 			slots[10*d/limit]++
 		}
+
 		for i, n := range slots { // 100 each, and 9 is a standard deviation
 			if n < 30 || n > 200 {
 				t.Errorf("attempt %d: %d of %d clients in the tenth %d", attempt, n, clients, i)
 			}
 		}
 	}
+
 	if d := Backoff(1000, 0, 0); d > 5*time.Second+5*time.Millisecond {
 		t.Errorf("after many tries %v", d)
 	}
@@ -71,6 +73,7 @@ func TestANodeThatAsksToBeLeftAloneIs(t *testing.T) {
 			}
 		}
 	}
+
 	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "": 0, "0": 0, "-1": 0,
 		"Wed, 21 Oct 2026 07:28:00 GMT": 0} {
 		if got := retryAfter(header); got != want {
@@ -82,11 +85,12 @@ func TestANodeThatAsksToBeLeftAloneIs(t *testing.T) {
 func TestClientsStayAwayWhenToldTo(t *testing.T) {
 	c := New(Config{Servers: []string{"http://a"}})
 	for code := 1000; code < 5000; code++ {
-		want := wire.ComeBack(code)
+		want := wire.ShouldReconnect(code)
 		if _, again := c.Retry(0, &websocket.CloseError{Code: code}); again != want && code != websocket.CloseAbnormalClosure {
 			t.Errorf("after %d: %v", code, again)
 		}
 	}
+
 	for status, want := range map[int]bool{400: false, 403: false, 404: false, 408: true, 429: true, 500: true, 503: true} {
 		if _, again := c.Retry(0, &StatusError{Status: status}); again != want {
 			t.Errorf("after status %d: %v", status, again)

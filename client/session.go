@@ -20,9 +20,11 @@ var ErrNotConnected = errors.New("no connection")
 // callbacks are optional. They run on Run's goroutine, one at a time, and no
 // frame is read meanwhile. All but Do may be called from them.
 type SessionConfig struct {
-	Token       TokenSource   // asked at first, and when a node does not take the old token any more
-	Retry       RetryPolicy   // nil means Client.Retry
-	ResendAfter time.Duration // a command without an ack is sent again; 0 means 4 s
+	// asked at first, and when a node does not take the old token any more
+	Token TokenSource
+	Retry RetryPolicy // nil means Client.Retry
+	// a command without an ack is sent again; 0 means 4 s
+	ResendAfter time.Duration
 	GiveUpAfter time.Duration // after all tries; 0 means 60 s
 	Log         *slog.Logger  // nil: none
 
@@ -34,13 +36,13 @@ type SessionConfig struct {
 	// watch_area are not remembered: send them from here.
 	OnWelcome func(w *wire.Welcome, resumed bool)
 
-	// OnFrame gets every frame after the welcome, in the order in which they came,
-	// and the time of that. f is used again for the next frame; what is in its
-	// body may be kept. A position is acked when OnFrame returns.
+	// OnFrame gets every frame after the welcome, in the order in which they
+	// came, and the time of that. f is used again for the next frame; what is
+	// in its body may be kept. A position is acked when OnFrame returns.
 	OnFrame func(f *wire.ServerFrame, at time.Time)
 
-	// OnDisconnect comes at the end of each try and connection, and says whether
-	// there was a welcome.
+	// OnDisconnect comes at the end of each try and connection, and says
+	// whether there was a welcome.
 	OnDisconnect func(err error, welcomed bool)
 }
 
@@ -64,6 +66,7 @@ func (c SessionConfig) withDefaults(client *Client) SessionConfig {
 	if c.OnDisconnect == nil {
 		c.OnDisconnect = func(error, bool) {}
 	}
+
 	return c
 }
 
@@ -85,9 +88,10 @@ type Session struct {
 	welcomed    bool   // on conn
 	server      string // of the last welcome
 	serverToken string // the token there
-	ended       bool   // or about to: no connection and no command is taken any more
-	commands    []*command
-	timer       *time.Timer // of the commands; nil before the first
+	// or about to: no connection and no command is taken any more
+	ended    bool
+	commands []*command
+	timer    *time.Timer // of the commands; nil before the first
 }
 
 // NewSession makes a session, which connects when it runs.
@@ -96,12 +100,13 @@ func (c *Client) NewSession(cfg SessionConfig) *Session {
 }
 
 // Run keeps the session connected until the context ends, which is no error, or
-// the retry policy says to stay away; the error is the reason. When it returns, the
-// socket is closed and every command is done. It may be called once.
+// the retry policy says to stay away; the error is the reason. When it returns,
+// the socket is closed and every command is done. It may be called once.
 func (s *Session) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() { defer close(closed); s.end() })
+
 	defer func() {
 		cancel()
 		<-closed
@@ -117,11 +122,14 @@ func (s *Session) Run(ctx context.Context) error {
 		if welcomed {
 			attempt, worked = 0, true
 		}
+
 		s.try++ // any node goes on where another one stopped
 		s.cfg.Log.Debug("connection lost", "err", err)
+
 		pause, again := s.cfg.Retry(attempt, err)
 		if code := CloseCode(err); worked && (code == wire.CloseTokenEnded || code == wire.CloseNoAuth) {
-			s.token, again = "", true // an old token may end, or be another node's: get a new one
+			// an old token may end, or be another node's: get a new one
+			s.token, again = "", true
 		}
 		if !again {
 			return fmt.Errorf("stay away: %w", err)
@@ -140,10 +148,12 @@ func (s *Session) connect(ctx context.Context) (welcomed bool, err error) {
 		s.cfg.OnDisconnect(err, welcomed)
 	}()
 	resume := s.progress.resume()
+
 	conn, w, err := s.enter(ctx, resume)
 	if err != nil {
 		return false, err
 	}
+
 	s.progress.welcome(w)
 	s.resend()
 	s.cfg.OnWelcome(w, resume != nil)
@@ -162,6 +172,7 @@ func (s *Session) connect(ctx context.Context) (welcomed bool, err error) {
 func (s *Session) hear(conn *Conn, f *wire.ServerFrame, at time.Time) {
 	s.progress.see(f)
 	s.cfg.OnFrame(f, at)
+
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Position:
 		_ = conn.AckPosition(b.Position) // the next read fails if this does
@@ -180,8 +191,10 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 			return nil, nil, ctx.Err()
 		}
 	}
+
 	limited, cancel := context.WithTimeout(ctx, s.client.cfg.Timeout)
 	defer cancel()
+
 	server := s.client.Server(s.try)
 	if s.token == "" {
 		token, err := s.cfg.Token(limited, server)
@@ -190,6 +203,7 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 		}
 		s.token = token
 	}
+
 	s.cfg.OnConnect(server, resume)
 	conn, err := s.client.Dial(limited, server)
 	if err != nil {
@@ -198,10 +212,12 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	if !s.adopt(conn) {
 		return nil, nil, context.Canceled
 	}
+
 	w, err := conn.Hello(s.token, resume)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.welcomed, s.server, s.serverToken = true, server, s.token
@@ -212,6 +228,7 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 func (s *Session) adopt(conn *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.ended {
 		conn.Drop()
 		return false
@@ -251,7 +268,8 @@ func (s *Session) Send(f *wire.ClientFrame) error {
 	return conn.Send(f)
 }
 
-// Drop loses the connection without a word, as a tunnel does. Run connects again.
+// Drop loses the connection without a word, as a tunnel does. Run connects
+// again.
 func (s *Session) Drop() {
 	s.mu.Lock()
 	conn := s.conn
@@ -269,6 +287,7 @@ func (s *Session) Call(ctx context.Context, r Request, out any) error {
 	server := s.server
 	r.Token = s.serverToken
 	s.mu.Unlock()
+
 	if server == "" {
 		return ErrNotConnected
 	}

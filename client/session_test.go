@@ -36,6 +36,7 @@ func TestASessionResumesAndSendsTheSameCommandAgain(t *testing.T) {
 					}
 				}
 			})
+
 			c, hello := n.welcome(&wire.Welcome{Trip: &wire.Trip{Id: "t", Version: 2, State: StateReserved}, ChatSeq: 3})
 			if hello.Token != "rider/ada/1" || hello.Client != "test/1" || hello.Resume != nil || c.ws.Subprotocol() != name {
 				t.Fatalf("%v over %s", hello, c.ws.Subprotocol())
@@ -75,11 +76,13 @@ func TestCreditIsGivenBackForEverySecondPosition(t *testing.T) {
 	for i := range uint32(5) {
 		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: i + 1}}})
 	}
+
 	for _, want := range []uint32{2, 4} {
 		if got := c.next().GetPositionAck().GetN(); got != want {
 			t.Fatalf("acked %d, want %d", got, want)
 		}
 	}
+
 	_ = c.ws.NetConn().Close()
 	c, _ = n.welcome(&wire.Welcome{Recovered: true})
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: 2}}})
@@ -98,6 +101,7 @@ func TestASessionStaysAwayOnlyAfterCodesThatSaySo(t *testing.T) {
 			t.Errorf("after %d: %v", code, err)
 		}
 	}
+
 	for _, code := range []int{wire.CloseGoingAway, wire.CloseInternal, wire.CloseOverload, wire.CloseSlow, wire.CloseSilent} {
 		n := newFakeNode(t)
 		start(t, n, nil)
@@ -112,18 +116,22 @@ func TestAnEndedTokenIsReplacedAndANewOneMustDo(t *testing.T) {
 	_, ended := running(t, []string{n.URL}, nil)
 	c, _ := n.welcome(&wire.Welcome{})
 	c.close(wire.CloseTokenEnded)
+
 	c, hello := n.welcome(&wire.Welcome{Recovered: true})
 	if hello.Token != "rider/ada/2" {
 		t.Fatalf("came back with %q", hello.Token)
 	}
+
 	_ = c.ws.NetConn().Close()
 	c = n.accept()
 	c.next()
 	c.close(wire.CloseNoAuth) // as another node does that never knew it
+
 	c = n.accept()
 	if token := c.next().GetHello().GetToken(); token != "rider/ada/3" {
 		t.Fatalf("came back with %q", token)
 	}
+
 	c.close(wire.CloseNoAuth) // a new token that is refused will not get better
 	if err := take(t, ended, "the end"); CloseCode(err) != wire.CloseNoAuth {
 		t.Fatal(err)
@@ -163,6 +171,7 @@ func TestANodeWithoutTokensRefuses(t *testing.T) {
 	srv := newFakeNode(t)
 	c := New(Config{})
 	defer c.Close()
+
 	err := c.Call(t.Context(), srv.URL, Request{Method: http.MethodGet, Path: "/v1/elsewhere"}, nil)
 	refused, ok := errors.AsType[*StatusError](err)
 	if !errors.Is(err, ErrRefused) || !ok || refused.Status != http.StatusNotFound {
@@ -183,12 +192,15 @@ func TestAFirstFrameThatIsNoWelcomeIsAFaultOfTheNode(t *testing.T) {
 			}
 		}
 	})
+
 	c := n.accept()
 	c.ack(&wire.Ack{})
+
 	fault, ok := errors.AsType[*ProtocolError](take(t, faults, "the fault"))
 	if !ok || fault.What != "the first frame is *wire.ServerFrame_Ack, not a welcome" {
 		t.Fatal(fault)
 	}
+
 	n.welcome(&wire.Welcome{})
 }
 
@@ -202,10 +214,12 @@ func TestASilentNodeCountsAsLostAndOneThatPingsDoesNot(t *testing.T) {
 	c, _ := n.welcome(&wire.Welcome{})
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+
 	for range 12 {
 		<-tick.C
 		_ = c.ws.WriteControl(9, nil, time.Now().Add(time.Second))
 	}
+
 	if len(lost) > 0 {
 		t.Fatalf("lost although it pings: %v", <-lost)
 	}
@@ -217,10 +231,12 @@ func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
 	n := newFakeNode(t)
 	c := New(Config{Servers: []string{n.URL}})
 	defer c.Close()
+
 	s := c.NewSession(SessionConfig{Token: c.DevTokens(RoleRider, "ada")})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
+
 	conn, _ := n.welcome(&wire.Welcome{})
 	answers := do(s, Frame(&wire.Sos{TripId: "t"}))
 	conn.next()
@@ -231,6 +247,7 @@ func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
 	if a := take(t, answers, "the answer"); !errors.Is(a.err, ErrEnded) {
 		t.Fatal(a.err)
 	}
+
 	for range conn.frames { // closes when the node has read everything
 	}
 	if conn.code != 1000 {
@@ -249,18 +266,22 @@ func TestASessionEndsWhileItWaitsForTheWelcome(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := New(Config{Servers: []string{n.URL}, DialsAtOnce: 1})
 	defer c.Close()
+
 	ended := make(chan error, 2)
 	for range 2 { // the second waits for its turn to connect
 		s := c.NewSession(SessionConfig{Token: c.DevTokens(RoleRider, "ada")})
 		go func() { ended <- s.Run(ctx) }()
 	}
+
 	n.accept().next()
 	cancel()
+
 	for range 2 {
 		if err := take(t, ended, "the end"); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if len(n.conns) != 0 {
 		t.Error("two connected at the same time")
 	}
@@ -277,6 +298,7 @@ func TestEveryBodyGoesIntoItsFrame(t *testing.T) {
 			names = append(names, string(body.Name()))
 		}
 	}
+
 	bodies := new(wire.ClientFrame).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
 	slices.Sort(names)
 	if len(slices.Compact(names)) != bodies.Len() {

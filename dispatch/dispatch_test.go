@@ -76,7 +76,7 @@ func TestVanishedDriverDoesNotHoldUpTheOffer(t *testing.T) {
 	runInTown(t, metresOf{"near": 300, "far": 900}, func(w *testTown) {
 		w.requestTrip("r", true)
 		w.fleet.removeDriver("near")
-		w.dispatcher.DriverGone("near")
+		w.dispatcher.OnDriverGone("near")
 		w.advance(0)
 		w.wantOffered("near", "far")
 	})
@@ -121,7 +121,7 @@ func TestATripThatCannotBeExpiredForAHangingStoreIsTriedAgain(t *testing.T) {
 		w.store.setHanging(false)
 		w.advance(10 * time.Second)
 		w.wantSearches(0)
-		w.wantTrip(id, trips.Expired, ReasonNobodyNear)
+		w.wantTrip(id, trips.Expired, ReasonNoDriverNearby)
 	})
 }
 
@@ -224,7 +224,7 @@ func TestGivesUpWithAReason(t *testing.T) {
 		w.advance(3*time.Minute - time.Second)
 		w.wantTrip(id, trips.Requested, "")
 		w.advance(2 * time.Second)
-		w.wantTrip(id, trips.Expired, ReasonNobodyNear)
+		w.wantTrip(id, trips.Expired, ReasonNoDriverNearby)
 		w.wantSearches(0)
 	})
 
@@ -232,7 +232,7 @@ func TestGivesUpWithAReason(t *testing.T) {
 		id := w.requestTrip("r", true)
 		w.declineOffer(w.lastOffer())
 		w.advance(3*time.Minute + time.Second)
-		w.wantTrip(id, trips.Expired, ReasonNobodyAccepts)
+		w.wantTrip(id, trips.Expired, ReasonNoDriverAccepted)
 	})
 }
 
@@ -242,7 +242,7 @@ func TestOffersPerTripAreBounded(t *testing.T) {
 		w.declineOffer(w.lastOffer())
 		w.declineOffer(w.lastOffer())
 		w.wantOffered("a", "b")
-		w.wantTrip(id, trips.Expired, ReasonNobodyAccepts)
+		w.wantTrip(id, trips.Expired, ReasonNoDriverAccepted)
 	}, func(c *Config) { c.MaxOffers = 2 })
 }
 
@@ -280,7 +280,7 @@ func TestLostOwnershipStopsTheSearchAndAnotherTripsStart(t *testing.T) {
 		owns.Store(true)
 		w.advance(2 * time.Second)
 		w.wantSearches(2)
-	}, func(c *Config) { c.Owns = func(location.Region) bool { return owns.Load() } })
+	}, func(c *Config) { c.OwnsRegion = func(location.Region) bool { return owns.Load() } })
 }
 
 func TestDriverStaysHeldWhileTheStoreCannotSayWhetherHeAccepted(t *testing.T) {
@@ -305,7 +305,7 @@ func TestExpiryIsTriedAgainWhenTheStoreWasAway(t *testing.T) {
 		w.advance(4 * time.Minute)
 		w.store.setDown(false)
 		w.advance(3 * time.Second)
-		w.wantTrip(id, trips.Expired, ReasonNobodyNear)
+		w.wantTrip(id, trips.Expired, ReasonNoDriverNearby)
 	})
 }
 

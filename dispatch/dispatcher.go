@@ -18,7 +18,7 @@ import (
 // Drivers is what a search needs of the shared state. Reserve is a
 // compare-and-set: of two searches one gets the driver. No method blocks.
 type Drivers interface {
-	Finder
+	DriverFinder
 	Reserve(id trips.DriverID, hold string) error
 	Release(id trips.DriverID, hold string) bool
 	Assign(id trips.DriverID, trip trips.TripID, st sharedstate.Status)
@@ -29,15 +29,15 @@ var _ Drivers = (*sharedstate.Drivers)(nil)
 // Config is what a Dispatcher is built from. Zero durations and bounds take the
 // defaults named beside them.
 type Config struct {
-	Node    string
-	Desk    *trips.Desk
-	Store   trips.Store
-	Drivers Drivers
-	Courier Courier
-	Owns    func(location.Region) bool // nil: every region.
-	Policy  Policy                     // Zero: the nearest driver by air.
-	Now     func() time.Time           // nil: time.Now.
-	Epoch   uint64                     // Fences offers; 0: Unix ms at New.
+	Node       string
+	Trips      *trips.Service
+	Store      trips.Store
+	Drivers    Drivers
+	Transport  OfferTransport
+	OwnsRegion func(location.Region) bool // nil: every region.
+	Policy     Policy                     // Zero: the nearest driver by air.
+	Now        func() time.Time           // nil: time.Now.
+	Epoch      uint64                     // Fences offers; 0: Unix ms at New.
 
 	Rules
 	ScanEvery   time.Duration // 2 s
@@ -48,11 +48,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Owns == nil {
-		c.Owns = func(location.Region) bool { return true }
+	if c.OwnsRegion == nil {
+		c.OwnsRegion = func(location.Region) bool { return true }
 	}
-	if c.Policy.Picker == nil {
-		c.Policy.Picker = NearestByRoad{}
+	if c.Policy.Matcher == nil {
+		c.Policy.Matcher = GreedyMatcher{}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -132,17 +132,17 @@ func (d *Dispatcher) Hint(ev trips.Event) {
 	}
 }
 
-// Declined reports that the driver does not want the offer. It never blocks. It
-// ignores an offer that is no longer out.
-func (d *Dispatcher) Declined(offerID string, id trips.DriverID) {
+// OnOfferDeclined reports that the driver does not want the offer. It never
+// blocks. It ignores an offer that is no longer out.
+func (d *Dispatcher) OnOfferDeclined(offerID string, id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
 		s.sendSignal(signal{kind: offerDeclined, driver: id, offerID: offerID})
 	}
 }
 
-// DriverGone reports that the driver's phone is gone, so that the offer in hand
-// goes to the next driver at once. It never blocks.
-func (d *Dispatcher) DriverGone(id trips.DriverID) {
+// OnDriverGone reports that the driver's phone is gone, so that the offer in
+// hand goes to the next driver at once. It never blocks.
+func (d *Dispatcher) OnDriverGone(id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
 		s.sendSignal(signal{kind: driverGone, driver: id})
 	}
@@ -159,7 +159,7 @@ func (d *Dispatcher) searchHolding(id trips.DriverID) *search {
 // its trip changed. Only Run's goroutine calls it.
 func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	if ev.Trip.State == trips.Requested {
-		if d.cfg.Owns(ev.Trip.Region) {
+		if d.cfg.OwnsRegion(ev.Trip.Region) {
 			d.startSearch(ctx, ev.Trip)
 		}
 		return
@@ -181,7 +181,7 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 	before := d.runningSearches()
 	limit := 2 * d.cfg.MaxSearches
 	readCtx, cancel := context.WithTimeout(ctx, d.cfg.ScanEvery)
-	open, err := d.cfg.Store.Open(readCtx, limit)
+	open, err := d.cfg.Store.OpenTrips(readCtx, limit)
 	cancel()
 
 	if err != nil {
@@ -197,7 +197,7 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 	}
 
 	for id, s := range before {
-		if !d.cfg.Owns(s.trip.Region) {
+		if !d.cfg.OwnsRegion(s.trip.Region) {
 			s.cancel()
 		} else if !isOpen[id] && len(open) < limit {
 			s.sendSignal(signal{kind: tripUncertain})
@@ -205,7 +205,7 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 	}
 
 	for _, t := range open {
-		if d.cfg.Owns(t.Region) {
+		if d.cfg.OwnsRegion(t.Region) {
 			d.startSearch(ctx, t)
 		}
 	}

@@ -56,7 +56,7 @@ func (s *fakeStore) Trip(ctx context.Context, id trips.TripID) (trips.Trip, erro
 	return t, nil
 }
 
-func (s *fakeStore) Apply(_ context.Context, m trips.Move) (trips.Event, error) {
+func (s *fakeStore) Apply(_ context.Context, m trips.Command) (trips.Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -72,11 +72,11 @@ func (s *fakeStore) Apply(_ context.Context, m trips.Move) (trips.Event, error) 
 	return m.Event, nil
 }
 
-func (s *fakeStore) Recorded(context.Context, trips.Key) (trips.Event, error) {
+func (s *fakeStore) RecordedEvent(context.Context, trips.IdempotencyKey) (trips.Event, error) {
 	return trips.Event{}, trips.ErrNotFound
 }
 
-func (s *fakeStore) Open(_ context.Context, limit int) ([]trips.Trip, error) {
+func (s *fakeStore) OpenTrips(_ context.Context, limit int) ([]trips.Trip, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -114,20 +114,20 @@ type fakeFleet struct {
 	hold   map[trips.DriverID]string
 }
 
-func (f *fakeFleet) Nearest(_ location.Point, k int, maxMetres float64, dst []sharedstate.Near) []sharedstate.Near {
+func (f *fakeFleet) Nearest(_ location.Point, k int, maxMetres float64, dst []sharedstate.NearbyDriver) []sharedstate.NearbyDriver {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	for id, m := range f.metres {
 		if m <= maxMetres && f.hold[id] == "" {
-			n := sharedstate.Near{Metres: m}
+			n := sharedstate.NearbyDriver{Metres: m}
 			n.ID = id
 			n.Fix.Point = location.Point{Lng: m / 111_195}
 			dst = append(dst, n)
 		}
 	}
 
-	slices.SortFunc(dst, func(a, b sharedstate.Near) int { return int(a.Metres - b.Metres) })
+	slices.SortFunc(dst, func(a, b sharedstate.NearbyDriver) int { return int(a.Metres - b.Metres) })
 	return dst[:min(k, len(dst))]
 }
 
@@ -177,7 +177,7 @@ type fakeCourier struct {
 	withdrawn   []string // Each "driver reason".
 }
 
-func (c *fakeCourier) Offer(_ context.Context, o Offer) error {
+func (c *fakeCourier) SendOffer(_ context.Context, o Offer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unreachable[o.Driver] {
@@ -187,7 +187,7 @@ func (c *fakeCourier) Offer(_ context.Context, o Offer) error {
 	return nil
 }
 
-func (c *fakeCourier) Withdraw(_ context.Context, o Offer, reason string) {
+func (c *fakeCourier) WithdrawOffer(_ context.Context, o Offer, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.withdrawn = append(c.withdrawn, string(o.Driver)+" "+reason)
@@ -200,7 +200,7 @@ type testTown struct {
 	fleet      *fakeFleet
 	courier    *fakeCourier
 	metrics    *prometheus.Registry
-	desk       *trips.Desk
+	desk       *trips.Service
 	cfg        Config
 	dispatcher *Dispatcher
 	cancel     context.CancelFunc
@@ -215,8 +215,8 @@ func runInTown(t *testing.T, drivers map[trips.DriverID]float64, story func(*tes
 	synctest.Test(t, func(t *testing.T) {
 		w := &testTown{t: t, store: &fakeStore{trips: map[trips.TripID]trips.Trip{}}, courier: &fakeCourier{unreachable: map[trips.DriverID]bool{}},
 			fleet: &fakeFleet{metres: drivers, hold: map[trips.DriverID]string{}}}
-		w.desk = &trips.Desk{Store: w.store, Now: time.Now}
-		w.cfg = Config{Node: "n1", Desk: w.desk, Store: w.store, Drivers: w.fleet, Courier: w.courier, Log: slog.New(slog.DiscardHandler)}
+		w.desk = &trips.Service{Store: w.store, Now: time.Now}
+		w.cfg = Config{Node: "n1", Trips: w.desk, Store: w.store, Drivers: w.fleet, Transport: w.courier, Log: slog.New(slog.DiscardHandler)}
 		for _, o := range opts {
 			o(&w.cfg)
 		}
@@ -246,7 +246,7 @@ func (w *testTown) stopDispatcher() {
 // requestTrip opens a trip; hint says whether the dispatcher hears of it.
 func (w *testTown) requestTrip(rider trips.RiderID, hint bool) trips.TripID {
 	w.t.Helper()
-	ev, err := w.desk.Request(w.t.Context(), trips.Key{}, rider, location.Point{}, location.Point{Lng: .1}, trips.Quote{})
+	ev, err := w.desk.RequestTrip(w.t.Context(), trips.IdempotencyKey{}, rider, location.Point{}, location.Point{Lng: .1}, trips.Quote{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -258,9 +258,9 @@ func (w *testTown) requestTrip(rider trips.RiderID, hint bool) trips.TripID {
 	return ev.Trip.ID
 }
 
-func (w *testTown) applyVerb(id trips.TripID, hint bool, verb trips.Verb) {
+func (w *testTown) applyVerb(id trips.TripID, hint bool, verb trips.Transition) {
 	w.t.Helper()
-	ev, err := w.desk.Move(w.t.Context(), trips.Key{}, id, verb)
+	ev, err := w.desk.Apply(w.t.Context(), trips.IdempotencyKey{}, id, verb)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func (w *testTown) cancelTrip(id trips.TripID, rider trips.RiderID, hint bool) {
 }
 
 func (w *testTown) declineOffer(o Offer) {
-	w.dispatcher.Declined(o.ID, o.Driver)
+	w.dispatcher.OnOfferDeclined(o.ID, o.Driver)
 	synctest.Wait()
 }
 

@@ -11,20 +11,20 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// NearestByRoad picks, trip by trip, the driver who is first at the pickup by
+// GreedyMatcher picks, trip by trip, the driver who is first at the pickup by
 // road. When the travel times do not come before the deadline, it picks the
 // nearest driver by air: a late answer is worse than a second-best driver.
-type NearestByRoad struct {
+type GreedyMatcher struct {
 	ETA      ETA
 	Deadline time.Duration // For the travel times of one trip; 0: 300 ms.
 }
 
-// Pick implements Picker.
-func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
-	pairs := make([]Pair, 0, len(window))
+// MatchWindow implements Matcher.
+func (p GreedyMatcher) MatchWindow(ctx context.Context, window []Candidates) []Assignment {
+	pairs := make([]Assignment, 0, len(window))
 	taken := map[trips.DriverID]bool{}
 	for _, ask := range window {
-		near := slices.DeleteFunc(slices.Clone(ask.Near), func(n sharedstate.Near) bool { return taken[n.ID] })
+		near := slices.DeleteFunc(slices.Clone(ask.Nearby), func(n sharedstate.NearbyDriver) bool { return taken[n.ID] })
 		if len(near) == 0 {
 			continue
 		}
@@ -39,8 +39,8 @@ func (p NearestByRoad) Pick(ctx context.Context, window []Ask) []Pair {
 
 // findFirst returns the pair of the driver who is first at the pickup, without
 // the trip's id. near is not empty.
-func (p NearestByRoad) findFirst(ctx context.Context, pickup location.Point, near []sharedstate.Near) Pair {
-	byAir := Pair{Driver: slices.MinFunc(near, func(a, b sharedstate.Near) int { return cmp.Compare(a.Metres, b.Metres) })}
+func (p GreedyMatcher) findFirst(ctx context.Context, pickup location.Point, near []sharedstate.NearbyDriver) Assignment {
+	byAir := Assignment{Driver: slices.MinFunc(near, func(a, b sharedstate.NearbyDriver) int { return cmp.Compare(a.Metres, b.Metres) })}
 	if p.ETA == nil {
 		return byAir
 	}
@@ -65,5 +65,5 @@ func (p NearestByRoad) findFirst(ctx context.Context, pickup location.Point, nea
 		}
 	}
 
-	return Pair{Driver: near[best], Pickup: times[best]}
+	return Assignment{Driver: near[best], PickupTime: times[best]}
 }

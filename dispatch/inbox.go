@@ -87,9 +87,9 @@ func (b *Inbox) Drop(offerID string) (Offer, bool) {
 	return o, ok
 }
 
-// Knows reports whether an offer is here, or was here in the last few minutes.
-// Then no other node ever had it.
-func (b *Inbox) Knows(offerID string) bool {
+// HasSeen reports whether an offer is here, or was here in the last few
+// minutes. Then no other node ever had it.
+func (b *Inbox) HasSeen(offerID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, here := b.offers[offerID]
@@ -118,9 +118,9 @@ func (b *Inbox) forgetOldLocked() {
 	b.forgetAt = max(minSweepSize, 2*len(b.recentIDs))
 }
 
-// Held returns the offers that a driver has in hand, so that a phone that
+// OffersOf returns the offers that a driver has in hand, so that a phone that
 // reconnects sees them again.
-func (b *Inbox) Held(d trips.DriverID) []Offer {
+func (b *Inbox) OffersOf(d trips.DriverID) []Offer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 

@@ -26,7 +26,7 @@ func TestOfferIsTakenOnceByTheDriverItWasMadeTo(t *testing.T) {
 	if _, err := b.Take("d2", "o1"); !errors.Is(err, ErrOfferGone) {
 		t.Errorf("a stranger took the offer: %v", err)
 	}
-	if held := b.Held("d1"); len(held) != 1 {
+	if held := b.OffersOf("d1"); len(held) != 1 {
 		t.Errorf("held %v", held)
 	}
 	if o, err := b.Take("d1", "o1"); err != nil || o.Trip.ID != "t1" {
@@ -49,7 +49,7 @@ func TestExpiredAndDroppedOffersAreGone(t *testing.T) {
 	if o, ok := b.Drop("o2"); !ok || o.ID != "o2" {
 		t.Errorf("dropped %+v, %v", o, ok)
 	}
-	if _, ok := b.Drop("o2"); ok || len(b.Held("d1")) != 0 {
+	if _, ok := b.Drop("o2"); ok || len(b.OffersOf("d1")) != 0 {
 		t.Error("a dropped offer is still there")
 	}
 }
@@ -117,14 +117,14 @@ func TestAnInboxKnowsForSomeMinutesWhatWasInIt(t *testing.T) {
 	know := func(want bool) {
 		t.Helper()
 		for _, id := range all {
-			if b.Knows(id) != want {
+			if b.HasSeen(id) != want {
 				t.Errorf("knows %s: %v", id, !want)
 			}
 		}
 	}
 
 	know(true)
-	if b.Knows("another") {
+	if b.HasSeen("another") {
 		t.Error("knows what was never here")
 	}
 	c.at = c.at.Add(time.Minute)

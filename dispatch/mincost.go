@@ -12,26 +12,26 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// LeastWait matches a whole window at the least total cost. It may send a rider
-// the second-nearest driver, because the nearest one is the only driver for
-// another rider. A pair costs the seconds to the pickup, less a little for a
-// driver who has waited long. Leaving a trip to the next window costs Patience,
-// and more the longer the trip has waited. This has three effects:
+// MinCostMatcher matches a whole window at the least total cost. It may send a
+// rider the second-nearest driver, because the nearest one is the only driver
+// for another rider. A pair costs the seconds to the pickup, less a little for
+// a driver who has waited long. Leaving a trip to the next window costs
+// MaxPickup, and more the longer the trip has waited. This has three effects:
 //
-//   - A pickup longer than Patience has to wait. The driver would be lost to
+//   - A pickup longer than MaxPickup has to wait. The driver would be lost to
 //     nearer riders, and a nearer driver may come free. Sending drivers ever
 //     farther is how a busy city breaks down (J. Castillo, D. Knoepfle and E.
 //     Weyl, Surge Pricing Solves the Wild Goose Chase, EC 2017).
-//   - A rider who has waited for LastCall gets any driver whom no other rider
+//   - A rider who has waited for MaxWait gets any driver whom no other rider
 //     needs, however far away. The trip gets no priority. Priority was tried:
 //     under overload every trip ended up with it, and pickups grew long.
-//   - Of two equal trips the older one may be farther away, by Age for each
-//     second of waiting. So a trip loses a driver only to older trips, or to
-//     trips that are younger by at most the longest pickup divided by Age.
-//     These are finitely many, so no trip waits for ever.
+//   - Of two equal trips the older one may be farther away, by WaitWeight for
+//     each second of waiting. So a trip loses a driver only to older trips, or
+//     to trips that are younger by at most the longest pickup divided by
+//     WaitWeight. These are finitely many, so no trip waits for ever.
 //
 // The assignment is exact: see the package matching.
-type LeastWait struct {
+type MinCostMatcher struct {
 	ETA      ETA           // nil: pickup times are estimated by air.
 	Deadline time.Duration // For the travel times of one window; 0: 300 ms.
 
@@ -41,48 +41,48 @@ type LeastWait struct {
 	Weights
 }
 
-// Weights are the prices of LeastWait. Zero values take the defaults.
+// Weights are the prices of MinCostMatcher. Zero values take the defaults.
 type Weights struct {
-	Patience time.Duration // Cost of leaving a new trip; DefaultPatience.
-	LastCall time.Duration // DefaultLastCall
+	MaxPickup time.Duration // Cost of leaving a new trip; DefaultMaxPickup.
+	MaxWait   time.Duration // DefaultMaxWait
 
-	// Age is how many seconds of pickup a second of a rider's waiting is worth;
-	// DefaultAge.
-	Age float64
+	// WaitWeight is how many seconds of pickup a second of a rider's waiting is
+	// worth; DefaultWaitWeight.
+	WaitWeight float64
 
-	// Idle is how many seconds of pickup a second of a driver's idling is
-	// worth; DefaultIdle. Below 0 it counts as none.
-	Idle float64
+	// IdleWeight is how many seconds of pickup a second of a driver's idling is
+	// worth; DefaultIdleWeight. Below 0 it counts as none.
+	IdleWeight float64
 }
 
 // The defaults are the weights with which `ridehail simulate` did best; see
 // docs/dispatch.md.
 const (
-	DefaultPatience = 5 * time.Minute
-	DefaultLastCall = 2 * time.Minute
-	DefaultAge      = 0.5
-	DefaultIdle     = 0.01
-	maxIdleTime     = 30 * time.Minute
+	DefaultMaxPickup  = 5 * time.Minute
+	DefaultMaxWait    = 2 * time.Minute
+	DefaultWaitWeight = 0.5
+	DefaultIdleWeight = 0.01
+	maxIdleTime       = 30 * time.Minute
 )
 
 // skipCost is what leaving a trip to the next window costs.
 func (w Weights) skipCost(waited time.Duration) time.Duration {
-	return cmp.Or(w.Patience, DefaultPatience) + scaleDuration(min(waited, longestPickup), cmp.Or(w.Age, DefaultAge))
+	return cmp.Or(w.MaxPickup, DefaultMaxPickup) + scaleDuration(min(waited, longestPickup), cmp.Or(w.WaitWeight, DefaultWaitWeight))
 }
 
-// pairCost is what a pair costs. After LastCall every pair is slightly cheaper
+// pairCost is what a pair costs. After MaxWait every pair is slightly cheaper
 // than none.
 func (w Weights) pairCost(waited, pickup, idle time.Duration) time.Duration {
-	cost := pickup - scaleDuration(min(idle, maxIdleTime), max(0, cmp.Or(w.Idle, DefaultIdle)))
-	if waited >= cmp.Or(w.LastCall, DefaultLastCall) {
+	cost := pickup - scaleDuration(min(idle, maxIdleTime), max(0, cmp.Or(w.IdleWeight, DefaultIdleWeight)))
+	if waited >= cmp.Or(w.MaxWait, DefaultMaxWait) {
 		const little = 1_000_000 // Parts of a pickup's time.
 		cost = min(cost, w.skipCost(waited)-max(0, longestPickup-pickup)/little-time.Microsecond)
 	}
 	return cost
 }
 
-// Pick implements Picker.
-func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
+// MatchWindow implements Matcher.
+func (p MinCostMatcher) MatchWindow(ctx context.Context, window []Candidates) []Assignment {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Deadline, defaultETADeadline))
 	defer cancel()
 
@@ -92,29 +92,29 @@ func (p LeastWait) Pick(ctx context.Context, window []Ask) []Pair {
 	pace := cmp.Or(p.Pace, 1)
 	for i, ask := range window {
 		waited := scaleDuration(ask.Waited, pace)
-		g.Row(p.skipCost(waited).Microseconds())
+		g.AddRow(p.skipCost(waited).Microseconds())
 
-		for c, n := range ask.Near {
+		for c, n := range ask.Nearby {
 			if pickups[i][c] >= longestPickup {
 				continue // The pickup cannot be reached.
 			}
-			g.Edge(number[n.ID], p.pairCost(waited, pickups[i][c], scaleDuration(n.Idle, pace)).Microseconds())
+			g.AddEdge(number[n.ID], p.pairCost(waited, pickups[i][c], scaleDuration(n.Idle, pace)).Microseconds())
 		}
 	}
 
 	m, err := g.Assign()
 	if err != nil { // Impossible: the bounds above keep costs below MaxCost.
-		return NearestByRoad{ETA: p.ETA, Deadline: p.Deadline}.Pick(ctx, window)
+		return GreedyMatcher{ETA: p.ETA, Deadline: p.Deadline}.MatchWindow(ctx, window)
 	}
 
-	var pairs []Pair
-	for i, j := range m.Row {
-		if j == matching.None {
+	var pairs []Assignment
+	for i, j := range m.ColumnOf {
+		if j == matching.Unmatched {
 			continue
 		}
 		ask := window[i]
-		c := slices.IndexFunc(ask.Near, func(n sharedstate.Near) bool { return n.ID == drivers[j] })
-		pairs = append(pairs, Pair{Trip: ask.Trip.ID, Driver: ask.Near[c], Pickup: pickups[i][c]})
+		c := slices.IndexFunc(ask.Nearby, func(n sharedstate.NearbyDriver) bool { return n.ID == drivers[j] })
+		pairs = append(pairs, Assignment{Trip: ask.Trip.ID, Driver: ask.Nearby[c], PickupTime: pickups[i][c]})
 	}
 	return pairs
 }
@@ -123,10 +123,10 @@ func scaleDuration(d time.Duration, by float64) time.Duration { return time.Dura
 
 // numberDrivers numbers the drivers of a window in the order in which they
 // occur.
-func numberDrivers(window []Ask) (drivers []trips.DriverID, number map[trips.DriverID]int) {
+func numberDrivers(window []Candidates) (drivers []trips.DriverID, number map[trips.DriverID]int) {
 	number = map[trips.DriverID]int{}
 	for _, ask := range window {
-		for _, n := range ask.Near {
+		for _, n := range ask.Nearby {
 			if _, known := number[n.ID]; !known {
 				number[n.ID] = len(drivers)
 				drivers = append(drivers, n.ID)
@@ -144,7 +144,7 @@ const groupSize = 16
 
 // pickupTimes returns, for each trip of a window, the times of its candidates
 // to the pickup.
-func (p LeastWait) pickupTimes(ctx context.Context, window []Ask) [][]time.Duration {
+func (p MinCostMatcher) pickupTimes(ctx context.Context, window []Candidates) [][]time.Duration {
 	order := make([]int, len(window))
 	cells := make([]location.Cell, len(window))
 	for i, ask := range window {
@@ -164,12 +164,12 @@ func (p LeastWait) pickupTimes(ctx context.Context, window []Ask) [][]time.Durat
 
 // fillPickupTimes sets the pickup times of one group of trips in out. It
 // estimates them when the travel times fail.
-func (p LeastWait) fillPickupTimes(ctx context.Context, window []Ask, group []int, out [][]time.Duration) {
+func (p MinCostMatcher) fillPickupTimes(ctx context.Context, window []Candidates, group []int, out [][]time.Duration) {
 	var from, to []location.Point
 	number := map[trips.DriverID]int{}
 	for _, i := range group {
 		to = append(to, window[i].Trip.Pickup)
-		for _, n := range window[i].Near {
+		for _, n := range window[i].Nearby {
 			if _, known := number[n.ID]; !known {
 				number[n.ID] = len(from)
 				from = append(from, n.Fix.Point)
@@ -185,8 +185,8 @@ func (p LeastWait) fillPickupTimes(ctx context.Context, window []Ask, group []in
 	}
 
 	for column, i := range group {
-		out[i] = make([]time.Duration, len(window[i].Near))
-		for c, n := range window[i].Near {
+		out[i] = make([]time.Duration, len(window[i].Nearby))
+		for c, n := range window[i].Nearby {
 			out[i][c] = estimatePickup(n)
 			if times != nil && len(times[number[n.ID]]) == len(to) {
 				out[i][c] = min(max(0, times[number[n.ID]][column]), longestPickup)
@@ -200,7 +200,7 @@ const longestPickup = 24 * time.Hour
 
 // estimatePickup is a pickup's time without travel times: the distance by air
 // at a car's average progress in a city, detours included.
-func estimatePickup(n sharedstate.Near) time.Duration {
+func estimatePickup(n sharedstate.NearbyDriver) time.Duration {
 	const metresPerSecond = 6
 	return min(time.Duration(n.Metres/metresPerSecond*float64(time.Second)), longestPickup)
 }

@@ -41,12 +41,12 @@ const (
 
 // The reasons why a trip expires.
 const (
-	ReasonNobodyNear    = "no_driver_nearby"
-	ReasonNobodyAccepts = "no_driver_accepted"
+	ReasonNoDriverNearby   = "no_driver_nearby"
+	ReasonNoDriverAccepted = "no_driver_accepted"
 )
 
 var (
-	// ErrUnreachable is what a Courier returns when it cannot reach the
+	// ErrUnreachable is what a OfferTransport returns when it cannot reach the
 	// driver's phone.
 	ErrUnreachable = errors.New("the driver cannot be reached")
 	// ErrOfferGone is what an Inbox returns for an offer that expired, was
@@ -54,10 +54,10 @@ var (
 	ErrOfferGone = errors.New("this offer is gone: wait for the next one")
 )
 
-// Courier carries offers to the phones of drivers, on this node or another.
-// Many searches call it concurrently. Both methods may block until ctx ends. An
-// offer that gets lost on the way expires.
-type Courier interface {
-	Offer(ctx context.Context, o Offer) error
-	Withdraw(ctx context.Context, o Offer, reason string)
+// OfferTransport carries offers to the phones of drivers, on this node or
+// another. Many searches call it concurrently. Both methods may block until ctx
+// ends. An offer that gets lost on the way expires.
+type OfferTransport interface {
+	SendOffer(ctx context.Context, o Offer) error
+	WithdrawOffer(ctx context.Context, o Offer, reason string)
 }

@@ -34,20 +34,20 @@ func (f etaFunc) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 	return out, "road", nil
 }
 
-func nearbyDriver(id trips.DriverID, metres float64) sharedstate.Near {
-	n := sharedstate.Near{Metres: metres}
+func nearbyDriver(id trips.DriverID, metres float64) sharedstate.NearbyDriver {
+	n := sharedstate.NearbyDriver{Metres: metres}
 	n.ID = id
 	return n
 }
 
 // twoDrivers is a window of one trip, whose nearest driver by air and by road
 // differ if the travel times say so.
-var twoDrivers = []Ask{{Trip: trips.Trip{ID: "t1"}, Near: []sharedstate.Near{nearbyDriver("by_air", 100), nearbyDriver("by_road", 300)}}}
+var twoDrivers = []Candidates{{Trip: trips.Trip{ID: "t1"}, Nearby: []sharedstate.NearbyDriver{nearbyDriver("by_air", 100), nearbyDriver("by_road", 300)}}}
 
 // pickOne matches the window and checks that one pair comes of it.
-func pickOne(t *testing.T, p Picker, window []Ask) Pair {
+func pickOne(t *testing.T, p Matcher, window []Candidates) Assignment {
 	t.Helper()
-	pairs := p.Pick(t.Context(), window)
+	pairs := p.MatchWindow(t.Context(), window)
 	if len(pairs) != 1 {
 		t.Fatalf("%d pairs, want 1", len(pairs))
 	}
@@ -58,7 +58,7 @@ func TestTheDriverAcrossTheLagoonIsNotTheNearest(t *testing.T) {
 	eta := etaFunc(func(context.Context, []location.Point, location.Point) ([]time.Duration, string, error) {
 		return []time.Duration{20 * time.Minute, time.Minute}, "road", nil
 	})
-	if p := pickOne(t, NearestByRoad{ETA: eta}, twoDrivers); p.Driver.ID != "by_road" || p.Pickup != time.Minute || p.Trip != "t1" {
+	if p := pickOne(t, GreedyMatcher{ETA: eta}, twoDrivers); p.Driver.ID != "by_road" || p.PickupTime != time.Minute || p.Trip != "t1" {
 		t.Errorf("picked %+v", p)
 	}
 }
@@ -71,7 +71,7 @@ func TestWithoutTravelTimesTheNearestByAirIsPicked(t *testing.T) {
 		return nil, "", errors.New("no routing")
 	})
 	for name, eta := range map[string]ETA{"none": nil, "failing": failing, "too few": short} {
-		if p := pickOne(t, NearestByRoad{ETA: eta}, twoDrivers); p.Driver.ID != "by_air" || p.Pickup != 0 {
+		if p := pickOne(t, GreedyMatcher{ETA: eta}, twoDrivers); p.Driver.ID != "by_air" || p.PickupTime != 0 {
 			t.Errorf("%s: picked %+v", name, p)
 		}
 	}
@@ -84,17 +84,17 @@ func TestSlowTravelTimesDoNotHoldUpTheSearch(t *testing.T) {
 			return nil, "", ctx.Err()
 		})
 		start := time.Now()
-		if p := pickOne(t, NearestByRoad{ETA: hanging}, twoDrivers); p.Driver.ID != "by_air" || time.Since(start) != defaultETADeadline {
+		if p := pickOne(t, GreedyMatcher{ETA: hanging}, twoDrivers); p.Driver.ID != "by_air" || time.Since(start) != defaultETADeadline {
 			t.Errorf("picked %+v after %v", p, time.Since(start))
 		}
 	})
 }
 
 func TestAWindowOfTwoTripsNeverPairsOneDriverTwice(t *testing.T) {
-	both := []Ask{{Trip: trips.Trip{ID: "t1"}, Near: []sharedstate.Near{nearbyDriver("a", 1), nearbyDriver("b", 2)}},
-		{Trip: trips.Trip{ID: "t2"}, Near: []sharedstate.Near{nearbyDriver("a", 1), nearbyDriver("b", 2)}},
-		{Trip: trips.Trip{ID: "t3"}, Near: []sharedstate.Near{nearbyDriver("a", 1), nearbyDriver("b", 2)}}}
-	pairs := NearestByRoad{}.Pick(t.Context(), both)
+	both := []Candidates{{Trip: trips.Trip{ID: "t1"}, Nearby: []sharedstate.NearbyDriver{nearbyDriver("a", 1), nearbyDriver("b", 2)}},
+		{Trip: trips.Trip{ID: "t2"}, Nearby: []sharedstate.NearbyDriver{nearbyDriver("a", 1), nearbyDriver("b", 2)}},
+		{Trip: trips.Trip{ID: "t3"}, Nearby: []sharedstate.NearbyDriver{nearbyDriver("a", 1), nearbyDriver("b", 2)}}}
+	pairs := GreedyMatcher{}.MatchWindow(t.Context(), both)
 	if len(pairs) != 2 || pairs[0].Driver.ID != "a" || pairs[1].Driver.ID != "b" {
 		t.Errorf("pairs %+v", pairs)
 	}

@@ -61,7 +61,7 @@ type search struct {
 
 	// Owned by the search's goroutine, and by the window's while the search
 	// waits in a window.
-	state     *Hunt
+	state     *SearchState
 	startedAt time.Time
 	endedTrip trips.Trip // The trip's last state, once won or closed.
 }
@@ -69,7 +69,7 @@ type search struct {
 // newSearch returns a search that cancel stops. It does nothing until run.
 func newSearch(d *Dispatcher, t trips.Trip, cancel context.CancelFunc) *search {
 	return &search{dispatcher: d, trip: t, cancel: cancel, signals: make(chan signal, 8),
-		state: NewHunt(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
+		state: NewSearchState(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
 }
 
 // sendSignal passes a signal to the search. It never blocks. When the search
@@ -127,20 +127,20 @@ func (s *search) retryPause() time.Duration {
 // chooseDriver asks the policy for a driver. In windows it chooses for all
 // waiting searches together, and a signal about the trip may end the wait
 // earlier.
-func (s *search) chooseDriver(ctx context.Context) (p Pair, ok bool, end outcome) {
+func (s *search) chooseDriver(ctx context.Context) (p Assignment, ok bool, end outcome) {
 	policy := s.dispatcher.cfg.Policy
 	if policy.Window > 0 {
 		return s.dispatcher.windows.joinWindow(ctx, s)
 	}
 
-	ask, ok := s.state.Ask(s.dispatcher.cfg.Drivers, policy.Enough(), s.dispatcher.cfg.Now())
+	ask, ok := s.state.FindCandidates(s.dispatcher.cfg.Drivers, policy.MinCandidates(), s.dispatcher.cfg.Now())
 	if !ok {
-		return Pair{}, false, outcomeNone
+		return Assignment{}, false, outcomeNone
 	}
 
-	pairs := policy.Picker.Pick(ctx, []Ask{ask})
+	pairs := policy.Matcher.MatchWindow(ctx, []Candidates{ask})
 	if len(pairs) != 1 || pairs[0].Trip != s.trip.ID {
-		return Pair{}, false, outcomeNone
+		return Assignment{}, false, outcomeNone
 	}
 	return pairs[0], true, outcomeNone
 }
@@ -149,7 +149,7 @@ func (s *search) chooseDriver(ctx context.Context) (p Pair, ok bool, end outcome
 // The hold ends here in every case. A driver who took the trip is first bound
 // to it. The trip's event does the same, but it may come later, or only after
 // the event that frees the driver again.
-func (s *search) reserveAndOffer(ctx context.Context, pair Pair) outcome {
+func (s *search) reserveAndOffer(ctx context.Context, pair Assignment) outcome {
 	o := s.newOffer(pair)
 	if err := s.dispatcher.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
 		// Another search was faster: look again, but do not spin.
@@ -159,7 +159,7 @@ func (s *search) reserveAndOffer(ctx context.Context, pair Pair) outcome {
 	s.dispatcher.setHolder(o.Driver, s)
 	end := s.sendOffer(ctx, o)
 	s.dispatcher.clearHolder(o.Driver, s)
-	if end == outcomeAccepted && s.endedTrip.State.Active() {
+	if end == outcomeAccepted && s.endedTrip.State.IsActive() {
 		s.dispatcher.cfg.Drivers.Assign(o.Driver, s.trip.ID, sharedstate.Reserved)
 	}
 	s.dispatcher.cfg.Drivers.Release(o.Driver, o.ID)
@@ -167,11 +167,11 @@ func (s *search) reserveAndOffer(ctx context.Context, pair Pair) outcome {
 	return end
 }
 
-// newOffer returns an offer of the trip that expires after OfferFor.
-func (s *search) newOffer(pair Pair) Offer {
+// newOffer returns an offer of the trip that expires after OfferTimeout.
+func (s *search) newOffer(pair Assignment) Offer {
 	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID,
 		Node: s.dispatcher.cfg.Node, Epoch: s.dispatcher.cfg.Epoch,
-		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferFor), Metres: pair.Driver.Metres, Pickup: pair.Pickup}
+		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferTimeout), Metres: pair.Driver.Metres, Pickup: pair.PickupTime}
 }
 
 // sendOffer sends the offer, waits for the outcome, counts it, and withdraws
@@ -181,15 +181,15 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 	asked := s.dispatcher.cfg.Now()
 
 	sendCtx, cancel := context.WithDeadline(ctx, o.ExpiresAt)
-	err := s.dispatcher.cfg.Courier.Offer(sendCtx, o)
+	err := s.dispatcher.cfg.Transport.SendOffer(sendCtx, o)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		count("unreachable").Inc()
-		s.state.Silent(o.Driver, asked)
+		s.state.MarkSilent(o.Driver, asked)
 		return outcomeDriverGone
 	}
 
-	s.state.Offers++
+	s.state.OffersMade++
 	count("made").Inc()
 	end := s.awaitSignal(ctx, o.ExpiresAt.Sub(s.dispatcher.cfg.Now()), &o)
 	if end == outcomeNone {
@@ -202,14 +202,14 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 		count("accepted").Inc()
 	case outcomeDeclined:
 		count("declined").Inc()
-		s.state.Declined(o.Driver)
+		s.state.MarkDeclined(o.Driver)
 	case outcomeDriverGone:
 		count("driver_gone").Inc()
-		s.state.Silent(o.Driver, asked)
+		s.state.MarkSilent(o.Driver, asked)
 		s.withdrawOffer(ctx, o, GoneWithdrawn)
 	case outcomeNone:
 		count("expired").Inc()
-		s.state.Silent(o.Driver, s.dispatcher.cfg.Now())
+		s.state.MarkSilent(o.Driver, s.dispatcher.cfg.Now())
 		s.withdrawOffer(ctx, o, GoneExpired)
 	case outcomeClosed:
 		count("withdrawn").Inc()
@@ -227,7 +227,7 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 func (s *search) withdrawOffer(ctx context.Context, o Offer, reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	s.dispatcher.cfg.Courier.Withdraw(ctx, o, reason)
+	s.dispatcher.cfg.Transport.WithdrawOffer(ctx, o, reason)
 }
 
 // expireTrip expires the trip, unless a driver took it or the rider left it at
@@ -235,11 +235,11 @@ func (s *search) withdrawOffer(ctx context.Context, o Offer, reason string) {
 // same, and the next scan starts another.
 func (s *search) expireTrip(ctx context.Context, reason string) outcome {
 	by := trips.System(s.dispatcher.cfg.Node)
-	key := trips.Key{Actor: by, ID: "expire-" + string(s.trip.ID), Print: "expire"}
+	key := trips.IdempotencyKey{Actor: by, ID: "expire-" + string(s.trip.ID), Fingerprint: "expire"}
 	moveCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 
-	_, err := s.dispatcher.cfg.Desk.Move(moveCtx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	_, err := s.dispatcher.cfg.Trips.Apply(moveCtx, key, s.trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Expire(by, reason, at)
 	})
 	switch {

@@ -27,7 +27,7 @@ type simCity struct {
 	t       *testing.T
 	seed    uint64
 	store   *faulty.Store
-	desk    *trips.Desk
+	desk    *trips.Service
 	nodes   [2]*simNode
 	fleet   map[trips.DriverID]*simDriver
 	stop    context.CancelFunc
@@ -58,7 +58,7 @@ func newCity(t *testing.T, seed uint64) *simCity {
 	c := &simCity{t: t, seed: seed, store: faulty.New(seed), rng: rand.New(rand.NewPCG(seed, 1)),
 		fleet:       map[trips.DriverID]*simDriver{},
 		lastRelayed: map[trips.TripID]uint32{}, noLongerOpen: map[trips.TripID]time.Time{}, offers: map[trips.TripID]int{}}
-	c.desk = &trips.Desk{Store: c.store, Now: time.Now}
+	c.desk = &trips.Service{Store: c.store, Now: time.Now}
 	c.mailbox.woken = make(chan struct{}, 1)
 	c.ctx, c.stop = context.WithCancel(t.Context())
 	for i, name := range []string{"north", "south"} {
@@ -82,7 +82,7 @@ func newCity(t *testing.T, seed uint64) *simCity {
 // policy serves trips one by one in cities with an even seed, and in windows in
 // the others. There are no travel times, so both policies estimate them.
 func (c *simCity) policy() dispatch.Policy {
-	p, err := dispatch.PolicyNamed([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil, 1)
+	p, err := dispatch.NewPolicy([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}[c.seed%2], nil, 1)
 	if err != nil {
 		c.reportViolation("%v", err)
 	}
@@ -238,10 +238,10 @@ func (c *simCity) runRelay() {
 
 // relayBatch relays a batch. It returns false when something may be left.
 func (c *simCity) relayBatch() bool {
-	if ok, err := c.store.Lease(c.ctx, "relay", time.Minute); err != nil || !ok {
+	if ok, err := c.store.AcquireLease(c.ctx, "relay", time.Minute); err != nil || !ok {
 		return false
 	}
-	notices, err := c.store.Pending(c.ctx, 100)
+	notices, err := c.store.PendingMessages(c.ctx, 100)
 	if err != nil || len(notices) == 0 {
 		return err == nil
 	}
@@ -258,7 +258,7 @@ func (c *simCity) relayBatch() bool {
 		c.startDrive(ev)
 	}
 
-	return c.store.Advance(c.ctx, "relay", notices[len(notices)-1]) == nil && len(notices) < 100
+	return c.store.AdvanceCursor(c.ctx, "relay", notices[len(notices)-1]) == nil && len(notices) < 100
 }
 
 // startDrive notes a relayed event. At a reservation it starts the driver's
@@ -301,9 +301,9 @@ func (c *simCity) requestTrip() (trips.TripID, trips.RiderID) {
 		c.reportViolation("request: %v", err)
 	}
 
-	key := trips.Key{Actor: ev.By, ID: "request-" + name}
+	key := trips.IdempotencyKey{Actor: ev.By, ID: "request-" + name}
 	for c.ctx.Err() == nil {
-		if _, err = c.store.Apply(c.ctx, trips.Move{Key: key, Event: ev}); err == nil || isRefusal(err) {
+		if _, err = c.store.Apply(c.ctx, trips.Command{Key: key, Event: ev}); err == nil || isRefusal(err) {
 			break
 		}
 		c.pause(time.Second)
@@ -328,11 +328,11 @@ func (c *simCity) runRider() {
 
 // sendUntilKnown repeats one command until its result is known. It returns
 // false when the command was refused.
-func (c *simCity) sendUntilKnown(by trips.Actor, what string, id trips.TripID, verb trips.Verb) (trips.Trip, bool) {
-	key := trips.Key{Actor: by, ID: what + string(id), Print: what}
+func (c *simCity) sendUntilKnown(by trips.Actor, what string, id trips.TripID, verb trips.Transition) (trips.Trip, bool) {
+	key := trips.IdempotencyKey{Actor: by, ID: what + string(id), Fingerprint: what}
 	for c.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
-		ev, err := c.desk.Move(ctx, key, id, verb)
+		ev, err := c.desk.Apply(ctx, key, id, verb)
 		cancel()
 		if err == nil || isRefusal(err) {
 			return ev.Trip, err == nil

@@ -65,9 +65,9 @@ func (n *simNode) startProcess() {
 func (l *simProcess) startDispatcher() {
 	c := l.node.city
 	l.metrics = prometheus.NewRegistry()
-	d := dispatch.New(dispatch.Config{Node: l.node.name, Desk: c.desk, Store: c.store, Drivers: l.drivers, Courier: l,
-		Owns: func(location.Region) bool { return l.node.ownsRegion.Load() }, Policy: c.policy(),
-		Rules:     dispatch.Rules{OfferFor: offerFor, GiveUpAfter: giveUpAfter, RetryEvery: c.drawDuration(time.Second, 4*time.Second)},
+	d := dispatch.New(dispatch.Config{Node: l.node.name, Trips: c.desk, Store: c.store, Drivers: l.drivers, Transport: l,
+		OwnsRegion: func(location.Region) bool { return l.node.ownsRegion.Load() }, Policy: c.policy(),
+		Rules:     dispatch.Rules{OfferTimeout: offerFor, GiveUpAfter: giveUpAfter, RetryEvery: c.drawDuration(time.Second, 4*time.Second)},
 		ScanEvery: c.drawDuration(2*time.Second, 15*time.Second),
 		Epoch:     uint64(time.Now().UnixNano()), Log: discardLog, Registerer: l.metrics})
 
@@ -119,9 +119,9 @@ func (n *simNode) crashAndRestart() {
 	}
 	n.city.pause(n.city.drawDuration(time.Second, 20*time.Second))
 	peer := n.otherNode().currentProcess()
-	lost, _ := peer.drivers.Changed(n.name, 0, nil)
+	lost, _ := peer.drivers.ChangedSince(n.name, 0, nil)
 	for _, d := range lost {
-		peer.drivers.Leave(d.ID, n.name)
+		peer.drivers.Disconnect(d.ID, n.name)
 	}
 	n.startProcess()
 }
@@ -155,20 +155,20 @@ func (l *simProcess) replicateDrivers() {
 		case <-time.After(30 * time.Second):
 		}
 
-		all, _ := l.drivers.Changed(l.node.name, 0, nil)
+		all, _ := l.drivers.ChangedSince(l.node.name, 0, nil)
 		l.node.city.sendMessage(func() {
 			peer := l.node.otherNode().currentProcess()
 			for _, d := range all {
 				d.Hold = ""
-				peer.drivers.Place(d)
+				peer.drivers.ApplyReplica(d)
 			}
 		})
 	}
 }
 
-// Offer implements dispatch.Courier: it hands the offer to a socket here, or
-// sends a message to the other node.
-func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
+// SendOffer implements dispatch.OfferTransport: it hands the offer to a socket
+// here, or sends a message to the other node.
+func (l *simProcess) SendOffer(ctx context.Context, o dispatch.Offer) error {
 	c := l.node.city
 	c.mu.Lock()
 	c.offers[o.Trip.ID]++
@@ -202,14 +202,14 @@ func (l *simProcess) Offer(ctx context.Context, o dispatch.Offer) error {
 
 	c.sendMessage(func() {
 		if l.node.otherNode().currentProcess().handOffer(o) != nil {
-			c.sendMessage(func() { l.node.currentProcess().currentDispatcher().DriverGone(o.Driver) })
+			c.sendMessage(func() { l.node.currentProcess().currentDispatcher().OnDriverGone(o.Driver) })
 		}
 	})
 	return nil
 }
 
-// Withdraw implements dispatch.Courier.
-func (l *simProcess) Withdraw(_ context.Context, o dispatch.Offer, _ string) {
+// WithdrawOffer implements dispatch.OfferTransport.
+func (l *simProcess) WithdrawOffer(_ context.Context, o dispatch.Offer, _ string) {
 	if d, ok := l.drivers.Get(o.Driver); ok && d.Node == l.node.name {
 		l.dropOffer(o)
 	} else if ok {
@@ -227,7 +227,7 @@ func (l *simProcess) currentDispatcher() *dispatch.Dispatcher {
 func (l *simProcess) forwardDecline(o dispatch.Offer) {
 	for _, n := range l.node.city.nodes {
 		if n.name == o.Node {
-			l.node.city.sendMessage(func() { n.currentProcess().currentDispatcher().Declined(o.ID, o.Driver) })
+			l.node.city.sendMessage(func() { n.currentProcess().currentDispatcher().OnOfferDeclined(o.ID, o.Driver) })
 		}
 	}
 }

@@ -72,19 +72,19 @@ func (d *simDriver) connectTo(n *simNode) (*simProcess, <-chan struct{}) {
 
 	l.mu.Lock()
 	l.sessions[d.id] = session
-	l.drivers.Enter(d.id, n.name)
+	l.drivers.Connect(d.id, n.name)
 	l.mu.Unlock()
 
 	l.drivers.SetAvailable(d.id, true)
 	l.drivers.Move(d.id, location.Fix{Point: d.at, Seq: 1, At: time.Now()})
-	for _, o := range l.inbox.Held(d.id) {
+	for _, o := range l.inbox.OffersOf(d.id) {
 		d.city.sendMessage(func() { d.receiveOffer(l, o) })
 	}
 
 	d.city.wg.Go(func() {
 		// The welcome reports the active trip, as soon as the store answers.
 		for l.ctx.Err() == nil {
-			t, err := d.city.store.Active(l.ctx, trips.Driver(d.id))
+			t, err := d.city.store.ActiveTrip(l.ctx, trips.Driver(d.id))
 			if err == nil {
 				l.drivers.Follow(t)
 			}
@@ -113,9 +113,9 @@ func (d *simDriver) loseSocket() {
 
 	l.mu.Lock()
 	delete(l.sessions, d.id)
-	l.drivers.Leave(d.id, l.node.name)
+	l.drivers.Disconnect(d.id, l.node.name)
 
-	held := l.inbox.Held(d.id)
+	held := l.inbox.OffersOf(d.id)
 	for _, o := range held {
 		l.inbox.Drop(o.ID)
 		delete(l.liveOffers, o.ID)
@@ -125,7 +125,7 @@ func (d *simDriver) loseSocket() {
 	for _, o := range held {
 		for _, n := range d.city.nodes {
 			if n.name == o.Node {
-				d.city.sendMessage(func() { n.currentProcess().currentDispatcher().DriverGone(o.Driver) })
+				d.city.sendMessage(func() { n.currentProcess().currentDispatcher().OnDriverGone(o.Driver) })
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func (d *simDriver) declineOffer(o dispatch.Offer) {
 
 // acceptOffer repeats the command until an answer comes back.
 func (d *simDriver) acceptOffer(o dispatch.Offer) {
-	key := trips.Key{Actor: trips.Driver(d.id), ID: "accept-" + o.ID, Print: "accept " + o.ID}
+	key := trips.IdempotencyKey{Actor: trips.Driver(d.id), ID: "accept-" + o.ID, Fingerprint: "accept " + o.ID}
 	for try := 0; try < 20 && d.city.ctx.Err() == nil; try++ {
 		l := d.currentProcess()
 		switch {
@@ -199,13 +199,13 @@ func (d *simDriver) acceptOffer(o dispatch.Offer) {
 }
 
 // answerOffer is what a node's API does with an accepted offer.
-func (d *simDriver) answerOffer(l *simProcess, key trips.Key, offered dispatch.Offer) error {
+func (d *simDriver) answerOffer(l *simProcess, key trips.IdempotencyKey, offered dispatch.Offer) error {
 	ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
 	defer cancel()
 
 	o, err := l.takeOffer(d.id, offered.ID)
 	if err != nil {
-		ev, recorded := d.city.store.Recorded(ctx, key)
+		ev, recorded := d.city.store.RecordedEvent(ctx, key)
 		if recorded == nil {
 			l.drivers.Follow(ev.Trip)
 			return nil
@@ -216,7 +216,7 @@ func (d *simDriver) answerOffer(l *simProcess, key trips.Key, offered dispatch.O
 		return err
 	}
 
-	ev, err := d.city.desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	ev, err := d.city.desk.Apply(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(d.id, at)
 	})
 	switch {

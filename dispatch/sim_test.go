@@ -140,7 +140,7 @@ func (c *simCity) awaitCalm() {
 	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
 	defer cancel()
 
-	open, err := c.store.Open(ctx, 1000)
+	open, err := c.store.OpenTrips(ctx, 1000)
 	if err != nil {
 		c.reportViolation("a healed store: %v", err)
 	}

@@ -27,13 +27,13 @@ type windowMember struct {
 
 // windowResult is what a window found for one member.
 type windowResult struct {
-	assignment Pair
+	assignment Assignment
 	found      bool
 }
 
 // joinWindow waits until the search's window is matched. A signal that ends the
 // search ends the wait. No driver is held yet.
-func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Pair, ok bool, end outcome) {
+func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Assignment, ok bool, end outcome) {
 	g := &windowMember{search: s, result: make(chan windowResult, 1)}
 	joins := w.joining
 	for {
@@ -77,7 +77,7 @@ func (w *windowMatcher) run(ctx context.Context) {
 		case g := <-w.joining:
 			if waiting = append(waiting, g); len(waiting) == 1 {
 				now := w.dispatcher.cfg.Now()
-				timer.Reset(w.dispatcher.cfg.Policy.Closes(now, lastClosed).Sub(now))
+				timer.Reset(w.dispatcher.cfg.Policy.CloseTime(now, lastClosed).Sub(now))
 			}
 		case <-timer.C:
 			w.matchWindow(ctx, waiting)
@@ -90,18 +90,18 @@ func (w *windowMatcher) run(ctx context.Context) {
 // them, and sends each member its result.
 func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember) {
 	members = slices.DeleteFunc(members, func(g *windowMember) bool { return g.hasLeft.Load() })
-	var window []Ask
+	var window []Candidates
 	now, policy := w.dispatcher.cfg.Now(), w.dispatcher.cfg.Policy
 	for _, g := range members {
-		if ask, ok := g.search.state.Ask(w.dispatcher.cfg.Drivers, policy.Enough(), now); ok {
+		if ask, ok := g.search.state.FindCandidates(w.dispatcher.cfg.Drivers, policy.MinCandidates(), now); ok {
 			window = append(window, ask)
 		}
 	}
 
 	w.dispatcher.metrics.windowTrips.Observe(float64(len(members)))
-	pairs := map[trips.TripID]Pair{}
+	pairs := map[trips.TripID]Assignment{}
 	if len(window) > 0 {
-		for _, p := range policy.Picker.Pick(ctx, window) {
+		for _, p := range policy.Matcher.MatchWindow(ctx, window) {
 			pairs[p.Trip] = p
 		}
 	}

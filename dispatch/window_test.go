@@ -18,7 +18,7 @@ import (
 
 // withWindows makes the town gather its requests in windows.
 func withWindows(c *Config) {
-	c.Policy = Policy{Name: BatchedPolicy, Picker: LeastWait{}, Window: DefaultWindow}
+	c.Policy = Policy{Name: BatchedPolicy, Matcher: MinCostMatcher{}, Window: DefaultWindow}
 }
 
 func TestALoneRiderDoesNotWaitForAWindowToFill(t *testing.T) {
@@ -77,7 +77,7 @@ func TestAnUnreachablePickupIsNoPair(t *testing.T) {
 	eta := etaFunc(func(_ context.Context, from []location.Point, _ location.Point) ([]time.Duration, string, error) {
 		return slices.Repeat([]time.Duration{1 << 62}, len(from)), "road", nil
 	})
-	if pairs := (LeastWait{ETA: eta}).Pick(t.Context(), []Ask{{Waited: time.Hour, Near: []sharedstate.Near{nearbyDriver("island", 10)}}}); len(pairs) > 0 {
+	if pairs := (MinCostMatcher{ETA: eta}).MatchWindow(t.Context(), []Candidates{{Waited: time.Hour, Nearby: []sharedstate.NearbyDriver{nearbyDriver("island", 10)}}}); len(pairs) > 0 {
 		t.Errorf("paired %+v", pairs)
 	}
 }
@@ -96,8 +96,8 @@ func TestAWindowIsMatchedThoughTravelTimesFailOrHang(t *testing.T) {
 	for name, eta := range map[string]ETA{"none": nil, "failing": failing, "too few": short, "hanging": hanging} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			p := pickOne(t, LeastWait{ETA: eta}, twoDrivers)
-			if p.Driver.ID != "by_air" || p.Pickup == 0 || time.Since(start) > defaultETADeadline {
+			p := pickOne(t, MinCostMatcher{ETA: eta}, twoDrivers)
+			if p.Driver.ID != "by_air" || p.PickupTime == 0 || time.Since(start) > defaultETADeadline {
 				t.Errorf("%s: picked %+v after %v", name, p, time.Since(start))
 			}
 		})
@@ -105,25 +105,25 @@ func TestAWindowIsMatchedThoughTravelTimesFailOrHang(t *testing.T) {
 }
 
 func TestAFarPickupIsPutOffUntilTheRiderHasWaitedLong(t *testing.T) {
-	far := []sharedstate.Near{nearbyDriver("far", 6000)}
-	for waited, want := range map[time.Duration]int{0: 0, time.Minute: 0, DefaultLastCall: 1} {
-		if pairs := (LeastWait{}).Pick(t.Context(), []Ask{{Waited: waited, Near: far}}); len(pairs) != want {
+	far := []sharedstate.NearbyDriver{nearbyDriver("far", 6000)}
+	for waited, want := range map[time.Duration]int{0: 0, time.Minute: 0, DefaultMaxWait: 1} {
+		if pairs := (MinCostMatcher{}).MatchWindow(t.Context(), []Candidates{{Waited: waited, Nearby: far}}); len(pairs) != want {
 			t.Errorf("after %v: %d pairs", waited, len(pairs))
 		}
 	}
 }
 
 func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
-	far := []Ask{{Waited: DefaultLastCall / 5, Near: []sharedstate.Near{nearbyDriver("far", 6000)}}}
-	if pairs := (LeastWait{}).Pick(t.Context(), far); len(pairs) != 0 {
+	far := []Candidates{{Waited: DefaultMaxWait / 5, Nearby: []sharedstate.NearbyDriver{nearbyDriver("far", 6000)}}}
+	if pairs := (MinCostMatcher{}).MatchWindow(t.Context(), far); len(pairs) != 0 {
 		t.Errorf("by the clock: %+v", pairs)
 	}
-	if pairs := (LeastWait{Pace: 5}).Pick(t.Context(), far); len(pairs) != 1 {
+	if pairs := (MinCostMatcher{Pace: 5}).MatchWindow(t.Context(), far); len(pairs) != 1 {
 		t.Error("five times as fast, no driver is sent")
 	}
 
 	for pace, want := range map[float64]time.Duration{0: DefaultWindow, 1: DefaultWindow, 5: DefaultWindow / 5} {
-		if p, err := PolicyNamed(BatchedPolicy, nil, pace); err != nil || p.Window != want {
+		if p, err := NewPolicy(BatchedPolicy, nil, pace); err != nil || p.Window != want {
 			t.Errorf("%v times as fast: a window of %v, %v", pace, p.Window, err)
 		}
 	}
@@ -132,30 +132,30 @@ func TestWhereTheCityRunsFasterAWaitIsLonger(t *testing.T) {
 func TestOfTwoDriversAlikeTheOneWhoWaitedLongerGoes(t *testing.T) {
 	patient := nearbyDriver("patient", 310)
 	patient.Idle = 10 * time.Minute
-	if p := pickOne(t, LeastWait{}, []Ask{{Near: []sharedstate.Near{nearbyDriver("fresh", 300), patient}}}); p.Driver.ID != "patient" {
+	if p := pickOne(t, MinCostMatcher{}, []Candidates{{Nearby: []sharedstate.NearbyDriver{nearbyDriver("fresh", 300), patient}}}); p.Driver.ID != "patient" {
 		t.Errorf("picked %+v", p.Driver)
 	}
-	if p := pickOne(t, LeastWait{Weights: Weights{Idle: -1}}, []Ask{{Near: []sharedstate.Near{nearbyDriver("fresh", 300), patient}}}); p.Driver.ID != "fresh" {
+	if p := pickOne(t, MinCostMatcher{Weights: Weights{IdleWeight: -1}}, []Candidates{{Nearby: []sharedstate.NearbyDriver{nearbyDriver("fresh", 300), patient}}}); p.Driver.ID != "fresh" {
 		t.Errorf("without weight, picked %+v", p.Driver)
 	}
 }
 
 func TestALongWaitTakesNoDriverFromANearRider(t *testing.T) {
-	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{nearbyDriver("d", 6000)}}
-	here := Ask{Trip: trips.Trip{ID: "here"}, Near: []sharedstate.Near{nearbyDriver("d", 100)}}
-	if p := pickOne(t, LeastWait{}, []Ask{late, here}); p.Trip != "here" {
+	late := Candidates{Trip: trips.Trip{ID: "late"}, Waited: DefaultMaxWait, Nearby: []sharedstate.NearbyDriver{nearbyDriver("d", 6000)}}
+	here := Candidates{Trip: trips.Trip{ID: "here"}, Nearby: []sharedstate.NearbyDriver{nearbyDriver("d", 100)}}
+	if p := pickOne(t, MinCostMatcher{}, []Candidates{late, here}); p.Trip != "here" {
 		t.Errorf("%s got the driver", p.Trip)
 	}
 
-	late.Near = append(late.Near, nearbyDriver("further", 6500))
-	if pairs := (LeastWait{}).Pick(t.Context(), []Ask{late, here}); len(pairs) != 2 || pairs[0].Driver.ID != "further" {
+	late.Nearby = append(late.Nearby, nearbyDriver("further", 6500))
+	if pairs := (MinCostMatcher{}).MatchWindow(t.Context(), []Candidates{late, here}); len(pairs) != 2 || pairs[0].Driver.ID != "further" {
 		t.Errorf("paired %+v", pairs)
 	}
 }
 
 func TestAfterALongWaitTheNearestFarDriverComes(t *testing.T) {
-	late := Ask{Trip: trips.Trip{ID: "late"}, Waited: DefaultLastCall, Near: []sharedstate.Near{nearbyDriver("e", 9000), nearbyDriver("d", 8990)}}
-	if p := pickOne(t, LeastWait{}, []Ask{late}); p.Driver.ID != "d" {
+	late := Candidates{Trip: trips.Trip{ID: "late"}, Waited: DefaultMaxWait, Nearby: []sharedstate.NearbyDriver{nearbyDriver("e", 9000), nearbyDriver("d", 8990)}}
+	if p := pickOne(t, MinCostMatcher{}, []Candidates{late}); p.Driver.ID != "d" {
 		t.Errorf("%s comes", p.Driver.ID)
 	}
 }
@@ -169,7 +169,7 @@ func TestNoRiderStarves(t *testing.T) {
 		id   trips.TripID
 		came time.Duration
 	}
-	bound := scaleDuration(estimatePickup(nearbyDriver("d", far)), 1/DefaultAge)
+	bound := scaleDuration(estimatePickup(nearbyDriver("d", far)), 1/DefaultWaitWeight)
 	var waiting []rider
 	served := 0
 	for n := range windows {
@@ -177,19 +177,19 @@ func TestNoRiderStarves(t *testing.T) {
 		if n%100 < 90 { // More riders come than are served.
 			waiting = append(waiting, rider{trips.TripID(fmt.Sprint("t", n)), now})
 		}
-		window := make([]Ask, len(waiting))
+		window := make([]Candidates, len(waiting))
 		for i, r := range waiting {
 			metres := far
 			if i == len(waiting)-1 {
 				metres = 10
 			}
-			window[i] = Ask{Trip: trips.Trip{ID: r.id}, Waited: now - r.came, Near: []sharedstate.Near{nearbyDriver("d", metres)}}
+			window[i] = Candidates{Trip: trips.Trip{ID: r.id}, Waited: now - r.came, Nearby: []sharedstate.NearbyDriver{nearbyDriver("d", metres)}}
 		}
 
 		if n%2 == 1 {
 			continue
 		}
-		for _, p := range (LeastWait{}).Pick(t.Context(), window) {
+		for _, p := range (MinCostMatcher{}).MatchWindow(t.Context(), window) {
 			i := slices.IndexFunc(waiting, func(r rider) bool { return r.id == p.Trip })
 			if passed := waiting[i].came - waiting[0].came; passed > bound {
 				t.Fatalf("%s was passed over by a rider %v younger, more than %v", waiting[0].id, passed, bound)
@@ -213,21 +213,21 @@ func TestNoRiderStarves(t *testing.T) {
 func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		drivers, metres := rapid.IntRange(1, 4).Draw(t, "drivers"), rapid.Float64Range(0, 8000)
-		var window []Ask
+		var window []Candidates
 		for i := range rapid.IntRange(1, 4).Draw(t, "trips") {
-			ask := Ask{Trip: trips.Trip{ID: trips.TripID(fmt.Sprint("t", i))},
+			ask := Candidates{Trip: trips.Trip{ID: trips.TripID(fmt.Sprint("t", i))},
 				Waited: time.Duration(rapid.Int64Range(0, 170).Draw(t, "waited")) * time.Second}
 			for d := range drivers {
 				n := nearbyDriver(trips.DriverID(fmt.Sprint("d", d)), metres.Draw(t, "metres"))
 				n.Idle = time.Duration(d) * time.Minute
-				ask.Near = append(ask.Near, n)
+				ask.Nearby = append(ask.Nearby, n)
 			}
 
 			window = append(window, ask)
 		}
 
-		got := totalCost(t, window, (LeastWait{}).Pick(context.Background(), window))
-		if greedy := totalCost(t, window, (NearestByRoad{}).Pick(context.Background(), window)); got > greedy {
+		got := totalCost(t, window, (MinCostMatcher{}).MatchWindow(context.Background(), window))
+		if greedy := totalCost(t, window, (GreedyMatcher{}).MatchWindow(context.Background(), window)); got > greedy {
 			t.Errorf("%d µs, by greed %d µs", got, greedy)
 		}
 		if best := cheapestByBruteForce(window, 0, map[trips.DriverID]bool{}); got != best {
@@ -237,17 +237,17 @@ func TestTheWindowsTotalIsNeverMoreThanGreedsNorThanAnyOther(t *testing.T) {
 }
 
 // wholePairCost is the cost of a pair in microseconds, with default weights.
-func wholePairCost(ask Ask, n sharedstate.Near) int64 {
+func wholePairCost(ask Candidates, n sharedstate.NearbyDriver) int64 {
 	return (Weights{}).pairCost(ask.Waited, estimatePickup(n), n.Idle).Microseconds()
 }
 
 // wholeSkipCost is the cost of leaving a trip out, in microseconds.
-func wholeSkipCost(ask Ask) int64 { return (Weights{}).skipCost(ask.Waited).Microseconds() }
+func wholeSkipCost(ask Candidates) int64 { return (Weights{}).skipCost(ask.Waited).Microseconds() }
 
 // totalCost is what the pairs and the trips left out cost, in microseconds.
-func totalCost(t *rapid.T, window []Ask, pairs []Pair) (sum int64) {
+func totalCost(t *rapid.T, window []Candidates, pairs []Assignment) (sum int64) {
 	taken := map[trips.DriverID]bool{}
-	of := map[trips.TripID]Pair{}
+	of := map[trips.TripID]Assignment{}
 	for _, p := range pairs {
 		if taken[p.Driver.ID] || of[p.Trip].Trip != "" {
 			t.Fatalf("paired twice: %+v", p)
@@ -268,12 +268,12 @@ func totalCost(t *rapid.T, window []Ask, pairs []Pair) (sum int64) {
 
 // cheapestByBruteForce tries every matching of the trips from i on. It returns
 // the least cost in microseconds.
-func cheapestByBruteForce(window []Ask, i int, taken map[trips.DriverID]bool) int64 {
+func cheapestByBruteForce(window []Candidates, i int, taken map[trips.DriverID]bool) int64 {
 	if i == len(window) {
 		return 0
 	}
 	best := wholeSkipCost(window[i]) + cheapestByBruteForce(window, i+1, taken)
-	for _, n := range window[i].Near {
+	for _, n := range window[i].Nearby {
 		if !taken[n.ID] {
 			taken[n.ID] = true
 			best = min(best, wholePairCost(window[i], n)+cheapestByBruteForce(window, i+1, taken))

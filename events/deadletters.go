@@ -14,7 +14,7 @@ type QueueState struct {
 
 // ReadQueue returns the state of a stream, with at most limit dead letters.
 func (r *Redis) ReadQueue(ctx context.Context, stream string, limit int64) (QueueState, error) {
-	undone, err := r.Outstanding(ctx, stream)
+	undone, err := r.CountOutstanding(ctx, stream)
 	if err != nil {
 		return QueueState{}, fmt.Errorf("the queue %s cannot be counted: %w", stream, err)
 	}
@@ -24,12 +24,12 @@ func (r *Redis) ReadQueue(ctx context.Context, stream string, limit int64) (Queu
 
 // RetryEntries puts the named dead letters of a stream back and calls onRetried
 // after each. It goes on past entries that are not there, and then returns an
-// error that wraps ErrNoLetter. Any other error ends it at once.
+// error that wraps ErrNoDeadLetter. Any other error ends it at once.
 func (r *Redis) RetryEntries(ctx context.Context, stream string, entries []string, onRetried func(entry string)) error {
 	var missing []error
 	for _, entry := range entries {
-		switch err := r.Retry(ctx, stream, entry); {
-		case errors.Is(err, ErrNoLetter):
+		switch err := r.RetryDeadLetter(ctx, stream, entry); {
+		case errors.Is(err, ErrNoDeadLetter):
 			missing = append(missing, err)
 		case err != nil:
 			return err
@@ -47,9 +47,10 @@ func (r *Redis) RetryAll(ctx context.Context, stream string, onRetried func(entr
 		if err != nil || len(letters) == 0 {
 			return err
 		}
+
 		entries := make([]string, len(letters))
 		for i, l := range letters {
-			entries[i] = l.Entry
+			entries[i] = l.EntryID
 		}
 		if err := r.RetryEntries(ctx, stream, entries, onRetried); err != nil {
 			return err

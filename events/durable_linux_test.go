@@ -32,12 +32,12 @@ var (
 	silent = slog.New(slog.DiscardHandler)
 )
 
-func request(t *testing.T, name string) trips.Move {
+func request(t *testing.T, name string) trips.Command {
 	ev, err := trips.Request(trips.TripID(name), trips.RiderID(name), marina, marina, fare, time.Now())
 	if err != nil {
 		t.Error(err)
 	}
-	return trips.Move{Key: trips.Key{Actor: ev.By, ID: name, Print: "request"}, Event: ev}
+	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: name, Fingerprint: "request"}, Event: ev}
 }
 
 // startRedis adds flags to those of compose.yaml.
@@ -59,18 +59,20 @@ func openRedis(t *testing.T, url string) *events.Redis {
 func TestEveryQueuedJobSurvivesAKilledRedis(t *testing.T) {
 	const hands, jobs = 20, 5000
 	server := startRedis(t)
+
 	r := openRedis(t, server.URL)
 	var crowd sync.WaitGroup
 	for hand := range hands {
 		crowd.Go(func() {
 			for i := hand; i < jobs; i += hands {
 				id := fmt.Sprint("trip ", i)
-				if err := r.Enqueue(t.Context(), settlements, id, []byte(id)); err != nil {
+				if err := r.EnqueueJob(t.Context(), settlements, id, []byte(id)); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
+
 	crowd.Wait()
 	awaitWritten(t, server.Address)
 	server.Kill()
@@ -80,8 +82,9 @@ func TestEveryQueuedJobSurvivesAKilledRedis(t *testing.T) {
 	}
 }
 
-// awaitWritten waits until Redis has handed all that it acked to the system, which keeps it when Redis is killed. Mostly that
-// happens before the ack; while the disk is slow to sync, up to two seconds later.
+// awaitWritten waits until Redis has handed all that it acked to the system,
+// which keeps it when Redis is killed. Mostly that happens before the ack;
+// while the disk is slow to sync, up to two seconds later.
 func awaitWritten(t *testing.T, address string) {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
@@ -89,6 +92,7 @@ func awaitWritten(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	answer := make([]byte, 8192)
 	for {
@@ -102,24 +106,28 @@ func awaitWritten(t *testing.T, address string) {
 		if told := answer[:n]; !bytes.Contains(told, []byte("aof_buffer_length:")) || bytes.Contains(told, []byte("aof_buffer_length:0\r\n")) {
 			return
 		}
+
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
 func outstanding(t *testing.T, r *events.Redis) int64 {
 	t.Helper()
-	left, err := r.Outstanding(t.Context(), settlements)
-	for try := 0; err != nil && try < 100; try++ { // connections from before the kill
+	left, err := r.CountOutstanding(t.Context(), settlements)
+	for try := 0; err != nil && try < 100; try++ {
+		// connections from before the kill
 		time.Sleep(20 * time.Millisecond)
-		left, err = r.Outstanding(t.Context(), settlements)
+		left, err = r.CountOutstanding(t.Context(), settlements)
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
 	return left
 }
 
-// TestARedisThatForgotItsJobsGetsThemFromTheDatabase has a Redis that keeps snapshots only, and is killed before one.
+// TestARedisThatForgotItsJobsGetsThemFromTheDatabase has a Redis that keeps
+// snapshots only, and is killed before one.
 func TestARedisThatForgotItsJobsGetsThemFromTheDatabase(t *testing.T) {
 	const rides = 200
 	server := startRedis(t, "--appendonly", "no")
@@ -129,12 +137,14 @@ func TestARedisThatForgotItsJobsGetsThemFromTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+
 	for i := range rides {
 		id := completed(t, store, fmt.Sprint("t", i))
-		if err := r.Enqueue(t.Context(), settlements, string(id), nil); err != nil {
+		if err := r.EnqueueJob(t.Context(), settlements, string(id), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	server.Kill()
 	server.Start()
 	if left := outstanding(t, r); left != 0 {
@@ -142,9 +152,9 @@ func TestARedisThatForgotItsJobsGetsThemFromTheDatabase(t *testing.T) {
 	}
 	ledger, settler := bank(t, store)
 	lost := make(chan struct{}, 1)
-	worker := &events.Worker{Redis: r, Stream: settlements, Consumer: "n", Handle: settler.Handle,
-		OnLost: func() { lost <- struct{}{} }}
-	reconciler := &payments.Reconciler{Charges: store, Refunds: store, Queue: r, Stream: settlements, Lost: lost,
+	worker := &events.Worker{Redis: r, Stream: settlements, Consumer: "n", Handle: settler.HandleJob,
+		OnQueueLost: func() { lost <- struct{}{} }}
+	reconciler := &payments.Reconciler{Charges: store, Refunds: store, Queue: r, Stream: settlements, QueueLost: lost,
 		Budget: settler.Budget, Now: time.Now, Log: silent}
 	working(t, worker.Run, reconciler.Run)
 	until(t, "all rides are paid", func() bool { return len(ledger.Entries()) >= rides && outstanding(t, r) == 0 })
@@ -158,7 +168,7 @@ func completed(t *testing.T, store *sqlite.Store, name string) trips.TripID {
 	t.Helper()
 	move, driver := request(t, name), trips.DriverID("driver of "+name)
 	by := trips.Driver(driver)
-	for _, next := range []trips.Verb{
+	for _, next := range []trips.Transition{
 		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Reserve(driver, at) },
 		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Arrive(by, at) },
 		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Start(by, at) },
@@ -168,12 +178,13 @@ func completed(t *testing.T, store *sqlite.Store, name string) trips.TripID {
 		ev, err := store.Apply(t.Context(), move)
 		if err == nil && next != nil {
 			ev, err = next(ev.Trip, time.Now())
-			move = trips.Move{Key: trips.Key{Actor: ev.By, ID: fmt.Sprint(name, ev.Seq())}, Event: ev}
+			move = trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: fmt.Sprint(name, ev.Seq())}, Event: ev}
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	return trips.TripID(name)
 }
 
@@ -183,7 +194,8 @@ func bank(t *testing.T, store *sqlite.Store) (*provider.Ledger, *payments.Settle
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(provider.New(provider.Config{Secret: "sk"}, ledger))
+
+	server := httptest.NewServer(provider.NewEmulator(provider.Config{Secret: "sk"}, ledger))
 	t.Cleanup(server.Close)
 	return ledger, &payments.Settler{Trips: store, Charges: store, Refunds: store, Now: time.Now, Budget: new(payments.Budget),
 		Provider: &payments.HTTPProvider{URL: server.URL, Secret: "sk", Client: server.Client()}}
@@ -208,8 +220,9 @@ func until(t *testing.T, what string, true func() bool) {
 	}
 }
 
-// TestAJobWhoseReplyWasLostHasOneEffect queues jobs over a line that loses the reply to each first attempt. Whether the
-// library or the caller asks again, there are two entries then, and their name says that they are one job.
+// TestAJobWhoseReplyWasLostHasOneEffect queues jobs over a line that loses the
+// reply to each first attempt. Whether the library or the caller asks again,
+// there are two entries then, and their name says that they are one job.
 func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 	const jobs = 20
 	server := startRedis(t)
@@ -218,13 +231,15 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 	for i := range jobs {
 		lossy.armed.Store(true)
 		id := fmt.Sprint("t", i)
-		if err := r.Enqueue(t.Context(), settlements, id, []byte(id)); err != nil {
-			err = r.Enqueue(t.Context(), settlements, id, []byte(id)) // as the relay does
+		if err := r.EnqueueJob(t.Context(), settlements, id, []byte(id)); err != nil {
+			// as the relay does
+			err = r.EnqueueJob(t.Context(), settlements, id, []byte(id))
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+
 	if n := outstanding(t, r); n != 2*jobs {
 		t.Fatalf("%d entries of %d jobs, want two of each", n, jobs)
 	}
@@ -232,14 +247,16 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	worker := &events.Worker{Redis: openRedis(t, server.URL), Stream: settlements, Consumer: "n",
 		Handle: func(_ context.Context, id string, _ []byte) error {
-			_, err := ledger.Append(provider.Entry{Reference: payments.Reference(trips.TripID(id)), Status: "success", Amount: 1})
+			_, err := ledger.Append(provider.Entry{Reference: payments.ChargeReference(trips.TripID(id)), Status: "success", Amount: 1})
 			if errors.Is(err, provider.ErrDuplicate) {
 				return nil
 			}
 			return err
 		}}
+
 	working(t, worker.Run)
 	until(t, "all jobs are done", func() bool { return outstanding(t, r) == 0 })
 	if n := len(ledger.Entries()); n != jobs {
@@ -247,7 +264,8 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 	}
 }
 
-// lossy is a line to a server that, once it is armed, loses the next reply and the connection with it.
+// lossy is a line to a server that, once it is armed, loses the next reply and
+// the connection with it.
 type lossy struct {
 	address string
 	armed   atomic.Bool
@@ -258,6 +276,7 @@ func newLossy(t *testing.T, to string) *lossy {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	l := &lossy{address: ln.Addr().String()}
 	var pipes sync.WaitGroup
 	pipes.Go(func() {
@@ -266,16 +285,20 @@ func newLossy(t *testing.T, to string) *lossy {
 			if err != nil {
 				return
 			}
+
 			far, err := net.Dial("tcp", to)
 			if err != nil {
 				_ = near.Close()
 				continue
 			}
+
 			pipes.Go(func() { _, _ = io.Copy(far, near); _ = far.Close() })
 			pipes.Go(func() { l.reply(near, far); _ = near.Close(); _ = far.Close() })
 		}
 	})
-	t.Cleanup(func() { _ = ln.Close(); pipes.Wait() }) // after the clients, which are closed first
+
+	// after the clients, which are closed first
+	t.Cleanup(func() { _ = ln.Close(); pipes.Wait() })
 	return l
 }
 

@@ -14,12 +14,12 @@ import (
 // printer prints what it hears, and says when it has begun and ended.
 type printer struct{ begun, ended chan struct{} }
 
-func (p printer) Message(m events.Message) {
+func (p printer) OnMessage(m events.Message) {
 	fmt.Printf("%s: %s\n", m.Topic, m.Payload)
 	close(p.ended)
 }
 
-func (p printer) Gap(why string) {
+func (p printer) OnGap(why string) {
 	fmt.Println("read the store:", why)
 	close(p.begun)
 }
@@ -27,7 +27,7 @@ func (p printer) Gap(why string) {
 // A listener hears the messages of its regions. The first gap tells it to read
 // what it missed before it subscribed.
 func ExampleRedis_Listen() {
-	redis, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	redis, err := events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -40,6 +40,7 @@ func ExampleRedis_Listen() {
 	listening.Go(func() { _ = redis.Listen(ctx, "node-1", []location.Region{"here"}, p) })
 
 	<-p.begun
+
 	for _, m := range []events.Message{
 		{Topic: "trip", Region: "far away", Payload: []byte("trip-1 reserved")},
 		{Topic: "trip", Region: "here", Payload: []byte("trip-2 reserved")},
@@ -66,7 +67,7 @@ func (declined) Permanent() bool { return true }
 // A worker does the jobs of a stream. A job that fails for good becomes a dead
 // letter.
 func ExampleWorker() {
-	redis, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	redis, err := events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -77,13 +78,13 @@ func ExampleWorker() {
 	defer stop()
 
 	for _, id := range []string{"trip-1", "trip-2"} {
-		if err := redis.Enqueue(ctx, "settlements", id, []byte("pay")); err != nil {
+		if err := redis.EnqueueJob(ctx, "settlements", id, []byte("pay")); err != nil {
 			fmt.Println(err)
 			return
 		}
 	}
 
-	worker := &events.Worker{Redis: redis, Stream: "settlements", Consumer: "node-1", Parallel: 1,
+	worker := &events.Worker{Redis: redis, Stream: "settlements", Consumer: "node-1", Concurrency: 1,
 		Handle: func(_ context.Context, id string, payload []byte) error {
 			fmt.Printf("%s %s\n", payload, id)
 			if id == "trip-2" {
@@ -91,12 +92,13 @@ func ExampleWorker() {
 			}
 			return nil
 		},
-		OnDead: func(events.Job, error) { stop() }}
+		OnDeadLetter: func(events.Job, error) { stop() }}
+
 	_ = worker.Run(ctx) // ends when stop is called
 
 	letters, err := redis.DeadLetters(context.Background(), "settlements", 10)
 	for _, l := range letters {
-		fmt.Println("dead letter:", l.ID, l.Why, err)
+		fmt.Println("dead letter:", l.ID, l.Reason, err)
 	}
 
 	// Output:

@@ -90,7 +90,7 @@ func TestOfTwoWhoSawAJobRestOneGetsIt(t *testing.T) {
 func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		dead := make(chan Job, 10)
-		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", OnDead: func(j Job, _ error) { dead <- j },
+		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", OnDeadLetter: func(j Job, _ error) { dead <- j },
 			Handle: func(context.Context, string, []byte) error { return permanentError{errors.New("declined")} }}
 		startWork(t, w.Run)
 		letters := func(want int) []DeadLetter {
@@ -111,17 +111,17 @@ func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
 		}
 
 		first := letters(2)[0]
-		if err := r.Retry(t.Context(), "settlements", first.Entry); err != nil {
+		if err := r.RetryDeadLetter(t.Context(), "settlements", first.EntryID); err != nil {
 			t.Fatal(err)
 		}
 
 		receiveFrom(t, "the retried job to be given up", dead)
-		if l := letters(2); l[1].ID != first.ID || l[1].Entry == first.Entry {
+		if l := letters(2); l[1].ID != first.ID || l[1].EntryID == first.EntryID {
 			t.Errorf("after a retry in vain: %+v, first %+v", l, first)
 		}
 
 		// The letter is deleted by hand, without its index entry.
-		if err := r.commands.XDel(t.Context(), r.deadKey("settlements"), letters(2)[0].Entry).Err(); err != nil {
+		if err := r.commands.XDel(t.Context(), r.deadKey("settlements"), letters(2)[0].EntryID).Err(); err != nil {
 			t.Fatal(err)
 		}
 
@@ -160,7 +160,7 @@ func TestJobsAreQueuedAgainAlthoughTheAnswerThatTheQueueIsNewWasLost(t *testing.
 		h := new(losesAnswer)
 		r.commands.AddHook(h)
 		lost := make(chan struct{}, 10)
-		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", OnLost: func() { lost <- struct{}{} },
+		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", OnQueueLost: func() { lost <- struct{}{} },
 			Handle: func(context.Context, string, []byte) error { return nil }}
 		stop := startWork(t, w.Run)
 		receiveFrom(t, "word that the queue is new", lost)

@@ -9,9 +9,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Keep adds a text to a set until a time. The set may be lost with Redis;
-// callers that need the text add it again.
-func (r *Redis) Keep(ctx context.Context, set, text string, until time.Time) error {
+// AddExpiring adds a text to a set until a time. The set may be lost with
+// Redis; callers that need the text add it again.
+func (r *Redis) AddExpiring(ctx context.Context, set, text string, until time.Time) error {
 	err := r.commands.ZAdd(ctx, r.expiringKey(set), redis.Z{Score: float64(until.UnixMilli()), Member: text}).Err()
 	if err != nil {
 		return fmt.Errorf("keep in %s: %w", set, err)
@@ -19,9 +19,9 @@ func (r *Redis) Keep(ctx context.Context, set, text string, until time.Time) err
 	return nil
 }
 
-// Kept returns the texts of a set whose time is after now, earliest first, and
-// deletes the others.
-func (r *Redis) Kept(ctx context.Context, set string, now time.Time) ([]string, error) {
+// ListUnexpired returns the texts of a set whose time is after now, earliest
+// first, and deletes the others.
+func (r *Redis) ListUnexpired(ctx context.Context, set string, now time.Time) ([]string, error) {
 	score := strconv.FormatInt(now.UnixMilli(), 10)
 	list, err := r.commands.ZRangeByScore(ctx, r.expiringKey(set), &redis.ZRangeBy{Min: "(" + score, Max: "+inf"}).Result()
 	if err == nil {

@@ -10,19 +10,19 @@ func TestWhatIsKeptIsFoundByAllUntilItsTime(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		now := time.Now()
 		for text, until := range map[string]time.Duration{"an hour": time.Hour, "a minute": time.Minute} {
-			if err := r.Keep(t.Context(), "things", text, now.Add(until)); err != nil {
+			if err := r.AddExpiring(t.Context(), "things", text, now.Add(until)); err != nil {
 				t.Fatal(err)
 			}
 		}
 
-		list, err := r.openNode(t).Kept(t.Context(), "things", now)
+		list, err := r.openNode(t).ListUnexpired(t.Context(), "things", now)
 		if err != nil || !slices.Equal(list, []string{"a minute", "an hour"}) {
 			t.Errorf("another node finds %v, %v", list, err)
 		}
 
 		for range 2 {
 			// The first call deletes the expired text.
-			list, err := r.Kept(t.Context(), "things", now.Add(time.Minute))
+			list, err := r.ListUnexpired(t.Context(), "things", now.Add(time.Minute))
 			if err != nil || !slices.Equal(list, []string{"an hour"}) {
 				t.Errorf("a minute later %v are kept, %v", list, err)
 			}
@@ -32,7 +32,7 @@ func TestWhatIsKeptIsFoundByAllUntilItsTime(t *testing.T) {
 			t.Errorf("%d are stored", n)
 		}
 		r.proxy.takeDown()
-		if _, err := r.Kept(t.Context(), "things", now); err == nil {
+		if _, err := r.ListUnexpired(t.Context(), "things", now); err == nil {
 			t.Error("without Redis nothing is said to be kept")
 		}
 		r.proxy.bringUp()

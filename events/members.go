@@ -37,26 +37,26 @@ func NewMembers(r *Redis, node string, ttl time.Duration) *Members {
 	return &Members{redis: r, node: node, ttl: ttl, alive: []string{node}}
 }
 
-// Alive returns the nodes believed alive, including this one, sorted. While
-// Redis is away the last view holds.
-func (m *Members) Alive() []string {
+// AliveNodes returns the nodes believed alive, including this one, sorted.
+// While Redis is away the last view holds.
+func (m *Members) AliveNodes() []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.alive)
 }
 
-// Owns reports whether this node owns the region.
-func (m *Members) Owns(region location.Region) bool {
+// OwnsRegion reports whether this node owns the region.
+func (m *Members) OwnsRegion(region location.Region) bool {
 	m.mu.RLock()
 	alive := m.alive
 	m.mu.RUnlock()
-	return Owner(region, alive) == m.node
+	return RegionOwner(region, alive) == m.node
 }
 
-// Owner returns the region's owner among nodes, or "" when there are none: the
-// node whose hash with the region is highest (rendezvous hashing), so that a
-// node that comes or goes moves only its own regions.
-func Owner(region location.Region, nodes []string) string {
+// RegionOwner returns the region's owner among nodes, or "" when there are
+// none: the node whose hash with the region is highest (rendezvous hashing), so
+// that a node that comes or goes moves only its own regions.
+func RegionOwner(region location.Region, nodes []string) string {
 	var best string
 	var top uint64
 	for _, n := range nodes {
@@ -118,7 +118,7 @@ func (m *Members) updateView(fresh []string, forgotten bool, now time.Time) {
 	m.lastBeat = now
 	alive := append([]string{m.node}, fresh...)
 	if now.Before(m.trustUntil) {
-		alive = append(alive, m.Alive()...)
+		alive = append(alive, m.AliveNodes()...)
 	}
 
 	slices.Sort(alive)

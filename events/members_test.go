@@ -13,15 +13,15 @@ func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		const ttl = 400 * time.Millisecond
 		a, b := NewMembers(r.Redis, "a", ttl), NewMembers(r.openNode(t), "b", ttl)
-		if !a.Owns("anything") || !b.Owns("anything") {
+		if !a.OwnsRegion("anything") || !b.OwnsRegion("anything") {
 			t.Error("a node alone owns everything")
 		}
 
 		startWork(t, a.Run)
 		stop := startWork(t, b.Run)
-		both := func() bool { return len(a.Alive()) == 2 && len(b.Alive()) == 2 }
+		both := func() bool { return len(a.AliveNodes()) == 2 && len(b.AliveNodes()) == 2 }
 		waitUntil(t, "both to see both", both)
-		if a.Owns("x") == b.Owns("x") {
+		if a.OwnsRegion("x") == b.OwnsRegion("x") {
 			t.Error("a region needs exactly one owner")
 		}
 		r.deleteKeys(t)
@@ -38,10 +38,11 @@ func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
 		if !both() {
 			t.Error("without Redis the last view must stand")
 		}
+
 		r.proxy.bringUp()
 		waitUntil(t, "both again", both)
 		stop()
-		waitUntil(t, "b to be gone", func() bool { return slices.Equal(a.Alive(), []string{"a"}) })
+		waitUntil(t, "b to be gone", func() bool { return slices.Equal(a.AliveNodes(), []string{"a"}) })
 	})
 }
 
@@ -50,9 +51,9 @@ func TestRegionsMoveOnlyFromTheNodeThatLeaves(t *testing.T) {
 	owned := map[string]int{}
 	for i := range 4000 {
 		region := location.Region(fmt.Sprintf("85%08xffff", i))
-		was := Owner(region, nodes)
+		was := RegionOwner(region, nodes)
 		owned[was]++
-		if now := Owner(region, nodes[:3]); was != "d" && now != was {
+		if now := RegionOwner(region, nodes[:3]); was != "d" && now != was {
 			t.Fatalf("region %s moved from %s to %s", region, was, now)
 		}
 	}

@@ -24,11 +24,11 @@ type Message struct {
 // Handler receives what a listener hears. Both methods are called from one
 // goroutine, in order. A slow handler causes drops, each followed by a gap.
 type Handler interface {
-	Message(Message)
-	// Gap says that messages before this call may have been missed, so that a
+	OnMessage(Message)
+	// OnGap says that messages before this call may have been missed, so that a
 	// handler that needs them reads the store again. The first call comes when
 	// the subscription begins.
-	Gap(why string)
+	OnGap(why string)
 }
 
 // The reasons of a gap.
@@ -47,9 +47,9 @@ func (r *Redis) Publish(ctx context.Context, m Message) error {
 	return r.publishOn(ctx, r.regionChannel(string(m.Region)), m)
 }
 
-// PublishTo sends a message to one node. It is not an error when that node is
-// gone.
-func (r *Redis) PublishTo(ctx context.Context, node string, m Message) error {
+// PublishToNode sends a message to one node. It is not an error when that node
+// is gone.
+func (r *Redis) PublishToNode(ctx context.Context, node string, m Message) error {
 	return r.publishOn(ctx, r.nodeChannel(node), m)
 }
 
@@ -99,9 +99,9 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 			return ctx.Err()
 		case it := <-l.queue:
 			if it.gap != "" {
-				h.Gap(it.gap)
+				h.OnGap(it.gap)
 			} else {
-				h.Message(it.Message)
+				h.OnMessage(it.Message)
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 type recorder struct{ heard chan received }
 
 func newRecorder() recorder                      { return recorder{make(chan received, 100_000)} }
-func (e recorder) Message(m Message)             { e.heard <- received{Message: m} }
-func (e recorder) Gap(why string)                { e.heard <- received{gap: why} }
+func (e recorder) OnMessage(m Message)           { e.heard <- received{Message: m} }
+func (e recorder) OnGap(why string)              { e.heard <- received{gap: why} }
 func (e recorder) payloadText(h received) string { return string(h.Payload) }
 
 func startListening(t *testing.T, r *Redis, node string, regions ...location.Region) recorder {
@@ -39,7 +39,7 @@ func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
 			}
 		}
 
-		if err := r.PublishTo(t.Context(), "b", Message{Topic: "offer", Payload: []byte("4")}); err != nil {
+		if err := r.PublishToNode(t.Context(), "b", Message{Topic: "offer", Payload: []byte("4")}); err != nil {
 			t.Fatal(err)
 		}
 

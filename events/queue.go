@@ -32,9 +32,9 @@ func (r *Redis) newJobEntry(stream, id string, payload []byte) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: r.streamKey(stream), Values: []any{fieldID, id, fieldPayload, payload}}
 }
 
-// Enqueue adds a job. After an error the job may have been added all the same;
-// adding it again is harmless.
-func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byte) error {
+// EnqueueJob adds a job. After an error the job may have been added all the
+// same; adding it again is harmless.
+func (r *Redis) EnqueueJob(ctx context.Context, stream, jobID string, payload []byte) error {
 	if err := r.commands.XAdd(ctx, r.newJobEntry(stream, jobID, payload)).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
 	}
@@ -42,17 +42,17 @@ func (r *Redis) Enqueue(ctx context.Context, stream, jobID string, payload []byt
 	return nil
 }
 
-// Outstanding returns the number of jobs of a stream that are not done.
-func (r *Redis) Outstanding(ctx context.Context, stream string) (int64, error) {
+// CountOutstanding returns the number of jobs of a stream that are not done.
+func (r *Redis) CountOutstanding(ctx context.Context, stream string) (int64, error) {
 	return r.commands.XLen(ctx, r.streamKey(stream)).Result()
 }
 
 // DeadLetter is a job that was given up, with the reason.
 type DeadLetter struct {
-	Entry   string // names the letter for Retry
+	EntryID string // names the letter for RetryDeadLetter
 	ID      string
 	Payload []byte
-	Why     string
+	Reason  string
 	At      time.Time
 }
 
@@ -67,26 +67,26 @@ func (r *Redis) DeadLetters(ctx context.Context, stream string, limit int64) ([]
 	for _, m := range found {
 		// The time is zero if the letter was not written by addDeadLetter.
 		at, _ := time.Parse(time.RFC3339Nano, readField(m, fieldAt))
-		letters = append(letters, DeadLetter{Entry: m.ID, ID: readField(m, fieldID),
-			Payload: []byte(readField(m, fieldPayload)), Why: readField(m, fieldWhy), At: at})
+		letters = append(letters, DeadLetter{EntryID: m.ID, ID: readField(m, fieldID),
+			Payload: []byte(readField(m, fieldPayload)), Reason: readField(m, fieldWhy), At: at})
 	}
 
 	return letters, nil
 }
 
-// ErrNoLetter says that a dead letter does not exist, or no longer.
-var ErrNoLetter = errors.New("no such dead letter")
+// ErrNoDeadLetter says that a dead letter does not exist, or no longer.
+var ErrNoDeadLetter = errors.New("no such dead letter")
 
-// Retry puts a dead letter's job back on its stream and deletes the letter in
-// the same transaction. If the letter stayed, a job that fails again at once
-// would leave none.
-func (r *Redis) Retry(ctx context.Context, stream, entry string) error {
+// RetryDeadLetter puts a dead letter's job back on its stream and deletes the
+// letter in the same transaction. If the letter stayed, a job that fails again
+// at once would leave none.
+func (r *Redis) RetryDeadLetter(ctx context.Context, stream, entry string) error {
 	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {
 		return fmt.Errorf("dead letter %s: %w", entry, err)
 	}
 	if len(found) == 0 {
-		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoLetter)
+		return fmt.Errorf("dead letter %s of %s: %w", entry, stream, ErrNoDeadLetter)
 	}
 
 	id := readField(found[0], fieldID)

@@ -45,7 +45,7 @@ type Redis struct {
 	embedded *miniredis.Miniredis // only when embedded
 }
 
-// Option adjusts Open and Embedded.
+// Option adjusts Open and OpenEmbedded.
 type Option func(*Redis, *prometheus.Registerer)
 
 // WithPrefix sets what every key and channel begins with; "ridehail:" by
@@ -75,9 +75,9 @@ func Open(ctx context.Context, url string, opts ...Option) (*Redis, error) {
 	return r, nil
 }
 
-// Embedded starts a server inside this process that speaks Redis, on loopback
-// and behind a random password, and connects to it as to any other.
-func Embedded(opts ...Option) (*Redis, error) {
+// OpenEmbedded starts a server inside this process that speaks Redis, on
+// loopback and behind a random password, and connects to it as to any other.
+func OpenEmbedded(opts ...Option) (*Redis, error) {
 	mini, password := miniredis.NewMiniRedis(), rand.Text()
 	mini.RequireAuth(password)
 	if err := mini.Start(); err != nil {

@@ -19,11 +19,12 @@ type RelayConfig struct {
 	Node string // the lease's holder, unique among nodes
 	// Streams says which kinds of messages are also a job, and on which stream.
 	// The job's id is the trip's.
-	Streams map[trips.Kind]string
-	Lease   time.Duration    // how long others wait for a dead relay [3 s]
-	Poll    time.Duration    // how often to look without a wake-up [100 ms]
-	Batch   int              // messages per round trip [256]
-	Now     func() time.Time // [time.Now]
+	Streams      map[trips.Kind]string
+	LeaseTTL     time.Duration // how long others wait for a dead relay [3 s]
+	PollInterval time.Duration // how often to look without a wake-up [100 ms]
+	BatchSize    int           // messages per round trip [256]
+	// [time.Now]
+	Now func() time.Time
 }
 
 // Relay publishes the outbox to Redis. Every node runs one; the one that holds
@@ -46,9 +47,9 @@ type Relay struct {
 
 // NewRelay returns a relay for the outbox. Run must be called too.
 func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
-	cfg.Lease = cmp.Or(cfg.Lease, 3*time.Second)
-	cfg.Poll = cmp.Or(cfg.Poll, 100*time.Millisecond)
-	cfg.Batch = cmp.Or(cfg.Batch, 256)
+	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, 3*time.Second)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, 100*time.Millisecond)
+	cfg.BatchSize = cmp.Or(cfg.BatchSize, 256)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -99,9 +100,9 @@ func (rl *Relay) runLoop(ctx context.Context, remoteWakes <-chan struct{}) error
 // waitForWork waits for a reason to look again. It returns false when ctx
 // ended.
 func (rl *Relay) waitForWork(ctx context.Context, remoteWakes <-chan struct{}) bool {
-	wait := rl.cfg.Poll
+	wait := rl.cfg.PollInterval
 	if !rl.isLeader {
-		wait = rl.cfg.Lease / 3
+		wait = rl.cfg.LeaseTTL / 3
 	}
 
 	t := time.NewTimer(wait)
@@ -136,7 +137,7 @@ func (rl *Relay) drain(ctx context.Context) error {
 			return err
 		}
 		n, err := rl.relayBatch(ctx)
-		if err != nil || n < rl.cfg.Batch {
+		if err != nil || n < rl.cfg.BatchSize {
 			return err
 		}
 	}
@@ -147,16 +148,16 @@ func (rl *Relay) drain(ctx context.Context) error {
 func (rl *Relay) renewLease(ctx context.Context) error {
 	now := rl.cfg.Now()
 	// A negative age means that this node's clock was set back.
-	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.Lease/3 {
+	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.LeaseTTL/3 {
 		return nil
 	}
 
-	got, err := rl.outbox.Lease(ctx, rl.cfg.Node, rl.cfg.Lease)
+	got, err := rl.outbox.AcquireLease(ctx, rl.cfg.Node, rl.cfg.LeaseTTL)
 	if err != nil {
 		rl.isLeader = false
 		return rl.countFailure("lease", err)
 	}
-	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.Lease {
+	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.LeaseTTL {
 		got = false // the lease may be over already
 	}
 
@@ -168,7 +169,7 @@ func (rl *Relay) renewLease(ctx context.Context) error {
 // relayBatch publishes the oldest messages and then deletes them from the
 // outbox. It returns their number.
 func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
-	messages, err := rl.outbox.Pending(ctx, rl.cfg.Batch)
+	messages, err := rl.outbox.PendingMessages(ctx, rl.cfg.BatchSize)
 	if err != nil {
 		return 0, rl.countFailure("pending", err)
 	}
@@ -182,7 +183,7 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 		rl.suspended = true
 		return 0, rl.countFailure("redis", err)
 	}
-	if err := rl.outbox.Advance(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
+	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
 		// another node may have the lease: ask next time
 		rl.leasedAt = time.Time{}
 		return 0, rl.countFailure("advance", err)
@@ -194,7 +195,7 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 
 // publishBatch sends a batch in one round trip, in order. When part of it
 // fails, all of it is sent again later.
-func (rl *Relay) publishBatch(ctx context.Context, messages []trips.Notice) error {
+func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessage) error {
 	pipe := rl.redis.commands.Pipeline()
 	for _, n := range messages {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
@@ -209,7 +210,7 @@ func (rl *Relay) publishBatch(ctx context.Context, messages []trips.Notice) erro
 }
 
 // recordRelayed updates the metrics after a batch.
-func (rl *Relay) recordRelayed(messages []trips.Notice) {
+func (rl *Relay) recordRelayed(messages []trips.OutboxMessage) {
 	now, s := rl.cfg.Now(), rl.redis.metrics
 	for _, n := range messages {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
@@ -235,7 +236,7 @@ func (rl *Relay) releaseLease(ctx context.Context) {
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if _, err := rl.outbox.Lease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
+	if _, err := rl.outbox.AcquireLease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
 		rl.redis.log.Debug("could not release the relay's lease; it expires by itself", "err", err)
 	}
 }

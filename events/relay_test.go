@@ -17,7 +17,7 @@ import (
 // memoryOutbox is an outbox in memory. Its lease keeps the contract's promises.
 type memoryOutbox struct {
 	mu       sync.Mutex
-	messages []trips.Notice
+	messages []trips.OutboxMessage
 	next     int64
 	holder   string
 	until    time.Time
@@ -28,11 +28,11 @@ func (b *memoryOutbox) addMessage(kind trips.Kind, trip string, n int) {
 	defer b.mu.Unlock()
 	b.next++
 	payload, _ := json.Marshal(n)
-	b.messages = append(b.messages, trips.Notice{ID: b.next, Topic: trips.TopicTrip, Region: "here", Kind: kind,
+	b.messages = append(b.messages, trips.OutboxMessage{ID: b.next, Topic: trips.TopicTrip, Region: "here", Kind: kind,
 		Trip: trips.TripID(trip), Payload: append([]byte(trip+" "), payload...), At: time.Now()})
 }
 
-func (b *memoryOutbox) Lease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
+func (b *memoryOutbox) AcquireLease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -44,13 +44,13 @@ func (b *memoryOutbox) Lease(_ context.Context, holder string, ttl time.Duration
 	return true, nil
 }
 
-func (b *memoryOutbox) Pending(_ context.Context, limit int) ([]trips.Notice, error) {
+func (b *memoryOutbox) PendingMessages(_ context.Context, limit int) ([]trips.OutboxMessage, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]trips.Notice(nil), b.messages[:min(limit, len(b.messages))]...), nil
+	return append([]trips.OutboxMessage(nil), b.messages[:min(limit, len(b.messages))]...), nil
 }
 
-func (b *memoryOutbox) Advance(_ context.Context, holder string, last trips.Notice) error {
+func (b *memoryOutbox) AdvanceCursor(_ context.Context, holder string, last trips.OutboxMessage) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -86,7 +86,7 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 		// nothing.
 		wire := newTestProxy(t, r.proxy.to)
 		node := (&rig{prefix: r.prefix, url: wire.url(0)}).openNode(t)
-		rl := NewRelay(node, b, RelayConfig{Node: "a", Batch: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
+		rl := NewRelay(node, b, RelayConfig{Node: "a", BatchSize: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 		startWork(t, rl.Run)
 		const all, each = 20, 30
 		for n := 1; n <= each; n++ {
@@ -155,12 +155,13 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		e := startListening(t, r.Redis, "ears", "here")
 		b := &memoryOutbox{}
-		slow := RelayConfig{Lease: time.Hour, Poll: time.Hour}
+		slow := RelayConfig{LeaseTTL: time.Hour, PollInterval: time.Hour}
 		slow.Node = "first"
 		first := NewRelay(r.Redis, b, slow)
 		stop := startWork(t, first.Run)
+
 		waitUntil(t, "the first to lead", func() bool { return b.leaseHolder() == "first" })
-		slow.Node, slow.Lease = "second", 3*time.Second
+		slow.Node, slow.LeaseTTL = "second", 3*time.Second
 		second := NewRelay(r.openNode(t), b, slow)
 		startWork(t, second.Run)
 
@@ -173,6 +174,7 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 		if got := receiveFrom(t, "the notice", e.heard); e.payloadText(got) != "trip 1" {
 			t.Errorf("heard %+v", got)
 		}
+
 		stop()
 		b.addMessage(trips.KindReserved, "trip", 2)
 		second.Wake()
@@ -185,17 +187,18 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 // BenchmarkRelay compares the relay (read, publish and delete in batches) with
 // publishing alone.
 func BenchmarkRelay(b *testing.B) {
-	r, err := Embedded()
+	r, err := OpenEmbedded()
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer r.Close()
 
 	rl, full := NewRelay(r, &memoryOutbox{}, RelayConfig{Node: "a"}), &memoryOutbox{}
-	for n := range rl.cfg.Batch {
+	for n := range rl.cfg.BatchSize {
 		full.addMessage(trips.KindReserved, "trip", n)
 	}
-	notices, _ := full.Pending(b.Context(), rl.cfg.Batch)
+
+	notices, _ := full.PendingMessages(b.Context(), rl.cfg.BatchSize)
 	var bare, relayed time.Duration
 	for b.Loop() {
 		start := time.Now()

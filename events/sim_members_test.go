@@ -190,10 +190,10 @@ func (l *membershipSim) checkOwners(now time.Time) {
 	for _, region := range l.regions {
 		var owners, up []string
 		for name, n := range l.nodes {
-			if !n.isPaused() && n.Owns(region) {
+			if !n.isPaused() && n.OwnsRegion(region) {
 				up = append(up, name)
 			}
-			if n.Owns(region) {
+			if n.OwnsRegion(region) {
 				owners = append(owners, name)
 			}
 		}

@@ -88,7 +88,7 @@ func (f *queueSim) startNode(name string) {
 	m := f.bootMachine(name)
 	w := &Worker{Redis: m.r, Stream: simJobs, Consumer: name,
 		Handle: func(ctx context.Context, id string, _ []byte) error { return f.runJob(ctx, m, id) },
-		OnLost: func() {
+		OnQueueLost: func() {
 			select {
 			case f.lost <- struct{}{}:
 			default:
@@ -140,7 +140,7 @@ func (f *queueSim) enqueueJob(id string) {
 	f.mu.Lock()
 	f.tasks[id].queued, f.tasks[id].times = time.Now(), f.tasks[id].times+1
 	f.mu.Unlock()
-	if err := f.producer.r.Enqueue(f.ctx, simJobs, id, []byte(id)); err != nil && f.ctx.Err() == nil {
+	if err := f.producer.r.EnqueueJob(f.ctx, simJobs, id, []byte(id)); err != nil && f.ctx.Err() == nil {
 		f.reportViolation("the desk cannot queue: " + err.Error())
 	}
 }
@@ -174,6 +174,7 @@ func (f *queueSim) requeueUndone(ctx context.Context) error {
 			f.enqueueJob(id)
 		}
 	}
+
 	return ctx.Err()
 }
 

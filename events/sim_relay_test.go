@@ -61,7 +61,7 @@ func (p *relaySim) startNode(name string) {
 	}
 
 	// Four messages stay far below the pipe's 4 KB.
-	rl := NewRelay(m.r, &flakyOutbox{p, m}, RelayConfig{Node: name, Batch: 4, Now: now,
+	rl := NewRelay(m.r, &flakyOutbox{p, m}, RelayConfig{Node: name, BatchSize: 4, Now: now,
 		Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 	m.startPart(func(ctx context.Context) error { return rl.runLoop(ctx, nil) })
 	p.mu.Lock()
@@ -214,36 +214,37 @@ func (h *flakyOutbox) roundTrip(ctx context.Context, do func() error) error {
 	if fate == 0 {
 		return errReset
 	}
+
 	return ctx.Err()
 }
 
-func (h *flakyOutbox) Lease(ctx context.Context, holder string, ttl time.Duration) (got bool, err error) {
-	return got, h.roundTrip(ctx, func() (err error) { got, err = h.memoryOutbox.Lease(ctx, holder, ttl); return err })
+func (h *flakyOutbox) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (got bool, err error) {
+	return got, h.roundTrip(ctx, func() (err error) { got, err = h.memoryOutbox.AcquireLease(ctx, holder, ttl); return err })
 }
 
-// Pending checks that its caller holds the lease, as far as the caller can
-// know.
-func (h *flakyOutbox) Pending(ctx context.Context, limit int) (list []trips.Notice, err error) {
+// PendingMessages checks that its caller holds the lease, as far as the caller
+// can know.
+func (h *flakyOutbox) PendingMessages(ctx context.Context, limit int) (list []trips.OutboxMessage, err error) {
 	h.memoryOutbox.mu.Lock()
 	holder, until := h.memoryOutbox.holder, h.memoryOutbox.until
 	h.memoryOutbox.mu.Unlock()
 	if ctx.Err() == nil && (holder != h.on.name || !time.Now().Before(until)) {
 		h.reportViolation(fmt.Sprintf("%s relays, though the lease was %s's until %s ago", h.on.name, holder, time.Since(until)))
 	}
-	return list, h.roundTrip(ctx, func() (err error) { list, err = h.memoryOutbox.Pending(ctx, limit); return err })
+	return list, h.roundTrip(ctx, func() (err error) { list, err = h.memoryOutbox.PendingMessages(ctx, limit); return err })
 }
 
-// Advance checks that only published messages are deleted, and only by the
-// holder of the lease.
-func (h *flakyOutbox) Advance(ctx context.Context, holder string, last trips.Notice) error {
+// AdvanceCursor checks that only published messages are deleted, and only by
+// the holder of the lease.
+func (h *flakyOutbox) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
 	return h.roundTrip(ctx, func() error {
-		pending, _ := h.memoryOutbox.Pending(ctx, 1000)
+		pending, _ := h.memoryOutbox.PendingMessages(ctx, 1000)
 		h.memoryOutbox.mu.Lock()
 		lost := h.memoryOutbox.holder != holder || !time.Now().Before(h.memoryOutbox.until)
 		h.memoryOutbox.mu.Unlock()
 
 		if lost {
-			err := h.memoryOutbox.Advance(ctx, holder, last)
+			err := h.memoryOutbox.AdvanceCursor(ctx, holder, last)
 			if err == nil {
 				h.reportViolation(holder + " moved the outbox on without its lease")
 			}
@@ -260,6 +261,6 @@ func (h *flakyOutbox) Advance(ctx context.Context, holder string, last trips.Not
 			}
 		}
 		h.mu.Unlock()
-		return h.memoryOutbox.Advance(ctx, holder, last)
+		return h.memoryOutbox.AdvanceCursor(ctx, holder, last)
 	})
 }

@@ -21,36 +21,36 @@ import (
 //
 // Handle comes first and the acknowledgement last, so a job may be done twice
 // but is never skipped: Handle must be idempotent by the job's id. It is called
-// from up to Parallel goroutines. After an error the job comes back later, each
-// time after a longer wait. It becomes a dead letter after Deliveries, or at
-// once if the error has a method Permanent() bool that returns true.
+// from up to Concurrency goroutines. After an error the job comes back later,
+// each time after a longer wait. It becomes a dead letter after MaxDeliveries,
+// or at once if the error has a method Permanent() bool that returns true.
 type Worker struct {
 	Redis  *Redis
 	Stream string
 	// Consumer is the node's name. It is the same after a restart, so that the
 	// worker finds its own unfinished jobs.
-	Consumer string
-	Handle   func(ctx context.Context, jobID string, payload []byte) error
-	Parallel int // jobs at a time [4]
+	Consumer    string
+	Handle      func(ctx context.Context, jobID string, payload []byte) error
+	Concurrency int // jobs at a time [4]
 	// Heartbeat is how often a worker renews its hold on the jobs in hand [1
 	// s]. A job whose worker is silent for three heartbeats is taken over.
-	Heartbeat  time.Duration
-	Limit      time.Duration // for one delivery [30 s]
-	Deliveries int64         // before a job is a dead letter [5]
+	Heartbeat     time.Duration
+	JobTimeout    time.Duration // for one delivery [30 s]
+	MaxDeliveries int64         // before a job is a dead letter [5]
 
-	// OnDead, if set, is called with each job that became a dead letter, on the
-	// goroutine that ran it.
-	OnDead func(Job, error)
-	// OnLost, if set, is called when Redis had no such queue: it lost all jobs,
-	// or never had any. The caller queues them again. It runs on Run's
+	// OnDeadLetter, if set, is called with each job that became a dead letter,
+	// on the goroutine that ran it.
+	OnDeadLetter func(Job, error)
+	// OnQueueLost, if set, is called when Redis had no such queue: it lost all
+	// jobs, or never had any. The caller queues them again. It runs on Run's
 	// goroutine and must not block.
-	OnLost func()
+	OnQueueLost func()
 
 	mu   sync.Mutex
 	held map[string]bool // entries in hand
 
 	// maybeRecreated belongs to the goroutine in Run: this worker may have
-	// created the queue anew, and OnLost was not called for that yet.
+	// created the queue anew, and OnQueueLost was not called for that yet.
 	maybeRecreated bool
 }
 
@@ -59,16 +59,16 @@ const workerGroup = "workers"
 // Run works until ctx ends and the jobs in hand have ended with it. It returns
 // ctx's error.
 func (w *Worker) Run(ctx context.Context) error {
-	w.Parallel = cmp.Or(w.Parallel, 4)
+	w.Concurrency = cmp.Or(w.Concurrency, 4)
 	w.Heartbeat = cmp.Or(w.Heartbeat, time.Second)
-	w.Limit = cmp.Or(w.Limit, 30*time.Second)
-	w.Deliveries = cmp.Or(w.Deliveries, 5)
+	w.JobTimeout = cmp.Or(w.JobTimeout, 30*time.Second)
+	w.MaxDeliveries = cmp.Or(w.MaxDeliveries, 5)
 	w.held = map[string]bool{}
 	var running sync.WaitGroup
 	defer running.Wait()
 
 	running.Go(func() { w.renewHeld(ctx) })
-	slots := make(chan struct{}, w.Parallel)
+	slots := make(chan struct{}, w.Concurrency)
 	pause := backoff{step: 50 * time.Millisecond}
 	own := true // begin with the jobs that this worker held when it stopped
 	var claimedAt time.Time
@@ -153,9 +153,9 @@ func (w *Worker) readNew(ctx context.Context) ([]Job, error) {
 }
 
 // claimPending takes over pending jobs that have been idle long enough, at most
-// Parallel. XPENDING filters by idle time and knows the deliveries. Each job is
-// claimed only if it is still as it was seen, so that of two workers only one
-// gets it.
+// Concurrency. XPENDING filters by idle time and knows the deliveries. Each job
+// is claimed only if it is still as it was seen, so that of two workers only
+// one gets it.
 func (w *Worker) claimPending(ctx context.Context, of string, idle time.Duration) ([]Job, error) {
 	pending, err := w.Redis.commands.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: w.streamKey(), Group: workerGroup,
 		Idle: idle, Start: "-", End: "+", Count: 64, Consumer: of}).Result()
@@ -180,10 +180,11 @@ func (w *Worker) claimPending(ctx context.Context, of string, idle time.Duration
 		if j != nil {
 			jobs = append(jobs, *j)
 		}
-		if len(jobs) == w.Parallel {
+		if len(jobs) == w.Concurrency {
 			break
 		}
 	}
+
 	return jobs, nil
 }
 
@@ -199,8 +200,9 @@ func decodeJob(m redis.XMessage, attempt int) Job {
 // runJob runs one delivery and decides what becomes of the job.
 func (w *Worker) runJob(ctx context.Context, j Job) {
 	defer w.releaseJob(j)
-	if int64(j.Attempt) > w.Deliveries { // its workers died while they did it
-		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.Deliveries))
+	if int64(j.Attempt) > w.MaxDeliveries {
+		// its workers died while they did it
+		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.MaxDeliveries))
 		return
 	}
 
@@ -210,7 +212,7 @@ func (w *Worker) runJob(ctx context.Context, j Job) {
 		w.completeJob(ctx, j)
 	case ctx.Err() != nil:
 		// The worker stops, so the job is not to blame. It stays pending.
-	case isPermanent(err) || int64(j.Attempt) >= w.Deliveries:
+	case isPermanent(err) || int64(j.Attempt) >= w.MaxDeliveries:
 		w.deadLetter(ctx, j, err)
 	default:
 		w.Redis.metrics.jobs.WithLabelValues("failed").Inc()
@@ -218,9 +220,9 @@ func (w *Worker) runJob(ctx context.Context, j Job) {
 	}
 }
 
-// callHandler calls Handle within Limit and turns a panic into an error.
+// callHandler calls Handle within JobTimeout and turns a panic into an error.
 func (w *Worker) callHandler(ctx context.Context, j Job) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.Limit)
+	ctx, cancel := context.WithTimeout(ctx, w.JobTimeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -269,8 +271,8 @@ func (w *Worker) deadLetter(ctx context.Context, j Job, why error) {
 	if err := w.deleteEntry(ctx, j); err != nil {
 		w.Redis.log.Debug("dead letter not acknowledged", "job", j.ID, "err", err)
 	}
-	if w.OnDead != nil {
-		w.OnDead(j, why)
+	if w.OnDeadLetter != nil {
+		w.OnDeadLetter(j, why)
 	}
 }
 
@@ -319,11 +321,11 @@ func (w *Worker) handleReadError(ctx context.Context, err error, pause *backoff)
 	sleep.For(ctx, pause.next())
 }
 
-// announceRecreated calls OnLost if the queue was created anew, and notes that
-// it has been called.
+// announceRecreated calls OnQueueLost if the queue was created anew, and notes
+// that it has been called.
 func (w *Worker) announceRecreated(recreated bool) {
-	if recreated && w.OnLost != nil {
-		w.OnLost()
+	if recreated && w.OnQueueLost != nil {
+		w.OnQueueLost()
 	}
 	w.maybeRecreated = w.maybeRecreated && !recreated
 }

@@ -15,7 +15,7 @@ import (
 const testHeartbeat = 60 * time.Millisecond
 
 func (r *rig) countOutstanding(t *testing.T) int64 {
-	n, err := r.Outstanding(t.Context(), "settlements")
+	n, err := r.CountOutstanding(t.Context(), "settlements")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func (r *rig) countOutstanding(t *testing.T) int64 {
 func (r *rig) enqueueJobs(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if err := r.Enqueue(t.Context(), "settlements", id, []byte("pay "+id)); err != nil {
+		if err := r.EnqueueJob(t.Context(), "settlements", id, []byte("pay "+id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestJobsQueuedBeforeTheFirstWorkerAreDoneAndForgotten(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		r.enqueueJobs(t, "1", "2", "3")
 		done := make(chan string, 10)
-		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Parallel: 1,
+		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Concurrency: 1,
 			Handle: func(_ context.Context, id string, payload []byte) error {
 				done <- id + ":" + string(payload)
 				return nil
@@ -141,7 +141,7 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 		var cured atomic.Bool
 		dead := make(chan Job, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: 10 * time.Millisecond,
-			OnDead: func(j Job, _ error) { dead <- j },
+			OnDeadLetter: func(j Job, _ error) { dead <- j },
 			Handle: func(_ context.Context, id string, _ []byte) error {
 				switch {
 				case id == "panics" && !cured.Load():
@@ -166,16 +166,16 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 		}
 
 		letters, err := r.DeadLetters(t.Context(), "settlements", 10)
-		if err != nil || len(letters) != 2 || letters[1].Why != "panic: poison" || string(letters[1].Payload) != "pay panics" {
+		if err != nil || len(letters) != 2 || letters[1].Reason != "panic: poison" || string(letters[1].Payload) != "pay panics" {
 			t.Fatalf("letters %+v, %v", letters, err)
 		}
 
 		cured.Store(true)
-		if err := r.Retry(t.Context(), "settlements", letters[1].Entry); err != nil {
+		if err := r.RetryDeadLetter(t.Context(), "settlements", letters[1].EntryID); err != nil {
 			t.Fatal(err)
 		}
 		waitUntil(t, "the retried job", func() bool { return sound.Load() == 5 && r.countOutstanding(t) == 0 })
-		if err := r.Retry(t.Context(), "settlements", letters[1].Entry); !errors.Is(err, ErrNoLetter) {
+		if err := r.RetryDeadLetter(t.Context(), "settlements", letters[1].EntryID); !errors.Is(err, ErrNoDeadLetter) {
 			t.Errorf("retry of a letter that is gone: %v", err)
 		}
 	})
@@ -185,8 +185,8 @@ func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		done, lost := make(chan string, 10), make(chan struct{}, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: testHeartbeat,
-			Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil },
-			OnLost: func() { lost <- struct{}{} }}
+			Handle:      func(_ context.Context, id string, _ []byte) error { done <- id; return nil },
+			OnQueueLost: func() { lost <- struct{}{} }}
 		startWork(t, w.Run)
 		receiveFrom(t, "word that the queue is new", lost)
 
@@ -201,7 +201,7 @@ func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
 
 		r.proxy.takeDown()
 		r.proxy.bringUp()
-		waitUntil(t, "the way back", func() bool { return r.Enqueue(t.Context(), "settlements", "3", nil) == nil })
+		waitUntil(t, "the way back", func() bool { return r.EnqueueJob(t.Context(), "settlements", "3", nil) == nil })
 		if id := receiveFrom(t, "the job after the outage", done); id != "3" {
 			t.Errorf("did %q", id)
 		}
@@ -209,7 +209,7 @@ func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
 }
 
 func TestEmbeddedNeedsNothingAndWantsItsPassword(t *testing.T) {
-	r, err := Embedded(WithLog(slog.New(slog.DiscardHandler)))
+	r, err := OpenEmbedded(WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,12 +44,14 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 
 		var team errgroup.Group
 		team.SetLimit(resumeBatchSize)
+
 		slots := make(chan struct{}, catchUps)
 		for _, s := range g.sessions.All(nil) {
 			if s.hasGap() {
 				team.Go(func() error { return (&catchUp{s: s}).runIfBehind(ctx, slots) })
 			}
 		}
+
 		if err := team.Wait(); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("sessions cannot catch up with the store; trying again", "err", err)
 			if sleep.For(ctx, time.Second) {
@@ -76,10 +78,10 @@ func (s *session) markGap() {
 // and sends it. After an error the session has a gap again.
 func (s *session) catchUp(ctx context.Context) error { return (&catchUp{s: s}).run(ctx) }
 
-// catchUpAfterAck goes on with a trip that the phone has just learned of from an
-// ack. A move committed just now is known already; one of long ago is the answer
-// to a repeated command, and what happened since then was published while the
-// phone was away.
+// catchUpAfterAck goes on with a trip that the phone has just learned of from
+// an ack. A move committed just now is known already; one of long ago is the
+// answer to a repeated command, and what happened since then was published
+// while the phone was away.
 func (s *session) catchUpAfterAck(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
 	at := s.cursor.place(s.user.Role, t)
@@ -87,6 +89,7 @@ func (s *session) catchUpAfterAck(ctx context.Context, t trips.Trip) {
 		s.followTripLocked(t, t.Version, 0)
 	}
 	s.mu.Unlock()
+
 	if (at == next || at == unclear) && s.catchUp(ctx) != nil {
 		s.g.wakeCatchUp() // it follows when the store can be read
 	}
@@ -100,15 +103,16 @@ type catchUp struct {
 
 // runIfBehind asks first, in a batch with other sessions, whether there is
 // anything to catch up with: a gap is most often one for all sessions, and
-// hardly any has missed something. A session that waits for the answer to a call
-// for help reads at once. slots bounds how many read at the same time.
+// hardly any has missed something. A session that waits for the answer to a
+// call for help reads at once. slots bounds how many read at the same time.
 func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
-	if c.s.g.cfg.Standings != nil && len(c.s.unacknowledgedSOS()) == 0 {
+	if c.s.g.cfg.ResumeStates != nil && len(c.s.unacknowledgedSOS()) == 0 {
 		behind, err := c.isBehind(ctx)
 		if err != nil || !behind {
 			return err
 		}
 	}
+
 	slots <- struct{}{}
 	defer func() { <-slots }()
 	return c.run(ctx)
@@ -124,6 +128,7 @@ func (c *catchUp) begin() {
 func (c *catchUp) isBehind(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
+
 	c.begin()
 	st, err := c.s.g.resumes.ask(ctx, trips.ResumeQuery{Who: c.s.user, Trip: c.at.trip})
 	if err != nil {
@@ -136,6 +141,7 @@ func (c *catchUp) isBehind(ctx context.Context) (bool, error) {
 func (c *catchUp) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
+
 	c.begin()
 	err := c.readAll(ctx)
 	if err != nil {
@@ -148,6 +154,7 @@ func (c *catchUp) readAll(ctx context.Context) error {
 	if err := c.readTrip(ctx); err != nil {
 		return err
 	}
+
 	for _, id := range c.s.unacknowledgedSOS() {
 		if id == c.at.trip {
 			continue // read already; others are perhaps of the trip before
@@ -165,10 +172,12 @@ func (c *catchUp) findTrip(ctx context.Context) error {
 	s.mu.Lock()
 	at := s.cursor
 	s.mu.Unlock()
-	if at.state.Active() {
+
+	if at.state.IsActive() {
 		return nil
 	}
-	t, err := s.g.cfg.Store.Active(ctx, s.user)
+
+	t, err := s.g.cfg.Store.ActiveTrip(ctx, s.user)
 	if errors.Is(err, trips.ErrNotFound) {
 		return nil
 	}
@@ -181,6 +190,7 @@ func (c *catchUp) findTrip(ctx context.Context) error {
 		s.mu.Unlock()
 		return nil // it came by itself
 	}
+
 	s.followTripLocked(t, lastForeignEvent(s.user.Role), 0)
 	c.at = s.cursor
 	s.mu.Unlock()
@@ -215,30 +225,35 @@ func (c *catchUp) readEvents(ctx context.Context) error {
 	}
 
 	newest := missed[len(missed)-1].Trip
-	s.g.cfg.Drivers.Follow(newest) // an older one could bind the driver to a ride long over
+	// an older one could bind the driver to a ride long over
+	s.g.cfg.Drivers.Follow(newest)
 	s.mu.Lock()
 	if newest.ID == s.cursor.trip {
 		s.learnTripLocked(newest)
 	}
 	s.mu.Unlock()
+
 	c.at.state = newest.State
 
 	for _, ev := range missed {
 		s.deliverTripEvent(ev, kept)
 	}
+
 	return nil
 }
 
 func (c *catchUp) readChat(ctx context.Context) error {
 	for {
-		said, err := c.s.g.cfg.Room.Store.History(ctx, c.at.trip, c.at.chat, historySize)
+		said, err := c.s.g.cfg.Room.Store.ChatHistory(ctx, c.at.trip, c.at.chat, historySize)
 		if err != nil {
 			return fmt.Errorf("chat of trip %s: %w", c.at.trip, err)
 		}
+
 		for _, m := range said {
 			c.s.deliverChat(m, kept)
 			c.at.chat = m.Seq
 		}
+
 		if len(said) < historySize {
 			return nil
 		}
@@ -252,11 +267,13 @@ func (c *catchUp) readSOSAcks(ctx context.Context, id trips.TripID) error {
 	if err != nil {
 		return fmt.Errorf("calls for help on trip %s: %w", id, err)
 	}
+
 	for _, a := range all {
 		if !a.AckedAt.IsZero() {
 			c.s.deliverSOSAck(a, outcomeRecovered)
 		}
 	}
+
 	return nil
 }
 

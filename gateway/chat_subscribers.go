@@ -70,6 +70,7 @@ func (c *chatSubscribers) move(s *session, from, to trips.TripID) {
 	if from == to {
 		return
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if from != "" {
@@ -78,6 +79,7 @@ func (c *chatSubscribers) move(s *session, from, to trips.TripID) {
 			delete(c.byTrip, from)
 		}
 	}
+
 	if to != "" {
 		c.byTrip[to] = append(c.byTrip[to], s)
 	}

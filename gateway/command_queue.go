@@ -16,7 +16,8 @@ const (
 	commandQueued admission = iota
 	commandFirst            // queued, and the caller must start the goroutine
 	commandFull             // not taken: too many wait
-	commandClosed           // not taken: the phone sends it again, to another node
+	// not taken: the phone sends it again, to another node
+	commandClosed
 )
 
 // add queues a command behind the earlier ones, if fewer than limit wait.
@@ -27,6 +28,7 @@ func (q *commandQueue) add(c command, limit int) admission {
 	case len(q.waiting) >= limit:
 		return commandFull
 	}
+
 	q.waiting = append(q.waiting, c)
 	if q.working {
 		return commandQueued
@@ -50,5 +52,6 @@ func (q *commandQueue) next() (c command, ok bool) {
 // close takes no command any more.
 func (q *commandQueue) close() { q.closed = true }
 
-// finished returns true once the queue is closed and all it took is carried out.
+// finished returns true once the queue is closed and all it took is carried
+// out.
 func (q *commandQueue) finished() bool { return q.closed && !q.working }

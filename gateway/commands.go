@@ -35,7 +35,7 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 		s.out.ackPositions(b.PositionAck.GetN())
 	case *wire.ClientFrame_Ping:
 		s.out.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
-			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.Millis(now), T3Ms: wire.Millis(s.g.cfg.Now())}}})
+			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.ToMillis(now), T3Ms: wire.ToMillis(s.g.cfg.Now())}}})
 	case *wire.ClientFrame_Typing:
 		s.typing(b.Typing)
 	case *wire.ClientFrame_WatchArea:
@@ -47,8 +47,8 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 	}
 }
 
-// queueCommand queues a command behind the session's earlier ones. When too many
-// wait, it is refused.
+// queueCommand queues a command behind the session's earlier ones. When too
+// many wait, it is refused.
 func (s *session) queueCommand(c command) {
 	if !translate.PlainID(c.id) {
 		s.refuse(clip(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
@@ -109,7 +109,8 @@ func (s *session) runCommand(c command) {
 	}
 }
 
-// answer is an ack with the trip it is about, if there is one, as the command left it.
+// answer is an ack with the trip it is about, if there is one, as the command
+// left it.
 type answer struct {
 	*wire.Ack
 	done trips.Trip
@@ -137,6 +138,7 @@ func (s *session) execute(ctx context.Context, c command, ack *answer) (kind str
 	case *wire.ClientFrame_Sos:
 		return "sos", s.sos(ctx, c.id, b.Sos)
 	}
+
 	return "unknown", translate.Refuse(wire.CodeBadFrame, "This is not a command.")
 }
 
@@ -161,7 +163,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		return err
 	}
 	driver := trips.DriverID(s.user.ID)
-	key := trips.Key{Actor: s.user, ID: id, Print: "accept " + a.GetOfferId()}
+	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "accept " + a.GetOfferId()}
 
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
@@ -170,6 +172,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		}
 		return nil // to decline what is gone is as good as to decline it
 	}
+
 	if err != nil {
 		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
 		if err == nil {
@@ -178,22 +181,25 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		return err
 	}
 
-	ev, err := s.g.cfg.Desk.Move(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	ev, err := s.g.cfg.Trips.Apply(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(driver, at)
 	})
-	if errors.Is(err, trips.ErrVoid) { // the phone came back to another node meanwhile, and was refused there
+	if errors.Is(err, trips.ErrAbandoned) {
+		// the phone came back to another node meanwhile, and was refused there
 		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
 	}
 	if err != nil {
 		s.returnOffer(o, err)
 		return err
 	}
+
 	ack.setTrip(ev)
 	return nil
 }
 
-// returnOffer puts an offer back that could not be accepted because the database
-// was away, and lets the dispatcher ask another driver when it never will be.
+// returnOffer puts an offer back that could not be accepted because the
+// database was away, and lets the dispatcher ask another driver when it never
+// will be.
 func (s *session) returnOffer(o dispatch.Offer, err error) {
 	if translate.Unavailable(err) {
 		s.g.cfg.Inbox.Put(o)
@@ -219,6 +225,7 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	if err == nil {
 		ack.setTrip(ev)
 	}
+
 	return err
 }
 
@@ -228,6 +235,7 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 	}
 	verbs := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
+
 	verb := verbs[m.GetStep()]
 	if verb == nil {
 		return translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
@@ -236,13 +244,14 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 		return trips.ErrNotFound
 	}
 
-	key := trips.Key{Actor: s.user, ID: id, Print: m.GetStep().String() + " " + m.GetTripId()}
-	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
+	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: m.GetStep().String() + " " + m.GetTripId()}
+	ev, err := s.g.cfg.Trips.Apply(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return verb(t, s.user, at)
 	})
 	if err == nil {
 		ack.setTrip(ev)
 	}
+
 	return err
 }
 
@@ -254,8 +263,8 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 		return trips.ErrNotFound
 	}
 
-	key := trips.Key{Actor: s.user, ID: id, Print: "cancel " + c.GetTripId()}
-	ev, err := s.g.cfg.Desk.Move(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
+	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "cancel " + c.GetTripId()}
+	ev, err := s.g.cfg.Trips.Apply(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(s.user, c.GetReason(), at)
 	})
 	if err == nil {
@@ -268,7 +277,7 @@ func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack
 	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
-	m, err := s.g.cfg.Room.Say(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
+	m, err := s.g.cfg.Room.Send(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	ack.ChatSeq = m.Seq
 	if err == nil {
 		s.g.deliverChat(m, here)
@@ -282,18 +291,22 @@ type typingMark struct {
 	From trips.Role   `json:"from"`
 }
 
-// typing passes a mark on, if it is about the trip this session is on; it may get lost anywhere.
+// typing passes a mark on, if it is about the trip this session is on; it may
+// get lost anywhere.
 func (s *session) typing(t *wire.Typing) {
 	s.mu.Lock()
 	trip, region := s.cursor.trip, s.cursor.region
 	s.mu.Unlock()
+
 	if trip == "" || t.GetTripId() != string(trip) {
 		return
 	}
+
 	payload, err := json.Marshal(typingMark{trip, s.user.Role})
 	if err != nil {
 		return // two strings always encode
 	}
+
 	s.g.spawn(func() {
 		ctx, cancel := context.WithTimeout(s.g.base, time.Second)
 		defer cancel()
@@ -303,22 +316,25 @@ func (s *session) typing(t *wire.Typing) {
 	})
 }
 
-// fix takes a driver's position: believed, it is in the shared state and on its way to the rider before this returns.
+// fix takes a driver's position: believed, it is in the shared state and on its
+// way to the rider before this returns.
 func (s *session) fix(f *wire.Fix, now time.Time) {
 	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
 		s.g.m.updates.WithLabelValues("malformed").Inc()
 		return
 	}
-	fix := location.Fix{Point: translate.PointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+	fix := location.Fix{Point: translate.PointOf(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+
 	id := trips.DriverID(s.user.ID)
 	why, flags := s.seat.Move(fix, now)
 	if flags != 0 && s.g.cfg.OnSuspect != nil {
 		s.g.cfg.OnSuspect(id, flags, now)
 	}
-	if why != location.Believed {
+	if why != location.Accepted {
 		s.g.m.updates.WithLabelValues(string(why)).Inc()
 		return
 	}
+
 	s.g.m.accepted.Inc()
 	s.watchers = s.g.sessions.Watchers(id, s.watchers[:0])
 	for _, w := range s.watchers {
@@ -326,13 +342,15 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 	}
 }
 
-// Moved tells the riders here who watch a driver of another node that the shared state has a newer position.
+// Moved tells the riders here who watch a driver of another node that the
+// shared state has a newer position.
 func (g *Gateway) Moved(id trips.DriverID) {
 	watchers := g.sessions.Watchers(id, nil)
 	if len(watchers) == 0 {
 		return
 	}
-	if d, ok := g.cfg.Drivers.Get(id); ok && d.Located() {
+
+	if d, ok := g.cfg.Drivers.Get(id); ok && d.HasPosition() {
 		for _, w := range watchers {
 			w.out.deliverPosition(id, d.Fix, d.ReceivedAt)
 		}
@@ -345,10 +363,10 @@ func (g *Gateway) track(t trips.Trip) {
 	case t.Driver == "":
 	case t.State == trips.OnTrip:
 		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.OnTrip)
-	case t.State.Active():
+	case t.State.IsActive():
 		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.Reserved)
 	default:
-		g.cfg.Drivers.Free(t.Driver, t.ID)
+		g.cfg.Drivers.ClearTrip(t.Driver, t.ID)
 	}
 }
 

@@ -10,13 +10,16 @@ import (
 // when to come back, each a moment after the one before, so that a crowd that
 // came at once comes back as a queue. It is safe for any goroutine.
 type connLimiter struct {
-	now   *rate.Limiter // of phones that connect
-	later *rate.Limiter // of phones sent away, by when they come back; slower, so that they are let in then
+	now *rate.Limiter // of phones that connect
+	// of phones sent away, by when they come back; slower, so that they are let
+	// in then
+	later *rate.Limiter
 }
 
 const (
-	queueShare  = 0.8              // of the rate is promised to phones that come back
-	longestWait = 30 * time.Second // no phone is sent away for longer; it may be sent away again
+	queueShare = 0.8 // of the rate is promised to phones that come back
+	// no phone is sent away for longer; it may be sent away again
+	longestWait = 30 * time.Second
 )
 
 func newConnLimiter(perSec float64, burst int) *connLimiter {
@@ -35,5 +38,6 @@ func (l *connLimiter) admit(at time.Time) time.Duration {
 		slot.CancelAt(at)
 		wait = longestWait
 	}
+
 	return max(time.Second, (wait + time.Second - 1).Truncate(time.Second))
 }

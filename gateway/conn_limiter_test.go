@@ -17,11 +17,13 @@ func TestACrowdAtTheDoorIsToldToComeBackAsAQueue(t *testing.T) {
 	if told[0] != 100 {
 		t.Errorf("%d came in", told[0])
 	}
+
 	for s := 1; s < int(longestWait/time.Second); s++ {
 		if n := told[time.Duration(s)*time.Second]; n < 79 || n > 81 {
 			t.Errorf("%d shall come back in %d s", n, s)
 		}
 	}
+
 	for wait := range told {
 		if wait > longestWait || wait%time.Second != 0 {
 			t.Errorf("some shall come back in %v", wait)
@@ -36,8 +38,10 @@ func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
 	for second := 0; len(due) > 0; second++ {
 		n := due[second]
 		delete(due, second)
+
 		for i := range n {
-			at := now.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Second/time.Duration(n)) // spread by chance
+			// spread by chance
+			at := now.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Second/time.Duration(n))
 			if second == 0 {
 				at = now
 			}
@@ -47,6 +51,7 @@ func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
 			}
 		}
 	}
+
 	if tries > 3200 {
 		t.Errorf("1500 phones tried %d times", tries)
 	}
@@ -60,16 +65,20 @@ func TestAPhoneAtAFullDoorIsToldWhenToComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		res.Body.Close()
 		return res
 	}
+
 	if res := open(); res.StatusCode == http.StatusServiceUnavailable {
 		t.Errorf("the first one is refused: %s", res.Status)
 	}
+
 	for range 2 {
 		res := open()
 		s, err := strconv.Atoi(res.Header.Get("Retry-After"))

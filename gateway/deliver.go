@@ -29,9 +29,9 @@ func (g *Gateway) DeliverTripEvent(ev trips.Event) { g.deliverTripEvent(ev, publ
 func (g *Gateway) DeliverCommitted(ev trips.Event) { g.deliverTripEvent(ev, here) }
 
 func (g *Gateway) deliverTripEvent(ev trips.Event, from origin) {
-	to := g.sessions.Of(trips.Rider(ev.Trip.Rider), nil)
+	to := g.sessions.OfUser(trips.Rider(ev.Trip.Rider), nil)
 	if ev.Trip.Driver != "" {
-		to = g.sessions.Of(trips.Driver(ev.Trip.Driver), to)
+		to = g.sessions.OfUser(trips.Driver(ev.Trip.Driver), to)
 	}
 	for _, s := range to {
 		s.afterWelcome(func() { s.deliverTripEvent(ev, from) })
@@ -65,7 +65,7 @@ func (g *Gateway) deliver(topic string, payload []byte) error {
 		return decodeAnd(payload, func(m chat.Message) { g.deliverChat(m, published) })
 	case string(trips.TopicReceipt):
 		return decodeAnd(payload, g.deliverReceipt)
-	case string(sos.Topic):
+	case string(sos.TopicAlert):
 		return decodeAnd(payload, g.deliverSOSAck)
 	case TopicTyping:
 		return decodeAnd(payload, g.deliverTyping)
@@ -85,7 +85,7 @@ func decodeAnd[T any](payload []byte, deliver func(T)) error {
 }
 
 func (g *Gateway) deliverReceipt(c payments.Charge) {
-	for _, s := range g.sessions.Of(trips.Rider(c.Rider), nil) {
+	for _, s := range g.sessions.OfUser(trips.Rider(c.Rider), nil) {
 		s.afterWelcome(func() { s.deliverReceipt(c, outcomeSent) })
 	}
 }
@@ -107,6 +107,7 @@ func (g *Gateway) deliverTyping(t typingMark) {
 func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	switch s.cursor.place(s.user.Role, ev.Trip) {
 	case earlier:
 		return
@@ -116,6 +117,7 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 	case next:
 		s.followTripLocked(ev.Trip, lastForeignEvent(s.user.Role), 0)
 	}
+
 	s.learnTripLocked(ev.Trip)
 
 	how := s.cursor.takeEvent(ev.Seq(), from)
@@ -123,22 +125,26 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 		s.countLocked(classTripEvent, how)
 		return
 	}
+
 	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.Millis(ev.At), Trip: translate.Trip(ev.Trip)}}}, how)
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.ToMillis(ev.At), Trip: translate.Trip(ev.Trip)}}}, how)
 }
 
 // deliverChat sends a chat message in its turn.
 func (s *session) deliverChat(m chat.Message, from origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if m.Trip != s.cursor.trip {
 		return
 	}
+
 	how := s.cursor.takeChat(m.Seq, from)
 	if how != from.sentOutcome() {
 		s.countLocked(classChat, how)
 		return
 	}
+
 	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.Chat(m)}}, how)
 }
 
@@ -157,6 +163,7 @@ func (s *session) deliverReceipt(c payments.Charge, how outcome) {
 	s.mu.Lock()
 	first := s.cursor.takeReceipt(c.Trip)
 	s.mu.Unlock()
+
 	if !first {
 		s.g.m.delivery.count(classReceipt, outcomeDuplicate)
 		return
@@ -182,10 +189,12 @@ func (s *session) learnTripLocked(t trips.Trip) {
 	if !s.cursor.learn(t) || s.user.Role != trips.RoleRider {
 		return
 	}
+
 	driver := t.Driver
-	if !t.State.Active() {
+	if !t.State.IsActive() {
 		driver = ""
 	}
+
 	s.out.followCar(t.ID, driver, func(id trips.DriverID) (d sharedstate.Driver, ok bool) {
 		if id == "" {
 			s.g.sessions.Unwatch(s)

@@ -29,15 +29,17 @@ var classNames = [classes]string{"position", "trip_event", "chat", "offer", "rec
 type outcome uint8
 
 const (
-	outcomeSent        outcome = iota // written to the socket as it happened
-	outcomeRecovered                  // written to the socket from the store, after a gap or a lost connection
-	outcomeOverwritten                // a newer one came first
-	outcomeDuplicate                  // the phone has it: not sent again
-	outcomeEarly                      // an earlier one is missing: it is recovered together with that one
-	outcomeSlow                       // lost: the queue of a phone that does not read was full
-	outcomeGone                       // lost: the socket ended first, perhaps in the midst of it
-	outcomeEcho                       // the same came from the commit on this node and through Redis
-	outcomeShown                      // the phone has acked it
+	outcomeSent outcome = iota // written to the socket as it happened
+	// written to the socket from the store, after a gap or a lost connection
+	outcomeRecovered
+	outcomeOverwritten // a newer one came first
+	outcomeDuplicate   // the phone has it: not sent again
+	// an earlier one is missing: it is recovered together with that one
+	outcomeEarly
+	outcomeSlow  // lost: the queue of a phone that does not read was full
+	outcomeGone  // lost: the socket ended first, perhaps in the midst of it
+	outcomeEcho  // the same came from the commit on this node and through Redis
+	outcomeShown // the phone has acked it
 	outcomes
 )
 
@@ -57,6 +59,7 @@ func newDeliveryMetrics(r prometheus.Registerer) *deliveryMetrics {
 			m[c][o] = vec.WithLabelValues(name, what)
 		}
 	}
+
 	return m
 }
 
@@ -79,5 +82,6 @@ func classOf(f *wire.ServerFrame) class {
 	case *wire.ServerFrame_Cars:
 		return classCars
 	}
+
 	return classOther
 }

@@ -43,20 +43,24 @@ func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
 			return c.booked(classPosition, outcomeSent) == len(r.rider.positions())+len(idle.positions())
 		})
 	}
+
 	r.driver.drive()
 	settle()
 	before, believed := c.total(classPosition)+c.pending(), c.fixes("accepted")
+
 	for i := range uint32(30) {
 		r.driver.drive()
 		if i%3 == 0 {
 			r.rider.shown(uint32(len(r.rider.positions())))
 		}
 	}
+
 	settle()
 	due := (c.fixes("accepted") - believed) * 2
 	if got := c.total(classPosition) + c.pending() - before; due != 60 || got != due {
 		t.Errorf("of %d positions %d are accounted for", due, got)
 	}
+
 	written := len(r.rider.positions()) + len(idle.positions())
 	if c.booked(classPosition, outcomeOverwritten) == 0 || written >= due {
 		t.Errorf("%d were written, none was overwritten", written)
@@ -64,6 +68,7 @@ func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
 	if got, acked := c.booked(classPosition, outcomeShown), len(r.rider.positions()); got == 0 || got > acked {
 		t.Errorf("%d booked as shown of %d", got, acked)
 	}
+
 	c.g.Moved("d") // a position that both have heard of
 	if got := c.booked(classPosition, outcomeDuplicate); got != 2 {
 		t.Errorf("%d repeats booked, want 2", got)
@@ -75,18 +80,19 @@ func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
 	}
 }
 
-// Each case says what becomes of the notices of three events and three messages on their way to two phones.
+// Each case says what becomes of the notices of three events and three messages
+// on their way to two phones.
 func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 	type books map[outcome]int
 	first := true
 	for name, x := range map[string]struct {
-		arrive func(trips.Notice) []trips.Notice
+		arrive func(trips.OutboxMessage) []trips.OutboxMessage
 		want   books // of messages; of events there are as many
 	}{
 		"all arrive":        {nil, books{outcomeSent: 6}},
-		"all arrive twice":  {func(n trips.Notice) []trips.Notice { return []trips.Notice{n, n} }, books{outcomeSent: 6, outcomeDuplicate: 6}},
+		"all arrive twice":  {func(n trips.OutboxMessage) []trips.OutboxMessage { return []trips.OutboxMessage{n, n} }, books{outcomeSent: 6, outcomeDuplicate: 6}},
 		"none arrives":      {nothing, books{outcomeRecovered: 6}},
-		"the first is lost": {func(n trips.Notice) []trips.Notice { return firstLost(&first, n) }, nil},
+		"the first is lost": {func(n trips.OutboxMessage) []trips.OutboxMessage { return firstLost(&first, n) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newTown(t, nil)
@@ -109,6 +115,7 @@ func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 			}
 			r.rider.until("the end", ended)
 			r.driver.until("the end", ended)
+
 			for _, of := range []class{classChat, classTripEvent} {
 				got := func(what outcome) int {
 					if of == classTripEvent {
@@ -116,6 +123,7 @@ func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 					}
 					return c.booked(of, what)
 				}
+
 				c.until("each is booked as written", func() bool { return got(outcomeSent)+got(outcomeRecovered) == 6 })
 				if got(outcomeSlow)+got(outcomeGone) != 0 {
 					t.Errorf("%s: lost %d and %d", classNames[of], got(outcomeSlow), got(outcomeGone))
@@ -126,6 +134,7 @@ func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 					}
 				}
 			}
+
 			if x.want == nil && c.booked(classChat, outcomeEarly) == 0 {
 				t.Error("no message came early")
 			}
@@ -133,12 +142,12 @@ func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 	}
 }
 
-func firstLost(first *bool, n trips.Notice) []trips.Notice {
+func firstLost(first *bool, n trips.OutboxMessage) []trips.OutboxMessage {
 	if *first {
 		*first = false
 		return nil
 	}
-	return []trips.Notice{n}
+	return []trips.OutboxMessage{n}
 }
 
 func ended(got []*wire.ServerFrame) bool {
@@ -159,8 +168,9 @@ func TestWhatAPhoneDidNotReadIsBookedAsLostToIt(t *testing.T) {
 		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
 		has[*wire.ServerFrame_Chat](r.driver, said)
 	}
+
 	r.rider.conn.Close()
-	c.until("it is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 0 })
+	c.until("it is gone", func() bool { return len(c.g.sessions.OfUser(trips.Rider("r"), nil)) == 0 })
 	c.until("all is booked", func() bool { return c.total(classChat) == 2*said })
 	if full, left := c.booked(classChat, outcomeSlow), c.booked(classChat, outcomeGone); full != 1 || left < 200 {
 		t.Errorf("%d found the queue full, %d were left in it", full, left)

@@ -12,7 +12,7 @@ import (
 
 var _ sos.Store = (*memory)(nil)
 
-func (m *memory) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+func (m *memory) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	if err := m.begin(ctx); err != nil {
 		return sos.Alert{}, err
 	}
@@ -27,6 +27,7 @@ func (m *memory) keepAlertLocked(a sos.Alert) (sos.Alert, error) {
 	if err != nil {
 		return sos.Alert{}, err
 	}
+
 	for _, was := range m.alerts {
 		if was.From == a.From && was.ClientID == a.ClientID && (was.Trip != a.Trip || was.Text != a.Text) {
 			return sos.Alert{}, fmt.Errorf("alert %s: %w", a.ClientID, trips.ErrKeyReused)
@@ -34,16 +35,17 @@ func (m *memory) keepAlertLocked(a sos.Alert) (sos.Alert, error) {
 			return was, nil
 		}
 	}
+
 	m.alerts = append(m.alerts, a)
-	m.commitLocked(sos.Topic, sos.KindSOS, last.Trip.Region, a.Trip, a.At, a)
+	m.commitLocked(sos.TopicAlert, sos.KindSOS, last.Trip.Region, a.Trip, a.At, a)
 	return a, nil
 }
 
-func (m *memory) RaiseAlerts(context.Context, trips.TripID, time.Time) ([]sos.Alert, error) {
+func (m *memory) MarkNotified(context.Context, trips.TripID, time.Time) ([]sos.Alert, error) {
 	panic("no gateway raises alerts")
 }
 
-func (m *memory) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+func (m *memory) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	if err := m.begin(ctx); err != nil {
 		return sos.Alert{}, err
 	}
@@ -58,9 +60,10 @@ func (m *memory) ackAlertLocked(id string, at time.Time) (sos.Alert, error) {
 	if i < 0 {
 		return sos.Alert{}, sos.ErrNotFound
 	}
+
 	if m.alerts[i].AckedAt.IsZero() {
 		m.alerts[i].AckedAt = at
-		m.commitLocked(sos.Topic, "", "", m.alerts[i].Trip, at, m.alerts[i])
+		m.commitLocked(sos.TopicAlert, "", "", m.alerts[i].Trip, at, m.alerts[i])
 	}
 	return m.alerts[i], nil
 }
@@ -85,5 +88,6 @@ func (m *memory) alertsThat(ctx context.Context, match func(sos.Alert) bool) (ou
 			out = append(out, a)
 		}
 	}
+
 	return out, nil
 }

@@ -17,13 +17,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memory keeps the contracts of trips.Store, chat.Store, payments.Store and sos.Store in maps.
+// memory keeps the contracts of trips.Store, chat.Store, payments.Store and
+// sos.Store in maps.
 type memory struct {
-	// onNotice, if set before use, is called after each commit, in the order of the commits, one at a time and without
-	// a lock, as the relay would; it may use the store.
-	onNotice func(trips.Notice)
+	// onNotice, if set before use, is called after each commit, in the order of
+	// the commits, one at a time and without a lock, as the relay would; it may
+	// use the store.
+	onNotice func(trips.OutboxMessage)
 
-	// onRead, if set, is called before each call; it may be set while nobody calls.
+	// onRead, if set, is called before each call; it may be set while nobody
+	// calls.
 	onRead func()
 
 	mu      sync.Mutex // guards all below
@@ -34,7 +37,7 @@ type memory struct {
 	charges map[trips.TripID]payments.Charge
 	alerts  []sos.Alert
 	lastID  int64
-	untold  []trips.Notice
+	untold  []trips.OutboxMessage
 	telling bool
 }
 
@@ -74,6 +77,7 @@ func (m *memory) begin(ctx context.Context) error {
 	if m.onRead != nil {
 		m.onRead()
 	}
+
 	m.mu.Lock()
 	if m.down != nil {
 		defer m.mu.Unlock()
@@ -92,26 +96,31 @@ func (m *memory) commitLocked(
 	}
 	m.lastID++
 	m.untold = append(m.untold,
-		trips.Notice{ID: m.lastID, Topic: topic, Region: region, Kind: kind, Trip: id, Payload: data, At: at})
+		trips.OutboxMessage{ID: m.lastID, Topic: topic, Region: region, Kind: kind, Trip: id, Payload: data, At: at})
 }
 
-// tell hands over what was committed. One caller at a time does it for all, so that the order holds.
+// tell hands over what was committed. One caller at a time does it for all, so
+// that the order holds.
 func (m *memory) tell() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	if m.telling {
 		return
 	}
 	m.telling = true
+
 	for len(m.untold) > 0 {
 		n := m.untold[0]
 		m.untold = m.untold[1:]
+
 		if m.onNotice != nil {
 			m.mu.Unlock()
 			m.onNotice(n)
 			m.mu.Lock()
 		}
 	}
+
 	m.telling = false
 }
 
@@ -122,31 +131,31 @@ func (m *memory) lastLocked(id trips.TripID) (trips.Event, error) {
 	return trips.Event{}, fmt.Errorf("trip %s: %w", id, trips.ErrNotFound)
 }
 
-func (m *memory) recordedLocked(k trips.Key) (trips.Event, error) {
+func (m *memory) recordedLocked(k trips.IdempotencyKey) (trips.Event, error) {
 	was, ok := m.keys[keyID{k.Actor, k.ID}]
 	switch {
 	case !ok:
 		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrNotFound)
 	case was.event.Trip.ID == "":
-		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrVoid)
-	case was.print != k.Print:
+		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrAbandoned)
+	case was.print != k.Fingerprint:
 		return trips.Event{}, fmt.Errorf("key %s: %w", k.ID, trips.ErrKeyReused)
 	}
 	return was.event, nil
 }
 
-func (m *memory) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+func (m *memory) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	if err := m.begin(ctx); err != nil {
 		return trips.Event{}, err
 	}
 	defer m.mu.Unlock()
 	if _, known := m.keys[keyID{k.Actor, k.ID}]; !known {
-		m.keys[keyID{k.Actor, k.ID}] = recorded{print: k.Print}
+		m.keys[keyID{k.Actor, k.ID}] = recorded{print: k.Fingerprint}
 	}
 	return m.recordedLocked(k)
 }
 
-func (m *memory) Apply(ctx context.Context, mv trips.Move) (trips.Event, error) {
+func (m *memory) Apply(ctx context.Context, mv trips.Command) (trips.Event, error) {
 	if err := m.begin(ctx); err != nil {
 		return trips.Event{}, err
 	}
@@ -156,11 +165,12 @@ func (m *memory) Apply(ctx context.Context, mv trips.Move) (trips.Event, error) 
 	return ev, err
 }
 
-func (m *memory) applyLocked(mv trips.Move) (trips.Event, error) {
+func (m *memory) applyLocked(mv trips.Command) (trips.Event, error) {
 	if _, known := m.keys[keyID{mv.Key.Actor, mv.Key.ID}]; known {
 		return m.recordedLocked(mv.Key)
 	}
 	t := mv.Event.Trip
+
 	last, err := m.lastLocked(t.ID)
 	switch {
 	case err != nil && t.Version != 1:
@@ -168,21 +178,23 @@ func (m *memory) applyLocked(mv trips.Move) (trips.Event, error) {
 	case last.Trip.Version != t.Version-1:
 		return trips.Event{}, fmt.Errorf("trip %s: %w", t.ID, trips.ErrConflict)
 	}
+
 	if err := m.freeLocked(t); err != nil {
 		return trips.Event{}, err
 	}
 	m.events[t.ID] = append(m.events[t.ID], mv.Event)
-	m.keys[keyID{mv.Key.Actor, mv.Key.ID}] = recorded{mv.Key.Print, mv.Event}
+	m.keys[keyID{mv.Key.Actor, mv.Key.ID}] = recorded{mv.Key.Fingerprint, mv.Event}
 	m.commitLocked(trips.TopicTrip, mv.Event.Kind, t.Region, t.ID, mv.Event.At, mv.Event)
 	return mv.Event, nil
 }
 
 // freeLocked says whether rider and driver have no other active trip.
 func (m *memory) freeLocked(t trips.Trip) error {
-	if !t.State.Active() {
+	if !t.State.IsActive() {
 		return nil
 	}
-	for _, other := range m.tripsLocked(func(o trips.Trip) bool { return o.ID != t.ID && o.State.Active() }) {
+
+	for _, other := range m.tripsLocked(func(o trips.Trip) bool { return o.ID != t.ID && o.State.IsActive() }) {
 		if other.Rider == t.Rider {
 			return fmt.Errorf("rider %s: %w", t.Rider, trips.ErrRiderBusy)
 		}
@@ -201,6 +213,7 @@ func (m *memory) tripsLocked(match func(trips.Trip) bool) []trips.Trip {
 			out = append(out, t)
 		}
 	}
+
 	slices.SortFunc(out, func(a, b trips.Trip) int {
 		return cmp.Or(a.RequestedAt.Compare(b.RequestedAt), cmp.Compare(a.ID, b.ID))
 	})
@@ -224,7 +237,7 @@ func (m *memory) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) 
 	return last.Trip, err
 }
 
-func (m *memory) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
+func (m *memory) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	if err := m.begin(ctx); err != nil {
 		return trips.Event{}, err
 	}
@@ -241,8 +254,8 @@ func (m *memory) Events(ctx context.Context, id trips.TripID, after uint32) ([]t
 	return slices.Clone(list[min(int(after), len(list)):]), nil
 }
 
-func (m *memory) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State.Active() && t.Concerns(a) })
+func (m *memory) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State.IsActive() && t.Concerns(a) })
 	if err == nil && len(list) == 0 {
 		err = fmt.Errorf("%v: %w", a, trips.ErrNotFound)
 	}
@@ -252,22 +265,22 @@ func (m *memory) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) 
 	return list[0], nil
 }
 
-func (m *memory) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
+func (m *memory) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
 	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State == trips.Requested })
 	return list[:min(limit, len(list))], err
 }
 
-func (m *memory) Driven(ctx context.Context) ([]trips.Trip, error) {
-	return m.find(ctx, func(t trips.Trip) bool { return t.State.Active() && t.Driver != "" })
+func (m *memory) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
+	return m.find(ctx, func(t trips.Trip) bool { return t.State.IsActive() && t.Driver != "" })
 }
 
-func (m *memory) List(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
+func (m *memory) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
 	list, err := m.find(ctx, func(t trips.Trip) bool { return t.Concerns(a) && t.RequestedAt.Before(before) })
 	slices.Reverse(list)
 	return list[:min(limit, len(list))], err
 }
 
-func (m *memory) Append(ctx context.Context, said chat.Message, region string) (chat.Message, error) {
+func (m *memory) AppendChat(ctx context.Context, said chat.Message, region string) (chat.Message, error) {
 	if err := m.begin(ctx); err != nil {
 		return chat.Message{}, err
 	}
@@ -281,6 +294,7 @@ func (m *memory) appendLocked(said chat.Message, region string) (chat.Message, e
 	if _, err := m.lastLocked(said.Trip); err != nil {
 		return chat.Message{}, err
 	}
+
 	for _, was := range m.said[said.Trip] {
 		if was.From != said.From || was.ClientID != said.ClientID {
 			continue
@@ -290,13 +304,14 @@ func (m *memory) appendLocked(said chat.Message, region string) (chat.Message, e
 		}
 		return was, nil
 	}
+
 	said.Seq = uint32(len(m.said[said.Trip]) + 1)
 	m.said[said.Trip] = append(m.said[said.Trip], said)
 	m.commitLocked(trips.TopicChat, "", location.Region(region), said.Trip, said.At, said)
 	return said, nil
 }
 
-func (m *memory) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+func (m *memory) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	if err := m.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -306,7 +321,7 @@ func (m *memory) History(ctx context.Context, id trips.TripID, after uint32, lim
 	return slices.Clone(list[:min(limit, len(list))]), nil
 }
 
-func (m *memory) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+func (m *memory) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	if err := m.begin(ctx); err != nil {
 		return payments.Charge{}, err
 	}
@@ -327,6 +342,7 @@ func (m *memory) settleLocked(c payments.Charge) (payments.Charge, error) {
 	if was, ok := m.charges[c.Trip]; ok {
 		return was, nil
 	}
+
 	m.charges[c.Trip] = c
 	m.commitLocked(trips.TopicReceipt, "", last.Trip.Region, c.Trip, c.At, c)
 	return c, nil
@@ -337,6 +353,7 @@ func (m *memory) Charge(ctx context.Context, id trips.TripID) (payments.Charge, 
 		return payments.Charge{}, err
 	}
 	defer m.mu.Unlock()
+
 	c, ok := m.charges[id]
 	if !ok {
 		return c, fmt.Errorf("charge of trip %s: %w", id, trips.ErrNotFound)
@@ -344,11 +361,12 @@ func (m *memory) Charge(ctx context.Context, id trips.TripID) (payments.Charge, 
 	return c, nil
 }
 
-func (m *memory) Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+func (m *memory) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	if err := m.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
+
 	list := m.tripsLocked(func(t trips.Trip) bool {
 		_, charged := m.charges[t.ID]
 		return t.State == trips.Completed && t.EndedAt.Before(before) && !charged
@@ -357,52 +375,58 @@ func (m *memory) Uncharged(ctx context.Context, before time.Time, limit int) ([]
 	return list[:min(limit, len(list))], nil
 }
 
-func (m *memory) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+func (m *memory) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	if err := m.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
+
 	var out []payments.Charge
 	for _, c := range m.charges {
 		if c.Rider == rider {
 			out = append(out, c)
 		}
 	}
+
 	slices.SortFunc(out, func(a, b payments.Charge) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Trip, b.Trip)) })
 	return out[:min(limit, len(out))], nil
 }
 
 func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {
 	m, now := newMemory(), time.Unix(1_700_000_000, 0)
-	desk := &trips.Desk{Store: m, Now: func() time.Time { return now }}
-	var told []trips.Notice
-	m.onNotice = func(n trips.Notice) { // a listener that commits must be told of that too, after this
+	desk := &trips.Service{Store: m, Now: func() time.Time { return now }}
+	var told []trips.OutboxMessage
+	m.onNotice = func(n trips.OutboxMessage) {
+		// a listener that commits must be told of that too, after this
 		told = append(told, n)
 		if n.Kind == trips.KindRequested {
 			move(t, desk, "d", n.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("d", at) })
 		}
 	}
-	key := trips.Key{Actor: trips.Rider("r"), ID: "1", Print: "go"}
+
+	key := trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1", Fingerprint: "go"}
 	for range 2 {
-		_, err := desk.Request(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{})
+		_, err := desk.RequestTrip(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if len(told) != 2 || told[0].ID != 1 || told[1].ID != 2 || told[1].Kind != trips.KindReserved {
 		t.Errorf("told %+v", told)
 	}
 }
 
 // move commits a driver's step, or ends the test.
-func move(t testing.TB, desk *trips.Desk, driver string, id trips.TripID, verb trips.Verb) trips.Trip {
+func move(t testing.TB, desk *trips.Service, driver string, id trips.TripID, verb trips.Transition) trips.Trip {
 	t.Helper()
 	before, err := desk.Store.Trip(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := trips.Key{Actor: trips.Driver(trips.DriverID(driver)), ID: fmt.Sprintf("%s-%d", id, before.Version)}
-	ev, err := desk.Move(t.Context(), key, id, verb)
+
+	key := trips.IdempotencyKey{Actor: trips.Driver(trips.DriverID(driver)), ID: fmt.Sprintf("%s-%d", id, before.Version)}
+	ev, err := desk.Apply(t.Context(), key, id, verb)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,22 +33,25 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Config is what a Gateway is built from. The functions may be called from many goroutines.
+// Config is what a Gateway is built from. The functions may be called from many
+// goroutines.
 type Config struct {
 	Node     string
-	Desk     *trips.Desk
+	Trips    *trips.Service
 	Store    trips.Store
 	Room     *chat.Room
 	Receipts payments.Store
 	Alerts   sos.Store
 	Booking  *booking.Service
 	Drivers  *sharedstate.Drivers
-	Inbox    *dispatch.Inbox // offers in the hands of the drivers connected here
-	Auth     *auth.Tokens
+	// offers in the hands of the drivers connected here
+	Inbox *dispatch.Inbox
+	Auth  *auth.Tokens
 
-	// Standings says how things stand for many phones, in their order, and returns the charges of their paid trips.
-	// nil: each is asked for by itself in the stores above.
-	Standings func(context.Context, []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error)
+	// ResumeStates says how things stand for many phones, in their order, and
+	// returns the charges of their paid trips. nil: each is asked for by itself
+	// in the stores above.
+	ResumeStates func(context.Context, []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error)
 	// Publish tells all nodes something that may be lost.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
 	// OnOfferDeclined and OnDriverGone tell the offer's dispatcher, on any
@@ -69,19 +72,23 @@ type Config struct {
 type Gateway struct {
 	cfg             Config
 	m               *metrics
-	help            *sos.Line
+	help            *sos.Service
 	sessions        *sharedstate.Sessions[*session]
 	chatSubscribers *chatSubscribers
 	resumes         *resumeBatcher
 	connLimiter     *connLimiter
 	userLocks       *userLocks
-	presence        sync.Mutex // makes a driver's coming or going one step for the sessions, the shared state and the inbox
+	// makes a driver's coming or going one step for the sessions, the shared
+	// state and the inbox
+	presence sync.Mutex
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
-	gaps     chan struct{} // holds one entry while a session must catch up with the store
+	// holds one entry while a session must catch up with the store
+	gaps chan struct{}
 
-	base context.Context // of what sessions do; ends when the drain has run out of time
+	// of what sessions do; ends when the drain has run out of time
+	base context.Context
 	stop context.CancelFunc
 
 	life    sync.Mutex    // guards below
@@ -100,9 +107,10 @@ func New(cfg Config) *Gateway {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+
 	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
 		gaps: make(chan struct{}, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
-	g.help = &sos.Line{Store: cfg.Alerts, Trips: cfg.Store, Where: g.place, Now: cfg.Now}
+	g.help = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.place, Now: cfg.Now}
 	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
 	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
@@ -133,18 +141,22 @@ func (s *session) closeIfRevoked() bool {
 // CountBadNotice counts a published message that cannot be read.
 func (g *Gateway) CountBadNotice() { g.m.drops.WithLabelValues("bad_notice").Inc() }
 
-// spawn runs f in a goroutine that Drain waits for; not any more once it has waited.
+// spawn runs f in a goroutine that Drain waits for; not any more once it has
+// waited.
 func (g *Gateway) spawn(f func()) bool {
 	g.life.Lock()
 	defer g.life.Unlock()
+
 	if g.over {
 		return false
 	}
 	g.running++
+
 	go func() {
 		defer g.ended()
 		f()
 	}()
+
 	return true
 }
 
@@ -162,11 +174,12 @@ func (g *Gateway) finishLocked() {
 	}
 }
 
-// Run minds what depends on time until ctx ends: cars on maps, silent phones, tokens that end, sessions that must
-// catch up.
+// Run minds what depends on time until ctx ends: cars on maps, silent phones,
+// tokens that end, sessions that must catch up.
 func (g *Gateway) Run(ctx context.Context) error {
 	var catching sync.WaitGroup
 	defer catching.Wait()
+
 	catching.Go(func() { g.catchUpAll(ctx) })
 	catching.Go(func() { g.watchOurselves(ctx) })
 	tick := time.NewTicker(time.Second)
@@ -181,24 +194,29 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 }
 
-// Drain stops taking sockets, lets commands under way finish, and tells every phone to come back elsewhere, a few at a
-// time so that the other nodes are not stormed. What is still there when ctx ends is cut off. It returns when every
+// Drain stops taking sockets, lets commands under way finish, and tells every
+// phone to come back elsewhere, a few at a time so that the other nodes are not
+// stormed. What is still there when ctx ends is cut off. It returns when every
 // goroutine of the gateway has ended.
 func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)
+
 	for i, s := range g.sessions.All(nil) {
 		s.retire()
 		if i%drainBatch == drainBatch-1 && !sleep.For(ctx, 10*time.Millisecond) {
 			break
 		}
 	}
+
 	g.life.Lock()
 	g.finishLocked()
 	g.life.Unlock()
+
 	select {
 	case <-g.idle:
 	case <-ctx.Done():
 	}
+
 	g.stop()
 	for _, s := range g.sessions.All(nil) {
 		s.conn.Close()

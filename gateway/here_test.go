@@ -9,10 +9,11 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// keepBack has the town's notices wait until the returned function tells them, as while Redis is away.
+// keepBack has the town's notices wait until the returned function tells them,
+// as while Redis is away.
 func (c *town) keepBack() (tell func()) {
-	var waiting []trips.Notice
-	c.lose(func(n trips.Notice) []trips.Notice {
+	var waiting []trips.OutboxMessage
+	c.lose(func(n trips.OutboxMessage) []trips.OutboxMessage {
 		waiting = append(waiting, n) // one notice at a time
 		return nil
 	})
@@ -37,6 +38,7 @@ func TestWhatIsCommittedHereIsHeardHereWhileRedisIsAway(t *testing.T) {
 			r.driver: "[event 2 event 3 chat 1 chat 2 event 4]",
 			tablet:   "[event 3 chat 1 chat 2 event 4]",
 		}
+
 		hear := func() {
 			t.Helper()
 			for p, story := range want {
@@ -47,9 +49,11 @@ func TestWhatIsCommittedHereIsHeardHereWhileRedisIsAway(t *testing.T) {
 				}
 			}
 		}
+
 		hear()
 		tell()
 		hear() // nothing twice
+
 		for of, n := range map[class]int{classTripEvent: 2 * 3, classChat: 2 * 3} {
 			if c.booked(of, outcomeDuplicate) != 0 || c.booked(of, outcomeEcho) < n {
 				t.Errorf("%s: booked %d times as an echo and %d times as repeated", classNames[of], c.booked(of, outcomeEcho),
@@ -65,6 +69,7 @@ func TestARiderSeesTheCarOfADriverWhoAcceptedWhileRedisIsAway(t *testing.T) {
 	c.keepBack()
 	id := trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id)
 	c.offer("o", "d", id)
+
 	driver.does(answerFrame("o", true))
 	rider.events(2)
 	driver.drive()
@@ -80,6 +85,7 @@ func TestTheEndOfARideMissedElsewhereIsToldBeforeTheNextOneBegunHere(t *testing.
 	c.step("d", r.trip, trips.KindDriverCancel) // on another node
 	next := trips.TripID(r.rider.does(requestFrame(market, airport)).Trip.Id)
 	r.rider.events(4)
+
 	tell()
 	c.step("d", next, trips.KindReserved)
 	r.rider.events(5)
@@ -97,6 +103,7 @@ func TestTheEndOfARideMissedElsewhereIsToldBeforeTheNextOneBegunHere(t *testing.
 func TestWhichTripComesNextDoesNotHangOnClocks(t *testing.T) {
 	c := newTown(t, nil)
 	c.runs()
+
 	rider, driver := c.connect(trips.Rider("r"), asProto, nil), c.connect(trips.Driver("d"), asProto, nil)
 	var seen []trips.TripID
 	for i, back := range []time.Duration{0, 10 * time.Minute, 0} {
@@ -110,14 +117,17 @@ func TestWhichTripComesNextDoesNotHangOnClocks(t *testing.T) {
 		driver.events(2*i + 2)
 		seen = append(seen, id)
 	}
+
 	repeat, err := c.store.Events(t.Context(), seen[1], 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, ev := range repeat {
 		c.g.DeliverCommitted(ev)
 	}
 	rider.settled()
+
 	for i, e := range frames[*wire.ServerFrame_TripEvent](rider.sofar()) {
 		if trips.TripID(e.TripEvent.TripId) != seen[i/3] || e.TripEvent.Seq != uint32(i%3+1) {
 			t.Errorf("event %d of the story is %v", i, e.TripEvent)

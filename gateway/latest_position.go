@@ -35,10 +35,12 @@ type latestPosition struct {
 type positionResult uint8
 
 const (
-	positionNew       positionResult = iota // to be sent
-	positionReplacing                       // to be sent, and the one that it overwrote never will be
-	positionLate                            // a newer one is here already
-	positionRepeated                        // it is here already
+	// to be sent
+	positionNew positionResult = iota
+	// to be sent, and the one that it overwrote never will be
+	positionReplacing
+	positionLate     // a newer one is here already
+	positionRepeated // it is here already
 )
 
 // follow shows another car from now on, or none if driver is empty. A position
@@ -130,7 +132,7 @@ func (p *latestPosition) fill(f *positionFrame, now time.Time) {
 	p.sent++
 	p.fresh = false
 	f.pos.N, f.pos.DriverId, f.pos.Seq, f.pos.Overwritten = p.sent, string(p.driver), p.fix.Seq, p.overwritten()
-	f.pos.AtMs, f.pos.ReceivedMs, f.pos.SentMs = wire.Millis(p.fix.At), wire.Millis(p.received), wire.Millis(now)
+	f.pos.AtMs, f.pos.ReceivedMs, f.pos.SentMs = wire.ToMillis(p.fix.At), wire.ToMillis(p.received), wire.ToMillis(now)
 	f.pos.Heading, f.pos.Speed = p.fix.Heading, p.fix.Speed
 	f.point.Lng, f.point.Lat = p.fix.Lng, p.fix.Lat
 }

@@ -53,6 +53,7 @@ func newPositionFrame() *positionFrame { return positionFrames.New().(*positionF
 func TestAPositionIsSentWhileTheAckWindowHasRoom(t *testing.T) {
 	var p latestPosition
 	p.follow("t", "d")
+
 	for n := range uint32(ackWindow) {
 		p.take(fixAt(int(n)+1), fixAt(0).At)
 		if !p.ready() {
@@ -64,6 +65,7 @@ func TestAPositionIsSentWhileTheAckWindowHasRoom(t *testing.T) {
 		}
 	}
 	p.take(fixAt(ackWindow+1), fixAt(0).At)
+
 	for _, c := range []struct {
 		ack, shown uint32
 		ready      bool
@@ -102,6 +104,7 @@ func TestContactIsLostAndRegainedOnce(t *testing.T) {
 	if p.loseContact(fixAt(9).At) {
 		t.Error("no car is silent")
 	}
+
 	p.follow("t", "d")
 	if p.loseContact(fixAt(9).At) {
 		t.Error("a car never heard of is silent")

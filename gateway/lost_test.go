@@ -35,7 +35,8 @@ type plainCity struct{ httpapi.City }
 
 func (plainCity) GeoJSON() []byte { return []byte(`{"type":"FeatureCollection","features":[]}`) }
 
-// What needs neither Postgres nor Redis does not even ask them. So it cannot wait for them, however busy the machine is.
+// What needs neither Postgres nor Redis does not even ask them. So it cannot
+// wait for them, however busy the machine is.
 func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 	database, redis := &abyss{over: make(chan struct{})}, &abyss{over: make(chan struct{})}
 	c := newTownWith(t, func(cfg *Config) {
@@ -45,11 +46,13 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 			return nil
 		}
 	}, func(cfg *httpapi.Config) { cfg.DevTokens, cfg.City = true, plainCity{} })
+
 	r := reserved(t, c, asProto, asJSONText)
 	token := testToken(t, c.auth, trips.RoleRider, "r")
 	for _, part := range []*abyss{database, redis} {
 		part.open.Store(true)
 	}
+
 	t.Cleanup(func() { // before the town is drained
 		for _, part := range []*abyss{database, redis} {
 			part.open.Store(false)
@@ -57,11 +60,13 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 		}
 	})
 	began := time.Now()
+
 	for i := range 10 {
 		r.driver.drive()
 		r.rider.shown(uint32(len(r.rider.positions())))
 		has[*wire.ServerFrame_Position](r.rider, i+1)
 	}
+
 	r.rider.send(areaFrame(market, 1000))
 	has[*wire.ServerFrame_Cars](r.rider, 1)
 	r.driver.does(available(false))
@@ -81,6 +86,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 			t.Errorf("%s %s: %d %s", x.method, x.path, w.Code, w.Body)
 		}
 	}
+
 	if n := database.asked.Load(); n != 0 {
 		t.Errorf("the database was asked %d times", n)
 	}
@@ -90,6 +96,8 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 	if took := time.Since(began); took > patience {
 		t.Errorf("it took %v", took)
 	}
-	r.driver.command("step", stepFrame(r.trip, wire.Step_ARRIVE)) // the trap works: who needs the database asks it
+
+	// the trap works: who needs the database asks it
+	r.driver.command("step", stepFrame(r.trip, wire.Step_ARRIVE))
 	c.until("the database is asked", func() bool { return database.asked.Load() > 0 })
 }

@@ -19,15 +19,18 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// FuzzMerge plays a program of commits, news that comes late, twice, in any order or never, gaps, and phones that come
-// back with what they have or with a lie. News may also come between the moment in which the store is read and the one in
-// which what was read is sent. What the phone gets of a trip must be numbered without a hole and without a repeat from
-// where it was told that it stands, and in the end it has all.
+// FuzzMerge plays a program of commits, news that comes late, twice, in any
+// order or never, gaps, and phones that come back with what they have or with a
+// lie. News may also come between the moment in which the store is read and the
+// one in which what was read is sent. What the phone gets of a trip must be
+// numbered without a hole and without a repeat from where it was told that it
+// stands, and in the end it has all.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 1, 1, 2, 0, 3, 1, 4, 5, 6, 7, 8, 9})
 	f.Add([]byte("commit, tell, lose, come back, and tell it all once more"))
 	f.Add([]byte{6, 1, 0, 9, 0, 17, 25, 33, 4, 12, 20, 6, 2, 0, 8, 16, 24, 5, 13, 7, 3, 11, 19, 27, 6, 3, 1, 0, 2, 10, 18})
+
 	f.Fuzz(func(t *testing.T, program []byte) {
 		if len(program) > 300 {
 			return // longer ones find nothing else
@@ -41,7 +44,8 @@ func FuzzMerge(f *testing.F) {
 	})
 }
 
-// TestSimulatedMergesHaveNoHoleAndNoRepeat runs FuzzMerge's programs from seeds, so that every test run plays some.
+// TestSimulatedMergesHaveNoHoleAndNoRepeat runs FuzzMerge's programs from
+// seeds, so that every test run plays some.
 func TestSimulatedMergesHaveNoHoleAndNoRepeat(t *testing.T) {
 	first, n := faulty.Seeds(t, 200)
 	for seed := first; seed < first+n && !t.Failed(); seed++ {
@@ -61,18 +65,19 @@ func TestSimulatedMergesHaveNoHoleAndNoRepeat(t *testing.T) {
 	}
 }
 
-// merge is one rider's phone, whose session is never written to a socket: what would be, stays in its queue.
+// merge is one rider's phone, whose session is never written to a socket: what
+// would be, stays in its queue.
 type merge struct {
 	t       *testing.T
 	program []byte
 	store   *memory
-	desk    *trips.Desk
+	desk    *trips.Service
 	g       *Gateway
 	at      time.Time
 	s       *session
 	trip    trips.Trip
-	notices []trips.Notice // all there ever were
-	deep    int            // news within a read of the store
+	notices []trips.OutboxMessage // all there ever were
+	deep    int                   // news within a read of the store
 
 	// What the phone has.
 	has       trips.TripID
@@ -84,20 +89,23 @@ type merge struct {
 func newMerge(t *testing.T, program []byte) *merge {
 	m := &merge{t: t, program: program, store: newMemory(), at: time.Unix(1_700_000_000, 0), past: map[trips.TripID]bool{}}
 	now := func() time.Time { return m.at }
-	m.store.onNotice = func(n trips.Notice) { m.notices = append(m.notices, n) }
-	m.desk = &trips.Desk{Store: m.store, Now: now}
+	m.store.onNotice = func(n trips.OutboxMessage) { m.notices = append(m.notices, n) }
+
+	m.desk = &trips.Service{Store: m.store, Now: now}
 	slow := interrupted{m.store, m}
-	m.g = New(Config{Node: "node", Desk: m.desk, Store: slow, Receipts: m.store, Alerts: m.store,
+	m.g = New(Config{Node: "node", Trips: m.desk, Store: slow, Receipts: m.store, Alerts: m.store,
 		Room:    &chat.Room{Store: interruptedTalk{m.store, m}, Trips: m.store, Now: now},
 		Drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{Now: now, Shards: 1}), Inbox: dispatch.NewInbox(now),
 		Auth: testTokens(t, &auth.Revocations{Now: now}, now), Limits: Limits{Queue: 1 << 20, FramesPerSec: 1, Burst: 1},
 		Registerer: prometheus.NewRegistry(), Now: now, Log: slog.New(slog.DiscardHandler)})
+
 	t.Cleanup(func() {
 		if m.s != nil {
 			m.s.leave()
 		}
 		m.g.Drain(context.Background())
 	})
+
 	return m
 }
 
@@ -126,26 +134,29 @@ func (m *merge) step() {
 	}
 }
 
-// commit says something, or moves the trip on; when it is over, the rider asks for another.
+// commit says something, or moves the trip on; when it is over, the rider asks
+// for another.
 func (m *merge) commit(b byte) {
 	m.at = m.at.Add(time.Second)
 	ctx, by := context.Background(), trips.Driver("d")
 	if m.trip.ID != "" && b&8 != 0 {
 		text := fmt.Sprint("message ", len(m.notices))
-		if _, err := m.store.Append(ctx, chat.Message{Trip: m.trip.ID, From: by, ClientID: text, Text: text, At: m.at}, ""); err != nil {
+		if _, err := m.store.AppendChat(ctx, chat.Message{Trip: m.trip.ID, From: by, ClientID: text, Text: text, At: m.at}, ""); err != nil {
 			m.t.Fatal(err)
 		}
 		return
 	}
-	if !m.trip.State.Active() {
-		key := trips.Key{Actor: trips.Rider("r"), ID: fmt.Sprint("request ", m.at)}
-		ev, err := m.desk.Request(ctx, key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
+
+	if !m.trip.State.IsActive() {
+		key := trips.IdempotencyKey{Actor: trips.Rider("r"), ID: fmt.Sprint("request ", m.at)}
+		ev, err := m.desk.RequestTrip(ctx, key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
 		if err != nil {
 			m.t.Fatal(err)
 		}
 		m.trip = ev.Trip
 		return
 	}
+
 	var ev trips.Event
 	var err error
 	switch m.trip.State {
@@ -158,12 +169,14 @@ func (m *merge) commit(b byte) {
 			ev, err = m.trip.Arrive(by, m.at)
 		}
 	}
+
 	if err == nil {
-		ev, err = m.store.Apply(ctx, trips.Move{Key: trips.Key{Actor: ev.By, ID: fmt.Sprint("move ", m.at)}, Event: ev})
+		ev, err = m.store.Apply(ctx, trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: fmt.Sprint("move ", m.at)}, Event: ev})
 	}
 	if err != nil {
 		m.t.Fatal(err)
 	}
+
 	m.trip = ev.Trip
 }
 
@@ -176,15 +189,18 @@ func (m *merge) news(b byte) {
 	if b&8 != 0 {
 		n = m.notices[int(m.next())%len(m.notices)]
 	}
+
 	deliver(m.g, n)
 }
 
-// interrupt lets things happen after the store was read and before the reader goes on.
+// interrupt lets things happen after the store was read and before the reader
+// goes on.
 func (m *merge) interrupt() {
 	if m.deep > 0 {
 		return
 	}
 	m.deep++
+
 	for range m.next() % 4 {
 		switch b := m.next(); b % 4 {
 		case 0:
@@ -195,6 +211,7 @@ func (m *merge) interrupt() {
 			m.news(b)
 		}
 	}
+
 	m.deep--
 }
 
@@ -204,6 +221,7 @@ func (m *merge) catchUp() {
 			m.t.Fatal(err)
 		}
 	}
+
 	m.readAll()
 }
 
@@ -211,6 +229,7 @@ func (m *merge) catchUp() {
 func (m *merge) reconnect(b byte) {
 	m.readAll()
 	m.s.leave()
+
 	r := &wire.Resume{Epoch: epoch, TripId: string(m.has), TripSeq: m.seq, ChatSeq: m.chat}
 	switch b >> 3 {
 	case 1:
@@ -222,6 +241,7 @@ func (m *merge) reconnect(b byte) {
 	case 4:
 		r.TripId = "nobody's"
 	}
+
 	m.connect(r)
 }
 
@@ -235,20 +255,24 @@ func (m *merge) connect(r *wire.Resume) {
 	if err := m.s.welcome(r); err != nil {
 		m.t.Fatal(err)
 	}
+
 	m.readAll()
 }
 
-// readAll is the phone: it trusts the numbers, and a welcome that says where it stands.
+// readAll is the phone: it trusts the numbers, and a welcome that says where it
+// stands.
 func (m *merge) readAll() {
 	m.s.out.mu.Lock()
 	queue := m.s.out.queue.frames[m.read:]
 	m.read = len(m.s.out.queue.frames)
 	m.s.out.mu.Unlock()
+
 	for _, l := range queue {
 		var f wire.ServerFrame
 		if err := wire.Proto.Decode(l.data, &f); err != nil {
 			m.t.Fatal(err)
 		}
+
 		switch b := f.Body.(type) {
 		case *wire.ServerFrame_Welcome:
 			if w := b.Welcome; !w.Recovered {
@@ -273,7 +297,8 @@ func (m *merge) readAll() {
 	}
 }
 
-// turnTo is the phone hearing of a new trip. It never hears of the one before again.
+// turnTo is the phone hearing of a new trip. It never hears of the one before
+// again.
 func (m *merge) turnTo(id trips.TripID) {
 	if id == m.has {
 		return
@@ -281,22 +306,25 @@ func (m *merge) turnTo(id trips.TripID) {
 	if m.past[id] {
 		m.t.Fatalf("news of trip %s came after trip %s had begun", id, m.has)
 	}
+
 	m.past[m.has] = m.has != ""
 	m.has, m.seq, m.chat = id, 0, 0
 }
 
-// settle lets all calm down: the phone must have everything of the rider's newest trip.
+// settle lets all calm down: the phone must have everything of the rider's
+// newest trip.
 func (m *merge) settle() {
 	m.program = nil
 	m.g.Gap()
 	for range 5 {
 		m.catchUp()
 	}
-	said, err := m.store.History(context.Background(), m.trip.ID, 0, 1000)
+
+	said, err := m.store.ChatHistory(context.Background(), m.trip.ID, 0, 1000)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if m.trip.State.Active() && m.has != m.trip.ID {
+	if m.trip.State.IsActive() && m.has != m.trip.ID {
 		m.t.Fatalf("the phone is at trip %q, the rider at %q", m.has, m.trip.ID)
 	}
 	if m.has == m.trip.ID && m.has != "" && (m.seq != m.trip.Version || int(m.chat) != len(said)) {
@@ -316,8 +344,8 @@ func (i interrupted) Events(ctx context.Context, id trips.TripID, after uint32) 
 	return list, err
 }
 
-func (i interrupted) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	t, err := i.memory.Active(ctx, a)
+func (i interrupted) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+	t, err := i.memory.ActiveTrip(ctx, a)
 	i.m.interrupt()
 	return t, err
 }
@@ -334,8 +362,8 @@ type interruptedTalk struct {
 	m *merge
 }
 
-func (i interruptedTalk) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	list, err := i.memory.History(ctx, id, after, limit)
+func (i interruptedTalk) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	list, err := i.memory.ChatHistory(ctx, id, after, limit)
 	i.m.interrupt()
 	return list, err
 }

@@ -5,16 +5,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics is everything the gateway counts. What was meant for phones is in delivery; what came from them, or from
-// other nodes, and was not taken is in drops under a named reason.
+// metrics is everything the gateway counts. What was meant for phones is in
+// delivery; what came from them, or from other nodes, and was not taken is in
+// drops under a named reason.
 type metrics struct {
-	updates  *prometheus.CounterVec // drivers' fixes by result: "accepted" or the reason they were refused
+	// drivers' fixes by result: "accepted" or the reason they were refused
+	updates  *prometheus.CounterVec
 	accepted prometheus.Counter     // of updates, for the hot path
 	delivery *deliveryMetrics       // of what was sent to phones
 	drops    *prometheus.CounterVec // by reason
 	sessions *prometheus.GaugeVec   // by role
 	commands *prometheus.CounterVec // by kind and code; "ok" when done
-	hop      prometheus.Histogram   // seconds from reading a fix to writing it to a rider
+	// seconds from reading a fix to writing it to a rider
+	hop prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -33,6 +36,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help:    "From reading a driver's fix to writing it to a rider's socket.",
 			Buckets: []float64{2e-5, 5e-5, 1e-4, 2e-4, 5e-4, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5}}),
 	}
+
 	m.accepted = m.updates.WithLabelValues("accepted")
 	return m
 }

@@ -20,6 +20,7 @@ func (g *Gateway) Offer(o dispatch.Offer) error {
 	if len(to) == 0 {
 		return fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
 	}
+
 	for _, s := range to {
 		s.afterWelcome(func() { s.out.send(offerFrame(o)) })
 	}
@@ -32,7 +33,7 @@ func (g *Gateway) Offer(o dispatch.Offer) error {
 func (g *Gateway) putOffer(o dispatch.Offer) []*session {
 	g.presence.Lock()
 	defer g.presence.Unlock()
-	to := g.sessions.Of(trips.Driver(o.Driver), nil)
+	to := g.sessions.OfUser(trips.Driver(o.Driver), nil)
 	if len(to) > 0 {
 		g.cfg.Inbox.Put(o)
 	}
@@ -40,25 +41,26 @@ func (g *Gateway) putOffer(o dispatch.Offer) []*session {
 }
 
 // elsewhereWithin is how long to wait for the acceptance of an offer that this
-// node never had: the phone may have come here from the node that had it, before
-// it heard what became of its first attempt.
+// node never had: the phone may have come here from the node that had it,
+// before it heard what became of its first attempt.
 const elsewhereWithin = 3 * time.Second
 
 // acceptedBefore returns what became of an acceptance whose offer is not here
 // (any more): it may be a repeat. If another node may still be about to commit
 // it, it is abandoned before it is refused, so that the refusal holds.
-func (g *Gateway) acceptedBefore(ctx context.Context, key trips.Key, offerID string, gone error) (trips.Event, error) {
-	ev, err := g.cfg.Store.Recorded(ctx, key)
-	if !g.cfg.Inbox.Knows(offerID) {
+func (g *Gateway) acceptedBefore(ctx context.Context, key trips.IdempotencyKey, offerID string, gone error) (trips.Event, error) {
+	ev, err := g.cfg.Store.RecordedEvent(ctx, key)
+	if !g.cfg.Inbox.HasSeen(offerID) {
 		late := time.Now().Add(elsewhereWithin)
 		for errors.Is(err, trips.ErrNotFound) && time.Now().Before(late) && sleep.For(ctx, 50*time.Millisecond) {
-			ev, err = g.cfg.Store.Recorded(ctx, key)
+			ev, err = g.cfg.Store.RecordedEvent(ctx, key)
 		}
 		if errors.Is(err, trips.ErrNotFound) {
-			ev, err = g.cfg.Store.Void(ctx, key)
+			ev, err = g.cfg.Store.Abandon(ctx, key)
 		}
 	}
-	if errors.Is(err, trips.ErrNotFound) || errors.Is(err, trips.ErrVoid) {
+
+	if errors.Is(err, trips.ErrNotFound) || errors.Is(err, trips.ErrAbandoned) {
 		return ev, gone
 	}
 	return ev, err
@@ -70,7 +72,8 @@ func (g *Gateway) OfferGone(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows
 	}
-	for _, s := range g.sessions.Of(trips.Driver(o.Driver), nil) {
+
+	for _, s := range g.sessions.OfUser(trips.Driver(o.Driver), nil) {
 		s.afterWelcome(func() {
 			s.out.send(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
 		})
@@ -79,5 +82,5 @@ func (g *Gateway) OfferGone(o dispatch.Offer, reason string) {
 
 func offerFrame(o dispatch.Offer) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: translate.Trip(o.Trip),
-		ExpiresAtMs: wire.Millis(o.ExpiresAt), PickupM: float32(o.Metres), PickupS: float32(o.Pickup.Seconds())}}}
+		ExpiresAtMs: wire.ToMillis(o.ExpiresAt), PickupM: float32(o.Metres), PickupS: float32(o.Pickup.Seconds())}}}
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// gatedPair is two nodes that share a store; commits of the first go through a gate.
+// gatedPair is two nodes that share a store; commits of the first go through a
+// gate.
 func gatedPair(t *testing.T) (a, b *town, door *gate) {
 	a, door = gatedTown(t, nil)
 	b = newTown(t, func(cfg *Config) {
 		cfg.Store = a.store
-		cfg.Desk = &trips.Desk{Store: a.store, Now: cfg.Now}
+		cfg.Trips = &trips.Service{Store: a.store, Now: cfg.Now}
 	})
 	return a, b, door
 }
@@ -24,6 +25,7 @@ func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
 	a.offer("o", "d", id)
 	open := door.close()
 	first.command("accept", answerFrame("o", true))
+
 	a.until("the first commits", func() bool { return door.held() == 1 })
 	first.conn.Close()
 	second := b.connect(trips.Driver("d"), asJSONText, nil)
@@ -35,7 +37,8 @@ func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
 	}
 }
 
-// The first node hangs. What the second one says must hold, also when the first goes on.
+// The first node hangs. What the second one says must hold, also when the first
+// goes on.
 func TestAnAcceptRefusedOnAnotherNodeIsNotDoneLater(t *testing.T) {
 	a, b, door := gatedPair(t)
 	id := a.request("r")
@@ -44,19 +47,23 @@ func TestAnAcceptRefusedOnAnotherNodeIsNotDoneLater(t *testing.T) {
 	open := door.close()
 	first.command("accept", answerFrame("o", true))
 	a.until("the first commits", func() bool { return door.held() == 1 })
+
 	second := b.connect(trips.Driver("d"), asJSONText, nil)
 	if ack := second.ask("accept", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("answered %v", ack)
 	}
+
 	open()
 	if ack := first.answer("accept", 1); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("the first is answered %v", ack)
 	}
+
 	a.until("the dispatcher is told", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return len(a.declined) == 1
 	})
+
 	if now, err := a.store.Trip(t.Context(), id); err != nil || now.State != trips.Requested {
 		t.Errorf("the trip is %s, %v", now.State, err)
 	}

@@ -25,8 +25,10 @@ type phoneConn struct {
 	in    *bufio.Reader // below ws
 	codec wire.Codec
 
-	code      atomic.Int32 // why it ended: a close code, phoneLeft, or 0 while it has not
-	lastHeard atomic.Int64 // last sign of life, the node's clock, Unix nanoseconds
+	// why it ended: a close code, phoneLeft, or 0 while it has not
+	code atomic.Int32
+	// last sign of life, the node's clock, Unix nanoseconds
+	lastHeard atomic.Int64
 
 	// The reader goroutine's.
 	frames    *rate.Limiter
@@ -70,6 +72,7 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 		}
 		return nil, err
 	}
+
 	if (kind == websocket.TextMessage) != c.codec.Text() {
 		return nil, errNoHello
 	}
@@ -81,6 +84,7 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 	if f.GetHello() == nil {
 		return nil, errNoHello
 	}
+
 	return f.GetHello(), nil
 }
 
@@ -145,10 +149,12 @@ func (c *phoneConn) end(code int, why string) {
 	if !c.code.CompareAndSwap(0, int32(code)) {
 		return
 	}
+
 	told := c.g.spawn(func() {
 		now := time.Now()
 		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), now.Add(closeWithin/2))
-		_ = c.ws.SetReadDeadline(now.Add(closeWithin)) // either fails only if the phone is gone
+		// either fails only if the phone is gone
+		_ = c.ws.SetReadDeadline(now.Add(closeWithin))
 	})
 	if !told {
 		c.ws.Close()
@@ -174,7 +180,8 @@ func (c *phoneConn) endAfter(err error) {
 		c.code.CompareAndSwap(0, phoneLeft)
 	default:
 		c.g.m.drops.WithLabelValues("bad_framing").Inc()
-		c.end(wire.CloseBadFrame, "broken framing") // the library has told the phone more
+		// the library has told the phone more
+		c.end(wire.CloseBadFrame, "broken framing")
 	}
 }
 
@@ -192,5 +199,6 @@ func (c *phoneConn) linger() {
 	if closed := new(websocket.CloseError); errors.As(err, &closed) {
 		return
 	}
+
 	_, _ = io.Copy(io.Discard, c.ws.NetConn())
 }

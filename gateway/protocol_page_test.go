@@ -70,7 +70,8 @@ func thousands(n int) string {
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
-// nodejs returns the command that runs a script with a built-in WebSocket, or skips the test.
+// nodejs returns the command that runs a script with a built-in WebSocket, or
+// skips the test.
 func nodejs(t *testing.T) []string {
 	t.Helper()
 	version, err := exec.Command("node", "--version").Output()
@@ -83,6 +84,7 @@ func nodejs(t *testing.T) []string {
 	case os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1":
 		t.Fatalf("Node.js 20 or newer is needed: %q, %v", version, err)
 	}
+
 	t.Skip("no Node.js 20 or newer in PATH: the page's client is not tried")
 	return nil
 }
@@ -91,14 +93,17 @@ func nodejs(t *testing.T) []string {
 func pageClient(t *testing.T, server string, at location.Point) (left <-chan error, said *bytes.Buffer) {
 	t.Helper()
 	_, script, _ := strings.Cut(protocolPage(t), "```js\n")
+
 	script, _, found := strings.Cut(script, "```")
 	if !found {
 		t.Fatal("the page has no driver client")
 	}
+
 	file := filepath.Join(t.TempDir(), "driver.mjs")
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	args := append(nodejs(t), file, server, "d-1", fmt.Sprint(at.Lng), fmt.Sprint(at.Lat))
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	said = new(bytes.Buffer)
@@ -106,27 +111,30 @@ func pageClient(t *testing.T, server string, at location.Point) (left <-chan err
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	gone := make(chan error, 1)
 	go func() { gone <- cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	return gone, said
 }
 
-// A stranger's client, written from the page, takes an offer, loses its connection, comes back and finishes the ride.
+// A stranger's client, written from the page, takes an offer, loses its
+// connection, comes back and finishes the ride.
 func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	store := newMemory()
 	kinds := make(chan trips.Kind, 16)
 	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{})
-	desk := &trips.Desk{Store: store, Now: time.Now}
+	desk := &trips.Service{Store: store, Now: time.Now}
 	registry := prometheus.NewRegistry()
-	g := New(Config{Node: "n", Desk: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
+	g := New(Config{Node: "n", Trips: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
 		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now),
 		Auth:            testTokens(t, new(auth.Revocations), time.Now),
 		Publish:         func(context.Context, string, location.Region, []byte) error { return nil },
 		OnOfferDeclined: func(dispatch.Offer) {}, OnDriverGone: func(dispatch.Offer) {},
 		Registerer: registry, Log: slog.New(slog.DiscardHandler)})
+
 	api := httpapi.New(httpapi.Config{Tokens: g.cfg.Auth, DevTokens: true, Socket: g.ServeSocket, Registerer: registry})
-	store.onNotice = func(n trips.Notice) {
+	store.onNotice = func(n trips.OutboxMessage) {
 		deliver(g, n)
 		kinds <- n.Kind
 	}
@@ -142,15 +150,18 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+
 	pickup := location.Point{Lng: market.Lng, Lat: market.Lat + .0002} // 22 m
-	ev, err := desk.Request(t.Context(), trips.Key{Actor: trips.Rider("r"), ID: "1"}, "r", pickup, market, airQuote(pickup, market))
+	ev, err := desk.RequestTrip(t.Context(), trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1"}, "r", pickup, market, airQuote(pickup, market))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	offer := dispatch.Offer{ID: "o1", Trip: ev.Trip, Driver: "d-1", Node: "n", ExpiresAt: time.Now().Add(time.Minute)}
 	if err := g.Offer(offer); err != nil {
 		t.Fatal(err)
 	}
+
 	want := []trips.Kind{trips.KindRequested, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted}
 	for _, kind := range want {
 		select {
@@ -161,12 +172,14 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 		case err := <-left:
 			t.Fatalf("the driver left before %s: %v\n%s", kind, err, said)
 		}
+
 		if kind == trips.KindReserved {
-			for _, s := range g.sessions.Of(trips.Driver("d-1"), nil) {
+			for _, s := range g.sessions.OfUser(trips.Driver("d-1"), nil) {
 				s.conn.Close()
 			}
 		}
 	}
+
 	if err := <-left; err != nil || !strings.Contains(said.String(), "completed") {
 		t.Errorf("the driver left with %v and said\n%s", err, said)
 	}

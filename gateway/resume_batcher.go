@@ -21,7 +21,8 @@ const (
 	resumesPerSec   = 10
 	resumesBurst    = 2
 	resumeBatchSize = 500 // in one statement
-	resumeReads     = 4   // under way at the same time, so that one that hangs does not hold up all
+	// under way at the same time, so that one that hangs does not hold up all
+	resumeReads = 4
 )
 
 // resumeBatcher finds out how things stand for phones that connect, and reads
@@ -67,8 +68,10 @@ func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeSt
 	idle := !b.working
 	b.working = true
 	b.mu.Unlock()
+
 	if idle && !b.spawn(b.work) {
-		return resumeState{}, errDraining // and later requests end with their context
+		// and later requests end with their context
+		return resumeState{}, errDraining
 	}
 
 	select {
@@ -121,6 +124,7 @@ func (b *resumeBatcher) answer(batch []*resumeRequest) {
 	for i, r := range batch {
 		of[i] = r.of
 	}
+
 	got, err := b.read(of)
 	if err == nil && len(got) != len(of) {
 		err = fmt.Errorf("%d answers to %d questions", len(got), len(of))
@@ -129,6 +133,7 @@ func (b *resumeBatcher) answer(batch []*resumeRequest) {
 		failAll(batch, err)
 		return
 	}
+
 	for i, r := range batch {
 		r.got = got[i]
 		close(r.done)
@@ -142,10 +147,10 @@ func failAll(batch []*resumeRequest, err error) {
 	}
 }
 
-// resumeState returns how things stand for a phone. It asks together with others
-// if the store can answer many.
+// resumeState returns how things stand for a phone. It asks together with
+// others if the store can answer many.
 func (g *Gateway) resumeState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
-	if g.cfg.Standings == nil {
+	if g.cfg.ResumeStates == nil {
 		return g.readResumeState(ctx, of)
 	}
 	return g.resumes.ask(ctx, of)
@@ -154,7 +159,8 @@ func (g *Gateway) resumeState(ctx context.Context, of trips.ResumeQuery) (resume
 func (g *Gateway) readResumeStates(of []trips.ResumeQuery) ([]resumeState, error) {
 	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
 	defer cancel()
-	all, receipts, err := g.cfg.Standings(ctx, of)
+
+	all, receipts, err := g.cfg.ResumeStates(ctx, of)
 	out := make([]resumeState, len(all))
 	for i, st := range all {
 		out[i] = resumeState{st, receipts[st.Trip.ID]}
@@ -165,7 +171,7 @@ func (g *Gateway) readResumeStates(of []trips.ResumeQuery) ([]resumeState, error
 // readResumeState reads how things stand for one phone from a store in this
 // process, where batches save nothing.
 func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st resumeState, err error) {
-	st.Trip, err = g.cfg.Store.Active(ctx, a.Who)
+	st.Trip, err = g.cfg.Store.ActiveTrip(ctx, a.Who)
 	if errors.Is(err, trips.ErrNotFound) && a.Trip != "" {
 		st.Trip, err = g.cfg.Store.Trip(ctx, a.Trip)
 	}
@@ -180,10 +186,12 @@ func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st 
 	if st.LastChatSeq, err = g.lastChatSeq(ctx, id); err != nil {
 		return st, err
 	}
+
 	calls, err := g.cfg.Alerts.AlertsOf(ctx, a.Who, id)
 	if err != nil {
 		return st, fmt.Errorf("calls for help on trip %s: %w", id, err)
 	}
+
 	for _, c := range calls {
 		st.SOSAcked = st.SOSAcked || !c.AckedAt.IsZero()
 	}
@@ -194,6 +202,7 @@ func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st 
 	if st.receipt, err = g.cfg.Receipts.Charge(ctx, id); errors.Is(err, trips.ErrNotFound) {
 		return st, nil // it will be published
 	}
+
 	st.Paid = true
 	return st, err
 }
@@ -201,7 +210,7 @@ func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st 
 // lastChatSeq is the number of a trip's newest chat message.
 func (g *Gateway) lastChatSeq(ctx context.Context, id trips.TripID) (last uint32, err error) {
 	for {
-		said, err := g.cfg.Room.Store.History(ctx, id, last, historySize)
+		said, err := g.cfg.Room.Store.ChatHistory(ctx, id, last, historySize)
 		if err != nil {
 			return 0, fmt.Errorf("chat of trip %s: %w", id, err)
 		}

@@ -26,7 +26,8 @@ func echo(of []trips.ResumeQuery) ([]resumeState, error) {
 	return out, nil
 }
 
-// askAll lets n phones ask at once and returns how many got their own answer, and the last error.
+// askAll lets n phones ask at once and returns how many got their own answer,
+// and the last error.
 func askAll(t *testing.T, b *resumeBatcher, n int) (right int, err error) {
 	var mu sync.Mutex
 	var team sync.WaitGroup
@@ -43,6 +44,7 @@ func askAll(t *testing.T, b *resumeBatcher, n int) (right int, err error) {
 			}
 		})
 	}
+
 	team.Wait()
 	return right, err
 }
@@ -61,6 +63,7 @@ func TestThousandsWhoConnectTogetherShareAFewReads(t *testing.T) {
 		if n := reads.Load(); n < 10 || n > 20 {
 			t.Errorf("%d reads", n)
 		}
+
 		synctest.Wait()
 		if b.working || len(b.slots) > 0 {
 			t.Error("it works for nobody")
@@ -72,6 +75,7 @@ func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads atomic.Int32
 		b := newResumeBatcher(func(of []trips.ResumeQuery) ([]resumeState, error) { reads.Add(1); return echo(of) }, always)
+
 		var phones sync.WaitGroup
 		var slowest atomic.Int64
 		for range 2000 { // 500 a second
@@ -82,8 +86,10 @@ func TestAStreamOfPhonesCostsABoundedNumberOfReadsASecond(t *testing.T) {
 				}
 				slowest.Store(max(slowest.Load(), int64(time.Since(began))))
 			})
+
 			time.Sleep(2 * time.Millisecond)
 		}
+
 		phones.Wait()
 		if n := reads.Load(); n > 4*resumesPerSec+resumesBurst+1 {
 			t.Errorf("%d reads in 4 s", n)
@@ -104,17 +110,20 @@ func TestAReadThatHangsDoesNotHoldUpWhoComesLater(t *testing.T) {
 			}
 			return echo(of)
 		}, always)
+
 		var first sync.WaitGroup
 		first.Go(func() {
 			if _, err := b.ask(t.Context(), trips.ResumeQuery{}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the first one got %v", err)
 			}
 		})
+
 		synctest.Wait()
 		began := time.Now()
 		if right, err := askAll(t, b, 100); right != 100 || err != nil || time.Since(began) > time.Second {
 			t.Errorf("%d were answered after %v: %v", right, time.Since(began), err)
 		}
+
 		first.Wait()
 	})
 }
@@ -128,12 +137,14 @@ func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
 		}, always)
 		b.pace.AllowN(time.Now(), resumesBurst)
 		ctx, cancel := context.WithCancel(t.Context())
+
 		var phones sync.WaitGroup
 		phones.Go(func() {
 			if _, err := b.ask(ctx, trips.ResumeQuery{}); !errors.Is(err, context.Canceled) {
 				t.Errorf("it got %v", err)
 			}
 		})
+
 		synctest.Wait()
 		cancel()
 		phones.Wait()
@@ -153,7 +164,7 @@ func TestANodeThatIsOverWelcomesNobody(t *testing.T) {
 // together makes a town whose store answers for many phones at once.
 func together(c **town) func(*Config) {
 	return func(cfg *Config) {
-		cfg.Standings = func(ctx context.Context, of []trips.ResumeQuery) (
+		cfg.ResumeStates = func(ctx context.Context, of []trips.ResumeQuery) (
 			out []trips.ResumeState, paid map[trips.TripID]payments.Charge, err error,
 		) {
 			paid = map[trips.TripID]payments.Charge{}
@@ -176,22 +187,25 @@ func TestWhatIsSaidBetweenTheReadAndTheWelcomeIsNotMissed(t *testing.T) {
 		var id trips.TripID
 		c = newTown(t, func(cfg *Config) {
 			together(&c)(cfg)
-			read := cfg.Standings
+			read := cfg.ResumeStates
 			talk := sync.OnceFunc(func() {
 				c.step("d", id, trips.KindArrived)
 				c.say(trips.Driver("d"), id, "one")
 			})
-			cfg.Standings = func(ctx context.Context, of []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error) {
+			cfg.ResumeStates = func(ctx context.Context, of []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error) {
 				defer talk() // and nobody says anything ever after
 				return read(ctx, of)
 			}
 		})
+
 		id = c.request("r")
 		c.step("d", id, trips.KindReserved)
+
 		p := c.connect(trips.Rider("r"), riders, nil)
 		if w := p.welcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 0 {
 			t.Errorf("welcome %v", w)
 		}
+
 		p.until("the message", func(_ []*wire.ServerFrame) bool { return len(p.heard()) >= 2 })
 		if got := fmt.Sprint(p.heard()); got != "[event 3 chat 1]" {
 			t.Errorf("heard %v", got)
@@ -209,13 +223,17 @@ func TestAPhoneThatMissedNothingCostsNoReadOfItsOwn(t *testing.T) {
 	c.step("d", id, trips.KindReserved)
 	c.say(trips.Driver("d"), id, "one")
 	c.connect(trips.Rider("r"), asProto, nil).welcome()
+
 	var reads atomic.Int32
 	c.store.onRead = func() { reads.Add(1) }
+
 	p := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(id), TripSeq: 2, ChatSeq: 1})
 	if w := p.welcome(); !w.Recovered {
 		t.Errorf("welcome %v", w)
 	}
-	if n := reads.Load(); n > 5 { // those of readResumeState, in the place of one statement
+
+	// those of readResumeState, in the place of one statement
+	if n := reads.Load(); n > 5 {
 		t.Errorf("%d reads", n)
 	}
 }
@@ -225,12 +243,13 @@ func TestAfterAGapOnlyThoseWhoMissedSomethingReadTheStore(t *testing.T) {
 	var asked atomic.Int32
 	c = newTown(t, func(cfg *Config) {
 		together(&c)(cfg)
-		read := cfg.Standings
-		cfg.Standings = func(ctx context.Context, of []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error) {
+		read := cfg.ResumeStates
+		cfg.ResumeStates = func(ctx context.Context, of []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error) {
 			asked.Add(int32(len(of)))
 			return read(ctx, of)
 		}
 	})
+
 	c.runs()
 	id := c.request("r")
 	c.step("d", id, trips.KindReserved)
@@ -246,5 +265,6 @@ func TestAfterAGapOnlyThoseWhoMissedSomethingReadTheStore(t *testing.T) {
 	if seqs := busy.events(1); !sameUpTo(seqs, 3, 3) {
 		t.Errorf("saw events %v", seqs)
 	}
+
 	c.until("everybody was asked for", func() bool { return asked.Load() >= before+6 })
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// keeper is what several nodes keep revocations in, with a wire to each that may be cut.
+// keeper is what several nodes keep revocations in, with a wire to each that
+// may be cut.
 type keeper struct {
 	mu    sync.Mutex // guards below
 	kept  map[string]time.Time
@@ -49,12 +50,14 @@ func (k *keeper) Publish(_ context.Context, notice []byte) error {
 	k.mu.Lock()
 	nodes, down, cut := slices.Clone(k.nodes), k.down, k.cut
 	k.mu.Unlock()
+
 	if down != nil || cut {
 		return down
 	}
 	for _, c := range nodes {
 		c.revoked.Apply(notice)
 	}
+
 	return nil
 }
 
@@ -103,15 +106,19 @@ func TestARevokedUserIsShutOutOfEveryNodeUntilTheyHaveANewToken(t *testing.T) {
 	_, a, b := twoNodes(t)
 	old := testToken(t, b.auth, trips.RoleRider, "r")
 	here, there := a.connect(trips.Rider("r"), asProto, nil), b.connect(trips.Rider("r"), asJSONText, nil)
-	calm := b.connect(trips.Driver("r"), asProto, nil) // another actor with the same id
+
+	// another actor with the same id
+	calm := b.connect(trips.Driver("r"), asProto, nil)
 	if w := a.revoke(`{"role":"rider","id":"r"}`); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
+
 	for name, p := range map[string]*phone{"the operator's node": here, "another node": there} {
 		if code := p.closed(); code != wire.CloseTokenEnded {
 			t.Errorf("on %s the socket closed with %d", name, code)
 		}
 	}
+
 	if status := b.get(old); status != http.StatusUnauthorized {
 		t.Errorf("an old token is answered %d", status)
 	}
@@ -120,6 +127,7 @@ func TestARevokedUserIsShutOutOfEveryNodeUntilTheyHaveANewToken(t *testing.T) {
 	if code := again.closed(); code != wire.CloseTokenEnded {
 		t.Errorf("a hello with an old token closed with %d", code)
 	}
+
 	calm.settled()
 	b.pass(time.Second)
 	b.connect(trips.Rider("r"), asProto, nil).settled()
@@ -128,10 +136,12 @@ func TestARevokedUserIsShutOutOfEveryNodeUntilTheyHaveANewToken(t *testing.T) {
 func TestOneRevokedTokenLeavesTheUsersOthersAlone(t *testing.T) {
 	_, a, b := twoNodes(t)
 	stolen, kept := testToken(t, b.auth, trips.RoleRider, "r"), testToken(t, b.auth, trips.RoleRider, "r")
+
 	p, err := b.auth.Verify(stolen)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	body, _ := json.Marshal(map[string]string{"jti": p.ID})
 	if w := a.revoke(string(body)); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -148,6 +158,7 @@ func TestANodeThatHeardNothingLearnsWhatWasRevoked(t *testing.T) {
 	if w := a.revoke(`{"role":"driver","id":"d"}`); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
+
 	p.settled()
 	b.runs()
 	if code := p.closed(); code != wire.CloseTokenEnded {
@@ -167,6 +178,7 @@ func TestWhatTheKeeperForgetsTheNodesKeepAgain(t *testing.T) {
 	k.set(func() { clear(k.kept) }) // as FLUSHALL would
 	a.until("it is kept again", k.holds(1))
 	b.runs()
+
 	b.until("the other node knows", func() bool {
 		_, err := b.auth.Verify(testToken(t, b.auth, trips.RoleDriver, "d"))
 		return errors.Is(err, auth.ErrRevoked)

@@ -49,7 +49,7 @@ func (h *handClock) pass(d time.Duration) {
 type byAir struct{}
 
 func (byAir) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
-	metres := location.Metres(from, to)
+	metres := location.MetresBetween(from, to)
 	d := time.Duration(metres / 10 * float64(time.Second)).Round(time.Second)
 	return routing.Route{Metres: metres, Duration: d, Source: routing.SourceStraight}, nil
 }
@@ -95,6 +95,7 @@ func (c *town) http(who trips.Actor, method, path, body string) *httptest.Respon
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+
 	w := httptest.NewRecorder()
 	c.api.Public().ServeHTTP(w, req)
 	return w

@@ -15,13 +15,14 @@ import (
 func threeNodes(t *testing.T) (nodes []*town) {
 	shared := newMemory()
 	for range 3 {
-		var desk *trips.Desk
+		var desk *trips.Service
 		c := newTown(t, func(cfg *Config) {
-			desk = &trips.Desk{Store: shared, Now: cfg.Now}
-			cfg.Store, cfg.Receipts, cfg.Desk = shared, shared, desk
+			desk = &trips.Service{Store: shared, Now: cfg.Now}
+			cfg.Store, cfg.Receipts, cfg.Trips = shared, shared, desk
 			cfg.Room = &chat.Room{Store: shared, Trips: shared, Now: cfg.Now}
 			cfg.Limits.Commands = 100
 		})
+
 		c.store, c.desk = shared, desk
 		nodes = append(nodes, c)
 	}
@@ -36,26 +37,31 @@ func at(nodes []*town, who trips.Actor) (phones []*phone) {
 	return phones
 }
 
-// copies sends a command 64 times under one id over all the phones at once, and returns the answers.
+// copies sends a command 64 times under one id over all the phones at once, and
+// returns the answers.
 func copies(phones []*phone, f *wire.ClientFrame) (answers []*wire.Ack) {
 	const n = 64
 	id := fmt.Sprintf("%T", f.Body)
 	if m := f.GetMoveTrip(); m != nil {
 		id += m.Step.String()
 	}
+
 	var sending sync.WaitGroup
 	for i := range n {
 		sending.Go(func() { phones[i%len(phones)].command(id, f) })
 	}
 	sending.Wait()
+
 	for i := range n {
 		p := phones[i%len(phones)]
 		answers = append(answers, p.answer(id, i/len(phones)+1))
 	}
+
 	return answers
 }
 
-// one checks that all copies that were done were told the same, and returns it; the others have one of the codes.
+// one checks that all copies that were done were told the same, and returns it;
+// the others have one of the codes.
 func one(t *testing.T, what string, answers []*wire.Ack, besides ...wire.Code) *wire.Ack {
 	t.Helper()
 	var first *wire.Ack
@@ -71,28 +77,35 @@ func one(t *testing.T, what string, answers []*wire.Ack, besides ...wire.Code) *
 			t.Errorf("%s was answered %v and %v", what, first, a)
 		}
 	}
+
 	if first == nil {
 		t.Fatalf("%s was never done", what)
 	}
+
 	return first
 }
 
-// A phone, or a thief of its token, sends each command that moves value 64 times at once to three nodes.
+// A phone, or a thief of its token, sends each command that moves value 64
+// times at once to three nodes.
 func TestSixtyFourCopiesOfACommandOnThreeNodesHaveOneEffect(t *testing.T) {
 	nodes := threeNodes(t)
 	riders, drivers := at(nodes, trips.Rider("r")), at(nodes, trips.Driver("d"))
 	id := trips.TripID(one(t, "a request", copies(riders, requestFrame(market, airport))).Trip.Id)
 	nodes[0].offer("o1", "d", id)
-	// The offer is in the hands of one node; the others know only what was recorded.
+
+	// The offer is in the hands of one node; the others know only what was
+	// recorded.
 	one(t, "an acceptance", copies(drivers, answerFrame("o1", true)), wire.CodeOfferGone)
 	if said := one(t, "a message", copies(drivers, chatFrame(id, "here"))); said.ChatSeq != 1 {
 		t.Errorf("the message is number %d", said.ChatSeq)
 	}
+
 	for i, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
 		if a := one(t, step.String(), copies(drivers, stepFrame(id, step))); a.Trip.Version != uint32(3+i) {
 			t.Errorf("%v: %v", step, a)
 		}
 	}
+
 	second := nodes[0].request("r2")
 	one(t, "a cancellation", copies(at(nodes, trips.Rider("r2")), cancelFrame(second)))
 	store := nodes[0].store

@@ -24,7 +24,8 @@ func (m *memory) snapshot() string {
 	return string(data)
 }
 
-// stages brings one trip to each of its states, each with a rider and a driver of its own.
+// stages brings one trip to each of its states, each with a rider and a driver
+// of its own.
 func stages(c *town) (all []trips.Trip) {
 	kinds := []trips.Kind{trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted}
 	for stage := range len(kinds) + 1 {
@@ -34,18 +35,22 @@ func stages(c *town) (all []trips.Trip) {
 		if stage > 0 {
 			c.say(trips.Rider(rider), id, "the gate code is 4711")
 		}
+
 		t, err := c.store.Trip(c.t.Context(), id)
 		if err != nil {
 			c.t.Fatal(err)
 		}
+
 		all = append(all, t)
 	}
+
 	return all
 }
 
-// Everyone who has a trip, and everyone who only has the name of such a person in the other role, tries every action on
-// every trip of the others, over HTTP and by socket. None has an effect, none sees anything, and each answer is the one
-// they get about a trip that does not exist.
+// Everyone who has a trip, and everyone who only has the name of such a person
+// in the other role, tries every action on every trip of the others, over HTTP
+// and by socket. None has an effect, none sees anything, and each answer is the
+// one they get about a trip that does not exist.
 func TestNobodyReachesTheTripsOfOthers(t *testing.T) {
 	c := newTown(t, nil)
 	all := stages(c)
@@ -59,19 +64,23 @@ func TestNobodyReachesTheTripsOfOthers(t *testing.T) {
 						tried += intrude(c, p, trip.ID)
 					}
 				}
+
 				seesOnlyTheirOwn(c, p, all)
 			}
 		}
 	}
+
 	if c.store.snapshot() != before {
 		t.Error("a stranger had an effect")
 	}
+
 	t.Logf("%d actions were refused", tried)
 }
 
 // intrude tries every action on a trip that is not the phone's user's.
 func intrude(c *town, p *phone, id trips.TripID) (tried int) {
 	c.t.Helper()
+
 	for _, f := range []func(trips.TripID) *wire.ClientFrame{
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_ARRIVE) },
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_START) },
@@ -83,14 +92,17 @@ func intrude(c *town, p *phone, id trips.TripID) (tried int) {
 		if p.who.Role == trips.RoleRider && f(id).GetMoveTrip() != nil {
 			want = wire.CodeForbidden
 		}
+
 		p.asked++
 		theirs, none := p.ask(fmt.Sprint("theirs ", p.asked), f(id)), p.ask(fmt.Sprint("none ", p.asked), f("none"))
 		if theirs.Code != string(want) || theirs.Message != none.Message || theirs.Trip != nil || theirs.ChatSeq != 0 {
 			c.t.Errorf("%v asked %v: %v; about no trip: %v", p.who, f(id), theirs, none)
 		}
+
 		tried++
 	}
 	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Typing{Typing: &wire.Typing{TripId: string(id)}}})
+
 	for _, x := range []struct{ method, path string }{
 		{"GET", "/v1/trips/%s"}, {"GET", "/v1/trips/%s/chat"}, {"POST", "/v1/trips/%s/cancel"},
 	} {
@@ -104,7 +116,8 @@ func intrude(c *town, p *phone, id trips.TripID) (tried int) {
 	return tried + 1
 }
 
-// seesOnlyTheirOwn looks for other people's trips in everything the user was sent or may list.
+// seesOnlyTheirOwn looks for other people's trips in everything the user was
+// sent or may list.
 func seesOnlyTheirOwn(c *town, p *phone, all []trips.Trip) {
 	c.t.Helper()
 	p.settled()
@@ -115,11 +128,13 @@ func seesOnlyTheirOwn(c *town, p *phone, all []trips.Trip) {
 	for _, path := range []string{"/v1/trips", "/v1/receipts", "/v1/nearby?lng=3.38&lat=6.45"} {
 		seen.WriteString(c.http(p.who, "GET", path, "").Body.String())
 	}
+
 	for _, trip := range all {
 		if !trip.Concerns(p.who) && strings.Contains(seen.String(), string(trip.ID)) {
 			c.t.Errorf("%v sees trip %s of %s", p.who, trip.ID, trip.Rider)
 		}
 	}
+
 	if p.who.Role == trips.RoleRider && strings.HasPrefix(p.who.ID, "d") && strings.Contains(seen.String(), "4711") {
 		c.t.Errorf("%v reads the chat of a driver with the same name", p.who)
 	}
@@ -130,10 +145,12 @@ func (r ridden) wholeRide() {
 	r.t.Helper()
 	r.driver.does(chatFrame(r.trip, "on my way"))
 	r.rider.does(chatFrame(r.trip, "at the gate"))
+
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
 		r.driver.drive()
 		r.driver.does(stepFrame(r.trip, step))
 	}
+
 	r.rider.until("the end", ended)
 }
 
@@ -144,23 +161,30 @@ func TestARecordedSessionPlayedAgainHasNoEffect(t *testing.T) {
 		r.wholeRide()
 		before, believed := c.store.snapshot(), c.fixes("accepted")
 		car, _ := c.drivers.Get("d")
-		for _, p := range []*phone{r.driver, r.rider} { // with the token that was recorded as well
+
+		for _, p := range []*phone{r.driver, r.rider} {
+			// with the token that was recorded as well
 			again := c.knock(p.conn.Subprotocol(), p.who)
 			again.codec = p.codec
 			again.play(p.said)
+
 			for _, a := range frames[*wire.ServerFrame_Ack](again.sofar()) {
 				if was := acks(p.sofar(), a.Ack.Id); len(was) != 1 || was[0].Code != "" || a.Ack.Code != "" {
 					t.Errorf("%v is answered %v again, was %v", p.who, a.Ack, was)
 				}
 			}
 		}
-		thief := c.connect(trips.Driver("thief"), drivers, nil) // with a token of their own
+
+		// with a token of their own
+		thief := c.connect(trips.Driver("thief"), drivers, nil)
 		thief.play(r.driver.said[1:])
+
 		for _, a := range frames[*wire.ServerFrame_Ack](thief.sofar()) {
 			if a.Ack.Trip != nil || a.Ack.ChatSeq != 0 {
 				t.Errorf("the thief is answered %v", a.Ack)
 			}
 		}
+
 		if c.store.snapshot() != before {
 			t.Error("what was played again had an effect")
 		}
@@ -186,11 +210,13 @@ func (p *phone) play(said [][]byte) {
 		p.write(kind, data)
 		has[*wire.ServerFrame_Ack](p, commands)
 	}
+
 	p.settled()
 }
 
-// A client cannot say what a ride costs, how far it goes or where it stands: a frame that tries is not taken at all, and
-// the fare stays what the node computed.
+// A client cannot say what a ride costs, how far it goes or where it stands: a
+// frame that tries is not taken at all, and the fare stays what the node
+// computed.
 func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
 	c := newTown(t, nil)
 	r := reserved(t, c, asJSONText, asJSONText)
@@ -200,6 +226,7 @@ func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
 		r.driver: {`"move_trip":{%s"trip_id":"` + string(r.trip) + `","step":"COMPLETE"}`, `"answer_offer":{%s"offer_id":"o1","accept":true}`,
 			`"move_trip":{%s"trip_id":"` + string(r.trip) + `","step":7}`},
 	}
+
 	before, tried := c.store.snapshot(), 0
 	fields := new(wire.Trip).ProtoReflect().Descriptor().Fields()
 	for p, list := range bodies {
@@ -220,12 +247,14 @@ func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
 			}
 		}
 	}
+
 	for _, field := range []string{"fare", "distance_m", "duration_s", "amount", "version"} {
 		w := c.http(trips.Rider("other"), "POST", "/v1/trips", `{"`+field+`":1,`+ride[1:])
 		if w.Code != http.StatusBadRequest {
 			t.Errorf("POST with %s: %d %s", field, w.Code, w.Body)
 		}
 	}
+
 	if c.store.snapshot() != before {
 		t.Error("a made-up number had an effect")
 	}

@@ -22,7 +22,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// payloads are texts that some reader on the way would take for something else than text.
+// payloads are texts that some reader on the way would take for something else
+// than text.
 var payloads = []string{
 	`<script>alert(1)</script>`, `<img src=x onerror=alert(1)>`, `"><svg/onload=alert(1)>`, `javascript:alert(1)`,
 	`<iframe srcdoc="<script>parent.x=1</script>">`, `</textarea><b>`, `&lt;b&gt; &amp; &#x3c;`, `{{7*7}} ${7*7} <%= 7*7 %>`,
@@ -40,36 +41,42 @@ func TestTextThatLooksLikeCodeStaysText(t *testing.T) {
 	}
 	t.Cleanup(func() { store.Close() })
 	c := newTown(t, func(cfg *Config) {
-		cfg.Store, cfg.Receipts, cfg.Desk = store, store, &trips.Desk{Store: store, Now: cfg.Now}
+		cfg.Store, cfg.Receipts, cfg.Trips = store, store, &trips.Service{Store: store, Now: cfg.Now}
 		cfg.Room = &chat.Room{Store: store, Trips: store, Now: cfg.Now}
 	})
 	rider, driver := c.connect(trips.Rider("r"), asJSONText, nil), c.connect(trips.Driver("d"), asProto, nil)
 	id := trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id)
-	desk := c.g.cfg.Desk
+	desk := c.g.cfg.Trips
 	move(t, desk, "d", id, func(tr trips.Trip, now time.Time) (trips.Event, error) { return tr.Reserve("d", now) })
+
 	for i, text := range payloads {
 		p := []*phone{rider, driver}[i%2]
 		if a := p.ask(fmt.Sprint("p", i), chatFrame(id, text)); a.Code != "" || int(a.ChatSeq) != i+1 {
 			t.Errorf("%q: %v", text, a)
 		}
 	}
+
 	c.g.Gap()
 	c.runs()
+
 	for i, m := range has[*wire.ServerFrame_Chat](driver, len(payloads)) {
 		if m.Chat.Text != payloads[i] {
 			t.Errorf("%q was heard as %q", payloads[i], m.Chat.Text)
 		}
 	}
+
 	w := c.http(trips.Rider("r"), "GET", "/v1/trips/"+string(id)+"/chat", "")
 	var list struct{ Messages []struct{ Text string } }
 	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list.Messages) != len(payloads) {
 		t.Fatalf("%d %s, %v", w.Code, w.Body, err)
 	}
+
 	for i, m := range list.Messages {
 		if m.Text != payloads[i] {
 			t.Errorf("%q was read as %q", payloads[i], m.Text)
 		}
 	}
+
 	if h := w.Header(); h.Get("Content-Type") != "application/json" || h.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("a browser may take it for a page: %v", h)
 	}
@@ -101,7 +108,8 @@ func (b *safeBuffer) String() string {
 	return b.buf.String()
 }
 
-// A whole ride, with all that may go wrong on the way, is logged at the finest level.
+// A whole ride, with all that may go wrong on the way, is logged at the finest
+// level.
 func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 	log := new(safeBuffer)
 	c := newTown(t, func(cfg *Config) {
@@ -130,6 +138,7 @@ func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 	if strings.Count(logged, "\n") < 5 {
 		t.Fatalf("hardly anything was logged: %s", logged)
 	}
+
 	tokens := regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`)
 	secrets := []string{"eyJ", "on my way", "at the gate", "4711", "3.38", "6.45", "3.40", "6.5", forged[len(forged)-20:]}
 	for _, p := range []*phone{r.rider, r.driver} {
@@ -139,6 +148,7 @@ func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 		}
 		secrets = append(secrets, strings.Split(token, ".")...)
 	}
+
 	labels := strings.Join(regexp.MustCompile(`="[^"]*"`).FindAllString(metrics, -1), "\n")
 	for _, secret := range secrets {
 		if withoutTimes := regexp.MustCompile(`"time":"[^"]*"`).ReplaceAllString(logged, ""); strings.Contains(withoutTimes, secret) {
@@ -154,6 +164,7 @@ func TestCompressionIsNotAgreedTo(t *testing.T) {
 	c := newTown(t, nil)
 	d := dialer(asProto)
 	d.EnableCompression = true
+
 	conn, resp, err := d.DialContext(t.Context(), c.url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -178,16 +189,20 @@ func TestATokenInTheAddressOpensNothing(t *testing.T) {
 		if _, _, err := conn.ReadMessage(); !websocket.IsCloseError(err, wire.CloseNoAuth) {
 			t.Errorf("?%s= is answered %v", name, err)
 		}
+
 		conn.Close()
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http"+strings.TrimSuffix(c.url[2:], "ws")+"trips?"+name+"="+token, nil)
+
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		res.Body.Close()
 		if res.StatusCode != http.StatusUnauthorized {
 			t.Errorf("?%s= is answered %s", name, res.Status)
 		}
 	}
+
 	http.DefaultClient.CloseIdleConnections()
 }

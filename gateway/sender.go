@@ -53,11 +53,13 @@ func (o *sender) reply(f *wire.ServerFrame) {
 func (o *sender) push(f *wire.ServerFrame, how outcome) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	class := classOf(f)
 	if o.conn.ended() {
 		o.count(class, outcomeGone)
 		return false
 	}
+
 	data, err := o.conn.codec.Append(nil, f)
 	if err != nil {
 		o.g.cfg.Log.Error("a frame cannot be encoded", "class", classNames[class], "err", err)
@@ -68,6 +70,7 @@ func (o *sender) push(f *wire.ServerFrame, how outcome) bool {
 		o.conn.end(wire.CloseSlow, "you read too slowly: come back and resume")
 		return false
 	}
+
 	return !o.writing
 }
 
@@ -97,6 +100,7 @@ func (o *sender) endRetired() { o.conn.end(closeDraining, "the node is stopping:
 func (o *sender) flush() {
 	scratch := positionFrames.Get().(*positionFrame)
 	defer positionFrames.Put(scratch)
+
 	o.mu.Lock()
 	if o.writing || !o.open {
 		o.mu.Unlock()
@@ -104,6 +108,7 @@ func (o *sender) flush() {
 	}
 
 	o.writing = true
+
 	for !o.conn.ended() {
 		f, ok := o.nextLocked(scratch)
 		if !ok {
@@ -113,9 +118,11 @@ func (o *sender) flush() {
 		o.write(f)
 		o.mu.Lock()
 	}
+
 	o.writing = false
 	done := o.retiring && o.queue.empty()
 	o.mu.Unlock()
+
 	if done {
 		o.endRetired()
 	}
@@ -131,6 +138,7 @@ func (o *sender) nextLocked(scratch *positionFrame) (outboundFrame, bool) {
 		data := o.encodePositionLocked(scratch)
 		return outboundFrame{data, classPosition, outcomeSent}, data != nil
 	}
+
 	data := o.cars.take()
 	return outboundFrame{data, classCars, outcomeSent}, data != nil
 }
@@ -153,25 +161,28 @@ func (o *sender) encodePositionLocked(f *positionFrame) []byte {
 	now := o.g.cfg.Now()
 	o.position.fill(f, now)
 	o.g.m.hop.Observe(now.Sub(o.position.received).Seconds())
+
 	data, err := o.conn.codec.Append(f.buf[:0], &f.frame)
 	if err != nil {
 		o.g.cfg.Log.Error("a position cannot be encoded", "driver", o.position.driver, "err", err)
 		o.count(classPosition, outcomeGone)
 		return nil
 	}
+
 	f.buf = data
 	return data
 }
 
-// deliverPosition takes a position of a car that the phone watches and writes it
-// at once if the ack window has room. It does not wait for a slow phone: with
-// room in the window the socket's buffer has room.
+// deliverPosition takes a position of a car that the phone watches and writes
+// it at once if the ack window has room. It does not wait for a slow phone:
+// with room in the window the socket's buffer has room.
 func (o *sender) deliverPosition(id trips.DriverID, fix location.Fix, received time.Time) {
 	o.mu.Lock()
 	if id != o.position.driver {
 		o.mu.Unlock()
 		return // the ride is over by now
 	}
+
 	switch o.position.take(fix, received) {
 	case positionRepeated:
 		o.count(classPosition, outcomeDuplicate)
@@ -184,6 +195,7 @@ func (o *sender) deliverPosition(id trips.DriverID, fix location.Fix, received t
 	case positionReplacing:
 		o.count(classPosition, outcomeOverwritten)
 	}
+
 	back, trip := o.position.regainContact(), o.position.trip
 	write := !o.writing && o.position.ready()
 	o.mu.Unlock()
@@ -202,8 +214,10 @@ func (o *sender) ackPositions(n uint32) {
 	if shown := o.position.ack(n); shown > 0 {
 		o.g.m.delivery[classPosition][outcomeShown].Add(float64(shown))
 	}
+
 	write := !o.writing && o.position.ready()
 	o.mu.Unlock()
+
 	if write {
 		o.flush()
 	}
@@ -215,6 +229,7 @@ func (o *sender) ackPositions(n uint32) {
 func (o *sender) followCar(trip trips.TripID, id trips.DriverID, watch func(trips.DriverID) (sharedstate.Driver, bool)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	unsent := o.position.fresh
 	if !o.position.follow(trip, id) {
 		return
@@ -222,7 +237,7 @@ func (o *sender) followCar(trip trips.TripID, id trips.DriverID, watch func(trip
 	if unsent {
 		o.count(classPosition, outcomeOverwritten)
 	}
-	if d, ok := watch(id); ok && d.Located() {
+	if d, ok := watch(id); ok && d.HasPosition() {
 		o.position.take(d.Fix, d.ReceivedAt)
 	}
 }
@@ -251,6 +266,7 @@ func (o *sender) watchArea(a *area) {
 		o.count(classCars, outcomeOverwritten)
 	}
 	o.mu.Unlock()
+
 	if o.findCars(o.g.cfg.Now()) {
 		o.flush()
 	}
@@ -262,17 +278,19 @@ func (o *sender) findCars(now time.Time) bool {
 	o.mu.Lock()
 	at := o.cars.due()
 	o.mu.Unlock()
+
 	if at == nil {
 		return false
 	}
 
-	near := o.g.cfg.Drivers.Around(at.centre, at.metres, o.g.cfg.Limits.AreaCars, nil)
+	near := o.g.cfg.Drivers.FindAround(at.centre, at.metres, o.g.cfg.Limits.AreaCars, nil)
 	list := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
 	for _, d := range near {
 		if d.Connected && d.Status != sharedstate.NonOperational {
 			list.Cars = append(list.Cars, translate.StrangersCar(d, now))
 		}
 	}
+
 	data, err := o.conn.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: list}})
 	if err != nil {
 		o.g.cfg.Log.Error("cars cannot be encoded", "err", err)
@@ -281,10 +299,12 @@ func (o *sender) findCars(now time.Time) bool {
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	kept, overwrote := o.cars.put(at, data)
 	if overwrote {
 		o.count(classCars, outcomeOverwritten)
 	}
+
 	return kept
 }
 
@@ -301,6 +321,7 @@ func (o *sender) ackCars() {
 func (o *sender) discard() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	for _, f := range o.queue.drain() {
 		o.count(f.class, outcomeGone)
 	}

@@ -25,8 +25,8 @@ type session struct {
 	out  sender    // guards itself
 
 	// The reader goroutine's.
-	seat     sharedstate.Seat // of a driver
-	watchers []*session       // scratch
+	seat     sharedstate.DriverHandle // of a driver
+	watchers []*session               // scratch
 
 	mu       sync.Mutex // guards below; taken before out's lock, never after
 	held     heldDeliveries

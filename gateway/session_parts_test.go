@@ -15,6 +15,7 @@ func TestTheOutboundQueueKeepsOrderAndItsBound(t *testing.T) {
 			t.Fatalf("frame %d is refused", n)
 		}
 	}
+
 	if push(3) {
 		t.Error("a frame beyond the bound is taken")
 	}
@@ -35,6 +36,7 @@ func TestTheOutboundQueueKeepsOrderAndItsBound(t *testing.T) {
 func TestTheCommandQueueStartsOneWorkerAndFinishesWhatItTook(t *testing.T) {
 	var q commandQueue
 	add := func(id string) admission { return q.add(command{id: id}, 2) }
+
 	got := []admission{add("a"), add("b"), add("c")}
 	if want := fmt.Sprint([]admission{commandFirst, commandQueued, commandFull}); fmt.Sprint(got) != want {
 		t.Errorf("admitted as %v, want %v", got, want)
@@ -42,6 +44,7 @@ func TestTheCommandQueueStartsOneWorkerAndFinishesWhatItTook(t *testing.T) {
 	if c, ok := q.next(); !ok || c.id != "a" {
 		t.Errorf("first came %v, %v", c, ok)
 	}
+
 	q.close()
 	if a := add("d"); a != commandClosed || q.finished() {
 		t.Errorf("while it closes: %d, finished %v", a, q.finished())
@@ -88,6 +91,7 @@ func TestAListOfCarsWaitsUntilTheLastOneIsRead(t *testing.T) {
 	if !c.read() || c.read() || string(c.take()) != "3" || !c.read() {
 		t.Error("the waiting list is not sent once the last one is read")
 	}
+
 	c.put(market, []byte("4"))
 	if !c.watch(airport) || c.take() != nil {
 		t.Error("the list of another area is still sent")
@@ -117,6 +121,7 @@ func TestAnAcknowledgementIsSentOnceForEachCall(t *testing.T) {
 	if !calls.acknowledge(sos.Alert{ID: "made on another connection"}) {
 		t.Error("an acknowledgement of an unknown call is not sent")
 	}
+
 	for i := range 3 * maxSOSCalls {
 		calls.add(sos.Alert{ID: fmt.Sprint(i)})
 	}
@@ -133,6 +138,7 @@ func TestWhatIsHeldIsReleasedInOrder(t *testing.T) {
 			t.Fatal("not held")
 		}
 	}
+
 	for _, f := range h.take() {
 		f()
 	}

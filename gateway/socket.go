@@ -25,11 +25,12 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-var writeBuffers sync.Pool // shared by all sockets, so that an idle one has none
+// shared by all sockets, so that an idle one has none
+var writeBuffers sync.Pool
 
-// ServeSocket upgrades a request and gives the socket a reader goroutine of its own,
-// so that the HTTP server's buffers and stack are not kept for as long as the
-// socket lives.
+// ServeSocket upgrades a request and gives the socket a reader goroutine of its
+// own, so that the HTTP server's buffers and stack are not kept for as long as
+// the socket lives.
 func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 	if g.open.Add(1) > int64(g.cfg.Limits.Sockets) || g.draining.Load() {
 		g.open.Add(-1)
@@ -91,10 +92,11 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 }
 
 func (g *Gateway) newSession(ws *websocket.Conn, in *bufio.Reader) *session {
-	codec, ok := wire.For(ws.Subprotocol())
+	codec, ok := wire.CodecFor(ws.Subprotocol())
 	if !ok {
 		codec = wire.JSON // for a person with a WebSocket tool
 	}
+
 	limits := g.cfg.Limits
 	s := &session{g: g, conn: phoneConn{g: g, ws: ws, in: in, codec: codec,
 		frames: rate.NewLimiter(rate.Limit(limits.FramesPerSec), limits.Burst)}}
@@ -108,6 +110,7 @@ func (g *Gateway) newSession(ws *websocket.Conn, in *bufio.Reader) *session {
 func (s *session) run() {
 	defer s.g.open.Add(-1)
 	defer s.conn.Close()
+
 	if !s.join() {
 		s.conn.linger()
 		return
@@ -120,6 +123,7 @@ func (s *session) run() {
 			break
 		}
 	}
+
 	s.conn.linger()
 }
 
@@ -138,8 +142,10 @@ func (s *session) readFrame() error {
 	if err != nil {
 		return err
 	}
+
 	in := incomings.Get().(*incoming)
 	defer incomings.Put(in)
+
 	in.buf.Reset()
 	if err := s.conn.readAll(&in.buf, r); err != nil {
 		return err
@@ -152,6 +158,7 @@ func (s *session) readFrame() error {
 		s.conn.end(wire.ClosePolicy, "too many messages: send less")
 		return nil
 	}
+
 	text := kind == websocket.TextMessage
 	if text != s.conn.codec.Text() || text && !utf8.Valid(in.buf.Bytes()) {
 		s.conn.end(wire.CloseBadData, "send UTF-8 text to ridehail.v1.json, binary to ridehail.v1.proto")
@@ -161,6 +168,7 @@ func (s *session) readFrame() error {
 		s.ack(&wire.Ack{Code: string(wire.CodeBadFrame), Message: "This is not a frame we know: " + clip(err.Error(), 200)})
 		return nil
 	}
+
 	s.handle(&in.frame, now)
 	return nil
 }
@@ -188,8 +196,10 @@ func (s *session) pong(data string) error {
 // join authenticates the first message, registers the session and welcomes the
 // phone. If it returns false the session is not registered.
 func (s *session) join() bool {
-	defer context.AfterFunc(s.g.base, s.conn.Close)() // a drain cannot find a session that is not registered
+	// a drain cannot find a session that is not registered
+	defer context.AfterFunc(s.g.base, s.conn.Close)()
 	s.conn.awaitHello()
+
 	hello, err := s.conn.readHello()
 	if err != nil {
 		if !s.conn.ended() {
@@ -198,20 +208,24 @@ func (s *session) join() bool {
 		}
 		return false
 	}
+
 	if !s.authenticate(hello.GetToken()) || !s.g.register(s) {
 		return false
 	}
 
-	if s.closeIfRevoked() { // it may have been just before the session was registered
+	if s.closeIfRevoked() {
+		// it may have been just before the session was registered
 		s.leave()
 		return false
 	}
+
 	if err := s.welcome(hello.GetResume()); err != nil {
 		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", s.user, "err", err)
 		s.conn.end(wire.CloseOverload, "our database is slow: come back in some seconds")
 		s.leave()
 		return false
 	}
+
 	return true
 }
 
@@ -227,16 +241,18 @@ func (s *session) authenticate(token string) bool {
 		s.conn.end(code, clip(err.Error(), 100))
 		return false
 	}
+
 	s.pass, s.user, s.until = pass, pass.Who, pass.Until
 	s.conn.admit()
 	return true
 }
 
-// register enters a session among those of the node: a driver has one, a rider a
-// few. If it returns false the session has ended.
+// register enters a session among those of the node: a driver has one, a rider
+// a few. If it returns false the session has ended.
 func (g *Gateway) register(s *session) bool {
 	g.presence.Lock()
 	defer g.presence.Unlock()
+
 	others := g.sessions.Add(s.user, s)
 	switch {
 	case g.draining.Load(): // perhaps too late for Drain to see this session
@@ -247,13 +263,14 @@ func (g *Gateway) register(s *session) bool {
 		for _, o := range others {
 			o.conn.end(wire.CloseReplaced, "you connected again elsewhere")
 		}
-		s.seat = g.cfg.Drivers.Enter(trips.DriverID(s.user.ID), g.cfg.Node)
+		s.seat = g.cfg.Drivers.Connect(trips.DriverID(s.user.ID), g.cfg.Node)
 	case len(others) >= g.cfg.Limits.RiderSockets:
 		g.sessions.Remove(s.user, s)
 		g.m.drops.WithLabelValues("too_many_sockets").Inc()
 		s.conn.end(wire.CloseTooManyOpen, "too many connections of yours")
 		return false
 	}
+
 	g.m.sessions.WithLabelValues(string(s.user.Role)).Inc()
 	return true
 }
@@ -279,17 +296,20 @@ func (s *session) leave() {
 func (g *Gateway) unregister(s *session) (loose []dispatch.Offer) {
 	g.presence.Lock()
 	defer g.presence.Unlock()
+
 	g.sessions.Remove(s.user, s)
-	if s.user.Role != trips.RoleDriver || len(g.sessions.Of(s.user, nil)) > 0 {
+	if s.user.Role != trips.RoleDriver || len(g.sessions.OfUser(s.user, nil)) > 0 {
 		return nil
 	}
 
 	id := trips.DriverID(s.user.ID)
-	g.cfg.Drivers.Leave(id, g.cfg.Node)
-	for _, o := range g.cfg.Inbox.Held(id) {
+	g.cfg.Drivers.Disconnect(id, g.cfg.Node)
+
+	for _, o := range g.cfg.Inbox.OffersOf(id) {
 		if _, held := g.cfg.Inbox.Drop(o.ID); held {
 			loose = append(loose, o)
 		}
 	}
+
 	return loose
 }

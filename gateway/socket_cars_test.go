@@ -17,10 +17,10 @@ import (
 // park puts an available driver some metres north of the market.
 func (c *town) park(id trips.DriverID, metres float64) {
 	c.t.Helper()
-	c.drivers.Enter(id, "node")
+	c.drivers.Connect(id, "node")
 	c.drivers.SetAvailable(id, true)
 	at := location.Point{Lng: market.Lng, Lat: market.Lat + metres/111_195}
-	if why := c.drivers.Move(id, location.Fix{Point: at, Seq: 1, At: c.now()}); why != location.Believed {
+	if why := c.drivers.Move(id, location.Fix{Point: at, Seq: 1, At: c.now()}); why != location.Accepted {
 		c.t.Fatal(why)
 	}
 }
@@ -69,6 +69,7 @@ func TestARiderSeesTheCarsOfAnAreaAsOftenAsTheyAreShown(t *testing.T) {
 			c.pass(time.Second)
 			c.g.tick()
 		}
+
 		p.settled()
 		if n := p.carFrames(); n != 1 {
 			t.Fatalf("%d frames before the first was shown", n)
@@ -101,6 +102,7 @@ func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
 	for i, metres := range []float64{100, 200, 300, 3000} {
 		c.park(trips.DriverID(fmt.Sprint("d", i)), metres)
 	}
+
 	p := c.browser(asProto)
 	for i, radius := range []float32{1e9, float32(math.Inf(1))} {
 		p.send(areaFrame(market, radius))
@@ -109,6 +111,7 @@ func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
 		}
 		p.showedCars()
 	}
+
 	for _, radius := range []float32{-1, float32(math.NaN())} {
 		p.send(areaFrame(market, radius))
 	}
@@ -116,6 +119,7 @@ func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
 	if ack := has[*wire.ServerFrame_Ack](p, 1)[0].Ack; ack.Code != string(wire.CodeBadField) {
 		t.Errorf("off the Earth: %v", ack)
 	}
+
 	c.g.tick()
 	p.settled()
 	if n := p.carFrames(); n != 2 {
@@ -132,10 +136,11 @@ func TestAStrangersCarIsShownRoughlyAndItsOfferNotAtAll(t *testing.T) {
 	c.park("off-duty", 50)
 	c.drivers.SetAvailable("off-duty", false)
 	c.park("gone", 60)
-	c.drivers.Leave("gone", "node")
+	c.drivers.Disconnect("gone", "node")
 	p := c.browser(asJSONText)
 	c.pass(2 * time.Second)
 	p.send(areaFrame(market, 1000))
+
 	cars := has[*wire.ServerFrame_Cars](p, 1)[0].Cars.Cars
 	if len(cars) != 1 || cars[0].Id != "offered" || cars[0].Status != "available" ||
 		cars[0].AgeS != 2 || cars[0].Point.Lat != 6.4509 {

@@ -14,7 +14,8 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// gate is a store that can be held shut: whoever wants to commit waits until it is opened.
+// gate is a store that can be held shut: whoever wants to commit waits until it
+// is opened.
 type gate struct {
 	*memory
 	mu      sync.Mutex // guards below
@@ -26,6 +27,7 @@ func (g *gate) close() (open func()) {
 	shut := make(chan struct{})
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	g.shut = shut
 	return sync.OnceFunc(func() {
 		g.mu.Lock()
@@ -42,11 +44,12 @@ func (g *gate) held() int {
 	return g.waiting
 }
 
-func (g *gate) Apply(ctx context.Context, mv trips.Move) (trips.Event, error) {
+func (g *gate) Apply(ctx context.Context, mv trips.Command) (trips.Event, error) {
 	g.mu.Lock()
 	shut := g.shut
 	g.waiting++
 	g.mu.Unlock()
+
 	var err error
 	if shut != nil {
 		select {
@@ -55,12 +58,15 @@ func (g *gate) Apply(ctx context.Context, mv trips.Move) (trips.Event, error) {
 			err = ctx.Err()
 		}
 	}
+
 	g.mu.Lock()
 	g.waiting--
 	g.mu.Unlock()
+
 	if err != nil {
 		return trips.Event{}, err
 	}
+
 	return g.memory.Apply(ctx, mv)
 }
 
@@ -70,7 +76,7 @@ func gatedTown(t testing.TB, change func(*Config)) (*town, *gate) {
 	c := newTown(t, func(cfg *Config) {
 		door.memory = cfg.Store.(*memory)
 		cfg.Store = door
-		cfg.Desk = &trips.Desk{Store: door, Now: cfg.Now}
+		cfg.Trips = &trips.Service{Store: door, Now: cfg.Now}
 		if change != nil {
 			change(cfg)
 		}
@@ -82,12 +88,14 @@ func TestACommandSentAgainHasOneEffectAndTheSameAnswer(t *testing.T) {
 	both(t, func(t *testing.T, riders, drivers string) {
 		c := newTown(t, nil)
 		rider, driver := c.connect(trips.Rider("r"), riders, nil), c.connect(trips.Driver("d"), drivers, nil)
+
 		// again asks three times: twice here, and once over another connection.
 		again := func(p **phone, id string, f *wire.ClientFrame) *wire.Ack {
 			t.Helper()
 			first := (*p).ask(id, f)
 			second := (*p).ask(id, f)
 			*p = c.connect((*p).who, map[string]string{asProto: asJSONText, asJSONText: asProto}[(*p).conn.Subprotocol()], nil)
+
 			third := (*p).ask(id, f)
 			if first.Code != "" || first.String() != second.String() || first.Trip.GetVersion() != third.Trip.GetVersion() ||
 				third.Code != "" || first.ChatSeq != third.ChatSeq {
@@ -95,9 +103,12 @@ func TestACommandSentAgainHasOneEffectAndTheSameAnswer(t *testing.T) {
 			}
 			return first
 		}
+
 		id := trips.TripID(again(&rider, "a", requestFrame(market, airport)).Trip.Id)
 		c.offer("o", "d", id)
-		again(&driver, "a", answerFrame("o", true)) // another user's same id is another id
+
+		// another user's same id is another id
+		again(&driver, "a", answerFrame("o", true))
 		again(&rider, "b", chatFrame(id, "hello"))
 		again(&driver, "b", stepFrame(id, wire.Step_ARRIVE))
 		again(&driver, "c", stepFrame(id, wire.Step_START))
@@ -108,6 +119,7 @@ func TestACommandSentAgainHasOneEffectAndTheSameAnswer(t *testing.T) {
 		if n := len(c.store.said[id]); n != 1 {
 			t.Errorf("%d things were said", n)
 		}
+
 		id = trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id)
 		again(&rider, "e", cancelFrame(id))
 	})
@@ -118,6 +130,7 @@ func TestACommandIDIsForOneCommand(t *testing.T) {
 	r.driver.ask("x", stepFrame(r.trip, wire.Step_ARRIVE))
 	r.rider.ask("chat", chatFrame(r.trip, "one thing"))
 	r.rider.ask("go", requestFrame(market, airport))
+
 	for i, c := range []struct {
 		p  *phone
 		id string
@@ -140,6 +153,7 @@ func TestAnAcceptRepeatedWhileTheFirstIsUnderWayWaitsForIt(t *testing.T) {
 	c.offer("o", "d", id)
 	open := door.close()
 	first.command("accept", answerFrame("o", true))
+
 	c.until("the first commits", func() bool { return door.held() == 1 })
 	first.conn.Close()
 	second := c.connect(trips.Driver("d"), asProto, nil)
@@ -152,6 +166,7 @@ func TestAnAcceptRepeatedWhileTheFirstIsUnderWayWaitsForIt(t *testing.T) {
 	if len(c.store.events[id]) != 2 {
 		t.Errorf("the trip made %d moves", len(c.store.events[id]))
 	}
+
 	second.events(1)
 }
 
@@ -161,11 +176,13 @@ func TestWhoLearnsFromALateAckThatHeWonIsToldWhatBecameOfTheRide(t *testing.T) {
 		id := c.request("r")
 		first := c.connect(trips.Driver("d"), drivers, nil)
 		c.offer("o", "d", id)
+
 		first.ask("accept", answerFrame("o", true))
 		first.conn.Close() // before he read the answer, say
 		first.closed()
 		c.step("d", id, trips.KindDriverCancel)
 		c.pass(time.Second)
+
 		second := c.connect(trips.Driver("d"), drivers, nil)
 		if w := second.welcome(); w.Trip != nil {
 			t.Fatalf("the ride is over, and the welcome says %v", w.Trip)
@@ -191,6 +208,7 @@ func TestAnOldAcceptSentAgainDoesNotBindItsDriverToARideLongOver(t *testing.T) {
 		p.events(2*i + 2)
 		c.pass(time.Second)
 	}
+
 	if ack := p.ask("accept-first", answerFrame("first", true)); ack.Code != "" {
 		t.Fatalf("answered %v", ack)
 	}
@@ -214,11 +232,13 @@ func TestAnOfferIsAcceptedOnceAndDeclinedAsOftenAsYouLike(t *testing.T) {
 	if ack := p.ask("late", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("accepted after the decline: %v", ack)
 	}
+
 	c.offer("o2", "d", o.Trip.ID)
 	p.does(answerFrame("o2", true))
 	if ack := p.ask("again", answerFrame("o2", true)); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("accepted under another id: %v", ack)
 	}
+
 	c.offer("o3", "other", o.Trip.ID) // of a trip that someone has by now
 	if ack := other.ask("slow", answerFrame("o3", true)); ack.Code != string(wire.CodeTaken) || len(c.declined) != 2 {
 		t.Errorf("accepted what was taken: %v; declined %v", ack, c.declined)
@@ -242,8 +262,9 @@ func TestAnOfferTakenBackIsGone(t *testing.T) {
 	}
 }
 
-// Every kind of stranger tries every command on a trip of others, at each stage of it. None has an effect, and the
-// answer is the one they get about a trip that does not exist.
+// Every kind of stranger tries every command on a trip of others, at each stage
+// of it. None has an effect, and the answer is the one they get about a trip
+// that does not exist.
 func TestStrangersCommandsHaveNoEffectAndTellNothing(t *testing.T) {
 	c := newTown(t, nil)
 	strangers := []*phone{c.connect(trips.Rider("x"), asJSONText, nil), c.connect(trips.Driver("x"), asProto, nil),
@@ -255,6 +276,7 @@ func TestStrangersCommandsHaveNoEffectAndTellNothing(t *testing.T) {
 		"cancel":   cancelFrame,
 		"chat":     func(id trips.TripID) *wire.ClientFrame { return chatFrame(id, "psst") },
 	}
+
 	id := c.request("r")
 	for _, next := range []trips.Kind{trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted, ""} {
 		before := len(c.store.events[id])
@@ -272,6 +294,7 @@ func TestStrangersCommandsHaveNoEffectAndTellNothing(t *testing.T) {
 				}
 			}
 		}
+
 		if len(c.store.events[id]) != before || len(c.store.said[id]) != 0 {
 			t.Fatalf("a stranger had an effect before %q", next)
 		}
@@ -279,6 +302,7 @@ func TestStrangersCommandsHaveNoEffectAndTellNothing(t *testing.T) {
 			c.step("d", id, next)
 		}
 	}
+
 	for _, p := range strangers {
 		for _, f := range p.sofar() {
 			if f.GetAck() == nil && f.GetWelcome() == nil {
@@ -298,11 +322,13 @@ func TestEachRoleKeepsToItsOwnCommands(t *testing.T) {
 		{rider, available(true)}, {rider, answerFrame("o", true)}, {rider, answerFrame("o", false)},
 		{rider, stepFrame("t", wire.Step_ARRIVE)}, {driver, requestFrame(market, airport)},
 	}
+
 	for i, x := range forbidden {
 		if ack := x.p.ask(fmt.Sprint("f", i), x.f); ack.Code != string(wire.CodeForbidden) || ack.Message == "" {
 			t.Errorf("%v asked %v: %v", x.p.who, x.f, ack)
 		}
 	}
+
 	if ack := driver.ask("", areaFrame(market, 100)); ack.Code != string(wire.CodeForbidden) {
 		t.Errorf("a driver watches cars: %v", ack)
 	}
@@ -320,6 +346,7 @@ func TestACommandWithABadFieldIsRefusedWithItsCode(t *testing.T) {
 	nowhere.GetRequestTrip().Dropoff = nil
 	off := requestFrame(market, airport)
 	off.GetRequestTrip().Pickup.Lat = 91
+
 	for i, x := range []struct {
 		p  *phone
 		id string
@@ -334,6 +361,7 @@ func TestACommandWithABadFieldIsRefusedWithItsCode(t *testing.T) {
 		}
 	}
 	rider.command(strings.Repeat("i", translate.MaxID+1), cancelFrame(id))
+
 	rider.until("the refusal of a long id", func(got []*wire.ServerFrame) bool {
 		list := frames[*wire.ServerFrame_Ack](got)
 		return strings.HasPrefix(list[len(list)-1].Ack.Id, "iii") && list[len(list)-1].Ack.Code == string(wire.CodeBadField)
@@ -347,13 +375,15 @@ func TestWhatTheStoreCannotDoNowCanBeAskedAgain(t *testing.T) {
 		id := c.request("r")
 		o := c.offer("o", "d", id)
 		c.store.breakWith(errors.New("dial tcp 10.0.0.7: the password of ridehail is wrong"))
+
 		for p, f := range map[*phone]*wire.ClientFrame{rider: cancelFrame(id), driver: answerFrame("o", true)} {
 			if ack := p.ask("a", f); ack.Code != string(wire.CodeUnavailable) || strings.Contains(ack.Message, "password") {
 				t.Errorf("%v was told %v", p.who, ack)
 			}
 		}
-		if len(c.declined) != 0 || len(c.inbox.Held("d")) != 1 {
-			t.Errorf("the offer is lost: declined %v, held %v", c.declined, c.inbox.Held("d"))
+
+		if len(c.declined) != 0 || len(c.inbox.OffersOf("d")) != 1 {
+			t.Errorf("the offer is lost: declined %v, held %v", c.declined, c.inbox.OffersOf("d"))
 		}
 		c.store.breakWith(nil)
 		if ack := driver.ask("a", answerFrame(o.ID, true)); ack.Code != "" || ack.Trip.GetState() != "reserved" {
@@ -362,6 +392,7 @@ func TestWhatTheStoreCannotDoNowCanBeAskedAgain(t *testing.T) {
 		if ack := rider.ask("a", cancelFrame(id)); ack.Code != "" || ack.Trip.GetState() != "cancelled" {
 			t.Errorf("once it is up: %v", ack)
 		}
+
 		rider.events(3)
 		driver.events(2)
 	})
@@ -372,9 +403,10 @@ func TestAPhoneIsWelcomedLaterWhenTheStoreIsDown(t *testing.T) {
 	c.store.breakWith(errors.New("down"))
 	p := c.knock(asProto, trips.Driver("d"))
 	p.hello(nil)
-	if code := p.closed(); code != wire.CloseOverload || !wire.ComeBack(code) {
+	if code := p.closed(); code != wire.CloseOverload || !wire.ShouldReconnect(code) {
 		t.Errorf("closed with %d", code)
 	}
+
 	c.until("it is forgotten", func() bool {
 		d, _ := c.drivers.Get("d")
 		return c.g.sessions.Len() == 0 && !d.Connected
@@ -398,10 +430,12 @@ func TestCommandsOfOnePhoneAreDoneInOrderAndOnlySoManyWait(t *testing.T) {
 	if ack := p.ask("one too many", cancelFrame(id)); ack.Code != string(wire.CodeTooMany) {
 		t.Errorf("with three waiting: %v", ack)
 	}
+
 	open()
 	if ack := p.answer("COMPLETE", 1); ack.Code != "" || ack.Trip.GetVersion() != 5 {
 		t.Errorf("the last one: %v", ack)
 	}
+
 	var order []string
 	for _, a := range frames[*wire.ServerFrame_Ack](p.sofar()) {
 		order = append(order, a.Ack.Id)

@@ -33,13 +33,14 @@ func TestWhoBreaksTheRulesIsClosedWithTheReason(t *testing.T) {
 		p := c.connect(trips.Rider("r"), x.subprotocol, nil)
 		before := c.drops(x.drop)
 		p.write(x.kind, x.data)
-		if code := p.closed(); code != x.code || wire.ComeBack(code) {
+		if code := p.closed(); code != x.code || wire.ShouldReconnect(code) {
 			t.Errorf("%s: closed with %d, want %d", name, code, x.code)
 		}
 		p.conn.Close()
 		c.until("it is counted", func() bool { return x.drop == "" || c.drops(x.drop) == before+1 })
 		c.until("it is forgotten", func() bool { return c.g.sessions.Len() == 0 })
 	}
+
 	for name, raw := range map[string]string{
 		"a reserved bit": "\xf1\x80abcd", "no mask": "\x81\x02{}", "a long ping": "\x89\xfe\x00\xffabcd", "an odd opcode": "\x83\x80abcd",
 	} {
@@ -67,12 +68,14 @@ func TestAFrameWeDoNotKnowIsAnsweredAndForgiven(t *testing.T) {
 		if p.codec.Text() {
 			kind = websocket.TextMessage
 		}
+
 		for i, data := range bad {
 			p.write(kind, []byte(data))
 			if ack := has[*wire.ServerFrame_Ack](p, i+1)[i].Ack; ack.Code != string(wire.CodeBadFrame) || ack.Message == "" {
 				t.Errorf("%q was answered %v", data, ack)
 			}
 		}
+
 		p.does(requestFrame(market, airport))
 		p.does(cancelFrame(trips.TripID(has[*wire.ServerFrame_TripEvent](p, 1)[0].TripEvent.TripId)))
 	}
@@ -92,10 +95,12 @@ func TestTooManyFramesEndTheSocketAndNoOthers(t *testing.T) {
 	if code := p.closed(); code != wire.ClosePolicy || c.drops("too_many_frames") != 1 {
 		t.Errorf("closed with %d, counted %d", code, c.drops("too_many_frames"))
 	}
+
 	calm.settled()
 }
 
-// A flood of empty continuation frames never becomes a message, so that nothing above the connection can count it.
+// A flood of empty continuation frames never becomes a message, so that nothing
+// above the connection can count it.
 func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 	const pace = 8 << 10 // bytes a second
 	c := newTown(t, func(cfg *Config) { cfg.Limits.BytesPerSec, cfg.Limits.SilentFor = pace, 2*time.Second })
@@ -108,18 +113,21 @@ func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 	var flooding sync.WaitGroup
 	flooding.Go(func() {
 		conn := flooder.conn.NetConn()
-		_, err := conn.Write([]byte("\x02\x80abcd")) // a message begins and never ends
+		// a message begins and never ends
+		_, err := conn.Write([]byte("\x02\x80abcd"))
 		empty := []byte(strings.Repeat("\x00\x80abcd", 1000))
 		for err == nil {
 			_, err = conn.Write(empty)
 		}
 	})
+
 	for i := 1; c.drops("silent") == 0; i++ { // meanwhile the others are served
 		others.driver.drive()
 		others.rider.shown(uint32(i))
 		has[*wire.ServerFrame_Position](others.rider, i+1)
 		time.Sleep(10 * time.Millisecond) // as phones do
 	}
+
 	flooding.Wait()
 	took, read := time.Since(start), c.readFrom(flooder)-at
 	runtime.GC()
@@ -130,10 +138,12 @@ func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
 		t.Errorf("the heap grew by %d bytes", grown)
 	}
+
 	others.driver.settled()
 }
 
-// What a phone sent before it hung up counts, so its session lasts until that is read, at the pace of one phone.
+// What a phone sent before it hung up counts, so its session lasts until that
+// is read, at the pace of one phone.
 func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.BytesPerSec = 16 << 10 })
 	var flooders []*phone
@@ -142,10 +152,13 @@ func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
 	}
 	flooder := flooders[0]
 	at := c.readFrom(flooder)
-	flood := []byte(strings.Repeat("\x8a\x80abcd", 8<<10)) // pongs that nobody asked for
+
+	// pongs that nobody asked for
+	flood := []byte(strings.Repeat("\x8a\x80abcd", 8<<10))
 	if _, err := flooder.conn.NetConn().Write(flood); err != nil {
 		t.Fatal(err)
 	}
+
 	last := requestFrame(market, airport)
 	last.Id = "last"
 	flooder.send(last)
@@ -154,8 +167,9 @@ func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
 	if read := c.readFrom(flooder) - at; read < int64(len(flood)) {
 		t.Errorf("%d bytes of %d were read", read, len(flood))
 	}
+
 	c.until("what it asked for last is done", func() bool {
-		_, err := c.store.Active(t.Context(), trips.Rider("r"))
+		_, err := c.store.ActiveTrip(t.Context(), trips.Rider("r"))
 		return err == nil
 	})
 	c.connect(trips.Rider("r"), asProto, nil) // its place is free again
@@ -175,20 +189,26 @@ func (p *phone) ponging() (stop func()) {
 			}
 		}
 	})
+
 	return func() { close(ended); sending.Wait() }
 }
 
 func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = time.Second })
-	quiet := c.connect(trips.Rider("quiet"), asProto, nil) // its pongs are a sign of life
+	// its pongs are a sign of life
+	quiet := c.connect(trips.Rider("quiet"), asProto, nil)
 	half := c.connect(trips.Rider("half"), asProto, nil)
+
 	w, err := half.conn.NextWriter(websocket.BinaryMessage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(make([]byte, 5000)); err != nil { // over the client's buffer: a part is sent
+
+	// over the client's buffer: a part is sent
+	if _, err := w.Write(make([]byte, 5000)); err != nil {
 		t.Fatal(err)
 	}
+
 	stopQuiet, stopHalf := quiet.ponging(), half.ponging()
 	code := half.closed()
 	stopQuiet()
@@ -196,12 +216,14 @@ func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	if code != wire.CloseSilent || c.drops("silent") != 1 {
 		t.Errorf("closed with %d, counted %d", code, c.drops("silent"))
 	}
+
 	quiet.settled()
 }
 
 func TestASilentPhoneIsPingedAndThenGone(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Limits.SilentFor = 500 * time.Millisecond })
-	p := c.mute(asProto, trips.Driver("d")) // reads nothing, so that it answers no ping
+	// reads nothing, so that it answers no ping
+	p := c.mute(asProto, trips.Driver("d"))
 	p.hello(nil)
 	c.until("its silence is counted", func() bool { return c.drops("silent") == 1 })
 	p.listen()
@@ -215,13 +237,15 @@ func TestAPhoneThatOnlyAnswersPingsIsHeard(t *testing.T) {
 	answering := c.connect(trips.Driver("d"), asProto, nil)
 	heard := func() int64 { return c.g.sessions.All(nil)[0].conn.lastHeard.Load() }
 	before := heard()
+
 	c.pass(c.g.cfg.Limits.PingAfter + time.Second)
 	c.g.tick()
 	c.until("its pong is heard", func() bool { return heard() > before })
 	answering.settled()
 }
 
-// fill talks to a phone that does not read until the node cannot write to it any more; it returns how much was said.
+// fill talks to a phone that does not read until the node cannot write to it
+// any more; it returns how much was said.
 func (r ridden) fill(s *session) (said int) {
 	r.t.Helper()
 	stuck := func() bool {
@@ -229,10 +253,12 @@ func (r ridden) fill(s *session) (said int) {
 		defer s.out.mu.Unlock()
 		return len(s.out.queue.frames) > 10
 	}
+
 	for !stuck() && said < 10_000 {
 		said++
 		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said, strings.Repeat(" and so on", 90)))
 	}
+
 	return said
 }
 
@@ -243,6 +269,7 @@ func slowRide(t *testing.T, c *town) (r ridden, slow *session) {
 	c.step("d", r.trip, trips.KindReserved)
 	r.rider = c.mute(asJSONText, trips.Rider("r"))
 	r.rider.hello(nil)
+
 	c.until("the rider is welcomed", func() bool {
 		list := c.g.chatSubscribers.of(r.trip)
 		for _, s := range list {
@@ -252,6 +279,7 @@ func slowRide(t *testing.T, c *town) (r ridden, slow *session) {
 		}
 		return slow != nil
 	})
+
 	return r, slow
 }
 
@@ -263,6 +291,7 @@ func TestAPhoneThatDoesNotReadDelaysNobodyElse(t *testing.T) {
 	driver, rider := c.connect(trips.Driver("od"), asJSONText, nil), c.connect(trips.Rider("other"), asProto, nil)
 	c.step("od", other, trips.KindReserved)
 	rider.events(1)
+
 	for i := range 10 {
 		r.driver.drive() // whose rider does not read
 		driver.drive()
@@ -270,6 +299,7 @@ func TestAPhoneThatDoesNotReadDelaysNobodyElse(t *testing.T) {
 		rider.shown(uint32(i + 1))
 		c.g.tick()
 	}
+
 	r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
 }
 
@@ -281,11 +311,14 @@ func TestAPhoneWhoseQueueIsFullComesBackAndMissesNothing(t *testing.T) {
 		said++
 		r.say(trips.Driver("d"), r.trip, fmt.Sprint(said))
 	}
-	if code := int(slow.conn.code.Load()); code != wire.CloseSlow || !wire.ComeBack(code) || c.booked(classChat, outcomeSlow) == 0 {
+
+	if code := int(slow.conn.code.Load()); code != wire.CloseSlow || !wire.ShouldReconnect(code) || c.booked(classChat, outcomeSlow) == 0 {
 		t.Errorf("closed with %d, counted %d", code, c.booked(classChat, outcomeSlow))
 	}
-	c.until("it is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 0 })
-	r.rider.listen() // it wakes, reads what the network had kept, and comes back
+	c.until("it is gone", func() bool { return len(c.g.sessions.OfUser(trips.Rider("r"), nil)) == 0 })
+
+	// it wakes, reads what the network had kept, and comes back
+	r.rider.listen()
 	r.rider.closed()
 	at := r.rider.resume(r.trip)
 	at.TripSeq = r.rider.welcome().Trip.Version
@@ -302,6 +335,7 @@ func TestAPhoneWhoseQueueIsFullComesBackAndMissesNothing(t *testing.T) {
 			seqs = append(seqs, m.Chat.Seq)
 		}
 	}
+
 	if !sameUpTo(seqs, 1, uint32(said)) || !sameUpTo(back.events(1), 3, 3) {
 		t.Errorf("of %d messages %d came, events %v", said, len(seqs), back.eventsSoFar())
 	}

@@ -53,6 +53,7 @@ func TestABadFirstFrameIsNoHello(t *testing.T) {
 			}
 		}
 	}
+
 	for sub, kind := range map[string]int{asJSONText: websocket.BinaryMessage, asProto: websocket.TextMessage} {
 		p := c.knock(sub, trips.Rider("r"))
 		p.write(kind, []byte("{}"))
@@ -60,6 +61,7 @@ func TestABadFirstFrameIsNoHello(t *testing.T) {
 			t.Errorf("the wrong kind of message to %s: closed with %d", sub, code)
 		}
 	}
+
 	if n := c.g.sessions.Len(); n != 0 {
 		t.Errorf("%d of them are registered", n)
 	}
@@ -75,6 +77,7 @@ func TestAPhoneWithoutSubprotocolSpeaksJSON(t *testing.T) {
 func TestOtherSitesPagesOpenNoSocket(t *testing.T) {
 	c := newTown(t, func(cfg *Config) { cfg.Origins = []string{"https://friend.example"} })
 	own := "http://" + c.url[len("ws://"):len(c.url)-len("/v1/ws")]
+
 	for origin, want := range map[string]int{
 		"https://evil.example": http.StatusForbidden, "null": http.StatusForbidden,
 		"https://friend.example.evil.example": http.StatusForbidden,
@@ -94,11 +97,12 @@ func TestARiderHasAFewSocketsAndNoMore(t *testing.T) {
 	if code := third.closed(); code != wire.CloseTooManyOpen {
 		t.Errorf("the third was closed with %d", code)
 	}
+
 	first.settled()
 	second.settled()
 	c.connect(trips.Rider("other"), asProto, nil)
 	first.conn.Close()
-	c.until("the first is gone", func() bool { return len(c.g.sessions.Of(trips.Rider("r"), nil)) == 1 })
+	c.until("the first is gone", func() bool { return len(c.g.sessions.OfUser(trips.Rider("r"), nil)) == 1 })
 	c.connect(trips.Rider("r"), asProto, nil)
 }
 
@@ -110,11 +114,13 @@ func TestADriversNextSocketReplacesTheLast(t *testing.T) {
 		if code := first.closed(); code != wire.CloseReplaced {
 			t.Errorf("the first was closed with %d", code)
 		}
+
 		second.does(available(true))
-		c.until("one is left", func() bool { return len(c.g.sessions.Of(trips.Driver("d"), nil)) == 1 })
+		c.until("one is left", func() bool { return len(c.g.sessions.OfUser(trips.Driver("d"), nil)) == 1 })
 		if d, ok := c.drivers.Get("d"); !ok || !d.Connected || d.Status != "available" {
 			t.Errorf("the driver who connected again is %+v", d)
 		}
+
 		second.settled()
 	}
 }
@@ -126,6 +132,7 @@ func TestAFullNodeSaysComeBackLater(t *testing.T) {
 	if got := c.refusal(nil); got != http.StatusServiceUnavailable {
 		t.Errorf("a third socket: %d", got)
 	}
+
 	mute.Close()
 	c.until("room is made", func() bool { return c.g.open.Load() == 1 })
 	c.connect(trips.Rider("r2"), asProto, nil)

@@ -24,8 +24,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// phonesChild makes this test binary the phones of BenchmarkIdleRiderSocket: it names the socket's address. Tokens come
-// on standard input, one a line; for each a socket is opened, welcomed and kept, until standard input ends.
+// phonesChild makes this test binary the phones of BenchmarkIdleRiderSocket: it
+// names the socket's address. Tokens come on standard input, one a line; for
+// each a socket is opened, welcomed and kept, until standard input ends.
 const phonesChild = "RIDEHAIL_TEST_PHONES"
 
 func init() {
@@ -33,6 +34,7 @@ func init() {
 	if url == "" {
 		return
 	}
+
 	if err := raiseFiles(); err == nil {
 		err = openPhones(url, os.Stdin)
 		if err == nil {
@@ -40,6 +42,7 @@ func init() {
 		}
 		fmt.Fprintln(os.Stderr, err)
 	}
+
 	os.Exit(1)
 }
 
@@ -52,21 +55,26 @@ func openPhones(url string, tokens io.Reader) error {
 			return err
 		}
 		defer conn.Close()
+
 		hello := &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: lines.Text()}}}
 		data, err := wire.Proto.Append(nil, hello)
 		if err == nil {
 			err = conn.WriteMessage(websocket.BinaryMessage, data)
 		}
+
 		for range 2 { // the welcome, and the car
 			if err == nil {
 				_, _, err = conn.ReadMessage()
 			}
 		}
+
 		if err != nil {
 			return err
 		}
+
 		fmt.Println("ready")
 	}
+
 	return lines.Err()
 }
 
@@ -87,86 +95,105 @@ func resident(b *testing.B) int {
 		runtime.GC()
 	}
 	debug.FreeOSMemory()
+
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		b.Skip("resident memory is read from /proc: ", err)
 	}
+
 	_, after, _ := bytes.Cut(status, []byte("VmRSS:"))
 	kib, err := strconv.Atoi(strings.Fields(string(after))[0])
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	return kib << 10
 }
 
-// BenchmarkIdleRiderSocket measures what a rider who is welcomed, rides and says nothing costs the node in memory. The
-// phones are a process of their own.
+// BenchmarkIdleRiderSocket measures what a rider who is welcomed, rides and
+// says nothing costs the node in memory. The phones are a process of their own.
 func BenchmarkIdleRiderSocket(b *testing.B) {
 	const sockets = 10_000
 	if err := raiseFiles(); err != nil {
 		b.Skip(err)
 	}
+
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur < sockets+100 {
 		b.Skipf("only %d open files are allowed: raise the hard limit (ulimit -Hn) over %d", limit.Cur, sockets+100)
 	}
-	most := 0 // of the rounds: later ones find memory that the first had to ask for
+
+	// of the rounds: later ones find memory that the first had to ask for
+	most := 0
 	for b.Loop() {
 		most = max(most, idleRiders(b, sockets))
 	}
 	b.ReportMetric(float64(most)/sockets, "B/socket")
 }
 
-// riding is a store in which every rider N rides with driver N; the one in memory would search through all of them.
+// riding is a store in which every rider N rides with driver N; the one in
+// memory would search through all of them.
 type riding struct{ trips.Store }
 
-func (s riding) Active(_ context.Context, who trips.Actor) (trips.Trip, error) {
+func (s riding) ActiveTrip(_ context.Context, who trips.Actor) (trips.Trip, error) {
 	n := strings.TrimPrefix(who.ID, "r")
 	return trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(who.ID),
 		Driver: trips.DriverID("d" + n),
 		State:  trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}, nil
 }
 
-// idleRiders opens sockets of riders whose cars stand still, and returns by how much memory grew.
+// idleRiders opens sockets of riders whose cars stand still, and returns by how
+// much memory grew.
 func idleRiders(b *testing.B, sockets int) (grown int) {
 	b.Helper()
 	c := newTown(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
-	server := httptest.NewServer(c.api.Public()) // without the town's own listener, which counts
+
+	// without the town's own listener, which counts
+	server := httptest.NewServer(c.api.Public())
 	defer server.Close()
+
 	var tokens strings.Builder
 	for i := range sockets {
 		rider, driver := trips.RiderID(fmt.Sprint("r", i)), trips.DriverID(fmt.Sprint("d", i))
-		c.drivers.Enter(driver, "node")
+		c.drivers.Connect(driver, "node")
+
 		at := location.Point{Lng: market.Lng + float64(i)*1e-6, Lat: market.Lat}
-		if why := c.drivers.Move(driver, location.Fix{Point: at, Seq: 1, At: c.now()}); why != location.Believed {
+		if why := c.drivers.Move(driver, location.Fix{Point: at, Seq: 1, At: c.now()}); why != location.Accepted {
 			b.Fatal(why)
 		}
+
 		token, err := c.auth.Issue(trips.RoleRider, string(rider), 24*time.Hour)
 		if err != nil {
 			b.Fatal(err)
 		}
+
 		tokens.WriteString(token + "\n")
 	}
+
 	before := resident(b)
 	phones := startPhones(b, "ws"+strings.TrimPrefix(server.URL, "http")+"/v1/ws", tokens.String(), sockets)
 	grown = resident(b) - before
 	if n := c.g.sessions.Len(); n != sockets {
 		b.Fatalf("%d sessions, want %d", n, sockets)
 	}
+
 	phones()
 	return grown
 }
 
-// startPhones opens a socket per token in a process of its own; call what it returns to end it.
+// startPhones opens a socket per token in a process of its own; call what it
+// returns to end it.
 func startPhones(b *testing.B, url, tokens string, n int) (stop func()) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), phonesChild+"="+url)
 	cmd.Stderr = os.Stderr
+
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -174,11 +201,13 @@ func startPhones(b *testing.B, url, tokens string, n int) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+
 	stop = func() {
 		in.Close()
 		_ = cmd.Wait()
 	}
 	go func() { _, _ = io.WriteString(in, tokens) }()
+
 	lines := bufio.NewScanner(out)
 	for range n {
 		if !lines.Scan() {
@@ -186,5 +215,6 @@ func startPhones(b *testing.B, url, tokens string, n int) (stop func()) {
 			b.Fatal("the phones broke off")
 		}
 	}
+
 	return stop
 }

@@ -63,7 +63,7 @@ func (c *town) knock(subprotocol string, who trips.Actor) *phone {
 // mute opens a phone's socket and reads nothing yet.
 func (c *town) mute(subprotocol string, who trips.Actor) *phone {
 	c.t.Helper()
-	codec, ok := wire.For(subprotocol)
+	codec, ok := wire.CodecFor(subprotocol)
 	if !ok {
 		codec = wire.JSON
 	}
@@ -76,6 +76,7 @@ func (p *phone) listen() {
 		defer close(done)
 		p.read()
 	}()
+
 	p.t.Cleanup(func() {
 		p.conn.Close()
 		<-done
@@ -89,15 +90,18 @@ func (p *phone) read() {
 		if err == nil {
 			err = p.codec.Decode(data, f)
 		}
+
 		p.mu.Lock()
 		if err == nil {
 			p.got = append(p.got, f)
 		} else {
 			p.over = err
 		}
+
 		close(p.news)
 		p.news = make(chan struct{})
 		p.mu.Unlock()
+
 		if err != nil {
 			return
 		}
@@ -112,12 +116,14 @@ func (p *phone) until(what string, is func(got []*wire.ServerFrame) bool) {
 		p.mu.Lock()
 		got, over, news := slices.Clone(p.got), p.over, p.news
 		p.mu.Unlock()
+
 		if is(got) {
 			return
 		}
 		if over != nil {
 			p.t.Fatalf("%v waits for %s, but the socket ended: %v; got %v", p.who, what, over, got)
 		}
+
 		select {
 		case <-news:
 		case <-end:
@@ -179,7 +185,8 @@ func (p *phone) positions() (list []*wire.Position) {
 	return list
 }
 
-// closed waits for the socket's end and returns its code; 0 when it broke without one.
+// closed waits for the socket's end and returns its code; 0 when it broke
+// without one.
 func (p *phone) closed() int {
 	p.t.Helper()
 	end := time.After(patience)
@@ -187,6 +194,7 @@ func (p *phone) closed() int {
 		p.mu.Lock()
 		over, news := p.over, p.news
 		p.mu.Unlock()
+
 		var ce *websocket.CloseError
 		switch {
 		case errors.As(over, &ce) && !errors.Is(over, io.ErrUnexpectedEOF):
@@ -194,6 +202,7 @@ func (p *phone) closed() int {
 		case over != nil:
 			return 0
 		}
+
 		select {
 		case <-news:
 		case <-end:
@@ -208,7 +217,8 @@ func (p *phone) write(kind int, data []byte) {
 	defer p.writing.Unlock()
 	p.said = append(p.said, data)
 	if err := p.conn.WriteMessage(kind, data); err != nil {
-		p.t.Logf("%v cannot write: %v", p.who, err) // whoever waits for an answer will say more
+		// whoever waits for an answer will say more
+		p.t.Logf("%v cannot write: %v", p.who, err)
 	}
 }
 
@@ -255,7 +265,8 @@ func (p *phone) answer(id string, n int) *wire.Ack {
 	return list[n-1]
 }
 
-// ask sends a command and waits for its answer; the id may have been used before.
+// ask sends a command and waits for its answer; the id may have been used
+// before.
 func (p *phone) ask(id string, f *wire.ClientFrame) *wire.Ack {
 	p.t.Helper()
 	before := len(acks(p.sofar(), id))
@@ -281,7 +292,8 @@ func (p *phone) does(f *wire.ClientFrame) *wire.Ack {
 	return a
 }
 
-// drive moves the clock by a second, sends a fix a little further on, and waits until it was judged.
+// drive moves the clock by a second, sends a fix a little further on, and waits
+// until it was judged.
 func (p *phone) drive() {
 	p.t.Helper()
 	before := p.c.fixes("accepted")
@@ -317,7 +329,7 @@ func (p *phone) resume(trip trips.TripID) *wire.Resume {
 }
 
 func fixFrame(at location.Point, seq uint32, when time.Time) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.Millis(when), Point: translate.Point(at),
+	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.ToMillis(when), Point: translate.Point(at),
 		Heading: 90, Speed: 1, Accuracy: 5}}}
 }
 
@@ -352,7 +364,8 @@ func areaFrame(at location.Point, metres float32) *wire.ClientFrame {
 	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: translate.Point(at), RadiusM: metres}}}
 }
 
-// both runs a story once with each subprotocol on the rider's side, the other one on the driver's.
+// both runs a story once with each subprotocol on the rider's side, the other
+// one on the driver's.
 func both(t *testing.T, story func(t *testing.T, riders, drivers string)) {
 	for riders, drivers := range map[string]string{asJSONText: asProto, asProto: asJSONText} {
 		t.Run("rider speaks "+strings.TrimPrefix(riders, "ridehail.v1."), func(t *testing.T) { story(t, riders, drivers) })

@@ -31,17 +31,20 @@ func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
 			t.Fatalf("after a false ack: %v", got)
 		}
 		r.rider.shown(2)
+
 		third := has[*wire.ServerFrame_Position](r.rider, 3)[2].Position
-		if third.Seq != 10 || third.N != 3 || third.Overwritten != 7 || third.AtMs != wire.Millis(r.now()) || third.DriverId != "d" {
+		if third.Seq != 10 || third.N != 3 || third.Overwritten != 7 || third.AtMs != wire.ToMillis(r.now()) || third.DriverId != "d" {
 			t.Errorf("after the ack: %v", third)
 		}
+
 		r.until("all are booked", func() bool {
 			return r.booked(classPosition, outcomeSent) == 3 && r.booked(classPosition, outcomeOverwritten) == 7
 		})
 	})
 }
 
-// Whatever a rider acks and when, positions only go forward, at most two are un-acked, and none is unaccounted for.
+// Whatever a rider acks and when, positions only go forward, at most two are
+// un-acked, and none is unaccounted for.
 func TestPositionsGoForwardAndAddUp(t *testing.T) {
 	r := reserved(t, newTown(t, nil), asProto, asJSONText)
 	acked := uint32(0)
@@ -51,16 +54,19 @@ func TestPositionsGoForwardAndAddUp(t *testing.T) {
 		}
 		r.rider.settled()
 		got := r.rider.positions()
+
 		last := got[len(got)-1]
 		if last.N-acked > ackWindow {
 			rt.Fatalf("%d sent, %d acked", last.N, acked)
 		}
+
 		if rapid.Bool().Draw(rt, "ack") {
 			acked = rapid.Uint32Range(acked, last.N).Draw(rt, "acked")
 			r.rider.shown(acked)
 			r.rider.settled()
 		}
 	})
+
 	r.rider.shown(uint32(len(r.rider.positions())))
 	r.rider.settled()
 	got := r.rider.positions()
@@ -69,19 +75,22 @@ func TestPositionsGoForwardAndAddUp(t *testing.T) {
 			t.Fatalf("position %d is %v after %v", i+1, p, got[i-1])
 		}
 	}
+
 	if last := got[len(got)-1]; int(last.N+last.Overwritten) != r.fixes("accepted") || last.Seq != r.driver.fixes {
 		t.Errorf("%d sent and %d overwritten of %d; the last is %v", last.N, last.Overwritten, r.fixes("accepted"), last)
 	}
 }
 
 func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
-	r := reserved(t, newTown(t, nil), asProto, asProto) // JSON cannot even say NaN but as a word
+	// JSON cannot even say NaN but as a word
+	r := reserved(t, newTown(t, nil), asProto, asProto)
 	r.rider.shown(1)
 	here := func(change func(*wire.Fix)) *wire.ClientFrame {
 		f := fixFrame(location.Point{Lng: market.Lng + 1e-4, Lat: market.Lat}, 50, r.now().Add(time.Second))
 		change(f.GetFix())
 		return f
 	}
+
 	for _, c := range []struct {
 		result string
 		fix    *wire.ClientFrame
@@ -105,6 +114,7 @@ func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
 			t.Errorf("%v: %s was not counted", c.fix, c.result)
 		}
 	}
+
 	r.rider.send(here(func(*wire.Fix) {})) // riders have no car
 	r.rider.settled()
 	if got := r.rider.positions(); len(got) != 1 || r.fixes("accepted") != 1 || r.fixes("malformed") != 4 {
@@ -120,6 +130,7 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 		early, other := c.connect(trips.Rider("r"), drivers, nil), c.connect(trips.Rider("other"), riders, nil)
 		r := reserved(t, c, riders, drivers)
 		has[*wire.ServerFrame_Position](early, 1)
+
 		for i := range 3 {
 			r.driver.drive()
 			for _, p := range []*phone{r.rider, early} {
@@ -127,6 +138,7 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 				p.shown(uint32(i + 2))
 			}
 		}
+
 		late := c.connect(trips.Rider("r"), riders, nil)
 		has[*wire.ServerFrame_Position](late, 1)
 		r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
@@ -138,18 +150,23 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 		seen := len(r.rider.positions())
 		r.driver.drive()
 		r.driver.drive()
+
 		for _, p := range []*phone{r.rider, early, late, other} {
 			p.shown(uint32(len(p.positions())))
 			p.settled()
+
 			for _, pos := range p.positions() {
 				if pos.Seq > r.driver.fixes-2 {
 					t.Errorf("%v saw the car after the ride: %v", p.who, pos)
 				}
 			}
 		}
-		for _, s := range r.g.sessions.All(nil) { // who looked up the watchers just before the end
+
+		for _, s := range r.g.sessions.All(nil) {
+			// who looked up the watchers just before the end
 			s.out.deliverPosition("d", location.Fix{Point: market, Seq: 99, At: r.now().Add(time.Second)}, r.now())
 		}
+
 		r.rider.settled()
 		if n := len(r.rider.positions()); n != seen {
 			t.Errorf("the rider saw %d positions after the ride", n-seen)
@@ -160,33 +177,39 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 	})
 }
 
-// A rider whose car comes from another node sees the shared state's newest position.
+// A rider whose car comes from another node sees the shared state's newest
+// position.
 func TestACarOfAnotherNodeIsShownWhenTheSharedStateMoves(t *testing.T) {
 	c := newTown(t, nil)
 	rider := c.connect(trips.Rider("r"), asProto, nil)
 	id := c.request("r")
 	c.step("far", id, trips.KindReserved)
 	rider.events(2)
+
 	for i := range 2 {
 		c.pass(time.Second)
-		c.drivers.Enter("far", "elsewhere")
+		c.drivers.Connect("far", "elsewhere")
+
 		at := location.Point{Lng: market.Lng + float64(i)*1e-5, Lat: market.Lat}
-		if why := c.drivers.Move("far", location.Fix{Point: at, Seq: uint32(i + 1), At: c.now()}); why != location.Believed {
+		if why := c.drivers.Move("far", location.Fix{Point: at, Seq: uint32(i + 1), At: c.now()}); why != location.Accepted {
 			t.Fatal(why)
 		}
+
 		c.g.Moved("far")
 		c.g.Moved("far") // told twice, shown once
 		if p := has[*wire.ServerFrame_Position](rider, i+1)[i].Position; p.Seq != uint32(i+1) {
 			t.Errorf("saw %v", p)
 		}
 	}
+
 	rider.settled()
 	if n := len(rider.positions()); n != 2 {
 		t.Errorf("saw %d positions", n)
 	}
 }
 
-// One who resumes a ride of long ago is told how it went, and not where its driver is today.
+// One who resumes a ride of long ago is told how it went, and not where its
+// driver is today.
 func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
 	c := newTown(t, nil)
 	old := c.request("r")
@@ -194,13 +217,16 @@ func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
 	c.step("d", c.request("between"), trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
 	driver := c.connect(trips.Driver("d"), asProto, nil)
 	driver.does(available(true))
+
 	now := c.request("next")
 	c.step("d", now, trips.KindReserved)
 	driver.drive()
+
 	p := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(old), TripSeq: 1})
 	if seqs := p.events(4); !sameUpTo(seqs, 2, 5) || !p.welcome().Recovered {
 		t.Errorf("recovered=%v, events %v", p.welcome().Recovered, seqs)
 	}
+
 	driver.drive()
 	p.settled()
 	if got := p.positions(); len(got) != 0 {
@@ -224,14 +250,17 @@ func TestCommsLostIsToldOnceAndRestoredWithTheNextFix(t *testing.T) {
 		if n := len(frames[*wire.ServerFrame_Comms](r.rider.sofar())); n != 0 {
 			t.Fatalf("told %d times too early", n)
 		}
+
 		for range 3 {
 			r.pass(time.Second)
 			r.g.tick()
 		}
+
 		lost := has[*wire.ServerFrame_Comms](r.rider, 1)[0].Comms
 		if !lost.Lost || lost.DriverId != "d" || lost.TripId != string(r.trip) || lost.AgeS != 21 {
 			t.Errorf("lost: %v", lost)
 		}
+
 		r.driver.drive()
 		if back := has[*wire.ServerFrame_Comms](r.rider, 2)[1].Comms; back.Lost || back.DriverId != "d" {
 			t.Errorf("restored: %v", back)

@@ -19,12 +19,14 @@ func TestAQuoteIsTakenOverTheSocketToo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		frame := func(token string) *wire.ClientFrame {
 			return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{Quote: token}}}
 		}
 		if ack := rider.ask("1", frame(token+"x")); ack.Code != string(wire.CodeBadQuote) || ack.Message == "" {
 			t.Errorf("tampered: %v", ack)
 		}
+
 		elsewhere := requestFrame(market, market)
 		elsewhere.GetRequestTrip().Quote = token
 		if ack := rider.ask("2", elsewhere); ack.Code != string(wire.CodeBadQuote) {
@@ -34,6 +36,7 @@ func TestAQuoteIsTakenOverTheSocketToo(t *testing.T) {
 		if ack.Code != "" || int64(ack.Trip.Fare.Minor) != q.Terms.Fare.Minor || translate.PointOf(ack.Trip.Dropoff) != airport {
 			t.Fatalf("%v, quoted %v", ack, q.Terms.Fare)
 		}
+
 		c.pass(2 * time.Minute)
 		if again := rider.ask("3", frame(token)); again.Code != "" || again.Trip.Id != ack.Trip.Id {
 			t.Errorf("repeated: %v", again)

@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// cut ends the phone's TCP connection without a word, and waits until the node has noticed.
+// cut ends the phone's TCP connection without a word, and waits until the node
+// has noticed.
 func (p *phone) cut() {
 	p.t.Helper()
 	before := p.c.g.sessions.Len()
@@ -52,6 +53,7 @@ func TestACutConnectionMissesNothing(t *testing.T) {
 		if w := back.welcome(); !w.Recovered || w.Trip != nil || w.Epoch != at.Epoch {
 			t.Errorf("welcomed back with %v", w)
 		}
+
 		r.driver.does(chatFrame(r.trip, "off we go"))
 		has[*wire.ServerFrame_Chat](back, 3)
 		if got := fmt.Sprint(back.heard()); got != "[event 3 event 4 chat 2 chat 3 chat 4]" {
@@ -64,10 +66,12 @@ func TestACutConnectionMissesNothing(t *testing.T) {
 		at = back.resume(r.trip)
 		at.ChatSeq = 4
 		back.cut()
-		if _, err := r.store.Settle(t.Context(), payments.Charge{Trip: r.trip, Rider: "r", Reference: "x"}); err != nil {
+		if _, err := r.store.RecordCharge(t.Context(), payments.Charge{Trip: r.trip, Rider: "r", Reference: "x"}); err != nil {
 			t.Fatal(err)
 		}
-		after := r.connect(trips.Rider("r"), riders, at) // the ride is over, the receipt was missed
+
+		// the ride is over, the receipt was missed
+		after := r.connect(trips.Rider("r"), riders, at)
 		has[*wire.ServerFrame_Receipt](after, 1)
 		if got := fmt.Sprint(after.heard()); got != "[receipt]" || !after.welcome().Recovered {
 			t.Errorf("heard %v", got)
@@ -79,11 +83,14 @@ func TestADriverComesBackToTheirTripAndTheOffersInHand(t *testing.T) {
 	both(t, func(t *testing.T, riders, drivers string) {
 		r := reserved(t, newTown(t, nil), riders, drivers)
 		at := r.driver.resume(r.trip)
-		next := r.connect(trips.Driver("d"), riders, at) // before the node notices that the last one is gone
+
+		// before the node notices that the last one is gone
+		next := r.connect(trips.Driver("d"), riders, at)
 		r.rider.does(cancelFrame(r.trip))
 		if seqs := next.events(1); !sameUpTo(seqs, 3, 3) || !next.welcome().Recovered {
 			t.Errorf("recovered=%v, events %v", next.welcome().Recovered, seqs)
 		}
+
 		r.offer("o2", "d", r.request("r2"))
 		r.offer("o3", "d", r.request("r3"))
 		again := r.connect(trips.Driver("d"), drivers, next.resume(r.trip))
@@ -94,6 +101,7 @@ func TestADriverComesBackToTheirTripAndTheOffersInHand(t *testing.T) {
 		if !seen["o2"] || !seen["o3"] {
 			t.Errorf("offers %v came again", seen)
 		}
+
 		again.does(answerFrame("o2", true))
 	})
 }
@@ -101,6 +109,7 @@ func TestADriverComesBackToTheirTripAndTheOffersInHand(t *testing.T) {
 func TestWithoutARecordOfThePastTheWelcomeSaysHowThingsStand(t *testing.T) {
 	r := reserved(t, newTown(t, nil), asJSONText, asProto)
 	r.driver.does(chatFrame(r.trip, "hello"))
+
 	for name, resume := range map[string]*wire.Resume{
 		"no resume":          nil,
 		"an unknown trip":    {Epoch: epoch, TripId: "never-heard-of", TripSeq: 3},
@@ -114,12 +123,14 @@ func TestWithoutARecordOfThePastTheWelcomeSaysHowThingsStand(t *testing.T) {
 		if w.Recovered || w.Trip.GetId() != string(r.trip) || w.Trip.GetVersion() != 2 || w.ChatSeq != 1 {
 			t.Errorf("%s: %v", name, w)
 		}
+
 		p.settled()
 		if got := p.heard(); len(got) != 0 {
 			t.Errorf("%s: heard %v, too", name, got)
 		}
 		p.cut()
 	}
+
 	r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE)) // and goes on from there
 	r.rider.events(3)
 }
@@ -132,6 +143,7 @@ func TestWhoHadNoTripAndHasNoneIsRecovered(t *testing.T) {
 	if w := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: "gone", TripSeq: 4}).welcome(); w.Recovered {
 		t.Errorf("of a trip nobody knows: %v", w)
 	}
+
 	other := c.request("other")
 	if w := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(other), TripSeq: 1}).welcome(); w.Recovered {
 		t.Errorf("of a stranger's trip: %v", w)
@@ -156,6 +168,7 @@ func TestALaterNumberRevealsWhatWasLost(t *testing.T) {
 			t.Errorf("the driver saw events %v", seqs)
 		}
 		r.rider.does(chatFrame(r.trip, "heard?"))
+
 		for _, p := range []*phone{r.rider, r.driver} {
 			for i, m := range has[*wire.ServerFrame_Chat](p, 3) {
 				if m.Chat.Seq != uint32(i+1) {
@@ -182,11 +195,12 @@ func TestAfterAGapAllIsReadFromTheStore(t *testing.T) {
 	if seqs := driver.events(1); !sameUpTo(seqs, 2, 2) {
 		t.Errorf("the driver saw events %v", seqs)
 	}
+
 	has[*wire.ServerFrame_Chat](rider, 1)
 	driver.drive()
 	has[*wire.ServerFrame_Position](rider, 1)
 	c.step("d", id, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
-	if _, err := c.store.Settle(t.Context(), payments.Charge{Trip: id, Rider: "r", Reference: "x"}); err != nil {
+	if _, err := c.store.RecordCharge(t.Context(), payments.Charge{Trip: id, Rider: "r", Reference: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	c.g.Gap()
@@ -208,6 +222,7 @@ func TestCatchingUpIsTriedAgainWhileTheStoreIsDown(t *testing.T) {
 	rider := c.connect(trips.Rider("r"), asProto, nil)
 	id := c.request("r")
 	rider.events(1)
+
 	c.lose(nothing)
 	c.step("d", id, trips.KindReserved)
 	c.store.breakWith(errors.New("down"))
@@ -226,6 +241,7 @@ func TestATripAskedForEarlierIsNewsToItsDriver(t *testing.T) {
 	p.events(2)
 	c.step("d", patient, trips.KindReserved, trips.KindArrived)
 	p.events(4)
+
 	for i, want := range []trips.TripID{hasty, hasty, patient, patient} {
 		if e := frames[*wire.ServerFrame_TripEvent](p.sofar())[i].TripEvent; trips.TripID(e.TripId) != want {
 			t.Errorf("event %d is %v, want one of trip %s", i+1, e, want)
@@ -236,29 +252,31 @@ func TestATripAskedForEarlierIsNewsToItsDriver(t *testing.T) {
 // muddle loses, repeats and delays notices by a seed.
 type muddle struct {
 	dice *rand.Rand
-	late []trips.Notice
+	late []trips.OutboxMessage
 }
 
-func (m *muddle) arrive(n trips.Notice) (out []trips.Notice) {
+func (m *muddle) arrive(n trips.OutboxMessage) (out []trips.OutboxMessage) {
 	switch m.dice.IntN(5) {
 	case 0:
 	case 1:
-		out = []trips.Notice{n, n}
+		out = []trips.OutboxMessage{n, n}
 	case 2:
 		m.late = append(m.late, n)
 	default:
-		out = []trips.Notice{n}
+		out = []trips.OutboxMessage{n}
 	}
+
 	for m.dice.IntN(3) == 0 && len(m.late) > 0 {
 		i := m.dice.IntN(len(m.late))
 		out = append(out, m.late[i])
 		m.late = append(m.late[:i], m.late[i+1:]...)
 	}
+
 	return out
 }
 
-// Whatever pub/sub loses, repeats or swaps, and whenever connections are cut, each phone reads each trip's events and
-// chat in order and once.
+// Whatever pub/sub loses, repeats or swaps, and whenever connections are cut,
+// each phone reads each trip's events and chat in order and once.
 func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
 	c := newTown(t, nil)
 	c.runs()
@@ -279,7 +297,7 @@ func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
 		for i := range rapid.IntRange(1, 12).Draw(rt, "things") {
 			switch what := rapid.IntRange(0, 5).Draw(rt, "thing"); {
 			case what == 0 && len(moves) > 0:
-				by := rapid.SampledFrom([]*trips.Desk{c.desk, c.g.cfg.Desk}).Draw(rt, "node")
+				by := rapid.SampledFrom([]*trips.Service{c.desk, c.g.cfg.Trips}).Draw(rt, "node")
 				c.stepOn(by, driver, id, moves[0])
 				moves = moves[1:]
 			case what == 1:
@@ -291,9 +309,11 @@ func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
 				c.say(trips.Rider(rider), id, fmt.Sprint("message ", i))
 			}
 		}
+
 		c.lose(nil)
 		c.deliver(m.late...)
 		c.g.Gap()
+
 		for p, h := range phones {
 			h.readAll(rt, p, uint32(4-len(moves)), uint32(said))
 			p.conn.Close()
@@ -317,19 +337,23 @@ func cutOne(c *town, phones map[*phone]*history, id trips.TripID) {
 		if h.seq == 0 {
 			r = nil // never heard of the trip
 		}
+
 		back := c.connect(p.who, asProto, r)
 		if w := back.welcome(); !w.Recovered {
 			h.seq, h.chat = w.Trip.GetVersion(), w.ChatSeq
 		}
+
 		delete(phones, p)
 		phones[back] = h
 		return
 	}
 }
 
-// readAll waits for the newest event and message, and checks that they and all before came in order and once.
+// readAll waits for the newest event and message, and checks that they and all
+// before came in order and once.
 func (h *history) readAll(rt *rapid.T, p *phone, events, said uint32) {
 	nextEvent, nextChat := max(h.seq+1, h.first), h.chat+1
+
 	p.until(fmt.Sprintf("event %d and chat %d", events, said), func(got []*wire.ServerFrame) bool {
 		seq, chat := max(h.seq, h.first-1), h.chat
 		for _, f := range got {
@@ -338,6 +362,7 @@ func (h *history) readAll(rt *rapid.T, p *phone, events, said uint32) {
 		return seq >= events && chat >= said
 	})
 	p.settled()
+
 	for _, f := range p.sofar() {
 		if e := f.GetTripEvent(); e != nil {
 			if e.Seq != nextEvent {
@@ -345,6 +370,7 @@ func (h *history) readAll(rt *rapid.T, p *phone, events, said uint32) {
 			}
 			nextEvent++
 		}
+
 		if m := f.GetChat(); m != nil {
 			if m.Seq != nextChat {
 				rt.Fatalf("%v read message %d, %d was next", p.who, m.Seq, nextChat)

@@ -36,16 +36,17 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what must happen, not how long it takes.
+// patience is how long a test waits for what must happen, not how long it
+// takes.
 const patience = 20 * time.Second
 
-// town is one node's sockets and HTTP behind a real server, on a store in memory whose notices come back at once, as
-// through Redis.
+// town is one node's sockets and HTTP behind a real server, on a store in
+// memory whose notices come back at once, as through Redis.
 type town struct {
 	*handClock
 	t       testing.TB
 	store   *memory
-	desk    *trips.Desk // of another node on the same store
+	desk    *trips.Service // of another node on the same store
 	drivers *sharedstate.Drivers
 	inbox   *dispatch.Inbox
 	g       *Gateway
@@ -59,8 +60,9 @@ type town struct {
 	read    sync.Map   // bytes from each phone, by its address
 	telling sync.Mutex // one Deliver at a time
 
-	mu       sync.Mutex                        // guards below
-	onNotice func(trips.Notice) []trips.Notice // what becomes of a notice on its way; nil: it arrives
+	mu sync.Mutex // guards below
+	// what becomes of a notice on its way; nil: it arrives
+	onNotice func(trips.OutboxMessage) []trips.OutboxMessage
 	declined []dispatch.Offer
 	vanished []dispatch.Offer
 }
@@ -71,12 +73,13 @@ func newTown(t testing.TB, change func(*Config)) *town {
 	return newTownWith(t, change, nil)
 }
 
-// newTownWith is newTown; changeAPI may alter the configuration of HTTP as well.
+// newTownWith is newTown; changeAPI may alter the configuration of HTTP as
+// well.
 func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Config)) *town {
 	t.Helper()
 	c := &town{handClock: newHandClock(), t: t, store: newMemory()}
 	c.store.onNotice = c.relay
-	c.desk = &trips.Desk{Store: c.store, Now: c.now}
+	c.desk = &trips.Service{Store: c.store, Now: c.now}
 	c.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: c.now})
 	c.inbox = dispatch.NewInbox(c.now)
 	c.revoked = &auth.Revocations{Now: c.now, OnRevoked: func() { c.g.CloseRevoked() }}
@@ -84,7 +87,7 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 	registry := prometheus.NewRegistry()
 	suspects := httpapi.NewSuspects(registry)
 	cfg := Config{
-		Node: "node", Desk: &trips.Desk{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
+		Node: "node", Trips: &trips.Service{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
 		Receipts: c.store, Alerts: c.store,
 		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Publish: c.publish,
 		OnOfferDeclined: func(o dispatch.Offer) { c.note(&c.declined, o) },
@@ -92,14 +95,15 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 		Limits:     Limits{FramesPerSec: 10_000, Burst: 10_000},
 		Registerer: registry, Now: c.now, Log: slog.New(slog.DiscardHandler),
 	}
+
 	if change != nil {
 		change(&cfg)
 	}
 	c.quoter = testQuoter(t, c.now)
-	cfg.Booking = booking.New(booking.Config{Desk: cfg.Desk, Router: byAir{}, Quoter: c.quoter, Now: c.now, Registerer: registry})
+	cfg.Booking = booking.New(booking.Config{Trips: cfg.Trips, Router: byAir{}, Quoter: c.quoter, Now: c.now, Registerer: registry})
 	c.revoked.Log = cfg.Log
 	c.g = New(cfg)
-	cfg.Desk.Committed = func(ev trips.Event) {
+	cfg.Trips.OnCommitted = func(ev trips.Event) {
 		c.drivers.Follow(ev.Trip)
 		c.g.DeliverCommitted(ev)
 	}
@@ -110,7 +114,7 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 
 func (c *town) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*httpapi.Config)) *httpapi.API {
 	ac := httpapi.Config{
-		Desk: cfg.Desk, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Drivers: cfg.Drivers,
+		Trips: cfg.Trips, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Drivers: cfg.Drivers,
 		Booking: cfg.Booking, Tokens: cfg.Auth, Revocations: c.revoked, Suspects: suspects, Socket: c.g.ServeSocket,
 		Ready: func(context.Context) error {
 			if c.g.Draining() {
@@ -120,9 +124,11 @@ func (c *town) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*httpa
 		},
 		Registerer: cfg.Registerer, Now: cfg.Now, Log: cfg.Log,
 	}
+
 	if change != nil {
 		change(&ac)
 	}
+
 	return httpapi.New(ac)
 }
 
@@ -133,11 +139,13 @@ func (c *town) serve() {
 	server.Start()
 	c.url = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/ws"
 	ctx, stop := context.WithCancel(context.Background())
+
 	var running sync.WaitGroup
 	c.runs = sync.OnceFunc(func() {
 		running.Go(func() { _ = c.g.Run(ctx) })
 		running.Go(func() { _ = c.revoked.Run(ctx) })
 	})
+
 	c.t.Cleanup(func() {
 		drain, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -148,8 +156,8 @@ func (c *town) serve() {
 	})
 }
 
-// tightListener gives its connections small buffers, so that a phone that does not read is soon noticed, and counts
-// what is read from them.
+// tightListener gives its connections small buffers, so that a phone that does
+// not read is soon noticed, and counts what is read from them.
 type tightListener struct {
 	net.Listener
 	read *sync.Map
@@ -174,6 +182,7 @@ func (l tightListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	read := new(atomic.Int64)
 	l.read.Store(conn.RemoteAddr().String(), read)
 	return countedConn{conn, read}, nil
@@ -192,26 +201,28 @@ func (c *town) note(list *[]dispatch.Offer, o dispatch.Offer) {
 }
 
 // lose decides from now on what becomes of notices; nil lets them arrive.
-func (c *town) lose(f func(trips.Notice) []trips.Notice) {
+func (c *town) lose(f func(trips.OutboxMessage) []trips.OutboxMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.onNotice = f
 }
 
-func nothing(trips.Notice) []trips.Notice { return nil }
+func nothing(trips.OutboxMessage) []trips.OutboxMessage { return nil }
 
-func (c *town) relay(n trips.Notice) {
+func (c *town) relay(n trips.OutboxMessage) {
 	c.mu.Lock()
 	change := c.onNotice
 	c.mu.Unlock()
-	arrive := []trips.Notice{n}
+
+	arrive := []trips.OutboxMessage{n}
 	if change != nil {
 		arrive = change(n)
 	}
+
 	c.deliver(arrive...)
 }
 
-func (c *town) deliver(notices ...trips.Notice) {
+func (c *town) deliver(notices ...trips.OutboxMessage) {
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	for _, n := range notices {
@@ -220,7 +231,7 @@ func (c *town) deliver(notices ...trips.Notice) {
 }
 
 // deliver hands a notice to the shared state and the gateway, as a node does.
-func deliver(g *Gateway, n trips.Notice) {
+func deliver(g *Gateway, n trips.OutboxMessage) {
 	if n.Topic != trips.TopicTrip {
 		g.Deliver(string(n.Topic), n.Payload)
 		return
@@ -229,6 +240,7 @@ func deliver(g *Gateway, n trips.Notice) {
 	if err := json.Unmarshal(n.Payload, &ev); err != nil {
 		panic(err) // the store in memory wrote it
 	}
+
 	g.cfg.Drivers.Follow(ev.Trip)
 	g.DeliverTripEvent(ev)
 }
@@ -271,6 +283,7 @@ func (c *town) offer(id string, driver trips.DriverID, trip trips.TripID) dispat
 	if err != nil {
 		c.t.Fatal(err)
 	}
+
 	o := dispatch.Offer{ID: id, Trip: t, Driver: driver, Node: "node", Epoch: 1, ExpiresAt: c.now().Add(time.Hour), Metres: 120,
 		Pickup: 20 * time.Second}
 	if err := c.g.Offer(o); err != nil {
@@ -283,8 +296,8 @@ func (c *town) offer(id string, driver trips.DriverID, trip trips.TripID) dispat
 func (c *town) request(rider trips.RiderID) trips.TripID {
 	c.t.Helper()
 	c.pass(time.Second)
-	key := trips.Key{Actor: trips.Rider(rider), ID: fmt.Sprint("request at ", c.now())}
-	ev, err := c.desk.Request(c.t.Context(), key, rider, market, airport, trips.Quote{Fare: trips.Money{Minor: 100, Currency: "NGN"}})
+	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: fmt.Sprint("request at ", c.now())}
+	ev, err := c.desk.RequestTrip(c.t.Context(), key, rider, market, airport, trips.Quote{Fare: trips.Money{Minor: 100, Currency: "NGN"}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -296,16 +309,17 @@ func (c *town) step(driver trips.DriverID, id trips.TripID, kinds ...trips.Kind)
 	c.stepOn(c.desk, driver, id, kinds...)
 }
 
-func (c *town) stepOn(desk *trips.Desk, driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
+func (c *town) stepOn(desk *trips.Service, driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
 	c.t.Helper()
 	by := trips.Driver(driver)
-	verbs := map[trips.Kind]trips.Verb{
+	verbs := map[trips.Kind]trips.Transition{
 		trips.KindReserved:     func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(driver, at) },
 		trips.KindArrived:      func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(by, at) },
 		trips.KindOnTrip:       func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(by, at) },
 		trips.KindCompleted:    func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Complete(by, at) },
 		trips.KindDriverCancel: func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(by, "", at) },
 	}
+
 	for _, kind := range kinds {
 		c.pass(time.Second)
 		move(c.t, desk, string(driver), id, verbs[kind])
@@ -315,7 +329,7 @@ func (c *town) stepOn(desk *trips.Desk, driver trips.DriverID, id trips.TripID, 
 // say adds to a trip's chat behind the phones' back.
 func (c *town) say(from trips.Actor, id trips.TripID, text string) {
 	c.t.Helper()
-	if _, err := c.g.cfg.Room.Say(c.t.Context(), from, id, text, text); err != nil {
+	if _, err := c.g.cfg.Room.Send(c.t.Context(), from, id, text, text); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -329,6 +343,7 @@ func dialer(subprotocol string) *websocket.Dialer {
 		}
 		return conn, err
 	}}
+
 	if subprotocol != "" {
 		d.Subprotocols = []string{subprotocol}
 	}

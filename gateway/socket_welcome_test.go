@@ -11,25 +11,27 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// busyHour is a store in which things happen just after a phone's welcome has read how they stand.
+// busyHour is a store in which things happen just after a phone's welcome has
+// read how they stand.
 type busyHour struct {
 	*memory
 	afterActive, afterHistory func() // once each
 }
 
-func (b *busyHour) Active(ctx context.Context, who trips.Actor) (trips.Trip, error) {
-	t, err := b.memory.Active(ctx, who)
+func (b *busyHour) ActiveTrip(ctx context.Context, who trips.Actor) (trips.Trip, error) {
+	t, err := b.memory.ActiveTrip(ctx, who)
 	b.afterActive()
 	return t, err
 }
 
-func (b *busyHour) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	said, err := b.memory.History(ctx, id, after, limit)
+func (b *busyHour) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	said, err := b.memory.ChatHistory(ctx, id, after, limit)
 	b.afterHistory()
 	return said, err
 }
 
-// busyTown has a reserved trip, and does these things while its rider is welcomed.
+// busyTown has a reserved trip, and does these things while its rider is
+// welcomed.
 func busyTown(t *testing.T, afterActive, afterHistory func(c *town, id trips.TripID)) (*town, trips.TripID) {
 	var c *town
 	var id trips.TripID
@@ -39,6 +41,7 @@ func busyTown(t *testing.T, afterActive, afterHistory func(c *town, id trips.Tri
 		b.afterHistory = sync.OnceFunc(func() { afterHistory(c, id) })
 		cfg.Store, cfg.Room.Store = b, b
 	})
+
 	id = c.request("r")
 	c.step("d", id, trips.KindReserved)
 	return c, id
@@ -53,10 +56,12 @@ func TestNothingThatHappensDuringAWelcomeIsMissed(t *testing.T) {
 			c.step("d", id, trips.KindOnTrip)
 			c.say(trips.Driver("d"), id, "two")
 		})
+
 		p := c.connect(trips.Rider("r"), riders, nil)
 		if w := p.welcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 1 {
 			t.Errorf("welcome %v", w)
 		}
+
 		p.events(2)
 		p.until("the second message", func(_ []*wire.ServerFrame) bool { return len(p.heard()) >= 3 })
 		if got := fmt.Sprint(p.heard()); got != "[event 3 event 4 chat 2]" {
@@ -84,12 +89,13 @@ func TestAGapDuringAWelcomeIsClosedAfterIt(t *testing.T) {
 func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *testing.T) {
 	c, _ := busyTown(t, func(*town, trips.TripID) {}, func(c *town, id trips.TripID) {
 		c.lose(nothing)
-		m, err := c.g.cfg.Room.Say(t.Context(), trips.Driver("d"), id, "say", "one")
+		m, err := c.g.cfg.Room.Send(t.Context(), trips.Driver("d"), id, "say", "one")
 		if err != nil {
 			t.Error(err)
 		}
 		c.g.deliverChat(m, here)
 	})
+
 	p := c.connect(trips.Rider("r"), asJSONText, nil)
 	if w := p.welcome(); w.ChatSeq != 0 {
 		t.Errorf("welcome %v", w)

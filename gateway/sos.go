@@ -15,10 +15,11 @@ func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
 	if !translate.PlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
-	a, err := s.g.help.Call(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
+	a, err := s.g.help.RequestHelp(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	if err != nil {
 		return err
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls.add(a)
@@ -36,7 +37,7 @@ func (s *session) unacknowledgedSOS() []trips.TripID {
 // place is where a driver's car was when a node last heard of it.
 func (g *Gateway) place(id trips.DriverID) (sos.Place, bool) {
 	d, ok := g.cfg.Drivers.Get(id)
-	return sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.Located()
+	return sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.HasPosition()
 }
 
 // deliverSOSAck tells the user who called for help that an operator has
@@ -45,7 +46,7 @@ func (g *Gateway) deliverSOSAck(a sos.Alert) {
 	if a.AckedAt.IsZero() {
 		return // it is new: the operators are told, not the phone
 	}
-	for _, s := range g.sessions.Of(a.From, nil) {
+	for _, s := range g.sessions.OfUser(a.From, nil) {
 		s.afterWelcome(func() { s.deliverSOSAck(a, outcomeSent) })
 	}
 }
@@ -55,10 +56,11 @@ func (s *session) deliverSOSAck(a sos.Alert, how outcome) {
 	s.mu.Lock()
 	first := s.calls.acknowledge(a)
 	s.mu.Unlock()
+
 	if !first {
 		s.g.m.delivery.count(classOther, outcomeDuplicate)
 		return
 	}
 	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: a.ClientID, TripId: string(a.Trip),
-		AtMs: wire.Millis(a.AckedAt)}}}, how)
+		AtMs: wire.ToMillis(a.AckedAt)}}}, how)
 }

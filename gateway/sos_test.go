@@ -40,22 +40,27 @@ func TestACallForHelpReachesTheOperatorsAndItsAcknowledgementThePhone(t *testing
 		r := reserved(t, newTown(t, nil), riders, drivers)
 		r.rider.does(sosFrame(r.trip, "stop the car"))
 		r.driver.does(sosFrame(r.trip, ""))
+
 		calls := r.open() // newest first
 		if len(calls) != 2 || calls[1].Text != "stop the car" || calls[1].From != trips.Rider("r") || calls[0].From != trips.Driver("d") {
 			t.Fatalf("operators see %+v", calls)
 		}
+
 		d, _ := r.drivers.Get("d")
 		if want := (sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}); calls[0].Car != want || calls[1].Car != want {
 			t.Errorf("car at %v and %v, want %v", calls[0].Car, calls[1].Car, want)
 		}
+
 		r.pass(time.Second)
 		if w := r.acknowledge(calls[1].ID); w.Code != http.StatusOK {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
+
 		seen := has[*wire.ServerFrame_SosSeen](r.rider, 1)[0].SosSeen
-		if seen.Id != calls[1].ClientID || seen.TripId != string(r.trip) || seen.AtMs != wire.Millis(r.now()) {
+		if seen.Id != calls[1].ClientID || seen.TripId != string(r.trip) || seen.AtMs != wire.ToMillis(r.now()) {
 			t.Errorf("told %v", seen)
 		}
+
 		r.acknowledge(calls[1].ID) // again: nothing new
 		r.acknowledge(calls[0].ID)
 		has[*wire.ServerFrame_SosSeen](r.driver, 1)
@@ -74,6 +79,7 @@ func TestACallSentAgainIsOneAlertOnAnyConnection(t *testing.T) {
 			t.Errorf("answered %v", ack)
 		}
 	}
+
 	if n := len(r.open()); n != 1 {
 		t.Errorf("%d alerts", n)
 	}
@@ -91,6 +97,7 @@ func TestCallsOfStrangersAndFloodsOfCallsAreRefused(t *testing.T) {
 			t.Errorf("%v: answered %v, want %s", f, ack, want)
 		}
 	}
+
 	refused(stranger, "1", sosFrame(r.trip, ""), wire.CodeNotFound)
 	refused(stranger, "2", sosFrame("none", ""), wire.CodeNotFound)
 	refused(stranger, "3", sosFrame("", ""), wire.CodeNotFound)
@@ -98,13 +105,13 @@ func TestCallsOfStrangersAndFloodsOfCallsAreRefused(t *testing.T) {
 	if n := len(r.open()); n != 0 {
 		t.Errorf("%d alerts of nobody", n)
 	}
-	for range sos.PerMinute {
+	for range sos.MaxCallsPerMinute {
 		r.rider.does(sosFrame(r.trip, ""))
 	}
 	refused(r.rider, "5", sosFrame(r.trip, ""), wire.CodeTooMany)
 	r.driver.does(sosFrame(r.trip, ""))
 	r.driver.does(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
-	r.pass(sos.AfterTrip)
+	r.pass(sos.OpenAfterTrip)
 	r.rider.does(sosFrame(r.trip, ""))
 	r.pass(time.Second)
 	refused(r.rider, "6", sosFrame(r.trip, ""), wire.CodeIllegalMove)
@@ -117,6 +124,7 @@ func TestAnAcknowledgementMissedIsToldWhenThePhoneComesBack(t *testing.T) {
 		at := r.rider.resume(r.trip)
 		r.rider.cut()
 		r.acknowledge(r.open()[0].ID)
+
 		for name, resume := range map[string]*wire.Resume{"resumed": at, "anew": nil} {
 			back := r.connect(trips.Rider("r"), drivers, resume)
 			if w := back.welcome(); w.Recovered != (resume != nil) {
@@ -137,17 +145,21 @@ func TestAnAcknowledgementThatRedisRepeatsIsToldOnceAlsoAfterTheTrip(t *testing.
 	r.acknowledge(r.open()[0].ID)
 	has[*wire.ServerFrame_SosSeen](r.rider, 1)
 	r.rider.does(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
-	r.rider.does(requestFrame(market, airport)) // from now on the connection follows another trip
+
+	// from now on the connection follows another trip
+	r.rider.does(requestFrame(market, airport))
 	all, err := r.store.AlertsOf(t.Context(), trips.Rider("r"), r.trip)
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
+
 	payload, err := json.Marshal(all[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for range 2 {
-		r.g.Deliver(string(sos.Topic), payload)
+		r.g.Deliver(string(sos.TopicAlert), payload)
 	}
 	r.rider.settled()
 	if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 {
@@ -185,7 +197,7 @@ func TestAnAcknowledgementThatRedisLostIsToldAfterTheGapAlsoOnTheNextTrip(t *tes
 			}
 			r.g.Gap() // there is nothing to wait for any more
 			r.rider.settled()
-			if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 || len(r.g.sessions.Of(trips.Rider("r"), nil)[0].unacknowledgedSOS()) != 0 {
+			if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 || len(r.g.sessions.OfUser(trips.Rider("r"), nil)[0].unacknowledgedSOS()) != 0 {
 				t.Errorf("told %d times", n)
 			}
 		})

@@ -12,13 +12,15 @@ import (
 
 func (c *town) operatorsPage() string { return ask(c.api.Admin(), "/ops").Body.String() }
 
-// A driver whose phone claims to drive and never leaves its coordinates goes on working; the operators are told once.
+// A driver whose phone claims to drive and never leaves its coordinates goes on
+// working; the operators are told once.
 func TestADriverWithMadeUpPositionsIsShownToTheOperatorsAndNotCutOff(t *testing.T) {
 	c := newTown(t, nil)
 	p := c.connect(trips.Driver("d"), asProto, nil)
 	if page := c.operatorsPage(); strings.Contains(page, "Positions in doubt") {
 		t.Fatalf("before anything happened: %s", page)
 	}
+
 	for i := range 120 {
 		c.pass(time.Second)
 		f := fixFrame(market, uint32(i+1), c.now())
@@ -26,9 +28,11 @@ func TestADriverWithMadeUpPositionsIsShownToTheOperatorsAndNotCutOff(t *testing.
 		p.send(f)
 		p.settled()
 	}
+
 	if n := c.fixes("accepted"); n != 120 {
 		t.Errorf("%d of 120 fixes were believed", n)
 	}
+
 	metrics := ask(c.api.Admin(), "/metrics").Body.String()
 	for _, reason := range location.FlagNames {
 		line := fmt.Sprintf("ridehail_flags_total{reason=%q} %d\n", reason, map[bool]int{true: 1}[reason == "frozen"])
@@ -36,6 +40,7 @@ func TestADriverWithMadeUpPositionsIsShownToTheOperatorsAndNotCutOff(t *testing.
 			t.Errorf("the metrics lack %s", line)
 		}
 	}
+
 	page := c.operatorsPage()
 	for _, want := range []string{"Positions in doubt", "<b>frozen</b>", "driver d", "6.45000, 3.38000"} {
 		if !strings.Contains(page, want) {

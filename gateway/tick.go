@@ -18,14 +18,14 @@ const carsPing = "cars"
 // pingWithin bounds how long a ping may hold up the tick.
 const pingWithin = 50 * time.Millisecond
 
-// watchOurselves tells the guard over silence that this node is awake, until ctx
-// ends.
+// watchOurselves tells the guard over silence that this node is awake, until
+// ctx ends.
 func (g *Gateway) watchOurselves(ctx context.Context) {
 	guard := g.cfg.Drivers.Guard()
-	beat := time.NewTicker(detector.BeatEvery)
+	beat := time.NewTicker(detector.BeatInterval)
 	defer beat.Stop()
 	for ctx.Err() == nil {
-		if away := guard.Beat(g.cfg.Now()); away > 0 {
+		if away := guard.RecordBeat(g.cfg.Now()); away > 0 {
 			g.cfg.Log.Warn("this node was away; it counts no driver's silence of that time", "away", away)
 		}
 		select {
@@ -39,7 +39,7 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 // silent phones, and readies what their riders watch.
 func (g *Gateway) tick() {
 	now := g.cfg.Now()
-	lost := g.cfg.Drivers.Guard().Cutoff(now, detector.CommsLostAfter)
+	lost := g.cfg.Drivers.Guard().SilenceCutoff(now, detector.CommsLostAfter)
 	for _, s := range g.sessions.All(nil) {
 		switch silent := now.Sub(time.Unix(0, s.conn.lastHeard.Load())); {
 		case s.conn.ended():
@@ -53,7 +53,8 @@ func (g *Gateway) tick() {
 
 		s.out.checkContact(now, lost)
 		if s.out.findCars(now) {
-			g.spawn(s.out.flush) // a phone that does not read delays no other's tick
+			// a phone that does not read delays no other's tick
+			g.spawn(s.out.flush)
 		}
 	}
 }
@@ -64,14 +65,16 @@ func (s *session) watchArea(w *wire.WatchArea) {
 		s.refuse("", err)
 		return
 	}
+
 	var at *area
 	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
 		p := translate.PointOf(w.Center)
-		if p.Check() != nil {
+		if p.CheckRange() != nil {
 			s.refuse("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
 			return
 		}
 		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
 	}
+
 	s.out.watchArea(at)
 }

@@ -15,13 +15,14 @@ type tripCursor struct {
 	trip   trips.TripID
 	last   trips.TripID // the trip before, whose late events are ignored
 	region location.Region
-	since  time.Time   // when the trip became this user's
-	known  uint32      // the newest event heard of, which may come too early to be sent
-	state  trips.State // after that event
-	seq    uint32      // the last event sent
-	chat   uint32      // the last chat message sent
-	paid   bool        // the receipt was sent
-	gap    bool        // something was missed: the store must be read
+	since  time.Time // when the trip became this user's
+	// the newest event heard of, which may come too early to be sent
+	known uint32
+	state trips.State // after that event
+	seq   uint32      // the last event sent
+	chat  uint32      // the last chat message sent
+	paid  bool        // the receipt was sent
+	gap   bool        // something was missed: the store must be read
 
 	// The last event and message that came from a commit on this node. Redis
 	// brings them a second time.
@@ -94,8 +95,9 @@ func (c *tripCursor) place(role trips.Role, t trips.Trip) place {
 		return same
 	case t.ID == c.last:
 		return earlier
-	case c.state.Active(), before && t.State.Active():
-		return unclear // one of the two is over; if it is ours, its end was missed
+	case c.state.IsActive(), before && t.State.IsActive():
+		// one of the two is over; if it is ours, its end was missed
+		return unclear
 	case before:
 		return earlier
 	}
@@ -121,8 +123,8 @@ func (c *tripCursor) learn(t trips.Trip) bool {
 	return true
 }
 
-// takeEvent takes an event of the followed trip. It is to be sent if the outcome
-// is sent or recovered. An early one is sent once the store was read.
+// takeEvent takes an event of the followed trip. It is to be sent if the
+// outcome is sent or recovered. An early one is sent once the store was read.
 func (c *tripCursor) takeEvent(seq uint32, from origin) outcome {
 	switch {
 	case seq <= c.seq:
@@ -130,6 +132,7 @@ func (c *tripCursor) takeEvent(seq uint32, from origin) outcome {
 	case seq > c.seq+1:
 		return outcomeEarly
 	}
+
 	c.seq = seq
 	if from == here {
 		c.committed.seq = seq
@@ -145,6 +148,7 @@ func (c *tripCursor) takeChat(seq uint32, from origin) outcome {
 	case seq > c.chat+1:
 		return outcomeEarly
 	}
+
 	c.chat = seq
 	if from == here {
 		c.committed.chat = seq

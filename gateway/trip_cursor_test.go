@@ -15,8 +15,9 @@ func tripAt(id trips.TripID, state trips.State, requested, reserved int64) trips
 func TestACursorKnowsWhichTripComesNext(t *testing.T) {
 	const active, over = trips.Arrived, trips.Completed
 	for name, c := range map[string]struct {
-		role  trips.Role
-		state trips.State // of the trip that is followed, requested at 100 and reserved at 200
+		role trips.Role
+		// of the trip that is followed, requested at 100 and reserved at 200
+		state trips.State
 		trip  trips.Trip
 		want  place
 	}{
@@ -97,6 +98,7 @@ func TestACursorSeesWhatTheStoreHasAndThePhoneHasNot(t *testing.T) {
 		change(&st)
 		return st
 	}
+
 	for name, c := range map[string]struct {
 		st   trips.ResumeState
 		want bool
@@ -124,6 +126,7 @@ func TestACursorSeesWhatTheStoreHasAndThePhoneHasNot(t *testing.T) {
 func TestAReceiptIsSentOnceForATrip(t *testing.T) {
 	var cur tripCursor
 	cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 0, 0)
+
 	for i, c := range []struct {
 		trip trips.TripID
 		want bool
@@ -153,6 +156,7 @@ func TestAGapOutlivesTheTripAndIsClosedByCatchingUp(t *testing.T) {
 func TestWhatIsLearnedIsNeverOlder(t *testing.T) {
 	var cur tripCursor
 	cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 0, 0)
+
 	for _, c := range []struct {
 		version uint32
 		state   trips.State
@@ -162,6 +166,7 @@ func TestWhatIsLearnedIsNeverOlder(t *testing.T) {
 			t.Errorf("version %d: %v", c.version, got)
 		}
 	}
+
 	if cur.known != 4 || cur.state != trips.OnTrip {
 		t.Errorf("it stands at %+v", cur)
 	}

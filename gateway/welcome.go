@@ -19,8 +19,9 @@ const epoch = "1"
 func (s *session) welcome(r *wire.Resume) error {
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
-	w := &wire.Welcome{UserId: s.user.ID, Role: string(s.user.Role), Epoch: epoch, AtMs: wire.Millis(s.g.cfg.Now()),
-		ExpiresAtMs: wire.Millis(s.until)}
+
+	w := &wire.Welcome{UserId: s.user.ID, Role: string(s.user.Role), Epoch: epoch, AtMs: wire.ToMillis(s.g.cfg.Now()),
+		ExpiresAtMs: wire.ToMillis(s.until)}
 	st, owed, err := s.readResume(ctx, w, r)
 	if err != nil {
 		return err
@@ -34,13 +35,16 @@ func (s *session) welcome(r *wire.Resume) error {
 		s.deliverReceipt(st.receipt, outcomeRecovered)
 	}
 	if owed && s.catchUp(ctx) != nil {
-		s.g.wakeCatchUp() // what the phone missed follows when the store can be read
+		// what the phone missed follows when the store can be read
+		s.g.wakeCatchUp()
 	}
+
 	if s.user.Role == trips.RoleDriver {
-		for _, o := range s.g.cfg.Inbox.Held(trips.DriverID(s.user.ID)) {
+		for _, o := range s.g.cfg.Inbox.OffersOf(trips.DriverID(s.user.ID)) {
 			s.out.push(offerFrame(o), outcomeRecovered)
 		}
 	}
+
 	s.out.flush()
 	return nil
 }
@@ -52,8 +56,10 @@ func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resum
 	if r.GetEpoch() == epoch && translate.PlainID(r.GetTripId()) {
 		who.Trip = trips.TripID(r.GetTripId())
 	}
+
 	s.g.chatSubscribers.beginJoin()
 	defer s.g.chatSubscribers.endJoin()
+
 	st, err = s.g.resumeState(ctx, who)
 	if err == nil {
 		owed = s.adoptTrip(w, r, st.ResumeState)
@@ -68,16 +74,18 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 	if !t.Concerns(s.user) {
 		t = trips.Trip{} // a trip that the phone named, and not its own
 	}
+
 	seq, said := t.Version, st.LastChatSeq
 	switch {
 	case r != nil && r.GetEpoch() == epoch && t.ID == trips.TripID(r.GetTripId()) && r.GetTripSeq() <= t.Version:
 		w.Recovered = true
 		seq, said = r.GetTripSeq(), r.GetChatSeq()
-	case t.State.Active():
+	case t.State.IsActive():
 		w.Trip, w.ChatSeq = translate.Trip(t), st.LastChatSeq
 	default:
 		return false
 	}
+
 	if t.ID == "" {
 		return false
 	}
@@ -85,9 +93,11 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 	s.mu.Lock()
 	s.followTripLocked(t, seq, said)
 	s.mu.Unlock()
-	if t.State.Active() {
+
+	if t.State.IsActive() {
 		s.g.cfg.Drivers.Follow(t)
 	}
+
 	return seq < t.Version || said < max(st.LastChatSeq, s.g.chatSubscribers.newestWhileJoining(t.ID)) || st.SOSAcked
 }
 
@@ -118,6 +128,7 @@ func (s *session) releaseHeld() {
 			return
 		}
 		s.mu.Unlock()
+
 		for _, f := range held {
 			f()
 		}

@@ -33,6 +33,7 @@ func (a *API) Admin() http.Handler {
 	handle("/ops", methods{"GET": a.getOps})
 	handle("/ops/alerts", methods{"GET": a.listAlerts})
 	handle("/ops/alerts/{id}/ack", methods{"POST": a.postAlertAck})
+
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -41,8 +42,8 @@ func (a *API) Admin() http.Handler {
 	return mux
 }
 
-// getHealth says that the process answers; it asks no other part, so that a slow
-// database restarts no node.
+// getHealth says that the process answers; it asks no other part, so that a
+// slow database restarts no node.
 func (a *API) getHealth(w http.ResponseWriter, _ *http.Request) {
 	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
@@ -60,5 +61,6 @@ func (a *API) getReady(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+
 	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }

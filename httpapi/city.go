@@ -24,7 +24,8 @@ type cityMap struct {
 	Attribution string     `json:"attribution,omitempty"`
 	Bounds      [4]float64 `json:"bounds"` // west, south, east, north
 	GeoJSON     string     `json:"geojson"`
-	Tiles       *tileMap   `json:"tiles,omitempty"` // absent when the GeoJSON is small enough to be fetched at once
+	// absent when the GeoJSON is small enough to be fetched at once
+	Tiles *tileMap `json:"tiles,omitempty"`
 }
 
 type tileMap struct {
@@ -63,13 +64,14 @@ func tagOf(b []byte) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// getGeoJSON serves the whole city, compressed once, with an ETag so that a page
-// that has it asks cheaply.
+// getGeoJSON serves the whole city, compressed once, with an ETag so that a
+// page that has it asks cheaply.
 func (d *drawing) getGeoJSON(w http.ResponseWriter, r *http.Request) {
 	p, h := d.geoJSON(), w.Header()
 	h.Set("Content-Type", "application/geo+json")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "Accept-Encoding")
+
 	body, etag := p.plain, `"`+p.tag+`"`
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
@@ -103,6 +105,7 @@ func (a *API) getTile(d *drawing) http.HandlerFunc {
 			writeError(w, err)
 			return
 		}
+
 		select {
 		case d.making <- struct{}{}:
 			defer func() { <-d.making }()
@@ -120,6 +123,7 @@ func (a *API) getTile(d *drawing) http.HandlerFunc {
 			problem.Write(w, wire.CodeInternal, http.StatusInternalServerError, "This part of the map cannot be drawn.")
 			return
 		}
+
 		d.writeTile(w, r, body)
 	}
 }
@@ -146,6 +150,7 @@ func (d *drawing) writeTile(w http.ResponseWriter, r *http.Request, body []byte)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+
 	h.Set("Content-Type", "application/vnd.mapbox-vector-tile")
 	h.Set("Content-Encoding", "gzip")
 	h.Set("ETag", `"`+tagOf(body)+`"`)

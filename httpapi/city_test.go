@@ -15,7 +15,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// fakeCity has tiles at zooms 8 to 16: one that is drawn, one that is empty and one that cannot be made.
+// fakeCity has tiles at zooms 8 to 16: one that is drawn, one that is empty and
+// one that cannot be made.
 type fakeCity struct{ tiled bool }
 
 func (fakeCity) Name() string        { return "Monaco" }
@@ -39,6 +40,7 @@ func (fakeCity) Tile(z, x, y uint32) ([]byte, error) {
 	case x == 2:
 		return nil, errors.New("broken in a way that is our secret")
 	}
+
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, _ = w.Write([]byte("a tile"))
@@ -52,6 +54,7 @@ func TestAPageIsToldHowToDrawTheCity(t *testing.T) {
 		small.Bounds != [4]float64{7.4, 43.7, 7.5, 43.8} || small.Tiles != nil {
 		t.Errorf("%+v", small)
 	}
+
 	big := want[cityMap](t, newRig(t, func(c *Config, _ *booking.Config) { c.City = fakeCity{tiled: true} }).call(trips.Actor{}, "GET", "/v1/map", ""), 200)
 	if big.Tiles == nil || big.Tiles.MinZoom != 8 || big.Tiles.MaxZoom != 16 {
 		t.Errorf("%+v", big)
@@ -65,14 +68,17 @@ func TestTilesAreSentOnceAndBadOnesRefusedInWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(w.Code, err)
 	}
+
 	if body, err := io.ReadAll(zr); w.Code != 200 || string(body) != "a tile" || err != nil ||
 		w.Header().Get("Content-Type") != "application/vnd.mapbox-vector-tile" || w.Header().Get("Content-Encoding") != "gzip" ||
 		w.Header().Get("Cache-Control") != "no-cache" {
 		t.Errorf("%d %v %q %v", w.Code, w.Header(), body, err)
 	}
+
 	if again := r.call(trips.Actor{}, "GET", "/v1/tiles/12/0/7", "", "If-None-Match", w.Header().Get("ETag")); again.Code != http.StatusNotModified {
 		t.Errorf("again: %d", again.Code)
 	}
+
 	kept := r.call(trips.Actor{}, "GET", "/v1/tiles/12/0/7?v="+tagOf(fakeCity{}.GeoJSON()), "")
 	if kept.Header().Get("Cache-Control") != "public, max-age=86400" {
 		t.Errorf("a tile of this version may be kept: %v", kept.Header())
@@ -80,6 +86,7 @@ func TestTilesAreSentOnceAndBadOnesRefusedInWords(t *testing.T) {
 	if empty := r.call(trips.Actor{}, "GET", "/v1/tiles/12/1/7", ""); empty.Code != http.StatusNoContent || empty.Body.Len() != 0 {
 		t.Errorf("nothing drawn: %d", empty.Code)
 	}
+
 	wantProblem(t, r.call(trips.Actor{}, "GET", "/v1/tiles/7/0/0", ""), 404, wire.CodeNotFound)
 	for _, path := range []string{"/v1/tiles/a/0/0", "/v1/tiles/12/-1/0", "/v1/tiles/12/0/4294967296", "/v1/tiles/12/0/0.mvt", "/v1/tiles/12/0/NaN"} {
 		wantProblem(t, r.call(trips.Actor{}, "GET", path, ""), 400, wire.CodeBadField)

@@ -33,10 +33,12 @@ func (a *API) postDevToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
+
 	token, err := a.cfg.Tokens.Issue(ask.Role, ask.ID, devTokenLifetime)
 	if err != nil {
 		writeError(w, err)
 		return
 	}
+
 	a.writeJSON(w, http.StatusOK, devToken{Token: token, ExpiresAt: a.cfg.Now().Add(devTokenLifetime)})
 }

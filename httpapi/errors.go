@@ -50,5 +50,6 @@ func statusOf(c wire.Code) int {
 	case wire.CodeUnavailable:
 		return http.StatusServiceUnavailable
 	}
+
 	return http.StatusInternalServerError
 }

@@ -63,6 +63,7 @@ func (a *API) guard(route string, next http.Handler) http.Handler {
 
 		ctx, cancel := context.WithTimeout(r.Context(), handlerTimeout)
 		defer cancel()
+
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.ContentLength != 0 {
 			r.Body = limitBodyTime(w, r.Body, a.cfg.BodyWithin)
@@ -76,7 +77,8 @@ func (a *API) guard(route string, next http.Handler) http.Handler {
 // that no handler reads.
 func limitBodyTime(w http.ResponseWriter, body io.ReadCloser, within time.Duration) io.ReadCloser {
 	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(within)) // fails only where there is no connection
+	// fails only where there is no connection
+	_ = conn.SetReadDeadline(time.Now().Add(within))
 	return &timedBody{body, conn}
 }
 
@@ -139,8 +141,8 @@ func (r *statusRecorder) writeInternalError() {
 // an error as a problem.
 type endpoint func(r *http.Request, who trips.Actor) (status int, body any, err error)
 
-// requireRole admits a user who has a valid token of one of the roles and is not
-// asking too fast.
+// requireRole admits a user who has a valid token of one of the roles and is
+// not asking too fast.
 func (a *API) requireRole(e endpoint, roles ...trips.Role) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, err := a.authenticate(r, roles)
@@ -157,6 +159,7 @@ func (a *API) requireRole(e endpoint, roles ...trips.Role) http.HandlerFunc {
 			a.logAndWriteError(w, r, err)
 			return
 		}
+
 		a.writeJSON(w, status, body)
 	}
 }
@@ -166,6 +169,7 @@ func (a *API) authenticate(r *http.Request, roles []trips.Role) (trips.Actor, er
 	if !ok {
 		return trips.Actor{}, auth.ErrToken
 	}
+
 	pass, err := a.cfg.Tokens.Verify(token)
 	if err != nil {
 		return trips.Actor{}, err
@@ -175,11 +179,13 @@ func (a *API) authenticate(r *http.Request, roles []trips.Role) (trips.Actor, er
 	if !a.limiter.allow(who) {
 		return trips.Actor{}, translate.Refuse(wire.CodeTooMany, "You ask too often; wait a second.")
 	}
+
 	for _, role := range roles {
 		if who.Role == role {
 			return who, nil
 		}
 	}
+
 	return trips.Actor{}, translate.Refuse(wire.CodeForbidden,
 		"This is for a "+string(roles[0])+"; your token is for a "+string(who.Role)+".")
 }

@@ -25,6 +25,7 @@ func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
 			t.Fatalf("request %d of the burst: %d", i+1, w.Code)
 		}
 	}
+
 	w := r.call(trips.Rider("r"), "GET", "/v1/receipts", "")
 	wantProblem(t, w, 429, wire.CodeTooMany)
 	if w.Header().Get("Retry-After") != "1" {
@@ -34,11 +35,13 @@ func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
 		t.Errorf("another rider: %d", w.Code)
 	}
 	r.pass(time.Second)
+
 	for i := range userRate {
 		if w := r.call(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
 			t.Fatalf("a second later, request %d: %d", i+1, w.Code)
 		}
 	}
+
 	wantProblem(t, r.call(trips.Rider("r"), "GET", "/v1/receipts", ""), 429, wire.CodeTooMany)
 }
 
@@ -63,11 +66,13 @@ func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 			return routing.Route{}, nil
 		})
 	})
+
 	w := r.call(trips.Rider("r"), "POST", "/v1/quotes", ride)
 	wantProblem(t, w, 500, wire.CodeInternal)
 	if strings.Contains(w.Body.String(), "no road") {
 		t.Errorf("the panic is told to strangers: %s", w.Body)
 	}
+
 	calm = true
 	if w := r.call(trips.Rider("r"), "POST", "/v1/quotes", ride); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
@@ -82,6 +87,7 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 		plain.Header().Get("Content-Type") != "application/geo+json" || plain.Header().Get("Vary") != "Accept-Encoding" {
 		t.Errorf("plain: %d %v %s", plain.Code, plain.Header(), plain.Body)
 	}
+
 	zipped := r.call(trips.Actor{}, "GET", "/v1/city", "", "Accept-Encoding", "gzip, br")
 	zr, err := gzip.NewReader(bytes.NewReader(zipped.Body.Bytes()))
 	if err != nil {
@@ -93,6 +99,7 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	if plain.Header().Get("ETag") == zipped.Header().Get("ETag") {
 		t.Error("plain and zipped bytes have one ETag")
 	}
+
 	for encoding, first := range map[string]*httptest.ResponseRecorder{"": plain, "gzip": zipped} {
 		again := r.call(trips.Actor{}, "GET", "/v1/city", "",
 			"Accept-Encoding", encoding, "If-None-Match", first.Header().Get("ETag"))
@@ -109,6 +116,7 @@ func TestDevelopmentTokensAreAcceptedAndEnd(t *testing.T) {
 	if err != nil || p.Who != trips.Driver("d-1") || !p.Until.Equal(r.now().Add(devTokenLifetime)) || !p.Until.Equal(got.ExpiresAt) {
 		t.Errorf("token %+v, told %v: %v", p, got.ExpiresAt, err)
 	}
+
 	for _, ask := range []string{
 		`{"role":"system","id":"x"}`, `{"role":"rider","id":""}`, `{"role":"rider","id":"a/b"}`, `{}`,
 	} {
@@ -125,6 +133,7 @@ func TestUnauthorizedSaysHowToComeIn(t *testing.T) {
 			t.Errorf("%q: WWW-Authenticate %q", header, w.Header().Get("WWW-Authenticate"))
 		}
 	}
+
 	token := r.token(trips.RoleRider, "r")
 	r.pass(2 * time.Hour)
 	late := r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token)
@@ -150,6 +159,7 @@ func TestNodeThatCannotServeSaysSoAndStaysAlive(t *testing.T) {
 			t.Errorf("%s: /healthz %d while only a dependency is down", name, w.Code)
 		}
 	}
+
 	down = nil
 	if w := ask(r.public, "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "ready") {
 		t.Errorf("ready again: %d %s", w.Code, w.Body)
@@ -161,6 +171,7 @@ func TestOperatorsSeeMetricsAndProfilesAndThePublicDoesNot(t *testing.T) {
 	r.call(trips.Rider("r"), "GET", "/v1/trips/some-private-id", "")
 	r.call(trips.Rider("r"), "BREW", "/v1/trips", "")
 	admin := r.api.Admin()
+
 	metrics := ask(admin, "/metrics").Body.String()
 	for _, line := range []string{
 		`ridehail_gateway_http_seconds_count{method="GET",route="/v1/trips/{id}",status="404"} 1`,
@@ -170,12 +181,14 @@ func TestOperatorsSeeMetricsAndProfilesAndThePublicDoesNot(t *testing.T) {
 			t.Errorf("metrics lack %s", line)
 		}
 	}
+
 	if strings.Contains(metrics, "some-private-id") || strings.Contains(metrics, "BREW") {
 		t.Error("what strangers wrote became a label")
 	}
 	if w := ask(admin, "/debug/pprof/goroutine?debug=1"); w.Code != 200 {
 		t.Errorf("profile: %d", w.Code)
 	}
+
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
 		if w := ask(r.public, path); w.Code != 404 {
 			t.Errorf("the public API answers %s with %d", path, w.Code)

@@ -25,7 +25,7 @@ import (
 // Config is what an API is built from. Its functions may be called from many
 // goroutines.
 type Config struct {
-	Desk        *trips.Desk
+	Trips       *trips.Service
 	Store       trips.Store
 	Room        *chat.Room
 	Receipts    payments.Store
@@ -36,13 +36,15 @@ type Config struct {
 	Revocations *auth.Revocations
 	Suspects    *Suspects
 
-	Socket  http.HandlerFunc            // the sockets' endpoint
-	Webhook http.Handler                // hears the payment provider; nil: there is none
-	City    City                        // nil: no map is served
-	Ready   func(context.Context) error // why the node should get no traffic; nil: it always should
+	Socket  http.HandlerFunc // the sockets' endpoint
+	Webhook http.Handler     // hears the payment provider; nil: there is none
+	City    City             // nil: no map is served
+	// why the node should get no traffic; nil: it always should
+	Ready func(context.Context) error
 
-	DevTokens  bool
-	TimeScale  float64       // seconds of a simulated city that pass in a second; 0 or 1 in a real one
+	DevTokens bool
+	// seconds of a simulated city that pass in a second; 0 or 1 in a real one
+	TimeScale  float64
 	BodyWithin time.Duration // for all of a request's body to arrive; 0: 5 s
 	Registerer prometheus.Registerer
 	Now        func() time.Time
@@ -99,12 +101,14 @@ func (a *API) Public() http.Handler {
 	if a.cfg.Webhook != nil {
 		mux.Handle(webhookPath, a.webhook())
 	}
+
 	if a.cfg.City != nil {
 		d := newDrawing(a.cfg.City)
 		handle("/v1/map", methods{"GET": a.getMap(d)})
 		handle("/v1/city", methods{"GET": d.getGeoJSON})
 		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": a.getTile(d)})
 	}
+
 	handle("/v1/dev/tokens", methods{"POST": a.postDevToken})
 	handle("/healthz", methods{"GET": a.getHealth})
 	handle("/readyz", methods{"GET": a.getReady})
@@ -114,8 +118,8 @@ func (a *API) Public() http.Handler {
 	return mux
 }
 
-// City is what a page needs to draw a city: whole as GeoJSON, or in vector tiles
-// if that is too big.
+// City is what a page needs to draw a city: whole as GeoJSON, or in vector
+// tiles if that is too big.
 type City interface {
 	Name() string
 	Attribution() string // whom to thank for the data; may be empty
@@ -123,5 +127,6 @@ type City interface {
 	GeoJSON() []byte
 	Tiled() bool
 	TileZooms() (min, max uint32)
-	Tile(z, x, y uint32) ([]byte, error) // gzipped; empty where nothing is drawn; routing.ErrNoTile
+	// gzipped; empty where nothing is drawn; routing.ErrNoTile
+	Tile(z, x, y uint32) ([]byte, error)
 }

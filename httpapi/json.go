@@ -44,12 +44,14 @@ func readJSON(r *http.Request, into any) error {
 	if err := dec.Decode(into); err != nil {
 		return explainBadBody(err)
 	}
+
 	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			return explainBadBody(err)
 		}
 		return translate.Refuse(wire.CodeBadFrame, "Send one JSON object and nothing after it.")
 	}
+
 	return nil
 }
 
@@ -72,7 +74,8 @@ func asJSON(m proto.Message) json.RawMessage {
 	data, err := wire.JSON.Append(nil, m)
 	var out bytes.Buffer
 	if err != nil || json.Compact(&out, data) != nil {
-		return json.RawMessage("null") // only for text that is not UTF-8, and neither API takes such text
+		// only for text that is not UTF-8, and neither API takes such text
+		return json.RawMessage("null")
 	}
 	return out.Bytes()
 }

@@ -19,8 +19,8 @@ var opsHTML string
 
 var opsPage = template.Must(template.New("ops").Parse(opsHTML))
 
-// getOps is the operators' page: the calls for help that wait. It has no script:
-// it loads itself again, and each alert has a form with one button.
+// getOps is the operators' page: the calls for help that wait. It has no
+// script: it loads itself again, and each alert has a form with one button.
 func (a *API) getOps(w http.ResponseWriter, r *http.Request) {
 	open, err := a.cfg.Alerts.OpenAlerts(r.Context(), opsMost)
 	if err != nil {
@@ -52,7 +52,8 @@ func (a *API) listAlerts(w http.ResponseWriter, r *http.Request) {
 }
 
 // postAlertAck acknowledges an alert, for a script or for the page's button. A
-// page of another origin that an operator has open must not be able to press it.
+// page of another origin that an operator has open must not be able to press
+// it.
 func (a *API) postAlertAck(w http.ResponseWriter, r *http.Request) {
 	if http.NewCrossOriginProtection().Check(r) != nil {
 		writeError(w, translate.Refuse(wire.CodeForbidden,
@@ -65,11 +66,12 @@ func (a *API) postAlertAck(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	alert, err := a.cfg.Alerts.AckAlert(r.Context(), id, a.cfg.Now())
+	alert, err := a.cfg.Alerts.AcknowledgeAlert(r.Context(), id, a.cfg.Now())
 	if err != nil {
 		a.logAndWriteError(w, r, err)
 		return
 	}
+
 	a.cfg.Log.Info("an operator acknowledged a call for help", "alert", alert.ID, "trip", alert.Trip)
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {
 		http.Redirect(w, r, "/ops", http.StatusSeeOther)

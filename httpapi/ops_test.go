@@ -17,12 +17,14 @@ import (
 func called(t *testing.T, text string) (*rig, sos.Alert) {
 	t.Helper()
 	r := newRig(t, nil)
-	key := trips.Key{Actor: trips.Rider("r"), ID: "1"}
-	ev, err := r.desk.Request(t.Context(), key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
+	key := trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1"}
+
+	ev, err := r.desk.RequestTrip(t.Context(), key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := r.store.KeepAlert(t.Context(), sos.Alert{ID: "a1", Trip: ev.Trip.ID, From: trips.Rider("r"), ClientID: "c1",
+
+	a, err := r.store.AddAlert(t.Context(), sos.Alert{ID: "a1", Trip: ev.Trip.ID, From: trips.Rider("r"), ClientID: "c1",
 		Text: text, At: r.now(), Car: sos.Place{Point: market, At: r.now()}})
 	if err != nil {
 		t.Fatal(err)
@@ -48,16 +50,19 @@ func TestTheOperatorsPageShowsACallAndCannotBeMadeToRunItsText(t *testing.T) {
 	if w.Code != http.StatusOK || strings.Contains(page, "<script") || strings.Contains(page, "<img") {
 		t.Errorf("%d %s", w.Code, page)
 	}
+
 	for _, want := range []string{"&lt;script&gt;", string(a.Trip), "rider r", "6.45000, 3.38000", "/ops/alerts/a1/ack", "Acknowledge"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not on the page %s", want, page)
 		}
 	}
+
 	for _, foreign := range []string{"http:", "https:", "src=", "<link", "@import", "url("} {
 		if strings.Contains(page, foreign) {
 			t.Errorf("the page wants something from elsewhere: %q", foreign)
 		}
 	}
+
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
 		t.Errorf("policy %q", csp)
 	}
@@ -68,10 +73,12 @@ func TestACallIsAcknowledgedByThePagesButtonAndByAScript(t *testing.T) {
 	if w := r.operator("GET", "/ops/alerts"); !strings.Contains(w.Body.String(), `"alerts":[{"id":"a1"`) {
 		t.Errorf("listed %s", w.Body)
 	}
+
 	w := r.operator("POST", "/ops/alerts/a1/ack", "Accept", "text/html,*/*", "Sec-Fetch-Site", "same-origin")
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ops" {
 		t.Errorf("the button led to %d %s", w.Code, w.Header())
 	}
+
 	w = r.operator("POST", "/ops/alerts/a1/ack")
 	var got sos.Alert
 	if err := json.NewDecoder(w.Body).Decode(&got); err != nil || got.ID != a.ID || got.AckedAt.IsZero() {
@@ -93,6 +100,7 @@ func TestWhatIsNoAcknowledgementIsRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
+
 	if w := r.operator("GET", "/ops/alerts/a1/ack"); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", w.Code)
 	}
@@ -103,6 +111,7 @@ func TestWhatIsNoAcknowledgementIsRefused(t *testing.T) {
 		t.Errorf("from another origin: %d", w.Code)
 	}
 	r.breaks(true)
+
 	for _, ask := range [][2]string{{"GET", "/ops"}, {"GET", "/ops/alerts"}, {"POST", "/ops/alerts/a1/ack"}} {
 		w := r.operator(ask[0], ask[1])
 		if body, _ := io.ReadAll(w.Body); w.Code != http.StatusServiceUnavailable || strings.Contains(string(body), faulty.ErrRefused.Error()) {

@@ -44,8 +44,10 @@ func TestBadRequestsAreCodedProblems(t *testing.T) {
 		if c.token != "" {
 			r.Header.Set("Authorization", "Bearer "+c.token)
 		}
+
 		w := httptest.NewRecorder()
 		rig.public.ServeHTTP(w, r)
+
 		var p problem.Details
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != c.status || p.Code != c.code || p.Detail == "" ||
 			w.Header().Get("Content-Type") != "application/problem+json" {
@@ -68,6 +70,7 @@ func TestProtocolPageGivesEachCodeItsStatus(t *testing.T) {
 	if len(rows) < 15 {
 		t.Fatalf("only %d codes were found", len(rows))
 	}
+
 	for _, row := range rows {
 		if status := strconv.Itoa(statusOf(wire.Code(row[1]))); status != row[2] {
 			t.Errorf("the page says that %s comes with %s; it comes with %s", row[1], row[2], status)

@@ -18,18 +18,22 @@ type journey struct {
 }
 
 type quote struct {
-	Quote        string       `json:"quote"`      // to be sent with the request
-	ExpiresAt    time.Time    `json:"expires_at"` // of the quote
-	Surge        float64      `json:"surge"`      // what the tariff was multiplied by
-	DistanceM    float64      `json:"distance_m"`
-	DurationS    float64      `json:"duration_s"`
-	Fare         trips.Money  `json:"fare"`
-	RouteSource  string       `json:"route_source"`
-	PickupS      *float64     `json:"pickup_s,omitempty"` // absent when no car is near
-	PickupSource string       `json:"pickup_source,omitempty"`
-	CarsNearby   int          `json:"cars_nearby"`
-	TimeScale    float64      `json:"time_scale,omitempty"` // seconds of a simulated city in a second; absent in a real one
-	Path         [][2]float64 `json:"path,omitempty"`       // lng, lat; absent when the way was guessed
+	Quote     string    `json:"quote"`      // to be sent with the request
+	ExpiresAt time.Time `json:"expires_at"` // of the quote
+	// what the tariff was multiplied by
+	Surge       float64     `json:"surge"`
+	DistanceM   float64     `json:"distance_m"`
+	DurationS   float64     `json:"duration_s"`
+	Fare        trips.Money `json:"fare"`
+	RouteSource string      `json:"route_source"`
+	// absent when no car is near
+	PickupS      *float64 `json:"pickup_s,omitempty"`
+	PickupSource string   `json:"pickup_source,omitempty"`
+	CarsNearby   int      `json:"cars_nearby"`
+	// seconds of a simulated city in a second; absent in a real one
+	TimeScale float64 `json:"time_scale,omitempty"`
+	// lng, lat; absent when the way was guessed
+	Path [][2]float64 `json:"path,omitempty"`
 }
 
 func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
@@ -37,28 +41,32 @@ func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
 	if err := readJSON(r, &j); err != nil {
 		return 0, nil, err
 	}
+
 	q, err := a.cfg.Booking.Quote(r.Context(), trips.RiderID(who.ID), booking.Journey(j))
 	if err != nil {
 		return 0, nil, err
 	}
 
-	out := quote{Quote: q.Token, ExpiresAt: q.Until.UTC(), Surge: q.Multiplier.Factor(), DistanceM: q.Terms.Metres,
+	out := quote{Quote: q.Token, ExpiresAt: q.ExpiresAt.UTC(), Surge: q.Multiplier.Factor(), DistanceM: q.Terms.Metres,
 		DurationS: q.Terms.Duration.Seconds(), Fare: q.Terms.Fare, RouteSource: q.Terms.Source}
 	if a.cfg.TimeScale != 1 { // 0 is left out as well
 		out.TimeScale = a.cfg.TimeScale
 	}
+
 	for _, p := range q.Path {
 		out.Path = append(out.Path, [2]float64{p.Lng, p.Lat})
 	}
 
 	near := a.cfg.Drivers.Nearest(q.From, nearbyMost, nearbyReach, nil)
 	out.CarsNearby = len(near)
+
 	if len(near) > 0 {
 		if way, _, err := a.cfg.Booking.FindWay(r.Context(), near[0].Fix.Point, q.From); err == nil {
 			s := way.Duration.Seconds()
 			out.PickupS, out.PickupSource = &s, way.Source
 		}
 	}
+
 	return http.StatusOK, out, nil
 }
 
@@ -67,10 +75,12 @@ func (a *API) postTrip(r *http.Request, who trips.Actor) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+
 	var j journey
 	if err := readJSON(r, &j); err != nil {
 		return 0, nil, err
 	}
+
 	ev, err := a.cfg.Booking.Request(r.Context(), trips.RiderID(who.ID), id, booking.Journey(j))
 	return http.StatusCreated, asJSON(translate.Trip(ev.Trip)), err
 }

@@ -52,11 +52,13 @@ func TestThePriceTheRiderSawIsTheTripsThoughItGotBusyMeanwhile(t *testing.T) {
 	if calm.Surge != 1 || !calm.ExpiresAt.Equal(r.now().Add(2*time.Minute)) {
 		t.Errorf("calm: %+v", calm)
 	}
+
 	busy(surge)
 	dear := r.quote("r")
 	if dear.Surge != 2.5 || dear.Fare != pricing.Fare(trips.DefaultTariff, calm.DistanceM, time.Duration(calm.DurationS)*time.Second, 25) {
 		t.Errorf("busy: %+v", dear)
 	}
+
 	trip := want[tripJSON](t, r.take("r", calm.Quote, "k"), http.StatusCreated)
 	if trip.Fare != calm.Fare || trip.Pickup != market || trip.Dropoff != airport || trip.DistanceM < 1 {
 		t.Errorf("%+v, quoted %+v", trip, calm)
@@ -124,6 +126,7 @@ func TestTheMapOfSurgeShowsWhereItIsDearer(t *testing.T) {
 			Multiplier, Demand, Supply float64
 		} `json:"properties"`
 	}
+
 	type zones struct {
 		Type     string `json:"type"`
 		Features []zone `json:"features"`
@@ -137,6 +140,7 @@ func TestTheMapOfSurgeShowsWhereItIsDearer(t *testing.T) {
 		}
 		return want[zones](t, w, http.StatusOK)
 	}
+
 	if calm := ask(); calm.Type != "FeatureCollection" || calm.Features == nil || len(calm.Features) != 0 {
 		t.Errorf("calm: %+v", calm)
 	}
@@ -146,6 +150,7 @@ func TestTheMapOfSurgeShowsWhereItIsDearer(t *testing.T) {
 	if i < 0 {
 		t.Fatalf("busy: %+v", dear)
 	}
+
 	z := dear.Features[i]
 	ring := z.Geometry.Coordinates[0]
 	if z.Geometry.Type != "Polygon" || len(ring) != 7 || ring[0] != ring[6] || z.ID == "" || z.Properties.Demand <= 0 {

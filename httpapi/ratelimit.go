@@ -39,12 +39,14 @@ func (l *userLimiter) allow(who trips.Actor) bool {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	u, ok := l.users[who]
 	if !ok {
 		l.makeRoomLocked(now)
 		u = &limitedUser{limit: rate.NewLimiter(userRate, userBurst)}
 		l.users[who] = u
 	}
+
 	u.seen = now
 	return u.limit.AllowN(now, 1)
 }
@@ -55,11 +57,13 @@ func (l *userLimiter) makeRoomLocked(now time.Time) {
 	if len(l.users) < maxUsers {
 		return
 	}
+
 	for who, u := range l.users {
 		if now.Sub(u.seen) > forgetAfter {
 			delete(l.users, who)
 		}
 	}
+
 	for who := range l.users {
 		if len(l.users) < maxUsers*9/10 {
 			return

@@ -18,14 +18,14 @@ type receipt struct {
 }
 
 func (a *API) listReceipts(r *http.Request, who trips.Actor) (int, any, error) {
-	list, err := a.cfg.Receipts.Receipts(r.Context(), trips.RiderID(who.ID), pageSize)
+	list, err := a.cfg.Receipts.RiderCharges(r.Context(), trips.RiderID(who.ID), pageSize)
 	return http.StatusOK, map[string][]receipt{"receipts": convertReceipts(list)}, err
 }
 
 func convertReceipts(list []payments.Charge) []receipt {
 	out := make([]receipt, len(list))
 	for i, c := range list {
-		out[i] = receipt{TripID: c.Trip, Reference: c.Reference, Amount: c.Amount, AtMs: wire.Millis(c.At), Refunded: c.Refunded}
+		out[i] = receipt{TripID: c.Trip, Reference: c.Reference, Amount: c.Amount, AtMs: wire.ToMillis(c.At), Refunded: c.Refunded}
 	}
 	return out
 }

@@ -21,6 +21,7 @@ func (a *API) postRevocation(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
+
 	user := trips.Actor{Role: ask.Role, ID: ask.ID}
 	one, all := ask.Token != "", auth.MayHoldToken(user)
 	if one == all || one && (user != trips.Actor{} || !translate.PlainID(ask.Token)) {
@@ -35,6 +36,7 @@ func (a *API) postRevocation(w http.ResponseWriter, r *http.Request) {
 	} else {
 		err = a.cfg.Revocations.RevokeUser(r.Context(), user)
 	}
+
 	if err != nil {
 		a.cfg.Log.Error("a revocation did not reach all nodes", "err", err)
 		writeError(w, translate.Refuse(wire.CodeUnavailable, "Revoked on this node; the others may not know yet. Send it again."))

@@ -16,12 +16,14 @@ func TestOnlyOneTokenOrOneUserIsRevokedAtATimeAndOnlyByTheAdminAPI(t *testing.T)
 		h.ServeHTTP(w, req)
 		return w
 	}
+
 	for _, body := range []string{`{}`, `{"jti":"a","role":"rider","id":"r"}`, `{"role":"rider"}`, `{"id":"r"}`, `{"jti":"a","id":"r"}`,
 		`{"role":"system","id":"x"}`, `{"role":"rider","id":"a/b"}`, `{"jti":"a\u0000"}`, `{"user":"r"}`, `[]`} {
 		if w := revoke(r.api.Admin(), body); w.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d", body, w.Code)
 		}
 	}
+
 	if w := revoke(r.public, `{"jti":"a"}`); w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("the public API answers %d", w.Code)
 	}

@@ -67,7 +67,7 @@ type rig struct {
 	*handClock
 	t       *testing.T
 	store   *faulty.Store
-	desk    *trips.Desk
+	desk    *trips.Service
 	drivers *sharedstate.Drivers
 	tokens  *auth.Tokens
 	api     *API
@@ -79,21 +79,24 @@ type rig struct {
 func newRig(t *testing.T, change func(*Config, *booking.Config)) *rig {
 	t.Helper()
 	r := &rig{handClock: newHandClock(), t: t, store: faulty.New(1)}
-	r.desk = &trips.Desk{Store: r.store, Now: r.now}
+	r.desk = &trips.Service{Store: r.store, Now: r.now}
 	r.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: r.now})
 	registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+
 	revocations := &auth.Revocations{Now: r.now, Log: log}
 	var err error
 	if r.tokens, err = auth.NewTokens(bytes.Repeat([]byte("s"), 32), revocations, r.now); err != nil {
 		t.Fatal(err)
 	}
+
 	cfg := Config{
-		Desk: r.desk, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now},
+		Trips: r.desk, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now},
 		Receipts: r.store, Alerts: r.store, Drivers: r.drivers, Tokens: r.tokens, Revocations: revocations,
 		Suspects: NewSuspects(registry), City: fakeCity{}, Socket: http.NotFound,
 		Registerer: registry, Now: r.now, Log: log,
 	}
-	book := booking.Config{Desk: r.desk, Router: byAir{}, Contains: func(p location.Point) bool { return p.Lat > 6 },
+
+	book := booking.Config{Trips: r.desk, Router: byAir{}, Contains: func(p location.Point) bool { return p.Lat > 6 },
 		Now: r.now, Registerer: registry}
 	if change != nil {
 		change(&cfg, &book)
@@ -126,7 +129,7 @@ func (r *rig) token(role trips.Role, id string) string {
 type byAir struct{}
 
 func (byAir) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
-	metres := location.Metres(from, to)
+	metres := location.MetresBetween(from, to)
 	d := time.Duration(metres / 10 * float64(time.Second)).Round(time.Second)
 	return routing.Route{Metres: metres, Duration: d, Source: routing.SourceStraight}, nil
 }
@@ -138,7 +141,8 @@ func (f routerFunc) Route(context.Context, location.Point, location.Point) (rout
 	return f()
 }
 
-// call asks the public API as someone; a body goes as JSON, headers come in pairs.
+// call asks the public API as someone; a body goes as JSON, headers come in
+// pairs.
 func (r *rig) call(who trips.Actor, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -148,6 +152,7 @@ func (r *rig) call(who trips.Actor, method, path, body string, headers ...string
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
@@ -210,20 +215,21 @@ func (r *rig) request(rider trips.RiderID, key string) tripJSON {
 func (r *rig) steps(driver trips.DriverID, id string, kinds ...trips.Kind) {
 	r.t.Helper()
 	by := trips.Driver(driver)
-	verbs := map[trips.Kind]trips.Verb{
+	verbs := map[trips.Kind]trips.Transition{
 		trips.KindReserved:  func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(driver, at) },
 		trips.KindArrived:   func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(by, at) },
 		trips.KindOnTrip:    func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(by, at) },
 		trips.KindCompleted: func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Complete(by, at) },
 	}
+
 	for _, kind := range kinds {
 		r.pass(time.Second)
 		before, err := r.store.Trip(r.t.Context(), trips.TripID(id))
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		key := trips.Key{Actor: by, ID: fmt.Sprintf("%s-%d", id, before.Version)}
-		if _, err := r.desk.Move(r.t.Context(), key, before.ID, verbs[kind]); err != nil {
+		key := trips.IdempotencyKey{Actor: by, ID: fmt.Sprintf("%s-%d", id, before.Version)}
+		if _, err := r.desk.Apply(r.t.Context(), key, before.ID, verbs[kind]); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -232,9 +238,9 @@ func (r *rig) steps(driver trips.DriverID, id string, kinds ...trips.Kind) {
 // car puts an available driver somewhere.
 func (r *rig) car(id trips.DriverID, at location.Point) {
 	r.t.Helper()
-	r.drivers.Enter(id, "node")
+	r.drivers.Connect(id, "node")
 	r.drivers.SetAvailable(id, true)
-	if why := r.drivers.Move(id, location.Fix{Point: at, Seq: 1, At: r.now()}); why != location.Believed {
+	if why := r.drivers.Move(id, location.Fix{Point: at, Seq: 1, At: r.now()}); why != location.Accepted {
 		r.t.Fatalf("%s at %v: %s", id, at, cmp.Or(why, "?"))
 	}
 }

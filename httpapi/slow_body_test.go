@@ -13,21 +13,25 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// A body that drips in keeps a connection, a goroutine and buffers for as long as the node lets it.
+// A body that drips in keeps a connection, a goroutine and buffers for as long
+// as the node lets it.
 func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 	r := newRig(t, func(cfg *Config, _ *booking.Config) { cfg.BodyWithin = 200 * time.Millisecond })
 	server := httptest.NewServer(r.public)
 	defer server.Close()
+
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	_, err = io.WriteString(conn, "POST /v1/trips HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"+
 		"Idempotency-Key: k\r\nAuthorization: Bearer "+r.token(trips.RoleRider, "r")+"\r\n\r\n{")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	stop, dripping := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(dripping)
@@ -40,13 +44,16 @@ func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 			}
 		}
 	}()
+
 	answer, err := io.ReadAll(conn) // until the node hangs up
 	close(stop)
 	<-dripping
 	if err == nil && !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
 		t.Errorf("answered %s", answer)
 	}
-	for range 2 { // a client that sends all of it may take their time between requests
+
+	for range 2 {
+		// a client that sends all of it may take their time between requests
 		res, err := http.Post(server.URL+"/v1/dev/tokens", "application/json", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
@@ -55,5 +62,6 @@ func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 		res.Body.Close()
 		time.Sleep(300 * time.Millisecond)
 	}
+
 	http.DefaultClient.CloseIdleConnections()
 }

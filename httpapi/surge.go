@@ -34,8 +34,9 @@ type surgeZone struct {
 // getSurge serves the zones that are dearer just now.
 func (a *API) getSurge(w http.ResponseWriter, _ *http.Request) {
 	out := surgeMap{"FeatureCollection", []surgeZone{}}
-	for _, z := range a.cfg.Booking.Surge().Zones() {
-		if f, err := drawZone(z); err == nil { // else no cell that a point lies in
+	for _, z := range a.cfg.Booking.Surge().RaisedZones() {
+		// else no cell that a point lies in
+		if f, err := drawZone(z); err == nil {
 			out.Features = append(out.Features, f)
 		}
 	}
@@ -45,6 +46,7 @@ func (a *API) getSurge(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, err)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/geo+json")
 	w.Header().Set("Cache-Control", surgeCache)
 	_, _ = w.Write(data) // the client may be gone
@@ -55,6 +57,7 @@ func drawZone(z pricing.Zone) (f surgeZone, err error) {
 	if err != nil {
 		return f, err
 	}
+
 	ring := make([][2]float64, 0, len(corners)+1)
 	for _, p := range corners {
 		ring = append(ring, [2]float64{p.Lng, p.Lat})

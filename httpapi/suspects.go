@@ -12,13 +12,15 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// suspect is a driver whose positions may be made up, and one reason to think so.
+// suspect is a driver whose positions may be made up, and one reason to think
+// so.
 type suspect struct {
 	Driver trips.DriverID
 	Reason string    // of location.FlagNames
 	At     time.Time // our clock, when it was raised last
 	Times  int
-	Fix    location.Fix // the last one believed; filled in when an operator looks
+	// the last one believed; filled in when an operator looks
+	Fix location.Fix
 }
 
 // Suspects counts doubts about drivers' positions and lists the newest for the
@@ -60,6 +62,7 @@ func (s *Suspects) Note(id trips.DriverID, flags location.Flags, now time.Time) 
 		case len(s.list) == suspectsMost:
 			s.list = slices.Delete(s.list, 0, 1)
 		}
+
 		noted.At, noted.Times = now, noted.Times+1
 		s.list = append(s.list, noted)
 	}

@@ -17,6 +17,7 @@ func TestOperatorsSeeTheNewestSuspectsAndEachOnce(t *testing.T) {
 		s.Note(trips.DriverID(fmt.Sprint("d", i)), location.FlagReplay, now)
 	}
 	s.Note("d60", location.FlagReplay|location.FlagSpeed, now.Add(time.Minute))
+
 	got := r.api.listSuspects()
 	if len(got) != suspectsMost {
 		t.Fatalf("%d are shown", len(got))

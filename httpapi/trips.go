@@ -26,17 +26,19 @@ func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 			return 0, nil, err
 		}
 	}
+
 	if err := translate.CheckReason(ask.Reason); err != nil {
 		return 0, nil, err
 	}
+
 	trip := trips.TripID(r.PathValue("id"))
 	id := cmp.Or(r.Header.Get("Idempotency-Key"), "cancel-"+string(trip))
 	if !translate.PlainID(id) {
 		return 0, nil, errKey
 	}
 
-	key := trips.Key{Actor: who, ID: id, Print: "cancel " + string(trip)}
-	ev, err := a.cfg.Desk.Move(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	key := trips.IdempotencyKey{Actor: who, ID: id, Fingerprint: "cancel " + string(trip)}
+	ev, err := a.cfg.Trips.Apply(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(who, ask.Reason, at)
 	})
 	return http.StatusOK, asJSON(translate.Trip(ev.Trip)), err
@@ -67,9 +69,10 @@ func (a *API) listTrips(r *http.Request, who trips.Actor) (int, any, error) {
 		if err != nil || math.IsNaN(ms) || ms <= 0 || ms > maxMillis {
 			return 0, nil, translate.Refuse(wire.CodeBadField, `"before" is requested_ms of the last trip you have.`)
 		}
-		before = wire.Time(ms)
+		before = wire.FromMillis(ms)
 	}
-	list, err := a.cfg.Store.List(r.Context(), who, before, pageSize)
+
+	list, err := a.cfg.Store.ListTrips(r.Context(), who, before, pageSize)
 	return http.StatusOK, map[string][]json.RawMessage{"trips": listAsJSON(list, translate.Trip)}, err
 }
 
@@ -81,6 +84,7 @@ func (a *API) listChat(r *http.Request, who trips.Actor) (int, any, error) {
 			return 0, nil, translate.Refuse(wire.CodeBadField, `"after" is the number of the last message you have.`)
 		}
 	}
+
 	list, err := a.cfg.Room.History(r.Context(), who, trips.TripID(r.PathValue("id")), uint32(after), historySize)
 	return http.StatusOK, map[string][]json.RawMessage{"messages": listAsJSON(list, translate.Chat)}, err
 }
@@ -93,12 +97,12 @@ func (a *API) listNearby(r *http.Request, _ trips.Actor) (int, any, error) {
 	if errLng != nil || errLat != nil {
 		return 0, nil, translate.Refuse(wire.CodeBadField, "Give ?lng= and ?lat= in degrees.")
 	}
-	if err := p.Check(); err != nil {
+	if err := p.CheckRange(); err != nil {
 		return 0, nil, err
 	}
 
 	now := a.cfg.Now()
 	near := a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
-	cars := listAsJSON(near, func(n sharedstate.Near) *wire.Car { return translate.StrangersCar(n.Driver, now) })
+	cars := listAsJSON(near, func(n sharedstate.NearbyDriver) *wire.Car { return translate.StrangersCar(n.Driver, now) })
 	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
 }

@@ -24,11 +24,13 @@ import (
 func TestQuoteSaysPriceWayAndHowSoonACarIsThere(t *testing.T) {
 	r := newRig(t, nil)
 	q := want[quote](t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
-	if q.Fare.Currency != "NGN" || q.Fare.Minor <= 0 || math.Abs(q.DistanceM-location.Metres(market, airport)) > 1 ||
+	if q.Fare.Currency != "NGN" || q.Fare.Minor <= 0 || math.Abs(q.DistanceM-location.MetresBetween(market, airport)) > 1 ||
 		q.RouteSource != "straight_line" || q.PickupS != nil || q.CarsNearby != 0 {
 		t.Errorf("without cars: %+v", q)
 	}
-	r.car("d", location.Point{Lng: market.Lng, Lat: market.Lat + .009}) // about a kilometre away
+
+	// about a kilometre away
+	r.car("d", location.Point{Lng: market.Lng, Lat: market.Lat + .009})
 	q = want[quote](t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
 	if q.CarsNearby != 1 || q.PickupS == nil || math.Abs(*q.PickupS-100) > 1 || q.PickupSource != "straight_line" {
 		t.Errorf("with a car: %+v", q)
@@ -46,14 +48,16 @@ func TestRequestIsPricedHereAndReadBackByItsRider(t *testing.T) {
 	r := newRig(t, nil)
 	made := r.request("r", "k1")
 	way, _ := byAir{}.Route(t.Context(), market, airport)
+
 	fare := trips.DefaultTariff.Fare(way.Metres, way.Duration)
 	if made.ID == "" || made.RiderID != "r" || made.State != "requested" || made.Version != 1 || made.Fare != fare ||
-		made.Pickup != market || made.Dropoff != airport || made.RequestedMs != wire.Millis(r.now()) {
+		made.Pickup != market || made.Dropoff != airport || made.RequestedMs != wire.ToMillis(r.now()) {
 		t.Errorf("made %+v", made)
 	}
 	if read := want[tripJSON](t, r.call(trips.Rider("r"), "GET", "/v1/trips/"+made.ID, ""), 200); read != made {
 		t.Errorf("read %+v, made %+v", read, made)
 	}
+
 	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/trips", ride, "Idempotency-Key", "k2"), 409, wire.CodeRiderBusy)
 }
 
@@ -66,15 +70,18 @@ func TestRequestRepeatedIsMadeOnceEvenAllAtOnceAndAfterTheRide(t *testing.T) {
 			answers[i] = r.call(trips.Rider("r"), "POST", "/v1/trips", ride, "Idempotency-Key", "k1").Body.String()
 		})
 	}
+
 	all.Wait()
 	if answers = slices.Compact(answers); len(answers) != 1 || !strings.Contains(answers[0], `"state":"requested"`) {
 		t.Fatalf("answers differ: %s", answers)
 	}
+
 	id := r.request("r", "k1").ID
 	r.steps("d", id, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
 	if again := r.request("r", "k1"); again.ID != id {
 		t.Errorf("a late repeat opened trip %s, want %s again", again.ID, id)
 	}
+
 	other := strings.Replace(ride, "6.5}", "6.51}", 1)
 	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/trips", other, "Idempotency-Key", "k1"), 422, wire.CodeKeyReused)
 	if stranger := r.request("r2", "k1"); stranger.ID == id {
@@ -92,10 +99,12 @@ func TestCancelEndsTheTripOnceWithItsReason(t *testing.T) {
 			t.Errorf("cancelled %+v", got)
 		}
 	}
+
 	second := r.call(trips.Rider("r"), "POST", "/v1/trips/"+r.request("r", "k2").ID+"/cancel", "")
 	if got := want[tripJSON](t, second, http.StatusOK); got.State != "cancelled" {
 		t.Errorf("without a body: %+v", got)
 	}
+
 	long := `{"reason":"` + strings.Repeat("x", 201) + `"}`
 	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/trips/"+id+"/cancel", long), 400, wire.CodeBadField)
 	withKey := func(key string) *httptest.ResponseRecorder {
@@ -109,10 +118,12 @@ func TestDriverCancelsBeforeTheRideAndNotDuringIt(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
 	r.steps("d", id, trips.KindReserved)
+
 	w := r.call(trips.Driver("d"), "POST", "/v1/trips/"+id+"/cancel", "")
 	if got := want[tripJSON](t, w, http.StatusOK); got.State != "cancelled" {
 		t.Errorf("%+v", got)
 	}
+
 	id = r.request("r", "k2").ID
 	r.steps("d", id, trips.KindReserved, trips.KindArrived, trips.KindOnTrip)
 	for _, who := range []trips.Actor{trips.Rider("r"), trips.Driver("d")} {
@@ -120,8 +131,8 @@ func TestDriverCancelsBeforeTheRideAndNotDuringIt(t *testing.T) {
 	}
 }
 
-// Every actor asks for every resource of one trip. Whoever has no part in it hears exactly what they hear about a trip
-// that does not exist.
+// Every actor asks for every resource of one trip. Whoever has no part in it
+// hears exactly what they hear about a trip that does not exist.
 func TestStrangersCannotTellATripFromNone(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
@@ -139,15 +150,19 @@ func TestStrangersCannotTellATripFromNone(t *testing.T) {
 				t.Errorf("%v %s %s: %s differs from %s", who, res.method, res.path, theirs.Body, none.Body)
 			}
 		}
+
 		wantProblem(t, r.call(trips.Actor{}, res.method, fmt.Sprintf(res.path, id), ""), 401, wire.CodeUnauthorized)
 	}
-	for _, who := range []trips.Actor{trips.Rider("r"), trips.Driver("d")} { // cancel comes last: it ends the matter
+
+	for _, who := range []trips.Actor{trips.Rider("r"), trips.Driver("d")} {
+		// cancel comes last: it ends the matter
 		for _, res := range resources {
 			if w := r.call(who, res.method, fmt.Sprintf(res.path, id), ""); w.Code != 200 && res.method == "GET" {
 				t.Errorf("%v %s %s: %d %s", who, res.method, res.path, w.Code, w.Body)
 			}
 		}
 	}
+
 	w := r.call(trips.Rider("r"), "GET", "/v1/trips/"+id, "")
 	if got := want[tripJSON](t, w, http.StatusOK); got.Version != 4 || got.DriverID != "d" {
 		t.Errorf("after the owners had their say: %+v", got)
@@ -177,6 +192,7 @@ func TestTripsAreListedToTheirPeopleNewestFirstAndPageByPage(t *testing.T) {
 		ids = append(ids, id)
 	}
 	slices.Reverse(ids)
+
 	for _, who := range []trips.Actor{trips.Rider("r"), trips.Driver("d")} {
 		var got []string
 		path := "/v1/trips"
@@ -187,10 +203,12 @@ func TestTripsAreListedToTheirPeopleNewestFirstAndPageByPage(t *testing.T) {
 			}
 			path = fmt.Sprintf("/v1/trips?before=%f", page.Trips[len(page.Trips)-1].RequestedMs)
 		}
+
 		if !slices.Equal(got, ids) {
 			t.Errorf("%v: listed %d trips, want %d newest first", who, len(got), len(ids))
 		}
 	}
+
 	if page := r.call(trips.Rider("other"), "GET", "/v1/trips", "").Body.String(); page != `{"trips":[]}` {
 		t.Errorf("a newcomer sees %s", page)
 	}
@@ -214,24 +232,29 @@ func TestChatIsReadFromANumberOn(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
 	r.steps("d", id, trips.KindReserved)
+
 	room := r.api.cfg.Room
 	for i, from := range []trips.Actor{trips.Rider("r"), trips.Driver("d"), trips.Rider("r")} {
-		if _, err := room.Say(t.Context(), from, trips.TripID(id), fmt.Sprint("c", i), fmt.Sprint("words ", i)); err != nil {
+		if _, err := room.Send(t.Context(), from, trips.TripID(id), fmt.Sprint("c", i), fmt.Sprint("words ", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	all := want[chatJSON](t, r.call(trips.Driver("d"), "GET", "/v1/trips/"+id+"/chat", ""), 200).Messages
 	if len(all) != 3 || all[1].From != "driver" || all[1].Seq != 2 || all[2].Text != "words 2" || all[0].ClientID != "c0" {
 		t.Errorf("all: %+v", all)
 	}
+
 	late := want[chatJSON](t, r.call(trips.Rider("r"), "GET", "/v1/trips/"+id+"/chat?after=2", ""), 200).Messages
 	if len(late) != 1 || late[0] != all[2] {
 		t.Errorf("after 2: %+v", late)
 	}
+
 	none := r.call(trips.Rider("r"), "GET", "/v1/trips/"+id+"/chat?after=3", "")
 	if none.Body.String() != `{"messages":[]}` {
 		t.Errorf("after 3: %s", none.Body)
 	}
+
 	for _, after := range []string{"-1", "x", "4294967296"} {
 		wantProblem(t, r.call(trips.Rider("r"), "GET", "/v1/trips/"+id+"/chat?after="+after, ""), 400, wire.CodeBadField)
 	}
@@ -243,11 +266,12 @@ func TestReceiptsAreTheRidersOwn(t *testing.T) {
 		trip := r.request(rider, "k1")
 		r.steps("d", trip.ID, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
 		id := trips.TripID(trip.ID)
-		charge := payments.Charge{Trip: id, Rider: rider, Reference: payments.Reference(id), Amount: trip.Fare, At: r.now()}
-		if _, err := r.store.Settle(t.Context(), charge); err != nil {
+		charge := payments.Charge{Trip: id, Rider: rider, Reference: payments.ChargeReference(id), Amount: trip.Fare, At: r.now()}
+		if _, err := r.store.RecordCharge(t.Context(), charge); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	got := want[struct {
 		Receipts []struct {
 			TripID    string      `json:"trip_id"`
@@ -259,6 +283,7 @@ func TestReceiptsAreTheRidersOwn(t *testing.T) {
 	if len(got) != 1 || got[0].Reference != "trip-"+got[0].TripID || got[0].Amount.Minor <= 0 || got[0].AtMs == 0 {
 		t.Errorf("receipts %+v", got)
 	}
+
 	wantProblem(t, r.call(trips.Driver("d"), "GET", "/v1/receipts", ""), 403, wire.CodeForbidden)
 }
 
@@ -278,6 +303,7 @@ func TestCarsNearbyAreShownOnlyRoughly(t *testing.T) {
 		cars[0].Status != "available" {
 		t.Errorf("cars %+v", cars)
 	}
+
 	wantProblem(t, r.call(trips.Driver("d"), "GET", "/v1/nearby?lng=3.38&lat=6.45", ""), 403, wire.CodeForbidden)
 }
 
@@ -285,6 +311,7 @@ func TestWhatIsDownIsSaidWithoutDetails(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.request("r", "k1").ID
 	r.breaks(true)
+
 	for _, path := range []string{"/v1/trips", "/v1/trips/" + id, "/v1/trips/" + id + "/chat", "/v1/receipts"} {
 		w := r.call(trips.Rider("r"), "GET", path, "")
 		wantProblem(t, w, 503, wire.CodeUnavailable)
@@ -292,6 +319,7 @@ func TestWhatIsDownIsSaidWithoutDetails(t *testing.T) {
 			t.Errorf("%s tells strangers %s", path, w.Body)
 		}
 	}
+
 	r.breaks(false)
 	if again := r.request("r", "k1"); again.ID != id {
 		t.Errorf("once it is up again, the same key led to %s, want %s", again.ID, id)
@@ -304,5 +332,6 @@ func TestSlowRoutingEndsInACodedAnswer(t *testing.T) {
 			return routing.Route{}, fmt.Errorf("asking the router: %w", context.DeadlineExceeded)
 		})
 	})
+
 	wantProblem(t, r.call(trips.Rider("r"), "POST", "/v1/quotes", ride), 503, wire.CodeUnavailable)
 }

@@ -4,8 +4,8 @@ import "net/http"
 
 const webhookPath = "/v1/payments/webhook"
 
-// webhook is where the payment provider calls. It shows no token, but signs what
-// it sends, and sends more than phones may; the handler checks the one and
+// webhook is where the payment provider calls. It shows no token, but signs
+// what it sends, and sends more than phones may; the handler checks the one and
 // bounds the other.
 func (a *API) webhook() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

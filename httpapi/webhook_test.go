@@ -25,10 +25,12 @@ func TestTheProviderNeedsNoTokenAndMaySendMoreThanAPhone(t *testing.T) {
 			heard = string(body)
 		})
 	})
+
 	body := strings.Repeat("x", 5*maxBody)
 	if got := r.call(trips.Actor{}, "POST", webhookPath, body); got.Code != http.StatusOK || heard != body {
 		t.Errorf("%d, heard %d bytes", got.Code, len(heard))
 	}
+
 	wantProblem(t, r.call(trips.Actor{}, "GET", webhookPath, ""), http.StatusMethodNotAllowed, wire.CodeMethod)
 }
 
@@ -41,6 +43,7 @@ func TestAReceiptTellsWhatWasGivenBack(t *testing.T) {
 	c := payments.Charge{Trip: "t", Reference: "trip-t", Amount: trips.Money{Minor: 5, Currency: "NGN"}, At: time.UnixMilli(7)}
 	back := c
 	back.Refunded = c.Amount
+
 	text, err := json.Marshal(convertReceipts([]payments.Charge{c, back}))
 	want := `[{"trip_id":"t","reference":"trip-t","amount":{"minor":5,"currency":"NGN"},"at_ms":7},` +
 		`{"trip_id":"t","reference":"trip-t","amount":{"minor":5,"currency":"NGN"},"at_ms":7,` +

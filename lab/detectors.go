@@ -27,15 +27,17 @@ type DetectorsFigures struct {
 
 // DetectorPoint is how one setting of a detector does on one link.
 type DetectorPoint struct {
-	Link     string  `json:"link"`
-	Detector string  `json:"detector"`
-	Setting  string  `json:"setting"`
-	App      string  `json:"app,omitempty"`             // what the service does at this setting
-	Mean     float64 `json:"detection_mean_s"`          // from death to verdict
-	P99      float64 `json:"detection_p99_s"`           // likewise, within 0.1 s
-	False    int     `json:"false_positives"`           // verdicts on living drivers
-	PerHour  float64 `json:"false_per_driver_hour"`     // likewise
-	Ratio    float64 `json:"times_a_timeout,omitempty"` // false positives, against a fixed timeout with the same mean
+	Link     string `json:"link"`
+	Detector string `json:"detector"`
+	Setting  string `json:"setting"`
+	// what the service does at this setting
+	App     string  `json:"app,omitempty"`
+	Mean    float64 `json:"detection_mean_s"`      // from death to verdict
+	P99     float64 `json:"detection_p99_s"`       // likewise, within 0.1 s
+	False   int     `json:"false_positives"`       // verdicts on living drivers
+	PerHour float64 `json:"false_per_driver_hour"` // likewise
+	// false positives, against a fixed timeout with the same mean
+	Ratio float64 `json:"times_a_timeout,omitempty"`
 }
 
 // The detectors that run. Each entrant is fed once and read at many levels.
@@ -48,17 +50,21 @@ const (
 // shift is how long a driver drives; the next one's detectors start afresh.
 const shift = 8 * time.Hour
 
-// deathsEvery is the mean time between the moments at which the experiment asks: what if the driver died now?
+// deathsEvery is the mean time between the moments at which the experiment
+// asks: what if the driver died now?
 const deathsEvery = 20 * time.Second
 
-// mixedFleet has as many drivers on the one link as on the other, and one setting for all.
+// mixedFleet has as many drivers on the one link as on the other, and one
+// setting for all.
 const mixedFleet = "mixed fleet"
 
-// Detectors asks whether phi-accrual finds dead drivers sooner than a fixed timeout does, for as many false alarms.
+// Detectors asks whether phi-accrual finds dead drivers sooner than a fixed
+// timeout does, for as many false alarms.
 func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 	if cfg.Hours <= 0 {
 		return Finding{}, fmt.Errorf("the experiment needs at least one hour of driving, not %d", cfg.Hours)
 	}
+
 	raced := make([][]entrant, len(urban))
 	var racing sync.WaitGroup
 	for i, l := range urban {
@@ -68,10 +74,12 @@ func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 	if err := ctx.Err(); err != nil {
 		return Finding{}, err
 	}
+
 	figures := DetectorsFigures{Hours: cfg.Hours, Seed: cfg.Seed}
 	for i, l := range urban {
 		figures.Points = append(figures.Points, points(l.name, cfg.Hours, raced[i])...)
 	}
+
 	figures.Points = append(figures.Points, points(mixedFleet, cfg.Hours*len(urban), merge(raced...))...)
 	compare(figures.Points)
 	return Finding{
@@ -85,7 +93,8 @@ func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 	}, nil
 }
 
-// entrant is one detector and what came of it at each setting, by rising levels of suspicion.
+// entrant is one detector and what came of it at each setting, by rising levels
+// of suspicion.
 type entrant struct {
 	name     string
 	settings []setting
@@ -110,6 +119,7 @@ func entrants() []entrant {
 	for _, phi := range []float64{1, 2, 4, 8, 16, 32, 64, 128, 256} {
 		paper.settings = append(paper.settings, setting{name: fmt.Sprintf("phi %g", phi), level: phi})
 	}
+
 	out := []entrant{fixed, paper}
 	for _, s := range []int{0, 1, 2, 3, 4, 5, 6, 8, 10, 13} {
 		pause := time.Duration(s) * time.Second
@@ -117,6 +127,7 @@ func entrants() []entrant {
 			make:     func() accrual.Detector { return accrual.NewPhi(accrual.Akka(pause)) },
 			settings: []setting{{name: fmt.Sprintf("phi 8, pause %v", pause), level: accrual.AkkaThreshold}}})
 	}
+
 	return out
 }
 
@@ -131,25 +142,29 @@ func race(ctx context.Context, l link, number uint64, cfg DetectorsConfig) []ent
 	return field
 }
 
-// drive is one driver's shift. Between two beats each detector may take the driver for dead, which is false; and at
-// random moments it is asked when it would have noticed a death.
+// drive is one driver's shift. Between two beats each detector may take the
+// driver for dead, which is false; and at random moments it is asked when it
+// would have noticed a death.
 func drive(r *radio, length time.Duration, field []entrant) {
 	began := time.Unix(0, 0)
 	detectors := make([]accrual.Detector, len(field))
 	for i, e := range field {
 		detectors[i] = e.make()
 	}
+
 	death := time.Duration(r.rng.ExpFloat64() * float64(deathsEvery))
 	for at, first := time.Duration(0), true; at < length; at += beatEvery {
 		arrived := r.send(at)
 		if first {
 			death += arrived // before, there is nobody to die
 		}
+
 		for ; death < arrived; death += time.Duration(r.rng.ExpFloat64() * float64(deathsEvery)) {
 			for i := range field {
 				field[i].died(detectors[i], began.Add(death))
 			}
 		}
+
 		for i := range field {
 			field[i].lived(detectors[i], began.Add(arrived))
 		}
@@ -166,7 +181,8 @@ func (e *entrant) lived(d accrual.Detector, until time.Time) {
 	d.Heard(until)
 }
 
-// died notes how long each setting would have taken; nothing where the verdict had already come.
+// died notes how long each setting would have taken; nothing where the verdict
+// had already come.
 func (e *entrant) died(d accrual.Detector, at time.Time) {
 	for i := range e.settings {
 		e.settings[i].tally.detected(d.Reaches(e.settings[i].level).Sub(at))
@@ -178,7 +194,9 @@ type tally struct {
 	wrong  int
 	deaths int
 	total  time.Duration
-	within [2000]int32 // deaths by the tenth of a second in which they were found; the last holds all that took longer
+	// deaths by the tenth of a second in which they were found; the last holds
+	// all that took longer
+	within [2000]int32
 }
 
 func (t *tally) detected(after time.Duration) {
@@ -190,7 +208,8 @@ func (t *tally) detected(after time.Duration) {
 
 func (t *tally) mean() float64 { return t.total.Seconds() / float64(max(1, t.deaths)) }
 
-// p99 is the end of the tenth of a second below which 99 of 100 deaths were found.
+// p99 is the end of the tenth of a second below which 99 of 100 deaths were
+// found.
 func (t *tally) p99() float64 {
 	seen := 0
 	for i, n := range t.within {
@@ -218,6 +237,7 @@ func merge(races ...[]entrant) []entrant {
 			}
 		}
 	}
+
 	return out
 }
 
@@ -238,17 +258,20 @@ func round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// enough false positives for a rate to mean something: it is then known to about 20 % (Poisson).
+// enough false positives for a rate to mean something: it is then known to
+// about 20 % (Poisson).
 const enough = 25
 
-// compare sets each point of phi against a fixed timeout with the same mean detection time, between the two nearest that
-// were run, straight on a logarithmic scale of false positives.
+// compare sets each point of phi against a fixed timeout with the same mean
+// detection time, between the two nearest that were run, straight on a
+// logarithmic scale of false positives.
 func compare(points []DetectorPoint) {
 	for i := range points {
 		p := &points[i]
 		if p.Detector == fixedTimeout || p.False < enough {
 			continue
 		}
+
 		timeouts := slices.DeleteFunc(slices.Clone(points), func(q DetectorPoint) bool {
 			return q.Link != p.Link || q.Detector != fixedTimeout || q.False < enough
 		})

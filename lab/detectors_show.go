@@ -23,16 +23,19 @@ func verdict(points []DetectorPoint) string {
 			alone = min(alone, low)
 		}
 	}
+
 	why := ""
 	if saved(alone) == "nothing" {
 		why = ", because the beats before a stall do not foretell it"
 	}
+
 	return fmt.Sprintf("At the same mean detection time phi-accrual raises %s the false alarms of a fixed timeout: where all links are "+
 		"alike it saves %s%s, and where one setting must do for good and bad links it saves %s.",
 		strings.Join(ranges, ", "), saved(alone), why, saved(mixed))
 }
 
-// ratios returns the range of phi's false alarms per false alarm of a fixed timeout.
+// ratios returns the range of phi's false alarms per false alarm of a fixed
+// timeout.
 func ratios(points []DetectorPoint, link string) (low, high float64, ok bool) {
 	low = math.Inf(1)
 	for _, p := range points {
@@ -88,9 +91,12 @@ func chart(points []DetectorPoint) plot.Chart {
 					curve.Points = append(curve.Points, plot.Point{X: p.Mean, Y: p.PerHour, Mark: p.App})
 				}
 			}
+
 			panel.Curves = append(panel.Curves, curve)
 		}
+
 		c.Panels = append(c.Panels, panel)
 	}
+
 	return c
 }

@@ -61,6 +61,7 @@ func TestWaitingLongerFindsLaterAndErrsLess(t *testing.T) {
 func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
 	field := entrants()
 	drive(newRadio(link{stalls: 1e-5, stallMedian: 1}, 1, 2), shift, field)
+
 	for _, e := range field {
 		for _, s := range e.settings {
 			mean := s.tally.mean()
@@ -69,7 +70,8 @@ func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
 				t.Errorf("%s %s: asked for %d deaths only", e.name, s.name, s.tally.deaths)
 			case s.tally.wrong != 0:
 				t.Errorf("%s %s: wrong %d times", e.name, s.name, s.tally.wrong)
-			case e.name == fixedTimeout && math.Abs(mean-(s.level-0.5)) > 0.05: // half a beat was heard already
+			case e.name == fixedTimeout && math.Abs(mean-(s.level-0.5)) > 0.05:
+				// half a beat was heard already
 				t.Errorf("%s %s: found after %.2f s on average", e.name, s.name, mean)
 			case e.name == fixedTimeout && math.Abs(s.tally.p99()-s.level) > 0.15:
 				t.Errorf("%s %s: found within %.1f s in 99 of 100", e.name, s.name, s.tally.p99())
@@ -89,6 +91,7 @@ func TestBeatsArriveInOrderAndAStallHoldsThemUp(t *testing.T) {
 			}
 			longest, last = max(longest, arrived-last), arrived
 		}
+
 		if longest < 2*l.stallMedian || longest > time.Hour {
 			t.Errorf("%s: the longest silence in ten hours lasts %v", l.name, longest)
 		}
@@ -105,6 +108,7 @@ func TestPhiIsComparedWithTheTimeoutThatIsAsFast(t *testing.T) {
 		{Link: "l", Detector: phiAkka, Mean: 3, PerHour: 0.2, False: 1},
 		{Link: "l", Detector: phiAkka, Mean: 5, PerHour: 0.2, False: 100},
 	}
+
 	compare(points)
 	var got []float64
 	for _, p := range points {
@@ -140,9 +144,11 @@ func TestTheServicesOwnSettingsAreInTheFinding(t *testing.T) {
 			t.Errorf("the text lacks %q", want)
 		}
 	}
+
 	if !strings.Contains(picture, ">suspect<") {
 		t.Error("the picture does not mark what the service does")
 	}
+
 	decoder := xml.NewDecoder(strings.NewReader(picture))
 	for {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
@@ -164,12 +170,14 @@ func TestAnExperimentCanBeStoppedAndRefusesNonsense(t *testing.T) {
 	}
 }
 
-// The guard and the grades are what the service uses; the experiment must run the same ones.
+// The guard and the grades are what the service uses; the experiment must run
+// the same ones.
 func TestTheGradesAreAmongTheTimeouts(t *testing.T) {
 	grades := map[float64]bool{}
 	for _, s := range entrants()[0].settings {
 		grades[s.level] = s.app != ""
 	}
+
 	for _, g := range []time.Duration{detector.SuspectAfter, detector.OfflineAfter, detector.CommsLostAfter} {
 		if !grades[g.Seconds()] {
 			t.Errorf("%v is not marked as the service's own", g)

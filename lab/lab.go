@@ -1,6 +1,8 @@
-// Package lab holds experiments: each asks one question about a distributed system, in virtual time, and answers it with
-// figures. An experiment is one function that returns a Finding; the same seed gives the same Finding, to the byte. The
-// storm is the exception: real processes in real time, whose figures are the machine's.
+// Package lab holds experiments: each asks one question about a distributed
+// system, in virtual time, and answers it with figures. An experiment is one
+// function that returns a Finding; the same seed gives the same Finding, to the
+// byte. The storm is the exception: real processes in real time, whose figures
+// are the machine's.
 package lab
 
 import (
@@ -17,9 +19,11 @@ type Finding struct {
 	Question   string      `json:"question"`
 	Model      []Parameter `json:"model"`
 	Figures    any         `json:"figures"` // the experiment's own
-	Says       string      `json:"says"`    // the answer in one sentence, worded by the figures
+	// the answer in one sentence, worded by the figures
+	Says string `json:"says"`
 
-	Table [][]string `json:"-"` // the figures for people; the first row names the columns
+	// the figures for people; the first row names the columns
+	Table [][]string `json:"-"`
 	Chart plot.Chart `json:"-"` // without a title
 }
 

@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
-// link is a model of the way of one phone's heartbeats to the node over a TCP connection. Now and then the radio stalls and
-// nothing passes; a segment may also be lost alone. What did not pass is sent again after a timeout that doubles, as
-// TCP does, and holds up all that was sent after it; so a stall is felt until the first retransmission after its end.
+// link is a model of the way of one phone's heartbeats to the node over a TCP
+// connection. Now and then the radio stalls and nothing passes; a segment may
+// also be lost alone. What did not pass is sent again after a timeout that
+// doubles, as TCP does, and holds up all that was sent after it; so a stall is
+// felt until the first retransmission after its end.
 type link struct {
 	name        string
 	stalls      float64       // per hour
@@ -17,21 +19,24 @@ type link struct {
 	stallSpread float64       // deviation of the length's logarithm
 	loss        float64       // of one segment alone
 	delay       time.Duration // least
-	jitter      time.Duration // mean of what comes on top, exponentially distributed
+	// mean of what comes on top, exponentially distributed
+	jitter time.Duration
 }
 
-// beatEvery is how often a driver's phone sends its position; they are the heartbeats.
+// beatEvery is how often a driver's phone sends its position; they are the
+// heartbeats.
 const beatEvery = time.Second
 
-// Retransmission timeouts of Linux: 0.2 s or more on top of the smoothed round trip, which differs from loss to loss;
-// doubled up to 120 s.
+// Retransmission timeouts of Linux: 0.2 s or more on top of the smoothed round
+// trip, which differs from loss to loss; doubled up to 120 s.
 const (
 	leastTimeout = 250 * time.Millisecond
 	mostTimeout  = 750 * time.Millisecond
 	lastTimeout  = 120 * time.Second
 )
 
-// urban are the two links: a driver in a city with good coverage, and one among high buildings, tunnels and full cells.
+// urban are the two links: a driver in a city with good coverage, and one among
+// high buildings, tunnels and full cells.
 var urban = []link{
 	{"good link", 4, time.Second, 0.6, 0.002, 30 * time.Millisecond, 15 * time.Millisecond},
 	{"bad link", 40, 2 * time.Second, 0.7, 0.03, 60 * time.Millisecond, 60 * time.Millisecond},
@@ -48,6 +53,7 @@ func parameters() []Parameter {
 		{"order", "a segment sent again holds up all after it", "TCP; what waited arrives with it"},
 		{"death", "at any moment with equal chance, without a word", assumed},
 	}
+
 	for _, l := range urban {
 		out = append(out,
 			Parameter{l.name + ": stalls", fmt.Sprintf("%g an hour, log-normal, median %v, sigma %g", l.stalls, l.stallMedian,
@@ -55,6 +61,7 @@ func parameters() []Parameter {
 			Parameter{l.name + ": loss", fmt.Sprintf("%g %% of segments, alone", 100*l.loss), assumed},
 			Parameter{l.name + ": delay", fmt.Sprintf("%v and %v on average on top, exponential", l.delay, l.jitter), assumed})
 	}
+
 	return out
 }
 
@@ -80,12 +87,14 @@ func (r *radio) send(at time.Duration) time.Duration {
 		}
 		r.clear = at
 	}
+
 	late := time.Duration(r.rng.ExpFloat64() * float64(r.jitter))
 	r.arrived = max(r.arrived, r.clear+r.delay+late)
 	return r.arrived
 }
 
-// passes says whether a segment sent now arrives. The times asked for never go back.
+// passes says whether a segment sent now arrives. The times asked for never go
+// back.
 func (r *radio) passes(at time.Duration) bool {
 	for at >= r.to {
 		r.from = r.to + time.Duration(r.rng.ExpFloat64()/r.stalls*float64(time.Hour))

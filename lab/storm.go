@@ -18,15 +18,18 @@ import (
 	"github.com/ridehail/ridehail/simulators/loadgen"
 )
 
-// StormConfig says how many lose their connections at once, and where. It is the one experiment in real time: the node,
-// Postgres and Redis are processes, and the figures depend on the machine.
+// StormConfig says how many lose their connections at once, and where. It is
+// the one experiment in real time: the node, Postgres and Redis are processes,
+// and the figures depend on the machine.
 type StormConfig struct {
-	Phones          int // 50 or more
-	Seed            uint64
-	Jitter          []bool        // a storm for each: whether phones spread their tries by chance
-	Steady          time.Duration // how long ordinary work is measured before each storm
-	Program         string        // the ridehail program to run as the node [this one]
-	Database, Redis string        // stores to use [private ones]
+	Phones int // 50 or more
+	Seed   uint64
+	// a storm for each: whether phones spread their tries by chance
+	Jitter []bool
+	// how long ordinary work is measured before each storm
+	Steady          time.Duration
+	Program         string // the ridehail program to run as the node [this one]
+	Database, Redis string // stores to use [private ones]
 	Log             *slog.Logger
 }
 
@@ -36,20 +39,24 @@ type StormFigures struct {
 	Storms []Storm `json:"storms"`
 }
 
-// Storm is what came of one cut. Loads are in steps of a second, of which the first begins with the cut.
+// Storm is what came of one cut. Loads are in steps of a second, of which the
+// first begins with the cut.
 type Storm struct {
-	Jitter     bool      `json:"jitter"`
-	Riding     int       `json:"riding"`            // riders with a trip under way when it came
-	Back       int       `json:"back"`              // phones that were welcomed again
-	P50        float64   `json:"back_p50_s"`        // from the cut to the welcome
-	P99        float64   `json:"back_p99_s"`        // likewise
-	Max        float64   `json:"back_max_s"`        // likewise
-	Refused    int64     `json:"refused_with_hint"` // tries that were told when to come back
-	Failed     int64     `json:"failed_otherwise"`
-	Steady     float64   `json:"steady_statements_per_s"` // mean
-	SteadyPeak float64   `json:"steady_peak_statements_per_s"`
-	Peak       float64   `json:"peak_statements_per_s"` // in one second after the cut
-	Times      float64   `json:"times_steady"`          // Peak, of Steady
+	Jitter bool `json:"jitter"`
+	// riders with a trip under way when it came
+	Riding int     `json:"riding"`
+	Back   int     `json:"back"`       // phones that were welcomed again
+	P50    float64 `json:"back_p50_s"` // from the cut to the welcome
+	P99    float64 `json:"back_p99_s"` // likewise
+	Max    float64 `json:"back_max_s"` // likewise
+	// tries that were told when to come back
+	Refused    int64   `json:"refused_with_hint"`
+	Failed     int64   `json:"failed_otherwise"`
+	Steady     float64 `json:"steady_statements_per_s"` // mean
+	SteadyPeak float64 `json:"steady_peak_statements_per_s"`
+	// in one second after the cut
+	Peak       float64   `json:"peak_statements_per_s"`
+	Times      float64   `json:"times_steady"` // Peak, of Steady
 	SteadyCPU  float64   `json:"steady_postgres_cpus"`
 	PeakCPU    float64   `json:"peak_postgres_cpus"`
 	TimesCPU   float64   `json:"times_steady_cpus"`
@@ -60,15 +67,20 @@ type Storm struct {
 }
 
 const (
-	stormTrips  = 10               // one phone in so many is a rider on a trip, and one a driver
-	stormRide   = 2 * time.Minute  // rides are short, so that the steady load is soon steady
-	stormFixes  = 2 * time.Second  // between two positions
-	stormSettle = 10 * time.Second // from the last phone's welcome to the steady measuring
-	stormWithin = 40 * time.Second // for all to be back; whoever is not counts as lost
-	stormCalm   = 5                // steps measured after the last one is back
+	// one phone in so many is a rider on a trip, and one a driver
+	stormTrips = 10
+	// rides are short, so that the steady load is soon steady
+	stormRide  = 2 * time.Minute
+	stormFixes = 2 * time.Second // between two positions
+	// from the last phone's welcome to the steady measuring
+	stormSettle = 10 * time.Second
+	// for all to be back; whoever is not counts as lost
+	stormWithin = 40 * time.Second
+	stormCalm   = 5 // steps measured after the last one is back
 )
 
-// RunStorm asks what it costs when all phones lose their connections at the same instant.
+// RunStorm asks what it costs when all phones lose their connections at the
+// same instant.
 func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	if cfg.Phones < 50 || len(cfg.Jitter) == 0 || cfg.Steady < time.Second {
 		return Finding{}, errors.New("a storm takes 50 phones or more, and a second or more of ordinary work before")
@@ -77,11 +89,14 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	if err != nil {
 		return Finding{}, err
 	}
+
 	m := new(meter)
 	defer m.close()
+
 	bed, err := process.OpenTestbed(ctx, process.TestbedConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
 		Through: m.between})
 	defer func() { err = errors.Join(err, bed.Close()) }()
+
 	if err != nil {
 		return Finding{}, err
 	}
@@ -111,15 +126,18 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 	phones := loadgen.New(loadgen.Config{Server: bed.Server, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
 		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
 	defer phones.Close()
+
 	cfg.Log.Info("phones connect", "phones", cfg.Phones, "jitter", jitter)
 	if err := phones.Connect(ctx); err != nil {
 		return out, err
 	}
+
 	for end := time.Now().Add(stormWithin); phones.Riding() < rides/2 && time.Now().Before(end); {
 		if !sleep.For(ctx, lookEvery) {
 			return out, ctx.Err()
 		}
 	}
+
 	if !sleep.For(ctx, stormSettle) {
 		return out, ctx.Err()
 	}
@@ -134,6 +152,7 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 	cfg.Log.Info("the storm")
 	m.restart()
 	phones.Cut()
+
 	for left, second := stormCalm, 1; left > 0; second++ {
 		if !sleep.For(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))) {
 			return out, ctx.Err()
@@ -145,6 +164,7 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 			left--
 		}
 	}
+
 	steps := m.steps()
 	_, out.Peak, _, out.PeakCPU = load(steps)
 	for _, s := range steps {
@@ -169,14 +189,17 @@ func ratio(a, b float64) float64 {
 
 const lookEvery = 250 * time.Millisecond
 
-// memory is how many MB of memory the node has in use, or 0 when it does not say.
+// memory is how many MB of memory the node has in use, or 0 when it does not
+// say.
 func memory(ctx context.Context, admin string) float64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", nil)
 	if err != nil {
 		return 0
 	}
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0
@@ -191,6 +214,7 @@ func memory(ctx context.Context, admin string) float64 {
 			return round(bytes/1e6, 1)
 		}
 	}
+
 	return 0
 }
 

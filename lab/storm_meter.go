@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// meter counts what a node asks of Postgres, by the second, on the line between the two.
+// meter counts what a node asks of Postgres, by the second, on the line between
+// the two.
 type meter struct {
 	postgres int // process, to read its time of; 0: not known
 	to       string
@@ -23,21 +24,24 @@ type meter struct {
 	mu      sync.Mutex // guards below
 	open    []net.Conn
 	since   time.Time
-	counted []float64     // by the second since then
-	cpu     []float64     // seconds of processors used, at the end of each second
-	ticking chan struct{} // closed to end the clock
+	counted []float64 // by the second since then
+	cpu     []float64 // seconds of processors used, at the end of each second
+	// closed to end the clock
+	ticking chan struct{}
 	clock   sync.WaitGroup
 }
 
 // step is the load of one second.
 type step struct{ statements, cpus float64 }
 
-// between puts the meter on the line and returns the database's address through it.
+// between puts the meter on the line and returns the database's address through
+// it.
 func (m *meter) between(database string) (string, error) {
 	u, err := url.Parse(database)
 	if err != nil {
 		return "", fmt.Errorf("address of the database: %w", err)
 	}
+
 	q := u.Query()
 	q.Set("sslmode", "disable") // or there would be nothing to count
 	u.RawQuery = q.Encode()
@@ -48,6 +52,7 @@ func (m *meter) between(database string) (string, error) {
 	if m.door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return "", err
 	}
+
 	m.lines.Go(m.accept)
 	u.Host = m.door.Addr().String()
 	return u.String(), nil
@@ -59,24 +64,29 @@ func (m *meter) accept() {
 		if err != nil {
 			return // closed
 		}
+
 		far, err := net.Dial("tcp", m.to)
 		if err != nil {
 			_ = near.Close()
 			continue
 		}
+
 		m.mu.Lock()
 		m.open = append(m.open, near, far)
 		m.mu.Unlock()
 		m.lines.Go(func() { m.count(far, near); _ = far.Close() })
-		m.lines.Go(func() { _, _ = io.Copy(near, far); _ = near.Close() }) // ends with either side
+
+		// ends with either side
+		m.lines.Go(func() { _, _ = io.Copy(near, far); _ = near.Close() })
 	}
 }
 
-// count carries messages from the node to Postgres. Each Sync or simple Query is a round trip, of one statement here, or
-// of a few as one transaction.
+// count carries messages from the node to Postgres. Each Sync or simple Query
+// is a round trip, of one statement here, or of a few as one transaction.
 func (m *meter) count(to io.Writer, from io.Reader) {
 	var head [5]byte
-	if _, err := io.ReadFull(from, head[:4]); err != nil { // the first message has no kind
+	// the first message has no kind
+	if _, err := io.ReadFull(from, head[:4]); err != nil {
 		return
 	}
 	if _, err := to.Write(head[:4]); err != nil {
@@ -85,6 +95,7 @@ func (m *meter) count(to io.Writer, from io.Reader) {
 	if _, err := io.CopyN(to, from, int64(binary.BigEndian.Uint32(head[:4]))-4); err != nil {
 		return
 	}
+
 	for {
 		if _, err := io.ReadFull(from, head[:]); err != nil {
 			return
@@ -104,6 +115,7 @@ func (m *meter) count(to io.Writer, from io.Reader) {
 func (m *meter) add() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	if m.since.IsZero() {
 		return
 	}
@@ -121,6 +133,7 @@ func (m *meter) restart() {
 	m.since, m.counted, m.cpu, m.ticking = time.Now(), nil, []float64{processors(m.postgres)}, make(chan struct{})
 	since, ticking := m.since, m.ticking
 	m.mu.Unlock()
+
 	m.clock.Go(func() {
 		for n := 1; ; n++ {
 			select {
@@ -128,6 +141,7 @@ func (m *meter) restart() {
 				return
 			case <-time.After(time.Until(since.Add(time.Duration(n) * time.Second))):
 			}
+
 			used := processors(m.postgres)
 			m.mu.Lock()
 			m.cpu = append(m.cpu, used)
@@ -167,6 +181,7 @@ func (m *meter) steps() (out []step) {
 		}
 		out = append(out, s)
 	}
+
 	return out
 }
 
@@ -195,30 +210,38 @@ func (m *meter) close() {
 	m.lines.Wait()
 }
 
-// processors is how many seconds of processors a Postgres and its children have used; 0 where the system does not say.
+// processors is how many seconds of processors a Postgres and its children have
+// used; 0 where the system does not say.
 func processors(postgres int) (seconds float64) {
 	if postgres == 0 {
 		return 0
 	}
-	const perSecond = 100 // of the kernel's clock, on every Linux that Go runs on
+
+	// of the kernel's clock, on every Linux that Go runs on
+	const perSecond = 100
 	all, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
 	}
+
 	for _, d := range all {
 		pid, err := strconv.Atoi(d.Name())
 		if err != nil {
 			continue
 		}
+
 		text, err := os.ReadFile("/proc/" + d.Name() + "/stat")
 		if err != nil {
 			continue // it has ended
 		}
+
 		_, rest, _ := strings.Cut(string(text), ") ")
-		f := strings.Fields(rest) // state, parent, …; user and system time are the 12th and 13th
+		// state, parent, …; user and system time are the 12th and 13th
+		f := strings.Fields(rest)
 		if len(f) < 13 || pid != postgres && f[1] != strconv.Itoa(postgres) {
 			continue
 		}
+
 		for _, ticks := range f[11:13] {
 			n, err := strconv.ParseFloat(ticks, 64)
 			if err == nil {

@@ -25,6 +25,7 @@ func stormSays(f StormFigures) string {
 		}
 		parts = append(parts, part)
 	}
+
 	text := strings.Join(parts, "; ") + "."
 	return strings.ToUpper(text[:1]) + text[1:]
 }
@@ -50,10 +51,12 @@ func stormChart(f StormFigures) plot.Chart {
 		for i, n := range s.Away {
 			away.Points = append(away.Points, plot.Point{X: float64(i + 1), Y: float64(n)})
 		}
+
 		for i, n := range s.Statements {
 			asked.Points = append(asked.Points, plot.Point{X: float64(i) + .5, Y: n})
 			steady.Points = append(steady.Points, plot.Point{X: float64(i) + .5, Y: s.Steady})
 		}
+
 		c.Panels = append(c.Panels, plot.Panel{Name: jittered(s.Jitter), Curves: []plot.Curve{away, asked, steady}})
 	}
 	return c

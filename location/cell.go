@@ -29,7 +29,7 @@ func (c Cell) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 // calls into C, which takes about a microsecond. Hexagon.Contains tells cheaply
 // when the call is not needed.
 func CellOf(p Point) (Cell, error) {
-	if err := p.Check(); err != nil {
+	if err := p.CheckRange(); err != nil {
 		return 0, err
 	}
 	c, err := h3.LatLngToCell(h3.NewLatLng(p.Lat, p.Lng), CellResolution)
@@ -39,9 +39,9 @@ func CellOf(p Point) (Cell, error) {
 	return Cell(c), nil
 }
 
-// Block returns the cell's ancestor at parentResolution, or 0 when c is not a
-// valid cell.
-func (c Cell) Block() Cell {
+// ParentCell returns the cell's ancestor at parentResolution, or 0 when c is
+// not a valid cell.
+func (c Cell) ParentCell() Cell {
 	p, err := h3.Cell(c).Parent(parentResolution)
 	if err != nil {
 		return 0
@@ -49,8 +49,9 @@ func (c Cell) Block() Cell {
 	return Cell(p)
 }
 
-// Rings returns the cells at each grid distance from 0 to k. It caps k at 20.
-func (c Cell) Rings(k int) ([][]Cell, error) {
+// RingsAround returns the cells at each grid distance from 0 to k. It caps k
+// at 20.
+func (c Cell) RingsAround(k int) ([][]Cell, error) {
 	rings, err := h3.GridDiskDistances(h3.Cell(c), min(k, 20))
 	if err != nil {
 		return nil, fmt.Errorf("rings of %s: %w", c, err)
@@ -128,7 +129,7 @@ func HexagonOf(c Cell) (Hexagon, error) {
 
 	h := Hexagon{Cell: c, Centre: centre}
 	for _, v := range corners {
-		h.Radius = max(h.Radius, Metres(centre, Point{Lng: v.Lng, Lat: v.Lat})+edgeMargin)
+		h.Radius = max(h.Radius, MetresBetween(centre, Point{Lng: v.Lng, Lat: v.Lat})+edgeMargin)
 	}
 	h.computeEdges(corners)
 	return h, nil

@@ -23,9 +23,9 @@ func ExampleCellOf() {
 		return
 	}
 
-	fmt.Println("cell", cell, "in", cell.Block())
+	fmt.Println("cell", cell, "in", cell.ParentCell())
 	fmt.Println("surely in the cell:", hexagon.Contains(point))
-	fmt.Printf("%.0f m from its centre\n", location.Metres(point, hexagon.Centre))
+	fmt.Printf("%.0f m from its centre\n", location.MetresBetween(point, hexagon.Centre))
 
 	// Output:
 	// cell 89589c99e07ffff in 87589c99effffff
@@ -34,7 +34,7 @@ func ExampleCellOf() {
 }
 
 // A node filters each driver's fixes and keeps the last accepted one.
-func ExampleJudge() {
+func ExampleFixFilter() {
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	fixes := []location.Fix{
 		{Point: location.Point{Lng: 3.3958, Lat: 6.4531}, At: noon},
@@ -44,11 +44,11 @@ func ExampleJudge() {
 		{Point: location.Point{Lng: 3.3961, Lat: 6.4531}, At: noon.Add(3 * time.Second)},
 	}
 
-	filter := location.DefaultJudge()
+	filter := location.DefaultFixFilter()
 	var last location.Fix
 	for i, fix := range fixes {
-		reason := filter.Believe(last, i > 0, fix, fix.At)
-		if reason != location.Believed {
+		reason := filter.Accept(last, i > 0, fix, fix.At)
+		if reason != location.Accepted {
 			fmt.Println("fix", i, "refused:", reason)
 			continue
 		}

@@ -34,31 +34,31 @@ func (f Flags) Names() (names []string) {
 	return names
 }
 
-// Footprints remembers stretches of past drives, so that a recorded drive is
-// recognised when it is played back. It is a hash table of fixed size without a
-// lock: a newer stretch overwrites an older one in the same slot. It is safe
-// for concurrent use.
+// DriveFingerprints remembers stretches of past drives, so that a recorded
+// drive is recognised when it is played back. It is a hash table of fixed size
+// without a lock: a newer stretch overwrites an older one in the same slot. It
+// is safe for concurrent use.
 //
 // A stretch is a few consecutive movements, rounded and hashed. Only stretches
 // whose hash is divisible by sampleModulus are kept. So a drive and its copy
 // yield the same sample, wherever the copy begins. This is the "0 mod p"
 // selection in S. Schleimer, D. Wilkerson and A. Aiken, Winnowing: Local
 // Algorithms for Document Fingerprinting, SIGMOD 2003.
-type Footprints struct {
+type DriveFingerprints struct {
 	// Each page is allocated when it is first needed.
 	pages []atomic.Pointer[[pageSize]atomic.Uint64]
 }
 
 const pageSize = 4096
 
-// NewFootprints returns a table for at least n stretches of 8 bytes each. A
-// driving car leaves about one stretch in eight fixes.
-func NewFootprints(n int) *Footprints {
-	return &Footprints{make([]atomic.Pointer[[pageSize]atomic.Uint64], 1<<bits.Len(uint(max(n, 1)-1)/pageSize))}
+// NewDriveFingerprints returns a table for at least n stretches of 8 bytes
+// each. A driving car leaves about one stretch in eight fixes.
+func NewDriveFingerprints(n int) *DriveFingerprints {
+	return &DriveFingerprints{make([]atomic.Pointer[[pageSize]atomic.Uint64], 1<<bits.Len(uint(max(n, 1)-1)/pageSize))}
 }
 
 // recordAndCheck stores a stretch and reports whether it was already there.
-func (p *Footprints) recordAndCheck(hash uint64) bool {
+func (p *DriveFingerprints) recordAndCheck(hash uint64) bool {
 	at := hash / sampleModulus
 	page := &p.pages[at/pageSize%uint64(len(p.pages))]
 	slots := page.Load()

@@ -7,29 +7,29 @@ const (
 	metresPerDegree = EarthRadius * rad
 )
 
-// Flat measures distances from one origin on the plane that touches the Earth
-// there. This equirectangular approximation needs no trigonometry per point. Up
-// to 20 km it is within a millionth of Metres. Near the poles and beyond one
-// degree it falls back to Metres.
-type Flat struct {
+// LocalPlane measures distances from one origin on the plane that touches the
+// Earth there. This equirectangular approximation needs no trigonometry per
+// point. Up to 20 km it is within a millionth of MetresBetween. Near the poles
+// and beyond one degree it falls back to MetresBetween.
+type LocalPlane struct {
 	origin   Point
 	cos, sin float64
 	polar    bool
 }
 
-// FlatAt returns the measure of distances from p.
-func FlatAt(p Point) Flat {
+// NewLocalPlane returns the measure of distances from p.
+func NewLocalPlane(p Point) LocalPlane {
 	sin, cos := math.Sincos(p.Lat * rad)
-	return Flat{origin: p, cos: cos, sin: sin, polar: math.Abs(p.Lat) > 75}
+	return LocalPlane{origin: p, cos: cos, sin: sin, polar: math.Abs(p.Lat) > 75}
 }
 
-// Square returns the squared distance from the origin to p, in square metres.
-// Comparing squares saves the caller the square root.
-func (f *Flat) Square(p Point) float64 {
+// SquaredMetres returns the squared distance from the origin to p, in square
+// metres. Comparing squares saves the caller the square root.
+func (f *LocalPlane) SquaredMetres(p Point) float64 {
 	dLat, dLng := p.Lat-f.origin.Lat, p.Lng-f.origin.Lng
 	if f.polar || dLng > 1 || dLng < -1 || dLat > 1 || dLat < -1 {
 		// The point is far away, or across the date line.
-		m := Metres(f.origin, p)
+		m := MetresBetween(f.origin, p)
 		return m * m
 	}
 
@@ -40,5 +40,5 @@ func (f *Flat) Square(p Point) float64 {
 	return (x*x + y*y) * (metresPerDegree * metresPerDegree)
 }
 
-// Metres returns the distance from the origin to p in metres.
-func (f *Flat) Metres(p Point) float64 { return math.Sqrt(f.Square(p)) }
+// MetresTo returns the distance from the origin to p in metres.
+func (f *LocalPlane) MetresTo(p Point) float64 { return math.Sqrt(f.SquaredMetres(p)) }

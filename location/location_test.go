@@ -15,10 +15,10 @@ func TestAFixIsBelievedOrRefusedWithAReason(t *testing.T) {
 	good := Fix{Point: Point{3.4001, 6.45}, Seq: 10, At: noon.Add(time.Second), Heading: 90, Speed: 11, Accuracy: 5}
 	for name, c := range map[string]struct {
 		change func(*Fix)
-		want   Reason
+		want   RejectReason
 	}{
-		"good":                 {func(*Fix) {}, Believed},
-		"phone restarted":      {func(f *Fix) { f.Seq = 1 }, Believed},
+		"good":                 {func(*Fix) {}, Accepted},
+		"phone restarted":      {func(f *Fix) { f.Seq = 1 }, Accepted},
 		"latitude 91":          {func(f *Fix) { f.Lat = 91 }, OutOfRange},
 		"longitude 541":        {func(f *Fix) { f.Lng = 541 }, OutOfRange},
 		"heading backwards":    {func(f *Fix) { f.Heading = -1 }, OutOfRange},
@@ -37,7 +37,7 @@ func TestAFixIsBelievedOrRefusedWithAReason(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fix := good
 			c.change(&fix)
-			if got := DefaultJudge().Believe(last, true, fix, noon.Add(time.Second)); got != c.want {
+			if got := DefaultFixFilter().Accept(last, true, fix, noon.Add(time.Second)); got != c.want {
 				t.Fatalf("got %q, want %q", got, c.want)
 			}
 		})
@@ -45,12 +45,12 @@ func TestAFixIsBelievedOrRefusedWithAReason(t *testing.T) {
 }
 
 func TestATeleportedDriverIsBelievedAgainAfterAWhile(t *testing.T) {
-	j, last := DefaultJudge(), Fix{Point: Point{3.4, 6.45}, At: noon}
+	j, last := DefaultFixFilter(), Fix{Point: Point{3.4, 6.45}, At: noon}
 	for s := 1; ; s++ {
 		now := noon.Add(time.Duration(s) * time.Second)
-		r := j.Believe(last, true, Fix{Point: Point{4.4, 6.45}, At: now}, now)
-		if r == Believed {
-			if wait := now.Sub(noon); wait <= j.Forget || wait > j.Forget+2*time.Second {
+		r := j.Accept(last, true, Fix{Point: Point{4.4, 6.45}, At: now}, now)
+		if r == Accepted {
+			if wait := now.Sub(noon); wait <= j.ForgetAfter || wait > j.ForgetAfter+2*time.Second {
 				t.Fatalf("believed after %s", wait)
 			}
 			return
@@ -65,10 +65,10 @@ func TestATeleportedDriverIsBelievedAgainAfterAWhile(t *testing.T) {
 func TestCompressedTimeAllowsFasterCars(t *testing.T) {
 	last, now := Fix{Point: Point{3.4, 6.45}, At: noon}, noon.Add(time.Second)
 	fix := Fix{Point: Point{3.41, 6.45}, At: now} // 1.1 km in a second
-	if r := DefaultJudge().Believe(last, true, fix, now); r != Teleport {
+	if r := DefaultFixFilter().Accept(last, true, fix, now); r != Teleport {
 		t.Fatalf("%q", r)
 	}
-	if r := DefaultJudge().Faster(20).Believe(last, true, fix, now); r != Believed {
+	if r := DefaultFixFilter().WithPace(20).Accept(last, true, fix, now); r != Accepted {
 		t.Fatalf("%q", r)
 	}
 }
@@ -89,13 +89,13 @@ func TestAHexagonNeverClaimsAForeignPoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m := Metres(p, h.Centre); m > h.Radius {
+		if m := MetresBetween(p, h.Centre); m > h.Radius {
 			t.Fatalf("%v is %.1f m from the centre of its cell, radius %.1f", p, m, h.Radius)
 		}
 
 		for range 50 {
 			q := Point{h.Centre.Lng + rapid.Float64Range(-.003, .003).Draw(t, "x"), h.Centre.Lat + rapid.Float64Range(-.003, .003).Draw(t, "y")}
-			if q.Check() != nil || !h.Contains(q) {
+			if q.CheckRange() != nil || !h.Contains(q) {
 				continue
 			}
 			if got, _ := CellOf(q); got != c {
@@ -130,11 +130,11 @@ func TestFlatAgreesWithTheSphere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := drawPoint(t, "a")
 		b := Point{a.Lng + rapid.Float64Range(-.15, .15).Draw(t, "x"), a.Lat + rapid.Float64Range(-.15, .15).Draw(t, "y")}
-		if b.Check() != nil {
+		if b.CheckRange() != nil {
 			return
 		}
-		f := FlatAt(a)
-		if m, want := f.Metres(b), Metres(a, b); math.Abs(m-want) > 1e-3+want*1e-5 {
+		f := NewLocalPlane(a)
+		if m, want := f.MetresTo(b), MetresBetween(a, b); math.Abs(m-want) > 1e-3+want*1e-5 {
 			t.Fatalf("%.4f m, sphere %.4f m", m, want)
 		}
 	})
@@ -148,17 +148,17 @@ func TestCellsRefusePlacesOffTheEarth(t *testing.T) {
 	}
 }
 
-func FuzzBelieve(f *testing.F) {
+func FuzzAccept(f *testing.F) {
 	f.Add(3.4, 6.45, int64(1000), float32(0), float32(0), float32(0))
 	f.Add(math.NaN(), 91.0, int64(-1), float32(400), float32(-1), float32(1e9))
 
 	f.Fuzz(func(t *testing.T, lng, lat float64, ms int64, heading, speed, accuracy float32) {
 		last, now := Fix{Point: Point{3.4, 6.45}, At: noon}, noon.Add(time.Second)
 		fix := Fix{Point: Point{lng, lat}, At: noon.Add(time.Duration(ms%1e12) * time.Millisecond), Heading: heading, Speed: speed, Accuracy: accuracy}
-		if DefaultJudge().Believe(last, true, fix, now) != Believed {
+		if DefaultFixFilter().Accept(last, true, fix, now) != Accepted {
 			return
 		}
-		if fix.Check() != nil || !fix.At.After(last.At) || Metres(last.Point, fix.Point) > 2000 {
+		if fix.CheckRange() != nil || !fix.At.After(last.At) || MetresBetween(last.Point, fix.Point) > 2000 {
 			t.Fatalf("believed %+v", fix)
 		}
 	})

@@ -20,10 +20,10 @@ type Point struct {
 // ErrPoint is wrapped by every error about coordinates.
 var ErrPoint = errors.New("coordinates out of range")
 
-// Check returns an error that wraps ErrPoint if the coordinates are not numbers
-// or not on Earth. Callers check before they call h3, which accepts a latitude
-// of 91 without an error.
-func (p Point) Check() error {
+// CheckRange returns an error that wraps ErrPoint if the coordinates are not
+// numbers or not on Earth. Callers check before they call h3, which accepts a
+// latitude of 91 without an error.
+func (p Point) CheckRange() error {
 	if math.IsNaN(p.Lng) || math.IsNaN(p.Lat) {
 		return fmt.Errorf("%w: not a number", ErrPoint)
 	}
@@ -36,18 +36,19 @@ func (p Point) Check() error {
 // EarthRadius is the Earth's mean radius in metres (IUGG).
 const EarthRadius = 6371008.8
 
-// Metres returns the great-circle distance in metres by the haversine formula
-// (R. W. Sinnott, Virtues of the Haversine, Sky and Telescope 68, 1984).
-func Metres(a, b Point) float64 {
+// MetresBetween returns the great-circle distance in metres by the haversine
+// formula (R. W. Sinnott, Virtues of the Haversine, Sky and Telescope 68,
+// 1984).
+func MetresBetween(a, b Point) float64 {
 	const rad = math.Pi / 180
 	sLat, sLng := math.Sin((b.Lat-a.Lat)*rad/2), math.Sin((b.Lng-a.Lng)*rad/2)
 	h := sLat*sLat + math.Cos(a.Lat*rad)*math.Cos(b.Lat*rad)*sLng*sLng
 	return 2 * EarthRadius * math.Asin(math.Sqrt(min(1, h)))
 }
 
-// Bearing returns the initial great-circle course from a to b, in degrees
-// clockwise from north, in [0, 360).
-func Bearing(a, b Point) float64 {
+// InitialBearing returns the initial great-circle course from a to b, in
+// degrees clockwise from north, in [0, 360).
+func InitialBearing(a, b Point) float64 {
 	const rad = math.Pi / 180
 	dLng := (b.Lng - a.Lng) * rad
 	y := math.Sin(dLng) * math.Cos(b.Lat*rad)
@@ -65,7 +66,7 @@ const RegionResolution = 5
 
 // RegionOf returns the region that contains p, or an error that wraps ErrPoint.
 func RegionOf(p Point) (Region, error) {
-	if err := p.Check(); err != nil {
+	if err := p.CheckRange(); err != nil {
 		return "", err
 	}
 	c, err := h3.LatLngToCell(h3.NewLatLng(p.Lat, p.Lng), RegionResolution)

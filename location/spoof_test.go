@@ -40,10 +40,10 @@ func offsetBy(p Point, metres, degrees float64) Point {
 }
 
 // TestSpoofedTracesAreFlaggedAndHonestOnesAreNot measures how many spoofed
-// fixes a Judge refuses. Run it with -v for the figures. A Judge sees motion
-// alone: see docs/security.md for what that cannot tell.
+// fixes a FixFilter refuses. Run it with -v for the figures. A FixFilter sees
+// motion alone: see docs/security.md for what that cannot tell.
 func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
-	filter, start := DefaultJudge(), time.Unix(1_700_000_000, 0)
+	filter, start := DefaultFixFilter(), time.Unix(1_700_000_000, 0)
 	rng := rand.New(rand.NewPCG(7, 7))
 	judged, refused := 0, 0
 	spoofs := map[string]func(last, fix Fix) Fix{
@@ -75,14 +75,14 @@ func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 			if have {
 				for name, spoof := range spoofs {
 					tried[name]++
-					if filter.Believe(last, true, spoof(last, fix), now) != Believed {
+					if filter.Accept(last, true, spoof(last, fix), now) != Accepted {
 						flagged[name]++
 					}
 				}
 			}
 
 			judged++
-			if filter.Believe(last, have, fix, now) != Believed {
+			if filter.Accept(last, have, fix, now) != Accepted {
 				refused++
 				continue
 			}

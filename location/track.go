@@ -98,23 +98,23 @@ const (
 	accelerationThreshold = 5
 )
 
-// TrackEvery returns the shortest time between two fixes, by the phone's clock,
-// that a Track uses. It skips fixes that follow faster.
-func TrackEvery(pace float64) time.Duration {
+// MinTrackInterval returns the shortest time between two fixes, by the phone's
+// clock, that a Track uses. It skips fixes that follow faster.
+func MinTrackInterval(pace float64) time.Duration {
 	return time.Duration(minStepSeconds / pace * float64(time.Second))
 }
 
-// See takes a fix and the Judge's answer to it, and returns the flags that it
-// raises. It raises each flag at most once in ten minutes. Pace is the number
-// of simulated seconds per second of the clock. All drivers share prints, which
-// may be nil.
-func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *Footprints) Flags {
+// ObserveFix takes a fix and the FixFilter's answer to it, and returns the
+// flags that it raises. It raises each flag at most once in ten minutes. Pace
+// is the number of simulated seconds per second of the clock. All drivers share
+// prints, which may be nil.
+func (t *Track) ObserveFix(fix *Fix, why RejectReason, now time.Time, pace float64, prints *DriveFingerprints) Flags {
 	dt := float64(fix.At.UnixNano()-t.lastPlace.atNanos) / 1e9 * pace
-	if why == Believed && dt >= 0 && dt < minStepSeconds {
+	if why == Accepted && dt >= 0 && dt < minStepSeconds {
 		// Checked first, because most fixes of a fast phone end here.
 		return 0
 	}
-	if why != Believed && why != Teleport && why != Future {
+	if why != Accepted && why != Teleport && why != Future {
 		return 0
 	}
 
@@ -124,7 +124,7 @@ func (t *Track) See(fix *Fix, why Reason, now time.Time, pace float64, prints *F
 	}
 
 	switch {
-	case why != Believed:
+	case why != Accepted:
 		return t.suppressRecent(t.countReject(p, why, uint32(now.Unix()), pace), uint32(now.Unix()))
 	case t.lastPlace.atNanos == 0, dt < 0:
 		// This is the first fix, or the phone's clock was set back.
@@ -162,7 +162,7 @@ func (t *Track) suppressRecent(f Flags, now uint32) Flags {
 // One refusal alone is an outlier, as between tall buildings. A fix that a car
 // could have reached since the last movement is no teleport, although it was
 // refused as one.
-func (t *Track) countReject(p place, why Reason, now uint32, pace float64) Flags {
+func (t *Track) countReject(p place, why RejectReason, now uint32, pace float64) Flags {
 	if why == Teleport {
 		x, y, _, _ := t.displacementBetween(t.lastPlace, p)
 		if math.Sqrt(x*x+y*y) <= maxRoadSpeed*float64(p.atNanos-t.lastPlace.atNanos)/1e9*pace+errorAllowance(t.lastPlace, p) {
@@ -219,7 +219,7 @@ func (t *Track) displacementBetween(a, b place) (x, y, dLng, dLat float64) {
 func errorAllowance(a, b place) float64 { return 100 + 2*float64(a.accuracy+b.accuracy) }
 
 // advanceTo takes the next fix, dt seconds after the last one that differed.
-func (t *Track) advanceTo(p place, dt, pace float64, prints *Footprints) (f Flags) {
+func (t *Track) advanceTo(p place, dt, pace float64, prints *DriveFingerprints) (f Flags) {
 	x, y, dLng, dLat := t.displacementBetween(t.lastPlace, p)
 	metres := math.Sqrt(x*x + y*y)
 	if metres == 0 && p.accuracy == t.lastPlace.accuracy {

@@ -59,8 +59,8 @@ var testDrives = sync.OnceValue(func() (all []*drive) {
 		chain.Speeds = chain.Speeds[:len(chain.Path)-1]
 		w := &drive{Route: chain}
 		for i := range chain.Speeds {
-			w.metres = append(w.metres, location.Metres(chain.Path[i], chain.Path[i+1]))
-			w.bearings, w.turns = append(w.bearings, location.Bearing(chain.Path[i], chain.Path[i+1])), append(w.turns, 0)
+			w.metres = append(w.metres, location.MetresBetween(chain.Path[i], chain.Path[i+1]))
+			w.bearings, w.turns = append(w.bearings, location.InitialBearing(chain.Path[i], chain.Path[i+1])), append(w.turns, 0)
 			if i > 0 {
 				d := math.Abs(w.bearings[i] - w.bearings[i-1])
 				w.turns[i] = min(d, 360-d)
@@ -296,21 +296,21 @@ func nextView(p *phone, s skyView, at float64) (skyView, float64) {
 	return s, at + map[skyView]float64{streetCanyon: 180, tunnelSilent: 120, tunnelGuessing: 90, tunnelRepeating: 90, radioMasts: 40, parkedCar: 300, parkedFrozen: 300}[s]*(.2+.8*p.Float64())
 }
 
-// filterTrace feeds a trace to a Judge and a Track, as a node does. It returns
-// the flags that were raised and how many fixes were refused.
-func filterTrace(fixes []receivedFix, prints *location.Footprints) (flags location.Flags, refused int) {
-	filter := location.DefaultJudge()
+// filterTrace feeds a trace to a FixFilter and a Track, as a node does. It
+// returns the flags that were raised and how many fixes were refused.
+func filterTrace(fixes []receivedFix, prints *location.DriveFingerprints) (flags location.Flags, refused int) {
+	filter := location.DefaultFixFilter()
 	var track location.Track
 	var last location.Fix
 	for i, c := range fixes {
-		why := filter.Believe(last, !last.At.IsZero(), c.Fix, c.receivedAt)
-		if why == location.Believed {
+		why := filter.Accept(last, !last.At.IsZero(), c.Fix, c.receivedAt)
+		if why == location.Accepted {
 			last = c.Fix
 		} else {
 			refused++
 		}
 
-		flags |= track.See(&fixes[i].Fix, why, c.receivedAt, 1, prints)
+		flags |= track.ObserveFix(&fixes[i].Fix, why, c.receivedAt, 1, prints)
 	}
 
 	return flags, refused

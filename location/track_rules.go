@@ -101,7 +101,7 @@ func (t *Track) checkSmooth(x, y, metres, dt float64) (f Flags) {
 // checkReplay looks up whether this driver or another made the last movements
 // before. It skips standing still and moving at constant velocity, which look
 // the same in every drive.
-func (t *Track) checkReplay(dLng, dLat float64, prints *Footprints) Flags {
+func (t *Track) checkReplay(dLng, dLat float64, prints *DriveFingerprints) Flags {
 	if prints == nil {
 		return 0
 	}

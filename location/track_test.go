@@ -48,12 +48,12 @@ func fastTrace(rng *rand.Rand, speed, said float64) (fixes []receivedFix) {
 			if leg+1 >= len(way.Path) {
 				return fixes
 			}
-			into -= location.Metres(way.Path[leg], way.Path[leg+1])
+			into -= location.MetresBetween(way.Path[leg], way.Path[leg+1])
 		}
-		m.heading = location.Bearing(way.Path[leg-1], way.Path[leg])
+		m.heading = location.InitialBearing(way.Path[leg-1], way.Path[leg])
 
 		// The car is this far before the corner, in parts of the segment.
-		back := -into / max(1e-9, location.Metres(way.Path[leg-1], way.Path[leg]))
+		back := -into / max(1e-9, location.MetresBetween(way.Path[leg-1], way.Path[leg]))
 		m.Point = location.Point{Lng: way.Path[leg].Lng + back*(way.Path[leg-1].Lng-way.Path[leg].Lng),
 			Lat: way.Path[leg].Lat + back*(way.Path[leg-1].Lat-way.Path[leg].Lat)}
 		fix, _ := p.readFix(m, openSky, every)
@@ -68,11 +68,11 @@ func fastTrace(rng *rand.Rand, speed, said float64) (fixes []receivedFix) {
 // other drivers.
 type spoof struct {
 	name  string
-	build func(rng *rand.Rand, prints *location.Footprints) []receivedFix
+	build func(rng *rand.Rand, prints *location.DriveFingerprints) []receivedFix
 }
 
 var spoofs = []spoof{
-	{"jumps 0.5 to 30 km and stays there", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"jumps 0.5 to 30 km and stays there", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		angle, far := 2*math.Pi*rng.Float64(), 500*math.Pow(60, rng.Float64())
 		for i := firstAfter(fixes, time.Minute); i < len(fixes); i++ {
@@ -80,7 +80,7 @@ var spoofs = []spoof{
 		}
 		return fixes
 	}},
-	{"jumps as far as 70 to 700 m/s, in 21 to 120 s of silence", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"jumps as far as 70 to 700 m/s, in 21 to 120 s of silence", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		i := firstAfter(fixes, time.Minute)
 		silence := time.Duration((21 + 99*rng.Float64()) * 1e9)
@@ -91,37 +91,37 @@ var spoofs = []spoof{
 		}
 		return append(fixes[:i], rest...)
 	}},
-	{"drives at 205 to 300 km/h and says so", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"drives at 205 to 300 km/h and says so", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		return fastTrace(rng, (205+95*rng.Float64())/3.6, 1)
 	}},
-	{"drives at 205 to 300 km/h and says a fifth of it", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"drives at 205 to 300 km/h and says a fifth of it", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		return fastTrace(rng, (205+95*rng.Float64())/3.6, .2)
 	}},
-	{"drives at 205 to 300 km/h and says no speed", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"drives at 205 to 300 km/h and says no speed", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		return fastTrace(rng, (205+95*rng.Float64())/3.6, 0)
 	}},
-	{"says a third of its speed", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"says a third of its speed", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		for i := range fixes {
 			fixes[i].Speed /= 3
 		}
 		return fixes
 	}},
-	{"says three times its speed", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"says three times its speed", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		for i := range fixes {
 			fixes[i].Speed *= 3
 		}
 		return fixes
 	}},
-	{"says speeds at random, up to 45 m/s", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"says speeds at random, up to 45 m/s", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		for i := range fixes {
 			fixes[i].Speed = float32(45 * rng.Float64())
 		}
 		return fixes
 	}},
-	{"stays on the same coordinates and says that it drives", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"stays on the same coordinates and says that it drives", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		first := firstAfter(fixes, time.Minute)
 		for i := first; i < len(fixes); i++ {
@@ -130,7 +130,7 @@ var spoofs = []spoof{
 		}
 		return fixes
 	}},
-	{"drives along straight lines without jitter", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"drives along straight lines without jitter", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		speed, angle := 8+17*rng.Float64(), 2*math.Pi*rng.Float64()
 		at, leg := fixes[0].Point, 0.0
@@ -152,16 +152,16 @@ var spoofs = []spoof{
 
 		return fixes
 	}},
-	{"replays its own drive, with new times", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"replays its own drive, with new times", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		return append(fixes, shiftTimes(fixes, time.Hour)...)
 	}},
-	{"replays another's drive from somewhere in it, with new times", func(rng *rand.Rand, prints *location.Footprints) []receivedFix {
+	{"replays another's drive from somewhere in it, with new times", func(rng *rand.Rand, prints *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		filterTrace(fixes, prints)
 		return shiftTimes(fixes[rng.IntN(len(fixes)/4):], time.Hour)
 	}},
-	{"replays another's drive elsewhere, up to 5 km away", func(rng *rand.Rand, prints *location.Footprints) []receivedFix {
+	{"replays another's drive elsewhere, up to 5 km away", func(rng *rand.Rand, prints *location.DriveFingerprints) []receivedFix {
 		fixes := cleanTrace(rng)
 		filterTrace(fixes, prints)
 		out, lng, lat := shiftTimes(fixes, time.Hour), (rng.Float64()-.5)*.06, (rng.Float64()-.5)*.06
@@ -170,7 +170,7 @@ var spoofs = []spoof{
 		}
 		return out
 	}},
-	{"has a clock 11 s to an hour ahead", func(rng *rand.Rand, _ *location.Footprints) []receivedFix {
+	{"has a clock 11 s to an hour ahead", func(rng *rand.Rand, _ *location.DriveFingerprints) []receivedFix {
 		fixes, ahead := cleanTrace(rng), 11*time.Second+time.Duration(rng.Int64N(int64(time.Hour)))
 		for i := range fixes {
 			fixes[i].At = fixes[i].receivedAt.Add(ahead)
@@ -212,7 +212,7 @@ func traceSeed(t *testing.T) uint64 {
 // TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot measures how well a Track
 // tells honest traces from spoofed ones. Run it with -v for the table.
 func TestSpoofedDrivesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
-	prints, n := location.NewFootprints(1<<20), traceCount(t)
+	prints, n := location.NewDriveFingerprints(1<<20), traceCount(t)
 	rng := rand.New(rand.NewPCG(traceSeed(t), 1))
 	flagged, by, fixes, refused := 0, map[string]int{}, 0, 0
 	for range n {

@@ -24,20 +24,20 @@ import (
 func (n *Node) assemble() error {
 	n.routes = routing.NewClient(cmp.Or(n.cfg.Routing, n.ownRoutingURL()), routing.ClientOptions{Straight: n.city.Straight()})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{
-		Judge: location.DefaultJudge().Faster(n.cfg.Speed), Now: n.clock.Now})
+		FixFilter: location.DefaultFixFilter().WithPace(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, routingCollector{n.routes})
 	n.surge = newSurgeUpdater(n.drivers, n.clock.Now, n.registry)
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
-	desk := &trips.Desk{Store: n.db, Now: n.clock.Now}
+	desk := &trips.Service{Store: n.db, Now: n.clock.Now}
 	if err := n.assembleAPIs(desk); err != nil {
 		return err
 	}
 	if err := n.assembleDispatcher(desk); err != nil {
 		return err
 	}
-	desk.Committed = n.onCommitted
+	desk.OnCommitted = n.onCommitted
 	n.offers.gateway, n.offers.dispatcher = n.gateway, n.dispatcher
 	n.fleet = &fleetReplicator{node: n.cfg.Name, drivers: n.drivers, members: n.members, onMoved: n.gateway.Moved,
 		publish: n.publish, log: n.log}
@@ -54,44 +54,48 @@ func (n *Node) ownRoutingURL() string {
 
 // assembleAPIs builds what phones and operators reach: the sockets, HTTP, and
 // what both need.
-func (n *Node) assembleAPIs(desk *trips.Desk) error {
+func (n *Node) assembleAPIs(desk *trips.Service) error {
 	n.revocations = &auth.Revocations{Keeper: revocationKeeper{n.redis, n.clock.Now}, Now: n.clock.Now, Log: n.log}
 	tokens, err := auth.NewTokens(n.cfg.Secret, n.revocations, n.clock.Now)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
+
 	quoter, err := pricing.NewQuoter(n.cfg.Secret, pricing.QuoterOptions{Surge: n.surge.surge, Now: n.clock.Now})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
+
 	room := &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}
-	bookings := booking.New(booking.Config{Desk: desk, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
+	bookings := booking.New(booking.Config{Trips: desk, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
 		Now: n.clock.Now, Registerer: n.registry})
 	suspects := httpapi.NewSuspects(n.registry)
 
 	n.gateway = gateway.New(gateway.Config{
-		Node: n.cfg.Name, Desk: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
-		Standings: n.db.ResumeStates, Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
+		Node: n.cfg.Name, Trips: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
+		ResumeStates: n.db.ResumeStates, Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
 		Publish: n.publish, OnOfferDeclined: n.offers.declined, OnDriverGone: n.offers.driverGone,
 		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
+
 	n.revocations.OnRevoked, n.revocations.OnBadNotice = n.gateway.CloseRevoked, n.gateway.CountBadNotice
 	n.api = httpapi.New(httpapi.Config{
-		Desk: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
+		Trips: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
 		Tokens: tokens, Revocations: n.revocations, Suspects: suspects,
 		Socket: n.gateway.ServeSocket, Webhook: n.webhook(), City: n.city, Ready: n.ready,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
+
 	return nil
 }
 
-func (n *Node) assembleDispatcher(desk *trips.Desk) error {
-	policy, err := dispatch.PolicyNamed(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.routes, n.cfg.Speed)
+func (n *Node) assembleDispatcher(desk *trips.Service) error {
+	policy, err := dispatch.NewPolicy(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.routes, n.cfg.Speed)
 	if err != nil {
 		return fmt.Errorf("%w: --policy: %w", ErrUsage, err)
 	}
-	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Desk: desk, Store: n.db, Drivers: n.drivers,
-		Courier: n.offers, Now: n.clock.Now, Owns: n.members.Owns, Policy: policy, Log: n.log, Registerer: n.registry})
+	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: desk, Store: n.db, Drivers: n.drivers,
+		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, Policy: policy, Log: n.log, Registerer: n.registry})
 	return nil
 }
 
@@ -108,6 +112,7 @@ func (n *Node) ready(ctx context.Context) error {
 
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+
 	select {
 	case <-n.subscribed:
 	default:
@@ -115,6 +120,7 @@ func (n *Node) ready(ctx context.Context) error {
 	}
 
 	redis := make(chan error, 1)
-	go func() { redis <- n.redis.Ping(ctx) }() // both at once, so that one that hangs is not blamed on the other
+	// both at once, so that one that hangs is not blamed on the other
+	go func() { redis <- n.redis.Ping(ctx) }()
 	return errors.Join(n.db.Ping(ctx), <-redis)
 }

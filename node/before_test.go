@@ -253,7 +253,7 @@ func checkDeadLetter(t *testing.T, address string) {
 
 	dead, err := r.DeadLetters(t.Context(), node.SettlementStream, 10)
 	if err != nil || len(dead) != 1 || dead[0].ID != "no-such-trip" || string(dead[0].Payload) != "{}" ||
-		!strings.Contains(dead[0].Why, "no such trip") || dead[0].At.IsZero() {
+		!strings.Contains(dead[0].Reason, "no such trip") || dead[0].At.IsZero() {
 		t.Errorf("dead letters %+v, %v", dead, err)
 	}
 }
@@ -291,7 +291,7 @@ func keptRevocations(t *testing.T, keys *redis.Client) (all []map[string]any) {
 // a phone that knows nothing, and end it.
 func completeOpenTrip(t *testing.T, n *node.Node) {
 	t.Helper()
-	driven, err := n.Store().Driven(t.Context())
+	driven, err := n.Store().TripsWithDriver(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,12 @@ import (
 	"github.com/ridehail/ridehail/store"
 )
 
-// maxClockOffset is how much this machine's clock may differ from the database's without a word.
+// maxClockOffset is how much this machine's clock may differ from the
+// database's without a word.
 const maxClockOffset = time.Second
 
-// setClock sets the node's clock by a database that others use as well. One in a file is on this machine.
+// setClock sets the node's clock by a database that others use as well. One in
+// a file is on this machine.
 func (n *Node) setClock(ctx context.Context, db store.Store) error {
 	source, shared := db.(clock.Source)
 	if !shared {

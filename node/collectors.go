@@ -7,7 +7,8 @@ import (
 	"github.com/ridehail/ridehail/sharedstate"
 )
 
-// driversCollector counts the drivers when it is asked, instead of keeping count.
+// driversCollector counts the drivers when it is asked, instead of keeping
+// count.
 type driversCollector struct{ drivers *sharedstate.Drivers }
 
 var driversDesc = prometheus.NewDesc("ridehail_drivers", "Drivers known to this node, by status.", []string{"status"}, nil)

@@ -60,7 +60,7 @@ func (r *fleetReplicator) replicate(ctx context.Context) {
 		r.since = 0
 	}
 
-	changed, next := r.drivers.Changed(r.node, r.since, nil)
+	changed, next := r.drivers.ChangedSince(r.node, r.since, nil)
 	err := r.publishFleets(ctx, changed)
 	if err == nil {
 		r.since = next
@@ -71,14 +71,16 @@ func (r *fleetReplicator) replicate(ctx context.Context) {
 	r.failing = err != nil
 }
 
-// followPeers takes note of which nodes are alive; false when this one is alone.
+// followPeers takes note of which nodes are alive; false when this one is
+// alone.
 func (r *fleetReplicator) followPeers() bool {
-	alive := r.members.Alive()
+	alive := r.members.AliveNodes()
 	for _, peer := range r.peers {
 		if !slices.Contains(alive, peer) {
 			r.dropNode(peer)
 		}
 	}
+
 	if !slices.Equal(alive, r.peers) {
 		r.since = 0 // a new node has seen nothing
 	}
@@ -104,9 +106,10 @@ func (r *fleetReplicator) groupByRegion(changed []sharedstate.Driver) map[locati
 	fleets := map[location.Region]*wire.Fleet{}
 	for _, d := range changed {
 		region, err := location.RegionOf(d.Fix.Point)
-		if err != nil || !d.Located() {
+		if err != nil || !d.HasPosition() {
 			continue
 		}
+
 		f := fleets[region]
 		if f == nil {
 			f = &wire.Fleet{Node: r.node, Region: string(region)}
@@ -118,18 +121,18 @@ func (r *fleetReplicator) groupByRegion(changed []sharedstate.Driver) map[locati
 }
 
 func encodeCar(d sharedstate.Driver) *wire.FleetCar {
-	return &wire.FleetCar{DriverId: string(d.ID), ReceivedMs: wire.Millis(d.ReceivedAt), Status: string(d.Status),
+	return &wire.FleetCar{DriverId: string(d.ID), ReceivedMs: wire.ToMillis(d.ReceivedAt), Status: string(d.Status),
 		TripId: string(d.Trip), Connected: d.Connected,
-		Fix: &wire.Fix{Seq: d.Fix.Seq, AtMs: wire.Millis(d.Fix.At), Heading: d.Fix.Heading, Speed: d.Fix.Speed,
+		Fix: &wire.Fix{Seq: d.Fix.Seq, AtMs: wire.ToMillis(d.Fix.At), Heading: d.Fix.Heading, Speed: d.Fix.Speed,
 			Accuracy: d.Fix.Accuracy, Point: &wire.Point{Lng: d.Fix.Lng, Lat: d.Fix.Lat}}}
 }
 
 func decodeCar(node string, c *wire.FleetCar) sharedstate.Driver {
 	fix, at := c.GetFix(), c.GetFix().GetPoint()
 	return sharedstate.Driver{ID: trips.DriverID(c.DriverId), Node: node, Connected: c.Connected,
-		Status: sharedstate.Status(c.Status), Trip: trips.TripID(c.TripId), ReceivedAt: wire.Time(c.ReceivedMs),
+		Status: sharedstate.Status(c.Status), Trip: trips.TripID(c.TripId), ReceivedAt: wire.FromMillis(c.ReceivedMs),
 		Fix: location.Fix{Point: location.Point{Lng: at.GetLng(), Lat: at.GetLat()}, Seq: fix.GetSeq(),
-			At: wire.Time(fix.GetAtMs()), Heading: fix.GetHeading(), Speed: fix.GetSpeed(), Accuracy: fix.GetAccuracy()}}
+			At: wire.FromMillis(fix.GetAtMs()), Heading: fix.GetHeading(), Speed: fix.GetSpeed(), Accuracy: fix.GetAccuracy()}}
 }
 
 // apply places another node's drivers in our shared state. Only the goroutine
@@ -143,8 +146,9 @@ func (r *fleetReplicator) apply(payload []byte) {
 	if f.Node == r.node {
 		return
 	}
+
 	for _, c := range f.Cars {
-		r.drivers.Place(decodeCar(f.Node, c))
+		r.drivers.ApplyReplica(decodeCar(f.Node, c))
 		r.onMoved(trips.DriverID(c.DriverId))
 	}
 }
@@ -152,9 +156,9 @@ func (r *fleetReplicator) apply(payload []byte) {
 // dropNode disconnects the drivers of a node that died; their phones come back
 // to another one.
 func (r *fleetReplicator) dropNode(peer string) {
-	lost, _ := r.drivers.Changed(peer, 0, nil)
+	lost, _ := r.drivers.ChangedSince(peer, 0, nil)
 	for _, d := range lost {
-		r.drivers.Leave(d.ID, peer)
+		r.drivers.Disconnect(d.ID, peer)
 	}
 	r.log.Warn("a node has gone", "peer", peer, "drivers", len(lost))
 }

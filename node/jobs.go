@@ -28,31 +28,34 @@ func (n *Node) startSettlement(p *parts) {
 
 	settler := payments.NewSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret, n.clock.Now)
 	settler.Budget = new(payments.Budget)
+
 	lost := make(chan struct{}, 1)
-	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.Handle,
-		OnLost: func() {
+	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob,
+		OnQueueLost: func() {
 			select {
 			case lost <- struct{}{}:
 			default: // the reconciler will look anyway
 			}
 		},
-		OnDead: func(j events.Job, err error) {
+		OnDeadLetter: func(j events.Job, err error) {
 			n.log.Error("a settlement was given up and left as a dead letter", "trip", j.ID, "err", err)
 		}}
+
 	p.start("settlement", worker.Run)
 	p.start("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: SettlementStream,
-		Lost: lost, Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
+		QueueLost: lost, Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
 }
 
 // startSOS brings calls for help before the operators.
 func (n *Node) startSOS(p *parts) {
-	watch := sos.NewWatch(sos.WatchConfig{Store: n.db, Queue: n.redis, Stream: SOSStream, Registerer: n.registry,
+	watch := sos.NewNotifier(sos.NotifierConfig{Store: n.db, Queue: n.redis, Stream: SOSStream, Registerer: n.registry,
 		Now: n.clock.Now, Log: n.log})
-	worker := &events.Worker{Redis: n.redis, Stream: SOSStream, Consumer: n.cfg.Name, Handle: watch.Handle,
-		OnDead: func(j events.Job, err error) {
+	worker := &events.Worker{Redis: n.redis, Stream: SOSStream, Consumer: n.cfg.Name, Handle: watch.HandleJob,
+		OnDeadLetter: func(j events.Job, err error) {
 			n.log.Error("a call for help was given up and left as a dead letter; it is on the operators' page all the same",
 				"trip", j.ID, "err", err)
 		}}
+
 	p.start("alerts", worker.Run)
 	p.start("watch over alerts", watch.Run)
 }

@@ -10,9 +10,9 @@ import (
 
 var _ events.Handler = (*Node)(nil)
 
-// Message hands a published message to the parts that follow its topic. Only
+// OnMessage hands a published message to the parts that follow its topic. Only
 // the goroutine that listens to Redis calls it.
-func (n *Node) Message(m events.Message) {
+func (n *Node) OnMessage(m events.Message) {
 	switch m.Topic {
 	case topicFleet:
 		n.fleet.apply(m.Payload)
@@ -57,15 +57,16 @@ func (n *Node) onCommitted(ev trips.Event) {
 	}
 }
 
-// Gap says that published messages may have been missed, so that the database
+// OnGap says that published messages may have been missed, so that the database
 // must be read again: for the drivers' trips, and for each session. The first
 // gap is the subscription itself.
-func (n *Node) Gap(why string) {
+func (n *Node) OnGap(why string) {
 	if why == events.GapSubscribed {
 		close(n.subscribed)
 	} else {
 		n.log.Warn("messages may have been missed, reading the database again", "why", why)
 	}
+
 	n.follower.Gap()
 	n.gateway.Gap()
 }

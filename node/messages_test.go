@@ -28,6 +28,7 @@ func openNode(t *testing.T, onTripEvent func(*Node, trips.Event)) *Node {
 			t.Error(err)
 		}
 	})
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,13 +41,15 @@ func TestAPublishedTripEventIsFollowedBeforeAnyoneActsOnIt(t *testing.T) {
 		d, _ := n.drivers.Get(ev.Trip.Driver)
 		heard = append(heard, d)
 	})
+
 	for _, state := range []trips.State{trips.Reserved, trips.OnTrip} {
 		payload, err := json.Marshal(trips.Event{Trip: trips.Trip{ID: "t", Driver: "d", State: state}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.Message(events.Message{Topic: string(trips.TopicTrip), Payload: payload})
+		n.OnMessage(events.Message{Topic: string(trips.TopicTrip), Payload: payload})
 	}
+
 	if len(heard) != 2 || heard[0].Status != sharedstate.Reserved || heard[1].Status != sharedstate.OnTrip {
 		t.Errorf("when they heard of the events, the driver was %+v", heard)
 	}
@@ -55,12 +58,14 @@ func TestAPublishedTripEventIsFollowedBeforeAnyoneActsOnIt(t *testing.T) {
 func TestARequestCountsAsDemand(t *testing.T) {
 	n := openNode(t, func(*Node, trips.Event) {})
 	at := location.Point{Lng: 3.4, Lat: 6.45}
+
 	payload, err := json.Marshal(trips.Event{Kind: trips.KindRequested, At: time.Now(),
 		Trip: trips.Trip{ID: "t", State: trips.Requested, Pickup: at}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Message(events.Message{Topic: string(trips.TopicTrip), Payload: payload})
+
+	n.OnMessage(events.Message{Topic: string(trips.TopicTrip), Payload: payload})
 	if got := n.surge.requests["t"]; got != at {
 		t.Errorf("surge counts %v", n.surge.requests)
 	}
@@ -68,7 +73,7 @@ func TestARequestCountsAsDemand(t *testing.T) {
 
 func TestATripEventThatCannotBeReadIsCounted(t *testing.T) {
 	n := openNode(t, func(_ *Node, ev trips.Event) { t.Errorf("heard %+v", ev) })
-	n.Message(events.Message{Topic: string(trips.TopicTrip), Payload: []byte(`{"Trip":7}`)})
+	n.OnMessage(events.Message{Topic: string(trips.TopicTrip), Payload: []byte(`{"Trip":7}`)})
 	if got, err := testutil.GatherAndCount(n.registry, "ridehail_gateway_drops_total"); got != 1 || err != nil {
 		t.Errorf("%d reasons of drops, %v", got, err)
 	}

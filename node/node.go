@@ -44,10 +44,12 @@ type Config struct {
 	Secret         []byte // of tokens
 	DevTokens      bool
 	Origins        []string
-	ClockOffset    time.Duration     // added to the machine's clock, to try a wrong one
-	Speed          float64           // of simulated time, which the fix filter must know
-	OnTripEvent    func(trips.Event) // hears every published trip event; nil: ignored
-	Log            *slog.Logger
+	// added to the machine's clock, to try a wrong one
+	ClockOffset time.Duration
+	Speed       float64 // of simulated time, which the fix filter must know
+	// hears every published trip event; nil: ignored
+	OnTripEvent func(trips.Event)
+	Log         *slog.Logger
 }
 
 // The job streams in Redis.
@@ -112,6 +114,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if n.city, err = routing.Open(cfg.City); err != nil {
 		return n, fmt.Errorf("%w: city: %w", ErrUsage, err)
 	}
+
 	db, err := n.openStore(ctx)
 	if err != nil {
 		return n, err
@@ -130,6 +133,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := n.openListeners(); err != nil {
 		return n, err
 	}
+
 	return n, n.assemble()
 }
 
@@ -144,10 +148,11 @@ func (n *Node) openStore(ctx context.Context) (store.Store, error) {
 func (n *Node) openRedis(ctx context.Context) (err error) {
 	opts := []events.Option{events.WithLog(n.log), events.WithRegisterer(n.registry)}
 	if n.cfg.Redis == "" {
-		n.redis, err = events.Embedded(opts...)
+		n.redis, err = events.OpenEmbedded(opts...)
 	} else if n.redis, err = events.Open(ctx, n.cfg.Redis, opts...); err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
+
 	if err == nil {
 		n.closers = append(n.closers, n.redis.Close)
 	}
@@ -160,11 +165,13 @@ func (n *Node) openListeners() (err error) {
 	if n.public, err = n.openListener(n.cfg.Listen); err != nil {
 		return err
 	}
+
 	if n.cfg.Admin != "" {
 		if n.admin, err = n.openListener(n.cfg.Admin); err != nil {
 			return err
 		}
 	}
+
 	if n.cfg.Routing == "" {
 		n.routingListener, err = n.openListener("127.0.0.1:0")
 	}
@@ -176,7 +183,9 @@ func (n *Node) openListener(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; choose another address with --listen or --admin", err)
 	}
-	n.closers = append(n.closers, func() error { l.Close(); return nil }) // its server has mostly closed it before
+
+	// its server has mostly closed it before
+	n.closers = append(n.closers, func() error { l.Close(); return nil })
 	return l, nil
 }
 
@@ -185,14 +194,17 @@ func (n *Node) openListener(address string) (net.Listener, error) {
 func (n *Node) Run(ctx context.Context, onReady func()) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+
 	parts := newParts(work)
 
 	n.startBackground(parts)
+
 	select {
 	case <-n.subscribed:
 	case <-parts.ctx.Done():
 	case <-ctx.Done():
 	}
+
 	n.startServing(parts)
 	if ctx.Err() == nil && parts.ctx.Err() == nil {
 		onReady()
@@ -202,6 +214,7 @@ func (n *Node) Run(ctx context.Context, onReady func()) error {
 	case <-ctx.Done():
 	case <-parts.ctx.Done():
 	}
+
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	n.gateway.Drain(deadline)
 	cancel()
@@ -216,6 +229,7 @@ func (n *Node) startBackground(p *parts) {
 			return httpserver.Run(ctx, n.routingListener, routing.NewHandler(routing.NewRouter(n.city)))
 		})
 	}
+
 	p.start("listening to Redis", func(ctx context.Context) error {
 		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
 	})
@@ -252,7 +266,7 @@ func (n *Node) sweepDrivers(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			n.drivers.Sweep(n.clock.Now().Add(-forgetAfter))
+			n.drivers.RemoveInactive(n.clock.Now().Add(-forgetAfter))
 		}
 	}
 }
@@ -285,6 +299,7 @@ func (n *Node) Close() error {
 	if n.routes != nil {
 		n.routes.Close()
 	}
+
 	var errs []error
 	for i := len(n.closers) - 1; i >= 0; i-- {
 		errs = append(errs, n.closers[i]())

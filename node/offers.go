@@ -43,11 +43,11 @@ type offerTransport struct {
 	log        *slog.Logger
 }
 
-var _ dispatch.Courier = (*offerTransport)(nil)
+var _ dispatch.OfferTransport = (*offerTransport)(nil)
 
-// Offer fails at once with dispatch.ErrUnreachable when the driver is known to
-// be away.
-func (t *offerTransport) Offer(ctx context.Context, o dispatch.Offer) error {
+// SendOffer fails at once with dispatch.ErrUnreachable when the driver is known
+// to be away.
+func (t *offerTransport) SendOffer(ctx context.Context, o dispatch.Offer) error {
 	d, ok := t.drivers.Get(o.Driver)
 	if !ok || !d.Connected {
 		return fmt.Errorf("driver %s: %w", o.Driver, dispatch.ErrUnreachable)
@@ -58,8 +58,8 @@ func (t *offerTransport) Offer(ctx context.Context, o dispatch.Offer) error {
 	return t.send(ctx, d.Node, topicOffer, offerMessage{Offer: o})
 }
 
-// Withdraw takes an offer back from its driver and says why.
-func (t *offerTransport) Withdraw(ctx context.Context, o dispatch.Offer, reason string) {
+// WithdrawOffer takes an offer back from its driver and says why.
+func (t *offerTransport) WithdrawOffer(ctx context.Context, o dispatch.Offer, reason string) {
 	d, ok := t.drivers.Get(o.Driver)
 	if !ok {
 		return
@@ -68,13 +68,14 @@ func (t *offerTransport) Withdraw(ctx context.Context, o dispatch.Offer, reason 
 		t.gateway.OfferGone(o, reason)
 		return
 	}
+
 	t.sendOrWarn(ctx, d.Node, topicWithdraw, offerMessage{o, reason})
 }
 
 // declined tells the offer's dispatcher that the driver does not want it.
 func (t *offerTransport) declined(o dispatch.Offer) {
 	if o.Node == t.node {
-		t.dispatcher.Declined(o.ID, o.Driver)
+		t.dispatcher.OnOfferDeclined(o.ID, o.Driver)
 		return
 	}
 	t.answer(o, topicDeclined)
@@ -83,7 +84,7 @@ func (t *offerTransport) declined(o dispatch.Offer) {
 // driverGone tells the offer's dispatcher that the driver's phone is gone.
 func (t *offerTransport) driverGone(o dispatch.Offer) {
 	if o.Node == t.node {
-		t.dispatcher.DriverGone(o.Driver)
+		t.dispatcher.OnDriverGone(o.Driver)
 		return
 	}
 	t.answer(o, topicDriverGone)
@@ -106,7 +107,7 @@ func (t *offerTransport) send(ctx context.Context, to, topic string, m offerMess
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", topic, to, err)
 	}
-	return t.redis.PublishTo(ctx, to, events.Message{Topic: topic, Payload: payload})
+	return t.redis.PublishToNode(ctx, to, events.Message{Topic: topic, Payload: payload})
 }
 
 // receive acts on another node's message.
@@ -125,8 +126,8 @@ func (t *offerTransport) receive(m events.Message) {
 	case topicWithdraw:
 		t.gateway.OfferGone(msg.Offer, msg.Reason)
 	case topicDeclined:
-		t.dispatcher.Declined(msg.Offer.ID, msg.Offer.Driver)
+		t.dispatcher.OnOfferDeclined(msg.Offer.ID, msg.Offer.Driver)
 	case topicDriverGone:
-		t.dispatcher.DriverGone(msg.Offer.Driver)
+		t.dispatcher.OnDriverGone(msg.Offer.Driver)
 	}
 }

@@ -147,7 +147,7 @@ func runNode(t *testing.T, cfg node.Config) *node.Node {
 		t.Fatal(err)
 	}
 
-	bank := httptest.NewServer(provider.New(provider.Config{Secret: "sk_test"}, ledger))
+	bank := httptest.NewServer(provider.NewEmulator(provider.Config{Secret: "sk_test"}, ledger))
 	t.Cleanup(bank.Close)
 
 	cfg.Name, cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "old-node", "1", "127.0.0.1:0", "127.0.0.1:0", 40

@@ -19,7 +19,7 @@ type revocationKeeper struct {
 }
 
 func (r revocationKeeper) Keep(ctx context.Context, notice []byte, until time.Time) error {
-	return r.redis.Keep(ctx, auth.TopicRevoked, string(notice), until)
+	return r.redis.AddExpiring(ctx, auth.TopicRevoked, string(notice), until)
 }
 
 func (r revocationKeeper) Publish(ctx context.Context, notice []byte) error {
@@ -27,7 +27,7 @@ func (r revocationKeeper) Publish(ctx context.Context, notice []byte) error {
 }
 
 func (r revocationKeeper) Kept(ctx context.Context) ([][]byte, error) {
-	list, err := r.redis.Kept(ctx, auth.TopicRevoked, r.now())
+	list, err := r.redis.ListUnexpired(ctx, auth.TopicRevoked, r.now())
 	notices := make([][]byte, len(list))
 	for i, text := range list {
 		notices[i] = []byte(text)

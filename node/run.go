@@ -29,6 +29,7 @@ func DefaultName(listen string) string {
 	if err != nil {
 		host = "node"
 	}
+
 	port := listen[strings.LastIndex(listen, ":")+1:]
 	if port == "0" || port == "" {
 		port = uuid.NewString()[:8]

@@ -18,27 +18,27 @@ type notifyingStore struct {
 	wakeRelay func()
 }
 
-func (s notifyingStore) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+func (s notifyingStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	defer s.wakeRelay()
 	return s.Store.Apply(ctx, m)
 }
 
-func (s notifyingStore) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+func (s notifyingStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	defer s.wakeRelay()
-	return s.Store.Append(ctx, m, region)
+	return s.Store.AppendChat(ctx, m, region)
 }
 
-func (s notifyingStore) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+func (s notifyingStore) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	defer s.wakeRelay()
-	return s.Store.Settle(ctx, c)
+	return s.Store.RecordCharge(ctx, c)
 }
 
-func (s notifyingStore) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+func (s notifyingStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	defer s.wakeRelay()
-	return s.Store.KeepAlert(ctx, a)
+	return s.Store.AddAlert(ctx, a)
 }
 
-func (s notifyingStore) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+func (s notifyingStore) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	defer s.wakeRelay()
-	return s.Store.AckAlert(ctx, id, at)
+	return s.Store.AcknowledgeAlert(ctx, id, at)
 }

@@ -14,10 +14,12 @@ import (
 )
 
 const (
-	// surgeEvery is how often the node looks at demand and supply. Every node hears of all requests and drivers, so that
-	// two nodes' prices agree up to what one of them has heard a tick earlier; a quote binds both.
+	// surgeEvery is how often the node looks at demand and supply. Every node
+	// hears of all requests and drivers, so that two nodes' prices agree up to
+	// what one of them has heard a tick earlier; a quote binds both.
 	surgeEvery = 10 * time.Second
-	// maxDemand bounds the requests counted in a tick; more of them make no higher price.
+	// maxDemand bounds the requests counted in a tick; more of them make no
+	// higher price.
 	maxDemand = 100_000
 )
 
@@ -44,6 +46,7 @@ func (u *surgeUpdater) onTripEvent(ev trips.Event) {
 	if ev.Kind != trips.KindRequested {
 		return
 	}
+
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(u.requests) < maxDemand {
@@ -55,6 +58,7 @@ func (u *surgeUpdater) run(ctx context.Context) error {
 	tick := time.NewTicker(surgeEvery)
 	defer tick.Stop()
 	u.update()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,16 +74,17 @@ func (u *surgeUpdater) update() {
 	byTrip := u.requests
 	u.requests = map[trips.TripID]location.Point{}
 	u.mu.Unlock()
+
 	requests := make([]location.Point, 0, len(byTrip))
 	for _, at := range byTrip {
 		requests = append(requests, at)
 	}
-	u.surge.Tick(u.now(), requests, u.drivers.FreePoints(nil))
+	u.surge.Tick(u.now(), requests, u.drivers.AvailablePositions(nil))
 }
 
 func (u *surgeUpdater) highestFactor() float64 {
-	top := pricing.Plain
-	for _, z := range u.surge.Zones() {
+	top := pricing.NoSurge
+	for _, z := range u.surge.RaisedZones() {
 		top = max(top, z.Multiplier)
 	}
 	return top.Factor()

@@ -30,41 +30,46 @@ func TestANodesPricesFollowTheRequestsItHearsOfAndTheDriversItKnows(t *testing.T
 				}
 				p.onTripEvent(trips.Event{Kind: trips.KindReserved, Trip: ev.Trip})
 			}
+
 			now = now.Add(surgeEvery)
 			p.update()
 		}
 	}
+
 	pass(60, 1, 1)
 	if p.highestFactor() <= 1 {
 		t.Fatal("six requests a minute and no driver make no surge")
 	}
-	once := p.surge.Zones()
+	once := p.surge.RaisedZones()
 	twice := newSurgeUpdater(drivers, clock, prometheus.NewRegistry())
 	now = time.Unix(1_700_000_000, 0)
 	p = twice
 	pass(60, 1, 2)
-	if got := p.surge.Zones(); len(got) != len(once) || got[0] != once[0] {
+	if got := p.surge.RaisedZones(); len(got) != len(once) || got[0] != once[0] {
 		t.Errorf("each request told twice: %+v, once %+v", got, once)
 	}
+
 	for i := range 40 {
 		id := trips.DriverID(fmt.Sprint(i))
-		drivers.Enter(id, []string{"here", "elsewhere"}[i%2])
+		drivers.Connect(id, []string{"here", "elsewhere"}[i%2])
 		drivers.SetAvailable(id, true)
-		if why := drivers.Move(id, location.Fix{Point: market, Seq: 1, At: now}); why != location.Believed {
+		if why := drivers.Move(id, location.Fix{Point: market, Seq: 1, At: now}); why != location.Accepted {
 			t.Fatal(why)
 		}
 	}
-	if free := drivers.FreePoints(nil); len(free) != 40 {
+
+	if free := drivers.AvailablePositions(nil); len(free) != 40 {
 		t.Fatalf("%d free drivers of 40", len(free))
 	}
 	if err := drivers.Reserve("0", "hold"); err != nil {
 		t.Fatal(err)
 	}
-	if free := drivers.FreePoints(nil); len(free) != 39 {
+	if free := drivers.AvailablePositions(nil); len(free) != 39 {
 		t.Errorf("%d free drivers while one of 40 holds an offer", len(free))
 	}
-	p.surge.Tick(now.Add(time.Second), nil, drivers.FreePoints(nil))
-	if m := p.surge.At(market); m < pricing.Plain {
+
+	p.surge.Tick(now.Add(time.Second), nil, drivers.AvailablePositions(nil))
+	if m := p.surge.MultiplierAt(market); m < pricing.NoSurge {
 		t.Error(m)
 	}
 }

@@ -60,7 +60,7 @@ func (b *memoryStore) Trip(_ context.Context, id trips.TripID) (trips.Trip, erro
 	return t, nil
 }
 
-func (b *memoryStore) Settle(_ context.Context, c payments.Charge) (payments.Charge, error) {
+func (b *memoryStore) RecordCharge(_ context.Context, c payments.Charge) (payments.Charge, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -82,7 +82,7 @@ func (b *memoryStore) Charge(_ context.Context, id trips.TripID) (payments.Charg
 	return c, nil
 }
 
-func (b *memoryStore) Uncharged(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+func (b *memoryStore) UnchargedTrips(_ context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -97,11 +97,11 @@ func (b *memoryStore) Uncharged(_ context.Context, before time.Time, limit int) 
 	return out[:min(limit, len(out))], nil
 }
 
-func (b *memoryStore) Receipts(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
+func (b *memoryStore) RiderCharges(context.Context, trips.RiderID, int) ([]payments.Charge, error) {
 	return nil, nil
 }
 
-func (b *memoryStore) AskRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+func (b *memoryStore) RequestRefund(_ context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -116,12 +116,12 @@ func (b *memoryStore) AskRefund(_ context.Context, id trips.TripID, reason strin
 		return r, nil
 	}
 
-	r.State, r.Reason, r.AskedAt, r.EndedAt = payments.RefundAsked, reason, at, time.Time{}
+	r.State, r.Reason, r.RequestedAt, r.EndedAt = payments.RefundRequested, reason, at, time.Time{}
 	b.refunds[id] = r
 	return r, nil
 }
 
-func (b *memoryStore) EndRefund(_ context.Context, id trips.TripID, state payments.RefundState, providerID string,
+func (b *memoryStore) FinishRefund(_ context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,7 +131,7 @@ func (b *memoryStore) EndRefund(_ context.Context, id trips.TripID, state paymen
 		return r, trips.ErrNotFound
 	}
 
-	if r.State == payments.RefundAsked {
+	if r.State == payments.RefundRequested {
 		r.State, r.ProviderID, r.EndedAt = state, providerID, at
 		b.refunds[id] = r
 		b.signalChange()
@@ -154,7 +154,7 @@ func (b *memoryStore) OpenRefunds(_ context.Context, before time.Time, _ int) (o
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.refunds {
-		if r.State == payments.RefundAsked && r.AskedAt.Before(before) {
+		if r.State == payments.RefundRequested && r.RequestedAt.Before(before) {
 			open = append(open, r)
 		}
 	}

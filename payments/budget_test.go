@@ -98,7 +98,7 @@ func (w *outageScenario) runWorker(ctx context.Context) {
 		}
 
 		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
-		err := w.Handle(limited, j.id, nil)
+		err := w.HandleJob(limited, j.id, nil)
 		cancel()
 		if err == nil || isPermanent(err) || j.try == 4 || ctx.Err() != nil {
 			continue // done, or a dead letter
@@ -136,7 +136,7 @@ func simulateOutage(t *testing.T, fails func(*http.Request) (*http.Response, err
 		t.Fatal(err)
 	}
 
-	way := &outageTransport{provider: provider.New(provider.Config{Secret: "sk"}, ledger), respond: fails, references: map[string]bool{}}
+	way := &outageTransport{provider: provider.NewEmulator(provider.Config{Secret: "sk"}, ledger), respond: fails, references: map[string]bool{}}
 	b := &memoryStore{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
 		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{}}
 	budget := new(payments.Budget)
@@ -191,13 +191,13 @@ func simulateOutage(t *testing.T, fails func(*http.Request) (*http.Response, err
 func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRests(t *testing.T) {
 	d, q, now := newFixture(t, provider.Faults{}), &recordingQueue{}, ended
 	d.trips["other"] = completedTrip("other", 1000)
-	d.Tries, d.Budget, d.Now = 1, new(payments.Budget), func() time.Time { return now }
+	d.MaxTries, d.Budget, d.Now = 1, new(payments.Budget), func() time.Time { return now }
 	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Budget: d.Budget,
 		Now: d.Now, Log: slog.New(slog.DiscardHandler)}
 	look := func(after time.Duration, want int) {
 		t.Helper()
 		now = now.Add(after)
-		if n, err := r.Look(t.Context()); err != nil || n != want {
+		if n, err := r.EnqueueDue(t.Context()); err != nil || n != want {
 			t.Errorf("%v after it ended %d trips are queued, %v; want %d", now.Sub(ended), n, err, want)
 		}
 	}
@@ -208,23 +208,23 @@ func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRest
 	up := d.Provider.(*payments.HTTPProvider).URL
 	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"
 	failed := 0
-	for d.Handle(t.Context(), "done", nil) != nil {
+	for d.HandleJob(t.Context(), "done", nil) != nil {
 		failed++
 	}
 	if failed != 5 {
 		t.Errorf("%d attempts more before the first for which there is no budget, want 5", failed)
 	}
 	look(5*time.Second, 1)
-	if err := d.Handle(t.Context(), "done", nil); err == nil {
+	if err := d.HandleJob(t.Context(), "done", nil); err == nil {
 		t.Error("a provider that nobody asked for 5 s may be asked once")
 	}
 	d.Provider.(*payments.HTTPProvider).URL = up
 	look(5*time.Second, 1)
-	if err := d.Handle(t.Context(), "other", nil); err != nil || len(d.charges) != 1 {
+	if err := d.HandleJob(t.Context(), "other", nil); err != nil || len(d.charges) != 1 {
 		t.Fatal(err, d.charges)
 	}
 	look(5*time.Second, 1)
-	if err := d.Handle(t.Context(), "done", nil); err != nil || len(d.charges) != 2 {
+	if err := d.HandleJob(t.Context(), "done", nil); err != nil || len(d.charges) != 2 {
 		t.Error(err, d.charges)
 	}
 }
@@ -239,7 +239,7 @@ func TestTripsThatNobodyCanSettleHideNoOthers(t *testing.T) {
 	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Limit: 10,
 		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	for range 4 {
-		if _, err := r.Look(t.Context()); err != nil {
+		if _, err := r.EnqueueDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		now = now.Add(5 * time.Second)

@@ -10,9 +10,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Reference returns the idempotency reference of a trip's charge. The provider
-// takes the money once per reference.
-func Reference(id trips.TripID) string { return "trip-" + string(id) }
+// ChargeReference returns the idempotency reference of a trip's charge. The
+// provider takes the money once per reference.
+func ChargeReference(id trips.TripID) string { return "trip-" + string(id) }
 
 // Charge is money taken for a completed trip.
 type Charge struct {
@@ -30,16 +30,16 @@ type Charge struct {
 // Store keeps charges. Its methods may block on I/O and may be called from many
 // goroutines.
 type Store interface {
-	// Settle records that the trip was paid and adds a receipt to the outbox,
-	// in one transaction. Called again for the same trip it changes nothing and
-	// returns the first charge. Errors: trips.ErrBadMove for a trip that is not
-	// completed, trips.ErrNotFound.
-	Settle(ctx context.Context, c Charge) (Charge, error)
+	// RecordCharge records that the trip was paid and adds a receipt to the
+	// outbox, in one transaction. Called again for the same trip it changes
+	// nothing and returns the first charge. Errors: trips.ErrBadMove for a trip
+	// that is not completed, trips.ErrNotFound.
+	RecordCharge(ctx context.Context, c Charge) (Charge, error)
 	// Charge returns a trip's charge, or trips.ErrNotFound.
 	Charge(ctx context.Context, id trips.TripID) (Charge, error)
-	// Uncharged returns trips completed before a time that have no charge,
+	// UnchargedTrips returns trips completed before a time that have no charge,
 	// oldest first, at most limit.
-	Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error)
-	// Receipts returns a rider's charges, newest first, at most limit.
-	Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]Charge, error)
+	UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error)
+	// RiderCharges returns a rider's charges, newest first, at most limit.
+	RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]Charge, error)
 }

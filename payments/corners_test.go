@@ -28,7 +28,7 @@ func TestAnAnswerThatIsNotAboutOurChargeLeavesDoubt(t *testing.T) {
 	} {
 		d := newFixture(t, provider.Faults{})
 		d.Provider = answerWith(t, `{"status":true,"data":{`+data+`}}`)
-		if err := d.Handle(t.Context(), "done", nil); err == nil || isPermanent(err) || len(d.charges) != 0 {
+		if err := d.HandleJob(t.Context(), "done", nil); err == nil || isPermanent(err) || len(d.charges) != 0 {
 			t.Errorf("%s: %v, booked %v", name, err, d.charges)
 		}
 	}
@@ -44,7 +44,7 @@ func TestAnotherAmountOrCurrencyIsNeverBooked(t *testing.T) {
 	} {
 		d := newFixture(t, provider.Faults{})
 		d.Provider = answerWith(t, `{"status":true,"data":{"id":4,"status":"success","reference":"trip-done",`+money+`}}`)
-		if err := d.Handle(t.Context(), "done", nil); !isPermanent(err) || len(d.charges) != 0 {
+		if err := d.HandleJob(t.Context(), "done", nil); !isPermanent(err) || len(d.charges) != 0 {
 			t.Errorf("%s: %v, booked %v", name, err, d.charges)
 		}
 	}
@@ -54,8 +54,8 @@ func TestAnothersRefundIsNotTakenForOurs(t *testing.T) {
 	for name, of := range map[string]string{"another's": `"transaction":77,`, "nobody's": "", "all of it": `"transaction":{"id":1},`} {
 		d := newChargedFixture(t, provider.Faults{})
 		d.Provider = answerWith(t, `{"status":true,"data":[{"id":9,`+of+`"status":"processed","amount":123400,"currency":"NGN"}]}`)
-		_, err := d.Settler.Refund(t.Context(), "done", "by mistake")
-		if r, _ := d.memoryStore.Refund(t.Context(), "done"); !errors.Is(err, payments.ErrRefused) || r.State != payments.RefundAsked {
+		_, err := d.Settler.RefundTrip(t.Context(), "done", "by mistake")
+		if r, _ := d.memoryStore.Refund(t.Context(), "done"); !errors.Is(err, payments.ErrRefused) || r.State != payments.RefundRequested {
 			t.Errorf("%s: %v, %+v", name, err, r)
 		}
 	}
@@ -64,10 +64,10 @@ func TestAnothersRefundIsNotTakenForOurs(t *testing.T) {
 func TestARefundInAnotherCurrencyIsNotBookedAsDone(t *testing.T) {
 	d := newChargedFixture(t, provider.Faults{})
 	d.Provider = answerWith(t, `{"status":true,"data":[{"id":9,"transaction":1,"status":"processed","amount":123400,"currency":"USD"}]}`)
-	if _, err := d.Settler.Refund(t.Context(), "done", "by mistake"); !isPermanent(err) {
+	if _, err := d.Settler.RefundTrip(t.Context(), "done", "by mistake"); !isPermanent(err) {
 		t.Errorf("got %v", err)
 	}
-	if r, _ := d.memoryStore.Refund(t.Context(), "done"); r.State != payments.RefundAsked {
+	if r, _ := d.memoryStore.Refund(t.Context(), "done"); r.State != payments.RefundRequested {
 		t.Errorf("%+v", r)
 	}
 }
@@ -81,18 +81,19 @@ func TestEventsInTheWrongOrderMoveNoMoney(t *testing.T) {
 	failed := `{"event":"refund.failed","data":{"transaction_reference":"trip-done"}}`
 	hear := func(body string) {
 		t.Helper()
-		if code := e.postEvent(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
+		if code := e.postEvent(t, body, provider.SignWebhook("sk", []byte(body))); code != http.StatusOK {
 			t.Fatal(body, code)
 		}
 	}
 
 	hear(back) // before there is a charge
-	if err := e.Handle(t.Context(), "done", nil); err != nil {
+	if err := e.HandleJob(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
+
 	hear(back) // before a refund was asked for
 	e.checkChargedOnce(t)
-	if _, err := e.Settler.Refund(t.Context(), "done", "by mistake"); err != nil && !errors.Is(err, payments.ErrDuplicate) {
+	if _, err := e.Settler.RefundTrip(t.Context(), "done", "by mistake"); err != nil && !errors.Is(err, payments.ErrDuplicate) {
 		t.Fatal(err)
 	}
 	e.waitFor(t, func() bool { return e.refunds["done"].State == payments.RefundDone })

@@ -16,8 +16,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Order asks a provider to take money, at most once per reference.
-type Order struct {
+// ChargeOrder asks a provider to take money, at most once per reference.
+type ChargeOrder struct {
 	Reference     string
 	Amount        trips.Money
 	Email         string
@@ -77,9 +77,9 @@ type providerTransaction struct {
 }
 
 // Charge takes the money. ErrDuplicate does not say whether the first attempt
-// succeeded; Verify does. Errors: ErrDuplicate, ErrDeclined, ErrRefused, or an
-// ambiguous one.
-func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
+// succeeded; VerifyCharge does. Errors: ErrDuplicate, ErrDeclined, ErrRefused,
+// or an ambiguous one.
+func (p *HTTPProvider) Charge(ctx context.Context, o ChargeOrder) (Payment, error) {
 	body, err := json.Marshal(chargeRequest{o.Email, o.Amount.Minor, o.Amount.Currency, o.Authorization, o.Reference})
 	if err != nil {
 		return Payment{}, fmt.Errorf("charge %s: %w", o.Reference, err)
@@ -96,9 +96,10 @@ func (p *HTTPProvider) Charge(ctx context.Context, o Order) (Payment, error) {
 	return r.toPayment(code, o.Reference)
 }
 
-// Verify asks what became of a reference. Errors: ErrUnknownReference when no
-// money was taken under it, ErrDeclined, ErrRefused, or an ambiguous one.
-func (p *HTTPProvider) Verify(ctx context.Context, reference string) (Payment, error) {
+// VerifyCharge asks what became of a reference. Errors: ErrUnknownReference
+// when no money was taken under it, ErrDeclined, ErrRefused, or an ambiguous
+// one.
+func (p *HTTPProvider) VerifyCharge(ctx context.Context, reference string) (Payment, error) {
 	code, r, err := p.doRequest(ctx, http.MethodGet, "/transaction/verify/"+url.PathEscape(reference), nil)
 	if err != nil {
 		return Payment{}, fmt.Errorf("verify %s: %w", reference, err)

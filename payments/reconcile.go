@@ -11,40 +11,40 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Queue is where settlement jobs are put. Enqueue may block on I/O.
+// Queue is where settlement jobs are put. EnqueueJob may block on I/O.
 type Queue interface {
-	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
+	EnqueueJob(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
 // Reconciler finds completed trips without a charge and refunds that have not
 // ended, and queues them again, whether or not their jobs still exist. The wait
-// between two jobs of one trip doubles from Grace to Longest. While the
+// between two jobs of one trip doubles from Grace to MaxWait. While the
 // provider fails and trips are held back for that reason, it queues one trip at
 // a time to find out when the provider is back, and then queues all of them.
 //
 // Set the fields, then call Run. Zero values stand for the numbers in brackets.
 type Reconciler struct {
 	Charges Store
-	Refunds Refunds
+	Refunds RefundStore
 	Queue   Queue
 	Stream  string
 	// Budget is that of this node's settler. Without it the provider's state is
 	// not considered.
 	Budget *Budget
-	// Every is the time between two looks [5 s].
-	Every time.Duration
+	// Interval is the time between two looks [5 s].
+	Interval time.Duration
 	// Grace is how long settlement may take by itself [30 s].
 	Grace time.Duration
-	// Longest is the longest wait between two jobs for one trip [1 h].
-	Longest time.Duration
+	// MaxWait is the longest wait between two jobs for one trip [1 h].
+	MaxWait time.Duration
 	// Limit is the number of trips of each kind per look, besides those that
 	// were queued before and wait [1000].
 	Limit int
-	// Lost, if set, reports that the queue lost its jobs: all trips are queued
-	// again at once, without grace.
-	Lost chan struct{}
-	Now  func() time.Time
-	Log  *slog.Logger
+	// QueueLost, if set, reports that the queue lost its jobs: all trips are
+	// queued again at once, without grace.
+	QueueLost chan struct{}
+	Now       func() time.Time
+	Log       *slog.Logger
 
 	// Of the goroutine in Run. attempts holds the trips of the last look only.
 	attempts  map[trips.TripID]attempt
@@ -63,10 +63,10 @@ type attempt struct {
 
 // Run reconciles until ctx ends. It returns ctx's error.
 func (r *Reconciler) Run(ctx context.Context) error {
-	tick := time.NewTicker(cmp.Or(r.Every, 5*time.Second))
+	tick := time.NewTicker(cmp.Or(r.Interval, 5*time.Second))
 	defer tick.Stop()
 
-	look := r.Look
+	look := r.EnqueueDue
 	for {
 		n, err := look(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -80,21 +80,21 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			look = r.Look
-		case <-r.Lost:
-			look = r.Rebuild
+			look = r.EnqueueDue
+		case <-r.QueueLost:
+			look = r.EnqueueAll
 		}
 	}
 }
 
-// Look queues the trips that are due and returns how many. Only one goroutine
-// may call it at a time.
-func (r *Reconciler) Look(ctx context.Context) (int, error) {
+// EnqueueDue queues the trips that are due and returns how many. Only one
+// goroutine may call it at a time.
+func (r *Reconciler) EnqueueDue(ctx context.Context) (int, error) {
 	switch {
 	case r.Budget.isHoldingBack():
 		return r.enqueueProbe(ctx)
 	case r.Now().Sub(r.rebuiltAt) >= r.gracePeriod() && r.Budget.takeRecovery():
-		return r.Rebuild(ctx)
+		return r.EnqueueAll(ctx)
 	}
 	return r.enqueueOlderThan(ctx, r.gracePeriod())
 }
@@ -107,14 +107,14 @@ func (r *Reconciler) enqueueProbe(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	id := due[rand.N(len(due))]
-	return 1, r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id))
+	return 1, r.Queue.EnqueueJob(ctx, r.Stream, string(id), []byte(id))
 }
 
-// Rebuild queues every trip whose money is not in order, even if it was queued
-// before. Trips that it leaves out, because there are too many or an error
-// occurred, are due at the next looks. Only one goroutine may call it or Look
-// at a time.
-func (r *Reconciler) Rebuild(ctx context.Context) (int, error) {
+// EnqueueAll queues every trip whose money is not in order, even if it was
+// queued before. Trips that it leaves out, because there are too many or an
+// error occurred, are due at the next looks. Only one goroutine may call it or
+// EnqueueDue at a time.
+func (r *Reconciler) EnqueueAll(ctx context.Context) (int, error) {
 	r.attempts, r.rebuiltAt = nil, r.Now()
 	return r.enqueueOlderThan(ctx, 0)
 }
@@ -135,8 +135,8 @@ func (r *Reconciler) enqueueOlderThan(ctx context.Context, grace time.Duration) 
 	for _, id := range due {
 		a := before[id]
 		if err == nil && !now.Before(a.nextAt) {
-			if err = r.Queue.Enqueue(ctx, r.Stream, string(id), []byte(id)); err == nil {
-				a.wait = min(max(2*a.wait, r.gracePeriod()), cmp.Or(r.Longest, time.Hour))
+			if err = r.Queue.EnqueueJob(ctx, r.Stream, string(id), []byte(id)); err == nil {
+				a.wait = min(max(2*a.wait, r.gracePeriod()), cmp.Or(r.MaxWait, time.Hour))
 				a.nextAt = now.Add(a.wait)
 				queued++
 			}
@@ -154,7 +154,7 @@ func (r *Reconciler) listDue(ctx context.Context, since time.Time) ([]trips.Trip
 	// Trips that wait are the oldest; reading that many more keeps them from
 	// hiding others.
 	limit := cmp.Or(r.Limit, 1000) + min(len(r.attempts), maxWaiting)
-	unpaid, err := r.Charges.Uncharged(ctx, since, limit)
+	unpaid, err := r.Charges.UnchargedTrips(ctx, since, limit)
 	if err != nil {
 		return nil, fmt.Errorf("trips without a charge: %w", err)
 	}

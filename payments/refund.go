@@ -18,10 +18,11 @@ type RefundState string
 // The states of a refund. A failed one is requested again when an operator asks
 // again.
 const (
-	// RefundAsked is a recorded refund; the provider may or may not know of it.
-	RefundAsked  RefundState = "asked"
-	RefundDone   RefundState = "done"
-	RefundFailed RefundState = "failed"
+	// RefundRequested is a recorded refund; the provider may or may not know of
+	// it.
+	RefundRequested RefundState = "asked"
+	RefundDone      RefundState = "done"
+	RefundFailed    RefundState = "failed"
 )
 
 // Refund is the whole charge of a wrongly completed trip on its way back to the
@@ -33,22 +34,22 @@ type Refund struct {
 	Reason    string       `json:"reason"`
 	State     RefundState  `json:"state"`
 	// ProviderID is the provider's id of the refund, once it is done or failed.
-	ProviderID string    `json:"provider_id,omitempty"`
-	AskedAt    time.Time `json:"asked_at"`
-	EndedAt    time.Time `json:"ended_at,omitzero"`
+	ProviderID  string    `json:"provider_id,omitempty"`
+	RequestedAt time.Time `json:"asked_at"`
+	EndedAt     time.Time `json:"ended_at,omitzero"`
 }
 
-// Refunds keeps refunds. Its methods may block on I/O and may be called from
-// many goroutines.
-type Refunds interface {
-	// AskRefund records that a trip's whole charge is to be given back. Called
-	// again for the same trip it changes nothing and returns the first refund,
-	// unless that failed: then it is requested again, for the new reason. It
-	// returns trips.ErrNotFound for a trip without a charge.
-	AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (Refund, error)
-	// EndRefund records the provider's result of a refund that was requested. A
-	// refund that is done or failed stays so.
-	EndRefund(ctx context.Context, id trips.TripID, state RefundState, providerID string, at time.Time) (Refund, error)
+// RefundStore keeps refunds. Its methods may block on I/O and may be called
+// from many goroutines.
+type RefundStore interface {
+	// RequestRefund records that a trip's whole charge is to be given back.
+	// Called again for the same trip it changes nothing and returns the first
+	// refund, unless that failed: then it is requested again, for the new
+	// reason. It returns trips.ErrNotFound for a trip without a charge.
+	RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (Refund, error)
+	// FinishRefund records the provider's result of a refund that was
+	// requested. A refund that is done or failed stays so.
+	FinishRefund(ctx context.Context, id trips.TripID, state RefundState, providerID string, at time.Time) (Refund, error)
 	// Refund returns a trip's refund, or trips.ErrNotFound.
 	Refund(ctx context.Context, id trips.TripID) (Refund, error)
 	// OpenRefunds returns refunds requested before a time that are neither done
@@ -59,14 +60,14 @@ type Refunds interface {
 // maxReasonBytes bounds an operator's reason, in bytes.
 const maxReasonBytes = 500
 
-// Refund gives the whole charge of a trip back, once. The result may still be
-// RefundAsked: then the provider is working on it, and settlement jobs follow
-// it to its end. A trip that was never charged is trips.ErrNotFound.
-func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (Refund, error) {
+// RefundTrip gives the whole charge of a trip back, once. The result may still
+// be RefundRequested: then the provider is working on it, and settlement jobs
+// follow it to its end. A trip that was never charged is trips.ErrNotFound.
+func (s *Settler) RefundTrip(ctx context.Context, id trips.TripID, reason string) (Refund, error) {
 	if reason == "" || len(reason) > maxReasonBytes {
 		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes", id, maxReasonBytes)
 	}
-	if _, err := s.Refunds.AskRefund(ctx, id, reason, s.Now()); err != nil {
+	if _, err := s.Refunds.RequestRefund(ctx, id, reason, s.Now()); err != nil {
 		return Refund{}, err
 	}
 
@@ -77,7 +78,7 @@ func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (R
 			break
 		}
 		r, err = s.advanceRefund(ctx, id)
-		if p := new(PermanentError); errors.As(err, &p) || (err == nil && r.State != RefundAsked) {
+		if p := new(PermanentError); errors.As(err, &p) || (err == nil && r.State != RefundRequested) {
 			break
 		}
 	}
@@ -90,7 +91,7 @@ func (s *Settler) Refund(ctx context.Context, id trips.TripID, reason string) (R
 // was lost is found and not repeated.
 func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, error) {
 	r, err := s.Refunds.Refund(ctx, id)
-	if err != nil || r.State != RefundAsked {
+	if err != nil || r.State != RefundRequested {
 		return r, err
 	}
 
@@ -107,22 +108,23 @@ func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, e
 	if errors.Is(err, ErrRefused) {
 		return r, &PermanentError{err}
 	}
-	if err != nil || p.Status == RefundAsked {
+	if err != nil || p.Status == RefundRequested {
 		return r, err
 	}
 	if p.Status == RefundDone && p.Amount != c.Amount {
 		return r, &PermanentError{fmt.Errorf("%s: provider gave %v back instead of %v; a person must look: %w",
 			r.Reference, p.Amount, c.Amount, ErrRefused)}
 	}
-	return s.Refunds.EndRefund(ctx, id, p.Status, p.ID, s.Now())
+
+	return s.Refunds.FinishRefund(ctx, id, p.Status, p.ID, s.Now())
 }
 
 // ensureRepayment returns the provider's refund of a charge. It requests one if
 // there is none, or only the failed one that we already know of.
-func (s *Settler) ensureRepayment(ctx context.Context, r Refund, c Charge) (Repayment, error) {
-	all, err := s.Provider.Repayments(ctx, c.ProviderID)
+func (s *Settler) ensureRepayment(ctx context.Context, r Refund, c Charge) (ProviderRefund, error) {
+	all, err := s.Provider.ListRefunds(ctx, c.ProviderID)
 	if err != nil {
-		return Repayment{}, err
+		return ProviderRefund{}, err
 	}
 
 	for _, p := range all {
@@ -134,5 +136,5 @@ func (s *Settler) ensureRepayment(ctx context.Context, r Refund, c Charge) (Repa
 	if len(all) > 0 && all[0].ID != r.ProviderID {
 		return all[0], nil
 	}
-	return s.Provider.Repay(ctx, RepayOrder{Transaction: c.Reference, Amount: c.Amount, Reason: r.Reason})
+	return s.Provider.CreateRefund(ctx, RefundOrder{Transaction: c.Reference, Amount: c.Amount, Reason: r.Reason})
 }

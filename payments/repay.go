@@ -14,17 +14,17 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// RepayOrder asks a provider to give back the whole amount of a payment. The
+// RefundOrder asks a provider to give back the whole amount of a payment. The
 // provider does so only once.
-type RepayOrder struct {
+type RefundOrder struct {
 	Transaction string // the payment's reference
 	Amount      trips.Money
 	Reason      string
 }
 
-// Repayment is money that a provider gives back: RefundAsked while it works on
-// it, then RefundDone or RefundFailed.
-type Repayment struct {
+// ProviderRefund is money that a provider gives back: RefundRequested while it
+// works on it, then RefundDone or RefundFailed.
+type ProviderRefund struct {
 	ID     string
 	Status RefundState
 	Amount trips.Money
@@ -50,48 +50,48 @@ type providerRefund struct {
 
 // toRepayment maps the provider's states to ours. Every state but processed and
 // failed means that the provider still works on it.
-func (r providerRefund) toRepayment() Repayment {
-	status := RefundAsked // pending, processing, needs-attention
+func (r providerRefund) toRepayment() ProviderRefund {
+	status := RefundRequested // pending, processing, needs-attention
 	switch r.Status {
 	case "processed":
 		status = RefundDone
 	case "failed":
 		status = RefundFailed
 	}
-	return Repayment{ID: strconv.FormatInt(r.ID, 10), Status: status,
+	return ProviderRefund{ID: strconv.FormatInt(r.ID, 10), Status: status,
 		Amount: trips.Money{Minor: r.Amount, Currency: r.Currency}}
 }
 
-// Repay gives the money back. ErrDuplicate means that it was given back before;
-// Repayments says how.
-func (p *HTTPProvider) Repay(ctx context.Context, o RepayOrder) (Repayment, error) {
+// CreateRefund gives the money back. ErrDuplicate means that it was given back
+// before; ListRefunds says how.
+func (p *HTTPProvider) CreateRefund(ctx context.Context, o RefundOrder) (ProviderRefund, error) {
 	what := "refund of " + o.Transaction
 	body, err := json.Marshal(repayRequest{o.Transaction, o.Amount.Minor, o.Amount.Currency, o.Reason})
 	if err != nil {
-		return Repayment{}, fmt.Errorf("%s: %w", what, err)
+		return ProviderRefund{}, fmt.Errorf("%s: %w", what, err)
 	}
 
 	code, r, err := p.doRequest(ctx, http.MethodPost, "/refund", body)
 	if err != nil {
-		return Repayment{}, fmt.Errorf("%s: %w", what, err)
+		return ProviderRefund{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if code == http.StatusBadRequest &&
 		(r.Code == "transaction_reversed" || strings.Contains(strings.ToLower(r.Message), "fully reversed")) {
-		return Repayment{}, fmt.Errorf("%s: %w", what, ErrDuplicate)
+		return ProviderRefund{}, fmt.Errorf("%s: %w", what, ErrDuplicate)
 	}
 
 	var data providerRefund
 	if err := r.decodeRefund(what, code, &data); err != nil {
-		return Repayment{}, err
+		return ProviderRefund{}, err
 	}
 
 	return data.toRepayment(), nil
 }
 
-// Repayments returns the refunds of a payment, named by the provider's id,
+// ListRefunds returns the refunds of a payment, named by the provider's id,
 // newest first. A list that holds another payment's refund is ErrRefused: taken
 // for ours, it would keep a rider's money.
-func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repayment, error) {
+func (p *HTTPProvider) ListRefunds(ctx context.Context, paymentID string) ([]ProviderRefund, error) {
 	what := "refunds of payment " + paymentID
 	code, r, err := p.doRequest(ctx, http.MethodGet, "/refund?transaction="+url.QueryEscape(paymentID), nil)
 	if err != nil {
@@ -104,7 +104,7 @@ func (p *HTTPProvider) Repayments(ctx context.Context, paymentID string) ([]Repa
 	}
 
 	slices.SortFunc(data, func(a, b providerRefund) int { return cmp.Compare(b.ID, a.ID) })
-	all := make([]Repayment, len(data))
+	all := make([]ProviderRefund, len(data))
 	for i, d := range data {
 		if of := string(d.Transaction); of != paymentID {
 			return nil, fmt.Errorf("%s: %w: refund %d is of payment %q", what, ErrRefused, d.ID, of)

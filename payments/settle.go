@@ -16,11 +16,11 @@ import (
 // respect ctx, may be called from many goroutines, and return the errors of
 // this package.
 type Provider interface {
-	Charge(ctx context.Context, o Order) (Payment, error)
-	Verify(ctx context.Context, reference string) (Payment, error)
-	Repay(ctx context.Context, o RepayOrder) (Repayment, error)
-	// Repayments returns all refunds of a payment, newest first.
-	Repayments(ctx context.Context, paymentID string) ([]Repayment, error)
+	Charge(ctx context.Context, o ChargeOrder) (Payment, error)
+	VerifyCharge(ctx context.Context, reference string) (Payment, error)
+	CreateRefund(ctx context.Context, o RefundOrder) (ProviderRefund, error)
+	// ListRefunds returns all refunds of a payment, newest first.
+	ListRefunds(ctx context.Context, paymentID string) ([]ProviderRefund, error)
 }
 
 // TripReader is what a settler needs of the store of trips.
@@ -30,33 +30,33 @@ type TripReader interface {
 
 // Settler takes the fare of completed trips and gives it back when an operator
 // asks. It keeps no state of a trip and may be used from many goroutines.
-// Handle is the handler of the settlement jobs.
+// HandleJob is the handler of the settlement jobs.
 type Settler struct {
 	Trips    TripReader
 	Charges  Store
-	Refunds  Refunds
+	Refunds  RefundStore
 	Provider Provider
-	// Card returns a rider's stored card; a made-up one when nil.
-	Card func(trips.RiderID) (email, authorization string)
-	Now  func() time.Time
-	// Tries is the number of charges, refunds or verifications within one job;
-	// 3 when zero. After them the job comes back later.
-	Tries int
+	// CardOf returns a rider's stored card; a made-up one when nil.
+	CardOf func(trips.RiderID) (email, authorization string)
+	Now    func() time.Time
+	// MaxTries is the number of charges, refunds or verifications within one
+	// job; 3 when zero. After them the job comes back later.
+	MaxTries int
 	// Backoff is the upper bound of the first wait between tries, and doubles;
 	// 200 ms when zero.
 	Backoff time.Duration
-	// Fresh is how long after its end a trip counts as never charged; 3 s when
-	// zero. An older trip may have been charged before, so it is verified
+	// FreshFor is how long after its end a trip counts as never charged; 3 s
+	// when zero. An older trip may have been charged before, so it is verified
 	// first.
-	Fresh  time.Duration
-	Budget *Budget // bounds the node's retries; nil for no bound
+	FreshFor time.Duration
+	Budget   *Budget // bounds the node's retries; nil for no bound
 }
 
 // Books is what a settler needs of a database.
 type Books interface {
 	TripReader
 	Store
-	Refunds
+	RefundStore
 }
 
 // NewSettler returns a settler of a database's trips at the provider with an
@@ -67,8 +67,8 @@ func NewSettler(books Books, url, secret string, now func() time.Time) *Settler 
 		Provider: &HTTPProvider{URL: url, Secret: secret}}
 }
 
-// ErrResting says that the provider fails and must not be asked again now.
-var ErrResting = errors.New("the provider fails, and this trip has to wait until it answers")
+// ErrProviderDown says that the provider fails and must not be asked again now.
+var ErrProviderDown = errors.New("the provider fails, and this trip has to wait until it answers")
 
 // PermanentError is a failure that no repetition will cure. A queue that checks
 // Permanent gives the job up.
@@ -78,30 +78,30 @@ func (e *PermanentError) Error() string   { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error   { return e.Err }
 func (e *PermanentError) Permanent() bool { return true }
 
-// Handle settles the trip that the job is named after: it charges it, and
+// HandleJob settles the trip that the job is named after: it charges it, and
 // refunds it if that was requested. For a trip whose money is in order it does
 // nothing. It is no error when the provider still works on a refund, or must
 // not be asked now: its webhook or the reconciler brings the trip back.
-func (s *Settler) Handle(ctx context.Context, jobID string, _ []byte) error {
+func (s *Settler) HandleJob(ctx context.Context, jobID string, _ []byte) error {
 	id := trips.TripID(jobID)
-	_, err := s.Settle(ctx, id)
+	_, err := s.SettleTrip(ctx, id)
 	if err == nil {
 		if _, err = s.advanceRefund(ctx, id); errors.Is(err, trips.ErrNotFound) {
 			return nil
 		}
 	}
 
-	if errors.Is(err, ErrResting) {
+	if errors.Is(err, ErrProviderDown) {
 		return nil
 	}
 	return err
 }
 
-// Settle returns the trip's charge, and takes the money first if that has not
-// happened. Errors: PermanentError for a trip that is unknown or not completed,
-// a declined card, or a wrong amount; ErrResting; or one that a later attempt
-// may cure.
-func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
+// SettleTrip returns the trip's charge, and takes the money first if that has
+// not happened. Errors: PermanentError for a trip that is unknown or not
+// completed, a declined card, or a wrong amount; ErrProviderDown; or one that a
+// later attempt may cure.
+func (s *Settler) SettleTrip(ctx context.Context, id trips.TripID) (Charge, error) {
 	c, err := s.Charges.Charge(ctx, id)
 	if err == nil || !errors.Is(err, trips.ErrNotFound) {
 		return c, err
@@ -123,7 +123,7 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 		return Charge{}, err
 	}
 
-	return s.Charges.Settle(ctx, Charge{Trip: id, Rider: t.Rider, Reference: paid.Reference,
+	return s.Charges.RecordCharge(ctx, Charge{Trip: id, Rider: t.Rider, Reference: paid.Reference,
 		Amount: paid.Amount, ProviderID: paid.ID, At: s.Now()})
 }
 
@@ -132,9 +132,9 @@ func (s *Settler) Settle(ctx context.Context, id trips.TripID) (Charge, error) {
 func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error) {
 	o := s.newOrder(t)
 
-	// No job comes back within Fresh of the trip's end, so a fresh trip was not
-	// tried before.
-	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.Fresh, 3*time.Second)
+	// No job comes back within FreshFor of the trip's end, so a fresh trip was
+	// not tried before.
+	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.FreshFor, 3*time.Second)
 	if !doubt {
 		s.Budget.recordFirst(s.Now())
 	} else if err := s.waitForBudget(ctx); err != nil {
@@ -159,6 +159,7 @@ func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error
 
 		doubt = true
 	}
+
 	return Payment{}, err
 }
 
@@ -169,7 +170,7 @@ func isAnswer(err error) bool {
 }
 
 // waitForBudget returns nil when the budget allows one more attempt. Errors:
-// ErrResting when the provider fails, or ctx's.
+// ErrProviderDown when the provider fails, or ctx's.
 func (s *Settler) waitForBudget(ctx context.Context) error {
 	for {
 		allowed, wait := s.Budget.allowRetry(s.Now())
@@ -177,7 +178,7 @@ func (s *Settler) waitForBudget(ctx context.Context) error {
 		case allowed:
 			return nil
 		case !wait:
-			return ErrResting
+			return ErrProviderDown
 		case !sleep.For(ctx, 20*time.Millisecond):
 			return ctx.Err()
 		}
@@ -186,9 +187,9 @@ func (s *Settler) waitForBudget(ctx context.Context) error {
 
 // verifyOrCharge charges, unless doubt says that an earlier charge may have
 // gone through and the provider confirms it.
-func (s *Settler) verifyOrCharge(ctx context.Context, o Order, doubt bool) (Payment, error) {
+func (s *Settler) verifyOrCharge(ctx context.Context, o ChargeOrder, doubt bool) (Payment, error) {
 	if doubt {
-		p, err := s.Provider.Verify(ctx, o.Reference)
+		p, err := s.Provider.VerifyCharge(ctx, o.Reference)
 		if !errors.Is(err, ErrUnknownReference) {
 			return p, err
 		}
@@ -196,21 +197,21 @@ func (s *Settler) verifyOrCharge(ctx context.Context, o Order, doubt bool) (Paym
 
 	p, err := s.Provider.Charge(ctx, o)
 	if errors.Is(err, ErrDuplicate) {
-		return s.Provider.Verify(ctx, o.Reference)
+		return s.Provider.VerifyCharge(ctx, o.Reference)
 	}
 	return p, err
 }
 
-func (s *Settler) newOrder(t trips.Trip) Order {
+func (s *Settler) newOrder(t trips.Trip) ChargeOrder {
 	email, card := string(t.Rider)+"@riders.example", "AUTH_"+string(t.Rider)
-	if s.Card != nil {
-		email, card = s.Card(t.Rider)
+	if s.CardOf != nil {
+		email, card = s.CardOf(t.Rider)
 	}
-	return Order{Reference: Reference(t.ID), Amount: t.Quote.Fare, Email: email, Authorization: card}
+	return ChargeOrder{Reference: ChargeReference(t.ID), Amount: t.Quote.Fare, Email: email, Authorization: card}
 }
 
 // checkAmount refuses to book an amount other than the fare.
-func (s *Settler) checkAmount(p Payment, o Order) error {
+func (s *Settler) checkAmount(p Payment, o ChargeOrder) error {
 	if p.Amount != o.Amount {
 		return &PermanentError{fmt.Errorf("%s: provider took %v instead of %v; a person must look: %w",
 			o.Reference, p.Amount, o.Amount, ErrRefused)}
@@ -218,7 +219,7 @@ func (s *Settler) checkAmount(p Payment, o Order) error {
 	return nil
 }
 
-func (s *Settler) maxTries() int { return cmp.Or(s.Tries, 3) }
+func (s *Settler) maxTries() int { return cmp.Or(s.MaxTries, 3) }
 
 // backOff waits with full jitter. It returns false when ctx ended first.
 func (s *Settler) backOff(ctx context.Context, try int) bool {

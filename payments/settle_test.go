@@ -44,7 +44,7 @@ func newFixtureWith(t *testing.T, cfg provider.Config) *fixture {
 		changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{"done": completedTrip("done", 123_400),
 			"off": {ID: "off", Rider: "ada", State: trips.Cancelled, EndedAt: ended}}}
 	d := &fixture{memoryStore: b, ledger: ledger}
-	emulator := provider.New(cfg, ledger)
+	emulator := provider.NewEmulator(cfg, ledger)
 	d.emulator = httptest.NewServer(emulator)
 	client := d.emulator.Client()
 	client.Timeout = 0
@@ -86,7 +86,7 @@ func TestTheFareIsTakenOnceHoweverTheProviderMisbehaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newFixture(t, f)
 			for range 3 { // the job and its repeats
-				if err := d.Handle(t.Context(), "done", nil); err != nil {
+				if err := d.HandleJob(t.Context(), "done", nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -101,7 +101,7 @@ func TestSixteenCopiesOfAJobTakeTheFareOnce(t *testing.T) {
 	var crowd sync.WaitGroup
 	for range 16 {
 		crowd.Go(func() {
-			if err := d.Handle(t.Context(), "done", nil); err != nil {
+			if err := d.HandleJob(t.Context(), "done", nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -113,11 +113,11 @@ func TestSixteenCopiesOfAJobTakeTheFareOnce(t *testing.T) {
 
 func TestAWorkerThatDiedAfterTheChargeLeavesItsHeirOnlyTheBooking(t *testing.T) {
 	d := newFixture(t, provider.Faults{})
-	o := payments.Order{Reference: payments.Reference("done"), Amount: d.trips["done"].Quote.Fare, Email: "e", Authorization: "a"}
+	o := payments.ChargeOrder{Reference: payments.ChargeReference("done"), Amount: d.trips["done"].Quote.Fare, Email: "e", Authorization: "a"}
 	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Handle(t.Context(), "done", nil); err != nil {
+	if err := d.HandleJob(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
 
@@ -127,7 +127,7 @@ func TestAWorkerThatDiedAfterTheChargeLeavesItsHeirOnlyTheBooking(t *testing.T) 
 func TestAHangingProviderMeetsTheDeadline(t *testing.T) {
 	d := newFixture(t, provider.Faults{Hang: 1, HangFor: time.Hour})
 	d.Provider.(*payments.HTTPProvider).Timeout = 30 * time.Millisecond
-	err := d.Handle(t.Context(), "done", nil)
+	err := d.HandleJob(t.Context(), "done", nil)
 	if !errors.Is(err, context.DeadlineExceeded) || isPermanent(err) {
 		t.Errorf("got %v, want a deadline that leaves hope", err)
 	}
@@ -140,11 +140,11 @@ func TestAProviderThatIsDownIsAskedAgainLater(t *testing.T) {
 	d := newFixture(t, provider.Faults{})
 	up := d.Provider.(*payments.HTTPProvider).URL
 	d.Provider.(*payments.HTTPProvider).URL = "http://127.0.0.1:1"
-	if err := d.Handle(t.Context(), "done", nil); err == nil || isPermanent(err) {
+	if err := d.HandleJob(t.Context(), "done", nil); err == nil || isPermanent(err) {
 		t.Fatalf("got %v", err)
 	}
 	d.Provider.(*payments.HTTPProvider).URL = up
-	if err := d.Handle(t.Context(), "done", nil); err != nil {
+	if err := d.HandleJob(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
 	d.checkChargedOnce(t)
@@ -163,7 +163,7 @@ func TestWhatNoRepetitionCuresIsPermanent(t *testing.T) {
 		{"a cancelled trip", newFixture(t, provider.Faults{}), "off", trips.ErrBadMove},
 		{"an unknown trip", newFixture(t, provider.Faults{}), "nobody", trips.ErrNotFound},
 	} {
-		if err := c.d.Handle(t.Context(), c.job, nil); !errors.Is(err, c.want) || !isPermanent(err) {
+		if err := c.d.HandleJob(t.Context(), c.job, nil); !errors.Is(err, c.want) || !isPermanent(err) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		for _, e := range c.d.ledger.Entries() {
@@ -176,14 +176,14 @@ func TestWhatNoRepetitionCuresIsPermanent(t *testing.T) {
 
 func TestAnotherAmountUnderOurReferenceIsNotBooked(t *testing.T) {
 	d := newFixture(t, provider.Faults{})
-	o := payments.Order{Reference: payments.Reference("done"), Amount: trips.Money{Minor: 1, Currency: "NGN"}, Email: "e", Authorization: "a"}
+	o := payments.ChargeOrder{Reference: payments.ChargeReference("done"), Amount: trips.Money{Minor: 1, Currency: "NGN"}, Email: "e", Authorization: "a"}
 	if _, err := d.Provider.Charge(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 
 	d.Now = func() time.Time { return ended.Add(time.Hour) } // verifies first
 	for range 2 {
-		if err := d.Handle(t.Context(), "done", nil); !isPermanent(err) {
+		if err := d.HandleJob(t.Context(), "done", nil); !isPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 		d.Now = func() time.Time { return ended } // charges first
@@ -200,7 +200,7 @@ type recordingQueue struct {
 	err  error
 }
 
-func (q *recordingQueue) Enqueue(_ context.Context, _, id string, _ []byte) error {
+func (q *recordingQueue) EnqueueJob(_ context.Context, _, id string, _ []byte) error {
 	if q.err == nil {
 		q.jobs = append(q.jobs, id)
 	}
@@ -214,7 +214,7 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 	look := func(after time.Duration, want int) {
 		t.Helper()
 		now = ended.Add(after)
-		if n, err := r.Look(t.Context()); err != nil || n != want {
+		if n, err := r.EnqueueDue(t.Context()); err != nil || n != want {
 			t.Errorf("after %v: queued %d, %v; want %d", after, n, err, want)
 		}
 	}
@@ -222,7 +222,7 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 	look(30*time.Second, 0) // settlement may be on its way
 	q.err = errors.New("redis is away")
 	now = ended.Add(61 * time.Second)
-	if _, err := r.Look(t.Context()); !errors.Is(err, q.err) {
+	if _, err := r.EnqueueDue(t.Context()); !errors.Is(err, q.err) {
 		t.Errorf("got %v", err)
 	}
 	q.err = nil
@@ -231,7 +231,7 @@ func TestTheReconcilerFindsAForgottenTripAndAsksEverMoreRarely(t *testing.T) {
 	look(125*time.Second, 1)
 	look(200*time.Second, 0)
 	look(250*time.Second, 1)
-	if err := d.Handle(t.Context(), q.jobs[0], nil); err != nil {
+	if err := d.HandleJob(t.Context(), q.jobs[0], nil); err != nil {
 		t.Fatal(err)
 	}
 	d.checkChargedOnce(t)
@@ -243,7 +243,7 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
-	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", Lost: lost, Every: time.Hour,
+	r := &payments.Reconciler{Charges: d.memoryStore, Refunds: d.memoryStore, Queue: q, Stream: "settlements", QueueLost: lost, Interval: time.Hour,
 		Now: func() time.Time { return ended.Add(time.Second) }, Log: slog.New(slog.DiscardHandler)}
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()

@@ -47,7 +47,7 @@ type forgetfulBank struct {
 	mu       sync.Mutex // guards all below
 	faults   float64
 	captures []capture
-	refunds  map[string][]payments.Repayment // by payment, newest first
+	refunds  map[string][]payments.ProviderRefund // by payment, newest first
 }
 
 type capture struct {
@@ -96,11 +96,12 @@ func serveWithFaults[T any](ctx context.Context, b *forgetfulBank, do func() (T,
 	case 2: // hangs; done after the caller gave up
 		time.AfterFunc(b.between(time.Second, 20*time.Second), func() { _, _ = do() })
 	}
+
 	return none, wait(time.Minute)
 }
 
 // Charge takes the money.
-func (b *forgetfulBank) Charge(ctx context.Context, o payments.Order) (payments.Payment, error) {
+func (b *forgetfulBank) Charge(ctx context.Context, o payments.ChargeOrder) (payments.Payment, error) {
 	return serveWithFaults(ctx, b, func() (payments.Payment, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -117,8 +118,8 @@ func (b *forgetfulBank) Charge(ctx context.Context, o payments.Order) (payments.
 	})
 }
 
-// Verify finds a payment of any age.
-func (b *forgetfulBank) Verify(ctx context.Context, reference string) (payments.Payment, error) {
+// VerifyCharge finds a payment of any age.
+func (b *forgetfulBank) VerifyCharge(ctx context.Context, reference string) (payments.Payment, error) {
 	return serveWithFaults(ctx, b, func() (payments.Payment, error) {
 		if found := b.capturesOf(reference); len(found) > 0 {
 			return found[0].Payment, nil
@@ -127,24 +128,24 @@ func (b *forgetfulBank) Verify(ctx context.Context, reference string) (payments.
 	})
 }
 
-// Repay gives a payment back, once and whole. It may take minutes.
-func (b *forgetfulBank) Repay(ctx context.Context, o payments.RepayOrder) (payments.Repayment, error) {
-	return serveWithFaults(ctx, b, func() (payments.Repayment, error) {
+// CreateRefund gives a payment back, once and whole. It may take minutes.
+func (b *forgetfulBank) CreateRefund(ctx context.Context, o payments.RefundOrder) (payments.ProviderRefund, error) {
+	return serveWithFaults(ctx, b, func() (payments.ProviderRefund, error) {
 		paid := b.capturesOf(o.Transaction)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 
 		if len(paid) == 0 || len(b.refunds[paid[0].ID]) > 0 {
-			return payments.Repayment{}, payments.ErrRefused
+			return payments.ProviderRefund{}, payments.ErrRefused
 		}
 
 		id := paid[0].ID
-		r := payments.Repayment{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
+		r := payments.ProviderRefund{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
 		if b.chance(.5) {
-			r.Status = payments.RefundAsked
+			r.Status = payments.RefundRequested
 			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finishRefund(id) })
 		}
-		b.refunds[id] = []payments.Repayment{r}
+		b.refunds[id] = []payments.ProviderRefund{r}
 		return r, nil
 	})
 }
@@ -155,9 +156,9 @@ func (b *forgetfulBank) finishRefund(id string) {
 	b.refunds[id][0].Status = payments.RefundDone
 }
 
-// Repayments returns the refunds of a payment.
-func (b *forgetfulBank) Repayments(ctx context.Context, paymentID string) ([]payments.Repayment, error) {
-	return serveWithFaults(ctx, b, func() ([]payments.Repayment, error) {
+// ListRefunds returns the refunds of a payment.
+func (b *forgetfulBank) ListRefunds(ctx context.Context, paymentID string) ([]payments.ProviderRefund, error) {
+	return serveWithFaults(ctx, b, func() ([]payments.ProviderRefund, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return slices.Clone(b.refunds[paymentID]), nil
@@ -198,9 +199,9 @@ func (q *lossyQueue) setFaults(p float64) {
 	q.faults = p
 }
 
-// Enqueue adds a job. With faults it may add it twice, not add it, or add it
+// EnqueueJob adds a job. With faults it may add it twice, not add it, or add it
 // and return an error.
-func (q *lossyQueue) Enqueue(_ context.Context, _, id string, _ []byte) error {
+func (q *lossyQueue) EnqueueJob(_ context.Context, _, id string, _ []byte) error {
 	q.mu.Lock()
 	faults := q.faults
 	q.mu.Unlock()

@@ -88,7 +88,7 @@ func TestSimulatedTillsChargeEveryCompletedTripOnce(t *testing.T) {
 func newPaymentSim(t *testing.T, seed uint64) *paymentSim {
 	l := &seededRand{rng: rand.New(rand.NewPCG(seed, 2))}
 	m := &paymentSim{seededRand: l, t: t, store: faulty.New(seed), lost: make(chan struct{}, 1), refunded: map[trips.TripID]bool{},
-		budget: new(payments.Budget), bank: &forgetfulBank{seededRand: l, memory: time.Minute, refunds: map[string][]payments.Repayment{}},
+		budget: new(payments.Budget), bank: &forgetfulBank{seededRand: l, memory: time.Minute, refunds: map[string][]payments.ProviderRefund{}},
 		queue: &lossyQueue{seededRand: l, wake: make(chan struct{}, 1)}}
 	m.ctx, m.stop = context.WithCancel(t.Context())
 	for range 3 {
@@ -174,7 +174,7 @@ func (m *paymentSim) deliverJob(ctx context.Context, j job) {
 	s := m.newSettler()
 	s.Budget = m.budget
 
-	err := s.Handle(limited, j.id, nil)
+	err := s.HandleJob(limited, j.id, nil)
 	j.try++
 	switch gone := (*payments.PermanentError)(nil); {
 	case ctx.Err() != nil, err == nil && m.chance(.05):
@@ -188,8 +188,8 @@ func (m *paymentSim) deliverJob(ctx context.Context, j job) {
 }
 
 func (m *paymentSim) runReconciler() {
-	r := &payments.Reconciler{Charges: m.store, Refunds: m.store, Queue: m.queue, Stream: "settlements", Longest: longest,
-		Budget: m.budget, Lost: m.lost, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	r := &payments.Reconciler{Charges: m.store, Refunds: m.store, Queue: m.queue, Stream: "settlements", MaxWait: longest,
+		Budget: m.budget, QueueLost: m.lost, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	for m.ctx.Err() == nil { // it restarts with its node
 		ctx, die := context.WithTimeout(m.ctx, m.between(time.Minute, 30*time.Minute))
 		if err := r.Run(ctx); ctx.Err() == nil {
@@ -220,7 +220,7 @@ func (m *paymentSim) runTrip() {
 	for stage := 1; stage < stages; stage++ {
 		if m.chance(.05) {
 			// A job for a trip that is not completed.
-			_ = m.queue.Enqueue(m.ctx, "settlements", string(id), nil)
+			_ = m.queue.EnqueueJob(m.ctx, "settlements", string(id), nil)
 		}
 
 		switch by := trips.Driver(driver); stage {
@@ -240,7 +240,7 @@ func (m *paymentSim) runTrip() {
 	}
 
 	// The reconciler makes up for an error.
-	_ = m.queue.Enqueue(m.ctx, "settlements", string(id), nil)
+	_ = m.queue.EnqueueJob(m.ctx, "settlements", string(id), nil)
 	if m.chance(.2) && m.sleepFor(m.between(time.Second, 20*time.Minute)) {
 		m.requestRefund(t)
 	}
@@ -250,7 +250,7 @@ func (m *paymentSim) runTrip() {
 // trip that was never charged none is.
 func (m *paymentSim) requestRefund(t trips.Trip) {
 	for m.ctx.Err() == nil {
-		_, err := m.newSettler().Refund(m.ctx, t.ID, "completed by mistake")
+		_, err := m.newSettler().RefundTrip(m.ctx, t.ID, "completed by mistake")
 		written, failed := m.store.Refund(m.ctx, t.ID)
 		if failed == nil && written.Trip == t.ID {
 			m.mu.Lock()
@@ -273,7 +273,7 @@ func (m *paymentSim) commitUntilStored(ev trips.Event, err error) trips.Trip {
 		m.t.Errorf("a legal move: %v", err)
 		return ev.Trip
 	}
-	move := trips.Move{Key: trips.Key{Actor: ev.By, ID: fmt.Sprint(ev.Trip.ID, ev.Seq())}, Event: ev}
+	move := trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: fmt.Sprint(ev.Trip.ID, ev.Seq())}, Event: ev}
 	for m.ctx.Err() == nil {
 		if done, err := m.store.Apply(m.ctx, move); err == nil {
 			return done.Trip
@@ -319,7 +319,7 @@ func (m *paymentSim) checkBooks() {
 
 // checkTrip compares one trip with what the bank took and gave back.
 func (m *paymentSim) checkTrip(t trips.Trip) {
-	taken := m.bank.capturesOf(payments.Reference(t.ID))
+	taken := m.bank.capturesOf(payments.ChargeReference(t.ID))
 	if t.State != trips.Completed {
 		if len(taken) > 0 {
 			m.t.Errorf("trip %s is %s, and the bank took %+v", t.ID, t.State, taken)
@@ -352,12 +352,12 @@ func (m *paymentSim) checkTrip(t trips.Trip) {
 
 // drainOutbox reads the outbox to its end; its messages do not matter here.
 func (m *paymentSim) drainOutbox() {
-	if ok, err := m.store.Lease(m.ctx, "relay", time.Minute); err != nil || !ok {
+	if ok, err := m.store.AcquireLease(m.ctx, "relay", time.Minute); err != nil || !ok {
 		m.t.Fatal("no lease of the outbox", err)
 	}
-	all, err := m.store.Pending(m.ctx, 1_000_000)
+	all, err := m.store.PendingMessages(m.ctx, 1_000_000)
 	if err == nil && len(all) > 0 {
-		err = m.store.Advance(m.ctx, "relay", all[len(all)-1])
+		err = m.store.AdvanceCursor(m.ctx, "relay", all[len(all)-1])
 	}
 	if err != nil {
 		m.t.Fatal(err)

@@ -40,7 +40,7 @@ var (
 type Webhook struct {
 	Secret  string // our key at the provider; never empty
 	Charges Store
-	Refunds Refunds
+	Refunds RefundStore
 	Queue   Queue
 	Stream  string
 	Now     func() time.Time
@@ -63,7 +63,7 @@ type webhookEvent struct {
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBytes))
 	if err == nil {
-		err = h.Hear(r.Context(), body, r.Header.Get(SignatureHeader))
+		err = h.Receive(r.Context(), body, r.Header.Get(SignatureHeader))
 	}
 	if err == nil {
 		return
@@ -83,10 +83,10 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, http.StatusText(code), code)
 }
 
-// Hear accepts one event and queues its trip's settlement if that is due.
+// Receive accepts one event and queues its trip's settlement if that is due.
 // Errors: ErrSignature, ErrMalformed, ErrStale, or that of the store or the
 // queue.
-func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error {
+func (h *Webhook) Receive(ctx context.Context, body []byte, signature string) error {
 	if !h.hasValidSignature(body, signature) {
 		return ErrSignature
 	}
@@ -100,7 +100,7 @@ func (h *Webhook) Hear(ctx context.Context, body []byte, signature string) error
 	if err != nil || news == "" {
 		return err
 	}
-	return h.Queue.Enqueue(ctx, h.Stream, string(news), []byte(news))
+	return h.Queue.EnqueueJob(ctx, h.Stream, string(news), []byte(news))
 }
 
 // hasValidSignature checks the bytes as they came; a body that was decoded and
@@ -125,7 +125,7 @@ func (h *Webhook) tripToSettle(ctx context.Context, e webhookEvent) (trips.TripI
 		return "", nil
 	}
 
-	suffix, ours := strings.CutPrefix(reference, Reference(""))
+	suffix, ours := strings.CutPrefix(reference, ChargeReference(""))
 	if !ours || suffix == "" {
 		return "", nil
 	}
@@ -155,7 +155,7 @@ func (h *Webhook) tripIfUncharged(ctx context.Context, id trips.TripID, at time.
 // which these events lack: while a refund is open, one more look does no harm.
 func (h *Webhook) tripIfRefundOpen(ctx context.Context, id trips.TripID) (trips.TripID, error) {
 	r, err := h.Refunds.Refund(ctx, id)
-	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundAsked) {
+	if errors.Is(err, trips.ErrNotFound) || (err == nil && r.State != RefundRequested) {
 		return "", nil
 	}
 	return id, err

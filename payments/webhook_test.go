@@ -34,7 +34,7 @@ type jobRunner struct {
 	jobs   chan string
 }
 
-func (w *jobRunner) Enqueue(_ context.Context, _, id string, _ []byte) error {
+func (w *jobRunner) EnqueueJob(_ context.Context, _, id string, _ []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queued = append(w.queued, id)
@@ -64,7 +64,7 @@ func newWebhookFixture(t *testing.T, f provider.Faults) *webhookFixture {
 	busy.Go(func() {
 		for id := range w.jobs {
 			// A failure is visible in the store.
-			_ = d.Handle(context.Background(), id, nil)
+			_ = d.HandleJob(context.Background(), id, nil)
 		}
 	})
 
@@ -85,15 +85,15 @@ func (e *webhookFixture) postEvent(t *testing.T, body, signature string) int {
 
 func chargeSuccess(id trips.TripID, at time.Time) string {
 	return fmt.Sprintf(`{"event":"charge.success","data":{"id":1,"reference":%q,"amount":1,"paid_at":%q}}`,
-		payments.Reference(id), at.Format(time.RFC3339Nano))
+		payments.ChargeReference(id), at.Format(time.RFC3339Nano))
 }
 
 func TestAChargeWhoseReplyWasLostIsSettledByItsWebhook(t *testing.T) {
 	for name, f := range map[string]provider.Faults{"lost reply": {LoseReply: 1}, "500 after": {Error500: 1}} {
 		t.Run(name, func(t *testing.T) {
 			e := newWebhookFixture(t, f)
-			e.Tries = 1
-			if _, err := e.Settler.Settle(t.Context(), "done"); err == nil {
+			e.MaxTries = 1
+			if _, err := e.Settler.SettleTrip(t.Context(), "done"); err == nil {
 				t.Fatal("the reply was not lost")
 			}
 			e.waitFor(t, func() bool { return len(e.charges) == 1 })
@@ -104,14 +104,14 @@ func TestAChargeWhoseReplyWasLostIsSettledByItsWebhook(t *testing.T) {
 
 func TestARefundIsDoneWhenItsWebhookSaysThatItWasProcessed(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{})
-	e.Tries = 1
-	if err := e.Handle(t.Context(), "done", nil); err != nil {
+	e.MaxTries = 1
+	if err := e.HandleJob(t.Context(), "done", nil); err != nil {
 		t.Fatal(err)
 	}
 
 	// The job that the charge's own webhook queued may be faster with asking
 	// for the refund.
-	r, err := e.Settler.Refund(t.Context(), "done", "by mistake")
+	r, err := e.Settler.RefundTrip(t.Context(), "done", "by mistake")
 	if r.State == payments.RefundFailed || (err != nil && !errors.Is(err, payments.ErrDuplicate)) {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -123,7 +123,7 @@ func TestARefundIsDoneWhenItsWebhookSaysThatItWasProcessed(t *testing.T) {
 func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{})
 	body := chargeSuccess("done", ended)
-	signature := provider.Sign("sk", []byte(body))
+	signature := provider.SignWebhook("sk", []byte(body))
 	var decoded map[string]any
 	if err := json.Unmarshal([]byte(body), &decoded); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 	}
 
 	for name, c := range map[string]struct{ body, signature string }{
-		"forged":           {body, provider.Sign("another key", []byte(body))},
+		"forged":           {body, provider.SignWebhook("another key", []byte(body))},
 		"no signature":     {body, ""},
 		"not hex":          {body, "zz" + signature[2:]},
 		"half a signature": {body, signature[:64]},
@@ -151,7 +151,7 @@ func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 	}
 
 	e.hook.Secret = ""
-	if code := e.postEvent(t, body, provider.Sign("", []byte(body))); code != http.StatusUnauthorized {
+	if code := e.postEvent(t, body, provider.SignWebhook("", []byte(body))); code != http.StatusUnauthorized {
 		t.Errorf("signed with no key: %d", code)
 	}
 	if n := e.jobs.countQueued(); n != 0 {
@@ -177,7 +177,7 @@ func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
 		"no reference":        {`{"event":"charge.success","data":{}}`, http.StatusOK},
 		"a refund unasked":    {`{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":"5"}}`, http.StatusOK},
 	} {
-		if code := e.postEvent(t, c.body, provider.Sign("sk", []byte(c.body))); code != c.code {
+		if code := e.postEvent(t, c.body, provider.SignWebhook("sk", []byte(c.body))); code != c.code {
 			t.Errorf("%s: %d, want %d", name, code, c.code)
 		}
 	}
@@ -190,7 +190,7 @@ func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
 func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{})
 	body := chargeSuccess("done", ended)
-	signature := provider.Sign("sk", []byte(body))
+	signature := provider.SignWebhook("sk", []byte(body))
 	for range 3 {
 		// Nothing is settled yet: each event leads to a job, and the provider
 		// charges once.
@@ -222,10 +222,10 @@ func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
 func TestAnEventAboutACancelledTripTakesNothing(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{})
 	body := chargeSuccess("off", ended)
-	if code := e.postEvent(t, body, provider.Sign("sk", []byte(body))); code != http.StatusOK {
+	if code := e.postEvent(t, body, provider.SignWebhook("sk", []byte(body))); code != http.StatusOK {
 		t.Fatal(code)
 	}
-	if _, err := e.Settler.Settle(t.Context(), "off"); !isPermanent(err) || len(e.ledger.Entries()) != 0 {
+	if _, err := e.Settler.SettleTrip(t.Context(), "off"); !isPermanent(err) || len(e.ledger.Entries()) != 0 {
 		t.Errorf("%v; ledger %+v", err, e.ledger.Entries())
 	}
 }
@@ -239,7 +239,7 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 		DuplicateHook: .3, LateHook: .3, LateBy: 20 * time.Millisecond, ReorderHook: .3})
 
 	// Verify before each charge, as after a restart.
-	e.Tries, e.Fresh = 1, time.Nanosecond
+	e.MaxTries, e.FreshFor = 1, time.Nanosecond
 	e.Provider.(*payments.HTTPProvider).Timeout = 100 * time.Millisecond
 	fares := int64(123_400)
 	var crowd sync.WaitGroup
@@ -263,7 +263,7 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 		crowd.Go(func() {
 			for i := part; i < len(ids); i += 4 {
 				// Webhooks and the reconciler make up for an error.
-				_ = e.Handle(t.Context(), ids[i], nil)
+				_ = e.HandleJob(t.Context(), ids[i], nil)
 			}
 		})
 	}
@@ -279,9 +279,9 @@ func TestSumsAreEqualAfterEveryKindOfTrouble(t *testing.T) {
 	// Webhooks alone settle the rest of what was taken.
 	e.waitFor(t, func() bool { return len(e.charges) >= taken })
 	r := &payments.Reconciler{Charges: e.memoryStore, Refunds: e.memoryStore, Queue: e.jobs, Stream: "settlements", Grace: time.Millisecond,
-		Longest: time.Millisecond, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }, Log: slog.New(slog.DiscardHandler)}
+		MaxWait: time.Millisecond, Now: func() time.Time { return time.Now().AddDate(1, 0, 0) }, Log: slog.New(slog.DiscardHandler)}
 	for settled := 0; settled <= n; {
-		if _, err := r.Look(t.Context()); err != nil {
+		if _, err := r.EnqueueDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 
@@ -327,7 +327,7 @@ func FuzzAnythingUnsignedIsRefused(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, signature string) {
 		// Without a store, an event that gets past the signature panics.
 		h := &payments.Webhook{Secret: "sk"}
-		if err := h.Hear(t.Context(), body, signature); err == nil && signature != provider.Sign("sk", body) {
+		if err := h.Receive(t.Context(), body, signature); err == nil && signature != provider.SignWebhook("sk", body) {
 			t.Errorf("heard %q", body)
 		}
 	})

@@ -22,8 +22,9 @@ func ExampleSurge() {
 		now = now.Add(10 * time.Second)
 		surge.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market})
 	}
-	fmt.Println("market", surge.At(market))
-	fmt.Println("village", surge.At(village))
+
+	fmt.Println("market", surge.MultiplierAt(market))
+	fmt.Println("village", surge.MultiplierAt(village))
 
 	// Output:
 	// market 1.9
@@ -43,21 +44,22 @@ func ExampleQuoter() {
 
 	from, to := location.Point{Lng: 3.39, Lat: 6.45}, location.Point{Lng: 3.32, Lat: 6.58}
 	way := trips.Quote{Metres: 9_000, Duration: 20 * time.Minute, Source: "road"}
+
 	token, _, err := quoter.Sign("ada", from, to, way)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	quote, err := quoter.Read(token, "ada")
+	quote, err := quoter.Verify(token, "ada")
 	fmt.Println(quote.Terms.Fare, quote.Multiplier, err)
 
-	_, err = quoter.Read(token, "bola")
-	fmt.Println("another rider:", errors.Is(err, pricing.ErrQuote))
+	_, err = quoter.Verify(token, "bola")
+	fmt.Println("another rider:", errors.Is(err, pricing.ErrBadQuote))
 
 	now = now.Add(pricing.DefaultTTL)
-	_, err = quoter.Read(token, "ada")
-	fmt.Println("too late:", errors.Is(err, pricing.ErrExpired))
+	_, err = quoter.Verify(token, "ada")
+	fmt.Println("too late:", errors.Is(err, pricing.ErrQuoteExpired))
 
 	// Output:
 	// 2620.00 NGN 1.0 <nil>

@@ -44,7 +44,7 @@ func TestThePlainFareIsTheTariffsOwn(t *testing.T) {
 		f := genTariff().Draw(t, "tariff")
 		metres := rapid.Float64Range(0, 2e6).Draw(t, "metres")
 		d := time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "duration"))
-		if got, want := Fare(f, metres, d, Plain), f.Fare(metres, d); got != want {
+		if got, want := Fare(f, metres, d, NoSurge), f.Fare(metres, d); got != want {
 			t.Fatalf("%v, the tariff says %v", got, want)
 		}
 	})

@@ -30,20 +30,21 @@ const (
 const DefaultTTL = 2 * time.Minute
 
 var (
-	// ErrQuote says that a token is not one of our quotes for this rider.
-	ErrQuote = errors.New("this is no quote of ours for you: ask for a quote and send it as it came")
-	// ErrExpired says that a quote is no longer valid.
-	ErrExpired = errors.New("the quote has expired: ask for a new quote")
+	// ErrBadQuote says that a token is not one of our quotes for this rider.
+	ErrBadQuote = errors.New("this is no quote of ours for you: ask for a quote and send it as it came")
+	// ErrQuoteExpired says that a quote is no longer valid.
+	ErrQuoteExpired = errors.New("the quote has expired: ask for a new quote")
 )
 
-// Quote is a price for one rider's way. It is valid before Until (exclusive).
+// Quote is a price for one rider's way. It is valid before ExpiresAt
+// (exclusive).
 type Quote struct {
 	ID         string
 	Rider      trips.RiderID
 	From, To   location.Point
 	Terms      trips.Quote
 	Multiplier Multiplier
-	Until      time.Time
+	ExpiresAt  time.Time
 }
 
 // Quoter prices ways and signs the prices, so that no node has to remember its
@@ -86,19 +87,20 @@ func NewQuoter(secret []byte, o QuoterOptions) (*Quoter, error) {
 	}
 
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		// Read checks the claims itself, to tell expired quotes from forged
+		// Verify checks the claims itself, to tell expired quotes from forged
 		// ones.
 		jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+
 	return &Quoter{opts: o, key: key, parser: parser}, nil
 }
 
 // Surge returns where prices are raised at present.
 func (q *Quoter) Surge() *Surge { return q.opts.Surge }
 
-// Price returns the way with its fare of this moment, and the multiplier at the
-// place where it begins.
-func (q *Quoter) Price(from location.Point, way trips.Quote) (trips.Quote, Multiplier) {
-	m := q.opts.Surge.At(from)
+// PriceWay returns the way with its fare of this moment, and the multiplier at
+// the place where it begins.
+func (q *Quoter) PriceWay(from location.Point, way trips.Quote) (trips.Quote, Multiplier) {
+	m := q.opts.Surge.MultiplierAt(from)
 	way.Fare = Fare(q.opts.Tariff, way.Metres, way.Duration, m)
 	return way, m
 }
@@ -119,11 +121,11 @@ type quoteClaims struct {
 // Sign prices a way for a rider and returns the quote and the signed token
 // that stands for it.
 func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
-	priced, m := q.Price(from, way)
+	priced, m := q.PriceWay(from, way)
 
 	// A token's times are whole seconds.
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
-	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, Until: until}
+	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, ExpiresAt: until}
 	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
 		Tenths: m, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 			Subject: string(rider), ID: quote.ID, ExpiresAt: jwt.NewNumericDate(until)}}
@@ -135,25 +137,25 @@ func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Qu
 	return token, quote, nil
 }
 
-// Read returns the quote of a token, if it was made for this rider. With
-// ErrExpired the quote is complete too; every other error is ErrQuote.
-func (q *Quoter) Read(token string, rider trips.RiderID) (Quote, error) {
+// Verify returns the quote of a token, if it was made for this rider. With
+// ErrQuoteExpired the quote is complete too; every other error is ErrBadQuote.
+func (q *Quoter) Verify(token string, rider trips.RiderID) (Quote, error) {
 	if len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
 		// The base64 decoder would ignore line breaks.
-		return Quote{}, ErrQuote
+		return Quote{}, ErrBadQuote
 	}
 	var t quoteClaims
 
 	_, err := q.parser.ParseWithClaims(token, &t, func(*jwt.Token) (any, error) { return q.key, nil })
 	if err != nil || t.Issuer != quoteIssuer || !slices.Equal(t.Audience, jwt.ClaimStrings{quoteAudience}) ||
 		t.Subject != string(rider) || t.ID == "" || t.ExpiresAt == nil {
-		return Quote{}, ErrQuote
+		return Quote{}, ErrBadQuote
 	}
 
-	quote := Quote{ID: t.ID, Rider: rider, From: t.From, To: t.To, Multiplier: t.Tenths, Until: t.ExpiresAt.Time,
+	quote := Quote{ID: t.ID, Rider: rider, From: t.From, To: t.To, Multiplier: t.Tenths, ExpiresAt: t.ExpiresAt.Time,
 		Terms: trips.Quote{Metres: t.Metres, Duration: t.Time, Fare: t.Fare, Source: t.Source}}
-	if !q.opts.Now().Before(quote.Until) {
-		return quote, ErrExpired
+	if !q.opts.Now().Before(quote.ExpiresAt) {
+		return quote, ErrQuoteExpired
 	}
 
 	return quote, nil

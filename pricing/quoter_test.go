@@ -58,11 +58,11 @@ func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 			rt.Fatalf("%d bytes, %v", len(token), err)
 		}
 
-		read, err := b.Read(token, "r-1")
-		if err != nil || !read.Until.Equal(given.Until) {
-			rt.Fatalf("%v: until %v, given %v", err, read.Until, given.Until)
+		read, err := b.Verify(token, "r-1")
+		if err != nil || !read.ExpiresAt.Equal(given.ExpiresAt) {
+			rt.Fatalf("%v: until %v, given %v", err, read.ExpiresAt, given.ExpiresAt)
 		}
-		if read.Until = given.Until; read != given {
+		if read.ExpiresAt = given.ExpiresAt; read != given {
 			rt.Fatalf("read %+v, given %+v", read, given)
 		}
 	})
@@ -74,7 +74,7 @@ func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
 	q := newTestQuoter(t, secret, QuoterOptions{Surge: s, Now: h.Now})
 	token, calm := signQuote(t, q)
 	tickMarket(s, start, 60, 20, 0)
-	if read, err := q.Read(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != Plain {
+	if read, err := q.Verify(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != NoSurge {
 		t.Errorf("%+v, %v", read, err)
 	}
 
@@ -89,20 +89,20 @@ func TestAQuoteEndsAtItsEnd(t *testing.T) {
 	q := newTestQuoter(t, secret, QuoterOptions{Now: h.Now})
 
 	token, given := signQuote(t, q)
-	if life := given.Until.Sub(h.now); life > DefaultTTL || life <= DefaultTTL-time.Second {
+	if life := given.ExpiresAt.Sub(h.now); life > DefaultTTL || life <= DefaultTTL-time.Second {
 		t.Errorf("binds for %v", life)
 	}
 
-	h.now = given.Until.Add(-time.Nanosecond)
-	if _, err := q.Read(token, "r"); err != nil {
+	h.now = given.ExpiresAt.Add(-time.Nanosecond)
+	if _, err := q.Verify(token, "r"); err != nil {
 		t.Errorf("a moment before its end: %v", err)
 	}
 
-	h.now = given.Until
-	if read, err := q.Read(token, "r"); !errors.Is(err, ErrExpired) || read.ID != given.ID || read.From != market {
+	h.now = given.ExpiresAt
+	if read, err := q.Verify(token, "r"); !errors.Is(err, ErrQuoteExpired) || read.ID != given.ID || read.From != market {
 		t.Errorf("at its end: %+v, %v", read, err)
 	}
-	if _, err := q.Read(token, "other"); !errors.Is(err, ErrQuote) {
+	if _, err := q.Verify(token, "other"); !errors.Is(err, ErrBadQuote) {
 		t.Errorf("expired and another's: %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 		for bit := range 8 {
 			forged := []byte(token)
 			forged[i] ^= 1 << bit
-			if _, err := q.Read(string(forged), "r"); !errors.Is(err, ErrQuote) {
+			if _, err := q.Verify(string(forged), "r"); !errors.Is(err, ErrBadQuote) {
 				t.Fatalf("byte %d, bit %d: %v", i, bit, err)
 			}
 		}
@@ -123,7 +123,7 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 
 	for _, forged := range []string{"", ".", "..", token + "=", token + "\n", token + "A", token[:len(token)-1],
 		token[:20] + "\r\n" + token[20:], strings.Repeat("A", maxTokenBytes+1)} {
-		if _, err := q.Read(forged, "r"); !errors.Is(err, ErrQuote) {
+		if _, err := q.Verify(forged, "r"); !errors.Is(err, ErrBadQuote) {
 			t.Errorf("%.40q: %v", forged, err)
 		}
 	}
@@ -134,9 +134,9 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 	q := newTestQuoter(t, secret, QuoterOptions{Now: h.Now})
 	token, given := signQuote(t, q)
 	good := func() quoteClaims {
-		return quoteClaims{From: market, To: village, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Tenths: Plain,
+		return quoteClaims{From: market, To: village, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Tenths: NoSurge,
 			RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
-				Subject: "r", ID: "q", ExpiresAt: jwt.NewNumericDate(given.Until)}}
+				Subject: "r", ID: "q", ExpiresAt: jwt.NewNumericDate(given.ExpiresAt)}}
 	}
 
 	signed := func(m jwt.SigningMethod, key any, change func(*quoteClaims)) string {
@@ -150,7 +150,7 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 	}
 
 	same := func(*quoteClaims) {}
-	if _, err := q.Read(signed(jwt.SigningMethodHS256, q.key, same), "r"); err != nil {
+	if _, err := q.Verify(signed(jwt.SigningMethodHS256, q.key, same), "r"); err != nil {
 		t.Fatalf("the pattern of the others: %v", err)
 	}
 
@@ -166,12 +166,12 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 		"another rider's":          signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Subject = "other" }),
 		"algorithm only in header": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + token[strings.Index(token, "."):],
 	} {
-		if _, err := q.Read(forged, "r"); !errors.Is(err, ErrQuote) {
+		if _, err := q.Verify(forged, "r"); !errors.Is(err, ErrBadQuote) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
-	if _, err := newTestQuoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).Read(token, "r"); !errors.Is(err, ErrQuote) {
+	if _, err := newTestQuoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).Verify(token, "r"); !errors.Is(err, ErrBadQuote) {
 		t.Errorf("another secret: %v", err)
 	}
 	if _, err := NewQuoter(secret[:31], QuoterOptions{}); err == nil {
@@ -188,7 +188,7 @@ func FuzzWhateverIsSentAsAQuoteIsReadOrRefused(f *testing.F) {
 	f.Add("a.b.c")
 
 	f.Fuzz(func(t *testing.T, sent string) {
-		if _, err := q.Read(sent, "r"); sent != token && !errors.Is(err, ErrQuote) {
+		if _, err := q.Verify(sent, "r"); sent != token && !errors.Is(err, ErrBadQuote) {
 			t.Errorf("%q: %v", sent, err)
 		}
 	})

@@ -18,8 +18,8 @@ import (
 // times as much.
 type Multiplier int
 
-// Plain is the multiplier where nothing is scarce.
-const Plain Multiplier = 10
+// NoSurge is the multiplier where nothing is scarce.
+const NoSurge Multiplier = 10
 
 func (m Multiplier) String() string { return fmt.Sprintf("%d.%d", m/10, m%10) }
 
@@ -118,7 +118,7 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 
 	// Quiet zones go only after the prices of all neighbours were computed.
 	for c, z := range s.zones {
-		if z.price == Plain && z.demand < negligible && z.supply < negligible {
+		if z.price == NoSurge && z.demand < negligible && z.supply < negligible {
 			delete(s.zones, c)
 		}
 	}
@@ -132,7 +132,7 @@ func countByZone(points []location.Point) map[location.Cell]int {
 	n := map[location.Cell]int{}
 	for _, p := range points {
 		if c, err := location.CellOf(p); err == nil {
-			n[c.Block()]++
+			n[c.ParentCell()]++
 		}
 	}
 	return n
@@ -144,8 +144,8 @@ func (s *Surge) ensureZoneLocked(c location.Cell) {
 		return
 	}
 
-	z := &zone{price: Plain}
-	if rings, err := c.Rings(1); err == nil && len(rings) > 1 {
+	z := &zone{price: NoSurge}
+	if rings, err := c.RingsAround(1); err == nil && len(rings) > 1 {
 		z.neighbours = rings[1]
 	}
 	s.zones[c] = z
@@ -170,30 +170,30 @@ func (s *Surge) pressureLocked(z *zone) float64 {
 // nextPrice returns the price after one tick: a step from price towards what
 // the pressure asks for.
 func (s *Surge) nextPrice(price Multiplier, pressure float64) Multiplier {
-	target := Multiplier(math.Round(float64(Plain) * (1 + max(0, pressure-1)/2)))
-	target = min(max(target, Plain), s.opts.Cap)
+	target := Multiplier(math.Round(float64(NoSurge) * (1 + max(0, pressure-1)/2)))
+	target = min(max(target, NoSurge), s.opts.Cap)
 	switch {
 	case target > price:
 		return min(target, price+s.opts.Step)
-	case target <= price-2, target == Plain:
+	case target <= price-2, target == NoSurge:
 		return max(target, price-s.opts.Step)
 	}
 	return price
 }
 
-// At returns the multiplier at a place; Plain for an invalid point.
-func (s *Surge) At(p location.Point) Multiplier {
+// MultiplierAt returns the multiplier at a place; NoSurge for an invalid point.
+func (s *Surge) MultiplierAt(p location.Point) Multiplier {
 	c, err := location.CellOf(p)
 	if err != nil {
-		return Plain
+		return NoSurge
 	}
 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if z := s.zones[c.Block()]; z != nil {
+	if z := s.zones[c.ParentCell()]; z != nil {
 		return z.price
 	}
-	return Plain
+	return NoSurge
 }
 
 // Zone is a cell whose price is raised, and the counts that explain it.
@@ -204,14 +204,14 @@ type Zone struct {
 	Supply     float64 // free drivers, smoothed
 }
 
-// Zones returns the zones above the plain price, ordered by cell.
-func (s *Surge) Zones() []Zone {
+// RaisedZones returns the zones above the plain price, ordered by cell.
+func (s *Surge) RaisedZones() []Zone {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 
 	var out []Zone
 	for _, c := range slices.Sorted(maps.Keys(s.zones)) {
-		if z := s.zones[c]; z.price > Plain {
+		if z := s.zones[c]; z.price > NoSurge {
 			out = append(out, Zone{Cell: c, Multiplier: z.price, Demand: z.demand * 60, Supply: z.supply})
 		}
 	}

@@ -29,22 +29,22 @@ func tickMarket(s *Surge, from time.Time, ticks, requests, free int) time.Time {
 func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
 	s := NewSurge(SurgeOptions{})
 	now := tickMarket(s, start, 60, 0, 50)
-	if m := s.At(market); m != Plain {
+	if m := s.MultiplierAt(market); m != NoSurge {
 		t.Fatalf("quiet: %v", m)
 	}
 	now = tickMarket(s, now, 60, 5, 3)
-	if m := s.At(market); m != 25 {
+	if m := s.MultiplierAt(market); m != 25 {
 		t.Errorf("30 requests a minute for 3 drivers: %v", m)
 	}
-	if m := s.At(village); m != Plain {
+	if m := s.MultiplierAt(village); m != NoSurge {
 		t.Errorf("far away: %v", m)
 	}
-	if zones := s.Zones(); len(zones) == 0 || zones[0].Multiplier <= Plain || zones[0].Demand <= 0 {
+	if zones := s.RaisedZones(); len(zones) == 0 || zones[0].Multiplier <= NoSurge || zones[0].Demand <= 0 {
 		t.Errorf("zones: %+v", zones)
 	}
 
 	now = tickMarket(s, now, 180, 0, 50)
-	if m, zones := s.At(market), s.Zones(); m != Plain || len(zones) != 0 {
+	if m, zones := s.MultiplierAt(market), s.RaisedZones(); m != NoSurge || len(zones) != 0 {
 		t.Errorf("half an hour later: %v, %+v", m, zones)
 	}
 	tickMarket(s, now, 2000, 0, 0)
@@ -56,7 +56,7 @@ func TestThePriceRisesWhereDriversAreShortAndFallsAgain(t *testing.T) {
 func TestEnoughDriversMakeNoSurge(t *testing.T) {
 	s := NewSurge(SurgeOptions{})
 	tickMarket(s, start, 100, 5, 200)
-	if m := s.At(market); m != Plain {
+	if m := s.MultiplierAt(market); m != NoSurge {
 		t.Errorf("30 requests a minute for 200 drivers: %v", m)
 	}
 }
@@ -68,7 +68,7 @@ func TestNextDoorIsNotMuchCheaper(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	rings, err := c.Block().Rings(1)
+	rings, err := c.ParentCell().RingsAround(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,21 +84,21 @@ func TestNextDoorIsNotMuchCheaper(t *testing.T) {
 		s.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market, next})
 	}
 
-	if m := s.At(next); m < 20 {
-		t.Errorf("market %v, next door %v", s.At(market), m)
+	if m := s.MultiplierAt(next); m < 20 {
+		t.Errorf("market %v, next door %v", s.MultiplierAt(market), m)
 	}
 }
 
 func TestWhateverHappensThePriceStaysInItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := SurgeOptions{Cap: Multiplier(rapid.IntRange(10, 40).Draw(t, "cap")), Step: Multiplier(rapid.IntRange(1, 3).Draw(t, "step"))}
-		s, now, last := NewSurge(o), start, Plain
+		s, now, last := NewSurge(o), start, NoSurge
 		for range rapid.IntRange(1, 60).Draw(t, "ticks") {
 			now = now.Add(time.Duration(rapid.Int64Range(-5, 60).Draw(t, "seconds")) * time.Second)
 			s.Tick(now, slices.Repeat([]location.Point{market, {Lng: 1e9}}, rapid.IntRange(0, 40).Draw(t, "requests")),
 				slices.Repeat([]location.Point{market}, rapid.IntRange(0, 40).Draw(t, "free")))
-			m := s.At(market)
-			if m < Plain || m > max(o.Cap, Plain) || m-last > o.Step || last-m > o.Step {
+			m := s.MultiplierAt(market)
+			if m < NoSurge || m > max(o.Cap, NoSurge) || m-last > o.Step || last-m > o.Step {
 				t.Fatalf("from %v to %v with %+v", last, m, o)
 			}
 			last = m
@@ -112,7 +112,7 @@ func TestMoreRequestsAreNeverCheaperAndMoreDriversNeverDearer(t *testing.T) {
 		at := func(requests, free int) Multiplier {
 			s := NewSurge(SurgeOptions{})
 			tickMarket(s, start, 80, requests, free)
-			return s.At(market)
+			return s.MultiplierAt(market)
 		}
 
 		m := at(requests, free)

@@ -29,8 +29,8 @@ func TestEverySeedMakesACityOfTheRightSize(t *testing.T) {
 	for seed := range builtInCities {
 		c := builtInCities[seed]()
 		lo, hi := c.Bounds()
-		width := location.Metres(lo, location.Point{Lng: hi.Lng, Lat: lo.Lat})
-		height := location.Metres(lo, location.Point{Lng: lo.Lng, Lat: hi.Lat})
+		width := location.MetresBetween(lo, location.Point{Lng: hi.Lng, Lat: lo.Lat})
+		height := location.MetresBetween(lo, location.Point{Lng: lo.Lng, Lat: hi.Lat})
 		t.Logf("seed %d: %d junctions, %d stretches, %.1f x %.1f km, %d districts, GeoJSON %d KB", seed,
 			len(c.graph.nodes), len(c.graph.edges), width/1000, height/1000, len(c.plan.Districts), len(c.GeoJSON())>>10)
 		if n := len(c.graph.nodes); n < 4500 || n > 10_000 {
@@ -147,7 +147,7 @@ func TestTheDrawingIsGeoJSONThatThePageUnderstands(t *testing.T) {
 			t.Fatal(line, err)
 		}
 		for i := range line[1:] {
-			metres += location.Metres(location.Point{Lng: line[i][0], Lat: line[i][1]},
+			metres += location.MetresBetween(location.Point{Lng: line[i][0], Lat: line[i][1]},
 				location.Point{Lng: line[i+1][0], Lat: line[i+1][1]})
 		}
 	}
@@ -208,7 +208,8 @@ func TestTheNearestRoadIsFoundAsIfAllWereTried(t *testing.T) {
 		for i := range c.graph.edges {
 			line := c.graph.edges[i].line
 			for j := range line[1:] {
-				if location.Metres(p, line[j]) < 3000 { // no stretch is longer
+				if location.MetresBetween(p, line[j]) < 3000 {
+					// no stretch is longer
 					want = min(want, offSegment(p, line[j], line[j+1]))
 				}
 			}
@@ -218,8 +219,8 @@ func TestTheNearestRoadIsFoundAsIfAllWereTried(t *testing.T) {
 		if ok != (want <= snapRadius) || ok && math.Abs(s.off-want) > 0.01 {
 			t.Fatalf("%v: %.2f m (%t), by trying all %.2f m", p, s.off, ok, want)
 		}
-		if ok && math.Abs(location.Metres(p, s.point)-s.off) > 0.5 {
-			t.Fatalf("%v: the point is %.2f m away, said to be %.2f", p, location.Metres(p, s.point), s.off)
+		if ok && math.Abs(location.MetresBetween(p, s.point)-s.off) > 0.5 {
+			t.Fatalf("%v: the point is %.2f m away, said to be %.2f", p, location.MetresBetween(p, s.point), s.off)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (c *Client) Stats() Stats {
 // fails or is too late; Route.Source says which. It returns ErrOutsideCity,
 // ErrNoRoute, location.ErrPoint, or context.Canceled when ctx was cancelled.
 func (c *Client) Route(ctx context.Context, from, to location.Point) (Route, error) {
-	if err := errors.Join(from.Check(), to.Check()); err != nil {
+	if err := errors.Join(from.CheckRange(), to.CheckRange()); err != nil {
 		return Route{}, err
 	}
 	var way Route
@@ -157,7 +157,7 @@ func (c *Client) Times(ctx context.Context, from []location.Point, to location.P
 // matrix that is too large for one call is split. Errors are those of Route.
 func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
 	for _, p := range slices.Concat(from, to) {
-		if err := p.Check(); err != nil {
+		if err := p.CheckRange(); err != nil {
 			return nil, "", err
 		}
 	}
@@ -198,7 +198,7 @@ func (c *Client) requestPart(ctx context.Context, from, to []location.Point) (ro
 // Snap returns the point on a road nearest to p and its distance in metres. It
 // has no fallback: it returns ErrUnavailable when the service fails.
 func (c *Client) Snap(ctx context.Context, p location.Point) (location.Point, float64, error) {
-	if err := p.Check(); err != nil {
+	if err := p.CheckRange(); err != nil {
 		return location.Point{}, 0, err
 	}
 	var at location.Point

@@ -90,7 +90,7 @@ func assertStraight(t *testing.T, c *Client) {
 	from, to := twoPlaces()
 
 	way, err := c.Route(context.Background(), from, to)
-	air := location.Metres(from, to)
+	air := location.MetresBetween(from, to)
 	if err != nil || way.Source != SourceStraight || len(way.Path) != 2 || way.Metres < air || len(way.Speeds) != 1 {
 		t.Fatalf("%+v, %v", way, err)
 	}

@@ -14,6 +14,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+
 	router := routing.NewRouter(city)
 	spots := city.Hotspots()
 	pickup, dropoff := spots[0].Point, spots[1].Point
@@ -24,7 +25,7 @@ func Example() {
 		return
 	}
 	fmt.Printf("from %s to %s: longer than by air: %t\n", spots[0].Name, spots[1].Name,
-		way.Metres > location.Metres(pickup, dropoff))
+		way.Metres > location.MetresBetween(pickup, dropoff))
 
 	// How long two cars would take to the pickup.
 	cars := []location.Point{dropoff, spots[2].Point}
@@ -33,6 +34,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+
 	for i, row := range times {
 		fmt.Printf("car %d arrives: %t\n", i, row[0] < routing.NoWay)
 	}

@@ -114,7 +114,7 @@ func newEdge(r *Road, line []location.Point) (edge, bool) {
 	var sum float64
 	for i, p := range line {
 		if i > 0 {
-			step := location.Metres(line[i-1], p)
+			step := location.MetresBetween(line[i-1], p)
 			if step == 0 {
 				continue
 			}
@@ -220,6 +220,7 @@ func findLargestPart(g *graph) []bool {
 	n := len(g.nodes)
 	s := &componentSearch{index: make([]int32, n), low: make([]int32, n), part: make([]int32, n)}
 	s.outAt, s.out = g.listSuccessors()
+
 	for root := range int32(n) {
 		if s.index[root] == 0 {
 			s.searchFrom(root)
@@ -230,6 +231,7 @@ func findLargestPart(g *graph) []bool {
 	for v := range in {
 		in[v] = s.part[v] == s.best
 	}
+
 	return in
 }
 
@@ -265,6 +267,7 @@ func (s *componentSearch) searchFrom(root int32) {
 		if c.next < s.outAt[v+1] {
 			w := s.out[c.next]
 			c.next++
+
 			switch {
 			case s.index[w] == 0:
 				s.calls = append(s.calls, call{w, s.outAt[w]})

@@ -129,7 +129,7 @@ func parsePoint(field string, p *routingpb.Point) (location.Point, error) {
 		return location.Point{}, invalidArgument(fmt.Errorf("%s is missing", field))
 	}
 	at := location.Point{Lng: p.GetLng(), Lat: p.GetLat()}
-	if err := at.Check(); err != nil {
+	if err := at.CheckRange(); err != nil {
 		return location.Point{}, invalidArgument(fmt.Errorf("%s: %w", field, err))
 	}
 	return at, nil

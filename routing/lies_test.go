@@ -35,7 +35,7 @@ func TestALyingServiceIsNotBelieved(t *testing.T) {
 	from, to := twoPlaces()
 	honest := func() *routingpb.RouteResponse {
 		return &routingpb.RouteResponse{Path: []*routingpb.Point{pointToWire(from), pointToWire(to)}, Speeds: []float32{10},
-			Metres: 2 * location.Metres(from, to), DurationMs: 3_600_000}
+			Metres: 2 * location.MetresBetween(from, to), DurationMs: 3_600_000}
 	}
 	l := &liar{route: honest(), times: &routingpb.MatrixResponse{DurationsMs: []int64{3_600_000, 0}}}
 	_, rpc := routingpbconnect.NewRoutingHandler(l)

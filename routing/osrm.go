@@ -87,7 +87,7 @@ func (o osrmBackend) requestRoute(ctx context.Context, from, to location.Point) 
 	way := Route{Metres: r.Distance, Source: SourceRoad}
 	for _, c := range r.Geometry.Coordinates {
 		p := location.Point{Lng: c[0], Lat: c[1]}
-		if err := p.Check(); err != nil {
+		if err := p.CheckRange(); err != nil {
 			return Route{}, implausible("%w", err)
 		}
 		way.Path = append(way.Path, p)
@@ -148,7 +148,7 @@ func (o osrmBackend) requestMatrix(ctx context.Context, from, to []location.Poin
 				if err != nil {
 					return nil, err
 				}
-				if rows[i][j], err = readTime(ms, location.Metres(from[i], to[j])-2*snapRadius); err != nil {
+				if rows[i][j], err = readTime(ms, location.MetresBetween(from[i], to[j])-2*snapRadius); err != nil {
 					return nil, err
 				}
 			}
@@ -167,7 +167,7 @@ func (o osrmBackend) requestSnap(ctx context.Context, p location.Point) (locatio
 	}
 
 	at := location.Point{Lng: res.Waypoints[0].Location[0], Lat: res.Waypoints[0].Location[1]}
-	if err := at.Check(); err != nil {
+	if err := at.CheckRange(); err != nil {
 		return location.Point{}, 0, implausible("%w", err)
 	}
 	return checkSnap(p, at, res.Waypoints[0].Distance)
@@ -195,19 +195,21 @@ func indexList(begin, n int) string {
 	return strings.Join(out, ";")
 }
 
-// fetchAnswer asks a service of the server and decodes its answer. It decides by
-// the code in the answer, which a failed request has too, and not by the HTTP
-// status.
+// fetchAnswer asks a service of the server and decodes its answer. It decides
+// by the code in the answer, which a failed request has too, and not by the
+// HTTP status.
 func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []location.Point, query string, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.formatURL(service, places, query), nil)
 	if err != nil {
 		return err
 	}
+
 	res, err := o.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errServiceGone, err)
 	}
 	defer res.Body.Close()
+
 	if res.StatusCode >= 500 {
 		return fmt.Errorf("%w: %s", errServiceGone, res.Status)
 	}
@@ -219,6 +221,7 @@ func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []l
 	if len(body) > maxAnswer {
 		return implausible("more than %d MB", maxAnswer>>20)
 	}
+
 	var status osrmAnswer
 	if err := json.Unmarshal(body, &status); err != nil && res.StatusCode != http.StatusOK {
 		return fmt.Errorf("not an OSRM server: %s", res.Status)
@@ -235,12 +238,14 @@ func (o osrmBackend) fetchAnswer(ctx context.Context, service string, places []l
 func (o osrmBackend) formatURL(service string, places []location.Point, query string) string {
 	var url strings.Builder
 	fmt.Fprintf(&url, "%s/%s/v1/driving/", o.url, service)
+
 	for i, p := range places {
 		if i > 0 {
 			url.WriteByte(';')
 		}
 		fmt.Fprintf(&url, "%.6f,%.6f", p.Lng, p.Lat)
 	}
+
 	url.WriteString("?generate_hints=false&" + query)
 	return url.String()
 }

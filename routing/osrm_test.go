@@ -170,7 +170,7 @@ func TestAnOSRMServerAnswersLikeOurOwn(t *testing.T) {
 	}
 
 	at, off, err := c.Snap(context.Background(), from)
-	if err != nil || off > 1 || location.Metres(at, from) > 1 {
+	if err != nil || off > 1 || location.MetresBetween(at, from) > 1 {
 		t.Errorf("%v %f %v", at, off, err)
 	}
 

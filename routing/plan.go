@@ -132,13 +132,13 @@ func (p *Plan) validate() error {
 	}
 
 	for _, d := range p.Districts {
-		if err := d.Check(); err != nil {
+		if err := d.CheckRange(); err != nil {
 			return fmt.Errorf("%w: district %q: %w", ErrPlan, d.Name, err)
 		}
 	}
 
 	for _, h := range p.Hotspots {
-		if err := h.Check(); err != nil {
+		if err := h.CheckRange(); err != nil {
 			return fmt.Errorf("%w: hot spot %q: %w", ErrPlan, h.Name, err)
 		}
 		if !(h.Weight >= 0) || math.IsInf(h.Weight, 0) {
@@ -154,7 +154,7 @@ func (r *Road) validate() error {
 	}
 
 	for i := range r.Points[1:] {
-		if location.Metres(r.Points[i], r.Points[i+1]) > longestStep {
+		if location.MetresBetween(r.Points[i], r.Points[i+1]) > longestStep {
 			return fmt.Errorf("two points are more than %d km apart", longestStep/1000)
 		}
 	}
@@ -175,7 +175,7 @@ func validateLine(line []location.Point, least int) error {
 	}
 
 	for _, p := range line {
-		if err := p.Check(); err != nil {
+		if err := p.CheckRange(); err != nil {
 			return err
 		}
 	}

@@ -52,11 +52,11 @@ func checkRoute(way Route, ms int64, from, to location.Point) (Route, error) {
 	}
 
 	first, last := way.Path[0], way.Path[len(way.Path)-1]
-	if location.Metres(first, from) > snapRadius+tolerance || location.Metres(last, to) > snapRadius+tolerance {
+	if location.MetresBetween(first, from) > snapRadius+tolerance || location.MetresBetween(last, to) > snapRadius+tolerance {
 		return Route{}, implausible("a way from %v to %v instead of from %v to %v", first, last, from, to)
 	}
 
-	air := location.Metres(first, last)
+	air := location.MetresBetween(first, last)
 	if !(way.Metres >= air-tolerance && way.Metres <= longestWay) {
 		return Route{}, implausible("%g metres by road for %.0f by air", way.Metres, air)
 	}
@@ -80,7 +80,7 @@ func readMatrix(res *routingpb.MatrixResponse, from, to []location.Point) ([][]t
 		rows[i] = make([]time.Duration, len(to))
 		for j := range to {
 			var err error
-			if rows[i][j], err = readTime(all[i*len(to)+j], location.Metres(from[i], to[j])-2*snapRadius); err != nil {
+			if rows[i][j], err = readTime(all[i*len(to)+j], location.MetresBetween(from[i], to[j])-2*snapRadius); err != nil {
 				return nil, err
 			}
 		}
@@ -107,7 +107,7 @@ func readSnap(res *routingpb.SnapResponse, p location.Point) (location.Point, fl
 }
 
 func checkSnap(p, at location.Point, said float64) (location.Point, float64, error) {
-	metres := location.Metres(p, at)
+	metres := location.MetresBetween(p, at)
 	if metres > snapRadius+tolerance || !(said >= metres-tolerance && said <= metres+tolerance) {
 		return location.Point{}, 0, implausible("snapped over %.0f metres, said to be %g", metres, said)
 	}
@@ -119,7 +119,7 @@ func readPoint(p *routingpb.Point) (location.Point, error) {
 	if p == nil {
 		return at, implausible("a point is missing")
 	}
-	if err := at.Check(); err != nil {
+	if err := at.CheckRange(); err != nil {
 		return at, implausible("%w", err)
 	}
 	return at, nil

@@ -60,7 +60,7 @@ func (r *Router) Snap(p location.Point) (location.Point, float64, error) {
 }
 
 func (r *Router) snapToEdge(p location.Point) (edgePoint, error) {
-	if err := p.Check(); err != nil {
+	if err := p.CheckRange(); err != nil {
 		return edgePoint{}, err
 	}
 	s, ok := r.city.index.findNearest(p, snapRadius)
@@ -177,7 +177,7 @@ func endShare(forward bool) float64 {
 func (w *Route) appendStretch(e *edge, from, to float64) {
 	for _, p := range e.pointsBetween(from, to) {
 		if len(w.Path) > 0 {
-			step := location.Metres(w.Path[len(w.Path)-1], p)
+			step := location.MetresBetween(w.Path[len(w.Path)-1], p)
 			if step < 0.01 {
 				continue
 			}

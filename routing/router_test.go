@@ -115,13 +115,13 @@ func TestARouteIsDrivenInTheTimeItPromises(t *testing.T) {
 		if way.Source != SourceRoad || len(way.Path) < 2 || len(way.Speeds) != len(way.Path)-1 {
 			t.Fatalf("%s, %d points, %d speeds", way.Source, len(way.Path), len(way.Speeds))
 		}
-		if location.Metres(way.Path[0], from) > 1 || location.Metres(way.Path[len(way.Path)-1], to) > 1 {
+		if location.MetresBetween(way.Path[0], from) > 1 || location.MetresBetween(way.Path[len(way.Path)-1], to) > 1 {
 			t.Fatalf("the way from %v to %v begins at %v and ends at %v", from, to, way.Path[0], way.Path[len(way.Path)-1])
 		}
 
 		var metres, seconds float64
 		for i, v := range way.Speeds {
-			step := location.Metres(way.Path[i], way.Path[i+1])
+			step := location.MetresBetween(way.Path[i], way.Path[i+1])
 			if v <= 0 || v > maxSpeed {
 				t.Fatalf("%g m/s", v)
 			}
@@ -276,7 +276,7 @@ func TestTheNearestCarByAirIsOftenNotTheNearestByRoad(t *testing.T) {
 		byAir := 0
 		for i := range from {
 			from[i] = c.RandomPoint(r)
-			if location.Metres(from[i], to) < location.Metres(from[byAir], to) {
+			if location.MetresBetween(from[i], to) < location.MetresBetween(from[byAir], to) {
 				byAir = i
 			}
 		}
@@ -305,7 +305,7 @@ func TestTheStraightLineIsCalibratedOnTheBuiltInCity(t *testing.T) {
 	var detours, speeds []float64
 	for range 800 {
 		from, to := c.RandomPoint(r), c.RandomPoint(r)
-		air := location.Metres(from, to)
+		air := location.MetresBetween(from, to)
 		if air < 200 {
 			continue
 		}

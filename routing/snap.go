@@ -84,7 +84,7 @@ func (x *edgeIndex) addSegment(s segment, a, b location.Point) {
 // findNearest returns the point on a road nearest to p, if there is one within
 // the given metres.
 func (x *edgeIndex) findNearest(p location.Point, within float64) (edgePoint, bool) {
-	if p.Check() != nil {
+	if p.CheckRange() != nil {
 		return edgePoint{}, false
 	}
 	column, row := x.squareOf(p)

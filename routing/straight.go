@@ -38,11 +38,11 @@ const (
 // seed. A city that is too small for a single pair gets BuiltInStraight.
 func measureStraight(c *City) Straight {
 	r, router := rand.New(rand.NewPCG(1, 1)), NewRouter(c)
-	nearest := min(straightNearest, location.Metres(c.min, c.max)/4)
+	nearest := min(straightNearest, location.MetresBetween(c.min, c.max)/4)
 	var factors, speeds []float64
 	for range straightPairs {
 		from, to := c.RandomPoint(r), c.RandomPoint(r)
-		air := location.Metres(from, to)
+		air := location.MetresBetween(from, to)
 		if air < nearest {
 			continue
 		}
@@ -74,7 +74,7 @@ func computeMedian(v []float64) float64 {
 func roundThousandth(v float64) float64 { return math.Round(v*1000) / 1000 }
 
 func (s Straight) estimateRoute(from, to location.Point) Route {
-	air := location.Metres(from, to)
+	air := location.MetresBetween(from, to)
 	return Route{
 		Path: []location.Point{from, to},
 		// so that a car on the line arrives when Duration says
@@ -90,7 +90,7 @@ func (s Straight) estimateMatrix(from, to []location.Point) [][]time.Duration {
 	for i, a := range from {
 		rows[i] = make([]time.Duration, len(to))
 		for j, b := range to {
-			rows[i][j] = s.estimateTime(location.Metres(a, b))
+			rows[i][j] = s.estimateTime(location.MetresBetween(a, b))
 		}
 	}
 	return rows

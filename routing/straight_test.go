@@ -48,7 +48,7 @@ func TestAClientGoesByItsOwnCitysStraightLines(t *testing.T) {
 	defer c.Close()
 
 	from, to := twoPlaces()
-	air := location.Metres(from, to)
+	air := location.MetresBetween(from, to)
 	way, err := c.Route(context.Background(), from, to)
 	if err != nil || way.Source != SourceStraight || math.Abs(way.Metres-3*air) > 1 || math.Abs(way.Duration.Seconds()-3*air/5) > 1 {
 		t.Errorf("%+v for %.0f m: %v", way, air, err)

@@ -50,7 +50,7 @@ func (r *Router) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 	begins := make([]edgePoint, len(from))
 	leave := make([][]ch.Seed, len(from)) // none: on foot
 	for i, p := range from {
-		if err := p.Check(); err != nil {
+		if err := p.CheckRange(); err != nil {
 			return nil, fmt.Errorf("times from place %d: %w", i, err)
 		}
 		if s, ok := r.city.index.findNearest(p, snapRadius); ok {
@@ -82,7 +82,7 @@ func (r *Router) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 }
 
 func walkTime(from, to location.Point) time.Duration {
-	return min(NoWay, time.Duration(location.Metres(from, to)/walkSpeed*float64(time.Second)).Truncate(time.Millisecond))
+	return min(NoWay, time.Duration(location.MetresBetween(from, to)/walkSpeed*float64(time.Second)).Truncate(time.Millisecond))
 }
 
 func driveTime(ms uint64) time.Duration {

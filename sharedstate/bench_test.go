@@ -29,19 +29,19 @@ func randomPoint(rng *rand.Rand) location.Point {
 type fleet struct {
 	drivers *Drivers
 	ids     []trips.DriverID
-	handles []Seat
+	handles []DriverHandle
 	lastFix []location.Fix
 	now     time.Time
 }
 
 func newFleet(n, shards int) *fleet {
 	f := &fleet{drivers: NewDrivers(DriverOptions{Shards: shards, SuspectAfter: time.Hour}),
-		ids: make([]trips.DriverID, n), handles: make([]Seat, n), lastFix: make([]location.Fix, n), now: time.Now()}
+		ids: make([]trips.DriverID, n), handles: make([]DriverHandle, n), lastFix: make([]location.Fix, n), now: time.Now()}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range f.ids {
 		f.ids[i] = trips.DriverID("driver-" + strconv.Itoa(i))
 		f.lastFix[i] = location.Fix{Point: randomPoint(rng), At: time.Now().Add(-time.Minute)}
-		f.handles[i] = f.drivers.Enter(f.ids[i], "n")
+		f.handles[i] = f.drivers.Connect(f.ids[i], "n")
 		f.drivers.SetAvailable(f.ids[i], true)
 		f.drivers.Move(f.ids[i], f.lastFix[i])
 	}
@@ -61,7 +61,7 @@ func (f *fleet) moveDriver(i int, b *testing.B) {
 	}
 
 	fix.At = fix.At.Add(10 * time.Millisecond)
-	if r, _ := f.handles[i].Move(*fix, f.now); r != location.Believed {
+	if r, _ := f.handles[i].Move(*fix, f.now); r != location.Accepted {
 		b.Error(r)
 	}
 }
@@ -151,7 +151,7 @@ func BenchmarkNearest(b *testing.B) {
 
 			b.RunParallel(func(pb *testing.PB) {
 				rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
-				var dst []Near
+				var dst []NearbyDriver
 				for pb.Next() {
 					dst = f.drivers.Nearest(randomPoint(rng), 10, 5000, dst[:0])
 				}

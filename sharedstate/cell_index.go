@@ -217,7 +217,7 @@ func (g *cellIndex) ensureCell(c location.Cell) *cell {
 		return nil
 	}
 
-	parent := c.Block()
+	parent := c.ParentCell()
 	middle, err := parent.Centre()
 	if err != nil {
 		return nil
@@ -247,7 +247,7 @@ func (b *parentCell) addCell(t *cell) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cells = append(slices.Clip(b.cells), t)
-	b.radius = max(b.radius, location.Metres(b.centre, t.hexagon.Centre)+t.hexagon.Radius)
+	b.radius = max(b.radius, location.MetresBetween(b.centre, t.hexagon.Centre)+t.hexagon.Radius)
 }
 
 // snapshotCells returns the cells, which the caller must not change, and the
@@ -272,13 +272,13 @@ func (g *cellIndex) ringsAround(t *cell) *ringSet {
 		return r
 	}
 
-	cells, err := t.hexagon.Cell.Rings(ringCount + 1)
+	cells, err := t.hexagon.Cell.RingsAround(ringCount + 1)
 	if err != nil {
 		return nil
 	}
 
 	r := &ringSet{}
-	flat := location.FlatAt(t.hexagon.Centre)
+	flat := location.NewLocalPlane(t.hexagon.Centre)
 	for i := range r.cells {
 		for _, c := range cells[i] {
 			if n := g.ensureCell(c); n != nil {
@@ -290,7 +290,7 @@ func (g *cellIndex) ringsAround(t *cell) *ringSet {
 		for _, c := range cells[i+1] {
 			// Everything farther away lies beyond this ring.
 			if n := g.ensureCell(c); n != nil {
-				r.minOutside[i] = min(r.minOutside[i], flat.Metres(n.hexagon.Centre)-n.hexagon.Radius)
+				r.minOutside[i] = min(r.minOutside[i], flat.MetresTo(n.hexagon.Centre)-n.hexagon.Radius)
 			}
 		}
 	}

@@ -12,8 +12,8 @@ import (
 type Counts struct {
 	Drivers  int
 	Status   map[Status]int
-	Believed uint64 // Fixes accepted since the start.
-	Refused  map[location.Reason]uint64
+	Accepted uint64 // Fixes accepted since the start.
+	Rejected map[location.RejectReason]uint64
 	Cells    int // Cells that a driver was ever in.
 }
 
@@ -23,12 +23,12 @@ type Counts struct {
 // one after the other, so the sums are not one instant's.
 func (d *Drivers) Counts() Counts {
 	since := d.heardSince(d.opts.OfflineAfter)
-	c := Counts{Status: map[Status]int{}, Refused: map[location.Reason]uint64{}}
+	c := Counts{Status: map[Status]int{}, Rejected: map[location.RejectReason]uint64{}}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.RLock()
 		c.Drivers += len(s.byID)
-		c.Believed += s.accepted
+		c.Accepted += s.accepted
 		for st, n := range s.statusCount {
 			c.Status[st] += n
 		}
@@ -36,7 +36,7 @@ func (d *Drivers) Counts() Counts {
 		c.Status[Available] -= offline
 		c.Status[NonContactable] += offline
 		for r, n := range s.rejects {
-			c.Refused[r] += n
+			c.Rejected[r] += n
 		}
 		s.mu.RUnlock()
 	}
@@ -58,10 +58,10 @@ func (s *shard) countOffline(since time.Time) (n int) {
 	return n
 }
 
-// Check compares all maps with each other and returns every disagreement. It
-// holds all shard locks meanwhile, so that every other call waits: call it after
-// a run and not on a busy node.
-func (d *Drivers) Check() error {
+// CheckInvariants compares all maps with each other and returns every
+// disagreement. It holds all shard locks meanwhile, so that every other call
+// waits: call it after a run and not on a busy node.
+func (d *Drivers) CheckInvariants() error {
 	for i := range d.shards {
 		d.shards[i].mu.Lock()
 		defer d.shards[i].mu.Unlock()
@@ -98,7 +98,7 @@ func (e *entry) checkConsistency() error {
 	if e.driver.Status != e.deriveStatus() {
 		return fmt.Errorf("is marked %s, should be %s", e.driver.Status, e.deriveStatus())
 	}
-	if (e.cell != nil) != e.driver.Located() {
+	if (e.cell != nil) != e.driver.HasPosition() {
 		return errors.New("has a position but no cell, or a cell but no position")
 	}
 	if e.cell == nil {

@@ -1,6 +1,6 @@
-// Package sharedstate keeps the hot state of a node in memory: where each driver
-// is, who may be offered a trip, who is connected and who watches whom. It
-// follows trips by itself (Follow, TripFollower), returns copies, and calls
+// Package sharedstate keeps the hot state of a node in memory: where each
+// driver is, who may be offered a trip, who is connected and who watches whom.
+// It follows trips by itself (Follow, TripFollower), returns copies, and calls
 // nothing while it holds a lock, so that no caller waits long for one. All its
 // methods are safe for concurrent use.
 package sharedstate
@@ -34,8 +34,8 @@ const (
 // disconnected, off duty, held by another offer, or on a trip.
 var ErrNotAvailable = errors.New("driver is not available")
 
-// Unknown is the reason to refuse a fix of a driver who never entered.
-const Unknown location.Reason = "unknown_driver"
+// UnknownDriver is the reason to refuse a fix of a driver who never entered.
+const UnknownDriver location.RejectReason = "unknown_driver"
 
 // Driver is a copy of what is known about one driver.
 type Driver struct {
@@ -50,11 +50,12 @@ type Driver struct {
 	Connected  bool
 }
 
-// Located reports whether the driver has a position.
-func (d Driver) Located() bool { return !d.Fix.At.IsZero() }
+// HasPosition reports whether the driver has a position.
+func (d Driver) HasPosition() bool { return !d.Fix.At.IsZero() }
 
-// Near is a driver and the straight distance to the point of the search.
-type Near struct {
+// NearbyDriver is a driver and the straight distance to the point of the
+// search.
+type NearbyDriver struct {
 	Driver
 	Metres float64
 

@@ -15,8 +15,8 @@ import (
 // DriverOptions are the settings of Drivers. Zero values mean the defaults
 // named beside them.
 type DriverOptions struct {
-	// Judge accepts or refuses fixes; location.DefaultJudge.
-	Judge location.Judge
+	// FixFilter accepts or refuses fixes; location.DefaultFixFilter.
+	FixFilter location.FixFilter
 
 	// Now is the clock; time.Now.
 	Now func() time.Time
@@ -34,7 +34,8 @@ type DriverOptions struct {
 }
 
 // Drivers finds every driver by id and by place. Locks are taken in the order
-// shard, cell. No goroutine holds two shards or two cells, except in Check.
+// shard, cell. No goroutine holds two shards or two cells, except in
+// CheckInvariants.
 type Drivers struct {
 	// Fixed at creation.
 	opts   DriverOptions
@@ -46,7 +47,7 @@ type Drivers struct {
 	cells        *cellIndex
 	changeTick   atomic.Uint64
 	guard        *detector.Guard
-	fingerprints *location.Footprints
+	fingerprints *location.DriveFingerprints
 
 	// trackInterval is fixed at creation. Tracks skip fixes that follow faster.
 	trackInterval time.Duration
@@ -63,7 +64,7 @@ type shard struct {
 	byID        map[trips.DriverID]*entry
 	statusCount map[Status]int // Over all entries.
 	accepted    uint64
-	rejects     map[location.Reason]uint64
+	rejects     map[location.RejectReason]uint64
 
 	_ [64]byte // Keeps the next shard's lock off this cache line.
 }
@@ -73,22 +74,22 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.Judge == (location.Judge{}) {
-		opts.Judge = location.DefaultJudge()
+	if opts.FixFilter == (location.FixFilter{}) {
+		opts.FixFilter = location.DefaultFixFilter()
 	}
 
-	opts.Judge.Pace = max(1, opts.Judge.Pace)
+	opts.FixFilter.Pace = max(1, opts.FixFilter.Pace)
 	opts.SuspectAfter = positiveOr(opts.SuspectAfter, detector.SuspectAfter)
 	opts.OfflineAfter = positiveOr(opts.OfflineAfter, detector.OfflineAfter)
 	opts.Shards = positiveOr(opts.Shards, 64)
 
 	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), cells: newCellIndex(),
-		guard: new(detector.Guard), fingerprints: location.NewFootprints(fingerprintCapacity),
-		trackInterval: location.TrackEvery(opts.Judge.Pace)}
+		guard: new(detector.Guard), fingerprints: location.NewDriveFingerprints(fingerprintCapacity),
+		trackInterval: location.MinTrackInterval(opts.FixFilter.Pace)}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.byID, s.statusCount = map[trips.DriverID]*entry{}, map[Status]int{}
-		s.rejects = map[location.Reason]uint64{}
+		s.rejects = map[location.RejectReason]uint64{}
 	}
 
 	d.changeTick.Store(1)
@@ -102,7 +103,7 @@ func (d *Drivers) Guard() *detector.Guard { return d.guard }
 // heardSince returns the time since which a driver must have been heard, not to
 // count as silent for that long.
 func (d *Drivers) heardSince(silence time.Duration) time.Time {
-	return d.guard.Cutoff(d.opts.Now(), silence)
+	return d.guard.SilenceCutoff(d.opts.Now(), silence)
 }
 
 func positiveOr[T int | time.Duration](v, or T) T {
@@ -146,30 +147,31 @@ func (d *Drivers) updateStatusLocked(e *entry) {
 	}
 }
 
-// Seat is a handle to one driver, for the session that moves the driver.
-// Looking the driver up by id for each fix would cost a third of a move.
-type Seat struct {
+// DriverHandle is a handle to one driver, for the session that moves the
+// driver. Looking the driver up by id for each fix would cost a third of a
+// move.
+type DriverHandle struct {
 	drivers *Drivers
 	entry   *entry
 	node    string
 }
 
-// Enter records that the driver's socket is at node, and returns the handle for
-// its fixes. What the driver was doing stays as it was.
-func (d *Drivers) Enter(id trips.DriverID, node string) Seat {
+// Connect records that the driver's socket is at node, and returns the handle
+// for its fixes. What the driver was doing stays as it was.
+func (d *Drivers) Connect(id trips.DriverID, node string) DriverHandle {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.ensureEntryLocked(id)
 	e.driver.Node, e.driver.Connected, e.enteredAt = node, true, d.opts.Now()
 	d.updateStatusLocked(e)
-	return Seat{d, e, node}
+	return DriverHandle{d, e, node}
 }
 
 // Move accepts or refuses a fix received at now, and stores the driver's
 // position. It returns the reason for a refusal, and the doubts that this fix
 // raises, whether accepted or not. Mostly there are none.
-func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.Flags) {
+func (s DriverHandle) Move(fix location.Fix, now time.Time) (location.RejectReason, location.Flags) {
 	s.entry.shard.mu.Lock()
 	defer s.entry.shard.mu.Unlock()
 
@@ -181,9 +183,9 @@ func (s Seat) Move(fix location.Fix, now time.Time) (location.Reason, location.F
 	return s.drivers.applyFixLocked(s.entry, fix, now)
 }
 
-// Leave records that the driver's socket at node is closed. It does nothing
-// when the driver has moved to another node.
-func (d *Drivers) Leave(id trips.DriverID, node string) {
+// Disconnect records that the driver's socket at node is closed. It does
+// nothing when the driver has moved to another node.
+func (d *Drivers) Disconnect(id trips.DriverID, node string) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,17 +196,17 @@ func (d *Drivers) Leave(id trips.DriverID, node string) {
 }
 
 // Move looks the driver up by id and applies a fix received now. Callers that
-// hold a handle use Seat.Move. It refuses the fix of an unknown driver as
-// Unknown.
-func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
+// hold a handle use DriverHandle.Move. It refuses the fix of an unknown driver
+// as UnknownDriver.
+func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.RejectReason {
 	s, now := d.shardOf(id), d.opts.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	e := s.byID[id]
 	if e == nil {
-		s.rejects[Unknown]++
-		return Unknown
+		s.rejects[UnknownDriver]++
+		return UnknownDriver
 	}
 
 	why, _ := d.applyFixLocked(e, fix, now)
@@ -213,22 +215,22 @@ func (d *Drivers) Move(id trips.DriverID, fix location.Fix) location.Reason {
 
 // applyFixLocked filters and stores a fix, and passes it to the driver's track
 // unless it follows the last one too soon.
-func (d *Drivers) applyFixLocked(e *entry, fix location.Fix, now time.Time) (location.Reason, location.Flags) {
+func (d *Drivers) applyFixLocked(e *entry, fix location.Fix, now time.Time) (location.RejectReason, location.Flags) {
 	why := d.filterFixLocked(e, fix, now)
-	if why == location.Believed {
+	if why == location.Accepted {
 		at := fix.At.UnixNano()
 		if gap := at - e.trackedAt; gap >= 0 && gap < int64(d.trackInterval) {
 			return why, 0
 		}
 		e.trackedAt = at
 	}
-	return why, e.track.See(&fix, why, now, d.opts.Judge.Pace, d.fingerprints)
+	return why, e.track.ObserveFix(&fix, why, now, d.opts.FixFilter.Pace, d.fingerprints)
 }
 
 // filterFixLocked stores the fix if it is acceptable, and counts the result.
-func (d *Drivers) filterFixLocked(e *entry, fix location.Fix, now time.Time) location.Reason {
+func (d *Drivers) filterFixLocked(e *entry, fix location.Fix, now time.Time) location.RejectReason {
 	s := e.shard
-	if r := d.opts.Judge.Believe(e.driver.Fix, e.cell != nil, fix, now); r != location.Believed {
+	if r := d.opts.FixFilter.Accept(e.driver.Fix, e.cell != nil, fix, now); r != location.Accepted {
 		s.rejects[r]++
 		return r
 	}
@@ -238,7 +240,7 @@ func (d *Drivers) filterFixLocked(e *entry, fix location.Fix, now time.Time) loc
 	}
 
 	s.accepted++
-	return location.Believed
+	return location.Accepted
 }
 
 // storePositionLocked puts the driver into the cell of the fix. It returns
@@ -261,11 +263,11 @@ func (d *Drivers) storePositionLocked(e *entry, fix location.Fix, now time.Time)
 	return true
 }
 
-// Place applies a replica of another node's driver. The newest fix wins, so
-// that replicas may come late or twice. A hold stays, because this node decided
-// it. If the driver has come here from that node meanwhile, only a newer
-// position is used.
-func (d *Drivers) Place(m Driver) {
+// ApplyReplica applies a replica of another node's driver. The newest fix wins,
+// so that replicas may come late or twice. A hold stays, because this node
+// decided it. If the driver has come here from that node meanwhile, only a
+// newer position is used.
+func (d *Drivers) ApplyReplica(m Driver) {
 	s := d.shardOf(m.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -274,7 +276,7 @@ func (d *Drivers) Place(m Driver) {
 	if older := m.Fix.At.Before(e.driver.Fix.At); older || (e.driver.Connected && e.driver.Node != m.Node && !m.Fix.At.After(e.driver.Fix.At)) {
 		return
 	}
-	if m.Located() && m.Fix.At.After(e.driver.Fix.At) && (m.Fix.Check() != nil || !d.storePositionLocked(e, m.Fix, m.ReceivedAt)) {
+	if m.HasPosition() && m.Fix.At.After(e.driver.Fix.At) && (m.Fix.CheckRange() != nil || !d.storePositionLocked(e, m.Fix, m.ReceivedAt)) {
 		return
 	}
 	if e.driver.Connected && e.driver.Node != m.Node && !m.ReceivedAt.After(e.enteredAt) {
@@ -361,8 +363,8 @@ func (e *entry) bindTripLocked(trip trips.TripID, st Status) {
 	e.driver.Trip, e.tripStatus, e.driver.Hold = trip, st, ""
 }
 
-// Free ends the driver's trip, if it is this one.
-func (d *Drivers) Free(id trips.DriverID, trip trips.TripID) {
+// ClearTrip ends the driver's trip, if it is this one.
+func (d *Drivers) ClearTrip(id trips.DriverID, trip trips.TripID) {
 	s := d.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -390,9 +392,9 @@ func (d *Drivers) Get(id trips.DriverID) (Driver, bool) {
 	return Driver{}, false
 }
 
-// Changed appends to dst the node's drivers that changed since a tick, and
+// ChangedSince appends to dst the node's drivers that changed since a tick, and
 // returns the tick for the next call. The first call passes 0.
-func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, uint64) {
+func (d *Drivers) ChangedSince(node string, since uint64, dst []Driver) ([]Driver, uint64) {
 	// Every change of an entry reads the tick under the lock taken below. So a
 	// change is either seen now or carries the new tick.
 	next := d.changeTick.Add(1)
@@ -410,9 +412,9 @@ func (d *Drivers) Changed(node string, since uint64, dst []Driver) ([]Driver, ui
 	return dst, next
 }
 
-// Sweep removes drivers who left, have no trip and no offer, and were last
-// heard at or before the given time. It returns how many it removed.
-func (d *Drivers) Sweep(before time.Time) (n int) {
+// RemoveInactive removes drivers who left, have no trip and no offer, and were
+// last heard at or before the given time. It returns how many it removed.
+func (d *Drivers) RemoveInactive(before time.Time) (n int) {
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.Lock()

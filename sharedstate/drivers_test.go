@@ -39,16 +39,16 @@ func newDriversAt(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.no
 
 // enterOnDuty puts a driver who may be offered trips at a place.
 func enterOnDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
-	d.Enter(id, "n1")
+	d.Connect(id, "n1")
 	d.SetAvailable(id, true)
-	if r := d.Move(id, c.fixAt(p)); r != location.Believed {
+	if r := d.Move(id, c.fixAt(p)); r != location.Accepted {
 		t.Fatalf("driver %s at %v: %s", id, p, r)
 	}
 }
 
 func checkInvariants(t testing.TB, d *Drivers) {
 	t.Helper()
-	if err := d.Check(); err != nil {
+	if err := d.CheckInvariants(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -102,7 +102,7 @@ func TestOnlyTheHolderReleases(t *testing.T) {
 func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 	for name, leave := range map[string]func(*Drivers, *clock){
 		"silent":   func(_ *Drivers, c *clock) { c.advance(3*time.Second + time.Millisecond) },
-		"gone":     func(d *Drivers, _ *clock) { d.Leave("d", "n1") },
+		"gone":     func(d *Drivers, _ *clock) { d.Disconnect("d", "n1") },
 		"off duty": func(d *Drivers, _ *clock) { d.SetAvailable("d", false) },
 		"on trip":  func(d *Drivers, _ *clock) { d.Assign("d", "t", Reserved) },
 	} {
@@ -114,7 +114,7 @@ func TestSilentGoneAndOffDutyDriversAreNotOffered(t *testing.T) {
 			if n := d.Nearest(lagoon, 1, 1e4, nil); len(n) != 0 {
 				t.Fatalf("offered: %+v", n)
 			}
-			if n := d.Around(lagoon, 1e4, 10, nil); len(n) != 1 {
+			if n := d.FindAround(lagoon, 1e4, 10, nil); len(n) != 1 {
 				t.Fatalf("not on the map: %+v", n)
 			}
 
@@ -132,8 +132,8 @@ func TestLateTripEventsDoNotBindADriverAgain(t *testing.T) {
 	if got, _ := d.Get("d"); got.Status != OnTrip {
 		t.Fatalf("a late event took the trip back to %s", got.Status)
 	}
-	d.Free("d", "other")
-	d.Free("d", "t1")
+	d.ClearTrip("d", "other")
+	d.ClearTrip("d", "t1")
 	d.Assign("d", "t1", Reserved)
 	if got, _ := d.Get("d"); got.Status != Available || got.Trip != "" {
 		t.Fatalf("a late event bound the driver: %+v", got)
@@ -146,15 +146,15 @@ func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 	d := newDriversAt(c)
 	enterOnDuty(t, d, c, "d", lagoon)
 	c.advance(time.Second)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
-	d.Leave("d", "n1")
+	d.ApplyReplica(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	d.Disconnect("d", "n1")
 
 	got, _ := d.Get("d")
 	if !got.Connected || got.Node != "n2" || len(d.Nearest(lagoon, 1, 100, nil)) != 1 {
 		t.Fatalf("the old socket's end took the driver away: %+v", got)
 	}
 
-	d.Place(Driver{ID: "d", Node: "n1", Fix: location.Fix{Point: lagoon, At: c.now().Add(-time.Second)}})
+	d.ApplyReplica(Driver{ID: "d", Node: "n1", Fix: location.Fix{Point: lagoon, At: c.now().Add(-time.Second)}})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Fatal("an old mirror won")
 	}
@@ -164,16 +164,16 @@ func TestPhoneReconnectsElsewhereBeforeTheOldSocketDies(t *testing.T) {
 func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	d.ApplyReplica(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	c.advance(time.Second)
 	last := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
 	c.advance(time.Second)
 
-	seat := d.Enter("d", "n1")
-	d.Place(last) // Sent before the driver came here.
+	seat := d.Connect("d", "n1")
+	d.ApplyReplica(last) // Sent before the driver came here.
 	left := last
 	left.Connected = false
-	d.Place(left)
+	d.ApplyReplica(left)
 
 	got, _ := d.Get("d")
 	if got.Node != "n1" || !got.Connected || !got.Fix.At.Equal(last.Fix.At) {
@@ -181,13 +181,13 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	}
 
 	c.advance(time.Second)
-	d.Place(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
+	d.ApplyReplica(Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true})
 	if got, _ := d.Get("d"); got.Node != "n2" {
 		t.Errorf("the driver was heard at n2 later and is at %s", got.Node)
 	}
 
 	c.advance(time.Second)
-	if why, _ := seat.Move(c.fixAt(lagoon), c.now()); why != location.Believed {
+	if why, _ := seat.Move(c.fixAt(lagoon), c.now()); why != location.Accepted {
 		t.Fatal(why)
 	}
 	if got, _ := d.Get("d"); got.Node != "n1" || !got.Connected {
@@ -201,14 +201,14 @@ func TestAMirrorDoesNotEndAHold(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
 	m := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
-	d.Place(m)
+	d.ApplyReplica(m)
 	if err := d.Reserve("d", "o"); err != nil {
 		t.Fatal(err)
 	}
 
 	c.advance(time.Second)
 	m.Fix, m.ReceivedAt = c.fixAt(lagoon), c.now()
-	d.Place(m)
+	d.ApplyReplica(m)
 	if got, _ := d.Get("d"); got.Hold != "o" || got.Status != Offered {
 		t.Fatalf("%+v", got)
 	}
@@ -220,19 +220,19 @@ func TestEveryChangeIsMirroredOnce(t *testing.T) {
 	d := newDriversAt(c)
 	enterOnDuty(t, d, c, "a", lagoon)
 	enterOnDuty(t, d, c, "b", lagoon)
-	d.Enter("c", "n2")
+	d.Connect("c", "n2")
 
-	got, tick := d.Changed("n1", 0, nil)
+	got, tick := d.ChangedSince("n1", 0, nil)
 	if len(got) != 2 {
 		t.Fatalf("%d drivers at first", len(got))
 	}
 
 	d.SetAvailable("b", false)
-	got, tick = d.Changed("n1", tick, nil)
+	got, tick = d.ChangedSince("n1", tick, nil)
 	if len(got) != 1 || got[0].ID != "b" {
 		t.Fatalf("after one change: %+v", got)
 	}
-	if got, _ = d.Changed("n1", tick, nil); len(got) != 0 {
+	if got, _ = d.ChangedSince("n1", tick, nil); len(got) != 0 {
 		t.Fatalf("after none: %+v", got)
 	}
 }
@@ -240,7 +240,7 @@ func TestEveryChangeIsMirroredOnce(t *testing.T) {
 func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
-	if r := d.Move("x", c.fixAt(lagoon)); r != Unknown {
+	if r := d.Move("x", c.fixAt(lagoon)); r != UnknownDriver {
 		t.Fatalf("got %q", r)
 	}
 
@@ -251,7 +251,7 @@ func TestStrangersFixesAreRefusedAndCounted(t *testing.T) {
 	}
 
 	n := d.Counts()
-	if n.Refused[Unknown] != 1 || n.Refused[location.Teleport] != 1 || n.Believed != 1 || n.Status[Available] != 1 {
+	if n.Rejected[UnknownDriver] != 1 || n.Rejected[location.Teleport] != 1 || n.Accepted != 1 || n.Status[Available] != 1 {
 		t.Fatalf("%+v", n)
 	}
 
@@ -263,9 +263,9 @@ func TestForgottenDriversLeaveNoTrace(t *testing.T) {
 	d := newDriversAt(c)
 	enterOnDuty(t, d, c, "stays", lagoon)
 	enterOnDuty(t, d, c, "goes", lagoon)
-	d.Leave("goes", "n1")
+	d.Disconnect("goes", "n1")
 	c.advance(time.Hour)
-	if n := d.Sweep(c.now()); n != 1 {
+	if n := d.RemoveInactive(c.now()); n != 1 {
 		t.Fatalf("swept %d", n)
 	}
 	if _, ok := d.Get("goes"); ok || d.Counts().Drivers != 1 {
@@ -305,7 +305,7 @@ func TestNearestIsExact(t *testing.T) {
 			if c.advance(time.Second); rng.IntN(2) == 0 {
 				p := all[id]
 				p.Lat += (rng.Float64() - .5) * 0.001
-				if d.Move(id, location.Fix{Point: p, At: c.now()}) == location.Believed {
+				if d.Move(id, location.Fix{Point: p, At: c.now()}) == location.Accepted {
 					all[id] = p
 				}
 			}
@@ -322,10 +322,10 @@ func TestNearestIsExact(t *testing.T) {
 	})
 }
 
-func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q location.Point, k int, limit float64, got []Near) {
+func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q location.Point, k int, limit float64, got []NearbyDriver) {
 	var want []float64
 	for _, p := range all {
-		if m := location.Metres(q, p); m <= limit {
+		if m := location.MetresBetween(q, p); m <= limit {
 			want = append(want, m)
 		}
 	}
@@ -342,7 +342,7 @@ func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q 
 		}
 	}
 
-	if !slices.IsSortedFunc(got, func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) }) {
+	if !slices.IsSortedFunc(got, func(a, b NearbyDriver) int { return cmp.Compare(a.Metres, b.Metres) }) {
 		t.Fatal("not sorted")
 	}
 }
@@ -350,7 +350,7 @@ func compareWithBruteForce(t *rapid.T, all map[trips.DriverID]location.Point, q 
 // TestAllMethodsAtOnce calls all methods concurrently on few drivers, then lets
 // the state check itself.
 func TestAllMethodsAtOnce(t *testing.T) {
-	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, Judge: location.Judge{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
+	d := NewDrivers(DriverOptions{SuspectAfter: time.Hour, FixFilter: location.FixFilter{MaxSpeed: 1e9, MaxAccuracy: 1, MaxAhead: time.Hour, MaxAge: time.Hour}})
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -371,9 +371,9 @@ func callAtRandom(d *Drivers, rng *rand.Rand) {
 	p := location.Point{Lng: lagoon.Lng + rng.Float64()*.02, Lat: lagoon.Lat + rng.Float64()*.02}
 	switch rng.IntN(12) {
 	case 0:
-		d.Enter(id, "n"+word)
+		d.Connect(id, "n"+word)
 	case 1:
-		d.Leave(id, "n"+word)
+		d.Disconnect(id, "n"+word)
 	case 2, 3, 4:
 		d.Move(id, location.Fix{Point: p, At: time.Now()})
 	case 5:
@@ -384,15 +384,15 @@ func callAtRandom(d *Drivers, rng *rand.Rand) {
 		d.Release(id, word)
 	case 8:
 		d.Assign(id, trips.TripID(word), Reserved)
-		d.Free(id, trips.TripID(word))
+		d.ClearTrip(id, trips.TripID(word))
 	case 9:
 		d.Nearest(p, 5, 3000, nil)
-		d.Around(p, 3000, 5, nil)
+		d.FindAround(p, 3000, 5, nil)
 	case 10:
-		d.Place(Driver{ID: id, Node: "n" + word, Fix: location.Fix{Point: p, At: time.Now()}, ReceivedAt: time.Now(), Connected: true, Status: Available})
+		d.ApplyReplica(Driver{ID: id, Node: "n" + word, Fix: location.Fix{Point: p, At: time.Now()}, ReceivedAt: time.Now(), Connected: true, Status: Available})
 	case 11:
-		d.Changed("n1", 0, nil)
-		d.Sweep(time.Now().Add(-time.Millisecond))
+		d.ChangedSince("n1", 0, nil)
+		d.RemoveInactive(time.Now().Add(-time.Millisecond))
 	}
 }
 

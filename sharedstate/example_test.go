@@ -16,11 +16,12 @@ func ExampleDrivers() {
 	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{Now: func() time.Time { return noon }})
 	pickup := location.Point{Lng: 3.40, Lat: 6.45}
 
-	ada := drivers.Enter("ada", "node-1")
+	ada := drivers.Connect("ada", "node-1")
 	drivers.SetAvailable("ada", true)
+
 	ada.Move(location.Fix{Point: location.Point{Lng: 3.401, Lat: 6.45}, At: noon}, noon)
 
-	bola := drivers.Enter("bola", "node-1")
+	bola := drivers.Connect("bola", "node-1")
 	drivers.SetAvailable("bola", true)
 	bola.Move(location.Fix{Point: location.Point{Lng: 3.41, Lat: 6.45}, At: noon}, noon)
 

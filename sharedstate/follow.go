@@ -9,26 +9,27 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Follow makes the driver of a trip busy or free, as the trip now stands. Events
-// may come late or twice: a trip that has ended is not taken up again, and a
-// trip under way takes no step back. It never blocks on anything but a lock.
+// Follow makes the driver of a trip busy or free, as the trip now stands.
+// Events may come late or twice: a trip that has ended is not taken up again,
+// and a trip under way takes no step back. It never blocks on anything but a
+// lock.
 func (d *Drivers) Follow(t trips.Trip) {
 	switch {
 	case t.Driver == "":
 	case t.State == trips.OnTrip:
 		d.Assign(t.Driver, t.ID, OnTrip)
-	case t.State.Active():
+	case t.State.IsActive():
 		d.Assign(t.Driver, t.ID, Reserved)
 	default:
-		d.Free(t.Driver, t.ID)
+		d.ClearTrip(t.Driver, t.ID)
 	}
 }
 
 // TripReader is the part of trips.Store that TripFollower reads. Calls may
 // block until ctx ends.
 type TripReader interface {
-	// Driven returns every active trip that has a driver.
-	Driven(ctx context.Context) ([]trips.Trip, error)
+	// TripsWithDriver returns every active trip that has a driver.
+	TripsWithDriver(ctx context.Context) ([]trips.Trip, error)
 	Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 }
 
@@ -79,8 +80,10 @@ func (f *TripFollower) Run(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
+
 		f.log.Warn("the drivers' trips cannot be read from the store; trying again", "err", err)
 		f.Gap()
+
 		select {
 		case <-ctx.Done():
 		case <-time.After(resyncRetry):
@@ -96,8 +99,8 @@ func (f *TripFollower) Resync(ctx context.Context) error {
 	defer cancel()
 
 	// A trip that begins after this line costs no read of its own below.
-	known, _ := f.drivers.Changed(f.node, 0, nil)
-	driven, err := f.store.Driven(ctx)
+	known, _ := f.drivers.ChangedSince(f.node, 0, nil)
+	driven, err := f.store.TripsWithDriver(ctx)
 	if err != nil {
 		return fmt.Errorf("trips under way: %w", err)
 	}
@@ -107,6 +110,7 @@ func (f *TripFollower) Resync(ctx context.Context) error {
 		active[t.ID] = true
 		f.drivers.Follow(t)
 	}
+
 	for _, d := range known {
 		if d.Trip == "" || active[d.Trip] {
 			continue
@@ -117,5 +121,6 @@ func (f *TripFollower) Resync(ctx context.Context) error {
 		}
 		f.drivers.Follow(t)
 	}
+
 	return nil
 }

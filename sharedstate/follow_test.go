@@ -38,9 +38,9 @@ func (s *tripTable) setDown(err error) (reads int) {
 	return s.reads
 }
 
-func (s *tripTable) Driven(context.Context) (out []trips.Trip, err error) {
+func (s *tripTable) TripsWithDriver(context.Context) (out []trips.Trip, err error) {
 	for _, t := range s.trips {
-		if t.Driver != "" && t.State.Active() {
+		if t.Driver != "" && t.State.IsActive() {
 			out = append(out, t)
 		}
 	}
@@ -63,6 +63,7 @@ func TestDriversFollowTheirTrips(t *testing.T) {
 		}
 		return out
 	}
+
 	for name, c := range map[string]struct {
 		events []trips.Trip
 		trip   trips.TripID
@@ -108,11 +109,13 @@ func TestAResyncFindsTripsThatBeganAndEndedUnheard(t *testing.T) {
 	if err := NewTripFollower(d, store, "n1", nil).Resync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	for id, want := range map[trips.DriverID]Status{"began": Reserved, "ended": Available, "rides": OnTrip, "idle": Available} {
 		if got, _ := d.Get(id); got.Status != want {
 			t.Errorf("driver %s is %s, want %s", id, got.Status, want)
 		}
 	}
+
 	checkInvariants(t, d)
 }
 
@@ -135,6 +138,7 @@ func TestAResyncIsTriedAgainUntilTheStoreAnswers(t *testing.T) {
 		if got, _ := d.Get("d"); got.Trip != "" || reads == 0 {
 			t.Errorf("while the store is down: trip %q after %d reads", got.Trip, reads)
 		}
+
 		time.Sleep(resyncRetry)
 		synctest.Wait()
 		if got, _ := d.Get("d"); got.Trip != "t" || got.Status != OnTrip {

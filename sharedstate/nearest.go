@@ -15,7 +15,7 @@ import (
 // The nearest comes first. A search may miss a driver who crosses from cell to
 // cell at that moment. A copy may be out of date when it is read: Reserve
 // decides.
-func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near) []Near {
+func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []NearbyDriver) []NearbyDriver {
 	s := searchPool.Get().(*nearestSearch)
 	defer searchPool.Put(s)
 
@@ -29,13 +29,13 @@ func (d *Drivers) Nearest(p location.Point, k int, maxMetres float64, dst []Near
 		}
 	}
 
-	slices.SortFunc(dst[from:], func(a, b Near) int { return cmp.Compare(a.Metres, b.Metres) })
+	slices.SortFunc(dst[from:], func(a, b NearbyDriver) int { return cmp.Compare(a.Metres, b.Metres) })
 	return dst
 }
 
-// Around appends to dst the nearest drivers in any state, for maps: heard
+// FindAround appends to dst the nearest drivers in any state, for maps: heard
 // within OfflineAfter, nearest first, at most limit.
-func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driver) []Driver {
+func (d *Drivers) FindAround(p location.Point, metres float64, limit int, dst []Driver) []Driver {
 	s := searchPool.Get().(*nearestSearch)
 	defer searchPool.Put(s)
 
@@ -47,15 +47,15 @@ func (d *Drivers) Around(p location.Point, metres float64, limit int, dst []Driv
 	return dst
 }
 
-// FreePoints appends to dst the positions of all drivers who could be offered a
-// trip, of all nodes and in no order.
-func (d *Drivers) FreePoints(dst []location.Point) []location.Point {
+// AvailablePositions appends to dst the positions of all drivers who could be
+// offered a trip, of all nodes and in no order.
+func (d *Drivers) AvailablePositions(dst []location.Point) []location.Point {
 	since := d.heardSince(d.opts.SuspectAfter)
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.RLock()
 		for _, e := range s.byID {
-			if e.isFree() && e.driver.Located() && !e.driver.ReceivedAt.Before(since) {
+			if e.isFree() && e.driver.HasPosition() && !e.driver.ReceivedAt.Before(since) {
 				dst = append(dst, e.driver.Fix.Point)
 			}
 		}
@@ -75,13 +75,13 @@ type candidate struct {
 
 // copyDriver copies the driver's current state. The driver may have moved a
 // little since the search.
-func (c candidate) copyDriver(flat *location.Flat, now int64) (n Near) {
+func (c candidate) copyDriver(flat *location.LocalPlane, now int64) (n NearbyDriver) {
 	s := c.entry.shard
 	s.mu.RLock()
 	n.Driver = c.entry.driver
 	n.Idle = max(0, time.Duration(now-c.entry.idleSince))
 	s.mu.RUnlock()
-	n.Metres = flat.Metres(n.Fix.Point)
+	n.Metres = flat.MetresTo(n.Fix.Point)
 	return n
 }
 
@@ -89,7 +89,7 @@ func (c candidate) copyDriver(flat *location.Flat, now int64) (n Near) {
 // goroutine at a time.
 type nearestSearch struct {
 	// The question.
-	plane     location.Flat // Distances from origin.
+	plane     location.LocalPlane // Distances from origin.
 	origin    location.Point
 	limit     int
 	freeOnly  bool  // Only drivers who may be offered a trip.
@@ -111,14 +111,14 @@ type reachableParent struct {
 // resetFor makes a pooled search ready for a new question.
 func (s *nearestSearch) resetFor(p location.Point, k int, metres float64, free bool, since time.Time) {
 	clear(s.found[:cap(s.found)]) // An old answer keeps no driver alive.
-	*s = nearestSearch{plane: location.FlatAt(p), origin: p, limit: k, freeOnly: free, seenSince: since.UnixNano(), maxMetres: metres,
+	*s = nearestSearch{plane: location.NewLocalPlane(p), origin: p, limit: k, freeOnly: free, seenSince: since.UnixNano(), maxMetres: metres,
 		maxSquared: metres * metres, found: s.found[:0], parentOrder: s.parentOrder[:0]}
 }
 
 // searchIndex scans the rings around the origin. It goes on with parent cells
 // when the rings end before the answer is certain.
 func (s *nearestSearch) searchIndex(g *cellIndex) {
-	if s.limit <= 0 || !(s.maxMetres >= 0) || s.origin.Check() != nil {
+	if s.limit <= 0 || !(s.maxMetres >= 0) || s.origin.CheckRange() != nil {
 		return
 	}
 	if t := g.findCell(s.origin); t == nil || !s.scanRings(g, t) {
@@ -134,7 +134,7 @@ func (s *nearestSearch) scanRings(g *cellIndex, t *cell) (certain bool) {
 		return false
 	}
 
-	off := s.plane.Metres(t.hexagon.Centre)
+	off := s.plane.MetresTo(t.hexagon.Centre)
 	for i := range r.cells {
 		for _, t := range r.cells[i] {
 			s.scanCell(t)
@@ -155,7 +155,7 @@ func (s *nearestSearch) scanParents(g *cellIndex) {
 			continue
 		}
 		_, radius := b.snapshotCells()
-		if m := max(0, s.plane.Metres(b.centre)-radius); m*m <= s.maxSquared {
+		if m := max(0, s.plane.MetresTo(b.centre)-radius); m*m <= s.maxSquared {
 			s.parentOrder = append(s.parentOrder, reachableParent{m, b})
 		}
 	}
@@ -185,7 +185,7 @@ func (s *nearestSearch) scanCell(t *cell) {
 		if (s.freeOnly && !c.free) || c.seenNanos < s.seenSince {
 			continue
 		}
-		if sq := s.plane.Square(c.point); sq <= s.maxSquared {
+		if sq := s.plane.SquaredMetres(c.point); sq <= s.maxSquared {
 			s.insertCandidate(candidate{sq, c.entry})
 		}
 	}
@@ -194,7 +194,7 @@ func (s *nearestSearch) scanCell(t *cell) {
 // isOutOfReach reports whether no driver of the cell can be near enough.
 func (s *nearestSearch) isOutOfReach(t *cell) bool {
 	m := math.Sqrt(s.maxSquared) + t.hexagon.Radius
-	return s.plane.Square(t.hexagon.Centre) > m*m
+	return s.plane.SquaredMetres(t.hexagon.Centre) > m*m
 }
 
 // insertCandidate inserts a candidate in order. A driver comes twice if it

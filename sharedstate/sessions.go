@@ -57,8 +57,8 @@ func (r *Sessions[S]) Remove(user trips.Actor, s S) bool {
 	return true
 }
 
-// Of appends to dst the user's sessions.
-func (r *Sessions[S]) Of(user trips.Actor, dst []S) []S {
+// OfUser appends to dst the user's sessions.
+func (r *Sessions[S]) OfUser(user trips.Actor, dst []S) []S {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return append(dst, r.byUser[user]...)
@@ -121,8 +121,9 @@ func (r *Sessions[S]) Len() int {
 	return len(r.owner)
 }
 
-// Check compares the four maps with each other and returns every disagreement.
-func (r *Sessions[S]) Check() error {
+// CheckInvariants compares the four maps with each other and returns every
+// disagreement.
+func (r *Sessions[S]) CheckInvariants() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 

@@ -30,10 +30,10 @@ func TestASessionWatchesOneDriver(t *testing.T) {
 	if r.Remove(trips.Rider("x"), 1) || !r.Remove(rider, 1) || r.Remove(rider, 1) {
 		t.Fatal("a session goes once, by its own user")
 	}
-	if b := r.Watchers("b", nil); len(b) != 1 || r.Len() != 1 || len(r.Of(rider, nil)) != 1 {
+	if b := r.Watchers("b", nil); len(b) != 1 || r.Len() != 1 || len(r.OfUser(rider, nil)) != 1 {
 		t.Fatalf("b has %v, %d sessions", b, r.Len())
 	}
-	if err := r.Check(); err != nil {
+	if err := r.CheckInvariants(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -64,7 +64,7 @@ func TestSessionsComeAndGoAtOnce(t *testing.T) {
 	}
 
 	wg.Wait()
-	if err := r.Check(); err != nil {
+	if err := r.CheckInvariants(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -33,12 +33,12 @@ func driverID(i int) trips.DriverID { return trips.DriverID(strconv.Itoa(i)) }
 // runFor lets time pass in which the first heard drivers send fixes. It calls
 // look at every beat of the node.
 func (s *dutyShift) runFor(on time.Duration, heard int, look func()) {
-	for i := range int(on / detector.BeatEvery) {
-		s.clock.advance(detector.BeatEvery)
-		s.drivers.Guard().Beat(s.clock.now())
+	for i := range int(on / detector.BeatInterval) {
+		s.clock.advance(detector.BeatInterval)
+		s.drivers.Guard().RecordBeat(s.clock.now())
 		look()
 
-		if i%int(time.Second/detector.BeatEvery) == 0 {
+		if i%int(time.Second/detector.BeatInterval) == 0 {
 			for i := range heard {
 				s.drivers.Move(driverID(i), s.clock.fixAt(lagoon))
 			}
@@ -50,7 +50,7 @@ func (s *dutyShift) runFor(on time.Duration, heard int, look func()) {
 // the map and counted as available.
 func (s *dutyShift) wantCounts(when string, offered, online int) {
 	s.t.Helper()
-	near, seen := len(s.drivers.Nearest(lagoon, 2*s.count, 1e4, nil)), len(s.drivers.Around(lagoon, 1e4, 2*s.count, nil))
+	near, seen := len(s.drivers.Nearest(lagoon, 2*s.count, 1e4, nil)), len(s.drivers.FindAround(lagoon, 1e4, 2*s.count, nil))
 	counts := s.drivers.Counts()
 	if near != offered || seen != online || counts.Status[Available] != online ||
 		counts.Status[NonContactable] != s.count-online {
@@ -100,7 +100,7 @@ func TestNineOfTenDriversSilentAtOnceAreSuspectedWhileWeAreWell(t *testing.T) {
 
 func TestADriverWhoseSocketClosedIsNotCountedAsAvailable(t *testing.T) {
 	s := newDutyShift(t, 3)
-	s.drivers.Leave(driverID(0), "n1")
+	s.drivers.Disconnect(driverID(0), "n1")
 	if c := s.drivers.Counts().Status; c[Available] != 2 || c[NonContactable] != 1 {
 		t.Errorf("counted %v", c)
 	}

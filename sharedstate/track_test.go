@@ -13,7 +13,7 @@ import (
 func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
-	seat := d.Enter("d", "n")
+	seat := d.Connect("d", "n")
 	d.SetAvailable("d", true)
 
 	var all location.Flags
@@ -23,7 +23,7 @@ func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 		at.Lng += 60 / 111_000.0
 
 		why, flags := seat.Move(location.Fix{Point: at, At: c.now(), Speed: 60, Accuracy: 5}, c.now())
-		if why != location.Believed {
+		if why != location.Accepted {
 			t.Fatalf("refused: %s", why)
 		}
 		if all&flags != 0 {
@@ -44,7 +44,7 @@ func TestADriveThatAnotherDriverMadeIsKnownAgain(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
 	drive := func(name string) (all location.Flags) {
-		seat := d.Enter(trips.DriverID(name), "n")
+		seat := d.Connect(trips.DriverID(name), "n")
 		at, step := lagoon, uint32(1)
 		for range 300 {
 			c.advance(time.Second)

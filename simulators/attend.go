@@ -11,18 +11,21 @@ import (
 type person interface {
 	// hear takes a frame that is for this person.
 	hear(f *wire.ServerFrame, now time.Time)
-	// act does what is due, and returns when to act again at the latest (zero: whenever) and whether the person is done.
+	// act does what is due, and returns when to act again at the latest (zero:
+	// whenever) and whether the person is done.
 	act(ctx context.Context, now time.Time) (next time.Time, done bool)
 }
 
 // lookEvery is how often a person with nothing to do looks at the phone.
 const lookEvery = time.Second
 
-// attend lets a person live with a phone until the person is done, the context ends, or the phone is off for good;
-// then the error says why. It leaves the phone for the caller to stop.
+// attend lets a person live with a phone until the person is done, the context
+// ends, or the phone is off for good; then the error says why. It leaves the
+// phone for the caller to stop.
 func attend(ctx context.Context, p *phone, who person) error {
 	timer := time.NewTimer(lookEvery)
 	defer timer.Stop()
+
 	dropAt := p.nextDrop(time.Now())
 	for {
 		select {
@@ -35,15 +38,18 @@ func attend(ctx context.Context, p *phone, who person) error {
 			who.hear(f, time.Now())
 		case <-timer.C:
 		}
+
 		now := time.Now()
 		if due(dropAt, now) {
 			p.drop()
 			dropAt = p.nextDrop(now)
 		}
+
 		next, done := who.act(ctx, now)
 		if done {
 			return nil
 		}
+
 		next = earliest(next, dropAt, now.Add(lookEvery))
 		timer.Reset(max(time.Millisecond, time.Until(next)))
 	}

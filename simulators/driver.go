@@ -32,14 +32,17 @@ type driver struct {
 	answerAt  time.Time
 	answering string // id of the command that answers it
 
-	trip     *wire.Trip // being driven, else nil
-	last     *wire.Trip // the newest version of the newest trip
-	ended    string     // id of the trip before, of which late news may still come
-	led      bool       // the way leads where the trip wants the car
-	boardAt  time.Time  // when the rider is in the car
-	stepping string     // id of the command that moves the trip on
-	unsure   bool       // how the trip stands; a new connection will tell
-	stepAt   time.Time  // no step before
+	// being driven, else nil
+	trip *wire.Trip
+	// the newest version of the newest trip
+	last  *wire.Trip
+	ended string // id of the trip before, of which late news may still come
+	led   bool   // the way leads where the trip wants the car
+	// when the rider is in the car
+	boardAt  time.Time
+	stepping string    // id of the command that moves the trip on
+	unsure   bool      // how the trip stands; a new connection will tell
+	stepAt   time.Time // no step before
 	talk     talk
 	help     help
 }
@@ -73,7 +76,8 @@ func (d *driver) hear(f *wire.ServerFrame, now time.Time) {
 	}
 }
 
-// enter begins a connection. Without a word on what was missed, only what the welcome says is true.
+// enter begins a connection. Without a word on what was missed, only what the
+// welcome says is true.
 func (d *driver) enter(w *wire.Welcome, now time.Time) {
 	if !d.welcomed && w.Trip != nil && w.Trip.State != client.StateReserved && w.Trip.Pickup != nil {
 		d.at = pointOf(w.Trip.Pickup) // an earlier run got at least there
@@ -81,6 +85,7 @@ func (d *driver) enter(w *wire.Welcome, now time.Time) {
 	d.welcomed, d.unsure = true, false
 	d.fixAt = now
 	d.follow(w.Trip, now)
+
 	if !w.Recovered {
 		if w.Trip == nil && d.trip != nil {
 			d.release()
@@ -89,6 +94,7 @@ func (d *driver) enter(w *wire.Welcome, now time.Time) {
 			d.offer = nil
 		}
 	}
+
 	d.phone.command(client.Frame(&wire.SetAvailable{Available: true}))
 }
 
@@ -124,13 +130,16 @@ func (d *driver) acked(a *wire.Ack, now time.Time) {
 		case a.Code == "":
 			d.Stats.declined.Add(1)
 		}
+
 		d.follow(a.Trip, now)
 	case d.stepping:
 		if a.Code != "" {
 			d.doubt(a, now)
 			return
 		}
-		d.follow(a.Trip, now) // the step is done; without the trip, its event is on its way
+
+		// the step is done; without the trip, its event is on its way
+		d.follow(a.Trip, now)
 	default:
 		if a.Code != "" {
 			d.Stats.refused.Add(1)
@@ -138,7 +147,8 @@ func (d *driver) acked(a *wire.Ack, now time.Time) {
 	}
 }
 
-// doubt asks the node how the trip stands, by connecting anew, because it refused a step: it may have ended.
+// doubt asks the node how the trip stands, by connecting anew, because it
+// refused a step: it may have ended.
 func (d *driver) doubt(a *wire.Ack, now time.Time) {
 	d.Stats.refused.Add(1)
 	d.net.log.Debug("a step was refused", "driver", d.phone.id, "code", a.Code, "message", a.Message)
@@ -149,6 +159,7 @@ func (d *driver) doubt(a *wire.Ack, now time.Time) {
 func (d *driver) act(ctx context.Context, now time.Time) (time.Time, bool) {
 	d.roll(now)
 	d.answer(now)
+
 	if d.trip != nil {
 		d.serve(ctx, now)
 		d.talk.act(d.phone, d.trip.Id, now)
@@ -156,6 +167,7 @@ func (d *driver) act(ctx context.Context, now time.Time) (time.Time, bool) {
 	} else {
 		d.cruise(ctx)
 	}
+
 	if d.welcomed && due(d.fixAt, now) {
 		d.fix(now)
 	}
@@ -168,6 +180,7 @@ func (d *driver) next(now time.Time) time.Time {
 	if d.offer != nil && d.answering == "" {
 		next = earliest(next, d.answerAt)
 	}
+
 	if d.trip != nil && d.stepping == "" && !d.unsure {
 		if d.trip.State == client.StateArrived {
 			next = earliest(next, d.boardAt)
@@ -176,6 +189,7 @@ func (d *driver) next(now time.Time) time.Time {
 			next = earliest(next, now.Add(d.clock.wall(d.way.left)+time.Millisecond))
 		}
 	}
+
 	return next
 }
 
@@ -186,6 +200,7 @@ func (d *driver) roll(now time.Time) {
 	} else {
 		d.speed = 0
 	}
+
 	d.rolled = now
 }
 
@@ -201,15 +216,19 @@ func (d *driver) cruise(ctx context.Context) {
 	}
 }
 
-// fix sends where the phone believes to be. The speed is what an observer on the wall's clock sees.
+// fix sends where the phone believes to be. The speed is what an observer on
+// the wall's clock sees.
 func (d *driver) fix(now time.Time) {
 	every := time.Duration(float64(time.Second) / d.Rate)
-	if d.fixAt = d.fixAt.Add(every); d.fixAt.Before(now) { // late: skip, do not hurry after
+	// late: skip, do not hurry after
+	if d.fixAt = d.fixAt.Add(every); d.fixAt.Before(now) {
 		d.fixAt = now.Add(every)
 	}
+
 	p := d.drift.apply(d.at, d.habits)
 	d.seq++
-	fix := &wire.Fix{Seq: d.seq, AtMs: wire.Millis(time.Now()), Point: wirePoint(p),
+
+	fix := &wire.Fix{Seq: d.seq, AtMs: wire.ToMillis(time.Now()), Point: wirePoint(p),
 		Heading: float32(d.heading), Speed: float32(d.speed * d.Speed), Accuracy: fixAccuracy}
 	if d.phone.send(client.Frame(fix)) {
 		d.Stats.fixes.Add(1)

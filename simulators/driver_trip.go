@@ -8,8 +8,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// follow takes a newer version of the driver's trip; nil and older ones mean nothing. Acks and events tell the same
-// story twice, in any order.
+// follow takes a newer version of the driver's trip; nil and older ones mean
+// nothing. Acks and events tell the same story twice, in any order.
 func (d *driver) follow(t *wire.Trip, now time.Time) {
 	if t == nil || t.DriverId != d.phone.id || t.Id == d.ended {
 		return
@@ -20,11 +20,13 @@ func (d *driver) follow(t *wire.Trip, now time.Time) {
 	if !client.Active(t.State) && (d.trip == nil || d.trip.Id != t.Id) {
 		return // the end of a trip that is over for us
 	}
+
 	d.last = t
 	if !client.Active(t.State) {
 		d.release()
 		return
 	}
+
 	d.trip, d.led, d.stepping, d.boardAt = t, false, "", time.Time{}
 	switch t.State {
 	case client.StateReserved:
@@ -50,6 +52,7 @@ func (d *driver) serve(ctx context.Context, now time.Time) {
 	if d.unsure {
 		return
 	}
+
 	switch d.trip.State {
 	case client.StateReserved:
 		if d.lead(ctx, d.trip.Pickup) {

@@ -21,16 +21,17 @@ import (
 
 // DriverConfig describes a fleet.
 type DriverConfig struct {
-	Server  string // http://HOST:PORT
-	City    *routing.City
-	Count   int
-	Speed   float64 // seconds of the city in a second; 0 means 1
-	Seed    uint64
-	SOS     float64    // share of trips on which a driver calls for help
-	Flaky   bool       // phones lose their connection every 30 s on average
-	Rate    float64    // fixes a second of each driver; 0 means 1
-	Prefix  string     // of ids: PREFIX-0001; "" means "driver"
-	Decline float64    // share of offers that are declined; 0 means 0.05, less than 0 none
+	Server string // http://HOST:PORT
+	City   *routing.City
+	Count  int
+	Speed  float64 // seconds of the city in a second; 0 means 1
+	Seed   uint64
+	SOS    float64 // share of trips on which a driver calls for help
+	Flaky  bool    // phones lose their connection every 30 s on average
+	Rate   float64 // fixes a second of each driver; 0 means 1
+	Prefix string  // of ids: PREFIX-0001; "" means "driver"
+	// share of offers that are declined; 0 means 0.05, less than 0 none
+	Decline float64
 	Codec   wire.Codec // nil means wire.Proto
 	Stats   *Stats     // nil: nobody looks
 	Log     *slog.Logger
@@ -58,14 +59,17 @@ type fleet struct {
 	search chan struct{} // bounds concurrent route searches
 }
 
-// RunDrivers lets Count drivers work until the context ends, which is no error. Drivers who are in the middle of a trip
-// at that moment just vanish; a later run with the same ids takes their trips up again. Errors: ErrUnreachable when no
-// node answers for 15 s at the beginning, ErrRefused when it gives no tokens, or why the last driver gave up.
+// RunDrivers lets Count drivers work until the context ends, which is no error.
+// Drivers who are in the middle of a trip at that moment just vanish; a later
+// run with the same ids takes their trips up again. Errors: ErrUnreachable when
+// no node answers for 15 s at the beginning, ErrRefused when it gives no
+// tokens, or why the last driver gave up.
 func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
+
 	f := newFleet(cfg)
 	if cfg.Flaky {
 		f.net.flaky(cfg.Seed, dropMean)
@@ -85,6 +89,7 @@ func (f *fleet) run(ctx context.Context) error {
 	if err := f.net.reach(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
 		return unlessOver(ctx, err)
 	}
+
 	var wait sync.WaitGroup
 	errs := make(chan error, f.Count)
 	for i := range f.Count {
@@ -99,12 +104,15 @@ func (f *fleet) run(ctx context.Context) error {
 func (f *fleet) work(ctx context.Context, i int) error {
 	id := driverID(f.Prefix, i)
 	d := f.newDriver(id)
+
 	phase := time.Duration(float64(i) / float64(f.Count) / f.Rate * float64(time.Second))
 	if !sleep.For(ctx, phase) { // so that not all fixes come at once
 		return nil
 	}
+
 	d.phone = f.net.phone(ctx, client.RoleDriver, id, i)
 	defer d.phone.stop()
+
 	err := attend(ctx, d.phone, d)
 	if err != nil {
 		f.net.log.Warn("a driver goes home", "driver", id, "err", err)
@@ -112,8 +120,8 @@ func (f *fleet) work(ctx context.Context, i int) error {
 	return err
 }
 
-// route finds a way by road, or goes straight if there is none. With wait it takes its turn; without, it returns false
-// when too many are searching.
+// route finds a way by road, or goes straight if there is none. With wait it
+// takes its turn; without, it returns false when too many are searching.
 func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (way, bool) {
 	if wait {
 		select {
@@ -128,6 +136,7 @@ func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (
 			return way{}, false
 		}
 	}
+
 	defer func() { <-f.search }()
 	r, err := f.router.Route(ctx, from, to)
 	switch {
@@ -136,6 +145,7 @@ func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (
 	case ctx.Err() != nil:
 		return way{}, false
 	}
+
 	f.net.log.Debug("no way by road", "from", from, "to", to, "err", err)
 	return wayStraight(from, to), true
 }
@@ -143,10 +153,10 @@ func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (
 // somewhere is a place not far away to cruise to.
 func (f *fleet) somewhere(r *rand.Rand, from location.Point) location.Point {
 	const tries = 12
-	flat := location.FlatAt(from)
+	flat := location.NewLocalPlane(from)
 	best := f.City.RandomPoint(r)
 	for range tries - 1 {
-		if p := f.City.RandomPoint(r); flat.Square(p) < flat.Square(best) {
+		if p := f.City.RandomPoint(r); flat.SquaredMetres(p) < flat.SquaredMetres(best) {
 			best = p
 		}
 	}

@@ -18,26 +18,31 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// drive runs drivers until the returned function is called, which returns what RunDrivers did.
+// drive runs drivers until the returned function is called, which returns what
+// RunDrivers did.
 func drive(t *testing.T, n *fakeNode, cfg DriverConfig) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg.Server, cfg.City = n.URL, town()
 	if cfg.Count == 0 {
 		cfg.Count = 1
 	}
+
 	done := make(chan error, 1)
 	go func() { done <- RunDrivers(ctx, cfg) }()
+
 	stopped := false
 	stop = func() error {
 		stopped = true
 		cancel()
 		return <-done
 	}
+
 	t.Cleanup(func() {
 		if !stopped {
 			_ = stop()
 		}
 	})
+
 	return stop
 }
 
@@ -52,26 +57,30 @@ func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
+
 			s := stats.Snapshot()
 			if s.OffersSeen != 1 || s.OffersAccepted != 1 || s.Violations != 0 || s.FixesSent == 0 || s.DriversConnected != 0 {
 				t.Fatalf("%+v", s)
 			}
+
 			checkDrive(t, n)
 		})
 	}
 }
 
-// checkDrive judges the fixes as a node would, and that the car passed pickup and dropoff.
+// checkDrive judges the fixes as a node would, and that the car passed pickup
+// and dropoff.
 func checkDrive(t *testing.T, n *fakeNode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	judge := location.DefaultJudge().Faster(200)
+
+	judge := location.DefaultFixFilter().WithPace(200)
 	var last location.Fix
 	pickup, dropoff, longest := 1e9, 1e9, 0.0
 	for i, f := range n.conns[0].fixes {
-		fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.Time(f.AtMs),
+		fix := location.Fix{Point: pointOf(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs),
 			Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
-		if why := judge.Believe(last, i > 0, fix, fix.At); why != location.Believed && why != location.TooFrequent {
+		if why := judge.Accept(last, i > 0, fix, fix.At); why != location.Accepted && why != location.TooFrequent {
 			t.Fatalf("fix %d is %s after %s", i, why, fix.At.Sub(last.At))
 		}
 		if f.Seq != last.Seq+1 {
@@ -80,11 +89,14 @@ func checkDrive(t *testing.T, n *fakeNode) {
 		if i > 0 {
 			longest = max(longest, fix.At.Sub(last.At).Seconds())
 		}
+
 		last = fix
-		pickup = min(pickup, location.Metres(fix.Point, pointOf(n.trip.Pickup)))
-		dropoff = min(dropoff, location.Metres(fix.Point, pointOf(n.trip.Dropoff)))
+		pickup = min(pickup, location.MetresBetween(fix.Point, pointOf(n.trip.Pickup)))
+		dropoff = min(dropoff, location.MetresBetween(fix.Point, pointOf(n.trip.Dropoff)))
 	}
-	unseen := max(0, longest-0.02) * 200 * 20 // metres, at 20 m/s, when a busy machine let the phone wait
+
+	// metres, at 20 m/s, when a busy machine let the phone wait
+	unseen := max(0, longest-0.02) * 200 * 20
 	if pickup > 60+unseen || dropoff > 100+unseen {
 		t.Fatalf("the car came within %.0f m of the pickup and %.0f m of the dropoff; it was not seen for %.0f ms",
 			pickup, dropoff, 1000*longest)
@@ -95,6 +107,7 @@ func TestADriverWhoDeclinesEverythingGoesOnCruising(t *testing.T) {
 	stats := NewStats()
 	n := newFakeNode(t, dispatcher(1500))
 	stop := drive(t, n, DriverConfig{Speed: 100, Rate: 50, Decline: 1, Stats: stats})
+
 	var fixes int
 	n.until("the driver declines", func() bool {
 		fixes = n.fixes()
@@ -118,6 +131,7 @@ func TestADriverWhoseRiderCancelsCruisesAgain(t *testing.T) {
 			c.offer("offer-" + f.Id)
 		}
 	})
+
 	stats := NewStats()
 	drive(t, n, DriverConfig{Speed: 100, Rate: 20, Decline: -1, Stats: stats})
 	n.until("the driver answers the next offers", func() bool {
@@ -133,13 +147,15 @@ func TestARestartContinuesTheTripFromItsState(t *testing.T) {
 	stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1})
 	n.until("the driver arrives", wantSteps(n, wire.Step_ARRIVE))
 	_ = stop()
+
 	before := len(n.steps())
 	drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Seed: 5})
 	n.until("the next run completes the trip", func() bool { return n.trip.State == client.StateCompleted })
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	at := pointOf(n.conns[len(n.conns)-1].fixes[0].Point)
-	if m := location.Metres(at, pointOf(n.trip.Pickup)); before == 1 && m > 400 {
+	if m := location.MetresBetween(at, pointOf(n.trip.Pickup)); before == 1 && m > 400 {
 		t.Fatalf("the next run began %.0f m from the pickup where the car waited", m)
 	}
 }
@@ -150,15 +166,18 @@ func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	f := newFleet(cfg)
 	f.net.flaky(9, 300*time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.run(ctx) }()
 	defer func() { cancel(); <-done }()
+
 	n.until("the trip completes over several connections", func() bool {
 		return n.trip != nil && n.trip.State == client.StateCompleted && len(n.conns) > 2
 	})
+
 	s := cfg.Stats.Snapshot()
 	if s.Reconnects == 0 || s.Violations != 0 || s.OffersAccepted != 1 {
 		t.Fatalf("%+v", s)
@@ -168,7 +187,9 @@ func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
 func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
 	f := newFleet(DriverConfig{City: town(), Speed: 1, Stats: NewStats()})
 	d := f.newDriver("d")
-	d.phone = &phone{net: f.net, id: "d", session: f.net.client.NewSession(client.SessionConfig{})} // never connects
+
+	// never connects
+	d.phone = &phone{net: f.net, id: "d", session: f.net.client.NewSession(client.SessionConfig{})}
 	at := wirePoint(town().RandomPoint(stream(1, "d", "dropoff")))
 	now := time.Now()
 	for version, state := range []string{client.StateReserved, client.StateArrived, client.StateOnTrip, client.StateCompleted} {
@@ -193,6 +214,7 @@ func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
 		}
 		script(c, f)
 	})
+
 	stats := NewStats()
 	drive(t, n, DriverConfig{Speed: 200, Rate: 20, Decline: -1, Stats: stats})
 	n.until("the driver connects anew and is available", func() bool {
@@ -212,6 +234,7 @@ func TestADriverWhoWasReplacedStaysAway(t *testing.T) {
 			c.close(wire.CloseReplaced)
 		}
 	})
+
 	err := RunDrivers(context.Background(), DriverConfig{Server: n.URL, City: town(), Count: 1})
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -223,10 +246,12 @@ func TestADriverWhoWasReplacedStaysAway(t *testing.T) {
 func TestANodeThatGivesNoTokensIsAClearError(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
+
 	err := RunDrivers(context.Background(), DriverConfig{Server: srv.URL, City: town(), Count: 3})
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--dev-tokens") {
 		t.Fatal(err)
 	}
+
 	err = RunRiders(context.Background(), RiderConfig{Server: srv.URL, City: town(), Count: 3})
 	if !errors.Is(err, ErrRefused) {
 		t.Fatal(err)
@@ -239,6 +264,7 @@ func TestFiveHundredPhonesStartAndStopWithoutATrace(t *testing.T) {
 			c.welcome(&wire.Welcome{})
 		}
 	})
+
 	stats := NewStats()
 	stop := drive(t, n, DriverConfig{Count: 500, Rate: 2, Stats: stats})
 	n.until("all are connected", func() bool { return stats.Snapshot().DriversConnected == 500 })

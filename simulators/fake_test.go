@@ -27,15 +27,17 @@ var town = sync.OnceValue(func() *routing.City {
 	return c
 })
 
-// fakeNode speaks the frames and plays the node's part of a test: what it does on a frame is the test's.
+// fakeNode speaks the frames and plays the node's part of a test: what it does
+// on a frame is the test's.
 type fakeNode struct {
 	*httptest.Server
 	t  *testing.T
 	on func(c *fakeConn, f *wire.ClientFrame) // called under mu
 
-	mu     sync.Mutex
-	conns  []*fakeConn
-	heard  []*wire.ClientFrame  // everything but fixes and pings, over all connections
+	mu    sync.Mutex
+	conns []*fakeConn
+	// everything but fixes and pings, over all connections
+	heard  []*wire.ClientFrame
 	trip   *wire.Trip           // for tests about one trip
 	done   map[string]*wire.Ack // commands carried out
 	quotes int                  // given
@@ -65,6 +67,7 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 		}
 		fmt.Fprintf(w, `{"token":%q}`, ask.Role+"/"+ask.ID)
 	})
+
 	mux.HandleFunc("POST /v1/quotes", func(w http.ResponseWriter, r *http.Request) {
 		n.mu.Lock()
 		n.quotes++
@@ -72,6 +75,7 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 		n.mu.Unlock()
 		fmt.Fprintf(w, `{"quote":"%s quote %d"}`, r.Header.Get("Authorization"), number)
 	})
+
 	var sockets sync.WaitGroup
 	mux.HandleFunc("GET /v1/ws", func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}}
@@ -85,6 +89,7 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 		n.serve(ws)
 	})
 	n.Server = httptest.NewServer(mux)
+
 	t.Cleanup(func() {
 		n.mu.Lock()
 		for _, c := range n.conns {
@@ -99,20 +104,23 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 
 func (n *fakeNode) serve(ws *websocket.Conn) {
 	c := &fakeConn{node: n, ws: ws}
-	c.codec, _ = wire.For(ws.Subprotocol())
+	c.codec, _ = wire.CodecFor(ws.Subprotocol())
 	n.mu.Lock()
 	n.conns = append(n.conns, c)
 	n.mu.Unlock()
+
 	for {
 		_, data, err := ws.ReadMessage()
 		if err != nil {
 			return
 		}
+
 		f := new(wire.ClientFrame)
 		if err := c.codec.Decode(data, f); err != nil {
 			n.t.Errorf("the phone sent what no node reads: %v", err)
 			return
 		}
+
 		n.hear(c, f)
 	}
 }
@@ -120,31 +128,36 @@ func (n *fakeNode) serve(ws *websocket.Conn) {
 func (n *fakeNode) hear(c *fakeConn, f *wire.ClientFrame) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	switch b := f.Body.(type) {
 	case *wire.ClientFrame_Hello:
 		c.hello, c.user = b.Hello, b.Hello.Token
 	case *wire.ClientFrame_Fix:
 		c.fixes = append(c.fixes, b.Fix)
 	case *wire.ClientFrame_Ping:
-		now := wire.Millis(time.Now())
+		now := wire.ToMillis(time.Now())
 		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{T1Ms: b.Ping.T1Ms, T2Ms: now, T3Ms: now}}})
 		return
 	}
+
 	if f.GetFix() == nil {
 		n.heard = append(n.heard, f)
 	}
+
 	if ack := n.done[f.Id]; ack != nil {
 		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: ack}})
 	} else {
 		n.on(c, f)
 	}
+
 	select {
 	case n.news <- struct{}{}:
 	default:
 	}
 }
 
-// until waits for a condition that is checked under the node's lock whenever something was heard.
+// until waits for a condition that is checked under the node's lock whenever
+// something was heard.
 func (n *fakeNode) until(what string, ok func() bool) {
 	n.t.Helper()
 	late := time.After(20 * time.Second)
@@ -189,10 +202,12 @@ func (c *fakeConn) send(f *wire.ServerFrame) {
 	if err != nil {
 		panic(err)
 	}
+
 	kind := websocket.BinaryMessage
 	if c.codec.Text() {
 		kind = websocket.TextMessage
 	}
+
 	_ = c.ws.SetWriteDeadline(time.Now().Add(time.Second))
 	_ = c.ws.WriteMessage(kind, data)
 }
@@ -229,7 +244,8 @@ func (c *fakeConn) move(state, kind string) {
 	t := c.node.trip
 	t.State = state
 	t.Version++
-	now := wire.Millis(time.Now())
+
+	now := wire.ToMillis(time.Now())
 	switch state {
 	case client.StateRequested:
 		t.RequestedMs = now
@@ -238,20 +254,21 @@ func (c *fakeConn) move(state, kind string) {
 	case client.StateArrived:
 		t.ArrivedMs = now
 	}
+
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
 		TripId: t.Id, Seq: t.Version, Kind: kind, AtMs: now, Trip: clone(t)}}})
 }
 
 func (c *fakeConn) say(seq uint32, from, text string) {
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: c.node.trip.Id, Seq: seq,
-		From: from, Text: text, AtMs: wire.Millis(time.Now())}}})
+		From: from, Text: text, AtMs: wire.ToMillis(time.Now())}}})
 }
 
 // position sends a car position with the next number.
 func (c *fakeConn) position(driver string, at time.Time) {
 	c.pos++
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: c.pos, DriverId: driver,
-		Seq: c.pos, AtMs: wire.Millis(at), Point: &wire.Point{Lng: 3.4, Lat: 6.45}}}})
+		Seq: c.pos, AtMs: wire.ToMillis(at), Point: &wire.Point{Lng: 3.4, Lat: 6.45}}}})
 }
 
 func clone(t *wire.Trip) *wire.Trip {
@@ -261,7 +278,8 @@ func clone(t *wire.Trip) *wire.Trip {
 	return proto.Clone(t).(*wire.Trip)
 }
 
-// dispatcher is a node's part towards drivers: it offers one trip to whoever is available and moves it as told.
+// dispatcher is a node's part towards drivers: it offers one trip to whoever is
+// available and moves it as told.
 func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
@@ -301,22 +319,27 @@ func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 	}
 }
 
-// tripFrom is a trip that begins some hundred metres from a place and is about as long as asked for.
+// tripFrom is a trip that begins some hundred metres from a place and is about
+// as long as asked for.
 func tripFrom(at location.Point, metres float64) *wire.Trip {
 	near := func(p location.Point, m float64) location.Point {
 		rng := stream(1, "trip", "places")
 		best := town().RandomPoint(rng)
-		off := func(q location.Point) float64 { return max(location.Metres(p, q)-m, m-location.Metres(p, q)) }
+		off := func(q location.Point) float64 {
+			return max(location.MetresBetween(p, q)-m, m-location.MetresBetween(p, q))
+		}
 		for range 2000 {
 			if q := town().RandomPoint(rng); off(q) < off(best) {
 				best = q
 			}
 		}
+
 		return best
 	}
+
 	from := near(at, 300)
 	return &wire.Trip{Id: "trip", State: client.StateRequested, Version: 1, Pickup: wirePoint(from),
-		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.Millis(time.Now())}
+		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.ToMillis(time.Now())}
 }
 
 // steps lists how drivers wanted to move trips.

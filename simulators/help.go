@@ -47,7 +47,8 @@ func (h *help) seen(id string) {
 	}
 }
 
-// answered takes an answer to a command: nobody will see a call that was refused.
+// answered takes an answer to a command: nobody will see a call that was
+// refused.
 func (h *help) answered(a *wire.Ack) {
 	if a.Code != "" {
 		h.seen(a.Id)

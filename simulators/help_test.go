@@ -43,6 +43,7 @@ func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
 			call = f
 			c.ack(f, "")
 			c.move(client.StateCancelled, "system_cancellation")
+
 			time.AfterFunc(50*time.Millisecond, func() {
 				c.node.mu.Lock()
 				defer c.node.mu.Unlock()
@@ -51,6 +52,7 @@ func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
 			})
 		}
 	}))
+
 	stats := NewStats()
 	stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, SOS: 1, Stats: stats, Journal: j})
 	n.until("the first rider hears of the operator", func() bool { return stats.Snapshot().HelpSeen == 1 })
@@ -60,11 +62,13 @@ func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
 	if s := stats.Snapshot(); s.HelpAsked < 1 || s.Violations != 0 || !n.check(func() bool { return late }) {
 		t.Errorf("%+v", s)
 	}
+
 	want := []string{"invoke/sos", "ok/sos", "seen"}
 	all := records()
 	if got := told(all, want...); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}
+
 	for _, r := range all {
 		if r.What == journal.Seen && (r.Client != call.Id || r.Trip != call.GetSos().TripId) {
 			t.Errorf("%+v", r)
@@ -80,6 +84,7 @@ func TestADriverCallsForHelpOnATripAndNowhereElse(t *testing.T) {
 		}
 		script(c, f)
 	})
+
 	stats := NewStats()
 	drive(t, n, DriverConfig{Speed: 20, Rate: 50, Decline: -1, SOS: 1, Stats: stats})
 	n.until("the driver calls", func() bool { return stats.Snapshot().HelpAsked == 1 })
@@ -94,6 +99,7 @@ func TestWhoNeverCallsDecidesTheRestAsWhoDoes(t *testing.T) {
 		}
 		return at
 	}
+
 	some, all := plans(.2), plans(1)
 	n := 0
 	for i := range some {
@@ -104,6 +110,7 @@ func TestWhoNeverCallsDecidesTheRestAsWhoDoes(t *testing.T) {
 			}
 		}
 	}
+
 	if n < 5 || n > 50 || len(slices.DeleteFunc(plans(0), time.Time.IsZero)) != 0 {
 		t.Errorf("%d of 100 trips", n)
 	}
@@ -148,9 +155,11 @@ func newOpsDoor(t *testing.T, open map[string]string) *opsDoor {
 			t.Error(err)
 		}
 	})
+
 	mux.HandleFunc("POST /ops/alerts/{id}/ack", func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+
 		id := r.PathValue("id")
 		switch {
 		case d.open[id] == "gone":
@@ -162,9 +171,11 @@ func newOpsDoor(t *testing.T, open map[string]string) *opsDoor {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
+
 		d.acked = append(d.acked, id)
 		delete(d.open, id)
 	})
+
 	d.Server = httptest.NewServer(mux)
 	t.Cleanup(d.Close)
 	return d
@@ -183,11 +194,13 @@ func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
 		done <- RunOperator(ctx, OperatorConfig{Doors: []string{dead.URL, d.URL + "/"}, Every: time.Millisecond,
 			Think: time.Millisecond, Stats: stats, Journal: j})
 	}()
+
 	for late := time.Now().Add(20 * time.Second); stats.Snapshot().Helped < 2 || stats.Snapshot().Refused < 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatalf("%+v", stats.Snapshot())
 		}
 	}
+
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -201,11 +214,13 @@ func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
 			byAlert[r.Alert] += " " + r.What
 		}
 	}
+
 	for id, want := range map[string]string{"a1": " invoke ok", "a2": " invoke ok", "a3": " invoke fail"} {
 		if byAlert[id] != want {
 			t.Errorf("%s:%s, want%s", id, byAlert[id], want)
 		}
 	}
+
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if slices.Sort(d.acked); strings.Join(d.acked, " ") != "a1 a2" {

@@ -33,7 +33,8 @@ func (h *histogram) counted(unit float64) quantile.Counted {
 	return h.h.Counted(unit)
 }
 
-// latencies is a histogram in microseconds that thousands of phones write, with another for each recent second.
+// latencies is a histogram in microseconds that thousands of phones write, with
+// another for each recent second.
 type latencies [stripes]struct {
 	mu     sync.Mutex // guards below
 	all    *quantile.Histogram
@@ -59,6 +60,7 @@ func (l *latencies) record(stripe int, now time.Time, ms float64) {
 	at := now.Unix()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.all.Record(ms * 1e3)
 	sec := &s.recent[at%int64(len(s.recent))]
 	if sec.at != at {
@@ -68,13 +70,15 @@ func (l *latencies) record(stripe int, now time.Time, ms float64) {
 	sec.h.Record(ms * 1e3)
 }
 
-// read returns the quantiles of everything, and p99 of the last seconds, in milliseconds.
+// read returns the quantiles of everything, and p99 of the last seconds, in
+// milliseconds.
 func (l *latencies) read(now time.Time) (all quantile.Counted, recentP99 float64) {
 	sum, recent := quantile.NewHistogram(latencyLimit, 3), quantile.NewHistogram(latencyLimit, 2)
 	for i := range l {
 		s := &l[i]
 		s.mu.Lock()
 		sum.Merge(s.all)
+
 		for _, sec := range s.recent {
 			if age := now.Unix() - sec.at; age >= 0 && age <= window {
 				recent.Merge(sec.h)

@@ -11,7 +11,7 @@ func (p *phone) journal(r journal.Record) {
 		return
 	}
 	r.Who, r.Phone = p.role+":"+p.id, p.prefix
-	p.net.journal.Add(r)
+	p.net.journal.AddRecord(r)
 }
 
 // asked describes a command.
@@ -38,6 +38,7 @@ func asked(f *wire.ClientFrame) journal.Record {
 	case *wire.ClientFrame_Sos:
 		r.Kind, r.Trip = journal.SOS, b.Sos.TripId
 	}
+
 	return r
 }
 
@@ -58,6 +59,7 @@ func (p *phone) answered(f *wire.ClientFrame, a *wire.Ack) {
 	if t := a.Trip; t != nil {
 		r.Trip, r.Seq, r.State, r.Driver = t.Id, t.Version, t.State, t.DriverId
 	}
+
 	p.journal(r)
 }
 
@@ -68,7 +70,8 @@ func (p *phone) unanswered(f *wire.ClientFrame) {
 	p.journal(r)
 }
 
-// hello comes before a connection is opened: what the node answers, it read after this.
+// hello comes before a connection is opened: what the node answers, it read
+// after this.
 func (p *phone) hello(server string, resume *wire.Resume) {
 	p.journal(journal.Record{What: journal.Hello, Server: server, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
 }

@@ -13,14 +13,17 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// keep opens a journal for a test; the returned function closes it and reads it back.
+// keep opens a journal for a test; the returned function closes it and reads it
+// back.
 func keep(t *testing.T) (j *journal.Journal, records func() []journal.Record) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
+
 	j, err := journal.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return j, func() (all []journal.Record) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
@@ -37,7 +40,8 @@ func keep(t *testing.T) (j *journal.Journal, records func() []journal.Record) {
 	}
 }
 
-// told lists what happened, as WHAT or WHAT/KIND, without what depends on the moment.
+// told lists what happened, as WHAT or WHAT/KIND, without what depends on the
+// moment.
 func told(all []journal.Record, want ...string) (out []string) {
 	for _, r := range all {
 		s := r.What
@@ -59,12 +63,14 @@ func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+
 	all := records()
 	want := []string{"begin", "hello", "welcome", "invoke/available", "offer", "invoke/accept", "invoke/arrive",
 		"ok/arrive", "invoke/complete", "off", "close"}
 	if got := told(all, want...); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}
+
 	for _, r := range all {
 		if r.What == journal.OK && r.Kind == journal.Arrive && (r.Trip != "trip" || r.State != client.StateArrived || r.Seq == 0) {
 			t.Errorf("an ack lacks what it said: %+v", r)
@@ -84,6 +90,7 @@ func TestACommandWhoseAckNeverCameIsOpenInTheJournal(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+
 	want := []string{"invoke/request", "info/request"}
 	if got := told(records(), append(want, "ok/request", "fail/request")...); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
@@ -98,12 +105,15 @@ func TestAJournalAccusesANodeThatPushesPositionsWithoutCredit(t *testing.T) {
 			return
 		}
 		now := time.Now()
-		for i := range 4 { // each is the third since the last one that can be acked
+		for i := range 4 {
+			// each is the third since the last one that can be acked
 			c.pos += 2
 			c.position("d", now.Add(time.Duration(i)*time.Second))
 		}
+
 		c.position("d", now)
 	}))
+
 	stop := order(t, n, RiderConfig{PerMinute: 600, Stats: stats, Journal: j})
 	n.until("the rider is appalled", func() bool { return stats.Snapshot().Violations >= 5 })
 	if err := stop(); err != nil {
@@ -124,6 +134,7 @@ func TestAJournalAccusesANodeThatPushesPositionsWithoutCredit(t *testing.T) {
 			}
 		}
 	}
+
 	if broken != 5 || back != 1 || !strings.HasPrefix(stats.Snapshot().Named[0], "rider rider-0001: position ") {
 		t.Errorf("%d frames accused, %d of them of going back", broken, back)
 	}

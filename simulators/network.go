@@ -22,9 +22,11 @@ var ErrUnreachable = errors.New("no node answers there; is it running, and is th
 var ErrRefused = client.ErrRefused
 
 const (
-	startWithin = 15 * time.Second // for a node to come up before a run gives up
-	dialsAtOnce = 64               // so that thousands of phones do not storm the node
-	dropMean    = 30 * time.Second // between two losses of a flaky phone's connection
+	// for a node to come up before a run gives up
+	startWithin = 15 * time.Second
+	dialsAtOnce = 64 // so that thousands of phones do not storm the node
+	// between two losses of a flaky phone's connection
+	dropMean = 30 * time.Second
 )
 
 // network is what the phones of one run share.
@@ -35,8 +37,9 @@ type network struct {
 	journal *journal.Journal // nil: none is kept
 	log     *slog.Logger
 
-	dropEvery time.Duration // mean time between two losses of a phone's connection; 0: never
-	seed      uint64        // of the losses
+	// mean time between two losses of a phone's connection; 0: never
+	dropEvery time.Duration
+	seed      uint64 // of the losses
 }
 
 // newNetwork takes the address of a node, or of several with commas between.
@@ -49,13 +52,14 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 		Servers: servers, Codec: codec, Name: "ridehail simulator", DialsAtOnce: dialsAtOnce})}
 }
 
-// flaky makes every phone lose its connection now and then, without a close frame.
+// flaky makes every phone lose its connection now and then, without a close
+// frame.
 func (n *network) flaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
 
 func (n *network) close() { n.client.Close() }
 
-// reach waits until a node gives out tokens. Errors: ErrUnreachable, ErrRefused,
-// or the context's.
+// reach waits until a node gives out tokens. Errors: ErrUnreachable,
+// ErrRefused, or the context's.
 func (n *network) reach(ctx context.Context, role, id string) error {
 	until := time.Now().Add(startWithin)
 	for attempt := 0; ; attempt++ {
@@ -68,6 +72,7 @@ func (n *network) reach(ctx context.Context, role, id string) error {
 		case time.Now().After(until):
 			return fmt.Errorf("%s: %w (%w)", strings.Join(n.servers, ", "), ErrUnreachable, err)
 		}
+
 		sleep.For(ctx, client.Backoff(attempt, 0, client.RetryAfter(err)))
 	}
 }

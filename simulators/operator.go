@@ -21,9 +21,13 @@ import (
 
 // OperatorConfig describes somebody who looks after calls for help.
 type OperatorConfig struct {
-	Doors   []string      // the nodes' admin doors, http://HOST:PORT; one that does not answer is passed over
-	Every   time.Duration // between two looks; 0 means 1 s
-	Think   time.Duration // from the first sight of a call until it is acknowledged, on average; 0 means 3 s
+	// the nodes' admin doors, http://HOST:PORT; one that does not answer is
+	// passed over
+	Doors []string
+	Every time.Duration // between two looks; 0 means 1 s
+	// from the first sight of a call until it is acknowledged, on average; 0
+	// means 3 s
+	Think   time.Duration
 	Seed    uint64
 	Stats   *Stats // nil: nobody looks
 	Log     *slog.Logger
@@ -35,7 +39,8 @@ const (
 	doorWithin   = 2 * time.Second // for an answer of one door
 )
 
-// RunOperator acknowledges calls for help until the context ends, which is no error.
+// RunOperator acknowledges calls for help until the context ends, which is no
+// error.
 func RunOperator(ctx context.Context, cfg OperatorConfig) error {
 	cfg.Every, cfg.Think = cmp.Or(cfg.Every, time.Second), cmp.Or(cfg.Think, 3*time.Second)
 	if len(cfg.Doors) == 0 {
@@ -47,10 +52,12 @@ func RunOperator(ctx context.Context, cfg OperatorConfig) error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+
 	o := &operator{OperatorConfig: cfg, name: uuid.NewString(), rng: stream(cfg.Seed, roleOperator, "thoughts"),
 		calls:  map[string]*plea{},
 		client: &http.Client{Timeout: doorWithin, Transport: &http.Transport{}}}
 	defer o.client.CloseIdleConnections()
+
 	for sleep.For(ctx, cfg.Every) {
 		o.look(ctx)
 	}
@@ -76,7 +83,8 @@ type plea struct {
 	command string    // set once that was tried
 }
 
-// look reads the open calls and acknowledges those that were thought about long enough.
+// look reads the open calls and acknowledges those that were thought about long
+// enough.
 func (o *operator) look(ctx context.Context) {
 	var page struct {
 		Alerts []struct {
@@ -88,6 +96,7 @@ func (o *operator) look(ctx context.Context) {
 		o.Log.Debug("no door shows the calls for help", "err", err)
 		return
 	}
+
 	now, open := time.Now(), map[string]bool{}
 	for _, a := range page.Alerts {
 		open[a.ID] = true
@@ -95,6 +104,7 @@ func (o *operator) look(ctx context.Context) {
 			o.calls[a.ID] = &plea{trip: a.Trip, at: now.Add(time.Duration(o.rng.ExpFloat64() * float64(o.Think)))}
 		}
 	}
+
 	for id, p := range o.calls {
 		if due(p.at, now) && ctx.Err() == nil {
 			o.acknowledge(ctx, id, p)
@@ -105,13 +115,15 @@ func (o *operator) look(ctx context.Context) {
 	}
 }
 
-// acknowledge presses the button, and again at the next look if nobody says what came of it.
+// acknowledge presses the button, and again at the next look if nobody says
+// what came of it.
 func (o *operator) acknowledge(ctx context.Context, id string, p *plea) {
 	if p.command == "" {
 		o.asked++
 		p.command = fmt.Sprintf("%s-%d", o.name, o.asked)
 		o.tell(journal.Invoke, id, p, "")
 	}
+
 	status, err := o.ask(ctx, http.MethodPost, "/ops/alerts/"+id+"/ack", nil)
 	switch {
 	case err == nil:
@@ -123,6 +135,7 @@ func (o *operator) acknowledge(ctx context.Context, id string, p *plea) {
 	default:
 		return
 	}
+
 	delete(o.calls, id)
 }
 
@@ -133,15 +146,17 @@ func (o *operator) leave() {
 			o.tell(journal.Info, id, p, "")
 		}
 	}
-	o.Journal.Add(journal.Record{What: journal.Off, Who: roleOperator + ":ops", Phone: o.name})
+
+	o.Journal.AddRecord(journal.Record{What: journal.Off, Who: roleOperator + ":ops", Phone: o.name})
 }
 
 func (o *operator) tell(what, id string, p *plea, code string) {
-	o.Journal.Add(journal.Record{What: what, Who: roleOperator + ":ops", Phone: o.name, Command: p.command,
+	o.Journal.AddRecord(journal.Record{What: what, Who: roleOperator + ":ops", Phone: o.name, Command: p.command,
 		Kind: journal.Acknowledge, Alert: id, Trip: p.trip, Code: code})
 }
 
-// ask asks one door after the other until one answers as wanted; a status is 0 when none answered at all.
+// ask asks one door after the other until one answers as wanted; a status is 0
+// when none answered at all.
 func (o *operator) ask(ctx context.Context, method, path string, into any) (status int, err error) {
 	for range o.Doors {
 		if status, err = o.knock(ctx, o.Doors[o.door], method, path, into); err == nil || status == http.StatusNotFound {
@@ -157,11 +172,13 @@ func (o *operator) knock(ctx context.Context, door, method, path string, into an
 	if err != nil {
 		return 0, err
 	}
+
 	res, err := o.client.Do(req)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = res.Body.Close() }()
+
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	switch {
 	case res.StatusCode != http.StatusOK:
@@ -169,5 +186,6 @@ func (o *operator) knock(ctx context.Context, door, method, path string, into an
 	case err != nil || into == nil:
 		return res.StatusCode, err
 	}
+
 	return res.StatusCode, json.Unmarshal(text, into)
 }

@@ -1,5 +1,6 @@
-// Package simulators drives cars and orders rides like people with phones do. It knows a city's roads and a node's
-// public doors, nothing else: what it sees is what any client would see, so it also watches that the node keeps its
+// Package simulators drives cars and orders rides like people with phones do.
+// It knows a city's roads and a node's public doors, nothing else: what it sees
+// is what any client would see, so it also watches that the node keeps its
 // promises about order.
 package simulators
 
@@ -20,8 +21,8 @@ import (
 
 // phone is one session and what watches it. The session's goroutine feeds the
 // witness, the journal and the statistics; the owner, another goroutine, takes
-// what is for it from frames, and sends. frames closes when the session has ended;
-// err then says why.
+// what is for it from frames, and sends. frames closes when the session has
+// ended; err then says why.
 type phone struct {
 	// Fixed when the phone is switched on.
 	net      *network
@@ -50,6 +51,7 @@ func (n *network) phone(ctx context.Context, role, id string, stripe int) *phone
 	if n.dropEvery > 0 {
 		p.drops = stream(n.seed, id, "drops")
 	}
+
 	p.session = n.client.NewSession(client.SessionConfig{Token: n.client.DevTokens(role, id), Log: n.log.With("who", id),
 		OnConnect: p.hello, OnWelcome: p.welcome, OnFrame: p.hear, OnDisconnect: p.disconnected})
 	go func() {
@@ -58,6 +60,7 @@ func (n *network) phone(ctx context.Context, role, id string, stripe int) *phone
 			p.err = fmt.Errorf("%s %s: %w", role, id, err)
 		}
 	}()
+
 	return p
 }
 
@@ -77,13 +80,14 @@ func (p *phone) welcome(w *wire.Welcome, resumed bool) {
 	if resumed && w.Recovered {
 		p.net.stats.resumed.Add(1)
 	}
+
 	p.welcomed(w)
 	p.witness.welcome(w)
 	if len(p.net.servers) > 1 {
 		p.witness.elsewhere()
 	}
 	p.hand(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
-	p.send(client.Frame(&wire.Ping{T1Ms: wire.Millis(time.Now())}))
+	p.send(client.Frame(&wire.Ping{T1Ms: wire.ToMillis(time.Now())}))
 }
 
 func (p *phone) disconnected(err error, welcomed bool) {
@@ -107,10 +111,11 @@ func (p *phone) hand(f *wire.ServerFrame) {
 // hear watches a frame, and hands it on when the owner wants it too.
 func (p *phone) hear(f *wire.ServerFrame, at time.Time) {
 	p.saw(f)
+
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Position:
 		if p.witness.position(b.Position) {
-			p.net.stats.latency(p.stripe, at, wire.Millis(at)-b.Position.AtMs)
+			p.net.stats.latency(p.stripe, at, wire.ToMillis(at)-b.Position.AtMs)
 		}
 		return
 	case *wire.ServerFrame_Pong:
@@ -135,6 +140,7 @@ func (p *phone) hear(f *wire.ServerFrame, at time.Time) {
 			p.net.stats.chatDelivered.Add(1)
 		}
 	}
+
 	p.hand(&wire.ServerFrame{Body: f.Body})
 }
 
@@ -153,17 +159,19 @@ func (p *phone) command(f *wire.ClientFrame) string {
 	return p.session.Start(f, func(a *wire.Ack, err error) { p.done(f, a, err) })
 }
 
-// done takes what came of a command. When the node never answered, the owner hears
-// that it was unavailable.
+// done takes what came of a command. When the node never answered, the owner
+// hears that it was unavailable.
 func (p *phone) done(f *wire.ClientFrame, a *wire.Ack, err error) {
 	if f.GetSendChat() != nil {
 		p.saying.Add(-1)
 	}
+
 	if err != nil {
 		p.unanswered(f)
 	} else {
 		p.answered(f, a)
 	}
+
 	switch {
 	case errors.Is(err, client.ErrNoAnswer):
 		a = &wire.Ack{Id: f.Id, Code: string(wire.CodeUnavailable), Message: "The node never answered."}
@@ -172,6 +180,7 @@ func (p *phone) done(f *wire.ClientFrame, a *wire.Ack, err error) {
 	default:
 		p.judge(f, a)
 	}
+
 	p.hand(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
@@ -180,6 +189,7 @@ func (p *phone) judge(f *wire.ClientFrame, a *wire.Ack) {
 	if a.Trip != nil {
 		p.witness.read(a.Trip)
 	}
+
 	if say := f.GetSendChat(); say != nil && a.Code == "" {
 		p.witness.said(say.TripId, a.ChatSeq)
 		p.net.stats.chatSent.Add(1)

@@ -18,6 +18,7 @@ const quoteWithin = 3 * time.Second
 func (p *phone) quote(from, to location.Point) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), quoteWithin)
 	defer cancel()
+
 	var answer struct {
 		Quote string `json:"quote"`
 	}
@@ -29,8 +30,9 @@ func (p *phone) quote(from, to location.Point) (string, error) {
 	return answer.Quote, err
 }
 
-// request asks for a price and for a ride at it. A rider who gets no price, as while a node is down, asks for the ride at
-// the price of the moment: the request is sent again until a node answers.
+// request asks for a price and for a ride at it. A rider who gets no price, as
+// while a node is down, asks for the ride at the price of the moment: the
+// request is sent again until a node answers.
 func (r *rider) request() {
 	quote, err := r.phone.quote(r.wish.from, r.wish.to)
 	if err != nil {

@@ -21,8 +21,10 @@ func TestARiderTakesTheQuotedPriceAndAsksOnceMoreWhenItExpired(t *testing.T) {
 						return
 					}
 				}
+
 				open(c, f)
 			}
+
 			stats := NewStats()
 			stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, Stats: stats})
 			n.until("a trip is requested", func() bool { return stats.Snapshot().TripsRequested >= 1 })
@@ -39,6 +41,7 @@ func TestARiderTakesTheQuotedPriceAndAsksOnceMoreWhenItExpired(t *testing.T) {
 				}
 				seen[quote] = true
 			}
+
 			if late == 1 && asked[0].GetRequestTrip().Pickup.String() != asked[1].GetRequestTrip().Pickup.String() {
 				t.Error("the rider asked again for another way")
 			}

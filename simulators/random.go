@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// stream returns the random numbers of one person for one purpose. Purposes are kept apart so that how often one of
-// them draws, which may depend on the network, does not change the others.
+// stream returns the random numbers of one person for one purpose. Purposes are
+// kept apart so that how often one of them draws, which may depend on the
+// network, does not change the others.
 func stream(seed uint64, who, purpose string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(who + "\x00" + purpose))

@@ -18,22 +18,25 @@ import (
 
 // ReplayConfig describes a recorded fleet that drives once more.
 type ReplayConfig struct {
-	Server  string // http://HOST:PORT
-	Trace   trace.Trace
-	Speed   float64    // seconds of the recording in a second; 0 means 1
-	Hidden  bool       // the cars take no offers and riders do not see them free
-	Flaky   bool       // phones lose their connection every 30 s on average
-	Seed    uint64     // of the losses
-	Codec   wire.Codec // nil means wire.Proto
-	Stats   *Stats     // nil: nobody looks
+	Server string // http://HOST:PORT
+	Trace  trace.Trace
+	Speed  float64 // seconds of the recording in a second; 0 means 1
+	Hidden bool    // the cars take no offers and riders do not see them free
+	Flaky  bool    // phones lose their connection every 30 s on average
+	Seed   uint64  // of the losses
+	// nil means wire.Proto
+	Codec   wire.Codec
+	Stats   *Stats // nil: nobody looks
 	Log     *slog.Logger
 	Journal *journal.Journal // nil: none is kept
 }
 
-// ReplayDrivers sends every fix of a recording at its time, counted from the recording's first fix, and ends after the
-// last one or with the context, which is no error. Every car is a driver with a socket of its own, from its first fix
-// to its last. It cannot follow a rider's wishes, so it is free but declines every offer at once; a hidden one is not
-// free. A fix that comes due while there is no connection is not sent later. Errors: as RunDrivers.
+// ReplayDrivers sends every fix of a recording at its time, counted from the
+// recording's first fix, and ends after the last one or with the context, which
+// is no error. Every car is a driver with a socket of its own, from its first
+// fix to its last. It cannot follow a rider's wishes, so it is free but
+// declines every offer at once; a hidden one is not free. A fix that comes due
+// while there is no connection is not sent later. Errors: as RunDrivers.
 func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	cfg.Speed = cmp.Or(cfg.Speed, 1)
 	if cfg.Stats == nil {
@@ -42,15 +45,18 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	if len(cfg.Trace.Cars) == 0 || !(cfg.Speed > 0) {
 		return errors.New("a replay needs a recording with a fix, and a speed above 0")
 	}
+
 	net := newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log)
 	net.journal = cfg.Journal
 	defer net.close()
+
 	if cfg.Flaky {
 		net.flaky(cfg.Seed, dropMean)
 	}
 	if err := net.reach(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID); err != nil {
 		return unlessOver(ctx, err)
 	}
+
 	began := time.Now().Add(replayLead)
 	var wait sync.WaitGroup
 	errs := make(chan error, len(cfg.Trace.Cars))
@@ -58,13 +64,15 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 		car := &recorded{net: net, fixes: cfg.Trace.Cars[i].Fixes, began: began, speed: cfg.Speed, hidden: cfg.Hidden}
 		wait.Go(func() { errs <- car.drive(ctx, cfg.Trace.Cars[i].ID, i) })
 	}
+
 	wait.Wait()
 	close(errs)
 	return unlessOver(ctx, lastOf(errs))
 }
 
-// replayLead is how long before its first fix a car connects, and how long after its last one it leaves: a connection
-// that closes at once may take the fix with it.
+// replayLead is how long before its first fix a car connects, and how long
+// after its last one it leaves: a connection that closes at once may take the
+// fix with it.
 const replayLead = time.Second
 
 // recorded is a car that goes where it once went.
@@ -88,6 +96,7 @@ func (r *recorded) drive(ctx context.Context, id string, stripe int) error {
 	}
 	r.phone = r.net.phone(ctx, client.RoleDriver, id, stripe)
 	defer r.phone.stop()
+
 	err := attend(ctx, r.phone, r)
 	if err != nil {
 		r.net.log.Warn("a recorded car stays away", "driver", id, "err", err)
@@ -117,6 +126,7 @@ func (r *recorded) act(_ context.Context, now time.Time) (time.Time, bool) {
 	if !r.welcomed {
 		return time.Time{}, now.After(r.due(r.fixes[len(r.fixes)-1]).Add(startWithin))
 	}
+
 	n, _ := slices.BinarySearchFunc(r.fixes, now, func(f trace.Fix, t time.Time) int {
 		if r.due(f).After(t) {
 			return 1
@@ -134,10 +144,11 @@ func (r *recorded) act(_ context.Context, now time.Time) (time.Time, bool) {
 	return r.last.Add(replayLead), late >= startWithin || late >= replayLead && !r.phone.busy()
 }
 
-// send sends a fix under its own time, moved to today by the same shift for all.
+// send sends a fix under its own time, moved to today by the same shift for
+// all.
 func (r *recorded) send(f trace.Fix) {
 	r.seq, r.last = r.seq+1, time.Now()
-	fix := &wire.Fix{Seq: r.seq, AtMs: wire.Millis(r.due(f)), Point: wirePoint(f.Point), Heading: f.Heading,
+	fix := &wire.Fix{Seq: r.seq, AtMs: wire.ToMillis(r.due(f)), Point: wirePoint(f.Point), Heading: f.Heading,
 		Speed: f.Speed * float32(r.speed), Accuracy: fixAccuracy}
 	if r.phone.send(client.Frame(fix)) {
 		r.net.stats.fixes.Add(1)

@@ -13,16 +13,19 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// recording is cars that go east, a fix a second, each beginning two seconds after the one before.
+// recording is cars that go east, a fix a second, each beginning two seconds
+// after the one before.
 func recording(t *testing.T, cars, fixes int) trace.Trace {
 	t.Helper()
 	var text strings.Builder
 	text.WriteString("id,time,lng,lat\n")
+
 	for c := range cars {
 		for i := range fixes {
 			fmt.Fprintf(&text, "car-%d,%d,%.6f,6.45\n", c, 1_600_000_000+2*c+i, 3.4+0.0001*float64(i))
 		}
 	}
+
 	tr, _, err := trace.Read(strings.NewReader(text.String()), "", trace.DefaultLimits)
 	if err != nil {
 		t.Fatal(err)
@@ -39,35 +42,40 @@ func TestRecordedCarsDriveAgainAtTheirTimesAndDeclineWhatIsOffered(t *testing.T)
 		case f.GetFix() != nil && !offered[c.user]:
 			offered[c.user] = true
 			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer to " + c.user,
-				Trip: &wire.Trip{Id: "t"}, ExpiresAtMs: wire.Millis(time.Now().Add(time.Minute))}}})
+				Trip: &wire.Trip{Id: "t"}, ExpiresAtMs: wire.ToMillis(time.Now().Add(time.Minute))}}})
 		case f.Id != "":
 			c.answer(f, new(wire.Ack))
 		}
 	})
+
 	stats := NewStats()
 	began := time.Now()
 	err := ReplayDrivers(context.Background(), ReplayConfig{Server: n.URL, Trace: recording(t, 3, 30), Speed: 20, Stats: stats})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := stats.Snapshot()
 	if s.FixesSent < 3 || s.OffersSeen != 3 || s.OffersDeclined != 3 || s.OffersAccepted != 0 || s.Violations != 0 || s.DriversConnected != 0 {
 		t.Fatalf("%+v", s)
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	var users []string
 	var first float64
 	for _, c := range n.conns {
 		users = append(users, c.user)
 		for i, f := range c.fixes {
 			second := math.Round((f.Point.Lng - 3.4) / 0.0001) // of the car
-			at := wire.Time(f.AtMs)
+			at := wire.FromMillis(f.AtMs)
 			if at.Before(began) || at.After(time.Now()) || at.Sub(began) < time.Duration(second)*time.Second/20 {
 				t.Errorf("%s: fix %d is said to be of %v after the start", c.user, i, at.Sub(began))
 			}
 			car := float64(c.user[len(c.user)-1] - '0')
-			start := f.AtMs - (second+2*car)*1000/20 // of the recording, as this fix tells
+			// of the recording, as this fix tells
+			start := f.AtMs - (second+2*car)*1000/20
 			if first == 0 {
 				first = start
 			}
@@ -81,13 +89,16 @@ func TestRecordedCarsDriveAgainAtTheirTimesAndDeclineWhatIsOffered(t *testing.T)
 				t.Errorf("%s: fix %d follows %d", c.user, f.Seq, c.fixes[i-1].Seq)
 			}
 		}
+
 		if last := c.fixes[len(c.fixes)-1]; math.Abs(last.Point.Lng-(3.4+29*0.0001)) > 1e-9 {
 			t.Errorf("%s: the last fix is at %v", c.user, last.Point)
 		}
 	}
+
 	if slices.Sort(users); !slices.Equal(users, []string{"driver/car-0", "driver/car-1", "driver/car-2"}) {
 		t.Errorf("%v drove", users)
 	}
+
 	for _, f := range n.heard {
 		if a := f.GetAnswerOffer(); a != nil && a.Accept || f.GetSetAvailable() != nil && !f.GetSetAvailable().Available {
 			t.Errorf("%v", f)
@@ -107,8 +118,10 @@ func TestHiddenCarsAreNotFree(t *testing.T) {
 	if err := ReplayDrivers(context.Background(), ReplayConfig{Server: n.URL, Trace: recording(t, 1, 2), Speed: 10, Hidden: true}); err != nil {
 		t.Fatal(err)
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	said := 0
 	for _, f := range n.heard {
 		if a := f.GetSetAvailable(); a != nil {
@@ -118,6 +131,7 @@ func TestHiddenCarsAreNotFree(t *testing.T) {
 			}
 		}
 	}
+
 	if said == 0 {
 		t.Error("the car said nothing")
 	}
@@ -129,6 +143,7 @@ func TestAReplayEndsWithTheContextAndWantsARecording(t *testing.T) {
 			c.welcome(&wire.Welcome{})
 		}
 	})
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- ReplayDrivers(ctx, ReplayConfig{Server: n.URL, Trace: recording(t, 2, 100_000)}) }()

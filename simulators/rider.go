@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	patienceMean = 90.0             // seconds of the city until a driver is found
-	fickle       = 0.03             // share of riders who cancel although a driver comes
-	receiptIn    = 20 * time.Second // after the ride
-	tidyUp       = 5 * time.Second  // for the last acks, and an operator
+	patienceMean = 90.0 // seconds of the city until a driver is found
+	fickle       = 0.03 // share of riders who cancel although a driver comes
+	// after the ride
+	receiptIn = 20 * time.Second
+	tidyUp    = 5 * time.Second // for the last acks, and an operator
 )
 
 // rider wants one ride and follows it to its receipt.
@@ -24,7 +25,8 @@ type rider struct {
 	talk   talk
 	help   help
 
-	// What is decided beforehand, in seconds of the city, so that it does not depend on the network.
+	// What is decided beforehand, in seconds of the city, so that it does not
+	// depend on the network.
 	patience, mindAfter float64
 	mindChanges         bool
 
@@ -83,9 +85,11 @@ func (r *rider) enter(w *wire.Welcome, now time.Time) {
 	}
 }
 
-// begin takes up the trip that the node knows of, or requests one, or has nothing to do here.
+// begin takes up the trip that the node knows of, or requests one, or has
+// nothing to do here.
 func (r *rider) begin(w *wire.Welcome, now time.Time) {
 	r.welcomed = true
+
 	switch {
 	case w.Trip != nil && client.Active(w.Trip.State):
 		r.looked()
@@ -106,12 +110,14 @@ func (r *rider) acked(a *wire.Ack, now time.Time) {
 		r.net.log.Debug("a command was refused", "rider", r.phone.id, "code", a.Code, "message", a.Message)
 	}
 	r.help.answered(a)
+
 	switch {
 	case a.Id == r.cancelling:
 		r.cancelling = ""
 		r.follow(a.Trip, now)
 	case a.Id != r.requesting:
-	case a.Code == string(wire.CodeQuoteExpired) && !r.requoted: // the connection was away for long
+	case a.Code == string(wire.CodeQuoteExpired) && !r.requoted:
+		// the connection was away for long
 		r.requoted = true
 		r.request()
 	case a.Code != "":
@@ -130,6 +136,7 @@ func (r *rider) follow(t *wire.Trip, now time.Time) {
 		return
 	}
 	r.trip = t
+
 	if t.ReservedMs > 0 && !r.reserved {
 		r.reserved = true
 		r.Stats.reserved.Add(1)
@@ -139,10 +146,12 @@ func (r *rider) follow(t *wire.Trip, now time.Time) {
 			r.mindAt = now.Add(r.clock.wall(r.mindAfter))
 		}
 	}
+
 	if t.ArrivedMs > 0 && !r.arrived {
 		r.arrived = true
 		r.Stats.pickup((t.ArrivedMs - t.RequestedMs) / 1e3 * r.Speed)
 	}
+
 	switch t.State {
 	case client.StateOnTrip:
 		r.mindAt = time.Time{}
@@ -173,7 +182,8 @@ func (r *rider) paid(b *wire.Receipt, now time.Time) {
 	}
 }
 
-// end leaves as soon as everything is acked and an operator has seen the call for help, if there was one.
+// end leaves as soon as everything is acked and an operator has seen the call
+// for help, if there was one.
 func (r *rider) end(now time.Time) {
 	if r.endAt.IsZero() {
 		r.endAt = now.Add(tidyUp)
@@ -192,18 +202,21 @@ func (r *rider) act(_ context.Context, now time.Time) (time.Time, bool) {
 	if !r.underWay() {
 		return r.receiptBy, false
 	}
+
 	switch {
 	case r.trip.State == client.StateRequested && due(r.patienceAt, now):
 		r.cancel("waited too long")
 	case due(r.mindAt, now):
 		r.cancel("changed my mind")
 	}
+
 	r.talk.act(r.phone, r.trip.Id, now)
 	r.help.act(r.phone, r.trip.Id, now)
 	next := earliest(r.mindAt, r.talk.due(), r.help.callAt)
 	if r.trip.State == client.StateRequested {
 		next = earliest(next, r.patienceAt)
 	}
+
 	return next, false
 }
 

@@ -20,10 +20,12 @@ import (
 
 // RiderConfig describes the people of a city.
 type RiderConfig struct {
-	Server    string // http://HOST:PORT
-	City      *routing.City
-	Count     int     // of people
-	PerMinute float64 // who want a ride in the whole city in a minute of its time; 0 means Count/20
+	Server string // http://HOST:PORT
+	City   *routing.City
+	Count  int // of people
+	// who want a ride in the whole city in a minute of its time; 0 means
+	// Count/20
+	PerMinute float64
 	Speed     float64 // minutes of the city in a minute; 0 means 1
 	Seed      uint64
 	SOS       float64    // share of rides on which a rider calls for help
@@ -68,14 +70,16 @@ type somebody struct {
 	help    *rand.Rand
 }
 
-// RunRiders lets people order rides until the context ends, which is no error. Each of them looks once at the beginning
-// whether a trip of an earlier run is still under way, and follows it. Errors: ErrUnreachable when no node answers for
-// 15 s at the beginning, ErrRefused when it gives no tokens.
+// RunRiders lets people order rides until the context ends, which is no error.
+// Each of them looks once at the beginning whether a trip of an earlier run is
+// still under way, and follows it. Errors: ErrUnreachable when no node answers
+// for 15 s at the beginning, ErrRefused when it gives no tokens.
 func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
+
 	c := &crowd{RiderConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
 		router: routing.NewRouter(cfg.City), spots: cfg.City.Hotspots(), free: make(chan *somebody, cfg.Count)}
 	c.net.journal = cfg.Journal
@@ -86,10 +90,12 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 		c.net.flaky(cfg.Seed, dropMean)
 	}
 	defer c.net.close()
+
 	if err := c.net.reach(ctx, client.RoleRider, c.riderID(0)); err != nil {
 		return unlessOver(ctx, err)
 	}
 	defer c.rides.Wait()
+
 	c.lookAround(ctx)
 	c.arrive(ctx)
 	return nil
@@ -97,7 +103,8 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 
 func (c *crowd) riderID(i int) string { return fmt.Sprintf("%s-%04d", c.Prefix, i+1) }
 
-// lookAround lets everybody connect once, some at a time. Who has a trip follows it; the others are free.
+// lookAround lets everybody connect once, some at a time. Who has a trip
+// follows it; the others are free.
 func (c *crowd) lookAround(ctx context.Context) {
 	turns := make(chan struct{}, dialsAtOnce)
 	idle := make([]*somebody, c.Count)
@@ -107,13 +114,16 @@ func (c *crowd) lookAround(ctx context.Context) {
 		case turns <- struct{}{}:
 		case <-ctx.Done():
 		}
+
 		if ctx.Err() != nil {
 			break
 		}
+
 		id := c.riderID(i)
 		s := &somebody{id: id, index: i, choices: stream(c.Seed, id, "choices"), talk: stream(c.Seed, id, "talk"),
 			help: stream(c.Seed, id, "help")}
 		looks.Add(1)
+
 		looked := sync.OnceFunc(func() { <-turns; looks.Done() })
 		c.rides.Go(func() {
 			defer looked()
@@ -125,7 +135,9 @@ func (c *crowd) lookAround(ctx context.Context) {
 		})
 	}
 	looks.Wait()
-	for _, s := range idle { // in the order of their ids, so that a seed always sends the same ones
+
+	for _, s := range idle {
+		// in the order of their ids, so that a seed always sends the same ones
 		if s != nil {
 			c.free <- s
 		}
@@ -135,7 +147,8 @@ func (c *crowd) lookAround(ctx context.Context) {
 // wish is where somebody wants to go.
 type wish struct{ from, to location.Point }
 
-// arrive is the Poisson process: it draws the same times and places for the same seed, whoever is free then.
+// arrive is the Poisson process: it draws the same times and places for the
+// same seed, whoever is free then.
 func (c *crowd) arrive(ctx context.Context) {
 	rng := stream(c.Seed, c.Prefix, "arrivals")
 	next := time.Now()
@@ -145,6 +158,7 @@ func (c *crowd) arrive(ctx context.Context) {
 		if !sleep.For(ctx, time.Until(next)) {
 			return
 		}
+
 		select {
 		case s := <-c.free:
 			c.rides.Go(func() {
@@ -164,12 +178,13 @@ const (
 	tries      = 40
 )
 
-// wish draws a ride: most begin around a hot spot, and none is very short or very long if the city allows.
+// wish draws a ride: most begin around a hot spot, and none is very short or
+// very long if the city allows.
 func (c *crowd) wish(r *rand.Rand) (w wish) {
 	w.from = c.place(r, 0.8)
 	for range tries {
 		w.to = c.place(r, 0.4)
-		if m := location.Metres(w.from, w.to); m >= nearest && m <= farthest {
+		if m := location.MetresBetween(w.from, w.to); m >= nearest && m <= farthest {
 			break
 		}
 	}
@@ -188,19 +203,23 @@ func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
 			break
 		}
 	}
+
 	p := location.Point{
 		Lng: spot.Lng + r.NormFloat64()*spotMetres/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*spotMetres/metresPerDeg}
 	if snapped, _, err := c.router.Snap(p); err == nil {
 		return snapped
 	}
+
 	return c.City.RandomPoint(r) // a hot spot by the water
 }
 
-// ride lets somebody live through one ride, or through the one the node knows of. Without a wish and a ride it returns
-// false as soon as that is clear. looked is called when a ride turns out to be under way.
+// ride lets somebody live through one ride, or through the one the node knows
+// of. Without a wish and a ride it returns false as soon as that is clear.
+// looked is called when a ride turns out to be under way.
 func (c *crowd) ride(ctx context.Context, s *somebody, w *wish, looked func()) (rode bool) {
 	p := c.net.phone(ctx, client.RoleRider, s.id, s.index)
 	defer p.stop()
+
 	r := newRider(c, s, p, w, looked)
 	if err := attend(ctx, p, r); err != nil {
 		c.net.log.Warn("a rider gives up", "rider", s.id, "err", err)

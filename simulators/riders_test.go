@@ -19,8 +19,10 @@ func order(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error) {
 	if cfg.Count == 0 {
 		cfg.Count = 1
 	}
+
 	done := make(chan error, 1)
 	go func() { done <- RunRiders(ctx, cfg) }()
+
 	var err error
 	stopped := false
 	stop = func() error {
@@ -35,7 +37,8 @@ func order(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error) {
 	return stop
 }
 
-// desk is a node's part towards riders: it opens and cancels trips, and welcomes with the one that is active.
+// desk is a node's part towards riders: it opens and cancels trips, and
+// welcomes with the one that is active.
 func desk(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
@@ -52,11 +55,13 @@ func desk(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire
 					Pickup: b.RequestTrip.Pickup, Dropoff: b.RequestTrip.Dropoff}
 				c.move(client.StateRequested, "requested")
 			}
+
 			c.ack(f, "")
 		case *wire.ClientFrame_CancelTrip:
 			c.move(client.StateCancelled, "rider_cancellation")
 			c.ack(f, "")
 		}
+
 		if also != nil {
 			also(c, f)
 		}
@@ -78,15 +83,17 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	var opened string
 	for _, f := range n.heard {
 		switch {
 		case requests(f):
 			opened = "trip-" + f.Id
 			from, to := pointOf(f.GetRequestTrip().Pickup), pointOf(f.GetRequestTrip().Dropoff)
-			if m := location.Metres(from, to); !town().Contains(from) || !town().Contains(to) || m < nearest || m > farthest {
+			if m := location.MetresBetween(from, to); !town().Contains(from) || !town().Contains(to) || m < nearest || m > farthest {
 				t.Fatalf("a ride of %.0f m from %v to %v", m, from, to)
 			}
 		case cancels(f):
@@ -95,12 +102,14 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 			}
 		}
 	}
+
 	if s := stats.Snapshot(); s.Violations != 0 || s.TripsReserved != 0 || s.RidersConnected != 0 || s.TripsRequested < 2 {
 		t.Fatalf("%+v", s)
 	}
 }
 
-// wholeRide is desk with a driver who comes at once, shows ten positions and ends the ride with a receipt.
+// wholeRide is desk with a driver who comes at once, shows ten positions and
+// ends the ride with a receipt.
 func wholeRide(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
 	return desk(func(c *fakeConn, f *wire.ClientFrame) {
 		switch b := f.Body.(type) {
@@ -129,6 +138,7 @@ func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 	n.on = wholeRide(n)
 	stats := NewStats()
 	order(t, n, RiderConfig{PerMinute: 1, Speed: 60, Stats: stats})
+
 	var s Snapshot
 	n.until("a ride is paid and the rider hangs up", func() bool {
 		s = stats.Snapshot()
@@ -138,7 +148,8 @@ func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 		s.ChatDelivered != s.TripsCompleted || s.PickupWait.Count != s.TripsCompleted {
 		t.Fatalf("%+v", s)
 	}
-	if s.Latency.Count != 9*s.TripsCompleted || s.Latency.Max > 60_000 { // the first position is no update
+	if s.Latency.Count != 9*s.TripsCompleted || s.Latency.Max > 60_000 {
+		// the first position is no update
 		t.Fatalf("latency %+v", s.Latency)
 	}
 }
@@ -150,10 +161,12 @@ func TestARestartLooksForTripsAndFollowsThem(t *testing.T) {
 			c.send(receipt("old"))
 		}
 	}))
+
 	n.trip = &wire.Trip{Id: "old", State: client.StateOnTrip, Version: 4, ReservedMs: 1, ArrivedMs: 2}
 	stats := NewStats()
 	order(t, n, RiderConfig{PerMinute: 1e-6, Stats: stats})
 	n.until("the old trip ends", func() bool { return stats.Snapshot().Receipts == 1 })
+
 	s := stats.Snapshot()
 	if s.TripsContinued != 1 || s.TripsCompleted != 1 || s.TripsRequested+s.TripsReserved+s.Violations != 0 {
 		t.Fatalf("%+v", s)
@@ -163,19 +176,23 @@ func TestARestartLooksForTripsAndFollowsThem(t *testing.T) {
 func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
 	script := desk(nil)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
-		if requests(f) && c.node.trip == nil { // the trip is opened, its ack and event are lost
+		if requests(f) && c.node.trip == nil {
+			// the trip is opened, its ack and event are lost
 			c.node.trip = &wire.Trip{Id: "trip", State: client.StateRequested, Version: 1}
 			c.ws.Close()
 			return
 		}
+
 		script(c, f)
 	})
+
 	stats := NewStats()
 	order(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
 	n.until("the request is sent again", func() bool { return len(n.ids(requests)) == 2 })
 	n.until("and acked", func() bool { return stats.Snapshot().TripsRequested == 1 })
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	ids := n.ids(requests)
 	resume := n.conns[len(n.conns)-1].hello.Resume
 	if ids[0] != ids[1] || resume == nil || resume.Epoch != "e" || resume.TripSeq > 1 {
@@ -194,12 +211,15 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 			c.say(1, client.RoleDriver, "On my way")
 		}
 	}))
+
 	stats := NewStats()
 	net := newNetwork(n.URL, nil, stats, nil)
 	defer net.close()
+
 	net.flaky(1, time.Hour)
 	p := net.phone(t.Context(), client.RoleRider, "rider", 0)
 	defer p.stop()
+
 	if p.nextDrop(time.Now()).IsZero() {
 		t.Fatal("a flaky phone never drops")
 	}
@@ -210,6 +230,7 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	r := n.conns[1].hello.Resume
 	if r == nil || r.TripId != n.trip.Id || r.TripSeq != 2 || r.ChatSeq != 1 {
 		t.Fatalf("resume %v", r)
@@ -220,13 +241,16 @@ func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
 	first, second := newFakeNode(t, desk(nil)), newFakeNode(t, desk(nil))
 	net := newNetwork(first.URL+","+second.URL+"/", nil, NewStats(), nil)
 	defer net.close()
+
 	p := net.phone(t.Context(), client.RoleRider, "rider", 0)
 	defer p.stop()
+
 	for range 2 {
 		await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
 		p.drop()
 	}
 	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+
 	for n, want := range map[*fakeNode]int{first: 2, second: 1} {
 		n.mu.Lock()
 		if len(n.conns) != want {
@@ -238,6 +262,7 @@ func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
 
 func await(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
 	t.Helper()
+
 	for {
 		select {
 		case f := <-p.frames:
@@ -262,6 +287,7 @@ func TestACommandThatMayBeTriedAgainKeepsItsID(t *testing.T) {
 		}
 		script(c, f)
 	}
+
 	stats := NewStats()
 	order(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
 	n.until("the trip is open", func() bool { return stats.Snapshot().TripsRequested == 1 })
@@ -284,18 +310,21 @@ func TestOneSeedGivesTheSameArrivals(t *testing.T) {
 		}
 		return all
 	}
+
 	if !slices.Equal(draw(3), draw(3)) || slices.Equal(draw(3), draw(4)) {
 		t.Fatal("the seed does not decide the arrivals")
 	}
+
 	near := 0
 	for _, w := range draw(3) {
 		for _, s := range c.spots {
-			if location.Metres(w.from, s.Point) < 1500 {
+			if location.MetresBetween(w.from, s.Point) < 1500 {
 				near++
 				break
 			}
 		}
 	}
+
 	if near < 25 {
 		t.Fatalf("%d of 50 rides begin near a hot spot", near)
 	}

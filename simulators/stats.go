@@ -11,7 +11,8 @@ import (
 	"github.com/ridehail/ridehail/simulators/trace"
 )
 
-// Stats is what simulators saw and did. One Stats may serve several runs at once.
+// Stats is what simulators saw and did. One Stats may serve several runs at
+// once.
 type Stats struct {
 	drivers, riders                                                     atomic.Int64
 	fixes, offers, accepted, declined                                   atomic.Int64
@@ -24,7 +25,8 @@ type Stats struct {
 
 	mu    sync.Mutex // guards below
 	named []string
-	rtt   float64 // of the quickest comparison of clocks, ms; 0 before the first
+	// of the quickest comparison of clocks, ms; 0 before the first
+	rtt   float64
 	clock float64 // the node's clock minus ours in that comparison, ms
 	trace *trace.Report
 }
@@ -50,34 +52,45 @@ type Snapshot struct {
 	OffersAccepted int64 `json:"offers_accepted"` // and the node agreed
 	OffersDeclined int64 `json:"offers_declined"`
 
-	// Requested + Continued = Completed + Cancelled + Expired + Lost + those under way, as riders saw it.
+	// Requested + Continued = Completed + Cancelled + Expired + Lost + those
+	// under way, as riders saw it.
 	TripsRequested int64 `json:"trips_requested"`
 	TripsContinued int64 `json:"trips_continued"` // begun in an earlier run
 	TripsReserved  int64 `json:"trips_reserved"`
 	TripsCompleted int64 `json:"trips_completed"`
 	TripsCancelled int64 `json:"trips_cancelled"`
 	TripsExpired   int64 `json:"trips_expired"`
-	TripsLost      int64 `json:"trips_lost"` // ended, or were given up, while nobody saw how
+	// ended, or were given up, while nobody saw how
+	TripsLost int64 `json:"trips_lost"`
 
-	ChatSent      int64 `json:"chat_sent"`      // acked
-	ChatDelivered int64 `json:"chat_delivered"` // each message counted once, by the one it was meant for
+	ChatSent int64 `json:"chat_sent"` // acked
+	// each message counted once, by the one it was meant for
+	ChatDelivered int64 `json:"chat_delivered"`
 	Receipts      int64 `json:"receipts"`
-	Refused       int64 `json:"refused"`     // commands refused, other than an answer to an offer
-	TurnedAway    int64 `json:"turned_away"` // rides wanted while no simulated rider was free
+	// commands refused, other than an answer to an offer
+	Refused int64 `json:"refused"`
+	// rides wanted while no simulated rider was free
+	TurnedAway int64 `json:"turned_away"`
 
 	HelpAsked int64 `json:"help_asked"` // calls for help that nodes acked
-	HelpSeen  int64 `json:"help_seen"`  // of these, how many phones heard that an operator saw them
-	Helped    int64 `json:"helped"`     // calls that simulated operators acknowledged
+	// of these, how many phones heard that an operator saw them
+	HelpSeen int64 `json:"help_seen"`
+	// calls that simulated operators acknowledged
+	Helped int64 `json:"helped"`
 
 	Reconnects int64 `json:"reconnects"` // connections after a phone's first
-	Resumed    int64 `json:"resumed"`    // of these, with everything missed made up for
+	// of these, with everything missed made up for
+	Resumed int64 `json:"resumed"`
 
-	Violations int64    `json:"violations"`       // frames the node should not have sent
+	// frames the node should not have sent
+	Violations int64    `json:"violations"`
 	Named      []string `json:"broken,omitempty"` // the first of them
 
-	// Latency of updates is, in milliseconds, from a driver's clock at the fix to a rider's clock at the frame,
-	// uncorrected: right when both simulators run on one host. ClockOffsetMs, the node's clock minus this host's as the
-	// quickest exchange of pings saw it, tells what to think of it otherwise. RecentP99 covers the last five seconds.
+	// Latency of updates is, in milliseconds, from a driver's clock at the fix
+	// to a rider's clock at the frame, uncorrected: right when both simulators
+	// run on one host. ClockOffsetMs, the node's clock minus this host's as the
+	// quickest exchange of pings saw it, tells what to think of it otherwise.
+	// RecentP99 covers the last five seconds.
 	Latency       quantile.Counted `json:"latency_ms"`
 	RecentP99     float64          `json:"recent_p99_ms"`
 	ClockOffsetMs float64          `json:"clock_offset_ms"`
@@ -85,7 +98,8 @@ type Snapshot struct {
 	// PickupWait is from request to arrival in seconds of the city.
 	PickupWait quantile.Counted `json:"pickup_wait_s"`
 
-	Trace *trace.Report `json:"trace,omitempty"` // of a replay: what its file held
+	// of a replay: what its file held
+	Trace *trace.Report `json:"trace,omitempty"`
 }
 
 // Snapshot reads everything. It may be called at any time.
@@ -103,6 +117,7 @@ func (s *Stats) Snapshot() Snapshot {
 		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
 		PickupWait: s.pickups.counted(1e3),
 	}
+
 	out.Latency, out.RecentP99 = s.positions.read(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +125,8 @@ func (s *Stats) Snapshot() Snapshot {
 	return out
 }
 
-// Replays notes what the file of a replay held. The report must not change afterwards.
+// Replays notes what the file of a replay held. The report must not change
+// afterwards.
 func (s *Stats) Replays(r trace.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,8 @@ type talk struct {
 	sayAt    time.Time
 }
 
-// plan makes the person say one of the lines with a probability, unless something else is about to be said.
+// plan makes the person say one of the lines with a probability, unless
+// something else is about to be said.
 func (t *talk) plan(now time.Time, chance float64, lines ...string) {
 	if t.rng.Float64() >= chance || t.line != "" {
 		return
@@ -38,6 +39,7 @@ func (t *talk) act(p *phone, trip string, now time.Time) {
 		t.typingAt = time.Time{}
 		p.send(client.Frame(&wire.Typing{TripId: trip}))
 	}
+
 	if due(t.sayAt, now) {
 		line := t.line
 		t.hush()

@@ -13,6 +13,7 @@ func (s Snapshot) Text() string {
 		s.TripsRequested, s.TripsReserved, s.TripsCompleted, s.TripsCancelled, s.TripsExpired,
 		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed, s.HelpAsked, s.HelpSeen,
 		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations)
+
 	if s.Trace != nil {
 		text += s.Trace.Text()
 	}

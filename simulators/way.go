@@ -29,20 +29,22 @@ func wayAlong(r routing.Route) way {
 	return w
 }
 
-// wayStraight is the way of a car that must get there although no road leads there: a trip has to end.
+// wayStraight is the way of a car that must get there although no road leads
+// there: a trip has to end.
 func wayStraight(from, to location.Point) way {
 	return wayAlong(routing.Route{Path: []location.Point{from, to}, Speeds: []float64{offRoad}})
 }
 
 func (w *way) seconds(leg int) float64 {
-	return location.Metres(w.path[leg], w.path[leg+1]) / max(w.speeds[leg], 0.5)
+	return location.MetresBetween(w.path[leg], w.path[leg+1]) / max(w.speeds[leg], 0.5)
 }
 
 // over says that the car has arrived, or has no way at all.
 func (w *way) over() bool { return w.leg >= len(w.speeds) }
 
-// advance drives for some seconds and returns where the car is, where it heads and how fast it goes, in metres per
-// second. A way that is over must not be driven.
+// advance drives for some seconds and returns where the car is, where it heads
+// and how fast it goes, in metres per second. A way that is over must not be
+// driven.
 func (w *way) advance(seconds float64) (at location.Point, heading, speed float64) {
 	w.done += seconds
 	for !w.over() {
@@ -52,12 +54,14 @@ func (w *way) advance(seconds float64) (at location.Point, heading, speed float6
 			w.left = w.rest(need)
 			f := w.done / need
 			at = location.Point{Lng: a.Lng + f*(b.Lng-a.Lng), Lat: a.Lat + f*(b.Lat-a.Lat)}
-			return at, location.Bearing(a, b), w.speeds[w.leg]
+			return at, location.InitialBearing(a, b), w.speeds[w.leg]
 		}
+
 		w.done -= need
-		heading = location.Bearing(a, b)
+		heading = location.InitialBearing(a, b)
 		w.leg++
 	}
+
 	w.left = 0
 	return w.path[len(w.path)-1], heading, 0
 }
@@ -71,7 +75,8 @@ func (w *way) rest(need float64) float64 {
 	return left
 }
 
-// drift is the error of a phone's positions: some metres that change slowly, as reflections and satellites do.
+// drift is the error of a phone's positions: some metres that change slowly, as
+// reflections and satellites do.
 type drift struct{ east, north float64 }
 
 const (

@@ -8,18 +8,21 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// remembered is how many trips a witness keeps the numbers of: late chat may still come for one that ended.
+// remembered is how many trips a witness keeps the numbers of: late chat may
+// still come for one that ended.
 const remembered = 4
 
-// witness reports every frame that the node should not have sent. It shares no code with the client, whose bookkeeping it
-// checks too.
+// witness reports every frame that the node should not have sent. It shares no
+// code with the client, whose bookkeeping it checks too.
 type witness struct {
-	stats      *Stats
-	note       func(journal.Record) // nil: nobody keeps a journal
-	role, id   string
-	tracks     []*track         // newest trip last
-	help       map[string]*word // by id, calls for help that an operator has seen
-	n, creditN uint32           // positions of this connection: the last one, and the last one acked
+	stats    *Stats
+	note     func(journal.Record) // nil: nobody keeps a journal
+	role, id string
+	tracks   []*track // newest trip last
+	// by id, calls for help that an operator has seen
+	help map[string]*word
+	// positions of this connection: the last one, and the last one acked
+	n, creditN uint32
 	driver     string
 	at         float64 // of the last position of that driver, ms
 }
@@ -61,23 +64,28 @@ func (w *witness) of(trip string) *track {
 			return t
 		}
 	}
+
 	if len(w.tracks) == remembered {
 		w.tracks = append(w.tracks[:0], w.tracks[1:]...)
 	}
+
 	t := &track{trip: trip}
 	w.tracks = append(w.tracks, t)
 	return t
 }
 
-// welcome begins a connection. When nothing is made up for, things stand as the welcome says.
+// welcome begins a connection. When nothing is made up for, things stand as the
+// welcome says.
 func (w *witness) welcome(m *wire.Welcome) {
 	w.n, w.creditN = 0, 0
+
 	for id, said := range w.help {
 		said.fresh = false
 		if !slices.ContainsFunc(w.tracks, func(t *track) bool { return t.trip == said.trip }) {
 			delete(w.help, id) // of long ago
 		}
 	}
+
 	if m.Trip == nil {
 		return
 	}
@@ -86,6 +94,7 @@ func (w *witness) welcome(m *wire.Welcome) {
 		w.violate("trip %s stands at %d after event %d", t.trip, m.Trip.Version, t.seen)
 	}
 	t.known = max(t.known, m.Trip.Version)
+
 	if !m.Recovered {
 		t.seen = max(t.seen, m.Trip.Version)
 		t.chat = max(t.chat, m.ChatSeq)
@@ -93,8 +102,8 @@ func (w *witness) welcome(m *wire.Welcome) {
 	}
 }
 
-// elsewhere begins a connection to another node. It may have heard of the car later than the node before it did: the
-// phone goes on showing the newer place.
+// elsewhere begins a connection to another node. It may have heard of the car
+// later than the node before it did: the phone goes on showing the newer place.
 func (w *witness) elsewhere() { w.driver, w.at = "", 0 }
 
 // read notes a trip that an ack carried.
@@ -103,15 +112,18 @@ func (w *witness) read(trip *wire.Trip) {
 	t.known = max(t.known, trip.Version)
 }
 
-// event checks that a trip's events come one by one; a version that was read meanwhile excuses the events before it.
+// event checks that a trip's events come one by one; a version that was read
+// meanwhile excuses the events before it.
 func (w *witness) event(e *wire.TripEvent) {
 	t := w.of(e.TripId)
 	switch {
 	case e.Seq <= t.seen:
 		w.violate("trip %s: event %d came after event %d", t.trip, e.Seq, t.seen)
-	case e.Seq > t.seen+1 && e.Seq > t.known+1 && (t.seen > 0 || t.known > 0): // the first sight of a trip may be late
+	case e.Seq > t.seen+1 && e.Seq > t.known+1 && (t.seen > 0 || t.known > 0):
+		// the first sight of a trip may be late
 		w.violate("trip %s: event %d follows event %d", t.trip, e.Seq, t.seen)
 	}
+
 	t.seen, t.known = max(t.seen, e.Seq), max(t.known, e.Seq)
 }
 
@@ -133,14 +145,17 @@ func (t *track) fill() {
 			delete(t.mine, seq)
 		}
 	}
+
 	for t.mine[t.chat+1] {
 		t.chat++
 		delete(t.mine, t.chat)
 	}
 }
 
-// chat checks that messages come without gaps and repeats, and says whether this is a new one from the other side. Our
-// own messages may or may not be sent back to us; up to speaking of them are under way, and their numbers unknown.
+// chat checks that messages come without gaps and repeats, and says whether
+// this is a new one from the other side. Our own messages may or may not be
+// sent back to us; up to speaking of them are under way, and their numbers
+// unknown.
 func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
 	t := w.of(m.TripId)
 	foreign := m.From != w.role
@@ -150,12 +165,14 @@ func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
 		}
 		return false
 	}
+
 	missing := 0
 	for seq := t.chat + 1; seq < m.Seq && missing <= speaking; seq++ {
 		if !t.mine[seq] {
 			missing++
 		}
 	}
+
 	if missing > speaking {
 		w.violate("trip %s: message %d follows message %d", t.trip, m.Seq, t.chat)
 	}
@@ -164,7 +181,8 @@ func (w *witness) chat(m *wire.ChatMessage, speaking int) bool {
 	return foreign
 }
 
-// helped checks that a connection tells of a call for help once, and says whether this is the first word of it.
+// helped checks that a connection tells of a call for help once, and says
+// whether this is the first word of it.
 func (w *witness) helped(s *wire.SosSeen) (first bool) {
 	said := w.help[s.Id]
 	if said == nil {
@@ -178,13 +196,16 @@ func (w *witness) helped(s *wire.SosSeen) (first bool) {
 	return false
 }
 
-// position checks that a car never goes back in time at one node and that the node keeps to its credit, which the client
-// gives back for every second position. It returns whether this is an update: the first position of a connection or of a
-// driver only says where the car was when it was last heard of.
+// position checks that a car never goes back in time at one node and that the
+// node keeps to its credit, which the client gives back for every second
+// position. It returns whether this is an update: the first position of a
+// connection or of a driver only says where the car was when it was last heard
+// of.
 func (w *witness) position(p *wire.Position) (update bool) {
 	if p.N > w.creditN+2 || p.N <= w.n {
 		w.violate("position %d came after %d with %d acked", p.N, w.n, w.creditN)
 	}
+
 	if p.DriverId == w.driver && p.AtMs < w.at {
 		w.violate("driver %s went back by %.1f ms", p.DriverId, w.at-p.AtMs)
 		w.tell(journal.Record{What: journal.Back, Driver: p.DriverId, BehindMs: w.at - p.AtMs, Count: p.N})

@@ -112,14 +112,16 @@ func TestAWayIsDrivenAtTheSpeedOfItsRoads(t *testing.T) {
 		{5, 50, 10, 15}, {5, 100, 20, 10}, {5, 200, 20, 5}, {9, 300, 0, 0},
 	} {
 		at, heading, speed := w.advance(c.seconds)
-		m := location.Metres(p(0), at)
+		m := location.MetresBetween(p(0), at)
 		if math.Abs(m-c.metres) > 0.1 || speed != c.speed || math.Abs(w.left-c.left) > 0.01 || heading > 0.1 {
 			t.Fatalf("%.1f m at %g m/s heading %g with %.2f s left, want %+v", m, speed, heading, w.left, c)
 		}
 	}
+
 	if !w.over() {
 		t.Fatal("not there")
 	}
+
 	none := wayAlong(routing.Route{Path: []location.Point{p(0), p(0)}, Speeds: []float64{10}})
 	if none.advance(0); !none.over() {
 		t.Fatal("a way to where one is does not end")
@@ -129,13 +131,15 @@ func TestAWayIsDrivenAtTheSpeedOfItsRoads(t *testing.T) {
 func TestPositionsDriftByMetresAndSlowly(t *testing.T) {
 	var d drift
 	rng := stream(1, "d", "noise")
+
 	p := location.Point{Lng: 3.4, Lat: 6.45}
 	last, far, step := p, 0.0, 0.0
 	for range 2000 {
 		q := d.apply(p, rng)
-		far, step = max(far, location.Metres(p, q)), max(step, location.Metres(last, q))
+		far, step = max(far, location.MetresBetween(p, q)), max(step, location.MetresBetween(last, q))
 		last = q
 	}
+
 	if far < 3 || far > 25 || step > far {
 		t.Fatalf("up to %.1f m off, %.1f m a fix", far, step)
 	}
@@ -152,6 +156,7 @@ func TestLatencyIsCountedAsAWholeAndForTheLastSeconds(t *testing.T) {
 		l.record(i, now.Add(20*time.Second), 5)
 	}
 	l.record(0, now.Add(20*time.Second), -3) // clocks that disagree
+
 	all, recent := l.read(now.Add(22 * time.Second))
 	near := func(got, want, off float64) bool { return math.Abs(got-want) <= off }
 	if all.Count != 1011 || !near(all.P50, 495, 10) || !near(all.P99, 990, 10) || !near(all.Max, 999, 2) ||

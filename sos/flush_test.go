@@ -44,7 +44,7 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 
 func newRedis(t *testing.T) *events.Redis {
 	t.Helper()
-	r, err := events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	r, err := events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func newRedis(t *testing.T) *events.Redis {
 
 func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
 	c := newFixture()
-	if _, err := c.Call(t.Context(), rider, c.reserveTrip(t), "1", ""); err != nil {
+	if _, err := c.RequestHelp(t.Context(), rider, c.reserveTrip(t), "1", ""); err != nil {
 		t.Fatal(err)
 	}
 
@@ -61,7 +61,7 @@ func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
 	relay := events.NewRelay(first, c.store, events.RelayConfig{Node: "n", Streams: map[trips.Kind]string{sos.KindSOS: "alerts"}})
 	runDuring(t, func() {
 		waitUntil(t, "the call is queued and out of the outbox", func() bool {
-			n, _ := first.Outstanding(t.Context(), "alerts")
+			n, _ := first.CountOutstanding(t.Context(), "alerts")
 			told, _, err := c.store.Backlog(t.Context())
 			return n == 1 && told == 0 && err == nil
 		})
@@ -74,13 +74,13 @@ func TestACallIsRaisedAlthoughRedisForgotItsJob(t *testing.T) {
 	second := newRedis(t) // with nothing in it
 	defer second.Close()
 
-	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: second, Stream: "alerts", Every: 10 * time.Millisecond,
+	w := sos.NewNotifier(sos.NotifierConfig{Store: c.store, Queue: second, Stream: "alerts", Interval: 10 * time.Millisecond,
 		Registerer: prometheus.NewRegistry(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	worker := &events.Worker{Redis: second, Stream: "alerts", Consumer: "n", Handle: w.Handle}
+	worker := &events.Worker{Redis: second, Stream: "alerts", Consumer: "n", Handle: w.HandleJob}
 	runDuring(t, func() {
 		waitUntil(t, "the call is raised", func() bool {
 			open, err := c.store.OpenAlerts(t.Context(), 1)
-			return err == nil && len(open) == 1 && !open[0].RaisedAt.IsZero()
+			return err == nil && len(open) == 1 && !open[0].NotifiedAt.IsZero()
 		})
 	}, worker.Run, w.Run)
 }

@@ -1,6 +1,6 @@
 // Package sos takes calls for help of riders and drivers: who may call, what is
 // kept of a call, and how it reaches an operator and comes back acknowledged. A
-// call is kept before it is answered. If Redis loses its job, Watch finds it
+// call is kept before it is answered. If Redis loses its job, Notifier finds it
 // again in the store.
 package sos
 
@@ -20,20 +20,20 @@ import (
 const (
 	// MaxRunes bounds the text of a call.
 	MaxRunes = 200
-	// AfterTrip is how long rider and driver may still call for help once their
-	// trip has ended.
-	AfterTrip = time.Hour
-	// PerMinute is how many calls of one person on one trip are kept within a
-	// minute.
-	PerMinute = 4
+	// OpenAfterTrip is how long rider and driver may still call for help once
+	// their trip has ended.
+	OpenAfterTrip = time.Hour
+	// MaxCallsPerMinute is how many calls of one person on one trip are kept
+	// within a minute.
+	MaxCallsPerMinute = 4
 )
 
 // How an alert is marked in the outbox. A new one is KindSOS, which makes it a
 // job as well; an acknowledged one has no kind. The payload is the Alert as
 // JSON.
 const (
-	Topic   trips.Topic = "alert"
-	KindSOS trips.Kind  = "sos"
+	TopicAlert trips.Topic = "alert"
+	KindSOS    trips.Kind  = "sos"
 )
 
 var (
@@ -56,8 +56,8 @@ type Alert struct {
 	// Car is where the trip's car was last, if known.
 	Car Place     `json:"car,omitzero"`
 	At  time.Time `json:"at"`
-	// RaisedAt is when a node told the operators.
-	RaisedAt time.Time `json:"raised_at,omitzero"`
+	// NotifiedAt is when a node told the operators.
+	NotifiedAt time.Time `json:"raised_at,omitzero"`
 	// AckedAt is when an operator acknowledged it.
 	AckedAt time.Time `json:"acked_at,omitzero"`
 }
@@ -71,19 +71,19 @@ type Place struct {
 // Store keeps alerts. Its methods may block on I/O and may be called from many
 // goroutines.
 type Store interface {
-	// KeepAlert keeps a new alert and adds an outbox row of KindSOS, in one
+	// AddAlert keeps a new alert and adds an outbox row of KindSOS, in one
 	// transaction. An alert with the same From and ClientID as an earlier one
 	// changes nothing; the earlier one is returned. Errors: trips.ErrNotFound
 	// for an unknown trip; trips.ErrKeyReused when the earlier one has another
 	// trip or text.
-	KeepAlert(ctx context.Context, a Alert) (Alert, error)
-	// RaiseAlerts marks a trip's alerts as told to the operators and returns
+	AddAlert(ctx context.Context, a Alert) (Alert, error)
+	// MarkNotified marks a trip's alerts as told to the operators and returns
 	// those that were not marked before, oldest first.
-	RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]Alert, error)
-	// AckAlert acknowledges an alert and adds an outbox row without kind, in
-	// one transaction. Called again it changes nothing. An unknown id is
-	// ErrNotFound.
-	AckAlert(ctx context.Context, id string, at time.Time) (Alert, error)
+	MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]Alert, error)
+	// AcknowledgeAlert acknowledges an alert and adds an outbox row without
+	// kind, in one transaction. Called again it changes nothing. An unknown id
+	// is ErrNotFound.
+	AcknowledgeAlert(ctx context.Context, id string, at time.Time) (Alert, error)
 	// OpenAlerts returns alerts that are not acknowledged, newest first, at
 	// most limit.
 	OpenAlerts(ctx context.Context, limit int) ([]Alert, error)
@@ -91,21 +91,21 @@ type Store interface {
 	AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]Alert, error)
 }
 
-// Line takes calls for help. It may be used from many goroutines.
-type Line struct {
+// Service takes calls for help. It may be used from many goroutines.
+type Service struct {
 	Store Store
 	Trips interface {
 		Trip(ctx context.Context, id trips.TripID) (trips.Trip, error)
 	}
-	Where func(trips.DriverID) (p Place, known bool)
-	Now   func() time.Time
+	CarPosition func(trips.DriverID) (p Place, known bool)
+	Now         func() time.Time
 }
 
-// Call keeps an alert with the position of the trip's car. A person's first
-// PerMinute calls are never refused for their number. Errors: ErrBadText,
-// ErrClosed, ErrTooMany, trips.ErrNotYours, trips.ErrNotFound,
+// RequestHelp keeps an alert with the position of the trip's car. A person's
+// first MaxCallsPerMinute calls are never refused for their number. Errors:
+// ErrBadText, ErrClosed, ErrTooMany, trips.ErrNotYours, trips.ErrNotFound,
 // trips.ErrKeyReused.
-func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
+func (l *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
 	if !isPrintable(text) {
 		return Alert{}, ErrBadText
 	}
@@ -119,7 +119,7 @@ func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clie
 	switch {
 	case from.Role == trips.RoleSystem || !t.Concerns(from):
 		return Alert{}, fmt.Errorf("trip %s: %w", id, trips.ErrNotYours)
-	case !t.State.Active() && now.Sub(t.EndedAt) > AfterTrip:
+	case !t.State.IsActive() && now.Sub(t.EndedAt) > OpenAfterTrip:
 		return Alert{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
 
@@ -127,17 +127,17 @@ func (l *Line) Call(ctx context.Context, from trips.Actor, id trips.TripID, clie
 		return Alert{}, err
 	}
 	a := Alert{ID: rand.Text(), Trip: id, From: from, ClientID: clientID, Text: text, At: now}
-	if p, known := l.Where(t.Driver); t.Driver != "" && known {
+	if p, known := l.CarPosition(t.Driver); t.Driver != "" && known {
 		a.Car = p
 	}
 
-	return l.Store.KeepAlert(ctx, a)
+	return l.Store.AddAlert(ctx, a)
 }
 
-// checkRate refuses a new call after PerMinute within a minute. It counts the
-// calls in the store, so that the bound holds across nodes; calls made at the
-// same moment may exceed it.
-func (l *Line) checkRate(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
+// checkRate refuses a new call after MaxCallsPerMinute within a minute. It
+// counts the calls in the store, so that the bound holds across nodes; calls
+// made at the same moment may exceed it.
+func (l *Service) checkRate(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
 	before, err := l.Store.AlertsOf(ctx, from, id)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (l *Line) checkRate(ctx context.Context, from trips.Actor, id trips.TripID,
 		}
 	}
 
-	if lately >= PerMinute {
+	if lately >= MaxCallsPerMinute {
 		return fmt.Errorf("trip %s: %w", id, ErrTooMany)
 	}
 

@@ -27,9 +27,9 @@ var (
 
 // fixture is the service under test, the store behind it, and a clock.
 type fixture struct {
-	*sos.Line
+	*sos.Service
 	store    *faulty.Store
-	trips    *trips.Desk
+	trips    *trips.Service
 	now      time.Time
 	commands int
 }
@@ -37,9 +37,9 @@ type fixture struct {
 func newFixture() *fixture {
 	c := &fixture{store: faulty.New(1), now: noon}
 	now := func() time.Time { return c.now }
-	c.trips = &trips.Desk{Store: c.store, Now: now}
-	c.Line = &sos.Line{Store: c.store, Trips: c.store, Now: now,
-		Where: func(id trips.DriverID) (sos.Place, bool) { return car, id == "chidi" }}
+	c.trips = &trips.Service{Store: c.store, Now: now}
+	c.Service = &sos.Service{Store: c.store, Trips: c.store, Now: now,
+		CarPosition: func(id trips.DriverID) (sos.Place, bool) { return car, id == "chidi" }}
 	return c
 }
 
@@ -47,7 +47,7 @@ func newFixture() *fixture {
 func (c *fixture) reserveTrip(t *testing.T) trips.TripID {
 	t.Helper()
 	quote := trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}}
-	ev, err := c.trips.Request(t.Context(), trips.Key{Actor: rider, ID: "request"}, "ada", car.Point, car.Point, quote)
+	ev, err := c.trips.RequestTrip(t.Context(), trips.IdempotencyKey{Actor: rider, ID: "request"}, "ada", car.Point, car.Point, quote)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,10 +56,10 @@ func (c *fixture) reserveTrip(t *testing.T) trips.TripID {
 	return ev.Trip.ID
 }
 
-func (c *fixture) applyTransition(t *testing.T, id trips.TripID, by trips.Actor, verb trips.Verb) {
+func (c *fixture) applyTransition(t *testing.T, id trips.TripID, by trips.Actor, verb trips.Transition) {
 	t.Helper()
 	c.commands++
-	if _, err := c.trips.Move(t.Context(), trips.Key{Actor: by, ID: fmt.Sprint(c.commands)}, id, verb); err != nil {
+	if _, err := c.trips.Apply(t.Context(), trips.IdempotencyKey{Actor: by, ID: fmt.Sprint(c.commands)}, id, verb); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -68,13 +68,13 @@ func TestACallCarriesTheTextAndThePlaceOfTheCar(t *testing.T) {
 	c := newFixture()
 	id := c.reserveTrip(t)
 	for _, who := range []trips.Actor{rider, driver} {
-		a, err := c.Call(t.Context(), who, id, "c1", "he does not stop\n")
+		a, err := c.RequestHelp(t.Context(), who, id, "c1", "he does not stop\n")
 		if err != nil || a.Car != car || a.Text != "he does not stop\n" || a.From != who || a.Trip != id || a.ID == "" {
 			t.Errorf("%v: %+v, %v", who, a, err)
 		}
 	}
 
-	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
+	if _, err := c.RequestHelp(t.Context(), rider, id, "c2", ""); err != nil {
 		t.Errorf("a call without words: %v", err)
 	}
 }
@@ -86,21 +86,21 @@ func TestOnlyTheTwoOfATripCallAndNotForEver(t *testing.T) {
 	// The right ids in the wrong roles.
 	swapped := []trips.Actor{trips.Rider("chidi"), trips.Driver("ada")}
 	for _, who := range append(swapped, trips.Rider("bola"), trips.Driver(""), trips.System("node"), trips.Actor{}) {
-		if _, err := c.Call(t.Context(), who, id, "c1", ""); !errors.Is(err, trips.ErrNotYours) {
+		if _, err := c.RequestHelp(t.Context(), who, id, "c1", ""); !errors.Is(err, trips.ErrNotYours) {
 			t.Errorf("%v: %v", who, err)
 		}
 	}
 
-	if _, err := c.Call(t.Context(), rider, "none", "c1", ""); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := c.RequestHelp(t.Context(), rider, "none", "c1", ""); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
 	c.applyTransition(t, id, rider, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(rider, "", at) })
-	c.now = c.now.Add(sos.AfterTrip)
-	if _, err := c.Call(t.Context(), rider, id, "c2", ""); err != nil {
+	c.now = c.now.Add(sos.OpenAfterTrip)
+	if _, err := c.RequestHelp(t.Context(), rider, id, "c2", ""); err != nil {
 		t.Errorf("an hour after the trip: %v", err)
 	}
 	c.now = c.now.Add(time.Nanosecond)
-	if _, err := c.Call(t.Context(), rider, id, "c3", ""); !errors.Is(err, sos.ErrClosed) {
+	if _, err := c.RequestHelp(t.Context(), rider, id, "c3", ""); !errors.Is(err, sos.ErrClosed) {
 		t.Errorf("later: %v", err)
 	}
 }
@@ -108,12 +108,12 @@ func TestOnlyTheTwoOfATripCallAndNotForEver(t *testing.T) {
 func TestWordsAreBoundedAndPrintable(t *testing.T) {
 	c := newFixture()
 	id := c.reserveTrip(t)
-	if _, err := c.Call(t.Context(), rider, id, "long", strings.Repeat("ש", sos.MaxRunes)); err != nil {
+	if _, err := c.RequestHelp(t.Context(), rider, id, "long", strings.Repeat("ש", sos.MaxRunes)); err != nil {
 		t.Error(err)
 	}
 
 	for _, text := range []string{strings.Repeat("x", sos.MaxRunes+1), "\x00", "bell \a", "\xff"} {
-		if _, err := c.Call(t.Context(), rider, id, "bad", text); !errors.Is(err, sos.ErrBadText) {
+		if _, err := c.RequestHelp(t.Context(), rider, id, "bad", text); !errors.Is(err, sos.ErrBadText) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -122,24 +122,24 @@ func TestWordsAreBoundedAndPrintable(t *testing.T) {
 func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
 	c := newFixture()
 	id := c.reserveTrip(t)
-	for i := range sos.PerMinute {
-		if _, err := c.Call(t.Context(), rider, id, fmt.Sprint(i), ""); err != nil {
+	for i := range sos.MaxCallsPerMinute {
+		if _, err := c.RequestHelp(t.Context(), rider, id, fmt.Sprint(i), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if _, err := c.Call(t.Context(), rider, id, "more", ""); !errors.Is(err, sos.ErrTooMany) {
+	if _, err := c.RequestHelp(t.Context(), rider, id, "more", ""); !errors.Is(err, sos.ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
-	if _, err := c.Call(t.Context(), rider, id, "0", ""); err != nil {
+	if _, err := c.RequestHelp(t.Context(), rider, id, "0", ""); err != nil {
 		t.Errorf("the first one again: %v", err)
 	}
-	if _, err := c.Call(t.Context(), driver, id, "0", ""); err != nil {
+	if _, err := c.RequestHelp(t.Context(), driver, id, "0", ""); err != nil {
 		t.Errorf("the other person: %v", err)
 	}
 
 	c.now = c.now.Add(time.Minute)
-	if _, err := c.Call(t.Context(), rider, id, "more", ""); err != nil {
+	if _, err := c.RequestHelp(t.Context(), rider, id, "more", ""); err != nil {
 		t.Errorf("a minute later: %v", err)
 	}
 }
@@ -150,7 +150,7 @@ type recordingQueue struct {
 	err  error
 }
 
-func (q *recordingQueue) Enqueue(_ context.Context, stream, id string, payload []byte) error {
+func (q *recordingQueue) EnqueueJob(_ context.Context, stream, id string, payload []byte) error {
 	if stream != "alerts" || id != string(payload) {
 		return fmt.Errorf("job %s on %s: %s", id, stream, payload)
 	}
@@ -162,12 +162,12 @@ func TestACallWhoseJobGotLostIsQueuedAgainUntilItIsRaised(t *testing.T) {
 	c, q, log := newFixture(), &recordingQueue{}, new(bytes.Buffer)
 	id := c.reserveTrip(t)
 	registry := prometheus.NewRegistry()
-	w := sos.NewWatch(sos.WatchConfig{Store: c.store, Queue: q, Stream: "alerts", Registerer: registry,
+	w := sos.NewNotifier(sos.NotifierConfig{Store: c.store, Queue: q, Stream: "alerts", Registerer: registry,
 		Now: func() time.Time { return c.now }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	look := func(after time.Duration, want int) {
 		t.Helper()
 		c.now = c.now.Add(after)
-		if n, err := w.Look(t.Context()); n != want || !errors.Is(err, q.err) {
+		if n, err := w.RequeueLost(t.Context()); n != want || !errors.Is(err, q.err) {
 			t.Errorf("%d queued, %v; want %d", n, err, want)
 		}
 	}
@@ -190,7 +190,7 @@ ridehail_alerts_raised_total %d
 	}
 
 	look(0, 0)
-	a, err := c.Call(t.Context(), rider, id, "1", "secret words")
+	a, err := c.RequestHelp(t.Context(), rider, id, "1", "secret words")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,14 +205,14 @@ ridehail_alerts_raised_total %d
 	metrics(1, 8, 0)
 
 	for range 2 {
-		if err := w.Handle(t.Context(), string(id), []byte(id)); err != nil {
+		if err := w.HandleJob(t.Context(), string(id), []byte(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
 
 	look(time.Minute, 0)
 	metrics(1, 68, 1)
-	if _, err := c.store.AckAlert(t.Context(), a.ID, c.now); err != nil {
+	if _, err := c.store.AcknowledgeAlert(t.Context(), a.ID, c.now); err != nil {
 		t.Fatal(err)
 	}
 	look(0, 0)

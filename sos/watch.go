@@ -16,16 +16,16 @@ import (
 // Queue is where jobs are put. The id of an alert's job is its trip's, and the
 // job notifies the operators of all alerts of that trip.
 type Queue interface {
-	Enqueue(ctx context.Context, stream, jobID string, payload []byte) error
+	EnqueueJob(ctx context.Context, stream, jobID string, payload []byte) error
 }
 
-// WatchConfig configures a Watch. Zero values stand for the numbers in
+// NotifierConfig configures a Notifier. Zero values stand for the numbers in
 // brackets.
-type WatchConfig struct {
-	Store  Store
-	Queue  Queue
-	Stream string
-	Every  time.Duration // between two looks [1 s]
+type NotifierConfig struct {
+	Store    Store
+	Queue    Queue
+	Stream   string
+	Interval time.Duration // between two looks [1 s]
 	// Grace is how long a job may take by itself, the first time and each time
 	// it is queued again [3 s].
 	Grace      time.Duration
@@ -34,10 +34,10 @@ type WatchConfig struct {
 	Log        *slog.Logger
 }
 
-// Watch tells the operators of alerts: Handle does the jobs, and Run queues
-// those again that got lost. Every node runs one.
-type Watch struct {
-	cfg        WatchConfig
+// Notifier tells the operators of alerts: HandleJob does the jobs, and Run
+// queues those again that got lost. Every node runs one.
+type Notifier struct {
+	cfg        NotifierConfig
 	notified   prometheus.Counter
 	openAlerts prometheus.Gauge
 	oldestAge  prometheus.Gauge
@@ -49,13 +49,14 @@ type Watch struct {
 // maxOpenAlerts bounds how many open alerts one look reads.
 const maxOpenAlerts = 10_000
 
-// NewWatch returns a Watch with its metrics registered. Run must be called too.
-func NewWatch(cfg WatchConfig) *Watch {
-	cfg.Every = cmp.Or(cfg.Every, time.Second)
+// NewNotifier returns a Notifier with its metrics registered. Run must be
+// called too.
+func NewNotifier(cfg NotifierConfig) *Notifier {
+	cfg.Interval = cmp.Or(cfg.Interval, time.Second)
 	cfg.Grace = cmp.Or(cfg.Grace, 3*time.Second)
 
 	f := promauto.With(cfg.Registerer)
-	return &Watch{cfg: cfg,
+	return &Notifier{cfg: cfg,
 		notified: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_alerts_raised_total",
 			Help: "Calls for help that this node told the operators of."}),
 		openAlerts: f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_alerts_open",
@@ -64,11 +65,11 @@ func NewWatch(cfg WatchConfig) *Watch {
 			Help: "Age of the oldest call for help that no operator acknowledged; 0 when there is none."})}
 }
 
-// Handle tells the operators of a trip's alerts; the payload is the trip's id.
-// For alerts that were told before it does nothing. It is the handler of the
-// jobs and may be called from many goroutines.
-func (w *Watch) Handle(ctx context.Context, _ string, payload []byte) error {
-	raised, err := w.cfg.Store.RaiseAlerts(ctx, trips.TripID(payload), w.cfg.Now())
+// HandleJob tells the operators of a trip's alerts; the payload is the trip's
+// id. For alerts that were told before it does nothing. It is the handler of
+// the jobs and may be called from many goroutines.
+func (w *Notifier) HandleJob(ctx context.Context, _ string, payload []byte) error {
+	raised, err := w.cfg.Store.MarkNotified(ctx, trips.TripID(payload), w.cfg.Now())
 	if err != nil {
 		return err
 	}
@@ -84,11 +85,11 @@ func (w *Watch) Handle(ctx context.Context, _ string, payload []byte) error {
 
 // Run queues alerts again whose job got lost, until ctx ends. It returns ctx's
 // error.
-func (w *Watch) Run(ctx context.Context) error {
-	tick := time.NewTicker(w.cfg.Every)
+func (w *Notifier) Run(ctx context.Context) error {
+	tick := time.NewTicker(w.cfg.Interval)
 	defer tick.Stop()
 	for {
-		if _, err := w.Look(ctx); err != nil && ctx.Err() == nil {
+		if _, err := w.RequeueLost(ctx); err != nil && ctx.Err() == nil {
 			w.cfg.Log.Warn("cannot look for calls for help that were not announced; trying again", "err", err)
 		}
 		select {
@@ -99,9 +100,9 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// Look queues the trips again whose alerts have waited longer than Grace, and
-// returns how many. Only one goroutine may call it at a time.
-func (w *Watch) Look(ctx context.Context) (queued int, err error) {
+// RequeueLost queues the trips again whose alerts have waited longer than
+// Grace, and returns how many. Only one goroutine may call it at a time.
+func (w *Notifier) RequeueLost(ctx context.Context) (queued int, err error) {
 	open, err := w.cfg.Store.OpenAlerts(ctx, maxOpenAlerts)
 	if err != nil {
 		return 0, fmt.Errorf("open alerts: %w", err)
@@ -116,7 +117,7 @@ func (w *Watch) Look(ctx context.Context) (queued int, err error) {
 	before := w.requeuedAt
 	w.requeuedAt = map[trips.TripID]time.Time{}
 	for _, a := range open {
-		if !a.RaisedAt.IsZero() || now.Sub(a.At) <= w.cfg.Grace {
+		if !a.NotifiedAt.IsZero() || now.Sub(a.At) <= w.cfg.Grace {
 			continue
 		}
 		if _, done := w.requeuedAt[a.Trip]; done {
@@ -128,7 +129,7 @@ func (w *Watch) Look(ctx context.Context) (queued int, err error) {
 			continue
 		}
 
-		if err = w.cfg.Queue.Enqueue(ctx, w.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
+		if err = w.cfg.Queue.EnqueueJob(ctx, w.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
 			w.requeuedAt[a.Trip] = now
 			queued++
 		}

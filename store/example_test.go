@@ -21,6 +21,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(folder)
+
 	ctx := context.Background()
 	db, closeStore, err := store.Open(ctx, filepath.Join(folder, "ridehail.db"))
 	if err != nil {
@@ -34,19 +35,22 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	key := trips.Key{Actor: trips.Rider("ada"), ID: "tap-1", Print: "request"}
-	if _, err := db.Apply(ctx, trips.Move{Key: key, Event: request}); err != nil {
+
+	key := trips.IdempotencyKey{Actor: trips.Rider("ada"), ID: "tap-1", Fingerprint: "request"}
+	if _, err := db.Apply(ctx, trips.Command{Key: key, Event: request}); err != nil {
 		log.Fatal(err)
 	}
 
-	trip, err := db.Active(ctx, trips.Rider("ada"))
+	trip, err := db.ActiveTrip(ctx, trips.Rider("ada"))
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	report, err := audit.Run(ctx, db, audit.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	fmt.Println(trip.ID, trip.State, trip.Quote.Fare)
 	fmt.Println(report.Violations(), "violations in", report.Trips, "trip")
 

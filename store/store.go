@@ -28,7 +28,7 @@ type Store interface {
 	trips.Outbox
 	chat.Store
 	payments.Store
-	payments.Refunds
+	payments.RefundStore
 	sos.Store
 	audit.Source
 	// ResumeStates answers each query, in their order, and returns the charges

@@ -11,42 +11,43 @@ import (
 	"github.com/ridehail/ridehail/location"
 )
 
-// Desk commits commands on trips: it reads the trip, asks the transition for
+// Service commits commands on trips: it reads the trip, asks the transition for
 // the event, commits it, and starts over when another command moved the trip in
 // between. It keeps no state and may be used from many goroutines.
-type Desk struct {
+type Service struct {
 	Store Store
 	Now   func() time.Time
-	// Committed, if set, is called with each event that this desk has just
+	// OnCommitted, if set, is called with each event that this desk has just
 	// committed, before the command's caller gets it. Events that a repeated
-	// command led to earlier are not reported again. Committed must not block.
-	// It runs on the goroutine of the command, so two events of a trip may
-	// arrive in either order.
-	Committed func(Event)
+	// command led to earlier are not reported again. OnCommitted must not
+	// block. It runs on the goroutine of the command, so two events of a trip
+	// may arrive in either order.
+	OnCommitted func(Event)
 }
 
 // maxAttempts bounds the retries after ErrConflict. A trip makes at most five
 // transitions in its life, so more conflicts mean a bug.
 const maxAttempts = 5
 
-// Verb computes the event that a command wants from the trip as it stands, or
-// says why the trip cannot do it.
-type Verb func(t Trip, at time.Time) (Event, error)
+// Transition computes the event that a command wants from the trip as it
+// stands, or says why the trip cannot do it.
+type Transition func(t Trip, at time.Time) (Event, error)
 
-// Request opens a trip for a rider under a fresh id. It returns ErrBadPoint or
-// an error of Store.Apply. A key seen before returns the event it led to then.
-func (d *Desk) Request(ctx context.Context, k Key, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
+// RequestTrip opens a trip for a rider under a fresh id. It returns ErrBadPoint
+// or an error of Store.Apply. A key seen before returns the event it led to
+// then.
+func (d *Service) RequestTrip(ctx context.Context, k IdempotencyKey, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
 	ev, err := Request(TripID(uuid.NewString()), rider, pickup, dropoff, q, d.Now())
 	if err != nil {
 		return Event{}, err
 	}
-	return d.applyAndNotify(ctx, Move{Key: k, Event: ev})
+	return d.applyAndNotify(ctx, Command{Key: k, Event: ev})
 }
 
-// Move commits the event that verb yields on the trip. A key seen before
+// Apply commits the event that verb yields on the trip. A key seen before
 // returns the event it led to then. Errors: those of verb and of Store.Apply;
 // ErrConflict if the trip kept changing through all attempts.
-func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, error) {
+func (d *Service) Apply(ctx context.Context, k IdempotencyKey, id TripID, verb Transition) (Event, error) {
 	for range maxAttempts {
 		t, err := d.Store.Trip(ctx, id)
 		if err != nil {
@@ -58,7 +59,7 @@ func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, er
 			return d.replayOrRefuse(ctx, k, err)
 		}
 
-		ev, err = d.applyAndNotify(ctx, Move{Key: k, Event: ev})
+		ev, err = d.applyAndNotify(ctx, Command{Key: k, Event: ev})
 		if !errors.Is(err, ErrConflict) {
 			return ev, err
 		}
@@ -70,10 +71,10 @@ func (d *Desk) Move(ctx context.Context, k Key, id TripID, verb Verb) (Event, er
 // applyAndNotify commits a command and reports its event. For a command that
 // was done before the store returns the earlier event, which has another number
 // or, for a repeated request, another trip; it is not reported again.
-func (d *Desk) applyAndNotify(ctx context.Context, m Move) (Event, error) {
+func (d *Service) applyAndNotify(ctx context.Context, m Command) (Event, error) {
 	ev, err := d.Store.Apply(ctx, m)
-	if err == nil && d.Committed != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
-		d.Committed(ev)
+	if err == nil && d.OnCommitted != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
+		d.OnCommitted(ev)
 	}
 	return ev, err
 }
@@ -81,8 +82,8 @@ func (d *Desk) applyAndNotify(ctx context.Context, m Move) (Event, error) {
 // replayOrRefuse tells two refusals apart: a repeated command, whose transition
 // is illegal now because it was already made, gets its recorded event; any
 // other command gets the error illegal.
-func (d *Desk) replayOrRefuse(ctx context.Context, k Key, illegal error) (Event, error) {
-	ev, err := d.Store.Recorded(ctx, k)
+func (d *Service) replayOrRefuse(ctx context.Context, k IdempotencyKey, illegal error) (Event, error) {
+	ev, err := d.Store.RecordedEvent(ctx, k)
 	if errors.Is(err, ErrNotFound) {
 		return Event{}, illegal
 	}

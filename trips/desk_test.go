@@ -11,7 +11,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memoryStore is the part of a store that a Desk uses, in memory.
+// memoryStore is the part of a store that a Service uses, in memory.
 type memoryStore struct {
 	trips.Store // the rest panics
 
@@ -43,7 +43,7 @@ func (s *memoryStore) Trip(_ context.Context, id trips.TripID) (trips.Trip, erro
 	return t, nil
 }
 
-func (s *memoryStore) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+func (s *memoryStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	s.applied++
 	if s.err != nil {
 		return trips.Event{}, s.err
@@ -51,7 +51,7 @@ func (s *memoryStore) Apply(ctx context.Context, m trips.Move) (trips.Event, err
 	if s.beforeWrite != nil {
 		s.beforeWrite(s)
 	}
-	if ev, err := s.Recorded(ctx, m.Key); !errors.Is(err, trips.ErrNotFound) {
+	if ev, err := s.RecordedEvent(ctx, m.Key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
 
@@ -61,37 +61,38 @@ func (s *memoryStore) Apply(ctx context.Context, m trips.Move) (trips.Event, err
 	}
 
 	k := [2]string{m.Key.Actor.String(), m.Key.ID}
-	s.trips[t.ID], s.recorded[k], s.fingerprints[k] = t, m.Event, m.Key.Print
+	s.trips[t.ID], s.recorded[k], s.fingerprints[k] = t, m.Event, m.Key.Fingerprint
 	return m.Event, nil
 }
 
-func (s *memoryStore) Recorded(_ context.Context, k trips.Key) (trips.Event, error) {
+func (s *memoryStore) RecordedEvent(_ context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	ev, ok := s.recorded[[2]string{k.Actor.String(), k.ID}]
 	if !ok {
 		return trips.Event{}, trips.ErrNotFound
 	}
-	if s.fingerprints[[2]string{k.Actor.String(), k.ID}] != k.Print {
+	if s.fingerprints[[2]string{k.Actor.String(), k.ID}] != k.Fingerprint {
 		return trips.Event{}, trips.ErrKeyReused
 	}
 	return ev, nil
 }
 
-// newService returns a Desk on the store. Its clock stands an hour after noon.
-func newService(s *memoryStore) *trips.Desk {
-	return &trips.Desk{Store: s, Now: func() time.Time { return noon.Add(time.Hour) }}
+// newService returns a Service on the store. Its clock stands an hour after
+// noon.
+func newService(s *memoryStore) *trips.Service {
+	return &trips.Service{Store: s, Now: func() time.Time { return noon.Add(time.Hour) }}
 }
 
-func newKey(who, id string) trips.Key {
-	return trips.Key{Actor: people[who], ID: id, Print: id}
+func newKey(who, id string) trips.IdempotencyKey {
+	return trips.IdempotencyKey{Actor: people[who], ID: id, Fingerprint: id}
 }
 
-func transitionBy(verb, who string) trips.Verb {
+func transitionBy(verb, who string) trips.Transition {
 	return func(t trips.Trip, at time.Time) (trips.Event, error) { return transitions[verb](t, people[who], at) }
 }
 
 func TestTheDeskOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
 	s := newMemoryStore()
-	ev, err := newService(s).Request(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
+	ev, err := newService(s).RequestTrip(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestTheDeskOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
 		t.Errorf("trip %s requested at %v: %v", ev.Trip.ID, ev.At, err)
 	}
 
-	again, err := newService(s).Request(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
+	again, err := newService(s).RequestTrip(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 	if err != nil || again != ev || len(s.trips) != 1 {
 		t.Errorf("the same request again: %+v, %v, %d trips", again, err, len(s.trips))
 	}
@@ -110,7 +111,7 @@ func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 	nowhere := marina
 	nowhere.Lat = 200
 
-	_, err := newService(s).Request(t.Context(), newKey("rider", "c1"), "ada", nowhere, airport, quote)
+	_, err := newService(s).RequestTrip(t.Context(), newKey("rider", "c1"), "ada", nowhere, airport, quote)
 	if !errors.Is(err, trips.ErrBadPoint) {
 		t.Error(err)
 	}
@@ -127,7 +128,7 @@ func TestAMoveThatLostARaceIsTriedAgainOnTheTripAsItStands(t *testing.T) {
 		s.trips["trip-1"] = tripAt(t, "arrived")
 	}
 
-	ev, err := newService(s).Move(t.Context(), newKey("rider", "c1"), "trip-1", transitionBy("cancel", "rider"))
+	ev, err := newService(s).Apply(t.Context(), newKey("rider", "c1"), "trip-1", transitionBy("cancel", "rider"))
 	if err != nil || ev.Trip.State != trips.Cancelled || ev.Trip.Version != 4 || s.applied != 2 {
 		t.Errorf("%+v, %v after %d writes", ev.Trip, err, s.applied)
 	}
@@ -136,7 +137,7 @@ func TestAMoveThatLostARaceIsTriedAgainOnTheTripAsItStands(t *testing.T) {
 func TestTheSecondOfTwoDriversLearnsThatTheTripIsTaken(t *testing.T) {
 	s := newMemoryStore(tripAt(t, "requested"))
 	s.beforeWrite = func(s *memoryStore) { s.trips["trip-1"] = tripAt(t, "reserved") }
-	_, err := newService(s).Move(t.Context(), newKey("driver2", "c1"), "trip-1", transitionBy("reserve", "driver2"))
+	_, err := newService(s).Apply(t.Context(), newKey("driver2", "c1"), "trip-1", transitionBy("reserve", "driver2"))
 	if !errors.Is(err, trips.ErrTaken) {
 		t.Error(err)
 	}
@@ -150,7 +151,7 @@ func TestTheDeskGivesUpOnATripThatNeverStandsStill(t *testing.T) {
 		s.trips["trip-1"] = t
 	}
 
-	_, err := newService(s).Move(t.Context(), newKey("rider", "c1"), "trip-1", transitionBy("cancel", "rider"))
+	_, err := newService(s).Apply(t.Context(), newKey("rider", "c1"), "trip-1", transitionBy("cancel", "rider"))
 	if !errors.Is(err, trips.ErrConflict) || s.applied != 5 {
 		t.Errorf("%v after %d writes", err, s.applied)
 	}
@@ -158,15 +159,15 @@ func TestTheDeskGivesUpOnATripThatNeverStandsStill(t *testing.T) {
 
 func TestARepeatedCommandGetsTheAnswerItGotThen(t *testing.T) {
 	s := newMemoryStore(tripAt(t, "reserved"))
-	first, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver"))
+	first, err := newService(s).Apply(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newService(s).Move(t.Context(), newKey("driver", "c2"), "trip-1", transitionBy("start", "driver")); err != nil {
+	if _, err := newService(s).Apply(t.Context(), newKey("driver", "c2"), "trip-1", transitionBy("start", "driver")); err != nil {
 		t.Fatal(err)
 	}
 
-	again, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver"))
+	again, err := newService(s).Apply(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver"))
 	if err != nil || again != first {
 		t.Errorf("again: %+v, %v", again, err)
 	}
@@ -179,10 +180,10 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 	s := newMemoryStore()
 	d := newService(s)
 	var told []trips.Event
-	d.Committed = func(ev trips.Event) { told = append(told, ev) }
+	d.OnCommitted = func(ev trips.Event) { told = append(told, ev) }
 	var id trips.TripID
 	for range 2 {
-		ev, err := d.Request(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
+		ev, err := d.RequestTrip(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,19 +191,19 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 	}
 
 	for _, verb := range []string{"reserve", "arrive", "reserve", "arrive"} {
-		if _, err := d.Move(t.Context(), newKey("driver", verb), id, transitionBy(verb, "driver")); err != nil {
+		if _, err := d.Apply(t.Context(), newKey("driver", verb), id, transitionBy(verb, "driver")); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if _, err := d.Move(t.Context(), newKey("driver", "c9"), id, transitionBy("complete", "driver")); err == nil {
+	if _, err := d.Apply(t.Context(), newKey("driver", "c9"), id, transitionBy("complete", "driver")); err == nil {
 		t.Error("completed before it began")
 	}
 
 	// The store knows the command and the desk does not see that the move was
 	// made, as from a standby that lags.
 	s.trips[id] = told[0].Trip
-	if _, err := d.Move(t.Context(), newKey("driver", "arrive"), id, transitionBy("reserve", "driver")); err != nil {
+	if _, err := d.Apply(t.Context(), newKey("driver", "arrive"), id, transitionBy("reserve", "driver")); err != nil {
 		t.Fatal(err)
 	}
 	if len(told) != 3 || told[0].Kind != trips.KindRequested || told[1].Kind != trips.KindReserved || told[2].Kind != trips.KindArrived {
@@ -212,13 +213,13 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 
 func TestACommandIDUsedForSomethingElseIsRefused(t *testing.T) {
 	s := newMemoryStore(tripAt(t, "reserved"))
-	if _, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver")); err != nil {
+	if _, err := newService(s).Apply(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("arrive", "driver")); err != nil {
 		t.Fatal(err)
 	}
 
-	other := trips.Key{Actor: people["driver"], ID: "c1", Print: "something else"}
+	other := trips.IdempotencyKey{Actor: people["driver"], ID: "c1", Fingerprint: "something else"}
 	for _, verb := range []string{"start", "arrive"} { // one legal now, one not
-		if _, err := newService(s).Move(t.Context(), other, "trip-1", transitionBy(verb, "driver")); !errors.Is(err, trips.ErrKeyReused) {
+		if _, err := newService(s).Apply(t.Context(), other, "trip-1", transitionBy(verb, "driver")); !errors.Is(err, trips.ErrKeyReused) {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}
@@ -226,7 +227,7 @@ func TestACommandIDUsedForSomethingElseIsRefused(t *testing.T) {
 
 func TestAnIllegalMoveWithANewKeyKeepsItsOwnError(t *testing.T) {
 	s := newMemoryStore(tripAt(t, "reserved"))
-	_, err := newService(s).Move(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("complete", "driver"))
+	_, err := newService(s).Apply(t.Context(), newKey("driver", "c1"), "trip-1", transitionBy("complete", "driver"))
 	if !errors.Is(err, trips.ErrBadMove) || s.applied != 0 {
 		t.Errorf("%v after %d writes", err, s.applied)
 	}
@@ -234,15 +235,15 @@ func TestAnIllegalMoveWithANewKeyKeepsItsOwnError(t *testing.T) {
 
 func TestTheDeskPassesOnWhatTheStoreSays(t *testing.T) {
 	s, k := newMemoryStore(), newKey("rider", "c1")
-	if _, err := newService(s).Move(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := newService(s).Apply(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)
 	}
 
 	s.err = errors.New("disk on fire")
-	if _, err := newService(s).Move(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, s.err) {
+	if _, err := newService(s).Apply(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, s.err) {
 		t.Error(err)
 	}
-	if _, err := newService(s).Request(t.Context(), k, "ada", marina, airport, quote); !errors.Is(err, s.err) {
+	if _, err := newService(s).RequestTrip(t.Context(), k, "ada", marina, airport, quote); !errors.Is(err, s.err) {
 		t.Error(err)
 	}
 }

@@ -15,7 +15,7 @@ var (
 	ErrRiderBusy = errors.New("the rider has an active trip already")
 	ErrConflict  = errors.New("the trip moved on meanwhile")
 	ErrKeyReused = errors.New("this command id was used before for a different command")
-	ErrVoid      = errors.New("this command was given up before it was done, and never will be")
+	ErrAbandoned = errors.New("this command was given up before it was done, and never will be")
 	ErrBadPoint  = errors.New("not a usable point")
 )
 

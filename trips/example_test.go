@@ -22,6 +22,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+
 	fmt.Println(ev.Seq(), ev.Trip.State, ev.Trip.Quote.Fare)
 
 	driver := trips.Driver("chidi")

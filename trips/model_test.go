@@ -133,8 +133,8 @@ func checkTrip(t *rapid.T, m model, trip trips.Trip) {
 		}
 	}
 
-	if len(trips.Next[trip.State]) == 0 == trip.State.Active() {
-		t.Fatalf("%s: active %v, with %d ways on", trip.State, trip.State.Active(), len(trips.Next[trip.State]))
+	if len(trips.NextStates[trip.State]) == 0 == trip.State.IsActive() {
+		t.Fatalf("%s: active %v, with %d ways on", trip.State, trip.State.IsActive(), len(trips.NextStates[trip.State]))
 	}
 }
 

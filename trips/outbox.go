@@ -17,10 +17,10 @@ const (
 	TopicReceipt Topic = "receipt" // payload: payments.Charge as JSON
 )
 
-// Notice is a row of the outbox: an event that was committed and that other
-// nodes must still be told. Rows are ordered by XID, then ID. On SQLite, which
-// has one writer, XID is 0.
-type Notice struct {
+// OutboxMessage is a row of the outbox: an event that was committed and that
+// other nodes must still be told. Rows are ordered by XID, then ID. On SQLite,
+// which has one writer, XID is 0.
+type OutboxMessage struct {
 	XID     uint64
 	ID      int64
 	Topic   Topic
@@ -35,15 +35,16 @@ type Notice struct {
 // database's clock. A second one at the same time would only repeat messages,
 // and every message carries a number that makes repeats harmless.
 type Outbox interface {
-	// Lease takes or extends the right to relay. It returns false while another
-	// holder has it.
-	Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error)
-	// Pending returns the oldest messages after the cursor, at most limit. It
-	// leaves out messages that a transaction still running could precede.
-	Pending(ctx context.Context, limit int) ([]Notice, error)
-	// Advance moves the cursor to last and deletes the messages up to it, if
-	// holder still has the lease.
-	Advance(ctx context.Context, holder string, last Notice) error
+	// AcquireLease takes or extends the right to relay. It returns false while
+	// another holder has it.
+	AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error)
+	// PendingMessages returns the oldest messages after the cursor, at most
+	// limit. It leaves out messages that a transaction still running could
+	// precede.
+	PendingMessages(ctx context.Context, limit int) ([]OutboxMessage, error)
+	// AdvanceCursor moves the cursor to last and deletes the messages up to it,
+	// if holder still has the lease.
+	AdvanceCursor(ctx context.Context, holder string, last OutboxMessage) error
 	// Backlog counts the messages not yet relayed and returns when the oldest
 	// was written.
 	Backlog(ctx context.Context) (n int, oldest time.Time, err error)

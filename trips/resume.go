@@ -9,8 +9,11 @@ type ResumeQuery struct {
 
 // ResumeState answers a ResumeQuery: what the person must hear to catch up.
 type ResumeState struct {
-	Trip        Trip   // their active trip; without one the trip they named, even another person's; zero: neither exists
+	// their active trip; without one the trip they named, even another
+	// person's; zero: neither exists
+	Trip        Trip
 	LastChatSeq uint32 // number of the trip's newest chat message; 0: none
-	SOSAcked    bool   // an operator acknowledged one of their calls for help on the trip
-	Paid        bool   // they are the trip's rider, and it was charged
+	// an operator acknowledged one of their calls for help on the trip
+	SOSAcked bool
+	Paid     bool // they are the trip's rider, and it was charged
 }

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Key makes a command idempotent: one id of one actor has one effect. Print is
-// a short description of what was asked; a key that comes back with another
-// Print is refused with ErrKeyReused.
-type Key struct {
-	Actor Actor
-	ID    string
-	Print string
+// IdempotencyKey makes a command idempotent: one id of one actor has one
+// effect. Fingerprint is a short description of what was asked; a key that
+// comes back with another Fingerprint is refused with ErrKeyReused.
+type IdempotencyKey struct {
+	Actor       Actor
+	ID          string
+	Fingerprint string
 }
 
-// Move is one command's effect on one trip, ready to be committed.
-type Move struct {
-	Key   Key
+// Command is one command's effect on one trip, ready to be committed.
+type Command struct {
+	Key   IdempotencyKey
 	Event Event
 }
 
 // Store keeps trips. Every method may block on I/O, may be called from many
 // goroutines, and returns as soon as ctx ends. What a cancelled call had begun
-// may still have happened; Recorded tells.
+// may still have happened; RecordedEvent tells.
 type Store interface {
 	// Apply commits a command in one transaction: it inserts the trip (Version
 	// 1) or updates it where its version is Event.Trip.Version-1, appends the
@@ -32,31 +32,32 @@ type Store interface {
 	// before it returns.
 	//
 	// Errors: ErrConflict (the version moved on), ErrTaken (the driver has an
-	// active trip), ErrRiderBusy, ErrKeyReused, ErrNotFound, ErrVoid.
-	Apply(ctx context.Context, m Move) (Event, error)
+	// active trip), ErrRiderBusy, ErrKeyReused, ErrNotFound, ErrAbandoned.
+	Apply(ctx context.Context, m Command) (Event, error)
 
 	// Trip returns a trip, or ErrNotFound.
 	Trip(ctx context.Context, id TripID) (Trip, error)
-	// Recorded returns the event that a key led to. Errors: ErrNotFound if the
-	// key is new, ErrKeyReused if it was recorded with another print, ErrVoid
-	// if the command was given up, with any print.
-	Recorded(ctx context.Context, k Key) (Event, error)
-	// Void gives up a command that was not done: from then on Apply with its
-	// key returns ErrVoid, even for a call that is under way, so that the
-	// caller can be refused for good. It returns ErrVoid, or the event that the
-	// key led to before.
-	Void(ctx context.Context, k Key) (Event, error)
+	// RecordedEvent returns the event that a key led to. Errors: ErrNotFound if
+	// the key is new, ErrKeyReused if it was recorded with another print,
+	// ErrAbandoned if the command was given up, with any print.
+	RecordedEvent(ctx context.Context, k IdempotencyKey) (Event, error)
+	// Abandon gives up a command that was not done: from then on Apply with its
+	// key returns ErrAbandoned, even for a call that is under way, so that the
+	// caller can be refused for good. It returns ErrAbandoned, or the event
+	// that the key led to before.
+	Abandon(ctx context.Context, k IdempotencyKey) (Event, error)
 	// Events returns the trip's events numbered above after, in order. An
 	// unknown trip has none.
 	Events(ctx context.Context, id TripID, after uint32) ([]Event, error)
-	// Active returns the actor's active trip, or ErrNotFound.
-	Active(ctx context.Context, a Actor) (Trip, error)
-	// Open returns trips that wait for a driver, oldest first, at most limit.
-	Open(ctx context.Context, limit int) ([]Trip, error)
-	// Driven returns all active trips that have a driver. A node that starts
-	// learns from them which drivers are busy.
-	Driven(ctx context.Context) ([]Trip, error)
-	// List returns the actor's trips requested before a time, newest first, at
-	// most limit.
-	List(ctx context.Context, a Actor, before time.Time, limit int) ([]Trip, error)
+	// ActiveTrip returns the actor's active trip, or ErrNotFound.
+	ActiveTrip(ctx context.Context, a Actor) (Trip, error)
+	// OpenTrips returns trips that wait for a driver, oldest first, at most
+	// limit.
+	OpenTrips(ctx context.Context, limit int) ([]Trip, error)
+	// TripsWithDriver returns all active trips that have a driver. A node that
+	// starts learns from them which drivers are busy.
+	TripsWithDriver(ctx context.Context) ([]Trip, error)
+	// ListTrips returns the actor's trips requested before a time, newest
+	// first, at most limit.
+	ListTrips(ctx context.Context, a Actor, before time.Time, limit int) ([]Trip, error)
 }

@@ -226,13 +226,13 @@ func checkTransition(t *testing.T, from trips.Trip, ev trips.Event, by trips.Act
 	if ev.By != by || !ev.At.Equal(noon.Add(time.Hour)) {
 		t.Errorf("event is by %v at %v", ev.By, ev.At)
 	}
-	if to.State.Active() != to.EndedAt.IsZero() {
+	if to.State.IsActive() != to.EndedAt.IsZero() {
 		t.Errorf("%s trip ended at %v", to.State, to.EndedAt)
 	}
 	if (to.Reason != "") != (to.State == trips.Cancelled || to.State == trips.Expired) {
 		t.Errorf("%s trip has the reason %q", to.State, to.Reason)
 	}
-	if got := trips.Next[from.State][ev.Kind]; got != to.State {
+	if got := trips.NextStates[from.State][ev.Kind]; got != to.State {
 		t.Errorf("Next takes %s by %s to %q, the verb to %q", from.State, ev.Kind, got, to.State)
 	}
 }
@@ -255,11 +255,11 @@ func TestNextHoldsExactlyTheMovesTheVerbsAllow(t *testing.T) {
 		}
 	}
 
-	if len(found) != len(trips.Next) {
-		t.Errorf("moves lead out of %d states, Next has %d", len(found), len(trips.Next))
+	if len(found) != len(trips.NextStates) {
+		t.Errorf("moves lead out of %d states, Next has %d", len(found), len(trips.NextStates))
 	}
 
-	for from, moves := range trips.Next {
+	for from, moves := range trips.NextStates {
 		if !maps.Equal(moves, found[from]) {
 			t.Errorf("from %q Next has %v, the verbs %v", from, moves, found[from])
 		}

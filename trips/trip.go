@@ -59,9 +59,9 @@ const (
 	Cancelled State = "cancelled"
 )
 
-// Active reports whether a trip in this state binds its rider, and its driver
+// IsActive reports whether a trip in this state binds its rider, and its driver
 // if it has one: neither may have a second active trip.
-func (s State) Active() bool {
+func (s State) IsActive() bool {
 	return s == Requested || s == Reserved || s == Arrived || s == OnTrip
 }
 
@@ -128,7 +128,7 @@ func (e Event) Seq() uint32 { return e.Trip.Version }
 // not on the map.
 func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, at time.Time) (Event, error) {
 	for name, p := range map[string]location.Point{"pickup": pickup, "dropoff": dropoff} {
-		if err := p.Check(); err != nil {
+		if err := p.CheckRange(); err != nil {
 			return Event{}, fmt.Errorf("%w: %s: %v", ErrBadPoint, name, err)
 		}
 	}
@@ -220,7 +220,7 @@ func (t Trip) Cancel(by Actor, reason string, at time.Time) (Event, error) {
 	if !ok {
 		return Event{}, fmt.Errorf("trip %s: %w", t.ID, ErrNotYours)
 	}
-	if !t.State.Active() || (t.State == OnTrip && by.Role != RoleSystem) {
+	if !t.State.IsActive() || (t.State == OnTrip && by.Role != RoleSystem) {
 		return Event{}, t.illegalMove(kind)
 	}
 
@@ -264,10 +264,11 @@ func (t Trip) illegalMove(kind Kind) error {
 	return &MoveError{Trip: t.ID, From: t.State, Move: kind}
 }
 
-// Next lists the legal transitions: from a state, by an event, to a state. It
-// is the whole state machine as data, for checkers and for the documentation.
-// The methods of Trip enforce the same table; a test compares the two.
-var Next = map[State]map[Kind]State{
+// NextStates lists the legal transitions: from a state, by an event, to a
+// state. It is the whole state machine as data, for checkers and for the
+// documentation. The methods of Trip enforce the same table; a test compares
+// the two.
+var NextStates = map[State]map[Kind]State{
 	"":        {KindRequested: Requested},
 	Requested: {KindReserved: Reserved, KindExpired: Expired, KindRiderCancel: Cancelled, KindSystemCancel: Cancelled},
 	Reserved:  {KindArrived: Arrived, KindRiderCancel: Cancelled, KindDriverCancel: Cancelled, KindSystemCancel: Cancelled},

@@ -40,8 +40,9 @@ var (
 	Proto Codec = protoCodec{}
 )
 
-// For returns the codec of a negotiated subprotocol; false for any other name.
-func For(subprotocol string) (Codec, bool) {
+// CodecFor returns the codec of a negotiated subprotocol; false for any other
+// name.
+func CodecFor(subprotocol string) (Codec, bool) {
 	switch subprotocol {
 	case SubprotocolJSON:
 		return JSON, true
@@ -104,17 +105,17 @@ func rejectUnknown(m protoreflect.Message) (err error) {
 	return err
 }
 
-// Millis returns a time as it travels: milliseconds since the Unix epoch, exact
-// to the microsecond. The zero time is 0.
-func Millis(t time.Time) float64 {
+// ToMillis returns a time as it travels: milliseconds since the Unix epoch,
+// exact to the microsecond. The zero time is 0.
+func ToMillis(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}
 	return float64(t.UnixMicro()) / 1e3
 }
 
-// Time is the inverse of Millis.
-func Time(ms float64) time.Time {
+// FromMillis is the inverse of ToMillis.
+func FromMillis(ms float64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}

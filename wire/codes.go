@@ -31,7 +31,7 @@ const (
 )
 
 // Close codes. Those below 4000 are from RFC 6455. Phones reconnect after any
-// code for which ComeBack holds.
+// code for which ShouldReconnect holds.
 const (
 	CloseGoingAway   = 1001 // the node stops: reconnect at once
 	CloseBadFrame    = 1002 // broken framing: stay away
@@ -48,9 +48,9 @@ const (
 	CloseSilent      = 4414 // nothing received for too long: reconnect
 )
 
-// ComeBack reports whether a phone should reconnect after a close code. A
-// connection that was lost without a code counts as yes.
-func ComeBack(code int) bool {
+// ShouldReconnect reports whether a phone should reconnect after a close code.
+// A connection that was lost without a code counts as yes.
+func ShouldReconnect(code int) bool {
 	switch code {
 	case CloseBadFrame, CloseBadData, ClosePolicy, CloseTooBig, CloseNoAuth, CloseTokenEnded, CloseTooManyOpen, CloseReplaced:
 		return false

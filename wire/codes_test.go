@@ -27,7 +27,7 @@ func TestPhonesComeBackAfterTheseCodesOnly(t *testing.T) {
 		1005:             true, // closed without a code
 		1006:             true, // lost
 	} {
-		if ComeBack(code) != want {
+		if ShouldReconnect(code) != want {
 			t.Errorf("%d: come back = %v, want %v", code, !want, want)
 		}
 	}
@@ -36,12 +36,12 @@ func TestPhonesComeBackAfterTheseCodesOnly(t *testing.T) {
 func TestTimesTravelToTheMicrosecond(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.UnixMicro(rapid.Int64Range(1, 4_102_444_800_000_000).Draw(t, "microseconds since 1970"))
-		if got := Time(Millis(at)); !got.Equal(at) {
+		if got := FromMillis(ToMillis(at)); !got.Equal(at) {
 			t.Fatalf("%v came back as %v", at, got)
 		}
 	})
 
-	if Millis(time.Time{}) != 0 || !Time(0).IsZero() {
+	if ToMillis(time.Time{}) != 0 || !FromMillis(0).IsZero() {
 		t.Error("no time must travel as 0 and back")
 	}
 }

@@ -13,12 +13,13 @@ func ExampleCodec() {
 		MoveTrip: &wire.MoveTrip{TripId: "trip-1", Step: wire.Step_ARRIVE}}}
 
 	for _, name := range []string{wire.SubprotocolJSON, wire.SubprotocolProto} {
-		codec, _ := wire.For(name)
+		codec, _ := wire.CodecFor(name)
 		data, err := codec.Append(nil, sent)
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
+
 		if codec.Text() {
 			fmt.Println(strings.ReplaceAll(string(data), " ", ""))
 		} else {

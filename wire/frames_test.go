@@ -187,12 +187,12 @@ func TestWhatIsNotOneWholeFrameIsRefused(t *testing.T) {
 
 func TestSubprotocolsNameTheirCodecs(t *testing.T) {
 	for name, want := range map[string]Codec{SubprotocolJSON: JSON, SubprotocolProto: Proto} {
-		if codec, ok := For(name); !ok || codec != want || codec.Text() != (codec == JSON) {
+		if codec, ok := CodecFor(name); !ok || codec != want || codec.Text() != (codec == JSON) {
 			t.Errorf("%s: %v, %v", name, codec, ok)
 		}
 	}
 
-	if codec, ok := For("ridehail.v2.json"); ok || codec != nil {
+	if codec, ok := CodecFor("ridehail.v2.json"); ok || codec != nil {
 		t.Errorf("a subprotocol that is not ours got %v", codec)
 	}
 }

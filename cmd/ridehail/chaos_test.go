@@ -40,12 +40,14 @@ type chaosRun struct {
 
 func startChaos(t *testing.T, args ...string) *chaosRun {
 	t.Helper()
+
 	if err := servers.Missing(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}
 		t.Skip("chaos needs Redis and Postgres: ", err)
 	}
+
 	// t.TempDir is closed to the user postgres
 	home, err := os.MkdirTemp("", "chaos-test.")
 	if err != nil {
@@ -54,6 +56,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	if err := os.Chmod(home, 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	r := &chaosRun{Cmd: exec.Command(os.Args[0], append([]string{"chaos"}, args...)...), home: home}
 	r.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+home)
 	r.Stdout = &r.out
@@ -61,10 +64,12 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r.logs = bufio.NewScanner(errs)
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		// it has ended unless the test failed before; then the guard cleans up
 		_ = r.Process.Kill()
@@ -110,21 +115,25 @@ func processes(t *testing.T) (out []processRow) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		if len(f) < 3 || strings.HasPrefix(f[2], "Z") {
 			continue
 		}
+
 		parent, err := strconv.Atoi(f[0])
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		group, err := strconv.Atoi(f[1])
 		if err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, processRow{parent, group})
 	}
+
 	return out
 }
 
@@ -132,6 +141,7 @@ func processes(t *testing.T) (out []processRow) {
 // folder.
 func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
 	t.Helper()
+
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		left := 0
 		for _, p := range processes(t) {
@@ -141,6 +151,7 @@ func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
 				}
 			}
 		}
+
 		files, err := filepath.Glob(r.home + "/*")
 		if err != nil {
 			t.Fatal(err)
@@ -157,11 +168,13 @@ func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
 func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 	r := startChaos(t, "--for", "25s", "--seed", "1", "--drivers", "60", "--riders", "40", "--json")
 	r.until("")
+
 	err := r.Wait()
 	var got chaos.Report
 	if jerr := json.Unmarshal(r.out.Bytes(), &got); jerr != nil || err != nil {
 		t.Fatalf("%v, %v: %s", err, jerr, r.out.String())
 	}
+
 	t.Log("\n" + got.Text())
 	if len(got.Windows)+len(got.LeftOut) < 15 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
 		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
@@ -170,12 +183,14 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 		got.Takeover.Blows == 0 || got.Resources[0].Most.Goroutines == 0 {
 		t.Errorf("too little was measured: %+v, %+v, %+v", got.Operations, got.Takeover, got.Resources)
 	}
+
 	idle := 0
 	for _, i := range got.Invariants {
 		if i.Checked == 0 {
 			idle++ // rare things such as refunds may not have happened
 		}
 	}
+
 	if len(got.Invariants) < 15 || idle > 2 {
 		t.Errorf("of %d promises %d were never put to the test", len(got.Invariants), idle)
 	}
@@ -186,12 +201,14 @@ func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
 	if !r.until("the city lives") {
 		t.Fatal("the city never lived")
 	}
+
 	groups := r.families(t)
 	if len(groups) < 9 {
 		// Postgres, Redis, provider, node, drivers, riders, operators,
 		// intruder, guard
 		t.Errorf("only %d children", len(groups))
 	}
+
 	if err := r.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +224,7 @@ func TestChaosThatIsKilledLeavesNothingBehind(t *testing.T) {
 	if !r.until("the city lives") {
 		t.Fatal("the city never lived")
 	}
+
 	groups := r.families(t)
 	if err := r.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -152,7 +152,7 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 }
 
 func TestARideOnThePageOfTheRealCity(t *testing.T) {
-	webtest.Need(t)
+	webtest.RequireBrowser(t)
 	address := freeAddress(t)
 	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "30", "--speed", "10")
 	awaitReady(t, p, "http://"+address)

@@ -20,6 +20,7 @@ func TestNodesWhoseClocksAreTenMinutesApartTellOneTimeAndTakeEachOthersTokens(t 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	rng := rand.New(rand.NewPCG(1, 2))
 	somewhere := func() *wire.Point { p := city.RandomPoint(rng); return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
 	var doors []string
@@ -29,11 +30,12 @@ func TestNodesWhoseClocksAreTenMinutesApartTellOneTimeAndTakeEachOthersTokens(t 
 		awaitReady(t, start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--name", "node-"+address,
 			"--database", database, "--redis", redis, "--clock-offset="+off), "http://"+address)
 	}
+
 	for i, door := range doors {
 		id := "r-" + uuid.NewString()[:8]
 		ack := dial(t, door, "rider", id).command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{
 			RequestTrip: &wire.RequestTrip{Pickup: somewhere(), Dropoff: somewhere()}}})
-		if wrong := time.Since(wire.Time(ack.GetTrip().GetRequestedMs())).Abs(); ack.Code != "" || wrong > 2*time.Minute {
+		if wrong := time.Since(wire.FromMillis(ack.GetTrip().GetRequestedMs())).Abs(); ack.Code != "" || wrong > 2*time.Minute {
 			t.Errorf("node %d: %v, and it is %v wrong", i+1, ack.Code, wrong)
 		}
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, doors[1-i]+"/v1/trips", nil)

@@ -50,10 +50,10 @@ func (c *driversCmd) replayRecording(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: --replay %s: %w", errUsage, c.Replay, err)
 	}
 
-	for _, row := range report.Named {
+	for _, row := range report.NamedRows {
 		p.log.Warn("a row of the recording is left out", "row", row)
 	}
-	if rest := report.Bad - len(report.Named); rest > 0 {
+	if rest := report.BadRows - len(report.NamedRows); rest > 0 {
 		p.log.Warn("more rows of the recording are left out", "rows", rest)
 	}
 

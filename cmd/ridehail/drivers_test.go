@@ -74,7 +74,7 @@ func TestARecordedDriveMovesCarsThatRidersSee(t *testing.T) {
 	if err := json.Unmarshal([]byte(replay.out.String()), &s); err != nil {
 		t.Fatal(err, replay.out.String())
 	}
-	if s.FixesSent < 4 || s.FixesSent > 60 || s.Trace == nil || s.Trace.Fixes != 60 || s.Trace.Bad != 1 || s.Trace.Cars != 2 {
+	if s.FixesSent < 4 || s.FixesSent > 60 || s.Trace == nil || s.Trace.Fixes != 60 || s.Trace.BadRows != 1 || s.Trace.Cars != 2 {
 		t.Errorf("%+v, trace %+v", s, s.Trace)
 	}
 	if logs := replay.logs.String(); !strings.Contains(logs, "line 2: a place that is no number") {

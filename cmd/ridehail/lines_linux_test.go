@@ -6,13 +6,15 @@ import (
 	"testing"
 )
 
-// mute is a server that takes connections and never answers. End it by the function returned.
+// mute is a server that takes connections and never answers. End it by the
+// function returned.
 func mute(t *testing.T, address string) (end func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	taken := make(chan []net.Conn)
 	go func() {
 		var conns []net.Conn
@@ -25,6 +27,7 @@ func mute(t *testing.T, address string) (end func()) {
 			conns = append(conns, c)
 		}
 	}()
+
 	return func() {
 		l.Close()
 		for _, c := range <-taken {
@@ -33,8 +36,8 @@ func mute(t *testing.T, address string) (end func()) {
 	}
 }
 
-// strait is a way to a server that can be cut: nobody is told, nothing arrives, and what was connected then stays silent
-// for ever.
+// strait is a way to a server that can be cut: nobody is told, nothing arrives,
+// and what was connected then stays silent for ever.
 type strait struct {
 	to   string
 	over chan struct{} // closed when the test ends
@@ -52,6 +55,7 @@ func openStrait(t *testing.T, to string) (s *strait, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s = &strait{to: to, over: make(chan struct{}), era: 1, eras: 1}
 	var pipes sync.WaitGroup
 	pipes.Go(func() {
@@ -63,6 +67,7 @@ func openStrait(t *testing.T, to string) (s *strait, address string) {
 			pipes.Go(func() { s.carry(near, &pipes) })
 		}
 	})
+
 	t.Cleanup(func() {
 		l.Close()
 		close(s.over)
@@ -73,6 +78,7 @@ func openStrait(t *testing.T, to string) (s *strait, address string) {
 		s.mu.Unlock()
 		pipes.Wait()
 	})
+
 	return s, l.Addr().String()
 }
 
@@ -99,11 +105,13 @@ func (s *strait) carry(near net.Conn, pipes *sync.WaitGroup) {
 	if era == 0 {
 		return // until the end
 	}
+
 	far, err := net.Dial("tcp", s.to)
 	if err != nil {
 		near.Close()
 		return
 	}
+
 	s.keep(far)
 	pipes.Go(func() { s.pipe(far, near, era) })
 	s.pipe(near, far, era)
@@ -116,8 +124,10 @@ func (s *strait) pipe(to, from net.Conn, era int) {
 		s.mu.Lock()
 		cut := s.era != era
 		s.mu.Unlock()
+
 		if cut {
-			<-s.over // also when from has closed: the other side must not hear of it
+			// also when from has closed: the other side must not hear of it
+			<-s.over
 			return
 		}
 		if err == nil {

@@ -39,25 +39,30 @@ func token(t *testing.T, server, role, id string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	res, err := http.Post(server+"/v1/dev/tokens", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	var out struct{ Token string }
 	if err := json.NewDecoder(res.Body).Decode(&out); err != nil || out.Token == "" {
 		t.Fatalf("no token: %s, %v", res.Status, err)
 	}
+
 	return out.Token
 }
 
 func dial(t *testing.T, server, role, id string) *phone {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
+
 	conn, _, err := d.Dial("ws"+strings.TrimPrefix(server, "http")+"/v1/ws", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &phone{t: t, conn: conn, news: make(chan struct{}, 1)}
 	var reader sync.WaitGroup
 	reader.Go(p.read)
@@ -73,14 +78,17 @@ func (p *phone) read() {
 		if err != nil {
 			return
 		}
+
 		f := new(wire.ServerFrame)
 		if err := wire.JSON.Decode(data, f); err != nil {
 			p.t.Errorf("%s: %v", data, err)
 			return
 		}
+
 		p.mu.Lock()
 		p.heard = append(p.heard, f)
 		p.mu.Unlock()
+
 		select {
 		case p.news <- struct{}{}:
 		default:
@@ -92,6 +100,7 @@ func (p *phone) send(f *wire.ClientFrame) {
 	p.t.Helper()
 	p.writing.Lock()
 	defer p.writing.Unlock()
+
 	data, err := wire.JSON.Append(nil, f)
 	if err == nil {
 		err = p.conn.WriteMessage(websocket.TextMessage, data)
@@ -109,11 +118,13 @@ func (p *phone) await(what string, wanted func(*wire.ServerFrame) bool) *wire.Se
 		p.mu.Lock()
 		heard := p.heard
 		p.mu.Unlock()
+
 		for _, f := range heard {
 			if wanted(f) {
 				return f
 			}
 		}
+
 		select {
 		case <-p.news:
 		case <-late:
@@ -141,7 +152,7 @@ func (p *phone) awaitState(state string) {
 
 func (p *phone) fix(seq uint32, at *wire.Point) {
 	p.t.Helper()
-	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.Millis(time.Now()), Point: at, Accuracy: 5}}})
+	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}}})
 }
 
 // realServices returns a new Postgres database and a Redis, or skips the test.
@@ -154,19 +165,23 @@ func realServices(t *testing.T) (database, redis string) {
 		}
 		t.Skip("set RIDEHAIL_TEST_POSTGRES and RIDEHAIL_TEST_REDIS (or use ci/with-services) to try two nodes")
 	}
+
 	cfg, err := pgx.ParseConfig(postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx := t.Context()
 	admin, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	name := "nodes_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	if _, err := admin.Exec(ctx, "create database "+name); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(ctx)
 		if _, err := admin.Exec(ctx, "drop database "+name+" with (force)"); err != nil {
@@ -174,10 +189,12 @@ func realServices(t *testing.T) (database, redis string) {
 		}
 		admin.Close(ctx)
 	})
+
 	at, err := url.Parse(postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	at.Path = "/" + name
 	return at.String(), redis
 }
@@ -205,6 +222,7 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	rng := rand.New(rand.NewPCG(1, 2))
 	from, to := city.RandomPoint(rng), city.RandomPoint(rng)
 	here, there := &wire.Point{Lng: from.Lng, Lat: from.Lat}, &wire.Point{Lng: to.Lng, Lat: to.Lat}
@@ -239,6 +257,7 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 		driver.command(&wire.ClientFrame{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: trip, Step: step.do}}})
 		rider.awaitState(step.state)
 	}
+
 	rider.await("receipt", func(f *wire.ServerFrame) bool { return f.GetReceipt().GetTripId() == trip })
 	driving()
 
@@ -248,6 +267,7 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 			t.Errorf("a node that is stopped exits with %d", code)
 		}
 	}
+
 	audit := start(t, "audit", "--database", database)
 	if code := audit.wait(t); code != exitDone {
 		t.Errorf("the audit found: %s", audit.out.String())
@@ -269,9 +289,11 @@ func keepDriving(t *testing.T, p *phone, around *wire.Point) (stop func()) {
 				return
 			case <-tick.C:
 			}
+
 			p.fix(seq, &wire.Point{Lng: around.Lng + float64(seq%10)*1e-5, Lat: around.Lat})
 		}
 	})
+
 	stop = sync.OnceFunc(func() { close(done); sender.Wait() })
 	t.Cleanup(stop)
 	return stop

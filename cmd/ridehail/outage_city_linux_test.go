@@ -44,6 +44,7 @@ func openOutageCity(t *testing.T) *outageCity {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c := &outageCity{t: t, plan: plan, rng: rand.New(rand.NewPCG(3, 4)), providerAt: freeAddress(t), routingAt: freeAddress(t),
 		ledger: t.TempDir() + "/ledger.jsonl"}
 	c.redis, c.postgres = processtest.Redis(t, "--save", ""), processtest.Postgres(t)
@@ -52,6 +53,7 @@ func openOutageCity(t *testing.T) *outageCity {
 	c.database = strings.Replace(c.postgresURL, "/postgres?", "/ridehail?", 1)
 	c.startProvider()
 	c.startRouting()
+
 	var redisAt, databaseAt string
 	c.toRedis, redisAt = openStrait(t, hostOf(t, c.redisURL))
 	c.toPostgres, databaseAt = openStrait(t, hostOf(t, c.database))
@@ -99,6 +101,7 @@ func (c *outageCity) sql(t *testing.T, statement string) { sqlAt(t, c.postgresUR
 func sqlAt(t *testing.T, url, statement string) {
 	t.Helper()
 	ctx := context.Background()
+
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +132,7 @@ func (c *outageCity) ride(t *testing.T) *ride {
 func (c *outageCity) accepted(t *testing.T) *ride {
 	t.Helper()
 	from, to := c.somewhere(), c.somewhere()
+
 	run := uuid.NewString()[:8]
 	r := &ride{driver: c.dial(t, "driver", "d-"+run), rider: c.dial(t, "rider", "r-"+run), riderID: "r-" + run}
 	r.driver.command(&wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{SetAvailable: &wire.SetAvailable{Available: true}}})
@@ -194,11 +198,13 @@ func (c *outageCity) dial(t *testing.T, role, id string) *phone {
 func (c *outageCity) mustBeTurnedAway(t *testing.T) {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
+
 	conn, _, err := d.Dial("ws"+strings.TrimPrefix(c.url, "http")+"/v1/ws", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	hello, err := wire.JSON.Append(nil, &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{
 		Token: token(t, c.url, "rider", "r-"+uuid.NewString()[:8])}}})
 	if err == nil {
@@ -207,6 +213,7 @@ func (c *outageCity) mustBeTurnedAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if _, _, err = conn.ReadMessage(); !websocket.IsCloseError(err, wire.CloseOverload) {
 		t.Errorf("a phone that connects hears %v", err)
@@ -222,7 +229,7 @@ func (p *phone) seeTheCarMove(after time.Time) {
 		pos := p.await("a newer position", func(f *wire.ServerFrame) bool { return f.GetPosition().GetN() > shown }).GetPosition()
 		shown = pos.N
 		p.send(&wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: shown}}})
-		if pos.AtMs > wire.Millis(after) {
+		if pos.AtMs > wire.ToMillis(after) {
 			fresh++
 		}
 	}
@@ -235,6 +242,7 @@ func (p *phone) mustBe(code wire.Code, f *wire.ClientFrame, n int) {
 	eventually(p.t, "an answer", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+
 		answers := 0
 		for _, h := range p.heard {
 			if h.GetAck().GetId() == f.Id {
@@ -242,8 +250,10 @@ func (p *phone) mustBe(code wire.Code, f *wire.ClientFrame, n int) {
 				last = h.GetAck()
 			}
 		}
+
 		return answers == n
 	})
+
 	if last.Code != string(code) {
 		p.t.Fatalf("answer %d to %v is %q (%s), want %q", n, f, last.Code, last.Message, code)
 	}
@@ -257,6 +267,7 @@ func (c *outageCity) mustGoOn(t *testing.T) {
 	journey := fmt.Sprintf(`{"pickup":{"lng":%v,"lat":%v},"dropoff":{"lng":%v,"lat":%v}}`, from.Lng, from.Lat, to.Lng, to.Lat)
 	began := time.Now()
 	defer func() { t.Logf("five answers that need nothing lost took %v", time.Since(began)) }()
+
 	c.mustAnswer(t, http.StatusOK, "GET", "/healthz", "", "")
 	c.mustAnswer(t, http.StatusOK, "GET", "/", "", "")
 	c.mustAnswer(t, http.StatusOK, "GET", "/v1/city", "", "")
@@ -267,6 +278,7 @@ func (c *outageCity) mustGoOn(t *testing.T) {
 func (c *outageCity) routeSource(t *testing.T) string {
 	t.Helper()
 	from, to := c.somewhere(), c.somewhere()
+
 	answer := c.mustAnswer(t, http.StatusOK, "POST", "/v1/quotes", token(t, c.url, "rider", "r-"+uuid.NewString()[:8]),
 		fmt.Sprintf(`{"pickup":{"lng":%v,"lat":%v},"dropoff":{"lng":%v,"lat":%v}}`, from.Lng, from.Lat, to.Lng, to.Lat))
 	var quote struct {
@@ -290,14 +302,17 @@ func (c *outageCity) mustAnswer(t *testing.T, status int, method, path, bearer, 
 func (c *outageCity) call(method, path, bearer, body string) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), prompt)
 	defer cancel()
+
 	req, err := http.NewRequestWithContext(ctx, method, c.url+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -335,9 +350,11 @@ func flush(t *testing.T, redis string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	if _, err := io.WriteString(conn, "FLUSHALL\r\n"); err != nil {
 		t.Fatal(err)
 	}
+
 	answer := make([]byte, 5)
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "+OK\r\n" {
 		t.Fatalf("FLUSHALL: %q, %v", answer, err)

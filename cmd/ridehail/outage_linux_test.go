@@ -176,7 +176,7 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	jobs := func(want int64) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%d jobs in the queue", want), func() bool {
-			n, err := server.Outstanding(t.Context(), node.SettlementStream)
+			n, err := server.CountOutstanding(t.Context(), node.SettlementStream)
 			return err == nil && n == want
 		})
 	}

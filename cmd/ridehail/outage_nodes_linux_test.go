@@ -34,6 +34,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	places := &outageCity{plan: plan, rng: rand.New(rand.NewPCG(5, 6))}
 	here, there := places.somewhere(), places.somewhere()
 	run := uuid.NewString()[:8]
@@ -56,6 +57,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	if w := back.await("welcome", isWelcome).GetWelcome(); w.GetTrip().GetState() != "arrived" || w.GetChatSeq() != 1 {
 		t.Errorf("a phone that asks is told %v", w)
 	}
+
 	r.driver.command(r.step(wire.Step_START))
 
 	redis.Start()
@@ -71,6 +73,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	r.paid()
 	r.rider.told(r.trip, "1 2 3 4 5")
 	r.driver.told(r.trip, "2 3 4 5")
+
 	for _, at := range []string{atA, atB} {
 		eventually(t, at+" is ready", func() bool {
 			res, err := http.Get(at + "/readyz")
@@ -81,6 +84,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 			return res.StatusCode == http.StatusOK
 		})
 	}
+
 	if audit := start(t, "audit", "--database", database); audit.wait(t) != exitDone {
 		t.Errorf("the audit found: %s", audit.out.String())
 	}
@@ -95,12 +99,14 @@ func (p *phone) told(trip, want string) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	var got []string
 	for _, f := range p.heard {
 		if e := f.GetTripEvent(); e.GetTripId() == trip {
 			got = append(got, fmt.Sprint(e.Seq))
 		}
 	}
+
 	if heard := strings.Join(got, " "); heard != want {
 		p.t.Errorf("heard of the events %s, want %s", heard, want)
 	}

@@ -68,7 +68,7 @@ func (c *queueListCmd) Run(ctx context.Context, p *process) error {
 		}
 		report := queueReport{Stream: c.Stream, Undone: state.Undone, Dead: []deadLetter{}}
 		for _, l := range state.Dead {
-			report.Dead = append(report.Dead, deadLetter{Entry: l.Entry, Job: l.ID, At: l.At, Why: l.Why})
+			report.Dead = append(report.Dead, deadLetter{Entry: l.EntryID, Job: l.ID, At: l.At, Why: l.Reason})
 		}
 		return p.printResult(c.JSON, report, report.formatText())
 	})
@@ -106,7 +106,7 @@ func (c *queueRetryCmd) Run(ctx context.Context, p *process) error {
 			err = r.RetryEntries(ctx, c.Stream, c.Entries, onRetried)
 		}
 
-		if errors.Is(err, events.ErrNoLetter) {
+		if errors.Is(err, events.ErrNoDeadLetter) {
 			err = fmt.Errorf("%w: %w", errCheckFailed, err)
 		}
 		return err

@@ -33,14 +33,14 @@ func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = r.Close() })
 	dead := make(chan string, 2)
-	w := &events.Worker{Redis: r, Stream: stream, Consumer: "a", Deliveries: 1,
-		Handle: func(context.Context, string, []byte) error { return errors.New("the card was eaten") },
-		OnDead: func(j events.Job, _ error) { dead <- j.ID }}
+	w := &events.Worker{Redis: r, Stream: stream, Consumer: "a", MaxDeliveries: 1,
+		Handle:       func(context.Context, string, []byte) error { return errors.New("the card was eaten") },
+		OnDeadLetter: func(j events.Job, _ error) { dead <- j.ID }}
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
 
 	for _, id := range []string{"trip-1", "trip-2"} {
-		if err := r.Enqueue(ctx, stream, id, nil); err != nil {
+		if err := r.EnqueueJob(ctx, stream, id, nil); err != nil {
 			t.Fatal(err)
 		}
 		<-dead

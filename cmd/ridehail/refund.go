@@ -31,12 +31,12 @@ func (c *refundCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	settler := payments.NewSettler(db, c.Provider, c.ProviderSecret, time.Now)
-	r, err := settler.Refund(ctx, trips.TripID(c.Trip), c.Reason)
+	r, err := settler.RefundTrip(ctx, trips.TripID(c.Trip), c.Reason)
 	err = errors.Join(err, closeStore())
 	switch {
 	case errors.Is(err, trips.ErrNotFound):
 		return fmt.Errorf("%w: trip %s was not charged, there is nothing to give back", errUsage, c.Trip)
-	case err != nil && r.State == payments.RefundAsked:
+	case err != nil && r.State == payments.RefundRequested:
 		return fmt.Errorf("the refund is recorded, and the nodes will go on asking the provider: %w", markUnreachable(err))
 	case err != nil:
 		return err
@@ -55,6 +55,6 @@ func (c *refundCmd) Run(ctx context.Context, p *process) error {
 // formatRefund formats a refund for a person.
 func formatRefund(r payments.Refund) string {
 	how := map[payments.RefundState]string{payments.RefundDone: "given back", payments.RefundFailed: "not given back",
-		payments.RefundAsked: "on its way back: the provider works on it, the nodes see it to its end"}[r.State]
+		payments.RefundRequested: "on its way back: the provider works on it, the nodes see it to its end"}[r.State]
 	return fmt.Sprintf("%v of trip %s: %s\n", r.Amount, r.Trip, how)
 }

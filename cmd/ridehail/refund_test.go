@@ -24,7 +24,7 @@ func emulator(t *testing.T) *httptest.Server {
 		t.Fatal(err)
 	}
 
-	server := httptest.NewServer(provider.New(provider.Config{Secret: "sk_test"}, ledger))
+	server := httptest.NewServer(provider.NewEmulator(provider.Config{Secret: "sk_test"}, ledger))
 	t.Cleanup(server.Close)
 	return server
 }
@@ -43,7 +43,7 @@ func paidTrip(t *testing.T, bank string) (file string) {
 	here, now := location.Point{Lng: 3.38, Lat: 6.45}, time.Now()
 	quote := trips.Quote{Metres: 1, Duration: time.Minute, Source: "road", Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}
 	ev, err := trips.Request("t-1", "ada", here, here, quote, now)
-	for i, verb := range []trips.Verb{
+	for i, verb := range []trips.Transition{
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("chidi", at) },
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(trips.Driver("chidi"), at) },
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(trips.Driver("chidi"), at) },
@@ -53,7 +53,7 @@ func paidTrip(t *testing.T, bank string) (file string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = s.Apply(t.Context(), trips.Move{Key: trips.Key{Actor: ev.By, ID: string(rune('a' + i))}, Event: ev}); err != nil {
+		if _, err = s.Apply(t.Context(), trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: string(rune('a' + i))}, Event: ev}); err != nil {
 			t.Fatal(err)
 		}
 		if verb != nil {
@@ -61,7 +61,7 @@ func paidTrip(t *testing.T, bank string) (file string) {
 		}
 	}
 
-	if _, err := payments.NewSettler(s, bank, "sk_test", time.Now).Settle(t.Context(), "t-1"); err != nil {
+	if _, err := payments.NewSettler(s, bank, "sk_test", time.Now).SettleTrip(t.Context(), "t-1"); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -111,8 +111,8 @@ func TestANodeHearsOnlyTheProvidersWebhooks(t *testing.T) {
 
 	body := `{"event":"charge.success","data":{"reference":"trip-t-1","paid_at":"` + time.Now().Format(time.RFC3339) + `"}}`
 	for signature, want := range map[string]int{
-		provider.Sign("sk_test", []byte(body)): http.StatusOK,
-		provider.Sign("guessed", []byte(body)): http.StatusUnauthorized,
+		provider.SignWebhook("sk_test", []byte(body)): http.StatusOK,
+		provider.SignWebhook("guessed", []byte(body)): http.StatusUnauthorized,
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+"/v1/payments/webhook",
 			strings.NewReader(body))

@@ -26,12 +26,14 @@ func TestATokenRevokedOnOneNodeClosesItsSocketsOnTheOther(t *testing.T) {
 			"--database", database, "--redis", redis)
 		awaitReady(t, p, "http://"+nodes[i])
 	}
+
 	rider := "r-" + uuid.NewString()[:8]
 	conn, _, err := (&websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}).Dial("ws://"+nodes[1]+"/v1/ws", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	hello, err := json.Marshal(map[string]any{"hello": map[string]string{"token": token(t, "http://"+nodes[1], "rider", rider)}})
 	if err != nil {
 		t.Fatal(err)
@@ -42,12 +44,14 @@ func TestATokenRevokedOnOneNodeClosesItsSocketsOnTheOther(t *testing.T) {
 	if _, _, err := conn.ReadMessage(); err != nil { // the welcome
 		t.Fatal(err)
 	}
+
 	asked := time.Now()
 	res, err := http.Post("http://"+admins[0]+"/admin/revocations", "application/json",
 		strings.NewReader(`{"role":"rider","id":"`+rider+`"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		t.Fatalf("the revocation was answered %s", res.Status)
@@ -56,5 +60,6 @@ func TestATokenRevokedOnOneNodeClosesItsSocketsOnTheOther(t *testing.T) {
 	if closed := new(websocket.CloseError); !errors.As(err, &closed) || closed.Code != wire.CloseTokenEnded {
 		t.Errorf("the socket on the other node ended with %v", err)
 	}
+
 	t.Logf("closed on the other node %v after it was asked for", time.Since(asked).Round(time.Millisecond))
 }

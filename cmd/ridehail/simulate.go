@@ -47,7 +47,7 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	cfg := simulation.Config{City: city, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
-		Weights: dispatch.Weights{Patience: c.Patience, LastCall: c.LastCall, Age: c.Age, Idle: c.Idle}}
+		Weights: dispatch.Weights{MaxPickup: c.Patience, MaxWait: c.LastCall, WaitWeight: c.Age, IdleWeight: c.Idle}}
 	report, err := simulation.Compare(ctx, cfg, c.Policy, simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
 	switch {
 	case errors.Is(err, simulation.ErrConfig):

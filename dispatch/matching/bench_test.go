@@ -21,13 +21,13 @@ func BenchmarkAssign(b *testing.B) {
 			var spent time.Duration
 			for b.Loop() {
 				begin := time.Now()
-				greedy, _ = g.Greedy()
+				greedy, _ = g.AssignGreedy()
 				spent += time.Since(begin)
 				exact, _ = g.Assign()
 			}
 
 			whole := b.Elapsed()
-			if err := g.Proves(exact); err != nil {
+			if err := g.VerifyOptimal(exact); err != nil {
 				b.Fatal(err)
 			}
 			n := float64(b.N)
@@ -77,9 +77,9 @@ func cityWindow(riders, drivers, candidates int) *Graph {
 		}
 
 		slices.SortFunc(best, func(a, b near) int { return cmp.Compare(a.cost, b.cost) })
-		g.Row(3_600_000)
+		g.AddRow(3_600_000)
 		for _, n := range best[:min(candidates, len(best))] {
-			g.Edge(n.j, n.cost)
+			g.AddEdge(n.j, n.cost)
 		}
 	}
 	return g

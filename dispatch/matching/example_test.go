@@ -11,27 +11,29 @@ import (
 // rider a distant one. The exact matching is cheaper in total.
 func ExampleGraph_Assign() {
 	graph := matching.NewGraph(2)
-	graph.Row(1000) // The cost of leaving the rider unmatched.
-	graph.Edge(0, 10)
-	graph.Edge(1, 20)
-	graph.Row(1000)
-	graph.Edge(0, 15)
-	graph.Edge(1, 500)
+	graph.AddRow(1000) // The cost of leaving the rider unmatched.
+	graph.AddEdge(0, 10)
+	graph.AddEdge(1, 20)
+	graph.AddRow(1000)
+	graph.AddEdge(0, 15)
+	graph.AddEdge(1, 500)
 
 	exact, err := graph.Assign()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("exact:", exact.Row, "cost", exact.Cost)
-	fmt.Println("proof:", graph.Proves(exact))
 
-	greedy, err := graph.Greedy()
+	fmt.Println("exact:", exact.ColumnOf, "cost", exact.Cost)
+	fmt.Println("proof:", graph.VerifyOptimal(exact))
+
+	greedy, err := graph.AssignGreedy()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("greedy:", greedy.Row, "cost", greedy.Cost)
+
+	fmt.Println("greedy:", greedy.ColumnOf, "cost", greedy.Cost)
 
 	// Output:
 	// exact: [1 0] cost 35

@@ -2,10 +2,11 @@ package matching
 
 import "slices"
 
-// Greedy takes the cheapest remaining pair again and again, and skips pairs
-// that cost more than leaving the row out. Most dispatchers begin with it, and
-// Assign is compared with it. Its answer has no prices and so carries no proof.
-func (g *Graph) Greedy() (Matching, error) {
+// AssignGreedy takes the cheapest remaining pair again and again, and skips
+// pairs that cost more than leaving the row out. Most dispatchers begin with
+// it, and Assign is compared with it. Its answer has no prices and so carries
+// no proof.
+func (g *Graph) AssignGreedy() (Matching, error) {
 	if g.err != nil {
 		return Matching{}, g.err
 	}
@@ -15,9 +16,9 @@ func (g *Graph) Greedy() (Matching, error) {
 		row, col int32
 	}
 	var pairs []pair
-	m := Matching{Row: make([]int, g.Rows()), Column: make([]int, g.columns)}
-	for i := range m.Row {
-		m.Row[i] = None
+	m := Matching{ColumnOf: make([]int, g.Rows()), RowOf: make([]int, g.columns)}
+	for i := range m.ColumnOf {
+		m.ColumnOf[i] = Unmatched
 		for e := g.edgeStart[i]; e < g.edgeStart[i+1]; e++ {
 			if g.edgeCost[e] < g.skipCost[i] {
 				pairs = append(pairs, pair{g.edgeCost[e], int32(i), g.edgeColumn[e]})
@@ -25,8 +26,8 @@ func (g *Graph) Greedy() (Matching, error) {
 		}
 	}
 
-	for j := range m.Column {
-		m.Column[j] = None
+	for j := range m.RowOf {
+		m.RowOf[j] = Unmatched
 	}
 
 	slices.SortStableFunc(pairs, func(a, b pair) int {
@@ -40,14 +41,14 @@ func (g *Graph) Greedy() (Matching, error) {
 	})
 
 	for _, p := range pairs {
-		if m.Row[p.row] == None && m.Column[p.col] == None {
-			m.Row[p.row], m.Column[p.col] = int(p.col), int(p.row)
+		if m.ColumnOf[p.row] == Unmatched && m.RowOf[p.col] == Unmatched {
+			m.ColumnOf[p.row], m.RowOf[p.col] = int(p.col), int(p.row)
 			m.Cost += p.cost
 		}
 	}
 
-	for i, j := range m.Row {
-		if j == None {
+	for i, j := range m.ColumnOf {
+		if j == Unmatched {
 			m.Cost += g.skipCost[i]
 		}
 	}

@@ -14,13 +14,13 @@ import (
 // along a path can overflow.
 const MaxCost = int64(1) << 40
 
-// None is the partner of an unmatched row or column.
-const None = -1
+// Unmatched is the partner of an unmatched row or column.
+const Unmatched = -1
 
 // Graph is a weighted bipartite graph: rows ask, columns serve, and an edge is
 // a pair with its cost. A row may stay unmatched at a cost of its own, so that
 // leaving it out is a choice like any other. Build it with NewGraph, Row and
-// Edge. It is not safe for concurrent use while it is built.
+// AddEdge. It is not safe for concurrent use while it is built.
 type Graph struct {
 	columns int
 
@@ -35,27 +35,27 @@ type Graph struct {
 // NewGraph returns a graph without rows over a number of columns.
 func NewGraph(columns int) *Graph { return &Graph{columns: columns, edgeStart: []int32{0}} }
 
-// Row begins the next row. It costs skip if it stays unmatched.
-func (g *Graph) Row(skip int64) {
+// AddRow begins the next row. It costs skip if it stays unmatched.
+func (g *Graph) AddRow(skip int64) {
 	g.checkCost(skip)
 	g.skipCost = append(g.skipCost, skip)
 	g.edgeStart = append(g.edgeStart, int32(len(g.edgeColumn)))
 }
 
-// ErrGraph is returned for a graph with a column out of range, a cost beyond
-// MaxCost, or an edge before the first row.
-var ErrGraph = errors.New("not a graph that can be matched")
+// ErrInvalidGraph is returned for a graph with a column out of range, a cost
+// beyond MaxCost, or an edge before the first row.
+var ErrInvalidGraph = errors.New("not a graph that can be matched")
 
-// Edge allows the current row to be paired with a column at a cost. Of two
+// AddEdge allows the current row to be paired with a column at a cost. Of two
 // edges to one column the cheaper counts.
-func (g *Graph) Edge(column int, cost int64) {
+func (g *Graph) AddEdge(column int, cost int64) {
 	g.checkCost(cost)
 
 	switch {
 	case column < 0 || column >= g.columns:
-		g.err = fmt.Errorf("%w: column %d of %d", ErrGraph, column, g.columns)
+		g.err = fmt.Errorf("%w: column %d of %d", ErrInvalidGraph, column, g.columns)
 	case len(g.skipCost) == 0:
-		g.err = fmt.Errorf("%w: an edge before the first row", ErrGraph)
+		g.err = fmt.Errorf("%w: an edge before the first row", ErrInvalidGraph)
 	}
 
 	g.edgeColumn = append(g.edgeColumn, int32(column))
@@ -65,7 +65,7 @@ func (g *Graph) Edge(column int, cost int64) {
 
 func (g *Graph) checkCost(cost int64) {
 	if cost > MaxCost || cost < -MaxCost {
-		g.err = fmt.Errorf("%w: a cost of %d", ErrGraph, cost)
+		g.err = fmt.Errorf("%w: a cost of %d", ErrInvalidGraph, cost)
 	}
 }
 
@@ -73,17 +73,17 @@ func (g *Graph) checkCost(cost int64) {
 func (g *Graph) Rows() int    { return len(g.skipCost) }
 func (g *Graph) Columns() int { return g.columns }
 
-// Matching holds a partner for each row and column, or None, and the total
-// cost. The prices prove that no matching is cheaper; see Graph.Proves.
+// Matching holds a partner for each row and column, or Unmatched, and the total
+// cost. The prices prove that no matching is cheaper; see Graph.VerifyOptimal.
 type Matching struct {
-	Row    []int   // The column of each row.
-	Column []int   // The row of each column.
-	Cost   int64   // Of the pairs and of the unmatched rows.
-	Prices []int64 // By column: the dual variables.
+	ColumnOf []int   // The column of each row.
+	RowOf    []int   // The row of each column.
+	Cost     int64   // Of the pairs and of the unmatched rows.
+	Prices   []int64 // By column: the dual variables.
 }
 
 // Assign finds the matching of least total cost. Each row and each column is in
-// one pair at most. It returns ErrGraph if the graph was built wrongly.
+// one pair at most. It returns ErrInvalidGraph if the graph was built wrongly.
 //
 // The algorithm adds one row after the other, each along the shortest
 // augmenting path under the current prices. Dijkstra's algorithm finds the path
@@ -104,24 +104,24 @@ func (g *Graph) Assign() (Matching, error) {
 	for i := range s.columnOf {
 		s.addRow(int32(i))
 	}
-	m := Matching{Row: make([]int, g.Rows()), Column: make([]int, g.columns), Prices: s.price}
+	m := Matching{ColumnOf: make([]int, g.Rows()), RowOf: make([]int, g.columns), Prices: s.price}
 	for j, i := range s.rowOf {
-		m.Column[j] = int(i)
+		m.RowOf[j] = int(i)
 	}
 
 	for i, j := range s.columnOf {
-		m.Row[i] = int(j)
+		m.ColumnOf[i] = int(j)
 		m.Cost += s.rowCost[i]
 	}
 
 	return m, nil
 }
 
-// filledWithNone returns n times None.
+// filledWithNone returns n times Unmatched.
 func filledWithNone(n int) []int32 {
 	out := make([]int32, n)
 	for i := range out {
-		out[i] = None
+		out[i] = Unmatched
 	}
 	return out
 }
@@ -152,7 +152,7 @@ func (s *solver) addRow(i int32) {
 	mark := i + 1
 
 	// The nearest end so far: a row that stays unmatched, or a free column.
-	best, alone, end := s.skipCost[i], i, int32(None)
+	best, alone, end := s.skipCost[i], i, int32(Unmatched)
 	row, base := i, int64(0)
 	for {
 		for e := s.edgeStart[row]; e < s.edgeStart[row+1]; e++ {
@@ -163,8 +163,8 @@ func (s *solver) addRow(i int32) {
 			}
 			s.seenIn[j], s.distance[j], s.viaRow[j] = mark, d, row
 
-			if s.rowOf[j] == None {
-				best, alone, end = d, None, j
+			if s.rowOf[j] == Unmatched {
+				best, alone, end = d, Unmatched, j
 			} else {
 				s.frontier.Push(d, j)
 			}
@@ -179,7 +179,7 @@ func (s *solver) addRow(i int32) {
 		row = s.rowOf[j]
 		base = d - (s.rowCost[row] - s.price[j])
 		if d := base + s.skipCost[row]; d < best {
-			best, alone, end = d, row, None
+			best, alone, end = d, row, Unmatched
 		}
 	}
 
@@ -204,8 +204,8 @@ func (s *solver) popNearest() (j int32, d int64, ok bool) {
 // column behind it, and the last row takes the end. If the path ends in a row
 // that becomes unmatched, that row gives up its column first.
 func (s *solver) augmentPath(first, alone, end int32) {
-	if alone != None { // It gives its column to the row that came for it.
-		end, s.columnOf[alone] = s.columnOf[alone], None
+	if alone != Unmatched { // It gives its column to the row that came for it.
+		end, s.columnOf[alone] = s.columnOf[alone], Unmatched
 		s.rowCost[alone] = s.skipCost[alone]
 		if alone == first {
 			return

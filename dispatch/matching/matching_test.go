@@ -14,13 +14,13 @@ func drawSmallGraph(t *rapid.T) *Graph {
 	g := NewGraph(rapid.IntRange(0, 5).Draw(t, "columns"))
 	costs := rapid.Int64Range(-4, 12)
 	for range rapid.IntRange(0, 5).Draw(t, "rows") {
-		g.Row(rapid.Int64Range(-4, 30).Draw(t, "skip"))
+		g.AddRow(rapid.Int64Range(-4, 30).Draw(t, "skip"))
 		if g.columns == 0 {
 			continue
 		}
 		for range rapid.IntRange(0, 7).Draw(t, "edges") {
 			// Sometimes two to the same column.
-			g.Edge(rapid.IntRange(0, g.columns-1).Draw(t, "column"), costs.Draw(t, "cost"))
+			g.AddEdge(rapid.IntRange(0, g.columns-1).Draw(t, "column"), costs.Draw(t, "cost"))
 		}
 	}
 
@@ -55,7 +55,7 @@ func TestNoMatchingOfASmallGraphIsCheaper(t *testing.T) {
 		if want := bruteForceCost(g, 0, make([]bool, g.columns)); m.Cost != want {
 			t.Fatalf("cost %d, and %d is possible", m.Cost, want)
 		}
-		if err := g.Proves(m); err != nil {
+		if err := g.VerifyOptimal(m); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -66,11 +66,11 @@ func TestNoMatchingOfASmallGraphIsCheaper(t *testing.T) {
 func randomWindow(rng *rand.Rand, rows, columns, edges int) *Graph {
 	g := NewGraph(columns)
 	for range rows {
-		g.Row(600_000 + rng.Int64N(100_000))
+		g.AddRow(600_000 + rng.Int64N(100_000))
 		at := rng.IntN(columns)
 		for range edges {
 			j := (at + rng.IntN(4*edges)) % columns
-			g.Edge(j, 1000+rng.Int64N(300_000))
+			g.AddEdge(j, 1000+rng.Int64N(300_000))
 		}
 	}
 	return g
@@ -83,11 +83,11 @@ func TestTheAnswerOfALargeWindowProvesItselfAndBeatsGreed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Proves(m); err != nil {
+		if err := g.VerifyOptimal(m); err != nil {
 			t.Errorf("%+v: %v", size, err)
 		}
 
-		greedy, err := g.Greedy()
+		greedy, err := g.AssignGreedy()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestTheSameGraphGivesTheSamePairs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i > 0 && !slices.Equal(m.Row, first.Row) {
+		if i > 0 && !slices.Equal(m.ColumnOf, first.ColumnOf) {
 			t.Fatal("the pairs differ")
 		}
 		first = m
@@ -114,19 +114,19 @@ func TestTheSameGraphGivesTheSamePairs(t *testing.T) {
 func TestGreedLetsTheFarRiderPayForTheNearOne(t *testing.T) {
 	// Row 0 is near both columns. Row 1 is near column 0, far from column 1.
 	g := NewGraph(2)
-	g.Row(1000)
-	g.Edge(0, 10)
-	g.Edge(1, 20)
-	g.Row(1000)
-	g.Edge(0, 15)
-	g.Edge(1, 500)
+	g.AddRow(1000)
+	g.AddEdge(0, 10)
+	g.AddEdge(1, 20)
+	g.AddRow(1000)
+	g.AddEdge(0, 15)
+	g.AddEdge(1, 500)
 
 	m, err := g.Assign()
-	if err != nil || m.Cost != 35 || !slices.Equal(m.Row, []int{1, 0}) {
-		t.Errorf("assigned %v at %d: %v", m.Row, m.Cost, err)
+	if err != nil || m.Cost != 35 || !slices.Equal(m.ColumnOf, []int{1, 0}) {
+		t.Errorf("assigned %v at %d: %v", m.ColumnOf, m.Cost, err)
 	}
-	if m, err = g.Greedy(); err != nil || m.Cost != 510 || !slices.Equal(m.Row, []int{0, 1}) {
-		t.Errorf("by greed %v at %d: %v", m.Row, m.Cost, err)
+	if m, err = g.AssignGreedy(); err != nil || m.Cost != 510 || !slices.Equal(m.ColumnOf, []int{0, 1}) {
+		t.Errorf("by greed %v at %d: %v", m.ColumnOf, m.Cost, err)
 	}
 }
 
@@ -137,24 +137,24 @@ func TestALieAboutAMatchingIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	a := slices.IndexFunc(honest.Row, func(j int) bool { return j != None })
-	b := slices.Index(honest.Column, None)
+	a := slices.IndexFunc(honest.ColumnOf, func(j int) bool { return j != Unmatched })
+	b := slices.Index(honest.RowOf, Unmatched)
 	for name, lie := range map[string]func(*Matching){
 		"a lower cost":             func(m *Matching) { m.Cost-- },
-		"a row that forgot":        func(m *Matching) { m.Row[a] = None },
-		"a column that forgot":     func(m *Matching) { m.Column[m.Row[a]] = None },
-		"a column beyond the last": func(m *Matching) { m.Row[a] = g.Columns() },
+		"a row that forgot":        func(m *Matching) { m.ColumnOf[a] = Unmatched },
+		"a column that forgot":     func(m *Matching) { m.RowOf[m.ColumnOf[a]] = Unmatched },
+		"a column beyond the last": func(m *Matching) { m.ColumnOf[a] = g.Columns() },
 		"a price above 0":          func(m *Matching) { m.Prices[0] = 1 },
 		"a price without a row":    func(m *Matching) { m.Prices[b] = -1 },
-		"fewer rows":               func(m *Matching) { m.Row = m.Row[1:] },
+		"fewer rows":               func(m *Matching) { m.ColumnOf = m.ColumnOf[1:] },
 		"a pair torn apart": func(m *Matching) {
-			m.Cost += g.skipCost[a] - (&solver{Graph: g}).cheapestEdge(int32(a), int32(m.Row[a]))
-			m.Column[m.Row[a]], m.Row[a] = None, None
+			m.Cost += g.skipCost[a] - (&solver{Graph: g}).cheapestEdge(int32(a), int32(m.ColumnOf[a]))
+			m.RowOf[m.ColumnOf[a]], m.ColumnOf[a] = Unmatched, Unmatched
 		},
 	} {
-		m := Matching{Row: slices.Clone(honest.Row), Column: slices.Clone(honest.Column), Cost: honest.Cost,
+		m := Matching{ColumnOf: slices.Clone(honest.ColumnOf), RowOf: slices.Clone(honest.RowOf), Cost: honest.Cost,
 			Prices: slices.Clone(honest.Prices)}
-		if lie(&m); g.Proves(m) == nil {
+		if lie(&m); g.VerifyOptimal(m) == nil {
 			t.Errorf("%s goes through", name)
 		}
 	}
@@ -162,18 +162,18 @@ func TestALieAboutAMatchingIsFound(t *testing.T) {
 
 func TestWhatIsNoGraphIsRefused(t *testing.T) {
 	for name, build := range map[string]func(g *Graph){
-		"a column beyond the last": func(g *Graph) { g.Row(1); g.Edge(3, 1) },
-		"a negative column":        func(g *Graph) { g.Row(1); g.Edge(-1, 1) },
-		"an edge without a row":    func(g *Graph) { g.Edge(0, 1) },
-		"a cost without measure":   func(g *Graph) { g.Row(1); g.Edge(0, MaxCost+1) },
-		"a price without measure":  func(g *Graph) { g.Row(-MaxCost - 1) },
+		"a column beyond the last": func(g *Graph) { g.AddRow(1); g.AddEdge(3, 1) },
+		"a negative column":        func(g *Graph) { g.AddRow(1); g.AddEdge(-1, 1) },
+		"an edge without a row":    func(g *Graph) { g.AddEdge(0, 1) },
+		"a cost without measure":   func(g *Graph) { g.AddRow(1); g.AddEdge(0, MaxCost+1) },
+		"a price without measure":  func(g *Graph) { g.AddRow(-MaxCost - 1) },
 	} {
 		g := NewGraph(3)
 		build(g)
-		if _, err := g.Assign(); !errors.Is(err, ErrGraph) {
+		if _, err := g.Assign(); !errors.Is(err, ErrInvalidGraph) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := g.Greedy(); !errors.Is(err, ErrGraph) {
+		if _, err := g.AssignGreedy(); !errors.Is(err, ErrInvalidGraph) {
 			t.Errorf("%s, by greed: %v", name, err)
 		}
 	}

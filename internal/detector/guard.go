@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// BeatEvery is how often a Guard's Beat should be called.
-	BeatEvery = 100 * time.Millisecond
+	// BeatInterval is how often a Guard's RecordBeat should be called.
+	BeatInterval = 100 * time.Millisecond
 	// LateAfter is the time between two beats from which on this node counts as
 	// paused: stopped, collecting garbage, starved of the processor, or with
 	// its clock set forward. Shorter breaks are well below the shortest grade.
@@ -37,9 +37,9 @@ type Guard struct {
 // it.
 type pause struct{ from, to time.Time }
 
-// Beat notes that this node runs, and returns how long it was paused before; 0
-// when it was not.
-func (g *Guard) Beat(now time.Time) (paused time.Duration) {
+// RecordBeat notes that this node runs, and returns how long it was paused
+// before; 0 when it was not.
+func (g *Guard) RecordBeat(now time.Time) (paused time.Duration) {
 	// Silence is measured by the wall clock, so its jumps count as pauses too.
 	now = now.Round(0)
 	g.mu.Lock()
@@ -60,17 +60,18 @@ func (g *Guard) Beat(now time.Time) (paused time.Duration) {
 // isLate reports whether the node was paused between two beats.
 func isLate(last, now time.Time) bool { return !last.IsZero() && now.Sub(last) > LateAfter }
 
-// Cutoff returns a time: a peer last heard before it has been silent for at
-// least that long while this node listened. For that long after a pause the
+// SilenceCutoff returns a time: a peer last heard before it has been silent for
+// at least that long while this node listened. For that long after a pause the
 // cutoff stays where it was when the pause began. So no peer becomes silent
 // before a full period of listening, and one that was silent before stays so.
-func (g *Guard) Cutoff(now time.Time, silence time.Duration) time.Time {
+func (g *Guard) SilenceCutoff(now time.Time, silence time.Duration) time.Time {
 	now = now.Round(0)
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 
 	if isLate(g.last, now) {
-		now = g.last // the pause has just ended, and Beat was not called yet
+		// the pause has just ended, and RecordBeat was not called yet
+		now = g.last
 	}
 	for i := len(g.pauses) - 1; i >= 0 && now.Sub(g.pauses[i].to) < silence; i-- {
 		now = g.pauses[i].from

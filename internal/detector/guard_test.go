@@ -13,14 +13,14 @@ var start = time.Unix(1_700_000_000, 0)
 
 // beatSteadily beats from one time to another, as a healthy node does.
 func beatSteadily(g *Guard, from, to time.Duration) {
-	for at := from; at <= to; at += BeatEvery {
-		g.Beat(start.Add(at))
+	for at := from; at <= to; at += BeatInterval {
+		g.RecordBeat(start.Add(at))
 	}
 }
 
 // isSilent reports whether a peer last heard at a time counts as silent.
 func isSilent(g *Guard, now, heard, grade time.Duration) bool {
-	return start.Add(heard).Before(g.Cutoff(start.Add(now), grade))
+	return start.Add(heard).Before(g.SilenceCutoff(start.Add(now), grade))
 }
 
 func TestAGuardWithoutBeatsTakesSilenceAtItsWord(t *testing.T) {
@@ -51,7 +51,7 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 			if isSilent(g, back, heard, grade) {
 				t.Errorf("away %v: silent for %v before anyone noticed that we were away", away, grade)
 			}
-			if got := g.Beat(start.Add(back)); got != away {
+			if got := g.RecordBeat(start.Add(back)); got != away {
 				t.Errorf("away %v, said %v", away, got)
 			}
 
@@ -69,7 +69,7 @@ func TestOurOwnPauseMakesNobodySilent(t *testing.T) {
 func TestWhoWasSilentBeforeOurPauseStaysSilent(t *testing.T) {
 	g := new(Guard)
 	beatSteadily(g, 0, 60*second)
-	g.Beat(start.Add(70 * second))
+	g.RecordBeat(start.Add(70 * second))
 	if !isSilent(g, 70*second, 56*second, SuspectAfter) || isSilent(g, 70*second, 58*second, SuspectAfter) {
 		t.Error("the verdicts of before do not hold")
 	}
@@ -105,10 +105,10 @@ func TestPauseUponPause(t *testing.T) {
 
 func TestShortBreaksAndAClockSetBackAreNoPauses(t *testing.T) {
 	g := new(Guard)
-	g.Beat(start)
+	g.RecordBeat(start)
 
 	for _, at := range []time.Duration{LateAfter, -time.Hour, -time.Hour + LateAfter} {
-		if away := g.Beat(start.Add(at)); away != 0 {
+		if away := g.RecordBeat(start.Add(at)); away != 0 {
 			t.Errorf("beat at %v: away for %v", at, away)
 		}
 	}
@@ -127,17 +127,17 @@ func TestAnyScheduleOfPauses(t *testing.T) {
 		g, now, back := new(Guard), time.Duration(0), time.Duration(0)
 		var cutoffs []time.Duration
 		for range 300 {
-			step := BeatEvery
+			step := BeatInterval
 			if rng.IntN(20) == 0 {
 				step = time.Duration(rng.Int64N(int64(20 * second)))
 			}
 
 			now += step
-			if g.Beat(start.Add(now)) > 0 {
+			if g.RecordBeat(start.Add(now)) > 0 {
 				back = now
 			}
 
-			cutoff := g.Cutoff(start.Add(now), OfflineAfter).Sub(start)
+			cutoff := g.SilenceCutoff(start.Add(now), OfflineAfter).Sub(start)
 			if cutoff > now-OfflineAfter {
 				t.Fatal("finds silence where there was none")
 			}

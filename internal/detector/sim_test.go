@@ -62,11 +62,11 @@ func newSilenceSim(t *testing.T, seed uint64) *silenceSim {
 	w := &silenceSim{t: t, rng: rand.New(rand.NewPCG(seed, 9)), now: time.Unix(1_700_000_000, 0)}
 	w.up = w.now
 	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: func() time.Time { return w.now }, Shards: 1})
-	w.drivers.Guard().Beat(w.now)
+	w.drivers.Guard().RecordBeat(w.now)
 
 	for i := range 4 {
 		d := &driver{id: trips.DriverID(fmt.Sprint(i)), steady: i%2 == 0, due: w.now, skew: w.randomUpTo(8*time.Second) - 4*time.Second}
-		w.drivers.Enter(d.id, "node")
+		w.drivers.Connect(d.id, "node")
 		w.drivers.SetAvailable(d.id, true)
 		if i >= 2 {
 			d.trip = trips.TripID("trip " + d.id)
@@ -87,7 +87,7 @@ func (w *silenceSim) randomUpTo(d time.Duration) time.Duration {
 func (w *silenceSim) runHour() {
 	beat := 0
 	for end := w.now.Add(time.Hour); w.now.Before(end) && !w.t.Failed(); beat++ {
-		step := detector.BeatEvery
+		step := detector.BeatInterval
 		switch {
 		case w.rng.IntN(600) == 0:
 			step = detector.LateAfter + 1 + w.randomUpTo(30*time.Second)
@@ -100,11 +100,11 @@ func (w *silenceSim) runHour() {
 			w.up = w.now
 		}
 
-		w.drivers.Guard().Beat(w.now)
+		w.drivers.Guard().RecordBeat(w.now)
 		for _, d := range w.fleet {
 			d.silent = max(d.silent, w.now.Sub(laterOf(d.heard, w.up)))
 		}
-		matters := beat%16 == 0 || step != detector.BeatEvery
+		matters := beat%16 == 0 || step != detector.BeatInterval
 		for _, d := range w.fleet {
 			matters = matters || d.nearVerdict()
 		}
@@ -129,7 +129,7 @@ func (w *silenceSim) deliverFix(d *driver) {
 	d.seq++
 
 	fix := location.Fix{Point: location.Point{Lng: 3.42, Lat: 6.45}, At: w.now.Add(d.skew), Seq: uint32(d.seq)}
-	if why := w.drivers.Move(d.id, fix); why != location.Believed {
+	if why := w.drivers.Move(d.id, fix); why != location.Accepted {
 		w.t.Errorf("a good fix is refused: %v", why)
 	}
 
@@ -147,7 +147,7 @@ var grades = []time.Duration{detector.SuspectAfter, detector.OfflineAfter, detec
 // may at the next.
 func (d *driver) nearVerdict() bool {
 	for _, g := range grades {
-		if (d.silent - g).Abs() <= 2*detector.BeatEvery {
+		if (d.silent - g).Abs() <= 2*detector.BeatInterval {
 			return true
 		}
 	}
@@ -166,10 +166,11 @@ func (w *silenceSim) checkVerdicts(when string) {
 	for _, n := range w.drivers.Nearest(at, 10, 1e4, nil) {
 		near[n.ID] = true
 	}
-	for _, n := range w.drivers.Around(at, 1e4, 10, nil) {
+	for _, n := range w.drivers.FindAround(at, 1e4, 10, nil) {
 		around[n.ID] = true
 	}
-	lost := w.drivers.Guard().Cutoff(w.now, detector.CommsLostAfter)
+
+	lost := w.drivers.Guard().SilenceCutoff(w.now, detector.CommsLostAfter)
 	for _, d := range w.fleet {
 		if d.heard.IsZero() {
 			continue

@@ -55,9 +55,10 @@ type Bar struct {
 }
 
 const (
-	wide, narrow = 640, 360 // pixels of a panel: of one alone, of one of several
-	left, right  = 62, 18   // margins of the plot in its panel
-	header       = 56       // pixels above the plot without names of curves
+	// pixels of a panel: of one alone, of one of several
+	wide, narrow = 640, 360
+	left, right  = 62, 18 // margins of the plot in its panel
+	header       = 56     // pixels above the plot without names of curves
 	lineHeight   = 14
 	plotHeight   = 270
 	footer       = 58
@@ -80,6 +81,7 @@ func (c Chart) SVG() string {
 	if len(c.Panels) > 1 {
 		k.width = narrow
 	}
+
 	for _, p := range c.Panels {
 		k.top = max(k.top, header+lineHeight*float64(len(p.Curves)))
 	}
@@ -89,11 +91,13 @@ func (c Chart) SVG() string {
 	fmt.Fprintf(k, `<rect width="%g" height="%g" fill="#fff"/>`, width, height)
 	k.text(16, 22, "start", dark, c.Title)
 	k.text(16, 38, "start", pale, c.Subtitle)
+
 	for i, p := range c.Panels {
 		fmt.Fprintf(k, `<g transform="translate(%g 0)">`, k.width*float64(i))
 		k.panel(c, p)
 		k.WriteString(`</g>`)
 	}
+
 	k.WriteString("</svg>\n")
 	return k.String()
 }
@@ -116,6 +120,7 @@ func (c Chart) ys() (out []float64) {
 				out = append(out, at.Y)
 			}
 		}
+
 		for _, bar := range p.Bars {
 			out = append(out, bar.Height)
 		}
@@ -125,11 +130,13 @@ func (c Chart) ys() (out []float64) {
 
 func (k *canvas) panel(c Chart, p Panel) {
 	k.text(left, k.top-8, "start", dark, p.Name)
+
 	for _, at := range k.y.ticks() {
 		y := k.placeY(at)
 		k.line(left, y, k.width-right, y)
 		k.text(left-6, y+4, "end", pale, fmt.Sprintf("%g", at))
 	}
+
 	if len(p.Bars) > 0 {
 		k.bars(p.Bars)
 	} else {
@@ -140,6 +147,7 @@ func (k *canvas) panel(c Chart, p Panel) {
 	fmt.Fprintf(k, `<g transform="translate(14 %.1f) rotate(-90)">`, k.top+plotHeight/2)
 	k.text(0, 0, "middle", dark, c.Y.Name)
 	k.WriteString(`</g>`)
+
 	for i, curve := range p.Curves {
 		ink := inks[i%len(inks)]
 		k.curve(curve, ink)
@@ -173,6 +181,7 @@ func (k *canvas) curve(c Curve, ink string) {
 	for _, p := range points {
 		x, y := k.placeX(p.X), k.placeY(p.Y)
 		fmt.Fprintf(&path, "%.1f,%.1f ", x, y)
+
 		radius := 2.5
 		if p.Mark != "" {
 			radius = 4.5
@@ -182,6 +191,7 @@ func (k *canvas) curve(c Curve, ink string) {
 			fmt.Fprintf(k, `<circle cx="%.1f" cy="%.1f" r="%g" fill="%s"/>`, x, y, radius, ink)
 		}
 	}
+
 	fmt.Fprintf(k, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`, strings.TrimSpace(path.String()), ink)
 }
 

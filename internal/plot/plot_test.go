@@ -18,6 +18,7 @@ func wellFormed(t *testing.T, picture string) {
 	if strings.Contains(picture, "NaN") || strings.Contains(picture, "Inf") {
 		t.Errorf("a coordinate is not a number: %s", picture)
 	}
+
 	for decoder := xml.NewDecoder(strings.NewReader(picture)); ; {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
 			return

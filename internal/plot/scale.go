@@ -37,6 +37,7 @@ func logScale(values []float64) scale {
 			least, most = min(least, v), max(most, v)
 		}
 	}
+
 	if most == 0 {
 		least, most = 1, 1
 	}

@@ -28,8 +28,11 @@ func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 	if code == wire.CodeUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="ridehail"`)
 	}
+
 	w.WriteHeader(status)
 
 	p := Details{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
-	_ = json.NewEncoder(w).Encode(p) // the client may be gone; nothing else to do about it
+
+	// the client may be gone; nothing else to do about it
+	_ = json.NewEncoder(w).Encode(p)
 }

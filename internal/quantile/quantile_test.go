@@ -15,6 +15,7 @@ func TestSortedQuantilesAreValues(t *testing.T) {
 			t.Errorf("%v: %v, want %v", q, got, want)
 		}
 	}
+
 	if s.Max() != 3 {
 		t.Errorf("max %v", s.Max())
 	}
@@ -37,17 +38,20 @@ func TestAHistogramIsNearTheTruth(t *testing.T) {
 	for i := range 100_000 {
 		v := math.Exp(rng.NormFloat64()) * 1e4
 		values = append(values, v)
+
 		if i%3 == 0 {
 			two.Record(v)
 		} else {
 			one.Record(v)
 		}
 	}
+
 	one.Merge(two)
 	exact, got := Sort(values), one.Counted(1e3)
 	if got.Count != int64(len(values)) {
 		t.Errorf("counted %d", got.Count)
 	}
+
 	for q, is := range map[float64]float64{.5: got.P50, .9: got.P90, .99: got.P99, .999: got.P999, 1: got.Max} {
 		rank := 1 / float64(len(values)) // the histogram rounds it
 		low, high := exact.At(max(0, q-rank))/1e3, exact.At(q+rank)/1e3
@@ -55,6 +59,7 @@ func TestAHistogramIsNearTheTruth(t *testing.T) {
 			t.Errorf("quantile %v: %v, exactly %v to %v", q, is, low, high)
 		}
 	}
+
 	one.Reset()
 	if one.Count() != 0 {
 		t.Error("values are left after a reset")

@@ -33,6 +33,7 @@ func TestASleepEndsWithItsContext(t *testing.T) {
 func TestAnEndedContextWinsOverAMomentThatHasCome(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	for _, d := range []time.Duration{-time.Hour, 0, 1} {
 		if For(ended, d) || Until(ended, time.Now().Add(d)) {
 			t.Errorf("%v: true after the end", d)

@@ -11,13 +11,16 @@ import "time"
 type Detector interface {
 	// Heard notes a sign of life by the time at which it arrived, on our clock.
 	Heard(at time.Time)
-	// Suspicion grows while the peer is silent. It is 0 before the peer was ever heard.
+	// Suspicion grows while the peer is silent. It is 0 before the peer was
+	// ever heard.
 	Suspicion(now time.Time) float64
-	// Reaches says when the suspicion will reach a level if nothing more is heard; zero before the peer was heard.
+	// Reaches says when the suspicion will reach a level if nothing more is
+	// heard; zero before the peer was heard.
 	Reaches(level float64) time.Time
 }
 
-// Fixed is the detector with fixed timeouts: the suspicion is the silence in seconds. The zero value is ready.
+// Fixed is the detector with fixed timeouts: the suspicion is the silence in
+// seconds. The zero value is ready.
 type Fixed struct{ heard time.Time }
 
 // Heard notes a sign of life.

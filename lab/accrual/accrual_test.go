@@ -48,6 +48,7 @@ func TestSuspicionGrowsWithSilenceAndEndsWithTheNextSignOfLife(t *testing.T) {
 			}
 			before = s
 		}
+
 		back := last.Add(time.Minute)
 		d.Heard(back)
 		if s := d.Suspicion(back); s > before/10 {
@@ -75,11 +76,13 @@ func TestReachesForetellsWhenTheSuspicionComes(t *testing.T) {
 func TestPhiIsTheLogarithmOfBeingWrong(t *testing.T) {
 	p := NewPhi(PhiOptions{})
 	last := regular(p, 2000, 70*time.Millisecond)
+
 	mean, deviation := p.usual()
 	if math.Abs(mean-1) > 0.01 || math.Abs(deviation-0.1) > 0.01 {
 		// both ends of an interval are off by 70 ms
 		t.Fatalf("mean %v, deviation %v", mean, deviation)
 	}
+
 	for _, y := range []float64{0, 1, 2, 3, 4} {
 		at := last.Add(time.Duration((mean + y*deviation) * float64(time.Second)))
 		want := -math.Log10(math.Erfc(y/math.Sqrt2) / 2)
@@ -105,10 +108,12 @@ func TestTheWindowForgets(t *testing.T) {
 		at = at.Add(10 * time.Second)
 		p.Heard(at)
 	}
+
 	for range 51 {
 		at = at.Add(time.Second)
 		p.Heard(at)
 	}
+
 	if mean, deviation := p.usual(); mean != 1 || deviation != 0.001 {
 		t.Errorf("after a window of 1 s intervals: mean %v, deviation %v", mean, deviation)
 	}
@@ -125,10 +130,12 @@ func TestAkkasVariantForgivesAPauseAndLearnsNothingFromOutages(t *testing.T) {
 		t.Errorf("waits %v longer", more)
 	}
 	before := akka.Reaches(8).Sub(last)
+
 	for _, d := range []*Phi{paper, akka} {
 		d.Heard(last.Add(50 * time.Second))
 		d.Heard(last.Add(51 * time.Second))
 	}
+
 	last = last.Add(51 * time.Second)
 	if after := akka.Reaches(8).Sub(last); (after - before).Abs() > 20*time.Millisecond {
 		t.Errorf("an outage changed the patience from %v to %v", before, after)
@@ -146,6 +153,7 @@ func TestTheLongestIntervalsDoNotOverflow(t *testing.T) {
 		at = at.Add(24 * time.Hour)
 		p.Heard(at)
 	}
+
 	if mean, deviation := p.usual(); mean != longest.Seconds() || deviation != 0.001 {
 		t.Errorf("mean %v, deviation %v", mean, deviation)
 	}
@@ -174,10 +182,12 @@ func BenchmarkHeard(b *testing.B) {
 				at = at.Add(time.Second)
 				d.Heard(at)
 			}
+
 			each := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
 			if name == "fixed" {
 				fixed = each
 			}
+
 			b.ReportMetric(each/fixed, "x_fixed")
 		})
 	}

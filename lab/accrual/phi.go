@@ -6,34 +6,45 @@ import (
 	"time"
 )
 
-// PhiOptions are the settings of a Phi. The zero value is the detector of the paper.
+// PhiOptions are the settings of a Phi. The zero value is the detector of the
+// paper.
 type PhiOptions struct {
-	Window       int           // intervals remembered, 4 bytes each [1,000, as in the paper]
-	Expect       time.Duration // the interval assumed until some are known [1 s]
-	MinDeviation time.Duration // a link that was never late may still be a little late [1 ms]
-	Pause        time.Duration // silence forgiven on top of the usual interval [none]
-	Learn        float64       // intervals that reached this suspicion are not remembered [all are]
+	// intervals remembered, 4 bytes each [1,000, as in the paper]
+	Window int
+	Expect time.Duration // the interval assumed until some are known [1 s]
+	// a link that was never late may still be a little late [1 ms]
+	MinDeviation time.Duration
+	// silence forgiven on top of the usual interval [none]
+	Pause time.Duration
+	// intervals that reached this suspicion are not remembered [all are]
+	Learn float64
 }
 
-// Akka is the variant of the Akka toolkit with the defaults of its cluster module (threshold 8, window 1,000, deviation
-// of at least 100 ms), with a pause to forgive (3 s there). It does not learn from an outage, so that a long one does
-// not make the detector patient with the next.
+// Akka is the variant of the Akka toolkit with the defaults of its cluster
+// module (threshold 8, window 1,000, deviation of at least 100 ms), with a
+// pause to forgive (3 s there). It does not learn from an outage, so that a
+// long one does not make the detector patient with the next.
 func Akka(pause time.Duration) PhiOptions {
 	return PhiOptions{MinDeviation: 100 * time.Millisecond, Pause: pause, Learn: AkkaThreshold}
 }
 
-// AkkaThreshold is the suspicion at which Akka's cluster gives a member up, unless it is told otherwise.
+// AkkaThreshold is the suspicion at which Akka's cluster gives a member up,
+// unless it is told otherwise.
 const AkkaThreshold = 8
 
-// Phi is the phi-accrual detector (Hayashibara, Défago, Yared, Katayama: "The φ accrual failure detector", SRDS 2004).
-// It takes the intervals between signs of life for normally distributed, with the mean and deviation of a bounded window
-// of them, and its suspicion is -log10 of the probability that the next one comes even later than now: at 1 a verdict
-// would be wrong once in ten times, at 8 once in a hundred million times, if intervals were so distributed.
+// Phi is the phi-accrual detector (Hayashibara, Défago, Yared, Katayama: "The φ
+// accrual failure detector", SRDS 2004). It takes the intervals between signs
+// of life for normally distributed, with the mean and deviation of a bounded
+// window of them, and its suspicion is -log10 of the probability that the next
+// one comes even later than now: at 1 a verdict would be wrong once in ten
+// times, at 8 once in a hundred million times, if intervals were so
+// distributed.
 type Phi struct {
 	opts  PhiOptions
 	heard time.Time
 
-	// The window is a ring of microseconds beside its running sums. Whole numbers, so that nothing drifts.
+	// The window is a ring of microseconds beside its running sums. Whole
+	// numbers, so that nothing drifts.
 	ring    []uint32
 	next    int
 	n       int
@@ -41,7 +52,8 @@ type Phi struct {
 	squares int64
 }
 
-// longest keeps the sum of squares within 64 bits for windows up to 2,500 intervals.
+// longest keeps the sum of squares within 64 bits for windows up to 2,500
+// intervals.
 const longest = time.Minute
 
 // mostWindow is the longest window.
@@ -69,6 +81,7 @@ func (p *Phi) Heard(at time.Time) {
 // remember puts an interval in the place of the oldest.
 func (p *Phi) remember(interval time.Duration) {
 	us := min(max(0, interval), longest).Microseconds()
+
 	if p.n == len(p.ring) {
 		old := int64(p.ring[p.next])
 		p.sum -= old
@@ -76,6 +89,7 @@ func (p *Phi) remember(interval time.Duration) {
 	} else {
 		p.n++
 	}
+
 	p.ring[p.next] = uint32(us)
 	p.sum += us
 	p.squares += us * us
@@ -84,7 +98,8 @@ func (p *Phi) remember(interval time.Duration) {
 	}
 }
 
-// usual returns the mean of the intervals, with the pause to forgive, and their deviation, in seconds.
+// usual returns the mean of the intervals, with the pause to forgive, and their
+// deviation, in seconds.
 func (p *Phi) usual() (mean, deviation float64) {
 	n := float64(p.n)
 	mean = float64(p.sum) / n
@@ -92,9 +107,11 @@ func (p *Phi) usual() (mean, deviation float64) {
 	return mean/1e6 + p.opts.Pause.Seconds(), max(math.Sqrt(variance)/1e6, p.opts.MinDeviation.Seconds())
 }
 
-// The tail of the normal distribution is taken as 1/(1+e^(y(a+by²))), the logistic approximation that Akka uses too: at
-// most 0.00014 off, though far out phi comes sooner than by the normal law (8 at 5.1 deviations instead of 5.6). It can
-// be turned round, which gives Reaches, and its logarithm never overflows.
+// The tail of the normal distribution is taken as 1/(1+e^(y(a+by²))), the
+// logistic approximation that Akka uses too: at most 0.00014 off, though far
+// out phi comes sooner than by the normal law (8 at 5.1 deviations instead of
+// 5.6). It can be turned round, which gives Reaches, and its logarithm never
+// overflows.
 const (
 	tailA = 1.5976
 	tailB = 0.070566
@@ -107,6 +124,7 @@ func (p *Phi) Suspicion(now time.Time) float64 {
 	}
 	mean, deviation := p.usual()
 	y := (now.Sub(p.heard).Seconds() - mean) / deviation
+
 	odds := y * (tailA + tailB*y*y) // natural logarithm of
 	if odds > 700 {
 		return odds / math.Ln10
@@ -123,6 +141,7 @@ func (p *Phi) Reaches(level float64) time.Time {
 	if odds < 700 {
 		odds = math.Log(math.Expm1(odds))
 	}
+
 	// The one real root of by³ + ay = odds.
 	y := 2 * math.Sqrt(tailA/(3*tailB)) * math.Sinh(math.Asinh(1.5*odds/tailA*math.Sqrt(3*tailB/tailA))/3)
 	mean, deviation := p.usual()

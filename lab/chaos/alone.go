@@ -5,13 +5,16 @@ import (
 	"time"
 )
 
-// rest is how long a run that breaks one thing at a time waits after each heal: longer than a lost node's jobs and phones
-// need to find another one, and than the longest pause of a phone.
+// rest is how long a run that breaks one thing at a time waits after each heal:
+// longer than a lost node's jobs and phones need to find another one, and than
+// the longest pause of a phone.
 const rest = 8 * time.Second
 
-// PlanAlone is Plan for measuring. Each fault is healed, and the city had time to recover, before the next begins, so that
-// what is seen meanwhile is that fault's doing. It depends on nothing but its arguments; all kinds come once, in some
-// order, before any comes again, as many as fit into the length, and one at least.
+// PlanAlone is Plan for measuring. Each fault is healed, and the city had time
+// to recover, before the next begins, so that what is seen meanwhile is that
+// fault's doing. It depends on nothing but its arguments; all kinds come once,
+// in some order, before any comes again, as many as fit into the length, and
+// one at least.
 func PlanAlone(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 	rng := rand.New(rand.NewPCG(seed, 0x616c6f6e65))
 	var deck []Kind
@@ -21,6 +24,7 @@ func PlanAlone(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 		}
 		f := draw(rng, deck[0], nodes)
 		deck = deck[1:]
+
 		f.At = at
 		if f.At+f.Lasts > length {
 			if len(plan) > 0 {
@@ -28,6 +32,7 @@ func PlanAlone(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 			}
 			f.Lasts = length - f.At
 		}
+
 		plan = append(plan, f)
 		at += f.Lasts + rest
 	}

@@ -59,7 +59,8 @@ type node struct {
 
 const clockOffset = "--clock-offset="
 
-// setClock takes effect when the node starts again. The offset is the last argument.
+// setClock takes effect when the node starts again. The offset is the last
+// argument.
 func (n *node) setClock(off time.Duration) { n.SetLastArg(clockOffset + off.String()) }
 
 // door is where phones go.
@@ -71,14 +72,17 @@ type crowd struct {
 	out bytes.Buffer // read it after the process has ended
 }
 
-// newCity starts everything but the crowds and waits until it serves. Close what it returns, also beside an error.
+// newCity starts everything but the crowds and waits until it serves. Close
+// what it returns, also beside an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	c = &city{cfg: cfg, leave: func() {}, leftOut: map[Kind]string{}, keepers: new(errgroup.Group)}
 	if c.dir, c.guard, err = process.NewFolder("ridehail-chaos"); err != nil {
 		return c, err
 	}
+
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not within %v", startWithin))
 	defer cancel()
+
 	at, err := process.FreeAddresses(3 + 2*cfg.Nodes)
 	if err != nil {
 		return c, err
@@ -86,19 +90,23 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	if err := c.furnish(ctx, at); err != nil {
 		return c, err
 	}
+
 	c.life, c.leave = context.WithCancel(context.WithoutCancel(ctx))
 	services := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
 		services = append(services, n.Service)
 	}
+
 	for i, s := range services {
 		c.keepers.Go(func() error { return s.Keep(c.life) })
-		if i < 2 || i == len(services)-1 { // nodes need the stores; among themselves they need no order
+		if i < 2 || i == len(services)-1 {
+			// nodes need the stores; among themselves they need no order
 			if err := s.Await(ctx); err != nil {
 				return c, err
 			}
 		}
 	}
+
 	for _, s := range services {
 		if err := s.Await(ctx); err != nil {
 			return c, err
@@ -113,6 +121,7 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 	if err := c.preparePostgres(ctx, pg); err != nil {
 		return err
 	}
+
 	c.redisAt = redis
 	if err := c.prepareRedis(redis); err != nil {
 		return err
@@ -123,9 +132,11 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
 		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
 		"--reorder-hook", "0.2")
+
 	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
 		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
 		c.nodes = append(c.nodes, n)
+
 		name := fmt.Sprintf("node-%d", i+1)
 		ends := map[Line]string{LinePhones: n.listen, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
 		for line, to := range ends {
@@ -135,12 +146,14 @@ func (c *city) furnish(ctx context.Context, at []string) error {
 			}
 			n.links[line] = l
 		}
+
 		n.Service = c.program(name, process.HTTPAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
 			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
 			"--database", process.PostgresURL(n.links[LinePostgres].address), "--redis", process.RedisURL(n.links[LineRedis].address),
 			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
 			clockOffset+skew.String())
 	}
+
 	c.database, c.providerURL = process.PostgresURL(pg), "http://"+provider
 	return nil
 }
@@ -155,8 +168,9 @@ func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".jou
 
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// populate lets drivers and riders loose, some of each at every node, and an operator who sees to their calls for help and
-// gives some fares back, and an intruder.
+// populate lets drivers and riders loose, some of each at every node, and an
+// operator who sees to their calls for help and gives some fares back, and an
+// intruder.
 func (c *city) populate() error {
 	for i := range c.nodes {
 		for _, who := range []struct {
@@ -178,6 +192,7 @@ func (c *city) populate() error {
 			}
 		}
 	}
+
 	args := []string{"operators", "--json", "--journal", c.journal("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--refund", "0.2", "--database", c.database, "--provider", c.providerURL, "--provider-secret", providerSecret}
 	for _, n := range c.nodes {
@@ -192,8 +207,8 @@ func (c *city) populate() error {
 	return c.inhabited()
 }
 
-// inhabited waits until every crowd has begun its journal: one that is still on its way in takes a fault for a node that
-// is not there.
+// inhabited waits until every crowd has begun its journal: one that is still on
+// its way in takes a fault for a node that is not there.
 func (c *city) inhabited() error {
 	late := time.Now().Add(startWithin)
 	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
@@ -234,6 +249,7 @@ func (c *city) disperse() (odd []string) {
 		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.Err()))
 	}
 	_ = c.intruder.Stop(stopWithin)
+
 	for _, riders := range []bool{true, false} {
 		var team errgroup.Group
 		for _, w := range c.crowds {
@@ -243,46 +259,58 @@ func (c *city) disperse() (odd []string) {
 			if !w.Alive() {
 				odd = append(odd, fmt.Sprintf("%s ended by itself: %v", w.Name, w.Err()))
 			}
-			team.Go(func() error { _ = w.Stop(stopWithin); return nil }) // what it says is read by the check
+
+			// what it says is read by the check
+			team.Go(func() error { _ = w.Stop(stopWithin); return nil })
 		}
+
 		_ = team.Wait()
 	}
+
 	return odd
 }
 
-// close ends everything that runs and says what ended badly. The folder is removed unless it is kept.
+// close ends everything that runs and says what ended badly. The folder is
+// removed unless it is kept.
 func (c *city) close(keep bool) error {
 	var errs []error
 	c.leave()
 	errs = append(errs, c.keepers.Wait())
+
 	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
 		if w != nil && w.Alive() {
 			w.Kill()
 		}
 	}
+
 	var team errgroup.Group
 	for _, n := range c.nodes {
 		if n.Service != nil {
 			team.Go(func() error { return n.Stop(stopWithin) })
 		}
 	}
+
 	errs = append(errs, team.Wait())
-	for _, s := range []*process.Service{c.provider, c.redis, c.postgres} { // Postgres calls this its fast shutdown
+	for _, s := range []*process.Service{c.provider, c.redis, c.postgres} {
+		// Postgres calls this its fast shutdown
 		if s != nil {
 			errs = append(errs, s.Stop(stopWithin))
 		}
 	}
+
 	for _, n := range c.nodes {
 		for _, l := range n.links {
 			errs = append(errs, l.close())
 		}
 	}
+
 	if c.guard != nil {
 		errs = append(errs, c.guard.Close())
 	}
 	if keep {
 		errs = append(errs, c.keepDatabase())
 	}
+
 	errs = append(errs, c.disk.close())
 	if !keep && c.dir != "" {
 		errs = append(errs, os.RemoveAll(c.dir))
@@ -299,5 +327,6 @@ func (c *city) services() []*process.Service {
 	return out
 }
 
-// fresh makes a connection per request, so that each tells how things stand now.
+// fresh makes a connection per request, so that each tells how things stand
+// now.
 var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

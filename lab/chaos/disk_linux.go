@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// disk is a file system in memory that takes up what is on it, and can be made so small that nothing more fits. Only
-// root may mount one.
+// disk is a file system in memory that takes up what is on it, and can be made
+// so small that nothing more fits. Only root may mount one.
 type disk struct {
 	dir     string
 	mounted bool
@@ -51,7 +51,8 @@ func (d *disk) resize(bytes uint64) error {
 	return nil
 }
 
-// close takes the disk away with all that is on it. It may be called again, and on nil.
+// close takes the disk away with all that is on it. It may be called again, and
+// on nil.
 func (d *disk) close() error {
 	if d == nil || !d.mounted {
 		return nil

@@ -12,13 +12,16 @@ func TestAFullDiskTakesNothingMoreUntilThereIsRoom(t *testing.T) {
 	dir := t.TempDir()
 	d, err := mountDisk(dir, nil)
 	if err != nil {
-		t.Skip("only root may mount a disk, and not in every container: ", err) // a run says so, too
+		// a run says so, too
+		t.Skip("only root may mount a disk, and not in every container: ", err)
 	}
+
 	t.Cleanup(func() {
 		if err := errors.Join(d.close(), d.close()); err != nil {
 			t.Error(err)
 		}
 	})
+
 	page := make([]byte, 64<<10)
 	keep := func(name string) error { return os.WriteFile(dir+"/"+name, page, 0o600) }
 	for _, name := range []string{"one", "two"} {
@@ -46,16 +49,19 @@ func TestAFullDiskTakesNothingMoreUntilThereIsRoom(t *testing.T) {
 func TestWhatCannotBeBrokenIsLeftOutAndSaid(t *testing.T) {
 	c := &city{leftOut: map[Kind]string{FullDisk: "no root"}}
 	plan := Plan(1, 60e9, 2)
+
 	whole := len(plan)
 	can, left := c.possible(plan)
 	if len(can) >= whole || len(left) != 1 || !strings.Contains(Report{LeftOut: left}.Text(), "left out: full disk: no root") {
 		t.Errorf("%d of %d faults, %q", len(can), whole, left)
 	}
+
 	for _, f := range can {
 		if f.Kind == FullDisk {
 			t.Error("it is in the plan")
 		}
 	}
+
 	if _, left := (&city{}).possible(Plan(1, 60e9, 2)); len(left) != 0 {
 		t.Errorf("left out without a reason: %q", left)
 	}

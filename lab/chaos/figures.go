@@ -25,6 +25,7 @@ func (c *city) measure(ctx context.Context) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	f := &figures{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeovers{db: s,
 		pending: func(ctx context.Context, node string) ([]trips.TripID, error) { return inHand(ctx, c.redisAt, node) }}}
 	f.looking, f.enough = context.WithCancel(ctx)
@@ -45,16 +46,22 @@ func (f *figures) told(s Strike) {
 	}
 }
 
-// Operations is what was asked of the nodes and done by them while the run lasted. Nothing is in two of its parts.
+// Operations is what was asked of the nodes and done by them while the run
+// lasted. Nothing is in two of its parts.
 type Operations struct {
-	Commands  int   `json:"commands"`  // of phones, with the node's final answer: a transaction or a refusal
-	Probes    int   `json:"probes"`    // trips requested over HTTP within a second
-	Welcomes  int   `json:"welcomes"`  // phones that came back: each is told how it stands, from the database
-	Positions int64 `json:"positions"` // of drivers, taken for true; those of a killed node's last second are not seen
+	// of phones, with the node's final answer: a transaction or a refusal
+	Commands int `json:"commands"`
+	Probes   int `json:"probes"` // trips requested over HTTP within a second
+	// phones that came back: each is told how it stands, from the database
+	Welcomes int `json:"welcomes"`
+	// of drivers, taken for true; those of a killed node's last second are not
+	// seen
+	Positions int64 `json:"positions"`
 	Total     int64 `json:"total"`
 }
 
-// fill writes what was measured into the report, which the witnesses have filled before.
+// fill writes what was measured into the report, which the witnesses have
+// filled before.
 func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interval, before, after []Holdings) error {
 	doors := make([]string, len(f.city.nodes))
 	for i, n := range f.city.nodes {
@@ -64,15 +71,18 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 	if err != nil {
 		return err
 	}
+
 	paid, err := f.city.payments()
 	if err != nil {
 		return err
 	}
+
 	time.AfterFunc(time.Until(run.to.Add(takeoverEnds)), f.enough)
 	r.Takeover = f.takeovers.sum()
 	w := f.watcher
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	r.Sessions, r.Recoveries = sessionsOf(all, strikes), recoveries(all, strikes, r.Windows)
 	w.strain(r.Recoveries, run, strikes, paid)
 	r.PostgresBack = quantiles(w.afterReady(strikes, answers, len(doors)))
@@ -83,6 +93,7 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 			o.Probes++
 		}
 	}
+
 	for _, m := range w.believed {
 		o.Positions += int64(m.total())
 	}
@@ -94,6 +105,7 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 			first = s.Begun
 		}
 	}
+
 	for i, n := range f.city.nodes {
 		u := Resources{Node: n.Name, Before: before[i], After: after[i]}
 		for _, h := range w.held[i] {
@@ -103,8 +115,10 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 				u.Most = u.Most.most(h.Holdings)
 			}
 		}
+
 		r.Resources = append(r.Resources, u)
 	}
+
 	r.Targets = r.targets()
 	return nil
 }

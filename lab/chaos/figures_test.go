@@ -35,6 +35,7 @@ func TestAPhoneWithoutAConnectionIsTimedFromTheLossToTheNextWelcome(t *testing.T
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	got, err := spells([]string{path}, []string{"http://two", "http://one"})
 	if err != nil || len(got) != 1 || got[0].from != 2 || got[0].back() != 430.5 || got[0].resume() != 30.5 {
 		t.Errorf("got %+v, %v", got, err)
@@ -80,10 +81,12 @@ func TestAMeterAddsUpOverTheRestartsOfItsProcess(t *testing.T) {
 	if m.total() != 45 || m.until(second(5)) != 10 || m.until(second(-1)) != 0 || m.until(second(99)) != 45 {
 		t.Errorf("total %v, half-way %v", m.total(), m.until(second(5)))
 	}
+
 	in := merged([]interval{{second(12), second(15)}, {second(0), second(10)}, {second(14), second(20)}})
 	if len(in) != 2 || m.within(in) != 20+4 || seconds(in) != 18 {
 		t.Errorf("%v hold %v", in, m.within(in))
 	}
+
 	out := gaps(interval{second(-5), second(30)}, in)
 	if len(out) != 3 || seconds(out) != 5+2+10 {
 		t.Errorf("between them: %v", out)
@@ -113,22 +116,26 @@ func TestTheJobsOfAStruckNodeAreWatchedUntilTheyHaveTheirEffect(t *testing.T) {
 	}}
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()
+
 	w.blow(ctx, "node-1", time.Now())
 	down = errors.New("nobody listens")
 	w.blow(ctx, "node-1", time.Now())
 	db.mu.Lock()
 	db.paid["taken over"] = true
 	db.mu.Unlock()
+
 	for seen := 0; seen == 0; time.Sleep(time.Millisecond) {
 		w.mu.Lock()
 		seen = len(w.waits)
 		w.mu.Unlock()
 	}
+
 	enough()
 	got := w.sum()
 	if got.WaitMs.Max <= 0 {
 		t.Error("it took no time")
 	}
+
 	got.WaitMs = Quantiles{}
 	if want := (Takeover{Blows: 2, Blind: 1, Jobs: 2, Open: 1}); got != want {
 		t.Errorf("%+v", got)
@@ -144,6 +151,7 @@ func TestWhatRedisAnswersIsReadOrRefused(t *testing.T) {
 	if at(at(got, 1), 0) != int64(7) || at(got, 9) != nil {
 		t.Error("a list cannot be looked into")
 	}
+
 	for _, bad := range []string{"", "+OK", "+\n", "-NOGROUP no\r\n", "?1\r\n", "$9999999999\r\n", "$5\r\nab\r\n",
 		strings.Repeat("*1\r\n", 9) + ":1\r\n"} {
 		if v, err := read(bad); err == nil {
@@ -163,14 +171,17 @@ func TestPostgresIsTimedFromItsFirstAnswerToEveryNodesFirstCommand(t *testing.T)
 	kill := Strike{Fault: Fault{Kind: KillPostgres}, Begun: second(10), Healed: second(12)}
 	w := &watcher{ready: []time.Time{second(3), second(12.5)}}
 	answers := []answer{
-		{node: 0, asked: asksCommand, at: second(12.1), took: 300 * time.Millisecond, ok: true}, // before it was ready?
+		// before it was ready?
+		{node: 0, asked: asksCommand, at: second(12.1), took: 300 * time.Millisecond, ok: true},
 		{node: 0, asked: asksCommand, at: second(12.4), took: 200 * time.Millisecond, ok: true},
 		{node: 1, asked: asksCommand, at: second(12.6), took: 100 * time.Millisecond},
 		{node: 1, asked: asksCommand, at: second(12.8), took: 100 * time.Millisecond, ok: true},
 	}
+
 	if got := w.afterReady([]Strike{kill}, answers, 2); len(got) != 1 || math.Abs(got[0]-400) > .1 {
 		t.Errorf("%v", got)
 	}
+
 	other := Strike{Fault: Fault{Kind: PauseNode, Node: 2}, Begun: second(11), Healed: second(13)}
 	if got := w.afterReady([]Strike{kill, other}, answers, 2); len(got) != 0 {
 		t.Errorf("with something else broken: %v", got)
@@ -189,11 +200,13 @@ func TestALeakIsToldFromAPoolThatGrew(t *testing.T) {
 	if (Holdings{100 + spare, 50 + spare, 2 + spareMiB, 0}).over(before) {
 		t.Error("a pool that grew counts as a leak")
 	}
+
 	for _, h := range []Holdings{{100 + spare + 1, 50, 2, 0}, {100, 50 + spare + 1, 2, 0}, {100, 50, 3 + spareMiB, 0}} {
 		if !h.over(before) {
 			t.Errorf("a leak goes unseen: %v", h)
 		}
 	}
+
 	for _, bad := range []string{"", "go_goroutines many\n"} {
 		if _, err := readHoldings(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q passes for metrics", bad)
@@ -208,6 +221,7 @@ func TestTargetsAreMetOrNotAndFailNobody(t *testing.T) {
 		Takeover:   Takeover{Jobs: 3, Open: 1, WaitMs: Quantiles{P99: 5000}},
 		Invariants: []Invariant{{Name: ackedIsDone, Checked: 5}},
 		Resources:  []Resources{{Warm: Holdings{HeapMiB: 10}, Most: Holdings{HeapMiB: 43}, Before: Holdings{Goroutines: 5}, After: Holdings{Goroutines: 6}}}}
+
 	met := map[string]bool{}
 	for _, x := range r.targets() {
 		met[x.Name] = x.Met
@@ -219,11 +233,13 @@ func TestTargetsAreMetOrNotAndFailNobody(t *testing.T) {
 	if !reflect.DeepEqual(met, want) {
 		t.Errorf("%v", met)
 	}
+
 	for _, x := range (Report{}).targets() {
 		if x.Met && x.Name != "promises broken" {
 			t.Errorf("nothing happened, and %s is met", x.Name)
 		}
 	}
+
 	r.Targets = r.targets()
 	text := r.Text() + r.Markdown()
 	for _, want := range []string{"not met  reconnects", "met      kills", "kill node", "| reconnects | ≥ 1000 | 999 | no |", "| kill node | 0 | 9 |"} {

@@ -24,20 +24,25 @@ const (
 	targetsAtOnce = 50
 )
 
-// intrude lets someone loose who bothers all nodes, and shows them which trips there are.
+// intrude lets someone loose who bothers all nodes, and shows them which trips
+// there are.
 func (c *city) intrude() (err error) {
 	db, err := postgres.Open(c.life, c.database, postgres.Options{MaxConns: 1})
 	if err != nil {
 		return err
 	}
+
 	c.keepers.Go(func() error {
 		defer db.Close()
 		return c.pointOut(db)
 	})
+
 	var doors []string
 	for _, n := range c.nodes {
-		doors = append(doors, "http://"+n.listen) // a flood that waits in a proxy would keep its line from being broken
+		// a flood that waits in a proxy would keep its line from being broken
+		doors = append(doors, "http://"+n.listen)
 	}
+
 	w := new(crowd)
 	w.Process, err = process.Start(process.Command{Name: "intruder", Path: c.cfg.Program, Dir: c.dir, Out: &w.out,
 		Args: []string{"intruder", "--json", "--server", strings.Join(doors, ","), "--targets", c.targets(),
@@ -45,18 +50,21 @@ func (c *city) intrude() (err error) {
 	if err == nil {
 		c.intruder = w
 	}
+
 	return err
 }
 
 func (c *city) targets() string { return c.dir + "/targets.jsonl" }
 
-// pointOut keeps a list of the trips under way, past all proxies, until the city ends.
+// pointOut keeps a list of the trips under way, past all proxies, until the
+// city ends.
 func (c *city) pointOut(db *postgres.Store) error {
 	for sleep.For(c.life, pointOutEvery) {
-		under, err := db.Driven(c.life)
+		under, err := db.TripsWithDriver(c.life)
 		if err != nil {
 			continue // the database is down just now; the last list stands
 		}
+
 		var list bytes.Buffer
 		lines := json.NewEncoder(&list)
 		for _, t := range under[:min(len(under), targetsAtOnce)] {
@@ -64,6 +72,7 @@ func (c *city) pointOut(db *postgres.Store) error {
 				return err
 			}
 		}
+
 		if err := os.WriteFile(c.targets()+".new", list.Bytes(), 0o644); err != nil {
 			return err
 		}
@@ -71,17 +80,19 @@ func (c *city) pointOut(db *postgres.Store) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// intrusions is what got through to the intruder in its own eyes, and what the database knows of it: that must be
-// nothing.
+// intrusions is what got through to the intruder in its own eyes, and what the
+// database knows of it: that must be nothing.
 func (c *city) intrusions(ctx context.Context, db witness) (Invariant, error) {
 	out := Invariant{Name: "an intruder did nothing and learned nothing of others"}
 	var r intruder.Report
 	if err := json.Unmarshal(c.intruder.out.Bytes(), &r); err != nil {
 		return out, fmt.Errorf("what the intruder got: %w; see its log in %s", err, c.dir)
 	}
+
 	out.Checked = r.Tried
 	for _, row := range r.Rows {
 		out.check(false, "%s", row)
@@ -108,12 +119,14 @@ func traces(ctx context.Context, db witness, out *Invariant) error {
 	if err != nil {
 		return err
 	}
+
 	if err := db.AuditChat(ctx, func(m chat.Message) error {
 		out.check(!its(m.From) && m.Text != intruder.Text, "trip %s: message %d by %v: %q", m.Trip, m.Seq, m.From, m.Text)
 		return nil
 	}); err != nil {
 		return err
 	}
+
 	return db.AuditAlerts(ctx, func(a sos.Alert) error {
 		out.check(!its(a.From) && a.Text != intruder.Text, "trip %s: a call for help by %v: %q", a.Trip, a.From, a.Text)
 		return nil

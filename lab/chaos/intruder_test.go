@@ -60,6 +60,7 @@ func TestNothingInTheDatabaseMayBearTheIntrudersName(t *testing.T) {
 		if err := traces(t.Context(), b, &out); err != nil {
 			t.Fatal(err)
 		}
+
 		want := 1
 		if name == "nothing" {
 			want = 0

@@ -7,10 +7,12 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// loss is what a line that loses packets looks like to who sits behind TCP: nothing is missing, but a chunk that was lost
-// comes after the sender has waited for its ack in vain and sent it again, and everything behind it waits as well. The
-// wait is the least that Linux knows, and doubles when the repeat is lost, too (RFC 6298). Faster ways to notice, such as
-// three acks of the same byte, need more packets under way than our small frames make.
+// loss is what a line that loses packets looks like to who sits behind TCP:
+// nothing is missing, but a chunk that was lost comes after the sender has
+// waited for its ack in vain and sent it again, and everything behind it waits
+// as well. The wait is the least that Linux knows, and doubles when the repeat
+// is lost, too (RFC 6298). Faster ways to notice, such as three acks of the
+// same byte, need more packets under way than our small frames make.
 type loss struct {
 	Percent int `json:"percent"` // of chunks; each is taken for one packet
 }
@@ -23,7 +25,8 @@ const (
 
 func init() { toxics.Register(lossName, new(loss)) }
 
-// GetBufferSize has chunks wait side by side, so that two losses cost no more than the later of them.
+// GetBufferSize has chunks wait side by side, so that two losses cost no more
+// than the later of them.
 func (l *loss) GetBufferSize() int { return 1024 }
 
 // delay is how much later than sent a chunk arrives.

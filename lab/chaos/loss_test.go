@@ -14,16 +14,19 @@ func TestALossyLineLosesNothingAndKeepsTheOrder(t *testing.T) {
 		if err := l.hurt(Fault{Kind: LossyLine, Amount: 50, Up: up}); err != nil {
 			t.Fatal(err)
 		}
+
 		var said strings.Builder
 		for i := range 20 {
 			word := strings.Repeat(string(rune('a'+i)), 100)
 			said.WriteString(word)
 			say(t, conn, word)
 		}
+
 		hear(t, conn, said.String())
 		if err := l.heal(); err != nil {
 			t.Fatal(err)
 		}
+
 		say(t, conn, "and on the same connection")
 		hear(t, conn, "and on the same connection")
 	}
@@ -35,6 +38,7 @@ func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T)
 	if err := l.hurt(Fault{Kind: LossyLine, Amount: 100}); err != nil {
 		t.Fatal(err)
 	}
+
 	say(t, conn, "lost")
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -48,6 +52,7 @@ func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T)
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
+
 	hear(t, conn, "lost")
 }
 
@@ -59,6 +64,7 @@ func TestTheWaitForARepeatDoublesAndHasAnEnd(t *testing.T) {
 			t.Errorf("lost %d times: %v, want %v", losses, got, want)
 		}
 	}
+
 	if got := (&loss{}).delay(func(int) bool { return true }); got != 12600*time.Millisecond {
 		t.Errorf("always lost: %v", got)
 	}

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Markdown is the figures of the report as two tables for a page: the targets, and the return by kind of fault.
+// Markdown is the figures of the report as two tables for a page: the targets,
+// and the return by kind of fault.
 func (r Report) Markdown() string {
 	var b strings.Builder
 	row := func(cells ...string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
@@ -18,10 +19,12 @@ func (r Report) Markdown() string {
 	row("fault", "times", "sessions", "back p50 / p99", "resume p50 / p99", "first command p50 / max", "commands meanwhile",
 		"Postgres", "provider")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
+
 	for _, x := range r.Recoveries {
 		row(x.name(), fmt.Sprint(x.Faults), fmt.Sprint(x.Count), pair(x.Count, x.Back), pair(x.Count, x.Resume), x.first(),
 			x.Meanwhile.String(), known("%.1fx", x.Load), known("%.2f", x.Calls))
 	}
+
 	return b.String()
 }
 

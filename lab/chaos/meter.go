@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// meter adds up a counter that is read now and then, and begins anew when its process does. What was counted between the
-// last reading and the end of a process is not seen.
+// meter adds up a counter that is read now and then, and begins anew when its
+// process does. What was counted between the last reading and the end of a
+// process is not seen.
 type meter struct {
 	last   int64
 	points []point // in order
@@ -45,6 +46,7 @@ func (m *meter) until(at time.Time) float64 {
 	case i == 0 || found:
 		return m.points[i].total
 	}
+
 	a, b := m.points[i-1], m.points[i]
 	return a.total + (b.total-a.total)*at.Sub(a.at).Seconds()/b.at.Sub(a.at).Seconds()
 }
@@ -77,6 +79,7 @@ func merged(in []interval) (out []interval) {
 			}
 			continue
 		}
+
 		out = append(out, i)
 	}
 	return out
@@ -96,7 +99,8 @@ func gaps(whole interval, in []interval) (out []interval) {
 	return out
 }
 
-// settling is how long after its heal a fault still makes more work: what waited is asked again.
+// settling is how long after its heal a fault still makes more work: what
+// waited is asked again.
 const settling = 2 * time.Second
 
 // struck are the moments of the faults of a kind, or of all ("").

@@ -45,6 +45,7 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	}
 	n.city.cfg.Log.Info("break", "fault", f.String(), "for", f.Lasts)
 	s := Strike{Fault: f, Begun: time.Now()}
+
 	heal, err := n.hurt(ctx, f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f, err)
@@ -52,11 +53,13 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	if n.told != nil {
 		n.told(s)
 	}
+
 	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
 	s.Healed = time.Now()
 	if err := heal(); err != nil {
 		return fmt.Errorf("heal %s: %w", f, err)
 	}
+
 	*hit = s
 	return ctx.Err()
 }
@@ -94,6 +97,7 @@ func (n *nemesis) hurt(ctx context.Context, f Fault) (heal func() error, err err
 		}
 		return whole, nil
 	}
+
 	line := c.nodes[f.Node-1].links[f.Line]
 	return line.heal, line.hurt(f)
 }
@@ -130,6 +134,7 @@ func (c *city) hog() (end func() error, err error) {
 		}
 		return nil
 	}
+
 	for i := range runtime.NumCPU() {
 		p, err := process.Start(process.Command{Name: fmt.Sprintf("hog-%d", i+1), Path: "/bin/sh",
 			Args: []string{"-c", "while :; do :; done"}, Dir: c.dir}, c.guard)
@@ -138,5 +143,6 @@ func (c *city) hog() (end func() error, err error) {
 		}
 		loops = append(loops, p)
 	}
+
 	return end, nil
 }

@@ -18,16 +18,19 @@ func TestAHogKeepsEveryProcessorBusyUntilItIsHealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := guard.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	c := &city{dir: dir, guard: guard}
 	end, err := c.hog()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	logs, err := filepath.Glob(c.dir + "/hog-*.log")
 	if err != nil || len(logs) != runtime.NumCPU() {
 		t.Errorf("%v, %v", logs, err)

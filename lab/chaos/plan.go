@@ -1,5 +1,6 @@
-// Package chaos runs a city of real processes, breaks them and the lines between them by a seeded schedule, heals
-// everything, and then asks independent witnesses whether a promise was broken.
+// Package chaos runs a city of real processes, breaks them and the lines
+// between them by a seeded schedule, heals everything, and then asks
+// independent witnesses whether a promise was broken.
 package chaos
 
 import (
@@ -12,23 +13,32 @@ import (
 // Kind is a way to break something.
 type Kind string
 
-// All kinds. Those with a line in their name act on a Line of a node, the others on a process.
+// All kinds. Those with a line in their name act on a Line of a node, the
+// others on a process.
 const (
-	KillNode      Kind = "kill node"       // SIGKILL, started again when healed
-	PauseNode     Kind = "pause node"      // SIGSTOP, SIGCONT when healed
-	KillRedis     Kind = "kill redis"      // SIGKILL, started again when healed
-	PauseRedis    Kind = "pause redis"     // SIGSTOP, SIGCONT when healed
-	FlushRedis    Kind = "flush redis"     // FLUSHALL: everything in it is gone
-	KillPostgres  Kind = "kill postgres"   // SIGKILL, started again when healed
-	SlowLine      Kind = "slow line"       // Amount milliseconds later in one direction
-	BlackHoleLine Kind = "black-hole line" // nothing gets through in one direction, and nobody is told
-	ResetLine     Kind = "reset line"      // connections break at the next byte in one direction
-	CutLine       Kind = "cut line"        // connections end after Amount bytes in one direction
-	LossyLine     Kind = "lossy line"      // Amount percent of what is sent in one direction is lost and sent again, as by TCP
-	Storm         Kind = "storm"           // all phones lose their connection at the same moment
-	SkewClock     Kind = "skew clock"      // SIGKILL, and a new start with a clock that is Amount milliseconds off
-	FullDisk      Kind = "full disk"       // no file of Postgres' data can grow
-	Hog           Kind = "hog"             // as many busy loops as processors
+	KillNode     Kind = "kill node"     // SIGKILL, started again when healed
+	PauseNode    Kind = "pause node"    // SIGSTOP, SIGCONT when healed
+	KillRedis    Kind = "kill redis"    // SIGKILL, started again when healed
+	PauseRedis   Kind = "pause redis"   // SIGSTOP, SIGCONT when healed
+	FlushRedis   Kind = "flush redis"   // FLUSHALL: everything in it is gone
+	KillPostgres Kind = "kill postgres" // SIGKILL, started again when healed
+	// Amount milliseconds later in one direction
+	SlowLine Kind = "slow line"
+	// nothing gets through in one direction, and nobody is told
+	BlackHoleLine Kind = "black-hole line"
+	// connections break at the next byte in one direction
+	ResetLine Kind = "reset line"
+	// connections end after Amount bytes in one direction
+	CutLine Kind = "cut line"
+	// Amount percent of what is sent in one direction is lost and sent again,
+	// as by TCP
+	LossyLine Kind = "lossy line"
+	// all phones lose their connection at the same moment
+	Storm Kind = "storm"
+	// SIGKILL, and a new start with a clock that is Amount milliseconds off
+	SkewClock Kind = "skew clock"
+	FullDisk  Kind = "full disk" // no file of Postgres' data can grow
+	Hog       Kind = "hog"       // as many busy loops as processors
 )
 
 // Line is one of the ways between a node and the rest.
@@ -46,13 +56,16 @@ var lines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 
 // Fault is one thing that is broken for a while.
 type Fault struct {
-	Kind   Kind          `json:"kind"`
-	Node   int           `json:"node,omitempty"` // from 1; 0 where it is about no node
-	Line   Line          `json:"line,omitempty"`
-	Up     bool          `json:"up,omitempty"`     // of a line's directions: away from who connected
-	Amount int           `json:"amount,omitempty"` // milliseconds, bytes, or percent
-	At     time.Duration `json:"-"`                // from the beginning of the run
-	Lasts  time.Duration `json:"-"`                // 0 for what is over at once
+	Kind Kind `json:"kind"`
+	// from 1; 0 where it is about no node
+	Node int  `json:"node,omitempty"`
+	Line Line `json:"line,omitempty"`
+	// of a line's directions: away from who connected
+	Up bool `json:"up,omitempty"`
+	// milliseconds, bytes, or percent
+	Amount int           `json:"amount,omitempty"`
+	At     time.Duration `json:"-"` // from the beginning of the run
+	Lasts  time.Duration `json:"-"` // 0 for what is over at once
 }
 
 // String names the fault for a person.
@@ -72,10 +85,12 @@ func (f Fault) String() string {
 	case SkewClock:
 		return fmt.Sprintf("%s %d, %+.1f s", f.Kind, f.Node, float64(f.Amount)/1e3)
 	}
+
 	return string(f.Kind)
 }
 
-// part is what a fault takes hold of; two faults never hold the same part at the same time.
+// part is what a fault takes hold of; two faults never hold the same part at
+// the same time.
 func (f Fault) part() string {
 	switch f.Kind {
 	case KillNode, PauseNode, SkewClock:
@@ -94,8 +109,9 @@ func (f Fault) part() string {
 type span struct{ least, most time.Duration }
 
 var spans = map[Kind]span{
-	KillNode:      {300 * time.Millisecond, 3 * time.Second},
-	PauseNode:     {500 * time.Millisecond, 7 * time.Second}, // some outlast the time after which a node counts as gone
+	KillNode: {300 * time.Millisecond, 3 * time.Second},
+	// some outlast the time after which a node counts as gone
+	PauseNode:     {500 * time.Millisecond, 7 * time.Second},
 	KillRedis:     {200 * time.Millisecond, 3 * time.Second},
 	PauseRedis:    {500 * time.Millisecond, 5 * time.Second},
 	FlushRedis:    {},
@@ -124,14 +140,16 @@ const (
 	maxSkew = 5 * time.Minute // of a node's clock, either way
 )
 
-// Plan returns the faults of a run of a given length over some nodes, in the order in which they begin. It depends on
-// nothing but its arguments. All kinds come once, in some order, before any comes again, however short the run; all
+// Plan returns the faults of a run of a given length over some nodes, in the
+// order in which they begin. It depends on nothing but its arguments. All kinds
+// come once, in some order, before any comes again, however short the run; all
 // faults are over when the run is.
 func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
 	first := min(warmUp, length/6)
 	n := max(len(kinds), int((length-first)/pace))
 	slot := (length - first) / time.Duration(n)
+
 	plan := make([]Fault, n)
 	var deck []Kind
 	for i := range plan {
@@ -142,6 +160,7 @@ func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 		plan[i].At = first + time.Duration(i)*slot + some(rng, slot/2)
 		deck = deck[1:]
 	}
+
 	next := map[string]time.Duration{} // when each part breaks again
 	for i := n - 1; i >= 0; i-- {
 		f := &plan[i]
@@ -152,6 +171,7 @@ func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 		f.Lasts = min(f.Lasts, until-f.At)
 		next[f.part()] = f.At
 	}
+
 	return plan
 }
 
@@ -165,6 +185,7 @@ func draw(rng *rand.Rand, k Kind, nodes int) Fault {
 	case SlowLine, BlackHoleLine, ResetLine, CutLine, LossyLine:
 		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0
 	}
+
 	switch k {
 	case SlowLine:
 		f.Amount = 50 + rng.IntN(maxSlow-50)
@@ -175,10 +196,12 @@ func draw(rng *rand.Rand, k Kind, nodes int) Fault {
 	case SkewClock:
 		f.Amount = int(skew(rng).Milliseconds())
 	}
+
 	return f
 }
 
-// skews are how far off the nodes' clocks are when a run begins. Like Plan, they depend on the arguments alone.
+// skews are how far off the nodes' clocks are when a run begins. Like Plan,
+// they depend on the arguments alone.
 func skews(seed uint64, nodes int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x736b6577))
 	out := make([]time.Duration, nodes)
@@ -190,7 +213,8 @@ func skews(seed uint64, nodes int) []time.Duration {
 
 func skew(rng *rand.Rand) time.Duration { return some(rng, 2*maxSkew) - maxSkew }
 
-// some is a duration below d, in whole milliseconds so that a report shows it exactly; 0 when d is.
+// some is a duration below d, in whole milliseconds so that a report shows it
+// exactly; 0 when d is.
 func some(rng *rand.Rand, d time.Duration) time.Duration {
 	if d < time.Millisecond {
 		return 0

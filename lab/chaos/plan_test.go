@@ -53,6 +53,7 @@ func TestFaultsOverlap(t *testing.T) {
 			overlaps++
 		}
 	}
+
 	if overlaps < len(plan)/5 {
 		t.Errorf("%d of %d faults begin during another", overlaps, len(plan))
 	}
@@ -64,6 +65,7 @@ func TestEveryKindHasASpanAndAName(t *testing.T) {
 			t.Errorf("%s lacks its span or its name", k)
 		}
 	}
+
 	if len(spans) != len(kinds) {
 		t.Error("a span of no kind")
 	}
@@ -76,14 +78,17 @@ func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *test
 		if !reflect.DeepEqual(a, b) || a[0] == a[1] {
 			t.Fatalf("seed %d: %v, %v", seed, a, b)
 		}
+
 		for _, f := range Plan(seed, time.Minute, 3) {
 			if f.Kind == SkewClock {
 				a = append(a, time.Duration(f.Amount)*time.Millisecond)
 			}
 		}
+
 		if len(a) < 4 {
 			t.Fatalf("seed %d sets no clock", seed)
 		}
+
 		for _, d := range a {
 			if d.Abs() > maxSkew {
 				t.Fatalf("seed %d: %v", seed, d)
@@ -96,6 +101,7 @@ func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *test
 			}
 		}
 	}
+
 	if ahead < 100 || behind < 100 {
 		t.Errorf("%d far ahead, %d far behind", ahead, behind)
 	}
@@ -108,6 +114,7 @@ func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
 		if len(plan) == 0 {
 			t.Fatalf("seed %d breaks nothing", seed)
 		}
+
 		for i, f := range plan {
 			if i > 0 && f.At < plan[i-1].At+plan[i-1].Lasts+rest || f.At+f.Lasts > length {
 				t.Fatalf("seed %d: %v at %v for %v of %v", seed, f, f.At, f.Lasts, length)
@@ -116,6 +123,7 @@ func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
 				t.Fatalf("seed %d: %v comes again before all others", seed, f)
 			}
 		}
+
 		if !reflect.DeepEqual(plan, PlanAlone(seed, length, 2)) {
 			t.Fatalf("two plans of seed %d differ", seed)
 		}

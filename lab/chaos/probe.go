@@ -41,7 +41,8 @@ type answer struct {
 	ok    bool
 }
 
-// prober asks every node all the time, the way that phones go, whether it serves.
+// prober asks every node all the time, the way that phones go, whether it
+// serves.
 type prober struct {
 	city   *city
 	town   *routing.City
@@ -58,6 +59,7 @@ func newProber(ctx context.Context, c *city) (*prober, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	p := &prober{city: c, town: town, client: client.New(client.Config{HTTP: fresh})}
 	for i, n := range c.nodes {
 		var tokens []string
@@ -68,8 +70,10 @@ func newProber(ctx context.Context, c *city) (*prober, error) {
 			}
 			tokens = append(tokens, token)
 		}
+
 		p.tokens = append(p.tokens, tokens)
 	}
+
 	return p, nil
 }
 
@@ -86,6 +90,7 @@ func (p *prober) run(ctx context.Context) error {
 func (p *prober) probe(ctx context.Context, node int) {
 	var team errgroup.Group
 	defer func() { _ = team.Wait() }()
+
 	team.SetLimit(2 * probesAtOnce)
 	rng := rand.New(rand.NewPCG(p.city.cfg.Seed, uint64(node)))
 	tick := time.NewTicker(probeEvery)
@@ -96,9 +101,11 @@ func (p *prober) probe(ctx context.Context, node int) {
 			return
 		case <-tick.C:
 		}
+
 		token := p.tokens[node][k%len(p.tokens[node])]
 		from, to := p.town.RandomPoint(rng), p.town.RandomPoint(rng)
 		team.Go(func() error { p.note(ctx, node, asksHealth, p.health); return nil })
+
 		team.Go(func() error {
 			p.note(ctx, node, asksCommand, func(ctx context.Context, door string) bool {
 				return p.command(ctx, door, token, from, to)
@@ -112,12 +119,14 @@ func (p *prober) probe(ctx context.Context, node int) {
 func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
 	limited, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
+
 	a := answer{node: node, asked: asked, at: time.Now()}
 	a.ok = ask(limited, p.city.nodes[node].door())
 	a.took = time.Since(a.at)
 	if ctx.Err() != nil {
 		return // cut off by the end of the run
 	}
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answers = append(p.answers, a)
@@ -127,8 +136,9 @@ func (p *prober) health(ctx context.Context, door string) bool {
 	return process.HTTPAnswers(door+"/healthz")(ctx) == nil
 }
 
-// command requests a trip, which is a commit, and cancels it in passing. A rider whose last trip could not be cancelled
-// is told so after the database was asked, which is an answer, too.
+// command requests a trip, which is a commit, and cancels it in passing. A
+// rider whose last trip could not be cancelled is told so after the database
+// was asked, which is an answer, too.
 func (p *prober) command(ctx context.Context, door, token string, from, to location.Point) bool {
 	var trip struct{ ID string }
 	err := p.client.Call(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
@@ -137,14 +147,17 @@ func (p *prober) command(ctx context.Context, door, token string, from, to locat
 		refused, answered := errors.AsType[*client.StatusError](err)
 		return answered && refused.Status == http.StatusConflict
 	}
+
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
 	defer cancel()
 	_ = p.client.Call(late, door, client.Request{Method: http.MethodPost, Path: "/v1/trips/" + trip.ID + "/cancel", Token: token,
-		ID: uuid.NewString(), Body: struct{}{}}, nil) // or a driver comes for nobody
+		// or a driver comes for nobody
+		ID: uuid.NewString(), Body: struct{}{}}, nil)
 	return true
 }
 
-// served says whether a node carried out a command that was sent after a moment.
+// served says whether a node carried out a command that was sent after a
+// moment.
 func (p *prober) served(node int, after time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

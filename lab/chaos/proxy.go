@@ -18,14 +18,17 @@ type link struct {
 	address string // where to connect to; it stays the same
 }
 
-// newLink begins to forward from an address of its own on loopback to another one.
+// newLink begins to forward from an address of its own on loopback to another
+// one.
 func newLink(name, to string) (*link, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	l := &link{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", name, err)
 	}
-	l.address = l.proxy.Listen // the proxy writes it again, unguarded, whenever it starts
+
+	// the proxy writes it again, unguarded, whenever it starts
+	l.address = l.proxy.Listen
 	return l, nil
 }
 
@@ -35,6 +38,7 @@ func (l *link) hurt(f Fault) error {
 	if f.Up {
 		toxic["stream"] = "upstream"
 	}
+
 	switch f.Kind {
 	case SlowLine:
 		toxic["type"], toxic["attributes"] = "latency", map[string]int{"latency": f.Amount, "jitter": f.Amount / 4}
@@ -49,10 +53,12 @@ func (l *link) hurt(f Fault) error {
 	default:
 		return fmt.Errorf("%s is no fault of a line", f.Kind)
 	}
+
 	text, err := json.Marshal(toxic)
 	if err != nil {
 		return err
 	}
+
 	return l.bounded("hurt", func() error {
 		_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(string(text)))
 		return err
@@ -80,7 +86,8 @@ func (l *link) close() error {
 
 const proxyWithin = 10 * time.Second
 
-// bounded does something with the proxy, whose pipes wait for each other without a limit.
+// bounded does something with the proxy, whose pipes wait for each other
+// without a limit.
 func (l *link) bounded(what string, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

@@ -17,6 +17,7 @@ func echo(t *testing.T) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var served sync.WaitGroup
 	served.Go(func() {
 		for {
@@ -30,10 +31,12 @@ func echo(t *testing.T) *link {
 			})
 		}
 	})
+
 	way, err := newLink("echo", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := errors.Join(way.close(), l.Close()); err != nil {
 			t.Error(err)
@@ -80,7 +83,8 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		for _, c := range []struct {
 			fault Fault
-			hears int // of ten bytes at most, on a connection from before the fault
+			// of ten bytes at most, on a connection from before the fault
+			hears int
 		}{
 			{Fault{Kind: CutLine, Amount: 4, Up: up}, 4},
 			{Fault{Kind: ResetLine, Up: up}, 0},
@@ -94,13 +98,16 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 					t.Fatal(err)
 				}
 				say(t, conn, "0123456789")
+
 				got, _ := io.ReadAll(conn) // an end with an error is an end
 				if len(got) > c.hears || len(got) < c.hears && !up {
-					t.Errorf("heard %q", got) // what was cut on its way up may be answered too late
+					// what was cut on its way up may be answered too late
+					t.Errorf("heard %q", got)
 				}
 				if err := l.heal(); err != nil {
 					t.Fatal(err)
 				}
+
 				works(t, l)
 			})
 		}
@@ -114,6 +121,7 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 		if err := l.hurt(Fault{Kind: BlackHoleLine, Up: up}); err != nil {
 			t.Fatal(err)
 		}
+
 		say(t, conn, "is anybody there?")
 		if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 			t.Fatal(err)
@@ -124,6 +132,7 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 		if err := l.heal(); err != nil {
 			t.Fatal(err)
 		}
+
 		works(t, l)
 	}
 }
@@ -134,11 +143,13 @@ func TestASlowLineLosesNothing(t *testing.T) {
 	if err := l.hurt(Fault{Kind: SlowLine, Amount: 20}); err != nil {
 		t.Fatal(err)
 	}
+
 	say(t, conn, "one two three")
 	hear(t, conn, "one two three")
 	if err := l.heal(); err != nil {
 		t.Fatal(err)
 	}
+
 	say(t, conn, "four") // on the same connection
 	hear(t, conn, "four")
 }
@@ -150,14 +161,17 @@ func TestAStormCutsEveryConnectionAndTakesNewOnes(t *testing.T) {
 		say(t, conn, "hello")
 		hear(t, conn, "hello")
 	}
+
 	if err := l.cut(); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, conn := range old {
 		if got, _ := io.ReadAll(conn); len(got) != 0 {
 			t.Errorf("heard %q", got)
 		}
 	}
+
 	works(t, l)
 }
 

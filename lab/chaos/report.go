@@ -8,20 +8,26 @@ import (
 
 // Report is what a run saw.
 type Report struct {
-	Seed       uint64     `json:"seed"`
-	Nodes      int        `json:"nodes"`
-	LastedS    float64    `json:"lasted_s"` // of the faults, without start and check
-	Windows    []Window   `json:"faults"`
-	LeftOut    []string   `json:"left_out,omitempty"` // kinds of faults that cannot be made here, and why
-	Calm       Share      `json:"outside_of_faults"`  // commands asked while nothing was broken
-	QuiesceS   float64    `json:"quiesce_s"`          // until everything under way had come to its end after the last heal
-	Load       Load       `json:"load"`
-	Sessions   Sessions   `json:"sessions"`
-	Alone      bool       `json:"alone"` // each fault was healed and recovered from before the next
+	Seed  uint64 `json:"seed"`
+	Nodes int    `json:"nodes"`
+	// of the faults, without start and check
+	LastedS float64  `json:"lasted_s"`
+	Windows []Window `json:"faults"`
+	// kinds of faults that cannot be made here, and why
+	LeftOut []string `json:"left_out,omitempty"`
+	// commands asked while nothing was broken
+	Calm Share `json:"outside_of_faults"`
+	// until everything under way had come to its end after the last heal
+	QuiesceS float64  `json:"quiesce_s"`
+	Load     Load     `json:"load"`
+	Sessions Sessions `json:"sessions"`
+	// each fault was healed and recovered from before the next
+	Alone      bool       `json:"alone"`
 	Recoveries []Recovery `json:"recoveries"`
 	Takeover   Takeover   `json:"takeover"`
-	// PostgresBack is from when a killed Postgres answered again until every node had carried out a command, in ms, of
-	// those kills during which nothing else was broken.
+	// PostgresBack is from when a killed Postgres answered again until every
+	// node had carried out a command, in ms, of those kills during which
+	// nothing else was broken.
 	PostgresBack  Quantiles   `json:"postgres_back_ms"`
 	PostgresKills int         `json:"postgres_kills_alone"`
 	Operations    Operations  `json:"operations"`
@@ -29,19 +35,22 @@ type Report struct {
 	Targets       []Target    `json:"targets"`
 	Invariants    []Invariant `json:"invariants"`
 	Violations    int         `json:"violations"`
-	Kept          string      `json:"kept,omitempty"` // the folder with all logs, of a run with violations
+	// the folder with all logs, of a run with violations
+	Kept string `json:"kept,omitempty"`
 }
 
-// Window is a fault with what probes heard meanwhile. A window also shows the faults that overlap it.
+// Window is a fault with what probes heard meanwhile. A window also shows the
+// faults that overlap it.
 type Window struct {
 	Fault   string  `json:"fault"`
 	BeganS  float64 `json:"began_s"` // from the beginning of the run
 	HealedS float64 `json:"healed_s"`
 	Health  Share   `json:"health"`
 	Command Share   `json:"command"`
-	// FirstOKMs is from the heal until a command was carried out that was sent after it, at the node that the fault was
-	// about or, if it was about all, where that took longest; below 0 when that never came before the probes ended. A
-	// fault that began meanwhile makes it longer.
+	// FirstOKMs is from the heal until a command was carried out that was sent
+	// after it, at the node that the fault was about or, if it was about all,
+	// where that took longest; below 0 when that never came before the probes
+	// ended. A fault that began meanwhile makes it longer.
 	FirstOKMs float64 `json:"first_ok_ms"`
 }
 
@@ -75,15 +84,17 @@ type Load struct {
 	Reconnects int64 `json:"reconnects"`
 	Resumed    int64 `json:"resumed"`
 	Commands   int   `json:"commands"`
-	Ambiguous  int   `json:"commands_without_answer"` // of these, nobody told the phone what became of them
+	// of these, nobody told the phone what became of them
+	Ambiguous int `json:"commands_without_answer"`
 }
 
 // Invariant is one promise and how well it was kept.
 type Invariant struct {
-	Name       string   `json:"name"`
-	Checked    int      `json:"checked"`
-	Violations int      `json:"violations"`
-	Rows       []string `json:"rows,omitempty"` // the first violations, each named
+	Name       string `json:"name"`
+	Checked    int    `json:"checked"`
+	Violations int    `json:"violations"`
+	// the first violations, each named
+	Rows []string `json:"rows,omitempty"`
 }
 
 // maxRows bounds the violations that are named; all are counted.
@@ -95,6 +106,7 @@ func (i *Invariant) check(ok bool, format string, args ...any) {
 	if ok {
 		return
 	}
+
 	i.Violations++
 	if len(i.Rows) < maxRows {
 		i.Rows = append(i.Rows, fmt.Sprintf(format, args...))
@@ -114,11 +126,13 @@ func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (ou
 					w.Command.count(a.ok)
 				}
 			}
+
 			since := a.at.Add(a.took).Sub(s.Healed)
 			if a.asked == asksCommand && a.ok && !a.at.Before(s.Healed) && (first[a.node] == 0 || since < first[a.node]) {
 				first[a.node] = since
 			}
 		}
+
 		for i, d := range first {
 			if s.Node > 0 && s.Node != i+1 {
 				continue
@@ -129,8 +143,10 @@ func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (ou
 			}
 			w.FirstOKMs = max(w.FirstOKMs, float64(d.Microseconds())/1e3)
 		}
+
 		out = append(out, w)
 	}
+
 	for _, a := range answers {
 		if a.asked == asksCommand && quiet(a, strikes) {
 			calm.count(a.ok)
@@ -139,7 +155,8 @@ func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (ou
 	return out, calm
 }
 
-// quiet says whether nothing was broken around a probe, nor had been shortly before.
+// quiet says whether nothing was broken around a probe, nor had been shortly
+// before.
 func quiet(a answer, strikes []Strike) bool {
 	const recovery = 2 * time.Second
 	for _, s := range strikes {
@@ -155,6 +172,7 @@ func (r Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %d nodes, %.0f s of faults, quiet after %.1f s\n\n", r.Seed, r.Nodes, r.LastedS, r.QuiesceS)
 	fmt.Fprintf(&b, "%-46s %7s %7s  %-12s %-12s %s\n", "fault", "from", "until", "health", "commands", "first after")
+
 	for _, w := range r.Windows {
 		first := "never"
 		if w.FirstOKMs >= 0 {
@@ -162,6 +180,7 @@ func (r Report) Text() string {
 		}
 		fmt.Fprintf(&b, "%-46s %5.1f s %5.1f s  %-12s %-12s %s\n", w.Fault, w.BeganS, w.HealedS, w.Health, w.Command, first)
 	}
+
 	for _, left := range r.LeftOut {
 		fmt.Fprintf(&b, "left out: %s\n", left)
 	}
@@ -172,6 +191,7 @@ func (r Report) Text() string {
 		l.Completed, l.Chat)
 	fmt.Fprintf(&b, "%d sessions came back: %v; resumed within %v of asking\n\n", r.Sessions.Count, r.Sessions.Back, r.Sessions.Resume)
 	r.figuresText(&b)
+
 	for _, i := range r.Invariants {
 		mark := "ok  "
 		if i.Violations > 0 {
@@ -182,6 +202,7 @@ func (r Report) Text() string {
 			fmt.Fprintf(&b, "      %s\n", row)
 		}
 	}
+
 	fmt.Fprintf(&b, "%d violations\n", r.Violations)
 	if r.Kept != "" {
 		fmt.Fprintf(&b, "the logs of all processes are in %s\n", r.Kept)

@@ -25,6 +25,7 @@ func TestAWindowCountsTheProbesThatTouchIt(t *testing.T) {
 		ask(1, asksCommand, 20, .1, true),
 		ask(0, asksCommand, 21, .1, false),
 	}
+
 	got, calm := windows(begin, strikes, answers, 2)
 	if w := got[0]; w.Command != (Share{2, 3}) || w.Health != (Share{0, 1}) || w.FirstOKMs != 500 || w.BeganS != 10 {
 		t.Errorf("the pause: %+v", w)
@@ -43,12 +44,14 @@ func TestTheReportNamesWhatIsBroken(t *testing.T) {
 	for range maxRows + 1 {
 		i.check(false, "the %s is", "sheep")
 	}
+
 	text := Report{Invariants: []Invariant{i}, Violations: i.Violations, Kept: "/logs"}.Text()
 	for _, want := range []string{"FAIL  nobody is harmed", "22 checked, 21 violations", "the sheep is", "21 violations\n", "/logs"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}
 	}
+
 	if len(i.Rows) != maxRows {
 		t.Errorf("%d rows are named", len(i.Rows))
 	}

@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// spare is how many more goroutines and descriptors a node may hold after a run than before. Its pools grow, and
-	// shrink much later: the one to the routing service alone holds 64 connections for 90 s, with both ends and three
-	// goroutines each in the node. The hundreds of lost connections of a minute, each leaving something, do not fit in.
+	// spare is how many more goroutines and descriptors a node may hold after a
+	// run than before. Its pools grow, and shrink much later: the one to the
+	// routing service alone holds 64 connections for 90 s, with both ends and
+	// three goroutines each in the node. The hundreds of lost connections of a
+	// minute, each leaving something, do not fit in.
 	spare        = 256
 	spareMiB     = 32               // of heap, the same
 	returnWithin = 15 * time.Second // for what a lost connection held
@@ -26,33 +28,39 @@ const (
 
 // Holdings is what a node holds of what leaks.
 type Holdings struct {
-	Goroutines  int     `json:"goroutines"`
-	Descriptors int     `json:"descriptors"`
-	HeapMiB     float64 `json:"heap_mib"` // with what nobody needs any more, unless it was collected before
-	believed    int64   // positions taken for true since its start
+	Goroutines  int `json:"goroutines"`
+	Descriptors int `json:"descriptors"`
+	// with what nobody needs any more, unless it was collected before
+	HeapMiB  float64 `json:"heap_mib"`
+	believed int64   // positions taken for true since its start
 }
 
 func (h Holdings) String() string {
 	return fmt.Sprintf("%d goroutines, %d descriptors and %.1f MiB of heap", h.Goroutines, h.Descriptors, h.HeapMiB)
 }
 
-// Resources is what one node held over a run. Before and After are read without phones and after a garbage collection.
+// Resources is what one node held over a run. Before and After are read without
+// phones and after a garbage collection.
 type Resources struct {
 	Node   string   `json:"node"`
 	Before Holdings `json:"before"`
-	Warm   Holdings `json:"warm"` // the most of each while all phones were there and nothing had been broken yet
-	Most   Holdings `json:"most"` // the most of each from the first fault on
-	After  Holdings `json:"after"`
+	// the most of each while all phones were there and nothing had been broken
+	// yet
+	Warm  Holdings `json:"warm"`
+	Most  Holdings `json:"most"` // the most of each from the first fault on
+	After Holdings `json:"after"`
 }
 
 // ask reads a page of a node's operators' door.
 func (n *node) ask(ctx context.Context, path string, within time.Duration, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.admin+path, nil)
 	if err != nil {
 		return err
 	}
+
 	res, err := fresh.Do(req)
 	if err == nil {
 		err = errors.Join(read(res.Body), res.Body.Close())
@@ -89,10 +97,12 @@ func readHoldings(metrics io.Reader) (h Holdings, err error) {
 		default:
 			continue
 		}
+
 		value, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			return h, fmt.Errorf("metric %s: %w", name, err)
 		}
+
 		switch name {
 		case "go_goroutines":
 			h.Goroutines = int(value)
@@ -104,9 +114,11 @@ func readHoldings(metrics io.Reader) (h Holdings, err error) {
 			h.believed = int64(value)
 		}
 	}
+
 	if lines.Err() == nil && h.Goroutines < 0 {
 		return h, errors.New("the metrics do not tell the number of goroutines")
 	}
+
 	return h, lines.Err()
 }
 
@@ -136,13 +148,16 @@ func (c *city) weigh(ctx context.Context) (out []Holdings, err error) {
 	return out, nil
 }
 
-// returned waits until every node holds what it held before the city came to life.
+// returned waits until every node holds what it held before the city came to
+// life.
 func (c *city) returned(ctx context.Context, before []Holdings) (out Invariant, now []Holdings, err error) {
 	out = Invariant{Name: "each node's goroutines, descriptors and heap are back where they were"}
+
 	for late := time.Now().Add(returnWithin); ; {
 		if now, err = c.weigh(ctx); err != nil {
 			return out, now, err
 		}
+
 		over := false
 		for i := range now {
 			over = over || now[i].over(before[i])
@@ -151,8 +166,10 @@ func (c *city) returned(ctx context.Context, before []Holdings) (out Invariant, 
 			break
 		}
 	}
+
 	for i, n := range c.nodes {
 		out.check(!now[i].over(before[i]), "%s held %v, and now holds %v", n.Name, before[i], now[i])
 	}
+
 	return out, now, nil
 }

@@ -29,11 +29,14 @@ func quantiles(values []float64) Quantiles {
 	return Quantiles{P50: s.At(.5), P99: s.At(.99), Max: s.Max()}
 }
 
-// Sessions is how phones got their connections back, in milliseconds, faults and pauses between tries included.
+// Sessions is how phones got their connections back, in milliseconds, faults
+// and pauses between tries included.
 type Sessions struct {
-	Count  int       `json:"count"`
-	Resume Quantiles `json:"resume_ms"` // from a hello that was answered to its welcome
-	Back   Quantiles `json:"back_ms"`   // from the loss of a connection to the next welcome
+	Count int `json:"count"`
+	// from a hello that was answered to its welcome
+	Resume Quantiles `json:"resume_ms"`
+	// from the loss of a connection to the next welcome
+	Back Quantiles `json:"back_ms"`
 	// Whole is Resume of those between whose hello and welcome no fault lasted.
 	Whole      Quantiles `json:"resume_while_whole_ms"`
 	WholeCount int       `json:"resumed_while_whole"`
@@ -41,18 +44,23 @@ type Sessions struct {
 
 // Recovery is how phones and commands came back from one kind of fault.
 type Recovery struct {
-	Kind      Kind      `json:"kind"` // "" for what was lost while nothing was broken: phones are flaky
-	Faults    int       `json:"faults"`
-	Count     int       `json:"sessions"`
-	Back      Quantiles `json:"back_ms"`
-	Resume    Quantiles `json:"resume_ms"`
-	FirstOK   Quantiles `json:"first_ok_ms"` // over the faults; see Window
-	Meanwhile Share     `json:"commands"`    // of the probes while the faults lasted
-	Never     int       `json:"never_ok"`    // faults after which no command was carried out before the probes ended
-	// Load is how many transactions a second Postgres ended from the beginning of these faults to two seconds after their
-	// heal, as a multiple of what it ended while nothing was broken; 0 when one of the two is unknown.
+	// "" for what was lost while nothing was broken: phones are flaky
+	Kind    Kind      `json:"kind"`
+	Faults  int       `json:"faults"`
+	Count   int       `json:"sessions"`
+	Back    Quantiles `json:"back_ms"`
+	Resume  Quantiles `json:"resume_ms"`
+	FirstOK Quantiles `json:"first_ok_ms"` // over the faults; see Window
+	// of the probes while the faults lasted
+	Meanwhile Share `json:"commands"`
+	// faults after which no command was carried out before the probes ended
+	Never int `json:"never_ok"`
+	// Load is how many transactions a second Postgres ended from the beginning
+	// of these faults to two seconds after their heal, as a multiple of what it
+	// ended while nothing was broken; 0 when one of the two is unknown.
 	Load float64 `json:"postgres_load"`
-	// Calls is how many requests the provider had for each charge it took in that time; 0 when it took none.
+	// Calls is how many requests the provider had for each charge it took in
+	// that time; 0 when it took none.
 	Calls float64 `json:"provider_calls_per_charge"`
 }
 
@@ -67,26 +75,30 @@ func (s spell) resume() float64 { return ms(s.welcome.Sub(s.hello)) }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-// spells reads from the journals how long phones were without a connection. Phones and nemesis write down what the same
-// clock shows, this machine's, which no fault sets: only nodes are given wrong ones.
+// spells reads from the journals how long phones were without a connection.
+// Phones and nemesis write down what the same clock shows, this machine's,
+// which no fault sets: only nodes are given wrong ones.
 func spells(journals, doors []string) (out []spell, err error) {
 	type state struct {
 		spell
 		gone bool
 		door int // of the last hello
 	}
+
 	for _, path := range journals {
 		phones := map[string]*state{}
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
 		}
+
 		err = journal.Read(f, func(r journal.Record) error {
 			p, at := phones[r.Phone], time.UnixMicro(int64(math.Round(r.AtMs*1e3)))
 			if p == nil {
 				p = new(state)
 				phones[r.Phone] = p
 			}
+
 			switch r.What {
 			case journal.Lost:
 				p.gone, p.lost = true, at
@@ -99,6 +111,7 @@ func spells(journals, doors []string) (out []spell, err error) {
 				}
 				p.gone, p.from = false, p.door
 			}
+
 			return nil
 		})
 		if err := errors.Join(err, f.Close()); err != nil {
@@ -108,7 +121,8 @@ func spells(journals, doors []string) (out []spell, err error) {
 	return out, nil
 }
 
-// after is how long after its heal a fault may still be why something is lost: a killed process takes a while to start.
+// after is how long after its heal a fault may still be why something is lost:
+// a killed process takes a while to start.
 const after = time.Second
 
 // caused says whether a fault may be why the phone lost its connection.
@@ -119,8 +133,9 @@ func (s spell) caused(by Strike) bool {
 	return !s.lost.Before(by.Begun) && s.lost.Before(by.Healed.Add(after))
 }
 
-// whole says whether nothing was broken from the hello to the welcome, nor had been right before. What is over at once,
-// such as a storm, breaks only what comes before the hello.
+// whole says whether nothing was broken from the hello to the welcome, nor had
+// been right before. What is over at once, such as a storm, breaks only what
+// comes before the hello.
 func (s spell) whole(strikes []Strike) bool {
 	return !slices.ContainsFunc(strikes, func(k Strike) bool {
 		return k.Lasts > 0 && s.hello.Before(k.Healed.Add(after)) && !s.welcome.Before(k.Begun)
@@ -139,7 +154,8 @@ func sessionsOf(all []spell, strikes []Strike) (out Sessions) {
 		WholeCount: len(whole)}
 }
 
-// recoveries sums up by kind of fault. What was lost during two faults counts for both.
+// recoveries sums up by kind of fault. What was lost during two faults counts
+// for both.
 func recoveries(all []spell, strikes []Strike, shown []Window) (out []Recovery) {
 	for _, k := range append([]Kind{""}, kinds...) {
 		r := Recovery{Kind: k}
@@ -148,14 +164,17 @@ func recoveries(all []spell, strikes []Strike, shown []Window) (out []Recovery) 
 			if s.Kind != k {
 				continue
 			}
+
 			r.Meanwhile.OK += shown[i].Command.OK
 			r.Meanwhile.Asked += shown[i].Command.Asked
+
 			if r.Faults++; shown[i].FirstOKMs < 0 {
 				r.Never++
 			} else {
 				first = append(first, shown[i].FirstOKMs)
 			}
 		}
+
 		for _, s := range all {
 			mine := !slices.ContainsFunc(strikes, s.caused)
 			if k != "" {
@@ -165,6 +184,7 @@ func recoveries(all []spell, strikes []Strike, shown []Window) (out []Recovery) 
 				back, resume = append(back, s.back()), append(resume, s.resume())
 			}
 		}
+
 		r.Count, r.Back, r.Resume, r.FirstOK = len(back), quantiles(back), quantiles(resume), quantiles(first)
 		if r.Faults > 0 || r.Count > 0 {
 			out = append(out, r)

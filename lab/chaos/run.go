@@ -23,9 +23,11 @@ type Config struct {
 	Nodes   int           // [2]
 	Drivers int           // in all [120]
 	Riders  int           // in all [80]
-	Alone   bool          // each fault is healed and recovered from before the next, for measuring
-	Speed   float64       // of the city's time, so that rides end within a run [40]
-	Log     *slog.Logger  // [nothing is logged]
+	// each fault is healed and recovered from before the next, for measuring
+	Alone bool
+	Speed float64 // of the city's time, so that rides end within a run [40]
+	// [nothing is logged]
+	Log *slog.Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -37,6 +39,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.For < 10*time.Second || c.Nodes < 1 || c.Drivers < c.Nodes || c.Riders < c.Nodes || !(c.Speed > 0) {
 		return c, errors.New("chaos takes 10 seconds or more, a node or more, and a driver and a rider for each")
 	}
+
 	var err error
 	if c.Program == "" {
 		c.Program, err = os.Executable()
@@ -45,14 +48,18 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
-	lookEvery     = 50 * time.Millisecond
-	recoverWithin = 15 * time.Second // after the last heal, every node must carry out commands
-	comeBack      = 6 * time.Second  // for phones to find their nodes again: their longest pause is five seconds
-	settleWithin  = 90 * time.Second // for jobs that Redis forgot: the reconciler finds them after a grace
+	lookEvery = 50 * time.Millisecond
+	// after the last heal, every node must carry out commands
+	recoverWithin = 15 * time.Second
+	// for phones to find their nodes again: their longest pause is five seconds
+	comeBack = 6 * time.Second
+	// for jobs that Redis forgot: the reconciler finds them after a grace
+	settleWithin = 90 * time.Second
 )
 
-// Run breaks a city for a while and reports which promises it broke. When ctx ends, everything is stopped and the
-// report is empty. Errors are about the run itself: a program is missing, something did not start. Nothing it started
+// Run breaks a city for a while and reports which promises it broke. When ctx
+// ends, everything is stopped and the report is empty. Errors are about the run
+// itself: a program is missing, something did not start. Nothing it started
 // outlives it, even when it is killed.
 func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
@@ -61,6 +68,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if err := process.Missing(); err != nil {
 		return r, err
 	}
+
 	cfg.Log.Info("start", "nodes", cfg.Nodes, "seed", cfg.Seed)
 	c, err := newCity(ctx, cfg)
 	defer func() {
@@ -68,6 +76,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 		if keep {
 			r.Kept = c.dir
 		}
+
 		cfg.Log.Info("stop everything")
 		if cerr := c.close(keep); cerr != nil && ctx.Err() == nil {
 			err = errors.Join(err, fmt.Errorf("stop: %w", cerr))
@@ -76,9 +85,11 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 			err = fmt.Errorf("%w (logs: %s)", err, c.dir)
 		}
 	}()
+
 	if err != nil {
 		return r, err
 	}
+
 	return c.run(ctx)
 }
 
@@ -89,21 +100,25 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
+
 	before, err := c.weigh(ctx)
 	if err != nil {
 		return r, err
 	}
+
 	f, err := c.measure(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer f.close()
+
 	if err := c.populate(); err != nil {
 		return r, err
 	}
 	c.cfg.Log.Info("the city lives", "folder", c.dir)
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
+
 	var team errgroup.Group
 	team.Go(func() error { return p.run(probing) })
 	team.Go(func() error { return f.watcher.run(probing) })
@@ -114,21 +129,25 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	err = n.run(ctx, plan)
 	healed := time.Now()
 	r.LastedS = healed.Sub(begin).Seconds()
+
 	if err == nil {
 		c.cfg.Log.Info("all is healed, wait for quiet")
 		r.Invariants = append(r.Invariants, c.recovered(ctx, p, healed))
 		sleep.For(ctx, comeBack)
 	}
+
 	stop()
 	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
 		return r, err
 	}
 	r.Windows, r.Calm = windows(begin, n.hits, p.answers, c.cfg.Nodes)
+
 	for _, h := range n.hits {
 		if h.Kind == KillNode || h.Kind == SkewClock || h.Kind == KillRedis || h.Kind == KillPostgres {
 			r.Load.Kills++
 		}
 	}
+
 	odd := c.disperse()
 	r.QuiesceS = time.Since(healed).Seconds()
 	c.cfg.Log.Info("check")
@@ -153,7 +172,8 @@ func (c *city) plan() []Fault {
 	return Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
 }
 
-// recovered waits until every node has carried out a command that was sent after everything was healed.
+// recovered waits until every node has carried out a command that was sent
+// after everything was healed.
 func (c *city) recovered(ctx context.Context, p *prober, healed time.Time) Invariant {
 	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
 	for i, n := range c.nodes {

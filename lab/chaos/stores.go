@@ -10,7 +10,8 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// preparePostgres makes a database cluster whose tables are on a disk that can be filled, where that can be had.
+// preparePostgres makes a database cluster whose tables are on a disk that can
+// be filled, where that can be had.
 func (c *city) preparePostgres(ctx context.Context, address string) error {
 	server, err := process.Postgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
 		var err error
@@ -34,7 +35,8 @@ func (c *city) prepareRedis(address string) error {
 	return nil
 }
 
-// fillDisk leaves no room for the tables to grow. If Postgres ends over it, that is our doing.
+// fillDisk leaves no room for the tables to grow. If Postgres ends over it,
+// that is our doing.
 func (c *city) fillDisk() (empty func() error, err error) {
 	c.postgres.Excuse(true)
 	return func() error {

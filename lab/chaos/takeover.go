@@ -16,20 +16,25 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Takeover is how long the jobs in the hands of a node that was struck waited for their effect. A job is in its hands when
-// Redis says, right after the blow, that it was delivered to this node and not acknowledged, and the database has no
-// charge for it. It waits from the blow until the run, which asks all the time, finds the charge in the database, whoever
-// made it: the node itself, if it woke up soon enough, or another one.
+// Takeover is how long the jobs in the hands of a node that was struck waited
+// for their effect. A job is in its hands when Redis says, right after the
+// blow, that it was delivered to this node and not acknowledged, and the
+// database has no charge for it. It waits from the blow until the run, which
+// asks all the time, finds the charge in the database, whoever made it: the
+// node itself, if it woke up soon enough, or another one.
 type Takeover struct {
-	Blows  int       `json:"blows"` // of a kind that takes jobs away from a node
-	Blind  int       `json:"blind"` // of these, Redis could not be asked
-	Jobs   int       `json:"jobs"`
-	Open   int       `json:"open"` // of these, had no effect when the run stopped looking
+	// of a kind that takes jobs away from a node
+	Blows int `json:"blows"`
+	Blind int `json:"blind"` // of these, Redis could not be asked
+	Jobs  int `json:"jobs"`
+	// of these, had no effect when the run stopped looking
+	Open   int       `json:"open"`
 	WaitMs Quantiles `json:"wait_ms"`
 }
 
 const (
-	settlements   = "ridehail:settlements" // the nodes' stream, and the group that works on it
+	// the nodes' stream, and the group that works on it
+	settlements   = "ridehail:settlements"
 	workers       = "workers"
 	takeoverLooks = 50 * time.Millisecond
 	takeoverEnds  = 30 * time.Second // after the last heal
@@ -52,17 +57,19 @@ type takeovers struct {
 	waits    []float64
 }
 
-// blow says that a node was struck at a moment. It returns when the jobs in its hands are known; they are watched until
-// ctx ends.
+// blow says that a node was struck at a moment. It returns when the jobs in its
+// hands are known; they are watched until ctx ends.
 func (t *takeovers) blow(ctx context.Context, node string, at time.Time) {
 	jobs, err := t.pending(ctx, node)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.seen.Blows++
 	if err != nil {
 		t.seen.Blind++
 		return
 	}
+
 	for _, id := range jobs {
 		if _, err := t.db.Charge(ctx, id); err == nil {
 			continue // only the acknowledgement is missing
@@ -84,6 +91,7 @@ func (t *takeovers) watch(ctx context.Context, id trips.TripID, since time.Time)
 			return
 		}
 	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.waits = append(t.waits, ms(time.Since(since)))
@@ -96,13 +104,15 @@ func (t *takeovers) sum() Takeover {
 	return t.seen
 }
 
-// inHand asks Redis, past all proxies, which trips' jobs were delivered to a node and not acknowledged.
+// inHand asks Redis, past all proxies, which trips' jobs were delivered to a
+// node and not acknowledged.
 func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
 	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", redis)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
+
 	if err := conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
 		return nil, err
 	}
@@ -117,10 +127,12 @@ func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, er
 		}
 		return readReply(in, maxDepth)
 	}
+
 	pending, err := ask("XPENDING", settlements, workers, "-", "+", strconv.Itoa(maxInHand), consumer)
 	if err != nil {
 		return nil, err
 	}
+
 	for _, p := range list(pending) {
 		entry, _ := at(p, 0).(string)
 		found, err := ask("XRANGE", settlements, entry, entry)
@@ -152,7 +164,8 @@ const (
 	maxReply = 1 << 20
 )
 
-// readReply reads one answer of Redis: a string, an int64, a list, or nil. What Redis calls an error is one.
+// readReply reads one answer of Redis: a string, an int64, a list, or nil. What
+// Redis calls an error is one.
 func readReply(in *bufio.Reader, depth int) (any, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
@@ -161,6 +174,7 @@ func readReply(in *bufio.Reader, depth int) (any, error) {
 	if len(line) < 3 || line[len(line)-2] != '\r' {
 		return nil, fmt.Errorf("redis answers %q", line)
 	}
+
 	kind, text := line[0], string(line[1:len(line)-2])
 	if kind == '+' {
 		return text, nil
@@ -168,10 +182,12 @@ func readReply(in *bufio.Reader, depth int) (any, error) {
 	if kind == '-' {
 		return nil, errors.New("redis answers " + text)
 	}
+
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n > maxReply || kind != ':' && kind != '$' && kind != '*' {
 		return nil, fmt.Errorf("redis answers %q", line)
 	}
+
 	switch {
 	case kind == ':':
 		return n, nil
@@ -184,6 +200,7 @@ func readReply(in *bufio.Reader, depth int) (any, error) {
 	case depth == 0:
 		return nil, errors.New("redis answers lists in lists in lists")
 	}
+
 	var out []any
 	for range n {
 		v, err := readReply(in, depth-1)

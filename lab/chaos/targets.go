@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Target is a figure beside what was aimed at. One that was missed fails no run, because figures depend on the machine and
-// on how long the run was; broken promises do.
+// Target is a figure beside what was aimed at. One that was missed fails no
+// run, because figures depend on the machine and on how long the run was;
+// broken promises do.
 type Target struct {
 	Name     string `json:"name"`
 	Target   string `json:"target"`
@@ -28,7 +29,8 @@ const (
 // ackedIsDone is the invariant that no acked transition is lost.
 const ackedIsDone = "each command acked as done was done, and once"
 
-// targets holds what was measured against what is aimed at. What never happened is not met.
+// targets holds what was measured against what is aimed at. What never happened
+// is not met.
 func (r Report) targets() (out []Target) {
 	add := func(name, target string, met bool, measured string, args ...any) {
 		out = append(out, Target{name, target, fmt.Sprintf(measured, args...), met})
@@ -40,6 +42,7 @@ func (r Report) targets() (out []Target) {
 			add("acked transitions lost", "0", i.Checked > 0 && i.Violations == 0, "%d of %d", i.Violations, i.Checked)
 		}
 	}
+
 	add("promises broken", "0", r.Violations == 0, "%d of %d checked", r.Violations, checked)
 	add("kills", fmt.Sprintf("≥ %d", wantKills), r.Load.Kills >= wantKills, "%d", r.Load.Kills)
 	add("reconnects", fmt.Sprintf("≥ %d", wantReconnects), r.Sessions.Count >= wantReconnects, "%d", r.Sessions.Count)
@@ -62,6 +65,7 @@ func (r Report) targets() (out []Target) {
 		most = most.most(n.Most.minus(n.Warm))
 		left = left.most(n.After.minus(n.Before))
 	}
+
 	add("heap of a node during faults, above before them", fmt.Sprintf("≤ %d MiB", spareMiB), len(r.Resources) > 0 && most.HeapMiB <= spareMiB,
 		"%.1f MiB", most.HeapMiB)
 	add("left at a node in the end", fmt.Sprintf("≤ %d goroutines, %d descriptors, %d MiB", spare, spare, spareMiB),
@@ -81,16 +85,19 @@ func (r Report) figuresText(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "back by kind of fault (%s):\n%-16s %6s %8s  %-17s %-17s %-24s %-12s %8s %9s\n", how, "fault", "times",
 		"sessions", "back p50/p99", "resume p50/p99", "first command p50/max", "commands", "postgres", "calls")
+
 	for _, x := range r.Recoveries {
 		fmt.Fprintf(b, "%-16s %6d %8d  %-17s %-17s %-24s %-12s %8s %9s\n", x.name(), x.Faults, x.Count, pair(x.Count, x.Back),
 			pair(x.Count, x.Resume), x.first(), x.Meanwhile, known("%.2fx", x.Load), known("%.2f", x.Calls))
 	}
+
 	b.WriteString("commands: carried out within a second while the fault lasted; postgres: transactions a second against calm; calls: requests the provider had for each charge\n\n")
 	fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", "node", "before", "with all phones", "most during faults", "after")
 	for _, u := range r.Resources {
 		fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", u.Node, u.Before.short(), u.Warm.short(), u.Most.short(), u.After.short())
 	}
 	b.WriteString("g: goroutines, d: descriptors, MiB: of heap\n\n")
+
 	for _, t := range r.Targets {
 		mark := "met      "
 		if !t.Met {
@@ -98,6 +105,7 @@ func (r Report) figuresText(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "%s%-48s %-14s %s\n", mark, t.Name, t.Target, t.Measured)
 	}
+
 	b.WriteString("\n")
 }
 

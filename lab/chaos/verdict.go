@@ -19,14 +19,15 @@ import (
 	"github.com/ridehail/ridehail/store/postgres"
 )
 
-// settled waits until nothing is under way in the database any more, or for as long as may be: whatever still waits then
-// counts as lost.
+// settled waits until nothing is under way in the database any more, or for as
+// long as may be: whatever still waits then counts as lost.
 func settled(ctx context.Context, s *postgres.Store, within time.Duration) error {
 	for late := time.Now().Add(within); ; {
 		r, err := audit.Run(ctx, s, audit.Config{Grace: time.Hour})
 		if err != nil {
 			return err
 		}
+
 		pending := 0
 		for _, i := range r.Invariants {
 			pending += i.Pending
@@ -40,7 +41,8 @@ func settled(ctx context.Context, s *postgres.Store, within time.Duration) error
 	}
 }
 
-// seen is what the crowds printed: what they did, and which promises nodes broke in their eyes.
+// seen is what the crowds printed: what they did, and which promises nodes
+// broke in their eyes.
 func (c *city) seen(load *Load) (Invariant, error) {
 	out := Invariant{Name: "phones saw events, messages and positions in order, none missing or repeated"}
 	for _, w := range c.crowds {
@@ -48,6 +50,7 @@ func (c *city) seen(load *Load) (Invariant, error) {
 		if err := json.Unmarshal(w.out.Bytes(), &s); err != nil {
 			return out, fmt.Errorf("what %s saw: %w; see its log in %s", w.Name, err, c.dir)
 		}
+
 		out.Checked += int(s.Latency.Count + s.ChatDelivered + s.OffersSeen + s.TripsReserved + s.TripsCompleted)
 		for _, row := range s.Named {
 			out.check(false, "%s", row)
@@ -60,6 +63,7 @@ func (c *city) seen(load *Load) (Invariant, error) {
 		load.Reconnects += s.Reconnects
 		load.Resumed += s.Resumed
 	}
+
 	return out, nil
 }
 
@@ -69,17 +73,20 @@ func (c *city) health(odd []string) ([]Invariant, error) {
 	for _, row := range odd {
 		lived.check(false, "%s", row)
 	}
+
 	for _, s := range c.services() {
 		lived.Checked++
 		for _, row := range s.Oddities() {
 			lived.check(false, "%s", row)
 		}
 	}
+
 	calm := Invariant{Name: "no log tells of a panic or a data race"}
 	logs, err := filepath.Glob(c.dir + "/*.log")
 	if err != nil {
 		return nil, err
 	}
+
 	for _, name := range logs {
 		rows, err := outcries(name)
 		if err != nil {
@@ -87,6 +94,7 @@ func (c *city) health(odd []string) ([]Invariant, error) {
 		}
 		calm.check(len(rows) == 0, "%s: %s", filepath.Base(name), strings.Join(rows, "; "))
 	}
+
 	return []Invariant{lived, calm}, nil
 }
 
@@ -96,8 +104,10 @@ func outcries(name string) (rows []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, len(text)+1)
+
 	for lines.Scan() {
 		line := lines.Text()
 		for _, cry := range []string{"WARNING: DATA RACE", "panic: ", "a handler panicked", "fatal error: "} {
@@ -106,6 +116,7 @@ func outcries(name string) (rows []string, err error) {
 			}
 		}
 	}
+
 	return rows, lines.Err()
 }
 
@@ -116,21 +127,25 @@ func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
 		return err
 	}
 	defer s.Close()
+
 	begin := time.Now()
 	if err := settled(ctx, s, settleWithin); err != nil {
 		return err
 	}
 	r.QuiesceS += time.Since(begin).Seconds()
+
 	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: c.journals(), Ledger: c.ledger})
 	if err != nil {
 		return err
 	}
+
 	phones, err := c.seen(&r.Load)
 	well, herr := c.health(odd)
 	shut, ierr := c.intrusions(ctx, s)
 	if err := errors.Join(err, herr, ierr); err != nil {
 		return err
 	}
+
 	for _, i := range kept.Invariants {
 		r.Invariants = append(r.Invariants, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
 	}

@@ -22,7 +22,8 @@ const (
 	pingEvery = 50 * time.Millisecond
 )
 
-// watcher reads, past all proxies, what nodes, Postgres and the provider say of themselves while a run goes on.
+// watcher reads, past all proxies, what nodes, Postgres and the provider say of
+// themselves while a run goes on.
 type watcher struct {
 	city *city
 	db   loaded
@@ -65,11 +66,13 @@ func (w *watcher) run(ctx context.Context) error {
 			return nil
 		})
 	}
+
 	for i, n := range w.city.nodes {
 		every(readEvery, func(ctx context.Context) { w.readNode(ctx, i, n) })
 	}
 	every(readEvery, w.readPostgres)
 	every(readEvery, w.readProvider)
+
 	answers := true
 	every(pingEvery, func(ctx context.Context) {
 		err := w.db.Ping(ctx)
@@ -78,8 +81,10 @@ func (w *watcher) run(ctx context.Context) error {
 			w.ready = append(w.ready, now)
 			w.mu.Unlock()
 		}
+
 		answers = err == nil || ctx.Err() != nil
 	})
+
 	return team.Wait()
 }
 
@@ -89,8 +94,10 @@ func (w *watcher) readNode(ctx context.Context, i int, n *node) {
 	if err != nil {
 		return
 	}
+
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	now := time.Now()
 	w.held[i] = append(w.held[i], held{now, h})
 	w.believed[i].read(now, h.believed)
@@ -120,16 +127,19 @@ func (w *watcher) readProvider(ctx context.Context) {
 func (c *city) providerCalls(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.providerURL+"/calls", nil)
 	if err != nil {
 		return 0, err
 	}
+
 	req.Header.Set("Authorization", "Bearer "+providerSecret)
 	res, err := fresh.Do(req)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = res.Body.Close() }()
+
 	var got struct {
 		Calls int64 `json:"calls"`
 	}
@@ -144,15 +154,18 @@ func (c *city) payments() (out []time.Time, err error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+
 	lines := bufio.NewReader(f)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if err == io.EOF { // a last line torn by a kill was never confirmed to anyone
+		if err == io.EOF {
+			// a last line torn by a kill was never confirmed to anyone
 			return out, nil
 		}
 		if err != nil {
 			return nil, err
 		}
+
 		var e struct {
 			Kind   string    `json:"kind"`
 			Status string    `json:"status"`
@@ -174,6 +187,7 @@ func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid 
 	if s := seconds(calm); s >= 1 {
 		usual = w.transactions.within(calm) / s
 	}
+
 	for i := range all {
 		r, in := &all[i], struck(strikes, all[i].Kind)
 		if r.Kind == "" {
@@ -182,26 +196,30 @@ func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid 
 		if s := seconds(in); s > 0 && usual > 0 {
 			r.Load = w.transactions.within(in) / s / usual
 		}
+
 		taken := 0
 		for _, at := range paid {
 			if slices.ContainsFunc(in, func(i interval) bool { return !at.Before(i.from) && at.Before(i.to) }) {
 				taken++
 			}
 		}
+
 		if taken > 0 {
 			r.Calls = w.calls.within(in) / float64(taken)
 		}
 	}
 }
 
-// afterReady is how long after Postgres answered again every node had carried out a command, one figure for each kill of
-// Postgres during which nothing else was broken. Probes are a quarter of a second apart, which is in the figure.
+// afterReady is how long after Postgres answered again every node had carried
+// out a command, one figure for each kill of Postgres during which nothing else
+// was broken. Probes are a quarter of a second apart, which is in the figure.
 func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out []float64) {
 	for _, s := range strikes {
 		i := slices.IndexFunc(w.ready, func(at time.Time) bool { return !at.Before(s.Healed) })
 		if s.Kind != KillPostgres || i < 0 {
 			continue
 		}
+
 		ready := w.ready[i]
 		alone := !slices.ContainsFunc(strikes, func(o Strike) bool {
 			return o != s && o.Begun.Before(ready.Add(after)) && o.Healed.Add(after).After(s.Begun)
@@ -213,7 +231,8 @@ func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out
 	return out
 }
 
-// firstOK is how long after a moment the last node carried out its first command, of those asked after another moment.
+// firstOK is how long after a moment the last node carried out its first
+// command, of those asked after another moment.
 func firstOK(answers []answer, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
 	first := make([]time.Time, nodes)
 	for _, a := range answers {
@@ -223,11 +242,13 @@ func firstOK(answers []answer, asked, from time.Time, nodes int) (worst time.Dur
 			first[a.node] = done
 		}
 	}
+
 	for _, at := range first {
 		if at.IsZero() {
 			return 0, false
 		}
 		worst = max(worst, at.Sub(from))
 	}
+
 	return worst, true
 }

@@ -264,7 +264,7 @@ func awaitSettled(ctx context.Context, n *node.Node) error {
 			return err
 		}
 
-		unpaid, err := n.Store().Uncharged(ctx, time.Now(), 1)
+		unpaid, err := n.Store().UnchargedTrips(ctx, time.Now(), 1)
 		if err != nil {
 			return err
 		}

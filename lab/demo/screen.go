@@ -37,7 +37,7 @@ func (d *demo) showProgress(ctx context.Context, n *node.Node) {
 		every = time.Second
 	}
 
-	s := &screen{demo: d, node: n, acceptedBefore: n.Drivers().Counts().Believed, readAt: time.Now()}
+	s := &screen{demo: d, node: n, acceptedBefore: n.Drivers().Counts().Accepted, readAt: time.Now()}
 	if !d.cfg.Live {
 		fmt.Fprintf(d.cfg.Screen, "the city is live: open %s%s\ndata goes to %s\n", n.PublicURL(), libraryHint(), d.cfg.Data)
 	}
@@ -92,13 +92,13 @@ func (s *screen) readFigures() figures {
 		ended: t.cancelled.Load() + t.expired.Load(), chats: sim.ChatDelivered,
 		seen: sim.Latency.Count, p50: sim.Latency.P50, p99: sim.RecentP99}
 
-	for _, n := range c.Refused {
+	for _, n := range c.Rejected {
 		f.refused += n
 	}
 
 	now := time.Now()
-	f.perSecond = float64(c.Believed-s.acceptedBefore) / now.Sub(s.readAt).Seconds()
-	s.acceptedBefore, s.readAt = c.Believed, now
+	f.perSecond = float64(c.Accepted-s.acceptedBefore) / now.Sub(s.readAt).Seconds()
+	s.acceptedBefore, s.readAt = c.Accepted, now
 	return f
 }
 

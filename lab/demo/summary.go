@@ -24,7 +24,8 @@ type Summary struct {
 	Settled int           `json:"settled"`
 	Chat    ChatSummary   `json:"chat"`
 	Help    HelpSummary   `json:"help"`
-	// from a driver's clock at a fix to a rider's clock at the frame, milliseconds
+	// from a driver's clock at a fix to a rider's clock at the frame,
+	// milliseconds
 	Latency    quantile.Counted  `json:"latency_ms"`
 	PickupWait PickupWaitSummary `json:"pickup_wait_s"` // of the city's time
 	Violations int               `json:"violations"`
@@ -80,7 +81,7 @@ func (d *demo) sumUp(ctx context.Context, n *node.Node) (Summary, error) {
 		return s, err
 	}
 
-	if err := n.Drivers().Check(); err != nil {
+	if err := n.Drivers().CheckInvariants(); err != nil {
 		s.Violations++
 		s.Broken = append(s.Broken, err.Error())
 	}
@@ -104,7 +105,7 @@ func (d *demo) sumUp(ctx context.Context, n *node.Node) (Summary, error) {
 func (d *demo) countSimulated(n *node.Node) Summary {
 	sim, state := d.stats.Snapshot(), n.Drivers().Counts()
 	s := Summary{Drivers: d.cfg.Drivers, Riders: d.cfg.Riders,
-		Updates:    UpdateSummary{Sent: sim.FixesSent, Accepted: state.Believed},
+		Updates:    UpdateSummary{Sent: sim.FixesSent, Accepted: state.Accepted},
 		Chat:       ChatSummary{sim.ChatSent, sim.ChatDelivered},
 		Help:       HelpSummary{sim.HelpAsked, sim.Helped, sim.HelpSeen},
 		Latency:    sim.Latency,
@@ -112,7 +113,7 @@ func (d *demo) countSimulated(n *node.Node) Summary {
 		Violations: int(sim.Violations), Broken: sim.Named,
 	}
 
-	for _, refused := range state.Refused {
+	for _, refused := range state.Rejected {
 		s.Updates.Refused += refused
 	}
 
@@ -124,7 +125,7 @@ func (d *demo) countSimulated(n *node.Node) Summary {
 func (d *demo) countTrips(ctx context.Context, db store.Store, s *Summary) error {
 	open := map[trips.TripID]bool{}
 	err := db.AuditEvents(ctx, func(_ uint32, ev trips.Event) error {
-		if open[ev.Trip.ID] = ev.Trip.State.Active(); !open[ev.Trip.ID] {
+		if open[ev.Trip.ID] = ev.Trip.State.IsActive(); !open[ev.Trip.ID] {
 			delete(open, ev.Trip.ID)
 		}
 		if !ev.At.Before(d.started) {

@@ -17,30 +17,35 @@ import (
 	"github.com/ridehail/ridehail/lab/latency/relay"
 )
 
-// relayChild makes this test binary the relay, so that it has a process of its own as the node has.
+// relayChild makes this test binary the relay, so that it has a process of its
+// own as the node has.
 const relayChild = "RIDEHAIL_LATENCY_RELAY"
 
 func init() {
 	if os.Getenv(relayChild) == "" {
 		return
 	}
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+
 	fmt.Printf("listening on http://%s\n", l.Addr())
 	fmt.Fprintln(os.Stderr, http.Serve(l, relay.New().Handler()))
 	os.Exit(1)
 }
 
-// server starts a command and returns the first http://… it prints on either output.
+// server starts a command and returns the first http://… it prints on either
+// output.
 func server(b *testing.B, cmd *exec.Cmd) string {
 	b.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	cmd.Stdout, cmd.Stderr = w, w
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
@@ -54,6 +59,7 @@ func server(b *testing.B, cmd *exec.Cmd) string {
 		_ = cmd.Wait()
 		r.Close()
 	})
+
 	address := make(chan string, 1)
 	go func() {
 		defer close(read)
@@ -64,6 +70,7 @@ func server(b *testing.B, cmd *exec.Cmd) string {
 			}
 		}
 	}()
+
 	select {
 	case a := <-address:
 		return a
@@ -98,7 +105,8 @@ func measured(b *testing.B, server string, bare bool, pairs, perSecond int) Repo
 	return r
 }
 
-// rounds of node and relay alternate, because a shared machine has better and worse minutes; medians count.
+// rounds of node and relay alternate, because a shared machine has better and
+// worse minutes; medians count.
 const rounds = 3
 
 // BenchmarkNodeBesideRelay runs the same open-loop generator against both.
@@ -113,8 +121,10 @@ func BenchmarkNodeBesideRelay(b *testing.B) {
 					nodes = append(nodes, measured(b, node, false, load.pairs, load.perSecond))
 				}
 			}
+
 			p50 := func(r Report) float64 { return r.Latency.P50 }
 			p99 := func(r Report) float64 { return r.Latency.P99 }
+
 			b.ReportMetric(median(relays, p50), "relay-p50-ms")
 			b.ReportMetric(median(relays, p99), "relay-p99-ms")
 			b.ReportMetric(median(nodes, p50), "node-p50-ms")
@@ -135,10 +145,12 @@ func median(of []Report, value func(Report) float64) float64 {
 	return all[len(all)/2]
 }
 
-// BenchmarkHighestRate finds by steps of 2,500/s the highest rate at which p99 stays under 100 ms, 1,000 pairs, nothing
-// lost. Relay and node take each step in turn, and a step that fails is tried once more. The node overwrites on purpose
-// what comes while a rider still has two positions to ack; the share at its highest rate is told, and the highest rate
-// at which it stays under a tenth. The relay has no such rule.
+// BenchmarkHighestRate finds by steps of 2,500/s the highest rate at which p99
+// stays under 100 ms, 1,000 pairs, nothing lost. Relay and node take each step
+// in turn, and a step that fails is tried once more. The node overwrites on
+// purpose what comes while a rider still has two positions to ack; the share at
+// its highest rate is told, and the highest rate at which it stays under a
+// tenth. The relay has no such rule.
 func BenchmarkHighestRate(b *testing.B) {
 	relay, node := startRelay(b), startNode(b)
 	holds := func(server string, bare bool, rate int) (r Report, ok bool) {
@@ -150,6 +162,7 @@ func BenchmarkHighestRate(b *testing.B) {
 		}
 		return r, ok
 	}
+
 	var relayBest, nodeBest, nodeWhole Report
 	for b.Loop() {
 		relayUp, nodeUp := true, true
@@ -161,6 +174,7 @@ func BenchmarkHighestRate(b *testing.B) {
 			}
 		}
 	}
+
 	perSecond := func(r Report) float64 { return r.RateHz * float64(r.Pairs) }
 	b.ReportMetric(perSecond(relayBest), "relay-updates/s")
 	b.ReportMetric(perSecond(nodeBest), "node-updates/s")

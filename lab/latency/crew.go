@@ -23,7 +23,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// senders is how many goroutines share the driving; pairWork how many pairs are made at a time.
+// senders is how many goroutines share the driving; pairWork how many pairs are
+// made at a time.
 const (
 	senders  = 4
 	pairWork = 32
@@ -49,6 +50,7 @@ type crew struct {
 func (c *crew) hire(p *phone, f proto.Message, handle func(at time.Time) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.closed {
 		p.Drop()
 		return
@@ -85,9 +87,10 @@ func (c *crew) gatherBare(ctx context.Context) error {
 		if p.rider, err = c.dialRelay(ctx, "/rider", i); err != nil {
 			return err
 		}
+
 		var f wire.ClientFrame
 		c.hire(p.rider, &f, func(at time.Time) error {
-			c.m.take(i, p, arrival{due: f.GetFix().GetAtMs(), got: wire.Millis(at)})
+			c.m.take(i, p, arrival{due: f.GetFix().GetAtMs(), got: wire.ToMillis(at)})
 			return nil
 		})
 		if p.driver, err = c.dialRelay(ctx, "/driver", i); err != nil {
@@ -107,12 +110,14 @@ func (c *crew) dialRelay(ctx context.Context, path string, i int) (*phone, error
 	return open(ctx, func() (*client.Conn, error) { return c.client.DialURL(ctx, url) })
 }
 
-// gatherTrips brings all drivers on duty, then all riders on a trip with whichever of them is sent.
+// gatherTrips brings all drivers on duty, then all riders on a trip with
+// whichever of them is sent.
 func (c *crew) gatherTrips(ctx context.Context) error {
 	places, err := c.places(ctx)
 	if err != nil {
 		return err
 	}
+
 	run := "latency-" + uuid.NewString()[:8] + "-"
 	c.byID = map[string]*driver{}
 	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
@@ -126,6 +131,7 @@ func (c *crew) gatherTrips(ctx context.Context) error {
 	ticking.Go(func() { c.keepAlive(idle) })
 	defer ticking.Wait()
 	defer stop()
+
 	c.cfg.Progress(fmt.Sprintf("riders request %d trips", c.cfg.Pairs))
 	c.pairs = make([]*pair, c.cfg.Pairs)
 	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
@@ -133,7 +139,8 @@ func (c *crew) gatherTrips(ctx context.Context) error {
 	})
 }
 
-// keepAlive sends a fix of every driver each second, so that none is thought silent before their trip.
+// keepAlive sends a fix of every driver each second, so that none is thought
+// silent before their trip.
 func (c *crew) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -143,12 +150,14 @@ func (c *crew) keepAlive(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+
 		c.mu.Lock()
 		all := make([]*driver, 0, len(c.byID))
 		for _, d := range c.byID {
 			all = append(all, d)
 		}
 		c.mu.Unlock()
+
 		for _, d := range all {
 			_ = d.fix(time.Now()) // a dead socket shows when its trip fails
 		}
@@ -161,19 +170,23 @@ func (c *crew) places(ctx context.Context) ([]location.Point, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("read the city: %w", err)
 	}
 	defer res.Body.Close()
+
 	roads, err := roadPoints(res.Body)
 	if err != nil {
 		return nil, err
 	}
+
 	out := make([]location.Point, c.cfg.Pairs)
 	for i := range out {
 		out[i] = roads[i*len(roads)/len(out)]
 	}
+
 	return out, nil
 }
 
@@ -192,20 +205,24 @@ func roadPoints(r io.Reader) (roads []location.Point, err error) {
 	if err := json.NewDecoder(io.LimitReader(r, 256<<20)).Decode(&city); err != nil {
 		return nil, fmt.Errorf("read the city: %w", err)
 	}
+
 	for _, f := range city.Features {
 		if f.Properties.Kind != "road" || f.Geometry.Type != "LineString" {
 			continue
 		}
+
 		var line [][]float64
 		if err := json.Unmarshal(f.Geometry.Coordinates, &line); err != nil {
 			return nil, fmt.Errorf("read a road: %w", err)
 		}
+
 		for _, p := range line {
 			if len(p) >= 2 {
 				roads = append(roads, location.Point{Lng: p[0], Lat: p[1]})
 			}
 		}
 	}
+
 	if len(roads) == 0 {
 		return nil, errors.New("the node's city has no roads")
 	}
@@ -228,7 +245,8 @@ func each(ctx context.Context, n int, work func(context.Context, int) error) err
 	return g.Wait()
 }
 
-// send drives all pairs for a time. Pair i of n is due every 1/rate seconds, shifted by i/n of that.
+// send drives all pairs for a time. Pair i of n is due every 1/rate seconds,
+// shifted by i/n of that.
 func (c *crew) send(ctx context.Context, d time.Duration) {
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -250,6 +268,7 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 			if after >= d || ctx.Err() != nil {
 				return
 			}
+
 			due := start.Add(after)
 			sleepUntil(due)
 			p := c.pairs[i]
@@ -258,13 +277,15 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 				failed.Add(1)
 			}
 		}
+
 		if len(c.pairs) <= share {
 			return
 		}
 	}
 }
 
-// drain waits until all counts add up and nothing comes any more, or drainFor is over.
+// drain waits until all counts add up and nothing comes any more, or drainFor
+// is over.
 func (c *crew) drain(ctx context.Context) {
 	const quiet = 300 * time.Millisecond
 	last := int64(-1)

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 func TestEveryUpdateThroughTheRelayIsCounted(t *testing.T) {
 	srv := httptest.NewServer(relay.New().Handler())
 	defer srv.Close()
+
 	r, err := Run(context.Background(), Config{Server: srv.URL, Bare: true, Pairs: 20, Rate: 20, For: time.Second, Warmup: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

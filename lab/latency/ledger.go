@@ -6,7 +6,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Numbered is what came of messages that carry numbers: each number of a trip should come once, in its turn.
+// Numbered is what came of messages that carry numbers: each number of a trip
+// should come once, in its turn.
 type Numbered struct {
 	Delivered  int64 `json:"delivered"`
 	Duplicated int64 `json:"duplicated"`
@@ -27,8 +28,10 @@ func (n *numbers) take(e *wire.TripEvent) {
 	if e == nil {
 		return
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	if e.TripId != n.trip {
 		n.trip, n.last = e.TripId, n.first-1
 	}
@@ -36,6 +39,7 @@ func (n *numbers) take(e *wire.TripEvent) {
 		n.sum.Duplicated++
 		return
 	}
+
 	n.sum.Delivered++
 	n.sum.Missing += int64(e.Seq - n.last - 1)
 	n.last = e.Seq
@@ -45,6 +49,7 @@ func (n *numbers) take(e *wire.TripEvent) {
 func (c *crew) events() (sum Numbered) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	add := func(n *numbers) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -52,11 +57,13 @@ func (c *crew) events() (sum Numbered) {
 		sum.Duplicated += n.sum.Duplicated
 		sum.Missing += n.sum.Missing
 	}
+
 	for _, d := range c.byID {
 		add(&d.events)
 	}
 	for _, r := range c.riders {
 		add(&r.events)
 	}
+
 	return sum
 }

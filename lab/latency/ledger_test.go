@@ -13,9 +13,11 @@ func TestTripEventsAreCountedByTheirNumbers(t *testing.T) {
 		{TripId: "b", Seq: 2}, {TripId: "b", Seq: 3}} {
 		n.take(e)
 	}
+
 	if want := (Numbered{Delivered: 5, Duplicated: 1, Missing: 2}); n.sum != want {
 		t.Errorf("counted %+v, want %+v", n.sum, want)
 	}
+
 	text := Report{Sent: 9, Delivered: 6, Overwritten: 2, Duplicated: 4, Lost: 1, TripEvents: n.sum}.Text()
 	for _, says := range []string{"sent 9, delivered 6, overwritten on purpose 2, lost 1\n",
 		"positions that came twice: 4; trip events delivered 5, twice 1, missing 2\n"} {
@@ -41,8 +43,10 @@ func TestEverySentPositionIsDeliveredOverwrittenOrLost(t *testing.T) {
 		one.sent.Store(c.sent)
 		one.delivered.Store(c.delivered)
 		one.over.Add(c.over)
+
 		two.sent.Store(3)
 		two.delivered.Store(3)
+
 		r := m.report([]*pair{one, two})
 		if r.Sent != c.sent+3 || r.Delivered != c.delivered+3 || r.Overwritten != c.over || r.Lost != c.lost ||
 			r.Sent != r.Delivered+r.Overwritten+r.Lost {

@@ -16,13 +16,15 @@ type pair struct {
 	sent      atomic.Int64
 	delivered atomic.Int64
 	repeated  atomic.Int64
-	last      atomic.Uint32 // the newest Position.n
-	over      atomic.Int64  // the newest Position.overwritten
-	overBase  int64         // the same when measuring began; set while nobody sends
+	// the newest Position.n
+	last atomic.Uint32
+	// the newest Position.overwritten
+	over     atomic.Int64
+	overBase int64 // the same when measuring began; set while nobody sends
 }
 
-// arrival is one update at a rider's socket, in milliseconds since the epoch; received and sent by the node's clock, 0
-// when there is no node.
+// arrival is one update at a rider's socket, in milliseconds since the epoch;
+// received and sent by the node's clock, 0 when there is no node.
 type arrival struct {
 	due, received, sent, got float64
 }
@@ -54,12 +56,14 @@ func (m *measure) begin(pairs []*pair) {
 		s.all, s.in, s.node, s.outs = newHist(), newHist(), newHist(), newHist()
 		s.mu.Unlock()
 	}
+
 	for _, p := range pairs {
 		p.sent.Store(0)
 		p.delivered.Store(0)
 		p.repeated.Store(0)
 		p.overBase = p.over.Load()
 	}
+
 	m.since.Store(time.Now().UnixMicro())
 }
 
@@ -71,6 +75,7 @@ func (m *measure) take(i int, p *pair, a arrival) {
 	s := &m.strips[i%strips]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.all.Record(1e3 * (a.got - a.due))
 	if a.received == 0 {
 		return
@@ -101,6 +106,7 @@ func (m *measure) report(pairs []*pair) Report {
 		outs.Merge(s.outs)
 		s.mu.Unlock()
 	}
+
 	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: all.Summary(1e3), hist: all,
 		Hops: Hops{DriverToNode: hop(in), Node: hop(node), NodeToRider: hop(outs)}}
 	r.Sent, r.Delivered, r.Overwritten = balance(pairs)
@@ -111,5 +117,6 @@ func (m *measure) report(pairs []*pair) Report {
 	if len(pairs) > 0 {
 		r.ClockOffset = pairs[0].rider.offset
 	}
+
 	return r
 }

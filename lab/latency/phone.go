@@ -16,17 +16,20 @@ import (
 )
 
 const (
-	patience = 10 * time.Second // for one answer of the node
-	pings    = 5                // to estimate a clock offset; the quickest counts
+	// for one answer of the node
+	patience = 10 * time.Second
+	pings    = 5 // to estimate a clock offset; the quickest counts
 )
 
 // phone is one socket with a reader of its own; any goroutine may send.
 type phone struct {
 	*client.Conn
-	id     string
-	offset float64 // the node's clock minus ours, ms; fixed before the reader starts
+	id string
+	// the node's clock minus ours, ms; fixed before the reader starts
+	offset float64
 	base   location.Point
-	moving atomic.Bool // else the car waits at its base, where no other car can be nearer
+	// else the car waits at its base, where no other car can be nearer
+	moving atomic.Bool
 	seq    atomic.Uint32
 }
 
@@ -43,10 +46,12 @@ func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error
 		if err == nil {
 			return &phone{Conn: conn}, nil
 		}
+
 		full, ok := errors.AsType[*client.StatusError](err)
 		if !ok || full.Status != http.StatusServiceUnavailable || time.Now().After(end) {
 			return nil, err
 		}
+
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -61,10 +66,12 @@ func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	p, err := open(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
 	if err != nil {
 		return nil, err
 	}
+
 	p.id = id
 	if _, err = p.Hello(token, nil); err == nil {
 		err = p.compareClocks()
@@ -73,6 +80,7 @@ func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
 		p.Drop()
 		return nil, fmt.Errorf("%s %s: %w", role, id, err)
 	}
+
 	return p, nil
 }
 
@@ -80,7 +88,7 @@ func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
 func (p *phone) compareClocks() error {
 	best := -1.0
 	for range pings {
-		if err := p.Send(client.Frame(&wire.Ping{T1Ms: wire.Millis(time.Now())})); err != nil {
+		if err := p.Send(client.Frame(&wire.Ping{T1Ms: wire.ToMillis(time.Now())})); err != nil {
 			return err
 		}
 		pong, got, err := p.awaitPong()
@@ -104,8 +112,8 @@ func (p *phone) awaitPong() (*wire.Pong, time.Time, error) {
 	}
 }
 
-// command sends a frame under an id. It is not sent again: a dead socket shows in
-// the count.
+// command sends a frame under an id. It is not sent again: a dead socket shows
+// in the count.
 func (p *phone) command(id string, f *wire.ClientFrame) error {
 	f.Id = id
 	return p.Send(f)
@@ -117,12 +125,12 @@ func (p *phone) fix(due time.Time) error {
 	if p.moving.Load() {
 		at, speed = circle(p.base, due), 5
 	}
-	return p.Send(client.Frame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.Millis(due),
+	return p.Send(client.Frame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.ToMillis(due),
 		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
-// read hands every frame to handle, with the time at which it had come, until the
-// socket ends. All are read into f.
+// read hands every frame to handle, with the time at which it had come, until
+// the socket ends. All are read into f.
 func (p *phone) read(f proto.Message, handle func(at time.Time) error) error {
 	for {
 		at, err := p.Read(f)

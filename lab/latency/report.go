@@ -11,18 +11,22 @@ import (
 
 // Report is what a run found. Sent = Delivered + Overwritten + Lost.
 type Report struct {
-	Pairs       int     `json:"pairs"`
-	RateHz      float64 `json:"rate_hz"` // per pair
-	Sent        int64   `json:"sent"`
-	Delivered   int64   `json:"delivered"`
-	Overwritten int64   `json:"overwritten"` // on purpose: a newer one came before the rider gave credit
-	Lost        int64   `json:"lost"`
-	Duplicated  int64   `json:"duplicated"` // came again, and are not among the delivered
+	Pairs     int     `json:"pairs"`
+	RateHz    float64 `json:"rate_hz"` // per pair
+	Sent      int64   `json:"sent"`
+	Delivered int64   `json:"delivered"`
+	// on purpose: a newer one came before the rider gave credit
+	Overwritten int64 `json:"overwritten"`
+	Lost        int64 `json:"lost"`
+	// came again, and are not among the delivered
+	Duplicated int64 `json:"duplicated"`
 
-	TripEvents  Numbered         `json:"trip_events"` // of all phones, from the first connection on
-	Latency     quantile.Summary `json:"latency_ms"`
-	Hops        Hops             `json:"hops_ms"`
-	ClockOffset float64          `json:"clock_offset_ms"` // the node's clock minus ours
+	// of all phones, from the first connection on
+	TripEvents Numbered         `json:"trip_events"`
+	Latency    quantile.Summary `json:"latency_ms"`
+	Hops       Hops             `json:"hops_ms"`
+	// the node's clock minus ours
+	ClockOffset float64 `json:"clock_offset_ms"`
 
 	hist *quantile.Histogram // microseconds
 }
@@ -42,7 +46,8 @@ type Hop struct {
 
 func hop(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
 
-// bar is one column of the histogram: updates that took at most UpTo milliseconds and more than the bar before.
+// bar is one column of the histogram: updates that took at most UpTo
+// milliseconds and more than the bar before.
 type bar struct {
 	upTo  float64
 	count int64
@@ -53,6 +58,7 @@ func (r Report) bars() (out []bar, top int64) {
 	if r.hist == nil {
 		return nil, 0
 	}
+
 	counts := map[int]int64{}
 	lo, hi := math.MaxInt, 0
 	for to, count := range r.hist.Buckets() {
@@ -63,10 +69,12 @@ func (r Report) bars() (out []bar, top int64) {
 		counts[i] += count
 		lo, hi = min(lo, i), max(hi, i)
 	}
+
 	for i := lo; i <= hi && lo != math.MaxInt; i++ {
 		out = append(out, bar{0.0625 * math.Pow(2, float64(i)), counts[i]})
 		top = max(top, counts[i])
 	}
+
 	return out, top
 }
 
@@ -84,12 +92,14 @@ func (r Report) Text() string {
 	}
 	l := r.Latency
 	fmt.Fprintf(&b, "\n  end to end      p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms\n", l.P50, l.P90, l.P99, l.P999, l.Max)
+
 	for _, h := range []struct {
 		name string
 		Hop
 	}{{"driver to node", r.Hops.DriverToNode}, {"inside the node", r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
 		fmt.Fprintf(&b, "  %-15s p50 %.2f  p99 %.2f ms\n", h.name, h.P50, h.P99)
 	}
+
 	fmt.Fprintf(&b, "  the node's clock is %+.3f ms from ours\n", r.ClockOffset)
 	return b.String()
 }
@@ -101,6 +111,7 @@ func (r Report) SVG() string {
 	for _, x := range bars {
 		p.Bars = append(p.Bars, plot.Bar{Name: fmt.Sprintf("%.3g", x.upTo), Height: float64(x.count)})
 	}
+
 	return plot.Chart{
 		Title:  fmt.Sprintf("Driver to rider: p50 %.2f ms, p99 %.2f ms, max %.2f ms", r.Latency.P50, r.Latency.P99, r.Latency.Max),
 		X:      plot.Axis{Name: fmt.Sprintf("milliseconds at most; %d updates, %d lost", r.Delivered, r.Lost)},

@@ -1,7 +1,9 @@
-// Package latency measures how long a driver's update takes to a rider's socket, hop by hop, through the public doors.
+// Package latency measures how long a driver's update takes to a rider's
+// socket, hop by hop, through the public doors.
 //
-// Senders are open-loop: each update has a time when it is due, and its latency counts from that time, whether or not
-// the sender kept up, so that a stall is paid for by every update it delayed.
+// Senders are open-loop: each update has a time when it is due, and its latency
+// counts from that time, whether or not the sender kept up, so that a stall is
+// paid for by every update it delayed.
 package latency
 
 import (
@@ -49,13 +51,15 @@ func (c Config) withDefaults() Config {
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
+
 	return c
 }
 
 // drainFor bounds the wait for updates under way when sending has ended.
 const drainFor = 5 * time.Second
 
-// Run pairs drivers with riders, measures, and ends the trips. It returns when everything it started has ended.
+// Run pairs drivers with riders, measures, and ends the trips. It returns when
+// everything it started has ended.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
@@ -66,6 +70,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	defer crew.close()
 	defer cancel()
 	defer crew.dismiss(context.WithoutCancel(ctx))
+
 	if err := crew.gather(ctx); err != nil {
 		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
 	}
@@ -79,6 +84,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
+
 	r := m.report(crew.pairs)
 	r.TripEvents = crew.events()
 	return r, nil

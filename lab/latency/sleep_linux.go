@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// sleepUntil sleeps in the kernel: the runtime's timers of an idle process are a millisecond late, which would count as
-// latency of the node.
+// sleepUntil sleeps in the kernel: the runtime's timers of an idle process are
+// a millisecond late, which would count as latency of the node.
 func sleepUntil(due time.Time) {
 	for wait := time.Until(due); wait > 0; wait = time.Until(due) {
 		ts := syscall.NsecToTimespec(int64(wait))
-		_ = syscall.Nanosleep(&ts, nil) // interrupted by a signal, it is looked at again
+		// interrupted by a signal, it is looked at again
+		_ = syscall.Nanosleep(&ts, nil)
 	}
 }

@@ -4,5 +4,6 @@ package latency
 
 import "time"
 
-// sleepUntil sleeps; where the runtime's timers are late the updates are, and count as such.
+// sleepUntil sleeps; where the runtime's timers are late the updates are, and
+// count as such.
 func sleepUntil(due time.Time) { time.Sleep(time.Until(due)) }

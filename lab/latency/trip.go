@@ -36,16 +36,19 @@ func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.
 	if err != nil {
 		return err
 	}
+
 	p.base = base
 	d := &driver{phone: p, run: run, events: numbers{first: 2}}
 	c.mu.Lock()
 	c.byID[id] = d
 	c.mu.Unlock()
+
 	var f wire.ServerFrame
 	c.hire(p, &f, func(time.Time) error { return d.answer(&f) })
 	if err := p.command("duty", client.Frame(&wire.SetAvailable{Available: true})); err != nil {
 		return err
 	}
+
 	return p.fix(time.Now())
 }
 
@@ -74,17 +77,20 @@ func (d *driver) answer(f *wire.ServerFrame) error {
 		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
 		return d.command("answer-"+o.Id, client.Frame(&wire.AnswerOffer{OfferId: o.Id, Accept: ours}))
 	}
+
 	a := f.GetAck()
 	if a == nil || a.Code != "" || a.Trip == nil {
 		return nil // a lost offer goes to the next driver
 	}
 	d.now.stands(a.Trip)
+
 	switch a.Trip.State {
 	case client.StateReserved:
 		return d.step(a.Trip.Id, wire.Step_ARRIVE)
 	case client.StateArrived:
 		return d.step(a.Trip.Id, wire.Step_START)
 	}
+
 	return nil
 }
 
@@ -107,7 +113,8 @@ type rider struct {
 	events numbers
 }
 
-// attempts bounds how often a rider asks again when a stranger's car was nearer.
+// attempts bounds how often a rider asks again when a stranger's car was
+// nearer.
 const attempts = 20
 
 // ride brings one rider into a car of this run.
@@ -116,16 +123,20 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 	if err != nil {
 		return err
 	}
+
 	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1),
 		events: numbers{first: 1}}
 	c.hire(p, &r.frame, r.handle)
 	c.mu.Lock()
 	c.riders = append(c.riders, r)
 	c.mu.Unlock()
-	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat} // wherever; the car never goes there
+
+	// wherever; the car never goes there
+	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat}
 	if other := c.placeOf(i + 1); other != (location.Point{}) {
 		to = other
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, pairFor)
 	defer cancel()
 	for range attempts {
@@ -134,6 +145,7 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 		if err != nil {
 			return err
 		}
+
 		t, err := r.await(ctx)
 		if err != nil {
 			return fmt.Errorf("rider %s: %w", id, err)
@@ -141,12 +153,15 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 		if t != nil {
 			return c.join(r, t)
 		}
-		sleep.For(ctx, time.Duration(100+rand.IntN(200))*time.Millisecond) // until our own car is free again
+
+		// until our own car is free again
+		sleep.For(ctx, time.Duration(100+rand.IntN(200))*time.Millisecond)
 	}
 	return fmt.Errorf("rider %s: %d times a car that is not of this run was nearer; measure where fewer others drive", id, attempts)
 }
 
-// await returns the ride when it begins, or nil when a stranger's car took the trip, which is cancelled then.
+// await returns the ride when it begins, or nil when a stranger's car took the
+// trip, which is cancelled then.
 func (r *rider) await(ctx context.Context) (*wire.Trip, error) {
 	for {
 		select {
@@ -188,6 +203,7 @@ func (c *crew) join(r *rider, t *wire.Trip) error {
 	c.mu.Lock()
 	d := c.byID[t.DriverId]
 	c.mu.Unlock()
+
 	if d == nil {
 		return fmt.Errorf("rider %s rides with %s, a driver not of this run", r.id, t.DriverId)
 	}
@@ -203,7 +219,7 @@ func (r *rider) handle(at time.Time) error {
 	f := &r.frame
 	switch {
 	case f.GetPosition() != nil:
-		return r.see(f.GetPosition(), wire.Millis(at))
+		return r.see(f.GetPosition(), wire.ToMillis(at))
 	case f.GetAck() != nil && f.GetAck().Code != "":
 		r.giveUp(errors.New(f.GetAck().Code + ": " + f.GetAck().Message))
 	case f.GetTripEvent() != nil:
@@ -264,7 +280,8 @@ func (r *rider) see(pos *wire.Position, got float64) error {
 	return r.AckPosition(pos)
 }
 
-// dismiss ends all trips, so that the node is left as it was found: rides are completed, the others cancelled.
+// dismiss ends all trips, so that the node is left as it was found: rides are
+// completed, the others cancelled.
 func (c *crew) dismiss(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -280,22 +297,27 @@ func (c *crew) dismiss(ctx context.Context) {
 	}
 }
 
-// endTrips asks for the end of each trip and returns how many there were. The ids make asking again harmless.
+// endTrips asks for the end of each trip and returns how many there were. The
+// ids make asking again harmless.
 func (c *crew) endTrips() (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	for _, d := range c.byID {
 		if t := d.now.in(client.StateOnTrip); t != nil {
 			left++
-			_ = d.step(t.Id, wire.Step_COMPLETE) // a dead socket shows in the count
+			// a dead socket shows in the count
+			_ = d.step(t.Id, wire.Step_COMPLETE)
 		}
 	}
+
 	for _, r := range c.riders {
 		if t := r.now.in(client.StateRequested, client.StateReserved, client.StateArrived); t != nil {
 			left++
 			_ = r.cancel(t, "the measurement is over")
 		}
 	}
+
 	return left
 }
 

@@ -73,7 +73,7 @@ func refundShare(ctx context.Context, cfg Config) error {
 		}
 
 		for _, id := range listRefundable(ctx, db, cfg, refunded) {
-			r, err := settler.Refund(ctx, id, "given back in a simulation")
+			r, err := settler.RefundTrip(ctx, id, "given back in a simulation")
 			if refunded[id] = err == nil; err != nil {
 				cfg.Log.Debug("a fare was not given back yet", "trip", id, "state", r.State, "err", err)
 			}

@@ -17,23 +17,28 @@ func HTTPAnswers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
 		defer cancel()
+
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err
 		}
+
 		res, err := fresh.Do(req)
 		if err != nil {
 			return err
 		}
+
 		_ = res.Body.Close()
 		if res.StatusCode >= 300 {
 			return errors.New(res.Status)
 		}
+
 		return nil
 	}
 }
 
-// fresh makes a connection per request, so that each tells how things stand now.
+// fresh makes a connection per request, so that each tells how things stand
+// now.
 var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // RedisDo sends one command of one word, past all proxies, and expects an
@@ -87,6 +92,7 @@ func readMessage(in *bufio.Reader) (kind byte, body []byte, err error) {
 	if _, err := io.ReadFull(in, head[:]); err != nil {
 		return 0, nil, err
 	}
+
 	size := binary.BigEndian.Uint32(head[1:])
 	if size < 4 || size > 1<<16 {
 		return 0, nil, fmt.Errorf("postgres sends a message of %d bytes", size)

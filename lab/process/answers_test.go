@@ -14,14 +14,17 @@ func TestAURLAnswersWhenItSaysSuccess(t *testing.T) {
 	status := http.StatusServiceUnavailable
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 	defer server.Close()
+
 	answers := HTTPAnswers(server.URL)
 	if err := answers(t.Context()); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("not ready: %v", err)
 	}
+
 	status = http.StatusOK
 	if err := answers(t.Context()); err != nil {
 		t.Errorf("ready: %v", err)
 	}
+
 	server.Close()
 	if answers(t.Context()) == nil {
 		t.Error("a closed server answers")
@@ -35,6 +38,7 @@ func said(t *testing.T, words string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -44,9 +48,12 @@ func said(t *testing.T, words string) (address string) {
 		}
 		defer conn.Close()
 		_, _ = io.WriteString(conn, words)
-		_, _ = conn.Read(make([]byte, 512)) // until the client has asked or gone
+
+		// until the client has asked or gone
+		_, _ = conn.Read(make([]byte, 512))
 		_, _ = conn.Read(make([]byte, 512))
 	}()
+
 	t.Cleanup(func() { l.Close(); <-done })
 	return l.Addr().String()
 }

@@ -18,12 +18,14 @@ func TestWhatIsDoneToAProcessIsDoneToChildrenWithGroupsOfTheirOwn(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	child := 0
 	soon(t, "the child says who it is", func() bool {
 		text, _ := os.ReadFile(dir + "/child") // not there yet
 		child, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		return child > 0
 	})
+
 	state := func() string {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(child) + "/stat")
 		if err != nil {
@@ -37,7 +39,9 @@ func TestWhatIsDoneToAProcessIsDoneToChildrenWithGroupsOfTheirOwn(t *testing.T) 
 	p.Resume()
 	soon(t, "the child goes on", func() bool { return state() == "S" })
 	p.Kill()
+
 	soon(t, "the child is gone", func() bool {
-		return errors.Is(syscall.Kill(child, 0), syscall.ESRCH) || state() == "Z" // reaped by init, if there is one
+		// reaped by init, if there is one
+		return errors.Is(syscall.Kill(child, 0), syscall.ESRCH) || state() == "Z"
 	})
 }

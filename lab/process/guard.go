@@ -9,14 +9,16 @@ import (
 	"syscall"
 )
 
-// Guard is a shell that outlives us if we are killed: then it kills what we started and removes our folder.
+// Guard is a shell that outlives us if we are killed: then it kills what we
+// started and removes our folder.
 type Guard struct {
 	mu  sync.Mutex // one line at a time
 	in  io.WriteCloser
 	cmd *exec.Cmd
 }
 
-// guardScript reads "+ GROUP" and "- GROUP" until we are gone, and then cleans up.
+// guardScript reads "+ GROUP" and "- GROUP" until we are gone, and then cleans
+// up.
 const guardScript = `groups=
 while read -r op group; do
   case $op in
@@ -30,7 +32,9 @@ for g in $groups; do kill -s KILL -- "-$g"; done
 // NewGuard starts the guard of a folder.
 func NewGuard(dir string) (*Guard, error) {
 	cmd := exec.Command("/bin/sh", "-c", guardScript, "ridehail-guard", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us alone
+	// Ctrl-C is for us alone
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+
 	in, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

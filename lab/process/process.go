@@ -48,25 +48,31 @@ func Start(c Command, g *Guard) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", c.Name, err)
 	}
+
 	cmd := exec.Command(c.Path, c.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Dir, c.Out, log
 	if c.Out == nil {
 		cmd.Stdout = log
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.User}
-	cmd.WaitDelay = time.Second // for what a killed process leaves holding our pipe
+
+	// for what a killed process leaves holding our pipe
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", c.Name, err), log.Close())
 	}
 
 	p := &Process{Name: c.Name, group: cmd.Process.Pid, guard: g, ended: make(chan struct{}), log: log}
 	err = g.watch(p.group)
+
 	go func() {
 		defer close(p.ended)
-		p.err = cmd.Wait() // a zombie would keep its address and its lock files alive
+		// a zombie would keep its address and its lock files alive
+		p.err = cmd.Wait()
 		_ = p.guard.forget(p.group)
 		_ = p.log.Close()
 	}()
+
 	if err != nil {
 		p.Kill()
 		return nil, err
@@ -158,7 +164,9 @@ func childrenOf(parent int) (pids []int) {
 		if err != nil {
 			continue // ended
 		}
-		rest := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // after the name: state, parent
+
+		// after the name: state, parent
+		rest := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(rest) > 1 && rest[1] == strconv.Itoa(parent) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			pids = append(pids, pid)

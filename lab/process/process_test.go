@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// soon waits for a condition, and fails when it does not come true within the time that a very busy machine needs.
+// soon waits for a condition, and fails when it does not come true within the
+// time that a very busy machine needs.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
@@ -35,11 +36,13 @@ func guarded(t *testing.T) *Guard {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	return g
 }
 
@@ -58,6 +61,7 @@ func TestAPausedProcessStopsWhenAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p.Pause()
 	if err := p.Stop(time.Minute); err == nil || !strings.Contains(err.Error(), "interrupt") {
 		t.Errorf("it ended with %v, not by the signal", err)
@@ -72,6 +76,7 @@ func TestAProcessThatDoesNotListenIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	soon(t, "it does not listen", func() bool { _, err := os.Stat(filepath.Join(dir, "deaf")); return err == nil })
 	if err := p.Stop(10 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not end") {
 		t.Errorf("stop says %v", err)
@@ -84,10 +89,12 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 	if err := os.Mkdir(home, 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	g, err := NewGuard(home)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ended, left := exec.Command("/bin/sleep", "1000"), exec.Command("/bin/sleep", "1000")
 	for _, c := range []*exec.Cmd{ended, left} {
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -98,10 +105,13 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := g.forget(ended.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Close(); err != nil { // what happens to the pipe when we are killed
+
+	// what happens to the pipe when we are killed
+	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := left.Wait(); err == nil {
@@ -113,6 +123,7 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 	if err := ended.Process.Kill(); err != nil {
 		t.Error(err)
 	}
+
 	_ = ended.Wait() // killed just now
 	if _, err := os.Stat(home); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
@@ -125,6 +136,7 @@ func kept(t *testing.T, s *Service) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Keep(ctx) }()
+
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -151,6 +163,7 @@ func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
 func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
 	s := NewService(Server{Command{Name: "steady", Path: "/bin/sleep", Args: []string{"1000"}, Dir: t.TempDir()}, always}, guarded(t))
 	kept(t, s)
+
 	for range 3 {
 		if err := s.Await(t.Context()); err != nil {
 			t.Fatal(err)
@@ -163,6 +176,7 @@ func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
 		s.Revive()
 		soon(t, "it runs again", func() bool { return s.Await(t.Context()) == nil })
 	}
+
 	if odd := s.Oddities(); len(odd) != 0 {
 		t.Errorf("what we did is held against it: %v", odd)
 	}
@@ -172,6 +186,7 @@ func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
 	dir := t.TempDir()
 	s := NewService(Server{Command{Name: "victim", Path: "/bin/sleep", Args: []string{"1000"}, Dir: dir}, always}, guarded(t))
 	kept(t, s)
+
 	for _, ours := range []bool{true, false} {
 		if err := s.Await(t.Context()); err != nil {
 			t.Fatal(err)
@@ -181,11 +196,13 @@ func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
 		victim := s.now
 		s.mu.Unlock()
 		victim.Kill()
+
 		soon(t, "it runs again", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.now != victim && s.whole
 		})
+
 		if odd := len(s.Oddities()); odd != 0 == ours {
 			t.Errorf("our doing: %v, and %d strange ends", ours, odd)
 		}

@@ -32,6 +32,7 @@ func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		for p.Alive() {
 			why := s.Ready(ctx)
 			if why == nil {
@@ -42,6 +43,7 @@ func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 				return nil, fmt.Errorf("%s does not answer (%w); see %s", s.Name, why, s.Log())
 			}
 		}
+
 		if !sleep.For(ctx, startAgainAfter) {
 			return nil, fmt.Errorf("%s ended (%w); see %s", s.Name, p.Err(), s.Log())
 		}
@@ -66,13 +68,15 @@ func redisProgram() (string, error) {
 	return path, nil
 }
 
-// postgresPrograms is the folder of initdb and postgres, which Debian keeps out of the path.
+// postgresPrograms is the folder of initdb and postgres, which Debian keeps out
+// of the path.
 func postgresPrograms() (string, error) {
 	if found, err := exec.LookPath("initdb"); err == nil {
 		if found, err = filepath.EvalSymlinks(found); err == nil {
 			return filepath.Dir(found), nil
 		}
 	}
+
 	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(dirs) == 0 {
 		return "", errors.New("initdb is neither in the path nor in /usr/lib/postgresql/*/bin: run ci/setup postgres")
@@ -89,6 +93,7 @@ func NewFolder(name string) (dir string, g *Guard, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return dir, nil, err
 	}
+
 	g, err = NewGuard(dir)
 	return dir, g, err
 }
@@ -100,6 +105,7 @@ func Redis(dir, address string, flags ...string) (Server, error) {
 	if err != nil {
 		return Server{}, err
 	}
+
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return Server{}, err
@@ -107,6 +113,7 @@ func Redis(dir, address string, flags ...string) (Server, error) {
 	if err := os.Mkdir(dir+"/redis", 0o755); err != nil {
 		return Server{}, err
 	}
+
 	args := append([]string{"--bind", host, "--port", port, "--dir", dir + "/redis"}, flags...)
 	return Server{Command{Name: "redis", Path: path, Dir: dir, Args: args},
 		func(ctx context.Context) error { return RedisDo(ctx, address, "PING", "+PONG") }}, nil
@@ -132,11 +139,14 @@ func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(h
 	if err != nil {
 		return Server{}, err
 	}
+
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return Server{}, err
 	}
-	home, log := PostgresHome(dir), dir+"/wal" // the log is elsewhere, so that a commit costs what it does on a true disk
+
+	// the log is elsewhere, so that a commit costs what it does on a true disk
+	home, log := PostgresHome(dir), dir+"/wal"
 	owner, err := postgresFolders(home, log)
 	if err != nil {
 		return Server{}, err
@@ -150,8 +160,10 @@ func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(h
 	if err := run(ctx, initdb, g); err != nil {
 		return Server{}, err
 	}
-	// Without sockets in the file system there are no lock files of theirs; the one in the data folder names a process
-	// that is reaped, and so stops nobody.
+
+	// Without sockets in the file system there are no lock files of theirs; the
+	// one in the data folder names a process that is reaped, and so stops
+	// nobody.
 	args := append([]string{"-D", home + "/data", "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}, flags...)
 	return Server{Command{Name: "postgres", Path: bin + "/postgres", Dir: dir, User: owner, Args: args},
 		func(ctx context.Context) error { return postgresAnswers(ctx, address) }}, nil
@@ -163,12 +175,14 @@ func run(ctx context.Context, c Command, g *Guard) error {
 	if err != nil {
 		return err
 	}
+
 	select {
 	case <-p.Ended():
 	case <-ctx.Done():
 		p.Kill()
 		return context.Cause(ctx)
 	}
+
 	if p.Err() != nil {
 		return fmt.Errorf("%s: %w; see %s", c.Name, p.Err(), c.Log())
 	}
@@ -182,6 +196,7 @@ func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 			return nil, err
 		}
 	}
+
 	for _, dir := range folders {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return nil, err
@@ -193,6 +208,7 @@ func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 			return nil, err
 		}
 	}
+
 	return owner, nil
 }
 
@@ -201,10 +217,12 @@ func credentialOf(name string) (*syscall.Credential, error) {
 	if err != nil {
 		return nil, fmt.Errorf("this is root, which Postgres refuses, and there is no other user for it: %w", err)
 	}
+
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
 		return nil, err
 	}
+
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
 	if err != nil {
 		return nil, err
@@ -219,7 +237,9 @@ func FreeAddresses(n int) (out []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("find a free address: %w", err)
 		}
-		defer func() { _ = l.Close() }() // together, so that none is given twice
+
+		// together, so that none is given twice
+		defer func() { _ = l.Close() }()
 		out = append(out, l.Addr().String())
 	}
 	return out, nil

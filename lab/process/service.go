@@ -36,7 +36,8 @@ func NewService(s Server, g *Guard) *Service {
 	return &Service{Server: s, guard: g, wake: make(chan struct{}, 1)}
 }
 
-// Keep runs the service until ctx ends, and leaves stopping the last process to the caller.
+// Keep runs the service until ctx ends, and leaves stopping the last process to
+// the caller.
 func (s *Service) Keep(ctx context.Context) error {
 	for ctx.Err() == nil {
 		p, err := s.begin()
@@ -46,12 +47,14 @@ func (s *Service) Keep(ctx context.Context) error {
 		if p != nil {
 			s.attend(ctx, p)
 		}
+
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
 		case <-time.After(startAgainAfter):
 		}
 	}
+
 	return nil
 }
 
@@ -59,13 +62,16 @@ func (s *Service) Keep(ctx context.Context) error {
 func (s *Service) begin() (*Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.down {
 		return nil, nil
 	}
+
 	p, err := Start(s.Command, s.guard)
 	if err != nil {
 		return nil, err
 	}
+
 	s.now, s.whole = p, false
 	return p, nil
 }
@@ -83,6 +89,7 @@ func (s *Service) attend(ctx context.Context, p *Process) {
 			return
 		case <-tick.C:
 		}
+
 		if !whole && s.Ready(ctx) == nil {
 			whole = true
 			s.mu.Lock()
@@ -109,6 +116,7 @@ func (s *Service) Kill() {
 	p := s.now
 	s.killed = p
 	s.mu.Unlock()
+
 	if p != nil {
 		p.Kill()
 	}
@@ -119,6 +127,7 @@ func (s *Service) Revive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = false
+
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -188,6 +197,7 @@ func (s *Service) Stop(within time.Duration) error {
 	s.mu.Lock()
 	p := s.now
 	s.mu.Unlock()
+
 	if p == nil || !p.Alive() {
 		return nil
 	}

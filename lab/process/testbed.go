@@ -18,13 +18,16 @@ const (
 // TestbedConfig says where an experiment takes place.
 type TestbedConfig struct {
 	Program string // the ridehail program to run as the node [this one]
-	// Database and Redis are addresses of stores to use; when one is empty, a private one is started.
+	// Database and Redis are addresses of stores to use; when one is empty, a
+	// private one is started.
 	Database, Redis string
-	// Through returns the address at which the node shall find the database; nil: its own.
+	// Through returns the address at which the node shall find the database;
+	// nil: its own.
 	Through func(database string) (string, error)
 }
 
-// Testbed is one node as a process of its own on real stores, for experiments that bring their own phones.
+// Testbed is one node as a process of its own on real stores, for experiments
+// that bring their own phones.
 type Testbed struct {
 	Server, Admin string // http://HOST:PORT of the node
 
@@ -37,20 +40,25 @@ type Testbed struct {
 	leave    context.CancelFunc
 }
 
-// OpenTestbed starts what the experiment needs and waits until it serves. Close what it returns, also beside an error.
+// OpenTestbed starts what the experiment needs and waits until it serves. Close
+// what it returns, also beside an error.
 func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error) {
 	b = new(Testbed)
 	b.life, b.leave = context.WithCancel(context.WithoutCancel(ctx))
+
 	if cfg.Program == "" {
 		if cfg.Program, err = os.Executable(); err != nil {
 			return b, err
 		}
 	}
+
 	if b.dir, b.guard, err = NewFolder("ridehail-lab"); err != nil {
 		return b, err
 	}
+
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not within %v", startWithin))
 	defer cancel()
+
 	at, err := FreeAddresses(4)
 	if err != nil {
 		return b, err
@@ -59,11 +67,13 @@ func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error)
 	if err := b.openStores(ctx, &cfg, at); err != nil {
 		return b, err
 	}
+
 	if cfg.Through != nil {
 		if cfg.Database, err = cfg.Through(cfg.Database); err != nil {
 			return b, err
 		}
 	}
+
 	b.Server, b.Admin = "http://"+at[2], "http://"+at[3]
 	node := Command{Name: "node", Path: cfg.Program, Dir: b.dir, Args: []string{"serve", "--dev-tokens", "--name", "node",
 		"--listen", at[2], "--admin", at[3], "--database", cfg.Database, "--redis", cfg.Redis}}
@@ -82,6 +92,7 @@ func (b *Testbed) openStores(ctx context.Context, cfg *TestbedConfig, at []strin
 			return err
 		}
 	}
+
 	if cfg.Redis == "" {
 		server, err := Redis(b.dir, at[1], "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
 		if err != nil {
@@ -92,6 +103,7 @@ func (b *Testbed) openStores(ctx context.Context, cfg *TestbedConfig, at []strin
 			return err
 		}
 	}
+
 	return nil
 }
 

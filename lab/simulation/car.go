@@ -52,7 +52,7 @@ func travelAlong(w *routing.Route, d time.Duration) (location.Point, float64) {
 	left := d.Seconds()
 	for i, v := range w.Speeds {
 		a, b := w.Path[i], w.Path[i+1]
-		step := location.Metres(a, b)
+		step := location.MetresBetween(a, b)
 		if takes := step / v; takes >= left {
 			share := 1.0
 			if takes > 0 {

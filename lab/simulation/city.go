@@ -56,10 +56,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("%w: %g hours; give more than 0 and at most a month", ErrConfig, c.Hours)
 	case c.Begin < 0 || c.Begin > 23:
 		return fmt.Errorf("%w: it begins at %d o'clock; give 0 to 23", ErrConfig, c.Begin)
-	case c.Weights.Patience < 0 || c.Weights.Patience > 24*time.Hour, c.Weights.LastCall < 0 || c.Weights.LastCall > 24*time.Hour:
-		return fmt.Errorf("%w: a patience of %s and a last call after %s; give at most 24h", ErrConfig, c.Weights.Patience, c.Weights.LastCall)
-	case !(c.Weights.Age >= 0 && c.Weights.Age <= 10) || !(c.Weights.Idle >= -1 && c.Weights.Idle <= 10):
-		return fmt.Errorf("%w: an age of %g and an idle of %g; give at most 10", ErrConfig, c.Weights.Age, c.Weights.Idle)
+	case c.Weights.MaxPickup < 0 || c.Weights.MaxPickup > 24*time.Hour, c.Weights.MaxWait < 0 || c.Weights.MaxWait > 24*time.Hour:
+		return fmt.Errorf("%w: a patience of %s and a last call after %s; give at most 24h", ErrConfig, c.Weights.MaxPickup, c.Weights.MaxWait)
+	case !(c.Weights.WaitWeight >= 0 && c.Weights.WaitWeight <= 10) || !(c.Weights.IdleWeight >= -1 && c.Weights.IdleWeight <= 10):
+		return fmt.Errorf("%w: an age of %g and an idle of %g; give at most 10", ErrConfig, c.Weights.WaitWeight, c.Weights.IdleWeight)
 	}
 
 	return nil
@@ -71,17 +71,17 @@ func (c Config) validate() error {
 const PatientPolicy = "patient"
 
 func (c Config) buildPolicy(eta dispatch.ETA) (dispatch.Policy, error) {
-	leastWait := dispatch.LeastWait{ETA: eta, Weights: c.Weights, Deadline: time.Hour}
+	leastWait := dispatch.MinCostMatcher{ETA: eta, Weights: c.Weights, Deadline: time.Hour}
 	if c.Policy == PatientPolicy {
-		return dispatch.Policy{Name: PatientPolicy, Picker: leastWait}, nil
+		return dispatch.Policy{Name: PatientPolicy, Matcher: leastWait}, nil
 	}
 
-	p, err := dispatch.PolicyNamed(cmp.Or(c.Policy, dispatch.BatchedPolicy), eta, 1)
+	p, err := dispatch.NewPolicy(cmp.Or(c.Policy, dispatch.BatchedPolicy), eta, 1)
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if p.Window > 0 {
-		p.Picker = leastWait
+		p.Matcher = leastWait
 	}
 	return p, nil
 }
@@ -147,9 +147,9 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 		return decideAnswer(cfg.Seed, c.id, r.trip.ID, pickup)
 	}
 	forever := 1000 * time.Hour // every driver reports in time
-	judge := location.DefaultJudge()
+	judge := location.DefaultFixFilter()
 	judge.MinGap = 0 // a car may stop and be asked in the same moment
-	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Judge: judge,
+	w.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{FixFilter: judge,
 		Now: func() time.Time { return w.now }, SuspectAfter: forever, OfflineAfter: forever, Shards: 1})
 	w.updatePrices()
 	return w, nil
@@ -231,7 +231,7 @@ func (w *world) beginShift(c *car) {
 	}
 
 	c.onShift = true
-	w.drivers.Enter(c.id, "virtual")
+	w.drivers.Connect(c.id, "virtual")
 	w.reportPosition(c)
 	w.drivers.SetAvailable(c.id, true)
 	c.shiftBegins = w.now
@@ -249,14 +249,14 @@ func (w *world) endShift(c *car) {
 	c.onShift = false
 	c.dutyTime += w.now.Sub(c.shiftBegins)
 	w.drivers.SetAvailable(c.id, false)
-	w.drivers.Leave(c.id, "virtual")
+	w.drivers.Disconnect(c.id, "virtual")
 	c.shiftBegins = w.now.Add(rest)
 	w.agenda.schedule(c.shiftBegins, func() { w.beginShift(c) })
 }
 
 // reportPosition tells the shared state where the car is.
 func (w *world) reportPosition(c *car) {
-	if why := w.drivers.Move(c.id, location.Fix{Point: c.currentPoint(w.now), At: w.now}); why != location.Believed && why != location.Stale {
+	if why := w.drivers.Move(c.id, location.Fix{Point: c.currentPoint(w.now), At: w.now}); why != location.Accepted && why != location.Stale {
 		w.failed = errors.Join(w.failed, fmt.Errorf("the position of %s was refused: %s", c.id, why))
 	}
 }
@@ -340,7 +340,7 @@ func (w *world) chooseHotspot(c *car) (location.Point, bool) {
 	var sum float64
 	weights := make([]float64, len(w.places.hotspots))
 	for i, s := range w.places.hotspots {
-		if d := location.Metres(c.at, s.Point); d > 800 {
+		if d := location.MetresBetween(c.at, s.Point); d > 800 {
 			weights[i] = s.Weight * math.Exp(-d/hotspotRange)
 			sum += weights[i]
 		}

@@ -59,7 +59,7 @@ func drawDemands(cfg Config, m *places) []rideDemand {
 		}
 
 		w := rideDemand{at: at, patience: 5*time.Minute + time.Duration(r.Float64()*float64(10*time.Minute))}
-		w.maxPrice = pricing.Plain + pricing.Multiplier(min(30, r.ExpFloat64()*12))
+		w.maxPrice = pricing.NoSurge + pricing.Multiplier(min(30, r.ExpFloat64()*12))
 		w.from, w.to = m.drawEnds(r, inboundShare(hour))
 		out = append(out, w)
 	}
@@ -99,7 +99,7 @@ func (m *places) drawEnds(r *rand.Rand, inbound float64) (from, to location.Poin
 			}
 		}
 
-		if location.Metres(from, to) > shortestRide {
+		if location.MetresBetween(from, to) > shortestRide {
 			break
 		}
 	}

@@ -15,6 +15,7 @@ func ExampleCompare() {
 		fmt.Println(err)
 		return
 	}
+
 	cfg := simulation.Config{City: city, Drivers: 20, RidersPerHour: 60, Hours: 0.5, Begin: 17, Surge: true}
 	report, err := simulation.Compare(context.Background(), cfg, []string{"greedy", "batched"},
 		simulation.ConsecutiveSeeds(1, 2), 2, func(simulation.Result, time.Duration) {})

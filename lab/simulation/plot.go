@@ -23,8 +23,10 @@ func (r Report) SVG() string {
 			wait := longest * time.Duration(i) / plotSteps
 			curve.Points = append(curve.Points, plot.Point{X: wait.Minutes(), Y: 100 * p.servedWithin(wait)})
 		}
+
 		panel.Curves = append(panel.Curves, curve)
 	}
+
 	return plot.Chart{
 		Title:    fmt.Sprintf("%s: %d drivers, %g riders per hour, %g h from %d:00", r.City, r.Drivers, r.PerHour, r.Hours, r.Begin),
 		Subtitle: "who wanted a ride and had the car within …",

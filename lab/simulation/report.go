@@ -83,6 +83,7 @@ func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64,
 	for i, name := range policies {
 		out.Policies = append(out.Policies, sumUpPolicy(name, runs[i], runs[0]))
 	}
+
 	return out, nil
 }
 
@@ -103,6 +104,7 @@ func sumUpPolicy(name string, runs, first []Result) PolicySum {
 			p.Against[f.key] = computeSpread(len(runs), func(j int) float64 { return relativeChange(f.of(runs[j]), f.of(first[j])) })
 		}
 	}
+
 	return p
 }
 

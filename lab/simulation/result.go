@@ -98,7 +98,7 @@ func (w *world) buildResult() Result {
 		Windows: s.windows, WindowMax: s.largest, Waits: s.waits}
 
 	if s.wishes > 0 {
-		out.Surge = float64(s.prices) / float64(s.wishes) / float64(pricing.Plain)
+		out.Surge = float64(s.prices) / float64(s.wishes) / float64(pricing.NoSurge)
 	}
 	if s.windows > 0 {
 		out.WindowMean = float64(s.matched) / float64(s.windows)

@@ -17,7 +17,7 @@ import (
 type ride struct {
 	demand  rideDemand
 	trip    trips.Trip
-	hunt    *dispatch.Hunt
+	hunt    *dispatch.SearchState
 	route   routing.Route // from pickup to dropoff
 	offered *car          // with the offer in hand; nil: none is out
 	hold    string        // of that offer
@@ -31,9 +31,9 @@ func (w *world) requestRide(demand rideDemand) {
 	w.riders++
 	w.stats.wishes++
 	w.pickups = append(w.pickups, demand.from)
-	price := pricing.Plain
+	price := pricing.NoSurge
 	if w.cfg.Surge {
-		price = w.surge.At(demand.from)
+		price = w.surge.MultiplierAt(demand.from)
 	}
 	if w.stats.countPrice(price); price > demand.maxPrice {
 		w.stats.pricedOut++
@@ -52,7 +52,7 @@ func (w *world) requestRide(demand rideDemand) {
 
 	r := &ride{demand: demand, route: way}
 	r.trip = w.requireLegal(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), demand.from, demand.to, quote, w.now))
-	r.hunt = dispatch.NewHunt(r.trip, w.policy, w.cfg.Rules)
+	r.hunt = dispatch.NewSearchState(r.trip, w.policy, w.cfg.Rules)
 	w.stats.requests++
 	w.scheduleIn(demand.patience, func() { w.endPatience(r) })
 	w.compareNearest(demand.from)
@@ -115,7 +115,7 @@ func (w *world) lookForDriver(r *ride) {
 		return
 	}
 	if w.waiting = append(w.waiting, r); len(w.waiting) == 1 {
-		w.agenda.schedule(w.policy.Closes(w.now, w.windowClosedAt), w.matchWindow)
+		w.agenda.schedule(w.policy.CloseTime(w.now, w.windowClosedAt), w.matchWindow)
 	}
 }
 
@@ -123,10 +123,10 @@ func (w *world) matchAlone(r *ride) {
 	if !r.isOpen() {
 		return
 	}
-	ask, ok := r.hunt.Ask(w.drivers, w.policy.Enough(), w.now)
+	ask, ok := r.hunt.FindCandidates(w.drivers, w.policy.MinCandidates(), w.now)
 	if ok {
 		w.stats.countWindow(1)
-		for _, p := range w.policy.Picker.Pick(w.ctx, []dispatch.Ask{ask}) {
+		for _, p := range w.policy.Matcher.MatchWindow(w.ctx, []dispatch.Candidates{ask}) {
 			w.sendOffer(r, p)
 			return
 		}
@@ -142,21 +142,21 @@ func (w *world) matchWindow() {
 	guests := w.waiting
 	w.waiting, w.windowClosedAt = nil, w.now
 
-	var window []dispatch.Ask
+	var window []dispatch.Candidates
 	of := map[trips.TripID]*ride{}
 	for _, r := range guests {
 		if !r.isOpen() {
 			continue
 		}
 		of[r.trip.ID] = r
-		if ask, ok := r.hunt.Ask(w.drivers, w.policy.Enough(), w.now); ok {
+		if ask, ok := r.hunt.FindCandidates(w.drivers, w.policy.MinCandidates(), w.now); ok {
 			window = append(window, ask)
 		}
 	}
 
 	if len(window) > 0 {
 		w.stats.countWindow(len(window))
-		for _, p := range w.policy.Picker.Pick(w.ctx, window) {
+		for _, p := range w.policy.Matcher.MatchWindow(w.ctx, window) {
 			w.sendOffer(of[p.Trip], p)
 			delete(of, p.Trip)
 		}
@@ -183,21 +183,21 @@ func (w *world) expireIfExhausted(r *ride) bool {
 
 // sendOffer offers a trip to a driver. The answer comes after a moment, or
 // never.
-func (w *world) sendOffer(r *ride, p dispatch.Pair) {
+func (w *world) sendOffer(r *ride, p dispatch.Assignment) {
 	c := w.cars[p.Driver.ID]
-	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.hunt.Offers)
+	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.hunt.OffersMade)
 	if w.drivers.Reserve(c.id, hold) != nil {
 		w.scheduleIn(r.hunt.Rules().RetryEvery/20, func() { w.continueSearch(r) })
 		return
 	}
 
-	r.hunt.Offers++
+	r.hunt.OffersMade++
 	r.offered, r.hold, c.busy = c, hold, true
 	w.stats.offers++
 
-	answer, after := w.decide(c, r, p.Pickup)
+	answer, after := w.decide(c, r, p.PickupTime)
 	if answer == answerSilence {
-		after = r.hunt.Rules().OfferFor
+		after = r.hunt.Rules().OfferTimeout
 	}
 
 	w.scheduleIn(after, func() {
@@ -217,9 +217,9 @@ func (w *world) handleAnswer(r *ride, c *car, answer offerAnswer) {
 	switch answer {
 	case answerDecline:
 		w.stats.declined++
-		r.hunt.Declined(c.id)
+		r.hunt.MarkDeclined(c.id)
 	case answerSilence:
-		r.hunt.Silent(c.id, w.now)
+		r.hunt.MarkSilent(c.id, w.now)
 	}
 
 	w.continueIdle(c)
@@ -306,7 +306,7 @@ func (w *world) completeTrip(r *ride, c *car) {
 // releaseDriver makes a driver available after a trip.
 func (w *world) releaseDriver(c *car, r *ride) {
 	c.busy = false
-	w.drivers.Free(c.id, r.trip.ID)
+	w.drivers.ClearTrip(c.id, r.trip.ID)
 	if w.endShift(c); c.onShift {
 		w.awaitWork(c)
 	}

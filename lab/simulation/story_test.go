@@ -88,7 +88,7 @@ func conserves(t *testing.T, r Result) {
 // inOrder checks that the city and the shared state agree on every driver.
 func inOrder(t *testing.T, w *world) {
 	t.Helper()
-	if err := w.drivers.Check(); err != nil {
+	if err := w.drivers.CheckInvariants(); err != nil {
 		t.Fatalf("at %s: %v", w.now.Sub(epoch), err)
 	}
 
@@ -283,8 +283,8 @@ func TestACityThatCannotBeSaysWhy(t *testing.T) {
 		"no riders": func(c *Config) { c.RidersPerHour = 0 },
 		"no time":   func(c *Config) { c.Hours = 0 },
 		"25:00":     func(c *Config) { c.Begin = 25 },
-		"patience":  func(c *Config) { c.Weights.Patience = -time.Second },
-		"age":       func(c *Config) { c.Weights.Age = math.NaN() },
+		"patience":  func(c *Config) { c.Weights.MaxPickup = -time.Second },
+		"age":       func(c *Config) { c.Weights.WaitWeight = math.NaN() },
 		"a policy":  func(c *Config) { c.Policy = "clever" },
 	} {
 		bad := good

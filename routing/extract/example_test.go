@@ -26,6 +26,7 @@ func ExampleRead() {
 		return
 	}
 	defer os.RemoveAll(dir)
+
 	file := filepath.Join(dir, "triangle.osm")
 	if err := os.WriteFile(file, []byte(triangle), 0o600); err != nil {
 		fmt.Println(err)
@@ -37,11 +38,13 @@ func ExampleRead() {
 		fmt.Println(err)
 		return
 	}
+
 	city, err := routing.NewCity(plan)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+
 	fmt.Printf("%s: %d road, %d junction kept\n", city.Name(), report.Roads, city.Kept().Junctions)
 	// Output:
 	// triangle: 1 road, 1 junction kept

@@ -288,7 +288,7 @@ func (x *reader) listWantedNodes() {
 
 func (x *reader) addNode(n *osm.Node) error {
 	p := location.Point{Lng: n.Lon, Lat: n.Lat}
-	if p.Check() != nil {
+	if p.CheckRange() != nil {
 		x.report.BadNodes++
 		return nil
 	}
@@ -378,7 +378,7 @@ func (x *reader) cutRoad(r road) (out []routing.Road) {
 	stopped := false
 	for _, id := range r.nodes {
 		p, i, ok := x.findNode(id)
-		if !ok || len(line) > 0 && location.Metres(line[len(line)-1], p) > maxNodeGap {
+		if !ok || len(line) > 0 && location.MetresBetween(line[len(line)-1], p) > maxNodeGap {
 			end()
 			stopped = false
 		}

@@ -70,7 +70,7 @@ func findHotspots(pois []poi, roads []routing.Road) []routing.Hotspot {
 func isNearRoad(p location.Point, roads []routing.Road) bool {
 	for i := range roads {
 		for _, q := range roads[i].Points {
-			if math.Abs(p.Lat-q.Lat) < 0.003 && location.Metres(p, q) < nearRoad {
+			if math.Abs(p.Lat-q.Lat) < 0.003 && location.MetresBetween(p, q) < nearRoad {
 				return true
 			}
 		}

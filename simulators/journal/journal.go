@@ -39,14 +39,14 @@ func Create(path string) (*Journal, error) {
 	}
 
 	j := &Journal{opened: time.Now(), stop: make(chan struct{}), file: f, out: bufio.NewWriterSize(f, bufferSize)}
-	j.Add(Record{What: Begin})
+	j.AddRecord(Record{What: Begin})
 	j.flusher.Go(j.flushPeriodically)
 	return j, nil
 }
 
-// Add writes a record with the current time. The order of the calls is the
-// order in the file. Close returns the first error.
-func (j *Journal) Add(r Record) {
+// AddRecord writes a record with the current time. The order of the calls is
+// the order in the file. Close returns the first error.
+func (j *Journal) AddRecord(r Record) {
 	if j == nil {
 		return
 	}
@@ -94,7 +94,7 @@ func (j *Journal) Close() error {
 	}
 	close(j.stop)
 	j.flusher.Wait()
-	j.Add(Record{What: Close})
+	j.AddRecord(Record{What: Close})
 	if err := errors.Join(j.err, j.out.Flush(), j.file.Close()); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

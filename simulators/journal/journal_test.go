@@ -38,7 +38,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 	for range 8 {
 		phones.Go(func() {
 			for range 100 {
-				j.Add(journal.Record{What: journal.Event, Who: "rider:ada", Trip: "t", Seq: 1})
+				j.AddRecord(journal.Record{What: journal.Event, Who: "rider:ada", Trip: "t", Seq: 1})
 			}
 		})
 	}
@@ -64,7 +64,7 @@ func TestAJournalKeepsWhatManyPhonesTellInTheOrderOfItsClock(t *testing.T) {
 
 func TestANilJournalKeepsNothing(t *testing.T) {
 	var j *journal.Journal
-	j.Add(journal.Record{What: journal.Event})
+	j.AddRecord(journal.Record{What: journal.Event})
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}

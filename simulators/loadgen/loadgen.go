@@ -1,5 +1,6 @@
-// Package loadgen is thousands of light phones in one process. They do what phones do all day, lose their connections all at
-// the same instant when told to, come back, and say how long that took.
+// Package loadgen is thousands of light phones in one process. They do what
+// phones do all day, lose their connections all at the same instant when told
+// to, come back, and say how long that took.
 package loadgen
 
 import (
@@ -22,13 +23,17 @@ import (
 type Config struct {
 	Server  string // http://HOST:PORT
 	City    *routing.City
-	Drivers int           // all on duty
-	Riders  int           // all connected
-	Rides   int           // riders who ride again and again; the others only look
-	Ride    time.Duration // from the driver's yes to the end, more or less; riders rest as long, at most, before they ask again
-	Fixes   time.Duration // between two positions of a driver
-	Jitter  bool          // phones spread their tries by chance; without it they all do the same at the same time
-	Seed    uint64
+	Drivers int // all on duty
+	Riders  int // all connected
+	Rides   int // riders who ride again and again; the others only look
+	// from the driver's yes to the end, more or less; riders rest as long, at
+	// most, before they ask again
+	Ride  time.Duration
+	Fixes time.Duration // between two positions of a driver
+	// phones spread their tries by chance; without it they all do the same at
+	// the same time
+	Jitter bool
+	Seed   uint64
 }
 
 const (
@@ -68,19 +73,21 @@ func New(cfg Config) *Swarm {
 	return s
 }
 
-// Connect brings all phones to the node, some at a time, and lets them live until Close. Its error is that of the first
-// phone that could not be welcomed.
+// Connect brings all phones to the node, some at a time, and lets them live
+// until Close. Its error is that of the first phone that could not be welcomed.
 func (s *Swarm) Connect(ctx context.Context) error {
 	var all context.Context
 	all, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	team, ctx := errgroup.WithContext(ctx)
 	team.SetLimit(dialsAtOnce)
+
 	for _, p := range s.phones {
 		team.Go(func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			s.live.Go(func() { p.live(all) })
+
 			select {
 			case err := <-p.first:
 				return err
@@ -89,10 +96,12 @@ func (s *Swarm) Connect(ctx context.Context) error {
 			}
 		})
 	}
+
 	err := team.Wait()
 	for i := range turns {
 		s.live.Go(func() { s.work(all, i) })
 	}
+
 	return err
 }
 
@@ -124,7 +133,8 @@ func (s *Swarm) Cut() time.Time {
 	return now
 }
 
-// Back returns how long each phone that is back took from the cut to its welcome.
+// Back returns how long each phone that is back took from the cut to its
+// welcome.
 func (s *Swarm) Back() (out []time.Duration) {
 	cut := *s.cut.Load()
 	for _, p := range s.phones {
@@ -135,7 +145,8 @@ func (s *Swarm) Back() (out []time.Duration) {
 	return out
 }
 
-// Refusals are the tries since the cut that were told when to come back, and those that failed in another way.
+// Refusals are the tries since the cut that were told when to come back, and
+// those that failed in another way.
 func (s *Swarm) Refusals() (told, mute int64) { return s.told.Load(), s.mute.Load() }
 
 // Riding is how many riders have a trip under way.

@@ -35,7 +35,8 @@ type phone struct {
 	trip   *wire.Trip
 }
 
-// live keeps the phone connected until the context ends or its first tries failed.
+// live keeps the phone connected until the context ends or its first tries
+// failed.
 func (p *phone) live(ctx context.Context) {
 	err := p.session.Run(ctx)
 	if err == nil {
@@ -57,15 +58,18 @@ func (p *phone) tellFirst(err error) {
 func (p *phone) retry(attempt int, err error) (wait time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	var hint time.Duration
 	if refused, ok := errors.AsType[*client.StatusError](err); ok {
 		hint = refused.RetryAfter
 	}
+
 	if attempt > 0 && hint > 0 {
 		p.swarm.told.Add(1)
 	} else if attempt > 0 {
 		p.swarm.mute.Add(1)
 	}
+
 	wait, spread := hint, time.Second
 	if hint == 0 {
 		spread = min(5*time.Second, 200*time.Millisecond<<min(attempt, 10))
@@ -73,9 +77,11 @@ func (p *phone) retry(attempt int, err error) (wait time.Duration, again bool) {
 			wait = spread
 		}
 	}
+
 	if p.swarm.cfg.Jitter {
 		wait += time.Duration(p.rng.Int64N(int64(spread)))
 	}
+
 	return wait, !p.back.IsZero() || attempt+1 < firstTries
 }
 
@@ -83,15 +89,19 @@ func (p *phone) retry(attempt int, err error) (wait time.Duration, again bool) {
 func (p *phone) welcome(w *wire.Welcome, resumed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.ready, p.back = true, time.Now()
 	if !resumed {
-		p.due = p.back.Add(time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Ride / 4)))) // not all want a ride at once
+		// not all want a ride at once
+		p.due = p.back.Add(time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Ride / 4))))
 	}
+
 	if w.Trip != nil {
 		p.followLocked(w.Trip)
 	} else if !w.Recovered {
 		p.trip = nil
 	}
+
 	if p.role == client.RoleDriver {
 		p.commandLocked(client.Frame(&wire.SetAvailable{Available: true}))
 	}
@@ -124,6 +134,7 @@ func (p *phone) followLocked(t *wire.Trip) {
 		return
 	}
 	p.trip = t
+
 	part := map[string]time.Duration{client.StateRequested: 4, client.StateReserved: 4, client.StateArrived: 8, client.StateOnTrip: 2}[t.State]
 	if part > 0 {
 		p.due = time.Now().Add(time.Duration(float64(p.swarm.cfg.Ride/part) * (.5 + p.rng.Float64())))
@@ -140,13 +151,16 @@ func (p *phone) riding() bool {
 
 func (p *phone) activeLocked() bool { return client.Active(p.trip.GetState()) }
 
-// act does what is due: a position, the next step of a ride, a word, the next ride.
+// act does what is due: a position, the next step of a ride, a word, the next
+// ride.
 func (p *phone) act(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	if !p.ready {
 		return
 	}
+
 	if p.role == client.RoleDriver && now.After(p.fixDue) {
 		if p.fixDue.IsZero() { // so that not all send at the same moment
 			p.fixDue = now.Add(-time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Fixes))))
@@ -156,8 +170,9 @@ func (p *phone) act(now time.Time) {
 			p.fixDue = now.Add(p.swarm.cfg.Fixes)
 		}
 		p.fixes++
-		_ = p.session.Send(client.Frame(&wire.Fix{Seq: p.fixes, AtMs: wire.Millis(now), Point: point(p.at), Accuracy: 5}))
+		_ = p.session.Send(client.Frame(&wire.Fix{Seq: p.fixes, AtMs: wire.ToMillis(now), Point: point(p.at), Accuracy: 5}))
 	}
+
 	if now.Before(p.due) {
 		return
 	}
@@ -181,8 +196,8 @@ func (p *phone) stepLocked() {
 	}
 }
 
-// commandLocked sends a command once, under a new id: act asks again under another
-// one. The session notices a lost connection.
+// commandLocked sends a command once, under a new id: act asks again under
+// another one. The session notices a lost connection.
 func (p *phone) commandLocked(f *wire.ClientFrame) {
 	p.made++
 	f.Id = fmt.Sprintf("%s-%d-%d", p.id, p.back.UnixMilli(), p.made)

@@ -24,12 +24,12 @@ type Entry struct {
 
 	// Status is "success" or "failed" for a charge, and "processed" or "failed"
 	// for a refund.
-	Status   string    `json:"status"`
-	Amount   int64     `json:"amount"` // Minor units.
-	Currency string    `json:"currency"`
-	Email    string    `json:"email"`
-	Gateway  string    `json:"gateway_response"`
-	At       time.Time `json:"paid_at"`
+	Status          string    `json:"status"`
+	Amount          int64     `json:"amount"` // Minor units.
+	Currency        string    `json:"currency"`
+	Email           string    `json:"email"`
+	GatewayResponse string    `json:"gateway_response"`
+	At              time.Time `json:"paid_at"`
 }
 
 // The errors of Append and Refund.
@@ -192,9 +192,9 @@ func (l *Ledger) writeLine(e Entry) error {
 	return l.file.Sync()
 }
 
-// Find returns the charge under a reference. Its status is "reversed" when all
-// of it was given back.
-func (l *Ledger) Find(reference string) (Entry, bool) {
+// FindCharge returns the charge under a reference. Its status is "reversed"
+// when all of it was given back.
+func (l *Ledger) FindCharge(reference string) (Entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
@@ -210,8 +210,8 @@ func (l *Ledger) Find(reference string) (Entry, bool) {
 	return e, true
 }
 
-// Refunds returns the refunds of the charge with an id, newest first.
-func (l *Ledger) Refunds(charge int64) []Entry {
+// RefundsOf returns the refunds of the charge with an id, newest first.
+func (l *Ledger) RefundsOf(charge int64) []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 

@@ -61,9 +61,9 @@ type Emulator struct {
 	rng *rand.Rand
 }
 
-// New returns an emulator that writes to ledger. The caller closes the
+// NewEmulator returns an emulator that writes to ledger. The caller closes the
 // emulator, then the ledger.
-func New(cfg Config, ledger *Ledger) *Emulator {
+func NewEmulator(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -176,16 +176,16 @@ func writeReply(w http.ResponseWriter, fault string, r apiResponse) {
 
 // newEntry returns the ledger entry of a charge.
 func (e *Emulator) newEntry(q chargeRequest, fault string) Entry {
-	out := Entry{Status: "success", Gateway: "Approved", Reference: q.Reference, Amount: q.Amount, Currency: q.Currency,
+	out := Entry{Status: "success", GatewayResponse: "Approved", Reference: q.Reference, Amount: q.Amount, Currency: q.Currency,
 		Email: q.Email, At: e.cfg.Now().UTC()}
 	if fault == "decline" {
-		out.Status, out.Gateway = "failed", "Declined"
+		out.Status, out.GatewayResponse = "failed", "Declined"
 	}
 	return out
 }
 
 func (e *Emulator) handleVerify(w http.ResponseWriter, r *http.Request) {
-	entry, ok := e.ledger.Find(r.PathValue("reference"))
+	entry, ok := e.ledger.FindCharge(r.PathValue("reference"))
 	if !ok {
 		writeJSON(w, http.StatusNotFound, apiResponse{Message: "Transaction reference not found", Code: "transaction_not_found"})
 		return
@@ -228,8 +228,8 @@ func writeJSON(w http.ResponseWriter, code int, r any) {
 }
 
 // Run serves an emulator on listen until ctx ends, with its ledger in a file,
-// whose folder it makes if needed. An empty path keeps the ledger in memory. Run
-// calls ready with the address once it listens, unless ready is nil.
+// whose folder it makes if needed. An empty path keeps the ledger in memory.
+// Run calls ready with the address once it listens, unless ready is nil.
 func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(addr string)) error {
 	if err := os.MkdirAll(filepath.Dir(ledgerPath), 0o755); err != nil {
 		return fmt.Errorf("the folder of %s: %w", ledgerPath, err)
@@ -244,7 +244,7 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 		return errors.Join(fmt.Errorf("payment provider: %w (is another one running?)", err), ledger.Close())
 	}
 
-	e := New(cfg, ledger)
+	e := NewEmulator(cfg, ledger)
 	srv := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()

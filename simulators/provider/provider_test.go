@@ -31,7 +31,7 @@ func chargeEntry(ref string, amount int64) Entry {
 }
 
 func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
-	e := New(Config{Secret: "s"}, openLedger(t, ""))
+	e := NewEmulator(Config{Secret: "s"}, openLedger(t, ""))
 	ask := func(path string) string {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header.Set("Authorization", "Bearer s")
@@ -113,7 +113,7 @@ func TestManyAtOnceUnderOneReferencePayOnce(t *testing.T) {
 
 func TestBadRequestsAreNamedAndTakeNothing(t *testing.T) {
 	l := openLedger(t, "")
-	e := New(Config{Secret: "sk"}, l)
+	e := NewEmulator(Config{Secret: "sk"}, l)
 	good := `{"email":"e","amount":5,"currency":"NGN","authorization_code":"a","reference":"r"}`
 	for _, c := range []struct {
 		secret, body, code string
@@ -145,7 +145,7 @@ func TestBadRequestsAreNamedAndTakeNothing(t *testing.T) {
 
 func TestTheSameSeedMakesTheSameFaults(t *testing.T) {
 	draw := func() string {
-		e, all := New(Config{Faults: Faults{Seed: 3, LoseReply: .2, Error500: .2, Hang: .2, Decline: .2}}, openLedger(t, "")), ""
+		e, all := NewEmulator(Config{Faults: Faults{Seed: 3, LoseReply: .2, Error500: .2, Hang: .2, Decline: .2}}, openLedger(t, "")), ""
 		for range 50 {
 			all += e.drawFault() + " "
 		}

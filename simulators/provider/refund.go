@@ -53,7 +53,7 @@ func (e *Emulator) handleRefund(w http.ResponseWriter, r *http.Request) {
 		status = "failed"
 	}
 
-	entry, err := e.ledger.Refund(Entry{Reference: q.Transaction, Amount: q.Amount, Status: status, Gateway: q.Note,
+	entry, err := e.ledger.Refund(Entry{Reference: q.Transaction, Amount: q.Amount, Status: status, GatewayResponse: q.Note,
 		At: e.cfg.Now().UTC()})
 	switch {
 	case errors.Is(err, ErrNoCharge):
@@ -82,7 +82,7 @@ func (e *Emulator) handleListRefunds(w http.ResponseWriter, r *http.Request) {
 	}
 
 	list := []refundData{}
-	for _, entry := range e.ledger.Refunds(id) {
+	for _, entry := range e.ledger.RefundsOf(id) {
 		one := newRefundData(entry)
 		one.Charge = id
 		list = append(list, one)

@@ -57,9 +57,9 @@ func (e *Emulator) sendWebhook(ev webhookEvent) {
 	e.webhooks.scheduleWebhook(body)
 }
 
-// Sign returns the signature header of a webhook's body: its HMAC-SHA512 in
-// hexadecimal.
-func Sign(secret string, body []byte) string {
+// SignWebhook returns the signature header of a webhook's body: its HMAC-SHA512
+// in hexadecimal.
+func SignWebhook(secret string, body []byte) string {
 	mac := hmac.New(sha512.New, []byte(secret))
 	mac.Write(body)
 	return hex.EncodeToString(mac.Sum(nil))
@@ -228,7 +228,7 @@ func (h *webhookSender) postWebhook(ctx context.Context, body []byte) bool {
 	}
 
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Paystack-Signature", Sign(h.cfg.Secret, body))
+	req.Header.Set("X-Paystack-Signature", SignWebhook(h.cfg.Secret, body))
 
 	resp, err := h.client.Do(req)
 	if err != nil {

@@ -39,7 +39,7 @@ func startListener(t *testing.T, failures int) (url string, got chan receivedWeb
 // makes a charge under a reference.
 func startEmulator(t *testing.T, url string, f Faults) (*Emulator, func(reference string)) {
 	t.Helper()
-	e := New(Config{Secret: "sk", Webhook: url, Faults: f}, openLedger(t, ""))
+	e := NewEmulator(Config{Secret: "sk", Webhook: url, Faults: f}, openLedger(t, ""))
 	t.Cleanup(e.Close)
 	return e, func(reference string) {
 		t.Helper()
@@ -69,7 +69,7 @@ func readReferences(t *testing.T, got chan receivedWebhook, n int) (refs []strin
 		var ev struct {
 			Data struct{ Reference string }
 		}
-		if err := json.Unmarshal([]byte(h.body), &ev); err != nil || h.signature != Sign("sk", []byte(h.body)) {
+		if err := json.Unmarshal([]byte(h.body), &ev); err != nil || h.signature != SignWebhook("sk", []byte(h.body)) {
 			t.Errorf("%v: %+v", err, h)
 		}
 		refs = append(refs, ev.Data.Reference)
@@ -167,7 +167,7 @@ func TestALedgerReadAgainKnowsWhatWasGivenBack(t *testing.T) {
 	if _, err := l.Refund(Entry{Reference: "a", Status: "processed"}); err != ErrReversed {
 		t.Error(err)
 	}
-	if e, _ := l.Find("a"); e.Status != "reversed" || len(l.Refunds(1)) != 2 {
-		t.Errorf("%+v, %+v", e, l.Refunds(1))
+	if e, _ := l.FindCharge("a"); e.Status != "reversed" || len(l.RefundsOf(1)) != 2 {
+		t.Errorf("%+v, %+v", e, l.RefundsOf(1))
 	}
 }

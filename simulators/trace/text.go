@@ -10,8 +10,8 @@ import (
 // Text formats the report for a person.
 func (r Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "recording of %.0f s: %d cars, %d fixes of %d rows, %d bad\n", r.Seconds, r.Cars, r.Fixes, r.Rows, r.Bad)
-	for _, row := range r.Named {
+	fmt.Fprintf(&b, "recording of %.0f s: %d cars, %d fixes of %d rows, %d bad\n", r.Seconds, r.Cars, r.Fixes, r.Rows, r.BadRows)
+	for _, row := range r.NamedRows {
 		fmt.Fprintf(&b, "  %s\n", row)
 	}
 	return b.String()

@@ -43,19 +43,20 @@ type Car struct {
 
 // Trace is a recording.
 type Trace struct {
-	Began time.Time
-	Cars  []Car // In the order in which they were first read.
+	StartedAt time.Time
+	Cars      []Car // In the order in which they were first read.
 }
 
 // Report is what was read and what was rejected.
 type Report struct {
-	Cars    int            `json:"cars"`
-	Rows    int            `json:"rows"`  // Table rows, or points of tracks.
-	Fixes   int            `json:"fixes"` // Rows that are driven.
-	Bad     int            `json:"bad"`
-	Reasons map[string]int `json:"bad_reasons,omitempty"` // Rows by reason.
-	Named   []string       `json:"bad_rows,omitempty"`    // With lines.
-	Seconds float64        `json:"seconds"`               // First fix to last.
+	Cars    int `json:"cars"`
+	Rows    int `json:"rows"`  // Table rows, or points of tracks.
+	Fixes   int `json:"fixes"` // Rows that are driven.
+	BadRows int `json:"bad"`
+	// Rows by reason.
+	Reasons   map[string]int `json:"bad_reasons,omitempty"`
+	NamedRows []string       `json:"bad_rows,omitempty"` // With lines.
+	Seconds   float64        `json:"seconds"`            // First fix to last.
 }
 
 // maxNamedRows bounds how many bad rows are described.
@@ -110,8 +111,8 @@ func Read(r io.Reader, name string, limits Limits) (Trace, Report, error) {
 
 	if len(t.Cars) == 0 {
 		why := "it has no rows"
-		if len(c.report.Named) > 0 {
-			why = fmt.Sprintf("%d bad rows, the first: %s", c.report.Bad, c.report.Named[0])
+		if len(c.report.NamedRows) > 0 {
+			why = fmt.Sprintf("%d bad rows, the first: %s", c.report.BadRows, c.report.NamedRows[0])
 		}
 		return t, c.report, fmt.Errorf("%w: %s", ErrEmpty, why)
 	}
@@ -147,17 +148,17 @@ type collector struct {
 // rejectRow counts a row that is left out, and describes it while there is
 // room.
 func (c *collector) rejectRow(line int, reason, detail string) {
-	c.report.Bad++
+	c.report.BadRows++
 	c.report.Reasons[reason]++
 
-	if len(c.report.Named) < maxNamedRows {
+	if len(c.report.NamedRows) < maxNamedRows {
 		if len(detail) > 80 {
 			detail = strings.ToValidUTF8(detail[:80], "") + "…"
 		}
 		if detail != "" {
 			detail = fmt.Sprintf(" (%q)", detail)
 		}
-		c.report.Named = append(c.report.Named, fmt.Sprintf("line %d: %s%s", line, reason, detail))
+		c.report.NamedRows = append(c.report.NamedRows, fmt.Sprintf("line %d: %s%s", line, reason, detail))
 	}
 }
 
@@ -173,7 +174,7 @@ func (c *collector) addRow(line int, id string, at time.Time, p location.Point, 
 	case !utf8.ValidString(id):
 		c.rejectRow(line, "an id that is not UTF-8", id)
 		return
-	case p.Check() != nil:
+	case p.CheckRange() != nil:
 		c.rejectRow(line, "a place that is not on earth", fmt.Sprint(p))
 		return
 	case at.Year() < 1980 || at.Year() > 2200:
@@ -210,7 +211,7 @@ func (c *collector) buildTrace() Trace {
 	for i := range c.rows {
 		first, last = min(first, c.rows[i].ms), max(last, c.rows[i].ms)
 	}
-	t := Trace{Began: time.UnixMilli(first), Cars: make([]Car, len(c.names))}
+	t := Trace{StartedAt: time.UnixMilli(first), Cars: make([]Car, len(c.names))}
 	fixes := make([]Fix, 0, len(c.rows))
 	for i, from := 0, 0; i < len(c.rows); i++ {
 		r := &c.rows[i]
@@ -246,11 +247,11 @@ func fillMissing(fixes []Fix) {
 			from, to = f, &fixes[min(1, len(fixes)-1)]
 		}
 
-		metres := location.Metres(from.Point, to.Point)
+		metres := location.MetresBetween(from.Point, to.Point)
 		if f.Heading == Unknown {
 			switch {
 			case metres >= minMoveMetres:
-				f.Heading = float32(location.Bearing(from.Point, to.Point))
+				f.Heading = float32(location.InitialBearing(from.Point, to.Point))
 			case i > 0:
 				f.Heading = before.Heading
 			default:

@@ -35,7 +35,7 @@ func TestATableMayHaveItsColumnsInAnyOrderAndItsTimesInAnyForm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr, rep := readText(t, text)
-			if !tr.Began.Equal(begin) || len(tr.Cars) != 1 || tr.Cars[0].ID != "a" || rep.Bad != 0 || rep.Rows != 2 || rep.Seconds != 10.5 {
+			if !tr.StartedAt.Equal(begin) || len(tr.Cars) != 1 || tr.Cars[0].ID != "a" || rep.BadRows != 0 || rep.Rows != 2 || rep.Seconds != 10.5 {
 				t.Fatalf("%+v %+v", tr, rep)
 			}
 
@@ -77,16 +77,16 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 		"b,1772352007,3.4,6.45"
 
 	tr, rep := readText(t, text)
-	if len(tr.Cars) != 2 || rep.Fixes != 2 || rep.Rows != 15 || rep.Bad != 13 || len(rep.Named) != 13 {
+	if len(tr.Cars) != 2 || rep.Fixes != 2 || rep.Rows != 15 || rep.BadRows != 13 || len(rep.NamedRows) != 13 {
 		t.Fatalf("%+v", rep)
 	}
 
-	all := strings.Join(rep.Named, "\n")
+	all := strings.Join(rep.NamedRows, "\n")
 	for line, why := range map[int]string{3: "no id", 4: "neither RFC 3339", 5: "no number", 6: "not on earth", 7: "no lat",
 		8: "neither RFC 3339", 9: "not on earth", 10: "years", 11: "a second fix", 12: "longer than 64", 13: "quotes",
 		14: "longer than", 15: "UTF-8"} {
 		found := false
-		for _, n := range rep.Named {
+		for _, n := range rep.NamedRows {
 			found = found || strings.HasPrefix(n, fmt.Sprintf("line %d:", line)) && strings.Contains(n, why)
 		}
 		if !found {
@@ -98,22 +98,22 @@ func TestBadRowsAreCountedAndNamedByLineAndReasonAndTheRestIsDriven(t *testing.T
 	for _, n := range rep.Reasons {
 		sum += n
 	}
-	if sum != rep.Bad {
-		t.Errorf("the reasons count %d rows of %d", sum, rep.Bad)
+	if sum != rep.BadRows {
+		t.Errorf("the reasons count %d rows of %d", sum, rep.BadRows)
 	}
 }
 
 func TestOnlyTheFirstTwentyBadRowsAreNamedButAllAreCounted(t *testing.T) {
 	_, rep := readText(t, "id,time,lng,lat\na,1772352000,3.4,6.45\n"+strings.Repeat("a,?,3,6\n", 1000))
-	if rep.Bad != 1000 || len(rep.Named) != 20 || len(rep.Reasons) != 1 {
-		t.Fatalf("%d bad, %d named, %v", rep.Bad, len(rep.Named), rep.Reasons)
+	if rep.BadRows != 1000 || len(rep.NamedRows) != 20 || len(rep.Reasons) != 1 {
+		t.Fatalf("%d bad, %d named, %v", rep.BadRows, len(rep.NamedRows), rep.Reasons)
 	}
 }
 
 func TestWhatIsBeyondTheLimitsIsABadRow(t *testing.T) {
 	text := "id,time,lng,lat\na,1772352000,3.4,6.45\nb,1772352001,3.4,6.45\na,1772352002,3.4,6.45\na,1772352003,3.4,6.45\n"
 	tr, rep, err := Read(strings.NewReader(text), "", Limits{Fixes: 2, Cars: 1})
-	if err != nil || len(tr.Cars) != 1 || rep.Fixes != 2 || rep.Bad != 2 {
+	if err != nil || len(tr.Cars) != 1 || rep.Fixes != 2 || rep.BadRows != 2 {
 		t.Fatalf("%v %+v", err, rep)
 	}
 }
@@ -154,7 +154,7 @@ func TestTracksAreCarsNamedByThemOrByTheFile(t *testing.T) {
 	if want := "[red van 2 0s walk 1 30s walk-2 1 40s]"; fmt.Sprint(got) != want {
 		t.Errorf("%v", got)
 	}
-	if rep.Rows != 6 || rep.Bad != 2 || !strings.HasPrefix(rep.Named[0], "line 8: a time") || !strings.HasPrefix(rep.Named[1], "line 9: a place") {
+	if rep.Rows != 6 || rep.BadRows != 2 || !strings.HasPrefix(rep.NamedRows[0], "line 8: a time") || !strings.HasPrefix(rep.NamedRows[1], "line 9: a place") {
 		t.Errorf("%+v", rep)
 	}
 	if f := tr.Cars[0].Fixes[1]; f.Speed != 9 || f.Heading != 45 {
@@ -169,7 +169,7 @@ func TestTracksThatBreakOffAreDrivenUpToThere(t *testing.T) {
 		"an endless text": strings.Replace(hike, "</trkseg><trkseg>", "<desc>"+strings.Repeat("y", 3<<20)+"</desc>", 1),
 	} {
 		tr, rep := readText(t, text)
-		if len(tr.Cars) != 1 || len(tr.Cars[0].Fixes) != 2 || rep.Bad != 1 || rep.Reasons["the rest cannot be read"] != 1 {
+		if len(tr.Cars) != 1 || len(tr.Cars[0].Fixes) != 2 || rep.BadRows != 1 || rep.Reasons["the rest cannot be read"] != 1 {
 			t.Errorf("%s: %+v", name, rep)
 		}
 	}
@@ -210,21 +210,21 @@ func FuzzRead(f *testing.F) {
 			}
 
 			for i, x := range c.Fixes {
-				if x.Point.Check() != nil || x.At < 0 || i > 0 && x.At <= c.Fixes[i-1].At ||
+				if x.Point.CheckRange() != nil || x.At < 0 || i > 0 && x.At <= c.Fixes[i-1].At ||
 					!(x.Heading >= 0 && x.Heading < 360.001) || !(x.Speed >= 0) || math.IsInf(float64(x.Speed), 0) {
 					t.Fatalf("fix %d of %q: %+v", i, c.ID, x)
 				}
 			}
 		}
 
-		if fixes != rep.Fixes || len(tr.Cars) != rep.Cars || len(tr.Cars) > 5 || fixes > 50 || len(rep.Named) > 20 {
+		if fixes != rep.Fixes || len(tr.Cars) != rep.Cars || len(tr.Cars) > 5 || fixes > 50 || len(rep.NamedRows) > 20 {
 			t.Fatalf("%d fixes, %d cars: %+v", fixes, len(tr.Cars), rep)
 		}
 		bad := 0
 		for _, n := range rep.Reasons {
 			bad += n
 		}
-		if bad != rep.Bad {
+		if bad != rep.BadRows {
 			t.Fatalf("%+v", rep)
 		}
 	})

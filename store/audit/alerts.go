@@ -37,10 +37,10 @@ func (l *auditState) addAlert(a sos.Alert) error {
 	l.alertsKeptOnce.countCheck(!again, "trip %s: call %s of %v is call %s again: both are their %s", a.Trip, a.ID, a.From, first, a.ClientID)
 	l.firstByKey[k] = a.ID
 
-	if a.RaisedAt.IsZero() && a.AckedAt.IsZero() && l.now.Sub(a.At) <= l.grace {
+	if a.NotifiedAt.IsZero() && a.AckedAt.IsZero() && l.now.Sub(a.At) <= l.grace {
 		l.alertsRaised.Pending++
 	} else {
-		l.alertsRaised.countCheck(!a.RaisedAt.IsZero() || !a.AckedAt.IsZero(), "trip %s: call %s of %v, made %s, was never raised",
+		l.alertsRaised.countCheck(!a.NotifiedAt.IsZero() || !a.AckedAt.IsZero(), "trip %s: call %s of %v, made %s, was never raised",
 			a.Trip, a.ID, a.From, formatTime(a.At))
 	}
 

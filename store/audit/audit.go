@@ -42,8 +42,9 @@ type Source interface {
 // Config is the clock and the tolerance of an audit. Brackets give the value
 // that zero stands for.
 type Config struct {
-	Now   func() time.Time // [time.Now]
-	Grace time.Duration    // for a charge, a notice or a call for help [1 minute]
+	// [time.Now]
+	Now   func() time.Time
+	Grace time.Duration // for a charge, a notice or a call for help [1 minute]
 }
 
 // Run audits a store. It blocks until all is read and holds about a kilobyte of

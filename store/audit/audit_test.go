@@ -120,13 +120,13 @@ func (c *city) driven(id trips.TripID, r trips.RiderID, d trips.DriverID, at tim
 }
 
 func charge(t trips.Trip) payments.Charge {
-	return payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.Reference(t.ID), Amount: t.Quote.Fare,
+	return payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.ChargeReference(t.ID), Amount: t.Quote.Fare,
 		ProviderID: "p-" + string(t.ID), At: t.EndedAt}
 }
 
 func refund(t trips.Trip) payments.Refund {
 	return payments.Refund{Trip: t.ID, Reference: payments.RefundReference(t.ID), Amount: t.Quote.Fare,
-		Reason: "by mistake", State: payments.RefundDone, AskedAt: t.EndedAt, EndedAt: t.EndedAt}
+		Reason: "by mistake", State: payments.RefundDone, RequestedAt: t.EndedAt, EndedAt: t.EndedAt}
 }
 
 // honest is a city where all is well: a trip with a chat that was paid and
@@ -156,7 +156,7 @@ func honest() *city {
 	}
 
 	// the second was seen before it was raised
-	c.calls[0].RaisedAt, c.calls[1].AckedAt = now, now
+	c.calls[0].NotifiedAt, c.calls[1].AckedAt = now, now
 	c.calls[2].At = now.Add(-time.Second)
 	c.waiting, c.oldest = 3, now.Add(-time.Second)
 	return c

@@ -15,7 +15,7 @@ func replayEvent(before trips.Trip, ev trips.Event) error {
 	if err != nil {
 		return err
 	}
-	if to := trips.Next[before.State][ev.Kind]; to != ev.Trip.State {
+	if to := trips.NextStates[before.State][ev.Kind]; to != ev.Trip.State {
 		return fmt.Errorf("%s by %s leads to %q, not to %q", before.State, ev.Kind, to, ev.Trip.State)
 	}
 	if withUTCTimes(want.Trip) != withUTCTimes(ev.Trip) || want.Kind != ev.Kind || want.By != ev.By {

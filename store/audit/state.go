@@ -122,13 +122,13 @@ func (l *auditState) addEvent(seq uint32, ev trips.Event) error {
 func trackBusy[ID ~string](i *Invariant, busy map[ID]trips.TripID, who string, id ID, t trips.Trip, seq uint32) {
 	other, bound := busy[id]
 	bound = bound && other != t.ID
-	i.countCheck(!bound || !t.State.Active(), "%s %s: event %d of trip %s binds who is bound by trip %s",
+	i.countCheck(!bound || !t.State.IsActive(), "%s %s: event %d of trip %s binds who is bound by trip %s",
 		who, id, seq, t.ID, other)
 	if bound {
 		return
 	}
 
-	if t.State.Active() {
+	if t.State.IsActive() {
 		busy[id] = t.ID
 	} else {
 		delete(busy, id)
@@ -199,7 +199,7 @@ func (l *auditState) checkCharge(t trips.Trip) {
 		return
 	}
 
-	l.chargedAsQuoted.countCheck(c.Amount == t.Quote.Fare && c.Reference == payments.Reference(t.ID) && c.Rider == t.Rider,
+	l.chargedAsQuoted.countCheck(c.Amount == t.Quote.Fare && c.Reference == payments.ChargeReference(t.ID) && c.Rider == t.Rider,
 		"trip %s of rider %s at %v: charged %v to rider %s as %q",
 		t.ID, t.Rider, t.Quote.Fare, c.Amount, c.Rider, c.Reference)
 }
@@ -216,7 +216,7 @@ func (l *auditState) checkRefund(id trips.TripID) {
 		l.refundedOnce.countCheck(false, "trip %s: never charged, refund of %v is %s", id, r.Amount, r.State)
 	case r.Amount.Currency != c.Amount.Currency || r.Amount.Minor <= 0 || r.Amount.Minor > c.Amount.Minor:
 		l.refundedOnce.countCheck(false, "trip %s: charged %v, refund of %v is %s", id, c.Amount, r.Amount, r.State)
-	case r.Reference == payments.RefundReference(id) && r.State == payments.RefundAsked:
+	case r.Reference == payments.RefundReference(id) && r.State == payments.RefundRequested:
 		l.refundedOnce.Pending++ // a provider may take days
 	default:
 		l.refundedOnce.countCheck(r.Reference == payments.RefundReference(id), "trip %s: refunded as %q", id, r.Reference)

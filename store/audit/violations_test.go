@@ -156,9 +156,9 @@ var harms = []harm{
 	{"a call on no trip", func(c *city) { c.calls[0].Trip = "trip-9" }, []string{theirs},
 		"trip trip-9: does not exist, has 1 calls for help"},
 	{"a call is kept twice", func(c *city) {
-		c.calls = append(c.calls, sos.Alert{ID: "call-4", Trip: "trip-2", From: trips.Rider("ada"), ClientID: "s1", RaisedAt: now})
+		c.calls = append(c.calls, sos.Alert{ID: "call-4", Trip: "trip-2", From: trips.Rider("ada"), ClientID: "s1", NotifiedAt: now})
 	}, []string{callOnce}, "trip trip-2: call call-4 of rider:ada is call call-1 again: both are their s1"},
-	{"a call is never raised", func(c *city) { c.calls[0].RaisedAt = time.Time{} }, []string{raised},
+	{"a call is never raised", func(c *city) { c.calls[0].NotifiedAt = time.Time{} }, []string{raised},
 		"trip trip-2: call call-1 of rider:ada, made 2026-03-01T13:00:00Z, was never raised"},
 	{"a notice is never told", func(c *city) { c.oldest = now.Add(-time.Hour) }, []string{relayed},
 		"3 notices wait, the oldest since 2026-03-01T13:00:00Z"},

@@ -12,8 +12,8 @@ import (
 
 var _ sos.Store = (*Store)(nil)
 
-// KeepAlert keeps a call for help; see sos.Store.
-func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+// AddAlert keeps a call for help; see sos.Store.
+func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
 	return runCall(ctx, s, "keep alert", a.ClientID, func() (sos.Alert, error) {
 		for _, was := range s.alerts {
@@ -32,16 +32,16 @@ func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 		}
 
 		s.alerts = append(s.alerts, a)
-		return a, s.addOutboxLocked(sos.Topic, t.Region, sos.KindSOS, t.ID, a)
+		return a, s.addOutboxLocked(sos.TopicAlert, t.Region, sos.KindSOS, t.ID, a)
 	})
 }
 
-// RaiseAlerts marks a trip's alerts as told to the operators; see sos.Store.
-func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
+// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
+func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	return runCall(ctx, s, "raise alerts", string(id), func() (raised []sos.Alert, err error) {
 		for i := range s.alerts {
-			if a := &s.alerts[i]; a.Trip == id && a.RaisedAt.IsZero() {
-				a.RaisedAt = storedTime(at)
+			if a := &s.alerts[i]; a.Trip == id && a.NotifiedAt.IsZero() {
+				a.NotifiedAt = storedTime(at)
 				raised = append(raised, *a)
 			}
 		}
@@ -49,8 +49,8 @@ func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) 
 	})
 }
 
-// AckAlert acknowledges an alert; see sos.Store.
-func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+// AcknowledgeAlert acknowledges an alert; see sos.Store.
+func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	return runCall(ctx, s, "ack alert", id, func() (sos.Alert, error) {
 		i := slices.IndexFunc(s.alerts, func(a sos.Alert) bool { return a.ID == id })
 		if i < 0 {
@@ -63,7 +63,7 @@ func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Aler
 		}
 
 		a.AckedAt = storedTime(at)
-		return *a, s.addOutboxLocked(sos.Topic, s.trips[a.Trip].Region, "", a.Trip, *a)
+		return *a, s.addOutboxLocked(sos.TopicAlert, s.trips[a.Trip].Region, "", a.Trip, *a)
 	})
 }
 

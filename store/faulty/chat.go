@@ -9,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Append keeps what was said; see chat.Store.
-func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+// AppendChat keeps what was said; see chat.Store.
+func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
 	return runCall(ctx, s, "append", m.ClientID, func() (chat.Message, error) {
 		if _, err := lookUp(s.trips, m.Trip); err != nil {
@@ -33,8 +33,8 @@ func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat
 	})
 }
 
-// History returns what was said; see chat.Store.
-func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+// ChatHistory returns what was said; see chat.Store.
+func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	return runCall(ctx, s, "history", string(id), func() ([]chat.Message, error) {
 		all := s.messages[id]
 		all = all[min(int(after), len(all)):]

@@ -9,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Lease takes or extends the right to relay; see trips.Outbox.
-func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+// AcquireLease takes or extends the right to relay; see trips.Outbox.
+func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
 	return runCall(ctx, s, "lease", holder, func() (bool, error) {
 		now := time.Now()
 		if s.holder != holder && now.Before(s.leasedUntil) {
@@ -21,22 +21,22 @@ func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bo
 	})
 }
 
-// Pending returns what must still be told; see trips.Outbox.
-func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
-	return runCall(ctx, s, "pending", "", func() ([]trips.Notice, error) {
+// PendingMessages returns what must still be told; see trips.Outbox.
+func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+	return runCall(ctx, s, "pending", "", func() ([]trips.OutboxMessage, error) {
 		return slices.Clone(s.outbox[:min(max(0, limit), len(s.outbox))]), nil
 	})
 }
 
-// Advance moves the cursor; see trips.Outbox.
-func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
+// AdvanceCursor moves the cursor; see trips.Outbox.
+func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
 	_, err := runCall(ctx, s, "advance", holder, func() (struct{}, error) {
 		if s.holder != holder || !time.Now().Before(s.leasedUntil) {
 			return struct{}{}, fmt.Errorf("%q has not the lease (any more)", holder)
 		}
 		s.cursor = max(s.cursor, last.ID)
 
-		first := slices.IndexFunc(s.outbox, func(n trips.Notice) bool { return n.ID > s.cursor })
+		first := slices.IndexFunc(s.outbox, func(n trips.OutboxMessage) bool { return n.ID > s.cursor })
 		if first < 0 {
 			first = len(s.outbox)
 		}

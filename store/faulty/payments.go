@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Settle records a charge; see payments.Store.
-func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+// RecordCharge records a charge; see payments.Store.
+func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
 	return runCall(ctx, s, "settle", string(c.Trip), func() (payments.Charge, error) {
 		if was, ok := s.charges[c.Trip]; ok {
@@ -36,8 +36,8 @@ func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, e
 	return runCall(ctx, s, "charge", string(id), func() (payments.Charge, error) { return lookUp(s.charges, id) })
 }
 
-// Uncharged returns completed trips without a charge; see payments.Store.
-func (s *Store) Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+// UnchargedTrips returns completed trips without a charge; see payments.Store.
+func (s *Store) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	return runCall(ctx, s, "uncharged", "", func() ([]trips.Trip, error) {
 		due := func(t trips.Trip) bool {
 			_, paid := s.charges[t.ID]
@@ -47,8 +47,8 @@ func (s *Store) Uncharged(ctx context.Context, before time.Time, limit int) ([]t
 	})
 }
 
-// Receipts returns a rider's charges; see payments.Store.
-func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+// RiderCharges returns a rider's charges; see payments.Store.
+func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	return runCall(ctx, s, "receipts", string(rider), func() ([]payments.Charge, error) {
 		var out []payments.Charge
 		for _, c := range s.charges {

@@ -11,10 +11,10 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var _ payments.Refunds = (*Store)(nil)
+var _ payments.RefundStore = (*Store)(nil)
 
-// AskRefund records that a charge goes back; see payments.Refunds.
-func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+// RequestRefund records that a charge goes back; see payments.RefundStore.
+func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	return runCall(ctx, s, "ask refund", string(id), func() (payments.Refund, error) {
 		c, err := lookUp(s.charges, id)
 		if err != nil {
@@ -26,17 +26,18 @@ func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, a
 			return r, nil
 		}
 		s.refunds[id] = payments.Refund{Trip: id, Reference: payments.RefundReference(id), Amount: c.Amount, Reason: reason,
-			State: payments.RefundAsked, ProviderID: r.ProviderID, AskedAt: storedTime(at)}
+			State: payments.RefundRequested, ProviderID: r.ProviderID, RequestedAt: storedTime(at)}
 		return s.refunds[id], nil
 	})
 }
 
-// EndRefund records what the provider made of a refund; see payments.Refunds.
-func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+// FinishRefund records what the provider made of a refund; see
+// payments.RefundStore.
+func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
 	return runCall(ctx, s, "end refund", string(id), func() (payments.Refund, error) {
 		r, err := lookUp(s.refunds, id)
-		if err != nil || r.State != payments.RefundAsked {
+		if err != nil || r.State != payments.RefundRequested {
 			return r, err
 		}
 
@@ -53,23 +54,23 @@ func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.R
 	})
 }
 
-// Refund returns a trip's refund; see payments.Refunds.
+// Refund returns a trip's refund; see payments.RefundStore.
 func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
 	return runCall(ctx, s, "refund", string(id), func() (payments.Refund, error) { return lookUp(s.refunds, id) })
 }
 
-// OpenRefunds returns refunds that have no end yet; see payments.Refunds.
+// OpenRefunds returns refunds that have no end yet; see payments.RefundStore.
 func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
 	return runCall(ctx, s, "open refunds", "", func() ([]payments.Refund, error) {
 		var out []payments.Refund
 		for _, r := range s.refunds {
-			if r.State == payments.RefundAsked && r.AskedAt.Before(storedTime(before)) {
+			if r.State == payments.RefundRequested && r.RequestedAt.Before(storedTime(before)) {
 				out = append(out, r)
 			}
 		}
 
 		slices.SortFunc(out, func(a, b payments.Refund) int {
-			return cmp.Or(a.AskedAt.Compare(b.AskedAt), cmp.Compare(a.Trip, b.Trip))
+			return cmp.Or(a.RequestedAt.Compare(b.RequestedAt), cmp.Compare(a.Trip, b.Trip))
 		})
 		return out[:min(max(0, limit), len(out))], nil
 	})

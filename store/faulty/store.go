@@ -42,14 +42,15 @@ type Store struct {
 	refunds  map[trips.TripID]payments.Refund
 	alerts   []sos.Alert
 
-	outbox      []trips.Notice
+	outbox      []trips.OutboxMessage
 	cursor      int64 // id of the last notice that was told
 	nextID      int64
 	holder      string
 	leasedUntil time.Time
 }
 
-// commandKey is what makes a trips.Key unique: all of it but the print.
+// commandKey is what makes a trips.IdempotencyKey unique: all of it but the
+// print.
 type commandKey struct {
 	actor trips.Actor
 	id    string
@@ -65,7 +66,7 @@ type recordedCommand struct {
 func (r recordedCommand) eventFor(print string) (trips.Event, error) {
 	switch {
 	case r.event.Trip.ID == "":
-		return trips.Event{}, trips.ErrVoid
+		return trips.Event{}, trips.ErrAbandoned
 	case r.print != print:
 		return trips.Event{}, trips.ErrKeyReused
 	}
@@ -106,19 +107,19 @@ func storedEvent(ev trips.Event) trips.Event {
 }
 
 // Apply commits a move; see trips.Store.
-func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	ev := storedEvent(m.Event)
 	return runCall(ctx, s, "apply", m.Key.ID+string(ev.Trip.ID), func() (trips.Event, error) {
 		key := commandKey{m.Key.Actor, m.Key.ID}
 		if was, ok := s.commands[key]; ok {
-			return was.eventFor(m.Key.Print)
+			return was.eventFor(m.Key.Fingerprint)
 		}
 		if err := s.checkGuardsLocked(ev.Trip); err != nil {
 			return trips.Event{}, err
 		}
 
 		s.storeEventLocked(ev)
-		s.commands[key] = recordedCommand{m.Key.Print, ev}
+		s.commands[key] = recordedCommand{m.Key.Fingerprint, ev}
 		return ev, s.addOutboxLocked(trips.TopicTrip, ev.Trip.Region, ev.Kind, ev.Trip.ID, ev)
 	})
 }
@@ -132,7 +133,7 @@ func (s *Store) checkGuardsLocked(t trips.Trip) error {
 		return trips.ErrNotFound
 	case was.Version != t.Version-1:
 		return trips.ErrConflict
-	case !t.State.Active():
+	case !t.State.IsActive():
 		return nil
 	}
 
@@ -162,7 +163,7 @@ func (s *Store) storeEventLocked(ev trips.Event) {
 	}
 
 	for _, a := range people {
-		if t.State.Active() {
+		if t.State.IsActive() {
 			s.active[a] = t.ID
 		} else {
 			delete(s.active, a)
@@ -178,7 +179,7 @@ func (s *Store) addOutboxLocked(topic trips.Topic, r location.Region, kind trips
 	}
 
 	s.nextID++
-	s.outbox = append(s.outbox, trips.Notice{ID: s.nextID, Topic: topic, Region: r, Kind: kind, Trip: id,
+	s.outbox = append(s.outbox, trips.OutboxMessage{ID: s.nextID, Topic: topic, Region: r, Kind: kind, Trip: id,
 		Payload: payload, At: storedTime(time.Now())})
 
 	select {
@@ -203,25 +204,25 @@ func lookUp[K comparable, V any](in map[K]V, k K) (V, error) {
 	return v, nil
 }
 
-// Recorded returns what a key led to; see trips.Store.
-func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
+// RecordedEvent returns what a key led to; see trips.Store.
+func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	return runCall(ctx, s, "recorded", k.ID, func() (trips.Event, error) {
 		r, err := lookUp(s.commands, commandKey{k.Actor, k.ID})
 		if err != nil {
 			return trips.Event{}, err
 		}
-		return r.eventFor(k.Print)
+		return r.eventFor(k.Fingerprint)
 	})
 }
 
-// Void gives a command up; see trips.Store.
-func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+// Abandon gives a command up; see trips.Store.
+func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	return runCall(ctx, s, "void", k.ID, func() (trips.Event, error) {
 		key := commandKey{k.Actor, k.ID}
 		if _, known := s.commands[key]; !known {
-			s.commands[key] = recordedCommand{print: k.Print}
+			s.commands[key] = recordedCommand{print: k.Fingerprint}
 		}
-		return s.commands[key].eventFor(k.Print)
+		return s.commands[key].eventFor(k.Fingerprint)
 	})
 }
 
@@ -233,32 +234,32 @@ func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]tr
 	})
 }
 
-// Active returns the actor's active trip; see trips.Store.
-func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+// ActiveTrip returns the actor's active trip; see trips.Store.
+func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	return runCall(ctx, s, "active", a.ID, func() (trips.Trip, error) {
 		id, err := lookUp(s.active, a)
 		return s.trips[id], err
 	})
 }
 
-// Open returns trips that wait for a driver; see trips.Store.
-func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
+// OpenTrips returns trips that wait for a driver; see trips.Store.
+func (s *Store) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
 	return runCall(ctx, s, "open", "", func() ([]trips.Trip, error) {
 		all := func(trips.Trip) bool { return true }
 		return s.selectTrips(s.open, all, limit, func(t trips.Trip) time.Time { return t.RequestedAt }), nil
 	})
 }
 
-// Driven returns the active trips that have a driver; see trips.Store.
-func (s *Store) Driven(ctx context.Context) ([]trips.Trip, error) {
+// TripsWithDriver returns the active trips that have a driver; see trips.Store.
+func (s *Store) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
 	return runCall(ctx, s, "driven", "", func() ([]trips.Trip, error) {
-		driven := func(t trips.Trip) bool { return t.State.Active() && t.Driver != "" }
+		driven := func(t trips.Trip) bool { return t.State.IsActive() && t.Driver != "" }
 		return s.selectTrips(s.trips, driven, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt }), nil
 	})
 }
 
-// List returns the actor's trips; see trips.Store.
-func (s *Store) List(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
+// ListTrips returns the actor's trips; see trips.Store.
+func (s *Store) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
 	return runCall(ctx, s, "list", a.ID, func() ([]trips.Trip, error) {
 		own := func(t trips.Trip) bool {
 			return a.Role != trips.RoleSystem && t.Concerns(a) && t.RequestedAt.Before(storedTime(before))

@@ -66,7 +66,7 @@ func TestEachFaultDoesWhatItsNameSays(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			move := trips.Move{Key: trips.Key{Actor: ev.By, ID: "k"}, Event: ev}
+			move := trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: "k"}, Event: ev}
 			if _, err := s.Apply(t.Context(), move); !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v", name, err)
 			}
@@ -89,7 +89,7 @@ func TestInAPauseEveryCallWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, began := faulty.New(1), time.Now()
 		s.PauseCalls(5 * time.Second)
-		if _, err := s.Open(t.Context(), 1); err != nil || time.Since(began) != 5*time.Second {
+		if _, err := s.OpenTrips(t.Context(), 1); err != nil || time.Since(began) != 5*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 	})

@@ -14,8 +14,8 @@ import (
 
 var _ sos.Store = (*Store)(nil)
 
-// KeepAlert keeps a call for help; see sos.Store.
-func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+// AddAlert keeps a call for help; see sos.Store.
+func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	var lng, lat *float64
 	var carAt *time.Time
 	a.At = storedTime(a.At)
@@ -61,8 +61,8 @@ WITH kept AS (
 INSERT INTO outbox (topic, region, kind, trip_id, payload)
 SELECT 'alert', t.region, 'sos', t.id, $11::json FROM kept k JOIN trips t ON t.id = k.trip_id`
 
-// RaiseAlerts marks a trip's alerts as told to the operators; see sos.Store.
-func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
+// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
+func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	var raised []sos.Alert
 	err := s.retryWrite(ctx, func(ctx context.Context) (err error) {
 		raised, err = s.queryAlerts(ctx, "raise", `WITH raised AS (
@@ -76,8 +76,8 @@ func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) 
 	return raised, nil
 }
 
-// AckAlert acknowledges an alert; see sos.Store.
-func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+// AcknowledgeAlert acknowledges an alert; see sos.Store.
+func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	a, err := s.findAlert(ctx, id)
 	if err != nil || !a.AckedAt.IsZero() {
 		return a, err
@@ -143,7 +143,7 @@ func scanAlert(row pgx.CollectableRow) (a sos.Alert, err error) {
 		a.Car.Lng, a.Car.Lat, a.Car.At = *lng, *lat, carAt.UTC()
 	}
 	if raised != nil {
-		a.RaisedAt = raised.UTC()
+		a.NotifiedAt = raised.UTC()
 	}
 	if acked != nil {
 		a.AckedAt = acked.UTC()

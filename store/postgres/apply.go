@@ -24,7 +24,8 @@ const (
 
 // Codes of the server's errors after which a move is tried again.
 const (
-	uniqueViolation  = "23505" // another transaction has what this one wanted: readOutcome finds out what
+	// another transaction has what this one wanted: readOutcome finds out what
+	uniqueViolation  = "23505"
 	lockNotAvailable = "55P03" // it waited too long for a lock
 )
 
@@ -34,8 +35,8 @@ const (
 // again only if that read shows neither a result nor a conflict. That is safe
 // even while the first sending still works at the server: the guards let one of
 // them through. An error that trips.Store does not name leaves open what
-// happened; Apply with the same key, or Recorded, tells.
-func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+// happened; Apply with the same key, or RecordedEvent, tells.
+func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	r, err := newMoveRow(m)
 	if err != nil {
 		return trips.Event{}, err
@@ -90,10 +91,13 @@ func isFinal(ctx context.Context, err error) bool {
 	case uniqueViolation, lockNotAvailable:
 		return false
 	}
+
 	switch refusal.Code[:2] {
-	case "08", "40", "53", "57", "58": // connection, serialization, resources, operator, system
+	case "08", "40", "53", "57", "58":
+		// connection, serialization, resources, operator, system
 		return false
 	}
+
 	return true
 }
 
@@ -179,13 +183,13 @@ LEFT JOIN commands c ON c.actor_role = $1 AND c.actor_id = $2 AND c.id = $3
 LEFT JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
 LEFT JOIN trips t ON t.id = $4`
 
-// recordedEvent returns what a command led to. Its errors are trips.ErrVoid and
-// trips.ErrKeyReused.
-func recordedEvent(k trips.Key, asked string, payload []byte) (trips.Event, error) {
+// recordedEvent returns what a command led to. Its errors are
+// trips.ErrAbandoned and trips.ErrKeyReused.
+func recordedEvent(k trips.IdempotencyKey, asked string, payload []byte) (trips.Event, error) {
 	if payload == nil {
-		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrVoid)
+		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrAbandoned)
 	}
-	if asked != k.Print {
+	if asked != k.Fingerprint {
 		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)
 	}
 	return decodeEvent(payload)

@@ -42,7 +42,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-type apply func(context.Context, trips.Move) (trips.Event, error)
+type apply func(context.Context, trips.Command) (trips.Event, error)
 
 // rideFor makes at least n moves and says how long they took.
 func rideFor(b *testing.B, clients, n int, apply apply) time.Duration {
@@ -75,7 +75,7 @@ func rideOnce(ctx context.Context, person string, apply apply) (moves int64, err
 	driver, quote := trips.Driver(trips.DriverID(person)), trips.Quote{Metres: 12345.6, Duration: 1500 * time.Second,
 		Fare: trips.Money{Minor: 334_700, Currency: "NGN"}, Source: "road"}
 	ev, err := trips.Request(trips.TripID(uuid.NewString()), trips.RiderID(person), home, work, quote, time.Now())
-	for _, next := range []trips.Verb{
+	for _, next := range []trips.Transition{
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(trips.DriverID(person), at) },
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(driver, at) },
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(driver, at) },
@@ -83,8 +83,8 @@ func rideOnce(ctx context.Context, person string, apply apply) (moves int64, err
 		nil,
 	} {
 		if err == nil {
-			key := trips.Key{Actor: ev.By, ID: uuid.NewString(), Print: string(ev.Kind)}
-			ev, err = apply(ctx, trips.Move{Key: key, Event: ev})
+			key := trips.IdempotencyKey{Actor: ev.By, ID: uuid.NewString(), Fingerprint: string(ev.Kind)}
+			ev, err = apply(ctx, trips.Command{Key: key, Event: ev})
 			moves++
 		}
 
@@ -130,7 +130,7 @@ const bareMove = `WITH moved AS (
   WHERE id = $1 AND version = $2 - 1 AND region = $5
   RETURNING id, version, region)` + bareTail
 
-func (r bare) apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+func (r bare) apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	t := m.Event.Trip
 	payload, err := json.Marshal(m.Event)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Append keeps a message; see chat.Store.
-func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+// AppendChat keeps a message; see chat.Store.
+func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
 	payload, err := json.Marshal(m)
 	if err != nil {
@@ -64,8 +64,8 @@ WITH was AS (
 )
 SELECT seq, text, at FROM was UNION ALL SELECT seq, text, at FROM said`
 
-// History returns messages; see chat.Store.
-func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+// ChatHistory returns messages; see chat.Store.
+func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 

@@ -18,24 +18,28 @@ var (
 	fare   = trips.Quote{Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}
 )
 
-func request(t *testing.T, name string) trips.Move {
+func request(t *testing.T, name string) trips.Command {
 	ev, err := trips.Request(trips.TripID(name), trips.RiderID(name), marina, marina, fare, time.Now())
 	if err != nil {
 		t.Error(err)
 	}
-	return trips.Move{Key: trips.Key{Actor: ev.By, ID: name, Print: "request"}, Event: ev}
+	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: name, Fingerprint: "request"}, Event: ev}
 }
 
-// TestEveryAckedMoveSurvivesAKilledPostgres kills the server with all its processes: in turns in the midst of commits, and
-// after the last ack, when what is not written yet is surely some of it.
+// TestEveryAckedMoveSurvivesAKilledPostgres kills the server with all its
+// processes: in turns in the midst of commits, and after the last ack, when
+// what is not written yet is surely some of it.
 func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
 	const rounds, enough = 4, 1000
 	server := processtest.Postgres(t, append(processtest.ComposeFlags(t, "postgres"),
-		"-c", "wal_writer_delay=10s")...) // what commits do not wait for stays unwritten so long
+		// what commits do not wait for stays unwritten so long
+		"-c", "wal_writer_delay=10s")...)
+
 	url := server.URL
 	if err := postgres.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
+
 	acked, lost := 0, 0
 	for round := range rounds {
 		kept := hammer(t, url, round, enough, round%2 == 0, server.Kill)
@@ -43,19 +47,22 @@ func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
 		lost += missing(t, url, kept)
 		acked += len(kept)
 	}
+
 	t.Logf("%d of %d acked moves lost in %d kills", lost, acked, rounds)
 	if lost > 0 {
 		t.Errorf("%d of %d acked moves are gone", lost, acked)
 	}
 }
 
-// hammer moves until enough moves are acked, then kills the server, and returns the acked ones.
+// hammer moves until enough moves are acked, then kills the server, and returns
+// the acked ones.
 func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()) (kept []trips.TripID) {
 	store, err := postgres.Open(t.Context(), url, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
+
 	var mu sync.Mutex
 	var riders sync.WaitGroup
 	var over atomic.Bool
@@ -75,13 +82,16 @@ func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()
 			}
 		})
 	}
+
 	gaveUp := make(chan struct{})
 	go func() { riders.Wait(); close(gaveUp) }()
+
 	select {
 	case <-plenty:
 	case <-gaveUp:
 		t.Error("nobody is acked any more, though the server lives")
 	}
+
 	if !midst {
 		over.Store(true)
 		<-gaveUp
@@ -98,14 +108,17 @@ func missing(t *testing.T, url string, kept []trips.TripID) (lost int) {
 		t.Fatal(err)
 	}
 	defer store.Close()
+
 	there := map[trips.TripID]bool{}
 	if err := store.AuditTrips(t.Context(), func(trip trips.Trip) error { there[trip.ID] = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, id := range kept {
 		if !there[id] {
 			lost++
 		}
 	}
+
 	return lost
 }

@@ -19,17 +19,17 @@ import (
 var dawn = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // requested is a rider's request under a command id of the same name.
-func requested(t testing.TB, rider string) trips.Move {
+func requested(t testing.TB, rider string) trips.Command {
 	t.Helper()
 	ev, err := trips.Request(trips.TripID("trip of "+rider), trips.RiderID(rider),
 		location.Point{Lng: 3.38, Lat: 6.52}, location.Point{Lng: 3.42, Lat: 6.43}, trips.Quote{}, dawn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return trips.Move{Key: trips.Key{Actor: ev.By, ID: "request of " + rider, Print: "request"}, Event: ev}
+	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: "request of " + rider, Fingerprint: "request"}, Event: ev}
 }
 
-func apply1(t testing.TB, s *Store, m trips.Move) trips.Event {
+func apply1(t testing.TB, s *Store, m trips.Command) trips.Event {
 	t.Helper()
 	ev, err := s.Apply(t.Context(), m)
 	if err != nil {
@@ -132,7 +132,7 @@ func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
 	answer := make(chan trips.Event, 1)
 	var caller sync.WaitGroup
 	caller.Go(func() {
-		ev, err := s.Apply(t.Context(), trips.Move{Key: trips.Key{Actor: reserve.By, ID: "accept"}, Event: reserve})
+		ev, err := s.Apply(t.Context(), trips.Command{Key: trips.IdempotencyKey{Actor: reserve.By, ID: "accept"}, Event: reserve})
 		if err != nil {
 			t.Error(err)
 		}
@@ -201,20 +201,20 @@ func TestALostReplyToAMessageOrASettlementIsAnsweredOnce(t *testing.T) {
 	ride := rideThrough(t, s)
 	p.cut(2, theReply, "anybody there?")
 	said := chat.Message{Trip: ride.ID, From: trips.Rider("rider"), ClientID: "1", Text: "anybody there?", At: dawn}
-	m, err := s.Append(t.Context(), said, string(ride.Region))
+	m, err := s.AppendChat(t.Context(), said, string(ride.Region))
 	if err != nil || m.Seq != 1 {
 		t.Errorf("said %+v, %v", m, err)
 	}
 
 	p.done()
-	history, err := s.History(t.Context(), ride.ID, 0, 10)
+	history, err := s.ChatHistory(t.Context(), ride.ID, 0, 10)
 	if err != nil || len(history) != 1 || history[0] != m {
 		t.Errorf("history %+v, %v", history, err)
 	}
 
 	p.cut(2, theReply, "provider's id")
 	asked := payments.Charge{Trip: ride.ID, Rider: ride.Rider, Reference: "r", ProviderID: "provider's id", At: dawn}
-	c, err := s.Settle(t.Context(), asked)
+	c, err := s.RecordCharge(t.Context(), asked)
 	if err != nil || c != asked {
 		t.Errorf("settled %+v, %v", c, err)
 	}
@@ -234,7 +234,7 @@ func TestALostReplyToAMessageOrASettlementIsAnsweredOnce(t *testing.T) {
 func rideThrough(t *testing.T, s *Store) trips.Trip {
 	ev := apply1(t, s, requested(t, "rider"))
 	d := trips.Driver("driver")
-	for i, verb := range []trips.Verb{
+	for i, verb := range []trips.Transition{
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("driver", at) },
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Arrive(d, at) },
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Start(d, at) },
@@ -244,7 +244,7 @@ func rideThrough(t *testing.T, s *Store) trips.Trip {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ev = apply1(t, s, trips.Move{Key: trips.Key{Actor: d, ID: fmt.Sprint(i)}, Event: next})
+		ev = apply1(t, s, trips.Command{Key: trips.IdempotencyKey{Actor: d, ID: fmt.Sprint(i)}, Event: next})
 	}
 
 	return ev.Trip

@@ -27,7 +27,8 @@ var errClosed = errors.New("postgres: the store is closed")
 // pendingMove is a move whose caller waits for its outcome.
 type pendingMove struct {
 	*moveRow
-	done chan outcome // holds one, so that a caller that left blocks no committer
+	// holds one, so that a caller that left blocks no committer
+	done chan outcome
 }
 
 type outcome struct {

@@ -54,11 +54,11 @@ func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	if c, err := s.Charge(t.Context(), "t"); err != nil || c != want {
 		t.Errorf("charge %+v, %v", c, err)
 	}
-	if _, err := s.AskRefund(t.Context(), "t", "by mistake", time.Unix(2, 0)); err != nil {
+	if _, err := s.RequestRefund(t.Context(), "t", "by mistake", time.Unix(2, 0)); err != nil {
 		t.Fatal(err)
 	}
 
-	r, err := s.EndRefund(t.Context(), "t", payments.RefundDone, "8", time.Unix(3, 0))
+	r, err := s.FinishRefund(t.Context(), "t", payments.RefundDone, "8", time.Unix(3, 0))
 	if err != nil || r.State != payments.RefundDone || r.Amount != want.Amount {
 		t.Errorf("refund %+v, %v", r, err)
 	}

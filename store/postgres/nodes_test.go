@@ -58,8 +58,8 @@ func TestTwoNodesNeverShareDriversOrTrips(t *testing.T) {
 			driver := trips.DriverID(fmt.Sprint("driver ", (i/n+i)%n))
 			ev, err := open[i%n].Reserve(driver, dawn)
 			if err == nil {
-				key := trips.Key{Actor: ev.By, ID: fmt.Sprint(i)}
-				ev, err = nodes[i%2].Apply(t.Context(), trips.Move{Key: key, Event: ev})
+				key := trips.IdempotencyKey{Actor: ev.By, ID: fmt.Sprint(i)}
+				ev, err = nodes[i%2].Apply(t.Context(), trips.Command{Key: key, Event: ev})
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -142,7 +142,7 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 	}
 
 	apply1(t, s, requested(t, "rider"))
-	if told, err := s.Pending(t.Context(), 10); err != nil || len(told) != 0 {
+	if told, err := s.PendingMessages(t.Context(), 10); err != nil || len(told) != 0 {
 		t.Errorf("while an older transaction runs: %+v, %v", told, err)
 	}
 	if n, _, err := s.Backlog(t.Context()); err != nil || n != 1 {
@@ -153,7 +153,7 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 	}
 
 	for {
-		told, err := s.Pending(t.Context(), 10)
+		told, err := s.PendingMessages(t.Context(), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Lease takes or extends the right to relay; see trips.Outbox.
-func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+// AcquireLease takes or extends the right to relay; see trips.Outbox.
+func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -25,9 +25,9 @@ func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bo
 	return tag.RowsAffected() == 1, nil
 }
 
-// Pending returns the oldest notices that nothing can precede any more; see
-// trips.Outbox.
-func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
+// PendingMessages returns the oldest notices that nothing can precede any more;
+// see trips.Outbox.
+func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -36,7 +36,7 @@ func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) 
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
 
-	notices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n trips.Notice, err error) {
+	notices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n trips.OutboxMessage, err error) {
 		err = row.Scan(&n.XID, &n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &n.At)
 		n.At = n.At.UTC()
 		return n, err
@@ -59,8 +59,8 @@ WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)
 ORDER BY outbox.xid, outbox.id
 LIMIT $1`
 
-// Advance moves the cursor and deletes what was told; see trips.Outbox.
-func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
+// AdvanceCursor moves the cursor and deletes what was told; see trips.Outbox.
+func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 

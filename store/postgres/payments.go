@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Settle records that a trip was paid; see payments.Store.
-func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+// RecordCharge records that a trip was paid; see payments.Store.
+func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
 	receipt, err := json.Marshal(c)
 	if err != nil {
@@ -87,14 +87,14 @@ func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, e
 	return cs[0], nil
 }
 
-// Receipts returns a rider's charges; see payments.Store.
-func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+// RiderCharges returns a rider's charges; see payments.Store.
+func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	return s.queryCharges(ctx, "receipts of "+string(rider),
 		chargeColumns+`WHERE c.rider = $1 ORDER BY c.at DESC, c.trip_id DESC LIMIT $2`, rider, limit)
 }
 
-// Uncharged returns completed trips without a charge; see payments.Store.
-func (s *Store) Uncharged(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+// UnchargedTrips returns completed trips without a charge; see payments.Store.
+func (s *Store) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, "trips without a charge", currentTripSQL+`WHERE t.state = 'completed' AND NOT t.charged
 		AND t.ended_at < $1 ORDER BY t.ended_at, t.id LIMIT $2`, before, limit)
 }

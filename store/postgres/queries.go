@@ -23,8 +23,8 @@ func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 	return s.queryTrip(ctx, "trip "+string(id), currentTripSQL+`WHERE t.id = $1`, id)
 }
 
-// Active returns the actor's active trip; see trips.Store.
-func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+// ActiveTrip returns the actor's active trip; see trips.Store.
+func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	column, err := tripColumn(a)
 	if err != nil {
 		return trips.Trip{}, err
@@ -44,8 +44,8 @@ func tripColumn(a trips.Actor) (string, error) {
 	return "", fmt.Errorf("trips of %s: %w", a, trips.ErrNotFound)
 }
 
-// Recorded returns the event a key led to; see trips.Store.
-func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
+// RecordedEvent returns the event a key led to; see trips.Store.
+func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -61,19 +61,19 @@ func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) 
 	return recordedEvent(k, asked, payload)
 }
 
-// Void abandons a command; see trips.Store. It waits for a move under way with
-// the same key: both want the same row.
-func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+// Abandon abandons a command; see trips.Store. It waits for a move under way
+// with the same key: both want the same row.
+func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
 			INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq) VALUES ($1, $2, $3, $4, '', 0)
-			ON CONFLICT DO NOTHING`, k.Actor.Role, k.Actor.ID, k.ID, k.Print)
+			ON CONFLICT DO NOTHING`, k.Actor.Role, k.Actor.ID, k.ID, k.Fingerprint)
 		return err
 	})
 	if err != nil {
 		return trips.Event{}, fmt.Errorf("give up command %q of %s: %w", k.ID, k.Actor, err)
 	}
-	return s.Recorded(ctx, k)
+	return s.RecordedEvent(ctx, k)
 }
 
 // Events returns a trip's events; see trips.Store.
@@ -82,18 +82,18 @@ func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]tr
 		`SELECT payload FROM trip_events WHERE trip_id = $1 AND seq > $2 ORDER BY seq`, id, after)
 }
 
-// Open returns trips that wait for a driver; see trips.Store.
-func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
+// OpenTrips returns trips that wait for a driver; see trips.Store.
+func (s *Store) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, "open trips", currentTripSQL+`WHERE t.state = 'requested' ORDER BY t.requested_at, t.id LIMIT $1`, limit)
 }
 
-// Driven returns active trips with a driver; see trips.Store.
-func (s *Store) Driven(ctx context.Context) ([]trips.Trip, error) {
+// TripsWithDriver returns active trips with a driver; see trips.Store.
+func (s *Store) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, "driven trips", currentTripSQL+`WHERE t.driver IS NOT NULL AND`+activeSQL)
 }
 
-// List returns the actor's trips; see trips.Store.
-func (s *Store) List(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
+// ListTrips returns the actor's trips; see trips.Store.
+func (s *Store) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
 	column, err := tripColumn(a)
 	if err != nil {
 		return nil, nil

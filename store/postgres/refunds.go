@@ -11,8 +11,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// AskRefund records that a trip's charge goes back; see payments.Refunds.
-func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+// RequestRefund records that a trip's charge goes back; see
+// payments.RefundStore.
+func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, askRefundSQL, id, payments.RefundReference(id), reason, storedTime(at))
 		return err
@@ -32,8 +33,9 @@ ON CONFLICT (trip_id) DO UPDATE SET state = 'asked', ended_at = NULL, reason = e
   asked_at = excluded.asked_at
 WHERE refunds.state = 'failed'`
 
-// EndRefund records what the provider made of a refund; see payments.Refunds.
-func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+// FinishRefund records what the provider made of a refund; see
+// payments.RefundStore.
+func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `UPDATE refunds SET state = $2, provider_id = $3, ended_at = $4
@@ -52,15 +54,15 @@ FROM refunds `
 func scanRefund(row pgx.CollectableRow) (r payments.Refund, err error) {
 	var ended *time.Time
 	err = row.Scan(&r.Trip, &r.Reference, &r.Amount.Minor, &r.Amount.Currency, &r.Reason, &r.State, &r.ProviderID,
-		&r.AskedAt, &ended)
-	r.AskedAt = r.AskedAt.UTC()
+		&r.RequestedAt, &ended)
+	r.RequestedAt = r.RequestedAt.UTC()
 	if ended != nil {
 		r.EndedAt = ended.UTC()
 	}
 	return r, err
 }
 
-// Refund returns a trip's refund; see payments.Refunds.
+// Refund returns a trip's refund; see payments.RefundStore.
 func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
 	rs, err := s.queryRefunds(ctx, "refund of trip "+string(id), refundColumns+`WHERE trip_id = $1`, id)
 	if err != nil {
@@ -72,7 +74,7 @@ func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, e
 	return rs[0], nil
 }
 
-// OpenRefunds returns refunds that have no end yet; see payments.Refunds.
+// OpenRefunds returns refunds that have no end yet; see payments.RefundStore.
 func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
 	return s.queryRefunds(ctx, "refunds without an end",
 		refundColumns+`WHERE state = 'asked' AND asked_at < $1 ORDER BY asked_at, trip_id LIMIT $2`, before, limit)

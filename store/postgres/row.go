@@ -11,12 +11,12 @@ import (
 // moveRow is a move in the form that applySQL takes.
 type moveRow struct {
 	id      trips.TripID
-	key     trips.Key
+	key     trips.IdempotencyKey
 	event   trips.Event
 	payload []byte
 }
 
-func newMoveRow(m trips.Move) (*moveRow, error) {
+func newMoveRow(m trips.Command) (*moveRow, error) {
 	ev := storedEvent(m.Event)
 	payload, err := json.Marshal(ev)
 	if err != nil {
@@ -78,7 +78,7 @@ func toColumns(rows []*moveRow) []any {
 		}
 
 		kind[i], payload[i] = string(r.event.Kind), string(r.payload)
-		role[i], actor[i], command[i], asked[i] = string(r.key.Actor.Role), r.key.Actor.ID, r.key.ID, r.key.Print
+		role[i], actor[i], command[i], asked[i] = string(r.key.Actor.Role), r.key.Actor.ID, r.key.ID, r.key.Fingerprint
 	}
 
 	return []any{id, version, state, rider, driver, region, requested, ended, kind, payload, role, actor, command, asked}

@@ -33,8 +33,9 @@ const (
 	pingTimeout      = time.Second
 )
 
-// Store keeps everything of a node in one database; see store.Store. Its methods may be called from many goroutines; each blocks until the server
-// has answered or ctx has ended.
+// Store keeps everything of a node in one database; see store.Store. Its
+// methods may be called from many goroutines; each blocks until the server has
+// answered or ctx has ended.
 type Store struct {
 	pool       *pgxpool.Pool
 	moves      chan *pendingMove

@@ -15,8 +15,8 @@ import (
 
 var _ sos.Store = (*Store)(nil)
 
-// KeepAlert keeps a call for help; see sos.Store.
-func (s *Store) KeepAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+// AddAlert keeps a call for help; see sos.Store.
+func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
 	out, err := writeCommitted(ctx, s, func(tx *statements) (sos.Alert, error) {
 		was, err := findAlert(tx, `WHERE from_role = ? AND from_id = ? AND client_id = ?`, string(a.From.Role), a.From.ID, a.ClientID)
@@ -64,11 +64,11 @@ func addAlertToOutbox(tx *statements, a sos.Alert, kind trips.Kind) error {
 	if err != nil {
 		return err
 	}
-	return addToOutbox(tx, trips.Notice{Topic: sos.Topic, Region: region, Kind: kind, Trip: a.Trip, Payload: payload})
+	return addToOutbox(tx, trips.OutboxMessage{Topic: sos.TopicAlert, Region: region, Kind: kind, Trip: a.Trip, Payload: payload})
 }
 
-// RaiseAlerts marks a trip's alerts as told to the operators; see sos.Store.
-func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
+// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
+func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	at = storedTime(at)
 	raised, err := writeCommitted(ctx, s, func(tx *statements) ([]sos.Alert, error) {
 		found, err := findAlerts(context.Background(), tx, `WHERE trip_id = ? AND raised_at IS NULL ORDER BY at, id`, string(id))
@@ -77,7 +77,7 @@ func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) 
 		}
 
 		for i := range found {
-			found[i].RaisedAt = at
+			found[i].NotifiedAt = at
 		}
 		_, err = tx.exec(context.Background(), `UPDATE alerts SET raised_at = ? WHERE trip_id = ? AND raised_at IS NULL`,
 			at.UnixMicro(), string(id))
@@ -90,8 +90,8 @@ func (s *Store) RaiseAlerts(ctx context.Context, id trips.TripID, at time.Time) 
 	return raised, nil
 }
 
-// AckAlert acknowledges an alert; see sos.Store.
-func (s *Store) AckAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+// AcknowledgeAlert acknowledges an alert; see sos.Store.
+func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	out, err := writeCommitted(ctx, s, func(tx *statements) (sos.Alert, error) {
 		a, err := findAlert(tx, `WHERE id = ?`, id)
 		if err != nil || !a.AckedAt.IsZero() {
@@ -163,7 +163,7 @@ func yieldAlerts(ctx context.Context, from *statements, where string, args []any
 		}
 
 		a.Car.Lng, a.Car.Lat, a.Car.At = lng.Float64, lat.Float64, nullableTime(car)
-		a.At, a.RaisedAt, a.AckedAt = time.UnixMicro(at).UTC(), nullableTime(raised), nullableTime(acked)
+		a.At, a.NotifiedAt, a.AckedAt = time.UnixMicro(at).UTC(), nullableTime(raised), nullableTime(acked)
 		return yield(a)
 	})
 }

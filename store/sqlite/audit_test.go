@@ -94,18 +94,18 @@ func rideAndPay(s *Store, who string) error {
 	}
 	ctx, rider := context.Background(), trips.Rider(trips.RiderID(who))
 
-	rides, err := s.List(ctx, rider, time.Now().Add(time.Hour), 1)
+	rides, err := s.ListTrips(ctx, rider, time.Now().Add(time.Hour), 1)
 	if err != nil || len(rides) != 1 {
 		return errors.Join(err, fmt.Errorf("%d rides", len(rides)))
 	}
 
 	trip := rides[0]
 	bye := chat.Message{Trip: trip.ID, From: rider, ClientID: "bye", Text: "bye", At: time.Now()}
-	if _, err := s.Append(ctx, bye, string(trip.Region)); err != nil {
+	if _, err := s.AppendChat(ctx, bye, string(trip.Region)); err != nil {
 		return err
 	}
 
-	_, err = s.Settle(ctx, payments.Charge{Trip: trip.ID, Rider: trip.Rider, Reference: payments.Reference(trip.ID),
+	_, err = s.RecordCharge(ctx, payments.Charge{Trip: trip.ID, Rider: trip.Rider, Reference: payments.ChargeReference(trip.ID),
 		Amount: trip.Quote.Fare, At: time.Now()})
 	return err
 }

@@ -70,7 +70,7 @@ func oneRide(s *Store, who string, left *atomic.Int64) error {
 			return nil
 		}
 
-		m := trips.Move{Key: trips.Key{Actor: ev.By, ID: uuid.NewString(), Print: string(ev.Kind)}, Event: ev}
+		m := trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: uuid.NewString(), Fingerprint: string(ev.Kind)}, Event: ev}
 		if ev, err = s.Apply(context.Background(), m); err != nil {
 			break
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Append numbers and keeps a message; see chat.Store.
-func (s *Store) Append(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+// AppendChat numbers and keeps a message; see chat.Store.
+func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
 	out, err := writeCommitted(ctx, s, func(tx *statements) (chat.Message, error) {
 		was, err := findMessage(tx, m)
@@ -69,11 +69,11 @@ func insertMessage(tx *statements, m chat.Message, region location.Region) (chat
 		return chat.Message{}, err
 	}
 
-	return m, addToOutbox(tx, trips.Notice{Topic: trips.TopicChat, Region: region, Trip: m.Trip, Payload: payload})
+	return m, addToOutbox(tx, trips.OutboxMessage{Topic: trips.TopicChat, Region: region, Trip: m.Trip, Payload: payload})
 }
 
-// History returns messages numbered above after, in order, at most limit.
-func (s *Store) History(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+// ChatHistory returns messages numbered above after, in order, at most limit.
+func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	var out []chat.Message
 	err := s.yieldMessages(ctx, `WHERE trip_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
 		[]any{string(id), after, max(0, limit)}, func(m chat.Message) error {

@@ -136,7 +136,7 @@ func TestWhatWasKeptIsThereWhenTheFileIsOpenedAgain(t *testing.T) {
 			if want, err = s.Apply(t.Context(), asked("ada", "c1")); err != nil {
 				t.Fatal(err)
 			}
-		} else if got, err := s.Recorded(t.Context(), asked("ada", "c1").Key); err != nil || got != want {
+		} else if got, err := s.RecordedEvent(t.Context(), asked("ada", "c1").Key); err != nil || got != want {
 			t.Errorf("%+v, %v", got, err)
 		}
 

@@ -12,8 +12,8 @@ import (
 // clockSQL is the database's clock, in whole microseconds.
 const clockSQL = `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
 
-// Lease takes or extends the right to relay; see trips.Outbox.
-func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+// AcquireLease takes or extends the right to relay; see trips.Outbox.
+func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
 	got, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `UPDATE relay SET holder = ?1, expires_at = `+clockSQL+` + ?2
 			WHERE holder = ?1 OR expires_at <= `+clockSQL, holder, ttl.Microseconds())
@@ -24,12 +24,13 @@ func (s *Store) Lease(ctx context.Context, holder string, ttl time.Duration) (bo
 	return got == 1, nil
 }
 
-// Pending returns the oldest notices after the cursor; see trips.Outbox.
-func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) {
-	var out []trips.Notice
+// PendingMessages returns the oldest notices after the cursor; see
+// trips.Outbox.
+func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+	var out []trips.OutboxMessage
 	err := s.read.queryEach(ctx, `SELECT id, topic, region, kind, trip_id, payload, at FROM outbox
 		WHERE id > (SELECT cursor_id FROM relay) ORDER BY id LIMIT ?`, []any{max(0, limit)}, func(rows *sql.Rows) error {
-		var n trips.Notice
+		var n trips.OutboxMessage
 		var at int64
 		err := rows.Scan(&n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &at)
 		n.At = time.UnixMicro(at).UTC()
@@ -42,8 +43,8 @@ func (s *Store) Pending(ctx context.Context, limit int) ([]trips.Notice, error) 
 	return out, nil
 }
 
-// Advance moves the cursor and deletes what was told; see trips.Outbox.
-func (s *Store) Advance(ctx context.Context, holder string, last trips.Notice) error {
+// AdvanceCursor moves the cursor and deletes what was told; see trips.Outbox.
+func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
 	_, err := writeCommitted(ctx, s, func(tx *statements) (struct{}, error) {
 		bg := context.Background()
 		n, err := tx.exec(bg, `UPDATE relay SET cursor_id = max(cursor_id, ?)

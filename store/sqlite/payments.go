@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Settle records that a trip was paid; see payments.Store.
-func (s *Store) Settle(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+// RecordCharge records that a trip was paid; see payments.Store.
+func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
 	out, err := writeCommitted(ctx, s, func(tx *statements) (payments.Charge, error) {
 		was, err := findCharge(context.Background(), tx, c.Trip)
@@ -56,7 +56,7 @@ func insertCharge(tx *statements, c payments.Charge) (payments.Charge, error) {
 		return none, err
 	}
 
-	return c, addToOutbox(tx, trips.Notice{Topic: trips.TopicReceipt, Region: region, Trip: c.Trip, Payload: payload})
+	return c, addToOutbox(tx, trips.OutboxMessage{Topic: trips.TopicReceipt, Region: region, Trip: c.Trip, Payload: payload})
 }
 
 // Charge returns a trip's charge, or trips.ErrNotFound.
@@ -88,15 +88,15 @@ func chargeFields(c *payments.Charge, at *int64) []any {
 		&c.Refunded.Minor, &c.Refunded.Currency}
 }
 
-// Uncharged returns trips completed before a time that have no charge, oldest
-// first.
-func (s *Store) Uncharged(ctx context.Context, until time.Time, limit int) ([]trips.Trip, error) {
+// UnchargedTrips returns trips completed before a time that have no charge,
+// oldest first.
+func (s *Store) UnchargedTrips(ctx context.Context, until time.Time, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, `state = 'completed' AND charged = 0 AND ended_at < ? ORDER BY ended_at, id LIMIT ?`,
 		firstMicrosecondFrom(until), max(0, limit))
 }
 
-// Receipts returns a rider's charges, newest first.
-func (s *Store) Receipts(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+// RiderCharges returns a rider's charges, newest first.
+func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	var out []payments.Charge
 	err := s.yieldCharges(ctx, `WHERE c.rider = ? ORDER BY c.at DESC, c.trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
 		func(c payments.Charge) error {

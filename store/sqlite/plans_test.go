@@ -24,43 +24,43 @@ func askEverything(t *testing.T, s *Store) {
 		}
 	}
 
-	for i, verb := range []trips.Verb{
+	for i, verb := range []trips.Transition{
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Reserve("chidi", noon) },
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Arrive(driver, noon) },
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Start(driver, noon) },
 		func(t trips.Trip, _ time.Time) (trips.Event, error) { return t.Complete(driver, noon) },
 	} {
-		check(s.Active(ctx, rider))
+		check(s.ActiveTrip(ctx, rider))
 		ev, err := verb(trip, noon)
 		check(ev, err)
-		ev, err = s.Apply(ctx, trips.Move{Key: trips.Key{Actor: ev.By, ID: string(rune('a' + i))}, Event: ev})
+		ev, err = s.Apply(ctx, trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: string(rune('a' + i))}, Event: ev})
 		check(ev, err)
 		trip = ev.Trip
 	}
 
-	check(s.Append(ctx, chat.Message{Trip: trip.ID, From: rider, ClientID: "1", Text: "bye", At: noon}, "region"))
-	check(s.History(ctx, trip.ID, 0, 10))
-	check(s.Uncharged(ctx, noon, 10))
-	check(s.Settle(ctx, payments.Charge{Trip: trip.ID, Rider: "ada", Reference: payments.Reference(trip.ID),
+	check(s.AppendChat(ctx, chat.Message{Trip: trip.ID, From: rider, ClientID: "1", Text: "bye", At: noon}, "region"))
+	check(s.ChatHistory(ctx, trip.ID, 0, 10))
+	check(s.UnchargedTrips(ctx, noon, 10))
+	check(s.RecordCharge(ctx, payments.Charge{Trip: trip.ID, Rider: "ada", Reference: payments.ChargeReference(trip.ID),
 		Amount: trip.Quote.Fare, At: noon}))
 	check(s.Charge(ctx, trip.ID))
-	check(s.AskRefund(ctx, trip.ID, "by mistake", noon))
+	check(s.RequestRefund(ctx, trip.ID, "by mistake", noon))
 	check(s.OpenRefunds(ctx, noon, 10))
-	check(s.EndRefund(ctx, trip.ID, payments.RefundDone, "1", noon))
-	check(s.Receipts(ctx, "ada", 10))
+	check(s.FinishRefund(ctx, trip.ID, payments.RefundDone, "1", noon))
+	check(s.RiderCharges(ctx, "ada", 10))
 	check(s.Trip(ctx, trip.ID))
 	check(s.Events(ctx, trip.ID, 0))
-	check(s.Open(ctx, 10))
-	check(s.Driven(ctx))
-	check(s.List(ctx, rider, noon, 10))
-	check(s.List(ctx, driver, noon, 10))
+	check(s.OpenTrips(ctx, 10))
+	check(s.TripsWithDriver(ctx))
+	check(s.ListTrips(ctx, rider, noon, 10))
+	check(s.ListTrips(ctx, driver, noon, 10))
 	_, _, err := s.ResumeStates(ctx, []trips.ResumeQuery{{Who: rider, Trip: trip.ID}})
 	check(nil, err)
-	check(s.Recorded(ctx, asked("ada", "ask").Key))
-	check(s.Lease(ctx, "relay", 1e12))
-	told, err := s.Pending(ctx, 10)
+	check(s.RecordedEvent(ctx, asked("ada", "ask").Key))
+	check(s.AcquireLease(ctx, "relay", 1e12))
+	told, err := s.PendingMessages(ctx, 10)
 	check(told, err)
-	check(nil, s.Advance(ctx, "relay", told[len(told)-1]))
+	check(nil, s.AdvanceCursor(ctx, "relay", told[len(told)-1]))
 }
 
 func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {

@@ -22,8 +22,8 @@ func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 	return t, nil
 }
 
-// Active returns the actor's active trip, or trips.ErrNotFound.
-func (s *Store) Active(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+// ActiveTrip returns the actor's active trip, or trips.ErrNotFound.
+func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	column, ok := tripColumns[a.Role]
 	if !ok {
 		return trips.Trip{}, fmt.Errorf("active trip of %s: %w", a, trips.ErrNotFound)
@@ -49,18 +49,18 @@ func (s *Store) queryTrip(ctx context.Context, where string, args ...any) (trips
 	return ev.Trip, err
 }
 
-// Open returns trips that wait for a driver, oldest first.
-func (s *Store) Open(ctx context.Context, limit int) ([]trips.Trip, error) {
+// OpenTrips returns trips that wait for a driver, oldest first.
+func (s *Store) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, `state = 'requested' ORDER BY requested_at, id LIMIT ?`, max(0, limit))
 }
 
-// Driven returns all active trips that have a driver.
-func (s *Store) Driven(ctx context.Context) ([]trips.Trip, error) {
+// TripsWithDriver returns all active trips that have a driver.
+func (s *Store) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, activeSQL+` AND driver IS NOT NULL`)
 }
 
-// List returns the actor's trips requested before a time, newest first.
-func (s *Store) List(ctx context.Context, a trips.Actor, until time.Time, limit int) ([]trips.Trip, error) {
+// ListTrips returns the actor's trips requested before a time, newest first.
+func (s *Store) ListTrips(ctx context.Context, a trips.Actor, until time.Time, limit int) ([]trips.Trip, error) {
 	column, ok := tripColumns[a.Role]
 	if !ok {
 		return nil, nil

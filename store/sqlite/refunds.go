@@ -10,8 +10,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// AskRefund records that a trip's charge goes back; see payments.Refunds.
-func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+// RequestRefund records that a trip's charge goes back; see
+// payments.RefundStore.
+func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	_, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
 			SELECT trip_id, ?, minor, currency, ?, ? FROM charges WHERE trip_id = ?
@@ -25,8 +26,9 @@ func (s *Store) AskRefund(ctx context.Context, id trips.TripID, reason string, a
 	return s.Refund(ctx, id)
 }
 
-// EndRefund records what the provider made of a refund; see payments.Refunds.
-func (s *Store) EndRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+// FinishRefund records what the provider made of a refund; see
+// payments.RefundStore.
+func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
 	_, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `UPDATE refunds SET state = ?, provider_id = ?, ended_at = ?
@@ -81,7 +83,7 @@ func (s *Store) yieldRefunds(ctx context.Context, where string, args []any, take
 			return err
 		}
 
-		r.AskedAt = time.UnixMicro(asked).UTC()
+		r.RequestedAt = time.UnixMicro(asked).UTC()
 		if ended.Valid {
 			r.EndedAt = time.UnixMicro(ended.Int64).UTC()
 		}

@@ -15,7 +15,7 @@ import (
 const activeSQL = `state IN ('requested', 'reserved', 'arrived', 'on_trip')`
 
 // Apply commits a move; see trips.Store.
-func (s *Store) Apply(ctx context.Context, m trips.Move) (trips.Event, error) {
+func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	ev := m.Event
 	ev.At, ev.Trip = storedTime(ev.At), storedTrip(ev.Trip)
 	payload, err := json.Marshal(ev)
@@ -66,26 +66,26 @@ func updateTripRow(tx *statements, t trips.Trip) error {
 }
 
 // recordMove stores the event, its outbox row and the command's result.
-func recordMove(tx *statements, k trips.Key, ev trips.Event, payload []byte) error {
+func recordMove(tx *statements, k trips.IdempotencyKey, ev trips.Event, payload []byte) error {
 	ctx, id := context.Background(), string(ev.Trip.ID)
 	if _, err := tx.exec(ctx, `INSERT INTO trip_events (trip_id, seq, kind, payload) VALUES (?, ?, ?, ?)`,
 		id, ev.Seq(), string(ev.Kind), string(payload)); err != nil {
 		return fmt.Errorf("trip %s: keep event %d: %w", id, ev.Seq(), err)
 	}
 
-	n := trips.Notice{Topic: trips.TopicTrip, Region: ev.Trip.Region, Kind: ev.Kind, Trip: ev.Trip.ID, Payload: payload}
+	n := trips.OutboxMessage{Topic: trips.TopicTrip, Region: ev.Trip.Region, Kind: ev.Kind, Trip: ev.Trip.ID, Payload: payload}
 	if err := addToOutbox(tx, n); err != nil {
 		return err
 	}
 	if _, err := tx.exec(ctx, `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
-		VALUES (?, ?, ?, ?, ?, ?)`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Print, id, ev.Seq()); err != nil {
+		VALUES (?, ?, ?, ?, ?, ?)`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Fingerprint, id, ev.Seq()); err != nil {
 		return fmt.Errorf("trip %s: keep command %s of %s: %w", id, k.ID, k.Actor, err)
 	}
 	return nil
 }
 
 // addToOutbox adds a row to the outbox.
-func addToOutbox(tx *statements, n trips.Notice) error {
+func addToOutbox(tx *statements, n trips.OutboxMessage) error {
 	if _, err := tx.exec(context.Background(), `INSERT INTO outbox (topic, region, kind, trip_id, payload, at)
 		VALUES (?, ?, ?, ?, ?, ?)`, string(n.Topic), string(n.Region), string(n.Kind), string(n.Trip), string(n.Payload),
 		time.Now().UnixMicro()); err != nil {
@@ -94,29 +94,29 @@ func addToOutbox(tx *statements, n trips.Notice) error {
 	return nil
 }
 
-// Recorded returns what a command led to; see trips.Store.
-func (s *Store) Recorded(ctx context.Context, k trips.Key) (trips.Event, error) {
+// RecordedEvent returns what a command led to; see trips.Store.
+func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	return recordedEvent(ctx, s.read, k)
 }
 
-// Void abandons a command; see trips.Store.
-func (s *Store) Void(ctx context.Context, k trips.Key) (trips.Event, error) {
+// Abandon abandons a command; see trips.Store.
+func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	n, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
-			VALUES (?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Print)
+			VALUES (?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Fingerprint)
 	})
 	switch {
 	case err != nil:
 		return trips.Event{}, fmt.Errorf("give up command %s of %s: %w", k.ID, k.Actor, err)
 	case n == 1:
-		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrVoid)
+		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrAbandoned)
 	}
-	return s.Recorded(ctx, k)
+	return s.RecordedEvent(ctx, k)
 }
 
 // recordedEvent returns what a command led to. Its errors are
 // trips.ErrNotFound, ErrVoid and ErrKeyReused.
-func recordedEvent(ctx context.Context, from *statements, k trips.Key) (trips.Event, error) {
+func recordedEvent(ctx context.Context, from *statements, k trips.IdempotencyKey) (trips.Event, error) {
 	var printed string
 	var payload []byte
 
@@ -127,9 +127,9 @@ func recordedEvent(ctx context.Context, from *statements, k trips.Key) (trips.Ev
 		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, err)
 	}
 	if payload == nil {
-		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrVoid)
+		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrAbandoned)
 	}
-	if printed != k.Print {
+	if printed != k.Fingerprint {
 		return trips.Event{}, fmt.Errorf("command %s of %s: %w", k.ID, k.Actor, trips.ErrKeyReused)
 	}
 

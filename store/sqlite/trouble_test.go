@@ -14,12 +14,12 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // asked is a rider's request under a command id.
-func asked(rider trips.RiderID, id string) trips.Move {
+func asked(rider trips.RiderID, id string) trips.Command {
 	ev, err := trips.Request(trips.TripID("trip-"+string(rider)), rider, marina, airport, quote, noon)
 	if err != nil {
 		panic(err)
 	}
-	return trips.Move{Key: trips.Key{Actor: ev.By, ID: id, Print: "request"}, Event: ev}
+	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: id, Fingerprint: "request"}, Event: ev}
 }
 
 // request opens a rider's trip.
@@ -179,7 +179,7 @@ func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
 			go func() {
 				ev, err := trip.Reserve(trips.DriverID(fmt.Sprint("driver-", round, "-", i)), noon)
 				if err == nil {
-					_, err = store.Apply(t.Context(), trips.Move{Key: trips.Key{Actor: ev.By, ID: "accept"}, Event: ev})
+					_, err = store.Apply(t.Context(), trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: "accept"}, Event: ev})
 				}
 				verdicts <- err
 			}()

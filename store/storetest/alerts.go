@@ -24,7 +24,7 @@ var alertStories = []story{
 // keepAlert keeps an alert of the rider of a trip.
 func (w *world) keepAlert(t trips.Trip, id string) sos.Alert {
 	w.Helper()
-	return mustReturn[sos.Alert](w)(w.KeepAlert(w.Context(), w.newAlert(t, id)))
+	return mustReturn[sos.Alert](w)(w.AddAlert(w.Context(), w.newAlert(t, id)))
 }
 
 func (w *world) newAlert(t trips.Trip, id string) sos.Alert {
@@ -36,7 +36,7 @@ func alertLifecycle(w *world) {
 	asked := w.newAlert(t, "1")
 	asked.Text = "it's \"me\" \\ <b>\nשלום 🛺 %s $1"
 	asked.Car = sos.Place{Point: location.Point{Lng: 3.379200000000001, Lat: 0}, At: w.nextTime()}
-	a := mustReturn[sos.Alert](w)(w.KeepAlert(w.Context(), asked))
+	a := mustReturn[sos.Alert](w)(w.AddAlert(w.Context(), asked))
 	for got, want := range map[time.Time]time.Time{a.At: asked.At, a.Car.At: asked.Car.At} {
 		if want.Sub(got).Abs() >= time.Microsecond || got.Location() != time.UTC {
 			w.Errorf("at %v, kept as %v", want, got)
@@ -47,22 +47,22 @@ func alertLifecycle(w *world) {
 	checkEqual(w, "alert", a, asked)
 	checkSame(w, "open", mustReturn[[]sos.Alert](w)(w.OpenAlerts(w.Context(), 9)), []sos.Alert{a})
 
-	raised := mustReturn[[]sos.Alert](w)(w.RaiseAlerts(w.Context(), t.ID, w.nextTime()))
-	a.RaisedAt = raised[0].RaisedAt
+	raised := mustReturn[[]sos.Alert](w)(w.MarkNotified(w.Context(), t.ID, w.nextTime()))
+	a.NotifiedAt = raised[0].NotifiedAt
 	checkSame(w, "raised", raised, []sos.Alert{a})
-	if !a.RaisedAt.After(a.At) || a.RaisedAt.Location() != time.UTC {
-		w.Errorf("raised at %v", a.RaisedAt)
+	if !a.NotifiedAt.After(a.At) || a.NotifiedAt.Location() != time.UTC {
+		w.Errorf("raised at %v", a.NotifiedAt)
 	}
-	checkSame(w, "raised again", mustReturn[[]sos.Alert](w)(w.RaiseAlerts(w.Context(), t.ID, w.nextTime())), nil)
+	checkSame(w, "raised again", mustReturn[[]sos.Alert](w)(w.MarkNotified(w.Context(), t.ID, w.nextTime())), nil)
 	checkSame(w, "open when raised", mustReturn[[]sos.Alert](w)(w.OpenAlerts(w.Context(), 9)), []sos.Alert{a})
 
-	acked := mustReturn[sos.Alert](w)(w.AckAlert(w.Context(), a.ID, w.nextTime()))
+	acked := mustReturn[sos.Alert](w)(w.AcknowledgeAlert(w.Context(), a.ID, w.nextTime()))
 	a.AckedAt = acked.AckedAt
 	checkEqual(w, "acknowledged", acked, a)
-	if !a.AckedAt.After(a.RaisedAt) || a.AckedAt.Location() != time.UTC {
+	if !a.AckedAt.After(a.NotifiedAt) || a.AckedAt.Location() != time.UTC {
 		w.Errorf("acknowledged at %v", a.AckedAt)
 	}
-	checkEqual(w, "acknowledged again", mustReturn[sos.Alert](w)(w.AckAlert(w.Context(), a.ID, w.nextTime())), a)
+	checkEqual(w, "acknowledged again", mustReturn[sos.Alert](w)(w.AcknowledgeAlert(w.Context(), a.ID, w.nextTime())), a)
 	checkSame(w, "open when acknowledged", mustReturn[[]sos.Alert](w)(w.OpenAlerts(w.Context(), 9)), nil)
 	checkSame(w, "of the rider", mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), a.From, t.ID)), []sos.Alert{a})
 	w.checkAlertNotices(t, asked, a)
@@ -80,7 +80,7 @@ func (w *world) checkAlertNotices(t trips.Trip, want ...sos.Alert) {
 			w.Fatal(err)
 		}
 		checkEqual(w, "told", got, want[i])
-		checkEqual(w, "topic", n.Topic, sos.Topic)
+		checkEqual(w, "topic", n.Topic, sos.TopicAlert)
 		checkEqual(w, "kind", n.Kind, []trips.Kind{sos.KindSOS, ""}[i])
 		checkEqual(w, "trip", n.Trip, t.ID)
 		checkEqual(w, "region", n.Region, t.Region)
@@ -91,21 +91,21 @@ func alertSentAgain(w *world) {
 	t := w.rideToOnTrip("rider", "driver")
 	first := w.keepAlert(t, "1")
 	again := w.newAlert(t, "1")
-	checkEqual(w, "again", mustReturn[sos.Alert](w)(w.KeepAlert(w.Context(), again)), first)
+	checkEqual(w, "again", mustReturn[sos.Alert](w)(w.AddAlert(w.Context(), again)), first)
 	checkEqual(w, "notices", len(w.awaitPending(5)), 5)
 	again.Text = "other"
-	if _, err := w.KeepAlert(w.Context(), again); !errors.Is(err, trips.ErrKeyReused) {
+	if _, err := w.AddAlert(w.Context(), again); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("other words: %v", err)
 	}
 	elsewhere := w.newAlert(w.completeRide("other", "other"), "1")
 	elsewhere.From = first.From
-	if _, err := w.KeepAlert(w.Context(), elsewhere); !errors.Is(err, trips.ErrKeyReused) {
+	if _, err := w.AddAlert(w.Context(), elsewhere); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("another trip: %v", err)
 	}
 	other := w.newAlert(t, "1")
 	other.From = trips.Driver(t.Driver)
-	checkEqual(w, "the other person's", mustReturn[sos.Alert](w)(w.KeepAlert(w.Context(), other)).ID, other.ID)
-	checkEqual(w, "acknowledged", mustReturn[sos.Alert](w)(w.AckAlert(w.Context(), first.ID, w.nextTime())).ID, first.ID)
+	checkEqual(w, "the other person's", mustReturn[sos.Alert](w)(w.AddAlert(w.Context(), other)).ID, other.ID)
+	checkEqual(w, "acknowledged", mustReturn[sos.Alert](w)(w.AcknowledgeAlert(w.Context(), first.ID, w.nextTime())).ID, first.ID)
 	checkEqual(w, "after all", w.keepAlert(t, "1").ID, first.ID)
 }
 
@@ -116,7 +116,7 @@ func alertsAtOnce(w *world) {
 	var mu sync.Mutex
 	ids, acked, raised := map[string]int{}, map[time.Time]int{}, 0
 	runAtOnce(n, func(int) {
-		a, err := w.KeepAlert(w.Context(), w.newAlert(t, "1"))
+		a, err := w.AddAlert(w.Context(), w.newAlert(t, "1"))
 		mu.Lock()
 		defer mu.Unlock()
 		if ids[a.ID]++; err != nil {
@@ -126,8 +126,8 @@ func alertsAtOnce(w *world) {
 
 	first := mustReturn[[]sos.Alert](w)(w.OpenAlerts(w.Context(), 9))[0]
 	runAtOnce(n, func(int) {
-		list, err := w.RaiseAlerts(w.Context(), t.ID, w.nextTime())
-		a, failed := w.AckAlert(w.Context(), first.ID, w.nextTime())
+		list, err := w.MarkNotified(w.Context(), t.ID, w.nextTime())
+		a, failed := w.AcknowledgeAlert(w.Context(), first.ID, w.nextTime())
 		mu.Lock()
 		defer mu.Unlock()
 		raised += len(list)
@@ -143,13 +143,13 @@ func alertsAtOnce(w *world) {
 }
 
 func alertOnUnknownTrip(w *world) {
-	if _, err := w.KeepAlert(w.Context(), w.newAlert(w.newRequest("rider").Trip, "1")); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := w.AddAlert(w.Context(), w.newAlert(w.newRequest("rider").Trip, "1")); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("called: %v", err)
 	}
-	if _, err := w.AckAlert(w.Context(), "none", w.nextTime()); !errors.Is(err, sos.ErrNotFound) {
+	if _, err := w.AcknowledgeAlert(w.Context(), "none", w.nextTime()); !errors.Is(err, sos.ErrNotFound) {
 		w.Errorf("acknowledged: %v", err)
 	}
-	checkSame(w, "raised", mustReturn[[]sos.Alert](w)(w.RaiseAlerts(w.Context(), "none", w.nextTime())), nil)
+	checkSame(w, "raised", mustReturn[[]sos.Alert](w)(w.MarkNotified(w.Context(), "none", w.nextTime())), nil)
 }
 
 func alertsListed(w *world) {
@@ -165,18 +165,18 @@ func alertsListed(w *world) {
 
 	checkSame(w, "of a", mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), trips.Rider("a"), a.ID)), ofA)
 	checkSame(w, "of their driver", mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), trips.Driver("a"), a.ID)), nil)
-	mustReturn[sos.Alert](w)(w.AckAlert(w.Context(), all[3].ID, w.nextTime()))
+	mustReturn[sos.Alert](w)(w.AcknowledgeAlert(w.Context(), all[3].ID, w.nextTime()))
 	open := slices.Delete(slices.Clone(all), 3, 4)
 	slices.Reverse(open)
 	for limit := range 7 {
 		checkSame(w, "open", mustReturn[[]sos.Alert](w)(w.OpenAlerts(w.Context(), limit)), open[:min(limit, 5)])
 	}
 	all[3].AckedAt = mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), trips.Rider("b"), b.ID))[1].AckedAt
-	checkEqual(w, "raised of a", len(mustReturn[[]sos.Alert](w)(w.RaiseAlerts(w.Context(), a.ID, w.nextTime()))), 3)
+	checkEqual(w, "raised of a", len(mustReturn[[]sos.Alert](w)(w.MarkNotified(w.Context(), a.ID, w.nextTime()))), 3)
 
 	for i := range all {
 		if all[i].Trip == a.ID {
-			all[i].RaisedAt = mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), trips.Rider("a"), a.ID))[i/2].RaisedAt
+			all[i].NotifiedAt = mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), trips.Rider("a"), a.ID))[i/2].NotifiedAt
 		}
 	}
 

@@ -23,7 +23,7 @@ func auditSeesAll(w *world) {
 		t := w.completeRide(trips.RiderID(who), trips.DriverID(who))
 		w.sendChat(t, trips.Rider(t.Rider), "thanks")
 		w.sendChat(t, trips.Driver(t.Driver), "bye")
-		charges[t.ID] = mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(t)))
+		charges[t.ID] = mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(t)))
 		kept[t.ID] = t
 	}
 
@@ -72,7 +72,7 @@ func (w *world) checkAuditedChat() {
 			}
 		}
 
-		checkEqual(w, "message", m, mustReturn[[]chat.Message](w)(w.History(w.Context(), m.Trip, m.Seq-1, 1))[0])
+		checkEqual(w, "message", m, mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), m.Trip, m.Seq-1, 1))[0])
 		before = m
 		return nil
 	}))
@@ -154,7 +154,7 @@ func auditOrderOfDrivers(w *world) {
 				w.Errorf("%s has %s and %s at once", who, other, ev.Trip.ID)
 			}
 			has[who] = ev.Trip.ID
-			if !ev.Trip.State.Active() {
+			if !ev.Trip.State.IsActive() {
 				delete(has, who)
 			}
 		}
@@ -168,7 +168,7 @@ func auditStops(w *world) {
 	t := w.completeRide("rider", "driver")
 	w.sendChat(t, trips.Rider("rider"), "one")
 	w.sendChat(t, trips.Rider("rider"), "two")
-	mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(t)))
+	mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(t)))
 	w.requestTrip("rider")
 
 	enough, seen := errors.New("seen enough"), 0

@@ -24,7 +24,7 @@ func chatInOrder(w *world) {
 	for i, text := range []string{"hello", `it's "me" \ <b>`, "שלום 🛺\nline two\ttab", "%s $1"} {
 		from := []trips.Actor{trips.Rider("rider"), trips.Driver("driver")}[i%2]
 		asked := chat.Message{Trip: t.ID, From: from, ClientID: fmt.Sprint(i / 2), Text: text, At: w.nextTime()}
-		m := mustReturn[chat.Message](w)(w.Append(w.Context(), asked, string(t.Region)))
+		m := mustReturn[chat.Message](w)(w.AppendChat(w.Context(), asked, string(t.Region)))
 		if gap := asked.At.Sub(m.At).Abs(); gap >= time.Microsecond || m.At.Location() != time.UTC {
 			w.Errorf("said at %v, kept as %v", asked.At, m.At)
 		}
@@ -35,7 +35,7 @@ func chatInOrder(w *world) {
 
 	for after := range 6 {
 		for limit := range 6 {
-			got := mustReturn[[]chat.Message](w)(w.History(w.Context(), t.ID, uint32(after), limit))
+			got := mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), t.ID, uint32(after), limit))
 			first := min(after, 4)
 			checkSame(w, "history", got, want[first:min(first+limit, 4)])
 		}
@@ -58,20 +58,20 @@ func chatInOrder(w *world) {
 func messageSentAgain(w *world) {
 	t := w.rideToOnTrip("rider", "driver")
 	m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.nextTime()}
-	first := mustReturn[chat.Message](w)(w.Append(w.Context(), m, string(t.Region)))
+	first := mustReturn[chat.Message](w)(w.AppendChat(w.Context(), m, string(t.Region)))
 	w.sendChat(t, trips.Driver("driver"), "coming")
 	m.At = w.nextTime()
-	checkEqual(w, "again", mustReturn[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))), first)
+	checkEqual(w, "again", mustReturn[chat.Message](w)(w.AppendChat(w.Context(), m, string(t.Region))), first)
 	m.Text = "goodbye"
-	if _, err := w.Append(w.Context(), m, string(t.Region)); !errors.Is(err, trips.ErrKeyReused) {
+	if _, err := w.AppendChat(w.Context(), m, string(t.Region)); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("another text: %v", err)
 	}
-	checkEqual(w, "messages", len(mustReturn[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 10))), 2)
+	checkEqual(w, "messages", len(mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), t.ID, 0, 10))), 2)
 	checkEqual(w, "notices", len(w.awaitPending(6)), 6)
 
 	other := w.rideToOnTrip("another rider", "another driver")
 	m.Trip = other.ID
-	checkEqual(w, "number on another trip", mustReturn[chat.Message](w)(w.Append(w.Context(), m, string(t.Region))).Seq, 1)
+	checkEqual(w, "number on another trip", mustReturn[chat.Message](w)(w.AppendChat(w.Context(), m, string(t.Region))).Seq, 1)
 }
 
 func messagesAtOnce(w *world) {
@@ -84,7 +84,7 @@ func messagesAtOnce(w *world) {
 		text := fmt.Sprint(i / 2)
 		m := chat.Message{Trip: t.ID, From: trips.Rider("rider"), ClientID: text, Text: text, At: w.nextTime()}
 
-		got, err := w.Append(w.Context(), m, string(t.Region))
+		got, err := w.AppendChat(w.Context(), m, string(t.Region))
 		if err != nil {
 			w.Error(err)
 			return
@@ -98,7 +98,7 @@ func messagesAtOnce(w *world) {
 		seen[got.Seq] = m.Text
 	})
 
-	history := mustReturn[[]chat.Message](w)(w.History(w.Context(), t.ID, 0, 2*n))
+	history := mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), t.ID, 0, 2*n))
 	checkEqual(w, "messages", len(history), n)
 
 	for i, m := range history {
@@ -109,11 +109,11 @@ func messagesAtOnce(w *world) {
 
 func messageOnUnknownTrip(w *world) {
 	m := chat.Message{Trip: "nowhere", From: trips.Rider("rider"), ClientID: "1", Text: "hello", At: w.nextTime()}
-	if _, err := w.Append(w.Context(), m, "region"); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := w.AppendChat(w.Context(), m, "region"); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("append: %v", err)
 	}
 
-	checkEqual(w, "history", len(mustReturn[[]chat.Message](w)(w.History(w.Context(), "nowhere", 0, 10))), 0)
+	checkEqual(w, "history", len(mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), "nowhere", 0, 10))), 0)
 	n, _, err := w.Backlog(w.Context())
 	if err != nil || n != 0 {
 		w.Errorf("%d notices, %v", n, err)

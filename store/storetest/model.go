@@ -20,8 +20,8 @@ type model struct {
 	prefix  string
 	history map[trips.TripID][]trips.Event
 	ids     []trips.TripID
-	sent    []trips.Move  // commands that were committed
-	answers []trips.Event // and what they led to
+	sent    []trips.Command // commands that were committed
+	answers []trips.Event   // and what they led to
 }
 
 func randomMoves(w *world) {
@@ -44,7 +44,7 @@ func (m *model) person(r *rapid.T, kind string, n int) string {
 func (m *model) active(a trips.Actor) (trips.Trip, bool) {
 	for _, id := range m.ids {
 		evs := m.history[id]
-		if t := evs[len(evs)-1].Trip; t.State.Active() && a.Role != trips.RoleSystem && t.Concerns(a) {
+		if t := evs[len(evs)-1].Trip; t.State.IsActive() && a.Role != trips.RoleSystem && t.Concerns(a) {
 			return t, true
 		}
 	}
@@ -136,7 +136,7 @@ func (m *model) resend(r *rapid.T) {
 
 	move := m.sent[i]
 	if rapid.Bool().Draw(r, "for something else") {
-		move.Key.Print += " or not"
+		move.Key.Fingerprint += " or not"
 		if _, err := m.w.Apply(m.w.Context(), move); !errors.Is(err, trips.ErrKeyReused) {
 			r.Fatalf("got %v, want a key reused", err)
 		}
@@ -168,7 +168,7 @@ func (m *model) check(r *rapid.T) {
 	for _, a := range []trips.Actor{trips.Rider(trips.RiderID(m.person(r, "rider", 3))),
 		trips.Driver(trips.DriverID(m.person(r, "driver", 2)))} {
 		want, has := m.active(a)
-		if t, err := m.w.Active(ctx, a); t != want || (err == nil) != has {
+		if t, err := m.w.ActiveTrip(ctx, a); t != want || (err == nil) != has {
 			r.Fatalf("%s has %+v, %v; want %+v", a, t, err, want)
 		}
 	}

@@ -78,7 +78,7 @@ func everyEnd(w *world) {
 	} {
 		t := w.commitMove(end())
 		now, err := w.Trip(w.Context(), t.ID)
-		if err != nil || t.Reason != reason || t.State.Active() {
+		if err != nil || t.Reason != reason || t.State.IsActive() {
 			w.Errorf("ended as %+v: %v", t, err)
 		}
 		checkEqual(w, "the trip", now, t)
@@ -104,7 +104,7 @@ func outdatedMove(w *world) {
 	}
 	checkEqual(w, "the trip", mustReturn[trips.Trip](w)(w.Trip(w.Context(), old.ID)), now)
 	checkEqual(w, "events", len(mustReturn[[]trips.Event](w)(w.Events(w.Context(), old.ID, 0))), 2)
-	if _, err := w.Active(w.Context(), trips.Driver("second")); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := w.ActiveTrip(w.Context(), trips.Driver("second")); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("the second driver's trip: %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func unknownTrip(w *world) {
 	if evs, err := w.Events(w.Context(), ev.Trip.ID, 0); err != nil || len(evs) != 0 {
 		w.Errorf("events: %v, %v", evs, err)
 	}
-	if _, err := w.Recorded(w.Context(), newMove("k", ev).Key); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := w.RecordedEvent(w.Context(), newMove("k", ev).Key); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("recorded: %v", err)
 	}
 
@@ -180,14 +180,14 @@ func sentAgain(w *world) {
 	for range 2 {
 		checkEqual(w, "request", mustReturn[trips.Event](w)(w.Apply(w.Context(), newMove("tap", again))), first)
 		checkEqual(w, "arrival", mustReturn[trips.Event](w)(w.Apply(w.Context(), newMove("here", accept))), arrived)
-		checkEqual(w, "recorded", mustReturn[trips.Event](w)(w.Recorded(w.Context(), newMove("here", accept).Key)), arrived)
+		checkEqual(w, "recorded", mustReturn[trips.Event](w)(w.RecordedEvent(w.Context(), newMove("here", accept).Key)), arrived)
 	}
 
 	// Even a move that would be possible now has no second effect.
 	now := mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID))
 	complete, _ := now.Complete(trips.Driver("driver"), w.nextTime())
 	m := newMove("here", complete)
-	m.Key.Print = newMove("here", accept).Key.Print
+	m.Key.Fingerprint = newMove("here", accept).Key.Fingerprint
 	checkEqual(w, "arrival", mustReturn[trips.Event](w)(w.Apply(w.Context(), m)), arrived)
 	checkEqual(w, "events", len(mustReturn[[]trips.Event](w)(w.Events(w.Context(), t.ID, 0))), 4)
 	checkEqual(w, "notices", len(w.awaitPending(4)), 4)
@@ -204,7 +204,7 @@ func keyReused(w *world) {
 	if _, err := w.Apply(w.Context(), other); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("apply: %v", err)
 	}
-	if _, err := w.Recorded(w.Context(), other.Key); !errors.Is(err, trips.ErrKeyReused) {
+	if _, err := w.RecordedEvent(w.Context(), other.Key); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("recorded: %v", err)
 	}
 
@@ -221,7 +221,7 @@ func refusedIsForgotten(w *world) {
 	if _, err := w.Apply(w.Context(), m); !errors.Is(err, trips.ErrTaken) {
 		w.Fatalf("got %v, want the driver taken", err)
 	}
-	if _, err := w.Recorded(w.Context(), m.Key); !errors.Is(err, trips.ErrNotFound) {
+	if _, err := w.RecordedEvent(w.Context(), m.Key); !errors.Is(err, trips.ErrNotFound) {
 		w.Errorf("recorded: %v", err)
 	}
 
@@ -235,31 +235,31 @@ func givenUp(w *world) {
 	t := w.requestTrip("rider")
 	reserve, _ := t.Reserve("driver", w.nextTime())
 	lost, done := newMove("lost", reserve), newMove("done", reserve)
-	void := func(k trips.Key, want error) {
+	void := func(k trips.IdempotencyKey, want error) {
 		w.Helper()
-		if _, err := w.Void(w.Context(), k); !errors.Is(err, want) {
+		if _, err := w.Abandon(w.Context(), k); !errors.Is(err, want) {
 			w.Errorf("void: %v, want %v", err, want)
 		}
 	}
 
 	for range 2 {
-		void(lost.Key, trips.ErrVoid)
-		if _, err := w.Apply(w.Context(), lost); !errors.Is(err, trips.ErrVoid) {
+		void(lost.Key, trips.ErrAbandoned)
+		if _, err := w.Apply(w.Context(), lost); !errors.Is(err, trips.ErrAbandoned) {
 			w.Errorf("apply: %v", err)
 		}
-		if _, err := w.Recorded(w.Context(), lost.Key); !errors.Is(err, trips.ErrVoid) {
+		if _, err := w.RecordedEvent(w.Context(), lost.Key); !errors.Is(err, trips.ErrAbandoned) {
 			w.Errorf("recorded: %v", err)
 		}
 	}
 
 	checkEqual(w, "the trip", mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID)), t)
 	reserved := mustReturn[trips.Event](w)(w.Apply(w.Context(), done))
-	checkEqual(w, "what was done", mustReturn[trips.Event](w)(w.Void(w.Context(), done.Key)), reserved)
+	checkEqual(w, "what was done", mustReturn[trips.Event](w)(w.Abandon(w.Context(), done.Key)), reserved)
 	checkEqual(w, "done again", mustReturn[trips.Event](w)(w.Apply(w.Context(), done)), reserved)
-	done.Key.Print = "another thing"
+	done.Key.Fingerprint = "another thing"
 	void(done.Key, trips.ErrKeyReused)
 	lost.Key.Actor = trips.Driver("another driver") // whose id this is not
-	void(lost.Key, trips.ErrVoid)
+	void(lost.Key, trips.ErrAbandoned)
 	checkEqual(w, "notices", len(w.awaitPending(2)), 2)
 }
 

@@ -29,12 +29,12 @@ const (
 
 // awaitPending waits until n notices may be told. Other transactions of the
 // server can hold them back for a moment.
-func (w *world) awaitPending(n int) []trips.Notice {
+func (w *world) awaitPending(n int) []trips.OutboxMessage {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), waitLimit)
 	defer cancel()
 	for {
-		got := mustReturn[[]trips.Notice](w)(w.Pending(ctx, n+1))
+		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(ctx, n+1))
 		if len(got) >= n {
 			return got
 		}
@@ -45,14 +45,14 @@ func (w *world) awaitPending(n int) []trips.Notice {
 // takeLease takes the lease, or ends the story.
 func (w *world) takeLease(holder string) {
 	w.Helper()
-	if !mustReturn[bool](w)(w.Lease(w.Context(), holder, time.Hour)) {
+	if !mustReturn[bool](w)(w.AcquireLease(w.Context(), holder, time.Hour)) {
 		w.Fatalf("%s did not get the lease", holder)
 	}
 }
 
-func (w *world) advanceTo(holder string, last trips.Notice) {
+func (w *world) advanceTo(holder string, last trips.OutboxMessage) {
 	w.Helper()
-	if err := w.Advance(w.Context(), holder, last); err != nil {
+	if err := w.AdvanceCursor(w.Context(), holder, last); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -87,7 +87,7 @@ func outboxUntilAdvanced(w *world) {
 	w.takeLease("relay")
 
 	for limit := range 7 {
-		got := mustReturn[[]trips.Notice](w)(w.Pending(w.Context(), limit))
+		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(w.Context(), limit))
 		sameNotices(w, got, all[:min(limit, 5)])
 	}
 
@@ -102,9 +102,9 @@ func outboxUntilAdvanced(w *world) {
 	}
 }
 
-func sameNotices(w *world, got, want []trips.Notice) {
+func sameNotices(w *world, got, want []trips.OutboxMessage) {
 	w.Helper()
-	place := func(ns []trips.Notice) (out [][2]int64) {
+	place := func(ns []trips.OutboxMessage) (out [][2]int64) {
 		for _, n := range ns {
 			out = append(out, [2]int64{int64(n.XID), n.ID})
 		}
@@ -117,23 +117,23 @@ func sameNotices(w *world, got, want []trips.Notice) {
 func oneRelay(w *world) {
 	lease := func(holder string, ttl time.Duration, want bool) {
 		w.Helper()
-		checkEqual(w, holder+" has the lease", mustReturn[bool](w)(w.Lease(w.Context(), holder, ttl)), want)
+		checkEqual(w, holder+" has the lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), holder, ttl)), want)
 	}
 	lease("a", time.Hour, true)
 	lease("b", time.Hour, false)
 	lease("a", time.Hour, true)
 	lease("b", time.Hour, false)
 	lease("a", time.Millisecond, true) // as good as giving it back
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.Lease(w.Context(), "b", time.Hour)) })
+	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Hour)) })
 	lease("a", time.Hour, false)
 
 	lease("b", time.Millisecond, true)
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.Lease(w.Context(), "c", time.Millisecond)) })
+	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "c", time.Millisecond)) })
 
 	var holders atomic.Int32
 	w.awaitTrue(func() bool {
 		runAtOnce(8, func(i int) {
-			if mustReturn[bool](w)(w.Lease(w.Context(), fmt.Sprint("crowd-", i), time.Hour)) {
+			if mustReturn[bool](w)(w.AcquireLease(w.Context(), fmt.Sprint("crowd-", i), time.Hour)) {
 				holders.Add(1)
 			}
 		})
@@ -159,24 +159,24 @@ func (w *world) awaitTrue(holds func() bool) {
 func lostLease(w *world) {
 	w.completeRide("rider", "driver")
 	all := w.awaitPending(5)
-	refused := func(who string, last trips.Notice) {
+	refused := func(who string, last trips.OutboxMessage) {
 		w.Helper()
-		if err := w.Advance(w.Context(), who, last); err == nil {
+		if err := w.AdvanceCursor(w.Context(), who, last); err == nil {
 			w.Errorf("%q moved the cursor", who)
 		}
 	}
 
 	refused("", all[4])
 	refused("a", all[4]) // never had it
-	checkEqual(w, "lease", mustReturn[bool](w)(w.Lease(w.Context(), "a", time.Millisecond)), true)
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.Lease(w.Context(), "b", time.Hour)) })
+	checkEqual(w, "lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), "a", time.Millisecond)), true)
+	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Hour)) })
 
 	refused("a", all[4]) // another has it
 	sameNotices(w, w.awaitPending(5), all)
 	w.advanceTo("b", all[2])
 	sameNotices(w, w.awaitPending(2), all[3:])
-	checkEqual(w, "lease", mustReturn[bool](w)(w.Lease(w.Context(), "b", time.Millisecond)), true)
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.Lease(w.Context(), "a", time.Hour)) })
+	checkEqual(w, "lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Millisecond)), true)
+	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "a", time.Hour)) })
 	refused("b", all[4])
 	sameNotices(w, w.awaitPending(2), all[3:])
 }
@@ -250,11 +250,11 @@ func nothingMissed(w *world) {
 }
 
 // relayUntil takes notices as a relay does until it has n, or until waitLimit.
-func (w *world) relayUntil(n int) (told []trips.Notice) {
+func (w *world) relayUntil(n int) (told []trips.OutboxMessage) {
 	ctx, cancel := context.WithTimeout(w.Context(), waitLimit)
 	defer cancel()
 	for len(told) < n && ctx.Err() == nil {
-		batch := mustReturn[[]trips.Notice](w)(w.Pending(ctx, 7))
+		batch := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(ctx, 7))
 		if len(batch) == 0 {
 			sleep.For(ctx, betweenPolls)
 			continue
@@ -268,7 +268,7 @@ func (w *world) relayUntil(n int) (told []trips.Notice) {
 
 func (w *world) sendChat(t trips.Trip, from trips.Actor, text string) chat.Message {
 	m := chat.Message{Trip: t.ID, From: from, ClientID: w.nextID("say"), Text: text, At: w.nextTime()}
-	m, err := w.Append(w.Context(), m, string(t.Region))
+	m, err := w.AppendChat(w.Context(), m, string(t.Region))
 	if err != nil {
 		w.Error(err)
 	}

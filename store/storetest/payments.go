@@ -21,7 +21,7 @@ var paymentStories = []story{
 }
 
 func (w *world) newCharge(t trips.Trip) payments.Charge {
-	return payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.Reference(t.ID), Amount: t.Quote.Fare,
+	return payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.ChargeReference(t.ID), Amount: t.Quote.Fare,
 		ProviderID: w.nextID("provider"), At: w.nextTime()}
 }
 
@@ -32,14 +32,14 @@ func settledOnce(w *world) {
 	}
 
 	asked := w.newCharge(t)
-	first := mustReturn[payments.Charge](w)(w.Settle(w.Context(), asked))
+	first := mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), asked))
 	if gap := asked.At.Sub(first.At).Abs(); gap >= time.Microsecond || first.At.Location() != time.UTC {
 		w.Errorf("charged at %v, kept as %v", asked.At, first.At)
 	}
 
 	asked.At = first.At
 	checkEqual(w, "charge", first, asked)
-	checkEqual(w, "again", mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(t))), first)
+	checkEqual(w, "again", mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(t))), first)
 	checkEqual(w, "charge", mustReturn[payments.Charge](w)(w.Charge(w.Context(), t.ID)), first)
 	checkEqual(w, "the trip", mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID)), t)
 
@@ -66,7 +66,7 @@ func settledAtOnce(w *world) {
 	var mu sync.Mutex
 	seen := map[payments.Charge]int{}
 	runAtOnce(n, func(int) {
-		c, err := w.Settle(w.Context(), w.newCharge(t))
+		c, err := w.RecordCharge(w.Context(), w.newCharge(t))
 		if err != nil {
 			w.Error(err)
 		}
@@ -90,7 +90,7 @@ func notCompleted(w *world) {
 		{w.requestTrip("a"), trips.ErrBadMove}, {w.rideToOnTrip("b", "b"), trips.ErrBadMove}, {cancelled, trips.ErrBadMove},
 		{ghost, trips.ErrNotFound},
 	} {
-		if _, err := w.Settle(w.Context(), w.newCharge(x.t)); !errors.Is(err, x.want) {
+		if _, err := w.RecordCharge(w.Context(), w.newCharge(x.t)); !errors.Is(err, x.want) {
 			w.Errorf("a trip that is %s: %v", x.t.State, err)
 		}
 		if _, err := w.Charge(w.Context(), x.t.ID); !errors.Is(err, trips.ErrNotFound) {
@@ -111,7 +111,7 @@ func unchargedTrips(w *world) {
 
 	look := func(before time.Time, limit int, want []trips.Trip) {
 		w.Helper()
-		checkSame(w, "uncharged", mustReturn[[]trips.Trip](w)(w.Uncharged(w.Context(), before, limit)), want)
+		checkSame(w, "uncharged", mustReturn[[]trips.Trip](w)(w.UnchargedTrips(w.Context(), before, limit)), want)
 	}
 
 	for i := range all {
@@ -119,23 +119,23 @@ func unchargedTrips(w *world) {
 		look(w.nextTime(), i, all[:i])
 	}
 
-	mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(all[1])))
-	mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(all[4])))
+	mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(all[1])))
+	mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(all[4])))
 	look(w.nextTime(), 10, slices.Concat(all[:1], all[2:4]))
 }
 
 func riderReceipts(w *world) {
 	var want []payments.Charge
 	for range 4 {
-		want = append(want, mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(w.completeRide("rider", "driver")))))
-		mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(w.completeRide("another rider", "another driver"))))
+		want = append(want, mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(w.completeRide("rider", "driver")))))
+		mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(w.completeRide("another rider", "another driver"))))
 	}
 	slices.Reverse(want)
 
 	for limit := range 6 {
-		got := mustReturn[[]payments.Charge](w)(w.Receipts(w.Context(), "rider", limit))
+		got := mustReturn[[]payments.Charge](w)(w.RiderCharges(w.Context(), "rider", limit))
 		checkSame(w, "receipts", got, want[:min(limit, 4)])
 	}
 
-	checkEqual(w, "receipts of nobody", len(mustReturn[[]payments.Charge](w)(w.Receipts(w.Context(), "nobody", 10))), 0)
+	checkEqual(w, "receipts of nobody", len(mustReturn[[]payments.Charge](w)(w.RiderCharges(w.Context(), "nobody", 10))), 0)
 }

@@ -18,7 +18,7 @@ var queryStories = []story{
 func activeTrip(w *world) {
 	none := func(a trips.Actor) {
 		w.Helper()
-		if t, err := w.Active(w.Context(), a); !errors.Is(err, trips.ErrNotFound) {
+		if t, err := w.ActiveTrip(w.Context(), a); !errors.Is(err, trips.ErrNotFound) {
 			w.Errorf("%s has %+v, %v", a, t, err)
 		}
 	}
@@ -28,13 +28,13 @@ func activeTrip(w *world) {
 	none(rider)
 	w.completeRide("ada", "x")
 	t := w.requestTrip("ada")
-	checkEqual(w, "asked", mustReturn[trips.Trip](w)(w.Active(w.Context(), rider)), t)
+	checkEqual(w, "asked", mustReturn[trips.Trip](w)(w.ActiveTrip(w.Context(), rider)), t)
 	none(driver)
 
 	t = w.commitMove(t.Reserve("ada", w.nextTime()))
 	for range 2 {
-		checkEqual(w, "the rider's", mustReturn[trips.Trip](w)(w.Active(w.Context(), rider)), t)
-		checkEqual(w, "the driver's", mustReturn[trips.Trip](w)(w.Active(w.Context(), driver)), t)
+		checkEqual(w, "the rider's", mustReturn[trips.Trip](w)(w.ActiveTrip(w.Context(), rider)), t)
+		checkEqual(w, "the driver's", mustReturn[trips.Trip](w)(w.ActiveTrip(w.Context(), driver)), t)
 		if t.State == trips.Reserved {
 			t = w.commitMove(t.Arrive(driver, w.nextTime()))
 		}
@@ -58,12 +58,12 @@ func openTrips(w *world) {
 	w.commitMove(want[2].Expire(trips.System("node"), "nobody came", w.nextTime()))
 	want = slices.Delete(want, 2, 3)
 	for limit := range 6 {
-		checkSame(w, "open", mustReturn[[]trips.Trip](w)(w.Open(w.Context(), limit)), want[:min(limit, 4)])
+		checkSame(w, "open", mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), limit)), want[:min(limit, 4)])
 	}
 }
 
 func drivenTrips(w *world) {
-	checkEqual(w, "driven", len(mustReturn[[]trips.Trip](w)(w.Driven(w.Context()))), 0)
+	checkEqual(w, "driven", len(mustReturn[[]trips.Trip](w)(w.TripsWithDriver(w.Context()))), 0)
 	reserved := w.commitMove(w.requestTrip("a").Reserve("a", w.nextTime()))
 	arrived := w.commitMove(w.requestTrip("b").Reserve("b", w.nextTime()))
 	arrived = w.commitMove(arrived.Arrive(trips.Driver("b"), w.nextTime()))
@@ -74,7 +74,7 @@ func drivenTrips(w *world) {
 	w.requestTrip("d")
 	w.completeRide("e", "e")
 	w.commitMove(w.rideToOnTrip("f", "f").Cancel(trips.System("node"), "flood", w.nextTime()))
-	got := mustReturn[[]trips.Trip](w)(w.Driven(w.Context()))
+	got := mustReturn[[]trips.Trip](w)(w.TripsWithDriver(w.Context()))
 	checkEqual(w, "driven", len(got), len(want))
 	for _, t := range got {
 		checkEqual(w, "driven", t, want[t.ID])
@@ -93,15 +93,15 @@ func tripsListed(w *world) {
 
 	for _, limit := range []int{0, 1, 3, 100} {
 		for i, t := range all {
-			got := mustReturn[[]trips.Trip](w)(w.List(w.Context(), trips.Rider("rider"), t.RequestedAt, limit))
+			got := mustReturn[[]trips.Trip](w)(w.ListTrips(w.Context(), trips.Rider("rider"), t.RequestedAt, limit))
 			checkSame(w, "before", got, all[i+1:min(i+1+limit, len(all))])
 		}
 
-		checkSame(w, "the driver's", mustReturn[[]trips.Trip](w)(w.List(w.Context(), trips.Driver("driver"), w.nextTime(), limit)),
+		checkSame(w, "the driver's", mustReturn[[]trips.Trip](w)(w.ListTrips(w.Context(), trips.Driver("driver"), w.nextTime(), limit)),
 			all[1:min(1+limit, len(all))])
 	}
 
 	for _, a := range []trips.Actor{trips.Rider("driver"), trips.Driver("rider"), trips.Driver(""), trips.System("node")} {
-		checkEqual(w, "trips of "+a.String(), len(mustReturn[[]trips.Trip](w)(w.List(w.Context(), a, w.nextTime(), 10))), 0)
+		checkEqual(w, "trips of "+a.String(), len(mustReturn[[]trips.Trip](w)(w.ListTrips(w.Context(), a, w.nextTime(), 10))), 0)
 	}
 }

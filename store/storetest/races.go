@@ -106,7 +106,7 @@ func greedyDriver(w *world) {
 	})
 
 	v.checkOneWinner(w, n, trips.ErrTaken)
-	checkEqual(w, "still open", len(mustReturn[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), n-1)
+	checkEqual(w, "still open", len(mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), 2*n))), n-1)
 }
 
 func hastyRider(w *world) {
@@ -116,7 +116,7 @@ func hastyRider(w *world) {
 		v.add(w.Apply(w.Context(), newMove(fmt.Sprint("ask-", i), w.newRequest("rider"))))
 	})
 	v.checkOneWinner(w, n, trips.ErrRiderBusy)
-	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), 1)
+	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), 2*n))), 1)
 }
 
 func manyCopies(w *world) {
@@ -133,7 +133,7 @@ func manyTaps(w *world) {
 	var v moveResults
 	runAtOnce(n, func(int) { v.add(w.Apply(w.Context(), newMove("tap", w.newRequest("rider")))) })
 	v.checkAllSame(w, n)
-	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.Open(w.Context(), 2*n))), 1)
+	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), 2*n))), 1)
 }
 
 func cancelMeetsAccept(w *world) {
@@ -161,10 +161,10 @@ func doneMeetsGivenUp(w *world) {
 			if i == 0 {
 				v.add(w.Apply(w.Context(), m))
 			} else {
-				v.add(w.Void(w.Context(), m.Key))
+				v.add(w.Abandon(w.Context(), m.Key))
 			}
 		})
-		v.checkErrors(w, trips.ErrVoid)
+		v.checkErrors(w, trips.ErrAbandoned)
 
 		// neither or both say that it was done
 		version := map[int]uint32{0: 1, 2: 2}[len(v.won)]
@@ -194,7 +194,7 @@ func manyDriversManyTrips(w *world) {
 		drivers[ev.Trip.Driver], rides[ev.Trip.ID] = true, true
 	}
 
-	driven := mustReturn[[]trips.Trip](w)(w.Driven(w.Context()))
+	driven := mustReturn[[]trips.Trip](w)(w.TripsWithDriver(w.Context()))
 	if len(drivers) != len(v.won) || len(rides) != len(v.won) || len(driven) != len(v.won) {
 		w.Errorf("%d won: %d drivers, %d trips, %d driven", len(v.won), len(drivers), len(rides), len(driven))
 	}

@@ -22,17 +22,17 @@ var refundStories = []story{
 // paidRide is a whole ride that was paid.
 func (w *world) paidRide(who string) payments.Charge {
 	w.Helper()
-	return mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(w.completeRide(trips.RiderID(who), trips.DriverID(who)))))
+	return mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(w.completeRide(trips.RiderID(who), trips.DriverID(who)))))
 }
 
 func (w *world) askRefund(c payments.Charge) payments.Refund {
 	w.Helper()
-	return mustReturn[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "completed by mistake", w.nextTime()))
+	return mustReturn[payments.Refund](w)(w.RequestRefund(w.Context(), c.Trip, "completed by mistake", w.nextTime()))
 }
 
 func (w *world) endRefund(r payments.Refund, state payments.RefundState) payments.Refund {
 	w.Helper()
-	return mustReturn[payments.Refund](w)(w.EndRefund(w.Context(), r.Trip, state, w.nextID("refund"), w.nextTime()))
+	return mustReturn[payments.Refund](w)(w.FinishRefund(w.Context(), r.Trip, state, w.nextID("refund"), w.nextTime()))
 }
 
 func refundedOnce(w *world) {
@@ -46,21 +46,21 @@ func refundedOnce(w *world) {
 	checkEqual(w, "reference", asked.Reference, payments.RefundReference(c.Trip))
 	checkEqual(w, "amount", asked.Amount, c.Amount)
 	checkEqual(w, "reason", asked.Reason, "completed by mistake")
-	checkEqual(w, "state", asked.State, payments.RefundAsked)
+	checkEqual(w, "state", asked.State, payments.RefundRequested)
 	checkEqual(w, "end", asked.EndedAt, time.Time{})
-	checkEqual(w, "again", mustReturn[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "other", w.nextTime())), asked)
+	checkEqual(w, "again", mustReturn[payments.Refund](w)(w.RequestRefund(w.Context(), c.Trip, "other", w.nextTime())), asked)
 	checkEqual(w, "kept", mustReturn[payments.Refund](w)(w.Refund(w.Context(), c.Trip)), asked)
 	checkEqual(w, "charge while asked", mustReturn[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
 
 	done := w.endRefund(asked, payments.RefundDone)
-	if done.State != payments.RefundDone || done.ProviderID == "" || !done.EndedAt.After(done.AskedAt) ||
-		done.EndedAt.Location() != time.UTC || done.AskedAt != asked.AskedAt {
+	if done.State != payments.RefundDone || done.ProviderID == "" || !done.EndedAt.After(done.RequestedAt) ||
+		done.EndedAt.Location() != time.UTC || done.RequestedAt != asked.RequestedAt {
 		w.Errorf("done: %+v", done)
 	}
 
 	c.Refunded = c.Amount
 	checkEqual(w, "charge", mustReturn[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
-	checkSame(w, "receipts", mustReturn[[]payments.Charge](w)(w.Receipts(w.Context(), c.Rider, 10)), []payments.Charge{c})
+	checkSame(w, "receipts", mustReturn[[]payments.Charge](w)(w.RiderCharges(w.Context(), c.Rider, 10)), []payments.Charge{c})
 	checkEqual(w, "notices", len(w.awaitPending(6)), told)
 }
 
@@ -79,12 +79,12 @@ func refundedAtOnce(w *world) {
 	}
 
 	runAtOnce(n, func(i int) {
-		r, err := w.AskRefund(w.Context(), c.Trip, fmt.Sprint("reason ", i), w.nextTime())
+		r, err := w.RequestRefund(w.Context(), c.Trip, fmt.Sprint("reason ", i), w.nextTime())
 		note(asked, r, err)
 	})
 
 	runAtOnce(n, func(i int) {
-		r, err := w.EndRefund(w.Context(), c.Trip, payments.RefundDone, fmt.Sprint("provider ", i), w.nextTime())
+		r, err := w.FinishRefund(w.Context(), c.Trip, payments.RefundDone, fmt.Sprint("provider ", i), w.nextTime())
 		note(ended, r, err)
 	})
 	checkEqual(w, "different refunds", len(asked), 1)
@@ -95,10 +95,10 @@ func refundedAtOnce(w *world) {
 func notCharged(w *world) {
 	cancelled := w.commitMove(w.requestTrip("c").Cancel(trips.Rider("c"), "", w.nextTime()))
 	for _, t := range []trips.Trip{w.completeRide("a", "a"), cancelled, w.newRequest("ghost").Trip} {
-		if r, err := w.AskRefund(w.Context(), t.ID, "because", w.nextTime()); !errors.Is(err, trips.ErrNotFound) {
+		if r, err := w.RequestRefund(w.Context(), t.ID, "because", w.nextTime()); !errors.Is(err, trips.ErrNotFound) {
 			w.Errorf("a trip that is %s: %+v, %v", t.State, r, err)
 		}
-		if r, err := w.EndRefund(w.Context(), t.ID, payments.RefundDone, "p", w.nextTime()); !errors.Is(err, trips.ErrNotFound) {
+		if r, err := w.FinishRefund(w.Context(), t.ID, payments.RefundDone, "p", w.nextTime()); !errors.Is(err, trips.ErrNotFound) {
 			w.Errorf("the end of a refund nobody asked for: %+v, %v", r, err)
 		}
 	}
@@ -110,9 +110,9 @@ func refundAskedAgain(w *world) {
 	checkEqual(w, "state", failed.State, payments.RefundFailed)
 	checkEqual(w, "charge", mustReturn[payments.Charge](w)(w.Charge(w.Context(), c.Trip)), c)
 
-	again := mustReturn[payments.Refund](w)(w.AskRefund(w.Context(), c.Trip, "once more", w.nextTime()))
-	if again.State != payments.RefundAsked || again.Reason != "once more" || !again.EndedAt.IsZero() ||
-		again.ProviderID != failed.ProviderID || !again.AskedAt.After(failed.AskedAt) || again.Amount != c.Amount {
+	again := mustReturn[payments.Refund](w)(w.RequestRefund(w.Context(), c.Trip, "once more", w.nextTime()))
+	if again.State != payments.RefundRequested || again.Reason != "once more" || !again.EndedAt.IsZero() ||
+		again.ProviderID != failed.ProviderID || !again.RequestedAt.After(failed.RequestedAt) || again.Amount != c.Amount {
 		w.Errorf("asked again: %+v", again)
 	}
 
@@ -132,7 +132,7 @@ func openRefunds(w *world) {
 	}
 
 	for i := range all {
-		look(all[i].AskedAt, 10, all[:i])
+		look(all[i].RequestedAt, 10, all[:i])
 		look(w.nextTime(), i, all[:i])
 	}
 
@@ -143,9 +143,9 @@ func openRefunds(w *world) {
 
 func refundsSeen(w *world) {
 	want := map[trips.TripID]payments.Refund{}
-	for i, state := range []payments.RefundState{payments.RefundDone, payments.RefundFailed, payments.RefundAsked} {
+	for i, state := range []payments.RefundState{payments.RefundDone, payments.RefundFailed, payments.RefundRequested} {
 		r := w.askRefund(w.paidRide(fmt.Sprint(i)))
-		if state != payments.RefundAsked {
+		if state != payments.RefundRequested {
 			r = w.endRefund(r, state)
 		}
 		want[r.Trip] = r

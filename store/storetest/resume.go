@@ -52,12 +52,12 @@ func (w *world) resumeQueries(i int) []trips.ResumeQuery {
 	if i%3 == 0 {
 		a := w.keepAlert(t, "sos")
 		if i%2 == 0 {
-			mustReturn[sos.Alert](w)(w.AckAlert(w.Context(), a.ID, w.nextTime()))
+			mustReturn[sos.Alert](w)(w.AcknowledgeAlert(w.Context(), a.ID, w.nextTime()))
 		}
 	}
 
 	if t.State == trips.Completed && i > 5 {
-		mustReturn[payments.Charge](w)(w.Settle(w.Context(), w.newCharge(t)))
+		mustReturn[payments.Charge](w)(w.RecordCharge(w.Context(), w.newCharge(t)))
 	}
 	if i == 9 {
 		w.endRefund(w.askRefund(mustReturn[payments.Charge](w)(w.Charge(w.Context(), t.ID))), payments.RefundDone)
@@ -92,7 +92,7 @@ func (w *world) tripUpTo(i int) trips.Trip {
 // resumeAlone reads with the store's other methods what ResumeStates reads.
 func (w *world) resumeAlone(q trips.ResumeQuery) (state trips.ResumeState) {
 	w.Helper()
-	t, err := w.Active(w.Context(), q.Who)
+	t, err := w.ActiveTrip(w.Context(), q.Who)
 	if !w.wasFound(err) {
 		if t, err = w.Trip(w.Context(), q.Trip); !w.wasFound(err) {
 			return trips.ResumeState{}
@@ -101,7 +101,7 @@ func (w *world) resumeAlone(q trips.ResumeQuery) (state trips.ResumeState) {
 
 	state.Trip = t
 
-	said, err := w.History(w.Context(), t.ID, 0, 100)
+	said, err := w.ChatHistory(w.Context(), t.ID, 0, 100)
 	w.must(err)
 	state.LastChatSeq = uint32(len(said))
 	calls, err := w.AlertsOf(w.Context(), q.Who, t.ID)

@@ -23,7 +23,7 @@ type Store interface {
 	trips.Outbox
 	chat.Store
 	payments.Store
-	payments.Refunds
+	payments.RefundStore
 	sos.Store
 	Auditor
 	Resumer
@@ -120,8 +120,8 @@ func (w *world) newRequest(rider trips.RiderID) trips.Event {
 }
 
 // newMove returns the event's move under a command id of its own actor.
-func newMove(id string, ev trips.Event) trips.Move {
-	return trips.Move{Key: trips.Key{Actor: ev.By, ID: id, Print: string(ev.Kind)}, Event: ev}
+func newMove(id string, ev trips.Event) trips.Command {
+	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: id, Fingerprint: string(ev.Kind)}, Event: ev}
 }
 
 // commitMove applies an event under a new key and returns the trip after it.

@@ -48,9 +48,9 @@ type Tab struct {
 	strange []string
 }
 
-// Browser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1 its
-// absence is a failure.
-func Browser(t testing.TB) string {
+// FindBrowser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1
+// its absence is a failure.
+func FindBrowser(t testing.TB) string {
 	t.Helper()
 
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -67,11 +67,11 @@ func Browser(t testing.TB) string {
 	return ""
 }
 
-// Need skips the test where the page cannot be shown: no browser, or no map
-// library in the build; with RIDEHAIL_TEST_REQUIRE=1 it fails instead.
-func Need(t testing.TB) {
+// RequireBrowser skips the test where the page cannot be shown: no browser, or
+// no map library in the build; with RIDEHAIL_TEST_REQUIRE=1 it fails instead.
+func RequireBrowser(t testing.TB) {
 	t.Helper()
-	Browser(t)
+	FindBrowser(t)
 
 	switch {
 	case web.HasLibraries():
@@ -82,10 +82,10 @@ func Need(t testing.TB) {
 	}
 }
 
-// Open starts a browser and loads the page. The browser ends with the test.
-func Open(ctx context.Context, t testing.TB, baseURL string, screen Screen) *Tab {
+// OpenTab starts a browser and loads the page. The browser ends with the test.
+func OpenTab(ctx context.Context, t testing.TB, baseURL string, screen Screen) *Tab {
 	t.Helper()
-	path := Browser(t)
+	path := FindBrowser(t)
 	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
 	options = append(options, chromedp.ExecPath(path), chromedp.NoSandbox,
 		chromedp.Flag("headless", "new"), chromedp.Flag("use-angle", "swiftshader"),
@@ -135,9 +135,9 @@ func describe(d *runtime.ExceptionDetails) string {
 	return d.Text
 }
 
-// Clean fails the test if the page threw an error or asked another origin for
-// anything.
-func (tab *Tab) Clean() {
+// CheckClean fails the test if the page threw an error or asked another origin
+// for anything.
+func (tab *Tab) CheckClean() {
 	tab.t.Helper()
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
@@ -164,14 +164,14 @@ func eval[T any](tab *Tab, expression string) T {
 	return value
 }
 
-// Until waits for an expression to hold, at most so long.
-func (tab *Tab) Until(expression string, atMost time.Duration) {
+// WaitUntil waits for an expression to hold, at most so long.
+func (tab *Tab) WaitUntil(expression string, atMost time.Duration) {
 	tab.t.Helper()
 	_, err := chromedp.Run(tab.ctx, chromedp.Poll[bool](expression,
 		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(atMost)))
 	if err != nil {
-		tab.Shot("stuck")
-		tab.Clean()
+		tab.Screenshot("stuck")
+		tab.CheckClean()
 		shown, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string](
 			`JSON.stringify(document.body.dataset) + " " + document.body.innerText`))
 		tab.t.Fatalf("waited %v for %s: %v; the page shows %s", atMost, expression, err, shown)
@@ -184,8 +184,8 @@ func (tab *Tab) Click(selector chromedp.CSS) {
 	tab.Do("click "+string(selector), chromedp.Click(selector, chromedp.NodeVisible))
 }
 
-// Shot keeps a picture in the folder named by RIDEHAIL_SHOTS, if set.
-func (tab *Tab) Shot(name string) {
+// Screenshot keeps a picture in the folder named by RIDEHAIL_SHOTS, if set.
+func (tab *Tab) Screenshot(name string) {
 	tab.t.Helper()
 	dir := os.Getenv("RIDEHAIL_SHOTS")
 	if dir == "" {

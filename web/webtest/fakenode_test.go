@@ -210,7 +210,7 @@ func (f *fakeNode) hear(frame *wire.ClientFrame) {
 	case *wire.ClientFrame_Hello:
 		f.welcomeLocked(b.Hello.GetResume())
 	case *wire.ClientFrame_Ping:
-		now := wire.Millis(time.Now())
+		now := wire.ToMillis(time.Now())
 		f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{T1Ms: b.Ping.GetT1Ms(), T2Ms: now, T3Ms: now}}})
 	case *wire.ClientFrame_RequestTrip:
 		if f.expired > 0 {
@@ -262,12 +262,12 @@ func (f *fakeNode) moveLocked(kind string) {
 	f.seq++
 	f.trip.Version = f.seq
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: "trip-1", Seq: f.seq, Kind: kind, AtMs: wire.Millis(time.Now()), Trip: f.trip}}})
+		TripId: "trip-1", Seq: f.seq, Kind: kind, AtMs: wire.ToMillis(time.Now()), Trip: f.trip}}})
 }
 
 func (f *fakeNode) sayLocked(from, text, id string) *wire.ChatMessage {
 	m := &wire.ChatMessage{TripId: "trip-1", Seq: uint32(len(f.chat) + 1), From: from, Text: text,
-		AtMs: wire.Millis(time.Now()), ClientId: id}
+		AtMs: wire.ToMillis(time.Now()), ClientId: id}
 	f.chat = append(f.chat, m)
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: m}})
 	return m

@@ -33,19 +33,19 @@ func (f *fakeNode) scriptLocked() {
 			f.sayLocked("driver", "I am here, the dark blue one", "d1")
 		}
 		f.afterLocked(8, func() {
-			f.trip.State, f.trip.StartedMs = "on_trip", wire.Millis(time.Now())
+			f.trip.State, f.trip.StartedMs = "on_trip", wire.ToMillis(time.Now())
 			f.moveLocked("on_trip")
 		})
 	case "on_trip":
 		f.positionLocked(f.trip.Pickup, f.trip.Dropoff, 30)
 		f.afterLocked(30, func() {
-			f.trip.State, f.trip.EndedMs = "completed", wire.Millis(time.Now().Add(6*time.Minute))
+			f.trip.State, f.trip.EndedMs = "completed", wire.ToMillis(time.Now().Add(6*time.Minute))
 			f.moveLocked("completed")
 		})
 	case "completed":
 		if f.n == 6 {
 			f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: &wire.Receipt{TripId: "trip-1",
-				Reference: "rh-7f3a09", Amount: f.trip.Fare, AtMs: wire.Millis(time.Now())}}})
+				Reference: "rh-7f3a09", Amount: f.trip.Fare, AtMs: wire.ToMillis(time.Now())}}})
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (f *fakeNode) afterLocked(ticks uint32, act func()) {
 func (f *fakeNode) positionLocked(from, to *wire.Point, ticks uint32) {
 	share := min(1, float64(f.n)/float64(ticks))
 	p := &wire.Point{Lng: from.Lng + (to.Lng-from.Lng)*share, Lat: from.Lat + (to.Lat-from.Lat)*share}
-	now := wire.Millis(time.Now())
+	now := wire.ToMillis(time.Now())
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: f.n, DriverId: "driver-017",
 		Seq: f.n, AtMs: now - 3, ReceivedMs: now - 1.2, SentMs: now - 1, Point: p, Speed: 12,
 		Heading: float32(math.Atan2(to.Lng-from.Lng, to.Lat-from.Lat) * 180 / math.Pi)}}})

@@ -16,7 +16,7 @@ import (
 
 func ready(t *testing.T) context.Context {
 	t.Helper()
-	Need(t)
+	RequireBrowser(t)
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(stop)
 	return ctx
@@ -32,8 +32,8 @@ func TestRiderTakesAWholeRideOnAPhone(t *testing.T) {
 
 // waiting opens the page and orders a ride whose driver stays on the way.
 func waiting(t *testing.T, f *fakeNode) *Tab {
-	tab := Open(ready(t), t, f.URL, Desktop)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, patience)
+	tab := OpenTab(ready(t), t, f.URL, Desktop)
+	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, patience)
 	tab.choosePlaces()
 	tab.Click("#request")
 	tab.reach("reserved", patience)
@@ -48,17 +48,19 @@ func TestConnectionLostMidRideLosesAndDoublesNothing(t *testing.T) {
 	tab.chat("before")
 	tab.Click("#open-chat")
 	back := f.leave()
-	tab.Until(`document.body.dataset.connection === "lost"`, patience)
+
+	tab.WaitUntil(`document.body.dataset.connection === "lost"`, patience)
 	tab.Do("say it while offline", chromedp.SendKeys(chromedp.CSS("#chat-text"), `<img src=x onerror="throw 1">`))
 	tab.Do("send", chromedp.SendKeys(chromedp.CSS("#chat-text"), "\r"))
-	tab.Until(`document.querySelectorAll("#chat li[data-state=waiting]").length === 1`, patience)
+	tab.WaitUntil(`document.querySelectorAll("#chat li[data-state=waiting]").length === 1`, patience)
 	f.mu.Lock()
 	f.chat = append(f.chat, &wire.ChatMessage{TripId: "trip-1", Seq: 2, From: "driver", Text: "while you were away"})
 	f.mu.Unlock()
 
 	back()
-	tab.Until(`document.body.dataset.connection === "live"`, patience)
-	tab.Until(`document.querySelectorAll("#chat li[data-state=said]").length === 3`, patience)
+	tab.WaitUntil(`document.body.dataset.connection === "live"`, patience)
+	tab.WaitUntil(`document.querySelectorAll("#chat li[data-state=said]").length === 3`, patience)
+
 	lines := eval[[]string](tab, `[...document.querySelectorAll("#chat li p")].map((p) => p.textContent)`)
 	if got := strings.Join(lines, "|"); got != `before|while you were away|<img src=x onerror="throw 1">` {
 		t.Errorf("chat after the reconnect: %s", got)
@@ -74,7 +76,7 @@ func TestConnectionLostMidRideLosesAndDoublesNothing(t *testing.T) {
 		t.Errorf("%d trips were opened, want 1", f.requests)
 	}
 
-	tab.Clean()
+	tab.CheckClean()
 }
 
 func TestSilentDriverIsShownWithTheAgeOfTheLastFix(t *testing.T) {
@@ -84,12 +86,12 @@ func TestSilentDriverIsShownWithTheAgeOfTheLastFix(t *testing.T) {
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{TripId: "trip-1", Lost: true, AgeS: 21}}})
 	f.mu.Unlock()
 
-	tab.Until(`/went silent. Last position \d+ s ago/.test(document.getElementById("banner").textContent)`, patience)
-	tab.Shot("7-silent")
+	tab.WaitUntil(`/went silent. Last position \d+ s ago/.test(document.getElementById("banner").textContent)`, patience)
+	tab.Screenshot("7-silent")
 	f.mu.Lock()
 	f.sendLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{TripId: "trip-1"}}})
 	f.mu.Unlock()
-	tab.Until(`document.getElementById("banner").hidden`, patience)
+	tab.WaitUntil(`document.getElementById("banner").hidden`, patience)
 }
 
 func TestCancelAsksFirst(t *testing.T) {
@@ -97,12 +99,12 @@ func TestCancelAsksFirst(t *testing.T) {
 	tab.Click("#cancel")
 	tab.Click("#keep-ride")
 	tab.Click("#cancel")
-	tab.Shot("8-cancel")
+	tab.Screenshot("8-cancel")
 	tab.Click("#confirm-cancel")
-	tab.Until(`document.body.dataset.state === "cancelled" && document.body.innerText.includes("You cancelled")`, patience)
+	tab.WaitUntil(`document.body.dataset.state === "cancelled" && document.body.innerText.includes("You cancelled")`, patience)
 	tab.Click("#again")
-	tab.Until(`document.body.dataset.state === "choose_pickup"`, patience)
-	tab.Clean()
+	tab.WaitUntil(`document.body.dataset.state === "choose_pickup"`, patience)
+	tab.CheckClean()
 }
 
 func TestACallForHelpAsksFirstAndIsSeen(t *testing.T) {
@@ -110,11 +112,11 @@ func TestACallForHelpAsksFirstAndIsSeen(t *testing.T) {
 	tab := waiting(t, f)
 	tab.Click("#emergency")
 	tab.Click("#no-help")
-	tab.Shot("12-tools")
+	tab.Screenshot("12-tools")
 	tab.Click("#emergency")
-	tab.Shot("13-emergency")
+	tab.Screenshot("13-emergency")
 	tab.Click("#confirm-help")
-	tab.Until(`document.getElementById("help").textContent.includes("operators have your call")`, patience)
+	tab.WaitUntil(`document.getElementById("help").textContent.includes("operators have your call")`, patience)
 	f.mu.Lock()
 	if len(f.calls) != 1 {
 		t.Errorf("the page called %d times", len(f.calls))
@@ -125,31 +127,31 @@ func TestACallForHelpAsksFirstAndIsSeen(t *testing.T) {
 	}
 	f.mu.Unlock()
 
-	tab.Until(`document.getElementById("help").textContent.includes("has seen your call")`, patience)
-	tab.Until(`document.getElementById("emergency") !== null`, patience)
-	tab.Clean()
+	tab.WaitUntil(`document.getElementById("help").textContent.includes("has seen your call")`, patience)
+	tab.WaitUntil(`document.getElementById("emergency") !== null`, patience)
+	tab.CheckClean()
 }
 
 func TestQuoteSaysWhenItIsAGuessAndRefusalsComeInWords(t *testing.T) {
-	tab := Open(ready(t), t, newFakeNode(t, func(f *fakeNode) { f.road = false }).URL, Phone)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, patience)
+	tab := OpenTab(ready(t), t, newFakeNode(t, func(f *fakeNode) { f.road = false }).URL, Phone)
+	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, patience)
 	tab.choosePlaces()
-	tab.Until(`document.getElementById("straight") !== null`, patience)
-	tab.Shot("9-straight")
+	tab.WaitUntil(`document.getElementById("straight") !== null`, patience)
+	tab.Screenshot("9-straight")
 	tab.Click("#choose-dropoff")
 	eval[bool](tab, `(window.ridehail.map.jumpTo({ center: [3.4, 6.3], zoom: 12 }), true)`)
 	tab.Do("click", chromedp.MouseClickXY(200, 300))
-	tab.Until(`document.body.dataset.state === "quote_failed"`, patience)
-	tab.Until(`document.getElementById("problem").textContent === "We do not serve this place yet."`, patience)
-	tab.Shot("10-outside")
-	tab.Clean()
+	tab.WaitUntil(`document.body.dataset.state === "quote_failed"`, patience)
+	tab.WaitUntil(`document.getElementById("problem").textContent === "We do not serve this place yet."`, patience)
+	tab.Screenshot("10-outside")
+	tab.CheckClean()
 }
 
 func TestPageNamesTheMissingStepWhenTheMapLibraryIsAbsent(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 
-	Browser(t)
+	FindBrowser(t)
 	page := web.Handler()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/lib/") {
@@ -160,7 +162,7 @@ func TestPageNamesTheMissingStepWhenTheMapLibraryIsAbsent(t *testing.T) {
 	}))
 	defer s.Close()
 
-	tab := Open(ctx, t, s.URL, Desktop)
-	tab.Until(`document.body.dataset.state === "missing_library" && document.getElementById("notice").innerText.includes("make web")`, patience)
-	tab.Shot("11-missing")
+	tab := OpenTab(ctx, t, s.URL, Desktop)
+	tab.WaitUntil(`document.body.dataset.state === "missing_library" && document.getElementById("notice").innerText.includes("make web")`, patience)
+	tab.Screenshot("11-missing")
 }

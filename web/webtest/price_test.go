@@ -41,18 +41,18 @@ func TestBusyPlacesAreHexagonsAndTheirPriceSaysSo(t *testing.T) {
 	for _, screen := range []Screen{Desktop, Phone} {
 		t.Run(screen.Name, func(t *testing.T) {
 			f := newFakeNode(t, priced)
-			tab := Open(ready(t), t, f.URL, screen)
-			tab.Until(`document.body.dataset.surge === "3" && !document.getElementById("surge").hidden`, 45*time.Second)
-			tab.Until(`document.getElementById("surge").innerText.includes("×3.0")`, 5*time.Second)
-			tab.Until(`window.ridehail.map.queryRenderedFeatures({ layers: ["surge"] }).length >= 3`, 20*time.Second)
-			tab.Until(`document.getElementById("thanks").textContent === "© nobody"`, 5*time.Second)
-			tab.Until(`Number(document.body.dataset.cars) > 1`, 20*time.Second)
+			tab := OpenTab(ready(t), t, f.URL, screen)
+			tab.WaitUntil(`document.body.dataset.surge === "3" && !document.getElementById("surge").hidden`, 45*time.Second)
+			tab.WaitUntil(`document.getElementById("surge").innerText.includes("×3.0")`, 5*time.Second)
+			tab.WaitUntil(`window.ridehail.map.queryRenderedFeatures({ layers: ["surge"] }).length >= 3`, 20*time.Second)
+			tab.WaitUntil(`document.getElementById("thanks").textContent === "© nobody"`, 5*time.Second)
+			tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, 20*time.Second)
 			tab.settle()
-			tab.Shot("14-surge")
+			tab.Screenshot("14-surge")
 			tab.choosePlaces()
-			tab.Until(`document.getElementById("busy").textContent === "×1.4 busy here"`, 5*time.Second)
-			tab.Until(`/^price holds for [0-9]:[0-5][0-9]$/.test(document.getElementById("price-holds").textContent)`, 5*time.Second)
-			tab.Shot("15-busy-quote")
+			tab.WaitUntil(`document.getElementById("busy").textContent === "×1.4 busy here"`, 5*time.Second)
+			tab.WaitUntil(`/^price holds for [0-9]:[0-5][0-9]$/.test(document.getElementById("price-holds").textContent)`, 5*time.Second)
+			tab.Screenshot("15-busy-quote")
 			tab.Click("#request")
 			tab.reach("reserved", 20*time.Second)
 			f.mu.Lock()
@@ -61,26 +61,27 @@ func TestBusyPlacesAreHexagonsAndTheirPriceSaysSo(t *testing.T) {
 				t.Errorf("the request came with the quotes %q", f.sent)
 			}
 
-			tab.Clean()
+			tab.CheckClean()
 		})
 	}
 }
 
 func TestAnExpiredPriceIsConfirmedAnewAndNotChargedSilently(t *testing.T) {
 	f := newFakeNode(t, priced, func(f *fakeNode) { f.expired, f.hold = 1, true })
-	tab := Open(ready(t), t, f.URL, Desktop)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
+	tab := OpenTab(ready(t), t, f.URL, Desktop)
+	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
 	tab.choosePlaces()
 	before := eval[string](tab, `document.getElementById("price").textContent`)
 	tab.Click("#request")
-	tab.Until(`document.getElementById("new-price") !== null && document.body.dataset.state === "quoted"`, 20*time.Second)
+	tab.WaitUntil(`document.getElementById("new-price") !== null && document.body.dataset.state === "quoted"`, 20*time.Second)
+
 	note := eval[string](tab, `document.getElementById("new-price").textContent`)
 	after := eval[string](tab, `document.getElementById("price").textContent`)
 	if want := "The price was " + before + " and no longer held. Please confirm the new one."; note != want || after == before {
 		t.Errorf("%q, and the price %s became %s", note, before, after)
 	}
 
-	tab.Shot("16-new-price")
+	tab.Screenshot("16-new-price")
 	f.mu.Lock()
 	if f.requests != 0 || len(f.sent) != 1 {
 		t.Errorf("%d trips, quotes %q, before anybody confirmed", f.requests, f.sent)
@@ -94,23 +95,24 @@ func TestAnExpiredPriceIsConfirmedAnewAndNotChargedSilently(t *testing.T) {
 	if f.requests != 1 || len(f.sent) != 2 || f.sent[0] == f.sent[1] {
 		t.Errorf("%d trips, quotes %q", f.requests, f.sent)
 	}
-	tab.Clean()
+
+	tab.CheckClean()
 }
 
 func TestAPriceThatRunsOutWhileNobodyConfirmsIsAskedForAnew(t *testing.T) {
 	f := newFakeNode(t, priced)
-	tab := Open(ready(t), t, f.URL, Phone)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
+	tab := OpenTab(ready(t), t, f.URL, Phone)
+	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
 	tab.choosePlaces()
 	eval[bool](tab, `(window.ridehail.ride.quote.endsMs = Date.now() - 1, true)`)
-	tab.Until(`document.getElementById("new-price") !== null`, 30*time.Second)
+	tab.WaitUntil(`document.getElementById("new-price") !== null`, 30*time.Second)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.quotes < 2 || len(f.sent) != 0 {
 		t.Errorf("%d quotes were asked for, %q sent", f.quotes, f.sent)
 	}
 
-	tab.Clean()
+	tab.CheckClean()
 }
 
 func TestABigCityIsDrawnFromItsTiles(t *testing.T) {
@@ -129,18 +131,19 @@ func TestABigCityIsDrawnFromItsTiles(t *testing.T) {
 		}
 	})
 
-	tab := Open(ready(t), t, f.URL, Desktop)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
-	tab.Until(`["land", "street", "motorway", "district-name"].every((id) =>
+	tab := OpenTab(ready(t), t, f.URL, Desktop)
+	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, 45*time.Second)
+	tab.WaitUntil(`["land", "street", "motorway", "district-name"].every((id) =>
 		window.ridehail.map.queryRenderedFeatures({ layers: [id] }).length > 0)`, 30*time.Second)
 	tab.settle()
-	tab.Shot("17-tiles")
+	tab.Screenshot("17-tiles")
 	tab.choosePlaces()
-	tab.Until(`/Palm Grove|Old Market|Marina/.test(document.getElementById("choose-pickup").textContent)`, 5*time.Second)
+	tab.WaitUntil(`/Palm Grove|Old Market|Marina/.test(document.getElementById("choose-pickup").textContent)`, 5*time.Second)
 	if asked.Load() == 0 {
 		t.Error("no tile was asked for")
 	}
-	tab.Clean()
+
+	tab.CheckClean()
 }
 
 // fakeTile cuts a tile out of a city.
@@ -165,9 +168,11 @@ func fakeTile(city *geojson.FeatureCollection, z, x, y string) []byte {
 	layers.ProjectToTile(maptile.New(column, row, maptile.Zoom(zoom)))
 	layers.Clip(mvt.MapboxGLDefaultExtentBound)
 	layers.RemoveEmpty(0, 0)
+
 	tile, err := mvt.Marshal(layers)
 	if err != nil {
 		panic(err)
 	}
+
 	return tile
 }

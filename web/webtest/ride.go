@@ -21,28 +21,28 @@ func RideThrough(ctx context.Context, t testing.TB, baseURL string) {
 // RideOn is RideThrough on a screen of another size.
 func RideOn(ctx context.Context, t testing.TB, baseURL string, screen Screen) {
 	t.Helper()
-	tab := Open(ctx, t, baseURL, screen)
+	tab := OpenTab(ctx, t, baseURL, screen)
 	tab.reach("choose_pickup", patience)
-	tab.Until(`document.body.dataset.connection === "live"`, patience)
-	tab.Until(`Number(document.body.dataset.cars) > 1`, patience)
-	tab.Shot("1-cars")
+	tab.WaitUntil(`document.body.dataset.connection === "live"`, patience)
+	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, patience)
+	tab.Screenshot("1-cars")
 	tab.choosePlaces()
-	tab.Shot("2-quote")
+	tab.Screenshot("2-quote")
 	tab.Click("#request")
 	tab.reach("reserved", patience)
-	tab.Until(`document.getElementById("figures").dataset.latencyMs !== undefined`, patience)
-	tab.Until(`(document.getElementById("eta")?.textContent ?? "") !== "" || document.body.dataset.state !== "reserved"`, patience)
+	tab.WaitUntil(`document.getElementById("figures").dataset.latencyMs !== undefined`, patience)
+	tab.WaitUntil(`(document.getElementById("eta")?.textContent ?? "") !== "" || document.body.dataset.state !== "reserved"`, patience)
 	tab.settle()
-	tab.Shot("3-on-the-way")
+	tab.Screenshot("3-on-the-way")
 	tab.chat("I am at the corner by the blue gate")
 	tab.reach("on_trip", 4*time.Minute)
 	tab.settle()
-	tab.Shot("5-on-trip")
+	tab.Screenshot("5-on-trip")
 	tab.reach("paid", 6*time.Minute)
-	tab.Until(`document.getElementById("paid").textContent.length > 1`, patience)
+	tab.WaitUntil(`document.getElementById("paid").textContent.length > 1`, patience)
 	tab.settle()
-	tab.Shot("6-receipt")
-	tab.Clean()
+	tab.Screenshot("6-receipt")
+	tab.CheckClean()
 }
 
 // choosePlaces clicks two places where cars are, since cars are on roads.
@@ -54,7 +54,7 @@ func (tab *Tab) choosePlaces() {
 	to := tab.carAt(from.X, from.Y, 110)
 	tab.Do("click the destination", chromedp.MouseClickXY(to.X, to.Y))
 	tab.reach("quoted", patience)
-	tab.Until(`/\d/.test(document.getElementById("price").textContent)`, patience)
+	tab.WaitUntil(`/\d/.test(document.getElementById("price").textContent)`, patience)
 	tab.settle()
 }
 
@@ -75,7 +75,7 @@ func (tab *Tab) carAt(x, y, gap float64) spot {
 			.sort((p, q) => away(p) - away(q))[0] ?? null;
 	})()`, gap, x, y, gap))
 	if found == nil {
-		tab.Shot("no-car")
+		tab.Screenshot("no-car")
 		tab.t.Fatal("no car on the free part of the map to click on")
 	}
 
@@ -86,7 +86,7 @@ func (tab *Tab) carAt(x, y, gap float64) spot {
 // fails at once.
 func (tab *Tab) reach(state string, atMost time.Duration) {
 	tab.t.Helper()
-	tab.Until(fmt.Sprintf(`(() => {
+	tab.WaitUntil(fmt.Sprintf(`(() => {
 		const order = ["loading", "choose_pickup", "choose_destination", "quoting", "quoted", "requesting", "requested",
 			"reserved", "arrived", "on_trip", "completed", "paid"];
 		const now = document.body.dataset.state;
@@ -102,7 +102,7 @@ func (tab *Tab) chat(text string) {
 	tab.Click("#open-chat")
 	tab.Do("type", chromedp.SendKeys(chromedp.CSS("#chat-text"), text))
 	tab.Click("#chat-send")
-	tab.Until(`document.querySelector('#chat li.mine[data-state="said"]') !== null`, patience)
+	tab.WaitUntil(`document.querySelector('#chat li.mine[data-state="said"]') !== null`, patience)
 
 	said := eval[string](tab, `document.querySelector("#chat li.mine p").textContent`)
 	if said != text {
@@ -110,7 +110,7 @@ func (tab *Tab) chat(text string) {
 	}
 
 	tab.settle()
-	tab.Shot("4-chat")
+	tab.Screenshot("4-chat")
 	tab.Click("#close-chat")
 }
 
@@ -122,5 +122,5 @@ func (tab *Tab) settle() {
 		return
 	}
 	tab.Do("look", chromedp.Sleep(2500*time.Millisecond))
-	tab.Until(`!window.ridehail.map.isMoving()`, patience)
+	tab.WaitUntil(`!window.ridehail.map.isMoving()`, patience)
 }

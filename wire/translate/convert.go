@@ -29,20 +29,20 @@ func Trip(t trips.Trip) *wire.Trip {
 		Pickup: Point(t.Pickup), Dropoff: Point(t.Dropoff),
 		DistanceM: float32(t.Quote.Metres), DurationS: float32(t.Quote.Duration.Seconds()), Fare: money(t.Quote.Fare),
 		RouteSource: t.Quote.Source, EndReason: t.Reason,
-		RequestedMs: wire.Millis(t.RequestedAt), ReservedMs: wire.Millis(t.ReservedAt), ArrivedMs: wire.Millis(t.ArrivedAt),
-		StartedMs: wire.Millis(t.StartedAt), EndedMs: wire.Millis(t.EndedAt),
+		RequestedMs: wire.ToMillis(t.RequestedAt), ReservedMs: wire.ToMillis(t.ReservedAt), ArrivedMs: wire.ToMillis(t.ArrivedAt),
+		StartedMs: wire.ToMillis(t.StartedAt), EndedMs: wire.ToMillis(t.EndedAt),
 	}
 }
 
 // Chat is a chat message as phones see it.
 func Chat(m chat.Message) *wire.ChatMessage {
 	return &wire.ChatMessage{TripId: string(m.Trip), Seq: m.Seq, From: string(m.From.Role), Text: m.Text,
-		AtMs: wire.Millis(m.At), ClientId: m.ClientID}
+		AtMs: wire.ToMillis(m.At), ClientId: m.ClientID}
 }
 
 // Receipt is a charge as its rider sees it.
 func Receipt(c payments.Charge) *wire.Receipt {
-	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: money(c.Amount), AtMs: wire.Millis(c.At)}
+	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: money(c.Amount), AtMs: wire.ToMillis(c.At)}
 }
 
 // StrangersCar is a car as someone sees it who is not in it: its place to about

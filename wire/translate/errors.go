@@ -57,8 +57,8 @@ var answers = []struct {
 	{sos.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
 	{booking.ErrNoPoints, wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`},
 	{booking.ErrOtherWay, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
-	{pricing.ErrExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
-	{pricing.ErrQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
+	{pricing.ErrQuoteExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
+	{pricing.ErrBadQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
 	{auth.ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
 	{auth.ErrActor, wire.CodeBadField, auth.ErrActor.Error() + "."},
 	{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},
@@ -71,6 +71,7 @@ func Error(err error) (wire.Code, string) {
 	if r := new(refusal); errors.As(err, &r) {
 		return r.code, r.text
 	}
+
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
 			return a.code, a.text

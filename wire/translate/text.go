@@ -16,8 +16,8 @@ const (
 
 var errReason = Refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
 
-// PlainID says whether text can be an id of ours or of a command. A database may
-// refuse other text with an error that looks like a failure of its own.
+// PlainID says whether text can be an id of ours or of a command. A database
+// may refuse other text with an error that looks like a failure of its own.
 func PlainID(id string) bool { return id != "" && len(id) <= MaxID && printable(id) }
 
 // CheckReason returns an error for a reason that is too long or not printable.

@@ -36,7 +36,8 @@ type books struct {
 	lines int
 	taken map[string][]payment // by reference; only what succeeded
 	known map[string]bool      // references of trips
-	back  map[string][]payment // by the charge's reference; only what was given back
+	// by the charge's reference; only what was given back
+	back map[string][]payment
 
 	once, none, same, sums, given, ended, kept *invariant
 }
@@ -67,6 +68,7 @@ func (b *books) judge(path string) error {
 		return err
 	}
 	defer f.Close()
+
 	if err := b.read(f); err != nil {
 		return err
 	}
@@ -78,11 +80,13 @@ func (b *books) judge(path string) error {
 			fares[t.Quote.Fare.Currency] += t.Quote.Fare.Minor
 		}
 	}
+
 	for _, id := range slices.Sorted(maps.Keys(b.store.charges)) {
 		c := b.store.charges[id]
 		b.charge(c)
 		charged[c.Amount.Currency] += c.Amount.Minor
 	}
+
 	for _, reference := range slices.Sorted(maps.Keys(b.taken)) {
 		b.none.check(b.known[reference], "no trip explains %s: the provider took %v", reference, b.taken[reference])
 		for _, p := range b.taken[reference] {
@@ -90,6 +94,7 @@ func (b *books) judge(path string) error {
 		}
 	}
 	b.refunds()
+
 	for _, currency := range currencies(fares, charged, taken) {
 		f, c, t := fares[currency], charged[currency], taken[currency]
 		b.sums.check(f == c && c == t, "%s: %d in fares of completed trips, %d in charges, %d in the ledger",
@@ -106,7 +111,8 @@ func currencies(sums ...map[string]int64) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// read takes the ledger in. A last line torn by a kill was never confirmed to anyone.
+// read takes the ledger in. A last line torn by a kill was never confirmed to
+// anyone.
 func (b *books) read(from io.Reader) error {
 	lines := bufio.NewReader(from)
 	for {
@@ -117,6 +123,7 @@ func (b *books) read(from io.Reader) error {
 		if err != nil {
 			return err
 		}
+
 		b.lines++
 		var p payment
 		if err := json.Unmarshal(line, &p); err != nil {
@@ -133,8 +140,8 @@ func (b *books) read(from io.Reader) error {
 
 // trip judges what was taken for a trip.
 func (b *books) trip(t trips.Trip) {
-	got := b.taken[payments.Reference(t.ID)]
-	b.known[payments.Reference(t.ID)] = true
+	got := b.taken[payments.ChargeReference(t.ID)]
+	b.known[payments.ChargeReference(t.ID)] = true
 	if t.State != trips.Completed {
 		b.none.check(len(got) == 0, "trip %s is %s: the provider took %v", t.ID, t.State, got)
 		return
@@ -150,27 +157,30 @@ func (b *books) charge(c payments.Charge) {
 			return
 		}
 	}
+
 	b.same.check(false, "trip %s: charged %v as %s; the ledger has %v",
 		c.Trip, c.Amount, c.ProviderID, b.taken[c.Reference])
 }
 
-// refunds holds what was given back against the refunds of the database. One whose answer was lost may have been done.
+// refunds holds what was given back against the refunds of the database. One
+// whose answer was lost may have been done.
 func (b *books) refunds() {
 	for _, id := range slices.Sorted(maps.Keys(b.store.refunds)) {
 		r := b.store.refunds[id]
-		got := b.back[payments.Reference(id)]
+		got := b.back[payments.ChargeReference(id)]
 		ok := len(got) == 1 && got[0].money() == r.Amount && strconv.FormatInt(got[0].ID, 10) == r.ProviderID
 		if r.State != payments.RefundDone {
-			ok = len(got) == 0 || r.State == payments.RefundAsked && len(got) == 1
+			ok = len(got) == 0 || r.State == payments.RefundRequested && len(got) == 1
 		}
-		b.ended.check(r.State != payments.RefundAsked, "trip %s: the refund of %v was asked for at %v, and is %s", id, r.Amount,
-			r.AskedAt, r.State)
+		b.ended.check(r.State != payments.RefundRequested, "trip %s: the refund of %v was asked for at %v, and is %s", id, r.Amount,
+			r.RequestedAt, r.State)
 		b.given.check(ok, "trip %s: the refund of %v is %s, as %q; the ledger has %v", id, r.Amount, r.State, r.ProviderID, got)
 	}
+
 	for _, reference := range slices.Sorted(maps.Keys(b.back)) {
 		asked, took, gave := false, int64(0), int64(0)
 		for id := range b.store.refunds {
-			asked = asked || payments.Reference(id) == reference
+			asked = asked || payments.ChargeReference(id) == reference
 		}
 		for _, p := range b.taken[reference] {
 			took += p.Amount

@@ -1,5 +1,7 @@
-// Package check judges a run in which things broke: it holds what clients wrote down, what the payment provider wrote
-// down and what the database holds against each other. The witnesses share no code that could make them agree on a lie.
+// Package check judges a run in which things broke: it holds what clients wrote
+// down, what the payment provider wrote down and what the database holds
+// against each other. The witnesses share no code that could make them agree on
+// a lie.
 package check
 
 import (
@@ -12,33 +14,43 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Evidence is what the witnesses left when all was quiet again. The database was empty when the run began, and the
-// journals are those of all clients except strangers who left nothing behind.
+// Evidence is what the witnesses left when all was quiet again. The database
+// was empty when the run began, and the journals are those of all clients
+// except strangers who left nothing behind.
 type Evidence struct {
-	DB       audit.Source
-	Commands Commands // nil: the database is not asked what became of each command id
-	Journals []string // files; those of a client that was started again in the order of its starts
-	Ledger   string   // the provider's file; "" when nobody could be charged
+	DB audit.Source
+	// nil: the database is not asked what became of each command id
+	Commands Commands
+	// files; those of a client that was started again in the order of its
+	// starts
+	Journals []string
+	Ledger   string // the provider's file; "" when nobody could be charged
 
-	Grace     time.Duration    // how long news may be on its way when the clients leave [5 s]
-	Linearize time.Duration    // how long to look for an order of each driver's doings, all together [10 s]
+	// how long news may be on its way when the clients leave [5 s]
+	Grace time.Duration
+	// how long to look for an order of each driver's doings, all together [10
+	// s]
+	Linearize time.Duration
 	Now       func() time.Time // [time.Now]
 }
 
-// Commands says what a command id led to: every trips.Store does. The error for an id that led to nothing is
-// trips.ErrNotFound; trips.ErrKeyReused means that it led to something.
+// Commands says what a command id led to: every trips.Store does. The error for
+// an id that led to nothing is trips.ErrNotFound; trips.ErrKeyReused means that
+// it led to something.
 type Commands interface {
-	Recorded(ctx context.Context, k trips.Key) (trips.Event, error)
+	RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error)
 }
 
-// Report is what the witnesses say together. Its first invariants are those of the audit.
+// Report is what the witnesses say together. Its first invariants are those of
+// the audit.
 type Report struct {
 	audit.Report
-	Phones    int `json:"phones"`
-	Commands  int `json:"commands"`
-	Ambiguous int `json:"ambiguous"` // commands of which the client never heard what became
-	Records   int `json:"records"`   // lines of journals
-	Payments  int `json:"payments"`  // lines of the ledger
+	Phones   int `json:"phones"`
+	Commands int `json:"commands"`
+	// commands of which the client never heard what became
+	Ambiguous int `json:"ambiguous"`
+	Records   int `json:"records"`  // lines of journals
+	Payments  int `json:"payments"` // lines of the ledger
 }
 
 // Text is the report for a terminal.
@@ -47,7 +59,8 @@ func (r Report) Text() string {
 		r.Commands, r.Ambiguous, r.Phones, r.Records, r.Payments)
 }
 
-// Run judges. An error means that a witness could not be heard; broken invariants are in the report.
+// Run judges. An error means that a witness could not be heard; broken
+// invariants are in the report.
 func Run(ctx context.Context, e Evidence) (Report, error) {
 	e.Grace, e.Linearize = cmp.Or(e.Grace, 5*time.Second), cmp.Or(e.Linearize, 10*time.Second)
 	if e.Now == nil {
@@ -58,22 +71,26 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+
 	h := newHearing(db, e.Grace)
 	for _, path := range e.Journals {
 		if err := h.journal(path); err != nil {
 			return Report{}, fmt.Errorf("check: %s: %w", path, err)
 		}
 	}
+
 	d := newDeeds(db, h)
 	if err := d.judge(ctx, e.Commands); err != nil {
 		return Report{}, fmt.Errorf("check: ask for a command: %w", err)
 	}
+
 	q := newRescue(db, h)
 	q.judge()
 	b := newBooks(db)
 	if err := b.judge(e.Ledger); err != nil {
 		return Report{}, fmt.Errorf("check: %s: %w", e.Ledger, err)
 	}
+
 	l := linearize(ctx, db, h, e.Linearize)
 	report := Report{Report: audited, Phones: len(h.phones), Commands: len(h.commands), Ambiguous: d.ambiguous,
 		Records: h.line, Payments: b.lines}

@@ -20,6 +20,7 @@ func (h *hearing) invoked(p *phone, r journal.Record) {
 	if r.Kind == journal.Say {
 		c.floor = p.spoken[c.trip]
 	}
+
 	h.commands[c.commandKey] = c
 	h.asked = append(h.asked, c)
 }
@@ -38,12 +39,14 @@ func (h *hearing) answered(p *phone, r journal.Record) {
 	if c.kind == journal.SOS || c.kind == journal.Acknowledge {
 		return // tells nothing of how the trip stands
 	}
+
 	if c.kind == journal.Say {
 		h.turns.check(r.Chat > c.floor, "%s, line %d: trip %s: message %d was sent after message %d was acked",
 			p.name, h.line, c.trip, r.Chat, c.floor)
 		p.spoken[c.trip] = max(p.spoken[c.trip], r.Chat)
 		return
 	}
+
 	v := p.view(c.trip)
 	v.known = max(v.known, r.Seq)
 	if c.kind == journal.Request || c.kind == journal.Accept {
@@ -91,10 +94,12 @@ func kindOf(c *command) trips.Kind {
 		}
 		return trips.KindRiderCancel
 	}
+
 	return ""
 }
 
-// account is how often a person's commands of a kind were done: at least, and at most.
+// account is how often a person's commands of a kind were done: at least, and
+// at most.
 type account struct{ least, most int }
 
 type accountKey struct {
@@ -121,6 +126,7 @@ func (d *deeds) judge(ctx context.Context, ask Commands) error {
 		case journal.SOS:
 			d.plea(c)
 		}
+
 		kind := kindOf(c)
 		if kind == "" {
 			continue
@@ -140,8 +146,10 @@ func (d *deeds) judge(ctx context.Context, ask Commands) error {
 		default:
 			a = a.open(recorded)
 		}
+
 		accounts[accountKey{c.who, kind}] = a
 	}
+
 	d.balance(accounts)
 	d.voices()
 	d.pleas()
@@ -172,13 +180,14 @@ func whether(ctx context.Context, ask Commands, c *command) (answer, error) {
 	if ask == nil {
 		return unasked, nil
 	}
-	_, err := ask.Recorded(ctx, trips.Key{Actor: c.who, ID: c.id})
+	_, err := ask.RecordedEvent(ctx, trips.IdempotencyKey{Actor: c.who, ID: c.id})
 	switch {
 	case err == nil, errors.Is(err, trips.ErrKeyReused):
 		return yes, nil
-	case errors.Is(err, trips.ErrNotFound), errors.Is(err, trips.ErrVoid):
+	case errors.Is(err, trips.ErrNotFound), errors.Is(err, trips.ErrAbandoned):
 		return no, nil
 	}
+
 	return unasked, err
 }
 
@@ -196,8 +205,8 @@ func (d *deeds) done(c *command, kind trips.Kind, recorded answer, taken map[eve
 	taken[at] = c.id
 }
 
-// balance holds the moves in people's names against their commands: what has no answer may go either way, and nothing
-// may happen that nobody asked for.
+// balance holds the moves in people's names against their commands: what has no
+// answer may go either way, and nothing may happen that nobody asked for.
 func (d *deeds) balance(accounts map[accountKey]account) {
 	moves, example := map[accountKey]int{}, map[accountKey]trips.TripID{}
 	for id, events := range d.store.events {
@@ -207,6 +216,7 @@ func (d *deeds) balance(accounts map[accountKey]account) {
 			example[k] = max(example[k], id)
 		}
 	}
+
 	for _, k := range slices.SortedFunc(maps.Keys(moves), accountKey.compare) {
 		if !d.h.people[k.who] || d.h.torn[k.who] {
 			continue
@@ -214,6 +224,7 @@ func (d *deeds) balance(accounts map[accountKey]account) {
 		d.balanced.check(moves[k] <= accounts[k].most, "%v: %d events %q, one of them in trip %s, by at most %d commands",
 			k.who, moves[k], k.kind, example[k], accounts[k].most)
 	}
+
 	for _, k := range slices.SortedFunc(maps.Keys(accounts), accountKey.compare) {
 		d.open.check(moves[k] >= accounts[k].least, "%v: %d events %q, by at least %d commands",
 			k.who, moves[k], k.kind, accounts[k].least)

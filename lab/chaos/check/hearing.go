@@ -10,20 +10,23 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// hearing reads the journals line by line and holds what phones were told against the store.
+// hearing reads the journals line by line and holds what phones were told
+// against the store.
 type hearing struct {
 	store *store
 	grace time.Duration
 
-	line     int // of all journals, one after the other: the order of what one process saw
+	// of all journals, one after the other: the order of what one process saw
+	line     int
 	phones   map[string]*phone
 	commands map[commandKey]*command
 	asked    []*command // in order
 	offers   map[string]trips.TripID
-	torn     map[trips.Actor]bool // their journal ends without a farewell: it may lack something
-	people   map[trips.Actor]bool
-	reads    map[trips.Actor][]reading
-	ends     map[rideKey]int
+	// their journal ends without a farewell: it may lack something
+	torn   map[trips.Actor]bool
+	people map[trips.Actor]bool
+	reads  map[trips.Actor][]reading
+	ends   map[rideKey]int
 
 	told, order, tail, own, talk, turns, receipts, back, clean *invariant
 }
@@ -42,10 +45,12 @@ type command struct {
 	answer   journal.Record // What is OK, Fail, or Info
 	invoked  int            // line
 	answered int            // line
-	floor    uint32         // of a message: the number of the sender's newest one acked before
+	// of a message: the number of the sender's newest one acked before
+	floor uint32
 }
 
-// reading is a driver's active trip as a welcome told it, read after one line and before the other.
+// reading is a driver's active trip as a welcome told it, read after one line
+// and before the other.
 type reading struct {
 	trip       trips.TripID
 	from, till int
@@ -63,13 +68,14 @@ type phone struct {
 	journal int // line of the journal's begin
 	views   map[trips.TripID]*view
 	newest  trips.TripID
-	spoken  map[trips.TripID]uint32 // the newest message whose ack came
-	hello   int                     // line
-	since   float64                 // of the last welcome, ms; 0: none yet
-	lostAt  float64                 // of the end of that connection, ms; 0: it lives
-	offAt   float64                 // ms; 0: not yet
-	heard   []word                  // of calls for help
-	stayed  bool                    // it was connected for a while when all ended
+	// the newest message whose ack came
+	spoken map[trips.TripID]uint32
+	hello  int     // line
+	since  float64 // of the last welcome, ms; 0: none yet
+	lostAt float64 // of the end of that connection, ms; 0: it lives
+	offAt  float64 // ms; 0: not yet
+	heard  []word  // of calls for help
+	stayed bool    // it was connected for a while when all ended
 }
 
 // view is how far one phone knows one trip.
@@ -107,6 +113,7 @@ func (h *hearing) journal(path string) error {
 		return err
 	}
 	defer f.Close()
+
 	begin, closedAt := h.line+1, 0.0
 	err = journal.Read(f, func(r journal.Record) error {
 		h.line++
@@ -118,6 +125,7 @@ func (h *hearing) journal(path string) error {
 		}
 		return nil
 	})
+
 	for _, p := range h.phones {
 		if p.journal != begin {
 			continue
@@ -128,6 +136,7 @@ func (h *hearing) journal(path string) error {
 			h.farewell(p, closedAt)
 		}
 	}
+
 	return err
 }
 
@@ -147,8 +156,9 @@ func actor(who string) trips.Actor {
 	return trips.Actor{Role: trips.Role(role), ID: id}
 }
 
-// view returns what the phone knows of a trip. A driver is told of it from its second event on, or from its first one
-// when a resume makes up for all of them.
+// view returns what the phone knows of a trip. A driver is told of it from its
+// second event on, or from its first one when a resume makes up for all of
+// them.
 func (p *phone) view(id trips.TripID) *view {
 	v := p.views[id]
 	if v == nil {
@@ -194,10 +204,12 @@ func (h *hearing) hear(p *phone, r journal.Record) {
 	case journal.Off:
 		p.offAt = r.AtMs
 	}
+
 	h.clean.Checked++
 }
 
-// welcome begins a connection. Unless what was missed follows, the trip is as the welcome says.
+// welcome begins a connection. Unless what was missed follows, the trip is as
+// the welcome says.
 func (h *hearing) welcome(p *phone, id trips.TripID, r journal.Record) {
 	if !r.Recovered && p.who.Role == trips.RoleDriver {
 		h.reads[p.who] = append(h.reads[p.who], reading{id, p.hello, h.line})
@@ -205,6 +217,7 @@ func (h *hearing) welcome(p *phone, id trips.TripID, r journal.Record) {
 	if id == "" {
 		return
 	}
+
 	v := p.view(id)
 	h.order.check(r.Seq >= v.seen, "%s, line %d: trip %s stands at %d after event %d", p.name, h.line, id, r.Seq, v.seen)
 	h.real(p, id, r)
@@ -234,12 +247,13 @@ func (h *hearing) event(p *phone, id trips.TripID, r journal.Record) {
 		p.name, h.line, id, r.Seq, v.seen, v.known)
 	h.real(p, id, r)
 	v.fresh, v.seen, v.known, p.newest = false, max(v.seen, r.Seq), max(v.known, r.Seq), id
-	if !trips.State(r.State).Active() {
+	if !trips.State(r.State).IsActive() {
 		h.ends[rideKey{p.who, id}] = h.line
 	}
 }
 
-// message hears something said. What the phone's own person said may or may not be told.
+// message hears something said. What the phone's own person said may or may not
+// be told.
 func (h *hearing) message(p *phone, id trips.TripID, r journal.Record) {
 	v, mine := p.view(id), r.From == string(p.who.Role)
 	kept, ok := h.store.message(id, r.Chat)
@@ -254,11 +268,13 @@ func (h *hearing) message(p *phone, id trips.TripID, r journal.Record) {
 		h.talk.check(mine, "%s, line %d: trip %s: message %d came after message %d", p.name, h.line, id, r.Chat, v.chat)
 		return
 	}
+
 	h.complete(p, id, v.chat, r.Chat)
 	v.chat = r.Chat
 }
 
-// complete says whether all messages between two numbers are the phone's own, which need not be told.
+// complete says whether all messages between two numbers are the phone's own,
+// which need not be told.
 func (h *hearing) complete(p *phone, id trips.TripID, after, before uint32) {
 	for seq := after + 1; seq < before; seq++ {
 		m, ok := h.store.message(id, seq)
@@ -274,11 +290,13 @@ func (h *hearing) receipt(p *phone, id trips.TripID, r journal.Record) {
 		p.name, h.line, id, r.Reference, r.Minor, r.Currency, c.Rider, c.Reference, c.Amount)
 }
 
-// leaving is how long before the end of its journal a phone may have been switched off, and how long before that its
-// connection may have ended, and still count as there.
+// leaving is how long before the end of its journal a phone may have been
+// switched off, and how long before that its connection may have ended, and
+// still count as there.
 const leaving = 2000 // ms
 
-// farewell asks of a phone that was connected for a while when all ended whether it knew what its trip came to.
+// farewell asks of a phone that was connected for a while when all ended
+// whether it knew what its trip came to.
 func (h *hearing) farewell(p *phone, closedAt float64) {
 	if p.offAt == 0 {
 		p.offAt = closedAt
@@ -290,6 +308,7 @@ func (h *hearing) farewell(p *phone, closedAt float64) {
 		p.lostAt-p.since < float64(h.grace)/1e6 {
 		return
 	}
+
 	p.stayed = true
 	late := time.UnixMicro(int64(p.lostAt * 1e3)).Add(-h.grace)
 	v := p.view(p.newest)
@@ -300,6 +319,7 @@ func (h *hearing) farewell(p *phone, closedAt float64) {
 			break
 		}
 	}
+
 	for _, m := range h.store.said[p.newest] {
 		if m.Seq > v.chat && m.From != p.who && m.At.Before(late) {
 			h.tail.check(false, "%s: trip %s: message %d of %v was never told", p.name, p.newest, m.Seq, m.From)

@@ -36,7 +36,7 @@ type town struct {
 	charges  []payments.Charge
 	refunds  []payments.Refund
 	calls    []sos.Alert
-	recorded map[trips.Key]bool
+	recorded map[trips.IdempotencyKey]bool
 	ledger   []map[string]any
 	journal  []journal.Record
 }
@@ -58,11 +58,13 @@ func (c *town) AuditTrips(_ context.Context, yield func(trips.Trip) error) error
 		}
 		last[ev.Trip.ID] = ev.Trip
 	}
+
 	for _, id := range order {
 		if err := yield(last[id]); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -86,8 +88,8 @@ func (c *town) AuditCharges(_ context.Context, yield func(payments.Charge) error
 
 func (c *town) Backlog(context.Context) (int, time.Time, error) { return 0, time.Time{}, nil }
 
-func (c *town) Recorded(_ context.Context, k trips.Key) (trips.Event, error) {
-	if c.recorded[trips.Key{Actor: k.Actor, ID: k.ID}] {
+func (c *town) RecordedEvent(_ context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+	if c.recorded[trips.IdempotencyKey{Actor: k.Actor, ID: k.ID}] {
 		return trips.Event{}, trips.ErrKeyReused
 	}
 	return trips.Event{}, trips.ErrNotFound
@@ -100,11 +102,13 @@ func (c *town) tell(who trips.Actor, r journal.Record) {
 	c.journal = append(c.journal, r)
 }
 
-// happens keeps an event as done by a command, and tells the people of the trip.
+// happens keeps an event as done by a command, and tells the people of the
+// trip.
 func (c *town) happens(ev trips.Event, err error) trips.Trip {
 	if err != nil {
 		panic(err)
 	}
+
 	c.events = append(c.events, ev)
 	t := ev.Trip
 	told := journal.Record{What: journal.Event, Trip: string(t.ID), Seq: t.Version, Kind: string(ev.Kind),
@@ -120,7 +124,7 @@ func (c *town) happens(ev trips.Event, err error) trips.Trip {
 func (c *town) asks(who trips.Actor, id, kind string, do func() trips.Trip) trips.Trip {
 	c.tell(who, journal.Record{What: journal.Invoke, Command: id, Kind: kind, Offer: "offer " + id})
 	t := do()
-	c.recorded[trips.Key{Actor: who, ID: id}] = true
+	c.recorded[trips.IdempotencyKey{Actor: who, ID: id}] = true
 	c.tell(who, journal.Record{What: journal.OK, Command: id, Kind: kind, Trip: string(t.ID), Seq: t.Version,
 		State: string(t.State), Driver: string(t.Driver)})
 	return t
@@ -135,6 +139,7 @@ func (c *town) says(who trips.Actor, t trips.Trip, id string) {
 			seq++
 		}
 	}
+
 	c.said = append(c.said, chat.Message{Trip: t.ID, Seq: seq, From: who, ClientID: id, Text: "hello", At: c.now})
 	told := journal.Record{What: journal.Chat, Trip: string(t.ID), Chat: seq, From: string(who.Role), Client: id}
 	c.tell(trips.Rider(t.Rider), told)
@@ -144,12 +149,12 @@ func (c *town) says(who trips.Actor, t trips.Trip, id string) {
 
 func (c *town) pays(t trips.Trip) {
 	n := int64(len(c.ledger) + 1)
-	c.ledger = append(c.ledger, map[string]any{"id": n, "reference": payments.Reference(t.ID), "status": "success",
+	c.ledger = append(c.ledger, map[string]any{"id": n, "reference": payments.ChargeReference(t.ID), "status": "success",
 		"amount": t.Quote.Fare.Minor, "currency": t.Quote.Fare.Currency})
-	c.charges = append(c.charges, payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.Reference(t.ID),
+	c.charges = append(c.charges, payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.ChargeReference(t.ID),
 		Amount: t.Quote.Fare, ProviderID: fmt.Sprint(n), At: c.now})
 	c.tell(trips.Rider(t.Rider), journal.Record{What: journal.Receipt, Trip: string(t.ID),
-		Reference: payments.Reference(t.ID), Minor: t.Quote.Fare.Minor, Currency: t.Quote.Fare.Currency})
+		Reference: payments.ChargeReference(t.ID), Minor: t.Quote.Fare.Minor, Currency: t.Quote.Fare.Currency})
 }
 
 func (c *town) arrives(who trips.Actor) {
@@ -165,10 +170,12 @@ var (
 	ops   = trips.Actor{Role: "operator", ID: "ops"}
 )
 
-// honest is a town where Chidi drives Ada, who calls for help on the way, pays, and gets it back. He then accepts a ride of Bola, who cancels. The ack of that
-// acceptance is lost with the connection; Dayo, who wanted Ada's ride as well, was refused.
+// honest is a town where Chidi drives Ada, who calls for help on the way, pays,
+// and gets it back. He then accepts a ride of Bola, who cancels. The ack of
+// that acceptance is lost with the connection; Dayo, who wanted Ada's ride as
+// well, was refused.
 func honest() *town {
-	c := &town{now: noon, recorded: map[trips.Key]bool{}}
+	c := &town{now: noon, recorded: map[trips.IdempotencyKey]bool{}}
 	c.tell(trips.Actor{}, journal.Record{})
 	c.journal[0] = journal.Record{What: journal.Begin}
 	for _, who := range []trips.Actor{ada, bola, chidi, dayo} {
@@ -199,6 +206,7 @@ func honest() *town {
 		c.now = over
 		c.tell(who, journal.Record{What: journal.Off})
 	}
+
 	c.journal = append(c.journal, journal.Record{What: journal.Close, AtMs: float64(c.now.UnixMilli())})
 	return c
 }
@@ -211,13 +219,15 @@ func (c *town) cancelled() {
 	c.tell(chidi, journal.Record{What: journal.Offer, Offer: "offer c6", Trip: "trip-2"})
 	c.tell(chidi, journal.Record{What: journal.Invoke, Command: "c6", Kind: journal.Accept, Offer: "offer c6"})
 	c.tell(chidi, journal.Record{What: journal.Lost, Count: 7})
+
 	ev, err := t.Reserve("chidi", c.now)
 	if err != nil {
 		panic(err)
 	}
+
 	t = ev.Trip
 	c.events = append(c.events, ev)
-	c.recorded[trips.Key{Actor: chidi, ID: "c6"}] = true
+	c.recorded[trips.IdempotencyKey{Actor: chidi, ID: "c6"}] = true
 	c.tell(bola, journal.Record{What: journal.Event, Trip: "trip-2", Seq: 2, Kind: "reserved", State: "reserved"})
 	c.tell(chidi, journal.Record{What: journal.Hello, Trip: "trip-1", Seq: 5, Chat: 3})
 	c.tell(chidi, journal.Record{What: journal.Welcome, Trip: "trip-2", Seq: 2, State: "reserved"})
@@ -245,6 +255,7 @@ func lines[T any](t *testing.T, path string, records []T) string {
 		}
 		b.Write(append(line, '\n'))
 	}
+
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -265,11 +276,13 @@ func TestWitnessesWhoAgreeFindNothing(t *testing.T) {
 	if r.Violations() != 0 {
 		t.Fatal(r.Text())
 	}
+
 	for _, i := range r.Invariants {
 		if i.Checked == 0 {
 			t.Errorf("nothing was checked: %s", i.Name)
 		}
 	}
+
 	if r.Phones != 5 || r.Commands != 14 || r.Ambiguous != 1 || r.Payments != 2 ||
 		!strings.Contains(r.Text(), "14 commands, 1 of them") {
 		t.Error(r.Text())

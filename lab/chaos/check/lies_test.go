@@ -22,6 +22,7 @@ func (c *town) line(who trips.Actor, n int, match func(journal.Record) bool) *jo
 			}
 		}
 	}
+
 	panic("no such line")
 }
 
@@ -76,7 +77,8 @@ const (
 	atomic   = "a driver has one active trip at most, at every moment"
 )
 
-// lies are one each: the invariants that must notice, and what the row must name. Others may notice as well.
+// lies are one each: the invariants that must notice, and what the row must
+// name. Others may notice as well.
 var lies = map[string]struct {
 	tell   func(c *town)
 	breaks []string
@@ -86,7 +88,7 @@ var lies = map[string]struct {
 		"rider:bola: the command b2 to cancel trip trip-2 was acked as event 3"},
 	"an acked move is someone else's": {func(c *town) { c.line(ada, 1, answerTo("a1")).Trip = "trip-2" }, []string{acked},
 		"rider:ada: the command a1 to request trip trip-2"},
-	"an acked move's id is not recorded": {func(c *town) { delete(c.recorded, trips.Key{Actor: ada, ID: "a1"}) },
+	"an acked move's id is not recorded": {func(c *town) { delete(c.recorded, trips.IdempotencyKey{Actor: ada, ID: "a1"}) },
 		[]string{acked}, "rider:ada: the command a1"},
 	"two commands are acked for one move": {func(c *town) {
 		ok := c.line(chidi, 1, answerTo("c3"))
@@ -94,9 +96,9 @@ var lies = map[string]struct {
 		again.Command, asked.Command, asked.What = "c3b", "c3b", journal.Invoke
 		c.insert(ok, again)
 		c.insert(ok, asked)
-		c.recorded[trips.Key{Actor: chidi, ID: "c3b"}] = true
+		c.recorded[trips.IdempotencyKey{Actor: chidi, ID: "c3b"}] = true
 	}, []string{acked, open}, "event 3 of trip trip-1 was acked for the command c3 and for c3b"},
-	"a refused command was done": {func(c *town) { c.recorded[trips.Key{Actor: dayo, ID: "d1"}] = true }, []string{refused},
+	"a refused command was done": {func(c *town) { c.recorded[trips.IdempotencyKey{Actor: dayo, ID: "d1"}] = true }, []string{refused},
 		`driver:dayo: the command d1 to accept trip "trip-1" was refused (taken)`},
 	"a refused message is kept": {func(c *town) {
 		r := c.line(chidi, 1, answerTo("c2"))
@@ -106,7 +108,7 @@ var lies = map[string]struct {
 		ask := *c.line(bola, 1, func(r journal.Record) bool { return r.Command == "b2" })
 		ask.Command = "b3"
 		c.insert(c.line(bola, 1, answerTo("b2")), ask)
-		c.recorded[trips.Key{Actor: bola, ID: "b3"}] = true
+		c.recorded[trips.IdempotencyKey{Actor: bola, ID: "b3"}] = true
 	}, []string{open}, `rider:bola: 1 events "rider_cancellation", by at least 2 commands`},
 	"something was done that nobody asked for": {func(c *town) {
 		c.strike(ada, 1, func(r journal.Record) bool { return r.What == journal.Invoke && r.Command == "a1" })
@@ -183,7 +185,7 @@ var lies = map[string]struct {
 	"the provider took another amount": {func(c *town) { c.ledger[0]["amount"] = 1 }, []string{fare, same, sums},
 		"trip trip-1"},
 	"the provider took money for a cancelled trip": {func(c *town) {
-		c.ledger = append(c.ledger, map[string]any{"id": 9, "reference": payments.Reference("trip-2"), "status": "success",
+		c.ledger = append(c.ledger, map[string]any{"id": 9, "reference": payments.ChargeReference("trip-2"), "status": "success",
 			"amount": 1, "currency": "NGN"})
 	}, []string{nothing, sums}, "trip trip-2 is cancelled: the provider took"},
 	"the provider took money for no trip": {func(c *town) {
@@ -213,7 +215,7 @@ var lies = map[string]struct {
 		c.calls[0].Trip = "trip-2"
 	}, []string{open}, "rider:ada: the call for help a4 on trip trip-1 without an ack is kept on trip trip-2"},
 	"a call for help is kept that nobody made": {func(c *town) {
-		c.calls = append(c.calls, sos.Alert{ID: "call-2", Trip: "trip-2", From: bola, ClientID: "x", RaisedAt: c.now})
+		c.calls = append(c.calls, sos.Alert{ID: "call-2", Trip: "trip-2", From: bola, ClientID: "x", NotifiedAt: c.now})
 	}, []string{balanced}, "rider:bola: the call for help call-2 on trip trip-2, x, was never made by them"},
 	"a phone is told of an operator who saw nothing": {func(c *town) { c.calls[0].AckedAt = time.Time{} },
 		[]string{seen, acks}, "trip trip-1: told that an operator saw a4; the database has trip \"trip-1\", acknowledged: false"},
@@ -245,9 +247,9 @@ var lies = map[string]struct {
 	"a refund that failed was done":             {func(c *town) { c.refunds[0].State = payments.RefundFailed }, []string{given}, "is failed"},
 	"a refund that nobody asked for":            {func(c *town) { c.refunds = nil }, []string{returned}, "asked: false"},
 	"something was given back of what was never taken": {func(c *town) {
-		c.ledger[1]["reference"] = payments.Reference("trip-2")
+		c.ledger[1]["reference"] = payments.ChargeReference("trip-2")
 	}, []string{given, returned}, "trip-trip-2: took [], gave back"},
-	"a refund never ended": {func(c *town) { c.refunds[0].State = payments.RefundAsked }, []string{ended},
+	"a refund never ended": {func(c *town) { c.refunds[0].State = payments.RefundRequested }, []string{ended},
 		"trip trip-1: the refund of 1500.00 NGN was asked for"},
 	"the log binds a driver twice": {func(c *town) {
 		i := slices.IndexFunc(c.events, func(ev trips.Event) bool { return ev.Kind == trips.KindCompleted })
@@ -275,7 +277,8 @@ func TestEveryLieIsNoticedAndItsRowNamed(t *testing.T) {
 	}
 }
 
-// noticed wants the named invariants broken, and a row of theirs that says a thing.
+// noticed wants the named invariants broken, and a row of theirs that says a
+// thing.
 func noticed(t *testing.T, r check.Report, names string, breaks ...string) {
 	t.Helper()
 	rows := ""
@@ -289,6 +292,7 @@ func noticed(t *testing.T, r check.Report, names string, breaks ...string) {
 		}
 		rows += strings.Join(r.Invariants[i].Rows, "\n") + "\n"
 	}
+
 	if !strings.Contains(rows, names) {
 		t.Errorf("no row names %q:\n%s", names, r.Text())
 	}
@@ -301,9 +305,11 @@ func TestEachInvariantHasALieThatItNotices(t *testing.T) {
 			caught[name] = true
 		}
 	}
+
 	r := judged(t, honest().evidence(t))
 	audits := slices.IndexFunc(r.Invariants, func(i check.Invariant) bool { return i.Name == acked })
-	for _, i := range r.Invariants[audits:] { // the audit's own have their teeth shown there
+	for _, i := range r.Invariants[audits:] {
+		// the audit's own have their teeth shown there
 		if !caught[i.Name] {
 			t.Errorf("no lie is told to: %s", i.Name)
 		}

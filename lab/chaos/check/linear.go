@@ -39,8 +39,9 @@ var driverModel = porcupine.Model{
 	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%T %v", input, input) },
 }
 
-// linearize looks for an order of each driver's doings that explains what the driver saw: each happened between its
-// command and its ack, and no trip began before the one before it had ended. What nobody acked, or nobody asked for,
+// linearize looks for an order of each driver's doings that explains what the
+// driver saw: each happened between its command and its ack, and no trip began
+// before the one before it had ended. What nobody acked, or nobody asked for,
 // may have happened at any time.
 func linearize(ctx context.Context, db *store, h *hearing, within time.Duration) *invariant {
 	out := named("each driver's accepts, completions and reads are linearizable")
@@ -53,6 +54,7 @@ func linearize(ctx context.Context, db *store, h *hearing, within time.Duration)
 		if left > 0 && ctx.Err() == nil { // a timeout of 0 would mean none
 			verdict = porcupine.CheckOperationsTimeout(driverModel, ops, left)
 		}
+
 		switch verdict {
 		case porcupine.Illegal:
 			out.check(false, "%v: no order of %d operations explains what was seen: %s", driver, len(ops), excerpt(ops))
@@ -62,6 +64,7 @@ func linearize(ctx context.Context, db *store, h *hearing, within time.Duration)
 			out.Checked++
 		}
 	}
+
 	return out
 }
 
@@ -80,7 +83,8 @@ func (all history) add(who trips.Actor, op any, from, till int) {
 	all[who] = append(all[who], porcupine.Operation{Input: op, Call: int64(from), Return: int64(till)})
 }
 
-// histories takes what was acked on the driver's word, and the rest from the log.
+// histories takes what was acked on the driver's word, and the rest from the
+// log.
 func histories(db *store, h *hearing) history {
 	all, commands := history{}, byDeed(h)
 	for d, c := range commands {
@@ -88,6 +92,7 @@ func histories(db *store, h *hearing) history {
 			all.add(d.driver, d.op(), c.invoked, c.answered)
 		}
 	}
+
 	for id, events := range db.events {
 		for _, ev := range events {
 			ride := rideKey{trips.Driver(ev.Trip.Driver), id}
@@ -96,14 +101,17 @@ func histories(db *store, h *hearing) history {
 			}
 		}
 	}
+
 	for who, reads := range h.reads {
 		for _, r := range reads {
 			all.add(who, has{r.trip}, r.from, r.till)
 		}
 	}
+
 	for _, ops := range all {
 		slices.SortStableFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	}
+
 	return all
 }
 
@@ -118,7 +126,7 @@ func (all history) log(ride rideKey, ev trips.Event, commands map[deed]*command,
 		case c.answer.What != journal.OK:
 			all.add(ride.driver, d.op(), c.invoked, math.MaxInt)
 		}
-	case !ev.Trip.State.Active():
+	case !ev.Trip.State.IsActive():
 		all.add(ride.driver, d.op(), 0, h.heardOf(ride))
 	}
 }
@@ -130,7 +138,8 @@ func (d deed) op() any {
 	return takes{d.trip}
 }
 
-// byDeed finds the command behind what drivers did: the acked one, if there is one.
+// byDeed finds the command behind what drivers did: the acked one, if there is
+// one.
 func byDeed(h *hearing) map[deed]*command {
 	out := map[deed]*command{}
 	for _, c := range h.asked {
@@ -164,5 +173,6 @@ func excerpt(ops []porcupine.Operation) string {
 		}
 		text += fmt.Sprintf("%s from line %d to %s; ", driverModel.DescribeOperation(op.Input, nil), op.Call, till)
 	}
+
 	return text
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/ridehail/ridehail/lab/process/processtest"
 )
 
-// mutant is a bug planted in the code that is tested, by a build that reads some files from elsewhere: what is built to
-// be shipped never holds one.
+// mutant is a bug planted in the code that is tested, by a build that reads
+// some files from elsewhere: what is built to be shipped never holds one.
 type mutant struct {
 	name string
 	change
@@ -26,8 +26,9 @@ type mutant struct {
 }
 
 type change struct {
-	file  string   // from the module's root
-	swaps []string // what to find, exactly once, and what to put there; in turns
+	file string // from the module's root
+	// what to find, exactly once, and what to put there; in turns
+	swaps []string
 }
 
 var fire = [2]string{"./lab/chaos/check", "TestANodeUnderFireKeepsItsPromises"}
@@ -97,6 +98,7 @@ func TestTheTableOfTeethNamesEveryPlantedBug(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, m := range mutants {
 		if !strings.Contains(string(text), "| "+m.name+" | `"+m.file+"` | ") {
 			t.Errorf("docs/chaos.md has no row for the bug %q in %s", m.name, m.file)
@@ -109,6 +111,7 @@ func TestEveryPlantedBugIsCaught(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			m.ready(t)
@@ -123,12 +126,14 @@ func TestEveryPlantedBugIsCaught(t *testing.T) {
 	}
 }
 
-// TestAnEntryThatTheLibrarySendsTwiceIsHarmless is the other half of a bug in the table: only both together do harm.
+// TestAnEntryThatTheLibrarySendsTwiceIsHarmless is the other half of a bug in
+// the table: only both together do harm.
 func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	m := mutant{change: libraryRetries, judge: lostReply, needs: "RIDEHAIL_TEST_REDIS"}
 	m.ready(t)
 	if out, err := m.judged(t, root); err != nil {
@@ -136,7 +141,8 @@ func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
 	}
 }
 
-// ready skips the test, or fails it if it must not be skipped, where the judge would.
+// ready skips the test, or fails it if it must not be skipped, where the judge
+// would.
 func (m mutant) ready(t *testing.T) {
 	t.Helper()
 	if (m.file == compose || m.judge == lostReply) && runtime.GOOS != "linux" {
@@ -148,10 +154,12 @@ func (m mutant) ready(t *testing.T) {
 	if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 		t.Fatal(m.needs + " is not set, and RIDEHAIL_TEST_REQUIRE wants it; use ci/with-services")
 	}
+
 	t.Skip("needs " + m.needs + "; use ci/with-services")
 }
 
-// judged runs the test that must fail, built as this one is, so that all but the planted bug is built already.
+// judged runs the test that must fail, built as this one is, so that all but
+// the planted bug is built already.
 func (m mutant) judged(t *testing.T, root string) (string, error) {
 	overlay, environment := m.plant(t, root)
 	args := []string{"test", "-vet=off", "-overlay", overlay, "-count=1", "-timeout=90s",
@@ -163,6 +171,7 @@ func (m mutant) judged(t *testing.T, root string) (string, error) {
 	if slices.Contains(withRapid, m.judge[0]) {
 		args = append(args, "-rapid.nofailfile")
 	}
+
 	run := exec.CommandContext(t.Context(), "go", args...)
 	run.Dir, run.Env = root, append(os.Environ(), environment...)
 	out, err := run.CombinedOutput()
@@ -182,12 +191,14 @@ func (m mutant) plant(t *testing.T, root string) (overlay string, environment []
 		}
 		return path
 	}
+
 	for i, c := range append([]change{m.change}, m.also...) {
 		real := filepath.Join(root, c.file)
 		text, err := os.ReadFile(real)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		planted := write(fmt.Sprint("planted", i, filepath.Ext(c.file)), c.planted(t, string(text)))
 		if c.file == compose {
 			environment = append(environment, processtest.ComposeFile+"="+planted)
@@ -195,10 +206,12 @@ func (m mutant) plant(t *testing.T, root string) (overlay string, environment []
 		}
 		replace[real] = planted
 	}
+
 	plan, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return write("overlay.json", string(plan)), environment
 }
 

@@ -31,19 +31,20 @@ func (c *town) AuditAlerts(_ context.Context, yield func(sos.Alert) error) error
 // getsBack gives a fare back.
 func (c *town) getsBack(t trips.Trip) {
 	n := int64(len(c.ledger) + 1)
-	c.ledger = append(c.ledger, map[string]any{"id": n, "kind": "refund", "reference": payments.Reference(t.ID),
+	c.ledger = append(c.ledger, map[string]any{"id": n, "kind": "refund", "reference": payments.ChargeReference(t.ID),
 		"status": "processed", "amount": t.Quote.Fare.Minor, "currency": t.Quote.Fare.Currency})
 	c.refunds = append(c.refunds, payments.Refund{Trip: t.ID, Reference: payments.RefundReference(t.ID),
-		Amount: t.Quote.Fare, State: payments.RefundDone, ProviderID: fmt.Sprint(n), AskedAt: c.now, EndedAt: c.now})
+		Amount: t.Quote.Fare, State: payments.RefundDone, ProviderID: fmt.Sprint(n), RequestedAt: c.now, EndedAt: c.now})
 }
 
 // callsForHelp is a call that an operator sees.
 func (c *town) callsForHelp(who trips.Actor, t trips.Trip, id, alert string) {
 	r := journal.Record{What: journal.Invoke, Command: id, Kind: journal.SOS, Trip: string(t.ID)}
 	c.tell(who, r)
-	c.calls = append(c.calls, sos.Alert{ID: alert, Trip: t.ID, From: who, ClientID: id, At: c.now, RaisedAt: c.now})
+	c.calls = append(c.calls, sos.Alert{ID: alert, Trip: t.ID, From: who, ClientID: id, At: c.now, NotifiedAt: c.now})
 	r.What = journal.OK
 	c.tell(who, r)
+
 	ack := journal.Record{What: journal.Invoke, Command: "o-" + alert, Kind: journal.Acknowledge, Alert: alert, Trip: string(t.ID)}
 	c.tell(ops, ack)
 	c.calls[len(c.calls)-1].AckedAt = c.now

@@ -10,7 +10,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// rescue holds what phones and operators did and heard of calls for help against what is kept of them.
+// rescue holds what phones and operators did and heard of calls for help
+// against what is kept of them.
 type rescue struct {
 	store *store
 	h     *hearing
@@ -38,6 +39,7 @@ type word struct {
 
 func (r *rescue) judge() {
 	r.acknowledgements()
+
 	for _, name := range slices.Sorted(maps.Keys(r.h.phones)) {
 		p := r.h.phones[name]
 		first := map[string]int{}
@@ -54,8 +56,9 @@ func (r *rescue) judge() {
 	}
 }
 
-// acknowledgements holds what operators did against what is kept, and asks of phones that were connected for a while
-// when all ended whether they know. When a call was acknowledged is told by the operator's clock.
+// acknowledgements holds what operators did against what is kept, and asks of
+// phones that were connected for a while when all ended whether they know. When
+// a call was acknowledged is told by the operator's clock.
 func (r *rescue) acknowledgements() {
 	asked, at, operators := map[string]bool{}, map[string]float64{}, false
 	for _, c := range r.h.asked {
@@ -71,6 +74,7 @@ func (r *rescue) acknowledgements() {
 			c.who, c.alert, c.id, kept, !a.AckedAt.IsZero())
 		at[c.alert] = c.answer.AtMs
 	}
+
 	for _, a := range r.store.inOrder() {
 		if operators && !a.AckedAt.IsZero() {
 			r.acks.check(asked[a.ID], "trip %s: the call %s of %v is acknowledged, by no operator", a.Trip, a.ID, a.From)
@@ -81,7 +85,8 @@ func (r *rescue) acknowledgements() {
 	}
 }
 
-// listeners judges the phones of who called that followed the call's trip to the end.
+// listeners judges the phones of who called that followed the call's trip to
+// the end.
 func (r *rescue) listeners(a sos.Alert, atMs float64) {
 	for _, p := range r.h.phones {
 		if p.who != a.From || p.newest != a.Trip || !p.stayed || atMs > p.lostAt-float64(r.h.grace/time.Millisecond) {

@@ -27,13 +27,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// node is the true store, desk, chat room, relay, queue and settler of a node, with phones that keep a journal. What
-// breaks is replies, workers and the provider's answers.
+// node is the true store, desk, chat room, relay, queue and settler of a node,
+// with phones that keep a journal. What breaks is replies, workers and the
+// provider's answers.
 type node struct {
 	t      *testing.T
 	dir    string
 	store  *sqlite.Store
-	desk   *trips.Desk
+	desk   *trips.Service
 	room   *chat.Room
 	redis  *events.Redis
 	worker *events.Worker
@@ -41,7 +42,8 @@ type node struct {
 
 	mu     sync.Mutex // guards below
 	failed map[string]bool
-	marked map[string]bool // marks that came over the line: all before them was told
+	// marks that came over the line: all before them was told
+	marked map[string]bool
 }
 
 const (
@@ -65,16 +67,17 @@ func newNode(t *testing.T) *node {
 			t.Fatal(err)
 		}
 	}
+
 	var err error
 	n.store, err = sqlite.Open(t.Context(), filepath.Join(n.dir, "city.db"), sqlite.Options{Relaxed: true})
 	must(err)
 	t.Cleanup(func() { must(n.store.Close()) })
 	n.kept, err = journal.Create(filepath.Join(n.dir, "journal.jsonl"))
 	must(err)
-	n.redis, err = events.Embedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	n.redis, err = events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	must(err)
 	t.Cleanup(func() { _ = n.redis.Close() })
-	n.desk = &trips.Desk{Store: n.store, Now: time.Now}
+	n.desk = &trips.Service{Store: n.store, Now: time.Now}
 	n.room = &chat.Room{Store: n.store, Trips: n.store, Now: time.Now}
 	settler := &payments.Settler{Trips: n.store, Charges: n.store, Refunds: n.store, Now: time.Now,
 		Backoff: time.Millisecond, Provider: &payments.HTTPProvider{URL: n.provider(), Secret: "sk",
@@ -84,7 +87,7 @@ func newNode(t *testing.T) *node {
 			if n.firstTime("worker " + id) {
 				return errors.New("the worker falls over its first attempt")
 			}
-			return settler.Handle(ctx, id, payload)
+			return settler.HandleJob(ctx, id, payload)
 		}}
 	return n
 }
@@ -103,7 +106,8 @@ func (n *node) provider() string {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	emulator := provider.New(provider.Config{Secret: "sk"}, ledger)
+
+	emulator := provider.NewEmulator(provider.Config{Secret: "sk"}, ledger)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && n.firstTime("charge") {
 			emulator.ServeHTTP(httptest.NewRecorder(), r)
@@ -111,6 +115,7 @@ func (n *node) provider() string {
 		}
 		emulator.ServeHTTP(w, r)
 	}))
+
 	n.t.Cleanup(func() {
 		server.Close()
 		emulator.Close()
@@ -118,6 +123,7 @@ func (n *node) provider() string {
 			n.t.Error(err)
 		}
 	})
+
 	return server.URL
 }
 
@@ -131,14 +137,14 @@ func background(run func(context.Context) error) (stop func()) {
 
 func (n *node) tell(who trips.Actor, r journal.Record) {
 	r.Who, r.Phone = who.String(), "phone of "+who.ID
-	n.kept.Add(r)
+	n.kept.AddRecord(r)
 }
 
-// Gap never matters here: the subscription begins before all else.
-func (n *node) Gap(string) {}
+// OnGap never matters here: the subscription begins before all else.
+func (n *node) OnGap(string) {}
 
-// Message is what the phones of a trip's people are told.
-func (n *node) Message(m events.Message) {
+// OnMessage is what the phones of a trip's people are told.
+func (n *node) OnMessage(m events.Message) {
 	switch m.Topic {
 	case mark:
 		n.mu.Lock()
@@ -180,22 +186,25 @@ func (n *node) both(t trips.Trip, r journal.Record) {
 	}
 }
 
-// ask gives a command and tells what became of it; lost times its ack gets lost and it is given again.
+// ask gives a command and tells what became of it; lost times its ack gets lost
+// and it is given again.
 func (n *node) ask(who trips.Actor, id, kind string, trip trips.TripID, lost int,
-	do func(trips.Key) (trips.Event, error)) trips.Trip {
+	do func(trips.IdempotencyKey) (trips.Event, error)) trips.Trip {
 	n.tell(who, journal.Record{What: journal.Offer, Offer: id, Trip: string(trip)})
 	r := journal.Record{What: journal.Invoke, Command: id, Kind: kind, Trip: string(trip), Offer: id}
 	n.tell(who, r)
-	k := trips.Key{Actor: who, ID: id, Print: kind}
+	k := trips.IdempotencyKey{Actor: who, ID: id, Fingerprint: kind}
 	for range lost {
 		_, _ = do(k)
 	}
+
 	ev, err := do(k)
 	if err != nil {
 		r.What, r.Code = journal.Fail, err.Error()
 		n.tell(who, r)
 		return trips.Trip{}
 	}
+
 	t := ev.Trip
 	r.What, r.Trip, r.Seq, r.State, r.Driver = journal.OK, string(t.ID), t.Version, string(t.State), string(t.Driver)
 	n.tell(who, r)
@@ -203,8 +212,8 @@ func (n *node) ask(who trips.Actor, id, kind string, trip trips.TripID, lost int
 }
 
 func (n *node) request(r trips.RiderID, id string) trips.Trip {
-	return n.ask(trips.Rider(r), id, journal.Request, "", 0, func(k trips.Key) (trips.Event, error) {
-		return n.desk.Request(context.Background(), k, r, marina, quay, quote)
+	return n.ask(trips.Rider(r), id, journal.Request, "", 0, func(k trips.IdempotencyKey) (trips.Event, error) {
+		return n.desk.RequestTrip(context.Background(), k, r, marina, quay, quote)
 	})
 }
 
@@ -213,9 +222,9 @@ func (n *node) accept(d trips.DriverID, id string, trip trips.TripID, lost int) 
 	return n.move(trips.Driver(d), id, journal.Accept, trip, lost, verb)
 }
 
-func (n *node) move(who trips.Actor, id, kind string, trip trips.TripID, lost int, verb trips.Verb) trips.Trip {
-	return n.ask(who, id, kind, trip, lost, func(k trips.Key) (trips.Event, error) {
-		return n.desk.Move(context.Background(), k, trip, verb)
+func (n *node) move(who trips.Actor, id, kind string, trip trips.TripID, lost int, verb trips.Transition) trips.Trip {
+	return n.ask(who, id, kind, trip, lost, func(k trips.IdempotencyKey) (trips.Event, error) {
+		return n.desk.Apply(context.Background(), k, trip, verb)
 	})
 }
 
@@ -226,12 +235,13 @@ func (n *node) say(who trips.Actor, id string, trip trips.TripID) {
 	var m chat.Message
 	var err error
 	for range 2 {
-		m, err = n.room.Say(context.Background(), who, trip, id, "hello")
+		m, err = n.room.Send(context.Background(), who, trip, id, "hello")
 	}
 	r.What, r.Chat = journal.OK, m.Seq
 	if err != nil {
 		r.What, r.Code = journal.Fail, err.Error()
 	}
+
 	n.tell(who, r)
 }
 
@@ -242,11 +252,13 @@ func (n *node) ride(r trips.RiderID, d trips.DriverID) {
 		n.tell(who, journal.Record{What: journal.Hello})
 		n.tell(who, journal.Record{What: journal.Welcome})
 	}
+
 	t := n.request(r, name+" requests")
 	n.request(r, name+" requests once more") // is refused
 	n.accept(d, name+" is accepted", t.ID, 1)
 	n.say(rider, name+" speaks", t.ID)
 	n.say(driver, name+" hears", t.ID)
+
 	steps := map[string]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		journal.Arrive: trips.Trip.Arrive, journal.Start: trips.Trip.Start, journal.Complete: trips.Trip.Complete}
 	for _, kind := range []string{journal.Arrive, journal.Start, journal.Complete} {
@@ -262,9 +274,11 @@ func (n *node) quarrel() {
 		n.tell(who, journal.Record{What: journal.Hello})
 		n.tell(who, journal.Record{What: journal.Welcome})
 	}
+
 	one, two := n.request("efe", "e1"), n.request("femi", "f1")
 	n.accept("gozi", "g1", one.ID, 0)
 	n.accept("gozi", "g2", two.ID, 0) // is refused
+
 	for rider, trip := range map[trips.RiderID]trips.TripID{"efe": one.ID, "femi": two.ID} {
 		who := trips.Rider(rider)
 		verb := func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Cancel(who, "no more", at) }
@@ -272,7 +286,8 @@ func (n *node) quarrel() {
 	}
 }
 
-// drained waits until the relay has nothing left, and what it told has been heard.
+// drained waits until the relay has nothing left, and what it told has been
+// heard.
 func (n *node) drained() {
 	n.until("the outbox is empty", func() bool {
 		left, _, err := n.store.Backlog(n.t.Context())
@@ -306,18 +321,21 @@ func TestANodeUnderFireKeepsItsPromises(t *testing.T) {
 		return n.redis.Listen(ctx, "n", []location.Region{region()}, n)
 	})
 	defer hushed()
+
 	n.heard("the subscription")
-	relay := events.NewRelay(n.redis, n.store, events.RelayConfig{Node: "n", Poll: 5 * time.Millisecond,
+	relay := events.NewRelay(n.redis, n.store, events.RelayConfig{Node: "n", PollInterval: 5 * time.Millisecond,
 		Streams: map[trips.Kind]string{trips.KindCompleted: stream}})
 	defer background(relay.Run)()
+
 	for r, d := range map[trips.RiderID]trips.DriverID{"ada": "chidi", "bola": "dayo", "chi": "emeka"} {
 		n.ride(r, d)
 	}
 	n.quarrel()
 	n.drained() // all jobs are queued before any is done
 	defer background(n.worker.Run)()
+
 	n.until("the queue is empty", func() bool {
-		left, err := n.redis.Outstanding(t.Context(), stream)
+		left, err := n.redis.CountOutstanding(t.Context(), stream)
 		return err == nil && left == 0
 	})
 	n.drained()

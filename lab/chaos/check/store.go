@@ -13,7 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// store remembers the database while the audit reads it, so that the other witnesses can be held against it.
+// store remembers the database while the audit reads it, so that the other
+// witnesses can be held against it.
 type store struct {
 	audit.Source
 	events  map[trips.TripID][]trips.Event
@@ -47,6 +48,7 @@ func (s *store) AuditChat(ctx context.Context, yield func(chat.Message) error) e
 		from   trips.Actor
 		client string
 	}
+
 	first := map[utterance]uint32{}
 	return s.Source.AuditChat(ctx, func(m chat.Message) error {
 		u := utterance{m.Trip, m.From, m.ClientID}

@@ -1,5 +1,6 @@
-// Package relay is the least that can carry a driver's updates to a rider: gorilla sockets, a map, an RWMutex and a
-// direct write. It is what the node is measured against.
+// Package relay is the least that can carry a driver's updates to a rider:
+// gorilla sockets, a map, an RWMutex and a direct write. It is what the node is
+// measured against.
 package relay
 
 import (
@@ -41,6 +42,7 @@ func (r *Relay) rider(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer conn.Close()
+
 	id, me := req.URL.Query().Get("id"), &rider{conn: conn}
 	r.mu.Lock()
 	r.riders[id] = me
@@ -67,15 +69,18 @@ func (r *Relay) driver(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer conn.Close()
+
 	id := req.URL.Query().Get("id")
 	for {
 		kind, data, err := conn.ReadMessage()
 		if err != nil {
 			return
 		}
+
 		r.mu.RLock()
 		to := r.riders[id]
 		r.mu.RUnlock()
+
 		if to != nil {
 			to.write(kind, data)
 		}

@@ -55,8 +55,8 @@ func Postgres(t *testing.T, flags ...string) *Server {
 // prepare returns a server and its URL.
 type prepare func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error)
 
-// open skips the test where the program is missing, unless RIDEHAIL_TEST_REQUIRE
-// forbids it.
+// open skips the test where the program is missing, unless
+// RIDEHAIL_TEST_REQUIRE forbids it.
 func open(t *testing.T, missing error, prepare prepare) *Server {
 	t.Helper()
 	if missing != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
@@ -65,18 +65,22 @@ func open(t *testing.T, missing error, prepare prepare) *Server {
 	if missing != nil {
 		t.Skip(missing)
 	}
+
 	dir, guard, err := process.NewFolder("ridehail-test")
 	if dir != "" {
-		t.Cleanup(func() { _ = os.RemoveAll(dir) }) // after everything in it has ended
+		// after everything in it has ended
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := guard.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	at, err := process.FreeAddresses(1)
 	if err != nil {
 		t.Fatal(err)
@@ -85,14 +89,18 @@ func open(t *testing.T, missing error, prepare prepare) *Server {
 	s := &Server{Address: at[0], t: t, guard: guard}
 	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
 	defer cancel()
+
 	if s.server, s.URL, err = prepare(ctx, dir, s.Address, guard); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if s.running != nil && s.running.Alive() {
-			_ = s.running.Stop(stopWithin) // how it ends is of no interest any more
+			// how it ends is of no interest any more
+			_ = s.running.Stop(stopWithin)
 		}
 	})
+
 	s.Start()
 	return s
 }
@@ -100,8 +108,11 @@ func open(t *testing.T, missing error, prepare prepare) *Server {
 // Start starts the server and returns when it answers.
 func (s *Server) Start() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), startWithin) // a cleanup may start it, too
+
+	// a cleanup may start it, too
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
+
 	p, err := s.server.Serve(ctx, s.guard)
 	if err != nil {
 		log, _ := os.ReadFile(s.server.Log())
@@ -133,16 +144,19 @@ func ComposeFlags(t *testing.T, program string) []string {
 	if path == "" {
 		path = filepath.Join(moduleRoot(t), "compose.yaml")
 	}
+
 	compose, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, after, found := strings.Cut(string(compose), `command: ["`+program+`"`)
 	line, _, _ := strings.Cut(after, "\n")
 	var flags []string
 	if err := json.Unmarshal([]byte(`["`+program+`"`+line), &flags); !found || err != nil {
 		t.Fatalf("%s has no command of %s in one line: %v", path, program, err)
 	}
+
 	return flags[1:]
 }
 
@@ -153,6 +167,7 @@ func moduleRoot(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for {
 		_, err := os.Stat(filepath.Join(dir, "go.mod"))
 		switch {
@@ -161,6 +176,7 @@ func moduleRoot(t *testing.T) string {
 		case !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir):
 			t.Fatalf("no go.mod above the test: %v", err)
 		}
+
 		dir = filepath.Dir(dir)
 	}
 }

@@ -21,6 +21,7 @@ func TestFlagsAreThoseOfTheComposeFile(t *testing.T) {
 	if err := os.WriteFile(other, []byte("    command: [\"redis-server\", \"--appendonly\", \"no\"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Setenv(ComposeFile, other)
 	if flags := ComposeFlags(t, "redis-server"); !slices.Equal(flags, []string{"--appendonly", "no"}) {
 		t.Errorf("another file's: %q", flags)
@@ -33,18 +34,22 @@ func TestAServerIsKilledPausedAndStartedAgain(t *testing.T) {
 	if !answers() {
 		t.Error("it does not answer when it is started")
 	}
+
 	r.Pause()
 	if answers() {
 		t.Error("it answers while it is paused")
 	}
+
 	r.Resume()
 	if !answers() {
 		t.Error("it does not answer after a pause")
 	}
+
 	r.Kill()
 	if answers() {
 		t.Error("it answers when it is killed")
 	}
+
 	r.Start()
 	if !answers() {
 		t.Error("it does not answer when it is started again")
