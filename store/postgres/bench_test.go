@@ -24,7 +24,7 @@ import (
 func BenchmarkApply(b *testing.B) {
 	for _, clients := range []int{16, 64} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			store, raw := open(b, database(b)), newBare(b, database(b), clients)
+			store, raw := open(b, createDatabase(b)), newBare(b, createDatabase(b), clients)
 			var bareTime, storeTime time.Duration
 			const turns = 10
 			b.ResetTimer()

@@ -54,7 +54,7 @@ func once(t testing.TB, s *Store, ev trips.Event) {
 }
 
 func TestACommitWhoseReplyIsLostIsAnsweredAndHappenedOnce(t *testing.T) {
-	p, at := through(t, database(t))
+	p, at := through(t, createDatabase(t))
 	s := open(t, at)
 	apply1(t, s, requested(t, "first"))
 
@@ -67,7 +67,7 @@ func TestACommitWhoseReplyIsLostIsAnsweredAndHappenedOnce(t *testing.T) {
 }
 
 func TestARequestThatNeverArrivesIsSentAgain(t *testing.T) {
-	p, at := through(t, database(t))
+	p, at := through(t, createDatabase(t))
 	s := open(t, at)
 	p.cut(3, theRequest, "request of rider")
 	once(t, s, apply1(t, s, requested(t, "rider")))
@@ -75,7 +75,7 @@ func TestARequestThatNeverArrivesIsSentAgain(t *testing.T) {
 }
 
 func TestALostReplyToAGroupIsAnsweredToEach(t *testing.T) {
-	p, at := through(t, database(t))
+	p, at := through(t, createDatabase(t))
 	s := open(t, at)
 	p.cut(5, theReply, "request of ")
 
@@ -97,7 +97,7 @@ func TestALostReplyToAGroupIsAnsweredToEach(t *testing.T) {
 }
 
 func TestALostReplyToALosingMoveIsStillARefusal(t *testing.T) {
-	p, at := through(t, database(t))
+	p, at := through(t, createDatabase(t))
 	s := open(t, at)
 	apply1(t, s, requested(t, "rider"))
 	again := requested(t, "rider")
@@ -111,7 +111,7 @@ func TestALostReplyToALosingMoveIsStillARefusal(t *testing.T) {
 }
 
 func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
-	direct := database(t)
+	direct := createDatabase(t)
 	p, at := through(t, direct)
 	s, observer := open(t, at), open(t, direct)
 	first := apply1(t, s, requested(t, "rider"))
@@ -170,7 +170,7 @@ func waitForWaiters(t *testing.T, s *Store, n int) {
 }
 
 func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
-	p, at := through(t, database(t))
+	p, at := through(t, createDatabase(t))
 	s := open(t, at)
 	apply1(t, s, requested(t, "first"))
 	p.block(true)
@@ -196,7 +196,7 @@ func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
 }
 
 func TestALostReplyToAMessageOrASettlementIsAnsweredOnce(t *testing.T) {
-	p, at := through(t, database(t))
+	p, at := through(t, createDatabase(t))
 	s := open(t, at)
 	ride := rideThrough(t, s)
 	p.cut(2, theReply, "anybody there?")
@@ -251,7 +251,7 @@ func rideThrough(t *testing.T, s *Store) trips.Trip {
 }
 
 func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
-	at := database(t)
+	at := createDatabase(t)
 	s := open(t, at)
 	killer, err := pgx.Connect(t.Context(), at)
 	if err != nil {

@@ -44,7 +44,7 @@ func TestAWrongAddressIsSaidAtOnce(t *testing.T) {
 
 func TestTwoNodesNeverShareDriversOrTrips(t *testing.T) {
 	const n = 12
-	at := database(t)
+	at := createDatabase(t)
 	nodes := []*Store{open(t, at), open(t, at)}
 	var open [n]trips.Trip
 	for i := range open {
@@ -85,7 +85,7 @@ func TestTwoNodesNeverShareDriversOrTrips(t *testing.T) {
 }
 
 func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
-	at := database(t)
+	at := createDatabase(t)
 	nodes := []*Store{open(t, at), open(t, at)}
 	for i := range 20 {
 		var answers [8]trips.Event
@@ -112,7 +112,7 @@ func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
 }
 
 func TestAMoveTheServerCannotTakeHarmsNoOther(t *testing.T) {
-	s := open(t, database(t))
+	s := open(t, createDatabase(t))
 	var all sync.WaitGroup
 	for i := range 32 {
 		all.Go(func() {
@@ -131,7 +131,7 @@ func TestAMoveTheServerCannotTakeHarmsNoOther(t *testing.T) {
 }
 
 func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
-	s := open(t, database(t))
+	s := open(t, createDatabase(t))
 	late, err := s.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 }
 
 func TestAfterClosingMovesAreRefused(t *testing.T) {
-	s := open(t, database(t))
+	s := open(t, createDatabase(t))
 	s.Close()
 	if _, err := s.Apply(t.Context(), requested(t, "rider")); err == nil {
 		t.Error("applied")

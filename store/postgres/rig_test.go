@@ -92,9 +92,9 @@ func drop(t testing.TB, name string) {
 	})
 }
 
-// database creates a migrated database of the test's own and returns its
+// createDatabase creates a migrated database of the test's own and returns its
 // address.
-func database(t testing.TB) string {
+func createDatabase(t testing.TB) string {
 	t.Helper()
 	server(t)
 
@@ -137,5 +137,5 @@ func open(t testing.TB, at string) *Store {
 }
 
 func TestTheStoreKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, hasty(t, database(t))) })
+	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, hasty(t, createDatabase(t))) })
 }

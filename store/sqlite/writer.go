@@ -67,7 +67,7 @@ func (w *writer) close() (err error) {
 // committed. When ctx ends it returns early, and the work may still be done. A
 // do that fails leaves nothing behind. It shares a commit with other jobs, so
 // it may only read and write through tx.
-func writeCommitted[T any](ctx context.Context, s *Store, do func(tx *statements) (T, error)) (T, error) {
+func writeCommitted[T any](ctx context.Context, db *database, do func(tx *statements) (T, error)) (T, error) {
 	var out, none T
 	j := &job{ctx: ctx, done: make(chan error, 1), do: func(tx *statements) (err error) {
 		out, err = do(tx)
@@ -75,8 +75,8 @@ func writeCommitted[T any](ctx context.Context, s *Store, do func(tx *statements
 	}}
 
 	select {
-	case s.writer.work <- j:
-	case <-s.writer.quit:
+	case db.writer.work <- j:
+	case <-db.writer.quit:
 		return none, ErrClosed
 	case <-ctx.Done():
 		return none, ctx.Err()
