@@ -115,7 +115,7 @@ func outstanding(t *testing.T, r *events.Redis) int64 {
 	t.Helper()
 	left, err := r.CountOutstanding(t.Context(), settlements)
 	for try := 0; err != nil && try < 100; try++ {
-		// connections from before the kill
+		// The next command may still get a connection from before the kill.
 		time.Sleep(20 * time.Millisecond)
 		left, err = r.CountOutstanding(t.Context(), settlements)
 	}
@@ -232,7 +232,7 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 		lossy.armed.Store(true)
 		id := fmt.Sprint("t", i)
 		if err := r.EnqueueJob(t.Context(), settlements, id, []byte(id)); err != nil {
-			// as the relay does
+			// The relay asks again in the same way.
 			err = r.EnqueueJob(t.Context(), settlements, id, []byte(id))
 			if err != nil {
 				t.Fatal(err)
@@ -297,7 +297,7 @@ func newLossy(t *testing.T, to string) *lossy {
 		}
 	})
 
-	// after the clients, which are closed first
+	// This runs after the clients are closed.
 	t.Cleanup(func() { _ = ln.Close(); pipes.Wait() })
 	return l
 }

@@ -184,7 +184,7 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 		return 0, rl.countFailure("redis", err)
 	}
 	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
-		// another node may have the lease: ask next time
+		// Another node may have the lease, so the next round asks for it.
 		rl.leasedAt = time.Time{}
 		return 0, rl.countFailure("advance", err)
 	}

@@ -26,7 +26,7 @@ type membershipSim struct {
 
 	mu    sync.Mutex // guards all below
 	nodes map[string]*member
-	// since when wires are whole; zero while they are not
+	// wiresWholeSince is zero while wires are cut.
 	wiresWholeSince time.Time
 	// quietSince is when nodes stopped to come and go; zero while they do.
 	quietSince  time.Time

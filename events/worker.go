@@ -201,7 +201,7 @@ func decodeJob(m redis.XMessage, attempt int) Job {
 func (w *Worker) runJob(ctx context.Context, j Job) {
 	defer w.releaseJob(j)
 	if int64(j.Attempt) > w.MaxDeliveries {
-		// its workers died while they did it
+		// Its workers died while they ran it.
 		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.MaxDeliveries))
 		return
 	}

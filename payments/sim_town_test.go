@@ -179,7 +179,7 @@ func (m *paymentSim) deliverJob(ctx context.Context, j job) {
 	switch gone := (*payments.PermanentError)(nil); {
 	case ctx.Err() != nil, err == nil && m.chance(.05):
 	case err == nil, errors.As(err, &gone), j.try >= 5:
-		// done, or a dead letter
+		// It is done, or a dead letter.
 		return
 	}
 

@@ -136,7 +136,7 @@ func (w *silenceSim) deliverFix(d *driver) {
 	d.heard, d.silent = w.now, 0
 	d.due = w.now.Add(500*time.Millisecond + w.randomUpTo(1500*time.Millisecond))
 	if !d.steady && w.rng.IntN(20) == 0 {
-		// a tunnel, a dead zone
+		// The driver is in a tunnel or a dead zone.
 		d.due = w.now.Add(w.randomUpTo(40 * time.Second))
 	}
 }

@@ -55,7 +55,7 @@ type Bar struct {
 }
 
 const (
-	// pixels of a panel: of one alone, of one of several
+	// Sizes of a panel in pixels: of a single one, of one of several.
 	wide, narrow = 640, 360
 	left, right  = 62, 18 // margins of the plot in its panel
 	header       = 56     // pixels above the plot without names of curves

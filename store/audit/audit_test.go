@@ -155,7 +155,7 @@ func honest() *city {
 			ClientID: fmt.Sprint("s", i+1), At: noon.Add(time.Hour)})
 	}
 
-	// the second was seen before it was raised
+	// The second was acknowledged before operators were told.
 	c.calls[0].NotifiedAt, c.calls[1].AckedAt = now, now
 	c.calls[2].At = now.Add(-time.Second)
 	c.waiting, c.oldest = 3, now.Add(-time.Second)

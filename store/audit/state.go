@@ -195,7 +195,7 @@ func (l *auditState) checkCharge(t trips.Trip) {
 		l.completedCharged.Checked++
 	}
 	if t.Quote == (trips.Quote{}) {
-		// it has no events that tell its fare, which is a violation of its own
+		// Without events its fare is unknown, which is a violation of its own.
 		return
 	}
 

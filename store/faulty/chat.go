@@ -12,7 +12,7 @@ import (
 // chatStore keeps the chat of each trip; see chat.Store.
 type chatStore struct{ *state }
 
-// AppendChat keeps what was said; see chat.Store.
+// AppendChat keeps a message; see chat.Store.
 func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
 	return runCall(ctx, s.state, "append", m.ClientID, func() (chat.Message, error) {
@@ -36,7 +36,7 @@ func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region strin
 	})
 }
 
-// ChatHistory returns what was said; see chat.Store.
+// ChatHistory returns messages; see chat.Store.
 func (s *chatStore) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	return runCall(ctx, s.state, "history", string(id), func() ([]chat.Message, error) {
 		all := s.messages[id]

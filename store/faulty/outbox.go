@@ -24,7 +24,7 @@ func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.
 	})
 }
 
-// PendingMessages returns what must still be told; see trips.Outbox.
+// PendingMessages returns what must still be relayed; see trips.Outbox.
 func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
 	return runCall(ctx, s.state, "pending", "", func() ([]trips.OutboxMessage, error) {
 		return slices.Clone(s.outbox[:min(max(0, limit), len(s.outbox))]), nil
@@ -49,7 +49,7 @@ func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last tri
 	return err
 }
 
-// Backlog counts what must still be told; see trips.Outbox.
+// Backlog counts what must still be relayed; see trips.Outbox.
 func (s *outboxStore) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
 	_, err = runCall(ctx, s.state, "backlog", "", func() (struct{}, error) {
 		if n = len(s.outbox); n > 0 {

@@ -53,7 +53,7 @@ type state struct {
 	alerts   []sos.Alert
 
 	outbox      []trips.OutboxMessage
-	cursor      int64 // id of the last notice that was told
+	cursor      int64 // id of the last message that was relayed
 	nextID      int64
 	holder      string
 	leasedUntil time.Time
@@ -100,7 +100,7 @@ func storedEvent(ev trips.Event) trips.Event {
 func (s *state) addOutboxLocked(topic trips.Topic, r location.Region, kind trips.Kind, id trips.TripID, about any) error {
 	payload, err := json.Marshal(about)
 	if err != nil {
-		return fmt.Errorf("notice about trip %s: %w", id, err)
+		return fmt.Errorf("outbox message of trip %s: %w", id, err)
 	}
 
 	s.nextID++

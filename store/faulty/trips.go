@@ -14,7 +14,7 @@ import (
 type tripStore struct{ *state }
 
 // commandKey is what makes a trips.IdempotencyKey unique: all of it but the
-// print.
+// fingerprint.
 type commandKey struct {
 	actor trips.Actor
 	id    string
@@ -26,7 +26,8 @@ type recordedCommand struct {
 	event trips.Event // none of an abandoned command
 }
 
-// eventFor returns the event of the command for one who asks with a print.
+// eventFor returns the event of the command to a caller whose key has this
+// fingerprint.
 func (r recordedCommand) eventFor(print string) (trips.Event, error) {
 	switch {
 	case r.event.Trip.ID == "":

@@ -23,8 +23,7 @@ const (
 
 // Codes of the server's errors after which a move is tried again.
 const (
-	// another transaction has what this one wanted: readOutcome finds out what
-	uniqueViolation  = "23505"
+	uniqueViolation  = "23505" // readOutcome finds out what was taken
 	lockNotAvailable = "55P03" // it waited too long for a lock
 )
 
@@ -117,7 +116,7 @@ func (db *database) tryWrite(ctx context.Context, write func(context.Context) er
 	return write(ctx)
 }
 
-// isFinal returns whether sending again cannot help.
+// isFinal reports whether sending again cannot help.
 func isFinal(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, errClosed) {
 		return true
@@ -135,7 +134,7 @@ func isFinal(ctx context.Context, err error) bool {
 
 	switch refusal.Code[:2] {
 	case "08", "40", "53", "57", "58":
-		// connection, serialization, resources, operator, system
+		// Trouble of connection, serialization, resources, operator or system.
 		return false
 	}
 

@@ -32,7 +32,7 @@ func request(t *testing.T, name string) trips.Command {
 func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
 	const rounds, enough = 4, 1000
 	server := processtest.Postgres(t, append(processtest.ComposeFlags(t, "postgres"),
-		// what commits do not wait for stays unwritten so long
+		// What commits do not wait for stays unwritten for 10 s.
 		"-c", "wal_writer_delay=10s")...)
 
 	url := server.URL

@@ -143,7 +143,7 @@ func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
 	waitForWaiters(t, observer, 1)
 	p.sever()
 
-	// sent again, while the first still waits at the server
+	// The move is sent again while the first still waits at the server.
 	waitForWaiters(t, observer, 2)
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)

@@ -51,8 +51,7 @@ func (g *groupCommitter) close() {
 // pendingMove is a move whose caller waits for its outcome.
 type pendingMove struct {
 	*moveRow
-	// holds one, so that a caller that left blocks no committer
-	done chan outcome
+	done chan outcome // holds one, so that a caller that left blocks no committer
 }
 
 type outcome struct {

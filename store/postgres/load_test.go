@@ -13,7 +13,7 @@ func TestTheServerCountsItsTransactions(t *testing.T) {
 	}
 
 	for late := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		// it counts about once a second
+		// The server counts about once a second.
 		after, err := s.CountTransactions(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -93,7 +93,7 @@ func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
 		for j := range answers {
 			all.Go(func() {
 				m := requested(t, fmt.Sprint("rider ", i))
-				// each desk gives it an id of its own
+				// Each service gives the trip an id of its own.
 				m.Event.Trip.ID = trips.TripID(fmt.Sprint(i, " at ", j))
 				var err error
 				if answers[j], err = nodes[j%2].Apply(t.Context(), m); err != nil {

@@ -27,7 +27,7 @@ func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.
 	return got == 1, nil
 }
 
-// PendingMessages returns the oldest notices after the cursor; see
+// PendingMessages returns the oldest messages after the cursor; see
 // trips.Outbox.
 func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
 	var out []trips.OutboxMessage
@@ -46,7 +46,7 @@ func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.O
 	return out, nil
 }
 
-// AdvanceCursor moves the cursor and deletes what was told; see trips.Outbox.
+// AdvanceCursor moves the cursor and deletes what was relayed; see trips.Outbox.
 func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
 	_, err := writeCommitted(ctx, s.database, func(tx *statements) (struct{}, error) {
 		bg := context.Background()
@@ -67,7 +67,7 @@ func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last tri
 	return nil
 }
 
-// Backlog counts notices not yet relayed and says when the oldest was written.
+// Backlog counts messages not yet relayed and says when the oldest was written.
 func (s *outboxStore) Backlog(ctx context.Context) (int, time.Time, error) {
 	var n int
 	var oldest sql.NullInt64

@@ -73,7 +73,7 @@ func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {
 				// The one row there is, and an index of nothing but open trips,
 				// in order.
 				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open" ||
-					// the questions themselves
+					// The resume queries themselves.
 					strings.HasPrefix(step, "SCAN q VIRTUAL TABLE")
 				if strings.Contains(step, "TEMP B-TREE") || (strings.HasPrefix(step, "SCAN") && !harmless) {
 					t.Errorf("%s\n%s", step, query)

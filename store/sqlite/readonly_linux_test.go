@@ -20,7 +20,7 @@ func asNobody(t *testing.T, f func()) {
 	go func() {
 		defer close(done)
 
-		// and never unlocked: the thread ends with the goroutine
+		// The thread is never unlocked and ends with the goroutine.
 		runtime.LockOSThread()
 		if err := syscall.Setfsuid(65534); err != nil {
 			t.Error(err)
@@ -39,7 +39,7 @@ func TestAFolderWithoutPermissionIsNamedWithWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// the test's own, for all attempts at it
+	// The parent folder must let every user through.
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func (s *tripStore) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.
 }
 
 // recordedEvent returns what a command led to. Its errors are
-// trips.ErrNotFound, ErrVoid and ErrKeyReused.
+// trips.ErrNotFound, ErrAbandoned and ErrKeyReused.
 func recordedEvent(ctx context.Context, from *statements, k trips.IdempotencyKey) (trips.Event, error) {
 	var printed string
 	var payload []byte

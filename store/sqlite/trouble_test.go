@@ -135,7 +135,7 @@ func TestWhenACommitFailsNobodyInItIsToldAnythingElse(t *testing.T) {
 	// The second one loses against the first; but when the first one's trip is
 	// not kept, that is no longer true.
 	lost := func(tx *statements) error {
-		// what SQLite does when the disk fails
+		// SQLite does this when the disk fails.
 		_, err := tx.exec(context.Background(), `ROLLBACK`)
 		return errors.Join(err, errors.New("disk on fire"))
 	}

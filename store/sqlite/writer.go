@@ -137,7 +137,7 @@ func (w *writer) collectBatch(batch []*job) []*job {
 // nothing of it happened, since SQLite rolls back what it cannot commit, and no
 // result holds, since it may rest on what another job wrote.
 func (w *writer) commitBatch(batch []*job) error {
-	// callers' contexts must not break each other's transaction
+	// A caller's context must not break the transaction of the others.
 	ctx := context.Background()
 	if _, err := w.stmts.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return err

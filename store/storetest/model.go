@@ -71,7 +71,7 @@ func (m *model) move(r *rapid.T) {
 
 	ev, err := m.verb(r, t)
 	if err != nil {
-		return // illegal: a desk would not have asked the store
+		return // illegal: trips.Service would not have asked the store
 	}
 
 	var want error

@@ -174,7 +174,7 @@ func sentAgain(w *world) {
 
 	again := asked
 
-	// the desk gives each request a new id
+	// trips.Service gives each request a new id.
 	again.Trip.ID, again.At = "another id", w.nextTime()
 
 	for range 2 {

@@ -216,7 +216,7 @@ func nothingMissed(w *world) {
 			for j := range rides {
 				t := w.completeRide(trips.RiderID(who), trips.DriverID(who))
 				w.sendChat(t, trips.Rider(t.Rider), fmt.Sprint(j))
-				// the store leaves it to the room who may speak
+				// Stores do not check who may write.
 				w.sendChat(shared, trips.System(who), fmt.Sprint(j))
 			}
 		})

@@ -23,7 +23,7 @@ func activeTrip(w *world) {
 		}
 	}
 
-	// the same id, but not the same person
+	// They share an id and are not the same person.
 	rider, driver := trips.Rider("ada"), trips.Driver("ada")
 	none(rider)
 	w.completeRide("ada", "x")

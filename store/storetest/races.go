@@ -166,7 +166,7 @@ func doneMeetsGivenUp(w *world) {
 		})
 		v.checkErrors(w, trips.ErrAbandoned)
 
-		// neither or both say that it was done
+		// The racers contradict each other.
 		version := map[int]uint32{0: 1, 2: 2}[len(v.won)]
 		checkEqual(w, "version", mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID)).Version, version)
 	}

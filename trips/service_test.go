@@ -19,7 +19,7 @@ type memoryStore struct {
 	recorded     map[[2]string]trips.Event
 	fingerprints map[[2]string]string
 	applied      int // calls of Apply
-	// happens between a read and the next write
+	// beforeWrite runs between a read and the next write.
 	beforeWrite func(s *memoryStore)
 	err         error // what every call returns, if set
 }
@@ -200,7 +200,7 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 		t.Error("completed before it began")
 	}
 
-	// The store knows the command and the desk does not see that the move was
+	// The store knows the command and the service does not see that the move was
 	// made, as from a standby that lags.
 	s.trips[id] = told[0].Trip
 	if _, err := d.Apply(t.Context(), newKey("driver", "arrive"), id, transitionBy("reserve", "driver")); err != nil {
