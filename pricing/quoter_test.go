@@ -155,7 +155,7 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 	}
 
 	for name, forged := range map[string]string{
-		"signed by nobody":         signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
+		"not signed":               signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
 		"another algorithm":        signed(jwt.SigningMethodHS512, q.key, same),
 		"the sessions' key":        signed(jwt.SigningMethodHS256, secret, same),
 		"another audience":         signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Audience[0] = "ridehail.v1" }),

@@ -260,7 +260,7 @@ func (l *auditState) checkOutbox(n int, oldest, now time.Time) {
 	}
 	l.outboxRelayed.Checked = 1
 	if n > 0 {
-		l.outboxRelayed.addViolation("%d notices wait, the oldest since %s", n, formatTime(oldest))
+		l.outboxRelayed.addViolation("%d outbox messages wait, the oldest since %s", n, formatTime(oldest))
 	}
 }
 

@@ -94,7 +94,7 @@ func (s *tripStore) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, e
 		return moveOutcome{true, ev, err}, nil
 	}
 
-	refusal := found.refuse(r)
+	refusal := found.findRefusal(r)
 	return moveOutcome{isKnown: refusal != nil, refusal: refusal}, nil
 }
 
@@ -104,9 +104,9 @@ type guardedState struct {
 	driverBusy, riderBusy bool    // with another active trip
 }
 
-// refuse returns the error of trips.Store that keeps the move from being made,
-// or nil.
-func (g guardedState) refuse(r *moveRow) error {
+// findRefusal returns the error of trips.Store that keeps the move from being
+// made, or nil.
+func (g guardedState) findRefusal(r *moveRow) error {
 	t := &r.event.Trip
 
 	switch {

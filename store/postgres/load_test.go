@@ -6,7 +6,7 @@ import (
 )
 
 func TestTheServerCountsItsTransactions(t *testing.T) {
-	s := open(t, createDatabase(t))
+	s := openStore(t, createDatabase(t))
 	before, err := s.CountTransactions(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// asNobody runs f on a thread that may do to files only what everybody may,
-// also when the test runs as root.
-func asNobody(t *testing.T, f func()) {
+// runUnprivileged runs f on a thread without privileges on files, also when the
+// test runs as root.
+func runUnprivileged(t *testing.T, f func()) {
 	if os.Geteuid() != 0 {
 		f()
 		return
@@ -51,8 +51,8 @@ func TestAFolderWithoutPermissionIsNamedWithWhatToDo(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) }) // so that it can be removed
 
-	asNobody(t, func() {
-		mustSay(t, filepath.Join(dir, "new.db"), "let this user write there")
-		mustSay(t, mine, "let this user write there")
+	runUnprivileged(t, func() {
+		checkOpenError(t, filepath.Join(dir, "new.db"), "let this user write there")
+		checkOpenError(t, mine, "let this user write there")
 	})
 }
