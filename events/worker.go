@@ -56,7 +56,7 @@ type Worker struct {
 
 const workerGroup = "workers"
 
-// Run works until ctx ends and the jobs in hand have ended with it. It returns
+// Run works until ctx ends and the jobs under way have ended with it. It returns
 // ctx's error.
 func (w *Worker) Run(ctx context.Context) error {
 	w.Concurrency = cmp.Or(w.Concurrency, 4)

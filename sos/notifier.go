@@ -66,7 +66,7 @@ func NewNotifier(cfg NotifierConfig) *Notifier {
 }
 
 // HandleJob tells the operators of a trip's alerts; the payload is the trip's
-// id. For alerts that were told before it does nothing. It is the handler of
+// id. For alerts that operators already have it does nothing. It is the handler of
 // the jobs and may be called from many goroutines.
 func (n *Notifier) HandleJob(ctx context.Context, _ string, payload []byte) error {
 	raised, err := n.cfg.Store.MarkNotified(ctx, trips.TripID(payload), n.cfg.Now())

@@ -37,7 +37,7 @@ func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, erro
 	})
 }
 
-// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
+// MarkNotified marks a trip's alerts as shown to operators; see sos.Store.
 func (s *alertStore) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	return runCall(ctx, s.state, "raise alerts", string(id), func() (raised []sos.Alert, err error) {
 		for i := range s.alerts {

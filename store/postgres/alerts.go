@@ -62,7 +62,7 @@ WITH kept AS (
 INSERT INTO outbox (topic, region, kind, trip_id, payload)
 SELECT 'alert', t.region, 'sos', t.id, $11::json FROM kept k JOIN trips t ON t.id = k.trip_id`
 
-// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
+// MarkNotified marks a trip's alerts as shown to operators; see sos.Store.
 func (s *alertStore) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	var raised []sos.Alert
 	err := s.retryWrite(ctx, func(ctx context.Context) (err error) {

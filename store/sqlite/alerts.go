@@ -68,7 +68,7 @@ func addAlertToOutbox(tx *statements, a sos.Alert, kind trips.Kind) error {
 	return addToOutbox(tx, trips.OutboxMessage{Topic: sos.TopicAlert, Region: region, Kind: kind, Trip: a.Trip, Payload: payload})
 }
 
-// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
+// MarkNotified marks a trip's alerts as shown to operators; see sos.Store.
 func (s *alertStore) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	at = storedTime(at)
 	raised, err := writeCommitted(ctx, s.database, func(tx *statements) ([]sos.Alert, error) {

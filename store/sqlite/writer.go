@@ -53,7 +53,7 @@ func openWriter(ctx context.Context, path, source string) (*writer, error) {
 	return w, nil
 }
 
-// close waits until the writer has ended. Jobs in hand are finished.
+// close waits until the writer has ended. Jobs that it has taken are finished.
 func (w *writer) close() (err error) {
 	w.once.Do(func() {
 		close(w.quit)
