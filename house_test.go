@@ -319,7 +319,7 @@ func TestTheHouseRulesHaveTeeth(t *testing.T) {
 		"unknown package":              {file: source{name: "misc/a.go"}, want: "has no row"},
 		"a command runs a node":        {file: in("cmd/ridehail/a.go", module+"/node")},
 		"a command speaks SQL":         {file: in("cmd/ridehail/a.go", module+"/store/postgres"), want: "reads flags"},
-		"no one imports the command":      {file: in("store/audit/a.go", module+"/cmd/ridehail"), want: "share their bugs"},
+		"no one imports the command":   {file: in("store/audit/a.go", module+"/cmd/ridehail"), want: "share their bugs"},
 		"reserved library":             {file: in("gateway/a.go", "github.com/uber/h3-go/v4"), want: "latitude 91"},
 		"reserved library's part":      {file: in("store/audit/a.go", "github.com/jackc/pgx/v5/x"), want: "only for store/postgres"},
 		"reserved library at its home": {file: in("events/a.go", "github.com/redis/go-redis/v9")},

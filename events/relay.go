@@ -20,11 +20,10 @@ type RelayConfig struct {
 	// Streams says which kinds of messages are also a job, and on which stream.
 	// The job's id is the trip's.
 	Streams      map[trips.Kind]string
-	LeaseTTL     time.Duration // how long others wait for a dead relay [3 s]
-	PollInterval time.Duration // how often to look without a wake-up [100 ms]
-	BatchSize    int           // messages per round trip [256]
-	// [time.Now]
-	Now func() time.Time
+	LeaseTTL     time.Duration    // how long others wait for a dead relay [3 s]
+	PollInterval time.Duration    // how often to look without a wake-up [100 ms]
+	BatchSize    int              // messages per round trip [256]
+	Now          func() time.Time // [time.Now]
 }
 
 // Relay publishes the outbox to Redis. Every node runs one; the one that holds

@@ -50,7 +50,7 @@ func TestSimulatedNodesAgreeWhoOwnsWhat(t *testing.T) {
 			l.regions = append(l.regions, location.Region(fmt.Sprintf("85%02x", i)))
 		}
 
-		// Redis's clock is not ours
+		// Redis's clock differs from the nodes' clocks.
 		w.jumpClock(w.drawBetween(-5*time.Minute, 5*time.Minute))
 		names := []string{"a", "b", "c"}
 		for _, name := range names {

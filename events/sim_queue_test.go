@@ -67,7 +67,7 @@ func TestSimulatedWorkersLoseNoJob(t *testing.T) {
 		f := &queueSim{simWorld: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
 			stoppedAt: map[*machine]time.Time{}, holders: map[string]redis.XPendingExt{}, forgets: w.drawChance(.5)}
 
-		// Redis's clock is not ours
+		// Redis's clock differs from the nodes' clocks.
 		w.jumpClock(w.drawBetween(-5*time.Minute, 5*time.Minute))
 		w.seen = f.checkCommand
 		f.producer = w.bootMachine("producer")

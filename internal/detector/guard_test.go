@@ -85,9 +85,10 @@ func TestPauseUponPause(t *testing.T) {
 		now, heard, grade time.Duration
 		want              bool
 	}{
-		// The node never listened for 10 s without a break,
+		// After the first pause the node never listened for 10 s without a break.
 		{76 * second, 58 * second, OfflineAfter, false},
-		// nor had it listened that long before the first pause.
+		// Before it the node had listened that long, and the peer was not silent
+		// for 10 s of it.
 		{76 * second, 51 * second, OfflineAfter, false},
 		{76 * second, 49 * second, OfflineAfter, true},
 		{84 * second, 58 * second, OfflineAfter, false},

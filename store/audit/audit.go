@@ -42,9 +42,8 @@ type Source interface {
 // Config is the clock and the tolerance of an audit. Brackets give the value
 // that zero stands for.
 type Config struct {
-	// [time.Now]
-	Now   func() time.Time
-	Grace time.Duration // for a charge, an outbox message or a call for help [1 minute]
+	Now   func() time.Time // [time.Now]
+	Grace time.Duration    // for a charge, an outbox message or a call for help [1 minute]
 }
 
 // Run audits a store. It blocks until all is read and holds about a kilobyte of

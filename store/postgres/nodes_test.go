@@ -130,7 +130,7 @@ func TestAMoveTheServerCannotTakeHarmsNoOther(t *testing.T) {
 	all.Wait()
 }
 
-func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
+func TestAMessageCommittedLateIsRelayedBeforeItsSuccessors(t *testing.T) {
 	s := openStore(t, createDatabase(t))
 	late, err := s.pool.Begin(t.Context())
 	if err != nil {

@@ -73,7 +73,7 @@ var mutants = []mutant{
 	{name: "outbox read by id alone", change: change{"store/postgres/outbox.go", []string{"WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)\n" +
 		"  AND outbox.xid < pg_snapshot_xmin(pg_current_snapshot())\nORDER BY outbox.xid, outbox.id\n",
 		"WHERE outbox.id > (SELECT cursor_id FROM relay)\nORDER BY outbox.id\n"}},
-		judge: [2]string{"./store/postgres", "TestANoticeCommittedLateIsToldBeforeItsSuccessors"},
+		judge: [2]string{"./store/postgres", "TestAMessageCommittedLateIsRelayedBeforeItsSuccessors"},
 		says:  "--- FAIL", needs: "RIDEHAIL_TEST_POSTGRES"},
 	{name: "positions pushed without credit", change: change{"gateway/latest_position.go", []string{"p.fresh && p.sent-p.acked < ackWindow", "p.fresh"}},
 		judge: [2]string{"./gateway", "TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest"}, says: "--- FAIL"},
