@@ -87,8 +87,7 @@ func TestPauseUponPause(t *testing.T) {
 	}{
 		// After the first pause the node never listened for 10 s without a break.
 		{76 * second, 58 * second, OfflineAfter, false},
-		// Before it the node had listened that long, and the peer was not silent
-		// for 10 s of it.
+		// Before it the peer had been silent for 9 s only.
 		{76 * second, 51 * second, OfflineAfter, false},
 		{76 * second, 49 * second, OfflineAfter, true},
 		{84 * second, 58 * second, OfflineAfter, false},
