@@ -36,7 +36,7 @@ func TestSecurityPageNamesTestsThatExist(t *testing.T) {
 
 	for _, name := range named {
 		if !strings.Contains(tests.String(), "func "+name+"(") {
-			t.Errorf("docs/security.md names %s, which nobody wrote", name)
+			t.Errorf("docs/security.md names %s, which does not exist", name)
 		}
 	}
 }

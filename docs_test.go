@@ -168,7 +168,7 @@ func TestEveryImportedModuleIsListedWithItsVersionAndReason(t *testing.T) {
 
 	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| v").FindAllStringSubmatch(text, -1) {
 		if !slices.ContainsFunc(used, func(m dependency) bool { return m.path == row[1] }) && !tool(t, row[1]) {
-			t.Errorf("docs/dependencies.md lists %s, which nobody imports", row[1])
+			t.Errorf("docs/dependencies.md lists %s, which no package imports", row[1])
 		}
 	}
 }

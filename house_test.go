@@ -37,16 +37,16 @@ var rooms = []room{
 	{"wire", nil, "phones and nodes share the frames, and a phone has no node inside"},
 	{"client", []string{"wire", "internal/sleep"}, "what a stranger needs to speak to a node, who gets it with nothing of a node"},
 	{"migrations", nil, "numbered SQL and nothing that could change its meaning later"},
-	{"web", nil, "pages are files; the doors they knock at are public"},
+	{"web", nil, "pages are files that use the public API"},
 	{"web/webtest", []string{"web"}, "drives the page as a person would; of the page it asks only whether it is all there"},
 	{"internal/minheap", nil, "what two searches share"},
 	{"internal/httpserver", nil, "serves a handler; what the handler says is no matter of its"},
-	{"dispatch/matching", []string{"internal/minheap"}, "pairs rows with columns, whoever they are: the same answer for the same numbers"},
-	{"internal/detector", nil, "judges silence, whoever is silent: a number of seconds, not a driver"},
+	{"dispatch/matching", []string{"internal/minheap"}, "pairs rows with columns: the same answer for the same numbers"},
+	{"internal/detector", nil, "measures silence as a number of seconds and knows no drivers"},
 	{"internal/sleep", nil, "waits for a time or a context: any package may need it"},
 	{"internal/plot", nil, "draws numbers as pictures: it must not know what they measure"},
 	{"internal/quantile", nil, "counts and sorts numbers: it must not know what they measure"},
-	{"internal/clock", nil, "tells the time by whoever knows it: a question, not a database"},
+	{"internal/clock", nil, "asks an interface for the time and knows no database"},
 	{"trips", []string{"location"}, "the state machine must run without network, lock or database"},
 	{"store/storetest", []string{"internal/sleep", "location", "trips", "chat", "payments", "sos"},
 		"what every store promises, in words that no store could bend"},
@@ -56,18 +56,18 @@ var rooms = []room{
 	{"sharedstate", []string{"location", "trips", "internal/detector"}, "holds, hands out and follows trips; it reads them by an interface of its own, and never under a lock"},
 	{"sos", []string{"location", "trips"}, "who may call for help follows from the trip alone"},
 	{"chat", []string{"trips"}, "who may speak follows from the trip alone"},
-	{"pricing", []string{"location", "trips"}, "a price follows from the way and from how busy the city is, whoever asks"},
+	{"pricing", []string{"location", "trips"}, "a price follows from the way and from how busy the city is, and not from the rider"},
 	{"payments", []string{"internal/sleep", "trips"}, "what is owed follows from the trip alone"},
-	{"events", []string{"internal/sleep", "location", "trips"}, "carries notices by region, and neither reads nor stores them"},
+	{"events", []string{"internal/sleep", "location", "trips"}, "carries messages by region, and neither reads nor stores them"},
 	{"store/postgres", []string{"internal/sleep", "trips", "chat", "payments", "sos", "location", "migrations"},
-		"keeps contracts and tells nobody: the outbox does"},
+		"keeps contracts and publishes nothing: the relay does"},
 	{"store/sqlite", []string{"trips", "chat", "payments", "sos", "location", "migrations"}, "the same contracts in one file"},
 	{"store/audit", []string{"trips", "chat", "payments", "sos"}, "a checker that shares the stores' code would share their bugs"},
 	{"store", []string{"trips", "chat", "payments", "sos", "store/postgres", "store/sqlite", "store/audit"},
 		"names everything a node keeps and opens it; the contracts belong to the domain"},
 	{"dispatch", []string{"internal/sleep", "location", "trips", "sharedstate", "dispatch/matching", "routing/..."},
-		"decides; how offers travel is a courier's matter"},
-	{"auth", []string{"trips"}, "who somebody is follows from their token and what was revoked; HTTP and sockets ask alike"},
+		"decides; how offers travel is the transport's matter"},
+	{"auth", []string{"trips"}, "identity follows from the token and the revocations; HTTP and sockets ask alike"},
 	{"booking", []string{"location", "trips", "routing", "pricing"},
 		"a request becomes the same trip however it came in: no frames, no HTTP"},
 	{"internal/problem", []string{"wire"}, "an error's form in HTTP; which error it is, the caller says"},
@@ -85,17 +85,17 @@ var rooms = []room{
 	{"lab/simulation", []string{"internal/plot", "internal/quantile", "location", "trips", "sharedstate", "dispatch", "routing", "pricing"},
 		"the node's own decisions in virtual time: what is not imported here is left out of it"},
 	{"simulators/...", []string{"client", "internal/quantile", "internal/sleep", "wire", "location", "routing/...", "simulators/..."},
-		"what a stranger could write: public doors only"},
+		"what a stranger could write: public API only"},
 	{"lab/latency/...", []string{"client", "internal/plot", "internal/quantile", "internal/sleep", "wire", "location", "lab/latency/..."},
-		"measures from outside: public doors only"},
-	{"lab/accrual", nil, "judges silence as package detector does, for experiments only"},
+		"measures from outside: public API only"},
+	{"lab/accrual", nil, "measures silence as package detector does, for experiments only"},
 	{"lab/process", []string{"internal/sleep"}, "starts and kills programs by their flags: what they do is theirs"},
 	{"lab/process/processtest", []string{"lab/process"}, "servers for tests, which know no more of them than their flags"},
 	{"lab/chaos/check", []string{"store/audit", "trips", "chat", "payments", "sos", "simulators/journal"},
-		"judges by what witnesses wrote down; code of theirs would judge itself"},
+		"checks what clients wrote down; their code would check itself"},
 	{"lab/chaos/...", []string{"client", "lab/process", "internal/quantile", "internal/sleep", "location", "routing/...", "trips", "chat", "payments", "sos", "store/postgres", "store/audit",
 		"simulators/...", "lab/chaos/..."}, "nodes are other processes here, to be killed; what is imported reads what they left behind"},
-	{"lab/...", []string{"..."}, "an experiment may look anywhere, since nobody imports it"},
+	{"lab/...", []string{"..."}, "an experiment may look anywhere, since no package imports it"},
 	{"cmd/ridehail/...", []string{"node", "routing", "routing/extract", "simulators/...", "lab/...", "store", "store/audit", "payments", "events",
 		"internal/httpserver", "dispatch", "trips", "wire", "web"},
 		"reads flags and calls one function of a package below; the rest is for what flags name: codecs, weights, a trip's id"},
@@ -111,7 +111,7 @@ type library struct {
 var libraries = []library{
 	{"github.com/uber/h3-go", []string{"location"}, "it takes latitude 91 without a word; location checks first"},
 	{"github.com/redis/go-redis", []string{"events"}, "its retries can repeat a write; one place sets them"},
-	{"github.com/alicebob/miniredis", []string{"events"}, "the embedded Redis is behind the same door"},
+	{"github.com/alicebob/miniredis", []string{"events"}, "the embedded Redis is behind the same interface"},
 	{"github.com/jackc/pgx", []string{"store/postgres"}, "a lost commit reply is resolved in one place"},
 	{"modernc.org/sqlite", []string{"store/sqlite"}, "pragmas decide whether a commit lasts; one place sets them"},
 	{"github.com/pressly/goose", []string{"migrations", "store/postgres", "store/sqlite"}, "the schema belongs to the stores"},
@@ -124,7 +124,7 @@ var libraries = []library{
 	{"connectrpc.com", []string{"routing/..."}, "the only service called by RPC"},
 	{"github.com/Shopify/toxiproxy", []string{"lab/chaos"}, "lines are only broken on purpose"},
 	{"github.com/chromedp", []string{"web/webtest"}, "a browser is for tests"},
-	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read at the door"},
+	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read by the command alone"},
 }
 
 // nodeRooms are the packages a node consists of. Its time is the database's
@@ -251,7 +251,7 @@ func covers(pattern, pkg string) bool {
 	return pkg == base || all && strings.HasPrefix(pkg, base+"/")
 }
 
-// sources reads every Go file below a folder, whatever its build tags, except
+// sources reads every Go file below a folder, with any build tags, except
 // those that git ignores.
 func sources(root string) ([]source, error) {
 	var out []source
@@ -319,7 +319,7 @@ func TestTheHouseRulesHaveTeeth(t *testing.T) {
 		"unknown package":              {file: source{name: "misc/a.go"}, want: "has no row"},
 		"a command runs a node":        {file: in("cmd/ridehail/a.go", module+"/node")},
 		"a command speaks SQL":         {file: in("cmd/ridehail/a.go", module+"/store/postgres"), want: "reads flags"},
-		"nobody imports the door":      {file: in("store/audit/a.go", module+"/cmd/ridehail"), want: "share their bugs"},
+		"no one imports the command":   {file: in("store/audit/a.go", module+"/cmd/ridehail"), want: "share their bugs"},
 		"reserved library":             {file: in("gateway/a.go", "github.com/uber/h3-go/v4"), want: "latitude 91"},
 		"reserved library's part":      {file: in("store/audit/a.go", "github.com/jackc/pgx/v5/x"), want: "only for store/postgres"},
 		"reserved library at its home": {file: in("events/a.go", "github.com/redis/go-redis/v9")},
@@ -370,8 +370,8 @@ func TestARowBelowItsFamilyIsRefused(t *testing.T) {
 
 	for _, imported := range []string{"wire", "simulators", "lab/chaos"} {
 		f := source{name: "lab/chaos/check/a.go", imports: []string{module + "/" + imported}}
-		if got := complaints([]source{f}, rooms, libraries); len(got) != 1 || !strings.Contains(got[0], "judge itself") {
-			t.Errorf("the judge may import %s: %q", imported, got)
+		if got := complaints([]source{f}, rooms, libraries); len(got) != 1 || !strings.Contains(got[0], "check itself") {
+			t.Errorf("the checker may import %s: %q", imported, got)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Qu
 		return Quote{}, err
 	}
 
-	token, q, err := s.cfg.Quoter.Sign(rider, from, to, way)
+	token, q, err := s.cfg.Quoter.SignQuote(rider, from, to, way)
 	if err != nil {
 		return Quote{}, err
 	}
@@ -171,7 +171,7 @@ func (s *Service) Request(ctx context.Context, rider trips.RiderID, id string, j
 }
 
 func (s *Service) requestQuoted(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
-	q, late := s.cfg.Quoter.Verify(j.Quote, rider)
+	q, late := s.cfg.Quoter.VerifyQuote(j.Quote, rider)
 	if late != nil && !errors.Is(late, pricing.ErrQuoteExpired) {
 		s.quotes.WithLabelValues("bad").Inc()
 		return trips.Event{}, late

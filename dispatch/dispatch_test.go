@@ -84,7 +84,7 @@ func TestVanishedDriverDoesNotHoldUpTheOffer(t *testing.T) {
 
 func TestUnreachableDriverIsPassedOver(t *testing.T) {
 	runInTown(t, metresOf{"near": 300, "far": 900}, func(w *testTown) {
-		w.courier.unreachable["near"] = true
+		w.transport.unreachable["near"] = true
 		w.requestTrip("r", true)
 		w.wantOffered("far")
 		if w.fleet.isHeld("near") {

@@ -169,15 +169,15 @@ func (f *fakeFleet) isHeld(id trips.DriverID) bool {
 	return f.hold[id] != ""
 }
 
-// fakeCourier keeps what was offered and withdrawn, in order.
-type fakeCourier struct {
+// fakeTransport keeps what was offered and withdrawn, in order.
+type fakeTransport struct {
 	mu          sync.Mutex
 	unreachable map[trips.DriverID]bool
 	offers      []Offer
 	withdrawn   []string // Each "driver reason".
 }
 
-func (c *fakeCourier) SendOffer(_ context.Context, o Offer) error {
+func (c *fakeTransport) SendOffer(_ context.Context, o Offer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unreachable[o.Driver] {
@@ -187,7 +187,7 @@ func (c *fakeCourier) SendOffer(_ context.Context, o Offer) error {
 	return nil
 }
 
-func (c *fakeCourier) WithdrawOffer(_ context.Context, o Offer, reason string) {
+func (c *fakeTransport) WithdrawOffer(_ context.Context, o Offer, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.withdrawn = append(c.withdrawn, string(o.Driver)+" "+reason)
@@ -198,9 +198,9 @@ type testTown struct {
 	t          *testing.T
 	store      *fakeStore
 	fleet      *fakeFleet
-	courier    *fakeCourier
+	transport  *fakeTransport
 	metrics    *prometheus.Registry
-	desk       *trips.Service
+	service    *trips.Service
 	cfg        Config
 	dispatcher *Dispatcher
 	cancel     context.CancelFunc
@@ -213,10 +213,10 @@ func runInTown(t *testing.T, drivers map[trips.DriverID]float64, story func(*tes
 	t.Helper()
 
 	synctest.Test(t, func(t *testing.T) {
-		w := &testTown{t: t, store: &fakeStore{trips: map[trips.TripID]trips.Trip{}}, courier: &fakeCourier{unreachable: map[trips.DriverID]bool{}},
+		w := &testTown{t: t, store: &fakeStore{trips: map[trips.TripID]trips.Trip{}}, transport: &fakeTransport{unreachable: map[trips.DriverID]bool{}},
 			fleet: &fakeFleet{metres: drivers, hold: map[trips.DriverID]string{}}}
-		w.desk = &trips.Service{Store: w.store, Now: time.Now}
-		w.cfg = Config{Node: "n1", Trips: w.desk, Store: w.store, Drivers: w.fleet, Transport: w.courier, Log: slog.New(slog.DiscardHandler)}
+		w.service = &trips.Service{Store: w.store, Now: time.Now}
+		w.cfg = Config{Node: "n1", Trips: w.service, Store: w.store, Drivers: w.fleet, Transport: w.transport, Log: slog.New(slog.DiscardHandler)}
 		for _, o := range opts {
 			o(&w.cfg)
 		}
@@ -246,7 +246,7 @@ func (w *testTown) stopDispatcher() {
 // requestTrip opens a trip; hint says whether the dispatcher hears of it.
 func (w *testTown) requestTrip(rider trips.RiderID, hint bool) trips.TripID {
 	w.t.Helper()
-	ev, err := w.desk.RequestTrip(w.t.Context(), trips.IdempotencyKey{}, rider, location.Point{}, location.Point{Lng: .1}, trips.Quote{})
+	ev, err := w.service.RequestTrip(w.t.Context(), trips.IdempotencyKey{}, rider, location.Point{}, location.Point{Lng: .1}, trips.Quote{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func (w *testTown) requestTrip(rider trips.RiderID, hint bool) trips.TripID {
 
 func (w *testTown) applyVerb(id trips.TripID, hint bool, verb trips.Transition) {
 	w.t.Helper()
-	ev, err := w.desk.Apply(w.t.Context(), trips.IdempotencyKey{}, id, verb)
+	ev, err := w.service.Apply(w.t.Context(), trips.IdempotencyKey{}, id, verb)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -295,10 +295,10 @@ func (w *testTown) advance(d time.Duration) {
 }
 
 func (w *testTown) offeredDrivers() []trips.DriverID {
-	w.courier.mu.Lock()
-	defer w.courier.mu.Unlock()
+	w.transport.mu.Lock()
+	defer w.transport.mu.Unlock()
 	ids := []trips.DriverID{}
-	for _, o := range w.courier.offers {
+	for _, o := range w.transport.offers {
 		ids = append(ids, o.Driver)
 	}
 	return ids
@@ -306,12 +306,12 @@ func (w *testTown) offeredDrivers() []trips.DriverID {
 
 func (w *testTown) lastOffer() Offer {
 	w.t.Helper()
-	w.courier.mu.Lock()
-	defer w.courier.mu.Unlock()
-	if len(w.courier.offers) == 0 {
+	w.transport.mu.Lock()
+	defer w.transport.mu.Unlock()
+	if len(w.transport.offers) == 0 {
 		w.t.Fatal("no driver was asked")
 	}
-	return w.courier.offers[len(w.courier.offers)-1]
+	return w.transport.offers[len(w.transport.offers)-1]
 }
 
 func (w *testTown) wantOffered(ids ...trips.DriverID) {
@@ -323,10 +323,10 @@ func (w *testTown) wantOffered(ids ...trips.DriverID) {
 
 func (w *testTown) wantWithdrawn(want ...string) {
 	w.t.Helper()
-	w.courier.mu.Lock()
-	defer w.courier.mu.Unlock()
-	if !slices.Equal(w.courier.withdrawn, want) {
-		w.t.Fatalf("withdrew %q, want %q", w.courier.withdrawn, want)
+	w.transport.mu.Lock()
+	defer w.transport.mu.Unlock()
+	if !slices.Equal(w.transport.withdrawn, want) {
+		w.t.Fatalf("withdrew %q, want %q", w.transport.withdrawn, want)
 	}
 }
 

@@ -13,7 +13,7 @@
 //	the scan has no search look at the store            offers a trip which is no longer open
 //	ended searches stay on the list                     trip waits after its bound
 //	a search whose expiry failed stays on               still runs searches
-//	a courier that hangs is waited for                  the dispatcher took long to stop
+//	a transport that hangs is waited for                the dispatcher took long to stop
 //	searches give up after half the time                given up too early
 //	no unique index on active drivers (in the store)    audit: one active trip per driver
 //	no version in the UPDATE (in the store)             audit: numbered and legal events

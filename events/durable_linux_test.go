@@ -32,7 +32,7 @@ var (
 	silent = slog.New(slog.DiscardHandler)
 )
 
-func request(t *testing.T, name string) trips.Command {
+func newRequest(t *testing.T, name string) trips.Command {
 	ev, err := trips.Request(trips.TripID(name), trips.RiderID(name), marina, marina, fare, time.Now())
 	if err != nil {
 		t.Error(err)
@@ -77,7 +77,7 @@ func TestEveryQueuedJobSurvivesAKilledRedis(t *testing.T) {
 	awaitWritten(t, server.Address)
 	server.Kill()
 	server.Start()
-	if left := outstanding(t, r); left != jobs {
+	if left := countOutstanding(t, r); left != jobs {
 		t.Errorf("%d of %d queued jobs are gone", jobs-left, jobs)
 	}
 }
@@ -111,11 +111,11 @@ func awaitWritten(t *testing.T, address string) {
 	}
 }
 
-func outstanding(t *testing.T, r *events.Redis) int64 {
+func countOutstanding(t *testing.T, r *events.Redis) int64 {
 	t.Helper()
 	left, err := r.CountOutstanding(t.Context(), settlements)
 	for try := 0; err != nil && try < 100; try++ {
-		// connections from before the kill
+		// The next command may still get a connection from before the kill.
 		time.Sleep(20 * time.Millisecond)
 		left, err = r.CountOutstanding(t.Context(), settlements)
 	}
@@ -139,7 +139,7 @@ func TestARedisThatForgotItsJobsGetsThemFromTheDatabase(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 
 	for i := range rides {
-		id := completed(t, store, fmt.Sprint("t", i))
+		id := completeTrip(t, store, fmt.Sprint("t", i))
 		if err := r.EnqueueJob(t.Context(), settlements, string(id), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -147,26 +147,26 @@ func TestARedisThatForgotItsJobsGetsThemFromTheDatabase(t *testing.T) {
 
 	server.Kill()
 	server.Start()
-	if left := outstanding(t, r); left != 0 {
+	if left := countOutstanding(t, r); left != 0 {
 		t.Fatalf("Redis kept %d jobs, which makes this test one of nothing", left)
 	}
-	ledger, settler := bank(t, store)
+	ledger, settler := newBank(t, store)
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: r, Stream: settlements, Consumer: "n", Handle: settler.HandleJob,
 		OnQueueLost: func() { lost <- struct{}{} }}
 	reconciler := &payments.Reconciler{Charges: store, Refunds: store, Queue: r, Stream: settlements, QueueLost: lost,
 		Budget: settler.Budget, Now: time.Now, Log: silent}
-	working(t, worker.Run, reconciler.Run)
-	until(t, "all rides are paid", func() bool { return len(ledger.Entries()) >= rides && outstanding(t, r) == 0 })
+	startWork(t, worker.Run, reconciler.Run)
+	waitUntil(t, "all rides are paid", func() bool { return len(ledger.Entries()) >= rides && countOutstanding(t, r) == 0 })
 	if n := len(ledger.Entries()); n != rides {
 		t.Errorf("%d charges for %d rides", n, rides)
 	}
 }
 
-// completed is a ride from its beginning to its end.
-func completed(t *testing.T, store *sqlite.Store, name string) trips.TripID {
+// completeTrip rides a trip from its request to its end.
+func completeTrip(t *testing.T, store *sqlite.Store, name string) trips.TripID {
 	t.Helper()
-	move, driver := request(t, name), trips.DriverID("driver of "+name)
+	move, driver := newRequest(t, name), trips.DriverID("driver of "+name)
 	by := trips.Driver(driver)
 	for _, next := range []trips.Transition{
 		func(trip trips.Trip, at time.Time) (trips.Event, error) { return trip.Reserve(driver, at) },
@@ -188,8 +188,8 @@ func completed(t *testing.T, store *sqlite.Store, name string) trips.TripID {
 	return trips.TripID(name)
 }
 
-// bank is a provider with a ledger, and a settler that charges there.
-func bank(t *testing.T, store *sqlite.Store) (*provider.Ledger, *payments.Settler) {
+// newBank returns a provider's ledger and a settler that charges there.
+func newBank(t *testing.T, store *sqlite.Store) (*provider.Ledger, *payments.Settler) {
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
@@ -201,8 +201,8 @@ func bank(t *testing.T, store *sqlite.Store) (*provider.Ledger, *payments.Settle
 		Provider: &payments.HTTPProvider{URL: server.URL, Secret: "sk", Client: server.Client()}}
 }
 
-// working runs until the test ends.
-func working(t *testing.T, runs ...func(context.Context) error) {
+// startWork runs functions until the test ends.
+func startWork(t *testing.T, runs ...func(context.Context) error) {
 	ctx, stop := context.WithCancel(context.Background())
 	var team sync.WaitGroup
 	for _, run := range runs {
@@ -211,7 +211,7 @@ func working(t *testing.T, runs ...func(context.Context) error) {
 	t.Cleanup(func() { stop(); team.Wait() })
 }
 
-func until(t *testing.T, what string, true func() bool) {
+func waitUntil(t *testing.T, what string, true func() bool) {
 	t.Helper()
 	for late := time.Now().Add(time.Minute); !true(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(late) {
@@ -232,7 +232,7 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 		lossy.armed.Store(true)
 		id := fmt.Sprint("t", i)
 		if err := r.EnqueueJob(t.Context(), settlements, id, []byte(id)); err != nil {
-			// as the relay does
+			// The relay asks again in the same way.
 			err = r.EnqueueJob(t.Context(), settlements, id, []byte(id))
 			if err != nil {
 				t.Fatal(err)
@@ -240,7 +240,7 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 		}
 	}
 
-	if n := outstanding(t, r); n != 2*jobs {
+	if n := countOutstanding(t, r); n != 2*jobs {
 		t.Fatalf("%d entries of %d jobs, want two of each", n, jobs)
 	}
 	ledger, err := provider.OpenLedger("")
@@ -257,27 +257,27 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 			return err
 		}}
 
-	working(t, worker.Run)
-	until(t, "all jobs are done", func() bool { return outstanding(t, r) == 0 })
+	startWork(t, worker.Run)
+	waitUntil(t, "all jobs are done", func() bool { return countOutstanding(t, r) == 0 })
 	if n := len(ledger.Entries()); n != jobs {
 		t.Errorf("%d charges for %d jobs", n, jobs)
 	}
 }
 
-// lossy is a line to a server that, once it is armed, loses the next reply and
-// the connection with it.
-type lossy struct {
+// lossyProxy is a line to a server that, once it is armed, loses the next reply
+// and the connection with it.
+type lossyProxy struct {
 	address string
 	armed   atomic.Bool
 }
 
-func newLossy(t *testing.T, to string) *lossy {
+func newLossy(t *testing.T, to string) *lossyProxy {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	l := &lossy{address: ln.Addr().String()}
+	l := &lossyProxy{address: ln.Addr().String()}
 	var pipes sync.WaitGroup
 	pipes.Go(func() {
 		for {
@@ -293,16 +293,16 @@ func newLossy(t *testing.T, to string) *lossy {
 			}
 
 			pipes.Go(func() { _, _ = io.Copy(far, near); _ = far.Close() })
-			pipes.Go(func() { l.reply(near, far); _ = near.Close(); _ = far.Close() })
+			pipes.Go(func() { l.carryReplies(near, far); _ = near.Close(); _ = far.Close() })
 		}
 	})
 
-	// after the clients, which are closed first
+	// This runs after the clients are closed.
 	t.Cleanup(func() { _ = ln.Close(); pipes.Wait() })
 	return l
 }
 
-func (l *lossy) reply(near, far net.Conn) {
+func (l *lossyProxy) carryReplies(near, far net.Conn) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := far.Read(buf)

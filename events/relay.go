@@ -20,11 +20,10 @@ type RelayConfig struct {
 	// Streams says which kinds of messages are also a job, and on which stream.
 	// The job's id is the trip's.
 	Streams      map[trips.Kind]string
-	LeaseTTL     time.Duration // how long others wait for a dead relay [3 s]
-	PollInterval time.Duration // how often to look without a wake-up [100 ms]
-	BatchSize    int           // messages per round trip [256]
-	// [time.Now]
-	Now func() time.Time
+	LeaseTTL     time.Duration    // how long others wait for a dead relay [3 s]
+	PollInterval time.Duration    // how often to look without a wake-up [100 ms]
+	BatchSize    int              // messages per round trip [256]
+	Now          func() time.Time // [time.Now]
 }
 
 // Relay publishes the outbox to Redis. Every node runs one; the one that holds
@@ -184,7 +183,7 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 		return 0, rl.countFailure("redis", err)
 	}
 	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
-		// another node may have the lease: ask next time
+		// Another node may have the lease, so the next round asks for it.
 		rl.leasedAt = time.Time{}
 		return 0, rl.countFailure("advance", err)
 	}

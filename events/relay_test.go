@@ -135,7 +135,7 @@ func checkOrder(t *testing.T, e recorder, all, each int) {
 	t.Helper()
 	top := map[string]int{}
 	for done := 0; done < all; {
-		h := receiveFrom(t, "all notices", e.heard)
+		h := receiveFrom(t, "all messages", e.heard)
 		var trip string
 		var n int
 		if _, err := fmt.Sscan(e.payloadText(h), &trip, &n); err != nil || h.gap != "" {
@@ -171,14 +171,14 @@ func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
 		})
 		b.addMessage(trips.KindReserved, "trip", 1)
 		second.Wake()
-		if got := receiveFrom(t, "the notice", e.heard); e.payloadText(got) != "trip 1" {
+		if got := receiveFrom(t, "the message", e.heard); e.payloadText(got) != "trip 1" {
 			t.Errorf("heard %+v", got)
 		}
 
 		stop()
 		b.addMessage(trips.KindReserved, "trip", 2)
 		second.Wake()
-		if got := receiveFrom(t, "the notice from the second", e.heard); e.payloadText(got) != "trip 2" {
+		if got := receiveFrom(t, "the message from the second", e.heard); e.payloadText(got) != "trip 2" {
 			t.Errorf("heard %+v", got)
 		}
 	})
@@ -198,16 +198,16 @@ func BenchmarkRelay(b *testing.B) {
 		full.addMessage(trips.KindReserved, "trip", n)
 	}
 
-	notices, _ := full.PendingMessages(b.Context(), rl.cfg.BatchSize)
+	messages, _ := full.PendingMessages(b.Context(), rl.cfg.BatchSize)
 	var bare, relayed time.Duration
 	for b.Loop() {
 		start := time.Now()
-		if err := rl.publishBatch(b.Context(), notices); err != nil {
+		if err := rl.publishBatch(b.Context(), messages); err != nil {
 			b.Fatal(err)
 		}
 
 		bare += time.Since(start)
-		rl.outbox = &memoryOutbox{messages: notices, holder: "a", until: time.Now().Add(time.Hour)}
+		rl.outbox = &memoryOutbox{messages: messages, holder: "a", until: time.Now().Add(time.Hour)}
 		rl.leasedAt, rl.isLeader = time.Now(), true
 		start = time.Now()
 		if err := rl.drain(b.Context()); err != nil {
@@ -217,6 +217,6 @@ func BenchmarkRelay(b *testing.B) {
 		relayed += time.Since(start)
 	}
 
-	b.ReportMetric(float64(b.N*len(notices))/relayed.Seconds(), "notices/s")
+	b.ReportMetric(float64(b.N*len(messages))/relayed.Seconds(), "messages/s")
 	b.ReportMetric(float64(bare)/float64(relayed), "x_bare_pipeline")
 }

@@ -26,7 +26,7 @@ type membershipSim struct {
 
 	mu    sync.Mutex // guards all below
 	nodes map[string]*member
-	// since when wires are whole; zero while they are not
+	// wiresWholeSince is zero while wires are cut.
 	wiresWholeSince time.Time
 	// quietSince is when nodes stopped to come and go; zero while they do.
 	quietSince  time.Time
@@ -50,8 +50,8 @@ func TestSimulatedNodesAgreeWhoOwnsWhat(t *testing.T) {
 			l.regions = append(l.regions, location.Region(fmt.Sprintf("85%02x", i)))
 		}
 
-		// Redis's clock is not ours
-		w.jumpClock(w.between(-5*time.Minute, 5*time.Minute))
+		// Redis's clock differs from the nodes' clocks.
+		w.jumpClock(w.drawBetween(-5*time.Minute, 5*time.Minute))
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
 			l.startNode(name)
@@ -96,7 +96,7 @@ func (l *membershipSim) forEachNode(do func(*member)) {
 // injectFaults is a time in which processes fail, and in most runs connections
 // and Redis as well.
 func (l *membershipSim) injectFaults(names []string) {
-	wires := l.chance(.6)
+	wires := l.drawChance(.6)
 	l.mu.Lock()
 	l.quietSince = time.Time{}
 	if wires {
@@ -105,15 +105,15 @@ func (l *membershipSim) injectFaults(names []string) {
 	l.mu.Unlock()
 
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		longest := []time.Duration{time.Second, 6 * time.Second, 3 * settleTime}[l.number(3)]
-		time.Sleep(l.between(longest/10, longest))
-		name := names[l.number(len(names))]
+		longest := []time.Duration{time.Second, 6 * time.Second, 3 * settleTime}[l.drawNumber(3)]
+		time.Sleep(l.drawBetween(longest/10, longest))
+		name := names[l.drawNumber(len(names))]
 		l.mu.Lock()
 		l.disturbedAt = time.Now()
 		n := l.nodes[name]
 		l.mu.Unlock()
 
-		switch what := l.number(10); {
+		switch what := l.drawNumber(10); {
 		case n == nil:
 			l.startNode(name)
 		case what < 2:
@@ -121,13 +121,13 @@ func (l *membershipSim) injectFaults(names []string) {
 		case what < 3:
 			l.stopNode(name, (*machine).shutDown)
 		case what < 6:
-			n.pauseFor(l.between(100*time.Millisecond, 15*time.Second))
+			n.pauseFor(l.drawBetween(100*time.Millisecond, 15*time.Second))
 		case wires && what < 7:
-			n.cutLines(l.between(time.Second, 15*time.Second))
+			n.cutLines(l.drawBetween(time.Second, 15*time.Second))
 		case wires && what < 8:
-			l.forEachNode(func(n *member) { n.setFaultRate(.4 * float64(l.number(2))) })
+			l.forEachNode(func(n *member) { n.setFaultRate(.4 * float64(l.drawNumber(2))) })
 		case wires && what < 9:
-			l.jumpClock(l.between(-2*time.Second, 2*time.Second))
+			l.jumpClock(l.drawBetween(-2*time.Second, 2*time.Second))
 		case wires:
 			l.scheduleFlush()
 		}
@@ -159,13 +159,13 @@ func (l *membershipSim) endFaults(names []string) {
 // much.
 func (l *membershipSim) injectHarmlessFaults() {
 	for range 4 {
-		if l.chance(.5) {
-			l.forEachNode(func(n *member) { n.pauseFor(l.between(0, simTTL/3)) })
+		if l.drawChance(.5) {
+			l.forEachNode(func(n *member) { n.pauseFor(l.drawBetween(0, simTTL/3)) })
 		} else {
 			l.scheduleFlush()
 		}
 
-		time.Sleep(l.between(2*simTTL, 3*simTTL))
+		time.Sleep(l.drawBetween(2*simTTL, 3*simTTL))
 	}
 }
 
@@ -208,7 +208,7 @@ func (l *membershipSim) checkOwners(now time.Time) {
 		} else if !alone {
 			l.ownerlessSince[region] = now
 		} else if from := laterOf(laterOf(since, l.wiresWholeSince), laterOf(flushed, l.lastDisturbance())); now.Sub(from) > settleTime {
-			l.reportViolation(fmt.Sprintf("nobody looks after region %s for %s", region, now.Sub(from)))
+			l.reportViolation(fmt.Sprintf("region %s has no owner for %s", region, now.Sub(from)))
 		}
 	}
 }

@@ -65,12 +65,12 @@ type queueSim struct {
 func TestSimulatedWorkersLoseNoJob(t *testing.T) {
 	runSimulation(t, 6, func(w *simWorld) {
 		f := &queueSim{simWorld: w, lost: make(chan struct{}, 1), tasks: map[string]*task{}, nodes: map[string]*machine{},
-			stoppedAt: map[*machine]time.Time{}, holders: map[string]redis.XPendingExt{}, forgets: w.chance(.5)}
+			stoppedAt: map[*machine]time.Time{}, holders: map[string]redis.XPendingExt{}, forgets: w.drawChance(.5)}
 
-		// Redis's clock is not ours
-		w.jumpClock(w.between(-5*time.Minute, 5*time.Minute))
+		// Redis's clock differs from the nodes' clocks.
+		w.jumpClock(w.drawBetween(-5*time.Minute, 5*time.Minute))
 		w.seen = f.checkCommand
-		f.producer = w.bootMachine("desk")
+		f.producer = w.bootMachine("producer")
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
 			f.startNode(name)
@@ -141,7 +141,7 @@ func (f *queueSim) enqueueJob(id string) {
 	f.tasks[id].queued, f.tasks[id].times = time.Now(), f.tasks[id].times+1
 	f.mu.Unlock()
 	if err := f.producer.r.EnqueueJob(f.ctx, simJobs, id, []byte(id)); err != nil && f.ctx.Err() == nil {
-		f.reportViolation("the desk cannot queue: " + err.Error())
+		f.reportViolation("the producer cannot queue: " + err.Error())
 	}
 }
 
@@ -196,11 +196,11 @@ func (f *queueSim) runJob(ctx context.Context, m *machine, id string) error {
 		f.mu.Unlock()
 	}()
 
-	takes := f.between(time.Millisecond, time.Second)
+	takes := f.drawBetween(time.Millisecond, time.Second)
 	switch t.kind {
 	case "long":
 		// Longer than several heartbeats, but within the limit.
-		takes = f.between(10*time.Second, 25*time.Second)
+		takes = f.drawBetween(10*time.Second, 25*time.Second)
 	case "deadly":
 		f.wg.Go(func() { f.restartNode(m, (*machine).crash, 0) })
 		<-m.ctx.Done()
@@ -215,7 +215,7 @@ func (f *queueSim) runJob(ctx context.Context, m *machine, id string) error {
 	switch {
 	case m.ctx.Err() != nil:
 		return m.ctx.Err()
-	case t.kind == "poison" && f.chance(.5):
+	case t.kind == "poison" && f.drawChance(.5):
 		panic("poison")
 	case t.kind == "poison":
 		return errors.New("poison")
@@ -298,26 +298,26 @@ func (f *queueSim) injectFaults(names []string) {
 		f.mu.Unlock()
 	}
 
-	if !f.forgets && f.chance(.3) {
+	if !f.forgets && f.drawChance(.3) {
 		f.addJob("deadly")
 	}
 
-	for end := time.Now().Add(80 * time.Second); time.Now().Before(end); time.Sleep(f.between(10*time.Millisecond, 5*time.Second)) {
-		f.addJob([]string{"sound", "sound", "long", "poison"}[f.number(4)])
-		m := f.nodeNamed(names[f.number(len(names))])
+	for end := time.Now().Add(80 * time.Second); time.Now().Before(end); time.Sleep(f.drawBetween(10*time.Millisecond, 5*time.Second)) {
+		f.addJob([]string{"sound", "sound", "long", "poison"}[f.drawNumber(4)])
+		m := f.nodeNamed(names[f.drawNumber(len(names))])
 		if m == nil {
 			continue
 		}
 
-		switch f.number(10) {
+		switch f.drawNumber(10) {
 		case 0:
-			f.restartNode(m, (*machine).crash, f.between(0, 5*time.Second))
+			f.restartNode(m, (*machine).crash, f.drawBetween(0, 5*time.Second))
 		case 1:
 			f.restartNode(m, (*machine).shutDown, 0)
 		case 2, 3, 4:
-			m.pauseFor(f.between(10*time.Millisecond, 9*time.Second))
+			m.pauseFor(f.drawBetween(10*time.Millisecond, 9*time.Second))
 		case 5:
-			m.cutLines(f.between(time.Second, 9*time.Second))
+			m.cutLines(f.drawBetween(time.Second, 9*time.Second))
 		case 6, 7:
 			m.setFaultRate(.3)
 		case 8:
@@ -392,9 +392,9 @@ func (f *queueSim) injectSingleFaults(names []string) {
 		f.mu.Lock()
 		on := f.tasks[id].on
 		f.mu.Unlock()
-		time.Sleep(f.between(0, 5*time.Second))
+		time.Sleep(f.drawBetween(0, 5*time.Second))
 
-		switch f.number(4) {
+		switch f.drawNumber(4) {
 		case 0:
 			f.wg.Go(func() { f.restartNode(on, (*machine).crash, 2*takeoverLimit) })
 			f.checkBegins(id, on, takeoverLimit)
@@ -402,12 +402,12 @@ func (f *queueSim) injectSingleFaults(names []string) {
 			f.mu.Lock()
 			f.stoppedAt[on] = time.Now()
 			f.mu.Unlock()
-			on.pauseFor(f.between(takeoverLimit, 2*takeoverLimit))
+			on.pauseFor(f.drawBetween(takeoverLimit, 2*takeoverLimit))
 			f.checkBegins(id, on, takeoverLimit)
 		case 2: // too short to matter
 			for _, name := range names {
 				if m := f.nodeNamed(name); m != nil {
-					m.pauseFor(f.between(0, time.Second))
+					m.pauseFor(f.drawBetween(0, time.Second))
 				}
 			}
 		case 3:

@@ -45,11 +45,11 @@ func TestSimulatedRelaysTellEverythingInOrder(t *testing.T) {
 
 func (p *relaySim) startNode(name string) {
 	m := p.bootMachine(name)
-	off := p.between(-5*time.Minute, 5*time.Minute)
+	off := p.drawBetween(-5*time.Minute, 5*time.Minute)
 	var jump time.Duration // of this process's clock, once, backwards
-	after := time.Now().Add(p.between(0, 4*time.Minute))
-	if p.chance(.3) {
-		jump = p.between(10*time.Second, 5*time.Minute)
+	after := time.Now().Add(p.drawBetween(0, 4*time.Minute))
+	if p.drawChance(.3) {
+		jump = p.drawBetween(10*time.Second, 5*time.Minute)
 	}
 
 	now := func() time.Time {
@@ -71,8 +71,8 @@ func (p *relaySim) startNode(name string) {
 
 // writeMessages commits some messages, the last of a trip now and then.
 func (p *relaySim) writeMessages() {
-	for range 1 + p.number(6) {
-		trip := fmt.Sprint("trip", p.number(5))
+	for range 1 + p.drawNumber(6) {
+		trip := fmt.Sprint("trip", p.drawNumber(5))
 		p.mu.Lock()
 		p.newest[trip]++
 		n := p.newest[trip]
@@ -88,14 +88,14 @@ func (p *relaySim) writeMessages() {
 }
 
 func (p *relaySim) injectFaults(names []string) {
-	for end := time.Now().Add(100 * time.Second); time.Now().Before(end); time.Sleep(p.between(10*time.Millisecond, 4*time.Second)) {
+	for end := time.Now().Add(100 * time.Second); time.Now().Before(end); time.Sleep(p.drawBetween(10*time.Millisecond, 4*time.Second)) {
 		p.writeMessages()
-		name := names[p.number(len(names))]
+		name := names[p.drawNumber(len(names))]
 		p.mu.Lock()
 		m := p.nodes[name]
 		p.mu.Unlock()
 
-		switch p.number(10) {
+		switch p.drawNumber(10) {
 		case 0:
 			m.crash()
 			p.startNode(name)
@@ -104,9 +104,9 @@ func (p *relaySim) injectFaults(names []string) {
 			m.work.Wait() // two of one name would hold the same lease
 			p.startNode(name)
 		case 2, 3, 4:
-			m.pauseFor(p.between(10*time.Millisecond, 9*time.Second))
+			m.pauseFor(p.drawBetween(10*time.Millisecond, 9*time.Second))
 		case 5:
-			m.cutLines(p.between(time.Second, 9*time.Second))
+			m.cutLines(p.drawBetween(time.Second, 9*time.Second))
 		case 6, 7:
 			m.setFaultRate(.3)
 		case 8:
@@ -143,7 +143,7 @@ func (p *relaySim) killLeader(names []string) {
 
 func (p *relaySim) checkDelivered(when string) {
 	if !p.isEmpty() {
-		p.reportViolation("notices wait " + relayLimit.String() + " " + when)
+		p.reportViolation("messages wait " + relayLimit.String() + " " + when)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,15 +190,15 @@ func (h *flakyOutbox) roundTrip(ctx context.Context, do func() error) error {
 	bad, cut := h.on.faultRate, time.Now().Before(h.on.cutUntil)
 	h.on.mu.Unlock()
 
-	fate := 4 + h.number(8)
-	if h.chance(bad) {
-		fate = h.number(5)
+	fate := 4 + h.drawNumber(8)
+	if h.drawChance(bad) {
+		fate = h.drawNumber(5)
 	}
 	if cut {
 		fate = 1
 	}
 	if fate == 3 {
-		time.Sleep(h.between(0, 4*time.Second))
+		time.Sleep(h.drawBetween(0, 4*time.Second))
 	}
 	if fate == 1 {
 		return errReset
@@ -207,7 +207,7 @@ func (h *flakyOutbox) roundTrip(ctx context.Context, do func() error) error {
 		return err
 	}
 	if fate == 2 {
-		time.Sleep(h.between(0, 5*time.Second))
+		time.Sleep(h.drawBetween(0, 5*time.Second))
 	}
 
 	h.on.waitWhilePaused()
@@ -257,7 +257,7 @@ func (h *flakyOutbox) AdvanceCursor(ctx context.Context, holder string, last tri
 			var k int
 			_, _ = fmt.Sscan(string(n.Payload), &trip, &k) // as add wrote it
 			if n.ID <= last.ID && (k > h.top[trip] || n.Kind == trips.KindCompleted && !h.queued[n.Trip]) {
-				h.reportViolation(fmt.Sprintf("the outbox forgets notice %d of %s before it was told", k, trip))
+				h.reportViolation(fmt.Sprintf("the outbox forgets message %d of %s before it was published", k, trip))
 			}
 		}
 		h.mu.Unlock()

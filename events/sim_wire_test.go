@@ -156,19 +156,19 @@ func (w *simWorld) jumpClock(by time.Duration) {
 	w.skew += by
 }
 
-func (w *simWorld) chance(p float64) bool {
+func (w *simWorld) drawChance(p float64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.rng.Float64() < p
 }
 
-func (w *simWorld) number(n int) int {
+func (w *simWorld) drawNumber(n int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.rng.IntN(n)
 }
 
-func (w *simWorld) between(from, to time.Duration) time.Duration {
+func (w *simWorld) drawBetween(from, to time.Duration) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return from + time.Duration(w.rng.Int64N(int64(to-from)))
@@ -327,11 +327,11 @@ func (l *flakyConn) Write(b []byte) (int, error) {
 	switch {
 	case l.dead.Load():
 		return len(b), nil
-	case bad == 0 || !l.m.w.chance(bad):
+	case bad == 0 || !l.m.w.drawChance(bad):
 		return l.Conn.Write(b)
 	}
 
-	switch l.m.w.number(4) {
+	switch l.m.w.drawNumber(4) {
 	case 0: // not done
 		l.dead.Store(true)
 		return 0, errReset
@@ -341,7 +341,7 @@ func (l *flakyConn) Write(b []byte) (int, error) {
 	default: // done later, perhaps after the caller gave up
 		b = bytes.Clone(b)
 		l.late.Go(func() {
-			time.Sleep(l.m.w.between(time.Millisecond, 3*time.Second))
+			time.Sleep(l.m.w.drawBetween(time.Millisecond, 3*time.Second))
 			if !l.dead.Load() {
 				_, _ = l.Conn.Write(b)
 			}

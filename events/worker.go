@@ -56,7 +56,7 @@ type Worker struct {
 
 const workerGroup = "workers"
 
-// Run works until ctx ends and the jobs in hand have ended with it. It returns
+// Run works until ctx ends and the jobs under way have ended with it. It returns
 // ctx's error.
 func (w *Worker) Run(ctx context.Context) error {
 	w.Concurrency = cmp.Or(w.Concurrency, 4)
@@ -201,7 +201,7 @@ func decodeJob(m redis.XMessage, attempt int) Job {
 func (w *Worker) runJob(ctx context.Context, j Job) {
 	defer w.releaseJob(j)
 	if int64(j.Attempt) > w.MaxDeliveries {
-		// its workers died while they did it
+		// Its workers died while they ran it.
 		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.MaxDeliveries))
 		return
 	}

@@ -114,7 +114,7 @@ func TestALongJobIsNotTakenFromAWorkerThatLives(t *testing.T) {
 		case <-begun:
 			t.Error("the job was taken over")
 		case <-time.After(15 * testHeartbeat):
-			// no signal says that nothing happens
+			// No signal says that nothing happens.
 		}
 
 		held, err := r.commands.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: r.streamKey("settlements"), Group: workerGroup,

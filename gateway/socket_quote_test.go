@@ -15,7 +15,7 @@ func TestAQuoteIsTakenOverTheSocketToo(t *testing.T) {
 		rider := c.connect(trips.Rider("r"), riders, nil)
 		way := airQuote(market, airport)
 		way.Fare.Minor = 1 // the plain tariff's does not count
-		token, q, err := c.quoter.Sign("r", market, airport, way)
+		token, q, err := c.quoter.SignQuote("r", market, airport, way)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func offsetBy(p Point, metres, degrees float64) Point {
 func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 	filter, start := DefaultFixFilter(), time.Unix(1_700_000_000, 0)
 	rng := rand.New(rand.NewPCG(7, 7))
-	judged, refused := 0, 0
+	checked, refused := 0, 0
 	spoofs := map[string]func(last, fix Fix) Fix{
 		"a jump of 1 to 30 km": func(_, fix Fix) Fix {
 			fix.Point = offsetBy(fix.Point, 1000+29_000*rng.Float64(), 360*rng.Float64())
@@ -81,7 +81,7 @@ func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 				}
 			}
 
-			judged++
+			checked++
 			if filter.Accept(last, have, fix, now) != Accepted {
 				refused++
 				continue
@@ -90,10 +90,10 @@ func TestSpoofedTracesAreFlaggedAndHonestOnesAreNot(t *testing.T) {
 		}
 	}
 
-	if share := float64(refused) / float64(judged); share > .001 {
-		t.Errorf("%d of %d honest fixes were refused", refused, judged)
+	if share := float64(refused) / float64(checked); share > .001 {
+		t.Errorf("%d of %d honest fixes were refused", refused, checked)
 	}
-	t.Logf("honest: %d of %d refused", refused, judged)
+	t.Logf("honest: %d of %d refused", refused, checked)
 
 	for name := range spoofs {
 		share := float64(flagged[name]) / float64(tried[name])

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Track judges from one driver's fixes so far whether they are made up. It has
+// Track decides from one driver's fixes so far whether they are made up. It has
 // a fixed size and no pointers. Its zero value has seen nothing. It is not safe
 // for concurrent use.
 //

@@ -179,7 +179,7 @@ var spoofs = []spoof{
 	}},
 }
 
-// traceCount returns how many honest traces are judged. Each spoof gets a tenth
+// traceCount returns how many honest traces are checked. Each spoof gets a tenth
 // as many.
 func traceCount(t *testing.T) int {
 	v := os.Getenv("RIDEHAIL_SPOOF_TRACES")
@@ -189,7 +189,7 @@ func traceCount(t *testing.T) int {
 
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
-		t.Fatalf("RIDEHAIL_SPOOF_TRACES=%q: give how many honest traces to judge, such as 20000", v)
+		t.Fatalf("RIDEHAIL_SPOOF_TRACES=%q: give how many honest traces to check, such as 20000", v)
 	}
 	return n
 }

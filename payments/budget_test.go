@@ -216,7 +216,7 @@ func TestATripThatAllRefusedIsQueuedWhenTheProviderAnswersAgainHoweverLongItRest
 	}
 	look(5*time.Second, 1)
 	if err := d.HandleJob(t.Context(), "done", nil); err == nil {
-		t.Error("a provider that nobody asked for 5 s may be asked once")
+		t.Error("a provider that was not asked for 5 s may be asked once")
 	}
 	d.Provider.(*payments.HTTPProvider).URL = up
 	look(5*time.Second, 1)

@@ -23,7 +23,7 @@ type Charge struct {
 	ProviderID string        `json:"provider_id"`
 	At         time.Time     `json:"at"`
 	// Refunded is what the rider got back; zero when nothing was, or not yet.
-	// Settle ignores it.
+	// RecordCharge ignores it.
 	Refunded trips.Money `json:"refunded,omitzero"`
 }
 

@@ -51,7 +51,7 @@ func TestAnotherAmountOrCurrencyIsNeverBooked(t *testing.T) {
 }
 
 func TestAnothersRefundIsNotTakenForOurs(t *testing.T) {
-	for name, of := range map[string]string{"another's": `"transaction":77,`, "nobody's": "", "all of it": `"transaction":{"id":1},`} {
+	for name, of := range map[string]string{"another's": `"transaction":77,`, "of no payment": "", "all of it": `"transaction":{"id":1},`} {
 		d := newChargedFixture(t, provider.Faults{})
 		d.Provider = answerWith(t, `{"status":true,"data":[{"id":9,`+of+`"status":"processed","amount":123400,"currency":"NGN"}]}`)
 		_, err := d.Settler.RefundTrip(t.Context(), "done", "by mistake")

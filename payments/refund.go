@@ -103,7 +103,7 @@ func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, e
 		return r, fmt.Errorf("%s: %w", r.Reference, err)
 	}
 
-	p, err := s.ensureRepayment(ctx, r, c)
+	p, err := s.ensureProviderRefund(ctx, r, c)
 	s.Budget.recordResult(isAnswer(err))
 	if errors.Is(err, ErrRefused) {
 		return r, &PermanentError{err}
@@ -119,9 +119,9 @@ func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, e
 	return s.Refunds.FinishRefund(ctx, id, p.Status, p.ID, s.Now())
 }
 
-// ensureRepayment returns the provider's refund of a charge. It requests one if
+// ensureProviderRefund returns the provider's refund of a charge. It requests one if
 // there is none, or only the failed one that we already know of.
-func (s *Settler) ensureRepayment(ctx context.Context, r Refund, c Charge) (ProviderRefund, error) {
+func (s *Settler) ensureProviderRefund(ctx context.Context, r Refund, c Charge) (ProviderRefund, error) {
 	all, err := s.Provider.ListRefunds(ctx, c.ProviderID)
 	if err != nil {
 		return ProviderRefund{}, err

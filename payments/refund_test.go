@@ -117,7 +117,7 @@ func TestARefundThatWasOnlyRecordedIsFinishedByItsJob(t *testing.T) {
 
 func TestWhatWasNeverChargedIsNotGivenBack(t *testing.T) {
 	d := newFixture(t, provider.Faults{})
-	for _, id := range []trips.TripID{"done", "off", "nobody"} {
+	for _, id := range []trips.TripID{"done", "off", "unknown"} {
 		if _, err := d.Settler.RefundTrip(t.Context(), id, "because"); !errors.Is(err, trips.ErrNotFound) {
 			t.Errorf("%s: %v", id, err)
 		}
@@ -141,7 +141,7 @@ func TestARefundThatFailsIsSaidAndMayBeAskedForAgain(t *testing.T) {
 	}
 
 	if err := d.HandleJob(t.Context(), "done", nil); err != nil || len(d.ledger.Entries()) != 3 {
-		t.Errorf("nobody asked again: %v; ledger %+v", err, d.ledger.Entries())
+		t.Errorf("after nothing was asked again: %v; ledger %+v", err, d.ledger.Entries())
 	}
 }
 

@@ -161,7 +161,7 @@ func TestWhatNoRepetitionCuresIsPermanent(t *testing.T) {
 		{"a declined card", declined, "done", payments.ErrDeclined},
 		{"a declined card, again", declined, "done", payments.ErrDeclined},
 		{"a cancelled trip", newFixture(t, provider.Faults{}), "off", trips.ErrBadMove},
-		{"an unknown trip", newFixture(t, provider.Faults{}), "nobody", trips.ErrNotFound},
+		{"an unknown trip", newFixture(t, provider.Faults{}), "unknown", trips.ErrNotFound},
 	} {
 		if err := c.d.HandleJob(t.Context(), c.job, nil); !errors.Is(err, c.want) || !isPermanent(err) {
 			t.Errorf("%s: %v", c.name, err)

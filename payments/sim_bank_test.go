@@ -19,19 +19,19 @@ type seededRand struct {
 	rng *rand.Rand
 }
 
-func (l *seededRand) chance(p float64) bool {
+func (l *seededRand) drawChance(p float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rng.Float64() < p
 }
 
-func (l *seededRand) number(n int) int {
+func (l *seededRand) drawNumber(n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rng.IntN(n)
 }
 
-func (l *seededRand) between(from, to time.Duration) time.Duration {
+func (l *seededRand) drawBetween(from, to time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return from + time.Duration(l.rng.Int64N(int64(to-from)))
@@ -80,21 +80,21 @@ func serveWithFaults[T any](ctx context.Context, b *forgetfulBank, do func() (T,
 		return ctx.Err()
 	}
 
-	if err := wait(b.between(10*time.Millisecond, time.Second)); err != nil {
+	if err := wait(b.drawBetween(10*time.Millisecond, time.Second)); err != nil {
 		return none, err
 	}
-	if !b.chance(faults) {
+	if !b.drawChance(faults) {
 		return do()
 	}
 
-	switch b.number(4) {
+	switch b.drawNumber(4) {
 	case 0: // never arrived
 		return none, errBank
 	case 1: // done, and the reply lost or a 500
 		_, _ = do()
 		return none, errBank
 	case 2: // hangs; done after the caller gave up
-		time.AfterFunc(b.between(time.Second, 20*time.Second), func() { _, _ = do() })
+		time.AfterFunc(b.drawBetween(time.Second, 20*time.Second), func() { _, _ = do() })
 	}
 
 	return none, wait(time.Minute)
@@ -141,9 +141,9 @@ func (b *forgetfulBank) CreateRefund(ctx context.Context, o payments.RefundOrder
 
 		id := paid[0].ID
 		r := payments.ProviderRefund{ID: "back-" + id, Amount: o.Amount, Status: payments.RefundDone}
-		if b.chance(.5) {
+		if b.drawChance(.5) {
 			r.Status = payments.RefundRequested
-			time.AfterFunc(b.between(time.Second, 10*time.Minute), func() { b.finishRefund(id) })
+			time.AfterFunc(b.drawBetween(time.Second, 10*time.Minute), func() { b.finishRefund(id) })
 		}
 		b.refunds[id] = []payments.ProviderRefund{r}
 		return r, nil
@@ -206,12 +206,12 @@ func (q *lossyQueue) EnqueueJob(_ context.Context, _, id string, _ []byte) error
 	faults := q.faults
 	q.mu.Unlock()
 
-	if !q.chance(faults) {
+	if !q.drawChance(faults) {
 		q.pushJob(job{id: id})
 		return nil
 	}
 
-	switch q.number(3) {
+	switch q.drawNumber(3) {
 	case 0:
 		q.pushJob(job{id: id})
 		q.pushJob(job{id: id})
@@ -244,7 +244,7 @@ func (q *lossyQueue) popJob(ctx context.Context) (job, bool) {
 	for {
 		q.mu.Lock()
 		if n := len(q.jobs); n > 0 {
-			i := q.number(n)
+			i := q.drawNumber(n)
 			j := q.jobs[i]
 			q.jobs = slices.Delete(q.jobs, i, i+1)
 			q.mu.Unlock()

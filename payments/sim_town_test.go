@@ -119,11 +119,11 @@ func (m *paymentSim) runStory() {
 const longest = 10 * time.Minute
 
 func (m *paymentSim) injectFaults() {
-	for end := time.Now().Add(time.Hour); time.Now().Before(end); m.sleepFor(m.between(time.Second, 2*time.Minute)) {
+	for end := time.Now().Add(time.Hour); time.Now().Before(end); m.sleepFor(m.drawBetween(time.Second, 2*time.Minute)) {
 		m.wg.Go(m.runTrip)
-		switch m.number(8) {
+		switch m.drawNumber(8) {
 		case 0:
-			m.store.PauseCalls(m.between(time.Second, 20*time.Second))
+			m.store.PauseCalls(m.drawBetween(time.Second, 20*time.Second))
 		case 1, 2:
 			m.store.SetFaults(faulty.Faults{Lost: .2, Refused: .2, Slow: .2, SlowFor: 8 * time.Second})
 		case 3:
@@ -136,7 +136,7 @@ func (m *paymentSim) injectFaults() {
 			m.queue.setFaults(.5)
 		case 7:
 			m.queue.dropAll()
-			if m.chance(.5) { // else the loss goes unnoticed
+			if m.drawChance(.5) { // else the loss goes unnoticed
 				select {
 				case m.lost <- struct{}{}:
 				default:
@@ -153,7 +153,7 @@ func (m *paymentSim) newSettler() *payments.Settler {
 // runWorker does jobs, dies in the middle of some, and starts again.
 func (m *paymentSim) runWorker() {
 	for m.ctx.Err() == nil {
-		ctx, die := context.WithTimeout(m.ctx, m.between(time.Second, 4*time.Minute))
+		ctx, die := context.WithTimeout(m.ctx, m.drawBetween(time.Second, 4*time.Minute))
 		for ctx.Err() == nil {
 			if j, ok := m.queue.popJob(ctx); ok {
 				m.deliverJob(ctx, j)
@@ -161,7 +161,7 @@ func (m *paymentSim) runWorker() {
 		}
 
 		die()
-		m.sleepFor(m.between(time.Second, 10*time.Second))
+		m.sleepFor(m.drawBetween(time.Second, 10*time.Second))
 	}
 }
 
@@ -177,9 +177,9 @@ func (m *paymentSim) deliverJob(ctx context.Context, j job) {
 	err := s.HandleJob(limited, j.id, nil)
 	j.try++
 	switch gone := (*payments.PermanentError)(nil); {
-	case ctx.Err() != nil, err == nil && m.chance(.05):
+	case ctx.Err() != nil, err == nil && m.drawChance(.05):
 	case err == nil, errors.As(err, &gone), j.try >= 5:
-		// done, or a dead letter
+		// It is done, or a dead letter.
 		return
 	}
 
@@ -191,7 +191,7 @@ func (m *paymentSim) runReconciler() {
 	r := &payments.Reconciler{Charges: m.store, Refunds: m.store, Queue: m.queue, Stream: "settlements", MaxWait: longest,
 		Budget: m.budget, QueueLost: m.lost, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	for m.ctx.Err() == nil { // it restarts with its node
-		ctx, die := context.WithTimeout(m.ctx, m.between(time.Minute, 30*time.Minute))
+		ctx, die := context.WithTimeout(m.ctx, m.drawBetween(time.Minute, 30*time.Minute))
 		if err := r.Run(ctx); ctx.Err() == nil {
 			m.t.Errorf("the reconciler ended with %v", err)
 		}
@@ -208,17 +208,17 @@ func (m *paymentSim) runTrip() {
 	m.mu.Unlock()
 
 	id, driver := trips.TripID("trip-"+name), trips.DriverID("driver-"+name)
-	quote := trips.Quote{Fare: trips.Money{Minor: int64(100_000 + m.number(900_000)), Currency: "NGN"}}
+	quote := trips.Quote{Fare: trips.Money{Minor: int64(100_000 + m.drawNumber(900_000)), Currency: "NGN"}}
 	at := location.Point{Lng: 3.4, Lat: 6.45}
 	ev, err := trips.Request(id, trips.RiderID("rider-"+name), at, at, quote, time.Now())
 	t := m.commitUntilStored(ev, err)
 	stages := 5
-	if m.chance(.33) {
-		stages = 1 + m.number(3)
+	if m.drawChance(.33) {
+		stages = 1 + m.drawNumber(3)
 	}
 
 	for stage := 1; stage < stages; stage++ {
-		if m.chance(.05) {
+		if m.drawChance(.05) {
 			// A job for a trip that is not completed.
 			_ = m.queue.EnqueueJob(m.ctx, "settlements", string(id), nil)
 		}
@@ -241,7 +241,7 @@ func (m *paymentSim) runTrip() {
 
 	// The reconciler makes up for an error.
 	_ = m.queue.EnqueueJob(m.ctx, "settlements", string(id), nil)
-	if m.chance(.2) && m.sleepFor(m.between(time.Second, 20*time.Minute)) {
+	if m.drawChance(.2) && m.sleepFor(m.drawBetween(time.Second, 20*time.Minute)) {
 		m.requestRefund(t)
 	}
 }
@@ -263,7 +263,7 @@ func (m *paymentSim) requestRefund(t trips.Trip) {
 			return
 		}
 
-		m.sleepFor(m.between(time.Second, time.Minute))
+		m.sleepFor(m.drawBetween(time.Second, time.Minute))
 	}
 }
 
@@ -346,7 +346,7 @@ func (m *paymentSim) checkTrip(t trips.Trip) {
 	case asked && (err != nil || r.State != payments.RefundDone || len(back) != 1 || back[0].Amount != c.Amount):
 		m.t.Errorf("trip %s should be given back once: %+v, %v; the bank gave %+v", t.ID, r, err, back)
 	case !asked && len(back) > 0:
-		m.t.Errorf("nobody asked to give trip %s back, and the bank gave %+v", t.ID, back)
+		m.t.Errorf("no refund of trip %s was requested, and the bank gave %+v", t.ID, back)
 	}
 }
 

@@ -45,20 +45,20 @@ func ExampleQuoter() {
 	from, to := location.Point{Lng: 3.39, Lat: 6.45}, location.Point{Lng: 3.32, Lat: 6.58}
 	way := trips.Quote{Metres: 9_000, Duration: 20 * time.Minute, Source: "road"}
 
-	token, _, err := quoter.Sign("ada", from, to, way)
+	token, _, err := quoter.SignQuote("ada", from, to, way)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	quote, err := quoter.Verify(token, "ada")
+	quote, err := quoter.VerifyQuote(token, "ada")
 	fmt.Println(quote.Terms.Fare, quote.Multiplier, err)
 
-	_, err = quoter.Verify(token, "bola")
+	_, err = quoter.VerifyQuote(token, "bola")
 	fmt.Println("another rider:", errors.Is(err, pricing.ErrBadQuote))
 
 	now = now.Add(pricing.DefaultTTL)
-	_, err = quoter.Verify(token, "ada")
+	_, err = quoter.VerifyQuote(token, "ada")
 	fmt.Println("too late:", errors.Is(err, pricing.ErrQuoteExpired))
 
 	// Output:

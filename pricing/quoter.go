@@ -87,8 +87,8 @@ func NewQuoter(secret []byte, o QuoterOptions) (*Quoter, error) {
 	}
 
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		// Verify checks the claims itself, to tell expired quotes from forged
-		// ones.
+		// VerifyQuote checks the claims itself, to tell expired quotes from
+		// forged ones.
 		jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 
 	return &Quoter{opts: o, key: key, parser: parser}, nil
@@ -118,9 +118,9 @@ type quoteClaims struct {
 	jwt.RegisteredClaims
 }
 
-// Sign prices a way for a rider and returns the quote and the signed token
+// SignQuote prices a way for a rider and returns the quote and the signed token
 // that stands for it.
-func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
+func (q *Quoter) SignQuote(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
 	priced, m := q.PriceWay(from, way)
 
 	// A token's times are whole seconds.
@@ -137,9 +137,9 @@ func (q *Quoter) Sign(rider trips.RiderID, from, to location.Point, way trips.Qu
 	return token, quote, nil
 }
 
-// Verify returns the quote of a token, if it was made for this rider. With
+// VerifyQuote returns the quote of a token, if it was made for this rider. With
 // ErrQuoteExpired the quote is complete too; every other error is ErrBadQuote.
-func (q *Quoter) Verify(token string, rider trips.RiderID) (Quote, error) {
+func (q *Quoter) VerifyQuote(token string, rider trips.RiderID) (Quote, error) {
 	if len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
 		// The base64 decoder would ignore line breaks.
 		return Quote{}, ErrBadQuote

@@ -36,7 +36,7 @@ func newTestQuoter(t testing.TB, secret []byte, o QuoterOptions) *Quoter {
 
 func signQuote(t testing.TB, q *Quoter) (string, Quote) {
 	t.Helper()
-	token, quote, err := q.Sign("r", market, village, way)
+	token, quote, err := q.SignQuote("r", market, village, way)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,12 +53,12 @@ func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 		way := trips.Quote{Metres: rapid.Float64Range(0, 1e6).Draw(rt, "metres"), Source: "road",
 			Duration: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "duration"))}
 
-		token, given, err := a.Sign("r-1", from, to, way)
+		token, given, err := a.SignQuote("r-1", from, to, way)
 		if err != nil || len(token) > maxTokenBytes {
 			rt.Fatalf("%d bytes, %v", len(token), err)
 		}
 
-		read, err := b.Verify(token, "r-1")
+		read, err := b.VerifyQuote(token, "r-1")
 		if err != nil || !read.ExpiresAt.Equal(given.ExpiresAt) {
 			rt.Fatalf("%v: until %v, given %v", err, read.ExpiresAt, given.ExpiresAt)
 		}
@@ -74,7 +74,7 @@ func TestAQuoteHoldsThePriceOfItsMomentThoughTheCityGetsBusy(t *testing.T) {
 	q := newTestQuoter(t, secret, QuoterOptions{Surge: s, Now: h.Now})
 	token, calm := signQuote(t, q)
 	tickMarket(s, start, 60, 20, 0)
-	if read, err := q.Verify(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != NoSurge {
+	if read, err := q.VerifyQuote(token, "r"); err != nil || read.Terms.Fare != calm.Terms.Fare || read.Multiplier != NoSurge {
 		t.Errorf("%+v, %v", read, err)
 	}
 
@@ -94,15 +94,15 @@ func TestAQuoteEndsAtItsEnd(t *testing.T) {
 	}
 
 	h.now = given.ExpiresAt.Add(-time.Nanosecond)
-	if _, err := q.Verify(token, "r"); err != nil {
+	if _, err := q.VerifyQuote(token, "r"); err != nil {
 		t.Errorf("a moment before its end: %v", err)
 	}
 
 	h.now = given.ExpiresAt
-	if read, err := q.Verify(token, "r"); !errors.Is(err, ErrQuoteExpired) || read.ID != given.ID || read.From != market {
+	if read, err := q.VerifyQuote(token, "r"); !errors.Is(err, ErrQuoteExpired) || read.ID != given.ID || read.From != market {
 		t.Errorf("at its end: %+v, %v", read, err)
 	}
-	if _, err := q.Verify(token, "other"); !errors.Is(err, ErrBadQuote) {
+	if _, err := q.VerifyQuote(token, "other"); !errors.Is(err, ErrBadQuote) {
 		t.Errorf("expired and another's: %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 		for bit := range 8 {
 			forged := []byte(token)
 			forged[i] ^= 1 << bit
-			if _, err := q.Verify(string(forged), "r"); !errors.Is(err, ErrBadQuote) {
+			if _, err := q.VerifyQuote(string(forged), "r"); !errors.Is(err, ErrBadQuote) {
 				t.Fatalf("byte %d, bit %d: %v", i, bit, err)
 			}
 		}
@@ -123,7 +123,7 @@ func TestNoBitOfAQuoteCanBeChanged(t *testing.T) {
 
 	for _, forged := range []string{"", ".", "..", token + "=", token + "\n", token + "A", token[:len(token)-1],
 		token[:20] + "\r\n" + token[20:], strings.Repeat("A", maxTokenBytes+1)} {
-		if _, err := q.Verify(forged, "r"); !errors.Is(err, ErrBadQuote) {
+		if _, err := q.VerifyQuote(forged, "r"); !errors.Is(err, ErrBadQuote) {
 			t.Errorf("%.40q: %v", forged, err)
 		}
 	}
@@ -150,12 +150,12 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 	}
 
 	same := func(*quoteClaims) {}
-	if _, err := q.Verify(signed(jwt.SigningMethodHS256, q.key, same), "r"); err != nil {
+	if _, err := q.VerifyQuote(signed(jwt.SigningMethodHS256, q.key, same), "r"); err != nil {
 		t.Fatalf("the pattern of the others: %v", err)
 	}
 
 	for name, forged := range map[string]string{
-		"signed by nobody":         signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
+		"not signed":               signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
 		"another algorithm":        signed(jwt.SigningMethodHS512, q.key, same),
 		"the sessions' key":        signed(jwt.SigningMethodHS256, secret, same),
 		"another audience":         signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Audience[0] = "ridehail.v1" }),
@@ -166,12 +166,12 @@ func TestOnlyTokensMadeToBeQuotesAreQuotes(t *testing.T) {
 		"another rider's":          signed(jwt.SigningMethodHS256, q.key, func(c *quoteClaims) { c.Subject = "other" }),
 		"algorithm only in header": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + token[strings.Index(token, "."):],
 	} {
-		if _, err := q.Verify(forged, "r"); !errors.Is(err, ErrBadQuote) {
+		if _, err := q.VerifyQuote(forged, "r"); !errors.Is(err, ErrBadQuote) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
-	if _, err := newTestQuoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).Verify(token, "r"); !errors.Is(err, ErrBadQuote) {
+	if _, err := newTestQuoter(t, bytes.Repeat([]byte("x"), 32), QuoterOptions{Now: h.Now}).VerifyQuote(token, "r"); !errors.Is(err, ErrBadQuote) {
 		t.Errorf("another secret: %v", err)
 	}
 	if _, err := NewQuoter(secret[:31], QuoterOptions{}); err == nil {
@@ -188,7 +188,7 @@ func FuzzWhateverIsSentAsAQuoteIsReadOrRefused(f *testing.F) {
 	f.Add("a.b.c")
 
 	f.Fuzz(func(t *testing.T, sent string) {
-		if _, err := q.Verify(sent, "r"); sent != token && !errors.Is(err, ErrBadQuote) {
+		if _, err := q.VerifyQuote(sent, "r"); sent != token && !errors.Is(err, ErrBadQuote) {
 			t.Errorf("%q: %v", sent, err)
 		}
 	})

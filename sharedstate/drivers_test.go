@@ -169,7 +169,7 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	last := Driver{ID: "d", Node: "n2", Fix: c.fixAt(lagoon), ReceivedAt: c.now(), Status: Available, Connected: true}
 	c.advance(time.Second)
 
-	seat := d.Connect("d", "n1")
+	handle := d.Connect("d", "n1")
 	d.ApplyReplica(last) // Sent before the driver came here.
 	left := last
 	left.Connected = false
@@ -187,7 +187,7 @@ func TestALateMirrorDoesNotPutADriverBackWhoCameHere(t *testing.T) {
 	}
 
 	c.advance(time.Second)
-	if why, _ := seat.Move(c.fixAt(lagoon), c.now()); why != location.Accepted {
+	if why, _ := handle.Move(c.fixAt(lagoon), c.now()); why != location.Accepted {
 		t.Fatal(why)
 	}
 	if got, _ := d.Get("d"); got.Node != "n1" || !got.Connected {

@@ -13,7 +13,7 @@ import (
 func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
-	seat := d.Connect("d", "n")
+	handle := d.Connect("d", "n")
 	d.SetAvailable("d", true)
 
 	var all location.Flags
@@ -22,7 +22,7 @@ func TestAFlaggedDriverIsBelievedAndOfferedAsBefore(t *testing.T) {
 		c.advance(time.Second)
 		at.Lng += 60 / 111_000.0
 
-		why, flags := seat.Move(location.Fix{Point: at, At: c.now(), Speed: 60, Accuracy: 5}, c.now())
+		why, flags := handle.Move(location.Fix{Point: at, At: c.now(), Speed: 60, Accuracy: 5}, c.now())
 		if why != location.Accepted {
 			t.Fatalf("refused: %s", why)
 		}
@@ -44,14 +44,14 @@ func TestADriveThatAnotherDriverMadeIsKnownAgain(t *testing.T) {
 	c := newClock()
 	d := newDriversAt(c)
 	drive := func(name string) (all location.Flags) {
-		seat := d.Connect(trips.DriverID(name), "n")
+		handle := d.Connect(trips.DriverID(name), "n")
 		at, step := lagoon, uint32(1)
 		for range 300 {
 			c.advance(time.Second)
 			step = step*1664525 + 1013904223
 			at.Lng += (80 + float64(step>>25)) * 1e-6
 			at.Lat += float64(step>>17&127) * 1e-6
-			_, flags := seat.Move(location.Fix{Point: at, At: c.now(), Accuracy: 5}, c.now())
+			_, flags := handle.Move(location.Fix{Point: at, At: c.now(), Accuracy: 5}, c.now())
 			all |= flags
 		}
 

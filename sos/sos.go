@@ -105,17 +105,17 @@ type Service struct {
 // first MaxCallsPerMinute calls are never refused for their number. Errors:
 // ErrBadText, ErrClosed, ErrTooMany, trips.ErrNotYours, trips.ErrNotFound,
 // trips.ErrKeyReused.
-func (l *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
+func (s *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
 	if !isPrintable(text) {
 		return Alert{}, ErrBadText
 	}
 
-	t, err := l.Trips.Trip(ctx, id)
+	t, err := s.Trips.Trip(ctx, id)
 	if err != nil {
 		return Alert{}, err
 	}
 
-	now := l.Now()
+	now := s.Now()
 	switch {
 	case from.Role == trips.RoleSystem || !t.Concerns(from):
 		return Alert{}, fmt.Errorf("trip %s: %w", id, trips.ErrNotYours)
@@ -123,22 +123,22 @@ func (l *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.Tr
 		return Alert{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
 
-	if err := l.checkRate(ctx, from, id, clientID, now); err != nil {
+	if err := s.checkRate(ctx, from, id, clientID, now); err != nil {
 		return Alert{}, err
 	}
 	a := Alert{ID: rand.Text(), Trip: id, From: from, ClientID: clientID, Text: text, At: now}
-	if p, known := l.CarPosition(t.Driver); t.Driver != "" && known {
+	if p, known := s.CarPosition(t.Driver); t.Driver != "" && known {
 		a.Car = p
 	}
 
-	return l.Store.AddAlert(ctx, a)
+	return s.Store.AddAlert(ctx, a)
 }
 
 // checkRate refuses a new call after MaxCallsPerMinute within a minute. It
 // counts the calls in the store, so that the bound holds across nodes; calls
 // made at the same moment may exceed it.
-func (l *Service) checkRate(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
-	before, err := l.Store.AlertsOf(ctx, from, id)
+func (s *Service) checkRate(ctx context.Context, from trips.Actor, id trips.TripID, clientID string, now time.Time) error {
+	before, err := s.Store.AlertsOf(ctx, from, id)
 	if err != nil {
 		return err
 	}

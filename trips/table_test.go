@@ -285,8 +285,8 @@ func TestATripConcernsItsTwoPeopleAndTheSystemOnly(t *testing.T) {
 		}
 	}
 
-	nobody := trips.Trip{}
-	if nobody.Concerns(trips.Driver("")) {
+	unassigned := trips.Trip{}
+	if unassigned.Concerns(trips.Driver("")) {
 		t.Error("a trip without a driver concerns the driver without a name")
 	}
 }

@@ -92,7 +92,7 @@ func (c *Clock) Run(ctx context.Context, from Source) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			// users of the source report its errors
+			// Callers of the source report its errors.
 			_ = c.measureOffset(ctx, from)
 		}
 	}

@@ -70,7 +70,7 @@ func (g *Guard) SilenceCutoff(now time.Time, silence time.Duration) time.Time {
 	defer g.mu.RUnlock()
 
 	if isLate(g.last, now) {
-		// the pause has just ended, and RecordBeat was not called yet
+		// The pause has just ended, and RecordBeat was not called yet.
 		now = g.last
 	}
 	for i := len(g.pauses) - 1; i >= 0 && now.Sub(g.pauses[i].to) < silence; i-- {

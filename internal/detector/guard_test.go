@@ -85,9 +85,9 @@ func TestPauseUponPause(t *testing.T) {
 		now, heard, grade time.Duration
 		want              bool
 	}{
-		// The node never listened for 10 s without a break,
+		// After the first pause the node never listened for 10 s without a break.
 		{76 * second, 58 * second, OfflineAfter, false},
-		// nor had it listened that long before the first pause.
+		// Before it the peer had been silent for 9 s only.
 		{76 * second, 51 * second, OfflineAfter, false},
 		{76 * second, 49 * second, OfflineAfter, true},
 		{84 * second, 58 * second, OfflineAfter, false},

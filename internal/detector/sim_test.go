@@ -136,7 +136,7 @@ func (w *silenceSim) deliverFix(d *driver) {
 	d.heard, d.silent = w.now, 0
 	d.due = w.now.Add(500*time.Millisecond + w.randomUpTo(1500*time.Millisecond))
 	if !d.steady && w.rng.IntN(20) == 0 {
-		// a tunnel, a dead zone
+		// The driver is in a tunnel or a dead zone.
 		d.due = w.now.Add(w.randomUpTo(40 * time.Second))
 	}
 }
@@ -154,9 +154,9 @@ func (d *driver) nearVerdict() bool {
 	return false
 }
 
-// disagrees reports whether a verdict differs from the observer's. A
+// disagreesWith reports whether a verdict differs from the observer's. A
 // millisecond is tolerated, because the map counts in milliseconds.
-func (d *driver) disagrees(silent bool, grade time.Duration) bool {
+func (d *driver) disagreesWith(silent bool, grade time.Duration) bool {
 	return silent != (d.silent > grade) && (d.silent-grade).Abs() > time.Millisecond
 }
 
@@ -179,11 +179,11 @@ func (w *silenceSim) checkVerdicts(when string) {
 		switch {
 		case is.Trip != d.trip:
 			w.t.Errorf("%s: silence took trip %q from driver %s", when, d.trip, d.id)
-		case d.trip == "" && d.disagrees(!near[d.id], detector.SuspectAfter):
+		case d.trip == "" && d.disagreesWith(!near[d.id], detector.SuspectAfter):
 			w.t.Errorf("%s: driver %s was silent for %s, offered trips: %v", when, d.id, d.silent, near[d.id])
-		case d.trip == "" && d.disagrees(!around[d.id], detector.OfflineAfter):
+		case d.trip == "" && d.disagreesWith(!around[d.id], detector.OfflineAfter):
 			w.t.Errorf("%s: driver %s was silent for %s, on the map: %v", when, d.id, d.silent, around[d.id])
-		case d.trip != "" && d.disagrees(is.ReceivedAt.Before(lost), detector.CommsLostAfter):
+		case d.trip != "" && d.disagreesWith(is.ReceivedAt.Before(lost), detector.CommsLostAfter):
 			w.t.Errorf("%s: driver %s was silent for %s on a trip, reported: %v", when, d.id, d.silent, is.ReceivedAt.Before(lost))
 		case d.steady && d.silent > detector.SuspectAfter:
 			w.t.Errorf("%s: driver %s on a good link was silent for %s", when, d.id, d.silent)

@@ -79,7 +79,7 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		"one power":     {Axis{Log: true}, []float64{10}, []float64{10, 100}},
 		"no logarithms": {Axis{Log: true}, []float64{0}, []float64{1, 10}},
 	} {
-		if got := c.axis.scale(c.values).ticks(); !slices.Equal(got, c.want) {
+		if got := c.axis.fitScale(c.values).listTicks(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

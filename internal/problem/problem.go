@@ -33,6 +33,6 @@ func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 
 	p := Details{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 
-	// the client may be gone; nothing else to do about it
+	// The client may be gone; then there is nothing to do.
 	_ = json.NewEncoder(w).Encode(p)
 }

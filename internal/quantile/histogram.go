@@ -40,7 +40,7 @@ func NewHistogram(limit int64, digits int) *Histogram {
 // Record counts a value, without its fraction. What lies outside of 1 and the
 // limit is counted at the nearer end.
 func (h *Histogram) Record(v float64) {
-	// cannot fail within the limits
+	// Recording cannot fail within the limits.
 	_ = h.h.RecordValue(max(1, min(int64(v), h.h.HighestTrackableValue())))
 }
 

@@ -34,7 +34,7 @@ type Source interface {
 	// its moves and not from its events: id, version, state, rider, driver,
 	// region, requested at, ended at. The rest may be empty.
 	AuditTrips(ctx context.Context, yield func(trips.Trip) error) error
-	// Backlog counts notices not yet relayed and says when the oldest was
+	// Backlog counts messages not yet relayed and says when the oldest was
 	// written.
 	Backlog(ctx context.Context) (n int, oldest time.Time, err error)
 }
@@ -42,9 +42,8 @@ type Source interface {
 // Config is the clock and the tolerance of an audit. Brackets give the value
 // that zero stands for.
 type Config struct {
-	// [time.Now]
-	Now   func() time.Time
-	Grace time.Duration // for a charge, a notice or a call for help [1 minute]
+	Now   func() time.Time // [time.Now]
+	Grace time.Duration    // for a charge, an outbox message or a call for help [1 minute]
 }
 
 // Run audits a store. It blocks until all is read and holds about a kilobyte of

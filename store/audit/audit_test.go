@@ -27,9 +27,9 @@ var (
 		Fare: trips.Money{Minor: 262_000, Currency: "NGN"}}
 )
 
-// city is what a store of a small city holds; a test breaks it before it is
-// read.
-type city struct {
+// fakeSource is the content of a small store. A test breaks it before the audit
+// reads it.
+type fakeSource struct {
 	seqs    []uint32
 	events  []trips.Event
 	rows    []trips.Trip
@@ -43,7 +43,7 @@ type city struct {
 	between func() // happens after the events were read the first time
 }
 
-func each[T any](rows []T, yield func(T) error) error {
+func yieldRows[T any](rows []T, yield func(T) error) error {
 	for _, row := range rows {
 		if err := yield(row); err != nil {
 			return err
@@ -52,27 +52,27 @@ func each[T any](rows []T, yield func(T) error) error {
 	return nil
 }
 
-func (c *city) AuditTrips(_ context.Context, yield func(trips.Trip) error) error {
-	return errors.Join(each(c.rows, yield), c.broken["trips"])
+func (c *fakeSource) AuditTrips(_ context.Context, yield func(trips.Trip) error) error {
+	return errors.Join(yieldRows(c.rows, yield), c.broken["trips"])
 }
 
-func (c *city) AuditChat(_ context.Context, yield func(chat.Message) error) error {
-	return errors.Join(each(c.said, yield), c.broken["chat"])
+func (c *fakeSource) AuditChat(_ context.Context, yield func(chat.Message) error) error {
+	return errors.Join(yieldRows(c.said, yield), c.broken["chat"])
 }
 
-func (c *city) AuditCharges(_ context.Context, yield func(payments.Charge) error) error {
-	return errors.Join(each(c.charges, yield), c.broken["charges"])
+func (c *fakeSource) AuditCharges(_ context.Context, yield func(payments.Charge) error) error {
+	return errors.Join(yieldRows(c.charges, yield), c.broken["charges"])
 }
 
-func (c *city) AuditRefunds(_ context.Context, yield func(payments.Refund) error) error {
-	return errors.Join(each(c.refunds, yield), c.broken["refunds"])
+func (c *fakeSource) AuditRefunds(_ context.Context, yield func(payments.Refund) error) error {
+	return errors.Join(yieldRows(c.refunds, yield), c.broken["refunds"])
 }
 
-func (c *city) AuditAlerts(_ context.Context, yield func(sos.Alert) error) error {
-	return errors.Join(each(c.calls, yield), c.broken["calls for help"])
+func (c *fakeSource) AuditAlerts(_ context.Context, yield func(sos.Alert) error) error {
+	return errors.Join(yieldRows(c.calls, yield), c.broken["calls for help"])
 }
 
-func (c *city) AuditEvents(_ context.Context, yield func(uint32, trips.Event) error) error {
+func (c *fakeSource) AuditEvents(_ context.Context, yield func(uint32, trips.Event) error) error {
 	for i, ev := range c.events {
 		if err := yield(c.seqs[i], ev); err != nil {
 			return err
@@ -86,13 +86,13 @@ func (c *city) AuditEvents(_ context.Context, yield func(uint32, trips.Event) er
 	return c.broken["trip events"]
 }
 
-func (c *city) Backlog(context.Context) (int, time.Time, error) {
+func (c *fakeSource) Backlog(context.Context) (int, time.Time, error) {
 	return c.waiting, c.oldest, c.broken["outbox"]
 }
 
-// happened appends an event and keeps the row as a store would, without the
-// fields that the row does not have.
-func (c *city) happened(ev trips.Event, err error) trips.Trip {
+// recordEvent appends an event and updates the trip's row as a store would,
+// without the fields that the row does not have.
+func (c *fakeSource) recordEvent(ev trips.Event, err error) trips.Trip {
 	if err != nil {
 		panic(err)
 	}
@@ -111,58 +111,59 @@ func (c *city) happened(ev trips.Event, err error) trips.Trip {
 	return t
 }
 
-// driven takes a trip into the car.
-func (c *city) driven(id trips.TripID, r trips.RiderID, d trips.DriverID, at time.Time) trips.Trip {
-	t := c.happened(trips.Request(id, r, marina, airport, quote, at))
-	t = c.happened(t.Reserve(d, at.Add(time.Minute)))
-	t = c.happened(t.Arrive(trips.Driver(d), at.Add(2*time.Minute)))
-	return c.happened(t.Start(trips.Driver(d), at.Add(3*time.Minute)))
+// driveTrip makes a trip whose rider is in the car.
+func (c *fakeSource) driveTrip(id trips.TripID, r trips.RiderID, d trips.DriverID, at time.Time) trips.Trip {
+	t := c.recordEvent(trips.Request(id, r, marina, airport, quote, at))
+	t = c.recordEvent(t.Reserve(d, at.Add(time.Minute)))
+	t = c.recordEvent(t.Arrive(trips.Driver(d), at.Add(2*time.Minute)))
+	return c.recordEvent(t.Start(trips.Driver(d), at.Add(3*time.Minute)))
 }
 
-func charge(t trips.Trip) payments.Charge {
+func newCharge(t trips.Trip) payments.Charge {
 	return payments.Charge{Trip: t.ID, Rider: t.Rider, Reference: payments.ChargeReference(t.ID), Amount: t.Quote.Fare,
 		ProviderID: "p-" + string(t.ID), At: t.EndedAt}
 }
 
-func refund(t trips.Trip) payments.Refund {
+func newRefund(t trips.Trip) payments.Refund {
 	return payments.Refund{Trip: t.ID, Reference: payments.RefundReference(t.ID), Amount: t.Quote.Fare,
 		Reason: "by mistake", State: payments.RefundDone, RequestedAt: t.EndedAt, EndedAt: t.EndedAt}
 }
 
-// honest is a city where all is well: a trip with a chat that was paid and
-// given back, the same people again, now under way, a trip that was cancelled,
-// one that expired, and one completed a moment ago that is still to be settled.
-// On the trip under way both called for help, one of them a moment ago.
-func honest() *city {
-	c := &city{broken: map[string]error{}}
-	first := c.driven("trip-1", "ada", "chidi", noon)
-	first = c.happened(first.Complete(trips.Driver("chidi"), noon.Add(20*time.Minute)))
-	c.charges, c.refunds = append(c.charges, charge(first)), append(c.refunds, refund(first))
+// newIntactSource returns a store without a violation: a trip with a chat that
+// was paid and given back, the same people again, now under way, a trip that
+// was cancelled, one that expired, and one completed a moment ago that is still
+// to be settled. On the trip under way both called for help, one of them a
+// moment ago.
+func newIntactSource() *fakeSource {
+	c := &fakeSource{broken: map[string]error{}}
+	first := c.driveTrip("trip-1", "ada", "chidi", noon)
+	first = c.recordEvent(first.Complete(trips.Driver("chidi"), noon.Add(20*time.Minute)))
+	c.charges, c.refunds = append(c.charges, newCharge(first)), append(c.refunds, newRefund(first))
 	for i, who := range []trips.Actor{trips.Rider("ada"), trips.Driver("chidi"), trips.Rider("ada")} {
 		c.said = append(c.said, chat.Message{Trip: "trip-1", Seq: uint32(i) + 1, From: who, Text: "hello", At: noon})
 	}
-	c.driven("trip-2", "ada", "chidi", noon.Add(time.Hour))
-	third := c.happened(trips.Request("trip-3", "bola", marina, airport, quote, noon))
-	third = c.happened(third.Reserve("dayo", noon.Add(time.Minute)))
-	c.happened(third.Cancel(trips.Driver("dayo"), "flat tyre", noon.Add(2*time.Minute)))
-	fourth := c.happened(trips.Request("trip-4", "bola", marina, airport, quote, noon.Add(time.Hour)))
-	c.happened(fourth.Expire(trips.System("node-1"), "no driver found", noon.Add(62*time.Minute)))
-	fifth := c.driven("trip-5", "bola", "dayo", now.Add(-30*time.Minute))
-	c.happened(fifth.Complete(trips.Driver("dayo"), now.Add(-10*time.Second)))
+	c.driveTrip("trip-2", "ada", "chidi", noon.Add(time.Hour))
+	third := c.recordEvent(trips.Request("trip-3", "bola", marina, airport, quote, noon))
+	third = c.recordEvent(third.Reserve("dayo", noon.Add(time.Minute)))
+	c.recordEvent(third.Cancel(trips.Driver("dayo"), "flat tyre", noon.Add(2*time.Minute)))
+	fourth := c.recordEvent(trips.Request("trip-4", "bola", marina, airport, quote, noon.Add(time.Hour)))
+	c.recordEvent(fourth.Expire(trips.System("node-1"), "no driver found", noon.Add(62*time.Minute)))
+	fifth := c.driveTrip("trip-5", "bola", "dayo", now.Add(-30*time.Minute))
+	c.recordEvent(fifth.Complete(trips.Driver("dayo"), now.Add(-10*time.Second)))
 
 	for i, who := range []trips.Actor{trips.Rider("ada"), trips.Driver("chidi"), trips.Rider("ada")} {
 		c.calls = append(c.calls, sos.Alert{ID: fmt.Sprint("call-", i+1), Trip: "trip-2", From: who,
 			ClientID: fmt.Sprint("s", i+1), At: noon.Add(time.Hour)})
 	}
 
-	// the second was seen before it was raised
+	// The second was acknowledged before operators were told.
 	c.calls[0].NotifiedAt, c.calls[1].AckedAt = now, now
 	c.calls[2].At = now.Add(-time.Second)
 	c.waiting, c.oldest = 3, now.Add(-time.Second)
 	return c
 }
 
-func run(t *testing.T, c *city) audit.Report {
+func runAudit(t *testing.T, c *fakeSource) audit.Report {
 	t.Helper()
 	report, err := audit.Run(t.Context(), c, audit.Config{Now: func() time.Time { return now }})
 	if err != nil {
@@ -172,7 +173,7 @@ func run(t *testing.T, c *city) audit.Report {
 }
 
 func TestAnHonestCityHasNoViolations(t *testing.T) {
-	report := run(t, honest())
+	report := runAudit(t, newIntactSource())
 	if report.Violations() != 0 || report.Trips != 5 || report.Events != 19 {
 		t.Fatal(report.Text())
 	}
@@ -184,7 +185,7 @@ func TestAnHonestCityHasNoViolations(t *testing.T) {
 	}
 
 	for name, checked := range map[string]int{paid: 1, raised: 2} {
-		if i := find(t, report, name); i.Checked != checked || i.Pending != 1 {
+		if i := findInvariant(t, report, name); i.Checked != checked || i.Pending != 1 {
 			t.Errorf("%+v", i)
 		}
 	}
@@ -196,12 +197,12 @@ func TestAnHonestCityHasNoViolations(t *testing.T) {
 }
 
 func TestAnEmptyStoreIsInOrder(t *testing.T) {
-	if report := run(t, &city{}); report.Violations() != 0 {
+	if report := runAudit(t, &fakeSource{}); report.Violations() != 0 {
 		t.Error(report.Text())
 	}
 }
 
-func find(t *testing.T, r audit.Report, name string) audit.Invariant {
+func findInvariant(t *testing.T, r audit.Report, name string) audit.Invariant {
 	t.Helper()
 	for _, i := range r.Invariants {
 		if i.Name == name {
@@ -215,7 +216,7 @@ func find(t *testing.T, r audit.Report, name string) audit.Invariant {
 
 func TestAStoreThatCannotBeReadIsAnErrorAndNotAReport(t *testing.T) {
 	for _, what := range []string{"calls for help", "chat", "refunds", "charges", "trip events", "trips", "outbox"} {
-		c := honest()
+		c := newIntactSource()
 		c.broken[what] = errors.New("disk on fire")
 		_, err := audit.Run(t.Context(), c, audit.Config{})
 		if !errors.Is(err, c.broken[what]) || !strings.Contains(err.Error(), what) {
@@ -225,28 +226,28 @@ func TestAStoreThatCannotBeReadIsAnErrorAndNotAReport(t *testing.T) {
 }
 
 func TestACityThatGoesOnWhileItIsReadIsNotAccused(t *testing.T) {
-	c := honest()
+	c := newIntactSource()
 	c.between = func() {
 		moved := c.events[slices.IndexFunc(c.events, func(ev trips.Event) bool {
 			return ev.Trip.ID == "trip-2" && ev.Kind == trips.KindOnTrip
 		})].Trip
-		c.charges = append(c.charges, charge(c.happened(moved.Complete(trips.Driver("chidi"), now))))
-		c.happened(trips.Request("trip-6", "efe", marina, airport, quote, now))
+		c.charges = append(c.charges, newCharge(c.recordEvent(moved.Complete(trips.Driver("chidi"), now))))
+		c.recordEvent(trips.Request("trip-6", "efe", marina, airport, quote, now))
 	}
 
-	if report := run(t, c); report.Violations() != 0 || report.Trips != 6 {
+	if report := runAudit(t, c); report.Violations() != 0 || report.Trips != 6 {
 		t.Error(report.Text())
 	}
 }
 
 func TestAReportNamesTheFirstRowsAndCountsAll(t *testing.T) {
-	c := honest()
+	c := newIntactSource()
 	for i := range uint32(50) {
 		c.said = append(c.said, chat.Message{Trip: "trip-2", Seq: 2*i + 2, From: trips.Rider("ada")})
 	}
 
-	report := run(t, c)
-	i := find(t, report, "chat messages of a trip are numbered 1, 2, 3, ...")
+	report := runAudit(t, c)
+	i := findInvariant(t, report, "chat messages of a trip are numbered 1, 2, 3, ...")
 	if i.Violations != 50 || len(i.Rows) != audit.MaxRows || report.Violations() != 50 {
 		t.Errorf("%+v", i)
 	}
@@ -256,7 +257,7 @@ func TestAReportNamesTheFirstRowsAndCountsAll(t *testing.T) {
 }
 
 func TestAReportReadsBackFromJSON(t *testing.T) {
-	want := run(t, honest())
+	want := runAudit(t, newIntactSource())
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)

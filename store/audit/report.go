@@ -13,7 +13,7 @@ const MaxRows = 20
 type Invariant struct {
 	Name    string `json:"name"`
 	Checked int    `json:"checked"`
-	// not kept yet, and within the grace
+	// Pending counts what is missing and still within the grace.
 	Pending    int      `json:"pending,omitempty"`
 	Violations int      `json:"violations"`
 	Rows       []string `json:"rows,omitempty"` // the first MaxRows violations

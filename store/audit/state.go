@@ -195,7 +195,7 @@ func (l *auditState) checkCharge(t trips.Trip) {
 		l.completedCharged.Checked++
 	}
 	if t.Quote == (trips.Quote{}) {
-		// it has no events that tell its fare, which is a violation of its own
+		// Without events its fare is unknown, which is a violation of its own.
 		return
 	}
 
@@ -260,7 +260,7 @@ func (l *auditState) checkOutbox(n int, oldest, now time.Time) {
 	}
 	l.outboxRelayed.Checked = 1
 	if n > 0 {
-		l.outboxRelayed.addViolation("%d notices wait, the oldest since %s", n, formatTime(oldest))
+		l.outboxRelayed.addViolation("%d outbox messages wait, the oldest since %s", n, formatTime(oldest))
 	}
 }
 

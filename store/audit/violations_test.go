@@ -30,17 +30,17 @@ const (
 	relayed   = "nothing is stuck in the outbox"
 )
 
-// harm breaks a city in one way; the named invariants must say so, no other
-// may, and each names the row.
-type harm struct {
+// violationCase breaks a source in one way. The named invariants must report
+// it, with the row, and no other may.
+type violationCase struct {
 	name   string
-	do     func(c *city)
+	do     func(c *fakeSource)
 	breaks []string
 	row    string
 }
 
-// last is the last event of a trip.
-func (c *city) last(id trips.TripID) *trips.Event {
+// lastEvent returns the last event of a trip.
+func (c *fakeSource) lastEvent(id trips.TripID) *trips.Event {
 	for i := range slices.Backward(c.events) {
 		if c.events[i].Trip.ID == id {
 			return &c.events[i]
@@ -50,12 +50,12 @@ func (c *city) last(id trips.TripID) *trips.Event {
 	panic("no such trip: " + id)
 }
 
-func (c *city) row(id trips.TripID) *trips.Trip {
+func (c *fakeSource) tripRow(id trips.TripID) *trips.Trip {
 	return &c.rows[slices.IndexFunc(c.rows, func(t trips.Trip) bool { return t.ID == id })]
 }
 
-// forget drops the events of a trip that a test does not want.
-func (c *city) forget(unwanted func(ev trips.Event) bool) {
+// dropEvents drops the events of a trip that a test does not want.
+func (c *fakeSource) dropEvents(unwanted func(ev trips.Event) bool) {
 	kept, seqs := c.events[:0], c.seqs[:0]
 	for i, ev := range c.events {
 		if !unwanted(ev) {
@@ -66,111 +66,111 @@ func (c *city) forget(unwanted func(ev trips.Event) bool) {
 	c.events, c.seqs = kept, seqs
 }
 
-var harms = []harm{
-	{"a driver is given a second trip", func(c *city) {
-		t := c.happened(trips.Request("trip-9", "efe", marina, airport, quote, now))
-		c.happened(t.Reserve("chidi", now))
+var violationCases = []violationCase{
+	{"a driver is given a second trip", func(c *fakeSource) {
+		t := c.recordEvent(trips.Request("trip-9", "efe", marina, airport, quote, now))
+		c.recordEvent(t.Reserve("chidi", now))
 	}, []string{oneDriver}, "driver chidi: event 2 of trip trip-9 binds who is bound by trip trip-2"},
-	{"a double booking that is over", func(c *city) {
-		t := c.happened(trips.Request("trip-9", "efe", marina, airport, quote, now))
-		t = c.happened(t.Reserve("chidi", now))
-		c.happened(t.Cancel(trips.Driver("chidi"), "two at once", now))
+	{"a double booking that is over", func(c *fakeSource) {
+		t := c.recordEvent(trips.Request("trip-9", "efe", marina, airport, quote, now))
+		t = c.recordEvent(t.Reserve("chidi", now))
+		c.recordEvent(t.Cancel(trips.Driver("chidi"), "two at once", now))
 	}, []string{oneDriver}, "driver chidi: event 2 of trip trip-9"},
-	{"a rider asks twice", func(c *city) {
-		c.happened(trips.Request("trip-9", "ada", marina, airport, quote, now))
+	{"a rider asks twice", func(c *fakeSource) {
+		c.recordEvent(trips.Request("trip-9", "ada", marina, airport, quote, now))
 	}, []string{oneRider}, "rider ada: event 1 of trip trip-9"},
-	{"an event is lost", func(c *city) {
-		c.forget(func(ev trips.Event) bool { return ev.Trip.ID == "trip-2" && ev.Kind == trips.KindArrived })
+	{"an event is lost", func(c *fakeSource) {
+		c.dropEvents(func(ev trips.Event) bool { return ev.Trip.ID == "trip-2" && ev.Kind == trips.KindArrived })
 	}, []string{dense, legal}, "trip trip-2: event 4"},
-	{"an event is kept under another number", func(c *city) { c.seqs[3]++ }, []string{dense}, "trip trip-1: event 5"},
-	{"an event is kept twice", func(c *city) {
-		c.events, c.seqs = append(c.events, *c.last("trip-4")), append(c.seqs, c.last("trip-4").Seq())
+	{"an event is kept under another number", func(c *fakeSource) { c.seqs[3]++ }, []string{dense}, "trip trip-1: event 5"},
+	{"an event is kept twice", func(c *fakeSource) {
+		c.events, c.seqs = append(c.events, *c.lastEvent("trip-4")), append(c.seqs, c.lastEvent("trip-4").Seq())
 	}, []string{dense, legal}, "trip trip-4: event 2"},
-	{"a trip arrives without a driver", func(c *city) {
-		t := c.happened(trips.Request("trip-9", "efe", marina, airport, quote, now))
+	{"a trip arrives without a driver", func(c *fakeSource) {
+		t := c.recordEvent(trips.Request("trip-9", "efe", marina, airport, quote, now))
 		t.State, t.Version = trips.Arrived, 2
-		c.happened(trips.Event{Kind: trips.KindArrived, At: now, By: trips.Driver(""), Trip: t}, nil)
+		c.recordEvent(trips.Event{Kind: trips.KindArrived, At: now, By: trips.Driver(""), Trip: t}, nil)
 	}, []string{legal}, "trip trip-9: event 2"},
-	{"an event leads where its kind does not", func(c *city) {
-		c.last("trip-2").Trip.State, c.row("trip-2").State = trips.Arrived, trips.Arrived
+	{"an event leads where its kind does not", func(c *fakeSource) {
+		c.lastEvent("trip-2").Trip.State, c.tripRow("trip-2").State = trips.Arrived, trips.Arrived
 	}, []string{legal}, "trip trip-2: event 4"},
-	{"an event is of an unknown kind", func(c *city) { c.last("trip-2").Kind = "teleported" },
+	{"an event is of an unknown kind", func(c *fakeSource) { c.lastEvent("trip-2").Kind = "teleported" },
 		[]string{legal}, "teleported"},
-	{"somebody else's hand", func(c *city) { c.last("trip-3").By = trips.Driver("chidi") },
+	{"another driver's hand", func(c *fakeSource) { c.lastEvent("trip-3").By = trips.Driver("chidi") },
 		[]string{legal}, "trip trip-3"},
-	{"the fare grew on the way", func(c *city) { c.last("trip-2").Trip.Quote.Fare.Minor++ },
+	{"the fare grew on the way", func(c *fakeSource) { c.lastEvent("trip-2").Trip.Quote.Fare.Minor++ },
 		[]string{legal}, "trip trip-2"},
-	{"a request comes twice", func(c *city) {
-		ev := *c.last("trip-4")
+	{"a request comes twice", func(c *fakeSource) {
+		ev := *c.lastEvent("trip-4")
 		ev.Kind, ev.Trip.State, ev.Trip.Version, ev.Trip.EndedAt = trips.KindRequested, trips.Requested, 3, time.Time{}
-		c.happened(ev, nil)
+		c.recordEvent(ev, nil)
 	}, []string{legal}, "requested again when it was expired"},
-	{"a row has another driver than its event", func(c *city) { c.row("trip-2").Driver = "dayo" },
+	{"a row has another driver than its event", func(c *fakeSource) { c.tripRow("trip-2").Driver = "dayo" },
 		[]string{stands}, `trip trip-2: the row says on_trip, version 4, of driver "dayo"`},
-	{"a row is behind its events", func(c *city) { c.row("trip-3").Version-- }, []string{stands}, "trip trip-3"},
-	{"a row is ahead of its events", func(c *city) { c.row("trip-2").Version++ },
+	{"a row is behind its events", func(c *fakeSource) { c.tripRow("trip-3").Version-- }, []string{stands}, "trip trip-3"},
+	{"a row is ahead of its events", func(c *fakeSource) { c.tripRow("trip-2").Version++ },
 		[]string{stands}, "trip trip-2: the row says version 5, which has no event"},
-	{"a row is lost", func(c *city) { c.rows, c.said, c.charges, c.refunds = c.rows[1:], nil, nil, nil },
+	{"a row is lost", func(c *fakeSource) { c.rows, c.said, c.charges, c.refunds = c.rows[1:], nil, nil, nil },
 		[]string{stands}, "trip trip-1: has events up to 5, and no row"},
-	{"a trip has no events", func(c *city) {
+	{"a trip has no events", func(c *fakeSource) {
 		c.rows = append(c.rows, trips.Trip{ID: "trip-9", Version: 1, State: trips.Requested, RequestedAt: now})
 	}, []string{stands}, "trip trip-9"},
-	{"a trip is in another region than its event", func(c *city) { c.row("trip-4").Region = location.Region("elsewhere") },
+	{"a trip is in another region than its event", func(c *fakeSource) { c.tripRow("trip-4").Region = location.Region("elsewhere") },
 		[]string{stands}, "trip trip-4"},
-	{"a completed trip is never charged", func(c *city) { c.charges, c.refunds = nil, nil }, []string{paid},
+	{"a completed trip is never charged", func(c *fakeSource) { c.charges, c.refunds = nil, nil }, []string{paid},
 		"trip trip-1 of rider ada: completed 2026-03-01T12:20:00Z, not charged"},
-	{"a cancelled trip is charged", func(c *city) { c.charges = append(c.charges, charge(c.last("trip-3").Trip)) },
+	{"a cancelled trip is charged", func(c *fakeSource) { c.charges = append(c.charges, newCharge(c.lastEvent("trip-3").Trip)) },
 		[]string{unpaid}, "trip trip-3 is cancelled, charged 2620.00 NGN as p-trip-3"},
-	{"a trip is charged twice", func(c *city) { c.charges = append(c.charges, c.charges[0]) },
+	{"a trip is charged twice", func(c *fakeSource) { c.charges = append(c.charges, c.charges[0]) },
 		[]string{unpaid}, "trip trip-1: charged by p-trip-1 and again"},
-	{"a trip that never was is charged", func(c *city) { c.charges = append(c.charges, charge(trips.Trip{ID: "trip-9"})) },
+	{"a trip that never was is charged", func(c *fakeSource) { c.charges = append(c.charges, newCharge(trips.Trip{ID: "trip-9"})) },
 		[]string{unpaid}, "trip trip-9: does not exist"},
-	{"a charge is a unit too much", func(c *city) { c.charges[0].Amount.Minor++ }, []string{exact},
+	{"a charge is a unit too much", func(c *fakeSource) { c.charges[0].Amount.Minor++ }, []string{exact},
 		"at 2620.00 NGN: charged 2620.01 NGN"},
-	{"a charge is in another currency", func(c *city) { c.charges[0].Amount.Currency = "EUR" }, []string{exact, returned}, "EUR"},
-	{"a charge has another reference", func(c *city) { c.charges[0].Reference = "again" }, []string{exact}, `"again"`},
-	{"somebody else pays", func(c *city) { c.charges[0].Rider = "bola" }, []string{exact}, "to rider bola"},
-	{"a trip that was never paid is given back", func(c *city) {
-		c.refunds = append(c.refunds, refund(c.last("trip-3").Trip))
+	{"a charge is in another currency", func(c *fakeSource) { c.charges[0].Amount.Currency = "EUR" }, []string{exact, returned}, "EUR"},
+	{"a charge has another reference", func(c *fakeSource) { c.charges[0].Reference = "again" }, []string{exact}, `"again"`},
+	{"another rider pays", func(c *fakeSource) { c.charges[0].Rider = "bola" }, []string{exact}, "to rider bola"},
+	{"a trip that was never paid is given back", func(c *fakeSource) {
+		c.refunds = append(c.refunds, newRefund(c.lastEvent("trip-3").Trip))
 	}, []string{returned}, "trip trip-3: never charged, refund of 2620.00 NGN is done"},
-	{"a charge is given back twice", func(c *city) { c.refunds = append(c.refunds, c.refunds[0]) }, []string{returned},
+	{"a charge is given back twice", func(c *fakeSource) { c.refunds = append(c.refunds, c.refunds[0]) }, []string{returned},
 		"trip trip-1: refunded as"},
-	{"more is given back than was taken", func(c *city) { c.refunds[0].Amount.Minor++ }, []string{returned},
+	{"more is given back than was taken", func(c *fakeSource) { c.refunds[0].Amount.Minor++ }, []string{returned},
 		"charged 2620.00 NGN, refund of 2620.01 NGN"},
-	{"a refund takes", func(c *city) { c.refunds[0].Amount.Minor = -5 }, []string{returned}, "trip trip-1"},
-	{"a refund is in another currency", func(c *city) { c.refunds[0].Amount.Currency = "EUR" }, []string{returned}, "EUR"},
-	{"a refund has another reference", func(c *city) { c.refunds[0].Reference = "again" }, []string{returned}, `"again"`},
-	{"a trip that never was is given back", func(c *city) { c.refunds = append(c.refunds, refund(trips.Trip{ID: "trip-9"})) },
+	{"a refund takes", func(c *fakeSource) { c.refunds[0].Amount.Minor = -5 }, []string{returned}, "trip trip-1"},
+	{"a refund is in another currency", func(c *fakeSource) { c.refunds[0].Amount.Currency = "EUR" }, []string{returned}, "EUR"},
+	{"a refund has another reference", func(c *fakeSource) { c.refunds[0].Reference = "again" }, []string{returned}, `"again"`},
+	{"a trip that never was is given back", func(c *fakeSource) { c.refunds = append(c.refunds, newRefund(trips.Trip{ID: "trip-9"})) },
 		[]string{returned}, "trip trip-9: does not exist, refunded"},
-	{"a message is lost", func(c *city) { c.said = slices.Delete(c.said, 1, 2) }, []string{numbered},
+	{"a message is lost", func(c *fakeSource) { c.said = slices.Delete(c.said, 1, 2) }, []string{numbered},
 		"trip trip-1: message 3 follows message 1"},
-	{"a message is kept twice", func(c *city) { c.said = append(c.said, c.said[2]) }, []string{numbered}, "message 3"},
-	{"a stranger talks", func(c *city) { c.said[1].From = trips.Rider("bola") }, []string{private}, "rider:bola speaks"},
-	{"the system talks", func(c *city) { c.said[1].From = trips.System("node-1") }, []string{private}, "system:node-1"},
-	{"a talk about no trip", func(c *city) {
+	{"a message is kept twice", func(c *fakeSource) { c.said = append(c.said, c.said[2]) }, []string{numbered}, "message 3"},
+	{"a stranger talks", func(c *fakeSource) { c.said[1].From = trips.Rider("bola") }, []string{private}, "rider:bola speaks"},
+	{"the system talks", func(c *fakeSource) { c.said[1].From = trips.System("node-1") }, []string{private}, "system:node-1"},
+	{"a talk about no trip", func(c *fakeSource) {
 		c.said = append(c.said, chat.Message{Trip: "trip-9", Seq: 1, From: trips.Rider("ada")})
 	}, []string{private}, "trip trip-9: does not exist"},
-	{"a stranger calls for help", func(c *city) { c.calls[0].From = trips.Rider("bola") }, []string{theirs},
+	{"a stranger calls for help", func(c *fakeSource) { c.calls[0].From = trips.Rider("bola") }, []string{theirs},
 		"trip trip-2: rider:bola calls for help, call call-1"},
-	{"the system calls for help", func(c *city) { c.calls[0].From = trips.System("node-1") }, []string{theirs}, "system:node-1"},
-	{"a call on no trip", func(c *city) { c.calls[0].Trip = "trip-9" }, []string{theirs},
+	{"the system calls for help", func(c *fakeSource) { c.calls[0].From = trips.System("node-1") }, []string{theirs}, "system:node-1"},
+	{"a call on no trip", func(c *fakeSource) { c.calls[0].Trip = "trip-9" }, []string{theirs},
 		"trip trip-9: does not exist, has 1 calls for help"},
-	{"a call is kept twice", func(c *city) {
+	{"a call is kept twice", func(c *fakeSource) {
 		c.calls = append(c.calls, sos.Alert{ID: "call-4", Trip: "trip-2", From: trips.Rider("ada"), ClientID: "s1", NotifiedAt: now})
 	}, []string{callOnce}, "trip trip-2: call call-4 of rider:ada is call call-1 again: both are their s1"},
-	{"a call is never raised", func(c *city) { c.calls[0].NotifiedAt = time.Time{} }, []string{raised},
+	{"a call is never raised", func(c *fakeSource) { c.calls[0].NotifiedAt = time.Time{} }, []string{raised},
 		"trip trip-2: call call-1 of rider:ada, made 2026-03-01T13:00:00Z, was never raised"},
-	{"a notice is never told", func(c *city) { c.oldest = now.Add(-time.Hour) }, []string{relayed},
-		"3 notices wait, the oldest since 2026-03-01T13:00:00Z"},
+	{"an outbox message is never relayed", func(c *fakeSource) { c.oldest = now.Add(-time.Hour) }, []string{relayed},
+		"3 outbox messages wait, the oldest since 2026-03-01T13:00:00Z"},
 }
 
 func TestEveryHarmIsCaughtByItsInvariantAndNamed(t *testing.T) {
-	for _, h := range harms {
+	for _, h := range violationCases {
 		t.Run(h.name, func(t *testing.T) {
-			c := honest()
+			c := newIntactSource()
 			h.do(c)
 
-			report := run(t, c)
+			report := runAudit(t, c)
 			for _, i := range report.Invariants {
 				if want := slices.Contains(h.breaks, i.Name); want != (i.Violations > 0) {
 					t.Errorf("%s: %d violations\n%s", i.Name, i.Violations, strings.Join(i.Rows, "\n"))
@@ -185,8 +185,8 @@ func TestEveryHarmIsCaughtByItsInvariantAndNamed(t *testing.T) {
 }
 
 func TestNoInvariantGoesWithoutAHarmThatBreaksIt(t *testing.T) {
-	for _, i := range run(t, honest()).Invariants {
-		if !slices.ContainsFunc(harms, func(h harm) bool { return slices.Contains(h.breaks, i.Name) }) {
+	for _, i := range runAudit(t, newIntactSource()).Invariants {
+		if !slices.ContainsFunc(violationCases, func(h violationCase) bool { return slices.Contains(h.breaks, i.Name) }) {
 			t.Errorf("nothing breaks %q", i.Name)
 		}
 	}

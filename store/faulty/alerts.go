@@ -10,12 +10,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var _ sos.Store = (*Store)(nil)
+// alertStore keeps calls for help; see sos.Store.
+type alertStore struct{ *state }
 
 // AddAlert keeps a call for help; see sos.Store.
-func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
-	return runCall(ctx, s, "keep alert", a.ClientID, func() (sos.Alert, error) {
+	return runCall(ctx, s.state, "keep alert", a.ClientID, func() (sos.Alert, error) {
 		for _, was := range s.alerts {
 			if was.From != a.From || was.ClientID != a.ClientID {
 				continue
@@ -36,9 +37,9 @@ func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	})
 }
 
-// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
-func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
-	return runCall(ctx, s, "raise alerts", string(id), func() (raised []sos.Alert, err error) {
+// MarkNotified marks a trip's alerts as shown to operators; see sos.Store.
+func (s *alertStore) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
+	return runCall(ctx, s.state, "raise alerts", string(id), func() (raised []sos.Alert, err error) {
 		for i := range s.alerts {
 			if a := &s.alerts[i]; a.Trip == id && a.NotifiedAt.IsZero() {
 				a.NotifiedAt = storedTime(at)
@@ -50,8 +51,8 @@ func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time)
 }
 
 // AcknowledgeAlert acknowledges an alert; see sos.Store.
-func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
-	return runCall(ctx, s, "ack alert", id, func() (sos.Alert, error) {
+func (s *alertStore) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+	return runCall(ctx, s.state, "ack alert", id, func() (sos.Alert, error) {
 		i := slices.IndexFunc(s.alerts, func(a sos.Alert) bool { return a.ID == id })
 		if i < 0 {
 			return sos.Alert{}, sos.ErrNotFound
@@ -68,8 +69,8 @@ func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (
 }
 
 // OpenAlerts returns the alerts without an acknowledgement; see sos.Store.
-func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
-	return runCall(ctx, s, "open alerts", "", func() ([]sos.Alert, error) {
+func (s *alertStore) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
+	return runCall(ctx, s.state, "open alerts", "", func() ([]sos.Alert, error) {
 		open := s.filterAlerts(func(a sos.Alert) bool { return a.AckedAt.IsZero() })
 		slices.Reverse(open)
 		return open[:min(max(0, limit), len(open))], nil
@@ -77,13 +78,13 @@ func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) 
 }
 
 // AlertsOf returns a person's alerts on a trip; see sos.Store.
-func (s *Store) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
-	return runCall(ctx, s, "alerts of", string(id), func() ([]sos.Alert, error) {
+func (s *alertStore) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
+	return runCall(ctx, s.state, "alerts of", string(id), func() ([]sos.Alert, error) {
 		return s.filterAlerts(func(a sos.Alert) bool { return a.Trip == id && a.From == who }), nil
 	})
 }
 
-func (s *Store) filterAlerts(match func(sos.Alert) bool) (out []sos.Alert) {
+func (s *alertStore) filterAlerts(match func(sos.Alert) bool) (out []sos.Alert) {
 	for _, a := range s.alerts {
 		if match(a) {
 			out = append(out, a)
@@ -95,12 +96,4 @@ func (s *Store) filterAlerts(match func(sos.Alert) bool) (out []sos.Alert) {
 func sortAlerts(list []sos.Alert) []sos.Alert {
 	slices.SortFunc(list, func(a, b sos.Alert) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	return list
-}
-
-// AuditAlerts yields every call for help in the order of their commits.
-func (s *Store) AuditAlerts(_ context.Context, yield func(sos.Alert) error) error {
-	s.mu.Lock()
-	all := slices.Clone(s.alerts)
-	s.mu.Unlock()
-	return yieldEach(all, yield)
 }

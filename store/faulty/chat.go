@@ -9,10 +9,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// AppendChat keeps what was said; see chat.Store.
-func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+// chatStore keeps the chat of each trip; see chat.Store.
+type chatStore struct{ *state }
+
+// AppendChat keeps a message; see chat.Store.
+func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
-	return runCall(ctx, s, "append", m.ClientID, func() (chat.Message, error) {
+	return runCall(ctx, s.state, "append", m.ClientID, func() (chat.Message, error) {
 		if _, err := lookUp(s.trips, m.Trip); err != nil {
 			return chat.Message{}, err
 		}
@@ -33,9 +36,9 @@ func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (
 	})
 }
 
-// ChatHistory returns what was said; see chat.Store.
-func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	return runCall(ctx, s, "history", string(id), func() ([]chat.Message, error) {
+// ChatHistory returns messages; see chat.Store.
+func (s *chatStore) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	return runCall(ctx, s.state, "history", string(id), func() ([]chat.Message, error) {
 		all := s.messages[id]
 		all = all[min(int(after), len(all)):]
 		return slices.Clone(all[:min(max(0, limit), len(all))]), nil

@@ -39,21 +39,21 @@ type fate struct {
 }
 
 // SetFaults sets the faults of later calls. The zero value heals the store.
-func (s *Store) SetFaults(f Faults) {
+func (s *state) SetFaults(f Faults) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = f
 }
 
 // PauseCalls makes every call that begins within d wait until d is over.
-func (s *Store) PauseCalls(d time.Duration) {
+func (s *state) PauseCalls(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pausedUntil = time.Now().Add(d)
 }
 
 // CountInjected returns how many faults were injected so far, by kind.
-func (s *Store) CountInjected() map[string]int {
+func (s *state) CountInjected() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make(map[string]int, len(s.injected))
@@ -66,7 +66,7 @@ func (s *Store) CountInjected() map[string]int {
 // drawFate decides the fate of a call from the seed, the call and how often it
 // was made before. The same seed gives the same calls the same fates, in any
 // order of goroutines.
-func (s *Store) drawFate(call, subject string) fate {
+func (s *state) drawFate(call, subject string) fate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -110,7 +110,7 @@ func (s *Store) drawFate(call, subject string) fate {
 }
 
 // runCall runs do under the lock, unless the drawn fate prevents it.
-func runCall[T any](ctx context.Context, s *Store, name, subject string, do func() (T, error)) (T, error) {
+func runCall[T any](ctx context.Context, s *state, name, subject string, do func() (T, error)) (T, error) {
 	var none T
 	f := s.drawFate(name, subject)
 	fail := func(err error) (T, error) { return none, fmt.Errorf("%s %s: %w", name, subject, err) }

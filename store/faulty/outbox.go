@@ -9,9 +9,12 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// outboxStore keeps the outbox and the lease of its relay; see trips.Outbox.
+type outboxStore struct{ *state }
+
 // AcquireLease takes or extends the right to relay; see trips.Outbox.
-func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
-	return runCall(ctx, s, "lease", holder, func() (bool, error) {
+func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+	return runCall(ctx, s.state, "lease", holder, func() (bool, error) {
 		now := time.Now()
 		if s.holder != holder && now.Before(s.leasedUntil) {
 			return false, nil
@@ -21,16 +24,16 @@ func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Durati
 	})
 }
 
-// PendingMessages returns what must still be told; see trips.Outbox.
-func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
-	return runCall(ctx, s, "pending", "", func() ([]trips.OutboxMessage, error) {
+// PendingMessages returns what must still be relayed; see trips.Outbox.
+func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+	return runCall(ctx, s.state, "pending", "", func() ([]trips.OutboxMessage, error) {
 		return slices.Clone(s.outbox[:min(max(0, limit), len(s.outbox))]), nil
 	})
 }
 
 // AdvanceCursor moves the cursor; see trips.Outbox.
-func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
-	_, err := runCall(ctx, s, "advance", holder, func() (struct{}, error) {
+func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
+	_, err := runCall(ctx, s.state, "advance", holder, func() (struct{}, error) {
 		if s.holder != holder || !time.Now().Before(s.leasedUntil) {
 			return struct{}{}, fmt.Errorf("%q has not the lease (any more)", holder)
 		}
@@ -46,9 +49,9 @@ func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.Out
 	return err
 }
 
-// Backlog counts what must still be told; see trips.Outbox.
-func (s *Store) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
-	_, err = runCall(ctx, s, "backlog", "", func() (struct{}, error) {
+// Backlog counts what must still be relayed; see trips.Outbox.
+func (s *outboxStore) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
+	_, err = runCall(ctx, s.state, "backlog", "", func() (struct{}, error) {
 		if n = len(s.outbox); n > 0 {
 			oldest = s.outbox[0].At
 		}
@@ -59,4 +62,4 @@ func (s *Store) Backlog(ctx context.Context) (n int, oldest time.Time, err error
 
 // CommitSignal receives after commits that added to the outbox, so that a
 // simulated relay need not poll. Signals merge.
-func (s *Store) CommitSignal() <-chan struct{} { return s.wake }
+func (s *outboxStore) CommitSignal() <-chan struct{} { return s.wake }

@@ -11,10 +11,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// chargeStore keeps charges; see payments.Store.
+type chargeStore struct{ *state }
+
 // RecordCharge records a charge; see payments.Store.
-func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+func (s *chargeStore) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
-	return runCall(ctx, s, "settle", string(c.Trip), func() (payments.Charge, error) {
+	return runCall(ctx, s.state, "settle", string(c.Trip), func() (payments.Charge, error) {
 		if was, ok := s.charges[c.Trip]; ok {
 			return was, nil
 		}
@@ -32,24 +35,24 @@ func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.C
 }
 
 // Charge returns a trip's charge; see payments.Store.
-func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
-	return runCall(ctx, s, "charge", string(id), func() (payments.Charge, error) { return lookUp(s.charges, id) })
+func (s *chargeStore) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+	return runCall(ctx, s.state, "charge", string(id), func() (payments.Charge, error) { return lookUp(s.charges, id) })
 }
 
 // UnchargedTrips returns completed trips without a charge; see payments.Store.
-func (s *Store) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
-	return runCall(ctx, s, "uncharged", "", func() ([]trips.Trip, error) {
+func (s *chargeStore) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+	return runCall(ctx, s.state, "uncharged", "", func() ([]trips.Trip, error) {
 		due := func(t trips.Trip) bool {
 			_, paid := s.charges[t.ID]
 			return !paid && t.State == trips.Completed && t.EndedAt.Before(storedTime(before))
 		}
-		return s.selectTrips(s.trips, due, limit, func(t trips.Trip) time.Time { return t.EndedAt }), nil
+		return selectTrips(s.trips, due, limit, func(t trips.Trip) time.Time { return t.EndedAt }), nil
 	})
 }
 
 // RiderCharges returns a rider's charges; see payments.Store.
-func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
-	return runCall(ctx, s, "receipts", string(rider), func() ([]payments.Charge, error) {
+func (s *chargeStore) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+	return runCall(ctx, s.state, "receipts", string(rider), func() ([]payments.Charge, error) {
 		var out []payments.Charge
 		for _, c := range s.charges {
 			if c.Rider == rider {

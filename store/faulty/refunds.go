@@ -3,7 +3,6 @@ package faulty
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,11 +10,12 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var _ payments.RefundStore = (*Store)(nil)
+// refundStore keeps refunds; see payments.RefundStore.
+type refundStore struct{ *state }
 
 // RequestRefund records that a charge goes back; see payments.RefundStore.
-func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
-	return runCall(ctx, s, "ask refund", string(id), func() (payments.Refund, error) {
+func (s *refundStore) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+	return runCall(ctx, s.state, "ask refund", string(id), func() (payments.Refund, error) {
 		c, err := lookUp(s.charges, id)
 		if err != nil {
 			return payments.Refund{}, err
@@ -33,9 +33,9 @@ func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason strin
 
 // FinishRefund records what the provider made of a refund; see
 // payments.RefundStore.
-func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+func (s *refundStore) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
-	return runCall(ctx, s, "end refund", string(id), func() (payments.Refund, error) {
+	return runCall(ctx, s.state, "end refund", string(id), func() (payments.Refund, error) {
 		r, err := lookUp(s.refunds, id)
 		if err != nil || r.State != payments.RefundRequested {
 			return r, err
@@ -55,13 +55,13 @@ func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payment
 }
 
 // Refund returns a trip's refund; see payments.RefundStore.
-func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
-	return runCall(ctx, s, "refund", string(id), func() (payments.Refund, error) { return lookUp(s.refunds, id) })
+func (s *refundStore) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
+	return runCall(ctx, s.state, "refund", string(id), func() (payments.Refund, error) { return lookUp(s.refunds, id) })
 }
 
 // OpenRefunds returns refunds that have no end yet; see payments.RefundStore.
-func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
-	return runCall(ctx, s, "open refunds", "", func() ([]payments.Refund, error) {
+func (s *refundStore) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
+	return runCall(ctx, s.state, "open refunds", "", func() ([]payments.Refund, error) {
 		var out []payments.Refund
 		for _, r := range s.refunds {
 			if r.State == payments.RefundRequested && r.RequestedAt.Before(storedTime(before)) {
@@ -74,15 +74,4 @@ func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([
 		})
 		return out[:min(max(0, limit), len(out))], nil
 	})
-}
-
-// AuditRefunds yields every refund by trip.
-func (s *Store) AuditRefunds(_ context.Context, yield func(payments.Refund) error) error {
-	s.mu.Lock()
-	var all []payments.Refund
-	for _, id := range slices.Sorted(maps.Keys(s.refunds)) {
-		all = append(all, s.refunds[id])
-	}
-	s.mu.Unlock()
-	return yieldEach(all, yield)
 }

@@ -8,12 +8,16 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// resumeReader reads the state that a reconnecting client needs; see
+// store.Store.
+type resumeReader struct{ *state }
+
 // ResumeStates answers many resume queries in one call; see store.Store.
-func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+func (s *resumeReader) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error,
 ) {
 	receipts = map[trips.TripID]payments.Charge{}
-	states, err = runCall(ctx, s, "resume states", strconv.Itoa(len(queries)), func() ([]trips.ResumeState, error) {
+	states, err = runCall(ctx, s.state, "resume states", strconv.Itoa(len(queries)), func() ([]trips.ResumeState, error) {
 		states := make([]trips.ResumeState, len(queries))
 		for i, q := range queries {
 			states[i] = s.resumeStateLocked(q)
@@ -26,7 +30,7 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	return states, receipts, err
 }
 
-func (s *Store) resumeStateLocked(q trips.ResumeQuery) trips.ResumeState {
+func (s *resumeReader) resumeStateLocked(q trips.ResumeQuery) trips.ResumeState {
 	id, isActive := s.active[q.Who]
 	if !isActive {
 		id = q.Trip

@@ -1,11 +1,8 @@
 package faulty
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +13,22 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Store is a store in memory. Make it with New. All methods may be called from
-// many goroutines.
+// Store is a store in memory. Make it with New. Each of its parts keeps one
+// contract. All methods may be called from many goroutines.
 type Store struct {
+	*state
+	tripStore
+	outboxStore
+	chatStore
+	chargeStore
+	refundStore
+	alertStore
+	auditSource
+	resumeReader
+}
+
+// state is what all parts of a store share.
+type state struct {
 	// Fixed at creation.
 	seed uint64
 	wake chan struct{}
@@ -43,50 +53,30 @@ type Store struct {
 	alerts   []sos.Alert
 
 	outbox      []trips.OutboxMessage
-	cursor      int64 // id of the last notice that was told
+	cursor      int64 // id of the last message that was relayed
 	nextID      int64
 	holder      string
 	leasedUntil time.Time
 }
 
-// commandKey is what makes a trips.IdempotencyKey unique: all of it but the
-// print.
-type commandKey struct {
-	actor trips.Actor
-	id    string
-}
-
-// recordedCommand is what a command led to.
-type recordedCommand struct {
-	print string
-	event trips.Event // none of an abandoned command
-}
-
-// eventFor returns the event of the command for one who asks with a print.
-func (r recordedCommand) eventFor(print string) (trips.Event, error) {
-	switch {
-	case r.event.Trip.ID == "":
-		return trips.Event{}, trips.ErrAbandoned
-	case r.print != print:
-		return trips.Event{}, trips.ErrKeyReused
-	}
-	return r.event, nil
-}
-
 var (
-	_ trips.Store    = (*Store)(nil)
-	_ trips.Outbox   = (*Store)(nil)
-	_ chat.Store     = (*Store)(nil)
-	_ payments.Store = (*Store)(nil)
+	_ trips.Store          = (*Store)(nil)
+	_ trips.Outbox         = (*Store)(nil)
+	_ chat.Store           = (*Store)(nil)
+	_ payments.Store       = (*Store)(nil)
+	_ payments.RefundStore = (*Store)(nil)
+	_ sos.Store            = (*Store)(nil)
 )
 
 // New returns an empty, healthy store. The seed decides which calls fail once
 // there is trouble.
 func New(seed uint64) *Store {
-	return &Store{seed: seed, wake: make(chan struct{}, 1), calls: map[string]uint64{}, injected: map[string]int{},
+	s := &state{seed: seed, wake: make(chan struct{}, 1), calls: map[string]uint64{}, injected: map[string]int{},
 		trips: map[trips.TripID]trips.Trip{}, open: map[trips.TripID]trips.Trip{}, active: map[trips.Actor]trips.TripID{},
 		events: map[trips.TripID][]trips.Event{}, commands: map[commandKey]recordedCommand{}, messages: map[trips.TripID][]chat.Message{},
 		charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{}}
+	return &Store{s, tripStore{s}, outboxStore{s}, chatStore{s}, chargeStore{s}, refundStore{s}, alertStore{s},
+		auditSource{s}, resumeReader{s}}
 }
 
 // storedTime rounds a moment as a database does.
@@ -106,76 +96,11 @@ func storedEvent(ev trips.Event) trips.Event {
 	return ev
 }
 
-// Apply commits a move; see trips.Store.
-func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
-	ev := storedEvent(m.Event)
-	return runCall(ctx, s, "apply", m.Key.ID+string(ev.Trip.ID), func() (trips.Event, error) {
-		key := commandKey{m.Key.Actor, m.Key.ID}
-		if was, ok := s.commands[key]; ok {
-			return was.eventFor(m.Key.Fingerprint)
-		}
-		if err := s.checkGuardsLocked(ev.Trip); err != nil {
-			return trips.Event{}, err
-		}
-
-		s.storeEventLocked(ev)
-		s.commands[key] = recordedCommand{m.Key.Fingerprint, ev}
-		return ev, s.addOutboxLocked(trips.TopicTrip, ev.Trip.Region, ev.Kind, ev.Trip.ID, ev)
-	})
-}
-
-// checkGuardsLocked refuses what a database refuses by its unique indexes and
-// by the version in its UPDATE.
-func (s *Store) checkGuardsLocked(t trips.Trip) error {
-	was, known := s.trips[t.ID]
-	switch {
-	case !known && t.Version != 1:
-		return trips.ErrNotFound
-	case was.Version != t.Version-1:
-		return trips.ErrConflict
-	case !t.State.IsActive():
-		return nil
-	}
-
-	if other, busy := s.active[trips.Rider(t.Rider)]; busy && other != t.ID {
-		return trips.ErrRiderBusy
-	}
-	if other, busy := s.active[trips.Driver(t.Driver)]; t.Driver != "" && busy && other != t.ID {
-		return trips.ErrTaken
-	}
-
-	return nil
-}
-
-// storeEventLocked appends an event and updates the indexes.
-func (s *Store) storeEventLocked(ev trips.Event) {
-	t := ev.Trip
-	s.trips[t.ID] = t
-	s.log = append(s.log, ev)
-	s.events[t.ID] = append(s.events[t.ID], ev)
-	delete(s.open, t.ID)
-	if t.State == trips.Requested {
-		s.open[t.ID] = t
-	}
-	people := []trips.Actor{trips.Rider(t.Rider)}
-	if t.Driver != "" {
-		people = append(people, trips.Driver(t.Driver))
-	}
-
-	for _, a := range people {
-		if t.State.IsActive() {
-			s.active[a] = t.ID
-		} else {
-			delete(s.active, a)
-		}
-	}
-}
-
 // addOutboxLocked adds an outbox row and signals CommitSignal.
-func (s *Store) addOutboxLocked(topic trips.Topic, r location.Region, kind trips.Kind, id trips.TripID, about any) error {
+func (s *state) addOutboxLocked(topic trips.Topic, r location.Region, kind trips.Kind, id trips.TripID, about any) error {
 	payload, err := json.Marshal(about)
 	if err != nil {
-		return fmt.Errorf("notice about trip %s: %w", id, err)
+		return fmt.Errorf("outbox message of trip %s: %w", id, err)
 	}
 
 	s.nextID++
@@ -190,11 +115,6 @@ func (s *Store) addOutboxLocked(topic trips.Topic, r location.Region, kind trips
 	return nil
 }
 
-// Trip returns a trip; see trips.Store.
-func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	return runCall(ctx, s, "trip", string(id), func() (trips.Trip, error) { return lookUp(s.trips, id) })
-}
-
 // lookUp returns the value of a key, or trips.ErrNotFound.
 func lookUp[K comparable, V any](in map[K]V, k K) (V, error) {
 	v, ok := in[k]
@@ -202,84 +122,4 @@ func lookUp[K comparable, V any](in map[K]V, k K) (V, error) {
 		return v, trips.ErrNotFound
 	}
 	return v, nil
-}
-
-// RecordedEvent returns what a key led to; see trips.Store.
-func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
-	return runCall(ctx, s, "recorded", k.ID, func() (trips.Event, error) {
-		r, err := lookUp(s.commands, commandKey{k.Actor, k.ID})
-		if err != nil {
-			return trips.Event{}, err
-		}
-		return r.eventFor(k.Fingerprint)
-	})
-}
-
-// Abandon gives a command up; see trips.Store.
-func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
-	return runCall(ctx, s, "void", k.ID, func() (trips.Event, error) {
-		key := commandKey{k.Actor, k.ID}
-		if _, known := s.commands[key]; !known {
-			s.commands[key] = recordedCommand{print: k.Fingerprint}
-		}
-		return s.commands[key].eventFor(k.Fingerprint)
-	})
-}
-
-// Events returns a trip's events; see trips.Store.
-func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
-	return runCall(ctx, s, "events", string(id), func() ([]trips.Event, error) {
-		evs := s.events[id]
-		return slices.Clone(evs[min(int(after), len(evs)):]), nil
-	})
-}
-
-// ActiveTrip returns the actor's active trip; see trips.Store.
-func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	return runCall(ctx, s, "active", a.ID, func() (trips.Trip, error) {
-		id, err := lookUp(s.active, a)
-		return s.trips[id], err
-	})
-}
-
-// OpenTrips returns trips that wait for a driver; see trips.Store.
-func (s *Store) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
-	return runCall(ctx, s, "open", "", func() ([]trips.Trip, error) {
-		all := func(trips.Trip) bool { return true }
-		return s.selectTrips(s.open, all, limit, func(t trips.Trip) time.Time { return t.RequestedAt }), nil
-	})
-}
-
-// TripsWithDriver returns the active trips that have a driver; see trips.Store.
-func (s *Store) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
-	return runCall(ctx, s, "driven", "", func() ([]trips.Trip, error) {
-		driven := func(t trips.Trip) bool { return t.State.IsActive() && t.Driver != "" }
-		return s.selectTrips(s.trips, driven, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt }), nil
-	})
-}
-
-// ListTrips returns the actor's trips; see trips.Store.
-func (s *Store) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
-	return runCall(ctx, s, "list", a.ID, func() ([]trips.Trip, error) {
-		own := func(t trips.Trip) bool {
-			return a.Role != trips.RoleSystem && t.Concerns(a) && t.RequestedAt.Before(storedTime(before))
-		}
-		all := s.selectTrips(s.trips, own, len(s.trips), func(t trips.Trip) time.Time { return t.RequestedAt })
-		slices.Reverse(all)
-		return all[:min(max(0, limit), len(all))], nil
-	})
-}
-
-// selectTrips returns at most limit trips that match, oldest first.
-func (s *Store) selectTrips(from map[trips.TripID]trips.Trip, match func(trips.Trip) bool, limit int,
-	at func(trips.Trip) time.Time) []trips.Trip {
-	var out []trips.Trip
-	for _, t := range from {
-		if match(t) {
-			out = append(out, t)
-		}
-	}
-
-	slices.SortFunc(out, func(a, b trips.Trip) int { return cmp.Or(at(a).Compare(at(b)), cmp.Compare(a.ID, b.ID)) })
-	return out[:min(max(0, limit), len(out))]
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var _ sos.Store = (*Store)(nil)
+// alertStore keeps calls for help; see sos.Store.
+type alertStore struct{ *database }
 
 // AddAlert keeps a call for help; see sos.Store.
-func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	var lng, lat *float64
 	var carAt *time.Time
 	a.At = storedTime(a.At)
@@ -37,8 +38,8 @@ func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 		return sos.Alert{}, fmt.Errorf("alert on trip %s: %w", a.Trip, err)
 	}
 
-	kept, err := s.queryAlerts(ctx, "alert on trip "+string(a.Trip), alertColumns+`WHERE from_role = $1 AND from_id = $2
-		AND client_id = $3`, a.From.Role, a.From.ID, a.ClientID)
+	kept, err := queryAll(ctx, s.database, "alert on trip "+string(a.Trip), scanAlert,
+		alertColumns+`WHERE from_role = $1 AND from_id = $2 AND client_id = $3`, a.From.Role, a.From.ID, a.ClientID)
 	switch {
 	case err != nil:
 		return sos.Alert{}, err
@@ -61,11 +62,11 @@ WITH kept AS (
 INSERT INTO outbox (topic, region, kind, trip_id, payload)
 SELECT 'alert', t.region, 'sos', t.id, $11::json FROM kept k JOIN trips t ON t.id = k.trip_id`
 
-// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
-func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
+// MarkNotified marks a trip's alerts as shown to operators; see sos.Store.
+func (s *alertStore) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	var raised []sos.Alert
 	err := s.retryWrite(ctx, func(ctx context.Context) (err error) {
-		raised, err = s.queryAlerts(ctx, "raise", `WITH raised AS (
+		raised, err = queryAll(ctx, s.database, "raise", scanAlert, `WITH raised AS (
 			UPDATE alerts SET raised_at = $2 WHERE trip_id = $1 AND raised_at IS NULL RETURNING *)
 			`+alertFields+`FROM raised ORDER BY at, id`, id, storedTime(at))
 		return err
@@ -77,7 +78,7 @@ func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time)
 }
 
 // AcknowledgeAlert acknowledges an alert; see sos.Store.
-func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+func (s *alertStore) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
 	a, err := s.findAlert(ctx, id)
 	if err != nil || !a.AckedAt.IsZero() {
 		return a, err
@@ -107,8 +108,8 @@ WITH acked AS (
 INSERT INTO outbox (topic, region, kind, trip_id, payload)
 SELECT 'alert', t.region, '', t.id, $3::json FROM acked a JOIN trips t ON t.id = a.trip_id`
 
-func (s *Store) findAlert(ctx context.Context, id string) (sos.Alert, error) {
-	found, err := s.queryAlerts(ctx, "alert "+id, alertColumns+`WHERE id = $1`, id)
+func (s *alertStore) findAlert(ctx context.Context, id string) (sos.Alert, error) {
+	found, err := queryAll(ctx, s.database, "alert "+id, scanAlert, alertColumns+`WHERE id = $1`, id)
 	if err != nil {
 		return sos.Alert{}, err
 	}
@@ -119,14 +120,15 @@ func (s *Store) findAlert(ctx context.Context, id string) (sos.Alert, error) {
 }
 
 // OpenAlerts returns the alerts without an acknowledgement; see sos.Store.
-func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
-	return s.queryAlerts(ctx, "open alerts", alertColumns+`WHERE acked_at IS NULL ORDER BY at DESC, id DESC LIMIT $1`, limit)
+func (s *alertStore) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
+	return queryAll(ctx, s.database, "open alerts", scanAlert,
+		alertColumns+`WHERE acked_at IS NULL ORDER BY at DESC, id DESC LIMIT $1`, limit)
 }
 
 // AlertsOf returns a person's alerts on a trip; see sos.Store.
-func (s *Store) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
-	return s.queryAlerts(ctx, "alerts of trip "+string(id), alertColumns+`WHERE trip_id = $1 AND from_role = $2 AND from_id = $3
-		ORDER BY at, id`, id, who.Role, who.ID)
+func (s *alertStore) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
+	return queryAll(ctx, s.database, "alerts of trip "+string(id), scanAlert,
+		alertColumns+`WHERE trip_id = $1 AND from_role = $2 AND from_id = $3 ORDER BY at, id`, id, who.Role, who.ID)
 }
 
 const (
@@ -149,20 +151,4 @@ func scanAlert(row pgx.CollectableRow) (a sos.Alert, err error) {
 		a.AckedAt = acked.UTC()
 	}
 	return a, err
-}
-
-func (s *Store) queryAlerts(ctx context.Context, what, sql string, args ...any) ([]sos.Alert, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-
-	found, err := pgx.CollectRows(rows, scanAlert)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	return found, nil
 }

@@ -3,31 +3,17 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
-// maxTries bounds how often a write is sent. The waits between the tries, with
-// full jitter, come to 1.3 s at most.
-const (
-	maxTries     = 8
-	firstBackoff = 10 * time.Millisecond
-)
-
-// Codes of the server's errors after which a move is tried again.
-const (
-	// another transaction has what this one wanted: readOutcome finds out what
-	uniqueViolation  = "23505"
-	lockNotAvailable = "55P03" // it waited too long for a lock
-)
+// tripStore keeps trips, their events and the commands that made them; see
+// trips.Store.
+type tripStore struct {
+	*database
+	commits *groupCommitter
+}
 
 // Apply commits a move; see trips.Store.
 //
@@ -36,13 +22,13 @@ const (
 // even while the first sending still works at the server: the guards let one of
 // them through. An error that trips.Store does not name leaves open what
 // happened; Apply with the same key, or RecordedEvent, tells.
-func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
+func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	r, err := newMoveRow(m)
 	if err != nil {
 		return trips.Event{}, err
 	}
 
-	made, err := s.commitInGroup(ctx, r)
+	made, err := s.commits.commitInGroup(ctx, r)
 	for try := 0; !made; try++ {
 		if try == maxTries || isFinal(ctx, err) {
 			return trips.Event{}, unresolvedError(ctx, r, err)
@@ -59,7 +45,7 @@ func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error)
 			return found.event, found.refusal
 		}
 
-		made, err = s.commitAlone(ctx, r)
+		made, err = s.commits.commitAlone(ctx, r)
 	}
 
 	return r.event, nil
@@ -76,40 +62,6 @@ func unresolvedError(ctx context.Context, r *moveRow, err error) error {
 	return fmt.Errorf("trip %s, %s: %w", r.id, r.event.Kind, err)
 }
 
-// isFinal returns whether sending again cannot help.
-func isFinal(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || errors.Is(err, errClosed) {
-		return true
-	}
-
-	var refusal *pgconn.PgError
-	if !errors.As(err, &refusal) {
-		return false
-	}
-
-	switch refusal.Code {
-	case uniqueViolation, lockNotAvailable:
-		return false
-	}
-
-	switch refusal.Code[:2] {
-	case "08", "40", "53", "57", "58":
-		// connection, serialization, resources, operator, system
-		return false
-	}
-
-	return true
-}
-
-// sleepBefore waits before the next try: not at all before the first, then ever
-// longer. It returns false when ctx ended.
-func sleepBefore(ctx context.Context, try int) bool {
-	if try == 0 {
-		return ctx.Err() == nil
-	}
-	return sleep.For(ctx, rand.N(firstBackoff<<(try-1)))
-}
-
 // moveOutcome is what became of a move. It is known when the command was
 // recorded, with its event or as abandoned, or when a guard refuses the move.
 type moveOutcome struct {
@@ -120,7 +72,7 @@ type moveOutcome struct {
 
 // readOutcome reads what became of a move that was perhaps not made. Its error
 // means that the server did not answer.
-func (s *Store) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, error) {
+func (s *tripStore) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -142,7 +94,7 @@ func (s *Store) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, error
 		return moveOutcome{true, ev, err}, nil
 	}
 
-	refusal := found.refuse(r)
+	refusal := found.findRefusal(r)
 	return moveOutcome{isKnown: refusal != nil, refusal: refusal}, nil
 }
 
@@ -152,9 +104,9 @@ type guardedState struct {
 	driverBusy, riderBusy bool    // with another active trip
 }
 
-// refuse returns the error of trips.Store that keeps the move from being made,
-// or nil.
-func (g guardedState) refuse(r *moveRow) error {
+// findRefusal returns the error of trips.Store that keeps the move from being
+// made, or nil.
+func (g guardedState) findRefusal(r *moveRow) error {
 	t := &r.event.Trip
 
 	switch {
@@ -200,22 +152,4 @@ func decodeEvent(payload []byte) (ev trips.Event, err error) {
 		return ev, fmt.Errorf("stored event: %w", err)
 	}
 	return ev, nil
-}
-
-// retryWrite sends a write until the server has answered. The write must be
-// safe to repeat.
-func (s *Store) retryWrite(ctx context.Context, write func(context.Context) error) error {
-	for try := 1; ; try++ {
-		err := s.tryWrite(ctx, write)
-		if err == nil || errors.Is(err, pgx.ErrNoRows) || try == maxTries || isFinal(ctx, err) || !sleepBefore(ctx, try) {
-			return err
-		}
-	}
-}
-
-// tryWrite sends a write once, within answerTimeout.
-func (s *Store) tryWrite(ctx context.Context, write func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return write(ctx)
 }

@@ -12,10 +12,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// auditSource streams everything that is stored; see audit.Source.
+type auditSource struct{ *database }
+
 // AuditTrips yields every trip, by id. What the guards look at is taken from
 // the trip's row and the rest from its last event, so that an audit sees a
 // difference.
-func (s *Store) AuditTrips(ctx context.Context, yield func(trips.Trip) error) error {
+func (s *auditSource) AuditTrips(ctx context.Context, yield func(trips.Trip) error) error {
 	return s.streamRows(ctx, `
 		SELECT t.id, t.version, t.state, t.rider, coalesce(t.driver, ''), t.region, e.payload
 		FROM trips t LEFT JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version ORDER BY t.id`,
@@ -37,7 +40,7 @@ func (s *Store) AuditTrips(ctx context.Context, yield func(trips.Trip) error) er
 
 // AuditEvents yields every event with its stored number, in the order of
 // commits.
-func (s *Store) AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error {
+func (s *auditSource) AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error {
 	return s.streamRows(ctx, `SELECT seq, payload FROM trip_events ORDER BY n`, func(row pgx.CollectableRow) error {
 		var seq uint32
 		var payload []byte
@@ -54,7 +57,7 @@ func (s *Store) AuditEvents(ctx context.Context, yield func(seq uint32, ev trips
 }
 
 // AuditChat yields every message by trip and number.
-func (s *Store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
+func (s *auditSource) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
 	return s.streamRows(ctx, chatColumns+`ORDER BY trip_id COLLATE "C", seq`, func(row pgx.CollectableRow) error {
 		m, err := scanMessage(row)
 		return yieldUnless(err, yield, m)
@@ -62,7 +65,7 @@ func (s *Store) AuditChat(ctx context.Context, yield func(chat.Message) error) e
 }
 
 // AuditCharges yields every charge by trip.
-func (s *Store) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
+func (s *auditSource) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
 	return s.streamRows(ctx, chargeColumns+`ORDER BY c.trip_id`, func(row pgx.CollectableRow) error {
 		c, err := scanCharge(row)
 		return yieldUnless(err, yield, c)
@@ -70,7 +73,7 @@ func (s *Store) AuditCharges(ctx context.Context, yield func(payments.Charge) er
 }
 
 // AuditRefunds yields every refund by trip.
-func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
+func (s *auditSource) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
 	return s.streamRows(ctx, refundColumns+`ORDER BY trip_id`, func(row pgx.CollectableRow) error {
 		r, err := scanRefund(row)
 		return yieldUnless(err, yield, r)
@@ -78,7 +81,7 @@ func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) er
 }
 
 // AuditAlerts yields every call for help by time.
-func (s *Store) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error {
+func (s *auditSource) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error {
 	return s.streamRows(ctx, alertColumns+`ORDER BY at, id`, func(row pgx.CollectableRow) error {
 		a, err := scanAlert(row)
 		return yieldUnless(err, yield, a)
@@ -95,7 +98,7 @@ func yieldUnless[T any](err error, yield func(T) error, v T) error {
 
 // streamRows reads rows one by one, in one snapshot and without the time limit
 // of a statement. It stops at the first error of each.
-func (s *Store) streamRows(ctx context.Context, sql string, each func(pgx.CollectableRow) error) error {
+func (s *auditSource) streamRows(ctx context.Context, sql string, each func(pgx.CollectableRow) error) error {
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on`); err != nil {
 			return err

@@ -24,7 +24,7 @@ import (
 func BenchmarkApply(b *testing.B) {
 	for _, clients := range []int{16, 64} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			store, raw := open(b, database(b)), newBare(b, database(b), clients)
+			store, raw := openStore(b, createDatabase(b)), newBare(b, createDatabase(b), clients)
 			var bareTime, storeTime time.Duration
 			const turns = 10
 			b.ResetTimer()
@@ -44,7 +44,7 @@ func BenchmarkApply(b *testing.B) {
 
 type apply func(context.Context, trips.Command) (trips.Event, error)
 
-// rideFor makes at least n moves and says how long they took.
+// rideFor makes at least n moves and returns how long they took.
 func rideFor(b *testing.B, clients, n int, apply apply) time.Duration {
 	var moves atomic.Int64
 	var all sync.WaitGroup
@@ -69,7 +69,7 @@ func rideFor(b *testing.B, clients, n int, apply apply) time.Duration {
 	return time.Duration(float64(took) * float64(n) / float64(moves.Load()))
 }
 
-// rideOnce is a whole ride of one rider with one driver.
+// rideOnce makes a whole ride of one rider with one driver.
 func rideOnce(ctx context.Context, person string, apply apply) (moves int64, err error) {
 	home, work := location.Point{Lng: 3.3792, Lat: 6.5244}, location.Point{Lng: 3.4215, Lat: 6.4281}
 	driver, quote := trips.Driver(trips.DriverID(person)), trips.Quote{Metres: 12345.6, Duration: 1500 * time.Second,
@@ -97,7 +97,7 @@ func rideOnce(ctx context.Context, person string, apply apply) (moves int64, err
 	return moves, err
 }
 
-// bare is what the store is measured against.
+// bare is the baseline that the store is measured against.
 type bare struct{ pool *pgxpool.Pool }
 
 func newBare(b *testing.B, at string, clients int) bare {

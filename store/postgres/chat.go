@@ -11,8 +11,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// chatStore keeps the chat of each trip; see chat.Store.
+type chatStore struct{ *database }
+
 // AppendChat keeps a message; see chat.Store.
-func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
 	payload, err := json.Marshal(m)
 	if err != nil {
@@ -38,7 +41,7 @@ func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (
 // otherwise they would take the same number, and all but one would have to try
 // again. The lock is a statement of its own so that the second statement sees
 // the messages before its turn.
-func (s *Store) appendMessage(ctx context.Context, m *chat.Message, region string, payload []byte) error {
+func (s *chatStore) appendMessage(ctx context.Context, m *chat.Message, region string, payload []byte) error {
 	var both pgx.Batch
 	both.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, "chat "+m.Trip)
 	both.Queue(appendSQL, m.Trip, m.From.Role, m.From.ID, m.ClientID, m.Text, m.At, region, string(payload)).
@@ -65,20 +68,9 @@ WITH was AS (
 SELECT seq, text, at FROM was UNION ALL SELECT seq, text, at FROM said`
 
 // ChatHistory returns messages; see chat.Store.
-func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-
-	rows, err := s.pool.Query(ctx, chatColumns+`WHERE trip_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`, id, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("chat of trip %s: %w", id, err)
-	}
-
-	ms, err := pgx.CollectRows(rows, scanMessage)
-	if err != nil {
-		return nil, fmt.Errorf("chat of trip %s: %w", id, err)
-	}
-	return ms, nil
+func (s *chatStore) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+	return queryAll(ctx, s.database, "chat of trip "+string(id), scanMessage,
+		chatColumns+`WHERE trip_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`, id, after, limit)
 }
 
 const chatColumns = `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `

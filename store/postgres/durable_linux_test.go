@@ -18,7 +18,7 @@ var (
 	fare   = trips.Quote{Fare: trips.Money{Minor: 123_400, Currency: "NGN"}}
 )
 
-func request(t *testing.T, name string) trips.Command {
+func newRequest(t *testing.T, name string) trips.Command {
 	ev, err := trips.Request(trips.TripID(name), trips.RiderID(name), marina, marina, fare, time.Now())
 	if err != nil {
 		t.Error(err)
@@ -32,7 +32,7 @@ func request(t *testing.T, name string) trips.Command {
 func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
 	const rounds, enough = 4, 1000
 	server := processtest.Postgres(t, append(processtest.ComposeFlags(t, "postgres"),
-		// what commits do not wait for stays unwritten so long
+		// What commits do not wait for stays unwritten for 10 s.
 		"-c", "wal_writer_delay=10s")...)
 
 	url := server.URL
@@ -42,9 +42,9 @@ func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
 
 	acked, lost := 0, 0
 	for round := range rounds {
-		kept := hammer(t, url, round, enough, round%2 == 0, server.Kill)
+		kept := applyUntilKilled(t, url, round, enough, round%2 == 0, server.Kill)
 		server.Start()
-		lost += missing(t, url, kept)
+		lost += countMissing(t, url, kept)
 		acked += len(kept)
 	}
 
@@ -54,9 +54,9 @@ func TestEveryAckedMoveSurvivesAKilledPostgres(t *testing.T) {
 	}
 }
 
-// hammer moves until enough moves are acked, then kills the server, and returns
-// the acked ones.
-func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()) (kept []trips.TripID) {
+// applyUntilKilled applies moves until enough are acked, kills the server, and
+// returns the acked ones.
+func applyUntilKilled(t *testing.T, url string, round, enough int, midst bool, kill func()) (kept []trips.TripID) {
 	store, err := postgres.Open(t.Context(), url, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()
 	for rider := range 16 {
 		riders.Go(func() {
 			for i := 0; !over.Load(); i++ {
-				ev, err := store.Apply(t.Context(), request(t, fmt.Sprint(round, "-", rider, "-", i)))
+				ev, err := store.Apply(t.Context(), newRequest(t, fmt.Sprint(round, "-", rider, "-", i)))
 				if err != nil {
 					return
 				}
@@ -89,7 +89,7 @@ func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()
 	select {
 	case <-plenty:
 	case <-gaveUp:
-		t.Error("nobody is acked any more, though the server lives")
+		t.Error("no move is acked any more, though the server lives")
 	}
 
 	if !midst {
@@ -102,7 +102,7 @@ func hammer(t *testing.T, url string, round, enough int, midst bool, kill func()
 	return kept
 }
 
-func missing(t *testing.T, url string, kept []trips.TripID) (lost int) {
+func countMissing(t *testing.T, url string, kept []trips.TripID) (lost int) {
 	store, err := postgres.Open(t.Context(), url, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -18,8 +18,8 @@ import (
 
 var dawn = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// requested is a rider's request under a command id of the same name.
-func requested(t testing.TB, rider string) trips.Command {
+// newRequest returns a rider's request under a command id of the same name.
+func newRequest(t testing.TB, rider string) trips.Command {
 	t.Helper()
 	ev, err := trips.Request(trips.TripID("trip of "+rider), trips.RiderID(rider),
 		location.Point{Lng: 3.38, Lat: 6.52}, location.Point{Lng: 3.42, Lat: 6.43}, trips.Quote{}, dawn)
@@ -29,7 +29,7 @@ func requested(t testing.TB, rider string) trips.Command {
 	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: "request of " + rider, Fingerprint: "request"}, Event: ev}
 }
 
-func apply1(t testing.TB, s *Store, m trips.Command) trips.Event {
+func applyMove(t testing.TB, s *Store, m trips.Command) trips.Event {
 	t.Helper()
 	ev, err := s.Apply(t.Context(), m)
 	if err != nil {
@@ -38,83 +38,83 @@ func apply1(t testing.TB, s *Store, m trips.Command) trips.Event {
 	return ev
 }
 
-// once checks that a move is kept once, as it was answered.
-func once(t testing.TB, s *Store, ev trips.Event) {
+// checkKeptOnce checks that a move is stored once, as it was answered.
+func checkKeptOnce(t testing.TB, s *Store, ev trips.Event) {
 	t.Helper()
 	evs, err := s.Events(t.Context(), ev.Trip.ID, ev.Seq()-1)
 	if err != nil || len(evs) != 1 || evs[0] != ev {
 		t.Errorf("kept %+v, %v; answered %+v", evs, err, ev)
 	}
 
-	var notices int
+	var messages int
 	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE trip_id = $1 AND kind = $2`,
-		ev.Trip.ID, ev.Kind).Scan(&notices); err != nil || notices != 1 {
-		t.Errorf("%d notices, %v", notices, err)
+		ev.Trip.ID, ev.Kind).Scan(&messages); err != nil || messages != 1 {
+		t.Errorf("%d messages, %v", messages, err)
 	}
 }
 
 func TestACommitWhoseReplyIsLostIsAnsweredAndHappenedOnce(t *testing.T) {
-	p, at := through(t, database(t))
-	s := open(t, at)
-	apply1(t, s, requested(t, "first"))
+	p, at := startProxy(t, createDatabase(t))
+	s := openStore(t, at)
+	applyMove(t, s, newRequest(t, "first"))
 
 	for n := range 4 {
 		rider := fmt.Sprint("rider ", n)
-		p.cut(n, theReply, "request of "+rider)
-		once(t, s, apply1(t, s, requested(t, rider)))
-		p.done()
+		p.cutNext(n, theReply, "request of "+rider)
+		checkKeptOnce(t, s, applyMove(t, s, newRequest(t, rider)))
+		p.checkAllCut()
 	}
 }
 
 func TestARequestThatNeverArrivesIsSentAgain(t *testing.T) {
-	p, at := through(t, database(t))
-	s := open(t, at)
-	p.cut(3, theRequest, "request of rider")
-	once(t, s, apply1(t, s, requested(t, "rider")))
-	p.done()
+	p, at := startProxy(t, createDatabase(t))
+	s := openStore(t, at)
+	p.cutNext(3, theRequest, "request of rider")
+	checkKeptOnce(t, s, applyMove(t, s, newRequest(t, "rider")))
+	p.checkAllCut()
 }
 
 func TestALostReplyToAGroupIsAnsweredToEach(t *testing.T) {
-	p, at := through(t, database(t))
-	s := open(t, at)
-	p.cut(5, theReply, "request of ")
+	p, at := startProxy(t, createDatabase(t))
+	s := openStore(t, at)
+	p.cutNext(5, theReply, "request of ")
 
 	var riders sync.WaitGroup
 	for i := range 32 {
 		riders.Go(func() {
-			m := requested(t, fmt.Sprint("rider ", i))
+			m := newRequest(t, fmt.Sprint("rider ", i))
 			ev, err := s.Apply(t.Context(), m)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			once(t, s, ev)
+			checkKeptOnce(t, s, ev)
 		})
 	}
 
 	riders.Wait()
-	p.done()
+	p.checkAllCut()
 }
 
 func TestALostReplyToALosingMoveIsStillARefusal(t *testing.T) {
-	p, at := through(t, database(t))
-	s := open(t, at)
-	apply1(t, s, requested(t, "rider"))
-	again := requested(t, "rider")
+	p, at := startProxy(t, createDatabase(t))
+	s := openStore(t, at)
+	applyMove(t, s, newRequest(t, "rider"))
+	again := newRequest(t, "rider")
 	again.Key.ID, again.Event.Trip.ID = "second request", "second trip"
-	p.cut(2, theReply, "second request")
+	p.cutNext(2, theReply, "second request")
 	if _, err := s.Apply(t.Context(), again); !errors.Is(err, trips.ErrRiderBusy) {
 		t.Errorf("got %v, want a busy rider", err)
 	}
 
-	p.done()
+	p.checkAllCut()
 }
 
 func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
-	direct := database(t)
-	p, at := through(t, direct)
-	s, observer := open(t, at), open(t, direct)
-	first := apply1(t, s, requested(t, "rider"))
+	direct := createDatabase(t)
+	p, at := startProxy(t, direct)
+	s, observer := openStore(t, at), openStore(t, direct)
+	first := applyMove(t, s, newRequest(t, "rider"))
 	lock, err := observer.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -141,14 +141,14 @@ func TestAMoveThatStillRunsWhenItsConnectionDiesHappensOnce(t *testing.T) {
 	defer caller.Wait()
 
 	waitForWaiters(t, observer, 1)
-	p.sever()
+	p.breakAll()
 
-	// sent again, while the first still waits at the server
+	// The move is sent again while the first still waits at the server.
 	waitForWaiters(t, observer, 2)
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	once(t, observer, <-answer)
+	checkKeptOnce(t, observer, <-answer)
 }
 
 // waitForWaiters returns when n connections to the database wait for a lock.
@@ -170,11 +170,11 @@ func waitForWaiters(t *testing.T, s *Store, n int) {
 }
 
 func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
-	p, at := through(t, database(t))
-	s := open(t, at)
-	apply1(t, s, requested(t, "first"))
-	p.block(true)
-	m := requested(t, "rider")
+	p, at := startProxy(t, createDatabase(t))
+	s := openStore(t, at)
+	applyMove(t, s, newRequest(t, "first"))
+	p.setBlocked(true)
+	m := newRequest(t, "rider")
 
 	_, err := s.Apply(t.Context(), m)
 	for _, of := range []error{
@@ -191,48 +191,48 @@ func TestWithoutAServerTheOutcomeIsOpenAndTheKeyTellsLater(t *testing.T) {
 		t.Errorf("and when the caller went away: %v", err)
 	}
 
-	p.block(false)
-	once(t, s, apply1(t, s, m))
+	p.setBlocked(false)
+	checkKeptOnce(t, s, applyMove(t, s, m))
 }
 
 func TestALostReplyToAMessageOrASettlementIsAnsweredOnce(t *testing.T) {
-	p, at := through(t, database(t))
-	s := open(t, at)
-	ride := rideThrough(t, s)
-	p.cut(2, theReply, "anybody there?")
+	p, at := startProxy(t, createDatabase(t))
+	s := openStore(t, at)
+	ride := completeRide(t, s)
+	p.cutNext(2, theReply, "anybody there?")
 	said := chat.Message{Trip: ride.ID, From: trips.Rider("rider"), ClientID: "1", Text: "anybody there?", At: dawn}
 	m, err := s.AppendChat(t.Context(), said, string(ride.Region))
 	if err != nil || m.Seq != 1 {
 		t.Errorf("said %+v, %v", m, err)
 	}
 
-	p.done()
+	p.checkAllCut()
 	history, err := s.ChatHistory(t.Context(), ride.ID, 0, 10)
 	if err != nil || len(history) != 1 || history[0] != m {
 		t.Errorf("history %+v, %v", history, err)
 	}
 
-	p.cut(2, theReply, "provider's id")
+	p.cutNext(2, theReply, "provider's id")
 	asked := payments.Charge{Trip: ride.ID, Rider: ride.Rider, Reference: "r", ProviderID: "provider's id", At: dawn}
 	c, err := s.RecordCharge(t.Context(), asked)
 	if err != nil || c != asked {
 		t.Errorf("settled %+v, %v", c, err)
 	}
 
-	p.done()
-	var notices int
-	err = s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic <> 'trip'`).Scan(&notices)
+	p.checkAllCut()
+	var messages int
+	err = s.pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic <> 'trip'`).Scan(&messages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if notices != 2 {
-		t.Errorf("%d notices", notices)
+	if messages != 2 {
+		t.Errorf("%d messages", messages)
 	}
 }
 
-// rideThrough is a completed trip.
-func rideThrough(t *testing.T, s *Store) trips.Trip {
-	ev := apply1(t, s, requested(t, "rider"))
+// completeRide makes a completed trip.
+func completeRide(t *testing.T, s *Store) trips.Trip {
+	ev := applyMove(t, s, newRequest(t, "rider"))
 	d := trips.Driver("driver")
 	for i, verb := range []trips.Transition{
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("driver", at) },
@@ -244,15 +244,15 @@ func rideThrough(t *testing.T, s *Store) trips.Trip {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ev = apply1(t, s, trips.Command{Key: trips.IdempotencyKey{Actor: d, ID: fmt.Sprint(i)}, Event: next})
+		ev = applyMove(t, s, trips.Command{Key: trips.IdempotencyKey{Actor: d, ID: fmt.Sprint(i)}, Event: next})
 	}
 
 	return ev.Trip
 }
 
 func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
-	at := database(t)
-	s := open(t, at)
+	at := createDatabase(t)
+	s := openStore(t, at)
 	killer, err := pgx.Connect(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 		riders.Go(func() {
 			for j := range made[i] {
 				var err error
-				if made[i][j], err = s.Apply(t.Context(), requested(t, fmt.Sprint("rider ", i, " ", j))); err != nil {
+				if made[i][j], err = s.Apply(t.Context(), newRequest(t, fmt.Sprint("rider ", i, " ", j))); err != nil {
 					t.Error(err)
 				}
 				moved <- struct{}{}
@@ -291,10 +291,10 @@ func TestWhileConnectionsAreKilledEveryMoveHappensOnce(t *testing.T) {
 		t.Error("nothing was killed")
 	}
 	riders.Wait()
-	fresh := open(t, at)
+	fresh := openStore(t, at)
 	for i := range made {
 		for _, ev := range made[i] {
-			once(t, fresh, ev)
+			checkKeptOnce(t, fresh, ev)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,11 +25,33 @@ const (
 
 var errClosed = errors.New("postgres: the store is closed")
 
+// groupCommitter commits moves in groups, in goroutines of its own.
+type groupCommitter struct {
+	*database
+	moves   chan *pendingMove
+	quit    chan struct{}
+	once    sync.Once // for closing quit
+	running sync.WaitGroup
+}
+
+func startGroupCommitter(db *database) *groupCommitter {
+	g := &groupCommitter{database: db, moves: make(chan *pendingMove), quit: make(chan struct{})}
+	for range committers {
+		g.running.Go(g.runCommitter)
+	}
+	return g
+}
+
+// close waits for the groups that are being committed. Moves after it fail.
+func (g *groupCommitter) close() {
+	g.once.Do(func() { close(g.quit) })
+	g.running.Wait()
+}
+
 // pendingMove is a move whose caller waits for its outcome.
 type pendingMove struct {
 	*moveRow
-	// holds one, so that a caller that left blocks no committer
-	done chan outcome
+	done chan outcome // holds one, so that a caller that left blocks no committer
 }
 
 type outcome struct {
@@ -40,17 +63,17 @@ type outcome struct {
 // an error when a guard refused the move, when it conflicted with another move
 // of its group, or when its group failed. The caller then reads the outcome and
 // tries again alone.
-func (s *Store) commitInGroup(ctx context.Context, r *moveRow) (bool, error) {
+func (g *groupCommitter) commitInGroup(ctx context.Context, r *moveRow) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
 
 	w := &pendingMove{moveRow: r, done: make(chan outcome, 1)}
 	select {
-	case s.moves <- w:
+	case g.moves <- w:
 	case <-ctx.Done():
 		return false, ctx.Err()
-	case <-s.quit:
+	case <-g.quit:
 		return false, errClosed
 	}
 
@@ -64,23 +87,23 @@ func (s *Store) commitInGroup(ctx context.Context, r *moveRow) (bool, error) {
 
 // runCommitter collects groups, commits them and answers the callers, until the
 // store is closed.
-func (s *Store) runCommitter() {
+func (g *groupCommitter) runCommitter() {
 	for {
 		select {
-		case first := <-s.moves:
-			s.commitGroup(s.collectGroup(first))
-		case <-s.quit:
+		case first := <-g.moves:
+			g.commitGroup(g.collectGroup(first))
+		case <-g.quit:
 			return
 		}
 	}
 }
 
 // collectGroup adds to a move all others that wait, up to groupLimit.
-func (s *Store) collectGroup(first *pendingMove) []*pendingMove {
+func (g *groupCommitter) collectGroup(first *pendingMove) []*pendingMove {
 	group := []*pendingMove{first}
 	for len(group) < groupLimit {
 		select {
-		case w := <-s.moves:
+		case w := <-g.moves:
 			group = append(group, w)
 		default:
 			return group
@@ -90,12 +113,12 @@ func (s *Store) collectGroup(first *pendingMove) []*pendingMove {
 }
 
 // commitGroup commits a group and answers each caller.
-func (s *Store) commitGroup(group []*pendingMove) {
+func (g *groupCommitter) commitGroup(group []*pendingMove) {
 	rows, fits := selectCompatible(group)
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 
-	made, err := s.commitRows(ctx, rows)
+	made, err := g.commitRows(ctx, rows)
 	if len(group) > 1 {
 		err = nil
 	}
@@ -131,8 +154,8 @@ next:
 
 // commitRows writes moves of different trips in one transaction and returns
 // which were made. After an error all or none were made.
-func (s *Store) commitRows(ctx context.Context, rows []*moveRow) (map[trips.TripID]bool, error) {
-	answer, err := s.pool.Query(ctx, applySQL, toColumns(rows)...)
+func (g *groupCommitter) commitRows(ctx context.Context, rows []*moveRow) (map[trips.TripID]bool, error) {
+	answer, err := g.pool.Query(ctx, applySQL, toColumns(rows)...)
 	if err != nil {
 		return nil, fmt.Errorf("commit %d moves: %w", len(rows), err)
 	}
@@ -151,10 +174,10 @@ func (s *Store) commitRows(ctx context.Context, rows []*moveRow) (map[trips.Trip
 }
 
 // commitAlone commits one move by itself.
-func (s *Store) commitAlone(ctx context.Context, r *moveRow) (bool, error) {
+func (g *groupCommitter) commitAlone(ctx context.Context, r *moveRow) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	made, err := s.commitRows(ctx, []*moveRow{r})
+	made, err := g.commitRows(ctx, []*moveRow{r})
 	return made[r.id], err
 }
 

@@ -6,14 +6,14 @@ import (
 )
 
 func TestTheServerCountsItsTransactions(t *testing.T) {
-	s := open(t, database(t))
+	s := openStore(t, createDatabase(t))
 	before, err := s.CountTransactions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	for late := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		// it counts about once a second
+		// The server counts about once a second.
 		after, err := s.CountTransactions(t.Context())
 		if err != nil {
 			t.Fatal(err)

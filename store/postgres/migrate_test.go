@@ -16,8 +16,8 @@ import (
 // TestADatabaseFromBeforeRefundsKeepsWhatItHolds has a trip that was paid under
 // the first schema and is given back under the newest.
 func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
-	name, at := bareDatabase(t, "template0")
-	drop(t, name)
+	name, at := createBareDatabase(t, "template0")
+	dropAfterTest(t, name)
 	cfg, err := pgx.ParseConfig(at)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestADatabaseFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s := open(t, at)
+	s := openStore(t, at)
 	want := payments.Charge{Trip: "t", Rider: "ada", Reference: "trip-t", ProviderID: "7", At: time.Unix(1, 0).UTC(),
 		Amount: trips.Money{Minor: 123_400, Currency: "NGN"}}
 	if c, err := s.Charge(t.Context(), "t"); err != nil || c != want {

@@ -12,8 +12,8 @@ import (
 )
 
 func TestManyNodesMigrateAtOnce(t *testing.T) {
-	name, at := bareDatabase(t, "template0")
-	drop(t, name)
+	name, at := createBareDatabase(t, "template0")
+	dropAfterTest(t, name)
 	if _, err := Open(t.Context(), at, Options{}); err == nil || !strings.Contains(err.Error(), "ridehail migrate") {
 		t.Errorf("without a schema: %v", err)
 	}
@@ -28,11 +28,11 @@ func TestManyNodesMigrateAtOnce(t *testing.T) {
 	}
 
 	nodes.Wait()
-	apply1(t, open(t, at), requested(t, "rider"))
+	applyMove(t, openStore(t, at), newRequest(t, "rider"))
 }
 
 func TestAWrongAddressIsSaidAtOnce(t *testing.T) {
-	for _, at := range []string{"not an address", "postgres://nobody@127.0.0.1:1/none?sslmode=disable"} {
+	for _, at := range []string{"not an address", "postgres://unknown@127.0.0.1:1/none?sslmode=disable"} {
 		if _, err := Open(t.Context(), at, Options{}); err == nil {
 			t.Errorf("opened %q", at)
 		}
@@ -44,11 +44,11 @@ func TestAWrongAddressIsSaidAtOnce(t *testing.T) {
 
 func TestTwoNodesNeverShareDriversOrTrips(t *testing.T) {
 	const n = 12
-	at := database(t)
-	nodes := []*Store{open(t, at), open(t, at)}
+	at := createDatabase(t)
+	nodes := []*Store{openStore(t, at), openStore(t, at)}
 	var open [n]trips.Trip
 	for i := range open {
-		open[i] = apply1(t, nodes[0], requested(t, fmt.Sprint("rider ", i))).Trip
+		open[i] = applyMove(t, nodes[0], newRequest(t, fmt.Sprint("rider ", i))).Trip
 	}
 	var mu sync.Mutex
 	byDriver, byTrip := map[trips.DriverID]int{}, map[trips.TripID]int{}
@@ -85,15 +85,15 @@ func TestTwoNodesNeverShareDriversOrTrips(t *testing.T) {
 }
 
 func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
-	at := database(t)
-	nodes := []*Store{open(t, at), open(t, at)}
+	at := createDatabase(t)
+	nodes := []*Store{openStore(t, at), openStore(t, at)}
 	for i := range 20 {
 		var answers [8]trips.Event
 		var all sync.WaitGroup
 		for j := range answers {
 			all.Go(func() {
-				m := requested(t, fmt.Sprint("rider ", i))
-				// each desk gives it an id of its own
+				m := newRequest(t, fmt.Sprint("rider ", i))
+				// Each service gives the trip an id of its own.
 				m.Event.Trip.ID = trips.TripID(fmt.Sprint(i, " at ", j))
 				var err error
 				if answers[j], err = nodes[j%2].Apply(t.Context(), m); err != nil {
@@ -112,11 +112,11 @@ func TestOneCommandThatArrivesAtTwoNodesHasOneEffect(t *testing.T) {
 }
 
 func TestAMoveTheServerCannotTakeHarmsNoOther(t *testing.T) {
-	s := open(t, database(t))
+	s := openStore(t, createDatabase(t))
 	var all sync.WaitGroup
 	for i := range 32 {
 		all.Go(func() {
-			m := requested(t, fmt.Sprint("rider ", i))
+			m := newRequest(t, fmt.Sprint("rider ", i))
 			bad := i%8 == 0
 			if bad {
 				m.Event.Trip.Rider = "a\x00b" // no text to Postgres
@@ -130,8 +130,8 @@ func TestAMoveTheServerCannotTakeHarmsNoOther(t *testing.T) {
 	all.Wait()
 }
 
-func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
-	s := open(t, database(t))
+func TestAMessageCommittedLateIsRelayedBeforeItsSuccessors(t *testing.T) {
+	s := openStore(t, createDatabase(t))
 	late, err := s.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	apply1(t, s, requested(t, "rider"))
+	applyMove(t, s, newRequest(t, "rider"))
 	if told, err := s.PendingMessages(t.Context(), 10); err != nil || len(told) != 0 {
 		t.Errorf("while an older transaction runs: %+v, %v", told, err)
 	}
@@ -170,9 +170,9 @@ func TestANoticeCommittedLateIsToldBeforeItsSuccessors(t *testing.T) {
 }
 
 func TestAfterClosingMovesAreRefused(t *testing.T) {
-	s := open(t, database(t))
+	s := openStore(t, createDatabase(t))
 	s.Close()
-	if _, err := s.Apply(t.Context(), requested(t, "rider")); err == nil {
+	if _, err := s.Apply(t.Context(), newRequest(t, "rider")); err == nil {
 		t.Error("applied")
 	}
 	if err := s.Ping(t.Context()); err == nil {

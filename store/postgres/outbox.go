@@ -11,8 +11,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// outboxStore keeps the outbox and the lease of its relay; see trips.Outbox.
+type outboxStore struct{ *database }
+
 // AcquireLease takes or extends the right to relay; see trips.Outbox.
-func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -25,27 +28,16 @@ func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Durati
 	return tag.RowsAffected() == 1, nil
 }
 
-// PendingMessages returns the oldest notices that nothing can precede any more;
+// PendingMessages returns the oldest messages that nothing can precede any more;
 // see trips.Outbox.
-func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
+func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+	return queryAll(ctx, s.database, "read the outbox", scanOutboxMessage, pendingSQL, limit)
+}
 
-	rows, err := s.pool.Query(ctx, pendingSQL, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read the outbox: %w", err)
-	}
-
-	notices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n trips.OutboxMessage, err error) {
-		err = row.Scan(&n.XID, &n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &n.At)
-		n.At = n.At.UTC()
-		return n, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the outbox: %w", err)
-	}
-
-	return notices, nil
+func scanOutboxMessage(row pgx.CollectableRow) (m trips.OutboxMessage, err error) {
+	err = row.Scan(&m.XID, &m.ID, &m.Topic, &m.Region, &m.Kind, &m.Trip, &m.Payload, &m.At)
+	m.At = m.At.UTC()
+	return m, err
 }
 
 // pendingSQL reads below the oldest running transaction, where nothing can be
@@ -59,8 +51,8 @@ WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)
 ORDER BY outbox.xid, outbox.id
 LIMIT $1`
 
-// AdvanceCursor moves the cursor and deletes what was told; see trips.Outbox.
-func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
+// AdvanceCursor moves the cursor and deletes what was relayed; see trips.Outbox.
+func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -91,8 +83,8 @@ WITH mine AS (
 )
 SELECT EXISTS (SELECT FROM mine)`
 
-// Backlog counts notices not yet told; see trips.Outbox.
-func (s *Store) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
+// Backlog counts messages that are not relayed yet; see trips.Outbox.
+func (s *outboxStore) Backlog(ctx context.Context) (n int, oldest time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 

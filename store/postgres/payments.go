@@ -13,8 +13,11 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// chargeStore keeps charges; see payments.Store.
+type chargeStore struct{ *database }
+
 // RecordCharge records that a trip was paid; see payments.Store.
-func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+func (s *chargeStore) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
 	receipt, err := json.Marshal(c)
 	if err != nil {
@@ -51,13 +54,13 @@ SELECT EXISTS (SELECT FROM settled)`
 
 // findEarlierCharge returns the charge of a trip that cannot be settled now, or
 // the reason why there is none.
-func (s *Store) findEarlierCharge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+func (s *chargeStore) findEarlierCharge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
 	c, err := s.Charge(ctx, id)
 	if !errors.Is(err, trips.ErrNotFound) {
 		return c, err
 	}
 
-	t, err := s.Trip(ctx, id)
+	t, err := s.queryTrip(ctx, "trip "+string(id), currentTripSQL+`WHERE t.id = $1`, id)
 	if err != nil {
 		return payments.Charge{}, err
 	}
@@ -76,8 +79,9 @@ func scanCharge(row pgx.CollectableRow) (c payments.Charge, err error) {
 }
 
 // Charge returns a trip's charge; see payments.Store.
-func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
-	cs, err := s.queryCharges(ctx, "charge of trip "+string(id), chargeColumns+`WHERE c.trip_id = $1`, id)
+func (s *chargeStore) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+	cs, err := queryAll(ctx, s.database, "charge of trip "+string(id), scanCharge,
+		chargeColumns+`WHERE c.trip_id = $1`, id)
 	if err != nil {
 		return payments.Charge{}, err
 	}
@@ -88,29 +92,13 @@ func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, e
 }
 
 // RiderCharges returns a rider's charges; see payments.Store.
-func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
-	return s.queryCharges(ctx, "receipts of "+string(rider),
+func (s *chargeStore) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+	return queryAll(ctx, s.database, "receipts of "+string(rider), scanCharge,
 		chargeColumns+`WHERE c.rider = $1 ORDER BY c.at DESC, c.trip_id DESC LIMIT $2`, rider, limit)
 }
 
 // UnchargedTrips returns completed trips without a charge; see payments.Store.
-func (s *Store) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
+func (s *chargeStore) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, "trips without a charge", currentTripSQL+`WHERE t.state = 'completed' AND NOT t.charged
 		AND t.ended_at < $1 ORDER BY t.ended_at, t.id LIMIT $2`, before, limit)
-}
-
-func (s *Store) queryCharges(ctx context.Context, what, sql string, args ...any) ([]payments.Charge, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-
-	cs, err := pgx.CollectRows(rows, scanCharge)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	return cs, nil
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// proxy stands between a store and the server and breaks what is asked for.
+// proxy forwards between a store and the server and breaks connections on
+// request.
 type proxy struct {
 	testing.TB
 	listener net.Listener
@@ -41,9 +42,9 @@ func (l *link) close() {
 	l.server.Close()
 }
 
-// through starts a proxy to the server of an address and returns the address
+// startProxy starts a proxy to the server of an address and returns the address
 // that leads through it.
-func through(t testing.TB, at string) (*proxy, string) {
+func startProxy(t testing.TB, at string) (*proxy, string) {
 	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
@@ -55,11 +56,11 @@ func through(t testing.TB, at string) (*proxy, string) {
 	}
 
 	p := &proxy{TB: t, listener: listener, to: u.Host, links: map[*link]bool{}}
-	p.owned.Go(p.accept)
+	p.owned.Go(p.acceptConns)
 
 	t.Cleanup(func() {
 		listener.Close()
-		p.sever()
+		p.breakAll()
 		p.owned.Wait()
 	})
 
@@ -67,7 +68,7 @@ func through(t testing.TB, at string) (*proxy, string) {
 	return p, u.String()
 }
 
-func (p *proxy) accept() {
+func (p *proxy) acceptConns() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
@@ -88,13 +89,13 @@ func (p *proxy) accept() {
 		}
 		p.mu.Unlock()
 
-		p.owned.Go(func() { p.carry(l, client, server, p.asked) })
-		p.owned.Go(func() { p.carry(l, server, client, p.answered) })
+		p.owned.Go(func() { p.copyBytes(l, client, server, p.inspectRequest) })
+		p.owned.Go(func() { p.copyBytes(l, server, client, p.inspectAnswer) })
 	}
 }
 
-// carry copies one way as long as look lets it.
-func (p *proxy) carry(l *link, from io.Reader, to io.Writer, look func(*link, []byte) bool) {
+// copyBytes copies one way as long as look lets it.
+func (p *proxy) copyBytes(l *link, from io.Reader, to io.Writer, look func(*link, []byte) bool) {
 	defer l.close()
 	buf := make([]byte, 64<<10)
 	for {
@@ -108,11 +109,11 @@ func (p *proxy) carry(l *link, from io.Reader, to io.Writer, look func(*link, []
 	}
 }
 
-// cancelRequest is what the driver sends when a connection broke, to end what
-// still runs. It must not arrive here.
+// cancelRequest is the code of the message by which the driver ends a statement
+// whose connection broke. It must not reach the server here.
 var cancelRequest = []byte{0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e}
 
-func (p *proxy) asked(l *link, b []byte) bool {
+func (p *proxy) inspectRequest(l *link, b []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -128,21 +129,22 @@ func (p *proxy) asked(l *link, b []byte) bool {
 	return l.doomed
 }
 
-func (p *proxy) answered(l *link, _ []byte) bool {
+func (p *proxy) inspectAnswer(l *link, _ []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !l.doomed
 }
 
-// cut breaks the next n connections on which a message with this text is sent.
-func (p *proxy) cut(n int, where cutAt, text string) {
+// cutNext breaks the next n connections on which a message with this text is
+// sent.
+func (p *proxy) cutNext(n int, where cutAt, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.left, p.where, p.needle = n, where, []byte(text)
 }
 
-// done checks that all cuts were made.
-func (p *proxy) done() {
+// checkAllCut checks that all cuts were made.
+func (p *proxy) checkAllCut() {
 	p.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,8 +153,8 @@ func (p *proxy) done() {
 	}
 }
 
-// sever breaks all connections.
-func (p *proxy) sever() {
+// breakAll breaks all connections.
+func (p *proxy) breakAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := range p.links {
@@ -161,12 +163,13 @@ func (p *proxy) sever() {
 	}
 }
 
-// block breaks all connections and refuses new ones, or ends that.
-func (p *proxy) block(on bool) {
+// setBlocked breaks all connections and refuses new ones, or accepts them
+// again.
+func (p *proxy) setBlocked(on bool) {
 	p.mu.Lock()
 	p.refuse = on
 	p.mu.Unlock()
 	if on {
-		p.sever()
+		p.breakAll()
 	}
 }

@@ -19,12 +19,12 @@ const currentTripSQL = `SELECT e.payload FROM trips t JOIN trip_events e ON e.tr
 const activeSQL = ` t.state IN ('requested', 'reserved', 'arrived', 'on_trip') `
 
 // Trip returns a trip; see trips.Store.
-func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
+func (s *tripStore) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 	return s.queryTrip(ctx, "trip "+string(id), currentTripSQL+`WHERE t.id = $1`, id)
 }
 
 // ActiveTrip returns the actor's active trip; see trips.Store.
-func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+func (s *tripStore) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	column, err := tripColumn(a)
 	if err != nil {
 		return trips.Trip{}, err
@@ -45,7 +45,7 @@ func tripColumn(a trips.Actor) (string, error) {
 }
 
 // RecordedEvent returns the event a key led to; see trips.Store.
-func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+func (s *tripStore) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
@@ -63,7 +63,7 @@ func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trip
 
 // Abandon abandons a command; see trips.Store. It waits for a move under way
 // with the same key: both want the same row.
-func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+func (s *tripStore) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
 			INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq) VALUES ($1, $2, $3, $4, '', 0)
@@ -77,23 +77,23 @@ func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Even
 }
 
 // Events returns a trip's events; see trips.Store.
-func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
-	return s.queryEvents(ctx, "events of trip "+string(id),
+func (s *tripStore) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
+	return queryAll(ctx, s.database, "events of trip "+string(id), scanEvent,
 		`SELECT payload FROM trip_events WHERE trip_id = $1 AND seq > $2 ORDER BY seq`, id, after)
 }
 
 // OpenTrips returns trips that wait for a driver; see trips.Store.
-func (s *Store) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
+func (s *tripStore) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, "open trips", currentTripSQL+`WHERE t.state = 'requested' ORDER BY t.requested_at, t.id LIMIT $1`, limit)
 }
 
 // TripsWithDriver returns active trips with a driver; see trips.Store.
-func (s *Store) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
+func (s *tripStore) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, "driven trips", currentTripSQL+`WHERE t.driver IS NOT NULL AND`+activeSQL)
 }
 
 // ListTrips returns the actor's trips; see trips.Store.
-func (s *Store) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
+func (s *tripStore) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
 	column, err := tripColumn(a)
 	if err != nil {
 		return nil, nil
@@ -102,8 +102,8 @@ func (s *Store) ListTrips(ctx context.Context, a trips.Actor, before time.Time, 
 		ORDER BY t.requested_at DESC, t.id DESC LIMIT $3`, a.ID, before, limit)
 }
 
-func (s *Store) queryTrip(ctx context.Context, what, sql string, args ...any) (trips.Trip, error) {
-	ts, err := s.queryTrips(ctx, what, sql, args...)
+func (db *database) queryTrip(ctx context.Context, what, sql string, args ...any) (trips.Trip, error) {
+	ts, err := db.queryTrips(ctx, what, sql, args...)
 	if err != nil {
 		return trips.Trip{}, err
 	}
@@ -113,8 +113,8 @@ func (s *Store) queryTrip(ctx context.Context, what, sql string, args ...any) (t
 	return ts[0], nil
 }
 
-func (s *Store) queryTrips(ctx context.Context, what, sql string, args ...any) ([]trips.Trip, error) {
-	evs, err := s.queryEvents(ctx, what, sql, args...)
+func (db *database) queryTrips(ctx context.Context, what, sql string, args ...any) ([]trips.Trip, error) {
+	evs, err := queryAll(ctx, db, what, scanEvent, sql, args...)
 	ts := make([]trips.Trip, len(evs))
 	for i := range evs {
 		ts[i] = evs[i].Trip
@@ -122,27 +122,12 @@ func (s *Store) queryTrips(ctx context.Context, what, sql string, args ...any) (
 	return ts, err
 }
 
-func (s *Store) queryEvents(ctx context.Context, what, sql string, args ...any) ([]trips.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+func scanEvent(row pgx.CollectableRow) (trips.Event, error) {
+	var payload []byte
+	if err := row.Scan(&payload); err != nil {
+		return trips.Event{}, err
 	}
-
-	evs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (trips.Event, error) {
-		var payload []byte
-		if err := row.Scan(&payload); err != nil {
-			return trips.Event{}, err
-		}
-		return decodeEvent(payload)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-
-	return evs, nil
+	return decodeEvent(payload)
 }
 
 // mapNotFound turns pgx.ErrNoRows into trips.ErrNotFound.

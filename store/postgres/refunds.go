@@ -11,9 +11,12 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// refundStore keeps refunds; see payments.RefundStore.
+type refundStore struct{ *database }
+
 // RequestRefund records that a trip's charge goes back; see
 // payments.RefundStore.
-func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+func (s *refundStore) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, askRefundSQL, id, payments.RefundReference(id), reason, storedTime(at))
 		return err
@@ -35,7 +38,7 @@ WHERE refunds.state = 'failed'`
 
 // FinishRefund records what the provider made of a refund; see
 // payments.RefundStore.
-func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+func (s *refundStore) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `UPDATE refunds SET state = $2, provider_id = $3, ended_at = $4
@@ -63,8 +66,9 @@ func scanRefund(row pgx.CollectableRow) (r payments.Refund, err error) {
 }
 
 // Refund returns a trip's refund; see payments.RefundStore.
-func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
-	rs, err := s.queryRefunds(ctx, "refund of trip "+string(id), refundColumns+`WHERE trip_id = $1`, id)
+func (s *refundStore) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
+	rs, err := queryAll(ctx, s.database, "refund of trip "+string(id), scanRefund,
+		refundColumns+`WHERE trip_id = $1`, id)
 	if err != nil {
 		return payments.Refund{}, err
 	}
@@ -75,23 +79,7 @@ func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, e
 }
 
 // OpenRefunds returns refunds that have no end yet; see payments.RefundStore.
-func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
-	return s.queryRefunds(ctx, "refunds without an end",
+func (s *refundStore) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]payments.Refund, error) {
+	return queryAll(ctx, s.database, "refunds without an end", scanRefund,
 		refundColumns+`WHERE state = 'asked' AND asked_at < $1 ORDER BY asked_at, trip_id LIMIT $2`, before, limit)
-}
-
-func (s *Store) queryRefunds(ctx context.Context, what, sql string, args ...any) ([]payments.Refund, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-
-	rs, err := pgx.CollectRows(rows, scanRefund)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	return rs, nil
 }

@@ -10,9 +10,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// resumeReader reads the state that a reconnecting client needs; see
+// store.Store.
+type resumeReader struct{ *database }
+
 // ResumeStates answers many resume queries in one statement, and reads their
 // receipts with another one if any trip was paid; see store.Store.
-func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+func (s *resumeReader) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
 ) {
 	states, err := s.queryResumeStates(ctx, queries)
@@ -31,7 +35,8 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 		return states, nil, nil
 	}
 
-	charges, err := s.queryCharges(ctx, fmt.Sprintf("charges of %d trips", len(paid)), chargeColumns+`WHERE c.trip_id = ANY ($1)`, paid)
+	charges, err := queryAll(ctx, s.database, fmt.Sprintf("charges of %d trips", len(paid)), scanCharge,
+		chargeColumns+`WHERE c.trip_id = ANY ($1)`, paid)
 	receipts := make(map[trips.TripID]payments.Charge, len(charges))
 	for _, c := range charges {
 		receipts[c.Trip] = c
@@ -40,7 +45,7 @@ func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	return states, receipts, err
 }
 
-func (s *Store) queryResumeStates(ctx context.Context, queries []trips.ResumeQuery) ([]trips.ResumeState, error) {
+func (s *resumeReader) queryResumeStates(ctx context.Context, queries []trips.ResumeQuery) ([]trips.ResumeState, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 

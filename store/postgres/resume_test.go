@@ -6,7 +6,7 @@ import (
 )
 
 func TestResumeStatesAreLookedUpByIndex(t *testing.T) {
-	s := open(t, database(t))
+	s := openStore(t, createDatabase(t))
 	rows, err := s.pool.Query(t.Context(), "EXPLAIN "+resumeStatesSQL, []string{"rider"}, []string{"r"}, []string{""})
 	if err != nil {
 		t.Fatal(err)

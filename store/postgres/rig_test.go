@@ -16,16 +16,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(tidy{m})
+	goleak.VerifyTestMain(templateCleaner{m})
 }
 
-// tidy drops the template when all tests have run.
-type tidy struct{ *testing.M }
+// templateCleaner drops the template when all tests have run.
+type templateCleaner struct{ *testing.M }
 
-func (t tidy) Run() int {
+func (t templateCleaner) Run() int {
 	code := t.M.Run()
 	if template.name != "" {
-		if err := admin(context.Background(), "DROP DATABASE "+template.name); err != nil {
+		if err := execAdmin(context.Background(), "DROP DATABASE "+template.name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -40,8 +40,8 @@ var template struct {
 	err  error
 }
 
-// server is the address of the server to test on.
-func server(t testing.TB) string {
+// serverAddress returns the address of the server to test on.
+func serverAddress(t testing.TB) string {
 	at := os.Getenv("RIDEHAIL_TEST_POSTGRES")
 	switch {
 	case at != "":
@@ -53,8 +53,8 @@ func server(t testing.TB) string {
 	return at
 }
 
-// admin runs a statement outside of the test's databases.
-func admin(ctx context.Context, sql string) error {
+// execAdmin runs a statement outside of the test's databases.
+func execAdmin(ctx context.Context, sql string) error {
 	conn, err := pgx.Connect(ctx, os.Getenv("RIDEHAIL_TEST_POSTGRES"))
 	if err != nil {
 		return err
@@ -66,17 +66,17 @@ func admin(ctx context.Context, sql string) error {
 	return nil
 }
 
-// bareDatabase creates a database without a schema, and returns its name and
-// address.
-func bareDatabase(t testing.TB, like string) (name, at string) {
+// createBareDatabase creates a database without a schema, and returns its name
+// and address.
+func createBareDatabase(t testing.TB, like string) (name, at string) {
 	t.Helper()
-	u, err := url.Parse(server(t))
+	u, err := url.Parse(serverAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	name = fmt.Sprintf("ridehail_test_%x", [16]byte(uuid.New()))
-	if err := admin(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+like); err != nil {
+	if err := execAdmin(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+like); err != nil {
 		t.Fatal(err)
 	}
 
@@ -84,37 +84,37 @@ func bareDatabase(t testing.TB, like string) (name, at string) {
 	return name, u.String()
 }
 
-func drop(t testing.TB, name string) {
+func dropAfterTest(t testing.TB, name string) {
 	t.Cleanup(func() {
-		if err := admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		if err := execAdmin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// database creates a migrated database of the test's own and returns its
+// createDatabase creates a migrated database of the test's own and returns its
 // address.
-func database(t testing.TB) string {
+func createDatabase(t testing.TB) string {
 	t.Helper()
-	server(t)
+	serverAddress(t)
 
 	template.once.Do(func() {
 		var at string
-		template.name, at = bareDatabase(t, "template0")
+		template.name, at = createBareDatabase(t, "template0")
 		template.err = Migrate(t.Context(), at)
 	})
 
 	if template.err != nil {
 		t.Fatal(template.err)
 	}
-	name, at := bareDatabase(t, template.name)
-	drop(t, name)
+	name, at := createBareDatabase(t, template.name)
+	dropAfterTest(t, name)
 	return at
 }
 
-// hasty is an address whose commits do not wait for the disk, for tests that do
-// not pull the plug.
-func hasty(t testing.TB, at string) string {
+// relaxCommits returns an address whose commits do not wait for the disk, for
+// tests that do not kill the server.
+func relaxCommits(t testing.TB, at string) string {
 	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func hasty(t testing.TB, at string) string {
 	return u.String()
 }
 
-func open(t testing.TB, at string) *Store {
+func openStore(t testing.TB, at string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), at, Options{})
 	if err != nil {
@@ -137,5 +137,5 @@ func open(t testing.TB, at string) *Store {
 }
 
 func TestTheStoreKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, hasty(t, database(t))) })
+	storetest.Run(t, func(t testing.TB) storetest.Store { return openStore(t, relaxCommits(t, createDatabase(t))) })
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,15 +32,19 @@ const (
 	pingTimeout      = time.Second
 )
 
-// Store keeps everything of a node in one database; see store.Store. Its
-// methods may be called from many goroutines; each blocks until the server has
-// answered or ctx has ended.
+// Store keeps everything of a node in one database; see store.Store. Each of
+// its parts keeps one contract. Its methods may be called from many goroutines;
+// each blocks until the server has answered or ctx has ended.
 type Store struct {
-	pool       *pgxpool.Pool
-	moves      chan *pendingMove
-	quit       chan struct{}
-	close      sync.Once
-	committers sync.WaitGroup
+	*database
+	tripStore
+	outboxStore
+	chatStore
+	chargeStore
+	refundStore
+	alertStore
+	auditSource
+	resumeReader
 }
 
 // Open connects to a database that Migrate has prepared. Close the store when
@@ -73,48 +76,28 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 
-	s := &Store{pool: pool, moves: make(chan *pendingMove), quit: make(chan struct{})}
-	if err := s.checkSchema(ctx); err != nil {
+	db := &database{pool}
+	if err := db.checkSchema(ctx); err != nil {
 		pool.Close()
 		return nil, err
 	}
 
-	for range committers {
-		s.committers.Go(s.runCommitter)
-	}
-	return s, nil
-}
-
-// checkSchema returns an error if the server does not answer or has no schema.
-func (s *Store) checkSchema(ctx context.Context) error {
-	if err := s.Ping(ctx); err != nil {
-		return err
-	}
-
-	var there bool
-	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('outbox') IS NOT NULL`).Scan(&there); err != nil {
-		return fmt.Errorf("postgres schema: %w", err)
-	}
-	if !there {
-		return fmt.Errorf("postgres: the database has no schema yet; run `ridehail migrate` on it")
-	}
-	return nil
+	return &Store{
+		database:     db,
+		tripStore:    tripStore{db, startGroupCommitter(db)},
+		outboxStore:  outboxStore{db},
+		chatStore:    chatStore{db},
+		chargeStore:  chargeStore{db},
+		refundStore:  refundStore{db},
+		alertStore:   alertStore{db},
+		auditSource:  auditSource{db},
+		resumeReader: resumeReader{db},
+	}, nil
 }
 
 // Close waits for moves that are being committed and closes all connections.
 // Calls after it fail.
 func (s *Store) Close() {
-	s.close.Do(func() { close(s.quit) })
-	s.committers.Wait()
+	s.commits.close()
 	s.pool.Close()
-}
-
-// Ping says whether the server answers, within a second.
-func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := s.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("postgres does not answer: %w", err)
-	}
-	return nil
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-var _ sos.Store = (*Store)(nil)
+// alertStore keeps calls for help; see sos.Store.
+type alertStore struct{ *database }
 
 // AddAlert keeps a call for help; see sos.Store.
-func (s *Store) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
-	out, err := writeCommitted(ctx, s, func(tx *statements) (sos.Alert, error) {
+	out, err := writeCommitted(ctx, s.database, func(tx *statements) (sos.Alert, error) {
 		was, err := findAlert(tx, `WHERE from_role = ? AND from_id = ? AND client_id = ?`, string(a.From.Role), a.From.ID, a.ClientID)
 		switch {
 		case errors.Is(err, sos.ErrNotFound):
@@ -67,10 +68,10 @@ func addAlertToOutbox(tx *statements, a sos.Alert, kind trips.Kind) error {
 	return addToOutbox(tx, trips.OutboxMessage{Topic: sos.TopicAlert, Region: region, Kind: kind, Trip: a.Trip, Payload: payload})
 }
 
-// MarkNotified marks a trip's alerts as told to the operators; see sos.Store.
-func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
+// MarkNotified marks a trip's alerts as shown to operators; see sos.Store.
+func (s *alertStore) MarkNotified(ctx context.Context, id trips.TripID, at time.Time) ([]sos.Alert, error) {
 	at = storedTime(at)
-	raised, err := writeCommitted(ctx, s, func(tx *statements) ([]sos.Alert, error) {
+	raised, err := writeCommitted(ctx, s.database, func(tx *statements) ([]sos.Alert, error) {
 		found, err := findAlerts(context.Background(), tx, `WHERE trip_id = ? AND raised_at IS NULL ORDER BY at, id`, string(id))
 		if err != nil || len(found) == 0 {
 			return nil, err
@@ -91,8 +92,8 @@ func (s *Store) MarkNotified(ctx context.Context, id trips.TripID, at time.Time)
 }
 
 // AcknowledgeAlert acknowledges an alert; see sos.Store.
-func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
-	out, err := writeCommitted(ctx, s, func(tx *statements) (sos.Alert, error) {
+func (s *alertStore) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
+	out, err := writeCommitted(ctx, s.database, func(tx *statements) (sos.Alert, error) {
 		a, err := findAlert(tx, `WHERE id = ?`, id)
 		if err != nil || !a.AckedAt.IsZero() {
 			return a, err
@@ -111,7 +112,7 @@ func (s *Store) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (
 }
 
 // OpenAlerts returns the alerts without an acknowledgement; see sos.Store.
-func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
+func (s *alertStore) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) {
 	found, err := findAlerts(ctx, s.read, `WHERE acked_at IS NULL ORDER BY at DESC, id DESC LIMIT ?`, max(0, limit))
 	if err != nil {
 		return nil, fmt.Errorf("open alerts: %w", err)
@@ -120,7 +121,7 @@ func (s *Store) OpenAlerts(ctx context.Context, limit int) ([]sos.Alert, error) 
 }
 
 // AlertsOf returns a person's alerts on a trip; see sos.Store.
-func (s *Store) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
+func (s *alertStore) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID) ([]sos.Alert, error) {
 	found, err := findAlerts(ctx, s.read, `WHERE trip_id = ? AND from_role = ? AND from_id = ? ORDER BY at, id`,
 		string(id), string(who.Role), who.ID)
 	if err != nil {

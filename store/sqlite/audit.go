@@ -11,9 +11,12 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// auditSource streams everything that is stored; see audit.Source.
+type auditSource struct{ *database }
+
 // AuditTrips yields every trip, with what its row says where the row and the
 // event could differ.
-func (s *Store) AuditTrips(ctx context.Context, yield func(trips.Trip) error) error {
+func (s *auditSource) AuditTrips(ctx context.Context, yield func(trips.Trip) error) error {
 	return s.read.queryEach(ctx, `SELECT t.id, t.version, t.state, t.rider, coalesce(t.driver, ''), t.region, t.requested_at,
 		t.ended_at, e.payload FROM trips t LEFT JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version`, nil,
 		func(rows *sql.Rows) error {
@@ -49,7 +52,7 @@ func (s *Store) AuditTrips(ctx context.Context, yield func(trips.Trip) error) er
 
 // AuditEvents yields the whole log in the order of commits, with the number
 // each event is kept under.
-func (s *Store) AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error {
+func (s *auditSource) AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error {
 	return s.read.queryEach(ctx, `SELECT seq, payload FROM trip_events ORDER BY n`, nil, func(rows *sql.Rows) error {
 		var seq uint32
 		var payload sql.RawBytes
@@ -66,21 +69,21 @@ func (s *Store) AuditEvents(ctx context.Context, yield func(seq uint32, ev trips
 }
 
 // AuditChat yields every message, by trip and number.
-func (s *Store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
-	return s.yieldMessages(ctx, `ORDER BY trip_id, seq`, nil, yield)
+func (s *auditSource) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
+	return yieldMessages(ctx, s.read, `ORDER BY trip_id, seq`, nil, yield)
 }
 
 // AuditCharges yields every charge, by trip.
-func (s *Store) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
-	return s.yieldCharges(ctx, `ORDER BY c.trip_id`, nil, yield)
+func (s *auditSource) AuditCharges(ctx context.Context, yield func(payments.Charge) error) error {
+	return yieldCharges(ctx, s.read, `ORDER BY c.trip_id`, nil, yield)
 }
 
 // AuditRefunds yields every refund, by trip.
-func (s *Store) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
-	return s.yieldRefunds(ctx, `ORDER BY trip_id`, nil, yield)
+func (s *auditSource) AuditRefunds(ctx context.Context, yield func(payments.Refund) error) error {
+	return yieldRefunds(ctx, s.read, `ORDER BY trip_id`, nil, yield)
 }
 
 // AuditAlerts yields every call for help, by time.
-func (s *Store) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error {
+func (s *auditSource) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error {
 	return yieldAlerts(ctx, s.read, `ORDER BY at, id`, nil, yield)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith closes the loop: the streams
-// must read what the guards look at, and not only what the events say.
-func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
+// TestAnAuditOfTheFileSeesTampering checks that the streams read what the
+// guards look at, and not only the events.
+func TestAnAuditOfTheFileSeesTampering(t *testing.T) {
 	t.Parallel()
 
 	for _, c := range []struct{ name, tamper, row string }{
@@ -33,12 +33,12 @@ func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
 		{"the amount", `UPDATE charges SET minor = 1`, "charged 0.01"},
 		{"the talk", `UPDATE chat SET seq = 2`, "message 2 follows message 0"},
 		{"the outbox", `INSERT INTO outbox (topic, region, kind, trip_id, payload, at) VALUES ('', '', '', '', '', 0)`,
-			"1 notices wait, the oldest since 1970"},
+			"1 outbox messages wait, the oldest since 1970"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t, Options{Relaxed: true})
-			askEverything(t, s)
-			must(t, raw(t, s.path), c.tamper)
+			s := openStore(t, Options{Relaxed: true})
+			runAllQueries(t, s)
+			mustExec(t, openRaw(t, s.path), c.tamper)
 
 			report, err := audit.Run(t.Context(), s, audit.Config{Grace: time.Hour})
 			if err != nil {
@@ -53,7 +53,7 @@ func TestAnAuditOfTheFileSeesWhatSomebodyTamperedWith(t *testing.T) {
 
 func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
 	t.Parallel()
-	s := open(t, Options{Relaxed: true})
+	s := openStore(t, Options{Relaxed: true})
 	ctx, stop := context.WithCancel(t.Context())
 
 	var all sync.WaitGroup
@@ -84,8 +84,8 @@ func TestAnAuditBesideABusyCityAccusesNobody(t *testing.T) {
 	}
 }
 
-// rideAndPay is a whole trip of somebody who drives and rides under one name,
-// with a word at the end.
+// rideAndPay makes a whole trip of a person who drives and rides under one
+// name, with a word at the end.
 func rideAndPay(s *Store, who string) error {
 	var moves atomic.Int64
 	moves.Store(5)

@@ -27,10 +27,10 @@ func BenchmarkApply(b *testing.B) {
 		for _, clients := range []int{1, 16, 64} {
 			bare := bareRate(b, mode.o)
 			b.Run(fmt.Sprintf("%s/clients=%d", mode.name, clients), func(b *testing.B) {
-				s := open(b, mode.o)
+				s := openStore(b, mode.o)
 				b.ResetTimer()
 				start := time.Now()
-				ride(b, s, clients, b.N)
+				rideMany(b, s, clients, b.N)
 				rate := float64(b.N) / time.Since(start).Seconds()
 				b.StopTimer()
 				b.ReportMetric(rate, "moves/s")
@@ -41,8 +41,8 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// ride makes n moves by clients who each ride one trip after another.
-func ride(b *testing.B, s *Store, clients, n int) {
+// rideMany makes n moves by clients who each ride one trip after another.
+func rideMany(b *testing.B, s *Store, clients, n int) {
 	var left atomic.Int64
 	left.Store(int64(n))
 
@@ -99,11 +99,11 @@ var (
 		Fare: trips.Money{Minor: 262_000, Currency: "NGN"}}
 )
 
-// bareRate is transactions per second of SQLite itself, with prepared
+// bareRate returns the transactions per second of SQLite itself, with prepared
 // statements and one client.
 func bareRate(b *testing.B, o Options) float64 {
 	b.Helper()
-	s := open(b, o)
+	s := openStore(b, o)
 	ctx, tx, payload := context.Background(), s.writer.stmts, string(make([]byte, 0, 700))
 	for len(payload) < 700 {
 		payload += "0123456789"

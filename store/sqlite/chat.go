@@ -13,10 +13,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// chatStore keeps the chat of each trip; see chat.Store.
+type chatStore struct{ *database }
+
 // AppendChat numbers and keeps a message; see chat.Store.
-func (s *Store) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
-	out, err := writeCommitted(ctx, s, func(tx *statements) (chat.Message, error) {
+	out, err := writeCommitted(ctx, s.database, func(tx *statements) (chat.Message, error) {
 		was, err := findMessage(tx, m)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
@@ -73,9 +76,9 @@ func insertMessage(tx *statements, m chat.Message, region location.Region) (chat
 }
 
 // ChatHistory returns messages numbered above after, in order, at most limit.
-func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
+func (s *chatStore) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
 	var out []chat.Message
-	err := s.yieldMessages(ctx, `WHERE trip_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+	err := yieldMessages(ctx, s.read, `WHERE trip_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
 		[]any{string(id), after, max(0, limit)}, func(m chat.Message) error {
 			out = append(out, m)
 			return nil
@@ -86,8 +89,8 @@ func (s *Store) ChatHistory(ctx context.Context, id trips.TripID, after uint32, 
 	return out, nil
 }
 
-func (s *Store) yieldMessages(ctx context.Context, where string, args []any, take func(chat.Message) error) error {
-	return s.read.queryEach(ctx, `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `+where, args,
+func yieldMessages(ctx context.Context, from *statements, where string, args []any, take func(chat.Message) error) error {
+	return from.queryEach(ctx, `SELECT trip_id, seq, from_role, from_id, client_id, text, at FROM chat `+where, args,
 		func(rows *sql.Rows) error {
 			var m chat.Message
 			var at int64

@@ -36,7 +36,7 @@ func init() {
 	for i := range 8 {
 		all.Go(func() {
 			for n := 0; ; n++ {
-				ev, err := s.Apply(context.Background(), asked(trips.RiderID(fmt.Sprint("rider-", i, "-", n)), "ask"))
+				ev, err := s.Apply(context.Background(), newRequest(trips.RiderID(fmt.Sprint("rider-", i, "-", n)), "ask"))
 				out.Lock()
 				fmt.Println(ev.Trip.ID, err)
 				out.Unlock()
@@ -51,7 +51,7 @@ func TestAKilledProgramLosesNothingThatItAnswered(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "city.db")
 	for range 2 {
-		answered := killed(t, path, 200)
+		answered := runUntilKilled(t, path, 200)
 		s, err := Open(t.Context(), path, Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -76,9 +76,9 @@ func TestAKilledProgramLosesNothingThatItAnswered(t *testing.T) {
 	}
 }
 
-// killed runs a program that writes until it gave n answers, kills it and
-// returns the trips it answered for.
-func killed(t *testing.T, path string, n int) (answered []trips.TripID) {
+// runUntilKilled runs a program that writes until it gave n answers, kills it
+// and returns the trips it answered for.
+func runUntilKilled(t *testing.T, path string, n int) (answered []trips.TripID) {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), childFile+"="+path)

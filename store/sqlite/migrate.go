@@ -97,7 +97,8 @@ func inspectFile(ctx context.Context, path string) (ours bool, err error) {
 	}
 	defer db.Close()
 
-	// one look: another program may be making the file ours right now
+	// One transaction, because another program may be creating the schema
+	// right now.
 	look, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err

@@ -17,8 +17,8 @@ import (
 // first schema and is given back under the newest.
 func TestAFileFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "city.db")
-	db := raw(t, path)
-	must(t, db, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	db := openRaw(t, path)
+	mustExec(t, db, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 	old, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
@@ -27,9 +27,9 @@ func TestAFileFromBeforeRefundsKeepsWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	must(t, db, `INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at, charged)
+	mustExec(t, db, `INSERT INTO trips (id, version, state, rider, driver, region, requested_at, ended_at, charged)
 		VALUES ('t', 5, 'completed', 'ada', 'chidi', 'here', 1, 2, 1)`)
-	must(t, db, `INSERT INTO charges (trip_id, rider, reference, minor, currency, provider_id, at)
+	mustExec(t, db, `INSERT INTO charges (trip_id, rider, reference, minor, currency, provider_id, at)
 		VALUES ('t', 'ada', 'trip-t', 123400, 'NGN', '7', 1000000)`)
 	s, err := Open(t.Context(), path, Options{})
 	if err != nil {

@@ -23,9 +23,23 @@ type Options struct {
 	Relaxed bool
 }
 
-// Store is one SQLite file. All methods may be called from many goroutines.
-// Writes go through one connection, many in one commit; reads run beside them.
+// Store is one SQLite file. Each of its parts keeps one contract; see
+// store.Store. All methods may be called from many goroutines. Writes go
+// through one connection, many in one commit; reads run beside them.
 type Store struct {
+	*database
+	tripStore
+	outboxStore
+	chatStore
+	chargeStore
+	refundStore
+	alertStore
+	auditSource
+	resumeReader
+}
+
+// database is the file as all parts of a store use it.
+type database struct {
 	path    string
 	readers *sql.DB
 	read    *statements
@@ -57,23 +71,35 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	n := max(4, runtime.GOMAXPROCS(0))
 	readers.SetMaxOpenConns(n)
 	readers.SetMaxIdleConns(n)
-	return &Store{path: path, readers: readers, read: newStatements(path, readers), writer: w}, nil
+
+	db := &database{path: path, readers: readers, read: newStatements(path, readers), writer: w}
+	return &Store{
+		database:     db,
+		tripStore:    tripStore{db},
+		outboxStore:  outboxStore{db},
+		chatStore:    chatStore{db},
+		chargeStore:  chargeStore{db},
+		refundStore:  refundStore{db},
+		alertStore:   alertStore{db},
+		auditSource:  auditSource{db},
+		resumeReader: resumeReader{db},
+	}, nil
 }
 
 // Close waits for the writes under way and closes the file. Later writes fail
 // with ErrClosed.
-func (s *Store) Close() error {
-	return errors.Join(s.read.closeAll(), s.readers.Close(), s.writer.close())
+func (db *database) Close() error {
+	return errors.Join(db.read.closeAll(), db.readers.Close(), db.writer.close())
 }
 
 // Ping returns an error unless the store can be read and its write lock can be
 // had.
-func (s *Store) Ping(ctx context.Context) error {
+func (db *database) Ping(ctx context.Context) error {
 	var cursor int64
-	if err := s.read.queryOne(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
+	if err := db.read.queryOne(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
-	_, err := writeCommitted(ctx, s, func(*statements) (struct{}, error) { return struct{}{}, nil })
+	_, err := writeCommitted(ctx, db, func(*statements) (struct{}, error) { return struct{}{}, nil })
 	return err
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// raw opens a file beside the store, as another program would.
-func raw(t *testing.T, path string) *sql.DB {
+// openRaw opens a file beside the store, as another program would.
+func openRaw(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", dataSourceName(path, ""))
 	if err != nil {
@@ -23,7 +23,7 @@ func raw(t *testing.T, path string) *sql.DB {
 	return db
 }
 
-func must(t *testing.T, db interface {
+func mustExec(t *testing.T, db interface {
 	Exec(query string, args ...any) (sql.Result, error)
 }, query string, args ...any) {
 	t.Helper()
@@ -32,8 +32,8 @@ func must(t *testing.T, db interface {
 	}
 }
 
-// mustSay checks that opening fails and tells the file and what to do.
-func mustSay(t *testing.T, path string, words ...string) {
+// checkOpenError checks that opening fails and tells the file and what to do.
+func checkOpenError(t *testing.T, path string, words ...string) {
 	t.Helper()
 	s, err := Open(t.Context(), path, Options{})
 	if err == nil {
@@ -55,7 +55,7 @@ func TestAFileThatIsNoDatabaseIsRefusedAndNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	mustSay(t, path, "not a SQLite database", "name another file")
+	checkOpenError(t, path, "not a SQLite database", "name another file")
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(letter) {
 		t.Errorf("the letter was changed: %v", err)
 	}
@@ -69,11 +69,11 @@ func TestADatabaseOfAnotherProgramIsRefusedAndNotTouched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "music.db")
-			db := raw(t, path)
-			must(t, db, make)
+			db := openRaw(t, path)
+			mustExec(t, db, make)
 			db.Close()
 			before, _ := os.ReadFile(path)
-			mustSay(t, path, "another program", "name another file")
+			checkOpenError(t, path, "another program", "name another file")
 			if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 				t.Errorf("the file was changed: %v", err)
 			}
@@ -86,13 +86,13 @@ func TestAFileOfANewerVersionIsRefused(t *testing.T) {
 	if err := Migrate(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
-	must(t, raw(t, path), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
-	mustSay(t, path, "version 9999", "newer ridehail")
+	mustExec(t, openRaw(t, path), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
+	checkOpenError(t, path, "version 9999", "newer ridehail")
 }
 
 func TestAFolderIsNotAFileAndAMissingFolderIsNamed(t *testing.T) {
-	mustSay(t, t.TempDir(), "is a folder", "ridehail.db")
-	mustSay(t, filepath.Join(t.TempDir(), "nowhere", "city.db"), "create its folder")
+	checkOpenError(t, t.TempDir(), "is a folder", "ridehail.db")
+	checkOpenError(t, filepath.Join(t.TempDir(), "nowhere", "city.db"), "create its folder")
 }
 
 func TestMigratingTwiceChangesNothing(t *testing.T) {
@@ -133,10 +133,10 @@ func TestWhatWasKeptIsThereWhenTheFileIsOpenedAgain(t *testing.T) {
 		}
 
 		if i == 0 {
-			if want, err = s.Apply(t.Context(), asked("ada", "c1")); err != nil {
+			if want, err = s.Apply(t.Context(), newRequest("ada", "c1")); err != nil {
 				t.Fatal(err)
 			}
-		} else if got, err := s.RecordedEvent(t.Context(), asked("ada", "c1").Key); err != nil || got != want {
+		} else if got, err := s.RecordedEvent(t.Context(), newRequest("ada", "c1").Key); err != nil || got != want {
 			t.Errorf("%+v, %v", got, err)
 		}
 
@@ -148,7 +148,7 @@ func TestWhatWasKeptIsThereWhenTheFileIsOpenedAgain(t *testing.T) {
 
 func TestCommitsReachTheDiskUnlessRelaxed(t *testing.T) {
 	for o, want := range map[Options]int{{}: 2, {Relaxed: true}: 1} {
-		s := open(t, o)
+		s := openStore(t, o)
 		pragmas := map[string]string{"synchronous": fmt.Sprint(want), "journal_mode": "wal", "foreign_keys": "1"}
 		for pragma, want := range pragmas {
 			var got string
@@ -174,7 +174,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 		}
 	}
 
-	if _, err := s.Apply(t.Context(), asked("ada", "c1")); !errors.Is(err, ErrClosed) {
+	if _, err := s.Apply(t.Context(), newRequest("ada", "c1")); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
 	if err := s.Ping(t.Context()); err == nil {

@@ -12,9 +12,12 @@ import (
 // clockSQL is the database's clock, in whole microseconds.
 const clockSQL = `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
 
+// outboxStore keeps the outbox and the lease of its relay; see trips.Outbox.
+type outboxStore struct{ *database }
+
 // AcquireLease takes or extends the right to relay; see trips.Outbox.
-func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
-	got, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
+func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+	got, err := writeCommitted(ctx, s.database, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `UPDATE relay SET holder = ?1, expires_at = `+clockSQL+` + ?2
 			WHERE holder = ?1 OR expires_at <= `+clockSQL, holder, ttl.Microseconds())
 	})
@@ -24,9 +27,9 @@ func (s *Store) AcquireLease(ctx context.Context, holder string, ttl time.Durati
 	return got == 1, nil
 }
 
-// PendingMessages returns the oldest notices after the cursor; see
+// PendingMessages returns the oldest messages after the cursor; see
 // trips.Outbox.
-func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
 	var out []trips.OutboxMessage
 	err := s.read.queryEach(ctx, `SELECT id, topic, region, kind, trip_id, payload, at FROM outbox
 		WHERE id > (SELECT cursor_id FROM relay) ORDER BY id LIMIT ?`, []any{max(0, limit)}, func(rows *sql.Rows) error {
@@ -43,9 +46,9 @@ func (s *Store) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxM
 	return out, nil
 }
 
-// AdvanceCursor moves the cursor and deletes what was told; see trips.Outbox.
-func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
-	_, err := writeCommitted(ctx, s, func(tx *statements) (struct{}, error) {
+// AdvanceCursor moves the cursor and deletes what was relayed; see trips.Outbox.
+func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
+	_, err := writeCommitted(ctx, s.database, func(tx *statements) (struct{}, error) {
 		bg := context.Background()
 		n, err := tx.exec(bg, `UPDATE relay SET cursor_id = max(cursor_id, ?)
 			WHERE holder = ? AND expires_at > `+clockSQL, last.ID, holder)
@@ -64,8 +67,8 @@ func (s *Store) AdvanceCursor(ctx context.Context, holder string, last trips.Out
 	return nil
 }
 
-// Backlog counts notices not yet relayed and says when the oldest was written.
-func (s *Store) Backlog(ctx context.Context) (int, time.Time, error) {
+// Backlog counts messages not yet relayed and says when the oldest was written.
+func (s *outboxStore) Backlog(ctx context.Context) (int, time.Time, error) {
 	var n int
 	var oldest sql.NullInt64
 

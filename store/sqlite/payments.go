@@ -13,10 +13,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// chargeStore keeps charges; see payments.Store.
+type chargeStore struct{ *database }
+
 // RecordCharge records that a trip was paid; see payments.Store.
-func (s *Store) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
+func (s *chargeStore) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
-	out, err := writeCommitted(ctx, s, func(tx *statements) (payments.Charge, error) {
+	out, err := writeCommitted(ctx, s.database, func(tx *statements) (payments.Charge, error) {
 		was, err := findCharge(context.Background(), tx, c.Trip)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
@@ -60,7 +63,7 @@ func insertCharge(tx *statements, c payments.Charge) (payments.Charge, error) {
 }
 
 // Charge returns a trip's charge, or trips.ErrNotFound.
-func (s *Store) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
+func (s *chargeStore) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
 	c, err := findCharge(ctx, s.read, id)
 	if err != nil {
 		return c, fmt.Errorf("charge of trip %s: %w", id, err)
@@ -90,15 +93,15 @@ func chargeFields(c *payments.Charge, at *int64) []any {
 
 // UnchargedTrips returns trips completed before a time that have no charge,
 // oldest first.
-func (s *Store) UnchargedTrips(ctx context.Context, until time.Time, limit int) ([]trips.Trip, error) {
+func (s *chargeStore) UnchargedTrips(ctx context.Context, until time.Time, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, `state = 'completed' AND charged = 0 AND ended_at < ? ORDER BY ended_at, id LIMIT ?`,
 		firstMicrosecondFrom(until), max(0, limit))
 }
 
 // RiderCharges returns a rider's charges, newest first.
-func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
+func (s *chargeStore) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
 	var out []payments.Charge
-	err := s.yieldCharges(ctx, `WHERE c.rider = ? ORDER BY c.at DESC, c.trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
+	err := yieldCharges(ctx, s.read, `WHERE c.rider = ? ORDER BY c.at DESC, c.trip_id DESC LIMIT ?`, []any{string(rider), max(0, limit)},
 		func(c payments.Charge) error {
 			out = append(out, c)
 			return nil
@@ -109,8 +112,8 @@ func (s *Store) RiderCharges(ctx context.Context, rider trips.RiderID, limit int
 	return out, nil
 }
 
-func (s *Store) yieldCharges(ctx context.Context, where string, args []any, take func(payments.Charge) error) error {
-	return s.read.queryEach(ctx, chargeSQL+where, args, func(rows *sql.Rows) error {
+func yieldCharges(ctx context.Context, from *statements, where string, args []any, take func(payments.Charge) error) error {
+	return from.queryEach(ctx, chargeSQL+where, args, func(rows *sql.Rows) error {
 		var c payments.Charge
 		var at int64
 		if err := rows.Scan(chargeFields(&c, &at)...); err != nil {

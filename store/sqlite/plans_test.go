@@ -11,11 +11,10 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// askEverything calls what a busy node calls, so that all its statements are
-// prepared.
-func askEverything(t *testing.T, s *Store) {
+// runAllQueries calls every method once, so that all statements are prepared.
+func runAllQueries(t *testing.T, s *Store) {
 	t.Helper()
-	ctx, trip := t.Context(), request(t, s, "ada")
+	ctx, trip := t.Context(), requestTrip(t, s, "ada")
 	rider, driver := trips.Rider("ada"), trips.Driver("chidi")
 	check := func(_ any, err error) {
 		t.Helper()
@@ -56,7 +55,7 @@ func askEverything(t *testing.T, s *Store) {
 	check(s.ListTrips(ctx, driver, noon, 10))
 	_, _, err := s.ResumeStates(ctx, []trips.ResumeQuery{{Who: rider, Trip: trip.ID}})
 	check(nil, err)
-	check(s.RecordedEvent(ctx, asked("ada", "ask").Key))
+	check(s.RecordedEvent(ctx, newRequest("ada", "ask").Key))
 	check(s.AcquireLease(ctx, "relay", 1e12))
 	told, err := s.PendingMessages(ctx, 10)
 	check(told, err)
@@ -64,16 +63,16 @@ func askEverything(t *testing.T, s *Store) {
 }
 
 func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {
-	s := open(t, Options{Relaxed: true})
-	askEverything(t, s)
+	s := openStore(t, Options{Relaxed: true})
+	runAllQueries(t, s)
 
 	for _, statements := range []*statements{s.read, s.writer.stmts} {
 		for query := range statements.prepared {
-			for _, step := range plan(t, s, query) {
+			for _, step := range explainPlan(t, s, query) {
 				// The one row there is, and an index of nothing but open trips,
 				// in order.
 				harmless := step == "SCAN relay" || step == "SCAN t USING INDEX trips_open" ||
-					// the questions themselves
+					// The resume queries themselves.
 					strings.HasPrefix(step, "SCAN q VIRTUAL TABLE")
 				if strings.Contains(step, "TEMP B-TREE") || (strings.HasPrefix(step, "SCAN") && !harmless) {
 					t.Errorf("%s\n%s", step, query)
@@ -83,15 +82,15 @@ func TestNoQuestionOfABusyNodeReadsAWholeTableOrSorts(t *testing.T) {
 	}
 }
 
-// plan returns the steps that SQLite would take.
-func plan(t *testing.T, s *Store, query string) (steps []string) {
+// explainPlan returns the steps that SQLite would take.
+func explainPlan(t *testing.T, s *Store, query string) (steps []string) {
 	t.Helper()
 	if !strings.Contains(query, "FROM") && !strings.HasPrefix(query, "UPDATE") {
 		return nil
 	}
 
 	args := make([]any, 10)
-	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args[:parameters(query)]...)
+	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args[:countParameters(query)]...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, query)
 	}
@@ -108,7 +107,7 @@ func plan(t *testing.T, s *Store, query string) (steps []string) {
 	return steps
 }
 
-func parameters(query string) int {
+func countParameters(query string) int {
 	if strings.Contains(query, "?2") {
 		return 2
 	}

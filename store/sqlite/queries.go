@@ -14,7 +14,7 @@ import (
 const currentTripSQL = `SELECT e.payload FROM trips t JOIN trip_events e ON e.trip_id = t.id AND e.seq = t.version WHERE `
 
 // Trip returns a trip, or trips.ErrNotFound.
-func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
+func (s *tripStore) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 	t, err := s.queryTrip(ctx, `t.id = ?`, string(id))
 	if err != nil {
 		return t, fmt.Errorf("trip %s: %w", id, err)
@@ -23,7 +23,7 @@ func (s *Store) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
 }
 
 // ActiveTrip returns the actor's active trip, or trips.ErrNotFound.
-func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
+func (s *tripStore) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	column, ok := tripColumns[a.Role]
 	if !ok {
 		return trips.Trip{}, fmt.Errorf("active trip of %s: %w", a, trips.ErrNotFound)
@@ -40,9 +40,9 @@ func (s *Store) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, erro
 // trips.
 var tripColumns = map[trips.Role]string{trips.RoleRider: "t.rider", trips.RoleDriver: "t.driver"}
 
-func (s *Store) queryTrip(ctx context.Context, where string, args ...any) (trips.Trip, error) {
+func (db *database) queryTrip(ctx context.Context, where string, args ...any) (trips.Trip, error) {
 	var payload []byte
-	if err := s.read.queryOne(ctx, currentTripSQL+where, args, &payload); err != nil {
+	if err := db.read.queryOne(ctx, currentTripSQL+where, args, &payload); err != nil {
 		return trips.Trip{}, err
 	}
 	ev, err := decodeEvent(payload)
@@ -50,17 +50,17 @@ func (s *Store) queryTrip(ctx context.Context, where string, args ...any) (trips
 }
 
 // OpenTrips returns trips that wait for a driver, oldest first.
-func (s *Store) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
+func (s *tripStore) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, `state = 'requested' ORDER BY requested_at, id LIMIT ?`, max(0, limit))
 }
 
 // TripsWithDriver returns all active trips that have a driver.
-func (s *Store) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
+func (s *tripStore) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
 	return s.queryTrips(ctx, activeSQL+` AND driver IS NOT NULL`)
 }
 
 // ListTrips returns the actor's trips requested before a time, newest first.
-func (s *Store) ListTrips(ctx context.Context, a trips.Actor, until time.Time, limit int) ([]trips.Trip, error) {
+func (s *tripStore) ListTrips(ctx context.Context, a trips.Actor, until time.Time, limit int) ([]trips.Trip, error) {
 	column, ok := tripColumns[a.Role]
 	if !ok {
 		return nil, nil
@@ -69,9 +69,9 @@ func (s *Store) ListTrips(ctx context.Context, a trips.Actor, until time.Time, l
 		a.ID, firstMicrosecondFrom(until), max(0, limit))
 }
 
-func (s *Store) queryTrips(ctx context.Context, where string, args ...any) ([]trips.Trip, error) {
+func (db *database) queryTrips(ctx context.Context, where string, args ...any) ([]trips.Trip, error) {
 	var out []trips.Trip
-	err := s.yieldEvents(ctx, currentTripSQL+where, args, func(ev trips.Event) { out = append(out, ev.Trip) })
+	err := db.yieldEvents(ctx, currentTripSQL+where, args, func(ev trips.Event) { out = append(out, ev.Trip) })
 	if err != nil {
 		return nil, fmt.Errorf("list trips: %w", err)
 	}
@@ -79,7 +79,7 @@ func (s *Store) queryTrips(ctx context.Context, where string, args ...any) ([]tr
 }
 
 // Events returns a trip's events numbered above after, in order.
-func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
+func (s *tripStore) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
 	var out []trips.Event
 	err := s.yieldEvents(ctx, `SELECT payload FROM trip_events WHERE trip_id = ? AND seq > ? ORDER BY seq`,
 		[]any{string(id), after}, func(ev trips.Event) { out = append(out, ev) })
@@ -89,8 +89,8 @@ func (s *Store) Events(ctx context.Context, id trips.TripID, after uint32) ([]tr
 	return out, nil
 }
 
-func (s *Store) yieldEvents(ctx context.Context, query string, args []any, take func(trips.Event)) error {
-	return s.read.queryEach(ctx, query, args, func(rows *sql.Rows) error {
+func (db *database) yieldEvents(ctx context.Context, query string, args []any, take func(trips.Event)) error {
+	return db.read.queryEach(ctx, query, args, func(rows *sql.Rows) error {
 		var payload sql.RawBytes
 		if err := rows.Scan(&payload); err != nil {
 			return err

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// asNobody runs f on a thread that may do to files only what everybody may,
-// also when the test runs as root.
-func asNobody(t *testing.T, f func()) {
+// runUnprivileged runs f on a thread without privileges on files, also when the
+// test runs as root.
+func runUnprivileged(t *testing.T, f func()) {
 	if os.Geteuid() != 0 {
 		f()
 		return
@@ -20,7 +20,7 @@ func asNobody(t *testing.T, f func()) {
 	go func() {
 		defer close(done)
 
-		// and never unlocked: the thread ends with the goroutine
+		// The thread is never unlocked and ends with the goroutine.
 		runtime.LockOSThread()
 		if err := syscall.Setfsuid(65534); err != nil {
 			t.Error(err)
@@ -39,7 +39,7 @@ func TestAFolderWithoutPermissionIsNamedWithWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// the test's own, for all attempts at it
+	// The parent folder must let every user through.
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,8 @@ func TestAFolderWithoutPermissionIsNamedWithWhatToDo(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) }) // so that it can be removed
 
-	asNobody(t, func() {
-		mustSay(t, filepath.Join(dir, "new.db"), "let this user write there")
-		mustSay(t, mine, "let this user write there")
+	runUnprivileged(t, func() {
+		checkOpenError(t, filepath.Join(dir, "new.db"), "let this user write there")
+		checkOpenError(t, mine, "let this user write there")
 	})
 }

@@ -10,10 +10,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// refundStore keeps refunds; see payments.RefundStore.
+type refundStore struct{ *database }
+
 // RequestRefund records that a trip's charge goes back; see
 // payments.RefundStore.
-func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
-	_, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
+func (s *refundStore) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+	_, err := writeCommitted(ctx, s.database, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
 			SELECT trip_id, ?, minor, currency, ?, ? FROM charges WHERE trip_id = ?
 			ON CONFLICT (trip_id) DO UPDATE SET state = 'asked', ended_at = NULL, reason = excluded.reason,
@@ -28,9 +31,9 @@ func (s *Store) RequestRefund(ctx context.Context, id trips.TripID, reason strin
 
 // FinishRefund records what the provider made of a refund; see
 // payments.RefundStore.
-func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
+func (s *refundStore) FinishRefund(ctx context.Context, id trips.TripID, state payments.RefundState, providerID string,
 	at time.Time) (payments.Refund, error) {
-	_, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
+	_, err := writeCommitted(ctx, s.database, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `UPDATE refunds SET state = ?, provider_id = ?, ended_at = ?
 			WHERE trip_id = ? AND state = 'asked'`, string(state), providerID, storedTime(at).UnixMicro(), string(id))
 	})
@@ -41,9 +44,9 @@ func (s *Store) FinishRefund(ctx context.Context, id trips.TripID, state payment
 }
 
 // Refund returns a trip's refund, or trips.ErrNotFound.
-func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
+func (s *refundStore) Refund(ctx context.Context, id trips.TripID) (payments.Refund, error) {
 	var found []payments.Refund
-	err := s.yieldRefunds(ctx, `WHERE trip_id = ?`, []any{string(id)}, appendTo(&found))
+	err := yieldRefunds(ctx, s.read, `WHERE trip_id = ?`, []any{string(id)}, appendTo(&found))
 	if err == nil && len(found) == 0 {
 		err = trips.ErrNotFound
 	}
@@ -54,9 +57,9 @@ func (s *Store) Refund(ctx context.Context, id trips.TripID) (payments.Refund, e
 }
 
 // OpenRefunds returns refunds that have no end yet, oldest first.
-func (s *Store) OpenRefunds(ctx context.Context, until time.Time, limit int) ([]payments.Refund, error) {
+func (s *refundStore) OpenRefunds(ctx context.Context, until time.Time, limit int) ([]payments.Refund, error) {
 	var found []payments.Refund
-	err := s.yieldRefunds(ctx, `WHERE state = 'asked' AND asked_at < ? ORDER BY asked_at, trip_id LIMIT ?`,
+	err := yieldRefunds(ctx, s.read, `WHERE state = 'asked' AND asked_at < ? ORDER BY asked_at, trip_id LIMIT ?`,
 		[]any{firstMicrosecondFrom(until), max(0, limit)}, appendTo(&found))
 	if err != nil {
 		return nil, fmt.Errorf("refunds without an end: %w", err)
@@ -72,8 +75,8 @@ func appendTo(list *[]payments.Refund) func(payments.Refund) error {
 	}
 }
 
-func (s *Store) yieldRefunds(ctx context.Context, where string, args []any, take func(payments.Refund) error) error {
-	return s.read.queryEach(ctx, `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at
+func yieldRefunds(ctx context.Context, from *statements, where string, args []any, take func(payments.Refund) error) error {
+	return from.queryEach(ctx, `SELECT trip_id, reference, minor, currency, reason, state, provider_id, asked_at, ended_at
 		FROM refunds `+where, args, func(rows *sql.Rows) error {
 		var r payments.Refund
 		var asked int64

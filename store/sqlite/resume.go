@@ -11,8 +11,12 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
+// resumeReader reads the state that a reconnecting client needs; see
+// store.Store.
+type resumeReader struct{ *database }
+
 // ResumeStates answers many resume queries in one statement; see store.Store.
-func (s *Store) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+func (s *resumeReader) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
 ) {
 	people := make([][3]string, len(queries))

@@ -36,8 +36,8 @@ var empty = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// open returns a new store in a folder of the test's own.
-func open(t testing.TB, o Options) *Store {
+// openStore returns a new store in a folder of the test's own.
+func openStore(t testing.TB, o Options) *Store {
 	t.Helper()
 	bytes, err := empty()
 	if err != nil {
@@ -65,5 +65,5 @@ func open(t testing.TB, o Options) *Store {
 
 func TestSQLiteKeepsEveryPromiseOfAStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, Options{Relaxed: true}) })
+	storetest.Run(t, func(t testing.TB) storetest.Store { return openStore(t, Options{Relaxed: true}) })
 }

@@ -14,8 +14,12 @@ import (
 // SQLite uses them.
 const activeSQL = `state IN ('requested', 'reserved', 'arrived', 'on_trip')`
 
+// tripStore keeps trips, their events and the commands that made them; see
+// trips.Store.
+type tripStore struct{ *database }
+
 // Apply commits a move; see trips.Store.
-func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
+func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	ev := m.Event
 	ev.At, ev.Trip = storedTime(ev.At), storedTrip(ev.Trip)
 	payload, err := json.Marshal(ev)
@@ -23,7 +27,7 @@ func (s *Store) Apply(ctx context.Context, m trips.Command) (trips.Event, error)
 		return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 	}
 
-	return writeCommitted(ctx, s, func(tx *statements) (trips.Event, error) {
+	return writeCommitted(ctx, s.database, func(tx *statements) (trips.Event, error) {
 		was, err := recordedEvent(context.Background(), tx, m.Key)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
@@ -95,13 +99,13 @@ func addToOutbox(tx *statements, n trips.OutboxMessage) error {
 }
 
 // RecordedEvent returns what a command led to; see trips.Store.
-func (s *Store) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+func (s *tripStore) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	return recordedEvent(ctx, s.read, k)
 }
 
 // Abandon abandons a command; see trips.Store.
-func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
-	n, err := writeCommitted(ctx, s, func(tx *statements) (int64, error) {
+func (s *tripStore) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+	n, err := writeCommitted(ctx, s.database, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
 			VALUES (?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Fingerprint)
 	})
@@ -115,7 +119,7 @@ func (s *Store) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Even
 }
 
 // recordedEvent returns what a command led to. Its errors are
-// trips.ErrNotFound, ErrVoid and ErrKeyReused.
+// trips.ErrNotFound, ErrAbandoned and ErrKeyReused.
 func recordedEvent(ctx context.Context, from *statements, k trips.IdempotencyKey) (trips.Event, error) {
 	var printed string
 	var payload []byte

@@ -13,8 +13,8 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// asked is a rider's request under a command id.
-func asked(rider trips.RiderID, id string) trips.Command {
+// newRequest returns a rider's request under a command id.
+func newRequest(rider trips.RiderID, id string) trips.Command {
 	ev, err := trips.Request(trips.TripID("trip-"+string(rider)), rider, marina, airport, quote, noon)
 	if err != nil {
 		panic(err)
@@ -22,10 +22,10 @@ func asked(rider trips.RiderID, id string) trips.Command {
 	return trips.Command{Key: trips.IdempotencyKey{Actor: ev.By, ID: id, Fingerprint: "request"}, Event: ev}
 }
 
-// request opens a rider's trip.
-func request(t *testing.T, s *Store, rider trips.RiderID) trips.Trip {
+// requestTrip opens a rider's trip.
+func requestTrip(t *testing.T, s *Store, rider trips.RiderID) trips.Trip {
 	t.Helper()
-	ev, err := s.Apply(t.Context(), asked(rider, "ask"))
+	ev, err := s.Apply(t.Context(), newRequest(rider, "ask"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,16 +33,16 @@ func request(t *testing.T, s *Store, rider trips.RiderID) trips.Trip {
 }
 
 func TestAFullDiskIsNamedAndTheStoreGoesOnOnceThereIsSpace(t *testing.T) {
-	s := open(t, Options{})
-	kept := request(t, s, "ada")
+	s := openStore(t, Options{})
+	kept := requestTrip(t, s, "ada")
 
-	// Nobody else uses the connection while nothing is asked.
+	// The writer does not use its connection while no job is queued.
 	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil {
 		t.Fatal(err)
 	}
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
-		_, err = s.Apply(t.Context(), asked(trips.RiderID(fmt.Sprint("rider-", i)), "ask"))
+		_, err = s.Apply(t.Context(), newRequest(trips.RiderID(fmt.Sprint("rider-", i)), "ask"))
 	}
 	if err == nil || !strings.Contains(err.Error(), "disk is full") || !strings.Contains(err.Error(), s.path) {
 		t.Fatalf("got %v", err)
@@ -54,16 +54,16 @@ func TestAFullDiskIsNamedAndTheStoreGoesOnOnceThereIsSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	request(t, s, "bola")
+	requestTrip(t, s, "bola")
 }
 
 func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
-	s := open(t, Options{})
+	s := openStore(t, Options{})
 	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA busy_timeout = 1`); err != nil {
 		t.Fatal(err)
 	}
 
-	other, err := raw(t, s.path).Conn(t.Context())
+	other, err := openRaw(t, s.path).Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	_, err = s.Apply(t.Context(), asked("ada", "ask"))
+	_, err = s.Apply(t.Context(), newRequest("ada", "ask"))
 	if err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("got %v", err)
 	}
@@ -84,12 +84,12 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	request(t, s, "ada")
+	requestTrip(t, s, "ada")
 }
 
-// batch commits moves together, as if all had been asked during one commit, and
-// returns the verdicts.
-func batch(s *Store, moves ...func(tx *statements) error) []error {
+// commitTogether commits moves in one batch, as if all had arrived during one
+// commit, and returns their results.
+func commitTogether(s *Store, moves ...func(tx *statements) error) []error {
 	var jobs []*job
 	for _, do := range moves {
 		jobs = append(jobs, &job{ctx: context.Background(), do: do})
@@ -103,17 +103,17 @@ func batch(s *Store, moves ...func(tx *statements) error) []error {
 	return verdicts
 }
 
-// opening writes the row of a new trip, then perhaps fails.
-func opening(rider trips.RiderID, then error) func(tx *statements) error {
+// openTrip writes the row of a new trip, then perhaps fails.
+func openTrip(rider trips.RiderID, then error) func(tx *statements) error {
 	return func(tx *statements) error {
-		return errors.Join(updateTripRow(tx, asked(rider, "ask").Event.Trip), then)
+		return errors.Join(updateTripRow(tx, newRequest(rider, "ask").Event.Trip), then)
 	}
 }
 
 func TestInOneCommitTheLoserLeavesNothingAndTheOthersWin(t *testing.T) {
-	s := open(t, Options{})
+	s := openStore(t, Options{})
 	changed := errors.New("changed my mind")
-	got := batch(s, opening("ada", nil), opening("bola", changed), opening("ada", nil), opening("chi", nil))
+	got := commitTogether(s, openTrip("ada", nil), openTrip("bola", changed), openTrip("ada", nil), openTrip("chi", nil))
 	for i, want := range []error{nil, changed, trips.ErrRiderBusy, nil} {
 		if !errors.Is(got[i], want) || (want == nil) != (got[i] == nil) {
 			t.Errorf("verdict %d: %v, want %v", i, got[i], want)
@@ -130,42 +130,42 @@ func TestInOneCommitTheLoserLeavesNothingAndTheOthersWin(t *testing.T) {
 }
 
 func TestWhenACommitFailsNobodyInItIsToldAnythingElse(t *testing.T) {
-	s := open(t, Options{})
+	s := openStore(t, Options{})
 
 	// The second one loses against the first; but when the first one's trip is
 	// not kept, that is no longer true.
 	lost := func(tx *statements) error {
-		// what SQLite does when the disk fails
+		// SQLite does this when the disk fails.
 		_, err := tx.exec(context.Background(), `ROLLBACK`)
 		return errors.Join(err, errors.New("disk on fire"))
 	}
 
-	for i, err := range batch(s, opening("ada", nil), lost, opening("ada", nil)) {
+	for i, err := range commitTogether(s, openTrip("ada", nil), lost, openTrip("ada", nil)) {
 		if err == nil {
 			t.Errorf("verdict %d is a success", i)
 		}
 	}
 
-	if got := batch(s, opening("ada", nil)); got[0] != nil {
+	if got := commitTogether(s, openTrip("ada", nil)); got[0] != nil {
 		t.Errorf("afterwards: %v", got[0])
 	}
 }
 
 func TestWhoGaveUpWaitingBeforeTheCommitLeavesNothing(t *testing.T) {
-	s := open(t, Options{})
+	s := openStore(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	j := &job{ctx: ctx, do: opening("ada", nil)}
+	j := &job{ctx: ctx, do: openTrip("ada", nil)}
 	if err := s.writer.commitBatch([]*job{j}); err != nil || !errors.Is(j.err, context.Canceled) {
 		t.Errorf("%v, %v", err, j.err)
 	}
 
-	request(t, s, "ada")
+	requestTrip(t, s, "ada")
 }
 
 func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
 	t.Parallel()
-	s := open(t, Options{Relaxed: true})
+	s := openStore(t, Options{Relaxed: true})
 
 	other, err := Open(t.Context(), s.path, Options{Relaxed: true})
 	if err != nil {
@@ -173,7 +173,7 @@ func TestTwoProgramsOnOneFileNeverGiveATripTwice(t *testing.T) {
 	}
 	defer other.Close()
 	for round := range 20 {
-		trip := request(t, s, trips.RiderID(fmt.Sprint("rider-", round)))
+		trip := requestTrip(t, s, trips.RiderID(fmt.Sprint("rider-", round)))
 		verdicts := make(chan error)
 		for i, store := range []*Store{s, other} {
 			go func() {

@@ -53,7 +53,7 @@ func openWriter(ctx context.Context, path, source string) (*writer, error) {
 	return w, nil
 }
 
-// close waits until the writer has ended. Jobs in hand are finished.
+// close waits until the writer has ended. Jobs that it has taken are finished.
 func (w *writer) close() (err error) {
 	w.once.Do(func() {
 		close(w.quit)
@@ -67,7 +67,7 @@ func (w *writer) close() (err error) {
 // committed. When ctx ends it returns early, and the work may still be done. A
 // do that fails leaves nothing behind. It shares a commit with other jobs, so
 // it may only read and write through tx.
-func writeCommitted[T any](ctx context.Context, s *Store, do func(tx *statements) (T, error)) (T, error) {
+func writeCommitted[T any](ctx context.Context, db *database, do func(tx *statements) (T, error)) (T, error) {
 	var out, none T
 	j := &job{ctx: ctx, done: make(chan error, 1), do: func(tx *statements) (err error) {
 		out, err = do(tx)
@@ -75,8 +75,8 @@ func writeCommitted[T any](ctx context.Context, s *Store, do func(tx *statements
 	}}
 
 	select {
-	case s.writer.work <- j:
-	case <-s.writer.quit:
+	case db.writer.work <- j:
+	case <-db.writer.quit:
 		return none, ErrClosed
 	case <-ctx.Done():
 		return none, ctx.Err()
@@ -137,7 +137,7 @@ func (w *writer) collectBatch(batch []*job) []*job {
 // nothing of it happened, since SQLite rolls back what it cannot commit, and no
 // result holds, since it may rest on what another job wrote.
 func (w *writer) commitBatch(batch []*job) error {
-	// callers' contexts must not break each other's transaction
+	// A caller's context must not break the transaction of the others.
 	ctx := context.Background()
 	if _, err := w.stmts.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return err

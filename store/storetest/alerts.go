@@ -17,7 +17,7 @@ var alertStories = []story{
 	{"a call for help is kept, told, raised once and acknowledged once", alertLifecycle},
 	{"a call sent again is one alert, and its id is for nothing else", alertSentAgain},
 	{"sixteen nodes that do the same at once do it once", alertsAtOnce},
-	{"nobody calls from an unknown trip", alertOnUnknownTrip},
+	{"an unknown trip takes no alerts", alertOnUnknownTrip},
 	{"open alerts come newest first, a person's alerts and an auditor's oldest first", alertsListed},
 }
 
@@ -65,14 +65,15 @@ func alertLifecycle(w *world) {
 	checkEqual(w, "acknowledged again", mustReturn[sos.Alert](w)(w.AcknowledgeAlert(w.Context(), a.ID, w.nextTime())), a)
 	checkSame(w, "open when acknowledged", mustReturn[[]sos.Alert](w)(w.OpenAlerts(w.Context(), 9)), nil)
 	checkSame(w, "of the rider", mustReturn[[]sos.Alert](w)(w.AlertsOf(w.Context(), a.From, t.ID)), []sos.Alert{a})
-	w.checkAlertNotices(t, asked, a)
+	w.checkAlertMessages(t, asked, a)
 }
 
-// checkAlertNotices checks the notices of an alert, after the four of its trip.
-func (w *world) checkAlertNotices(t trips.Trip, want ...sos.Alert) {
+// checkAlertMessages checks the outbox messages of an alert, after the four of
+// its trip.
+func (w *world) checkAlertMessages(t trips.Trip, want ...sos.Alert) {
 	w.Helper()
 	told := w.awaitPending(6)[4:]
-	checkEqual(w, "notices", len(told), len(want))
+	checkEqual(w, "outbox messages", len(told), len(want))
 
 	for i, n := range told {
 		var got sos.Alert
@@ -92,7 +93,7 @@ func alertSentAgain(w *world) {
 	first := w.keepAlert(t, "1")
 	again := w.newAlert(t, "1")
 	checkEqual(w, "again", mustReturn[sos.Alert](w)(w.AddAlert(w.Context(), again)), first)
-	checkEqual(w, "notices", len(w.awaitPending(5)), 5)
+	checkEqual(w, "outbox messages", len(w.awaitPending(5)), 5)
 	again.Text = "other"
 	if _, err := w.AddAlert(w.Context(), again); !errors.Is(err, trips.ErrKeyReused) {
 		w.Errorf("other words: %v", err)
@@ -139,7 +140,7 @@ func alertsAtOnce(w *world) {
 	checkEqual(w, "alerts", ids[first.ID], n)
 	checkEqual(w, "raised", raised, 1)
 	checkEqual(w, "different times of acknowledgement", len(acked), 1)
-	checkEqual(w, "notices", len(w.awaitPending(6)), 6)
+	checkEqual(w, "outbox messages", len(w.awaitPending(6)), 6)
 }
 
 func alertOnUnknownTrip(w *world) {
@@ -181,7 +182,7 @@ func alertsListed(w *world) {
 	}
 
 	var audited []sos.Alert
-	w.must(w.AuditAlerts(w.Context(), func(a sos.Alert) error { audited = append(audited, a); return nil }))
+	w.checkNoError(w.AuditAlerts(w.Context(), func(a sos.Alert) error { audited = append(audited, a); return nil }))
 	checkSame(w, "audited", audited, all)
 	enough, seen := errors.New("seen enough"), 0
 	err := w.AuditAlerts(w.Context(), func(sos.Alert) error { seen++; return enough })

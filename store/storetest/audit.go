@@ -29,7 +29,7 @@ func auditSeesAll(w *world) {
 
 	open := w.requestTrip("waiting")
 	kept[open.ID] = open
-	w.must(w.AuditTrips(w.Context(), func(t trips.Trip) error {
+	w.checkNoError(w.AuditTrips(w.Context(), func(t trips.Trip) error {
 		checkEqual(w, "trip", t, kept[t.ID])
 		delete(kept, t.ID)
 		return nil
@@ -37,7 +37,7 @@ func auditSeesAll(w *world) {
 
 	checkEqual(w, "trips not seen", len(kept), 0)
 	events := map[trips.TripID]uint32{}
-	w.must(w.AuditEvents(w.Context(), func(seq uint32, ev trips.Event) error {
+	w.checkNoError(w.AuditEvents(w.Context(), func(seq uint32, ev trips.Event) error {
 		events[ev.Trip.ID]++
 		checkEqual(w, "number", seq, events[ev.Trip.ID])
 		one := mustReturn[[]trips.Event](w)(w.Events(w.Context(), ev.Trip.ID, seq-1))[0]
@@ -48,7 +48,7 @@ func auditSeesAll(w *world) {
 	checkEqual(w, "trips with events", len(events), 21)
 	w.checkAuditedChat()
 
-	w.must(w.AuditCharges(w.Context(), func(c payments.Charge) error {
+	w.checkNoError(w.AuditCharges(w.Context(), func(c payments.Charge) error {
 		checkEqual(w, "charge", c, charges[c.Trip])
 		delete(charges, c.Trip)
 		return nil
@@ -61,7 +61,7 @@ func (w *world) checkAuditedChat() {
 	w.Helper()
 	var before chat.Message
 	n := 0
-	w.must(w.AuditChat(w.Context(), func(m chat.Message) error {
+	w.checkNoError(w.AuditChat(w.Context(), func(m chat.Message) error {
 		n++
 		if m.Trip == before.Trip {
 			checkEqual(w, "number", m.Seq, before.Seq+1)
@@ -80,8 +80,8 @@ func (w *world) checkAuditedChat() {
 	checkEqual(w, "messages", n, 40)
 }
 
-// must ends the story on an error.
-func (w *world) must(err error) {
+// checkNoError ends the story on an error.
+func (w *world) checkNoError(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
@@ -110,7 +110,7 @@ func auditOrderOfMoves(w *world) {
 
 	made(long.Arrive(trips.Driver("driver"), w.nextTime()))
 	var got []trips.Event
-	w.must(w.AuditEvents(w.Context(), func(_ uint32, ev trips.Event) error {
+	w.checkNoError(w.AuditEvents(w.Context(), func(_ uint32, ev trips.Event) error {
 		got = append(got, ev)
 		return nil
 	}))
@@ -142,7 +142,7 @@ func auditOrderOfDrivers(w *world) {
 	})
 
 	has, seq := map[trips.Actor]trips.TripID{}, map[trips.TripID]uint32{}
-	w.must(w.AuditEvents(w.Context(), func(n uint32, ev trips.Event) error {
+	w.checkNoError(w.AuditEvents(w.Context(), func(n uint32, ev trips.Event) error {
 		seq[ev.Trip.ID]++
 		checkEqual(w, "number", n, seq[ev.Trip.ID])
 

@@ -15,7 +15,7 @@ var chatStories = []story{
 	{"what is said is numbered and read back in order", chatInOrder},
 	{"a message sent again is said once", messageSentAgain},
 	{"sixty-four messages at once are numbered without gaps", messagesAtOnce},
-	{"nobody talks on an unknown trip", messageOnUnknownTrip},
+	{"an unknown trip takes no messages", messageOnUnknownTrip},
 }
 
 func chatInOrder(w *world) {
@@ -67,7 +67,7 @@ func messageSentAgain(w *world) {
 		w.Errorf("another text: %v", err)
 	}
 	checkEqual(w, "messages", len(mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), t.ID, 0, 10))), 2)
-	checkEqual(w, "notices", len(w.awaitPending(6)), 6)
+	checkEqual(w, "outbox messages", len(w.awaitPending(6)), 6)
 
 	other := w.rideToOnTrip("another rider", "another driver")
 	m.Trip = other.ID
@@ -116,6 +116,6 @@ func messageOnUnknownTrip(w *world) {
 	checkEqual(w, "history", len(mustReturn[[]chat.Message](w)(w.ChatHistory(w.Context(), "nowhere", 0, 10))), 0)
 	n, _, err := w.Backlog(w.Context())
 	if err != nil || n != 0 {
-		w.Errorf("%d notices, %v", n, err)
+		w.Errorf("%d outbox messages, %v", n, err)
 	}
 }

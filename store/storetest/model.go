@@ -10,7 +10,7 @@ import (
 )
 
 var modelStories = []story{
-	{"a store does what the state machine says, whatever is asked in whatever order", randomMoves},
+	{"a store does what the state machine says, for any commands in any order", randomMoves},
 }
 
 // model is what the store should hold: three riders, two drivers, and all
@@ -28,20 +28,20 @@ func randomMoves(w *world) {
 	rapid.Check(w.T, func(r *rapid.T) {
 		m := &model{w: w, prefix: w.nextID("city"), history: map[trips.TripID][]trips.Event{}}
 		r.Repeat(map[string]func(*rapid.T){
-			"ask":    m.ask,
-			"move":   m.move,
-			"resend": m.resend,
-			"":       m.check,
+			"ask":    m.requestTrip,
+			"move":   m.moveTrip,
+			"resend": m.resendCommand,
+			"":       m.checkTrips,
 		})
 	})
 }
 
-func (m *model) person(r *rapid.T, kind string, n int) string {
+func (m *model) drawPerson(r *rapid.T, kind string, n int) string {
 	return fmt.Sprint(m.prefix, "-", kind, "-", rapid.IntRange(1, n).Draw(r, kind))
 }
 
-// active returns the trip that binds an actor.
-func (m *model) active(a trips.Actor) (trips.Trip, bool) {
+// activeTrip returns the trip that binds an actor.
+func (m *model) activeTrip(a trips.Actor) (trips.Trip, bool) {
 	for _, id := range m.ids {
 		evs := m.history[id]
 		if t := evs[len(evs)-1].Trip; t.State.IsActive() && a.Role != trips.RoleSystem && t.Concerns(a) {
@@ -51,17 +51,17 @@ func (m *model) active(a trips.Actor) (trips.Trip, bool) {
 	return trips.Trip{}, false
 }
 
-func (m *model) ask(r *rapid.T) {
-	rider := trips.RiderID(m.person(r, "rider", 3))
+func (m *model) requestTrip(r *rapid.T) {
+	rider := trips.RiderID(m.drawPerson(r, "rider", 3))
 	var want error
-	if _, busy := m.active(trips.Rider(rider)); busy {
+	if _, busy := m.activeTrip(trips.Rider(rider)); busy {
 		want = trips.ErrRiderBusy
 	}
-	m.apply(r, m.w.newRequest(rider), want)
+	m.applyAndRecord(r, m.w.newRequest(rider), want)
 }
 
-// move tries any transition of any version of any trip.
-func (m *model) move(r *rapid.T) {
+// moveTrip tries any transition of any version of any trip.
+func (m *model) moveTrip(r *rapid.T) {
 	if len(m.ids) == 0 {
 		r.Skip("no trip yet")
 	}
@@ -69,13 +69,13 @@ func (m *model) move(r *rapid.T) {
 	back := rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(r, "versions back")
 	t := evs[max(0, len(evs)-1-back)].Trip
 
-	ev, err := m.verb(r, t)
+	ev, err := m.drawTransition(r, t)
 	if err != nil {
-		return // illegal: a desk would not have asked the store
+		return // illegal: trips.Service would not have asked the store
 	}
 
 	var want error
-	_, busy := m.active(trips.Driver(ev.Trip.Driver))
+	_, busy := m.activeTrip(trips.Driver(ev.Trip.Driver))
 	switch {
 	case int(t.Version) != len(evs):
 		want = trips.ErrConflict
@@ -83,11 +83,11 @@ func (m *model) move(r *rapid.T) {
 		want = trips.ErrTaken
 	}
 
-	m.apply(r, ev, want)
+	m.applyAndRecord(r, ev, want)
 }
 
-func (m *model) verb(r *rapid.T, t trips.Trip) (trips.Event, error) {
-	driver, at := trips.DriverID(m.person(r, "driver", 2)), m.w.nextTime()
+func (m *model) drawTransition(r *rapid.T, t trips.Trip) (trips.Event, error) {
+	driver, at := trips.DriverID(m.drawPerson(r, "driver", 2)), m.w.nextTime()
 	if t.Driver != "" && rapid.Bool().Draw(r, "its own driver") {
 		driver = t.Driver
 	}
@@ -106,10 +106,10 @@ func (m *model) verb(r *rapid.T, t trips.Trip) (trips.Event, error) {
 		return t.Cancel(by, "any", at)
 	}
 
-	return t.Expire(trips.System("node"), "nobody came", at)
+	return t.Expire(trips.System("node"), "no driver found", at)
 }
 
-func (m *model) apply(r *rapid.T, ev trips.Event, want error) {
+func (m *model) applyAndRecord(r *rapid.T, ev trips.Event, want error) {
 	move := newMove(m.w.nextID(m.prefix), ev)
 	got, err := m.w.Apply(m.w.Context(), move)
 	if !errors.Is(err, want) {
@@ -127,8 +127,9 @@ func (m *model) apply(r *rapid.T, ev trips.Event, want error) {
 	m.sent, m.answers = append(m.sent, move), append(m.answers, got)
 }
 
-// resend repeats any earlier command, as it was or asking for something else.
-func (m *model) resend(r *rapid.T) {
+// resendCommand repeats any earlier command, as it was or asking for something
+// else.
+func (m *model) resendCommand(r *rapid.T) {
 	if len(m.sent) == 0 {
 		r.Skip("nothing sent yet")
 	}
@@ -148,8 +149,8 @@ func (m *model) resend(r *rapid.T) {
 	}
 }
 
-// check compares every trip and every person's active trip.
-func (m *model) check(r *rapid.T) {
+// checkTrips compares every trip and every person's active trip.
+func (m *model) checkTrips(r *rapid.T) {
 	ctx := m.w.Context()
 	if len(m.ids) == 0 {
 		return
@@ -165,9 +166,9 @@ func (m *model) check(r *rapid.T) {
 		r.Fatalf("trip %+v, %v", t, err)
 	}
 
-	for _, a := range []trips.Actor{trips.Rider(trips.RiderID(m.person(r, "rider", 3))),
-		trips.Driver(trips.DriverID(m.person(r, "driver", 2)))} {
-		want, has := m.active(a)
+	for _, a := range []trips.Actor{trips.Rider(trips.RiderID(m.drawPerson(r, "rider", 3))),
+		trips.Driver(trips.DriverID(m.drawPerson(r, "driver", 2)))} {
+		want, has := m.activeTrip(a)
 		if t, err := m.w.ActiveTrip(ctx, a); t != want || (err == nil) != has {
 			r.Fatalf("%s has %+v, %v; want %+v", a, t, err, want)
 		}

@@ -174,7 +174,7 @@ func sentAgain(w *world) {
 
 	again := asked
 
-	// the desk gives each request a new id
+	// trips.Service gives each request a new id.
 	again.Trip.ID, again.At = "another id", w.nextTime()
 
 	for range 2 {
@@ -190,7 +190,7 @@ func sentAgain(w *world) {
 	m.Key.Fingerprint = newMove("here", accept).Key.Fingerprint
 	checkEqual(w, "arrival", mustReturn[trips.Event](w)(w.Apply(w.Context(), m)), arrived)
 	checkEqual(w, "events", len(mustReturn[[]trips.Event](w)(w.Events(w.Context(), t.ID, 0))), 4)
-	checkEqual(w, "notices", len(w.awaitPending(4)), 4)
+	checkEqual(w, "outbox messages", len(w.awaitPending(4)), 4)
 }
 
 func keyReused(w *world) {
@@ -260,7 +260,7 @@ func givenUp(w *world) {
 	void(done.Key, trips.ErrKeyReused)
 	lost.Key.Actor = trips.Driver("another driver") // whose id this is not
 	void(lost.Key, trips.ErrAbandoned)
-	checkEqual(w, "notices", len(w.awaitPending(2)), 2)
+	checkEqual(w, "outbox messages", len(w.awaitPending(2)), 2)
 }
 
 func contextEnded(w *world) {

@@ -15,7 +15,7 @@ import (
 
 var outboxStories = []story{
 	{"every move is told once, in order, with what a listener needs", outboxHoldsEveryMove},
-	{"notices stay until the cursor has passed them", outboxUntilAdvanced},
+	{"messages stay until the cursor has passed them", outboxUntilAdvanced},
 	{"one relay works at a time", oneRelay},
 	{"a relay that lost its lease cannot move the cursor", lostLease},
 	{"the backlog is counted and its age known", backlogCounted},
@@ -27,7 +27,7 @@ const (
 	betweenPolls = 2 * time.Millisecond // for others to work in
 )
 
-// awaitPending waits until n notices may be told. Other transactions of the
+// awaitPending waits until n messages may be relayed. Other transactions of the
 // server can hold them back for a moment.
 func (w *world) awaitPending(n int) []trips.OutboxMessage {
 	w.Helper()
@@ -62,7 +62,7 @@ func outboxHoldsEveryMove(w *world) {
 	t := w.completeRide("rider", "driver")
 	evs := mustReturn[[]trips.Event](w)(w.Events(w.Context(), t.ID, 0))
 	told := w.awaitPending(len(evs))
-	checkEqual(w, "notices", len(told), len(evs))
+	checkEqual(w, "outbox messages", len(told), len(evs))
 
 	for i, n := range told {
 		var ev trips.Event
@@ -88,11 +88,11 @@ func outboxUntilAdvanced(w *world) {
 
 	for limit := range 7 {
 		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(w.Context(), limit))
-		sameNotices(w, got, all[:min(limit, 5)])
+		checkSameMessages(w, got, all[:min(limit, 5)])
 	}
 
 	w.advanceTo("relay", all[1])
-	sameNotices(w, w.awaitPending(3), all[2:])
+	checkSameMessages(w, w.awaitPending(3), all[2:])
 	w.advanceTo("relay", all[4])
 	w.requestTrip("another rider")
 
@@ -102,7 +102,7 @@ func outboxUntilAdvanced(w *world) {
 	}
 }
 
-func sameNotices(w *world, got, want []trips.OutboxMessage) {
+func checkSameMessages(w *world, got, want []trips.OutboxMessage) {
 	w.Helper()
 	place := func(ns []trips.OutboxMessage) (out [][2]int64) {
 		for _, n := range ns {
@@ -111,7 +111,7 @@ func sameNotices(w *world, got, want []trips.OutboxMessage) {
 		return out
 	}
 
-	checkSame(w, "notices", place(got), place(want))
+	checkSame(w, "outbox messages", place(got), place(want))
 }
 
 func oneRelay(w *world) {
@@ -172,13 +172,13 @@ func lostLease(w *world) {
 	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Hour)) })
 
 	refused("a", all[4]) // another has it
-	sameNotices(w, w.awaitPending(5), all)
+	checkSameMessages(w, w.awaitPending(5), all)
 	w.advanceTo("b", all[2])
-	sameNotices(w, w.awaitPending(2), all[3:])
+	checkSameMessages(w, w.awaitPending(2), all[3:])
 	checkEqual(w, "lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Millisecond)), true)
 	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "a", time.Hour)) })
 	refused("b", all[4])
-	sameNotices(w, w.awaitPending(2), all[3:])
+	checkSameMessages(w, w.awaitPending(2), all[3:])
 }
 
 func backlogCounted(w *world) {
@@ -216,7 +216,7 @@ func nothingMissed(w *world) {
 			for j := range rides {
 				t := w.completeRide(trips.RiderID(who), trips.DriverID(who))
 				w.sendChat(t, trips.Rider(t.Rider), fmt.Sprint(j))
-				// the store leaves it to the room who may speak
+				// Stores do not check who may write.
 				w.sendChat(shared, trips.System(who), fmt.Sprint(j))
 			}
 		})
@@ -226,7 +226,7 @@ func nothingMissed(w *world) {
 	const want = 4 + writers*rides*7
 	w.takeLease("relay")
 	told := w.relayUntil(want)
-	checkEqual(w, "notices", len(told), want)
+	checkEqual(w, "outbox messages", len(told), want)
 	last := map[string]uint32{}
 	for _, n := range told {
 		var p struct {
@@ -249,7 +249,7 @@ func nothingMissed(w *world) {
 	checkEqual(w, "messages on the shared trip", last[string(trips.TopicChat)+string(shared.ID)], writers*rides)
 }
 
-// relayUntil takes notices as a relay does until it has n, or until waitLimit.
+// relayUntil takes messages as a relay does until it has n, or until waitLimit.
 func (w *world) relayUntil(n int) (told []trips.OutboxMessage) {
 	ctx, cancel := context.WithTimeout(w.Context(), waitLimit)
 	defer cancel()

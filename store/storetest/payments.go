@@ -44,7 +44,7 @@ func settledOnce(w *world) {
 	checkEqual(w, "the trip", mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID)), t)
 
 	told := w.awaitPending(6)
-	checkEqual(w, "notices", len(told), 6)
+	checkEqual(w, "outbox messages", len(told), 6)
 
 	n := told[5]
 	var c payments.Charge
@@ -77,7 +77,7 @@ func settledAtOnce(w *world) {
 
 	checkEqual(w, "different charges", len(seen), 1)
 	checkEqual(w, "answers", seen[mustReturn[payments.Charge](w)(w.Charge(w.Context(), t.ID))], n)
-	checkEqual(w, "notices", len(w.awaitPending(6)), 6)
+	checkEqual(w, "outbox messages", len(w.awaitPending(6)), 6)
 }
 
 func notCompleted(w *world) {
@@ -137,5 +137,5 @@ func riderReceipts(w *world) {
 		checkSame(w, "receipts", got, want[:min(limit, 4)])
 	}
 
-	checkEqual(w, "receipts of nobody", len(mustReturn[[]payments.Charge](w)(w.RiderCharges(w.Context(), "nobody", 10))), 0)
+	checkEqual(w, "receipts of an unknown rider", len(mustReturn[[]payments.Charge](w)(w.RiderCharges(w.Context(), "unknown", 10))), 0)
 }

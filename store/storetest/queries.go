@@ -23,7 +23,7 @@ func activeTrip(w *world) {
 		}
 	}
 
-	// the same id, but not the same person
+	// They share an id and are not the same person.
 	rider, driver := trips.Rider("ada"), trips.Driver("ada")
 	none(rider)
 	w.completeRide("ada", "x")
@@ -55,7 +55,7 @@ func openTrips(w *world) {
 	}
 	w.rideToOnTrip("x", "x")
 	w.completeRide("y", "y")
-	w.commitMove(want[2].Expire(trips.System("node"), "nobody came", w.nextTime()))
+	w.commitMove(want[2].Expire(trips.System("node"), "no driver found", w.nextTime()))
 	want = slices.Delete(want, 2, 3)
 	for limit := range 6 {
 		checkSame(w, "open", mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), limit)), want[:min(limit, 4)])

@@ -26,7 +26,7 @@ type moveResults struct {
 	errors []error
 }
 
-func (v *moveResults) add(ev trips.Event, err error) {
+func (v *moveResults) addResult(ev trips.Event, err error) {
 	v.Lock()
 	defer v.Unlock()
 	if err != nil {
@@ -81,7 +81,7 @@ func manyDrivers(w *world) {
 		if err == nil {
 			ev, err = w.Apply(w.Context(), newMove("accept", ev))
 		}
-		v.add(ev, err)
+		v.addResult(ev, err)
 	})
 
 	v.checkOneWinner(w, n, trips.ErrTaken, trips.ErrConflict)
@@ -102,7 +102,7 @@ func greedyDriver(w *world) {
 		if err == nil {
 			ev, err = w.Apply(w.Context(), newMove(fmt.Sprint("accept-", i), ev))
 		}
-		v.add(ev, err)
+		v.addResult(ev, err)
 	})
 
 	v.checkOneWinner(w, n, trips.ErrTaken)
@@ -113,7 +113,7 @@ func hastyRider(w *world) {
 	const n = 16
 	var v moveResults
 	runAtOnce(n, func(i int) {
-		v.add(w.Apply(w.Context(), newMove(fmt.Sprint("ask-", i), w.newRequest("rider"))))
+		v.addResult(w.Apply(w.Context(), newMove(fmt.Sprint("ask-", i), w.newRequest("rider"))))
 	})
 	v.checkOneWinner(w, n, trips.ErrRiderBusy)
 	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), 2*n))), 1)
@@ -123,7 +123,7 @@ func manyCopies(w *world) {
 	const n = 16
 	ev, _ := w.requestTrip("rider").Reserve("driver", w.nextTime())
 	var v moveResults
-	runAtOnce(n, func(int) { v.add(w.Apply(w.Context(), newMove("accept", ev))) })
+	runAtOnce(n, func(int) { v.addResult(w.Apply(w.Context(), newMove("accept", ev))) })
 	v.checkAllSame(w, n)
 	checkEqual(w, "events", len(mustReturn[[]trips.Event](w)(w.Events(w.Context(), ev.Trip.ID, 0))), 2)
 }
@@ -131,7 +131,7 @@ func manyCopies(w *world) {
 func manyTaps(w *world) {
 	const n = 16
 	var v moveResults
-	runAtOnce(n, func(int) { v.add(w.Apply(w.Context(), newMove("tap", w.newRequest("rider")))) })
+	runAtOnce(n, func(int) { v.addResult(w.Apply(w.Context(), newMove("tap", w.newRequest("rider")))) })
 	v.checkAllSame(w, n)
 	checkEqual(w, "open", len(mustReturn[[]trips.Trip](w)(w.OpenTrips(w.Context(), 2*n))), 1)
 }
@@ -144,7 +144,7 @@ func cancelMeetsAccept(w *world) {
 		cancel, _ := t.Cancel(trips.Rider(rider), "changed my mind", w.nextTime())
 		var v moveResults
 		runAtOnce(2, func(i int) {
-			v.add(w.Apply(w.Context(), newMove(fmt.Sprint(t.ID, i), []trips.Event{accept, cancel}[i])))
+			v.addResult(w.Apply(w.Context(), newMove(fmt.Sprint(t.ID, i), []trips.Event{accept, cancel}[i])))
 		})
 		v.checkOneWinner(w, 2, trips.ErrConflict, trips.ErrTaken)
 	}
@@ -159,14 +159,14 @@ func doneMeetsGivenUp(w *world) {
 		var v moveResults
 		runAtOnce(2, func(i int) {
 			if i == 0 {
-				v.add(w.Apply(w.Context(), m))
+				v.addResult(w.Apply(w.Context(), m))
 			} else {
-				v.add(w.Abandon(w.Context(), m.Key))
+				v.addResult(w.Abandon(w.Context(), m.Key))
 			}
 		})
 		v.checkErrors(w, trips.ErrAbandoned)
 
-		// neither or both say that it was done
+		// The racers contradict each other.
 		version := map[int]uint32{0: 1, 2: 2}[len(v.won)]
 		checkEqual(w, "version", mustReturn[trips.Trip](w)(w.Trip(w.Context(), t.ID)).Version, version)
 	}
@@ -185,7 +185,7 @@ func manyDriversManyTrips(w *world) {
 		if err == nil {
 			ev, err = w.Apply(w.Context(), newMove(string(ev.Trip.ID), ev))
 		}
-		v.add(ev, err)
+		v.addResult(ev, err)
 	})
 
 	v.checkErrors(w, trips.ErrTaken, trips.ErrConflict)

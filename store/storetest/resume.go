@@ -22,7 +22,7 @@ func everyoneResumes(w *world) {
 		queries = append(queries, w.resumeQueries(i)...)
 	}
 	states, receipts, err := w.ResumeStates(w.Context(), queries)
-	w.must(err)
+	w.checkNoError(err)
 	checkEqual(w, "answers", len(states), len(queries))
 
 	var seen trips.ResumeState
@@ -102,10 +102,10 @@ func (w *world) resumeAlone(q trips.ResumeQuery) (state trips.ResumeState) {
 	state.Trip = t
 
 	said, err := w.ChatHistory(w.Context(), t.ID, 0, 100)
-	w.must(err)
+	w.checkNoError(err)
 	state.LastChatSeq = uint32(len(said))
 	calls, err := w.AlertsOf(w.Context(), q.Who, t.ID)
-	w.must(err)
+	w.checkNoError(err)
 	for _, c := range calls {
 		state.SOSAcked = state.SOSAcked || !c.AckedAt.IsZero()
 	}
@@ -126,6 +126,6 @@ func (w *world) wasFound(err error) bool {
 
 func noOneResumes(w *world) {
 	states, _, err := w.ResumeStates(w.Context(), nil)
-	w.must(err)
+	w.checkNoError(err)
 	checkEqual(w, "answers", len(states), 0)
 }

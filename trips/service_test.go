@@ -19,7 +19,7 @@ type memoryStore struct {
 	recorded     map[[2]string]trips.Event
 	fingerprints map[[2]string]string
 	applied      int // calls of Apply
-	// happens between a read and the next write
+	// beforeWrite runs between a read and the next write.
 	beforeWrite func(s *memoryStore)
 	err         error // what every call returns, if set
 }
@@ -90,7 +90,7 @@ func transitionBy(verb, who string) trips.Transition {
 	return func(t trips.Trip, at time.Time) (trips.Event, error) { return transitions[verb](t, people[who], at) }
 }
 
-func TestTheDeskOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
+func TestTheServiceOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
 	s := newMemoryStore()
 	ev, err := newService(s).RequestTrip(t.Context(), newKey("rider", "c1"), "ada", marina, airport, quote)
 	if err != nil {
@@ -106,7 +106,7 @@ func TestTheDeskOpensATripUnderAFreshIDAtItsOwnTime(t *testing.T) {
 	}
 }
 
-func TestTheDeskRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
+func TestTheServiceRefusesABadRequestBeforeTheStoreHearsOfIt(t *testing.T) {
 	s := newMemoryStore()
 	nowhere := marina
 	nowhere.Lat = 200
@@ -143,7 +143,7 @@ func TestTheSecondOfTwoDriversLearnsThatTheTripIsTaken(t *testing.T) {
 	}
 }
 
-func TestTheDeskGivesUpOnATripThatNeverStandsStill(t *testing.T) {
+func TestTheServiceGivesUpOnATripThatNeverStandsStill(t *testing.T) {
 	s := newMemoryStore(tripAt(t, "requested"))
 	s.beforeWrite = func(s *memoryStore) {
 		t := s.trips["trip-1"]
@@ -176,7 +176,7 @@ func TestARepeatedCommandGetsTheAnswerItGotThen(t *testing.T) {
 	}
 }
 
-func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
+func TestTheServiceTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 	s := newMemoryStore()
 	d := newService(s)
 	var told []trips.Event
@@ -200,8 +200,8 @@ func TestTheDeskTellsOfEachMoveOnceAndOfNoRepeat(t *testing.T) {
 		t.Error("completed before it began")
 	}
 
-	// The store knows the command and the desk does not see that the move was
-	// made, as from a standby that lags.
+	// The store knows the command and the service does not see that the move
+	// was made, as from a standby that lags.
 	s.trips[id] = told[0].Trip
 	if _, err := d.Apply(t.Context(), newKey("driver", "arrive"), id, transitionBy("reserve", "driver")); err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestAnIllegalMoveWithANewKeyKeepsItsOwnError(t *testing.T) {
 	}
 }
 
-func TestTheDeskPassesOnWhatTheStoreSays(t *testing.T) {
+func TestTheServicePassesOnWhatTheStoreSays(t *testing.T) {
 	s, k := newMemoryStore(), newKey("rider", "c1")
 	if _, err := newService(s).Apply(t.Context(), k, "trip-9", transitionBy("cancel", "rider")); !errors.Is(err, trips.ErrNotFound) {
 		t.Error(err)

@@ -48,9 +48,9 @@ type providerRefund struct {
 	Transaction json.RawMessage `json:"transaction"`
 }
 
-// toRepayment maps the provider's states to ours. Every state but processed and
+// toProviderRefund maps the provider's states to ours. Every state but processed and
 // failed means that the provider still works on it.
-func (r providerRefund) toRepayment() ProviderRefund {
+func (r providerRefund) toProviderRefund() ProviderRefund {
 	status := RefundRequested // pending, processing, needs-attention
 	switch r.Status {
 	case "processed":
@@ -85,7 +85,7 @@ func (p *HTTPProvider) CreateRefund(ctx context.Context, o RefundOrder) (Provide
 		return ProviderRefund{}, err
 	}
 
-	return data.toRepayment(), nil
+	return data.toProviderRefund(), nil
 }
 
 // ListRefunds returns the refunds of a payment, named by the provider's id,
@@ -109,7 +109,7 @@ func (p *HTTPProvider) ListRefunds(ctx context.Context, paymentID string) ([]Pro
 		if of := string(d.Transaction); of != paymentID {
 			return nil, fmt.Errorf("%s: %w: refund %d is of payment %q", what, ErrRefused, d.ID, of)
 		}
-		all[i] = d.toRepayment()
+		all[i] = d.toProviderRefund()
 	}
 
 	return all, nil

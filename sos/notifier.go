@@ -66,17 +66,17 @@ func NewNotifier(cfg NotifierConfig) *Notifier {
 }
 
 // HandleJob tells the operators of a trip's alerts; the payload is the trip's
-// id. For alerts that were told before it does nothing. It is the handler of
+// id. For alerts that operators already have it does nothing. It is the handler of
 // the jobs and may be called from many goroutines.
-func (w *Notifier) HandleJob(ctx context.Context, _ string, payload []byte) error {
-	raised, err := w.cfg.Store.MarkNotified(ctx, trips.TripID(payload), w.cfg.Now())
+func (n *Notifier) HandleJob(ctx context.Context, _ string, payload []byte) error {
+	raised, err := n.cfg.Store.MarkNotified(ctx, trips.TripID(payload), n.cfg.Now())
 	if err != nil {
 		return err
 	}
 
 	for _, a := range raised {
-		w.notified.Inc()
-		w.cfg.Log.Warn("a user calls for help; acknowledge it on the operators' page", "alert", a.ID, "trip", a.Trip,
+		n.notified.Inc()
+		n.cfg.Log.Warn("a user calls for help; acknowledge it on the operators' page", "alert", a.ID, "trip", a.Trip,
 			"from", a.From)
 	}
 
@@ -85,12 +85,12 @@ func (w *Notifier) HandleJob(ctx context.Context, _ string, payload []byte) erro
 
 // Run queues alerts again whose job got lost, until ctx ends. It returns ctx's
 // error.
-func (w *Notifier) Run(ctx context.Context) error {
-	tick := time.NewTicker(w.cfg.Interval)
+func (n *Notifier) Run(ctx context.Context) error {
+	tick := time.NewTicker(n.cfg.Interval)
 	defer tick.Stop()
 	for {
-		if _, err := w.RequeueLost(ctx); err != nil && ctx.Err() == nil {
-			w.cfg.Log.Warn("cannot look for calls for help that were not announced; trying again", "err", err)
+		if _, err := n.RequeueLost(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Log.Warn("cannot look for calls for help that were not announced; trying again", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -102,35 +102,35 @@ func (w *Notifier) Run(ctx context.Context) error {
 
 // RequeueLost queues the trips again whose alerts have waited longer than
 // Grace, and returns how many. Only one goroutine may call it at a time.
-func (w *Notifier) RequeueLost(ctx context.Context) (queued int, err error) {
-	open, err := w.cfg.Store.OpenAlerts(ctx, maxOpenAlerts)
+func (n *Notifier) RequeueLost(ctx context.Context) (queued int, err error) {
+	open, err := n.cfg.Store.OpenAlerts(ctx, maxOpenAlerts)
 	if err != nil {
 		return 0, fmt.Errorf("open alerts: %w", err)
 	}
 
-	now := w.cfg.Now()
-	w.openAlerts.Set(float64(len(open)))
-	w.oldestAge.Set(0)
-	if n := len(open); n > 0 {
-		w.oldestAge.Set(max(0, now.Sub(open[n-1].At).Seconds()))
+	now := n.cfg.Now()
+	n.openAlerts.Set(float64(len(open)))
+	n.oldestAge.Set(0)
+	if len(open) > 0 {
+		n.oldestAge.Set(max(0, now.Sub(open[len(open)-1].At).Seconds()))
 	}
-	before := w.requeuedAt
-	w.requeuedAt = map[trips.TripID]time.Time{}
+	before := n.requeuedAt
+	n.requeuedAt = map[trips.TripID]time.Time{}
 	for _, a := range open {
-		if !a.NotifiedAt.IsZero() || now.Sub(a.At) <= w.cfg.Grace {
+		if !a.NotifiedAt.IsZero() || now.Sub(a.At) <= n.cfg.Grace {
 			continue
 		}
-		if _, done := w.requeuedAt[a.Trip]; done {
-			continue
-		}
-
-		w.requeuedAt[a.Trip] = before[a.Trip]
-		if err != nil || now.Sub(before[a.Trip]) <= w.cfg.Grace {
+		if _, done := n.requeuedAt[a.Trip]; done {
 			continue
 		}
 
-		if err = w.cfg.Queue.EnqueueJob(ctx, w.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
-			w.requeuedAt[a.Trip] = now
+		n.requeuedAt[a.Trip] = before[a.Trip]
+		if err != nil || now.Sub(before[a.Trip]) <= n.cfg.Grace {
+			continue
+		}
+
+		if err = n.cfg.Queue.EnqueueJob(ctx, n.cfg.Stream, string(a.Trip), []byte(a.Trip)); err == nil {
+			n.requeuedAt[a.Trip] = now
 			queued++
 		}
 	}

@@ -17,7 +17,7 @@ import (
 type Service struct {
 	Store Store
 	Now   func() time.Time
-	// OnCommitted, if set, is called with each event that this desk has just
+	// OnCommitted, if set, is called with each event that this service has just
 	// committed, before the command's caller gets it. Events that a repeated
 	// command led to earlier are not reported again. OnCommitted must not
 	// block. It runs on the goroutine of the command, so two events of a trip
@@ -36,30 +36,30 @@ type Transition func(t Trip, at time.Time) (Event, error)
 // RequestTrip opens a trip for a rider under a fresh id. It returns ErrBadPoint
 // or an error of Store.Apply. A key seen before returns the event it led to
 // then.
-func (d *Service) RequestTrip(ctx context.Context, k IdempotencyKey, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
-	ev, err := Request(TripID(uuid.NewString()), rider, pickup, dropoff, q, d.Now())
+func (s *Service) RequestTrip(ctx context.Context, k IdempotencyKey, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
+	ev, err := Request(TripID(uuid.NewString()), rider, pickup, dropoff, q, s.Now())
 	if err != nil {
 		return Event{}, err
 	}
-	return d.applyAndNotify(ctx, Command{Key: k, Event: ev})
+	return s.applyAndNotify(ctx, Command{Key: k, Event: ev})
 }
 
-// Apply commits the event that verb yields on the trip. A key seen before
-// returns the event it led to then. Errors: those of verb and of Store.Apply;
+// Apply commits the event that the transition yields on the trip. A key seen before
+// returns the event it led to then. Errors: those of the transition and of Store.Apply;
 // ErrConflict if the trip kept changing through all attempts.
-func (d *Service) Apply(ctx context.Context, k IdempotencyKey, id TripID, verb Transition) (Event, error) {
+func (s *Service) Apply(ctx context.Context, k IdempotencyKey, id TripID, transition Transition) (Event, error) {
 	for range maxAttempts {
-		t, err := d.Store.Trip(ctx, id)
+		t, err := s.Store.Trip(ctx, id)
 		if err != nil {
 			return Event{}, err
 		}
 
-		ev, err := verb(t, d.Now())
+		ev, err := transition(t, s.Now())
 		if err != nil {
-			return d.replayOrRefuse(ctx, k, err)
+			return s.replayOrRefuse(ctx, k, err)
 		}
 
-		ev, err = d.applyAndNotify(ctx, Command{Key: k, Event: ev})
+		ev, err = s.applyAndNotify(ctx, Command{Key: k, Event: ev})
 		if !errors.Is(err, ErrConflict) {
 			return ev, err
 		}
@@ -71,10 +71,10 @@ func (d *Service) Apply(ctx context.Context, k IdempotencyKey, id TripID, verb T
 // applyAndNotify commits a command and reports its event. For a command that
 // was done before the store returns the earlier event, which has another number
 // or, for a repeated request, another trip; it is not reported again.
-func (d *Service) applyAndNotify(ctx context.Context, m Command) (Event, error) {
-	ev, err := d.Store.Apply(ctx, m)
-	if err == nil && d.OnCommitted != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
-		d.OnCommitted(ev)
+func (s *Service) applyAndNotify(ctx context.Context, m Command) (Event, error) {
+	ev, err := s.Store.Apply(ctx, m)
+	if err == nil && s.OnCommitted != nil && ev.Trip.ID == m.Event.Trip.ID && ev.Seq() == m.Event.Seq() {
+		s.OnCommitted(ev)
 	}
 	return ev, err
 }
@@ -82,8 +82,8 @@ func (d *Service) applyAndNotify(ctx context.Context, m Command) (Event, error) 
 // replayOrRefuse tells two refusals apart: a repeated command, whose transition
 // is illegal now because it was already made, gets its recorded event; any
 // other command gets the error illegal.
-func (d *Service) replayOrRefuse(ctx context.Context, k IdempotencyKey, illegal error) (Event, error) {
-	ev, err := d.Store.RecordedEvent(ctx, k)
+func (s *Service) replayOrRefuse(ctx context.Context, k IdempotencyKey, illegal error) (Event, error) {
+	ev, err := s.Store.RecordedEvent(ctx, k)
 	if errors.Is(err, ErrNotFound) {
 		return Event{}, illegal
 	}
