@@ -27,13 +27,13 @@ const (
 )
 
 const (
-	answerWithin = 10 * time.Second // one request, handshake or welcome
+	answerTimeout = 10 * time.Second // one request, handshake or welcome
 	// the same, of a node that is not the only one
-	answerOneOf   = 3 * time.Second
-	silenceLimit  = 60 * time.Second
-	writeWithin   = 5 * time.Second
-	goodbyeWithin = 200 * time.Millisecond
-	idlePerServer = 64
+	answerTimeoutOfMany = 3 * time.Second
+	defaultSilence      = 60 * time.Second
+	writeTimeout        = 5 * time.Second
+	goodbyeTimeout      = 200 * time.Millisecond
+	maxIdlePerServer    = 64
 )
 
 // Config says which nodes there are and how to talk to them.
@@ -59,7 +59,7 @@ type Client struct {
 	cfg    Config
 	dialer websocket.Dialer
 	// one element for each session that connects; nil: any number
-	dials chan struct{}
+	dialSlots chan struct{}
 }
 
 // New makes a client and connects nothing.
@@ -68,23 +68,23 @@ func New(cfg Config) *Client {
 		cfg.Codec = wire.Proto
 	}
 
-	timeout := answerWithin
+	timeout := answerTimeout
 	if len(cfg.Servers) > 1 {
-		timeout = answerOneOf
+		timeout = answerTimeoutOfMany
 	}
-	cfg.Timeout, cfg.Silence = cmp.Or(cfg.Timeout, timeout), cmp.Or(cfg.Silence, silenceLimit)
+	cfg.Timeout, cfg.Silence = cmp.Or(cfg.Timeout, timeout), cmp.Or(cfg.Silence, defaultSilence)
 	cfg.Servers = slices.Clone(cfg.Servers)
 	for i, s := range cfg.Servers {
 		cfg.Servers[i] = strings.TrimSuffix(s, "/")
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Timeout: cfg.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: idlePerServer}}
+		cfg.HTTP = &http.Client{Timeout: cfg.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: maxIdlePerServer}}
 	}
 
 	c := &Client{cfg: cfg, dialer: websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{},
-		HandshakeTimeout: cfg.Timeout, Subprotocols: []string{subprotocol(cfg.Codec)}}}
+		HandshakeTimeout: cfg.Timeout, Subprotocols: []string{subprotocolFor(cfg.Codec)}}}
 	if cfg.DialsAtOnce > 0 {
-		c.dials = make(chan struct{}, cfg.DialsAtOnce)
+		c.dialSlots = make(chan struct{}, cfg.DialsAtOnce)
 	}
 
 	return c
@@ -93,10 +93,10 @@ func New(cfg Config) *Client {
 // Close closes idle HTTP connections. Sessions and sockets end on their own.
 func (c *Client) Close() { c.cfg.HTTP.CloseIdleConnections() }
 
-// Server returns the address of the server for a try, counted from 0.
-func (c *Client) Server(try int) string { return c.cfg.Servers[try%len(c.cfg.Servers)] }
+// ServerForAttempt returns the address of the server for a try, counted from 0.
+func (c *Client) ServerForAttempt(try int) string { return c.cfg.Servers[try%len(c.cfg.Servers)] }
 
-func subprotocol(codec wire.Codec) string {
+func subprotocolFor(codec wire.Codec) string {
 	if codec.Text() {
 		return wire.SubprotocolJSON
 	}

@@ -16,8 +16,8 @@ import (
 const (
 	resendAfter = 4 * time.Second // without an ack
 	// after an ack that says "try again"; 1 s at first, doubled each time
-	retryAtMost = 4 * time.Second
-	giveUpAfter = 60 * time.Second
+	maxCommandRetry = 4 * time.Second
+	giveUpAfter     = 60 * time.Second
 )
 
 // Errors of commands.
@@ -37,18 +37,18 @@ func (e *CommandError) Error() string { return string(e.Code) + ": " + e.Message
 
 // command is sent until it is answered.
 type command struct {
-	frame *wire.ClientFrame
-	done  func(*wire.Ack, error)
-	made  time.Time
-	due   time.Time // when to send it again
-	tries int       // answered with "try again"
+	frame     *wire.ClientFrame
+	done      func(*wire.Ack, error)
+	startedAt time.Time
+	resendAt  time.Time // when to send it again
+	retries   int       // answered with "try again"
 }
 
 // retryDelay returns how long to wait after an ack that says "try again",
 // spread so that a crowd that got it at once does not come back at once.
 func (c *command) retryDelay() time.Duration {
-	limit := min(retryAtMost, time.Second<<min(c.tries, 10))
-	c.tries++
+	limit := min(maxCommandRetry, time.Second<<min(c.retries, 10))
+	c.retries++
 	return limit/4 + rand.N(limit*3/4)
 }
 
@@ -62,7 +62,7 @@ func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error
 		err error
 	}
 	answers := make(chan answer, 1)
-	id := s.Start(f, func(a *wire.Ack, err error) { answers <- answer{a, err} })
+	id := s.StartCommand(f, func(a *wire.Ack, err error) { answers <- answer{a, err} })
 	select {
 	case a := <-answers:
 		if a.err == nil && a.ack.Code != "" {
@@ -75,12 +75,12 @@ func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error
 	}
 }
 
-// Start sends a command, as soon as there is a connection, and again under the
+// StartCommand sends a command, as soon as there is a connection, and again under the
 // same id until it is answered. It returns the id, a new one unless the frame
 // has one. done is called once, with the final answer or with ErrNoAnswer or
 // ErrEnded: on Run's goroutine, on a timer's, or on this one when the session
 // has ended. No frame is read while it runs.
-func (s *Session) Start(f *wire.ClientFrame, done func(*wire.Ack, error)) (id string) {
+func (s *Session) StartCommand(f *wire.ClientFrame, done func(*wire.Ack, error)) (id string) {
 	f.Id = cmp.Or(f.Id, uuid.NewString())
 	now := time.Now()
 
@@ -91,43 +91,43 @@ func (s *Session) Start(f *wire.ClientFrame, done func(*wire.Ack, error)) (id st
 		return f.Id
 	}
 
-	s.commands = append(s.commands, &command{frame: f, done: done, made: now, due: now.Add(s.cfg.ResendAfter)})
-	s.scheduleLocked(now)
+	s.pending = append(s.pending, &command{frame: f, done: done, startedAt: now, resendAt: now.Add(s.cfg.ResendAfter)})
+	s.setTimerLocked(now)
 	s.mu.Unlock()
 
 	_ = s.Send(f) // without a connection it is sent after the next welcome
 	return f.Id
 }
 
-// Unanswered returns how many commands wait for their answer.
-func (s *Session) Unanswered() int {
+// UnansweredCommands returns how many commands wait for their answer.
+func (s *Session) UnansweredCommands() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.commands)
+	return len(s.pending)
 }
 
-// scheduleLocked sets the timer for what is due first.
-func (s *Session) scheduleLocked(now time.Time) {
-	if len(s.commands) == 0 || s.ended {
+// setTimerLocked sets the timer for what is due first.
+func (s *Session) setTimerLocked(now time.Time) {
+	if len(s.pending) == 0 || s.ended {
 		return
 	}
-	next := s.commands[0].made.Add(s.cfg.GiveUpAfter)
-	for _, c := range s.commands {
-		if s.welcomed && c.due.Before(next) {
-			next = c.due
+	next := s.pending[0].startedAt.Add(s.cfg.GiveUpAfter)
+	for _, c := range s.pending {
+		if s.welcomed && c.resendAt.Before(next) {
+			next = c.resendAt
 		}
 	}
 
 	if s.timer == nil {
-		s.timer = time.AfterFunc(next.Sub(now), s.chase)
+		s.timer = time.AfterFunc(next.Sub(now), s.resendDueCommands)
 		return
 	}
 	s.timer.Reset(next.Sub(now))
 }
 
-// chase runs on a timer's goroutine. It sends again what waits for its ack for
+// resendDueCommands runs on a timer's goroutine. It sends again what waits for its ack for
 // too long, and gives up what waited for very long.
-func (s *Session) chase() {
+func (s *Session) resendDueCommands() {
 	now := time.Now()
 	s.mu.Lock()
 	if s.ended {
@@ -135,11 +135,11 @@ func (s *Session) chase() {
 		return
 	}
 
-	s.chases.Add(1) // under mu and before ended, so that no Wait has begun
-	defer s.chases.Done()
+	s.runningTimers.Add(1) // under mu and before ended, so that no Wait has begun
+	defer s.runningTimers.Done()
 
-	late, lost := s.dueLocked(now)
-	s.scheduleLocked(now)
+	late, lost := s.takeDueLocked(now)
+	s.setTimerLocked(now)
 	s.mu.Unlock()
 
 	for _, f := range late {
@@ -150,37 +150,37 @@ func (s *Session) chase() {
 	}
 }
 
-// dueLocked returns the commands to send again, and takes out those to give up.
-func (s *Session) dueLocked(now time.Time) (late []*wire.ClientFrame, lost []*command) {
-	kept := s.commands[:0]
-	for _, c := range s.commands {
-		if now.Sub(c.made) >= s.cfg.GiveUpAfter {
+// takeDueLocked returns the commands to send again, and takes out those to give up.
+func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost []*command) {
+	kept := s.pending[:0]
+	for _, c := range s.pending {
+		if now.Sub(c.startedAt) >= s.cfg.GiveUpAfter {
 			lost = append(lost, c)
 			continue
 		}
 		kept = append(kept, c)
-		if s.welcomed && !now.Before(c.due) {
-			c.due = now.Add(s.cfg.ResendAfter)
+		if s.welcomed && !now.Before(c.resendAt) {
+			c.resendAt = now.Add(s.cfg.ResendAfter)
 			late = append(late, c.frame)
 		}
 	}
 
-	clear(s.commands[len(kept):])
-	s.commands = kept
+	clear(s.pending[len(kept):])
+	s.pending = kept
 	return late, lost
 }
 
-// resend sends all commands on a new connection, in their order.
-func (s *Session) resend() {
+// resendAllCommands sends all commands on a new connection, in their order.
+func (s *Session) resendAllCommands() {
 	now := time.Now()
 	s.mu.Lock()
-	frames := make([]*wire.ClientFrame, len(s.commands))
-	for i, c := range s.commands {
-		c.due = now.Add(s.cfg.ResendAfter)
+	frames := make([]*wire.ClientFrame, len(s.pending))
+	for i, c := range s.pending {
+		c.resendAt = now.Add(s.cfg.ResendAfter)
 		frames[i] = c.frame
 	}
 
-	s.scheduleLocked(now)
+	s.setTimerLocked(now)
 	s.mu.Unlock()
 
 	for _, f := range frames {
@@ -188,29 +188,29 @@ func (s *Session) resend() {
 	}
 }
 
-// answer ends a command, unless the ack says that it may be tried again.
-func (s *Session) answer(a *wire.Ack) {
+// handleAck ends a command, unless the ack says that it may be tried again.
+func (s *Session) handleAck(a *wire.Ack) {
 	switch wire.Code(a.Code) {
 	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal:
-		s.delay(a.Id)
+		s.delayRetry(a.Id)
 		return
 	}
 
 	if c := s.takeCommand(a.Id); c != nil {
-		s.progress.answered(c.frame, a)
+		s.progress.applyAck(c.frame, a)
 		c.done(a, nil)
 	}
 }
 
-// delay makes a command wait before it is sent again.
-func (s *Session) delay(id string) {
+// delayRetry makes a command wait before it is sent again.
+func (s *Session) delayRetry(id string) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.commands {
+	for _, c := range s.pending {
 		if c.frame.Id == id {
-			c.due = now.Add(c.retryDelay())
-			s.scheduleLocked(now)
+			c.resendAt = now.Add(c.retryDelay())
+			s.setTimerLocked(now)
 		}
 	}
 }
@@ -219,9 +219,9 @@ func (s *Session) delay(id string) {
 func (s *Session) takeCommand(id string) *command {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, c := range s.commands {
+	for i, c := range s.pending {
 		if c.frame.Id == id {
-			s.commands = append(s.commands[:i], s.commands[i+1:]...)
+			s.pending = append(s.pending[:i], s.pending[i+1:]...)
 			return c
 		}
 	}
@@ -231,14 +231,14 @@ func (s *Session) takeCommand(id string) *command {
 // endCommands ends those that are left, when the session has ended.
 func (s *Session) endCommands() {
 	s.mu.Lock()
-	left := s.commands
-	s.commands = nil
+	left := s.pending
+	s.pending = nil
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
 
-	s.chases.Wait()
+	s.runningTimers.Wait()
 	for _, c := range left {
 		c.done(nil, ErrEnded)
 	}

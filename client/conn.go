@@ -26,17 +26,17 @@ type Conn struct {
 	// Fixed when the connection is opened.
 	ws               *websocket.Conn
 	codec            wire.Codec
-	kind             int // of WebSocket messages
+	messageType      int // of WebSocket messages
 	name             string
 	timeout, silence time.Duration
 
 	// The reader's.
-	in      bytes.Buffer
-	limited bool // a read deadline is set
-	acked   uint32
+	readBuffer      bytes.Buffer
+	hasReadDeadline bool // a read deadline is set
+	ackedPosition   uint32
 
-	writing sync.Mutex // guards below, and that one frame is written at a time
-	out     []byte
+	writing     sync.Mutex // guards below, and that one frame is written at a time
+	writeBuffer []byte
 }
 
 // Dial opens a socket at a node. Errors: *StatusError when the node answers
@@ -50,17 +50,17 @@ func (c *Client) DialURL(ctx context.Context, url string) (*Conn, error) {
 	ws, res, err := c.dialer.DialContext(ctx, url, nil)
 	if err != nil {
 		if res != nil && res.Request != nil {
-			if refused := statusError(res, nil); refused != nil {
+			if refused := newStatusError(res, nil); refused != nil {
 				return nil, refused
 			}
 		}
 		return nil, fmt.Errorf("open a socket: %w", err)
 	}
 
-	conn := &Conn{ws: ws, codec: c.cfg.Codec, kind: websocket.BinaryMessage, name: c.cfg.Name,
+	conn := &Conn{ws: ws, codec: c.cfg.Codec, messageType: websocket.BinaryMessage, name: c.cfg.Name,
 		timeout: c.cfg.Timeout, silence: c.cfg.Silence}
 	if conn.codec.Text() {
-		conn.kind = websocket.TextMessage
+		conn.messageType = websocket.TextMessage
 	}
 
 	ws.SetPingHandler(conn.answerPing)
@@ -69,28 +69,28 @@ func (c *Client) DialURL(ctx context.Context, url string) (*Conn, error) {
 
 // answerPing runs on the reader. A ping is a sign of life, as a frame is.
 func (c *Conn) answerPing(text string) error {
-	if c.limited {
+	if c.hasReadDeadline {
 		if err := c.ws.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
 			return err
 		}
 	}
 
-	err := c.ws.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(writeWithin))
+	err := c.ws.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(writeTimeout))
 	if errors.Is(err, websocket.ErrCloseSent) {
 		return nil
 	}
 	return err
 }
 
-// Hello says who we are and waits for the welcome. resume is nil on a first
+// SayHello says who we are and waits for the welcome. resume is nil on a first
 // connection. Errors: *ProtocolError when another frame comes first; CloseCode
 // tells why the node closed instead.
-func (c *Conn) Hello(token string, resume *wire.Resume) (*wire.Welcome, error) {
-	if err := c.Send(Frame(&wire.Hello{Token: token, Client: c.name, Resume: resume})); err != nil {
+func (c *Conn) SayHello(token string, resume *wire.Resume) (*wire.Welcome, error) {
+	if err := c.Send(NewFrame(&wire.Hello{Token: token, Client: c.name, Resume: resume})); err != nil {
 		return nil, err
 	}
 	var f wire.ServerFrame
-	if _, err := c.ReadWithin(c.timeout, &f); err != nil {
+	if _, err := c.ReadFrameWithin(c.timeout, &f); err != nil {
 		return nil, err
 	}
 
@@ -101,14 +101,16 @@ func (c *Conn) Hello(token string, resume *wire.Resume) (*wire.Welcome, error) {
 	return w, nil
 }
 
-// Read reads the next frame into f, which may be used again for the frame after
+// ReadFrame reads the next frame into f, which may be used again for the frame after
 // it; the messages inside f are new each time and may be kept. It returns when
 // the whole message had come, before it was decoded. Errors: *ProtocolError
 // when the frame cannot be decoded; CloseCode tells why the node closed.
-func (c *Conn) Read(f proto.Message) (at time.Time, err error) { return c.ReadWithin(c.silence, f) }
+func (c *Conn) ReadFrame(f proto.Message) (at time.Time, err error) {
+	return c.ReadFrameWithin(c.silence, f)
+}
 
-// ReadWithin is Read with a limit of its own; 0 or less means none.
-func (c *Conn) ReadWithin(limit time.Duration, f proto.Message) (at time.Time, err error) {
+// ReadFrameWithin is ReadFrame with a limit of its own; 0 or less means none.
+func (c *Conn) ReadFrameWithin(limit time.Duration, f proto.Message) (at time.Time, err error) {
 	if err := c.setReadLimit(limit); err != nil {
 		return at, err
 	}
@@ -117,12 +119,12 @@ func (c *Conn) ReadWithin(limit time.Duration, f proto.Message) (at time.Time, e
 		return at, err
 	}
 
-	c.in.Reset()
-	if _, err := c.in.ReadFrom(r); err != nil {
+	c.readBuffer.Reset()
+	if _, err := c.readBuffer.ReadFrom(r); err != nil {
 		return at, err
 	}
 	at = time.Now()
-	if err := c.codec.Decode(c.in.Bytes(), f); err != nil {
+	if err := c.codec.Decode(c.readBuffer.Bytes(), f); err != nil {
 		return at, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
 	}
 
@@ -131,14 +133,14 @@ func (c *Conn) ReadWithin(limit time.Duration, f proto.Message) (at time.Time, e
 
 func (c *Conn) setReadLimit(limit time.Duration) error {
 	if limit > 0 {
-		c.limited = true
+		c.hasReadDeadline = true
 		return c.ws.SetReadDeadline(time.Now().Add(limit))
 	}
-	if !c.limited {
+	if !c.hasReadDeadline {
 		return nil
 	}
 
-	c.limited = false
+	c.hasReadDeadline = false
 	return c.ws.SetReadDeadline(time.Time{})
 }
 
@@ -149,11 +151,11 @@ func (c *Conn) Send(f proto.Message) (err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 
-	if c.out, err = c.codec.Append(c.out[:0], f); err != nil {
+	if c.writeBuffer, err = c.codec.Append(c.writeBuffer[:0], f); err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
 	}
-	if err = c.ws.SetWriteDeadline(time.Now().Add(writeWithin)); err == nil {
-		err = c.ws.WriteMessage(c.kind, c.out)
+	if err = c.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+		err = c.ws.WriteMessage(c.messageType, c.writeBuffer)
 	}
 	if err != nil {
 		c.Drop()
@@ -165,17 +167,17 @@ func (c *Conn) Send(f proto.Message) (err error) {
 // for every second one, which is as often as the node needs them. The reader
 // calls it.
 func (c *Conn) AckPosition(p *wire.Position) error {
-	if p.N < c.acked+2 {
+	if p.N < c.ackedPosition+2 {
 		return nil
 	}
-	c.acked = p.N
-	return c.Send(Frame(&wire.PositionAck{N: p.N}))
+	c.ackedPosition = p.N
+	return c.Send(NewFrame(&wire.PositionAck{N: p.N}))
 }
 
 // Close says goodbye and closes the socket.
 func (c *Conn) Close() {
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(goodbyeWithin))
+	_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(goodbyeTimeout))
 	c.Drop()
 }
 

@@ -64,25 +64,25 @@ func Example() {
 
 	// Dayo goes on duty and sends where the car is.
 	market, stadium := &wire.Point{Lng: 3.384979, Lat: 6.408022}, &wire.Point{Lng: 3.393263, Lat: 6.484199}
-	do(ctx, driver, client.Frame(&wire.SetAvailable{Available: true}))
+	mustDo(ctx, driver, client.NewFrame(&wire.SetAvailable{Available: true}))
 	running.Go(func() { sendFixes(ctx, driver, market) })
 
 	// Ada asks for a ride, and Dayo takes it.
-	trip := do(ctx, rider, client.Frame(&wire.RequestTrip{Pickup: market, Dropoff: stadium})).Trip
+	trip := mustDo(ctx, rider, client.NewFrame(&wire.RequestTrip{Pickup: market, Dropoff: stadium})).Trip
 	fmt.Println("ada asks for a ride:", trip.State)
-	offer := receive(ctx, offers)
-	trip = do(ctx, driver, client.Frame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true})).Trip
+	offer := receiveFrom(ctx, offers)
+	trip = mustDo(ctx, driver, client.NewFrame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true})).Trip
 	fmt.Println("dayo accepts:", trip.State)
-	fmt.Println("ada sees the car of", receive(ctx, seen).DriverId)
+	fmt.Println("ada sees the car of", receiveFrom(ctx, seen).DriverId)
 
 	// Dayo drives.
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		trip = do(ctx, driver, client.Frame(&wire.MoveTrip{TripId: trip.Id, Step: step})).Trip
+		trip = mustDo(ctx, driver, client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: step})).Trip
 		fmt.Println("dayo:", trip.State)
 	}
 
-	for state := client.StateRequested; client.Active(state); {
-		e := receive(ctx, events)
+	for state := client.StateRequested; client.IsActive(state); {
+		e := receiveFrom(ctx, events)
 		fmt.Printf("ada hears of %d %s\n", e.Seq, e.Kind)
 		state = e.Trip.State
 	}
@@ -101,9 +101,9 @@ func Example() {
 	// ada hears of 5 completed
 }
 
-// do sends a command and waits for its answer, over a lost connection if need
+// mustDo sends a command and waits for its answer, over a lost connection if need
 // be.
-func do(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire.Ack {
+func mustDo(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire.Ack {
 	ack, err := s.Do(ctx, command)
 	if err != nil {
 		log.Panic(err)
@@ -117,7 +117,7 @@ func sendFixes(ctx context.Context, s *client.Session, at *wire.Point) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for seq := uint32(1); ; seq++ {
-		_ = s.Send(client.Frame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
+		_ = s.Send(client.NewFrame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
 		select {
 		case <-ctx.Done():
 			return
@@ -126,8 +126,8 @@ func sendFixes(ctx context.Context, s *client.Session, at *wire.Point) {
 	}
 }
 
-// receive waits for what a callback gave.
-func receive[T any](ctx context.Context, from <-chan T) (v T) {
+// receiveFrom waits for what a callback gave.
+func receiveFrom[T any](ctx context.Context, from <-chan T) (v T) {
 	select {
 	case v = <-from:
 	case <-ctx.Done():

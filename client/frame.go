@@ -12,8 +12,8 @@ type Body interface {
 		*wire.MoveTrip | *wire.CancelTrip | *wire.SendChat | *wire.Sos | *wire.Typing | *wire.WatchArea | *wire.Ping
 }
 
-// Frame puts a body into a frame without an id.
-func Frame[B Body](body B) *wire.ClientFrame {
+// NewFrame puts a body into a frame without an id.
+func NewFrame[B Body](body B) *wire.ClientFrame {
 	switch b := any(body).(type) {
 	case *wire.Hello:
 		return &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: b}}
@@ -56,8 +56,8 @@ const (
 	StateCancelled = "cancelled"
 )
 
-// Active says whether a trip in a state is still under way.
-func Active(state string) bool {
+// IsActive says whether a trip in a state is still under way.
+func IsActive(state string) bool {
 	switch state {
 	case StateRequested, StateReserved, StateArrived, StateOnTrip:
 		return true

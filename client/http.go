@@ -40,12 +40,12 @@ func (e *StatusError) Is(target error) bool {
 	return target == ErrRefused && e.Status < 500 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusRequestTimeout
 }
 
-// statusError returns nil for a success.
-func statusError(res *http.Response, body []byte) error {
+// newStatusError returns nil for a success.
+func newStatusError(res *http.Response, body []byte) error {
 	if res.StatusCode < 300 {
 		return nil
 	}
-	e := &StatusError{Path: res.Request.URL.Path, Status: res.StatusCode, RetryAfter: retryAfter(res.Header.Get("Retry-After"))}
+	e := &StatusError{Path: res.Request.URL.Path, Status: res.StatusCode, RetryAfter: parseRetryAfter(res.Header.Get("Retry-After"))}
 	var problem struct {
 		Code   wire.Code `json:"code"`
 		Detail string    `json:"detail"`
@@ -56,8 +56,8 @@ func statusError(res *http.Response, body []byte) error {
 	return e
 }
 
-// retryAfter reads a number of seconds; anything else counts as nothing.
-func retryAfter(header string) time.Duration {
+// parseRetryAfter reads a number of seconds; anything else counts as nothing.
+func parseRetryAfter(header string) time.Duration {
 	seconds, err := strconv.ParseUint(header, 10, 32)
 	if err != nil {
 		return 0
@@ -75,13 +75,13 @@ type Request struct {
 	Body any // sent as JSON; nil for none
 }
 
-// answerLimit bounds an answer in bytes.
-const answerLimit = 1 << 20
+// maxAnswerBytes bounds an answer in bytes.
+const maxAnswerBytes = 1 << 20
 
-// Call sends a request to a node and decodes its JSON answer into out, unless
+// CallAPI sends a request to a node and decodes its JSON answer into out, unless
 // out is nil. Errors: *StatusError for an answer that is no success, ErrRefused
 // for an address that can never answer, or what went wrong on the way.
-func (c *Client) Call(ctx context.Context, server string, r Request, out any) error {
+func (c *Client) CallAPI(ctx context.Context, server string, r Request, out any) error {
 	req, err := newRequest(ctx, server, r)
 	if err != nil {
 		return err
@@ -93,11 +93,11 @@ func (c *Client) Call(ctx context.Context, server string, r Request, out any) er
 	}
 	defer func() { _ = res.Body.Close() }()
 
-	answer, err := io.ReadAll(io.LimitReader(res.Body, answerLimit))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", r.Path, err)
 	}
-	if err := statusError(res, answer); err != nil || out == nil {
+	if err := newStatusError(res, answer); err != nil || out == nil {
 		return err
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
@@ -143,14 +143,14 @@ func (c *Client) DevTokens(role, id string) TokenSource {
 	return func(ctx context.Context, server string) (string, error) { return c.DevToken(ctx, server, role, id) }
 }
 
-// DevToken asks a node's development issuer for one token. Errors: as Call.
+// DevToken asks a node's development issuer for one token. Errors: as CallAPI.
 func (c *Client) DevToken(ctx context.Context, server, role, id string) (string, error) {
 	var answer struct {
 		Token string `json:"token"`
 	}
 	ask := Request{Method: http.MethodPost, Path: "/v1/dev/tokens", Body: map[string]string{"role": role, "id": id}}
 
-	err := c.Call(ctx, server, ask, &answer)
+	err := c.CallAPI(ctx, server, ask, &answer)
 	switch {
 	case errors.As(err, new(*StatusError)):
 		return "", fmt.Errorf("no token: %w; start the node with --dev-tokens", err)

@@ -10,7 +10,7 @@ import (
 
 const (
 	// that a node's request to be left alone is honoured for
-	longestHint  = 30 * time.Second
+	maxRetryHint = 30 * time.Second
 	overloadHint = 2 * time.Second // after a close with 1013
 )
 
@@ -18,17 +18,17 @@ const (
 // try since, how long to wait and whether to come back at all.
 type RetryPolicy func(attempt int, err error) (wait time.Duration, again bool)
 
-// Retry is the policy of sessions that have none of their own. It stays away
+// DefaultRetry is the policy of sessions that have none of their own. It stays away
 // when the node refuses or closed with a code that says so. Otherwise it comes
 // back by Backoff, and not before the time for which the node asks, unless
 // another server has not been tried yet.
-func (c *Client) Retry(attempt int, err error) (wait time.Duration, again bool) {
+func (c *Client) DefaultRetry(attempt int, err error) (wait time.Duration, again bool) {
 	code, hint := CloseCode(err), RetryAfter(err)
 	if attempt+1 < len(c.cfg.Servers) {
 		hint = 0 // it is one node's request, and the next one may have room
 	}
 	again = !errors.Is(err, ErrRefused) && (code == 0 || wire.ShouldReconnect(code))
-	return Backoff(attempt, code, min(hint, longestHint)), again
+	return Backoff(attempt, code, min(hint, maxRetryHint)), again
 }
 
 // RetryAfter returns the least time that a node asks to be left alone for,

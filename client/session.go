@@ -22,7 +22,7 @@ var ErrNotConnected = errors.New("no connection")
 type SessionConfig struct {
 	// asked at first, and when a node does not take the old token any more
 	Token TokenSource
-	Retry RetryPolicy // nil means Client.Retry
+	Retry RetryPolicy // nil means Client.DefaultRetry
 	// a command without an ack is sent again; 0 means 4 s
 	ResendAfter time.Duration
 	GiveUpAfter time.Duration // after all tries; 0 means 60 s
@@ -49,7 +49,7 @@ type SessionConfig struct {
 func (c SessionConfig) withDefaults(client *Client) SessionConfig {
 	c.ResendAfter, c.GiveUpAfter = cmp.Or(c.ResendAfter, resendAfter), cmp.Or(c.GiveUpAfter, giveUpAfter)
 	if c.Retry == nil {
-		c.Retry = client.Retry
+		c.Retry = client.DefaultRetry
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -78,10 +78,10 @@ type Session struct {
 
 	// Run's goroutine's.
 	token    string // "" before the first, and when a new one is needed
-	try      int    // chooses the server
+	attempts int    // chooses the server
 	progress progress
 
-	chases sync.WaitGroup // timers at work
+	runningTimers sync.WaitGroup // timers at work
 
 	mu          sync.Mutex // guards below
 	conn        *Conn
@@ -89,9 +89,9 @@ type Session struct {
 	server      string // of the last welcome
 	serverToken string // the token there
 	// or about to: no connection and no command is taken any more
-	ended    bool
-	commands []*command
-	timer    *time.Timer // of the commands; nil before the first
+	ended   bool
+	pending []*command
+	timer   *time.Timer // of the commands; nil before the first
 }
 
 // NewSession makes a session, which connects when it runs.
@@ -105,7 +105,7 @@ func (c *Client) NewSession(cfg SessionConfig) *Session {
 func (s *Session) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	closed := make(chan struct{})
-	context.AfterFunc(ctx, func() { defer close(closed); s.end() })
+	context.AfterFunc(ctx, func() { defer close(closed); s.beginEnd() })
 
 	defer func() {
 		cancel()
@@ -115,7 +115,7 @@ func (s *Session) Run(ctx context.Context) error {
 
 	for attempt := 0; ; attempt++ {
 		worked := s.token != "" // the token, before
-		welcomed, err := s.connect(ctx)
+		welcomed, err := s.runConnection(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -123,7 +123,7 @@ func (s *Session) Run(ctx context.Context) error {
 			attempt, worked = 0, true
 		}
 
-		s.try++ // any node goes on where another one stopped
+		s.attempts++ // any node goes on where another one stopped
 		s.cfg.Log.Debug("connection lost", "err", err)
 
 		pause, again := s.cfg.Retry(attempt, err)
@@ -140,53 +140,53 @@ func (s *Session) Run(ctx context.Context) error {
 	}
 }
 
-// connect lives through one connection. It returns why that ended, and whether
+// runConnection lives through one connection. It returns why that ended, and whether
 // there was a welcome.
-func (s *Session) connect(ctx context.Context) (welcomed bool, err error) {
+func (s *Session) runConnection(ctx context.Context) (welcomed bool, err error) {
 	defer func() {
-		s.disconnect()
+		s.closeConnection()
 		s.cfg.OnDisconnect(err, welcomed)
 	}()
-	resume := s.progress.resume()
+	resume := s.progress.resumePoint()
 
-	conn, w, err := s.enter(ctx, resume)
+	conn, w, err := s.openConnection(ctx, resume)
 	if err != nil {
 		return false, err
 	}
 
-	s.progress.welcome(w)
-	s.resend()
+	s.progress.applyWelcome(w)
+	s.resendAllCommands()
 	s.cfg.OnWelcome(w, resume != nil)
 
 	var f wire.ServerFrame
 	for {
-		at, err := conn.Read(&f)
+		at, err := conn.ReadFrame(&f)
 		if err != nil {
 			return true, err
 		}
-		s.hear(conn, &f, at)
+		s.handleFrame(conn, &f, at)
 	}
 }
 
-// hear does what every session does with a frame.
-func (s *Session) hear(conn *Conn, f *wire.ServerFrame, at time.Time) {
-	s.progress.see(f)
+// handleFrame does what every session does with a frame.
+func (s *Session) handleFrame(conn *Conn, f *wire.ServerFrame, at time.Time) {
+	s.progress.applyFrame(f)
 	s.cfg.OnFrame(f, at)
 
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Position:
 		_ = conn.AckPosition(b.Position) // the next read fails if this does
 	case *wire.ServerFrame_Ack:
-		s.answer(b.Ack)
+		s.handleAck(b.Ack)
 	}
 }
 
-// enter opens a connection and says hello until the node says welcome.
-func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.Welcome, error) {
-	if s.client.dials != nil {
+// openConnection opens a connection and says hello until the node says welcome.
+func (s *Session) openConnection(ctx context.Context, resume *wire.Resume) (*Conn, *wire.Welcome, error) {
+	if s.client.dialSlots != nil {
 		select {
-		case s.client.dials <- struct{}{}:
-			defer func() { <-s.client.dials }()
+		case s.client.dialSlots <- struct{}{}:
+			defer func() { <-s.client.dialSlots }()
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
 		}
@@ -195,7 +195,7 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	limited, cancel := context.WithTimeout(ctx, s.client.cfg.Timeout)
 	defer cancel()
 
-	server := s.client.Server(s.try)
+	server := s.client.ServerForAttempt(s.attempts)
 	if s.token == "" {
 		token, err := s.cfg.Token(limited, server)
 		if err != nil {
@@ -209,11 +209,11 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	if err != nil {
 		return nil, nil, err
 	}
-	if !s.adopt(conn) {
+	if !s.adoptConnection(conn) {
 		return nil, nil, context.Canceled
 	}
 
-	w, err := conn.Hello(s.token, resume)
+	w, err := conn.SayHello(s.token, resume)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,8 +224,8 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	return conn, w, nil
 }
 
-// adopt makes conn the session's, or closes it when the session ends.
-func (s *Session) adopt(conn *Conn) bool {
+// adoptConnection makes conn the session's, or closes it when the session ends.
+func (s *Session) adoptConnection(conn *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -237,16 +237,16 @@ func (s *Session) adopt(conn *Conn) bool {
 	return true
 }
 
-// disconnect closes the connection, if there is one.
-func (s *Session) disconnect() {
+// closeConnection closes the connection, if there is one.
+func (s *Session) closeConnection() {
 	s.Drop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn, s.welcomed = nil, false
 }
 
-// end says goodbye, and lets no connection and no command begin.
-func (s *Session) end() {
+// beginEnd says goodbye, and lets no connection and no command begin.
+func (s *Session) beginEnd() {
 	s.mu.Lock()
 	s.ended = true
 	conn := s.conn
@@ -279,10 +279,10 @@ func (s *Session) Drop() {
 	}
 }
 
-// Call is Client.Call at the node that welcomed the session last, with the
+// CallAPI is Client.CallAPI at the node that welcomed the session last, with the
 // session's token. Errors: ErrNotConnected before the first welcome, or as
-// Client.Call.
-func (s *Session) Call(ctx context.Context, r Request, out any) error {
+// Client.CallAPI.
+func (s *Session) CallAPI(ctx context.Context, r Request, out any) error {
 	s.mu.Lock()
 	server := s.server
 	r.Token = s.serverToken
@@ -291,5 +291,5 @@ func (s *Session) Call(ctx context.Context, r Request, out any) error {
 	if server == "" {
 		return ErrNotConnected
 	}
-	return s.client.Call(ctx, server, r, out)
+	return s.client.CallAPI(ctx, server, r, out)
 }

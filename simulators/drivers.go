@@ -53,10 +53,10 @@ func (c DriverConfig) withDefaults() (DriverConfig, error) {
 // fleet is what the drivers of one run share.
 type fleet struct {
 	DriverConfig
-	clock  clock
-	net    *network
-	router *routing.Router
-	search chan struct{} // bounds concurrent route searches
+	clock       cityClock
+	network     *network
+	router      *routing.Router
+	searchSlots chan struct{} // bounds concurrent route searches
 }
 
 // RunDrivers lets Count drivers work until the context ends, which is no error.
@@ -72,36 +72,36 @@ func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 
 	f := newFleet(cfg)
 	if cfg.Flaky {
-		f.net.flaky(cfg.Seed, dropMean)
+		f.network.makeFlaky(cfg.Seed, flakyDropMean)
 	}
-	return f.run(ctx)
+	return f.runDrivers(ctx)
 }
 
 func newFleet(cfg DriverConfig) *fleet {
 	net := newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log)
 	net.journal = cfg.Journal
-	return &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: net,
-		router: routing.NewRouter(cfg.City), search: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+	return &fleet{DriverConfig: cfg, clock: cityClock(cfg.Speed), network: net,
+		router: routing.NewRouter(cfg.City), searchSlots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 }
 
-func (f *fleet) run(ctx context.Context) error {
-	defer f.net.close()
-	if err := f.net.reach(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
-		return unlessOver(ctx, err)
+func (f *fleet) runDrivers(ctx context.Context) error {
+	defer f.network.close()
+	if err := f.network.waitForNode(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
+		return unlessEnded(ctx, err)
 	}
 
 	var wait sync.WaitGroup
 	errs := make(chan error, f.Count)
 	for i := range f.Count {
-		wait.Go(func() { errs <- f.work(ctx, i) })
+		wait.Go(func() { errs <- f.runDriver(ctx, i) })
 	}
 	wait.Wait()
 	close(errs)
-	return unlessOver(ctx, lastOf(errs))
+	return unlessEnded(ctx, lastError(errs))
 }
 
-// work is one driver's shift.
-func (f *fleet) work(ctx context.Context, i int) error {
+// runDriver is one driver's shift.
+func (f *fleet) runDriver(ctx context.Context, i int) error {
 	id := driverID(f.Prefix, i)
 	d := f.newDriver(id)
 
@@ -110,48 +110,48 @@ func (f *fleet) work(ctx context.Context, i int) error {
 		return nil
 	}
 
-	d.phone = f.net.phone(ctx, client.RoleDriver, id, i)
+	d.phone = f.network.startPhone(ctx, client.RoleDriver, id, i)
 	defer d.phone.stop()
 
-	err := attend(ctx, d.phone, d)
+	err := runActor(ctx, d.phone, d)
 	if err != nil {
-		f.net.log.Warn("a driver goes home", "driver", id, "err", err)
+		f.network.log.Warn("a driver goes home", "driver", id, "err", err)
 	}
 	return err
 }
 
-// route finds a way by road, or goes straight if there is none. With wait it
+// findRoute finds a way by road, or goes straight if there is none. With wait it
 // takes its turn; without, it returns false when too many are searching.
-func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (way, bool) {
+func (f *fleet) findRoute(ctx context.Context, from, to location.Point, wait bool) (routeDrive, bool) {
 	if wait {
 		select {
-		case f.search <- struct{}{}:
+		case f.searchSlots <- struct{}{}:
 		case <-ctx.Done():
-			return way{}, false
+			return routeDrive{}, false
 		}
 	} else {
 		select {
-		case f.search <- struct{}{}:
+		case f.searchSlots <- struct{}{}:
 		default:
-			return way{}, false
+			return routeDrive{}, false
 		}
 	}
 
-	defer func() { <-f.search }()
+	defer func() { <-f.searchSlots }()
 	r, err := f.router.Route(ctx, from, to)
 	switch {
 	case err == nil:
-		return wayAlong(r), true
+		return driveAlong(r), true
 	case ctx.Err() != nil:
-		return way{}, false
+		return routeDrive{}, false
 	}
 
-	f.net.log.Debug("no way by road", "from", from, "to", to, "err", err)
-	return wayStraight(from, to), true
+	f.network.log.Debug("no way by road", "from", from, "to", to, "err", err)
+	return driveStraight(from, to), true
 }
 
-// somewhere is a place not far away to cruise to.
-func (f *fleet) somewhere(r *rand.Rand, from location.Point) location.Point {
+// pickCruiseTarget is a place not far away to cruise to.
+func (f *fleet) pickCruiseTarget(r *rand.Rand, from location.Point) location.Point {
 	const tries = 12
 	flat := location.NewLocalPlane(from)
 	best := f.City.RandomPoint(r)
@@ -165,15 +165,15 @@ func (f *fleet) somewhere(r *rand.Rand, from location.Point) location.Point {
 
 func driverID(prefix string, i int) string { return fmt.Sprintf("%s-%04d", prefix, i+1) }
 
-// unlessOver drops an error that only says that the run was ended.
-func unlessOver(ctx context.Context, err error) error {
+// unlessEnded drops an error that only says that the run was ended.
+func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func lastOf(errs <-chan error) (last error) {
+func lastError(errs <-chan error) (last error) {
 	for err := range errs {
 		last = cmp.Or(err, last)
 	}

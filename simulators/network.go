@@ -23,10 +23,10 @@ var ErrRefused = client.ErrRefused
 
 const (
 	// for a node to come up before a run gives up
-	startWithin = 15 * time.Second
-	dialsAtOnce = 64 // so that thousands of phones do not storm the node
+	startTimeout = 15 * time.Second
+	dialsAtOnce  = 64 // so that thousands of phones do not storm the node
 	// between two losses of a flaky phone's connection
-	dropMean = 30 * time.Second
+	flakyDropMean = 30 * time.Second
 )
 
 // network is what the phones of one run share.
@@ -52,18 +52,18 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 		Servers: servers, Codec: codec, Name: "ridehail simulator", DialsAtOnce: dialsAtOnce})}
 }
 
-// flaky makes every phone lose its connection now and then, without a close
+// makeFlaky makes every phone lose its connection now and then, without a close
 // frame.
-func (n *network) flaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
+func (n *network) makeFlaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
 
 func (n *network) close() { n.client.Close() }
 
-// reach waits until a node gives out tokens. Errors: ErrUnreachable,
+// waitForNode waits until a node gives out tokens. Errors: ErrUnreachable,
 // ErrRefused, or the context's.
-func (n *network) reach(ctx context.Context, role, id string) error {
-	until := time.Now().Add(startWithin)
+func (n *network) waitForNode(ctx context.Context, role, id string) error {
+	until := time.Now().Add(startTimeout)
 	for attempt := 0; ; attempt++ {
-		_, err := n.client.DevToken(ctx, n.client.Server(attempt), role, id)
+		_, err := n.client.DevToken(ctx, n.client.ServerForAttempt(attempt), role, id)
 		switch {
 		case err == nil || errors.Is(err, ErrRefused):
 			return err

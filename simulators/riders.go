@@ -49,25 +49,25 @@ func (c RiderConfig) withDefaults() (RiderConfig, error) {
 	return c, nil
 }
 
-// crowd is what the riders of one run share.
-type crowd struct {
+// population is what the riders of one run share.
+type population struct {
 	RiderConfig
-	clock  clock
-	net    *network
-	router *routing.Router
-	spots  []routing.Hotspot
-	heavy  float64        // sum of the spots' weights
-	free   chan *somebody // people who want nothing just now, longest first
-	rides  sync.WaitGroup
+	clock         cityClock
+	network       *network
+	router        *routing.Router
+	hotspots      []routing.Hotspot
+	totalWeight   float64        // sum of the spots' weights
+	freeResidents chan *resident // people who want nothing just now, longest first
+	runningRides  sync.WaitGroup
 }
 
-// somebody is a person of the city, on a ride or not.
-type somebody struct {
-	id      string
-	index   int
-	choices *rand.Rand
-	talk    *rand.Rand
-	help    *rand.Rand
+// resident is a person of the city, on a ride or not.
+type resident struct {
+	id           string
+	index        int
+	choiceRandom *rand.Rand
+	chatRandom   *rand.Rand
+	sosRandom    *rand.Rand
 }
 
 // RunRiders lets people order rides until the context ends, which is no error.
@@ -80,34 +80,34 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 		return err
 	}
 
-	c := &crowd{RiderConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
-		router: routing.NewRouter(cfg.City), spots: cfg.City.Hotspots(), free: make(chan *somebody, cfg.Count)}
-	c.net.journal = cfg.Journal
-	for _, s := range c.spots {
-		c.heavy += s.Weight
+	c := &population{RiderConfig: cfg, clock: cityClock(cfg.Speed), network: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+		router: routing.NewRouter(cfg.City), hotspots: cfg.City.Hotspots(), freeResidents: make(chan *resident, cfg.Count)}
+	c.network.journal = cfg.Journal
+	for _, s := range c.hotspots {
+		c.totalWeight += s.Weight
 	}
 	if cfg.Flaky {
-		c.net.flaky(cfg.Seed, dropMean)
+		c.network.makeFlaky(cfg.Seed, flakyDropMean)
 	}
-	defer c.net.close()
+	defer c.network.close()
 
-	if err := c.net.reach(ctx, client.RoleRider, c.riderID(0)); err != nil {
-		return unlessOver(ctx, err)
+	if err := c.network.waitForNode(ctx, client.RoleRider, c.riderID(0)); err != nil {
+		return unlessEnded(ctx, err)
 	}
-	defer c.rides.Wait()
+	defer c.runningRides.Wait()
 
-	c.lookAround(ctx)
-	c.arrive(ctx)
+	c.resumeTrips(ctx)
+	c.generateDemand(ctx)
 	return nil
 }
 
-func (c *crowd) riderID(i int) string { return fmt.Sprintf("%s-%04d", c.Prefix, i+1) }
+func (c *population) riderID(i int) string { return fmt.Sprintf("%s-%04d", c.Prefix, i+1) }
 
-// lookAround lets everybody connect once, some at a time. Who has a trip
+// resumeTrips lets everybody connect once, some at a time. Who has a trip
 // follows it; the others are free.
-func (c *crowd) lookAround(ctx context.Context) {
+func (c *population) resumeTrips(ctx context.Context) {
 	turns := make(chan struct{}, dialsAtOnce)
-	idle := make([]*somebody, c.Count)
+	idle := make([]*resident, c.Count)
 	var looks sync.WaitGroup
 	for i := range c.Count {
 		select {
@@ -120,15 +120,15 @@ func (c *crowd) lookAround(ctx context.Context) {
 		}
 
 		id := c.riderID(i)
-		s := &somebody{id: id, index: i, choices: stream(c.Seed, id, "choices"), talk: stream(c.Seed, id, "talk"),
-			help: stream(c.Seed, id, "help")}
+		s := &resident{id: id, index: i, choiceRandom: newRandomStream(c.Seed, id, "choices"), chatRandom: newRandomStream(c.Seed, id, "talk"),
+			sosRandom: newRandomStream(c.Seed, id, "help")}
 		looks.Add(1)
 
 		looked := sync.OnceFunc(func() { <-turns; looks.Done() })
-		c.rides.Go(func() {
+		c.runningRides.Go(func() {
 			defer looked()
-			if c.ride(ctx, s, nil, looked) {
-				c.free <- s
+			if c.runRide(ctx, s, nil, looked) {
+				c.freeResidents <- s
 			} else {
 				idle[i] = s
 			}
@@ -139,31 +139,31 @@ func (c *crowd) lookAround(ctx context.Context) {
 	for _, s := range idle {
 		// in the order of their ids, so that a seed always sends the same ones
 		if s != nil {
-			c.free <- s
+			c.freeResidents <- s
 		}
 	}
 }
 
-// wish is where somebody wants to go.
-type wish struct{ from, to location.Point }
+// tripDemand is where somebody wants to go.
+type tripDemand struct{ from, to location.Point }
 
-// arrive is the Poisson process: it draws the same times and places for the
+// generateDemand is the Poisson process: it draws the same times and places for the
 // same seed, whoever is free then.
-func (c *crowd) arrive(ctx context.Context) {
-	rng := stream(c.Seed, c.Prefix, "arrivals")
+func (c *population) generateDemand(ctx context.Context) {
+	rng := newRandomStream(c.Seed, c.Prefix, "arrivals")
 	next := time.Now()
 	for {
-		next = next.Add(c.clock.wall(60 * rng.ExpFloat64() / c.PerMinute))
-		w := c.wish(rng)
+		next = next.Add(c.clock.realDuration(60 * rng.ExpFloat64() / c.PerMinute))
+		w := c.drawDemand(rng)
 		if !sleep.For(ctx, time.Until(next)) {
 			return
 		}
 
 		select {
-		case s := <-c.free:
-			c.rides.Go(func() {
-				c.ride(ctx, s, &w, func() {})
-				c.free <- s
+		case s := <-c.freeResidents:
+			c.runningRides.Go(func() {
+				c.runRide(ctx, s, &w, func() {})
+				c.freeResidents <- s
 			})
 		default:
 			c.Stats.turnedAway.Add(1)
@@ -172,32 +172,32 @@ func (c *crowd) arrive(ctx context.Context) {
 }
 
 const (
-	spotMetres = 400.0  // how far from a hot spot people stand, on average
-	nearest    = 1000.0 // ride, in metres as the crow flies
-	farthest   = 8000.0
-	tries      = 40
+	hotspotSpread = 400.0  // how far from a hot spot people stand, on average
+	minRideMetres = 1000.0 // ride, in metres as the crow flies
+	maxRideMetres = 8000.0
+	maxPlaceDraws = 40
 )
 
-// wish draws a ride: most begin around a hot spot, and none is very short or
+// drawDemand draws a ride: most begin around a hot spot, and none is very short or
 // very long if the city allows.
-func (c *crowd) wish(r *rand.Rand) (w wish) {
-	w.from = c.place(r, 0.8)
-	for range tries {
-		w.to = c.place(r, 0.4)
-		if m := location.MetresBetween(w.from, w.to); m >= nearest && m <= farthest {
+func (c *population) drawDemand(r *rand.Rand) (w tripDemand) {
+	w.from = c.drawPlace(r, 0.8)
+	for range maxPlaceDraws {
+		w.to = c.drawPlace(r, 0.4)
+		if m := location.MetresBetween(w.from, w.to); m >= minRideMetres && m <= maxRideMetres {
 			break
 		}
 	}
 	return w
 }
 
-// place draws a place on a road, around a hot spot with a probability.
-func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
-	if c.heavy <= 0 || r.Float64() >= hot {
+// drawPlace draws a place on a road, around a hot spot with a probability.
+func (c *population) drawPlace(r *rand.Rand, hot float64) location.Point {
+	if c.totalWeight <= 0 || r.Float64() >= hot {
 		return c.City.RandomPoint(r)
 	}
-	at, spot := r.Float64()*c.heavy, c.spots[len(c.spots)-1]
-	for _, s := range c.spots {
+	at, spot := r.Float64()*c.totalWeight, c.hotspots[len(c.hotspots)-1]
+	for _, s := range c.hotspots {
 		if at -= s.Weight; at < 0 {
 			spot = s
 			break
@@ -205,7 +205,7 @@ func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
 	}
 
 	p := location.Point{
-		Lng: spot.Lng + r.NormFloat64()*spotMetres/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*spotMetres/metresPerDeg}
+		Lng: spot.Lng + r.NormFloat64()*hotspotSpread/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*hotspotSpread/metresPerDeg}
 	if snapped, _, err := c.router.Snap(p); err == nil {
 		return snapped
 	}
@@ -213,18 +213,18 @@ func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
 	return c.City.RandomPoint(r) // a hot spot by the water
 }
 
-// ride lets somebody live through one ride, or through the one the node knows
+// runRide lets somebody live through one ride, or through the one the node knows
 // of. Without a wish and a ride it returns false as soon as that is clear.
 // looked is called when a ride turns out to be under way.
-func (c *crowd) ride(ctx context.Context, s *somebody, w *wish, looked func()) (rode bool) {
-	p := c.net.phone(ctx, client.RoleRider, s.id, s.index)
+func (c *population) runRide(ctx context.Context, s *resident, w *tripDemand, looked func()) (rode bool) {
+	p := c.network.startPhone(ctx, client.RoleRider, s.id, s.index)
 	defer p.stop()
 
 	r := newRider(c, s, p, w, looked)
-	if err := attend(ctx, p, r); err != nil {
-		c.net.log.Warn("a rider gives up", "rider", s.id, "err", err)
+	if err := runActor(ctx, p, r); err != nil {
+		c.network.log.Warn("a rider gives up", "rider", s.id, "err", err)
 	}
-	if r.trip != nil && client.Active(r.trip.State) && ctx.Err() == nil {
+	if r.trip != nil && client.IsActive(r.trip.State) && ctx.Err() == nil {
 		c.Stats.lost.Add(1)
 	}
 	return r.trip != nil

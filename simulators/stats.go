@@ -15,32 +15,32 @@ import (
 // once.
 type Stats struct {
 	drivers, riders                                                     atomic.Int64
-	fixes, offers, accepted, declined                                   atomic.Int64
+	fixesSent, offers, accepted, declined                               atomic.Int64
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
-	called, seen, helped                                                atomic.Int64
+	helpAsked, helpSeen, helpAcknowledged                               atomic.Int64
 	reconnects, resumed, violations                                     atomic.Int64
 	positions                                                           latencies
 	pickups                                                             histogram
 
-	mu    sync.Mutex // guards below
-	named []string
+	mu             sync.Mutex // guards below
+	violationTexts []string
 	// of the quickest comparison of clocks, ms; 0 before the first
-	rtt   float64
-	clock float64 // the node's clock minus ours in that comparison, ms
-	trace *trace.Report
+	clockRoundTrip float64
+	clockOffset    float64 // the node's clock minus ours in that comparison, ms
+	trace          *trace.Report
 }
 
 // NewStats returns empty statistics.
 func NewStats() *Stats {
 	s := new(Stats)
-	s.positions.init()
+	s.positions.initHistograms()
 	s.pickups.h = quantile.NewHistogram(pickupLimit, 3)
 	return s
 }
 
-// namedViolations bounds how many violations are described.
-const namedViolations = 20
+// maxViolationTexts bounds how many violations are described.
+const maxViolationTexts = 20
 
 // Snapshot is Stats at one moment.
 type Snapshot struct {
@@ -76,15 +76,15 @@ type Snapshot struct {
 	// of these, how many phones heard that an operator saw them
 	HelpSeen int64 `json:"help_seen"`
 	// calls that simulated operators acknowledged
-	Helped int64 `json:"helped"`
+	HelpAcknowledged int64 `json:"helped"`
 
 	Reconnects int64 `json:"reconnects"` // connections after a phone's first
 	// of these, with everything missed made up for
 	Resumed int64 `json:"resumed"`
 
 	// frames the node should not have sent
-	Violations int64    `json:"violations"`
-	Named      []string `json:"broken,omitempty"` // the first of them
+	Violations     int64    `json:"violations"`
+	ViolationTexts []string `json:"broken,omitempty"` // the first of them
 
 	// Latency of updates is, in milliseconds, from a driver's clock at the fix
 	// to a rider's clock at the frame, uncorrected: right when both simulators
@@ -106,61 +106,63 @@ type Snapshot struct {
 func (s *Stats) Snapshot() Snapshot {
 	out := Snapshot{
 		DriversConnected: s.drivers.Load(), RidersConnected: s.riders.Load(),
-		FixesSent: s.fixes.Load(), OffersSeen: s.offers.Load(),
+		FixesSent: s.fixesSent.Load(), OffersSeen: s.offers.Load(),
 		OffersAccepted: s.accepted.Load(), OffersDeclined: s.declined.Load(),
 		TripsRequested: s.requested.Load(), TripsContinued: s.continued.Load(), TripsReserved: s.reserved.Load(),
 		TripsCompleted: s.completed.Load(), TripsCancelled: s.cancelled.Load(), TripsExpired: s.expired.Load(),
 		TripsLost: s.lost.Load(),
 		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
 		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
-		HelpAsked: s.called.Load(), HelpSeen: s.seen.Load(), Helped: s.helped.Load(),
+		HelpAsked: s.helpAsked.Load(), HelpSeen: s.helpSeen.Load(), HelpAcknowledged: s.helpAcknowledged.Load(),
 		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
-		PickupWait: s.pickups.counted(1e3),
+		PickupWait: s.pickups.readQuantiles(1e3),
 	}
 
-	out.Latency, out.RecentP99 = s.positions.read(time.Now())
+	out.Latency, out.RecentP99 = s.positions.readQuantiles(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out.Named, out.ClockOffsetMs, out.Trace = append([]string(nil), s.named...), s.clock, s.trace
+	out.ViolationTexts, out.ClockOffsetMs, out.Trace = append([]string(nil), s.violationTexts...), s.clockOffset, s.trace
 	return out
 }
 
-// Replays notes what the file of a replay held. The report must not change
+// SetTraceReport notes what the file of a replay held. The report must not change
 // afterwards.
-func (s *Stats) Replays(r trace.Report) {
+func (s *Stats) SetTraceReport(r trace.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trace = &r
 }
 
-func (s *Stats) connected(role string) *atomic.Int64 {
+func (s *Stats) connectedCounter(role string) *atomic.Int64 {
 	if role == client.RoleDriver {
 		return &s.drivers
 	}
 	return &s.riders
 }
 
-// violate counts a promise the node broke.
-func (s *Stats) violate(format string, args ...any) {
+// addViolation counts a promise the node broke.
+func (s *Stats) addViolation(format string, args ...any) {
 	s.violations.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.named) < namedViolations {
-		s.named = append(s.named, fmt.Sprintf(format, args...))
+	if len(s.violationTexts) < maxViolationTexts {
+		s.violationTexts = append(s.violationTexts, fmt.Sprintf(format, args...))
 	}
 }
 
-// latency records a position's age on arrival.
-func (s *Stats) latency(stripe int, at time.Time, ms float64) { s.positions.record(stripe, at, ms) }
+// recordLatency records a position's age on arrival.
+func (s *Stats) recordLatency(stripe int, at time.Time, ms float64) {
+	s.positions.recordLatency(stripe, at, ms)
+}
 
-// pickup records a wait in seconds of the city.
-func (s *Stats) pickup(seconds float64) { s.pickups.record(seconds * 1e3) }
+// recordPickup records a wait in seconds of the city.
+func (s *Stats) recordPickup(seconds float64) { s.pickups.recordValue(seconds * 1e3) }
 
 // compareClocks keeps the offset of the quickest exchange, which says the most.
 func (s *Stats) compareClocks(offset, rtt float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rtt > 0 && (s.rtt == 0 || rtt < s.rtt) {
-		s.rtt, s.clock = rtt, offset
+	if rtt > 0 && (s.clockRoundTrip == 0 || rtt < s.clockRoundTrip) {
+		s.clockRoundTrip, s.clockOffset = rtt, offset
 	}
 }

@@ -65,7 +65,7 @@ const (
 	dark, pale   = "#111", "#555"
 )
 
-var inks = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
+var curveColours = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
 
 // canvas is a chart while it is drawn. All measures are in pixels.
 type canvas struct {
@@ -77,7 +77,7 @@ type canvas struct {
 
 // SVG draws the chart.
 func (c Chart) SVG() string {
-	k := &canvas{x: c.X.scale(c.xs()), y: c.Y.scale(c.ys()), top: header, width: wide}
+	k := &canvas{x: c.X.scaleFor(c.xValues()), y: c.Y.scaleFor(c.yValues()), top: header, width: wide}
 	if len(c.Panels) > 1 {
 		k.width = narrow
 	}
@@ -89,12 +89,12 @@ func (c Chart) SVG() string {
 	width, height := k.width*float64(max(1, len(c.Panels))), k.top+plotHeight+footer
 	fmt.Fprintf(k, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="11">`, width, height)
 	fmt.Fprintf(k, `<rect width="%g" height="%g" fill="#fff"/>`, width, height)
-	k.text(16, 22, "start", dark, c.Title)
-	k.text(16, 38, "start", pale, c.Subtitle)
+	k.drawText(16, 22, "start", dark, c.Title)
+	k.drawText(16, 38, "start", pale, c.Subtitle)
 
 	for i, p := range c.Panels {
 		fmt.Fprintf(k, `<g transform="translate(%g 0)">`, k.width*float64(i))
-		k.panel(c, p)
+		k.drawPanel(c, p)
 		k.WriteString(`</g>`)
 	}
 
@@ -102,7 +102,7 @@ func (c Chart) SVG() string {
 	return k.String()
 }
 
-func (c Chart) xs() (out []float64) {
+func (c Chart) xValues() (out []float64) {
 	for _, p := range c.Panels {
 		for _, curve := range p.Curves {
 			for _, at := range curve.Points {
@@ -113,7 +113,7 @@ func (c Chart) xs() (out []float64) {
 	return out
 }
 
-func (c Chart) ys() (out []float64) {
+func (c Chart) yValues() (out []float64) {
 	for _, p := range c.Panels {
 		for _, curve := range p.Curves {
 			for _, at := range curve.Points {
@@ -128,53 +128,53 @@ func (c Chart) ys() (out []float64) {
 	return out
 }
 
-func (k *canvas) panel(c Chart, p Panel) {
-	k.text(left, k.top-8, "start", dark, p.Name)
+func (k *canvas) drawPanel(c Chart, p Panel) {
+	k.drawText(left, k.top-8, "start", dark, p.Name)
 
-	for _, at := range k.y.ticks() {
+	for _, at := range k.y.tickValues() {
 		y := k.placeY(at)
-		k.line(left, y, k.width-right, y)
-		k.text(left-6, y+4, "end", pale, fmt.Sprintf("%g", at))
+		k.drawLine(left, y, k.width-right, y)
+		k.drawText(left-6, y+4, "end", pale, fmt.Sprintf("%g", at))
 	}
 
 	if len(p.Bars) > 0 {
-		k.bars(p.Bars)
+		k.drawBars(p.Bars)
 	} else {
-		k.ticksX()
+		k.drawTicksX()
 	}
 
-	k.text((left+k.width-right)/2, k.top+plotHeight+38, "middle", dark, c.X.Name)
+	k.drawText((left+k.width-right)/2, k.top+plotHeight+38, "middle", dark, c.X.Name)
 	fmt.Fprintf(k, `<g transform="translate(14 %.1f) rotate(-90)">`, k.top+plotHeight/2)
-	k.text(0, 0, "middle", dark, c.Y.Name)
+	k.drawText(0, 0, "middle", dark, c.Y.Name)
 	k.WriteString(`</g>`)
 
 	for i, curve := range p.Curves {
-		ink := inks[i%len(inks)]
-		k.curve(curve, ink)
-		k.text(k.width-right, k.top-8-lineHeight*float64(len(p.Curves)-1-i), "end", ink, curve.Name)
+		ink := curveColours[i%len(curveColours)]
+		k.drawCurve(curve, ink)
+		k.drawText(k.width-right, k.top-8-lineHeight*float64(len(p.Curves)-1-i), "end", ink, curve.Name)
 	}
 }
 
-func (k *canvas) ticksX() {
-	for _, at := range k.x.ticks() {
+func (k *canvas) drawTicksX() {
+	for _, at := range k.x.tickValues() {
 		x := k.placeX(at)
-		k.line(x, k.top, x, k.top+plotHeight)
-		k.text(x, k.top+plotHeight+16, "middle", pale, fmt.Sprintf("%g", at))
+		k.drawLine(x, k.top, x, k.top+plotHeight)
+		k.drawText(x, k.top+plotHeight+16, "middle", pale, fmt.Sprintf("%g", at))
 	}
 }
 
-func (k *canvas) bars(bars []Bar) {
+func (k *canvas) drawBars(bars []Bar) {
 	step := (k.width - left - right) / float64(len(bars))
 	for i, b := range bars {
 		x, y := left+float64(i)*step, k.placeY(b.Height)
 		fmt.Fprintf(k, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x+.08*step, y, .84*step,
-			k.top+plotHeight-y, inks[0])
-		k.text(x+step/2, k.top+plotHeight+16, "middle", pale, b.Name)
+			k.top+plotHeight-y, curveColours[0])
+		k.drawText(x+step/2, k.top+plotHeight+16, "middle", pale, b.Name)
 	}
 }
 
-func (k *canvas) curve(c Curve, ink string) {
-	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.holds(p.X) || !k.y.holds(p.Y) })
+func (k *canvas) drawCurve(c Curve, ink string) {
+	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) })
 	slices.SortStableFunc(points, func(p, q Point) int { return cmp.Compare(p.X, q.X) })
 
 	var path strings.Builder
@@ -185,7 +185,7 @@ func (k *canvas) curve(c Curve, ink string) {
 		radius := 2.5
 		if p.Mark != "" {
 			radius = 4.5
-			k.text(x+7, y-5, "start", ink, p.Mark)
+			k.drawText(x+7, y-5, "start", ink, p.Mark)
 		}
 		if c.Dots || p.Mark != "" {
 			fmt.Fprintf(k, `<circle cx="%.1f" cy="%.1f" r="%g" fill="%s"/>`, x, y, radius, ink)
@@ -195,15 +195,15 @@ func (k *canvas) curve(c Curve, ink string) {
 	fmt.Fprintf(k, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`, strings.TrimSpace(path.String()), ink)
 }
 
-func (k *canvas) placeX(v float64) float64 { return left + k.x.share(v)*(k.width-left-right) }
+func (k *canvas) placeX(v float64) float64 { return left + k.x.shareOf(v)*(k.width-left-right) }
 
-func (k *canvas) placeY(v float64) float64 { return k.top + (1-k.y.share(v))*plotHeight }
+func (k *canvas) placeY(v float64) float64 { return k.top + (1-k.y.shareOf(v))*plotHeight }
 
-func (k *canvas) line(x1, y1, x2, y2 float64) {
+func (k *canvas) drawLine(x1, y1, x2, y2 float64) {
 	fmt.Fprintf(k, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`, x1, y1, x2, y2)
 }
 
-func (k *canvas) text(x, y float64, anchor, ink, s string) {
+func (k *canvas) drawText(x, y float64, anchor, ink, s string) {
 	if s != "" {
 		fmt.Fprintf(k, `<text x="%.1f" y="%.1f" text-anchor="%s" fill="%s">%s</text>`, x, y, anchor, ink, html.EscapeString(s))
 	}

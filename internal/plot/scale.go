@@ -12,8 +12,8 @@ type scale struct {
 // maxTicks bounds the ticks of a linear axis, so that their names have room.
 const maxTicks = 10
 
-// scale returns the axis that holds all values.
-func (a Axis) scale(values []float64) scale {
+// scaleFor returns the axis that holds all values.
+func (a Axis) scaleFor(values []float64) scale {
 	if a.Log {
 		return logScale(append(values, a.End))
 	}
@@ -57,18 +57,18 @@ func niceStep(least float64) float64 {
 	return 10 * power
 }
 
-// holds says whether a value has a place on the axis.
-func (s scale) holds(v float64) bool { return !s.log || v > 0 }
+// canPlace says whether a value has a place on the axis.
+func (s scale) canPlace(v float64) bool { return !s.log || v > 0 }
 
-// share is where a value lies, from 0 to 1.
-func (s scale) share(v float64) float64 {
+// shareOf is where a value lies, from 0 to 1.
+func (s scale) shareOf(v float64) float64 {
 	if s.log {
 		v = math.Log10(v)
 	}
 	return (v - s.low) / (s.high - s.low)
 }
 
-func (s scale) ticks() (out []float64) {
+func (s scale) tickValues() (out []float64) {
 	for i := range int(math.Round((s.high-s.low)/s.step)) + 1 {
 		at := s.low + float64(i)*s.step
 		if s.log {

@@ -37,59 +37,59 @@ type Config struct {
 }
 
 const (
-	dialsAtOnce = 32 // before the storm, and never after
-	firstTries  = 9  // of a phone before the storm
-	turns       = 4  // goroutines that do the phones' daily work
-	look        = 250 * time.Millisecond
-	askAgain    = 5 * time.Second // after a command without an answer
+	dialsAtOnce      = 32 // before the storm, and never after
+	maxFirstAttempts = 9  // of a phone before the storm
+	actLoops         = 4  // goroutines that do the phones' daily work
+	actInterval      = 250 * time.Millisecond
+	repeatStepAfter  = 5 * time.Second // after a command without an answer
 )
 
-// Swarm is all the phones.
-type Swarm struct {
-	cfg    Config
-	client *client.Client
-	phones []*phone
-	cut    atomic.Pointer[time.Time]
-	told   atomic.Int64 // refusals that said when to come back
-	mute   atomic.Int64 // other failed tries
-	live   sync.WaitGroup
-	stop   context.CancelFunc
+// Generator is all the phones.
+type Generator struct {
+	cfg            Config
+	client         *client.Client
+	phones         []*phone
+	cutAt          atomic.Pointer[time.Time]
+	hintedRefusals atomic.Int64 // refusals that said when to come back
+	otherFailures  atomic.Int64 // other failed tries
+	running        sync.WaitGroup
+	stop           context.CancelFunc
 }
 
 // New makes the phones and connects nobody.
-func New(cfg Config) *Swarm {
-	s := &Swarm{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
+func New(cfg Config) *Generator {
+	g := &Generator{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
 	for i := range cfg.Drivers + cfg.Riders {
 		rng := rand.New(rand.NewPCG(cfg.Seed, uint64(i)))
-		p := &phone{swarm: s, rng: rng, role: client.RoleRider, id: fmt.Sprintf("swarm-r%d", i-cfg.Drivers), at: cfg.City.RandomPoint(rng),
-			to: cfg.City.RandomPoint(rng), rides: i-cfg.Drivers < cfg.Rides, first: make(chan error, 1)}
+		p := &phone{generator: g, rng: rng, role: client.RoleRider, id: fmt.Sprintf("swarm-r%d", i-cfg.Drivers), at: cfg.City.RandomPoint(rng),
+			to: cfg.City.RandomPoint(rng), rides: i-cfg.Drivers < cfg.Rides, firstResult: make(chan error, 1)}
 		if i < cfg.Drivers {
 			p.role, p.id, p.rides = client.RoleDriver, fmt.Sprintf("swarm-d%d", i), false
 		}
-		p.session = s.client.NewSession(client.SessionConfig{Token: s.client.DevTokens(p.role, p.id), Retry: p.retry,
-			OnWelcome: p.welcome, OnFrame: p.hear, OnDisconnect: p.disconnected})
-		s.phones = append(s.phones, p)
+		p.session = g.client.NewSession(client.SessionConfig{Token: g.client.DevTokens(p.role, p.id), Retry: p.decideRetry,
+			OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect})
+		g.phones = append(g.phones, p)
 	}
-	return s
+	return g
 }
 
-// Connect brings all phones to the node, some at a time, and lets them live
+// ConnectAll brings all phones to the node, some at a time, and lets them live
 // until Close. Its error is that of the first phone that could not be welcomed.
-func (s *Swarm) Connect(ctx context.Context) error {
+func (g *Generator) ConnectAll(ctx context.Context) error {
 	var all context.Context
-	all, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	all, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	team, ctx := errgroup.WithContext(ctx)
 	team.SetLimit(dialsAtOnce)
 
-	for _, p := range s.phones {
+	for _, p := range g.phones {
 		team.Go(func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			s.live.Go(func() { p.live(all) })
+			g.running.Go(func() { p.runSession(all) })
 
 			select {
-			case err := <-p.first:
+			case err := <-p.firstResult:
 				return err
 			case <-ctx.Done():
 				return ctx.Err()
@@ -98,46 +98,46 @@ func (s *Swarm) Connect(ctx context.Context) error {
 	}
 
 	err := team.Wait()
-	for i := range turns {
-		s.live.Go(func() { s.work(all, i) })
+	for i := range actLoops {
+		g.running.Go(func() { g.runShare(all, i) })
 	}
 
 	return err
 }
 
-// work is the day of every fourth phone.
-func (s *Swarm) work(ctx context.Context, share int) {
-	tick := time.NewTicker(look)
+// runShare is the day of every fourth phone.
+func (g *Generator) runShare(ctx context.Context, share int) {
+	tick := time.NewTicker(actInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for i := share; i < len(s.phones); i += turns {
-				s.phones[i].act(now)
+			for i := share; i < len(g.phones); i += actLoops {
+				g.phones[i].doDueActions(now)
 			}
 		}
 	}
 }
 
-// Cut ends all connections at the same instant, without a word.
-func (s *Swarm) Cut() time.Time {
+// CutConnections ends all connections at the same instant, without a word.
+func (g *Generator) CutConnections() time.Time {
 	now := time.Now()
-	s.told.Store(0)
-	s.mute.Store(0)
-	s.cut.Store(&now)
-	for _, p := range s.phones {
-		p.cut()
+	g.hintedRefusals.Store(0)
+	g.otherFailures.Store(0)
+	g.cutAt.Store(&now)
+	for _, p := range g.phones {
+		p.dropConnection()
 	}
 	return now
 }
 
-// Back returns how long each phone that is back took from the cut to its
+// ReturnTimes returns how long each phone that is back took from the cut to its
 // welcome.
-func (s *Swarm) Back() (out []time.Duration) {
-	cut := *s.cut.Load()
-	for _, p := range s.phones {
+func (g *Generator) ReturnTimes() (out []time.Duration) {
+	cut := *g.cutAt.Load()
+	for _, p := range g.phones {
 		if at := p.welcomedAt(); at.After(cut) {
 			out = append(out, at.Sub(cut))
 		}
@@ -147,12 +147,14 @@ func (s *Swarm) Back() (out []time.Duration) {
 
 // Refusals are the tries since the cut that were told when to come back, and
 // those that failed in another way.
-func (s *Swarm) Refusals() (told, mute int64) { return s.told.Load(), s.mute.Load() }
+func (g *Generator) Refusals() (told, mute int64) {
+	return g.hintedRefusals.Load(), g.otherFailures.Load()
+}
 
-// Riding is how many riders have a trip under way.
-func (s *Swarm) Riding() (n int) {
-	for _, p := range s.phones[s.cfg.Drivers:] {
-		if p.riding() {
+// CountRiding is how many riders have a trip under way.
+func (g *Generator) CountRiding() (n int) {
+	for _, p := range g.phones[g.cfg.Drivers:] {
+		if p.isRiding() {
 			n++
 		}
 	}
@@ -160,10 +162,10 @@ func (s *Swarm) Riding() (n int) {
 }
 
 // Close ends all phones.
-func (s *Swarm) Close() {
-	s.stop()
-	s.live.Wait()
-	s.client.Close()
+func (g *Generator) Close() {
+	g.stop()
+	g.running.Wait()
+	g.client.Close()
 }
 
-func point(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
+func wirePoint(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }

@@ -32,9 +32,9 @@ var (
 	Phone   = Screen{"phone", 390, 844}
 )
 
-// patience bounds what the page does by itself. It is long because a busy
+// pageTimeout bounds what the page does by itself. It is long because a busy
 // machine is slow, and a page that is stuck stays stuck.
-const patience = time.Minute
+const pageTimeout = time.Minute
 
 // Tab is one page in a browser of its own. It remembers what a person would not
 // see: script errors, and requests that left the page's origin.
@@ -44,8 +44,8 @@ type Tab struct {
 	base   string
 	screen Screen
 
-	mu      sync.Mutex // guards below
-	strange []string
+	mu       sync.Mutex // guards below
+	problems []string
 }
 
 // FindBrowser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1
@@ -99,20 +99,20 @@ func OpenTab(ctx context.Context, t testing.TB, baseURL string, screen Screen) *
 	t.Cleanup(stop)
 
 	tab := &Tab{t: t, ctx: ctx, base: baseURL, screen: screen}
-	if err := chromedp.Listen(ctx, tab.watch); err != nil {
+	if err := chromedp.Listen(ctx, tab.noteEvent); err != nil {
 		t.Fatalf("start %s: %v", path, err)
 	}
 
-	tab.Do("load the page", chromedp.Steps(
+	tab.RunAction("load the page", chromedp.Steps(
 		chromedp.EmulateViewport(screen.Width, screen.Height), chromedp.Navigate(baseURL+"/")))
 	return tab
 }
 
-func (tab *Tab) watch(ev any) {
+func (tab *Tab) noteEvent(ev any) {
 	note := ""
 	switch ev := ev.(type) {
 	case *runtime.EventExceptionThrown:
-		note = "script error: " + describe(ev.ExceptionDetails)
+		note = "script error: " + describeException(ev.ExceptionDetails)
 	case *network.EventRequestWillBeSent:
 		if url := ev.Request.URL; strings.HasPrefix(url, "http") && !strings.HasPrefix(url, tab.base) {
 			note = "request to another origin: " + url
@@ -125,10 +125,10 @@ func (tab *Tab) watch(ev any) {
 
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
-	tab.strange = append(tab.strange, note)
+	tab.problems = append(tab.problems, note)
 }
 
-func describe(d *runtime.ExceptionDetails) string {
+func describeException(d *runtime.ExceptionDetails) string {
 	if d.Exception != nil && d.Exception.Description != "" {
 		return d.Exception.Description
 	}
@@ -141,21 +141,21 @@ func (tab *Tab) CheckClean() {
 	tab.t.Helper()
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
-	for _, note := range tab.strange {
+	for _, note := range tab.problems {
 		tab.t.Error(note)
 	}
 }
 
-// Do runs one browser action; a failure ends the test.
-func (tab *Tab) Do(what string, action chromedp.Action[chromedp.Void]) {
+// RunAction runs one browser action; a failure ends the test.
+func (tab *Tab) RunAction(what string, action chromedp.Action[chromedp.Void]) {
 	tab.t.Helper()
 	if _, err := chromedp.Run(tab.ctx, action); err != nil {
 		tab.t.Fatalf("%s: %v", what, err)
 	}
 }
 
-// eval runs an expression in the page and decodes its value.
-func eval[T any](tab *Tab, expression string) T {
+// evalInPage runs an expression in the page and decodes its value.
+func evalInPage[T any](tab *Tab, expression string) T {
 	tab.t.Helper()
 	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -181,7 +181,7 @@ func (tab *Tab) WaitUntil(expression string, atMost time.Duration) {
 // Click clicks the middle of an element.
 func (tab *Tab) Click(selector chromedp.CSS) {
 	tab.t.Helper()
-	tab.Do("click "+string(selector), chromedp.Click(selector, chromedp.NodeVisible))
+	tab.RunAction("click "+string(selector), chromedp.Click(selector, chromedp.NodeVisible))
 }
 
 // Screenshot keeps a picture in the folder named by RIDEHAIL_SHOTS, if set.
