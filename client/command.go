@@ -14,48 +14,52 @@ import (
 )
 
 const (
-	resendAfter = 4 * time.Second // without an ack
-	// after an ack that says "try again"; 1 s at first, doubled each time
-	maxCommandRetry = 4 * time.Second
-	giveUpAfter     = 60 * time.Second
+	resendAfter     = 4 * time.Second  // default of SessionConfig.ResendAfter
+	giveUpAfter     = 60 * time.Second // default of SessionConfig.GiveUpAfter
+	maxCommandRetry = 4 * time.Second  // after acks that say "try again"
 )
 
-// Errors of commands.
+// The errors of commands without an answer. The node may have carried out the
+// command or not.
 var (
-	// whether it was carried out is unknown
 	ErrNoAnswer = errors.New("the node never answered")
-	ErrEnded    = errors.New("the session ended before an answer") // the same
+	ErrEnded    = errors.New("the session ended before an answer")
 )
 
 // CommandError is a node's refusal of a command.
 type CommandError struct {
 	Code    wire.Code
-	Message string // for a person
+	Message string // an explanation for a person
 }
 
 func (e *CommandError) Error() string { return string(e.Code) + ": " + e.Message }
 
-// command is sent until it is answered.
+// command is sent until a node answers it.
 type command struct {
+	// Fixed at creation.
 	frame     *wire.ClientFrame
 	done      func(*wire.Ack, error)
 	startedAt time.Time
-	resendAt  time.Time // when to send it again
-	retries   int       // answered with "try again"
+
+	// Guarded by Session.mu.
+	resendAt time.Time
+	retries  int // acks that said "try again"
 }
 
-// retryDelay returns how long to wait after an ack that says "try again",
-// spread so that a crowd that got it at once does not come back at once.
+// retryDelay returns the wait after an ack that says "try again": at most 1 s,
+// doubling to 4 s, and random so that many clients do not retry together.
 func (c *command) retryDelay() time.Duration {
 	limit := min(maxCommandRetry, time.Second<<min(c.retries, 10))
 	c.retries++
 	return limit/4 + rand.N(limit*3/4)
 }
 
-// Do sends a command and waits for the answer, over as many connections as that
-// takes. An answer that refuses comes back together with a *CommandError. Other
-// errors: ErrNoAnswer, ErrEnded, or the context's; then the command may have
-// been carried out or not. Do must not be called from the session's callbacks.
+// Do sends a command and waits for the node's answer, over as many connections
+// as that takes. A refusal returns the ack together with a *CommandError. Other
+// errors: ErrNoAnswer after SessionConfig.GiveUpAfter, ErrEnded when Run has
+// ended, or that of ctx. After those the node may have carried out the command
+// or not. Do may be called from any goroutine, but not from a callback of the
+// session, which would wait for itself.
 func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error) {
 	type answer struct {
 		ack *wire.Ack
@@ -75,11 +79,14 @@ func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error
 	}
 }
 
-// StartCommand sends a command, as soon as there is a connection, and again under the
-// same id until it is answered. It returns the id, a new one unless the frame
-// has one. done is called once, with the final answer or with ErrNoAnswer or
-// ErrEnded: on Run's goroutine, on a timer's, or on this one when the session
-// has ended. No frame is read while it runs.
+// StartCommand is Do without the wait. It sends the command as soon as there is
+// a connection, and again under the same id until a node answers. It returns
+// the id: f.Id, or a new one when that is empty. f must not change afterwards.
+//
+// done is called once, with the final answer (also one that refuses) or with
+// ErrNoAnswer or ErrEnded. It runs on Run's goroutine, on a timer's goroutine,
+// or before StartCommand returns when the session has ended. It must not block:
+// the session may read no frame meanwhile.
 func (s *Session) StartCommand(f *wire.ClientFrame, done func(*wire.Ack, error)) (id string) {
 	f.Id = cmp.Or(f.Id, uuid.NewString())
 	now := time.Now()
@@ -95,18 +102,18 @@ func (s *Session) StartCommand(f *wire.ClientFrame, done func(*wire.Ack, error))
 	s.setTimerLocked(now)
 	s.mu.Unlock()
 
-	_ = s.Send(f) // without a connection it is sent after the next welcome
+	_ = s.Send(f) // If this fails, it is sent after the next welcome.
 	return f.Id
 }
 
-// UnansweredCommands returns how many commands wait for their answer.
+// UnansweredCommands returns how many commands wait for an answer.
 func (s *Session) UnansweredCommands() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.pending)
 }
 
-// setTimerLocked sets the timer for what is due first.
+// setTimerLocked sets the timer for the command that is due first.
 func (s *Session) setTimerLocked(now time.Time) {
 	if len(s.pending) == 0 || s.ended {
 		return
@@ -125,8 +132,8 @@ func (s *Session) setTimerLocked(now time.Time) {
 	s.timer.Reset(next.Sub(now))
 }
 
-// resendDueCommands runs on a timer's goroutine. It sends again what waits for its ack for
-// too long, and gives up what waited for very long.
+// resendDueCommands runs on the timer's goroutine. It sends late commands again
+// and gives up those older than GiveUpAfter.
 func (s *Session) resendDueCommands() {
 	now := time.Now()
 	s.mu.Lock()
@@ -135,7 +142,7 @@ func (s *Session) resendDueCommands() {
 		return
 	}
 
-	s.runningTimers.Add(1) // under mu and before ended, so that no Wait has begun
+	s.runningTimers.Add(1) // Under mu and before ended: no Wait has begun.
 	defer s.runningTimers.Done()
 
 	late, lost := s.takeDueLocked(now)
@@ -150,7 +157,8 @@ func (s *Session) resendDueCommands() {
 	}
 }
 
-// takeDueLocked returns the commands to send again, and takes out those to give up.
+// takeDueLocked returns the frames to send again, and removes and returns the
+// commands to give up.
 func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost []*command) {
 	kept := s.pending[:0]
 	for _, c := range s.pending {
@@ -170,7 +178,8 @@ func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost [
 	return late, lost
 }
 
-// resendAllCommands sends all commands on a new connection, in their order.
+// resendAllCommands sends all commands on a new connection, in their first
+// order.
 func (s *Session) resendAllCommands() {
 	now := time.Now()
 	s.mu.Lock()
@@ -188,7 +197,7 @@ func (s *Session) resendAllCommands() {
 	}
 }
 
-// handleAck ends a command, unless the ack says that it may be tried again.
+// handleAck ends a command, or delays it when the ack says "try again".
 func (s *Session) handleAck(a *wire.Ack) {
 	switch wire.Code(a.Code) {
 	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal:
@@ -202,7 +211,7 @@ func (s *Session) handleAck(a *wire.Ack) {
 	}
 }
 
-// delayRetry makes a command wait before it is sent again.
+// delayRetry postpones the next sending of a command.
 func (s *Session) delayRetry(id string) {
 	now := time.Now()
 	s.mu.Lock()
@@ -215,7 +224,8 @@ func (s *Session) delayRetry(id string) {
 	}
 }
 
-// takeCommand takes a command out of the list; nil when it was answered before.
+// takeCommand removes and returns a command. It returns nil when the command
+// was answered before.
 func (s *Session) takeCommand(id string) *command {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +238,7 @@ func (s *Session) takeCommand(id string) *command {
 	return nil
 }
 
-// endCommands ends those that are left, when the session has ended.
+// endCommands ends the remaining commands with ErrEnded.
 func (s *Session) endCommands() {
 	s.mu.Lock()
 	left := s.pending

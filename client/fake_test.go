@@ -175,8 +175,8 @@ func receiveIn[T any](t *testing.T, from <-chan T, what string) (v T) {
 	return v
 }
 
-// startSession starts a session, which comes back at once and ends with the test.
-// What Run returns comes from ended.
+// startSession starts a session, which comes back at once and ends with the
+// test. What Run returns comes from ended.
 func startSession(t *testing.T, servers []string, change func(*Config, *SessionConfig)) (s *Session, ended <-chan error) {
 	t.Helper()
 	cfg, session := Config{Servers: servers, Name: "test/1"}, SessionConfig{Retry: retryAtOnce}
@@ -207,7 +207,8 @@ func startSession(t *testing.T, servers []string, change func(*Config, *SessionC
 	return s, done
 }
 
-// startSessionAt is running at one node, for sessions that do not end by themselves.
+// startSessionAt is running at one node, for sessions that do not end by
+// themselves.
 func startSessionAt(t *testing.T, n *fakeNode, change func(*Config, *SessionConfig)) *Session {
 	t.Helper()
 	s, _ := startSession(t, []string{n.URL}, change)

@@ -2,21 +2,22 @@ package client
 
 import "github.com/ridehail/ridehail/wire"
 
-// maxTrips is how many trips are followed: late chat may come for one that
-// ended.
+// maxTrips is how many trips a session remembers. Late chat may arrive for a
+// trip that ended.
 const maxTrips = 4
 
-// progress is how far a session got, to resume there. It is the reader's.
+// progress holds what a session has received, so that the next connection
+// resumes there. Only Run's goroutine uses it.
 type progress struct {
 	epoch string          // "" before the first welcome
-	trips []*tripProgress // newest last
+	trips []*tripProgress // at most maxTrips, newest last
 }
 
 type tripProgress struct {
 	id        string
-	lastEvent uint32          // the last one seen
+	lastEvent uint32          // number of the last event received
 	knownChat uint32          // all messages up to this number are known
-	ownChats  map[uint32]bool // numbers above chat that acks gave our own messages
+	ownChats  map[uint32]bool // our own messages above knownChat, by number
 	ended     bool
 }
 
@@ -37,7 +38,8 @@ func (p *progress) tripProgress(id string) *tripProgress {
 	return t
 }
 
-// resumePoint is what the next hello says; nil before the first welcome.
+// resumePoint returns what the next hello says, or nil before the first
+// welcome.
 func (p *progress) resumePoint() *wire.Resume {
 	if p.epoch == "" {
 		return nil
@@ -49,9 +51,9 @@ func (p *progress) resumePoint() *wire.Resume {
 	return r
 }
 
-// currentTrip is the trip that a resume is about: the newest one under way, even
-// when late news of an ended one came after it; the newest of all if none is
-// under way, and nil before the first.
+// currentTrip returns the trip to resume: the newest active one, even when news
+// of an ended trip came later. It returns the newest trip when none is active,
+// and nil before the first.
 func (p *progress) currentTrip() (last *tripProgress) {
 	for _, t := range p.trips {
 		if last == nil || last.ended || !t.ended {
@@ -61,8 +63,8 @@ func (p *progress) currentTrip() (last *tripProgress) {
 	return last
 }
 
-// applyWelcome takes the state of things from a welcome, unless what was missed
-// follows.
+// applyWelcome takes the trip's numbers from a welcome. A welcome with
+// Recovered moves none: the node sends the missed frames next.
 func (p *progress) applyWelcome(w *wire.Welcome) {
 	p.epoch = w.Epoch
 	if w.Trip == nil {
@@ -75,7 +77,7 @@ func (p *progress) applyWelcome(w *wire.Welcome) {
 	}
 }
 
-// applyFrame follows a frame.
+// applyFrame notes the numbers of a trip event or a chat message.
 func (p *progress) applyFrame(f *wire.ServerFrame) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_TripEvent:
@@ -90,7 +92,7 @@ func (p *progress) applyFrame(f *wire.ServerFrame) {
 	}
 }
 
-// applyAck takes what an ack tells of a command's trip.
+// applyAck notes what the final ack of a command says about its trip.
 func (p *progress) applyAck(f *wire.ClientFrame, a *wire.Ack) {
 	if a.Trip != nil {
 		p.tripProgress(a.Trip.Id).noteState(a.Trip)
@@ -104,8 +106,8 @@ func (t *tripProgress) noteState(trip *wire.Trip) {
 	t.ended = t.ended || trip.GetState() != "" && !IsActive(trip.State)
 }
 
-// addOwnChat takes the number of a message of ours. The node need not send it
-// back.
+// addOwnChat notes the number that the node gave to our own message. The node
+// need not send that message back.
 func (t *tripProgress) addOwnChat(seq uint32) {
 	if seq <= t.knownChat {
 		return
@@ -118,7 +120,7 @@ func (t *tripProgress) addOwnChat(seq uint32) {
 	t.skipOwnChats()
 }
 
-// skipOwnChats moves chat past our own messages.
+// skipOwnChats moves knownChat past our own messages.
 func (t *tripProgress) skipOwnChats() {
 	for seq := range t.ownChats {
 		if seq <= t.knownChat {

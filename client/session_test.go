@@ -132,7 +132,8 @@ func TestAnEndedTokenIsReplacedAndANewOneMustDo(t *testing.T) {
 		t.Fatalf("came back with %q", token)
 	}
 
-	c.closeWith(wire.CloseNoAuth) // a new token that is refused will not get better
+	// a new token that is refused will not get better
+	c.closeWith(wire.CloseNoAuth)
 	if err := receiveIn(t, ended, "the end"); CloseCode(err) != wire.CloseNoAuth {
 		t.Fatal(err)
 	}
