@@ -7,22 +7,22 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// actor is who holds a phone. All methods run on one goroutine.
+// actor is the simulated user of a phone. All methods run on one goroutine.
 type actor interface {
-	// handleFrame takes a frame that is for this person.
+	// handleFrame takes a frame that the phone delivered.
 	handleFrame(f *wire.ServerFrame, now time.Time)
-	// doDueActions does what is due, and returns when to act again at the latest (zero:
-	// whenever) and whether the person is done.
+	// doDueActions does what is due. It returns when to call it again at the
+	// latest (zero: within maxIdle), and whether the actor has finished.
 	doDueActions(ctx context.Context, now time.Time) (next time.Time, done bool)
 }
 
-// maxIdle is how often a person with nothing to do looks at the phone.
+// maxIdle bounds the time between two calls of doDueActions.
 const maxIdle = time.Second
 
-// runActor lets a person live with a phone until the person is done, the context
-// ends, or the phone is off for good; then the error says why. It leaves the
-// phone for the caller to stop.
-func runActor(ctx context.Context, p *phone, who actor) error {
+// runActor feeds an actor with the frames of its phone until the actor has
+// finished or the context ends. It returns an error when the phone's session
+// ended by itself. The caller must stop the phone.
+func runActor(ctx context.Context, p *phone, a actor) error {
 	timer := time.NewTimer(maxIdle)
 	defer timer.Stop()
 
@@ -35,7 +35,7 @@ func runActor(ctx context.Context, p *phone, who actor) error {
 			if !on {
 				return p.err
 			}
-			who.handleFrame(f, time.Now())
+			a.handleFrame(f, time.Now())
 		case <-timer.C:
 		}
 
@@ -45,7 +45,7 @@ func runActor(ctx context.Context, p *phone, who actor) error {
 			dropAt = p.nextDropAt(now)
 		}
 
-		next, done := who.doDueActions(ctx, now)
+		next, done := a.doDueActions(ctx, now)
 		if done {
 			return nil
 		}
@@ -55,7 +55,8 @@ func runActor(ctx context.Context, p *phone, who actor) error {
 	}
 }
 
-// nextDropAt is when a flaky phone loses its connection; zero for the others.
+// nextDropAt returns when a flaky phone next loses its connection, or zero for
+// other phones.
 func (p *phone) nextDropAt(now time.Time) time.Time {
 	if p.dropRandom == nil {
 		return time.Time{}

@@ -8,17 +8,17 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// chatPlan is what one person is about to say to the other of a trip.
+// chatPlan is the next message of one user to the other user of a trip.
 type chatPlan struct {
 	rng      *rand.Rand
 	clock    cityClock
-	line     string // nothing when empty
+	line     string // "" for none
 	typingAt time.Time
 	sayAt    time.Time
 }
 
-// planLine makes the person say one of the lines with a probability, unless
-// something else is about to be said.
+// planLine plans one of the lines with a probability, unless another one is
+// planned.
 func (t *chatPlan) planLine(now time.Time, chance float64, lines ...string) {
 	if t.rng.Float64() >= chance || t.line != "" {
 		return
@@ -28,12 +28,13 @@ func (t *chatPlan) planLine(now time.Time, chance float64, lines ...string) {
 	t.sayAt = t.typingAt.Add(t.clock.realDuration(drawUniform(t.rng, 1, 3)))
 }
 
-// cancelLine forgets what was about to be said.
+// cancelLine forgets the planned line.
 func (t *chatPlan) cancelLine() { t.line, t.typingAt, t.sayAt = "", time.Time{}, time.Time{} }
 
+// nextDueAt returns when sendDue has something to send, or zero.
 func (t *chatPlan) nextDueAt() time.Time { return earliestTime(t.typingAt, t.sayAt) }
 
-// sendDue types and says what is due.
+// sendDue sends the typing sign and the line when they are due.
 func (t *chatPlan) sendDue(p *phone, trip string, now time.Time) {
 	if isDue(t.typingAt, now) {
 		t.typingAt = time.Time{}

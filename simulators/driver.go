@@ -10,39 +10,43 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// driver cruises, thinks about offers, and drives trips.
+// driver cruises, answers offers and drives trips. One goroutine owns it.
 type driver struct {
+	// Fixed at creation.
 	*fleet
 	phone        *phone
-	placeRandom  *rand.Rand // where the driver starts and cruises to
-	choiceRandom *rand.Rand // what is decided
-	driftRandom  *rand.Rand // noise
+	placeRandom  *rand.Rand // start and cruising targets
+	choiceRandom *rand.Rand // decisions
+	driftRandom  *rand.Rand // errors of positions
 
+	// The car.
 	at             location.Point
 	route          routeDrive
-	heading, speed float64   // metres per second of the city
+	heading, speed float64   // degrees; metres per second of the city
 	positionAt     time.Time // when at was computed
 	drift          drift
-	seq            uint32
-	nextFixAt      time.Time // when the next fix is due
-	welcomed       bool
+	seq            uint32 // of the last fix
+	nextFixAt      time.Time
+	welcomed       bool // there was a connection
 
-	offer         *wire.Offer // in hand
+	// The offer being considered.
+	offer         *wire.Offer // nil for none
 	willAccept    bool
 	answerAt      time.Time
-	answerCommand string // id of the command that answers it
+	answerCommand string // id of the command that answers it; "" before
 
-	// being driven, else nil
+	// The trip being driven.
+	//
+	// nil for none
 	trip *wire.Trip
-	// the newest version of the newest trip
-	latestTrip  *wire.Trip
-	endedTripID string // id of the trip before, of which late news may still come
-	onRoute     bool   // the way leads where the trip wants the car
-	// when the rider is in the car
-	boardedAt    time.Time
-	stepCommand  string    // id of the command that moves the trip on
-	stateUnknown bool      // how the trip stands; a new connection will tell
-	retryStepAt  time.Time // no step before
+	// newest version of the newest trip, ended or not
+	latestTrip   *wire.Trip
+	endedTripID  string    // late news of this trip is ignored
+	onRoute      bool      // route leads to where the trip needs the car
+	boardedAt    time.Time // when the rider will be in the car
+	stepCommand  string    // id of the command that moves the trip; "" for none
+	stateUnknown bool      // a step was refused: wait for the next welcome
+	retryStepAt  time.Time // no step before this
 	chat         chatPlan
 	sos          sosPlan
 }
@@ -76,11 +80,11 @@ func (d *driver) handleFrame(f *wire.ServerFrame, now time.Time) {
 	}
 }
 
-// applyWelcome begins a connection. Without a word on what was missed, only what the
-// welcome says is true.
+// applyWelcome begins a connection. If the node cannot send what was missed,
+// only the welcome's trip is true.
 func (d *driver) applyWelcome(w *wire.Welcome, now time.Time) {
 	if !d.welcomed && w.Trip != nil && w.Trip.State != client.StateReserved && w.Trip.Pickup != nil {
-		d.at = pointOf(w.Trip.Pickup) // an earlier run got at least there
+		d.at = pointOf(w.Trip.Pickup) // An earlier run reached the pickup.
 	}
 	d.welcomed, d.stateUnknown = true, false
 	d.nextFixAt = now
@@ -98,10 +102,10 @@ func (d *driver) applyWelcome(w *wire.Welcome, now time.Time) {
 	d.phone.sendCommand(client.NewFrame(&wire.SetAvailable{Available: true}))
 }
 
-// considerOffer takes an offer in hand. A driver who is busy lets it expire.
+// considerOffer decides about an offer. A busy driver lets it expire.
 func (d *driver) considerOffer(o *wire.Offer, now time.Time) {
 	if d.offer != nil && d.offer.Id == o.Id {
-		return // told again after a reconnect
+		return // Sent again after a reconnect.
 	}
 	d.Stats.offers.Add(1)
 	if d.trip != nil || d.offer != nil {
@@ -112,7 +116,7 @@ func (d *driver) considerOffer(o *wire.Offer, now time.Time) {
 	d.answerAt = now.Add(d.clock.realDuration(min(4, 0.5+d.choiceRandom.ExpFloat64())))
 }
 
-// answerOffer answers the offer in hand when it has been thought about.
+// answerOffer sends the answer to the offer when it is due.
 func (d *driver) answerOffer(now time.Time) {
 	if d.offer == nil || d.answerCommand != "" || now.Before(d.answerAt) {
 		return
@@ -138,7 +142,7 @@ func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 			return
 		}
 
-		// the step is done; without the trip, its event is on its way
+		// An ack without the trip is followed by the trip's event.
 		d.applyTrip(a.Trip, now)
 	default:
 		if a.Code != "" {
@@ -147,8 +151,8 @@ func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 	}
 }
 
-// reconnectAfterRefusal asks the node how the trip stands, by connecting anew, because it
-// refused a step: it may have ended.
+// reconnectAfterRefusal drops the connection after a refused step. The trip may
+// have ended, and the next welcome tells its state.
 func (d *driver) reconnectAfterRefusal(a *wire.Ack, now time.Time) {
 	d.Stats.refused.Add(1)
 	d.network.log.Debug("a step was refused", "driver", d.phone.id, "code", a.Code, "message", a.Message)
@@ -174,7 +178,7 @@ func (d *driver) doDueActions(ctx context.Context, now time.Time) (time.Time, bo
 	return d.nextActionAt(now), false
 }
 
-// nextActionAt is when something is due again.
+// nextActionAt returns when something is due next.
 func (d *driver) nextActionAt(now time.Time) time.Time {
 	next := earliestTime(d.nextFixAt, d.chat.nextDueAt(), d.sos.callAt)
 	if d.offer != nil && d.answerCommand == "" {
@@ -193,7 +197,7 @@ func (d *driver) nextActionAt(now time.Time) time.Time {
 	return next
 }
 
-// advancePosition drives up to now.
+// advancePosition moves the car along its route up to now.
 func (d *driver) advancePosition(now time.Time) {
 	if !d.positionAt.IsZero() && !d.route.isOver() {
 		d.at, d.heading, d.speed = d.route.driveFor(now.Sub(d.positionAt).Seconds() * d.Speed)
@@ -204,11 +208,10 @@ func (d *driver) advancePosition(now time.Time) {
 	d.positionAt = now
 }
 
+// cruiseOn picks a new target when the car has reached the last one. While all
+// search slots are taken, it draws no place and the car stands.
 func (d *driver) cruiseOn(ctx context.Context) {
-	if !d.route.isOver() {
-		return
-	}
-	if len(d.searchSlots) == cap(d.searchSlots) { // draw no place that could not be used
+	if !d.route.isOver() || len(d.searchSlots) == cap(d.searchSlots) {
 		return
 	}
 	if w, ok := d.findRoute(ctx, d.at, d.pickCruiseTarget(d.placeRandom, d.at), false); ok {
@@ -216,11 +219,11 @@ func (d *driver) cruiseOn(ctx context.Context) {
 	}
 }
 
-// sendFix sends where the phone believes to be. The speed is what an observer on
-// the wall's clock sees.
+// sendFix sends the position that the phone measures. Its speed is in metres
+// per real second.
 func (d *driver) sendFix(now time.Time) {
 	every := time.Duration(float64(time.Second) / d.Rate)
-	// late: skip, do not hurry after
+	// After a delay, skip fixes instead of sending several at once.
 	if d.nextFixAt = d.nextFixAt.Add(every); d.nextFixAt.Before(now) {
 		d.nextFixAt = now.Add(every)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// applyTrip takes a newer version of the driver's trip; nil and older ones mean
-// nothing. Acks and events tell the same story twice, in any order.
+// applyTrip takes a newer version of the driver's trip, from an ack or an event
+// in any order. It ignores nil, older versions and trips of other drivers.
 func (d *driver) applyTrip(t *wire.Trip, now time.Time) {
 	if t == nil || t.DriverId != d.phone.id || t.Id == d.endedTripID {
 		return
@@ -18,7 +18,7 @@ func (d *driver) applyTrip(t *wire.Trip, now time.Time) {
 		return
 	}
 	if !client.IsActive(t.State) && (d.trip == nil || d.trip.Id != t.Id) {
-		return // the end of a trip that is over for us
+		return // The trip has already ended for this driver.
 	}
 
 	d.latestTrip = t
@@ -47,7 +47,7 @@ func (d *driver) leaveTrip() {
 	d.sos.cancelCall()
 }
 
-// advanceTrip does what the trip wants next.
+// advanceTrip drives and sends the step that the trip needs next.
 func (d *driver) advanceTrip(ctx context.Context, now time.Time) {
 	if d.stateUnknown {
 		return
@@ -70,18 +70,19 @@ func (d *driver) advanceTrip(ctx context.Context, now time.Time) {
 	}
 }
 
-// driveTo drives to a place and says when the car is there.
+// driveTo drives to a place. It returns true when the car is there.
 func (d *driver) driveTo(ctx context.Context, to *wire.Point) bool {
 	if !d.onRoute {
 		if d.route, d.onRoute = d.findRoute(ctx, d.at, pointOf(to), true); !d.onRoute {
 			return false
 		}
-		d.positionAt = time.Now() // waiting for a turn is not driving
+		// The wait for a search slot is no driving time.
+		d.positionAt = time.Now()
 	}
 	return d.route.isOver()
 }
 
-// requestStep moves the trip on, unless that is being done.
+// requestStep sends a step, unless one is unanswered or retryStepAt is ahead.
 func (d *driver) requestStep(s wire.Step, now time.Time) {
 	if d.stepCommand == "" && !now.Before(d.retryStepAt) {
 		d.stepCommand = d.phone.sendCommand(client.NewFrame(&wire.MoveTrip{TripId: d.trip.Id, Step: s}))

@@ -21,21 +21,21 @@ import (
 
 // DriverConfig describes a fleet.
 type DriverConfig struct {
-	Server string // http://HOST:PORT
+	Server string // http://HOST:PORT, or several with commas between
 	City   *routing.City
-	Count  int
-	Speed  float64 // seconds of the city in a second; 0 means 1
+	Count  int     // number of drivers
+	Speed  float64 // seconds of the city per second; 0 means 1
 	Seed   uint64
 	SOS    float64 // share of trips on which a driver calls for help
 	Flaky  bool    // phones lose their connection every 30 s on average
-	Rate   float64 // fixes a second of each driver; 0 means 1
+	Rate   float64 // fixes per second of each driver; 0 means 1
 	Prefix string  // of ids: PREFIX-0001; "" means "driver"
-	// share of offers that are declined; 0 means 0.05, less than 0 none
+	// share of offers declined; 0 means 0.05, negative means none
 	Decline float64
-	Codec   wire.Codec // nil means wire.Proto
-	Stats   *Stats     // nil: nobody looks
-	Log     *slog.Logger
-	Journal *journal.Journal // nil: none is kept
+	Codec   wire.Codec       // nil means wire.Proto
+	Stats   *Stats           // nil for none
+	Log     *slog.Logger     // nil for none
+	Journal *journal.Journal // nil for none
 }
 
 func (c DriverConfig) withDefaults() (DriverConfig, error) {
@@ -59,11 +59,11 @@ type fleet struct {
 	searchSlots chan struct{} // bounds concurrent route searches
 }
 
-// RunDrivers lets Count drivers work until the context ends, which is no error.
-// Drivers who are in the middle of a trip at that moment just vanish; a later
-// run with the same ids takes their trips up again. Errors: ErrUnreachable when
-// no node answers for 15 s at the beginning, ErrRefused when it gives no
-// tokens, or why the last driver gave up.
+// RunDrivers simulates Count drivers until the context ends, and then returns
+// nil. Drivers leave trips unfinished; a later run with the same ids continues
+// them. Errors: ErrUnreachable when no node answers for 15 s at the beginning,
+// ErrRefused when the node gives no tokens, or the error of the last driver
+// when all sessions have ended.
 func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -100,13 +100,13 @@ func (f *fleet) runDrivers(ctx context.Context) error {
 	return unlessEnded(ctx, lastError(errs))
 }
 
-// runDriver is one driver's shift.
+// runDriver simulates one driver until the context or the session ends.
 func (f *fleet) runDriver(ctx context.Context, i int) error {
 	id := driverID(f.Prefix, i)
 	d := f.newDriver(id)
 
 	phase := time.Duration(float64(i) / float64(f.Count) / f.Rate * float64(time.Second))
-	if !sleep.For(ctx, phase) { // so that not all fixes come at once
+	if !sleep.For(ctx, phase) { // Spreads the fixes of all drivers.
 		return nil
 	}
 
@@ -120,8 +120,9 @@ func (f *fleet) runDriver(ctx context.Context, i int) error {
 	return err
 }
 
-// findRoute finds a way by road, or goes straight if there is none. With wait it
-// takes its turn; without, it returns false when too many are searching.
+// findRoute returns the route by road, or a straight line when there is none.
+// With wait, it waits for a search slot; without, it returns false when all
+// slots are taken. It also returns false when the context ends.
 func (f *fleet) findRoute(ctx context.Context, from, to location.Point, wait bool) (routeDrive, bool) {
 	if wait {
 		select {
@@ -150,12 +151,13 @@ func (f *fleet) findRoute(ctx context.Context, from, to location.Point, wait boo
 	return driveStraight(from, to), true
 }
 
-// pickCruiseTarget is a place not far away to cruise to.
+// pickCruiseTarget returns the nearest of a few random places.
 func (f *fleet) pickCruiseTarget(r *rand.Rand, from location.Point) location.Point {
-	const tries = 12
+	const draws = 12
 	flat := location.NewLocalPlane(from)
 	best := f.City.RandomPoint(r)
-	for range tries - 1 {
+
+	for range draws - 1 {
 		if p := f.City.RandomPoint(r); flat.SquaredMetres(p) < flat.SquaredMetres(best) {
 			best = p
 		}
@@ -165,7 +167,7 @@ func (f *fleet) pickCruiseTarget(r *rand.Rand, from location.Point) location.Poi
 
 func driverID(prefix string, i int) string { return fmt.Sprintf("%s-%04d", prefix, i+1) }
 
-// unlessEnded drops an error that only says that the run was ended.
+// unlessEnded returns err, or nil when the context has ended.
 func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -173,6 +175,7 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
+// lastError returns the last error of a closed channel, or nil.
 func lastError(errs <-chan error) (last error) {
 	for err := range errs {
 		last = cmp.Or(err, last)

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// startDrivers runs drivers until the returned function is called, which returns what
-// RunDrivers did.
+// startDrivers runs drivers until the returned function is called, which
+// returns what RunDrivers did.
 func startDrivers(t *testing.T, n *fakeNode, cfg DriverConfig) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg.Server, cfg.City = n.URL, testCity()
@@ -68,8 +68,8 @@ func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
 	}
 }
 
-// checkDrivenFixes judges the fixes as a node would, and that the car passed pickup
-// and dropoff.
+// checkDrivenFixes judges the fixes as a node would, and that the car passed
+// pickup and dropoff.
 func checkDrivenFixes(t *testing.T, n *fakeNode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

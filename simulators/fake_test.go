@@ -156,8 +156,8 @@ func (n *fakeNode) handleFrame(c *fakeConn, f *wire.ClientFrame) {
 	}
 }
 
-// waitUntil waits for a condition that is checked under the node's lock whenever
-// something was heard.
+// waitUntil waits for a condition that is checked under the node's lock
+// whenever something was heard.
 func (n *fakeNode) waitUntil(what string, ok func() bool) {
 	n.t.Helper()
 	late := time.After(20 * time.Second)
@@ -278,8 +278,8 @@ func cloneTrip(t *wire.Trip) *wire.Trip {
 	return proto.Clone(t).(*wire.Trip)
 }
 
-// driverScript is a node's part towards drivers: it offers one trip to whoever is
-// available and moves it as told.
+// driverScript is a node's part towards drivers: it offers one trip to whoever
+// is available and moves it as told.
 func driverScript(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	lockStripes   = 4                     // locks that writers share
-	recentSeconds = 5                     // seconds a live display looks back
+	lockStripes   = 4                     // locks that spread the writers
+	recentSeconds = 5                     // that Snapshot.RecentP99 covers
 	latencyLimit  = int64(10 * 60 * 1e6)  // 10 minutes, in microseconds
 	pickupLimit   = int64(7 * 24 * 3.6e6) // a week, in milliseconds
 )
 
-// histogram is one that several phones write.
+// histogram may be used from several goroutines.
 type histogram struct {
 	mu sync.Mutex
 	h  *quantile.Histogram // guarded by mu
@@ -26,15 +26,15 @@ func (h *histogram) recordValue(v float64) {
 	h.h.Record(v)
 }
 
-// readQuantiles returns the quantiles divided by unit.
+// readQuantiles returns the quantiles, divided by unit.
 func (h *histogram) readQuantiles(unit float64) quantile.Counted {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.h.Counted(unit)
 }
 
-// latencies is a histogram in microseconds that thousands of phones write, with
-// another for each recent second.
+// latencies counts microseconds, in total and for each recent second. It is
+// striped by lock, because thousands of phones write it.
 type latencies [lockStripes]struct {
 	mu     sync.Mutex // guards below
 	all    *quantile.Histogram
@@ -70,8 +70,8 @@ func (l *latencies) recordLatency(stripe int, now time.Time, ms float64) {
 	sec.h.Record(ms * 1e3)
 }
 
-// readQuantiles returns the quantiles of everything, and p99 of the last seconds, in
-// milliseconds.
+// readQuantiles returns the quantiles of all values, and p99 of the recent
+// seconds, in milliseconds.
 func (l *latencies) readQuantiles(now time.Time) (all quantile.Counted, recentP99 float64) {
 	sum, recent := quantile.NewHistogram(latencyLimit, 3), quantile.NewHistogram(latencyLimit, 2)
 	for i := range l {

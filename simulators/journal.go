@@ -5,7 +5,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// recordInJournal keeps a record of this phone, if a journal is kept.
+// recordInJournal adds a record of this phone, if there is a journal.
 func (p *phone) recordInJournal(r journal.Record) {
 	if p.network.journal == nil {
 		return
@@ -14,7 +14,7 @@ func (p *phone) recordInJournal(r journal.Record) {
 	p.network.journal.AddRecord(r)
 }
 
-// commandRecord describes a command.
+// commandRecord returns what the journal says of a command.
 func commandRecord(f *wire.ClientFrame) journal.Record {
 	r := journal.Record{Command: f.Id}
 	switch b := f.Body.(type) {
@@ -42,14 +42,14 @@ func commandRecord(f *wire.ClientFrame) journal.Record {
 	return r
 }
 
-// recordInvoke must come before the command is sent.
+// recordInvoke must be called before the command is sent.
 func (p *phone) recordInvoke(f *wire.ClientFrame) {
 	r := commandRecord(f)
 	r.What = journal.Invoke
 	p.recordInJournal(r)
 }
 
-// recordAck tells what became of a command.
+// recordAck records the final ack of a command.
 func (p *phone) recordAck(f *wire.ClientFrame, a *wire.Ack) {
 	r := commandRecord(f)
 	r.What, r.Code, r.Chat = journal.OK, a.Code, a.ChatSeq
@@ -63,15 +63,15 @@ func (p *phone) recordAck(f *wire.ClientFrame, a *wire.Ack) {
 	p.recordInJournal(r)
 }
 
-// recordUnanswered tells that nobody said what became of a command.
+// recordUnanswered records that the outcome of a command is unknown.
 func (p *phone) recordUnanswered(f *wire.ClientFrame) {
 	r := commandRecord(f)
 	r.What = journal.Info
 	p.recordInJournal(r)
 }
 
-// recordHello comes before a connection is opened: what the node answers, it read
-// after this.
+// recordHello must be called before a connection is opened: the node reads the
+// state for its welcome after this.
 func (p *phone) recordHello(server string, resume *wire.Resume) {
 	p.recordInJournal(journal.Record{What: journal.Hello, Server: server, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
 }
@@ -81,7 +81,7 @@ func (p *phone) recordWelcome(w *wire.Welcome) {
 		State: w.Trip.GetState(), Driver: w.Trip.GetDriverId(), Chat: w.ChatSeq})
 }
 
-// recordFrame keeps what a frame told, before anyone acts on it.
+// recordFrame must be called before the phone's owner acts on the frame.
 func (p *phone) recordFrame(f *wire.ServerFrame) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Offer:

@@ -19,28 +19,30 @@ import (
 	"github.com/ridehail/ridehail/simulators/journal"
 )
 
-// OperatorConfig describes somebody who looks after calls for help.
+// OperatorConfig describes an operator who acknowledges calls for help.
 type OperatorConfig struct {
-	// the nodes' admin doors, http://HOST:PORT; one that does not answer is
-	// passed over
-	AdminURLs    []string
-	PollInterval time.Duration // between two looks; 0 means 1 s
-	// from the first sight of a call until it is acknowledged, on average; 0
-	// means 3 s
+	// AdminURLs are the nodes' admin APIs, http://HOST:PORT. The operator asks
+	// the next one when one does not answer.
+	AdminURLs []string
+
+	// between two looks at the open calls; 0 means 1 s
+	PollInterval time.Duration
+	// from the first sight of a call to its ack; 0 means 3 s
 	MeanThinkTime time.Duration
-	Seed          uint64
-	Stats         *Stats // nil: nobody looks
-	Log           *slog.Logger
-	Journal       *journal.Journal // nil: none is kept
+
+	Seed    uint64
+	Stats   *Stats           // nil for none
+	Log     *slog.Logger     // nil for none
+	Journal *journal.Journal // nil for none
 }
 
 const (
 	roleOperator = "operator"
-	adminTimeout = 2 * time.Second // for an answer of one door
+	adminTimeout = 2 * time.Second // for one answer
 )
 
-// RunOperator acknowledges calls for help until the context ends, which is no
-// error.
+// RunOperator acknowledges calls for help until the context ends, and then
+// returns nil. It returns an error when there is no admin URL.
 func RunOperator(ctx context.Context, cfg OperatorConfig) error {
 	cfg.PollInterval, cfg.MeanThinkTime = cmp.Or(cfg.PollInterval, time.Second), cmp.Or(cfg.MeanThinkTime, 3*time.Second)
 	if len(cfg.AdminURLs) == 0 {
@@ -65,26 +67,28 @@ func RunOperator(ctx context.Context, cfg OperatorConfig) error {
 	return nil
 }
 
-// operator is one person at the operators' page.
+// operator is one user of the operators' page. One goroutine owns it.
 type operator struct {
+	// Fixed at creation.
 	OperatorConfig
-	name         string
-	rng          *rand.Rand
-	client       *http.Client
-	currentURL   int                  // the one that answered last
-	calls        map[string]*openCall // by id, those seen and not acknowledged
+	name   string
+	rng    *rand.Rand
+	client *http.Client
+
+	currentURL   int                  // index of the URL that answered last
+	calls        map[string]*openCall // by id: those seen and not acknowledged
 	commandCount int
 }
 
-// openCall is an open call for help.
+// openCall is a call for help that is not acknowledged.
 type openCall struct {
 	trip          string
-	acknowledgeAt time.Time // to acknowledge it
-	command       string    // set once that was tried
+	acknowledgeAt time.Time
+	// id of the acknowledgement; "" before the first attempt
+	command string
 }
 
-// pollCalls reads the open calls and acknowledges those that were thought about long
-// enough.
+// pollCalls reads the open calls and acknowledges those that are due.
 func (o *operator) pollCalls(ctx context.Context) {
 	var page struct {
 		Alerts []struct {
@@ -93,7 +97,7 @@ func (o *operator) pollCalls(ctx context.Context) {
 		} `json:"alerts"`
 	}
 	if _, err := o.requestAny(ctx, http.MethodGet, "/ops/alerts", &page); err != nil {
-		o.Log.Debug("no door shows the calls for help", "err", err)
+		o.Log.Debug("no admin API lists the calls for help", "err", err)
 		return
 	}
 
@@ -110,13 +114,13 @@ func (o *operator) pollCalls(ctx context.Context) {
 			o.acknowledgeCall(ctx, id, p)
 		}
 		if p.command == "" && !open[id] {
-			delete(o.calls, id) // somebody else was quicker
+			delete(o.calls, id) // Another operator acknowledged it.
 		}
 	}
 }
 
-// acknowledgeCall presses the button, and again at the next look if nobody says
-// what came of it.
+// acknowledgeCall acknowledges a call. If no answer comes, the next poll tries
+// again under the same id.
 func (o *operator) acknowledgeCall(ctx context.Context, id string, p *openCall) {
 	if p.command == "" {
 		o.commandCount++
@@ -139,7 +143,7 @@ func (o *operator) acknowledgeCall(ctx context.Context, id string, p *openCall) 
 	delete(o.calls, id)
 }
 
-// recordUnfinished says of what was tried last that nobody knows what came of it.
+// recordUnfinished records the acknowledgements whose outcome is unknown.
 func (o *operator) recordUnfinished() {
 	for id, p := range o.calls {
 		if p.command != "" {
@@ -155,8 +159,8 @@ func (o *operator) recordCall(what, id string, p *openCall, code string) {
 		Kind: journal.Acknowledge, Alert: id, Trip: p.trip, Code: code})
 }
 
-// requestAny asks one door after the other until one answers as wanted; a status is 0
-// when none answered at all.
+// requestAny asks one URL after the other until one answers 200 or 404. It
+// returns the last status, 0 when there was no answer.
 func (o *operator) requestAny(ctx context.Context, method, path string, into any) (status int, err error) {
 	for range o.AdminURLs {
 		if status, err = o.requestFrom(ctx, o.AdminURLs[o.currentURL], method, path, into); err == nil || status == http.StatusNotFound {

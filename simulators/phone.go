@@ -1,7 +1,7 @@
-// Package simulators drives cars and orders rides like people with phones do.
-// It knows a city's roads and a node's public doors, nothing else: what it sees
-// is what any client would see, so it also watches that the node keeps its
-// promises about order.
+// Package simulators runs drivers, riders and operators against a node, as
+// people with phones would. It knows a city's roads and a node's public API,
+// and nothing else. Since it sees what any client sees, it also checks that the
+// node keeps the protocol's promises about order.
 package simulators
 
 import (
@@ -19,30 +19,30 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// phone is one session and what watches it. The session's goroutine feeds the
-// witness, the journal and the statistics; the owner, another goroutine, takes
-// what is for it from frames, and sends. frames closes when the session has
-// ended; err then says why.
+// phone is one session and what observes it. The session's goroutine feeds the
+// checker, the journal and the statistics. The owner, another goroutine, takes
+// the frames that concern its user from frames, and sends. frames is closed
+// when the session has ended; then err is the reason, or nil.
 type phone struct {
-	// Fixed when the phone is switched on.
+	// Fixed at creation.
 	network    *network
 	role, id   string
 	stripe     int        // of the histograms
 	prefix     string     // of command ids
 	dropRandom *rand.Rand // nil unless flaky
 	session    *client.Session
-	ctx        context.Context // of the session
+	ctx        context.Context // the session's
 	cancel     context.CancelFunc
 
-	checker       *protocolChecker // the session's goroutine's
-	commandCount  int              // commands; the owner's
+	checker       *protocolChecker // the session goroutine's
+	commandCount  int              // the owner's
 	chatsInFlight atomic.Int32
 
 	frames chan *wire.ServerFrame
-	err    error
+	err    error // set before frames is closed
 }
 
-// startPhone switches a phone on. The caller must call stop, which waits for it.
+// startPhone connects a phone. The caller must call stop.
 func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *phone {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &phone{network: n, role: role, id: id, stripe: stripe, prefix: uuid.NewString(), ctx: ctx, cancel: cancel,
@@ -64,10 +64,10 @@ func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *
 	return p
 }
 
-// stop switches the phone off and waits for its session.
+// stop ends the session and waits for its end.
 func (p *phone) stop() {
 	p.cancel()
-	for range p.frames { // closes when the session has ended
+	for range p.frames { // Closed when the session has ended.
 	}
 	p.recordInJournal(journal.Record{What: journal.Off})
 }
@@ -100,7 +100,7 @@ func (p *phone) handleDisconnect(err error, welcomed bool) {
 	}
 }
 
-// deliverToOwner gives a frame to the owner, unless the phone is switched off.
+// deliverToOwner waits until the owner takes the frame or the phone is stopped.
 func (p *phone) deliverToOwner(f *wire.ServerFrame) {
 	select {
 	case p.frames <- f:
@@ -108,7 +108,8 @@ func (p *phone) deliverToOwner(f *wire.ServerFrame) {
 	}
 }
 
-// handleFrame watches a frame, and hands it on when the owner wants it too.
+// handleFrame records and checks a frame, and delivers it if it concerns the
+// user.
 func (p *phone) handleFrame(f *wire.ServerFrame, at time.Time) {
 	p.recordFrame(f)
 
@@ -124,11 +125,11 @@ func (p *phone) handleFrame(f *wire.ServerFrame, at time.Time) {
 	case *wire.ServerFrame_Cars:
 		return
 	case *wire.ServerFrame_Ack:
-		if b.Ack.Id == "" { // a complaint about a frame that is no command
+		if b.Ack.Id == "" { // The node refused a frame that is no command.
 			p.network.stats.refused.Add(1)
-			p.network.log.Warn("the node does not like a frame of ours", "who", p.id, "code", b.Ack.Code, "message", b.Ack.Message)
+			p.network.log.Warn("the node refused a frame", "who", p.id, "code", b.Ack.Code, "message", b.Ack.Message)
 		}
-		return // the answer to a command comes to answered
+		return // finishCommand delivers the answers to commands.
 	case *wire.ServerFrame_SosSeen:
 		if p.checker.checkSOSSeen(b.SosSeen) {
 			p.network.stats.helpSeen.Add(1)
@@ -144,11 +145,12 @@ func (p *phone) handleFrame(f *wire.ServerFrame, at time.Time) {
 	p.deliverToOwner(&wire.ServerFrame{Body: f.Body})
 }
 
-// sendFrame writes a frame if the phone is connected; it may be lost.
+// sendFrame writes a frame once; it may be lost. It returns false when there is
+// no connection.
 func (p *phone) sendFrame(f *wire.ClientFrame) bool { return p.session.Send(f) == nil }
 
-// sendCommand sends a frame under a new id, which it returns, until it is answered.
-// The answer comes from frames.
+// sendCommand sends a frame under a new id, which it returns, until it is
+// answered. The ack is delivered through frames.
 func (p *phone) sendCommand(f *wire.ClientFrame) string {
 	p.commandCount++
 	f.Id = fmt.Sprintf("%s-%d", p.prefix, p.commandCount)
@@ -159,8 +161,8 @@ func (p *phone) sendCommand(f *wire.ClientFrame) string {
 	return p.session.StartCommand(f, func(a *wire.Ack, err error) { p.finishCommand(f, a, err) })
 }
 
-// finishCommand takes what came of a command. When the node never answered, the owner
-// hears that it was unavailable.
+// finishCommand records the outcome of a command and delivers its ack. A
+// command without an answer is delivered as refused with unavailable.
 func (p *phone) finishCommand(f *wire.ClientFrame, a *wire.Ack, err error) {
 	if f.GetSendChat() != nil {
 		p.chatsInFlight.Add(-1)
@@ -184,7 +186,7 @@ func (p *phone) finishCommand(f *wire.ClientFrame, a *wire.Ack, err error) {
 	p.deliverToOwner(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
-// checkAck tells the witness and the statistics of an answer.
+// checkAck passes an ack on to the checker and the statistics.
 func (p *phone) checkAck(f *wire.ClientFrame, a *wire.Ack) {
 	if a.Trip != nil {
 		p.checker.noteTripRead(a.Trip)
@@ -199,8 +201,8 @@ func (p *phone) checkAck(f *wire.ClientFrame, a *wire.Ack) {
 	}
 }
 
-// hasUnanswered says whether a command waits for its answer.
+// hasUnanswered reports whether a command waits for its answer.
 func (p *phone) hasUnanswered() bool { return p.session.UnansweredCommands() > 0 }
 
-// dropConnection loses the connection without a word, as in a tunnel.
+// dropConnection closes the connection without a close frame.
 func (p *phone) dropConnection() { p.session.Drop() }

@@ -8,38 +8,41 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// maxTrackedTrips is how many trips a witness keeps the numbers of: late chat may
-// still come for one that ended.
+// maxTrackedTrips is how many trips a checker remembers. Late chat may arrive
+// for a trip that ended.
 const maxTrackedTrips = 4
 
-// protocolChecker reports every frame that the node should not have sent. It shares no
-// code with the client, whose bookkeeping it checks too.
+// protocolChecker reports every frame that the node should not have sent. It
+// shares no code with the client, so that it also checks the client's
+// bookkeeping. One goroutine owns it.
 type protocolChecker struct {
+	// Fixed at creation.
 	stats    *Stats
-	record   func(journal.Record) // nil: nobody keeps a journal
+	record   func(journal.Record) // nil without a journal
 	role, id string
-	tracks   []*tripTrack // newest trip last
-	// by id, calls for help that an operator has seen
-	sosReports map[string]*sosReport
-	// positions of this connection: the last one, and the last one acked
+
+	tracks     []*tripTrack          // at most maxTrackedTrips, newest last
+	sosReports map[string]*sosReport // by id of the call
+
+	// The positions of this connection.
 	lastN, ackedN uint32
 	lastDriver    string
-	lastAtMs      float64 // of the last position of that driver, ms
+	lastAtMs      float64 // of the last position of that driver
 }
 
-// sosReport is what the node said of one call for help.
+// sosReport says that an operator has seen a call for help.
 type sosReport struct {
 	trip           string
-	thisConnection bool // said on this connection
+	thisConnection bool // the node said so on this connection
 }
 
-// tripTrack is how far one trip is known.
+// tripTrack holds what has been received of one trip.
 type tripTrack struct {
 	trip        string
-	readVersion uint32          // the trip was read at this version
-	lastEvent   uint32          // last event
+	readVersion uint32          // newest version in a welcome or an ack
+	lastEvent   uint32          // number of the last event
 	knownChat   uint32          // all messages up to this number are known
-	ownChats    map[uint32]bool // numbers above chat that acks gave our own messages
+	ownChats    map[uint32]bool // our own messages above knownChat, by number
 }
 
 func newProtocolChecker(stats *Stats, role, id string) *protocolChecker {
@@ -57,7 +60,7 @@ func (c *protocolChecker) addRecord(r journal.Record) {
 	}
 }
 
-// trackFor returns a trip's track, a new one if it has none.
+// trackFor returns the track of a trip, a new one if there is none.
 func (c *protocolChecker) trackFor(trip string) *tripTrack {
 	for _, t := range c.tracks {
 		if t.trip == trip {
@@ -74,15 +77,15 @@ func (c *protocolChecker) trackFor(trip string) *tripTrack {
 	return t
 }
 
-// checkWelcome begins a connection. When nothing is made up for, things stand as the
-// welcome says.
+// checkWelcome begins a connection. Unless the node sends what was missed, the
+// trip stands as the welcome says.
 func (c *protocolChecker) checkWelcome(m *wire.Welcome) {
 	c.lastN, c.ackedN = 0, 0
 
 	for id, said := range c.sosReports {
 		said.thisConnection = false
 		if !slices.ContainsFunc(c.tracks, func(t *tripTrack) bool { return t.trip == said.trip }) {
-			delete(c.sosReports, id) // of long ago
+			delete(c.sosReports, id)
 		}
 	}
 
@@ -102,32 +105,32 @@ func (c *protocolChecker) checkWelcome(m *wire.Welcome) {
 	}
 }
 
-// forgetLastPosition begins a connection to another node. It may have heard of the car
-// later than the node before it did: the phone goes on showing the newer place.
+// forgetLastPosition is called after a connection to another node. That node
+// may hold an older position of the car than the one shown.
 func (c *protocolChecker) forgetLastPosition() { c.lastDriver, c.lastAtMs = "", 0 }
 
-// noteTripRead notes a trip that an ack carried.
+// noteTripRead notes the version of a trip in an ack.
 func (c *protocolChecker) noteTripRead(trip *wire.Trip) {
 	t := c.trackFor(trip.Id)
 	t.readVersion = max(t.readVersion, trip.Version)
 }
 
-// checkEvent checks that a trip's events come one by one; a version that was read
-// meanwhile excuses the events before it.
+// checkEvent checks that the events of a trip arrive in order without gaps. A
+// version that was read meanwhile excuses the missing events before it, and so
+// does the first sight of a trip.
 func (c *protocolChecker) checkEvent(e *wire.TripEvent) {
 	t := c.trackFor(e.TripId)
 	switch {
 	case e.Seq <= t.lastEvent:
 		c.addViolation("trip %s: event %d came after event %d", t.trip, e.Seq, t.lastEvent)
 	case e.Seq > t.lastEvent+1 && e.Seq > t.readVersion+1 && (t.lastEvent > 0 || t.readVersion > 0):
-		// the first sight of a trip may be late
 		c.addViolation("trip %s: event %d follows event %d", t.trip, e.Seq, t.lastEvent)
 	}
 
 	t.lastEvent, t.readVersion = max(t.lastEvent, e.Seq), max(t.readVersion, e.Seq)
 }
 
-// noteOwnChat notes the number of a message of ours.
+// noteOwnChat notes the number that the node gave to our own message.
 func (c *protocolChecker) noteOwnChat(trip string, seq uint32) {
 	t := c.trackFor(trip)
 	if seq > t.knownChat {
@@ -139,6 +142,7 @@ func (c *protocolChecker) noteOwnChat(trip string, seq uint32) {
 	}
 }
 
+// skipOwnChats moves knownChat past our own messages.
 func (t *tripTrack) skipOwnChats() {
 	for seq := range t.ownChats {
 		if seq <= t.knownChat {
@@ -152,11 +156,10 @@ func (t *tripTrack) skipOwnChats() {
 	}
 }
 
-// checkChat checks that messages come without gaps and repeats, and says whether
-// this is a new one from the other side. Our own messages may or may not be
-// sent back to us; up to speaking of them are under way, and their numbers
-// unknown.
-func (c *protocolChecker) checkChat(m *wire.ChatMessage, speaking int) bool {
+// checkChat checks that messages arrive without gaps and repeats. It returns
+// whether the message is new and from the other user. The node may or may not
+// send our own messages back; inFlight of them have no number yet.
+func (c *protocolChecker) checkChat(m *wire.ChatMessage, inFlight int) bool {
 	t := c.trackFor(m.TripId)
 	foreign := m.From != c.role
 	if m.Seq <= t.knownChat {
@@ -167,13 +170,13 @@ func (c *protocolChecker) checkChat(m *wire.ChatMessage, speaking int) bool {
 	}
 
 	missing := 0
-	for seq := t.knownChat + 1; seq < m.Seq && missing <= speaking; seq++ {
+	for seq := t.knownChat + 1; seq < m.Seq && missing <= inFlight; seq++ {
 		if !t.ownChats[seq] {
 			missing++
 		}
 	}
 
-	if missing > speaking {
+	if missing > inFlight {
 		c.addViolation("trip %s: message %d follows message %d", t.trip, m.Seq, t.knownChat)
 	}
 	t.knownChat = m.Seq
@@ -181,8 +184,8 @@ func (c *protocolChecker) checkChat(m *wire.ChatMessage, speaking int) bool {
 	return foreign
 }
 
-// checkSOSSeen checks that a connection tells of a call for help once, and says
-// whether this is the first word of it.
+// checkSOSSeen checks that a connection reports a call for help at most once.
+// It returns whether this is the first report.
 func (c *protocolChecker) checkSOSSeen(s *wire.SosSeen) (first bool) {
 	said := c.sosReports[s.Id]
 	if said == nil {
@@ -196,11 +199,10 @@ func (c *protocolChecker) checkSOSSeen(s *wire.SosSeen) (first bool) {
 	return false
 }
 
-// checkPosition checks that a car never goes back in time at one node and that the
-// node keeps to its credit, which the client gives back for every second
-// position. It returns whether this is an update: the first position of a
-// connection or of a driver only says where the car was when it was last heard
-// of.
+// checkPosition checks that a car never goes back in time at one node, and that
+// the node sends no more positions than were acked; the client acks every
+// second one. It returns whether the position is an update. The first one of a
+// connection or of a driver is not: it may be old.
 func (c *protocolChecker) checkPosition(p *wire.Position) (update bool) {
 	if p.N > c.ackedN+2 || p.N <= c.lastN {
 		c.addViolation("position %d came after %d with %d acked", p.N, c.lastN, c.ackedN)

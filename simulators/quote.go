@@ -11,10 +11,10 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// quoteTimeout is how long a rider waits for a price.
+// quoteTimeout limits how long a rider waits for a price.
 const quoteTimeout = 3 * time.Second
 
-// requestQuote asks the node that the phone talks to for a price that binds.
+// requestQuote asks for a binding price. It blocks for up to quoteTimeout.
 func (p *phone) requestQuote(from, to location.Point) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), quoteTimeout)
 	defer cancel()
@@ -30,9 +30,8 @@ func (p *phone) requestQuote(from, to location.Point) (string, error) {
 	return answer.Quote, err
 }
 
-// requestTrip asks for a price and for a ride at it. A rider who gets no price, as
-// while a node is down, asks for the ride at the price of the moment: the
-// request is sent again until a node answers.
+// requestTrip asks for a quote and requests the trip at its price. Without a
+// quote, as while a node is down, it requests the trip at the current price.
 func (r *rider) requestTrip() {
 	quote, err := r.phone.requestQuote(r.demand.from, r.demand.to)
 	if err != nil {

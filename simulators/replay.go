@@ -16,27 +16,27 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// ReplayConfig describes a recorded fleet that drives once more.
+// ReplayConfig describes the replay of a recorded fleet.
 type ReplayConfig struct {
-	Server string // http://HOST:PORT
+	Server string // http://HOST:PORT, or several with commas between
 	Trace  trace.Trace
-	Speed  float64 // seconds of the recording in a second; 0 means 1
-	Hidden bool    // the cars take no offers and riders do not see them free
-	Flaky  bool    // phones lose their connection every 30 s on average
-	Seed   uint64  // of the losses
-	// nil means wire.Proto
-	Codec   wire.Codec
-	Stats   *Stats // nil: nobody looks
-	Log     *slog.Logger
-	Journal *journal.Journal // nil: none is kept
+	Speed  float64      // seconds of the recording per second; 0 means 1
+	Hidden bool         // the cars get no offers, and riders do not see them
+	Flaky  bool         // phones lose their connection every 30 s on average
+	Seed   uint64       // of the losses
+	Codec  wire.Codec   // nil means wire.Proto
+	Stats  *Stats       // nil for none
+	Log    *slog.Logger // nil for none
+	// nil for none
+	Journal *journal.Journal
 }
 
 // ReplayDrivers sends every fix of a recording at its time, counted from the
-// recording's first fix, and ends after the last one or with the context, which
-// is no error. Every car is a driver with a socket of its own, from its first
-// fix to its last. It cannot follow a rider's wishes, so it is free but
-// declines every offer at once; a hidden one is not free. A fix that comes due
-// while there is no connection is not sent later. Errors: as RunDrivers.
+// recording's first fix. It returns nil after the last one or when the context
+// ends. Every car is a driver with its own socket, from its first fix to its
+// last. A recorded car cannot drive a rider, so it declines every offer; a
+// hidden one is not available. A fix that is due while its car has no
+// connection is never sent. Errors: as RunDrivers.
 func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	cfg.Speed = cmp.Or(cfg.Speed, 1)
 	if cfg.Stats == nil {
@@ -71,25 +71,26 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 }
 
 // replayLead is how long before its first fix a car connects, and how long
-// after its last one it leaves: a connection that closes at once may take the
-// fix with it.
+// after its last fix it disconnects: a connection closed at once may lose the
+// fix.
 const replayLead = time.Second
 
-// recordedCar is a car that goes where it once went.
+// recordedCar sends the fixes of one recorded car. One goroutine owns it.
 type recordedCar struct {
+	// Fixed at creation.
 	network *network
 	phone   *phone
-	fixes   []trace.Fix // those not sent yet
-	began   time.Time   // when the recording's first fix is due
+	began   time.Time // when the recording's first fix is due
 	speed   float64
 	hidden  bool
 
+	fixes    []trace.Fix // not sent yet
 	seq      uint32
 	last     time.Time // when the last fix was sent
 	welcomed bool
 }
 
-// replayFixes is the car's time on the road.
+// replayFixes connects the car, sends its fixes and disconnects it.
 func (r *recordedCar) replayFixes(ctx context.Context, id string, stripe int) error {
 	if !sleep.For(ctx, time.Until(r.dueTime(r.fixes[0]))-replayLead) {
 		return nil
@@ -104,7 +105,7 @@ func (r *recordedCar) replayFixes(ctx context.Context, id string, stripe int) er
 	return err
 }
 
-// dueTime is when a fix is to be sent.
+// dueTime returns when a fix is to be sent.
 func (r *recordedCar) dueTime(f trace.Fix) time.Time {
 	return r.began.Add(time.Duration(float64(f.At) / r.speed))
 }
@@ -121,7 +122,7 @@ func (r *recordedCar) handleFrame(f *wire.ServerFrame, now time.Time) {
 	}
 }
 
-// doDueActions sends the newest fix that is due.
+// doDueActions sends the newest fix that is due and skips the older ones.
 func (r *recordedCar) doDueActions(_ context.Context, now time.Time) (time.Time, bool) {
 	if !r.welcomed {
 		return time.Time{}, now.After(r.dueTime(r.fixes[len(r.fixes)-1]).Add(startTimeout))
@@ -144,8 +145,8 @@ func (r *recordedCar) doDueActions(_ context.Context, now time.Time) (time.Time,
 	return r.last.Add(replayLead), late >= startTimeout || late >= replayLead && !r.phone.hasUnanswered()
 }
 
-// sendFix sends a fix under its own time, moved to today by the same shift for
-// all.
+// sendFix sends a fix. Its time is the recorded one, moved by the same shift
+// for all cars.
 func (r *recordedCar) sendFix(f trace.Fix) {
 	r.seq, r.last = r.seq+1, time.Now()
 	fix := &wire.Fix{Seq: r.seq, AtMs: wire.ToMillis(r.dueTime(f)), Point: wirePoint(f.Point), Heading: f.Heading,

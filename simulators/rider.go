@@ -10,42 +10,45 @@ import (
 
 const (
 	meanPatience    = 90.0 // seconds of the city until a driver is found
-	changeMindShare = 0.03 // share of riders who cancel although a driver comes
+	changeMindShare = 0.03 // of riders, who cancel although a driver comes
 	// after the ride
 	receiptTimeout = 20 * time.Second
-	leaveTimeout   = 5 * time.Second // for the last acks, and an operator
+	leaveTimeout   = 5 * time.Second // for the last acks and an operator
 )
 
-// rider wants one ride and follows it to its receipt.
+// rider requests one trip and follows it to its receipt. One goroutine owns it.
 type rider struct {
+	// Fixed at creation. Decisions are drawn there, in seconds of the city, so
+	// that they do not depend on the network.
 	*population
-	phone       *phone
-	demand      *tripDemand
-	onTripKnown func()
-	chat        chatPlan
-	sos         sosPlan
+	phone           *phone
+	demand          *tripDemand // nil: only follows a trip that is under way
+	onTripKnown     func()      // called when a trip of an earlier run is found
+	patience        float64
+	changeMindAfter float64
+	changesMind     bool
 
-	// What is decided beforehand, in seconds of the city, so that it does not
-	// depend on the network.
-	patience, changeMindAfter float64
-	changesMind               bool
-
+	// The connection and the commands.
 	welcomed       bool
-	requestCommand string // id of the command
+	requestCommand string // id; "" when none is unanswered
 	requoted       bool   // the first quote had expired
-	cancelCommand  string
-	trip           *wire.Trip
-	patienceAt     time.Time
-	changeMindAt   time.Time
-	receiptBy      time.Time
-	receipts       map[string]bool // by trip
-	reserved       bool            // a driver was seen
-	arrived        bool            // and waited
-	leaveBy        time.Time       // the ride is over; zero before
+	cancelCommand  string // id; "" when none is unanswered
+	chat           chatPlan
+	sos            sosPlan
+
+	// The trip.
+	trip         *wire.Trip // nil before the first
+	patienceAt   time.Time  // cancels then, unless a driver is found
+	changeMindAt time.Time
+	receiptBy    time.Time
+	receipts     map[string]bool // by trip
+	reserved     bool            // counted in the statistics
+	arrived      bool            // counted in the statistics
+	leaveBy      time.Time       // zero before the ride is over
 }
 
-func newRider(c *population, s *resident, p *phone, w *tripDemand, looked func()) *rider {
-	return &rider{population: c, phone: p, demand: w, onTripKnown: looked, chat: chatPlan{rng: s.chatRandom, clock: c.clock},
+func newRider(c *population, s *resident, p *phone, w *tripDemand, onTripKnown func()) *rider {
+	return &rider{population: c, phone: p, demand: w, onTripKnown: onTripKnown, chat: chatPlan{rng: s.chatRandom, clock: c.clock},
 		sos:      sosPlan{rng: s.sosRandom, clock: c.clock, share: c.SOS},
 		patience: meanPatience * s.choiceRandom.ExpFloat64(), changeMindAfter: drawUniform(s.choiceRandom, 5, 30),
 		changesMind: s.choiceRandom.Float64() < changeMindShare, receipts: make(map[string]bool)}
@@ -79,14 +82,14 @@ func (r *rider) applyWelcome(w *wire.Welcome, now time.Time) {
 	case w.Trip != nil:
 		r.applyTrip(w.Trip, now)
 	case !w.Recovered && r.hasActiveTrip():
-		r.Stats.lost.Add(1) // it ended, and nobody will say how
+		r.Stats.lost.Add(1) // It ended, and no event will say how.
 		r.trip.State = ""
 		r.beginLeaving(now)
 	}
 }
 
-// beginRide takes up the trip that the node knows of, or requests one, or has
-// nothing to do here.
+// beginRide continues the trip that the node knows of, requests one, or leaves
+// when the rider wants none.
 func (r *rider) beginRide(w *wire.Welcome, now time.Time) {
 	r.welcomed = true
 
@@ -117,7 +120,6 @@ func (r *rider) handleAck(a *wire.Ack, now time.Time) {
 		r.applyTrip(a.Trip, now)
 	case a.Id != r.requestCommand:
 	case a.Code == string(wire.CodeQuoteExpired) && !r.requoted:
-		// the connection was away for long
 		r.requoted = true
 		r.requestTrip()
 	case a.Code != "":
@@ -130,7 +132,7 @@ func (r *rider) handleAck(a *wire.Ack, now time.Time) {
 	}
 }
 
-// applyTrip takes a newer version of the trip; nil and older ones mean nothing.
+// applyTrip takes a newer version of the trip. It ignores nil and older ones.
 func (r *rider) applyTrip(t *wire.Trip, now time.Time) {
 	if t == nil || !r.leaveBy.IsZero() || r.trip != nil && (t.Id != r.trip.Id || t.Version <= r.trip.Version) {
 		return
@@ -170,7 +172,7 @@ func (r *rider) applyTrip(t *wire.Trip, now time.Time) {
 	}
 }
 
-// handleReceipt takes a receipt; the one of the trip before may come now.
+// handleReceipt takes a receipt, which may be that of an earlier trip.
 func (r *rider) handleReceipt(b *wire.Receipt, now time.Time) {
 	if r.receipts[b.TripId] {
 		return
@@ -182,8 +184,8 @@ func (r *rider) handleReceipt(b *wire.Receipt, now time.Time) {
 	}
 }
 
-// beginLeaving leaves as soon as everything is acked and an operator has seen the call
-// for help, if there was one.
+// beginLeaving lets the rider leave as soon as every command is answered and an
+// operator has seen a call for help, or after leaveTimeout.
 func (r *rider) beginLeaving(now time.Time) {
 	if r.leaveBy.IsZero() {
 		r.leaveBy = now.Add(leaveTimeout)
@@ -220,7 +222,7 @@ func (r *rider) doDueActions(_ context.Context, now time.Time) (time.Time, bool)
 	return next, false
 }
 
-// cancelTrip is asked for once: if it is refused, the ride has begun or is over.
+// cancelTrip cancels once: a refusal means that the ride has begun or is over.
 func (r *rider) cancelTrip(reason string) {
 	r.patienceAt, r.changeMindAt = time.Time{}, time.Time{}
 	r.cancelCommand = r.phone.sendCommand(client.NewFrame(&wire.CancelTrip{TripId: r.trip.Id, Reason: reason}))

@@ -18,23 +18,22 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// RiderConfig describes the people of a city.
+// RiderConfig describes the riders of a city.
 type RiderConfig struct {
-	Server string // http://HOST:PORT
-	City   *routing.City
-	Count  int // of people
-	// who want a ride in the whole city in a minute of its time; 0 means
-	// Count/20
-	PerMinute float64
-	Speed     float64 // minutes of the city in a minute; 0 means 1
+	Server    string // http://HOST:PORT, or several with commas between
+	City      *routing.City
+	Count     int     // number of riders
+	PerMinute float64 // trips wanted per minute of the city; 0 means Count/20
+	Speed     float64 // minutes of the city per minute; 0 means 1
 	Seed      uint64
-	SOS       float64    // share of rides on which a rider calls for help
-	Flaky     bool       // phones lose their connection every 30 s on average
-	Prefix    string     // of ids: PREFIX-0001; "" means "rider"
-	Codec     wire.Codec // nil means wire.Proto
-	Stats     *Stats     // nil: nobody looks
-	Log       *slog.Logger
-	Journal   *journal.Journal // nil: none is kept
+	SOS       float64      // share of trips on which a rider calls for help
+	Flaky     bool         // phones lose their connection every 30 s on average
+	Prefix    string       // of ids: PREFIX-0001; "" means "rider"
+	Codec     wire.Codec   // nil means wire.Proto
+	Stats     *Stats       // nil for none
+	Log       *slog.Logger // nil for none
+	// nil for none
+	Journal *journal.Journal
 }
 
 func (c RiderConfig) withDefaults() (RiderConfig, error) {
@@ -51,17 +50,19 @@ func (c RiderConfig) withDefaults() (RiderConfig, error) {
 
 // population is what the riders of one run share.
 type population struct {
+	// Fixed at creation.
 	RiderConfig
-	clock         cityClock
-	network       *network
-	router        *routing.Router
-	hotspots      []routing.Hotspot
-	totalWeight   float64        // sum of the spots' weights
-	freeResidents chan *resident // people who want nothing just now, longest first
+	clock       cityClock
+	network     *network
+	router      *routing.Router
+	hotspots    []routing.Hotspot
+	totalWeight float64 // of the hotspots
+
+	freeResidents chan *resident // without a trip, longest first; holds Count
 	runningRides  sync.WaitGroup
 }
 
-// resident is a person of the city, on a ride or not.
+// resident is one inhabitant of the city. At most one ride uses it at a time.
 type resident struct {
 	id           string
 	index        int
@@ -70,10 +71,10 @@ type resident struct {
 	sosRandom    *rand.Rand
 }
 
-// RunRiders lets people order rides until the context ends, which is no error.
-// Each of them looks once at the beginning whether a trip of an earlier run is
-// still under way, and follows it. Errors: ErrUnreachable when no node answers
-// for 15 s at the beginning, ErrRefused when it gives no tokens.
+// RunRiders simulates riders until the context ends, and then returns nil. Each
+// rider first connects once and follows a trip of an earlier run that is still
+// active. Errors: ErrUnreachable when no node answers for 15 s at the
+// beginning, ErrRefused when the node gives no tokens.
 func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -103,12 +104,13 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 
 func (c *population) riderID(i int) string { return fmt.Sprintf("%s-%04d", c.Prefix, i+1) }
 
-// resumeTrips lets everybody connect once, some at a time. Who has a trip
-// follows it; the others are free.
+// resumeTrips connects every resident once, dialsAtOnce at a time. Residents
+// with an active trip follow it; the others become free. It returns when it is
+// known who has a trip.
 func (c *population) resumeTrips(ctx context.Context) {
 	turns := make(chan struct{}, dialsAtOnce)
 	idle := make([]*resident, c.Count)
-	var looks sync.WaitGroup
+	var connecting sync.WaitGroup
 	for i := range c.Count {
 		select {
 		case turns <- struct{}{}:
@@ -122,33 +124,33 @@ func (c *population) resumeTrips(ctx context.Context) {
 		id := c.riderID(i)
 		s := &resident{id: id, index: i, choiceRandom: newRandomStream(c.Seed, id, "choices"), chatRandom: newRandomStream(c.Seed, id, "talk"),
 			sosRandom: newRandomStream(c.Seed, id, "help")}
-		looks.Add(1)
+		connecting.Add(1)
 
-		looked := sync.OnceFunc(func() { <-turns; looks.Done() })
+		known := sync.OnceFunc(func() { <-turns; connecting.Done() })
 		c.runningRides.Go(func() {
-			defer looked()
-			if c.runRide(ctx, s, nil, looked) {
+			defer known()
+			if c.runRide(ctx, s, nil, known) {
 				c.freeResidents <- s
 			} else {
 				idle[i] = s
 			}
 		})
 	}
-	looks.Wait()
+	connecting.Wait()
 
+	// In the order of their ids, so that a seed always gives the same riders.
 	for _, s := range idle {
-		// in the order of their ids, so that a seed always sends the same ones
 		if s != nil {
 			c.freeResidents <- s
 		}
 	}
 }
 
-// tripDemand is where somebody wants to go.
+// tripDemand is a trip that a resident wants.
 type tripDemand struct{ from, to location.Point }
 
-// generateDemand is the Poisson process: it draws the same times and places for the
-// same seed, whoever is free then.
+// generateDemand starts rides as a Poisson process. A seed always gives the
+// same times and places, whether a resident is free or not.
 func (c *population) generateDemand(ctx context.Context) {
 	rng := newRandomStream(c.Seed, c.Prefix, "arrivals")
 	next := time.Now()
@@ -172,14 +174,14 @@ func (c *population) generateDemand(ctx context.Context) {
 }
 
 const (
-	hotspotSpread = 400.0  // how far from a hot spot people stand, on average
-	minRideMetres = 1000.0 // ride, in metres as the crow flies
+	hotspotSpread = 400.0  // standard deviation around a hotspot, in metres
+	minRideMetres = 1000.0 // in a straight line
 	maxRideMetres = 8000.0
 	maxPlaceDraws = 40
 )
 
-// drawDemand draws a ride: most begin around a hot spot, and none is very short or
-// very long if the city allows.
+// drawDemand draws a trip. Most begin around a hotspot, and its length is
+// within the limits if maxPlaceDraws draws find such a destination.
 func (c *population) drawDemand(r *rand.Rand) (w tripDemand) {
 	w.from = c.drawPlace(r, 0.8)
 	for range maxPlaceDraws {
@@ -191,7 +193,7 @@ func (c *population) drawDemand(r *rand.Rand) (w tripDemand) {
 	return w
 }
 
-// drawPlace draws a place on a road, around a hot spot with a probability.
+// drawPlace draws a place on a road, with probability hot around a hotspot.
 func (c *population) drawPlace(r *rand.Rand, hot float64) location.Point {
 	if c.totalWeight <= 0 || r.Float64() >= hot {
 		return c.City.RandomPoint(r)
@@ -210,17 +212,17 @@ func (c *population) drawPlace(r *rand.Rand, hot float64) location.Point {
 		return snapped
 	}
 
-	return c.City.RandomPoint(r) // a hot spot by the water
+	return c.City.RandomPoint(r) // No road is near, as by the water.
 }
 
-// runRide lets somebody live through one ride, or through the one the node knows
-// of. Without a wish and a ride it returns false as soon as that is clear.
-// looked is called when a ride turns out to be under way.
-func (c *population) runRide(ctx context.Context, s *resident, w *tripDemand, looked func()) (rode bool) {
+// runRide simulates one ride of a resident: the demanded one, or the active one
+// that the node knows of, which calls onTripKnown. Without both it returns
+// false as soon as the node has said so.
+func (c *population) runRide(ctx context.Context, s *resident, w *tripDemand, onTripKnown func()) (rode bool) {
 	p := c.network.startPhone(ctx, client.RoleRider, s.id, s.index)
 	defer p.stop()
 
-	r := newRider(c, s, p, w, looked)
+	r := newRider(c, s, p, w, onTripKnown)
 	if err := runActor(ctx, p, r); err != nil {
 		c.network.log.Warn("a rider gives up", "rider", s.id, "err", err)
 	}

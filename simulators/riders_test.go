@@ -108,8 +108,8 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 	}
 }
 
-// wholeRideScript is desk with a driver who comes at once, shows ten positions and
-// ends the ride with a receipt.
+// wholeRideScript is desk with a driver who comes at once, shows ten positions
+// and ends the ride with a receipt.
 func wholeRideScript(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
 	return riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		switch b := f.Body.(type) {

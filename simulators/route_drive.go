@@ -8,19 +8,19 @@ import (
 	"github.com/ridehail/ridehail/routing"
 )
 
-// routeDrive is a route that is being driven.
+// routeDrive is a route and how far a car has driven it.
 type routeDrive struct {
 	path        []location.Point
 	speeds      []float64
-	leg         int     // the car is between path[leg] and path[leg+1]
+	leg         int     // from path[leg] to path[leg+1]
 	doneSeconds float64 // seconds into that leg
 	leftSeconds float64 // seconds to the end
 }
 
-// offRoadSpeed is the speed on a way without roads, in metres per second.
+// offRoadSpeed is the speed on a straight line, in metres per second.
 const offRoadSpeed = 8
 
-// driveAlong begins to drive a route.
+// driveAlong returns a route of which nothing has been driven.
 func driveAlong(r routing.Route) routeDrive {
 	w := routeDrive{path: r.Path, speeds: r.Speeds}
 	for i := range w.speeds {
@@ -29,8 +29,8 @@ func driveAlong(r routing.Route) routeDrive {
 	return w
 }
 
-// driveStraight is the way of a car that must get there although no road leads
-// there: a trip has to end.
+// driveStraight returns a straight line. It lets a trip end at a place that no
+// road reaches.
 func driveStraight(from, to location.Point) routeDrive {
 	return driveAlong(routing.Route{Path: []location.Point{from, to}, Speeds: []float64{offRoadSpeed}})
 }
@@ -39,12 +39,11 @@ func (w *routeDrive) legSeconds(leg int) float64 {
 	return location.MetresBetween(w.path[leg], w.path[leg+1]) / max(w.speeds[leg], 0.5)
 }
 
-// isOver says that the car has arrived, or has no way at all.
+// isOver reports whether the car has arrived, or has no route.
 func (w *routeDrive) isOver() bool { return w.leg >= len(w.speeds) }
 
-// driveFor drives for some seconds and returns where the car is, where it heads
-// and how fast it goes, in metres per second. A way that is over must not be
-// driven.
+// driveFor drives for some seconds. It returns the car's position, its heading
+// in degrees, and its speed in metres per second. The route must not be over.
 func (w *routeDrive) driveFor(seconds float64) (at location.Point, heading, speed float64) {
 	w.doneSeconds += seconds
 	for !w.isOver() {
@@ -66,7 +65,8 @@ func (w *routeDrive) driveFor(seconds float64) (at location.Point, heading, spee
 	return w.path[len(w.path)-1], heading, 0
 }
 
-// remainingSeconds is the time from here to the end.
+// remainingSeconds returns the time to the end. need is the whole current
+// leg's.
 func (w *routeDrive) remainingSeconds(need float64) float64 {
 	left := need - w.doneSeconds
 	for i := w.leg + 1; i < len(w.speeds); i++ {
@@ -75,8 +75,8 @@ func (w *routeDrive) remainingSeconds(need float64) float64 {
 	return left
 }
 
-// drift is the error of a phone's positions: some metres that change slowly, as
-// reflections and satellites do.
+// drift is the error of a phone's positions: a few metres that change slowly (a
+// first-order autoregressive process).
 type drift struct{ east, north float64 }
 
 const (

@@ -8,17 +8,18 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// sosPlan is one person's call for help, one on a trip at most.
+// sosPlan is the call for help of one user, at most one per trip.
 type sosPlan struct {
 	rng            *rand.Rand
 	clock          cityClock
-	share          float64 // of trips on which this person calls
+	share          float64 // of trips with a call
 	callAt         time.Time
 	text           string
-	pendingCommand string // id of the command, until an operator has seen it
+	pendingCommand string // id of a call that no operator has seen; "" for none
 }
 
-// planCall decides for a trip that begins now, whether and when to call.
+// planCall decides at the beginning of a trip whether and when to call. It
+// draws the same numbers in both cases.
 func (p *sosPlan) planCall(now time.Time) {
 	draw, after := p.rng.Float64(), drawUniform(p.rng, 5, 120)
 	text := []string{"", "I do not feel safe", "We had an accident", "This is not the way"}[p.rng.IntN(4)]
@@ -28,10 +29,10 @@ func (p *sosPlan) planCall(now time.Time) {
 	}
 }
 
-// cancelCall forgets a call that was not made yet, because the trip is over.
+// cancelCall forgets a planned call, because the trip is over.
 func (p *sosPlan) cancelCall() { p.callAt, p.text = time.Time{}, "" }
 
-// sendDue calls when it is time.
+// sendDue sends the call when it is due.
 func (p *sosPlan) sendDue(on *phone, trip string, now time.Time) {
 	if isDue(p.callAt, now) {
 		call := &wire.Sos{TripId: trip, Text: p.text}
@@ -40,20 +41,19 @@ func (p *sosPlan) sendDue(on *phone, trip string, now time.Time) {
 	}
 }
 
-// markSeen takes the word that an operator has seen a call.
+// markSeen notes that an operator has seen the call with this id.
 func (p *sosPlan) markSeen(id string) {
 	if id == p.pendingCommand {
 		p.pendingCommand = ""
 	}
 }
 
-// handleAck takes an answer to a command: nobody will see a call that was
-// refused.
+// handleAck forgets a refused call: no operator will see it.
 func (p *sosPlan) handleAck(a *wire.Ack) {
 	if a.Code != "" {
 		p.markSeen(a.Id)
 	}
 }
 
-// awaitsOperator says whether an operator should still tell something.
+// awaitsOperator reports whether no operator has seen the call yet.
 func (p *sosPlan) awaitsOperator() bool { return p.pendingCommand != "" }

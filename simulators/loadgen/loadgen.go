@@ -1,6 +1,6 @@
-// Package loadgen is thousands of light phones in one process. They do what
-// phones do all day, lose their connections all at the same instant when told
-// to, come back, and say how long that took.
+// Package loadgen runs thousands of light phones in one process. They send what
+// phones send, lose all their connections at the same moment when told to, and
+// measure how long it takes them to come back.
 package loadgen
 
 import (
@@ -19,44 +19,44 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Config says who there is and what they do.
+// Config describes the phones and what they do.
 type Config struct {
 	Server  string // http://HOST:PORT
 	City    *routing.City
-	Drivers int // all on duty
-	Riders  int // all connected
-	Rides   int // riders who ride again and again; the others only look
-	// from the driver's yes to the end, more or less; riders rest as long, at
-	// most, before they ask again
-	Ride  time.Duration
-	Fixes time.Duration // between two positions of a driver
-	// phones spread their tries by chance; without it they all do the same at
-	// the same time
-	Jitter bool
-	Seed   uint64
+	Drivers int           // all available
+	Riders  int           // all connected
+	Rides   int           // riders who ride again and again
+	Ride    time.Duration // about, of one ride; also the longest rest after it
+	Fixes   time.Duration // between two positions of a driver
+	Jitter  bool          // phones reconnect at random times, not all together
+	Seed    uint64
 }
 
 const (
-	dialsAtOnce      = 32 // before the storm, and never after
-	maxFirstAttempts = 9  // of a phone before the storm
-	actLoops         = 4  // goroutines that do the phones' daily work
+	dialsAtOnce      = 32 // until ConnectAll returns; no limit afterwards
+	maxFirstAttempts = 9  // of a phone to connect in ConnectAll
+	actLoops         = 4  // goroutines that act for the phones
 	actInterval      = 250 * time.Millisecond
 	repeatStepAfter  = 5 * time.Second // after a command without an answer
 )
 
-// Generator is all the phones.
+// Generator owns all the phones. ConnectAll must return before the other
+// methods are called; these may be called from any goroutine.
 type Generator struct {
-	cfg            Config
-	client         *client.Client
-	phones         []*phone
+	// Fixed at creation.
+	cfg    Config
+	client *client.Client
+	phones []*phone
+
 	cutAt          atomic.Pointer[time.Time]
-	hintedRefusals atomic.Int64 // refusals that said when to come back
-	otherFailures  atomic.Int64 // other failed tries
-	running        sync.WaitGroup
-	stop           context.CancelFunc
+	hintedRefusals atomic.Int64
+	otherFailures  atomic.Int64
+
+	stop    context.CancelFunc // set by ConnectAll
+	running sync.WaitGroup
 }
 
-// New makes the phones and connects nobody.
+// New makes the phones. It opens no connection.
 func New(cfg Config) *Generator {
 	g := &Generator{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
 	for i := range cfg.Drivers + cfg.Riders {
@@ -73,8 +73,9 @@ func New(cfg Config) *Generator {
 	return g
 }
 
-// ConnectAll brings all phones to the node, some at a time, and lets them live
-// until Close. Its error is that of the first phone that could not be welcomed.
+// ConnectAll connects all phones, dialsAtOnce at a time. They stay connected
+// and act until Close. It returns the error of the first phone that could not
+// be welcomed.
 func (g *Generator) ConnectAll(ctx context.Context) error {
 	var all context.Context
 	all, g.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -105,7 +106,7 @@ func (g *Generator) ConnectAll(ctx context.Context) error {
 	return err
 }
 
-// runShare is the day of every fourth phone.
+// runShare acts for every actLoops-th phone until the context ends.
 func (g *Generator) runShare(ctx context.Context, share int) {
 	tick := time.NewTicker(actInterval)
 	defer tick.Stop()
@@ -121,7 +122,8 @@ func (g *Generator) runShare(ctx context.Context, share int) {
 	}
 }
 
-// CutConnections ends all connections at the same instant, without a word.
+// CutConnections drops all connections at the same moment, without close
+// frames. It returns that moment.
 func (g *Generator) CutConnections() time.Time {
 	now := time.Now()
 	g.hintedRefusals.Store(0)
@@ -133,8 +135,8 @@ func (g *Generator) CutConnections() time.Time {
 	return now
 }
 
-// ReturnTimes returns how long each phone that is back took from the cut to its
-// welcome.
+// ReturnTimes returns how long each phone that is connected again took from the
+// cut to its welcome. CutConnections must have been called.
 func (g *Generator) ReturnTimes() (out []time.Duration) {
 	cut := *g.cutAt.Load()
 	for _, p := range g.phones {
@@ -145,13 +147,13 @@ func (g *Generator) ReturnTimes() (out []time.Duration) {
 	return out
 }
 
-// Refusals are the tries since the cut that were told when to come back, and
-// those that failed in another way.
-func (g *Generator) Refusals() (told, mute int64) {
+// Refusals returns the failed attempts since the cut: those that the node told
+// when to come back, and all others.
+func (g *Generator) Refusals() (hinted, others int64) {
 	return g.hintedRefusals.Load(), g.otherFailures.Load()
 }
 
-// CountRiding is how many riders have a trip under way.
+// CountRiding returns how many riders have an active trip.
 func (g *Generator) CountRiding() (n int) {
 	for _, p := range g.phones[g.cfg.Drivers:] {
 		if p.isRiding() {
@@ -161,7 +163,7 @@ func (g *Generator) CountRiding() (n int) {
 	return n
 }
 
-// Close ends all phones.
+// Close disconnects all phones and waits for their end.
 func (g *Generator) Close() {
 	g.stop()
 	g.running.Wait()

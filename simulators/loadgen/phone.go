@@ -9,25 +9,24 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
-
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// phone is one of the swarm.
+// phone is one driver or rider.
 type phone struct {
-	// Fixed when it is made.
+	// Fixed at creation.
 	generator   *Generator
 	session     *client.Session
 	role, id    string
-	rides       bool
+	rides       bool // a rider who requests trips
 	at, to      location.Point
-	firstResult chan error // how the first connection went; told once
+	firstResult chan error // of the first connection; holds one
 
-	mu           sync.Mutex // guards below
+	mu           sync.Mutex // guards the fields below
 	rng          *rand.Rand
-	connected    bool // there is a connection
-	welcomeTime  time.Time
+	connected    bool
+	welcomeTime  time.Time // zero before the first
 	commandCount int
 	fixCount     uint32
 	fixDue       time.Time
@@ -35,8 +34,8 @@ type phone struct {
 	trip         *wire.Trip
 }
 
-// runSession keeps the phone connected until the context ends or its first tries
-// failed.
+// runSession keeps the phone connected until the context ends or the first
+// attempts have failed.
 func (p *phone) runSession(ctx context.Context) {
 	err := p.session.Run(ctx)
 	if err == nil {
@@ -45,7 +44,7 @@ func (p *phone) runSession(ctx context.Context) {
 	p.reportFirst(fmt.Errorf("%s: %w", p.id, err))
 }
 
-// reportFirst keeps what it was told first.
+// reportFirst keeps its first result and ignores later ones.
 func (p *phone) reportFirst(err error) {
 	select {
 	case p.firstResult <- err:
@@ -53,8 +52,8 @@ func (p *phone) reportFirst(err error) {
 	}
 }
 
-// decideRetry waits for as long as the node said, else for a time that doubles from
-// 200 ms to 5 s. Once welcomed, a phone never stays away.
+// decideRetry waits as long as the node asks, else for a time that doubles from
+// 200 ms to 5 s. A phone that was welcomed once always comes back.
 func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,14 +84,14 @@ func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again b
 	return wait, !p.welcomeTime.IsZero() || attempt+1 < maxFirstAttempts
 }
 
-// handleWelcome goes on with what the node knows of.
+// handleWelcome continues the trip that the node knows of.
 func (p *phone) handleWelcome(w *wire.Welcome, resumed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
 	p.connected, p.welcomeTime = true, time.Now()
 	if !resumed {
-		// not all want a ride at once
+		// Spreads the first requests.
 		p.due = p.welcomeTime.Add(time.Duration(p.rng.Int64N(int64(p.generator.cfg.Ride / 4))))
 	}
 
@@ -114,7 +113,7 @@ func (p *phone) handleDisconnect(error, bool) {
 	p.connected = false
 }
 
-// handleFrame does what a phone does with a frame.
+// handleFrame accepts every offer and follows the trip.
 func (p *phone) handleFrame(f *wire.ServerFrame, _ time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,7 +127,7 @@ func (p *phone) handleFrame(f *wire.ServerFrame, _ time.Time) {
 	}
 }
 
-// followLocked takes a newer state of the phone's trip, or a new trip.
+// followLocked takes a newer version of the trip, or a new trip.
 func (p *phone) followLocked(t *wire.Trip) {
 	if t == nil || p.trip != nil && t.Id == p.trip.Id && t.Version <= p.trip.Version {
 		return
@@ -151,8 +150,7 @@ func (p *phone) isRiding() bool {
 
 func (p *phone) activeLocked() bool { return client.IsActive(p.trip.GetState()) }
 
-// doDueActions does what is due: a position, the next step of a ride, a word, the next
-// ride.
+// doDueActions sends the position and the step that are due.
 func (p *phone) doDueActions(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,7 +160,7 @@ func (p *phone) doDueActions(now time.Time) {
 	}
 
 	if p.role == client.RoleDriver && now.After(p.fixDue) {
-		if p.fixDue.IsZero() { // so that not all send at the same moment
+		if p.fixDue.IsZero() { // Spreads the fixes of all drivers.
 			p.fixDue = now.Add(-time.Duration(p.rng.Int64N(int64(p.generator.cfg.Fixes))))
 		}
 		p.fixDue = p.fixDue.Add(p.generator.cfg.Fixes)
@@ -196,8 +194,8 @@ func (p *phone) stepLocked() {
 	}
 }
 
-// commandLocked sends a command once, under a new id: act asks again under
-// another one. The session notices a lost connection.
+// commandLocked sends a command once, under a new id. Without an answer,
+// doDueActions sends another one later.
 func (p *phone) commandLocked(f *wire.ClientFrame) {
 	p.commandCount++
 	f.Id = fmt.Sprintf("%s-%d-%d", p.id, p.welcomeTime.UnixMilli(), p.commandCount)
@@ -213,7 +211,8 @@ func (p *phone) welcomedAt() time.Time {
 	return p.welcomeTime
 }
 
-// dropConnection loses the connection without a word; the session comes back.
+// dropConnection drops the connection without a close frame; the session
+// reconnects.
 func (p *phone) dropConnection() {
 	p.mu.Lock()
 	p.connected = false
