@@ -16,19 +16,19 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// testTimeout bounds every wait of these tests; none is long unless it fails.
+// testTimeout bounds every wait of these tests.
 const testTimeout = 20 * time.Second
 
 // fakeNode is a node whose part the test plays: it hands over each connection
-// and each frame of it.
+// and each of its frames.
 type fakeNode struct {
 	*httptest.Server
 	t      *testing.T
 	conns  chan *fakeConn
-	refuse http.HandlerFunc // answers instead of opening a socket; nil: none
+	refuse http.HandlerFunc // answers instead of opening a socket; nil for none
 
-	mu     sync.Mutex
-	tokens int // given
+	mu     sync.Mutex // guards the fields below
+	tokens int        // given
 	open   []*fakeConn
 }
 
@@ -38,7 +38,7 @@ type fakeConn struct {
 	codec wire.Codec
 	// closed when the connection has ended
 	frames chan *wire.ClientFrame
-	code   int // with which the client closed; read after frames is closed
+	code   int // the client's close code; set before frames is closed
 }
 
 func newFakeNode(t *testing.T) *fakeNode {
@@ -110,7 +110,7 @@ func (n *fakeNode) serveSocket(w http.ResponseWriter, r *http.Request) {
 
 		f := new(wire.ClientFrame)
 		if err := c.codec.Decode(data, f); err != nil {
-			n.t.Errorf("the client sent what no node reads: %v", err)
+			n.t.Errorf("the client sent a frame that cannot be decoded: %v", err)
 			return
 		}
 
@@ -175,8 +175,8 @@ func receiveIn[T any](t *testing.T, from <-chan T, what string) (v T) {
 	return v
 }
 
-// startSession starts a session, which comes back at once and ends with the
-// test. What Run returns comes from ended.
+// startSession runs a session that reconnects at once, until the test ends.
+// ended receives what Run returns.
 func startSession(t *testing.T, servers []string, change func(*Config, *SessionConfig)) (s *Session, ended <-chan error) {
 	t.Helper()
 	cfg, session := Config{Servers: servers, Name: "test/1"}, SessionConfig{Retry: retryAtOnce}
@@ -207,7 +207,7 @@ func startSession(t *testing.T, servers []string, change func(*Config, *SessionC
 	return s, done
 }
 
-// startSessionAt is running at one node, for sessions that do not end by
+// startSessionAt is startSession with one node, for sessions that do not end by
 // themselves.
 func startSessionAt(t *testing.T, n *fakeNode, change func(*Config, *SessionConfig)) *Session {
 	t.Helper()

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/client"
@@ -90,14 +89,22 @@ func (f *fleet) runDrivers(ctx context.Context) error {
 		return unlessEnded(ctx, err)
 	}
 
-	var wait sync.WaitGroup
-	errs := make(chan error, f.Count)
-	for i := range f.Count {
-		wait.Go(func() { errs <- f.runDriver(ctx, i) })
+	return runAll(ctx, f.Count, func(i int) error { return f.runDriver(ctx, i) })
+}
+
+// runAll calls run with 0 to n-1 at the same time and waits for all. It returns
+// the last error, or nil when the context has ended.
+func runAll(ctx context.Context, n int, run func(i int) error) error {
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- run(i) }()
 	}
-	wait.Wait()
-	close(errs)
-	return unlessEnded(ctx, lastError(errs))
+
+	var last error
+	for range n {
+		last = cmp.Or(<-errs, last)
+	}
+	return unlessEnded(ctx, last)
 }
 
 // runDriver simulates one driver until the context or the session ends.
@@ -173,12 +180,4 @@ func unlessEnded(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// lastError returns the last error of a closed channel, or nil.
-func lastError(errs <-chan error) (last error) {
-	for err := range errs {
-		last = cmp.Or(err, last)
-	}
-	return last
 }

@@ -27,22 +27,23 @@ var testCity = sync.OnceValue(func() *routing.City {
 	return c
 })
 
-// fakeNode speaks the frames and plays the node's part of a test: what it does
-// on a frame is the test's.
+// fakeNode speaks the protocol's frames. What it does on a frame is the test's
+// script.
 type fakeNode struct {
 	*httptest.Server
 	t      *testing.T
 	script func(c *fakeConn, f *wire.ClientFrame) // called under mu
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	conns []*fakeConn
-	// everything but fixes and pings, over all connections
-	received       []*wire.ClientFrame
-	trip           *wire.Trip           // for tests about one trip
-	done           map[string]*wire.Ack // commands carried out
-	quotes         int                  // given
-	silent         bool                 // commands get no ack
-	receivedSignal chan struct{}        // something was heard
+	// all but fixes and pings, over all connections
+	received []*wire.ClientFrame
+	trip     *wire.Trip           // for tests about one trip
+	done     map[string]*wire.Ack // commands carried out
+	quotes   int                  // given
+	silent   bool                 // commands get no ack
+
+	receivedSignal chan struct{} // holds one after a frame
 }
 
 // fakeConn is one connection to the fake node.
@@ -117,7 +118,7 @@ func (n *fakeNode) serveSocket(ws *websocket.Conn) {
 
 		f := new(wire.ClientFrame)
 		if err := c.codec.Decode(data, f); err != nil {
-			n.t.Errorf("the phone sent what no node reads: %v", err)
+			n.t.Errorf("the phone sent a frame that cannot be decoded: %v", err)
 			return
 		}
 
@@ -156,8 +157,8 @@ func (n *fakeNode) handleFrame(c *fakeConn, f *wire.ClientFrame) {
 	}
 }
 
-// waitUntil waits for a condition that is checked under the node's lock
-// whenever something was heard.
+// waitUntil waits for a condition. It checks it under mu after each frame, and
+// fails the test after 20 s.
 func (n *fakeNode) waitUntil(what string, ok func() bool) {
 	n.t.Helper()
 	late := time.After(20 * time.Second)
@@ -187,7 +188,7 @@ func (n *fakeNode) fixCount() (total int) {
 	return total
 }
 
-// commandIDs lists the command ids of the frames heard that match.
+// commandIDs lists the command ids of the received frames that match.
 func (n *fakeNode) commandIDs(match func(*wire.ClientFrame) bool) (ids []string) {
 	for _, f := range n.received {
 		if match(f) {
@@ -239,7 +240,7 @@ func (c *fakeConn) closeWith(code int) {
 	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "bye"), time.Now().Add(time.Second))
 }
 
-// moveTrip brings the node's trip to a state and tells it.
+// moveTrip moves the node's trip to a state and sends the event.
 func (c *fakeConn) moveTrip(state, kind string) {
 	t := c.node.trip
 	t.State = state
@@ -278,8 +279,8 @@ func cloneTrip(t *wire.Trip) *wire.Trip {
 	return proto.Clone(t).(*wire.Trip)
 }
 
-// driverScript is a node's part towards drivers: it offers one trip to whoever
-// is available and moves it as told.
+// driverScript plays a node towards drivers: it offers one trip to the first
+// available driver and moves it as the driver asks.
 func driverScript(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
@@ -319,8 +320,8 @@ func driverScript(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 	}
 }
 
-// tripFrom is a trip that begins some hundred metres from a place and is about
-// as long as asked for.
+// tripFrom returns a trip that begins about 300 m from a place and is about as
+// long as asked for.
 func tripFrom(at location.Point, metres float64) *wire.Trip {
 	near := func(p location.Point, m float64) location.Point {
 		rng := newRandomStream(1, "trip", "places")
@@ -342,7 +343,7 @@ func tripFrom(at location.Point, metres float64) *wire.Trip {
 		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.ToMillis(time.Now())}
 }
 
-// requestedSteps lists how drivers wanted to move trips.
+// requestedSteps lists the steps that drivers asked for.
 func (n *fakeNode) requestedSteps() []wire.Step {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -76,7 +76,7 @@ func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
 			t.Errorf("an ack lacks what it said: %+v", r)
 		}
 		if r.What == journal.Invoke && (r.Command == "" || r.Who != "driver:driver-0001" || r.Phone == "") {
-			t.Errorf("nobody can tell whose command this is: %+v", r)
+			t.Errorf("a command lacks its id, user or phone: %+v", r)
 		}
 	}
 }

@@ -171,8 +171,8 @@ func (o *operator) requestAny(ctx context.Context, method, path string, into any
 	return status, err
 }
 
-func (o *operator) requestFrom(ctx context.Context, door, method, path string, into any) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(door, "/")+path, nil)
+func (o *operator) requestFrom(ctx context.Context, url, method, path string, into any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(url, "/")+path, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/client"
@@ -58,16 +57,10 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	}
 
 	began := time.Now().Add(replayLead)
-	var wait sync.WaitGroup
-	errs := make(chan error, len(cfg.Trace.Cars))
-	for i := range cfg.Trace.Cars {
+	return runAll(ctx, len(cfg.Trace.Cars), func(i int) error {
 		car := &recordedCar{network: net, fixes: cfg.Trace.Cars[i].Fixes, began: began, speed: cfg.Speed, hidden: cfg.Hidden}
-		wait.Go(func() { errs <- car.replayFixes(ctx, cfg.Trace.Cars[i].ID, i) })
-	}
-
-	wait.Wait()
-	close(errs)
-	return unlessEnded(ctx, lastError(errs))
+		return car.replayFixes(ctx, cfg.Trace.Cars[i].ID, i)
+	})
 }
 
 // replayLead is how long before its first fix a car connects, and how long

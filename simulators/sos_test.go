@@ -22,7 +22,7 @@ func seenFrame(f *wire.ClientFrame) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: f.Id, TripId: f.GetSos().TripId}}}
 }
 
-// reservingScript is desk with a driver for every trip.
+// reservingScript is riderScript with a driver for every trip.
 func reservingScript(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
 	return riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		if isRequest(f) {
@@ -128,11 +128,11 @@ func TestAWordOfAnOperatorIsHeardOnceOnAConnection(t *testing.T) {
 		t.Error("after a reconnection it may come again, and is not new")
 	}
 	if w.checkSOSSeen(say); w.stats.Snapshot().Violations != 1 {
-		t.Error("it came twice on one connection, and nobody minds")
+		t.Error("a second report on one connection is no violation")
 	}
 }
 
-// fakeAdminAPI is an admin door with calls for help.
+// fakeAdminAPI is a node's admin API with open calls for help.
 type fakeAdminAPI struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -166,7 +166,7 @@ func newFakeAdminAPI(t *testing.T, open map[string]string) *fakeAdminAPI {
 			delete(d.open, id)
 			w.WriteHeader(http.StatusNotFound)
 			return
-		case d.broken: // done, and the answer is lost
+		case d.broken: // Refused once, as when a node restarts.
 			d.broken = false
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return

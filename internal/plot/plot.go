@@ -1,5 +1,5 @@
-// Package plot draws charts as SVG: curves and bars, with one look for all
-// pictures of the service. The same chart gives the same bytes.
+// Package plot draws charts as SVG: curves and bars in one style. The same
+// chart always gives the same bytes.
 package plot
 
 import (
@@ -13,36 +13,36 @@ import (
 // Chart is a row of panels that share their axes.
 type Chart struct {
 	Title    string
-	Subtitle string // [none]
+	Subtitle string // "" for none
 	X, Y     Axis
 	Panels   []Panel
 }
 
-// Axis says what is measured along one side. It begins at 0, or at a power of
-// ten when it is logarithmic.
+// Axis is one side of a chart. It begins at 0, or at a power of ten when it is
+// logarithmic.
 type Axis struct {
 	Name string
 	Log  bool
-	End  float64 // the least that it must reach [what the data need]
+	End  float64 // the axis reaches at least this; 0 means as far as the data
 }
 
-// Panel is one picture. Bars take the whole width, and name themselves in place
-// of the x axis.
+// Panel is one picture, of curves or of bars. The names of bars replace the
+// ticks of the x axis.
 type Panel struct {
-	Name   string // [none]
+	Name   string // "" for none
 	Curves []Curve
 	Bars   []Bar
 }
 
-// Curve is a line through points, which are sorted by X. A point that is not
-// above 0 has no place on a logarithmic axis and is left out.
+// Curve is a line through points, which SVG sorts by X. It leaves out points of
+// 0 or less on a logarithmic axis.
 type Curve struct {
 	Name   string
 	Points []Point
-	Dots   bool // whether each point is drawn, and not the line alone
+	Dots   bool // draw each point as well
 }
 
-// Point is a point of a curve. Mark, if there is one, is written beside it.
+// Point is a point of a curve. Mark is written beside it.
 type Point struct {
 	X, Y float64
 	Mark string
@@ -55,10 +55,9 @@ type Bar struct {
 }
 
 const (
-	// pixels of a panel: of one alone, of one of several
-	wide, narrow = 640, 360
-	left, right  = 62, 18 // margins of the plot in its panel
-	header       = 56     // pixels above the plot without names of curves
+	wide, narrow = 640, 360 // width of a single panel; of one of several
+	left, right  = 62, 18   // margins of the plot in its panel
+	header       = 56       // above the plot, without names of curves
 	lineHeight   = 14
 	plotHeight   = 270
 	footer       = 58
@@ -67,7 +66,7 @@ const (
 
 var curveColours = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
 
-// canvas is a chart while it is drawn. All measures are in pixels.
+// canvas is a chart that is being drawn. All measures are in pixels.
 type canvas struct {
 	strings.Builder
 	x, y  scale
@@ -75,7 +74,7 @@ type canvas struct {
 	width float64 // of a panel
 }
 
-// SVG draws the chart.
+// SVG returns the chart as an SVG document.
 func (c Chart) SVG() string {
 	k := &canvas{x: c.X.scaleFor(c.xValues()), y: c.Y.scaleFor(c.yValues()), top: header, width: wide}
 	if len(c.Panels) > 1 {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// checkWellFormed fails when a picture is not XML or holds a number that is none.
+// checkWellFormed fails when a picture is not XML or holds a number that is
+// none.
 func checkWellFormed(t *testing.T, picture string) {
 	t.Helper()
 	if !strings.HasPrefix(picture, "<svg") || !strings.HasSuffix(picture, "</svg>\n") {

@@ -16,35 +16,36 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// fakeNode speaks the socket's JSON frames to one page and plays one scripted
+// fakeNode speaks the protocol's JSON frames to one page and plays one scripted
 // trip, so that the page is tested without a city behind it.
 type fakeNode struct {
+	// Fixed when the server starts.
 	*httptest.Server
 	city       []byte
-	road       bool // quotes are found on roads
-	holdDriver bool // the driver never gets to the pickup
+	road       bool // quotes follow roads
+	holdDriver bool // the driver never reaches the pickup
 	plan       string
-	tile       func(z, x, y string) []byte // of a city in tiles
+	// of a city in tiles
+	tile       func(z, x, y string) []byte
+	surge      string        // hexagons; "" when the node has none
+	priceHolds time.Duration // 0: no price expires
 
-	surge      string        // hexagons; "" on a node that knows none
-	priceHolds time.Duration // how long a price holds; 0: no price ends
-
-	mu     sync.Mutex // guards below
+	mu     sync.Mutex // guards the fields below
 	conn   *websocket.Conn
-	isAway bool // takes no connections
+	isAway bool // accepts no connections
 	trip   *wire.Trip
 	seq    uint32 // events of the trip
 	chat   []*wire.ChatMessage
-	// done holds the acks of answered commands.
+	// of answered commands
 	done       map[string]*wire.Ack
-	requests   int      // trips really opened
-	quotes     int      // given
-	sentQuotes []string // tokens of quotes that came with requests
-	expired    int      // requests to be refused because their quote has ended
-	sosCalls   []string // for help
-	// resumed is what the last hello said.
-	resumed *wire.Resume
-	ticks   uint32
+	requests   int          // trips opened
+	quotes     int          // given
+	sentQuotes []string     // tokens that came with requests
+	expired    int          // requests still to refuse with quote_expired
+	sosCalls   []string     // command ids
+	resumed    *wire.Resume // of the last hello
+	ticks      uint32       // since the trip's last step
+
 	running sync.WaitGroup
 	stop    chan struct{}
 }
@@ -104,7 +105,6 @@ func (f *fakeNode) serveQuote(w http.ResponseWriter, r *http.Request) {
 		source = "road"
 	}
 
-	// The distance on a flat map is good enough here.
 	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3
 	f.mu.Lock()
 	f.quotes++
@@ -118,24 +118,24 @@ func (f *fakeNode) serveQuote(w http.ResponseWriter, r *http.Request) {
 		metres, metres/9, 50000*n+int(metres/1000*18000)/100*100, source, terms)
 }
 
-// takeQuote cuts the quote's token out of a request for a ride.
+// takeQuote removes the quote's token from a trip request and keeps it.
 func (f *fakeNode) takeQuote(data []byte) []byte {
 	var frame map[string]any
 	if json.Unmarshal(data, &frame) != nil {
 		return data
 	}
 
-	wish, ok := frame["request_trip"].(map[string]any)
+	request, ok := frame["request_trip"].(map[string]any)
 	if !ok {
 		return data
 	}
 
 	f.mu.Lock()
-	token, _ := wish["quote"].(string)
+	token, _ := request["quote"].(string)
 	f.sentQuotes = append(f.sentQuotes, token)
 	f.mu.Unlock()
 
-	delete(wish, "quote")
+	delete(request, "quote")
 	data, err := json.Marshal(frame)
 	if err != nil {
 		panic(err)
@@ -181,8 +181,8 @@ func (f *fakeNode) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// goAway drops the connection without a close frame, and accepts none before
-// back is called.
+// goAway drops the connection without a close frame. It accepts no other one
+// until back is called.
 func (f *fakeNode) goAway() (back func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -282,7 +282,7 @@ func (f *fakeNode) sendLocked(frame *wire.ServerFrame) {
 	_ = f.conn.WriteMessage(websocket.TextMessage, data)
 }
 
-// playTicks plays the streets and the trip, five ticks a second, until the
+// playTicks moves the cars and the trip five times a second, until the
 // connection ends.
 func (f *fakeNode) playTicks(conn *websocket.Conn) {
 	tick := time.NewTicker(200 * time.Millisecond)

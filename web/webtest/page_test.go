@@ -30,7 +30,8 @@ func TestRiderTakesAWholeRideOnAPhone(t *testing.T) {
 	RideOn(browserContext(t), t, newFakeNode(t).URL, Phone)
 }
 
-// openWithDriverComing opens the page and orders a ride whose driver stays on the way.
+// openWithDriverComing requests a ride and waits for its driver. With
+// holdDriver the driver stays on the way.
 func openWithDriverComing(t *testing.T, f *fakeNode) *Tab {
 	tab := OpenTab(browserContext(t), t, f.URL, Desktop)
 	tab.WaitUntil(`Number(document.body.dataset.cars) > 1`, pageTimeout)

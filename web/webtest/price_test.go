@@ -14,7 +14,7 @@ import (
 	"github.com/paulmach/orb/maptile"
 )
 
-// surgeHexagons are three busy places and a calm one, which is not drawn.
+// surgeHexagons returns three busy places and a calm one, which is not drawn.
 func surgeHexagons() string {
 	var features []string
 	for i, m := range []float64{1.4, 2.2, 3, 1} {
@@ -84,7 +84,7 @@ func TestAnExpiredPriceIsConfirmedAnewAndNotChargedSilently(t *testing.T) {
 	tab.Screenshot("16-new-price")
 	f.mu.Lock()
 	if f.requests != 0 || len(f.sentQuotes) != 1 {
-		t.Errorf("%d trips, quotes %q, before anybody confirmed", f.requests, f.sentQuotes)
+		t.Errorf("%d trips, quotes %q, before the rider confirmed", f.requests, f.sentQuotes)
 	}
 	f.mu.Unlock()
 

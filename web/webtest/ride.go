@@ -12,13 +12,13 @@ import (
 
 // RideThrough takes one whole ride on the page at baseURL: cars on the map, two
 // clicks, a quote, a request, a driver, chat, the ride, the receipt. The node
-// behind it needs moving drivers and development tokens. ctx bounds it all.
+// must have moving drivers and give development tokens. ctx limits the ride.
 func RideThrough(ctx context.Context, t testing.TB, baseURL string) {
 	t.Helper()
 	RideOn(ctx, t, baseURL, Desktop)
 }
 
-// RideOn is RideThrough on a screen of another size.
+// RideOn is RideThrough on a screen of any size.
 func RideOn(ctx context.Context, t testing.TB, baseURL string, screen Screen) {
 	t.Helper()
 	tab := OpenTab(ctx, t, baseURL, screen)
@@ -45,7 +45,7 @@ func RideOn(ctx context.Context, t testing.TB, baseURL string, screen Screen) {
 	tab.CheckClean()
 }
 
-// choosePlaces clicks two places where cars are, since cars are on roads.
+// choosePlaces clicks two cars as pickup and destination: cars are on roads.
 func (tab *Tab) choosePlaces() {
 	tab.t.Helper()
 	from := tab.carAt(0, 0, 0)
@@ -60,8 +60,8 @@ func (tab *Tab) choosePlaces() {
 
 type screenPoint struct{ X, Y float64 }
 
-// carAt finds a car on the free part of the map, at least gap pixels from a
-// place and otherwise as near as can be to it (or to the middle).
+// carAt returns the nearest car to a point, at least gap pixels away from it,
+// on the uncovered part of the map. Without a gap, the point is the middle.
 func (tab *Tab) carAt(x, y, gap float64) screenPoint {
 	tab.t.Helper()
 	found := evalInPage[*screenPoint](tab, fmt.Sprintf(`(() => {
@@ -82,8 +82,8 @@ func (tab *Tab) carAt(x, y, gap float64) screenPoint {
 	return *found
 }
 
-// waitForState waits until the ride stands there or further on; an end of another kind
-// fails at once.
+// waitForState waits until the ride is in this state or a later one. It fails
+// at once when the ride ended in another way.
 func (tab *Tab) waitForState(state string, atMost time.Duration) {
 	tab.t.Helper()
 	tab.WaitUntil(fmt.Sprintf(`(() => {
@@ -95,8 +95,7 @@ func (tab *Tab) waitForState(state string, atMost time.Duration) {
 	})()`, state), atMost)
 }
 
-// sendChat sends a message and waits until the node has numbered it. The panel
-// stays open for the picture, then closes.
+// sendChat sends a chat message and waits until the node has numbered it.
 func (tab *Tab) sendChat(text string) {
 	tab.t.Helper()
 	tab.Click("#open-chat")
@@ -114,8 +113,7 @@ func (tab *Tab) sendChat(text string) {
 	tab.Click("#close-chat")
 }
 
-// waitForCamera lets the camera come to rest before a picture. Without pictures it
-// does not wait.
+// waitForCamera waits until the map rests, when pictures are taken.
 func (tab *Tab) waitForCamera() {
 	tab.t.Helper()
 	if os.Getenv("RIDEHAIL_SHOTS") == "" {
