@@ -42,7 +42,7 @@ const (
 )
 
 const (
-	// for one request, handshake or welcome
+	// answerTimeout limits one request, handshake or welcome.
 	answerTimeout       = 10 * time.Second
 	answerTimeoutOfMany = 3 * time.Second // when there are other nodes to try
 	defaultSilence      = 60 * time.Second

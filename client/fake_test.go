@@ -36,7 +36,7 @@ type fakeConn struct {
 	t     *testing.T
 	ws    *websocket.Conn
 	codec wire.Codec
-	// closed when the connection has ended
+	// Closed when the connection has ended.
 	frames chan *wire.ClientFrame
 	code   int // the client's close code; set before frames is closed
 }

@@ -104,7 +104,7 @@ type Session struct {
 	serverToken string     // the token used there
 	ended       bool       // no connection and no command begins any more
 	pending     []*command // unanswered, oldest first
-	// calls resendDueCommands; nil before the first command
+	// timer calls resendDueCommands. It is nil before the first command.
 	timer *time.Timer
 }
 

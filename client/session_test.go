@@ -132,7 +132,7 @@ func TestAnEndedTokenIsReplacedAndANewOneMustDo(t *testing.T) {
 		t.Fatalf("came back with %q", token)
 	}
 
-	// a new token that is refused will not get better
+	// A new token that is refused will not get better.
 	c.closeWith(wire.CloseNoAuth)
 	if err := receiveIn(t, ended, "the end"); CloseCode(err) != wire.CloseNoAuth {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ type driver struct {
 	//
 	// nil for none
 	trip *wire.Trip
-	// newest version of the newest trip, ended or not
+	// latestTrip is the newest version of the newest trip, ended or not.
 	latestTrip   *wire.Trip
 	endedTripID  string    // late news of this trip is ignored
 	onRoute      bool      // route leads to where the trip needs the car

@@ -29,7 +29,8 @@ type DriverConfig struct {
 	Flaky  bool    // phones lose their connection every 30 s on average
 	Rate   float64 // fixes per second of each driver; 0 means 1
 	Prefix string  // of ids: PREFIX-0001; "" means "driver"
-	// share of offers declined; 0 means 0.05, negative means none
+	// Decline is the share of offers declined; 0 means 0.05, negative means
+	// none.
 	Decline float64
 	Codec   wire.Codec       // nil means wire.Proto
 	Stats   *Stats           // nil for none

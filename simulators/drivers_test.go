@@ -95,7 +95,7 @@ func checkDrivenFixes(t *testing.T, n *fakeNode) {
 		dropoff = min(dropoff, location.MetresBetween(fix.Point, pointOf(n.trip.Dropoff)))
 	}
 
-	// metres, at 20 m/s, when a busy machine let the phone wait
+	// Metres driven at 20 m/s of the city in the longest gap between two fixes.
 	unseen := max(0, longest-0.02) * 200 * 20
 	if pickup > 60+unseen || dropoff > 100+unseen {
 		t.Fatalf("the car came within %.0f m of the pickup and %.0f m of the dropoff; it was not seen for %.0f ms",
@@ -188,7 +188,7 @@ func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
 	f := newFleet(DriverConfig{City: testCity(), Speed: 1, Stats: NewStats()})
 	d := f.newDriver("d")
 
-	// never connects
+	// The phone never connects.
 	d.phone = &phone{network: f.network, id: "d", session: f.network.client.NewSession(client.SessionConfig{})}
 	at := wirePoint(testCity().RandomPoint(newRandomStream(1, "d", "dropoff")))
 	now := time.Now()

@@ -36,7 +36,7 @@ type fakeNode struct {
 
 	mu    sync.Mutex // guards the fields below
 	conns []*fakeConn
-	// all but fixes and pings, over all connections
+	// All but fixes and pings, over all connections.
 	received []*wire.ClientFrame
 	trip     *wire.Trip           // for tests about one trip
 	done     map[string]*wire.Ack // commands carried out

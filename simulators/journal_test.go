@@ -106,7 +106,7 @@ func TestAJournalAccusesANodeThatPushesPositionsWithoutCredit(t *testing.T) {
 		}
 		now := time.Now()
 		for i := range 4 {
-			// each is the third since the last one that can be acked
+			// Each is one position more than the acks allow.
 			c.pos += 2
 			c.sendPosition("d", now.Add(time.Duration(i)*time.Second))
 		}

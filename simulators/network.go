@@ -21,10 +21,10 @@ var ErrUnreachable = errors.New("no node answers there; is it running, and is th
 var ErrRefused = client.ErrRefused
 
 const (
-	// for a node to answer at the beginning
+	// startTimeout is how long a node may take to answer at the beginning.
 	startTimeout = 15 * time.Second
 	dialsAtOnce  = 64 // so that thousands of phones do not overload the node
-	// between two losses of a flaky phone
+	// flakyDropMean is the mean time between two losses of a flaky phone.
 	flakyDropMean = 30 * time.Second
 )
 

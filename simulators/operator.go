@@ -25,9 +25,9 @@ type OperatorConfig struct {
 	// the next one when one does not answer.
 	AdminURLs []string
 
-	// between two looks at the open calls; 0 means 1 s
+	// PollInterval is the time between two polls of open calls. 0 means 1 s.
 	PollInterval time.Duration
-	// from the first sight of a call to its ack; 0 means 3 s
+	// MeanThinkTime is from the first sight of a call to its ack; 0 means 3 s.
 	MeanThinkTime time.Duration
 
 	Seed    uint64
@@ -84,7 +84,7 @@ type operator struct {
 type openCall struct {
 	trip          string
 	acknowledgeAt time.Time
-	// id of the acknowledgement; "" before the first attempt
+	// command is the id of the acknowledgement; "" before the first attempt.
 	command string
 }
 

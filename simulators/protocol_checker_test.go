@@ -41,7 +41,7 @@ func welcomeStep(recovered bool, version, chatSeq uint32) func(*protocolChecker)
 
 type story []func(*protocolChecker)
 
-func TestTheWitnessSeesWhatTheNodeShouldNotHaveSent(t *testing.T) {
+func TestTheCheckerReportsWhatTheNodeShouldNotHaveSent(t *testing.T) {
 	for name, c := range map[string]struct {
 		story story
 		fault string // part of the violation; empty for none

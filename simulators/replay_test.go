@@ -74,7 +74,7 @@ func TestRecordedCarsDriveAgainAtTheirTimesAndDeclineWhatIsOffered(t *testing.T)
 				t.Errorf("%s: fix %d is said to be of %v after the start", c.user, i, at.Sub(began))
 			}
 			car := float64(c.user[len(c.user)-1] - '0')
-			// of the recording, as this fix tells
+			// The start of the recording, computed from this fix.
 			start := f.AtMs - (second+2*car)*1000/20
 			if first == 0 {
 				first = start

@@ -11,7 +11,7 @@ import (
 const (
 	meanPatience    = 90.0 // seconds of the city until a driver is found
 	changeMindShare = 0.03 // of riders, who cancel although a driver comes
-	// after the ride
+	// receiptTimeout is counted from the end of the ride.
 	receiptTimeout = 20 * time.Second
 	leaveTimeout   = 5 * time.Second // for the last acks and an operator
 )

@@ -149,7 +149,7 @@ func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	if s.Latency.Count != 9*s.TripsCompleted || s.Latency.Max > 60_000 {
-		// the first position is no update
+		// The first position is no update.
 		t.Fatalf("latency %+v", s.Latency)
 	}
 }
@@ -177,7 +177,7 @@ func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
 	script := riderScript(nil)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		if isRequest(f) && c.node.trip == nil {
-			// the trip is opened, its ack and event are lost
+			// The trip is opened, its ack and event are lost.
 			c.node.trip = &wire.Trip{Id: "trip", State: client.StateRequested, Version: 1}
 			c.ws.Close()
 			return

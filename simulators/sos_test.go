@@ -181,7 +181,7 @@ func newFakeAdminAPI(t *testing.T, open map[string]string) *fakeAdminAPI {
 	return d
 }
 
-func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
+func TestAnOperatorAcknowledgesEachCallAtTheAdminAPIThatAnswers(t *testing.T) {
 	j, records := openJournal(t)
 	d := newFakeAdminAPI(t, map[string]string{"a1": "trip-1", "a2": "trip-2", "a3": "gone"})
 	d.broken = true
@@ -228,7 +228,7 @@ func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
 	}
 }
 
-func TestAnOperatorWithoutADoorSaysSo(t *testing.T) {
+func TestAnOperatorWithoutAnAdminURLIsAnError(t *testing.T) {
 	if err := RunOperator(t.Context(), OperatorConfig{}); err == nil || !strings.Contains(err.Error(), "admin URL") {
 		t.Error(err)
 	}

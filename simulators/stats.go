@@ -23,9 +23,9 @@ type Stats struct {
 	positions                                                           latencies
 	pickups                                                             histogram // ms of the city
 
-	// guards the fields below
-	mu sync.Mutex
-	// at most maxViolationTexts
+	mu sync.Mutex // guards below
+
+	// violationTexts holds at most maxViolationTexts.
 	violationTexts []string
 	clockRoundTrip float64 // ms, of the quickest exchange of pings; 0 before it
 	clockOffset    float64 // the node's clock minus ours in that exchange, ms
@@ -67,20 +67,20 @@ type Snapshot struct {
 	ChatDelivered int64 `json:"chat_delivered"` // to the other user
 	Receipts      int64 `json:"receipts"`
 	Refused       int64 `json:"refused"` // commands, except answers to offers
-	// trips wanted while no rider was free
+	// TurnedAway counts trips wanted while no rider was free.
 	TurnedAway int64 `json:"turned_away"`
 
-	// calls for help that nodes acked
+	// HelpAsked counts calls for help that nodes acked.
 	HelpAsked int64 `json:"help_asked"`
-	// calls whose phone heard of an operator
+	// HelpSeen counts those whose phone heard that an operator saw it.
 	HelpSeen         int64 `json:"help_seen"`
 	HelpAcknowledged int64 `json:"helped"` // by simulated operators
 
-	// connections after a phone's first
+	// Reconnects counts connections after a phone's first.
 	Reconnects int64 `json:"reconnects"`
 	Resumed    int64 `json:"resumed"` // reconnects with every missed frame sent
 
-	// frames that the protocol forbids
+	// Violations counts frames that the protocol forbids.
 	Violations     int64    `json:"violations"`
 	ViolationTexts []string `json:"broken,omitempty"` // the first of them
 
@@ -90,7 +90,7 @@ type Snapshot struct {
 	// otherwise.
 	Latency   quantile.Counted `json:"latency_ms"`
 	RecentP99 float64          `json:"recent_p99_ms"` // of the last 5 s
-	// the node's clock minus this host's
+	// ClockOffsetMs is the node's clock minus this host's.
 	ClockOffsetMs float64 `json:"clock_offset_ms"`
 
 	// PickupWait is from request to arrival, in seconds of the city.

@@ -30,8 +30,8 @@ const fakeLng, fakeLat = 3.40, 6.45
 
 const fakePlan = `{"name":"Fake","attribution":"© Fake","bounds":[3.34,6.42,3.45,6.51],"geojson":"/v1/city"}`
 
+// pointAt returns the point x km east and y km north of the middle.
 func pointAt(x, y float64) [2]float64 {
-	// kilometres east and north of the middle
 	return [2]float64{fakeLng + x/110.6, fakeLat + y/110.6}
 }
 

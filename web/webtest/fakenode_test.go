@@ -25,7 +25,7 @@ type fakeNode struct {
 	road       bool // quotes follow roads
 	holdDriver bool // the driver never reaches the pickup
 	plan       string
-	// of a city in tiles
+	// tile returns a tile of a city in tiles.
 	tile       func(z, x, y string) []byte
 	surge      string        // hexagons; "" when the node has none
 	priceHolds time.Duration // 0: no price expires
@@ -36,7 +36,7 @@ type fakeNode struct {
 	trip   *wire.Trip
 	seq    uint32 // events of the trip
 	chat   []*wire.ChatMessage
-	// of answered commands
+	// done holds the acks of answered commands.
 	done       map[string]*wire.Ack
 	requests   int          // trips opened
 	quotes     int          // given
