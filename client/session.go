@@ -44,8 +44,8 @@ type SessionConfig struct {
 	OnConnect func(server string, resume *wire.Resume)
 
 	// OnWelcome is called when a connection begins, after unanswered commands
-	// were sent again. resumed is false for the first connection only. The node
-	// forgets set_available and watch_area with a connection: send them here.
+	// were sent again. resumed is false for the first connection only. The
+	// session does not repeat set_available and watch_area: send them here.
 	OnWelcome func(w *wire.Welcome, resumed bool)
 
 	// OnFrame is called with every frame after the welcome, in order of

@@ -35,12 +35,10 @@ type driver struct {
 	answerAt      time.Time
 	answerCommand string // id of the command that answers it; "" before
 
-	// The trip being driven.
-	//
-	// nil for none
-	trip *wire.Trip
-	// latestTrip is the newest version of the newest trip, ended or not.
-	latestTrip   *wire.Trip
+	// The trip being driven, and the newest version of the newest trip, ended or
+	// not. Both may be nil.
+	trip, latestTrip *wire.Trip
+
 	endedTripID  string    // late news of this trip is ignored
 	onRoute      bool      // route leads to where the trip needs the car
 	boardedAt    time.Time // when the rider will be in the car

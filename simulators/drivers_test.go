@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,31 +19,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// startDrivers runs drivers until the returned function is called, which
-// returns what RunDrivers did.
+// startDrivers runs drivers until stop is called, which returns RunDrivers'
+// error.
 func startDrivers(t *testing.T, n *fakeNode, cfg DriverConfig) (stop func() error) {
+	cfg.Server, cfg.City, cfg.Count = n.URL, testCity(), max(1, cfg.Count)
+	return startRun(t, func(ctx context.Context) error { return RunDrivers(ctx, cfg) })
+}
+
+// startRun calls run until stop is called or the test ends. stop returns run's
+// error.
+func startRun(t *testing.T, run func(context.Context) error) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cfg.Server, cfg.City = n.URL, testCity()
-	if cfg.Count == 0 {
-		cfg.Count = 1
-	}
-
 	done := make(chan error, 1)
-	go func() { done <- RunDrivers(ctx, cfg) }()
+	go func() { done <- run(ctx) }()
 
-	stopped := false
-	stop = func() error {
-		stopped = true
-		cancel()
-		return <-done
-	}
-
-	t.Cleanup(func() {
-		if !stopped {
-			_ = stop()
-		}
-	})
-
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
 	return stop
 }
 

@@ -12,29 +12,10 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// startRiders runs riders until the returned function is called.
+// startRiders runs riders until stop is called, which returns RunRiders' error.
 func startRiders(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cfg.Server, cfg.City = n.URL, testCity()
-	if cfg.Count == 0 {
-		cfg.Count = 1
-	}
-
-	done := make(chan error, 1)
-	go func() { done <- RunRiders(ctx, cfg) }()
-
-	var err error
-	stopped := false
-	stop = func() error {
-		if !stopped {
-			stopped = true
-			cancel()
-			err = <-done
-		}
-		return err
-	}
-	t.Cleanup(func() { _ = stop() })
-	return stop
+	cfg.Server, cfg.City, cfg.Count = n.URL, testCity(), max(1, cfg.Count)
+	return startRun(t, func(ctx context.Context) error { return RunRiders(ctx, cfg) })
 }
 
 // riderScript is a node's part towards riders: it opens and cancels trips, and
