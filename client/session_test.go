@@ -125,7 +125,8 @@ func TestAnEndedTokenIsReplacedAndANewOneMustDo(t *testing.T) {
 	_ = c.ws.NetConn().Close()
 	c = n.acceptConn()
 	c.nextFrame()
-	c.closeWith(wire.CloseNoAuth) // as another node does that never knew it
+	// As a node does that does not know the token.
+	c.closeWith(wire.CloseNoAuth)
 
 	c = n.acceptConn()
 	if token := c.nextFrame().GetHello().GetToken(); token != "rider/ada/3" {
@@ -249,7 +250,7 @@ func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
 		t.Fatal(a.err)
 	}
 
-	for range conn.frames { // closes when the node has read everything
+	for range conn.frames { // Closed when the node has read everything.
 	}
 	if conn.code != 1000 {
 		t.Errorf("closed with %d", conn.code)

@@ -35,8 +35,8 @@ type driver struct {
 	answerAt      time.Time
 	answerCommand string // id of the command that answers it; "" before
 
-	// The trip being driven, and the newest version of the newest trip, ended or
-	// not. Both may be nil.
+	// The trip being driven, and the newest version of the newest trip, ended
+	// or not. Both may be nil.
 	trip, latestTrip *wire.Trip
 
 	endedTripID  string    // late news of this trip is ignored

@@ -60,8 +60,8 @@ func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
 	}
 }
 
-// checkDrivenFixes judges the fixes as a node would, and that the car passed
-// pickup and dropoff.
+// checkDrivenFixes checks that a node accepts the fixes, and that the car
+// passed pickup and dropoff.
 func checkDrivenFixes(t *testing.T, n *fakeNode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -199,7 +199,7 @@ func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
 func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
 	script := driverScript(1500)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
-		if f.GetMoveTrip() != nil { // the trip ended and the event got lost
+		if f.GetMoveTrip() != nil { // The trip ended and its event is lost.
 			c.node.trip.State = client.StateCancelled
 			c.sendAck(f, &wire.Ack{Code: string(wire.CodeIllegalMove)})
 			return
@@ -266,5 +266,5 @@ func TestFiveHundredPhonesStartAndStopWithoutATrace(t *testing.T) {
 	if s := stats.Snapshot(); s.DriversConnected != 0 || s.Reconnects != 0 {
 		t.Fatalf("%+v", s)
 	}
-	// TestMain finds the goroutines that are left
+	// TestMain finds leaked goroutines.
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// openJournal opens a journal for a test; the returned function closes it and
-// reads it back.
+// openJournal opens a journal for a test. records closes it and reads it back.
 func openJournal(t *testing.T) (j *journal.Journal, records func() []journal.Record) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
@@ -40,8 +39,8 @@ func openJournal(t *testing.T) (j *journal.Journal, records func() []journal.Rec
 	}
 }
 
-// happenings lists what happened, as WHAT or WHAT/KIND, without what depends on
-// the moment.
+// happenings lists the wanted records once each, as WHAT or WHAT/KIND, in order
+// of appearance.
 func happenings(all []journal.Record, want ...string) (out []string) {
 	for _, r := range all {
 		s := r.What

@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// newRecording is cars that go east, a fix a second, each beginning two seconds
-// after the one before.
+// newRecording returns cars that drive east with a fix per second. Each begins
+// two seconds after the one before.
 func newRecording(t *testing.T, cars, fixes int) trace.Trace {
 	t.Helper()
 	var text strings.Builder

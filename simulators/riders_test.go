@@ -18,8 +18,8 @@ func startRiders(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error)
 	return startRun(t, func(ctx context.Context) error { return RunRiders(ctx, cfg) })
 }
 
-// riderScript is a node's part towards riders: it opens and cancels trips, and
-// welcomes with the one that is active.
+// riderScript plays a node towards riders: it opens and cancels trips, and
+// sends the active one in the welcome.
 func riderScript(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
@@ -89,8 +89,8 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 	}
 }
 
-// wholeRideScript is desk with a driver who comes at once, shows ten positions
-// and ends the ride with a receipt.
+// wholeRideScript is riderScript with a driver who comes at once, shows ten
+// positions and ends the ride with a receipt.
 func wholeRideScript(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
 	return riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		switch b := f.Body.(type) {
