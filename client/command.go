@@ -14,55 +14,59 @@ import (
 )
 
 const (
-	resendAfter = 4 * time.Second // without an ack
-	// after an ack that says "try again"; 1 s at first, doubled each time
-	retryAtMost = 4 * time.Second
-	giveUpAfter = 60 * time.Second
+	resendAfter     = 4 * time.Second  // default of SessionConfig.ResendAfter
+	giveUpAfter     = 60 * time.Second // default of SessionConfig.GiveUpAfter
+	maxCommandRetry = 4 * time.Second  // after acks that say "try again"
 )
 
-// Errors of commands.
+// The errors of commands without an answer. The node may have carried out the
+// command or not.
 var (
-	// whether it was carried out is unknown
 	ErrNoAnswer = errors.New("the node never answered")
-	ErrEnded    = errors.New("the session ended before an answer") // the same
+	ErrEnded    = errors.New("the session ended before an answer")
 )
 
 // CommandError is a node's refusal of a command.
 type CommandError struct {
 	Code    wire.Code
-	Message string // for a person
+	Message string // an explanation for a person
 }
 
 func (e *CommandError) Error() string { return string(e.Code) + ": " + e.Message }
 
-// command is sent until it is answered.
+// command is sent until a node answers it.
 type command struct {
-	frame *wire.ClientFrame
-	done  func(*wire.Ack, error)
-	made  time.Time
-	due   time.Time // when to send it again
-	tries int       // answered with "try again"
+	// Fixed at creation.
+	frame     *wire.ClientFrame
+	done      func(*wire.Ack, error)
+	startedAt time.Time
+
+	// Guarded by Session.mu.
+	resendAt time.Time
+	retries  int // acks that said "try again"
 }
 
-// retryDelay returns how long to wait after an ack that says "try again",
-// spread so that a crowd that got it at once does not come back at once.
+// retryDelay returns the wait after an ack that says "try again": at most 1 s,
+// doubling to 4 s, and random so that many clients do not retry together.
 func (c *command) retryDelay() time.Duration {
-	limit := min(retryAtMost, time.Second<<min(c.tries, 10))
-	c.tries++
+	limit := min(maxCommandRetry, time.Second<<min(c.retries, 10))
+	c.retries++
 	return limit/4 + rand.N(limit*3/4)
 }
 
-// Do sends a command and waits for the answer, over as many connections as that
-// takes. An answer that refuses comes back together with a *CommandError. Other
-// errors: ErrNoAnswer, ErrEnded, or the context's; then the command may have
-// been carried out or not. Do must not be called from the session's callbacks.
+// Do sends a command and waits for the node's answer, over as many connections
+// as that takes. A refusal returns the ack together with a *CommandError. Other
+// errors: ErrNoAnswer after SessionConfig.GiveUpAfter, ErrEnded when Run has
+// ended, or that of ctx. After those the node may have carried out the command
+// or not. Do may be called from any goroutine, but not from a callback of the
+// session, which would wait for itself.
 func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error) {
 	type answer struct {
 		ack *wire.Ack
 		err error
 	}
 	answers := make(chan answer, 1)
-	id := s.Start(f, func(a *wire.Ack, err error) { answers <- answer{a, err} })
+	id := s.StartCommand(f, func(a *wire.Ack, err error) { answers <- answer{a, err} })
 	select {
 	case a := <-answers:
 		if a.err == nil && a.ack.Code != "" {
@@ -75,12 +79,15 @@ func (s *Session) Do(ctx context.Context, f *wire.ClientFrame) (*wire.Ack, error
 	}
 }
 
-// Start sends a command, as soon as there is a connection, and again under the
-// same id until it is answered. It returns the id, a new one unless the frame
-// has one. done is called once, with the final answer or with ErrNoAnswer or
-// ErrEnded: on Run's goroutine, on a timer's, or on this one when the session
-// has ended. No frame is read while it runs.
-func (s *Session) Start(f *wire.ClientFrame, done func(*wire.Ack, error)) (id string) {
+// StartCommand is Do without the wait. It sends the command as soon as there is
+// a connection, and again under the same id until a node answers. It returns
+// the id: f.Id, or a new one when that is empty. f must not change afterwards.
+//
+// done is called once, with the final answer (also one that refuses) or with
+// ErrNoAnswer or ErrEnded. It runs on Run's goroutine, on a timer's goroutine,
+// or before StartCommand returns when the session has ended. It must not block:
+// the session may read no frame meanwhile.
+func (s *Session) StartCommand(f *wire.ClientFrame, done func(*wire.Ack, error)) (id string) {
 	f.Id = cmp.Or(f.Id, uuid.NewString())
 	now := time.Now()
 
@@ -91,43 +98,43 @@ func (s *Session) Start(f *wire.ClientFrame, done func(*wire.Ack, error)) (id st
 		return f.Id
 	}
 
-	s.commands = append(s.commands, &command{frame: f, done: done, made: now, due: now.Add(s.cfg.ResendAfter)})
-	s.scheduleLocked(now)
+	s.pending = append(s.pending, &command{frame: f, done: done, startedAt: now, resendAt: now.Add(s.cfg.ResendAfter)})
+	s.setTimerLocked(now)
 	s.mu.Unlock()
 
-	_ = s.Send(f) // without a connection it is sent after the next welcome
+	_ = s.Send(f) // If this fails, it is sent after the next welcome.
 	return f.Id
 }
 
-// Unanswered returns how many commands wait for their answer.
-func (s *Session) Unanswered() int {
+// UnansweredCommands returns how many commands wait for an answer.
+func (s *Session) UnansweredCommands() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.commands)
+	return len(s.pending)
 }
 
-// scheduleLocked sets the timer for what is due first.
-func (s *Session) scheduleLocked(now time.Time) {
-	if len(s.commands) == 0 || s.ended {
+// setTimerLocked sets the timer for the command that is due first.
+func (s *Session) setTimerLocked(now time.Time) {
+	if len(s.pending) == 0 || s.ended {
 		return
 	}
-	next := s.commands[0].made.Add(s.cfg.GiveUpAfter)
-	for _, c := range s.commands {
-		if s.welcomed && c.due.Before(next) {
-			next = c.due
+	next := s.pending[0].startedAt.Add(s.cfg.GiveUpAfter)
+	for _, c := range s.pending {
+		if s.welcomed && c.resendAt.Before(next) {
+			next = c.resendAt
 		}
 	}
 
 	if s.timer == nil {
-		s.timer = time.AfterFunc(next.Sub(now), s.chase)
+		s.timer = time.AfterFunc(next.Sub(now), s.resendDueCommands)
 		return
 	}
 	s.timer.Reset(next.Sub(now))
 }
 
-// chase runs on a timer's goroutine. It sends again what waits for its ack for
-// too long, and gives up what waited for very long.
-func (s *Session) chase() {
+// resendDueCommands runs on the timer's goroutine. It sends late commands again
+// and gives up those older than GiveUpAfter.
+func (s *Session) resendDueCommands() {
 	now := time.Now()
 	s.mu.Lock()
 	if s.ended {
@@ -135,11 +142,11 @@ func (s *Session) chase() {
 		return
 	}
 
-	s.chases.Add(1) // under mu and before ended, so that no Wait has begun
-	defer s.chases.Done()
+	s.runningTimers.Add(1) // Under mu and before ended: no Wait has begun.
+	defer s.runningTimers.Done()
 
-	late, lost := s.dueLocked(now)
-	s.scheduleLocked(now)
+	late, lost := s.takeDueLocked(now)
+	s.setTimerLocked(now)
 	s.mu.Unlock()
 
 	for _, f := range late {
@@ -150,37 +157,39 @@ func (s *Session) chase() {
 	}
 }
 
-// dueLocked returns the commands to send again, and takes out those to give up.
-func (s *Session) dueLocked(now time.Time) (late []*wire.ClientFrame, lost []*command) {
-	kept := s.commands[:0]
-	for _, c := range s.commands {
-		if now.Sub(c.made) >= s.cfg.GiveUpAfter {
+// takeDueLocked returns the frames to send again, and removes and returns the
+// commands to give up.
+func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost []*command) {
+	kept := s.pending[:0]
+	for _, c := range s.pending {
+		if now.Sub(c.startedAt) >= s.cfg.GiveUpAfter {
 			lost = append(lost, c)
 			continue
 		}
 		kept = append(kept, c)
-		if s.welcomed && !now.Before(c.due) {
-			c.due = now.Add(s.cfg.ResendAfter)
+		if s.welcomed && !now.Before(c.resendAt) {
+			c.resendAt = now.Add(s.cfg.ResendAfter)
 			late = append(late, c.frame)
 		}
 	}
 
-	clear(s.commands[len(kept):])
-	s.commands = kept
+	clear(s.pending[len(kept):])
+	s.pending = kept
 	return late, lost
 }
 
-// resend sends all commands on a new connection, in their order.
-func (s *Session) resend() {
+// resendAllCommands sends all commands on a new connection, in their first
+// order.
+func (s *Session) resendAllCommands() {
 	now := time.Now()
 	s.mu.Lock()
-	frames := make([]*wire.ClientFrame, len(s.commands))
-	for i, c := range s.commands {
-		c.due = now.Add(s.cfg.ResendAfter)
+	frames := make([]*wire.ClientFrame, len(s.pending))
+	for i, c := range s.pending {
+		c.resendAt = now.Add(s.cfg.ResendAfter)
 		frames[i] = c.frame
 	}
 
-	s.scheduleLocked(now)
+	s.setTimerLocked(now)
 	s.mu.Unlock()
 
 	for _, f := range frames {
@@ -188,57 +197,58 @@ func (s *Session) resend() {
 	}
 }
 
-// answer ends a command, unless the ack says that it may be tried again.
-func (s *Session) answer(a *wire.Ack) {
+// handleAck ends a command, or delays it when the ack says "try again".
+func (s *Session) handleAck(a *wire.Ack) {
 	switch wire.Code(a.Code) {
 	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal:
-		s.delay(a.Id)
+		s.delayRetry(a.Id)
 		return
 	}
 
 	if c := s.takeCommand(a.Id); c != nil {
-		s.progress.answered(c.frame, a)
+		s.progress.applyAck(c.frame, a)
 		c.done(a, nil)
 	}
 }
 
-// delay makes a command wait before it is sent again.
-func (s *Session) delay(id string) {
+// delayRetry postpones the next sending of a command.
+func (s *Session) delayRetry(id string) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.commands {
+	for _, c := range s.pending {
 		if c.frame.Id == id {
-			c.due = now.Add(c.retryDelay())
-			s.scheduleLocked(now)
+			c.resendAt = now.Add(c.retryDelay())
+			s.setTimerLocked(now)
 		}
 	}
 }
 
-// takeCommand takes a command out of the list; nil when it was answered before.
+// takeCommand removes and returns a command. It returns nil when the command
+// was answered before.
 func (s *Session) takeCommand(id string) *command {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, c := range s.commands {
+	for i, c := range s.pending {
 		if c.frame.Id == id {
-			s.commands = append(s.commands[:i], s.commands[i+1:]...)
+			s.pending = append(s.pending[:i], s.pending[i+1:]...)
 			return c
 		}
 	}
 	return nil
 }
 
-// endCommands ends those that are left, when the session has ended.
+// endCommands ends the remaining commands with ErrEnded.
 func (s *Session) endCommands() {
 	s.mu.Lock()
-	left := s.commands
-	s.commands = nil
+	left := s.pending
+	s.pending = nil
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
 
-	s.chases.Wait()
+	s.runningTimers.Wait()
 	for _, c := range left {
 		c.done(nil, ErrEnded)
 	}

@@ -11,39 +11,39 @@ import (
 
 func TestACommandWithoutAnAckIsSentAgainAndGivenUpInTheEnd(t *testing.T) {
 	n := newFakeNode(t)
-	s := start(t, n, func(_ *Config, session *SessionConfig) {
+	s := startSessionAt(t, n, func(_ *Config, session *SessionConfig) {
 		session.ResendAfter, session.GiveUpAfter = 20*time.Millisecond, 300*time.Millisecond
 	})
-	c, _ := n.welcome(&wire.Welcome{})
-	answers := do(s, Frame(&wire.CancelTrip{TripId: "t"}))
+	c, _ := n.welcomeNext(&wire.Welcome{})
+	answers := doAsync(s, NewFrame(&wire.CancelTrip{TripId: "t"}))
 
-	first := c.next()
+	first := c.nextFrame()
 	for range 3 {
-		if again := c.next(); again.Id != first.Id {
+		if again := c.nextFrame(); again.Id != first.Id {
 			t.Fatalf("ids %q and %q", first.Id, again.Id)
 		}
 	}
 
-	if a := take(t, answers, "the end"); !errors.Is(a.err, ErrNoAnswer) || s.Unanswered() != 0 {
+	if a := receiveIn(t, answers, "the end"); !errors.Is(a.err, ErrNoAnswer) || s.UnansweredCommands() != 0 {
 		t.Fatal(a.err)
 	}
 }
 
 func TestAnAckThatSaysTryAgainKeepsTheID(t *testing.T) {
 	n := newFakeNode(t)
-	s := start(t, n, func(_ *Config, session *SessionConfig) { session.ResendAfter = time.Hour })
-	c, _ := n.welcome(&wire.Welcome{})
-	answers := do(s, Frame(&wire.CancelTrip{TripId: "t"}))
-	first := c.next()
-	c.ack(&wire.Ack{Id: first.Id, Code: string(wire.CodeUnavailable)})
-	if again := c.next(); again.Id != first.Id {
+	s := startSessionAt(t, n, func(_ *Config, session *SessionConfig) { session.ResendAfter = time.Hour })
+	c, _ := n.welcomeNext(&wire.Welcome{})
+	answers := doAsync(s, NewFrame(&wire.CancelTrip{TripId: "t"}))
+	first := c.nextFrame()
+	c.sendAck(&wire.Ack{Id: first.Id, Code: string(wire.CodeUnavailable)})
+	if again := c.nextFrame(); again.Id != first.Id {
 		t.Fatalf("ids %q and %q", first.Id, again.Id)
 	}
 	for range 2 { // to the first and to the second
-		c.ack(&wire.Ack{Id: first.Id, Code: string(wire.CodeConflict), Message: "it moved"})
+		c.sendAck(&wire.Ack{Id: first.Id, Code: string(wire.CodeConflict), Message: "it moved"})
 	}
 
-	a := take(t, answers, "the answer")
+	a := receiveIn(t, answers, "the answer")
 	refused, ok := errors.AsType[*CommandError](a.err)
 	if !ok || refused.Code != wire.CodeConflict || refused.Message != "it moved" || a.ack.GetId() != first.Id {
 		t.Fatalf("%+v", a)
@@ -52,21 +52,21 @@ func TestAnAckThatSaysTryAgainKeepsTheID(t *testing.T) {
 
 func TestACommandWithoutAConnectionWaitsForOneUnlessItsContextEnds(t *testing.T) {
 	n := newFakeNode(t)
-	s := start(t, n, nil)
-	c := n.accept()
-	c.next() // its hello
-	kept := do(s, &wire.ClientFrame{Id: "mine", Body: Frame(&wire.SetAvailable{Available: true}).Body})
+	s := startSessionAt(t, n, nil)
+	c := n.acceptConn()
+	c.nextFrame() // its hello
+	kept := doAsync(s, &wire.ClientFrame{Id: "mine", Body: NewFrame(&wire.SetAvailable{Available: true}).Body})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Do(ctx, Frame(&wire.Sos{})); !errors.Is(err, context.Canceled) {
+	if _, err := s.Do(ctx, NewFrame(&wire.Sos{})); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: &wire.Welcome{Epoch: "e"}}})
-	if f := c.next(); f.Id != "mine" || !f.GetSetAvailable().GetAvailable() {
+	if f := c.nextFrame(); f.Id != "mine" || !f.GetSetAvailable().GetAvailable() {
 		t.Fatalf("%v", f)
 	}
-	c.ack(&wire.Ack{Id: "mine"})
-	if a := take(t, kept, "the answer"); a.err != nil {
+	c.sendAck(&wire.Ack{Id: "mine"})
+	if a := receiveIn(t, kept, "the answer"); a.err != nil {
 		t.Fatal(a.err)
 	}
 }
@@ -75,12 +75,12 @@ func TestCommandsThatMustBeTriedAgainSpreadOutAndSlowDown(t *testing.T) {
 	c := new(command)
 	for _, limit := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 4 * time.Second} {
 		if d := c.retryDelay(); d < limit/4 || d >= limit {
-			t.Errorf("after %d tries: %v, at most %v", c.tries, d, limit)
+			t.Errorf("after %d tries: %v, at most %v", c.retries, d, limit)
 		}
 	}
 
-	c.tries = 1 << 20
-	if d := c.retryDelay(); d >= retryAtMost {
+	c.retries = 1 << 20
+	if d := c.retryDelay(); d >= maxCommandRetry {
 		t.Errorf("%v", d)
 	}
 }
@@ -90,8 +90,8 @@ type answer struct {
 	err error
 }
 
-// do sends a command; its answer comes later.
-func do(s *Session, f *wire.ClientFrame) <-chan answer {
+// doAsync sends a command; its answer comes later.
+func doAsync(s *Session, f *wire.ClientFrame) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
 		a, err := s.Do(context.Background(), f)

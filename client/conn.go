@@ -15,82 +15,86 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// ProtocolError says that the node sent what the protocol does not allow.
-type ProtocolError struct{ What string }
+// ProtocolError means that the node sent a frame that the protocol forbids.
+type ProtocolError struct {
+	What string // describes the frame
+}
 
 func (e *ProtocolError) Error() string { return e.What }
 
-// Conn is one socket. One goroutine reads; any number may call Send, Drop and
-// Close at the same time.
+// Conn is one socket. One goroutine at a time may call SayHello, ReadFrame,
+// ReadFrameWithin and AckPosition; any number may call Send, Drop and Close.
 type Conn struct {
 	// Fixed when the connection is opened.
 	ws               *websocket.Conn
 	codec            wire.Codec
-	kind             int // of WebSocket messages
+	messageType      int // of WebSocket messages: text or binary
 	name             string
 	timeout, silence time.Duration
 
-	// The reader's.
-	in      bytes.Buffer
-	limited bool // a read deadline is set
-	acked   uint32
+	// The reader goroutine's.
+	readBuffer      bytes.Buffer
+	hasReadDeadline bool
+	ackedPosition   uint32 // its number N
 
-	writing sync.Mutex // guards below, and that one frame is written at a time
-	out     []byte
+	writing     sync.Mutex // held while a frame is written
+	writeBuffer []byte     // guarded by writing
 }
 
-// Dial opens a socket at a node. Errors: *StatusError when the node answers
-// that it takes none, or what went wrong on the way.
+// Dial opens a socket at a node, http://HOST:PORT; SayHello must follow.
+// Errors: *StatusError when the node refuses, otherwise a network error or that
+// of ctx.
 func (c *Client) Dial(ctx context.Context, server string) (*Conn, error) {
 	return c.DialURL(ctx, "ws"+strings.TrimPrefix(server, "http")+"/v1/ws")
 }
 
-// DialURL is Dial for a socket at any address, ws://HOST:PORT/PATH.
+// DialURL is Dial for any socket address, ws://HOST:PORT/PATH.
 func (c *Client) DialURL(ctx context.Context, url string) (*Conn, error) {
 	ws, res, err := c.dialer.DialContext(ctx, url, nil)
 	if err != nil {
 		if res != nil && res.Request != nil {
-			if refused := statusError(res, nil); refused != nil {
+			if refused := newStatusError(res, nil); refused != nil {
 				return nil, refused
 			}
 		}
 		return nil, fmt.Errorf("open a socket: %w", err)
 	}
 
-	conn := &Conn{ws: ws, codec: c.cfg.Codec, kind: websocket.BinaryMessage, name: c.cfg.Name,
+	conn := &Conn{ws: ws, codec: c.cfg.Codec, messageType: websocket.BinaryMessage, name: c.cfg.Name,
 		timeout: c.cfg.Timeout, silence: c.cfg.Silence}
 	if conn.codec.Text() {
-		conn.kind = websocket.TextMessage
+		conn.messageType = websocket.TextMessage
 	}
 
 	ws.SetPingHandler(conn.answerPing)
 	return conn, nil
 }
 
-// answerPing runs on the reader. A ping is a sign of life, as a frame is.
+// answerPing runs on the reader goroutine. Like a frame, a ping extends the
+// read deadline.
 func (c *Conn) answerPing(text string) error {
-	if c.limited {
+	if c.hasReadDeadline {
 		if err := c.ws.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
 			return err
 		}
 	}
 
-	err := c.ws.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(writeWithin))
+	err := c.ws.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(writeTimeout))
 	if errors.Is(err, websocket.ErrCloseSent) {
 		return nil
 	}
 	return err
 }
 
-// Hello says who we are and waits for the welcome. resume is nil on a first
-// connection. Errors: *ProtocolError when another frame comes first; CloseCode
-// tells why the node closed instead.
-func (c *Conn) Hello(token string, resume *wire.Resume) (*wire.Welcome, error) {
-	if err := c.Send(Frame(&wire.Hello{Token: token, Client: c.name, Resume: resume})); err != nil {
+// SayHello presents the token and returns the node's welcome. resume is nil on
+// a first connection. Errors: *ProtocolError when another frame comes first,
+// otherwise why the connection ended (see CloseCode).
+func (c *Conn) SayHello(token string, resume *wire.Resume) (*wire.Welcome, error) {
+	if err := c.Send(NewFrame(&wire.Hello{Token: token, Client: c.name, Resume: resume})); err != nil {
 		return nil, err
 	}
 	var f wire.ServerFrame
-	if _, err := c.ReadWithin(c.timeout, &f); err != nil {
+	if _, err := c.ReadFrameWithin(c.timeout, &f); err != nil {
 		return nil, err
 	}
 
@@ -101,59 +105,65 @@ func (c *Conn) Hello(token string, resume *wire.Resume) (*wire.Welcome, error) {
 	return w, nil
 }
 
-// Read reads the next frame into f, which may be used again for the frame after
-// it; the messages inside f are new each time and may be kept. It returns when
-// the whole message had come, before it was decoded. Errors: *ProtocolError
-// when the frame cannot be decoded; CloseCode tells why the node closed.
-func (c *Conn) Read(f proto.Message) (at time.Time, err error) { return c.ReadWithin(c.silence, f) }
+// ReadFrame waits for the next frame and decodes it into f, a
+// *wire.ServerFrame. f may be reused for the next call: the messages inside are
+// new each time. receivedAt is when the last byte had arrived, before decoding.
+// Errors: *ProtocolError when the frame cannot be decoded, otherwise why the
+// connection ended (see CloseCode), also after Config.Silence without a frame
+// or ping.
+func (c *Conn) ReadFrame(f proto.Message) (receivedAt time.Time, err error) {
+	return c.ReadFrameWithin(c.silence, f)
+}
 
-// ReadWithin is Read with a limit of its own; 0 or less means none.
-func (c *Conn) ReadWithin(limit time.Duration, f proto.Message) (at time.Time, err error) {
+// ReadFrameWithin is ReadFrame with a limit of its own in place of
+// Config.Silence. 0 or less means no limit.
+func (c *Conn) ReadFrameWithin(limit time.Duration, f proto.Message) (receivedAt time.Time, err error) {
 	if err := c.setReadLimit(limit); err != nil {
-		return at, err
+		return receivedAt, err
 	}
 	_, r, err := c.ws.NextReader()
 	if err != nil {
-		return at, err
+		return receivedAt, err
 	}
 
-	c.in.Reset()
-	if _, err := c.in.ReadFrom(r); err != nil {
-		return at, err
-	}
-	at = time.Now()
-	if err := c.codec.Decode(c.in.Bytes(), f); err != nil {
-		return at, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
+	c.readBuffer.Reset()
+	if _, err := c.readBuffer.ReadFrom(r); err != nil {
+		return receivedAt, err
 	}
 
-	return at, nil
+	receivedAt = time.Now()
+	if err := c.codec.Decode(c.readBuffer.Bytes(), f); err != nil {
+		return receivedAt, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
+	}
+
+	return receivedAt, nil
 }
 
 func (c *Conn) setReadLimit(limit time.Duration) error {
 	if limit > 0 {
-		c.limited = true
+		c.hasReadDeadline = true
 		return c.ws.SetReadDeadline(time.Now().Add(limit))
 	}
-	if !c.limited {
+	if !c.hasReadDeadline {
 		return nil
 	}
 
-	c.limited = false
+	c.hasReadDeadline = false
 	return c.ws.SetReadDeadline(time.Time{})
 }
 
-// Send writes a frame. It blocks for up to 5 s when the node does not read. A
-// connection that does not take the frame is closed, so that the reader
-// notices.
+// Send writes a frame, a *wire.ClientFrame. It blocks for up to 5 s while the
+// node does not read. After a failed write it closes the socket, so that the
+// reader notices.
 func (c *Conn) Send(f proto.Message) (err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 
-	if c.out, err = c.codec.Append(c.out[:0], f); err != nil {
+	if c.writeBuffer, err = c.codec.Append(c.writeBuffer[:0], f); err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
 	}
-	if err = c.ws.SetWriteDeadline(time.Now().Add(writeWithin)); err == nil {
-		err = c.ws.WriteMessage(c.kind, c.out)
+	if err = c.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+		err = c.ws.WriteMessage(c.messageType, c.writeBuffer)
 	}
 	if err != nil {
 		c.Drop()
@@ -161,29 +171,30 @@ func (c *Conn) Send(f proto.Message) (err error) {
 	return err
 }
 
-// AckPosition gives credit back for a position that was shown. It sends an ack
-// for every second one, which is as often as the node needs them. The reader
-// calls it.
+// AckPosition tells the node that a position was shown, so that it sends more.
+// It sends an ack for every second position, which is as often as the node
+// needs them. Only the reader goroutine may call it.
 func (c *Conn) AckPosition(p *wire.Position) error {
-	if p.N < c.acked+2 {
+	if p.N < c.ackedPosition+2 {
 		return nil
 	}
-	c.acked = p.N
-	return c.Send(Frame(&wire.PositionAck{N: p.N}))
+	c.ackedPosition = p.N
+	return c.Send(NewFrame(&wire.PositionAck{N: p.N}))
 }
 
-// Close says goodbye and closes the socket.
+// Close sends a normal close frame, which takes at most 200 ms, and closes the
+// socket.
 func (c *Conn) Close() {
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(goodbyeWithin))
+	_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(goodbyeTimeout))
 	c.Drop()
 }
 
-// Drop closes the socket without a word, as a tunnel does.
+// Drop closes the socket without a close frame, as a lost network does.
 func (c *Conn) Drop() { _ = c.ws.Close() }
 
-// CloseCode returns the code with which the node closed a connection, or 0 when
-// the connection was lost in another way.
+// CloseCode returns the code with which the node closed a connection, one of
+// wire's Close constants, or 0 when the connection ended in another way.
 func CloseCode(err error) int {
 	var closed *websocket.CloseError
 	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {

@@ -11,25 +11,17 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// One whole ride: Ada asks for it, Dayo accepts it and drives.
+// A whole ride: Ada requests a trip, Dayo accepts the offer and drives.
 func Example() {
-	server, stop, err := startNode()
-	if err != nil {
-		log.Fatal(err)
-	}
+	server, stop := startNode()
 	defer stop()
-
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
 
 	nodes := client.New(client.Config{Servers: []string{server}, Name: "example/1.0"})
 	defer nodes.Close()
 
-	// A session tells what happens by callbacks; here they only fill channels.
+	// Callbacks must not block, so they only fill channels.
 	offers, events := make(chan *wire.Offer, 1), make(chan *wire.TripEvent, 8)
-	seen := make(chan *wire.Position, 1)
+	positions := make(chan *wire.Position, 1)
 	driver := nodes.NewSession(client.SessionConfig{
 		Token: nodes.DevTokens(client.RoleDriver, "dayo"),
 		OnFrame: func(f *wire.ServerFrame, _ time.Time) {
@@ -42,68 +34,63 @@ func Example() {
 	rider := nodes.NewSession(client.SessionConfig{
 		Token: nodes.DevTokens(client.RoleRider, "ada"),
 		OnFrame: func(f *wire.ServerFrame, _ time.Time) {
-			if e := f.GetTripEvent(); e != nil {
-				events <- e
-			}
-			if p := f.GetPosition(); p != nil {
+			switch body := f.Body.(type) {
+			case *wire.ServerFrame_TripEvent:
+				events <- body.TripEvent
+			case *wire.ServerFrame_Position:
 				select {
-				case seen <- p:
-				default: // one is enough for this example
+				case positions <- body.Position:
+				default: // The first one is enough here.
 				}
 			}
 		},
 	})
 
-	for _, s := range []*client.Session{driver, rider} {
-		running.Go(func() {
-			if err := s.Run(ctx); err != nil {
-				log.Print(err)
-			}
-		})
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
 
-	// Dayo goes on duty and sends where the car is.
+	running.Go(func() { _ = driver.Run(ctx) })
+	running.Go(func() { _ = rider.Run(ctx) })
+
+	// Dayo goes on duty and sends the car's position.
 	market, stadium := &wire.Point{Lng: 3.384979, Lat: 6.408022}, &wire.Point{Lng: 3.393263, Lat: 6.484199}
-	do(ctx, driver, client.Frame(&wire.SetAvailable{Available: true}))
+	mustDo(ctx, driver, client.NewFrame(&wire.SetAvailable{Available: true}))
 	running.Go(func() { sendFixes(ctx, driver, market) })
 
-	// Ada asks for a ride, and Dayo takes it.
-	trip := do(ctx, rider, client.Frame(&wire.RequestTrip{Pickup: market, Dropoff: stadium})).Trip
-	fmt.Println("ada asks for a ride:", trip.State)
-	offer := receive(ctx, offers)
-	trip = do(ctx, driver, client.Frame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true})).Trip
+	// Ada requests a trip, and Dayo accepts the offer.
+	trip := mustDo(ctx, rider, client.NewFrame(&wire.RequestTrip{Pickup: market, Dropoff: stadium})).Trip
+	fmt.Println("ada requests:", trip.State)
+	offer := <-offers
+	trip = mustDo(ctx, driver, client.NewFrame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true})).Trip
 	fmt.Println("dayo accepts:", trip.State)
-	fmt.Println("ada sees the car of", receive(ctx, seen).DriverId)
+	fmt.Println("ada sees the car of", (<-positions).DriverId)
 
-	// Dayo drives.
+	// Dayo drives. The node tells Ada about every change of the trip, in order.
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		trip = do(ctx, driver, client.Frame(&wire.MoveTrip{TripId: trip.Id, Step: step})).Trip
-		fmt.Println("dayo:", trip.State)
+		mustDo(ctx, driver, client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: step}))
 	}
 
-	for state := client.StateRequested; client.Active(state); {
-		e := receive(ctx, events)
-		fmt.Printf("ada hears of %d %s\n", e.Seq, e.Kind)
+	for state := client.StateRequested; client.IsActive(state); {
+		e := <-events
+		fmt.Println("event", e.Seq, e.Kind)
 		state = e.Trip.State
 	}
 
 	// Output:
-	// ada asks for a ride: requested
+	// ada requests: requested
 	// dayo accepts: reserved
 	// ada sees the car of dayo
-	// dayo: arrived
-	// dayo: on_trip
-	// dayo: completed
-	// ada hears of 1 requested
-	// ada hears of 2 reserved
-	// ada hears of 3 arrived
-	// ada hears of 4 on_trip
-	// ada hears of 5 completed
+	// event 1 requested
+	// event 2 reserved
+	// event 3 arrived
+	// event 4 on_trip
+	// event 5 completed
 }
 
-// do sends a command and waits for its answer, over a lost connection if need
-// be.
-func do(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire.Ack {
+// mustDo sends a command and waits for the answer.
+func mustDo(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire.Ack {
 	ack, err := s.Do(ctx, command)
 	if err != nil {
 		log.Panic(err)
@@ -111,27 +98,11 @@ func do(ctx context.Context, s *client.Session, command *wire.ClientFrame) *wire
 	return ack
 }
 
-// sendFixes sends a position five times a second until the context ends. One
-// that is lost does not matter: the next is newer.
+// sendFixes sends a position five times a second until ctx ends. A lost one
+// does not matter, because the next one is newer.
 func sendFixes(ctx context.Context, s *client.Session, at *wire.Point) {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for seq := uint32(1); ; seq++ {
-		_ = s.Send(client.Frame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for seq := uint32(1); ctx.Err() == nil; seq++ {
+		_ = s.Send(client.NewFrame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
+		time.Sleep(200 * time.Millisecond)
 	}
-}
-
-// receive waits for what a callback gave.
-func receive[T any](ctx context.Context, from <-chan T) (v T) {
-	select {
-	case v = <-from:
-	case <-ctx.Done():
-		log.Panic(ctx.Err())
-	}
-	return v
 }

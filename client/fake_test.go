@@ -16,19 +16,19 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// patience bounds every wait of these tests; none is long unless it fails.
-const patience = 20 * time.Second
+// testTimeout bounds every wait of these tests.
+const testTimeout = 20 * time.Second
 
 // fakeNode is a node whose part the test plays: it hands over each connection
-// and each frame of it.
+// and each of its frames.
 type fakeNode struct {
 	*httptest.Server
 	t      *testing.T
 	conns  chan *fakeConn
-	refuse http.HandlerFunc // answers instead of opening a socket; nil: none
+	refuse http.HandlerFunc // answers instead of opening a socket; nil for none
 
-	mu     sync.Mutex
-	tokens int // given
+	mu     sync.Mutex // guards the fields below
+	tokens int        // given
 	open   []*fakeConn
 }
 
@@ -36,15 +36,15 @@ type fakeConn struct {
 	t     *testing.T
 	ws    *websocket.Conn
 	codec wire.Codec
-	// closed when the connection has ended
+	// Closed when the connection has ended.
 	frames chan *wire.ClientFrame
-	code   int // with which the client closed; read after frames is closed
+	code   int // the client's close code; set before frames is closed
 }
 
 func newFakeNode(t *testing.T) *fakeNode {
 	n := &fakeNode{t: t, conns: make(chan *fakeConn, 64)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/dev/tokens", n.giveToken)
+	mux.HandleFunc("POST /v1/dev/tokens", n.serveToken)
 
 	var sockets sync.WaitGroup
 	mux.HandleFunc("GET /v1/ws", func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +54,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 		}
 		sockets.Add(1)
 		defer sockets.Done()
-		n.serve(w, r)
+		n.serveSocket(w, r)
 	})
 	n.Server = httptest.NewServer(mux)
 
@@ -71,7 +71,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 	return n
 }
 
-func (n *fakeNode) giveToken(w http.ResponseWriter, r *http.Request) {
+func (n *fakeNode) serveToken(w http.ResponseWriter, r *http.Request) {
 	var ask struct{ Role, ID string }
 	if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -84,7 +84,7 @@ func (n *fakeNode) giveToken(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"token":"%s/%s/%d"}`, ask.Role, ask.ID, n.tokens)
 }
 
-func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
+func (n *fakeNode) serveSocket(w http.ResponseWriter, r *http.Request) {
 	up := websocket.Upgrader{Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}}
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
@@ -110,7 +110,7 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 
 		f := new(wire.ClientFrame)
 		if err := c.codec.Decode(data, f); err != nil {
-			n.t.Errorf("the client sent what no node reads: %v", err)
+			n.t.Errorf("the client sent a frame that cannot be decoded: %v", err)
 			return
 		}
 
@@ -118,17 +118,17 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accept waits for a connection.
-func (n *fakeNode) accept() *fakeConn {
+// acceptConn waits for a connection.
+func (n *fakeNode) acceptConn() *fakeConn {
 	n.t.Helper()
-	return take(n.t, n.conns, "a connection")
+	return receiveIn(n.t, n.conns, "a connection")
 }
 
-// welcome waits for a connection and its hello, and welcomes it.
-func (n *fakeNode) welcome(w *wire.Welcome) (*fakeConn, *wire.Hello) {
+// welcomeNext waits for a connection and its hello, and welcomes it.
+func (n *fakeNode) welcomeNext(w *wire.Welcome) (*fakeConn, *wire.Hello) {
 	n.t.Helper()
-	c := n.accept()
-	hello := c.next().GetHello()
+	c := n.acceptConn()
+	hello := c.nextFrame().GetHello()
 	if hello == nil {
 		n.t.Fatal("the first frame is no hello")
 	}
@@ -138,10 +138,10 @@ func (n *fakeNode) welcome(w *wire.Welcome) (*fakeConn, *wire.Hello) {
 	return c, hello
 }
 
-// next waits for a frame.
-func (c *fakeConn) next() *wire.ClientFrame {
+// nextFrame waits for a frame.
+func (c *fakeConn) nextFrame() *wire.ClientFrame {
 	c.t.Helper()
-	return take(c.t, c.frames, "a frame")
+	return receiveIn(c.t, c.frames, "a frame")
 }
 
 func (c *fakeConn) send(f proto.Message) {
@@ -157,29 +157,29 @@ func (c *fakeConn) send(f proto.Message) {
 	_ = c.ws.WriteMessage(kind, data)
 }
 
-func (c *fakeConn) ack(a *wire.Ack) {
+func (c *fakeConn) sendAck(a *wire.Ack) {
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
-func (c *fakeConn) close(code int) {
+func (c *fakeConn) closeWith(code int) {
 	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "bye"), time.Now().Add(time.Second))
 }
 
-func take[T any](t *testing.T, from <-chan T, what string) (v T) {
+func receiveIn[T any](t *testing.T, from <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-from:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatalf("%s never came", what)
 	}
 	return v
 }
 
-// running starts a session, which comes back at once and ends with the test.
-// What Run returns comes from ended.
-func running(t *testing.T, servers []string, change func(*Config, *SessionConfig)) (s *Session, ended <-chan error) {
+// startSession runs a session that reconnects at once, until the test ends.
+// ended receives what Run returns.
+func startSession(t *testing.T, servers []string, change func(*Config, *SessionConfig)) (s *Session, ended <-chan error) {
 	t.Helper()
-	cfg, session := Config{Servers: servers, Name: "test/1"}, SessionConfig{Retry: atOnce}
+	cfg, session := Config{Servers: servers, Name: "test/1"}, SessionConfig{Retry: retryAtOnce}
 	var c *Client
 	session.Token = func(ctx context.Context, server string) (string, error) {
 		return c.DevToken(ctx, server, RoleRider, "ada")
@@ -207,9 +207,10 @@ func running(t *testing.T, servers []string, change func(*Config, *SessionConfig
 	return s, done
 }
 
-// start is running at one node, for sessions that do not end by themselves.
-func start(t *testing.T, n *fakeNode, change func(*Config, *SessionConfig)) *Session {
+// startSessionAt is startSession with one node, for sessions that do not end by
+// themselves.
+func startSessionAt(t *testing.T, n *fakeNode, change func(*Config, *SessionConfig)) *Session {
 	t.Helper()
-	s, _ := running(t, []string{n.URL}, change)
+	s, _ := startSession(t, []string{n.URL}, change)
 	return s
 }

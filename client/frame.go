@@ -6,14 +6,14 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Body is what a phone may send.
+// Body lists the messages that a phone may send, one per frame.
 type Body interface {
 	*wire.Hello | *wire.Fix | *wire.PositionAck | *wire.SetAvailable | *wire.AnswerOffer | *wire.RequestTrip |
 		*wire.MoveTrip | *wire.CancelTrip | *wire.SendChat | *wire.Sos | *wire.Typing | *wire.WatchArea | *wire.Ping
 }
 
-// Frame puts a body into a frame without an id.
-func Frame[B Body](body B) *wire.ClientFrame {
+// NewFrame wraps a message into a frame without an id.
+func NewFrame[B Body](body B) *wire.ClientFrame {
 	switch b := any(body).(type) {
 	case *wire.Hello:
 		return &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: b}}
@@ -42,10 +42,10 @@ func Frame[B Body](body B) *wire.ClientFrame {
 	case *wire.Ping:
 		return &wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: b}}
 	}
-	return nil // Body has no other
+	return nil // Unreachable: Body has no other type.
 }
 
-// States of a trip, as frames carry them.
+// The states of a trip, as wire.Trip carries them.
 const (
 	StateRequested = "requested"
 	StateReserved  = "reserved"
@@ -56,8 +56,8 @@ const (
 	StateCancelled = "cancelled"
 )
 
-// Active says whether a trip in a state is still under way.
-func Active(state string) bool {
+// IsActive reports whether a trip in this state has not ended yet.
+func IsActive(state string) bool {
 	switch state {
 	case StateRequested, StateReserved, StateArrived, StateOnTrip:
 		return true
@@ -65,10 +65,12 @@ func Active(state string) bool {
 	return false
 }
 
-// ClockOffset returns the node's clock minus ours and how long the exchange was
-// under way, both in milliseconds. got is when the pong came. Of several
-// exchanges the quickest says the most. The formula is NTP's.
-func ClockOffset(p *wire.Pong, got time.Time) (offset, roundTrip float64) {
-	t4 := wire.ToMillis(got)
+// ClockOffset compares the node's clock with ours from one exchange of ping and
+// pong, by the formula of NTP (RFC 5905). receivedAt is when the pong arrived.
+// It returns the node's clock minus ours, and the time that the exchange spent
+// on the network, both in milliseconds. Of several exchanges, the one with the
+// smallest roundTrip is the most exact.
+func ClockOffset(p *wire.Pong, receivedAt time.Time) (offset, roundTrip float64) {
+	t4 := wire.ToMillis(receivedAt)
 	return ((p.T2Ms - p.T1Ms) + (p.T3Ms - t4)) / 2, (t4 - p.T1Ms) - (p.T3Ms - p.T2Ms)
 }

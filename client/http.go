@@ -14,17 +14,19 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// ErrRefused says that a node answered, and that asking again will not help.
+// ErrRefused means that a node answered no, and that the same request will not
+// succeed later.
 var ErrRefused = errors.New("the node refuses")
 
-// StatusError is an HTTP answer that is no success. It is ErrRefused unless the
-// same request may succeed later.
+// StatusError is an HTTP answer other than a success. errors.Is(err,
+// ErrRefused) holds unless the same request may succeed later (status 408, 429
+// or 5xx).
 type StatusError struct {
-	Path       string
-	Status     int
-	RetryAfter time.Duration // what the node asks for; 0 when it does not
-	Code       wire.Code     // of the problem; "" when the answer has none
-	Detail     string        // for a person
+	Path       string        // of the request
+	Status     int           // HTTP status
+	RetryAfter time.Duration // the wait the node asks for; 0 for none
+	Code       wire.Code     // the problem's code; "" when the answer has none
+	Detail     string        // an explanation for a person
 }
 
 func (e *StatusError) Error() string {
@@ -35,17 +37,17 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// Is makes the final ones ErrRefused.
+// Is reports whether target is ErrRefused and a retry is useless.
 func (e *StatusError) Is(target error) bool {
 	return target == ErrRefused && e.Status < 500 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusRequestTimeout
 }
 
-// statusError returns nil for a success.
-func statusError(res *http.Response, body []byte) error {
+// newStatusError returns nil for a success, otherwise a *StatusError.
+func newStatusError(res *http.Response, body []byte) error {
 	if res.StatusCode < 300 {
 		return nil
 	}
-	e := &StatusError{Path: res.Request.URL.Path, Status: res.StatusCode, RetryAfter: retryAfter(res.Header.Get("Retry-After"))}
+	e := &StatusError{Path: res.Request.URL.Path, Status: res.StatusCode, RetryAfter: parseRetryAfter(res.Header.Get("Retry-After"))}
 	var problem struct {
 		Code   wire.Code `json:"code"`
 		Detail string    `json:"detail"`
@@ -56,8 +58,8 @@ func statusError(res *http.Response, body []byte) error {
 	return e
 }
 
-// retryAfter reads a number of seconds; anything else counts as nothing.
-func retryAfter(header string) time.Duration {
+// parseRetryAfter reads a number of seconds. It returns 0 for any other form.
+func parseRetryAfter(header string) time.Duration {
 	seconds, err := strconv.ParseUint(header, 10, 32)
 	if err != nil {
 		return 0
@@ -67,21 +69,20 @@ func retryAfter(header string) time.Duration {
 
 // Request is one call of a node's HTTP API.
 type Request struct {
-	Method, Path string
-	Token        string // "" for calls that need none
-	// of the command, sent as Idempotency-Key; "" for calls that are no
-	// commands
-	ID   string
-	Body any // sent as JSON; nil for none
+	Method string // such as http.MethodPost
+	Path   string // such as "/v1/quotes"
+	Token  string // bearer token; "" for calls that need none
+	ID     string // Idempotency-Key of a command; "" for other calls
+	Body   any    // sent as JSON; nil for no body
 }
 
-// answerLimit bounds an answer in bytes.
-const answerLimit = 1 << 20
+const maxAnswerBytes = 1 << 20
 
-// Call sends a request to a node and decodes its JSON answer into out, unless
-// out is nil. Errors: *StatusError for an answer that is no success, ErrRefused
-// for an address that can never answer, or what went wrong on the way.
-func (c *Client) Call(ctx context.Context, server string, r Request, out any) error {
+// CallAPI sends a request to a node once and decodes its JSON answer into out.
+// A nil out ignores the answer. Errors: *StatusError for an answer other than a
+// success, ErrRefused for an invalid address, otherwise a network error or that
+// of ctx.
+func (c *Client) CallAPI(ctx context.Context, server string, r Request, out any) error {
 	req, err := newRequest(ctx, server, r)
 	if err != nil {
 		return err
@@ -93,11 +94,11 @@ func (c *Client) Call(ctx context.Context, server string, r Request, out any) er
 	}
 	defer func() { _ = res.Body.Close() }()
 
-	answer, err := io.ReadAll(io.LimitReader(res.Body, answerLimit))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", r.Path, err)
 	}
-	if err := statusError(res, answer); err != nil || out == nil {
+	if err := newStatusError(res, answer); err != nil || out == nil {
 		return err
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
@@ -133,24 +134,28 @@ func newRequest(ctx context.Context, server string, r Request) (*http.Request, e
 	return req, nil
 }
 
-// TokenSource returns a token that a server takes. Who has tokens of another
-// issuer writes one of these.
+// TokenSource returns a token that is valid at a server. DevTokens is one for
+// development; a program with its own token issuer supplies its own.
 type TokenSource func(ctx context.Context, server string) (string, error)
 
-// DevTokens asks a node's development issuer, which gives anyone a token for
-// anybody when the node runs with --dev-tokens.
+// DevTokens returns a TokenSource for one user that asks the node itself. The
+// node must run with --dev-tokens: it then gives a token for any user to any
+// caller.
 func (c *Client) DevTokens(role, id string) TokenSource {
-	return func(ctx context.Context, server string) (string, error) { return c.DevToken(ctx, server, role, id) }
+	return func(ctx context.Context, server string) (string, error) {
+		return c.DevToken(ctx, server, role, id)
+	}
 }
 
-// DevToken asks a node's development issuer for one token. Errors: as Call.
+// DevToken asks one node that runs with --dev-tokens for a token. Errors: as
+// CallAPI.
 func (c *Client) DevToken(ctx context.Context, server, role, id string) (string, error) {
 	var answer struct {
 		Token string `json:"token"`
 	}
 	ask := Request{Method: http.MethodPost, Path: "/v1/dev/tokens", Body: map[string]string{"role": role, "id": id}}
 
-	err := c.Call(ctx, server, ask, &answer)
+	err := c.CallAPI(ctx, server, ask, &answer)
 	switch {
 	case errors.As(err, new(*StatusError)):
 		return "", fmt.Errorf("no token: %w; start the node with --dev-tokens", err)

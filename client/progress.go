@@ -2,33 +2,34 @@ package client
 
 import "github.com/ridehail/ridehail/wire"
 
-// remembered is how many trips are followed: late chat may come for one that
-// ended.
-const remembered = 4
+// maxTrips is how many trips a session remembers. Late chat may arrive for a
+// trip that ended.
+const maxTrips = 4
 
-// progress is how far a session got, to resume there. It is the reader's.
+// progress holds what a session has received, so that the next connection
+// resumes there. Only Run's goroutine uses it.
 type progress struct {
 	epoch string          // "" before the first welcome
-	trips []*tripProgress // newest last
+	trips []*tripProgress // at most maxTrips, newest last
 }
 
 type tripProgress struct {
-	id    string
-	event uint32          // the last one seen
-	chat  uint32          // all messages up to this number are known
-	own   map[uint32]bool // numbers above chat that acks gave our own messages
-	over  bool
+	id        string
+	lastEvent uint32          // number of the last event received
+	knownChat uint32          // all messages up to this number are known
+	ownChats  map[uint32]bool // our own messages above knownChat, by number
+	ended     bool
 }
 
-// trip returns the progress of a trip, new if there is none.
-func (p *progress) trip(id string) *tripProgress {
+// tripProgress returns the progress of a trip, new if there is none.
+func (p *progress) tripProgress(id string) *tripProgress {
 	for _, t := range p.trips {
 		if t.id == id {
 			return t
 		}
 	}
 
-	if len(p.trips) == remembered {
+	if len(p.trips) == maxTrips {
 		p.trips = append(p.trips[:0], p.trips[1:]...)
 	}
 
@@ -37,97 +38,98 @@ func (p *progress) trip(id string) *tripProgress {
 	return t
 }
 
-// resume is what the next hello says; nil before the first welcome.
-func (p *progress) resume() *wire.Resume {
+// resumePoint returns what the next hello says, or nil before the first
+// welcome.
+func (p *progress) resumePoint() *wire.Resume {
 	if p.epoch == "" {
 		return nil
 	}
 	r := &wire.Resume{Epoch: p.epoch}
-	if t := p.newest(); t != nil {
-		r.TripId, r.TripSeq, r.ChatSeq = t.id, t.event, t.chat
+	if t := p.currentTrip(); t != nil {
+		r.TripId, r.TripSeq, r.ChatSeq = t.id, t.lastEvent, t.knownChat
 	}
 	return r
 }
 
-// newest is the trip that a resume is about: the newest one under way, even
-// when late news of an ended one came after it; the newest of all if none is
-// under way, and nil before the first.
-func (p *progress) newest() (last *tripProgress) {
+// currentTrip returns the trip to resume: the newest active one, even when news
+// of an ended trip came later. It returns the newest trip when none is active,
+// and nil before the first.
+func (p *progress) currentTrip() (last *tripProgress) {
 	for _, t := range p.trips {
-		if last == nil || last.over || !t.over {
+		if last == nil || last.ended || !t.ended {
 			last = t
 		}
 	}
 	return last
 }
 
-// welcome takes the state of things from a welcome, unless what was missed
-// follows.
-func (p *progress) welcome(w *wire.Welcome) {
+// applyWelcome takes the trip's numbers from a welcome. A welcome with
+// Recovered moves none: the node sends the missed frames next.
+func (p *progress) applyWelcome(w *wire.Welcome) {
 	p.epoch = w.Epoch
 	if w.Trip == nil {
 		return
 	}
-	t := p.trip(w.Trip.Id)
+	t := p.tripProgress(w.Trip.Id)
 	if !w.Recovered {
-		t.event, t.chat = max(t.event, w.Trip.Version), max(t.chat, w.ChatSeq)
-		t.skipOwn()
+		t.lastEvent, t.knownChat = max(t.lastEvent, w.Trip.Version), max(t.knownChat, w.ChatSeq)
+		t.skipOwnChats()
 	}
 }
 
-// see follows a frame.
-func (p *progress) see(f *wire.ServerFrame) {
+// applyFrame notes the numbers of a trip event or a chat message.
+func (p *progress) applyFrame(f *wire.ServerFrame) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_TripEvent:
-		t := p.trip(b.TripEvent.TripId)
-		t.event = max(t.event, b.TripEvent.Seq)
-		t.note(b.TripEvent.Trip)
+		t := p.tripProgress(b.TripEvent.TripId)
+		t.lastEvent = max(t.lastEvent, b.TripEvent.Seq)
+		t.noteState(b.TripEvent.Trip)
 	case *wire.ServerFrame_Chat:
-		if t := p.trip(b.Chat.TripId); b.Chat.Seq > t.chat {
-			t.chat = b.Chat.Seq
-			t.skipOwn()
+		if t := p.tripProgress(b.Chat.TripId); b.Chat.Seq > t.knownChat {
+			t.knownChat = b.Chat.Seq
+			t.skipOwnChats()
 		}
 	}
 }
 
-// answered takes what an ack tells of a command's trip.
-func (p *progress) answered(f *wire.ClientFrame, a *wire.Ack) {
+// applyAck notes what the final ack of a command says about its trip.
+func (p *progress) applyAck(f *wire.ClientFrame, a *wire.Ack) {
 	if a.Trip != nil {
-		p.trip(a.Trip.Id).note(a.Trip)
+		p.tripProgress(a.Trip.Id).noteState(a.Trip)
 	}
 	if say := f.GetSendChat(); say != nil && a.Code == "" {
-		p.trip(say.TripId).noteOwn(a.ChatSeq)
+		p.tripProgress(say.TripId).addOwnChat(a.ChatSeq)
 	}
 }
 
-func (t *tripProgress) note(trip *wire.Trip) {
-	t.over = t.over || trip.GetState() != "" && !Active(trip.State)
+func (t *tripProgress) noteState(trip *wire.Trip) {
+	t.ended = t.ended || trip.GetState() != "" && !IsActive(trip.State)
 }
 
-// noteOwn takes the number of a message of ours. The node need not send it
-// back.
-func (t *tripProgress) noteOwn(seq uint32) {
-	if seq <= t.chat {
+// addOwnChat notes the number that the node gave to our own message. The node
+// need not send that message back.
+func (t *tripProgress) addOwnChat(seq uint32) {
+	if seq <= t.knownChat {
 		return
 	}
-	if t.own == nil {
-		t.own = make(map[uint32]bool)
+	if t.ownChats == nil {
+		t.ownChats = make(map[uint32]bool)
 	}
 
-	t.own[seq] = true
-	t.skipOwn()
+	t.ownChats[seq] = true
+	t.skipOwnChats()
 }
 
-// skipOwn moves chat past our own messages.
-func (t *tripProgress) skipOwn() {
-	for seq := range t.own {
-		if seq <= t.chat {
-			delete(t.own, seq)
+// skipOwnChats moves knownChat past our own messages.
+func (t *tripProgress) skipOwnChats() {
+	for seq := range t.ownChats {
+		if seq <= t.knownChat {
+			delete(t.ownChats, seq)
 		}
 	}
 
-	for t.own[t.chat+1] {
-		t.chat++
-		delete(t.own, t.chat)
+	for t.ownChats[t.knownChat+1] {
+		t.knownChat++
+		delete(t.ownChats, t.knownChat)
 	}
 }

@@ -63,12 +63,12 @@ func TestANodeThatAsksToBeLeftAloneIs(t *testing.T) {
 		{"a node that is stopping", one, 0, &websocket.CloseError{Code: wire.CloseGoingAway}, 0},
 		{"an overloaded node", one, 0, &websocket.CloseError{Code: wire.CloseOverload}, 2 * time.Second},
 		{"a full node", one, 0, full(5 * time.Second), 5 * time.Second},
-		{"one that asks for a day", one, 0, full(24 * time.Hour), longestHint},
+		{"one that asks for a day", one, 0, full(24 * time.Hour), maxRetryHint},
 		{"one of two", two, 0, full(5 * time.Second), 0},
 		{"both of two", two, 1, full(5 * time.Second), 5 * time.Second},
 	} {
 		for range 100 {
-			if d, again := c.client.Retry(c.attempt, c.err); !again || d < c.want || d > 2*c.want+405*time.Millisecond {
+			if d, again := c.client.DefaultRetry(c.attempt, c.err); !again || d < c.want || d > 2*c.want+405*time.Millisecond {
 				t.Fatalf("%s: comes back %v after %v", c.what, again, d)
 			}
 		}
@@ -76,7 +76,7 @@ func TestANodeThatAsksToBeLeftAloneIs(t *testing.T) {
 
 	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "": 0, "0": 0, "-1": 0,
 		"Wed, 21 Oct 2026 07:28:00 GMT": 0} {
-		if got := retryAfter(header); got != want {
+		if got := parseRetryAfter(header); got != want {
 			t.Errorf("Retry-After: %s is %v, want %v", header, got, want)
 		}
 	}
@@ -86,13 +86,13 @@ func TestClientsStayAwayWhenToldTo(t *testing.T) {
 	c := New(Config{Servers: []string{"http://a"}})
 	for code := 1000; code < 5000; code++ {
 		want := wire.ShouldReconnect(code)
-		if _, again := c.Retry(0, &websocket.CloseError{Code: code}); again != want && code != websocket.CloseAbnormalClosure {
+		if _, again := c.DefaultRetry(0, &websocket.CloseError{Code: code}); again != want && code != websocket.CloseAbnormalClosure {
 			t.Errorf("after %d: %v", code, again)
 		}
 	}
 
 	for status, want := range map[int]bool{400: false, 403: false, 404: false, 408: true, 429: true, 500: true, 503: true} {
-		if _, again := c.Retry(0, &StatusError{Status: status}); again != want {
+		if _, again := c.DefaultRetry(0, &StatusError{Status: status}); again != want {
 			t.Errorf("after status %d: %v", status, again)
 		}
 	}

@@ -13,43 +13,56 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// ErrNotConnected says that there is no welcomed connection just now.
+// ErrNotConnected means that the session has no welcomed connection now.
 var ErrNotConnected = errors.New("no connection")
 
-// SessionConfig says who a session is for, and who hears of what happens. The
-// callbacks are optional. They run on Run's goroutine, one at a time, and no
-// frame is read meanwhile. All but Do may be called from them.
+// SessionConfig describes the user of a session and its callbacks. Only Token
+// is required. The callbacks run on Run's goroutine, one at a time; while one
+// runs, the session reads no frame. A callback may call any method of the
+// session except Do.
 type SessionConfig struct {
-	// asked at first, and when a node does not take the old token any more
+	// Token is asked for the first token, and for a new one when a node no
+	// longer accepts the old one.
 	Token TokenSource
-	Retry RetryPolicy // nil means Client.Retry
-	// a command without an ack is sent again; 0 means 4 s
-	ResendAfter time.Duration
-	GiveUpAfter time.Duration // after all tries; 0 means 60 s
-	Log         *slog.Logger  // nil: none
 
-	// OnConnect comes before each try. resume is nil on the first.
+	// Retry decides when to connect again. Nil means Client.DefaultRetry.
+	Retry RetryPolicy
+
+	// ResendAfter is how long a command waits for an ack before it is sent
+	// again. 0 means 4 s.
+	ResendAfter time.Duration
+
+	// GiveUpAfter is how old a command gets before it ends with ErrNoAnswer.
+	// 0 means 60 s.
+	GiveUpAfter time.Duration
+
+	// Log receives lost connections at debug level. Nil means no log.
+	Log *slog.Logger
+
+	// OnConnect is called before each attempt to connect. resume is nil before
+	// the first welcome.
 	OnConnect func(server string, resume *wire.Resume)
 
-	// OnWelcome begins a connection; commands without an answer have been sent
-	// again. resumed says whether there was one before. Set_available and
-	// watch_area are not remembered: send them from here.
+	// OnWelcome is called when a connection begins, after unanswered commands
+	// were sent again. resumed is false for the first connection only. The
+	// session does not repeat set_available and watch_area: send them here.
 	OnWelcome func(w *wire.Welcome, resumed bool)
 
-	// OnFrame gets every frame after the welcome, in the order in which they
-	// came, and the time of that. f is used again for the next frame; what is
-	// in its body may be kept. A position is acked when OnFrame returns.
-	OnFrame func(f *wire.ServerFrame, at time.Time)
+	// OnFrame is called with every frame after the welcome, in order of
+	// arrival. The session reuses f, but the message in f.Body may be kept.
+	// When OnFrame returns, the session acks a position and ends the command of
+	// an ack.
+	OnFrame func(f *wire.ServerFrame, receivedAt time.Time)
 
-	// OnDisconnect comes at the end of each try and connection, and says
-	// whether there was a welcome.
+	// OnDisconnect is called after each lost connection and each failed
+	// attempt. welcomed tells the two apart.
 	OnDisconnect func(err error, welcomed bool)
 }
 
 func (c SessionConfig) withDefaults(client *Client) SessionConfig {
 	c.ResendAfter, c.GiveUpAfter = cmp.Or(c.ResendAfter, resendAfter), cmp.Or(c.GiveUpAfter, giveUpAfter)
 	if c.Retry == nil {
-		c.Retry = client.Retry
+		c.Retry = client.DefaultRetry
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -70,42 +83,44 @@ func (c SessionConfig) withDefaults(client *Client) SessionConfig {
 	return c
 }
 
-// Session is one driver or rider at the nodes, over any number of connections.
-// Run keeps it connected; the other methods may be called from any goroutine.
+// Session is one driver or rider, over any number of connections. Run keeps it
+// connected; the other methods may be called from any goroutine.
 type Session struct {
+	// Fixed at creation.
 	client *Client
 	cfg    SessionConfig
 
 	// Run's goroutine's.
-	token    string // "" before the first, and when a new one is needed
-	try      int    // chooses the server
+	token    string // "" when a new one is needed
+	attempts int    // chooses the server
 	progress progress
 
-	chases sync.WaitGroup // timers at work
+	runningTimers sync.WaitGroup // calls of resendDueCommands
 
-	mu          sync.Mutex // guards below
+	mu          sync.Mutex // guards the fields below
 	conn        *Conn
-	welcomed    bool   // on conn
-	server      string // of the last welcome
-	serverToken string // the token there
-	// or about to: no connection and no command is taken any more
-	ended    bool
-	commands []*command
-	timer    *time.Timer // of the commands; nil before the first
+	welcomed    bool       // conn is welcomed
+	server      string     // the node of the last welcome
+	serverToken string     // the token used there
+	ended       bool       // no connection and no command begins any more
+	pending     []*command // unanswered, oldest first
+	// timer calls resendDueCommands. It is nil before the first command.
+	timer *time.Timer
 }
 
-// NewSession makes a session, which connects when it runs.
+// NewSession makes a session. It connects when Run is called.
 func (c *Client) NewSession(cfg SessionConfig) *Session {
 	return &Session{client: c, cfg: cfg.withDefaults(c)}
 }
 
-// Run keeps the session connected until the context ends, which is no error, or
-// the retry policy says to stay away; the error is the reason. When it returns,
-// the socket is closed and every command is done. It may be called once.
+// Run keeps the session connected until ctx ends, and then returns nil. It
+// returns an error when the retry policy says not to reconnect. When Run
+// returns, the socket is closed and the done function of every command has been
+// called. Run may be called once.
 func (s *Session) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	closed := make(chan struct{})
-	context.AfterFunc(ctx, func() { defer close(closed); s.end() })
+	context.AfterFunc(ctx, func() { defer close(closed); s.beginEnd() })
 
 	defer func() {
 		cancel()
@@ -114,23 +129,25 @@ func (s *Session) Run(ctx context.Context) error {
 	}()
 
 	for attempt := 0; ; attempt++ {
-		worked := s.token != "" // the token, before
-		welcomed, err := s.connect(ctx)
+		tokenWorked := s.token != ""
+		welcomed, err := s.runConnection(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if welcomed {
-			attempt, worked = 0, true
+			attempt, tokenWorked = 0, true
 		}
 
-		s.try++ // any node goes on where another one stopped
+		s.attempts++ // any node goes on where another one stopped
 		s.cfg.Log.Debug("connection lost", "err", err)
 
 		pause, again := s.cfg.Retry(attempt, err)
-		if code := CloseCode(err); worked && (code == wire.CloseTokenEnded || code == wire.CloseNoAuth) {
-			// an old token may end, or be another node's: get a new one
+		if code := CloseCode(err); tokenWorked && (code == wire.CloseTokenEnded || code == wire.CloseNoAuth) {
+			// The token may have expired or belong to another node: get a new
+			// one.
 			s.token, again = "", true
 		}
+
 		if !again {
 			return fmt.Errorf("stay away: %w", err)
 		}
@@ -140,53 +157,54 @@ func (s *Session) Run(ctx context.Context) error {
 	}
 }
 
-// connect lives through one connection. It returns why that ended, and whether
-// there was a welcome.
-func (s *Session) connect(ctx context.Context) (welcomed bool, err error) {
+// runConnection opens one connection and reads it to its end. It returns why it
+// ended, and whether the node welcomed it.
+func (s *Session) runConnection(ctx context.Context) (welcomed bool, err error) {
 	defer func() {
-		s.disconnect()
+		s.closeConnection()
 		s.cfg.OnDisconnect(err, welcomed)
 	}()
-	resume := s.progress.resume()
+	resume := s.progress.resumePoint()
 
-	conn, w, err := s.enter(ctx, resume)
+	conn, w, err := s.openConnection(ctx, resume)
 	if err != nil {
 		return false, err
 	}
 
-	s.progress.welcome(w)
-	s.resend()
+	s.progress.applyWelcome(w)
+	s.resendAllCommands()
 	s.cfg.OnWelcome(w, resume != nil)
 
 	var f wire.ServerFrame
 	for {
-		at, err := conn.Read(&f)
+		at, err := conn.ReadFrame(&f)
 		if err != nil {
 			return true, err
 		}
-		s.hear(conn, &f, at)
+		s.handleFrame(conn, &f, at)
 	}
 }
 
-// hear does what every session does with a frame.
-func (s *Session) hear(conn *Conn, f *wire.ServerFrame, at time.Time) {
-	s.progress.see(f)
+// handleFrame passes a frame to OnFrame and does the session's own part.
+func (s *Session) handleFrame(conn *Conn, f *wire.ServerFrame, at time.Time) {
+	s.progress.applyFrame(f)
 	s.cfg.OnFrame(f, at)
 
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Position:
-		_ = conn.AckPosition(b.Position) // the next read fails if this does
+		// If this fails, so does the next read.
+		_ = conn.AckPosition(b.Position)
 	case *wire.ServerFrame_Ack:
-		s.answer(b.Ack)
+		s.handleAck(b.Ack)
 	}
 }
 
-// enter opens a connection and says hello until the node says welcome.
-func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.Welcome, error) {
-	if s.client.dials != nil {
+// openConnection gets a token if needed, dials, and waits for the welcome.
+func (s *Session) openConnection(ctx context.Context, resume *wire.Resume) (*Conn, *wire.Welcome, error) {
+	if s.client.dialSlots != nil {
 		select {
-		case s.client.dials <- struct{}{}:
-			defer func() { <-s.client.dials }()
+		case s.client.dialSlots <- struct{}{}:
+			defer func() { <-s.client.dialSlots }()
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
 		}
@@ -195,7 +213,7 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	limited, cancel := context.WithTimeout(ctx, s.client.cfg.Timeout)
 	defer cancel()
 
-	server := s.client.Server(s.try)
+	server := s.client.ServerForAttempt(s.attempts)
 	if s.token == "" {
 		token, err := s.cfg.Token(limited, server)
 		if err != nil {
@@ -209,11 +227,11 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	if err != nil {
 		return nil, nil, err
 	}
-	if !s.adopt(conn) {
+	if !s.adoptConnection(conn) {
 		return nil, nil, context.Canceled
 	}
 
-	w, err := conn.Hello(s.token, resume)
+	w, err := conn.SayHello(s.token, resume)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,8 +242,9 @@ func (s *Session) enter(ctx context.Context, resume *wire.Resume) (*Conn, *wire.
 	return conn, w, nil
 }
 
-// adopt makes conn the session's, or closes it when the session ends.
-func (s *Session) adopt(conn *Conn) bool {
+// adoptConnection makes conn the session's. It closes conn and returns false
+// when the session has ended.
+func (s *Session) adoptConnection(conn *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -237,16 +256,17 @@ func (s *Session) adopt(conn *Conn) bool {
 	return true
 }
 
-// disconnect closes the connection, if there is one.
-func (s *Session) disconnect() {
+// closeConnection closes and forgets the connection, if there is one.
+func (s *Session) closeConnection() {
 	s.Drop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn, s.welcomed = nil, false
 }
 
-// end says goodbye, and lets no connection and no command begin.
-func (s *Session) end() {
+// beginEnd closes the connection. After it, no connection and no command
+// begins.
+func (s *Session) beginEnd() {
 	s.mu.Lock()
 	s.ended = true
 	conn := s.conn
@@ -256,8 +276,8 @@ func (s *Session) end() {
 	}
 }
 
-// Send writes a frame that is no command, such as a fix, to the node. It may be
-// lost with the connection. Errors: ErrNotConnected, or as Conn.Send.
+// Send writes a frame once, without an ack, such as a fix or a ping. The frame
+// may be lost with the connection. Errors: ErrNotConnected, or as Conn.Send.
 func (s *Session) Send(f *wire.ClientFrame) error {
 	s.mu.Lock()
 	conn, welcomed := s.conn, s.welcomed
@@ -268,8 +288,8 @@ func (s *Session) Send(f *wire.ClientFrame) error {
 	return conn.Send(f)
 }
 
-// Drop loses the connection without a word, as a tunnel does. Run connects
-// again.
+// Drop closes the connection without a close frame, as a lost network does. Run
+// then connects again.
 func (s *Session) Drop() {
 	s.mu.Lock()
 	conn := s.conn
@@ -279,10 +299,10 @@ func (s *Session) Drop() {
 	}
 }
 
-// Call is Client.Call at the node that welcomed the session last, with the
-// session's token. Errors: ErrNotConnected before the first welcome, or as
-// Client.Call.
-func (s *Session) Call(ctx context.Context, r Request, out any) error {
+// CallAPI is Client.CallAPI at the node that last welcomed the session, with
+// the session's token in place of r.Token. Errors: ErrNotConnected before the
+// first welcome, or as Client.CallAPI.
+func (s *Session) CallAPI(ctx context.Context, r Request, out any) error {
 	s.mu.Lock()
 	server := s.server
 	r.Token = s.serverToken
@@ -291,5 +311,5 @@ func (s *Session) Call(ctx context.Context, r Request, out any) error {
 	if server == "" {
 		return ErrNotConnected
 	}
-	return s.client.Call(ctx, server, r, out)
+	return s.client.CallAPI(ctx, server, r, out)
 }

@@ -15,9 +15,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// atOnce is the usual policy without its waits.
-func atOnce(attempt int, err error) (time.Duration, bool) {
-	_, again := New(Config{}).Retry(attempt, err)
+// retryAtOnce is the usual policy without its waits.
+func retryAtOnce(attempt int, err error) (time.Duration, bool) {
+	_, again := New(Config{}).DefaultRetry(attempt, err)
 	return 0, again
 }
 
@@ -27,7 +27,7 @@ func TestASessionResumesAndSendsTheSameCommandAgain(t *testing.T) {
 			n := newFakeNode(t)
 			welcomes := make(chan bool, 2)
 			chats := make(chan string, 2)
-			s := start(t, n, func(cfg *Config, session *SessionConfig) {
+			s := startSessionAt(t, n, func(cfg *Config, session *SessionConfig) {
 				cfg.Codec = codec
 				session.OnWelcome = func(_ *wire.Welcome, resumed bool) { welcomes <- resumed }
 				session.OnFrame = func(f *wire.ServerFrame, _ time.Time) {
@@ -37,29 +37,29 @@ func TestASessionResumesAndSendsTheSameCommandAgain(t *testing.T) {
 				}
 			})
 
-			c, hello := n.welcome(&wire.Welcome{Trip: &wire.Trip{Id: "t", Version: 2, State: StateReserved}, ChatSeq: 3})
+			c, hello := n.welcomeNext(&wire.Welcome{Trip: &wire.Trip{Id: "t", Version: 2, State: StateReserved}, ChatSeq: 3})
 			if hello.Token != "rider/ada/1" || hello.Client != "test/1" || hello.Resume != nil || c.ws.Subprotocol() != name {
 				t.Fatalf("%v over %s", hello, c.ws.Subprotocol())
 			}
 			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{TripId: "t", Seq: 3}}})
 			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: "t", Seq: 4, Text: "hello"}}})
-			if text := take(t, chats, "the message"); text != "hello" {
+			if text := receiveIn(t, chats, "the message"); text != "hello" {
 				t.Fatal(text)
 			}
-			answers := do(s, Frame(&wire.SendChat{TripId: "t", Text: "I come"}))
-			first := c.next()
+			answers := doAsync(s, NewFrame(&wire.SendChat{TripId: "t", Text: "I come"}))
+			first := c.nextFrame()
 			_ = c.ws.NetConn().Close() // the ack is lost
 
-			c, hello = n.welcome(&wire.Welcome{Recovered: true})
+			c, hello = n.welcomeNext(&wire.Welcome{Recovered: true})
 			r := hello.Resume
 			if hello.Token != "rider/ada/1" || r.GetEpoch() != "e" || r.TripId != "t" || r.TripSeq != 3 || r.ChatSeq != 4 {
 				t.Fatalf("came back with %v", hello)
 			}
-			if again := c.next(); again.Id == "" || again.Id != first.Id || again.GetSendChat().GetText() != "I come" {
+			if again := c.nextFrame(); again.Id == "" || again.Id != first.Id || again.GetSendChat().GetText() != "I come" {
 				t.Fatalf("sent %v, then %v", first, again)
 			}
-			c.ack(&wire.Ack{Id: first.Id, ChatSeq: 5})
-			if a := take(t, answers, "the answer"); a.err != nil || a.ack.ChatSeq != 5 || s.Unanswered() != 0 {
+			c.sendAck(&wire.Ack{Id: first.Id, ChatSeq: 5})
+			if a := receiveIn(t, answers, "the answer"); a.err != nil || a.ack.ChatSeq != 5 || s.UnansweredCommands() != 0 {
 				t.Fatalf("%+v", a)
 			}
 			if <-welcomes || !<-welcomes {
@@ -71,22 +71,22 @@ func TestASessionResumesAndSendsTheSameCommandAgain(t *testing.T) {
 
 func TestCreditIsGivenBackForEverySecondPosition(t *testing.T) {
 	n := newFakeNode(t)
-	start(t, n, nil)
-	c, _ := n.welcome(&wire.Welcome{})
+	startSessionAt(t, n, nil)
+	c, _ := n.welcomeNext(&wire.Welcome{})
 	for i := range uint32(5) {
 		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: i + 1}}})
 	}
 
 	for _, want := range []uint32{2, 4} {
-		if got := c.next().GetPositionAck().GetN(); got != want {
+		if got := c.nextFrame().GetPositionAck().GetN(); got != want {
 			t.Fatalf("acked %d, want %d", got, want)
 		}
 	}
 
 	_ = c.ws.NetConn().Close()
-	c, _ = n.welcome(&wire.Welcome{Recovered: true})
+	c, _ = n.welcomeNext(&wire.Welcome{Recovered: true})
 	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: 2}}})
-	if got := c.next().GetPositionAck().GetN(); got != 2 {
+	if got := c.nextFrame().GetPositionAck().GetN(); got != 2 {
 		t.Fatalf("a new connection acked %d", got)
 	}
 }
@@ -94,56 +94,58 @@ func TestCreditIsGivenBackForEverySecondPosition(t *testing.T) {
 func TestASessionStaysAwayOnlyAfterCodesThatSaySo(t *testing.T) {
 	for _, code := range []int{wire.CloseReplaced, wire.CloseTooManyOpen, wire.ClosePolicy, wire.CloseTooBig, wire.CloseBadData} {
 		n := newFakeNode(t)
-		_, ended := running(t, []string{n.URL}, nil)
-		c, _ := n.welcome(&wire.Welcome{})
-		c.close(code)
-		if err := take(t, ended, "the end"); CloseCode(err) != code {
+		_, ended := startSession(t, []string{n.URL}, nil)
+		c, _ := n.welcomeNext(&wire.Welcome{})
+		c.closeWith(code)
+		if err := receiveIn(t, ended, "the end"); CloseCode(err) != code {
 			t.Errorf("after %d: %v", code, err)
 		}
 	}
 
 	for _, code := range []int{wire.CloseGoingAway, wire.CloseInternal, wire.CloseOverload, wire.CloseSlow, wire.CloseSilent} {
 		n := newFakeNode(t)
-		start(t, n, nil)
-		c, _ := n.welcome(&wire.Welcome{})
-		c.close(code)
-		n.welcome(&wire.Welcome{Recovered: true})
+		startSessionAt(t, n, nil)
+		c, _ := n.welcomeNext(&wire.Welcome{})
+		c.closeWith(code)
+		n.welcomeNext(&wire.Welcome{Recovered: true})
 	}
 }
 
 func TestAnEndedTokenIsReplacedAndANewOneMustDo(t *testing.T) {
 	n := newFakeNode(t)
-	_, ended := running(t, []string{n.URL}, nil)
-	c, _ := n.welcome(&wire.Welcome{})
-	c.close(wire.CloseTokenEnded)
+	_, ended := startSession(t, []string{n.URL}, nil)
+	c, _ := n.welcomeNext(&wire.Welcome{})
+	c.closeWith(wire.CloseTokenEnded)
 
-	c, hello := n.welcome(&wire.Welcome{Recovered: true})
+	c, hello := n.welcomeNext(&wire.Welcome{Recovered: true})
 	if hello.Token != "rider/ada/2" {
 		t.Fatalf("came back with %q", hello.Token)
 	}
 
 	_ = c.ws.NetConn().Close()
-	c = n.accept()
-	c.next()
-	c.close(wire.CloseNoAuth) // as another node does that never knew it
+	c = n.acceptConn()
+	c.nextFrame()
+	// As a node does that does not know the token.
+	c.closeWith(wire.CloseNoAuth)
 
-	c = n.accept()
-	if token := c.next().GetHello().GetToken(); token != "rider/ada/3" {
+	c = n.acceptConn()
+	if token := c.nextFrame().GetHello().GetToken(); token != "rider/ada/3" {
 		t.Fatalf("came back with %q", token)
 	}
 
-	c.close(wire.CloseNoAuth) // a new token that is refused will not get better
-	if err := take(t, ended, "the end"); CloseCode(err) != wire.CloseNoAuth {
+	// A new token that is refused will not get better.
+	c.closeWith(wire.CloseNoAuth)
+	if err := receiveIn(t, ended, "the end"); CloseCode(err) != wire.CloseNoAuth {
 		t.Fatal(err)
 	}
 }
 
 func TestTheNextServerIsTriedAfterALoss(t *testing.T) {
 	first, second := newFakeNode(t), newFakeNode(t)
-	running(t, []string{first.URL, second.URL + "/"}, nil)
-	c, _ := first.welcome(&wire.Welcome{})
-	c.close(wire.CloseGoingAway)
-	if _, hello := second.welcome(&wire.Welcome{}); hello.Resume.GetEpoch() != "e" {
+	startSession(t, []string{first.URL, second.URL + "/"}, nil)
+	c, _ := first.welcomeNext(&wire.Welcome{})
+	c.closeWith(wire.CloseGoingAway)
+	if _, hello := second.welcomeNext(&wire.Welcome{}); hello.Resume.GetEpoch() != "e" {
 		t.Fatalf("%v", hello)
 	}
 }
@@ -154,7 +156,7 @@ func TestAFullNodesRefusalReachesTheRetryPolicy(t *testing.T) {
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_, ended := running(t, []string{n.URL}, func(_ *Config, session *SessionConfig) {
+	_, ended := startSession(t, []string{n.URL}, func(_ *Config, session *SessionConfig) {
 		session.Retry = func(attempt int, err error) (time.Duration, bool) {
 			if RetryAfter(err) != 7*time.Second {
 				t.Errorf("attempt %d: %v", attempt, err)
@@ -162,7 +164,7 @@ func TestAFullNodesRefusalReachesTheRetryPolicy(t *testing.T) {
 			return 0, attempt < 2
 		}
 	})
-	if err := take(t, ended, "the end"); errors.Is(err, ErrRefused) || RetryAfter(err) != 7*time.Second {
+	if err := receiveIn(t, ended, "the end"); errors.Is(err, ErrRefused) || RetryAfter(err) != 7*time.Second {
 		t.Fatal(err)
 	}
 }
@@ -172,7 +174,7 @@ func TestANodeWithoutTokensRefuses(t *testing.T) {
 	c := New(Config{})
 	defer c.Close()
 
-	err := c.Call(t.Context(), srv.URL, Request{Method: http.MethodGet, Path: "/v1/elsewhere"}, nil)
+	err := c.CallAPI(t.Context(), srv.URL, Request{Method: http.MethodGet, Path: "/v1/elsewhere"}, nil)
 	refused, ok := errors.AsType[*StatusError](err)
 	if !errors.Is(err, ErrRefused) || !ok || refused.Status != http.StatusNotFound {
 		t.Error(err)
@@ -185,7 +187,7 @@ func TestANodeWithoutTokensRefuses(t *testing.T) {
 func TestAFirstFrameThatIsNoWelcomeIsAFaultOfTheNode(t *testing.T) {
 	n := newFakeNode(t)
 	faults := make(chan error, 8)
-	start(t, n, func(_ *Config, session *SessionConfig) {
+	startSessionAt(t, n, func(_ *Config, session *SessionConfig) {
 		session.OnDisconnect = func(err error, welcomed bool) {
 			if !welcomed {
 				faults <- err
@@ -193,25 +195,25 @@ func TestAFirstFrameThatIsNoWelcomeIsAFaultOfTheNode(t *testing.T) {
 		}
 	})
 
-	c := n.accept()
-	c.ack(&wire.Ack{})
+	c := n.acceptConn()
+	c.sendAck(&wire.Ack{})
 
-	fault, ok := errors.AsType[*ProtocolError](take(t, faults, "the fault"))
+	fault, ok := errors.AsType[*ProtocolError](receiveIn(t, faults, "the fault"))
 	if !ok || fault.What != "the first frame is *wire.ServerFrame_Ack, not a welcome" {
 		t.Fatal(fault)
 	}
 
-	n.welcome(&wire.Welcome{})
+	n.welcomeNext(&wire.Welcome{})
 }
 
 func TestASilentNodeCountsAsLostAndOneThatPingsDoesNot(t *testing.T) {
 	n := newFakeNode(t)
 	lost := make(chan error, 8)
-	start(t, n, func(cfg *Config, session *SessionConfig) {
+	startSessionAt(t, n, func(cfg *Config, session *SessionConfig) {
 		cfg.Silence = 300 * time.Millisecond
 		session.OnDisconnect = func(err error, _ bool) { lost <- err }
 	})
-	c, _ := n.welcome(&wire.Welcome{})
+	c, _ := n.welcomeNext(&wire.Welcome{})
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 
@@ -223,8 +225,8 @@ func TestASilentNodeCountsAsLostAndOneThatPingsDoesNot(t *testing.T) {
 	if len(lost) > 0 {
 		t.Fatalf("lost although it pings: %v", <-lost)
 	}
-	take(t, lost, "the end of patience")
-	n.welcome(&wire.Welcome{})
+	receiveIn(t, lost, "the end of patience")
+	n.welcomeNext(&wire.Welcome{})
 }
 
 func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
@@ -237,26 +239,26 @@ func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 
-	conn, _ := n.welcome(&wire.Welcome{})
-	answers := do(s, Frame(&wire.Sos{TripId: "t"}))
-	conn.next()
+	conn, _ := n.welcomeNext(&wire.Welcome{})
+	answers := doAsync(s, NewFrame(&wire.Sos{TripId: "t"}))
+	conn.nextFrame()
 	cancel()
-	if err := take(t, ended, "the end"); err != nil {
+	if err := receiveIn(t, ended, "the end"); err != nil {
 		t.Fatal(err)
 	}
-	if a := take(t, answers, "the answer"); !errors.Is(a.err, ErrEnded) {
+	if a := receiveIn(t, answers, "the answer"); !errors.Is(a.err, ErrEnded) {
 		t.Fatal(a.err)
 	}
 
-	for range conn.frames { // closes when the node has read everything
+	for range conn.frames { // Closed when the node has read everything.
 	}
 	if conn.code != 1000 {
 		t.Errorf("closed with %d", conn.code)
 	}
-	if _, err := s.Do(t.Context(), Frame(&wire.Sos{})); !errors.Is(err, ErrEnded) {
+	if _, err := s.Do(t.Context(), NewFrame(&wire.Sos{})); !errors.Is(err, ErrEnded) {
 		t.Error(err)
 	}
-	if err := s.Send(Frame(&wire.Fix{})); !errors.Is(err, ErrNotConnected) {
+	if err := s.Send(NewFrame(&wire.Fix{})); !errors.Is(err, ErrNotConnected) {
 		t.Error(err)
 	}
 }
@@ -273,11 +275,11 @@ func TestASessionEndsWhileItWaitsForTheWelcome(t *testing.T) {
 		go func() { ended <- s.Run(ctx) }()
 	}
 
-	n.accept().next()
+	n.acceptConn().nextFrame()
 	cancel()
 
 	for range 2 {
-		if err := take(t, ended, "the end"); err != nil {
+		if err := receiveIn(t, ended, "the end"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -288,9 +290,9 @@ func TestASessionEndsWhileItWaitsForTheWelcome(t *testing.T) {
 }
 
 func TestEveryBodyGoesIntoItsFrame(t *testing.T) {
-	frames := []*wire.ClientFrame{Frame(&wire.Hello{}), Frame(&wire.Fix{}), Frame(&wire.PositionAck{}), Frame(&wire.SetAvailable{}),
-		Frame(&wire.AnswerOffer{}), Frame(&wire.RequestTrip{}), Frame(&wire.MoveTrip{}), Frame(&wire.CancelTrip{}),
-		Frame(&wire.SendChat{}), Frame(&wire.Sos{}), Frame(&wire.Typing{}), Frame(&wire.WatchArea{}), Frame(&wire.Ping{})}
+	frames := []*wire.ClientFrame{NewFrame(&wire.Hello{}), NewFrame(&wire.Fix{}), NewFrame(&wire.PositionAck{}), NewFrame(&wire.SetAvailable{}),
+		NewFrame(&wire.AnswerOffer{}), NewFrame(&wire.RequestTrip{}), NewFrame(&wire.MoveTrip{}), NewFrame(&wire.CancelTrip{}),
+		NewFrame(&wire.SendChat{}), NewFrame(&wire.Sos{}), NewFrame(&wire.Typing{}), NewFrame(&wire.WatchArea{}), NewFrame(&wire.Ping{})}
 	var names []string
 	for _, f := range frames {
 		m := f.ProtoReflect()

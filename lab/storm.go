@@ -128,11 +128,11 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 	defer phones.Close()
 
 	cfg.Log.Info("phones connect", "phones", cfg.Phones, "jitter", jitter)
-	if err := phones.Connect(ctx); err != nil {
+	if err := phones.ConnectAll(ctx); err != nil {
 		return out, err
 	}
 
-	for end := time.Now().Add(stormWithin); phones.Riding() < rides/2 && time.Now().Before(end); {
+	for end := time.Now().Add(stormWithin); phones.CountRiding() < rides/2 && time.Now().Before(end); {
 		if !sleep.For(ctx, lookEvery) {
 			return out, ctx.Err()
 		}
@@ -141,23 +141,23 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 	if !sleep.For(ctx, stormSettle) {
 		return out, ctx.Err()
 	}
-	cfg.Log.Info("measuring ordinary work", "riding", phones.Riding(), "for", cfg.Steady)
+	cfg.Log.Info("measuring ordinary work", "riding", phones.CountRiding(), "for", cfg.Steady)
 	m.restart()
 	if !sleep.For(ctx, cfg.Steady) {
 		return out, ctx.Err()
 	}
 	calm := m.steps()
-	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, bed.Admin)}
+	out = Storm{Jitter: jitter, Riding: phones.CountRiding(), MemoryMB: memory(ctx, bed.Admin)}
 	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = load(calm)
 	cfg.Log.Info("the storm")
 	m.restart()
-	phones.Cut()
+	phones.CutConnections()
 
 	for left, second := stormCalm, 1; left > 0; second++ {
 		if !sleep.For(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))) {
 			return out, ctx.Err()
 		}
-		away := cfg.Phones - len(phones.Back())
+		away := cfg.Phones - len(phones.ReturnTimes())
 		out.Away = append(out.Away, away)
 		out.PeakMB = max(out.PeakMB, memory(ctx, bed.Admin))
 		if away == 0 || time.Duration(second)*time.Second > stormWithin {
@@ -170,7 +170,7 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 	for _, s := range steps {
 		out.Statements = append(out.Statements, s.statements)
 	}
-	back := quantile.Sort(phones.Back())
+	back := quantile.Sort(phones.ReturnTimes())
 	if out.Back = len(back); out.Back > 0 {
 		at := func(share float64) float64 { return round(back.At(share).Seconds(), 2) }
 		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)

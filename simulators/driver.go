@@ -10,136 +10,138 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// driver cruises, thinks about offers, and drives trips.
+// driver cruises, answers offers and drives trips. One goroutine owns it.
 type driver struct {
+	// Fixed at creation.
 	*fleet
-	phone   *phone
-	places  *rand.Rand // where the driver starts and cruises to
-	choices *rand.Rand // what is decided
-	habits  *rand.Rand // noise
+	phone        *phone
+	placeRandom  *rand.Rand // start and cruising targets
+	choiceRandom *rand.Rand // decisions
+	driftRandom  *rand.Rand // errors of positions
 
+	// The car.
 	at             location.Point
-	way            way
-	heading, speed float64   // metres per second of the city
-	rolled         time.Time // when at was computed
+	route          routeDrive
+	heading, speed float64   // degrees; metres per second of the city
+	positionAt     time.Time // when at was computed
 	drift          drift
-	seq            uint32
-	fixAt          time.Time // when the next fix is due
-	welcomed       bool
+	seq            uint32 // of the last fix
+	nextFixAt      time.Time
+	welcomed       bool // there was a connection
 
-	offer     *wire.Offer // in hand
-	accepts   bool
-	answerAt  time.Time
-	answering string // id of the command that answers it
+	// The offer being considered.
+	offer         *wire.Offer // nil for none
+	willAccept    bool
+	answerAt      time.Time
+	answerCommand string // id of the command that answers it; "" before
 
-	// being driven, else nil
-	trip *wire.Trip
-	// the newest version of the newest trip
-	last  *wire.Trip
-	ended string // id of the trip before, of which late news may still come
-	led   bool   // the way leads where the trip wants the car
-	// when the rider is in the car
-	boardAt  time.Time
-	stepping string    // id of the command that moves the trip on
-	unsure   bool      // how the trip stands; a new connection will tell
-	stepAt   time.Time // no step before
-	talk     talk
-	help     help
+	// The trip being driven, and the newest version of the newest trip, ended
+	// or not. Both may be nil.
+	trip, latestTrip *wire.Trip
+
+	endedTripID  string    // late news of this trip is ignored
+	onRoute      bool      // route leads to where the trip needs the car
+	boardedAt    time.Time // when the rider will be in the car
+	stepCommand  string    // id of the command that moves the trip; "" for none
+	stateUnknown bool      // a step was refused: wait for the next welcome
+	retryStepAt  time.Time // no step before this
+	chat         chatPlan
+	sos          sosPlan
 }
 
 func (f *fleet) newDriver(id string) *driver {
-	d := &driver{fleet: f, places: stream(f.Seed, id, "places"), choices: stream(f.Seed, id, "choices"),
-		habits: stream(f.Seed, id, "habits"), talk: talk{rng: stream(f.Seed, id, "talk"), clock: f.clock},
-		help: help{rng: stream(f.Seed, id, "help"), clock: f.clock, share: f.SOS}}
-	d.at = f.City.RandomPoint(d.places)
+	d := &driver{fleet: f, placeRandom: newRandomStream(f.Seed, id, "places"), choiceRandom: newRandomStream(f.Seed, id, "choices"),
+		driftRandom: newRandomStream(f.Seed, id, "habits"), chat: chatPlan{rng: newRandomStream(f.Seed, id, "talk"), clock: f.clock},
+		sos: sosPlan{rng: newRandomStream(f.Seed, id, "help"), clock: f.clock, share: f.SOS}}
+	d.at = f.City.RandomPoint(d.placeRandom)
 	return d
 }
 
-func (d *driver) hear(f *wire.ServerFrame, now time.Time) {
+func (d *driver) handleFrame(f *wire.ServerFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Welcome:
-		d.enter(b.Welcome, now)
+		d.applyWelcome(b.Welcome, now)
 	case *wire.ServerFrame_Offer:
-		d.consider(b.Offer, now)
+		d.considerOffer(b.Offer, now)
 	case *wire.ServerFrame_OfferGone:
-		if d.offer != nil && d.offer.Id == b.OfferGone.Id && d.answering == "" {
+		if d.offer != nil && d.offer.Id == b.OfferGone.Id && d.answerCommand == "" {
 			d.offer = nil
 		}
 	case *wire.ServerFrame_Ack:
-		d.acked(b.Ack, now)
+		d.handleAck(b.Ack, now)
 	case *wire.ServerFrame_TripEvent:
-		d.follow(b.TripEvent.Trip, now)
+		d.applyTrip(b.TripEvent.Trip, now)
 	case *wire.ServerFrame_Chat:
 		if d.trip != nil && b.Chat.From == client.RoleRider && b.Chat.TripId == d.trip.Id {
-			d.talk.plan(now, 0.6, "OK", "I see", "No problem", "Two minutes", "Understood, thank you")
+			d.chat.planLine(now, 0.6, "OK", "I see", "No problem", "Two minutes", "Understood, thank you")
 		}
 	}
 }
 
-// enter begins a connection. Without a word on what was missed, only what the
-// welcome says is true.
-func (d *driver) enter(w *wire.Welcome, now time.Time) {
+// applyWelcome begins a connection. If the node cannot send what was missed,
+// only the welcome's trip is true.
+func (d *driver) applyWelcome(w *wire.Welcome, now time.Time) {
 	if !d.welcomed && w.Trip != nil && w.Trip.State != client.StateReserved && w.Trip.Pickup != nil {
-		d.at = pointOf(w.Trip.Pickup) // an earlier run got at least there
+		d.at = pointOf(w.Trip.Pickup) // An earlier run reached the pickup.
 	}
-	d.welcomed, d.unsure = true, false
-	d.fixAt = now
-	d.follow(w.Trip, now)
+	d.welcomed, d.stateUnknown = true, false
+	d.nextFixAt = now
+	d.applyTrip(w.Trip, now)
 
 	if !w.Recovered {
 		if w.Trip == nil && d.trip != nil {
-			d.release()
+			d.leaveTrip()
 		}
-		if d.answering == "" {
+		if d.answerCommand == "" {
 			d.offer = nil
 		}
 	}
 
-	d.phone.command(client.Frame(&wire.SetAvailable{Available: true}))
+	d.phone.sendCommand(client.NewFrame(&wire.SetAvailable{Available: true}))
 }
 
-// consider takes an offer in hand. A driver who is busy lets it expire.
-func (d *driver) consider(o *wire.Offer, now time.Time) {
+// considerOffer decides about an offer. A busy driver lets it expire.
+func (d *driver) considerOffer(o *wire.Offer, now time.Time) {
 	if d.offer != nil && d.offer.Id == o.Id {
-		return // told again after a reconnect
+		return // Sent again after a reconnect.
 	}
 	d.Stats.offers.Add(1)
 	if d.trip != nil || d.offer != nil {
 		return
 	}
 	d.offer = o
-	d.accepts = d.choices.Float64() >= d.Decline
-	d.answerAt = now.Add(d.clock.wall(min(4, 0.5+d.choices.ExpFloat64())))
+	d.willAccept = d.choiceRandom.Float64() >= d.Decline
+	d.answerAt = now.Add(d.clock.realDuration(min(4, 0.5+d.choiceRandom.ExpFloat64())))
 }
 
-// answer answers the offer in hand when it has been thought about.
-func (d *driver) answer(now time.Time) {
-	if d.offer == nil || d.answering != "" || now.Before(d.answerAt) {
+// answerOffer sends the answer to the offer when it is due.
+func (d *driver) answerOffer(now time.Time) {
+	if d.offer == nil || d.answerCommand != "" || now.Before(d.answerAt) {
 		return
 	}
-	d.answering = d.phone.command(client.Frame(&wire.AnswerOffer{OfferId: d.offer.Id, Accept: d.accepts}))
+	d.answerCommand = d.phone.sendCommand(client.NewFrame(&wire.AnswerOffer{OfferId: d.offer.Id, Accept: d.willAccept}))
 }
 
-func (d *driver) acked(a *wire.Ack, now time.Time) {
+func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 	switch a.Id {
-	case d.answering:
-		d.answering, d.offer = "", nil
+	case d.answerCommand:
+		d.answerCommand, d.offer = "", nil
 		switch {
-		case a.Code == "" && d.accepts:
+		case a.Code == "" && d.willAccept:
 			d.Stats.accepted.Add(1)
 		case a.Code == "":
 			d.Stats.declined.Add(1)
 		}
 
-		d.follow(a.Trip, now)
-	case d.stepping:
+		d.applyTrip(a.Trip, now)
+	case d.stepCommand:
 		if a.Code != "" {
-			d.doubt(a, now)
+			d.reconnectAfterRefusal(a, now)
 			return
 		}
 
-		// the step is done; without the trip, its event is on its way
-		d.follow(a.Trip, now)
+		// An ack without the trip is followed by the trip's event.
+		d.applyTrip(a.Trip, now)
 	default:
 		if a.Code != "" {
 			d.Stats.refused.Add(1)
@@ -147,91 +149,90 @@ func (d *driver) acked(a *wire.Ack, now time.Time) {
 	}
 }
 
-// doubt asks the node how the trip stands, by connecting anew, because it
-// refused a step: it may have ended.
-func (d *driver) doubt(a *wire.Ack, now time.Time) {
+// reconnectAfterRefusal drops the connection after a refused step. The trip may
+// have ended, and the next welcome tells its state.
+func (d *driver) reconnectAfterRefusal(a *wire.Ack, now time.Time) {
 	d.Stats.refused.Add(1)
-	d.net.log.Debug("a step was refused", "driver", d.phone.id, "code", a.Code, "message", a.Message)
-	d.stepping, d.unsure, d.stepAt = "", true, now.Add(2*time.Second)
-	d.phone.drop()
+	d.network.log.Debug("a step was refused", "driver", d.phone.id, "code", a.Code, "message", a.Message)
+	d.stepCommand, d.stateUnknown, d.retryStepAt = "", true, now.Add(2*time.Second)
+	d.phone.dropConnection()
 }
 
-func (d *driver) act(ctx context.Context, now time.Time) (time.Time, bool) {
-	d.roll(now)
-	d.answer(now)
+func (d *driver) doDueActions(ctx context.Context, now time.Time) (time.Time, bool) {
+	d.advancePosition(now)
+	d.answerOffer(now)
 
 	if d.trip != nil {
-		d.serve(ctx, now)
-		d.talk.act(d.phone, d.trip.Id, now)
-		d.help.act(d.phone, d.trip.Id, now)
+		d.advanceTrip(ctx, now)
+		d.chat.sendDue(d.phone, d.trip.Id, now)
+		d.sos.sendDue(d.phone, d.trip.Id, now)
 	} else {
-		d.cruise(ctx)
+		d.cruiseOn(ctx)
 	}
 
-	if d.welcomed && due(d.fixAt, now) {
-		d.fix(now)
+	if d.welcomed && isDue(d.nextFixAt, now) {
+		d.sendFix(now)
 	}
-	return d.next(now), false
+	return d.nextActionAt(now), false
 }
 
-// next is when something is due again.
-func (d *driver) next(now time.Time) time.Time {
-	next := earliest(d.fixAt, d.talk.due(), d.help.callAt)
-	if d.offer != nil && d.answering == "" {
-		next = earliest(next, d.answerAt)
+// nextActionAt returns when something is due next.
+func (d *driver) nextActionAt(now time.Time) time.Time {
+	next := earliestTime(d.nextFixAt, d.chat.nextDueAt(), d.sos.callAt)
+	if d.offer != nil && d.answerCommand == "" {
+		next = earliestTime(next, d.answerAt)
 	}
 
-	if d.trip != nil && d.stepping == "" && !d.unsure {
+	if d.trip != nil && d.stepCommand == "" && !d.stateUnknown {
 		if d.trip.State == client.StateArrived {
-			next = earliest(next, d.boardAt)
+			next = earliestTime(next, d.boardedAt)
 		}
-		if d.led && !d.way.over() {
-			next = earliest(next, now.Add(d.clock.wall(d.way.left)+time.Millisecond))
+		if d.onRoute && !d.route.isOver() {
+			next = earliestTime(next, now.Add(d.clock.realDuration(d.route.leftSeconds)+time.Millisecond))
 		}
 	}
 
 	return next
 }
 
-// roll drives up to now.
-func (d *driver) roll(now time.Time) {
-	if !d.rolled.IsZero() && !d.way.over() {
-		d.at, d.heading, d.speed = d.way.advance(now.Sub(d.rolled).Seconds() * d.Speed)
+// advancePosition moves the car along its route up to now.
+func (d *driver) advancePosition(now time.Time) {
+	if !d.positionAt.IsZero() && !d.route.isOver() {
+		d.at, d.heading, d.speed = d.route.driveFor(now.Sub(d.positionAt).Seconds() * d.Speed)
 	} else {
 		d.speed = 0
 	}
 
-	d.rolled = now
+	d.positionAt = now
 }
 
-func (d *driver) cruise(ctx context.Context) {
-	if !d.way.over() {
+// cruiseOn picks a new target when the car has reached the last one. While all
+// search slots are taken, it draws no place and the car stands.
+func (d *driver) cruiseOn(ctx context.Context) {
+	if !d.route.isOver() || len(d.searchSlots) == cap(d.searchSlots) {
 		return
 	}
-	if len(d.search) == cap(d.search) { // draw no place that could not be used
-		return
-	}
-	if w, ok := d.route(ctx, d.at, d.somewhere(d.places, d.at), false); ok {
-		d.way = w
+	if w, ok := d.findRoute(ctx, d.at, d.pickCruiseTarget(d.placeRandom, d.at), false); ok {
+		d.route = w
 	}
 }
 
-// fix sends where the phone believes to be. The speed is what an observer on
-// the wall's clock sees.
-func (d *driver) fix(now time.Time) {
+// sendFix sends the position that the phone measures. Its speed is in metres
+// per real second.
+func (d *driver) sendFix(now time.Time) {
 	every := time.Duration(float64(time.Second) / d.Rate)
-	// late: skip, do not hurry after
-	if d.fixAt = d.fixAt.Add(every); d.fixAt.Before(now) {
-		d.fixAt = now.Add(every)
+	// After a delay, skip fixes instead of sending several at once.
+	if d.nextFixAt = d.nextFixAt.Add(every); d.nextFixAt.Before(now) {
+		d.nextFixAt = now.Add(every)
 	}
 
-	p := d.drift.apply(d.at, d.habits)
+	p := d.drift.applyTo(d.at, d.driftRandom)
 	d.seq++
 
 	fix := &wire.Fix{Seq: d.seq, AtMs: wire.ToMillis(time.Now()), Point: wirePoint(p),
 		Heading: float32(d.heading), Speed: float32(d.speed * d.Speed), Accuracy: fixAccuracy}
-	if d.phone.send(client.Frame(fix)) {
-		d.Stats.fixes.Add(1)
+	if d.phone.sendFrame(client.NewFrame(fix)) {
+		d.Stats.fixesSent.Add(1)
 	}
 }
 

@@ -8,82 +8,83 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// follow takes a newer version of the driver's trip; nil and older ones mean
-// nothing. Acks and events tell the same story twice, in any order.
-func (d *driver) follow(t *wire.Trip, now time.Time) {
-	if t == nil || t.DriverId != d.phone.id || t.Id == d.ended {
+// applyTrip takes a newer version of the driver's trip, from an ack or an event
+// in any order. It ignores nil, older versions and trips of other drivers.
+func (d *driver) applyTrip(t *wire.Trip, now time.Time) {
+	if t == nil || t.DriverId != d.phone.id || t.Id == d.endedTripID {
 		return
 	}
-	if d.last != nil && d.last.Id == t.Id && t.Version <= d.last.Version {
+	if d.latestTrip != nil && d.latestTrip.Id == t.Id && t.Version <= d.latestTrip.Version {
 		return
 	}
-	if !client.Active(t.State) && (d.trip == nil || d.trip.Id != t.Id) {
-		return // the end of a trip that is over for us
+	if !client.IsActive(t.State) && (d.trip == nil || d.trip.Id != t.Id) {
+		return // The trip has already ended for this driver.
 	}
 
-	d.last = t
-	if !client.Active(t.State) {
-		d.release()
+	d.latestTrip = t
+	if !client.IsActive(t.State) {
+		d.leaveTrip()
 		return
 	}
 
-	d.trip, d.led, d.stepping, d.boardAt = t, false, "", time.Time{}
+	d.trip, d.onRoute, d.stepCommand, d.boardedAt = t, false, "", time.Time{}
 	switch t.State {
 	case client.StateReserved:
-		d.help.plan(now)
-		d.talk.plan(now, 0.3, "On my way", "Hello, I am coming", "I will be there soon")
+		d.sos.planCall(now)
+		d.chat.planLine(now, 0.3, "On my way", "Hello, I am coming", "I will be there soon")
 	case client.StateArrived:
-		d.boardAt = now.Add(d.clock.wall(uniform(d.choices, 5, 20)))
-		d.talk.plan(now, 0.5, "I am here", "I am outside, the car with the lights on", "Waiting at the pickup")
+		d.boardedAt = now.Add(d.clock.realDuration(drawUniform(d.choiceRandom, 5, 20)))
+		d.chat.planLine(now, 0.5, "I am here", "I am outside, the car with the lights on", "Waiting at the pickup")
 	}
 }
 
-// release ends the trip for the driver, who cruises again from here.
-func (d *driver) release() {
-	d.ended = d.trip.Id
-	d.trip, d.led, d.stepping, d.boardAt = nil, false, "", time.Time{}
-	d.way = way{}
-	d.talk.hush()
-	d.help.hush()
+// leaveTrip ends the trip for the driver, who cruises again from here.
+func (d *driver) leaveTrip() {
+	d.endedTripID = d.trip.Id
+	d.trip, d.onRoute, d.stepCommand, d.boardedAt = nil, false, "", time.Time{}
+	d.route = routeDrive{}
+	d.chat.cancelLine()
+	d.sos.cancelCall()
 }
 
-// serve does what the trip wants next.
-func (d *driver) serve(ctx context.Context, now time.Time) {
-	if d.unsure {
+// advanceTrip drives and sends the step that the trip needs next.
+func (d *driver) advanceTrip(ctx context.Context, now time.Time) {
+	if d.stateUnknown {
 		return
 	}
 
 	switch d.trip.State {
 	case client.StateReserved:
-		if d.lead(ctx, d.trip.Pickup) {
-			d.step(wire.Step_ARRIVE, now)
+		if d.driveTo(ctx, d.trip.Pickup) {
+			d.requestStep(wire.Step_ARRIVE, now)
 		}
 	case client.StateArrived:
-		d.way = way{}
-		if due(d.boardAt, now) {
-			d.step(wire.Step_START, now)
+		d.route = routeDrive{}
+		if isDue(d.boardedAt, now) {
+			d.requestStep(wire.Step_START, now)
 		}
 	case client.StateOnTrip:
-		if d.lead(ctx, d.trip.Dropoff) {
-			d.step(wire.Step_COMPLETE, now)
+		if d.driveTo(ctx, d.trip.Dropoff) {
+			d.requestStep(wire.Step_COMPLETE, now)
 		}
 	}
 }
 
-// lead drives to a place and says when the car is there.
-func (d *driver) lead(ctx context.Context, to *wire.Point) bool {
-	if !d.led {
-		if d.way, d.led = d.route(ctx, d.at, pointOf(to), true); !d.led {
+// driveTo drives to a place. It returns true when the car is there.
+func (d *driver) driveTo(ctx context.Context, to *wire.Point) bool {
+	if !d.onRoute {
+		if d.route, d.onRoute = d.findRoute(ctx, d.at, pointOf(to), true); !d.onRoute {
 			return false
 		}
-		d.rolled = time.Now() // waiting for a turn is not driving
+		// The wait for a search slot is no driving time.
+		d.positionAt = time.Now()
 	}
-	return d.way.over()
+	return d.route.isOver()
 }
 
-// step moves the trip on, unless that is being done.
-func (d *driver) step(s wire.Step, now time.Time) {
-	if d.stepping == "" && !now.Before(d.stepAt) {
-		d.stepping = d.phone.command(client.Frame(&wire.MoveTrip{TripId: d.trip.Id, Step: s}))
+// requestStep sends a step, unless one is unanswered or retryStepAt is ahead.
+func (d *driver) requestStep(s wire.Step, now time.Time) {
+	if d.stepCommand == "" && !now.Before(d.retryStepAt) {
+		d.stepCommand = d.phone.sendCommand(client.NewFrame(&wire.MoveTrip{TripId: d.trip.Id, Step: s}))
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/client"
@@ -21,21 +20,22 @@ import (
 
 // DriverConfig describes a fleet.
 type DriverConfig struct {
-	Server string // http://HOST:PORT
+	Server string // http://HOST:PORT, or several with commas between
 	City   *routing.City
-	Count  int
-	Speed  float64 // seconds of the city in a second; 0 means 1
+	Count  int     // number of drivers
+	Speed  float64 // seconds of the city per second; 0 means 1
 	Seed   uint64
 	SOS    float64 // share of trips on which a driver calls for help
 	Flaky  bool    // phones lose their connection every 30 s on average
-	Rate   float64 // fixes a second of each driver; 0 means 1
+	Rate   float64 // fixes per second of each driver; 0 means 1
 	Prefix string  // of ids: PREFIX-0001; "" means "driver"
-	// share of offers that are declined; 0 means 0.05, less than 0 none
+	// Decline is the share of offers declined; 0 means 0.05, negative means
+	// none.
 	Decline float64
-	Codec   wire.Codec // nil means wire.Proto
-	Stats   *Stats     // nil: nobody looks
-	Log     *slog.Logger
-	Journal *journal.Journal // nil: none is kept
+	Codec   wire.Codec       // nil means wire.Proto
+	Stats   *Stats           // nil for none
+	Log     *slog.Logger     // nil for none
+	Journal *journal.Journal // nil for none
 }
 
 func (c DriverConfig) withDefaults() (DriverConfig, error) {
@@ -53,17 +53,17 @@ func (c DriverConfig) withDefaults() (DriverConfig, error) {
 // fleet is what the drivers of one run share.
 type fleet struct {
 	DriverConfig
-	clock  clock
-	net    *network
-	router *routing.Router
-	search chan struct{} // bounds concurrent route searches
+	clock       cityClock
+	network     *network
+	router      *routing.Router
+	searchSlots chan struct{} // bounds concurrent route searches
 }
 
-// RunDrivers lets Count drivers work until the context ends, which is no error.
-// Drivers who are in the middle of a trip at that moment just vanish; a later
-// run with the same ids takes their trips up again. Errors: ErrUnreachable when
-// no node answers for 15 s at the beginning, ErrRefused when it gives no
-// tokens, or why the last driver gave up.
+// RunDrivers simulates Count drivers until the context ends, and then returns
+// nil. Drivers leave trips unfinished; a later run with the same ids continues
+// them. Errors: ErrUnreachable when no node answers for 15 s at the beginning,
+// ErrRefused when the node gives no tokens, or the error of the last driver
+// when all sessions have ended.
 func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -72,90 +72,100 @@ func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 
 	f := newFleet(cfg)
 	if cfg.Flaky {
-		f.net.flaky(cfg.Seed, dropMean)
+		f.network.makeFlaky(cfg.Seed, flakyDropMean)
 	}
-	return f.run(ctx)
+	return f.runDrivers(ctx)
 }
 
 func newFleet(cfg DriverConfig) *fleet {
 	net := newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log)
 	net.journal = cfg.Journal
-	return &fleet{DriverConfig: cfg, clock: clock(cfg.Speed), net: net,
-		router: routing.NewRouter(cfg.City), search: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+	return &fleet{DriverConfig: cfg, clock: cityClock(cfg.Speed), network: net,
+		router: routing.NewRouter(cfg.City), searchSlots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 }
 
-func (f *fleet) run(ctx context.Context) error {
-	defer f.net.close()
-	if err := f.net.reach(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
-		return unlessOver(ctx, err)
+func (f *fleet) runDrivers(ctx context.Context) error {
+	defer f.network.close()
+	if err := f.network.waitForNode(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
+		return unlessEnded(ctx, err)
 	}
 
-	var wait sync.WaitGroup
-	errs := make(chan error, f.Count)
-	for i := range f.Count {
-		wait.Go(func() { errs <- f.work(ctx, i) })
-	}
-	wait.Wait()
-	close(errs)
-	return unlessOver(ctx, lastOf(errs))
+	return runAll(ctx, f.Count, func(i int) error { return f.runDriver(ctx, i) })
 }
 
-// work is one driver's shift.
-func (f *fleet) work(ctx context.Context, i int) error {
+// runAll calls run with 0 to n-1 at the same time and waits for all. It returns
+// the last error, or nil when the context has ended.
+func runAll(ctx context.Context, n int, run func(i int) error) error {
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- run(i) }()
+	}
+
+	var last error
+	for range n {
+		last = cmp.Or(<-errs, last)
+	}
+	return unlessEnded(ctx, last)
+}
+
+// runDriver simulates one driver until the context or the session ends.
+func (f *fleet) runDriver(ctx context.Context, i int) error {
 	id := driverID(f.Prefix, i)
 	d := f.newDriver(id)
 
 	phase := time.Duration(float64(i) / float64(f.Count) / f.Rate * float64(time.Second))
-	if !sleep.For(ctx, phase) { // so that not all fixes come at once
+	if !sleep.For(ctx, phase) { // Spreads the fixes of all drivers.
 		return nil
 	}
 
-	d.phone = f.net.phone(ctx, client.RoleDriver, id, i)
+	d.phone = f.network.startPhone(ctx, client.RoleDriver, id, i)
 	defer d.phone.stop()
 
-	err := attend(ctx, d.phone, d)
+	err := runActor(ctx, d.phone, d)
 	if err != nil {
-		f.net.log.Warn("a driver goes home", "driver", id, "err", err)
+		f.network.log.Warn("a driver goes home", "driver", id, "err", err)
 	}
 	return err
 }
 
-// route finds a way by road, or goes straight if there is none. With wait it
-// takes its turn; without, it returns false when too many are searching.
-func (f *fleet) route(ctx context.Context, from, to location.Point, wait bool) (way, bool) {
+// findRoute returns the route by road, or a straight line when there is none.
+// With wait, it waits for a search slot; without, it returns false when all
+// slots are taken. It also returns false when the context ends.
+func (f *fleet) findRoute(ctx context.Context, from, to location.Point, wait bool) (routeDrive, bool) {
 	if wait {
 		select {
-		case f.search <- struct{}{}:
+		case f.searchSlots <- struct{}{}:
 		case <-ctx.Done():
-			return way{}, false
+			return routeDrive{}, false
 		}
 	} else {
 		select {
-		case f.search <- struct{}{}:
+		case f.searchSlots <- struct{}{}:
 		default:
-			return way{}, false
+			return routeDrive{}, false
 		}
 	}
 
-	defer func() { <-f.search }()
+	defer func() { <-f.searchSlots }()
 	r, err := f.router.Route(ctx, from, to)
 	switch {
 	case err == nil:
-		return wayAlong(r), true
+		return driveAlong(r), true
 	case ctx.Err() != nil:
-		return way{}, false
+		return routeDrive{}, false
 	}
 
-	f.net.log.Debug("no way by road", "from", from, "to", to, "err", err)
-	return wayStraight(from, to), true
+	f.network.log.Debug("no way by road", "from", from, "to", to, "err", err)
+	return driveStraight(from, to), true
 }
 
-// somewhere is a place not far away to cruise to.
-func (f *fleet) somewhere(r *rand.Rand, from location.Point) location.Point {
-	const tries = 12
+// pickCruiseTarget returns the nearest of a few random places.
+func (f *fleet) pickCruiseTarget(r *rand.Rand, from location.Point) location.Point {
+	const draws = 12
 	flat := location.NewLocalPlane(from)
 	best := f.City.RandomPoint(r)
-	for range tries - 1 {
+
+	for range draws - 1 {
 		if p := f.City.RandomPoint(r); flat.SquaredMetres(p) < flat.SquaredMetres(best) {
 			best = p
 		}
@@ -165,17 +175,10 @@ func (f *fleet) somewhere(r *rand.Rand, from location.Point) location.Point {
 
 func driverID(prefix string, i int) string { return fmt.Sprintf("%s-%04d", prefix, i+1) }
 
-// unlessOver drops an error that only says that the run was ended.
-func unlessOver(ctx context.Context, err error) error {
+// unlessEnded returns err, or nil when the context has ended.
+func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
-}
-
-func lastOf(errs <-chan error) (last error) {
-	for err := range errs {
-		last = cmp.Or(err, last)
-	}
-	return last
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,31 +19,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// drive runs drivers until the returned function is called, which returns what
-// RunDrivers did.
-func drive(t *testing.T, n *fakeNode, cfg DriverConfig) (stop func() error) {
+// startDrivers runs drivers until stop is called, which returns RunDrivers'
+// error.
+func startDrivers(t *testing.T, n *fakeNode, cfg DriverConfig) (stop func() error) {
+	cfg.Server, cfg.City, cfg.Count = n.URL, testCity(), max(1, cfg.Count)
+	return startRun(t, func(ctx context.Context) error { return RunDrivers(ctx, cfg) })
+}
+
+// startRun calls run until stop is called or the test ends. stop returns run's
+// error.
+func startRun(t *testing.T, run func(context.Context) error) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cfg.Server, cfg.City = n.URL, town()
-	if cfg.Count == 0 {
-		cfg.Count = 1
-	}
-
 	done := make(chan error, 1)
-	go func() { done <- RunDrivers(ctx, cfg) }()
+	go func() { done <- run(ctx) }()
 
-	stopped := false
-	stop = func() error {
-		stopped = true
-		cancel()
-		return <-done
-	}
-
-	t.Cleanup(func() {
-		if !stopped {
-			_ = stop()
-		}
-	})
-
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
 	return stop
 }
 
@@ -50,10 +42,10 @@ func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
 	for name, codec := range map[string]wire.Codec{"proto": wire.Proto, "json": wire.JSON} {
 		t.Run(name, func(t *testing.T) {
 			stats := NewStats()
-			n := newFakeNode(t, dispatcher(1500))
-			stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Codec: codec, Stats: stats})
-			n.until("the trip completes", wantSteps(n, wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE))
-			n.until("the driver hears of it", func() bool { return n.trip.State == client.StateCompleted })
+			n := newFakeNode(t, driverScript(1500))
+			stop := startDrivers(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Codec: codec, Stats: stats})
+			n.waitUntil("the trip completes", wantSteps(n, wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE))
+			n.waitUntil("the driver hears of it", func() bool { return n.trip.State == client.StateCompleted })
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -63,14 +55,14 @@ func TestADriverAcceptsAnOfferDrivesTheTripAndCompletesIt(t *testing.T) {
 				t.Fatalf("%+v", s)
 			}
 
-			checkDrive(t, n)
+			checkDrivenFixes(t, n)
 		})
 	}
 }
 
-// checkDrive judges the fixes as a node would, and that the car passed pickup
-// and dropoff.
-func checkDrive(t *testing.T, n *fakeNode) {
+// checkDrivenFixes checks that a node accepts the fixes, and that the car
+// passed pickup and dropoff.
+func checkDrivenFixes(t *testing.T, n *fakeNode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
@@ -95,7 +87,7 @@ func checkDrive(t *testing.T, n *fakeNode) {
 		dropoff = min(dropoff, location.MetresBetween(fix.Point, pointOf(n.trip.Dropoff)))
 	}
 
-	// metres, at 20 m/s, when a busy machine let the phone wait
+	// Metres driven at 20 m/s of the city in the longest gap between two fixes.
 	unseen := max(0, longest-0.02) * 200 * 20
 	if pickup > 60+unseen || dropoff > 100+unseen {
 		t.Fatalf("the car came within %.0f m of the pickup and %.0f m of the dropoff; it was not seen for %.0f ms",
@@ -105,52 +97,52 @@ func checkDrive(t *testing.T, n *fakeNode) {
 
 func TestADriverWhoDeclinesEverythingGoesOnCruising(t *testing.T) {
 	stats := NewStats()
-	n := newFakeNode(t, dispatcher(1500))
-	stop := drive(t, n, DriverConfig{Speed: 100, Rate: 50, Decline: 1, Stats: stats})
+	n := newFakeNode(t, driverScript(1500))
+	stop := startDrivers(t, n, DriverConfig{Speed: 100, Rate: 50, Decline: 1, Stats: stats})
 
 	var fixes int
-	n.until("the driver declines", func() bool {
-		fixes = n.fixes()
-		return len(n.ids(func(f *wire.ClientFrame) bool { a := f.GetAnswerOffer(); return a != nil && !a.Accept })) == 1
+	n.waitUntil("the driver declines", func() bool {
+		fixes = n.fixCount()
+		return len(n.commandIDs(func(f *wire.ClientFrame) bool { a := f.GetAnswerOffer(); return a != nil && !a.Accept })) == 1
 	})
-	n.until("the driver cruises on", func() bool { return n.fixes() > fixes+20 })
+	n.waitUntil("the driver cruises on", func() bool { return n.fixCount() > fixes+20 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if s := stats.Snapshot(); s.OffersDeclined != 1 || s.OffersAccepted != 0 || len(n.steps()) != 0 {
-		t.Fatalf("%+v, steps %v", s, n.steps())
+	if s := stats.Snapshot(); s.OffersDeclined != 1 || s.OffersAccepted != 0 || len(n.requestedSteps()) != 0 {
+		t.Fatalf("%+v, steps %v", s, n.requestedSteps())
 	}
 }
 
 func TestADriverWhoseRiderCancelsCruisesAgain(t *testing.T) {
-	script := dispatcher(1500)
+	script := driverScript(1500)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		script(c, f)
 		if f.GetAnswerOffer() != nil {
-			c.move(client.StateCancelled, "rider_cancellation")
-			c.offer("offer-" + f.Id)
+			c.moveTrip(client.StateCancelled, "rider_cancellation")
+			c.sendOffer("offer-" + f.Id)
 		}
 	})
 
 	stats := NewStats()
-	drive(t, n, DriverConfig{Speed: 100, Rate: 20, Decline: -1, Stats: stats})
-	n.until("the driver answers the next offers", func() bool {
-		return len(n.ids(func(f *wire.ClientFrame) bool { return f.GetAnswerOffer() != nil })) >= 3
+	startDrivers(t, n, DriverConfig{Speed: 100, Rate: 20, Decline: -1, Stats: stats})
+	n.waitUntil("the driver answers the next offers", func() bool {
+		return len(n.commandIDs(func(f *wire.ClientFrame) bool { return f.GetAnswerOffer() != nil })) >= 3
 	})
-	if len(n.steps()) != 0 {
+	if len(n.requestedSteps()) != 0 {
 		t.Fatal("the driver drove on with a cancelled trip")
 	}
 }
 
 func TestARestartContinuesTheTripFromItsState(t *testing.T) {
-	n := newFakeNode(t, dispatcher(1500))
-	stop := drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1})
-	n.until("the driver arrives", wantSteps(n, wire.Step_ARRIVE))
+	n := newFakeNode(t, driverScript(1500))
+	stop := startDrivers(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1})
+	n.waitUntil("the driver arrives", wantSteps(n, wire.Step_ARRIVE))
 	_ = stop()
 
-	before := len(n.steps())
-	drive(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Seed: 5})
-	n.until("the next run completes the trip", func() bool { return n.trip.State == client.StateCompleted })
+	before := len(n.requestedSteps())
+	startDrivers(t, n, DriverConfig{Speed: 200, Rate: 50, Decline: -1, Seed: 5})
+	n.waitUntil("the next run completes the trip", func() bool { return n.trip.State == client.StateCompleted })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
@@ -161,20 +153,20 @@ func TestARestartContinuesTheTripFromItsState(t *testing.T) {
 }
 
 func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
-	n := newFakeNode(t, dispatcher(3000))
-	cfg, err := DriverConfig{Server: n.URL, City: town(), Count: 1, Speed: 200, Rate: 20, Decline: -1}.withDefaults()
+	n := newFakeNode(t, driverScript(3000))
+	cfg, err := DriverConfig{Server: n.URL, City: testCity(), Count: 1, Speed: 200, Rate: 20, Decline: -1}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	f := newFleet(cfg)
-	f.net.flaky(9, 300*time.Millisecond)
+	f.network.makeFlaky(9, 300*time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- f.run(ctx) }()
+	go func() { done <- f.runDrivers(ctx) }()
 	defer func() { cancel(); <-done }()
 
-	n.until("the trip completes over several connections", func() bool {
+	n.waitUntil("the trip completes over several connections", func() bool {
 		return n.trip != nil && n.trip.State == client.StateCompleted && len(n.conns) > 2
 	})
 
@@ -185,17 +177,17 @@ func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
 }
 
 func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
-	f := newFleet(DriverConfig{City: town(), Speed: 1, Stats: NewStats()})
+	f := newFleet(DriverConfig{City: testCity(), Speed: 1, Stats: NewStats()})
 	d := f.newDriver("d")
 
-	// never connects
-	d.phone = &phone{net: f.net, id: "d", session: f.net.client.NewSession(client.SessionConfig{})}
-	at := wirePoint(town().RandomPoint(stream(1, "d", "dropoff")))
+	// The phone never connects.
+	d.phone = &phone{network: f.network, id: "d", session: f.network.client.NewSession(client.SessionConfig{})}
+	at := wirePoint(testCity().RandomPoint(newRandomStream(1, "d", "dropoff")))
 	now := time.Now()
 	for version, state := range []string{client.StateReserved, client.StateArrived, client.StateOnTrip, client.StateCompleted} {
-		d.follow(&wire.Trip{Id: "t", DriverId: "d", Version: uint32(version + 1), State: state, Pickup: at, Dropoff: at}, now)
+		d.applyTrip(&wire.Trip{Id: "t", DriverId: "d", Version: uint32(version + 1), State: state, Pickup: at, Dropoff: at}, now)
 		for range 3 {
-			next, _ := d.act(t.Context(), now)
+			next, _ := d.doDueActions(t.Context(), now)
 			if !next.IsZero() && !next.After(now) {
 				t.Fatalf("%s: wants to act again at once", state)
 			}
@@ -205,23 +197,23 @@ func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
 }
 
 func TestARefusedStepMakesTheDriverAskHowThingsStand(t *testing.T) {
-	script := dispatcher(1500)
+	script := driverScript(1500)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
-		if f.GetMoveTrip() != nil { // the trip ended and the event got lost
+		if f.GetMoveTrip() != nil { // The trip ended and its event is lost.
 			c.node.trip.State = client.StateCancelled
-			c.answer(f, &wire.Ack{Code: string(wire.CodeIllegalMove)})
+			c.sendAck(f, &wire.Ack{Code: string(wire.CodeIllegalMove)})
 			return
 		}
 		script(c, f)
 	})
 
 	stats := NewStats()
-	drive(t, n, DriverConfig{Speed: 200, Rate: 20, Decline: -1, Stats: stats})
-	n.until("the driver connects anew and is available", func() bool {
-		return len(n.conns) == 2 && len(n.ids(func(f *wire.ClientFrame) bool { return f.GetSetAvailable() != nil })) == 2
+	startDrivers(t, n, DriverConfig{Speed: 200, Rate: 20, Decline: -1, Stats: stats})
+	n.waitUntil("the driver connects anew and is available", func() bool {
+		return len(n.conns) == 2 && len(n.commandIDs(func(f *wire.ClientFrame) bool { return f.GetSetAvailable() != nil })) == 2
 	})
-	if s := stats.Snapshot(); s.Refused != 1 || len(n.steps()) != 1 {
-		t.Fatalf("%+v, steps %v", s, n.steps())
+	if s := stats.Snapshot(); s.Refused != 1 || len(n.requestedSteps()) != 1 {
+		t.Fatalf("%+v, steps %v", s, n.requestedSteps())
 	}
 }
 
@@ -229,13 +221,13 @@ func TestADriverWhoWasReplacedStaysAway(t *testing.T) {
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		switch {
 		case f.GetHello() != nil:
-			c.welcome(&wire.Welcome{})
+			c.sendWelcome(&wire.Welcome{})
 		case f.GetSetAvailable() != nil:
-			c.close(wire.CloseReplaced)
+			c.closeWith(wire.CloseReplaced)
 		}
 	})
 
-	err := RunDrivers(context.Background(), DriverConfig{Server: n.URL, City: town(), Count: 1})
+	err := RunDrivers(context.Background(), DriverConfig{Server: n.URL, City: testCity(), Count: 1})
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err == nil || !strings.Contains(err.Error(), "4409") || len(n.conns) != 1 {
@@ -247,12 +239,12 @@ func TestANodeThatGivesNoTokensIsAClearError(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
 
-	err := RunDrivers(context.Background(), DriverConfig{Server: srv.URL, City: town(), Count: 3})
+	err := RunDrivers(context.Background(), DriverConfig{Server: srv.URL, City: testCity(), Count: 3})
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--dev-tokens") {
 		t.Fatal(err)
 	}
 
-	err = RunRiders(context.Background(), RiderConfig{Server: srv.URL, City: town(), Count: 3})
+	err = RunRiders(context.Background(), RiderConfig{Server: srv.URL, City: testCity(), Count: 3})
 	if !errors.Is(err, ErrRefused) {
 		t.Fatal(err)
 	}
@@ -261,18 +253,18 @@ func TestANodeThatGivesNoTokensIsAClearError(t *testing.T) {
 func TestFiveHundredPhonesStartAndStopWithoutATrace(t *testing.T) {
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetHello() != nil {
-			c.welcome(&wire.Welcome{})
+			c.sendWelcome(&wire.Welcome{})
 		}
 	})
 
 	stats := NewStats()
-	stop := drive(t, n, DriverConfig{Count: 500, Rate: 2, Stats: stats})
-	n.until("all are connected", func() bool { return stats.Snapshot().DriversConnected == 500 })
+	stop := startDrivers(t, n, DriverConfig{Count: 500, Rate: 2, Stats: stats})
+	n.waitUntil("all are connected", func() bool { return stats.Snapshot().DriversConnected == 500 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	if s := stats.Snapshot(); s.DriversConnected != 0 || s.Reconnects != 0 {
 		t.Fatalf("%+v", s)
 	}
-	// TestMain finds the goroutines that are left
+	// TestMain finds leaked goroutines.
 }

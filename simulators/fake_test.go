@@ -19,7 +19,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-var town = sync.OnceValue(func() *routing.City {
+var testCity = sync.OnceValue(func() *routing.City {
 	c, err := routing.Open("7")
 	if err != nil {
 		panic(err)
@@ -27,22 +27,23 @@ var town = sync.OnceValue(func() *routing.City {
 	return c
 })
 
-// fakeNode speaks the frames and plays the node's part of a test: what it does
-// on a frame is the test's.
+// fakeNode speaks the protocol's frames. What it does on a frame is the test's
+// script.
 type fakeNode struct {
 	*httptest.Server
-	t  *testing.T
-	on func(c *fakeConn, f *wire.ClientFrame) // called under mu
+	t      *testing.T
+	script func(c *fakeConn, f *wire.ClientFrame) // called under mu
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	conns []*fakeConn
-	// everything but fixes and pings, over all connections
-	heard  []*wire.ClientFrame
-	trip   *wire.Trip           // for tests about one trip
-	done   map[string]*wire.Ack // commands carried out
-	quotes int                  // given
-	silent bool                 // commands get no ack
-	news   chan struct{}        // something was heard
+	// All but fixes and pings, over all connections.
+	received []*wire.ClientFrame
+	trip     *wire.Trip           // for tests about one trip
+	done     map[string]*wire.Ack // commands carried out
+	quotes   int                  // given
+	silent   bool                 // commands get no ack
+
+	receivedSignal chan struct{} // holds one after a frame
 }
 
 // fakeConn is one connection to the fake node.
@@ -57,7 +58,7 @@ type fakeConn struct {
 }
 
 func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeNode {
-	n := &fakeNode{t: t, on: on, news: make(chan struct{}, 1), done: map[string]*wire.Ack{}}
+	n := &fakeNode{t: t, script: on, receivedSignal: make(chan struct{}, 1), done: map[string]*wire.Ack{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/dev/tokens", func(w http.ResponseWriter, r *http.Request) {
 		var ask struct{ Role, ID string }
@@ -86,7 +87,7 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 		sockets.Add(1)
 		defer sockets.Done()
 		defer ws.Close()
-		n.serve(ws)
+		n.serveSocket(ws)
 	})
 	n.Server = httptest.NewServer(mux)
 
@@ -102,7 +103,7 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 	return n
 }
 
-func (n *fakeNode) serve(ws *websocket.Conn) {
+func (n *fakeNode) serveSocket(ws *websocket.Conn) {
 	c := &fakeConn{node: n, ws: ws}
 	c.codec, _ = wire.CodecFor(ws.Subprotocol())
 	n.mu.Lock()
@@ -117,15 +118,15 @@ func (n *fakeNode) serve(ws *websocket.Conn) {
 
 		f := new(wire.ClientFrame)
 		if err := c.codec.Decode(data, f); err != nil {
-			n.t.Errorf("the phone sent what no node reads: %v", err)
+			n.t.Errorf("the phone sent a frame that cannot be decoded: %v", err)
 			return
 		}
 
-		n.hear(c, f)
+		n.handleFrame(c, f)
 	}
 }
 
-func (n *fakeNode) hear(c *fakeConn, f *wire.ClientFrame) {
+func (n *fakeNode) handleFrame(c *fakeConn, f *wire.ClientFrame) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
@@ -136,37 +137,37 @@ func (n *fakeNode) hear(c *fakeConn, f *wire.ClientFrame) {
 		c.fixes = append(c.fixes, b.Fix)
 	case *wire.ClientFrame_Ping:
 		now := wire.ToMillis(time.Now())
-		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{T1Ms: b.Ping.T1Ms, T2Ms: now, T3Ms: now}}})
+		c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{T1Ms: b.Ping.T1Ms, T2Ms: now, T3Ms: now}}})
 		return
 	}
 
 	if f.GetFix() == nil {
-		n.heard = append(n.heard, f)
+		n.received = append(n.received, f)
 	}
 
 	if ack := n.done[f.Id]; ack != nil {
-		c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: ack}})
+		c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: ack}})
 	} else {
-		n.on(c, f)
+		n.script(c, f)
 	}
 
 	select {
-	case n.news <- struct{}{}:
+	case n.receivedSignal <- struct{}{}:
 	default:
 	}
 }
 
-// until waits for a condition that is checked under the node's lock whenever
-// something was heard.
-func (n *fakeNode) until(what string, ok func() bool) {
+// waitUntil waits for a condition. It checks it under mu after each frame, and
+// fails the test after 20 s.
+func (n *fakeNode) waitUntil(what string, ok func() bool) {
 	n.t.Helper()
 	late := time.After(20 * time.Second)
 	for {
-		if n.check(ok) {
+		if n.holdsLocked(ok) {
 			return
 		}
 		select {
-		case <-n.news:
+		case <-n.receivedSignal:
 		case <-time.After(20 * time.Millisecond):
 		case <-late:
 			n.t.Fatalf("never happened: %s", what)
@@ -174,22 +175,22 @@ func (n *fakeNode) until(what string, ok func() bool) {
 	}
 }
 
-func (n *fakeNode) check(ok func() bool) bool {
+func (n *fakeNode) holdsLocked(ok func() bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return ok()
 }
 
-func (n *fakeNode) fixes() (total int) {
+func (n *fakeNode) fixCount() (total int) {
 	for _, c := range n.conns {
 		total += len(c.fixes)
 	}
 	return total
 }
 
-// ids lists the command ids of the frames heard that match.
-func (n *fakeNode) ids(match func(*wire.ClientFrame) bool) (ids []string) {
-	for _, f := range n.heard {
+// commandIDs lists the command ids of the received frames that match.
+func (n *fakeNode) commandIDs(match func(*wire.ClientFrame) bool) (ids []string) {
+	for _, f := range n.received {
 		if match(f) {
 			ids = append(ids, f.Id)
 		}
@@ -197,7 +198,7 @@ func (n *fakeNode) ids(match func(*wire.ClientFrame) bool) (ids []string) {
 	return ids
 }
 
-func (c *fakeConn) send(f *wire.ServerFrame) {
+func (c *fakeConn) sendFrame(f *wire.ServerFrame) {
 	data, err := c.codec.Append(nil, f)
 	if err != nil {
 		panic(err)
@@ -212,35 +213,35 @@ func (c *fakeConn) send(f *wire.ServerFrame) {
 	_ = c.ws.WriteMessage(kind, data)
 }
 
-func (c *fakeConn) welcome(w *wire.Welcome) {
+func (c *fakeConn) sendWelcome(w *wire.Welcome) {
 	w.Epoch = "e"
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
+	c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
 }
 
-func (c *fakeConn) ack(f *wire.ClientFrame, code wire.Code) {
+func (c *fakeConn) sendTripAck(f *wire.ClientFrame, code wire.Code) {
 	if !c.node.silent {
-		c.answer(f, &wire.Ack{Code: string(code), Trip: clone(c.node.trip)})
+		c.sendAck(f, &wire.Ack{Code: string(code), Trip: cloneTrip(c.node.trip)})
 	}
 }
 
-func (c *fakeConn) answer(f *wire.ClientFrame, a *wire.Ack) {
+func (c *fakeConn) sendAck(f *wire.ClientFrame, a *wire.Ack) {
 	a.Id = f.Id
 	if a.Code == "" {
 		c.node.done[f.Id] = a
 	}
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
+	c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
-func (c *fakeConn) offer(id string) {
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: id, Trip: clone(c.node.trip)}}})
+func (c *fakeConn) sendOffer(id string) {
+	c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: id, Trip: cloneTrip(c.node.trip)}}})
 }
 
-func (c *fakeConn) close(code int) {
+func (c *fakeConn) closeWith(code int) {
 	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "bye"), time.Now().Add(time.Second))
 }
 
-// move brings the node's trip to a state and tells it.
-func (c *fakeConn) move(state, kind string) {
+// moveTrip moves the node's trip to a state and sends the event.
+func (c *fakeConn) moveTrip(state, kind string) {
 	t := c.node.trip
 	t.State = state
 	t.Version++
@@ -255,81 +256,81 @@ func (c *fakeConn) move(state, kind string) {
 		t.ArrivedMs = now
 	}
 
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: t.Id, Seq: t.Version, Kind: kind, AtMs: now, Trip: clone(t)}}})
+	c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
+		TripId: t.Id, Seq: t.Version, Kind: kind, AtMs: now, Trip: cloneTrip(t)}}})
 }
 
-func (c *fakeConn) say(seq uint32, from, text string) {
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: c.node.trip.Id, Seq: seq,
+func (c *fakeConn) sendChat(seq uint32, from, text string) {
+	c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: &wire.ChatMessage{TripId: c.node.trip.Id, Seq: seq,
 		From: from, Text: text, AtMs: wire.ToMillis(time.Now())}}})
 }
 
-// position sends a car position with the next number.
-func (c *fakeConn) position(driver string, at time.Time) {
+// sendPosition sends a car position with the next number.
+func (c *fakeConn) sendPosition(driver string, at time.Time) {
 	c.pos++
-	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: c.pos, DriverId: driver,
+	c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: c.pos, DriverId: driver,
 		Seq: c.pos, AtMs: wire.ToMillis(at), Point: &wire.Point{Lng: 3.4, Lat: 6.45}}}})
 }
 
-func clone(t *wire.Trip) *wire.Trip {
+func cloneTrip(t *wire.Trip) *wire.Trip {
 	if t == nil {
 		return nil
 	}
 	return proto.Clone(t).(*wire.Trip)
 }
 
-// dispatcher is a node's part towards drivers: it offers one trip to whoever is
-// available and moves it as told.
-func dispatcher(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
+// driverScript plays a node towards drivers: it offers one trip to the first
+// available driver and moves it as the driver asks.
+func driverScript(rideMetres float64) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
 		switch b := f.Body.(type) {
 		case *wire.ClientFrame_Hello:
 			w := &wire.Welcome{Role: client.RoleDriver}
-			if n.trip != nil && n.trip.DriverId != "" && client.Active(n.trip.State) {
-				w.Trip = clone(n.trip)
+			if n.trip != nil && n.trip.DriverId != "" && client.IsActive(n.trip.State) {
+				w.Trip = cloneTrip(n.trip)
 			}
-			c.welcome(w)
+			c.sendWelcome(w)
 			if n.trip != nil && n.trip.State == client.StateRequested {
-				c.offer("offer")
+				c.sendOffer("offer")
 			}
 		case *wire.ClientFrame_Fix:
 			if n.trip == nil {
 				n.trip = tripFrom(pointOf(b.Fix.Point), rideMetres)
-				c.offer("offer")
+				c.sendOffer("offer")
 			}
 		case *wire.ClientFrame_AnswerOffer:
 			if !b.AnswerOffer.Accept {
-				c.answer(f, new(wire.Ack))
+				c.sendAck(f, new(wire.Ack))
 				return
 			}
 			n.trip.DriverId = c.user[len("driver/"):]
-			c.move(client.StateReserved, "reserved")
-			c.ack(f, "")
+			c.moveTrip(client.StateReserved, "reserved")
+			c.sendTripAck(f, "")
 		case *wire.ClientFrame_MoveTrip:
 			to := map[wire.Step]string{wire.Step_ARRIVE: client.StateArrived, wire.Step_START: client.StateOnTrip,
 				wire.Step_COMPLETE: client.StateCompleted}[b.MoveTrip.Step]
-			c.move(to, to)
-			c.ack(f, "")
+			c.moveTrip(to, to)
+			c.sendTripAck(f, "")
 		default:
 			if f.Id != "" {
-				c.answer(f, new(wire.Ack))
+				c.sendAck(f, new(wire.Ack))
 			}
 		}
 	}
 }
 
-// tripFrom is a trip that begins some hundred metres from a place and is about
-// as long as asked for.
+// tripFrom returns a trip that begins about 300 m from a place and is about as
+// long as asked for.
 func tripFrom(at location.Point, metres float64) *wire.Trip {
 	near := func(p location.Point, m float64) location.Point {
-		rng := stream(1, "trip", "places")
-		best := town().RandomPoint(rng)
+		rng := newRandomStream(1, "trip", "places")
+		best := testCity().RandomPoint(rng)
 		off := func(q location.Point) float64 {
 			return max(location.MetresBetween(p, q)-m, m-location.MetresBetween(p, q))
 		}
 		for range 2000 {
-			if q := town().RandomPoint(rng); off(q) < off(best) {
+			if q := testCity().RandomPoint(rng); off(q) < off(best) {
 				best = q
 			}
 		}
@@ -342,15 +343,15 @@ func tripFrom(at location.Point, metres float64) *wire.Trip {
 		Dropoff: wirePoint(near(from, metres)), RequestedMs: wire.ToMillis(time.Now())}
 }
 
-// steps lists how drivers wanted to move trips.
-func (n *fakeNode) steps() []wire.Step {
+// requestedSteps lists the steps that drivers asked for.
+func (n *fakeNode) requestedSteps() []wire.Step {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.stepsLocked()
 }
 
 func (n *fakeNode) stepsLocked() (s []wire.Step) {
-	for _, f := range n.heard {
+	for _, f := range n.received {
 		if m := f.GetMoveTrip(); m != nil {
 			s = append(s, m.Step)
 		}

@@ -8,45 +8,45 @@ import (
 )
 
 const (
-	stripes      = 4                     // locks that writers share
-	window       = 5                     // seconds a live display looks back
-	latencyLimit = int64(10 * 60 * 1e6)  // 10 minutes, in microseconds
-	pickupLimit  = int64(7 * 24 * 3.6e6) // a week, in milliseconds
+	lockStripes   = 4                     // locks that spread the writers
+	recentSeconds = 5                     // that Snapshot.RecentP99 covers
+	latencyLimit  = int64(10 * 60 * 1e6)  // 10 minutes, in microseconds
+	pickupLimit   = int64(7 * 24 * 3.6e6) // a week, in milliseconds
 )
 
-// histogram is one that several phones write.
+// histogram may be used from several goroutines.
 type histogram struct {
 	mu sync.Mutex
 	h  *quantile.Histogram // guarded by mu
 }
 
-func (h *histogram) record(v float64) {
+func (h *histogram) recordValue(v float64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.h.Record(v)
 }
 
-// counted returns the quantiles divided by unit.
-func (h *histogram) counted(unit float64) quantile.Counted {
+// readQuantiles returns the quantiles, divided by unit.
+func (h *histogram) readQuantiles(unit float64) quantile.Counted {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.h.Counted(unit)
 }
 
-// latencies is a histogram in microseconds that thousands of phones write, with
-// another for each recent second.
-type latencies [stripes]struct {
+// latencies counts microseconds, in total and for each recent second. It is
+// striped by lock, because thousands of phones write it.
+type latencies [lockStripes]struct {
 	mu     sync.Mutex // guards below
 	all    *quantile.Histogram
-	recent [window + 1]second
+	recent [recentSeconds + 1]secondBucket
 }
 
-type second struct {
-	at int64
-	h  *quantile.Histogram
+type secondBucket struct {
+	unixSecond int64
+	h          *quantile.Histogram
 }
 
-func (l *latencies) init() {
+func (l *latencies) initHistograms() {
 	for i := range l {
 		l[i].all = quantile.NewHistogram(latencyLimit, 3)
 		for j := range l[i].recent {
@@ -55,24 +55,24 @@ func (l *latencies) init() {
 	}
 }
 
-func (l *latencies) record(stripe int, now time.Time, ms float64) {
-	s := &l[stripe%stripes]
+func (l *latencies) recordLatency(stripe int, now time.Time, ms float64) {
+	s := &l[stripe%lockStripes]
 	at := now.Unix()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	s.all.Record(ms * 1e3)
 	sec := &s.recent[at%int64(len(s.recent))]
-	if sec.at != at {
-		sec.at = at
+	if sec.unixSecond != at {
+		sec.unixSecond = at
 		sec.h.Reset()
 	}
 	sec.h.Record(ms * 1e3)
 }
 
-// read returns the quantiles of everything, and p99 of the last seconds, in
-// milliseconds.
-func (l *latencies) read(now time.Time) (all quantile.Counted, recentP99 float64) {
+// readQuantiles returns the quantiles of all values, and p99 of the recent
+// seconds, in milliseconds.
+func (l *latencies) readQuantiles(now time.Time) (all quantile.Counted, recentP99 float64) {
 	sum, recent := quantile.NewHistogram(latencyLimit, 3), quantile.NewHistogram(latencyLimit, 2)
 	for i := range l {
 		s := &l[i]
@@ -80,7 +80,7 @@ func (l *latencies) read(now time.Time) (all quantile.Counted, recentP99 float64
 		sum.Merge(s.all)
 
 		for _, sec := range s.recent {
-			if age := now.Unix() - sec.at; age >= 0 && age <= window {
+			if age := now.Unix() - sec.unixSecond; age >= 0 && age <= recentSeconds {
 				recent.Merge(sec.h)
 			}
 		}

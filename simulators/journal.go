@@ -5,17 +5,17 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// journal keeps a record of this phone, if a journal is kept.
-func (p *phone) journal(r journal.Record) {
-	if p.net.journal == nil {
+// recordInJournal adds a record of this phone, if there is a journal.
+func (p *phone) recordInJournal(r journal.Record) {
+	if p.network.journal == nil {
 		return
 	}
 	r.Who, r.Phone = p.role+":"+p.id, p.prefix
-	p.net.journal.AddRecord(r)
+	p.network.journal.AddRecord(r)
 }
 
-// asked describes a command.
-func asked(f *wire.ClientFrame) journal.Record {
+// commandRecord returns what the journal says of a command.
+func commandRecord(f *wire.ClientFrame) journal.Record {
 	r := journal.Record{Command: f.Id}
 	switch b := f.Body.(type) {
 	case *wire.ClientFrame_RequestTrip:
@@ -42,16 +42,16 @@ func asked(f *wire.ClientFrame) journal.Record {
 	return r
 }
 
-// invoke must come before the command is sent.
-func (p *phone) invoke(f *wire.ClientFrame) {
-	r := asked(f)
+// recordInvoke must be called before the command is sent.
+func (p *phone) recordInvoke(f *wire.ClientFrame) {
+	r := commandRecord(f)
 	r.What = journal.Invoke
-	p.journal(r)
+	p.recordInJournal(r)
 }
 
-// answered tells what became of a command.
-func (p *phone) answered(f *wire.ClientFrame, a *wire.Ack) {
-	r := asked(f)
+// recordAck records the final ack of a command.
+func (p *phone) recordAck(f *wire.ClientFrame, a *wire.Ack) {
+	r := commandRecord(f)
 	r.What, r.Code, r.Chat = journal.OK, a.Code, a.ChatSeq
 	if a.Code != "" {
 		r.What = journal.Fail
@@ -60,43 +60,43 @@ func (p *phone) answered(f *wire.ClientFrame, a *wire.Ack) {
 		r.Trip, r.Seq, r.State, r.Driver = t.Id, t.Version, t.State, t.DriverId
 	}
 
-	p.journal(r)
+	p.recordInJournal(r)
 }
 
-// unanswered tells that nobody said what became of a command.
-func (p *phone) unanswered(f *wire.ClientFrame) {
-	r := asked(f)
+// recordUnanswered records that the outcome of a command is unknown.
+func (p *phone) recordUnanswered(f *wire.ClientFrame) {
+	r := commandRecord(f)
 	r.What = journal.Info
-	p.journal(r)
+	p.recordInJournal(r)
 }
 
-// hello comes before a connection is opened: what the node answers, it read
-// after this.
-func (p *phone) hello(server string, resume *wire.Resume) {
-	p.journal(journal.Record{What: journal.Hello, Server: server, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
+// recordHello must be called before a connection is opened: the node reads the
+// state for its welcome after this.
+func (p *phone) recordHello(server string, resume *wire.Resume) {
+	p.recordInJournal(journal.Record{What: journal.Hello, Server: server, Trip: resume.GetTripId(), Seq: resume.GetTripSeq(), Chat: resume.GetChatSeq()})
 }
 
-func (p *phone) welcomed(w *wire.Welcome) {
-	p.journal(journal.Record{What: journal.Welcome, Recovered: w.Recovered, Trip: w.Trip.GetId(), Seq: w.Trip.GetVersion(),
+func (p *phone) recordWelcome(w *wire.Welcome) {
+	p.recordInJournal(journal.Record{What: journal.Welcome, Recovered: w.Recovered, Trip: w.Trip.GetId(), Seq: w.Trip.GetVersion(),
 		State: w.Trip.GetState(), Driver: w.Trip.GetDriverId(), Chat: w.ChatSeq})
 }
 
-// saw keeps what a frame told, before anyone acts on it.
-func (p *phone) saw(f *wire.ServerFrame) {
+// recordFrame must be called before the phone's owner acts on the frame.
+func (p *phone) recordFrame(f *wire.ServerFrame) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Offer:
-		p.journal(journal.Record{What: journal.Offer, Offer: b.Offer.Id, Trip: b.Offer.Trip.GetId()})
+		p.recordInJournal(journal.Record{What: journal.Offer, Offer: b.Offer.Id, Trip: b.Offer.Trip.GetId()})
 	case *wire.ServerFrame_TripEvent:
 		e := b.TripEvent
-		p.journal(journal.Record{What: journal.Event, Trip: e.TripId, Seq: e.Seq, Kind: e.Kind,
+		p.recordInJournal(journal.Record{What: journal.Event, Trip: e.TripId, Seq: e.Seq, Kind: e.Kind,
 			State: e.Trip.GetState(), Driver: e.Trip.GetDriverId()})
 	case *wire.ServerFrame_Chat:
-		p.journal(journal.Record{What: journal.Chat, Trip: b.Chat.TripId, Chat: b.Chat.Seq, From: b.Chat.From,
+		p.recordInJournal(journal.Record{What: journal.Chat, Trip: b.Chat.TripId, Chat: b.Chat.Seq, From: b.Chat.From,
 			Client: b.Chat.ClientId})
 	case *wire.ServerFrame_SosSeen:
-		p.journal(journal.Record{What: journal.Seen, Trip: b.SosSeen.TripId, Client: b.SosSeen.Id})
+		p.recordInJournal(journal.Record{What: journal.Seen, Trip: b.SosSeen.TripId, Client: b.SosSeen.Id})
 	case *wire.ServerFrame_Receipt:
-		p.journal(journal.Record{What: journal.Receipt, Trip: b.Receipt.TripId, Reference: b.Receipt.Reference,
+		p.recordInJournal(journal.Record{What: journal.Receipt, Trip: b.Receipt.TripId, Reference: b.Receipt.Reference,
 			Minor: int64(b.Receipt.Amount.GetMinor()), Currency: b.Receipt.Amount.GetCurrency()})
 	}
 }

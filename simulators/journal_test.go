@@ -13,9 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// keep opens a journal for a test; the returned function closes it and reads it
-// back.
-func keep(t *testing.T) (j *journal.Journal, records func() []journal.Record) {
+// openJournal opens a journal for a test. records closes it and reads it back.
+func openJournal(t *testing.T) (j *journal.Journal, records func() []journal.Record) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 
@@ -40,9 +39,9 @@ func keep(t *testing.T) (j *journal.Journal, records func() []journal.Record) {
 	}
 }
 
-// told lists what happened, as WHAT or WHAT/KIND, without what depends on the
-// moment.
-func told(all []journal.Record, want ...string) (out []string) {
+// happenings lists the wanted records once each, as WHAT or WHAT/KIND, in order
+// of appearance.
+func happenings(all []journal.Record, want ...string) (out []string) {
 	for _, r := range all {
 		s := r.What
 		if r.Kind != "" {
@@ -56,10 +55,10 @@ func told(all []journal.Record, want ...string) (out []string) {
 }
 
 func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
-	j, records := keep(t)
-	n := newFakeNode(t, dispatcher(800))
-	stop := drive(t, n, DriverConfig{Speed: 400, Rate: 50, Decline: -1, Journal: j})
-	n.until("the trip completes", func() bool { return n.trip != nil && n.trip.State == client.StateCompleted })
+	j, records := openJournal(t)
+	n := newFakeNode(t, driverScript(800))
+	stop := startDrivers(t, n, DriverConfig{Speed: 400, Rate: 50, Decline: -1, Journal: j})
+	n.waitUntil("the trip completes", func() bool { return n.trip != nil && n.trip.State == client.StateCompleted })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +66,7 @@ func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
 	all := records()
 	want := []string{"begin", "hello", "welcome", "invoke/available", "offer", "invoke/accept", "invoke/arrive",
 		"ok/arrive", "invoke/complete", "off", "close"}
-	if got := told(all, want...); !slices.Equal(got, want) {
+	if got := happenings(all, want...); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 
@@ -76,46 +75,46 @@ func TestADriversJournalTellsTheWholeTripInOrder(t *testing.T) {
 			t.Errorf("an ack lacks what it said: %+v", r)
 		}
 		if r.What == journal.Invoke && (r.Command == "" || r.Who != "driver:driver-0001" || r.Phone == "") {
-			t.Errorf("nobody can tell whose command this is: %+v", r)
+			t.Errorf("a command lacks its id, user or phone: %+v", r)
 		}
 	}
 }
 
 func TestACommandWhoseAckNeverCameIsOpenInTheJournal(t *testing.T) {
-	j, records := keep(t)
-	n := newFakeNode(t, desk(nil))
+	j, records := openJournal(t)
+	n := newFakeNode(t, riderScript(nil))
 	n.silent = true
-	stop := order(t, n, RiderConfig{PerMinute: 600, Journal: j})
-	n.until("a ride is wanted", func() bool { return len(n.ids(requests)) > 0 })
+	stop := startRiders(t, n, RiderConfig{PerMinute: 600, Journal: j})
+	n.waitUntil("a ride is wanted", func() bool { return len(n.commandIDs(isRequest)) > 0 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 
 	want := []string{"invoke/request", "info/request"}
-	if got := told(records(), append(want, "ok/request", "fail/request")...); !slices.Equal(got, want) {
+	if got := happenings(records(), append(want, "ok/request", "fail/request")...); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }
 
 func TestAJournalAccusesANodeThatPushesPositionsWithoutCredit(t *testing.T) {
-	j, records := keep(t)
+	j, records := openJournal(t)
 	stats := NewStats()
-	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
+	n := newFakeNode(t, riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetRequestTrip() == nil {
 			return
 		}
 		now := time.Now()
 		for i := range 4 {
-			// each is the third since the last one that can be acked
+			// Each is one position more than the acks allow.
 			c.pos += 2
-			c.position("d", now.Add(time.Duration(i)*time.Second))
+			c.sendPosition("d", now.Add(time.Duration(i)*time.Second))
 		}
 
-		c.position("d", now)
+		c.sendPosition("d", now)
 	}))
 
-	stop := order(t, n, RiderConfig{PerMinute: 600, Stats: stats, Journal: j})
-	n.until("the rider is appalled", func() bool { return stats.Snapshot().Violations >= 5 })
+	stop := startRiders(t, n, RiderConfig{PerMinute: 600, Stats: stats, Journal: j})
+	n.waitUntil("the rider is appalled", func() bool { return stats.Snapshot().Violations >= 5 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +134,7 @@ func TestAJournalAccusesANodeThatPushesPositionsWithoutCredit(t *testing.T) {
 		}
 	}
 
-	if broken != 5 || back != 1 || !strings.HasPrefix(stats.Snapshot().Named[0], "rider rider-0001: position ") {
+	if broken != 5 || back != 1 || !strings.HasPrefix(stats.Snapshot().ViolationTexts[0], "rider rider-0001: position ") {
 		t.Errorf("%d frames accused, %d of them of going back", broken, back)
 	}
 }

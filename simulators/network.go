@@ -10,39 +10,38 @@ import (
 
 	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/internal/sleep"
-
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// ErrUnreachable says that no node answered when a run began.
+// ErrUnreachable means that no node answered at the beginning of a run.
 var ErrUnreachable = errors.New("no node answers there; is it running, and is the address right?")
 
-// ErrRefused says that the node answered and wants no simulators.
+// ErrRefused means that the node gives no tokens to simulators.
 var ErrRefused = client.ErrRefused
 
 const (
-	// for a node to come up before a run gives up
-	startWithin = 15 * time.Second
-	dialsAtOnce = 64 // so that thousands of phones do not storm the node
-	// between two losses of a flaky phone's connection
-	dropMean = 30 * time.Second
+	// startTimeout is how long a node may take to answer at the beginning.
+	startTimeout = 15 * time.Second
+	dialsAtOnce  = 64 // so that thousands of phones do not overload the node
+	// flakyDropMean is the mean time between two losses of a flaky phone.
+	flakyDropMean = 30 * time.Second
 )
 
-// network is what the phones of one run share.
+// network is what the phones of one run share. It is fixed before the first
+// phone starts.
 type network struct {
 	servers []string
 	client  *client.Client
 	stats   *Stats
-	journal *journal.Journal // nil: none is kept
+	journal *journal.Journal // nil for none
 	log     *slog.Logger
 
-	// mean time between two losses of a phone's connection; 0: never
-	dropEvery time.Duration
-	seed      uint64 // of the losses
+	dropEvery time.Duration // mean time between two losses of a phone; 0: never
+	seed      uint64        // of the losses
 }
 
-// newNetwork takes the address of a node, or of several with commas between.
+// newNetwork takes the address of one node, or of several with commas between.
 func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger) *network {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -52,18 +51,18 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 		Servers: servers, Codec: codec, Name: "ridehail simulator", DialsAtOnce: dialsAtOnce})}
 }
 
-// flaky makes every phone lose its connection now and then, without a close
+// makeFlaky makes phones lose their connection at random, without a close
 // frame.
-func (n *network) flaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
+func (n *network) makeFlaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
 
 func (n *network) close() { n.client.Close() }
 
-// reach waits until a node gives out tokens. Errors: ErrUnreachable,
-// ErrRefused, or the context's.
-func (n *network) reach(ctx context.Context, role, id string) error {
-	until := time.Now().Add(startWithin)
+// waitForNode waits until a node gives a token. Errors: ErrUnreachable,
+// ErrRefused, or that of the context.
+func (n *network) waitForNode(ctx context.Context, role, id string) error {
+	until := time.Now().Add(startTimeout)
 	for attempt := 0; ; attempt++ {
-		_, err := n.client.DevToken(ctx, n.client.Server(attempt), role, id)
+		_, err := n.client.DevToken(ctx, n.client.ServerForAttempt(attempt), role, id)
 		switch {
 		case err == nil || errors.Is(err, ErrRefused):
 			return err

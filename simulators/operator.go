@@ -19,32 +19,34 @@ import (
 	"github.com/ridehail/ridehail/simulators/journal"
 )
 
-// OperatorConfig describes somebody who looks after calls for help.
+// OperatorConfig describes an operator who acknowledges calls for help.
 type OperatorConfig struct {
-	// the nodes' admin doors, http://HOST:PORT; one that does not answer is
-	// passed over
-	Doors []string
-	Every time.Duration // between two looks; 0 means 1 s
-	// from the first sight of a call until it is acknowledged, on average; 0
-	// means 3 s
-	Think   time.Duration
+	// AdminURLs are the nodes' admin APIs, http://HOST:PORT. The operator asks
+	// the next one when one does not answer.
+	AdminURLs []string
+
+	// PollInterval is the time between two polls of open calls. 0 means 1 s.
+	PollInterval time.Duration
+	// MeanThinkTime is from the first sight of a call to its ack; 0 means 3 s.
+	MeanThinkTime time.Duration
+
 	Seed    uint64
-	Stats   *Stats // nil: nobody looks
-	Log     *slog.Logger
-	Journal *journal.Journal // nil: none is kept
+	Stats   *Stats           // nil for none
+	Log     *slog.Logger     // nil for none
+	Journal *journal.Journal // nil for none
 }
 
 const (
 	roleOperator = "operator"
-	doorWithin   = 2 * time.Second // for an answer of one door
+	adminTimeout = 2 * time.Second // for one answer
 )
 
-// RunOperator acknowledges calls for help until the context ends, which is no
-// error.
+// RunOperator acknowledges calls for help until the context ends, and then
+// returns nil. It returns an error when there is no admin URL.
 func RunOperator(ctx context.Context, cfg OperatorConfig) error {
-	cfg.Every, cfg.Think = cmp.Or(cfg.Every, time.Second), cmp.Or(cfg.Think, 3*time.Second)
-	if len(cfg.Doors) == 0 {
-		return errors.New("an operator needs a node's admin door")
+	cfg.PollInterval, cfg.MeanThinkTime = cmp.Or(cfg.PollInterval, time.Second), cmp.Or(cfg.MeanThinkTime, 3*time.Second)
+	if len(cfg.AdminURLs) == 0 {
+		return errors.New("an operator needs the admin URL of a node")
 	}
 	if cfg.Stats == nil {
 		cfg.Stats = NewStats()
@@ -53,47 +55,49 @@ func RunOperator(ctx context.Context, cfg OperatorConfig) error {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 
-	o := &operator{OperatorConfig: cfg, name: uuid.NewString(), rng: stream(cfg.Seed, roleOperator, "thoughts"),
-		calls:  map[string]*plea{},
-		client: &http.Client{Timeout: doorWithin, Transport: &http.Transport{}}}
+	o := &operator{OperatorConfig: cfg, name: uuid.NewString(), rng: newRandomStream(cfg.Seed, roleOperator, "thoughts"),
+		calls:  map[string]*openCall{},
+		client: &http.Client{Timeout: adminTimeout, Transport: &http.Transport{}}}
 	defer o.client.CloseIdleConnections()
 
-	for sleep.For(ctx, cfg.Every) {
-		o.look(ctx)
+	for sleep.For(ctx, cfg.PollInterval) {
+		o.pollCalls(ctx)
 	}
-	o.leave()
+	o.recordUnfinished()
 	return nil
 }
 
-// operator is one person at the operators' page.
+// operator is one user of the operators' page. One goroutine owns it.
 type operator struct {
+	// Fixed at creation.
 	OperatorConfig
 	name   string
 	rng    *rand.Rand
 	client *http.Client
-	door   int              // the one that answered last
-	calls  map[string]*plea // by id, those seen and not acknowledged
-	asked  int
+
+	currentURL   int                  // index of the URL that answered last
+	calls        map[string]*openCall // by id: those seen and not acknowledged
+	commandCount int
 }
 
-// plea is an open call for help.
-type plea struct {
-	trip    string
-	at      time.Time // to acknowledge it
-	command string    // set once that was tried
+// openCall is a call for help that is not acknowledged.
+type openCall struct {
+	trip          string
+	acknowledgeAt time.Time
+	// command is the id of the acknowledgement; "" before the first attempt.
+	command string
 }
 
-// look reads the open calls and acknowledges those that were thought about long
-// enough.
-func (o *operator) look(ctx context.Context) {
+// pollCalls reads the open calls and acknowledges those that are due.
+func (o *operator) pollCalls(ctx context.Context) {
 	var page struct {
 		Alerts []struct {
 			ID   string `json:"id"`
 			Trip string `json:"trip"`
 		} `json:"alerts"`
 	}
-	if _, err := o.ask(ctx, http.MethodGet, "/ops/alerts", &page); err != nil {
-		o.Log.Debug("no door shows the calls for help", "err", err)
+	if _, err := o.requestAny(ctx, http.MethodGet, "/ops/alerts", &page); err != nil {
+		o.Log.Debug("no admin API lists the calls for help", "err", err)
 		return
 	}
 
@@ -101,37 +105,37 @@ func (o *operator) look(ctx context.Context) {
 	for _, a := range page.Alerts {
 		open[a.ID] = true
 		if o.calls[a.ID] == nil {
-			o.calls[a.ID] = &plea{trip: a.Trip, at: now.Add(time.Duration(o.rng.ExpFloat64() * float64(o.Think)))}
+			o.calls[a.ID] = &openCall{trip: a.Trip, acknowledgeAt: now.Add(time.Duration(o.rng.ExpFloat64() * float64(o.MeanThinkTime)))}
 		}
 	}
 
 	for id, p := range o.calls {
-		if due(p.at, now) && ctx.Err() == nil {
-			o.acknowledge(ctx, id, p)
+		if isDue(p.acknowledgeAt, now) && ctx.Err() == nil {
+			o.acknowledgeCall(ctx, id, p)
 		}
 		if p.command == "" && !open[id] {
-			delete(o.calls, id) // somebody else was quicker
+			delete(o.calls, id) // Another operator acknowledged it.
 		}
 	}
 }
 
-// acknowledge presses the button, and again at the next look if nobody says
-// what came of it.
-func (o *operator) acknowledge(ctx context.Context, id string, p *plea) {
+// acknowledgeCall acknowledges a call. If no answer comes, the next poll tries
+// again under the same id.
+func (o *operator) acknowledgeCall(ctx context.Context, id string, p *openCall) {
 	if p.command == "" {
-		o.asked++
-		p.command = fmt.Sprintf("%s-%d", o.name, o.asked)
-		o.tell(journal.Invoke, id, p, "")
+		o.commandCount++
+		p.command = fmt.Sprintf("%s-%d", o.name, o.commandCount)
+		o.recordCall(journal.Invoke, id, p, "")
 	}
 
-	status, err := o.ask(ctx, http.MethodPost, "/ops/alerts/"+id+"/ack", nil)
+	status, err := o.requestAny(ctx, http.MethodPost, "/ops/alerts/"+id+"/ack", nil)
 	switch {
 	case err == nil:
-		o.Stats.helped.Add(1)
-		o.tell(journal.OK, id, p, "")
+		o.Stats.helpAcknowledged.Add(1)
+		o.recordCall(journal.OK, id, p, "")
 	case status == http.StatusNotFound:
 		o.Stats.refused.Add(1)
-		o.tell(journal.Fail, id, p, "not_found")
+		o.recordCall(journal.Fail, id, p, "not_found")
 	default:
 		return
 	}
@@ -139,36 +143,36 @@ func (o *operator) acknowledge(ctx context.Context, id string, p *plea) {
 	delete(o.calls, id)
 }
 
-// leave says of what was tried last that nobody knows what came of it.
-func (o *operator) leave() {
+// recordUnfinished records the acknowledgements whose outcome is unknown.
+func (o *operator) recordUnfinished() {
 	for id, p := range o.calls {
 		if p.command != "" {
-			o.tell(journal.Info, id, p, "")
+			o.recordCall(journal.Info, id, p, "")
 		}
 	}
 
 	o.Journal.AddRecord(journal.Record{What: journal.Off, Who: roleOperator + ":ops", Phone: o.name})
 }
 
-func (o *operator) tell(what, id string, p *plea, code string) {
+func (o *operator) recordCall(what, id string, p *openCall, code string) {
 	o.Journal.AddRecord(journal.Record{What: what, Who: roleOperator + ":ops", Phone: o.name, Command: p.command,
 		Kind: journal.Acknowledge, Alert: id, Trip: p.trip, Code: code})
 }
 
-// ask asks one door after the other until one answers as wanted; a status is 0
-// when none answered at all.
-func (o *operator) ask(ctx context.Context, method, path string, into any) (status int, err error) {
-	for range o.Doors {
-		if status, err = o.knock(ctx, o.Doors[o.door], method, path, into); err == nil || status == http.StatusNotFound {
+// requestAny asks one URL after the other until one answers 200 or 404. It
+// returns the last status, 0 when there was no answer.
+func (o *operator) requestAny(ctx context.Context, method, path string, into any) (status int, err error) {
+	for range o.AdminURLs {
+		if status, err = o.requestFrom(ctx, o.AdminURLs[o.currentURL], method, path, into); err == nil || status == http.StatusNotFound {
 			return status, err
 		}
-		o.door = (o.door + 1) % len(o.Doors)
+		o.currentURL = (o.currentURL + 1) % len(o.AdminURLs)
 	}
 	return status, err
 }
 
-func (o *operator) knock(ctx context.Context, door, method, path string, into any) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(door, "/")+path, nil)
+func (o *operator) requestFrom(ctx context.Context, url, method, path string, into any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(url, "/")+path, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -1,7 +1,7 @@
-// Package simulators drives cars and orders rides like people with phones do.
-// It knows a city's roads and a node's public doors, nothing else: what it sees
-// is what any client would see, so it also watches that the node keeps its
-// promises about order.
+// Package simulators runs drivers, riders and operators against a node, as
+// people with phones would. It knows a city's roads and a node's public API,
+// and nothing else. Since it sees what any client sees, it also checks that the
+// node keeps the protocol's promises about order.
 package simulators
 
 import (
@@ -19,41 +19,41 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// phone is one session and what watches it. The session's goroutine feeds the
-// witness, the journal and the statistics; the owner, another goroutine, takes
-// what is for it from frames, and sends. frames closes when the session has
-// ended; err then says why.
+// phone is one session and what observes it. The session's goroutine feeds the
+// checker, the journal and the statistics. The owner, another goroutine, takes
+// the frames that concern its user from frames, and sends. frames is closed
+// when the session has ended; then err is the reason, or nil.
 type phone struct {
-	// Fixed when the phone is switched on.
-	net      *network
-	role, id string
-	stripe   int        // of the histograms
-	prefix   string     // of command ids
-	drops    *rand.Rand // nil unless flaky
-	session  *client.Session
-	ctx      context.Context // of the session
-	cancel   context.CancelFunc
+	// Fixed at creation.
+	network    *network
+	role, id   string
+	stripe     int        // of the histograms
+	prefix     string     // of command ids
+	dropRandom *rand.Rand // nil unless flaky
+	session    *client.Session
+	ctx        context.Context // the session's
+	cancel     context.CancelFunc
 
-	witness *witness // the session's goroutine's
-	made    int      // commands; the owner's
-	saying  atomic.Int32
+	checker       *protocolChecker // the session goroutine's
+	commandCount  int              // the owner's
+	chatsInFlight atomic.Int32
 
 	frames chan *wire.ServerFrame
-	err    error
+	err    error // set before frames is closed
 }
 
-// phone switches a phone on. The caller must call stop, which waits for it.
-func (n *network) phone(ctx context.Context, role, id string, stripe int) *phone {
+// startPhone connects a phone. The caller must call stop.
+func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *phone {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &phone{net: n, role: role, id: id, stripe: stripe, prefix: uuid.NewString(), ctx: ctx, cancel: cancel,
-		frames: make(chan *wire.ServerFrame, 16), witness: newWitness(n.stats, role, id)}
-	p.witness.note = p.journal
+	p := &phone{network: n, role: role, id: id, stripe: stripe, prefix: uuid.NewString(), ctx: ctx, cancel: cancel,
+		frames: make(chan *wire.ServerFrame, 16), checker: newProtocolChecker(n.stats, role, id)}
+	p.checker.record = p.recordInJournal
 	if n.dropEvery > 0 {
-		p.drops = stream(n.seed, id, "drops")
+		p.dropRandom = newRandomStream(n.seed, id, "drops")
 	}
 
 	p.session = n.client.NewSession(client.SessionConfig{Token: n.client.DevTokens(role, id), Log: n.log.With("who", id),
-		OnConnect: p.hello, OnWelcome: p.welcome, OnFrame: p.hear, OnDisconnect: p.disconnected})
+		OnConnect: p.recordHello, OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect})
 	go func() {
 		defer close(p.frames)
 		if err := p.session.Run(ctx); err != nil {
@@ -64,112 +64,114 @@ func (n *network) phone(ctx context.Context, role, id string, stripe int) *phone
 	return p
 }
 
-// stop switches the phone off and waits for its session.
+// stop ends the session and waits for its end.
 func (p *phone) stop() {
 	p.cancel()
-	for range p.frames { // closes when the session has ended
+	for range p.frames { // Closed when the session has ended.
 	}
-	p.journal(journal.Record{What: journal.Off})
+	p.recordInJournal(journal.Record{What: journal.Off})
 }
 
-func (p *phone) welcome(w *wire.Welcome, resumed bool) {
-	p.net.stats.connected(p.role).Add(1)
+func (p *phone) handleWelcome(w *wire.Welcome, resumed bool) {
+	p.network.stats.connectedCounter(p.role).Add(1)
 	if resumed {
-		p.net.stats.reconnects.Add(1)
+		p.network.stats.reconnects.Add(1)
 	}
 	if resumed && w.Recovered {
-		p.net.stats.resumed.Add(1)
+		p.network.stats.resumed.Add(1)
 	}
 
-	p.welcomed(w)
-	p.witness.welcome(w)
-	if len(p.net.servers) > 1 {
-		p.witness.elsewhere()
+	p.recordWelcome(w)
+	p.checker.checkWelcome(w)
+	if len(p.network.servers) > 1 {
+		p.checker.forgetLastPosition()
 	}
-	p.hand(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
-	p.send(client.Frame(&wire.Ping{T1Ms: wire.ToMillis(time.Now())}))
+	p.deliverToOwner(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}})
+	p.sendFrame(client.NewFrame(&wire.Ping{T1Ms: wire.ToMillis(time.Now())}))
 }
 
-func (p *phone) disconnected(err error, welcomed bool) {
+func (p *phone) handleDisconnect(err error, welcomed bool) {
 	if wrong := new(client.ProtocolError); errors.As(err, &wrong) {
-		p.net.stats.violate("%s %s: %v", p.role, p.id, wrong)
+		p.network.stats.addViolation("%s %s: %v", p.role, p.id, wrong)
 	}
 	if welcomed {
-		p.net.stats.connected(p.role).Add(-1)
-		p.journal(journal.Record{What: journal.Lost, Count: p.witness.n})
+		p.network.stats.connectedCounter(p.role).Add(-1)
+		p.recordInJournal(journal.Record{What: journal.Lost, Count: p.checker.lastN})
 	}
 }
 
-// hand gives a frame to the owner, unless the phone is switched off.
-func (p *phone) hand(f *wire.ServerFrame) {
+// deliverToOwner waits until the owner takes the frame or the phone is stopped.
+func (p *phone) deliverToOwner(f *wire.ServerFrame) {
 	select {
 	case p.frames <- f:
 	case <-p.ctx.Done():
 	}
 }
 
-// hear watches a frame, and hands it on when the owner wants it too.
-func (p *phone) hear(f *wire.ServerFrame, at time.Time) {
-	p.saw(f)
+// handleFrame records and checks a frame, and delivers it if it concerns the
+// user.
+func (p *phone) handleFrame(f *wire.ServerFrame, at time.Time) {
+	p.recordFrame(f)
 
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Position:
-		if p.witness.position(b.Position) {
-			p.net.stats.latency(p.stripe, at, wire.ToMillis(at)-b.Position.AtMs)
+		if p.checker.checkPosition(b.Position) {
+			p.network.stats.recordLatency(p.stripe, at, wire.ToMillis(at)-b.Position.AtMs)
 		}
 		return
 	case *wire.ServerFrame_Pong:
-		p.net.stats.compareClocks(client.ClockOffset(b.Pong, at))
+		p.network.stats.compareClocks(client.ClockOffset(b.Pong, at))
 		return
 	case *wire.ServerFrame_Cars:
 		return
 	case *wire.ServerFrame_Ack:
-		if b.Ack.Id == "" { // a complaint about a frame that is no command
-			p.net.stats.refused.Add(1)
-			p.net.log.Warn("the node does not like a frame of ours", "who", p.id, "code", b.Ack.Code, "message", b.Ack.Message)
+		if b.Ack.Id == "" { // The node refused a frame that is no command.
+			p.network.stats.refused.Add(1)
+			p.network.log.Warn("the node refused a frame", "who", p.id, "code", b.Ack.Code, "message", b.Ack.Message)
 		}
-		return // the answer to a command comes to answered
+		return // finishCommand delivers the answers to commands.
 	case *wire.ServerFrame_SosSeen:
-		if p.witness.helped(b.SosSeen) {
-			p.net.stats.seen.Add(1)
+		if p.checker.checkSOSSeen(b.SosSeen) {
+			p.network.stats.helpSeen.Add(1)
 		}
 	case *wire.ServerFrame_TripEvent:
-		p.witness.event(b.TripEvent)
+		p.checker.checkEvent(b.TripEvent)
 	case *wire.ServerFrame_Chat:
-		if p.witness.chat(b.Chat, int(p.saying.Load())) {
-			p.net.stats.chatDelivered.Add(1)
+		if p.checker.checkChat(b.Chat, int(p.chatsInFlight.Load())) {
+			p.network.stats.chatDelivered.Add(1)
 		}
 	}
 
-	p.hand(&wire.ServerFrame{Body: f.Body})
+	p.deliverToOwner(&wire.ServerFrame{Body: f.Body})
 }
 
-// send writes a frame if the phone is connected; it may be lost.
-func (p *phone) send(f *wire.ClientFrame) bool { return p.session.Send(f) == nil }
+// sendFrame writes a frame once; it may be lost. It returns false when there is
+// no connection.
+func (p *phone) sendFrame(f *wire.ClientFrame) bool { return p.session.Send(f) == nil }
 
-// command sends a frame under a new id, which it returns, until it is answered.
-// The answer comes from frames.
-func (p *phone) command(f *wire.ClientFrame) string {
-	p.made++
-	f.Id = fmt.Sprintf("%s-%d", p.prefix, p.made)
+// sendCommand sends a frame under a new id, which it returns, until it is
+// answered. The ack is delivered through frames.
+func (p *phone) sendCommand(f *wire.ClientFrame) string {
+	p.commandCount++
+	f.Id = fmt.Sprintf("%s-%d", p.prefix, p.commandCount)
 	if f.GetSendChat() != nil {
-		p.saying.Add(1)
+		p.chatsInFlight.Add(1)
 	}
-	p.invoke(f)
-	return p.session.Start(f, func(a *wire.Ack, err error) { p.done(f, a, err) })
+	p.recordInvoke(f)
+	return p.session.StartCommand(f, func(a *wire.Ack, err error) { p.finishCommand(f, a, err) })
 }
 
-// done takes what came of a command. When the node never answered, the owner
-// hears that it was unavailable.
-func (p *phone) done(f *wire.ClientFrame, a *wire.Ack, err error) {
+// finishCommand records the outcome of a command and delivers its ack. A
+// command without an answer is delivered as refused with unavailable.
+func (p *phone) finishCommand(f *wire.ClientFrame, a *wire.Ack, err error) {
 	if f.GetSendChat() != nil {
-		p.saying.Add(-1)
+		p.chatsInFlight.Add(-1)
 	}
 
 	if err != nil {
-		p.unanswered(f)
+		p.recordUnanswered(f)
 	} else {
-		p.answered(f, a)
+		p.recordAck(f, a)
 	}
 
 	switch {
@@ -178,29 +180,29 @@ func (p *phone) done(f *wire.ClientFrame, a *wire.Ack, err error) {
 	case err != nil:
 		return
 	default:
-		p.judge(f, a)
+		p.checkAck(f, a)
 	}
 
-	p.hand(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
+	p.deliverToOwner(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
-// judge tells the witness and the statistics of an answer.
-func (p *phone) judge(f *wire.ClientFrame, a *wire.Ack) {
+// checkAck passes an ack on to the checker and the statistics.
+func (p *phone) checkAck(f *wire.ClientFrame, a *wire.Ack) {
 	if a.Trip != nil {
-		p.witness.read(a.Trip)
+		p.checker.noteTripRead(a.Trip)
 	}
 
 	if say := f.GetSendChat(); say != nil && a.Code == "" {
-		p.witness.said(say.TripId, a.ChatSeq)
-		p.net.stats.chatSent.Add(1)
+		p.checker.noteOwnChat(say.TripId, a.ChatSeq)
+		p.network.stats.chatSent.Add(1)
 	}
 	if f.GetSos() != nil && a.Code == "" {
-		p.net.stats.called.Add(1)
+		p.network.stats.helpAsked.Add(1)
 	}
 }
 
-// busy says whether a command waits for its answer.
-func (p *phone) busy() bool { return p.session.Unanswered() > 0 }
+// hasUnanswered reports whether a command waits for its answer.
+func (p *phone) hasUnanswered() bool { return p.session.UnansweredCommands() > 0 }
 
-// drop loses the connection without a word, as in a tunnel.
-func (p *phone) drop() { p.session.Drop() }
+// dropConnection closes the connection without a close frame.
+func (p *phone) dropConnection() { p.session.Drop() }

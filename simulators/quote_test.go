@@ -11,13 +11,13 @@ func TestARiderTakesTheQuotedPriceAndAsksOnceMoreWhenItExpired(t *testing.T) {
 	for _, late := range []int{0, 1, 2} {
 		t.Run(fmt.Sprintf("%d quotes expired", late), func(t *testing.T) {
 			var asked []*wire.ClientFrame
-			open := desk(nil)
+			open := riderScript(nil)
 			n := newFakeNode(t, nil)
-			n.on = func(c *fakeConn, f *wire.ClientFrame) {
-				if requests(f) {
+			n.script = func(c *fakeConn, f *wire.ClientFrame) {
+				if isRequest(f) {
 					asked = append(asked, f)
 					if len(asked) <= late {
-						c.ack(f, wire.CodeQuoteExpired)
+						c.sendTripAck(f, wire.CodeQuoteExpired)
 						return
 					}
 				}
@@ -26,8 +26,8 @@ func TestARiderTakesTheQuotedPriceAndAsksOnceMoreWhenItExpired(t *testing.T) {
 			}
 
 			stats := NewStats()
-			stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, Stats: stats})
-			n.until("a trip is requested", func() bool { return stats.Snapshot().TripsRequested >= 1 })
+			stop := startRiders(t, n, RiderConfig{PerMinute: 60, Speed: 300, Stats: stats})
+			n.waitUntil("a trip is requested", func() bool { return stats.Snapshot().TripsRequested >= 1 })
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}

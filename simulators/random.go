@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// stream returns the random numbers of one person for one purpose. Purposes are
-// kept apart so that how often one of them draws, which may depend on the
-// network, does not change the others.
-func stream(seed uint64, who, purpose string) *rand.Rand {
+// newRandomStream returns the random numbers of one user for one purpose. Each
+// purpose has its own stream: how often one of them draws may depend on the
+// network, and must not change the others.
+func newRandomStream(seed uint64, user, purpose string) *rand.Rand {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(who + "\x00" + purpose))
+	_, _ = h.Write([]byte(user + "\x00" + purpose))
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
-// uniform draws from [lo, hi).
-func uniform(r *rand.Rand, lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
+// drawUniform returns a number from [lo, hi).
+func drawUniform(r *rand.Rand, lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
 
-// clock turns seconds of the city into time on the wall.
-type clock float64
+// cityClock is how many seconds of the city pass per real second.
+type cityClock float64
 
-func (c clock) wall(seconds float64) time.Duration {
+func (c cityClock) realDuration(seconds float64) time.Duration {
 	return time.Duration(seconds / float64(c) * float64(time.Second))
 }
 
-// earliest returns the first of the times that are not zero.
-func earliest(times ...time.Time) (first time.Time) {
+// earliestTime returns the first of the times that are not zero, or zero.
+func earliestTime(times ...time.Time) (first time.Time) {
 	for _, t := range times {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
@@ -35,5 +35,5 @@ func earliest(times ...time.Time) (first time.Time) {
 	return first
 }
 
-// due says that a time is set and has come.
-func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+// isDue reports whether a time is set and has come.
+func isDue(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

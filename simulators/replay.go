@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/client"
@@ -16,27 +15,27 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// ReplayConfig describes a recorded fleet that drives once more.
+// ReplayConfig describes the replay of a recorded fleet.
 type ReplayConfig struct {
-	Server string // http://HOST:PORT
+	Server string // http://HOST:PORT, or several with commas between
 	Trace  trace.Trace
-	Speed  float64 // seconds of the recording in a second; 0 means 1
-	Hidden bool    // the cars take no offers and riders do not see them free
-	Flaky  bool    // phones lose their connection every 30 s on average
-	Seed   uint64  // of the losses
-	// nil means wire.Proto
-	Codec   wire.Codec
-	Stats   *Stats // nil: nobody looks
-	Log     *slog.Logger
-	Journal *journal.Journal // nil: none is kept
+	Speed  float64      // seconds of the recording per second; 0 means 1
+	Hidden bool         // the cars get no offers, and riders do not see them
+	Flaky  bool         // phones lose their connection every 30 s on average
+	Seed   uint64       // of the losses
+	Codec  wire.Codec   // nil means wire.Proto
+	Stats  *Stats       // nil for none
+	Log    *slog.Logger // nil for none
+	// nil for none
+	Journal *journal.Journal
 }
 
 // ReplayDrivers sends every fix of a recording at its time, counted from the
-// recording's first fix, and ends after the last one or with the context, which
-// is no error. Every car is a driver with a socket of its own, from its first
-// fix to its last. It cannot follow a rider's wishes, so it is free but
-// declines every offer at once; a hidden one is not free. A fix that comes due
-// while there is no connection is not sent later. Errors: as RunDrivers.
+// recording's first fix. It returns nil after the last one or when the context
+// ends. Every car is a driver with its own socket, from its first fix to its
+// last. A recorded car cannot drive a rider, so it declines every offer; a
+// hidden one is not available. A fix that is due while its car has no
+// connection is never sent. Errors: as RunDrivers.
 func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	cfg.Speed = cmp.Or(cfg.Speed, 1)
 	if cfg.Stats == nil {
@@ -51,106 +50,101 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	defer net.close()
 
 	if cfg.Flaky {
-		net.flaky(cfg.Seed, dropMean)
+		net.makeFlaky(cfg.Seed, flakyDropMean)
 	}
-	if err := net.reach(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID); err != nil {
-		return unlessOver(ctx, err)
+	if err := net.waitForNode(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID); err != nil {
+		return unlessEnded(ctx, err)
 	}
 
 	began := time.Now().Add(replayLead)
-	var wait sync.WaitGroup
-	errs := make(chan error, len(cfg.Trace.Cars))
-	for i := range cfg.Trace.Cars {
-		car := &recorded{net: net, fixes: cfg.Trace.Cars[i].Fixes, began: began, speed: cfg.Speed, hidden: cfg.Hidden}
-		wait.Go(func() { errs <- car.drive(ctx, cfg.Trace.Cars[i].ID, i) })
-	}
-
-	wait.Wait()
-	close(errs)
-	return unlessOver(ctx, lastOf(errs))
+	return runAll(ctx, len(cfg.Trace.Cars), func(i int) error {
+		car := &recordedCar{network: net, fixes: cfg.Trace.Cars[i].Fixes, began: began, speed: cfg.Speed, hidden: cfg.Hidden}
+		return car.replayFixes(ctx, cfg.Trace.Cars[i].ID, i)
+	})
 }
 
 // replayLead is how long before its first fix a car connects, and how long
-// after its last one it leaves: a connection that closes at once may take the
-// fix with it.
+// after its last fix it disconnects: a connection closed at once may lose the
+// fix.
 const replayLead = time.Second
 
-// recorded is a car that goes where it once went.
-type recorded struct {
-	net    *network
-	phone  *phone
-	fixes  []trace.Fix // those not sent yet
-	began  time.Time   // when the recording's first fix is due
-	speed  float64
-	hidden bool
+// recordedCar sends the fixes of one recorded car. One goroutine owns it.
+type recordedCar struct {
+	// Fixed at creation.
+	network *network
+	phone   *phone
+	began   time.Time // when the recording's first fix is due
+	speed   float64
+	hidden  bool
 
+	fixes    []trace.Fix // not sent yet
 	seq      uint32
 	last     time.Time // when the last fix was sent
 	welcomed bool
 }
 
-// drive is the car's time on the road.
-func (r *recorded) drive(ctx context.Context, id string, stripe int) error {
-	if !sleep.For(ctx, time.Until(r.due(r.fixes[0]))-replayLead) {
+// replayFixes connects the car, sends its fixes and disconnects it.
+func (r *recordedCar) replayFixes(ctx context.Context, id string, stripe int) error {
+	if !sleep.For(ctx, time.Until(r.dueTime(r.fixes[0]))-replayLead) {
 		return nil
 	}
-	r.phone = r.net.phone(ctx, client.RoleDriver, id, stripe)
+	r.phone = r.network.startPhone(ctx, client.RoleDriver, id, stripe)
 	defer r.phone.stop()
 
-	err := attend(ctx, r.phone, r)
+	err := runActor(ctx, r.phone, r)
 	if err != nil {
-		r.net.log.Warn("a recorded car stays away", "driver", id, "err", err)
+		r.network.log.Warn("a recorded car stays away", "driver", id, "err", err)
 	}
 	return err
 }
 
-// due is when a fix is to be sent.
-func (r *recorded) due(f trace.Fix) time.Time {
+// dueTime returns when a fix is to be sent.
+func (r *recordedCar) dueTime(f trace.Fix) time.Time {
 	return r.began.Add(time.Duration(float64(f.At) / r.speed))
 }
 
-func (r *recorded) hear(f *wire.ServerFrame, now time.Time) {
+func (r *recordedCar) handleFrame(f *wire.ServerFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Welcome:
 		r.welcomed = true
-		r.phone.command(client.Frame(&wire.SetAvailable{Available: !r.hidden}))
+		r.phone.sendCommand(client.NewFrame(&wire.SetAvailable{Available: !r.hidden}))
 	case *wire.ServerFrame_Offer:
-		r.net.stats.offers.Add(1)
-		r.net.stats.declined.Add(1)
-		r.phone.command(client.Frame(&wire.AnswerOffer{OfferId: b.Offer.Id}))
+		r.network.stats.offers.Add(1)
+		r.network.stats.declined.Add(1)
+		r.phone.sendCommand(client.NewFrame(&wire.AnswerOffer{OfferId: b.Offer.Id}))
 	}
 }
 
-// act sends the newest fix that is due.
-func (r *recorded) act(_ context.Context, now time.Time) (time.Time, bool) {
+// doDueActions sends the newest fix that is due and skips the older ones.
+func (r *recordedCar) doDueActions(_ context.Context, now time.Time) (time.Time, bool) {
 	if !r.welcomed {
-		return time.Time{}, now.After(r.due(r.fixes[len(r.fixes)-1]).Add(startWithin))
+		return time.Time{}, now.After(r.dueTime(r.fixes[len(r.fixes)-1]).Add(startTimeout))
 	}
 
 	n, _ := slices.BinarySearchFunc(r.fixes, now, func(f trace.Fix, t time.Time) int {
-		if r.due(f).After(t) {
+		if r.dueTime(f).After(t) {
 			return 1
 		}
 		return -1
 	})
 	if n > 0 {
-		r.send(r.fixes[n-1])
+		r.sendFix(r.fixes[n-1])
 		r.fixes = r.fixes[n:]
 	}
 	if len(r.fixes) > 0 {
-		return r.due(r.fixes[0]), false
+		return r.dueTime(r.fixes[0]), false
 	}
 	late := now.Sub(r.last)
-	return r.last.Add(replayLead), late >= startWithin || late >= replayLead && !r.phone.busy()
+	return r.last.Add(replayLead), late >= startTimeout || late >= replayLead && !r.phone.hasUnanswered()
 }
 
-// send sends a fix under its own time, moved to today by the same shift for
-// all.
-func (r *recorded) send(f trace.Fix) {
+// sendFix sends a fix. Its time is the recorded one, moved by the same shift
+// for all cars.
+func (r *recordedCar) sendFix(f trace.Fix) {
 	r.seq, r.last = r.seq+1, time.Now()
-	fix := &wire.Fix{Seq: r.seq, AtMs: wire.ToMillis(r.due(f)), Point: wirePoint(f.Point), Heading: f.Heading,
+	fix := &wire.Fix{Seq: r.seq, AtMs: wire.ToMillis(r.dueTime(f)), Point: wirePoint(f.Point), Heading: f.Heading,
 		Speed: f.Speed * float32(r.speed), Accuracy: fixAccuracy}
-	if r.phone.send(client.Frame(fix)) {
-		r.net.stats.fixes.Add(1)
+	if r.phone.sendFrame(client.NewFrame(fix)) {
+		r.network.stats.fixesSent.Add(1)
 	}
 }

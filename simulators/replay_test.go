@@ -13,9 +13,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// recording is cars that go east, a fix a second, each beginning two seconds
-// after the one before.
-func recording(t *testing.T, cars, fixes int) trace.Trace {
+// newRecording returns cars that drive east with a fix per second. Each begins
+// two seconds after the one before.
+func newRecording(t *testing.T, cars, fixes int) trace.Trace {
 	t.Helper()
 	var text strings.Builder
 	text.WriteString("id,time,lng,lat\n")
@@ -38,19 +38,19 @@ func TestRecordedCarsDriveAgainAtTheirTimesAndDeclineWhatIsOffered(t *testing.T)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		switch {
 		case f.GetHello() != nil:
-			c.welcome(&wire.Welcome{})
+			c.sendWelcome(&wire.Welcome{})
 		case f.GetFix() != nil && !offered[c.user]:
 			offered[c.user] = true
-			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer to " + c.user,
+			c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: "offer to " + c.user,
 				Trip: &wire.Trip{Id: "t"}, ExpiresAtMs: wire.ToMillis(time.Now().Add(time.Minute))}}})
 		case f.Id != "":
-			c.answer(f, new(wire.Ack))
+			c.sendAck(f, new(wire.Ack))
 		}
 	})
 
 	stats := NewStats()
 	began := time.Now()
-	err := ReplayDrivers(context.Background(), ReplayConfig{Server: n.URL, Trace: recording(t, 3, 30), Speed: 20, Stats: stats})
+	err := ReplayDrivers(context.Background(), ReplayConfig{Server: n.URL, Trace: newRecording(t, 3, 30), Speed: 20, Stats: stats})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestRecordedCarsDriveAgainAtTheirTimesAndDeclineWhatIsOffered(t *testing.T)
 				t.Errorf("%s: fix %d is said to be of %v after the start", c.user, i, at.Sub(began))
 			}
 			car := float64(c.user[len(c.user)-1] - '0')
-			// of the recording, as this fix tells
+			// The start of the recording, computed from this fix.
 			start := f.AtMs - (second+2*car)*1000/20
 			if first == 0 {
 				first = start
@@ -99,7 +99,7 @@ func TestRecordedCarsDriveAgainAtTheirTimesAndDeclineWhatIsOffered(t *testing.T)
 		t.Errorf("%v drove", users)
 	}
 
-	for _, f := range n.heard {
+	for _, f := range n.received {
 		if a := f.GetAnswerOffer(); a != nil && a.Accept || f.GetSetAvailable() != nil && !f.GetSetAvailable().Available {
 			t.Errorf("%v", f)
 		}
@@ -110,12 +110,12 @@ func TestHiddenCarsAreNotFree(t *testing.T) {
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		switch {
 		case f.GetHello() != nil:
-			c.welcome(&wire.Welcome{})
+			c.sendWelcome(&wire.Welcome{})
 		case f.Id != "":
-			c.answer(f, new(wire.Ack))
+			c.sendAck(f, new(wire.Ack))
 		}
 	})
-	if err := ReplayDrivers(context.Background(), ReplayConfig{Server: n.URL, Trace: recording(t, 1, 2), Speed: 10, Hidden: true}); err != nil {
+	if err := ReplayDrivers(context.Background(), ReplayConfig{Server: n.URL, Trace: newRecording(t, 1, 2), Speed: 10, Hidden: true}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -123,7 +123,7 @@ func TestHiddenCarsAreNotFree(t *testing.T) {
 	defer n.mu.Unlock()
 
 	said := 0
-	for _, f := range n.heard {
+	for _, f := range n.received {
 		if a := f.GetSetAvailable(); a != nil {
 			said++
 			if a.Available {
@@ -140,14 +140,14 @@ func TestHiddenCarsAreNotFree(t *testing.T) {
 func TestAReplayEndsWithTheContextAndWantsARecording(t *testing.T) {
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetHello() != nil {
-			c.welcome(&wire.Welcome{})
+			c.sendWelcome(&wire.Welcome{})
 		}
 	})
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- ReplayDrivers(ctx, ReplayConfig{Server: n.URL, Trace: recording(t, 2, 100_000)}) }()
-	n.until("both cars drive", func() bool { return len(n.conns) == 2 && len(n.conns[0].fixes) > 0 && len(n.conns[1].fixes) > 0 })
+	go func() { done <- ReplayDrivers(ctx, ReplayConfig{Server: n.URL, Trace: newRecording(t, 2, 100_000)}) }()
+	n.waitUntil("both cars drive", func() bool { return len(n.conns) == 2 && len(n.conns[0].fixes) > 0 && len(n.conns[1].fixes) > 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)

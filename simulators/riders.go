@@ -18,23 +18,22 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// RiderConfig describes the people of a city.
+// RiderConfig describes the riders of a city.
 type RiderConfig struct {
-	Server string // http://HOST:PORT
-	City   *routing.City
-	Count  int // of people
-	// who want a ride in the whole city in a minute of its time; 0 means
-	// Count/20
-	PerMinute float64
-	Speed     float64 // minutes of the city in a minute; 0 means 1
+	Server    string // http://HOST:PORT, or several with commas between
+	City      *routing.City
+	Count     int     // number of riders
+	PerMinute float64 // trips wanted per minute of the city; 0 means Count/20
+	Speed     float64 // minutes of the city per minute; 0 means 1
 	Seed      uint64
-	SOS       float64    // share of rides on which a rider calls for help
-	Flaky     bool       // phones lose their connection every 30 s on average
-	Prefix    string     // of ids: PREFIX-0001; "" means "rider"
-	Codec     wire.Codec // nil means wire.Proto
-	Stats     *Stats     // nil: nobody looks
-	Log       *slog.Logger
-	Journal   *journal.Journal // nil: none is kept
+	SOS       float64      // share of trips on which a rider calls for help
+	Flaky     bool         // phones lose their connection every 30 s on average
+	Prefix    string       // of ids: PREFIX-0001; "" means "rider"
+	Codec     wire.Codec   // nil means wire.Proto
+	Stats     *Stats       // nil for none
+	Log       *slog.Logger // nil for none
+	// nil for none
+	Journal *journal.Journal
 }
 
 func (c RiderConfig) withDefaults() (RiderConfig, error) {
@@ -49,66 +48,69 @@ func (c RiderConfig) withDefaults() (RiderConfig, error) {
 	return c, nil
 }
 
-// crowd is what the riders of one run share.
-type crowd struct {
+// population is what the riders of one run share.
+type population struct {
+	// Fixed at creation.
 	RiderConfig
-	clock  clock
-	net    *network
-	router *routing.Router
-	spots  []routing.Hotspot
-	heavy  float64        // sum of the spots' weights
-	free   chan *somebody // people who want nothing just now, longest first
-	rides  sync.WaitGroup
+	clock       cityClock
+	network     *network
+	router      *routing.Router
+	hotspots    []routing.Hotspot
+	totalWeight float64 // of the hotspots
+
+	freeResidents chan *resident // without a trip, longest first; holds Count
+	runningRides  sync.WaitGroup
 }
 
-// somebody is a person of the city, on a ride or not.
-type somebody struct {
-	id      string
-	index   int
-	choices *rand.Rand
-	talk    *rand.Rand
-	help    *rand.Rand
+// resident is one inhabitant of the city. At most one ride uses it at a time.
+type resident struct {
+	id           string
+	index        int
+	choiceRandom *rand.Rand
+	chatRandom   *rand.Rand
+	sosRandom    *rand.Rand
 }
 
-// RunRiders lets people order rides until the context ends, which is no error.
-// Each of them looks once at the beginning whether a trip of an earlier run is
-// still under way, and follows it. Errors: ErrUnreachable when no node answers
-// for 15 s at the beginning, ErrRefused when it gives no tokens.
+// RunRiders simulates riders until the context ends, and then returns nil. Each
+// rider first connects once and follows a trip of an earlier run that is still
+// active. Errors: ErrUnreachable when no node answers for 15 s at the
+// beginning, ErrRefused when the node gives no tokens.
 func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
 
-	c := &crowd{RiderConfig: cfg, clock: clock(cfg.Speed), net: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
-		router: routing.NewRouter(cfg.City), spots: cfg.City.Hotspots(), free: make(chan *somebody, cfg.Count)}
-	c.net.journal = cfg.Journal
-	for _, s := range c.spots {
-		c.heavy += s.Weight
+	c := &population{RiderConfig: cfg, clock: cityClock(cfg.Speed), network: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+		router: routing.NewRouter(cfg.City), hotspots: cfg.City.Hotspots(), freeResidents: make(chan *resident, cfg.Count)}
+	c.network.journal = cfg.Journal
+	for _, s := range c.hotspots {
+		c.totalWeight += s.Weight
 	}
 	if cfg.Flaky {
-		c.net.flaky(cfg.Seed, dropMean)
+		c.network.makeFlaky(cfg.Seed, flakyDropMean)
 	}
-	defer c.net.close()
+	defer c.network.close()
 
-	if err := c.net.reach(ctx, client.RoleRider, c.riderID(0)); err != nil {
-		return unlessOver(ctx, err)
+	if err := c.network.waitForNode(ctx, client.RoleRider, c.riderID(0)); err != nil {
+		return unlessEnded(ctx, err)
 	}
-	defer c.rides.Wait()
+	defer c.runningRides.Wait()
 
-	c.lookAround(ctx)
-	c.arrive(ctx)
+	c.resumeTrips(ctx)
+	c.generateDemand(ctx)
 	return nil
 }
 
-func (c *crowd) riderID(i int) string { return fmt.Sprintf("%s-%04d", c.Prefix, i+1) }
+func (c *population) riderID(i int) string { return fmt.Sprintf("%s-%04d", c.Prefix, i+1) }
 
-// lookAround lets everybody connect once, some at a time. Who has a trip
-// follows it; the others are free.
-func (c *crowd) lookAround(ctx context.Context) {
+// resumeTrips connects every resident once, dialsAtOnce at a time. Residents
+// with an active trip follow it; the others become free. It returns when it is
+// known who has a trip.
+func (c *population) resumeTrips(ctx context.Context) {
 	turns := make(chan struct{}, dialsAtOnce)
-	idle := make([]*somebody, c.Count)
-	var looks sync.WaitGroup
+	idle := make([]*resident, c.Count)
+	var connecting sync.WaitGroup
 	for i := range c.Count {
 		select {
 		case turns <- struct{}{}:
@@ -120,50 +122,50 @@ func (c *crowd) lookAround(ctx context.Context) {
 		}
 
 		id := c.riderID(i)
-		s := &somebody{id: id, index: i, choices: stream(c.Seed, id, "choices"), talk: stream(c.Seed, id, "talk"),
-			help: stream(c.Seed, id, "help")}
-		looks.Add(1)
+		s := &resident{id: id, index: i, choiceRandom: newRandomStream(c.Seed, id, "choices"), chatRandom: newRandomStream(c.Seed, id, "talk"),
+			sosRandom: newRandomStream(c.Seed, id, "help")}
+		connecting.Add(1)
 
-		looked := sync.OnceFunc(func() { <-turns; looks.Done() })
-		c.rides.Go(func() {
-			defer looked()
-			if c.ride(ctx, s, nil, looked) {
-				c.free <- s
+		known := sync.OnceFunc(func() { <-turns; connecting.Done() })
+		c.runningRides.Go(func() {
+			defer known()
+			if c.runRide(ctx, s, nil, known) {
+				c.freeResidents <- s
 			} else {
 				idle[i] = s
 			}
 		})
 	}
-	looks.Wait()
+	connecting.Wait()
 
+	// In the order of their ids, so that a seed always gives the same riders.
 	for _, s := range idle {
-		// in the order of their ids, so that a seed always sends the same ones
 		if s != nil {
-			c.free <- s
+			c.freeResidents <- s
 		}
 	}
 }
 
-// wish is where somebody wants to go.
-type wish struct{ from, to location.Point }
+// tripDemand is a trip that a resident wants.
+type tripDemand struct{ from, to location.Point }
 
-// arrive is the Poisson process: it draws the same times and places for the
-// same seed, whoever is free then.
-func (c *crowd) arrive(ctx context.Context) {
-	rng := stream(c.Seed, c.Prefix, "arrivals")
+// generateDemand starts rides as a Poisson process. A seed always gives the
+// same times and places, whether a resident is free or not.
+func (c *population) generateDemand(ctx context.Context) {
+	rng := newRandomStream(c.Seed, c.Prefix, "arrivals")
 	next := time.Now()
 	for {
-		next = next.Add(c.clock.wall(60 * rng.ExpFloat64() / c.PerMinute))
-		w := c.wish(rng)
+		next = next.Add(c.clock.realDuration(60 * rng.ExpFloat64() / c.PerMinute))
+		w := c.drawDemand(rng)
 		if !sleep.For(ctx, time.Until(next)) {
 			return
 		}
 
 		select {
-		case s := <-c.free:
-			c.rides.Go(func() {
-				c.ride(ctx, s, &w, func() {})
-				c.free <- s
+		case s := <-c.freeResidents:
+			c.runningRides.Go(func() {
+				c.runRide(ctx, s, &w, func() {})
+				c.freeResidents <- s
 			})
 		default:
 			c.Stats.turnedAway.Add(1)
@@ -172,32 +174,32 @@ func (c *crowd) arrive(ctx context.Context) {
 }
 
 const (
-	spotMetres = 400.0  // how far from a hot spot people stand, on average
-	nearest    = 1000.0 // ride, in metres as the crow flies
-	farthest   = 8000.0
-	tries      = 40
+	hotspotSpread = 400.0  // standard deviation around a hotspot, in metres
+	minRideMetres = 1000.0 // in a straight line
+	maxRideMetres = 8000.0
+	maxPlaceDraws = 40
 )
 
-// wish draws a ride: most begin around a hot spot, and none is very short or
-// very long if the city allows.
-func (c *crowd) wish(r *rand.Rand) (w wish) {
-	w.from = c.place(r, 0.8)
-	for range tries {
-		w.to = c.place(r, 0.4)
-		if m := location.MetresBetween(w.from, w.to); m >= nearest && m <= farthest {
+// drawDemand draws a trip. Most begin around a hotspot, and its length is
+// within the limits if maxPlaceDraws draws find such a destination.
+func (c *population) drawDemand(r *rand.Rand) (w tripDemand) {
+	w.from = c.drawPlace(r, 0.8)
+	for range maxPlaceDraws {
+		w.to = c.drawPlace(r, 0.4)
+		if m := location.MetresBetween(w.from, w.to); m >= minRideMetres && m <= maxRideMetres {
 			break
 		}
 	}
 	return w
 }
 
-// place draws a place on a road, around a hot spot with a probability.
-func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
-	if c.heavy <= 0 || r.Float64() >= hot {
+// drawPlace draws a place on a road, with probability hot around a hotspot.
+func (c *population) drawPlace(r *rand.Rand, hot float64) location.Point {
+	if c.totalWeight <= 0 || r.Float64() >= hot {
 		return c.City.RandomPoint(r)
 	}
-	at, spot := r.Float64()*c.heavy, c.spots[len(c.spots)-1]
-	for _, s := range c.spots {
+	at, spot := r.Float64()*c.totalWeight, c.hotspots[len(c.hotspots)-1]
+	for _, s := range c.hotspots {
 		if at -= s.Weight; at < 0 {
 			spot = s
 			break
@@ -205,26 +207,26 @@ func (c *crowd) place(r *rand.Rand, hot float64) location.Point {
 	}
 
 	p := location.Point{
-		Lng: spot.Lng + r.NormFloat64()*spotMetres/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*spotMetres/metresPerDeg}
+		Lng: spot.Lng + r.NormFloat64()*hotspotSpread/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*hotspotSpread/metresPerDeg}
 	if snapped, _, err := c.router.Snap(p); err == nil {
 		return snapped
 	}
 
-	return c.City.RandomPoint(r) // a hot spot by the water
+	return c.City.RandomPoint(r) // No road is near, as by the water.
 }
 
-// ride lets somebody live through one ride, or through the one the node knows
-// of. Without a wish and a ride it returns false as soon as that is clear.
-// looked is called when a ride turns out to be under way.
-func (c *crowd) ride(ctx context.Context, s *somebody, w *wish, looked func()) (rode bool) {
-	p := c.net.phone(ctx, client.RoleRider, s.id, s.index)
+// runRide simulates one ride of a resident: the demanded one, or the active one
+// that the node knows of, which calls onTripKnown. Without both it returns
+// false as soon as the node has said so.
+func (c *population) runRide(ctx context.Context, s *resident, w *tripDemand, onTripKnown func()) (rode bool) {
+	p := c.network.startPhone(ctx, client.RoleRider, s.id, s.index)
 	defer p.stop()
 
-	r := newRider(c, s, p, w, looked)
-	if err := attend(ctx, p, r); err != nil {
-		c.net.log.Warn("a rider gives up", "rider", s.id, "err", err)
+	r := newRider(c, s, p, w, onTripKnown)
+	if err := runActor(ctx, p, r); err != nil {
+		c.network.log.Warn("a rider gives up", "rider", s.id, "err", err)
 	}
-	if r.trip != nil && client.Active(r.trip.State) && ctx.Err() == nil {
+	if r.trip != nil && client.IsActive(r.trip.State) && ctx.Err() == nil {
 		c.Stats.lost.Add(1)
 	}
 	return r.trip != nil

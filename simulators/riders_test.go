@@ -12,54 +12,35 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// order runs riders until the returned function is called.
-func order(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cfg.Server, cfg.City = n.URL, town()
-	if cfg.Count == 0 {
-		cfg.Count = 1
-	}
-
-	done := make(chan error, 1)
-	go func() { done <- RunRiders(ctx, cfg) }()
-
-	var err error
-	stopped := false
-	stop = func() error {
-		if !stopped {
-			stopped = true
-			cancel()
-			err = <-done
-		}
-		return err
-	}
-	t.Cleanup(func() { _ = stop() })
-	return stop
+// startRiders runs riders until stop is called, which returns RunRiders' error.
+func startRiders(t *testing.T, n *fakeNode, cfg RiderConfig) (stop func() error) {
+	cfg.Server, cfg.City, cfg.Count = n.URL, testCity(), max(1, cfg.Count)
+	return startRun(t, func(ctx context.Context) error { return RunRiders(ctx, cfg) })
 }
 
-// desk is a node's part towards riders: it opens and cancels trips, and
-// welcomes with the one that is active.
-func desk(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
+// riderScript plays a node towards riders: it opens and cancels trips, and
+// sends the active one in the welcome.
+func riderScript(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
 	return func(c *fakeConn, f *wire.ClientFrame) {
 		n := c.node
 		switch b := f.Body.(type) {
 		case *wire.ClientFrame_Hello:
 			w := &wire.Welcome{Role: client.RoleRider, Recovered: b.Hello.Resume != nil}
-			if n.trip != nil && client.Active(n.trip.State) && !w.Recovered {
-				w.Trip = clone(n.trip)
+			if n.trip != nil && client.IsActive(n.trip.State) && !w.Recovered {
+				w.Trip = cloneTrip(n.trip)
 			}
-			c.welcome(w)
+			c.sendWelcome(w)
 		case *wire.ClientFrame_RequestTrip:
-			if n.trip == nil || !client.Active(n.trip.State) {
+			if n.trip == nil || !client.IsActive(n.trip.State) {
 				n.trip = &wire.Trip{Id: "trip-" + f.Id, RiderId: c.user,
 					Pickup: b.RequestTrip.Pickup, Dropoff: b.RequestTrip.Dropoff}
-				c.move(client.StateRequested, "requested")
+				c.moveTrip(client.StateRequested, "requested")
 			}
 
-			c.ack(f, "")
+			c.sendTripAck(f, "")
 		case *wire.ClientFrame_CancelTrip:
-			c.move(client.StateCancelled, "rider_cancellation")
-			c.ack(f, "")
+			c.moveTrip(client.StateCancelled, "rider_cancellation")
+			c.sendTripAck(f, "")
 		}
 
 		if also != nil {
@@ -68,18 +49,18 @@ func desk(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire
 	}
 }
 
-func receipt(trip string) *wire.ServerFrame {
+func receiptFrame(trip string) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: &wire.Receipt{TripId: trip, Reference: "r-" + trip}}}
 }
 
-func requests(f *wire.ClientFrame) bool { return f.GetRequestTrip() != nil }
-func cancels(f *wire.ClientFrame) bool  { return f.GetCancelTrip() != nil }
+func isRequest(f *wire.ClientFrame) bool { return f.GetRequestTrip() != nil }
+func isCancel(f *wire.ClientFrame) bool  { return f.GetCancelTrip() != nil }
 
 func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
-	n := newFakeNode(t, desk(nil))
+	n := newFakeNode(t, riderScript(nil))
 	stats := NewStats()
-	stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, Stats: stats})
-	n.until("two riders lose patience", func() bool { return stats.Snapshot().TripsCancelled >= 2 })
+	stop := startRiders(t, n, RiderConfig{PerMinute: 60, Speed: 300, Stats: stats})
+	n.waitUntil("two riders lose patience", func() bool { return stats.Snapshot().TripsCancelled >= 2 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,15 +69,15 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 	defer n.mu.Unlock()
 
 	var opened string
-	for _, f := range n.heard {
+	for _, f := range n.received {
 		switch {
-		case requests(f):
+		case isRequest(f):
 			opened = "trip-" + f.Id
 			from, to := pointOf(f.GetRequestTrip().Pickup), pointOf(f.GetRequestTrip().Dropoff)
-			if m := location.MetresBetween(from, to); !town().Contains(from) || !town().Contains(to) || m < nearest || m > farthest {
+			if m := location.MetresBetween(from, to); !testCity().Contains(from) || !testCity().Contains(to) || m < minRideMetres || m > maxRideMetres {
 				t.Fatalf("a ride of %.0f m from %v to %v", m, from, to)
 			}
-		case cancels(f):
+		case isCancel(f):
 			if f.GetCancelTrip().TripId != opened || f.GetCancelTrip().Reason == "" {
 				t.Fatalf("cancelled %q, opened %q", f.GetCancelTrip().TripId, opened)
 			}
@@ -108,39 +89,39 @@ func TestARiderLosesPatienceAndCancelsTheAckedTrip(t *testing.T) {
 	}
 }
 
-// wholeRide is desk with a driver who comes at once, shows ten positions and
-// ends the ride with a receipt.
-func wholeRide(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
-	return desk(func(c *fakeConn, f *wire.ClientFrame) {
+// wholeRideScript is riderScript with a driver who comes at once, shows ten
+// positions and ends the ride with a receipt.
+func wholeRideScript(n *fakeNode) func(c *fakeConn, f *wire.ClientFrame) {
+	return riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		switch b := f.Body.(type) {
 		case *wire.ClientFrame_RequestTrip:
 			n.trip.DriverId = "d"
-			c.move(client.StateReserved, "reserved")
-			c.move(client.StateArrived, "arrived")
-			c.move(client.StateOnTrip, "on_trip")
-			c.say(1, client.RoleDriver, "Hello")
-			c.position("d", time.Now())
-			c.position("d", time.Now())
+			c.moveTrip(client.StateReserved, "reserved")
+			c.moveTrip(client.StateArrived, "arrived")
+			c.moveTrip(client.StateOnTrip, "on_trip")
+			c.sendChat(1, client.RoleDriver, "Hello")
+			c.sendPosition("d", time.Now())
+			c.sendPosition("d", time.Now())
 		case *wire.ClientFrame_PositionAck:
 			if b.PositionAck.N < 10 {
-				c.position("d", time.Now())
-				c.position("d", time.Now())
+				c.sendPosition("d", time.Now())
+				c.sendPosition("d", time.Now())
 				return
 			}
-			c.move(client.StateCompleted, "completed")
-			c.send(receipt(n.trip.Id))
+			c.moveTrip(client.StateCompleted, "completed")
+			c.sendFrame(receiptFrame(n.trip.Id))
 		}
 	})
 }
 
 func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 	n := newFakeNode(t, func(*fakeConn, *wire.ClientFrame) {})
-	n.on = wholeRide(n)
+	n.script = wholeRideScript(n)
 	stats := NewStats()
-	order(t, n, RiderConfig{PerMinute: 1, Speed: 60, Stats: stats})
+	startRiders(t, n, RiderConfig{PerMinute: 1, Speed: 60, Stats: stats})
 
 	var s Snapshot
-	n.until("a ride is paid and the rider hangs up", func() bool {
+	n.waitUntil("a ride is paid and the rider hangs up", func() bool {
 		s = stats.Snapshot()
 		return s.Receipts > 0 && s.Receipts == s.TripsRequested && s.RidersConnected == 0
 	})
@@ -149,23 +130,23 @@ func TestARiderRidesAcksPositionsAndTakesTheReceipt(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	if s.Latency.Count != 9*s.TripsCompleted || s.Latency.Max > 60_000 {
-		// the first position is no update
+		// The first position is no update.
 		t.Fatalf("latency %+v", s.Latency)
 	}
 }
 
 func TestARestartLooksForTripsAndFollowsThem(t *testing.T) {
-	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
+	n := newFakeNode(t, riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetHello() != nil {
-			c.move(client.StateCompleted, "completed")
-			c.send(receipt("old"))
+			c.moveTrip(client.StateCompleted, "completed")
+			c.sendFrame(receiptFrame("old"))
 		}
 	}))
 
 	n.trip = &wire.Trip{Id: "old", State: client.StateOnTrip, Version: 4, ReservedMs: 1, ArrivedMs: 2}
 	stats := NewStats()
-	order(t, n, RiderConfig{PerMinute: 1e-6, Stats: stats})
-	n.until("the old trip ends", func() bool { return stats.Snapshot().Receipts == 1 })
+	startRiders(t, n, RiderConfig{PerMinute: 1e-6, Stats: stats})
+	n.waitUntil("the old trip ends", func() bool { return stats.Snapshot().Receipts == 1 })
 
 	s := stats.Snapshot()
 	if s.TripsContinued != 1 || s.TripsCompleted != 1 || s.TripsRequested+s.TripsReserved+s.Violations != 0 {
@@ -174,10 +155,10 @@ func TestARestartLooksForTripsAndFollowsThem(t *testing.T) {
 }
 
 func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
-	script := desk(nil)
+	script := riderScript(nil)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
-		if requests(f) && c.node.trip == nil {
-			// the trip is opened, its ack and event are lost
+		if isRequest(f) && c.node.trip == nil {
+			// The trip is opened, its ack and event are lost.
 			c.node.trip = &wire.Trip{Id: "trip", State: client.StateRequested, Version: 1}
 			c.ws.Close()
 			return
@@ -187,13 +168,13 @@ func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
 	})
 
 	stats := NewStats()
-	order(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
-	n.until("the request is sent again", func() bool { return len(n.ids(requests)) == 2 })
-	n.until("and acked", func() bool { return stats.Snapshot().TripsRequested == 1 })
+	startRiders(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
+	n.waitUntil("the request is sent again", func() bool { return len(n.commandIDs(isRequest)) == 2 })
+	n.waitUntil("and acked", func() bool { return stats.Snapshot().TripsRequested == 1 })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
-	ids := n.ids(requests)
+	ids := n.commandIDs(isRequest)
 	resume := n.conns[len(n.conns)-1].hello.Resume
 	if ids[0] != ids[1] || resume == nil || resume.Epoch != "e" || resume.TripSeq > 1 {
 		t.Fatalf("ids %v, resume %v", ids, resume)
@@ -204,11 +185,11 @@ func TestALostConnectionResumesAndSendsTheUnackedCommandAgain(t *testing.T) {
 }
 
 func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
-	n := newFakeNode(t, desk(func(c *fakeConn, f *wire.ClientFrame) {
+	n := newFakeNode(t, riderScript(func(c *fakeConn, f *wire.ClientFrame) {
 		if f.GetRequestTrip() != nil {
 			c.node.trip.DriverId = "d"
-			c.move(client.StateReserved, "reserved")
-			c.say(1, client.RoleDriver, "On my way")
+			c.moveTrip(client.StateReserved, "reserved")
+			c.sendChat(1, client.RoleDriver, "On my way")
 		}
 	}))
 
@@ -216,18 +197,18 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 	net := newNetwork(n.URL, nil, stats, nil)
 	defer net.close()
 
-	net.flaky(1, time.Hour)
-	p := net.phone(t.Context(), client.RoleRider, "rider", 0)
+	net.makeFlaky(1, time.Hour)
+	p := net.startPhone(t.Context(), client.RoleRider, "rider", 0)
 	defer p.stop()
 
-	if p.nextDrop(time.Now()).IsZero() {
+	if p.nextDropAt(time.Now()).IsZero() {
 		t.Fatal("a flaky phone never drops")
 	}
-	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
-	p.command(client.Frame(&wire.RequestTrip{}))
-	await(t, p, func(f *wire.ServerFrame) bool { return f.GetChat() != nil })
-	p.drop()
-	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	awaitFrame(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	p.sendCommand(client.NewFrame(&wire.RequestTrip{}))
+	awaitFrame(t, p, func(f *wire.ServerFrame) bool { return f.GetChat() != nil })
+	p.dropConnection()
+	awaitFrame(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
@@ -238,18 +219,18 @@ func TestAFlakyPhoneComesBackFromWhereItStopped(t *testing.T) {
 }
 
 func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
-	first, second := newFakeNode(t, desk(nil)), newFakeNode(t, desk(nil))
+	first, second := newFakeNode(t, riderScript(nil)), newFakeNode(t, riderScript(nil))
 	net := newNetwork(first.URL+","+second.URL+"/", nil, NewStats(), nil)
 	defer net.close()
 
-	p := net.phone(t.Context(), client.RoleRider, "rider", 0)
+	p := net.startPhone(t.Context(), client.RoleRider, "rider", 0)
 	defer p.stop()
 
 	for range 2 {
-		await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
-		p.drop()
+		awaitFrame(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+		p.dropConnection()
 	}
-	await(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
+	awaitFrame(t, p, func(f *wire.ServerFrame) bool { return f.GetWelcome() != nil })
 
 	for n, want := range map[*fakeNode]int{first: 2, second: 1} {
 		n.mu.Lock()
@@ -260,7 +241,7 @@ func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
 	}
 }
 
-func await(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
+func awaitFrame(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
 	t.Helper()
 
 	for {
@@ -277,36 +258,36 @@ func await(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
 
 func TestACommandThatMayBeTriedAgainKeepsItsID(t *testing.T) {
 	refusals := 0
-	n := newFakeNode(t, desk(nil))
-	script := n.on
-	n.on = func(c *fakeConn, f *wire.ClientFrame) {
-		if requests(f) && refusals == 0 {
+	n := newFakeNode(t, riderScript(nil))
+	script := n.script
+	n.script = func(c *fakeConn, f *wire.ClientFrame) {
+		if isRequest(f) && refusals == 0 {
 			refusals++
-			c.ack(f, wire.CodeUnavailable)
+			c.sendTripAck(f, wire.CodeUnavailable)
 			return
 		}
 		script(c, f)
 	}
 
 	stats := NewStats()
-	order(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
-	n.until("the trip is open", func() bool { return stats.Snapshot().TripsRequested == 1 })
+	startRiders(t, n, RiderConfig{PerMinute: 60, Speed: 60, Stats: stats})
+	n.waitUntil("the trip is open", func() bool { return stats.Snapshot().TripsRequested == 1 })
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if ids := n.ids(requests); len(ids) < 2 || ids[0] != ids[1] {
+	if ids := n.commandIDs(isRequest); len(ids) < 2 || ids[0] != ids[1] {
 		t.Fatalf("ids %v", ids)
 	}
 }
 
 func TestOneSeedGivesTheSameArrivals(t *testing.T) {
-	c := crowd{RiderConfig: RiderConfig{City: town()}, spots: town().Hotspots(), router: routing.NewRouter(town())}
-	for _, s := range c.spots {
-		c.heavy += s.Weight
+	c := population{RiderConfig: RiderConfig{City: testCity()}, hotspots: testCity().Hotspots(), router: routing.NewRouter(testCity())}
+	for _, s := range c.hotspots {
+		c.totalWeight += s.Weight
 	}
-	draw := func(seed uint64) (all []wish) {
-		rng := stream(seed, "rider", "arrivals")
+	draw := func(seed uint64) (all []tripDemand) {
+		rng := newRandomStream(seed, "rider", "arrivals")
 		for range 50 {
-			all = append(all, c.wish(rng))
+			all = append(all, c.drawDemand(rng))
 		}
 		return all
 	}
@@ -317,7 +298,7 @@ func TestOneSeedGivesTheSameArrivals(t *testing.T) {
 
 	near := 0
 	for _, w := range draw(3) {
-		for _, s := range c.spots {
+		for _, s := range c.hotspots {
 			if location.MetresBetween(w.from, s.Point) < 1500 {
 				near++
 				break

@@ -1,5 +1,4 @@
-// Package web embeds the page of riders, drivers and operators as static files,
-// and serves it.
+// Package web embeds and serves the page of riders, drivers and operators.
 package web
 
 import (
@@ -20,8 +19,8 @@ import (
 //go:embed index.html app lib
 var FS embed.FS
 
-// contentTypes are listed here because the host's own table may call a module
-// text/plain, which browsers refuse to run.
+// contentTypes replaces the host's own table, which may call a module
+// text/plain; browsers refuse to run that.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -30,13 +29,12 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// contentSecurityPolicy keeps the page to its own origin: no script, font, tile
-// or picture from anywhere else.
+// contentSecurityPolicy allows no script, font, tile or picture from another
+// origin.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// HasLibraries reports whether the map library was there when the binary was
-// built.
+// HasLibraries reports whether the map library was built in.
 func HasLibraries() bool { return hasLibraries(FS) }
 
 func hasLibraries(files fs.FS) bool {

@@ -62,7 +62,7 @@ func (c *driversCmd) replayRecording(ctx context.Context, p *process) error {
 			p.log.Warn("cars of the recording begin where the city has no road; does the node run this --city?", "cars", n,
 				"of", len(recording.Cars))
 		}
-		stats.Replays(report)
+		stats.SetTraceReport(report)
 		return simulators.ReplayDrivers(ctx, simulators.ReplayConfig{Server: c.Server, Trace: recording, Speed: c.Speed,
 			Hidden: c.ReplayOffers == "none", Flaky: c.Flaky, Seed: c.Seed, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept, Log: p.log})
 	})

@@ -49,5 +49,5 @@ func (c *operatorsCmd) Run(ctx context.Context, p *process) (err error) {
 		return err
 	}
 
-	return p.printResult(c.JSON, s, fmt.Sprintf("calls for help acknowledged %d, gone before %d\n", s.Helped, s.Refused))
+	return p.printResult(c.JSON, s, fmt.Sprintf("calls for help acknowledged %d, gone before %d\n", s.HelpAcknowledged, s.Refused))
 }

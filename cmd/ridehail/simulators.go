@@ -75,7 +75,7 @@ func (f *simulatorFlags) runSimulator(ctx context.Context, p *process, run runPe
 		return err
 	}
 	if s.Violations > 0 {
-		return fmt.Errorf("%w: the node broke %d promises, such as: %s", errCheckFailed, s.Violations, s.Named[0])
+		return fmt.Errorf("%w: the node broke %d promises, such as: %s", errCheckFailed, s.Violations, s.ViolationTexts[0])
 	}
 	return nil
 }

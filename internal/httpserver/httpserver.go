@@ -1,5 +1,5 @@
-// Package httpserver serves HTTP the one way that every server of this project
-// does: with bounds on headers and idle connections, HTTP/1 and unencrypted
+// Package httpserver serves HTTP with the settings that all servers of this
+// project share: limits on headers and idle connections, HTTP/1 and unencrypted
 // HTTP/2 (for gRPC), and a graceful end.
 package httpserver
 
@@ -17,9 +17,9 @@ const (
 	shutdownTimeout = 2 * time.Second
 )
 
-// Run serves on the listener until ctx ends, and then lets requests under way
-// finish for two seconds. It closes the listener, and returns nil after a
-// graceful end.
+// Run serves on the listener until ctx ends. It then closes the listener and
+// gives active requests two seconds to finish, before it closes their
+// connections. It returns nil, or why serving or closing failed.
 func Run(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, Protocols: new(http.Protocols)}

@@ -1,5 +1,5 @@
-// Package plot draws charts as SVG: curves and bars, with one look for all
-// pictures of the service. The same chart gives the same bytes.
+// Package plot draws charts as SVG: curves and bars in one style. The same
+// chart always gives the same bytes.
 package plot
 
 import (
@@ -13,36 +13,36 @@ import (
 // Chart is a row of panels that share their axes.
 type Chart struct {
 	Title    string
-	Subtitle string // [none]
+	Subtitle string // "" for none
 	X, Y     Axis
 	Panels   []Panel
 }
 
-// Axis says what is measured along one side. It begins at 0, or at a power of
-// ten when it is logarithmic.
+// Axis is one side of a chart. It begins at 0, or at a power of ten when it is
+// logarithmic.
 type Axis struct {
 	Name string
 	Log  bool
-	End  float64 // the least that it must reach [what the data need]
+	End  float64 // the axis reaches at least this; 0 means as far as the data
 }
 
-// Panel is one picture. Bars take the whole width, and name themselves in place
-// of the x axis.
+// Panel is one picture, of curves or of bars. The names of bars replace the
+// ticks of the x axis.
 type Panel struct {
-	Name   string // [none]
+	Name   string // "" for none
 	Curves []Curve
 	Bars   []Bar
 }
 
-// Curve is a line through points, which are sorted by X. A point that is not
-// above 0 has no place on a logarithmic axis and is left out.
+// Curve is a line through points, which SVG sorts by X. It leaves out points of
+// 0 or less on a logarithmic axis.
 type Curve struct {
 	Name   string
 	Points []Point
-	Dots   bool // whether each point is drawn, and not the line alone
+	Dots   bool // draw each point as well
 }
 
-// Point is a point of a curve. Mark, if there is one, is written beside it.
+// Point is a point of a curve. Mark is written beside it.
 type Point struct {
 	X, Y float64
 	Mark string
@@ -55,19 +55,18 @@ type Bar struct {
 }
 
 const (
-	// Sizes of a panel in pixels: of a single one, of one of several.
-	wide, narrow = 640, 360
-	left, right  = 62, 18 // margins of the plot in its panel
-	header       = 56     // pixels above the plot without names of curves
+	wide, narrow = 640, 360 // width of a single panel; of one of several
+	left, right  = 62, 18   // margins of the plot in its panel
+	header       = 56       // above the plot, without names of curves
 	lineHeight   = 14
 	plotHeight   = 270
 	footer       = 58
 	dark, pale   = "#111", "#555"
 )
 
-var inks = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
+var curveColours = []string{"#1b6ac9", "#d1495b", "#2e933c", "#7a4fb5"}
 
-// canvas is a chart while it is drawn. All measures are in pixels.
+// canvas is a chart that is being drawn. All measures are in pixels.
 type canvas struct {
 	strings.Builder
 	x, y  scale
@@ -75,9 +74,9 @@ type canvas struct {
 	width float64 // of a panel
 }
 
-// SVG draws the chart.
+// SVG returns the chart as an SVG document.
 func (c Chart) SVG() string {
-	k := &canvas{x: c.X.fitScale(c.allX()), y: c.Y.fitScale(c.allY()), top: header, width: wide}
+	k := &canvas{x: c.X.scaleFor(c.xValues()), y: c.Y.scaleFor(c.yValues()), top: header, width: wide}
 	if len(c.Panels) > 1 {
 		k.width = narrow
 	}
@@ -102,7 +101,7 @@ func (c Chart) SVG() string {
 	return k.String()
 }
 
-func (c Chart) allX() (out []float64) {
+func (c Chart) xValues() (out []float64) {
 	for _, p := range c.Panels {
 		for _, curve := range p.Curves {
 			for _, at := range curve.Points {
@@ -113,7 +112,7 @@ func (c Chart) allX() (out []float64) {
 	return out
 }
 
-func (c Chart) allY() (out []float64) {
+func (c Chart) yValues() (out []float64) {
 	for _, p := range c.Panels {
 		for _, curve := range p.Curves {
 			for _, at := range curve.Points {
@@ -131,7 +130,7 @@ func (c Chart) allY() (out []float64) {
 func (k *canvas) drawPanel(c Chart, p Panel) {
 	k.drawText(left, k.top-8, "start", dark, p.Name)
 
-	for _, at := range k.y.listTicks() {
+	for _, at := range k.y.tickValues() {
 		y := k.placeY(at)
 		k.drawLine(left, y, k.width-right, y)
 		k.drawText(left-6, y+4, "end", pale, fmt.Sprintf("%g", at))
@@ -140,7 +139,7 @@ func (k *canvas) drawPanel(c Chart, p Panel) {
 	if len(p.Bars) > 0 {
 		k.drawBars(p.Bars)
 	} else {
-		k.ticksX()
+		k.drawTicksX()
 	}
 
 	k.drawText((left+k.width-right)/2, k.top+plotHeight+38, "middle", dark, c.X.Name)
@@ -149,14 +148,14 @@ func (k *canvas) drawPanel(c Chart, p Panel) {
 	k.WriteString(`</g>`)
 
 	for i, curve := range p.Curves {
-		ink := inks[i%len(inks)]
+		ink := curveColours[i%len(curveColours)]
 		k.drawCurve(curve, ink)
 		k.drawText(k.width-right, k.top-8-lineHeight*float64(len(p.Curves)-1-i), "end", ink, curve.Name)
 	}
 }
 
-func (k *canvas) ticksX() {
-	for _, at := range k.x.listTicks() {
+func (k *canvas) drawTicksX() {
+	for _, at := range k.x.tickValues() {
 		x := k.placeX(at)
 		k.drawLine(x, k.top, x, k.top+plotHeight)
 		k.drawText(x, k.top+plotHeight+16, "middle", pale, fmt.Sprintf("%g", at))
@@ -168,7 +167,7 @@ func (k *canvas) drawBars(bars []Bar) {
 	for i, b := range bars {
 		x, y := left+float64(i)*step, k.placeY(b.Height)
 		fmt.Fprintf(k, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x+.08*step, y, .84*step,
-			k.top+plotHeight-y, inks[0])
+			k.top+plotHeight-y, curveColours[0])
 		k.drawText(x+step/2, k.top+plotHeight+16, "middle", pale, b.Name)
 	}
 }

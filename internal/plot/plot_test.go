@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// wellFormed fails when a picture is not XML or holds a number that is none.
-func wellFormed(t *testing.T, picture string) {
+// checkWellFormed fails when a picture is not XML or holds a number that is
+// none.
+func checkWellFormed(t *testing.T, picture string) {
 	t.Helper()
 	if !strings.HasPrefix(picture, "<svg") || !strings.HasSuffix(picture, "</svg>\n") {
 		t.Error("it does not begin and end as a picture does")
@@ -38,7 +39,7 @@ func TestEveryKindOfChartIsAPicture(t *testing.T) {
 		"lines":        {Y: Axis{End: 100}, Panels: []Panel{{Curves: []Curve{curve, {}, {}, {}, curve}}}},
 		"bars":         {Panels: []Panel{{Bars: []Bar{{"0.5", 3}, {"1", 0}}}}},
 	} {
-		t.Run(name, func(t *testing.T) { wellFormed(t, c.SVG()) })
+		t.Run(name, func(t *testing.T) { checkWellFormed(t, c.SVG()) })
 	}
 }
 
@@ -79,7 +80,7 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		"one power":     {Axis{Log: true}, []float64{10}, []float64{10, 100}},
 		"no logarithms": {Axis{Log: true}, []float64{0}, []float64{1, 10}},
 	} {
-		if got := c.axis.fitScale(c.values).listTicks(); !slices.Equal(got, c.want) {
+		if got := c.axis.scaleFor(c.values).tickValues(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

@@ -2,18 +2,18 @@ package plot
 
 import "math"
 
-// scale maps values to shares of an axis.
+// scale maps values to positions on an axis, from 0 to 1.
 type scale struct {
 	log       bool
 	low, high float64 // powers of ten when log
 	step      float64 // between two ticks
 }
 
-// maxTicks bounds the ticks of a linear axis, so that their names have room.
+// maxTicks limits the ticks of a linear axis, so that their labels fit.
 const maxTicks = 10
 
-// fitScale returns the axis that holds all values.
-func (a Axis) fitScale(values []float64) scale {
+// scaleFor returns a scale that holds all values.
+func (a Axis) scaleFor(values []float64) scale {
 	if a.Log {
 		return logScale(append(values, a.End))
 	}
@@ -29,7 +29,7 @@ func (a Axis) fitScale(values []float64) scale {
 	return scale{high: step * math.Ceil(high/step-1e-9), step: step}
 }
 
-// logScale leaves out what is not above 0.
+// logScale ignores values of 0 or less.
 func logScale(values []float64) scale {
 	least, most := math.Inf(1), 0.0
 	for _, v := range values {
@@ -46,7 +46,8 @@ func logScale(values []float64) scale {
 	return s
 }
 
-// niceStep returns 1, 2 or 5 times a power of ten, and at least the size given.
+// niceStep returns the least 1, 2 or 5 times a power of ten that is not below
+// least.
 func niceStep(least float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(least)))
 	for _, nice := range []float64{1, 2, 5} {
@@ -57,10 +58,10 @@ func niceStep(least float64) float64 {
 	return 10 * power
 }
 
-// canPlace reports whether a value has a place on the axis.
+// canPlace reports whether a value can be drawn on the axis.
 func (s scale) canPlace(v float64) bool { return !s.log || v > 0 }
 
-// shareOf returns where a value lies, from 0 to 1.
+// shareOf returns the position of a value on the axis, from 0 to 1.
 func (s scale) shareOf(v float64) float64 {
 	if s.log {
 		v = math.Log10(v)
@@ -68,7 +69,7 @@ func (s scale) shareOf(v float64) float64 {
 	return (v - s.low) / (s.high - s.low)
 }
 
-func (s scale) listTicks() (out []float64) {
+func (s scale) tickValues() (out []float64) {
 	for i := range int(math.Round((s.high-s.low)/s.step)) + 1 {
 		at := s.low + float64(i)*s.step
 		if s.log {

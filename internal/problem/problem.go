@@ -1,5 +1,5 @@
-// Package problem writes an error as HTTP tells it (RFC 9457), for the HTTP API
-// and for a socket that is refused before it is one.
+// Package problem writes errors as HTTP problem details (RFC 9457), for the
+// HTTP API and for requests that do not become a socket.
 package problem
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Details is the body of an error. Code is the same as in the socket's acks.
+// Details is the body of an error. Code has the same values as in acks.
 type Details struct {
 	Type   string    `json:"type"`
 	Title  string    `json:"title"`
@@ -18,7 +18,7 @@ type Details struct {
 	Code   wire.Code `json:"code"`
 }
 
-// Write answers a request with a problem; detail is for a person.
+// Write answers a request with a problem. detail explains it to a person.
 func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 	h := w.Header()
 	h.Del("Content-Encoding")
@@ -31,8 +31,7 @@ func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 
 	w.WriteHeader(status)
 
-	p := Details{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
-
-	// The client may be gone; then there is nothing to do.
-	_ = json.NewEncoder(w).Encode(p)
+	// An error means that the client is gone.
+	_ = json.NewEncoder(w).Encode(Details{Type: "about:blank", Title: http.StatusText(status),
+		Status: status, Detail: detail, Code: code})
 }

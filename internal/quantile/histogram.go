@@ -1,9 +1,7 @@
-// Package quantile says below which value a share of all values lies.
-//
-// It has two forms, and both are needed. Sorted is exact and keeps every value:
-// for the hundreds of an experiment, whose figures must be the same to the byte
-// in each run. Histogram keeps counts: for millions of latencies in bounded
-// memory, with a known relative error and a way to add several up.
+// Package quantile computes quantiles in two ways. Sorted is exact and keeps
+// every value, for the hundreds of an experiment whose figures must not vary
+// between runs. Histogram keeps counts, for millions of latencies in bounded
+// memory, with a known relative error.
 package quantile
 
 import (
@@ -12,7 +10,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Summary is what reports print of many values. Its JSON keys are promised.
+// Summary holds the quantiles that reports print. Its JSON keys are part of the
+// public output.
 type Summary struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -21,7 +20,7 @@ type Summary struct {
 	Max  float64 `json:"max"`
 }
 
-// Counted is a Summary that says of how many values it is.
+// Counted is a Summary and the number of its values.
 type Counted struct {
 	Count int64 `json:"count"`
 	Summary
@@ -31,30 +30,29 @@ type Counted struct {
 // concurrent use.
 type Histogram struct{ h *hdrhistogram.Histogram }
 
-// NewHistogram returns an empty one that keeps so many significant digits, from
-// 1 to 5, of each value.
+// NewHistogram returns an empty histogram that keeps 1 to 5 significant digits
+// of each value.
 func NewHistogram(limit int64, digits int) *Histogram {
 	return &Histogram{hdrhistogram.New(1, limit, digits)}
 }
 
-// Record counts a value, without its fraction. What lies outside of 1 and the
-// limit is counted at the nearer end.
+// Record counts a value without its fraction. It counts values below 1 as 1,
+// and values above the limit as the limit.
 func (h *Histogram) Record(v float64) {
-	// Recording cannot fail within the limits.
+	// It cannot fail within the limits.
 	_ = h.h.RecordValue(max(1, min(int64(v), h.h.HighestTrackableValue())))
 }
 
-// Merge adds the counts of another one with the same limit and digits.
+// Merge adds the counts of a histogram with the same limit and digits.
 func (h *Histogram) Merge(other *Histogram) { h.h.Merge(other.h) }
 
 // Reset forgets all values.
 func (h *Histogram) Reset() { h.h.Reset() }
 
-// Count is how many values were recorded.
+// Count returns how many values were recorded.
 func (h *Histogram) Count() int64 { return h.h.TotalCount() }
 
-// At returns the value below which a percentage of all values lies, or 0 when
-// there is none. It is divided by unit.
+// At returns the percentile (0 to 100) divided by unit, or 0 without values.
 func (h *Histogram) At(percent, unit float64) float64 {
 	return float64(h.h.ValueAtPercentile(percent)) / unit
 }
@@ -68,8 +66,8 @@ func (h *Histogram) Summary(unit float64) Summary {
 // Counted returns the Summary together with the count.
 func (h *Histogram) Counted(unit float64) Counted { return Counted{h.Count(), h.Summary(unit)} }
 
-// Buckets yields the greatest value of each bucket that holds values, by rising
-// value, and how many it holds.
+// Buckets yields the greatest value and the count of each bucket that is not
+// empty, in rising order.
 func (h *Histogram) Buckets() iter.Seq2[int64, int64] {
 	return func(yield func(to, count int64) bool) {
 		for _, b := range h.h.Distribution() {

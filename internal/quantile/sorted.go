@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Sorted are values in rising order, of which each quantile is one.
+// Sorted holds values in rising order. Each of its quantiles is one of them.
 type Sorted[T cmp.Ordered] []T
 
-// Sort sorts the values in place.
+// Sort sorts the values in place and returns them.
 func Sort[T cmp.Ordered](values []T) Sorted[T] {
 	slices.Sort(values)
 	return values
 }
 
-// At returns the value with a share q of all values below it, between 0 and 1;
-// of few values, a high quantile is the greatest. Without values it is zero.
+// At returns the quantile q, from 0 to 1: the value with a share q of all
+// values below it. It returns zero without values.
 func (s Sorted[T]) At(q float64) (value T) {
 	if len(s) == 0 {
 		return value

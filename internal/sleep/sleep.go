@@ -7,7 +7,7 @@ import (
 )
 
 // For waits for d and returns true. It returns false as soon as ctx has ended,
-// also when both happen at once. It does not wait when d is not above 0.
+// also when both happen at once. It does not wait when d is 0 or less.
 func For(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -23,5 +23,5 @@ func For(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Until waits for a moment of this machine's clock, as For does.
+// Until is For with a moment in place of a duration.
 func Until(ctx context.Context, at time.Time) bool { return For(ctx, time.Until(at)) }

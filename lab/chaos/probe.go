@@ -141,7 +141,7 @@ func (p *prober) health(ctx context.Context, door string) bool {
 // was asked, which is an answer, too.
 func (p *prober) command(ctx context.Context, door, token string, from, to location.Point) bool {
 	var trip struct{ ID string }
-	err := p.client.Call(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
+	err := p.client.CallAPI(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
 		Body: map[string]location.Point{"pickup": from, "dropoff": to}}, &trip)
 	if err != nil {
 		refused, answered := errors.AsType[*client.StatusError](err)
@@ -150,7 +150,7 @@ func (p *prober) command(ctx context.Context, door, token string, from, to locat
 
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
 	defer cancel()
-	_ = p.client.Call(late, door, client.Request{Method: http.MethodPost, Path: "/v1/trips/" + trip.ID + "/cancel", Token: token,
+	_ = p.client.CallAPI(late, door, client.Request{Method: http.MethodPost, Path: "/v1/trips/" + trip.ID + "/cancel", Token: token,
 		// or a driver comes for nobody
 		ID: uuid.NewString(), Body: struct{}{}}, nil)
 	return true

@@ -52,10 +52,10 @@ func (c *city) seen(load *Load) (Invariant, error) {
 		}
 
 		out.Checked += int(s.Latency.Count + s.ChatDelivered + s.OffersSeen + s.TripsReserved + s.TripsCompleted)
-		for _, row := range s.Named {
+		for _, row := range s.ViolationTexts {
 			out.check(false, "%s", row)
 		}
-		out.Violations += int(s.Violations) - len(s.Named)
+		out.Violations += int(s.Violations) - len(s.ViolationTexts)
 		load.Fixes += s.FixesSent
 		load.Trips += s.TripsRequested
 		load.Completed += s.TripsCompleted

@@ -235,8 +235,8 @@ func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
 	if n.AdminURL() != "" && d.cfg.SOS > 0 {
 		sos = d.cfg.SOS
 		group.Go(func() error {
-			return simulators.RunOperator(ctx, simulators.OperatorConfig{Doors: []string{n.AdminURL()},
-				Think: operatorThinks, Seed: d.cfg.Seed, Stats: d.stats, Log: d.cfg.Log})
+			return simulators.RunOperator(ctx, simulators.OperatorConfig{AdminURLs: []string{n.AdminURL()},
+				MeanThinkTime: operatorThinks, Seed: d.cfg.Seed, Stats: d.stats, Log: d.cfg.Log})
 		})
 	}
 

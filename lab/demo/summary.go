@@ -107,10 +107,10 @@ func (d *demo) countSimulated(n *node.Node) Summary {
 	s := Summary{Drivers: d.cfg.Drivers, Riders: d.cfg.Riders,
 		Updates:    UpdateSummary{Sent: sim.FixesSent, Accepted: state.Accepted},
 		Chat:       ChatSummary{sim.ChatSent, sim.ChatDelivered},
-		Help:       HelpSummary{sim.HelpAsked, sim.Helped, sim.HelpSeen},
+		Help:       HelpSummary{sim.HelpAsked, sim.HelpAcknowledged, sim.HelpSeen},
 		Latency:    sim.Latency,
 		PickupWait: PickupWaitSummary{sim.PickupWait.P50, sim.PickupWait.P90},
-		Violations: int(sim.Violations), Broken: sim.Named,
+		Violations: int(sim.Violations), Broken: sim.ViolationTexts,
 	}
 
 	for _, refused := range state.Rejected {

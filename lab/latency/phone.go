@@ -73,7 +73,7 @@ func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
 	}
 
 	p.id = id
-	if _, err = p.Hello(token, nil); err == nil {
+	if _, err = p.SayHello(token, nil); err == nil {
 		err = p.compareClocks()
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
 func (p *phone) compareClocks() error {
 	best := -1.0
 	for range pings {
-		if err := p.Send(client.Frame(&wire.Ping{T1Ms: wire.ToMillis(time.Now())})); err != nil {
+		if err := p.Send(client.NewFrame(&wire.Ping{T1Ms: wire.ToMillis(time.Now())})); err != nil {
 			return err
 		}
 		pong, got, err := p.awaitPong()
@@ -105,7 +105,7 @@ func (p *phone) compareClocks() error {
 func (p *phone) awaitPong() (*wire.Pong, time.Time, error) {
 	var f wire.ServerFrame
 	for {
-		at, err := p.ReadWithin(patience, &f)
+		at, err := p.ReadFrameWithin(patience, &f)
 		if err != nil || f.GetPong() != nil {
 			return f.GetPong(), at, err
 		}
@@ -125,7 +125,7 @@ func (p *phone) fix(due time.Time) error {
 	if p.moving.Load() {
 		at, speed = circle(p.base, due), 5
 	}
-	return p.Send(client.Frame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.ToMillis(due),
+	return p.Send(client.NewFrame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.ToMillis(due),
 		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
@@ -133,7 +133,7 @@ func (p *phone) fix(due time.Time) error {
 // the socket ends. All are read into f.
 func (p *phone) read(f proto.Message, handle func(at time.Time) error) error {
 	for {
-		at, err := p.Read(f)
+		at, err := p.ReadFrame(f)
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.
 
 	var f wire.ServerFrame
 	c.hire(p, &f, func(time.Time) error { return d.answer(&f) })
-	if err := p.command("duty", client.Frame(&wire.SetAvailable{Available: true})); err != nil {
+	if err := p.command("duty", client.NewFrame(&wire.SetAvailable{Available: true})); err != nil {
 		return err
 	}
 
@@ -75,7 +75,7 @@ func (d *driver) answer(f *wire.ServerFrame) error {
 	d.now.stands(f.GetTripEvent().GetTrip())
 	if o := f.GetOffer(); o != nil {
 		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
-		return d.command("answer-"+o.Id, client.Frame(&wire.AnswerOffer{OfferId: o.Id, Accept: ours}))
+		return d.command("answer-"+o.Id, client.NewFrame(&wire.AnswerOffer{OfferId: o.Id, Accept: ours}))
 	}
 
 	a := f.GetAck()
@@ -95,7 +95,7 @@ func (d *driver) answer(f *wire.ServerFrame) error {
 }
 
 func (d *driver) step(trip string, s wire.Step) error {
-	return d.command(fmt.Sprintf("%s-%s", s, trip), client.Frame(&wire.MoveTrip{TripId: trip, Step: s}))
+	return d.command(fmt.Sprintf("%s-%s", s, trip), client.NewFrame(&wire.MoveTrip{TripId: trip, Step: s}))
 }
 
 // rider requests a trip and watches its car.
@@ -140,7 +140,7 @@ func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) er
 	ctx, cancel := context.WithTimeout(ctx, pairFor)
 	defer cancel()
 	for range attempts {
-		err := p.command(uuid.NewString(), client.Frame(&wire.RequestTrip{
+		err := p.command(uuid.NewString(), client.NewFrame(&wire.RequestTrip{
 			Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}))
 		if err != nil {
 			return err
@@ -322,5 +322,5 @@ func (c *crew) endTrips() (left int) {
 }
 
 func (r *rider) cancel(t *wire.Trip, why string) error {
-	return r.command("cancel-"+t.Id, client.Frame(&wire.CancelTrip{TripId: t.Id, Reason: why}))
+	return r.command("cancel-"+t.Id, client.NewFrame(&wire.CancelTrip{TripId: t.Id, Reason: why}))
 }

@@ -40,7 +40,7 @@ func Run(ctx context.Context, cfg Config) (simulators.Snapshot, error) {
 	stats := simulators.NewStats()
 	group, working := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return simulators.RunOperator(working, simulators.OperatorConfig{Doors: cfg.Admin, Seed: cfg.Seed,
+		return simulators.RunOperator(working, simulators.OperatorConfig{AdminURLs: cfg.Admin, Seed: cfg.Seed,
 			Stats: stats, Journal: cfg.Journal, Log: cfg.Log})
 	})
 	if cfg.RefundShare > 0 {

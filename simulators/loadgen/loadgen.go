@@ -1,6 +1,6 @@
-// Package loadgen is thousands of light phones in one process. They do what
-// phones do all day, lose their connections all at the same instant when told
-// to, come back, and say how long that took.
+// Package loadgen runs thousands of light phones in one process. They send what
+// phones send, lose all their connections at the same moment when told to, and
+// measure how long it takes them to come back.
 package loadgen
 
 import (
@@ -19,77 +19,78 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Config says who there is and what they do.
+// Config describes the phones and what they do.
 type Config struct {
 	Server  string // http://HOST:PORT
 	City    *routing.City
-	Drivers int // all on duty
-	Riders  int // all connected
-	Rides   int // riders who ride again and again; the others only look
-	// from the driver's yes to the end, more or less; riders rest as long, at
-	// most, before they ask again
-	Ride  time.Duration
-	Fixes time.Duration // between two positions of a driver
-	// phones spread their tries by chance; without it they all do the same at
-	// the same time
-	Jitter bool
-	Seed   uint64
+	Drivers int           // all available
+	Riders  int           // all connected
+	Rides   int           // riders who ride again and again
+	Ride    time.Duration // about, of one ride; also the longest rest after it
+	Fixes   time.Duration // between two positions of a driver
+	Jitter  bool          // phones reconnect at random times, not all together
+	Seed    uint64
 }
 
 const (
-	dialsAtOnce = 32 // before the storm, and never after
-	firstTries  = 9  // of a phone before the storm
-	turns       = 4  // goroutines that do the phones' daily work
-	look        = 250 * time.Millisecond
-	askAgain    = 5 * time.Second // after a command without an answer
+	dialsAtOnce      = 32 // until ConnectAll returns; no limit afterwards
+	maxFirstAttempts = 9  // of a phone to connect in ConnectAll
+	actLoops         = 4  // goroutines that act for the phones
+	actInterval      = 250 * time.Millisecond
+	repeatStepAfter  = 5 * time.Second // after a command without an answer
 )
 
-// Swarm is all the phones.
-type Swarm struct {
+// Generator owns all the phones. ConnectAll must return before the other
+// methods are called; these may be called from any goroutine.
+type Generator struct {
+	// Fixed at creation.
 	cfg    Config
 	client *client.Client
 	phones []*phone
-	cut    atomic.Pointer[time.Time]
-	told   atomic.Int64 // refusals that said when to come back
-	mute   atomic.Int64 // other failed tries
-	live   sync.WaitGroup
-	stop   context.CancelFunc
+
+	cutAt          atomic.Pointer[time.Time]
+	hintedRefusals atomic.Int64
+	otherFailures  atomic.Int64
+
+	stop    context.CancelFunc // set by ConnectAll
+	running sync.WaitGroup
 }
 
-// New makes the phones and connects nobody.
-func New(cfg Config) *Swarm {
-	s := &Swarm{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
+// New makes the phones. It opens no connection.
+func New(cfg Config) *Generator {
+	g := &Generator{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
 	for i := range cfg.Drivers + cfg.Riders {
 		rng := rand.New(rand.NewPCG(cfg.Seed, uint64(i)))
-		p := &phone{swarm: s, rng: rng, role: client.RoleRider, id: fmt.Sprintf("swarm-r%d", i-cfg.Drivers), at: cfg.City.RandomPoint(rng),
-			to: cfg.City.RandomPoint(rng), rides: i-cfg.Drivers < cfg.Rides, first: make(chan error, 1)}
+		p := &phone{generator: g, rng: rng, role: client.RoleRider, id: fmt.Sprintf("swarm-r%d", i-cfg.Drivers), at: cfg.City.RandomPoint(rng),
+			to: cfg.City.RandomPoint(rng), rides: i-cfg.Drivers < cfg.Rides, firstResult: make(chan error, 1)}
 		if i < cfg.Drivers {
 			p.role, p.id, p.rides = client.RoleDriver, fmt.Sprintf("swarm-d%d", i), false
 		}
-		p.session = s.client.NewSession(client.SessionConfig{Token: s.client.DevTokens(p.role, p.id), Retry: p.retry,
-			OnWelcome: p.welcome, OnFrame: p.hear, OnDisconnect: p.disconnected})
-		s.phones = append(s.phones, p)
+		p.session = g.client.NewSession(client.SessionConfig{Token: g.client.DevTokens(p.role, p.id), Retry: p.decideRetry,
+			OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect})
+		g.phones = append(g.phones, p)
 	}
-	return s
+	return g
 }
 
-// Connect brings all phones to the node, some at a time, and lets them live
-// until Close. Its error is that of the first phone that could not be welcomed.
-func (s *Swarm) Connect(ctx context.Context) error {
+// ConnectAll connects all phones, dialsAtOnce at a time. They stay connected
+// and act until Close. It returns the error of the first phone that could not
+// be welcomed.
+func (g *Generator) ConnectAll(ctx context.Context) error {
 	var all context.Context
-	all, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	all, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	team, ctx := errgroup.WithContext(ctx)
 	team.SetLimit(dialsAtOnce)
 
-	for _, p := range s.phones {
+	for _, p := range g.phones {
 		team.Go(func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			s.live.Go(func() { p.live(all) })
+			g.running.Go(func() { p.runSession(all) })
 
 			select {
-			case err := <-p.first:
+			case err := <-p.firstResult:
 				return err
 			case <-ctx.Done():
 				return ctx.Err()
@@ -98,46 +99,47 @@ func (s *Swarm) Connect(ctx context.Context) error {
 	}
 
 	err := team.Wait()
-	for i := range turns {
-		s.live.Go(func() { s.work(all, i) })
+	for i := range actLoops {
+		g.running.Go(func() { g.runShare(all, i) })
 	}
 
 	return err
 }
 
-// work is the day of every fourth phone.
-func (s *Swarm) work(ctx context.Context, share int) {
-	tick := time.NewTicker(look)
+// runShare acts for every actLoops-th phone until the context ends.
+func (g *Generator) runShare(ctx context.Context, share int) {
+	tick := time.NewTicker(actInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for i := share; i < len(s.phones); i += turns {
-				s.phones[i].act(now)
+			for i := share; i < len(g.phones); i += actLoops {
+				g.phones[i].doDueActions(now)
 			}
 		}
 	}
 }
 
-// Cut ends all connections at the same instant, without a word.
-func (s *Swarm) Cut() time.Time {
+// CutConnections drops all connections at the same moment, without close
+// frames. It returns that moment.
+func (g *Generator) CutConnections() time.Time {
 	now := time.Now()
-	s.told.Store(0)
-	s.mute.Store(0)
-	s.cut.Store(&now)
-	for _, p := range s.phones {
-		p.cut()
+	g.hintedRefusals.Store(0)
+	g.otherFailures.Store(0)
+	g.cutAt.Store(&now)
+	for _, p := range g.phones {
+		p.dropConnection()
 	}
 	return now
 }
 
-// Back returns how long each phone that is back took from the cut to its
-// welcome.
-func (s *Swarm) Back() (out []time.Duration) {
-	cut := *s.cut.Load()
-	for _, p := range s.phones {
+// ReturnTimes returns how long each phone that is connected again took from the
+// cut to its welcome. CutConnections must have been called.
+func (g *Generator) ReturnTimes() (out []time.Duration) {
+	cut := *g.cutAt.Load()
+	for _, p := range g.phones {
 		if at := p.welcomedAt(); at.After(cut) {
 			out = append(out, at.Sub(cut))
 		}
@@ -145,25 +147,27 @@ func (s *Swarm) Back() (out []time.Duration) {
 	return out
 }
 
-// Refusals are the tries since the cut that were told when to come back, and
-// those that failed in another way.
-func (s *Swarm) Refusals() (told, mute int64) { return s.told.Load(), s.mute.Load() }
+// Refusals returns the failed attempts since the cut: those that the node told
+// when to come back, and all others.
+func (g *Generator) Refusals() (hinted, others int64) {
+	return g.hintedRefusals.Load(), g.otherFailures.Load()
+}
 
-// Riding is how many riders have a trip under way.
-func (s *Swarm) Riding() (n int) {
-	for _, p := range s.phones[s.cfg.Drivers:] {
-		if p.riding() {
+// CountRiding returns how many riders have an active trip.
+func (g *Generator) CountRiding() (n int) {
+	for _, p := range g.phones[g.cfg.Drivers:] {
+		if p.isRiding() {
 			n++
 		}
 	}
 	return n
 }
 
-// Close ends all phones.
-func (s *Swarm) Close() {
-	s.stop()
-	s.live.Wait()
-	s.client.Close()
+// Close disconnects all phones and waits for their end.
+func (g *Generator) Close() {
+	g.stop()
+	g.running.Wait()
+	g.client.Close()
 }
 
-func point(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
+func wirePoint(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }

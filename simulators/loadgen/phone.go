@@ -9,53 +9,52 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/client"
-
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// phone is one of the swarm.
+// phone is one driver or rider.
 type phone struct {
-	// Fixed when it is made.
-	swarm    *Swarm
-	session  *client.Session
-	role, id string
-	rides    bool
-	at, to   location.Point
-	first    chan error // how the first connection went; told once
+	// Fixed at creation.
+	generator   *Generator
+	session     *client.Session
+	role, id    string
+	rides       bool // a rider who requests trips
+	at, to      location.Point
+	firstResult chan error // of the first connection; holds one
 
-	mu     sync.Mutex // guards below
-	rng    *rand.Rand
-	ready  bool // there is a connection
-	back   time.Time
-	made   int
-	fixes  uint32
-	fixDue time.Time
-	due    time.Time // of the next step
-	trip   *wire.Trip
+	mu           sync.Mutex // guards the fields below
+	rng          *rand.Rand
+	connected    bool
+	welcomeTime  time.Time // zero before the first
+	commandCount int
+	fixCount     uint32
+	fixDue       time.Time
+	due          time.Time // of the next step
+	trip         *wire.Trip
 }
 
-// live keeps the phone connected until the context ends or its first tries
-// failed.
-func (p *phone) live(ctx context.Context) {
+// runSession keeps the phone connected until the context ends or the first
+// attempts have failed.
+func (p *phone) runSession(ctx context.Context) {
 	err := p.session.Run(ctx)
 	if err == nil {
 		err = ctx.Err()
 	}
-	p.tellFirst(fmt.Errorf("%s: %w", p.id, err))
+	p.reportFirst(fmt.Errorf("%s: %w", p.id, err))
 }
 
-// tellFirst keeps what it was told first.
-func (p *phone) tellFirst(err error) {
+// reportFirst keeps its first result and ignores later ones.
+func (p *phone) reportFirst(err error) {
 	select {
-	case p.first <- err:
+	case p.firstResult <- err:
 	default:
 	}
 }
 
-// retry waits for as long as the node said, else for a time that doubles from
-// 200 ms to 5 s. Once welcomed, a phone never stays away.
-func (p *phone) retry(attempt int, err error) (wait time.Duration, again bool) {
+// decideRetry waits as long as the node asks, else for a time that doubles from
+// 200 ms to 5 s. A phone that was welcomed once always comes back.
+func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -65,35 +64,35 @@ func (p *phone) retry(attempt int, err error) (wait time.Duration, again bool) {
 	}
 
 	if attempt > 0 && hint > 0 {
-		p.swarm.told.Add(1)
+		p.generator.hintedRefusals.Add(1)
 	} else if attempt > 0 {
-		p.swarm.mute.Add(1)
+		p.generator.otherFailures.Add(1)
 	}
 
 	wait, spread := hint, time.Second
 	if hint == 0 {
 		spread = min(5*time.Second, 200*time.Millisecond<<min(attempt, 10))
-		if !p.swarm.cfg.Jitter {
+		if !p.generator.cfg.Jitter {
 			wait = spread
 		}
 	}
 
-	if p.swarm.cfg.Jitter {
+	if p.generator.cfg.Jitter {
 		wait += time.Duration(p.rng.Int64N(int64(spread)))
 	}
 
-	return wait, !p.back.IsZero() || attempt+1 < firstTries
+	return wait, !p.welcomeTime.IsZero() || attempt+1 < maxFirstAttempts
 }
 
-// welcome goes on with what the node knows of.
-func (p *phone) welcome(w *wire.Welcome, resumed bool) {
+// handleWelcome continues the trip that the node knows of.
+func (p *phone) handleWelcome(w *wire.Welcome, resumed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.ready, p.back = true, time.Now()
+	p.connected, p.welcomeTime = true, time.Now()
 	if !resumed {
-		// not all want a ride at once
-		p.due = p.back.Add(time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Ride / 4))))
+		// Spreads the first requests.
+		p.due = p.welcomeTime.Add(time.Duration(p.rng.Int64N(int64(p.generator.cfg.Ride / 4))))
 	}
 
 	if w.Trip != nil {
@@ -103,24 +102,24 @@ func (p *phone) welcome(w *wire.Welcome, resumed bool) {
 	}
 
 	if p.role == client.RoleDriver {
-		p.commandLocked(client.Frame(&wire.SetAvailable{Available: true}))
+		p.commandLocked(client.NewFrame(&wire.SetAvailable{Available: true}))
 	}
-	p.tellFirst(nil)
+	p.reportFirst(nil)
 }
 
-func (p *phone) disconnected(error, bool) {
+func (p *phone) handleDisconnect(error, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ready = false
+	p.connected = false
 }
 
-// hear does what a phone does with a frame.
-func (p *phone) hear(f *wire.ServerFrame, _ time.Time) {
+// handleFrame accepts every offer and follows the trip.
+func (p *phone) handleFrame(f *wire.ServerFrame, _ time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch b := f.Body.(type) {
 	case *wire.ServerFrame_Offer:
-		p.commandLocked(client.Frame(&wire.AnswerOffer{OfferId: b.Offer.Id, Accept: true}))
+		p.commandLocked(client.NewFrame(&wire.AnswerOffer{OfferId: b.Offer.Id, Accept: true}))
 	case *wire.ServerFrame_Ack:
 		p.followLocked(b.Ack.Trip)
 	case *wire.ServerFrame_TripEvent:
@@ -128,7 +127,7 @@ func (p *phone) hear(f *wire.ServerFrame, _ time.Time) {
 	}
 }
 
-// followLocked takes a newer state of the phone's trip, or a new trip.
+// followLocked takes a newer version of the trip, or a new trip.
 func (p *phone) followLocked(t *wire.Trip) {
 	if t == nil || p.trip != nil && t.Id == p.trip.Id && t.Version <= p.trip.Version {
 		return
@@ -137,46 +136,45 @@ func (p *phone) followLocked(t *wire.Trip) {
 
 	part := map[string]time.Duration{client.StateRequested: 4, client.StateReserved: 4, client.StateArrived: 8, client.StateOnTrip: 2}[t.State]
 	if part > 0 {
-		p.due = time.Now().Add(time.Duration(float64(p.swarm.cfg.Ride/part) * (.5 + p.rng.Float64())))
+		p.due = time.Now().Add(time.Duration(float64(p.generator.cfg.Ride/part) * (.5 + p.rng.Float64())))
 	} else {
-		p.due = time.Now().Add(time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Ride))))
+		p.due = time.Now().Add(time.Duration(p.rng.Int64N(int64(p.generator.cfg.Ride))))
 	}
 }
 
-func (p *phone) riding() bool {
+func (p *phone) isRiding() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.activeLocked()
 }
 
-func (p *phone) activeLocked() bool { return client.Active(p.trip.GetState()) }
+func (p *phone) activeLocked() bool { return client.IsActive(p.trip.GetState()) }
 
-// act does what is due: a position, the next step of a ride, a word, the next
-// ride.
-func (p *phone) act(now time.Time) {
+// doDueActions sends the position and the step that are due.
+func (p *phone) doDueActions(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if !p.ready {
+	if !p.connected {
 		return
 	}
 
 	if p.role == client.RoleDriver && now.After(p.fixDue) {
-		if p.fixDue.IsZero() { // so that not all send at the same moment
-			p.fixDue = now.Add(-time.Duration(p.rng.Int64N(int64(p.swarm.cfg.Fixes))))
+		if p.fixDue.IsZero() { // Spreads the fixes of all drivers.
+			p.fixDue = now.Add(-time.Duration(p.rng.Int64N(int64(p.generator.cfg.Fixes))))
 		}
-		p.fixDue = p.fixDue.Add(p.swarm.cfg.Fixes)
+		p.fixDue = p.fixDue.Add(p.generator.cfg.Fixes)
 		if p.fixDue.Before(now) {
-			p.fixDue = now.Add(p.swarm.cfg.Fixes)
+			p.fixDue = now.Add(p.generator.cfg.Fixes)
 		}
-		p.fixes++
-		_ = p.session.Send(client.Frame(&wire.Fix{Seq: p.fixes, AtMs: wire.ToMillis(now), Point: point(p.at), Accuracy: 5}))
+		p.fixCount++
+		_ = p.session.Send(client.NewFrame(&wire.Fix{Seq: p.fixCount, AtMs: wire.ToMillis(now), Point: wirePoint(p.at), Accuracy: 5}))
 	}
 
 	if now.Before(p.due) {
 		return
 	}
-	p.due = now.Add(askAgain)
+	p.due = now.Add(repeatStepAfter)
 	p.stepLocked()
 }
 
@@ -186,37 +184,38 @@ func (p *phone) stepLocked() {
 		step, ok := map[string]wire.Step{client.StateReserved: wire.Step_ARRIVE, client.StateArrived: wire.Step_START,
 			client.StateOnTrip: wire.Step_COMPLETE}[p.trip.State]
 		if ok {
-			p.commandLocked(client.Frame(&wire.MoveTrip{TripId: p.trip.Id, Step: step}))
+			p.commandLocked(client.NewFrame(&wire.MoveTrip{TripId: p.trip.Id, Step: step}))
 		}
 	case p.role == client.RoleRider && p.trip.GetState() == client.StateOnTrip:
-		p.due = p.due.Add(p.swarm.cfg.Ride)
-		p.commandLocked(client.Frame(&wire.SendChat{TripId: p.trip.Id, Text: "Nearly there"}))
+		p.due = p.due.Add(p.generator.cfg.Ride)
+		p.commandLocked(client.NewFrame(&wire.SendChat{TripId: p.trip.Id, Text: "Nearly there"}))
 	case p.rides && !p.activeLocked():
-		p.commandLocked(client.Frame(&wire.RequestTrip{Pickup: point(p.at), Dropoff: point(p.to)}))
+		p.commandLocked(client.NewFrame(&wire.RequestTrip{Pickup: wirePoint(p.at), Dropoff: wirePoint(p.to)}))
 	}
 }
 
-// commandLocked sends a command once, under a new id: act asks again under
-// another one. The session notices a lost connection.
+// commandLocked sends a command once, under a new id. Without an answer,
+// doDueActions sends another one later.
 func (p *phone) commandLocked(f *wire.ClientFrame) {
-	p.made++
-	f.Id = fmt.Sprintf("%s-%d-%d", p.id, p.back.UnixMilli(), p.made)
+	p.commandCount++
+	f.Id = fmt.Sprintf("%s-%d-%d", p.id, p.welcomeTime.UnixMilli(), p.commandCount)
 	_ = p.session.Send(f)
 }
 
 func (p *phone) welcomedAt() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.ready {
+	if !p.connected {
 		return time.Time{}
 	}
-	return p.back
+	return p.welcomeTime
 }
 
-// cut loses the connection without a word; the session comes back.
-func (p *phone) cut() {
+// dropConnection drops the connection without a close frame; the session
+// reconnects.
+func (p *phone) dropConnection() {
 	p.mu.Lock()
-	p.ready = false
+	p.connected = false
 	p.mu.Unlock()
 	p.session.Drop()
 }

@@ -1,5 +1,5 @@
-// Package webtest drives the page in a real headless browser, as a person
-// would: by clicks and keys.
+// Package webtest tests the page in a real headless browser, by clicks and
+// keys. Its helpers fail or skip the test; call them on the test's goroutine.
 package webtest
 
 import (
@@ -26,30 +26,31 @@ type Screen struct {
 	Width, Height int64
 }
 
-// The two sizes the page is made for.
+// The two sizes that the page is designed for.
 var (
 	Desktop = Screen{"desktop", 1280, 800}
 	Phone   = Screen{"phone", 390, 844}
 )
 
-// patience bounds what the page does by itself. It is long because a busy
-// machine is slow, and a page that is stuck stays stuck.
-const patience = time.Minute
+// pageTimeout limits the wait for the page's own actions. It is long because a
+// loaded machine is slow.
+const pageTimeout = time.Minute
 
-// Tab is one page in a browser of its own. It remembers what a person would not
-// see: script errors, and requests that left the page's origin.
+// Tab is one page in its own browser. It collects script errors and requests to
+// other origins for CheckClean.
 type Tab struct {
+	// Fixed at creation.
 	t      testing.TB
 	ctx    context.Context
 	base   string
 	screen Screen
 
-	mu      sync.Mutex // guards below
-	strange []string
+	mu       sync.Mutex // guards problems
+	problems []string
 }
 
-// FindBrowser finds a Chromium, or skips the test; with RIDEHAIL_TEST_REQUIRE=1
-// its absence is a failure.
+// FindBrowser returns the path of a Chromium. Without one it skips the test, or
+// fails it when RIDEHAIL_TEST_REQUIRE is 1.
 func FindBrowser(t testing.TB) string {
 	t.Helper()
 
@@ -67,8 +68,8 @@ func FindBrowser(t testing.TB) string {
 	return ""
 }
 
-// RequireBrowser skips the test where the page cannot be shown: no browser, or
-// no map library in the build; with RIDEHAIL_TEST_REQUIRE=1 it fails instead.
+// RequireBrowser skips the test when there is no browser, or no map library in
+// the build. When RIDEHAIL_TEST_REQUIRE is 1, it fails the test instead.
 func RequireBrowser(t testing.TB) {
 	t.Helper()
 	FindBrowser(t)
@@ -99,20 +100,20 @@ func OpenTab(ctx context.Context, t testing.TB, baseURL string, screen Screen) *
 	t.Cleanup(stop)
 
 	tab := &Tab{t: t, ctx: ctx, base: baseURL, screen: screen}
-	if err := chromedp.Listen(ctx, tab.watch); err != nil {
+	if err := chromedp.Listen(ctx, tab.noteEvent); err != nil {
 		t.Fatalf("start %s: %v", path, err)
 	}
 
-	tab.Do("load the page", chromedp.Steps(
+	tab.RunAction("load the page", chromedp.Steps(
 		chromedp.EmulateViewport(screen.Width, screen.Height), chromedp.Navigate(baseURL+"/")))
 	return tab
 }
 
-func (tab *Tab) watch(ev any) {
+func (tab *Tab) noteEvent(ev any) {
 	note := ""
 	switch ev := ev.(type) {
 	case *runtime.EventExceptionThrown:
-		note = "script error: " + describe(ev.ExceptionDetails)
+		note = "script error: " + describeException(ev.ExceptionDetails)
 	case *network.EventRequestWillBeSent:
 		if url := ev.Request.URL; strings.HasPrefix(url, "http") && !strings.HasPrefix(url, tab.base) {
 			note = "request to another origin: " + url
@@ -125,37 +126,37 @@ func (tab *Tab) watch(ev any) {
 
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
-	tab.strange = append(tab.strange, note)
+	tab.problems = append(tab.problems, note)
 }
 
-func describe(d *runtime.ExceptionDetails) string {
+func describeException(d *runtime.ExceptionDetails) string {
 	if d.Exception != nil && d.Exception.Description != "" {
 		return d.Exception.Description
 	}
 	return d.Text
 }
 
-// CheckClean fails the test if the page threw an error or asked another origin
-// for anything.
+// CheckClean fails the test for each script error and each request to another
+// origin.
 func (tab *Tab) CheckClean() {
 	tab.t.Helper()
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
-	for _, note := range tab.strange {
+	for _, note := range tab.problems {
 		tab.t.Error(note)
 	}
 }
 
-// Do runs one browser action; a failure ends the test.
-func (tab *Tab) Do(what string, action chromedp.Action[chromedp.Void]) {
+// RunAction runs one browser action; a failure ends the test.
+func (tab *Tab) RunAction(what string, action chromedp.Action[chromedp.Void]) {
 	tab.t.Helper()
 	if _, err := chromedp.Run(tab.ctx, action); err != nil {
 		tab.t.Fatalf("%s: %v", what, err)
 	}
 }
 
-// eval runs an expression in the page and decodes its value.
-func eval[T any](tab *Tab, expression string) T {
+// evalInPage runs an expression in the page and decodes its value.
+func evalInPage[T any](tab *Tab, expression string) T {
 	tab.t.Helper()
 	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -164,7 +165,8 @@ func eval[T any](tab *Tab, expression string) T {
 	return value
 }
 
-// WaitUntil waits for an expression to hold, at most so long.
+// WaitUntil waits until a JavaScript expression is true. After atMost it ends
+// the test with a picture and the page's text.
 func (tab *Tab) WaitUntil(expression string, atMost time.Duration) {
 	tab.t.Helper()
 	_, err := chromedp.Run(tab.ctx, chromedp.Poll[bool](expression,
@@ -181,10 +183,10 @@ func (tab *Tab) WaitUntil(expression string, atMost time.Duration) {
 // Click clicks the middle of an element.
 func (tab *Tab) Click(selector chromedp.CSS) {
 	tab.t.Helper()
-	tab.Do("click "+string(selector), chromedp.Click(selector, chromedp.NodeVisible))
+	tab.RunAction("click "+string(selector), chromedp.Click(selector, chromedp.NodeVisible))
 }
 
-// Screenshot keeps a picture in the folder named by RIDEHAIL_SHOTS, if set.
+// Screenshot saves a picture to the folder RIDEHAIL_SHOTS, if that is set.
 func (tab *Tab) Screenshot(name string) {
 	tab.t.Helper()
 	dir := os.Getenv("RIDEHAIL_SHOTS")

@@ -16,36 +16,37 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// fakeNode speaks the socket's JSON frames to one page and plays one scripted
+// fakeNode speaks the protocol's JSON frames to one page and plays one scripted
 // trip, so that the page is tested without a city behind it.
 type fakeNode struct {
+	// Fixed when the server starts.
 	*httptest.Server
-	city []byte
-	road bool // quotes are found on roads
-	hold bool // the driver never gets to the pickup
-	plan string
-	tile func(z, x, y string) []byte // of a city in tiles
+	city       []byte
+	road       bool // quotes follow roads
+	holdDriver bool // the driver never reaches the pickup
+	plan       string
+	// tile returns a tile of a city in tiles.
+	tile       func(z, x, y string) []byte
+	surge      string        // hexagons; "" when the node has none
+	priceHolds time.Duration // 0: no price expires
 
-	surge string        // hexagons; "" on a node that knows none
-	holds time.Duration // how long a price holds; 0: no price ends
-
-	mu   sync.Mutex // guards below
-	conn *websocket.Conn
-	away bool // takes no connections
-	trip *wire.Trip
-	seq  uint32 // events of the trip
-	chat []*wire.ChatMessage
+	mu     sync.Mutex // guards the fields below
+	conn   *websocket.Conn
+	isAway bool // accepts no connections
+	trip   *wire.Trip
+	seq    uint32 // events of the trip
+	chat   []*wire.ChatMessage
 	// done holds the acks of answered commands.
-	done     map[string]*wire.Ack
-	requests int      // trips really opened
-	quotes   int      // given
-	sent     []string // tokens of quotes that came with requests
-	expired  int      // requests to be refused because their quote has ended
-	calls    []string // for help
-	// resumed is what the last hello said.
-	resumed *wire.Resume
-	n       uint32
-	wait    sync.WaitGroup
+	done       map[string]*wire.Ack
+	requests   int          // trips opened
+	quotes     int          // given
+	sentQuotes []string     // tokens that came with requests
+	expired    int          // requests still to refuse with quote_expired
+	sosCalls   []string     // command ids
+	resumed    *wire.Resume // of the last hello
+	ticks      uint32       // since the trip's last step
+
+	running sync.WaitGroup
 	stop    chan struct{}
 }
 
@@ -76,21 +77,21 @@ func newFakeNode(t *testing.T, change ...func(*fakeNode)) *fakeNode {
 	})
 
 	mux.HandleFunc("GET /v1/city", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(f.city) })
-	mux.HandleFunc("POST /v1/quotes", f.quote)
+	mux.HandleFunc("POST /v1/quotes", f.serveQuote)
 	mux.HandleFunc("GET /v1/receipts", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"receipts":[]}`) })
-	mux.HandleFunc("GET /v1/ws", f.socket)
+	mux.HandleFunc("GET /v1/ws", f.serveSocket)
 	f.Server = httptest.NewServer(mux)
 
 	t.Cleanup(func() {
 		close(f.stop)
-		f.leave()
-		f.wait.Wait()
+		f.goAway()
+		f.running.Wait()
 		f.Close()
 	})
 	return f
 }
 
-func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
+func (f *fakeNode) serveQuote(w http.ResponseWriter, r *http.Request) {
 	var q struct{ Pickup, Dropoff struct{ Lng, Lat float64 } }
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Dropoff.Lat < fakeLat-5/110.6 {
 		w.Header().Set("Content-Type", "application/problem+json")
@@ -104,38 +105,37 @@ func (f *fakeNode) quote(w http.ResponseWriter, r *http.Request) {
 		source = "road"
 	}
 
-	// The distance on a flat map is good enough here.
 	metres := math.Hypot(q.Pickup.Lng-q.Dropoff.Lng, q.Pickup.Lat-q.Dropoff.Lat) * 110_600 * 1.3
 	f.mu.Lock()
 	f.quotes++
 	n, terms := f.quotes, ""
 	f.mu.Unlock()
 
-	if f.holds > 0 {
-		terms = fmt.Sprintf(`,"surge":1.4,"quote":"quote-%d","expires_at":%q`, n, time.Now().Add(f.holds).Format(time.RFC3339Nano))
+	if f.priceHolds > 0 {
+		terms = fmt.Sprintf(`,"surge":1.4,"quote":"quote-%d","expires_at":%q`, n, time.Now().Add(f.priceHolds).Format(time.RFC3339Nano))
 	}
 	fmt.Fprintf(w, `{"distance_m":%g,"duration_s":%g,"fare":{"minor":%d,"currency":"NGN"},"route_source":%q,"pickup_s":190%s}`,
 		metres, metres/9, 50000*n+int(metres/1000*18000)/100*100, source, terms)
 }
 
-// takeQuote cuts the quote's token out of a request for a ride.
+// takeQuote removes the quote's token from a trip request and keeps it.
 func (f *fakeNode) takeQuote(data []byte) []byte {
 	var frame map[string]any
 	if json.Unmarshal(data, &frame) != nil {
 		return data
 	}
 
-	wish, ok := frame["request_trip"].(map[string]any)
+	request, ok := frame["request_trip"].(map[string]any)
 	if !ok {
 		return data
 	}
 
 	f.mu.Lock()
-	token, _ := wish["quote"].(string)
-	f.sent = append(f.sent, token)
+	token, _ := request["quote"].(string)
+	f.sentQuotes = append(f.sentQuotes, token)
 	f.mu.Unlock()
 
-	delete(wish, "quote")
+	delete(request, "quote")
 	data, err := json.Marshal(frame)
 	if err != nil {
 		panic(err)
@@ -144,7 +144,7 @@ func (f *fakeNode) takeQuote(data []byte) []byte {
 	return data
 }
 
-func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
+func (f *fakeNode) serveSocket(w http.ResponseWriter, r *http.Request) {
 	up := websocket.Upgrader{Subprotocols: []string{wire.SubprotocolJSON}}
 	conn, err := up.Upgrade(w, r, nil)
 	if err != nil {
@@ -152,17 +152,17 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 	}
 
 	f.mu.Lock()
-	if f.away {
+	if f.isAway {
 		f.mu.Unlock()
 		conn.Close()
 		return
 	}
 
-	f.conn, f.n = conn, 0
+	f.conn, f.ticks = conn, 0
 	f.mu.Unlock()
 
-	f.wait.Add(1)
-	go func() { defer f.wait.Done(); f.drive(conn) }()
+	f.running.Add(1)
+	go func() { defer f.running.Done(); f.playTicks(conn) }()
 
 	for {
 		_, data, err := conn.ReadMessage()
@@ -177,28 +177,28 @@ func (f *fakeNode) socket(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 
-		f.hear(&frame)
+		f.handleFrame(&frame)
 	}
 }
 
-// leave drops the connection without a close frame, and accepts none before
-// back is called.
-func (f *fakeNode) leave() (back func()) {
+// goAway drops the connection without a close frame. It accepts no other one
+// until back is called.
+func (f *fakeNode) goAway() (back func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	f.away = true
+	f.isAway = true
 	if f.conn != nil {
 		_ = f.conn.Close()
 	}
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.away = false
+		f.isAway = false
 	}
 }
 
-func (f *fakeNode) hear(frame *wire.ClientFrame) {
+func (f *fakeNode) handleFrame(frame *wire.ClientFrame) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if ack := f.done[frame.GetId()]; ack != nil {
@@ -228,7 +228,7 @@ func (f *fakeNode) hear(frame *wire.ClientFrame) {
 		f.moveLocked("rider_cancellation")
 		f.ackLocked(&wire.Ack{Id: frame.GetId(), Trip: f.trip})
 	case *wire.ClientFrame_Sos:
-		f.calls = append(f.calls, frame.GetId())
+		f.sosCalls = append(f.sosCalls, frame.GetId())
 		f.ackLocked(&wire.Ack{Id: frame.GetId()})
 	case *wire.ClientFrame_SendChat:
 		m := f.sayLocked("rider", b.SendChat.GetText(), frame.GetId())
@@ -282,9 +282,9 @@ func (f *fakeNode) sendLocked(frame *wire.ServerFrame) {
 	_ = f.conn.WriteMessage(websocket.TextMessage, data)
 }
 
-// drive plays the streets and the trip, five ticks a second, until the
+// playTicks moves the cars and the trip five times a second, until the
 // connection ends.
-func (f *fakeNode) drive(conn *websocket.Conn) {
+func (f *fakeNode) playTicks(conn *websocket.Conn) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 
@@ -315,9 +315,9 @@ func (f *fakeNode) carsLocked(s float64) {
 	for i := range 60 {
 		row, way := float64(i%8), float64(1-2*(i%2))
 		x := math.Mod(float64(i)*0.77+s*0.011*way+90, 8.8) - 5
-		p := at(x, 2.3+row*0.5)
+		p := pointAt(x, 2.3+row*0.5)
 		if i%3 == 0 {
-			p = at(math.Mod(float64(i)*0.53+s*0.009*way+60, 6)-2.5, -2)
+			p = pointAt(math.Mod(float64(i)*0.53+s*0.009*way+60, 6)-2.5, -2)
 		}
 		cars.Cars = append(cars.Cars, &wire.Car{Id: fmt.Sprintf("driver-%03d", i), Point: &wire.Point{Lng: p[0], Lat: p[1]},
 			Heading: float32(180 - 90*way), Speed: 10, Status: "available", AgeS: float32(i%9) * 0.2})

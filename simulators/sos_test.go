@@ -16,56 +16,56 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-func calls(f *wire.ClientFrame) bool { return f.GetSos() != nil }
+func isSOS(f *wire.ClientFrame) bool { return f.GetSos() != nil }
 
-func seen(f *wire.ClientFrame) *wire.ServerFrame {
+func seenFrame(f *wire.ClientFrame) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: f.Id, TripId: f.GetSos().TripId}}}
 }
 
-// reservedAtOnce is desk with a driver for every trip.
-func reservedAtOnce(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
-	return desk(func(c *fakeConn, f *wire.ClientFrame) {
-		if requests(f) {
+// reservingScript is riderScript with a driver for every trip.
+func reservingScript(also func(c *fakeConn, f *wire.ClientFrame)) func(c *fakeConn, f *wire.ClientFrame) {
+	return riderScript(func(c *fakeConn, f *wire.ClientFrame) {
+		if isRequest(f) {
 			c.node.trip.DriverId = "d"
-			c.move(client.StateReserved, "reserved")
+			c.moveTrip(client.StateReserved, "reserved")
 		}
 		also(c, f)
 	})
 }
 
 func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
-	j, records := keep(t)
+	j, records := openJournal(t)
 	var call *wire.ClientFrame
 	var late bool
-	n := newFakeNode(t, reservedAtOnce(func(c *fakeConn, f *wire.ClientFrame) {
+	n := newFakeNode(t, reservingScript(func(c *fakeConn, f *wire.ClientFrame) {
 		switch {
-		case calls(f) && call == nil:
+		case isSOS(f) && call == nil:
 			call = f
-			c.ack(f, "")
-			c.move(client.StateCancelled, "system_cancellation")
+			c.sendTripAck(f, "")
+			c.moveTrip(client.StateCancelled, "system_cancellation")
 
 			time.AfterFunc(50*time.Millisecond, func() {
 				c.node.mu.Lock()
 				defer c.node.mu.Unlock()
 				late = true
-				c.send(seen(f))
+				c.sendFrame(seenFrame(f))
 			})
 		}
 	}))
 
 	stats := NewStats()
-	stop := order(t, n, RiderConfig{PerMinute: 60, Speed: 300, SOS: 1, Stats: stats, Journal: j})
-	n.until("the first rider hears of the operator", func() bool { return stats.Snapshot().HelpSeen == 1 })
+	stop := startRiders(t, n, RiderConfig{PerMinute: 60, Speed: 300, SOS: 1, Stats: stats, Journal: j})
+	n.waitUntil("the first rider hears of the operator", func() bool { return stats.Snapshot().HelpSeen == 1 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if s := stats.Snapshot(); s.HelpAsked < 1 || s.Violations != 0 || !n.check(func() bool { return late }) {
+	if s := stats.Snapshot(); s.HelpAsked < 1 || s.Violations != 0 || !n.holdsLocked(func() bool { return late }) {
 		t.Errorf("%+v", s)
 	}
 
 	want := []string{"invoke/sos", "ok/sos", "seen"}
 	all := records()
-	if got := told(all, want...); !slices.Equal(got, want) {
+	if got := happenings(all, want...); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 
@@ -77,24 +77,24 @@ func TestARiderWhoCallsForHelpStaysUntilAnOperatorHasSeenIt(t *testing.T) {
 }
 
 func TestADriverCallsForHelpOnATripAndNowhereElse(t *testing.T) {
-	script := dispatcher(800)
+	script := driverScript(800)
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
-		if calls(f) && (c.node.trip == nil || f.GetSos().TripId != c.node.trip.Id || !client.Active(c.node.trip.State)) {
+		if isSOS(f) && (c.node.trip == nil || f.GetSos().TripId != c.node.trip.Id || !client.IsActive(c.node.trip.State)) {
 			t.Errorf("a call for help on %q", f.GetSos().TripId)
 		}
 		script(c, f)
 	})
 
 	stats := NewStats()
-	drive(t, n, DriverConfig{Speed: 20, Rate: 50, Decline: -1, SOS: 1, Stats: stats})
-	n.until("the driver calls", func() bool { return stats.Snapshot().HelpAsked == 1 })
+	startDrivers(t, n, DriverConfig{Speed: 20, Rate: 50, Decline: -1, SOS: 1, Stats: stats})
+	n.waitUntil("the driver calls", func() bool { return stats.Snapshot().HelpAsked == 1 })
 }
 
 func TestWhoNeverCallsDecidesTheRestAsWhoDoes(t *testing.T) {
 	plans := func(share float64) (at []time.Time) {
-		h := help{rng: stream(1, "ada", "help"), clock: 1, share: share}
+		h := sosPlan{rng: newRandomStream(1, "ada", "help"), clock: 1, share: share}
 		for range 100 {
-			h.plan(time.Unix(0, 0))
+			h.planCall(time.Unix(0, 0))
 			at = append(at, h.callAt)
 		}
 		return at
@@ -117,23 +117,23 @@ func TestWhoNeverCallsDecidesTheRestAsWhoDoes(t *testing.T) {
 }
 
 func TestAWordOfAnOperatorIsHeardOnceOnAConnection(t *testing.T) {
-	w := newWitness(NewStats(), client.RoleRider, "ada")
+	w := newProtocolChecker(NewStats(), client.RoleRider, "ada")
 	say := &wire.SosSeen{Id: "c1", TripId: "t"}
-	w.welcome(&wire.Welcome{Epoch: "e", Trip: &wire.Trip{Id: "t", Version: 2}})
-	if !w.helped(say) {
+	w.checkWelcome(&wire.Welcome{Epoch: "e", Trip: &wire.Trip{Id: "t", Version: 2}})
+	if !w.checkSOSSeen(say) {
 		t.Error("the first word counts as one before it")
 	}
-	w.welcome(&wire.Welcome{Epoch: "e"})
-	if w.helped(say) || w.stats.Snapshot().Violations != 0 {
+	w.checkWelcome(&wire.Welcome{Epoch: "e"})
+	if w.checkSOSSeen(say) || w.stats.Snapshot().Violations != 0 {
 		t.Error("after a reconnection it may come again, and is not new")
 	}
-	if w.helped(say); w.stats.Snapshot().Violations != 1 {
-		t.Error("it came twice on one connection, and nobody minds")
+	if w.checkSOSSeen(say); w.stats.Snapshot().Violations != 1 {
+		t.Error("a second report on one connection is no violation")
 	}
 }
 
-// opsDoor is an admin door with calls for help.
-type opsDoor struct {
+// fakeAdminAPI is a node's admin API with open calls for help.
+type fakeAdminAPI struct {
 	*httptest.Server
 	mu     sync.Mutex
 	open   map[string]string // trip, by id
@@ -141,8 +141,8 @@ type opsDoor struct {
 	broken bool
 }
 
-func newOpsDoor(t *testing.T, open map[string]string) *opsDoor {
-	d := &opsDoor{open: open}
+func newFakeAdminAPI(t *testing.T, open map[string]string) *fakeAdminAPI {
+	d := &fakeAdminAPI{open: open}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ops/alerts", func(w http.ResponseWriter, _ *http.Request) {
 		d.mu.Lock()
@@ -166,7 +166,7 @@ func newOpsDoor(t *testing.T, open map[string]string) *opsDoor {
 			delete(d.open, id)
 			w.WriteHeader(http.StatusNotFound)
 			return
-		case d.broken: // done, and the answer is lost
+		case d.broken: // Refused once, as when a node restarts.
 			d.broken = false
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -181,9 +181,9 @@ func newOpsDoor(t *testing.T, open map[string]string) *opsDoor {
 	return d
 }
 
-func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
-	j, records := keep(t)
-	d := newOpsDoor(t, map[string]string{"a1": "trip-1", "a2": "trip-2", "a3": "gone"})
+func TestAnOperatorAcknowledgesEachCallAtTheAdminAPIThatAnswers(t *testing.T) {
+	j, records := openJournal(t)
+	d := newFakeAdminAPI(t, map[string]string{"a1": "trip-1", "a2": "trip-2", "a3": "gone"})
 	d.broken = true
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()
@@ -191,11 +191,11 @@ func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- RunOperator(ctx, OperatorConfig{Doors: []string{dead.URL, d.URL + "/"}, Every: time.Millisecond,
-			Think: time.Millisecond, Stats: stats, Journal: j})
+		done <- RunOperator(ctx, OperatorConfig{AdminURLs: []string{dead.URL, d.URL + "/"}, PollInterval: time.Millisecond,
+			MeanThinkTime: time.Millisecond, Stats: stats, Journal: j})
 	}()
 
-	for late := time.Now().Add(20 * time.Second); stats.Snapshot().Helped < 2 || stats.Snapshot().Refused < 1; time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(20 * time.Second); stats.Snapshot().HelpAcknowledged < 2 || stats.Snapshot().Refused < 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatalf("%+v", stats.Snapshot())
 		}
@@ -228,8 +228,8 @@ func TestAnOperatorAcknowledgesEachCallAtTheDoorThatAnswers(t *testing.T) {
 	}
 }
 
-func TestAnOperatorWithoutADoorSaysSo(t *testing.T) {
-	if err := RunOperator(t.Context(), OperatorConfig{}); err == nil || !strings.Contains(err.Error(), "admin door") {
+func TestAnOperatorWithoutAnAdminURLIsAnError(t *testing.T) {
+	if err := RunOperator(t.Context(), OperatorConfig{}); err == nil || !strings.Contains(err.Error(), "admin URL") {
 		t.Error(err)
 	}
 }
