@@ -52,8 +52,9 @@ type Revocations struct {
 	// OnRevoked is called after this node has learned of a revocation, so that
 	// the connections concerned are closed. It must not block; nil: ignored.
 	OnRevoked func()
-	// OnBadNotice is called for each notice that cannot be read; nil: ignored.
-	OnBadNotice func()
+	// OnUnreadable is called for each notice that cannot be decoded. It must not
+	// block; nil: ignored.
+	OnUnreadable func(topic string, err error)
 
 	mu     sync.RWMutex // guards below
 	tokens map[string]revocation
@@ -150,26 +151,19 @@ func (r *Revocations) revoke(ctx context.Context, x revocation) error {
 	return errors.Join(r.Keeper.Keep(ctx, notice, x.Until), r.Keeper.Publish(ctx, notice))
 }
 
-// Apply takes a notice that another node published.
+// Apply takes a notice that another node published or kept.
 func (r *Revocations) Apply(notice []byte) {
-	if err := r.learn(notice); err != nil {
-		r.Log.Warn("a published revocation cannot be read", "err", err)
-	}
-}
-
-func (r *Revocations) learn(notice []byte) error {
 	var x revocation
 	if err := json.Unmarshal(notice, &x); err != nil {
-		if r.OnBadNotice != nil {
-			r.OnBadNotice()
+		if r.OnUnreadable != nil {
+			r.OnUnreadable(TopicRevoked, err)
 		}
-		return err
+		return
 	}
 
 	if r.add(x) && r.OnRevoked != nil {
 		r.OnRevoked()
 	}
-	return nil
 }
 
 // Run keeps what this node knows and what is kept the same, until ctx ends.
@@ -210,7 +204,7 @@ func (r *Revocations) compare(ctx context.Context) error {
 	found := make(map[string]bool, len(kept))
 	for _, notice := range kept {
 		found[string(notice)] = true
-		_ = r.learn(notice) // a bad one is counted
+		r.Apply(notice)
 	}
 
 	for _, x := range r.listValid(r.Now()) {

@@ -55,7 +55,7 @@ func TestTheSecondOfARevocationIsRevokedAndTheNextIsNot(t *testing.T) {
 
 func TestANoticeIsAppliedOnceAndABadOneIsCounted(t *testing.T) {
 	told, bad := 0, 0
-	r := &Revocations{Log: slog.New(slog.DiscardHandler), OnRevoked: func() { told++ }, OnBadNotice: func() { bad++ }}
+	r := &Revocations{Log: slog.New(slog.DiscardHandler), OnRevoked: func() { told++ }, OnUnreadable: func(string, error) { bad++ }}
 	for _, notice := range []string{`{"jti":"x"}`, `{"jti":"x"}`, `{"jti":7}`, ``} {
 		r.Apply([]byte(notice))
 	}

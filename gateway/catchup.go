@@ -106,7 +106,7 @@ type catchUp struct {
 // hardly any has missed something. A session that waits for the answer to a
 // call for help reads at once. slots bounds how many read at the same time.
 func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
-	if c.s.g.cfg.ResumeStates != nil && len(c.s.unacknowledgedSOS()) == 0 {
+	if len(c.s.unacknowledgedSOS()) == 0 {
 		behind, err := c.isBehind(ctx)
 		if err != nil || !behind {
 			return err

@@ -11,7 +11,6 @@ import (
 	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 	"github.com/ridehail/ridehail/wire/translate"
@@ -354,19 +353,6 @@ func (g *Gateway) Moved(id trips.DriverID) {
 		for _, w := range watchers {
 			w.out.deliverPosition(id, d.Fix, d.ReceivedAt)
 		}
-	}
-}
-
-// track makes the shared state follow a trip: its driver is busy or free.
-func (g *Gateway) track(t trips.Trip) {
-	switch {
-	case t.Driver == "":
-	case t.State == trips.OnTrip:
-		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.OnTrip)
-	case t.State.IsActive():
-		g.cfg.Drivers.Assign(t.Driver, t.ID, sharedstate.Reserved)
-	default:
-		g.cfg.Drivers.ClearTrip(t.Driver, t.ID)
 	}
 }
 

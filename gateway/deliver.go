@@ -53,7 +53,8 @@ func (g *Gateway) Deliver(topic string, payload []byte) {
 	}
 }
 
-// DropUnreadable counts and logs a published message that cannot be decoded.
+// DropUnreadable counts and logs a published message that cannot be decoded. It
+// does not block.
 func (g *Gateway) DropUnreadable(topic string, err error) {
 	g.m.drops.WithLabelValues("bad_notice").Inc()
 	g.cfg.Log.Warn("a published message cannot be read", "topic", topic, "err", err)

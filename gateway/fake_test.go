@@ -17,7 +17,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memory keeps the contracts of trips.Store, chat.Store, payments.Store and
+// memory keeps the contracts of Store, chat.Store, payments.Store and
 // sos.Store in maps.
 type memory struct {
 	// onNotice, if set before use, is called after each commit, in the order of
@@ -52,7 +52,7 @@ type recorded struct {
 }
 
 var (
-	_ trips.Store    = (*memory)(nil)
+	_ Store          = (*memory)(nil)
 	_ chat.Store     = (*memory)(nil)
 	_ payments.Store = (*memory)(nil)
 )
@@ -390,6 +390,45 @@ func (m *memory) RiderCharges(ctx context.Context, rider trips.RiderID, limit in
 
 	slices.SortFunc(out, func(a, b payments.Charge) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Trip, b.Trip)) })
 	return out[:min(limit, len(out))], nil
+}
+
+func (m *memory) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	if err := m.begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer m.mu.Unlock()
+
+	states, receipts := make([]trips.ResumeState, len(queries)), map[trips.TripID]payments.Charge{}
+	for i, q := range queries {
+		states[i] = m.resumeStateLocked(q)
+		if id := states[i].Trip.ID; states[i].Paid {
+			receipts[id] = m.charges[id]
+		}
+	}
+	return states, receipts, nil
+}
+
+func (m *memory) resumeStateLocked(q trips.ResumeQuery) (st trips.ResumeState) {
+	active := m.tripsLocked(func(t trips.Trip) bool { return t.State.IsActive() && t.Concerns(q.Who) })
+	last, err := m.lastLocked(q.Trip)
+	switch {
+	case len(active) > 0:
+		st.Trip = active[0]
+	case err != nil:
+		return st
+	default:
+		st.Trip = last.Trip
+	}
+
+	st.LastChatSeq = uint32(len(m.said[st.Trip.ID]))
+	st.SOSAcked = slices.ContainsFunc(m.alerts, func(a sos.Alert) bool {
+		return a.From == q.Who && a.Trip == st.Trip.ID && !a.AckedAt.IsZero()
+	})
+	_, charged := m.charges[st.Trip.ID]
+	st.Paid = charged && q.Who == trips.Rider(st.Trip.Rider)
+	return st
 }
 
 func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {

@@ -33,43 +33,57 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Config is what a Gateway is built from. The functions may be called from many
-// goroutines.
+// Store is what the gateway needs of the trips' store. Calls may block until
+// ctx ends.
+type Store interface {
+	trips.Store
+	// ResumeStates answers each query, in their order, and returns the charges
+	// of the trips that are paid.
+	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
+}
+
+// Config is what a Gateway is built from.
 type Config struct {
-	Node     string
+	Node string // its name among the nodes
+
+	// The node's other parts, which the gateway asks and calls.
 	Trips    *trips.Service
-	Store    trips.Store
+	Store    Store
 	Room     *chat.Room
 	Receipts payments.Store
 	Alerts   sos.Store
 	Booking  *booking.Service
 	Drivers  *sharedstate.Drivers
-	// offers in the hands of the drivers connected here
-	Inbox *dispatch.Inbox
-	Auth  *auth.Tokens
+	Inbox    *dispatch.Inbox // offers to drivers connected here
+	Auth     *auth.Tokens
 
-	// ResumeStates says how things stand for many phones, in their order, and
-	// returns the charges of their paid trips. nil: each is asked for by itself
-	// in the stores above.
-	ResumeStates func(context.Context, []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error)
-	// Publish tells all nodes something that may be lost.
+	// The callbacks. Many goroutines may call them at the same time.
+
+	// Publish sends a message to all nodes that listen to the region; it may
+	// be lost. The gateway calls it in a goroutine of its own, so it may block
+	// until ctx ends.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
-	// OnOfferDeclined and OnDriverGone tell the offer's dispatcher, on any
-	// node, that the driver does not want it or that their phone is gone.
-	OnOfferDeclined, OnDriverGone func(o dispatch.Offer)
-	// OnSuspect hears of each doubt about a driver's positions. It must not
-	// block; nil: ignored.
+	// OnOfferDeclined is called by the goroutine that runs a driver's commands
+	// when the driver does not want the offer. It may block for a moment.
+	OnOfferDeclined func(o dispatch.Offer)
+	// OnDriverGone is called for each offer of a driver whose last session has
+	// ended, by that session's reader. It may block for a moment.
+	OnDriverGone func(o dispatch.Offer)
+	// OnSuspect is called for each doubt about a driver's positions, by the
+	// reader that took the position. It must not block; nil: ignored.
 	OnSuspect func(id trips.DriverID, why location.Flags, at time.Time)
 
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits
 	Registerer prometheus.Registerer
-	Now        func() time.Time
-	Log        *slog.Logger
+	Now        func() time.Time // nil: this machine's clock
+	Log        *slog.Logger     // nil: the default one
 }
 
 // Gateway holds the sockets of one node.
 type Gateway struct {
+	// Fixed at creation; each guards itself.
 	cfg             Config
 	m               *metrics
 	help            *sos.Service
@@ -78,23 +92,24 @@ type Gateway struct {
 	resumes         *resumeBatcher
 	connLimiter     *connLimiter
 	userLocks       *userLocks
-	// makes a driver's coming or going one step for the sessions, the shared
-	// state and the inbox
+	gaps            chan struct{} // holds one entry while a session must catch up
+
+	// The context of what sessions do; it ends when the drain has run out of
+	// time.
+	base context.Context
+	stop context.CancelFunc
+
+	// presence makes a driver's coming or going one step for the sessions, the
+	// shared state and the inbox.
 	presence sync.Mutex
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
-	// holds one entry while a session must catch up with the store
-	gaps chan struct{}
-
-	// of what sessions do; ends when the drain has run out of time
-	base context.Context
-	stop context.CancelFunc
 
 	life    sync.Mutex    // guards below
 	running int           // goroutines of sessions
 	idle    chan struct{} // closed when none runs and none may start
-	over    bool
+	over    bool          // idle is closed
 }
 
 // New builds a gateway. Sockets work as soon as ServeSocket is served; Run must
@@ -137,9 +152,6 @@ func (s *session) closeIfRevoked() bool {
 	s.conn.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
 	return true
 }
-
-// CountBadNotice counts a published message that cannot be read.
-func (g *Gateway) CountBadNotice() { g.m.drops.WithLabelValues("bad_notice").Inc() }
 
 // spawn runs f in a goroutine that Drain waits for; not any more once it has
 // waited.

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
@@ -98,6 +100,10 @@ func newMerge(t *testing.T, program []byte) *merge {
 		Drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{Now: now, Shards: 1}), Inbox: dispatch.NewInbox(now),
 		Auth: testTokens(t, &auth.Revocations{Now: now}, now), Limits: Limits{Queue: 1 << 20, FramesPerSec: 1, Burst: 1},
 		Registerer: prometheus.NewRegistry(), Now: now, Log: slog.New(slog.DiscardHandler)})
+
+	// No rate limit, and no second goroutine: a program always runs the same.
+	m.g.resumes = newResumeBatcher(m.g.readResumeStates, func(f func()) bool { f(); return true })
+	m.g.resumes.pace.SetLimit(rate.Inf)
 
 	t.Cleanup(func() {
 		if m.s != nil {
@@ -338,6 +344,13 @@ type interrupted struct {
 	m *merge
 }
 
+func (i interrupted) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	defer i.m.interrupt()
+	return i.memory.ResumeStates(ctx, queries)
+}
+
 func (i interrupted) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
 	list, err := i.memory.Events(ctx, id, after)
 	i.m.interrupt()
@@ -346,12 +359,6 @@ func (i interrupted) Events(ctx context.Context, id trips.TripID, after uint32) 
 
 func (i interrupted) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	t, err := i.memory.ActiveTrip(ctx, a)
-	i.m.interrupt()
-	return t, err
-}
-
-func (i interrupted) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	t, err := i.memory.Trip(ctx, id)
 	i.m.interrupt()
 	return t, err
 }

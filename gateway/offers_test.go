@@ -9,24 +9,24 @@ import (
 
 // gatedPair is two nodes that share a store; commits of the first go through a
 // gate.
-func gatedPair(t *testing.T) (a, b *town, door *gate) {
-	a, door = gatedTown(t, nil)
+func gatedPair(t *testing.T) (a, b *town, store *gate) {
+	a, store = gatedTown(t, nil)
 	b = newTown(t, func(cfg *Config) {
 		cfg.Store = a.store
 		cfg.Trips = &trips.Service{Store: a.store, Now: cfg.Now}
 	})
-	return a, b, door
+	return a, b, store
 }
 
 func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
-	a, b, door := gatedPair(t)
+	a, b, store := gatedPair(t)
 	id := a.request("r")
 	first := a.connect(trips.Driver("d"), asProto, nil)
 	a.offer("o", "d", id)
-	open := door.close()
+	open := store.close()
 	first.command("accept", answerFrame("o", true))
 
-	a.until("the first commits", func() bool { return door.held() == 1 })
+	a.until("the first commits", func() bool { return store.held() == 1 })
 	first.conn.Close()
 	second := b.connect(trips.Driver("d"), asJSONText, nil)
 	second.command("accept", answerFrame("o", true))
@@ -40,13 +40,13 @@ func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
 // The first node hangs. What the second one says must hold, also when the first
 // goes on.
 func TestAnAcceptRefusedOnAnotherNodeIsNotDoneLater(t *testing.T) {
-	a, b, door := gatedPair(t)
+	a, b, store := gatedPair(t)
 	id := a.request("r")
 	first := a.connect(trips.Driver("d"), asProto, nil)
 	a.offer("o", "d", id)
-	open := door.close()
+	open := store.close()
 	first.command("accept", answerFrame("o", true))
-	a.until("the first commits", func() bool { return door.held() == 1 })
+	a.until("the first commits", func() bool { return store.held() == 1 })
 
 	second := b.connect(trips.Driver("d"), asJSONText, nil)
 	if ack := second.ask("accept", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -147,78 +146,15 @@ func failAll(batch []*resumeRequest, err error) {
 	}
 }
 
-// resumeState returns how things stand for a phone. It asks together with
-// others if the store can answer many.
-func (g *Gateway) resumeState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
-	if g.cfg.ResumeStates == nil {
-		return g.readResumeState(ctx, of)
-	}
-	return g.resumes.ask(ctx, of)
-}
-
+// readResumeStates is the batcher's read of the store.
 func (g *Gateway) readResumeStates(of []trips.ResumeQuery) ([]resumeState, error) {
 	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
 	defer cancel()
 
-	all, receipts, err := g.cfg.ResumeStates(ctx, of)
+	all, receipts, err := g.cfg.Store.ResumeStates(ctx, of)
 	out := make([]resumeState, len(all))
 	for i, st := range all {
 		out[i] = resumeState{st, receipts[st.Trip.ID]}
 	}
 	return out, err
-}
-
-// readResumeState reads how things stand for one phone from a store in this
-// process, where batches save nothing.
-func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st resumeState, err error) {
-	st.Trip, err = g.cfg.Store.ActiveTrip(ctx, a.Who)
-	if errors.Is(err, trips.ErrNotFound) && a.Trip != "" {
-		st.Trip, err = g.cfg.Store.Trip(ctx, a.Trip)
-	}
-	if errors.Is(err, trips.ErrNotFound) {
-		return resumeState{}, nil
-	}
-	if err != nil {
-		return st, err
-	}
-
-	id := st.Trip.ID
-	if st.LastChatSeq, err = g.lastChatSeq(ctx, id); err != nil {
-		return st, err
-	}
-
-	calls, err := g.cfg.Alerts.AlertsOf(ctx, a.Who, id)
-	if err != nil {
-		return st, fmt.Errorf("calls for help on trip %s: %w", id, err)
-	}
-
-	for _, c := range calls {
-		st.SOSAcked = st.SOSAcked || !c.AckedAt.IsZero()
-	}
-
-	if st.Trip.State != trips.Completed || a.Who != trips.Rider(st.Trip.Rider) {
-		return st, nil
-	}
-	if st.receipt, err = g.cfg.Receipts.Charge(ctx, id); errors.Is(err, trips.ErrNotFound) {
-		return st, nil // it will be published
-	}
-
-	st.Paid = true
-	return st, err
-}
-
-// lastChatSeq is the number of a trip's newest chat message.
-func (g *Gateway) lastChatSeq(ctx context.Context, id trips.TripID) (last uint32, err error) {
-	for {
-		said, err := g.cfg.Room.Store.ChatHistory(ctx, id, last, historySize)
-		if err != nil {
-			return 0, fmt.Errorf("chat of trip %s: %w", id, err)
-		}
-		if len(said) > 0 {
-			last = said[len(said)-1].Seq
-		}
-		if len(said) < historySize {
-			return last, nil
-		}
-	}
 }

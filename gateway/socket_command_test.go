@@ -72,16 +72,16 @@ func (g *gate) Apply(ctx context.Context, mv trips.Command) (trips.Event, error)
 
 // gatedTown is a town whose commits go through a gate.
 func gatedTown(t testing.TB, change func(*Config)) (*town, *gate) {
-	door := new(gate)
+	store := new(gate)
 	c := newTown(t, func(cfg *Config) {
-		door.memory = cfg.Store.(*memory)
-		cfg.Store = door
-		cfg.Trips = &trips.Service{Store: door, Now: cfg.Now}
+		store.memory = cfg.Store.(*memory)
+		cfg.Store = store
+		cfg.Trips = &trips.Service{Store: store, Now: cfg.Now}
 		if change != nil {
 			change(cfg)
 		}
 	})
-	return c, door
+	return c, store
 }
 
 func TestACommandSentAgainHasOneEffectAndTheSameAnswer(t *testing.T) {
@@ -147,14 +147,14 @@ func TestACommandIDIsForOneCommand(t *testing.T) {
 }
 
 func TestAnAcceptRepeatedWhileTheFirstIsUnderWayWaitsForIt(t *testing.T) {
-	c, door := gatedTown(t, nil)
+	c, store := gatedTown(t, nil)
 	id := c.request("r")
 	first := c.connect(trips.Driver("d"), asProto, nil)
 	c.offer("o", "d", id)
-	open := door.close()
+	open := store.close()
 	first.command("accept", answerFrame("o", true))
 
-	c.until("the first commits", func() bool { return door.held() == 1 })
+	c.until("the first commits", func() bool { return store.held() == 1 })
 	first.conn.Close()
 	second := c.connect(trips.Driver("d"), asProto, nil)
 	second.command("accept", answerFrame("o", true))
@@ -416,13 +416,13 @@ func TestAPhoneIsWelcomedLaterWhenTheStoreIsDown(t *testing.T) {
 }
 
 func TestCommandsOfOnePhoneAreDoneInOrderAndOnlySoManyWait(t *testing.T) {
-	c, door := gatedTown(t, func(cfg *Config) { cfg.Limits.Commands = 3 })
+	c, store := gatedTown(t, func(cfg *Config) { cfg.Limits.Commands = 3 })
 	id := c.request("r")
 	p := c.connect(trips.Driver("d"), asProto, nil)
 	c.offer("o", "d", id)
-	open := door.close()
+	open := store.close()
 	p.command("accept", answerFrame("o", true))
-	c.until("it commits", func() bool { return door.held() == 1 })
+	c.until("it commits", func() bool { return store.held() == 1 })
 	for _, s := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
 		p.command(s.String(), stepFrame(id, s))
 	}

@@ -64,7 +64,7 @@ func (c *town) drain(within time.Duration) (done chan struct{}) {
 }
 
 func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
-	c, door := gatedTown(t, nil)
+	c, store := gatedTown(t, nil)
 	id := c.request("r")
 	rider := c.connect(trips.Rider("r"), asJSONText, nil)
 	driver := c.connect(trips.Driver("d"), asProto, nil)
@@ -72,10 +72,10 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 	if got := c.ready(); got != http.StatusOK {
 		t.Fatalf("ready: %d", got)
 	}
-	open := door.close()
+	open := store.close()
 	driver.command("accept", answerFrame("o", true))
 	driver.command("arrive", stepFrame(id, wire.Step_ARRIVE))
-	c.until("it commits", func() bool { return door.held() == 1 })
+	c.until("it commits", func() bool { return store.held() == 1 })
 	driver.settled()
 	done := c.drain(patience)
 	if code := rider.closed(); code != wire.CloseGoingAway || !wire.ShouldReconnect(code) {
@@ -117,16 +117,16 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 }
 
 func TestADrainThatRunsOutOfTimeCutsOffWhatIsLeft(t *testing.T) {
-	c, door := gatedTown(t, nil)
+	c, store := gatedTown(t, nil)
 	r, slow := slowRide(t, c)
 	r.fill(slow)
 	c.dial(asProto) // says no hello
 	c.until("three sockets", func() bool { return c.g.open.Load() == 3 })
-	open := door.close()
+	open := store.close()
 	defer open()
 
 	r.driver.command("arrive", stepFrame(r.trip, wire.Step_ARRIVE))
-	c.until("it commits", func() bool { return door.held() == 1 })
+	c.until("it commits", func() bool { return store.held() == 1 })
 	<-c.drain(100 * time.Millisecond)
 	if c.g.running != 0 || c.g.sessions.Len() != 0 || c.g.open.Load() != 0 {
 		t.Errorf("left over: %d goroutines, %d sessions, %d sockets", c.g.running, c.g.sessions.Len(), c.g.open.Load())

@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -133,13 +134,19 @@ func BenchmarkIdleRiderSocket(b *testing.B) {
 
 // riding is a store in which every rider N rides with driver N; the one in
 // memory would search through all of them.
-type riding struct{ trips.Store }
+type riding struct{ Store }
 
-func (s riding) ActiveTrip(_ context.Context, who trips.Actor) (trips.Trip, error) {
-	n := strings.TrimPrefix(who.ID, "r")
-	return trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(who.ID),
-		Driver: trips.DriverID("d" + n),
-		State:  trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}, nil
+func (s riding) ResumeStates(_ context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	states := make([]trips.ResumeState, len(queries))
+	for i, q := range queries {
+		n := strings.TrimPrefix(q.Who.ID, "r")
+		states[i].Trip = trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(q.Who.ID),
+			Driver: trips.DriverID("d" + n),
+			State:  trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}
+	}
+	return states, nil, nil
 }
 
 // idleRiders opens sockets of riders whose cars stand still, and returns by how

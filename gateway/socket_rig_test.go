@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+	"golang.org/x/time/rate"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/booking"
@@ -103,6 +104,7 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 	cfg.Booking = booking.New(booking.Config{Trips: cfg.Trips, Router: byAir{}, Quoter: c.quoter, Now: c.now, Registerer: registry})
 	c.revoked.Log = cfg.Log
 	c.g = New(cfg)
+	c.g.resumes.pace.SetLimit(rate.Inf) // no phone of a test waits for others
 	cfg.Trips.OnCommitted = func(ev trips.Event) {
 		c.drivers.Follow(ev.Trip)
 		c.g.DeliverCommitted(ev)

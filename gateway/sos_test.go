@@ -179,28 +179,23 @@ func TestAnAcknowledgementThatRedisLostIsToldAfterTheGap(t *testing.T) {
 }
 
 func TestAnAcknowledgementThatRedisLostIsToldAfterTheGapAlsoOnTheNextTrip(t *testing.T) {
-	var c *town
-	for name, change := range map[string]func(*Config){"each reads": nil, "shared reads": together(&c)} {
-		t.Run(name, func(t *testing.T) {
-			c = newTown(t, change)
-			r := reserved(t, c, asProto, asProto)
-			r.runs()
-			r.rider.does(sosFrame(r.trip, ""))
-			r.rider.does(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
-			next := r.rider.does(requestFrame(market, airport)).Trip.Id
-			r.lose(nothing)
-			r.acknowledge(r.open()[0].ID)
-			r.lose(nil)
-			r.g.Gap()
-			if seen := has[*wire.ServerFrame_SosSeen](r.rider, 1)[0].SosSeen; seen.TripId != string(r.trip) || seen.TripId == next {
-				t.Errorf("told %v", seen)
-			}
-			r.g.Gap() // there is nothing to wait for any more
-			r.rider.settled()
-			if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 || len(r.g.sessions.OfUser(trips.Rider("r"), nil)[0].unacknowledgedSOS()) != 0 {
-				t.Errorf("told %d times", n)
-			}
-		})
+	r := reserved(t, newTown(t, nil), asProto, asProto)
+	r.runs()
+	r.rider.does(sosFrame(r.trip, ""))
+	r.rider.does(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
+	next := r.rider.does(requestFrame(market, airport)).Trip.Id
+	r.lose(nothing)
+	r.acknowledge(r.open()[0].ID)
+	r.lose(nil)
+	r.g.Gap()
+	if seen := has[*wire.ServerFrame_SosSeen](r.rider, 1)[0].SosSeen; seen.TripId != string(r.trip) || seen.TripId == next {
+		t.Errorf("told %v", seen)
+	}
+
+	r.g.Gap() // there is nothing to wait for any more
+	r.rider.settled()
+	if n := len(frames[*wire.ServerFrame_SosSeen](r.rider.sofar())); n != 1 || len(r.g.sessions.OfUser(trips.Rider("r"), nil)[0].unacknowledgedSOS()) != 0 {
+		t.Errorf("told %d times", n)
 	}
 }
 

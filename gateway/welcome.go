@@ -60,7 +60,7 @@ func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resum
 	s.g.chatSubscribers.beginJoin()
 	defer s.g.chatSubscribers.endJoin()
 
-	st, err = s.g.resumeState(ctx, who)
+	st, err = s.g.resumes.ask(ctx, who)
 	if err == nil {
 		owed = s.adoptTrip(w, r, st.ResumeState)
 	}

@@ -73,12 +73,12 @@ func (n *Node) assembleAPIs(desk *trips.Service) error {
 
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Trips: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
-		ResumeStates: n.db.ResumeStates, Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
+		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
 		Publish: n.publish, OnOfferDeclined: n.offers.declined, OnDriverGone: n.offers.driverGone,
 		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 
-	n.revocations.OnRevoked, n.revocations.OnBadNotice = n.gateway.CloseRevoked, n.gateway.CountBadNotice
+	n.revocations.OnRevoked, n.revocations.OnUnreadable = n.gateway.CloseRevoked, n.gateway.DropUnreadable
 	n.api = httpapi.New(httpapi.Config{
 		Trips: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
 		Tokens: tokens, Revocations: n.revocations, Suspects: suspects,
