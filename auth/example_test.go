@@ -27,7 +27,7 @@ func Example() {
 	fmt.Println(pass.Who.Role, pass.Who.ID, err)
 
 	err = revocations.RevokeToken(context.Background(), pass.ID)
-	fmt.Println("revoked:", tokens.Revoked(pass), err)
+	fmt.Println("revoked:", tokens.IsRevoked(pass), err)
 
 	_, err = tokens.Verify(token)
 	fmt.Println(err)

@@ -24,13 +24,13 @@ const compareEvery = time.Second
 // A notice is opaque to it, and the same notice may come twice. Its methods may
 // block and may be called from many goroutines.
 type Keeper interface {
-	// Keep holds the notice until a time.
-	Keep(ctx context.Context, notice []byte, until time.Time) error
-	// Publish hands the notice to Apply of every node under TopicRevoked, as
+	// KeepNotice holds the notice until a time.
+	KeepNotice(ctx context.Context, notice []byte, until time.Time) error
+	// PublishNotice hands the notice to ApplyNotice of every node under TopicRevoked, as
 	// far as it can reach them.
-	Publish(ctx context.Context, notice []byte) error
-	// Kept returns the notices whose time has not come.
-	Kept(ctx context.Context) ([][]byte, error)
+	PublishNotice(ctx context.Context, notice []byte) error
+	// ListNotices returns the notices whose time has not come.
+	ListNotices(ctx context.Context) ([][]byte, error)
 }
 
 // revocation is one token, or all of a user's that were issued until a time.
@@ -61,10 +61,10 @@ type Revocations struct {
 	users  map[trips.Actor]revocation
 }
 
-// covers says whether the token was revoked. A token tells the second in which
+// coversPass says whether the token was revoked. A token tells the second in which
 // it was issued, so that one issued in the second of the revocation is refused,
 // and so is one that does not tell.
-func (r *Revocations) covers(p Pass) bool {
+func (r *Revocations) coversPass(p Pass) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if _, one := r.tokens[p.ID]; one && p.ID != "" {
@@ -74,8 +74,8 @@ func (r *Revocations) covers(p Pass) bool {
 	return ok && !p.Issued.After(all.At)
 }
 
-// add remembers a revocation; false when it was known.
-func (r *Revocations) add(x revocation) bool {
+// addRevocation remembers a revocation; false when it was known.
+func (r *Revocations) addRevocation(x revocation) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -124,19 +124,19 @@ func (r *Revocations) listValid(now time.Time) (list []revocation) {
 // other nodes as soon as they are told. An error means that other nodes may not
 // know; they learn it from this one when the keeper can be reached again.
 func (r *Revocations) RevokeToken(ctx context.Context, id string) error {
-	return r.revoke(ctx, revocation{Token: id})
+	return r.keepAndPublish(ctx, revocation{Token: id})
 }
 
 // RevokeUser refuses every token that a user was issued so far, in the same way
 // as RevokeToken.
 func (r *Revocations) RevokeUser(ctx context.Context, who trips.Actor) error {
-	return r.revoke(ctx, revocation{Role: who.Role, ID: who.ID})
+	return r.keepAndPublish(ctx, revocation{Role: who.Role, ID: who.ID})
 }
 
-func (r *Revocations) revoke(ctx context.Context, x revocation) error {
+func (r *Revocations) keepAndPublish(ctx context.Context, x revocation) error {
 	x.At = r.Now().UTC()
 	x.Until = x.At.Add(maxLifetime + ClockLeeway)
-	r.add(x)
+	r.addRevocation(x)
 	if r.OnRevoked != nil {
 		r.OnRevoked()
 	}
@@ -148,11 +148,11 @@ func (r *Revocations) revoke(ctx context.Context, x revocation) error {
 	if err != nil {
 		return fmt.Errorf("encoding a revocation: %w", err)
 	}
-	return errors.Join(r.Keeper.Keep(ctx, notice, x.Until), r.Keeper.Publish(ctx, notice))
+	return errors.Join(r.Keeper.KeepNotice(ctx, notice, x.Until), r.Keeper.PublishNotice(ctx, notice))
 }
 
-// Apply takes a notice that another node published or kept.
-func (r *Revocations) Apply(notice []byte) {
+// ApplyNotice takes a notice that another node published or kept.
+func (r *Revocations) ApplyNotice(notice []byte) {
 	var x revocation
 	if err := json.Unmarshal(notice, &x); err != nil {
 		if r.OnUnreadable != nil {
@@ -161,7 +161,7 @@ func (r *Revocations) Apply(notice []byte) {
 		return
 	}
 
-	if r.add(x) && r.OnRevoked != nil {
+	if r.addRevocation(x) && r.OnRevoked != nil {
 		r.OnRevoked()
 	}
 }
@@ -177,7 +177,7 @@ func (r *Revocations) Run(ctx context.Context) error {
 	defer tick.Stop()
 
 	for failing := false; ; {
-		err := r.compare(ctx)
+		err := r.compareWithKeeper(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -194,9 +194,9 @@ func (r *Revocations) Run(ctx context.Context) error {
 	}
 }
 
-// compare learns what is kept, and keeps what was forgotten.
-func (r *Revocations) compare(ctx context.Context) error {
-	kept, err := r.Keeper.Kept(ctx)
+// compareWithKeeper learns what is kept, and keeps what was forgotten.
+func (r *Revocations) compareWithKeeper(ctx context.Context) error {
+	kept, err := r.Keeper.ListNotices(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (r *Revocations) compare(ctx context.Context) error {
 	found := make(map[string]bool, len(kept))
 	for _, notice := range kept {
 		found[string(notice)] = true
-		r.Apply(notice)
+		r.ApplyNotice(notice)
 	}
 
 	for _, x := range r.listValid(r.Now()) {
@@ -212,7 +212,7 @@ func (r *Revocations) compare(ctx context.Context) error {
 		if err != nil || found[string(notice)] {
 			continue // always encodes
 		}
-		if err := r.Keeper.Keep(ctx, notice, x.Until); err != nil {
+		if err := r.Keeper.KeepNotice(ctx, notice, x.Until); err != nil {
 			return err
 		}
 	}

@@ -122,15 +122,15 @@ func (t *Tokens) Verify(token string) (Pass, error) {
 		return Pass{}, fmt.Errorf("%w (jti longer than %d bytes)", ErrToken, maxID)
 	case p.Until.After(t.now().Add(maxLifetime + ClockLeeway)):
 		return Pass{}, fmt.Errorf("%w (lasts longer than %v)", ErrToken, maxLifetime)
-	case t.Revoked(p):
+	case t.IsRevoked(p):
 		return Pass{}, ErrRevoked
 	}
 
 	return p, nil
 }
 
-// Revoked says whether the token was taken back since it was verified.
-func (t *Tokens) Revoked(p Pass) bool { return t.revoked.covers(p) }
+// IsRevoked says whether the token was taken back since it was verified.
+func (t *Tokens) IsRevoked(p Pass) bool { return t.revoked.coversPass(p) }
 
 // explainRefusal tells the holder what is wrong, and nothing about how the
 // signature was checked.

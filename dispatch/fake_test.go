@@ -200,7 +200,7 @@ type testTown struct {
 	fleet      *fakeFleet
 	courier    *fakeCourier
 	metrics    *prometheus.Registry
-	desk       *trips.Service
+	service       *trips.Service
 	cfg        Config
 	dispatcher *Dispatcher
 	cancel     context.CancelFunc
@@ -215,8 +215,8 @@ func runInTown(t *testing.T, drivers map[trips.DriverID]float64, story func(*tes
 	synctest.Test(t, func(t *testing.T) {
 		w := &testTown{t: t, store: &fakeStore{trips: map[trips.TripID]trips.Trip{}}, courier: &fakeCourier{unreachable: map[trips.DriverID]bool{}},
 			fleet: &fakeFleet{metres: drivers, hold: map[trips.DriverID]string{}}}
-		w.desk = &trips.Service{Store: w.store, Now: time.Now}
-		w.cfg = Config{Node: "n1", Trips: w.desk, Store: w.store, Drivers: w.fleet, Transport: w.courier, Log: slog.New(slog.DiscardHandler)}
+		w.service = &trips.Service{Store: w.store, Now: time.Now}
+		w.cfg = Config{Node: "n1", Trips: w.service, Store: w.store, Drivers: w.fleet, Transport: w.courier, Log: slog.New(slog.DiscardHandler)}
 		for _, o := range opts {
 			o(&w.cfg)
 		}
@@ -246,7 +246,7 @@ func (w *testTown) stopDispatcher() {
 // requestTrip opens a trip; hint says whether the dispatcher hears of it.
 func (w *testTown) requestTrip(rider trips.RiderID, hint bool) trips.TripID {
 	w.t.Helper()
-	ev, err := w.desk.RequestTrip(w.t.Context(), trips.IdempotencyKey{}, rider, location.Point{}, location.Point{Lng: .1}, trips.Quote{})
+	ev, err := w.service.RequestTrip(w.t.Context(), trips.IdempotencyKey{}, rider, location.Point{}, location.Point{Lng: .1}, trips.Quote{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func (w *testTown) requestTrip(rider trips.RiderID, hint bool) trips.TripID {
 
 func (w *testTown) applyVerb(id trips.TripID, hint bool, verb trips.Transition) {
 	w.t.Helper()
-	ev, err := w.desk.Apply(w.t.Context(), trips.IdempotencyKey{}, id, verb)
+	ev, err := w.service.Apply(w.t.Context(), trips.IdempotencyKey{}, id, verb)
 	if err != nil {
 		w.t.Fatal(err)
 	}

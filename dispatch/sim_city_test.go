@@ -27,7 +27,7 @@ type simCity struct {
 	t       *testing.T
 	seed    uint64
 	store   *faulty.Store
-	desk    *trips.Service
+	service    *trips.Service
 	nodes   [2]*simNode
 	fleet   map[trips.DriverID]*simDriver
 	stop    context.CancelFunc
@@ -58,7 +58,7 @@ func newCity(t *testing.T, seed uint64) *simCity {
 	c := &simCity{t: t, seed: seed, store: faulty.New(seed), rng: rand.New(rand.NewPCG(seed, 1)),
 		fleet:       map[trips.DriverID]*simDriver{},
 		lastRelayed: map[trips.TripID]uint32{}, noLongerOpen: map[trips.TripID]time.Time{}, offers: map[trips.TripID]int{}}
-	c.desk = &trips.Service{Store: c.store, Now: time.Now}
+	c.service = &trips.Service{Store: c.store, Now: time.Now}
 	c.mailbox.woken = make(chan struct{}, 1)
 	c.ctx, c.stop = context.WithCancel(t.Context())
 	for i, name := range []string{"north", "south"} {
@@ -332,7 +332,7 @@ func (c *simCity) sendUntilKnown(by trips.Actor, what string, id trips.TripID, v
 	key := trips.IdempotencyKey{Actor: by, ID: what + string(id), Fingerprint: what}
 	for c.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
-		ev, err := c.desk.Apply(ctx, key, id, verb)
+		ev, err := c.service.Apply(ctx, key, id, verb)
 		cancel()
 		if err == nil || isRefusal(err) {
 			return ev.Trip, err == nil

@@ -65,7 +65,7 @@ func (n *simNode) startProcess() {
 func (l *simProcess) startDispatcher() {
 	c := l.node.city
 	l.metrics = prometheus.NewRegistry()
-	d := dispatch.New(dispatch.Config{Node: l.node.name, Trips: c.desk, Store: c.store, Drivers: l.drivers, Transport: l,
+	d := dispatch.New(dispatch.Config{Node: l.node.name, Trips: c.service, Store: c.store, Drivers: l.drivers, Transport: l,
 		OwnsRegion: func(location.Region) bool { return l.node.ownsRegion.Load() }, Policy: c.policy(),
 		Rules:     dispatch.Rules{OfferTimeout: offerFor, GiveUpAfter: giveUpAfter, RetryEvery: c.drawDuration(time.Second, 4*time.Second)},
 		ScanEvery: c.drawDuration(2*time.Second, 15*time.Second),

@@ -216,7 +216,7 @@ func (d *simDriver) answerOffer(l *simProcess, key trips.IdempotencyKey, offered
 		return err
 	}
 
-	ev, err := d.city.desk.Apply(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	ev, err := d.city.service.Apply(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Reserve(d.id, at)
 	})
 	switch {

@@ -12,9 +12,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Gap says that published messages may have been missed: every session reads on
+// OnGap says that published messages may have been missed: every session reads on
 // from the store.
-func (g *Gateway) Gap() {
+func (g *Gateway) OnGap() {
 	for _, s := range g.sessions.All(nil) {
 		s.markGap()
 	}
@@ -65,7 +65,7 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 func (s *session) hasGap() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cursor.gap && s.held.released && !s.conn.ended()
+	return s.cursor.gap && s.held.released && !s.conn.hasEnded()
 }
 
 func (s *session) markGap() {
@@ -84,7 +84,7 @@ func (s *session) catchUp(ctx context.Context) error { return (&catchUp{s: s}).r
 // while the phone was away.
 func (s *session) catchUpAfterAck(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
-	at := s.cursor.place(s.user.Role, t)
+	at := s.cursor.compareTrip(s.user.Role, t)
 	if at == next {
 		s.followTripLocked(t, t.Version, 0)
 	}
@@ -106,7 +106,7 @@ type catchUp struct {
 // hardly any has missed something. A session that waits for the answer to a
 // call for help reads at once. slots bounds how many read at the same time.
 func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
-	if len(c.s.unacknowledgedSOS()) == 0 {
+	if len(c.s.unackedSOSTrips()) == 0 {
 		behind, err := c.isBehind(ctx)
 		if err != nil || !behind {
 			return err
@@ -118,8 +118,8 @@ func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
 	return c.run(ctx)
 }
 
-// begin closes the session's gap and takes note of how far it is.
-func (c *catchUp) begin() {
+// closeGap closes the session's gap and takes note of how far it is.
+func (c *catchUp) closeGap() {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	c.at = c.s.cursor.beginCatchUp()
@@ -129,20 +129,20 @@ func (c *catchUp) isBehind(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
-	c.begin()
-	st, err := c.s.g.resumes.ask(ctx, trips.ResumeQuery{Who: c.s.user, Trip: c.at.trip})
+	c.closeGap()
+	st, err := c.s.g.resumes.askState(ctx, trips.ResumeQuery{Who: c.s.user, Trip: c.at.trip})
 	if err != nil {
 		c.s.markGap()
 		return false, err
 	}
-	return c.at.behind(st.ResumeState), nil
+	return c.at.isBehind(st.ResumeState), nil
 }
 
 func (c *catchUp) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
-	c.begin()
+	c.closeGap()
 	err := c.readAll(ctx)
 	if err != nil {
 		c.s.markGap()
@@ -155,7 +155,7 @@ func (c *catchUp) readAll(ctx context.Context) error {
 		return err
 	}
 
-	for _, id := range c.s.unacknowledgedSOS() {
+	for _, id := range c.s.unackedSOSTrips() {
 		if id == c.at.trip {
 			continue // read already; others are perhaps of the trip before
 		}

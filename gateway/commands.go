@@ -23,24 +23,24 @@ type command struct {
 	body any
 }
 
-// handle acts on one frame, on the session's reader. What needs the database is
+// handleFrame acts on one frame, on the session's reader. What needs the database is
 // left to the session's worker, so that positions flow while the database is
 // slow. The frame is only borrowed; its body may be kept.
-func (s *session) handle(f *wire.ClientFrame, now time.Time) {
+func (s *session) handleFrame(f *wire.ClientFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ClientFrame_Fix:
-		s.fix(b.Fix, now)
+		s.receiveFix(b.Fix, now)
 	case *wire.ClientFrame_PositionAck:
 		s.out.ackPositions(b.PositionAck.GetN())
 	case *wire.ClientFrame_Ping:
-		s.out.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
+		s.out.writeNow(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
 			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.ToMillis(now), T3Ms: wire.ToMillis(s.g.cfg.Now())}}})
 	case *wire.ClientFrame_Typing:
-		s.typing(b.Typing)
+		s.publishTyping(b.Typing)
 	case *wire.ClientFrame_WatchArea:
 		s.watchArea(b.WatchArea)
 	case *wire.ClientFrame_Hello, nil:
-		s.refuse(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
+		s.sendRefusal(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
 	default:
 		s.queueCommand(command{f.Id, b})
 	}
@@ -49,20 +49,20 @@ func (s *session) handle(f *wire.ClientFrame, now time.Time) {
 // queueCommand queues a command behind the session's earlier ones. When too
 // many wait, it is refused.
 func (s *session) queueCommand(c command) {
-	if !translate.PlainID(c.id) {
-		s.refuse(clip(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
+	if !translate.IsPlainID(c.id) {
+		s.sendRefusal(clipText(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
 			"characters, new for each command and the same when you send it again."))
 		return
 	}
 
 	s.mu.Lock()
-	admission := s.commands.add(c, s.g.cfg.Limits.Commands)
+	admission := s.commands.addCommand(c, s.g.cfg.Limits.Commands)
 	s.mu.Unlock()
 
 	switch admission {
 	case commandFull:
-		s.g.m.drops.WithLabelValues("commands_full").Inc()
-		s.refuse(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
+		s.g.metrics.drops.WithLabelValues("commands_full").Inc()
+		s.sendRefusal(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
 	case commandFirst:
 		s.g.spawn(s.runCommands)
 	}
@@ -72,7 +72,7 @@ func (s *session) queueCommand(c command) {
 func (s *session) runCommands() {
 	for {
 		s.mu.Lock()
-		c, ok := s.commands.next()
+		c, ok := s.commands.nextCommand()
 		s.mu.Unlock()
 		if !ok {
 			s.retireIfFinished()
@@ -85,24 +85,24 @@ func (s *session) runCommands() {
 // runCommand executes one command and acks it. The command outlives its socket:
 // what was begun is finished, and the phone asks again with the same id.
 func (s *session) runCommand(c command) {
-	defer s.g.userLocks.lock(s.user)()
+	defer s.g.userLocks.lockUser(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
 	ack := &answer{Ack: &wire.Ack{Id: c.id}}
-	kind, err := s.execute(ctx, c, ack)
+	kind, err := s.executeCommand(ctx, c, ack)
 	result := "ok"
 	if err != nil {
-		code, text := translate.Error(err)
-		if translate.Unavailable(err) {
+		code, text := translate.ExplainError(err)
+		if translate.IsUnavailable(err) {
 			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
 		}
 		ack = &answer{Ack: &wire.Ack{Id: c.id, Code: string(code), Message: text}}
 		result = string(code)
 	}
 
-	s.g.m.commands.WithLabelValues(kind, result).Inc()
-	s.ack(ack.Ack)
+	s.g.metrics.commands.WithLabelValues(kind, result).Inc()
+	s.sendAck(ack.Ack)
 	if ack.done.ID != "" {
 		s.catchUpAfterAck(ctx, ack.done)
 	}
@@ -117,10 +117,10 @@ type answer struct {
 
 // setTrip puts a committed event into the ack. The sessions here hear of it by
 // DeliverCommitted, those of other nodes from the outbox.
-func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.Trip(ev.Trip), ev.Trip }
+func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.EncodeTrip(ev.Trip), ev.Trip }
 
-// execute returns the command's kind, for the counters, and fills in the ack.
-func (s *session) execute(ctx context.Context, c command, ack *answer) (kind string, err error) {
+// executeCommand returns the command's kind, for the counters, and fills in the ack.
+func (s *session) executeCommand(ctx context.Context, c command, ack *answer) (kind string, err error) {
 	switch b := c.body.(type) {
 	case *wire.ClientFrame_SetAvailable:
 		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
@@ -135,7 +135,7 @@ func (s *session) execute(ctx context.Context, c command, ack *answer) (kind str
 	case *wire.ClientFrame_SendChat:
 		return "send_chat", s.sendChat(ctx, c.id, b.SendChat, ack)
 	case *wire.ClientFrame_Sos:
-		return "sos", s.sos(ctx, c.id, b.Sos)
+		return "sos", s.requestHelp(ctx, c.id, b.Sos)
 	}
 
 	return "unknown", translate.Refuse(wire.CodeBadFrame, "This is not a command.")
@@ -200,7 +200,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 // database was away, and lets the dispatcher ask another driver when it never
 // will be.
 func (s *session) returnOffer(o dispatch.Offer, err error) {
-	if translate.Unavailable(err) {
+	if translate.IsUnavailable(err) {
 		s.g.cfg.Inbox.Put(o)
 		return
 	}
@@ -214,13 +214,13 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 
 	j := booking.Journey{Quote: r.GetQuote()}
 	if r.Pickup != nil {
-		j.Pickup = new(translate.PointOf(r.Pickup))
+		j.Pickup = new(translate.DecodePoint(r.Pickup))
 	}
 	if r.Dropoff != nil {
-		j.Dropoff = new(translate.PointOf(r.Dropoff))
+		j.Dropoff = new(translate.DecodePoint(r.Dropoff))
 	}
 
-	ev, err := s.g.cfg.Booking.Request(ctx, trips.RiderID(s.user.ID), id, j)
+	ev, err := s.g.cfg.Booking.RequestTrip(ctx, trips.RiderID(s.user.ID), id, j)
 	if err == nil {
 		ack.setTrip(ev)
 	}
@@ -239,7 +239,7 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 	if verb == nil {
 		return translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
-	if !translate.PlainID(m.GetTripId()) {
+	if !translate.IsPlainID(m.GetTripId()) {
 		return trips.ErrNotFound
 	}
 
@@ -258,7 +258,7 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 	if err := translate.CheckReason(c.GetReason()); err != nil {
 		return err
 	}
-	if !translate.PlainID(c.GetTripId()) {
+	if !translate.IsPlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
 
@@ -273,7 +273,7 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip,
 }
 
 func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *answer) error {
-	if !translate.PlainID(c.GetTripId()) {
+	if !translate.IsPlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
 	m, err := s.g.cfg.Room.Send(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
@@ -290,9 +290,9 @@ type typingMark struct {
 	From trips.Role   `json:"from"`
 }
 
-// typing passes a mark on, if it is about the trip this session is on; it may
+// publishTyping passes a mark on, if it is about the trip this session is on; it may
 // get lost anywhere.
-func (s *session) typing(t *wire.Typing) {
+func (s *session) publishTyping(t *wire.Typing) {
 	s.mu.Lock()
 	trip, region := s.cursor.trip, s.cursor.region
 	s.mu.Unlock()
@@ -310,19 +310,19 @@ func (s *session) typing(t *wire.Typing) {
 		ctx, cancel := context.WithTimeout(s.g.base, time.Second)
 		defer cancel()
 		if s.g.cfg.Publish(ctx, TopicTyping, region, payload) != nil {
-			s.g.m.drops.WithLabelValues("typing").Inc()
+			s.g.metrics.drops.WithLabelValues("typing").Inc()
 		}
 	})
 }
 
-// fix takes a driver's position: believed, it is in the shared state and on its
+// receiveFix takes a driver's position: believed, it is in the shared state and on its
 // way to the rider before this returns.
-func (s *session) fix(f *wire.Fix, now time.Time) {
+func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
-		s.g.m.updates.WithLabelValues("malformed").Inc()
+		s.g.metrics.updates.WithLabelValues("malformed").Inc()
 		return
 	}
-	fix := location.Fix{Point: translate.PointOf(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
+	fix := location.Fix{Point: translate.DecodePoint(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 
 	id := trips.DriverID(s.user.ID)
 	why, flags := s.seat.Move(fix, now)
@@ -330,20 +330,20 @@ func (s *session) fix(f *wire.Fix, now time.Time) {
 		s.g.cfg.OnSuspect(id, flags, now)
 	}
 	if why != location.Accepted {
-		s.g.m.updates.WithLabelValues(string(why)).Inc()
+		s.g.metrics.updates.WithLabelValues(string(why)).Inc()
 		return
 	}
 
-	s.g.m.accepted.Inc()
+	s.g.metrics.accepted.Inc()
 	s.watchers = s.g.sessions.Watchers(id, s.watchers[:0])
 	for _, w := range s.watchers {
 		w.out.deliverPosition(id, fix, now)
 	}
 }
 
-// Moved tells the riders here who watch a driver of another node that the
+// DeliverReplica tells the riders here who watch a driver of another node that the
 // shared state has a newer position.
-func (g *Gateway) Moved(id trips.DriverID) {
+func (g *Gateway) DeliverReplica(id trips.DriverID) {
 	watchers := g.sessions.Watchers(id, nil)
 	if len(watchers) == 0 {
 		return

@@ -26,9 +26,9 @@ func newConnLimiter(perSec float64, burst int) *connLimiter {
 	return &connLimiter{now: rate.NewLimiter(rate.Limit(perSec), burst), later: rate.NewLimiter(rate.Limit(perSec*queueShare), 1)}
 }
 
-// admit returns 0 if a phone may connect, else when it shall come back: a whole
+// admitPhone returns 0 if a phone may connect, else when it shall come back: a whole
 // number of seconds, to which phones add up to another second by chance.
-func (l *connLimiter) admit(at time.Time) time.Duration {
+func (l *connLimiter) admitPhone(at time.Time) time.Duration {
 	if l.now.AllowN(at, 1) {
 		return 0
 	}

@@ -63,7 +63,7 @@ func newDeliveryMetrics(r prometheus.Registerer) *deliveryMetrics {
 	return m
 }
 
-func (m *deliveryMetrics) count(c class, o outcome) { m[c][o].Inc() }
+func (m *deliveryMetrics) countMessage(c class, o outcome) { m[c][o].Inc() }
 
 func classOf(f *wire.ServerFrame) class {
 	switch f.Body.(type) {

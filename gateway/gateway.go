@@ -85,8 +85,8 @@ type Config struct {
 type Gateway struct {
 	// Fixed at creation; each guards itself.
 	cfg             Config
-	m               *metrics
-	help            *sos.Service
+	metrics         *metrics
+	sosService      *sos.Service
 	sessions        *sharedstate.Sessions[*session]
 	chatSubscribers *chatSubscribers
 	resumes         *resumeBatcher
@@ -123,18 +123,18 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 
-	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
+	g := &Gateway{cfg: cfg, metrics: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
 		gaps: make(chan struct{}, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
-	g.help = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.place, Now: cfg.Now}
+	g.sosService = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.carPosition, Now: cfg.Now}
 	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
 	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
 	return g
 }
 
-// Draining says whether the gateway has begun to stop, so that the node should
+// IsDraining says whether the gateway has begun to stop, so that the node should
 // get no traffic.
-func (g *Gateway) Draining() bool { return g.draining.Load() }
+func (g *Gateway) IsDraining() bool { return g.draining.Load() }
 
 // CloseRevoked ends the sessions whose tokens are revoked. It does not block.
 func (g *Gateway) CloseRevoked() {
@@ -146,10 +146,10 @@ func (g *Gateway) CloseRevoked() {
 // closeIfRevoked ends the session if its token was revoked, and says whether it
 // did.
 func (s *session) closeIfRevoked() bool {
-	if !s.g.cfg.Auth.Revoked(s.pass) {
+	if !s.g.cfg.Auth.IsRevoked(s.pass) {
 		return false
 	}
-	s.conn.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
+	s.conn.closeWith(wire.CloseTokenEnded, "your token was revoked: get a new one")
 	return true
 }
 
@@ -165,14 +165,14 @@ func (g *Gateway) spawn(f func()) bool {
 	g.running++
 
 	go func() {
-		defer g.ended()
+		defer g.endGoroutine()
 		f()
 	}()
 
 	return true
 }
 
-func (g *Gateway) ended() {
+func (g *Gateway) endGoroutine() {
 	g.life.Lock()
 	defer g.life.Unlock()
 	g.running--
@@ -201,7 +201,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			g.tick()
+			g.tickSessions()
 		}
 	}
 }

@@ -17,25 +17,25 @@ type nearbyCars struct {
 	unread bool   // a list was sent, and the phone has not read it yet
 }
 
-// watch looks at another area, or at none. It returns true if a list was
+// watchArea looks at another area, or at none. It returns true if a list was
 // dropped that waited to be sent.
-func (c *nearbyCars) watch(a *area) (dropped bool) {
+func (c *nearbyCars) watchArea(a *area) (dropped bool) {
 	dropped = c.frame != nil
 	c.area, c.frame = a, nil
 	return dropped
 }
 
-// due returns the area of which the phone can take a new list, or nil.
-func (c *nearbyCars) due() *area {
+// dueArea returns the area of which the phone can take a new list, or nil.
+func (c *nearbyCars) dueArea() *area {
 	if c.unread {
 		return nil
 	}
 	return c.area
 }
 
-// put keeps a list of an area, which due returned. It is not kept if the rider
+// putList keeps a list of an area, which due returned. It is not kept if the rider
 // looks elsewhere by now. It may overwrite a list that waits.
-func (c *nearbyCars) put(a *area, frame []byte) (kept, overwrote bool) {
+func (c *nearbyCars) putList(a *area, frame []byte) (kept, overwrote bool) {
 	if c.area != a {
 		return false, false
 	}
@@ -44,9 +44,9 @@ func (c *nearbyCars) put(a *area, frame []byte) (kept, overwrote bool) {
 	return true, overwrote
 }
 
-// take removes the list to send, which then counts as unread; nil if there is
+// takeList removes the list to send, which then counts as unread; nil if there is
 // none or the phone has not read the last one.
-func (c *nearbyCars) take() []byte {
+func (c *nearbyCars) takeList() []byte {
 	if c.frame == nil || c.unread {
 		return nil
 	}
@@ -55,9 +55,9 @@ func (c *nearbyCars) take() []byte {
 	return frame
 }
 
-// read says that the phone has read all lists sent to it; false if none was
+// markRead says that the phone has read all lists sent to it; false if none was
 // unread.
-func (c *nearbyCars) read() bool {
+func (c *nearbyCars) markRead() bool {
 	was := c.unread
 	c.unread = false
 	return was

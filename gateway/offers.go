@@ -13,16 +13,16 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// Offer puts an offer into the hands of a driver connected here. It returns
+// DeliverOffer puts an offer into the hands of a driver connected here. It returns
 // dispatch.ErrUnreachable if the driver is not.
-func (g *Gateway) Offer(o dispatch.Offer) error {
+func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
 	to := g.putOffer(o)
 	if len(to) == 0 {
 		return fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
 	}
 
 	for _, s := range to {
-		s.afterWelcome(func() { s.out.send(offerFrame(o)) })
+		s.afterWelcome(func() { s.out.sendFrame(offerFrame(o)) })
 	}
 	return nil
 }
@@ -66,21 +66,21 @@ func (g *Gateway) acceptedBefore(ctx context.Context, key trips.IdempotencyKey, 
 	return ev, err
 }
 
-// OfferGone takes an offer out of its driver's hands and tells the phone why;
+// WithdrawOffer takes an offer out of its driver's hands and tells the phone why;
 // the reason is one of package dispatch.
-func (g *Gateway) OfferGone(o dispatch.Offer, reason string) {
+func (g *Gateway) WithdrawOffer(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows
 	}
 
 	for _, s := range g.sessions.OfUser(trips.Driver(o.Driver), nil) {
 		s.afterWelcome(func() {
-			s.out.send(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
+			s.out.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
 		})
 	}
 }
 
 func offerFrame(o dispatch.Offer) *wire.ServerFrame {
-	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: translate.Trip(o.Trip),
+	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: translate.EncodeTrip(o.Trip),
 		ExpiresAtMs: wire.ToMillis(o.ExpiresAt), PickupM: float32(o.Metres), PickupS: float32(o.Pickup.Seconds())}}}
 }

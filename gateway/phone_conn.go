@@ -40,7 +40,7 @@ type phoneConn struct {
 // phoneLeft stands for a close code when the phone ended the connection.
 const phoneLeft = -1
 
-func (c *phoneConn) ended() bool { return c.code.Load() != 0 }
+func (c *phoneConn) hasEnded() bool { return c.code.Load() != 0 }
 
 // Close cuts the connection at once, without a close frame.
 func (c *phoneConn) Close() { c.ws.Close() }
@@ -68,7 +68,7 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 	kind, data, err := c.ws.ReadMessage()
 	if err != nil {
 		if errors.Is(err, websocket.ErrReadLimit) {
-			c.end(wire.CloseTooBig, "the message is too big")
+			c.closeWith(wire.CloseTooBig, "the message is too big")
 		}
 		return nil, err
 	}
@@ -90,19 +90,19 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 
 var errNoHello = errors.New("the first frame is not a hello")
 
-// admit lets the phone stay: from now on it may be silent for as long as
+// admitPhone lets the phone stay: from now on it may be silent for as long as
 // Limits.SilentFor.
-func (c *phoneConn) admit() {
+func (c *phoneConn) admitPhone() {
 	c.admitted = true
-	c.touch(c.g.cfg.Now())
+	c.recordLife(c.g.cfg.Now())
 }
 
 // takesPong returns false for a pong that buys no time: before hello, within a
 // message that is not complete, or after the end.
-func (c *phoneConn) takesPong() bool { return c.admitted && !c.inMessage && !c.ended() }
+func (c *phoneConn) takesPong() bool { return c.admitted && !c.inMessage && !c.hasEnded() }
 
-// touch notes a sign of life and moves the read deadline, though not each time.
-func (c *phoneConn) touch(now time.Time) {
+// recordLife notes a sign of life and moves the read deadline, though not each time.
+func (c *phoneConn) recordLife(now time.Time) {
 	c.lastHeard.Store(now.UnixNano())
 	wall := time.Now()
 	if wall.Sub(c.extended) <= c.g.cfg.Limits.SilentFor/extensions {
@@ -112,14 +112,14 @@ func (c *phoneConn) touch(now time.Time) {
 	// An error here means a dead connection, of which the next read tells.
 	c.extended = wall
 	_ = c.ws.SetReadDeadline(wall.Add(c.g.cfg.Limits.SilentFor))
-	if c.ended() { // end was called in between and wants the shorter one
+	if c.hasEnded() { // end was called in between and wants the shorter one
 		_ = c.ws.SetReadDeadline(wall.Add(closeWithin))
 	}
 }
 
-// write writes one message. It returns an error when the connection is lost or
+// writeMessage writes one message. It returns an error when the connection is lost or
 // the phone has read nothing for writeWithin.
-func (c *phoneConn) write(data []byte) error {
+func (c *phoneConn) writeMessage(data []byte) error {
 	kind := websocket.BinaryMessage
 	if c.codec.Text() {
 		kind = websocket.TextMessage
@@ -128,24 +128,24 @@ func (c *phoneConn) write(data []byte) error {
 	return c.ws.WriteMessage(kind, data)
 }
 
-// ping writes a ping. It fails when the socket's buffer is full or the phone is
+// sendPing writes a ping. It fails when the socket's buffer is full or the phone is
 // gone; its silence then ends the connection.
-func (c *phoneConn) ping(text string, within time.Duration) {
+func (c *phoneConn) sendPing(text string, within time.Duration) {
 	_ = c.ws.WriteControl(websocket.PingMessage, []byte(text), time.Now().Add(within))
 }
 
-// fail ends a connection that cannot be written to: it is lost, or the phone
+// endUnwritable ends a connection that cannot be written to: it is lost, or the phone
 // does not read. The reader notices and leaves.
-func (c *phoneConn) fail() {
+func (c *phoneConn) endUnwritable() {
 	c.code.CompareAndSwap(0, wire.CloseSlow)
 	c.ws.Close()
 }
 
-// end closes the socket with a code; the first call counts. It does not block:
+// closeWith closes the socket with a code; the first call counts. It does not block:
 // the close frame is written by a goroutine of its own, and the reader goes on
 // discarding for a moment, because a connection closed with unread bytes is
 // reset and the code is lost.
-func (c *phoneConn) end(code int, why string) {
+func (c *phoneConn) closeWith(code int, why string) {
 	if !c.code.CompareAndSwap(0, int32(code)) {
 		return
 	}
@@ -161,27 +161,27 @@ func (c *phoneConn) end(code int, why string) {
 	}
 }
 
-// endAfter ends the connection after an error of reading, with the code that
+// closeAfter ends the connection after an error of reading, with the code that
 // fits, and counts what the phone did wrong.
-func (c *phoneConn) endAfter(err error) {
+func (c *phoneConn) closeAfter(err error) {
 	var (
 		network net.Error
 		closed  *websocket.CloseError
 	)
 	switch {
-	case c.ended(): // by us
+	case c.hasEnded(): // by us
 	case errors.Is(err, websocket.ErrReadLimit):
-		c.g.m.drops.WithLabelValues("too_big").Inc()
-		c.end(wire.CloseTooBig, "the message is too big")
+		c.g.metrics.drops.WithLabelValues("too_big").Inc()
+		c.closeWith(wire.CloseTooBig, "the message is too big")
 	case errors.As(err, &network) && network.Timeout():
-		c.g.m.drops.WithLabelValues("silent").Inc()
-		c.end(wire.CloseSilent, "nothing heard from you: come back and resume")
+		c.g.metrics.drops.WithLabelValues("silent").Inc()
+		c.closeWith(wire.CloseSilent, "nothing heard from you: come back and resume")
 	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, net.ErrClosed):
 		c.code.CompareAndSwap(0, phoneLeft)
 	default:
-		c.g.m.drops.WithLabelValues("bad_framing").Inc()
+		c.g.metrics.drops.WithLabelValues("bad_framing").Inc()
 		// the library has told the phone more
-		c.end(wire.CloseBadFrame, "broken framing")
+		c.closeWith(wire.CloseBadFrame, "broken framing")
 	}
 }
 

@@ -59,8 +59,8 @@ func newResumeBatcher(read func([]trips.ResumeQuery) ([]resumeState, error), spa
 		slots: make(chan struct{}, resumeReads)}
 }
 
-// ask blocks until the store has answered or ctx has ended.
-func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
+// askState blocks until the store has answered or ctx has ended.
+func (b *resumeBatcher) askState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
 	r := &resumeRequest{ctx: ctx, of: of, done: make(chan struct{})}
 	b.mu.Lock()
 	b.waiting = append(b.waiting, r)
@@ -68,7 +68,7 @@ func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeSt
 	b.working = true
 	b.mu.Unlock()
 
-	if idle && !b.spawn(b.work) {
+	if idle && !b.spawn(b.beginReads) {
 		// and later requests end with their context
 		return resumeState{}, errDraining
 	}
@@ -81,22 +81,22 @@ func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeSt
 	}
 }
 
-// work begins reads until no request waits.
-func (b *resumeBatcher) work() {
-	for b.continues() {
+// beginReads begins reads until no request waits.
+func (b *resumeBatcher) beginReads() {
+	for b.continueReads() {
 		b.slots <- struct{}{}
 		time.Sleep(b.pace.Reserve().Delay())
 		batch := b.nextBatch()
-		if !b.spawn(func() { b.answer(batch) }) {
+		if !b.spawn(func() { b.answerBatch(batch) }) {
 			failAll(batch, errDraining)
 			<-b.slots
 		}
 	}
 }
 
-// continues returns true if a request waits. If none does, the next one starts
+// continueReads returns true if a request waits. If none does, the next one starts
 // work again.
-func (b *resumeBatcher) continues() bool {
+func (b *resumeBatcher) continueReads() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.working = len(b.waiting) > 0
@@ -113,7 +113,7 @@ func (b *resumeBatcher) nextBatch() (batch []*resumeRequest) {
 	return batch
 }
 
-func (b *resumeBatcher) answer(batch []*resumeRequest) {
+func (b *resumeBatcher) answerBatch(batch []*resumeRequest) {
 	defer func() { <-b.slots }()
 	if len(batch) == 0 {
 		return // they gave up

@@ -89,8 +89,8 @@ func raiseFiles() error {
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
-// resident is this process's memory in bytes, all garbage given back.
-func resident(b *testing.B) int {
+// residentMemory is this process's memory in bytes, all garbage given back.
+func residentMemory(b *testing.B) int {
 	b.Helper()
 	for range 3 { // stacks shrink by half at a time
 		runtime.GC()
@@ -153,7 +153,7 @@ func (s riding) ResumeStates(_ context.Context, queries []trips.ResumeQuery) (
 // much memory grew.
 func idleRiders(b *testing.B, sockets int) (grown int) {
 	b.Helper()
-	c := newTown(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
+	c := newTestNode(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
 
 	// without the town's own listener, which counts
 	server := httptest.NewServer(c.api.Public())
@@ -177,9 +177,9 @@ func idleRiders(b *testing.B, sockets int) (grown int) {
 		tokens.WriteString(token + "\n")
 	}
 
-	before := resident(b)
+	before := residentMemory(b)
 	phones := startPhones(b, "ws"+strings.TrimPrefix(server.URL, "http")+"/v1/ws", tokens.String(), sockets)
-	grown = resident(b) - before
+	grown = residentMemory(b) - before
 	if n := c.g.sessions.Len(); n != sockets {
 		b.Fatalf("%d sessions, want %d", n, sockets)
 	}

@@ -24,42 +24,42 @@ func (s spiedStore) ResumeStates(ctx context.Context, queries []trips.ResumeQuer
 	return s.memory.ResumeStates(ctx, queries)
 }
 
-func newSpiedTown(t *testing.T, onResume func(phones int)) *town {
-	return newTown(t, func(cfg *Config) { cfg.Store = spiedStore{cfg.Store.(*memory), onResume} })
+func newSpiedNode(t *testing.T, onResume func(phones int)) *testNode {
+	return newTestNode(t, func(cfg *Config) { cfg.Store = spiedStore{cfg.Store.(*memory), onResume} })
 }
 
-// newBusyTown has a reserved trip, and calls afterRead once, just after the
+// newBusyNode has a reserved trip, and calls afterRead once, just after the
 // welcome of a phone has read how the trip stands.
-func newBusyTown(t *testing.T, afterRead func(c *town, id trips.TripID)) *town {
-	var c *town
+func newBusyNode(t *testing.T, afterRead func(c *testNode, id trips.TripID)) *testNode {
+	var c *testNode
 	var id trips.TripID
 	once := sync.OnceFunc(func() { afterRead(c, id) })
-	c = newSpiedTown(t, func(int) { once() })
-	id = c.request("r")
-	c.step("d", id, trips.KindReserved)
+	c = newSpiedNode(t, func(int) { once() })
+	id = c.openTrip("r")
+	c.moveTrip("d", id, trips.KindReserved)
 	return c
 }
 
 func TestNothingThatHappensDuringAWelcomeIsMissed(t *testing.T) {
-	both(t, func(t *testing.T, riders, _ string) {
-		c := newBusyTown(t, func(c *town, id trips.TripID) {
-			c.step("d", id, trips.KindArrived)
-			c.say(trips.Driver("d"), id, "one")
-			c.step("d", id, trips.KindOnTrip)
-			c.say(trips.Driver("d"), id, "two")
+	forBothEncodings(t, func(t *testing.T, riders, _ string) {
+		c := newBusyNode(t, func(c *testNode, id trips.TripID) {
+			c.moveTrip("d", id, trips.KindArrived)
+			c.sendChat(trips.Driver("d"), id, "one")
+			c.moveTrip("d", id, trips.KindOnTrip)
+			c.sendChat(trips.Driver("d"), id, "two")
 		})
 
-		p := c.connect(trips.Rider("r"), riders, nil)
-		if w := p.welcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 0 {
+		p := c.connectPhone(trips.Rider("r"), riders, nil)
+		if w := p.awaitWelcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 0 {
 			t.Errorf("welcome %v", w)
 		}
 
-		p.until("the second message", func(_ []*wire.ServerFrame) bool { return len(p.heard()) >= 4 })
-		if got := fmt.Sprint(p.heard()); got != "[event 3 event 4 chat 1 chat 2]" {
+		p.awaitFrames("the second message", func(_ []*wire.ServerFrame) bool { return len(p.heardInOrder()) >= 4 })
+		if got := fmt.Sprint(p.heardInOrder()); got != "[event 3 event 4 chat 1 chat 2]" {
 			t.Errorf("heard %v", got)
 		}
-		if p.sofar()[0].GetWelcome() == nil {
-			t.Errorf("the first frame is %v", p.sofar()[0])
+		if p.framesSoFar()[0].GetWelcome() == nil {
+			t.Errorf("the first frame is %v", p.framesSoFar()[0])
 		}
 		if len(c.g.chatSubscribers.newest) > 0 || c.g.chatSubscribers.joining != 0 {
 			t.Error("it still remembers messages for a session that joins")
@@ -68,21 +68,21 @@ func TestNothingThatHappensDuringAWelcomeIsMissed(t *testing.T) {
 }
 
 func TestAGapDuringAWelcomeIsClosedAfterIt(t *testing.T) {
-	c := newBusyTown(t, func(c *town, id trips.TripID) {
-		c.runs()
-		c.lose(nothing)
-		c.step("d", id, trips.KindArrived)
-		c.g.Gap()
-		c.until("it was looked at", func() bool { return len(c.g.gaps) == 0 })
+	c := newBusyNode(t, func(c *testNode, id trips.TripID) {
+		c.startRunning()
+		c.loseMessages(loseAll)
+		c.moveTrip("d", id, trips.KindArrived)
+		c.g.OnGap()
+		c.awaitCondition("it was looked at", func() bool { return len(c.g.gaps) == 0 })
 	})
-	if seqs := c.connect(trips.Rider("r"), asProto, nil).events(1); !sameUpTo(seqs, 3, 3) {
+	if seqs := c.connectPhone(trips.Rider("r"), asProto, nil).awaitEvents(1); !sameUpTo(seqs, 3, 3) {
 		t.Errorf("saw events %v", seqs)
 	}
 }
 
 func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *testing.T) {
-	c := newBusyTown(t, func(c *town, id trips.TripID) {
-		c.lose(nothing)
+	c := newBusyNode(t, func(c *testNode, id trips.TripID) {
+		c.loseMessages(loseAll)
 		m, err := c.g.cfg.Room.Send(t.Context(), trips.Driver("d"), id, "say", "one")
 		if err != nil {
 			t.Error(err)
@@ -90,11 +90,11 @@ func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *tes
 		c.g.deliverChat(m, here)
 	})
 
-	p := c.connect(trips.Rider("r"), asJSONText, nil)
-	if w := p.welcome(); w.ChatSeq != 0 {
+	p := c.connectPhone(trips.Rider("r"), asJSONText, nil)
+	if w := p.awaitWelcome(); w.ChatSeq != 0 {
 		t.Errorf("welcome %v", w)
 	}
-	if m := has[*wire.ServerFrame_Chat](p, 1)[0].Chat; m.Seq != 1 || m.Text != "one" {
+	if m := awaitBodies[*wire.ServerFrame_Chat](p, 1)[0].Chat; m.Seq != 1 || m.Text != "one" {
 		t.Errorf("heard %v", m)
 	}
 }

@@ -35,20 +35,20 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 	}
 }
 
-// tick looks at every session once: it ends those whose token has ended, pings
+// tickSessions looks at every session once: it ends those whose token has ended, pings
 // silent phones, and readies what their riders watch.
-func (g *Gateway) tick() {
+func (g *Gateway) tickSessions() {
 	now := g.cfg.Now()
 	lost := g.cfg.Drivers.Guard().SilenceCutoff(now, detector.CommsLostAfter)
 	for _, s := range g.sessions.All(nil) {
 		switch silent := now.Sub(time.Unix(0, s.conn.lastHeard.Load())); {
-		case s.conn.ended():
+		case s.conn.hasEnded():
 			continue
 		case now.After(s.until.Add(auth.ClockLeeway)):
-			s.conn.end(wire.CloseTokenEnded, "your token has ended: come back with a new one")
+			s.conn.closeWith(wire.CloseTokenEnded, "your token has ended: come back with a new one")
 			continue
 		case silent > g.cfg.Limits.PingAfter:
-			s.conn.ping("", pingWithin)
+			s.conn.sendPing("", pingWithin)
 		}
 
 		s.out.checkContact(now, lost)
@@ -62,15 +62,15 @@ func (g *Gateway) tick() {
 // watchArea sets where a rider looks at cars.
 func (s *session) watchArea(w *wire.WatchArea) {
 	if err := s.requireRole(trips.RoleRider); err != nil {
-		s.refuse("", err)
+		s.sendRefusal("", err)
 		return
 	}
 
 	var at *area
 	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
-		p := translate.PointOf(w.Center)
+		p := translate.DecodePoint(w.Center)
 		if p.CheckRange() != nil {
-			s.refuse("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
+			s.sendRefusal("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
 			return
 		}
 		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}

@@ -56,9 +56,9 @@ func (o origin) repeatOutcome(committedHere bool) outcome {
 	return outcomeDuplicate
 }
 
-// since is when a trip became a user's. A driver may get a trip that was
+// ownedSince is when a trip became a user's. A driver may get a trip that was
 // requested before their last one.
-func since(role trips.Role, t trips.Trip) time.Time {
+func ownedSince(role trips.Role, t trips.Trip) time.Time {
 	if role == trips.RoleDriver {
 		return t.ReservedAt
 	}
@@ -84,12 +84,12 @@ const (
 	unclear              // the store must say
 )
 
-// place compares a trip with the one that is followed. It compares times only
+// compareTrip compares a trip with the one that is followed. It compares times only
 // where a mistake does no harm, since the clocks of the nodes that set them may
 // differ by minutes: a user has at most one active trip, and the store knows
 // which.
-func (c *tripCursor) place(role trips.Role, t trips.Trip) place {
-	before := since(role, t).Before(c.since)
+func (c *tripCursor) compareTrip(role trips.Role, t trips.Trip) place {
+	before := ownedSince(role, t).Before(c.since)
 	switch {
 	case t.ID == c.trip:
 		return same
@@ -104,18 +104,18 @@ func (c *tripCursor) place(role trips.Role, t trips.Trip) place {
 	return next
 }
 
-// follow turns to a trip of which the phone has the events up to seq and the
+// followTrip turns to a trip of which the phone has the events up to seq and the
 // messages up to chat. A gap stays a gap.
-func (c *tripCursor) follow(role trips.Role, t trips.Trip, seq, chat uint32) {
+func (c *tripCursor) followTrip(role trips.Role, t trips.Trip, seq, chat uint32) {
 	last := c.last
 	if c.trip != t.ID {
 		last = c.trip
 	}
-	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: since(role, t), seq: seq, chat: chat, gap: c.gap}
+	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: ownedSince(role, t), seq: seq, chat: chat, gap: c.gap}
 }
 
-// learn remembers how the followed trip stands; false if that is old.
-func (c *tripCursor) learn(t trips.Trip) bool {
+// learnState remembers how the followed trip stands; false if that is old.
+func (c *tripCursor) learnState(t trips.Trip) bool {
 	if t.Version < c.known {
 		return false
 	}
@@ -177,8 +177,8 @@ func (c *tripCursor) beginCatchUp() tripCursor {
 	return *c
 }
 
-// behind returns true if the store has something that the phone lacks.
-func (c *tripCursor) behind(st trips.ResumeState) bool {
+// isBehind returns true if the store has something that the phone lacks.
+func (c *tripCursor) isBehind(st trips.ResumeState) bool {
 	if st.Trip.ID != c.trip {
 		return st.Trip.ID != ""
 	}

@@ -21,9 +21,9 @@ type userLock struct {
 
 func newUserLocks() *userLocks { return &userLocks{byUser: map[trips.Actor]*userLock{}} }
 
-// lock blocks until no other command of the user is under way. The caller calls
+// lockUser blocks until no other command of the user is under way. The caller calls
 // unlock when its command is done.
-func (l *userLocks) lock(user trips.Actor) (unlock func()) {
+func (l *userLocks) lockUser(user trips.Actor) (unlock func()) {
 	l.mu.Lock()
 	one := l.byUser[user]
 	if one == nil {

@@ -13,10 +13,10 @@ import (
 // that the database does not know is answered with recovered=false.
 const epoch = "1"
 
-// welcome tells the phone how its trip stands. The session is registered
+// sendWelcome tells the phone how its trip stands. The session is registered
 // already: what is delivered meanwhile is held until the welcome is queued, and
 // then sent in its turn.
-func (s *session) welcome(r *wire.Resume) error {
+func (s *session) sendWelcome(r *wire.Resume) error {
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
@@ -27,7 +27,7 @@ func (s *session) welcome(r *wire.Resume) error {
 		return err
 	}
 
-	s.out.push(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
+	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
 	s.releaseHeld()
 	s.out.flush()
 
@@ -41,7 +41,7 @@ func (s *session) welcome(r *wire.Resume) error {
 
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.OffersOf(trips.DriverID(s.user.ID)) {
-			s.out.push(offerFrame(o), outcomeRecovered)
+			s.out.queueFrame(offerFrame(o), outcomeRecovered)
 		}
 	}
 
@@ -53,14 +53,14 @@ func (s *session) welcome(r *wire.Resume) error {
 // owed is true if the store has more for the phone.
 func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resume) (st resumeState, owed bool, err error) {
 	who := trips.ResumeQuery{Who: s.user}
-	if r.GetEpoch() == epoch && translate.PlainID(r.GetTripId()) {
+	if r.GetEpoch() == epoch && translate.IsPlainID(r.GetTripId()) {
 		who.Trip = trips.TripID(r.GetTripId())
 	}
 
 	s.g.chatSubscribers.beginJoin()
 	defer s.g.chatSubscribers.endJoin()
 
-	st, err = s.g.resumes.ask(ctx, who)
+	st, err = s.g.resumes.askState(ctx, who)
 	if err == nil {
 		owed = s.adoptTrip(w, r, st.ResumeState)
 	}
@@ -81,7 +81,7 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 		w.Recovered = true
 		seq, said = r.GetTripSeq(), r.GetChatSeq()
 	case t.State.IsActive():
-		w.Trip, w.ChatSeq = translate.Trip(t), st.LastChatSeq
+		w.Trip, w.ChatSeq = translate.EncodeTrip(t), st.LastChatSeq
 	default:
 		return false
 	}
@@ -105,7 +105,7 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 // welcomed: now, or on the goroutine that welcomes it.
 func (s *session) afterWelcome(f func()) {
 	s.mu.Lock()
-	held := s.held.hold(f)
+	held := s.held.holdDelivery(f)
 	s.mu.Unlock()
 	if !held {
 		f()
@@ -117,9 +117,9 @@ func (s *session) afterWelcome(f func()) {
 func (s *session) releaseHeld() {
 	for {
 		s.mu.Lock()
-		held := s.held.take()
+		held := s.held.takeHeld()
 		if len(held) == 0 {
-			s.out.start()
+			s.out.openSending()
 			gap := s.cursor.gap
 			s.mu.Unlock()
 			if gap {

@@ -25,7 +25,7 @@ func (a *API) Admin() http.Handler {
 	}
 
 	mux := http.NewServeMux()
-	handle := func(path string, m methods) { mux.Handle(path, a.guard(path, m)) }
+	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, m)) }
 	mux.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.Handle("/healthz", methods{"GET": a.getHealth})
 	mux.Handle("/readyz", methods{"GET": a.getReady})

@@ -88,7 +88,7 @@ func New(cfg Config) *API {
 // Public is the API of riders and drivers: /v1/…, the page, health.
 func (a *API) Public() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(path string, m methods) { mux.Handle(path, a.guard(path, m)) }
+	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, m)) }
 	handle("/v1/quotes", methods{"POST": a.requireRole(a.postQuote, trips.RoleRider)})
 	handle("/v1/surge", methods{"GET": a.getSurge})
 	handle("/v1/trips", methods{"POST": a.requireRole(a.postTrip, trips.RoleRider),
@@ -103,7 +103,7 @@ func (a *API) Public() http.Handler {
 	}
 
 	if a.cfg.City != nil {
-		d := newDrawing(a.cfg.City)
+		d := newCityDrawing(a.cfg.City)
 		handle("/v1/map", methods{"GET": a.getMap(d)})
 		handle("/v1/city", methods{"GET": d.getGeoJSON})
 		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": a.getTile(d)})

@@ -61,7 +61,7 @@ func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
 	out.CarsNearby = len(near)
 
 	if len(near) > 0 {
-		if way, _, err := a.cfg.Booking.FindWay(r.Context(), near[0].Fix.Point, q.From); err == nil {
+		if way, _, err := a.cfg.Booking.FindRoute(r.Context(), near[0].Fix.Point, q.From); err == nil {
 			s := way.Duration.Seconds()
 			out.PickupS, out.PickupSource = &s, way.Source
 		}
@@ -81,6 +81,6 @@ func (a *API) postTrip(r *http.Request, who trips.Actor) (int, any, error) {
 		return 0, nil, err
 	}
 
-	ev, err := a.cfg.Booking.Request(r.Context(), trips.RiderID(who.ID), id, booking.Journey(j))
-	return http.StatusCreated, asJSON(translate.Trip(ev.Trip)), err
+	ev, err := a.cfg.Booking.RequestTrip(r.Context(), trips.RiderID(who.ID), id, booking.Journey(j))
+	return http.StatusCreated, asJSON(translate.EncodeTrip(ev.Trip)), err
 }

@@ -69,7 +69,7 @@ func TestANodeGoesOnWithASQLiteFileOfAnEarlierBuild(t *testing.T) {
 	}
 
 	hourLater := time.Until(time.UnixMicro(last).Add(time.Hour))
-	goOn(t, "sqlite.json.gz", node.Config{Database: file, ClockOffset: hourLater})
+	runOnRestored(t, "sqlite.json.gz", node.Config{Database: file, ClockOffset: hourLater})
 }
 
 func TestANodeGoesOnWithAPostgresAndARedisOfAnEarlierBuild(t *testing.T) {
@@ -89,7 +89,7 @@ func TestANodeGoesOnWithAPostgresAndARedisOfAnEarlierBuild(t *testing.T) {
 	// The node forgets them when their time has come.
 	revoked := keptRevocations(t, keys)
 
-	goOn(t, "postgres.json.gz", node.Config{Database: database, Redis: address}, func(n *node.Node) {
+	runOnRestored(t, "postgres.json.gz", node.Config{Database: database, Redis: address}, func(n *node.Node) {
 		checkDeadLetter(t, address)
 		checkRevocation(t, revoked, keys, n.AdminURL())
 
@@ -150,10 +150,10 @@ func decode(t *testing.T, data []byte) (v any) {
 	return v
 }
 
-// goOn runs a node on restored data and shows that what was left undone is
+// runOnRestored runs a node on restored data and shows that what was left undone is
 // done, that nothing is lost or changed, and that an open trip can be
 // completed.
-func goOn(t *testing.T, golden string, cfg node.Config, more ...func(*node.Node)) {
+func runOnRestored(t *testing.T, golden string, cfg node.Config, more ...func(*node.Node)) {
 	cfg.Name = "old-node" // so that it finds its unfinished jobs
 	n := startNode(t, cfg)
 	if report := runAudit(t, n, time.Time{}); report.Violations() != 0 || report.Trips < 10 {

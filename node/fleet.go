@@ -45,14 +45,14 @@ func (r *fleetReplicator) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			r.replicate(ctx)
+			r.replicateChanges(ctx)
 		}
 	}
 }
 
-// replicate forgets the drivers of nodes that died and publishes our own that
+// replicateChanges forgets the drivers of nodes that died and publishes our own that
 // changed since the last tick.
-func (r *fleetReplicator) replicate(ctx context.Context) {
+func (r *fleetReplicator) replicateChanges(ctx context.Context) {
 	if !r.followPeers() {
 		return
 	}
@@ -135,9 +135,9 @@ func decodeCar(node string, c *wire.FleetCar) sharedstate.Driver {
 			At: wire.FromMillis(fix.GetAtMs()), Heading: fix.GetHeading(), Speed: fix.GetSpeed(), Accuracy: fix.GetAccuracy()}}
 }
 
-// apply places another node's drivers in our shared state. Only the goroutine
+// applyFleet places another node's drivers in our shared state. Only the goroutine
 // that listens to Redis calls it.
-func (r *fleetReplicator) apply(payload []byte) {
+func (r *fleetReplicator) applyFleet(payload []byte) {
 	var f wire.Fleet
 	if err := wire.Proto.Decode(payload, &f); err != nil {
 		r.log.Warn("another node's drivers cannot be read", "err", err)

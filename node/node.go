@@ -134,7 +134,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 
-	return n, n.assemble()
+	return n, n.assembleParts()
 }
 
 func (n *Node) openStore(ctx context.Context) (store.Store, error) {
@@ -225,35 +225,35 @@ func (n *Node) Run(ctx context.Context, onReady func()) error {
 // startBackground starts what must run before the node may serve.
 func (n *Node) startBackground(p *parts) {
 	if n.routingListener != nil {
-		p.start("routing service", func(ctx context.Context) error {
+		p.startPart("routing service", func(ctx context.Context) error {
 			return httpserver.Run(ctx, n.routingListener, routing.NewHandler(routing.NewRouter(n.city)))
 		})
 	}
 
-	p.start("listening to Redis", func(ctx context.Context) error {
+	p.startPart("listening to Redis", func(ctx context.Context) error {
 		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
 	})
 	if n.timeSource != nil {
-		p.start("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })
+		p.startPart("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })
 	}
-	p.start("membership", n.members.Run)
-	p.start("relay", n.relay.Run)
-	p.start("trip follower", n.follower.Run)
-	p.start("gateway", n.gateway.Run)
-	p.start("revocations", n.revocations.Run)
-	p.start("fleet", n.fleet.run)
-	p.start("surge", n.surge.run)
-	p.start("sweep", n.sweepDrivers)
+	p.startPart("membership", n.members.Run)
+	p.startPart("relay", n.relay.Run)
+	p.startPart("trip follower", n.follower.Run)
+	p.startPart("gateway", n.gateway.Run)
+	p.startPart("revocations", n.revocations.Run)
+	p.startPart("fleet", n.fleet.run)
+	p.startPart("surge", n.surge.run)
+	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)
 	n.startSOS(p)
 }
 
 // startServing opens the node to phones and operators.
 func (n *Node) startServing(p *parts) {
-	p.start("dispatch", n.dispatcher.Run)
-	p.start("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.api.Public()) })
+	p.startPart("dispatch", n.dispatcher.Run)
+	p.startPart("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.api.Public()) })
 	if n.admin != nil {
-		p.start("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.api.Admin()) })
+		p.startPart("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.api.Admin()) })
 	}
 }
 
@@ -282,9 +282,9 @@ func newParts(ctx context.Context) *parts {
 	return &parts{group: group, ctx: ctx}
 }
 
-// start runs a part until the node ends. An error before that ends the node
+// startPart runs a part until the node ends. An error before that ends the node
 // and names the part.
-func (p *parts) start(name string, run func(context.Context) error) {
+func (p *parts) startPart(name string, run func(context.Context) error) {
 	p.group.Go(func() error {
 		if err := run(p.ctx); err != nil && p.ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -57,19 +57,19 @@ func (u *surgeUpdater) onTripEvent(ev trips.Event) {
 func (u *surgeUpdater) run(ctx context.Context) error {
 	tick := time.NewTicker(surgeEvery)
 	defer tick.Stop()
-	u.update()
+	u.updateSurge()
 
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			u.update()
+			u.updateSurge()
 		}
 	}
 }
 
-func (u *surgeUpdater) update() {
+func (u *surgeUpdater) updateSurge() {
 	u.mu.Lock()
 	byTrip := u.requests
 	u.requests = map[trips.TripID]location.Point{}

@@ -53,7 +53,7 @@ func TestEachDomainErrorHasOneCodeAndOneText(t *testing.T) {
 		{routing.ErrNoRoute, wire.CodeOutsideCity, "No road leads from one place to the other; choose others."},
 		{routing.ErrUnavailable, wire.CodeUnavailable, unavailable},
 		{booking.ErrNoPoints, wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`},
-		{booking.ErrOtherWay, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
+		{booking.ErrOtherRoute, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
 		{pricing.ErrBadQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
 		{pricing.ErrQuoteExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
 		{auth.ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
@@ -65,11 +65,11 @@ func TestEachDomainErrorHasOneCodeAndOneText(t *testing.T) {
 		{Refuse(wire.CodeForbidden, "Not for you."), wire.CodeForbidden, "Not for you."},
 	} {
 		wrapped := fmt.Errorf("trip t of rider r: %w", c.err)
-		if code, text := Error(wrapped); code != c.code || text != c.text {
+		if code, text := ExplainError(wrapped); code != c.code || text != c.text {
 			t.Errorf("%v is told as %s %q, want %s %q", c.err, code, text, c.code, c.text)
 		}
-		if Unavailable(wrapped) != (c.code == wire.CodeUnavailable) {
-			t.Errorf("%v: a dependency's error: %v", c.err, Unavailable(wrapped))
+		if IsUnavailable(wrapped) != (c.code == wire.CodeUnavailable) {
+			t.Errorf("%v: a dependency's error: %v", c.err, IsUnavailable(wrapped))
 		}
 	}
 }
