@@ -10,7 +10,8 @@ import (
 )
 
 func Example() {
-	revocations := &auth.Revocations{Now: time.Now} // of this node alone: no Keeper
+	// of this node alone: no Keeper
+	revocations := &auth.Revocations{Now: time.Now}
 	tokens, err := auth.NewTokens([]byte("a secret of at least thirty-two bytes"), revocations, time.Now)
 	if err != nil {
 		fmt.Println(err)

@@ -16,18 +16,18 @@ import (
 const TopicRevoked = "revoked"
 
 // compareEvery is how often a node compares what it knows of revocations with
-// what is kept. News comes at once; this is for news that got lost on its way,
-// and for a keeper that forgot.
+// what is kept. A published notice arrives at once; this is for one
+// that was lost, and for a keeper that lost its data.
 const compareEvery = time.Second
 
 // Keeper keeps revocations where every node finds them, also one that was away.
-// A notice is opaque to it, and the same notice may come twice. Its methods may
+// A notice is opaque to it; the same notice may come twice. Its methods may
 // block and may be called from many goroutines.
 type Keeper interface {
 	// KeepNotice holds the notice until a time.
 	KeepNotice(ctx context.Context, notice []byte, until time.Time) error
-	// PublishNotice hands the notice to ApplyNotice of every node under TopicRevoked, as
-	// far as it can reach them.
+	// PublishNotice hands the notice to ApplyNotice of every node under
+	// TopicRevoked, as far as it can reach them.
 	PublishNotice(ctx context.Context, notice []byte) error
 	// ListNotices returns the notices whose time has not come.
 	ListNotices(ctx context.Context) ([][]byte, error)
@@ -39,8 +39,7 @@ type revocation struct {
 	Role  trips.Role `json:"role,omitempty"`
 	ID    string     `json:"id,omitempty"`
 	At    time.Time  `json:"at"`
-	// by then every token that it is about has expired
-	Until time.Time `json:"until"`
+	Until time.Time  `json:"until"` // all its tokens have expired by then
 }
 
 // Revocations is what a node knows of the tokens that operators took back. Set
@@ -52,8 +51,8 @@ type Revocations struct {
 	// OnRevoked is called after this node has learned of a revocation, so that
 	// the connections concerned are closed. It must not block; nil: ignored.
 	OnRevoked func()
-	// OnUnreadable is called for each notice that cannot be decoded. It must not
-	// block; nil: ignored.
+	// OnUnreadable is called for each notice that cannot be decoded. It must
+	// not block; nil: ignored.
 	OnUnreadable func(topic string, err error)
 
 	mu     sync.RWMutex // guards below
@@ -61,9 +60,9 @@ type Revocations struct {
 	users  map[trips.Actor]revocation
 }
 
-// coversPass says whether the token was revoked. A token tells the second in which
-// it was issued, so that one issued in the second of the revocation is refused,
-// and so is one that does not tell.
+// coversPass says whether the token was revoked. A token tells the second in
+// which it was issued, so that one issued in the second of the revocation is
+// refused, and so is one that does not tell.
 func (r *Revocations) coversPass(p Pass) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -52,8 +52,8 @@ type Tokens struct {
 // Pass is what a token says.
 type Pass struct {
 	Who trips.Actor
-	// of the token (jti); without one it can be revoked only with all of its
-	// holder's
+	// ID is the token's (jti). A token without one can be revoked only together
+	// with all of its holder's.
 	ID            string
 	Issued, Until time.Time // Issued is zero when the token does not say
 }

@@ -38,9 +38,9 @@ type Router interface {
 type Config struct {
 	Trips  *trips.Service // opens the trips
 	Router Router
-	// nil: plain prices, and quotes that this node alone knows
-	Quoter     *pricing.Quoter
-	Contains   func(location.Point) bool // says where we drive; nil: everywhere
+	Quoter *pricing.Quoter // nil: no surge, and a key of this node
+	// says where we drive; nil: everywhere
+	Contains   func(location.Point) bool
 	Now        func() time.Time
 	Registerer prometheus.Registerer
 }
@@ -65,7 +65,7 @@ func New(cfg Config) *Service {
 func newLocalQuoter(now func() time.Time) *pricing.Quoter {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails
-	// a secret of 32 bytes is taken
+	// The only error is a secret shorter than 32 bytes.
 	q, _ := pricing.NewQuoter(secret, pricing.QuoterOptions{Now: now})
 	return q
 }
@@ -73,8 +73,8 @@ func newLocalQuoter(now func() time.Time) *pricing.Quoter {
 // Surge is where prices are raised just now.
 func (s *Service) Surge() *pricing.Surge { return s.cfg.Quoter.Surge() }
 
-// FindRoute returns the way between two points at the plain tariff, and its path,
-// which is empty when the way was guessed and not found on roads.
+// FindRoute returns the way between two points at the plain tariff, and its
+// path, which is empty when the way was guessed and not found on roads.
 func (s *Service) FindRoute(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
 	way, err := s.cfg.Router.Route(ctx, from, to)
 	if err != nil {
@@ -142,10 +142,10 @@ func (s *Service) checkEnds(j Journey) (from, to location.Point, err error) {
 	return *j.Pickup, *j.Dropoff, nil
 }
 
-// RequestTrip opens a trip at the price of its quote or, without one, at the price
-// of this moment. id is the rider's own for this command. A repeat returns the
-// trip as it was opened: it is not priced anew, and its quote may have expired
-// meanwhile.
+// RequestTrip opens a trip at the price of its quote or, without one, at the
+// price of this moment. id is the rider's own for this command. A repeat
+// returns the trip as it was opened: it is not priced anew, and its quote may
+// have expired meanwhile.
 func (s *Service) RequestTrip(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
 	if j.Quote != "" {
 		return s.requestQuotedTrip(ctx, rider, id, j)

@@ -90,7 +90,7 @@ func TestARepeatedRequestAsksForNoWayAndNoPrice(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// the same place to a tenth of a metre
+	// The same place to a tenth of a metre.
 	nearly := location.Point{Lng: market.Lng + 1e-8, Lat: market.Lat}
 	again, err := c.RequestTrip(t.Context(), "r", "k", Journey{Pickup: &nearly, Dropoff: &airport})
 	if err != nil || again.Trip.ID != first.Trip.ID || c.road.asked != 1 {

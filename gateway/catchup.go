@@ -12,8 +12,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// OnGap says that published messages may have been missed: every session reads on
-// from the store.
+// OnGap must be called when published messages may have been missed: every
+// session then reads on from the store. It does not block.
 func (g *Gateway) OnGap() {
 	for _, s := range g.sessions.All(nil) {
 		s.markGap()
@@ -225,7 +225,7 @@ func (c *catchUp) readEvents(ctx context.Context) error {
 	}
 
 	newest := missed[len(missed)-1].Trip
-	// an older one could bind the driver to a ride long over
+	// Only the newest: an older one could bind the driver to a ride long over.
 	s.g.cfg.Drivers.Follow(newest)
 	s.mu.Lock()
 	if newest.ID == s.cursor.trip {

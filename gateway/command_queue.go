@@ -16,11 +16,11 @@ const (
 	commandQueued admission = iota
 	commandFirst            // queued, and the caller must start the goroutine
 	commandFull             // not taken: too many wait
-	// not taken: the phone sends it again, to another node
-	commandClosed
+	commandClosed           // not taken: the phone sends it to another node
 )
 
-// addCommand queues a command behind the earlier ones, if fewer than limit wait.
+// addCommand queues a command behind the earlier ones, if fewer than limit
+// wait.
 func (q *commandQueue) addCommand(c command, limit int) admission {
 	switch {
 	case q.closed:
@@ -37,8 +37,8 @@ func (q *commandQueue) addCommand(c command, limit int) admission {
 	return commandFirst
 }
 
-// nextCommand removes the command to carry out. When it returns false the goroutine
-// must end.
+// nextCommand removes the command to carry out. When it returns false the
+// goroutine must end.
 func (q *commandQueue) nextCommand() (c command, ok bool) {
 	if len(q.waiting) == 0 {
 		q.waiting, q.working = nil, false
@@ -49,7 +49,7 @@ func (q *commandQueue) nextCommand() (c command, ok bool) {
 	return c, true
 }
 
-// close takes no command any more.
+// close makes addCommand refuse all later commands.
 func (q *commandQueue) close() { q.closed = true }
 
 // isFinished returns true once the queue is closed and all it took is carried

@@ -23,9 +23,10 @@ type command struct {
 	body any
 }
 
-// handleFrame acts on one frame, on the session's reader. What needs the database is
-// left to the session's worker, so that positions flow while the database is
-// slow. The frame is only borrowed; its body may be kept.
+// handleFrame acts on one frame. The session's reader calls it. Commands that
+// need the database are left to the session's worker, so that positions flow
+// while the database is slow. The caller uses the frame again; its body may be
+// kept.
 func (s *session) handleFrame(f *wire.ClientFrame, now time.Time) {
 	switch b := f.Body.(type) {
 	case *wire.ClientFrame_Fix:
@@ -115,11 +116,12 @@ type answer struct {
 	done trips.Trip
 }
 
-// setTrip puts a committed event into the ack. The sessions here hear of it by
-// DeliverCommitted, those of other nodes from the outbox.
+// setTrip puts a committed event's trip into the ack. The sessions of this node
+// get the event by DeliverCommitted, those of other nodes through Redis.
 func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.EncodeTrip(ev.Trip), ev.Trip }
 
-// executeCommand returns the command's kind, for the counters, and fills in the ack.
+// executeCommand runs a command and fills in the ack. It returns the command's
+// kind, for the counters.
 func (s *session) executeCommand(ctx context.Context, c command, ack *answer) (kind string, err error) {
 	switch b := c.body.(type) {
 	case *wire.ClientFrame_SetAvailable:
@@ -169,7 +171,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		if err == nil {
 			s.g.cfg.OnOfferDeclined(o)
 		}
-		return nil // to decline what is gone is as good as to decline it
+		return nil // an offer that is gone counts as declined
 	}
 
 	if err != nil {
@@ -184,7 +186,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		return t.Reserve(driver, at)
 	})
 	if errors.Is(err, trips.ErrAbandoned) {
-		// the phone came back to another node meanwhile, and was refused there
+		// The phone came back to another node meanwhile, and was refused there.
 		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
 	}
 	if err != nil {
@@ -232,11 +234,11 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
-	verbs := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
+	steps := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
 
-	verb := verbs[m.GetStep()]
-	if verb == nil {
+	step := steps[m.GetStep()]
+	if step == nil {
 		return translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
 	if !translate.IsPlainID(m.GetTripId()) {
@@ -245,7 +247,7 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack
 
 	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: m.GetStep().String() + " " + m.GetTripId()}
 	ev, err := s.g.cfg.Trips.Apply(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
-		return verb(t, s.user, at)
+		return step(t, s.user, at)
 	})
 	if err == nil {
 		ack.setTrip(ev)
@@ -290,8 +292,8 @@ type typingMark struct {
 	From trips.Role   `json:"from"`
 }
 
-// publishTyping passes a mark on, if it is about the trip this session is on; it may
-// get lost anywhere.
+// publishTyping publishes a typing mark, if it is about the trip that this
+// session follows. The mark may be lost.
 func (s *session) publishTyping(t *wire.Typing) {
 	s.mu.Lock()
 	trip, region := s.cursor.trip, s.cursor.region
@@ -315,8 +317,9 @@ func (s *session) publishTyping(t *wire.Typing) {
 	})
 }
 
-// receiveFix takes a driver's position: believed, it is in the shared state and on its
-// way to the rider before this returns.
+// receiveFix takes a driver's position. If the fix filter accepts it, it is in
+// the shared state and with the sessions of the driver's riders when this
+// returns. The session's reader calls it.
 func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
 		s.g.metrics.updates.WithLabelValues("malformed").Inc()
@@ -341,8 +344,9 @@ func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	}
 }
 
-// DeliverReplica tells the riders here who watch a driver of another node that the
-// shared state has a newer position.
+// DeliverReplica sends the newest position of another node's driver, which the
+// shared state has by now, to the riders here who watch the car. It does not
+// wait for a phone.
 func (g *Gateway) DeliverReplica(id trips.DriverID) {
 	watchers := g.sessions.Watchers(id, nil)
 	if len(watchers) == 0 {

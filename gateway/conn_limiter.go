@@ -11,14 +11,17 @@ import (
 // came at once comes back as a queue. It is safe for any goroutine.
 type connLimiter struct {
 	now *rate.Limiter // of phones that connect
-	// of phones sent away, by when they come back; slower, so that they are let
-	// in then
+	// later spreads the times at which phones that were sent away come back. It
+	// is slower than now, so that they are let in then.
 	later *rate.Limiter
 }
 
 const (
-	queueShare = 0.8 // of the rate is promised to phones that come back
-	// no phone is sent away for longer; it may be sent away again
+	// queueShare is the part of the rate that is promised to phones that come
+	// back.
+	queueShare = 0.8
+	// longestWait bounds how long a phone is sent away. It may be sent away
+	// again.
 	longestWait = 30 * time.Second
 )
 
@@ -26,8 +29,8 @@ func newConnLimiter(perSec float64, burst int) *connLimiter {
 	return &connLimiter{now: rate.NewLimiter(rate.Limit(perSec), burst), later: rate.NewLimiter(rate.Limit(perSec*queueShare), 1)}
 }
 
-// admitPhone returns 0 if a phone may connect, else when it shall come back: a whole
-// number of seconds, to which phones add up to another second by chance.
+// admitPhone returns 0 if a phone may connect, else when it shall come back: a
+// whole number of seconds, to which phones add up to another second by chance.
 func (l *connLimiter) admitPhone(at time.Time) time.Duration {
 	if l.now.AllowN(at, 1) {
 		return 0

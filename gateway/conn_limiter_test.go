@@ -40,7 +40,7 @@ func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
 		delete(due, second)
 
 		for i := range n {
-			// spread by chance
+			// Spread by chance.
 			at := now.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Second/time.Duration(n))
 			if second == 0 {
 				at = now

@@ -45,8 +45,8 @@ func (g *Gateway) deliverChat(m chat.Message, from origin) {
 	}
 }
 
-// DeliverMessage decodes a message published on any other topic and hands it to the
-// sessions it concerns. Only one goroutine at a time may call it.
+// DeliverMessage decodes a message published on any other topic and hands it to
+// the sessions it concerns. Only one goroutine at a time may call it.
 func (g *Gateway) DeliverMessage(topic string, payload []byte) {
 	if err := g.decodeMessage(topic, payload); err != nil {
 		g.DropUnreadable(topic, err)
@@ -74,8 +74,8 @@ func (g *Gateway) decodeMessage(topic string, payload []byte) error {
 	return nil
 }
 
-// decodeAndDeliver decodes a payload and hands it on, or returns why it cannot be
-// decoded.
+// decodeAndDeliver decodes a payload and hands it on, or returns why it cannot
+// be decoded.
 func decodeAndDeliver[T any](payload []byte, deliver func(T)) error {
 	var v T
 	if err := json.Unmarshal(payload, &v); err != nil {

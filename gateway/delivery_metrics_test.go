@@ -9,7 +9,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// countOutcomes adds up what became of a class; echo and shown are of what was sent.
+// countOutcomes adds up what became of a class; echo and shown are of what was
+// sent.
 func (c *testNode) countOutcomes(of class) (n int) {
 	for what := range outcomes {
 		if what != outcomeEcho && what != outcomeShown {
@@ -80,8 +81,8 @@ func TestEveryBelievedPositionIsAccountedForOncePerWatcher(t *testing.T) {
 	}
 }
 
-// Each case says what becomes of the notices of three events and three messages
-// on their way to two phones.
+// Each case says what becomes of the messages of three events and three
+// messages on their way to two phones.
 func TestEachEventAndMessageIsCountedOnce(t *testing.T) {
 	type books map[outcome]int
 	first := true

@@ -25,8 +25,8 @@ type memory struct {
 	// use the store.
 	onCommit func(trips.OutboxMessage)
 
-	// onRead, if set, is called before each call; it may be set while nobody
-	// calls.
+	// onRead, if set, is called before each call; it may be set while no
+	// call runs.
 	onRead func()
 
 	mu         sync.Mutex // guards all below
@@ -99,8 +99,8 @@ func (m *memory) commitLocked(
 		trips.OutboxMessage{ID: m.lastID, Topic: topic, Region: region, Kind: kind, Trip: id, Payload: data, At: at})
 }
 
-// notifyCommitted hands over what was committed. One caller at a time does it for all, so
-// that the order holds.
+// notifyCommitted hands over what was committed. One caller at a time does it
+// for all, so that the order holds.
 func (m *memory) notifyCommitted() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -407,6 +407,7 @@ func (m *memory) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) 
 			receipts[id] = m.charges[id]
 		}
 	}
+
 	return states, receipts, nil
 }
 
@@ -436,7 +437,7 @@ func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {
 	service := &trips.Service{Store: m, Now: func() time.Time { return now }}
 	var told []trips.OutboxMessage
 	m.onCommit = func(n trips.OutboxMessage) {
-		// a listener that commits must be told of that too, after this
+		// A listener that commits must be told of that too, after this.
 		told = append(told, n)
 		if n.Kind == trips.KindRequested {
 			commitStep(t, service, "d", n.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("d", at) })

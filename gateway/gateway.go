@@ -92,7 +92,8 @@ type Gateway struct {
 	resumes         *resumeBatcher
 	connLimiter     *connLimiter
 	userLocks       *userLocks
-	gaps            chan struct{} // holds one entry while a session must catch up
+	// holds one entry while a session must catch up
+	gaps chan struct{}
 
 	// The context of what sessions do; it ends when the drain has run out of
 	// time.
@@ -132,8 +133,8 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// IsDraining says whether the gateway has begun to stop, so that the node should
-// get no traffic.
+// IsDraining says whether the gateway has begun to stop, so that the node
+// should get no traffic.
 func (g *Gateway) IsDraining() bool { return g.draining.Load() }
 
 // CloseRevoked ends the sessions whose tokens are revoked. It does not block.
@@ -186,8 +187,8 @@ func (g *Gateway) finishLocked() {
 	}
 }
 
-// Run minds what depends on time until ctx ends: cars on maps, silent phones,
-// tokens that end, sessions that must catch up.
+// Run does what depends on time until ctx ends: cars on maps, silent phones,
+// tokens that end, sessions that must catch up. It returns ctx's error.
 func (g *Gateway) Run(ctx context.Context) error {
 	var catching sync.WaitGroup
 	defer catching.Wait()
@@ -208,7 +209,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 // Drain stops taking sockets, lets commands under way finish, and tells every
 // phone to come back elsewhere, a few at a time so that the other nodes are not
-// stormed. What is still there when ctx ends is cut off. It returns when every
+// flooded. What is still there when ctx ends is cut off. It returns when every
 // goroutine of the gateway has ended.
 func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)

@@ -9,12 +9,12 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// keepBack has the town's notices wait until the returned function tells them,
+// keepBack has the node's messages wait until the returned function tells them,
 // as while Redis is away.
 func (c *testNode) keepBack() (tell func()) {
 	var waiting []trips.OutboxMessage
 	c.loseMessages(func(n trips.OutboxMessage) []trips.OutboxMessage {
-		waiting = append(waiting, n) // one notice at a time
+		waiting = append(waiting, n) // one message at a time
 		return nil
 	})
 	return func() {

@@ -31,20 +31,20 @@ type latestPosition struct {
 	acked uint32
 }
 
-// positionResult is what take made of a position.
+// positionResult is what takePosition did with a position.
 type positionResult uint8
 
 const (
 	// to be sent
-	positionNew positionResult = iota
-	// to be sent, and the one that it overwrote never will be
-	positionReplacing
-	positionLate     // a newer one is here already
-	positionRepeated // it is here already
+	positionNew       positionResult = iota
+	positionReplacing                // to be sent in place of an unsent one
+	positionLate                     // a newer one is here already
+	positionRepeated                 // it is here already
 )
 
-// followCar shows another car from now on, or none if driver is empty. A position
-// that was not sent yet never will be. It returns false if the car is the same.
+// followCar shows another car from now on, or none if driver is empty. A
+// position that was not sent yet never will be. It returns false if the car is
+// the same.
 func (p *latestPosition) followCar(trip trips.TripID, driver trips.DriverID) bool {
 	p.trip = trip
 	if driver == p.driver {
@@ -86,8 +86,8 @@ func (p *latestPosition) ackUpTo(n uint32) (shown uint32) {
 	return shown
 }
 
-// countOverwritten counts the positions that the phone never got because a newer one
-// came first.
+// countOverwritten counts the positions that the phone never got because a
+// newer one came first.
 func (p *latestPosition) countOverwritten() uint32 {
 	n := p.came - p.sent
 	if p.fresh {

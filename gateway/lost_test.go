@@ -53,7 +53,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 		part.open.Store(true)
 	}
 
-	t.Cleanup(func() { // before the town is drained
+	t.Cleanup(func() { // before the node is drained
 		for _, part := range []*abyss{database, redis} {
 			part.open.Store(false)
 			close(part.over)
@@ -97,7 +97,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 
-	// the trap works: who needs the database asks it
+	// The trap works: who needs the database asks it.
 	r.driver.sendCommand("step", stepFrame(r.trip, wire.Step_ARRIVE))
 	c.awaitCondition("the database is asked", func() bool { return database.asked.Load() > 0 })
 }

@@ -130,7 +130,7 @@ func (m *merge) runStep() {
 	case 0, 1:
 		m.commitMove(b)
 	case 2, 3, 4:
-		m.deliverNotice(b)
+		m.deliverMessage(b)
 	case 5:
 		m.g.OnGap()
 	case 6:
@@ -140,8 +140,8 @@ func (m *merge) runStep() {
 	}
 }
 
-// commitMove says something, or moves the trip on; when it is over, the rider asks
-// for another.
+// commitMove says something, or moves the trip on; when it is over, the rider
+// asks for another.
 func (m *merge) commitMove(b byte) {
 	m.at = m.at.Add(time.Second)
 	ctx, by := context.Background(), trips.Driver("d")
@@ -186,8 +186,8 @@ func (m *merge) commitMove(b byte) {
 	m.trip = ev.Trip
 }
 
-// deliverNotice is a notice, any there was, as often as the program likes.
-func (m *merge) deliverNotice(b byte) {
+// deliverMessage delivers any message there was, as often as the program asks.
+func (m *merge) deliverMessage(b byte) {
 	if len(m.messages) == 0 {
 		return
 	}
@@ -214,7 +214,7 @@ func (m *merge) interrupt() {
 		case 3:
 			m.g.OnGap()
 		default:
-			m.deliverNotice(b)
+			m.deliverMessage(b)
 		}
 	}
 
@@ -245,7 +245,7 @@ func (m *merge) reconnect(b byte) {
 	case 3:
 		r.TripSeq += 50
 	case 4:
-		r.TripId = "nobody's"
+		r.TripId = "unknown"
 	}
 
 	m.connectPhone(r)
@@ -317,8 +317,8 @@ func (m *merge) turnTo(id trips.TripID) {
 	m.has, m.seq, m.chat = id, 0, 0
 }
 
-// catchUpFully lets all calm down: the phone must have everything of the rider's
-// newest trip.
+// catchUpFully lets all calm down: the phone must have everything of the
+// rider's newest trip.
 func (m *merge) catchUpFully() {
 	m.program = nil
 	m.g.OnGap()

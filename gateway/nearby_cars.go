@@ -33,8 +33,8 @@ func (c *nearbyCars) dueArea() *area {
 	return c.area
 }
 
-// putList keeps a list of an area, which due returned. It is not kept if the rider
-// looks elsewhere by now. It may overwrite a list that waits.
+// putList keeps a list of an area, which due returned. It is not kept if the
+// rider looks elsewhere by now. It may overwrite a list that waits.
 func (c *nearbyCars) putList(a *area, frame []byte) (kept, overwrote bool) {
 	if c.area != a {
 		return false, false
@@ -44,8 +44,8 @@ func (c *nearbyCars) putList(a *area, frame []byte) (kept, overwrote bool) {
 	return true, overwrote
 }
 
-// takeList removes the list to send, which then counts as unread; nil if there is
-// none or the phone has not read the last one.
+// takeList removes the list to send, which then counts as unread; nil if there
+// is none or the phone has not read the last one.
 func (c *nearbyCars) takeList() []byte {
 	if c.frame == nil || c.unread {
 		return nil

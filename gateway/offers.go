@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// DeliverOffer puts an offer into the hands of a driver connected here. It returns
-// dispatch.ErrUnreachable if the driver is not.
+// DeliverOffer puts an offer into the hands of a driver connected here. It
+// returns dispatch.ErrUnreachable if the driver is not.
 func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
 	to := g.putOffer(o)
 	if len(to) == 0 {
@@ -66,8 +66,8 @@ func (g *Gateway) acceptedBefore(ctx context.Context, key trips.IdempotencyKey, 
 	return ev, err
 }
 
-// WithdrawOffer takes an offer out of its driver's hands and tells the phone why;
-// the reason is one of package dispatch.
+// WithdrawOffer takes an offer out of its driver's hands and tells the phone
+// why; the reason is one of package dispatch.
 func (g *Gateway) WithdrawOffer(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows

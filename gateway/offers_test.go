@@ -7,8 +7,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// newGatedPair is two nodes that share a store; commits of the first go through a
-// gate.
+// newGatedPair is two nodes that share a store; commits of the first go through
+// a gate.
 func newGatedPair(t *testing.T) (a, b *testNode, store *gate) {
 	a, store = newGatedNode(t, nil)
 	b = newTestNode(t, func(cfg *Config) {

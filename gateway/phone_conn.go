@@ -25,9 +25,11 @@ type phoneConn struct {
 	in    *bufio.Reader // below ws
 	codec wire.Codec
 
-	// why it ended: a close code, phoneLeft, or 0 while it has not
+	// Any goroutine's.
+	//
+	// why it ended: a close code or phoneLeft; 0 while open
 	code atomic.Int32
-	// last sign of life, the node's clock, Unix nanoseconds
+	// last sign of life: the node's clock, Unix nanoseconds
 	lastHeard atomic.Int64
 
 	// The reader goroutine's.
@@ -90,8 +92,8 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 
 var errNoHello = errors.New("the first frame is not a hello")
 
-// admitPhone lets the phone stay: from now on it may be silent for as long as
-// Limits.SilentFor.
+// admitPhone must be called after a valid hello: from now on the phone may be
+// silent for as long as Limits.SilentFor.
 func (c *phoneConn) admitPhone() {
 	c.admitted = true
 	c.recordLife(c.g.cfg.Now())
@@ -101,7 +103,8 @@ func (c *phoneConn) admitPhone() {
 // message that is not complete, or after the end.
 func (c *phoneConn) takesPong() bool { return c.admitted && !c.inMessage && !c.hasEnded() }
 
-// recordLife notes a sign of life and moves the read deadline, though not each time.
+// recordLife records a sign of life. It moves the read deadline, but not more
+// often than needed.
 func (c *phoneConn) recordLife(now time.Time) {
 	c.lastHeard.Store(now.UnixNano())
 	wall := time.Now()
@@ -109,16 +112,16 @@ func (c *phoneConn) recordLife(now time.Time) {
 		return
 	}
 
-	// An error here means a dead connection, of which the next read tells.
+	// An error here means a dead connection. The next read returns it too.
 	c.extended = wall
 	_ = c.ws.SetReadDeadline(wall.Add(c.g.cfg.Limits.SilentFor))
-	if c.hasEnded() { // end was called in between and wants the shorter one
+	if c.hasEnded() { // closeWith has set a shorter one meanwhile
 		_ = c.ws.SetReadDeadline(wall.Add(closeWithin))
 	}
 }
 
-// writeMessage writes one message. It returns an error when the connection is lost or
-// the phone has read nothing for writeWithin.
+// writeMessage writes one message. It returns an error when the connection is
+// lost or the phone has read nothing for writeWithin.
 func (c *phoneConn) writeMessage(data []byte) error {
 	kind := websocket.BinaryMessage
 	if c.codec.Text() {
@@ -128,23 +131,23 @@ func (c *phoneConn) writeMessage(data []byte) error {
 	return c.ws.WriteMessage(kind, data)
 }
 
-// sendPing writes a ping. It fails when the socket's buffer is full or the phone is
-// gone; its silence then ends the connection.
+// sendPing writes a ping. It fails when the socket's buffer is full or the
+// phone is gone; its silence then ends the connection.
 func (c *phoneConn) sendPing(text string, within time.Duration) {
 	_ = c.ws.WriteControl(websocket.PingMessage, []byte(text), time.Now().Add(within))
 }
 
-// endUnwritable ends a connection that cannot be written to: it is lost, or the phone
-// does not read. The reader notices and leaves.
+// endUnwritable ends a connection that cannot be written to: it is lost, or the
+// phone does not read. The reader notices and leaves.
 func (c *phoneConn) endUnwritable() {
 	c.code.CompareAndSwap(0, wire.CloseSlow)
 	c.ws.Close()
 }
 
-// closeWith closes the socket with a code; the first call counts. It does not block:
-// the close frame is written by a goroutine of its own, and the reader goes on
-// discarding for a moment, because a connection closed with unread bytes is
-// reset and the code is lost.
+// closeWith closes the socket with a code; the first call counts. It does not
+// block: the close frame is written by a goroutine of its own, and the reader
+// goes on discarding for a moment, because a connection closed with unread
+// bytes is reset and the code is lost.
 func (c *phoneConn) closeWith(code int, why string) {
 	if !c.code.CompareAndSwap(0, int32(code)) {
 		return
@@ -152,8 +155,8 @@ func (c *phoneConn) closeWith(code int, why string) {
 
 	told := c.g.spawn(func() {
 		now := time.Now()
+		// Either call fails only if the phone is gone.
 		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), now.Add(closeWithin/2))
-		// either fails only if the phone is gone
 		_ = c.ws.SetReadDeadline(now.Add(closeWithin))
 	})
 	if !told {
@@ -180,7 +183,7 @@ func (c *phoneConn) closeAfter(err error) {
 		c.code.CompareAndSwap(0, phoneLeft)
 	default:
 		c.g.metrics.drops.WithLabelValues("bad_framing").Inc()
-		// the library has told the phone more
+		// The library has told the phone more.
 		c.closeWith(wire.CloseBadFrame, "broken framing")
 	}
 }

@@ -70,8 +70,8 @@ func formatThousands(n int) string {
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
-// nodeCommand returns the command that runs a script with a built-in WebSocket, or
-// skips the test.
+// nodeCommand returns the command that runs a script with a built-in WebSocket,
+// or skips the test.
 func nodeCommand(t *testing.T) []string {
 	t.Helper()
 	version, err := exec.Command("node", "--version").Output()

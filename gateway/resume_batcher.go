@@ -13,22 +13,23 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Phones that connect at about the same time share a read: a few are asked for
-// at once, and of thousands those that came meanwhile go together. So the
-// database sees 10 statements a second for them, however many they are.
+// Phones that connect at about the same time share a read of the store. The
+// first two of a second are read at once; those that come meanwhile wait and
+// are read together. So the database runs 10 statements a second for phones
+// that connect, however many these are.
 const (
 	resumesPerSec   = 10
 	resumesBurst    = 2
 	resumeBatchSize = 500 // in one statement
-	// under way at the same time, so that one that hangs does not hold up all
-	resumeReads = 4
+	resumeReads     = 4   // at the same time: one that hangs does not stop all
 )
 
-// resumeBatcher finds out how things stand for phones that connect, and reads
-// that for many of them at once.
+// resumeBatcher reads the resume states of phones that connect, many at once.
+// All methods are safe for any goroutine.
 type resumeBatcher struct {
+	// Fixed at creation.
 	read  func([]trips.ResumeQuery) ([]resumeState, error)
-	spawn func(func()) bool
+	spawn func(func()) bool // false: the node has stopped
 	pace  *rate.Limiter
 	slots chan struct{} // taken by reads under way
 
@@ -37,8 +38,8 @@ type resumeBatcher struct {
 	working bool             // a goroutine begins reads
 }
 
-// resumeState is how things stand for a phone, with the receipt of its trip if
-// that was paid.
+// resumeState is a phone's resume state, with the receipt of its trip if that
+// was paid.
 type resumeState struct {
 	trips.ResumeState
 	receipt payments.Charge
@@ -59,7 +60,8 @@ func newResumeBatcher(read func([]trips.ResumeQuery) ([]resumeState, error), spa
 		slots: make(chan struct{}, resumeReads)}
 }
 
-// askState blocks until the store has answered or ctx has ended.
+// askState returns a phone's resume state. It blocks until the store has
+// answered or ctx has ended.
 func (b *resumeBatcher) askState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
 	r := &resumeRequest{ctx: ctx, of: of, done: make(chan struct{})}
 	b.mu.Lock()
@@ -69,7 +71,7 @@ func (b *resumeBatcher) askState(ctx context.Context, of trips.ResumeQuery) (res
 	b.mu.Unlock()
 
 	if idle && !b.spawn(b.beginReads) {
-		// and later requests end with their context
+		// The node has stopped. Later requests end with their context.
 		return resumeState{}, errDraining
 	}
 
@@ -94,8 +96,8 @@ func (b *resumeBatcher) beginReads() {
 	}
 }
 
-// continueReads returns true if a request waits. If none does, the next one starts
-// work again.
+// continueReads returns true if a request waits. If none does, the next one
+// starts work again.
 func (b *resumeBatcher) continueReads() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 
 func spawnAlways(f func()) bool { go f(); return true }
 
-// echoNames answers everybody with a trip of their own name.
+// echoNames answers each query with a trip of the user's name.
 func echoNames(of []trips.ResumeQuery) ([]resumeState, error) {
 	out := make([]resumeState, len(of))
 	for i, a := range of {
@@ -153,7 +153,7 @@ func TestAPhoneThatGaveUpIsNotAskedFor(t *testing.T) {
 	})
 }
 
-func TestANodeThatIsOverWelcomesNobody(t *testing.T) {
+func TestANodeThatHasStoppedWelcomesNoPhone(t *testing.T) {
 	b := newResumeBatcher(echoNames, func(func()) bool { return false })
 	if _, err := b.askState(t.Context(), trips.ResumeQuery{}); !errors.Is(err, errDraining) {
 		t.Errorf("it says %v", err)
@@ -175,7 +175,7 @@ func TestAPhoneThatMissedNothingCostsNoReadOfItsOwn(t *testing.T) {
 		t.Errorf("welcome %v", w)
 	}
 
-	// the one that it shares with others who connect
+	// The one that it shares with others who connect.
 	if n := reads.Load(); n > 1 {
 		t.Errorf("%d reads", n)
 	}

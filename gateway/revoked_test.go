@@ -25,7 +25,7 @@ type keeper struct {
 	kept  map[string]time.Time
 	nodes []*testNode
 	down  error
-	cut   bool // nobody is told
+	cut   bool // no node is told
 }
 
 func (k *keeper) KeepNotice(_ context.Context, notice []byte, until time.Time) error {
@@ -107,7 +107,7 @@ func TestARevokedUserIsShutOutOfEveryNodeUntilTheyHaveANewToken(t *testing.T) {
 	old := testToken(t, b.auth, trips.RoleRider, "r")
 	here, there := a.connectPhone(trips.Rider("r"), asProto, nil), b.connectPhone(trips.Rider("r"), asJSONText, nil)
 
-	// another actor with the same id
+	// Another actor with the same id.
 	calm := b.connectPhone(trips.Driver("r"), asProto, nil)
 	if w := a.postRevocation(`{"role":"rider","id":"r"}`); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)

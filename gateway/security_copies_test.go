@@ -37,8 +37,8 @@ func connectToAll(nodes []*testNode, who trips.Actor) (phones []*phone) {
 	return phones
 }
 
-// sendCopies sends a command 64 times under one id over all the phones at once, and
-// returns the answers.
+// sendCopies sends a command 64 times under one id over all the phones at once,
+// and returns the answers.
 func sendCopies(phones []*phone, f *wire.ClientFrame) (answers []*wire.Ack) {
 	const n = 64
 	id := fmt.Sprintf("%T", f.Body)
@@ -60,8 +60,8 @@ func sendCopies(phones []*phone, f *wire.ClientFrame) (answers []*wire.Ack) {
 	return answers
 }
 
-// checkOneEffect checks that all copies that were done were told the same, and returns it;
-// the others have one of the codes.
+// checkOneEffect checks that all copies that were done were told the same, and
+// returns it; the others have one of the codes.
 func checkOneEffect(t *testing.T, what string, answers []*wire.Ack, besides ...wire.Code) *wire.Ack {
 	t.Helper()
 	var first *wire.Ack

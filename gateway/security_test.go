@@ -24,8 +24,8 @@ func (m *memory) snapshot() string {
 	return string(data)
 }
 
-// startTripsInAllStates brings one trip to each of its states, each with a rider and a driver
-// of its own.
+// startTripsInAllStates brings one trip to each of its states, each with a
+// rider and a driver of its own.
 func startTripsInAllStates(c *testNode) (all []trips.Trip) {
 	kinds := []trips.Kind{trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted}
 	for stage := range len(kinds) + 1 {
@@ -51,7 +51,7 @@ func startTripsInAllStates(c *testNode) (all []trips.Trip) {
 // in the other role, tries every action on every trip of the others, over HTTP
 // and by socket. None has an effect, none sees anything, and each answer is the
 // one they get about a trip that does not exist.
-func TestNobodyReachesTheTripsOfOthers(t *testing.T) {
+func TestNoUserReachesTheTripsOfOthers(t *testing.T) {
 	c := newTestNode(t, nil)
 	all := startTripsInAllStates(c)
 	before, tried := c.store.snapshot(), 0
@@ -163,7 +163,7 @@ func TestARecordedSessionPlayedAgainHasNoEffect(t *testing.T) {
 		car, _ := c.drivers.Get("d")
 
 		for _, p := range []*phone{r.driver, r.rider} {
-			// with the token that was recorded as well
+			// With the token that was recorded as well.
 			again := c.connectUnwelcomed(p.conn.Subprotocol(), p.who)
 			again.codec = p.codec
 			again.replayFrames(p.said)
@@ -175,7 +175,7 @@ func TestARecordedSessionPlayedAgainHasNoEffect(t *testing.T) {
 			}
 		}
 
-		// with a token of their own
+		// With a token of their own.
 		thief := c.connectPhone(trips.Driver("thief"), drivers, nil)
 		thief.replayFrames(r.driver.said[1:])
 

@@ -29,8 +29,8 @@ type sender struct {
 	cars     nearbyCars
 }
 
-// sendFrame queues a frame as something happens. A goroutine of its own writes it,
-// so that the caller never waits for a slow phone.
+// sendFrame queues a frame as something happens. A goroutine of its own writes
+// it, so that the caller never waits for a slow phone.
 func (o *sender) sendFrame(f *wire.ServerFrame) { o.sendFrameAs(f, outcomeSent) }
 
 // sendFrameAs is send for a frame that may have been recovered from the store.
@@ -40,16 +40,17 @@ func (o *sender) sendFrameAs(f *wire.ServerFrame, how outcome) {
 	}
 }
 
-// writeNow queues a frame and writes it now; only for goroutines of this session.
+// writeNow queues a frame and writes it now; only for goroutines of this
+// session.
 func (o *sender) writeNow(f *wire.ServerFrame) {
 	if o.queueFrame(f, outcomeSent) {
 		o.flush()
 	}
 }
 
-// queueFrame queues a frame; true if no goroutine is writing, so that the caller must
-// call flush. When the queue is full the connection ends with a code that says
-// "come back and resume".
+// queueFrame queues a frame; true if no goroutine is writing, so that the
+// caller must call flush. When the queue is full the connection ends with a
+// code that says "come back and resume".
 func (o *sender) queueFrame(f *wire.ServerFrame, how outcome) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,8 +75,8 @@ func (o *sender) queueFrame(f *wire.ServerFrame, how outcome) bool {
 	return !o.writing
 }
 
-// openSending lets frames be written, once the welcome is queued. The caller must
-// call flush.
+// openSending lets frames be written, once the welcome is queued. The caller
+// must call flush.
 func (o *sender) openSending() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -143,8 +144,8 @@ func (o *sender) nextLocked(scratch *positionFrame) (outboundFrame, bool) {
 	return outboundFrame{data, classCars, outcomeSent}, data != nil
 }
 
-// writeFrame writes a frame and counts it. A list of cars is followed by a ping,
-// whose pong says that the phone has read the list.
+// writeFrame writes a frame and counts it. A list of cars is followed by a
+// ping, whose pong says that the phone has read the list.
 func (o *sender) writeFrame(f outboundFrame) {
 	if err := o.conn.writeMessage(f.data); err != nil {
 		o.countMessage(f.class, outcomeGone)

@@ -43,7 +43,8 @@ type heldDeliveries struct {
 	waiting  []func() // in order
 }
 
-// holdDelivery keeps f; false if the phone was welcomed, and the caller must run f.
+// holdDelivery keeps f; false if the phone was welcomed, and the caller must
+// run f.
 func (h *heldDeliveries) holdDelivery(f func()) bool {
 	if !h.released {
 		h.waiting = append(h.waiting, f)

@@ -25,7 +25,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// shared by all sockets, so that an idle one has none
+// writeBuffers are shared by all sockets, so that an idle one has none.
 var writeBuffers sync.Pool
 
 // ServeSocket upgrades a request and gives the socket a reader goroutine of its
@@ -180,8 +180,8 @@ func clipText(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// handlePong runs on the reader. The pong of a list of cars says that the phone has
-// read it.
+// handlePong runs on the reader. The pong of a list of cars says that the phone
+// has read it.
 func (s *session) handlePong(data string) error {
 	if !s.conn.takesPong() {
 		return nil
@@ -196,7 +196,7 @@ func (s *session) handlePong(data string) error {
 // join authenticates the first message, registers the session and welcomes the
 // phone. If it returns false the session is not registered.
 func (s *session) join() bool {
-	// a drain cannot find a session that is not registered
+	// Drain cannot find a session that is not registered, so it ends the base.
 	defer context.AfterFunc(s.g.base, s.conn.Close)()
 	s.conn.awaitHello()
 
@@ -214,7 +214,7 @@ func (s *session) join() bool {
 	}
 
 	if s.closeIfRevoked() {
-		// it may have been just before the session was registered
+		// CloseRevoked may have run just before the session was registered.
 		s.leave()
 		return false
 	}
@@ -247,8 +247,8 @@ func (s *session) authenticate(token string) bool {
 	return true
 }
 
-// registerSession enters a session among those of the node: a driver has one, a rider
-// a few. If it returns false the session has ended.
+// registerSession enters a session among those of the node: a driver has one, a
+// rider a few. If it returns false the session has ended.
 func (g *Gateway) registerSession(s *session) bool {
 	g.presence.Lock()
 	defer g.presence.Unlock()
@@ -290,9 +290,9 @@ func (s *session) leave() {
 	}
 }
 
-// unregisterSession takes a session off the register, and a driver whose last one it
-// was out of the shared state and the inbox. It returns the offers that were in
-// the driver's hands.
+// unregisterSession takes a session off the register, and a driver whose last
+// one it was out of the shared state and the inbox. It returns the offers that
+// were in the driver's hands.
 func (g *Gateway) unregisterSession(s *session) (loose []dispatch.Offer) {
 	g.presence.Lock()
 	defer g.presence.Unlock()

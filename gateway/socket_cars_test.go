@@ -25,7 +25,8 @@ func (c *testNode) parkDriver(id trips.DriverID, metres float64) {
 	}
 }
 
-// connectBrowser is a rider who looks at cars and says by hand when they were shown.
+// connectBrowser is a rider who looks at cars and says by hand when they were
+// shown.
 func (c *testNode) connectBrowser(subprotocol string) *phone {
 	p := c.connectSilent(subprotocol, trips.Rider("r"))
 	p.conn.SetPingHandler(func(string) error { return nil })

@@ -14,8 +14,7 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// gate is a store that can be held shut: whoever wants to commit waits until it
-// is opened.
+// gate is a store that can be shut: commits then wait until it is opened.
 type gate struct {
 	*memory
 	mu      sync.Mutex // guards below
@@ -70,7 +69,7 @@ func (g *gate) Apply(ctx context.Context, mv trips.Command) (trips.Event, error)
 	return g.memory.Apply(ctx, mv)
 }
 
-// newGatedNode is a town whose commits go through a gate.
+// newGatedNode is a node whose commits go through a gate.
 func newGatedNode(t testing.TB, change func(*Config)) (*testNode, *gate) {
 	store := new(gate)
 	c := newTestNode(t, func(cfg *Config) {
@@ -107,7 +106,7 @@ func TestACommandSentAgainHasOneEffectAndTheSameAnswer(t *testing.T) {
 		id := trips.TripID(again(&rider, "a", requestFrame(market, airport)).Trip.Id)
 		c.sendOffer("o", "d", id)
 
-		// another user's same id is another id
+		// Another user's same id is another id.
 		again(&driver, "a", answerFrame("o", true))
 		again(&rider, "b", chatFrame(id, "hello"))
 		again(&driver, "b", stepFrame(id, wire.Step_ARRIVE))

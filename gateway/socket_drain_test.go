@@ -17,7 +17,7 @@ func TestADriverWhoLeavesHandsTheirOffersBack(t *testing.T) {
 	p := c.connectPhone(trips.Driver("d"), asProto, nil)
 	o := c.sendOffer("o", "d", c.openTrip("r"))
 
-	// to connect again is not to leave
+	// To connect again is not to leave.
 	next := c.connectPhone(trips.Driver("d"), asProto, nil)
 	p.awaitClose()
 	awaitBodies[*wire.ServerFrame_Offer](next, 1)
@@ -39,7 +39,7 @@ func TestADriverWhoLeavesHandsTheirOffersBack(t *testing.T) {
 		t.Errorf("the driver is %+v", d)
 	}
 	if err := c.g.DeliverOffer(o); !errors.Is(err, dispatch.ErrUnreachable) || len(c.inbox.OffersOf("d")) != 0 {
-		t.Errorf("offered to nobody: %v, held %v", err, c.inbox.OffersOf("d"))
+		t.Errorf("offered to no phone: %v, held %v", err, c.inbox.OffersOf("d"))
 	}
 }
 
@@ -93,7 +93,7 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 		return s.commands.closed
 	})
 
-	// too late: it is for the next node
+	// Too late: it is for the next node.
 	driver.sendCommand("start", stepFrame(id, wire.Step_START))
 	driver.awaitHandled()
 	open()

@@ -113,7 +113,7 @@ func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 	var flooding sync.WaitGroup
 	flooding.Go(func() {
 		conn := flooder.conn.NetConn()
-		// a message begins and never ends
+		// A message begins and never ends.
 		_, err := conn.Write([]byte("\x02\x80abcd"))
 		empty := []byte(strings.Repeat("\x00\x80abcd", 1000))
 		for err == nil {
@@ -121,7 +121,8 @@ func TestAFloodOfEmptyFramesIsReadAtThePaceOfOnePhone(t *testing.T) {
 		}
 	})
 
-	for i := 1; c.countDrops("silent") == 0; i++ { // meanwhile the others are served
+	for i := 1; c.countDrops("silent") == 0; i++ {
+		// meanwhile the others are served
 		others.driver.driveOn()
 		others.rider.ackPositions(uint32(i))
 		awaitBodies[*wire.ServerFrame_Position](others.rider, i+1)
@@ -153,7 +154,7 @@ func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
 	flooder := flooders[0]
 	at := c.readFrom(flooder)
 
-	// pongs that nobody asked for
+	// Pongs without a ping.
 	flood := []byte(strings.Repeat("\x8a\x80abcd", 8<<10))
 	if _, err := flooder.conn.NetConn().Write(flood); err != nil {
 		t.Fatal(err)
@@ -175,7 +176,7 @@ func TestAPhoneThatFloodsAndHangsUpIsForgottenOnceAllIsRead(t *testing.T) {
 	c.connectPhone(trips.Rider("r"), asProto, nil) // its place is free again
 }
 
-// sendPongs sends pongs that nobody asked for, until stop is called.
+// sendPongs sends pongs without a ping, until stop is called.
 func (p *phone) sendPongs() (stop func()) {
 	ended := make(chan struct{})
 	var sending sync.WaitGroup
@@ -195,7 +196,7 @@ func (p *phone) sendPongs() (stop func()) {
 
 func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 	c := newTestNode(t, func(cfg *Config) { cfg.Limits.SilentFor = time.Second })
-	// its pongs are a sign of life
+	// Its pongs are a sign of life.
 	quiet := c.connectPhone(trips.Rider("quiet"), asProto, nil)
 	half := c.connectPhone(trips.Rider("half"), asProto, nil)
 
@@ -204,7 +205,7 @@ func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// over the client's buffer: a part is sent
+	// Over the client's buffer: a part is sent.
 	if _, err := w.Write(make([]byte, 5000)); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func TestPongsBuyNoTimeForHalfAMessage(t *testing.T) {
 
 func TestASilentPhoneIsPingedAndThenGone(t *testing.T) {
 	c := newTestNode(t, func(cfg *Config) { cfg.Limits.SilentFor = 500 * time.Millisecond })
-	// reads nothing, so that it answers no ping
+	// Reads nothing, so that it answers no ping.
 	p := c.connectSilent(asProto, trips.Driver("d"))
 	p.sendHello(nil)
 	c.awaitCondition("its silence is counted", func() bool { return c.countDrops("silent") == 1 })
@@ -244,8 +245,8 @@ func TestAPhoneThatOnlyAnswersPingsIsHeard(t *testing.T) {
 	answering.awaitHandled()
 }
 
-// fillSocket talks to a phone that does not read until the node cannot write to it
-// any more; it returns how much was said.
+// fillSocket talks to a phone that does not read until the node cannot write to
+// it any more; it returns how much was said.
 func (r reservedRide) fillSocket(s *session) (said int) {
 	r.t.Helper()
 	stuck := func() bool {
@@ -283,7 +284,7 @@ func slowRide(t *testing.T, c *testNode) (r reservedRide, slow *session) {
 	return r, slow
 }
 
-func TestAPhoneThatDoesNotReadDelaysNobodyElse(t *testing.T) {
+func TestAPhoneThatDoesNotReadDelaysNoOther(t *testing.T) {
 	c := newTestNode(t, nil)
 	r, slow := slowRide(t, c)
 	r.fillSocket(slow)
@@ -317,7 +318,7 @@ func TestAPhoneWhoseQueueIsFullComesBackAndMissesNothing(t *testing.T) {
 	}
 	c.awaitCondition("it is gone", func() bool { return len(c.g.sessions.OfUser(trips.Rider("r"), nil)) == 0 })
 
-	// it wakes, reads what the network had kept, and comes back
+	// It wakes, reads what the network had kept, and comes back.
 	r.rider.listen()
 	r.rider.awaitClose()
 	at := r.rider.resumePoint(r.trip)

@@ -124,7 +124,7 @@ func BenchmarkIdleRiderSocket(b *testing.B) {
 		b.Skipf("only %d open files are allowed: raise the hard limit (ulimit -Hn) over %d", limit.Cur, sockets+100)
 	}
 
-	// of the rounds: later ones find memory that the first had to ask for
+	// Of the rounds: later ones find memory that the first had to ask for.
 	most := 0
 	for b.Loop() {
 		most = max(most, idleRiders(b, sockets))
@@ -155,7 +155,7 @@ func idleRiders(b *testing.B, sockets int) (grown int) {
 	b.Helper()
 	c := newTestNode(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
 
-	// without the town's own listener, which counts
+	// Without the test node's own listener, which counts.
 	server := httptest.NewServer(c.api.Public())
 	defer server.Close()
 

@@ -217,7 +217,7 @@ func (p *phone) writeMessage(kind int, data []byte) {
 	defer p.writing.Unlock()
 	p.said = append(p.said, data)
 	if err := p.conn.WriteMessage(kind, data); err != nil {
-		// whoever waits for an answer will say more
+		// The test that waits for an answer says more.
 		p.t.Logf("%v cannot write: %v", p.who, err)
 	}
 }
@@ -265,8 +265,8 @@ func (p *phone) awaitAck(id string, n int) *wire.Ack {
 	return list[n-1]
 }
 
-// askCommand sends a command and waits for its answer; the id may have been used
-// before.
+// askCommand sends a command and waits for its answer; the id may have been
+// used before.
 func (p *phone) askCommand(id string, f *wire.ClientFrame) *wire.Ack {
 	p.t.Helper()
 	before := len(acksOf(p.framesSoFar(), id))
@@ -292,8 +292,8 @@ func (p *phone) mustDo(f *wire.ClientFrame) *wire.Ack {
 	return a
 }
 
-// driveOn moves the clock by a second, sends a fix a little further on, and waits
-// until it was judged.
+// driveOn moves the clock by a second, sends a fix a little further on, and
+// waits until it was judged.
 func (p *phone) driveOn() {
 	p.t.Helper()
 	before := p.c.countFixes("accepted")
@@ -364,8 +364,8 @@ func areaFrame(at location.Point, metres float32) *wire.ClientFrame {
 	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: translate.EncodePoint(at), RadiusM: metres}}}
 }
 
-// forBothEncodings runs a story once with each subprotocol on the rider's side, the other
-// one on the driver's.
+// forBothEncodings runs a story once with each subprotocol on the rider's side,
+// the other one on the driver's.
 func forBothEncodings(t *testing.T, story func(t *testing.T, riders, drivers string)) {
 	for riders, drivers := range map[string]string{asJSONText: asProto, asProto: asJSONText} {
 		t.Run("rider speaks "+strings.TrimPrefix(riders, "ridehail.v1."), func(t *testing.T) { story(t, riders, drivers) })

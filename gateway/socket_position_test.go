@@ -25,7 +25,7 @@ func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
 		if got := r.rider.positionsSoFar(); len(got) != 2 || got[1].N != 2 || got[1].Overwritten != 0 {
 			t.Fatalf("without an ack: %v", got)
 		}
-		r.rider.ackPositions(99) // nobody has seen what was never sent
+		r.rider.ackPositions(99) // it was never sent
 		r.rider.awaitHandled()
 		if got := r.rider.positionsSoFar(); len(got) != 2 {
 			t.Fatalf("after a false ack: %v", got)
@@ -43,7 +43,7 @@ func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
 	})
 }
 
-// Whatever a rider acks and when, positions only go forward, at most two are
+// In all orders of acks, positions only go forward, at most two are
 // un-acked, and none is unaccounted for.
 func TestPositionsGoForwardAndAddUp(t *testing.T) {
 	r := newReservedRide(t, newTestNode(t, nil), asProto, asJSONText)
@@ -81,7 +81,7 @@ func TestPositionsGoForwardAndAddUp(t *testing.T) {
 	}
 }
 
-func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
+func TestARefusedFixIsCountedAndShownToNoRider(t *testing.T) {
 	// JSON cannot even say NaN but as a word
 	r := newReservedRide(t, newTestNode(t, nil), asProto, asProto)
 	r.rider.ackPositions(1)
@@ -163,7 +163,7 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 		}
 
 		for _, s := range r.g.sessions.All(nil) {
-			// who looked up the watchers just before the end
+			// Who looked up the watchers just before the end.
 			s.out.deliverPosition("d", location.Fix{Point: market, Seq: 99, At: r.now().Add(time.Second)}, r.now())
 		}
 
@@ -210,7 +210,7 @@ func TestACarOfAnotherNodeIsShownWhenTheSharedStateMoves(t *testing.T) {
 
 // One who resumes a ride of long ago is told how it went, and not where its
 // driver is today.
-func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
+func TestResumingAnOldRideShowsNoCar(t *testing.T) {
 	c := newTestNode(t, nil)
 	old := c.openTrip("r")
 	c.moveTrip("d", old, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)

@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// cutConnection ends the phone's TCP connection without a word, and waits until the node
-// has noticed.
+// cutConnection ends the phone's TCP connection without a word, and waits until
+// the node has noticed.
 func (p *phone) cutConnection() {
 	p.t.Helper()
 	before := p.c.g.sessions.Len()
@@ -70,7 +70,7 @@ func TestACutConnectionMissesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// the ride is over, the receipt was missed
+		// The ride is over, the receipt was missed.
 		after := r.connectPhone(trips.Rider("r"), riders, at)
 		awaitBodies[*wire.ServerFrame_Receipt](after, 1)
 		if got := fmt.Sprint(after.heardInOrder()); got != "[receipt]" || !after.awaitWelcome().Recovered {
@@ -84,7 +84,7 @@ func TestADriverComesBackToTheirTripAndTheOffersInHand(t *testing.T) {
 		r := newReservedRide(t, newTestNode(t, nil), riders, drivers)
 		at := r.driver.resumePoint(r.trip)
 
-		// before the node notices that the last one is gone
+		// Before the node notices that the last one is gone.
 		next := r.connectPhone(trips.Driver("d"), riders, at)
 		r.rider.mustDo(cancelFrame(r.trip))
 		if seqs := next.awaitEvents(1); !sameUpTo(seqs, 3, 3) || !next.awaitWelcome().Recovered {
@@ -131,7 +131,8 @@ func TestWithoutARecordOfThePastTheWelcomeSaysHowThingsStand(t *testing.T) {
 		p.cutConnection()
 	}
 
-	r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE)) // and goes on from there
+	// and goes on from there
+	r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE))
 	r.rider.awaitEvents(3)
 }
 
@@ -141,7 +142,7 @@ func TestWhoHadNoTripAndHasNoneIsRecovered(t *testing.T) {
 		t.Errorf("welcomed with %v", w)
 	}
 	if w := c.connectPhone(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: "gone", TripSeq: 4}).awaitWelcome(); w.Recovered {
-		t.Errorf("of a trip nobody knows: %v", w)
+		t.Errorf("of an unknown trip: %v", w)
 	}
 
 	other := c.openTrip("other")
@@ -249,7 +250,7 @@ func TestATripAskedForEarlierIsNewsToItsDriver(t *testing.T) {
 	}
 }
 
-// muddle loses, repeats and delays notices by a seed.
+// muddle loses, repeats and delays messages by a seed.
 type muddle struct {
 	dice *rand.Rand
 	late []trips.OutboxMessage
@@ -275,9 +276,9 @@ func (m *muddle) muddleMessage(n trips.OutboxMessage) (out []trips.OutboxMessage
 	return out
 }
 
-// Whatever pub/sub loses, repeats or swaps, and whenever connections are cut,
+// When pub/sub loses, repeats and swaps messages and connections are cut,
 // each phone reads each trip's events and chat in order and once.
-func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
+func TestPhonesReadEverythingInOrderAndOnceThroughLosses(t *testing.T) {
 	c := newTestNode(t, nil)
 	c.startRunning()
 	round := 0

@@ -34,7 +34,9 @@ func newReservedRide(t testing.TB, c *testNode, riders, drivers string) reserved
 
 	r.rider.awaitEvents(2)
 	r.driver.awaitEvents(1)
-	awaitBodies[*wire.ServerFrame_Position](r.rider, 1) // where the car was just then
+
+	// where the car was just then
+	awaitBodies[*wire.ServerFrame_Position](r.rider, 1)
 	return r
 }
 
@@ -70,8 +72,8 @@ func TestAWholeRideOnTwoPhones(t *testing.T) {
 	})
 }
 
-// chatBothWays says four things, two from each side, and expects both to read them
-// in one order, with marks of typing.
+// chatBothWays says four things, two from each side, and expects both to read
+// them in one order, with marks of typing.
 func chatBothWays(t *testing.T, r reservedRide) {
 	t.Helper()
 	r.rider.sendFrame(&wire.ClientFrame{Body: &wire.ClientFrame_Typing{Typing: &wire.Typing{TripId: string(r.trip)}}})

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 const patience = 20 * time.Second
 
 // testNode is one node's sockets and HTTP behind a real server, on a store in
-// memory whose notices come back at once, as through Redis.
+// memory whose messages come back at once, as through Redis.
 type testNode struct {
 	*handClock
 	t            testing.TB
@@ -62,20 +62,21 @@ type testNode struct {
 	delivering sync.Mutex // one DeliverMessage at a time
 
 	mu sync.Mutex // guards below
-	// what becomes of a notice on its way; nil: it arrives
+	// What becomes of a message on its way; nil: it arrives.
 	onMessage   func(trips.OutboxMessage) []trips.OutboxMessage
 	declined    []dispatch.Offer
 	driversGone []dispatch.Offer
 }
 
-// newTestNode builds and starts a node; change may alter its configuration first.
+// newTestNode builds and starts a node; change may alter its configuration
+// first.
 func newTestNode(t testing.TB, change func(*Config)) *testNode {
 	t.Helper()
 	return newTestNodeWith(t, change, nil)
 }
 
-// newTestNodeWith is newTestNode; changeAPI may alter the configuration of HTTP as
-// well.
+// newTestNodeWith is newTestNode; changeAPI may alter the configuration of HTTP
+// as well.
 func newTestNodeWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Config)) *testNode {
 	t.Helper()
 	c := &testNode{handClock: newHandClock(), t: t, store: newMemory()}
@@ -202,7 +203,8 @@ func (c *testNode) noteOffer(list *[]dispatch.Offer, o dispatch.Offer) {
 	*list = append(*list, o)
 }
 
-// loseMessages decides from now on what becomes of notices; nil lets them arrive.
+// loseMessages decides from now on what becomes of messages; nil lets them
+// arrive.
 func (c *testNode) loseMessages(f func(trips.OutboxMessage) []trips.OutboxMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,15 +226,16 @@ func (c *testNode) relayMessage(n trips.OutboxMessage) {
 	c.deliverMessages(arrive...)
 }
 
-func (c *testNode) deliverMessages(notices ...trips.OutboxMessage) {
+func (c *testNode) deliverMessages(messages ...trips.OutboxMessage) {
 	c.delivering.Lock()
 	defer c.delivering.Unlock()
-	for _, n := range notices {
+	for _, n := range messages {
 		deliverAsNode(c.g, n)
 	}
 }
 
-// deliverAsNode hands a notice to the shared state and the gateway, as a node does.
+// deliverAsNode hands a message to the shared state and the gateway, as a node
+// does.
 func deliverAsNode(g *Gateway, n trips.OutboxMessage) {
 	if n.Topic != trips.TopicTrip {
 		g.DeliverMessage(string(n.Topic), n.Payload)

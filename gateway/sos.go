@@ -9,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// requestHelp keeps a call for help. That an operator has acknowledged it is told by
-// deliverSOSAck.
+// requestHelp keeps a call for help. That an operator has acknowledged it is
+// told by deliverSOSAck.
 func (s *session) requestHelp(ctx context.Context, id string, c *wire.Sos) error {
 	if !translate.IsPlainID(c.GetTripId()) {
 		return trips.ErrNotFound

@@ -103,7 +103,7 @@ func TestCallsOfStrangersAndFloodsOfCallsAreRefused(t *testing.T) {
 	refused(stranger, "3", sosFrame("", ""), wire.CodeNotFound)
 	refused(r.rider, "4", sosFrame(r.trip, strings.Repeat("x", sos.MaxRunes+1)), wire.CodeBadText)
 	if n := len(r.openAlerts()); n != 0 {
-		t.Errorf("%d alerts of nobody", n)
+		t.Errorf("%d alerts of no caller", n)
 	}
 	for range sos.MaxCallsPerMinute {
 		r.rider.mustDo(sosFrame(r.trip, ""))
@@ -146,7 +146,7 @@ func TestAnAcknowledgementThatRedisRepeatsIsToldOnceAlsoAfterTheTrip(t *testing.
 	awaitBodies[*wire.ServerFrame_SosSeen](r.rider, 1)
 	r.rider.mustDo(&wire.ClientFrame{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: string(r.trip)}}})
 
-	// from now on the connection follows another trip
+	// From now on the connection follows another trip.
 	r.rider.mustDo(requestFrame(market, airport))
 	all, err := r.store.AlertsOf(t.Context(), trips.Rider("r"), r.trip)
 	if err != nil || len(all) != 1 {

@@ -35,8 +35,8 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 	}
 }
 
-// tickSessions looks at every session once: it ends those whose token has ended, pings
-// silent phones, and readies what their riders watch.
+// tickSessions visits every session once: it ends those whose token has ended,
+// pings silent phones, and sends riders what they watch.
 func (g *Gateway) tickSessions() {
 	now := g.cfg.Now()
 	lost := g.cfg.Drivers.Guard().SilenceCutoff(now, detector.CommsLostAfter)
@@ -53,7 +53,7 @@ func (g *Gateway) tickSessions() {
 
 		s.out.checkContact(now, lost)
 		if s.out.findCars(now) {
-			// a phone that does not read delays no other's tick
+			// A phone that does not read must not delay the others.
 			g.spawn(s.out.flush)
 		}
 	}

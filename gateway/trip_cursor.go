@@ -16,13 +16,14 @@ type tripCursor struct {
 	last   trips.TripID // the trip before, whose late events are ignored
 	region location.Region
 	since  time.Time // when the trip became this user's
-	// the newest event heard of, which may come too early to be sent
-	known uint32
+
+	known uint32      // the newest event heard of, perhaps too early to be sent
 	state trips.State // after that event
-	seq   uint32      // the last event sent
-	chat  uint32      // the last chat message sent
-	paid  bool        // the receipt was sent
-	gap   bool        // something was missed: the store must be read
+
+	seq  uint32 // the last event sent
+	chat uint32 // the last chat message sent
+	paid bool   // the receipt was sent
+	gap  bool   // something was missed: the store must be read
 
 	// The last event and message that came from a commit on this node. Redis
 	// brings them a second time.
@@ -84,10 +85,10 @@ const (
 	unclear              // the store must say
 )
 
-// compareTrip compares a trip with the one that is followed. It compares times only
-// where a mistake does no harm, since the clocks of the nodes that set them may
-// differ by minutes: a user has at most one active trip, and the store knows
-// which.
+// compareTrip compares a trip with the one that is followed. It compares times
+// only where a mistake does no harm, since the clocks of the nodes that set
+// them may differ by minutes: a user has at most one active trip, and the store
+// knows which.
 func (c *tripCursor) compareTrip(role trips.Role, t trips.Trip) place {
 	before := ownedSince(role, t).Before(c.since)
 	switch {
@@ -96,7 +97,7 @@ func (c *tripCursor) compareTrip(role trips.Role, t trips.Trip) place {
 	case t.ID == c.last:
 		return earlier
 	case c.state.IsActive(), before && t.State.IsActive():
-		// one of the two is over; if it is ours, its end was missed
+		// One of the two is over. If it is ours, its end was missed.
 		return unclear
 	case before:
 		return earlier
@@ -104,8 +105,8 @@ func (c *tripCursor) compareTrip(role trips.Role, t trips.Trip) place {
 	return next
 }
 
-// followTrip turns to a trip of which the phone has the events up to seq and the
-// messages up to chat. A gap stays a gap.
+// followTrip turns to a trip of which the phone has the events up to seq and
+// the messages up to chat. A gap stays a gap.
 func (c *tripCursor) followTrip(role trips.Role, t trips.Trip, seq, chat uint32) {
 	last := c.last
 	if c.trip != t.ID {
@@ -169,9 +170,9 @@ func (c *tripCursor) takeReceipt(trip trips.TripID) bool {
 // markGap says that something was missed or came early.
 func (c *tripCursor) markGap() { c.gap = true }
 
-// beginCatchUp closes the gap and returns from where the store must be read.
-// Whatever comes early from now on opens it again, and so must the caller if it
-// cannot read the store.
+// beginCatchUp closes the gap and returns from where the store must be read. A
+// message that comes early from now on opens it again. The caller must open it
+// again if it cannot read the store.
 func (c *tripCursor) beginCatchUp() tripCursor {
 	c.gap = false
 	return *c

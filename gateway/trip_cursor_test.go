@@ -16,7 +16,7 @@ func TestACursorKnowsWhichTripComesNext(t *testing.T) {
 	const active, over = trips.Arrived, trips.Completed
 	for name, c := range map[string]struct {
 		role trips.Role
-		// of the trip that is followed, requested at 100 and reserved at 200
+		// Of the trip that is followed, requested at 100 and reserved at 200.
 		state trips.State
 		trip  trips.Trip
 		want  place

@@ -9,7 +9,7 @@ import (
 )
 
 // epoch never changes: trip events and chat are numbered in the database, which
-// outlives every node, so any node can vouch for what another one sent. A trip
+// outlives every node, so any node knows what another one sent. A trip
 // that the database does not know is answered with recovered=false.
 const epoch = "1"
 
@@ -35,7 +35,7 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 		s.deliverReceipt(st.receipt, outcomeRecovered)
 	}
 	if owed && s.catchUp(ctx) != nil {
-		// what the phone missed follows when the store can be read
+		// What the phone missed follows when the store can be read.
 		s.g.wakeCatchUp()
 	}
 

@@ -16,8 +16,8 @@ import (
 const readyTimeout = 2 * time.Second
 
 // Admin is the API of operators: metrics, health, profiles, calls for help and
-// the revocation of tokens. It asks nobody who they are: keep its listener off
-// the public network.
+// the revocation of tokens. It asks for no token: keep its listener off the
+// public network.
 func (a *API) Admin() http.Handler {
 	gatherer, ok := a.cfg.Registerer.(prometheus.Gatherer)
 	if !ok {

@@ -24,7 +24,7 @@ type cityMap struct {
 	Attribution string     `json:"attribution,omitempty"`
 	Bounds      [4]float64 `json:"bounds"` // west, south, east, north
 	GeoJSON     string     `json:"geojson"`
-	// absent when the GeoJSON is small enough to be fetched at once
+	// Tiles is absent when the GeoJSON is small enough to be fetched at once.
 	Tiles *tileMap `json:"tiles,omitempty"`
 }
 
@@ -38,7 +38,7 @@ type tileMap struct {
 type cityDrawing struct {
 	city      City
 	geoJSON   func() geoJSON
-	tileSlots chan struct{} // bounds the tiles made at once: anybody may ask
+	tileSlots chan struct{} // bounds the tiles made at once: no token is needed
 }
 
 type geoJSON struct {

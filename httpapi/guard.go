@@ -47,8 +47,8 @@ func unknownEndpoint() methods {
 	return m
 }
 
-// guardRoute bounds a request's body and time, turns a panic into a problem, and
-// counts the request under its route.
+// guardRoute bounds a request's body and time, turns a panic into a problem,
+// and counts the request under its route.
 func (a *API) guardRoute(route string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := a.cfg.Now()
@@ -77,7 +77,7 @@ func (a *API) guardRoute(route string, next http.Handler) http.Handler {
 // that no handler reads.
 func limitBodyTime(w http.ResponseWriter, body io.ReadCloser, within time.Duration) io.ReadCloser {
 	conn := http.NewResponseController(w)
-	// fails only where there is no connection
+	// The call fails only where there is no connection.
 	_ = conn.SetReadDeadline(time.Now().Add(within))
 	return &timedBody{body, conn}
 }

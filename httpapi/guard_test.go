@@ -18,7 +18,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
+func TestAUserWhoAsksTooOftenWaitsAndDelaysNoOther(t *testing.T) {
 	r := newTestAPI(t, nil)
 	for i := range userBurst {
 		if w := r.callAPI(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {

@@ -87,7 +87,7 @@ func TestACallIsAcknowledgedByThePagesButtonAndByAScript(t *testing.T) {
 	if w := r.askAdmin("GET", "/ops/alerts"); strings.TrimSpace(w.Body.String()) != `{"alerts":[]}` {
 		t.Errorf("listed %s", w.Body)
 	}
-	if w := r.askAdmin("GET", "/ops"); !strings.Contains(w.Body.String(), "Nobody waits") {
+	if w := r.askAdmin("GET", "/ops"); !strings.Contains(w.Body.String(), "No call waits") {
 		t.Errorf("shown %s", w.Body)
 	}
 }

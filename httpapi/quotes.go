@@ -18,21 +18,22 @@ type journey struct {
 }
 
 type quote struct {
-	Quote     string    `json:"quote"`      // to be sent with the request
-	ExpiresAt time.Time `json:"expires_at"` // of the quote
-	// what the tariff was multiplied by
-	Surge       float64     `json:"surge"`
+	Quote string `json:"quote"` // to be sent with the request
+	// of the quote
+	ExpiresAt   time.Time   `json:"expires_at"`
+	Surge       float64     `json:"surge"` // the tariff was multiplied by it
 	DistanceM   float64     `json:"distance_m"`
 	DurationS   float64     `json:"duration_s"`
 	Fare        trips.Money `json:"fare"`
 	RouteSource string      `json:"route_source"`
-	// absent when no car is near
+	// PickupS and PickupSource are absent when no car is near.
 	PickupS      *float64 `json:"pickup_s,omitempty"`
 	PickupSource string   `json:"pickup_source,omitempty"`
 	CarsNearby   int      `json:"cars_nearby"`
-	// seconds of a simulated city in a second; absent in a real one
+	// TimeScale is the seconds of a simulated city in a second; absent in a
+	// real one.
 	TimeScale float64 `json:"time_scale,omitempty"`
-	// lng, lat; absent when the way was guessed
+	// Path has points of lng, lat; absent when the way was estimated.
 	Path [][2]float64 `json:"path,omitempty"`
 }
 

@@ -16,7 +16,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// newQuotingRig is a rig that quotes with a surge of its own, by the rig's clock.
+// newQuotingRig is a rig that quotes with a surge of its own, by the rig's
+// clock.
 func newQuotingRig(t *testing.T, surge *pricing.Surge) *testAPI {
 	t.Helper()
 	return newTestAPI(t, func(_ *Config, book *booking.Config) {

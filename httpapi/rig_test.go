@@ -67,15 +67,15 @@ type testAPI struct {
 	*handClock
 	t       *testing.T
 	store   *faulty.Store
-	service    *trips.Service
+	service *trips.Service
 	drivers *sharedstate.Drivers
 	tokens  *auth.Tokens
 	api     *API
 	public  http.Handler
 }
 
-// newTestAPI builds the API; change may alter its configuration, and how it books,
-// first.
+// newTestAPI builds the API; change may alter its configuration, and how it
+// books, first.
 func newTestAPI(t *testing.T, change func(*Config, *booking.Config)) *testAPI {
 	t.Helper()
 	r := &testAPI{handClock: newHandClock(), t: t, store: faulty.New(1)}

@@ -53,7 +53,7 @@ func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 	}
 
 	for range 2 {
-		// a client that sends all of it may take their time between requests
+		// A client that sends all of it may take their time between requests.
 		res, err := http.Post(server.URL+"/v1/dev/tokens", "application/json", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)

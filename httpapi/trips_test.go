@@ -29,7 +29,7 @@ func TestQuoteSaysPriceWayAndHowSoonACarIsThere(t *testing.T) {
 		t.Errorf("without cars: %+v", q)
 	}
 
-	// about a kilometre away
+	// About a kilometre away.
 	r.placeDriver("d", location.Point{Lng: market.Lng, Lat: market.Lat + .009})
 	q = decodeAnswer[quote](t, r.callAPI(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
 	if q.CarsNearby != 1 || q.PickupS == nil || math.Abs(*q.PickupS-100) > 1 || q.PickupSource != "straight_line" {
@@ -37,7 +37,7 @@ func TestQuoteSaysPriceWayAndHowSoonACarIsThere(t *testing.T) {
 	}
 }
 
-func TestNobodyIsPickedUpAtSea(t *testing.T) {
+func TestNoRiderIsPickedUpAtSea(t *testing.T) {
 	r := newTestAPI(t, nil)
 	sea := fmt.Sprintf(`{"pickup":{"lng":%g,"lat":%g},"dropoff":{"lng":3.4,"lat":6.5}}`, atSea.Lng, atSea.Lat)
 	wantProblem(t, r.callAPI(trips.Rider("r"), "POST", "/v1/quotes", sea), 422, wire.CodeOutsideCity)
@@ -131,7 +131,7 @@ func TestDriverCancelsBeforeTheRideAndNotDuringIt(t *testing.T) {
 	}
 }
 
-// Every actor asks for every resource of one trip. Whoever has no part in it
+// Every actor asks for every resource of one trip. A stranger to it
 // hears exactly what they hear about a trip that does not exist.
 func TestStrangersCannotTellATripFromNone(t *testing.T) {
 	r := newTestAPI(t, nil)
@@ -155,7 +155,7 @@ func TestStrangersCannotTellATripFromNone(t *testing.T) {
 	}
 
 	for _, who := range []trips.Actor{trips.Rider("r"), trips.Driver("d")} {
-		// cancel comes last: it ends the matter
+		// Cancel comes last: it ends the matter.
 		for _, res := range resources {
 			if w := r.callAPI(who, res.method, fmt.Sprintf(res.path, id), ""); w.Code != 200 && res.method == "GET" {
 				t.Errorf("%v %s %s: %d %s", who, res.method, res.path, w.Code, w.Body)

@@ -99,7 +99,8 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 	return nil
 }
 
-// publishMessage tells all nodes that listen to the region; the message may be lost.
+// publishMessage tells all nodes that listen to the region; the message may be
+// lost.
 func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
 }
@@ -119,8 +120,8 @@ func (n *Node) checkReady(ctx context.Context) error {
 		return errors.New("not subscribed to Redis yet")
 	}
 
+	// Both at once, so that one that hangs is not taken for the other.
 	redis := make(chan error, 1)
-	// both at once, so that one that hangs is not blamed on the other
 	go func() { redis <- n.redis.Ping(ctx) }()
 	return errors.Join(n.db.Ping(ctx), <-redis)
 }

@@ -150,8 +150,8 @@ func decode(t *testing.T, data []byte) (v any) {
 	return v
 }
 
-// runOnRestored runs a node on restored data and shows that what was left undone is
-// done, that nothing is lost or changed, and that an open trip can be
+// runOnRestored runs a node on restored data and shows that what was left
+// undone is done, that nothing is lost or changed, and that an open trip can be
 // completed.
 func runOnRestored(t *testing.T, golden string, cfg node.Config, more ...func(*node.Node)) {
 	cfg.Name = "old-node" // so that it finds its unfinished jobs

@@ -23,6 +23,7 @@ func Example() {
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+
 	n, err := node.Open(ctx, node.Config{Name: "example", Listen: "127.0.0.1:0", Database: filepath.Join(dir, "ridehail.db"),
 		City: "1", DevTokens: true, Secret: []byte("a secret of at least thirty-two bytes"), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -35,6 +36,7 @@ func Example() {
 
 	phones := client.New(client.Config{Servers: []string{n.PublicURL()}})
 	defer phones.Close()
+
 	token, err := phones.DevToken(ctx, n.PublicURL(), client.RoleRider, "ada")
 	fmt.Println("ada has a token:", token != "", err)
 

@@ -50,8 +50,8 @@ func (r *fleetReplicator) run(ctx context.Context) error {
 	}
 }
 
-// replicateChanges forgets the drivers of nodes that died and publishes our own that
-// changed since the last tick.
+// replicateChanges forgets the drivers of nodes that died and publishes our own
+// that changed since the last tick.
 func (r *fleetReplicator) replicateChanges(ctx context.Context) {
 	if !r.followPeers() {
 		return
@@ -135,8 +135,8 @@ func decodeCar(node string, c *wire.FleetCar) sharedstate.Driver {
 			At: wire.FromMillis(fix.GetAtMs()), Heading: fix.GetHeading(), Speed: fix.GetSpeed(), Accuracy: fix.GetAccuracy()}}
 }
 
-// applyFleet places another node's drivers in our shared state. Only the goroutine
-// that listens to Redis calls it.
+// applyFleet places another node's drivers in our shared state. Only the
+// goroutine that listens to Redis calls it.
 func (r *fleetReplicator) applyFleet(payload []byte) {
 	var f wire.Fleet
 	if err := wire.Proto.Decode(payload, &f); err != nil {

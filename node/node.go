@@ -47,9 +47,11 @@ type Config struct {
 	// added to the machine's clock, to try a wrong one
 	ClockOffset time.Duration
 	Speed       float64 // of simulated time, which the fix filter must know
-	// hears every published trip event; nil: ignored
-	OnTripEvent func(trips.Event)
 	Log         *slog.Logger
+
+	// OnTripEvent is called for every published trip event, in order, by the
+	// goroutine that listens to Redis. It must not block; nil: ignored.
+	OnTripEvent func(trips.Event)
 }
 
 // The job streams in Redis.
@@ -184,7 +186,7 @@ func (n *Node) openListener(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w; choose another address with --listen or --admin", err)
 	}
 
-	// its server has mostly closed it before
+	// Its server has mostly closed it before.
 	n.closers = append(n.closers, func() error { l.Close(); return nil })
 	return l, nil
 }

@@ -139,6 +139,7 @@ func openRedis(t *testing.T) (address string, keys *redis.Client) {
 		}
 		keys.Close()
 	})
+
 	return server.String(), keys
 }
 

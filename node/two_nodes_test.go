@@ -43,6 +43,7 @@ func startPhone(t *testing.T, n *node.Node, role, id string) *phone {
 		}
 		phones.Close()
 	})
+
 	return p
 }
 
@@ -100,7 +101,8 @@ func awaitFrame[T any](p *phone, body func(*wire.ServerFrame) *T) *T {
 
 func TestADriverOfOneNodeTakesTheRiderOfAnotherAndIsPaid(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // when both nodes have stopped
+	// when both nodes have stopped
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 
 	address, _ := openRedis(t)
 	cfg := node.Config{Database: createDatabase(t), Redis: address}

@@ -47,8 +47,8 @@ func EncodeReceipt(c payments.Charge) *wire.Receipt {
 	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: encodeMoney(c.Amount), AtMs: wire.ToMillis(c.At)}
 }
 
-// EncodeStrangersCar is a car as someone sees it who is not in it: its place to about
-// 10 metres. An offer is the driver's own affair: such a driver shows as
+// EncodeStrangersCar is a car as someone sees it who is not in it: its place to
+// about 10 metres. An offer is the driver's own affair: such a driver shows as
 // available.
 func EncodeStrangersCar(d sharedstate.Driver, now time.Time) *wire.Car {
 	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }

@@ -65,8 +65,8 @@ var answers = []struct {
 	{context.Canceled, wire.CodeUnavailable, "The request was given up; try again with the same id."},
 }
 
-// ExplainError returns an error's code and what to tell the person. Unknown errors are
-// a dependency's: the details stay in our log.
+// ExplainError returns an error's code and what to tell the person. Unknown
+// errors are a dependency's: the details stay in our log.
 func ExplainError(err error) (wire.Code, string) {
 	if r := new(refusal); errors.As(err, &r) {
 		return r.code, r.text

@@ -91,7 +91,8 @@ func TestEveryCodeOfTheProtocolIsTheCodeOfSomeError(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	reached := map[wire.Code]bool{wire.CodeUnavailable: true} // of unknown errors
+	// of unknown errors
+	reached := map[wire.Code]bool{wire.CodeUnavailable: true}
 	for _, a := range answers {
 		reached[a.code] = true
 	}
