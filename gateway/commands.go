@@ -3,14 +3,9 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"math"
 	"time"
 
 	"github.com/ridehail/ridehail/booking"
-	"github.com/ridehail/ridehail/dispatch"
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 	"github.com/ridehail/ridehail/wire/translate"
@@ -116,9 +111,15 @@ type answer struct {
 	done trips.Trip
 }
 
-// setTrip puts a committed event's trip into the ack. The sessions of this node
-// get the event by DeliverCommitted, those of other nodes through Redis.
-func (a *answer) setTrip(ev trips.Event) { a.Trip, a.done = translate.EncodeTrip(ev.Trip), ev.Trip }
+// setTrip puts the trip of a committed event into the ack, unless there is an
+// error, which it returns. The sessions of this node get the event by
+// DeliverCommitted, those of other nodes through Redis.
+func (a *answer) setTrip(ev trips.Event, err error) error {
+	if err == nil && ev.Trip.ID != "" {
+		a.Trip, a.done = translate.EncodeTrip(ev.Trip), ev.Trip
+	}
+	return err
+}
 
 // executeCommand runs a command and fills in the ack. It returns the command's
 // kind, for the counters.
@@ -127,13 +128,13 @@ func (s *session) executeCommand(ctx context.Context, c command, ack *answer) (k
 	case *wire.ClientFrame_SetAvailable:
 		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
 	case *wire.ClientFrame_AnswerOffer:
-		return "answer_offer", s.answerOffer(ctx, c.id, b.AnswerOffer, ack)
+		return "answer_offer", ack.setTrip(s.answerOffer(ctx, c.id, b.AnswerOffer))
 	case *wire.ClientFrame_RequestTrip:
-		return "request_trip", s.requestTrip(ctx, c.id, b.RequestTrip, ack)
+		return "request_trip", ack.setTrip(s.requestTrip(ctx, c.id, b.RequestTrip))
 	case *wire.ClientFrame_MoveTrip:
-		return "move_trip", s.moveTrip(ctx, c.id, b.MoveTrip, ack)
+		return "move_trip", ack.setTrip(s.moveTrip(ctx, c.id, b.MoveTrip))
 	case *wire.ClientFrame_CancelTrip:
-		return "cancel_trip", s.cancelTrip(ctx, c.id, b.CancelTrip, ack)
+		return "cancel_trip", ack.setTrip(s.cancelTrip(ctx, c.id, b.CancelTrip))
 	case *wire.ClientFrame_SendChat:
 		return "send_chat", s.sendChat(ctx, c.id, b.SendChat, ack)
 	case *wire.ClientFrame_Sos:
@@ -151,6 +152,7 @@ func (s *session) requireRole(role trips.Role) error {
 	return translate.Refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
 }
 
+// setAvailable takes the session's driver on duty, or off.
 func (s *session) setAvailable(wants bool) error {
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
@@ -159,59 +161,10 @@ func (s *session) setAvailable(wants bool) error {
 	return nil
 }
 
-func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer, ack *answer) error {
-	if err := s.requireRole(trips.RoleDriver); err != nil {
-		return err
-	}
-	driver := trips.DriverID(s.user.ID)
-	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "accept " + a.GetOfferId()}
-
-	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
-	if !a.GetAccept() {
-		if err == nil {
-			s.g.cfg.OnOfferDeclined(o)
-		}
-		return nil // an offer that is gone counts as declined
-	}
-
-	if err != nil {
-		ev, err := s.g.acceptedBefore(ctx, key, a.GetOfferId(), err)
-		if err == nil {
-			ack.setTrip(ev)
-		}
-		return err
-	}
-
-	ev, err := s.g.cfg.Trips.Apply(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
-		return t.Reserve(driver, at)
-	})
-	if errors.Is(err, trips.ErrAbandoned) {
-		// The phone came back to another node meanwhile, and was refused there.
-		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
-	}
-	if err != nil {
-		s.returnOffer(o, err)
-		return err
-	}
-
-	ack.setTrip(ev)
-	return nil
-}
-
-// returnOffer puts an offer back that could not be accepted because the
-// database was away, and lets the dispatcher ask another driver when it never
-// will be.
-func (s *session) returnOffer(o dispatch.Offer, err error) {
-	if translate.IsUnavailable(err) {
-		s.g.cfg.Inbox.Put(o)
-		return
-	}
-	s.g.cfg.OnOfferDeclined(o)
-}
-
-func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip, ack *answer) error {
+// requestTrip opens a trip for the session's rider.
+func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTrip) (trips.Event, error) {
 	if err := s.requireRole(trips.RoleRider); err != nil {
-		return err
+		return trips.Event{}, err
 	}
 
 	j := booking.Journey{Quote: r.GetQuote()}
@@ -222,58 +175,49 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 		j.Dropoff = new(translate.DecodePoint(r.Dropoff))
 	}
 
-	ev, err := s.g.cfg.Booking.RequestTrip(ctx, trips.RiderID(s.user.ID), id, j)
-	if err == nil {
-		ack.setTrip(ev)
-	}
-
-	return err
+	return s.g.cfg.Booking.RequestTrip(ctx, trips.RiderID(s.user.ID), id, j)
 }
 
-func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip, ack *answer) error {
+// moveTrip makes the step that the trip's driver asks for: arrive, start or
+// complete.
+func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip) (trips.Event, error) {
 	if err := s.requireRole(trips.RoleDriver); err != nil {
-		return err
+		return trips.Event{}, err
 	}
 	steps := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
 		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
 
 	step := steps[m.GetStep()]
 	if step == nil {
-		return translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
+		return trips.Event{}, translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
 	if !translate.IsPlainID(m.GetTripId()) {
-		return trips.ErrNotFound
+		return trips.Event{}, trips.ErrNotFound
 	}
 
 	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: m.GetStep().String() + " " + m.GetTripId()}
-	ev, err := s.g.cfg.Trips.Apply(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
+	return s.g.cfg.Trips.Apply(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return step(t, s.user, at)
 	})
-	if err == nil {
-		ack.setTrip(ev)
-	}
-
-	return err
 }
 
-func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip, ack *answer) error {
+// cancelTrip cancels a trip for its rider or its driver.
+func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip) (trips.Event, error) {
 	if err := translate.CheckReason(c.GetReason()); err != nil {
-		return err
+		return trips.Event{}, err
 	}
 	if !translate.IsPlainID(c.GetTripId()) {
-		return trips.ErrNotFound
+		return trips.Event{}, trips.ErrNotFound
 	}
 
 	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "cancel " + c.GetTripId()}
-	ev, err := s.g.cfg.Trips.Apply(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
+	return s.g.cfg.Trips.Apply(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(s.user, c.GetReason(), at)
 	})
-	if err == nil {
-		ack.setTrip(ev)
-	}
-	return err
 }
 
+// sendChat stores a chat message and delivers it to the sessions of this node.
+// Other nodes get it through Redis.
 func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack *answer) error {
 	if !translate.IsPlainID(c.GetTripId()) {
 		return trips.ErrNotFound
@@ -316,48 +260,3 @@ func (s *session) publishTyping(t *wire.Typing) {
 		}
 	})
 }
-
-// receiveFix takes a driver's position. If the fix filter accepts it, it is in
-// the shared state and with the sessions of the driver's riders when this
-// returns. The session's reader calls it.
-func (s *session) receiveFix(f *wire.Fix, now time.Time) {
-	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
-		s.g.metrics.updates.WithLabelValues("malformed").Inc()
-		return
-	}
-	fix := location.Fix{Point: translate.DecodePoint(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
-
-	id := trips.DriverID(s.user.ID)
-	why, flags := s.seat.Move(fix, now)
-	if flags != 0 && s.g.cfg.OnSuspect != nil {
-		s.g.cfg.OnSuspect(id, flags, now)
-	}
-	if why != location.Accepted {
-		s.g.metrics.updates.WithLabelValues(string(why)).Inc()
-		return
-	}
-
-	s.g.metrics.accepted.Inc()
-	s.watchers = s.g.sessions.Watchers(id, s.watchers[:0])
-	for _, w := range s.watchers {
-		w.out.deliverPosition(id, fix, now)
-	}
-}
-
-// DeliverReplica sends the newest position of another node's driver, which the
-// shared state has by now, to the riders here who watch the car. It does not
-// wait for a phone.
-func (g *Gateway) DeliverReplica(id trips.DriverID) {
-	watchers := g.sessions.Watchers(id, nil)
-	if len(watchers) == 0 {
-		return
-	}
-
-	if d, ok := g.cfg.Drivers.Get(id); ok && d.HasPosition() {
-		for _, w := range watchers {
-			w.out.deliverPosition(id, d.Fix, d.ReceivedAt)
-		}
-	}
-}
-
-const maxMillis = 1e14 // the year 5138

@@ -154,8 +154,8 @@ func (s *session) closeIfRevoked() bool {
 	return true
 }
 
-// spawn runs f in a goroutine that Drain waits for; not any more once it has
-// waited.
+// spawn runs f in a goroutine that Drain waits for. It returns false, and runs
+// nothing, once Drain has waited.
 func (g *Gateway) spawn(f func()) bool {
 	g.life.Lock()
 	defer g.life.Unlock()

@@ -6,9 +6,7 @@ import (
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/internal/detector"
-	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
-	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // carsPing marks the ping that follows a list of cars: its pong says that the
@@ -57,24 +55,4 @@ func (g *Gateway) tickSessions() {
 			g.spawn(s.out.flush)
 		}
 	}
-}
-
-// watchArea sets where a rider looks at cars.
-func (s *session) watchArea(w *wire.WatchArea) {
-	if err := s.requireRole(trips.RoleRider); err != nil {
-		s.sendRefusal("", err)
-		return
-	}
-
-	var at *area
-	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
-		p := translate.DecodePoint(w.Center)
-		if p.CheckRange() != nil {
-			s.sendRefusal("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
-			return
-		}
-		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
-	}
-
-	s.out.watchArea(at)
 }

@@ -127,32 +127,27 @@ func (c *tripCursor) learnState(t trips.Trip) bool {
 // takeEvent takes an event of the followed trip. It is to be sent if the
 // outcome is sent or recovered. An early one is sent once the store was read.
 func (c *tripCursor) takeEvent(seq uint32, from origin) outcome {
-	switch {
-	case seq <= c.seq:
-		return from.repeatOutcome(seq <= c.committed.seq)
-	case seq > c.seq+1:
-		return outcomeEarly
-	}
-
-	c.seq = seq
-	if from == here {
-		c.committed.seq = seq
-	}
-	return from.sentOutcome()
+	return takeNext(&c.seq, &c.committed.seq, seq, from)
 }
 
 // takeChat takes a message of the followed trip, as takeEvent does an event.
 func (c *tripCursor) takeChat(seq uint32, from origin) outcome {
+	return takeNext(&c.chat, &c.committed.chat, seq, from)
+}
+
+// takeNext advances last, and committed if the commit was here, when seq is the
+// next number.
+func takeNext(last, committed *uint32, seq uint32, from origin) outcome {
 	switch {
-	case seq <= c.chat:
-		return from.repeatOutcome(seq <= c.committed.chat)
-	case seq > c.chat+1:
+	case seq <= *last:
+		return from.repeatOutcome(seq <= *committed)
+	case seq > *last+1:
 		return outcomeEarly
 	}
 
-	c.chat = seq
+	*last = seq
 	if from == here {
-		c.committed.chat = seq
+		*committed = seq
 	}
 	return from.sentOutcome()
 }

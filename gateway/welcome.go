@@ -13,7 +13,7 @@ import (
 // that the database does not know is answered with recovered=false.
 const epoch = "1"
 
-// sendWelcome tells the phone how its trip stands. The session is registered
+// sendWelcome sends the phone the state of its trip. The session is registered
 // already: what is delivered meanwhile is held until the welcome is queued, and
 // then sent in its turn.
 func (s *session) sendWelcome(r *wire.Resume) error {
