@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// TopicRevoked is the topic on which every node hears what an operator revoked.
+// TopicRevoked is the topic on which every node gets the revocations of others.
 const TopicRevoked = "revoked"
 
 // compareEvery is how often a node compares what it knows of revocations with
@@ -42,8 +42,8 @@ type revocation struct {
 	Until time.Time  `json:"until"` // all its tokens have expired by then
 }
 
-// Revocations is what a node knows of the tokens that operators took back. Set
-// its fields before it is used; then it is safe for concurrent use.
+// Revocations are the tokens that operators revoked, as far as this node knows.
+// Set the fields before use; then it is safe for concurrent use.
 type Revocations struct {
 	Keeper Keeper // nil: this node alone knows
 	Now    func() time.Time
@@ -60,9 +60,9 @@ type Revocations struct {
 	users  map[trips.Actor]revocation
 }
 
-// coversPass says whether the token was revoked. A token tells the second in
-// which it was issued, so that one issued in the second of the revocation is
-// refused, and so is one that does not tell.
+// coversPass returns true if the token was revoked. Tokens carry the second in
+// which they were issued: one of the second of the revocation is refused, and
+// so is one without a time.
 func (r *Revocations) coversPass(p Pass) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -119,9 +119,9 @@ func (r *Revocations) listValid(now time.Time) (list []revocation) {
 	return list
 }
 
-// RevokeToken refuses one token, named by its id (jti): here at once, on the
-// other nodes as soon as they are told. An error means that other nodes may not
-// know; they learn it from this one when the keeper can be reached again.
+// RevokeToken refuses one token, named by its id (jti): here at once, on other
+// nodes when the notice reaches them. After an error the other nodes may not
+// have it; they get it from this one when the keeper can be reached again.
 func (r *Revocations) RevokeToken(ctx context.Context, id string) error {
 	return r.keepAndPublish(ctx, revocation{Token: id})
 }
@@ -165,8 +165,8 @@ func (r *Revocations) ApplyNotice(notice []byte) {
 	}
 }
 
-// Run keeps what this node knows and what is kept the same, until ctx ends.
-// Without a keeper there is nothing to do.
+// Run brings this node's revocations and the keeper's in line every second,
+// until ctx ends. Without a keeper it returns nil at once.
 func (r *Revocations) Run(ctx context.Context) error {
 	if r.Keeper == nil {
 		return nil
@@ -193,7 +193,7 @@ func (r *Revocations) Run(ctx context.Context) error {
 	}
 }
 
-// compareWithKeeper learns what is kept, and keeps what was forgotten.
+// compareWithKeeper applies what is kept, and keeps again what the keeper lost.
 func (r *Revocations) compareWithKeeper(ctx context.Context) error {
 	kept, err := r.Keeper.ListNotices(ctx)
 	if err != nil {

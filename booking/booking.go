@@ -21,9 +21,11 @@ import (
 )
 
 var (
-	// ErrNoPoints says that a request names neither a quote nor both its ends.
+	// ErrNoPoints is returned for a request with neither a quote nor both its
+	// ends.
 	ErrNoPoints = errors.New("a request without a quote needs a pickup and a dropoff")
-	// ErrOtherRoute says that a request's points are not those of its quote.
+	// ErrOtherRoute is returned for a request whose points are not those of its
+	// quote.
 	ErrOtherRoute = errors.New("the quote is for another way")
 )
 
@@ -194,7 +196,7 @@ func (s *Service) requestQuotedTrip(ctx context.Context, rider trips.RiderID, id
 	return s.cfg.Trips.RequestTrip(ctx, key, q.Rider, q.From, q.To, q.Terms)
 }
 
-// isSamePlace says whether a point, if it is given, is the quoted one.
+// isSamePlace returns true if a point, if it is given, is the quoted one.
 func isSamePlace(p *location.Point, quoted location.Point) bool {
 	return formatPoint(*cmp.Or(p, &quoted)) == formatPoint(quoted)
 }

@@ -78,10 +78,10 @@ func (s *session) markGap() {
 // and sends it. After an error the session has a gap again.
 func (s *session) catchUp(ctx context.Context) error { return (&catchUp{s: s}).run(ctx) }
 
-// catchUpAfterAck goes on with a trip that the phone has just learned of from
-// an ack. A move committed just now is known already; one of long ago is the
-// answer to a repeated command, and what happened since then was published
-// while the phone was away.
+// catchUpAfterAck makes the session follow the trip of an ack, if it is a new
+// one. A move committed just now is known already. One of long ago is the
+// answer to a repeated command: what happened since then was published while
+// the phone was away, so it is read from the store.
 func (s *session) catchUpAfterAck(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
 	at := s.cursor.compareTrip(s.user.Role, t)
@@ -101,10 +101,10 @@ type catchUp struct {
 	at tripCursor // from where on
 }
 
-// runIfBehind asks first, in a batch with other sessions, whether there is
-// anything to catch up with: a gap is most often one for all sessions, and
-// hardly any has missed something. A session that waits for the answer to a
-// call for help reads at once. slots bounds how many read at the same time.
+// runIfBehind reads first, in a batch with other sessions, whether there is
+// anything to catch up with. A gap is most often one of all sessions, and few
+// have missed something. A session that waits for the answer to a call for help
+// reads at once. slots bounds how many read at the same time.
 func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
 	if len(c.s.unackedSOSTrips()) == 0 {
 		behind, err := c.isBehind(ctx)
@@ -166,7 +166,7 @@ func (c *catchUp) readAll(ctx context.Context) error {
 	return c.findTrip(ctx)
 }
 
-// findTrip looks whether a session without an active trip has one by now.
+// findTrip follows the user's active trip, if the session has none.
 func (c *catchUp) findTrip(ctx context.Context) error {
 	s := c.s
 	s.mu.Lock()
@@ -260,8 +260,8 @@ func (c *catchUp) readChat(ctx context.Context) error {
 	}
 }
 
-// readSOSAcks sends which of the user's calls for help on a trip have been
-// acknowledged, as far as the phone was not told.
+// readSOSAcks sends the acknowledgements of the user's calls for help on a trip
+// that this connection has not sent.
 func (c *catchUp) readSOSAcks(ctx context.Context, id trips.TripID) error {
 	all, err := c.s.g.cfg.Alerts.AlertsOf(ctx, c.s.user, id)
 	if err != nil {

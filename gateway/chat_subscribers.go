@@ -7,8 +7,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// chatSubscribers knows which sessions follow a trip, so that its chat finds
-// them. All methods are safe for any goroutine.
+// chatSubscribers holds the sessions that follow each trip, for its chat. All
+// methods are safe for any goroutine.
 type chatSubscribers struct {
 	mu     sync.Mutex // guards below
 	byTrip map[trips.TripID][]*session

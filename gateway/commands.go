@@ -11,7 +11,7 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// command is something a phone asks for that is answered with an ack. The body
+// command is a request of a phone that is answered with an ack. The body
 // is a *wire.ClientFrame_….
 type command struct {
 	id   string

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// connLimiter lets phones connect at a rate. Those that come faster are told
-// when to come back, each a moment after the one before, so that a crowd that
-// came at once comes back as a queue. It is safe for any goroutine.
+// connLimiter lets phones connect at a rate. A phone that is too fast is given
+// a time to come back, each a little after the one before, so that a crowd
+// comes back as a queue. It is safe for any goroutine.
 type connLimiter struct {
 	now *rate.Limiter // of phones that connect
 	// later spreads the times at which phones that were sent away come back. It
@@ -29,8 +29,8 @@ func newConnLimiter(perSec float64, burst int) *connLimiter {
 	return &connLimiter{now: rate.NewLimiter(rate.Limit(perSec), burst), later: rate.NewLimiter(rate.Limit(perSec*queueShare), 1)}
 }
 
-// admitPhone returns 0 if a phone may connect, else when it shall come back: a
-// whole number of seconds, to which phones add up to another second by chance.
+// admitPhone returns 0 if a phone may connect, else how long it must wait:
+// whole seconds. Phones add up to another second by chance.
 func (l *connLimiter) admitPhone(at time.Time) time.Duration {
 	if l.now.AllowN(at, 1) {
 		return 0

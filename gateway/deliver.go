@@ -183,9 +183,9 @@ func (s *session) followTripLocked(t trips.Trip, seq, chatSeq uint32) {
 	}
 }
 
-// learnTripLocked takes note of how the session's trip stands. A rider sees the
-// car from the reservation to the end of the ride, as the newest event known
-// has it, not the newest that the phone has.
+// learnTripLocked records the state of the session's trip. A rider sees the car
+// from the reservation to the end of the ride, by the newest event known, not
+// the newest that the phone has.
 func (s *session) learnTripLocked(t trips.Trip) {
 	if !s.cursor.learnState(t) || s.user.Role != trips.RoleRider {
 		return

@@ -1,8 +1,7 @@
-// Package gateway alone speaks WebSocket: it knows the phones that are
-// connected, checks who they are, turns their frames into commands of the
-// domain, and carries news to them. Each socket has one reader, one writer at a
-// time, and one rule per kind of message for what gives way when the phone is
-// slow:
+// Package gateway holds the WebSocket connections of phones. It checks their
+// tokens, turns their frames into commands of the domain, and sends them what
+// happens. Each socket has one reader, one writer at a time, and one rule per
+// kind of message for a phone that reads slowly:
 //
 //   - positions: the newest wins, and at most two may be un-acked;
 //   - offers, trip events, chat, receipts, acks: ordered, in a bounded queue;
@@ -133,8 +132,8 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// IsDraining says whether the gateway has begun to stop, so that the node
-// should get no traffic.
+// IsDraining returns true once Drain was called: the node should get no
+// traffic.
 func (g *Gateway) IsDraining() bool { return g.draining.Load() }
 
 // CloseRevoked ends the sessions whose tokens are revoked. It does not block.
@@ -207,10 +206,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 }
 
-// Drain stops taking sockets, lets commands under way finish, and tells every
-// phone to come back elsewhere, a few at a time so that the other nodes are not
-// flooded. What is still there when ctx ends is cut off. It returns when every
-// goroutine of the gateway has ended.
+// Drain stops taking sockets, lets commands under way finish, and closes each
+// session with a code that sends the phone to another node. It closes a few at
+// a time, so that the other nodes are not flooded. What is still open when ctx
+// ends is cut off. It returns when every goroutine of the gateway has ended.
 func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)
 

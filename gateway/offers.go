@@ -111,8 +111,9 @@ func (g *Gateway) settleAcceptance(ctx context.Context, key trips.IdempotencyKey
 	return ev, err
 }
 
-// WithdrawOffer takes an offer out of its driver's hands and tells the phone
-// why; the reason is one of package dispatch.
+// WithdrawOffer removes an offer from its driver's inbox and sends the phone
+// the reason, one of package dispatch. It does nothing if the offer was
+// answered meanwhile.
 func (g *Gateway) WithdrawOffer(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows

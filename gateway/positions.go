@@ -126,8 +126,8 @@ func (o *sender) followCar(trip trips.TripID, id trips.DriverID, watch func(trip
 	}
 }
 
-// checkContact tells the phone once that the driver's phone was last heard of
-// before lost. The trip goes on.
+// checkContact sends the phone a frame, once, when the driver's phone was last
+// heard of before lost. The trip goes on.
 func (o *sender) checkContact(now, lost time.Time) {
 	o.mu.Lock()
 	silent := o.position.loseContact(lost)

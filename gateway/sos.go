@@ -9,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// requestHelp keeps a call for help. That an operator has acknowledged it is
-// told by deliverSOSAck.
+// requestHelp stores a call for help. deliverSOSAck sends the acknowledgement
+// later.
 func (s *session) requestHelp(ctx context.Context, id string, c *wire.Sos) error {
 	if !translate.IsPlainID(c.GetTripId()) {
 		return trips.ErrNotFound
@@ -40,8 +40,8 @@ func (g *Gateway) carPosition(id trips.DriverID) (sos.Place, bool) {
 	return sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.HasPosition()
 }
 
-// deliverSOSAck tells the user who called for help that an operator has
-// acknowledged it.
+// deliverSOSAck delivers an operator's acknowledgement to the sessions of the
+// user who called for help.
 func (g *Gateway) deliverSOSAck(a sos.Alert) {
 	if a.AckedAt.IsZero() {
 		return // it is new: the operators are told, not the phone

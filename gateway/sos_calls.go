@@ -12,7 +12,7 @@ import (
 // sent twice.
 const maxSOSCalls = 256
 
-// sosCall is what a connection knows of one of its user's calls for help.
+// sosCall is one of the user's calls for help, as far as a connection has seen.
 type sosCall struct {
 	trip  trips.TripID
 	acked bool // the phone was told that an operator has acknowledged it
@@ -29,8 +29,8 @@ func (c *sosCalls) addCall(a sos.Alert) {
 	}
 }
 
-// markAcked remembers that the phone is told of the acknowledgement; false if
-// it was told before.
+// markAcked records that the acknowledgement is sent; false if it was sent
+// before.
 func (c *sosCalls) markAcked(a sos.Alert) bool {
 	if (*c)[a.ID].acked {
 		return false

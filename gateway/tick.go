@@ -16,8 +16,9 @@ const carsPing = "cars"
 // pingWithin bounds how long a ping may hold up the tick.
 const pingWithin = 50 * time.Millisecond
 
-// watchOurselves tells the guard over silence that this node is awake, until
-// ctx ends.
+// watchOurselves beats the guard over silence while this node is awake, until
+// ctx ends. After a pause of the node itself, its drivers do not count as
+// silent.
 func (g *Gateway) watchOurselves(ctx context.Context) {
 	guard := g.cfg.Drivers.Guard()
 	beat := time.NewTicker(detector.BeatInterval)

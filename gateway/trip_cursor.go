@@ -75,7 +75,7 @@ func lastForeignEvent(role trips.Role) uint32 {
 	return 0
 }
 
-// place is where a trip stands among those of a session's user.
+// place is the position of a trip among those of a session's user.
 type place uint8
 
 const (
@@ -115,7 +115,7 @@ func (c *tripCursor) followTrip(role trips.Role, t trips.Trip, seq, chat uint32)
 	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: ownedSince(role, t), seq: seq, chat: chat, gap: c.gap}
 }
 
-// learnState remembers how the followed trip stands; false if that is old.
+// learnState records the state of the followed trip; false if that is old.
 func (c *tripCursor) learnState(t trips.Trip) bool {
 	if t.Version < c.known {
 		return false

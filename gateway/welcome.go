@@ -49,8 +49,8 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 	return nil
 }
 
-// readResume reads how things stand for the phone, and fills in the welcome.
-// owed is true if the store has more for the phone.
+// readResume reads the phone's resume state and fills in the welcome. owed is
+// true if the store has more for the phone.
 func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resume) (st resumeState, owed bool, err error) {
 	who := trips.ResumeQuery{Who: s.user}
 	if r.GetEpoch() == epoch && translate.IsPlainID(r.GetTripId()) {
@@ -67,8 +67,8 @@ func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resum
 	return st, owed, err
 }
 
-// adoptTrip makes the session follow the phone's trip and the welcome tell of
-// it. It returns true if the store has more for the phone.
+// adoptTrip makes the session follow the phone's trip and puts it into the
+// welcome. It returns true if the store has more for the phone.
 func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeState) (owed bool) {
 	t := st.Trip
 	if !t.Concerns(s.user) {

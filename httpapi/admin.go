@@ -42,7 +42,7 @@ func (a *API) Admin() http.Handler {
 	return mux
 }
 
-// getHealth says that the process answers; it asks no other part, so that a
+// getHealth answers while the process runs. It calls no other part, so that a
 // slow database restarts no node.
 func (a *API) getHealth(w http.ResponseWriter, _ *http.Request) {
 	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})

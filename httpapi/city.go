@@ -18,7 +18,7 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// cityMap tells a page how to draw the city.
+// cityMap is what a page needs to draw the city.
 type cityMap struct {
 	Name        string     `json:"name"`
 	Attribution string     `json:"attribution,omitempty"`
@@ -65,7 +65,7 @@ func tagOf(b []byte) string {
 }
 
 // getGeoJSON serves the whole city, compressed once, with an ETag so that a
-// page that has it asks cheaply.
+// page that has it downloads nothing.
 func (d *cityDrawing) getGeoJSON(w http.ResponseWriter, r *http.Request) {
 	p, h := d.geoJSON(), w.Header()
 	h.Set("Content-Type", "application/geo+json")

@@ -99,8 +99,8 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 	return nil
 }
 
-// publishMessage tells all nodes that listen to the region; the message may be
-// lost.
+// publishMessage publishes to all nodes that listen to the region. The message
+// may be lost.
 func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
 }

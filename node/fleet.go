@@ -19,7 +19,7 @@ const (
 	fleetAll   = 25 // ticks between full pictures, which heal what got lost
 )
 
-// fleetReplicator shows each node the drivers of the others: one message per
+// fleetReplicator replicates this node's drivers to the others: one message per
 // region and tick with those that changed, never one per driver. While the node
 // is alone it publishes nothing.
 type fleetReplicator struct {
@@ -71,8 +71,8 @@ func (r *fleetReplicator) replicateChanges(ctx context.Context) {
 	r.failing = err != nil
 }
 
-// followPeers takes note of which nodes are alive; false when this one is
-// alone.
+// followPeers records which nodes are alive and drops the drivers of those that
+// are not; false when this node is alone.
 func (r *fleetReplicator) followPeers() bool {
 	alive := r.members.AliveNodes()
 	for _, peer := range r.peers {

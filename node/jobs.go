@@ -8,7 +8,7 @@ import (
 	"github.com/ridehail/ridehail/sos"
 )
 
-// newWebhook hears the payment provider; nil without one.
+// newWebhook handles the payment provider's events; nil without a provider.
 func (n *Node) newWebhook() http.Handler {
 	if n.cfg.Provider == "" {
 		return nil
@@ -46,7 +46,7 @@ func (n *Node) startSettlement(p *parts) {
 		QueueLost: lost, Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
 }
 
-// startSOS brings calls for help before the operators.
+// startSOS runs what brings calls for help to the operators.
 func (n *Node) startSOS(p *parts) {
 	watch := sos.NewNotifier(sos.NotifierConfig{Store: n.db, Queue: n.redis, Stream: SOSStream, Registerer: n.registry,
 		Now: n.clock.Now, Log: n.log})

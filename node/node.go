@@ -1,6 +1,6 @@
 // Package node is one process of the service: what it is made of, in which
-// order its parts start and stop, and who hears of each published event. Data
-// goes one way: socket, location, shared state, dispatch, trips, database,
+// order its parts start and stop, and which parts get each published event.
+// Data goes one way: socket, location, shared state, dispatch, trips, database,
 // outbox, Redis, socket. A test may start several nodes in one process.
 package node
 

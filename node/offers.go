@@ -72,7 +72,7 @@ func (t *offerTransport) WithdrawOffer(ctx context.Context, o dispatch.Offer, re
 	t.sendMessageOrWarn(ctx, d.Node, topicWithdraw, offerMessage{o, reason})
 }
 
-// sendDeclined tells the offer's dispatcher that the driver does not want it.
+// sendDeclined reports to the offer's dispatcher that the driver declined.
 func (t *offerTransport) sendDeclined(o dispatch.Offer) {
 	if o.Node == t.node {
 		t.dispatcher.OnOfferDeclined(o.ID, o.Driver)
@@ -81,7 +81,8 @@ func (t *offerTransport) sendDeclined(o dispatch.Offer) {
 	t.sendAnswer(o, topicDeclined)
 }
 
-// sendDriverGone tells the offer's dispatcher that the driver's phone is gone.
+// sendDriverGone reports to the offer's dispatcher that the driver's phone is
+// gone.
 func (t *offerTransport) sendDriverGone(o dispatch.Offer) {
 	if o.Node == t.node {
 		t.dispatcher.OnDriverGone(o.Driver)

@@ -23,7 +23,7 @@ const (
 	maxDemand = 100_000
 )
 
-// surgeUpdater hears of requests and keeps this node's surge.
+// surgeUpdater collects requests and updates this node's surge.
 type surgeUpdater struct {
 	surge   *pricing.Surge
 	drivers *sharedstate.Drivers
@@ -41,7 +41,7 @@ func newSurgeUpdater(drivers *sharedstate.Drivers, now func() time.Time, r prome
 	return u
 }
 
-// onTripEvent counts a request once a tick, however often it is told.
+// onTripEvent counts a request once a tick, also if its event is repeated.
 func (u *surgeUpdater) onTripEvent(ev trips.Event) {
 	if ev.Kind != trips.KindRequested {
 		return

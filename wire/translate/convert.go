@@ -12,10 +12,10 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// EncodePoint is a point as phones see it.
+// EncodePoint encodes a point.
 func EncodePoint(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
 
-// DecodePoint reads a phone's point; nil is the one at zero. It is not checked.
+// DecodePoint returns a phone's point, unchecked; nil is the one at zero.
 func DecodePoint(p *wire.Point) location.Point {
 	return location.Point{Lng: p.GetLng(), Lat: p.GetLat()}
 }
@@ -24,7 +24,7 @@ func encodeMoney(m trips.Money) *wire.Money {
 	return &wire.Money{Minor: uint32(m.Minor), Currency: m.Currency}
 }
 
-// EncodeTrip is a trip as phones see it, on the socket and over HTTP.
+// EncodeTrip encodes a trip, for the socket and for HTTP.
 func EncodeTrip(t trips.Trip) *wire.Trip {
 	return &wire.Trip{
 		Id: string(t.ID), RiderId: string(t.Rider), DriverId: string(t.Driver), State: string(t.State), Version: t.Version,
@@ -36,20 +36,20 @@ func EncodeTrip(t trips.Trip) *wire.Trip {
 	}
 }
 
-// EncodeChat is a chat message as phones see it.
+// EncodeChat encodes a chat message.
 func EncodeChat(m chat.Message) *wire.ChatMessage {
 	return &wire.ChatMessage{TripId: string(m.Trip), Seq: m.Seq, From: string(m.From.Role), Text: m.Text,
 		AtMs: wire.ToMillis(m.At), ClientId: m.ClientID}
 }
 
-// EncodeReceipt is a charge as its rider sees it.
+// EncodeReceipt encodes a charge for its rider.
 func EncodeReceipt(c payments.Charge) *wire.Receipt {
 	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: encodeMoney(c.Amount), AtMs: wire.ToMillis(c.At)}
 }
 
-// EncodeStrangersCar is a car as someone sees it who is not in it: its place to
-// about 10 metres. An offer is the driver's own affair: such a driver shows as
-// available.
+// EncodeStrangersCar encodes a car for users who do not ride in it: its place
+// to about 10 metres. An offer is the driver's own affair: such a driver shows
+// as available.
 func EncodeStrangersCar(d sharedstate.Driver, now time.Time) *wire.Car {
 	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }
 	status := d.Status

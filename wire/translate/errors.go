@@ -1,4 +1,4 @@
-// Package translate says domain values as frames of the wire protocol and
+// Package translate encodes domain values as frames of the wire protocol and
 // domain errors as its codes, the same for sockets and for HTTP.
 package translate
 
@@ -26,7 +26,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// Refuse makes an error for what the receiver of a message checks by itself:
+// Refuse returns an error for what the receiver of a message checks by itself:
 // ExplainError returns the same code and text.
 func Refuse(code wire.Code, text string) error { return &refusal{code, text} }
 
@@ -80,8 +80,8 @@ func ExplainError(err error) (wire.Code, string) {
 	return wire.CodeUnavailable, "Something we need is down just now; try again with the same id."
 }
 
-// IsUnavailable says whether an error is a dependency's, so that it belongs in
-// our log and a repeat may succeed.
+// IsUnavailable returns true if an error is a dependency's, so that it belongs
+// in our log and a repeat may succeed.
 func IsUnavailable(err error) bool {
 	code, _ := ExplainError(err)
 	return code == wire.CodeUnavailable

@@ -16,8 +16,9 @@ const (
 
 var errReason = Refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
 
-// IsPlainID says whether text can be an id of ours or of a command. A database
-// may refuse other text with an error that looks like a failure of its own.
+// IsPlainID returns true if text can be an id of ours or of a command. A
+// database may refuse other text with an error that looks like a failure of its
+// own.
 func IsPlainID(id string) bool { return id != "" && len(id) <= MaxID && isPrintable(id) }
 
 // CheckReason returns an error for a reason that is too long or not printable.
