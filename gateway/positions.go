@@ -25,7 +25,7 @@ func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	fix := location.Fix{Point: translate.DecodePoint(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
 
 	id := trips.DriverID(s.user.ID)
-	why, flags := s.seat.Move(fix, now)
+	why, flags := s.handle.Move(fix, now)
 	if flags != 0 && s.g.cfg.OnSuspect != nil {
 		s.g.cfg.OnSuspect(id, flags, now)
 	}

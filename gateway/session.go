@@ -25,7 +25,7 @@ type session struct {
 	out  sender    // guards itself
 
 	// The reader goroutine's.
-	seat     sharedstate.DriverHandle // of a driver
+	handle   sharedstate.DriverHandle // zero for a rider
 	watchers []*session               // scratch
 
 	mu       sync.Mutex // guards below; taken before out's lock, never after

@@ -263,7 +263,7 @@ func (g *Gateway) registerSession(s *session) bool {
 		for _, o := range others {
 			o.conn.closeWith(wire.CloseReplaced, "you connected again elsewhere")
 		}
-		s.seat = g.cfg.Drivers.Connect(trips.DriverID(s.user.ID), g.cfg.Node)
+		s.handle = g.cfg.Drivers.Connect(trips.DriverID(s.user.ID), g.cfg.Node)
 	case len(others) >= g.cfg.Limits.RiderSockets:
 		g.sessions.Remove(s.user, s)
 		g.metrics.drops.WithLabelValues("too_many_sockets").Inc()

@@ -32,21 +32,24 @@ import (
 
 // Config is what a node is built from.
 type Config struct {
-	Name           string
-	Listen, Admin  string // addresses; no Admin: no admin API
+	Name   string // unique among nodes
+	Listen string // address of the public API
+	Admin  string // address of the admin API; empty: none
+
+	// What the node uses.
 	Database       string // postgres://… or a SQLite file
 	Redis          string // redis://…; empty: embedded
 	City           string // seed or file
 	Routing        string // URL of the routing service; empty: in this process
-	Policy         string // of dispatch; empty: batched
 	Provider       string // URL of the payment provider; empty: no settlement
 	ProviderSecret string
-	Secret         []byte // of tokens
-	DevTokens      bool
-	Origins        []string
-	// added to the machine's clock, to try a wrong one
-	ClockOffset time.Duration
-	Speed       float64 // of simulated time, which the fix filter must know
+
+	Policy      string        // of dispatch; empty: batched
+	Secret      []byte        // of tokens and quotes; at least 32 bytes
+	DevTokens   bool          // give tokens to anyone, for development
+	Origins     []string      // of browsers' pages besides our own
+	ClockOffset time.Duration // added to the machine's clock, to try a wrong one
+	Speed       float64       // of simulated time, which the fix filter must know
 	Log         *slog.Logger
 
 	// OnTripEvent is called for every published trip event, in order, by the
@@ -74,35 +77,39 @@ var (
 	ErrUnreachable = store.ErrUnreachable
 )
 
-// Node is one process's part of the service. Open it, Run it, Close it.
+// Node is one process's part of the service. Open it, Run it, Close it. Its
+// fields are fixed by Open.
 type Node struct {
-	cfg        Config
-	log        *slog.Logger
-	clock      *clock.Clock
-	timeSource clock.Source // nil: the machine
-	city       *routing.City
-	db         store.Store // the one that wakes the relay
-	redis      *events.Redis
-	members    *events.Members
-	relay      *events.Relay
-	routes     *routing.Client
-	drivers    *sharedstate.Drivers
-	follower   *sharedstate.TripFollower
-	gateway    *gateway.Gateway
-	api        *httpapi.API
-	dispatcher *dispatch.Dispatcher
-	offers     *offerTransport
-	fleet      *fleetReplicator
-	surge      *surgeUpdater
-	registry   *prometheus.Registry
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	closers  []func() error // of what Open opened, in order
 
-	revocations *auth.Revocations
-
+	// What the node stands on.
+	clock           *clock.Clock
+	timeSource      clock.Source // nil: the machine
+	city            *routing.City
+	db              store.Store // the one that wakes the relay
+	redis           *events.Redis
 	public          net.Listener
-	admin           net.Listener  // nil: none
-	routingListener net.Listener  // of the routing service in this process
-	subscribed      chan struct{} // closed when published messages arrive
-	closers         []func() error
+	admin           net.Listener // nil: none
+	routingListener net.Listener // of the routing service in this process
+
+	// The parts, in the order of the data's way.
+	api         *httpapi.API
+	gateway     *gateway.Gateway
+	revocations *auth.Revocations
+	drivers     *sharedstate.Drivers
+	follower    *sharedstate.TripFollower
+	fleet       *fleetReplicator
+	members     *events.Members
+	routes      *routing.Client
+	surge       *surgeUpdater
+	dispatcher  *dispatch.Dispatcher
+	offers      *offerTransport
+	relay       *events.Relay
+
+	subscribed chan struct{} // closed when published messages arrive
 }
 
 // Open opens everything that can fail to open. The caller must Close what it
