@@ -12,25 +12,25 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// TopicRevoked is the topic on which every node hears what an operator revoked.
+// TopicRevoked is the topic on which every node gets the revocations of others.
 const TopicRevoked = "revoked"
 
 // compareEvery is how often a node compares what it knows of revocations with
-// what is kept. News comes at once; this is for news that got lost on its way,
-// and for a keeper that forgot.
+// what is kept. A published notice arrives at once; this is for one
+// that was lost, and for a keeper that lost its data.
 const compareEvery = time.Second
 
 // Keeper keeps revocations where every node finds them, also one that was away.
-// A notice is opaque to it, and the same notice may come twice. Its methods may
+// A notice is opaque to it; the same notice may come twice. Its methods may
 // block and may be called from many goroutines.
 type Keeper interface {
-	// Keep holds the notice until a time.
-	Keep(ctx context.Context, notice []byte, until time.Time) error
-	// Publish hands the notice to Apply of every node under TopicRevoked, as
-	// far as it can reach them.
-	Publish(ctx context.Context, notice []byte) error
-	// Kept returns the notices whose time has not come.
-	Kept(ctx context.Context) ([][]byte, error)
+	// KeepNotice holds the notice until a time.
+	KeepNotice(ctx context.Context, notice []byte, until time.Time) error
+	// PublishNotice hands the notice to ApplyNotice of every node under
+	// TopicRevoked, as far as it can reach them.
+	PublishNotice(ctx context.Context, notice []byte) error
+	// ListNotices returns the notices whose time has not come.
+	ListNotices(ctx context.Context) ([][]byte, error)
 }
 
 // revocation is one token, or all of a user's that were issued until a time.
@@ -39,12 +39,11 @@ type revocation struct {
 	Role  trips.Role `json:"role,omitempty"`
 	ID    string     `json:"id,omitempty"`
 	At    time.Time  `json:"at"`
-	// by then every token that it is about has expired
-	Until time.Time `json:"until"`
+	Until time.Time  `json:"until"` // all its tokens have expired by then
 }
 
-// Revocations is what a node knows of the tokens that operators took back. Set
-// its fields before it is used; then it is safe for concurrent use.
+// Revocations are the tokens that operators revoked, as far as this node knows.
+// Set the fields before use; then it is safe for concurrent use.
 type Revocations struct {
 	Keeper Keeper // nil: this node alone knows
 	Now    func() time.Time
@@ -52,18 +51,19 @@ type Revocations struct {
 	// OnRevoked is called after this node has learned of a revocation, so that
 	// the connections concerned are closed. It must not block; nil: ignored.
 	OnRevoked func()
-	// OnBadNotice is called for each notice that cannot be read; nil: ignored.
-	OnBadNotice func()
+	// OnUnreadable is called for each notice that cannot be decoded. It must
+	// not block; nil: ignored.
+	OnUnreadable func(topic string, err error)
 
 	mu     sync.RWMutex // guards below
 	tokens map[string]revocation
 	users  map[trips.Actor]revocation
 }
 
-// covers says whether the token was revoked. A token tells the second in which
-// it was issued, so that one issued in the second of the revocation is refused,
-// and so is one that does not tell.
-func (r *Revocations) covers(p Pass) bool {
+// coversPass returns true if the token was revoked. Tokens carry the second in
+// which they were issued: one of the second of the revocation is refused, and
+// so is one without a time.
+func (r *Revocations) coversPass(p Pass) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if _, one := r.tokens[p.ID]; one && p.ID != "" {
@@ -73,8 +73,8 @@ func (r *Revocations) covers(p Pass) bool {
 	return ok && !p.Issued.After(all.At)
 }
 
-// add remembers a revocation; false when it was known.
-func (r *Revocations) add(x revocation) bool {
+// addRevocation remembers a revocation; false when it was known.
+func (r *Revocations) addRevocation(x revocation) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -119,23 +119,23 @@ func (r *Revocations) listValid(now time.Time) (list []revocation) {
 	return list
 }
 
-// RevokeToken refuses one token, named by its id (jti): here at once, on the
-// other nodes as soon as they are told. An error means that other nodes may not
-// know; they learn it from this one when the keeper can be reached again.
+// RevokeToken refuses one token, named by its id (jti): here at once, on other
+// nodes when the notice reaches them. After an error the other nodes may not
+// have it; they get it from this one when the keeper can be reached again.
 func (r *Revocations) RevokeToken(ctx context.Context, id string) error {
-	return r.revoke(ctx, revocation{Token: id})
+	return r.keepAndPublish(ctx, revocation{Token: id})
 }
 
 // RevokeUser refuses every token that a user was issued so far, in the same way
 // as RevokeToken.
 func (r *Revocations) RevokeUser(ctx context.Context, who trips.Actor) error {
-	return r.revoke(ctx, revocation{Role: who.Role, ID: who.ID})
+	return r.keepAndPublish(ctx, revocation{Role: who.Role, ID: who.ID})
 }
 
-func (r *Revocations) revoke(ctx context.Context, x revocation) error {
+func (r *Revocations) keepAndPublish(ctx context.Context, x revocation) error {
 	x.At = r.Now().UTC()
 	x.Until = x.At.Add(maxLifetime + ClockLeeway)
-	r.add(x)
+	r.addRevocation(x)
 	if r.OnRevoked != nil {
 		r.OnRevoked()
 	}
@@ -147,33 +147,26 @@ func (r *Revocations) revoke(ctx context.Context, x revocation) error {
 	if err != nil {
 		return fmt.Errorf("encoding a revocation: %w", err)
 	}
-	return errors.Join(r.Keeper.Keep(ctx, notice, x.Until), r.Keeper.Publish(ctx, notice))
+	return errors.Join(r.Keeper.KeepNotice(ctx, notice, x.Until), r.Keeper.PublishNotice(ctx, notice))
 }
 
-// Apply takes a notice that another node published.
-func (r *Revocations) Apply(notice []byte) {
-	if err := r.learn(notice); err != nil {
-		r.Log.Warn("a published revocation cannot be read", "err", err)
-	}
-}
-
-func (r *Revocations) learn(notice []byte) error {
+// ApplyNotice takes a notice that another node published or kept.
+func (r *Revocations) ApplyNotice(notice []byte) {
 	var x revocation
 	if err := json.Unmarshal(notice, &x); err != nil {
-		if r.OnBadNotice != nil {
-			r.OnBadNotice()
+		if r.OnUnreadable != nil {
+			r.OnUnreadable(TopicRevoked, err)
 		}
-		return err
+		return
 	}
 
-	if r.add(x) && r.OnRevoked != nil {
+	if r.addRevocation(x) && r.OnRevoked != nil {
 		r.OnRevoked()
 	}
-	return nil
 }
 
-// Run keeps what this node knows and what is kept the same, until ctx ends.
-// Without a keeper there is nothing to do.
+// Run brings this node's revocations and the keeper's in line every second,
+// until ctx ends. Without a keeper it returns nil at once.
 func (r *Revocations) Run(ctx context.Context) error {
 	if r.Keeper == nil {
 		return nil
@@ -183,7 +176,7 @@ func (r *Revocations) Run(ctx context.Context) error {
 	defer tick.Stop()
 
 	for failing := false; ; {
-		err := r.compare(ctx)
+		err := r.compareWithKeeper(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -200,9 +193,9 @@ func (r *Revocations) Run(ctx context.Context) error {
 	}
 }
 
-// compare learns what is kept, and keeps what was forgotten.
-func (r *Revocations) compare(ctx context.Context) error {
-	kept, err := r.Keeper.Kept(ctx)
+// compareWithKeeper applies what is kept, and keeps again what the keeper lost.
+func (r *Revocations) compareWithKeeper(ctx context.Context) error {
+	kept, err := r.Keeper.ListNotices(ctx)
 	if err != nil {
 		return err
 	}
@@ -210,7 +203,7 @@ func (r *Revocations) compare(ctx context.Context) error {
 	found := make(map[string]bool, len(kept))
 	for _, notice := range kept {
 		found[string(notice)] = true
-		_ = r.learn(notice) // a bad one is counted
+		r.ApplyNotice(notice)
 	}
 
 	for _, x := range r.listValid(r.Now()) {
@@ -218,7 +211,7 @@ func (r *Revocations) compare(ctx context.Context) error {
 		if err != nil || found[string(notice)] {
 			continue // always encodes
 		}
-		if err := r.Keeper.Keep(ctx, notice, x.Until); err != nil {
+		if err := r.Keeper.KeepNotice(ctx, notice, x.Until); err != nil {
 			return err
 		}
 	}

@@ -15,8 +15,8 @@ import (
 func TestARevocationIsForgottenWhenEveryTokenItMeansHasExpired(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	r := new(Revocations)
-	r.add(revocation{Token: "x", Until: now.Add(time.Hour)})
-	r.add(revocation{Role: trips.RoleRider, ID: "r", At: now, Until: now.Add(time.Hour)})
+	r.addRevocation(revocation{Token: "x", Until: now.Add(time.Hour)})
+	r.addRevocation(revocation{Role: trips.RoleRider, ID: "r", At: now, Until: now.Add(time.Hour)})
 	if n := len(r.listValid(now)); n != 2 {
 		t.Errorf("%d are known", n)
 	}
@@ -33,7 +33,7 @@ func TestARevocationIsForgottenWhenEveryTokenItMeansHasExpired(t *testing.T) {
 func TestTheSecondOfARevocationIsRevokedAndTheNextIsNot(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	a := newTestTokens(t, func() time.Time { return now })
-	old, other := issue(t, a, trips.RoleRider, "r"), issue(t, a, trips.RoleDriver, "r")
+	old, other := issueToken(t, a, trips.RoleRider, "r"), issueToken(t, a, trips.RoleDriver, "r")
 	told := 0
 	a.revoked.OnRevoked = func() { told++ }
 
@@ -48,18 +48,18 @@ func TestTheSecondOfARevocationIsRevokedAndTheNextIsNot(t *testing.T) {
 	}
 
 	now = now.Add(time.Second)
-	if _, err := a.Verify(issue(t, a, trips.RoleRider, "r")); err != nil {
+	if _, err := a.Verify(issueToken(t, a, trips.RoleRider, "r")); err != nil {
 		t.Errorf("a token issued a second later: %v", err)
 	}
 }
 
 func TestANoticeIsAppliedOnceAndABadOneIsCounted(t *testing.T) {
 	told, bad := 0, 0
-	r := &Revocations{Log: slog.New(slog.DiscardHandler), OnRevoked: func() { told++ }, OnBadNotice: func() { bad++ }}
+	r := &Revocations{Log: slog.New(slog.DiscardHandler), OnRevoked: func() { told++ }, OnUnreadable: func(string, error) { bad++ }}
 	for _, notice := range []string{`{"jti":"x"}`, `{"jti":"x"}`, `{"jti":7}`, ``} {
-		r.Apply([]byte(notice))
+		r.ApplyNotice([]byte(notice))
 	}
-	if told != 1 || bad != 2 || !r.covers(Pass{ID: "x"}) || r.covers(Pass{}) {
+	if told != 1 || bad != 2 || !r.coversPass(Pass{ID: "x"}) || r.coversPass(Pass{}) {
 		t.Errorf("told %d times of one revocation, and of %d of 2 bad notices", told, bad)
 	}
 }
@@ -67,9 +67,11 @@ func TestANoticeIsAppliedOnceAndABadOneIsCounted(t *testing.T) {
 // oneNotice is a keeper that holds one notice.
 type oneNotice struct{ notice string }
 
-func (k oneNotice) Keep(context.Context, []byte, time.Time) error { return nil }
-func (k oneNotice) Publish(context.Context, []byte) error         { return nil }
-func (k oneNotice) Kept(context.Context) ([][]byte, error)        { return [][]byte{[]byte(k.notice)}, nil }
+func (k oneNotice) KeepNotice(context.Context, []byte, time.Time) error { return nil }
+func (k oneNotice) PublishNotice(context.Context, []byte) error         { return nil }
+func (k oneNotice) ListNotices(context.Context) ([][]byte, error) {
+	return [][]byte{[]byte(k.notice)}, nil
+}
 
 func TestWhatIsKeptIsLearnedInTheFormItAlwaysHad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +81,7 @@ func TestWhatIsKeptIsLearnedInTheFormItAlwaysHad(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = r.Run(ctx) }()
 		synctest.Wait()
-		if !r.covers(Pass{Who: trips.Rider("r"), Issued: at}) {
+		if !r.coversPass(Pass{Who: trips.Rider("r"), Issued: at}) {
 			t.Error("what is kept was not learned")
 		}
 

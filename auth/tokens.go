@@ -1,5 +1,5 @@
-// Package auth says who a person is: it issues and checks tokens, and knows
-// which of them operators took back.
+// Package auth issues and verifies tokens, and holds which of them operators
+// revoked.
 package auth
 
 import (
@@ -34,7 +34,7 @@ const (
 // ErrToken is wrapped by every refusal of a token.
 var ErrToken = errors.New("the token is not usable: get a new one")
 
-// ErrRevoked is the refusal of a token that an operator took back.
+// ErrRevoked is the refusal of a token that an operator revoked.
 var ErrRevoked = fmt.Errorf("%w (revoked)", ErrToken)
 
 // ErrActor says that a token cannot be issued for such a role or id.
@@ -52,8 +52,8 @@ type Tokens struct {
 // Pass is what a token says.
 type Pass struct {
 	Who trips.Actor
-	// of the token (jti); without one it can be revoked only with all of its
-	// holder's
+	// ID is the token's (jti). A token without one can be revoked only together
+	// with all of its holder's.
 	ID            string
 	Issued, Until time.Time // Issued is zero when the token does not say
 }
@@ -122,17 +122,17 @@ func (t *Tokens) Verify(token string) (Pass, error) {
 		return Pass{}, fmt.Errorf("%w (jti longer than %d bytes)", ErrToken, maxID)
 	case p.Until.After(t.now().Add(maxLifetime + ClockLeeway)):
 		return Pass{}, fmt.Errorf("%w (lasts longer than %v)", ErrToken, maxLifetime)
-	case t.Revoked(p):
+	case t.IsRevoked(p):
 		return Pass{}, ErrRevoked
 	}
 
 	return p, nil
 }
 
-// Revoked says whether the token was taken back since it was verified.
-func (t *Tokens) Revoked(p Pass) bool { return t.revoked.covers(p) }
+// IsRevoked returns true if the token was revoked since it was verified.
+func (t *Tokens) IsRevoked(p Pass) bool { return t.revoked.coversPass(p) }
 
-// explainRefusal tells the holder what is wrong, and nothing about how the
+// explainRefusal returns the reason for the holder, and nothing about how the
 // signature was checked.
 func explainRefusal(err error) string {
 	switch {
@@ -146,8 +146,8 @@ func explainRefusal(err error) string {
 	return "not signed by us"
 }
 
-// MayHoldToken says whether a token can be issued for the actor: a driver or a
-// rider, never the system, with an id that is safe in keys, logs and paths.
+// MayHoldToken returns true if a token can be issued for the actor: a driver or
+// a rider, never the system, with an id that is safe in keys, logs and paths.
 func MayHoldToken(a trips.Actor) bool {
 	if (a.Role != trips.RoleDriver && a.Role != trips.RoleRider) || a.ID == "" || len(a.ID) > maxID {
 		return false

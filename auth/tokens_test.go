@@ -31,7 +31,7 @@ func newTestTokens(t testing.TB, now func() time.Time) *Tokens {
 	return a
 }
 
-func issue(t testing.TB, a *Tokens, role trips.Role, id string) string {
+func issueToken(t testing.TB, a *Tokens, role trips.Role, id string) string {
 	t.Helper()
 	token, err := a.Issue(role, id, time.Hour)
 	if err != nil {
@@ -43,7 +43,7 @@ func issue(t testing.TB, a *Tokens, role trips.Role, id string) string {
 func TestIssuedTokenNamesItsHolderUntilItExpires(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	a := newTestTokens(t, func() time.Time { return now })
-	token := issue(t, a, trips.RoleDriver, "d1")
+	token := issueToken(t, a, trips.RoleDriver, "d1")
 
 	p, err := a.Verify(token)
 	if err != nil || p.Who != trips.Driver("d1") || !p.Until.Equal(now.Add(time.Hour)) || !p.Issued.Equal(now) || p.ID == "" {
@@ -105,7 +105,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 // nothing: the algorithm is HS256 and the key ours.
 func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
 	a := newTestTokens(t, time.Now)
-	_, payload, _ := strings.Cut(issue(t, a, trips.RoleRider, "r1"), ".")
+	_, payload, _ := strings.Cut(issueToken(t, a, trips.RoleRider, "r1"), ".")
 	payload, _, _ = strings.Cut(payload, ".")
 	encode := base64.RawURLEncoding.EncodeToString
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -148,7 +148,7 @@ func TestTheHeaderOfATokenChoosesNothing(t *testing.T) {
 
 func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
 	a := newTestTokens(t, time.Now)
-	token := []byte(issue(t, a, trips.RoleDriver, "d1"))
+	token := []byte(issueToken(t, a, trips.RoleDriver, "d1"))
 	for i := range len(token) * 8 {
 		token[i/8] ^= 1 << (i % 8)
 		if p, err := a.Verify(string(token)); !errors.Is(err, ErrToken) {
@@ -164,7 +164,7 @@ func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
 
 func FuzzTokenWithAnyByteChangedIsRefused(f *testing.F) {
 	a := newTestTokens(f, time.Now)
-	token := issue(f, a, trips.RoleRider, "r1")
+	token := issueToken(f, a, trips.RoleRider, "r1")
 	f.Add(0, byte(1))
 	f.Add(len(token)-1, byte(1))
 

@@ -21,10 +21,12 @@ import (
 )
 
 var (
-	// ErrNoPoints says that a request names neither a quote nor both its ends.
+	// ErrNoPoints is returned for a request with neither a quote nor both its
+	// ends.
 	ErrNoPoints = errors.New("a request without a quote needs a pickup and a dropoff")
-	// ErrOtherWay says that a request's points are not those of its quote.
-	ErrOtherWay = errors.New("the quote is for another way")
+	// ErrOtherRoute is returned for a request whose points are not those of its
+	// quote.
+	ErrOtherRoute = errors.New("the quote is for another way")
 )
 
 // Router finds ways. It may block, and is called from many goroutines.
@@ -38,9 +40,9 @@ type Router interface {
 type Config struct {
 	Trips  *trips.Service // opens the trips
 	Router Router
-	// nil: plain prices, and quotes that this node alone knows
-	Quoter     *pricing.Quoter
-	Contains   func(location.Point) bool // says where we drive; nil: everywhere
+	Quoter *pricing.Quoter // nil: no surge, and a key of this node
+	// says where we drive; nil: everywhere
+	Contains   func(location.Point) bool
 	Now        func() time.Time
 	Registerer prometheus.Registerer
 }
@@ -54,18 +56,18 @@ type Service struct {
 // New builds a service.
 func New(cfg Config) *Service {
 	if cfg.Quoter == nil {
-		cfg.Quoter = newOwnQuoter(cfg.Now)
+		cfg.Quoter = newLocalQuoter(cfg.Now)
 	}
 	quotes := promauto.With(cfg.Registerer).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_gateway_quotes_total",
 		Help: "Quotes given, and those that came back: taken, expired, bad; none: requests without."}, []string{"outcome"})
 	return &Service{cfg: cfg, quotes: quotes}
 }
 
-// newOwnQuoter prices plainly and signs with a key that no other node has.
-func newOwnQuoter(now func() time.Time) *pricing.Quoter {
+// newLocalQuoter prices plainly and signs with a key that no other node has.
+func newLocalQuoter(now func() time.Time) *pricing.Quoter {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails
-	// a secret of 32 bytes is taken
+	// The only error is a secret shorter than 32 bytes.
 	q, _ := pricing.NewQuoter(secret, pricing.QuoterOptions{Now: now})
 	return q
 }
@@ -73,9 +75,9 @@ func newOwnQuoter(now func() time.Time) *pricing.Quoter {
 // Surge is where prices are raised just now.
 func (s *Service) Surge() *pricing.Surge { return s.cfg.Quoter.Surge() }
 
-// FindWay returns the way between two points at the plain tariff, and its path,
-// which is empty when the way was guessed and not found on roads.
-func (s *Service) FindWay(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
+// FindRoute returns the way between two points at the plain tariff, and its
+// path, which is empty when the way was guessed and not found on roads.
+func (s *Service) FindRoute(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
 	way, err := s.cfg.Router.Route(ctx, from, to)
 	if err != nil {
 		return trips.Quote{}, nil, err
@@ -99,12 +101,12 @@ type Quote struct {
 // Quote prices a way for a rider. The points are the journey's; its quote is
 // ignored.
 func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Quote, error) {
-	from, to, err := s.ends(j)
+	from, to, err := s.checkEnds(j)
 	if err != nil {
 		return Quote{}, err
 	}
 
-	way, path, err := s.FindWay(ctx, from, to)
+	way, path, err := s.FindRoute(ctx, from, to)
 	if err != nil {
 		return Quote{}, err
 	}
@@ -125,8 +127,8 @@ type Journey struct {
 	Quote           string
 }
 
-// ends returns both points of a journey, if we drive between them.
-func (s *Service) ends(j Journey) (from, to location.Point, err error) {
+// checkEnds returns both points of a journey, if we drive between them.
+func (s *Service) checkEnds(j Journey) (from, to location.Point, err error) {
 	if j.Pickup == nil || j.Dropoff == nil {
 		return from, to, ErrNoPoints
 	}
@@ -142,25 +144,25 @@ func (s *Service) ends(j Journey) (from, to location.Point, err error) {
 	return *j.Pickup, *j.Dropoff, nil
 }
 
-// Request opens a trip at the price of its quote or, without one, at the price
-// of this moment. id is the rider's own for this command. A repeat returns the
-// trip as it was opened: it is not priced anew, and its quote may have expired
-// meanwhile.
-func (s *Service) Request(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
+// RequestTrip opens a trip at the price of its quote or, without one, at the
+// price of this moment. id is the rider's own for this command. A repeat
+// returns the trip as it was opened: it is not priced anew, and its quote may
+// have expired meanwhile.
+func (s *Service) RequestTrip(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
 	if j.Quote != "" {
-		return s.requestQuoted(ctx, rider, id, j)
+		return s.requestQuotedTrip(ctx, rider, id, j)
 	}
-	from, to, err := s.ends(j)
+	from, to, err := s.checkEnds(j)
 	if err != nil {
 		return trips.Event{}, err
 	}
 
-	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: id, Fingerprint: "request " + fingerprint(from) + " " + fingerprint(to)}
+	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: id, Fingerprint: "request " + formatPoint(from) + " " + formatPoint(to)}
 	if ev, err := s.cfg.Trips.Store.RecordedEvent(ctx, key); !errors.Is(err, trips.ErrNotFound) {
 		return ev, err
 	}
 
-	way, _, err := s.FindWay(ctx, from, to)
+	way, _, err := s.FindRoute(ctx, from, to)
 	if err != nil {
 		return trips.Event{}, err
 	}
@@ -170,15 +172,15 @@ func (s *Service) Request(ctx context.Context, rider trips.RiderID, id string, j
 	return s.cfg.Trips.RequestTrip(ctx, key, rider, from, to, priced)
 }
 
-func (s *Service) requestQuoted(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
+func (s *Service) requestQuotedTrip(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {
 	q, late := s.cfg.Quoter.VerifyQuote(j.Quote, rider)
 	if late != nil && !errors.Is(late, pricing.ErrQuoteExpired) {
 		s.quotes.WithLabelValues("bad").Inc()
 		return trips.Event{}, late
 	}
-	if !samePlace(j.Pickup, q.From) || !samePlace(j.Dropoff, q.To) {
+	if !isSamePlace(j.Pickup, q.From) || !isSamePlace(j.Dropoff, q.To) {
 		s.quotes.WithLabelValues("bad").Inc()
-		return trips.Event{}, ErrOtherWay
+		return trips.Event{}, ErrOtherRoute
 	}
 
 	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: id, Fingerprint: "request " + q.ID}
@@ -194,11 +196,11 @@ func (s *Service) requestQuoted(ctx context.Context, rider trips.RiderID, id str
 	return s.cfg.Trips.RequestTrip(ctx, key, q.Rider, q.From, q.To, q.Terms)
 }
 
-// samePlace says whether a point, if it is given, is the quoted one.
-func samePlace(p *location.Point, quoted location.Point) bool {
-	return fingerprint(*cmp.Or(p, &quoted)) == fingerprint(quoted)
+// isSamePlace returns true if a point, if it is given, is the quoted one.
+func isSamePlace(p *location.Point, quoted location.Point) bool {
+	return formatPoint(*cmp.Or(p, &quoted)) == formatPoint(quoted)
 }
 
-// fingerprint is a point to a tenth of a metre, as text. A command sent again
+// formatPoint is a point to a tenth of a metre, as text. A command sent again
 // is the same command when its points have the same fingerprints.
-func fingerprint(p location.Point) string { return fmt.Sprintf("%.6f,%.6f", p.Lng, p.Lat) }
+func formatPoint(p location.Point) string { return fmt.Sprintf("%.6f,%.6f", p.Lng, p.Lat) }

@@ -24,10 +24,10 @@ var (
 	atSea   = location.Point{Lng: 3.38, Lat: 5}
 )
 
-// oneRoad leads from everywhere to everywhere.
-type oneRoad struct{ asked int }
+// fixedRoute leads from everywhere to everywhere.
+type fixedRoute struct{ asked int }
 
-func (r *oneRoad) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
+func (r *fixedRoute) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
 	r.asked++
 	return routing.Route{Path: []location.Point{from, to}, Metres: 6000, Duration: 10 * time.Minute, Source: routing.SourceRoad}, nil
 }
@@ -36,7 +36,7 @@ func (r *oneRoad) Route(_ context.Context, from, to location.Point) (routing.Rou
 type counter struct {
 	*Service
 	now  time.Time
-	road oneRoad
+	road fixedRoute
 }
 
 func newCounter(t testing.TB) *counter {
@@ -69,14 +69,14 @@ func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
 		"at sea":           {Journey{Pickup: &market, Dropoff: &atSea}, routing.ErrOutsideCity},
 		"off the Earth":    {Journey{Pickup: &location.Point{Lat: 91}, Dropoff: &airport}, location.ErrPoint},
 		"no quote of ours": {Journey{Quote: q.Token + "x"}, pricing.ErrBadQuote},
-		"another way":      {Journey{Quote: q.Token, Dropoff: &market}, ErrOtherWay},
+		"another way":      {Journey{Quote: q.Token, Dropoff: &market}, ErrOtherRoute},
 	} {
-		if ev, err := c.Request(t.Context(), "r", "k", x.journey); !errors.Is(err, x.want) || ev.Trip.ID != "" {
+		if ev, err := c.RequestTrip(t.Context(), "r", "k", x.journey); !errors.Is(err, x.want) || ev.Trip.ID != "" {
 			t.Errorf("%s: %v, want %v", name, err, x.want)
 		}
 	}
 
-	if _, err := c.Request(t.Context(), "other", "k", Journey{Quote: q.Token}); !errors.Is(err, pricing.ErrBadQuote) {
+	if _, err := c.RequestTrip(t.Context(), "other", "k", Journey{Quote: q.Token}); !errors.Is(err, pricing.ErrBadQuote) {
 		t.Errorf("another rider's quote: %v", err)
 	}
 }
@@ -85,18 +85,18 @@ func TestARepeatedRequestAsksForNoWayAndNoPrice(t *testing.T) {
 	c := newCounter(t)
 	j := Journey{Pickup: &market, Dropoff: &airport}
 
-	first, err := c.Request(t.Context(), "r", "k", j)
+	first, err := c.RequestTrip(t.Context(), "r", "k", j)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	// the same place to a tenth of a metre
+	// The same place to a tenth of a metre.
 	nearly := location.Point{Lng: market.Lng + 1e-8, Lat: market.Lat}
-	again, err := c.Request(t.Context(), "r", "k", Journey{Pickup: &nearly, Dropoff: &airport})
+	again, err := c.RequestTrip(t.Context(), "r", "k", Journey{Pickup: &nearly, Dropoff: &airport})
 	if err != nil || again.Trip.ID != first.Trip.ID || c.road.asked != 1 {
 		t.Errorf("trip %s, then %s, %v; the router was asked %d times", first.Trip.ID, again.Trip.ID, err, c.road.asked)
 	}
-	if _, err := c.Request(t.Context(), "r", "k", Journey{Pickup: &airport, Dropoff: &market}); !errors.Is(err, trips.ErrKeyReused) {
+	if _, err := c.RequestTrip(t.Context(), "r", "k", Journey{Pickup: &airport, Dropoff: &market}); !errors.Is(err, trips.ErrKeyReused) {
 		t.Errorf("another way under the same id: %v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestEachQuoteIsCountedByWhatBecameOfIt(t *testing.T) {
 		t.Fatalf("%+v, %v", q, err)
 	}
 
-	request := func(rider trips.RiderID, id string, j Journey) { _, _ = c.Request(t.Context(), rider, id, j) }
+	request := func(rider trips.RiderID, id string, j Journey) { _, _ = c.RequestTrip(t.Context(), rider, id, j) }
 	request("r", "k", Journey{Quote: q.Token})
 	request("r", "k", Journey{Quote: q.Token}) // a repeat is not counted
 	request("r2", "k", Journey{Pickup: &market, Dropoff: &airport})
@@ -125,7 +125,7 @@ func TestEachQuoteIsCountedByWhatBecameOfIt(t *testing.T) {
 
 func Example() {
 	now := time.Now
-	bookings := New(Config{Trips: &trips.Service{Store: faulty.New(1), Now: now}, Router: new(oneRoad), Now: now,
+	bookings := New(Config{Trips: &trips.Service{Store: faulty.New(1), Now: now}, Router: new(fixedRoute), Now: now,
 		Registerer: prometheus.NewRegistry()})
 
 	quote, err := bookings.Quote(context.Background(), "rider-1", Journey{Pickup: &market, Dropoff: &airport})
@@ -134,7 +134,7 @@ func Example() {
 		return
 	}
 
-	ev, err := bookings.Request(context.Background(), "rider-1", "my first request", Journey{Quote: quote.Token})
+	ev, err := bookings.RequestTrip(context.Background(), "rider-1", "my first request", Journey{Quote: quote.Token})
 	fmt.Println(ev.Trip.State, ev.Trip.Quote.Fare == quote.Terms.Fare, err)
 	// Output: requested true <nil>
 }

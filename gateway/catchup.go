@@ -12,9 +12,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Gap says that published messages may have been missed: every session reads on
-// from the store.
-func (g *Gateway) Gap() {
+// OnGap must be called when published messages may have been missed: every
+// session then reads on from the store. It does not block.
+func (g *Gateway) OnGap() {
 	for _, s := range g.sessions.All(nil) {
 		s.markGap()
 	}
@@ -65,7 +65,7 @@ func (g *Gateway) catchUpAll(ctx context.Context) {
 func (s *session) hasGap() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cursor.gap && s.held.released && !s.conn.ended()
+	return s.cursor.gap && s.held.released && !s.conn.hasEnded()
 }
 
 func (s *session) markGap() {
@@ -78,13 +78,13 @@ func (s *session) markGap() {
 // and sends it. After an error the session has a gap again.
 func (s *session) catchUp(ctx context.Context) error { return (&catchUp{s: s}).run(ctx) }
 
-// catchUpAfterAck goes on with a trip that the phone has just learned of from
-// an ack. A move committed just now is known already; one of long ago is the
-// answer to a repeated command, and what happened since then was published
-// while the phone was away.
+// catchUpAfterAck makes the session follow the trip of an ack, if it is a new
+// one. A move committed just now is known already. One of long ago is the
+// answer to a repeated command: what happened since then was published while
+// the phone was away, so it is read from the store.
 func (s *session) catchUpAfterAck(ctx context.Context, t trips.Trip) {
 	s.mu.Lock()
-	at := s.cursor.place(s.user.Role, t)
+	at := s.cursor.compareTrip(s.user.Role, t)
 	if at == next {
 		s.followTripLocked(t, t.Version, 0)
 	}
@@ -101,12 +101,12 @@ type catchUp struct {
 	at tripCursor // from where on
 }
 
-// runIfBehind asks first, in a batch with other sessions, whether there is
-// anything to catch up with: a gap is most often one for all sessions, and
-// hardly any has missed something. A session that waits for the answer to a
-// call for help reads at once. slots bounds how many read at the same time.
+// runIfBehind reads first, in a batch with other sessions, whether there is
+// anything to catch up with. A gap is most often one of all sessions, and few
+// have missed something. A session that waits for the answer to a call for help
+// reads at once. slots bounds how many read at the same time.
 func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
-	if c.s.g.cfg.ResumeStates != nil && len(c.s.unacknowledgedSOS()) == 0 {
+	if len(c.s.unackedSOSTrips()) == 0 {
 		behind, err := c.isBehind(ctx)
 		if err != nil || !behind {
 			return err
@@ -118,8 +118,8 @@ func (c *catchUp) runIfBehind(ctx context.Context, slots chan struct{}) error {
 	return c.run(ctx)
 }
 
-// begin closes the session's gap and takes note of how far it is.
-func (c *catchUp) begin() {
+// closeGap closes the session's gap and takes note of how far it is.
+func (c *catchUp) closeGap() {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	c.at = c.s.cursor.beginCatchUp()
@@ -129,20 +129,20 @@ func (c *catchUp) isBehind(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
-	c.begin()
-	st, err := c.s.g.resumes.ask(ctx, trips.ResumeQuery{Who: c.s.user, Trip: c.at.trip})
+	c.closeGap()
+	st, err := c.s.g.resumes.askState(ctx, trips.ResumeQuery{Who: c.s.user, Trip: c.at.trip})
 	if err != nil {
 		c.s.markGap()
 		return false, err
 	}
-	return c.at.behind(st.ResumeState), nil
+	return c.at.isBehind(st.ResumeState), nil
 }
 
 func (c *catchUp) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
-	c.begin()
+	c.closeGap()
 	err := c.readAll(ctx)
 	if err != nil {
 		c.s.markGap()
@@ -155,7 +155,7 @@ func (c *catchUp) readAll(ctx context.Context) error {
 		return err
 	}
 
-	for _, id := range c.s.unacknowledgedSOS() {
+	for _, id := range c.s.unackedSOSTrips() {
 		if id == c.at.trip {
 			continue // read already; others are perhaps of the trip before
 		}
@@ -166,7 +166,7 @@ func (c *catchUp) readAll(ctx context.Context) error {
 	return c.findTrip(ctx)
 }
 
-// findTrip looks whether a session without an active trip has one by now.
+// findTrip follows the user's active trip, if the session has none.
 func (c *catchUp) findTrip(ctx context.Context) error {
 	s := c.s
 	s.mu.Lock()
@@ -225,7 +225,7 @@ func (c *catchUp) readEvents(ctx context.Context) error {
 	}
 
 	newest := missed[len(missed)-1].Trip
-	// an older one could bind the driver to a ride long over
+	// Only the newest: an older one could bind the driver to a ride long over.
 	s.g.cfg.Drivers.Follow(newest)
 	s.mu.Lock()
 	if newest.ID == s.cursor.trip {
@@ -260,8 +260,8 @@ func (c *catchUp) readChat(ctx context.Context) error {
 	}
 }
 
-// readSOSAcks sends which of the user's calls for help on a trip have been
-// acknowledged, as far as the phone was not told.
+// readSOSAcks sends the acknowledgements of the user's calls for help on a trip
+// that this connection has not sent.
 func (c *catchUp) readSOSAcks(ctx context.Context, id trips.TripID) error {
 	all, err := c.s.g.cfg.Alerts.AlertsOf(ctx, c.s.user, id)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// chatSubscribers knows which sessions follow a trip, so that its chat finds
-// them. All methods are safe for any goroutine.
+// chatSubscribers holds the sessions that follow each trip, for its chat. All
+// methods are safe for any goroutine.
 type chatSubscribers struct {
 	mu     sync.Mutex // guards below
 	byTrip map[trips.TripID][]*session
@@ -24,15 +24,15 @@ func newChatSubscribers() *chatSubscribers {
 	return &chatSubscribers{byTrip: map[trips.TripID][]*session{}, newest: map[trips.TripID]uint32{}}
 }
 
-// of returns the sessions that follow a trip.
-func (c *chatSubscribers) of(id trips.TripID) []*session {
+// subscribersOf returns the sessions that follow a trip.
+func (c *chatSubscribers) subscribersOf(id trips.TripID) []*session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.byTrip[id])
 }
 
-// publish returns the sessions that a chat message is for.
-func (c *chatSubscribers) publish(id trips.TripID, seq uint32) []*session {
+// recordMessage returns the sessions that a chat message is for.
+func (c *chatSubscribers) recordMessage(id trips.TripID, seq uint32) []*session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.joining > 0 {
@@ -65,8 +65,8 @@ func (c *chatSubscribers) newestWhileJoining(id trips.TripID) uint32 {
 	return c.newest[id]
 }
 
-// move subscribes a session to another trip. An empty id is no trip.
-func (c *chatSubscribers) move(s *session, from, to trips.TripID) {
+// moveSession subscribes a session to another trip. An empty id is no trip.
+func (c *chatSubscribers) moveSession(s *session, from, to trips.TripID) {
 	if from == to {
 		return
 	}

@@ -16,12 +16,12 @@ const (
 	commandQueued admission = iota
 	commandFirst            // queued, and the caller must start the goroutine
 	commandFull             // not taken: too many wait
-	// not taken: the phone sends it again, to another node
-	commandClosed
+	commandClosed           // not taken: the phone sends it to another node
 )
 
-// add queues a command behind the earlier ones, if fewer than limit wait.
-func (q *commandQueue) add(c command, limit int) admission {
+// addCommand queues a command behind the earlier ones, if fewer than limit
+// wait.
+func (q *commandQueue) addCommand(c command, limit int) admission {
 	switch {
 	case q.closed:
 		return commandClosed
@@ -37,9 +37,9 @@ func (q *commandQueue) add(c command, limit int) admission {
 	return commandFirst
 }
 
-// next removes the command to carry out. When it returns false the goroutine
-// must end.
-func (q *commandQueue) next() (c command, ok bool) {
+// nextCommand removes the command to carry out. When it returns false the
+// goroutine must end.
+func (q *commandQueue) nextCommand() (c command, ok bool) {
 	if len(q.waiting) == 0 {
 		q.waiting, q.working = nil, false
 		return c, false
@@ -49,9 +49,9 @@ func (q *commandQueue) next() (c command, ok bool) {
 	return c, true
 }
 
-// close takes no command any more.
+// close makes addCommand refuse all later commands.
 func (q *commandQueue) close() { q.closed = true }
 
-// finished returns true once the queue is closed and all it took is carried
+// isFinished returns true once the queue is closed and all it took is carried
 // out.
-func (q *commandQueue) finished() bool { return q.closed && !q.working }
+func (q *commandQueue) isFinished() bool { return q.closed && !q.working }

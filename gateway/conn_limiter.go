@@ -6,19 +6,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// connLimiter lets phones connect at a rate. Those that come faster are told
-// when to come back, each a moment after the one before, so that a crowd that
-// came at once comes back as a queue. It is safe for any goroutine.
+// connLimiter lets phones connect at a rate. A phone that is too fast is given
+// a time to come back, each a little after the one before, so that a crowd
+// comes back as a queue. It is safe for any goroutine.
 type connLimiter struct {
 	now *rate.Limiter // of phones that connect
-	// of phones sent away, by when they come back; slower, so that they are let
-	// in then
+	// later spreads the times at which phones that were sent away come back. It
+	// is slower than now, so that they are let in then.
 	later *rate.Limiter
 }
 
 const (
-	queueShare = 0.8 // of the rate is promised to phones that come back
-	// no phone is sent away for longer; it may be sent away again
+	// queueShare is the part of the rate that is promised to phones that come
+	// back.
+	queueShare = 0.8
+	// longestWait bounds how long a phone is sent away. It may be sent away
+	// again.
 	longestWait = 30 * time.Second
 )
 
@@ -26,9 +29,9 @@ func newConnLimiter(perSec float64, burst int) *connLimiter {
 	return &connLimiter{now: rate.NewLimiter(rate.Limit(perSec), burst), later: rate.NewLimiter(rate.Limit(perSec*queueShare), 1)}
 }
 
-// admit returns 0 if a phone may connect, else when it shall come back: a whole
-// number of seconds, to which phones add up to another second by chance.
-func (l *connLimiter) admit(at time.Time) time.Duration {
+// admitPhone returns 0 if a phone may connect, else how long it must wait:
+// whole seconds. Phones add up to another second by chance.
+func (l *connLimiter) admitPhone(at time.Time) time.Duration {
 	if l.now.AllowN(at, 1) {
 		return 0
 	}

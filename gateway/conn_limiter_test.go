@@ -12,7 +12,7 @@ func TestACrowdAtTheDoorIsToldToComeBackAsAQueue(t *testing.T) {
 	l, now := newConnLimiter(100, 100), time.Unix(1_700_000_000, 0)
 	told := map[time.Duration]int{}
 	for range 5000 {
-		told[l.admit(now)]++
+		told[l.admitPhone(now)]++
 	}
 	if told[0] != 100 {
 		t.Errorf("%d came in", told[0])
@@ -40,13 +40,13 @@ func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
 		delete(due, second)
 
 		for i := range n {
-			// spread by chance
+			// Spread by chance.
 			at := now.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Second/time.Duration(n))
 			if second == 0 {
 				at = now
 			}
 			tries++
-			if wait := l.admit(at); wait > 0 {
+			if wait := l.admitPhone(at); wait > 0 {
 				due[second+int(wait/time.Second)]++
 			}
 		}
@@ -58,7 +58,7 @@ func TestACrowdThatComesBackWhenToldFindsTheDoorOpen(t *testing.T) {
 }
 
 func TestAPhoneAtAFullDoorIsToldWhenToComeBack(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst = 0.001, 1 })
+	c := newTestNode(t, func(cfg *Config) { cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst = 0.001, 1 })
 	open := func() *http.Response {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http"+strings.TrimPrefix(c.url, "ws"), nil)

@@ -40,42 +40,43 @@ func (g *Gateway) deliverTripEvent(ev trips.Event, from origin) {
 
 // deliverChat hands a message to the sessions that follow its trip.
 func (g *Gateway) deliverChat(m chat.Message, from origin) {
-	for _, s := range g.chatSubscribers.publish(m.Trip, m.Seq) {
+	for _, s := range g.chatSubscribers.recordMessage(m.Trip, m.Seq) {
 		s.afterWelcome(func() { s.deliverChat(m, from) })
 	}
 }
 
-// Deliver decodes a message published on any other topic and hands it to the
-// sessions it concerns. Only one goroutine at a time may call it.
-func (g *Gateway) Deliver(topic string, payload []byte) {
-	if err := g.deliver(topic, payload); err != nil {
+// DeliverMessage decodes a message published on any other topic and hands it to
+// the sessions it concerns. Only one goroutine at a time may call it.
+func (g *Gateway) DeliverMessage(topic string, payload []byte) {
+	if err := g.decodeMessage(topic, payload); err != nil {
 		g.DropUnreadable(topic, err)
 	}
 }
 
-// DropUnreadable counts and logs a published message that cannot be decoded.
+// DropUnreadable counts and logs a published message that cannot be decoded. It
+// does not block.
 func (g *Gateway) DropUnreadable(topic string, err error) {
-	g.m.drops.WithLabelValues("bad_notice").Inc()
+	g.metrics.drops.WithLabelValues("bad_notice").Inc()
 	g.cfg.Log.Warn("a published message cannot be read", "topic", topic, "err", err)
 }
 
-func (g *Gateway) deliver(topic string, payload []byte) error {
+func (g *Gateway) decodeMessage(topic string, payload []byte) error {
 	switch topic {
 	case string(trips.TopicChat):
-		return decodeAnd(payload, func(m chat.Message) { g.deliverChat(m, published) })
+		return decodeAndDeliver(payload, func(m chat.Message) { g.deliverChat(m, published) })
 	case string(trips.TopicReceipt):
-		return decodeAnd(payload, g.deliverReceipt)
+		return decodeAndDeliver(payload, g.deliverReceipt)
 	case string(sos.TopicAlert):
-		return decodeAnd(payload, g.deliverSOSAck)
+		return decodeAndDeliver(payload, g.deliverSOSAck)
 	case TopicTyping:
-		return decodeAnd(payload, g.deliverTyping)
+		return decodeAndDeliver(payload, g.deliverTyping)
 	}
 	return nil
 }
 
-// decodeAnd decodes a payload and hands it on, or returns why it cannot be
-// decoded.
-func decodeAnd[T any](payload []byte, deliver func(T)) error {
+// decodeAndDeliver decodes a payload and hands it on, or returns why it cannot
+// be decoded.
+func decodeAndDeliver[T any](payload []byte, deliver func(T)) error {
 	var v T
 	if err := json.Unmarshal(payload, &v); err != nil {
 		return err
@@ -91,12 +92,12 @@ func (g *Gateway) deliverReceipt(c payments.Charge) {
 }
 
 func (g *Gateway) deliverTyping(t typingMark) {
-	for _, s := range g.chatSubscribers.of(t.Trip) {
+	for _, s := range g.chatSubscribers.subscribersOf(t.Trip) {
 		if s.user.Role == t.From {
 			continue
 		}
 		s.afterWelcome(func() {
-			s.out.send(&wire.ServerFrame{Body: &wire.ServerFrame_Typing{Typing: &wire.Typing{TripId: string(t.Trip)}}})
+			s.out.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Typing{Typing: &wire.Typing{TripId: string(t.Trip)}}})
 		})
 	}
 }
@@ -108,7 +109,7 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	switch s.cursor.place(s.user.Role, ev.Trip) {
+	switch s.cursor.compareTrip(s.user.Role, ev.Trip) {
 	case earlier:
 		return
 	case unclear:
@@ -126,8 +127,8 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 		return
 	}
 
-	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.ToMillis(ev.At), Trip: translate.Trip(ev.Trip)}}}, how)
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.ToMillis(ev.At), Trip: translate.EncodeTrip(ev.Trip)}}}, how)
 }
 
 // deliverChat sends a chat message in its turn.
@@ -145,13 +146,13 @@ func (s *session) deliverChat(m chat.Message, from origin) {
 		return
 	}
 
-	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.Chat(m)}}, how)
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.EncodeChat(m)}}, how)
 }
 
 // countLocked counts a message that is not sent. One that came early means that
 // something was missed.
 func (s *session) countLocked(c class, how outcome) {
-	s.g.m.delivery.count(c, how)
+	s.g.metrics.delivery.countMessage(c, how)
 	if how == outcomeEarly {
 		s.cursor.markGap()
 		s.g.wakeCatchUp()
@@ -165,28 +166,28 @@ func (s *session) deliverReceipt(c payments.Charge, how outcome) {
 	s.mu.Unlock()
 
 	if !first {
-		s.g.m.delivery.count(classReceipt, outcomeDuplicate)
+		s.g.metrics.delivery.countMessage(classReceipt, outcomeDuplicate)
 		return
 	}
-	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.Receipt(c)}}, how)
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.EncodeReceipt(c)}}, how)
 }
 
 // followTripLocked makes t the session's trip. The phone has its events up to
 // seq and its messages up to chatSeq.
 func (s *session) followTripLocked(t trips.Trip, seq, chatSeq uint32) {
 	old := s.cursor.trip
-	s.cursor.follow(s.user.Role, t, seq, chatSeq)
+	s.cursor.followTrip(s.user.Role, t, seq, chatSeq)
 	s.learnTripLocked(t)
 	if !s.left {
-		s.g.chatSubscribers.move(s, old, t.ID)
+		s.g.chatSubscribers.moveSession(s, old, t.ID)
 	}
 }
 
-// learnTripLocked takes note of how the session's trip stands. A rider sees the
-// car from the reservation to the end of the ride, as the newest event known
-// has it, not the newest that the phone has.
+// learnTripLocked records the state of the session's trip. A rider sees the car
+// from the reservation to the end of the ride, by the newest event known, not
+// the newest that the phone has.
 func (s *session) learnTripLocked(t trips.Trip) {
-	if !s.cursor.learn(t) || s.user.Role != trips.RoleRider {
+	if !s.cursor.learnState(t) || s.user.Role != trips.RoleRider {
 		return
 	}
 

@@ -29,17 +29,17 @@ var classNames = [classes]string{"position", "trip_event", "chat", "offer", "rec
 type outcome uint8
 
 const (
-	outcomeSent outcome = iota // written to the socket as it happened
-	// written to the socket from the store, after a gap or a lost connection
-	outcomeRecovered
-	outcomeOverwritten // a newer one came first
-	outcomeDuplicate   // the phone has it: not sent again
-	// an earlier one is missing: it is recovered together with that one
-	outcomeEarly
-	outcomeSlow  // lost: the queue of a phone that does not read was full
-	outcomeGone  // lost: the socket ended first, perhaps in the midst of it
-	outcomeEcho  // the same came from the commit on this node and through Redis
-	outcomeShown // the phone has acked it
+	// written to the socket as it happened
+	outcomeSent      outcome = iota
+	outcomeRecovered         // written from the store, after a gap
+	// a newer one came first
+	outcomeOverwritten
+	outcomeDuplicate // the phone has it: not sent again
+	outcomeEarly     // an earlier one is missing: both are recovered
+	outcomeSlow      // lost: the queue of a slow phone was full
+	outcomeGone      // lost: the socket ended before or during the write
+	outcomeEcho      // it came from the commit here and through Redis
+	outcomeShown     // the phone has acked it
 	outcomes
 )
 
@@ -63,7 +63,7 @@ func newDeliveryMetrics(r prometheus.Registerer) *deliveryMetrics {
 	return m
 }
 
-func (m *deliveryMetrics) count(c class, o outcome) { m[c][o].Inc() }
+func (m *deliveryMetrics) countMessage(c class, o outcome) { m[c][o].Inc() }
 
 func classOf(f *wire.ServerFrame) class {
 	switch f.Body.(type) {

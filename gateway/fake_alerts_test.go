@@ -13,12 +13,12 @@ import (
 var _ sos.Store = (*memory)(nil)
 
 func (m *memory) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return sos.Alert{}, err
 	}
 	kept, err := m.keepAlertLocked(a)
 	m.mu.Unlock()
-	m.tell()
+	m.notifyCommitted()
 	return kept, err
 }
 
@@ -46,12 +46,12 @@ func (m *memory) MarkNotified(context.Context, trips.TripID, time.Time) ([]sos.A
 }
 
 func (m *memory) AcknowledgeAlert(ctx context.Context, id string, at time.Time) (sos.Alert, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return sos.Alert{}, err
 	}
 	a, err := m.ackAlertLocked(id, at)
 	m.mu.Unlock()
-	m.tell()
+	m.notifyCommitted()
 	return a, err
 }
 
@@ -79,7 +79,7 @@ func (m *memory) AlertsOf(ctx context.Context, who trips.Actor, id trips.TripID)
 }
 
 func (m *memory) alertsThat(ctx context.Context, match func(sos.Alert) bool) (out []sos.Alert, err error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()

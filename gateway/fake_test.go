@@ -17,28 +17,28 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memory keeps the contracts of trips.Store, chat.Store, payments.Store and
+// memory keeps the contracts of Store, chat.Store, payments.Store and
 // sos.Store in maps.
 type memory struct {
-	// onNotice, if set before use, is called after each commit, in the order of
+	// onCommit, if set before use, is called after each commit, in the order of
 	// the commits, one at a time and without a lock, as the relay would; it may
 	// use the store.
-	onNotice func(trips.OutboxMessage)
+	onCommit func(trips.OutboxMessage)
 
-	// onRead, if set, is called before each call; it may be set while nobody
-	// calls.
+	// onRead, if set, is called before each call; it may be set while no
+	// call runs.
 	onRead func()
 
-	mu      sync.Mutex // guards all below
-	down    error      // what every call answers while set
-	events  map[trips.TripID][]trips.Event
-	keys    map[keyID]recorded
-	said    map[trips.TripID][]chat.Message
-	charges map[trips.TripID]payments.Charge
-	alerts  []sos.Alert
-	lastID  int64
-	untold  []trips.OutboxMessage
-	telling bool
+	mu         sync.Mutex // guards all below
+	down       error      // what every call answers while set
+	events     map[trips.TripID][]trips.Event
+	keys       map[keyID]recorded
+	messages   map[trips.TripID][]chat.Message
+	charges    map[trips.TripID]payments.Charge
+	alerts     []sos.Alert
+	lastID     int64
+	unnotified []trips.OutboxMessage
+	notifying  bool
 }
 
 type keyID struct {
@@ -52,14 +52,14 @@ type recorded struct {
 }
 
 var (
-	_ trips.Store    = (*memory)(nil)
+	_ Store          = (*memory)(nil)
 	_ chat.Store     = (*memory)(nil)
 	_ payments.Store = (*memory)(nil)
 )
 
 func newMemory() *memory {
 	return &memory{events: map[trips.TripID][]trips.Event{}, keys: map[keyID]recorded{},
-		said: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{}}
+		messages: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{}}
 }
 
 // breakWith makes every call answer err until it is called with nil.
@@ -69,8 +69,8 @@ func (m *memory) breakWith(err error) {
 	m.down = err
 }
 
-// begin takes the lock, or says why the store is down.
-func (m *memory) begin(ctx context.Context) error {
+// beginCall takes the lock, or says why the store is down.
+func (m *memory) beginCall(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -95,33 +95,33 @@ func (m *memory) commitLocked(
 		panic(err) // the payloads are plain structs
 	}
 	m.lastID++
-	m.untold = append(m.untold,
+	m.unnotified = append(m.unnotified,
 		trips.OutboxMessage{ID: m.lastID, Topic: topic, Region: region, Kind: kind, Trip: id, Payload: data, At: at})
 }
 
-// tell hands over what was committed. One caller at a time does it for all, so
-// that the order holds.
-func (m *memory) tell() {
+// notifyCommitted hands over what was committed. One caller at a time does it
+// for all, so that the order holds.
+func (m *memory) notifyCommitted() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	if m.telling {
+	if m.notifying {
 		return
 	}
-	m.telling = true
+	m.notifying = true
 
-	for len(m.untold) > 0 {
-		n := m.untold[0]
-		m.untold = m.untold[1:]
+	for len(m.unnotified) > 0 {
+		n := m.unnotified[0]
+		m.unnotified = m.unnotified[1:]
 
-		if m.onNotice != nil {
+		if m.onCommit != nil {
 			m.mu.Unlock()
-			m.onNotice(n)
+			m.onCommit(n)
 			m.mu.Lock()
 		}
 	}
 
-	m.telling = false
+	m.notifying = false
 }
 
 func (m *memory) lastLocked(id trips.TripID) (trips.Event, error) {
@@ -145,7 +145,7 @@ func (m *memory) recordedLocked(k trips.IdempotencyKey) (trips.Event, error) {
 }
 
 func (m *memory) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return trips.Event{}, err
 	}
 	defer m.mu.Unlock()
@@ -156,12 +156,12 @@ func (m *memory) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Eve
 }
 
 func (m *memory) Apply(ctx context.Context, mv trips.Command) (trips.Event, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return trips.Event{}, err
 	}
 	ev, err := m.applyLocked(mv)
 	m.mu.Unlock()
-	m.tell()
+	m.notifyCommitted()
 	return ev, err
 }
 
@@ -220,8 +220,8 @@ func (m *memory) tripsLocked(match func(trips.Trip) bool) []trips.Trip {
 	return out
 }
 
-func (m *memory) find(ctx context.Context, match func(trips.Trip) bool) ([]trips.Trip, error) {
-	if err := m.begin(ctx); err != nil {
+func (m *memory) findTrips(ctx context.Context, match func(trips.Trip) bool) ([]trips.Trip, error) {
+	if err := m.beginCall(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
@@ -229,7 +229,7 @@ func (m *memory) find(ctx context.Context, match func(trips.Trip) bool) ([]trips
 }
 
 func (m *memory) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return trips.Trip{}, err
 	}
 	defer m.mu.Unlock()
@@ -238,7 +238,7 @@ func (m *memory) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) 
 }
 
 func (m *memory) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return trips.Event{}, err
 	}
 	defer m.mu.Unlock()
@@ -246,7 +246,7 @@ func (m *memory) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (tri
 }
 
 func (m *memory) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
@@ -255,7 +255,7 @@ func (m *memory) Events(ctx context.Context, id trips.TripID, after uint32) ([]t
 }
 
 func (m *memory) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
-	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State.IsActive() && t.Concerns(a) })
+	list, err := m.findTrips(ctx, func(t trips.Trip) bool { return t.State.IsActive() && t.Concerns(a) })
 	if err == nil && len(list) == 0 {
 		err = fmt.Errorf("%v: %w", a, trips.ErrNotFound)
 	}
@@ -266,27 +266,27 @@ func (m *memory) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, err
 }
 
 func (m *memory) OpenTrips(ctx context.Context, limit int) ([]trips.Trip, error) {
-	list, err := m.find(ctx, func(t trips.Trip) bool { return t.State == trips.Requested })
+	list, err := m.findTrips(ctx, func(t trips.Trip) bool { return t.State == trips.Requested })
 	return list[:min(limit, len(list))], err
 }
 
 func (m *memory) TripsWithDriver(ctx context.Context) ([]trips.Trip, error) {
-	return m.find(ctx, func(t trips.Trip) bool { return t.State.IsActive() && t.Driver != "" })
+	return m.findTrips(ctx, func(t trips.Trip) bool { return t.State.IsActive() && t.Driver != "" })
 }
 
 func (m *memory) ListTrips(ctx context.Context, a trips.Actor, before time.Time, limit int) ([]trips.Trip, error) {
-	list, err := m.find(ctx, func(t trips.Trip) bool { return t.Concerns(a) && t.RequestedAt.Before(before) })
+	list, err := m.findTrips(ctx, func(t trips.Trip) bool { return t.Concerns(a) && t.RequestedAt.Before(before) })
 	slices.Reverse(list)
 	return list[:min(limit, len(list))], err
 }
 
 func (m *memory) AppendChat(ctx context.Context, said chat.Message, region string) (chat.Message, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return chat.Message{}, err
 	}
 	kept, err := m.appendLocked(said, region)
 	m.mu.Unlock()
-	m.tell()
+	m.notifyCommitted()
 	return kept, err
 }
 
@@ -295,7 +295,7 @@ func (m *memory) appendLocked(said chat.Message, region string) (chat.Message, e
 		return chat.Message{}, err
 	}
 
-	for _, was := range m.said[said.Trip] {
+	for _, was := range m.messages[said.Trip] {
 		if was.From != said.From || was.ClientID != said.ClientID {
 			continue
 		}
@@ -305,29 +305,29 @@ func (m *memory) appendLocked(said chat.Message, region string) (chat.Message, e
 		return was, nil
 	}
 
-	said.Seq = uint32(len(m.said[said.Trip]) + 1)
-	m.said[said.Trip] = append(m.said[said.Trip], said)
+	said.Seq = uint32(len(m.messages[said.Trip]) + 1)
+	m.messages[said.Trip] = append(m.messages[said.Trip], said)
 	m.commitLocked(trips.TopicChat, "", location.Region(region), said.Trip, said.At, said)
 	return said, nil
 }
 
 func (m *memory) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	list := m.said[id]
+	list := m.messages[id]
 	list = list[min(int(after), len(list)):]
 	return slices.Clone(list[:min(limit, len(list))]), nil
 }
 
 func (m *memory) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return payments.Charge{}, err
 	}
 	kept, err := m.settleLocked(c)
 	m.mu.Unlock()
-	m.tell()
+	m.notifyCommitted()
 	return kept, err
 }
 
@@ -349,7 +349,7 @@ func (m *memory) settleLocked(c payments.Charge) (payments.Charge, error) {
 }
 
 func (m *memory) Charge(ctx context.Context, id trips.TripID) (payments.Charge, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return payments.Charge{}, err
 	}
 	defer m.mu.Unlock()
@@ -362,7 +362,7 @@ func (m *memory) Charge(ctx context.Context, id trips.TripID) (payments.Charge, 
 }
 
 func (m *memory) UnchargedTrips(ctx context.Context, before time.Time, limit int) ([]trips.Trip, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
@@ -376,7 +376,7 @@ func (m *memory) UnchargedTrips(ctx context.Context, before time.Time, limit int
 }
 
 func (m *memory) RiderCharges(ctx context.Context, rider trips.RiderID, limit int) ([]payments.Charge, error) {
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginCall(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
@@ -392,21 +392,61 @@ func (m *memory) RiderCharges(ctx context.Context, rider trips.RiderID, limit in
 	return out[:min(limit, len(out))], nil
 }
 
+func (m *memory) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	if err := m.beginCall(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer m.mu.Unlock()
+
+	states, receipts := make([]trips.ResumeState, len(queries)), map[trips.TripID]payments.Charge{}
+	for i, q := range queries {
+		states[i] = m.resumeStateLocked(q)
+		if id := states[i].Trip.ID; states[i].Paid {
+			receipts[id] = m.charges[id]
+		}
+	}
+
+	return states, receipts, nil
+}
+
+func (m *memory) resumeStateLocked(q trips.ResumeQuery) (st trips.ResumeState) {
+	active := m.tripsLocked(func(t trips.Trip) bool { return t.State.IsActive() && t.Concerns(q.Who) })
+	last, err := m.lastLocked(q.Trip)
+	switch {
+	case len(active) > 0:
+		st.Trip = active[0]
+	case err != nil:
+		return st
+	default:
+		st.Trip = last.Trip
+	}
+
+	st.LastChatSeq = uint32(len(m.messages[st.Trip.ID]))
+	st.SOSAcked = slices.ContainsFunc(m.alerts, func(a sos.Alert) bool {
+		return a.From == q.Who && a.Trip == st.Trip.ID && !a.AckedAt.IsZero()
+	})
+	_, charged := m.charges[st.Trip.ID]
+	st.Paid = charged && q.Who == trips.Rider(st.Trip.Rider)
+	return st
+}
+
 func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {
 	m, now := newMemory(), time.Unix(1_700_000_000, 0)
-	desk := &trips.Service{Store: m, Now: func() time.Time { return now }}
+	service := &trips.Service{Store: m, Now: func() time.Time { return now }}
 	var told []trips.OutboxMessage
-	m.onNotice = func(n trips.OutboxMessage) {
-		// a listener that commits must be told of that too, after this
+	m.onCommit = func(n trips.OutboxMessage) {
+		// A listener that commits must be told of that too, after this.
 		told = append(told, n)
 		if n.Kind == trips.KindRequested {
-			move(t, desk, "d", n.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("d", at) })
+			commitStep(t, service, "d", n.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve("d", at) })
 		}
 	}
 
 	key := trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1", Fingerprint: "go"}
 	for range 2 {
-		_, err := desk.RequestTrip(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{})
+		_, err := service.RequestTrip(t.Context(), key, "r", location.Point{}, location.Point{Lng: .1}, trips.Quote{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -417,16 +457,16 @@ func TestFakeStoreTellsEachCommitOnceAndInOrder(t *testing.T) {
 	}
 }
 
-// move commits a driver's step, or ends the test.
-func move(t testing.TB, desk *trips.Service, driver string, id trips.TripID, verb trips.Transition) trips.Trip {
+// commitStep commits a driver's step, or ends the test.
+func commitStep(t testing.TB, service *trips.Service, driver string, id trips.TripID, verb trips.Transition) trips.Trip {
 	t.Helper()
-	before, err := desk.Store.Trip(t.Context(), id)
+	before, err := service.Store.Trip(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	key := trips.IdempotencyKey{Actor: trips.Driver(trips.DriverID(driver)), ID: fmt.Sprintf("%s-%d", id, before.Version)}
-	ev, err := desk.Apply(t.Context(), key, id, verb)
+	ev, err := service.Apply(t.Context(), key, id, verb)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,7 @@
-// Package gateway alone speaks WebSocket: it knows the phones that are
-// connected, checks who they are, turns their frames into commands of the
-// domain, and carries news to them. Each socket has one reader, one writer at a
-// time, and one rule per kind of message for what gives way when the phone is
-// slow:
+// Package gateway holds the WebSocket connections of phones. It checks their
+// tokens, turns their frames into commands of the domain, and sends them what
+// happens. Each socket has one reader, one writer at a time, and one rule per
+// kind of message for a phone that reads slowly:
 //
 //   - positions: the newest wins, and at most two may be un-acked;
 //   - offers, trip events, chat, receipts, acks: ordered, in a bounded queue;
@@ -33,68 +32,84 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Config is what a Gateway is built from. The functions may be called from many
-// goroutines.
+// Store is what the gateway needs of the trips' store. Calls may block until
+// ctx ends.
+type Store interface {
+	trips.Store
+	// ResumeStates answers each query, in their order, and returns the charges
+	// of the trips that are paid.
+	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
+}
+
+// Config is what a Gateway is built from.
 type Config struct {
-	Node     string
+	Node string // its name among the nodes
+
+	// The node's other parts, which the gateway asks and calls.
 	Trips    *trips.Service
-	Store    trips.Store
+	Store    Store
 	Room     *chat.Room
 	Receipts payments.Store
 	Alerts   sos.Store
 	Booking  *booking.Service
 	Drivers  *sharedstate.Drivers
-	// offers in the hands of the drivers connected here
-	Inbox *dispatch.Inbox
-	Auth  *auth.Tokens
+	Inbox    *dispatch.Inbox // offers to drivers connected here
+	Auth     *auth.Tokens
 
-	// ResumeStates says how things stand for many phones, in their order, and
-	// returns the charges of their paid trips. nil: each is asked for by itself
-	// in the stores above.
-	ResumeStates func(context.Context, []trips.ResumeQuery) ([]trips.ResumeState, map[trips.TripID]payments.Charge, error)
-	// Publish tells all nodes something that may be lost.
+	// The callbacks. Many goroutines may call them at the same time.
+
+	// Publish sends a message to all nodes that listen to the region; it may
+	// be lost. The gateway calls it in a goroutine of its own, so it may block
+	// until ctx ends.
 	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
-	// OnOfferDeclined and OnDriverGone tell the offer's dispatcher, on any
-	// node, that the driver does not want it or that their phone is gone.
-	OnOfferDeclined, OnDriverGone func(o dispatch.Offer)
-	// OnSuspect hears of each doubt about a driver's positions. It must not
-	// block; nil: ignored.
+	// OnOfferDeclined is called by the goroutine that runs a driver's commands
+	// when the driver does not want the offer. It may block for a moment.
+	OnOfferDeclined func(o dispatch.Offer)
+	// OnDriverGone is called for each offer of a driver whose last session has
+	// ended, by that session's reader. It may block for a moment.
+	OnDriverGone func(o dispatch.Offer)
+	// OnSuspect is called for each doubt about a driver's positions, by the
+	// reader that took the position. It must not block; nil: ignored.
 	OnSuspect func(id trips.DriverID, why location.Flags, at time.Time)
 
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits
 	Registerer prometheus.Registerer
-	Now        func() time.Time
-	Log        *slog.Logger
+	Now        func() time.Time // nil: this machine's clock
+	Log        *slog.Logger     // nil: the default one
 }
 
 // Gateway holds the sockets of one node.
 type Gateway struct {
+	// Fixed at creation; each guards itself.
 	cfg             Config
-	m               *metrics
-	help            *sos.Service
+	metrics         *metrics
+	sosService      *sos.Service
 	sessions        *sharedstate.Sessions[*session]
 	chatSubscribers *chatSubscribers
 	resumes         *resumeBatcher
 	connLimiter     *connLimiter
 	userLocks       *userLocks
-	// makes a driver's coming or going one step for the sessions, the shared
-	// state and the inbox
+	// holds one entry while a session must catch up
+	gaps chan struct{}
+
+	// The context of what sessions do; it ends when the drain has run out of
+	// time.
+	base context.Context
+	stop context.CancelFunc
+
+	// presence makes a driver's coming or going one step for the sessions, the
+	// shared state and the inbox.
 	presence sync.Mutex
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool
-	// holds one entry while a session must catch up with the store
-	gaps chan struct{}
-
-	// of what sessions do; ends when the drain has run out of time
-	base context.Context
-	stop context.CancelFunc
 
 	life    sync.Mutex    // guards below
 	running int           // goroutines of sessions
 	idle    chan struct{} // closed when none runs and none may start
-	over    bool
+	over    bool          // idle is closed
 }
 
 // New builds a gateway. Sockets work as soon as ServeSocket is served; Run must
@@ -108,18 +123,18 @@ func New(cfg Config) *Gateway {
 		cfg.Log = slog.Default()
 	}
 
-	g := &Gateway{cfg: cfg, m: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
+	g := &Gateway{cfg: cfg, metrics: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
 		gaps: make(chan struct{}, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
-	g.help = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.place, Now: cfg.Now}
+	g.sosService = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.carPosition, Now: cfg.Now}
 	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
 	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
 	g.base, g.stop = context.WithCancel(context.Background())
 	return g
 }
 
-// Draining says whether the gateway has begun to stop, so that the node should
-// get no traffic.
-func (g *Gateway) Draining() bool { return g.draining.Load() }
+// IsDraining returns true once Drain was called: the node should get no
+// traffic.
+func (g *Gateway) IsDraining() bool { return g.draining.Load() }
 
 // CloseRevoked ends the sessions whose tokens are revoked. It does not block.
 func (g *Gateway) CloseRevoked() {
@@ -131,18 +146,15 @@ func (g *Gateway) CloseRevoked() {
 // closeIfRevoked ends the session if its token was revoked, and says whether it
 // did.
 func (s *session) closeIfRevoked() bool {
-	if !s.g.cfg.Auth.Revoked(s.pass) {
+	if !s.g.cfg.Auth.IsRevoked(s.pass) {
 		return false
 	}
-	s.conn.end(wire.CloseTokenEnded, "your token was revoked: get a new one")
+	s.conn.closeWith(wire.CloseTokenEnded, "your token was revoked: get a new one")
 	return true
 }
 
-// CountBadNotice counts a published message that cannot be read.
-func (g *Gateway) CountBadNotice() { g.m.drops.WithLabelValues("bad_notice").Inc() }
-
-// spawn runs f in a goroutine that Drain waits for; not any more once it has
-// waited.
+// spawn runs f in a goroutine that Drain waits for. It returns false, and runs
+// nothing, once Drain has waited.
 func (g *Gateway) spawn(f func()) bool {
 	g.life.Lock()
 	defer g.life.Unlock()
@@ -153,14 +165,14 @@ func (g *Gateway) spawn(f func()) bool {
 	g.running++
 
 	go func() {
-		defer g.ended()
+		defer g.endGoroutine()
 		f()
 	}()
 
 	return true
 }
 
-func (g *Gateway) ended() {
+func (g *Gateway) endGoroutine() {
 	g.life.Lock()
 	defer g.life.Unlock()
 	g.running--
@@ -174,8 +186,8 @@ func (g *Gateway) finishLocked() {
 	}
 }
 
-// Run minds what depends on time until ctx ends: cars on maps, silent phones,
-// tokens that end, sessions that must catch up.
+// Run does what depends on time until ctx ends: cars on maps, silent phones,
+// tokens that end, sessions that must catch up. It returns ctx's error.
 func (g *Gateway) Run(ctx context.Context) error {
 	var catching sync.WaitGroup
 	defer catching.Wait()
@@ -189,15 +201,15 @@ func (g *Gateway) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			g.tick()
+			g.tickSessions()
 		}
 	}
 }
 
-// Drain stops taking sockets, lets commands under way finish, and tells every
-// phone to come back elsewhere, a few at a time so that the other nodes are not
-// stormed. What is still there when ctx ends is cut off. It returns when every
-// goroutine of the gateway has ended.
+// Drain stops taking sockets, lets commands under way finish, and closes each
+// session with a code that sends the phone to another node. It closes a few at
+// a time, so that the other nodes are not flooded. What is still open when ctx
+// ends is cut off. It returns when every goroutine of the gateway has ended.
 func (g *Gateway) Drain(ctx context.Context) {
 	g.draining.Store(true)
 

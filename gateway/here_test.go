@@ -9,30 +9,30 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// keepBack has the town's notices wait until the returned function tells them,
+// keepBack has the node's messages wait until the returned function tells them,
 // as while Redis is away.
-func (c *town) keepBack() (tell func()) {
+func (c *testNode) keepBack() (tell func()) {
 	var waiting []trips.OutboxMessage
-	c.lose(func(n trips.OutboxMessage) []trips.OutboxMessage {
-		waiting = append(waiting, n) // one notice at a time
+	c.loseMessages(func(n trips.OutboxMessage) []trips.OutboxMessage {
+		waiting = append(waiting, n) // one message at a time
 		return nil
 	})
 	return func() {
-		c.lose(nil)
-		c.deliver(waiting...)
+		c.loseMessages(nil)
+		c.deliverMessages(waiting...)
 	}
 }
 
 func TestWhatIsCommittedHereIsHeardHereWhileRedisIsAway(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		c := newTown(t, nil)
-		r := reserved(t, c, riders, drivers)
-		tablet := c.connect(trips.Rider("r"), asJSONText, nil)
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		c := newTestNode(t, nil)
+		r := newReservedRide(t, c, riders, drivers)
+		tablet := c.connectPhone(trips.Rider("r"), asJSONText, nil)
 		tell := c.keepBack()
-		r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
-		r.rider.does(chatFrame(r.trip, "which car?"))
-		r.driver.does(chatFrame(r.trip, "the yellow one"))
-		r.driver.does(stepFrame(r.trip, wire.Step_START))
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE))
+		r.rider.mustDo(chatFrame(r.trip, "which car?"))
+		r.driver.mustDo(chatFrame(r.trip, "the yellow one"))
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_START))
 		want := map[*phone]string{
 			r.rider:  "[event 1 event 2 event 3 chat 1 chat 2 event 4]",
 			r.driver: "[event 2 event 3 chat 1 chat 2 event 4]",
@@ -42,9 +42,9 @@ func TestWhatIsCommittedHereIsHeardHereWhileRedisIsAway(t *testing.T) {
 		hear := func() {
 			t.Helper()
 			for p, story := range want {
-				p.until(story, func([]*wire.ServerFrame) bool { return len(fmt.Sprint(p.heard())) >= len(story) })
-				p.settled()
-				if got := fmt.Sprint(p.heard()); got != story {
+				p.awaitFrames(story, func([]*wire.ServerFrame) bool { return len(fmt.Sprint(p.heardInOrder())) >= len(story) })
+				p.awaitHandled()
+				if got := fmt.Sprint(p.heardInOrder()); got != story {
 					t.Errorf("%v heard %v, want %s", p.who, got, story)
 				}
 			}
@@ -55,43 +55,43 @@ func TestWhatIsCommittedHereIsHeardHereWhileRedisIsAway(t *testing.T) {
 		hear() // nothing twice
 
 		for of, n := range map[class]int{classTripEvent: 2 * 3, classChat: 2 * 3} {
-			if c.booked(of, outcomeDuplicate) != 0 || c.booked(of, outcomeEcho) < n {
-				t.Errorf("%s: booked %d times as an echo and %d times as repeated", classNames[of], c.booked(of, outcomeEcho),
-					c.booked(of, outcomeDuplicate))
+			if c.countDelivery(of, outcomeDuplicate) != 0 || c.countDelivery(of, outcomeEcho) < n {
+				t.Errorf("%s: booked %d times as an echo and %d times as repeated", classNames[of], c.countDelivery(of, outcomeEcho),
+					c.countDelivery(of, outcomeDuplicate))
 			}
 		}
 	})
 }
 
 func TestARiderSeesTheCarOfADriverWhoAcceptedWhileRedisIsAway(t *testing.T) {
-	c := newTown(t, nil)
-	rider, driver := c.connect(trips.Rider("r"), asProto, nil), c.connect(trips.Driver("d"), asProto, nil)
+	c := newTestNode(t, nil)
+	rider, driver := c.connectPhone(trips.Rider("r"), asProto, nil), c.connectPhone(trips.Driver("d"), asProto, nil)
 	c.keepBack()
-	id := trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id)
-	c.offer("o", "d", id)
+	id := trips.TripID(rider.mustDo(requestFrame(market, airport)).Trip.Id)
+	c.sendOffer("o", "d", id)
 
-	driver.does(answerFrame("o", true))
-	rider.events(2)
-	driver.drive()
-	has[*wire.ServerFrame_Position](rider, 1)
+	driver.mustDo(answerFrame("o", true))
+	rider.awaitEvents(2)
+	driver.driveOn()
+	awaitBodies[*wire.ServerFrame_Position](rider, 1)
 }
 
 func TestTheEndOfARideMissedElsewhereIsToldBeforeTheNextOneBegunHere(t *testing.T) {
-	c := newTown(t, nil)
-	c.runs()
-	r := reserved(t, c, asProto, asJSONText)
-	r.rider.events(2)
+	c := newTestNode(t, nil)
+	c.startRunning()
+	r := newReservedRide(t, c, asProto, asJSONText)
+	r.rider.awaitEvents(2)
 	tell := c.keepBack()
-	c.step("d", r.trip, trips.KindDriverCancel) // on another node
-	next := trips.TripID(r.rider.does(requestFrame(market, airport)).Trip.Id)
-	r.rider.events(4)
+	c.moveTrip("d", r.trip, trips.KindDriverCancel) // on another node
+	next := trips.TripID(r.rider.mustDo(requestFrame(market, airport)).Trip.Id)
+	r.rider.awaitEvents(4)
 
 	tell()
-	c.step("d", next, trips.KindReserved)
-	r.rider.events(5)
-	r.rider.settled()
+	c.moveTrip("d", next, trips.KindReserved)
+	r.rider.awaitEvents(5)
+	r.rider.awaitHandled()
 	var told []string
-	for _, e := range frames[*wire.ServerFrame_TripEvent](r.rider.sofar()) {
+	for _, e := range bodiesOf[*wire.ServerFrame_TripEvent](r.rider.framesSoFar()) {
 		told = append(told, fmt.Sprint(e.TripEvent.TripId == string(next), e.TripEvent.Seq))
 	}
 	if got := fmt.Sprint(told); got != "[false 1 false 2 false 3 true 1 true 2]" {
@@ -101,20 +101,20 @@ func TestTheEndOfARideMissedElsewhereIsToldBeforeTheNextOneBegunHere(t *testing.
 
 // The clock that a trip was asked for by may have been ahead of the next one's.
 func TestWhichTripComesNextDoesNotHangOnClocks(t *testing.T) {
-	c := newTown(t, nil)
-	c.runs()
+	c := newTestNode(t, nil)
+	c.startRunning()
 
-	rider, driver := c.connect(trips.Rider("r"), asProto, nil), c.connect(trips.Driver("d"), asProto, nil)
+	rider, driver := c.connectPhone(trips.Rider("r"), asProto, nil), c.connectPhone(trips.Driver("d"), asProto, nil)
 	var seen []trips.TripID
 	for i, back := range []time.Duration{0, 10 * time.Minute, 0} {
 		c.pass(-back)
-		id := c.request("r")
-		rider.events(3*i + 1)
-		c.step("d", id, trips.KindReserved)
-		driver.events(2*i + 1)
-		c.step("d", id, trips.KindDriverCancel)
-		rider.events(3*i + 3)
-		driver.events(2*i + 2)
+		id := c.openTrip("r")
+		rider.awaitEvents(3*i + 1)
+		c.moveTrip("d", id, trips.KindReserved)
+		driver.awaitEvents(2*i + 1)
+		c.moveTrip("d", id, trips.KindDriverCancel)
+		rider.awaitEvents(3*i + 3)
+		driver.awaitEvents(2*i + 2)
 		seen = append(seen, id)
 	}
 
@@ -126,9 +126,9 @@ func TestWhichTripComesNextDoesNotHangOnClocks(t *testing.T) {
 	for _, ev := range repeat {
 		c.g.DeliverCommitted(ev)
 	}
-	rider.settled()
+	rider.awaitHandled()
 
-	for i, e := range frames[*wire.ServerFrame_TripEvent](rider.sofar()) {
+	for i, e := range bodiesOf[*wire.ServerFrame_TripEvent](rider.framesSoFar()) {
 		if trips.TripID(e.TripEvent.TripId) != seen[i/3] || e.TripEvent.Seq != uint32(i%3+1) {
 			t.Errorf("event %d of the story is %v", i, e.TripEvent)
 		}

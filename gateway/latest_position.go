@@ -31,21 +31,21 @@ type latestPosition struct {
 	acked uint32
 }
 
-// positionResult is what take made of a position.
+// positionResult is what takePosition did with a position.
 type positionResult uint8
 
 const (
 	// to be sent
-	positionNew positionResult = iota
-	// to be sent, and the one that it overwrote never will be
-	positionReplacing
-	positionLate     // a newer one is here already
-	positionRepeated // it is here already
+	positionNew       positionResult = iota
+	positionReplacing                // to be sent in place of an unsent one
+	positionLate                     // a newer one is here already
+	positionRepeated                 // it is here already
 )
 
-// follow shows another car from now on, or none if driver is empty. A position
-// that was not sent yet never will be. It returns false if the car is the same.
-func (p *latestPosition) follow(trip trips.TripID, driver trips.DriverID) bool {
+// followCar shows another car from now on, or none if driver is empty. A
+// position that was not sent yet never will be. It returns false if the car is
+// the same.
+func (p *latestPosition) followCar(trip trips.TripID, driver trips.DriverID) bool {
 	p.trip = trip
 	if driver == p.driver {
 		return false
@@ -54,8 +54,8 @@ func (p *latestPosition) follow(trip trips.TripID, driver trips.DriverID) bool {
 	return true
 }
 
-// take keeps the position if it is the newest.
-func (p *latestPosition) take(fix location.Fix, received time.Time) positionResult {
+// takePosition keeps the position if it is the newest.
+func (p *latestPosition) takePosition(fix location.Fix, received time.Time) positionResult {
 	if fix.At.Equal(p.fix.At) {
 		return positionRepeated
 	}
@@ -71,13 +71,13 @@ func (p *latestPosition) take(fix location.Fix, received time.Time) positionResu
 	return positionNew
 }
 
-// ready returns true if a position waits and the ack window has room for it.
-func (p *latestPosition) ready() bool { return p.fresh && p.sent-p.acked < ackWindow }
+// isReady returns true if a position waits and the ack window has room for it.
+func (p *latestPosition) isReady() bool { return p.fresh && p.sent-p.acked < ackWindow }
 
-// ack takes the number of the last position that the phone has shown, and
+// ackUpTo takes the number of the last position that the phone has shown, and
 // returns how many it has shown since its last ack. A number that is not
 // between the last ack and the last position sent is ignored.
-func (p *latestPosition) ack(n uint32) (shown uint32) {
+func (p *latestPosition) ackUpTo(n uint32) (shown uint32) {
 	if n <= p.acked || n > p.sent {
 		return 0
 	}
@@ -86,9 +86,9 @@ func (p *latestPosition) ack(n uint32) (shown uint32) {
 	return shown
 }
 
-// overwritten counts the positions that the phone never got because a newer one
-// came first.
-func (p *latestPosition) overwritten() uint32 {
+// countOverwritten counts the positions that the phone never got because a
+// newer one came first.
+func (p *latestPosition) countOverwritten() uint32 {
 	n := p.came - p.sent
 	if p.fresh {
 		n--
@@ -127,11 +127,11 @@ var positionFrames = sync.Pool{New: func() any {
 	return f
 }}
 
-// fill makes a frame of the position, which counts as sent.
-func (p *latestPosition) fill(f *positionFrame, now time.Time) {
+// fillFrame makes a frame of the position, which counts as sent.
+func (p *latestPosition) fillFrame(f *positionFrame, now time.Time) {
 	p.sent++
 	p.fresh = false
-	f.pos.N, f.pos.DriverId, f.pos.Seq, f.pos.Overwritten = p.sent, string(p.driver), p.fix.Seq, p.overwritten()
+	f.pos.N, f.pos.DriverId, f.pos.Seq, f.pos.Overwritten = p.sent, string(p.driver), p.fix.Seq, p.countOverwritten()
 	f.pos.AtMs, f.pos.ReceivedMs, f.pos.SentMs = wire.ToMillis(p.fix.At), wire.ToMillis(p.received), wire.ToMillis(now)
 	f.pos.Heading, f.pos.Speed = p.fix.Heading, p.fix.Speed
 	f.point.Lng, f.point.Lat = p.fix.Lng, p.fix.Lat

@@ -31,19 +31,19 @@ func TestTheNewestPositionOverwritesTheOthers(t *testing.T) {
 		"much older than the newest": {sent, -9, positionLate, false, 5, 1},
 	} {
 		var p latestPosition
-		p.follow("t", "d")
-		if got := p.take(fixAt(5), fixAt(5).At); got != positionNew {
+		p.followCar("t", "d")
+		if got := p.takePosition(fixAt(5), fixAt(5).At); got != positionNew {
 			t.Fatalf("%s: the first one is %d", name, got)
 		}
 		if c.sent {
-			p.fill(newPositionFrame(), fixAt(5).At)
+			p.fillFrame(newPositionFrame(), fixAt(5).At)
 		}
-		if got := p.take(fixAt(c.second), fixAt(6).At); got != c.want {
+		if got := p.takePosition(fixAt(c.second), fixAt(6).At); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
-		if p.ready() != c.ready || p.fix.Seq != c.shows || p.overwritten() != c.overwritten {
-			t.Errorf("%s: ready %v with fix %d and %d overwritten, want %v, %d and %d", name, p.ready(), p.fix.Seq,
-				p.overwritten(), c.ready, c.shows, c.overwritten)
+		if p.isReady() != c.ready || p.fix.Seq != c.shows || p.countOverwritten() != c.overwritten {
+			t.Errorf("%s: ready %v with fix %d and %d overwritten, want %v, %d and %d", name, p.isReady(), p.fix.Seq,
+				p.countOverwritten(), c.ready, c.shows, c.overwritten)
 		}
 	}
 }
@@ -52,19 +52,19 @@ func newPositionFrame() *positionFrame { return positionFrames.New().(*positionF
 
 func TestAPositionIsSentWhileTheAckWindowHasRoom(t *testing.T) {
 	var p latestPosition
-	p.follow("t", "d")
+	p.followCar("t", "d")
 
 	for n := range uint32(ackWindow) {
-		p.take(fixAt(int(n)+1), fixAt(0).At)
-		if !p.ready() {
+		p.takePosition(fixAt(int(n)+1), fixAt(0).At)
+		if !p.isReady() {
 			t.Fatalf("position %d is not sent", n+1)
 		}
 		f := newPositionFrame()
-		if p.fill(f, fixAt(9).At); f.pos.N != n+1 || f.pos.DriverId != "d" || f.pos.Seq != n+1 {
+		if p.fillFrame(f, fixAt(9).At); f.pos.N != n+1 || f.pos.DriverId != "d" || f.pos.Seq != n+1 {
 			t.Errorf("position %d is sent as %v", n+1, &f.pos)
 		}
 	}
-	p.take(fixAt(ackWindow+1), fixAt(0).At)
+	p.takePosition(fixAt(ackWindow+1), fixAt(0).At)
 
 	for _, c := range []struct {
 		ack, shown uint32
@@ -76,26 +76,26 @@ func TestAPositionIsSentWhileTheAckWindowHasRoom(t *testing.T) {
 		{1, 0, true}, // again
 		{ackWindow, ackWindow - 1, true},
 	} {
-		if got := p.ack(c.ack); got != c.shown || p.ready() != c.ready {
-			t.Errorf("after ack %d: shown %d and ready %v, want %d and %v", c.ack, got, p.ready(), c.shown, c.ready)
+		if got := p.ackUpTo(c.ack); got != c.shown || p.isReady() != c.ready {
+			t.Errorf("after ack %d: shown %d and ready %v, want %d and %v", c.ack, got, p.isReady(), c.shown, c.ready)
 		}
 	}
 }
 
 func TestAnotherCarStartsAnewButTheNumbersGoOn(t *testing.T) {
 	var p latestPosition
-	p.follow("t", "d")
-	p.take(fixAt(5), fixAt(5).At)
-	p.fill(newPositionFrame(), fixAt(5).At)
-	p.take(fixAt(6), fixAt(6).At)
-	if p.follow("t2", "d") || p.trip != "t2" || !p.ready() {
+	p.followCar("t", "d")
+	p.takePosition(fixAt(5), fixAt(5).At)
+	p.fillFrame(newPositionFrame(), fixAt(5).At)
+	p.takePosition(fixAt(6), fixAt(6).At)
+	if p.followCar("t2", "d") || p.trip != "t2" || !p.isReady() {
 		t.Error("the same driver's next trip lost the position")
 	}
-	if !p.follow("t3", "e") || p.ready() || p.sent != 1 || p.came != 2 || !p.received.IsZero() {
+	if !p.followCar("t3", "e") || p.isReady() || p.sent != 1 || p.came != 2 || !p.received.IsZero() {
 		t.Errorf("another driver's car is %+v", p)
 	}
-	if got := p.take(fixAt(1), fixAt(7).At); got != positionNew || p.overwritten() != 1 {
-		t.Errorf("its first position is %d, with %d overwritten", got, p.overwritten())
+	if got := p.takePosition(fixAt(1), fixAt(7).At); got != positionNew || p.countOverwritten() != 1 {
+		t.Errorf("its first position is %d, with %d overwritten", got, p.countOverwritten())
 	}
 }
 
@@ -105,11 +105,11 @@ func TestContactIsLostAndRegainedOnce(t *testing.T) {
 		t.Error("no car is silent")
 	}
 
-	p.follow("t", "d")
+	p.followCar("t", "d")
 	if p.loseContact(fixAt(9).At) {
 		t.Error("a car never heard of is silent")
 	}
-	p.take(fixAt(5), fixAt(5).At)
+	p.takePosition(fixAt(5), fixAt(5).At)
 	if p.regainContact() || p.loseContact(fixAt(5).At) {
 		t.Error("a car heard of in time is silent")
 	}

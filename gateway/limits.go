@@ -16,31 +16,37 @@ import (
 // Limits bound what one phone, and all phones together, may ask of a node. Zero
 // values take the defaults in brackets.
 type Limits struct {
-	Sockets int // open at the same time [50,000]
-	// sockets opened; who comes faster is told when to come back [1,000]
-	JoinsPerSec float64
-	JoinBurst   int // [1,000]
-	// of one rider; the next is refused [5]. A driver's next socket replaces
-	// the last
-	RiderSockets int
-	Message      int64 // bytes of one message from a phone [4,096]
-	// from one phone; more for longer than Burst ends the socket [100]
-	FramesPerSec float64
-	Burst        int // [200]
-	// read from one phone; what comes faster waits in the network [64 Ki]
-	BytesPerSec int
-	// [5 s]
-	HelloWithin time.Duration
-	// of silence [20 s]
-	PingAfter time.Duration
-	// then the phone is gone [60 s]
-	SilentFor time.Duration
-	Queue     int // ordered messages that wait for one slow phone [256]
-	Commands  int // of one phone that wait for their turn [16]
-	// [5 s]
-	CommandWithin time.Duration
-	AreaMetres    float64 // the widest area of cars a rider may watch [20,000]
-	AreaCars      int     // [200]
+	// All phones together. A phone that connects when the node is full, or too
+	// fast, is told when to come back.
+	Sockets     int     // open at the same time [50,000]
+	JoinsPerSec float64 // sockets opened a second [1,000]
+	JoinBurst   int     // sockets opened at once [1,000]
+
+	// One user. A rider's next socket is refused; a driver's next one replaces
+	// the last.
+	RiderSockets int // [5]
+
+	// What comes from one phone.
+	//
+	// bytes of one message; a longer one ends the socket [4,096]
+	Message      int64
+	FramesPerSec float64 // more for longer than Burst ends the socket [100]
+	Burst        int     // frames at once [200]
+	BytesPerSec  int     // what comes faster waits in the network [64 Ki]
+	Commands     int     // that wait for their turn; more are refused [16]
+
+	// How long one phone may take, and a command of it.
+	//
+	// from the connection to the first message [5 s]
+	HelloWithin   time.Duration
+	PingAfter     time.Duration // of silence [20 s]
+	SilentFor     time.Duration // until the phone counts as gone [60 s]
+	CommandWithin time.Duration // [5 s]
+
+	// What goes to one phone.
+	Queue      int     // ordered messages that wait; more end the socket [256]
+	AreaMetres float64 // the widest area of cars a rider may watch [20,000]
+	AreaCars   int     // cars in one list [200]
 }
 
 func (l Limits) withDefaults() Limits {
@@ -64,14 +70,12 @@ func (l Limits) withDefaults() Limits {
 }
 
 const (
-	// a write that takes longer means the phone does not read
-	writeWithin = 5 * time.Second
-	// for a close frame to arrive and be answered
-	closeWithin   = time.Second
-	extensions    = 12 // of a read deadline at most, in the time it allows
-	readBuffer    = 1024
-	historySize   = 200 // chat messages read from the store at once
-	drainBatch    = 50
+	writeWithin   = 5 * time.Second // a slower write: the phone does not read
+	closeWithin   = time.Second     // for a close frame to be answered
+	extensions    = 12              // of a read deadline, within SilentFor
+	readBuffer    = 1024            // bytes
+	historySize   = 200             // chat messages read from the store at once
+	drainBatch    = 50              // sessions ended without a pause
 	closeDraining = wire.CloseGoingAway
 )
 
@@ -83,15 +87,15 @@ var errDraining = errors.New("the node is stopping")
 type throttledConn struct {
 	net.Conn
 	limit  *rate.Limiter
-	unpaid int // bytes read and not asked the limiter for
+	unpaid int // bytes read for which the limiter was not asked yet
 }
 
 func (c *throttledConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b[:min(len(b), readBuffer)])
-	if c.unpaid += n; c.unpaid >= readBuffer { // honest phones seldom come here
+	// seldom, for a phone that keeps to the rules
+	if c.unpaid += n; c.unpaid >= readBuffer {
 		if wait := c.limit.ReserveN(time.Now(), c.unpaid).Delay(); wait > 0 {
-			// some buffers' worth: 16 ms each at the default rate
-			time.Sleep(wait)
+			time.Sleep(wait) // 16 ms for each buffer at the default rate
 		}
 		c.unpaid = 0
 	}

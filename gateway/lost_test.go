@@ -23,7 +23,7 @@ type abyss struct {
 	over  chan struct{}
 }
 
-func (a *abyss) ask() {
+func (a *abyss) awaitAnswer() {
 	if a.open.Load() {
 		a.asked.Add(1)
 		<-a.over
@@ -39,21 +39,21 @@ func (plainCity) GeoJSON() []byte { return []byte(`{"type":"FeatureCollection","
 // wait for them, however busy the machine is.
 func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 	database, redis := &abyss{over: make(chan struct{})}, &abyss{over: make(chan struct{})}
-	c := newTownWith(t, func(cfg *Config) {
-		cfg.Store.(*memory).onRead = database.ask
+	c := newTestNodeWith(t, func(cfg *Config) {
+		cfg.Store.(*memory).onRead = database.awaitAnswer
 		cfg.Publish = func(context.Context, string, location.Region, []byte) error {
-			redis.ask()
+			redis.awaitAnswer()
 			return nil
 		}
 	}, func(cfg *httpapi.Config) { cfg.DevTokens, cfg.City = true, plainCity{} })
 
-	r := reserved(t, c, asProto, asJSONText)
+	r := newReservedRide(t, c, asProto, asJSONText)
 	token := testToken(t, c.auth, trips.RoleRider, "r")
 	for _, part := range []*abyss{database, redis} {
 		part.open.Store(true)
 	}
 
-	t.Cleanup(func() { // before the town is drained
+	t.Cleanup(func() { // before the node is drained
 		for _, part := range []*abyss{database, redis} {
 			part.open.Store(false)
 			close(part.over)
@@ -62,15 +62,15 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 	began := time.Now()
 
 	for i := range 10 {
-		r.driver.drive()
-		r.rider.shown(uint32(len(r.rider.positions())))
-		has[*wire.ServerFrame_Position](r.rider, i+1)
+		r.driver.driveOn()
+		r.rider.ackPositions(uint32(len(r.rider.positionsSoFar())))
+		awaitBodies[*wire.ServerFrame_Position](r.rider, i+1)
 	}
 
-	r.rider.send(areaFrame(market, 1000))
-	has[*wire.ServerFrame_Cars](r.rider, 1)
-	r.driver.does(available(false))
-	r.driver.does(answerFrame("never made", false))
+	r.rider.sendFrame(areaFrame(market, 1000))
+	awaitBodies[*wire.ServerFrame_Cars](r.rider, 1)
+	r.driver.mustDo(availableFrame(false))
+	r.driver.mustDo(answerFrame("never made", false))
 	journey := fmt.Sprintf(`{"pickup":{"lng":%v,"lat":%v},"dropoff":{"lng":%v,"lat":%v}}`, market.Lng, market.Lat, airport.Lng, airport.Lat)
 	for _, x := range []struct{ method, path, body string }{
 		{"GET", "/healthz", ""}, {"GET", "/", ""}, {"GET", "/v1/city", ""},
@@ -97,7 +97,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 
-	// the trap works: who needs the database asks it
-	r.driver.command("step", stepFrame(r.trip, wire.Step_ARRIVE))
-	c.until("the database is asked", func() bool { return database.asked.Load() > 0 })
+	// The trap works: who needs the database asks it.
+	r.driver.sendCommand("step", stepFrame(r.trip, wire.Step_ARRIVE))
+	c.awaitCondition("the database is asked", func() bool { return database.asked.Load() > 0 })
 }

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
@@ -36,11 +38,11 @@ func FuzzMerge(f *testing.F) {
 			return // longer ones find nothing else
 		}
 		m := newMerge(t, program)
-		m.connect(nil)
+		m.connectPhone(nil)
 		for len(m.program) > 0 {
-			m.step()
+			m.runStep()
 		}
-		m.settle()
+		m.catchUpFully()
 	})
 }
 
@@ -54,11 +56,11 @@ func TestSimulatedMergesHaveNoHoleAndNoRepeat(t *testing.T) {
 			program[i] = byte(rng.Uint32())
 		}
 		m := newMerge(t, program)
-		m.connect(nil)
+		m.connectPhone(nil)
 		for len(m.program) > 0 {
-			m.step()
+			m.runStep()
 		}
-		m.settle()
+		m.catchUpFully()
 		if t.Failed() {
 			t.Logf("seed %d", seed)
 		}
@@ -68,16 +70,16 @@ func TestSimulatedMergesHaveNoHoleAndNoRepeat(t *testing.T) {
 // merge is one rider's phone, whose session is never written to a socket: what
 // would be, stays in its queue.
 type merge struct {
-	t       *testing.T
-	program []byte
-	store   *memory
-	desk    *trips.Service
-	g       *Gateway
-	at      time.Time
-	s       *session
-	trip    trips.Trip
-	notices []trips.OutboxMessage // all there ever were
-	deep    int                   // news within a read of the store
+	t        *testing.T
+	program  []byte
+	store    *memory
+	service  *trips.Service
+	g        *Gateway
+	at       time.Time
+	s        *session
+	trip     trips.Trip
+	messages []trips.OutboxMessage // all there ever were
+	deep     int                   // news within a read of the store
 
 	// What the phone has.
 	has       trips.TripID
@@ -89,15 +91,19 @@ type merge struct {
 func newMerge(t *testing.T, program []byte) *merge {
 	m := &merge{t: t, program: program, store: newMemory(), at: time.Unix(1_700_000_000, 0), past: map[trips.TripID]bool{}}
 	now := func() time.Time { return m.at }
-	m.store.onNotice = func(n trips.OutboxMessage) { m.notices = append(m.notices, n) }
+	m.store.onCommit = func(n trips.OutboxMessage) { m.messages = append(m.messages, n) }
 
-	m.desk = &trips.Service{Store: m.store, Now: now}
+	m.service = &trips.Service{Store: m.store, Now: now}
 	slow := interrupted{m.store, m}
-	m.g = New(Config{Node: "node", Trips: m.desk, Store: slow, Receipts: m.store, Alerts: m.store,
+	m.g = New(Config{Node: "node", Trips: m.service, Store: slow, Receipts: m.store, Alerts: m.store,
 		Room:    &chat.Room{Store: interruptedTalk{m.store, m}, Trips: m.store, Now: now},
 		Drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{Now: now, Shards: 1}), Inbox: dispatch.NewInbox(now),
 		Auth: testTokens(t, &auth.Revocations{Now: now}, now), Limits: Limits{Queue: 1 << 20, FramesPerSec: 1, Burst: 1},
 		Registerer: prometheus.NewRegistry(), Now: now, Log: slog.New(slog.DiscardHandler)})
+
+	// No rate limit, and no second goroutine: a program always runs the same.
+	m.g.resumes = newResumeBatcher(m.g.readResumeStates, func(f func()) bool { f(); return true })
+	m.g.resumes.pace.SetLimit(rate.Inf)
 
 	t.Cleanup(func() {
 		if m.s != nil {
@@ -109,8 +115,8 @@ func newMerge(t *testing.T, program []byte) *merge {
 	return m
 }
 
-// next takes a byte of the program; 0 when it is over.
-func (m *merge) next() byte {
+// nextByte takes a byte of the program; 0 when it is over.
+func (m *merge) nextByte() byte {
 	if len(m.program) == 0 {
 		return 0
 	}
@@ -119,14 +125,14 @@ func (m *merge) next() byte {
 	return b
 }
 
-func (m *merge) step() {
-	switch b := m.next(); b % 8 {
+func (m *merge) runStep() {
+	switch b := m.nextByte(); b % 8 {
 	case 0, 1:
-		m.commit(b)
+		m.commitMove(b)
 	case 2, 3, 4:
-		m.news(b)
+		m.deliverMessage(b)
 	case 5:
-		m.g.Gap()
+		m.g.OnGap()
 	case 6:
 		m.reconnect(b)
 	case 7:
@@ -134,13 +140,13 @@ func (m *merge) step() {
 	}
 }
 
-// commit says something, or moves the trip on; when it is over, the rider asks
-// for another.
-func (m *merge) commit(b byte) {
+// commitMove says something, or moves the trip on; when it is over, the rider
+// asks for another.
+func (m *merge) commitMove(b byte) {
 	m.at = m.at.Add(time.Second)
 	ctx, by := context.Background(), trips.Driver("d")
 	if m.trip.ID != "" && b&8 != 0 {
-		text := fmt.Sprint("message ", len(m.notices))
+		text := fmt.Sprint("message ", len(m.messages))
 		if _, err := m.store.AppendChat(ctx, chat.Message{Trip: m.trip.ID, From: by, ClientID: text, Text: text, At: m.at}, ""); err != nil {
 			m.t.Fatal(err)
 		}
@@ -149,7 +155,7 @@ func (m *merge) commit(b byte) {
 
 	if !m.trip.State.IsActive() {
 		key := trips.IdempotencyKey{Actor: trips.Rider("r"), ID: fmt.Sprint("request ", m.at)}
-		ev, err := m.desk.RequestTrip(ctx, key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
+		ev, err := m.service.RequestTrip(ctx, key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -180,17 +186,17 @@ func (m *merge) commit(b byte) {
 	m.trip = ev.Trip
 }
 
-// news is a notice, any there was, as often as the program likes.
-func (m *merge) news(b byte) {
-	if len(m.notices) == 0 {
+// deliverMessage delivers any message there was, as often as the program asks.
+func (m *merge) deliverMessage(b byte) {
+	if len(m.messages) == 0 {
 		return
 	}
-	n := m.notices[len(m.notices)-1]
+	n := m.messages[len(m.messages)-1]
 	if b&8 != 0 {
-		n = m.notices[int(m.next())%len(m.notices)]
+		n = m.messages[int(m.nextByte())%len(m.messages)]
 	}
 
-	deliver(m.g, n)
+	deliverAsNode(m.g, n)
 }
 
 // interrupt lets things happen after the store was read and before the reader
@@ -201,14 +207,14 @@ func (m *merge) interrupt() {
 	}
 	m.deep++
 
-	for range m.next() % 4 {
-		switch b := m.next(); b % 4 {
+	for range m.nextByte() % 4 {
+		switch b := m.nextByte(); b % 4 {
 		case 0:
-			m.commit(b >> 1)
+			m.commitMove(b >> 1)
 		case 3:
-			m.g.Gap()
+			m.g.OnGap()
 		default:
-			m.news(b)
+			m.deliverMessage(b)
 		}
 	}
 
@@ -239,20 +245,20 @@ func (m *merge) reconnect(b byte) {
 	case 3:
 		r.TripSeq += 50
 	case 4:
-		r.TripId = "nobody's"
+		r.TripId = "unknown"
 	}
 
-	m.connect(r)
+	m.connectPhone(r)
 }
 
-func (m *merge) connect(r *wire.Resume) {
+func (m *merge) connectPhone(r *wire.Resume) {
 	m.s = &session{g: m.g, conn: phoneConn{g: m.g, codec: wire.Proto}, user: trips.Rider("r"), until: m.at.Add(time.Hour)}
 	m.s.out.g, m.s.out.conn, m.s.out.writing = m.g, &m.s.conn, true
 	m.read = 0
-	if !m.g.register(m.s) {
+	if !m.g.registerSession(m.s) {
 		m.t.Fatal("the phone is not let in")
 	}
-	if err := m.s.welcome(r); err != nil {
+	if err := m.s.sendWelcome(r); err != nil {
 		m.t.Fatal(err)
 	}
 
@@ -311,11 +317,11 @@ func (m *merge) turnTo(id trips.TripID) {
 	m.has, m.seq, m.chat = id, 0, 0
 }
 
-// settle lets all calm down: the phone must have everything of the rider's
-// newest trip.
-func (m *merge) settle() {
+// catchUpFully lets all calm down: the phone must have everything of the
+// rider's newest trip.
+func (m *merge) catchUpFully() {
 	m.program = nil
-	m.g.Gap()
+	m.g.OnGap()
 	for range 5 {
 		m.catchUp()
 	}
@@ -338,6 +344,13 @@ type interrupted struct {
 	m *merge
 }
 
+func (i interrupted) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	defer i.m.interrupt()
+	return i.memory.ResumeStates(ctx, queries)
+}
+
 func (i interrupted) Events(ctx context.Context, id trips.TripID, after uint32) ([]trips.Event, error) {
 	list, err := i.memory.Events(ctx, id, after)
 	i.m.interrupt()
@@ -346,12 +359,6 @@ func (i interrupted) Events(ctx context.Context, id trips.TripID, after uint32) 
 
 func (i interrupted) ActiveTrip(ctx context.Context, a trips.Actor) (trips.Trip, error) {
 	t, err := i.memory.ActiveTrip(ctx, a)
-	i.m.interrupt()
-	return t, err
-}
-
-func (i interrupted) Trip(ctx context.Context, id trips.TripID) (trips.Trip, error) {
-	t, err := i.memory.Trip(ctx, id)
 	i.m.interrupt()
 	return t, err
 }

@@ -9,15 +9,13 @@ import (
 // delivery; what came from them, or from other nodes, and was not taken is in
 // drops under a named reason.
 type metrics struct {
-	// drivers' fixes by result: "accepted" or the reason they were refused
-	updates  *prometheus.CounterVec
+	updates  *prometheus.CounterVec // fixes, by "accepted" or why refused
 	accepted prometheus.Counter     // of updates, for the hot path
 	delivery *deliveryMetrics       // of what was sent to phones
 	drops    *prometheus.CounterVec // by reason
 	sessions *prometheus.GaugeVec   // by role
 	commands *prometheus.CounterVec // by kind and code; "ok" when done
-	// seconds from reading a fix to writing it to a rider
-	hop prometheus.Histogram
+	hop      prometheus.Histogram   // seconds from reading a fix to writing it
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {

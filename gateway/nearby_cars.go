@@ -1,6 +1,14 @@
 package gateway
 
-import "github.com/ridehail/ridehail/location"
+import (
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
+)
 
 // area is where a rider looks at cars.
 type area struct {
@@ -17,25 +25,25 @@ type nearbyCars struct {
 	unread bool   // a list was sent, and the phone has not read it yet
 }
 
-// watch looks at another area, or at none. It returns true if a list was
+// watchArea looks at another area, or at none. It returns true if a list was
 // dropped that waited to be sent.
-func (c *nearbyCars) watch(a *area) (dropped bool) {
+func (c *nearbyCars) watchArea(a *area) (dropped bool) {
 	dropped = c.frame != nil
 	c.area, c.frame = a, nil
 	return dropped
 }
 
-// due returns the area of which the phone can take a new list, or nil.
-func (c *nearbyCars) due() *area {
+// dueArea returns the area of which the phone can take a new list, or nil.
+func (c *nearbyCars) dueArea() *area {
 	if c.unread {
 		return nil
 	}
 	return c.area
 }
 
-// put keeps a list of an area, which due returned. It is not kept if the rider
-// looks elsewhere by now. It may overwrite a list that waits.
-func (c *nearbyCars) put(a *area, frame []byte) (kept, overwrote bool) {
+// putList keeps a list of an area, which due returned. It is not kept if the
+// rider looks elsewhere by now. It may overwrite a list that waits.
+func (c *nearbyCars) putList(a *area, frame []byte) (kept, overwrote bool) {
 	if c.area != a {
 		return false, false
 	}
@@ -44,9 +52,9 @@ func (c *nearbyCars) put(a *area, frame []byte) (kept, overwrote bool) {
 	return true, overwrote
 }
 
-// take removes the list to send, which then counts as unread; nil if there is
-// none or the phone has not read the last one.
-func (c *nearbyCars) take() []byte {
+// takeList removes the list to send, which then counts as unread; nil if there
+// is none or the phone has not read the last one.
+func (c *nearbyCars) takeList() []byte {
 	if c.frame == nil || c.unread {
 		return nil
 	}
@@ -55,10 +63,88 @@ func (c *nearbyCars) take() []byte {
 	return frame
 }
 
-// read says that the phone has read all lists sent to it; false if none was
+// markRead says that the phone has read all lists sent to it; false if none was
 // unread.
-func (c *nearbyCars) read() bool {
+func (c *nearbyCars) markRead() bool {
 	was := c.unread
 	c.unread = false
 	return was
+}
+
+// watchArea sets where a rider looks at cars.
+func (s *session) watchArea(w *wire.WatchArea) {
+	if err := s.requireRole(trips.RoleRider); err != nil {
+		s.sendRefusal("", err)
+		return
+	}
+
+	var at *area
+	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
+		p := translate.DecodePoint(w.Center)
+		if p.CheckRange() != nil {
+			s.sendRefusal("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
+			return
+		}
+		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
+	}
+
+	s.out.watchArea(at)
+}
+
+// watchArea lists the cars of another area from now on, or none if it is nil.
+func (o *sender) watchArea(a *area) {
+	o.mu.Lock()
+	if o.cars.watchArea(a) {
+		o.countMessage(classCars, outcomeOverwritten)
+	}
+	o.mu.Unlock()
+
+	if o.findCars(o.g.cfg.Now()) {
+		o.flush()
+	}
+}
+
+// findCars makes a list of the area's cars if the phone has read the last one.
+// If it returns true the caller must call flush.
+func (o *sender) findCars(now time.Time) bool {
+	o.mu.Lock()
+	at := o.cars.dueArea()
+	o.mu.Unlock()
+
+	if at == nil {
+		return false
+	}
+
+	near := o.g.cfg.Drivers.FindAround(at.centre, at.metres, o.g.cfg.Limits.AreaCars, nil)
+	list := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
+	for _, d := range near {
+		if d.Connected && d.Status != sharedstate.NonOperational {
+			list.Cars = append(list.Cars, translate.EncodeStrangersCar(d, now))
+		}
+	}
+
+	data, err := o.conn.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: list}})
+	if err != nil {
+		o.g.cfg.Log.Error("cars cannot be encoded", "err", err)
+		return false
+	}
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	kept, overwrote := o.cars.putList(at, data)
+	if overwrote {
+		o.countMessage(classCars, outcomeOverwritten)
+	}
+
+	return kept
+}
+
+// ackCars says that the phone has read all lists of cars.
+func (o *sender) ackCars() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cars.markRead() {
+		o.countMessage(classCars, outcomeShown)
+	}
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// Offer puts an offer into the hands of a driver connected here. It returns
-// dispatch.ErrUnreachable if the driver is not.
-func (g *Gateway) Offer(o dispatch.Offer) error {
+// DeliverOffer puts an offer into the hands of a driver connected here. It
+// returns dispatch.ErrUnreachable if the driver is not.
+func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
 	to := g.putOffer(o)
 	if len(to) == 0 {
 		return fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
 	}
 
 	for _, s := range to {
-		s.afterWelcome(func() { s.out.send(offerFrame(o)) })
+		s.afterWelcome(func() { s.out.sendFrame(offerFrame(o)) })
 	}
 	return nil
 }
@@ -40,15 +40,60 @@ func (g *Gateway) putOffer(o dispatch.Offer) []*session {
 	return to
 }
 
+// answerOffer reserves the trip of an offer for the driver who accepts it, or
+// lets the dispatcher ask the next driver. It returns no event if the driver
+// declines.
+func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer) (trips.Event, error) {
+	if err := s.requireRole(trips.RoleDriver); err != nil {
+		return trips.Event{}, err
+	}
+	driver := trips.DriverID(s.user.ID)
+	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "accept " + a.GetOfferId()}
+
+	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
+	if !a.GetAccept() {
+		if err == nil {
+			s.g.cfg.OnOfferDeclined(o)
+		}
+		return trips.Event{}, nil // an offer that is gone counts as declined
+	}
+	if err != nil {
+		return s.g.settleAcceptance(ctx, key, a.GetOfferId(), err)
+	}
+
+	ev, err := s.g.cfg.Trips.Apply(ctx, key, o.Trip.ID, func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return t.Reserve(driver, at)
+	})
+	if errors.Is(err, trips.ErrAbandoned) {
+		// The phone came back to another node meanwhile, and was refused there.
+		err = fmt.Errorf("%w: %w", dispatch.ErrOfferGone, err)
+	}
+	if err != nil {
+		s.returnOffer(o, err)
+	}
+	return ev, err
+}
+
+// returnOffer puts an offer back that could not be accepted because the
+// database was away, and lets the dispatcher ask another driver when it never
+// will be.
+func (s *session) returnOffer(o dispatch.Offer, err error) {
+	if translate.IsUnavailable(err) {
+		s.g.cfg.Inbox.Put(o)
+		return
+	}
+	s.g.cfg.OnOfferDeclined(o)
+}
+
 // elsewhereWithin is how long to wait for the acceptance of an offer that this
 // node never had: the phone may have come here from the node that had it,
 // before it heard what became of its first attempt.
 const elsewhereWithin = 3 * time.Second
 
-// acceptedBefore returns what became of an acceptance whose offer is not here
-// (any more): it may be a repeat. If another node may still be about to commit
-// it, it is abandoned before it is refused, so that the refusal holds.
-func (g *Gateway) acceptedBefore(ctx context.Context, key trips.IdempotencyKey, offerID string, gone error) (trips.Event, error) {
+// settleAcceptance returns the result of an acceptance whose offer is not here,
+// or not any more: it may be a repeat. If another node may still commit it, the
+// command is abandoned before it is refused, so that the refusal holds.
+func (g *Gateway) settleAcceptance(ctx context.Context, key trips.IdempotencyKey, offerID string, gone error) (trips.Event, error) {
 	ev, err := g.cfg.Store.RecordedEvent(ctx, key)
 	if !g.cfg.Inbox.HasSeen(offerID) {
 		late := time.Now().Add(elsewhereWithin)
@@ -66,21 +111,22 @@ func (g *Gateway) acceptedBefore(ctx context.Context, key trips.IdempotencyKey, 
 	return ev, err
 }
 
-// OfferGone takes an offer out of its driver's hands and tells the phone why;
-// the reason is one of package dispatch.
-func (g *Gateway) OfferGone(o dispatch.Offer, reason string) {
+// WithdrawOffer removes an offer from its driver's inbox and sends the phone
+// the reason, one of package dispatch. It does nothing if the offer was
+// answered meanwhile.
+func (g *Gateway) WithdrawOffer(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows
 	}
 
 	for _, s := range g.sessions.OfUser(trips.Driver(o.Driver), nil) {
 		s.afterWelcome(func() {
-			s.out.send(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
+			s.out.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_OfferGone{OfferGone: &wire.OfferGone{Id: o.ID, Reason: reason}}})
 		})
 	}
 }
 
 func offerFrame(o dispatch.Offer) *wire.ServerFrame {
-	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: translate.Trip(o.Trip),
+	return &wire.ServerFrame{Body: &wire.ServerFrame_Offer{Offer: &wire.Offer{Id: o.ID, Trip: translate.EncodeTrip(o.Trip),
 		ExpiresAtMs: wire.ToMillis(o.ExpiresAt), PickupM: float32(o.Metres), PickupS: float32(o.Pickup.Seconds())}}}
 }

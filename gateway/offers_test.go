@@ -7,32 +7,32 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// gatedPair is two nodes that share a store; commits of the first go through a
-// gate.
-func gatedPair(t *testing.T) (a, b *town, door *gate) {
-	a, door = gatedTown(t, nil)
-	b = newTown(t, func(cfg *Config) {
+// newGatedPair is two nodes that share a store; commits of the first go through
+// a gate.
+func newGatedPair(t *testing.T) (a, b *testNode, store *gate) {
+	a, store = newGatedNode(t, nil)
+	b = newTestNode(t, func(cfg *Config) {
 		cfg.Store = a.store
 		cfg.Trips = &trips.Service{Store: a.store, Now: cfg.Now}
 	})
-	return a, b, door
+	return a, b, store
 }
 
 func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
-	a, b, door := gatedPair(t)
-	id := a.request("r")
-	first := a.connect(trips.Driver("d"), asProto, nil)
-	a.offer("o", "d", id)
-	open := door.close()
-	first.command("accept", answerFrame("o", true))
+	a, b, store := newGatedPair(t)
+	id := a.openTrip("r")
+	first := a.connectPhone(trips.Driver("d"), asProto, nil)
+	a.sendOffer("o", "d", id)
+	open := store.shutGate()
+	first.sendCommand("accept", answerFrame("o", true))
 
-	a.until("the first commits", func() bool { return door.held() == 1 })
+	a.awaitCondition("the first commits", func() bool { return store.countWaiting() == 1 })
 	first.conn.Close()
-	second := b.connect(trips.Driver("d"), asJSONText, nil)
-	second.command("accept", answerFrame("o", true))
-	second.settled()
+	second := b.connectPhone(trips.Driver("d"), asJSONText, nil)
+	second.sendCommand("accept", answerFrame("o", true))
+	second.awaitHandled()
 	open()
-	if ack := second.answer("accept", 1); ack.Code != "" || ack.Trip.GetDriverId() != "d" || ack.Trip.GetVersion() != 2 {
+	if ack := second.awaitAck("accept", 1); ack.Code != "" || ack.Trip.GetDriverId() != "d" || ack.Trip.GetVersion() != 2 {
 		t.Errorf("answered %v", ack)
 	}
 }
@@ -40,25 +40,25 @@ func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
 // The first node hangs. What the second one says must hold, also when the first
 // goes on.
 func TestAnAcceptRefusedOnAnotherNodeIsNotDoneLater(t *testing.T) {
-	a, b, door := gatedPair(t)
-	id := a.request("r")
-	first := a.connect(trips.Driver("d"), asProto, nil)
-	a.offer("o", "d", id)
-	open := door.close()
-	first.command("accept", answerFrame("o", true))
-	a.until("the first commits", func() bool { return door.held() == 1 })
+	a, b, store := newGatedPair(t)
+	id := a.openTrip("r")
+	first := a.connectPhone(trips.Driver("d"), asProto, nil)
+	a.sendOffer("o", "d", id)
+	open := store.shutGate()
+	first.sendCommand("accept", answerFrame("o", true))
+	a.awaitCondition("the first commits", func() bool { return store.countWaiting() == 1 })
 
-	second := b.connect(trips.Driver("d"), asJSONText, nil)
-	if ack := second.ask("accept", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {
+	second := b.connectPhone(trips.Driver("d"), asJSONText, nil)
+	if ack := second.askCommand("accept", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("answered %v", ack)
 	}
 
 	open()
-	if ack := first.answer("accept", 1); ack.Code != string(wire.CodeOfferGone) {
+	if ack := first.awaitAck("accept", 1); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("the first is answered %v", ack)
 	}
 
-	a.until("the dispatcher is told", func() bool {
+	a.awaitCondition("the dispatcher is told", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return len(a.declined) == 1
@@ -67,7 +67,7 @@ func TestAnAcceptRefusedOnAnotherNodeIsNotDoneLater(t *testing.T) {
 	if now, err := a.store.Trip(t.Context(), id); err != nil || now.State != trips.Requested {
 		t.Errorf("the trip is %s, %v", now.State, err)
 	}
-	if ack := second.ask("accept", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {
+	if ack := second.askCommand("accept", answerFrame("o", true)); ack.Code != string(wire.CodeOfferGone) {
 		t.Errorf("asked again: %v", ack)
 	}
 }

@@ -43,4 +43,4 @@ func (q *outboundQueue) drain() []outboundFrame {
 	return frames
 }
 
-func (q *outboundQueue) empty() bool { return len(q.frames) == 0 }
+func (q *outboundQueue) isEmpty() bool { return len(q.frames) == 0 }

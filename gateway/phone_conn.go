@@ -25,9 +25,11 @@ type phoneConn struct {
 	in    *bufio.Reader // below ws
 	codec wire.Codec
 
-	// why it ended: a close code, phoneLeft, or 0 while it has not
+	// Any goroutine's.
+	//
+	// why it ended: a close code or phoneLeft; 0 while open
 	code atomic.Int32
-	// last sign of life, the node's clock, Unix nanoseconds
+	// last sign of life: the node's clock, Unix nanoseconds
 	lastHeard atomic.Int64
 
 	// The reader goroutine's.
@@ -40,7 +42,7 @@ type phoneConn struct {
 // phoneLeft stands for a close code when the phone ended the connection.
 const phoneLeft = -1
 
-func (c *phoneConn) ended() bool { return c.code.Load() != 0 }
+func (c *phoneConn) hasEnded() bool { return c.code.Load() != 0 }
 
 // Close cuts the connection at once, without a close frame.
 func (c *phoneConn) Close() { c.ws.Close() }
@@ -68,7 +70,7 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 	kind, data, err := c.ws.ReadMessage()
 	if err != nil {
 		if errors.Is(err, websocket.ErrReadLimit) {
-			c.end(wire.CloseTooBig, "the message is too big")
+			c.closeWith(wire.CloseTooBig, "the message is too big")
 		}
 		return nil, err
 	}
@@ -90,36 +92,37 @@ func (c *phoneConn) readHello() (*wire.Hello, error) {
 
 var errNoHello = errors.New("the first frame is not a hello")
 
-// admit lets the phone stay: from now on it may be silent for as long as
-// Limits.SilentFor.
-func (c *phoneConn) admit() {
+// admitPhone must be called after a valid hello: from now on the phone may be
+// silent for as long as Limits.SilentFor.
+func (c *phoneConn) admitPhone() {
 	c.admitted = true
-	c.touch(c.g.cfg.Now())
+	c.recordLife(c.g.cfg.Now())
 }
 
 // takesPong returns false for a pong that buys no time: before hello, within a
 // message that is not complete, or after the end.
-func (c *phoneConn) takesPong() bool { return c.admitted && !c.inMessage && !c.ended() }
+func (c *phoneConn) takesPong() bool { return c.admitted && !c.inMessage && !c.hasEnded() }
 
-// touch notes a sign of life and moves the read deadline, though not each time.
-func (c *phoneConn) touch(now time.Time) {
+// recordLife records a sign of life. It moves the read deadline, but not more
+// often than needed.
+func (c *phoneConn) recordLife(now time.Time) {
 	c.lastHeard.Store(now.UnixNano())
 	wall := time.Now()
 	if wall.Sub(c.extended) <= c.g.cfg.Limits.SilentFor/extensions {
 		return
 	}
 
-	// An error here means a dead connection, of which the next read tells.
+	// An error here means a dead connection. The next read returns it too.
 	c.extended = wall
 	_ = c.ws.SetReadDeadline(wall.Add(c.g.cfg.Limits.SilentFor))
-	if c.ended() { // end was called in between and wants the shorter one
+	if c.hasEnded() { // closeWith has set a shorter one meanwhile
 		_ = c.ws.SetReadDeadline(wall.Add(closeWithin))
 	}
 }
 
-// write writes one message. It returns an error when the connection is lost or
-// the phone has read nothing for writeWithin.
-func (c *phoneConn) write(data []byte) error {
+// writeMessage writes one message. It returns an error when the connection is
+// lost or the phone has read nothing for writeWithin.
+func (c *phoneConn) writeMessage(data []byte) error {
 	kind := websocket.BinaryMessage
 	if c.codec.Text() {
 		kind = websocket.TextMessage
@@ -128,32 +131,32 @@ func (c *phoneConn) write(data []byte) error {
 	return c.ws.WriteMessage(kind, data)
 }
 
-// ping writes a ping. It fails when the socket's buffer is full or the phone is
-// gone; its silence then ends the connection.
-func (c *phoneConn) ping(text string, within time.Duration) {
+// sendPing writes a ping. It fails when the socket's buffer is full or the
+// phone is gone; its silence then ends the connection.
+func (c *phoneConn) sendPing(text string, within time.Duration) {
 	_ = c.ws.WriteControl(websocket.PingMessage, []byte(text), time.Now().Add(within))
 }
 
-// fail ends a connection that cannot be written to: it is lost, or the phone
-// does not read. The reader notices and leaves.
-func (c *phoneConn) fail() {
+// endUnwritable ends a connection that cannot be written to: it is lost, or the
+// phone does not read. The reader notices and leaves.
+func (c *phoneConn) endUnwritable() {
 	c.code.CompareAndSwap(0, wire.CloseSlow)
 	c.ws.Close()
 }
 
-// end closes the socket with a code; the first call counts. It does not block:
-// the close frame is written by a goroutine of its own, and the reader goes on
-// discarding for a moment, because a connection closed with unread bytes is
-// reset and the code is lost.
-func (c *phoneConn) end(code int, why string) {
+// closeWith closes the socket with a code; the first call counts. It does not
+// block: the close frame is written by a goroutine of its own, and the reader
+// goes on discarding for a moment, because a connection closed with unread
+// bytes is reset and the code is lost.
+func (c *phoneConn) closeWith(code int, why string) {
 	if !c.code.CompareAndSwap(0, int32(code)) {
 		return
 	}
 
 	told := c.g.spawn(func() {
 		now := time.Now()
+		// Either call fails only if the phone is gone.
 		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), now.Add(closeWithin/2))
-		// either fails only if the phone is gone
 		_ = c.ws.SetReadDeadline(now.Add(closeWithin))
 	})
 	if !told {
@@ -161,27 +164,27 @@ func (c *phoneConn) end(code int, why string) {
 	}
 }
 
-// endAfter ends the connection after an error of reading, with the code that
+// closeAfter ends the connection after an error of reading, with the code that
 // fits, and counts what the phone did wrong.
-func (c *phoneConn) endAfter(err error) {
+func (c *phoneConn) closeAfter(err error) {
 	var (
 		network net.Error
 		closed  *websocket.CloseError
 	)
 	switch {
-	case c.ended(): // by us
+	case c.hasEnded(): // by us
 	case errors.Is(err, websocket.ErrReadLimit):
-		c.g.m.drops.WithLabelValues("too_big").Inc()
-		c.end(wire.CloseTooBig, "the message is too big")
+		c.g.metrics.drops.WithLabelValues("too_big").Inc()
+		c.closeWith(wire.CloseTooBig, "the message is too big")
 	case errors.As(err, &network) && network.Timeout():
-		c.g.m.drops.WithLabelValues("silent").Inc()
-		c.end(wire.CloseSilent, "nothing heard from you: come back and resume")
+		c.g.metrics.drops.WithLabelValues("silent").Inc()
+		c.closeWith(wire.CloseSilent, "nothing heard from you: come back and resume")
 	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, net.ErrClosed):
 		c.code.CompareAndSwap(0, phoneLeft)
 	default:
-		c.g.m.drops.WithLabelValues("bad_framing").Inc()
-		// the library has told the phone more
-		c.end(wire.CloseBadFrame, "broken framing")
+		c.g.metrics.drops.WithLabelValues("bad_framing").Inc()
+		// The library has told the phone more.
+		c.closeWith(wire.CloseBadFrame, "broken framing")
 	}
 }
 

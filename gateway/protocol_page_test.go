@@ -39,12 +39,12 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 	text, l := protocolPage(t), Limits{}.withDefaults()
 	for what, limit := range map[string]string{
 		"time to `hello`":                      fmt.Sprintf("%.0f s", l.HelloWithin.Seconds()),
-		"token":                                thousands(auth.MaxToken) + " bytes",
-		"message from a phone":                 thousands(int(l.Message)) + " bytes",
+		"token":                                formatThousands(auth.MaxToken) + " bytes",
+		"message from a phone":                 formatThousands(int(l.Message)) + " bytes",
 		"frames from a phone":                  fmt.Sprintf("%.0f a second, burst of %d", l.FramesPerSec, l.Burst),
 		"bytes from a phone":                   fmt.Sprintf("%d KiB a second", l.BytesPerSec>>10),
 		"connections of a rider":               strconv.Itoa(l.RiderSockets),
-		"connections of a node":                thousands(l.Sockets),
+		"connections of a node":                formatThousands(l.Sockets),
 		"ordered frames that wait for a phone": strconv.Itoa(l.Queue),
 		"a write to a phone":                   fmt.Sprintf("%.0f s", writeWithin.Seconds()),
 		"commands that wait":                   fmt.Sprintf("%d a connection", l.Commands),
@@ -53,7 +53,7 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 			l.PingAfter.Seconds(), l.SilentFor.Seconds()),
 		"watched area":       fmt.Sprintf("%.0f km, %d cars", l.AreaMetres/1000, l.AreaCars),
 		"positions un-acked": strconv.Itoa(ackWindow),
-		"chat message":       thousands(chat.MaxRunes) + " characters",
+		"chat message":       formatThousands(chat.MaxRunes) + " characters",
 		"reason":             fmt.Sprintf("%d bytes", translate.MaxReason),
 	} {
 		if row := "\n| " + what + " | " + limit + " |"; !strings.Contains(text, row) {
@@ -62,17 +62,17 @@ func TestProtocolPageTellsTheLimitsAsTheyAre(t *testing.T) {
 	}
 }
 
-// thousands writes a number below a million as the page does.
-func thousands(n int) string {
+// formatThousands writes a number below a million as the page does.
+func formatThousands(n int) string {
 	if n < 1000 {
 		return strconv.Itoa(n)
 	}
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
-// nodejs returns the command that runs a script with a built-in WebSocket, or
-// skips the test.
-func nodejs(t *testing.T) []string {
+// nodeCommand returns the command that runs a script with a built-in WebSocket,
+// or skips the test.
+func nodeCommand(t *testing.T) []string {
 	t.Helper()
 	version, err := exec.Command("node", "--version").Output()
 	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
@@ -104,7 +104,7 @@ func pageClient(t *testing.T, server string, at location.Point) (left <-chan err
 		t.Fatal(err)
 	}
 
-	args := append(nodejs(t), file, server, "d-1", fmt.Sprint(at.Lng), fmt.Sprint(at.Lat))
+	args := append(nodeCommand(t), file, server, "d-1", fmt.Sprint(at.Lng), fmt.Sprint(at.Lat))
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	said = new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = said, said
@@ -124,9 +124,9 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	store := newMemory()
 	kinds := make(chan trips.Kind, 16)
 	drivers := sharedstate.NewDrivers(sharedstate.DriverOptions{})
-	desk := &trips.Service{Store: store, Now: time.Now}
+	service := &trips.Service{Store: store, Now: time.Now}
 	registry := prometheus.NewRegistry()
-	g := New(Config{Node: "n", Trips: desk, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
+	g := New(Config{Node: "n", Trips: service, Store: store, Room: &chat.Room{Store: store, Trips: store, Now: time.Now},
 		Receipts: store, Alerts: store, Drivers: drivers, Inbox: dispatch.NewInbox(time.Now),
 		Auth:            testTokens(t, new(auth.Revocations), time.Now),
 		Publish:         func(context.Context, string, location.Region, []byte) error { return nil },
@@ -134,8 +134,8 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 		Registerer: registry, Log: slog.New(slog.DiscardHandler)})
 
 	api := httpapi.New(httpapi.Config{Tokens: g.cfg.Auth, DevTokens: true, Socket: g.ServeSocket, Registerer: registry})
-	store.onNotice = func(n trips.OutboxMessage) {
-		deliver(g, n)
+	store.onCommit = func(n trips.OutboxMessage) {
+		deliverAsNode(g, n)
 		kinds <- n.Kind
 	}
 	server := httptest.NewServer(api.Public())
@@ -152,13 +152,13 @@ func TestTheProtocolPagesDriverRidesThroughALostConnection(t *testing.T) {
 	}
 
 	pickup := location.Point{Lng: market.Lng, Lat: market.Lat + .0002} // 22 m
-	ev, err := desk.RequestTrip(t.Context(), trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1"}, "r", pickup, market, airQuote(pickup, market))
+	ev, err := service.RequestTrip(t.Context(), trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1"}, "r", pickup, market, airQuote(pickup, market))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	offer := dispatch.Offer{ID: "o1", Trip: ev.Trip, Driver: "d-1", Node: "n", ExpiresAt: time.Now().Add(time.Minute)}
-	if err := g.Offer(offer); err != nil {
+	if err := g.DeliverOffer(offer); err != nil {
 		t.Fatal(err)
 	}
 

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,22 +13,23 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Phones that connect at about the same time share a read: a few are asked for
-// at once, and of thousands those that came meanwhile go together. So the
-// database sees 10 statements a second for them, however many they are.
+// Phones that connect at about the same time share a read of the store. The
+// first two of a second are read at once; those that come meanwhile wait and
+// are read together. So the database runs 10 statements a second for phones
+// that connect, however many these are.
 const (
 	resumesPerSec   = 10
 	resumesBurst    = 2
 	resumeBatchSize = 500 // in one statement
-	// under way at the same time, so that one that hangs does not hold up all
-	resumeReads = 4
+	resumeReads     = 4   // at the same time: one that hangs does not stop all
 )
 
-// resumeBatcher finds out how things stand for phones that connect, and reads
-// that for many of them at once.
+// resumeBatcher reads the resume states of phones that connect, many at once.
+// All methods are safe for any goroutine.
 type resumeBatcher struct {
+	// Fixed at creation.
 	read  func([]trips.ResumeQuery) ([]resumeState, error)
-	spawn func(func()) bool
+	spawn func(func()) bool // false: the node has stopped
 	pace  *rate.Limiter
 	slots chan struct{} // taken by reads under way
 
@@ -38,8 +38,8 @@ type resumeBatcher struct {
 	working bool             // a goroutine begins reads
 }
 
-// resumeState is how things stand for a phone, with the receipt of its trip if
-// that was paid.
+// resumeState is a phone's resume state, with the receipt of its trip if that
+// was paid.
 type resumeState struct {
 	trips.ResumeState
 	receipt payments.Charge
@@ -60,8 +60,9 @@ func newResumeBatcher(read func([]trips.ResumeQuery) ([]resumeState, error), spa
 		slots: make(chan struct{}, resumeReads)}
 }
 
-// ask blocks until the store has answered or ctx has ended.
-func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
+// askState returns a phone's resume state. It blocks until the store has
+// answered or ctx has ended.
+func (b *resumeBatcher) askState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
 	r := &resumeRequest{ctx: ctx, of: of, done: make(chan struct{})}
 	b.mu.Lock()
 	b.waiting = append(b.waiting, r)
@@ -69,8 +70,8 @@ func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeSt
 	b.working = true
 	b.mu.Unlock()
 
-	if idle && !b.spawn(b.work) {
-		// and later requests end with their context
+	if idle && !b.spawn(b.beginReads) {
+		// The node has stopped. Later requests end with their context.
 		return resumeState{}, errDraining
 	}
 
@@ -82,22 +83,22 @@ func (b *resumeBatcher) ask(ctx context.Context, of trips.ResumeQuery) (resumeSt
 	}
 }
 
-// work begins reads until no request waits.
-func (b *resumeBatcher) work() {
-	for b.continues() {
+// beginReads begins reads until no request waits.
+func (b *resumeBatcher) beginReads() {
+	for b.continueReads() {
 		b.slots <- struct{}{}
 		time.Sleep(b.pace.Reserve().Delay())
 		batch := b.nextBatch()
-		if !b.spawn(func() { b.answer(batch) }) {
+		if !b.spawn(func() { b.answerBatch(batch) }) {
 			failAll(batch, errDraining)
 			<-b.slots
 		}
 	}
 }
 
-// continues returns true if a request waits. If none does, the next one starts
-// work again.
-func (b *resumeBatcher) continues() bool {
+// continueReads returns true if a request waits. If none does, the next one
+// starts work again.
+func (b *resumeBatcher) continueReads() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.working = len(b.waiting) > 0
@@ -114,7 +115,7 @@ func (b *resumeBatcher) nextBatch() (batch []*resumeRequest) {
 	return batch
 }
 
-func (b *resumeBatcher) answer(batch []*resumeRequest) {
+func (b *resumeBatcher) answerBatch(batch []*resumeRequest) {
 	defer func() { <-b.slots }()
 	if len(batch) == 0 {
 		return // they gave up
@@ -147,78 +148,15 @@ func failAll(batch []*resumeRequest, err error) {
 	}
 }
 
-// resumeState returns how things stand for a phone. It asks together with
-// others if the store can answer many.
-func (g *Gateway) resumeState(ctx context.Context, of trips.ResumeQuery) (resumeState, error) {
-	if g.cfg.ResumeStates == nil {
-		return g.readResumeState(ctx, of)
-	}
-	return g.resumes.ask(ctx, of)
-}
-
+// readResumeStates is the batcher's read of the store.
 func (g *Gateway) readResumeStates(of []trips.ResumeQuery) ([]resumeState, error) {
 	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
 	defer cancel()
 
-	all, receipts, err := g.cfg.ResumeStates(ctx, of)
+	all, receipts, err := g.cfg.Store.ResumeStates(ctx, of)
 	out := make([]resumeState, len(all))
 	for i, st := range all {
 		out[i] = resumeState{st, receipts[st.Trip.ID]}
 	}
 	return out, err
-}
-
-// readResumeState reads how things stand for one phone from a store in this
-// process, where batches save nothing.
-func (g *Gateway) readResumeState(ctx context.Context, a trips.ResumeQuery) (st resumeState, err error) {
-	st.Trip, err = g.cfg.Store.ActiveTrip(ctx, a.Who)
-	if errors.Is(err, trips.ErrNotFound) && a.Trip != "" {
-		st.Trip, err = g.cfg.Store.Trip(ctx, a.Trip)
-	}
-	if errors.Is(err, trips.ErrNotFound) {
-		return resumeState{}, nil
-	}
-	if err != nil {
-		return st, err
-	}
-
-	id := st.Trip.ID
-	if st.LastChatSeq, err = g.lastChatSeq(ctx, id); err != nil {
-		return st, err
-	}
-
-	calls, err := g.cfg.Alerts.AlertsOf(ctx, a.Who, id)
-	if err != nil {
-		return st, fmt.Errorf("calls for help on trip %s: %w", id, err)
-	}
-
-	for _, c := range calls {
-		st.SOSAcked = st.SOSAcked || !c.AckedAt.IsZero()
-	}
-
-	if st.Trip.State != trips.Completed || a.Who != trips.Rider(st.Trip.Rider) {
-		return st, nil
-	}
-	if st.receipt, err = g.cfg.Receipts.Charge(ctx, id); errors.Is(err, trips.ErrNotFound) {
-		return st, nil // it will be published
-	}
-
-	st.Paid = true
-	return st, err
-}
-
-// lastChatSeq is the number of a trip's newest chat message.
-func (g *Gateway) lastChatSeq(ctx context.Context, id trips.TripID) (last uint32, err error) {
-	for {
-		said, err := g.cfg.Room.Store.ChatHistory(ctx, id, last, historySize)
-		if err != nil {
-			return 0, fmt.Errorf("chat of trip %s: %w", id, err)
-		}
-		if len(said) > 0 {
-			last = said[len(said)-1].Seq
-		}
-		if len(said) < historySize {
-			return last, nil
-		}
-	}
 }

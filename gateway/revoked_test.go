@@ -23,12 +23,12 @@ import (
 type keeper struct {
 	mu    sync.Mutex // guards below
 	kept  map[string]time.Time
-	nodes []*town
+	nodes []*testNode
 	down  error
-	cut   bool // nobody is told
+	cut   bool // no node is told
 }
 
-func (k *keeper) Keep(_ context.Context, notice []byte, until time.Time) error {
+func (k *keeper) KeepNotice(_ context.Context, notice []byte, until time.Time) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.down == nil {
@@ -37,7 +37,7 @@ func (k *keeper) Keep(_ context.Context, notice []byte, until time.Time) error {
 	return k.down
 }
 
-func (k *keeper) Kept(context.Context) (list [][]byte, err error) {
+func (k *keeper) ListNotices(context.Context) (list [][]byte, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for notice := range k.kept {
@@ -46,7 +46,7 @@ func (k *keeper) Kept(context.Context) (list [][]byte, err error) {
 	return list, k.down
 }
 
-func (k *keeper) Publish(_ context.Context, notice []byte) error {
+func (k *keeper) PublishNotice(_ context.Context, notice []byte) error {
 	k.mu.Lock()
 	nodes, down, cut := slices.Clone(k.nodes), k.down, k.cut
 	k.mu.Unlock()
@@ -55,19 +55,19 @@ func (k *keeper) Publish(_ context.Context, notice []byte) error {
 		return down
 	}
 	for _, c := range nodes {
-		c.revoked.Apply(notice)
+		c.revoked.ApplyNotice(notice)
 	}
 
 	return nil
 }
 
-func (k *keeper) set(change func()) {
+func (k *keeper) changeUnder(change func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	change()
 }
 
-func (k *keeper) holds(n int) func() bool {
+func (k *keeper) holdsNotices(n int) func() bool {
 	return func() bool {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -76,16 +76,16 @@ func (k *keeper) holds(n int) func() bool {
 }
 
 // twoNodes have a keeper between them.
-func twoNodes(t *testing.T) (k *keeper, a, b *town) {
+func twoNodes(t *testing.T) (k *keeper, a, b *testNode) {
 	k = &keeper{kept: map[string]time.Time{}}
 	both := func(cfg *httpapi.Config) { cfg.Revocations.Keeper = k }
-	a, b = newTownWith(t, nil, both), newTownWith(t, nil, both)
-	k.set(func() { k.nodes = []*town{a, b} })
+	a, b = newTestNodeWith(t, nil, both), newTestNodeWith(t, nil, both)
+	k.changeUnder(func() { k.nodes = []*testNode{a, b} })
 	return k, a, b
 }
 
-// revoke asks a node's admin API.
-func (c *town) revoke(body string) *httptest.ResponseRecorder {
+// postRevocation asks a node's admin API.
+func (c *testNode) postRevocation(body string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest("POST", "/admin/revocations", strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
@@ -93,8 +93,8 @@ func (c *town) revoke(body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// get asks for a user's trips with a token and returns the status.
-func (c *town) get(token string) int {
+// listTripsStatus asks for a user's trips with a token and returns the status.
+func (c *testNode) listTripsStatus(token string) int {
 	req := httptest.NewRequest("GET", "/v1/trips", nil)
 	req.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
@@ -105,32 +105,32 @@ func (c *town) get(token string) int {
 func TestARevokedUserIsShutOutOfEveryNodeUntilTheyHaveANewToken(t *testing.T) {
 	_, a, b := twoNodes(t)
 	old := testToken(t, b.auth, trips.RoleRider, "r")
-	here, there := a.connect(trips.Rider("r"), asProto, nil), b.connect(trips.Rider("r"), asJSONText, nil)
+	here, there := a.connectPhone(trips.Rider("r"), asProto, nil), b.connectPhone(trips.Rider("r"), asJSONText, nil)
 
-	// another actor with the same id
-	calm := b.connect(trips.Driver("r"), asProto, nil)
-	if w := a.revoke(`{"role":"rider","id":"r"}`); w.Code != http.StatusOK {
+	// Another actor with the same id.
+	calm := b.connectPhone(trips.Driver("r"), asProto, nil)
+	if w := a.postRevocation(`{"role":"rider","id":"r"}`); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 
 	for name, p := range map[string]*phone{"the operator's node": here, "another node": there} {
-		if code := p.closed(); code != wire.CloseTokenEnded {
+		if code := p.awaitClose(); code != wire.CloseTokenEnded {
 			t.Errorf("on %s the socket closed with %d", name, code)
 		}
 	}
 
-	if status := b.get(old); status != http.StatusUnauthorized {
+	if status := b.listTripsStatus(old); status != http.StatusUnauthorized {
 		t.Errorf("an old token is answered %d", status)
 	}
-	again := b.knock(asProto, trips.Rider("r"))
-	again.hello(nil) // with a token issued in the second of the revocation
-	if code := again.closed(); code != wire.CloseTokenEnded {
+	again := b.connectUnwelcomed(asProto, trips.Rider("r"))
+	again.sendHello(nil) // with a token issued in the second of the revocation
+	if code := again.awaitClose(); code != wire.CloseTokenEnded {
 		t.Errorf("a hello with an old token closed with %d", code)
 	}
 
-	calm.settled()
+	calm.awaitHandled()
 	b.pass(time.Second)
-	b.connect(trips.Rider("r"), asProto, nil).settled()
+	b.connectPhone(trips.Rider("r"), asProto, nil).awaitHandled()
 }
 
 func TestOneRevokedTokenLeavesTheUsersOthersAlone(t *testing.T) {
@@ -143,43 +143,43 @@ func TestOneRevokedTokenLeavesTheUsersOthersAlone(t *testing.T) {
 	}
 
 	body, _ := json.Marshal(map[string]string{"jti": p.ID})
-	if w := a.revoke(string(body)); w.Code != http.StatusOK {
+	if w := a.postRevocation(string(body)); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	if got, other := b.get(stolen), b.get(kept); got != http.StatusUnauthorized || other != http.StatusOK {
+	if got, other := b.listTripsStatus(stolen), b.listTripsStatus(kept); got != http.StatusUnauthorized || other != http.StatusOK {
 		t.Errorf("the revoked token is answered %d, the other %d", got, other)
 	}
 }
 
 func TestANodeThatHeardNothingLearnsWhatWasRevoked(t *testing.T) {
 	k, a, b := twoNodes(t)
-	k.set(func() { k.cut = true })
-	p := b.connect(trips.Driver("d"), asProto, nil)
-	if w := a.revoke(`{"role":"driver","id":"d"}`); w.Code != http.StatusOK {
+	k.changeUnder(func() { k.cut = true })
+	p := b.connectPhone(trips.Driver("d"), asProto, nil)
+	if w := a.postRevocation(`{"role":"driver","id":"d"}`); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 
-	p.settled()
-	b.runs()
-	if code := p.closed(); code != wire.CloseTokenEnded {
+	p.awaitHandled()
+	b.startRunning()
+	if code := p.awaitClose(); code != wire.CloseTokenEnded {
 		t.Errorf("closed with %d", code)
 	}
 }
 
 func TestWhatTheKeeperForgetsTheNodesKeepAgain(t *testing.T) {
 	k, a, b := twoNodes(t)
-	k.set(func() { k.down = errors.New("no route to host") })
-	if w := a.revoke(`{"role":"driver","id":"d"}`); w.Code != http.StatusServiceUnavailable || w.Header().Get("Content-Type") == "" {
+	k.changeUnder(func() { k.down = errors.New("no route to host") })
+	if w := a.postRevocation(`{"role":"driver","id":"d"}`); w.Code != http.StatusServiceUnavailable || w.Header().Get("Content-Type") == "" {
 		t.Errorf("not told to all, and answered %d", w.Code)
 	}
-	a.runs()
-	k.set(func() { k.down = nil })
-	a.until("it is kept after all", k.holds(1))
-	k.set(func() { clear(k.kept) }) // as FLUSHALL would
-	a.until("it is kept again", k.holds(1))
-	b.runs()
+	a.startRunning()
+	k.changeUnder(func() { k.down = nil })
+	a.awaitCondition("it is kept after all", k.holdsNotices(1))
+	k.changeUnder(func() { clear(k.kept) }) // as FLUSHALL would
+	a.awaitCondition("it is kept again", k.holdsNotices(1))
+	b.startRunning()
 
-	b.until("the other node knows", func() bool {
+	b.awaitCondition("the other node knows", func() bool {
 		_, err := b.auth.Verify(testToken(t, b.auth, trips.RoleDriver, "d"))
 		return errors.Is(err, auth.ErrRevoked)
 	})

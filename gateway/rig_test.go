@@ -88,8 +88,8 @@ func testToken(t testing.TB, a *auth.Tokens, role trips.Role, id string) string 
 	return token
 }
 
-// http asks the public API as someone.
-func (c *town) http(who trips.Actor, method, path, body string) *httptest.ResponseRecorder {
+// callHTTP asks the public API as someone.
+func (c *testNode) callHTTP(who trips.Actor, method, path, body string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+testToken(c.t, c.auth, who.Role, who.ID))
 	if body != "" {
@@ -101,7 +101,7 @@ func (c *town) http(who trips.Actor, method, path, body string) *httptest.Respon
 	return w
 }
 
-func ask(h http.Handler, path string) *httptest.ResponseRecorder {
+func getPath(h http.Handler, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	return w

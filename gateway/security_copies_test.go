@@ -12,34 +12,34 @@ import (
 )
 
 // threeNodes share a store, and nothing else.
-func threeNodes(t *testing.T) (nodes []*town) {
+func threeNodes(t *testing.T) (nodes []*testNode) {
 	shared := newMemory()
 	for range 3 {
-		var desk *trips.Service
-		c := newTown(t, func(cfg *Config) {
-			desk = &trips.Service{Store: shared, Now: cfg.Now}
-			cfg.Store, cfg.Receipts, cfg.Trips = shared, shared, desk
+		var service *trips.Service
+		c := newTestNode(t, func(cfg *Config) {
+			service = &trips.Service{Store: shared, Now: cfg.Now}
+			cfg.Store, cfg.Receipts, cfg.Trips = shared, shared, service
 			cfg.Room = &chat.Room{Store: shared, Trips: shared, Now: cfg.Now}
 			cfg.Limits.Commands = 100
 		})
 
-		c.store, c.desk = shared, desk
+		c.store, c.service = shared, service
 		nodes = append(nodes, c)
 	}
 	return nodes
 }
 
-// at connects one user to every node.
-func at(nodes []*town, who trips.Actor) (phones []*phone) {
+// connectToAll connects one user to every node.
+func connectToAll(nodes []*testNode, who trips.Actor) (phones []*phone) {
 	for i, c := range nodes {
-		phones = append(phones, c.connect(who, []string{asProto, asJSONText}[i%2], nil))
+		phones = append(phones, c.connectPhone(who, []string{asProto, asJSONText}[i%2], nil))
 	}
 	return phones
 }
 
-// copies sends a command 64 times under one id over all the phones at once, and
-// returns the answers.
-func copies(phones []*phone, f *wire.ClientFrame) (answers []*wire.Ack) {
+// sendCopies sends a command 64 times under one id over all the phones at once,
+// and returns the answers.
+func sendCopies(phones []*phone, f *wire.ClientFrame) (answers []*wire.Ack) {
 	const n = 64
 	id := fmt.Sprintf("%T", f.Body)
 	if m := f.GetMoveTrip(); m != nil {
@@ -48,21 +48,21 @@ func copies(phones []*phone, f *wire.ClientFrame) (answers []*wire.Ack) {
 
 	var sending sync.WaitGroup
 	for i := range n {
-		sending.Go(func() { phones[i%len(phones)].command(id, f) })
+		sending.Go(func() { phones[i%len(phones)].sendCommand(id, f) })
 	}
 	sending.Wait()
 
 	for i := range n {
 		p := phones[i%len(phones)]
-		answers = append(answers, p.answer(id, i/len(phones)+1))
+		answers = append(answers, p.awaitAck(id, i/len(phones)+1))
 	}
 
 	return answers
 }
 
-// one checks that all copies that were done were told the same, and returns it;
-// the others have one of the codes.
-func one(t *testing.T, what string, answers []*wire.Ack, besides ...wire.Code) *wire.Ack {
+// checkOneEffect checks that all copies that were done were told the same, and
+// returns it; the others have one of the codes.
+func checkOneEffect(t *testing.T, what string, answers []*wire.Ack, besides ...wire.Code) *wire.Ack {
 	t.Helper()
 	var first *wire.Ack
 	for _, a := range answers {
@@ -89,30 +89,30 @@ func one(t *testing.T, what string, answers []*wire.Ack, besides ...wire.Code) *
 // times at once to three nodes.
 func TestSixtyFourCopiesOfACommandOnThreeNodesHaveOneEffect(t *testing.T) {
 	nodes := threeNodes(t)
-	riders, drivers := at(nodes, trips.Rider("r")), at(nodes, trips.Driver("d"))
-	id := trips.TripID(one(t, "a request", copies(riders, requestFrame(market, airport))).Trip.Id)
-	nodes[0].offer("o1", "d", id)
+	riders, drivers := connectToAll(nodes, trips.Rider("r")), connectToAll(nodes, trips.Driver("d"))
+	id := trips.TripID(checkOneEffect(t, "a request", sendCopies(riders, requestFrame(market, airport))).Trip.Id)
+	nodes[0].sendOffer("o1", "d", id)
 
 	// The offer is in the hands of one node; the others know only what was
 	// recorded.
-	one(t, "an acceptance", copies(drivers, answerFrame("o1", true)), wire.CodeOfferGone)
-	if said := one(t, "a message", copies(drivers, chatFrame(id, "here"))); said.ChatSeq != 1 {
+	checkOneEffect(t, "an acceptance", sendCopies(drivers, answerFrame("o1", true)), wire.CodeOfferGone)
+	if said := checkOneEffect(t, "a message", sendCopies(drivers, chatFrame(id, "here"))); said.ChatSeq != 1 {
 		t.Errorf("the message is number %d", said.ChatSeq)
 	}
 
 	for i, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		if a := one(t, step.String(), copies(drivers, stepFrame(id, step))); a.Trip.Version != uint32(3+i) {
+		if a := checkOneEffect(t, step.String(), sendCopies(drivers, stepFrame(id, step))); a.Trip.Version != uint32(3+i) {
 			t.Errorf("%v: %v", step, a)
 		}
 	}
 
-	second := nodes[0].request("r2")
-	one(t, "a cancellation", copies(at(nodes, trips.Rider("r2")), cancelFrame(second)))
+	second := nodes[0].openTrip("r2")
+	checkOneEffect(t, "a cancellation", sendCopies(connectToAll(nodes, trips.Rider("r2")), cancelFrame(second)))
 	store := nodes[0].store
 	store.mu.Lock()
 	defer store.mu.Unlock()
-	if len(store.events) != 2 || len(store.events[id]) != 5 || len(store.said[id]) != 1 || len(store.events[second]) != 2 {
+	if len(store.events) != 2 || len(store.events[id]) != 5 || len(store.messages[id]) != 1 || len(store.events[second]) != 2 {
 		t.Errorf("%d trips, of which one has %d events and %d messages, the other %d events", len(store.events),
-			len(store.events[id]), len(store.said[id]), len(store.events[second]))
+			len(store.events[id]), len(store.messages[id]), len(store.events[second]))
 	}
 }

@@ -17,23 +17,23 @@ import (
 func (m *memory) snapshot() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	data, err := json.Marshal([]any{m.events, m.said, m.charges})
+	data, err := json.Marshal([]any{m.events, m.messages, m.charges})
 	if err != nil {
 		panic(err) // plain structs
 	}
 	return string(data)
 }
 
-// stages brings one trip to each of its states, each with a rider and a driver
-// of its own.
-func stages(c *town) (all []trips.Trip) {
+// startTripsInAllStates brings one trip to each of its states, each with a
+// rider and a driver of its own.
+func startTripsInAllStates(c *testNode) (all []trips.Trip) {
 	kinds := []trips.Kind{trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted}
 	for stage := range len(kinds) + 1 {
 		rider, driver := trips.RiderID(fmt.Sprint("r", stage)), trips.DriverID(fmt.Sprint("d", stage))
-		id := c.request(rider)
-		c.step(driver, id, kinds[:stage]...)
+		id := c.openTrip(rider)
+		c.moveTrip(driver, id, kinds[:stage]...)
 		if stage > 0 {
-			c.say(trips.Rider(rider), id, "the gate code is 4711")
+			c.sendChat(trips.Rider(rider), id, "the gate code is 4711")
 		}
 
 		t, err := c.store.Trip(c.t.Context(), id)
@@ -51,17 +51,17 @@ func stages(c *town) (all []trips.Trip) {
 // in the other role, tries every action on every trip of the others, over HTTP
 // and by socket. None has an effect, none sees anything, and each answer is the
 // one they get about a trip that does not exist.
-func TestNobodyReachesTheTripsOfOthers(t *testing.T) {
-	c := newTown(t, nil)
-	all := stages(c)
+func TestNoUserReachesTheTripsOfOthers(t *testing.T) {
+	c := newTestNode(t, nil)
+	all := startTripsInAllStates(c)
 	before, tried := c.store.snapshot(), 0
 	for i := range all {
 		for _, name := range []string{fmt.Sprint("r", i), fmt.Sprint("d", i)} {
 			for sub, who := range map[string]trips.Actor{asProto: trips.Rider(trips.RiderID(name)), asJSONText: trips.Driver(trips.DriverID(name))} {
-				p := c.connect(who, sub, nil)
+				p := c.connectPhone(who, sub, nil)
 				for _, trip := range all {
 					if !trip.Concerns(who) {
-						tried += intrude(c, p, trip.ID)
+						tried += tryIntrusions(c, p, trip.ID)
 					}
 				}
 
@@ -77,8 +77,8 @@ func TestNobodyReachesTheTripsOfOthers(t *testing.T) {
 	t.Logf("%d actions were refused", tried)
 }
 
-// intrude tries every action on a trip that is not the phone's user's.
-func intrude(c *town, p *phone, id trips.TripID) (tried int) {
+// tryIntrusions tries every action on a trip that is not the phone's user's.
+func tryIntrusions(c *testNode, p *phone, id trips.TripID) (tried int) {
 	c.t.Helper()
 
 	for _, f := range []func(trips.TripID) *wire.ClientFrame{
@@ -94,20 +94,20 @@ func intrude(c *town, p *phone, id trips.TripID) (tried int) {
 		}
 
 		p.asked++
-		theirs, none := p.ask(fmt.Sprint("theirs ", p.asked), f(id)), p.ask(fmt.Sprint("none ", p.asked), f("none"))
+		theirs, none := p.askCommand(fmt.Sprint("theirs ", p.asked), f(id)), p.askCommand(fmt.Sprint("none ", p.asked), f("none"))
 		if theirs.Code != string(want) || theirs.Message != none.Message || theirs.Trip != nil || theirs.ChatSeq != 0 {
 			c.t.Errorf("%v asked %v: %v; about no trip: %v", p.who, f(id), theirs, none)
 		}
 
 		tried++
 	}
-	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Typing{Typing: &wire.Typing{TripId: string(id)}}})
+	p.sendFrame(&wire.ClientFrame{Body: &wire.ClientFrame_Typing{Typing: &wire.Typing{TripId: string(id)}}})
 
 	for _, x := range []struct{ method, path string }{
 		{"GET", "/v1/trips/%s"}, {"GET", "/v1/trips/%s/chat"}, {"POST", "/v1/trips/%s/cancel"},
 	} {
-		theirs := c.http(p.who, x.method, fmt.Sprintf(x.path, id), "")
-		none := c.http(p.who, x.method, fmt.Sprintf(x.path, "none"), "")
+		theirs := c.callHTTP(p.who, x.method, fmt.Sprintf(x.path, id), "")
+		none := c.callHTTP(p.who, x.method, fmt.Sprintf(x.path, "none"), "")
 		if theirs.Code != http.StatusNotFound || theirs.Body.String() != none.Body.String() {
 			c.t.Errorf("%v %s "+x.path+": %d %s; about no trip: %s", p.who, x.method, id, theirs.Code, theirs.Body, none.Body)
 		}
@@ -118,15 +118,15 @@ func intrude(c *town, p *phone, id trips.TripID) (tried int) {
 
 // seesOnlyTheirOwn looks for other people's trips in everything the user was
 // sent or may list.
-func seesOnlyTheirOwn(c *town, p *phone, all []trips.Trip) {
+func seesOnlyTheirOwn(c *testNode, p *phone, all []trips.Trip) {
 	c.t.Helper()
-	p.settled()
+	p.awaitHandled()
 	seen := new(strings.Builder)
-	for _, f := range p.sofar() {
+	for _, f := range p.framesSoFar() {
 		seen.WriteString(prototext.Format(f))
 	}
 	for _, path := range []string{"/v1/trips", "/v1/receipts", "/v1/nearby?lng=3.38&lat=6.45"} {
-		seen.WriteString(c.http(p.who, "GET", path, "").Body.String())
+		seen.WriteString(c.callHTTP(p.who, "GET", path, "").Body.String())
 	}
 
 	for _, trip := range all {
@@ -141,45 +141,45 @@ func seesOnlyTheirOwn(c *town, p *phone, all []trips.Trip) {
 }
 
 // wholeRide takes the ride of r to its end by what the phones send.
-func (r ridden) wholeRide() {
+func (r reservedRide) wholeRide() {
 	r.t.Helper()
-	r.driver.does(chatFrame(r.trip, "on my way"))
-	r.rider.does(chatFrame(r.trip, "at the gate"))
+	r.driver.mustDo(chatFrame(r.trip, "on my way"))
+	r.rider.mustDo(chatFrame(r.trip, "at the gate"))
 
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		r.driver.drive()
-		r.driver.does(stepFrame(r.trip, step))
+		r.driver.driveOn()
+		r.driver.mustDo(stepFrame(r.trip, step))
 	}
 
-	r.rider.until("the end", ended)
+	r.rider.awaitFrames("the end", hasTripEnded)
 }
 
 func TestARecordedSessionPlayedAgainHasNoEffect(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		c := newTown(t, nil)
-		r := reserved(t, c, riders, drivers)
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		c := newTestNode(t, nil)
+		r := newReservedRide(t, c, riders, drivers)
 		r.wholeRide()
-		before, believed := c.store.snapshot(), c.fixes("accepted")
+		before, believed := c.store.snapshot(), c.countFixes("accepted")
 		car, _ := c.drivers.Get("d")
 
 		for _, p := range []*phone{r.driver, r.rider} {
-			// with the token that was recorded as well
-			again := c.knock(p.conn.Subprotocol(), p.who)
+			// With the token that was recorded as well.
+			again := c.connectUnwelcomed(p.conn.Subprotocol(), p.who)
 			again.codec = p.codec
-			again.play(p.said)
+			again.replayFrames(p.said)
 
-			for _, a := range frames[*wire.ServerFrame_Ack](again.sofar()) {
-				if was := acks(p.sofar(), a.Ack.Id); len(was) != 1 || was[0].Code != "" || a.Ack.Code != "" {
+			for _, a := range bodiesOf[*wire.ServerFrame_Ack](again.framesSoFar()) {
+				if was := acksOf(p.framesSoFar(), a.Ack.Id); len(was) != 1 || was[0].Code != "" || a.Ack.Code != "" {
 					t.Errorf("%v is answered %v again, was %v", p.who, a.Ack, was)
 				}
 			}
 		}
 
-		// with a token of their own
-		thief := c.connect(trips.Driver("thief"), drivers, nil)
-		thief.play(r.driver.said[1:])
+		// With a token of their own.
+		thief := c.connectPhone(trips.Driver("thief"), drivers, nil)
+		thief.replayFrames(r.driver.said[1:])
 
-		for _, a := range frames[*wire.ServerFrame_Ack](thief.sofar()) {
+		for _, a := range bodiesOf[*wire.ServerFrame_Ack](thief.framesSoFar()) {
 			if a.Ack.Trip != nil || a.Ack.ChatSeq != 0 {
 				t.Errorf("the thief is answered %v", a.Ack)
 			}
@@ -189,16 +189,16 @@ func TestARecordedSessionPlayedAgainHasNoEffect(t *testing.T) {
 			t.Error("what was played again had an effect")
 		}
 		now, _ := c.drivers.Get("d")
-		if stolen := c.fixes("accepted") - believed; now.Fix != car.Fix || stolen > int(r.driver.fixes) {
+		if stolen := c.countFixes("accepted") - believed; now.Fix != car.Fix || stolen > int(r.driver.fixes) {
 			t.Errorf("the car went from %v to %v; %d fixes were believed again", car.Fix, now.Fix, stolen)
 		}
 	})
 }
 
-// play sends what was recorded and waits until all is answered.
-func (p *phone) play(said [][]byte) {
+// replayFrames sends what was recorded and waits until all is answered.
+func (p *phone) replayFrames(said [][]byte) {
 	p.t.Helper()
-	kind, commands := p.kind(), 0
+	kind, commands := p.messageKind(), 0
 	for _, data := range said {
 		var f wire.ClientFrame
 		if err := p.codec.Decode(data, &f); err != nil {
@@ -207,19 +207,19 @@ func (p *phone) play(said [][]byte) {
 		if f.Id != "" {
 			commands++
 		}
-		p.write(kind, data)
-		has[*wire.ServerFrame_Ack](p, commands)
+		p.writeMessage(kind, data)
+		awaitBodies[*wire.ServerFrame_Ack](p, commands)
 	}
 
-	p.settled()
+	p.awaitHandled()
 }
 
 // A client cannot say what a ride costs, how far it goes or where it stands: a
 // frame that tries is not taken at all, and the fare stays what the node
 // computed.
 func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
-	c := newTown(t, nil)
-	r := reserved(t, c, asJSONText, asJSONText)
+	c := newTestNode(t, nil)
+	r := newReservedRide(t, c, asJSONText, asJSONText)
 	quote := airQuote(market, airport)
 	bodies := map[*phone][]string{
 		r.rider: {`"request_trip":{%s"pickup":{"lng":3.38,"lat":6.45},"dropoff":{"lng":3.4,"lat":6.5}}`},
@@ -237,9 +237,9 @@ func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
 					if name == "pickup" || name == "dropoff" {
 						continue // two of a name: refused as such below
 					}
-					n := len(frames[*wire.ServerFrame_Ack](p.sofar()))
-					p.write(p.kind(), []byte(fmt.Sprintf(`{"id":"t%d",`+body+`}`, tried, `"`+name+`":`+value+`,`)))
-					if a := has[*wire.ServerFrame_Ack](p, n+1)[n].Ack; a.Code != string(wire.CodeBadFrame) {
+					n := len(bodiesOf[*wire.ServerFrame_Ack](p.framesSoFar()))
+					p.writeMessage(p.messageKind(), []byte(fmt.Sprintf(`{"id":"t%d",`+body+`}`, tried, `"`+name+`":`+value+`,`)))
+					if a := awaitBodies[*wire.ServerFrame_Ack](p, n+1)[n].Ack; a.Code != string(wire.CodeBadFrame) {
 						t.Errorf("%s %s: %v", name, value, a)
 					}
 					tried++
@@ -249,7 +249,7 @@ func TestNumbersAClientMakesUpChangeNoFare(t *testing.T) {
 	}
 
 	for _, field := range []string{"fare", "distance_m", "duration_s", "amount", "version"} {
-		w := c.http(trips.Rider("other"), "POST", "/v1/trips", `{"`+field+`":1,`+ride[1:])
+		w := c.callHTTP(trips.Rider("other"), "POST", "/v1/trips", `{"`+field+`":1,`+ride[1:])
 		if w.Code != http.StatusBadRequest {
 			t.Errorf("POST with %s: %d %s", field, w.Code, w.Body)
 		}

@@ -40,32 +40,32 @@ func TestTextThatLooksLikeCodeStaysText(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	c := newTown(t, func(cfg *Config) {
+	c := newTestNode(t, func(cfg *Config) {
 		cfg.Store, cfg.Receipts, cfg.Trips = store, store, &trips.Service{Store: store, Now: cfg.Now}
 		cfg.Room = &chat.Room{Store: store, Trips: store, Now: cfg.Now}
 	})
-	rider, driver := c.connect(trips.Rider("r"), asJSONText, nil), c.connect(trips.Driver("d"), asProto, nil)
-	id := trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id)
-	desk := c.g.cfg.Trips
-	move(t, desk, "d", id, func(tr trips.Trip, now time.Time) (trips.Event, error) { return tr.Reserve("d", now) })
+	rider, driver := c.connectPhone(trips.Rider("r"), asJSONText, nil), c.connectPhone(trips.Driver("d"), asProto, nil)
+	id := trips.TripID(rider.mustDo(requestFrame(market, airport)).Trip.Id)
+	service := c.g.cfg.Trips
+	commitStep(t, service, "d", id, func(tr trips.Trip, now time.Time) (trips.Event, error) { return tr.Reserve("d", now) })
 
 	for i, text := range payloads {
 		p := []*phone{rider, driver}[i%2]
-		if a := p.ask(fmt.Sprint("p", i), chatFrame(id, text)); a.Code != "" || int(a.ChatSeq) != i+1 {
+		if a := p.askCommand(fmt.Sprint("p", i), chatFrame(id, text)); a.Code != "" || int(a.ChatSeq) != i+1 {
 			t.Errorf("%q: %v", text, a)
 		}
 	}
 
-	c.g.Gap()
-	c.runs()
+	c.g.OnGap()
+	c.startRunning()
 
-	for i, m := range has[*wire.ServerFrame_Chat](driver, len(payloads)) {
+	for i, m := range awaitBodies[*wire.ServerFrame_Chat](driver, len(payloads)) {
 		if m.Chat.Text != payloads[i] {
 			t.Errorf("%q was heard as %q", payloads[i], m.Chat.Text)
 		}
 	}
 
-	w := c.http(trips.Rider("r"), "GET", "/v1/trips/"+string(id)+"/chat", "")
+	w := c.callHTTP(trips.Rider("r"), "GET", "/v1/trips/"+string(id)+"/chat", "")
 	var list struct{ Messages []struct{ Text string } }
 	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list.Messages) != len(payloads) {
 		t.Fatalf("%d %s, %v", w.Code, w.Body, err)
@@ -82,7 +82,7 @@ func TestTextThatLooksLikeCodeStaysText(t *testing.T) {
 	}
 	reason := payloads[11]
 	body, _ := json.Marshal(map[string]string{"reason": reason})
-	if w := c.http(trips.Rider("r"), "POST", "/v1/trips/"+string(id)+"/cancel", string(body)); w.Code != http.StatusOK {
+	if w := c.callHTTP(trips.Rider("r"), "POST", "/v1/trips/"+string(id)+"/cancel", string(body)); w.Code != http.StatusOK {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if tr, err := store.Trip(t.Context(), id); err != nil || tr.Reason != reason {
@@ -112,29 +112,29 @@ func (b *safeBuffer) String() string {
 // level.
 func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 	log := new(safeBuffer)
-	c := newTown(t, func(cfg *Config) {
+	c := newTestNode(t, func(cfg *Config) {
 		cfg.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
-	c.runs()
-	r := reserved(t, c, asJSONText, asProto)
+	c.startRunning()
+	r := newReservedRide(t, c, asJSONText, asProto)
 	r.wholeRide()
-	c.g.Deliver("chat", []byte(`{"trip":7,"text":"the gate code is 4711"}`))
-	bad := c.knock(asProto, trips.Rider("bad"))
+	c.g.DeliverMessage("chat", []byte(`{"trip":7,"text":"the gate code is 4711"}`))
+	bad := c.connectUnwelcomed(asProto, trips.Rider("bad"))
 	forged := testToken(t, c.auth, trips.RoleRider, "bad") + "x"
-	bad.send(&wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: forged}}})
-	bad.closed()
+	bad.sendFrame(&wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: forged}}})
+	bad.awaitClose()
 	c.store.breakWith(errors.New("dial tcp: refused"))
-	r.driver.ask("while down", chatFrame(r.trip, "the gate code is 4711"))
-	r.rider.ask("while down", requestFrame(market, airport))
-	c.http(trips.Rider("r"), "POST", "/v1/quotes", ride)
-	c.http(trips.Rider("r"), "GET", "/v1/trips/"+string(r.trip)+"/chat?after=0", "")
-	c.http(trips.Rider("r"), "GET", "/v1/nearby?lng=3.38&lat=6.45", "")
-	c.g.Gap()
-	c.until("the failures are logged", func() bool { return strings.Contains(log.String(), "catch up") })
+	r.driver.askCommand("while down", chatFrame(r.trip, "the gate code is 4711"))
+	r.rider.askCommand("while down", requestFrame(market, airport))
+	c.callHTTP(trips.Rider("r"), "POST", "/v1/quotes", ride)
+	c.callHTTP(trips.Rider("r"), "GET", "/v1/trips/"+string(r.trip)+"/chat?after=0", "")
+	c.callHTTP(trips.Rider("r"), "GET", "/v1/nearby?lng=3.38&lat=6.45", "")
+	c.g.OnGap()
+	c.awaitCondition("the failures are logged", func() bool { return strings.Contains(log.String(), "catch up") })
 	c.store.breakWith(nil)
-	c.revoke(`{"role":"rider","id":"r"}`)
-	r.rider.closed()
-	logged, metrics := log.String(), ask(c.api.Admin(), "/metrics").Body.String()
+	c.postRevocation(`{"role":"rider","id":"r"}`)
+	r.rider.awaitClose()
+	logged, metrics := log.String(), getPath(c.api.Admin(), "/metrics").Body.String()
 	if strings.Count(logged, "\n") < 5 {
 		t.Fatalf("hardly anything was logged: %s", logged)
 	}
@@ -161,8 +161,8 @@ func TestLogsAndMetricsTellNoTokenNoPlaceAndNoTalk(t *testing.T) {
 }
 
 func TestCompressionIsNotAgreedTo(t *testing.T) {
-	c := newTown(t, nil)
-	d := dialer(asProto)
+	c := newTestNode(t, nil)
+	d := newDialer(asProto)
 	d.EnableCompression = true
 
 	conn, resp, err := d.DialContext(t.Context(), c.url, nil)
@@ -176,10 +176,10 @@ func TestCompressionIsNotAgreedTo(t *testing.T) {
 }
 
 func TestATokenInTheAddressOpensNothing(t *testing.T) {
-	c := newTown(t, nil)
+	c := newTestNode(t, nil)
 	token := testToken(t, c.auth, trips.RoleRider, "r")
 	for _, name := range []string{"token", "access_token", "authorization"} {
-		conn, _, err := dialer(asJSONText).DialContext(t.Context(), c.url+"?"+name+"="+token, nil)
+		conn, _, err := newDialer(asJSONText).DialContext(t.Context(), c.url+"?"+name+"="+token, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

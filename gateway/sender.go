@@ -2,13 +2,8 @@ package gateway
 
 import (
 	"sync"
-	"time"
 
-	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/sharedstate"
-	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
-	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // sender is what waits to be written to a phone. There is no writer goroutine:
@@ -29,34 +24,35 @@ type sender struct {
 	cars     nearbyCars
 }
 
-// send queues a frame as something happens. A goroutine of its own writes it,
-// so that the caller never waits for a slow phone.
-func (o *sender) send(f *wire.ServerFrame) { o.sendAs(f, outcomeSent) }
+// sendFrame queues a frame as something happens. A goroutine of its own writes
+// it, so that the caller never waits for a slow phone.
+func (o *sender) sendFrame(f *wire.ServerFrame) { o.sendFrameAs(f, outcomeSent) }
 
-// sendAs is send for a frame that may have been recovered from the store.
-func (o *sender) sendAs(f *wire.ServerFrame, how outcome) {
-	if o.push(f, how) {
+// sendFrameAs is send for a frame that may have been recovered from the store.
+func (o *sender) sendFrameAs(f *wire.ServerFrame, how outcome) {
+	if o.queueFrame(f, how) {
 		o.g.spawn(o.flush)
 	}
 }
 
-// reply queues a frame and writes it now; only for goroutines of this session.
-func (o *sender) reply(f *wire.ServerFrame) {
-	if o.push(f, outcomeSent) {
+// writeNow queues a frame and writes it now; only for goroutines of this
+// session.
+func (o *sender) writeNow(f *wire.ServerFrame) {
+	if o.queueFrame(f, outcomeSent) {
 		o.flush()
 	}
 }
 
-// push queues a frame; true if no goroutine is writing, so that the caller must
-// call flush. When the queue is full the connection ends with a code that says
-// "come back and resume".
-func (o *sender) push(f *wire.ServerFrame, how outcome) bool {
+// queueFrame queues a frame; true if no goroutine is writing, so that the
+// caller must call flush. When the queue is full the connection ends with a
+// code that says "come back and resume".
+func (o *sender) queueFrame(f *wire.ServerFrame, how outcome) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	class := classOf(f)
-	if o.conn.ended() {
-		o.count(class, outcomeGone)
+	if o.conn.hasEnded() {
+		o.countMessage(class, outcomeGone)
 		return false
 	}
 
@@ -66,17 +62,17 @@ func (o *sender) push(f *wire.ServerFrame, how outcome) bool {
 		return false
 	}
 	if !o.queue.push(outboundFrame{data, class, how}, o.g.cfg.Limits.Queue) {
-		o.count(class, outcomeSlow)
-		o.conn.end(wire.CloseSlow, "you read too slowly: come back and resume")
+		o.countMessage(class, outcomeSlow)
+		o.conn.closeWith(wire.CloseSlow, "you read too slowly: come back and resume")
 		return false
 	}
 
 	return !o.writing
 }
 
-// start lets frames be written, once the welcome is queued. The caller must
-// call flush.
-func (o *sender) start() {
+// openSending lets frames be written, once the welcome is queued. The caller
+// must call flush.
+func (o *sender) openSending() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.open = true
@@ -86,14 +82,14 @@ func (o *sender) start() {
 func (o *sender) retire() {
 	o.mu.Lock()
 	o.retiring = true
-	done := !o.writing && o.queue.empty()
+	done := !o.writing && o.queue.isEmpty()
 	o.mu.Unlock()
 	if done {
 		o.endRetired()
 	}
 }
 
-func (o *sender) endRetired() { o.conn.end(closeDraining, "the node is stopping: come back") }
+func (o *sender) endRetired() { o.conn.closeWith(closeDraining, "the node is stopping: come back") }
 
 // flush writes until nothing is left that may be written. It returns at once if
 // another goroutine is writing, or before the welcome is queued.
@@ -109,18 +105,18 @@ func (o *sender) flush() {
 
 	o.writing = true
 
-	for !o.conn.ended() {
+	for !o.conn.hasEnded() {
 		f, ok := o.nextLocked(scratch)
 		if !ok {
 			break
 		}
 		o.mu.Unlock()
-		o.write(f)
+		o.writeFrame(f)
 		o.mu.Lock()
 	}
 
 	o.writing = false
-	done := o.retiring && o.queue.empty()
+	done := o.retiring && o.queue.isEmpty()
 	o.mu.Unlock()
 
 	if done {
@@ -134,38 +130,38 @@ func (o *sender) nextLocked(scratch *positionFrame) (outboundFrame, bool) {
 	if f, ok := o.queue.pop(); ok {
 		return f, true
 	}
-	if o.position.ready() {
+	if o.position.isReady() {
 		data := o.encodePositionLocked(scratch)
 		return outboundFrame{data, classPosition, outcomeSent}, data != nil
 	}
 
-	data := o.cars.take()
+	data := o.cars.takeList()
 	return outboundFrame{data, classCars, outcomeSent}, data != nil
 }
 
-// write writes a frame and counts it. A list of cars is followed by a ping,
-// whose pong says that the phone has read the list.
-func (o *sender) write(f outboundFrame) {
-	if err := o.conn.write(f.data); err != nil {
-		o.count(f.class, outcomeGone)
-		o.conn.fail()
+// writeFrame writes a frame and counts it. A list of cars is followed by a
+// ping, whose pong says that the phone has read the list.
+func (o *sender) writeFrame(f outboundFrame) {
+	if err := o.conn.writeMessage(f.data); err != nil {
+		o.countMessage(f.class, outcomeGone)
+		o.conn.endUnwritable()
 		return
 	}
-	o.count(f.class, f.outcome)
+	o.countMessage(f.class, f.outcome)
 	if f.class == classCars {
-		o.conn.ping(carsPing, writeWithin)
+		o.conn.sendPing(carsPing, writeWithin)
 	}
 }
 
 func (o *sender) encodePositionLocked(f *positionFrame) []byte {
 	now := o.g.cfg.Now()
-	o.position.fill(f, now)
-	o.g.m.hop.Observe(now.Sub(o.position.received).Seconds())
+	o.position.fillFrame(f, now)
+	o.g.metrics.hop.Observe(now.Sub(o.position.received).Seconds())
 
 	data, err := o.conn.codec.Append(f.buf[:0], &f.frame)
 	if err != nil {
 		o.g.cfg.Log.Error("a position cannot be encoded", "driver", o.position.driver, "err", err)
-		o.count(classPosition, outcomeGone)
+		o.countMessage(classPosition, outcomeGone)
 		return nil
 	}
 
@@ -173,165 +169,21 @@ func (o *sender) encodePositionLocked(f *positionFrame) []byte {
 	return data
 }
 
-// deliverPosition takes a position of a car that the phone watches and writes
-// it at once if the ack window has room. It does not wait for a slow phone:
-// with room in the window the socket's buffer has room.
-func (o *sender) deliverPosition(id trips.DriverID, fix location.Fix, received time.Time) {
-	o.mu.Lock()
-	if id != o.position.driver {
-		o.mu.Unlock()
-		return // the ride is over by now
-	}
-
-	switch o.position.take(fix, received) {
-	case positionRepeated:
-		o.count(classPosition, outcomeDuplicate)
-		o.mu.Unlock()
-		return
-	case positionLate:
-		o.count(classPosition, outcomeOverwritten)
-		o.mu.Unlock()
-		return
-	case positionReplacing:
-		o.count(classPosition, outcomeOverwritten)
-	}
-
-	back, trip := o.position.regainContact(), o.position.trip
-	write := !o.writing && o.position.ready()
-	o.mu.Unlock()
-
-	if back {
-		o.send(commsFrame(trip, id, false, 0))
-	}
-	if write {
-		o.flush()
-	}
-}
-
-// ackPositions takes the number of the last position that the phone has shown.
-func (o *sender) ackPositions(n uint32) {
-	o.mu.Lock()
-	if shown := o.position.ack(n); shown > 0 {
-		o.g.m.delivery[classPosition][outcomeShown].Add(float64(shown))
-	}
-
-	write := !o.writing && o.position.ready()
-	o.mu.Unlock()
-
-	if write {
-		o.flush()
-	}
-}
-
-// followCar shows the phone the car of another driver, or none. watch is called
-// under the lock if the car is another one, so that no position comes between;
-// it returns where the car is, if that is known.
-func (o *sender) followCar(trip trips.TripID, id trips.DriverID, watch func(trips.DriverID) (sharedstate.Driver, bool)) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-
-	unsent := o.position.fresh
-	if !o.position.follow(trip, id) {
-		return
-	}
-	if unsent {
-		o.count(classPosition, outcomeOverwritten)
-	}
-	if d, ok := watch(id); ok && d.HasPosition() {
-		o.position.take(d.Fix, d.ReceivedAt)
-	}
-}
-
-// checkContact tells the phone once that the driver's phone was last heard of
-// before lost. The trip goes on.
-func (o *sender) checkContact(now, lost time.Time) {
-	o.mu.Lock()
-	silent := o.position.loseContact(lost)
-	trip, driver, age := o.position.trip, o.position.driver, now.Sub(o.position.received)
-	o.mu.Unlock()
-	if silent {
-		o.send(commsFrame(trip, driver, true, age))
-	}
-}
-
-func commsFrame(trip trips.TripID, driver trips.DriverID, lost bool, age time.Duration) *wire.ServerFrame {
-	return &wire.ServerFrame{Body: &wire.ServerFrame_Comms{Comms: &wire.Comms{
-		TripId: string(trip), DriverId: string(driver), Lost: lost, AgeS: float32(age.Seconds())}}}
-}
-
-// watchArea lists the cars of another area from now on, or none if it is nil.
-func (o *sender) watchArea(a *area) {
-	o.mu.Lock()
-	if o.cars.watch(a) {
-		o.count(classCars, outcomeOverwritten)
-	}
-	o.mu.Unlock()
-
-	if o.findCars(o.g.cfg.Now()) {
-		o.flush()
-	}
-}
-
-// findCars makes a list of the area's cars if the phone has read the last one.
-// If it returns true the caller must call flush.
-func (o *sender) findCars(now time.Time) bool {
-	o.mu.Lock()
-	at := o.cars.due()
-	o.mu.Unlock()
-
-	if at == nil {
-		return false
-	}
-
-	near := o.g.cfg.Drivers.FindAround(at.centre, at.metres, o.g.cfg.Limits.AreaCars, nil)
-	list := &wire.Cars{Cars: make([]*wire.Car, 0, len(near))}
-	for _, d := range near {
-		if d.Connected && d.Status != sharedstate.NonOperational {
-			list.Cars = append(list.Cars, translate.StrangersCar(d, now))
-		}
-	}
-
-	data, err := o.conn.codec.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Cars{Cars: list}})
-	if err != nil {
-		o.g.cfg.Log.Error("cars cannot be encoded", "err", err)
-		return false
-	}
-
-	o.mu.Lock()
-	defer o.mu.Unlock()
-
-	kept, overwrote := o.cars.put(at, data)
-	if overwrote {
-		o.count(classCars, outcomeOverwritten)
-	}
-
-	return kept
-}
-
-// ackCars says that the phone has read all lists of cars.
-func (o *sender) ackCars() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.cars.read() {
-		o.count(classCars, outcomeShown)
-	}
-}
-
-// discard counts what waits for a phone that is gone, and forgets it.
-func (o *sender) discard() {
+// discardAll counts what waits for a phone that is gone, and forgets it.
+func (o *sender) discardAll() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	for _, f := range o.queue.drain() {
-		o.count(f.class, outcomeGone)
+		o.countMessage(f.class, outcomeGone)
 	}
 	if o.position.fresh {
-		o.count(classPosition, outcomeGone)
+		o.countMessage(classPosition, outcomeGone)
 	}
-	o.position.follow("", "")
-	if o.cars.watch(nil) {
-		o.count(classCars, outcomeGone)
+	o.position.followCar("", "")
+	if o.cars.watchArea(nil) {
+		o.countMessage(classCars, outcomeGone)
 	}
 }
 
-func (o *sender) count(c class, what outcome) { o.g.m.delivery.count(c, what) }
+func (o *sender) countMessage(c class, what outcome) { o.g.metrics.delivery.countMessage(c, what) }

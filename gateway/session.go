@@ -25,7 +25,7 @@ type session struct {
 	out  sender    // guards itself
 
 	// The reader goroutine's.
-	seat     sharedstate.DriverHandle // of a driver
+	handle   sharedstate.DriverHandle // zero for a rider
 	watchers []*session               // scratch
 
 	mu       sync.Mutex // guards below; taken before out's lock, never after
@@ -43,29 +43,30 @@ type heldDeliveries struct {
 	waiting  []func() // in order
 }
 
-// hold keeps f; false if the phone was welcomed, and the caller must run f.
-func (h *heldDeliveries) hold(f func()) bool {
+// holdDelivery keeps f; false if the phone was welcomed, and the caller must
+// run f.
+func (h *heldDeliveries) holdDelivery(f func()) bool {
 	if !h.released {
 		h.waiting = append(h.waiting, f)
 	}
 	return !h.released
 }
 
-// take removes what is held, for the caller to run in order. Once there is
+// takeHeld removes what is held, for the caller to run in order. Once there is
 // nothing, nothing is held any more.
-func (h *heldDeliveries) take() []func() {
+func (h *heldDeliveries) takeHeld() []func() {
 	held := h.waiting
 	h.waiting, h.released = nil, len(held) == 0
 	return held
 }
 
-func (s *session) ack(a *wire.Ack) {
-	s.out.reply(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
+func (s *session) sendAck(a *wire.Ack) {
+	s.out.writeNow(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
-func (s *session) refuse(id string, err error) {
-	code, text := translate.Error(err)
-	s.ack(&wire.Ack{Id: id, Code: string(code), Message: text})
+func (s *session) sendRefusal(id string, err error) {
+	code, text := translate.ExplainError(err)
+	s.sendAck(&wire.Ack{Id: id, Code: string(code), Message: text})
 }
 
 // retire ends the session of a draining node once the commands under way are
@@ -79,7 +80,7 @@ func (s *session) retire() {
 
 func (s *session) retireIfFinished() {
 	s.mu.Lock()
-	finished := s.commands.finished()
+	finished := s.commands.isFinished()
 	s.mu.Unlock()
 	if finished {
 		s.out.retire()

@@ -25,7 +25,7 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// shared by all sockets, so that an idle one has none
+// writeBuffers are shared by all sockets, so that an idle one has none.
 var writeBuffers sync.Pool
 
 // ServeSocket upgrades a request and gives the socket a reader goroutine of its
@@ -37,7 +37,7 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 		g.refuseSocket(w, "sockets_full", 5*time.Second)
 		return
 	}
-	if wait := g.connLimiter.admit(time.Now()); wait > 0 {
+	if wait := g.connLimiter.admitPhone(time.Now()); wait > 0 {
 		g.open.Add(-1)
 		g.refuseSocket(w, "joins_too_fast", wait)
 		return
@@ -72,7 +72,7 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 // refuseSocket answers with 503 and when to come back.
 func (g *Gateway) refuseSocket(w http.ResponseWriter, reason string, wait time.Duration) {
 	if !g.draining.Load() {
-		g.m.drops.WithLabelValues(reason).Inc()
+		g.metrics.drops.WithLabelValues(reason).Inc()
 	}
 	seconds := int(wait / time.Second)
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
@@ -102,7 +102,7 @@ func (g *Gateway) newSession(ws *websocket.Conn, in *bufio.Reader) *session {
 		frames: rate.NewLimiter(rate.Limit(limits.FramesPerSec), limits.Burst)}}
 	s.out.g, s.out.conn = g, &s.conn
 	ws.SetReadLimit(limits.Message)
-	ws.SetPongHandler(s.pong)
+	ws.SetPongHandler(s.handlePong)
 	return s
 }
 
@@ -116,10 +116,10 @@ func (s *session) run() {
 		return
 	}
 	defer s.leave()
-	for !s.conn.ended() {
+	for !s.conn.hasEnded() {
 		s.conn.awaitData()
 		if err := s.readFrame(); err != nil {
-			s.conn.endAfter(err)
+			s.conn.closeAfter(err)
 			break
 		}
 	}
@@ -152,41 +152,41 @@ func (s *session) readFrame() error {
 	}
 
 	now := s.g.cfg.Now()
-	s.conn.touch(now)
+	s.conn.recordLife(now)
 	if !s.conn.frames.AllowN(now, 1) {
-		s.g.m.drops.WithLabelValues("too_many_frames").Inc()
-		s.conn.end(wire.ClosePolicy, "too many messages: send less")
+		s.g.metrics.drops.WithLabelValues("too_many_frames").Inc()
+		s.conn.closeWith(wire.ClosePolicy, "too many messages: send less")
 		return nil
 	}
 
 	text := kind == websocket.TextMessage
 	if text != s.conn.codec.Text() || text && !utf8.Valid(in.buf.Bytes()) {
-		s.conn.end(wire.CloseBadData, "send UTF-8 text to ridehail.v1.json, binary to ridehail.v1.proto")
+		s.conn.closeWith(wire.CloseBadData, "send UTF-8 text to ridehail.v1.json, binary to ridehail.v1.proto")
 		return nil
 	}
 	if err := s.conn.codec.Decode(in.buf.Bytes(), &in.frame); err != nil {
-		s.ack(&wire.Ack{Code: string(wire.CodeBadFrame), Message: "This is not a frame we know: " + clip(err.Error(), 200)})
+		s.sendAck(&wire.Ack{Code: string(wire.CodeBadFrame), Message: "This is not a frame we know: " + clipText(err.Error(), 200)})
 		return nil
 	}
 
-	s.handle(&in.frame, now)
+	s.handleFrame(&in.frame, now)
 	return nil
 }
 
-func clip(s string, n int) string {
+func clipText(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// pong runs on the reader. The pong of a list of cars says that the phone has
-// read it.
-func (s *session) pong(data string) error {
+// handlePong runs on the reader. The pong of a list of cars says that the phone
+// has read it.
+func (s *session) handlePong(data string) error {
 	if !s.conn.takesPong() {
 		return nil
 	}
-	s.conn.touch(s.g.cfg.Now())
+	s.conn.recordLife(s.g.cfg.Now())
 	if data == carsPing {
 		s.out.ackCars()
 	}
@@ -196,32 +196,32 @@ func (s *session) pong(data string) error {
 // join authenticates the first message, registers the session and welcomes the
 // phone. If it returns false the session is not registered.
 func (s *session) join() bool {
-	// a drain cannot find a session that is not registered
+	// Drain cannot find a session that is not registered, so it ends the base.
 	defer context.AfterFunc(s.g.base, s.conn.Close)()
 	s.conn.awaitHello()
 
 	hello, err := s.conn.readHello()
 	if err != nil {
-		if !s.conn.ended() {
-			s.g.m.drops.WithLabelValues("no_hello").Inc()
-			s.conn.end(wire.CloseNoAuth, "say hello with a valid token within 5 seconds")
+		if !s.conn.hasEnded() {
+			s.g.metrics.drops.WithLabelValues("no_hello").Inc()
+			s.conn.closeWith(wire.CloseNoAuth, "say hello with a valid token within 5 seconds")
 		}
 		return false
 	}
 
-	if !s.authenticate(hello.GetToken()) || !s.g.register(s) {
+	if !s.authenticate(hello.GetToken()) || !s.g.registerSession(s) {
 		return false
 	}
 
 	if s.closeIfRevoked() {
-		// it may have been just before the session was registered
+		// CloseRevoked may have run just before the session was registered.
 		s.leave()
 		return false
 	}
 
-	if err := s.welcome(hello.GetResume()); err != nil {
+	if err := s.sendWelcome(hello.GetResume()); err != nil {
 		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", s.user, "err", err)
-		s.conn.end(wire.CloseOverload, "our database is slow: come back in some seconds")
+		s.conn.closeWith(wire.CloseOverload, "our database is slow: come back in some seconds")
 		s.leave()
 		return false
 	}
@@ -233,23 +233,23 @@ func (s *session) join() bool {
 func (s *session) authenticate(token string) bool {
 	pass, err := s.g.cfg.Auth.Verify(token)
 	if err != nil {
-		s.g.m.drops.WithLabelValues("bad_token").Inc()
+		s.g.metrics.drops.WithLabelValues("bad_token").Inc()
 		code := wire.CloseNoAuth
 		if errors.Is(err, auth.ErrRevoked) {
 			code = wire.CloseTokenEnded
 		}
-		s.conn.end(code, clip(err.Error(), 100))
+		s.conn.closeWith(code, clipText(err.Error(), 100))
 		return false
 	}
 
 	s.pass, s.user, s.until = pass, pass.Who, pass.Until
-	s.conn.admit()
+	s.conn.admitPhone()
 	return true
 }
 
-// register enters a session among those of the node: a driver has one, a rider
-// a few. If it returns false the session has ended.
-func (g *Gateway) register(s *session) bool {
+// registerSession enters a session among those of the node: a driver has one, a
+// rider a few. If it returns false the session has ended.
+func (g *Gateway) registerSession(s *session) bool {
 	g.presence.Lock()
 	defer g.presence.Unlock()
 
@@ -257,21 +257,21 @@ func (g *Gateway) register(s *session) bool {
 	switch {
 	case g.draining.Load(): // perhaps too late for Drain to see this session
 		g.sessions.Remove(s.user, s)
-		s.conn.end(closeDraining, "the node is stopping: come back")
+		s.conn.closeWith(closeDraining, "the node is stopping: come back")
 		return false
 	case s.user.Role == trips.RoleDriver:
 		for _, o := range others {
-			o.conn.end(wire.CloseReplaced, "you connected again elsewhere")
+			o.conn.closeWith(wire.CloseReplaced, "you connected again elsewhere")
 		}
-		s.seat = g.cfg.Drivers.Connect(trips.DriverID(s.user.ID), g.cfg.Node)
+		s.handle = g.cfg.Drivers.Connect(trips.DriverID(s.user.ID), g.cfg.Node)
 	case len(others) >= g.cfg.Limits.RiderSockets:
 		g.sessions.Remove(s.user, s)
-		g.m.drops.WithLabelValues("too_many_sockets").Inc()
-		s.conn.end(wire.CloseTooManyOpen, "too many connections of yours")
+		g.metrics.drops.WithLabelValues("too_many_sockets").Inc()
+		s.conn.closeWith(wire.CloseTooManyOpen, "too many connections of yours")
 		return false
 	}
 
-	g.m.sessions.WithLabelValues(string(s.user.Role)).Inc()
+	g.metrics.sessions.WithLabelValues(string(s.user.Role)).Inc()
 	return true
 }
 
@@ -280,20 +280,20 @@ func (g *Gateway) register(s *session) bool {
 func (s *session) leave() {
 	s.mu.Lock()
 	s.left = true
-	s.out.discard()
-	s.g.chatSubscribers.move(s, s.cursor.trip, "")
+	s.out.discardAll()
+	s.g.chatSubscribers.moveSession(s, s.cursor.trip, "")
 	s.mu.Unlock()
 
-	s.g.m.sessions.WithLabelValues(string(s.user.Role)).Dec()
-	for _, o := range s.g.unregister(s) {
+	s.g.metrics.sessions.WithLabelValues(string(s.user.Role)).Dec()
+	for _, o := range s.g.unregisterSession(s) {
 		s.g.cfg.OnDriverGone(o)
 	}
 }
 
-// unregister takes a session off the register, and a driver whose last one it
-// was out of the shared state and the inbox. It returns the offers that were in
-// the driver's hands.
-func (g *Gateway) unregister(s *session) (loose []dispatch.Offer) {
+// unregisterSession takes a session off the register, and a driver whose last
+// one it was out of the shared state and the inbox. It returns the offers that
+// were in the driver's hands.
+func (g *Gateway) unregisterSession(s *session) (loose []dispatch.Offer) {
 	g.presence.Lock()
 	defer g.presence.Unlock()
 

@@ -14,8 +14,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// park puts an available driver some metres north of the market.
-func (c *town) park(id trips.DriverID, metres float64) {
+// parkDriver puts an available driver some metres north of the market.
+func (c *testNode) parkDriver(id trips.DriverID, metres float64) {
 	c.t.Helper()
 	c.drivers.Connect(id, "node")
 	c.drivers.SetAvailable(id, true)
@@ -25,13 +25,14 @@ func (c *town) park(id trips.DriverID, metres float64) {
 	}
 }
 
-// browser is a rider who looks at cars and says by hand when they were shown.
-func (c *town) browser(subprotocol string) *phone {
-	p := c.mute(subprotocol, trips.Rider("r"))
+// connectBrowser is a rider who looks at cars and says by hand when they were
+// shown.
+func (c *testNode) connectBrowser(subprotocol string) *phone {
+	p := c.connectSilent(subprotocol, trips.Rider("r"))
 	p.conn.SetPingHandler(func(string) error { return nil })
 	p.listen()
-	p.hello(nil)
-	p.welcome()
+	p.sendHello(nil)
+	p.awaitWelcome()
 	return p
 }
 
@@ -40,57 +41,57 @@ func (p *phone) showedCars() {
 	if err := p.conn.WriteControl(websocket.PongMessage, []byte(carsPing), time.Now().Add(patience)); err != nil {
 		p.t.Fatal(err)
 	}
-	p.settled()
+	p.awaitHandled()
 }
 
-// cars waits for the nth frame of cars and returns their ids.
-func (p *phone) cars(n int) (ids []string) {
+// awaitCars waits for the nth frame of cars and returns their ids.
+func (p *phone) awaitCars(n int) (ids []string) {
 	p.t.Helper()
-	for _, car := range has[*wire.ServerFrame_Cars](p, n)[n-1].Cars.Cars {
+	for _, car := range awaitBodies[*wire.ServerFrame_Cars](p, n)[n-1].Cars.Cars {
 		ids = append(ids, car.Id)
 	}
 	slices.Sort(ids)
 	return ids
 }
 
-func (p *phone) carFrames() int { return len(frames[*wire.ServerFrame_Cars](p.sofar())) }
+func (p *phone) carFrames() int { return len(bodiesOf[*wire.ServerFrame_Cars](p.framesSoFar())) }
 
 func TestARiderSeesTheCarsOfAnAreaAsOftenAsTheyAreShown(t *testing.T) {
-	both(t, func(t *testing.T, riders, _ string) {
-		c := newTown(t, nil)
-		c.park("near", 300)
-		c.park("far", 3000)
-		p := c.browser(riders)
-		p.send(areaFrame(market, 1000))
-		if got := fmt.Sprint(p.cars(1)); got != "[near]" {
+	forBothEncodings(t, func(t *testing.T, riders, _ string) {
+		c := newTestNode(t, nil)
+		c.parkDriver("near", 300)
+		c.parkDriver("far", 3000)
+		p := c.connectBrowser(riders)
+		p.sendFrame(areaFrame(market, 1000))
+		if got := fmt.Sprint(p.awaitCars(1)); got != "[near]" {
 			t.Errorf("at once: %s", got)
 		}
 		for range 3 { // a slow phone is not sent more
 			c.pass(time.Second)
-			c.g.tick()
+			c.g.tickSessions()
 		}
 
-		p.settled()
+		p.awaitHandled()
 		if n := p.carFrames(); n != 1 {
 			t.Fatalf("%d frames before the first was shown", n)
 		}
-		c.park("new", 500)
+		c.parkDriver("new", 500)
 		p.showedCars()
-		c.g.tick()
-		if got := fmt.Sprint(p.cars(2)); got != "[near new]" {
+		c.g.tickSessions()
+		if got := fmt.Sprint(p.awaitCars(2)); got != "[near new]" {
 			t.Errorf("with the next tick: %s", got)
 		}
-		p.send(areaFrame(market, 5000)) // the last ones are not shown yet
+		p.sendFrame(areaFrame(market, 5000)) // the last ones are not shown yet
 		p.showedCars()
-		c.g.tick()
-		if got := fmt.Sprint(p.cars(3)); got != "[far near new]" {
+		c.g.tickSessions()
+		if got := fmt.Sprint(p.awaitCars(3)); got != "[far near new]" {
 			t.Errorf("a wider area: %s", got)
 		}
 		p.showedCars()
-		p.send(areaFrame(market, 0))
-		p.settled()
-		c.g.tick()
-		p.settled()
+		p.sendFrame(areaFrame(market, 0))
+		p.awaitHandled()
+		c.g.tickSessions()
+		p.awaitHandled()
 		if n := p.carFrames(); n != 3 {
 			t.Errorf("%d frames, and the last after the rider had stopped", n)
 		}
@@ -98,50 +99,50 @@ func TestARiderSeesTheCarsOfAnAreaAsOftenAsTheyAreShown(t *testing.T) {
 }
 
 func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Limits.AreaMetres, cfg.Limits.AreaCars = 1000, 2 })
+	c := newTestNode(t, func(cfg *Config) { cfg.Limits.AreaMetres, cfg.Limits.AreaCars = 1000, 2 })
 	for i, metres := range []float64{100, 200, 300, 3000} {
-		c.park(trips.DriverID(fmt.Sprint("d", i)), metres)
+		c.parkDriver(trips.DriverID(fmt.Sprint("d", i)), metres)
 	}
 
-	p := c.browser(asProto)
+	p := c.connectBrowser(asProto)
 	for i, radius := range []float32{1e9, float32(math.Inf(1))} {
-		p.send(areaFrame(market, radius))
-		if got := p.cars(i + 1); len(got) != 2 || slices.Contains(got, "d3") {
+		p.sendFrame(areaFrame(market, radius))
+		if got := p.awaitCars(i + 1); len(got) != 2 || slices.Contains(got, "d3") {
 			t.Errorf("within %v: %v", radius, got)
 		}
 		p.showedCars()
 	}
 
 	for _, radius := range []float32{-1, float32(math.NaN())} {
-		p.send(areaFrame(market, radius))
+		p.sendFrame(areaFrame(market, radius))
 	}
-	p.send(areaFrame(location.Point{Lng: 3, Lat: 91}, 100))
-	if ack := has[*wire.ServerFrame_Ack](p, 1)[0].Ack; ack.Code != string(wire.CodeBadField) {
+	p.sendFrame(areaFrame(location.Point{Lng: 3, Lat: 91}, 100))
+	if ack := awaitBodies[*wire.ServerFrame_Ack](p, 1)[0].Ack; ack.Code != string(wire.CodeBadField) {
 		t.Errorf("off the Earth: %v", ack)
 	}
 
-	c.g.tick()
-	p.settled()
+	c.g.tickSessions()
+	p.awaitHandled()
 	if n := p.carFrames(); n != 2 {
 		t.Errorf("%d frames", n)
 	}
 }
 
 func TestAStrangersCarIsShownRoughlyAndItsOfferNotAtAll(t *testing.T) {
-	c := newTown(t, nil)
-	c.park("offered", 101)
+	c := newTestNode(t, nil)
+	c.parkDriver("offered", 101)
 	if err := c.drivers.Reserve("offered", "offer"); err != nil {
 		t.Fatal(err)
 	}
-	c.park("off-duty", 50)
+	c.parkDriver("off-duty", 50)
 	c.drivers.SetAvailable("off-duty", false)
-	c.park("gone", 60)
+	c.parkDriver("gone", 60)
 	c.drivers.Disconnect("gone", "node")
-	p := c.browser(asJSONText)
+	p := c.connectBrowser(asJSONText)
 	c.pass(2 * time.Second)
-	p.send(areaFrame(market, 1000))
+	p.sendFrame(areaFrame(market, 1000))
 
-	cars := has[*wire.ServerFrame_Cars](p, 1)[0].Cars.Cars
+	cars := awaitBodies[*wire.ServerFrame_Cars](p, 1)[0].Cars.Cars
 	if len(cars) != 1 || cars[0].Id != "offered" || cars[0].Status != "available" ||
 		cars[0].AgeS != 2 || cars[0].Point.Lat != 6.4509 {
 		t.Errorf("cars %v", cars)

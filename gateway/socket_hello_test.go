@@ -13,22 +13,22 @@ import (
 )
 
 func TestWhoSaysNoHelloIsSentAway(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Limits.HelloWithin = 50 * time.Millisecond })
-	if code := c.knock(asProto, trips.Rider("r")).closed(); code != wire.CloseNoAuth {
+	c := newTestNode(t, func(cfg *Config) { cfg.Limits.HelloWithin = 50 * time.Millisecond })
+	if code := c.connectUnwelcomed(asProto, trips.Rider("r")).awaitClose(); code != wire.CloseNoAuth {
 		t.Errorf("closed with %d", code)
 	}
-	if n := c.drops("no_hello"); n != 1 {
+	if n := c.countDrops("no_hello"); n != 1 {
 		t.Errorf("counted %d times", n)
 	}
 }
 
 func TestPongsBuyNoTimeForAHello(t *testing.T) {
-	c := newTown(t, func(cfg *Config) {
+	c := newTestNode(t, func(cfg *Config) {
 		cfg.Limits.HelloWithin, cfg.Limits.SilentFor = 200*time.Millisecond, 100*time.Millisecond
 	})
-	p := c.knock(asProto, trips.Rider("r"))
-	stop := p.ponging()
-	code := p.closed()
+	p := c.connectUnwelcomed(asProto, trips.Rider("r"))
+	stop := p.sendPongs()
+	code := p.awaitClose()
 	stop()
 	if code != wire.CloseNoAuth {
 		t.Errorf("closed with %d", code)
@@ -36,28 +36,28 @@ func TestPongsBuyNoTimeForAHello(t *testing.T) {
 }
 
 func TestABadFirstFrameIsNoHello(t *testing.T) {
-	c := newTown(t, nil)
+	c := newTestNode(t, nil)
 	soon := testToken(t, c.auth, trips.RoleRider, "r")
 	hello := func(token string) *wire.ClientFrame {
 		return &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token}}}
 	}
 	for name, f := range map[string]*wire.ClientFrame{
 		"no token": hello(""), "not a token": hello("a.b.c"), "a changed token": hello(soon[:len(soon)-2] + "xx"),
-		"a command": available(true), "nothing": {},
+		"a command": availableFrame(true), "nothing": {},
 	} {
 		for _, sub := range []string{asJSONText, asProto, ""} {
-			p := c.knock(sub, trips.Rider("r"))
-			p.send(f)
-			if code := p.closed(); code != wire.CloseNoAuth {
+			p := c.connectUnwelcomed(sub, trips.Rider("r"))
+			p.sendFrame(f)
+			if code := p.awaitClose(); code != wire.CloseNoAuth {
 				t.Errorf("%s as %q: closed with %d", name, sub, code)
 			}
 		}
 	}
 
 	for sub, kind := range map[string]int{asJSONText: websocket.BinaryMessage, asProto: websocket.TextMessage} {
-		p := c.knock(sub, trips.Rider("r"))
-		p.write(kind, []byte("{}"))
-		if code := p.closed(); code != wire.CloseNoAuth {
+		p := c.connectUnwelcomed(sub, trips.Rider("r"))
+		p.writeMessage(kind, []byte("{}"))
+		if code := p.awaitClose(); code != wire.CloseNoAuth {
 			t.Errorf("the wrong kind of message to %s: closed with %d", sub, code)
 		}
 	}
@@ -68,14 +68,14 @@ func TestABadFirstFrameIsNoHello(t *testing.T) {
 }
 
 func TestAPhoneWithoutSubprotocolSpeaksJSON(t *testing.T) {
-	w := newTown(t, nil).connect(trips.Driver("d"), "", nil).welcome()
+	w := newTestNode(t, nil).connectPhone(trips.Driver("d"), "", nil).awaitWelcome()
 	if w.UserId != "d" || w.Role != "driver" || w.Recovered || w.Trip != nil || w.Epoch == "" || w.ExpiresAtMs <= w.AtMs {
 		t.Errorf("welcome %v", w)
 	}
 }
 
 func TestOtherSitesPagesOpenNoSocket(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Origins = []string{"https://friend.example"} })
+	c := newTestNode(t, func(cfg *Config) { cfg.Origins = []string{"https://friend.example"} })
 	own := "http://" + c.url[len("ws://"):len(c.url)-len("/v1/ws")]
 
 	for origin, want := range map[string]int{
@@ -83,74 +83,74 @@ func TestOtherSitesPagesOpenNoSocket(t *testing.T) {
 		"https://friend.example.evil.example": http.StatusForbidden,
 		"https://friend.example":              http.StatusSwitchingProtocols, own: http.StatusSwitchingProtocols,
 	} {
-		if got := c.refusal(http.Header{"Origin": {origin}}); got != want {
+		if got := c.dialRefused(http.Header{"Origin": {origin}}); got != want {
 			t.Errorf("a page of %s: %d, want %d", origin, got, want)
 		}
 	}
 }
 
 func TestARiderHasAFewSocketsAndNoMore(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Limits.RiderSockets = 2 })
-	first, second := c.connect(trips.Rider("r"), asJSONText, nil), c.connect(trips.Rider("r"), asProto, nil)
-	third := c.knock(asProto, trips.Rider("r"))
-	third.hello(nil)
-	if code := third.closed(); code != wire.CloseTooManyOpen {
+	c := newTestNode(t, func(cfg *Config) { cfg.Limits.RiderSockets = 2 })
+	first, second := c.connectPhone(trips.Rider("r"), asJSONText, nil), c.connectPhone(trips.Rider("r"), asProto, nil)
+	third := c.connectUnwelcomed(asProto, trips.Rider("r"))
+	third.sendHello(nil)
+	if code := third.awaitClose(); code != wire.CloseTooManyOpen {
 		t.Errorf("the third was closed with %d", code)
 	}
 
-	first.settled()
-	second.settled()
-	c.connect(trips.Rider("other"), asProto, nil)
+	first.awaitHandled()
+	second.awaitHandled()
+	c.connectPhone(trips.Rider("other"), asProto, nil)
 	first.conn.Close()
-	c.until("the first is gone", func() bool { return len(c.g.sessions.OfUser(trips.Rider("r"), nil)) == 1 })
-	c.connect(trips.Rider("r"), asProto, nil)
+	c.awaitCondition("the first is gone", func() bool { return len(c.g.sessions.OfUser(trips.Rider("r"), nil)) == 1 })
+	c.connectPhone(trips.Rider("r"), asProto, nil)
 }
 
 func TestADriversNextSocketReplacesTheLast(t *testing.T) {
-	c := newTown(t, nil)
+	c := newTestNode(t, nil)
 	for range 5 {
-		first := c.connect(trips.Driver("d"), asJSONText, nil)
-		second := c.connect(trips.Driver("d"), asProto, nil)
-		if code := first.closed(); code != wire.CloseReplaced {
+		first := c.connectPhone(trips.Driver("d"), asJSONText, nil)
+		second := c.connectPhone(trips.Driver("d"), asProto, nil)
+		if code := first.awaitClose(); code != wire.CloseReplaced {
 			t.Errorf("the first was closed with %d", code)
 		}
 
-		second.does(available(true))
-		c.until("one is left", func() bool { return len(c.g.sessions.OfUser(trips.Driver("d"), nil)) == 1 })
+		second.mustDo(availableFrame(true))
+		c.awaitCondition("one is left", func() bool { return len(c.g.sessions.OfUser(trips.Driver("d"), nil)) == 1 })
 		if d, ok := c.drivers.Get("d"); !ok || !d.Connected || d.Status != "available" {
 			t.Errorf("the driver who connected again is %+v", d)
 		}
 
-		second.settled()
+		second.awaitHandled()
 	}
 }
 
 func TestAFullNodeSaysComeBackLater(t *testing.T) {
-	c := newTown(t, func(cfg *Config) { cfg.Limits.Sockets = 2 })
-	c.connect(trips.Rider("r1"), asProto, nil)
-	mute := c.dial(asProto) // sockets count before they say hello
-	if got := c.refusal(nil); got != http.StatusServiceUnavailable {
+	c := newTestNode(t, func(cfg *Config) { cfg.Limits.Sockets = 2 })
+	c.connectPhone(trips.Rider("r1"), asProto, nil)
+	mute := c.dialSocket(asProto) // sockets count before they say hello
+	if got := c.dialRefused(nil); got != http.StatusServiceUnavailable {
 		t.Errorf("a third socket: %d", got)
 	}
 
 	mute.Close()
-	c.until("room is made", func() bool { return c.g.open.Load() == 1 })
-	c.connect(trips.Rider("r2"), asProto, nil)
-	if n := c.drops("sockets_full"); n != 1 {
+	c.awaitCondition("room is made", func() bool { return c.g.open.Load() == 1 })
+	c.connectPhone(trips.Rider("r2"), asProto, nil)
+	if n := c.countDrops("sockets_full"); n != 1 {
 		t.Errorf("counted %d times", n)
 	}
 }
 
 func TestATokensEndIsTheSocketsEnd(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		c := newTown(t, nil)
-		p := c.connect(trips.Rider("r"), riders, nil)
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		c := newTestNode(t, nil)
+		p := c.connectPhone(trips.Rider("r"), riders, nil)
 		c.pass(time.Hour)
-		c.g.tick()
-		p.settled() // clocks differ a little
+		c.g.tickSessions()
+		p.awaitHandled() // clocks differ a little
 		c.pass(auth.ClockLeeway + time.Second)
-		c.g.tick()
-		if code := p.closed(); code != wire.CloseTokenEnded {
+		c.g.tickSessions()
+		if code := p.awaitClose(); code != wire.CloseTokenEnded {
 			t.Errorf("closed with %d", code)
 		}
 	})

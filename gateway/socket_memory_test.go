@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -88,8 +89,8 @@ func raiseFiles() error {
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
-// resident is this process's memory in bytes, all garbage given back.
-func resident(b *testing.B) int {
+// residentMemory is this process's memory in bytes, all garbage given back.
+func residentMemory(b *testing.B) int {
 	b.Helper()
 	for range 3 { // stacks shrink by half at a time
 		runtime.GC()
@@ -123,7 +124,7 @@ func BenchmarkIdleRiderSocket(b *testing.B) {
 		b.Skipf("only %d open files are allowed: raise the hard limit (ulimit -Hn) over %d", limit.Cur, sockets+100)
 	}
 
-	// of the rounds: later ones find memory that the first had to ask for
+	// Of the rounds: later ones find memory that the first had to ask for.
 	most := 0
 	for b.Loop() {
 		most = max(most, idleRiders(b, sockets))
@@ -133,22 +134,28 @@ func BenchmarkIdleRiderSocket(b *testing.B) {
 
 // riding is a store in which every rider N rides with driver N; the one in
 // memory would search through all of them.
-type riding struct{ trips.Store }
+type riding struct{ Store }
 
-func (s riding) ActiveTrip(_ context.Context, who trips.Actor) (trips.Trip, error) {
-	n := strings.TrimPrefix(who.ID, "r")
-	return trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(who.ID),
-		Driver: trips.DriverID("d" + n),
-		State:  trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}, nil
+func (s riding) ResumeStates(_ context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	states := make([]trips.ResumeState, len(queries))
+	for i, q := range queries {
+		n := strings.TrimPrefix(q.Who.ID, "r")
+		states[i].Trip = trips.Trip{ID: trips.TripID("a-trip-with-an-id-as-long-as-theirs-" + n), Rider: trips.RiderID(q.Who.ID),
+			Driver: trips.DriverID("d" + n),
+			State:  trips.Reserved, Version: 2, Pickup: market, Dropoff: airport}
+	}
+	return states, nil, nil
 }
 
 // idleRiders opens sockets of riders whose cars stand still, and returns by how
 // much memory grew.
 func idleRiders(b *testing.B, sockets int) (grown int) {
 	b.Helper()
-	c := newTown(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
+	c := newTestNode(b, func(cfg *Config) { cfg.Store = riding{cfg.Store} })
 
-	// without the town's own listener, which counts
+	// Without the test node's own listener, which counts.
 	server := httptest.NewServer(c.api.Public())
 	defer server.Close()
 
@@ -170,9 +177,9 @@ func idleRiders(b *testing.B, sockets int) (grown int) {
 		tokens.WriteString(token + "\n")
 	}
 
-	before := resident(b)
+	before := residentMemory(b)
 	phones := startPhones(b, "ws"+strings.TrimPrefix(server.URL, "http")+"/v1/ws", tokens.String(), sockets)
-	grown = resident(b) - before
+	grown = residentMemory(b) - before
 	if n := c.g.sessions.Len(); n != sockets {
 		b.Fatalf("%d sessions, want %d", n, sockets)
 	}

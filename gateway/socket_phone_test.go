@@ -22,7 +22,7 @@ import (
 // phone is a real client that keeps every frame it gets.
 type phone struct {
 	t     testing.TB
-	c     *town
+	c     *testNode
 	who   trips.Actor
 	codec wire.Codec
 	conn  *websocket.Conn
@@ -43,38 +43,38 @@ const (
 	asProto    = wire.SubprotocolProto
 )
 
-// connect says hello and returns once welcomed.
-func (c *town) connect(who trips.Actor, subprotocol string, resume *wire.Resume) *phone {
+// connectPhone says hello and returns once welcomed.
+func (c *testNode) connectPhone(who trips.Actor, subprotocol string, resume *wire.Resume) *phone {
 	c.t.Helper()
-	p := c.knock(subprotocol, who)
-	p.hello(resume)
-	p.welcome()
+	p := c.connectUnwelcomed(subprotocol, who)
+	p.sendHello(resume)
+	p.awaitWelcome()
 	return p
 }
 
-// knock opens a phone's socket and starts to read.
-func (c *town) knock(subprotocol string, who trips.Actor) *phone {
+// connectUnwelcomed opens a phone's socket and starts to read.
+func (c *testNode) connectUnwelcomed(subprotocol string, who trips.Actor) *phone {
 	c.t.Helper()
-	p := c.mute(subprotocol, who)
+	p := c.connectSilent(subprotocol, who)
 	p.listen()
 	return p
 }
 
-// mute opens a phone's socket and reads nothing yet.
-func (c *town) mute(subprotocol string, who trips.Actor) *phone {
+// connectSilent opens a phone's socket and reads nothing yet.
+func (c *testNode) connectSilent(subprotocol string, who trips.Actor) *phone {
 	c.t.Helper()
 	codec, ok := wire.CodecFor(subprotocol)
 	if !ok {
 		codec = wire.JSON
 	}
-	return &phone{t: c.t, c: c, who: who, codec: codec, conn: c.dial(subprotocol), news: make(chan struct{})}
+	return &phone{t: c.t, c: c, who: who, codec: codec, conn: c.dialSocket(subprotocol), news: make(chan struct{})}
 }
 
 func (p *phone) listen() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.read()
+		p.readFrames()
 	}()
 
 	p.t.Cleanup(func() {
@@ -83,7 +83,7 @@ func (p *phone) listen() {
 	})
 }
 
-func (p *phone) read() {
+func (p *phone) readFrames() {
 	for {
 		_, data, err := p.conn.ReadMessage()
 		f := new(wire.ServerFrame)
@@ -108,8 +108,8 @@ func (p *phone) read() {
 	}
 }
 
-// until waits until the frames so far satisfy is.
-func (p *phone) until(what string, is func(got []*wire.ServerFrame) bool) {
+// awaitFrames waits until the frames so far satisfy is.
+func (p *phone) awaitFrames(what string, is func(got []*wire.ServerFrame) bool) {
 	p.t.Helper()
 	end := time.After(patience)
 	for {
@@ -132,8 +132,8 @@ func (p *phone) until(what string, is func(got []*wire.ServerFrame) bool) {
 	}
 }
 
-// frames returns the bodies of one kind so far.
-func frames[T any](got []*wire.ServerFrame) (out []T) {
+// bodiesOf returns the bodies of one kind so far.
+func bodiesOf[T any](got []*wire.ServerFrame) (out []T) {
 	for _, f := range got {
 		if b, ok := f.Body.(T); ok {
 			out = append(out, b)
@@ -142,52 +142,52 @@ func frames[T any](got []*wire.ServerFrame) (out []T) {
 	return out
 }
 
-// has waits until there are n bodies of a kind and returns the first n.
-func has[T any](p *phone, n int) []T {
+// awaitBodies waits until there are n bodies of a kind and returns the first n.
+func awaitBodies[T any](p *phone, n int) []T {
 	p.t.Helper()
 	var list []T
-	p.until(fmt.Sprintf("%d of %T", n, *new(T)), func(got []*wire.ServerFrame) bool {
-		list = frames[T](got)
+	p.awaitFrames(fmt.Sprintf("%d of %T", n, *new(T)), func(got []*wire.ServerFrame) bool {
+		list = bodiesOf[T](got)
 		return len(list) >= n
 	})
 	return list[:n]
 }
 
-func (p *phone) sofar() []*wire.ServerFrame {
+func (p *phone) framesSoFar() []*wire.ServerFrame {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.got)
 }
 
-func (p *phone) welcome() *wire.Welcome {
+func (p *phone) awaitWelcome() *wire.Welcome {
 	p.t.Helper()
-	return has[*wire.ServerFrame_Welcome](p, 1)[0].Welcome
+	return awaitBodies[*wire.ServerFrame_Welcome](p, 1)[0].Welcome
 }
 
-// events waits for n trip events and returns their numbers.
-func (p *phone) events(n int) []uint32 {
+// awaitEvents waits for n trip events and returns their numbers.
+func (p *phone) awaitEvents(n int) []uint32 {
 	p.t.Helper()
-	has[*wire.ServerFrame_TripEvent](p, n)
+	awaitBodies[*wire.ServerFrame_TripEvent](p, n)
 	return p.eventsSoFar()
 }
 
 func (p *phone) eventsSoFar() (seqs []uint32) {
-	for _, e := range frames[*wire.ServerFrame_TripEvent](p.sofar()) {
+	for _, e := range bodiesOf[*wire.ServerFrame_TripEvent](p.framesSoFar()) {
 		seqs = append(seqs, e.TripEvent.Seq)
 	}
 	return seqs
 }
 
-func (p *phone) positions() (list []*wire.Position) {
-	for _, e := range frames[*wire.ServerFrame_Position](p.sofar()) {
+func (p *phone) positionsSoFar() (list []*wire.Position) {
+	for _, e := range bodiesOf[*wire.ServerFrame_Position](p.framesSoFar()) {
 		list = append(list, e.Position)
 	}
 	return list
 }
 
-// closed waits for the socket's end and returns its code; 0 when it broke
+// awaitClose waits for the socket's end and returns its code; 0 when it broke
 // without one.
-func (p *phone) closed() int {
+func (p *phone) awaitClose() int {
 	p.t.Helper()
 	end := time.After(patience)
 	for {
@@ -206,47 +206,47 @@ func (p *phone) closed() int {
 		select {
 		case <-news:
 		case <-end:
-			p.t.Fatalf("%v: the socket does not end; got %v", p.who, p.sofar())
+			p.t.Fatalf("%v: the socket does not end; got %v", p.who, p.framesSoFar())
 		}
 	}
 }
 
-func (p *phone) write(kind int, data []byte) {
+func (p *phone) writeMessage(kind int, data []byte) {
 	p.t.Helper()
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.said = append(p.said, data)
 	if err := p.conn.WriteMessage(kind, data); err != nil {
-		// whoever waits for an answer will say more
+		// The test that waits for an answer says more.
 		p.t.Logf("%v cannot write: %v", p.who, err)
 	}
 }
 
-func (p *phone) send(f *wire.ClientFrame) {
+func (p *phone) sendFrame(f *wire.ClientFrame) {
 	p.t.Helper()
 	data, err := p.codec.Append(nil, f)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.write(p.kind(), data)
+	p.writeMessage(p.messageKind(), data)
 }
 
-func (p *phone) kind() int {
+func (p *phone) messageKind() int {
 	if p.codec.Text() {
 		return websocket.TextMessage
 	}
 	return websocket.BinaryMessage
 }
 
-func (p *phone) hello(resume *wire.Resume) {
+func (p *phone) sendHello(resume *wire.Resume) {
 	p.t.Helper()
 	token := testToken(p.t, p.c.auth, p.who.Role, p.who.ID)
-	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token, Client: "test", Resume: resume}}})
+	p.sendFrame(&wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token, Client: "test", Resume: resume}}})
 }
 
-// acks returns the answers to a command so far.
-func acks(got []*wire.ServerFrame, id string) (list []*wire.Ack) {
-	for _, a := range frames[*wire.ServerFrame_Ack](got) {
+// acksOf returns the answers to a command so far.
+func acksOf(got []*wire.ServerFrame, id string) (list []*wire.Ack) {
+	for _, a := range bodiesOf[*wire.ServerFrame_Ack](got) {
 		if a.Ack.Id == id {
 			list = append(list, a.Ack)
 		}
@@ -254,74 +254,74 @@ func acks(got []*wire.ServerFrame, id string) (list []*wire.Ack) {
 	return list
 }
 
-// answer waits for the nth answer to a command.
-func (p *phone) answer(id string, n int) *wire.Ack {
+// awaitAck waits for the nth answer to a command.
+func (p *phone) awaitAck(id string, n int) *wire.Ack {
 	p.t.Helper()
 	var list []*wire.Ack
-	p.until(fmt.Sprintf("answer %d to %q", n, id), func(got []*wire.ServerFrame) bool {
-		list = acks(got, id)
+	p.awaitFrames(fmt.Sprintf("answer %d to %q", n, id), func(got []*wire.ServerFrame) bool {
+		list = acksOf(got, id)
 		return len(list) >= n
 	})
 	return list[n-1]
 }
 
-// ask sends a command and waits for its answer; the id may have been used
-// before.
-func (p *phone) ask(id string, f *wire.ClientFrame) *wire.Ack {
+// askCommand sends a command and waits for its answer; the id may have been
+// used before.
+func (p *phone) askCommand(id string, f *wire.ClientFrame) *wire.Ack {
 	p.t.Helper()
-	before := len(acks(p.sofar(), id))
-	p.command(id, f)
-	return p.answer(id, before+1)
+	before := len(acksOf(p.framesSoFar(), id))
+	p.sendCommand(id, f)
+	return p.awaitAck(id, before+1)
 }
 
-func (p *phone) command(id string, f *wire.ClientFrame) {
+func (p *phone) sendCommand(id string, f *wire.ClientFrame) {
 	p.t.Helper()
 	f = proto.CloneOf(f)
 	f.Id = id
-	p.send(f)
+	p.sendFrame(f)
 }
 
-// does asks under a new id and expects it to be done.
-func (p *phone) does(f *wire.ClientFrame) *wire.Ack {
+// mustDo asks under a new id and expects it to be done.
+func (p *phone) mustDo(f *wire.ClientFrame) *wire.Ack {
 	p.t.Helper()
 	p.asked++
-	a := p.ask(fmt.Sprint("c", p.asked), f)
+	a := p.askCommand(fmt.Sprint("c", p.asked), f)
 	if a.Code != "" {
 		p.t.Fatalf("%v asked %v: %v", p.who, f, a)
 	}
 	return a
 }
 
-// drive moves the clock by a second, sends a fix a little further on, and waits
-// until it was judged.
-func (p *phone) drive() {
+// driveOn moves the clock by a second, sends a fix a little further on, and
+// waits until it was judged.
+func (p *phone) driveOn() {
 	p.t.Helper()
-	before := p.c.fixes("accepted")
+	before := p.c.countFixes("accepted")
 	p.c.pass(time.Second)
 	p.fixes++
 	at := location.Point{Lng: market.Lng + float64(p.fixes)*1e-5, Lat: market.Lat}
-	p.send(fixFrame(at, p.fixes, p.c.now()))
-	p.c.until("fix believed", func() bool { return p.c.fixes("accepted") > before })
+	p.sendFrame(fixFrame(at, p.fixes, p.c.now()))
+	p.c.awaitCondition("fix believed", func() bool { return p.c.countFixes("accepted") > before })
 }
 
-// shown acks positions up to n.
-func (p *phone) shown(n uint32) {
+// ackPositions acks positions up to n.
+func (p *phone) ackPositions(n uint32) {
 	p.t.Helper()
-	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: n}}})
+	p.sendFrame(&wire.ClientFrame{Body: &wire.ClientFrame_PositionAck{PositionAck: &wire.PositionAck{N: n}}})
 }
 
-// settled waits until everything the phone sent has been handled.
-func (p *phone) settled() {
+// awaitHandled waits until everything the phone sent has been handled.
+func (p *phone) awaitHandled() {
 	p.t.Helper()
-	n := len(frames[*wire.ServerFrame_Pong](p.sofar()))
-	p.send(&wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{T1Ms: 1}}})
-	has[*wire.ServerFrame_Pong](p, n+1)
+	n := len(bodiesOf[*wire.ServerFrame_Pong](p.framesSoFar()))
+	p.sendFrame(&wire.ClientFrame{Body: &wire.ClientFrame_Ping{Ping: &wire.Ping{T1Ms: 1}}})
+	awaitBodies[*wire.ServerFrame_Pong](p, n+1)
 }
 
-// resume is what the phone would say of how far it got.
-func (p *phone) resume(trip trips.TripID) *wire.Resume {
-	r := &wire.Resume{Epoch: p.welcome().Epoch, TripId: string(trip)}
-	for _, f := range p.sofar() {
+// resumePoint is what the phone would say of how far it got.
+func (p *phone) resumePoint(trip trips.TripID) *wire.Resume {
+	r := &wire.Resume{Epoch: p.awaitWelcome().Epoch, TripId: string(trip)}
+	for _, f := range p.framesSoFar() {
 		r.TripSeq = max(r.TripSeq, f.GetTripEvent().GetSeq())
 		r.ChatSeq = max(r.ChatSeq, f.GetChat().GetSeq())
 	}
@@ -329,17 +329,17 @@ func (p *phone) resume(trip trips.TripID) *wire.Resume {
 }
 
 func fixFrame(at location.Point, seq uint32, when time.Time) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.ToMillis(when), Point: translate.Point(at),
+	return &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: seq, AtMs: wire.ToMillis(when), Point: translate.EncodePoint(at),
 		Heading: 90, Speed: 1, Accuracy: 5}}}
 }
 
-func available(yes bool) *wire.ClientFrame {
+func availableFrame(yes bool) *wire.ClientFrame {
 	return &wire.ClientFrame{Body: &wire.ClientFrame_SetAvailable{SetAvailable: &wire.SetAvailable{Available: yes}}}
 }
 
 func requestFrame(from, to location.Point) *wire.ClientFrame {
 	return &wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{
-		RequestTrip: &wire.RequestTrip{Pickup: translate.Point(from), Dropoff: translate.Point(to)}}}
+		RequestTrip: &wire.RequestTrip{Pickup: translate.EncodePoint(from), Dropoff: translate.EncodePoint(to)}}}
 }
 
 func answerFrame(offer string, accept bool) *wire.ClientFrame {
@@ -361,12 +361,12 @@ func chatFrame(trip trips.TripID, text string) *wire.ClientFrame {
 }
 
 func areaFrame(at location.Point, metres float32) *wire.ClientFrame {
-	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: translate.Point(at), RadiusM: metres}}}
+	return &wire.ClientFrame{Body: &wire.ClientFrame_WatchArea{WatchArea: &wire.WatchArea{Center: translate.EncodePoint(at), RadiusM: metres}}}
 }
 
-// both runs a story once with each subprotocol on the rider's side, the other
-// one on the driver's.
-func both(t *testing.T, story func(t *testing.T, riders, drivers string)) {
+// forBothEncodings runs a story once with each subprotocol on the rider's side,
+// the other one on the driver's.
+func forBothEncodings(t *testing.T, story func(t *testing.T, riders, drivers string)) {
 	for riders, drivers := range map[string]string{asJSONText: asProto, asProto: asJSONText} {
 		t.Run("rider speaks "+strings.TrimPrefix(riders, "ridehail.v1."), func(t *testing.T) { story(t, riders, drivers) })
 	}

@@ -16,44 +16,44 @@ import (
 )
 
 func TestARiderWhoAcksNothingGetsTwoPositionsAndThenTheNewest(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		r := reserved(t, newTown(t, nil), riders, drivers)
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		r := newReservedRide(t, newTestNode(t, nil), riders, drivers)
 		for range 9 {
-			r.driver.drive()
+			r.driver.driveOn()
 		}
-		r.rider.settled()
-		if got := r.rider.positions(); len(got) != 2 || got[1].N != 2 || got[1].Overwritten != 0 {
+		r.rider.awaitHandled()
+		if got := r.rider.positionsSoFar(); len(got) != 2 || got[1].N != 2 || got[1].Overwritten != 0 {
 			t.Fatalf("without an ack: %v", got)
 		}
-		r.rider.shown(99) // nobody has seen what was never sent
-		r.rider.settled()
-		if got := r.rider.positions(); len(got) != 2 {
+		r.rider.ackPositions(99) // it was never sent
+		r.rider.awaitHandled()
+		if got := r.rider.positionsSoFar(); len(got) != 2 {
 			t.Fatalf("after a false ack: %v", got)
 		}
-		r.rider.shown(2)
+		r.rider.ackPositions(2)
 
-		third := has[*wire.ServerFrame_Position](r.rider, 3)[2].Position
+		third := awaitBodies[*wire.ServerFrame_Position](r.rider, 3)[2].Position
 		if third.Seq != 10 || third.N != 3 || third.Overwritten != 7 || third.AtMs != wire.ToMillis(r.now()) || third.DriverId != "d" {
 			t.Errorf("after the ack: %v", third)
 		}
 
-		r.until("all are booked", func() bool {
-			return r.booked(classPosition, outcomeSent) == 3 && r.booked(classPosition, outcomeOverwritten) == 7
+		r.awaitCondition("all are booked", func() bool {
+			return r.countDelivery(classPosition, outcomeSent) == 3 && r.countDelivery(classPosition, outcomeOverwritten) == 7
 		})
 	})
 }
 
-// Whatever a rider acks and when, positions only go forward, at most two are
+// In all orders of acks, positions only go forward, at most two are
 // un-acked, and none is unaccounted for.
 func TestPositionsGoForwardAndAddUp(t *testing.T) {
-	r := reserved(t, newTown(t, nil), asProto, asJSONText)
+	r := newReservedRide(t, newTestNode(t, nil), asProto, asJSONText)
 	acked := uint32(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		for range rapid.IntRange(1, 10).Draw(rt, "fixes") {
-			r.driver.drive()
+			r.driver.driveOn()
 		}
-		r.rider.settled()
-		got := r.rider.positions()
+		r.rider.awaitHandled()
+		got := r.rider.positionsSoFar()
 
 		last := got[len(got)-1]
 		if last.N-acked > ackWindow {
@@ -62,29 +62,29 @@ func TestPositionsGoForwardAndAddUp(t *testing.T) {
 
 		if rapid.Bool().Draw(rt, "ack") {
 			acked = rapid.Uint32Range(acked, last.N).Draw(rt, "acked")
-			r.rider.shown(acked)
-			r.rider.settled()
+			r.rider.ackPositions(acked)
+			r.rider.awaitHandled()
 		}
 	})
 
-	r.rider.shown(uint32(len(r.rider.positions())))
-	r.rider.settled()
-	got := r.rider.positions()
+	r.rider.ackPositions(uint32(len(r.rider.positionsSoFar())))
+	r.rider.awaitHandled()
+	got := r.rider.positionsSoFar()
 	for i, p := range got {
 		if p.N != uint32(i+1) || (i > 0 && (p.AtMs <= got[i-1].AtMs || p.Overwritten < got[i-1].Overwritten)) {
 			t.Fatalf("position %d is %v after %v", i+1, p, got[i-1])
 		}
 	}
 
-	if last := got[len(got)-1]; int(last.N+last.Overwritten) != r.fixes("accepted") || last.Seq != r.driver.fixes {
-		t.Errorf("%d sent and %d overwritten of %d; the last is %v", last.N, last.Overwritten, r.fixes("accepted"), last)
+	if last := got[len(got)-1]; int(last.N+last.Overwritten) != r.countFixes("accepted") || last.Seq != r.driver.fixes {
+		t.Errorf("%d sent and %d overwritten of %d; the last is %v", last.N, last.Overwritten, r.countFixes("accepted"), last)
 	}
 }
 
-func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
+func TestARefusedFixIsCountedAndShownToNoRider(t *testing.T) {
 	// JSON cannot even say NaN but as a word
-	r := reserved(t, newTown(t, nil), asProto, asProto)
-	r.rider.shown(1)
+	r := newReservedRide(t, newTestNode(t, nil), asProto, asProto)
+	r.rider.ackPositions(1)
 	here := func(change func(*wire.Fix)) *wire.ClientFrame {
 		f := fixFrame(location.Point{Lng: market.Lng + 1e-4, Lat: market.Lat}, 50, r.now().Add(time.Second))
 		change(f.GetFix())
@@ -95,7 +95,7 @@ func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
 		result string
 		fix    *wire.ClientFrame
 	}{
-		{"teleport", here(func(f *wire.Fix) { f.Point = translate.Point(airport) })},
+		{"teleport", here(func(f *wire.Fix) { f.Point = translate.EncodePoint(airport) })},
 		{"stale", here(func(f *wire.Fix) { f.AtMs -= 5000 })},
 		{"stale", here(func(f *wire.Fix) { f.AtMs = 1e6 })},
 		{"future", here(func(f *wire.Fix) { f.AtMs += 60_000 })},
@@ -107,55 +107,55 @@ func TestARefusedFixIsCountedAndShownToNobody(t *testing.T) {
 		{"malformed", here(func(f *wire.Fix) { f.AtMs = 1e300 })},
 		{"malformed", here(func(f *wire.Fix) { f.Point = nil })},
 	} {
-		before := r.fixes(c.result)
-		r.driver.send(c.fix)
-		r.driver.settled()
-		if r.fixes(c.result) != before+1 {
+		before := r.countFixes(c.result)
+		r.driver.sendFrame(c.fix)
+		r.driver.awaitHandled()
+		if r.countFixes(c.result) != before+1 {
 			t.Errorf("%v: %s was not counted", c.fix, c.result)
 		}
 	}
 
-	r.rider.send(here(func(*wire.Fix) {})) // riders have no car
-	r.rider.settled()
-	if got := r.rider.positions(); len(got) != 1 || r.fixes("accepted") != 1 || r.fixes("malformed") != 4 {
+	r.rider.sendFrame(here(func(*wire.Fix) {})) // riders have no car
+	r.rider.awaitHandled()
+	if got := r.rider.positionsSoFar(); len(got) != 1 || r.countFixes("accepted") != 1 || r.countFixes("malformed") != 4 {
 		t.Errorf("the rider saw %v", got)
 	}
-	r.driver.drive() // and an honest one goes through
-	has[*wire.ServerFrame_Position](r.rider, 2)
+	r.driver.driveOn() // and an honest one goes through
+	awaitBodies[*wire.ServerFrame_Position](r.rider, 2)
 }
 
 func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		c := newTown(t, nil)
-		early, other := c.connect(trips.Rider("r"), drivers, nil), c.connect(trips.Rider("other"), riders, nil)
-		r := reserved(t, c, riders, drivers)
-		has[*wire.ServerFrame_Position](early, 1)
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		c := newTestNode(t, nil)
+		early, other := c.connectPhone(trips.Rider("r"), drivers, nil), c.connectPhone(trips.Rider("other"), riders, nil)
+		r := newReservedRide(t, c, riders, drivers)
+		awaitBodies[*wire.ServerFrame_Position](early, 1)
 
 		for i := range 3 {
-			r.driver.drive()
+			r.driver.driveOn()
 			for _, p := range []*phone{r.rider, early} {
-				has[*wire.ServerFrame_Position](p, i+2)
-				p.shown(uint32(i + 2))
+				awaitBodies[*wire.ServerFrame_Position](p, i+2)
+				p.ackPositions(uint32(i + 2))
 			}
 		}
 
-		late := c.connect(trips.Rider("r"), riders, nil)
-		has[*wire.ServerFrame_Position](late, 1)
-		r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
-		r.driver.does(stepFrame(r.trip, wire.Step_START))
-		r.driver.drive()
-		r.driver.does(stepFrame(r.trip, wire.Step_COMPLETE))
-		r.rider.events(5)
-		r.rider.settled()
-		seen := len(r.rider.positions())
-		r.driver.drive()
-		r.driver.drive()
+		late := c.connectPhone(trips.Rider("r"), riders, nil)
+		awaitBodies[*wire.ServerFrame_Position](late, 1)
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE))
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_START))
+		r.driver.driveOn()
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_COMPLETE))
+		r.rider.awaitEvents(5)
+		r.rider.awaitHandled()
+		seen := len(r.rider.positionsSoFar())
+		r.driver.driveOn()
+		r.driver.driveOn()
 
 		for _, p := range []*phone{r.rider, early, late, other} {
-			p.shown(uint32(len(p.positions())))
-			p.settled()
+			p.ackPositions(uint32(len(p.positionsSoFar())))
+			p.awaitHandled()
 
-			for _, pos := range p.positions() {
+			for _, pos := range p.positionsSoFar() {
 				if pos.Seq > r.driver.fixes-2 {
 					t.Errorf("%v saw the car after the ride: %v", p.who, pos)
 				}
@@ -163,15 +163,15 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 		}
 
 		for _, s := range r.g.sessions.All(nil) {
-			// who looked up the watchers just before the end
+			// Who looked up the watchers just before the end.
 			s.out.deliverPosition("d", location.Fix{Point: market, Seq: 99, At: r.now().Add(time.Second)}, r.now())
 		}
 
-		r.rider.settled()
-		if n := len(r.rider.positions()); n != seen {
+		r.rider.awaitHandled()
+		if n := len(r.rider.positionsSoFar()); n != seen {
 			t.Errorf("the rider saw %d positions after the ride", n-seen)
 		}
-		if n := len(other.positions()) + len(r.driver.positions()); n != 0 {
+		if n := len(other.positionsSoFar()) + len(r.driver.positionsSoFar()); n != 0 {
 			t.Errorf("strangers saw %d positions", n)
 		}
 	})
@@ -180,11 +180,11 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 // A rider whose car comes from another node sees the shared state's newest
 // position.
 func TestACarOfAnotherNodeIsShownWhenTheSharedStateMoves(t *testing.T) {
-	c := newTown(t, nil)
-	rider := c.connect(trips.Rider("r"), asProto, nil)
-	id := c.request("r")
-	c.step("far", id, trips.KindReserved)
-	rider.events(2)
+	c := newTestNode(t, nil)
+	rider := c.connectPhone(trips.Rider("r"), asProto, nil)
+	id := c.openTrip("r")
+	c.moveTrip("far", id, trips.KindReserved)
+	rider.awaitEvents(2)
 
 	for i := range 2 {
 		c.pass(time.Second)
@@ -195,44 +195,44 @@ func TestACarOfAnotherNodeIsShownWhenTheSharedStateMoves(t *testing.T) {
 			t.Fatal(why)
 		}
 
-		c.g.Moved("far")
-		c.g.Moved("far") // told twice, shown once
-		if p := has[*wire.ServerFrame_Position](rider, i+1)[i].Position; p.Seq != uint32(i+1) {
+		c.g.DeliverReplica("far")
+		c.g.DeliverReplica("far") // told twice, shown once
+		if p := awaitBodies[*wire.ServerFrame_Position](rider, i+1)[i].Position; p.Seq != uint32(i+1) {
 			t.Errorf("saw %v", p)
 		}
 	}
 
-	rider.settled()
-	if n := len(rider.positions()); n != 2 {
+	rider.awaitHandled()
+	if n := len(rider.positionsSoFar()); n != 2 {
 		t.Errorf("saw %d positions", n)
 	}
 }
 
 // One who resumes a ride of long ago is told how it went, and not where its
 // driver is today.
-func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
-	c := newTown(t, nil)
-	old := c.request("r")
-	c.step("d", old, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
-	c.step("d", c.request("between"), trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
-	driver := c.connect(trips.Driver("d"), asProto, nil)
-	driver.does(available(true))
+func TestResumingAnOldRideShowsNoCar(t *testing.T) {
+	c := newTestNode(t, nil)
+	old := c.openTrip("r")
+	c.moveTrip("d", old, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
+	c.moveTrip("d", c.openTrip("between"), trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
+	driver := c.connectPhone(trips.Driver("d"), asProto, nil)
+	driver.mustDo(availableFrame(true))
 
-	now := c.request("next")
-	c.step("d", now, trips.KindReserved)
-	driver.drive()
+	now := c.openTrip("next")
+	c.moveTrip("d", now, trips.KindReserved)
+	driver.driveOn()
 
-	p := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(old), TripSeq: 1})
-	if seqs := p.events(4); !sameUpTo(seqs, 2, 5) || !p.welcome().Recovered {
-		t.Errorf("recovered=%v, events %v", p.welcome().Recovered, seqs)
+	p := c.connectPhone(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(old), TripSeq: 1})
+	if seqs := p.awaitEvents(4); !sameUpTo(seqs, 2, 5) || !p.awaitWelcome().Recovered {
+		t.Errorf("recovered=%v, events %v", p.awaitWelcome().Recovered, seqs)
 	}
 
-	driver.drive()
-	p.settled()
-	if got := p.positions(); len(got) != 0 {
+	driver.driveOn()
+	p.awaitHandled()
+	if got := p.positionsSoFar(); len(got) != 0 {
 		t.Errorf("saw %v", got)
 	}
-	if held := c.booked(classPosition, outcomeOverwritten); held != 0 {
+	if held := c.countDelivery(classPosition, outcomeOverwritten); held != 0 {
 		t.Errorf("%v positions were only just not sent", held)
 	}
 	if d, _ := c.drivers.Get("d"); d.Trip != now || d.Status != "reserved" {
@@ -241,32 +241,32 @@ func TestResumingAnOldRideShowsNobodysCar(t *testing.T) {
 }
 
 func TestCommsLostIsToldOnceAndRestoredWithTheNextFix(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		r := reserved(t, newTown(t, nil), riders, drivers)
-		r.g.tick()
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		r := newReservedRide(t, newTestNode(t, nil), riders, drivers)
+		r.g.tickSessions()
 		r.pass(detector.CommsLostAfter)
-		r.g.tick()
-		r.rider.settled()
-		if n := len(frames[*wire.ServerFrame_Comms](r.rider.sofar())); n != 0 {
+		r.g.tickSessions()
+		r.rider.awaitHandled()
+		if n := len(bodiesOf[*wire.ServerFrame_Comms](r.rider.framesSoFar())); n != 0 {
 			t.Fatalf("told %d times too early", n)
 		}
 
 		for range 3 {
 			r.pass(time.Second)
-			r.g.tick()
+			r.g.tickSessions()
 		}
 
-		lost := has[*wire.ServerFrame_Comms](r.rider, 1)[0].Comms
+		lost := awaitBodies[*wire.ServerFrame_Comms](r.rider, 1)[0].Comms
 		if !lost.Lost || lost.DriverId != "d" || lost.TripId != string(r.trip) || lost.AgeS != 21 {
 			t.Errorf("lost: %v", lost)
 		}
 
-		r.driver.drive()
-		if back := has[*wire.ServerFrame_Comms](r.rider, 2)[1].Comms; back.Lost || back.DriverId != "d" {
+		r.driver.driveOn()
+		if back := awaitBodies[*wire.ServerFrame_Comms](r.rider, 2)[1].Comms; back.Lost || back.DriverId != "d" {
 			t.Errorf("restored: %v", back)
 		}
-		r.rider.settled()
-		if n := len(frames[*wire.ServerFrame_Comms](r.rider.sofar())); n != 2 {
+		r.rider.awaitHandled()
+		if n := len(bodiesOf[*wire.ServerFrame_Comms](r.rider.framesSoFar())); n != 2 {
 			t.Errorf("told %d times in all", n)
 		}
 		if tr, _ := r.store.Trip(t.Context(), r.trip); tr.State != trips.Reserved {
@@ -276,13 +276,13 @@ func TestCommsLostIsToldOnceAndRestoredWithTheNextFix(t *testing.T) {
 }
 
 func TestAnEndedRideHasNoSilentDriver(t *testing.T) {
-	r := reserved(t, newTown(t, nil), asProto, asProto)
-	r.driver.does(cancelFrame(r.trip))
-	r.rider.events(3)
+	r := newReservedRide(t, newTestNode(t, nil), asProto, asProto)
+	r.driver.mustDo(cancelFrame(r.trip))
+	r.rider.awaitEvents(3)
 	r.pass(10 * detector.CommsLostAfter)
-	r.g.tick()
-	r.rider.settled()
-	if n := len(frames[*wire.ServerFrame_Comms](r.rider.sofar())); n != 0 {
+	r.g.tickSessions()
+	r.rider.awaitHandled()
+	if n := len(bodiesOf[*wire.ServerFrame_Comms](r.rider.framesSoFar())); n != 0 {
 		t.Error(fmt.Sprint("told ", n, " times"))
 	}
 }

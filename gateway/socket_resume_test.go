@@ -13,19 +13,19 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// cut ends the phone's TCP connection without a word, and waits until the node
-// has noticed.
-func (p *phone) cut() {
+// cutConnection ends the phone's TCP connection without a word, and waits until
+// the node has noticed.
+func (p *phone) cutConnection() {
 	p.t.Helper()
 	before := p.c.g.sessions.Len()
 	p.conn.NetConn().Close()
-	p.closed()
-	p.c.until("the node notices", func() bool { return p.c.g.sessions.Len() < before })
+	p.awaitClose()
+	p.c.awaitCondition("the node notices", func() bool { return p.c.g.sessions.Len() < before })
 }
 
-// heard is what ordered news the phone got, in words.
-func (p *phone) heard() (list []string) {
-	for _, f := range p.sofar() {
+// heardInOrder is what ordered news the phone got, in words.
+func (p *phone) heardInOrder() (list []string) {
+	for _, f := range p.framesSoFar() {
 		switch b := f.Body.(type) {
 		case *wire.ServerFrame_TripEvent:
 			list = append(list, fmt.Sprint("event ", b.TripEvent.Seq))
@@ -39,138 +39,139 @@ func (p *phone) heard() (list []string) {
 }
 
 func TestACutConnectionMissesNothing(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		r := reserved(t, newTown(t, nil), riders, drivers)
-		r.driver.does(chatFrame(r.trip, "on my way"))
-		has[*wire.ServerFrame_Chat](r.rider, 1)
-		at := r.rider.resume(r.trip)
-		r.rider.cut()
-		r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE))
-		r.driver.does(chatFrame(r.trip, "I am here"))
-		r.driver.does(chatFrame(r.trip, "at the gate"))
-		r.driver.does(stepFrame(r.trip, wire.Step_START))
-		back := r.connect(trips.Rider("r"), drivers, at)
-		if w := back.welcome(); !w.Recovered || w.Trip != nil || w.Epoch != at.Epoch {
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		r := newReservedRide(t, newTestNode(t, nil), riders, drivers)
+		r.driver.mustDo(chatFrame(r.trip, "on my way"))
+		awaitBodies[*wire.ServerFrame_Chat](r.rider, 1)
+		at := r.rider.resumePoint(r.trip)
+		r.rider.cutConnection()
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE))
+		r.driver.mustDo(chatFrame(r.trip, "I am here"))
+		r.driver.mustDo(chatFrame(r.trip, "at the gate"))
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_START))
+		back := r.connectPhone(trips.Rider("r"), drivers, at)
+		if w := back.awaitWelcome(); !w.Recovered || w.Trip != nil || w.Epoch != at.Epoch {
 			t.Errorf("welcomed back with %v", w)
 		}
 
-		r.driver.does(chatFrame(r.trip, "off we go"))
-		has[*wire.ServerFrame_Chat](back, 3)
-		if got := fmt.Sprint(back.heard()); got != "[event 3 event 4 chat 2 chat 3 chat 4]" {
+		r.driver.mustDo(chatFrame(r.trip, "off we go"))
+		awaitBodies[*wire.ServerFrame_Chat](back, 3)
+		if got := fmt.Sprint(back.heardInOrder()); got != "[event 3 event 4 chat 2 chat 3 chat 4]" {
 			t.Errorf("heard %v", got)
 		}
-		r.driver.drive()
-		has[*wire.ServerFrame_Position](back, 1)
-		r.driver.does(stepFrame(r.trip, wire.Step_COMPLETE))
-		back.events(3)
-		at = back.resume(r.trip)
+		r.driver.driveOn()
+		awaitBodies[*wire.ServerFrame_Position](back, 1)
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_COMPLETE))
+		back.awaitEvents(3)
+		at = back.resumePoint(r.trip)
 		at.ChatSeq = 4
-		back.cut()
+		back.cutConnection()
 		if _, err := r.store.RecordCharge(t.Context(), payments.Charge{Trip: r.trip, Rider: "r", Reference: "x"}); err != nil {
 			t.Fatal(err)
 		}
 
-		// the ride is over, the receipt was missed
-		after := r.connect(trips.Rider("r"), riders, at)
-		has[*wire.ServerFrame_Receipt](after, 1)
-		if got := fmt.Sprint(after.heard()); got != "[receipt]" || !after.welcome().Recovered {
+		// The ride is over, the receipt was missed.
+		after := r.connectPhone(trips.Rider("r"), riders, at)
+		awaitBodies[*wire.ServerFrame_Receipt](after, 1)
+		if got := fmt.Sprint(after.heardInOrder()); got != "[receipt]" || !after.awaitWelcome().Recovered {
 			t.Errorf("heard %v", got)
 		}
 	})
 }
 
 func TestADriverComesBackToTheirTripAndTheOffersInHand(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		r := reserved(t, newTown(t, nil), riders, drivers)
-		at := r.driver.resume(r.trip)
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		r := newReservedRide(t, newTestNode(t, nil), riders, drivers)
+		at := r.driver.resumePoint(r.trip)
 
-		// before the node notices that the last one is gone
-		next := r.connect(trips.Driver("d"), riders, at)
-		r.rider.does(cancelFrame(r.trip))
-		if seqs := next.events(1); !sameUpTo(seqs, 3, 3) || !next.welcome().Recovered {
-			t.Errorf("recovered=%v, events %v", next.welcome().Recovered, seqs)
+		// Before the node notices that the last one is gone.
+		next := r.connectPhone(trips.Driver("d"), riders, at)
+		r.rider.mustDo(cancelFrame(r.trip))
+		if seqs := next.awaitEvents(1); !sameUpTo(seqs, 3, 3) || !next.awaitWelcome().Recovered {
+			t.Errorf("recovered=%v, events %v", next.awaitWelcome().Recovered, seqs)
 		}
 
-		r.offer("o2", "d", r.request("r2"))
-		r.offer("o3", "d", r.request("r3"))
-		again := r.connect(trips.Driver("d"), drivers, next.resume(r.trip))
+		r.sendOffer("o2", "d", r.openTrip("r2"))
+		r.sendOffer("o3", "d", r.openTrip("r3"))
+		again := r.connectPhone(trips.Driver("d"), drivers, next.resumePoint(r.trip))
 		seen := map[string]bool{}
-		for _, o := range has[*wire.ServerFrame_Offer](again, 2) {
+		for _, o := range awaitBodies[*wire.ServerFrame_Offer](again, 2) {
 			seen[o.Offer.Id] = true
 		}
 		if !seen["o2"] || !seen["o3"] {
 			t.Errorf("offers %v came again", seen)
 		}
 
-		again.does(answerFrame("o2", true))
+		again.mustDo(answerFrame("o2", true))
 	})
 }
 
 func TestWithoutARecordOfThePastTheWelcomeSaysHowThingsStand(t *testing.T) {
-	r := reserved(t, newTown(t, nil), asJSONText, asProto)
-	r.driver.does(chatFrame(r.trip, "hello"))
+	r := newReservedRide(t, newTestNode(t, nil), asJSONText, asProto)
+	r.driver.mustDo(chatFrame(r.trip, "hello"))
 
 	for name, resume := range map[string]*wire.Resume{
 		"no resume":          nil,
 		"an unknown trip":    {Epoch: epoch, TripId: "never-heard-of", TripSeq: 3},
-		"another trip":       {Epoch: epoch, TripId: string(r.request("other")), TripSeq: 1},
+		"another trip":       {Epoch: epoch, TripId: string(r.openTrip("other")), TripSeq: 1},
 		"another epoch":      {Epoch: "0", TripId: string(r.trip), TripSeq: 1},
 		"no trip":            {Epoch: epoch},
 		"more than happened": {Epoch: epoch, TripId: string(r.trip), TripSeq: 99},
 	} {
-		p := r.connect(trips.Rider("r"), asProto, resume)
-		w := p.welcome()
+		p := r.connectPhone(trips.Rider("r"), asProto, resume)
+		w := p.awaitWelcome()
 		if w.Recovered || w.Trip.GetId() != string(r.trip) || w.Trip.GetVersion() != 2 || w.ChatSeq != 1 {
 			t.Errorf("%s: %v", name, w)
 		}
 
-		p.settled()
-		if got := p.heard(); len(got) != 0 {
+		p.awaitHandled()
+		if got := p.heardInOrder(); len(got) != 0 {
 			t.Errorf("%s: heard %v, too", name, got)
 		}
-		p.cut()
+		p.cutConnection()
 	}
 
-	r.driver.does(stepFrame(r.trip, wire.Step_ARRIVE)) // and goes on from there
-	r.rider.events(3)
+	// and goes on from there
+	r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE))
+	r.rider.awaitEvents(3)
 }
 
 func TestWhoHadNoTripAndHasNoneIsRecovered(t *testing.T) {
-	c := newTown(t, nil)
-	if w := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch}).welcome(); !w.Recovered || w.Trip != nil {
+	c := newTestNode(t, nil)
+	if w := c.connectPhone(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch}).awaitWelcome(); !w.Recovered || w.Trip != nil {
 		t.Errorf("welcomed with %v", w)
 	}
-	if w := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: "gone", TripSeq: 4}).welcome(); w.Recovered {
-		t.Errorf("of a trip nobody knows: %v", w)
+	if w := c.connectPhone(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: "gone", TripSeq: 4}).awaitWelcome(); w.Recovered {
+		t.Errorf("of an unknown trip: %v", w)
 	}
 
-	other := c.request("other")
-	if w := c.connect(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(other), TripSeq: 1}).welcome(); w.Recovered {
+	other := c.openTrip("other")
+	if w := c.connectPhone(trips.Rider("r"), asProto, &wire.Resume{Epoch: epoch, TripId: string(other), TripSeq: 1}).awaitWelcome(); w.Recovered {
 		t.Errorf("of a stranger's trip: %v", w)
 	}
 }
 
 func TestALaterNumberRevealsWhatWasLost(t *testing.T) {
-	both(t, func(t *testing.T, riders, drivers string) {
-		c := newTown(t, nil)
-		c.runs()
-		r := reserved(t, c, riders, drivers)
-		c.lose(nothing)
-		c.step("d", r.trip, trips.KindArrived) // on another node
-		c.say(trips.Driver("d"), r.trip, "lost one")
-		c.say(trips.Driver("d"), r.trip, "lost two")
-		c.lose(nil)
-		r.driver.does(stepFrame(r.trip, wire.Step_START))
-		if seqs := r.rider.events(4); !sameUpTo(seqs, 1, 4) {
+	forBothEncodings(t, func(t *testing.T, riders, drivers string) {
+		c := newTestNode(t, nil)
+		c.startRunning()
+		r := newReservedRide(t, c, riders, drivers)
+		c.loseMessages(loseAll)
+		c.moveTrip("d", r.trip, trips.KindArrived) // on another node
+		c.sendChat(trips.Driver("d"), r.trip, "lost one")
+		c.sendChat(trips.Driver("d"), r.trip, "lost two")
+		c.loseMessages(nil)
+		r.driver.mustDo(stepFrame(r.trip, wire.Step_START))
+		if seqs := r.rider.awaitEvents(4); !sameUpTo(seqs, 1, 4) {
 			t.Errorf("the rider saw events %v", seqs)
 		}
-		if seqs := r.driver.events(3); !sameUpTo(seqs, 2, 4) {
+		if seqs := r.driver.awaitEvents(3); !sameUpTo(seqs, 2, 4) {
 			t.Errorf("the driver saw events %v", seqs)
 		}
-		r.rider.does(chatFrame(r.trip, "heard?"))
+		r.rider.mustDo(chatFrame(r.trip, "heard?"))
 
 		for _, p := range []*phone{r.rider, r.driver} {
-			for i, m := range has[*wire.ServerFrame_Chat](p, 3) {
+			for i, m := range awaitBodies[*wire.ServerFrame_Chat](p, 3) {
 				if m.Chat.Seq != uint32(i+1) {
 					t.Errorf("%v read %v as number %d", p.who, m.Chat, i+1)
 				}
@@ -180,82 +181,82 @@ func TestALaterNumberRevealsWhatWasLost(t *testing.T) {
 }
 
 func TestAfterAGapAllIsReadFromTheStore(t *testing.T) {
-	c := newTown(t, nil)
-	c.runs()
-	rider := c.connect(trips.Rider("r"), asJSONText, nil)
-	driver := c.connect(trips.Driver("d"), asProto, nil)
-	c.lose(nothing)
-	id := c.request("r") // they never heard of the trip
-	c.step("d", id, trips.KindReserved)
-	c.say(trips.Driver("d"), id, "lost")
-	c.g.Gap()
-	if seqs := rider.events(2); !sameUpTo(seqs, 1, 2) {
+	c := newTestNode(t, nil)
+	c.startRunning()
+	rider := c.connectPhone(trips.Rider("r"), asJSONText, nil)
+	driver := c.connectPhone(trips.Driver("d"), asProto, nil)
+	c.loseMessages(loseAll)
+	id := c.openTrip("r") // they never heard of the trip
+	c.moveTrip("d", id, trips.KindReserved)
+	c.sendChat(trips.Driver("d"), id, "lost")
+	c.g.OnGap()
+	if seqs := rider.awaitEvents(2); !sameUpTo(seqs, 1, 2) {
 		t.Errorf("the rider saw events %v", seqs)
 	}
-	if seqs := driver.events(1); !sameUpTo(seqs, 2, 2) {
+	if seqs := driver.awaitEvents(1); !sameUpTo(seqs, 2, 2) {
 		t.Errorf("the driver saw events %v", seqs)
 	}
 
-	has[*wire.ServerFrame_Chat](rider, 1)
-	driver.drive()
-	has[*wire.ServerFrame_Position](rider, 1)
-	c.step("d", id, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
+	awaitBodies[*wire.ServerFrame_Chat](rider, 1)
+	driver.driveOn()
+	awaitBodies[*wire.ServerFrame_Position](rider, 1)
+	c.moveTrip("d", id, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
 	if _, err := c.store.RecordCharge(t.Context(), payments.Charge{Trip: id, Rider: "r", Reference: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	c.g.Gap()
-	rider.events(5)
-	has[*wire.ServerFrame_Receipt](rider, 1)
-	c.g.Gap() // nothing was missed: nothing comes again
-	c.lose(nil)
-	second := trips.TripID(rider.does(requestFrame(market, airport)).Trip.Id)
-	rider.events(6)
-	rider.settled()
-	if got := fmt.Sprint(rider.heard()); got != "[event 1 event 2 chat 1 event 3 event 4 event 5 receipt event 1]" {
+	c.g.OnGap()
+	rider.awaitEvents(5)
+	awaitBodies[*wire.ServerFrame_Receipt](rider, 1)
+	c.g.OnGap() // nothing was missed: nothing comes again
+	c.loseMessages(nil)
+	second := trips.TripID(rider.mustDo(requestFrame(market, airport)).Trip.Id)
+	rider.awaitEvents(6)
+	rider.awaitHandled()
+	if got := fmt.Sprint(rider.heardInOrder()); got != "[event 1 event 2 chat 1 event 3 event 4 event 5 receipt event 1]" {
 		t.Errorf("heard %v, the last of trip %s", got, second)
 	}
 }
 
 func TestCatchingUpIsTriedAgainWhileTheStoreIsDown(t *testing.T) {
-	c := newTown(t, nil)
-	c.runs()
-	rider := c.connect(trips.Rider("r"), asProto, nil)
-	id := c.request("r")
-	rider.events(1)
+	c := newTestNode(t, nil)
+	c.startRunning()
+	rider := c.connectPhone(trips.Rider("r"), asProto, nil)
+	id := c.openTrip("r")
+	rider.awaitEvents(1)
 
-	c.lose(nothing)
-	c.step("d", id, trips.KindReserved)
+	c.loseMessages(loseAll)
+	c.moveTrip("d", id, trips.KindReserved)
 	c.store.breakWith(errors.New("down"))
-	c.g.Gap()
-	c.until("it was tried", func() bool { return len(c.g.gaps) == 0 })
+	c.g.OnGap()
+	c.awaitCondition("it was tried", func() bool { return len(c.g.gaps) == 0 })
 	c.store.breakWith(nil)
-	rider.events(2)
+	rider.awaitEvents(2)
 }
 
 // A driver may get a trip that was requested before their last one.
 func TestATripAskedForEarlierIsNewsToItsDriver(t *testing.T) {
-	c := newTown(t, nil)
-	p := c.connect(trips.Driver("d"), asProto, nil)
-	patient, hasty := c.request("patient"), c.request("hasty")
-	c.step("d", hasty, trips.KindReserved, trips.KindDriverCancel)
-	p.events(2)
-	c.step("d", patient, trips.KindReserved, trips.KindArrived)
-	p.events(4)
+	c := newTestNode(t, nil)
+	p := c.connectPhone(trips.Driver("d"), asProto, nil)
+	patient, hasty := c.openTrip("patient"), c.openTrip("hasty")
+	c.moveTrip("d", hasty, trips.KindReserved, trips.KindDriverCancel)
+	p.awaitEvents(2)
+	c.moveTrip("d", patient, trips.KindReserved, trips.KindArrived)
+	p.awaitEvents(4)
 
 	for i, want := range []trips.TripID{hasty, hasty, patient, patient} {
-		if e := frames[*wire.ServerFrame_TripEvent](p.sofar())[i].TripEvent; trips.TripID(e.TripId) != want {
+		if e := bodiesOf[*wire.ServerFrame_TripEvent](p.framesSoFar())[i].TripEvent; trips.TripID(e.TripId) != want {
 			t.Errorf("event %d is %v, want one of trip %s", i+1, e, want)
 		}
 	}
 }
 
-// muddle loses, repeats and delays notices by a seed.
+// muddle loses, repeats and delays messages by a seed.
 type muddle struct {
 	dice *rand.Rand
 	late []trips.OutboxMessage
 }
 
-func (m *muddle) arrive(n trips.OutboxMessage) (out []trips.OutboxMessage) {
+func (m *muddle) muddleMessage(n trips.OutboxMessage) (out []trips.OutboxMessage) {
 	switch m.dice.IntN(5) {
 	case 0:
 	case 1:
@@ -275,11 +276,11 @@ func (m *muddle) arrive(n trips.OutboxMessage) (out []trips.OutboxMessage) {
 	return out
 }
 
-// Whatever pub/sub loses, repeats or swaps, and whenever connections are cut,
+// When pub/sub loses, repeats and swaps messages and connections are cut,
 // each phone reads each trip's events and chat in order and once.
-func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
-	c := newTown(t, nil)
-	c.runs()
+func TestPhonesReadEverythingInOrderAndOnceThroughLosses(t *testing.T) {
+	c := newTestNode(t, nil)
+	c.startRunning()
 	round := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		round++
@@ -287,32 +288,32 @@ func TestWhateverIsLostPhonesReadEverythingInOrderAndOnce(t *testing.T) {
 		m := &muddle{dice: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))}
 		phones := map[*phone]*history{}
 		for _, who := range []trips.Actor{trips.Rider(rider), trips.Driver(driver)} {
-			phones[c.connect(who, asProto, nil)] = &history{first: map[trips.Role]uint32{trips.RoleRider: 1, trips.RoleDriver: 2}[who.Role]}
+			phones[c.connectPhone(who, asProto, nil)] = &history{first: map[trips.Role]uint32{trips.RoleRider: 1, trips.RoleDriver: 2}[who.Role]}
 		}
-		c.lose(m.arrive)
-		id := c.request(rider)
-		c.step(driver, id, trips.KindReserved)
+		c.loseMessages(m.muddleMessage)
+		id := c.openTrip(rider)
+		c.moveTrip(driver, id, trips.KindReserved)
 		moves := []trips.Kind{trips.KindArrived, trips.KindOnTrip}
 		said := 0
 		for i := range rapid.IntRange(1, 12).Draw(rt, "things") {
 			switch what := rapid.IntRange(0, 5).Draw(rt, "thing"); {
 			case what == 0 && len(moves) > 0:
-				by := rapid.SampledFrom([]*trips.Service{c.desk, c.g.cfg.Trips}).Draw(rt, "node")
-				c.stepOn(by, driver, id, moves[0])
+				by := rapid.SampledFrom([]*trips.Service{c.service, c.g.cfg.Trips}).Draw(rt, "node")
+				c.moveTripWith(by, driver, id, moves[0])
 				moves = moves[1:]
 			case what == 1:
-				c.g.Gap()
+				c.g.OnGap()
 			case what == 2:
 				cutOne(c, phones, id)
 			default:
 				said++
-				c.say(trips.Rider(rider), id, fmt.Sprint("message ", i))
+				c.sendChat(trips.Rider(rider), id, fmt.Sprint("message ", i))
 			}
 		}
 
-		c.lose(nil)
-		c.deliver(m.late...)
-		c.g.Gap()
+		c.loseMessages(nil)
+		c.deliverMessages(m.late...)
+		c.g.OnGap()
 
 		for p, h := range phones {
 			h.readAll(rt, p, uint32(4-len(moves)), uint32(said))
@@ -328,18 +329,18 @@ type history struct {
 }
 
 // cutOne cuts the connection of one user, who comes back with what they have.
-func cutOne(c *town, phones map[*phone]*history, id trips.TripID) {
+func cutOne(c *testNode, phones map[*phone]*history, id trips.TripID) {
 	for p, h := range phones {
-		p.cut()
-		r := p.resume(id)
+		p.cutConnection()
+		r := p.resumePoint(id)
 		h.seq, h.chat = max(h.seq, r.TripSeq), max(h.chat, r.ChatSeq)
 		r.TripSeq, r.ChatSeq = h.seq, h.chat
 		if h.seq == 0 {
 			r = nil // never heard of the trip
 		}
 
-		back := c.connect(p.who, asProto, r)
-		if w := back.welcome(); !w.Recovered {
+		back := c.connectPhone(p.who, asProto, r)
+		if w := back.awaitWelcome(); !w.Recovered {
 			h.seq, h.chat = w.Trip.GetVersion(), w.ChatSeq
 		}
 
@@ -354,16 +355,16 @@ func cutOne(c *town, phones map[*phone]*history, id trips.TripID) {
 func (h *history) readAll(rt *rapid.T, p *phone, events, said uint32) {
 	nextEvent, nextChat := max(h.seq+1, h.first), h.chat+1
 
-	p.until(fmt.Sprintf("event %d and chat %d", events, said), func(got []*wire.ServerFrame) bool {
+	p.awaitFrames(fmt.Sprintf("event %d and chat %d", events, said), func(got []*wire.ServerFrame) bool {
 		seq, chat := max(h.seq, h.first-1), h.chat
 		for _, f := range got {
 			seq, chat = max(seq, f.GetTripEvent().GetSeq()), max(chat, f.GetChat().GetSeq())
 		}
 		return seq >= events && chat >= said
 	})
-	p.settled()
+	p.awaitHandled()
 
-	for _, f := range p.sofar() {
+	for _, f := range p.framesSoFar() {
 		if e := f.GetTripEvent(); e != nil {
 			if e.Seq != nextEvent {
 				rt.Fatalf("%v read event %d, %d was next", p.who, e.Seq, nextEvent)

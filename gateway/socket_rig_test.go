@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+	"golang.org/x/time/rate"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/booking"
@@ -40,46 +41,47 @@ func TestMain(m *testing.M) {
 // takes.
 const patience = 20 * time.Second
 
-// town is one node's sockets and HTTP behind a real server, on a store in
-// memory whose notices come back at once, as through Redis.
-type town struct {
+// testNode is one node's sockets and HTTP behind a real server, on a store in
+// memory whose messages come back at once, as through Redis.
+type testNode struct {
 	*handClock
-	t       testing.TB
-	store   *memory
-	desk    *trips.Service // of another node on the same store
-	drivers *sharedstate.Drivers
-	inbox   *dispatch.Inbox
-	g       *Gateway
-	api     *httpapi.API
-	url     string // of the socket
-	auth    *auth.Tokens
-	revoked *auth.Revocations
-	quoter  *pricing.Quoter
-	runs    func() // starts Run, once
+	t            testing.TB
+	store        *memory
+	service      *trips.Service // of another node on the same store
+	drivers      *sharedstate.Drivers
+	inbox        *dispatch.Inbox
+	g            *Gateway
+	api          *httpapi.API
+	url          string // of the socket
+	auth         *auth.Tokens
+	revoked      *auth.Revocations
+	quoter       *pricing.Quoter
+	startRunning func() // starts Run, once
 
-	read    sync.Map   // bytes from each phone, by its address
-	telling sync.Mutex // one Deliver at a time
+	read       sync.Map   // bytes from each phone, by its address
+	delivering sync.Mutex // one DeliverMessage at a time
 
 	mu sync.Mutex // guards below
-	// what becomes of a notice on its way; nil: it arrives
-	onNotice func(trips.OutboxMessage) []trips.OutboxMessage
-	declined []dispatch.Offer
-	vanished []dispatch.Offer
+	// What becomes of a message on its way; nil: it arrives.
+	onMessage   func(trips.OutboxMessage) []trips.OutboxMessage
+	declined    []dispatch.Offer
+	driversGone []dispatch.Offer
 }
 
-// newTown builds and starts a node; change may alter its configuration first.
-func newTown(t testing.TB, change func(*Config)) *town {
+// newTestNode builds and starts a node; change may alter its configuration
+// first.
+func newTestNode(t testing.TB, change func(*Config)) *testNode {
 	t.Helper()
-	return newTownWith(t, change, nil)
+	return newTestNodeWith(t, change, nil)
 }
 
-// newTownWith is newTown; changeAPI may alter the configuration of HTTP as
-// well.
-func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Config)) *town {
+// newTestNodeWith is newTestNode; changeAPI may alter the configuration of HTTP
+// as well.
+func newTestNodeWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Config)) *testNode {
 	t.Helper()
-	c := &town{handClock: newHandClock(), t: t, store: newMemory()}
-	c.store.onNotice = c.relay
-	c.desk = &trips.Service{Store: c.store, Now: c.now}
+	c := &testNode{handClock: newHandClock(), t: t, store: newMemory()}
+	c.store.onCommit = c.relayMessage
+	c.service = &trips.Service{Store: c.store, Now: c.now}
 	c.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: c.now})
 	c.inbox = dispatch.NewInbox(c.now)
 	c.revoked = &auth.Revocations{Now: c.now, OnRevoked: func() { c.g.CloseRevoked() }}
@@ -89,9 +91,9 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 	cfg := Config{
 		Node: "node", Trips: &trips.Service{Store: c.store, Now: c.now}, Store: c.store, Room: &chat.Room{Store: c.store, Trips: c.store, Now: c.now},
 		Receipts: c.store, Alerts: c.store,
-		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Publish: c.publish,
-		OnOfferDeclined: func(o dispatch.Offer) { c.note(&c.declined, o) },
-		OnDriverGone:    func(o dispatch.Offer) { c.note(&c.vanished, o) }, OnSuspect: suspects.Note,
+		Drivers: c.drivers, Inbox: c.inbox, Auth: c.auth, Publish: c.publishMessage,
+		OnOfferDeclined: func(o dispatch.Offer) { c.noteOffer(&c.declined, o) },
+		OnDriverGone:    func(o dispatch.Offer) { c.noteOffer(&c.driversGone, o) }, OnSuspect: suspects.Note,
 		Limits:     Limits{FramesPerSec: 10_000, Burst: 10_000},
 		Registerer: registry, Now: c.now, Log: slog.New(slog.DiscardHandler),
 	}
@@ -103,21 +105,22 @@ func newTownWith(t testing.TB, change func(*Config), changeAPI func(*httpapi.Con
 	cfg.Booking = booking.New(booking.Config{Trips: cfg.Trips, Router: byAir{}, Quoter: c.quoter, Now: c.now, Registerer: registry})
 	c.revoked.Log = cfg.Log
 	c.g = New(cfg)
+	c.g.resumes.pace.SetLimit(rate.Inf) // no phone of a test waits for others
 	cfg.Trips.OnCommitted = func(ev trips.Event) {
 		c.drivers.Follow(ev.Trip)
 		c.g.DeliverCommitted(ev)
 	}
 	c.api = c.newAPI(cfg, suspects, changeAPI)
-	c.serve()
+	c.startServer()
 	return c
 }
 
-func (c *town) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*httpapi.Config)) *httpapi.API {
+func (c *testNode) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*httpapi.Config)) *httpapi.API {
 	ac := httpapi.Config{
 		Trips: cfg.Trips, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Drivers: cfg.Drivers,
 		Booking: cfg.Booking, Tokens: cfg.Auth, Revocations: c.revoked, Suspects: suspects, Socket: c.g.ServeSocket,
 		Ready: func(context.Context) error {
-			if c.g.Draining() {
+			if c.g.IsDraining() {
 				return errDraining
 			}
 			return nil
@@ -132,8 +135,8 @@ func (c *town) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*httpa
 	return httpapi.New(ac)
 }
 
-// serve starts a real server, and stops it when the test ends.
-func (c *town) serve() {
+// startServer starts a real server, and stops it when the test ends.
+func (c *testNode) startServer() {
 	server := httptest.NewUnstartedServer(c.api.Public())
 	server.Listener = tightListener{server.Listener, &c.read}
 	server.Start()
@@ -141,7 +144,7 @@ func (c *town) serve() {
 	ctx, stop := context.WithCancel(context.Background())
 
 	var running sync.WaitGroup
-	c.runs = sync.OnceFunc(func() {
+	c.startRunning = sync.OnceFunc(func() {
 		running.Go(func() { _ = c.g.Run(ctx) })
 		running.Go(func() { _ = c.revoked.Run(ctx) })
 	})
@@ -189,29 +192,30 @@ func (l tightListener) Accept() (net.Conn, error) {
 }
 
 // readFrom says how many bytes the node has read from a phone.
-func (c *town) readFrom(p *phone) int64 {
+func (c *testNode) readFrom(p *phone) int64 {
 	n, _ := c.read.Load(p.conn.LocalAddr().String())
 	return n.(*atomic.Int64).Load()
 }
 
-func (c *town) note(list *[]dispatch.Offer, o dispatch.Offer) {
+func (c *testNode) noteOffer(list *[]dispatch.Offer, o dispatch.Offer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	*list = append(*list, o)
 }
 
-// lose decides from now on what becomes of notices; nil lets them arrive.
-func (c *town) lose(f func(trips.OutboxMessage) []trips.OutboxMessage) {
+// loseMessages decides from now on what becomes of messages; nil lets them
+// arrive.
+func (c *testNode) loseMessages(f func(trips.OutboxMessage) []trips.OutboxMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.onNotice = f
+	c.onMessage = f
 }
 
-func nothing(trips.OutboxMessage) []trips.OutboxMessage { return nil }
+func loseAll(trips.OutboxMessage) []trips.OutboxMessage { return nil }
 
-func (c *town) relay(n trips.OutboxMessage) {
+func (c *testNode) relayMessage(n trips.OutboxMessage) {
 	c.mu.Lock()
-	change := c.onNotice
+	change := c.onMessage
 	c.mu.Unlock()
 
 	arrive := []trips.OutboxMessage{n}
@@ -219,21 +223,22 @@ func (c *town) relay(n trips.OutboxMessage) {
 		arrive = change(n)
 	}
 
-	c.deliver(arrive...)
+	c.deliverMessages(arrive...)
 }
 
-func (c *town) deliver(notices ...trips.OutboxMessage) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
-	for _, n := range notices {
-		deliver(c.g, n)
+func (c *testNode) deliverMessages(messages ...trips.OutboxMessage) {
+	c.delivering.Lock()
+	defer c.delivering.Unlock()
+	for _, n := range messages {
+		deliverAsNode(c.g, n)
 	}
 }
 
-// deliver hands a notice to the shared state and the gateway, as a node does.
-func deliver(g *Gateway, n trips.OutboxMessage) {
+// deliverAsNode hands a message to the shared state and the gateway, as a node
+// does.
+func deliverAsNode(g *Gateway, n trips.OutboxMessage) {
 	if n.Topic != trips.TopicTrip {
-		g.Deliver(string(n.Topic), n.Payload)
+		g.DeliverMessage(string(n.Topic), n.Payload)
 		return
 	}
 	var ev trips.Event
@@ -245,15 +250,15 @@ func deliver(g *Gateway, n trips.OutboxMessage) {
 	g.DeliverTripEvent(ev)
 }
 
-func (c *town) publish(_ context.Context, topic string, _ location.Region, payload []byte) error {
-	c.telling.Lock()
-	defer c.telling.Unlock()
-	c.g.Deliver(topic, payload)
+func (c *testNode) publishMessage(_ context.Context, topic string, _ location.Region, payload []byte) error {
+	c.delivering.Lock()
+	defer c.delivering.Unlock()
+	c.g.DeliverMessage(topic, payload)
 	return nil
 }
 
-// until waits for something outside a phone.
-func (c *town) until(what string, is func() bool) {
+// awaitCondition waits for something outside a phone.
+func (c *testNode) awaitCondition(what string, is func() bool) {
 	c.t.Helper()
 	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -262,22 +267,22 @@ func (c *town) until(what string, is func() bool) {
 	}
 }
 
-// fixes counts the drivers' fixes by result.
-func (c *town) fixes(result string) int {
-	return int(testutil.ToFloat64(c.g.m.updates.WithLabelValues(result)))
+// countFixes counts the drivers' fixes by result.
+func (c *testNode) countFixes(result string) int {
+	return int(testutil.ToFloat64(c.g.metrics.updates.WithLabelValues(result)))
 }
 
-func (c *town) drops(reason string) int {
-	return int(testutil.ToFloat64(c.g.m.drops.WithLabelValues(reason)))
+func (c *testNode) countDrops(reason string) int {
+	return int(testutil.ToFloat64(c.g.metrics.drops.WithLabelValues(reason)))
 }
 
-// booked counts messages for phones by what became of them.
-func (c *town) booked(of class, what outcome) int {
-	return int(testutil.ToFloat64(c.g.m.delivery[of][what]))
+// countDelivery counts messages for phones by what became of them.
+func (c *testNode) countDelivery(of class, what outcome) int {
+	return int(testutil.ToFloat64(c.g.metrics.delivery[of][what]))
 }
 
-// offer puts a trip into a driver's hands, as the dispatcher would.
-func (c *town) offer(id string, driver trips.DriverID, trip trips.TripID) dispatch.Offer {
+// sendOffer puts a trip into a driver's hands, as the dispatcher would.
+func (c *testNode) sendOffer(id string, driver trips.DriverID, trip trips.TripID) dispatch.Offer {
 	c.t.Helper()
 	t, err := c.store.Trip(c.t.Context(), trip)
 	if err != nil {
@@ -286,30 +291,30 @@ func (c *town) offer(id string, driver trips.DriverID, trip trips.TripID) dispat
 
 	o := dispatch.Offer{ID: id, Trip: t, Driver: driver, Node: "node", Epoch: 1, ExpiresAt: c.now().Add(time.Hour), Metres: 120,
 		Pickup: 20 * time.Second}
-	if err := c.g.Offer(o); err != nil {
+	if err := c.g.DeliverOffer(o); err != nil {
 		c.t.Fatal(err)
 	}
 	return o
 }
 
-// request opens a trip behind the phones' back; step moves it on.
-func (c *town) request(rider trips.RiderID) trips.TripID {
+// openTrip opens a trip behind the phones' back; step moves it on.
+func (c *testNode) openTrip(rider trips.RiderID) trips.TripID {
 	c.t.Helper()
 	c.pass(time.Second)
 	key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: fmt.Sprint("request at ", c.now())}
-	ev, err := c.desk.RequestTrip(c.t.Context(), key, rider, market, airport, trips.Quote{Fare: trips.Money{Minor: 100, Currency: "NGN"}})
+	ev, err := c.service.RequestTrip(c.t.Context(), key, rider, market, airport, trips.Quote{Fare: trips.Money{Minor: 100, Currency: "NGN"}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return ev.Trip.ID
 }
 
-func (c *town) step(driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
+func (c *testNode) moveTrip(driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
 	c.t.Helper()
-	c.stepOn(c.desk, driver, id, kinds...)
+	c.moveTripWith(c.service, driver, id, kinds...)
 }
 
-func (c *town) stepOn(desk *trips.Service, driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
+func (c *testNode) moveTripWith(service *trips.Service, driver trips.DriverID, id trips.TripID, kinds ...trips.Kind) {
 	c.t.Helper()
 	by := trips.Driver(driver)
 	verbs := map[trips.Kind]trips.Transition{
@@ -322,20 +327,20 @@ func (c *town) stepOn(desk *trips.Service, driver trips.DriverID, id trips.TripI
 
 	for _, kind := range kinds {
 		c.pass(time.Second)
-		move(c.t, desk, string(driver), id, verbs[kind])
+		commitStep(c.t, service, string(driver), id, verbs[kind])
 	}
 }
 
-// say adds to a trip's chat behind the phones' back.
-func (c *town) say(from trips.Actor, id trips.TripID, text string) {
+// sendChat adds to a trip's chat behind the phones' back.
+func (c *testNode) sendChat(from trips.Actor, id trips.TripID, text string) {
 	c.t.Helper()
 	if _, err := c.g.cfg.Room.Send(c.t.Context(), from, id, text, text); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// dialer opens sockets whose buffers are small, too.
-func dialer(subprotocol string) *websocket.Dialer {
+// newDialer opens sockets whose buffers are small, too.
+func newDialer(subprotocol string) *websocket.Dialer {
 	d := &websocket.Dialer{NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if tcp, ok := conn.(*net.TCPConn); ok {
@@ -350,10 +355,10 @@ func dialer(subprotocol string) *websocket.Dialer {
 	return d
 }
 
-// dial opens a socket and says nothing.
-func (c *town) dial(subprotocol string) *websocket.Conn {
+// dialSocket opens a socket and says nothing.
+func (c *testNode) dialSocket(subprotocol string) *websocket.Conn {
 	c.t.Helper()
-	conn, resp, err := dialer(subprotocol).DialContext(c.t.Context(), c.url, nil)
+	conn, resp, err := newDialer(subprotocol).DialContext(c.t.Context(), c.url, nil)
 	if err != nil {
 		c.t.Fatalf("%v (%v)", err, resp)
 	}
@@ -361,10 +366,10 @@ func (c *town) dial(subprotocol string) *websocket.Conn {
 	return conn
 }
 
-// refusal dials and returns the HTTP status of the refusal.
-func (c *town) refusal(header http.Header) int {
+// dialRefused dials and returns the HTTP status of the refusal.
+func (c *testNode) dialRefused(header http.Header) int {
 	c.t.Helper()
-	conn, resp, err := dialer(wire.SubprotocolJSON).DialContext(c.t.Context(), c.url, header)
+	conn, resp, err := newDialer(wire.SubprotocolJSON).DialContext(c.t.Context(), c.url, header)
 	if err == nil {
 		conn.Close()
 		return http.StatusSwitchingProtocols

@@ -6,89 +6,83 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
-// busyHour is a store in which things happen just after a phone's welcome has
-// read how they stand.
-type busyHour struct {
+// spiedStore calls onResume after each read for phones that connect.
+type spiedStore struct {
 	*memory
-	afterActive, afterHistory func() // once each
+	onResume func(phones int)
 }
 
-func (b *busyHour) ActiveTrip(ctx context.Context, who trips.Actor) (trips.Trip, error) {
-	t, err := b.memory.ActiveTrip(ctx, who)
-	b.afterActive()
-	return t, err
+func (s spiedStore) ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
+	[]trips.ResumeState, map[trips.TripID]payments.Charge, error,
+) {
+	defer s.onResume(len(queries))
+	return s.memory.ResumeStates(ctx, queries)
 }
 
-func (b *busyHour) ChatHistory(ctx context.Context, id trips.TripID, after uint32, limit int) ([]chat.Message, error) {
-	said, err := b.memory.ChatHistory(ctx, id, after, limit)
-	b.afterHistory()
-	return said, err
+func newSpiedNode(t *testing.T, onResume func(phones int)) *testNode {
+	return newTestNode(t, func(cfg *Config) { cfg.Store = spiedStore{cfg.Store.(*memory), onResume} })
 }
 
-// busyTown has a reserved trip, and does these things while its rider is
-// welcomed.
-func busyTown(t *testing.T, afterActive, afterHistory func(c *town, id trips.TripID)) (*town, trips.TripID) {
-	var c *town
+// newBusyNode has a reserved trip, and calls afterRead once, just after the
+// welcome of a phone has read how the trip stands.
+func newBusyNode(t *testing.T, afterRead func(c *testNode, id trips.TripID)) *testNode {
+	var c *testNode
 	var id trips.TripID
-	c = newTown(t, func(cfg *Config) {
-		b := &busyHour{memory: cfg.Store.(*memory)}
-		b.afterActive = sync.OnceFunc(func() { afterActive(c, id) })
-		b.afterHistory = sync.OnceFunc(func() { afterHistory(c, id) })
-		cfg.Store, cfg.Room.Store = b, b
-	})
-
-	id = c.request("r")
-	c.step("d", id, trips.KindReserved)
-	return c, id
+	once := sync.OnceFunc(func() { afterRead(c, id) })
+	c = newSpiedNode(t, func(int) { once() })
+	id = c.openTrip("r")
+	c.moveTrip("d", id, trips.KindReserved)
+	return c
 }
 
 func TestNothingThatHappensDuringAWelcomeIsMissed(t *testing.T) {
-	both(t, func(t *testing.T, riders, _ string) {
-		c, _ := busyTown(t, func(c *town, id trips.TripID) {
-			c.step("d", id, trips.KindArrived)
-			c.say(trips.Driver("d"), id, "one")
-		}, func(c *town, id trips.TripID) {
-			c.step("d", id, trips.KindOnTrip)
-			c.say(trips.Driver("d"), id, "two")
+	forBothEncodings(t, func(t *testing.T, riders, _ string) {
+		c := newBusyNode(t, func(c *testNode, id trips.TripID) {
+			c.moveTrip("d", id, trips.KindArrived)
+			c.sendChat(trips.Driver("d"), id, "one")
+			c.moveTrip("d", id, trips.KindOnTrip)
+			c.sendChat(trips.Driver("d"), id, "two")
 		})
 
-		p := c.connect(trips.Rider("r"), riders, nil)
-		if w := p.welcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 1 {
+		p := c.connectPhone(trips.Rider("r"), riders, nil)
+		if w := p.awaitWelcome(); w.Trip.GetVersion() != 2 || w.ChatSeq != 0 {
 			t.Errorf("welcome %v", w)
 		}
 
-		p.events(2)
-		p.until("the second message", func(_ []*wire.ServerFrame) bool { return len(p.heard()) >= 3 })
-		if got := fmt.Sprint(p.heard()); got != "[event 3 event 4 chat 2]" {
+		p.awaitFrames("the second message", func(_ []*wire.ServerFrame) bool { return len(p.heardInOrder()) >= 4 })
+		if got := fmt.Sprint(p.heardInOrder()); got != "[event 3 event 4 chat 1 chat 2]" {
 			t.Errorf("heard %v", got)
 		}
-		if p.sofar()[0].GetWelcome() == nil {
-			t.Errorf("the first frame is %v", p.sofar()[0])
+		if p.framesSoFar()[0].GetWelcome() == nil {
+			t.Errorf("the first frame is %v", p.framesSoFar()[0])
+		}
+		if len(c.g.chatSubscribers.newest) > 0 || c.g.chatSubscribers.joining != 0 {
+			t.Error("it still remembers messages for a session that joins")
 		}
 	})
 }
 
 func TestAGapDuringAWelcomeIsClosedAfterIt(t *testing.T) {
-	c, _ := busyTown(t, func(c *town, id trips.TripID) {
-		c.runs()
-		c.lose(nothing)
-		c.step("d", id, trips.KindArrived)
-		c.g.Gap()
-		c.until("it was looked at", func() bool { return len(c.g.gaps) == 0 })
-	}, func(*town, trips.TripID) {})
-	if seqs := c.connect(trips.Rider("r"), asProto, nil).events(1); !sameUpTo(seqs, 3, 3) {
+	c := newBusyNode(t, func(c *testNode, id trips.TripID) {
+		c.startRunning()
+		c.loseMessages(loseAll)
+		c.moveTrip("d", id, trips.KindArrived)
+		c.g.OnGap()
+		c.awaitCondition("it was looked at", func() bool { return len(c.g.gaps) == 0 })
+	})
+	if seqs := c.connectPhone(trips.Rider("r"), asProto, nil).awaitEvents(1); !sameUpTo(seqs, 3, 3) {
 		t.Errorf("saw events %v", seqs)
 	}
 }
 
 func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *testing.T) {
-	c, _ := busyTown(t, func(*town, trips.TripID) {}, func(c *town, id trips.TripID) {
-		c.lose(nothing)
+	c := newBusyNode(t, func(c *testNode, id trips.TripID) {
+		c.loseMessages(loseAll)
 		m, err := c.g.cfg.Room.Send(t.Context(), trips.Driver("d"), id, "say", "one")
 		if err != nil {
 			t.Error(err)
@@ -96,11 +90,11 @@ func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *tes
 		c.g.deliverChat(m, here)
 	})
 
-	p := c.connect(trips.Rider("r"), asJSONText, nil)
-	if w := p.welcome(); w.ChatSeq != 0 {
+	p := c.connectPhone(trips.Rider("r"), asJSONText, nil)
+	if w := p.awaitWelcome(); w.ChatSeq != 0 {
 		t.Errorf("welcome %v", w)
 	}
-	if m := has[*wire.ServerFrame_Chat](p, 1)[0].Chat; m.Seq != 1 || m.Text != "one" {
+	if m := awaitBodies[*wire.ServerFrame_Chat](p, 1)[0].Chat; m.Seq != 1 || m.Text != "one" {
 		t.Errorf("heard %v", m)
 	}
 }

@@ -9,39 +9,39 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// sos keeps a call for help. That an operator has acknowledged it is told by
-// deliverSOSAck.
-func (s *session) sos(ctx context.Context, id string, c *wire.Sos) error {
-	if !translate.PlainID(c.GetTripId()) {
+// requestHelp stores a call for help. deliverSOSAck sends the acknowledgement
+// later.
+func (s *session) requestHelp(ctx context.Context, id string, c *wire.Sos) error {
+	if !translate.IsPlainID(c.GetTripId()) {
 		return trips.ErrNotFound
 	}
-	a, err := s.g.help.RequestHelp(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
+	a, err := s.g.sosService.RequestHelp(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	if err != nil {
 		return err
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls.add(a)
+	s.calls.addCall(a)
 	return nil
 }
 
-// unacknowledgedSOS returns the trips on which this connection called for help
+// unackedSOSTrips returns the trips on which this connection called for help
 // and knows of no acknowledgement.
-func (s *session) unacknowledgedSOS() []trips.TripID {
+func (s *session) unackedSOSTrips() []trips.TripID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.calls.unacknowledged()
+	return s.calls.unackedTrips()
 }
 
-// place is where a driver's car was when a node last heard of it.
-func (g *Gateway) place(id trips.DriverID) (sos.Place, bool) {
+// carPosition is where a driver's car was when a node last heard of it.
+func (g *Gateway) carPosition(id trips.DriverID) (sos.Place, bool) {
 	d, ok := g.cfg.Drivers.Get(id)
 	return sos.Place{Point: d.Fix.Point, At: d.ReceivedAt}, ok && d.HasPosition()
 }
 
-// deliverSOSAck tells the user who called for help that an operator has
-// acknowledged it.
+// deliverSOSAck delivers an operator's acknowledgement to the sessions of the
+// user who called for help.
 func (g *Gateway) deliverSOSAck(a sos.Alert) {
 	if a.AckedAt.IsZero() {
 		return // it is new: the operators are told, not the phone
@@ -54,13 +54,13 @@ func (g *Gateway) deliverSOSAck(a sos.Alert) {
 // deliverSOSAck sends an acknowledgement, once on each connection.
 func (s *session) deliverSOSAck(a sos.Alert, how outcome) {
 	s.mu.Lock()
-	first := s.calls.acknowledge(a)
+	first := s.calls.markAcked(a)
 	s.mu.Unlock()
 
 	if !first {
-		s.g.m.delivery.count(classOther, outcomeDuplicate)
+		s.g.metrics.delivery.countMessage(classOther, outcomeDuplicate)
 		return
 	}
-	s.out.sendAs(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: a.ClientID, TripId: string(a.Trip),
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: a.ClientID, TripId: string(a.Trip),
 		AtMs: wire.ToMillis(a.AckedAt)}}}, how)
 }

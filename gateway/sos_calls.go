@@ -12,7 +12,7 @@ import (
 // sent twice.
 const maxSOSCalls = 256
 
-// sosCall is what a connection knows of one of its user's calls for help.
+// sosCall is one of the user's calls for help, as far as a connection has seen.
 type sosCall struct {
 	trip  trips.TripID
 	acked bool // the phone was told that an operator has acknowledged it
@@ -22,32 +22,32 @@ type sosCall struct {
 // connection knows of them. It has no lock of its own.
 type sosCalls map[string]sosCall
 
-// add remembers a call. One that is known keeps its acknowledgement.
-func (c *sosCalls) add(a sos.Alert) {
+// addCall remembers a call. One that is known keeps its acknowledgement.
+func (c *sosCalls) addCall(a sos.Alert) {
 	if !(*c)[a.ID].acked {
-		c.put(a, false)
+		c.putCall(a, false)
 	}
 }
 
-// acknowledge remembers that the phone is told of the acknowledgement; false if
-// it was told before.
-func (c *sosCalls) acknowledge(a sos.Alert) bool {
+// markAcked records that the acknowledgement is sent; false if it was sent
+// before.
+func (c *sosCalls) markAcked(a sos.Alert) bool {
 	if (*c)[a.ID].acked {
 		return false
 	}
-	c.put(a, true)
+	c.putCall(a, true)
 	return true
 }
 
-func (c *sosCalls) put(a sos.Alert, acked bool) {
+func (c *sosCalls) putCall(a sos.Alert, acked bool) {
 	if *c == nil || len(*c) >= maxSOSCalls {
 		*c = sosCalls{}
 	}
 	(*c)[a.ID] = sosCall{a.Trip, acked}
 }
 
-// unacknowledged returns the trips with a call that was not acknowledged.
-func (c sosCalls) unacknowledged() (out []trips.TripID) {
+// unackedTrips returns the trips with a call that was not acknowledged.
+func (c sosCalls) unackedTrips() (out []trips.TripID) {
 	for _, call := range c {
 		if !call.acked && !slices.Contains(out, call.trip) {
 			out = append(out, call.trip)

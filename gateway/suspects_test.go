@@ -10,13 +10,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-func (c *town) operatorsPage() string { return ask(c.api.Admin(), "/ops").Body.String() }
+func (c *testNode) operatorsPage() string { return getPath(c.api.Admin(), "/ops").Body.String() }
 
 // A driver whose phone claims to drive and never leaves its coordinates goes on
 // working; the operators are told once.
 func TestADriverWithMadeUpPositionsIsShownToTheOperatorsAndNotCutOff(t *testing.T) {
-	c := newTown(t, nil)
-	p := c.connect(trips.Driver("d"), asProto, nil)
+	c := newTestNode(t, nil)
+	p := c.connectPhone(trips.Driver("d"), asProto, nil)
 	if page := c.operatorsPage(); strings.Contains(page, "Positions in doubt") {
 		t.Fatalf("before anything happened: %s", page)
 	}
@@ -25,15 +25,15 @@ func TestADriverWithMadeUpPositionsIsShownToTheOperatorsAndNotCutOff(t *testing.
 		c.pass(time.Second)
 		f := fixFrame(market, uint32(i+1), c.now())
 		f.GetFix().Speed = 12
-		p.send(f)
-		p.settled()
+		p.sendFrame(f)
+		p.awaitHandled()
 	}
 
-	if n := c.fixes("accepted"); n != 120 {
+	if n := c.countFixes("accepted"); n != 120 {
 		t.Errorf("%d of 120 fixes were believed", n)
 	}
 
-	metrics := ask(c.api.Admin(), "/metrics").Body.String()
+	metrics := getPath(c.api.Admin(), "/metrics").Body.String()
 	for _, reason := range location.FlagNames {
 		line := fmt.Sprintf("ridehail_flags_total{reason=%q} %d\n", reason, map[bool]int{true: 1}[reason == "frozen"])
 		if !strings.Contains(metrics, line) {

@@ -6,9 +6,7 @@ import (
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/internal/detector"
-	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
-	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // carsPing marks the ping that follows a list of cars: its pong says that the
@@ -18,8 +16,9 @@ const carsPing = "cars"
 // pingWithin bounds how long a ping may hold up the tick.
 const pingWithin = 50 * time.Millisecond
 
-// watchOurselves tells the guard over silence that this node is awake, until
-// ctx ends.
+// watchOurselves beats the guard over silence while this node is awake, until
+// ctx ends. After a pause of the node itself, its drivers do not count as
+// silent.
 func (g *Gateway) watchOurselves(ctx context.Context) {
 	guard := g.cfg.Drivers.Guard()
 	beat := time.NewTicker(detector.BeatInterval)
@@ -35,46 +34,26 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 	}
 }
 
-// tick looks at every session once: it ends those whose token has ended, pings
-// silent phones, and readies what their riders watch.
-func (g *Gateway) tick() {
+// tickSessions visits every session once: it ends those whose token has ended,
+// pings silent phones, and sends riders what they watch.
+func (g *Gateway) tickSessions() {
 	now := g.cfg.Now()
 	lost := g.cfg.Drivers.Guard().SilenceCutoff(now, detector.CommsLostAfter)
 	for _, s := range g.sessions.All(nil) {
 		switch silent := now.Sub(time.Unix(0, s.conn.lastHeard.Load())); {
-		case s.conn.ended():
+		case s.conn.hasEnded():
 			continue
 		case now.After(s.until.Add(auth.ClockLeeway)):
-			s.conn.end(wire.CloseTokenEnded, "your token has ended: come back with a new one")
+			s.conn.closeWith(wire.CloseTokenEnded, "your token has ended: come back with a new one")
 			continue
 		case silent > g.cfg.Limits.PingAfter:
-			s.conn.ping("", pingWithin)
+			s.conn.sendPing("", pingWithin)
 		}
 
 		s.out.checkContact(now, lost)
 		if s.out.findCars(now) {
-			// a phone that does not read delays no other's tick
+			// A phone that does not read must not delay the others.
 			g.spawn(s.out.flush)
 		}
 	}
-}
-
-// watchArea sets where a rider looks at cars.
-func (s *session) watchArea(w *wire.WatchArea) {
-	if err := s.requireRole(trips.RoleRider); err != nil {
-		s.refuse("", err)
-		return
-	}
-
-	var at *area
-	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
-		p := translate.PointOf(w.Center)
-		if p.CheckRange() != nil {
-			s.refuse("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
-			return
-		}
-		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
-	}
-
-	s.out.watchArea(at)
 }

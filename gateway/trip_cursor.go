@@ -16,13 +16,14 @@ type tripCursor struct {
 	last   trips.TripID // the trip before, whose late events are ignored
 	region location.Region
 	since  time.Time // when the trip became this user's
-	// the newest event heard of, which may come too early to be sent
-	known uint32
+
+	known uint32      // the newest event heard of, perhaps too early to be sent
 	state trips.State // after that event
-	seq   uint32      // the last event sent
-	chat  uint32      // the last chat message sent
-	paid  bool        // the receipt was sent
-	gap   bool        // something was missed: the store must be read
+
+	seq  uint32 // the last event sent
+	chat uint32 // the last chat message sent
+	paid bool   // the receipt was sent
+	gap  bool   // something was missed: the store must be read
 
 	// The last event and message that came from a commit on this node. Redis
 	// brings them a second time.
@@ -56,9 +57,9 @@ func (o origin) repeatOutcome(committedHere bool) outcome {
 	return outcomeDuplicate
 }
 
-// since is when a trip became a user's. A driver may get a trip that was
+// ownedSince is when a trip became a user's. A driver may get a trip that was
 // requested before their last one.
-func since(role trips.Role, t trips.Trip) time.Time {
+func ownedSince(role trips.Role, t trips.Trip) time.Time {
 	if role == trips.RoleDriver {
 		return t.ReservedAt
 	}
@@ -74,7 +75,7 @@ func lastForeignEvent(role trips.Role) uint32 {
 	return 0
 }
 
-// place is where a trip stands among those of a session's user.
+// place is the position of a trip among those of a session's user.
 type place uint8
 
 const (
@@ -84,19 +85,19 @@ const (
 	unclear              // the store must say
 )
 
-// place compares a trip with the one that is followed. It compares times only
-// where a mistake does no harm, since the clocks of the nodes that set them may
-// differ by minutes: a user has at most one active trip, and the store knows
-// which.
-func (c *tripCursor) place(role trips.Role, t trips.Trip) place {
-	before := since(role, t).Before(c.since)
+// compareTrip compares a trip with the one that is followed. It compares times
+// only where a mistake does no harm, since the clocks of the nodes that set
+// them may differ by minutes: a user has at most one active trip, and the store
+// knows which.
+func (c *tripCursor) compareTrip(role trips.Role, t trips.Trip) place {
+	before := ownedSince(role, t).Before(c.since)
 	switch {
 	case t.ID == c.trip:
 		return same
 	case t.ID == c.last:
 		return earlier
 	case c.state.IsActive(), before && t.State.IsActive():
-		// one of the two is over; if it is ours, its end was missed
+		// One of the two is over. If it is ours, its end was missed.
 		return unclear
 	case before:
 		return earlier
@@ -104,18 +105,18 @@ func (c *tripCursor) place(role trips.Role, t trips.Trip) place {
 	return next
 }
 
-// follow turns to a trip of which the phone has the events up to seq and the
-// messages up to chat. A gap stays a gap.
-func (c *tripCursor) follow(role trips.Role, t trips.Trip, seq, chat uint32) {
+// followTrip turns to a trip of which the phone has the events up to seq and
+// the messages up to chat. A gap stays a gap.
+func (c *tripCursor) followTrip(role trips.Role, t trips.Trip, seq, chat uint32) {
 	last := c.last
 	if c.trip != t.ID {
 		last = c.trip
 	}
-	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: since(role, t), seq: seq, chat: chat, gap: c.gap}
+	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: ownedSince(role, t), seq: seq, chat: chat, gap: c.gap}
 }
 
-// learn remembers how the followed trip stands; false if that is old.
-func (c *tripCursor) learn(t trips.Trip) bool {
+// learnState records the state of the followed trip; false if that is old.
+func (c *tripCursor) learnState(t trips.Trip) bool {
 	if t.Version < c.known {
 		return false
 	}
@@ -126,32 +127,27 @@ func (c *tripCursor) learn(t trips.Trip) bool {
 // takeEvent takes an event of the followed trip. It is to be sent if the
 // outcome is sent or recovered. An early one is sent once the store was read.
 func (c *tripCursor) takeEvent(seq uint32, from origin) outcome {
-	switch {
-	case seq <= c.seq:
-		return from.repeatOutcome(seq <= c.committed.seq)
-	case seq > c.seq+1:
-		return outcomeEarly
-	}
-
-	c.seq = seq
-	if from == here {
-		c.committed.seq = seq
-	}
-	return from.sentOutcome()
+	return takeNext(&c.seq, &c.committed.seq, seq, from)
 }
 
 // takeChat takes a message of the followed trip, as takeEvent does an event.
 func (c *tripCursor) takeChat(seq uint32, from origin) outcome {
+	return takeNext(&c.chat, &c.committed.chat, seq, from)
+}
+
+// takeNext advances last, and committed if the commit was here, when seq is the
+// next number.
+func takeNext(last, committed *uint32, seq uint32, from origin) outcome {
 	switch {
-	case seq <= c.chat:
-		return from.repeatOutcome(seq <= c.committed.chat)
-	case seq > c.chat+1:
+	case seq <= *last:
+		return from.repeatOutcome(seq <= *committed)
+	case seq > *last+1:
 		return outcomeEarly
 	}
 
-	c.chat = seq
+	*last = seq
 	if from == here {
-		c.committed.chat = seq
+		*committed = seq
 	}
 	return from.sentOutcome()
 }
@@ -169,16 +165,16 @@ func (c *tripCursor) takeReceipt(trip trips.TripID) bool {
 // markGap says that something was missed or came early.
 func (c *tripCursor) markGap() { c.gap = true }
 
-// beginCatchUp closes the gap and returns from where the store must be read.
-// Whatever comes early from now on opens it again, and so must the caller if it
-// cannot read the store.
+// beginCatchUp closes the gap and returns from where the store must be read. A
+// message that comes early from now on opens it again. The caller must open it
+// again if it cannot read the store.
 func (c *tripCursor) beginCatchUp() tripCursor {
 	c.gap = false
 	return *c
 }
 
-// behind returns true if the store has something that the phone lacks.
-func (c *tripCursor) behind(st trips.ResumeState) bool {
+// isBehind returns true if the store has something that the phone lacks.
+func (c *tripCursor) isBehind(st trips.ResumeState) bool {
 	if st.Trip.ID != c.trip {
 		return st.Trip.ID != ""
 	}

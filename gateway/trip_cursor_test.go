@@ -16,7 +16,7 @@ func TestACursorKnowsWhichTripComesNext(t *testing.T) {
 	const active, over = trips.Arrived, trips.Completed
 	for name, c := range map[string]struct {
 		role trips.Role
-		// of the trip that is followed, requested at 100 and reserved at 200
+		// Of the trip that is followed, requested at 100 and reserved at 200.
 		state trips.State
 		trip  trips.Trip
 		want  place
@@ -33,11 +33,11 @@ func TestACursorKnowsWhichTripComesNext(t *testing.T) {
 		"a driver's, reserved before ours":  {trips.RoleDriver, over, tripAt("other", over, 101, 199), earlier},
 	} {
 		var cur tripCursor
-		cur.follow(c.role, tripAt("last", over, 10, 20), 1, 0)
+		cur.followTrip(c.role, tripAt("last", over, 10, 20), 1, 0)
 		now := tripAt("now", c.state, 100, 200)
-		cur.follow(c.role, now, 1, 0)
-		cur.learn(now)
-		if got := cur.place(c.role, c.trip); got != c.want {
+		cur.followTrip(c.role, now, 1, 0)
+		cur.learnState(now)
+		if got := cur.compareTrip(c.role, c.trip); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
@@ -69,7 +69,7 @@ func TestACursorTakesEachMessageOnceAndInOrder(t *testing.T) {
 			"event": (*tripCursor).takeEvent, "message": (*tripCursor).takeChat,
 		} {
 			var cur tripCursor
-			cur.follow(trips.RoleRider, tripAt("t", trips.Arrived, 1, 2), 0, 0)
+			cur.followTrip(trips.RoleRider, tripAt("t", trips.Arrived, 1, 2), 0, 0)
 			take(&cur, 1, published)
 			take(&cur, 2, here)
 			got := take(&cur, c.seq, c.from)
@@ -86,7 +86,7 @@ func TestACursorTakesEachMessageOnceAndInOrder(t *testing.T) {
 
 func TestWithoutACommitHereARepeatIsADuplicate(t *testing.T) {
 	var cur tripCursor
-	cur.follow(trips.RoleRider, tripAt("t", trips.Arrived, 1, 2), 5, 5)
+	cur.followTrip(trips.RoleRider, tripAt("t", trips.Arrived, 1, 2), 5, 5)
 	if e, m := cur.takeEvent(5, published), cur.takeChat(4, published); e != outcomeDuplicate || m != outcomeDuplicate {
 		t.Errorf("event %s, message %s", outcomeNames[e], outcomeNames[m])
 	}
@@ -113,11 +113,11 @@ func TestACursorSeesWhatTheStoreHasAndThePhoneHasNot(t *testing.T) {
 		"a receipt":               {stand(func(st *trips.ResumeState) { st.Paid = true }), true},
 	} {
 		var cur tripCursor
-		cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 3, 2)
-		if got := cur.behind(c.st); got != c.want {
+		cur.followTrip(trips.RoleRider, trips.Trip{ID: "t"}, 3, 2)
+		if got := cur.isBehind(c.st); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
-		if cur.takeReceipt("t"); c.st.Paid && cur.behind(c.st) {
+		if cur.takeReceipt("t"); c.st.Paid && cur.isBehind(c.st) {
 			t.Errorf("%s: it waits for a receipt that it has", name)
 		}
 	}
@@ -125,7 +125,7 @@ func TestACursorSeesWhatTheStoreHasAndThePhoneHasNot(t *testing.T) {
 
 func TestAReceiptIsSentOnceForATrip(t *testing.T) {
 	var cur tripCursor
-	cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 0, 0)
+	cur.followTrip(trips.RoleRider, trips.Trip{ID: "t"}, 0, 0)
 
 	for i, c := range []struct {
 		trip trips.TripID
@@ -139,9 +139,9 @@ func TestAReceiptIsSentOnceForATrip(t *testing.T) {
 
 func TestAGapOutlivesTheTripAndIsClosedByCatchingUp(t *testing.T) {
 	var cur tripCursor
-	cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 3, 2)
+	cur.followTrip(trips.RoleRider, trips.Trip{ID: "t"}, 3, 2)
 	cur.markGap()
-	cur.follow(trips.RoleRider, trips.Trip{ID: "u", Region: "r"}, 0, 0)
+	cur.followTrip(trips.RoleRider, trips.Trip{ID: "u", Region: "r"}, 0, 0)
 	if !cur.gap || cur.last != "t" || cur.region != "r" {
 		t.Errorf("the next trip has %+v", cur)
 	}
@@ -155,14 +155,14 @@ func TestAGapOutlivesTheTripAndIsClosedByCatchingUp(t *testing.T) {
 
 func TestWhatIsLearnedIsNeverOlder(t *testing.T) {
 	var cur tripCursor
-	cur.follow(trips.RoleRider, trips.Trip{ID: "t"}, 0, 0)
+	cur.followTrip(trips.RoleRider, trips.Trip{ID: "t"}, 0, 0)
 
 	for _, c := range []struct {
 		version uint32
 		state   trips.State
 		news    bool
 	}{{2, trips.Reserved, true}, {4, trips.OnTrip, true}, {3, trips.Arrived, false}, {4, trips.OnTrip, true}} {
-		if got := cur.learn(trips.Trip{ID: "t", Version: c.version, State: c.state}); got != c.news {
+		if got := cur.learnState(trips.Trip{ID: "t", Version: c.version, State: c.state}); got != c.news {
 			t.Errorf("version %d: %v", c.version, got)
 		}
 	}

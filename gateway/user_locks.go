@@ -8,7 +8,7 @@ import (
 
 // userLocks lets each user do one command at a time, over all their
 // connections. So a phone that lost its connection and sends a command again
-// hears what became of the first one, which may still be under way.
+// gets the result of the first one, which may still be under way.
 type userLocks struct {
 	mu     sync.Mutex // guards below
 	byUser map[trips.Actor]*userLock
@@ -21,9 +21,9 @@ type userLock struct {
 
 func newUserLocks() *userLocks { return &userLocks{byUser: map[trips.Actor]*userLock{}} }
 
-// lock blocks until no other command of the user is under way. The caller calls
-// unlock when its command is done.
-func (l *userLocks) lock(user trips.Actor) (unlock func()) {
+// lockUser blocks until no other command of the user is under way. The caller
+// calls unlock when its command is done.
+func (l *userLocks) lockUser(user trips.Actor) (unlock func()) {
 	l.mu.Lock()
 	one := l.byUser[user]
 	if one == nil {

@@ -9,14 +9,14 @@ import (
 )
 
 // epoch never changes: trip events and chat are numbered in the database, which
-// outlives every node, so any node can vouch for what another one sent. A trip
+// outlives every node, so any node knows what another one sent. A trip
 // that the database does not know is answered with recovered=false.
 const epoch = "1"
 
-// welcome tells the phone how its trip stands. The session is registered
+// sendWelcome sends the phone the state of its trip. The session is registered
 // already: what is delivered meanwhile is held until the welcome is queued, and
 // then sent in its turn.
-func (s *session) welcome(r *wire.Resume) error {
+func (s *session) sendWelcome(r *wire.Resume) error {
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
 
@@ -27,7 +27,7 @@ func (s *session) welcome(r *wire.Resume) error {
 		return err
 	}
 
-	s.out.push(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
+	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
 	s.releaseHeld()
 	s.out.flush()
 
@@ -35,13 +35,13 @@ func (s *session) welcome(r *wire.Resume) error {
 		s.deliverReceipt(st.receipt, outcomeRecovered)
 	}
 	if owed && s.catchUp(ctx) != nil {
-		// what the phone missed follows when the store can be read
+		// What the phone missed follows when the store can be read.
 		s.g.wakeCatchUp()
 	}
 
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.OffersOf(trips.DriverID(s.user.ID)) {
-			s.out.push(offerFrame(o), outcomeRecovered)
+			s.out.queueFrame(offerFrame(o), outcomeRecovered)
 		}
 	}
 
@@ -49,26 +49,26 @@ func (s *session) welcome(r *wire.Resume) error {
 	return nil
 }
 
-// readResume reads how things stand for the phone, and fills in the welcome.
-// owed is true if the store has more for the phone.
+// readResume reads the phone's resume state and fills in the welcome. owed is
+// true if the store has more for the phone.
 func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resume) (st resumeState, owed bool, err error) {
 	who := trips.ResumeQuery{Who: s.user}
-	if r.GetEpoch() == epoch && translate.PlainID(r.GetTripId()) {
+	if r.GetEpoch() == epoch && translate.IsPlainID(r.GetTripId()) {
 		who.Trip = trips.TripID(r.GetTripId())
 	}
 
 	s.g.chatSubscribers.beginJoin()
 	defer s.g.chatSubscribers.endJoin()
 
-	st, err = s.g.resumeState(ctx, who)
+	st, err = s.g.resumes.askState(ctx, who)
 	if err == nil {
 		owed = s.adoptTrip(w, r, st.ResumeState)
 	}
 	return st, owed, err
 }
 
-// adoptTrip makes the session follow the phone's trip and the welcome tell of
-// it. It returns true if the store has more for the phone.
+// adoptTrip makes the session follow the phone's trip and puts it into the
+// welcome. It returns true if the store has more for the phone.
 func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeState) (owed bool) {
 	t := st.Trip
 	if !t.Concerns(s.user) {
@@ -81,7 +81,7 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 		w.Recovered = true
 		seq, said = r.GetTripSeq(), r.GetChatSeq()
 	case t.State.IsActive():
-		w.Trip, w.ChatSeq = translate.Trip(t), st.LastChatSeq
+		w.Trip, w.ChatSeq = translate.EncodeTrip(t), st.LastChatSeq
 	default:
 		return false
 	}
@@ -105,7 +105,7 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 // welcomed: now, or on the goroutine that welcomes it.
 func (s *session) afterWelcome(f func()) {
 	s.mu.Lock()
-	held := s.held.hold(f)
+	held := s.held.holdDelivery(f)
 	s.mu.Unlock()
 	if !held {
 		f()
@@ -117,9 +117,9 @@ func (s *session) afterWelcome(f func()) {
 func (s *session) releaseHeld() {
 	for {
 		s.mu.Lock()
-		held := s.held.take()
+		held := s.held.takeHeld()
 		if len(held) == 0 {
-			s.out.start()
+			s.out.openSending()
 			gap := s.cursor.gap
 			s.mu.Unlock()
 			if gap {

@@ -16,8 +16,8 @@ import (
 const readyTimeout = 2 * time.Second
 
 // Admin is the API of operators: metrics, health, profiles, calls for help and
-// the revocation of tokens. It asks nobody who they are: keep its listener off
-// the public network.
+// the revocation of tokens. It asks for no token: keep its listener off the
+// public network.
 func (a *API) Admin() http.Handler {
 	gatherer, ok := a.cfg.Registerer.(prometheus.Gatherer)
 	if !ok {
@@ -25,7 +25,7 @@ func (a *API) Admin() http.Handler {
 	}
 
 	mux := http.NewServeMux()
-	handle := func(path string, m methods) { mux.Handle(path, a.guard(path, m)) }
+	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, m)) }
 	mux.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.Handle("/healthz", methods{"GET": a.getHealth})
 	mux.Handle("/readyz", methods{"GET": a.getReady})
@@ -42,7 +42,7 @@ func (a *API) Admin() http.Handler {
 	return mux
 }
 
-// getHealth says that the process answers; it asks no other part, so that a
+// getHealth answers while the process runs. It calls no other part, so that a
 // slow database restarts no node.
 func (a *API) getHealth(w http.ResponseWriter, _ *http.Request) {
 	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})

@@ -18,13 +18,13 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// cityMap tells a page how to draw the city.
+// cityMap is what a page needs to draw the city.
 type cityMap struct {
 	Name        string     `json:"name"`
 	Attribution string     `json:"attribution,omitempty"`
 	Bounds      [4]float64 `json:"bounds"` // west, south, east, north
 	GeoJSON     string     `json:"geojson"`
-	// absent when the GeoJSON is small enough to be fetched at once
+	// Tiles is absent when the GeoJSON is small enough to be fetched at once.
 	Tiles *tileMap `json:"tiles,omitempty"`
 }
 
@@ -34,11 +34,11 @@ type tileMap struct {
 	MaxZoom uint32 `json:"maxzoom"`
 }
 
-// drawing is a city as it is sent. It is made when it is first asked for.
-type drawing struct {
-	city    City
-	geoJSON func() geoJSON
-	making  chan struct{} // bounds the tiles made at once: anybody may ask
+// cityDrawing is a city as it is sent. It is made when it is first asked for.
+type cityDrawing struct {
+	city      City
+	geoJSON   func() geoJSON
+	tileSlots chan struct{} // bounds the tiles made at once: no token is needed
 }
 
 type geoJSON struct {
@@ -46,8 +46,8 @@ type geoJSON struct {
 	tag           string
 }
 
-func newDrawing(city City) *drawing {
-	d := &drawing{city: city, making: make(chan struct{}, 2)}
+func newCityDrawing(city City) *cityDrawing {
+	d := &cityDrawing{city: city, tileSlots: make(chan struct{}, 2)}
 	d.geoJSON = sync.OnceValue(func() geoJSON {
 		plain := city.GeoJSON()
 		var zipped bytes.Buffer
@@ -65,8 +65,8 @@ func tagOf(b []byte) string {
 }
 
 // getGeoJSON serves the whole city, compressed once, with an ETag so that a
-// page that has it asks cheaply.
-func (d *drawing) getGeoJSON(w http.ResponseWriter, r *http.Request) {
+// page that has it downloads nothing.
+func (d *cityDrawing) getGeoJSON(w http.ResponseWriter, r *http.Request) {
 	p, h := d.geoJSON(), w.Header()
 	h.Set("Content-Type", "application/geo+json")
 	h.Set("Cache-Control", "no-cache")
@@ -82,7 +82,7 @@ func (d *drawing) getGeoJSON(w http.ResponseWriter, r *http.Request) {
 }
 
 // getMap serves how to draw the city.
-func (a *API) getMap(d *drawing) http.HandlerFunc {
+func (a *API) getMap(d *cityDrawing) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		lo, hi := d.city.Bounds()
 		m := cityMap{Name: d.city.Name(), Attribution: d.city.Attribution(), GeoJSON: "/v1/city",
@@ -98,7 +98,7 @@ func (a *API) getMap(d *drawing) http.HandlerFunc {
 
 // getTile serves a vector tile. Its address names the version of the city, so
 // that a page may keep it.
-func (a *API) getTile(d *drawing) http.HandlerFunc {
+func (a *API) getTile(d *cityDrawing) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		at, err := tileAddress(r)
 		if err != nil {
@@ -107,8 +107,8 @@ func (a *API) getTile(d *drawing) http.HandlerFunc {
 		}
 
 		select {
-		case d.making <- struct{}{}:
-			defer func() { <-d.making }()
+		case d.tileSlots <- struct{}{}:
+			defer func() { <-d.tileSlots }()
 		case <-r.Context().Done():
 			return
 		}
@@ -140,7 +140,7 @@ func tileAddress(r *http.Request) (at [3]uint32, err error) {
 	return at, nil
 }
 
-func (d *drawing) writeTile(w http.ResponseWriter, r *http.Request, body []byte) {
+func (d *cityDrawing) writeTile(w http.ResponseWriter, r *http.Request, body []byte) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	if v := r.URL.Query().Get("v"); v != "" && v == d.geoJSON().tag {

@@ -49,21 +49,21 @@ func (fakeCity) Tile(z, x, y uint32) ([]byte, error) {
 }
 
 func TestAPageIsToldHowToDrawTheCity(t *testing.T) {
-	small := want[cityMap](t, newRig(t, nil).call(trips.Actor{}, "GET", "/v1/map", ""), 200)
+	small := decodeAnswer[cityMap](t, newTestAPI(t, nil).callAPI(trips.Actor{}, "GET", "/v1/map", ""), 200)
 	if small.Name != "Monaco" || small.Attribution != "© OpenStreetMap contributors" || small.GeoJSON != "/v1/city" ||
 		small.Bounds != [4]float64{7.4, 43.7, 7.5, 43.8} || small.Tiles != nil {
 		t.Errorf("%+v", small)
 	}
 
-	big := want[cityMap](t, newRig(t, func(c *Config, _ *booking.Config) { c.City = fakeCity{tiled: true} }).call(trips.Actor{}, "GET", "/v1/map", ""), 200)
+	big := decodeAnswer[cityMap](t, newTestAPI(t, func(c *Config, _ *booking.Config) { c.City = fakeCity{tiled: true} }).callAPI(trips.Actor{}, "GET", "/v1/map", ""), 200)
 	if big.Tiles == nil || big.Tiles.MinZoom != 8 || big.Tiles.MaxZoom != 16 {
 		t.Errorf("%+v", big)
 	}
 }
 
 func TestTilesAreSentOnceAndBadOnesRefusedInWords(t *testing.T) {
-	r := newRig(t, nil)
-	w := r.call(trips.Actor{}, "GET", "/v1/tiles/12/0/7", "")
+	r := newTestAPI(t, nil)
+	w := r.callAPI(trips.Actor{}, "GET", "/v1/tiles/12/0/7", "")
 	zr, err := gzip.NewReader(bytes.NewReader(w.Body.Bytes()))
 	if err != nil {
 		t.Fatal(w.Code, err)
@@ -75,23 +75,23 @@ func TestTilesAreSentOnceAndBadOnesRefusedInWords(t *testing.T) {
 		t.Errorf("%d %v %q %v", w.Code, w.Header(), body, err)
 	}
 
-	if again := r.call(trips.Actor{}, "GET", "/v1/tiles/12/0/7", "", "If-None-Match", w.Header().Get("ETag")); again.Code != http.StatusNotModified {
+	if again := r.callAPI(trips.Actor{}, "GET", "/v1/tiles/12/0/7", "", "If-None-Match", w.Header().Get("ETag")); again.Code != http.StatusNotModified {
 		t.Errorf("again: %d", again.Code)
 	}
 
-	kept := r.call(trips.Actor{}, "GET", "/v1/tiles/12/0/7?v="+tagOf(fakeCity{}.GeoJSON()), "")
+	kept := r.callAPI(trips.Actor{}, "GET", "/v1/tiles/12/0/7?v="+tagOf(fakeCity{}.GeoJSON()), "")
 	if kept.Header().Get("Cache-Control") != "public, max-age=86400" {
 		t.Errorf("a tile of this version may be kept: %v", kept.Header())
 	}
-	if empty := r.call(trips.Actor{}, "GET", "/v1/tiles/12/1/7", ""); empty.Code != http.StatusNoContent || empty.Body.Len() != 0 {
+	if empty := r.callAPI(trips.Actor{}, "GET", "/v1/tiles/12/1/7", ""); empty.Code != http.StatusNoContent || empty.Body.Len() != 0 {
 		t.Errorf("nothing drawn: %d", empty.Code)
 	}
 
-	wantProblem(t, r.call(trips.Actor{}, "GET", "/v1/tiles/7/0/0", ""), 404, wire.CodeNotFound)
+	wantProblem(t, r.callAPI(trips.Actor{}, "GET", "/v1/tiles/7/0/0", ""), 404, wire.CodeNotFound)
 	for _, path := range []string{"/v1/tiles/a/0/0", "/v1/tiles/12/-1/0", "/v1/tiles/12/0/4294967296", "/v1/tiles/12/0/0.mvt", "/v1/tiles/12/0/NaN"} {
-		wantProblem(t, r.call(trips.Actor{}, "GET", path, ""), 400, wire.CodeBadField)
+		wantProblem(t, r.callAPI(trips.Actor{}, "GET", path, ""), 400, wire.CodeBadField)
 	}
-	wantProblem(t, r.call(trips.Actor{}, "GET", "/v1/tiles/12/2/0", ""), 500, wire.CodeInternal)
-	wantProblem(t, r.call(trips.Actor{}, "GET", "/v1/tiles/12/0", ""), 404, wire.CodeNoSuchEndpoint)
-	wantProblem(t, r.call(trips.Actor{}, "POST", "/v1/tiles/12/0/0", ""), 405, wire.CodeMethod)
+	wantProblem(t, r.callAPI(trips.Actor{}, "GET", "/v1/tiles/12/2/0", ""), 500, wire.CodeInternal)
+	wantProblem(t, r.callAPI(trips.Actor{}, "GET", "/v1/tiles/12/0", ""), 404, wire.CodeNoSuchEndpoint)
+	wantProblem(t, r.callAPI(trips.Actor{}, "POST", "/v1/tiles/12/0/0", ""), 405, wire.CodeMethod)
 }

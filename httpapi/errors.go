@@ -10,14 +10,14 @@ import (
 
 // writeError answers with the error's problem.
 func writeError(w http.ResponseWriter, err error) {
-	code, text := translate.Error(err)
+	code, text := translate.ExplainError(err)
 	problem.Write(w, code, statusOf(code), text)
 }
 
 // logAndWriteError answers with the error's problem, and logs what our side
 // could not do.
 func (a *API) logAndWriteError(w http.ResponseWriter, r *http.Request, err error) {
-	if translate.Unavailable(err) && r.Context().Err() == nil {
+	if translate.IsUnavailable(err) && r.Context().Err() == nil {
 		a.cfg.Log.Warn("a request failed", "path", r.URL.Path, "err", err)
 	}
 	writeError(w, err)

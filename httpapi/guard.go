@@ -47,9 +47,9 @@ func unknownEndpoint() methods {
 	return m
 }
 
-// guard bounds a request's body and time, turns a panic into a problem, and
-// counts the request under its route.
-func (a *API) guard(route string, next http.Handler) http.Handler {
+// guardRoute bounds a request's body and time, turns a panic into a problem,
+// and counts the request under its route.
+func (a *API) guardRoute(route string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := a.cfg.Now()
 		rec := &statusRecorder{ResponseWriter: w}
@@ -58,7 +58,7 @@ func (a *API) guard(route string, next http.Handler) http.Handler {
 				a.cfg.Log.Error("a handler panicked", "route", route, "panic", v, "stack", string(debug.Stack()))
 				rec.writeInternalError()
 			}
-			a.seconds.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(rec.status())).Observe(a.cfg.Now().Sub(start).Seconds())
+			a.seconds.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(rec.statusSent())).Observe(a.cfg.Now().Sub(start).Seconds())
 		}()
 
 		ctx, cancel := context.WithTimeout(r.Context(), handlerTimeout)
@@ -77,7 +77,7 @@ func (a *API) guard(route string, next http.Handler) http.Handler {
 // that no handler reads.
 func limitBodyTime(w http.ResponseWriter, body io.ReadCloser, within time.Duration) io.ReadCloser {
 	conn := http.NewResponseController(w)
-	// fails only where there is no connection
+	// The call fails only where there is no connection.
 	_ = conn.SetReadDeadline(time.Now().Add(within))
 	return &timedBody{body, conn}
 }
@@ -122,7 +122,7 @@ func (r *statusRecorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-func (r *statusRecorder) status() int {
+func (r *statusRecorder) statusSent() int {
 	if r.sent == 0 {
 		return http.StatusOK
 	}
@@ -147,7 +147,7 @@ func (a *API) requireRole(e endpoint, roles ...trips.Role) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, err := a.authenticate(r, roles)
 		if err != nil {
-			if code, _ := translate.Error(err); code == wire.CodeTooMany {
+			if code, _ := translate.ExplainError(err); code == wire.CodeTooMany {
 				w.Header().Set("Retry-After", "1")
 			}
 			writeError(w, err)

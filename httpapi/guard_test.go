@@ -18,31 +18,31 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-func TestWhoAsksTooOftenWaitsAndDelaysNobodyElse(t *testing.T) {
-	r := newRig(t, nil)
+func TestAUserWhoAsksTooOftenWaitsAndDelaysNoOther(t *testing.T) {
+	r := newTestAPI(t, nil)
 	for i := range userBurst {
-		if w := r.call(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
+		if w := r.callAPI(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
 			t.Fatalf("request %d of the burst: %d", i+1, w.Code)
 		}
 	}
 
-	w := r.call(trips.Rider("r"), "GET", "/v1/receipts", "")
+	w := r.callAPI(trips.Rider("r"), "GET", "/v1/receipts", "")
 	wantProblem(t, w, 429, wire.CodeTooMany)
 	if w.Header().Get("Retry-After") != "1" {
 		t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
 	}
-	if w := r.call(trips.Rider("calm"), "GET", "/v1/receipts", ""); w.Code != 200 {
+	if w := r.callAPI(trips.Rider("calm"), "GET", "/v1/receipts", ""); w.Code != 200 {
 		t.Errorf("another rider: %d", w.Code)
 	}
 	r.pass(time.Second)
 
 	for i := range userRate {
-		if w := r.call(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
+		if w := r.callAPI(trips.Rider("r"), "GET", "/v1/receipts", ""); w.Code != 200 {
 			t.Fatalf("a second later, request %d: %d", i+1, w.Code)
 		}
 	}
 
-	wantProblem(t, r.call(trips.Rider("r"), "GET", "/v1/receipts", ""), 429, wire.CodeTooMany)
+	wantProblem(t, r.callAPI(trips.Rider("r"), "GET", "/v1/receipts", ""), 429, wire.CodeTooMany)
 }
 
 func TestTheLimiterRemembersABoundedCrowd(t *testing.T) {
@@ -58,7 +58,7 @@ func TestTheLimiterRemembersABoundedCrowd(t *testing.T) {
 
 func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 	calm := false
-	r := newRig(t, func(_ *Config, book *booking.Config) {
+	r := newTestAPI(t, func(_ *Config, book *booking.Config) {
 		book.Router = routerFunc(func() (routing.Route, error) {
 			if !calm {
 				panic("no road leads there")
@@ -67,28 +67,28 @@ func TestPanicIsOneProblemAndNotTheNodesEnd(t *testing.T) {
 		})
 	})
 
-	w := r.call(trips.Rider("r"), "POST", "/v1/quotes", ride)
+	w := r.callAPI(trips.Rider("r"), "POST", "/v1/quotes", ride)
 	wantProblem(t, w, 500, wire.CodeInternal)
 	if strings.Contains(w.Body.String(), "no road") {
 		t.Errorf("the panic is told to strangers: %s", w.Body)
 	}
 
 	calm = true
-	if w := r.call(trips.Rider("r"), "POST", "/v1/quotes", ride); w.Code != 200 {
+	if w := r.callAPI(trips.Rider("r"), "POST", "/v1/quotes", ride); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
 	}
 }
 
 func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
-	r := newRig(t, nil)
-	plain := r.call(trips.Actor{}, "GET", "/v1/city", "")
+	r := newTestAPI(t, nil)
+	plain := r.callAPI(trips.Actor{}, "GET", "/v1/city", "")
 	if plain.Code != 200 || plain.Body.String() != string(r.api.cfg.City.GeoJSON()) ||
 		plain.Header().Get("Content-Encoding") != "" ||
 		plain.Header().Get("Content-Type") != "application/geo+json" || plain.Header().Get("Vary") != "Accept-Encoding" {
 		t.Errorf("plain: %d %v %s", plain.Code, plain.Header(), plain.Body)
 	}
 
-	zipped := r.call(trips.Actor{}, "GET", "/v1/city", "", "Accept-Encoding", "gzip, br")
+	zipped := r.callAPI(trips.Actor{}, "GET", "/v1/city", "", "Accept-Encoding", "gzip, br")
 	zr, err := gzip.NewReader(bytes.NewReader(zipped.Body.Bytes()))
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 	}
 
 	for encoding, first := range map[string]*httptest.ResponseRecorder{"": plain, "gzip": zipped} {
-		again := r.call(trips.Actor{}, "GET", "/v1/city", "",
+		again := r.callAPI(trips.Actor{}, "GET", "/v1/city", "",
 			"Accept-Encoding", encoding, "If-None-Match", first.Header().Get("ETag"))
 		if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 			t.Errorf("%q again: %d with %d bytes", encoding, again.Code, again.Body.Len())
@@ -110,8 +110,8 @@ func TestCityIsCompressedAndNotSentTwice(t *testing.T) {
 }
 
 func TestDevelopmentTokensAreAcceptedAndEnd(t *testing.T) {
-	r := newRig(t, func(c *Config, _ *booking.Config) { c.DevTokens = true })
-	got := want[devToken](t, r.call(trips.Actor{}, "POST", "/v1/dev/tokens", `{"role":"driver","id":"d-1"}`), 200)
+	r := newTestAPI(t, func(c *Config, _ *booking.Config) { c.DevTokens = true })
+	got := decodeAnswer[devToken](t, r.callAPI(trips.Actor{}, "POST", "/v1/dev/tokens", `{"role":"driver","id":"d-1"}`), 200)
 	p, err := r.tokens.Verify(got.Token)
 	if err != nil || p.Who != trips.Driver("d-1") || !p.Until.Equal(r.now().Add(devTokenLifetime)) || !p.Until.Equal(got.ExpiresAt) {
 		t.Errorf("token %+v, told %v: %v", p, got.ExpiresAt, err)
@@ -120,27 +120,27 @@ func TestDevelopmentTokensAreAcceptedAndEnd(t *testing.T) {
 	for _, ask := range []string{
 		`{"role":"system","id":"x"}`, `{"role":"rider","id":""}`, `{"role":"rider","id":"a/b"}`, `{}`,
 	} {
-		wantProblem(t, r.call(trips.Actor{}, "POST", "/v1/dev/tokens", ask), 400, wire.CodeBadField)
+		wantProblem(t, r.callAPI(trips.Actor{}, "POST", "/v1/dev/tokens", ask), 400, wire.CodeBadField)
 	}
 }
 
 func TestUnauthorizedSaysHowToComeIn(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestAPI(t, nil)
 	for _, header := range []string{"", "Basic cjpy", "Bearer", "Bearer nonsense"} {
-		w := r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", header)
+		w := r.callAPI(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", header)
 		wantProblem(t, w, 401, wire.CodeUnauthorized)
 		if !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer") {
 			t.Errorf("%q: WWW-Authenticate %q", header, w.Header().Get("WWW-Authenticate"))
 		}
 	}
 
-	token := r.token(trips.RoleRider, "r")
+	token := r.issueToken(trips.RoleRider, "r")
 	r.pass(2 * time.Hour)
-	late := r.call(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token)
+	late := r.callAPI(trips.Actor{}, "GET", "/v1/trips", "", "Authorization", "Bearer "+token)
 	wantProblem(t, late, 401, wire.CodeUnauthorized)
 }
 
-func ask(h http.Handler, path string) *httptest.ResponseRecorder {
+func getPath(h http.Handler, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	return w
@@ -148,31 +148,31 @@ func ask(h http.Handler, path string) *httptest.ResponseRecorder {
 
 func TestNodeThatCannotServeSaysSoAndStaysAlive(t *testing.T) {
 	down := errors.New("dial tcp 10.0.0.7:5432: refused")
-	r := newRig(t, func(c *Config, _ *booking.Config) { c.Ready = func(context.Context) error { return down } })
+	r := newTestAPI(t, func(c *Config, _ *booking.Config) { c.Ready = func(context.Context) error { return down } })
 	for name, h := range map[string]http.Handler{"public": r.public, "admin": r.api.Admin()} {
-		w := ask(h, "/readyz")
+		w := getPath(h, "/readyz")
 		wantProblem(t, w, 503, wire.CodeUnavailable)
 		if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "10.0.0.7") {
 			t.Errorf("%s: %v %s", name, w.Header(), w.Body)
 		}
-		if w := ask(h, "/healthz"); w.Code != 200 {
+		if w := getPath(h, "/healthz"); w.Code != 200 {
 			t.Errorf("%s: /healthz %d while only a dependency is down", name, w.Code)
 		}
 	}
 
 	down = nil
-	if w := ask(r.public, "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "ready") {
+	if w := getPath(r.public, "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "ready") {
 		t.Errorf("ready again: %d %s", w.Code, w.Body)
 	}
 }
 
 func TestOperatorsSeeMetricsAndProfilesAndThePublicDoesNot(t *testing.T) {
-	r := newRig(t, nil)
-	r.call(trips.Rider("r"), "GET", "/v1/trips/some-private-id", "")
-	r.call(trips.Rider("r"), "BREW", "/v1/trips", "")
+	r := newTestAPI(t, nil)
+	r.callAPI(trips.Rider("r"), "GET", "/v1/trips/some-private-id", "")
+	r.callAPI(trips.Rider("r"), "BREW", "/v1/trips", "")
 	admin := r.api.Admin()
 
-	metrics := ask(admin, "/metrics").Body.String()
+	metrics := getPath(admin, "/metrics").Body.String()
 	for _, line := range []string{
 		`ridehail_gateway_http_seconds_count{method="GET",route="/v1/trips/{id}",status="404"} 1`,
 		`ridehail_gateway_http_seconds_count{method="other",route="/v1/trips",status="405"} 1`,
@@ -185,21 +185,21 @@ func TestOperatorsSeeMetricsAndProfilesAndThePublicDoesNot(t *testing.T) {
 	if strings.Contains(metrics, "some-private-id") || strings.Contains(metrics, "BREW") {
 		t.Error("what strangers wrote became a label")
 	}
-	if w := ask(admin, "/debug/pprof/goroutine?debug=1"); w.Code != 200 {
+	if w := getPath(admin, "/debug/pprof/goroutine?debug=1"); w.Code != 200 {
 		t.Errorf("profile: %d", w.Code)
 	}
 
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
-		if w := ask(r.public, path); w.Code != 404 {
+		if w := getPath(r.public, path); w.Code != 404 {
 			t.Errorf("the public API answers %s with %d", path, w.Code)
 		}
 	}
 }
 
 func TestEveryAnswerForbidsSniffing(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestAPI(t, nil)
 	for _, path := range []string{"/v1/city", "/v1/trips", "/v1/nothing", "/healthz"} {
-		if got := ask(r.public, path).Header().Get("X-Content-Type-Options"); got != "nosniff" {
+		if got := getPath(r.public, path).Header().Get("X-Content-Type-Options"); got != "nosniff" {
 			t.Errorf("%s: X-Content-Type-Options %q", path, got)
 		}
 	}

@@ -25,6 +25,7 @@ import (
 // Config is what an API is built from. Its functions may be called from many
 // goroutines.
 type Config struct {
+	// The node's other parts, which the API asks and calls.
 	Trips       *trips.Service
 	Store       trips.Store
 	Room        *chat.Room
@@ -39,12 +40,12 @@ type Config struct {
 	Socket  http.HandlerFunc // the sockets' endpoint
 	Webhook http.Handler     // hears the payment provider; nil: there is none
 	City    City             // nil: no map is served
-	// why the node should get no traffic; nil: it always should
+	// Ready returns why the node should get no traffic. It may block until ctx
+	// ends; nil: the node always should.
 	Ready func(context.Context) error
 
-	DevTokens bool
-	// seconds of a simulated city that pass in a second; 0 or 1 in a real one
-	TimeScale  float64
+	DevTokens  bool          // give tokens to anyone, for development
+	TimeScale  float64       // seconds of a simulated city in a second; 0 is 1
 	BodyWithin time.Duration // for all of a request's body to arrive; 0: 5 s
 	Registerer prometheus.Registerer
 	Now        func() time.Time
@@ -61,7 +62,7 @@ const (
 	nearbyReach       = 5000 // metres
 )
 
-// API answers HTTP. It keeps nothing but the pace of its users.
+// API answers HTTP. It keeps nothing but the rates of its users.
 type API struct {
 	cfg     Config
 	limiter *userLimiter
@@ -88,7 +89,7 @@ func New(cfg Config) *API {
 // Public is the API of riders and drivers: /v1/…, the page, health.
 func (a *API) Public() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(path string, m methods) { mux.Handle(path, a.guard(path, m)) }
+	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, m)) }
 	handle("/v1/quotes", methods{"POST": a.requireRole(a.postQuote, trips.RoleRider)})
 	handle("/v1/surge", methods{"GET": a.getSurge})
 	handle("/v1/trips", methods{"POST": a.requireRole(a.postTrip, trips.RoleRider),
@@ -103,7 +104,7 @@ func (a *API) Public() http.Handler {
 	}
 
 	if a.cfg.City != nil {
-		d := newDrawing(a.cfg.City)
+		d := newCityDrawing(a.cfg.City)
 		handle("/v1/map", methods{"GET": a.getMap(d)})
 		handle("/v1/city", methods{"GET": d.getGeoJSON})
 		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": a.getTile(d)})
@@ -127,6 +128,7 @@ type City interface {
 	GeoJSON() []byte
 	Tiled() bool
 	TileZooms() (min, max uint32)
-	// gzipped; empty where nothing is drawn; routing.ErrNoTile
+	// Tile returns a gzipped vector tile, empty where nothing is drawn, or
+	// routing.ErrNoTile.
 	Tile(z, x, y uint32) ([]byte, error)
 }

@@ -74,7 +74,7 @@ func asJSON(m proto.Message) json.RawMessage {
 	data, err := wire.JSON.Append(nil, m)
 	var out bytes.Buffer
 	if err != nil || json.Compact(&out, data) != nil {
-		// only for text that is not UTF-8, and neither API takes such text
+		// It happens only for text that is not UTF-8, which neither API takes.
 		return json.RawMessage("null")
 	}
 	return out.Bytes()

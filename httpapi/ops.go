@@ -61,7 +61,7 @@ func (a *API) postAlertAck(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.PathValue("id")
-	if !translate.PlainID(id) {
+	if !translate.IsPlainID(id) {
 		writeError(w, sos.ErrNotFound)
 		return
 	}

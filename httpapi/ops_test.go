@@ -13,13 +13,13 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// called is an API behind which a rider's call for help waits.
-func called(t *testing.T, text string) (*rig, sos.Alert) {
+// newRigWithAlert is an API behind which a rider's call for help waits.
+func newRigWithAlert(t *testing.T, text string) (*testAPI, sos.Alert) {
 	t.Helper()
-	r := newRig(t, nil)
+	r := newTestAPI(t, nil)
 	key := trips.IdempotencyKey{Actor: trips.Rider("r"), ID: "1"}
 
-	ev, err := r.desk.RequestTrip(t.Context(), key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
+	ev, err := r.service.RequestTrip(t.Context(), key, "r", market, airport, trips.Quote{Fare: trips.Money{Minor: 1, Currency: "NGN"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +32,8 @@ func called(t *testing.T, text string) (*rig, sos.Alert) {
 	return r, a
 }
 
-// operator asks the admin API; header is given as key, value, ….
-func (r *rig) operator(method, path string, header ...string) *httptest.ResponseRecorder {
+// askAdmin asks the admin API; header is given as key, value, ….
+func (r *testAPI) askAdmin(method, path string, header ...string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(method, path, nil)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -44,8 +44,8 @@ func (r *rig) operator(method, path string, header ...string) *httptest.Response
 }
 
 func TestTheOperatorsPageShowsACallAndCannotBeMadeToRunItsText(t *testing.T) {
-	r, a := called(t, `<script>alert("x")</script><img onerror=x>`)
-	w := r.operator("GET", "/ops")
+	r, a := newRigWithAlert(t, `<script>alert("x")</script><img onerror=x>`)
+	w := r.askAdmin("GET", "/ops")
 	page := w.Body.String()
 	if w.Code != http.StatusOK || strings.Contains(page, "<script") || strings.Contains(page, "<img") {
 		t.Errorf("%d %s", w.Code, page)
@@ -69,51 +69,51 @@ func TestTheOperatorsPageShowsACallAndCannotBeMadeToRunItsText(t *testing.T) {
 }
 
 func TestACallIsAcknowledgedByThePagesButtonAndByAScript(t *testing.T) {
-	r, a := called(t, "")
-	if w := r.operator("GET", "/ops/alerts"); !strings.Contains(w.Body.String(), `"alerts":[{"id":"a1"`) {
+	r, a := newRigWithAlert(t, "")
+	if w := r.askAdmin("GET", "/ops/alerts"); !strings.Contains(w.Body.String(), `"alerts":[{"id":"a1"`) {
 		t.Errorf("listed %s", w.Body)
 	}
 
-	w := r.operator("POST", "/ops/alerts/a1/ack", "Accept", "text/html,*/*", "Sec-Fetch-Site", "same-origin")
+	w := r.askAdmin("POST", "/ops/alerts/a1/ack", "Accept", "text/html,*/*", "Sec-Fetch-Site", "same-origin")
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ops" {
 		t.Errorf("the button led to %d %s", w.Code, w.Header())
 	}
 
-	w = r.operator("POST", "/ops/alerts/a1/ack")
+	w = r.askAdmin("POST", "/ops/alerts/a1/ack")
 	var got sos.Alert
 	if err := json.NewDecoder(w.Body).Decode(&got); err != nil || got.ID != a.ID || got.AckedAt.IsZero() {
 		t.Errorf("%d %+v, %v", w.Code, got, err)
 	}
-	if w := r.operator("GET", "/ops/alerts"); strings.TrimSpace(w.Body.String()) != `{"alerts":[]}` {
+	if w := r.askAdmin("GET", "/ops/alerts"); strings.TrimSpace(w.Body.String()) != `{"alerts":[]}` {
 		t.Errorf("listed %s", w.Body)
 	}
-	if w := r.operator("GET", "/ops"); !strings.Contains(w.Body.String(), "Nobody waits") {
+	if w := r.askAdmin("GET", "/ops"); !strings.Contains(w.Body.String(), "No call waits") {
 		t.Errorf("shown %s", w.Body)
 	}
 }
 
 func TestWhatIsNoAcknowledgementIsRefused(t *testing.T) {
-	r, _ := called(t, "")
+	r, _ := newRigWithAlert(t, "")
 	for path, want := range map[string]int{"/ops/alerts/none/ack": 404, "/ops/alerts/%00/ack": 404,
 		"/ops/alerts/" + strings.Repeat("x", 200) + "/ack": 404} {
-		if w := r.operator("POST", path); w.Code != want {
+		if w := r.askAdmin("POST", path); w.Code != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
 
-	if w := r.operator("GET", "/ops/alerts/a1/ack"); w.Code != http.StatusMethodNotAllowed {
+	if w := r.askAdmin("GET", "/ops/alerts/a1/ack"); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", w.Code)
 	}
-	if w := r.operator("POST", "/ops/alerts/a1/ack", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+	if w := r.askAdmin("POST", "/ops/alerts/a1/ack", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
 		t.Errorf("from another page: %d", w.Code)
 	}
-	if w := r.operator("POST", "/ops/alerts/a1/ack", "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
+	if w := r.askAdmin("POST", "/ops/alerts/a1/ack", "Origin", "https://evil.example"); w.Code != http.StatusForbidden {
 		t.Errorf("from another origin: %d", w.Code)
 	}
-	r.breaks(true)
+	r.breakStore(true)
 
 	for _, ask := range [][2]string{{"GET", "/ops"}, {"GET", "/ops/alerts"}, {"POST", "/ops/alerts/a1/ack"}} {
-		w := r.operator(ask[0], ask[1])
+		w := r.askAdmin(ask[0], ask[1])
 		if body, _ := io.ReadAll(w.Body); w.Code != http.StatusServiceUnavailable || strings.Contains(string(body), faulty.ErrRefused.Error()) {
 			t.Errorf("%v: %d %s", ask, w.Code, body)
 		}
@@ -121,7 +121,7 @@ func TestWhatIsNoAcknowledgementIsRefused(t *testing.T) {
 }
 
 func TestThePublicAPIShowsNoCalls(t *testing.T) {
-	r, _ := called(t, "help")
+	r, _ := newRigWithAlert(t, "help")
 	for _, path := range []string{"/ops", "/ops/alerts", "/ops/alerts/a1/ack"} {
 		for _, method := range []string{"GET", "POST"} {
 			w := httptest.NewRecorder()

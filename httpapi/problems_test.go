@@ -16,8 +16,8 @@ import (
 )
 
 func TestBadRequestsAreCodedProblems(t *testing.T) {
-	rig := newRig(t, nil)
-	rider, driver := rig.token(trips.RoleRider, "r"), rig.token(trips.RoleDriver, "d")
+	rig := newTestAPI(t, nil)
+	rider, driver := rig.issueToken(trips.RoleRider, "r"), rig.issueToken(trips.RoleDriver, "d")
 	for _, c := range []struct {
 		name, method, path, token, kind, body string
 		status                                int

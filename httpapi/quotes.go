@@ -18,21 +18,22 @@ type journey struct {
 }
 
 type quote struct {
-	Quote     string    `json:"quote"`      // to be sent with the request
-	ExpiresAt time.Time `json:"expires_at"` // of the quote
-	// what the tariff was multiplied by
-	Surge       float64     `json:"surge"`
+	Quote string `json:"quote"` // to be sent with the request
+	// of the quote
+	ExpiresAt   time.Time   `json:"expires_at"`
+	Surge       float64     `json:"surge"` // the tariff was multiplied by it
 	DistanceM   float64     `json:"distance_m"`
 	DurationS   float64     `json:"duration_s"`
 	Fare        trips.Money `json:"fare"`
 	RouteSource string      `json:"route_source"`
-	// absent when no car is near
+	// PickupS and PickupSource are absent when no car is near.
 	PickupS      *float64 `json:"pickup_s,omitempty"`
 	PickupSource string   `json:"pickup_source,omitempty"`
 	CarsNearby   int      `json:"cars_nearby"`
-	// seconds of a simulated city in a second; absent in a real one
+	// TimeScale is the seconds of a simulated city in a second; absent in a
+	// real one.
 	TimeScale float64 `json:"time_scale,omitempty"`
-	// lng, lat; absent when the way was guessed
+	// Path has points of lng, lat; absent when the way was estimated.
 	Path [][2]float64 `json:"path,omitempty"`
 }
 
@@ -61,7 +62,7 @@ func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
 	out.CarsNearby = len(near)
 
 	if len(near) > 0 {
-		if way, _, err := a.cfg.Booking.FindWay(r.Context(), near[0].Fix.Point, q.From); err == nil {
+		if way, _, err := a.cfg.Booking.FindRoute(r.Context(), near[0].Fix.Point, q.From); err == nil {
 			s := way.Duration.Seconds()
 			out.PickupS, out.PickupSource = &s, way.Source
 		}
@@ -81,6 +82,6 @@ func (a *API) postTrip(r *http.Request, who trips.Actor) (int, any, error) {
 		return 0, nil, err
 	}
 
-	ev, err := a.cfg.Booking.Request(r.Context(), trips.RiderID(who.ID), id, booking.Journey(j))
-	return http.StatusCreated, asJSON(translate.Trip(ev.Trip)), err
+	ev, err := a.cfg.Booking.RequestTrip(r.Context(), trips.RiderID(who.ID), id, booking.Journey(j))
+	return http.StatusCreated, asJSON(translate.EncodeTrip(ev.Trip)), err
 }

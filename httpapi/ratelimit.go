@@ -16,8 +16,8 @@ const (
 	forgetAfter = time.Minute
 )
 
-// userLimiter bounds how often each user asks. It remembers a bounded number of
-// users; one forgotten early only gets a fresh burst.
+// userLimiter bounds the rate of each user's requests. It remembers a bounded
+// number of users; one forgotten early only gets a fresh burst.
 type userLimiter struct {
 	now func() time.Time
 

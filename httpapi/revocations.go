@@ -24,7 +24,7 @@ func (a *API) postRevocation(w http.ResponseWriter, r *http.Request) {
 
 	user := trips.Actor{Role: ask.Role, ID: ask.ID}
 	one, all := ask.Token != "", auth.MayHoldToken(user)
-	if one == all || one && (user != trips.Actor{} || !translate.PlainID(ask.Token)) {
+	if one == all || one && (user != trips.Actor{} || !translate.IsPlainID(ask.Token)) {
 		writeError(w, translate.Refuse(wire.CodeBadField, `Give either "jti", or "role" (driver or rider) and "id".`))
 		return
 	}

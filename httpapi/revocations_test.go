@@ -8,7 +8,7 @@ import (
 )
 
 func TestOnlyOneTokenOrOneUserIsRevokedAtATimeAndOnlyByTheAdminAPI(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestAPI(t, nil)
 	revoke := func(h http.Handler, body string) *httptest.ResponseRecorder {
 		req := httptest.NewRequest("POST", "/admin/revocations", strings.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")

@@ -62,24 +62,24 @@ func (h *handClock) pass(d time.Duration) {
 	h.at = h.at.Add(d)
 }
 
-// rig is the API on a store in memory.
-type rig struct {
+// testAPI is the API on a store in memory.
+type testAPI struct {
 	*handClock
 	t       *testing.T
 	store   *faulty.Store
-	desk    *trips.Service
+	service *trips.Service
 	drivers *sharedstate.Drivers
 	tokens  *auth.Tokens
 	api     *API
 	public  http.Handler
 }
 
-// newRig builds the API; change may alter its configuration, and how it books,
-// first.
-func newRig(t *testing.T, change func(*Config, *booking.Config)) *rig {
+// newTestAPI builds the API; change may alter its configuration, and how it
+// books, first.
+func newTestAPI(t *testing.T, change func(*Config, *booking.Config)) *testAPI {
 	t.Helper()
-	r := &rig{handClock: newHandClock(), t: t, store: faulty.New(1)}
-	r.desk = &trips.Service{Store: r.store, Now: r.now}
+	r := &testAPI{handClock: newHandClock(), t: t, store: faulty.New(1)}
+	r.service = &trips.Service{Store: r.store, Now: r.now}
 	r.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{Now: r.now})
 	registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 
@@ -90,13 +90,13 @@ func newRig(t *testing.T, change func(*Config, *booking.Config)) *rig {
 	}
 
 	cfg := Config{
-		Trips: r.desk, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now},
+		Trips: r.service, Store: r.store, Room: &chat.Room{Store: r.store, Trips: r.store, Now: r.now},
 		Receipts: r.store, Alerts: r.store, Drivers: r.drivers, Tokens: r.tokens, Revocations: revocations,
 		Suspects: NewSuspects(registry), City: fakeCity{}, Socket: http.NotFound,
 		Registerer: registry, Now: r.now, Log: log,
 	}
 
-	book := booking.Config{Trips: r.desk, Router: byAir{}, Contains: func(p location.Point) bool { return p.Lat > 6 },
+	book := booking.Config{Trips: r.service, Router: byAir{}, Contains: func(p location.Point) bool { return p.Lat > 6 },
 		Now: r.now, Registerer: registry}
 	if change != nil {
 		change(&cfg, &book)
@@ -107,8 +107,8 @@ func newRig(t *testing.T, change func(*Config, *booking.Config)) *rig {
 	return r
 }
 
-// breaks makes every call of the store fail until it is called with false.
-func (r *rig) breaks(down bool) {
+// breakStore makes every call of the store fail until it is called with false.
+func (r *testAPI) breakStore(down bool) {
 	var faults faulty.Faults
 	if down {
 		faults.Refused = 1
@@ -116,7 +116,7 @@ func (r *rig) breaks(down bool) {
 	r.store.SetFaults(faults)
 }
 
-func (r *rig) token(role trips.Role, id string) string {
+func (r *testAPI) issueToken(role trips.Role, id string) string {
 	r.t.Helper()
 	token, err := r.tokens.Issue(role, id, time.Hour)
 	if err != nil {
@@ -141,13 +141,13 @@ func (f routerFunc) Route(context.Context, location.Point, location.Point) (rout
 	return f()
 }
 
-// call asks the public API as someone; a body goes as JSON, headers come in
+// callAPI asks the public API as someone; a body goes as JSON, headers come in
 // pairs.
-func (r *rig) call(who trips.Actor, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+func (r *testAPI) callAPI(who trips.Actor, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	if who.ID != "" {
-		req.Header.Set("Authorization", "Bearer "+r.token(who.Role, who.ID))
+		req.Header.Set("Authorization", "Bearer "+r.issueToken(who.Role, who.ID))
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
@@ -161,8 +161,8 @@ func (r *rig) call(who trips.Actor, method, path, body string, headers ...string
 	return w
 }
 
-// want decodes an answer, or ends the test when its status is another.
-func want[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
+// decodeAnswer decodes an answer, or ends the test when its status is another.
+func decodeAnswer[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
 	t.Helper()
 	var out T
 	dec := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
@@ -178,7 +178,7 @@ func want[T any](t *testing.T, w *httptest.ResponseRecorder, status int) T {
 
 func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code wire.Code) {
 	t.Helper()
-	if p := want[problem.Details](t, w, status); p.Code != code || p.Status != status || p.Detail == "" {
+	if p := decodeAnswer[problem.Details](t, w, status); p.Code != code || p.Status != status || p.Detail == "" {
 		t.Errorf("problem %+v, want code %s", p, code)
 	}
 }
@@ -204,15 +204,15 @@ type tripJSON struct {
 	EndedMs     float64        `json:"ended_ms"`
 }
 
-// request opens a trip for a rider over HTTP.
-func (r *rig) request(rider trips.RiderID, key string) tripJSON {
+// requestTrip opens a trip for a rider over HTTP.
+func (r *testAPI) requestTrip(rider trips.RiderID, key string) tripJSON {
 	r.t.Helper()
-	w := r.call(trips.Rider(rider), "POST", "/v1/trips", ride, "Idempotency-Key", key)
-	return want[tripJSON](r.t, w, http.StatusCreated)
+	w := r.callAPI(trips.Rider(rider), "POST", "/v1/trips", ride, "Idempotency-Key", key)
+	return decodeAnswer[tripJSON](r.t, w, http.StatusCreated)
 }
 
-// steps moves a trip on in the store, as a driver would over the socket.
-func (r *rig) steps(driver trips.DriverID, id string, kinds ...trips.Kind) {
+// moveTrip moves a trip on in the store, as a driver would over the socket.
+func (r *testAPI) moveTrip(driver trips.DriverID, id string, kinds ...trips.Kind) {
 	r.t.Helper()
 	by := trips.Driver(driver)
 	verbs := map[trips.Kind]trips.Transition{
@@ -229,14 +229,14 @@ func (r *rig) steps(driver trips.DriverID, id string, kinds ...trips.Kind) {
 			r.t.Fatal(err)
 		}
 		key := trips.IdempotencyKey{Actor: by, ID: fmt.Sprintf("%s-%d", id, before.Version)}
-		if _, err := r.desk.Apply(r.t.Context(), key, before.ID, verbs[kind]); err != nil {
+		if _, err := r.service.Apply(r.t.Context(), key, before.ID, verbs[kind]); err != nil {
 			r.t.Fatal(err)
 		}
 	}
 }
 
-// car puts an available driver somewhere.
-func (r *rig) car(id trips.DriverID, at location.Point) {
+// placeDriver puts an available driver somewhere.
+func (r *testAPI) placeDriver(id trips.DriverID, at location.Point) {
 	r.t.Helper()
 	r.drivers.Connect(id, "node")
 	r.drivers.SetAvailable(id, true)

@@ -16,7 +16,7 @@ import (
 // A body that drips in keeps a connection, a goroutine and buffers for as long
 // as the node lets it.
 func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
-	r := newRig(t, func(cfg *Config, _ *booking.Config) { cfg.BodyWithin = 200 * time.Millisecond })
+	r := newTestAPI(t, func(cfg *Config, _ *booking.Config) { cfg.BodyWithin = 200 * time.Millisecond })
 	server := httptest.NewServer(r.public)
 	defer server.Close()
 
@@ -27,7 +27,7 @@ func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 	defer conn.Close()
 
 	_, err = io.WriteString(conn, "POST /v1/trips HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"+
-		"Idempotency-Key: k\r\nAuthorization: Bearer "+r.token(trips.RoleRider, "r")+"\r\n\r\n{")
+		"Idempotency-Key: k\r\nAuthorization: Bearer "+r.issueToken(trips.RoleRider, "r")+"\r\n\r\n{")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestABodyThatNeverEndsIsCutOff(t *testing.T) {
 	}
 
 	for range 2 {
-		// a client that sends all of it may take their time between requests
+		// A client that sends all of it may take their time between requests.
 		res, err := http.Post(server.URL+"/v1/dev/tokens", "application/json", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)

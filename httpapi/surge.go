@@ -35,8 +35,7 @@ type surgeZone struct {
 func (a *API) getSurge(w http.ResponseWriter, _ *http.Request) {
 	out := surgeMap{"FeatureCollection", []surgeZone{}}
 	for _, z := range a.cfg.Booking.Surge().RaisedZones() {
-		// else no cell that a point lies in
-		if f, err := drawZone(z); err == nil {
+		if f, err := drawZone(z); err == nil { // always, for a cell of a point
 			out.Features = append(out.Features, f)
 		}
 	}

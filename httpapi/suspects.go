@@ -19,8 +19,7 @@ type suspect struct {
 	Reason string    // of location.FlagNames
 	At     time.Time // our clock, when it was raised last
 	Times  int
-	// the last one believed; filled in when an operator looks
-	Fix location.Fix
+	Fix    location.Fix // the last one accepted; set when an operator looks
 }
 
 // Suspects counts doubts about drivers' positions and lists the newest for the

@@ -11,7 +11,7 @@ import (
 )
 
 func TestOperatorsSeeTheNewestSuspectsAndEachOnce(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestAPI(t, nil)
 	s, now := r.api.cfg.Suspects, r.now()
 	for i := range suspectsMost + 50 {
 		s.Note(trips.DriverID(fmt.Sprint("d", i)), location.FlagReplay, now)
@@ -31,9 +31,9 @@ func TestOperatorsSeeTheNewestSuspectsAndEachOnce(t *testing.T) {
 }
 
 func TestASuspectsNameCannotRunOnTheOperatorsPage(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestAPI(t, nil)
 	r.api.cfg.Suspects.Note(`<script>alert(1)</script>`, location.FlagJump, r.now())
-	if page := r.operator("GET", "/ops").Body.String(); strings.Contains(page, "<script") || !strings.Contains(page, "&lt;script&gt;") {
+	if page := r.askAdmin("GET", "/ops").Body.String(); strings.Contains(page, "<script") || !strings.Contains(page, "&lt;script&gt;") {
 		t.Errorf("the page is %s", page)
 	}
 }

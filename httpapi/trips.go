@@ -33,7 +33,7 @@ func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 
 	trip := trips.TripID(r.PathValue("id"))
 	id := cmp.Or(r.Header.Get("Idempotency-Key"), "cancel-"+string(trip))
-	if !translate.PlainID(id) {
+	if !translate.IsPlainID(id) {
 		return 0, nil, errKey
 	}
 
@@ -41,14 +41,14 @@ func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 	ev, err := a.cfg.Trips.Apply(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(who, ask.Reason, at)
 	})
-	return http.StatusOK, asJSON(translate.Trip(ev.Trip)), err
+	return http.StatusOK, asJSON(translate.EncodeTrip(ev.Trip)), err
 }
 
 var errKey = translate.Refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes without control characters, new for each trip and the same when you retry.")
 
 func commandID(r *http.Request) (string, error) {
 	id := r.Header.Get("Idempotency-Key")
-	if !translate.PlainID(id) {
+	if !translate.IsPlainID(id) {
 		return "", errKey
 	}
 	return id, nil
@@ -59,7 +59,7 @@ func (a *API) getTrip(r *http.Request, who trips.Actor) (int, any, error) {
 	if err == nil && !t.Concerns(who) {
 		err = trips.ErrNotYours
 	}
-	return http.StatusOK, asJSON(translate.Trip(t)), err
+	return http.StatusOK, asJSON(translate.EncodeTrip(t)), err
 }
 
 func (a *API) listTrips(r *http.Request, who trips.Actor) (int, any, error) {
@@ -73,7 +73,7 @@ func (a *API) listTrips(r *http.Request, who trips.Actor) (int, any, error) {
 	}
 
 	list, err := a.cfg.Store.ListTrips(r.Context(), who, before, pageSize)
-	return http.StatusOK, map[string][]json.RawMessage{"trips": listAsJSON(list, translate.Trip)}, err
+	return http.StatusOK, map[string][]json.RawMessage{"trips": listAsJSON(list, translate.EncodeTrip)}, err
 }
 
 func (a *API) listChat(r *http.Request, who trips.Actor) (int, any, error) {
@@ -86,7 +86,7 @@ func (a *API) listChat(r *http.Request, who trips.Actor) (int, any, error) {
 	}
 
 	list, err := a.cfg.Room.History(r.Context(), who, trips.TripID(r.PathValue("id")), uint32(after), historySize)
-	return http.StatusOK, map[string][]json.RawMessage{"messages": listAsJSON(list, translate.Chat)}, err
+	return http.StatusOK, map[string][]json.RawMessage{"messages": listAsJSON(list, translate.EncodeChat)}, err
 }
 
 func (a *API) listNearby(r *http.Request, _ trips.Actor) (int, any, error) {
@@ -103,6 +103,6 @@ func (a *API) listNearby(r *http.Request, _ trips.Actor) (int, any, error) {
 
 	now := a.cfg.Now()
 	near := a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
-	cars := listAsJSON(near, func(n sharedstate.NearbyDriver) *wire.Car { return translate.StrangersCar(n.Driver, now) })
+	cars := listAsJSON(near, func(n sharedstate.NearbyDriver) *wire.Car { return translate.EncodeStrangersCar(n.Driver, now) })
 	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
 }

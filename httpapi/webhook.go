@@ -10,7 +10,7 @@ const webhookPath = "/v1/payments/webhook"
 func (a *API) webhook() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := r.Body // before it is bounded for phones
-		a.guard(webhookPath, methods{"POST": func(w http.ResponseWriter, r *http.Request) {
+		a.guardRoute(webhookPath, methods{"POST": func(w http.ResponseWriter, r *http.Request) {
 			r.Body = body
 			a.cfg.Webhook.ServeHTTP(w, r)
 		}}).ServeHTTP(w, r)

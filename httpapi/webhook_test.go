@@ -16,7 +16,7 @@ import (
 
 func TestTheProviderNeedsNoTokenAndMaySendMoreThanAPhone(t *testing.T) {
 	var heard string
-	r := newRig(t, func(cfg *Config, _ *booking.Config) {
+	r := newTestAPI(t, func(cfg *Config, _ *booking.Config) {
 		cfg.Webhook = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -27,16 +27,16 @@ func TestTheProviderNeedsNoTokenAndMaySendMoreThanAPhone(t *testing.T) {
 	})
 
 	body := strings.Repeat("x", 5*maxBody)
-	if got := r.call(trips.Actor{}, "POST", webhookPath, body); got.Code != http.StatusOK || heard != body {
+	if got := r.callAPI(trips.Actor{}, "POST", webhookPath, body); got.Code != http.StatusOK || heard != body {
 		t.Errorf("%d, heard %d bytes", got.Code, len(heard))
 	}
 
-	wantProblem(t, r.call(trips.Actor{}, "GET", webhookPath, ""), http.StatusMethodNotAllowed, wire.CodeMethod)
+	wantProblem(t, r.callAPI(trips.Actor{}, "GET", webhookPath, ""), http.StatusMethodNotAllowed, wire.CodeMethod)
 }
 
 func TestWithoutAProviderThereIsNoEndpointForOne(t *testing.T) {
-	r := newRig(t, nil)
-	wantProblem(t, r.call(trips.Actor{}, "POST", webhookPath, "{}"), http.StatusNotFound, wire.CodeNoSuchEndpoint)
+	r := newTestAPI(t, nil)
+	wantProblem(t, r.callAPI(trips.Actor{}, "POST", webhookPath, "{}"), http.StatusNotFound, wire.CodeNoSuchEndpoint)
 }
 
 func TestAReceiptTellsWhatWasGivenBack(t *testing.T) {

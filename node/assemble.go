@@ -20,8 +20,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// assemble connects the parts. Nothing runs yet.
-func (n *Node) assemble() error {
+// assembleParts connects the parts. Nothing runs yet.
+func (n *Node) assembleParts() error {
 	n.routes = routing.NewClient(cmp.Or(n.cfg.Routing, n.ownRoutingURL()), routing.ClientOptions{Straight: n.city.Straight()})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{
 		FixFilter: location.DefaultFixFilter().WithPace(n.cfg.Speed), Now: n.clock.Now})
@@ -30,17 +30,17 @@ func (n *Node) assemble() error {
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
-	desk := &trips.Service{Store: n.db, Now: n.clock.Now}
-	if err := n.assembleAPIs(desk); err != nil {
+	service := &trips.Service{Store: n.db, Now: n.clock.Now}
+	if err := n.assembleAPIs(service); err != nil {
 		return err
 	}
-	if err := n.assembleDispatcher(desk); err != nil {
+	if err := n.assembleDispatcher(service); err != nil {
 		return err
 	}
-	desk.OnCommitted = n.onCommitted
+	service.OnCommitted = n.onCommitted
 	n.offers.gateway, n.offers.dispatcher = n.gateway, n.dispatcher
-	n.fleet = &fleetReplicator{node: n.cfg.Name, drivers: n.drivers, members: n.members, onMoved: n.gateway.Moved,
-		publish: n.publish, log: n.log}
+	n.fleet = &fleetReplicator{node: n.cfg.Name, drivers: n.drivers, members: n.members, onMoved: n.gateway.DeliverReplica,
+		publish: n.publishMessage, log: n.log}
 	return nil
 }
 
@@ -54,7 +54,7 @@ func (n *Node) ownRoutingURL() string {
 
 // assembleAPIs builds what phones and operators reach: the sockets, HTTP, and
 // what both need.
-func (n *Node) assembleAPIs(desk *trips.Service) error {
+func (n *Node) assembleAPIs(service *trips.Service) error {
 	n.revocations = &auth.Revocations{Keeper: revocationKeeper{n.redis, n.clock.Now}, Now: n.clock.Now, Log: n.log}
 	tokens, err := auth.NewTokens(n.cfg.Secret, n.revocations, n.clock.Now)
 	if err != nil {
@@ -67,46 +67,47 @@ func (n *Node) assembleAPIs(desk *trips.Service) error {
 	}
 
 	room := &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}
-	bookings := booking.New(booking.Config{Trips: desk, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
+	bookings := booking.New(booking.Config{Trips: service, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
 		Now: n.clock.Now, Registerer: n.registry})
 	suspects := httpapi.NewSuspects(n.registry)
 
 	n.gateway = gateway.New(gateway.Config{
-		Node: n.cfg.Name, Trips: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
-		ResumeStates: n.db.ResumeStates, Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
-		Publish: n.publish, OnOfferDeclined: n.offers.declined, OnDriverGone: n.offers.driverGone,
+		Node: n.cfg.Name, Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
+		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
+		Publish: n.publishMessage, OnOfferDeclined: n.offers.sendDeclined, OnDriverGone: n.offers.sendDriverGone,
 		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 
-	n.revocations.OnRevoked, n.revocations.OnBadNotice = n.gateway.CloseRevoked, n.gateway.CountBadNotice
+	n.revocations.OnRevoked, n.revocations.OnUnreadable = n.gateway.CloseRevoked, n.gateway.DropUnreadable
 	n.api = httpapi.New(httpapi.Config{
-		Trips: desk, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
+		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
 		Tokens: tokens, Revocations: n.revocations, Suspects: suspects,
-		Socket: n.gateway.ServeSocket, Webhook: n.webhook(), City: n.city, Ready: n.ready,
+		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Ready: n.checkReady,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 
 	return nil
 }
 
-func (n *Node) assembleDispatcher(desk *trips.Service) error {
+func (n *Node) assembleDispatcher(service *trips.Service) error {
 	policy, err := dispatch.NewPolicy(cmp.Or(n.cfg.Policy, dispatch.BatchedPolicy), n.routes, n.cfg.Speed)
 	if err != nil {
 		return fmt.Errorf("%w: --policy: %w", ErrUsage, err)
 	}
-	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: desk, Store: n.db, Drivers: n.drivers,
+	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: service, Store: n.db, Drivers: n.drivers,
 		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, Policy: policy, Log: n.log, Registerer: n.registry})
 	return nil
 }
 
-// publish tells all nodes that listen to the region; the message may be lost.
-func (n *Node) publish(ctx context.Context, topic string, region location.Region, payload []byte) error {
+// publishMessage publishes to all nodes that listen to the region. The message
+// may be lost.
+func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
 }
 
-// ready returns why this node should get no traffic, or nil.
-func (n *Node) ready(ctx context.Context) error {
-	if n.gateway.Draining() {
+// checkReady returns why this node should get no traffic, or nil.
+func (n *Node) checkReady(ctx context.Context) error {
+	if n.gateway.IsDraining() {
 		return errors.New("the node is stopping")
 	}
 
@@ -119,8 +120,8 @@ func (n *Node) ready(ctx context.Context) error {
 		return errors.New("not subscribed to Redis yet")
 	}
 
+	// Both at once, so that one that hangs is not taken for the other.
 	redis := make(chan error, 1)
-	// both at once, so that one that hangs is not blamed on the other
 	go func() { redis <- n.redis.Ping(ctx) }()
 	return errors.Join(n.db.Ping(ctx), <-redis)
 }

@@ -69,7 +69,7 @@ func TestANodeGoesOnWithASQLiteFileOfAnEarlierBuild(t *testing.T) {
 	}
 
 	hourLater := time.Until(time.UnixMicro(last).Add(time.Hour))
-	goOn(t, "sqlite.json.gz", node.Config{Database: file, ClockOffset: hourLater})
+	runOnRestored(t, "sqlite.json.gz", node.Config{Database: file, ClockOffset: hourLater})
 }
 
 func TestANodeGoesOnWithAPostgresAndARedisOfAnEarlierBuild(t *testing.T) {
@@ -86,10 +86,10 @@ func TestANodeGoesOnWithAPostgresAndARedisOfAnEarlierBuild(t *testing.T) {
 	}), "trip", "chat", "alert")
 
 	address, keys := restoreRedis(t)
-	// which the node forgets when their time has come
+	// The node forgets them when their time has come.
 	revoked := keptRevocations(t, keys)
 
-	goOn(t, "postgres.json.gz", node.Config{Database: database, Redis: address}, func(n *node.Node) {
+	runOnRestored(t, "postgres.json.gz", node.Config{Database: database, Redis: address}, func(n *node.Node) {
 		checkDeadLetter(t, address)
 		checkRevocation(t, revoked, keys, n.AdminURL())
 
@@ -102,11 +102,6 @@ func TestANodeGoesOnWithAPostgresAndARedisOfAnEarlierBuild(t *testing.T) {
 	})
 }
 
-// realService returns the URL of a server that is there for tests.
-// restorePostgres loads the dump into a database of its own.
-// passXIDs uses up transaction ids until the server is past those of the dump:
-// the relay holds back rows of transactions that have not begun yet.
-// restoreRedis loads the keys into a numbered database that no other test uses.
 // queryPayloads reads all JSON that is stored in a database, by topic.
 func queryPayloads(t *testing.T, query func(query string, row func(topic string, payload []byte)) error) map[string][][]byte {
 	t.Helper()
@@ -155,11 +150,12 @@ func decode(t *testing.T, data []byte) (v any) {
 	return v
 }
 
-// goOn runs a node on restored data and shows that what was left undone is
-// done, that nothing is lost or changed, and that an open trip can be
+// runOnRestored runs a node on restored data and shows that what was left
+// undone is done, that nothing is lost or changed, and that an open trip can be
 // completed.
-func goOn(t *testing.T, golden string, cfg node.Config, more ...func(*node.Node)) {
-	n := runNode(t, cfg)
+func runOnRestored(t *testing.T, golden string, cfg node.Config, more ...func(*node.Node)) {
+	cfg.Name = "old-node" // so that it finds its unfinished jobs
+	n := startNode(t, cfg)
 	if report := runAudit(t, n, time.Time{}); report.Violations() != 0 || report.Trips < 10 {
 		t.Error(report.Text())
 	}
@@ -196,8 +192,6 @@ func runAudit(t *testing.T, n *node.Node, at time.Time) audit.Report {
 	return report
 }
 
-// runNode runs a node under the name of the earlier one, so that it finds that
-// one's unfinished jobs, until the test ends.
 // checkAnswers asks over HTTP what the earlier build was asked. A question is
 // "role id path". Lists may have grown, but what was in them is as it was.
 func checkAnswers(t *testing.T, n *node.Node, golden map[string]any) {
@@ -258,7 +252,7 @@ func checkDeadLetter(t *testing.T, address string) {
 	}
 }
 
-// checkRevocation revokes somebody's tokens as the earlier build did, and
+// checkRevocation revokes a user's tokens as the earlier build did, and
 // compares what both keep.
 func checkRevocation(t *testing.T, before []map[string]any, keys *redis.Client, admin string) {
 	t.Helper()
@@ -325,6 +319,3 @@ func completeOpenTrip(t *testing.T, n *node.Node) {
 		t.Errorf("the trip is %+v: %v", now, err)
 	}
 }
-
-// receive reads as far as the first frame of a kind.
-// await polls a condition, and says what it saw when it waited in vain.

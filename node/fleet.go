@@ -19,7 +19,7 @@ const (
 	fleetAll   = 25 // ticks between full pictures, which heal what got lost
 )
 
-// fleetReplicator shows each node the drivers of the others: one message per
+// fleetReplicator replicates this node's drivers to the others: one message per
 // region and tick with those that changed, never one per driver. While the node
 // is alone it publishes nothing.
 type fleetReplicator struct {
@@ -45,14 +45,14 @@ func (r *fleetReplicator) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			r.replicate(ctx)
+			r.replicateChanges(ctx)
 		}
 	}
 }
 
-// replicate forgets the drivers of nodes that died and publishes our own that
-// changed since the last tick.
-func (r *fleetReplicator) replicate(ctx context.Context) {
+// replicateChanges forgets the drivers of nodes that died and publishes our own
+// that changed since the last tick.
+func (r *fleetReplicator) replicateChanges(ctx context.Context) {
 	if !r.followPeers() {
 		return
 	}
@@ -71,8 +71,8 @@ func (r *fleetReplicator) replicate(ctx context.Context) {
 	r.failing = err != nil
 }
 
-// followPeers takes note of which nodes are alive; false when this one is
-// alone.
+// followPeers records which nodes are alive and drops the drivers of those that
+// are not; false when this node is alone.
 func (r *fleetReplicator) followPeers() bool {
 	alive := r.members.AliveNodes()
 	for _, peer := range r.peers {
@@ -135,9 +135,9 @@ func decodeCar(node string, c *wire.FleetCar) sharedstate.Driver {
 			At: wire.FromMillis(fix.GetAtMs()), Heading: fix.GetHeading(), Speed: fix.GetSpeed(), Accuracy: fix.GetAccuracy()}}
 }
 
-// apply places another node's drivers in our shared state. Only the goroutine
-// that listens to Redis calls it.
-func (r *fleetReplicator) apply(payload []byte) {
+// applyFleet places another node's drivers in our shared state. Only the
+// goroutine that listens to Redis calls it.
+func (r *fleetReplicator) applyFleet(payload []byte) {
 	var f wire.Fleet
 	if err := wire.Proto.Decode(payload, &f); err != nil {
 		r.log.Warn("another node's drivers cannot be read", "err", err)

@@ -8,8 +8,8 @@ import (
 	"github.com/ridehail/ridehail/sos"
 )
 
-// webhook hears the payment provider; nil without one.
-func (n *Node) webhook() http.Handler {
+// newWebhook handles the payment provider's events; nil without a provider.
+func (n *Node) newWebhook() http.Handler {
 	if n.cfg.Provider == "" {
 		return nil
 	}
@@ -41,12 +41,12 @@ func (n *Node) startSettlement(p *parts) {
 			n.log.Error("a settlement was given up and left as a dead letter", "trip", j.ID, "err", err)
 		}}
 
-	p.start("settlement", worker.Run)
-	p.start("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: SettlementStream,
+	p.startPart("settlement", worker.Run)
+	p.startPart("reconciler", (&payments.Reconciler{Charges: n.db, Refunds: n.db, Queue: n.redis, Stream: SettlementStream,
 		QueueLost: lost, Budget: settler.Budget, Now: n.clock.Now, Log: n.log}).Run)
 }
 
-// startSOS brings calls for help before the operators.
+// startSOS runs what brings calls for help to the operators.
 func (n *Node) startSOS(p *parts) {
 	watch := sos.NewNotifier(sos.NotifierConfig{Store: n.db, Queue: n.redis, Stream: SOSStream, Registerer: n.registry,
 		Now: n.clock.Now, Log: n.log})
@@ -56,6 +56,6 @@ func (n *Node) startSOS(p *parts) {
 				"trip", j.ID, "err", err)
 		}}
 
-	p.start("alerts", worker.Run)
-	p.start("watch over alerts", watch.Run)
+	p.startPart("alerts", worker.Run)
+	p.startPart("watch over alerts", watch.Run)
 }

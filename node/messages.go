@@ -15,11 +15,11 @@ var _ events.Handler = (*Node)(nil)
 func (n *Node) OnMessage(m events.Message) {
 	switch m.Topic {
 	case topicFleet:
-		n.fleet.apply(m.Payload)
+		n.fleet.applyFleet(m.Payload)
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
-		n.offers.receive(m)
+		n.offers.receiveMessage(m)
 	case auth.TopicRevoked:
-		n.revocations.Apply(m.Payload)
+		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):
 		var ev trips.Event
 		if err := json.Unmarshal(m.Payload, &ev); err != nil {
@@ -28,7 +28,7 @@ func (n *Node) OnMessage(m events.Message) {
 		}
 		n.onTripEvent(ev)
 	default:
-		n.gateway.Deliver(m.Topic, m.Payload)
+		n.gateway.DeliverMessage(m.Topic, m.Payload)
 	}
 }
 
@@ -67,6 +67,6 @@ func (n *Node) OnGap(why string) {
 		n.log.Warn("messages may have been missed, reading the database again", "why", why)
 	}
 
-	n.follower.Gap()
-	n.gateway.Gap()
+	n.follower.OnGap()
+	n.gateway.OnGap()
 }

@@ -1,6 +1,6 @@
 // Package node is one process of the service: what it is made of, in which
-// order its parts start and stop, and who hears of each published event. Data
-// goes one way: socket, location, shared state, dispatch, trips, database,
+// order its parts start and stop, and which parts get each published event.
+// Data goes one way: socket, location, shared state, dispatch, trips, database,
 // outbox, Redis, socket. A test may start several nodes in one process.
 package node
 
@@ -32,24 +32,29 @@ import (
 
 // Config is what a node is built from.
 type Config struct {
-	Name           string
-	Listen, Admin  string // addresses; no Admin: no admin API
+	Name   string // unique among nodes
+	Listen string // address of the public API
+	Admin  string // address of the admin API; empty: none
+
+	// What the node uses.
 	Database       string // postgres://… or a SQLite file
 	Redis          string // redis://…; empty: embedded
 	City           string // seed or file
 	Routing        string // URL of the routing service; empty: in this process
-	Policy         string // of dispatch; empty: batched
 	Provider       string // URL of the payment provider; empty: no settlement
 	ProviderSecret string
-	Secret         []byte // of tokens
-	DevTokens      bool
-	Origins        []string
-	// added to the machine's clock, to try a wrong one
-	ClockOffset time.Duration
-	Speed       float64 // of simulated time, which the fix filter must know
-	// hears every published trip event; nil: ignored
-	OnTripEvent func(trips.Event)
+
+	Policy      string        // of dispatch; empty: batched
+	Secret      []byte        // of tokens and quotes; at least 32 bytes
+	DevTokens   bool          // give tokens to anyone, for development
+	Origins     []string      // of browsers' pages besides our own
+	ClockOffset time.Duration // added to the machine's clock, to try a wrong one
+	Speed       float64       // of simulated time, which the fix filter must know
 	Log         *slog.Logger
+
+	// OnTripEvent is called for every published trip event, in order, by the
+	// goroutine that listens to Redis. It must not block; nil: ignored.
+	OnTripEvent func(trips.Event)
 }
 
 // The job streams in Redis.
@@ -72,35 +77,39 @@ var (
 	ErrUnreachable = store.ErrUnreachable
 )
 
-// Node is one process's part of the service. Open it, Run it, Close it.
+// Node is one process's part of the service. Open it, Run it, Close it. Its
+// fields are fixed by Open.
 type Node struct {
-	cfg        Config
-	log        *slog.Logger
-	clock      *clock.Clock
-	timeSource clock.Source // nil: the machine
-	city       *routing.City
-	db         store.Store // the one that wakes the relay
-	redis      *events.Redis
-	members    *events.Members
-	relay      *events.Relay
-	routes     *routing.Client
-	drivers    *sharedstate.Drivers
-	follower   *sharedstate.TripFollower
-	gateway    *gateway.Gateway
-	api        *httpapi.API
-	dispatcher *dispatch.Dispatcher
-	offers     *offerTransport
-	fleet      *fleetReplicator
-	surge      *surgeUpdater
-	registry   *prometheus.Registry
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	closers  []func() error // of what Open opened, in order
 
-	revocations *auth.Revocations
-
+	// What the node stands on.
+	clock           *clock.Clock
+	timeSource      clock.Source // nil: the machine
+	city            *routing.City
+	db              store.Store // the one that wakes the relay
+	redis           *events.Redis
 	public          net.Listener
-	admin           net.Listener  // nil: none
-	routingListener net.Listener  // of the routing service in this process
-	subscribed      chan struct{} // closed when published messages arrive
-	closers         []func() error
+	admin           net.Listener // nil: none
+	routingListener net.Listener // of the routing service in this process
+
+	// The parts, in the order of the data's way.
+	api         *httpapi.API
+	gateway     *gateway.Gateway
+	revocations *auth.Revocations
+	drivers     *sharedstate.Drivers
+	follower    *sharedstate.TripFollower
+	fleet       *fleetReplicator
+	members     *events.Members
+	routes      *routing.Client
+	surge       *surgeUpdater
+	dispatcher  *dispatch.Dispatcher
+	offers      *offerTransport
+	relay       *events.Relay
+
+	subscribed chan struct{} // closed when published messages arrive
 }
 
 // Open opens everything that can fail to open. The caller must Close what it
@@ -134,7 +143,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 
-	return n, n.assemble()
+	return n, n.assembleParts()
 }
 
 func (n *Node) openStore(ctx context.Context) (store.Store, error) {
@@ -184,7 +193,7 @@ func (n *Node) openListener(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w; choose another address with --listen or --admin", err)
 	}
 
-	// its server has mostly closed it before
+	// Its server has mostly closed it before.
 	n.closers = append(n.closers, func() error { l.Close(); return nil })
 	return l, nil
 }
@@ -225,35 +234,35 @@ func (n *Node) Run(ctx context.Context, onReady func()) error {
 // startBackground starts what must run before the node may serve.
 func (n *Node) startBackground(p *parts) {
 	if n.routingListener != nil {
-		p.start("routing service", func(ctx context.Context) error {
+		p.startPart("routing service", func(ctx context.Context) error {
 			return httpserver.Run(ctx, n.routingListener, routing.NewHandler(routing.NewRouter(n.city)))
 		})
 	}
 
-	p.start("listening to Redis", func(ctx context.Context) error {
+	p.startPart("listening to Redis", func(ctx context.Context) error {
 		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
 	})
 	if n.timeSource != nil {
-		p.start("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })
+		p.startPart("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })
 	}
-	p.start("membership", n.members.Run)
-	p.start("relay", n.relay.Run)
-	p.start("trip follower", n.follower.Run)
-	p.start("gateway", n.gateway.Run)
-	p.start("revocations", n.revocations.Run)
-	p.start("fleet", n.fleet.run)
-	p.start("surge", n.surge.run)
-	p.start("sweep", n.sweepDrivers)
+	p.startPart("membership", n.members.Run)
+	p.startPart("relay", n.relay.Run)
+	p.startPart("trip follower", n.follower.Run)
+	p.startPart("gateway", n.gateway.Run)
+	p.startPart("revocations", n.revocations.Run)
+	p.startPart("fleet", n.fleet.run)
+	p.startPart("surge", n.surge.run)
+	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)
 	n.startSOS(p)
 }
 
 // startServing opens the node to phones and operators.
 func (n *Node) startServing(p *parts) {
-	p.start("dispatch", n.dispatcher.Run)
-	p.start("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.api.Public()) })
+	p.startPart("dispatch", n.dispatcher.Run)
+	p.startPart("public API", func(ctx context.Context) error { return httpserver.Run(ctx, n.public, n.api.Public()) })
 	if n.admin != nil {
-		p.start("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.api.Admin()) })
+		p.startPart("admin API", func(ctx context.Context) error { return httpserver.Run(ctx, n.admin, n.api.Admin()) })
 	}
 }
 
@@ -282,9 +291,9 @@ func newParts(ctx context.Context) *parts {
 	return &parts{group: group, ctx: ctx}
 }
 
-// start runs a part until the node ends. An error before that ends the node
+// startPart runs a part until the node ends. An error before that ends the node
 // and names the part.
-func (p *parts) start(name string, run func(context.Context) error) {
+func (p *parts) startPart(name string, run func(context.Context) error) {
 	p.group.Go(func() error {
 		if err := run(p.ctx); err != nil && p.ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -53,9 +53,9 @@ func (t *offerTransport) SendOffer(ctx context.Context, o dispatch.Offer) error 
 		return fmt.Errorf("driver %s: %w", o.Driver, dispatch.ErrUnreachable)
 	}
 	if d.Node == t.node {
-		return t.gateway.Offer(o)
+		return t.gateway.DeliverOffer(o)
 	}
-	return t.send(ctx, d.Node, topicOffer, offerMessage{Offer: o})
+	return t.sendMessage(ctx, d.Node, topicOffer, offerMessage{Offer: o})
 }
 
 // WithdrawOffer takes an offer back from its driver and says why.
@@ -65,44 +65,45 @@ func (t *offerTransport) WithdrawOffer(ctx context.Context, o dispatch.Offer, re
 		return
 	}
 	if d.Node == t.node {
-		t.gateway.OfferGone(o, reason)
+		t.gateway.WithdrawOffer(o, reason)
 		return
 	}
 
-	t.sendOrWarn(ctx, d.Node, topicWithdraw, offerMessage{o, reason})
+	t.sendMessageOrWarn(ctx, d.Node, topicWithdraw, offerMessage{o, reason})
 }
 
-// declined tells the offer's dispatcher that the driver does not want it.
-func (t *offerTransport) declined(o dispatch.Offer) {
+// sendDeclined reports to the offer's dispatcher that the driver declined.
+func (t *offerTransport) sendDeclined(o dispatch.Offer) {
 	if o.Node == t.node {
 		t.dispatcher.OnOfferDeclined(o.ID, o.Driver)
 		return
 	}
-	t.answer(o, topicDeclined)
+	t.sendAnswer(o, topicDeclined)
 }
 
-// driverGone tells the offer's dispatcher that the driver's phone is gone.
-func (t *offerTransport) driverGone(o dispatch.Offer) {
+// sendDriverGone reports to the offer's dispatcher that the driver's phone is
+// gone.
+func (t *offerTransport) sendDriverGone(o dispatch.Offer) {
 	if o.Node == t.node {
 		t.dispatcher.OnDriverGone(o.Driver)
 		return
 	}
-	t.answer(o, topicDriverGone)
+	t.sendAnswer(o, topicDriverGone)
 }
 
-func (t *offerTransport) answer(o dispatch.Offer, topic string) {
+func (t *offerTransport) sendAnswer(o dispatch.Offer, topic string) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
-	t.sendOrWarn(ctx, o.Node, topic, offerMessage{Offer: o})
+	t.sendMessageOrWarn(ctx, o.Node, topic, offerMessage{Offer: o})
 }
 
-func (t *offerTransport) sendOrWarn(ctx context.Context, to, topic string, m offerMessage) {
-	if err := t.send(ctx, to, topic, m); err != nil {
+func (t *offerTransport) sendMessageOrWarn(ctx context.Context, to, topic string, m offerMessage) {
+	if err := t.sendMessage(ctx, to, topic, m); err != nil {
 		t.log.Warn("another node was not told; the offer's expiry heals it", "about", topic, "to", to, "err", err)
 	}
 }
 
-func (t *offerTransport) send(ctx context.Context, to, topic string, m offerMessage) error {
+func (t *offerTransport) sendMessage(ctx context.Context, to, topic string, m offerMessage) error {
 	payload, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", topic, to, err)
@@ -110,8 +111,8 @@ func (t *offerTransport) send(ctx context.Context, to, topic string, m offerMess
 	return t.redis.PublishToNode(ctx, to, events.Message{Topic: topic, Payload: payload})
 }
 
-// receive acts on another node's message.
-func (t *offerTransport) receive(m events.Message) {
+// receiveMessage acts on another node's message.
+func (t *offerTransport) receiveMessage(m events.Message) {
 	var msg offerMessage
 	if err := json.Unmarshal(m.Payload, &msg); err != nil {
 		t.log.Warn("another node's message cannot be read", "topic", m.Topic, "err", err)
@@ -120,11 +121,11 @@ func (t *offerTransport) receive(m events.Message) {
 
 	switch m.Topic {
 	case topicOffer:
-		if t.gateway.Offer(msg.Offer) != nil {
-			t.driverGone(msg.Offer)
+		if t.gateway.DeliverOffer(msg.Offer) != nil {
+			t.sendDriverGone(msg.Offer)
 		}
 	case topicWithdraw:
-		t.gateway.OfferGone(msg.Offer, msg.Reason)
+		t.gateway.WithdrawOffer(msg.Offer, msg.Reason)
 	case topicDeclined:
 		t.dispatcher.OnOfferDeclined(msg.Offer.ID, msg.Offer.Driver)
 	case topicDriverGone:

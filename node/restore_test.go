@@ -48,6 +48,7 @@ func readFixture(t *testing.T, name string) []byte {
 	return data
 }
 
+// realService returns the URL of a server that is there for tests.
 func realService(t *testing.T, variable string) *url.URL {
 	t.Helper()
 	address := os.Getenv(variable)
@@ -55,7 +56,7 @@ func realService(t *testing.T, variable string) *url.URL {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatalf("%s must name a real server", variable)
 		}
-		t.Skipf("set %s (or use ci/with-services) to restore what an earlier build stored", variable)
+		t.Skipf("set %s (or use ci/with-services) for tests on real servers", variable)
 	}
 
 	u, err := url.Parse(address)
@@ -65,12 +66,14 @@ func realService(t *testing.T, variable string) *url.URL {
 	return u
 }
 
-func restorePostgres(t *testing.T) (address string, db *pgx.Conn) {
+// createDatabase returns the address of an empty database, which is dropped
+// when the test ends.
+func createDatabase(t *testing.T) (address string) {
 	t.Helper()
 	server := realService(t, "RIDEHAIL_TEST_POSTGRES")
 
 	admin := connectPostgres(t, server.String())
-	name := "before_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	name := "node_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	if _, err := admin.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +85,14 @@ func restorePostgres(t *testing.T) (address string, db *pgx.Conn) {
 	})
 
 	server.Path = "/" + name
-	db = connectPostgres(t, server.String())
+	return server.String()
+}
+
+// restorePostgres loads the dump into a database of its own.
+func restorePostgres(t *testing.T) (address string, db *pgx.Conn) {
+	t.Helper()
+	address = createDatabase(t)
+	db = connectPostgres(t, address)
 
 	for _, sql := range []string{string(readFixture(t, "postgres.sql.gz")), passXIDs} {
 		if _, err := db.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -90,10 +100,12 @@ func restorePostgres(t *testing.T) (address string, db *pgx.Conn) {
 		}
 	}
 
-	// the dump has emptied the other's search path
-	return server.String(), connectPostgres(t, server.String())
+	// The dump has emptied the search path of the first connection.
+	return address, connectPostgres(t, address)
 }
 
+// passXIDs uses up transaction ids until the server is past those of the dump:
+// the relay holds back rows of transactions that have not begun yet.
 const passXIDs = `DO $$ BEGIN
   WHILE pg_current_xact_id() <= (SELECT max(xid) FROM public.outbox) LOOP COMMIT; END LOOP;
 END $$`
@@ -108,7 +120,9 @@ func connectPostgres(t *testing.T, address string) *pgx.Conn {
 	return conn
 }
 
-func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
+// openRedis opens a numbered database that no other package uses. It is emptied
+// when the test ends.
+func openRedis(t *testing.T) (address string, keys *redis.Client) {
 	t.Helper()
 	server := realService(t, "RIDEHAIL_TEST_REDIS")
 	server.Path = "/9"
@@ -126,6 +140,14 @@ func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
 		keys.Close()
 	})
 
+	return server.String(), keys
+}
+
+// restoreRedis loads the keys into such a database.
+func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
+	t.Helper()
+	address, keys = openRedis(t)
+
 	var dumps map[string][]byte
 	if err := json.Unmarshal(readFixture(t, "redis.json.gz"), &dumps); err != nil {
 		t.Fatal(err)
@@ -137,10 +159,11 @@ func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
 		}
 	}
 
-	return server.String(), keys
+	return address, keys
 }
 
-func runNode(t *testing.T, cfg node.Config) *node.Node {
+// startNode runs a node, with a payment provider, until the test ends.
+func startNode(t *testing.T, cfg node.Config) *node.Node {
 	t.Helper()
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
@@ -150,23 +173,13 @@ func runNode(t *testing.T, cfg node.Config) *node.Node {
 	bank := httptest.NewServer(provider.NewEmulator(provider.Config{Secret: "sk_test"}, ledger))
 	t.Cleanup(bank.Close)
 
-	cfg.Name, cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "old-node", "1", "127.0.0.1:0", "127.0.0.1:0", 40
+	cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "1", "127.0.0.1:0", "127.0.0.1:0", 40
 	cfg.Provider, cfg.ProviderSecret, cfg.DevTokens = bank.URL, "sk_test", true
 	cfg.Secret, cfg.Log = []byte("of this test, with more than 32 bytes"), slog.New(slog.DiscardHandler)
-	n, err := node.Open(t.Context(), cfg)
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-
-	if err != nil {
-		t.Fatal(err)
-	}
 
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- n.Run(ctx, func() { close(ready) }) }()
+	ready, ended := make(chan *node.Node, 1), make(chan error, 1)
+	go func() { ended <- node.Run(ctx, cfg, func(n *node.Node) { ready <- n }) }()
 
 	t.Cleanup(func() {
 		stop()
@@ -176,12 +189,13 @@ func runNode(t *testing.T, cfg node.Config) *node.Node {
 	})
 
 	select {
-	case <-ready:
+	case n := <-ready:
+		return n
 	case err := <-ended:
-		ended <- err
+		ended <- nil
 		t.Fatalf("the node ended: %v", err)
+		return nil
 	}
-	return n
 }
 
 func get(t *testing.T, address, bearer string) map[string]any {
@@ -241,6 +255,7 @@ func send(t *testing.T, phone *websocket.Conn, f *wire.ClientFrame) {
 	}
 }
 
+// receive reads as far as the first frame of a kind.
 func receive[T any](t *testing.T, phone *websocket.Conn, body func(*wire.ServerFrame) *T) *T {
 	t.Helper()
 	if err := phone.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
@@ -263,6 +278,7 @@ func receive[T any](t *testing.T, phone *websocket.Conn, body func(*wire.ServerF
 	}
 }
 
+// await polls a condition, and says what it saw when it waited in vain.
 func await(t *testing.T, what string, holds func() bool, seen func() string) {
 	t.Helper()
 	for late := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {

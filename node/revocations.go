@@ -18,15 +18,15 @@ type revocationKeeper struct {
 	now   func() time.Time
 }
 
-func (r revocationKeeper) Keep(ctx context.Context, notice []byte, until time.Time) error {
+func (r revocationKeeper) KeepNotice(ctx context.Context, notice []byte, until time.Time) error {
 	return r.redis.AddExpiring(ctx, auth.TopicRevoked, string(notice), until)
 }
 
-func (r revocationKeeper) Publish(ctx context.Context, notice []byte) error {
+func (r revocationKeeper) PublishNotice(ctx context.Context, notice []byte) error {
 	return r.redis.Publish(ctx, events.Message{Topic: auth.TopicRevoked, Region: everywhere, Payload: notice})
 }
 
-func (r revocationKeeper) Kept(ctx context.Context) ([][]byte, error) {
+func (r revocationKeeper) ListNotices(ctx context.Context) ([][]byte, error) {
 	list, err := r.redis.ListUnexpired(ctx, auth.TopicRevoked, r.now())
 	notices := make([][]byte, len(list))
 	for i, text := range list {

@@ -23,7 +23,7 @@ const (
 	maxDemand = 100_000
 )
 
-// surgeUpdater hears of requests and keeps this node's surge.
+// surgeUpdater collects requests and updates this node's surge.
 type surgeUpdater struct {
 	surge   *pricing.Surge
 	drivers *sharedstate.Drivers
@@ -41,7 +41,7 @@ func newSurgeUpdater(drivers *sharedstate.Drivers, now func() time.Time, r prome
 	return u
 }
 
-// onTripEvent counts a request once a tick, however often it is told.
+// onTripEvent counts a request once a tick, also if its event is repeated.
 func (u *surgeUpdater) onTripEvent(ev trips.Event) {
 	if ev.Kind != trips.KindRequested {
 		return
@@ -57,19 +57,19 @@ func (u *surgeUpdater) onTripEvent(ev trips.Event) {
 func (u *surgeUpdater) run(ctx context.Context) error {
 	tick := time.NewTicker(surgeEvery)
 	defer tick.Stop()
-	u.update()
+	u.updateSurge()
 
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			u.update()
+			u.updateSurge()
 		}
 	}
 }
 
-func (u *surgeUpdater) update() {
+func (u *surgeUpdater) updateSurge() {
 	u.mu.Lock()
 	byTrip := u.requests
 	u.requests = map[trips.TripID]location.Point{}

@@ -32,7 +32,7 @@ func TestANodesPricesFollowTheRequestsItHearsOfAndTheDriversItKnows(t *testing.T
 			}
 
 			now = now.Add(surgeEvery)
-			p.update()
+			p.updateSurge()
 		}
 	}
 

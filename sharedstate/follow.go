@@ -57,9 +57,9 @@ func NewTripFollower(drivers *Drivers, store TripReader, node string, log *slog.
 	return &TripFollower{drivers: drivers, store: store, node: node, log: log, gaps: make(chan struct{}, 1)}
 }
 
-// Gap says that trip events may have been missed. It never blocks, and may be
+// OnGap says that trip events may have been missed. It never blocks, and may be
 // called from any goroutine; gaps that come while one waits are one gap.
-func (f *TripFollower) Gap() {
+func (f *TripFollower) OnGap() {
 	select {
 	case f.gaps <- struct{}{}:
 	default:
@@ -82,7 +82,7 @@ func (f *TripFollower) Run(ctx context.Context) error {
 		}
 
 		f.log.Warn("the drivers' trips cannot be read from the store; trying again", "err", err)
-		f.Gap()
+		f.OnGap()
 
 		select {
 		case <-ctx.Done():

@@ -131,8 +131,8 @@ func TestAResyncIsTriedAgainUntilTheStoreAnswers(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
 
-		f.Gap()
-		f.Gap() // one gap, not two
+		f.OnGap()
+		f.OnGap() // one gap, not two
 		synctest.Wait()
 		reads := store.setDown(nil)
 		if got, _ := d.Get("d"); got.Trip != "" || reads == 0 {

@@ -12,43 +12,45 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Point is a point as phones see it.
-func Point(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
+// EncodePoint encodes a point.
+func EncodePoint(p location.Point) *wire.Point { return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
 
-// PointOf reads a phone's point; nil is the one at zero. It is not checked.
-func PointOf(p *wire.Point) location.Point { return location.Point{Lng: p.GetLng(), Lat: p.GetLat()} }
+// DecodePoint returns a phone's point, unchecked; nil is the one at zero.
+func DecodePoint(p *wire.Point) location.Point {
+	return location.Point{Lng: p.GetLng(), Lat: p.GetLat()}
+}
 
-func money(m trips.Money) *wire.Money {
+func encodeMoney(m trips.Money) *wire.Money {
 	return &wire.Money{Minor: uint32(m.Minor), Currency: m.Currency}
 }
 
-// Trip is a trip as phones see it, on the socket and over HTTP.
-func Trip(t trips.Trip) *wire.Trip {
+// EncodeTrip encodes a trip, for the socket and for HTTP.
+func EncodeTrip(t trips.Trip) *wire.Trip {
 	return &wire.Trip{
 		Id: string(t.ID), RiderId: string(t.Rider), DriverId: string(t.Driver), State: string(t.State), Version: t.Version,
-		Pickup: Point(t.Pickup), Dropoff: Point(t.Dropoff),
-		DistanceM: float32(t.Quote.Metres), DurationS: float32(t.Quote.Duration.Seconds()), Fare: money(t.Quote.Fare),
+		Pickup: EncodePoint(t.Pickup), Dropoff: EncodePoint(t.Dropoff),
+		DistanceM: float32(t.Quote.Metres), DurationS: float32(t.Quote.Duration.Seconds()), Fare: encodeMoney(t.Quote.Fare),
 		RouteSource: t.Quote.Source, EndReason: t.Reason,
 		RequestedMs: wire.ToMillis(t.RequestedAt), ReservedMs: wire.ToMillis(t.ReservedAt), ArrivedMs: wire.ToMillis(t.ArrivedAt),
 		StartedMs: wire.ToMillis(t.StartedAt), EndedMs: wire.ToMillis(t.EndedAt),
 	}
 }
 
-// Chat is a chat message as phones see it.
-func Chat(m chat.Message) *wire.ChatMessage {
+// EncodeChat encodes a chat message.
+func EncodeChat(m chat.Message) *wire.ChatMessage {
 	return &wire.ChatMessage{TripId: string(m.Trip), Seq: m.Seq, From: string(m.From.Role), Text: m.Text,
 		AtMs: wire.ToMillis(m.At), ClientId: m.ClientID}
 }
 
-// Receipt is a charge as its rider sees it.
-func Receipt(c payments.Charge) *wire.Receipt {
-	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: money(c.Amount), AtMs: wire.ToMillis(c.At)}
+// EncodeReceipt encodes a charge for its rider.
+func EncodeReceipt(c payments.Charge) *wire.Receipt {
+	return &wire.Receipt{TripId: string(c.Trip), Reference: c.Reference, Amount: encodeMoney(c.Amount), AtMs: wire.ToMillis(c.At)}
 }
 
-// StrangersCar is a car as someone sees it who is not in it: its place to about
-// 10 metres. An offer is the driver's own affair: such a driver shows as
-// available.
-func StrangersCar(d sharedstate.Driver, now time.Time) *wire.Car {
+// EncodeStrangersCar encodes a car for users who do not ride in it: its place
+// to about 10 metres. An offer is the driver's own affair: such a driver shows
+// as available.
+func EncodeStrangersCar(d sharedstate.Driver, now time.Time) *wire.Car {
 	round := func(deg float64) float64 { return math.Round(deg*1e4) / 1e4 }
 	status := d.Status
 	if status == sharedstate.Offered {

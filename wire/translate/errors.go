@@ -1,4 +1,4 @@
-// Package translate says domain values as frames of the wire protocol and
+// Package translate encodes domain values as frames of the wire protocol and
 // domain errors as its codes, the same for sockets and for HTTP.
 package translate
 
@@ -26,8 +26,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// Refuse makes an error for what the receiver of a message checks by itself:
-// Error returns the same code and text.
+// Refuse returns an error for what the receiver of a message checks by itself:
+// ExplainError returns the same code and text.
 func Refuse(code wire.Code, text string) error { return &refusal{code, text} }
 
 // answers is the one table from errors to codes. The first entry that matches
@@ -56,7 +56,7 @@ var answers = []struct {
 	{sos.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
 	{sos.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
 	{booking.ErrNoPoints, wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`},
-	{booking.ErrOtherWay, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
+	{booking.ErrOtherRoute, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
 	{pricing.ErrQuoteExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
 	{pricing.ErrBadQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
 	{auth.ErrToken, wire.CodeUnauthorized, "Send a valid token as Authorization: Bearer TOKEN; get a new one if yours expired."},
@@ -65,9 +65,9 @@ var answers = []struct {
 	{context.Canceled, wire.CodeUnavailable, "The request was given up; try again with the same id."},
 }
 
-// Error returns an error's code and what to tell the person. Unknown errors are
-// a dependency's: the details stay in our log.
-func Error(err error) (wire.Code, string) {
+// ExplainError returns an error's code and what to tell the person. Unknown
+// errors are a dependency's: the details stay in our log.
+func ExplainError(err error) (wire.Code, string) {
 	if r := new(refusal); errors.As(err, &r) {
 		return r.code, r.text
 	}
@@ -80,9 +80,9 @@ func Error(err error) (wire.Code, string) {
 	return wire.CodeUnavailable, "Something we need is down just now; try again with the same id."
 }
 
-// Unavailable says whether an error is a dependency's, so that it belongs in
-// our log and a repeat may succeed.
-func Unavailable(err error) bool {
-	code, _ := Error(err)
+// IsUnavailable returns true if an error is a dependency's, so that it belongs
+// in our log and a repeat may succeed.
+func IsUnavailable(err error) bool {
+	code, _ := ExplainError(err)
 	return code == wire.CodeUnavailable
 }

@@ -16,16 +16,17 @@ const (
 
 var errReason = Refuse(wire.CodeBadField, "The reason is at most 200 bytes without control characters.")
 
-// PlainID says whether text can be an id of ours or of a command. A database
-// may refuse other text with an error that looks like a failure of its own.
-func PlainID(id string) bool { return id != "" && len(id) <= MaxID && printable(id) }
+// IsPlainID returns true if text can be an id of ours or of a command. A
+// database may refuse other text with an error that looks like a failure of its
+// own.
+func IsPlainID(id string) bool { return id != "" && len(id) <= MaxID && isPrintable(id) }
 
 // CheckReason returns an error for a reason that is too long or not printable.
 func CheckReason(reason string) error {
-	if len(reason) > MaxReason || !printable(reason) {
+	if len(reason) > MaxReason || !isPrintable(reason) {
 		return errReason
 	}
 	return nil
 }
 
-func printable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }
+func isPrintable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }

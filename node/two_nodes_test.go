@@ -1,0 +1,137 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/node"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// phone is a connected phone, with the frames that came and were not read.
+type phone struct {
+	*client.Session
+	t      *testing.T
+	frames chan *wire.ServerFrame
+	events []string // of the trip, as they came
+}
+
+// startPhone connects a phone to a node until the test ends.
+func startPhone(t *testing.T, n *node.Node, role, id string) *phone {
+	t.Helper()
+	phones := client.New(client.Config{Servers: []string{n.PublicURL()}})
+	p := &phone{t: t, frames: make(chan *wire.ServerFrame, 1000)}
+	p.Session = phones.NewSession(client.SessionConfig{
+		Token:   phones.DevTokens(role, id),
+		OnFrame: func(f *wire.ServerFrame, _ time.Time) { p.frames <- &wire.ServerFrame{Body: f.Body} },
+	})
+
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		phones.Close()
+	})
+
+	return p
+}
+
+// command sends a command and returns the trip of its answer.
+func (p *phone) command(f *wire.ClientFrame) *wire.Trip {
+	p.t.Helper()
+	ack, err := p.Do(p.t.Context(), f)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return ack.Trip
+}
+
+// drive sends where the car is, five times a second, until the test ends.
+func (p *phone) drive(at *wire.Point) {
+	var driving sync.WaitGroup
+	ctx, stop := context.WithCancel(context.Background())
+	p.t.Cleanup(func() {
+		stop()
+		driving.Wait()
+	})
+
+	driving.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for seq := uint32(1); ctx.Err() == nil; seq++ {
+			// One that is lost does not matter: the next is newer.
+			_ = p.Send(client.NewFrame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+// awaitFrame reads a phone's frames as far as the first of a kind.
+func awaitFrame[T any](p *phone, body func(*wire.ServerFrame) *T) *T {
+	p.t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		select {
+		case f := <-p.frames:
+			if e := f.GetTripEvent(); e != nil {
+				p.events = append(p.events, fmt.Sprint(e.Seq, " ", e.Kind))
+			}
+			if found := body(f); found != nil {
+				return found
+			}
+		case <-late:
+			p.t.Fatalf("no %T came; of the trip it heard %v", new(T), p.events)
+		}
+	}
+}
+
+func TestADriverOfOneNodeTakesTheRiderOfAnotherAndIsPaid(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	// when both nodes have stopped
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+
+	address, _ := openRedis(t)
+	cfg := node.Config{Database: createDatabase(t), Redis: address}
+	cfg.Name = "one"
+	one := startNode(t, cfg)
+	cfg.Name = "two"
+	two := startNode(t, cfg)
+
+	market, stadium := &wire.Point{Lng: 3.384979, Lat: 6.408022}, &wire.Point{Lng: 3.393263, Lat: 6.484199}
+	driver, rider := startPhone(t, one, client.RoleDriver, "dayo"), startPhone(t, two, client.RoleRider, "ada")
+	driver.command(client.NewFrame(&wire.SetAvailable{Available: true}))
+	driver.drive(market)
+
+	trip := rider.command(client.NewFrame(&wire.RequestTrip{Pickup: market, Dropoff: stadium}))
+	offer := awaitFrame(driver, (*wire.ServerFrame).GetOffer)
+	driver.command(client.NewFrame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true}))
+	if p := awaitFrame(rider, (*wire.ServerFrame).GetPosition); p.DriverId != "dayo" {
+		t.Errorf("the rider sees the car of %q", p.DriverId)
+	}
+
+	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
+		driver.command(client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: step}))
+	}
+
+	receipt := awaitFrame(rider, (*wire.ServerFrame).GetReceipt)
+	if receipt.TripId != trip.Id || receipt.Amount.GetMinor() != trip.Fare.GetMinor() {
+		t.Errorf("receipt %v of trip %v", receipt, trip)
+	}
+	if got := fmt.Sprint(rider.events); got != "[1 requested 2 reserved 3 arrived 4 on_trip 5 completed]" {
+		t.Errorf("the rider heard %s", got)
+	}
+}
