@@ -42,9 +42,9 @@ func (f Finding) Text() string {
 	for i, p := range f.Model {
 		model[i] = []string{"  " + p.Name, p.Value, p.Source}
 	}
-	columns(&b, model)
+	writeColumns(&b, model)
 	b.WriteByte('\n')
-	columns(&b, f.Table)
+	writeColumns(&b, f.Table)
 	fmt.Fprintf(&b, "\n%s\n", f.Says)
 	return b.String()
 }
@@ -56,7 +56,7 @@ func (f Finding) SVG() string {
 	return c.SVG()
 }
 
-func columns(b *strings.Builder, rows [][]string) {
+func writeColumns(b *strings.Builder, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))

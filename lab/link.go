@@ -23,38 +23,38 @@ type link struct {
 	jitter time.Duration
 }
 
-// beatEvery is how often a driver's phone sends its position; they are the
+// heartbeatInterval is how often a driver's phone sends its position; they are the
 // heartbeats.
-const beatEvery = time.Second
+const heartbeatInterval = time.Second
 
 // Retransmission timeouts of Linux: 0.2 s or more on top of the smoothed round
 // trip, which differs from loss to loss; doubled up to 120 s.
 const (
-	leastTimeout = 250 * time.Millisecond
-	mostTimeout  = 750 * time.Millisecond
-	lastTimeout  = 120 * time.Second
+	minFirstTimeout = 250 * time.Millisecond
+	maxFirstTimeout = 750 * time.Millisecond
+	maxTimeout      = 120 * time.Second
 )
 
-// urban are the two links: a driver in a city with good coverage, and one among
+// modelLinks are the two links: a driver in a city with good coverage, and one among
 // high buildings, tunnels and full cells.
-var urban = []link{
+var modelLinks = []link{
 	{"good link", 4, time.Second, 0.6, 0.002, 30 * time.Millisecond, 15 * time.Millisecond},
 	{"bad link", 40, 2 * time.Second, 0.7, 0.03, 60 * time.Millisecond, 60 * time.Millisecond},
 }
 
 const assumed = "assumption"
 
-// parameters states the model.
-func parameters() []Parameter {
+// linkParameters states the model.
+func linkParameters() []Parameter {
 	out := []Parameter{
-		{"heartbeat", "every " + beatEvery.String(), "the protocol: a fix a second over one TCP connection"},
-		{"retransmission", fmt.Sprintf("after %v to %v, doubled up to %v", leastTimeout, mostTimeout, lastTimeout),
+		{"heartbeat", "every " + heartbeatInterval.String(), "the protocol: a fix a second over one TCP connection"},
+		{"retransmission", fmt.Sprintf("after %v to %v, doubled up to %v", minFirstTimeout, maxFirstTimeout, maxTimeout),
 			"Linux: round trip (assumed) and TCP_RTO_MIN; TCP_RTO_MAX"},
 		{"order", "a segment sent again holds up all after it", "TCP; what waited arrives with it"},
 		{"death", "at any moment with equal chance, without a word", assumed},
 	}
 
-	for _, l := range urban {
+	for _, l := range modelLinks {
 		out = append(out,
 			Parameter{l.name + ": stalls", fmt.Sprintf("%g an hour, log-normal, median %v, sigma %g", l.stalls, l.stallMedian,
 				l.stallSpread), assumed},
@@ -70,7 +70,7 @@ type radio struct {
 	link
 	rng      *rand.Rand
 	from, to time.Duration // the stall under way, or the next
-	clear    time.Duration // when the retransmission under way passes
+	clearAt  time.Duration // when the retransmission under way passes
 	arrived  time.Duration // the last beat
 }
 
@@ -80,16 +80,16 @@ func newRadio(l link, seed uint64, phone uint64) *radio {
 
 // send returns when a beat arrives. Beats are sent in order.
 func (r *radio) send(at time.Duration) time.Duration {
-	if at >= r.clear {
-		timeout := leastTimeout + time.Duration(r.rng.Int64N(int64(mostTimeout-leastTimeout)))
-		for ; !r.passes(at); timeout = min(2*timeout, lastTimeout) {
+	if at >= r.clearAt {
+		timeout := minFirstTimeout + time.Duration(r.rng.Int64N(int64(maxFirstTimeout-minFirstTimeout)))
+		for ; !r.passes(at); timeout = min(2*timeout, maxTimeout) {
 			at += timeout
 		}
-		r.clear = at
+		r.clearAt = at
 	}
 
 	late := time.Duration(r.rng.ExpFloat64() * float64(r.jitter))
-	r.arrived = max(r.arrived, r.clear+r.delay+late)
+	r.arrived = max(r.arrived, r.clearAt+r.delay+late)
 	return r.arrived
 }
 

@@ -68,7 +68,7 @@ type Storm struct {
 
 const (
 	// one phone in so many is a rider on a trip, and one a driver
-	stormTrips = 10
+	phonesPerTrip = 10
 	// rides are short, so that the steady load is soon steady
 	stormRide  = 2 * time.Minute
 	stormFixes = 2 * time.Second // between two positions
@@ -90,20 +90,20 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 		return Finding{}, err
 	}
 
-	m := new(meter)
+	m := new(postgresMeter)
 	defer m.close()
 
 	bed, err := process.OpenTestbed(ctx, process.TestbedConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
-		Through: m.between})
+		Interpose: m.interpose})
 	defer func() { err = errors.Join(err, bed.Close()) }()
 
 	if err != nil {
 		return Finding{}, err
 	}
-	m.postgres = bed.Postgres()
+	m.postgres = bed.PostgresPID()
 	figures := StormFigures{Phones: cfg.Phones}
 	for _, jitter := range cfg.Jitter {
-		s, err := storm(ctx, cfg, city, bed, m, jitter)
+		s, err := measureStorm(ctx, cfg, city, bed, m, jitter)
 		if err != nil {
 			return Finding{}, err
 		}
@@ -114,14 +114,14 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 		Question:   "What does it cost when all phones lose their connections at the same instant?",
 		Model:      stormModel(cfg),
 		Figures:    figures,
-		Says:       stormSays(figures),
+		Says:       stormSentence(figures),
 		Table:      stormTable(figures),
 		Chart:      stormChart(figures),
 	}, nil
 }
 
-func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *meter, jitter bool) (out Storm, err error) {
-	rides := cfg.Phones / stormTrips
+func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *postgresMeter, jitter bool) (out Storm, err error) {
+	rides := cfg.Phones / phonesPerTrip
 	drivers := 2 * cfg.Phones / 5
 	phones := loadgen.New(loadgen.Config{Server: bed.Server, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
 		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
@@ -147,51 +147,51 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 		return out, ctx.Err()
 	}
 	calm := m.steps()
-	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: memory(ctx, bed.Admin)}
-	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = load(calm)
+	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: readNodeMemory(ctx, bed.Admin)}
+	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = summarizeLoad(calm)
 	cfg.Log.Info("the storm")
 	m.restart()
 	phones.Cut()
 
 	for left, second := stormCalm, 1; left > 0; second++ {
-		if !sleep.For(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))) {
+		if !sleep.For(ctx, time.Until(m.startedAt().Add(time.Duration(second)*time.Second))) {
 			return out, ctx.Err()
 		}
 		away := cfg.Phones - len(phones.Back())
 		out.Away = append(out.Away, away)
-		out.PeakMB = max(out.PeakMB, memory(ctx, bed.Admin))
+		out.PeakMB = max(out.PeakMB, readNodeMemory(ctx, bed.Admin))
 		if away == 0 || time.Duration(second)*time.Second > stormWithin {
 			left--
 		}
 	}
 
 	steps := m.steps()
-	_, out.Peak, _, out.PeakCPU = load(steps)
+	_, out.Peak, _, out.PeakCPU = summarizeLoad(steps)
 	for _, s := range steps {
 		out.Statements = append(out.Statements, s.statements)
 	}
 	back := quantile.Sort(phones.Back())
 	if out.Back = len(back); out.Back > 0 {
-		at := func(share float64) float64 { return round(back.At(share).Seconds(), 2) }
+		at := func(share float64) float64 { return roundTo(back.At(share).Seconds(), 2) }
 		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)
 	}
 	out.Refused, out.Failed = phones.Refusals()
-	out.Times, out.TimesCPU = ratio(out.Peak, out.Steady), ratio(out.PeakCPU, out.SteadyCPU)
+	out.Times, out.TimesCPU = divideLoads(out.Peak, out.Steady), divideLoads(out.PeakCPU, out.SteadyCPU)
 	return out, nil
 }
 
-func ratio(a, b float64) float64 {
+func divideLoads(a, b float64) float64 {
 	if b == 0 {
 		return 0
 	}
-	return round(a/b, 2)
+	return roundTo(a/b, 2)
 }
 
 const lookEvery = 250 * time.Millisecond
 
-// memory is how many MB of memory the node has in use, or 0 when it does not
+// readNodeMemory is how many MB of memory the node has in use, or 0 when it does not
 // say.
-func memory(ctx context.Context, admin string) float64 {
+func readNodeMemory(ctx context.Context, admin string) float64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 
@@ -211,7 +211,7 @@ func memory(ctx context.Context, admin string) float64 {
 			if err != nil {
 				return 0
 			}
-			return round(bytes/1e6, 1)
+			return roundTo(bytes/1e6, 1)
 		}
 	}
 
@@ -221,7 +221,7 @@ func memory(ctx context.Context, admin string) float64 {
 func stormModel(cfg StormConfig) []Parameter {
 	return []Parameter{
 		{"phones", fmt.Sprintf("%d: two drivers for three riders", cfg.Phones), "assumption"},
-		{"on a trip", fmt.Sprintf("up to %d riders, each with a driver; %v a ride", cfg.Phones/stormTrips, stormRide), "assumption"},
+		{"on a trip", fmt.Sprintf("up to %d riders, each with a driver; %v a ride", cfg.Phones/phonesPerTrip, stormRide), "assumption"},
 		{"positions", fmt.Sprintf("every %v of each driver", stormFixes), "assumption"},
 		{"load", "statements that the node sends to Postgres, by the second; steady is the mean of ordinary work",
 			"counted on the line between the two"},

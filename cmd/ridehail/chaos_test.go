@@ -41,7 +41,7 @@ type chaosRun struct {
 func startChaos(t *testing.T, args ...string) *chaosRun {
 	t.Helper()
 
-	if err := servers.Missing(); err != nil {
+	if err := servers.MissingServers(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
 	}
 	if len(got.Targets) < 10 || len(got.Recoveries) < 11 || got.Operations.Total == 0 || len(got.Resources) != got.Nodes ||
-		got.Takeover.Blows == 0 || got.Resources[0].Most.Goroutines == 0 {
+		got.Takeover.Strikes == 0 || got.Resources[0].Most.Goroutines == 0 {
 		t.Errorf("too little was measured: %+v, %+v, %+v", got.Operations, got.Takeover, got.Resources)
 	}
 

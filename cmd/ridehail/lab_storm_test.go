@@ -13,7 +13,7 @@ import (
 )
 
 func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
-	if err := servers.Missing(); err != nil {
+	if err := servers.MissingServers(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}

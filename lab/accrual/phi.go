@@ -20,11 +20,11 @@ type PhiOptions struct {
 	Learn float64
 }
 
-// Akka is the variant of the Akka toolkit with the defaults of its cluster
+// AkkaOptions is the variant of the AkkaOptions toolkit with the defaults of its cluster
 // module (threshold 8, window 1,000, deviation of at least 100 ms), with a
 // pause to forgive (3 s there). It does not learn from an outage, so that a
 // long one does not make the detector patient with the next.
-func Akka(pause time.Duration) PhiOptions {
+func AkkaOptions(pause time.Duration) PhiOptions {
 	return PhiOptions{MinDeviation: 100 * time.Millisecond, Pause: pause, Learn: AkkaThreshold}
 }
 
@@ -47,47 +47,47 @@ type Phi struct {
 	// numbers, so that nothing drifts.
 	ring    []uint32
 	next    int
-	n       int
+	count   int
 	sum     int64
 	squares int64
 }
 
-// longest keeps the sum of squares within 64 bits for windows up to 2,500
+// maxInterval keeps the sum of squares within 64 bits for windows up to 2,500
 // intervals.
-const longest = time.Minute
+const maxInterval = time.Minute
 
-// mostWindow is the longest window.
-const mostWindow = 2500
+// maxWindow is the longest window.
+const maxWindow = 2500
 
 // NewPhi makes a detector that has heard nothing.
 func NewPhi(opts PhiOptions) *Phi {
-	opts.Window = min(max(2, cmp.Or(opts.Window, 1000)), mostWindow)
+	opts.Window = min(max(2, cmp.Or(opts.Window, 1000)), maxWindow)
 	opts.Expect = cmp.Or(opts.Expect, time.Second)
 	opts.MinDeviation = cmp.Or(opts.MinDeviation, time.Millisecond)
 	p := &Phi{opts: opts, ring: make([]uint32, opts.Window)}
-	p.remember(opts.Expect - opts.Expect/4)
-	p.remember(opts.Expect + opts.Expect/4)
+	p.addInterval(opts.Expect - opts.Expect/4)
+	p.addInterval(opts.Expect + opts.Expect/4)
 	return p
 }
 
-// Heard notes a sign of life, and learns from how long it took to come.
-func (p *Phi) Heard(at time.Time) {
+// RecordHeartbeat notes a sign of life, and learns from how long it took to come.
+func (p *Phi) RecordHeartbeat(at time.Time) {
 	if !p.heard.IsZero() && (p.opts.Learn == 0 || p.Suspicion(at) < p.opts.Learn) {
-		p.remember(at.Sub(p.heard))
+		p.addInterval(at.Sub(p.heard))
 	}
 	p.heard = at
 }
 
-// remember puts an interval in the place of the oldest.
-func (p *Phi) remember(interval time.Duration) {
-	us := min(max(0, interval), longest).Microseconds()
+// addInterval puts an interval in the place of the oldest.
+func (p *Phi) addInterval(interval time.Duration) {
+	us := min(max(0, interval), maxInterval).Microseconds()
 
-	if p.n == len(p.ring) {
+	if p.count == len(p.ring) {
 		old := int64(p.ring[p.next])
 		p.sum -= old
 		p.squares -= old * old
 	} else {
-		p.n++
+		p.count++
 	}
 
 	p.ring[p.next] = uint32(us)
@@ -98,10 +98,10 @@ func (p *Phi) remember(interval time.Duration) {
 	}
 }
 
-// usual returns the mean of the intervals, with the pause to forgive, and their
+// estimateInterval returns the mean of the intervals, with the pause to forgive, and their
 // deviation, in seconds.
-func (p *Phi) usual() (mean, deviation float64) {
-	n := float64(p.n)
+func (p *Phi) estimateInterval() (mean, deviation float64) {
+	n := float64(p.count)
 	mean = float64(p.sum) / n
 	variance := max(0, float64(p.squares)/n-mean*mean)
 	return mean/1e6 + p.opts.Pause.Seconds(), max(math.Sqrt(variance)/1e6, p.opts.MinDeviation.Seconds())
@@ -110,7 +110,7 @@ func (p *Phi) usual() (mean, deviation float64) {
 // The tail of the normal distribution is taken as 1/(1+e^(y(a+by²))), the
 // logistic approximation that Akka uses too: at most 0.00014 off, though far
 // out phi comes sooner than by the normal law (8 at 5.1 deviations instead of
-// 5.6). It can be turned round, which gives Reaches, and its logarithm never
+// 5.6). It can be turned round, which gives ReachesAt, and its logarithm never
 // overflows.
 const (
 	tailA = 1.5976
@@ -122,7 +122,7 @@ func (p *Phi) Suspicion(now time.Time) float64 {
 	if p.heard.IsZero() {
 		return 0
 	}
-	mean, deviation := p.usual()
+	mean, deviation := p.estimateInterval()
 	y := (now.Sub(p.heard).Seconds() - mean) / deviation
 
 	odds := y * (tailA + tailB*y*y) // natural logarithm of
@@ -132,8 +132,8 @@ func (p *Phi) Suspicion(now time.Time) float64 {
 	return math.Log1p(math.Exp(odds)) / math.Ln10
 }
 
-// Reaches says when phi will reach a level, not before the last sign of life.
-func (p *Phi) Reaches(level float64) time.Time {
+// ReachesAt says when phi will reach a level, not before the last sign of life.
+func (p *Phi) ReachesAt(level float64) time.Time {
 	if p.heard.IsZero() || level <= 0 {
 		return p.heard
 	}
@@ -144,6 +144,6 @@ func (p *Phi) Reaches(level float64) time.Time {
 
 	// The one real root of by³ + ay = odds.
 	y := 2 * math.Sqrt(tailA/(3*tailB)) * math.Sinh(math.Asinh(1.5*odds/tailA*math.Sqrt(3*tailB/tailA))/3)
-	mean, deviation := p.usual()
+	mean, deviation := p.estimateInterval()
 	return p.heard.Add(time.Duration(max(0, mean+y*deviation) * float64(time.Second)))
 }

@@ -23,38 +23,38 @@ const (
 	startWithin    = time.Minute
 	stopWithin     = 15 * time.Second // a node drains for ten
 	answerWithin   = time.Second
-	riderProcesses = "riders"
+	riderRole      = "riders"
 )
 
 // city is all the processes of a run, and the lines between them.
 type city struct {
-	cfg      Config
-	dir      string
-	guard    *process.Guard
-	postgres *process.Service
-	redis    *process.Service
-	provider *process.Service
-	nodes    []*node
-	crowds   []*crowd
-	intruder *crowd          // nil before it was let loose
-	disk     *disk           // of Postgres' data; nil when it cannot be filled
-	leftOut  map[Kind]string // what cannot be broken here, and why
+	cfg         Config
+	dir         string
+	guard       *process.Guard
+	postgres    *process.Service
+	redis       *process.Service
+	provider    *process.Service
+	nodes       []*node
+	clients     []*clientProcess
+	intruder    *clientProcess  // nil before it was let loose
+	disk        *disk           // of Postgres' data; nil when it cannot be filled
+	unavailable map[Kind]string // what cannot be broken here, and why
 
-	database    string // past all proxies
-	providerURL string // likewise
-	redisAt     string // likewise; HOST:PORT
-	ledger      string // the provider's file
-	keepers     *errgroup.Group
-	life        context.Context // of the keepers
-	leave       context.CancelFunc
+	databaseURL  string // past all proxies
+	providerURL  string // likewise
+	redisAddress string // likewise; HOST:PORT
+	ledgerPath   string // the provider's file
+	supervisors  *errgroup.Group
+	runCtx       context.Context // of the keepers
+	stopRun      context.CancelFunc
 }
 
 // node is one of ours with the proxies around it.
 type node struct {
 	*process.Service
-	listen string // past the proxy
-	admin  string
-	links  map[Line]*link
+	publicAddress string // past the proxy
+	adminAddress  string
+	proxies       map[Line]*lineProxy
 }
 
 const clockOffset = "--clock-offset="
@@ -63,11 +63,11 @@ const clockOffset = "--clock-offset="
 // argument.
 func (n *node) setClock(off time.Duration) { n.SetLastArg(clockOffset + off.String()) }
 
-// door is where phones go.
-func (n *node) door() string { return "http://" + n.links[LinePhones].address }
+// publicURL is where phones go.
+func (n *node) publicURL() string { return "http://" + n.proxies[LinePhones].address }
 
-// crowd is a process of simulators, and what it printed in the end.
-type crowd struct {
+// clientProcess is a process of simulators, and what it printed in the end.
+type clientProcess struct {
 	*process.Process
 	out bytes.Buffer // read it after the process has ended
 }
@@ -75,7 +75,7 @@ type crowd struct {
 // newCity starts everything but the crowds and waits until it serves. Close
 // what it returns, also beside an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
-	c = &city{cfg: cfg, leave: func() {}, leftOut: map[Kind]string{}, keepers: new(errgroup.Group)}
+	c = &city{cfg: cfg, stopRun: func() {}, unavailable: map[Kind]string{}, supervisors: new(errgroup.Group)}
 	if c.dir, c.guard, err = process.NewFolder("ridehail-chaos"); err != nil {
 		return c, err
 	}
@@ -87,91 +87,91 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := c.furnish(ctx, at); err != nil {
+	if err := c.prepareServices(ctx, at); err != nil {
 		return c, err
 	}
 
-	c.life, c.leave = context.WithCancel(context.WithoutCancel(ctx))
+	c.runCtx, c.stopRun = context.WithCancel(context.WithoutCancel(ctx))
 	services := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
 		services = append(services, n.Service)
 	}
 
 	for i, s := range services {
-		c.keepers.Go(func() error { return s.Keep(c.life) })
+		c.supervisors.Go(func() error { return s.Supervise(c.runCtx) })
 		if i < 2 || i == len(services)-1 {
 			// nodes need the stores; among themselves they need no order
-			if err := s.Await(ctx); err != nil {
+			if err := s.AwaitReady(ctx); err != nil {
 				return c, err
 			}
 		}
 	}
 
 	for _, s := range services {
-		if err := s.Await(ctx); err != nil {
+		if err := s.AwaitReady(ctx); err != nil {
 			return c, err
 		}
 	}
 	return c, nil
 }
 
-// furnish prepares the services and opens the lines, and starts nothing yet.
-func (c *city) furnish(ctx context.Context, at []string) error {
+// prepareServices prepares the services and opens the lines, and starts nothing yet.
+func (c *city) prepareServices(ctx context.Context, at []string) error {
 	pg, redis, provider := at[0], at[1], at[2]
 	if err := c.preparePostgres(ctx, pg); err != nil {
 		return err
 	}
 
-	c.redisAt = redis
+	c.redisAddress = redis
 	if err := c.prepareRedis(redis); err != nil {
 		return err
 	}
-	c.ledger = c.dir + "/ledger.jsonl"
-	c.provider = c.program("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
-		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+	c.ledgerPath = c.dir + "/ledger.jsonl"
+	c.provider = c.newProgramService("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
+		"--ledger", c.ledgerPath, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
 		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
 		"--reorder-hook", "0.2")
 
-	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
-		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
+	for i, skew := range clockSkews(c.cfg.Seed, c.cfg.Nodes) {
+		n := &node{publicAddress: at[3+2*i], adminAddress: at[4+2*i], proxies: map[Line]*lineProxy{}}
 		c.nodes = append(c.nodes, n)
 
 		name := fmt.Sprintf("node-%d", i+1)
-		ends := map[Line]string{LinePhones: n.listen, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
+		ends := map[Line]string{LinePhones: n.publicAddress, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
 		for line, to := range ends {
-			l, err := newLink(name+" "+string(line), to)
+			l, err := newLineProxy(name+" "+string(line), to)
 			if err != nil {
 				return err
 			}
-			n.links[line] = l
+			n.proxies[line] = l
 		}
 
-		n.Service = c.program(name, process.HTTPAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
-			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
-			"--database", process.PostgresURL(n.links[LinePostgres].address), "--redis", process.RedisURL(n.links[LineRedis].address),
-			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
+		n.Service = c.newProgramService(name, process.HTTPAnswers("http://"+n.publicAddress+"/readyz"), "serve", "--dev-tokens", "--name", name,
+			"--listen", n.publicAddress, "--admin", n.adminAddress, "--speed", formatFloat(c.cfg.Speed),
+			"--database", process.PostgresURL(n.proxies[LinePostgres].address), "--redis", process.RedisURL(n.proxies[LineRedis].address),
+			"--provider", "http://"+n.proxies[LineProvider].address, "--provider-secret", providerSecret,
 			clockOffset+skew.String())
 	}
 
-	c.database, c.providerURL = process.PostgresURL(pg), "http://"+provider
+	c.databaseURL, c.providerURL = process.PostgresURL(pg), "http://"+provider
 	return nil
 }
 
-// program is a service that is another process of this program.
-func (c *city) program(name string, ready func(context.Context) error, args ...string) *process.Service {
+// newProgramService is a service that is another process of this program.
+func (c *city) newProgramService(name string, ready func(context.Context) error, args ...string) *process.Service {
 	return process.NewService(process.Server{Command: process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir}, Ready: ready}, c.guard)
 }
 
-// journal is the file of what the phones of a crowd saw and did.
-func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".journal" }
+// journalPath is the file of what the phones of a crowd saw and did.
+func (c *city) journalPath(crowd string) string { return c.dir + "/" + crowd + ".journal" }
 
-func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+func formatFloat(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// populate lets drivers and riders loose, some of each at every node, and an
+// startClients lets drivers and riders loose, some of each at every node, and an
 // operator who sees to their calls for help and gives some fares back, and an
 // intruder.
-func (c *city) populate() error {
+func (c *city) startClients() error {
 	for i := range c.nodes {
 		for _, who := range []struct {
 			role  string
@@ -179,44 +179,44 @@ func (c *city) populate() error {
 			more  []string
 		}{
 			{"drivers", c.cfg.Drivers, []string{"--rate", "3"}},
-			{riderProcesses, c.cfg.Riders, []string{"--per-minute", decimal(float64(c.cfg.Riders) / 8)}},
+			{riderRole, c.cfg.Riders, []string{"--per-minute", formatFloat(float64(c.cfg.Riders) / 8)}},
 		} {
 			share := max(1, who.count/len(c.nodes))
 			name := fmt.Sprintf("%s-%d", who.role, i+1)
-			args := append([]string{who.role, "--server", c.doors(i), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
+			args := append([]string{who.role, "--server", c.publicURLsFrom(i), "--flaky", "--json", "--speed", formatFloat(c.cfg.Speed),
 				"--sos", "0.1",
 				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
-				"--journal", c.journal(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
-			if err := c.crowd(name, args); err != nil {
+				"--journal", c.journalPath(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
+			if err := c.startClient(name, args); err != nil {
 				return err
 			}
 		}
 	}
 
-	args := []string{"operators", "--json", "--journal", c.journal("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
-		"--refund", "0.2", "--database", c.database, "--provider", c.providerURL, "--provider-secret", providerSecret}
+	args := []string{"operators", "--json", "--journal", c.journalPath("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+		"--refund", "0.2", "--database", c.databaseURL, "--provider", c.providerURL, "--provider-secret", providerSecret}
 	for _, n := range c.nodes {
-		args = append(args, "--admin", "http://"+n.admin)
+		args = append(args, "--admin", "http://"+n.adminAddress)
 	}
-	if err := c.crowd("operators", args); err != nil {
+	if err := c.startClient("operators", args); err != nil {
 		return err
 	}
-	if err := c.intrude(); err != nil {
+	if err := c.startIntruder(); err != nil {
 		return err
 	}
-	return c.inhabited()
+	return c.awaitJournals()
 }
 
-// inhabited waits until every crowd has begun its journal: one that is still on
+// awaitJournals waits until every crowd has begun its journal: one that is still on
 // its way in takes a fault for a node that is not there.
-func (c *city) inhabited() error {
+func (c *city) awaitJournals() error {
 	late := time.Now().Add(startWithin)
-	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+	for _, w := range append(slices.Clone(c.clients), c.intruder) {
 		for {
-			if _, err := os.Stat(c.journal(w.Name)); err == nil {
+			if _, err := os.Stat(c.journalPath(w.Name)); err == nil {
 				break
 			}
-			if !w.Alive() || time.Now().After(late) || !sleep.For(c.life, lookEvery) {
+			if !w.Alive() || time.Now().After(late) || !sleep.For(c.runCtx, lookEvery) {
 				return fmt.Errorf("%s did not begin; see %s/%s.log", w.Name, c.dir, w.Name)
 			}
 		}
@@ -224,27 +224,27 @@ func (c *city) inhabited() error {
 	return nil
 }
 
-func (c *city) crowd(name string, args []string) error {
-	w := new(crowd)
+func (c *city) startClient(name string, args []string) error {
+	w := new(clientProcess)
 	var err error
 	w.Process, err = process.Start(process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir, Out: &w.out}, c.guard)
 	if err == nil {
-		c.crowds = append(c.crowds, w)
+		c.clients = append(c.clients, w)
 	}
 	return err
 }
 
-// doors are all nodes' doors for phones, from one node on.
-func (c *city) doors(first int) string {
+// publicURLsFrom are all nodes' doors for phones, from one node on.
+func (c *city) publicURLsFrom(first int) string {
 	var out []string
 	for i := range c.nodes {
-		out = append(out, c.nodes[(first+i)%len(c.nodes)].door())
+		out = append(out, c.nodes[(first+i)%len(c.nodes)].publicURL())
 	}
 	return strings.Join(out, ",")
 }
 
-// disperse ends the crowds, riders first, and says which did not end well.
-func (c *city) disperse() (odd []string) {
+// stopClients ends the crowds, riders first, and says which did not end well.
+func (c *city) stopClients() (odd []string) {
 	if !c.intruder.Alive() {
 		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.Err()))
 	}
@@ -252,8 +252,8 @@ func (c *city) disperse() (odd []string) {
 
 	for _, riders := range []bool{true, false} {
 		var team errgroup.Group
-		for _, w := range c.crowds {
-			if (w.Name[:len(riderProcesses)] == riderProcesses) != riders {
+		for _, w := range c.clients {
+			if (w.Name[:len(riderRole)] == riderRole) != riders {
 				continue
 			}
 			if !w.Alive() {
@@ -274,10 +274,10 @@ func (c *city) disperse() (odd []string) {
 // removed unless it is kept.
 func (c *city) close(keep bool) error {
 	var errs []error
-	c.leave()
-	errs = append(errs, c.keepers.Wait())
+	c.stopRun()
+	errs = append(errs, c.supervisors.Wait())
 
-	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+	for _, w := range append(slices.Clone(c.clients), c.intruder) {
 		if w != nil && w.Alive() {
 			w.Kill()
 		}
@@ -299,7 +299,7 @@ func (c *city) close(keep bool) error {
 	}
 
 	for _, n := range c.nodes {
-		for _, l := range n.links {
+		for _, l := range n.proxies {
 			errs = append(errs, l.close())
 		}
 	}
@@ -318,8 +318,8 @@ func (c *city) close(keep bool) error {
 	return errors.Join(errs...)
 }
 
-// services are all that is kept running.
-func (c *city) services() []*process.Service {
+// listServices are all that is kept running.
+func (c *city) listServices() []*process.Service {
 	out := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
 		out = append(out, n.Service)

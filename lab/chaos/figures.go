@@ -9,40 +9,42 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// figures measures a run, beside the witnesses who judge it.
-type figures struct {
-	city      *city
-	store     *postgres.Store
-	watcher   *watcher
-	takeovers *takeovers
-	looking   context.Context // of the takeovers
-	enough    context.CancelFunc
+// measurements measures a run, beside the witnesses who judge it.
+type measurements struct {
+	city         *city
+	store        *postgres.Store
+	watcher      *watcher
+	takeovers    *takeoverWatcher
+	watchCtx     context.Context // of the takeovers
+	stopWatching context.CancelFunc
 }
 
-// measure begins; close what it returns.
-func (c *city) measure(ctx context.Context) (*figures, error) {
-	s, err := postgres.Open(ctx, c.database, postgres.Options{MaxConns: 4})
+// startMeasuring begins; close what it returns.
+func (c *city) startMeasuring(ctx context.Context) (*measurements, error) {
+	s, err := postgres.Open(ctx, c.databaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
 		return nil, err
 	}
 
-	f := &figures{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeovers{db: s,
-		pending: func(ctx context.Context, node string) ([]trips.TripID, error) { return inHand(ctx, c.redisAt, node) }}}
-	f.looking, f.enough = context.WithCancel(ctx)
+	f := &measurements{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeoverWatcher{db: s,
+		pending: func(ctx context.Context, node string) ([]trips.TripID, error) {
+			return pendingJobs(ctx, c.redisAddress, node)
+		}}}
+	f.watchCtx, f.stopWatching = context.WithCancel(ctx)
 	return f, nil
 }
 
-func (f *figures) close() {
-	f.enough()
+func (f *measurements) close() {
+	f.stopWatching()
 	f.takeovers.watching.Wait()
 	f.store.Close()
 }
 
-// told hears of faults as they begin.
-func (f *figures) told(s Strike) {
+// onFault hears of faults as they begin.
+func (f *measurements) onFault(s Strike) {
 	switch s.Kind {
 	case KillNode, PauseNode, SkewClock:
-		f.takeovers.watching.Go(func() { f.takeovers.blow(f.looking, f.city.nodes[s.Node-1].Name, s.Begun) })
+		f.takeovers.watching.Go(func() { f.takeovers.onStrike(f.watchCtx, f.city.nodes[s.Node-1].Name, s.Begun) })
 	}
 }
 
@@ -60,41 +62,41 @@ type Operations struct {
 	Total     int64 `json:"total"`
 }
 
-// fill writes what was measured into the report, which the witnesses have
+// fillReport writes what was measured into the report, which the witnesses have
 // filled before.
-func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interval, before, after []Holdings) error {
+func (f *measurements) fillReport(r *Report, strikes []Strike, answers []probeResult, run interval, before, after []ResourceUse) error {
 	doors := make([]string, len(f.city.nodes))
 	for i, n := range f.city.nodes {
-		doors[i] = n.door()
+		doors[i] = n.publicURL()
 	}
-	all, err := spells(f.city.journals(), doors)
+	all, err := readOutages(f.city.journalPaths(), doors)
 	if err != nil {
 		return err
 	}
 
-	paid, err := f.city.payments()
+	paid, err := f.city.readPayments()
 	if err != nil {
 		return err
 	}
 
-	time.AfterFunc(time.Until(run.to.Add(takeoverEnds)), f.enough)
-	r.Takeover = f.takeovers.sum()
+	time.AfterFunc(time.Until(run.to.Add(takeoverEnds)), f.stopWatching)
+	r.Takeover = f.takeovers.summarize()
 	w := f.watcher
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	r.Sessions, r.Recoveries = sessionsOf(all, strikes), recoveries(all, strikes, r.Windows)
-	w.strain(r.Recoveries, run, strikes, paid)
-	r.PostgresBack = quantiles(w.afterReady(strikes, answers, len(doors)))
-	r.PostgresKills = len(w.afterReady(strikes, answers, len(doors)))
+	r.Sessions, r.Recoveries = summarizeSessions(all, strikes), summarizeRecoveries(all, strikes, r.Windows)
+	w.fillCosts(r.Recoveries, run, strikes, paid)
+	r.PostgresBack = computeQuantiles(w.timesAfterReady(strikes, answers, len(doors)))
+	r.PostgresKills = len(w.timesAfterReady(strikes, answers, len(doors)))
 	o := Operations{Commands: r.Load.Commands - r.Load.Ambiguous, Welcomes: len(all)}
 	for _, a := range answers {
-		if a.asked == asksCommand && a.ok {
+		if a.kind == commandProbe && a.ok {
 			o.Probes++
 		}
 	}
 
-	for _, m := range w.believed {
+	for _, m := range w.accepted {
 		o.Positions += int64(m.total())
 	}
 	o.Total = int64(o.Commands) + int64(o.Probes) + int64(o.Welcomes) + o.Positions
@@ -108,31 +110,31 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 
 	for i, n := range f.city.nodes {
 		u := Resources{Node: n.Name, Before: before[i], After: after[i]}
-		for _, h := range w.held[i] {
+		for _, h := range w.uses[i] {
 			if h.at.Before(first) {
-				u.Warm = u.Warm.most(h.Holdings)
+				u.Warm = u.Warm.maxWith(h.ResourceUse)
 			} else if h.at.Before(run.to) {
-				u.Most = u.Most.most(h.Holdings)
+				u.Most = u.Most.maxWith(h.ResourceUse)
 			}
 		}
 
 		r.Resources = append(r.Resources, u)
 	}
 
-	r.Targets = r.targets()
+	r.Targets = r.compareTargets()
 	return nil
 }
 
-// journals are the files of all crowds.
-func (c *city) journals() (out []string) {
-	for _, w := range c.crowds {
-		out = append(out, c.journal(w.Name))
+// journalPaths are the files of all crowds.
+func (c *city) journalPaths() (out []string) {
+	for _, w := range c.clients {
+		out = append(out, c.journalPath(w.Name))
 	}
 	return out
 }
 
-// of finds what is known of a kind of fault.
-func (r Report) of(k Kind) Recovery {
+// recoveryFrom finds what is known of a kind of fault.
+func (r Report) recoveryFrom(k Kind) Recovery {
 	if i := slices.IndexFunc(r.Recoveries, func(x Recovery) bool { return x.Kind == k }); i >= 0 {
 		return r.Recoveries[i]
 	}

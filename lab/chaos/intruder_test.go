@@ -57,7 +57,7 @@ func TestNothingInTheDatabaseMayBearTheIntrudersName(t *testing.T) {
 		"a call for help":    {calls: []sos.Alert{{From: driver}}},
 	} {
 		var out Invariant
-		if err := traces(t.Context(), b, &out); err != nil {
+		if err := checkIntruderTraces(t.Context(), b, &out); err != nil {
 			t.Fatal(err)
 		}
 
@@ -72,13 +72,13 @@ func TestNothingInTheDatabaseMayBearTheIntrudersName(t *testing.T) {
 }
 
 func TestWhatTheIntruderSaysOfItselfCounts(t *testing.T) {
-	c := &city{intruder: new(crowd)}
+	c := &city{intruder: new(clientProcess)}
 	c.intruder.out.WriteString(`{"tried":7,"accepted":2,"foreign_bytes":10,"rows":["a","b","c"]}`)
-	got, err := c.intrusions(t.Context(), &books{})
+	got, err := c.checkIntruder(t.Context(), &books{})
 	if err != nil || got.Violations != 3 || got.Checked != 7+3+3 || strings.Join(got.Rows, "") != "abc" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := (&city{intruder: new(crowd)}).intrusions(t.Context(), &books{}); err == nil {
+	if _, err := (&city{intruder: new(clientProcess)}).checkIntruder(t.Context(), &books{}); err == nil {
 		t.Error("an intruder that says nothing is believed")
 	}
 }

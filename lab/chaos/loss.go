@@ -18,9 +18,9 @@ type loss struct {
 }
 
 const (
-	lossName     = "loss"
-	repeatAfter  = 200 * time.Millisecond
-	repeatsAtAll = 6 // then it gets through: by then 12.6 s have passed
+	lossName             = "loss"
+	minRetransmitTimeout = 200 * time.Millisecond
+	maxRetransmits       = 6 // then it gets through: by then 12.6 s have passed
 )
 
 func init() { toxics.Register(lossName, new(loss)) }
@@ -29,10 +29,10 @@ func init() { toxics.Register(lossName, new(loss)) }
 // than the later of them.
 func (l *loss) GetBufferSize() int { return 1024 }
 
-// delay is how much later than sent a chunk arrives.
-func (l *loss) delay(lost func(percent int) bool) (d time.Duration) {
-	wait := repeatAfter
-	for range repeatsAtAll {
+// retransmitDelay is how much later than sent a chunk arrives.
+func (l *loss) retransmitDelay(lost func(percent int) bool) (d time.Duration) {
+	wait := minRetransmitTimeout
+	for range maxRetransmits {
 		if !lost(l.Percent) {
 			break
 		}
@@ -54,7 +54,7 @@ func (l *loss) Pipe(stub *toxics.ToxicStub) {
 				stub.Close()
 				return
 			}
-			late := time.NewTimer(time.Until(c.Timestamp.Add(l.delay(chance))))
+			late := time.NewTimer(time.Until(c.Timestamp.Add(l.retransmitDelay(chance))))
 			select {
 			case <-late.C:
 				stub.Output <- c

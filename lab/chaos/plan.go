@@ -52,7 +52,7 @@ const (
 	LineProvider Line = "provider"
 )
 
-var lines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
+var allLines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 
 // Fault is one thing that is broken for a while.
 type Fault struct {
@@ -89,9 +89,9 @@ func (f Fault) String() string {
 	return string(f.Kind)
 }
 
-// part is what a fault takes hold of; two faults never hold the same part at
+// affectedPart is what a fault takes hold of; two faults never hold the same part at
 // the same time.
-func (f Fault) part() string {
+func (f Fault) affectedPart() string {
 	switch f.Kind {
 	case KillNode, PauseNode, SkewClock:
 		return "nodes" // one at a time, so that there is a city left
@@ -105,10 +105,10 @@ func (f Fault) part() string {
 	return fmt.Sprintf("%d %s", f.Node, f.Line)
 }
 
-// span says how long faults of a kind last.
-type span struct{ least, most time.Duration }
+// durationRange says how long faults of a kind last.
+type durationRange struct{ least, most time.Duration }
 
-var spans = map[Kind]span{
+var faultDurations = map[Kind]durationRange{
 	KillNode: {300 * time.Millisecond, 3 * time.Second},
 	// some outlast the time after which a node counts as gone
 	PauseNode:     {500 * time.Millisecond, 7 * time.Second},
@@ -127,17 +127,17 @@ var spans = map[Kind]span{
 	Hog:           {time.Second, 5 * time.Second},
 }
 
-// kinds in a fixed order: a map's would differ from run to run.
-var kinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
+// allKinds in a fixed order: a map's would differ from run to run.
+var allKinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
 	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog}
 
 const (
-	pace    = 2 * time.Second // between the beginnings of two faults
-	warmUp  = 5 * time.Second // at most, before the first fault
-	maxSlow = 800             // milliseconds
-	maxCut  = 4000            // bytes
-	maxLoss = 10              // percent
-	maxSkew = 5 * time.Minute // of a node's clock, either way
+	faultInterval = 2 * time.Second // between the beginnings of two faults
+	warmUp        = 5 * time.Second // at most, before the first fault
+	maxSlow       = 800             // milliseconds
+	maxCut        = 4000            // bytes
+	maxLoss       = 10              // percent
+	maxSkew       = 5 * time.Minute // of a node's clock, either way
 )
 
 // Plan returns the faults of a run of a given length over some nodes, in the
@@ -147,17 +147,17 @@ const (
 func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
 	first := min(warmUp, length/6)
-	n := max(len(kinds), int((length-first)/pace))
+	n := max(len(allKinds), int((length-first)/faultInterval))
 	slot := (length - first) / time.Duration(n)
 
 	plan := make([]Fault, n)
 	var deck []Kind
 	for i := range plan {
 		if len(deck) == 0 {
-			deck = shuffled(rng, kinds)
+			deck = shuffleKinds(rng, allKinds)
 		}
-		plan[i] = draw(rng, deck[0], nodes)
-		plan[i].At = first + time.Duration(i)*slot + some(rng, slot/2)
+		plan[i] = drawFault(rng, deck[0], nodes)
+		plan[i].At = first + time.Duration(i)*slot + randomBelow(rng, slot/2)
 		deck = deck[1:]
 	}
 
@@ -165,25 +165,25 @@ func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	for i := n - 1; i >= 0; i-- {
 		f := &plan[i]
 		until := length
-		if at, again := next[f.part()]; again {
+		if at, again := next[f.affectedPart()]; again {
 			until = at - slot/4
 		}
 		f.Lasts = min(f.Lasts, until-f.At)
-		next[f.part()] = f.At
+		next[f.affectedPart()] = f.At
 	}
 
 	return plan
 }
 
-// draw chooses everything about a fault but its time.
-func draw(rng *rand.Rand, k Kind, nodes int) Fault {
-	s := spans[k]
-	f := Fault{Kind: k, Lasts: s.least + some(rng, s.most-s.least)}
+// drawFault chooses everything about a fault but its time.
+func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
+	s := faultDurations[k]
+	f := Fault{Kind: k, Lasts: s.least + randomBelow(rng, s.most-s.least)}
 	switch k {
 	case KillNode, PauseNode, SkewClock:
 		f.Node = 1 + rng.IntN(nodes)
 	case SlowLine, BlackHoleLine, ResetLine, CutLine, LossyLine:
-		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0
+		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), allLines[rng.IntN(len(allLines))], rng.IntN(2) == 0
 	}
 
 	switch k {
@@ -194,35 +194,35 @@ func draw(rng *rand.Rand, k Kind, nodes int) Fault {
 	case LossyLine:
 		f.Amount = 1 + rng.IntN(maxLoss)
 	case SkewClock:
-		f.Amount = int(skew(rng).Milliseconds())
+		f.Amount = int(randomSkew(rng).Milliseconds())
 	}
 
 	return f
 }
 
-// skews are how far off the nodes' clocks are when a run begins. Like Plan,
+// clockSkews are how far off the nodes' clocks are when a run begins. Like Plan,
 // they depend on the arguments alone.
-func skews(seed uint64, nodes int) []time.Duration {
+func clockSkews(seed uint64, nodes int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x736b6577))
 	out := make([]time.Duration, nodes)
 	for i := range out {
-		out[i] = skew(rng)
+		out[i] = randomSkew(rng)
 	}
 	return out
 }
 
-func skew(rng *rand.Rand) time.Duration { return some(rng, 2*maxSkew) - maxSkew }
+func randomSkew(rng *rand.Rand) time.Duration { return randomBelow(rng, 2*maxSkew) - maxSkew }
 
-// some is a duration below d, in whole milliseconds so that a report shows it
+// randomBelow is a duration below d, in whole milliseconds so that a report shows it
 // exactly; 0 when d is.
-func some(rng *rand.Rand, d time.Duration) time.Duration {
+func randomBelow(rng *rand.Rand, d time.Duration) time.Duration {
 	if d < time.Millisecond {
 		return 0
 	}
 	return time.Duration(rng.Int64N(int64(d/time.Millisecond))) * time.Millisecond
 }
 
-func shuffled(rng *rand.Rand, ks []Kind) []Kind {
+func shuffleKinds(rng *rand.Rand, ks []Kind) []Kind {
 	out := slices.Clone(ks)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out

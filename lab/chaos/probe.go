@@ -28,29 +28,29 @@ const (
 
 // The questions of a probe.
 const (
-	asksHealth  = "health"  // does the process answer?
-	asksCommand = "command" // does it commit a new trip?
+	healthProbe  = "health"  // does the process answer?
+	commandProbe = "command" // does it commit a new trip?
 )
 
-// answer is how one probe went.
-type answer struct {
-	node  int
-	asked string
-	at    time.Time // when it was asked
-	took  time.Duration
-	ok    bool
+// probeResult is how one probe went.
+type probeResult struct {
+	node int
+	kind string
+	at   time.Time // when it was asked
+	took time.Duration
+	ok   bool
 }
 
 // prober asks every node all the time, the way that phones go, whether it
 // serves.
 type prober struct {
 	city   *city
-	town   *routing.City
+	roads  *routing.City
 	client *client.Client
 	tokens [][]string // of each node's probing riders, who take turns
 
 	mu      sync.Mutex // guards answers
-	answers []answer
+	results []probeResult
 }
 
 // newProber gets tokens while everything works.
@@ -60,11 +60,11 @@ func newProber(ctx context.Context, c *city) (*prober, error) {
 		return nil, err
 	}
 
-	p := &prober{city: c, town: town, client: client.New(client.Config{HTTP: fresh})}
+	p := &prober{city: c, roads: town, client: client.New(client.Config{HTTP: fresh})}
 	for i, n := range c.nodes {
 		var tokens []string
 		for k := range 2 * probesAtOnce {
-			token, err := p.client.DevToken(ctx, n.door(), client.RoleRider, fmt.Sprintf("probe-%d-%d", i+1, k))
+			token, err := p.client.DevToken(ctx, n.publicURL(), client.RoleRider, fmt.Sprintf("probe-%d-%d", i+1, k))
 			if err != nil {
 				return nil, fmt.Errorf("a probe needs a token: %w", err)
 			}
@@ -81,13 +81,13 @@ func newProber(ctx context.Context, c *city) (*prober, error) {
 func (p *prober) run(ctx context.Context) error {
 	var team errgroup.Group
 	for i := range p.city.nodes {
-		team.Go(func() error { p.probe(ctx, i); return nil })
+		team.Go(func() error { p.probeNode(ctx, i); return nil })
 	}
 	return team.Wait()
 }
 
-// probe asks one node at an even pace, however slow the answers are.
-func (p *prober) probe(ctx context.Context, node int) {
+// probeNode asks one node at an even pace, however slow the answers are.
+func (p *prober) probeNode(ctx context.Context, node int) {
 	var team errgroup.Group
 	defer func() { _ = team.Wait() }()
 
@@ -103,25 +103,25 @@ func (p *prober) probe(ctx context.Context, node int) {
 		}
 
 		token := p.tokens[node][k%len(p.tokens[node])]
-		from, to := p.town.RandomPoint(rng), p.town.RandomPoint(rng)
-		team.Go(func() error { p.note(ctx, node, asksHealth, p.health); return nil })
+		from, to := p.roads.RandomPoint(rng), p.roads.RandomPoint(rng)
+		team.Go(func() error { p.recordProbe(ctx, node, healthProbe, p.probeHealth); return nil })
 
 		team.Go(func() error {
-			p.note(ctx, node, asksCommand, func(ctx context.Context, door string) bool {
-				return p.command(ctx, door, token, from, to)
+			p.recordProbe(ctx, node, commandProbe, func(ctx context.Context, door string) bool {
+				return p.probeCommand(ctx, door, token, from, to)
 			})
 			return nil
 		})
 	}
 }
 
-// note asks and writes the answer down.
-func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
+// recordProbe asks and writes the answer down.
+func (p *prober) recordProbe(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
 	limited, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
 
-	a := answer{node: node, asked: asked, at: time.Now()}
-	a.ok = ask(limited, p.city.nodes[node].door())
+	a := probeResult{node: node, kind: asked, at: time.Now()}
+	a.ok = ask(limited, p.city.nodes[node].publicURL())
 	a.took = time.Since(a.at)
 	if ctx.Err() != nil {
 		return // cut off by the end of the run
@@ -129,17 +129,17 @@ func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx 
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answers = append(p.answers, a)
+	p.results = append(p.results, a)
 }
 
-func (p *prober) health(ctx context.Context, door string) bool {
+func (p *prober) probeHealth(ctx context.Context, door string) bool {
 	return process.HTTPAnswers(door+"/healthz")(ctx) == nil
 }
 
-// command requests a trip, which is a commit, and cancels it in passing. A
+// probeCommand requests a trip, which is a commit, and cancels it in passing. A
 // rider whose last trip could not be cancelled is told so after the database
 // was asked, which is an answer, too.
-func (p *prober) command(ctx context.Context, door, token string, from, to location.Point) bool {
+func (p *prober) probeCommand(ctx context.Context, door, token string, from, to location.Point) bool {
 	var trip struct{ ID string }
 	err := p.client.Call(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
 		Body: map[string]location.Point{"pickup": from, "dropoff": to}}, &trip)
@@ -156,12 +156,12 @@ func (p *prober) command(ctx context.Context, door, token string, from, to locat
 	return true
 }
 
-// served says whether a node carried out a command that was sent after a
+// hasServed says whether a node carried out a command that was sent after a
 // moment.
-func (p *prober) served(node int, after time.Time) bool {
+func (p *prober) hasServed(node int, after time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.answers, func(a answer) bool {
-		return a.node == node && a.asked == asksCommand && a.ok && a.at.After(after)
+	return slices.ContainsFunc(p.results, func(a probeResult) bool {
+		return a.node == node && a.kind == commandProbe && a.ok && a.at.After(after)
 	})
 }

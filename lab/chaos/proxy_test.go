@@ -11,7 +11,7 @@ import (
 )
 
 // echo answers every byte with itself, behind a proxy.
-func echo(t *testing.T) *link {
+func echo(t *testing.T) *lineProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +32,7 @@ func echo(t *testing.T) *link {
 		}
 	})
 
-	way, err := newLink("echo", l.Addr().String())
+	way, err := newLineProxy("echo", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func echo(t *testing.T) *link {
 	return way
 }
 
-func dial(t *testing.T, l *link) net.Conn {
+func dial(t *testing.T, l *lineProxy) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", l.address)
 	if err != nil {
@@ -72,7 +72,7 @@ func hear(t *testing.T, conn net.Conn, text string) {
 }
 
 // works checks that a new connection carries both ways.
-func works(t *testing.T, l *link) {
+func works(t *testing.T, l *lineProxy) {
 	t.Helper()
 	conn := dial(t, l)
 	say(t, conn, "hello")
@@ -94,7 +94,7 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 				conn := dial(t, l)
 				say(t, conn, "before")
 				hear(t, conn, "before")
-				if err := l.hurt(c.fault); err != nil {
+				if err := l.applyFault(c.fault); err != nil {
 					t.Fatal(err)
 				}
 				say(t, conn, "0123456789")
@@ -104,7 +104,7 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 					// what was cut on its way up may be answered too late
 					t.Errorf("heard %q", got)
 				}
-				if err := l.heal(); err != nil {
+				if err := l.removeFault(); err != nil {
 					t.Fatal(err)
 				}
 
@@ -118,7 +118,7 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		l := echo(t)
 		conn := dial(t, l)
-		if err := l.hurt(Fault{Kind: BlackHoleLine, Up: up}); err != nil {
+		if err := l.applyFault(Fault{Kind: BlackHoleLine, Up: up}); err != nil {
 			t.Fatal(err)
 		}
 
@@ -129,7 +129,7 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 		if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("heard %d bytes, %v", n, err)
 		}
-		if err := l.heal(); err != nil {
+		if err := l.removeFault(); err != nil {
 			t.Fatal(err)
 		}
 
@@ -140,13 +140,13 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 func TestASlowLineLosesNothing(t *testing.T) {
 	l := echo(t)
 	conn := dial(t, l)
-	if err := l.hurt(Fault{Kind: SlowLine, Amount: 20}); err != nil {
+	if err := l.applyFault(Fault{Kind: SlowLine, Amount: 20}); err != nil {
 		t.Fatal(err)
 	}
 
 	say(t, conn, "one two three")
 	hear(t, conn, "one two three")
-	if err := l.heal(); err != nil {
+	if err := l.removeFault(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -162,7 +162,7 @@ func TestAStormCutsEveryConnectionAndTakesNewOnes(t *testing.T) {
 		hear(t, conn, "hello")
 	}
 
-	if err := l.cut(); err != nil {
+	if err := l.cutConnections(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -176,7 +176,7 @@ func TestAStormCutsEveryConnectionAndTakesNewOnes(t *testing.T) {
 }
 
 func TestAFaultOfAProcessIsNoneOfALine(t *testing.T) {
-	if err := echo(t).hurt(Fault{Kind: KillNode}); err == nil {
+	if err := echo(t).applyFault(Fault{Kind: KillNode}); err == nil {
 		t.Error("a line was killed")
 	}
 }

@@ -22,7 +22,7 @@ type Report struct {
 	Load     Load     `json:"load"`
 	Sessions Sessions `json:"sessions"`
 	// each fault was healed and recovered from before the next
-	Alone      bool       `json:"alone"`
+	Isolated   bool       `json:"alone"`
 	Recoveries []Recovery `json:"recoveries"`
 	Takeover   Takeover   `json:"takeover"`
 	// PostgresBack is from when a killed Postgres answered again until every
@@ -60,7 +60,7 @@ type Share struct {
 	Asked int `json:"asked"`
 }
 
-func (s *Share) count(ok bool) {
+func (s *Share) addProbe(ok bool) {
 	s.Asked++
 	if ok {
 		s.OK++
@@ -113,22 +113,22 @@ func (i *Invariant) check(ok bool, format string, args ...any) {
 	}
 }
 
-// windows joins faults with the answers of the probes.
-func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (out []Window, calm Share) {
+// buildWindows joins faults with the answers of the probes.
+func buildWindows(begin time.Time, strikes []Strike, answers []probeResult, nodes int) (out []Window, calm Share) {
 	for _, s := range strikes {
 		w := Window{Fault: s.String(), BeganS: s.Begun.Sub(begin).Seconds(), HealedS: s.Healed.Sub(begin).Seconds()}
 		first := make([]time.Duration, nodes)
 		for _, a := range answers {
 			if a.at.Before(s.Healed) && !a.at.Add(a.took).Before(s.Begun) {
-				if a.asked == asksHealth {
-					w.Health.count(a.ok)
+				if a.kind == healthProbe {
+					w.Health.addProbe(a.ok)
 				} else {
-					w.Command.count(a.ok)
+					w.Command.addProbe(a.ok)
 				}
 			}
 
 			since := a.at.Add(a.took).Sub(s.Healed)
-			if a.asked == asksCommand && a.ok && !a.at.Before(s.Healed) && (first[a.node] == 0 || since < first[a.node]) {
+			if a.kind == commandProbe && a.ok && !a.at.Before(s.Healed) && (first[a.node] == 0 || since < first[a.node]) {
 				first[a.node] = since
 			}
 		}
@@ -148,16 +148,16 @@ func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (ou
 	}
 
 	for _, a := range answers {
-		if a.asked == asksCommand && quiet(a, strikes) {
-			calm.count(a.ok)
+		if a.kind == commandProbe && isCalm(a, strikes) {
+			calm.addProbe(a.ok)
 		}
 	}
 	return out, calm
 }
 
-// quiet says whether nothing was broken around a probe, nor had been shortly
+// isCalm says whether nothing was broken around a probe, nor had been shortly
 // before.
-func quiet(a answer, strikes []Strike) bool {
+func isCalm(a probeResult, strikes []Strike) bool {
 	const recovery = 2 * time.Second
 	for _, s := range strikes {
 		if a.at.Before(s.Healed.Add(recovery)) && !a.at.Add(a.took).Before(s.Begun) {
@@ -190,7 +190,7 @@ func (r Report) Text() string {
 		"%d completed, %d messages\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
 		l.Completed, l.Chat)
 	fmt.Fprintf(&b, "%d sessions came back: %v; resumed within %v of asking\n\n", r.Sessions.Count, r.Sessions.Back, r.Sessions.Resume)
-	r.figuresText(&b)
+	r.writeFigures(&b)
 
 	for _, i := range r.Invariants {
 		mark := "ok  "

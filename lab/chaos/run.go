@@ -24,8 +24,8 @@ type Config struct {
 	Drivers int           // in all [120]
 	Riders  int           // in all [80]
 	// each fault is healed and recovered from before the next, for measuring
-	Alone bool
-	Speed float64 // of the city's time, so that rides end within a run [40]
+	Isolated bool
+	Speed    float64 // of the city's time, so that rides end within a run [40]
 	// [nothing is logged]
 	Log *slog.Logger
 }
@@ -52,7 +52,7 @@ const (
 	// after the last heal, every node must carry out commands
 	recoverWithin = 15 * time.Second
 	// for phones to find their nodes again: their longest pause is five seconds
-	comeBack = 6 * time.Second
+	reconnectWithin = 6 * time.Second
 	// for jobs that Redis forgot: the reconciler finds them after a grace
 	settleWithin = 90 * time.Second
 )
@@ -65,7 +65,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return r, err
 	}
-	if err := process.Missing(); err != nil {
+	if err := process.MissingServers(); err != nil {
 		return r, err
 	}
 
@@ -95,24 +95,24 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 
 // run is everything between start and stop.
 func (c *city) run(ctx context.Context) (r Report, err error) {
-	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Alone: c.cfg.Alone}
+	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Isolated: c.cfg.Isolated}
 	p, err := newProber(ctx, c)
 	if err != nil {
 		return r, err
 	}
 
-	before, err := c.weigh(ctx)
+	before, err := c.measureResources(ctx)
 	if err != nil {
 		return r, err
 	}
 
-	f, err := c.measure(ctx)
+	f, err := c.startMeasuring(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer f.close()
 
-	if err := c.populate(); err != nil {
+	if err := c.startClients(); err != nil {
 		return r, err
 	}
 	c.cfg.Log.Info("the city lives", "folder", c.dir)
@@ -122,9 +122,9 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	var team errgroup.Group
 	team.Go(func() error { return p.run(probing) })
 	team.Go(func() error { return f.watcher.run(probing) })
-	n := &nemesis{city: c, told: f.told}
+	n := &nemesis{city: c, onFault: f.onFault}
 	begin := time.Now()
-	plan, left := c.possible(c.plan())
+	plan, left := c.feasibleFaults(c.planFaults())
 	r.LeftOut = left
 	err = n.run(ctx, plan)
 	healed := time.Now()
@@ -132,54 +132,54 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 
 	if err == nil {
 		c.cfg.Log.Info("all is healed, wait for quiet")
-		r.Invariants = append(r.Invariants, c.recovered(ctx, p, healed))
-		sleep.For(ctx, comeBack)
+		r.Invariants = append(r.Invariants, c.checkRecovered(ctx, p, healed))
+		sleep.For(ctx, reconnectWithin)
 	}
 
 	stop()
 	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
 		return r, err
 	}
-	r.Windows, r.Calm = windows(begin, n.hits, p.answers, c.cfg.Nodes)
+	r.Windows, r.Calm = buildWindows(begin, n.strikes, p.results, c.cfg.Nodes)
 
-	for _, h := range n.hits {
+	for _, h := range n.strikes {
 		if h.Kind == KillNode || h.Kind == SkewClock || h.Kind == KillRedis || h.Kind == KillPostgres {
 			r.Load.Kills++
 		}
 	}
 
-	odd := c.disperse()
+	odd := c.stopClients()
 	r.QuiesceS = time.Since(healed).Seconds()
 	c.cfg.Log.Info("check")
-	back, now, err := c.returned(ctx, before)
+	back, now, err := c.checkResources(ctx, before)
 	if err != nil {
 		return r, err
 	}
 	r.Invariants = append(r.Invariants, back)
-	if err := c.judge(ctx, &r, odd); err != nil {
+	if err := c.checkInvariants(ctx, &r, odd); err != nil {
 		return r, err
 	}
 	for _, i := range r.Invariants {
 		r.Violations += i.Violations
 	}
-	return r, f.fill(&r, n.hits, p.answers, interval{begin, healed}, before, now)
+	return r, f.fillReport(&r, n.strikes, p.results, interval{begin, healed}, before, now)
 }
 
-func (c *city) plan() []Fault {
-	if c.cfg.Alone {
-		return PlanAlone(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
+func (c *city) planFaults() []Fault {
+	if c.cfg.Isolated {
+		return PlanIsolated(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
 	}
 	return Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
 }
 
-// recovered waits until every node has carried out a command that was sent
+// checkRecovered waits until every node has carried out a command that was sent
 // after everything was healed.
-func (c *city) recovered(ctx context.Context, p *prober, healed time.Time) Invariant {
+func (c *city) checkRecovered(ctx context.Context, p *prober, healed time.Time) Invariant {
 	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
 	for i, n := range c.nodes {
-		ok := p.served(i, healed)
+		ok := p.hasServed(i, healed)
 		for !ok && time.Since(healed) < recoverWithin && sleep.For(ctx, lookEvery) {
-			ok = p.served(i, healed)
+			ok = p.hasServed(i, healed)
 		}
 		out.check(ok, "%s does not", n.Name)
 	}

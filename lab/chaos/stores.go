@@ -13,10 +13,10 @@ import (
 // preparePostgres makes a database cluster whose tables are on a disk that can
 // be filled, where that can be had.
 func (c *city) preparePostgres(ctx context.Context, address string) error {
-	server, err := process.Postgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
+	server, err := process.PreparePostgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
 		var err error
 		if c.disk, err = mountDisk(home, owner); err != nil {
-			c.leftOut[FullDisk] = err.Error()
+			c.unavailable[FullDisk] = err.Error()
 		}
 	}, "-c", "max_connections=200")
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *city) preparePostgres(ctx context.Context, address string) error {
 }
 
 func (c *city) prepareRedis(address string) error {
-	server, err := process.Redis(c.dir, address, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+	server, err := process.PrepareRedis(c.dir, address, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
 	if err != nil {
 		return err
 	}
@@ -38,9 +38,9 @@ func (c *city) prepareRedis(address string) error {
 // fillDisk leaves no room for the tables to grow. If Postgres ends over it,
 // that is our doing.
 func (c *city) fillDisk() (empty func() error, err error) {
-	c.postgres.Excuse(true)
+	c.postgres.SetExcused(true)
 	return func() error {
-		defer c.postgres.Excuse(false)
+		defer c.postgres.SetExcused(false)
 		return c.disk.empty()
 	}, c.disk.fill()
 }

@@ -24,9 +24,9 @@ import (
 // node itself, if it woke up soon enough, or another one.
 type Takeover struct {
 	// of a kind that takes jobs away from a node
-	Blows int `json:"blows"`
-	Blind int `json:"blind"` // of these, Redis could not be asked
-	Jobs  int `json:"jobs"`
+	Strikes int `json:"blows"`
+	Blind   int `json:"blind"` // of these, Redis could not be asked
+	Jobs    int `json:"jobs"`
 	// of these, had no effect when the run stopped looking
 	Open   int       `json:"open"`
 	WaitMs Quantiles `json:"wait_ms"`
@@ -34,39 +34,39 @@ type Takeover struct {
 
 const (
 	// the nodes' stream, and the group that works on it
-	settlements   = "ridehail:settlements"
-	workers       = "workers"
-	takeoverLooks = 50 * time.Millisecond
-	takeoverEnds  = 30 * time.Second // after the last heal
-	maxInHand     = 64
+	settlementStream = "ridehail:settlements"
+	workerGroup      = "workers"
+	takeoverLooks    = 50 * time.Millisecond
+	takeoverEnds     = 30 * time.Second // after the last heal
+	maxPendingJobs   = 64
 )
 
-// charges is what a takeover asks the database.
-type charges interface {
+// chargeStore is what a takeover asks the database.
+type chargeStore interface {
 	Charge(ctx context.Context, id trips.TripID) (payments.Charge, error)
 }
 
-// takeovers watches the jobs of struck nodes.
-type takeovers struct {
-	db      charges
+// takeoverWatcher watches the jobs of struck nodes.
+type takeoverWatcher struct {
+	db      chargeStore
 	pending func(ctx context.Context, consumer string) ([]trips.TripID, error)
 
 	watching sync.WaitGroup
 	mu       sync.Mutex // guards below
-	seen     Takeover
+	counts   Takeover
 	waits    []float64
 }
 
-// blow says that a node was struck at a moment. It returns when the jobs in its
+// onStrike says that a node was struck at a moment. It returns when the jobs in its
 // hands are known; they are watched until ctx ends.
-func (t *takeovers) blow(ctx context.Context, node string, at time.Time) {
+func (t *takeoverWatcher) onStrike(ctx context.Context, node string, at time.Time) {
 	jobs, err := t.pending(ctx, node)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	t.seen.Blows++
+	t.counts.Strikes++
 	if err != nil {
-		t.seen.Blind++
+		t.counts.Blind++
 		return
 	}
 
@@ -74,12 +74,12 @@ func (t *takeovers) blow(ctx context.Context, node string, at time.Time) {
 		if _, err := t.db.Charge(ctx, id); err == nil {
 			continue // only the acknowledgement is missing
 		}
-		t.seen.Jobs++
-		t.watching.Go(func() { t.watch(ctx, id, at) })
+		t.counts.Jobs++
+		t.watching.Go(func() { t.awaitCharge(ctx, id, at) })
 	}
 }
 
-func (t *takeovers) watch(ctx context.Context, id trips.TripID, since time.Time) {
+func (t *takeoverWatcher) awaitCharge(ctx context.Context, id trips.TripID, since time.Time) {
 	for {
 		if _, err := t.db.Charge(ctx, id); err == nil {
 			break
@@ -87,26 +87,26 @@ func (t *takeovers) watch(ctx context.Context, id trips.TripID, since time.Time)
 		if !sleep.For(ctx, takeoverLooks) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.seen.Open++
+			t.counts.Open++
 			return
 		}
 	}
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waits = append(t.waits, ms(time.Since(since)))
+	t.waits = append(t.waits, toMillis(time.Since(since)))
 }
 
-// sum waits for the watchers.
-func (t *takeovers) sum() Takeover {
+// summarize waits for the watchers.
+func (t *takeoverWatcher) summarize() Takeover {
 	t.watching.Wait()
-	t.seen.WaitMs = quantiles(t.waits)
-	return t.seen
+	t.counts.WaitMs = computeQuantiles(t.waits)
+	return t.counts
 }
 
-// inHand asks Redis, past all proxies, which trips' jobs were delivered to a
+// pendingJobs asks Redis, past all proxies, which trips' jobs were delivered to a
 // node and not acknowledged.
-func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
+func pendingJobs(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
 	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", redis)
 	if err != nil {
 		return nil, err
@@ -128,18 +128,18 @@ func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, er
 		return readReply(in, maxDepth)
 	}
 
-	pending, err := ask("XPENDING", settlements, workers, "-", "+", strconv.Itoa(maxInHand), consumer)
+	pending, err := ask("XPENDING", settlementStream, workerGroup, "-", "+", strconv.Itoa(maxPendingJobs), consumer)
 	if err != nil {
 		return nil, err
 	}
 
-	for _, p := range list(pending) {
-		entry, _ := at(p, 0).(string)
-		found, err := ask("XRANGE", settlements, entry, entry)
+	for _, p := range asList(pending) {
+		entry, _ := elementAt(p, 0).(string)
+		found, err := ask("XRANGE", settlementStream, entry, entry)
 		if err != nil {
 			return nil, err
 		}
-		fields := list(at(at(found, 0), 1)) // [[entry, [name, value, …]]]
+		fields := asList(elementAt(elementAt(found, 0), 1)) // [[entry, [name, value, …]]]
 		for i := 0; i+1 < len(fields); i += 2 {
 			if id, ok := fields[i+1].(string); ok && fields[i] == "id" {
 				out = append(out, trips.TripID(id))
@@ -149,10 +149,10 @@ func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, er
 	return out, nil
 }
 
-func list(v any) []any { l, _ := v.([]any); return l }
+func asList(v any) []any { l, _ := v.([]any); return l }
 
-func at(v any, i int) any {
-	if l := list(v); i < len(l) {
+func elementAt(v any, i int) any {
+	if l := asList(v); i < len(l) {
 		return l[i]
 	}
 	return nil

@@ -26,32 +26,32 @@ const (
 // themselves while a run goes on.
 type watcher struct {
 	city *city
-	db   loaded
+	db   database
 
-	mu           sync.Mutex // guards below
-	held         [][]held   // by node
-	believed     []*meter   // positions that a node took for true, by node
+	mu           sync.Mutex   // guards below
+	uses         [][]timedUse // by node
+	accepted     []*meter     // positions that a node took for true, by node
 	transactions meter
 	calls        meter
 	ready        []time.Time // when Postgres answered again after it had not
 }
 
-// held is what a node held at a moment.
-type held struct {
+// timedUse is what a node held at a moment.
+type timedUse struct {
 	at time.Time
-	Holdings
+	ResourceUse
 }
 
-// loaded is what the watcher asks the database.
-type loaded interface {
+// database is what the watcher asks the database.
+type database interface {
 	Ping(ctx context.Context) error
 	CountTransactions(ctx context.Context) (int64, error)
 }
 
-func newWatcher(c *city, db loaded) *watcher {
-	w := &watcher{city: c, db: db, held: make([][]held, len(c.nodes))}
+func newWatcher(c *city, db database) *watcher {
+	w := &watcher{city: c, db: db, uses: make([][]timedUse, len(c.nodes))}
 	for range c.nodes {
-		w.believed = append(w.believed, new(meter))
+		w.accepted = append(w.accepted, new(meter))
 	}
 	return w
 }
@@ -90,7 +90,7 @@ func (w *watcher) run(ctx context.Context) error {
 
 // readNode leaves out a node that does not answer.
 func (w *watcher) readNode(ctx context.Context, i int, n *node) {
-	h, err := n.holdings(ctx, answerWithin)
+	h, err := n.readResources(ctx, answerWithin)
 	if err != nil {
 		return
 	}
@@ -99,8 +99,8 @@ func (w *watcher) readNode(ctx context.Context, i int, n *node) {
 	defer w.mu.Unlock()
 
 	now := time.Now()
-	w.held[i] = append(w.held[i], held{now, h})
-	w.believed[i].read(now, h.believed)
+	w.uses[i] = append(w.uses[i], timedUse{now, h})
+	w.accepted[i].addReading(now, h.accepted)
 }
 
 func (w *watcher) readPostgres(ctx context.Context) {
@@ -110,21 +110,21 @@ func (w *watcher) readPostgres(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.transactions.read(time.Now(), n)
+	w.transactions.addReading(time.Now(), n)
 }
 
 func (w *watcher) readProvider(ctx context.Context) {
-	n, err := w.city.providerCalls(ctx)
+	n, err := w.city.countProviderCalls(ctx)
 	if err != nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls.read(time.Now(), n)
+	w.calls.addReading(time.Now(), n)
 }
 
-// providerCalls asks the provider how often it was asked.
-func (c *city) providerCalls(ctx context.Context) (int64, error) {
+// countProviderCalls asks the provider how often it was asked.
+func (c *city) countProviderCalls(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 
@@ -147,9 +147,9 @@ func (c *city) providerCalls(ctx context.Context) (int64, error) {
 	return got.Calls, err
 }
 
-// payments reads from the provider's ledger when it took money.
-func (c *city) payments() (out []time.Time, err error) {
-	f, err := os.Open(c.ledger)
+// readPayments reads from the provider's ledger when it took money.
+func (c *city) readPayments() (out []time.Time, err error) {
+	f, err := os.Open(c.ledgerPath)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (c *city) payments() (out []time.Time, err error) {
 			At     time.Time `json:"paid_at"`
 		}
 		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.ledger, err)
+			return nil, fmt.Errorf("%s: %w", c.ledgerPath, err)
 		}
 		if e.Kind == "" && e.Status == "success" {
 			out = append(out, e.At)
@@ -180,21 +180,21 @@ func (c *city) payments() (out []time.Time, err error) {
 	}
 }
 
-// strain fills in what the faults of each kind cost Postgres and the provider.
-func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid []time.Time) {
-	calm := gaps(whole, struck(strikes, ""))
+// fillCosts fills in what the faults of each kind cost Postgres and the provider.
+func (w *watcher) fillCosts(all []Recovery, whole interval, strikes []Strike, paid []time.Time) {
+	calm := findGaps(whole, faultIntervals(strikes, ""))
 	usual := 0.0
-	if s := seconds(calm); s >= 1 {
-		usual = w.transactions.within(calm) / s
+	if s := totalSeconds(calm); s >= 1 {
+		usual = w.transactions.growthWithin(calm) / s
 	}
 
 	for i := range all {
-		r, in := &all[i], struck(strikes, all[i].Kind)
+		r, in := &all[i], faultIntervals(strikes, all[i].Kind)
 		if r.Kind == "" {
 			in = calm
 		}
-		if s := seconds(in); s > 0 && usual > 0 {
-			r.Load = w.transactions.within(in) / s / usual
+		if s := totalSeconds(in); s > 0 && usual > 0 {
+			r.Load = w.transactions.growthWithin(in) / s / usual
 		}
 
 		taken := 0
@@ -205,15 +205,15 @@ func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid 
 		}
 
 		if taken > 0 {
-			r.Calls = w.calls.within(in) / float64(taken)
+			r.Calls = w.calls.growthWithin(in) / float64(taken)
 		}
 	}
 }
 
-// afterReady is how long after Postgres answered again every node had carried
+// timesAfterReady is how long after Postgres answered again every node had carried
 // out a command, one figure for each kill of Postgres during which nothing else
 // was broken. Probes are a quarter of a second apart, which is in the figure.
-func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out []float64) {
+func (w *watcher) timesAfterReady(strikes []Strike, answers []probeResult, nodes int) (out []float64) {
 	for _, s := range strikes {
 		i := slices.IndexFunc(w.ready, func(at time.Time) bool { return !at.Before(s.Healed) })
 		if s.Kind != KillPostgres || i < 0 {
@@ -222,22 +222,22 @@ func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out
 
 		ready := w.ready[i]
 		alone := !slices.ContainsFunc(strikes, func(o Strike) bool {
-			return o != s && o.Begun.Before(ready.Add(after)) && o.Healed.Add(after).After(s.Begun)
+			return o != s && o.Begun.Before(ready.Add(blameTime)) && o.Healed.Add(blameTime).After(s.Begun)
 		})
-		if worst, all := firstOK(answers, s.Healed, ready, nodes); alone && all {
-			out = append(out, ms(worst))
+		if worst, all := slowestFirstCommand(answers, s.Healed, ready, nodes); alone && all {
+			out = append(out, toMillis(worst))
 		}
 	}
 	return out
 }
 
-// firstOK is how long after a moment the last node carried out its first
+// slowestFirstCommand is how long after a moment the last node carried out its first
 // command, of those asked after another moment.
-func firstOK(answers []answer, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
+func slowestFirstCommand(answers []probeResult, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
 	first := make([]time.Time, nodes)
 	for _, a := range answers {
 		done := a.at.Add(a.took)
-		if a.asked == asksCommand && a.ok && a.at.After(asked) && !done.Before(from) &&
+		if a.kind == commandProbe && a.ok && a.at.After(asked) && !done.Before(from) &&
 			(first[a.node].IsZero() || done.Before(first[a.node])) {
 			first[a.node] = done
 		}

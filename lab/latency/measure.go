@@ -32,8 +32,8 @@ type arrival struct {
 // strips spread the recording over locks.
 const strips = 16
 
-// measure collects what riders see.
-type measure struct {
+// recorder collects what riders see.
+type recorder struct {
 	cfg    Config
 	since  atomic.Int64 // microseconds; updates due earlier are warm-up
 	strips [strips]strip
@@ -44,16 +44,16 @@ type strip struct {
 	all, in, node, outs *quantile.Histogram
 }
 
-// newHist counts microseconds up to a minute. What an imperfect clock offset
+// newHistogram counts microseconds up to a minute. What an imperfect clock offset
 // makes negative counts as one.
-func newHist() *quantile.Histogram { return quantile.NewHistogram(60_000_000, 3) }
+func newHistogram() *quantile.Histogram { return quantile.NewHistogram(60_000_000, 3) }
 
-// begin forgets the warm-up. Nobody sends meanwhile.
-func (m *measure) begin(pairs []*pair) {
+// startMeasuring forgets the warm-up. Nobody sends meanwhile.
+func (m *recorder) startMeasuring(pairs []*pair) {
 	for i := range m.strips {
 		s := &m.strips[i]
 		s.mu.Lock()
-		s.all, s.in, s.node, s.outs = newHist(), newHist(), newHist(), newHist()
+		s.all, s.in, s.node, s.outs = newHistogram(), newHistogram(), newHistogram(), newHistogram()
 		s.mu.Unlock()
 	}
 
@@ -67,7 +67,7 @@ func (m *measure) begin(pairs []*pair) {
 	m.since.Store(time.Now().UnixMicro())
 }
 
-func (m *measure) take(i int, p *pair, a arrival) {
+func (m *recorder) recordArrival(i int, p *pair, a arrival) {
 	p.delivered.Add(1)
 	if from := m.since.Load(); from == 0 || a.due*1e3 < float64(from) {
 		return
@@ -85,8 +85,8 @@ func (m *measure) take(i int, p *pair, a arrival) {
 	s.outs.Record(1e3 * (a.got - (a.sent - p.rider.offset)))
 }
 
-// balance adds up the counts of all pairs.
-func balance(pairs []*pair) (sent, delivered, over int64) {
+// sumCounts adds up the counts of all pairs.
+func sumCounts(pairs []*pair) (sent, delivered, over int64) {
 	for _, p := range pairs {
 		sent += p.sent.Load()
 		delivered += p.delivered.Load()
@@ -95,8 +95,8 @@ func balance(pairs []*pair) (sent, delivered, over int64) {
 	return sent, delivered, over
 }
 
-func (m *measure) report(pairs []*pair) Report {
-	all, in, node, outs := newHist(), newHist(), newHist(), newHist()
+func (m *recorder) buildReport(pairs []*pair) Report {
+	all, in, node, outs := newHistogram(), newHistogram(), newHistogram(), newHistogram()
 	for i := range m.strips {
 		s := &m.strips[i]
 		s.mu.Lock()
@@ -108,8 +108,8 @@ func (m *measure) report(pairs []*pair) Report {
 	}
 
 	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: all.Summary(1e3), hist: all,
-		Hops: Hops{DriverToNode: hop(in), Node: hop(node), NodeToRider: hop(outs)}}
-	r.Sent, r.Delivered, r.Overwritten = balance(pairs)
+		Hops: Hops{DriverToNode: hopQuantiles(in), Node: hopQuantiles(node), NodeToRider: hopQuantiles(outs)}}
+	r.Sent, r.Delivered, r.Overwritten = sumCounts(pairs)
 	r.Lost = r.Sent - r.Delivered - r.Overwritten
 	for _, p := range pairs {
 		r.Duplicated += p.repeated.Load()

@@ -17,8 +17,8 @@ import (
 
 const (
 	// for one answer of the node
-	patience = 10 * time.Second
-	pings    = 5 // to estimate a clock offset; the quickest counts
+	answerTimeout = 10 * time.Second
+	pings         = 5 // to estimate a clock offset; the quickest counts
 )
 
 // phone is one socket with a reader of its own; any goroutine may send.
@@ -36,12 +36,12 @@ type phone struct {
 // newClient makes a client whose connections have no read deadline: it would be
 // set anew for each frame.
 func newClient(cfg Config) *client.Client {
-	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: patience, Silence: -1})
+	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
 }
 
-// open tries again while the node takes no more sockets in this second.
-func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error) {
-	for end := time.Now().Add(patience); ; {
+// dialWithRetry tries again while the node takes no more sockets in this second.
+func dialWithRetry(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error) {
+	for end := time.Now().Add(answerTimeout); ; {
 		conn, err := dial()
 		if err == nil {
 			return &phone{Conn: conn}, nil
@@ -59,15 +59,15 @@ func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error
 	}
 }
 
-// login opens a socket to a node, says hello with a development token, and
+// logIn opens a socket to a node, says hello with a development token, and
 // compares clocks.
-func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
+func (c *crew) logIn(ctx context.Context, role, id string) (*phone, error) {
 	token, err := c.client.DevToken(ctx, c.cfg.Server, role, id)
 	if err != nil {
 		return nil, err
 	}
 
-	p, err := open(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
+	p, err := dialWithRetry(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
 	if err != nil {
 		return nil, err
 	}
@@ -105,33 +105,33 @@ func (p *phone) compareClocks() error {
 func (p *phone) awaitPong() (*wire.Pong, time.Time, error) {
 	var f wire.ServerFrame
 	for {
-		at, err := p.ReadWithin(patience, &f)
+		at, err := p.ReadWithin(answerTimeout, &f)
 		if err != nil || f.GetPong() != nil {
 			return f.GetPong(), at, err
 		}
 	}
 }
 
-// command sends a frame under an id. It is not sent again: a dead socket shows
+// sendCommand sends a frame under an id. It is not sent again: a dead socket shows
 // in the count.
-func (p *phone) command(id string, f *wire.ClientFrame) error {
+func (p *phone) sendCommand(id string, f *wire.ClientFrame) error {
 	f.Id = id
 	return p.Send(f)
 }
 
-// fix sends where the car is at the time the update was due.
-func (p *phone) fix(due time.Time) error {
+// sendFix sends where the car is at the time the update was due.
+func (p *phone) sendFix(due time.Time) error {
 	at, speed := p.base, float32(0)
 	if p.moving.Load() {
-		at, speed = circle(p.base, due), 5
+		at, speed = circlePoint(p.base, due), 5
 	}
 	return p.Send(client.Frame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.ToMillis(due),
 		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
-// read hands every frame to handle, with the time at which it had come, until
+// readFrames hands every frame to handle, with the time at which it had come, until
 // the socket ends. All are read into f.
-func (p *phone) read(f proto.Message, handle func(at time.Time) error) error {
+func (p *phone) readFrames(f proto.Message, handle func(at time.Time) error) error {
 	for {
 		at, err := p.Read(f)
 		if err != nil {

@@ -44,7 +44,7 @@ type Hop struct {
 	P99 float64 `json:"p99"`
 }
 
-func hop(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
+func hopQuantiles(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
 
 // bar is one column of the histogram: updates that took at most UpTo
 // milliseconds and more than the bar before.
@@ -53,8 +53,8 @@ type bar struct {
 	count int64
 }
 
-// bars doubles the width from bar to bar, from 0.0625 ms.
-func (r Report) bars() (out []bar, top int64) {
+// histogramBars doubles the width from bar to bar, from 0.0625 ms.
+func (r Report) histogramBars() (out []bar, top int64) {
 	if r.hist == nil {
 		return nil, 0
 	}
@@ -86,7 +86,7 @@ func (r Report) Text() string {
 	e := r.TripEvents
 	fmt.Fprintf(&b, "positions that came twice: %d; trip events delivered %d, twice %d, missing %d\n\n",
 		r.Duplicated, e.Delivered, e.Duplicated, e.Missing)
-	bars, top := r.bars()
+	bars, top := r.histogramBars()
 	for _, x := range bars {
 		fmt.Fprintf(&b, "  %9.2f ms  %-50s %d\n", x.upTo, strings.Repeat("█", int(math.Ceil(50*float64(x.count)/float64(top)))), x.count)
 	}
@@ -106,7 +106,7 @@ func (r Report) Text() string {
 
 // SVG draws the histogram as a picture.
 func (r Report) SVG() string {
-	bars, _ := r.bars()
+	bars, _ := r.histogramBars()
 	var p plot.Panel
 	for _, x := range bars {
 		p.Bars = append(p.Bars, plot.Bar{Name: fmt.Sprintf("%.3g", x.upTo), Height: float64(x.count)})

@@ -63,29 +63,29 @@ const drainFor = 5 * time.Second
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
-	m := &measure{cfg: cfg}
+	m := &recorder{cfg: cfg}
 	var readers sync.WaitGroup
-	crew := &crew{cfg: cfg, client: newClient(cfg), m: m, readers: &readers, ctx: ctx}
+	crew := &crew{cfg: cfg, client: newClient(cfg), recorder: m, readers: &readers, ctx: ctx}
 	defer readers.Wait()
 	defer crew.close()
 	defer cancel()
-	defer crew.dismiss(context.WithoutCancel(ctx))
+	defer crew.endAllTrips(context.WithoutCancel(ctx))
 
-	if err := crew.gather(ctx); err != nil {
+	if err := crew.makePairs(ctx); err != nil {
 		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
 	}
 	cfg.Progress(fmt.Sprintf("warming up %d pairs", cfg.Pairs))
-	crew.send(ctx, cfg.Warmup)
-	crew.drain(ctx)
-	m.begin(crew.pairs)
+	crew.sendUpdates(ctx, cfg.Warmup)
+	crew.awaitDrained(ctx)
+	m.startMeasuring(crew.pairs)
 	cfg.Progress(fmt.Sprintf("measuring for %s", cfg.For))
-	crew.send(ctx, cfg.For)
-	crew.drain(ctx)
+	crew.sendUpdates(ctx, cfg.For)
+	crew.awaitDrained(ctx)
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
 
-	r := m.report(crew.pairs)
-	r.TripEvents = crew.events()
+	r := m.buildReport(crew.pairs)
+	r.TripEvents = crew.sumEvents()
 	return r, nil
 }

@@ -45,7 +45,7 @@ func NewGuard(dir string) (*Guard, error) {
 	return &Guard{in: in, cmd: cmd}, nil
 }
 
-func (g *Guard) tell(op string, group int) error {
+func (g *Guard) sendLine(op string, group int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, err := fmt.Fprintf(g.in, "%s %d\n", op, group); err != nil {
@@ -54,8 +54,8 @@ func (g *Guard) tell(op string, group int) error {
 	return nil
 }
 
-func (g *Guard) watch(group int) error  { return g.tell("+", group) }
-func (g *Guard) forget(group int) error { return g.tell("-", group) }
+func (g *Guard) watchGroup(group int) error  { return g.sendLine("+", group) }
+func (g *Guard) forgetGroup(group int) error { return g.sendLine("-", group) }
 
 // Close ends the guard; everything it watched must have ended.
 func (g *Guard) Close() error {

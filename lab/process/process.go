@@ -27,8 +27,8 @@ type Command struct {
 	Out  io.Writer // standard output [the log]
 }
 
-// Log is the file that the process writes to.
-func (c Command) Log() string { return c.Dir + "/" + c.Name + ".log" }
+// LogPath is the file that the process writes to.
+func (c Command) LogPath() string { return c.Dir + "/" + c.Name + ".log" }
 
 // Process is one child in a process group of its own, reaped when it ends. Its
 // methods may be called from any goroutine.
@@ -44,7 +44,7 @@ type Process struct {
 
 // Start starts a process that the guard will end if this one dies.
 func Start(c Command, g *Guard) (*Process, error) {
-	log, err := os.OpenFile(c.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(c.LogPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", c.Name, err)
 	}
@@ -63,13 +63,13 @@ func Start(c Command, g *Guard) (*Process, error) {
 	}
 
 	p := &Process{Name: c.Name, group: cmd.Process.Pid, guard: g, ended: make(chan struct{}), log: log}
-	err = g.watch(p.group)
+	err = g.watchGroup(p.group)
 
 	go func() {
 		defer close(p.ended)
 		// a zombie would keep its address and its lock files alive
 		p.err = cmd.Wait()
-		_ = p.guard.forget(p.group)
+		_ = p.guard.forgetGroup(p.group)
 		_ = p.log.Close()
 	}()
 

@@ -101,12 +101,12 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.watch(c.Process.Pid); err != nil {
+		if err := g.watchGroup(c.Process.Pid); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if err := g.forget(ended.Process.Pid); err != nil {
+	if err := g.forgetGroup(ended.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 
@@ -135,7 +135,7 @@ func kept(t *testing.T, s *Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Keep(ctx) }()
+	go func() { done <- s.Supervise(ctx) }()
 
 	t.Cleanup(func() {
 		cancel()
@@ -154,8 +154,8 @@ func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
 	s := NewService(Server{Command{Name: "frail", Path: "/bin/sh", Dir: dir,
 		Args: []string{"-c", "[ -e ready ] || { : >ready; sleep 1; exit 7; }; sleep 1000"}}, ready}, guarded(t))
 	kept(t, s)
-	soon(t, "it ended and serves again", func() bool { return len(s.Oddities()) == 1 && s.Await(t.Context()) == nil })
-	if odd := s.Oddities(); !strings.Contains(odd[0], "exit status 7") {
+	soon(t, "it ended and serves again", func() bool { return len(s.UnexpectedEnds()) == 1 && s.AwaitReady(t.Context()) == nil })
+	if odd := s.UnexpectedEnds(); !strings.Contains(odd[0], "exit status 7") {
 		t.Errorf("it is said to have ended so: %v", odd)
 	}
 }
@@ -165,19 +165,19 @@ func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
 	kept(t, s)
 
 	for range 3 {
-		if err := s.Await(t.Context()); err != nil {
+		if err := s.AwaitReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		before := s.now.group
+		before := s.current.group
 		s.Kill()
-		if !gone(before) || s.now.group != before {
+		if !gone(before) || s.current.group != before {
 			t.Fatal("it lives on, or again")
 		}
 		s.Revive()
-		soon(t, "it runs again", func() bool { return s.Await(t.Context()) == nil })
+		soon(t, "it runs again", func() bool { return s.AwaitReady(t.Context()) == nil })
 	}
 
-	if odd := s.Oddities(); len(odd) != 0 {
+	if odd := s.UnexpectedEnds(); len(odd) != 0 {
 		t.Errorf("what we did is held against it: %v", odd)
 	}
 }
@@ -188,22 +188,22 @@ func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
 	kept(t, s)
 
 	for _, ours := range []bool{true, false} {
-		if err := s.Await(t.Context()); err != nil {
+		if err := s.AwaitReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.Excuse(ours)
+		s.SetExcused(ours)
 		s.mu.Lock()
-		victim := s.now
+		victim := s.current
 		s.mu.Unlock()
 		victim.Kill()
 
 		soon(t, "it runs again", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.now != victim && s.whole
+			return s.current != victim && s.ready
 		})
 
-		if odd := len(s.Oddities()); odd != 0 == ours {
+		if odd := len(s.UnexpectedEnds()); odd != 0 == ours {
 			t.Errorf("our doing: %v, and %d strange ends", ours, odd)
 		}
 	}

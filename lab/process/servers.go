@@ -40,27 +40,27 @@ func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 			}
 			if !sleep.For(ctx, lookEvery) {
 				p.Kill()
-				return nil, fmt.Errorf("%s does not answer (%w); see %s", s.Name, why, s.Log())
+				return nil, fmt.Errorf("%s does not answer (%w); see %s", s.Name, why, s.LogPath())
 			}
 		}
 
 		if !sleep.For(ctx, startAgainAfter) {
-			return nil, fmt.Errorf("%s ended (%w); see %s", s.Name, p.Err(), s.Log())
+			return nil, fmt.Errorf("%s ended (%w); see %s", s.Name, p.Err(), s.LogPath())
 		}
 	}
 }
 
-// Missing says which program of others is needed and not installed, and what
+// MissingServers says which program of others is needed and not installed, and what
 // installs it; nil when there are all.
-func Missing() error { return errors.Join(MissingRedis(), MissingPostgres()) }
+func MissingServers() error { return errors.Join(MissingRedis(), MissingPostgres()) }
 
-// MissingRedis is Missing for Redis alone.
-func MissingRedis() error { _, err := redisProgram(); return err }
+// MissingRedis is MissingServers for Redis alone.
+func MissingRedis() error { _, err := findRedis(); return err }
 
-// MissingPostgres is Missing for Postgres alone.
-func MissingPostgres() error { _, err := postgresPrograms(); return err }
+// MissingPostgres is MissingServers for Postgres alone.
+func MissingPostgres() error { _, err := findPostgres(); return err }
 
-func redisProgram() (string, error) {
+func findRedis() (string, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return "", fmt.Errorf("%w: run ci/setup redis", err)
@@ -68,9 +68,9 @@ func redisProgram() (string, error) {
 	return path, nil
 }
 
-// postgresPrograms is the folder of initdb and postgres, which Debian keeps out
+// findPostgres is the folder of initdb and postgres, which Debian keeps out
 // of the path.
-func postgresPrograms() (string, error) {
+func findPostgres() (string, error) {
 	if found, err := exec.LookPath("initdb"); err == nil {
 		if found, err = filepath.EvalSymlinks(found); err == nil {
 			return filepath.Dir(found), nil
@@ -98,10 +98,10 @@ func NewFolder(name string) (dir string, g *Guard, err error) {
 	return dir, g, err
 }
 
-// Redis prepares a server with an empty folder of its own in dir. Of flags of a
+// PrepareRedis prepares a server with an empty folder of its own in dir. Of flags of a
 // kind the last counts.
-func Redis(dir, address string, flags ...string) (Server, error) {
-	path, err := redisProgram()
+func PrepareRedis(dir, address string, flags ...string) (Server, error) {
+	path, err := findRedis()
 	if err != nil {
 		return Server{}, err
 	}
@@ -130,12 +130,12 @@ func PostgresURL(address string) string {
 // PostgresHome is the folder of a server's tables in dir.
 func PostgresHome(dir string) string { return dir + "/postgres" }
 
-// Postgres makes a database cluster in dir, where the tables have a folder and
+// PreparePostgres makes a database cluster in dir, where the tables have a folder and
 // the log has another one. As root it is to run as the user postgres, because
 // it refuses to run as root. Furnish, unless it is nil, is called with the
 // empty folder for the tables and its owner; nil: this process's user.
-func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
-	bin, err := postgresPrograms()
+func PreparePostgres(ctx context.Context, dir, address string, g *Guard, furnish func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
+	bin, err := findPostgres()
 	if err != nil {
 		return Server{}, err
 	}
@@ -147,7 +147,7 @@ func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(h
 
 	// the log is elsewhere, so that a commit costs what it does on a true disk
 	home, log := PostgresHome(dir), dir+"/wal"
-	owner, err := postgresFolders(home, log)
+	owner, err := makePostgresFolders(home, log)
 	if err != nil {
 		return Server{}, err
 	}
@@ -157,7 +157,7 @@ func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(h
 
 	initdb := Command{Name: "initdb", Path: bin + "/initdb", Dir: dir, User: owner,
 		Args: []string{"-D", home + "/data", "-X", log, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"}}
-	if err := run(ctx, initdb, g); err != nil {
+	if err := runCommand(ctx, initdb, g); err != nil {
 		return Server{}, err
 	}
 
@@ -169,8 +169,8 @@ func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(h
 		func(ctx context.Context) error { return postgresAnswers(ctx, address) }}, nil
 }
 
-// run returns when the command has ended.
-func run(ctx context.Context, c Command, g *Guard) error {
+// runCommand returns when the command has ended.
+func runCommand(ctx context.Context, c Command, g *Guard) error {
 	p, err := Start(c, g)
 	if err != nil {
 		return err
@@ -184,15 +184,15 @@ func run(ctx context.Context, c Command, g *Guard) error {
 	}
 
 	if p.Err() != nil {
-		return fmt.Errorf("%s: %w; see %s", c.Name, p.Err(), c.Log())
+		return fmt.Errorf("%s: %w; see %s", c.Name, p.Err(), c.LogPath())
 	}
 	return nil
 }
 
-// postgresFolders makes folders that belong to the user whom Postgres runs as.
-func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
+// makePostgresFolders makes folders that belong to the user whom Postgres runs as.
+func makePostgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 	if os.Getuid() == 0 {
-		if owner, err = credentialOf("postgres"); err != nil {
+		if owner, err = lookUpCredential("postgres"); err != nil {
 			return nil, err
 		}
 	}
@@ -212,7 +212,7 @@ func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 	return owner, nil
 }
 
-func credentialOf(name string) (*syscall.Credential, error) {
+func lookUpCredential(name string) (*syscall.Credential, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
 		return nil, fmt.Errorf("this is root, which Postgres refuses, and there is no other user for it: %w", err)

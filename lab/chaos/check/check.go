@@ -72,26 +72,26 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 		return Report{}, err
 	}
 
-	h := newHearing(db, e.Grace)
+	h := newClientHistory(db, e.Grace)
 	for _, path := range e.Journals {
-		if err := h.journal(path); err != nil {
+		if err := h.readJournal(path); err != nil {
 			return Report{}, fmt.Errorf("check: %s: %w", path, err)
 		}
 	}
 
-	d := newDeeds(db, h)
-	if err := d.judge(ctx, e.Commands); err != nil {
+	d := newCommandCheck(db, h)
+	if err := d.checkCommands(ctx, e.Commands); err != nil {
 		return Report{}, fmt.Errorf("check: ask for a command: %w", err)
 	}
 
-	q := newRescue(db, h)
-	q.judge()
-	b := newBooks(db)
-	if err := b.judge(e.Ledger); err != nil {
+	q := newSOSCheck(db, h)
+	q.checkNotices()
+	b := newPaymentCheck(db)
+	if err := b.checkLedger(e.Ledger); err != nil {
 		return Report{}, fmt.Errorf("check: %s: %w", e.Ledger, err)
 	}
 
-	l := linearize(ctx, db, h, e.Linearize)
+	l := checkLinearizable(ctx, db, h, e.Linearize)
 	report := Report{Report: audited, Phones: len(h.phones), Commands: len(h.commands), Ambiguous: d.ambiguous,
 		Records: h.line, Payments: b.lines}
 	for _, group := range [][]*invariant{d.invariants(), h.invariants(), q.invariants(), db.invariants(), b.invariants(), {l}} {
@@ -108,17 +108,17 @@ type Invariant = audit.Invariant
 // invariant counts.
 type invariant struct{ Invariant }
 
-func named(name string) *invariant { return &invariant{Invariant{Name: name}} }
+func newInvariant(name string) *invariant { return &invariant{Invariant{Name: name}} }
 
 // check counts one more thing looked at, and the violation if it is one.
 func (i *invariant) check(ok bool, format string, args ...any) {
 	i.Checked++
 	if !ok {
-		i.broken(format, args...)
+		i.addViolation(format, args...)
 	}
 }
 
-func (i *invariant) broken(format string, args ...any) {
+func (i *invariant) addViolation(format string, args ...any) {
 	i.Violations++
 	if len(i.Rows) < audit.MaxRows {
 		i.Rows = append(i.Rows, fmt.Sprintf(format, args...))

@@ -39,14 +39,14 @@ var driverModel = porcupine.Model{
 	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%T %v", input, input) },
 }
 
-// linearize looks for an order of each driver's doings that explains what the
+// checkLinearizable looks for an order of each driver's doings that explains what the
 // driver saw: each happened between its command and its ack, and no trip began
 // before the one before it had ended. What nobody acked, or nobody asked for,
 // may have happened at any time.
-func linearize(ctx context.Context, db *store, h *hearing, within time.Duration) *invariant {
-	out := named("each driver's accepts, completions and reads are linearizable")
+func checkLinearizable(ctx context.Context, db *store, h *clientHistory, within time.Duration) *invariant {
+	out := newInvariant("each driver's accepts, completions and reads are linearizable")
 	until := time.Now().Add(within)
-	histories := histories(db, h)
+	histories := buildHistories(db, h)
 	for _, driver := range slices.SortedFunc(maps.Keys(histories), compareActors) {
 		ops := histories[driver]
 		left := time.Until(until)
@@ -57,7 +57,7 @@ func linearize(ctx context.Context, db *store, h *hearing, within time.Duration)
 
 		switch verdict {
 		case porcupine.Illegal:
-			out.check(false, "%v: no order of %d operations explains what was seen: %s", driver, len(ops), excerpt(ops))
+			out.check(false, "%v: no order of %d operations explains what was seen: %s", driver, len(ops), formatOperations(ops))
 		case porcupine.Unknown:
 			out.check(false, "%v: no verdict on %d operations within %v", driver, len(ops), within)
 		default:
@@ -70,26 +70,26 @@ func linearize(ctx context.Context, db *store, h *hearing, within time.Duration)
 
 func compareActors(a, b trips.Actor) int { return cmp.Compare(a.String(), b.String()) }
 
-// deed is something that happened to a driver's trip.
-type deed struct {
+// rideStep is something that happened to a driver's trip.
+type rideStep struct {
 	rideKey
 	ended bool
 }
 
-// history is the operations of each driver who kept a journal.
-type history map[trips.Actor][]porcupine.Operation
+// driverHistories is the operations of each driver who kept a journal.
+type driverHistories map[trips.Actor][]porcupine.Operation
 
-func (all history) add(who trips.Actor, op any, from, till int) {
+func (all driverHistories) add(who trips.Actor, op any, from, till int) {
 	all[who] = append(all[who], porcupine.Operation{Input: op, Call: int64(from), Return: int64(till)})
 }
 
-// histories takes what was acked on the driver's word, and the rest from the
+// buildHistories takes what was acked on the driver's word, and the rest from the
 // log.
-func histories(db *store, h *hearing) history {
-	all, commands := history{}, byDeed(h)
+func buildHistories(db *store, h *clientHistory) driverHistories {
+	all, commands := driverHistories{}, commandsByStep(h)
 	for d, c := range commands {
 		if c.answer.What == journal.OK {
-			all.add(d.driver, d.op(), c.invoked, c.answered)
+			all.add(d.driver, d.operation(), c.invoked, c.answered)
 		}
 	}
 
@@ -97,7 +97,7 @@ func histories(db *store, h *hearing) history {
 		for _, ev := range events {
 			ride := rideKey{trips.Driver(ev.Trip.Driver), id}
 			if h.people[ride.driver] {
-				all.log(ride, ev, commands, h)
+				all.addEvent(ride, ev, commands, h)
 			}
 		}
 	}
@@ -115,38 +115,38 @@ func histories(db *store, h *hearing) history {
 	return all
 }
 
-// log adds what an event tells, unless an ack told it.
-func (all history) log(ride rideKey, ev trips.Event, commands map[deed]*command, h *hearing) {
-	d := deed{ride, ev.Kind != trips.KindReserved}
+// addEvent adds what an event tells, unless an ack told it.
+func (all driverHistories) addEvent(ride rideKey, ev trips.Event, commands map[rideStep]*command, h *clientHistory) {
+	d := rideStep{ride, ev.Kind != trips.KindReserved}
 	switch {
 	case ev.Kind == trips.KindReserved, ev.Kind == trips.KindCompleted:
 		switch c := commands[d]; {
 		case c == nil:
-			all.add(ride.driver, d.op(), 0, math.MaxInt)
+			all.add(ride.driver, d.operation(), 0, math.MaxInt)
 		case c.answer.What != journal.OK:
-			all.add(ride.driver, d.op(), c.invoked, math.MaxInt)
+			all.add(ride.driver, d.operation(), c.invoked, math.MaxInt)
 		}
 	case !ev.Trip.State.IsActive():
-		all.add(ride.driver, d.op(), 0, h.heardOf(ride))
+		all.add(ride.driver, d.operation(), 0, h.endHeardAt(ride))
 	}
 }
 
-func (d deed) op() any {
+func (d rideStep) operation() any {
 	if d.ended {
 		return ends{d.trip}
 	}
 	return takes{d.trip}
 }
 
-// byDeed finds the command behind what drivers did: the acked one, if there is
+// commandsByStep finds the command behind what drivers did: the acked one, if there is
 // one.
-func byDeed(h *hearing) map[deed]*command {
-	out := map[deed]*command{}
-	for _, c := range h.asked {
+func commandsByStep(h *clientHistory) map[rideStep]*command {
+	out := map[rideStep]*command{}
+	for _, c := range h.sent {
 		if c.kind != journal.Accept && c.kind != journal.Complete || c.answer.What == journal.Fail {
 			continue
 		}
-		d := deed{rideKey{c.who, c.trip}, c.kind == journal.Complete}
+		d := rideStep{rideKey{c.who, c.trip}, c.kind == journal.Complete}
 		if was := out[d]; was == nil || was.answer.What != journal.OK {
 			out[d] = c
 		}
@@ -154,16 +154,16 @@ func byDeed(h *hearing) map[deed]*command {
 	return out
 }
 
-// heardOf is when a driver was told that a ride had ended.
-func (h *hearing) heardOf(ride rideKey) int {
+// endHeardAt is when a driver was told that a ride had ended.
+func (h *clientHistory) endHeardAt(ride rideKey) int {
 	if line, ok := h.ends[ride]; ok {
 		return line
 	}
 	return math.MaxInt
 }
 
-// excerpt names the first operations.
-func excerpt(ops []porcupine.Operation) string {
+// formatOperations names the first operations.
+func formatOperations(ops []porcupine.Operation) string {
 	const most = 12
 	text := ""
 	for _, op := range ops[:min(len(ops), most)] {

@@ -36,7 +36,7 @@ type Server struct {
 func Redis(t *testing.T, flags ...string) *Server {
 	t.Helper()
 	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
-		s, err := process.Redis(dir, address, flags...)
+		s, err := process.PrepareRedis(dir, address, flags...)
 		return s, process.RedisURL(address), err
 	})
 }
@@ -47,7 +47,7 @@ func Postgres(t *testing.T, flags ...string) *Server {
 	t.Helper()
 	flags = append(flags, "-c", "fsync=off")
 	return open(t, process.MissingPostgres(), func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error) {
-		s, err := process.Postgres(ctx, dir, address, g, nil, flags...)
+		s, err := process.PreparePostgres(ctx, dir, address, g, nil, flags...)
 		return s, process.PostgresURL(address), err
 	})
 }
@@ -115,7 +115,7 @@ func (s *Server) Start() {
 
 	p, err := s.server.Serve(ctx, s.guard)
 	if err != nil {
-		log, _ := os.ReadFile(s.server.Log())
+		log, _ := os.ReadFile(s.server.LogPath())
 		s.t.Fatalf("%v:\n%s", err, log)
 	}
 	s.running = p

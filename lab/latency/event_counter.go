@@ -14,8 +14,8 @@ type Numbered struct {
 	Missing    int64 `json:"missing"` // left out before a later one
 }
 
-// numbers follows the trip events of one user.
-type numbers struct {
+// eventCounter follows the trip events of one user.
+type eventCounter struct {
 	first uint32 // number of a trip's first event that concerns the user
 
 	mu   sync.Mutex // guards below
@@ -24,7 +24,7 @@ type numbers struct {
 	sum  Numbered
 }
 
-func (n *numbers) take(e *wire.TripEvent) {
+func (n *eventCounter) countEvent(e *wire.TripEvent) {
 	if e == nil {
 		return
 	}
@@ -45,12 +45,12 @@ func (n *numbers) take(e *wire.TripEvent) {
 	n.last = e.Seq
 }
 
-// events adds up the trip events of all users, from the first trip on.
-func (c *crew) events() (sum Numbered) {
+// sumEvents adds up the trip events of all users, from the first trip on.
+func (c *crew) sumEvents() (sum Numbered) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	add := func(n *numbers) {
+	add := func(n *eventCounter) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		sum.Delivered += n.sum.Delivered

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// rest is how long a run that breaks one thing at a time waits after each heal:
+// isolationPause is how long a run that breaks one thing at a time waits after each heal:
 // longer than a lost node's jobs and phones need to find another one, and than
 // the longest pause of a phone.
-const rest = 8 * time.Second
+const isolationPause = 8 * time.Second
 
-// PlanAlone is Plan for measuring. Each fault is healed, and the city had time
+// PlanIsolated is Plan for measuring. Each fault is healed, and the city had time
 // to recover, before the next begins, so that what is seen meanwhile is that
 // fault's doing. It depends on nothing but its arguments; all kinds come once,
 // in some order, before any comes again, as many as fit into the length, and
 // one at least.
-func PlanAlone(seed uint64, length time.Duration, nodes int) (plan []Fault) {
+func PlanIsolated(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 	rng := rand.New(rand.NewPCG(seed, 0x616c6f6e65))
 	var deck []Kind
 	for at := min(warmUp, length/6); ; {
 		if len(deck) == 0 {
-			deck = shuffled(rng, kinds)
+			deck = shuffleKinds(rng, allKinds)
 		}
-		f := draw(rng, deck[0], nodes)
+		f := drawFault(rng, deck[0], nodes)
 		deck = deck[1:]
 
 		f.At = at
@@ -34,6 +34,6 @@ func PlanAlone(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 		}
 
 		plan = append(plan, f)
-		at += f.Lasts + rest
+		at += f.Lasts + isolationPause
 	}
 }

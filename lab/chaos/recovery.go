@@ -23,8 +23,8 @@ func (q Quantiles) String() string {
 	return fmt.Sprintf("p50 %.0f ms, p99 %.0f ms, max %.0f ms", q.P50, q.P99, q.Max)
 }
 
-// quantiles sorts what it is given.
-func quantiles(values []float64) Quantiles {
+// computeQuantiles sorts what it is given.
+func computeQuantiles(values []float64) Quantiles {
 	s := quantile.Sort(values)
 	return Quantiles{P50: s.At(.5), P99: s.At(.99), Max: s.Max()}
 }
@@ -64,23 +64,23 @@ type Recovery struct {
 	Calls float64 `json:"provider_calls_per_charge"`
 }
 
-// spell is one phone without a connection, from one node to perhaps another.
-type spell struct {
+// outage is one phone without a connection, from one node to perhaps another.
+type outage struct {
 	from                 int // the node that was lost, from 1; 0 when unknown
 	lost, hello, welcome time.Time
 }
 
-func (s spell) back() float64   { return ms(s.welcome.Sub(s.lost)) }
-func (s spell) resume() float64 { return ms(s.welcome.Sub(s.hello)) }
+func (s outage) backMs() float64   { return toMillis(s.welcome.Sub(s.lost)) }
+func (s outage) resumeMs() float64 { return toMillis(s.welcome.Sub(s.hello)) }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+func toMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-// spells reads from the journals how long phones were without a connection.
+// readOutages reads from the journals how long phones were without a connection.
 // Phones and nemesis write down what the same clock shows, this machine's,
 // which no fault sets: only nodes are given wrong ones.
-func spells(journals, doors []string) (out []spell, err error) {
+func readOutages(journals, doors []string) (out []outage, err error) {
 	type state struct {
-		spell
+		outage
 		gone bool
 		door int // of the last hello
 	}
@@ -107,7 +107,7 @@ func spells(journals, doors []string) (out []spell, err error) {
 			case journal.Welcome:
 				if p.gone {
 					p.welcome = at
-					out = append(out, p.spell)
+					out = append(out, p.outage)
 				}
 				p.gone, p.from = false, p.door
 			}
@@ -121,43 +121,43 @@ func spells(journals, doors []string) (out []spell, err error) {
 	return out, nil
 }
 
-// after is how long after its heal a fault may still be why something is lost:
+// blameTime is how long after its heal a fault may still be why something is lost:
 // a killed process takes a while to start.
-const after = time.Second
+const blameTime = time.Second
 
-// caused says whether a fault may be why the phone lost its connection.
-func (s spell) caused(by Strike) bool {
+// isCausedBy says whether a fault may be why the phone lost its connection.
+func (s outage) isCausedBy(by Strike) bool {
 	if by.Node > 0 && s.from > 0 && by.Node != s.from {
 		return false
 	}
-	return !s.lost.Before(by.Begun) && s.lost.Before(by.Healed.Add(after))
+	return !s.lost.Before(by.Begun) && s.lost.Before(by.Healed.Add(blameTime))
 }
 
-// whole says whether nothing was broken from the hello to the welcome, nor had
+// resumedCalmly says whether nothing was broken from the hello to the welcome, nor had
 // been right before. What is over at once, such as a storm, breaks only what
 // comes before the hello.
-func (s spell) whole(strikes []Strike) bool {
+func (s outage) resumedCalmly(strikes []Strike) bool {
 	return !slices.ContainsFunc(strikes, func(k Strike) bool {
-		return k.Lasts > 0 && s.hello.Before(k.Healed.Add(after)) && !s.welcome.Before(k.Begun)
+		return k.Lasts > 0 && s.hello.Before(k.Healed.Add(blameTime)) && !s.welcome.Before(k.Begun)
 	})
 }
 
-func sessionsOf(all []spell, strikes []Strike) (out Sessions) {
+func summarizeSessions(all []outage, strikes []Strike) (out Sessions) {
 	var back, resume, whole []float64
 	for _, s := range all {
-		back, resume = append(back, s.back()), append(resume, s.resume())
-		if s.whole(strikes) {
-			whole = append(whole, s.resume())
+		back, resume = append(back, s.backMs()), append(resume, s.resumeMs())
+		if s.resumedCalmly(strikes) {
+			whole = append(whole, s.resumeMs())
 		}
 	}
-	return Sessions{Count: len(all), Back: quantiles(back), Resume: quantiles(resume), Whole: quantiles(whole),
+	return Sessions{Count: len(all), Back: computeQuantiles(back), Resume: computeQuantiles(resume), Whole: computeQuantiles(whole),
 		WholeCount: len(whole)}
 }
 
-// recoveries sums up by kind of fault. What was lost during two faults counts
+// summarizeRecoveries sums up by kind of fault. What was lost during two faults counts
 // for both.
-func recoveries(all []spell, strikes []Strike, shown []Window) (out []Recovery) {
-	for _, k := range append([]Kind{""}, kinds...) {
+func summarizeRecoveries(all []outage, strikes []Strike, shown []Window) (out []Recovery) {
+	for _, k := range append([]Kind{""}, allKinds...) {
 		r := Recovery{Kind: k}
 		var back, resume, first []float64
 		for i, s := range strikes {
@@ -176,16 +176,16 @@ func recoveries(all []spell, strikes []Strike, shown []Window) (out []Recovery) 
 		}
 
 		for _, s := range all {
-			mine := !slices.ContainsFunc(strikes, s.caused)
+			mine := !slices.ContainsFunc(strikes, s.isCausedBy)
 			if k != "" {
-				mine = slices.ContainsFunc(strikes, func(by Strike) bool { return by.Kind == k && s.caused(by) })
+				mine = slices.ContainsFunc(strikes, func(by Strike) bool { return by.Kind == k && s.isCausedBy(by) })
 			}
 			if mine {
-				back, resume = append(back, s.back()), append(resume, s.resume())
+				back, resume = append(back, s.backMs()), append(resume, s.resumeMs())
 			}
 		}
 
-		r.Count, r.Back, r.Resume, r.FirstOK = len(back), quantiles(back), quantiles(resume), quantiles(first)
+		r.Count, r.Back, r.Resume, r.FirstOK = len(back), computeQuantiles(back), computeQuantiles(resume), computeQuantiles(first)
 		if r.Faults > 0 || r.Count > 0 {
 			out = append(out, r)
 		}
