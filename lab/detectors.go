@@ -12,10 +12,10 @@ import (
 	"github.com/ridehail/ridehail/lab/accrual"
 )
 
-// DetectorsConfig is what the experiment with failure detectors may be told.
+// DetectorsConfig configures the experiment with failure detectors.
 type DetectorsConfig struct {
-	Hours int    // of driving on each link, more than 0
-	Seed  uint64 // the same one gives the same Finding
+	Hours int // of driving on each link; 1 or more
+	Seed  uint64
 }
 
 // DetectorsFigures are the experiment's figures.
@@ -25,33 +25,34 @@ type DetectorsFigures struct {
 	Points []DetectorPoint `json:"points"`
 }
 
-// DetectorPoint is how one setting of a detector does on one link.
+// DetectorPoint is the result of one setting of a detector on one link. App
+// names what the service does at this setting. Times are from death to verdict,
+// P99 within 0.1 s. False positives are verdicts on living drivers; Ratio
+// compares them with a fixed timeout of the same mean.
 type DetectorPoint struct {
-	Link     string `json:"link"`
-	Detector string `json:"detector"`
-	Setting  string `json:"setting"`
-	// what the service does at this setting
-	App     string  `json:"app,omitempty"`
-	Mean    float64 `json:"detection_mean_s"`      // from death to verdict
-	P99     float64 `json:"detection_p99_s"`       // likewise, within 0.1 s
-	False   int     `json:"false_positives"`       // verdicts on living drivers
-	PerHour float64 `json:"false_per_driver_hour"` // likewise
-	// false positives, against a fixed timeout with the same mean
-	Ratio float64 `json:"times_a_timeout,omitempty"`
+	Link     string  `json:"link"`
+	Detector string  `json:"detector"`
+	Setting  string  `json:"setting"`
+	App      string  `json:"app,omitempty"`
+	Mean     float64 `json:"detection_mean_s"`
+	P99      float64 `json:"detection_p99_s"`
+	False    int     `json:"false_positives"`
+	PerHour  float64 `json:"false_per_driver_hour"`
+	Ratio    float64 `json:"times_a_timeout,omitempty"`
 }
 
-// The detectors that run. Each entrant is fed once and read at many levels.
+// Names of the detectors.
 const (
 	fixedTimeout = "fixed timeout"
 	phiPaper     = "phi, the paper's"
 	phiAkka      = "phi, Akka's"
 )
 
-// shiftLength is how long a driver drives; the next one's detectors start afresh.
+// shiftLength is how long a driver drives. The next driver has new detectors.
 const shiftLength = 8 * time.Hour
 
 // deathInterval is the mean time between the moments at which the experiment
-// asks: what if the driver died now?
+// assumes that the driver dies.
 const deathInterval = 20 * time.Second
 
 // mixedFleet has as many drivers on the one link as on the other, and one
@@ -59,7 +60,8 @@ const deathInterval = 20 * time.Second
 const mixedFleet = "mixed fleet"
 
 // Detectors asks whether phi-accrual finds dead drivers sooner than a fixed
-// timeout does, for as many false alarms.
+// timeout does, for as many false alarms. It returns ctx's error when ctx ends
+// first.
 func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 	if cfg.Hours <= 0 {
 		return Finding{}, fmt.Errorf("the experiment needs at least one hour of driving, not %d", cfg.Hours)
@@ -93,8 +95,8 @@ func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 	}, nil
 }
 
-// entrant is one detector and what came of it at each setting, by rising levels
-// of suspicion.
+// entrant is one detector with its settings, by rising levels of suspicion. The
+// detector is fed once and read at all levels.
 type entrant struct {
 	name     string
 	settings []setting
@@ -131,7 +133,7 @@ func newEntrants() []entrant {
 	return out
 }
 
-// runRace lets all entrants hear the same beats.
+// runRace feeds all entrants the same heartbeats.
 func runRace(ctx context.Context, l link, number uint64, cfg DetectorsConfig) []entrant {
 	field := newEntrants()
 	left := time.Duration(cfg.Hours) * time.Hour
@@ -142,9 +144,9 @@ func runRace(ctx context.Context, l link, number uint64, cfg DetectorsConfig) []
 	return field
 }
 
-// simulateShift is one driver's shift. Between two beats each detector may take the
-// driver for dead, which is false; and at random moments it is asked when it
-// would have noticed a death.
+// simulateShift simulates one driver's shift. A verdict between two heartbeats
+// is false. At random moments each detector is asked when it would have noticed
+// a death.
 func simulateShift(r *radio, length time.Duration, field []entrant) {
 	began := time.Unix(0, 0)
 	detectors := make([]accrual.Detector, len(field))
@@ -156,7 +158,7 @@ func simulateShift(r *radio, length time.Duration, field []entrant) {
 	for at, first := time.Duration(0), true; at < length; at += heartbeatInterval {
 		arrived := r.send(at)
 		if first {
-			death += arrived // before, there is nobody to die
+			death += arrived // a driver cannot die before the first beat
 		}
 
 		for ; death < arrived; death += time.Duration(r.rng.ExpFloat64() * float64(deathInterval)) {
@@ -172,7 +174,7 @@ func simulateShift(r *radio, length time.Duration, field []entrant) {
 	}
 }
 
-// recordHeartbeat counts the settings at which the verdict came before the sign of life.
+// recordHeartbeat counts the settings whose verdict came before the heartbeat.
 func (e *entrant) recordHeartbeat(d accrual.Detector, until time.Time) {
 	suspicion := d.Suspicion(until)
 	for i := 0; i < len(e.settings) && suspicion >= e.settings[i].level; i++ {
@@ -181,21 +183,21 @@ func (e *entrant) recordHeartbeat(d accrual.Detector, until time.Time) {
 	d.RecordHeartbeat(until)
 }
 
-// recordDeath notes how long each setting would have taken; nothing where the verdict
-// had already come.
+// recordDeath records how long each setting would have taken: 0 if its verdict
+// had come already.
 func (e *entrant) recordDeath(d accrual.Detector, at time.Time) {
 	for i := range e.settings {
 		e.settings[i].tally.addDetection(d.ReachesAt(e.settings[i].level).Sub(at))
 	}
 }
 
-// tally is what came of one setting.
+// tally counts the verdicts of one setting.
 type tally struct {
 	wrong  int
 	deaths int
 	total  time.Duration
-	// deaths by the tenth of a second in which they were found; the last holds
-	// all that took longer
+	// within counts deaths by the tenth of a second in which they were found.
+	// The last one holds all that took longer.
 	within [2000]int32
 }
 
@@ -208,8 +210,8 @@ func (t *tally) addDetection(after time.Duration) {
 
 func (t *tally) mean() float64 { return t.total.Seconds() / float64(max(1, t.deaths)) }
 
-// p99 is the end of the tenth of a second below which 99 of 100 deaths were
-// found.
+// p99 returns the end of the tenth of a second by which 99 of 100 deaths were
+// found, in seconds.
 func (t *tally) p99() float64 {
 	seen := 0
 	for i, n := range t.within {
@@ -258,13 +260,12 @@ func roundTo(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// enoughFalse false positives for a rate to mean something: it is then known to
-// about 20 % (Poisson).
+// enoughFalse false positives give a rate that is known to about 20 % (Poisson).
 const enoughFalse = 25
 
-// compareWithTimeouts sets each point of phi against a fixed timeout with the same mean
-// detection time, between the two nearest that were run, straight on a
-// logarithmic scale of false positives.
+// compareWithTimeouts sets the Ratio of each point of phi to a fixed timeout
+// with the same mean detection time, which it interpolates between the two
+// nearest ones, linearly on a logarithmic scale of false positives.
 func compareWithTimeouts(points []DetectorPoint) {
 	for i := range points {
 		p := &points[i]

@@ -9,7 +9,7 @@ import (
 	"github.com/ridehail/ridehail/internal/plot"
 )
 
-// formatVerdict says in one sentence what the figures show, whichever way they fell.
+// formatVerdict returns one sentence that follows from the figures.
 func formatVerdict(points []DetectorPoint) string {
 	var ranges []string
 	alone, mixed := math.Inf(1), 0.0
@@ -46,7 +46,7 @@ func ratioRange(points []DetectorPoint, link string) (low, high float64, ok bool
 	return low, high, ok
 }
 
-// formatSaving words a saving; what is below a twentieth is within the noise.
+// formatSaving words a saving. Less than a twentieth is within the noise.
 func formatSaving(ratio float64) string {
 	if ratio > 0.95 {
 		return "nothing"

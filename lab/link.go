@@ -7,36 +7,35 @@ import (
 	"time"
 )
 
-// link is a model of the way of one phone's heartbeats to the node over a TCP
-// connection. Now and then the radio stalls and nothing passes; a segment may
-// also be lost alone. What did not pass is sent again after a timeout that
-// doubles, as TCP does, and holds up all that was sent after it; so a stall is
-// felt until the first retransmission after its end.
+// link models a TCP connection that carries one phone's heartbeats to the node.
+// Now and then the radio stalls and nothing passes; single segments may be lost
+// as well. TCP sends a lost segment again after a timeout that doubles, and
+// holds up all segments after it. So a stall lasts until the first
+// retransmission after its end.
 type link struct {
 	name        string
 	stalls      float64       // per hour
-	stallMedian time.Duration // lengths are log-normal
+	stallMedian time.Duration // of log-normal lengths
 	stallSpread float64       // deviation of the length's logarithm
-	loss        float64       // of one segment alone
-	delay       time.Duration // least
-	// mean of what comes on top, exponentially distributed
-	jitter time.Duration
+	loss        float64       // share of segments lost one by one
+	delay       time.Duration // minimum
+	jitter      time.Duration // mean of an exponential addition to delay
 }
 
-// heartbeatInterval is how often a driver's phone sends its position; they are the
-// heartbeats.
+// heartbeatInterval is how often a driver's phone sends its position. Positions
+// are the heartbeats.
 const heartbeatInterval = time.Second
 
-// Retransmission timeouts of Linux: 0.2 s or more on top of the smoothed round
-// trip, which differs from loss to loss; doubled up to 120 s.
+// Retransmission timeouts of Linux start at 0.2 s or more above the smoothed
+// round trip, which differs from loss to loss, and double up to 120 s.
 const (
 	minFirstTimeout = 250 * time.Millisecond
 	maxFirstTimeout = 750 * time.Millisecond
 	maxTimeout      = 120 * time.Second
 )
 
-// modelLinks are the two links: a driver in a city with good coverage, and one among
-// high buildings, tunnels and full cells.
+// modelLinks are those of a driver in a city with good coverage, and of one
+// among high buildings, tunnels and full cells.
 var modelLinks = []link{
 	{"good link", 4, time.Second, 0.6, 0.002, 30 * time.Millisecond, 15 * time.Millisecond},
 	{"bad link", 40, 2 * time.Second, 0.7, 0.03, 60 * time.Millisecond, 60 * time.Millisecond},
@@ -44,7 +43,7 @@ var modelLinks = []link{
 
 const assumed = "assumption"
 
-// linkParameters states the model.
+// linkParameters describes the model.
 func linkParameters() []Parameter {
 	out := []Parameter{
 		{"heartbeat", "every " + heartbeatInterval.String(), "the protocol: a fix a second over one TCP connection"},
@@ -69,9 +68,9 @@ func linkParameters() []Parameter {
 type radio struct {
 	link
 	rng      *rand.Rand
-	from, to time.Duration // the stall under way, or the next
-	clearAt  time.Duration // when the retransmission under way passes
-	arrived  time.Duration // the last beat
+	from, to time.Duration // of the current or the next stall
+	clearAt  time.Duration // when the pending retransmission passes
+	arrived  time.Duration // when the last beat arrived
 }
 
 func newRadio(l link, seed uint64, phone uint64) *radio {
@@ -93,8 +92,8 @@ func (r *radio) send(at time.Duration) time.Duration {
 	return r.arrived
 }
 
-// passes says whether a segment sent now arrives. The times asked for never go
-// back.
+// passes reports whether a segment sent at a time arrives. Callers pass times in
+// ascending order.
 func (r *radio) passes(at time.Duration) bool {
 	for at >= r.to {
 		r.from = r.to + time.Duration(r.rng.ExpFloat64()/r.stalls*float64(time.Hour))

@@ -18,18 +18,19 @@ import (
 	"github.com/ridehail/ridehail/simulators/loadgen"
 )
 
-// StormConfig says how many lose their connections at once, and where. It is
-// the one experiment in real time: the node, Postgres and Redis are processes,
-// and the figures depend on the machine.
+// StormConfig configures the storm.
 type StormConfig struct {
 	Phones int // 50 or more
 	Seed   uint64
-	// a storm for each: whether phones spread their tries by chance
+	// Jitter has one element for each storm: whether phones wait a random time
+	// before they reconnect.
 	Jitter []bool
-	// how long ordinary work is measured before each storm
-	Steady          time.Duration
-	Program         string // the ridehail program to run as the node [this one]
-	Database, Redis string // stores to use [private ones]
+	// Steady is how long ordinary work is measured before each storm: 1 s or
+	// more.
+	Steady  time.Duration
+	Program string // the ridehail program to run as the node [this one]
+	// Database and Redis are URLs of stores. Empty ones are started.
+	Database, Redis string
 	Log             *slog.Logger
 }
 
@@ -39,48 +40,47 @@ type StormFigures struct {
 	Storms []Storm `json:"storms"`
 }
 
-// Storm is what came of one cut. Loads are in steps of a second, of which the
-// first begins with the cut.
+// Storm is the result of one cut. Statements and Away are in steps of a second,
+// of which the first begins with the cut. Riding is the number of riders on a
+// trip before it, Back that of phones that got a welcome after it, and the
+// quantiles of Back are in seconds from the cut. Refused tries were told when to
+// come back. Times and TimesCPU are ratios of the peak to the steady mean.
+// Memory is resident, before and at most after the cut. Away counts at the end
+// of each step.
 type Storm struct {
-	Jitter bool `json:"jitter"`
-	// riders with a trip under way when it came
-	Riding int     `json:"riding"`
-	Back   int     `json:"back"`       // phones that were welcomed again
-	P50    float64 `json:"back_p50_s"` // from the cut to the welcome
-	P99    float64 `json:"back_p99_s"` // likewise
-	Max    float64 `json:"back_max_s"` // likewise
-	// tries that were told when to come back
-	Refused    int64   `json:"refused_with_hint"`
-	Failed     int64   `json:"failed_otherwise"`
-	Steady     float64 `json:"steady_statements_per_s"` // mean
-	SteadyPeak float64 `json:"steady_peak_statements_per_s"`
-	// in one second after the cut
+	Jitter     bool      `json:"jitter"`
+	Riding     int       `json:"riding"`
+	Back       int       `json:"back"`
+	P50        float64   `json:"back_p50_s"`
+	P99        float64   `json:"back_p99_s"`
+	Max        float64   `json:"back_max_s"`
+	Refused    int64     `json:"refused_with_hint"`
+	Failed     int64     `json:"failed_otherwise"`
+	Steady     float64   `json:"steady_statements_per_s"`
+	SteadyPeak float64   `json:"steady_peak_statements_per_s"`
 	Peak       float64   `json:"peak_statements_per_s"`
-	Times      float64   `json:"times_steady"` // Peak, of Steady
+	Times      float64   `json:"times_steady"`
 	SteadyCPU  float64   `json:"steady_postgres_cpus"`
 	PeakCPU    float64   `json:"peak_postgres_cpus"`
 	TimesCPU   float64   `json:"times_steady_cpus"`
-	MemoryMB   float64   `json:"node_memory_mb"` // resident, before
-	PeakMB     float64   `json:"node_peak_mb"`   // likewise, the most after
+	MemoryMB   float64   `json:"node_memory_mb"`
+	PeakMB     float64   `json:"node_peak_mb"`
 	Statements []float64 `json:"statements_per_s"`
-	Away       []int     `json:"phones_away"` // at the end of each step
+	Away       []int     `json:"phones_away"`
 }
 
 const (
-	// one phone in so many is a rider on a trip, and one a driver
 	phonesPerTrip = 10
-	// rides are short, so that the steady load is soon steady
-	stormRide  = 2 * time.Minute
-	stormFixes = 2 * time.Second // between two positions
-	// from the last phone's welcome to the steady measuring
-	stormSettle = 10 * time.Second
-	// for all to be back; whoever is not counts as lost
-	stormWithin = 40 * time.Second
-	stormCalm   = 5 // steps measured after the last one is back
+	stormRide     = 2 * time.Minute  // short, so that the load is soon steady
+	stormFixes    = 2 * time.Second  // between two positions
+	stormSettle   = 10 * time.Second // between the last welcome and measuring
+	stormWithin   = 40 * time.Second // phones that take longer count as lost
+	stormCalm     = 5                // steps measured after the last one is back
 )
 
 // RunStorm asks what it costs when all phones lose their connections at the
-// same instant.
+// same instant. It starts a node, and the stores that have no URL, and returns
+// after all of them have ended.
 func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	if cfg.Phones < 50 || len(cfg.Jitter) == 0 || cfg.Steady < time.Second {
 		return Finding{}, errors.New("a storm takes 50 phones or more, and a second or more of ordinary work before")
@@ -180,6 +180,7 @@ func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed 
 	return out, nil
 }
 
+// divideLoads returns 0 for a load of 0.
 func divideLoads(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -189,8 +190,8 @@ func divideLoads(a, b float64) float64 {
 
 const lookEvery = 250 * time.Millisecond
 
-// readNodeMemory is how many MB of memory the node has in use, or 0 when it does not
-// say.
+// readNodeMemory returns the node's resident memory in MB, or 0 if it cannot be
+// read.
 func readNodeMemory(ctx context.Context, admin string) float64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

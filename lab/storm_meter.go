@@ -13,29 +13,28 @@ import (
 	"time"
 )
 
-// postgresMeter counts what a node asks of Postgres, by the second, on the line between
-// the two.
+// postgresMeter is a proxy between a node and Postgres that counts statements by
+// the second.
 type postgresMeter struct {
-	postgres int // process, to read its time of; 0: not known
+	// postgres is the PID whose processor time is read; 0 if it is not known.
+	postgres int
 	to       string
 	listener net.Listener
 	pipes    sync.WaitGroup
+	clock    sync.WaitGroup
 
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	open    []net.Conn
 	since   time.Time
-	counted []float64 // by the second since then
-	cpu     []float64 // seconds of processors used, at the end of each second
-	// closed to end the clock
-	ticking chan struct{}
-	clock   sync.WaitGroup
+	counted []float64     // statements, by the second since then
+	cpu     []float64     // processor seconds used by the end of each second
+	ticking chan struct{} // closed to stop the clock
 }
 
 // step is the load of one second.
 type step struct{ statements, cpus float64 }
 
-// interpose puts the meter on the line and returns the database's address through
-// it.
+// interpose starts the proxy and returns the database's URL through it.
 func (m *postgresMeter) interpose(database string) (string, error) {
 	u, err := url.Parse(database)
 	if err != nil {
@@ -81,11 +80,12 @@ func (m *postgresMeter) acceptConns() {
 	}
 }
 
-// countStatements carries messages from the node to Postgres. Each Sync or simple Query
-// is a round trip, of one statement here, or of a few as one transaction.
+// countStatements copies messages from the node to Postgres and counts each Sync
+// or simple Query. It is a round trip of one statement, or of a few in one
+// transaction.
 func (m *postgresMeter) countStatements(to io.Writer, from io.Reader) {
 	var head [5]byte
-	// the first message has no kind
+	// The first message has no kind byte.
 	if _, err := io.ReadFull(from, head[:4]); err != nil {
 		return
 	}
@@ -126,7 +126,7 @@ func (m *postgresMeter) addStatement() {
 	m.counted[second]++
 }
 
-// restart begins to count anew.
+// restart resets the counts.
 func (m *postgresMeter) restart() {
 	m.stopClock()
 	m.mu.Lock()
@@ -150,7 +150,7 @@ func (m *postgresMeter) restart() {
 	})
 }
 
-// stopClock ends the clock.
+// stopClock waits until the clock's goroutine has ended.
 func (m *postgresMeter) stopClock() {
 	m.mu.Lock()
 	if m.ticking != nil {
@@ -167,7 +167,7 @@ func (m *postgresMeter) startedAt() time.Time {
 	return m.since
 }
 
-// steps are the whole seconds since restart.
+// steps returns the loads of the whole seconds since restart.
 func (m *postgresMeter) steps() (out []step) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -185,7 +185,7 @@ func (m *postgresMeter) steps() (out []step) {
 	return out
 }
 
-// summarizeLoad is the mean and the peak of some steps.
+// summarizeLoad returns the mean and the peak of some steps.
 func summarizeLoad(steps []step) (mean, peak, cpu, cpuPeak float64) {
 	for _, s := range steps {
 		mean += s.statements / float64(len(steps))
@@ -195,7 +195,7 @@ func summarizeLoad(steps []step) (mean, peak, cpu, cpuPeak float64) {
 	return roundTo(mean, 1), peak, roundTo(cpu, 3), cpuPeak
 }
 
-// close ends the lines. The node has been stopped.
+// close ends the proxy's connections. The node must have stopped.
 func (m *postgresMeter) close() {
 	m.stopClock()
 	if m.listener == nil {
@@ -210,15 +210,14 @@ func (m *postgresMeter) close() {
 	m.pipes.Wait()
 }
 
-// processorSeconds is how many seconds of processors a Postgres and its children have
-// used; 0 where the system does not say.
+// processorSeconds returns the processor time of Postgres and its children, or
+// 0 on a system without /proc.
 func processorSeconds(postgres int) (seconds float64) {
 	if postgres == 0 {
 		return 0
 	}
 
-	// of the kernel's clock, on every Linux that Go runs on
-	const perSecond = 100
+	const ticksPerSecond = 100 // USER_HZ on every Linux that Go runs on
 	all, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
@@ -236,7 +235,8 @@ func processorSeconds(postgres int) (seconds float64) {
 		}
 
 		_, rest, _ := strings.Cut(string(text), ") ")
-		// state, parent, …; user and system time are the 12th and 13th
+		// The fields are state, parent, …; the 12th and 13th are user and
+		// system time.
 		f := strings.Fields(rest)
 		if len(f) < 13 || pid != postgres && f[1] != strconv.Itoa(postgres) {
 			continue
@@ -245,7 +245,7 @@ func processorSeconds(postgres int) (seconds float64) {
 		for _, ticks := range f[11:13] {
 			n, err := strconv.ParseFloat(ticks, 64)
 			if err == nil {
-				seconds += n / perSecond
+				seconds += n / ticksPerSecond
 			}
 		}
 	}

@@ -14,7 +14,7 @@ func formatJitter(on bool) string {
 	return "without jitter"
 }
 
-// stormSentence words the answer by the figures.
+// stormSentence words the answer.
 func stormSentence(f StormFigures) string {
 	var parts []string
 	for _, s := range f.Storms {

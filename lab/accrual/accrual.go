@@ -1,6 +1,6 @@
 // Package accrual holds failure detectors that turn a peer's silence into a
 // growing suspicion: fixed timeouts and phi-accrual. The service itself uses
-// fixed timeouts only, see package detector; the lab shows why.
+// fixed timeouts only (package detector); the lab shows why.
 package accrual
 
 import "time"
@@ -9,13 +9,14 @@ import "time"
 // the caller decides which number is too much. It is not safe for concurrent
 // use.
 type Detector interface {
-	// RecordHeartbeat notes a sign of life by the time at which it arrived, on our clock.
+	// RecordHeartbeat records a sign of life that arrived at a time of our
+	// clock.
 	RecordHeartbeat(at time.Time)
-	// Suspicion grows while the peer is silent. It is 0 before the peer was
-	// ever heard.
+	// Suspicion returns a number that grows while the peer is silent. It is 0
+	// before the first heartbeat.
 	Suspicion(now time.Time) float64
-	// ReachesAt says when the suspicion will reach a level if nothing more is
-	// heard; zero before the peer was heard.
+	// ReachesAt returns when the suspicion will reach a level if no more
+	// heartbeats come. It is zero before the first heartbeat.
 	ReachesAt(level float64) time.Time
 }
 
@@ -23,10 +24,10 @@ type Detector interface {
 // seconds. The zero value is ready.
 type Fixed struct{ heard time.Time }
 
-// RecordHeartbeat notes a sign of life.
+// RecordHeartbeat records a sign of life.
 func (f *Fixed) RecordHeartbeat(at time.Time) { f.heard = at }
 
-// Suspicion is the silence in seconds.
+// Suspicion returns the silence in seconds.
 func (f *Fixed) Suspicion(now time.Time) float64 {
 	if f.heard.IsZero() {
 		return 0
@@ -34,7 +35,7 @@ func (f *Fixed) Suspicion(now time.Time) float64 {
 	return max(0, now.Sub(f.heard).Seconds())
 }
 
-// ReachesAt says when the silence will have lasted that many seconds.
+// ReachesAt returns when the silence will have lasted that many seconds.
 func (f *Fixed) ReachesAt(seconds float64) time.Time {
 	if f.heard.IsZero() {
 		return time.Time{}

@@ -57,7 +57,7 @@ func TestSuspicionGrowsWithSilenceAndEndsWithTheNextSignOfLife(t *testing.T) {
 	}
 }
 
-func TestReachesForetellsWhenTheSuspicionComes(t *testing.T) {
+func TestReachesAtForetellsWhenTheSuspicionComes(t *testing.T) {
 	for name, make := range all() {
 		d := make()
 		last := regular(d, 300, 80*time.Millisecond)
@@ -159,7 +159,7 @@ func TestTheLongestIntervalsDoNotOverflow(t *testing.T) {
 	}
 }
 
-func TestHearingAllocatesNothing(t *testing.T) {
+func TestAHeartbeatAllocatesNothing(t *testing.T) {
 	for name, make := range all() {
 		d, at := make(), start
 		if n := testing.AllocsPerRun(1000, func() {
@@ -171,9 +171,9 @@ func TestHearingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkHeard shows what a heartbeat costs, and how much dearer phi is than
+// BenchmarkRecordHeartbeat shows what a heartbeat costs, and how much dearer phi is than
 // a fixed timeout.
-func BenchmarkHeard(b *testing.B) {
+func BenchmarkRecordHeartbeat(b *testing.B) {
 	var fixed float64
 	for _, name := range []string{"fixed", "phi", "akka"} {
 		b.Run(name, func(b *testing.B) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -31,25 +30,30 @@ type city struct {
 	cfg         Config
 	dir         string
 	guard       *process.Guard
-	postgres    *process.Service
-	redis       *process.Service
-	provider    *process.Service
-	nodes       []*node
-	clients     []*clientProcess
-	intruder    *clientProcess  // nil before it was let loose
-	disk        *disk           // of Postgres' data; nil when it cannot be filled
-	unavailable map[Kind]string // what cannot be broken here, and why
+	disk        *disk           // of Postgres' data; nil if it cannot be filled
+	unavailable map[Kind]string // why a kind of fault cannot be made here
 
-	databaseURL  string // past all proxies
-	providerURL  string // likewise
-	redisAddress string // likewise; HOST:PORT
-	ledgerPath   string // the provider's file
-	supervisors  *errgroup.Group
-	runCtx       context.Context // of the keepers
-	stopRun      context.CancelFunc
+	// Addresses of the services themselves, not of proxies.
+	databaseURL  string
+	providerURL  string
+	redisAddress string // HOST:PORT
+	ledgerPath   string // of the provider's file
+
+	// Processes.
+	postgres *process.Service
+	redis    *process.Service
+	provider *process.Service
+	nodes    []*node
+	clients  []*clientProcess
+	intruder *clientProcess // nil before startClients
+
+	// The goroutines that start ended services again run until stopRun.
+	supervisors *errgroup.Group
+	runCtx      context.Context
+	stopRun     context.CancelFunc
 }
 
-// node is one of ours with the proxies around it.
+// node is a node process with the proxies around it.
 type node struct {
 	*process.Service
 	publicAddress string // past the proxy
@@ -59,21 +63,21 @@ type node struct {
 
 const clockOffset = "--clock-offset="
 
-// setClock takes effect when the node starts again. The offset is the last
-// argument.
+// setClock changes the last argument, the clock's offset, for the next start.
 func (n *node) setClock(off time.Duration) { n.SetLastArg(clockOffset + off.String()) }
 
-// publicURL is where phones go.
+// publicURL is the address for phones, through the proxy.
 func (n *node) publicURL() string { return "http://" + n.proxies[LinePhones].address }
 
-// clientProcess is a process of simulators, and what it printed in the end.
+// clientProcess is a process of simulated drivers, riders, operators or the
+// intruder.
 type clientProcess struct {
 	*process.Process
-	out bytes.Buffer // read it after the process has ended
+	out bytes.Buffer // of standard output; read it after the process has ended
 }
 
-// newCity starts everything but the crowds and waits until it serves. Close
-// what it returns, also beside an error.
+// newCity starts the services and waits until they are ready. Close the city,
+// also after an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	c = &city{cfg: cfg, stopRun: func() {}, unavailable: map[Kind]string{}, supervisors: new(errgroup.Group)}
 	if c.dir, c.guard, err = process.NewFolder("ridehail-chaos"); err != nil {
@@ -92,15 +96,11 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	}
 
 	c.runCtx, c.stopRun = context.WithCancel(context.WithoutCancel(ctx))
-	services := []*process.Service{c.postgres, c.redis, c.provider}
-	for _, n := range c.nodes {
-		services = append(services, n.Service)
-	}
-
+	services := c.listServices()
 	for i, s := range services {
 		c.supervisors.Go(func() error { return s.Supervise(c.runCtx) })
 		if i < 2 || i == len(services)-1 {
-			// nodes need the stores; among themselves they need no order
+			// Nodes need the stores, and no order among themselves.
 			if err := s.AwaitReady(ctx); err != nil {
 				return c, err
 			}
@@ -115,7 +115,8 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	return c, nil
 }
 
-// prepareServices prepares the services and opens the lines, and starts nothing yet.
+// prepareServices prepares the services and starts the proxies, but no process
+// yet.
 func (c *city) prepareServices(ctx context.Context, at []string) error {
 	pg, redis, provider := at[0], at[1], at[2]
 	if err := c.preparePostgres(ctx, pg); err != nil {
@@ -158,35 +159,35 @@ func (c *city) prepareServices(ctx context.Context, at []string) error {
 	return nil
 }
 
-// newProgramService is a service that is another process of this program.
+// newProgramService returns a service that is another process of this program.
 func (c *city) newProgramService(name string, ready func(context.Context) error, args ...string) *process.Service {
 	return process.NewService(process.Server{Command: process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir}, Ready: ready}, c.guard)
 }
 
-// journalPath is the file of what the phones of a crowd saw and did.
+// journalPath is the file in which a client process records what it did and saw.
 func (c *city) journalPath(crowd string) string { return c.dir + "/" + crowd + ".journal" }
 
 func formatFloat(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// startClients lets drivers and riders loose, some of each at every node, and an
-// operator who sees to their calls for help and gives some fares back, and an
-// intruder.
+// startClients starts drivers and riders for every node, an operator who
+// acknowledges calls for help and refunds some fares, and the intruder.
 func (c *city) startClients() error {
+	urls := c.publicURLs()
 	for i := range c.nodes {
-		for _, who := range []struct {
+		for _, group := range []struct {
 			role  string
 			count int
-			more  []string
+			flags []string
 		}{
 			{"drivers", c.cfg.Drivers, []string{"--rate", "3"}},
 			{riderRole, c.cfg.Riders, []string{"--per-minute", formatFloat(float64(c.cfg.Riders) / 8)}},
 		} {
-			share := max(1, who.count/len(c.nodes))
-			name := fmt.Sprintf("%s-%d", who.role, i+1)
-			args := append([]string{who.role, "--server", c.publicURLsFrom(i), "--flaky", "--json", "--speed", formatFloat(c.cfg.Speed),
+			share := max(1, group.count/len(c.nodes))
+			name := fmt.Sprintf("%s-%d", group.role, i+1)
+			args := append([]string{group.role, "--server", strings.Join(append(slices.Clone(urls[i:]), urls[:i]...), ","), "--flaky", "--json", "--speed", formatFloat(c.cfg.Speed),
 				"--sos", "0.1",
-				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
-				"--journal", c.journalPath(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
+				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", group.role[0], i+1),
+				"--journal", c.journalPath(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, group.flags...)
 			if err := c.startClient(name, args); err != nil {
 				return err
 			}
@@ -207,8 +208,8 @@ func (c *city) startClients() error {
 	return c.awaitJournals()
 }
 
-// awaitJournals waits until every crowd has begun its journal: one that is still on
-// its way in takes a fault for a node that is not there.
+// awaitJournals waits until every client process has begun its journal. A fault
+// before that would look to it like a node that does not exist.
 func (c *city) awaitJournals() error {
 	late := time.Now().Add(startWithin)
 	for _, w := range append(slices.Clone(c.clients), c.intruder) {
@@ -234,16 +235,16 @@ func (c *city) startClient(name string, args []string) error {
 	return err
 }
 
-// publicURLsFrom are all nodes' doors for phones, from one node on.
-func (c *city) publicURLsFrom(first int) string {
-	var out []string
-	for i := range c.nodes {
-		out = append(out, c.nodes[(first+i)%len(c.nodes)].publicURL())
+// publicURLs are those of all nodes.
+func (c *city) publicURLs() (out []string) {
+	for _, n := range c.nodes {
+		out = append(out, n.publicURL())
 	}
-	return strings.Join(out, ",")
+	return out
 }
 
-// stopClients ends the crowds, riders first, and says which did not end well.
+// stopClients ends the client processes, riders first, and returns a row for
+// each that had ended before.
 func (c *city) stopClients() (odd []string) {
 	if !c.intruder.Alive() {
 		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.Err()))
@@ -260,7 +261,7 @@ func (c *city) stopClients() (odd []string) {
 				odd = append(odd, fmt.Sprintf("%s ended by itself: %v", w.Name, w.Err()))
 			}
 
-			// what it says is read by the check
+			// Checks read its output; its exit code does not matter.
 			team.Go(func() error { _ = w.Stop(stopWithin); return nil })
 		}
 
@@ -270,8 +271,8 @@ func (c *city) stopClients() (odd []string) {
 	return odd
 }
 
-// close ends everything that runs and says what ended badly. The folder is
-// removed unless it is kept.
+// close ends all processes and returns an error for each that ended badly. It
+// removes the folder unless keep is set.
 func (c *city) close(keep bool) error {
 	var errs []error
 	c.stopRun()
@@ -292,7 +293,7 @@ func (c *city) close(keep bool) error {
 
 	errs = append(errs, team.Wait())
 	for _, s := range []*process.Service{c.provider, c.redis, c.postgres} {
-		// Postgres calls this its fast shutdown
+		// Postgres calls this its fast shutdown.
 		if s != nil {
 			errs = append(errs, s.Stop(stopWithin))
 		}
@@ -318,7 +319,7 @@ func (c *city) close(keep bool) error {
 	return errors.Join(errs...)
 }
 
-// listServices are all that is kept running.
+// listServices returns the services in the order of their start.
 func (c *city) listServices() []*process.Service {
 	out := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
@@ -326,7 +327,3 @@ func (c *city) listServices() []*process.Service {
 	}
 	return out
 }
-
-// fresh makes a connection per request, so that each tells how things stand
-// now.
-var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

@@ -12,7 +12,6 @@ func TestAFullDiskTakesNothingMoreUntilThereIsRoom(t *testing.T) {
 	dir := t.TempDir()
 	d, err := mountDisk(dir, nil)
 	if err != nil {
-		// a run says so, too
 		t.Skip("only root may mount a disk, and not in every container: ", err)
 	}
 

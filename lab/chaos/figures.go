@@ -9,7 +9,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// measurements measures a run, beside the witnesses who judge it.
+// measurements are the figures of a run, beside the checked invariants.
 type measurements struct {
 	city         *city
 	store        *postgres.Store
@@ -19,7 +19,7 @@ type measurements struct {
 	stopWatching context.CancelFunc
 }
 
-// startMeasuring begins; close what it returns.
+// startMeasuring opens the database; close what it returns.
 func (c *city) startMeasuring(ctx context.Context) (*measurements, error) {
 	s, err := postgres.Open(ctx, c.databaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
@@ -40,7 +40,7 @@ func (f *measurements) close() {
 	f.store.Close()
 }
 
-// onFault hears of faults as they begin.
+// onFault is called when a fault begins.
 func (f *measurements) onFault(s Strike) {
 	switch s.Kind {
 	case KillNode, PauseNode, SkewClock:
@@ -48,28 +48,25 @@ func (f *measurements) onFault(s Strike) {
 	}
 }
 
-// Operations is what was asked of the nodes and done by them while the run
-// lasted. Nothing is in two of its parts.
+// Operations counts what nodes did during the run. No operation is counted
+// twice.
 type Operations struct {
-	// of phones, with the node's final answer: a transaction or a refusal
+	// Commands are those of phones with a final answer: a transaction or a
+	// refusal.
 	Commands int `json:"commands"`
-	Probes   int `json:"probes"` // trips requested over HTTP within a second
-	// phones that came back: each is told how it stands, from the database
+	// Probes are trips requested over HTTP within a second.
+	Probes int `json:"probes"`
+	// Welcomes are reconnects, for each of which a node reads the database.
 	Welcomes int `json:"welcomes"`
-	// of drivers, taken for true; those of a killed node's last second are not
-	// seen
+	// Positions are the accepted ones, without those of a killed node's last
+	// second.
 	Positions int64 `json:"positions"`
 	Total     int64 `json:"total"`
 }
 
-// fillReport writes what was measured into the report, which the witnesses have
-// filled before.
-func (f *measurements) fillReport(r *Report, strikes []Strike, answers []probeResult, run interval, before, after []ResourceUse) error {
-	doors := make([]string, len(f.city.nodes))
-	for i, n := range f.city.nodes {
-		doors[i] = n.publicURL()
-	}
-	all, err := readOutages(f.city.journalPaths(), doors)
+// fillReport writes the figures into a report that has the checked invariants.
+func (f *measurements) fillReport(r *Report, strikes []Strike, results []probeResult, run interval, before, after []ResourceUse) error {
+	all, err := readOutages(f.city.journalPaths(), f.city.publicURLs())
 	if err != nil {
 		return err
 	}
@@ -87,11 +84,19 @@ func (f *measurements) fillReport(r *Report, strikes []Strike, answers []probeRe
 
 	r.Sessions, r.Recoveries = summarizeSessions(all, strikes), summarizeRecoveries(all, strikes, r.Windows)
 	w.fillCosts(r.Recoveries, run, strikes, paid)
-	r.PostgresBack = computeQuantiles(w.timesAfterReady(strikes, answers, len(doors)))
-	r.PostgresKills = len(w.timesAfterReady(strikes, answers, len(doors)))
-	o := Operations{Commands: r.Load.Commands - r.Load.Ambiguous, Welcomes: len(all)}
-	for _, a := range answers {
-		if a.kind == commandProbe && a.ok {
+	back := w.timesAfterReady(strikes, results, len(f.city.nodes))
+	r.PostgresBack, r.PostgresKills = computeQuantiles(back), len(back)
+	r.Operations = w.countOperations(r.Load.Commands-r.Load.Ambiguous, len(all), results)
+	r.Resources = f.summarizeResources(strikes, run, before, after)
+	r.Targets = r.compareTargets()
+	return nil
+}
+
+// countOperations needs w.mu.
+func (w *watcher) countOperations(commands, welcomes int, results []probeResult) Operations {
+	o := Operations{Commands: commands, Welcomes: welcomes}
+	for _, r := range results {
+		if r.kind == commandProbe && r.ok {
 			o.Probes++
 		}
 	}
@@ -99,8 +104,13 @@ func (f *measurements) fillReport(r *Report, strikes []Strike, answers []probeRe
 	for _, m := range w.accepted {
 		o.Positions += int64(m.total())
 	}
+
 	o.Total = int64(o.Commands) + int64(o.Probes) + int64(o.Welcomes) + o.Positions
-	r.Operations = o
+	return o
+}
+
+// summarizeResources needs the watcher's mu.
+func (f *measurements) summarizeResources(strikes []Strike, run interval, before, after []ResourceUse) (out []Resources) {
 	first := run.to
 	for _, s := range strikes {
 		if s.Begun.Before(first) {
@@ -110,7 +120,7 @@ func (f *measurements) fillReport(r *Report, strikes []Strike, answers []probeRe
 
 	for i, n := range f.city.nodes {
 		u := Resources{Node: n.Name, Before: before[i], After: after[i]}
-		for _, h := range w.uses[i] {
+		for _, h := range f.watcher.uses[i] {
 			if h.at.Before(first) {
 				u.Warm = u.Warm.maxWith(h.ResourceUse)
 			} else if h.at.Before(run.to) {
@@ -118,11 +128,10 @@ func (f *measurements) fillReport(r *Report, strikes []Strike, answers []probeRe
 			}
 		}
 
-		r.Resources = append(r.Resources, u)
+		out = append(out, u)
 	}
 
-	r.Targets = r.compareTargets()
-	return nil
+	return out
 }
 
 // journalPaths are the files of all crowds.
@@ -133,7 +142,7 @@ func (c *city) journalPaths() (out []string) {
 	return out
 }
 
-// recoveryFrom finds what is known of a kind of fault.
+// recoveryFrom returns the recovery from a kind of fault, or a zero one.
 func (r Report) recoveryFrom(k Kind) Recovery {
 	if i := slices.IndexFunc(r.Recoveries, func(x Recovery) bool { return x.Kind == k }); i >= 0 {
 		return r.Recoveries[i]

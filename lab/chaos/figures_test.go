@@ -214,7 +214,7 @@ func TestALeakIsToldFromAPoolThatGrew(t *testing.T) {
 	}
 }
 
-func TestTargetsAreMetOrNotAndFailNobody(t *testing.T) {
+func TestAMissedTargetFailsNoRun(t *testing.T) {
 	r := Report{Load: Load{Kills: 20}, Sessions: Sessions{Count: 999, WholeCount: 1, Whole: Quantiles{Max: 300, P99: 300}},
 		Recoveries: []Recovery{{Kind: KillNode, Count: 9, Back: Quantiles{P99: 2999}}},
 		Operations: Operations{Total: 100_000}, PostgresKills: 1, PostgresBack: Quantiles{Max: 1000},

@@ -24,8 +24,8 @@ const (
 	maxTargets          = 50
 )
 
-// startIntruder lets someone loose who bothers all nodes, and shows them which trips
-// there are.
+// startIntruder starts the process that attacks all nodes, and publishes the
+// trips under way as its targets.
 func (c *city) startIntruder() (err error) {
 	db, err := postgres.Open(c.runCtx, c.databaseURL, postgres.Options{MaxConns: 1})
 	if err != nil {
@@ -39,7 +39,8 @@ func (c *city) startIntruder() (err error) {
 
 	var doors []string
 	for _, n := range c.nodes {
-		// a flood that waits in a proxy would keep its line from being broken
+		// Past the proxies: a flood that waits in a proxy would keep its line
+		// from being broken.
 		doors = append(doors, "http://"+n.publicAddress)
 	}
 
@@ -56,13 +57,13 @@ func (c *city) startIntruder() (err error) {
 
 func (c *city) targetsPath() string { return c.dir + "/targets.jsonl" }
 
-// publishTargets keeps a list of the trips under way, past all proxies, until the
-// city ends.
+// publishTargets writes a list of the trips under way, read past all proxies,
+// until the city ends.
 func (c *city) publishTargets(db *postgres.Store) error {
 	for sleep.For(c.runCtx, publishTargetsEvery) {
 		under, err := db.TripsWithDriver(c.runCtx)
 		if err != nil {
-			continue // the database is down just now; the last list stands
+			continue // the database is down; the last list stays
 		}
 
 		var list bytes.Buffer
@@ -84,8 +85,8 @@ func (c *city) publishTargets(db *postgres.Store) error {
 	return nil
 }
 
-// checkIntruder is what got through to the intruder in its own eyes, and what the
-// database knows of it: that must be nothing.
+// checkIntruder checks that nothing got through to the intruder, by its own
+// report and by the database.
 func (c *city) checkIntruder(ctx context.Context, db auditStore) (Invariant, error) {
 	out := Invariant{Name: "an intruder did nothing and learned nothing of others"}
 	var r intruder.Report
@@ -101,14 +102,15 @@ func (c *city) checkIntruder(ctx context.Context, db auditStore) (Invariant, err
 	return out, checkIntruderTraces(ctx, db, &out)
 }
 
-// auditStore is where everything is kept that anybody did.
+// auditStore reads what all clients did.
 type auditStore interface {
 	AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
 	AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error
 }
 
-// checkIntruderTraces looks for what bears the intruder's name.
+// checkIntruderTraces checks that nothing in the database bears the intruder's
+// name.
 func checkIntruderTraces(ctx context.Context, db auditStore, out *Invariant) error {
 	its := func(who trips.Actor) bool { return who.ID == intruder.Rider || who.ID == intruder.Driver }
 	err := db.AuditEvents(ctx, func(_ uint32, ev trips.Event) error {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// isolationPause is how long a run that breaks one thing at a time waits after each heal:
-// longer than a lost node's jobs and phones need to find another one, and than
-// the longest pause of a phone.
+// isolationPause is the time between a heal and the next fault of an isolated
+// plan. It is longer than the jobs and phones of a lost node need to find
+// another one, and than the longest pause of a phone.
 const isolationPause = 8 * time.Second
 
-// PlanIsolated is Plan for measuring. Each fault is healed, and the city had time
-// to recover, before the next begins, so that what is seen meanwhile is that
-// fault's doing. It depends on nothing but its arguments; all kinds come once,
-// in some order, before any comes again, as many as fit into the length, and
-// one at least.
+// PlanIsolated is Plan for measuring: each fault is healed, and the city has
+// time to recover, before the next begins, so that each figure has one cause.
+// The plan depends on the arguments alone. It has as many faults as fit into the
+// length, and one at least. All kinds come once, in random order, before any
+// comes again.
 func PlanIsolated(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 	rng := rand.New(rand.NewPCG(seed, 0x616c6f6e65))
 	var deck []Kind

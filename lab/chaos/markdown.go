@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Markdown is the figures of the report as two tables for a page: the targets,
-// and the return by kind of fault.
+// Markdown formats the figures as two tables: the targets, and the recovery by
+// kind of fault.
 func (r Report) Markdown() string {
 	var b strings.Builder
 	row := func(cells ...string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
@@ -35,7 +35,7 @@ func (x Recovery) faultName() string {
 	return string(x.Kind)
 }
 
-// formatFirstCommand is how soon commands were carried out again.
+// formatFirstCommand returns how soon commands were carried out again.
 func (x Recovery) formatFirstCommand() string {
 	switch text := fmt.Sprintf("%.0f / %.0f ms", x.FirstOK.P50, x.FirstOK.Max); {
 	case x.Faults == 0:

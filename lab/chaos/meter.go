@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// meter adds up a counter that is read now and then, and begins anew when its
-// process does. What was counted between the last reading and the end of a
-// process is not seen.
+// meter adds up a counter that is read now and then, and starts at 0 again when
+// its process does. It misses what was counted between the last reading and the
+// end of a process.
 type meter struct {
 	last   int64
 	points []reading // in order
@@ -29,7 +29,7 @@ func (m *meter) addReading(at time.Time, value int64) {
 	m.last, m.points = value, append(m.points, reading{at, total})
 }
 
-// total is the growth since the first reading.
+// total returns the growth since the first reading.
 func (m *meter) total() float64 {
 	if len(m.points) == 0 {
 		return 0
@@ -37,7 +37,7 @@ func (m *meter) total() float64 {
 	return m.points[len(m.points)-1].total
 }
 
-// totalAt is the growth up to a moment, drawn as a line between two readings.
+// totalAt returns the growth up to a moment, interpolated between two readings.
 func (m *meter) totalAt(at time.Time) float64 {
 	i, found := slices.BinarySearchFunc(m.points, at, func(p reading, at time.Time) int { return p.at.Compare(at) })
 	switch {
@@ -54,7 +54,7 @@ func (m *meter) totalAt(at time.Time) float64 {
 // interval is a stretch of time.
 type interval struct{ from, to time.Time }
 
-// growthWithin is the growth during some intervals.
+// growthWithin returns the growth during some intervals.
 func (m *meter) growthWithin(in []interval) (sum float64) {
 	for _, i := range in {
 		sum += m.totalAt(i.to) - m.totalAt(i.from)
@@ -69,7 +69,7 @@ func totalSeconds(in []interval) (sum float64) {
 	return sum
 }
 
-// mergeIntervals are the same moments without overlaps, in order.
+// mergeIntervals returns the same time without overlaps, in order.
 func mergeIntervals(in []interval) (out []interval) {
 	in = slices.SortedFunc(slices.Values(in), func(a, b interval) int { return a.from.Compare(b.from) })
 	for _, i := range in {
@@ -85,7 +85,7 @@ func mergeIntervals(in []interval) (out []interval) {
 	return out
 }
 
-// findGaps are the moments of whole in none of the merged intervals.
+// findGaps returns the parts of whole that are in none of the merged intervals.
 func findGaps(whole interval, in []interval) (out []interval) {
 	at := whole.from
 	for _, i := range append(in, interval{whole.to, whole.to}) {
@@ -99,11 +99,11 @@ func findGaps(whole interval, in []interval) (out []interval) {
 	return out
 }
 
-// aftermath is how long after its heal a fault still makes more work: what
-// waited is asked again.
+// aftermath is how long after its heal a fault still makes more work, because
+// clients ask again.
 const aftermath = 2 * time.Second
 
-// faultIntervals are the moments of the faults of a kind, or of all ("").
+// faultIntervals returns the time of the faults of a kind, or of all ("").
 func faultIntervals(strikes []Strike, kind Kind) (out []interval) {
 	for _, s := range strikes {
 		if kind == "" || s.Kind == kind {

@@ -14,21 +14,21 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// Strike is a fault as it happened.
+// Strike is a fault with the times at which it happened.
 type Strike struct {
 	Fault
 	Begun  time.Time
 	Healed time.Time
 }
 
-// nemesis carries a plan out.
+// nemesis injects the faults of a plan.
 type nemesis struct {
 	city    *city
-	onFault func(Strike) // hears of each fault right after it began; nil: nobody
-	strikes []Strike     // one of each goroutine of run
+	onFault func(Strike) // if set, called right after a fault begins, by many goroutines
+	strikes []Strike     // each written by one goroutine of run
 }
 
-// run returns when the last fault is healed, also when ctx ends before that.
+// run returns when the last fault is healed. When ctx ends, it heals at once.
 func (n *nemesis) run(ctx context.Context, plan []Fault) error {
 	begin := time.Now()
 	n.strikes = make([]Strike, len(plan))
@@ -54,7 +54,7 @@ func (n *nemesis) injectFault(ctx context.Context, begin time.Time, hit *Strike,
 		n.onFault(s)
 	}
 
-	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
+	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when ctx ends
 	s.Healed = time.Now()
 	if err := heal(); err != nil {
 		return fmt.Errorf("heal %s: %w", f, err)
@@ -64,7 +64,7 @@ func (n *nemesis) injectFault(ctx context.Context, begin time.Time, hit *Strike,
 	return ctx.Err()
 }
 
-// breakPart breaks something and returns what makes it whole again.
+// breakPart injects a fault and returns what heals it.
 func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, err error) {
 	c := n.city
 	switch f.Kind {
@@ -102,7 +102,8 @@ func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, er
 	return line.removeFault, line.applyFault(f)
 }
 
-// feasibleFaults returns the faults that can be made here, and why the others cannot.
+// feasibleFaults returns the faults that can be made here, and for each kind that
+// cannot a row with the reason.
 func (c *city) feasibleFaults(plan []Fault) (can []Fault, left []string) {
 	can = slices.DeleteFunc(plan, func(f Fault) bool { return c.unavailable[f.Kind] != "" })
 	for _, k := range allKinds {
@@ -125,7 +126,7 @@ func pauseUntilHealed(s *process.Service) (wake func() error) {
 	return func() error { s.Resume(); return nil }
 }
 
-// hogProcessors keeps every processor busy.
+// hogProcessors starts a busy loop for every processor.
 func (c *city) hogProcessors() (end func() error, err error) {
 	var loops []*process.Process
 	end = func() error {

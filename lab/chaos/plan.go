@@ -1,6 +1,6 @@
-// Package chaos runs a city of real processes, breaks them and the lines
-// between them by a seeded schedule, heals everything, and then asks
-// independent witnesses whether a promise was broken.
+// Package chaos runs a city of real processes. It injects faults into them and
+// into the lines between them by a seeded schedule, heals everything, and then
+// checks independent records for broken invariants.
 package chaos
 
 import (
@@ -13,35 +13,27 @@ import (
 // Kind is a way to break something.
 type Kind string
 
-// All kinds. Those with a line in their name act on a Line of a node, the
-// others on a process.
+// All kinds. Those with a line in their name act on a Line of a node, in one
+// direction. The others act on a process.
 const (
-	KillNode     Kind = "kill node"     // SIGKILL, started again when healed
-	PauseNode    Kind = "pause node"    // SIGSTOP, SIGCONT when healed
-	KillRedis    Kind = "kill redis"    // SIGKILL, started again when healed
-	PauseRedis   Kind = "pause redis"   // SIGSTOP, SIGCONT when healed
-	FlushRedis   Kind = "flush redis"   // FLUSHALL: everything in it is gone
-	KillPostgres Kind = "kill postgres" // SIGKILL, started again when healed
-	// Amount milliseconds later in one direction
-	SlowLine Kind = "slow line"
-	// nothing gets through in one direction, and nobody is told
-	BlackHoleLine Kind = "black-hole line"
-	// connections break at the next byte in one direction
-	ResetLine Kind = "reset line"
-	// connections end after Amount bytes in one direction
-	CutLine Kind = "cut line"
-	// Amount percent of what is sent in one direction is lost and sent again,
-	// as by TCP
-	LossyLine Kind = "lossy line"
-	// all phones lose their connection at the same moment
-	Storm Kind = "storm"
-	// SIGKILL, and a new start with a clock that is Amount milliseconds off
-	SkewClock Kind = "skew clock"
-	FullDisk  Kind = "full disk" // no file of Postgres' data can grow
-	Hog       Kind = "hog"       // as many busy loops as processors
+	KillNode      Kind = "kill node"       // SIGKILL; started again when healed
+	PauseNode     Kind = "pause node"      // SIGSTOP; SIGCONT when healed
+	KillRedis     Kind = "kill redis"      // SIGKILL; started again when healed
+	PauseRedis    Kind = "pause redis"     // SIGSTOP; SIGCONT when healed
+	FlushRedis    Kind = "flush redis"     // FLUSHALL: all its data is gone
+	KillPostgres  Kind = "kill postgres"   // SIGKILL; started again when healed
+	SlowLine      Kind = "slow line"       // Amount milliseconds of delay
+	BlackHoleLine Kind = "black-hole line" // nothing arrives, and no side notices
+	ResetLine     Kind = "reset line"      // connections break at the next byte
+	CutLine       Kind = "cut line"        // connections end after Amount bytes
+	LossyLine     Kind = "lossy line"      // Amount percent of packets are lost
+	Storm         Kind = "storm"           // all phones disconnect at once
+	SkewClock     Kind = "skew clock"      // killed; back with a clock Amount ms off
+	FullDisk      Kind = "full disk"       // no file of Postgres' data can grow
+	Hog           Kind = "hog"             // as many busy loops as processors
 )
 
-// Line is one of the ways between a node and the rest.
+// Line is one of the connections between a node and the rest.
 type Line string
 
 // The lines of every node.
@@ -54,18 +46,19 @@ const (
 
 var allLines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 
-// Fault is one thing that is broken for a while.
+// Fault is one thing that is broken for a while. Node counts from 1, and is 0
+// for a fault that affects no single node. Up means the direction away from the
+// side that connected. Amount is in milliseconds, bytes or percent, as the Kind
+// says. At counts from the beginning of the run; Lasts is 0 for a fault that is
+// over at once.
 type Fault struct {
-	Kind Kind `json:"kind"`
-	// from 1; 0 where it is about no node
-	Node int  `json:"node,omitempty"`
-	Line Line `json:"line,omitempty"`
-	// of a line's directions: away from who connected
-	Up bool `json:"up,omitempty"`
-	// milliseconds, bytes, or percent
+	Kind   Kind          `json:"kind"`
+	Node   int           `json:"node,omitempty"`
+	Line   Line          `json:"line,omitempty"`
+	Up     bool          `json:"up,omitempty"`
 	Amount int           `json:"amount,omitempty"`
-	At     time.Duration `json:"-"` // from the beginning of the run
-	Lasts  time.Duration `json:"-"` // 0 for what is over at once
+	At     time.Duration `json:"-"`
+	Lasts  time.Duration `json:"-"`
 }
 
 // String names the fault for a person.
@@ -89,12 +82,12 @@ func (f Fault) String() string {
 	return string(f.Kind)
 }
 
-// affectedPart is what a fault takes hold of; two faults never hold the same part at
-// the same time.
+// affectedPart names what a fault acts on. Two faults never act on the same part
+// at the same time.
 func (f Fault) affectedPart() string {
 	switch f.Kind {
 	case KillNode, PauseNode, SkewClock:
-		return "nodes" // one at a time, so that there is a city left
+		return "nodes" // one at a time, so that another one serves
 	case KillRedis, PauseRedis, FlushRedis:
 		return "redis"
 	case KillPostgres, FullDisk:
@@ -105,13 +98,12 @@ func (f Fault) affectedPart() string {
 	return fmt.Sprintf("%d %s", f.Node, f.Line)
 }
 
-// durationRange says how long faults of a kind last.
+// durationRange is how long faults of a kind last.
 type durationRange struct{ least, most time.Duration }
 
 var faultDurations = map[Kind]durationRange{
-	KillNode: {300 * time.Millisecond, 3 * time.Second},
-	// some outlast the time after which a node counts as gone
-	PauseNode:     {500 * time.Millisecond, 7 * time.Second},
+	KillNode:      {300 * time.Millisecond, 3 * time.Second},
+	PauseNode:     {500 * time.Millisecond, 7 * time.Second}, // some pauses make a node count as gone
 	KillRedis:     {200 * time.Millisecond, 3 * time.Second},
 	PauseRedis:    {500 * time.Millisecond, 5 * time.Second},
 	FlushRedis:    {},
@@ -127,7 +119,7 @@ var faultDurations = map[Kind]durationRange{
 	Hog:           {time.Second, 5 * time.Second},
 }
 
-// allKinds in a fixed order: a map's would differ from run to run.
+// allKinds has a fixed order; that of a map would differ between runs.
 var allKinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
 	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog}
 
@@ -140,10 +132,10 @@ const (
 	maxSkew       = 5 * time.Minute // of a node's clock, either way
 )
 
-// Plan returns the faults of a run of a given length over some nodes, in the
-// order in which they begin. It depends on nothing but its arguments. All kinds
-// come once, in some order, before any comes again, however short the run; all
-// faults are over when the run is.
+// Plan returns the faults of a run of some length over some nodes, in the order
+// of their beginnings. It depends on the arguments alone. All kinds come once, in
+// random order, before any comes again, however short the run is. All faults are
+// over when the run is.
 func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
 	first := min(warmUp, length/6)
@@ -175,7 +167,7 @@ func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	return plan
 }
 
-// drawFault chooses everything about a fault but its time.
+// drawFault chooses everything about a fault except its time.
 func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
 	s := faultDurations[k]
 	f := Fault{Kind: k, Lasts: s.least + randomBelow(rng, s.most-s.least)}
@@ -200,8 +192,8 @@ func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
 	return f
 }
 
-// clockSkews are how far off the nodes' clocks are when a run begins. Like Plan,
-// they depend on the arguments alone.
+// clockSkews returns the offsets of the nodes' clocks at the beginning of a run.
+// Like Plan, it depends on the arguments alone.
 func clockSkews(seed uint64, nodes int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x736b6577))
 	out := make([]time.Duration, nodes)
@@ -213,8 +205,8 @@ func clockSkews(seed uint64, nodes int) []time.Duration {
 
 func randomSkew(rng *rand.Rand) time.Duration { return randomBelow(rng, 2*maxSkew) - maxSkew }
 
-// randomBelow is a duration below d, in whole milliseconds so that a report shows it
-// exactly; 0 when d is.
+// randomBelow returns a duration below d in whole milliseconds, which a report
+// shows exactly; 0 if d is shorter than one.
 func randomBelow(rng *rand.Rand, d time.Duration) time.Duration {
 	if d < time.Millisecond {
 		return 0

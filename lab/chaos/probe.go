@@ -21,46 +21,45 @@ import (
 
 const (
 	probeEvery   = 250 * time.Millisecond
-	probeWithin  = time.Second // what takes longer counts as failed
+	probeWithin  = time.Second // a slower answer counts as failed
 	probesAtOnce = 16
 	cancelWithin = 5 * time.Second
 )
 
-// The questions of a probe.
+// Kinds of probes.
 const (
 	healthProbe  = "health"  // does the process answer?
 	commandProbe = "command" // does it commit a new trip?
 )
 
-// probeResult is how one probe went.
+// probeResult is the outcome of one probe.
 type probeResult struct {
 	node int
 	kind string
-	at   time.Time // when it was asked
+	at   time.Time // when it was sent
 	took time.Duration
 	ok   bool
 }
 
-// prober asks every node all the time, the way that phones go, whether it
-// serves.
+// prober probes every node at an even pace, through the proxies of phones.
 type prober struct {
 	city   *city
 	roads  *routing.City
 	client *client.Client
-	tokens [][]string // of each node's probing riders, who take turns
+	tokens [][]string // by node, of the riders that probe it in turns
 
 	mu      sync.Mutex // guards answers
 	results []probeResult
 }
 
-// newProber gets tokens while everything works.
+// newProber fetches the tokens, so the nodes must be ready.
 func newProber(ctx context.Context, c *city) (*prober, error) {
 	town, err := routing.Open("1")
 	if err != nil {
 		return nil, err
 	}
 
-	p := &prober{city: c, roads: town, client: client.New(client.Config{HTTP: fresh})}
+	p := &prober{city: c, roads: town, client: client.New(client.Config{HTTP: process.FreshHTTP})}
 	for i, n := range c.nodes {
 		var tokens []string
 		for k := range 2 * probesAtOnce {
@@ -86,7 +85,8 @@ func (p *prober) run(ctx context.Context) error {
 	return team.Wait()
 }
 
-// probeNode asks one node at an even pace, however slow the answers are.
+// probeNode probes one node at an even pace, however slow the answers are. It
+// returns when ctx has ended and all probes have.
 func (p *prober) probeNode(ctx context.Context, node int) {
 	var team errgroup.Group
 	defer func() { _ = team.Wait() }()
@@ -115,7 +115,7 @@ func (p *prober) probeNode(ctx context.Context, node int) {
 	}
 }
 
-// recordProbe asks and writes the answer down.
+// recordProbe runs a probe and records its outcome.
 func (p *prober) recordProbe(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
 	limited, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
@@ -136,9 +136,9 @@ func (p *prober) probeHealth(ctx context.Context, door string) bool {
 	return process.HTTPAnswers(door+"/healthz")(ctx) == nil
 }
 
-// probeCommand requests a trip, which is a commit, and cancels it in passing. A
-// rider whose last trip could not be cancelled is told so after the database
-// was asked, which is an answer, too.
+// probeCommand requests a trip, which is a commit, and then cancels it. A
+// conflict counts as success: the rider's last trip could not be cancelled, and
+// the node has read that from the database.
 func (p *prober) probeCommand(ctx context.Context, door, token string, from, to location.Point) bool {
 	var trip struct{ ID string }
 	err := p.client.Call(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
@@ -151,12 +151,11 @@ func (p *prober) probeCommand(ctx context.Context, door, token string, from, to 
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
 	defer cancel()
 	_ = p.client.Call(late, door, client.Request{Method: http.MethodPost, Path: "/v1/trips/" + trip.ID + "/cancel", Token: token,
-		// or a driver comes for nobody
 		ID: uuid.NewString(), Body: struct{}{}}, nil)
 	return true
 }
 
-// hasServed says whether a node carried out a command that was sent after a
+// hasServed reports whether a node carried out a command that was sent after a
 // moment.
 func (p *prober) hasServed(node int, after time.Time) bool {
 	p.mu.Lock()

@@ -12,14 +12,13 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// lineProxy is one line of a node, with a proxy in it.
+// lineProxy is a proxy in one line of a node.
 type lineProxy struct {
 	proxy   *toxiproxy.Proxy
 	address string // where to connect to; it stays the same
 }
 
-// newLineProxy begins to forward from an address of its own on loopback to another
-// one.
+// newLineProxy starts to forward from an address of its own on loopback.
 func newLineProxy(name, to string) (*lineProxy, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	l := &lineProxy{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
@@ -27,12 +26,12 @@ func newLineProxy(name, to string) (*lineProxy, error) {
 		return nil, fmt.Errorf("proxy %s: %w", name, err)
 	}
 
-	// the proxy writes it again, unguarded, whenever it starts
+	// A copy, because the proxy writes Listen, unguarded, whenever it starts.
 	l.address = l.proxy.Listen
 	return l, nil
 }
 
-// applyFault breaks the line as the fault says; heal undoes it.
+// applyFault breaks the line until removeFault.
 func (l *lineProxy) applyFault(f Fault) error {
 	toxic := map[string]any{"name": "fault", "stream": "downstream"}
 	if f.Up {
@@ -72,7 +71,7 @@ func (l *lineProxy) removeFault() error {
 	})
 }
 
-// cutConnections ends all connections and takes new ones at once.
+// cutConnections ends all connections and accepts new ones at once.
 func (l *lineProxy) cutConnections() error {
 	return l.runBounded("cut", func() error {
 		l.proxy.Stop()
@@ -86,8 +85,8 @@ func (l *lineProxy) close() error {
 
 const proxyWithin = 10 * time.Second
 
-// runBounded does something with the proxy, whose pipes wait for each other
-// without a limit.
+// runBounded bounds the time of an operation of the proxy, whose pipes wait for
+// each other without a limit.
 func (l *lineProxy) runBounded(what string, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

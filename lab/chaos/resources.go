@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 const (
@@ -61,7 +62,7 @@ func (n *node) readAdminPage(ctx context.Context, path string, within time.Durat
 		return err
 	}
 
-	res, err := fresh.Do(req)
+	res, err := process.FreshHTTP.Do(req)
 	if err == nil {
 		err = errors.Join(read(res.Body), res.Body.Close())
 	}

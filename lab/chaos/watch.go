@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 const (
@@ -134,7 +135,7 @@ func (c *city) countProviderCalls(ctx context.Context) (int64, error) {
 	}
 
 	req.Header.Set("Authorization", "Bearer "+providerSecret)
-	res, err := fresh.Do(req)
+	res, err := process.FreshHTTP.Do(req)
 	if err != nil {
 		return 0, err
 	}

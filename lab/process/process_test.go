@@ -148,7 +148,7 @@ func kept(t *testing.T, s *Service) {
 
 func always(context.Context) error { return nil }
 
-func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
+func TestAServiceThatEndsByItselfIsStartedAgainAndReported(t *testing.T) {
 	dir := t.TempDir()
 	ready := func(context.Context) error { _, err := os.Stat(dir + "/ready"); return err }
 	s := NewService(Server{Command{Name: "frail", Path: "/bin/sh", Dir: dir,
@@ -160,7 +160,7 @@ func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
 	}
 }
 
-func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
+func TestAKilledServiceStaysDownUntilRevivedAndIsNotReported(t *testing.T) {
 	s := NewService(Server{Command{Name: "steady", Path: "/bin/sleep", Args: []string{"1000"}, Dir: t.TempDir()}, always}, guarded(t))
 	kept(t, s)
 

@@ -232,7 +232,7 @@ func TestAShiftThatEndsOnATripEndsAfterIt(t *testing.T) {
 // at half a second of pickup per second of wait. From then on only riders who
 // came at most half an hour later go first. Ten minutes are for the trips under
 // way.
-func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
+func TestNoRiderStarvesThoughNearerRidersKeepComing(t *testing.T) {
 	w := town(t, dispatch.BatchedPolicy, dispatch.Rules{GiveUpAfter: 100 * time.Hour, MaxOffers: 1 << 30}, 5)
 	for i := range 2 {
 		driver(w, 1000+100*float64(i))

@@ -331,7 +331,7 @@ func TestAPhoneThatWasOfflineInTheEndNeedNotKnowHowAllEnded(t *testing.T) {
 	}
 }
 
-func TestAJournalWithoutItsEndAccusesNobodyOfWhatItMayLack(t *testing.T) {
+func TestATruncatedJournalIsNoEvidenceOfWhatItMayLack(t *testing.T) {
 	c := honest()
 	c.journal = c.journal[:len(c.journal)/2]
 	c.events = append(c.events[:0:0], c.events...)

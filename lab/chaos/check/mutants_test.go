@@ -93,7 +93,7 @@ var mutants = []mutant{
 		judge: lostReply, says: "charges for 20 jobs", needs: "RIDEHAIL_TEST_REDIS"},
 }
 
-func TestTheTableOfTeethNamesEveryPlantedBug(t *testing.T) {
+func TestTheMutationTableNamesEveryPlantedBug(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/chaos.md")
 	if err != nil {
 		t.Fatal(err)
