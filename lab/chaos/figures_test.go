@@ -93,13 +93,13 @@ func TestAMeterAddsUpOverTheRestartsOfItsProcess(t *testing.T) {
 	}
 }
 
-// till is a database in which charges turn up.
-type till struct {
+// fakeCharges is a database in which charges appear.
+type fakeCharges struct {
 	mu   sync.Mutex
 	paid map[trips.TripID]bool
 }
 
-func (d *till) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
+func (d *fakeCharges) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.paid[id] {
@@ -109,7 +109,7 @@ func (d *till) Charge(_ context.Context, id trips.TripID) (payments.Charge, erro
 }
 
 func TestTheJobsOfAStruckNodeAreWatchedUntilTheyHaveTheirEffect(t *testing.T) {
-	db := &till{paid: map[trips.TripID]bool{"done": true}}
+	db := &fakeCharges{paid: map[trips.TripID]bool{"done": true}}
 	var down error
 	w := &takeoverWatcher{db: db, pending: func(context.Context, string) ([]trips.TripID, error) {
 		return []trips.TripID{"done", "taken over", "forgotten"}, down
@@ -118,7 +118,7 @@ func TestTheJobsOfAStruckNodeAreWatchedUntilTheyHaveTheirEffect(t *testing.T) {
 	defer enough()
 
 	w.onStrike(ctx, "node-1", time.Now())
-	down = errors.New("nobody listens")
+	down = errors.New("connection refused")
 	w.onStrike(ctx, "node-1", time.Now())
 	db.mu.Lock()
 	db.paid["taken over"] = true
@@ -171,7 +171,7 @@ func TestPostgresIsTimedFromItsFirstAnswerToEveryNodesFirstCommand(t *testing.T)
 	kill := Strike{Fault: Fault{Kind: KillPostgres}, Begun: second(10), Healed: second(12)}
 	w := &watcher{ready: []time.Time{second(3), second(12.5)}}
 	answers := []probeResult{
-		// before it was ready?
+		// This one may have been carried out before it was ready.
 		{node: 0, kind: commandProbe, at: second(12.1), took: 300 * time.Millisecond, ok: true},
 		{node: 0, kind: commandProbe, at: second(12.4), took: 200 * time.Millisecond, ok: true},
 		{node: 1, kind: commandProbe, at: second(12.6), took: 100 * time.Millisecond},

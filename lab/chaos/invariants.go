@@ -19,8 +19,8 @@ import (
 	"github.com/ridehail/ridehail/store/postgres"
 )
 
-// awaitSettled waits until nothing is under way in the database any more, or for as
-// long as may be: whatever still waits then counts as lost.
+// awaitSettled waits until the database has no work under way, or within is
+// over. The checks then count pending work as lost.
 func awaitSettled(ctx context.Context, s *postgres.Store, within time.Duration) error {
 	for late := time.Now().Add(within); ; {
 		r, err := audit.Run(ctx, s, audit.Config{Grace: time.Hour})
@@ -41,8 +41,8 @@ func awaitSettled(ctx context.Context, s *postgres.Store, within time.Duration) 
 	}
 }
 
-// checkPhones is what the crowds printed: what they did, and which promises nodes
-// broke in their eyes.
+// checkPhones reads the output of the clients: the load they made, and the
+// violations they saw.
 func (c *city) checkPhones(load *Load) (Invariant, error) {
 	out := Invariant{Name: "phones saw events, messages and positions in order, none missing or repeated"}
 	for _, w := range c.clients {
@@ -67,7 +67,8 @@ func (c *city) checkPhones(load *Load) (Invariant, error) {
 	return out, nil
 }
 
-// checkProcesses says which processes did not stay well.
+// checkProcesses checks that no process ended by itself, and that no log has an
+// alarming line.
 func (c *city) checkProcesses(odd []string) ([]Invariant, error) {
 	lived := Invariant{Name: "no process ended by itself", Checked: len(c.clients)}
 	for _, row := range odd {
@@ -98,7 +99,7 @@ func (c *city) checkProcesses(odd []string) ([]Invariant, error) {
 	return []Invariant{lived, calm}, nil
 }
 
-// findAlarms finds the lines of a log that no program should write.
+// findAlarms returns the first lines of a log that no program should write.
 func findAlarms(name string) (rows []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -110,8 +111,8 @@ func findAlarms(name string) (rows []string, err error) {
 
 	for lines.Scan() {
 		line := lines.Text()
-		for _, cry := range []string{"WARNING: DATA RACE", "panic: ", "a handler panicked", "fatal error: "} {
-			if strings.Contains(line, cry) && len(rows) < 3 {
+		for _, alarm := range []string{"WARNING: DATA RACE", "panic: ", "a handler panicked", "fatal error: "} {
+			if strings.Contains(line, alarm) && len(rows) < 3 {
 				rows = append(rows, line)
 			}
 		}
@@ -120,7 +121,7 @@ func findAlarms(name string) (rows []string, err error) {
 	return rows, lines.Err()
 }
 
-// checkInvariants asks every witness.
+// checkInvariants waits until the database is settled and checks all records.
 func (c *city) checkInvariants(ctx context.Context, r *Report, odd []string) (err error) {
 	s, err := postgres.Open(ctx, c.databaseURL, postgres.Options{MaxConns: 2})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/ridehail/ridehail/simulators/journal"
 )
 
-// Quantiles are those of package quantile that the report prints.
+// Quantiles are those that the report prints, in milliseconds.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
@@ -23,50 +23,51 @@ func (q Quantiles) String() string {
 	return fmt.Sprintf("p50 %.0f ms, p99 %.0f ms, max %.0f ms", q.P50, q.P99, q.Max)
 }
 
-// computeQuantiles sorts what it is given.
+// computeQuantiles sorts values in place.
 func computeQuantiles(values []float64) Quantiles {
 	s := quantile.Sort(values)
 	return Quantiles{P50: s.At(.5), P99: s.At(.99), Max: s.Max()}
 }
 
-// Sessions is how phones got their connections back, in milliseconds, faults
-// and pauses between tries included.
+// Sessions is how long phones took to get their connections back, including
+// faults and the pauses between tries. Resume is from a hello that was answered
+// to its welcome, Back from the loss of a connection to the next welcome. Whole
+// is Resume of those between whose hello and welcome no fault lasted.
 type Sessions struct {
-	Count int `json:"count"`
-	// from a hello that was answered to its welcome
-	Resume Quantiles `json:"resume_ms"`
-	// from the loss of a connection to the next welcome
-	Back Quantiles `json:"back_ms"`
-	// Whole is Resume of those between whose hello and welcome no fault lasted.
+	Count      int       `json:"count"`
+	Resume     Quantiles `json:"resume_ms"`
+	Back       Quantiles `json:"back_ms"`
 	Whole      Quantiles `json:"resume_while_whole_ms"`
 	WholeCount int       `json:"resumed_while_whole"`
 }
 
-// Recovery is how phones and commands came back from one kind of fault.
+// Recovery is how phones and commands recovered from one kind of fault.
 type Recovery struct {
-	// "" for what was lost while nothing was broken: phones are flaky
-	Kind    Kind      `json:"kind"`
-	Faults  int       `json:"faults"`
-	Count   int       `json:"sessions"`
-	Back    Quantiles `json:"back_ms"`
-	Resume  Quantiles `json:"resume_ms"`
-	FirstOK Quantiles `json:"first_ok_ms"` // over the faults; see Window
-	// of the probes while the faults lasted
+	// Kind is "" for connections that were lost while nothing was broken:
+	// phones are flaky.
+	Kind   Kind      `json:"kind"`
+	Faults int       `json:"faults"`
+	Count  int       `json:"sessions"`
+	Back   Quantiles `json:"back_ms"`
+	Resume Quantiles `json:"resume_ms"`
+	// FirstOK is over the faults; see Window. Never counts the faults after
+	// which no command was carried out before the probes ended.
+	FirstOK Quantiles `json:"first_ok_ms"`
+	Never   int       `json:"never_ok"`
+	// Meanwhile are the command probes while the faults lasted.
 	Meanwhile Share `json:"commands"`
-	// faults after which no command was carried out before the probes ended
-	Never int `json:"never_ok"`
-	// Load is how many transactions a second Postgres ended from the beginning
-	// of these faults to two seconds after their heal, as a multiple of what it
-	// ended while nothing was broken; 0 when one of the two is unknown.
+	// Load is the rate of Postgres transactions from the beginning of these
+	// faults to two seconds after their heal, as a multiple of the rate while
+	// nothing was broken; 0 if one of the two is unknown.
 	Load float64 `json:"postgres_load"`
-	// Calls is how many requests the provider had for each charge it took in
-	// that time; 0 when it took none.
+	// Calls is how many requests the provider had for each charge in that
+	// time; 0 if there was no charge.
 	Calls float64 `json:"provider_calls_per_charge"`
 }
 
-// outage is one phone without a connection, from one node to perhaps another.
+// outage is one phone's time without a connection.
 type outage struct {
-	from                 int // the node that was lost, from 1; 0 when unknown
+	from                 int // the node that was lost, from 1; 0 if unknown
 	lost, hello, welcome time.Time
 }
 
@@ -75,9 +76,8 @@ func (s outage) resumeMs() float64 { return toMillis(s.welcome.Sub(s.hello)) }
 
 func toMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-// readOutages reads from the journals how long phones were without a connection.
-// Phones and nemesis write down what the same clock shows, this machine's,
-// which no fault sets: only nodes are given wrong ones.
+// readOutages reads the journals. Phones and nemesis use the same clock, this
+// machine's: faults set the clocks of nodes only.
 func readOutages(journals, doors []string) (out []outage, err error) {
 	type state struct {
 		outage
@@ -121,11 +121,11 @@ func readOutages(journals, doors []string) (out []outage, err error) {
 	return out, nil
 }
 
-// blameTime is how long after its heal a fault may still be why something is lost:
-// a killed process takes a while to start.
+// blameTime is how long after its heal a fault may still cause a loss: a killed
+// process takes a while to start.
 const blameTime = time.Second
 
-// isCausedBy says whether a fault may be why the phone lost its connection.
+// isCausedBy reports whether a fault may have caused the loss.
 func (s outage) isCausedBy(by Strike) bool {
 	if by.Node > 0 && s.from > 0 && by.Node != s.from {
 		return false
@@ -133,9 +133,9 @@ func (s outage) isCausedBy(by Strike) bool {
 	return !s.lost.Before(by.Begun) && s.lost.Before(by.Healed.Add(blameTime))
 }
 
-// resumedCalmly says whether nothing was broken from the hello to the welcome, nor had
-// been right before. What is over at once, such as a storm, breaks only what
-// comes before the hello.
+// resumedCalmly reports whether no fault lasted between hello and welcome, nor
+// shortly before. A fault that is over at once, such as a storm, affects only
+// what comes before the hello.
 func (s outage) resumedCalmly(strikes []Strike) bool {
 	return !slices.ContainsFunc(strikes, func(k Strike) bool {
 		return k.Lasts > 0 && s.hello.Before(k.Healed.Add(blameTime)) && !s.welcome.Before(k.Begun)
@@ -154,8 +154,8 @@ func summarizeSessions(all []outage, strikes []Strike) (out Sessions) {
 		WholeCount: len(whole)}
 }
 
-// summarizeRecoveries sums up by kind of fault. What was lost during two faults counts
-// for both.
+// summarizeRecoveries groups by kind of fault. A connection that was lost during
+// two faults counts for both.
 func summarizeRecoveries(all []outage, strikes []Strike, shown []Window) (out []Recovery) {
 	for _, k := range append([]Kind{""}, allKinds...) {
 		r := Recovery{Kind: k}

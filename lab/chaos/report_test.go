@@ -31,7 +31,7 @@ func TestAWindowCountsTheProbesThatTouchIt(t *testing.T) {
 		t.Errorf("the pause: %+v", w)
 	}
 	if w := got[1]; w.FirstOKMs != -1 {
-		t.Errorf("nobody asked after the flush, and yet: %+v", w)
+		t.Errorf("no probe came after the flush, and yet: %+v", w)
 	}
 	if calm != (Share{2, 3}) {
 		t.Errorf("outside of faults: %+v", calm)
@@ -39,14 +39,14 @@ func TestAWindowCountsTheProbesThatTouchIt(t *testing.T) {
 }
 
 func TestTheReportNamesWhatIsBroken(t *testing.T) {
-	i := Invariant{Name: "nobody is harmed"}
+	i := Invariant{Name: "no sheep is harmed"}
 	i.check(true, "never said")
 	for range maxRows + 1 {
 		i.check(false, "the %s is", "sheep")
 	}
 
 	text := Report{Invariants: []Invariant{i}, Violations: i.Violations, Kept: "/logs"}.Text()
-	for _, want := range []string{"FAIL  nobody is harmed", "22 checked, 21 violations", "the sheep is", "21 violations\n", "/logs"} {
+	for _, want := range []string{"FAIL  no sheep is harmed", "22 checked, 21 violations", "the sheep is", "21 violations\n", "/logs"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}

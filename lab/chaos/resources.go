@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// spareHandles is how many more goroutines and descriptors a node may hold after a
-	// run than before. Its pools grow, and shrink much later: the one to the
-	// routing service alone holds 64 connections for 90 s, with both ends and
-	// three goroutines each in the node. The hundreds of lost connections of a
-	// minute, each leaving something, do not fit in.
+	// spareHandles is how many more goroutines and descriptors a node may hold
+	// after a run than before. Its pools grow, and shrink much later: the one to
+	// the routing service alone holds 64 connections for 90 s, with both ends
+	// and three goroutines each in the node. Leaks of the hundreds of lost
+	// connections of a minute are larger.
 	spareHandles  = 256
-	spareHeapMiB  = 32               // of heap, the same
-	releaseWithin = 15 * time.Second // for what a lost connection held
+	spareHeapMiB  = 32
+	releaseWithin = 15 * time.Second // for the resources of lost connections
 	measureWithin = 5 * time.Second
 )
 
-// ResourceUse is what a node holds of what leaks.
+// ResourceUse is what a node holds of the resources that leak. The heap includes
+// garbage that is not collected yet.
 type ResourceUse struct {
-	Goroutines  int `json:"goroutines"`
-	Descriptors int `json:"descriptors"`
-	// with what nobody needs any more, unless it was collected before
-	HeapMiB  float64 `json:"heap_mib"`
-	accepted int64   // positions taken for true since its start
+	Goroutines  int     `json:"goroutines"`
+	Descriptors int     `json:"descriptors"`
+	HeapMiB     float64 `json:"heap_mib"`
+	accepted    int64   // positions since the node's start
 }
 
 func (h ResourceUse) String() string {
@@ -41,18 +41,17 @@ func (h ResourceUse) String() string {
 }
 
 // Resources is what one node held over a run. Before and After are read without
-// phones and after a garbage collection.
+// phones and after a garbage collection. Warm is the maximum of each resource
+// with all phones before the first fault, Most that from then on.
 type Resources struct {
 	Node   string      `json:"node"`
 	Before ResourceUse `json:"before"`
-	// the most of each while all phones were there and nothing had been broken
-	// yet
-	Warm  ResourceUse `json:"warm"`
-	Most  ResourceUse `json:"most"` // the most of each from the first fault on
-	After ResourceUse `json:"after"`
+	Warm   ResourceUse `json:"warm"`
+	Most   ResourceUse `json:"most"`
+	After  ResourceUse `json:"after"`
 }
 
-// readAdminPage reads a page of a node's operators' door.
+// readAdminPage reads a page of a node's admin API.
 func (n *node) readAdminPage(ctx context.Context, path string, within time.Duration, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -72,7 +71,7 @@ func (n *node) readAdminPage(ctx context.Context, path string, within time.Durat
 	return nil
 }
 
-// readResources asks a node.
+// readResources reads a node's metrics.
 func (n *node) readResources(ctx context.Context, within time.Duration) (h ResourceUse, err error) {
 	return h, n.readAdminPage(ctx, "/metrics", within, func(text io.Reader) (err error) {
 		h, err = parseResources(text)
@@ -80,7 +79,7 @@ func (n *node) readResources(ctx context.Context, within time.Duration) (h Resou
 	})
 }
 
-// collectGarbage has a node collect its garbage.
+// collectGarbage makes a node collect its garbage.
 func (n *node) collectGarbage(ctx context.Context) error {
 	return n.readAdminPage(ctx, "/debug/pprof/heap?gc=1", measureWithin, func(profile io.Reader) error {
 		_, err := io.Copy(io.Discard, profile)
@@ -123,18 +122,19 @@ func parseResources(metrics io.Reader) (h ResourceUse, err error) {
 	return h, lines.Err()
 }
 
-// exceeds says whether there is so much more than before that something leaks.
+// exceeds reports whether there is so much more than before that something
+// leaks.
 func (h ResourceUse) exceeds(before ResourceUse) bool {
 	return h.Goroutines > before.Goroutines+spareHandles || h.Descriptors > before.Descriptors+spareHandles || h.HeapMiB > before.HeapMiB+spareHeapMiB
 }
 
-// maxWith keeps the greater of each.
+// maxWith returns the greater of each resource.
 func (h ResourceUse) maxWith(o ResourceUse) ResourceUse {
 	return ResourceUse{Goroutines: max(h.Goroutines, o.Goroutines), Descriptors: max(h.Descriptors, o.Descriptors),
 		HeapMiB: max(h.HeapMiB, o.HeapMiB)}
 }
 
-// measureResources asks every node.
+// measureResources reads the resources of every node after a garbage collection.
 func (c *city) measureResources(ctx context.Context) (out []ResourceUse, err error) {
 	for _, n := range c.nodes {
 		if err := n.collectGarbage(ctx); err != nil {
@@ -149,8 +149,8 @@ func (c *city) measureResources(ctx context.Context) (out []ResourceUse, err err
 	return out, nil
 }
 
-// checkResources waits until every node holds what it held before the city came to
-// life.
+// checkResources waits until every node holds what it held before the clients
+// started, or releaseWithin is over.
 func (c *city) checkResources(ctx context.Context, before []ResourceUse) (out Invariant, now []ResourceUse, err error) {
 	out = Invariant{Name: "each node's goroutines, descriptors and heap are back where they were"}
 

@@ -15,19 +15,19 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// Config says what a run is like; zero values stand for what is in brackets.
+// Config configures a run. Zero values stand for the defaults in brackets.
 type Config struct {
 	Program string        // the ridehail program to run as children [this one]
-	For     time.Duration // how long things are broken [60 s]
-	Seed    uint64        // of the faults and of the people
+	For     time.Duration // how long faults are injected [60 s]
+	Seed    uint64        // of the faults and of the clients
 	Nodes   int           // [2]
 	Drivers int           // in all [120]
 	Riders  int           // in all [80]
-	// each fault is healed and recovered from before the next, for measuring
+	// Isolated lets the city recover from each fault before the next, for
+	// measuring.
 	Isolated bool
-	Speed    float64 // of the city's time, so that rides end within a run [40]
-	// [nothing is logged]
-	Log *slog.Logger
+	Speed    float64      // of the city's time, so that rides end within a run [40]
+	Log      *slog.Logger // [nothing is logged]
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -49,18 +49,20 @@ func (c Config) withDefaults() (Config, error) {
 
 const (
 	lookEvery = 50 * time.Millisecond
-	// after the last heal, every node must carry out commands
+	// recoverWithin bounds the time from the last heal until every node carries
+	// out commands.
 	recoverWithin = 15 * time.Second
-	// for phones to find their nodes again: their longest pause is five seconds
+	// reconnectWithin is longer than the longest pause of a phone, five seconds.
 	reconnectWithin = 6 * time.Second
-	// for jobs that Redis forgot: the reconciler finds them after a grace
+	// settleWithin allows for jobs that Redis lost, which the reconciler finds
+	// after a grace.
 	settleWithin = 90 * time.Second
 )
 
-// Run breaks a city for a while and reports which promises it broke. When ctx
-// ends, everything is stopped and the report is empty. Errors are about the run
-// itself: a program is missing, something did not start. Nothing it started
-// outlives it, even when it is killed.
+// Run injects faults into a city for a while and reports which promises it
+// broke. When ctx ends, it stops everything, and the report is empty. Errors are
+// about the run itself: a program is missing, or a process did not start. No
+// process it starts outlives it, even if it is killed.
 func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return r, err
@@ -93,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	return c.run(ctx)
 }
 
-// run is everything between start and stop.
+// run does all that comes between start and stop.
 func (c *city) run(ctx context.Context) (r Report, err error) {
 	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Isolated: c.cfg.Isolated}
 	p, err := newProber(ctx, c)
@@ -173,7 +175,7 @@ func (c *city) planFaults() []Fault {
 }
 
 // checkRecovered waits until every node has carried out a command that was sent
-// after everything was healed.
+// after the last heal.
 func (c *city) checkRecovered(ctx context.Context, p *prober, healed time.Time) Invariant {
 	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
 	for i, n := range c.nodes {

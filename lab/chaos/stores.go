@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// preparePostgres makes a database cluster whose tables are on a disk that can
-// be filled, where that can be had.
+// preparePostgres makes a database cluster. Its tables are on a disk that can be
+// filled, if one can be mounted.
 func (c *city) preparePostgres(ctx context.Context, address string) error {
 	server, err := process.PreparePostgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
 		var err error
@@ -35,8 +35,8 @@ func (c *city) prepareRedis(address string) error {
 	return nil
 }
 
-// fillDisk leaves no room for the tables to grow. If Postgres ends over it,
-// that is our doing.
+// fillDisk leaves no room for the tables to grow. Postgres may end because of
+// that, which is no violation.
 func (c *city) fillDisk() (empty func() error, err error) {
 	c.postgres.SetExcused(true)
 	return func() error {
@@ -45,7 +45,7 @@ func (c *city) fillDisk() (empty func() error, err error) {
 	}, c.disk.fill()
 }
 
-// keepDatabase moves what is on the disk to a place that stays.
+// keepDatabase moves the data from the disk to a folder that stays.
 func (c *city) keepDatabase() error {
 	if c.disk == nil {
 		return nil

@@ -16,24 +16,22 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Takeover is how long the jobs in the hands of a node that was struck waited
-// for their effect. A job is in its hands when Redis says, right after the
-// blow, that it was delivered to this node and not acknowledged, and the
-// database has no charge for it. It waits from the blow until the run, which
-// asks all the time, finds the charge in the database, whoever made it: the
-// node itself, if it woke up soon enough, or another one.
+// Takeover is how long the pending jobs of a struck node waited for their
+// effect. A job is pending if Redis says, right after the strike, that it was
+// delivered to this node and not acknowledged, and the database has no charge
+// for it. It waits from the strike until the run, which polls the database,
+// finds the charge. The node itself may have made it, if it woke up soon enough,
+// or another node.
 type Takeover struct {
-	// of a kind that takes jobs away from a node
-	Strikes int `json:"blows"`
-	Blind   int `json:"blind"` // of these, Redis could not be asked
-	Jobs    int `json:"jobs"`
-	// of these, had no effect when the run stopped looking
-	Open   int       `json:"open"`
-	WaitMs Quantiles `json:"wait_ms"`
+	Strikes int       `json:"blows"`   // of a kind that takes jobs away from a node
+	Blind   int       `json:"blind"`   // strikes after which Redis did not answer
+	Jobs    int       `json:"jobs"`    // pending ones
+	Open    int       `json:"open"`    // jobs without effect at the end
+	WaitMs  Quantiles `json:"wait_ms"` // of the others
 }
 
 const (
-	// the nodes' stream, and the group that works on it
+	// The nodes' stream, and the consumer group that works on it.
 	settlementStream = "ridehail:settlements"
 	workerGroup      = "workers"
 	takeoverLooks    = 50 * time.Millisecond
@@ -41,12 +39,12 @@ const (
 	maxPendingJobs   = 64
 )
 
-// chargeStore is what a takeover asks the database.
+// chargeStore returns trips.ErrNotFound for a trip without a charge.
 type chargeStore interface {
 	Charge(ctx context.Context, id trips.TripID) (payments.Charge, error)
 }
 
-// takeoverWatcher watches the jobs of struck nodes.
+// takeoverWatcher watches the pending jobs of struck nodes.
 type takeoverWatcher struct {
 	db      chargeStore
 	pending func(ctx context.Context, consumer string) ([]trips.TripID, error)
@@ -57,8 +55,8 @@ type takeoverWatcher struct {
 	waits    []float64
 }
 
-// onStrike says that a node was struck at a moment. It returns when the jobs in its
-// hands are known; they are watched until ctx ends.
+// onStrike returns when the pending jobs of a struck node are known. They are
+// watched until ctx ends.
 func (t *takeoverWatcher) onStrike(ctx context.Context, node string, at time.Time) {
 	jobs, err := t.pending(ctx, node)
 	t.mu.Lock()
@@ -97,15 +95,16 @@ func (t *takeoverWatcher) awaitCharge(ctx context.Context, id trips.TripID, sinc
 	t.waits = append(t.waits, toMillis(time.Since(since)))
 }
 
-// summarize waits for the watchers.
+// summarize waits until all jobs had their effect, or the context of onStrike
+// ends.
 func (t *takeoverWatcher) summarize() Takeover {
 	t.watching.Wait()
 	t.counts.WaitMs = computeQuantiles(t.waits)
 	return t.counts
 }
 
-// pendingJobs asks Redis, past all proxies, which trips' jobs were delivered to a
-// node and not acknowledged.
+// pendingJobs asks Redis, past all proxies, for the trips whose jobs were
+// delivered to a node and not acknowledged.
 func pendingJobs(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
 	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", redis)
 	if err != nil {
@@ -158,14 +157,14 @@ func elementAt(v any, i int) any {
 	return nil
 }
 
-// Bounds of what Redis may answer.
+// Bounds of a reply of Redis.
 const (
 	maxDepth = 4
 	maxReply = 1 << 20
 )
 
-// readReply reads one answer of Redis: a string, an int64, a list, or nil. What
-// Redis calls an error is one.
+// readReply reads one reply of Redis: a string, an int64, a list, or nil. A
+// Redis error is returned as an error.
 func readReply(in *bufio.Reader, depth int) (any, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Target is a figure beside what was aimed at. One that was missed fails no
-// run, because figures depend on the machine and on how long the run was;
-// broken promises do.
+// Target is a figure beside its aim. A missed target fails no run, because
+// figures depend on the machine and on the length of the run. Broken promises do.
 type Target struct {
 	Name     string `json:"name"`
 	Target   string `json:"target"`
@@ -15,7 +14,7 @@ type Target struct {
 	Met      bool   `json:"met"`
 }
 
-// What is aimed at.
+// The aims.
 const (
 	wantKills      = 20
 	wantReconnects = 1000
@@ -29,8 +28,8 @@ const (
 // ackedIsDone is the invariant that no acked transition is lost.
 const ackedIsDone = "each command acked as done was done, and once"
 
-// compareTargets holds what was measured against what is aimed at. What never happened
-// is not met.
+// compareTargets compares the figures with their aims. An aim about something
+// that never happened is not met.
 func (r Report) compareTargets() (out []Target) {
 	add := func(name, target string, met bool, measured string, args ...any) {
 		out = append(out, Target{name, target, fmt.Sprintf(measured, args...), met})
@@ -77,7 +76,7 @@ func (h ResourceUse) subtract(o ResourceUse) ResourceUse {
 	return ResourceUse{Goroutines: h.Goroutines - o.Goroutines, Descriptors: h.Descriptors - o.Descriptors, HeapMiB: h.HeapMiB - o.HeapMiB}
 }
 
-// writeFigures is the part of the report that nobody fails for.
+// writeFigures writes the part of the report that fails no run.
 func (r Report) writeFigures(b *strings.Builder) {
 	how := "each fault alone"
 	if !r.Isolated {

@@ -23,27 +23,26 @@ const (
 	pingEvery = 50 * time.Millisecond
 )
 
-// watcher reads, past all proxies, what nodes, Postgres and the provider say of
-// themselves while a run goes on.
+// watcher polls metrics of nodes, Postgres and the provider during a run, past
+// all proxies.
 type watcher struct {
 	city *city
 	db   database
 
-	mu           sync.Mutex   // guards below
+	mu           sync.Mutex   // guards the fields below
 	uses         [][]timedUse // by node
-	accepted     []*meter     // positions that a node took for true, by node
+	accepted     []*meter     // positions that a node accepted, by node
 	transactions meter
 	calls        meter
-	ready        []time.Time // when Postgres answered again after it had not
+	ready        []time.Time // when Postgres answered again
 }
 
-// timedUse is what a node held at a moment.
+// timedUse is a node's resource use at a moment.
 type timedUse struct {
 	at time.Time
 	ResourceUse
 }
 
-// database is what the watcher asks the database.
 type database interface {
 	Ping(ctx context.Context) error
 	CountTransactions(ctx context.Context) (int64, error)
@@ -57,7 +56,7 @@ func newWatcher(c *city, db database) *watcher {
 	return w
 }
 
-// run reads until ctx ends.
+// run polls until ctx ends.
 func (w *watcher) run(ctx context.Context) error {
 	var team errgroup.Group
 	every := func(d time.Duration, read func(context.Context)) {
@@ -89,7 +88,7 @@ func (w *watcher) run(ctx context.Context) error {
 	return team.Wait()
 }
 
-// readNode leaves out a node that does not answer.
+// readNode skips a node that does not answer.
 func (w *watcher) readNode(ctx context.Context, i int, n *node) {
 	h, err := n.readResources(ctx, answerWithin)
 	if err != nil {
@@ -124,7 +123,7 @@ func (w *watcher) readProvider(ctx context.Context) {
 	w.calls.addReading(time.Now(), n)
 }
 
-// countProviderCalls asks the provider how often it was asked.
+// countProviderCalls asks the provider how many requests it had.
 func (c *city) countProviderCalls(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -148,7 +147,7 @@ func (c *city) countProviderCalls(ctx context.Context) (int64, error) {
 	return got.Calls, err
 }
 
-// readPayments reads from the provider's ledger when it took money.
+// readPayments reads from the provider's ledger when money was taken.
 func (c *city) readPayments() (out []time.Time, err error) {
 	f, err := os.Open(c.ledgerPath)
 	if err != nil {
@@ -160,7 +159,7 @@ func (c *city) readPayments() (out []time.Time, err error) {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err == io.EOF {
-			// a last line torn by a kill was never confirmed to anyone
+			// A last line truncated by a kill was never confirmed.
 			return out, nil
 		}
 		if err != nil {
@@ -181,7 +180,7 @@ func (c *city) readPayments() (out []time.Time, err error) {
 	}
 }
 
-// fillCosts fills in what the faults of each kind cost Postgres and the provider.
+// fillCosts sets Load and Calls of each recovery.
 func (w *watcher) fillCosts(all []Recovery, whole interval, strikes []Strike, paid []time.Time) {
 	calm := findGaps(whole, faultIntervals(strikes, ""))
 	usual := 0.0
@@ -211,9 +210,10 @@ func (w *watcher) fillCosts(all []Recovery, whole interval, strikes []Strike, pa
 	}
 }
 
-// timesAfterReady is how long after Postgres answered again every node had carried
-// out a command, one figure for each kill of Postgres during which nothing else
-// was broken. Probes are a quarter of a second apart, which is in the figure.
+// timesAfterReady returns how long after Postgres answered again every node had
+// carried out a command, in milliseconds. It has one figure for each kill of
+// Postgres during which nothing else was broken. Probes are 250 ms apart, which
+// is in the figure.
 func (w *watcher) timesAfterReady(strikes []Strike, answers []probeResult, nodes int) (out []float64) {
 	for _, s := range strikes {
 		i := slices.IndexFunc(w.ready, func(at time.Time) bool { return !at.Before(s.Healed) })
@@ -232,8 +232,8 @@ func (w *watcher) timesAfterReady(strikes []Strike, answers []probeResult, nodes
 	return out
 }
 
-// slowestFirstCommand is how long after a moment the last node carried out its first
-// command, of those asked after another moment.
+// slowestFirstCommand returns how long after from the last node carried out its
+// first command of those sent after asked.
 func slowestFirstCommand(answers []probeResult, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
 	first := make([]time.Time, nodes)
 	for _, a := range answers {
