@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// Guard is a shell that outlives us if we are killed: then it kills what we
-// started and removes our folder.
+// Guard is a shell process that outlives this one if it is killed. It then kills
+// the process groups it was told of and removes the folder.
 type Guard struct {
 	mu  sync.Mutex // one line at a time
 	in  io.WriteCloser
 	cmd *exec.Cmd
 }
 
-// guardScript reads "+ GROUP" and "- GROUP" until we are gone, and then cleans
-// up.
+// guardScript reads lines "+ GROUP" and "- GROUP" until this process has ended,
+// and then cleans up.
 const guardScript = `groups=
 while read -r op group; do
   case $op in
@@ -32,7 +32,7 @@ for g in $groups; do kill -s KILL -- "-$g"; done
 // NewGuard starts the guard of a folder.
 func NewGuard(dir string) (*Guard, error) {
 	cmd := exec.Command("/bin/sh", "-c", guardScript, "ridehail-guard", dir)
-	// Ctrl-C is for us alone
+	// In a group of its own it gets no Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 
 	in, err := cmd.StdinPipe()

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// soon waits for a condition, and fails when it does not come true within the
-// time that a very busy machine needs.
+// soon waits for a condition, and fails if it does not become true within a time
+// that is enough on a busy machine.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
@@ -27,7 +27,7 @@ func soon(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// gone says whether no process of a group is left.
+// gone reports whether no process of a group is left.
 func gone(group int) bool { return errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }
 
 func guarded(t *testing.T) *Guard {
@@ -110,7 +110,7 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// what happens to the pipe when we are killed
+	// Close does to the pipe what our death does.
 	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
@@ -142,7 +142,7 @@ func kept(t *testing.T, s *Service) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		_ = s.Stop(time.Minute) // it says that a signal ended it
+		_ = s.Stop(time.Minute) // its error says that a signal ended it
 	})
 }
 
@@ -178,7 +178,7 @@ func TestAKilledServiceStaysDownUntilRevivedAndIsNotReported(t *testing.T) {
 	}
 
 	if odd := s.UnexpectedEnds(); len(odd) != 0 {
-		t.Errorf("what we did is held against it: %v", odd)
+		t.Errorf("what we did is reported: %v", odd)
 	}
 }
 

@@ -17,15 +17,15 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// Server is a command that answers when it serves.
+// Server is the command of a server, and a test whether it is ready.
 type Server struct {
 	Command
-	Ready func(context.Context) error // why it does not serve; nil when it does
+	Ready func(context.Context) error // returns why it is not ready, or nil
 }
 
-// Serve starts the server and returns when it answers. A server that was killed
-// may need several attempts, until what is left of the old one is gone. When
-// ctx ends first, nothing runs any more.
+// Serve starts the server and returns when it is ready. A server that was killed
+// may need several attempts, until what is left of the old one is gone. If ctx
+// ends first, Serve kills it and returns an error.
 func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 	for {
 		p, err := Start(s.Command, g)
@@ -50,8 +50,8 @@ func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 	}
 }
 
-// MissingServers says which program of others is needed and not installed, and what
-// installs it; nil when there are all.
+// MissingServers returns an error that names each program that is not installed
+// and what installs it, or nil.
 func MissingServers() error { return errors.Join(MissingRedis(), MissingPostgres()) }
 
 // MissingRedis is MissingServers for Redis alone.
@@ -68,7 +68,7 @@ func findRedis() (string, error) {
 	return path, nil
 }
 
-// findPostgres is the folder of initdb and postgres, which Debian keeps out
+// findPostgres returns the folder of initdb and postgres, which Debian keeps out
 // of the path.
 func findPostgres() (string, error) {
 	if found, err := exec.LookPath("initdb"); err == nil {
@@ -84,8 +84,9 @@ func findPostgres() (string, error) {
 	return slices.Max(dirs), nil
 }
 
-// NewFolder makes a folder for servers, and a guard that removes it if this
-// process is killed. The user postgres may pass through the folder.
+// NewFolder makes a folder for servers, which the user postgres may enter, and a
+// guard that removes it if this process is killed. After an error dir may be set;
+// the caller removes it.
 func NewFolder(name string) (dir string, g *Guard, err error) {
 	if dir, err = os.MkdirTemp("", name+"."); err != nil {
 		return "", nil, err
@@ -98,8 +99,8 @@ func NewFolder(name string) (dir string, g *Guard, err error) {
 	return dir, g, err
 }
 
-// PrepareRedis prepares a server with an empty folder of its own in dir. Of flags of a
-// kind the last counts.
+// PrepareRedis prepares a server with an empty folder in dir. If a flag occurs
+// twice, the last one counts.
 func PrepareRedis(dir, address string, flags ...string) (Server, error) {
 	path, err := findRedis()
 	if err != nil {
@@ -119,10 +120,10 @@ func PrepareRedis(dir, address string, flags ...string) (Server, error) {
 		func(ctx context.Context) error { return RedisDo(ctx, address, "PING", "+PONG") }}, nil
 }
 
-// RedisURL is what a node is told.
+// RedisURL is the URL of a server at HOST:PORT.
 func RedisURL(address string) string { return "redis://" + address + "/0" }
 
-// PostgresURL is that of the database that each server has.
+// PostgresURL is the URL of the database postgres of a server at HOST:PORT.
 func PostgresURL(address string) string {
 	return "postgres://postgres@" + address + "/postgres?sslmode=disable"
 }
@@ -130,11 +131,12 @@ func PostgresURL(address string) string {
 // PostgresHome is the folder of a server's tables in dir.
 func PostgresHome(dir string) string { return dir + "/postgres" }
 
-// PreparePostgres makes a database cluster in dir, where the tables have a folder and
-// the log has another one. As root it is to run as the user postgres, because
-// it refuses to run as root. Furnish, unless it is nil, is called with the
-// empty folder for the tables and its owner; nil: this process's user.
-func PreparePostgres(ctx context.Context, dir, address string, g *Guard, furnish func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
+// PreparePostgres makes a database cluster in dir, with one folder for the tables
+// and another one for the log. If this process is root, the server will run as
+// the user postgres, because Postgres refuses to run as root. If onHome is set,
+// it is called with the empty folder for the tables and its owner, which is nil
+// for this process's user.
+func PreparePostgres(ctx context.Context, dir, address string, g *Guard, onHome func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
 	bin, err := findPostgres()
 	if err != nil {
 		return Server{}, err
@@ -145,14 +147,15 @@ func PreparePostgres(ctx context.Context, dir, address string, g *Guard, furnish
 		return Server{}, err
 	}
 
-	// the log is elsewhere, so that a commit costs what it does on a true disk
+	// The log is elsewhere, so that a commit costs what it does on a real disk
+	// even if the tables are in memory.
 	home, log := PostgresHome(dir), dir+"/wal"
 	owner, err := makePostgresFolders(home, log)
 	if err != nil {
 		return Server{}, err
 	}
-	if furnish != nil {
-		furnish(home, owner)
+	if onHome != nil {
+		onHome(home, owner)
 	}
 
 	initdb := Command{Name: "initdb", Path: bin + "/initdb", Dir: dir, User: owner,
@@ -161,15 +164,15 @@ func PreparePostgres(ctx context.Context, dir, address string, g *Guard, furnish
 		return Server{}, err
 	}
 
-	// Without sockets in the file system there are no lock files of theirs; the
-	// one in the data folder names a process that is reaped, and so stops
-	// nobody.
+	// Without sockets in the file system there are no lock files for them. The
+	// lock file in the data folder names a process that is reaped, so it stops
+	// no new server.
 	args := append([]string{"-D", home + "/data", "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}, flags...)
 	return Server{Command{Name: "postgres", Path: bin + "/postgres", Dir: dir, User: owner, Args: args},
 		func(ctx context.Context) error { return postgresAnswers(ctx, address) }}, nil
 }
 
-// runCommand returns when the command has ended.
+// runCommand returns when the command has ended. It kills it when ctx ends.
 func runCommand(ctx context.Context, c Command, g *Guard) error {
 	p, err := Start(c, g)
 	if err != nil {
@@ -189,7 +192,8 @@ func runCommand(ctx context.Context, c Command, g *Guard) error {
 	return nil
 }
 
-// makePostgresFolders makes folders that belong to the user whom Postgres runs as.
+// makePostgresFolders makes folders that belong to the user that Postgres runs
+// as, nil for this process's.
 func makePostgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 	if os.Getuid() == 0 {
 		if owner, err = lookUpCredential("postgres"); err != nil {
@@ -230,7 +234,7 @@ func lookUpCredential(name string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// FreeAddresses are on loopback, and nothing listens on them just now.
+// FreeAddresses returns n addresses on loopback on which no process listens now.
 func FreeAddresses(n int) (out []string, err error) {
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -238,7 +242,7 @@ func FreeAddresses(n int) (out []string, err error) {
 			return nil, fmt.Errorf("find a free address: %w", err)
 		}
 
-		// together, so that none is given twice
+		// All are closed at the end, so that none is returned twice.
 		defer func() { _ = l.Close() }()
 		out = append(out, l.Addr().String())
 	}

@@ -10,20 +10,20 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// Service is a server that is kept running, as an operator would: when it ends
-// by itself it is started again. Its methods may be called from any goroutine.
+// Service is a server that is started again when it ends by itself, as an
+// operator would do. Its methods may be called from any goroutine.
 type Service struct {
 	Server
 	guard *Guard
 	wake  chan struct{}
 
-	mu         sync.Mutex // guards below, and the command's arguments
+	mu         sync.Mutex // guards the fields below and the command's arguments
 	current    *Process   // nil before the first start
-	killed     *Process   // the last one that we killed
-	excused    bool       // whatever becomes of it now is our doing
+	killed     *Process   // the last one that Kill killed
+	excused    bool       // an end now is our doing
 	down       bool       // killed on purpose, until revived
-	ready      bool       // it served since its last start
-	unexpected []string   // how it ended by itself after it had served
+	ready      bool       // it was ready since its last start
+	unexpected []string   // how it ended by itself after it was ready
 }
 
 const (
@@ -31,13 +31,13 @@ const (
 	lookEvery       = 50 * time.Millisecond
 )
 
-// NewService does not start the server yet: Supervise does.
+// NewService returns a service that Supervise will start.
 func NewService(s Server, g *Guard) *Service {
 	return &Service{Server: s, guard: g, wake: make(chan struct{}, 1)}
 }
 
-// Supervise runs the service until ctx ends, and leaves stopping the last process to
-// the caller.
+// Supervise runs the service until ctx ends. The caller then stops the last
+// process.
 func (s *Service) Supervise(ctx context.Context) error {
 	for ctx.Err() == nil {
 		p, err := s.startUnlessDown()
@@ -58,7 +58,7 @@ func (s *Service) Supervise(ctx context.Context) error {
 	return nil
 }
 
-// startUnlessDown starts the process unless it is meant to be down.
+// startUnlessDown starts the process unless it was killed on purpose.
 func (s *Service) startUnlessDown() (*Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +99,7 @@ func (s *Service) watchProcess(ctx context.Context, p *Process) {
 	}
 }
 
-// noteEnd notes an end that was not our doing.
+// noteEnd records an end that we did not cause.
 func (s *Service) noteEnd(p *Process, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Service) noteEnd(p *Process, served bool) {
 	}
 }
 
-// Kill ends the process the hard way, and it stays down until revived.
+// Kill kills the process, which stays down until Revive.
 func (s *Service) Kill() {
 	s.mu.Lock()
 	s.down, s.ready = true, false
@@ -122,7 +122,7 @@ func (s *Service) Kill() {
 	}
 }
 
-// Revive ends what Kill began: the server is started again.
+// Revive makes Supervise start the service again after Kill.
 func (s *Service) Revive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *Service) Revive() {
 	}
 }
 
-// Pause stops the process until Resume: its connections stay, and nothing
+// Pause stops the process until Resume. Connections stay open, and nothing
 // answers on them.
 func (s *Service) Pause() {
 	s.mu.Lock()
@@ -153,7 +153,7 @@ func (s *Service) Resume() {
 	}
 }
 
-// PID is that of the process that runs, or of the last one; 0 before the first.
+// PID returns that of the current or the last process; 0 before the first.
 func (s *Service) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,14 +170,15 @@ func (s *Service) SetLastArg(arg string) {
 	s.Args = append(slices.Clone(s.Args[:len(s.Args)-1]), arg)
 }
 
-// SetExcused says whether what becomes of the process from now on is our doing.
+// SetExcused sets whether an end of the process from now on is our doing, and so
+// not unexpected.
 func (s *Service) SetExcused(ours bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.excused = ours
 }
 
-// AwaitReady waits until the server serves.
+// AwaitReady waits until the server is ready.
 func (s *Service) AwaitReady(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -192,7 +193,7 @@ func (s *Service) AwaitReady(ctx context.Context) error {
 	}
 }
 
-// Stop ends the last process; Supervise must have returned.
+// Stop ends the last process. Supervise must have returned.
 func (s *Service) Stop(within time.Duration) error {
 	s.mu.Lock()
 	p := s.current
@@ -207,7 +208,7 @@ func (s *Service) Stop(within time.Duration) error {
 	return nil
 }
 
-// UnexpectedEnds says how the service ended by itself after it had served.
+// UnexpectedEnds returns how the service ended by itself after it was ready.
 func (s *Service) UnexpectedEnds() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

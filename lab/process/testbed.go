@@ -15,14 +15,13 @@ const (
 	stopWithin  = 15 * time.Second // a node drains for ten
 )
 
-// TestbedConfig says where an experiment takes place.
+// TestbedConfig configures a testbed.
 type TestbedConfig struct {
 	Program string // the ridehail program to run as the node [this one]
-	// Database and Redis are addresses of stores to use; when one is empty, a
-	// private one is started.
+	// Database and Redis are URLs of stores. Empty ones are started.
 	Database, Redis string
-	// Interpose returns the address at which the node shall find the database;
-	// nil: its own.
+	// Interpose, if set, returns the URL at which the node shall find the
+	// database, such as that of a proxy.
 	Interpose func(database string) (string, error)
 }
 
@@ -36,12 +35,12 @@ type Testbed struct {
 	services    []*Service // in the order of their start
 	postgres    *Service   // the private Postgres, or nil
 	supervisors errgroup.Group
-	runCtx      context.Context // of the keepers
+	runCtx      context.Context // ends the supervisors
 	stopRun     context.CancelFunc
 }
 
-// OpenTestbed starts what the experiment needs and waits until it serves. Close
-// what it returns, also beside an error.
+// OpenTestbed starts the stores and the node, and waits until they are ready.
+// Close the testbed, also after an error.
 func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error) {
 	b = new(Testbed)
 	b.runCtx, b.stopRun = context.WithCancel(context.WithoutCancel(ctx))
@@ -80,7 +79,7 @@ func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error)
 	return b, b.startService(ctx, NewService(Server{node, HTTPAnswers(b.Server + "/readyz")}, b.guard))
 }
 
-// openStores starts the stores of which there is no address, and notes theirs.
+// openStores starts the stores without a URL, and sets their URLs.
 func (b *Testbed) openStores(ctx context.Context, cfg *TestbedConfig, at []string) error {
 	if cfg.Database == "" {
 		server, err := PreparePostgres(ctx, b.dir, at[0], b.guard, nil, "-c", "max_connections=200")
@@ -113,7 +112,7 @@ func (b *Testbed) startService(ctx context.Context, s *Service) error {
 	return s.AwaitReady(ctx)
 }
 
-// PostgresPID is the process of the private Postgres, or 0.
+// PostgresPID returns the PID of the private Postgres, or 0.
 func (b *Testbed) PostgresPID() int {
 	if b.postgres == nil {
 		return 0

@@ -10,19 +10,19 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// clientHistory reads the journals line by line and holds what phones were told
-// against the store.
+// clientHistory reads the journals line by line and compares what phones were
+// told with the store.
 type clientHistory struct {
 	store *store
 	grace time.Duration
 
-	// of all journals, one after the other: the order of what one process saw
+	// line counts over all journals, one after the other.
 	line     int
 	phones   map[string]*phone
 	commands map[commandKey]*command
 	sent     []*command // in order
 	offers   map[string]trips.TripID
-	// their journal ends without a farewell: it may lack something
+	// truncated journals have no end record and may lack others.
 	truncated map[trips.Actor]bool
 	people    map[trips.Actor]bool
 	reads     map[trips.Actor][]reading
@@ -36,7 +36,7 @@ type commandKey struct {
 	id  string
 }
 
-// command is what a phone asked for, and what it heard of it.
+// command is what a phone asked for, and the answer.
 type command struct {
 	commandKey
 	kind     string
@@ -45,12 +45,12 @@ type command struct {
 	answer   journal.Record // What is OK, Fail, or Info
 	invoked  int            // line
 	answered int            // line
-	// of a message: the number of the sender's newest one acked before
+	// floor is, of a message, the sender's newest acked number before it.
 	floor uint32
 }
 
-// reading is a driver's active trip as a welcome told it, read after one line
-// and before the other.
+// reading is a driver's active trip as a welcome told it. The node read it
+// between two lines.
 type reading struct {
 	trip       trips.TripID
 	from, till int
@@ -65,24 +65,25 @@ type rideKey struct {
 type phone struct {
 	who         trips.Actor
 	name        string
-	journalLine int // line of the journal's begin
-	views       map[trips.TripID]*view
-	newest      trips.TripID
-	// the newest message whose ack came
-	ackedChat      map[trips.TripID]uint32
-	hello          int         // line
-	welcomedMs     float64     // of the last welcome, ms; 0: none yet
-	lostMs         float64     // of the end of that connection, ms; 0: it lives
-	offMs          float64     // ms; 0: not yet
-	sosNotices     []sosNotice // of calls for help
-	connectedAtEnd bool        // it was connected for a while when all ended
+	journalLine int // at which its journal begins
+
+	views      map[trips.TripID]*view
+	newest     trips.TripID
+	ackedChat  map[trips.TripID]uint32 // the newest own message that was acked
+	sosNotices []sosNotice
+	hello      int     // line
+	welcomedMs float64 // of the last welcome; 0: none yet
+	lostMs     float64 // of the end of that connection; 0: it lives
+	offMs      float64 // when it was switched off; 0: not yet
+
+	connectedAtEnd bool // for Grace or longer
 }
 
-// view is how far one phone knows one trip.
+// view is what one phone knows of one trip.
 type view struct {
 	fresh bool   // no event was told yet
-	seen  uint32 // last event
-	known uint32 // the trip was read at this version
+	seen  uint32 // number of the last event told
+	known uint32 // version of the trip that was read
 	chat  uint32 // all messages up to this number were told or read
 }
 
@@ -106,7 +107,7 @@ func (h *clientHistory) invariants() []*invariant {
 	return []*invariant{h.eventsInLog, h.eventOrder, h.knowsEnd, h.ownTripsOnly, h.chatComplete, h.chatOrder, h.receiptsMatch, h.positionsForward, h.framesValid}
 }
 
-// readJournal hears one journal from its begin to its end.
+// readJournal reads one journal.
 func (h *clientHistory) readJournal(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -157,8 +158,7 @@ func parseActor(who string) trips.Actor {
 }
 
 // viewOf returns what the phone knows of a trip. A driver is told of it from its
-// second event on, or from its first one when a resume makes up for all of
-// them.
+// second event on, or from its first one if a resume replays all of them.
 func (p *phone) viewOf(id trips.TripID) *view {
 	v := p.views[id]
 	if v == nil {
@@ -208,8 +208,51 @@ func (h *clientHistory) readRecord(p *phone, r journal.Record) {
 	h.framesValid.Checked++
 }
 
-// checkWelcome begins a connection. Unless what was missed follows, the trip is as
-// the welcome says.
+func (h *clientHistory) recordInvoke(p *phone, r journal.Record) {
+	c := &command{commandKey: commandKey{p.who, r.Command}, kind: r.Kind, trip: trips.TripID(r.Trip), alert: r.Alert,
+		invoked: h.line}
+	if r.Kind == journal.Accept {
+		c.trip = h.offers[r.Offer]
+	}
+	if r.Kind == journal.Say {
+		c.floor = p.ackedChat[c.trip]
+	}
+
+	h.commands[c.commandKey] = c
+	h.sent = append(h.sent, c)
+}
+
+func (h *clientHistory) recordAnswer(p *phone, r journal.Record) {
+	c := h.commands[commandKey{p.who, r.Command}]
+	if c == nil {
+		h.framesValid.addViolation("%s, line %d: an answer to the command %q, which was never given", p.name, h.line, r.Command)
+		return
+	}
+	c.answer, c.answered = r, h.line
+	if r.What != journal.OK || r.Trip == "" {
+		return
+	}
+	c.trip = trips.TripID(r.Trip)
+	if c.kind == journal.SOS || c.kind == journal.Acknowledge {
+		return // its answer has no version of the trip
+	}
+
+	if c.kind == journal.Say {
+		h.chatOrder.check(r.Chat > c.floor, "%s, line %d: trip %s: message %d was sent after message %d was acked",
+			p.name, h.line, c.trip, r.Chat, c.floor)
+		p.ackedChat[c.trip] = max(p.ackedChat[c.trip], r.Chat)
+		return
+	}
+
+	v := p.viewOf(c.trip)
+	v.known = max(v.known, r.Seq)
+	if c.kind == journal.Request || c.kind == journal.Accept {
+		p.newest = c.trip
+	}
+}
+
+// checkWelcome begins a connection. The trip is as the welcome says unless what
+// was missed follows.
 func (h *clientHistory) checkWelcome(p *phone, id trips.TripID, r journal.Record) {
 	if !r.Recovered && p.who.Role == trips.RoleDriver {
 		h.reads[p.who] = append(h.reads[p.who], reading{id, p.hello, h.line})
@@ -227,7 +270,7 @@ func (h *clientHistory) checkWelcome(p *phone, id trips.TripID, r journal.Record
 	}
 }
 
-// checkAgainstLog holds what a phone was told of a trip against the log.
+// checkAgainstLog compares what a phone was told of a trip with the log.
 func (h *clientHistory) checkAgainstLog(p *phone, id trips.TripID, r journal.Record) {
 	ev, ok := h.store.findEvent(id, r.Seq)
 	ok = ok && string(ev.Trip.State) == r.State && (r.What != journal.Event || string(ev.Kind) == r.Kind)
@@ -241,8 +284,8 @@ func (h *clientHistory) checkAgainstLog(p *phone, id trips.TripID, r journal.Rec
 
 func (h *clientHistory) checkEvent(p *phone, id trips.TripID, r journal.Record) {
 	v := p.viewOf(id)
-	again := r.Seq <= v.seen && !(v.fresh && r.Seq == v.seen)
-	h.eventOrder.check(!again && r.Seq <= max(v.seen, v.known)+1,
+	repeated := r.Seq <= v.seen && !(v.fresh && r.Seq == v.seen)
+	h.eventOrder.check(!repeated && r.Seq <= max(v.seen, v.known)+1,
 		"%s, line %d: trip %s: event %d follows event %d, with version %d read",
 		p.name, h.line, id, r.Seq, v.seen, v.known)
 	h.checkAgainstLog(p, id, r)
@@ -252,8 +295,8 @@ func (h *clientHistory) checkEvent(p *phone, id trips.TripID, r journal.Record) 
 	}
 }
 
-// checkMessage hears something said. What the phone's own person said may or may not
-// be told.
+// checkMessage checks a chat message that a phone was told. A phone may be told
+// its own messages, but need not be.
 func (h *clientHistory) checkMessage(p *phone, id trips.TripID, r journal.Record) {
 	v, mine := p.viewOf(id), r.From == string(p.who.Role)
 	kept, ok := h.store.findMessage(id, r.Chat)
@@ -273,7 +316,7 @@ func (h *clientHistory) checkMessage(p *phone, id trips.TripID, r journal.Record
 	v.chat = r.Chat
 }
 
-// checkNoGap says whether all messages between two numbers are the phone's own,
+// checkNoGap checks that all messages between two numbers are the phone's own,
 // which need not be told.
 func (h *clientHistory) checkNoGap(p *phone, id trips.TripID, after, before uint32) {
 	for seq := after + 1; seq < before; seq++ {
@@ -291,12 +334,12 @@ func (h *clientHistory) checkReceipt(p *phone, id trips.TripID, r journal.Record
 }
 
 // leaveMargin is how long before the end of its journal a phone may have been
-// switched off, and how long before that its connection may have ended, and
-// still count as there.
+// switched off, and how long before that its connection may have ended, for the
+// phone to count as connected at the end.
 const leaveMargin = 2000 // ms
 
-// checkEnd asks of a phone that was connected for a while when all ended
-// whether it knew what its trip came to.
+// checkEnd checks that a phone that was connected at the end knows the last
+// events and messages of its trip.
 func (h *clientHistory) checkEnd(p *phone, closedAt float64) {
 	if p.offMs == 0 {
 		p.offMs = closedAt

@@ -11,50 +11,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-func (h *clientHistory) recordInvoke(p *phone, r journal.Record) {
-	c := &command{commandKey: commandKey{p.who, r.Command}, kind: r.Kind, trip: trips.TripID(r.Trip), alert: r.Alert,
-		invoked: h.line}
-	if r.Kind == journal.Accept {
-		c.trip = h.offers[r.Offer]
-	}
-	if r.Kind == journal.Say {
-		c.floor = p.ackedChat[c.trip]
-	}
-
-	h.commands[c.commandKey] = c
-	h.sent = append(h.sent, c)
-}
-
-func (h *clientHistory) recordAnswer(p *phone, r journal.Record) {
-	c := h.commands[commandKey{p.who, r.Command}]
-	if c == nil {
-		h.framesValid.addViolation("%s, line %d: an answer to the command %q, which nobody gave", p.name, h.line, r.Command)
-		return
-	}
-	c.answer, c.answered = r, h.line
-	if r.What != journal.OK || r.Trip == "" {
-		return
-	}
-	c.trip = trips.TripID(r.Trip)
-	if c.kind == journal.SOS || c.kind == journal.Acknowledge {
-		return // tells nothing of how the trip stands
-	}
-
-	if c.kind == journal.Say {
-		h.chatOrder.check(r.Chat > c.floor, "%s, line %d: trip %s: message %d was sent after message %d was acked",
-			p.name, h.line, c.trip, r.Chat, c.floor)
-		p.ackedChat[c.trip] = max(p.ackedChat[c.trip], r.Chat)
-		return
-	}
-
-	v := p.viewOf(c.trip)
-	v.known = max(v.known, r.Seq)
-	if c.kind == journal.Request || c.kind == journal.Accept {
-		p.newest = c.trip
-	}
-}
-
-// commandCheck judges what became of commands.
+// commandCheck compares commands and their answers with the store.
 type commandCheck struct {
 	store     *store
 	history   *clientHistory
@@ -75,7 +32,7 @@ func (d *commandCheck) invariants() []*invariant {
 	return []*invariant{d.acked, d.refused, d.unanswered, d.balanced}
 }
 
-// expectedKind is the event that a command leads to; "" for those that lead to none.
+// expectedKind returns the kind of event that a command leads to, or "".
 func expectedKind(c *command) trips.Kind {
 	switch c.kind {
 	case journal.Request:
@@ -98,8 +55,7 @@ func expectedKind(c *command) trips.Kind {
 	return ""
 }
 
-// commandBounds is how often a person's commands of a kind were done: at least, and
-// at most.
+// commandBounds is how often an actor's commands of a kind were done.
 type commandBounds struct{ least, most int }
 
 type actorKind struct {
@@ -115,14 +71,14 @@ type eventKey struct {
 
 func (d *commandCheck) checkCommands(ctx context.Context, ask Commands) error {
 	accounts, taken := map[actorKind]commandBounds{}, map[eventKey]string{}
-	said := d.countMessages()
+	stored := d.countMessages()
 	for _, c := range d.history.sent {
 		if c.answer.What != journal.OK && c.answer.What != journal.Fail {
 			d.ambiguous++
 		}
 		switch c.kind {
 		case journal.Say:
-			d.checkMessage(c, said)
+			d.checkMessage(c, stored)
 		case journal.SOS:
 			d.checkAlert(c)
 		}
@@ -156,7 +112,7 @@ func (d *commandCheck) checkCommands(ctx context.Context, ask Commands) error {
 	return nil
 }
 
-// addUnanswered counts a command that has no answer.
+// addUnanswered counts a command without an answer.
 func (a commandBounds) addUnanswered(recorded recordState) commandBounds {
 	if recorded != recordAbsent {
 		a.most++
@@ -167,7 +123,7 @@ func (a commandBounds) addUnanswered(recorded recordState) commandBounds {
 	return a
 }
 
-// recordState is what the database knows of a command id.
+// recordState is whether the database has a command id.
 type recordState int
 
 const (
@@ -191,7 +147,7 @@ func lookUpRecord(ctx context.Context, ask Commands, c *command) (recordState, e
 	return recordUnknown, err
 }
 
-// checkAcked holds an ack against the event that it tells.
+// checkAcked compares an ack with the event that it names.
 func (d *commandCheck) checkAcked(c *command, kind trips.Kind, recorded recordState, taken map[eventKey]string) {
 	at := eventKey{c.trip, c.answer.Seq}
 	ev, ok := d.store.findEvent(at.trip, at.seq)
@@ -205,8 +161,8 @@ func (d *commandCheck) checkAcked(c *command, kind trips.Kind, recorded recordSt
 	taken[at] = c.id
 }
 
-// checkBalance holds the moves in people's names against their commands: what has no
-// answer may go either way, and nothing may happen that nobody asked for.
+// checkBalance compares the number of events by each actor with the number of
+// their commands. A command without an answer may count or not.
 func (d *commandCheck) checkBalance(accounts map[actorKind]commandBounds) {
 	moves, example := map[actorKind]int{}, map[actorKind]trips.TripID{}
 	for id, events := range d.store.events {
@@ -235,26 +191,20 @@ func (k actorKind) compare(o actorKind) int {
 	return cmp.Or(cmp.Compare(k.who.String(), o.who.String()), cmp.Compare(k.kind, o.kind))
 }
 
-// messageKey is a message by its sender's name for it.
-type messageKey struct {
-	commandKey
-	trip trips.TripID
-}
-
-// countMessages counts messages.
+// countMessages counts the stored messages by their sender's id.
 func (d *commandCheck) countMessages() map[messageKey]int {
 	n := map[messageKey]int{}
-	for _, said := range d.store.messages {
-		for _, m := range said {
-			n[messageKey{commandKey{m.From, m.ClientID}, m.Trip}]++
+	for _, messages := range d.store.messages {
+		for _, m := range messages {
+			n[keyOf(m)]++
 		}
 	}
 	return n
 }
 
-// checkMessage judges a message that was sent.
-func (d *commandCheck) checkMessage(c *command, said map[messageKey]int) {
-	n := said[messageKey{c.commandKey, c.trip}]
+// checkMessage checks the outcome of sending a message.
+func (d *commandCheck) checkMessage(c *command, stored map[messageKey]int) {
+	n := stored[messageKey{c.commandKey, c.trip}]
 	switch c.answer.What {
 	case journal.OK:
 		m, ok := d.store.findMessage(c.trip, c.answer.Chat)
@@ -269,10 +219,10 @@ func (d *commandCheck) checkMessage(c *command, said map[messageKey]int) {
 	}
 }
 
-// checkMessageSenders holds what was said in people's names against what they sent.
+// checkMessageSenders checks that each stored message was sent.
 func (d *commandCheck) checkMessageSenders() {
-	for id, said := range d.store.messages {
-		for _, m := range said {
+	for id, messages := range d.store.messages {
+		for _, m := range messages {
 			if !d.history.people[m.From] || d.history.truncated[m.From] {
 				continue
 			}
@@ -280,5 +230,33 @@ func (d *commandCheck) checkMessageSenders() {
 			d.balanced.check(c != nil && c.kind == journal.Say && c.trip == id,
 				"%v: message %d on trip %s, %s, was never sent by them", m.From, m.Seq, id, m.ClientID)
 		}
+	}
+}
+
+// checkAlert checks the outcome of a call for help.
+func (d *commandCheck) checkAlert(c *command) {
+	a, kept := d.store.alerts[c.commandKey]
+	switch c.answer.What {
+	case journal.OK:
+		d.acked.check(kept && a.Trip == c.trip, "%v: the call for help %s on trip %s was acked; the database has it: %v, on trip %q",
+			c.who, c.id, c.trip, kept, a.Trip)
+	case journal.Fail:
+		d.refused.check(!kept, "%v: the call for help %s on trip %s was refused (%s) and is kept", c.who, c.id, c.trip,
+			c.answer.Code)
+	default:
+		d.unanswered.check(!kept || a.Trip == c.trip, "%v: the call for help %s on trip %s without an ack is kept on trip %s",
+			c.who, c.id, c.trip, a.Trip)
+	}
+}
+
+// checkAlertSenders checks that each stored call for help was made.
+func (d *commandCheck) checkAlertSenders() {
+	for _, a := range d.store.sortedAlerts() {
+		if !d.history.people[a.From] || d.history.truncated[a.From] {
+			continue
+		}
+		c := d.history.commands[commandKey{a.From, a.ClientID}]
+		d.balanced.check(c != nil && c.kind == journal.SOS && c.trip == a.Trip,
+			"%v: the call for help %s on trip %s, %s, was never made by them", a.From, a.ID, a.Trip, a.ClientID)
 	}
 }

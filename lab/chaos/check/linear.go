@@ -15,9 +15,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// A driver is a register: which trip the driver has.
+// A driver is modelled as a register that holds the driver's active trip.
 type (
-	takes struct{ trip trips.TripID } // accepts it
+	takes struct{ trip trips.TripID } // the driver accepts it
 	ends  struct{ trip trips.TripID } // completes it, or it is cancelled
 	has   struct{ trip trips.TripID } // reads which it is; "" for none
 )
@@ -39,10 +39,11 @@ var driverModel = porcupine.Model{
 	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%T %v", input, input) },
 }
 
-// checkLinearizable looks for an order of each driver's doings that explains what the
-// driver saw: each happened between its command and its ack, and no trip began
-// before the one before it had ended. What nobody acked, or nobody asked for,
-// may have happened at any time.
+// checkLinearizable looks for an order of each driver's operations that explains
+// what the driver saw: each happened between its command and its ack, and no
+// trip began before the one before it had ended. Operations without an ack or a
+// command may have happened at any time. If the search takes longer than within,
+// the remaining drivers count as violations.
 func checkLinearizable(ctx context.Context, db *store, h *clientHistory, within time.Duration) *invariant {
 	out := newInvariant("each driver's accepts, completions and reads are linearizable")
 	until := time.Now().Add(within)
@@ -51,7 +52,7 @@ func checkLinearizable(ctx context.Context, db *store, h *clientHistory, within 
 		ops := histories[driver]
 		left := time.Until(until)
 		verdict := porcupine.Unknown
-		if left > 0 && ctx.Err() == nil { // a timeout of 0 would mean none
+		if left > 0 && ctx.Err() == nil { // porcupine takes 0 for no timeout
 			verdict = porcupine.CheckOperationsTimeout(driverModel, ops, left)
 		}
 
@@ -70,20 +71,20 @@ func checkLinearizable(ctx context.Context, db *store, h *clientHistory, within 
 
 func compareActors(a, b trips.Actor) int { return cmp.Compare(a.String(), b.String()) }
 
-// rideStep is something that happened to a driver's trip.
+// rideStep is the begin or the end of a driver's trip.
 type rideStep struct {
 	rideKey
 	ended bool
 }
 
-// driverHistories is the operations of each driver who kept a journal.
+// driverHistories has the operations of each driver with a journal.
 type driverHistories map[trips.Actor][]porcupine.Operation
 
 func (all driverHistories) add(who trips.Actor, op any, from, till int) {
 	all[who] = append(all[who], porcupine.Operation{Input: op, Call: int64(from), Return: int64(till)})
 }
 
-// buildHistories takes what was acked on the driver's word, and the rest from the
+// buildHistories takes acked operations from the journals, and the rest from the
 // log.
 func buildHistories(db *store, h *clientHistory) driverHistories {
 	all, commands := driverHistories{}, commandsByStep(h)
@@ -115,7 +116,7 @@ func buildHistories(db *store, h *clientHistory) driverHistories {
 	return all
 }
 
-// addEvent adds what an event tells, unless an ack told it.
+// addEvent adds the operation of an event unless an ack has added it.
 func (all driverHistories) addEvent(ride rideKey, ev trips.Event, commands map[rideStep]*command, h *clientHistory) {
 	d := rideStep{ride, ev.Kind != trips.KindReserved}
 	switch {
@@ -138,7 +139,7 @@ func (d rideStep) operation() any {
 	return takes{d.trip}
 }
 
-// commandsByStep finds the command behind what drivers did: the acked one, if there is
+// commandsByStep returns the command of each step, the acked one if there is
 // one.
 func commandsByStep(h *clientHistory) map[rideStep]*command {
 	out := map[rideStep]*command{}
@@ -154,7 +155,7 @@ func commandsByStep(h *clientHistory) map[rideStep]*command {
 	return out
 }
 
-// endHeardAt is when a driver was told that a ride had ended.
+// endHeardAt returns the line at which a driver was told that a ride had ended.
 func (h *clientHistory) endHeardAt(ride rideKey) int {
 	if line, ok := h.ends[ride]; ok {
 		return line
@@ -162,7 +163,7 @@ func (h *clientHistory) endHeardAt(ride rideKey) int {
 	return math.MaxInt
 }
 
-// formatOperations names the first operations.
+// formatOperations formats the first operations.
 func formatOperations(ops []porcupine.Operation) string {
 	const most = 12
 	text := ""

@@ -15,7 +15,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// payment is one line of the provider's ledger, as far as it matters here.
+// payment is the checked part of one line of the provider's ledger.
 type payment struct {
 	ID        int64  `json:"id"`
 	Kind      string `json:"kind"` // "" for a charge
@@ -30,14 +30,14 @@ func (p payment) money() trips.Money { return trips.Money{Minor: p.Amount, Curre
 // refundKind is the kind of a refund's line.
 const refundKind = "refund"
 
-// paymentCheck holds the provider's ledger against the trips and their charges.
+// paymentCheck compares the provider's ledger with the trips, their charges and
+// refunds.
 type paymentCheck struct {
 	store          *store
 	lines          int
-	charged        map[string][]payment // by reference; only what succeeded
-	tripReferences map[string]bool      // references of trips
-	// by the charge's reference; only what was given back
-	refunded map[string][]payment
+	charged        map[string][]payment // those that succeeded, by reference
+	tripReferences map[string]bool
+	refunded       map[string][]payment // those that succeeded, by the charge's reference
 
 	fareTakenOnce, nothingElseTaken, chargeInLedger, sumsAgree, refundInLedger, refundEnds, refundAsked *invariant
 }
@@ -58,7 +58,7 @@ func (b *paymentCheck) invariants() []*invariant {
 	return []*invariant{b.fareTakenOnce, b.nothingElseTaken, b.chargeInLedger, b.sumsAgree, b.refundInLedger, b.refundEnds, b.refundAsked}
 }
 
-// checkLedger reads the ledger at path, if there is one, and judges.
+// checkLedger reads the ledger at path, if there is one, and checks it.
 func (b *paymentCheck) checkLedger(path string) error {
 	if path == "" {
 		return nil
@@ -111,8 +111,8 @@ func listCurrencies(sums ...map[string]int64) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// readLedger takes the ledger in. A last line torn by a kill was never confirmed to
-// anyone.
+// readLedger skips a last line that was truncated by a kill. It was never
+// confirmed.
 func (b *paymentCheck) readLedger(from io.Reader) error {
 	lines := bufio.NewReader(from)
 	for {
@@ -138,7 +138,7 @@ func (b *paymentCheck) readLedger(from io.Reader) error {
 	}
 }
 
-// checkTrip judges what was taken for a trip.
+// checkTrip checks what was taken for a trip.
 func (b *paymentCheck) checkTrip(t trips.Trip) {
 	got := b.charged[payments.ChargeReference(t.ID)]
 	b.tripReferences[payments.ChargeReference(t.ID)] = true
@@ -162,8 +162,8 @@ func (b *paymentCheck) checkCharge(c payments.Charge) {
 		c.Trip, c.Amount, c.ProviderID, b.charged[c.Reference])
 }
 
-// checkRefunds holds what was given back against the refunds of the database. One
-// whose answer was lost may have been done.
+// checkRefunds compares refunds in the ledger with those in the database. A
+// refund whose answer was lost may have been done.
 func (b *paymentCheck) checkRefunds() {
 	for _, id := range slices.Sorted(maps.Keys(b.store.refunds)) {
 		r := b.store.refunds[id]

@@ -245,7 +245,7 @@ func (n *node) say(who trips.Actor, id string, trip trips.TripID) {
 	n.tell(who, r)
 }
 
-// ride takes somebody somewhere.
+// ride takes a rider from a request to a completed trip.
 func (n *node) ride(r trips.RiderID, d trips.DriverID) {
 	rider, driver, name := trips.Rider(r), trips.Driver(d), string(r)
 	for _, who := range []trips.Actor{rider, driver} {

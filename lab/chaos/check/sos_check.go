@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// sosCheck holds what phones and operators did and heard of calls for help
-// against what is kept of them.
+// sosCheck compares what phones and operators did and were told about calls for
+// help with the database.
 type sosCheck struct {
 	store   *store
 	history *clientHistory
@@ -31,7 +31,7 @@ func (r *sosCheck) invariants() []*invariant {
 	return []*invariant{r.noticeIsTrue, r.noticeOnce, r.knowsEnd, r.ackedByOperator}
 }
 
-// sosNotice is what a phone heard of one of its calls.
+// sosNotice tells a phone that an operator saw its call.
 type sosNotice struct {
 	client string
 	trip   trips.TripID
@@ -58,9 +58,9 @@ func (r *sosCheck) checkNotices() {
 	}
 }
 
-// checkAcknowledgements holds what operators did against what is kept, and asks of
-// phones that were connected for a while when all ended whether they know. When
-// a call was acknowledged is told by the operator's clock.
+// checkAcknowledgements compares operators' acknowledgements with the database,
+// and checks that phones that were connected at the end know of them. The time of
+// an acknowledgement is by the operator's clock.
 func (r *sosCheck) checkAcknowledgements() {
 	asked, at, operators := map[string]bool{}, map[string]float64{}, false
 	for _, c := range r.history.sent {
@@ -87,8 +87,7 @@ func (r *sosCheck) checkAcknowledgements() {
 	}
 }
 
-// checkCallers judges the phones of who called that followed the call's trip to
-// the end.
+// checkCallers checks the caller's phones that followed the trip to the end.
 func (r *sosCheck) checkCallers(a sos.Alert, atMs float64) {
 	for _, p := range r.history.phones {
 		if p.who != a.From || p.newest != a.Trip || !p.connectedAtEnd || atMs > p.lostMs-float64(r.history.grace/time.Millisecond) {
@@ -96,33 +95,5 @@ func (r *sosCheck) checkCallers(a sos.Alert, atMs float64) {
 		}
 		told := slices.ContainsFunc(p.sosNotices, func(w sosNotice) bool { return w.client == a.ClientID })
 		r.knowsEnd.check(told, "%s: trip %s: an operator saw %s, and the phone was never told", p.name, a.Trip, a.ClientID)
-	}
-}
-
-// checkAlert judges a call for help that somebody made.
-func (d *commandCheck) checkAlert(c *command) {
-	a, kept := d.store.alerts[c.commandKey]
-	switch c.answer.What {
-	case journal.OK:
-		d.acked.check(kept && a.Trip == c.trip, "%v: the call for help %s on trip %s was acked; the database has it: %v, on trip %q",
-			c.who, c.id, c.trip, kept, a.Trip)
-	case journal.Fail:
-		d.refused.check(!kept, "%v: the call for help %s on trip %s was refused (%s) and is kept", c.who, c.id, c.trip,
-			c.answer.Code)
-	default:
-		d.unanswered.check(!kept || a.Trip == c.trip, "%v: the call for help %s on trip %s without an ack is kept on trip %s",
-			c.who, c.id, c.trip, a.Trip)
-	}
-}
-
-// checkAlertSenders holds calls in people's names against those that they made.
-func (d *commandCheck) checkAlertSenders() {
-	for _, a := range d.store.sortedAlerts() {
-		if !d.history.people[a.From] || d.history.truncated[a.From] {
-			continue
-		}
-		c := d.history.commands[commandKey{a.From, a.ClientID}]
-		d.balanced.check(c != nil && c.kind == journal.SOS && c.trip == a.Trip,
-			"%v: the call for help %s on trip %s, %s, was never made by them", a.From, a.ID, a.Trip, a.ClientID)
 	}
 }

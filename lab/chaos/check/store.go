@@ -13,8 +13,8 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// store remembers the database while the audit reads it, so that the other
-// witnesses can be held against it.
+// store keeps a copy of what the audit reads from the database, for the other
+// checks.
 type store struct {
 	audit.Source
 	events   map[trips.TripID][]trips.Event
@@ -42,20 +42,24 @@ func (s *store) AuditEvents(ctx context.Context, yield func(uint32, trips.Event)
 	})
 }
 
-func (s *store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
-	type utterance struct {
-		trip   trips.TripID
-		from   trips.Actor
-		client string
-	}
+// messageKey is a message by its sender's id.
+type messageKey struct {
+	commandKey
+	trip trips.TripID
+}
 
-	first := map[utterance]uint32{}
+func keyOf(m chat.Message) messageKey {
+	return messageKey{commandKey{m.From, m.ClientID}, m.Trip}
+}
+
+func (s *store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
+	first := map[messageKey]uint32{}
 	return s.Source.AuditChat(ctx, func(m chat.Message) error {
-		u := utterance{m.Trip, m.From, m.ClientID}
-		before, again := first[u]
+		key := keyOf(m)
+		before, again := first[key]
 		s.messageOnce.check(!again, "trip %s: message %d of %v is message %d again: both are their %s",
 			m.Trip, m.Seq, m.From, before, m.ClientID)
-		first[u] = m.Seq
+		first[key] = m.Seq
 		s.messages[m.Trip] = append(s.messages[m.Trip], m)
 		return yield(m)
 	})
@@ -82,7 +86,7 @@ func (s *store) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) er
 	})
 }
 
-// sortedAlerts lists the calls for help by id.
+// sortedAlerts returns the calls for help by id.
 func (s *store) sortedAlerts() []sos.Alert {
 	return slices.SortedFunc(maps.Values(s.alerts), func(a, b sos.Alert) int { return cmp.Compare(a.ID, b.ID) })
 }

@@ -1,6 +1,6 @@
-// Package relay is the least that can carry a driver's updates to a rider:
-// gorilla sockets, a map, an RWMutex and a direct write. It is what the node is
-// measured against.
+// Package relay is the smallest server that carries a driver's updates to a
+// rider: gorilla sockets, a map, an RWMutex and a direct write. It is the
+// baseline for measurements of the node.
 package relay
 
 import (
@@ -23,7 +23,7 @@ type rider struct {
 	conn *websocket.Conn
 }
 
-// New makes a relay without riders.
+// New returns a relay without riders.
 func New() *Relay {
 	return &Relay{riders: map[string]*rider{}, up: websocket.Upgrader{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{}}}
 }
