@@ -23,23 +23,21 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// senders is how many goroutines share the driving; pairWork how many pairs are
-// made at a time.
 const (
-	senders  = 4
-	pairWork = 32
+	senders  = 4  // goroutines that send the updates
+	pairWork = 32 // pairs that are made at a time
 )
 
-// crew is all phones of a run.
+// crew is the phones of a run.
 type crew struct {
 	cfg      Config
 	client   *client.Client
 	recorder *recorder
-	ctx      context.Context // of the run; ends the readers
+	ctx      context.Context // ends the readers
 	readers  *sync.WaitGroup
 	pairs    []*pair
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	open   []*phone
 	closed bool
 	byID   map[string]*driver
@@ -104,14 +102,14 @@ func (c *crew) makeBarePairs(ctx context.Context) error {
 	})
 }
 
-// dialRelay opens a socket to the bare relay, which speaks no protocol.
+// dialRelay opens a socket to the bare relay, which has no protocol.
 func (c *crew) dialRelay(ctx context.Context, path string, i int) (*phone, error) {
 	url := fmt.Sprintf("ws%s%s?id=%d", strings.TrimPrefix(c.cfg.Server, "http"), path, i)
 	return dialWithRetry(ctx, func() (*client.Conn, error) { return c.client.DialURL(ctx, url) })
 }
 
-// makeTripPairs brings all drivers on duty, then all riders on a trip with
-// whichever of them is sent.
+// makeTripPairs brings all drivers on duty, and then each rider on a trip with
+// one of them.
 func (c *crew) makeTripPairs(ctx context.Context) error {
 	places, err := c.choosePlaces(ctx)
 	if err != nil {
@@ -139,8 +137,8 @@ func (c *crew) makeTripPairs(ctx context.Context) error {
 	})
 }
 
-// keepAlive sends a fix of every driver each second, so that none is thought
-// silent before their trip.
+// keepAlive sends a fix of every driver each second, so that none counts as
+// silent before the trip.
 func (c *crew) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -229,13 +227,14 @@ func roadPoints(r io.Reader) (roads []location.Point, err error) {
 	return roads, nil
 }
 
-// circlePoint drives round the base at 5 m/s, 30 m from it.
+// circlePoint returns where a car is that circles the base at 5 m/s, 30 m from
+// it.
 func circlePoint(base location.Point, at time.Time) location.Point {
 	sin, cos := math.Sincos(math.Mod(float64(at.UnixMicro())/6e6, 2*math.Pi))
 	return location.Point{Lng: base.Lng + cos*27e-5, Lat: base.Lat + sin*27e-5}
 }
 
-// runEach runs work 0..n-1, a few at a time, until the first error.
+// runEach calls work for 0 to n-1, pairWork at a time, until the first error.
 func runEach(ctx context.Context, n int, work func(context.Context, int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(pairWork)
@@ -245,8 +244,8 @@ func runEach(ctx context.Context, n int, work func(context.Context, int) error) 
 	return g.Wait()
 }
 
-// sendUpdates drives all pairs for a time. Pair i of n is due every 1/rate seconds,
-// shifted by i/n of that.
+// sendUpdates sends the updates of all pairs for a time. Pair i of n is due every
+// 1/rate seconds, shifted by i/n of that.
 func (c *crew) sendUpdates(ctx context.Context, d time.Duration) {
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -284,8 +283,8 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 	}
 }
 
-// awaitDrained waits until all counts add up and nothing comes any more, or drainFor
-// is over.
+// awaitDrained waits until all counts add up and no update arrives any more, or
+// drainFor is over.
 func (c *crew) awaitDrained(ctx context.Context) {
 	const quiet = 300 * time.Millisecond
 	last := int64(-1)

@@ -6,19 +6,19 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Numbered is what came of messages that carry numbers: each number of a trip
-// should come once, in its turn.
+// Numbered counts messages that carry numbers. Each number of a trip should
+// arrive once, in order.
 type Numbered struct {
 	Delivered  int64 `json:"delivered"`
 	Duplicated int64 `json:"duplicated"`
-	Missing    int64 `json:"missing"` // left out before a later one
+	Missing    int64 `json:"missing"` // skipped by a later one
 }
 
-// eventCounter follows the trip events of one user.
+// eventCounter counts the trip events of one user.
 type eventCounter struct {
 	first uint32 // number of a trip's first event that concerns the user
 
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	trip string
 	last uint32
 	sum  Numbered

@@ -16,23 +16,21 @@ type pair struct {
 	sent      atomic.Int64
 	delivered atomic.Int64
 	repeated  atomic.Int64
-	// the newest Position.n
-	last atomic.Uint32
-	// the newest Position.overwritten
-	over     atomic.Int64
-	overBase int64 // the same when measuring began; set while nobody sends
+	last      atomic.Uint32 // the newest Position.n
+	over      atomic.Int64  // the newest Position.overwritten
+	overBase  int64         // over when measuring began; set while no update is sent
 }
 
-// arrival is one update at a rider's socket, in milliseconds since the epoch;
-// received and sent by the node's clock, 0 when there is no node.
+// arrival is the times of one update, in milliseconds since the epoch. Received
+// and sent are by the node's clock, and 0 if there is no node.
 type arrival struct {
 	due, received, sent, got float64
 }
 
-// strips spread the recording over locks.
+// strips spread the recording over several locks.
 const strips = 16
 
-// recorder collects what riders see.
+// recorder records the latencies of what riders receive.
 type recorder struct {
 	cfg    Config
 	since  atomic.Int64 // microseconds; updates due earlier are warm-up
@@ -44,11 +42,11 @@ type strip struct {
 	all, in, node, outs *quantile.Histogram
 }
 
-// newHistogram counts microseconds up to a minute. What an imperfect clock offset
-// makes negative counts as one.
+// newHistogram counts microseconds up to a minute. A latency that is negative,
+// because a clock offset is imperfect, counts as one microsecond.
 func newHistogram() *quantile.Histogram { return quantile.NewHistogram(60_000_000, 3) }
 
-// startMeasuring forgets the warm-up. Nobody sends meanwhile.
+// startMeasuring resets the counts after the warm-up, while no update is sent.
 func (m *recorder) startMeasuring(pairs []*pair) {
 	for i := range m.strips {
 		s := &m.strips[i]

@@ -16,30 +16,31 @@ import (
 )
 
 const (
-	// for one answer of the node
-	answerTimeout = 10 * time.Second
-	pings         = 5 // to estimate a clock offset; the quickest counts
+	answerTimeout = 10 * time.Second // of the node
+	pings         = 5                // to estimate a clock offset; the quickest counts
 )
 
-// phone is one socket with a reader of its own; any goroutine may send.
+// phone is one socket with a reader goroutine. Any goroutine may send.
 type phone struct {
 	*client.Conn
-	id string
-	// the node's clock minus ours, ms; fixed before the reader starts
-	offset float64
+	id     string
+	offset float64 // the node's clock minus ours, ms; set before the reader starts
 	base   location.Point
-	// else the car waits at its base, where no other car can be nearer
+
+	// moving is false while the car waits at its base for its trip. No other car
+	// is nearer to the rider there.
 	moving atomic.Bool
 	seq    atomic.Uint32
 }
 
-// newClient makes a client whose connections have no read deadline: it would be
-// set anew for each frame.
+// newClient returns a client without a read deadline, which would be set for
+// each frame.
 func newClient(cfg Config) *client.Client {
 	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
 }
 
-// dialWithRetry tries again while the node takes no more sockets in this second.
+// dialWithRetry tries again while the node accepts no more sockets, for at most
+// answerTimeout.
 func dialWithRetry(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error) {
 	for end := time.Now().Add(answerTimeout); ; {
 		conn, err := dial()
@@ -84,7 +85,7 @@ func (c *crew) logIn(ctx context.Context, role, id string) (*phone, error) {
 	return p, nil
 }
 
-// compareClocks runs before the reader does.
+// compareClocks must run before the reader starts.
 func (p *phone) compareClocks() error {
 	best := -1.0
 	for range pings {
@@ -112,14 +113,14 @@ func (p *phone) awaitPong() (*wire.Pong, time.Time, error) {
 	}
 }
 
-// sendCommand sends a frame under an id. It is not sent again: a dead socket shows
+// sendCommand sends a frame under an id. It does not retry: a dead socket shows
 // in the count.
 func (p *phone) sendCommand(id string, f *wire.ClientFrame) error {
 	f.Id = id
 	return p.Send(f)
 }
 
-// sendFix sends where the car is at the time the update was due.
+// sendFix sends the car's position at the time when the update is due.
 func (p *phone) sendFix(due time.Time) error {
 	at, speed := p.base, float32(0)
 	if p.moving.Load() {
@@ -129,8 +130,8 @@ func (p *phone) sendFix(due time.Time) error {
 		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
-// readFrames hands every frame to handle, with the time at which it had come, until
-// the socket ends. All are read into f.
+// readFrames calls handle for every frame with its time of arrival until the
+// socket ends. All frames are read into f.
 func (p *phone) readFrames(f proto.Message, handle func(at time.Time) error) error {
 	for {
 		at, err := p.Read(f)

@@ -21,7 +21,7 @@ import (
 // driver accepts the first offer of a rider of this run and drives at once.
 type driver struct {
 	*phone
-	run     string // what the ids of this run begin with
+	run     string // prefix of the ids of this run
 	current currentTrip
 
 	events eventCounter
@@ -52,7 +52,7 @@ func (c *crew) addDriver(ctx context.Context, run string, i int, base location.P
 	return p.sendFix(time.Now())
 }
 
-// currentTrip is how someone's trip stood when last heard of.
+// currentTrip is the newest known state of a trip.
 type currentTrip struct{ trip atomic.Pointer[wire.Trip] }
 
 func (c *currentTrip) setTrip(t *wire.Trip) {
@@ -61,7 +61,7 @@ func (c *currentTrip) setTrip(t *wire.Trip) {
 	}
 }
 
-// tripIn returns the trip if it is in one of the states.
+// tripIn returns the trip if it is in one of the states, or nil.
 func (c *currentTrip) tripIn(states ...string) *wire.Trip {
 	if t := c.trip.Load(); t != nil && slices.Contains(states, t.State) {
 		return t
@@ -98,7 +98,8 @@ func (d *driver) sendStep(trip string, s wire.Step) error {
 	return d.sendCommand(fmt.Sprintf("%s-%s", s, trip), client.Frame(&wire.MoveTrip{TripId: trip, Step: s}))
 }
 
-// rider requests a trip and watches its car.
+// rider requests a trip and watches its car. The reader goroutine sends to the
+// channels and never blocks.
 type rider struct {
 	*phone
 	crew    *crew
@@ -113,8 +114,8 @@ type rider struct {
 	events eventCounter
 }
 
-// attempts bounds how often a rider asks again when a stranger's car was
-// nearer.
+// attempts bounds how often a rider asks again after a car that is not of this
+// run was nearer.
 const attempts = 20
 
 // startRide brings one rider into a car of this run.
@@ -131,7 +132,7 @@ func (c *crew) startRide(ctx context.Context, i int, id string, at location.Poin
 	c.riders = append(c.riders, r)
 	c.mu.Unlock()
 
-	// wherever; the car never goes there
+	// Any place will do, because the car never goes there.
 	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat}
 	if other := c.placeOfOther(i + 1); other != (location.Point{}) {
 		to = other
@@ -154,14 +155,14 @@ func (c *crew) startRide(ctx context.Context, i int, id string, at location.Poin
 			return c.joinPair(r, t)
 		}
 
-		// until our own car is free again
+		// Our own car may become free meanwhile.
 		sleep.For(ctx, time.Duration(100+rand.IntN(200))*time.Millisecond)
 	}
 	return fmt.Errorf("rider %s: %d times a car that is not of this run was nearer; measure where fewer others drive", id, attempts)
 }
 
-// awaitRide returns the ride when it begins, or nil when a stranger's car took the
-// trip, which is cancelled then.
+// awaitRide returns the ride when it begins, or nil if the car is not of this
+// run; then it cancels the trip.
 func (r *rider) awaitRide(ctx context.Context) (*wire.Trip, error) {
 	for {
 		select {
@@ -182,12 +183,12 @@ func (r *rider) awaitRide(ctx context.Context) (*wire.Trip, error) {
 	}
 }
 
-// wrongCar is why a rider of ours cancels a stranger's car.
+// wrongCar is the reason to cancel a trip with a car that is not of this run.
 const wrongCar = "a measurement needs its own car"
 
 var errWrongCar = errors.New(wrongCar)
 
-// placeOfOther is where some other driver waits: a road that is sure to be served.
+// placeOfOther returns where some other driver waits, which is on a road.
 func (c *crew) placeOfOther(i int) location.Point {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -267,7 +268,7 @@ func (r *rider) giveUp(err error) {
 	}
 }
 
-// recordPosition records a position and gives credit back.
+// recordPosition records a position and acks it.
 func (r *rider) recordPosition(pos *wire.Position, got float64) error {
 	if p := r.pair.Load(); p != nil {
 		if pos.N <= p.last.Swap(pos.N) {
@@ -280,8 +281,8 @@ func (r *rider) recordPosition(pos *wire.Position, got float64) error {
 	return r.AckPosition(pos)
 }
 
-// endAllTrips ends all trips, so that the node is left as it was found: rides are
-// completed, the others cancelled.
+// endAllTrips leaves the node as it was found: it completes rides and cancels
+// the other trips. It gives up after answerTimeout.
 func (c *crew) endAllTrips(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -297,8 +298,8 @@ func (c *crew) endAllTrips(ctx context.Context) {
 	}
 }
 
-// endTrips asks for the end of each trip and returns how many there were. The
-// ids make asking again harmless.
+// endTrips asks for the end of each trip and returns how many there are. The
+// command ids make repetitions harmless.
 func (c *crew) endTrips() (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -306,8 +307,7 @@ func (c *crew) endTrips() (left int) {
 	for _, d := range c.byID {
 		if t := d.current.tripIn(client.StateOnTrip); t != nil {
 			left++
-			// a dead socket shows in the count
-			_ = d.sendStep(t.Id, wire.Step_COMPLETE)
+			_ = d.sendStep(t.Id, wire.Step_COMPLETE) // a dead socket shows in the count
 		}
 	}
 
