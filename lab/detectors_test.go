@@ -71,7 +71,7 @@ func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
 			case s.tally.wrong != 0:
 				t.Errorf("%s %s: wrong %d times", e.name, s.name, s.tally.wrong)
 			case e.name == fixedTimeout && math.Abs(mean-(s.level-0.5)) > 0.05:
-				// half a beat was heard already
+				// On average half a beat had passed before the death.
 				t.Errorf("%s %s: found after %.2f s on average", e.name, s.name, mean)
 			case e.name == fixedTimeout && math.Abs(s.tally.p99()-s.level) > 0.15:
 				t.Errorf("%s %s: found within %.1f s in 99 of 100", e.name, s.name, s.tally.p99())

@@ -120,6 +120,8 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	}, nil
 }
 
+// measureStorm connects the phones, measures their ordinary work, and cuts all
+// connections.
 func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *postgresMeter, jitter bool) (out Storm, err error) {
 	rides := cfg.Phones / phonesPerTrip
 	drivers := 2 * cfg.Phones / 5
@@ -149,35 +151,45 @@ func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed 
 	calm := m.steps()
 	out = Storm{Jitter: jitter, Riding: phones.Riding(), MemoryMB: readNodeMemory(ctx, bed.Admin)}
 	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = summarizeLoad(calm)
+
 	cfg.Log.Info("the storm")
 	m.restart()
 	phones.Cut()
+	if err := out.measureReturn(ctx, cfg.Phones, phones.Back, bed, m); err != nil {
+		return out, err
+	}
+	out.Refused, out.Failed = phones.Refusals()
+	return out, nil
+}
 
+// measureReturn measures until stormCalm steps after all phones are back, or
+// after stormWithin.
+func (s *Storm) measureReturn(ctx context.Context, all int, back func() []time.Duration, bed *process.Testbed, m *postgresMeter) error {
 	for left, second := stormCalm, 1; left > 0; second++ {
 		if !sleep.For(ctx, time.Until(m.startedAt().Add(time.Duration(second)*time.Second))) {
-			return out, ctx.Err()
+			return ctx.Err()
 		}
-		away := cfg.Phones - len(phones.Back())
-		out.Away = append(out.Away, away)
-		out.PeakMB = max(out.PeakMB, readNodeMemory(ctx, bed.Admin))
+		away := all - len(back())
+		s.Away = append(s.Away, away)
+		s.PeakMB = max(s.PeakMB, readNodeMemory(ctx, bed.Admin))
 		if away == 0 || time.Duration(second)*time.Second > stormWithin {
 			left--
 		}
 	}
 
 	steps := m.steps()
-	_, out.Peak, _, out.PeakCPU = summarizeLoad(steps)
-	for _, s := range steps {
-		out.Statements = append(out.Statements, s.statements)
+	_, s.Peak, _, s.PeakCPU = summarizeLoad(steps)
+	for _, step := range steps {
+		s.Statements = append(s.Statements, step.statements)
 	}
-	back := quantile.Sort(phones.Back())
-	if out.Back = len(back); out.Back > 0 {
-		at := func(share float64) float64 { return roundTo(back.At(share).Seconds(), 2) }
-		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)
+
+	times := quantile.Sort(back())
+	if s.Back = len(times); s.Back > 0 {
+		at := func(share float64) float64 { return roundTo(times.At(share).Seconds(), 2) }
+		s.P50, s.P99, s.Max = at(.5), at(.99), at(1)
 	}
-	out.Refused, out.Failed = phones.Refusals()
-	out.Times, out.TimesCPU = divideLoads(out.Peak, out.Steady), divideLoads(out.PeakCPU, out.SteadyCPU)
-	return out, nil
+	s.Times, s.TimesCPU = divideLoads(s.Peak, s.Steady), divideLoads(s.PeakCPU, s.SteadyCPU)
+	return nil
 }
 
 // divideLoads returns 0 for a load of 0.

@@ -75,7 +75,7 @@ func (m *postgresMeter) acceptConns() {
 		m.mu.Unlock()
 		m.pipes.Go(func() { m.countStatements(far, near); _ = far.Close() })
 
-		// ends with either side
+		// It ends with either side.
 		m.pipes.Go(func() { _, _ = io.Copy(near, far); _ = near.Close() })
 	}
 }

@@ -48,7 +48,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 		t.Skip("chaos needs Redis and Postgres: ", err)
 	}
 
-	// t.TempDir is closed to the user postgres
+	// The user postgres cannot enter t.TempDir.
 	home, err := os.MkdirTemp("", "chaos-test.")
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	}
 
 	t.Cleanup(func() {
-		// it has ended unless the test failed before; then the guard cleans up
+		// It has ended unless the test failed before; then the guard cleans up.
 		_ = r.Process.Kill()
 		if t.Failed() {
 			t.Logf("it logged:\n%s", r.logged.String())

@@ -126,7 +126,7 @@ func (s *severableLine) pipe(to, from net.Conn, era int) {
 		s.mu.Unlock()
 
 		if cut {
-			// also when from has closed: the other side must not hear of it
+			// This holds also if from has closed: the other side must not notice.
 			<-s.over
 			return
 		}

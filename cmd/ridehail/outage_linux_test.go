@@ -105,7 +105,7 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	arrive, hat := r.step(wire.Step_ARRIVE), r.say("I wear a red hat")
 	arrive.Id, hat.Id = uuid.NewString(), uuid.NewString()
 
-	// their answers are checked below; nothing else may wait for them
+	// Their answers are checked below; nothing else may wait for them.
 	r.driver.send(arrive)
 	r.rider.send(hat)
 	r.rider.seeTheCarMove(lost)

@@ -152,11 +152,11 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 			t.Errorf("phone %d: %d positions un-acked, shown %v", i, s.unacked, s.seqs)
 		}
 		if i < 3 && len(s.seqs) < 8 {
-			// nearly all of them, if the machine is not busy
+			// On an idle machine it is shown nearly all of them.
 			t.Errorf("phone %d reads at once and was shown %d of %d positions", i, len(s.seqs), fixes)
 		}
 		if i == 4 && len(s.seqs) > 4 {
-			// two old ones, the newest, and the one in a welcome
+			// These are two old ones, the newest, and the one in a welcome.
 			t.Errorf("the phone that stood still was shown %v", s.seqs)
 		}
 		s.mu.Unlock()

@@ -79,7 +79,7 @@ func TestPhiIsTheLogarithmOfBeingWrong(t *testing.T) {
 
 	mean, deviation := p.estimateInterval()
 	if math.Abs(mean-1) > 0.01 || math.Abs(deviation-0.1) > 0.01 {
-		// both ends of an interval are off by 70 ms
+		// Both ends of an interval have a deviation of 70 ms.
 		t.Fatalf("mean %v, deviation %v", mean, deviation)
 	}
 

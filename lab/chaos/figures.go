@@ -134,7 +134,7 @@ func (f *measurements) summarizeResources(strikes []Strike, run interval, before
 	return out
 }
 
-// journalPaths are the files of all crowds.
+// journalPaths returns the journals of all clients except the intruder's.
 func (c *city) journalPaths() (out []string) {
 	for _, w := range c.clients {
 		out = append(out, c.journalPath(w.Name))

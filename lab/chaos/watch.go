@@ -70,8 +70,8 @@ func (w *watcher) run(ctx context.Context) error {
 	for i, n := range w.city.nodes {
 		every(readEvery, func(ctx context.Context) { w.readNode(ctx, i, n) })
 	}
-	every(readEvery, w.readPostgres)
-	every(readEvery, w.readProvider)
+	every(readEvery, w.pollCounter(&w.transactions, w.db.CountTransactions))
+	every(readEvery, w.pollCounter(&w.calls, w.city.countProviderCalls))
 
 	answers := true
 	every(pingEvery, func(ctx context.Context) {
@@ -103,24 +103,17 @@ func (w *watcher) readNode(ctx context.Context, i int, n *node) {
 	w.accepted[i].addReading(now, h.accepted)
 }
 
-func (w *watcher) readPostgres(ctx context.Context) {
-	n, err := w.db.CountTransactions(ctx)
-	if err != nil {
-		return
+// pollCounter returns a function that adds a reading, unless read fails.
+func (w *watcher) pollCounter(m *meter, read func(context.Context) (int64, error)) func(context.Context) {
+	return func(ctx context.Context) {
+		n, err := read(ctx)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		m.addReading(time.Now(), n)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.transactions.addReading(time.Now(), n)
-}
-
-func (w *watcher) readProvider(ctx context.Context) {
-	n, err := w.city.countProviderCalls(ctx)
-	if err != nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.calls.addReading(time.Now(), n)
 }
 
 // countProviderCalls asks the provider how many requests it had.

@@ -24,7 +24,7 @@ const (
 // Its methods belong to the test's goroutine.
 type Server struct {
 	Address string // HOST:PORT
-	URL     string // as a node is told it
+	URL     string // as in the flags of a node
 
 	t       *testing.T
 	server  process.Server
