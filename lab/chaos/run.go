@@ -118,40 +118,13 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 		return r, err
 	}
 	c.cfg.Log.Info("the city lives", "folder", c.dir)
-	probing, stop := context.WithCancel(ctx)
-	defer stop()
-
-	var team errgroup.Group
-	team.Go(func() error { return p.run(probing) })
-	team.Go(func() error { return f.watcher.run(probing) })
-	n := &nemesis{city: c, onFault: f.onFault}
-	begin := time.Now()
-	plan, left := c.feasibleFaults(c.planFaults())
-	r.LeftOut = left
-	err = n.run(ctx, plan)
-	healed := time.Now()
-	r.LastedS = healed.Sub(begin).Seconds()
-
-	if err == nil {
-		c.cfg.Log.Info("all is healed, wait for quiet")
-		r.Invariants = append(r.Invariants, c.checkRecovered(ctx, p, healed))
-		sleep.For(ctx, reconnectWithin)
-	}
-
-	stop()
-	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
+	strikes, lasted, err := c.injectFaults(ctx, p, f, &r)
+	if err != nil {
 		return r, err
-	}
-	r.Windows, r.Calm = buildWindows(begin, n.strikes, p.results, c.cfg.Nodes)
-
-	for _, h := range n.strikes {
-		if h.Kind == KillNode || h.Kind == SkewClock || h.Kind == KillRedis || h.Kind == KillPostgres {
-			r.Load.Kills++
-		}
 	}
 
 	odd := c.stopClients()
-	r.QuiesceS = time.Since(healed).Seconds()
+	r.QuiesceS = time.Since(lasted.to).Seconds()
 	c.cfg.Log.Info("check")
 	back, now, err := c.checkResources(ctx, before)
 	if err != nil {
@@ -161,10 +134,51 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	if err := c.checkInvariants(ctx, &r, odd); err != nil {
 		return r, err
 	}
+
 	for _, i := range r.Invariants {
 		r.Violations += i.Violations
 	}
-	return r, f.fillReport(&r, n.strikes, p.results, interval{begin, healed}, before, now)
+	err = f.fillReport(&r, strikes, p.results, lasted, before, now)
+	return r, err
+}
+
+// injectFaults injects the planned faults while it probes the nodes, and fills in
+// what the probes saw. It returns after the phones had time to reconnect, with
+// the time from the first fault to the last heal.
+func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *Report) (strikes []Strike, lasted interval, err error) {
+	probing, stop := context.WithCancel(ctx)
+	defer stop()
+
+	var team errgroup.Group
+	team.Go(func() error { return p.run(probing) })
+	team.Go(func() error { return f.watcher.run(probing) })
+	n := &nemesis{city: c, onFault: f.onFault}
+	plan, left := c.feasibleFaults(c.planFaults())
+	r.LeftOut = left
+
+	lasted.from = time.Now()
+	err = n.run(ctx, plan)
+	lasted.to = time.Now()
+	r.LastedS = lasted.to.Sub(lasted.from).Seconds()
+
+	if err == nil {
+		c.cfg.Log.Info("all is healed, wait for quiet")
+		r.Invariants = append(r.Invariants, c.checkRecovered(ctx, p, lasted.to))
+		sleep.For(ctx, reconnectWithin)
+	}
+
+	stop()
+	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
+		return nil, lasted, err
+	}
+
+	r.Windows, r.Calm = buildWindows(lasted.from, n.strikes, p.results, c.cfg.Nodes)
+	for _, s := range n.strikes {
+		if s.Kind == KillNode || s.Kind == SkewClock || s.Kind == KillRedis || s.Kind == KillPostgres {
+			r.Load.Kills++
+		}
+	}
+	return n.strikes, lasted, nil
 }
 
 func (c *city) planFaults() []Fault {
