@@ -260,7 +260,8 @@ func roundTo(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// enoughFalse false positives give a rate that is known to about 20 % (Poisson).
+// enoughFalse false positives give a rate that is known to about 20 %
+// (Poisson).
 const enoughFalse = 25
 
 // compareWithTimeouts sets the Ratio of each point of phi to a fixed timeout

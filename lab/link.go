@@ -92,8 +92,8 @@ func (r *radio) send(at time.Duration) time.Duration {
 	return r.arrived
 }
 
-// passes reports whether a segment sent at a time arrives. Callers pass times in
-// ascending order.
+// passes reports whether a segment sent at a time arrives. Callers pass times
+// in ascending order.
 func (r *radio) passes(at time.Duration) bool {
 	for at >= r.to {
 		r.from = r.to + time.Duration(r.rng.ExpFloat64()/r.stalls*float64(time.Hour))

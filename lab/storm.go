@@ -43,8 +43,8 @@ type StormFigures struct {
 // Storm is the result of one cut. Statements and Away are in steps of a second,
 // of which the first begins with the cut. Riding is the number of riders on a
 // trip before it, Back that of phones that got a welcome after it, and the
-// quantiles of Back are in seconds from the cut. Refused tries were told when to
-// come back. Times and TimesCPU are ratios of the peak to the steady mean.
+// quantiles of Back are in seconds from the cut. Refused tries were told when
+// to come back. Times and TimesCPU are ratios of the peak to the steady mean.
 // Memory is resident, before and at most after the cut. Away counts at the end
 // of each step.
 type Storm struct {
@@ -71,11 +71,12 @@ type Storm struct {
 
 const (
 	phonesPerTrip = 10
-	stormRide     = 2 * time.Minute  // short, so that the load is soon steady
-	stormFixes    = 2 * time.Second  // between two positions
-	stormSettle   = 10 * time.Second // between the last welcome and measuring
-	stormWithin   = 40 * time.Second // phones that take longer count as lost
-	stormCalm     = 5                // steps measured after the last one is back
+	stormRide     = 2 * time.Minute // short, so that the load is soon steady
+	stormFixes    = 2 * time.Second // between two positions
+	// stormSettle is between the last welcome and measuring.
+	stormSettle = 10 * time.Second
+	stormWithin = 40 * time.Second // phones that take longer count as lost
+	stormCalm   = 5                // steps measured after the last one is back
 )
 
 // RunStorm asks what it costs when all phones lose their connections at the

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// postgresMeter is a proxy between a node and Postgres that counts statements by
-// the second.
+// postgresMeter is a proxy between a node and Postgres that counts statements
+// by the second.
 type postgresMeter struct {
 	// postgres is the PID whose processor time is read; 0 if it is not known.
 	postgres int
@@ -80,8 +80,8 @@ func (m *postgresMeter) acceptConns() {
 	}
 }
 
-// countStatements copies messages from the node to Postgres and counts each Sync
-// or simple Query. It is a round trip of one statement, or of a few in one
+// countStatements copies messages from the node to Postgres and counts each
+// Sync or simple Query. It is a round trip of one statement, or of a few in one
 // transaction.
 func (m *postgresMeter) countStatements(to io.Writer, from io.Reader) {
 	var head [5]byte

@@ -137,8 +137,8 @@ func processes(t *testing.T) (out []processRow) {
 	return out
 }
 
-// awaitNothingLeft waits until no process of the groups is left, and nothing in the
-// folder.
+// awaitNothingLeft waits until no process of the groups is left, and nothing in
+// the folder.
 func (r *chaosRun) awaitNothingLeft(t *testing.T, groups []int) {
 	t.Helper()
 

@@ -11,8 +11,8 @@ import (
 	"github.com/ridehail/ridehail/lab/demo"
 )
 
-// readMetric returns the value of a line of an admin API's metrics, or "" before
-// it is there.
+// readMetric returns the value of a line of an admin API's metrics, or ""
+// before it is there.
 func readMetric(t *testing.T, admin, line string) string {
 	t.Helper()
 	res, err := http.Get("http://" + admin + "/metrics")

@@ -126,10 +126,12 @@ func (s *severableLine) pipe(to, from net.Conn, era int) {
 		s.mu.Unlock()
 
 		if cut {
-			// This holds also if from has closed: the other side must not notice.
+			// This holds also if from has closed: the other side must not
+			// notice.
 			<-s.over
 			return
 		}
+
 		if err == nil {
 			_, err = to.Write(buf[:n])
 		}

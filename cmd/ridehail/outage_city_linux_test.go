@@ -27,7 +27,7 @@ type outageCity struct {
 	t                             *testing.T // of the whole story
 	redis, postgres               *processtest.Server
 	redisURL, postgresURL         string
-	database                      string  // of the node
+	database                      string         // of the node
 	toRedis, toPostgres           *severableLine // the node's ways there
 	providerAt, ledger, routingAt string
 	provider, routing             *program
@@ -259,7 +259,8 @@ func (p *phone) expectAnswer(code wire.Code, f *wire.ClientFrame, n int) {
 	}
 }
 
-// checkUnaffectedParts tries what needs neither Redis nor Postgres nor another service.
+// checkUnaffectedParts tries what needs neither Redis nor Postgres nor another
+// service.
 func (c *outageCity) checkUnaffectedParts(t *testing.T) {
 	t.Helper()
 	from, to := c.somewhere(), c.somewhere()
@@ -322,7 +323,8 @@ func (c *outageCity) call(method, path, bearer, body string) (status int, answer
 	return res.StatusCode, answer, err
 }
 
-// awaitReadiness waits until the node reports that it is ready, or that it is not.
+// awaitReadiness waits until the node reports that it is ready, or that it is
+// not.
 func (c *outageCity) awaitReadiness(t *testing.T, ready bool) {
 	t.Helper()
 	want := map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable}[ready]

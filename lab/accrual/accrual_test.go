@@ -171,8 +171,8 @@ func TestAHeartbeatAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkRecordHeartbeat shows what a heartbeat costs, and how much dearer phi is than
-// a fixed timeout.
+// BenchmarkRecordHeartbeat shows what a heartbeat costs, and how much dearer
+// phi is than a fixed timeout.
 func BenchmarkRecordHeartbeat(b *testing.B) {
 	var fixed float64
 	for _, name := range []string{"fixed", "phi", "akka"} {

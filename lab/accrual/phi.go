@@ -37,11 +37,12 @@ func AkkaOptions(pause time.Duration) PhiOptions {
 const AkkaThreshold = 8
 
 // Phi is the phi-accrual detector (Hayashibara, Défago, Yared, Katayama: "The φ
-// accrual failure detector", SRDS 2004). It assumes that intervals between signs
-// of life are normally distributed, with the mean and deviation of a bounded
-// window of them. Its suspicion is -log10 of the probability that the next one
-// comes even later than now. If the assumption held, a verdict at 1 would be
-// wrong once in ten times, and a verdict at 8 once in a hundred million times.
+// accrual failure detector", SRDS 2004). It assumes that intervals between
+// signs of life are normally distributed, with the mean and deviation of a
+// bounded window of them. Its suspicion is -log10 of the probability that the
+// next one comes even later than now. If the assumption held, a verdict at 1
+// would be wrong once in ten times, and a verdict at 8 once in a hundred
+// million times.
 type Phi struct {
 	opts  PhiOptions
 	heard time.Time

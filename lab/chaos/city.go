@@ -164,7 +164,8 @@ func (c *city) newProgramService(name string, ready func(context.Context) error,
 	return process.NewService(process.Server{Command: process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir}, Ready: ready}, c.guard)
 }
 
-// journalPath is the file in which a client process records what it did and saw.
+// journalPath is the file in which a client process records what it did and
+// saw.
 func (c *city) journalPath(crowd string) string { return c.dir + "/" + crowd + ".journal" }
 
 func formatFloat(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }

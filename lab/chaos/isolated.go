@@ -12,9 +12,9 @@ const isolationPause = 8 * time.Second
 
 // PlanIsolated is Plan for measuring: each fault is healed, and the city has
 // time to recover, before the next begins, so that each figure has one cause.
-// The plan depends on the arguments alone. It has as many faults as fit into the
-// length, and one at least. All kinds come once, in random order, before any
-// comes again.
+// The plan depends on the arguments alone. It has as many faults as fit into
+// the length, and one at least. All kinds come once, in random order, before
+// any comes again.
 func PlanIsolated(seed uint64, length time.Duration, nodes int) (plan []Fault) {
 	rng := rand.New(rand.NewPCG(seed, 0x616c6f6e65))
 	var deck []Kind

@@ -7,13 +7,15 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// loss makes a line lose packets as TCP shows it: nothing is missing, but a lost
-// chunk arrives after the sender has waited for its ack and sent it again, and
-// everything behind it waits as well. The wait is Linux's minimum, and doubles
-// when the retransmission is lost as well (RFC 6298). Faster recovery, such as
-// three duplicate acks, needs more packets under way than our small frames make.
+// loss makes a line lose packets as TCP shows it: nothing is missing, but a
+// lost chunk arrives after the sender has waited for its ack and sent it again,
+// and everything behind it waits as well. The wait is Linux's minimum, and
+// doubles when the retransmission is lost as well (RFC 6298). Faster recovery,
+// such as three duplicate acks, needs more packets under way than our small
+// frames make.
 type loss struct {
-	Percent int `json:"percent"` // of chunks, each of which counts as one packet
+	// Percent is of chunks, each of which counts as one packet.
+	Percent int `json:"percent"`
 }
 
 const (

@@ -23,9 +23,11 @@ type Strike struct {
 
 // nemesis injects the faults of a plan.
 type nemesis struct {
-	city    *city
-	onFault func(Strike) // if set, called right after a fault begins, by many goroutines
-	strikes []Strike     // each written by one goroutine of run
+	city *city
+	// onFault, if set, is called right after a fault begins, by many
+	// goroutines.
+	onFault func(Strike)
+	strikes []Strike // each written by one goroutine of run
 }
 
 // run returns when the last fault is healed. When ctx ends, it heals at once.
@@ -102,8 +104,8 @@ func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, er
 	return line.removeFault, line.applyFault(f)
 }
 
-// feasibleFaults returns the faults that can be made here, and for each kind that
-// cannot a row with the reason.
+// feasibleFaults returns the faults that can be made here, and for each kind
+// that cannot a row with the reason.
 func (c *city) feasibleFaults(plan []Fault) (can []Fault, left []string) {
 	can = slices.DeleteFunc(plan, func(f Fault) bool { return c.unavailable[f.Kind] != "" })
 	for _, k := range allKinds {

@@ -16,21 +16,22 @@ type Kind string
 // All kinds. Those with a line in their name act on a Line of a node, in one
 // direction. The others act on a process.
 const (
-	KillNode      Kind = "kill node"       // SIGKILL; started again when healed
-	PauseNode     Kind = "pause node"      // SIGSTOP; SIGCONT when healed
-	KillRedis     Kind = "kill redis"      // SIGKILL; started again when healed
-	PauseRedis    Kind = "pause redis"     // SIGSTOP; SIGCONT when healed
-	FlushRedis    Kind = "flush redis"     // FLUSHALL: all its data is gone
-	KillPostgres  Kind = "kill postgres"   // SIGKILL; started again when healed
-	SlowLine      Kind = "slow line"       // Amount milliseconds of delay
-	BlackHoleLine Kind = "black-hole line" // nothing arrives, and no side notices
-	ResetLine     Kind = "reset line"      // connections break at the next byte
-	CutLine       Kind = "cut line"        // connections end after Amount bytes
-	LossyLine     Kind = "lossy line"      // Amount percent of packets are lost
-	Storm         Kind = "storm"           // all phones disconnect at once
-	SkewClock     Kind = "skew clock"      // killed; back with a clock Amount ms off
-	FullDisk      Kind = "full disk"       // no file of Postgres' data can grow
-	Hog           Kind = "hog"             // as many busy loops as processors
+	KillNode     Kind = "kill node"     // SIGKILL; started again when healed
+	PauseNode    Kind = "pause node"    // SIGSTOP; SIGCONT when healed
+	KillRedis    Kind = "kill redis"    // SIGKILL; started again when healed
+	PauseRedis   Kind = "pause redis"   // SIGSTOP; SIGCONT when healed
+	FlushRedis   Kind = "flush redis"   // FLUSHALL: all its data is gone
+	KillPostgres Kind = "kill postgres" // SIGKILL; started again when healed
+	SlowLine     Kind = "slow line"     // Amount milliseconds of delay
+	// BlackHoleLine: nothing arrives, and neither side notices.
+	BlackHoleLine Kind = "black-hole line"
+	ResetLine     Kind = "reset line" // connections break at the next byte
+	CutLine       Kind = "cut line"   // connections end after Amount bytes
+	LossyLine     Kind = "lossy line" // Amount percent of packets are lost
+	Storm         Kind = "storm"      // all phones disconnect at once
+	SkewClock     Kind = "skew clock" // killed; back with a clock Amount ms off
+	FullDisk      Kind = "full disk"  // no file of Postgres' data can grow
+	Hog           Kind = "hog"        // as many busy loops as processors
 )
 
 // Line is one of the connections between a node and the rest.
@@ -82,8 +83,8 @@ func (f Fault) String() string {
 	return string(f.Kind)
 }
 
-// affectedPart names what a fault acts on. Two faults never act on the same part
-// at the same time.
+// affectedPart names what a fault acts on. Two faults never act on the same
+// part at the same time.
 func (f Fault) affectedPart() string {
 	switch f.Kind {
 	case KillNode, PauseNode, SkewClock:
@@ -102,8 +103,9 @@ func (f Fault) affectedPart() string {
 type durationRange struct{ least, most time.Duration }
 
 var faultDurations = map[Kind]durationRange{
-	KillNode:      {300 * time.Millisecond, 3 * time.Second},
-	PauseNode:     {500 * time.Millisecond, 7 * time.Second}, // some pauses make a node count as gone
+	KillNode: {300 * time.Millisecond, 3 * time.Second},
+	// Some pauses make a node count as gone.
+	PauseNode:     {500 * time.Millisecond, 7 * time.Second},
 	KillRedis:     {200 * time.Millisecond, 3 * time.Second},
 	PauseRedis:    {500 * time.Millisecond, 5 * time.Second},
 	FlushRedis:    {},
@@ -133,9 +135,9 @@ const (
 )
 
 // Plan returns the faults of a run of some length over some nodes, in the order
-// of their beginnings. It depends on the arguments alone. All kinds come once, in
-// random order, before any comes again, however short the run is. All faults are
-// over when the run is.
+// of their beginnings. It depends on the arguments alone. All kinds come once,
+// in random order, before any comes again, however short the run is. All faults
+// are over when the run is.
 func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
 	first := min(warmUp, length/6)
@@ -192,8 +194,8 @@ func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
 	return f
 }
 
-// clockSkews returns the offsets of the nodes' clocks at the beginning of a run.
-// Like Plan, it depends on the arguments alone.
+// clockSkews returns the offsets of the nodes' clocks at the beginning of a
+// run. Like Plan, it depends on the arguments alone.
 func clockSkews(seed uint64, nodes int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x736b6577))
 	out := make([]time.Duration, nodes)

@@ -83,8 +83,8 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		for _, c := range []struct {
 			fault Fault
-			// hears is how many of ten bytes arrive at most, on a connection from
-			// before the fault.
+			// hears is how many of ten bytes arrive at most, on a connection
+			// from before the fault.
 			hears int
 		}{
 			{Fault{Kind: CutLine, Amount: 4, Up: up}, 4},
@@ -102,9 +102,11 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 
 				got, _ := io.ReadAll(conn) // an end with an error is an end
 				if len(got) > c.hears || len(got) < c.hears && !up {
-					// The answer to what was cut on its way up may come too late.
+					// The answer to what was cut on its way up may come too
+					// late.
 					t.Errorf("heard %q", got)
 				}
+
 				if err := l.removeFault(); err != nil {
 					t.Fatal(err)
 				}

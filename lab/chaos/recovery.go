@@ -154,8 +154,8 @@ func summarizeSessions(all []outage, strikes []Strike) (out Sessions) {
 		WholeCount: len(whole)}
 }
 
-// summarizeRecoveries groups by kind of fault. A connection that was lost during
-// two faults counts for both.
+// summarizeRecoveries groups by kind of fault. A connection that was lost
+// during two faults counts for both.
 func summarizeRecoveries(all []outage, strikes []Strike, shown []Window) (out []Recovery) {
 	for _, k := range append([]Kind{""}, allKinds...) {
 		r := Recovery{Kind: k}

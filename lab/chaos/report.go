@@ -47,8 +47,8 @@ type Window struct {
 	Command Share   `json:"command"`
 	// FirstOKMs is from the heal until the affected node carried out a command
 	// that was sent after it, or until the last node did if the fault affected
-	// all. It is below 0 if the probes ended first. A fault that began meanwhile
-	// makes it longer.
+	// all. It is below 0 if the probes ended first. A fault that began
+	// meanwhile makes it longer.
 	FirstOKMs float64 `json:"first_ok_ms"`
 }
 

@@ -17,9 +17,9 @@ import (
 
 const (
 	// spareHandles is how many more goroutines and descriptors a node may hold
-	// after a run than before. Its pools grow, and shrink much later: the one to
-	// the routing service alone holds 64 connections for 90 s, with both ends
-	// and three goroutines each in the node. Leaks of the hundreds of lost
+	// after a run than before. Its pools grow, and shrink much later: the one
+	// to the routing service alone holds 64 connections for 90 s, with both
+	// ends and three goroutines each in the node. Leaks of the hundreds of lost
 	// connections of a minute are larger.
 	spareHandles  = 256
 	spareHeapMiB  = 32
@@ -27,8 +27,8 @@ const (
 	measureWithin = 5 * time.Second
 )
 
-// ResourceUse is what a node holds of the resources that leak. The heap includes
-// garbage that is not collected yet.
+// ResourceUse is what a node holds of the resources that leak. The heap
+// includes garbage that is not collected yet.
 type ResourceUse struct {
 	Goroutines  int     `json:"goroutines"`
 	Descriptors int     `json:"descriptors"`
@@ -134,7 +134,8 @@ func (h ResourceUse) maxWith(o ResourceUse) ResourceUse {
 		HeapMiB: max(h.HeapMiB, o.HeapMiB)}
 }
 
-// measureResources reads the resources of every node after a garbage collection.
+// measureResources reads the resources of every node after a garbage
+// collection.
 func (c *city) measureResources(ctx context.Context) (out []ResourceUse, err error) {
 	for _, n := range c.nodes {
 		if err := n.collectGarbage(ctx); err != nil {

@@ -26,8 +26,9 @@ type Config struct {
 	// Isolated lets the city recover from each fault before the next, for
 	// measuring.
 	Isolated bool
-	Speed    float64      // of the city's time, so that rides end within a run [40]
-	Log      *slog.Logger // [nothing is logged]
+	Speed    float64 // of the city's time, so that rides end within a run [40]
+	// [nothing is logged]
+	Log *slog.Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -52,7 +53,8 @@ const (
 	// recoverWithin bounds the time from the last heal until every node carries
 	// out commands.
 	recoverWithin = 15 * time.Second
-	// reconnectWithin is longer than the longest pause of a phone, five seconds.
+	// reconnectWithin is longer than the longest pause of a phone, five
+	// seconds.
 	reconnectWithin = 6 * time.Second
 	// settleWithin allows for jobs that Redis lost, which the reconciler finds
 	// after a grace.
@@ -60,9 +62,9 @@ const (
 )
 
 // Run injects faults into a city for a while and reports which promises it
-// broke. When ctx ends, it stops everything, and the report is empty. Errors are
-// about the run itself: a program is missing, or a process did not start. No
-// process it starts outlives it, even if it is killed.
+// broke. When ctx ends, it stops everything, and the report is empty. Errors
+// are about the run itself: a program is missing, or a process did not start.
+// No process it starts outlives it, even if it is killed.
 func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return r, err
@@ -142,9 +144,9 @@ func (c *city) run(ctx context.Context) (r Report, err error) {
 	return r, err
 }
 
-// injectFaults injects the planned faults while it probes the nodes, and fills in
-// what the probes saw. It returns after the phones had time to reconnect, with
-// the time from the first fault to the last heal.
+// injectFaults injects the planned faults while it probes the nodes, and fills
+// in what the probes saw. It returns after the phones had time to reconnect,
+// with the time from the first fault to the last heal.
 func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *Report) (strikes []Strike, lasted interval, err error) {
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -173,11 +175,13 @@ func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *
 	}
 
 	r.Windows, r.Calm = buildWindows(lasted.from, n.strikes, p.results, c.cfg.Nodes)
+
 	for _, s := range n.strikes {
 		if s.Kind == KillNode || s.Kind == SkewClock || s.Kind == KillRedis || s.Kind == KillPostgres {
 			r.Load.Kills++
 		}
 	}
+
 	return n.strikes, lasted, nil
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// preparePostgres makes a database cluster. Its tables are on a disk that can be
-// filled, if one can be mounted.
+// preparePostgres makes a database cluster. Its tables are on a disk that can
+// be filled, if one can be mounted.
 func (c *city) preparePostgres(ctx context.Context, address string) error {
 	server, err := process.PreparePostgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
 		var err error

@@ -20,14 +20,16 @@ import (
 // effect. A job is pending if Redis says, right after the strike, that it was
 // delivered to this node and not acknowledged, and the database has no charge
 // for it. It waits from the strike until the run, which polls the database,
-// finds the charge. The node itself may have made it, if it woke up soon enough,
-// or another node.
+// finds the charge. The node itself may have made it, if it woke up soon
+// enough, or another node.
 type Takeover struct {
-	Strikes int       `json:"blows"`   // of a kind that takes jobs away from a node
-	Blind   int       `json:"blind"`   // strikes after which Redis did not answer
-	Jobs    int       `json:"jobs"`    // pending ones
-	Open    int       `json:"open"`    // jobs without effect at the end
-	WaitMs  Quantiles `json:"wait_ms"` // of the others
+	// Strikes are of the kinds that take jobs away from a node.
+	Strikes int `json:"blows"`
+	Blind   int `json:"blind"` // strikes after which Redis did not answer
+	Jobs    int `json:"jobs"`  // pending ones
+	Open    int `json:"open"`  // jobs without effect at the end
+	// WaitMs is of the jobs with an effect.
+	WaitMs Quantiles `json:"wait_ms"`
 }
 
 const (
@@ -138,7 +140,9 @@ func pendingJobs(ctx context.Context, redis, consumer string) (out []trips.TripI
 		if err != nil {
 			return nil, err
 		}
-		fields := asList(elementAt(elementAt(found, 0), 1)) // [[entry, [name, value, …]]]
+
+		// [[entry, [name, value, …]]]
+		fields := asList(elementAt(elementAt(found, 0), 1))
 		for i := 0; i+1 < len(fields); i += 2 {
 			if id, ok := fields[i+1].(string); ok && fields[i] == "id" {
 				out = append(out, trips.TripID(id))

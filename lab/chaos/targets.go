@@ -6,7 +6,8 @@ import (
 )
 
 // Target is a figure beside its aim. A missed target fails no run, because
-// figures depend on the machine and on the length of the run. Broken promises do.
+// figures depend on the machine and on the length of the run. Broken promises
+// do.
 type Target struct {
 	Name     string `json:"name"`
 	Target   string `json:"target"`

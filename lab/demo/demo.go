@@ -32,9 +32,10 @@ type Config struct {
 	// The simulators.
 	Drivers, Riders int
 	Seed            uint64
-	Flaky           bool          // phones lose connections, the provider loses answers
-	SOS             float64       // share of trips on which each person calls for help
-	For             time.Duration // 0: until the context ends
+	Flaky           bool // phones lose connections, the provider loses answers
+	// SOS is the share of trips on which each person calls for help.
+	SOS float64
+	For time.Duration // 0: until the context ends
 
 	Data string // an existing folder for database and ledger
 
@@ -228,7 +229,8 @@ func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 }
 
 // runPeople runs drivers, riders and an operator until ctx ends or one fails.
-// Without an admin API no operator could answer, so there are no calls for help.
+// Without an admin API no operator could answer, so there are no calls for
+// help.
 func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
 	group, ctx := errgroup.WithContext(ctx)
 	url, speed, sos := n.PublicURL(), d.cfg.Node.Speed, 0.0

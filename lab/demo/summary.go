@@ -40,8 +40,8 @@ type UpdateSummary struct {
 	Refused  uint64 `json:"refused"`
 }
 
-// TripSummary counts trips by the states they came into. Open ones are under way
-// at the end; a second start continues them.
+// TripSummary counts trips by the states they came into. Open ones are under
+// way at the end; a second start continues them.
 type TripSummary struct {
 	Requested int `json:"requested"`
 	Reserved  int `json:"reserved"`

@@ -244,8 +244,8 @@ func runEach(ctx context.Context, n int, work func(context.Context, int) error) 
 	return g.Wait()
 }
 
-// sendUpdates sends the updates of all pairs for a time. Pair i of n is due every
-// 1/rate seconds, shifted by i/n of that.
+// sendUpdates sends the updates of all pairs for a time. Pair i of n is due
+// every 1/rate seconds, shifted by i/n of that.
 func (c *crew) sendUpdates(ctx context.Context, d time.Duration) {
 	var wg sync.WaitGroup
 	start := time.Now()

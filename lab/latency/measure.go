@@ -16,9 +16,10 @@ type pair struct {
 	sent      atomic.Int64
 	delivered atomic.Int64
 	repeated  atomic.Int64
-	last      atomic.Uint32 // the newest Position.n
-	over      atomic.Int64  // the newest Position.overwritten
-	overBase  int64         // over when measuring began; set while no update is sent
+	// last is the newest Position.n, over the newest Position.overwritten.
+	last     atomic.Uint32
+	over     atomic.Int64
+	overBase int64 // over when measuring began; set while no update is sent
 }
 
 // arrival is the times of one update, in milliseconds since the epoch. Received

@@ -16,19 +16,22 @@ import (
 )
 
 const (
-	answerTimeout = 10 * time.Second // of the node
-	pings         = 5                // to estimate a clock offset; the quickest counts
+	// answerTimeout is the node's.
+	answerTimeout = 10 * time.Second
+	pings         = 5 // to estimate a clock offset; the quickest counts
 )
 
 // phone is one socket with a reader goroutine. Any goroutine may send.
 type phone struct {
 	*client.Conn
-	id     string
-	offset float64 // the node's clock minus ours, ms; set before the reader starts
+	id string
+	// offset is the node's clock minus ours, in ms, set before the reader
+	// starts.
+	offset float64
 	base   location.Point
 
-	// moving is false while the car waits at its base for its trip. No other car
-	// is nearer to the rider there.
+	// moving is false while the car waits at its base for its trip. No other
+	// car is nearer to the rider there.
 	moving atomic.Bool
 	seq    atomic.Uint32
 }

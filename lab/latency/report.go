@@ -10,10 +10,10 @@ import (
 )
 
 // Report is the result of a run. Sent = Delivered + Overwritten + Lost. A
-// position is overwritten on purpose when a newer one comes before the rider has
-// acked. Duplicated ones are not among the delivered. TripEvents are those of
-// all phones from the first connection on. ClockOffset is the node's clock minus
-// ours.
+// position is overwritten on purpose when a newer one comes before the rider
+// has acked. Duplicated ones are not among the delivered. TripEvents are those
+// of all phones from the first connection on. ClockOffset is the node's clock
+// minus ours.
 type Report struct {
 	Pairs       int              `json:"pairs"`
 	RateHz      float64          `json:"rate_hz"` // per pair

@@ -1,9 +1,9 @@
-// Package latency measures how long a driver's update takes to a rider's socket,
-// hop by hop, through the public API.
+// Package latency measures how long a driver's update takes to a rider's
+// socket, hop by hop, through the public API.
 //
 // Senders are open-loop: the latency of an update counts from the time when it
-// is due, whether or not the sender kept up, so that a stall adds to the latency
-// of every update it delayed.
+// is due, whether or not the sender kept up, so that a stall adds to the
+// latency of every update it delayed.
 package latency
 
 import (

@@ -307,7 +307,8 @@ func (c *crew) endTrips() (left int) {
 	for _, d := range c.byID {
 		if t := d.current.tripIn(client.StateOnTrip); t != nil {
 			left++
-			_ = d.sendStep(t.Id, wire.Step_COMPLETE) // a dead socket shows in the count
+			// A dead socket shows in the count.
+			_ = d.sendStep(t.Id, wire.Step_COMPLETE)
 		}
 	}
 

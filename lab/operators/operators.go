@@ -1,6 +1,6 @@
 // Package operators simulates the people who run a city. They acknowledge calls
-// for help through the admin API and refund fares, as people do at the page /ops
-// and with `ridehail refund`.
+// for help through the admin API and refund fares, as people do at the page
+// /ops and with `ridehail refund`.
 package operators
 
 import (

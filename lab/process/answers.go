@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// HTTPAnswers returns a function that asks a URL and returns an error unless the
-// status is a success.
+// HTTPAnswers returns a function that asks a URL and returns an error unless
+// the status is a success.
 func HTTPAnswers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
@@ -42,8 +42,8 @@ func HTTPAnswers(url string) func(context.Context) error {
 // current state of the server and its line.
 var FreshHTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-// RedisDo sends one command of one word, past all proxies, and expects an answer.
-// A Redis that still loads its files answers something else.
+// RedisDo sends one command of one word, past all proxies, and expects an
+// answer. A Redis that still loads its files answers something else.
 func RedisDo(ctx context.Context, address, word, want string) error {
 	return exchangeWith(ctx, address, func(conn net.Conn) error {
 		if _, err := fmt.Fprintf(conn, "%s\r\n", word); err != nil {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Guard is a shell process that outlives this one if it is killed. It then kills
-// the process groups it was told of and removes the folder.
+// Guard is a shell process that outlives this one if it is killed. It then
+// kills the process groups it was told of and removes the folder.
 type Guard struct {
 	mu  sync.Mutex // one line at a time
 	in  io.WriteCloser

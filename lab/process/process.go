@@ -1,6 +1,7 @@
 // Package process starts child processes and servers (the ridehail program,
-// Redis, Postgres), waits until they answer, and watches, pauses and kills them.
-// No process that it starts outlives this one, even if this one is killed.
+// Redis, Postgres), waits until they answer, and watches, pauses and kills
+// them. No process that it starts outlives this one, even if this one is
+// killed.
 package process
 
 import (
@@ -67,7 +68,9 @@ func Start(c Command, g *Guard) (*Process, error) {
 
 	go func() {
 		defer close(p.ended)
-		// Reaped at once: a zombie counts as alive to those who read its lock file.
+
+		// Reaped at once: a zombie counts as alive to those who read its lock
+		// file.
 		p.err = cmd.Wait()
 		_ = p.guard.forgetGroup(p.group)
 		_ = p.log.Close()
@@ -120,8 +123,8 @@ func signalAll(pids []int, s syscall.Signal) {
 	}
 }
 
-// Stop asks the group to end, and kills it if it does not in time. It returns how
-// the process ended.
+// Stop asks the group to end, and kills it if it does not in time. It returns
+// how the process ended.
 func (p *Process) Stop(within time.Duration) error {
 	p.Resume() // a paused process handles no signal
 	p.signalGroup(syscall.SIGINT)
@@ -155,8 +158,8 @@ func (p *Process) Err() error { return p.err }
 // PID returns the ID of the process that leads the group.
 func (p *Process) PID() int { return p.group }
 
-// childrenOf returns nil on a system without /proc. There a server's children end
-// when they notice that their parent has.
+// childrenOf returns nil on a system without /proc. There a server's children
+// end when they notice that their parent has.
 func childrenOf(parent int) (pids []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	for _, path := range stats {

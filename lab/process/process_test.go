@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// soon waits for a condition, and fails if it does not become true within a time
-// that is enough on a busy machine.
+// soon waits for a condition, and fails if it does not become true within a
+// time that is enough on a busy machine.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {

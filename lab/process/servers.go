@@ -23,9 +23,9 @@ type Server struct {
 	Ready func(context.Context) error // returns why it is not ready, or nil
 }
 
-// Serve starts the server and returns when it is ready. A server that was killed
-// may need several attempts, until what is left of the old one is gone. If ctx
-// ends first, Serve kills it and returns an error.
+// Serve starts the server and returns when it is ready. A server that was
+// killed may need several attempts, until what is left of the old one is gone.
+// If ctx ends first, Serve kills it and returns an error.
 func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 	for {
 		p, err := Start(s.Command, g)
@@ -68,8 +68,8 @@ func findRedis() (string, error) {
 	return path, nil
 }
 
-// findPostgres returns the folder of initdb and postgres, which Debian keeps out
-// of the path.
+// findPostgres returns the folder of initdb and postgres, which Debian keeps
+// out of the path.
 func findPostgres() (string, error) {
 	if found, err := exec.LookPath("initdb"); err == nil {
 		if found, err = filepath.EvalSymlinks(found); err == nil {
@@ -84,9 +84,9 @@ func findPostgres() (string, error) {
 	return slices.Max(dirs), nil
 }
 
-// NewFolder makes a folder for servers, which the user postgres may enter, and a
-// guard that removes it if this process is killed. After an error dir may be set;
-// the caller removes it.
+// NewFolder makes a folder for servers, which the user postgres may enter, and
+// a guard that removes it if this process is killed. After an error dir may be
+// set; the caller removes it.
 func NewFolder(name string) (dir string, g *Guard, err error) {
 	if dir, err = os.MkdirTemp("", name+"."); err != nil {
 		return "", nil, err
@@ -131,11 +131,11 @@ func PostgresURL(address string) string {
 // PostgresHome is the folder of a server's tables in dir.
 func PostgresHome(dir string) string { return dir + "/postgres" }
 
-// PreparePostgres makes a database cluster in dir, with one folder for the tables
-// and another one for the log. If this process is root, the server will run as
-// the user postgres, because Postgres refuses to run as root. If onHome is set,
-// it is called with the empty folder for the tables and its owner, which is nil
-// for this process's user.
+// PreparePostgres makes a database cluster in dir, with one folder for the
+// tables and another one for the log. If this process is root, the server will
+// run as the user postgres, because Postgres refuses to run as root. If onHome
+// is set, it is called with the empty folder for the tables and its owner,
+// which is nil for this process's user.
 func PreparePostgres(ctx context.Context, dir, address string, g *Guard, onHome func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
 	bin, err := findPostgres()
 	if err != nil {
@@ -234,7 +234,8 @@ func lookUpCredential(name string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// FreeAddresses returns n addresses on loopback on which no process listens now.
+// FreeAddresses returns n addresses on loopback on which no process listens
+// now.
 func FreeAddresses(n int) (out []string, err error) {
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -170,8 +170,8 @@ func (s *Service) SetLastArg(arg string) {
 	s.Args = append(slices.Clone(s.Args[:len(s.Args)-1]), arg)
 }
 
-// SetExcused sets whether an end of the process from now on is our doing, and so
-// not unexpected.
+// SetExcused sets whether an end of the process from now on is our doing, and
+// so not unexpected.
 func (s *Service) SetExcused(ours bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

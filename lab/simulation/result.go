@@ -63,13 +63,15 @@ type Quantiles struct {
 type stats struct {
 	wishes, pricedOut, noWay, requests, completed, expired, cancelled, offers, declined int
 	waits, reserves                                                                     []time.Duration
-	empty, loaded                                                                       float64 // metres
-	revenue                                                                             int64
-	prices                                                                              int64
-	highest                                                                             pricing.Multiplier
-	windows, matched, largest                                                           int
-	compared                                                                            int             // requests with a choice
-	detours                                                                             []time.Duration // of the nearest by air, if not the first
+	// empty and loaded are in metres.
+	empty, loaded             float64
+	revenue                   int64
+	prices                    int64
+	highest                   pricing.Multiplier
+	windows, matched, largest int
+	// compared counts the requests with a choice.
+	compared int
+	detours  []time.Duration // of the nearest by air, if not the first
 }
 
 func (s *stats) countPrice(m pricing.Multiplier) {

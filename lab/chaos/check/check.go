@@ -32,8 +32,8 @@ type Evidence struct {
 	Now       func() time.Time // [time.Now]
 }
 
-// Commands finds the event of a command id, as every trips.Store does. The error
-// for an id without an event is trips.ErrNotFound or trips.ErrAbandoned;
+// Commands finds the event of a command id, as every trips.Store does. The
+// error for an id without an event is trips.ErrNotFound or trips.ErrAbandoned;
 // trips.ErrKeyReused means that there is one.
 type Commands interface {
 	RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error)
@@ -69,29 +69,29 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 		return Report{}, err
 	}
 
-	h := newClientHistory(db, e.Grace)
+	history := newClientHistory(db, e.Grace)
 	for _, path := range e.Journals {
-		if err := h.readJournal(path); err != nil {
+		if err := history.readJournal(path); err != nil {
 			return Report{}, fmt.Errorf("check: %s: %w", path, err)
 		}
 	}
 
-	d := newCommandCheck(db, h)
-	if err := d.checkCommands(ctx, e.Commands); err != nil {
+	commands := newCommandCheck(db, history)
+	if err := commands.checkCommands(ctx, e.Commands); err != nil {
 		return Report{}, fmt.Errorf("check: ask for a command: %w", err)
 	}
 
-	q := newSOSCheck(db, h)
-	q.checkNotices()
-	b := newPaymentCheck(db)
-	if err := b.checkLedger(e.Ledger); err != nil {
+	alerts := newSOSCheck(db, history)
+	alerts.checkNotices()
+	ledger := newPaymentCheck(db)
+	if err := ledger.checkLedger(e.Ledger); err != nil {
 		return Report{}, fmt.Errorf("check: %s: %w", e.Ledger, err)
 	}
 
-	l := checkLinearizable(ctx, db, h, e.Linearize)
-	report := Report{Report: audited, Phones: len(h.phones), Commands: len(h.commands), Ambiguous: d.ambiguous,
-		Records: h.line, Payments: b.lines}
-	for _, group := range [][]*invariant{d.invariants(), h.invariants(), q.invariants(), db.invariants(), b.invariants(), {l}} {
+	linear := checkLinearizable(ctx, db, history, e.Linearize)
+	report := Report{Report: audited, Phones: len(history.phones), Commands: len(history.commands), Ambiguous: commands.ambiguous,
+		Records: history.line, Payments: ledger.lines}
+	for _, group := range [][]*invariant{commands.invariants(), history.invariants(), alerts.invariants(), db.invariants(), ledger.invariants(), {linear}} {
 		for _, i := range group {
 			report.Invariants = append(report.Invariants, i.Invariant)
 		}

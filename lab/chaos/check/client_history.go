@@ -28,7 +28,8 @@ type clientHistory struct {
 	reads     map[trips.Actor][]reading
 	ends      map[rideKey]int
 
-	eventsInLog, eventOrder, knowsEnd, ownTripsOnly, chatComplete, chatOrder, receiptsMatch, positionsForward, framesValid *invariant
+	eventsInLog, eventOrder, knowsEnd, ownTripsOnly, chatComplete *invariant
+	chatOrder, receiptsMatch, positionsForward, framesValid       *invariant
 }
 
 type commandKey struct {
@@ -157,8 +158,8 @@ func parseActor(who string) trips.Actor {
 	return trips.Actor{Role: trips.Role(role), ID: id}
 }
 
-// viewOf returns what the phone knows of a trip. A driver is told of it from its
-// second event on, or from its first one if a resume replays all of them.
+// viewOf returns what the phone knows of a trip. A driver is told of it from
+// its second event on, or from its first one if a resume replays all of them.
 func (p *phone) viewOf(id trips.TripID) *view {
 	v := p.views[id]
 	if v == nil {

@@ -39,11 +39,11 @@ var driverModel = porcupine.Model{
 	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%T %v", input, input) },
 }
 
-// checkLinearizable looks for an order of each driver's operations that explains
-// what the driver saw: each happened between its command and its ack, and no
-// trip began before the one before it had ended. Operations without an ack or a
-// command may have happened at any time. If the search takes longer than within,
-// the remaining drivers count as violations.
+// checkLinearizable looks for an order of each driver's operations that
+// explains what the driver saw: each happened between its command and its ack,
+// and no trip began before the one before it had ended. Operations without an
+// ack or a command may have happened at any time. If the search takes longer
+// than within, the remaining drivers count as violations.
 func checkLinearizable(ctx context.Context, db *store, h *clientHistory, within time.Duration) *invariant {
 	out := newInvariant("each driver's accepts, completions and reads are linearizable")
 	until := time.Now().Add(within)
@@ -84,8 +84,8 @@ func (all driverHistories) add(who trips.Actor, op any, from, till int) {
 	all[who] = append(all[who], porcupine.Operation{Input: op, Call: int64(from), Return: int64(till)})
 }
 
-// buildHistories takes acked operations from the journals, and the rest from the
-// log.
+// buildHistories takes acked operations from the journals, and the rest from
+// the log.
 func buildHistories(db *store, h *clientHistory) driverHistories {
 	all, commands := driverHistories{}, commandsByStep(h)
 	for d, c := range commands {

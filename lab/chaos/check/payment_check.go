@@ -37,7 +37,8 @@ type paymentCheck struct {
 	lines          int
 	charged        map[string][]payment // those that succeeded, by reference
 	tripReferences map[string]bool
-	refunded       map[string][]payment // those that succeeded, by the charge's reference
+	// refunded has those that succeeded, by the charge's reference.
+	refunded map[string][]payment
 
 	fareTakenOnce, nothingElseTaken, chargeInLedger, sumsAgree, refundInLedger, refundEnds, refundAsked *invariant
 }

@@ -59,8 +59,8 @@ func (r *sosCheck) checkNotices() {
 }
 
 // checkAcknowledgements compares operators' acknowledgements with the database,
-// and checks that phones that were connected at the end know of them. The time of
-// an acknowledgement is by the operator's clock.
+// and checks that phones that were connected at the end know of them. The time
+// of an acknowledgement is by the operator's clock.
 func (r *sosCheck) checkAcknowledgements() {
 	asked, at, operators := map[string]bool{}, map[string]float64{}, false
 	for _, c := range r.history.sent {

@@ -41,8 +41,8 @@ func Redis(t *testing.T, flags ...string) *Server {
 	})
 }
 
-// Postgres starts a server without fsync: tests kill processes, not machines. If
-// a flag occurs twice, the last one counts.
+// Postgres starts a server without fsync: tests kill processes, not machines.
+// If a flag occurs twice, the last one counts.
 func Postgres(t *testing.T, flags ...string) *Server {
 	t.Helper()
 	flags = append(flags, "-c", "fsync=off")
@@ -130,12 +130,12 @@ func (s *Server) Pause() { s.running.Pause() }
 // Resume ends a pause.
 func (s *Server) Resume() { s.running.Resume() }
 
-// ComposeFile is the environment variable with the path of a compose.yaml to use
-// instead of the module's. Mutation tests plant a mistake there.
+// ComposeFile is the environment variable with the path of a compose.yaml to
+// use instead of the module's. Mutation tests plant a mistake there.
 const ComposeFile = "RIDEHAIL_TEST_COMPOSE"
 
-// ComposeFlags returns the flags with which compose.yaml starts a server, so that
-// a test is about the setup in the README.
+// ComposeFlags returns the flags with which compose.yaml starts a server, so
+// that a test is about the setup in the README.
 func ComposeFlags(t *testing.T, program string) []string {
 	t.Helper()
 	path := os.Getenv(ComposeFile)
