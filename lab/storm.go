@@ -70,7 +70,7 @@ type Storm struct {
 }
 
 const (
-	phonesPerTrip = 10
+	phonesPerTrip = 10              // one phone in ten is a rider on a trip
 	stormRide     = 2 * time.Minute // short, so that the load is soon steady
 	stormFixes    = 2 * time.Second // between two positions
 	// stormSettle is between the last welcome and measuring.
