@@ -56,7 +56,7 @@ type city struct {
 // node is a node process with the proxies around it.
 type node struct {
 	*process.Service
-	publicAddress string // past the proxy
+	directAddress string // past the proxy
 	adminAddress  string
 	proxies       map[Line]*lineProxy
 }
@@ -135,11 +135,11 @@ func (c *city) prepareServices(ctx context.Context, at []string) error {
 		"--reorder-hook", "0.2")
 
 	for i, skew := range clockSkews(c.cfg.Seed, c.cfg.Nodes) {
-		n := &node{publicAddress: at[3+2*i], adminAddress: at[4+2*i], proxies: map[Line]*lineProxy{}}
+		n := &node{directAddress: at[3+2*i], adminAddress: at[4+2*i], proxies: map[Line]*lineProxy{}}
 		c.nodes = append(c.nodes, n)
 
 		name := fmt.Sprintf("node-%d", i+1)
-		ends := map[Line]string{LinePhones: n.publicAddress, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
+		ends := map[Line]string{LinePhones: n.directAddress, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
 		for line, to := range ends {
 			l, err := newLineProxy(name+" "+string(line), to)
 			if err != nil {
@@ -148,8 +148,8 @@ func (c *city) prepareServices(ctx context.Context, at []string) error {
 			n.proxies[line] = l
 		}
 
-		n.Service = c.newProgramService(name, process.HTTPAnswers("http://"+n.publicAddress+"/readyz"), "serve", "--dev-tokens", "--name", name,
-			"--listen", n.publicAddress, "--admin", n.adminAddress, "--speed", formatFloat(c.cfg.Speed),
+		n.Service = c.newProgramService(name, process.HTTPAnswers("http://"+n.directAddress+"/readyz"), "serve", "--dev-tokens", "--name", name,
+			"--listen", n.directAddress, "--admin", n.adminAddress, "--speed", formatFloat(c.cfg.Speed),
 			"--database", process.PostgresURL(n.proxies[LinePostgres].address), "--redis", process.RedisURL(n.proxies[LineRedis].address),
 			"--provider", "http://"+n.proxies[LineProvider].address, "--provider-secret", providerSecret,
 			clockOffset+skew.String())

@@ -41,7 +41,7 @@ func (c *city) startIntruder() (err error) {
 	for _, n := range c.nodes {
 		// Past the proxies: a flood that waits in a proxy would keep its line
 		// from being broken.
-		doors = append(doors, "http://"+n.publicAddress)
+		doors = append(doors, "http://"+n.directAddress)
 	}
 
 	w := new(clientProcess)

@@ -50,12 +50,13 @@ type Recovery struct {
 	Count  int       `json:"sessions"`
 	Back   Quantiles `json:"back_ms"`
 	Resume Quantiles `json:"resume_ms"`
-	// FirstOK is over the faults; see Window. Never counts the faults after
-	// which no command was carried out before the probes ended.
+	// FirstOK is over the faults; see Window.
 	FirstOK Quantiles `json:"first_ok_ms"`
-	Never   int       `json:"never_ok"`
 	// Meanwhile are the command probes while the faults lasted.
 	Meanwhile Share `json:"commands"`
+	// Never counts the faults after which no command was carried out before the
+	// probes ended.
+	Never int `json:"never_ok"`
 	// Load is the rate of Postgres transactions from the beginning of these
 	// faults to two seconds after their heal, as a multiple of the rate while
 	// nothing was broken; 0 if one of the two is unknown.
