@@ -9,12 +9,12 @@ import (
 	"github.com/ridehail/ridehail/internal/plot"
 )
 
-// verdict says in one sentence what the figures show, whichever way they fell.
-func verdict(points []DetectorPoint) string {
+// formatVerdict returns one sentence that follows from the figures.
+func formatVerdict(points []DetectorPoint) string {
 	var ranges []string
 	alone, mixed := math.Inf(1), 0.0
-	for _, link := range links() {
-		low, high, ok := ratios(points, link)
+	for _, link := range linkNames() {
+		low, high, ok := ratioRange(points, link)
 		if !ok {
 			return "Too few false alarms on the " + link + " to compare the detectors: run more hours."
 		}
@@ -25,18 +25,18 @@ func verdict(points []DetectorPoint) string {
 	}
 
 	why := ""
-	if saved(alone) == "nothing" {
+	if formatSaving(alone) == "nothing" {
 		why = ", because the beats before a stall do not foretell it"
 	}
 
 	return fmt.Sprintf("At the same mean detection time phi-accrual raises %s the false alarms of a fixed timeout: where all links are "+
 		"alike it saves %s%s, and where one setting must do for good and bad links it saves %s.",
-		strings.Join(ranges, ", "), saved(alone), why, saved(mixed))
+		strings.Join(ranges, ", "), formatSaving(alone), why, formatSaving(mixed))
 }
 
-// ratios returns the range of phi's false alarms per false alarm of a fixed
+// ratioRange returns the range of phi's false alarms per false alarm of a fixed
 // timeout.
-func ratios(points []DetectorPoint, link string) (low, high float64, ok bool) {
+func ratioRange(points []DetectorPoint, link string) (low, high float64, ok bool) {
 	low = math.Inf(1)
 	for _, p := range points {
 		if p.Link == link && p.Ratio > 0 {
@@ -46,28 +46,28 @@ func ratios(points []DetectorPoint, link string) (low, high float64, ok bool) {
 	return low, high, ok
 }
 
-// saved words a saving; what is below a twentieth is within the noise.
-func saved(ratio float64) string {
+// formatSaving words a saving. Less than a twentieth is within the noise.
+func formatSaving(ratio float64) string {
 	if ratio > 0.95 {
 		return "nothing"
 	}
 	return fmt.Sprintf("up to %.0f %%", 100*(1-ratio))
 }
 
-func links() (out []string) {
-	for _, l := range urban {
+func linkNames() (out []string) {
+	for _, l := range modelLinks {
 		out = append(out, l.name)
 	}
 	return append(out, mixedFleet)
 }
 
-// shown are the timeouts in the table for people.
-var shown = []string{"2s", "3s", "4s", "5s", "6s", "7s", "8s", "10s", "12s", "15s", "20s", "30s"}
+// shownTimeouts are the timeouts in the table for people.
+var shownTimeouts = []string{"2s", "3s", "4s", "5s", "6s", "7s", "8s", "10s", "12s", "15s", "20s", "30s"}
 
-func table(points []DetectorPoint) [][]string {
+func detectorTable(points []DetectorPoint) [][]string {
 	out := [][]string{{"link", "detector", "setting", "detection mean", "p99", "false/driver-hour", "× a timeout", ""}}
 	for _, p := range points {
-		if p.Detector == fixedTimeout && !slices.Contains(shown, p.Setting) {
+		if p.Detector == fixedTimeout && !slices.Contains(shownTimeouts, p.Setting) {
 			continue
 		}
 		ratio := ""
@@ -80,9 +80,9 @@ func table(points []DetectorPoint) [][]string {
 	return out
 }
 
-func chart(points []DetectorPoint) plot.Chart {
+func detectorChart(points []DetectorPoint) plot.Chart {
 	c := plot.Chart{X: plot.Axis{Name: "mean detection time, s"}, Y: plot.Axis{Name: "false positives per driver-hour", Log: true}}
-	for _, link := range links() {
+	for _, link := range linkNames() {
 		panel := plot.Panel{Name: link}
 		for _, name := range []string{fixedTimeout, phiPaper, phiAkka} {
 			curve := plot.Curve{Name: name, Dots: true}

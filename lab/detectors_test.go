@@ -59,8 +59,8 @@ func TestWaitingLongerFindsLaterAndErrsLess(t *testing.T) {
 
 // A perfect link leaves only what the settings themselves say.
 func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
-	field := entrants()
-	drive(newRadio(link{stalls: 1e-5, stallMedian: 1}, 1, 2), shift, field)
+	field := newEntrants()
+	simulateShift(newRadio(link{stalls: 1e-5, stallMedian: 1}, 1, 2), shiftLength, field)
 
 	for _, e := range field {
 		for _, s := range e.settings {
@@ -71,7 +71,7 @@ func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
 			case s.tally.wrong != 0:
 				t.Errorf("%s %s: wrong %d times", e.name, s.name, s.tally.wrong)
 			case e.name == fixedTimeout && math.Abs(mean-(s.level-0.5)) > 0.05:
-				// half a beat was heard already
+				// On average half a beat had passed before the death.
 				t.Errorf("%s %s: found after %.2f s on average", e.name, s.name, mean)
 			case e.name == fixedTimeout && math.Abs(s.tally.p99()-s.level) > 0.15:
 				t.Errorf("%s %s: found within %.1f s in 99 of 100", e.name, s.name, s.tally.p99())
@@ -81,10 +81,10 @@ func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
 }
 
 func TestBeatsArriveInOrderAndAStallHoldsThemUp(t *testing.T) {
-	for _, l := range urban {
+	for _, l := range modelLinks {
 		r := newRadio(l, 1, 1)
 		last, longest := time.Duration(0), time.Duration(0)
-		for at := time.Duration(0); at < 10*time.Hour; at += beatEvery {
+		for at := time.Duration(0); at < 10*time.Hour; at += heartbeatInterval {
 			arrived := r.send(at)
 			if arrived < last || arrived < at+l.delay {
 				t.Fatalf("%s: the beat of %v arrives at %v, the one before at %v", l.name, at, arrived, last)
@@ -109,7 +109,7 @@ func TestPhiIsComparedWithTheTimeoutThatIsAsFast(t *testing.T) {
 		{Link: "l", Detector: phiAkka, Mean: 5, PerHour: 0.2, False: 100},
 	}
 
-	compare(points)
+	compareWithTimeouts(points)
 	var got []float64
 	for _, p := range points {
 		got = append(got, p.Ratio)
@@ -121,7 +121,7 @@ func TestPhiIsComparedWithTheTimeoutThatIsAsFast(t *testing.T) {
 
 func TestTheSentenceFollowsTheFigures(t *testing.T) {
 	say := func(good, bad, mixed float64) string {
-		return verdict([]DetectorPoint{{Link: "good link", Ratio: good}, {Link: "bad link", Ratio: bad}, {Link: mixedFleet, Ratio: mixed}})
+		return formatVerdict([]DetectorPoint{{Link: "good link", Ratio: good}, {Link: "bad link", Ratio: bad}, {Link: mixedFleet, Ratio: mixed}})
 	}
 	for want, got := range map[string]string{
 		"alike it saves nothing, because":                say(1, 1, 1.2),
@@ -174,7 +174,7 @@ func TestAnExperimentCanBeStoppedAndRefusesNonsense(t *testing.T) {
 // the same ones.
 func TestTheGradesAreAmongTheTimeouts(t *testing.T) {
 	grades := map[float64]bool{}
-	for _, s := range entrants()[0].settings {
+	for _, s := range newEntrants()[0].settings {
 		grades[s.level] = s.app != ""
 	}
 

@@ -1,8 +1,8 @@
-// Package lab holds experiments: each asks one question about a distributed
-// system, in virtual time, and answers it with figures. An experiment is one
-// function that returns a Finding; the same seed gives the same Finding, to the
-// byte. The storm is the exception: real processes in real time, whose figures
-// are the machine's.
+// Package lab holds experiments. Each asks one question about a distributed
+// system and answers it with figures. An experiment is one function that
+// returns a Finding. It runs in virtual time, and the same seed gives the same
+// Finding, to the byte. The storm is the exception: it runs real processes in
+// real time, so its figures depend on the machine.
 package lab
 
 import (
@@ -13,28 +13,27 @@ import (
 	"github.com/ridehail/ridehail/internal/plot"
 )
 
-// Finding is what an experiment found.
+// Finding is what an experiment found. Figures has a type of the experiment's
+// own, Says answers the question in one sentence, the first row of Table names
+// the columns, and Chart has no title.
 type Finding struct {
 	Experiment string      `json:"experiment"`
 	Question   string      `json:"question"`
 	Model      []Parameter `json:"model"`
-	Figures    any         `json:"figures"` // the experiment's own
-	// the answer in one sentence, worded by the figures
-	Says string `json:"says"`
-
-	// the figures for people; the first row names the columns
-	Table [][]string `json:"-"`
-	Chart plot.Chart `json:"-"` // without a title
+	Figures    any         `json:"figures"`
+	Says       string      `json:"says"`
+	Table      [][]string  `json:"-"`
+	Chart      plot.Chart  `json:"-"`
 }
 
-// Parameter is something the model takes for granted, and where it comes from.
+// Parameter is an assumption of the model and its source.
 type Parameter struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
 	Source string `json:"source"`
 }
 
-// Text is the finding for people.
+// Text formats the finding for a terminal.
 func (f Finding) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nThe model:\n", f.Question)
@@ -42,21 +41,21 @@ func (f Finding) Text() string {
 	for i, p := range f.Model {
 		model[i] = []string{"  " + p.Name, p.Value, p.Source}
 	}
-	columns(&b, model)
+	writeColumns(&b, model)
 	b.WriteByte('\n')
-	columns(&b, f.Table)
+	writeColumns(&b, f.Table)
 	fmt.Fprintf(&b, "\n%s\n", f.Says)
 	return b.String()
 }
 
-// SVG is the finding as a picture.
+// SVG draws the finding.
 func (f Finding) SVG() string {
 	c := f.Chart
 	c.Title = f.Question
 	return c.SVG()
 }
 
-func columns(b *strings.Builder, rows [][]string) {
+func writeColumns(b *strings.Builder, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))

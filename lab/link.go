@@ -7,54 +7,53 @@ import (
 	"time"
 )
 
-// link is a model of the way of one phone's heartbeats to the node over a TCP
-// connection. Now and then the radio stalls and nothing passes; a segment may
-// also be lost alone. What did not pass is sent again after a timeout that
-// doubles, as TCP does, and holds up all that was sent after it; so a stall is
-// felt until the first retransmission after its end.
+// link models a TCP connection that carries one phone's heartbeats to the node.
+// Now and then the radio stalls and nothing passes; single segments may be lost
+// as well. TCP sends a lost segment again after a timeout that doubles, and
+// holds up all segments after it. So a stall lasts until the first
+// retransmission after its end.
 type link struct {
 	name        string
 	stalls      float64       // per hour
-	stallMedian time.Duration // lengths are log-normal
+	stallMedian time.Duration // of log-normal lengths
 	stallSpread float64       // deviation of the length's logarithm
-	loss        float64       // of one segment alone
-	delay       time.Duration // least
-	// mean of what comes on top, exponentially distributed
-	jitter time.Duration
+	loss        float64       // share of segments lost one by one
+	delay       time.Duration // minimum
+	jitter      time.Duration // mean of an exponential addition to delay
 }
 
-// beatEvery is how often a driver's phone sends its position; they are the
-// heartbeats.
-const beatEvery = time.Second
+// heartbeatInterval is how often a driver's phone sends its position. Positions
+// are the heartbeats.
+const heartbeatInterval = time.Second
 
-// Retransmission timeouts of Linux: 0.2 s or more on top of the smoothed round
-// trip, which differs from loss to loss; doubled up to 120 s.
+// Retransmission timeouts of Linux start at 0.2 s or more above the smoothed
+// round trip, which differs from loss to loss, and double up to 120 s.
 const (
-	leastTimeout = 250 * time.Millisecond
-	mostTimeout  = 750 * time.Millisecond
-	lastTimeout  = 120 * time.Second
+	minFirstTimeout = 250 * time.Millisecond
+	maxFirstTimeout = 750 * time.Millisecond
+	maxTimeout      = 120 * time.Second
 )
 
-// urban are the two links: a driver in a city with good coverage, and one among
-// high buildings, tunnels and full cells.
-var urban = []link{
+// modelLinks are those of a driver in a city with good coverage, and of one
+// among high buildings, tunnels and full cells.
+var modelLinks = []link{
 	{"good link", 4, time.Second, 0.6, 0.002, 30 * time.Millisecond, 15 * time.Millisecond},
 	{"bad link", 40, 2 * time.Second, 0.7, 0.03, 60 * time.Millisecond, 60 * time.Millisecond},
 }
 
 const assumed = "assumption"
 
-// parameters states the model.
-func parameters() []Parameter {
+// linkParameters describes the model.
+func linkParameters() []Parameter {
 	out := []Parameter{
-		{"heartbeat", "every " + beatEvery.String(), "the protocol: a fix a second over one TCP connection"},
-		{"retransmission", fmt.Sprintf("after %v to %v, doubled up to %v", leastTimeout, mostTimeout, lastTimeout),
+		{"heartbeat", "every " + heartbeatInterval.String(), "the protocol: a fix a second over one TCP connection"},
+		{"retransmission", fmt.Sprintf("after %v to %v, doubled up to %v", minFirstTimeout, maxFirstTimeout, maxTimeout),
 			"Linux: round trip (assumed) and TCP_RTO_MIN; TCP_RTO_MAX"},
 		{"order", "a segment sent again holds up all after it", "TCP; what waited arrives with it"},
 		{"death", "at any moment with equal chance, without a word", assumed},
 	}
 
-	for _, l := range urban {
+	for _, l := range modelLinks {
 		out = append(out,
 			Parameter{l.name + ": stalls", fmt.Sprintf("%g an hour, log-normal, median %v, sigma %g", l.stalls, l.stallMedian,
 				l.stallSpread), assumed},
@@ -69,9 +68,9 @@ func parameters() []Parameter {
 type radio struct {
 	link
 	rng      *rand.Rand
-	from, to time.Duration // the stall under way, or the next
-	clear    time.Duration // when the retransmission under way passes
-	arrived  time.Duration // the last beat
+	from, to time.Duration // of the current or the next stall
+	clearAt  time.Duration // when the pending retransmission passes
+	arrived  time.Duration // when the last beat arrived
 }
 
 func newRadio(l link, seed uint64, phone uint64) *radio {
@@ -80,21 +79,21 @@ func newRadio(l link, seed uint64, phone uint64) *radio {
 
 // send returns when a beat arrives. Beats are sent in order.
 func (r *radio) send(at time.Duration) time.Duration {
-	if at >= r.clear {
-		timeout := leastTimeout + time.Duration(r.rng.Int64N(int64(mostTimeout-leastTimeout)))
-		for ; !r.passes(at); timeout = min(2*timeout, lastTimeout) {
+	if at >= r.clearAt {
+		timeout := minFirstTimeout + time.Duration(r.rng.Int64N(int64(maxFirstTimeout-minFirstTimeout)))
+		for ; !r.passes(at); timeout = min(2*timeout, maxTimeout) {
 			at += timeout
 		}
-		r.clear = at
+		r.clearAt = at
 	}
 
 	late := time.Duration(r.rng.ExpFloat64() * float64(r.jitter))
-	r.arrived = max(r.arrived, r.clear+r.delay+late)
+	r.arrived = max(r.arrived, r.clearAt+r.delay+late)
 	return r.arrived
 }
 
-// passes says whether a segment sent now arrives. The times asked for never go
-// back.
+// passes reports whether a segment sent at a time arrives. Callers pass times
+// in ascending order.
 func (r *radio) passes(at time.Duration) bool {
 	for at >= r.to {
 		r.from = r.to + time.Duration(r.rng.ExpFloat64()/r.stalls*float64(time.Hour))

@@ -18,18 +18,19 @@ import (
 	"github.com/ridehail/ridehail/simulators/loadgen"
 )
 
-// StormConfig says how many lose their connections at once, and where. It is
-// the one experiment in real time: the node, Postgres and Redis are processes,
-// and the figures depend on the machine.
+// StormConfig configures the storm.
 type StormConfig struct {
 	Phones int // 50 or more
 	Seed   uint64
-	// a storm for each: whether phones spread their tries by chance
+	// Jitter has one element for each storm: whether phones wait a random time
+	// before they reconnect.
 	Jitter []bool
-	// how long ordinary work is measured before each storm
-	Steady          time.Duration
-	Program         string // the ridehail program to run as the node [this one]
-	Database, Redis string // stores to use [private ones]
+	// Steady is how long ordinary work is measured before each storm: 1 s or
+	// more.
+	Steady  time.Duration
+	Program string // the ridehail program to run as the node [this one]
+	// Database and Redis are URLs of stores. Empty ones are started.
+	Database, Redis string
 	Log             *slog.Logger
 }
 
@@ -39,48 +40,48 @@ type StormFigures struct {
 	Storms []Storm `json:"storms"`
 }
 
-// Storm is what came of one cut. Loads are in steps of a second, of which the
-// first begins with the cut.
+// Storm is the result of one cut. Statements and Away are in steps of a second,
+// of which the first begins with the cut. Riding is the number of riders on a
+// trip before it, Back that of phones that got a welcome after it, and the
+// quantiles of Back are in seconds from the cut. Refused tries were told when
+// to come back. Times and TimesCPU are ratios of the peak to the steady mean.
+// Memory is resident, before and at most after the cut. Away counts at the end
+// of each step.
 type Storm struct {
-	Jitter bool `json:"jitter"`
-	// riders with a trip under way when it came
-	Riding int     `json:"riding"`
-	Back   int     `json:"back"`       // phones that were welcomed again
-	P50    float64 `json:"back_p50_s"` // from the cut to the welcome
-	P99    float64 `json:"back_p99_s"` // likewise
-	Max    float64 `json:"back_max_s"` // likewise
-	// tries that were told when to come back
-	Refused    int64   `json:"refused_with_hint"`
-	Failed     int64   `json:"failed_otherwise"`
-	Steady     float64 `json:"steady_statements_per_s"` // mean
-	SteadyPeak float64 `json:"steady_peak_statements_per_s"`
-	// in one second after the cut
+	Jitter     bool      `json:"jitter"`
+	Riding     int       `json:"riding"`
+	Back       int       `json:"back"`
+	P50        float64   `json:"back_p50_s"`
+	P99        float64   `json:"back_p99_s"`
+	Max        float64   `json:"back_max_s"`
+	Refused    int64     `json:"refused_with_hint"`
+	Failed     int64     `json:"failed_otherwise"`
+	Steady     float64   `json:"steady_statements_per_s"`
+	SteadyPeak float64   `json:"steady_peak_statements_per_s"`
 	Peak       float64   `json:"peak_statements_per_s"`
-	Times      float64   `json:"times_steady"` // Peak, of Steady
+	Times      float64   `json:"times_steady"`
 	SteadyCPU  float64   `json:"steady_postgres_cpus"`
 	PeakCPU    float64   `json:"peak_postgres_cpus"`
 	TimesCPU   float64   `json:"times_steady_cpus"`
-	MemoryMB   float64   `json:"node_memory_mb"` // resident, before
-	PeakMB     float64   `json:"node_peak_mb"`   // likewise, the most after
+	MemoryMB   float64   `json:"node_memory_mb"`
+	PeakMB     float64   `json:"node_peak_mb"`
 	Statements []float64 `json:"statements_per_s"`
-	Away       []int     `json:"phones_away"` // at the end of each step
+	Away       []int     `json:"phones_away"`
 }
 
 const (
-	// one phone in so many is a rider on a trip, and one a driver
-	stormTrips = 10
-	// rides are short, so that the steady load is soon steady
-	stormRide  = 2 * time.Minute
-	stormFixes = 2 * time.Second // between two positions
-	// from the last phone's welcome to the steady measuring
+	phonesPerTrip = 10              // one phone in ten is a rider on a trip
+	stormRide     = 2 * time.Minute // short, so that the load is soon steady
+	stormFixes    = 2 * time.Second // between two positions
+	// stormSettle is between the last welcome and measuring.
 	stormSettle = 10 * time.Second
-	// for all to be back; whoever is not counts as lost
-	stormWithin = 40 * time.Second
-	stormCalm   = 5 // steps measured after the last one is back
+	stormWithin = 40 * time.Second // phones that take longer count as lost
+	stormCalm   = 5                // steps measured after the last one is back
 )
 
 // RunStorm asks what it costs when all phones lose their connections at the
-// same instant.
+// same instant. It starts a node, and the stores that have no URL, and returns
+// after all of them have ended.
 func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	if cfg.Phones < 50 || len(cfg.Jitter) == 0 || cfg.Steady < time.Second {
 		return Finding{}, errors.New("a storm takes 50 phones or more, and a second or more of ordinary work before")
@@ -90,20 +91,20 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 		return Finding{}, err
 	}
 
-	m := new(meter)
+	m := new(postgresMeter)
 	defer m.close()
 
 	bed, err := process.OpenTestbed(ctx, process.TestbedConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
-		Through: m.between})
+		Interpose: m.interpose})
 	defer func() { err = errors.Join(err, bed.Close()) }()
 
 	if err != nil {
 		return Finding{}, err
 	}
-	m.postgres = bed.Postgres()
+	m.postgres = bed.PostgresPID()
 	figures := StormFigures{Phones: cfg.Phones}
 	for _, jitter := range cfg.Jitter {
-		s, err := storm(ctx, cfg, city, bed, m, jitter)
+		s, err := measureStorm(ctx, cfg, city, bed, m, jitter)
 		if err != nil {
 			return Finding{}, err
 		}
@@ -114,14 +115,16 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 		Question:   "What does it cost when all phones lose their connections at the same instant?",
 		Model:      stormModel(cfg),
 		Figures:    figures,
-		Says:       stormSays(figures),
+		Says:       stormSentence(figures),
 		Table:      stormTable(figures),
 		Chart:      stormChart(figures),
 	}, nil
 }
 
-func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *meter, jitter bool) (out Storm, err error) {
-	rides := cfg.Phones / stormTrips
+// measureStorm connects the phones, measures their ordinary work, and cuts all
+// connections.
+func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *postgresMeter, jitter bool) (out Storm, err error) {
+	rides := cfg.Phones / phonesPerTrip
 	drivers := 2 * cfg.Phones / 5
 	phones := loadgen.New(loadgen.Config{Server: bed.Server, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
 		Rides: rides, Ride: stormRide, Fixes: stormFixes, Jitter: jitter, Seed: cfg.Seed})
@@ -147,51 +150,62 @@ func storm(ctx context.Context, cfg StormConfig, city *routing.City, bed *proces
 		return out, ctx.Err()
 	}
 	calm := m.steps()
-	out = Storm{Jitter: jitter, Riding: phones.CountRiding(), MemoryMB: memory(ctx, bed.Admin)}
-	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = load(calm)
+	out = Storm{Jitter: jitter, Riding: phones.CountRiding(), MemoryMB: readNodeMemory(ctx, bed.Admin)}
+	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = summarizeLoad(calm)
+
 	cfg.Log.Info("the storm")
 	m.restart()
 	phones.CutConnections()
+	if err := out.measureReturn(ctx, cfg.Phones, phones.ReturnTimes, bed, m); err != nil {
+		return out, err
+	}
+	out.Refused, out.Failed = phones.Refusals()
+	return out, nil
+}
 
+// measureReturn measures until stormCalm steps after all phones are back, or
+// after stormWithin.
+func (s *Storm) measureReturn(ctx context.Context, all int, back func() []time.Duration, bed *process.Testbed, m *postgresMeter) error {
 	for left, second := stormCalm, 1; left > 0; second++ {
-		if !sleep.For(ctx, time.Until(m.began().Add(time.Duration(second)*time.Second))) {
-			return out, ctx.Err()
+		if !sleep.For(ctx, time.Until(m.startedAt().Add(time.Duration(second)*time.Second))) {
+			return ctx.Err()
 		}
-		away := cfg.Phones - len(phones.ReturnTimes())
-		out.Away = append(out.Away, away)
-		out.PeakMB = max(out.PeakMB, memory(ctx, bed.Admin))
+		away := all - len(back())
+		s.Away = append(s.Away, away)
+		s.PeakMB = max(s.PeakMB, readNodeMemory(ctx, bed.Admin))
 		if away == 0 || time.Duration(second)*time.Second > stormWithin {
 			left--
 		}
 	}
 
 	steps := m.steps()
-	_, out.Peak, _, out.PeakCPU = load(steps)
-	for _, s := range steps {
-		out.Statements = append(out.Statements, s.statements)
+	_, s.Peak, _, s.PeakCPU = summarizeLoad(steps)
+	for _, step := range steps {
+		s.Statements = append(s.Statements, step.statements)
 	}
-	back := quantile.Sort(phones.ReturnTimes())
-	if out.Back = len(back); out.Back > 0 {
-		at := func(share float64) float64 { return round(back.At(share).Seconds(), 2) }
-		out.P50, out.P99, out.Max = at(.5), at(.99), at(1)
+
+	times := quantile.Sort(back())
+	if s.Back = len(times); s.Back > 0 {
+		at := func(share float64) float64 { return roundTo(times.At(share).Seconds(), 2) }
+		s.P50, s.P99, s.Max = at(.5), at(.99), at(1)
 	}
-	out.Refused, out.Failed = phones.Refusals()
-	out.Times, out.TimesCPU = ratio(out.Peak, out.Steady), ratio(out.PeakCPU, out.SteadyCPU)
-	return out, nil
+	s.Times, s.TimesCPU = divideLoads(s.Peak, s.Steady), divideLoads(s.PeakCPU, s.SteadyCPU)
+	return nil
 }
 
-func ratio(a, b float64) float64 {
+// divideLoads returns 0 for a load of 0.
+func divideLoads(a, b float64) float64 {
 	if b == 0 {
 		return 0
 	}
-	return round(a/b, 2)
+	return roundTo(a/b, 2)
 }
 
 const lookEvery = 250 * time.Millisecond
 
-// memory is how many MB of memory the node has in use, or 0 when it does not
-// say.
-func memory(ctx context.Context, admin string) float64 {
+// readNodeMemory returns the node's resident memory in MB, or 0 if it cannot be
+// read.
+func readNodeMemory(ctx context.Context, admin string) float64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 
@@ -211,7 +225,7 @@ func memory(ctx context.Context, admin string) float64 {
 			if err != nil {
 				return 0
 			}
-			return round(bytes/1e6, 1)
+			return roundTo(bytes/1e6, 1)
 		}
 	}
 
@@ -221,7 +235,7 @@ func memory(ctx context.Context, admin string) float64 {
 func stormModel(cfg StormConfig) []Parameter {
 	return []Parameter{
 		{"phones", fmt.Sprintf("%d: two drivers for three riders", cfg.Phones), "assumption"},
-		{"on a trip", fmt.Sprintf("up to %d riders, each with a driver; %v a ride", cfg.Phones/stormTrips, stormRide), "assumption"},
+		{"on a trip", fmt.Sprintf("up to %d riders, each with a driver; %v a ride", cfg.Phones/phonesPerTrip, stormRide), "assumption"},
 		{"positions", fmt.Sprintf("every %v of each driver", stormFixes), "assumption"},
 		{"load", "statements that the node sends to Postgres, by the second; steady is the mean of ordinary work",
 			"counted on the line between the two"},

@@ -13,30 +13,29 @@ import (
 	"time"
 )
 
-// meter counts what a node asks of Postgres, by the second, on the line between
-// the two.
-type meter struct {
-	postgres int // process, to read its time of; 0: not known
+// postgresMeter is a proxy between a node and Postgres that counts statements
+// by the second.
+type postgresMeter struct {
+	// postgres is the PID whose processor time is read; 0 if it is not known.
+	postgres int
 	to       string
-	door     net.Listener
-	lines    sync.WaitGroup
+	listener net.Listener
+	pipes    sync.WaitGroup
+	clock    sync.WaitGroup
 
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	open    []net.Conn
 	since   time.Time
-	counted []float64 // by the second since then
-	cpu     []float64 // seconds of processors used, at the end of each second
-	// closed to end the clock
-	ticking chan struct{}
-	clock   sync.WaitGroup
+	counted []float64     // statements, by the second since then
+	cpu     []float64     // processor seconds used by the end of each second
+	ticking chan struct{} // closed to stop the clock
 }
 
 // step is the load of one second.
 type step struct{ statements, cpus float64 }
 
-// between puts the meter on the line and returns the database's address through
-// it.
-func (m *meter) between(database string) (string, error) {
+// interpose starts the proxy and returns the database's URL through it.
+func (m *postgresMeter) interpose(database string) (string, error) {
 	u, err := url.Parse(database)
 	if err != nil {
 		return "", fmt.Errorf("address of the database: %w", err)
@@ -49,18 +48,18 @@ func (m *meter) between(database string) (string, error) {
 	if u.Port() == "" {
 		m.to = net.JoinHostPort(u.Hostname(), "5432")
 	}
-	if m.door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if m.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return "", err
 	}
 
-	m.lines.Go(m.accept)
-	u.Host = m.door.Addr().String()
+	m.pipes.Go(m.acceptConns)
+	u.Host = m.listener.Addr().String()
 	return u.String(), nil
 }
 
-func (m *meter) accept() {
+func (m *postgresMeter) acceptConns() {
 	for {
-		near, err := m.door.Accept()
+		near, err := m.listener.Accept()
 		if err != nil {
 			return // closed
 		}
@@ -74,18 +73,19 @@ func (m *meter) accept() {
 		m.mu.Lock()
 		m.open = append(m.open, near, far)
 		m.mu.Unlock()
-		m.lines.Go(func() { m.count(far, near); _ = far.Close() })
+		m.pipes.Go(func() { m.countStatements(far, near); _ = far.Close() })
 
-		// ends with either side
-		m.lines.Go(func() { _, _ = io.Copy(near, far); _ = near.Close() })
+		// It ends with either side.
+		m.pipes.Go(func() { _, _ = io.Copy(near, far); _ = near.Close() })
 	}
 }
 
-// count carries messages from the node to Postgres. Each Sync or simple Query
-// is a round trip, of one statement here, or of a few as one transaction.
-func (m *meter) count(to io.Writer, from io.Reader) {
+// countStatements copies messages from the node to Postgres and counts each
+// Sync or simple Query. It is a round trip of one statement, or of a few in one
+// transaction.
+func (m *postgresMeter) countStatements(to io.Writer, from io.Reader) {
 	var head [5]byte
-	// the first message has no kind
+	// The first message has no kind byte.
 	if _, err := io.ReadFull(from, head[:4]); err != nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (m *meter) count(to io.Writer, from io.Reader) {
 			return
 		}
 		if head[0] == 'S' || head[0] == 'Q' {
-			m.add()
+			m.addStatement()
 		}
 		if _, err := to.Write(head[:]); err != nil {
 			return
@@ -112,7 +112,7 @@ func (m *meter) count(to io.Writer, from io.Reader) {
 	}
 }
 
-func (m *meter) add() {
+func (m *postgresMeter) addStatement() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -126,11 +126,11 @@ func (m *meter) add() {
 	m.counted[second]++
 }
 
-// restart begins to count anew.
-func (m *meter) restart() {
-	m.still()
+// restart resets the counts.
+func (m *postgresMeter) restart() {
+	m.stopClock()
 	m.mu.Lock()
-	m.since, m.counted, m.cpu, m.ticking = time.Now(), nil, []float64{processors(m.postgres)}, make(chan struct{})
+	m.since, m.counted, m.cpu, m.ticking = time.Now(), nil, []float64{processorSeconds(m.postgres)}, make(chan struct{})
 	since, ticking := m.since, m.ticking
 	m.mu.Unlock()
 
@@ -142,7 +142,7 @@ func (m *meter) restart() {
 			case <-time.After(time.Until(since.Add(time.Duration(n) * time.Second))):
 			}
 
-			used := processors(m.postgres)
+			used := processorSeconds(m.postgres)
 			m.mu.Lock()
 			m.cpu = append(m.cpu, used)
 			m.mu.Unlock()
@@ -150,8 +150,8 @@ func (m *meter) restart() {
 	})
 }
 
-// still ends the clock.
-func (m *meter) still() {
+// stopClock waits until the clock's goroutine has ended.
+func (m *postgresMeter) stopClock() {
 	m.mu.Lock()
 	if m.ticking != nil {
 		close(m.ticking)
@@ -161,14 +161,14 @@ func (m *meter) still() {
 	m.clock.Wait()
 }
 
-func (m *meter) began() time.Time {
+func (m *postgresMeter) startedAt() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.since
 }
 
-// steps are the whole seconds since restart.
-func (m *meter) steps() (out []step) {
+// steps returns the loads of the whole seconds since restart.
+func (m *postgresMeter) steps() (out []step) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range int(time.Since(m.since) / time.Second) {
@@ -177,7 +177,7 @@ func (m *meter) steps() (out []step) {
 			s.statements = m.counted[i]
 		}
 		if i+1 < len(m.cpu) {
-			s.cpus = round(max(0, m.cpu[i+1]-m.cpu[i]), 2)
+			s.cpus = roundTo(max(0, m.cpu[i+1]-m.cpu[i]), 2)
 		}
 		out = append(out, s)
 	}
@@ -185,40 +185,39 @@ func (m *meter) steps() (out []step) {
 	return out
 }
 
-// load is the mean and the peak of some steps.
-func load(steps []step) (mean, peak, cpu, cpuPeak float64) {
+// summarizeLoad returns the mean and the peak of some steps.
+func summarizeLoad(steps []step) (mean, peak, cpu, cpuPeak float64) {
 	for _, s := range steps {
 		mean += s.statements / float64(len(steps))
 		cpu += s.cpus / float64(len(steps))
 		peak, cpuPeak = max(peak, s.statements), max(cpuPeak, s.cpus)
 	}
-	return round(mean, 1), peak, round(cpu, 3), cpuPeak
+	return roundTo(mean, 1), peak, roundTo(cpu, 3), cpuPeak
 }
 
-// close ends the lines. The node has been stopped.
-func (m *meter) close() {
-	m.still()
-	if m.door == nil {
+// close ends the proxy's connections. The node must have stopped.
+func (m *postgresMeter) close() {
+	m.stopClock()
+	if m.listener == nil {
 		return
 	}
-	_ = m.door.Close()
+	_ = m.listener.Close()
 	m.mu.Lock()
 	for _, c := range m.open {
 		_ = c.Close()
 	}
 	m.mu.Unlock()
-	m.lines.Wait()
+	m.pipes.Wait()
 }
 
-// processors is how many seconds of processors a Postgres and its children have
-// used; 0 where the system does not say.
-func processors(postgres int) (seconds float64) {
+// processorSeconds returns the processor time of Postgres and its children, or
+// 0 on a system without /proc.
+func processorSeconds(postgres int) (seconds float64) {
 	if postgres == 0 {
 		return 0
 	}
 
-	// of the kernel's clock, on every Linux that Go runs on
-	const perSecond = 100
+	const ticksPerSecond = 100 // USER_HZ on every Linux that Go runs on
 	all, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
@@ -236,7 +235,8 @@ func processors(postgres int) (seconds float64) {
 		}
 
 		_, rest, _ := strings.Cut(string(text), ") ")
-		// state, parent, …; user and system time are the 12th and 13th
+		// The fields are state, parent, …; the 12th and 13th are user and
+		// system time.
 		f := strings.Fields(rest)
 		if len(f) < 13 || pid != postgres && f[1] != strconv.Itoa(postgres) {
 			continue
@@ -245,7 +245,7 @@ func processors(postgres int) (seconds float64) {
 		for _, ticks := range f[11:13] {
 			n, err := strconv.ParseFloat(ticks, 64)
 			if err == nil {
-				seconds += n / perSecond
+				seconds += n / ticksPerSecond
 			}
 		}
 	}

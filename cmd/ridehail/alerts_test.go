@@ -15,8 +15,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// raised waits until the operators at an admin API were told of one call.
-func raised(t *testing.T, admin string) sos.Alert {
+// awaitAlert waits until the operators at an admin API were told of one call.
+func awaitAlert(t *testing.T, admin string) sos.Alert {
 	t.Helper()
 
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -56,7 +56,7 @@ func callForHelp(t *testing.T, public, admin string) {
 		Pickup: &wire.Point{Lng: from.Lng, Lat: from.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}}}).Trip
 
 	ack := rider.command(&wire.ClientFrame{Body: &wire.ClientFrame_Sos{Sos: &wire.Sos{TripId: trip.Id, Text: "help"}}})
-	a := raised(t, admin)
+	a := awaitAlert(t, admin)
 	if a.Text != "help" || string(a.Trip) != trip.Id || a.ClientID != ack.Id {
 		t.Errorf("raised %+v", a)
 	}

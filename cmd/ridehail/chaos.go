@@ -28,11 +28,11 @@ func (chaosCmd) Help() string {
 }
 
 func (c *chaosCmd) Run(ctx context.Context, p *process) error {
-	if err := servers.Missing(); err != nil {
+	if err := servers.MissingServers(); err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	r, err := chaos.Run(ctx, chaos.Config{For: c.For, Seed: c.Seed, Nodes: c.Nodes, Drivers: c.Drivers, Riders: c.Riders,
-		Alone: c.Alone, Speed: c.Speed, Log: p.log})
+		Isolated: c.Alone, Speed: c.Speed, Log: p.log})
 	if err != nil {
 		return err
 	}

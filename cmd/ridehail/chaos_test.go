@@ -41,14 +41,14 @@ type chaosRun struct {
 func startChaos(t *testing.T, args ...string) *chaosRun {
 	t.Helper()
 
-	if err := servers.Missing(); err != nil {
+	if err := servers.MissingServers(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}
 		t.Skip("chaos needs Redis and Postgres: ", err)
 	}
 
-	// t.TempDir is closed to the user postgres
+	// The user postgres cannot enter t.TempDir.
 	home, err := os.MkdirTemp("", "chaos-test.")
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	}
 
 	t.Cleanup(func() {
-		// it has ended unless the test failed before; then the guard cleans up
+		// It has ended unless the test failed before; then the guard cleans up.
 		_ = r.Process.Kill()
 		if t.Failed() {
 			t.Logf("it logged:\n%s", r.logged.String())
@@ -84,8 +84,8 @@ func startChaos(t *testing.T, args ...string) *chaosRun {
 	return r
 }
 
-// until reads the log up to a line that contains a text, or to its end.
-func (r *chaosRun) until(text string) bool {
+// readLogUntil reads the log up to a line that contains a text, or to its end.
+func (r *chaosRun) readLogUntil(text string) bool {
 	for r.logs.Scan() {
 		r.logged.WriteString(r.logs.Text() + "\n")
 		if text != "" && strings.Contains(r.logs.Text(), text) {
@@ -95,8 +95,8 @@ func (r *chaosRun) until(text string) bool {
 	return false
 }
 
-// families returns the process groups of its children that have not ended.
-func (r *chaosRun) families(t *testing.T) (groups []int) {
+// childGroups returns the process groups of its children that have not ended.
+func (r *chaosRun) childGroups(t *testing.T) (groups []int) {
 	t.Helper()
 	for _, p := range processes(t) {
 		if p.parent == r.Process.Pid {
@@ -137,9 +137,9 @@ func processes(t *testing.T) (out []processRow) {
 	return out
 }
 
-// nothingLeft waits until no process of the groups is left, and nothing in the
-// folder.
-func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
+// awaitNothingLeft waits until no process of the groups is left, and nothing in
+// the folder.
+func (r *chaosRun) awaitNothingLeft(t *testing.T, groups []int) {
 	t.Helper()
 
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
@@ -167,7 +167,7 @@ func (r *chaosRun) nothingLeft(t *testing.T, groups []int) {
 
 func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 	r := startChaos(t, "--for", "25s", "--seed", "1", "--drivers", "60", "--riders", "40", "--json")
-	r.until("")
+	r.readLogUntil("")
 
 	err := r.Wait()
 	var got chaos.Report
@@ -180,7 +180,7 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
 	}
 	if len(got.Targets) < 10 || len(got.Recoveries) < 11 || got.Operations.Total == 0 || len(got.Resources) != got.Nodes ||
-		got.Takeover.Blows == 0 || got.Resources[0].Most.Goroutines == 0 {
+		got.Takeover.Strikes == 0 || got.Resources[0].Most.Goroutines == 0 {
 		t.Errorf("too little was measured: %+v, %+v, %+v", got.Operations, got.Takeover, got.Resources)
 	}
 
@@ -198,11 +198,11 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 
 func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
 	r := startChaos(t, "--for", "60s", "--nodes", "1", "--drivers", "10", "--riders", "10")
-	if !r.until("the city lives") {
+	if !r.readLogUntil("the city lives") {
 		t.Fatal("the city never lived")
 	}
 
-	groups := r.families(t)
+	groups := r.childGroups(t)
 	if len(groups) < 9 {
 		// Postgres, Redis, provider, node, drivers, riders, operators,
 		// intruder, guard
@@ -212,26 +212,26 @@ func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
 	if err := r.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	r.until("")
+	r.readLogUntil("")
 	if err := r.Wait(); err != nil {
 		t.Errorf("interrupted, it says %v", err)
 	}
-	r.nothingLeft(t, groups)
+	r.awaitNothingLeft(t, groups)
 }
 
 func TestChaosThatIsKilledLeavesNothingBehind(t *testing.T) {
 	r := startChaos(t, "--for", "60s", "--nodes", "1", "--drivers", "10", "--riders", "10")
-	if !r.until("the city lives") {
+	if !r.readLogUntil("the city lives") {
 		t.Fatal("the city never lived")
 	}
 
-	groups := r.families(t)
+	groups := r.childGroups(t)
 	if err := r.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	r.until("")
+	r.readLogUntil("")
 	if err := r.Wait(); err == nil {
 		t.Error("it was not killed")
 	}
-	r.nothingLeft(t, groups)
+	r.awaitNothingLeft(t, groups)
 }

@@ -23,26 +23,26 @@ func TestNodesWhoseClocksAreTenMinutesApartTellOneTimeAndTakeEachOthersTokens(t 
 
 	rng := rand.New(rand.NewPCG(1, 2))
 	somewhere := func() *wire.Point { p := city.RandomPoint(rng); return &wire.Point{Lng: p.Lng, Lat: p.Lat} }
-	var doors []string
+	var nodeURLs []string
 	for _, off := range []string{"5m", "-5m"} {
 		address := freeAddress(t)
-		doors = append(doors, "http://"+address)
+		nodeURLs = append(nodeURLs, "http://"+address)
 		awaitReady(t, start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--name", "node-"+address,
 			"--database", database, "--redis", redis, "--clock-offset="+off), "http://"+address)
 	}
 
-	for i, door := range doors {
+	for i, own := range nodeURLs {
 		id := "r-" + uuid.NewString()[:8]
-		ack := dial(t, door, "rider", id).command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{
+		ack := dial(t, own, "rider", id).command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{
 			RequestTrip: &wire.RequestTrip{Pickup: somewhere(), Dropoff: somewhere()}}})
 		if wrong := time.Since(wire.FromMillis(ack.GetTrip().GetRequestedMs())).Abs(); ack.Code != "" || wrong > 2*time.Minute {
 			t.Errorf("node %d: %v, and it is %v wrong", i+1, ack.Code, wrong)
 		}
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, doors[1-i]+"/v1/trips", nil)
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, nodeURLs[1-i]+"/v1/trips", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+token(t, door, "rider", id))
+		req.Header.Set("Authorization", "Bearer "+token(t, own, "rider", id))
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -11,9 +11,9 @@ import (
 	"github.com/ridehail/ridehail/lab/demo"
 )
 
-// scraped returns the value of a line of an admin API's metrics, or "" before
-// it is there.
-func scraped(t *testing.T, admin, line string) string {
+// readMetric returns the value of a line of an admin API's metrics, or ""
+// before it is there.
+func readMetric(t *testing.T, admin, line string) string {
 	t.Helper()
 	res, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
@@ -43,7 +43,7 @@ func TestTheDemosOperatorHasCallsToAnswerAndItsProviderTellsByWebhook(t *testing
 		"an operator presses a button":               `ridehail_gateway_http_seconds_count{method="POST",route="/ops/alerts/{id}/ack",status="200"}`,
 	} {
 		for late := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
-			if v := scraped(t, admin, line); v != "" && v != "0" {
+			if v := readMetric(t, admin, line); v != "" && v != "0" {
 				break
 			}
 			if time.Now().After(late) {

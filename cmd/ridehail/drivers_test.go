@@ -53,7 +53,7 @@ func TestARecordedDriveMovesCarsThatRidersSee(t *testing.T) {
 	rider := token(t, url, "rider", "r-1")
 	seen := map[string]map[float64]bool{"van-1": {}, "van-2": {}} // latitudes
 	for len(seen["van-1"]) < 2 || len(seen["van-2"]) < 2 {
-		for id, lat := range near(t, url, rider, begin) {
+		for id, lat := range nearbyLatitudes(t, url, rider, begin) {
 			if seen[id] == nil {
 				t.Fatalf("%s was never recorded", id)
 			}
@@ -82,8 +82,8 @@ func TestARecordedDriveMovesCarsThatRidersSee(t *testing.T) {
 	}
 }
 
-// near returns the latitudes of the cars that a rider sees.
-func near(t *testing.T, url, token string, p location.Point) map[string]float64 {
+// nearbyLatitudes returns the latitudes of the cars that a rider sees.
+func nearbyLatitudes(t *testing.T, url, token string, p location.Point) map[string]float64 {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("%s/v1/nearby?lng=%f&lat=%f", url, p.Lng, p.Lat), nil)
 	if err != nil {

@@ -70,7 +70,7 @@ func (c *labStormCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	if c.Database == "" || c.Redis == "" {
-		if err := servers.Missing(); err != nil {
+		if err := servers.MissingServers(); err != nil {
 			return fmt.Errorf("%w: %w", errUnreachable, err)
 		}
 	}

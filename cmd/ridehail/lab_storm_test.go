@@ -13,14 +13,14 @@ import (
 )
 
 func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
-	if err := servers.Missing(); err != nil {
+	if err := servers.MissingServers(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)
 		}
 		t.Skip("a storm needs Redis and Postgres: ", err)
 	}
 
-	// t.TempDir is closed to the user postgres
+	// The user postgres cannot enter t.TempDir.
 	home, err := os.MkdirTemp("", "storm-test.")
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "lab", "storm", "--phones", "200", "--steady", "3s", "--json", "--plot", plot)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+home)
 
-	// it has processes to end
+	// The program ends its child processes after an interrupt.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	text, err := cmd.Output()

@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// mute is a server that takes connections and never answers. End it by the
-// function returned.
-func mute(t *testing.T, address string) (end func()) {
+// startSilentServer accepts connections and never answers. Call end to stop it.
+func startSilentServer(t *testing.T, address string) (end func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -36,9 +35,10 @@ func mute(t *testing.T, address string) (end func()) {
 	}
 }
 
-// strait is a way to a server that can be cut: nobody is told, nothing arrives,
-// and what was connected then stays silent for ever.
-type strait struct {
+// severableLine is a proxy to a server that can be cut without closing a
+// connection: neither side is told, and nothing arrives. Connections of before
+// the cut stay silent for ever.
+type severableLine struct {
 	to   string
 	over chan struct{} // closed when the test ends
 
@@ -48,15 +48,15 @@ type strait struct {
 	conns []net.Conn
 }
 
-// openStrait returns the address of this side.
-func openStrait(t *testing.T, to string) (s *strait, address string) {
+// openSeverableLine returns the address of this side.
+func openSeverableLine(t *testing.T, to string) (s *severableLine, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	s = &strait{to: to, over: make(chan struct{}), era: 1, eras: 1}
+	s = &severableLine{to: to, over: make(chan struct{}), era: 1, eras: 1}
 	var pipes sync.WaitGroup
 	pipes.Go(func() {
 		for {
@@ -82,25 +82,25 @@ func openStrait(t *testing.T, to string) (s *strait, address string) {
 	return s, l.Addr().String()
 }
 
-func (s *strait) cut() { s.set(0) }
+func (s *severableLine) cut() { s.set(0) }
 
-func (s *strait) mend() { s.set(1) }
+func (s *severableLine) mend() { s.set(1) }
 
-func (s *strait) set(step int) {
+func (s *severableLine) set(step int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eras++
 	s.era = s.eras * step
 }
 
-func (s *strait) keep(c net.Conn) (era int) {
+func (s *severableLine) keep(c net.Conn) (era int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns = append(s.conns, c)
 	return s.era
 }
 
-func (s *strait) carry(near net.Conn, pipes *sync.WaitGroup) {
+func (s *severableLine) carry(near net.Conn, pipes *sync.WaitGroup) {
 	era := s.keep(near)
 	if era == 0 {
 		return // until the end
@@ -117,7 +117,7 @@ func (s *strait) carry(near net.Conn, pipes *sync.WaitGroup) {
 	s.pipe(near, far, era)
 }
 
-func (s *strait) pipe(to, from net.Conn, era int) {
+func (s *severableLine) pipe(to, from net.Conn, era int) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buf)
@@ -126,10 +126,12 @@ func (s *strait) pipe(to, from net.Conn, era int) {
 		s.mu.Unlock()
 
 		if cut {
-			// also when from has closed: the other side must not hear of it
+			// This holds also if from has closed: the other side must not
+			// notice.
 			<-s.over
 			return
 		}
+
 		if err == nil {
 			_, err = to.Write(buf[:n])
 		}

@@ -27,8 +27,8 @@ type outageCity struct {
 	t                             *testing.T // of the whole story
 	redis, postgres               *processtest.Server
 	redisURL, postgresURL         string
-	database                      string  // of the node
-	toRedis, toPostgres           *strait // the node's ways there
+	database                      string         // of the node
+	toRedis, toPostgres           *severableLine // the node's ways there
 	providerAt, ledger, routingAt string
 	provider, routing             *program
 	node                          *program
@@ -55,8 +55,8 @@ func openOutageCity(t *testing.T) *outageCity {
 	c.startRouting()
 
 	var redisAt, databaseAt string
-	c.toRedis, redisAt = openStrait(t, hostOf(t, c.redisURL))
-	c.toPostgres, databaseAt = openStrait(t, hostOf(t, c.database))
+	c.toRedis, redisAt = openSeverableLine(t, hostOf(t, c.redisURL))
+	c.toPostgres, databaseAt = openSeverableLine(t, hostOf(t, c.database))
 	address := freeAddress(t)
 	c.url = "http://" + address
 	c.node = start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--name", "node-"+address,
@@ -193,9 +193,9 @@ func (c *outageCity) dial(t *testing.T, role, id string) *phone {
 	return p
 }
 
-// mustBeTurnedAway connects a phone that the node cannot give its state to, and
+// checkTurnedAway connects a phone that the node cannot give its state to, and
 // checks that it is told to come back.
-func (c *outageCity) mustBeTurnedAway(t *testing.T) {
+func (c *outageCity) checkTurnedAway(t *testing.T) {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
 
@@ -235,8 +235,8 @@ func (p *phone) seeTheCarMove(after time.Time) {
 	}
 }
 
-// mustBe waits for the n-th answer to a command.
-func (p *phone) mustBe(code wire.Code, f *wire.ClientFrame, n int) {
+// expectAnswer waits for the n-th answer to a command.
+func (p *phone) expectAnswer(code wire.Code, f *wire.ClientFrame, n int) {
 	p.t.Helper()
 	var last *wire.Ack
 	eventually(p.t, "an answer", func() bool {
@@ -259,8 +259,9 @@ func (p *phone) mustBe(code wire.Code, f *wire.ClientFrame, n int) {
 	}
 }
 
-// mustGoOn tries what needs neither Redis nor Postgres nor another service.
-func (c *outageCity) mustGoOn(t *testing.T) {
+// checkUnaffectedParts tries what needs neither Redis nor Postgres nor another
+// service.
+func (c *outageCity) checkUnaffectedParts(t *testing.T) {
 	t.Helper()
 	from, to := c.somewhere(), c.somewhere()
 	bearer := token(t, c.url, "rider", "r-"+uuid.NewString()[:8])
@@ -322,8 +323,9 @@ func (c *outageCity) call(method, path, bearer, body string) (status int, answer
 	return res.StatusCode, answer, err
 }
 
-// mustBeReady waits until the node reports that it is ready, or that it is not.
-func (c *outageCity) mustBeReady(t *testing.T, ready bool) {
+// awaitReadiness waits until the node reports that it is ready, or that it is
+// not.
+func (c *outageCity) awaitReadiness(t *testing.T, ready bool) {
 	t.Helper()
 	want := map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable}[ready]
 	eventually(t, fmt.Sprintf("readyz %d", want), func() bool {

@@ -18,10 +18,10 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// TestACityHealsFromWhateverItLoses takes away one part after the other of a
+// TestACityHealsFromEveryLoss takes away one part after the other of a
 // city whose node is never restarted, checks what goes on meanwhile, and audits
 // the data at the end. docs/reliability.md is its table.
-func TestACityHealsFromWhateverItLoses(t *testing.T) {
+func TestACityHealsFromEveryLoss(t *testing.T) {
 	c := openOutageCity(t)
 	t.Run("Redis is killed and forgets everything", func(t *testing.T) {
 		c.withoutRedis(t, c.redis.Kill, c.redis.Start)
@@ -66,8 +66,8 @@ func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	lose()
 	lost := time.Now()
 
-	c.mustBeReady(t, false)
-	c.mustGoOn(t)
+	c.awaitReadiness(t, false)
+	c.checkUnaffectedParts(t)
 	r.rider.seeTheCarMove(lost)
 	r.driver.command(r.step(wire.Step_ARRIVE))
 	r.rider.awaitState("arrived")
@@ -88,7 +88,7 @@ func (c *outageCity) withoutRedis(t *testing.T, lose, heal func()) {
 	healed := time.Now()
 	r.paid()
 	t.Logf("the receipt came %v after Redis is back", time.Since(healed))
-	c.mustBeReady(t, true)
+	c.awaitReadiness(t, true)
 	second.driver.command(second.step(wire.Step_ARRIVE))
 	c.finish(second)
 }
@@ -105,29 +105,29 @@ func (c *outageCity) withoutPostgres(t *testing.T, lose, heal func()) {
 	arrive, hat := r.step(wire.Step_ARRIVE), r.say("I wear a red hat")
 	arrive.Id, hat.Id = uuid.NewString(), uuid.NewString()
 
-	// their answers are checked below; nothing else may wait for them
+	// Their answers are checked below; nothing else may wait for them.
 	r.driver.send(arrive)
 	r.rider.send(hat)
 	r.rider.seeTheCarMove(lost)
-	c.mustBeReady(t, false)
-	c.mustGoOn(t)
-	c.mustBeTurnedAway(t)
-	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
-	r.rider.mustBe(wire.CodeUnavailable, hat, 1)
+	c.awaitReadiness(t, false)
+	c.checkUnaffectedParts(t)
+	c.checkTurnedAway(t)
+	r.driver.expectAnswer(wire.CodeUnavailable, arrive, 1)
+	r.rider.expectAnswer(wire.CodeUnavailable, hat, 1)
 	t.Logf("all were answered %v after the loss", time.Since(lost))
 	heal()
 	healed := time.Now()
 	r.driver.send(arrive)
-	r.driver.mustBe("", arrive, 2)
+	r.driver.expectAnswer("", arrive, 2)
 	t.Logf("a command is done %v after Postgres is back", time.Since(healed))
 	r.rider.send(hat)
-	r.rider.mustBe("", hat, 2)
+	r.rider.expectAnswer("", hat, 2)
 	r.driver.send(arrive)
-	r.driver.mustBe("", arrive, 3) // a third time is no second time
+	r.driver.expectAnswer("", arrive, 3) // a third time is no second time
 	r.rider.awaitState("arrived")
 	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
 	t.Logf("all is told %v after Postgres is back", time.Since(healed))
-	c.mustBeReady(t, true)
+	c.awaitReadiness(t, true)
 	r.rider.command(r.say("Thank you"))
 	r.driver.await("the next message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 2 })
 	c.finish(r)
@@ -143,7 +143,7 @@ func (c *outageCity) withoutRoom(t *testing.T) {
 	arrive := r.step(wire.Step_ARRIVE)
 	arrive.Id = uuid.NewString()
 	r.driver.send(arrive)
-	r.driver.mustBe(wire.CodeUnavailable, arrive, 1)
+	r.driver.expectAnswer(wire.CodeUnavailable, arrive, 1)
 	r.rider.seeTheCarMove(time.Now())
 
 	back := c.dial(t, "rider", r.riderID)
@@ -153,7 +153,7 @@ func (c *outageCity) withoutRoom(t *testing.T) {
 
 	sqlAt(t, c.database, "drop function full_disk cascade")
 	r.driver.send(arrive)
-	r.driver.mustBe("", arrive, 2)
+	r.driver.expectAnswer("", arrive, 2)
 	c.finish(r)
 }
 
@@ -166,8 +166,8 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 	r := c.ride(t)
 	r.driver.command(r.step(wire.Step_ARRIVE))
 	c.complete(r)
-	c.mustBeReady(t, true)
-	c.mustGoOn(t)
+	c.awaitReadiness(t, true)
+	c.checkUnaffectedParts(t)
 	server, err := events.Open(t.Context(), c.redisURL, events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
@@ -198,12 +198,12 @@ func (c *outageCity) withoutProviderAndQueue(t *testing.T) {
 func (c *outageCity) withHangingProvider(t *testing.T) {
 	c.provider.stop()
 	c.provider.wait(t)
-	end := mute(t, c.providerAt)
+	end := startSilentServer(t, c.providerAt)
 	r := c.ride(t)
 	r.driver.command(r.step(wire.Step_ARRIVE))
 	c.complete(r)
-	c.mustBeReady(t, true)
-	c.mustGoOn(t)
+	c.awaitReadiness(t, true)
+	c.checkUnaffectedParts(t)
 
 	r.rider.command(r.say("I left my hat"))
 	r.driver.await("the message", func(f *wire.ServerFrame) bool { return f.GetChat().GetSeq() == 1 })
@@ -224,10 +224,10 @@ func (c *outageCity) withoutRouting(t *testing.T) {
 		t.Errorf("without the service ways come from %q", source)
 	}
 	down := c.ride(t)
-	end := mute(t, c.routingAt)
+	end := startSilentServer(t, c.routingAt)
 	eventually(t, "the service to be asked again", func() bool { return c.routeSource(t) == routing.SourceStraight })
-	c.mustBeReady(t, true)
-	c.mustGoOn(t)
+	c.awaitReadiness(t, true)
+	c.checkUnaffectedParts(t)
 	hung := c.ride(t)
 
 	end()

@@ -13,15 +13,15 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// shown records what a phone showed: the numbers of the driver's fixes, and the
-// largest number of un-acked positions.
-type shown struct {
+// shownPositions records what a phone showed: the numbers of the driver's
+// fixes, and the largest number of un-acked positions.
+type shownPositions struct {
 	mu      sync.Mutex
 	seqs    []uint32
 	unacked uint32
 }
 
-func (s *shown) last() uint32 {
+func (s *shownPositions) last() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.seqs) == 0 {
@@ -30,8 +30,8 @@ func (s *shown) last() uint32 {
 	return s.seqs[len(s.seqs)-1]
 }
 
-// enter opens another connection of a rider.
-func enter(t *testing.T, server, id string) *websocket.Conn {
+// dialRider opens another connection of a rider.
+func dialRider(t *testing.T, server, id string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.SubprotocolJSON}}
 	conn, _, err := d.Dial("ws"+server[len("http"):]+"/v1/ws", nil)
@@ -55,7 +55,7 @@ func write(t *testing.T, conn *websocket.Conn, f *wire.ClientFrame) {
 
 // watch reads until the connection ends, one message every rest, and acks each
 // position.
-func (s *shown) watch(t *testing.T, conn *websocket.Conn, rest time.Duration) {
+func (s *shownPositions) watch(t *testing.T, conn *websocket.Conn, rest time.Duration) {
 	var acked uint32
 	for {
 		time.Sleep(rest)
@@ -111,13 +111,13 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 	rider.conn.Close() // five connections is what a rider may have
 
 	const fixes = 40
-	var phones [5]shown
+	var phones [5]shownPositions
 	var watching sync.WaitGroup
 	defer watching.Wait()
 
 	var conns [5]*websocket.Conn
 	for i := range conns {
-		conns[i] = enter(t, server, "r")
+		conns[i] = dialRider(t, server, "r")
 		defer conns[i].Close()
 	}
 
@@ -152,11 +152,11 @@ func TestASlowPhoneAndOneThatStandsStillHoldUpNoOther(t *testing.T) {
 			t.Errorf("phone %d: %d positions un-acked, shown %v", i, s.unacked, s.seqs)
 		}
 		if i < 3 && len(s.seqs) < 8 {
-			// nearly all of them, if the machine is not busy
+			// On an idle machine it is shown nearly all of them.
 			t.Errorf("phone %d reads at once and was shown %d of %d positions", i, len(s.seqs), fixes)
 		}
 		if i == 4 && len(s.seqs) > 4 {
-			// two old ones, the newest, and the one in a welcome
+			// These are two old ones, the newest, and the one in a welcome.
 			t.Errorf("the phone that stood still was shown %v", s.seqs)
 		}
 		s.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package accrual holds failure detectors that turn a peer's silence into a
 // growing suspicion: fixed timeouts and phi-accrual. The service itself uses
-// fixed timeouts only, see package detector; the lab shows why.
+// fixed timeouts only (package detector); the lab shows why.
 package accrual
 
 import "time"
@@ -9,24 +9,25 @@ import "time"
 // the caller decides which number is too much. It is not safe for concurrent
 // use.
 type Detector interface {
-	// Heard notes a sign of life by the time at which it arrived, on our clock.
-	Heard(at time.Time)
-	// Suspicion grows while the peer is silent. It is 0 before the peer was
-	// ever heard.
+	// RecordHeartbeat records a sign of life that arrived at a time of our
+	// clock.
+	RecordHeartbeat(at time.Time)
+	// Suspicion returns a number that grows while the peer is silent. It is 0
+	// before the first heartbeat.
 	Suspicion(now time.Time) float64
-	// Reaches says when the suspicion will reach a level if nothing more is
-	// heard; zero before the peer was heard.
-	Reaches(level float64) time.Time
+	// ReachesAt returns when the suspicion will reach a level if no more
+	// heartbeats come. It is zero before the first heartbeat.
+	ReachesAt(level float64) time.Time
 }
 
 // Fixed is the detector with fixed timeouts: the suspicion is the silence in
 // seconds. The zero value is ready.
 type Fixed struct{ heard time.Time }
 
-// Heard notes a sign of life.
-func (f *Fixed) Heard(at time.Time) { f.heard = at }
+// RecordHeartbeat records a sign of life.
+func (f *Fixed) RecordHeartbeat(at time.Time) { f.heard = at }
 
-// Suspicion is the silence in seconds.
+// Suspicion returns the silence in seconds.
 func (f *Fixed) Suspicion(now time.Time) float64 {
 	if f.heard.IsZero() {
 		return 0
@@ -34,8 +35,8 @@ func (f *Fixed) Suspicion(now time.Time) float64 {
 	return max(0, now.Sub(f.heard).Seconds())
 }
 
-// Reaches says when the silence will have lasted that many seconds.
-func (f *Fixed) Reaches(seconds float64) time.Time {
+// ReachesAt returns when the silence will have lasted that many seconds.
+func (f *Fixed) ReachesAt(seconds float64) time.Time {
 	if f.heard.IsZero() {
 		return time.Time{}
 	}

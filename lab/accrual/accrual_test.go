@@ -15,7 +15,7 @@ func regular(d Detector, n int, jitter time.Duration) time.Time {
 	at := start
 	for i := range n {
 		at = start.Add(time.Duration(i)*time.Second + time.Duration(rng.NormFloat64()*float64(jitter)))
-		d.Heard(at)
+		d.RecordHeartbeat(at)
 	}
 	return at
 }
@@ -24,13 +24,13 @@ func all() map[string]func() Detector {
 	return map[string]func() Detector{
 		"fixed": func() Detector { return new(Fixed) },
 		"phi":   func() Detector { return NewPhi(PhiOptions{}) },
-		"akka":  func() Detector { return NewPhi(Akka(3 * time.Second)) },
+		"akka":  func() Detector { return NewPhi(AkkaOptions(3 * time.Second)) },
 	}
 }
 
 func TestWhoWasNeverHeardIsNotSuspected(t *testing.T) {
 	for name, make := range all() {
-		if d := make(); d.Suspicion(start) != 0 || !d.Reaches(1).IsZero() {
+		if d := make(); d.Suspicion(start) != 0 || !d.ReachesAt(1).IsZero() {
 			t.Errorf("%s suspects a stranger", name)
 		}
 	}
@@ -50,19 +50,19 @@ func TestSuspicionGrowsWithSilenceAndEndsWithTheNextSignOfLife(t *testing.T) {
 		}
 
 		back := last.Add(time.Minute)
-		d.Heard(back)
+		d.RecordHeartbeat(back)
 		if s := d.Suspicion(back); s > before/10 {
 			t.Errorf("%s: suspicion %v with the sign of life, %v just before", name, s, before)
 		}
 	}
 }
 
-func TestReachesForetellsWhenTheSuspicionComes(t *testing.T) {
+func TestReachesAtForetellsWhenTheSuspicionComes(t *testing.T) {
 	for name, make := range all() {
 		d := make()
 		last := regular(d, 300, 80*time.Millisecond)
 		for _, level := range []float64{0.5, 1, 3, 8, 16, 40, 400} {
-			at := d.Reaches(level)
+			at := d.ReachesAt(level)
 			if at.Before(last) {
 				t.Errorf("%s reaches %v %v before the last sign of life", name, level, last.Sub(at))
 			}
@@ -77,9 +77,9 @@ func TestPhiIsTheLogarithmOfBeingWrong(t *testing.T) {
 	p := NewPhi(PhiOptions{})
 	last := regular(p, 2000, 70*time.Millisecond)
 
-	mean, deviation := p.usual()
+	mean, deviation := p.estimateInterval()
 	if math.Abs(mean-1) > 0.01 || math.Abs(deviation-0.1) > 0.01 {
-		// both ends of an interval are off by 70 ms
+		// Both ends of an interval have a deviation of 70 ms.
 		t.Fatalf("mean %v, deviation %v", mean, deviation)
 	}
 
@@ -96,7 +96,7 @@ func TestPhiIsPatientWithUnsteadyPeers(t *testing.T) {
 	steady, unsteady := NewPhi(PhiOptions{}), NewPhi(PhiOptions{})
 	a := regular(steady, 500, 10*time.Millisecond)
 	b := regular(unsteady, 500, 200*time.Millisecond)
-	if steady.Reaches(8).Sub(a) >= unsteady.Reaches(8).Sub(b) {
+	if steady.ReachesAt(8).Sub(a) >= unsteady.ReachesAt(8).Sub(b) {
 		t.Error("the steady peer is waited for as long as the unsteady one")
 	}
 }
@@ -106,15 +106,15 @@ func TestTheWindowForgets(t *testing.T) {
 	at := start
 	for range 200 {
 		at = at.Add(10 * time.Second)
-		p.Heard(at)
+		p.RecordHeartbeat(at)
 	}
 
 	for range 51 {
 		at = at.Add(time.Second)
-		p.Heard(at)
+		p.RecordHeartbeat(at)
 	}
 
-	if mean, deviation := p.usual(); mean != 1 || deviation != 0.001 {
+	if mean, deviation := p.estimateInterval(); mean != 1 || deviation != 0.001 {
 		t.Errorf("after a window of 1 s intervals: mean %v, deviation %v", mean, deviation)
 	}
 	if len(p.ring) != 50 || cap(p.ring) != 50 {
@@ -123,24 +123,24 @@ func TestTheWindowForgets(t *testing.T) {
 }
 
 func TestAkkasVariantForgivesAPauseAndLearnsNothingFromOutages(t *testing.T) {
-	paper, akka := NewPhi(PhiOptions{MinDeviation: 100 * time.Millisecond}), NewPhi(Akka(3*time.Second))
+	paper, akka := NewPhi(PhiOptions{MinDeviation: 100 * time.Millisecond}), NewPhi(AkkaOptions(3*time.Second))
 	last := regular(paper, 100, 0)
 	regular(akka, 100, 0)
-	if more := akka.Reaches(8).Sub(last) - paper.Reaches(8).Sub(last); more.Round(time.Millisecond) != 3*time.Second {
+	if more := akka.ReachesAt(8).Sub(last) - paper.ReachesAt(8).Sub(last); more.Round(time.Millisecond) != 3*time.Second {
 		t.Errorf("waits %v longer", more)
 	}
-	before := akka.Reaches(8).Sub(last)
+	before := akka.ReachesAt(8).Sub(last)
 
 	for _, d := range []*Phi{paper, akka} {
-		d.Heard(last.Add(50 * time.Second))
-		d.Heard(last.Add(51 * time.Second))
+		d.RecordHeartbeat(last.Add(50 * time.Second))
+		d.RecordHeartbeat(last.Add(51 * time.Second))
 	}
 
 	last = last.Add(51 * time.Second)
-	if after := akka.Reaches(8).Sub(last); (after - before).Abs() > 20*time.Millisecond {
+	if after := akka.ReachesAt(8).Sub(last); (after - before).Abs() > 20*time.Millisecond {
 		t.Errorf("an outage changed the patience from %v to %v", before, after)
 	}
-	if paper.Reaches(8).Sub(last) < 2*before {
+	if paper.ReachesAt(8).Sub(last) < 2*before {
 		t.Error("the paper's detector did not learn the outage")
 	}
 }
@@ -149,38 +149,38 @@ func TestAkkasVariantForgivesAPauseAndLearnsNothingFromOutages(t *testing.T) {
 func TestTheLongestIntervalsDoNotOverflow(t *testing.T) {
 	p := NewPhi(PhiOptions{Window: 1 << 30})
 	at := start
-	for range mostWindow + 10 {
+	for range maxWindow + 10 {
 		at = at.Add(24 * time.Hour)
-		p.Heard(at)
+		p.RecordHeartbeat(at)
 	}
 
-	if mean, deviation := p.usual(); mean != longest.Seconds() || deviation != 0.001 {
+	if mean, deviation := p.estimateInterval(); mean != maxInterval.Seconds() || deviation != 0.001 {
 		t.Errorf("mean %v, deviation %v", mean, deviation)
 	}
 }
 
-func TestHearingAllocatesNothing(t *testing.T) {
+func TestAHeartbeatAllocatesNothing(t *testing.T) {
 	for name, make := range all() {
 		d, at := make(), start
 		if n := testing.AllocsPerRun(1000, func() {
 			at = at.Add(time.Second)
-			d.Heard(at)
+			d.RecordHeartbeat(at)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
 }
 
-// BenchmarkHeard shows what a heartbeat costs, and how much dearer phi is than
-// a fixed timeout.
-func BenchmarkHeard(b *testing.B) {
+// BenchmarkRecordHeartbeat shows what a heartbeat costs, and how much dearer
+// phi is than a fixed timeout.
+func BenchmarkRecordHeartbeat(b *testing.B) {
 	var fixed float64
 	for _, name := range []string{"fixed", "phi", "akka"} {
 		b.Run(name, func(b *testing.B) {
 			d, at := all()[name](), start
 			for b.Loop() {
 				at = at.Add(time.Second)
-				d.Heard(at)
+				d.RecordHeartbeat(at)
 			}
 
 			each := float64(b.Elapsed().Nanoseconds()) / float64(b.N)

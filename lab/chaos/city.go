@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -23,59 +22,64 @@ const (
 	startWithin    = time.Minute
 	stopWithin     = 15 * time.Second // a node drains for ten
 	answerWithin   = time.Second
-	riderProcesses = "riders"
+	riderRole      = "riders"
 )
 
 // city is all the processes of a run, and the lines between them.
 type city struct {
-	cfg      Config
-	dir      string
-	guard    *process.Guard
+	cfg         Config
+	dir         string
+	guard       *process.Guard
+	disk        *disk           // of Postgres' data; nil if it cannot be filled
+	unavailable map[Kind]string // why a kind of fault cannot be made here
+
+	// Addresses of the services themselves, not of proxies.
+	databaseURL  string
+	providerURL  string
+	redisAddress string // HOST:PORT
+	ledgerPath   string // of the provider's file
+
+	// Processes.
 	postgres *process.Service
 	redis    *process.Service
 	provider *process.Service
 	nodes    []*node
-	crowds   []*crowd
-	intruder *crowd          // nil before it was let loose
-	disk     *disk           // of Postgres' data; nil when it cannot be filled
-	leftOut  map[Kind]string // what cannot be broken here, and why
+	clients  []*clientProcess
+	intruder *clientProcess // nil before startClients
 
-	database    string // past all proxies
-	providerURL string // likewise
-	redisAt     string // likewise; HOST:PORT
-	ledger      string // the provider's file
-	keepers     *errgroup.Group
-	life        context.Context // of the keepers
-	leave       context.CancelFunc
+	// The goroutines that start ended services again run until stopRun.
+	supervisors *errgroup.Group
+	runCtx      context.Context
+	stopRun     context.CancelFunc
 }
 
-// node is one of ours with the proxies around it.
+// node is a node process with the proxies around it.
 type node struct {
 	*process.Service
-	listen string // past the proxy
-	admin  string
-	links  map[Line]*link
+	directAddress string // past the proxy
+	adminAddress  string
+	proxies       map[Line]*lineProxy
 }
 
 const clockOffset = "--clock-offset="
 
-// setClock takes effect when the node starts again. The offset is the last
-// argument.
+// setClock changes the last argument, the clock's offset, for the next start.
 func (n *node) setClock(off time.Duration) { n.SetLastArg(clockOffset + off.String()) }
 
-// door is where phones go.
-func (n *node) door() string { return "http://" + n.links[LinePhones].address }
+// publicURL is the address for phones, through the proxy.
+func (n *node) publicURL() string { return "http://" + n.proxies[LinePhones].address }
 
-// crowd is a process of simulators, and what it printed in the end.
-type crowd struct {
+// clientProcess is a process of simulated drivers, riders, operators or the
+// intruder.
+type clientProcess struct {
 	*process.Process
-	out bytes.Buffer // read it after the process has ended
+	out bytes.Buffer // of standard output; read it after the process has ended
 }
 
-// newCity starts everything but the crowds and waits until it serves. Close
-// what it returns, also beside an error.
+// newCity starts the services and waits until they are ready. Close the city,
+// also after an error.
 func newCity(ctx context.Context, cfg Config) (c *city, err error) {
-	c = &city{cfg: cfg, leave: func() {}, leftOut: map[Kind]string{}, keepers: new(errgroup.Group)}
+	c = &city{cfg: cfg, stopRun: func() {}, unavailable: map[Kind]string{}, supervisors: new(errgroup.Group)}
 	if c.dir, c.guard, err = process.NewFolder("ridehail-chaos"); err != nil {
 		return c, err
 	}
@@ -87,136 +91,134 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := c.furnish(ctx, at); err != nil {
+	if err := c.prepareServices(ctx, at); err != nil {
 		return c, err
 	}
 
-	c.life, c.leave = context.WithCancel(context.WithoutCancel(ctx))
-	services := []*process.Service{c.postgres, c.redis, c.provider}
-	for _, n := range c.nodes {
-		services = append(services, n.Service)
-	}
-
+	c.runCtx, c.stopRun = context.WithCancel(context.WithoutCancel(ctx))
+	services := c.listServices()
 	for i, s := range services {
-		c.keepers.Go(func() error { return s.Keep(c.life) })
+		c.supervisors.Go(func() error { return s.Supervise(c.runCtx) })
 		if i < 2 || i == len(services)-1 {
-			// nodes need the stores; among themselves they need no order
-			if err := s.Await(ctx); err != nil {
+			// Nodes need the stores, and no order among themselves.
+			if err := s.AwaitReady(ctx); err != nil {
 				return c, err
 			}
 		}
 	}
 
 	for _, s := range services {
-		if err := s.Await(ctx); err != nil {
+		if err := s.AwaitReady(ctx); err != nil {
 			return c, err
 		}
 	}
 	return c, nil
 }
 
-// furnish prepares the services and opens the lines, and starts nothing yet.
-func (c *city) furnish(ctx context.Context, at []string) error {
+// prepareServices prepares the services and starts the proxies, but no process
+// yet.
+func (c *city) prepareServices(ctx context.Context, at []string) error {
 	pg, redis, provider := at[0], at[1], at[2]
 	if err := c.preparePostgres(ctx, pg); err != nil {
 		return err
 	}
 
-	c.redisAt = redis
+	c.redisAddress = redis
 	if err := c.prepareRedis(redis); err != nil {
 		return err
 	}
-	c.ledger = c.dir + "/ledger.jsonl"
-	c.provider = c.program("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
-		"--ledger", c.ledger, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+	c.ledgerPath = c.dir + "/ledger.jsonl"
+	c.provider = c.newProgramService("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
+		"--ledger", c.ledgerPath, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
 		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
 		"--reorder-hook", "0.2")
 
-	for i, skew := range skews(c.cfg.Seed, c.cfg.Nodes) {
-		n := &node{listen: at[3+2*i], admin: at[4+2*i], links: map[Line]*link{}}
+	for i, skew := range clockSkews(c.cfg.Seed, c.cfg.Nodes) {
+		n := &node{directAddress: at[3+2*i], adminAddress: at[4+2*i], proxies: map[Line]*lineProxy{}}
 		c.nodes = append(c.nodes, n)
 
 		name := fmt.Sprintf("node-%d", i+1)
-		ends := map[Line]string{LinePhones: n.listen, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
+		ends := map[Line]string{LinePhones: n.directAddress, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
 		for line, to := range ends {
-			l, err := newLink(name+" "+string(line), to)
+			l, err := newLineProxy(name+" "+string(line), to)
 			if err != nil {
 				return err
 			}
-			n.links[line] = l
+			n.proxies[line] = l
 		}
 
-		n.Service = c.program(name, process.HTTPAnswers("http://"+n.listen+"/readyz"), "serve", "--dev-tokens", "--name", name,
-			"--listen", n.listen, "--admin", n.admin, "--speed", decimal(c.cfg.Speed),
-			"--database", process.PostgresURL(n.links[LinePostgres].address), "--redis", process.RedisURL(n.links[LineRedis].address),
-			"--provider", "http://"+n.links[LineProvider].address, "--provider-secret", providerSecret,
+		n.Service = c.newProgramService(name, process.HTTPAnswers("http://"+n.directAddress+"/readyz"), "serve", "--dev-tokens", "--name", name,
+			"--listen", n.directAddress, "--admin", n.adminAddress, "--speed", formatFloat(c.cfg.Speed),
+			"--database", process.PostgresURL(n.proxies[LinePostgres].address), "--redis", process.RedisURL(n.proxies[LineRedis].address),
+			"--provider", "http://"+n.proxies[LineProvider].address, "--provider-secret", providerSecret,
 			clockOffset+skew.String())
 	}
 
-	c.database, c.providerURL = process.PostgresURL(pg), "http://"+provider
+	c.databaseURL, c.providerURL = process.PostgresURL(pg), "http://"+provider
 	return nil
 }
 
-// program is a service that is another process of this program.
-func (c *city) program(name string, ready func(context.Context) error, args ...string) *process.Service {
+// newProgramService returns a service that is another process of this program.
+func (c *city) newProgramService(name string, ready func(context.Context) error, args ...string) *process.Service {
 	return process.NewService(process.Server{Command: process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir}, Ready: ready}, c.guard)
 }
 
-// journal is the file of what the phones of a crowd saw and did.
-func (c *city) journal(crowd string) string { return c.dir + "/" + crowd + ".journal" }
+// journalPath is the file in which a client process records what it did and
+// saw.
+func (c *city) journalPath(crowd string) string { return c.dir + "/" + crowd + ".journal" }
 
-func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+func formatFloat(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// populate lets drivers and riders loose, some of each at every node, and an
-// operator who sees to their calls for help and gives some fares back, and an
-// intruder.
-func (c *city) populate() error {
+// startClients starts drivers and riders for every node, an operator who
+// acknowledges calls for help and refunds some fares, and the intruder.
+func (c *city) startClients() error {
+	urls := c.publicURLs()
 	for i := range c.nodes {
-		for _, who := range []struct {
+		for _, group := range []struct {
 			role  string
 			count int
-			more  []string
+			flags []string
 		}{
 			{"drivers", c.cfg.Drivers, []string{"--rate", "3"}},
-			{riderProcesses, c.cfg.Riders, []string{"--per-minute", decimal(float64(c.cfg.Riders) / 8)}},
+			{riderRole, c.cfg.Riders, []string{"--per-minute", formatFloat(float64(c.cfg.Riders) / 8)}},
 		} {
-			share := max(1, who.count/len(c.nodes))
-			name := fmt.Sprintf("%s-%d", who.role, i+1)
-			args := append([]string{who.role, "--server", c.doors(i), "--flaky", "--json", "--speed", decimal(c.cfg.Speed),
+			share := max(1, group.count/len(c.nodes))
+			name := fmt.Sprintf("%s-%d", group.role, i+1)
+			args := append([]string{group.role, "--server", strings.Join(append(slices.Clone(urls[i:]), urls[:i]...), ","), "--flaky", "--json", "--speed", formatFloat(c.cfg.Speed),
 				"--sos", "0.1",
-				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", who.role[0], i+1),
-				"--journal", c.journal(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, who.more...)
-			if err := c.crowd(name, args); err != nil {
+				"--count", strconv.Itoa(share), "--prefix", fmt.Sprintf("%c%d", group.role[0], i+1),
+				"--journal", c.journalPath(name), "--seed", strconv.FormatUint(c.cfg.Seed+uint64(i), 10)}, group.flags...)
+			if err := c.startClient(name, args); err != nil {
 				return err
 			}
 		}
 	}
 
-	args := []string{"operators", "--json", "--journal", c.journal("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
-		"--refund", "0.2", "--database", c.database, "--provider", c.providerURL, "--provider-secret", providerSecret}
+	args := []string{"operators", "--json", "--journal", c.journalPath("operators"), "--seed", strconv.FormatUint(c.cfg.Seed, 10),
+		"--refund", "0.2", "--database", c.databaseURL, "--provider", c.providerURL, "--provider-secret", providerSecret}
 	for _, n := range c.nodes {
-		args = append(args, "--admin", "http://"+n.admin)
+		args = append(args, "--admin", "http://"+n.adminAddress)
 	}
-	if err := c.crowd("operators", args); err != nil {
+	if err := c.startClient("operators", args); err != nil {
 		return err
 	}
-	if err := c.intrude(); err != nil {
+	if err := c.startIntruder(); err != nil {
 		return err
 	}
-	return c.inhabited()
+	return c.awaitJournals()
 }
 
-// inhabited waits until every crowd has begun its journal: one that is still on
-// its way in takes a fault for a node that is not there.
-func (c *city) inhabited() error {
+// awaitJournals waits until every client process has begun its journal. A fault
+// before that would look to it like a node that does not exist.
+func (c *city) awaitJournals() error {
 	late := time.Now().Add(startWithin)
-	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+	for _, w := range append(slices.Clone(c.clients), c.intruder) {
 		for {
-			if _, err := os.Stat(c.journal(w.Name)); err == nil {
+			if _, err := os.Stat(c.journalPath(w.Name)); err == nil {
 				break
 			}
-			if !w.Alive() || time.Now().After(late) || !sleep.For(c.life, lookEvery) {
+			if !w.Alive() || time.Now().After(late) || !sleep.For(c.runCtx, lookEvery) {
 				return fmt.Errorf("%s did not begin; see %s/%s.log", w.Name, c.dir, w.Name)
 			}
 		}
@@ -224,27 +226,27 @@ func (c *city) inhabited() error {
 	return nil
 }
 
-func (c *city) crowd(name string, args []string) error {
-	w := new(crowd)
+func (c *city) startClient(name string, args []string) error {
+	w := new(clientProcess)
 	var err error
 	w.Process, err = process.Start(process.Command{Name: name, Path: c.cfg.Program, Args: args, Dir: c.dir, Out: &w.out}, c.guard)
 	if err == nil {
-		c.crowds = append(c.crowds, w)
+		c.clients = append(c.clients, w)
 	}
 	return err
 }
 
-// doors are all nodes' doors for phones, from one node on.
-func (c *city) doors(first int) string {
-	var out []string
-	for i := range c.nodes {
-		out = append(out, c.nodes[(first+i)%len(c.nodes)].door())
+// publicURLs are those of all nodes.
+func (c *city) publicURLs() (out []string) {
+	for _, n := range c.nodes {
+		out = append(out, n.publicURL())
 	}
-	return strings.Join(out, ",")
+	return out
 }
 
-// disperse ends the crowds, riders first, and says which did not end well.
-func (c *city) disperse() (odd []string) {
+// stopClients ends the client processes, riders first, and returns a row for
+// each that had ended before.
+func (c *city) stopClients() (odd []string) {
 	if !c.intruder.Alive() {
 		odd = append(odd, fmt.Sprintf("the intruder ended by itself: %v", c.intruder.Err()))
 	}
@@ -252,15 +254,15 @@ func (c *city) disperse() (odd []string) {
 
 	for _, riders := range []bool{true, false} {
 		var team errgroup.Group
-		for _, w := range c.crowds {
-			if (w.Name[:len(riderProcesses)] == riderProcesses) != riders {
+		for _, w := range c.clients {
+			if (w.Name[:len(riderRole)] == riderRole) != riders {
 				continue
 			}
 			if !w.Alive() {
 				odd = append(odd, fmt.Sprintf("%s ended by itself: %v", w.Name, w.Err()))
 			}
 
-			// what it says is read by the check
+			// Checks read its output; its exit code does not matter.
 			team.Go(func() error { _ = w.Stop(stopWithin); return nil })
 		}
 
@@ -270,14 +272,14 @@ func (c *city) disperse() (odd []string) {
 	return odd
 }
 
-// close ends everything that runs and says what ended badly. The folder is
-// removed unless it is kept.
+// close ends all processes and returns an error for each that ended badly. It
+// removes the folder unless keep is set.
 func (c *city) close(keep bool) error {
 	var errs []error
-	c.leave()
-	errs = append(errs, c.keepers.Wait())
+	c.stopRun()
+	errs = append(errs, c.supervisors.Wait())
 
-	for _, w := range append(slices.Clone(c.crowds), c.intruder) {
+	for _, w := range append(slices.Clone(c.clients), c.intruder) {
 		if w != nil && w.Alive() {
 			w.Kill()
 		}
@@ -292,14 +294,14 @@ func (c *city) close(keep bool) error {
 
 	errs = append(errs, team.Wait())
 	for _, s := range []*process.Service{c.provider, c.redis, c.postgres} {
-		// Postgres calls this its fast shutdown
+		// Postgres calls this its fast shutdown.
 		if s != nil {
 			errs = append(errs, s.Stop(stopWithin))
 		}
 	}
 
 	for _, n := range c.nodes {
-		for _, l := range n.links {
+		for _, l := range n.proxies {
 			errs = append(errs, l.close())
 		}
 	}
@@ -318,15 +320,11 @@ func (c *city) close(keep bool) error {
 	return errors.Join(errs...)
 }
 
-// services are all that is kept running.
-func (c *city) services() []*process.Service {
+// listServices returns the services in the order of their start.
+func (c *city) listServices() []*process.Service {
 	out := []*process.Service{c.postgres, c.redis, c.provider}
 	for _, n := range c.nodes {
 		out = append(out, n.Service)
 	}
 	return out
 }
-
-// fresh makes a connection per request, so that each tells how things stand
-// now.
-var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

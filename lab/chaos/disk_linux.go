@@ -6,14 +6,14 @@ import (
 	"syscall"
 )
 
-// disk is a file system in memory that takes up what is on it, and can be made
-// so small that nothing more fits. Only root may mount one.
+// disk is a file system in memory that can be made so small that nothing more
+// fits. Only root may mount one.
 type disk struct {
 	dir     string
 	mounted bool
 }
 
-const roomy = 8 << 30 // bytes; as good as no limit
+const roomy = 8 << 30 // bytes: as good as no limit
 
 func mountDisk(dir string, owner *syscall.Credential) (*disk, error) {
 	options := fmt.Sprintf("size=%d,mode=0700", int64(roomy))
@@ -26,7 +26,7 @@ func mountDisk(dir string, owner *syscall.Credential) (*disk, error) {
 	return &disk{dir: dir, mounted: true}, nil
 }
 
-// fill leaves no room. While it measures, files grow: then it measures again.
+// fill leaves no room. It measures again if files grow while it measures.
 func (d *disk) fill() (err error) {
 	for range 100 {
 		var fs syscall.Statfs_t
@@ -51,7 +51,7 @@ func (d *disk) resize(bytes uint64) error {
 	return nil
 }
 
-// close takes the disk away with all that is on it. It may be called again, and
+// close unmounts the disk, which deletes its files. It may be called twice, and
 // on nil.
 func (d *disk) close() error {
 	if d == nil || !d.mounted {

@@ -12,7 +12,6 @@ func TestAFullDiskTakesNothingMoreUntilThereIsRoom(t *testing.T) {
 	dir := t.TempDir()
 	d, err := mountDisk(dir, nil)
 	if err != nil {
-		// a run says so, too
 		t.Skip("only root may mount a disk, and not in every container: ", err)
 	}
 
@@ -47,11 +46,11 @@ func TestAFullDiskTakesNothingMoreUntilThereIsRoom(t *testing.T) {
 }
 
 func TestWhatCannotBeBrokenIsLeftOutAndSaid(t *testing.T) {
-	c := &city{leftOut: map[Kind]string{FullDisk: "no root"}}
+	c := &city{unavailable: map[Kind]string{FullDisk: "no root"}}
 	plan := Plan(1, 60e9, 2)
 
 	whole := len(plan)
-	can, left := c.possible(plan)
+	can, left := c.feasibleFaults(plan)
 	if len(can) >= whole || len(left) != 1 || !strings.Contains(Report{LeftOut: left}.Text(), "left out: full disk: no root") {
 		t.Errorf("%d of %d faults, %q", len(can), whole, left)
 	}
@@ -62,7 +61,7 @@ func TestWhatCannotBeBrokenIsLeftOutAndSaid(t *testing.T) {
 		}
 	}
 
-	if _, left := (&city{}).possible(Plan(1, 60e9, 2)); len(left) != 0 {
+	if _, left := (&city{}).feasibleFaults(Plan(1, 60e9, 2)); len(left) != 0 {
 		t.Errorf("left out without a reason: %q", left)
 	}
 }

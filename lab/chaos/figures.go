@@ -9,96 +9,108 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// figures measures a run, beside the witnesses who judge it.
-type figures struct {
-	city      *city
-	store     *postgres.Store
-	watcher   *watcher
-	takeovers *takeovers
-	looking   context.Context // of the takeovers
-	enough    context.CancelFunc
+// measurements are the figures of a run, beside the checked invariants.
+type measurements struct {
+	city         *city
+	store        *postgres.Store
+	watcher      *watcher
+	takeovers    *takeoverWatcher
+	watchCtx     context.Context // of the takeovers
+	stopWatching context.CancelFunc
 }
 
-// measure begins; close what it returns.
-func (c *city) measure(ctx context.Context) (*figures, error) {
-	s, err := postgres.Open(ctx, c.database, postgres.Options{MaxConns: 4})
+// startMeasuring opens the database; close what it returns.
+func (c *city) startMeasuring(ctx context.Context) (*measurements, error) {
+	s, err := postgres.Open(ctx, c.databaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
 		return nil, err
 	}
 
-	f := &figures{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeovers{db: s,
-		pending: func(ctx context.Context, node string) ([]trips.TripID, error) { return inHand(ctx, c.redisAt, node) }}}
-	f.looking, f.enough = context.WithCancel(ctx)
+	f := &measurements{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeoverWatcher{db: s,
+		pending: func(ctx context.Context, node string) ([]trips.TripID, error) {
+			return pendingJobs(ctx, c.redisAddress, node)
+		}}}
+	f.watchCtx, f.stopWatching = context.WithCancel(ctx)
 	return f, nil
 }
 
-func (f *figures) close() {
-	f.enough()
+func (f *measurements) close() {
+	f.stopWatching()
 	f.takeovers.watching.Wait()
 	f.store.Close()
 }
 
-// told hears of faults as they begin.
-func (f *figures) told(s Strike) {
+// onFault is called when a fault begins.
+func (f *measurements) onFault(s Strike) {
 	switch s.Kind {
 	case KillNode, PauseNode, SkewClock:
-		f.takeovers.watching.Go(func() { f.takeovers.blow(f.looking, f.city.nodes[s.Node-1].Name, s.Begun) })
+		f.takeovers.watching.Go(func() { f.takeovers.onStrike(f.watchCtx, f.city.nodes[s.Node-1].Name, s.Begun) })
 	}
 }
 
-// Operations is what was asked of the nodes and done by them while the run
-// lasted. Nothing is in two of its parts.
+// Operations counts what nodes did during the run. No operation is counted
+// twice.
 type Operations struct {
-	// of phones, with the node's final answer: a transaction or a refusal
+	// Commands are those of phones with a final answer: a transaction or a
+	// refusal.
 	Commands int `json:"commands"`
-	Probes   int `json:"probes"` // trips requested over HTTP within a second
-	// phones that came back: each is told how it stands, from the database
+	// Probes are trips requested over HTTP within a second.
+	Probes int `json:"probes"`
+	// Welcomes are reconnects, for each of which a node reads the database.
 	Welcomes int `json:"welcomes"`
-	// of drivers, taken for true; those of a killed node's last second are not
-	// seen
+	// Positions are the accepted ones, without those of a killed node's last
+	// second.
 	Positions int64 `json:"positions"`
 	Total     int64 `json:"total"`
 }
 
-// fill writes what was measured into the report, which the witnesses have
-// filled before.
-func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interval, before, after []Holdings) error {
-	doors := make([]string, len(f.city.nodes))
-	for i, n := range f.city.nodes {
-		doors[i] = n.door()
-	}
-	all, err := spells(f.city.journals(), doors)
+// fillReport writes the figures into a report that has the checked invariants.
+func (f *measurements) fillReport(r *Report, strikes []Strike, results []probeResult, run interval, before, after []ResourceUse) error {
+	all, err := readOutages(f.city.journalPaths(), f.city.publicURLs())
 	if err != nil {
 		return err
 	}
 
-	paid, err := f.city.payments()
+	paid, err := f.city.readPayments()
 	if err != nil {
 		return err
 	}
 
-	time.AfterFunc(time.Until(run.to.Add(takeoverEnds)), f.enough)
-	r.Takeover = f.takeovers.sum()
+	time.AfterFunc(time.Until(run.to.Add(takeoverEnds)), f.stopWatching)
+	r.Takeover = f.takeovers.summarize()
 	w := f.watcher
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	r.Sessions, r.Recoveries = sessionsOf(all, strikes), recoveries(all, strikes, r.Windows)
-	w.strain(r.Recoveries, run, strikes, paid)
-	r.PostgresBack = quantiles(w.afterReady(strikes, answers, len(doors)))
-	r.PostgresKills = len(w.afterReady(strikes, answers, len(doors)))
-	o := Operations{Commands: r.Load.Commands - r.Load.Ambiguous, Welcomes: len(all)}
-	for _, a := range answers {
-		if a.asked == asksCommand && a.ok {
+	r.Sessions, r.Recoveries = summarizeSessions(all, strikes), summarizeRecoveries(all, strikes, r.Windows)
+	w.fillCosts(r.Recoveries, run, strikes, paid)
+	back := w.timesAfterReady(strikes, results, len(f.city.nodes))
+	r.PostgresBack, r.PostgresKills = computeQuantiles(back), len(back)
+	r.Operations = w.countOperations(r.Load.Commands-r.Load.Ambiguous, len(all), results)
+	r.Resources = f.summarizeResources(strikes, run, before, after)
+	r.Targets = r.compareTargets()
+	return nil
+}
+
+// countOperations needs w.mu.
+func (w *watcher) countOperations(commands, welcomes int, results []probeResult) Operations {
+	o := Operations{Commands: commands, Welcomes: welcomes}
+	for _, r := range results {
+		if r.kind == commandProbe && r.ok {
 			o.Probes++
 		}
 	}
 
-	for _, m := range w.believed {
+	for _, m := range w.accepted {
 		o.Positions += int64(m.total())
 	}
+
 	o.Total = int64(o.Commands) + int64(o.Probes) + int64(o.Welcomes) + o.Positions
-	r.Operations = o
+	return o
+}
+
+// summarizeResources needs the watcher's mu.
+func (f *measurements) summarizeResources(strikes []Strike, run interval, before, after []ResourceUse) (out []Resources) {
 	first := run.to
 	for _, s := range strikes {
 		if s.Begun.Before(first) {
@@ -108,31 +120,30 @@ func (f *figures) fill(r *Report, strikes []Strike, answers []answer, run interv
 
 	for i, n := range f.city.nodes {
 		u := Resources{Node: n.Name, Before: before[i], After: after[i]}
-		for _, h := range w.held[i] {
+		for _, h := range f.watcher.uses[i] {
 			if h.at.Before(first) {
-				u.Warm = u.Warm.most(h.Holdings)
+				u.Warm = u.Warm.maxWith(h.ResourceUse)
 			} else if h.at.Before(run.to) {
-				u.Most = u.Most.most(h.Holdings)
+				u.Most = u.Most.maxWith(h.ResourceUse)
 			}
 		}
 
-		r.Resources = append(r.Resources, u)
+		out = append(out, u)
 	}
 
-	r.Targets = r.targets()
-	return nil
+	return out
 }
 
-// journals are the files of all crowds.
-func (c *city) journals() (out []string) {
-	for _, w := range c.crowds {
-		out = append(out, c.journal(w.Name))
+// journalPaths returns the journals of all clients except the intruder's.
+func (c *city) journalPaths() (out []string) {
+	for _, w := range c.clients {
+		out = append(out, c.journalPath(w.Name))
 	}
 	return out
 }
 
-// of finds what is known of a kind of fault.
-func (r Report) of(k Kind) Recovery {
+// recoveryFrom returns the recovery from a kind of fault, or a zero one.
+func (r Report) recoveryFrom(k Kind) Recovery {
 	if i := slices.IndexFunc(r.Recoveries, func(x Recovery) bool { return x.Kind == k }); i >= 0 {
 		return r.Recoveries[i]
 	}

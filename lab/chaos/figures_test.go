@@ -36,8 +36,8 @@ func TestAPhoneWithoutAConnectionIsTimedFromTheLossToTheNextWelcome(t *testing.T
 		t.Fatal(err)
 	}
 
-	got, err := spells([]string{path}, []string{"http://two", "http://one"})
-	if err != nil || len(got) != 1 || got[0].from != 2 || got[0].back() != 430.5 || got[0].resume() != 30.5 {
+	got, err := readOutages([]string{path}, []string{"http://two", "http://one"})
+	if err != nil || len(got) != 1 || got[0].from != 2 || got[0].backMs() != 430.5 || got[0].resumeMs() != 30.5 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -47,28 +47,28 @@ func TestALossIsPutDownToTheFaultsThatMayHaveCausedIt(t *testing.T) {
 		{Fault: Fault{Kind: KillNode, Node: 1, Lasts: 2 * time.Second}, Begun: second(10), Healed: second(12)},
 		{Fault: Fault{Kind: PauseRedis, Lasts: 4 * time.Second}, Begun: second(11), Healed: second(15)},
 		{Fault: Fault{Kind: Storm}, Begun: second(30), Healed: second(30)}}
-	lost := func(from int, at, took float64) spell {
-		return spell{from: from, lost: second(at), hello: second(at + took/2), welcome: second(at + took)}
+	lost := func(from int, at, took float64) outage {
+		return outage{from: from, lost: second(at), hello: second(at + took/2), welcome: second(at + took)}
 	}
-	all := []spell{lost(1, 5, .1), lost(1, 10.5, .2), lost(2, 10.5, .3), lost(1, 11.5, .4), lost(2, 14, .5), lost(1, 12.9, .1),
+	all := []outage{lost(1, 5, .1), lost(1, 10.5, .2), lost(2, 10.5, .3), lost(1, 11.5, .4), lost(2, 14, .5), lost(1, 12.9, .1),
 		lost(1, 30.01, .6)}
 	counts := map[Kind]int{}
-	for _, r := range recoveries(all, strikes, make([]Window, len(strikes))) {
+	for _, r := range summarizeRecoveries(all, strikes, make([]Window, len(strikes))) {
 		counts[r.Kind] = r.Count
 	}
 	if want := map[Kind]int{"": 2, KillNode: 3, PauseRedis: 3, Storm: 1}; !reflect.DeepEqual(counts, want) {
 		t.Errorf("losses by fault: %v", counts)
 	}
-	if s := sessionsOf(all, strikes); s.Count != 7 || s.WholeCount != 2 || math.Abs(s.Whole.Max-300) > .1 {
+	if s := summarizeSessions(all, strikes); s.Count != 7 || s.WholeCount != 2 || math.Abs(s.Whole.Max-300) > .1 {
 		t.Errorf("all: %+v", s)
 	}
 }
 
 func TestOfFewValuesTheLastPercentIsTheGreatest(t *testing.T) {
-	if q := quantiles([]float64{3, 1, 2}); q != (Quantiles{2, 3, 3}) {
+	if q := computeQuantiles([]float64{3, 1, 2}); q != (Quantiles{2, 3, 3}) {
 		t.Errorf("%+v", q)
 	}
-	if q := quantiles(nil); q != (Quantiles{}) {
+	if q := computeQuantiles(nil); q != (Quantiles{}) {
 		t.Errorf("%+v", q)
 	}
 }
@@ -76,30 +76,30 @@ func TestOfFewValuesTheLastPercentIsTheGreatest(t *testing.T) {
 func TestAMeterAddsUpOverTheRestartsOfItsProcess(t *testing.T) {
 	var m meter
 	for i, v := range []int64{100, 120, 5, 25} {
-		m.read(second(float64(10*i)), v)
+		m.addReading(second(float64(10*i)), v)
 	}
-	if m.total() != 45 || m.until(second(5)) != 10 || m.until(second(-1)) != 0 || m.until(second(99)) != 45 {
-		t.Errorf("total %v, half-way %v", m.total(), m.until(second(5)))
-	}
-
-	in := merged([]interval{{second(12), second(15)}, {second(0), second(10)}, {second(14), second(20)}})
-	if len(in) != 2 || m.within(in) != 20+4 || seconds(in) != 18 {
-		t.Errorf("%v hold %v", in, m.within(in))
+	if m.total() != 45 || m.totalAt(second(5)) != 10 || m.totalAt(second(-1)) != 0 || m.totalAt(second(99)) != 45 {
+		t.Errorf("total %v, half-way %v", m.total(), m.totalAt(second(5)))
 	}
 
-	out := gaps(interval{second(-5), second(30)}, in)
-	if len(out) != 3 || seconds(out) != 5+2+10 {
+	in := mergeIntervals([]interval{{second(12), second(15)}, {second(0), second(10)}, {second(14), second(20)}})
+	if len(in) != 2 || m.growthWithin(in) != 20+4 || totalSeconds(in) != 18 {
+		t.Errorf("%v hold %v", in, m.growthWithin(in))
+	}
+
+	out := findGaps(interval{second(-5), second(30)}, in)
+	if len(out) != 3 || totalSeconds(out) != 5+2+10 {
 		t.Errorf("between them: %v", out)
 	}
 }
 
-// till is a database in which charges turn up.
-type till struct {
+// fakeCharges is a database in which charges appear.
+type fakeCharges struct {
 	mu   sync.Mutex
 	paid map[trips.TripID]bool
 }
 
-func (d *till) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
+func (d *fakeCharges) Charge(_ context.Context, id trips.TripID) (payments.Charge, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.paid[id] {
@@ -109,17 +109,17 @@ func (d *till) Charge(_ context.Context, id trips.TripID) (payments.Charge, erro
 }
 
 func TestTheJobsOfAStruckNodeAreWatchedUntilTheyHaveTheirEffect(t *testing.T) {
-	db := &till{paid: map[trips.TripID]bool{"done": true}}
+	db := &fakeCharges{paid: map[trips.TripID]bool{"done": true}}
 	var down error
-	w := &takeovers{db: db, pending: func(context.Context, string) ([]trips.TripID, error) {
+	w := &takeoverWatcher{db: db, pending: func(context.Context, string) ([]trips.TripID, error) {
 		return []trips.TripID{"done", "taken over", "forgotten"}, down
 	}}
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()
 
-	w.blow(ctx, "node-1", time.Now())
-	down = errors.New("nobody listens")
-	w.blow(ctx, "node-1", time.Now())
+	w.onStrike(ctx, "node-1", time.Now())
+	down = errors.New("connection refused")
+	w.onStrike(ctx, "node-1", time.Now())
 	db.mu.Lock()
 	db.paid["taken over"] = true
 	db.mu.Unlock()
@@ -131,13 +131,13 @@ func TestTheJobsOfAStruckNodeAreWatchedUntilTheyHaveTheirEffect(t *testing.T) {
 	}
 
 	enough()
-	got := w.sum()
+	got := w.summarize()
 	if got.WaitMs.Max <= 0 {
 		t.Error("it took no time")
 	}
 
 	got.WaitMs = Quantiles{}
-	if want := (Takeover{Blows: 2, Blind: 1, Jobs: 2, Open: 1}); got != want {
+	if want := (Takeover{Strikes: 2, Blind: 1, Jobs: 2, Open: 1}); got != want {
 		t.Errorf("%+v", got)
 	}
 }
@@ -148,7 +148,7 @@ func TestWhatRedisAnswersIsReadOrRefused(t *testing.T) {
 	if want := []any{"1-0", []any{int64(7), nil}, "OK"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
-	if at(at(got, 1), 0) != int64(7) || at(got, 9) != nil {
+	if elementAt(elementAt(got, 1), 0) != int64(7) || elementAt(got, 9) != nil {
 		t.Error("a list cannot be looked into")
 	}
 
@@ -170,60 +170,60 @@ func FuzzWhatRedisAnswersNeverPanics(f *testing.F) {
 func TestPostgresIsTimedFromItsFirstAnswerToEveryNodesFirstCommand(t *testing.T) {
 	kill := Strike{Fault: Fault{Kind: KillPostgres}, Begun: second(10), Healed: second(12)}
 	w := &watcher{ready: []time.Time{second(3), second(12.5)}}
-	answers := []answer{
-		// before it was ready?
-		{node: 0, asked: asksCommand, at: second(12.1), took: 300 * time.Millisecond, ok: true},
-		{node: 0, asked: asksCommand, at: second(12.4), took: 200 * time.Millisecond, ok: true},
-		{node: 1, asked: asksCommand, at: second(12.6), took: 100 * time.Millisecond},
-		{node: 1, asked: asksCommand, at: second(12.8), took: 100 * time.Millisecond, ok: true},
+	answers := []probeResult{
+		// This one may have been carried out before it was ready.
+		{node: 0, kind: commandProbe, at: second(12.1), took: 300 * time.Millisecond, ok: true},
+		{node: 0, kind: commandProbe, at: second(12.4), took: 200 * time.Millisecond, ok: true},
+		{node: 1, kind: commandProbe, at: second(12.6), took: 100 * time.Millisecond},
+		{node: 1, kind: commandProbe, at: second(12.8), took: 100 * time.Millisecond, ok: true},
 	}
 
-	if got := w.afterReady([]Strike{kill}, answers, 2); len(got) != 1 || math.Abs(got[0]-400) > .1 {
+	if got := w.timesAfterReady([]Strike{kill}, answers, 2); len(got) != 1 || math.Abs(got[0]-400) > .1 {
 		t.Errorf("%v", got)
 	}
 
 	other := Strike{Fault: Fault{Kind: PauseNode, Node: 2}, Begun: second(11), Healed: second(13)}
-	if got := w.afterReady([]Strike{kill, other}, answers, 2); len(got) != 0 {
+	if got := w.timesAfterReady([]Strike{kill, other}, answers, 2); len(got) != 0 {
 		t.Errorf("with something else broken: %v", got)
 	}
-	if got := w.afterReady([]Strike{kill}, answers, 3); len(got) != 0 {
+	if got := w.timesAfterReady([]Strike{kill}, answers, 3); len(got) != 0 {
 		t.Errorf("with a node that never served: %v", got)
 	}
 }
 
 func TestALeakIsToldFromAPoolThatGrew(t *testing.T) {
-	before, err := readHoldings(strings.NewReader("# HELP x y\ngo_goroutines 100\nprocess_open_fds 50\nother 1.5e3\n" +
+	before, err := parseResources(strings.NewReader("# HELP x y\ngo_goroutines 100\nprocess_open_fds 50\nother 1.5e3\n" +
 		"go_memstats_heap_alloc_bytes 2.097152e+06\nridehail_gateway_updates_total{result=\"accepted\"} 1e+03\n"))
-	if err != nil || before != (Holdings{100, 50, 2, 1000}) {
+	if err != nil || before != (ResourceUse{100, 50, 2, 1000}) {
 		t.Fatalf("read %v, %v", before, err)
 	}
-	if (Holdings{100 + spare, 50 + spare, 2 + spareMiB, 0}).over(before) {
+	if (ResourceUse{100 + spareHandles, 50 + spareHandles, 2 + spareHeapMiB, 0}).exceeds(before) {
 		t.Error("a pool that grew counts as a leak")
 	}
 
-	for _, h := range []Holdings{{100 + spare + 1, 50, 2, 0}, {100, 50 + spare + 1, 2, 0}, {100, 50, 3 + spareMiB, 0}} {
-		if !h.over(before) {
+	for _, h := range []ResourceUse{{100 + spareHandles + 1, 50, 2, 0}, {100, 50 + spareHandles + 1, 2, 0}, {100, 50, 3 + spareHeapMiB, 0}} {
+		if !h.exceeds(before) {
 			t.Errorf("a leak goes unseen: %v", h)
 		}
 	}
 
 	for _, bad := range []string{"", "go_goroutines many\n"} {
-		if _, err := readHoldings(strings.NewReader(bad)); err == nil {
+		if _, err := parseResources(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q passes for metrics", bad)
 		}
 	}
 }
 
-func TestTargetsAreMetOrNotAndFailNobody(t *testing.T) {
+func TestAMissedTargetFailsNoRun(t *testing.T) {
 	r := Report{Load: Load{Kills: 20}, Sessions: Sessions{Count: 999, WholeCount: 1, Whole: Quantiles{Max: 300, P99: 300}},
 		Recoveries: []Recovery{{Kind: KillNode, Count: 9, Back: Quantiles{P99: 2999}}},
 		Operations: Operations{Total: 100_000}, PostgresKills: 1, PostgresBack: Quantiles{Max: 1000},
 		Takeover:   Takeover{Jobs: 3, Open: 1, WaitMs: Quantiles{P99: 5000}},
 		Invariants: []Invariant{{Name: ackedIsDone, Checked: 5}},
-		Resources:  []Resources{{Warm: Holdings{HeapMiB: 10}, Most: Holdings{HeapMiB: 43}, Before: Holdings{Goroutines: 5}, After: Holdings{Goroutines: 6}}}}
+		Resources:  []Resources{{Warm: ResourceUse{HeapMiB: 10}, Most: ResourceUse{HeapMiB: 43}, Before: ResourceUse{Goroutines: 5}, After: ResourceUse{Goroutines: 6}}}}
 
 	met := map[string]bool{}
-	for _, x := range r.targets() {
+	for _, x := range r.compareTargets() {
 		met[x.Name] = x.Met
 	}
 	want := map[string]bool{"acked transitions lost": true, "promises broken": true, "kills": true, "reconnects": false,
@@ -234,13 +234,13 @@ func TestTargetsAreMetOrNotAndFailNobody(t *testing.T) {
 		t.Errorf("%v", met)
 	}
 
-	for _, x := range (Report{}).targets() {
+	for _, x := range (Report{}).compareTargets() {
 		if x.Met && x.Name != "promises broken" {
 			t.Errorf("nothing happened, and %s is met", x.Name)
 		}
 	}
 
-	r.Targets = r.targets()
+	r.Targets = r.compareTargets()
 	text := r.Text() + r.Markdown()
 	for _, want := range []string{"not met  reconnects", "met      kills", "kill node", "| reconnects | ≥ 1000 | 999 | no |", "| kill node | 0 | 9 |"} {
 		if !strings.Contains(text, want) {

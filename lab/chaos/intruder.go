@@ -20,33 +20,34 @@ import (
 )
 
 const (
-	pointOutEvery = time.Second
-	targetsAtOnce = 50
+	publishTargetsEvery = time.Second
+	maxTargets          = 50
 )
 
-// intrude lets someone loose who bothers all nodes, and shows them which trips
-// there are.
-func (c *city) intrude() (err error) {
-	db, err := postgres.Open(c.life, c.database, postgres.Options{MaxConns: 1})
+// startIntruder starts the process that attacks all nodes, and publishes the
+// trips under way as its targets.
+func (c *city) startIntruder() (err error) {
+	db, err := postgres.Open(c.runCtx, c.databaseURL, postgres.Options{MaxConns: 1})
 	if err != nil {
 		return err
 	}
 
-	c.keepers.Go(func() error {
+	c.supervisors.Go(func() error {
 		defer db.Close()
-		return c.pointOut(db)
+		return c.publishTargets(db)
 	})
 
 	var doors []string
 	for _, n := range c.nodes {
-		// a flood that waits in a proxy would keep its line from being broken
-		doors = append(doors, "http://"+n.listen)
+		// Past the proxies: a flood that waits in a proxy would keep its line
+		// from being broken.
+		doors = append(doors, "http://"+n.directAddress)
 	}
 
-	w := new(crowd)
+	w := new(clientProcess)
 	w.Process, err = process.Start(process.Command{Name: "intruder", Path: c.cfg.Program, Dir: c.dir, Out: &w.out,
-		Args: []string{"intruder", "--json", "--server", strings.Join(doors, ","), "--targets", c.targets(),
-			"--journal", c.journal("intruder"), "--seed", strconv.FormatUint(c.cfg.Seed, 10)}}, c.guard)
+		Args: []string{"intruder", "--json", "--server", strings.Join(doors, ","), "--targets", c.targetsPath(),
+			"--journal", c.journalPath("intruder"), "--seed", strconv.FormatUint(c.cfg.Seed, 10)}}, c.guard)
 	if err == nil {
 		c.intruder = w
 	}
@@ -54,29 +55,29 @@ func (c *city) intrude() (err error) {
 	return err
 }
 
-func (c *city) targets() string { return c.dir + "/targets.jsonl" }
+func (c *city) targetsPath() string { return c.dir + "/targets.jsonl" }
 
-// pointOut keeps a list of the trips under way, past all proxies, until the
-// city ends.
-func (c *city) pointOut(db *postgres.Store) error {
-	for sleep.For(c.life, pointOutEvery) {
-		under, err := db.TripsWithDriver(c.life)
+// publishTargets writes a list of the trips under way, read past all proxies,
+// until the city ends.
+func (c *city) publishTargets(db *postgres.Store) error {
+	for sleep.For(c.runCtx, publishTargetsEvery) {
+		under, err := db.TripsWithDriver(c.runCtx)
 		if err != nil {
-			continue // the database is down just now; the last list stands
+			continue // the database is down; the last list stays
 		}
 
 		var list bytes.Buffer
 		lines := json.NewEncoder(&list)
-		for _, t := range under[:min(len(under), targetsAtOnce)] {
+		for _, t := range under[:min(len(under), maxTargets)] {
 			if err := lines.Encode(intruder.Target{Trip: string(t.ID), Rider: string(t.Rider), Driver: string(t.Driver)}); err != nil {
 				return err
 			}
 		}
 
-		if err := os.WriteFile(c.targets()+".new", list.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(c.targetsPath()+".new", list.Bytes(), 0o644); err != nil {
 			return err
 		}
-		if err := os.Rename(c.targets()+".new", c.targets()); err != nil {
+		if err := os.Rename(c.targetsPath()+".new", c.targetsPath()); err != nil {
 			return err
 		}
 	}
@@ -84,9 +85,9 @@ func (c *city) pointOut(db *postgres.Store) error {
 	return nil
 }
 
-// intrusions is what got through to the intruder in its own eyes, and what the
-// database knows of it: that must be nothing.
-func (c *city) intrusions(ctx context.Context, db witness) (Invariant, error) {
+// checkIntruder checks that nothing got through to the intruder, by its own
+// report and by the database.
+func (c *city) checkIntruder(ctx context.Context, db auditStore) (Invariant, error) {
 	out := Invariant{Name: "an intruder did nothing and learned nothing of others"}
 	var r intruder.Report
 	if err := json.Unmarshal(c.intruder.out.Bytes(), &r); err != nil {
@@ -98,18 +99,19 @@ func (c *city) intrusions(ctx context.Context, db witness) (Invariant, error) {
 		out.check(false, "%s", row)
 	}
 	out.Violations = max(out.Violations, r.Accepted)
-	return out, traces(ctx, db, &out)
+	return out, checkIntruderTraces(ctx, db, &out)
 }
 
-// witness is where everything is kept that anybody did.
-type witness interface {
+// auditStore reads what all clients did.
+type auditStore interface {
 	AuditEvents(ctx context.Context, yield func(seq uint32, ev trips.Event) error) error
 	AuditChat(ctx context.Context, yield func(chat.Message) error) error
 	AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error
 }
 
-// traces looks for what bears the intruder's name.
-func traces(ctx context.Context, db witness, out *Invariant) error {
+// checkIntruderTraces checks that nothing in the database bears the intruder's
+// name.
+func checkIntruderTraces(ctx context.Context, db auditStore, out *Invariant) error {
 	its := func(who trips.Actor) bool { return who.ID == intruder.Rider || who.ID == intruder.Driver }
 	err := db.AuditEvents(ctx, func(_ uint32, ev trips.Event) error {
 		out.check(!its(ev.By) && ev.Trip.Rider != intruder.Rider && ev.Trip.Driver != intruder.Driver,

@@ -11,15 +11,15 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// books hold one honest deed of each sort, and those of a test.
-type books struct {
+// fakeAudit holds one honest record of each kind, and those of a test.
+type fakeAudit struct {
 	events   []trips.Event
 	messages []chat.Message
 	calls    []sos.Alert
 }
 
-func (b *books) AuditEvents(_ context.Context, yield func(uint32, trips.Event) error) error {
-	for _, ev := range append(b.events, trips.Event{By: trips.Actor{Role: trips.RoleRider, ID: "r1"}}) {
+func (a *fakeAudit) AuditEvents(_ context.Context, yield func(uint32, trips.Event) error) error {
+	for _, ev := range append(a.events, trips.Event{By: trips.Actor{Role: trips.RoleRider, ID: "r1"}}) {
 		if err := yield(1, ev); err != nil {
 			return err
 		}
@@ -27,8 +27,8 @@ func (b *books) AuditEvents(_ context.Context, yield func(uint32, trips.Event) e
 	return nil
 }
 
-func (b *books) AuditChat(_ context.Context, yield func(chat.Message) error) error {
-	for _, m := range append(b.messages, chat.Message{Text: "hello"}) {
+func (a *fakeAudit) AuditChat(_ context.Context, yield func(chat.Message) error) error {
+	for _, m := range append(a.messages, chat.Message{Text: "hello"}) {
 		if err := yield(m); err != nil {
 			return err
 		}
@@ -36,8 +36,8 @@ func (b *books) AuditChat(_ context.Context, yield func(chat.Message) error) err
 	return nil
 }
 
-func (b *books) AuditAlerts(_ context.Context, yield func(sos.Alert) error) error {
-	for _, a := range append(b.calls, sos.Alert{Text: "help"}) {
+func (a *fakeAudit) AuditAlerts(_ context.Context, yield func(sos.Alert) error) error {
+	for _, a := range append(a.calls, sos.Alert{Text: "help"}) {
 		if err := yield(a); err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (b *books) AuditAlerts(_ context.Context, yield func(sos.Alert) error) erro
 
 func TestNothingInTheDatabaseMayBearTheIntrudersName(t *testing.T) {
 	driver := trips.Actor{Role: trips.RoleDriver, ID: intruder.Driver}
-	for name, b := range map[string]*books{
+	for name, b := range map[string]*fakeAudit{
 		"nothing":            {},
 		"a move":             {events: []trips.Event{{By: driver}}},
 		"a trip of its own":  {events: []trips.Event{{Trip: trips.Trip{Rider: intruder.Rider}}}},
@@ -57,7 +57,7 @@ func TestNothingInTheDatabaseMayBearTheIntrudersName(t *testing.T) {
 		"a call for help":    {calls: []sos.Alert{{From: driver}}},
 	} {
 		var out Invariant
-		if err := traces(t.Context(), b, &out); err != nil {
+		if err := checkIntruderTraces(t.Context(), b, &out); err != nil {
 			t.Fatal(err)
 		}
 
@@ -72,13 +72,13 @@ func TestNothingInTheDatabaseMayBearTheIntrudersName(t *testing.T) {
 }
 
 func TestWhatTheIntruderSaysOfItselfCounts(t *testing.T) {
-	c := &city{intruder: new(crowd)}
+	c := &city{intruder: new(clientProcess)}
 	c.intruder.out.WriteString(`{"tried":7,"accepted":2,"foreign_bytes":10,"rows":["a","b","c"]}`)
-	got, err := c.intrusions(t.Context(), &books{})
+	got, err := c.checkIntruder(t.Context(), &fakeAudit{})
 	if err != nil || got.Violations != 3 || got.Checked != 7+3+3 || strings.Join(got.Rows, "") != "abc" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := (&city{intruder: new(crowd)}).intrusions(t.Context(), &books{}); err == nil {
+	if _, err := (&city{intruder: new(clientProcess)}).checkIntruder(t.Context(), &fakeAudit{}); err == nil {
 		t.Error("an intruder that says nothing is believed")
 	}
 }

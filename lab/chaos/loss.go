@@ -7,32 +7,33 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// loss is what a line that loses packets looks like to who sits behind TCP:
-// nothing is missing, but a chunk that was lost comes after the sender has
-// waited for its ack in vain and sent it again, and everything behind it waits
-// as well. The wait is the least that Linux knows, and doubles when the repeat
-// is lost, too (RFC 6298). Faster ways to notice, such as three acks of the
-// same byte, need more packets under way than our small frames make.
+// loss makes a line lose packets as TCP shows it: nothing is missing, but a
+// lost chunk arrives after the sender has waited for its ack and sent it again,
+// and everything behind it waits as well. The wait is Linux's minimum, and
+// doubles when the retransmission is lost as well (RFC 6298). Faster recovery,
+// such as three duplicate acks, needs more packets under way than our small
+// frames make.
 type loss struct {
-	Percent int `json:"percent"` // of chunks; each is taken for one packet
+	// Percent is of chunks, each of which counts as one packet.
+	Percent int `json:"percent"`
 }
 
 const (
-	lossName     = "loss"
-	repeatAfter  = 200 * time.Millisecond
-	repeatsAtAll = 6 // then it gets through: by then 12.6 s have passed
+	lossName             = "loss"
+	minRetransmitTimeout = 200 * time.Millisecond
+	maxRetransmits       = 6 // then it gets through, after 12.6 s
 )
 
 func init() { toxics.Register(lossName, new(loss)) }
 
-// GetBufferSize has chunks wait side by side, so that two losses cost no more
+// GetBufferSize lets chunks wait side by side, so that two losses cost no more
 // than the later of them.
 func (l *loss) GetBufferSize() int { return 1024 }
 
-// delay is how much later than sent a chunk arrives.
-func (l *loss) delay(lost func(percent int) bool) (d time.Duration) {
-	wait := repeatAfter
-	for range repeatsAtAll {
+// retransmitDelay returns how long a chunk is delayed.
+func (l *loss) retransmitDelay(lost func(percent int) bool) (d time.Duration) {
+	wait := minRetransmitTimeout
+	for range maxRetransmits {
 		if !lost(l.Percent) {
 			break
 		}
@@ -54,11 +55,11 @@ func (l *loss) Pipe(stub *toxics.ToxicStub) {
 				stub.Close()
 				return
 			}
-			late := time.NewTimer(time.Until(c.Timestamp.Add(l.delay(chance))))
+			late := time.NewTimer(time.Until(c.Timestamp.Add(l.retransmitDelay(chance))))
 			select {
 			case <-late.C:
 				stub.Output <- c
-			case <-stub.Interrupt: // the line is whole again
+			case <-stub.Interrupt: // the fault is removed
 				late.Stop()
 				stub.Output <- c
 				return

@@ -11,7 +11,7 @@ func TestALossyLineLosesNothingAndKeepsTheOrder(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		l := echo(t)
 		conn := dial(t, l)
-		if err := l.hurt(Fault{Kind: LossyLine, Amount: 50, Up: up}); err != nil {
+		if err := l.applyFault(Fault{Kind: LossyLine, Amount: 50, Up: up}); err != nil {
 			t.Fatal(err)
 		}
 
@@ -23,7 +23,7 @@ func TestALossyLineLosesNothingAndKeepsTheOrder(t *testing.T) {
 		}
 
 		hear(t, conn, said.String())
-		if err := l.heal(); err != nil {
+		if err := l.removeFault(); err != nil {
 			t.Fatal(err)
 		}
 
@@ -35,7 +35,7 @@ func TestALossyLineLosesNothingAndKeepsTheOrder(t *testing.T) {
 func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T) {
 	l := echo(t)
 	conn := dial(t, l)
-	if err := l.hurt(Fault{Kind: LossyLine, Amount: 100}); err != nil {
+	if err := l.applyFault(Fault{Kind: LossyLine, Amount: 100}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -46,7 +46,7 @@ func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T)
 	if n, err := io.ReadFull(conn, make([]byte, 1)); n != 0 {
 		t.Fatalf("heard %d bytes, %v", n, err)
 	}
-	if err := l.heal(); err != nil {
+	if err := l.removeFault(); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
@@ -59,13 +59,13 @@ func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T)
 func TestTheWaitForARepeatDoublesAndHasAnEnd(t *testing.T) {
 	for losses, want := range []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond} {
 		n := 0
-		got := (&loss{Percent: 7}).delay(func(percent int) bool { n++; return percent == 7 && n <= losses })
+		got := (&loss{Percent: 7}).retransmitDelay(func(percent int) bool { n++; return percent == 7 && n <= losses })
 		if got != want {
 			t.Errorf("lost %d times: %v, want %v", losses, got, want)
 		}
 	}
 
-	if got := (&loss{}).delay(func(int) bool { return true }); got != 12600*time.Millisecond {
+	if got := (&loss{}).retransmitDelay(func(int) bool { return true }); got != 12600*time.Millisecond {
 		t.Errorf("always lost: %v", got)
 	}
 }

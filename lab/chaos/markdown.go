@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Markdown is the figures of the report as two tables for a page: the targets,
-// and the return by kind of fault.
+// Markdown formats the figures as two tables: the targets, and the recovery by
+// kind of fault.
 func (r Report) Markdown() string {
 	var b strings.Builder
 	row := func(cells ...string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
@@ -21,22 +21,22 @@ func (r Report) Markdown() string {
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 
 	for _, x := range r.Recoveries {
-		row(x.name(), fmt.Sprint(x.Faults), fmt.Sprint(x.Count), pair(x.Count, x.Back), pair(x.Count, x.Resume), x.first(),
-			x.Meanwhile.String(), known("%.1fx", x.Load), known("%.2f", x.Calls))
+		row(x.faultName(), fmt.Sprint(x.Faults), fmt.Sprint(x.Count), formatPair(x.Count, x.Back), formatPair(x.Count, x.Resume), x.formatFirstCommand(),
+			x.Meanwhile.String(), formatKnown("%.1fx", x.Load), formatKnown("%.2f", x.Calls))
 	}
 
 	return b.String()
 }
 
-func (x Recovery) name() string {
+func (x Recovery) faultName() string {
 	if x.Kind == "" {
 		return "none"
 	}
 	return string(x.Kind)
 }
 
-// first is how soon commands were carried out again.
-func (x Recovery) first() string {
+// formatFirstCommand returns how soon commands were carried out again.
+func (x Recovery) formatFirstCommand() string {
 	switch text := fmt.Sprintf("%.0f / %.0f ms", x.FirstOK.P50, x.FirstOK.Max); {
 	case x.Faults == 0:
 		return "-"

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// meter adds up a counter that is read now and then, and begins anew when its
-// process does. What was counted between the last reading and the end of a
-// process is not seen.
+// meter adds up a counter that is read now and then, and starts at 0 again when
+// its process does. It misses what was counted between the last reading and the
+// end of a process.
 type meter struct {
 	last   int64
-	points []point // in order
+	points []reading // in order
 }
 
-type point struct {
+type reading struct {
 	at    time.Time
 	total float64
 }
 
-func (m *meter) read(at time.Time, value int64) {
+func (m *meter) addReading(at time.Time, value int64) {
 	grown, total := value-m.last, 0.0
 	if grown < 0 {
 		grown = value
@@ -26,10 +26,10 @@ func (m *meter) read(at time.Time, value int64) {
 	if n := len(m.points); n > 0 {
 		total = m.points[n-1].total + float64(grown)
 	}
-	m.last, m.points = value, append(m.points, point{at, total})
+	m.last, m.points = value, append(m.points, reading{at, total})
 }
 
-// total is the growth since the first reading.
+// total returns the growth since the first reading.
 func (m *meter) total() float64 {
 	if len(m.points) == 0 {
 		return 0
@@ -37,9 +37,9 @@ func (m *meter) total() float64 {
 	return m.points[len(m.points)-1].total
 }
 
-// until is the growth up to a moment, drawn as a line between two readings.
-func (m *meter) until(at time.Time) float64 {
-	i, found := slices.BinarySearchFunc(m.points, at, func(p point, at time.Time) int { return p.at.Compare(at) })
+// totalAt returns the growth up to a moment, interpolated between two readings.
+func (m *meter) totalAt(at time.Time) float64 {
+	i, found := slices.BinarySearchFunc(m.points, at, func(p reading, at time.Time) int { return p.at.Compare(at) })
 	switch {
 	case i == len(m.points):
 		return m.total()
@@ -54,23 +54,23 @@ func (m *meter) until(at time.Time) float64 {
 // interval is a stretch of time.
 type interval struct{ from, to time.Time }
 
-// within is the growth during some intervals.
-func (m *meter) within(in []interval) (sum float64) {
+// growthWithin returns the growth during some intervals.
+func (m *meter) growthWithin(in []interval) (sum float64) {
 	for _, i := range in {
-		sum += m.until(i.to) - m.until(i.from)
+		sum += m.totalAt(i.to) - m.totalAt(i.from)
 	}
 	return sum
 }
 
-func seconds(in []interval) (sum float64) {
+func totalSeconds(in []interval) (sum float64) {
 	for _, i := range in {
 		sum += i.to.Sub(i.from).Seconds()
 	}
 	return sum
 }
 
-// merged are the same moments without overlaps, in order.
-func merged(in []interval) (out []interval) {
+// mergeIntervals returns the same time without overlaps, in order.
+func mergeIntervals(in []interval) (out []interval) {
 	in = slices.SortedFunc(slices.Values(in), func(a, b interval) int { return a.from.Compare(b.from) })
 	for _, i := range in {
 		if n := len(out); n > 0 && !i.from.After(out[n-1].to) {
@@ -85,8 +85,8 @@ func merged(in []interval) (out []interval) {
 	return out
 }
 
-// gaps are the moments of whole in none of the merged intervals.
-func gaps(whole interval, in []interval) (out []interval) {
+// findGaps returns the parts of whole that are in none of the merged intervals.
+func findGaps(whole interval, in []interval) (out []interval) {
 	at := whole.from
 	for _, i := range append(in, interval{whole.to, whole.to}) {
 		if i.from.After(at) {
@@ -99,16 +99,16 @@ func gaps(whole interval, in []interval) (out []interval) {
 	return out
 }
 
-// settling is how long after its heal a fault still makes more work: what
-// waited is asked again.
-const settling = 2 * time.Second
+// aftermath is how long after its heal a fault still makes more work, because
+// clients ask again.
+const aftermath = 2 * time.Second
 
-// struck are the moments of the faults of a kind, or of all ("").
-func struck(strikes []Strike, kind Kind) (out []interval) {
+// faultIntervals returns the time of the faults of a kind, or of all ("").
+func faultIntervals(strikes []Strike, kind Kind) (out []interval) {
 	for _, s := range strikes {
 		if kind == "" || s.Kind == kind {
-			out = append(out, interval{s.Begun, s.Healed.Add(settling)})
+			out = append(out, interval{s.Begun, s.Healed.Add(aftermath)})
 		}
 	}
-	return merged(out)
+	return mergeIntervals(out)
 }

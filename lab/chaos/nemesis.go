@@ -14,47 +14,49 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// Strike is a fault as it happened.
+// Strike is a fault with the times at which it happened.
 type Strike struct {
 	Fault
 	Begun  time.Time
 	Healed time.Time
 }
 
-// nemesis carries a plan out.
+// nemesis injects the faults of a plan.
 type nemesis struct {
 	city *city
-	told func(Strike) // hears of each fault right after it began; nil: nobody
-	hits []Strike     // one of each goroutine of run
+	// onFault, if set, is called right after a fault begins, by many
+	// goroutines.
+	onFault func(Strike)
+	strikes []Strike // each written by one goroutine of run
 }
 
-// run returns when the last fault is healed, also when ctx ends before that.
+// run returns when the last fault is healed. When ctx ends, it heals at once.
 func (n *nemesis) run(ctx context.Context, plan []Fault) error {
 	begin := time.Now()
-	n.hits = make([]Strike, len(plan))
+	n.strikes = make([]Strike, len(plan))
 	team, ctx := errgroup.WithContext(ctx)
 	for i, f := range plan {
-		team.Go(func() error { return n.strike(ctx, begin, &n.hits[i], f) })
+		team.Go(func() error { return n.injectFault(ctx, begin, &n.strikes[i], f) })
 	}
 	return team.Wait()
 }
 
-func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fault) error {
+func (n *nemesis) injectFault(ctx context.Context, begin time.Time, hit *Strike, f Fault) error {
 	if !sleep.Until(ctx, begin.Add(f.At)) {
 		return ctx.Err()
 	}
 	n.city.cfg.Log.Info("break", "fault", f.String(), "for", f.Lasts)
 	s := Strike{Fault: f, Begun: time.Now()}
 
-	heal, err := n.hurt(ctx, f)
+	heal, err := n.breakPart(ctx, f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f, err)
 	}
-	if n.told != nil {
-		n.told(s)
+	if n.onFault != nil {
+		n.onFault(s)
 	}
 
-	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when told to end
+	sleep.Until(ctx, begin.Add(f.At+f.Lasts)) // heal also when ctx ends
 	s.Healed = time.Now()
 	if err := heal(); err != nil {
 		return fmt.Errorf("heal %s: %w", f, err)
@@ -64,69 +66,70 @@ func (n *nemesis) strike(ctx context.Context, begin time.Time, hit *Strike, f Fa
 	return ctx.Err()
 }
 
-// hurt breaks something and returns what makes it whole again.
-func (n *nemesis) hurt(ctx context.Context, f Fault) (heal func() error, err error) {
+// breakPart injects a fault and returns what heals it.
+func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, err error) {
 	c := n.city
 	switch f.Kind {
 	case KillNode:
-		return killed(c.nodes[f.Node-1].Service), nil
+		return killUntilHealed(c.nodes[f.Node-1].Service), nil
 	case KillRedis:
-		return killed(c.redis), nil
+		return killUntilHealed(c.redis), nil
 	case KillPostgres:
-		return killed(c.postgres), nil
+		return killUntilHealed(c.postgres), nil
 	case SkewClock:
 		hit := c.nodes[f.Node-1]
-		heal := killed(hit.Service)
+		heal := killUntilHealed(hit.Service)
 		hit.setClock(time.Duration(f.Amount) * time.Millisecond)
 		return heal, nil
 	case PauseNode:
-		return paused(c.nodes[f.Node-1].Service), nil
+		return pauseUntilHealed(c.nodes[f.Node-1].Service), nil
 	case PauseRedis:
-		return paused(c.redis), nil
+		return pauseUntilHealed(c.redis), nil
 	case FlushRedis:
-		return whole, process.RedisDo(ctx, c.redisAt, "FLUSHALL", "+OK")
+		return nothingToHeal, process.RedisDo(ctx, c.redisAddress, "FLUSHALL", "+OK")
 	case FullDisk:
 		return c.fillDisk()
 	case Hog:
-		return c.hog()
+		return c.hogProcessors()
 	case Storm:
 		for _, n := range c.nodes {
-			if err := n.links[LinePhones].cut(); err != nil {
+			if err := n.proxies[LinePhones].cutConnections(); err != nil {
 				return nil, err
 			}
 		}
-		return whole, nil
+		return nothingToHeal, nil
 	}
 
-	line := c.nodes[f.Node-1].links[f.Line]
-	return line.heal, line.hurt(f)
+	line := c.nodes[f.Node-1].proxies[f.Line]
+	return line.removeFault, line.applyFault(f)
 }
 
-// possible returns the faults that can be made here, and why the others cannot.
-func (c *city) possible(plan []Fault) (can []Fault, left []string) {
-	can = slices.DeleteFunc(plan, func(f Fault) bool { return c.leftOut[f.Kind] != "" })
-	for _, k := range kinds {
-		if why := c.leftOut[k]; why != "" {
+// feasibleFaults returns the faults that can be made here, and for each kind
+// that cannot a row with the reason.
+func (c *city) feasibleFaults(plan []Fault) (can []Fault, left []string) {
+	can = slices.DeleteFunc(plan, func(f Fault) bool { return c.unavailable[f.Kind] != "" })
+	for _, k := range allKinds {
+		if why := c.unavailable[k]; why != "" {
 			left = append(left, string(k)+": "+why)
 		}
 	}
 	return can, left
 }
 
-func whole() error { return nil }
+func nothingToHeal() error { return nil }
 
-func killed(s *process.Service) (revive func() error) {
+func killUntilHealed(s *process.Service) (revive func() error) {
 	s.Kill()
 	return func() error { s.Revive(); return nil }
 }
 
-func paused(s *process.Service) (wake func() error) {
+func pauseUntilHealed(s *process.Service) (wake func() error) {
 	s.Pause()
 	return func() error { s.Resume(); return nil }
 }
 
-// hog keeps every processor busy.
-func (c *city) hog() (end func() error, err error) {
+// hogProcessors starts a busy loop for every processor.
+func (c *city) hogProcessors() (end func() error, err error) {
 	var loops []*process.Process
 	end = func() error {
 		for _, p := range loops {

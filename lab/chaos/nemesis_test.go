@@ -26,7 +26,7 @@ func TestAHogKeepsEveryProcessorBusyUntilItIsHealed(t *testing.T) {
 	})
 
 	c := &city{dir: dir, guard: guard}
-	end, err := c.hog()
+	end, err := c.hogProcessors()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package chaos runs a city of real processes, breaks them and the lines
-// between them by a seeded schedule, heals everything, and then asks
-// independent witnesses whether a promise was broken.
+// Package chaos runs a city of real processes. It injects faults into them and
+// into the lines between them by a seeded schedule, heals everything, and then
+// checks independent records for broken invariants.
 package chaos
 
 import (
@@ -13,35 +13,28 @@ import (
 // Kind is a way to break something.
 type Kind string
 
-// All kinds. Those with a line in their name act on a Line of a node, the
-// others on a process.
+// All kinds. Those with a line in their name act on a Line of a node, in one
+// direction. The others act on a process.
 const (
-	KillNode     Kind = "kill node"     // SIGKILL, started again when healed
-	PauseNode    Kind = "pause node"    // SIGSTOP, SIGCONT when healed
-	KillRedis    Kind = "kill redis"    // SIGKILL, started again when healed
-	PauseRedis   Kind = "pause redis"   // SIGSTOP, SIGCONT when healed
-	FlushRedis   Kind = "flush redis"   // FLUSHALL: everything in it is gone
-	KillPostgres Kind = "kill postgres" // SIGKILL, started again when healed
-	// Amount milliseconds later in one direction
-	SlowLine Kind = "slow line"
-	// nothing gets through in one direction, and nobody is told
+	KillNode     Kind = "kill node"     // SIGKILL; started again when healed
+	PauseNode    Kind = "pause node"    // SIGSTOP; SIGCONT when healed
+	KillRedis    Kind = "kill redis"    // SIGKILL; started again when healed
+	PauseRedis   Kind = "pause redis"   // SIGSTOP; SIGCONT when healed
+	FlushRedis   Kind = "flush redis"   // FLUSHALL: all its data is gone
+	KillPostgres Kind = "kill postgres" // SIGKILL; started again when healed
+	SlowLine     Kind = "slow line"     // Amount milliseconds of delay
+	// BlackHoleLine: nothing arrives, and neither side notices.
 	BlackHoleLine Kind = "black-hole line"
-	// connections break at the next byte in one direction
-	ResetLine Kind = "reset line"
-	// connections end after Amount bytes in one direction
-	CutLine Kind = "cut line"
-	// Amount percent of what is sent in one direction is lost and sent again,
-	// as by TCP
-	LossyLine Kind = "lossy line"
-	// all phones lose their connection at the same moment
-	Storm Kind = "storm"
-	// SIGKILL, and a new start with a clock that is Amount milliseconds off
-	SkewClock Kind = "skew clock"
-	FullDisk  Kind = "full disk" // no file of Postgres' data can grow
-	Hog       Kind = "hog"       // as many busy loops as processors
+	ResetLine     Kind = "reset line" // connections break at the next byte
+	CutLine       Kind = "cut line"   // connections end after Amount bytes
+	LossyLine     Kind = "lossy line" // Amount percent of packets are lost
+	Storm         Kind = "storm"      // all phones disconnect at once
+	SkewClock     Kind = "skew clock" // killed; back with a clock Amount ms off
+	FullDisk      Kind = "full disk"  // no file of Postgres' data can grow
+	Hog           Kind = "hog"        // as many busy loops as processors
 )
 
-// Line is one of the ways between a node and the rest.
+// Line is one of the connections between a node and the rest.
 type Line string
 
 // The lines of every node.
@@ -52,20 +45,21 @@ const (
 	LineProvider Line = "provider"
 )
 
-var lines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
+var allLines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 
-// Fault is one thing that is broken for a while.
+// Fault is one thing that is broken for a while. Node counts from 1, and is 0
+// for a fault that affects no single node. Up means the direction away from the
+// side that connected. Amount is in milliseconds, bytes or percent, as the Kind
+// says. At counts from the beginning of the run; Lasts is 0 for a fault that is
+// over at once.
 type Fault struct {
-	Kind Kind `json:"kind"`
-	// from 1; 0 where it is about no node
-	Node int  `json:"node,omitempty"`
-	Line Line `json:"line,omitempty"`
-	// of a line's directions: away from who connected
-	Up bool `json:"up,omitempty"`
-	// milliseconds, bytes, or percent
+	Kind   Kind          `json:"kind"`
+	Node   int           `json:"node,omitempty"`
+	Line   Line          `json:"line,omitempty"`
+	Up     bool          `json:"up,omitempty"`
 	Amount int           `json:"amount,omitempty"`
-	At     time.Duration `json:"-"` // from the beginning of the run
-	Lasts  time.Duration `json:"-"` // 0 for what is over at once
+	At     time.Duration `json:"-"`
+	Lasts  time.Duration `json:"-"`
 }
 
 // String names the fault for a person.
@@ -89,12 +83,12 @@ func (f Fault) String() string {
 	return string(f.Kind)
 }
 
-// part is what a fault takes hold of; two faults never hold the same part at
-// the same time.
-func (f Fault) part() string {
+// affectedPart names what a fault acts on. Two faults never act on the same
+// part at the same time.
+func (f Fault) affectedPart() string {
 	switch f.Kind {
 	case KillNode, PauseNode, SkewClock:
-		return "nodes" // one at a time, so that there is a city left
+		return "nodes" // one at a time, so that another one serves
 	case KillRedis, PauseRedis, FlushRedis:
 		return "redis"
 	case KillPostgres, FullDisk:
@@ -105,12 +99,12 @@ func (f Fault) part() string {
 	return fmt.Sprintf("%d %s", f.Node, f.Line)
 }
 
-// span says how long faults of a kind last.
-type span struct{ least, most time.Duration }
+// durationRange is how long faults of a kind last.
+type durationRange struct{ least, most time.Duration }
 
-var spans = map[Kind]span{
+var faultDurations = map[Kind]durationRange{
 	KillNode: {300 * time.Millisecond, 3 * time.Second},
-	// some outlast the time after which a node counts as gone
+	// Some pauses make a node count as gone.
 	PauseNode:     {500 * time.Millisecond, 7 * time.Second},
 	KillRedis:     {200 * time.Millisecond, 3 * time.Second},
 	PauseRedis:    {500 * time.Millisecond, 5 * time.Second},
@@ -127,37 +121,37 @@ var spans = map[Kind]span{
 	Hog:           {time.Second, 5 * time.Second},
 }
 
-// kinds in a fixed order: a map's would differ from run to run.
-var kinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
+// allKinds has a fixed order; that of a map would differ between runs.
+var allKinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
 	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog}
 
 const (
-	pace    = 2 * time.Second // between the beginnings of two faults
-	warmUp  = 5 * time.Second // at most, before the first fault
-	maxSlow = 800             // milliseconds
-	maxCut  = 4000            // bytes
-	maxLoss = 10              // percent
-	maxSkew = 5 * time.Minute // of a node's clock, either way
+	faultInterval = 2 * time.Second // between the beginnings of two faults
+	warmUp        = 5 * time.Second // at most, before the first fault
+	maxSlow       = 800             // milliseconds
+	maxCut        = 4000            // bytes
+	maxLoss       = 10              // percent
+	maxSkew       = 5 * time.Minute // of a node's clock, either way
 )
 
-// Plan returns the faults of a run of a given length over some nodes, in the
-// order in which they begin. It depends on nothing but its arguments. All kinds
-// come once, in some order, before any comes again, however short the run; all
-// faults are over when the run is.
+// Plan returns the faults of a run of some length over some nodes, in the order
+// of their beginnings. It depends on the arguments alone. All kinds come once,
+// in random order, before any comes again, however short the run is. All faults
+// are over when the run is.
 func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
 	first := min(warmUp, length/6)
-	n := max(len(kinds), int((length-first)/pace))
+	n := max(len(allKinds), int((length-first)/faultInterval))
 	slot := (length - first) / time.Duration(n)
 
 	plan := make([]Fault, n)
 	var deck []Kind
 	for i := range plan {
 		if len(deck) == 0 {
-			deck = shuffled(rng, kinds)
+			deck = shuffleKinds(rng, allKinds)
 		}
-		plan[i] = draw(rng, deck[0], nodes)
-		plan[i].At = first + time.Duration(i)*slot + some(rng, slot/2)
+		plan[i] = drawFault(rng, deck[0], nodes)
+		plan[i].At = first + time.Duration(i)*slot + randomBelow(rng, slot/2)
 		deck = deck[1:]
 	}
 
@@ -165,25 +159,25 @@ func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 	for i := n - 1; i >= 0; i-- {
 		f := &plan[i]
 		until := length
-		if at, again := next[f.part()]; again {
+		if at, again := next[f.affectedPart()]; again {
 			until = at - slot/4
 		}
 		f.Lasts = min(f.Lasts, until-f.At)
-		next[f.part()] = f.At
+		next[f.affectedPart()] = f.At
 	}
 
 	return plan
 }
 
-// draw chooses everything about a fault but its time.
-func draw(rng *rand.Rand, k Kind, nodes int) Fault {
-	s := spans[k]
-	f := Fault{Kind: k, Lasts: s.least + some(rng, s.most-s.least)}
+// drawFault chooses everything about a fault except its time.
+func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
+	s := faultDurations[k]
+	f := Fault{Kind: k, Lasts: s.least + randomBelow(rng, s.most-s.least)}
 	switch k {
 	case KillNode, PauseNode, SkewClock:
 		f.Node = 1 + rng.IntN(nodes)
 	case SlowLine, BlackHoleLine, ResetLine, CutLine, LossyLine:
-		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0
+		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), allLines[rng.IntN(len(allLines))], rng.IntN(2) == 0
 	}
 
 	switch k {
@@ -194,35 +188,35 @@ func draw(rng *rand.Rand, k Kind, nodes int) Fault {
 	case LossyLine:
 		f.Amount = 1 + rng.IntN(maxLoss)
 	case SkewClock:
-		f.Amount = int(skew(rng).Milliseconds())
+		f.Amount = int(randomSkew(rng).Milliseconds())
 	}
 
 	return f
 }
 
-// skews are how far off the nodes' clocks are when a run begins. Like Plan,
-// they depend on the arguments alone.
-func skews(seed uint64, nodes int) []time.Duration {
+// clockSkews returns the offsets of the nodes' clocks at the beginning of a
+// run. Like Plan, it depends on the arguments alone.
+func clockSkews(seed uint64, nodes int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x736b6577))
 	out := make([]time.Duration, nodes)
 	for i := range out {
-		out[i] = skew(rng)
+		out[i] = randomSkew(rng)
 	}
 	return out
 }
 
-func skew(rng *rand.Rand) time.Duration { return some(rng, 2*maxSkew) - maxSkew }
+func randomSkew(rng *rand.Rand) time.Duration { return randomBelow(rng, 2*maxSkew) - maxSkew }
 
-// some is a duration below d, in whole milliseconds so that a report shows it
-// exactly; 0 when d is.
-func some(rng *rand.Rand, d time.Duration) time.Duration {
+// randomBelow returns a duration below d in whole milliseconds, which a report
+// shows exactly; 0 if d is shorter than one.
+func randomBelow(rng *rand.Rand, d time.Duration) time.Duration {
 	if d < time.Millisecond {
 		return 0
 	}
 	return time.Duration(rng.Int64N(int64(d/time.Millisecond))) * time.Millisecond
 }
 
-func shuffled(rng *rand.Rand, ks []Kind) []Kind {
+func shuffleKinds(rng *rand.Rand, ks []Kind) []Kind {
 	out := slices.Clone(ks)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out

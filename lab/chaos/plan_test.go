@@ -22,7 +22,7 @@ func TestEveryKindOfFaultComesWithinHalfAMinute(t *testing.T) {
 		for _, f := range Plan(seed, 30*time.Second, 2) {
 			seen[f.Kind]++
 		}
-		if len(seen) != len(kinds) {
+		if len(seen) != len(allKinds) {
 			t.Fatalf("seed %d has only %v", seed, seen)
 		}
 	}
@@ -33,11 +33,11 @@ func TestNoPartIsBrokenTwiceAtATimeAndAllIsWholeInTheEnd(t *testing.T) {
 		length := time.Duration(10+seed%120) * time.Second
 		whole, last := map[string]time.Duration{}, time.Duration(0)
 		for _, f := range Plan(seed, length, 1+int(seed%3)) {
-			if f.At < last || f.At < whole[f.part()] || f.At+f.Lasts > length {
+			if f.At < last || f.At < whole[f.affectedPart()] || f.At+f.Lasts > length {
 				t.Fatalf("seed %d: %v at %v for %v of %v, after one at %v; the part is whole at %v", seed, f, f.At, f.Lasts,
-					length, last, whole[f.part()])
+					length, last, whole[f.affectedPart()])
 			}
-			last, whole[f.part()] = f.At, f.At+f.Lasts
+			last, whole[f.affectedPart()] = f.At, f.At+f.Lasts
 			if f.Node > 1+int(seed%3) {
 				t.Fatalf("seed %d: %v is about no node", seed, f)
 			}
@@ -60,13 +60,13 @@ func TestFaultsOverlap(t *testing.T) {
 }
 
 func TestEveryKindHasASpanAndAName(t *testing.T) {
-	for _, k := range kinds {
-		if _, ok := spans[k]; !ok || (Fault{Kind: k}).String() == "" {
+	for _, k := range allKinds {
+		if _, ok := faultDurations[k]; !ok || (Fault{Kind: k}).String() == "" {
 			t.Errorf("%s lacks its span or its name", k)
 		}
 	}
 
-	if len(spans) != len(kinds) {
+	if len(faultDurations) != len(allKinds) {
 		t.Error("a span of no kind")
 	}
 }
@@ -74,7 +74,7 @@ func TestEveryKindHasASpanAndAName(t *testing.T) {
 func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *testing.T) {
 	ahead, behind := 0, 0
 	for seed := range uint64(200) {
-		a, b := skews(seed, 3), skews(seed, 3)
+		a, b := clockSkews(seed, 3), clockSkews(seed, 3)
 		if !reflect.DeepEqual(a, b) || a[0] == a[1] {
 			t.Fatalf("seed %d: %v, %v", seed, a, b)
 		}
@@ -110,21 +110,21 @@ func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *test
 func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
 	for seed := range uint64(200) {
 		length := time.Duration(10+seed) * time.Second
-		plan, seen := PlanAlone(seed, length, 2), map[Kind]int{}
+		plan, seen := PlanIsolated(seed, length, 2), map[Kind]int{}
 		if len(plan) == 0 {
 			t.Fatalf("seed %d breaks nothing", seed)
 		}
 
 		for i, f := range plan {
-			if i > 0 && f.At < plan[i-1].At+plan[i-1].Lasts+rest || f.At+f.Lasts > length {
+			if i > 0 && f.At < plan[i-1].At+plan[i-1].Lasts+isolationPause || f.At+f.Lasts > length {
 				t.Fatalf("seed %d: %v at %v for %v of %v", seed, f, f.At, f.Lasts, length)
 			}
-			if seen[f.Kind]++; seen[f.Kind] > 1+i/len(kinds) {
+			if seen[f.Kind]++; seen[f.Kind] > 1+i/len(allKinds) {
 				t.Fatalf("seed %d: %v comes again before all others", seed, f)
 			}
 		}
 
-		if !reflect.DeepEqual(plan, PlanAlone(seed, length, 2)) {
+		if !reflect.DeepEqual(plan, PlanIsolated(seed, length, 2)) {
 			t.Fatalf("two plans of seed %d differ", seed)
 		}
 	}

@@ -21,50 +21,49 @@ import (
 
 const (
 	probeEvery   = 250 * time.Millisecond
-	probeWithin  = time.Second // what takes longer counts as failed
+	probeWithin  = time.Second // a slower answer counts as failed
 	probesAtOnce = 16
 	cancelWithin = 5 * time.Second
 )
 
-// The questions of a probe.
+// Kinds of probes.
 const (
-	asksHealth  = "health"  // does the process answer?
-	asksCommand = "command" // does it commit a new trip?
+	healthProbe  = "health"  // does the process answer?
+	commandProbe = "command" // does it commit a new trip?
 )
 
-// answer is how one probe went.
-type answer struct {
-	node  int
-	asked string
-	at    time.Time // when it was asked
-	took  time.Duration
-	ok    bool
+// probeResult is the outcome of one probe.
+type probeResult struct {
+	node int
+	kind string
+	at   time.Time // when it was sent
+	took time.Duration
+	ok   bool
 }
 
-// prober asks every node all the time, the way that phones go, whether it
-// serves.
+// prober probes every node at an even pace, through the proxies of phones.
 type prober struct {
 	city   *city
-	town   *routing.City
+	roads  *routing.City
 	client *client.Client
-	tokens [][]string // of each node's probing riders, who take turns
+	tokens [][]string // by node, of the riders that probe it in turns
 
 	mu      sync.Mutex // guards answers
-	answers []answer
+	results []probeResult
 }
 
-// newProber gets tokens while everything works.
+// newProber fetches the tokens, so the nodes must be ready.
 func newProber(ctx context.Context, c *city) (*prober, error) {
 	town, err := routing.Open("1")
 	if err != nil {
 		return nil, err
 	}
 
-	p := &prober{city: c, town: town, client: client.New(client.Config{HTTP: fresh})}
+	p := &prober{city: c, roads: town, client: client.New(client.Config{HTTP: process.FreshHTTP})}
 	for i, n := range c.nodes {
 		var tokens []string
 		for k := range 2 * probesAtOnce {
-			token, err := p.client.DevToken(ctx, n.door(), client.RoleRider, fmt.Sprintf("probe-%d-%d", i+1, k))
+			token, err := p.client.DevToken(ctx, n.publicURL(), client.RoleRider, fmt.Sprintf("probe-%d-%d", i+1, k))
 			if err != nil {
 				return nil, fmt.Errorf("a probe needs a token: %w", err)
 			}
@@ -81,13 +80,14 @@ func newProber(ctx context.Context, c *city) (*prober, error) {
 func (p *prober) run(ctx context.Context) error {
 	var team errgroup.Group
 	for i := range p.city.nodes {
-		team.Go(func() error { p.probe(ctx, i); return nil })
+		team.Go(func() error { p.probeNode(ctx, i); return nil })
 	}
 	return team.Wait()
 }
 
-// probe asks one node at an even pace, however slow the answers are.
-func (p *prober) probe(ctx context.Context, node int) {
+// probeNode probes one node at an even pace, however slow the answers are. It
+// returns when ctx has ended and all probes have.
+func (p *prober) probeNode(ctx context.Context, node int) {
 	var team errgroup.Group
 	defer func() { _ = team.Wait() }()
 
@@ -103,25 +103,25 @@ func (p *prober) probe(ctx context.Context, node int) {
 		}
 
 		token := p.tokens[node][k%len(p.tokens[node])]
-		from, to := p.town.RandomPoint(rng), p.town.RandomPoint(rng)
-		team.Go(func() error { p.note(ctx, node, asksHealth, p.health); return nil })
+		from, to := p.roads.RandomPoint(rng), p.roads.RandomPoint(rng)
+		team.Go(func() error { p.recordProbe(ctx, node, healthProbe, p.probeHealth); return nil })
 
 		team.Go(func() error {
-			p.note(ctx, node, asksCommand, func(ctx context.Context, door string) bool {
-				return p.command(ctx, door, token, from, to)
+			p.recordProbe(ctx, node, commandProbe, func(ctx context.Context, door string) bool {
+				return p.probeCommand(ctx, door, token, from, to)
 			})
 			return nil
 		})
 	}
 }
 
-// note asks and writes the answer down.
-func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
+// recordProbe runs a probe and records its outcome.
+func (p *prober) recordProbe(ctx context.Context, node int, asked string, ask func(ctx context.Context, door string) bool) {
 	limited, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
 
-	a := answer{node: node, asked: asked, at: time.Now()}
-	a.ok = ask(limited, p.city.nodes[node].door())
+	a := probeResult{node: node, kind: asked, at: time.Now()}
+	a.ok = ask(limited, p.city.nodes[node].publicURL())
 	a.took = time.Since(a.at)
 	if ctx.Err() != nil {
 		return // cut off by the end of the run
@@ -129,17 +129,17 @@ func (p *prober) note(ctx context.Context, node int, asked string, ask func(ctx 
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answers = append(p.answers, a)
+	p.results = append(p.results, a)
 }
 
-func (p *prober) health(ctx context.Context, door string) bool {
+func (p *prober) probeHealth(ctx context.Context, door string) bool {
 	return process.HTTPAnswers(door+"/healthz")(ctx) == nil
 }
 
-// command requests a trip, which is a commit, and cancels it in passing. A
-// rider whose last trip could not be cancelled is told so after the database
-// was asked, which is an answer, too.
-func (p *prober) command(ctx context.Context, door, token string, from, to location.Point) bool {
+// probeCommand requests a trip, which is a commit, and then cancels it. A
+// conflict counts as success: the rider's last trip could not be cancelled, and
+// the node has read that from the database.
+func (p *prober) probeCommand(ctx context.Context, door, token string, from, to location.Point) bool {
 	var trip struct{ ID string }
 	err := p.client.CallAPI(ctx, door, client.Request{Method: http.MethodPost, Path: "/v1/trips", Token: token, ID: uuid.NewString(),
 		Body: map[string]location.Point{"pickup": from, "dropoff": to}}, &trip)
@@ -151,17 +151,16 @@ func (p *prober) command(ctx context.Context, door, token string, from, to locat
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
 	defer cancel()
 	_ = p.client.CallAPI(late, door, client.Request{Method: http.MethodPost, Path: "/v1/trips/" + trip.ID + "/cancel", Token: token,
-		// or a driver comes for nobody
 		ID: uuid.NewString(), Body: struct{}{}}, nil)
 	return true
 }
 
-// served says whether a node carried out a command that was sent after a
+// hasServed reports whether a node carried out a command that was sent after a
 // moment.
-func (p *prober) served(node int, after time.Time) bool {
+func (p *prober) hasServed(node int, after time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.answers, func(a answer) bool {
-		return a.node == node && a.asked == asksCommand && a.ok && a.at.After(after)
+	return slices.ContainsFunc(p.results, func(a probeResult) bool {
+		return a.node == node && a.kind == commandProbe && a.ok && a.at.After(after)
 	})
 }

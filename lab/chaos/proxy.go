@@ -12,28 +12,27 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// link is one line of a node, with a proxy in it.
-type link struct {
+// lineProxy is a proxy in one line of a node.
+type lineProxy struct {
 	proxy   *toxiproxy.Proxy
 	address string // where to connect to; it stays the same
 }
 
-// newLink begins to forward from an address of its own on loopback to another
-// one.
-func newLink(name, to string) (*link, error) {
+// newLineProxy starts to forward from an address of its own on loopback.
+func newLineProxy(name, to string) (*lineProxy, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &link{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
+	l := &lineProxy{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", name, err)
 	}
 
-	// the proxy writes it again, unguarded, whenever it starts
+	// A copy, because the proxy writes Listen, unguarded, whenever it starts.
 	l.address = l.proxy.Listen
 	return l, nil
 }
 
-// hurt breaks the line as the fault says; heal undoes it.
-func (l *link) hurt(f Fault) error {
+// applyFault breaks the line until removeFault.
+func (l *lineProxy) applyFault(f Fault) error {
 	toxic := map[string]any{"name": "fault", "stream": "downstream"}
 	if f.Up {
 		toxic["stream"] = "upstream"
@@ -59,36 +58,36 @@ func (l *link) hurt(f Fault) error {
 		return err
 	}
 
-	return l.bounded("hurt", func() error {
+	return l.runBounded("hurt", func() error {
 		_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(string(text)))
 		return err
 	})
 }
 
-func (l *link) heal() error {
-	return l.bounded("heal", func() error {
+func (l *lineProxy) removeFault() error {
+	return l.runBounded("heal", func() error {
 		l.proxy.Toxics.ResetToxics(context.Background())
 		return nil
 	})
 }
 
-// cut ends all connections and takes new ones at once.
-func (l *link) cut() error {
-	return l.bounded("cut", func() error {
+// cutConnections ends all connections and accepts new ones at once.
+func (l *lineProxy) cutConnections() error {
+	return l.runBounded("cut", func() error {
 		l.proxy.Stop()
 		return l.proxy.Start()
 	})
 }
 
-func (l *link) close() error {
-	return l.bounded("close", func() error { l.proxy.Stop(); return nil })
+func (l *lineProxy) close() error {
+	return l.runBounded("close", func() error { l.proxy.Stop(); return nil })
 }
 
 const proxyWithin = 10 * time.Second
 
-// bounded does something with the proxy, whose pipes wait for each other
-// without a limit.
-func (l *link) bounded(what string, f func() error) error {
+// runBounded bounds the time of an operation of the proxy, whose pipes wait for
+// each other without a limit.
+func (l *lineProxy) runBounded(what string, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	late := time.NewTimer(proxyWithin)

@@ -11,7 +11,7 @@ import (
 )
 
 // echo answers every byte with itself, behind a proxy.
-func echo(t *testing.T) *link {
+func echo(t *testing.T) *lineProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +32,7 @@ func echo(t *testing.T) *link {
 		}
 	})
 
-	way, err := newLink("echo", l.Addr().String())
+	way, err := newLineProxy("echo", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func echo(t *testing.T) *link {
 	return way
 }
 
-func dial(t *testing.T, l *link) net.Conn {
+func dial(t *testing.T, l *lineProxy) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", l.address)
 	if err != nil {
@@ -72,7 +72,7 @@ func hear(t *testing.T, conn net.Conn, text string) {
 }
 
 // works checks that a new connection carries both ways.
-func works(t *testing.T, l *link) {
+func works(t *testing.T, l *lineProxy) {
 	t.Helper()
 	conn := dial(t, l)
 	say(t, conn, "hello")
@@ -83,7 +83,8 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		for _, c := range []struct {
 			fault Fault
-			// of ten bytes at most, on a connection from before the fault
+			// hears is how many of ten bytes arrive at most, on a connection
+			// from before the fault.
 			hears int
 		}{
 			{Fault{Kind: CutLine, Amount: 4, Up: up}, 4},
@@ -94,17 +95,19 @@ func TestALineBreaksAsItsFaultSaysAndIsWholeAfterwards(t *testing.T) {
 				conn := dial(t, l)
 				say(t, conn, "before")
 				hear(t, conn, "before")
-				if err := l.hurt(c.fault); err != nil {
+				if err := l.applyFault(c.fault); err != nil {
 					t.Fatal(err)
 				}
 				say(t, conn, "0123456789")
 
 				got, _ := io.ReadAll(conn) // an end with an error is an end
 				if len(got) > c.hears || len(got) < c.hears && !up {
-					// what was cut on its way up may be answered too late
+					// The answer to what was cut on its way up may come too
+					// late.
 					t.Errorf("heard %q", got)
 				}
-				if err := l.heal(); err != nil {
+
+				if err := l.removeFault(); err != nil {
 					t.Fatal(err)
 				}
 
@@ -118,7 +121,7 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		l := echo(t)
 		conn := dial(t, l)
-		if err := l.hurt(Fault{Kind: BlackHoleLine, Up: up}); err != nil {
+		if err := l.applyFault(Fault{Kind: BlackHoleLine, Up: up}); err != nil {
 			t.Fatal(err)
 		}
 
@@ -129,7 +132,7 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 		if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("heard %d bytes, %v", n, err)
 		}
-		if err := l.heal(); err != nil {
+		if err := l.removeFault(); err != nil {
 			t.Fatal(err)
 		}
 
@@ -140,13 +143,13 @@ func TestABlackHoleSwallowsWithoutAWordUntilItIsHealed(t *testing.T) {
 func TestASlowLineLosesNothing(t *testing.T) {
 	l := echo(t)
 	conn := dial(t, l)
-	if err := l.hurt(Fault{Kind: SlowLine, Amount: 20}); err != nil {
+	if err := l.applyFault(Fault{Kind: SlowLine, Amount: 20}); err != nil {
 		t.Fatal(err)
 	}
 
 	say(t, conn, "one two three")
 	hear(t, conn, "one two three")
-	if err := l.heal(); err != nil {
+	if err := l.removeFault(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -162,7 +165,7 @@ func TestAStormCutsEveryConnectionAndTakesNewOnes(t *testing.T) {
 		hear(t, conn, "hello")
 	}
 
-	if err := l.cut(); err != nil {
+	if err := l.cutConnections(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -176,7 +179,7 @@ func TestAStormCutsEveryConnectionAndTakesNewOnes(t *testing.T) {
 }
 
 func TestAFaultOfAProcessIsNoneOfALine(t *testing.T) {
-	if err := echo(t).hurt(Fault{Kind: KillNode}); err == nil {
+	if err := echo(t).applyFault(Fault{Kind: KillNode}); err == nil {
 		t.Error("a line was killed")
 	}
 }

@@ -6,27 +6,25 @@ import (
 	"time"
 )
 
-// Report is what a run saw.
+// Report is the result of a run.
 type Report struct {
-	Seed  uint64 `json:"seed"`
-	Nodes int    `json:"nodes"`
-	// of the faults, without start and check
-	LastedS float64  `json:"lasted_s"`
+	Seed    uint64   `json:"seed"`
+	Nodes   int      `json:"nodes"`
+	LastedS float64  `json:"lasted_s"` // of the faults, without start and check
 	Windows []Window `json:"faults"`
-	// kinds of faults that cannot be made here, and why
+	// LeftOut has a row with the reason for each kind that cannot be made here.
 	LeftOut []string `json:"left_out,omitempty"`
-	// commands asked while nothing was broken
-	Calm Share `json:"outside_of_faults"`
-	// until everything under way had come to its end after the last heal
+	Calm    Share    `json:"outside_of_faults"` // command probes
+	// QuiesceS is from the last heal until all work had ended.
 	QuiesceS float64  `json:"quiesce_s"`
 	Load     Load     `json:"load"`
 	Sessions Sessions `json:"sessions"`
-	// each fault was healed and recovered from before the next
-	Alone      bool       `json:"alone"`
+	// Isolated means that the city recovered from each fault before the next.
+	Isolated   bool       `json:"alone"`
 	Recoveries []Recovery `json:"recoveries"`
 	Takeover   Takeover   `json:"takeover"`
-	// PostgresBack is from when a killed Postgres answered again until every
-	// node had carried out a command, in ms, of those kills during which
+	// PostgresBack is from the moment at which a killed Postgres answered again
+	// until every node had carried out a command, of those kills during which
 	// nothing else was broken.
 	PostgresBack  Quantiles   `json:"postgres_back_ms"`
 	PostgresKills int         `json:"postgres_kills_alone"`
@@ -35,32 +33,32 @@ type Report struct {
 	Targets       []Target    `json:"targets"`
 	Invariants    []Invariant `json:"invariants"`
 	Violations    int         `json:"violations"`
-	// the folder with all logs, of a run with violations
+	// Kept is the folder with all logs of a run with violations.
 	Kept string `json:"kept,omitempty"`
 }
 
-// Window is a fault with what probes heard meanwhile. A window also shows the
-// faults that overlap it.
+// Window is a fault with the results of the probes meanwhile, which also show
+// the faults that overlap it. Times are from the beginning of the run.
 type Window struct {
 	Fault   string  `json:"fault"`
-	BeganS  float64 `json:"began_s"` // from the beginning of the run
+	BeganS  float64 `json:"began_s"`
 	HealedS float64 `json:"healed_s"`
 	Health  Share   `json:"health"`
 	Command Share   `json:"command"`
-	// FirstOKMs is from the heal until a command was carried out that was sent
-	// after it, at the node that the fault was about or, if it was about all,
-	// where that took longest; below 0 when that never came before the probes
-	// ended. A fault that began meanwhile makes it longer.
+	// FirstOKMs is from the heal until the affected node carried out a command
+	// that was sent after it, or until the last node did if the fault affected
+	// all. It is below 0 if the probes ended first. A fault that began
+	// meanwhile makes it longer.
 	FirstOKMs float64 `json:"first_ok_ms"`
 }
 
-// Share of probes that succeeded within a second.
+// Share counts the probes that succeeded within a second.
 type Share struct {
 	OK    int `json:"ok"`
 	Asked int `json:"asked"`
 }
 
-func (s *Share) count(ok bool) {
+func (s *Share) addProbe(ok bool) {
 	s.Asked++
 	if ok {
 		s.OK++
@@ -74,7 +72,8 @@ func (s Share) String() string {
 	return fmt.Sprintf("%.0f%% of %d", 100*float64(s.OK)/float64(s.Asked), s.Asked)
 }
 
-// Load is what the simulators did meanwhile.
+// Load is what the simulators did during the run. Ambiguous commands are those
+// whose outcome the phone was never told.
 type Load struct {
 	Kills      int   `json:"kills"`
 	Fixes      int64 `json:"fixes"`
@@ -84,23 +83,22 @@ type Load struct {
 	Reconnects int64 `json:"reconnects"`
 	Resumed    int64 `json:"resumed"`
 	Commands   int   `json:"commands"`
-	// of these, nobody told the phone what became of them
-	Ambiguous int `json:"commands_without_answer"`
+	Ambiguous  int   `json:"commands_without_answer"`
 }
 
-// Invariant is one promise and how well it was kept.
+// Invariant is one promise and how well it was kept. Rows describe the first
+// violations.
 type Invariant struct {
-	Name       string `json:"name"`
-	Checked    int    `json:"checked"`
-	Violations int    `json:"violations"`
-	// the first violations, each named
-	Rows []string `json:"rows,omitempty"`
+	Name       string   `json:"name"`
+	Checked    int      `json:"checked"`
+	Violations int      `json:"violations"`
+	Rows       []string `json:"rows,omitempty"`
 }
 
-// maxRows bounds the violations that are named; all are counted.
+// maxRows bounds the violations that are described; all are counted.
 const maxRows = 20
 
-// check counts one more thing looked at, and the violation if it is one.
+// check counts a checked thing, and a violation unless it is ok.
 func (i *Invariant) check(ok bool, format string, args ...any) {
 	i.Checked++
 	if ok {
@@ -113,22 +111,22 @@ func (i *Invariant) check(ok bool, format string, args ...any) {
 	}
 }
 
-// windows joins faults with the answers of the probes.
-func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (out []Window, calm Share) {
+// buildWindows joins faults with the results of the probes.
+func buildWindows(begin time.Time, strikes []Strike, answers []probeResult, nodes int) (out []Window, calm Share) {
 	for _, s := range strikes {
 		w := Window{Fault: s.String(), BeganS: s.Begun.Sub(begin).Seconds(), HealedS: s.Healed.Sub(begin).Seconds()}
 		first := make([]time.Duration, nodes)
 		for _, a := range answers {
 			if a.at.Before(s.Healed) && !a.at.Add(a.took).Before(s.Begun) {
-				if a.asked == asksHealth {
-					w.Health.count(a.ok)
+				if a.kind == healthProbe {
+					w.Health.addProbe(a.ok)
 				} else {
-					w.Command.count(a.ok)
+					w.Command.addProbe(a.ok)
 				}
 			}
 
 			since := a.at.Add(a.took).Sub(s.Healed)
-			if a.asked == asksCommand && a.ok && !a.at.Before(s.Healed) && (first[a.node] == 0 || since < first[a.node]) {
+			if a.kind == commandProbe && a.ok && !a.at.Before(s.Healed) && (first[a.node] == 0 || since < first[a.node]) {
 				first[a.node] = since
 			}
 		}
@@ -148,16 +146,15 @@ func windows(begin time.Time, strikes []Strike, answers []answer, nodes int) (ou
 	}
 
 	for _, a := range answers {
-		if a.asked == asksCommand && quiet(a, strikes) {
-			calm.count(a.ok)
+		if a.kind == commandProbe && isCalm(a, strikes) {
+			calm.addProbe(a.ok)
 		}
 	}
 	return out, calm
 }
 
-// quiet says whether nothing was broken around a probe, nor had been shortly
-// before.
-func quiet(a answer, strikes []Strike) bool {
+// isCalm reports whether nothing was broken during a probe, nor shortly before.
+func isCalm(a probeResult, strikes []Strike) bool {
 	const recovery = 2 * time.Second
 	for _, s := range strikes {
 		if a.at.Before(s.Healed.Add(recovery)) && !a.at.Add(a.took).Before(s.Begun) {
@@ -167,7 +164,7 @@ func quiet(a answer, strikes []Strike) bool {
 	return true
 }
 
-// Text is the report for a terminal.
+// Text formats the report for a terminal.
 func (r Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %d nodes, %.0f s of faults, quiet after %.1f s\n\n", r.Seed, r.Nodes, r.LastedS, r.QuiesceS)
@@ -190,7 +187,7 @@ func (r Report) Text() string {
 		"%d completed, %d messages\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
 		l.Completed, l.Chat)
 	fmt.Fprintf(&b, "%d sessions came back: %v; resumed within %v of asking\n\n", r.Sessions.Count, r.Sessions.Back, r.Sessions.Resume)
-	r.figuresText(&b)
+	r.writeFigures(&b)
 
 	for _, i := range r.Invariants {
 		mark := "ok  "

@@ -12,56 +12,56 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 const (
-	// spare is how many more goroutines and descriptors a node may hold after a
-	// run than before. Its pools grow, and shrink much later: the one to the
-	// routing service alone holds 64 connections for 90 s, with both ends and
-	// three goroutines each in the node. The hundreds of lost connections of a
-	// minute, each leaving something, do not fit in.
-	spare        = 256
-	spareMiB     = 32               // of heap, the same
-	returnWithin = 15 * time.Second // for what a lost connection held
-	weighWithin  = 5 * time.Second
+	// spareHandles is how many more goroutines and descriptors a node may hold
+	// after a run than before. Its pools grow, and shrink much later: the one
+	// to the routing service alone holds 64 connections for 90 s, with both
+	// ends and three goroutines each in the node. Leaks of the hundreds of lost
+	// connections of a minute are larger.
+	spareHandles  = 256
+	spareHeapMiB  = 32
+	releaseWithin = 15 * time.Second // for the resources of lost connections
+	measureWithin = 5 * time.Second
 )
 
-// Holdings is what a node holds of what leaks.
-type Holdings struct {
-	Goroutines  int `json:"goroutines"`
-	Descriptors int `json:"descriptors"`
-	// with what nobody needs any more, unless it was collected before
-	HeapMiB  float64 `json:"heap_mib"`
-	believed int64   // positions taken for true since its start
+// ResourceUse is what a node holds of the resources that leak. The heap
+// includes garbage that is not collected yet.
+type ResourceUse struct {
+	Goroutines  int     `json:"goroutines"`
+	Descriptors int     `json:"descriptors"`
+	HeapMiB     float64 `json:"heap_mib"`
+	accepted    int64   // positions since the node's start
 }
 
-func (h Holdings) String() string {
+func (h ResourceUse) String() string {
 	return fmt.Sprintf("%d goroutines, %d descriptors and %.1f MiB of heap", h.Goroutines, h.Descriptors, h.HeapMiB)
 }
 
 // Resources is what one node held over a run. Before and After are read without
-// phones and after a garbage collection.
+// phones and after a garbage collection. Warm is the maximum of each resource
+// with all phones before the first fault, Most that from then on.
 type Resources struct {
-	Node   string   `json:"node"`
-	Before Holdings `json:"before"`
-	// the most of each while all phones were there and nothing had been broken
-	// yet
-	Warm  Holdings `json:"warm"`
-	Most  Holdings `json:"most"` // the most of each from the first fault on
-	After Holdings `json:"after"`
+	Node   string      `json:"node"`
+	Before ResourceUse `json:"before"`
+	Warm   ResourceUse `json:"warm"`
+	Most   ResourceUse `json:"most"`
+	After  ResourceUse `json:"after"`
 }
 
-// ask reads a page of a node's operators' door.
-func (n *node) ask(ctx context.Context, path string, within time.Duration, read func(io.Reader) error) error {
+// readAdminPage reads a page of a node's admin API.
+func (n *node) readAdminPage(ctx context.Context, path string, within time.Duration, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.admin+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.adminAddress+path, nil)
 	if err != nil {
 		return err
 	}
 
-	res, err := fresh.Do(req)
+	res, err := process.FreshHTTP.Do(req)
 	if err == nil {
 		err = errors.Join(read(res.Body), res.Body.Close())
 	}
@@ -71,24 +71,24 @@ func (n *node) ask(ctx context.Context, path string, within time.Duration, read 
 	return nil
 }
 
-// holdings asks a node.
-func (n *node) holdings(ctx context.Context, within time.Duration) (h Holdings, err error) {
-	return h, n.ask(ctx, "/metrics", within, func(text io.Reader) (err error) {
-		h, err = readHoldings(text)
+// readResources reads a node's metrics.
+func (n *node) readResources(ctx context.Context, within time.Duration) (h ResourceUse, err error) {
+	return h, n.readAdminPage(ctx, "/metrics", within, func(text io.Reader) (err error) {
+		h, err = parseResources(text)
 		return err
 	})
 }
 
-// collect has a node collect its garbage.
-func (n *node) collect(ctx context.Context) error {
-	return n.ask(ctx, "/debug/pprof/heap?gc=1", weighWithin, func(profile io.Reader) error {
+// collectGarbage makes a node collect its garbage.
+func (n *node) collectGarbage(ctx context.Context) error {
+	return n.readAdminPage(ctx, "/debug/pprof/heap?gc=1", measureWithin, func(profile io.Reader) error {
 		_, err := io.Copy(io.Discard, profile)
 		return err
 	})
 }
 
-func readHoldings(metrics io.Reader) (h Holdings, err error) {
-	h = Holdings{Goroutines: -1, Descriptors: -1}
+func parseResources(metrics io.Reader) (h ResourceUse, err error) {
+	h = ResourceUse{Goroutines: -1, Descriptors: -1}
 	lines := bufio.NewScanner(metrics)
 	for lines.Scan() {
 		name, text, _ := strings.Cut(lines.Text(), " ")
@@ -111,7 +111,7 @@ func readHoldings(metrics io.Reader) (h Holdings, err error) {
 		case "go_memstats_heap_alloc_bytes":
 			h.HeapMiB = value / (1 << 20)
 		default:
-			h.believed = int64(value)
+			h.accepted = int64(value)
 		}
 	}
 
@@ -122,24 +122,26 @@ func readHoldings(metrics io.Reader) (h Holdings, err error) {
 	return h, lines.Err()
 }
 
-// over says whether there is so much more than before that something leaks.
-func (h Holdings) over(before Holdings) bool {
-	return h.Goroutines > before.Goroutines+spare || h.Descriptors > before.Descriptors+spare || h.HeapMiB > before.HeapMiB+spareMiB
+// exceeds reports whether there is so much more than before that something
+// leaks.
+func (h ResourceUse) exceeds(before ResourceUse) bool {
+	return h.Goroutines > before.Goroutines+spareHandles || h.Descriptors > before.Descriptors+spareHandles || h.HeapMiB > before.HeapMiB+spareHeapMiB
 }
 
-// most keeps the greater of each.
-func (h Holdings) most(o Holdings) Holdings {
-	return Holdings{Goroutines: max(h.Goroutines, o.Goroutines), Descriptors: max(h.Descriptors, o.Descriptors),
+// maxWith returns the greater of each resource.
+func (h ResourceUse) maxWith(o ResourceUse) ResourceUse {
+	return ResourceUse{Goroutines: max(h.Goroutines, o.Goroutines), Descriptors: max(h.Descriptors, o.Descriptors),
 		HeapMiB: max(h.HeapMiB, o.HeapMiB)}
 }
 
-// weigh asks every node.
-func (c *city) weigh(ctx context.Context) (out []Holdings, err error) {
+// measureResources reads the resources of every node after a garbage
+// collection.
+func (c *city) measureResources(ctx context.Context) (out []ResourceUse, err error) {
 	for _, n := range c.nodes {
-		if err := n.collect(ctx); err != nil {
+		if err := n.collectGarbage(ctx); err != nil {
 			return nil, err
 		}
-		h, err := n.holdings(ctx, weighWithin)
+		h, err := n.readResources(ctx, measureWithin)
 		if err != nil {
 			return nil, err
 		}
@@ -148,19 +150,19 @@ func (c *city) weigh(ctx context.Context) (out []Holdings, err error) {
 	return out, nil
 }
 
-// returned waits until every node holds what it held before the city came to
-// life.
-func (c *city) returned(ctx context.Context, before []Holdings) (out Invariant, now []Holdings, err error) {
+// checkResources waits until every node holds what it held before the clients
+// started, or releaseWithin is over.
+func (c *city) checkResources(ctx context.Context, before []ResourceUse) (out Invariant, now []ResourceUse, err error) {
 	out = Invariant{Name: "each node's goroutines, descriptors and heap are back where they were"}
 
-	for late := time.Now().Add(returnWithin); ; {
-		if now, err = c.weigh(ctx); err != nil {
+	for late := time.Now().Add(releaseWithin); ; {
+		if now, err = c.measureResources(ctx); err != nil {
 			return out, now, err
 		}
 
 		over := false
 		for i := range now {
-			over = over || now[i].over(before[i])
+			over = over || now[i].exceeds(before[i])
 		}
 		if !over || !time.Now().Before(late) || !sleep.For(ctx, readEvery) {
 			break
@@ -168,7 +170,7 @@ func (c *city) returned(ctx context.Context, before []Holdings) (out Invariant, 
 	}
 
 	for i, n := range c.nodes {
-		out.check(!now[i].over(before[i]), "%s held %v, and now holds %v", n.Name, before[i], now[i])
+		out.check(!now[i].exceeds(before[i]), "%s held %v, and now holds %v", n.Name, before[i], now[i])
 	}
 
 	return out, now, nil

@@ -15,17 +15,18 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// Config says what a run is like; zero values stand for what is in brackets.
+// Config configures a run. Zero values stand for the defaults in brackets.
 type Config struct {
 	Program string        // the ridehail program to run as children [this one]
-	For     time.Duration // how long things are broken [60 s]
-	Seed    uint64        // of the faults and of the people
+	For     time.Duration // how long faults are injected [60 s]
+	Seed    uint64        // of the faults and of the clients
 	Nodes   int           // [2]
 	Drivers int           // in all [120]
 	Riders  int           // in all [80]
-	// each fault is healed and recovered from before the next, for measuring
-	Alone bool
-	Speed float64 // of the city's time, so that rides end within a run [40]
+	// Isolated lets the city recover from each fault before the next, for
+	// measuring.
+	Isolated bool
+	Speed    float64 // of the city's time, so that rides end within a run [40]
 	// [nothing is logged]
 	Log *slog.Logger
 }
@@ -49,23 +50,26 @@ func (c Config) withDefaults() (Config, error) {
 
 const (
 	lookEvery = 50 * time.Millisecond
-	// after the last heal, every node must carry out commands
+	// recoverWithin bounds the time from the last heal until every node carries
+	// out commands.
 	recoverWithin = 15 * time.Second
-	// for phones to find their nodes again: their longest pause is five seconds
-	comeBack = 6 * time.Second
-	// for jobs that Redis forgot: the reconciler finds them after a grace
+	// reconnectWithin is longer than the longest pause of a phone, five
+	// seconds.
+	reconnectWithin = 6 * time.Second
+	// settleWithin allows for jobs that Redis lost, which the reconciler finds
+	// after a grace.
 	settleWithin = 90 * time.Second
 )
 
-// Run breaks a city for a while and reports which promises it broke. When ctx
-// ends, everything is stopped and the report is empty. Errors are about the run
-// itself: a program is missing, something did not start. Nothing it started
-// outlives it, even when it is killed.
+// Run injects faults into a city for a while and reports which promises it
+// broke. When ctx ends, it stops everything, and the report is empty. Errors
+// are about the run itself: a program is missing, or a process did not start.
+// No process it starts outlives it, even if it is killed.
 func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return r, err
 	}
-	if err := process.Missing(); err != nil {
+	if err := process.MissingServers(); err != nil {
 		return r, err
 	}
 
@@ -93,93 +97,109 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	return c.run(ctx)
 }
 
-// run is everything between start and stop.
+// run does all that comes between start and stop.
 func (c *city) run(ctx context.Context) (r Report, err error) {
-	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Alone: c.cfg.Alone}
+	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Isolated: c.cfg.Isolated}
 	p, err := newProber(ctx, c)
 	if err != nil {
 		return r, err
 	}
 
-	before, err := c.weigh(ctx)
+	before, err := c.measureResources(ctx)
 	if err != nil {
 		return r, err
 	}
 
-	f, err := c.measure(ctx)
+	f, err := c.startMeasuring(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer f.close()
 
-	if err := c.populate(); err != nil {
+	if err := c.startClients(); err != nil {
 		return r, err
 	}
 	c.cfg.Log.Info("the city lives", "folder", c.dir)
+	strikes, lasted, err := c.injectFaults(ctx, p, f, &r)
+	if err != nil {
+		return r, err
+	}
+
+	odd := c.stopClients()
+	r.QuiesceS = time.Since(lasted.to).Seconds()
+	c.cfg.Log.Info("check")
+	back, now, err := c.checkResources(ctx, before)
+	if err != nil {
+		return r, err
+	}
+	r.Invariants = append(r.Invariants, back)
+	if err := c.checkInvariants(ctx, &r, odd); err != nil {
+		return r, err
+	}
+
+	for _, i := range r.Invariants {
+		r.Violations += i.Violations
+	}
+	err = f.fillReport(&r, strikes, p.results, lasted, before, now)
+	return r, err
+}
+
+// injectFaults injects the planned faults while it probes the nodes, and fills
+// in what the probes saw. It returns after the phones had time to reconnect,
+// with the time from the first fault to the last heal.
+func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *Report) (strikes []Strike, lasted interval, err error) {
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
 
 	var team errgroup.Group
 	team.Go(func() error { return p.run(probing) })
 	team.Go(func() error { return f.watcher.run(probing) })
-	n := &nemesis{city: c, told: f.told}
-	begin := time.Now()
-	plan, left := c.possible(c.plan())
+	n := &nemesis{city: c, onFault: f.onFault}
+	plan, left := c.feasibleFaults(c.planFaults())
 	r.LeftOut = left
+
+	lasted.from = time.Now()
 	err = n.run(ctx, plan)
-	healed := time.Now()
-	r.LastedS = healed.Sub(begin).Seconds()
+	lasted.to = time.Now()
+	r.LastedS = lasted.to.Sub(lasted.from).Seconds()
 
 	if err == nil {
 		c.cfg.Log.Info("all is healed, wait for quiet")
-		r.Invariants = append(r.Invariants, c.recovered(ctx, p, healed))
-		sleep.For(ctx, comeBack)
+		r.Invariants = append(r.Invariants, c.checkRecovered(ctx, p, lasted.to))
+		sleep.For(ctx, reconnectWithin)
 	}
 
 	stop()
 	if err := errors.Join(err, team.Wait(), ctx.Err()); err != nil {
-		return r, err
+		return nil, lasted, err
 	}
-	r.Windows, r.Calm = windows(begin, n.hits, p.answers, c.cfg.Nodes)
 
-	for _, h := range n.hits {
-		if h.Kind == KillNode || h.Kind == SkewClock || h.Kind == KillRedis || h.Kind == KillPostgres {
+	r.Windows, r.Calm = buildWindows(lasted.from, n.strikes, p.results, c.cfg.Nodes)
+
+	for _, s := range n.strikes {
+		if s.Kind == KillNode || s.Kind == SkewClock || s.Kind == KillRedis || s.Kind == KillPostgres {
 			r.Load.Kills++
 		}
 	}
 
-	odd := c.disperse()
-	r.QuiesceS = time.Since(healed).Seconds()
-	c.cfg.Log.Info("check")
-	back, now, err := c.returned(ctx, before)
-	if err != nil {
-		return r, err
-	}
-	r.Invariants = append(r.Invariants, back)
-	if err := c.judge(ctx, &r, odd); err != nil {
-		return r, err
-	}
-	for _, i := range r.Invariants {
-		r.Violations += i.Violations
-	}
-	return r, f.fill(&r, n.hits, p.answers, interval{begin, healed}, before, now)
+	return n.strikes, lasted, nil
 }
 
-func (c *city) plan() []Fault {
-	if c.cfg.Alone {
-		return PlanAlone(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
+func (c *city) planFaults() []Fault {
+	if c.cfg.Isolated {
+		return PlanIsolated(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
 	}
 	return Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
 }
 
-// recovered waits until every node has carried out a command that was sent
-// after everything was healed.
-func (c *city) recovered(ctx context.Context, p *prober, healed time.Time) Invariant {
+// checkRecovered waits until every node has carried out a command that was sent
+// after the last heal.
+func (c *city) checkRecovered(ctx context.Context, p *prober, healed time.Time) Invariant {
 	out := Invariant{Name: fmt.Sprintf("every node carries out commands within %v of the last heal", recoverWithin)}
 	for i, n := range c.nodes {
-		ok := p.served(i, healed)
+		ok := p.hasServed(i, healed)
 		for !ok && time.Since(healed) < recoverWithin && sleep.For(ctx, lookEvery) {
-			ok = p.served(i, healed)
+			ok = p.hasServed(i, healed)
 		}
 		out.check(ok, "%s does not", n.Name)
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// preparePostgres makes a database cluster whose tables are on a disk that can
-// be filled, where that can be had.
+// preparePostgres makes a database cluster. Its tables are on a disk that can
+// be filled, if one can be mounted.
 func (c *city) preparePostgres(ctx context.Context, address string) error {
-	server, err := process.Postgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
+	server, err := process.PreparePostgres(ctx, c.dir, address, c.guard, func(home string, owner *syscall.Credential) {
 		var err error
 		if c.disk, err = mountDisk(home, owner); err != nil {
-			c.leftOut[FullDisk] = err.Error()
+			c.unavailable[FullDisk] = err.Error()
 		}
 	}, "-c", "max_connections=200")
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *city) preparePostgres(ctx context.Context, address string) error {
 }
 
 func (c *city) prepareRedis(address string) error {
-	server, err := process.Redis(c.dir, address, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+	server, err := process.PrepareRedis(c.dir, address, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
 	if err != nil {
 		return err
 	}
@@ -35,17 +35,17 @@ func (c *city) prepareRedis(address string) error {
 	return nil
 }
 
-// fillDisk leaves no room for the tables to grow. If Postgres ends over it,
-// that is our doing.
+// fillDisk leaves no room for the tables to grow. Postgres may end because of
+// that, which is no violation.
 func (c *city) fillDisk() (empty func() error, err error) {
-	c.postgres.Excuse(true)
+	c.postgres.SetExcused(true)
 	return func() error {
-		defer c.postgres.Excuse(false)
+		defer c.postgres.SetExcused(false)
 		return c.disk.empty()
 	}, c.disk.fill()
 }
 
-// keepDatabase moves what is on the disk to a place that stays.
+// keepDatabase moves the data from the disk to a folder that stays.
 func (c *city) keepDatabase() error {
 	if c.disk == nil {
 		return nil

@@ -16,57 +16,57 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Takeover is how long the jobs in the hands of a node that was struck waited
-// for their effect. A job is in its hands when Redis says, right after the
-// blow, that it was delivered to this node and not acknowledged, and the
-// database has no charge for it. It waits from the blow until the run, which
-// asks all the time, finds the charge in the database, whoever made it: the
-// node itself, if it woke up soon enough, or another one.
+// Takeover is how long the pending jobs of a struck node waited for their
+// effect. A job is pending if Redis says, right after the strike, that it was
+// delivered to this node and not acknowledged, and the database has no charge
+// for it. It waits from the strike until the run, which polls the database,
+// finds the charge. The node itself may have made it, if it woke up soon
+// enough, or another node.
 type Takeover struct {
-	// of a kind that takes jobs away from a node
-	Blows int `json:"blows"`
-	Blind int `json:"blind"` // of these, Redis could not be asked
-	Jobs  int `json:"jobs"`
-	// of these, had no effect when the run stopped looking
-	Open   int       `json:"open"`
+	// Strikes are of the kinds that take jobs away from a node.
+	Strikes int `json:"blows"`
+	Blind   int `json:"blind"` // strikes after which Redis did not answer
+	Jobs    int `json:"jobs"`  // pending ones
+	Open    int `json:"open"`  // jobs without effect at the end
+	// WaitMs is of the jobs with an effect.
 	WaitMs Quantiles `json:"wait_ms"`
 }
 
 const (
-	// the nodes' stream, and the group that works on it
-	settlements   = "ridehail:settlements"
-	workers       = "workers"
-	takeoverLooks = 50 * time.Millisecond
-	takeoverEnds  = 30 * time.Second // after the last heal
-	maxInHand     = 64
+	// The nodes' stream, and the consumer group that works on it.
+	settlementStream = "ridehail:settlements"
+	workerGroup      = "workers"
+	takeoverLooks    = 50 * time.Millisecond
+	takeoverEnds     = 30 * time.Second // after the last heal
+	maxPendingJobs   = 64
 )
 
-// charges is what a takeover asks the database.
-type charges interface {
+// chargeStore returns trips.ErrNotFound for a trip without a charge.
+type chargeStore interface {
 	Charge(ctx context.Context, id trips.TripID) (payments.Charge, error)
 }
 
-// takeovers watches the jobs of struck nodes.
-type takeovers struct {
-	db      charges
+// takeoverWatcher watches the pending jobs of struck nodes.
+type takeoverWatcher struct {
+	db      chargeStore
 	pending func(ctx context.Context, consumer string) ([]trips.TripID, error)
 
 	watching sync.WaitGroup
 	mu       sync.Mutex // guards below
-	seen     Takeover
+	counts   Takeover
 	waits    []float64
 }
 
-// blow says that a node was struck at a moment. It returns when the jobs in its
-// hands are known; they are watched until ctx ends.
-func (t *takeovers) blow(ctx context.Context, node string, at time.Time) {
+// onStrike returns when the pending jobs of a struck node are known. They are
+// watched until ctx ends.
+func (t *takeoverWatcher) onStrike(ctx context.Context, node string, at time.Time) {
 	jobs, err := t.pending(ctx, node)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	t.seen.Blows++
+	t.counts.Strikes++
 	if err != nil {
-		t.seen.Blind++
+		t.counts.Blind++
 		return
 	}
 
@@ -74,12 +74,12 @@ func (t *takeovers) blow(ctx context.Context, node string, at time.Time) {
 		if _, err := t.db.Charge(ctx, id); err == nil {
 			continue // only the acknowledgement is missing
 		}
-		t.seen.Jobs++
-		t.watching.Go(func() { t.watch(ctx, id, at) })
+		t.counts.Jobs++
+		t.watching.Go(func() { t.awaitCharge(ctx, id, at) })
 	}
 }
 
-func (t *takeovers) watch(ctx context.Context, id trips.TripID, since time.Time) {
+func (t *takeoverWatcher) awaitCharge(ctx context.Context, id trips.TripID, since time.Time) {
 	for {
 		if _, err := t.db.Charge(ctx, id); err == nil {
 			break
@@ -87,26 +87,27 @@ func (t *takeovers) watch(ctx context.Context, id trips.TripID, since time.Time)
 		if !sleep.For(ctx, takeoverLooks) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.seen.Open++
+			t.counts.Open++
 			return
 		}
 	}
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waits = append(t.waits, ms(time.Since(since)))
+	t.waits = append(t.waits, toMillis(time.Since(since)))
 }
 
-// sum waits for the watchers.
-func (t *takeovers) sum() Takeover {
+// summarize waits until all jobs had their effect, or the context of onStrike
+// ends.
+func (t *takeoverWatcher) summarize() Takeover {
 	t.watching.Wait()
-	t.seen.WaitMs = quantiles(t.waits)
-	return t.seen
+	t.counts.WaitMs = computeQuantiles(t.waits)
+	return t.counts
 }
 
-// inHand asks Redis, past all proxies, which trips' jobs were delivered to a
-// node and not acknowledged.
-func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
+// pendingJobs asks Redis, past all proxies, for the trips whose jobs were
+// delivered to a node and not acknowledged.
+func pendingJobs(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
 	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", redis)
 	if err != nil {
 		return nil, err
@@ -128,18 +129,20 @@ func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, er
 		return readReply(in, maxDepth)
 	}
 
-	pending, err := ask("XPENDING", settlements, workers, "-", "+", strconv.Itoa(maxInHand), consumer)
+	pending, err := ask("XPENDING", settlementStream, workerGroup, "-", "+", strconv.Itoa(maxPendingJobs), consumer)
 	if err != nil {
 		return nil, err
 	}
 
-	for _, p := range list(pending) {
-		entry, _ := at(p, 0).(string)
-		found, err := ask("XRANGE", settlements, entry, entry)
+	for _, p := range asList(pending) {
+		entry, _ := elementAt(p, 0).(string)
+		found, err := ask("XRANGE", settlementStream, entry, entry)
 		if err != nil {
 			return nil, err
 		}
-		fields := list(at(at(found, 0), 1)) // [[entry, [name, value, …]]]
+
+		// [[entry, [name, value, …]]]
+		fields := asList(elementAt(elementAt(found, 0), 1))
 		for i := 0; i+1 < len(fields); i += 2 {
 			if id, ok := fields[i+1].(string); ok && fields[i] == "id" {
 				out = append(out, trips.TripID(id))
@@ -149,23 +152,23 @@ func inHand(ctx context.Context, redis, consumer string) (out []trips.TripID, er
 	return out, nil
 }
 
-func list(v any) []any { l, _ := v.([]any); return l }
+func asList(v any) []any { l, _ := v.([]any); return l }
 
-func at(v any, i int) any {
-	if l := list(v); i < len(l) {
+func elementAt(v any, i int) any {
+	if l := asList(v); i < len(l) {
 		return l[i]
 	}
 	return nil
 }
 
-// Bounds of what Redis may answer.
+// Bounds of a reply of Redis.
 const (
 	maxDepth = 4
 	maxReply = 1 << 20
 )
 
-// readReply reads one answer of Redis: a string, an int64, a list, or nil. What
-// Redis calls an error is one.
+// readReply reads one reply of Redis: a string, an int64, a list, or nil. A
+// Redis error is returned as an error.
 func readReply(in *bufio.Reader, depth int) (any, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {

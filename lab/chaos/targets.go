@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Target is a figure beside what was aimed at. One that was missed fails no
-// run, because figures depend on the machine and on how long the run was;
-// broken promises do.
+// Target is a figure beside its aim. A missed target fails no run, because
+// figures depend on the machine and on the length of the run. Broken promises
+// do.
 type Target struct {
 	Name     string `json:"name"`
 	Target   string `json:"target"`
@@ -15,7 +15,7 @@ type Target struct {
 	Met      bool   `json:"met"`
 }
 
-// What is aimed at.
+// The aims.
 const (
 	wantKills      = 20
 	wantReconnects = 1000
@@ -29,9 +29,9 @@ const (
 // ackedIsDone is the invariant that no acked transition is lost.
 const ackedIsDone = "each command acked as done was done, and once"
 
-// targets holds what was measured against what is aimed at. What never happened
-// is not met.
-func (r Report) targets() (out []Target) {
+// compareTargets compares the figures with their aims. An aim about something
+// that never happened is not met.
+func (r Report) compareTargets() (out []Target) {
 	add := func(name, target string, met bool, measured string, args ...any) {
 		out = append(out, Target{name, target, fmt.Sprintf(measured, args...), met})
 	}
@@ -55,46 +55,46 @@ func (r Report) targets() (out []Target) {
 	s := r.Sessions
 	add("resume while nothing is broken, p99", fmt.Sprintf("≤ %d ms", wantResumeMs),
 		s.WholeCount > 0 && s.Whole.P99 <= wantResumeMs, "%v, of %d", s.Whole, s.WholeCount)
-	k := r.of(KillNode)
+	k := r.recoveryFrom(KillNode)
 	add("sessions back after a node is killed, p99", fmt.Sprintf("≤ %d ms", wantBackMs),
 		k.Count > 0 && k.Back.P99 <= wantBackMs, "%v, of %d", k.Back, k.Count)
 	add("first command after Postgres is ready again", fmt.Sprintf("≤ %d ms", wantPostgresMs),
 		r.PostgresKills > 0 && r.PostgresBack.Max <= wantPostgresMs, "%v, of %d kills with nothing else broken", r.PostgresBack, r.PostgresKills)
-	var most, left Holdings
+	var most, left ResourceUse
 	for _, n := range r.Resources {
-		most = most.most(n.Most.minus(n.Warm))
-		left = left.most(n.After.minus(n.Before))
+		most = most.maxWith(n.Most.subtract(n.Warm))
+		left = left.maxWith(n.After.subtract(n.Before))
 	}
 
-	add("heap of a node during faults, above before them", fmt.Sprintf("≤ %d MiB", spareMiB), len(r.Resources) > 0 && most.HeapMiB <= spareMiB,
+	add("heap of a node during faults, above before them", fmt.Sprintf("≤ %d MiB", spareHeapMiB), len(r.Resources) > 0 && most.HeapMiB <= spareHeapMiB,
 		"%.1f MiB", most.HeapMiB)
-	add("left at a node in the end", fmt.Sprintf("≤ %d goroutines, %d descriptors, %d MiB", spare, spare, spareMiB),
-		len(r.Resources) > 0 && !left.over(Holdings{}), "%v", left)
+	add("left at a node in the end", fmt.Sprintf("≤ %d goroutines, %d descriptors, %d MiB", spareHandles, spareHandles, spareHeapMiB),
+		len(r.Resources) > 0 && !left.exceeds(ResourceUse{}), "%v", left)
 	return out
 }
 
-func (h Holdings) minus(o Holdings) Holdings {
-	return Holdings{Goroutines: h.Goroutines - o.Goroutines, Descriptors: h.Descriptors - o.Descriptors, HeapMiB: h.HeapMiB - o.HeapMiB}
+func (h ResourceUse) subtract(o ResourceUse) ResourceUse {
+	return ResourceUse{Goroutines: h.Goroutines - o.Goroutines, Descriptors: h.Descriptors - o.Descriptors, HeapMiB: h.HeapMiB - o.HeapMiB}
 }
 
-// figuresText is the part of the report that nobody fails for.
-func (r Report) figuresText(b *strings.Builder) {
+// writeFigures writes the part of the report that fails no run.
+func (r Report) writeFigures(b *strings.Builder) {
 	how := "each fault alone"
-	if !r.Alone {
+	if !r.Isolated {
 		how = "faults overlap, and each has a share in what the others made"
 	}
 	fmt.Fprintf(b, "back by kind of fault (%s):\n%-16s %6s %8s  %-17s %-17s %-24s %-12s %8s %9s\n", how, "fault", "times",
 		"sessions", "back p50/p99", "resume p50/p99", "first command p50/max", "commands", "postgres", "calls")
 
 	for _, x := range r.Recoveries {
-		fmt.Fprintf(b, "%-16s %6d %8d  %-17s %-17s %-24s %-12s %8s %9s\n", x.name(), x.Faults, x.Count, pair(x.Count, x.Back),
-			pair(x.Count, x.Resume), x.first(), x.Meanwhile, known("%.2fx", x.Load), known("%.2f", x.Calls))
+		fmt.Fprintf(b, "%-16s %6d %8d  %-17s %-17s %-24s %-12s %8s %9s\n", x.faultName(), x.Faults, x.Count, formatPair(x.Count, x.Back),
+			formatPair(x.Count, x.Resume), x.formatFirstCommand(), x.Meanwhile, formatKnown("%.2fx", x.Load), formatKnown("%.2f", x.Calls))
 	}
 
 	b.WriteString("commands: carried out within a second while the fault lasted; postgres: transactions a second against calm; calls: requests the provider had for each charge\n\n")
 	fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", "node", "before", "with all phones", "most during faults", "after")
 	for _, u := range r.Resources {
-		fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", u.Node, u.Before.short(), u.Warm.short(), u.Most.short(), u.After.short())
+		fmt.Fprintf(b, "%-10s %-34s %-34s %-34s %s\n", u.Node, u.Before.formatShort(), u.Warm.formatShort(), u.Most.formatShort(), u.After.formatShort())
 	}
 	b.WriteString("g: goroutines, d: descriptors, MiB: of heap\n\n")
 
@@ -109,18 +109,18 @@ func (r Report) figuresText(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-func (h Holdings) short() string {
+func (h ResourceUse) formatShort() string {
 	return fmt.Sprintf("%d g, %d d, %.1f MiB", h.Goroutines, h.Descriptors, h.HeapMiB)
 }
 
-func pair(n int, q Quantiles) string {
+func formatPair(n int, q Quantiles) string {
 	if n == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f / %.0f ms", q.P50, q.P99)
 }
 
-func known(format string, x float64) string {
+func formatKnown(format string, x float64) string {
 	if x == 0 {
 		return "-"
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
 )
 
 const (
@@ -22,41 +23,40 @@ const (
 	pingEvery = 50 * time.Millisecond
 )
 
-// watcher reads, past all proxies, what nodes, Postgres and the provider say of
-// themselves while a run goes on.
+// watcher polls metrics of nodes, Postgres and the provider during a run, past
+// all proxies.
 type watcher struct {
 	city *city
-	db   loaded
+	db   database
 
-	mu           sync.Mutex // guards below
-	held         [][]held   // by node
-	believed     []*meter   // positions that a node took for true, by node
+	mu           sync.Mutex   // guards the fields below
+	uses         [][]timedUse // by node
+	accepted     []*meter     // positions that a node accepted, by node
 	transactions meter
 	calls        meter
-	ready        []time.Time // when Postgres answered again after it had not
+	ready        []time.Time // when Postgres answered again
 }
 
-// held is what a node held at a moment.
-type held struct {
+// timedUse is a node's resource use at a moment.
+type timedUse struct {
 	at time.Time
-	Holdings
+	ResourceUse
 }
 
-// loaded is what the watcher asks the database.
-type loaded interface {
+type database interface {
 	Ping(ctx context.Context) error
 	CountTransactions(ctx context.Context) (int64, error)
 }
 
-func newWatcher(c *city, db loaded) *watcher {
-	w := &watcher{city: c, db: db, held: make([][]held, len(c.nodes))}
+func newWatcher(c *city, db database) *watcher {
+	w := &watcher{city: c, db: db, uses: make([][]timedUse, len(c.nodes))}
 	for range c.nodes {
-		w.believed = append(w.believed, new(meter))
+		w.accepted = append(w.accepted, new(meter))
 	}
 	return w
 }
 
-// run reads until ctx ends.
+// run polls until ctx ends.
 func (w *watcher) run(ctx context.Context) error {
 	var team errgroup.Group
 	every := func(d time.Duration, read func(context.Context)) {
@@ -70,8 +70,8 @@ func (w *watcher) run(ctx context.Context) error {
 	for i, n := range w.city.nodes {
 		every(readEvery, func(ctx context.Context) { w.readNode(ctx, i, n) })
 	}
-	every(readEvery, w.readPostgres)
-	every(readEvery, w.readProvider)
+	every(readEvery, w.pollCounter(&w.transactions, w.db.CountTransactions))
+	every(readEvery, w.pollCounter(&w.calls, w.city.countProviderCalls))
 
 	answers := true
 	every(pingEvery, func(ctx context.Context) {
@@ -88,9 +88,9 @@ func (w *watcher) run(ctx context.Context) error {
 	return team.Wait()
 }
 
-// readNode leaves out a node that does not answer.
+// readNode skips a node that does not answer.
 func (w *watcher) readNode(ctx context.Context, i int, n *node) {
-	h, err := n.holdings(ctx, answerWithin)
+	h, err := n.readResources(ctx, answerWithin)
 	if err != nil {
 		return
 	}
@@ -99,32 +99,25 @@ func (w *watcher) readNode(ctx context.Context, i int, n *node) {
 	defer w.mu.Unlock()
 
 	now := time.Now()
-	w.held[i] = append(w.held[i], held{now, h})
-	w.believed[i].read(now, h.believed)
+	w.uses[i] = append(w.uses[i], timedUse{now, h})
+	w.accepted[i].addReading(now, h.accepted)
 }
 
-func (w *watcher) readPostgres(ctx context.Context) {
-	n, err := w.db.CountTransactions(ctx)
-	if err != nil {
-		return
+// pollCounter returns a function that adds a reading, unless read fails.
+func (w *watcher) pollCounter(m *meter, read func(context.Context) (int64, error)) func(context.Context) {
+	return func(ctx context.Context) {
+		n, err := read(ctx)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		m.addReading(time.Now(), n)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.transactions.read(time.Now(), n)
 }
 
-func (w *watcher) readProvider(ctx context.Context) {
-	n, err := w.city.providerCalls(ctx)
-	if err != nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.calls.read(time.Now(), n)
-}
-
-// providerCalls asks the provider how often it was asked.
-func (c *city) providerCalls(ctx context.Context) (int64, error) {
+// countProviderCalls asks the provider how many requests it had.
+func (c *city) countProviderCalls(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 
@@ -134,7 +127,7 @@ func (c *city) providerCalls(ctx context.Context) (int64, error) {
 	}
 
 	req.Header.Set("Authorization", "Bearer "+providerSecret)
-	res, err := fresh.Do(req)
+	res, err := process.FreshHTTP.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -147,9 +140,9 @@ func (c *city) providerCalls(ctx context.Context) (int64, error) {
 	return got.Calls, err
 }
 
-// payments reads from the provider's ledger when it took money.
-func (c *city) payments() (out []time.Time, err error) {
-	f, err := os.Open(c.ledger)
+// readPayments reads from the provider's ledger when money was taken.
+func (c *city) readPayments() (out []time.Time, err error) {
+	f, err := os.Open(c.ledgerPath)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +152,7 @@ func (c *city) payments() (out []time.Time, err error) {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err == io.EOF {
-			// a last line torn by a kill was never confirmed to anyone
+			// A last line truncated by a kill was never confirmed.
 			return out, nil
 		}
 		if err != nil {
@@ -172,7 +165,7 @@ func (c *city) payments() (out []time.Time, err error) {
 			At     time.Time `json:"paid_at"`
 		}
 		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.ledger, err)
+			return nil, fmt.Errorf("%s: %w", c.ledgerPath, err)
 		}
 		if e.Kind == "" && e.Status == "success" {
 			out = append(out, e.At)
@@ -180,21 +173,21 @@ func (c *city) payments() (out []time.Time, err error) {
 	}
 }
 
-// strain fills in what the faults of each kind cost Postgres and the provider.
-func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid []time.Time) {
-	calm := gaps(whole, struck(strikes, ""))
+// fillCosts sets Load and Calls of each recovery.
+func (w *watcher) fillCosts(all []Recovery, whole interval, strikes []Strike, paid []time.Time) {
+	calm := findGaps(whole, faultIntervals(strikes, ""))
 	usual := 0.0
-	if s := seconds(calm); s >= 1 {
-		usual = w.transactions.within(calm) / s
+	if s := totalSeconds(calm); s >= 1 {
+		usual = w.transactions.growthWithin(calm) / s
 	}
 
 	for i := range all {
-		r, in := &all[i], struck(strikes, all[i].Kind)
+		r, in := &all[i], faultIntervals(strikes, all[i].Kind)
 		if r.Kind == "" {
 			in = calm
 		}
-		if s := seconds(in); s > 0 && usual > 0 {
-			r.Load = w.transactions.within(in) / s / usual
+		if s := totalSeconds(in); s > 0 && usual > 0 {
+			r.Load = w.transactions.growthWithin(in) / s / usual
 		}
 
 		taken := 0
@@ -205,15 +198,16 @@ func (w *watcher) strain(all []Recovery, whole interval, strikes []Strike, paid 
 		}
 
 		if taken > 0 {
-			r.Calls = w.calls.within(in) / float64(taken)
+			r.Calls = w.calls.growthWithin(in) / float64(taken)
 		}
 	}
 }
 
-// afterReady is how long after Postgres answered again every node had carried
-// out a command, one figure for each kill of Postgres during which nothing else
-// was broken. Probes are a quarter of a second apart, which is in the figure.
-func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out []float64) {
+// timesAfterReady returns how long after Postgres answered again every node had
+// carried out a command, in milliseconds. It has one figure for each kill of
+// Postgres during which nothing else was broken. Probes are 250 ms apart, which
+// is in the figure.
+func (w *watcher) timesAfterReady(strikes []Strike, answers []probeResult, nodes int) (out []float64) {
 	for _, s := range strikes {
 		i := slices.IndexFunc(w.ready, func(at time.Time) bool { return !at.Before(s.Healed) })
 		if s.Kind != KillPostgres || i < 0 {
@@ -222,22 +216,22 @@ func (w *watcher) afterReady(strikes []Strike, answers []answer, nodes int) (out
 
 		ready := w.ready[i]
 		alone := !slices.ContainsFunc(strikes, func(o Strike) bool {
-			return o != s && o.Begun.Before(ready.Add(after)) && o.Healed.Add(after).After(s.Begun)
+			return o != s && o.Begun.Before(ready.Add(blameTime)) && o.Healed.Add(blameTime).After(s.Begun)
 		})
-		if worst, all := firstOK(answers, s.Healed, ready, nodes); alone && all {
-			out = append(out, ms(worst))
+		if worst, all := slowestFirstCommand(answers, s.Healed, ready, nodes); alone && all {
+			out = append(out, toMillis(worst))
 		}
 	}
 	return out
 }
 
-// firstOK is how long after a moment the last node carried out its first
-// command, of those asked after another moment.
-func firstOK(answers []answer, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
+// slowestFirstCommand returns how long after from the last node carried out its
+// first command of those sent after asked.
+func slowestFirstCommand(answers []probeResult, asked, from time.Time, nodes int) (worst time.Duration, all bool) {
 	first := make([]time.Time, nodes)
 	for _, a := range answers {
 		done := a.at.Add(a.took)
-		if a.asked == asksCommand && a.ok && a.at.After(asked) && !done.Before(from) &&
+		if a.kind == commandProbe && a.ok && a.at.After(asked) && !done.Before(from) &&
 			(first[a.node].IsZero() || done.Before(first[a.node])) {
 			first[a.node] = done
 		}

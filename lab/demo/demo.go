@@ -29,14 +29,15 @@ type Config struct {
 	// provider, the database if there is none, and development tokens.
 	Node node.Config
 
+	// The simulators.
 	Drivers, Riders int
-	// of the simulators
-	Seed  uint64
-	Flaky bool // phones lose connections, the provider loses answers
-	// share of trips on which each person calls for help
-	SOS  float64
-	For  time.Duration // of the simulators; 0: until the context ends
-	Data string        // an existing folder for database and ledger
+	Seed            uint64
+	Flaky           bool // phones lose connections, the provider loses answers
+	// SOS is the share of trips on which each person calls for help.
+	SOS float64
+	For time.Duration // 0: until the context ends
+
+	Data string // an existing folder for database and ledger
 
 	// Screen shows the progress: a picture redrawn every second if Live, which
 	// needs a terminal, else a line every ten seconds.
@@ -228,7 +229,8 @@ func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 }
 
 // runPeople runs drivers, riders and an operator until ctx ends or one fails.
-// Without an admin API no operator could answer, so nobody calls for help.
+// Without an admin API no operator could answer, so there are no calls for
+// help.
 func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
 	group, ctx := errgroup.WithContext(ctx)
 	url, speed, sos := n.PublicURL(), d.cfg.Node.Speed, 0.0

@@ -118,7 +118,7 @@ func (s *screen) formatPicture(f figures) string {
 	row("updates", "%.0f/s, %d refused", f.perSecond, f.refused)
 
 	if f.seen == 0 {
-		row("latency", "nobody watches a car yet")
+		row("latency", "no rider watches a car yet")
 	} else {
 		row("latency", "driver to rider p50 %.2f ms, p99 of the last seconds %.2f ms", f.p50, f.p99)
 	}

@@ -15,22 +15,20 @@ import (
 
 // Summary is what happened in a demo from its start to its end. Trips, charges
 // and violations are read from the database, updates from the node; the
-// simulators counted the rest.
+// simulators counted the rest. Latency is from a driver's clock at a fix to a
+// rider's clock at the frame. Broken has the first violations.
 type Summary struct {
-	Drivers int           `json:"drivers"`
-	Riders  int           `json:"riders"`
-	Updates UpdateSummary `json:"updates"`
-	Trips   TripSummary   `json:"trips"`
-	Settled int           `json:"settled"`
-	Chat    ChatSummary   `json:"chat"`
-	Help    HelpSummary   `json:"help"`
-	// from a driver's clock at a fix to a rider's clock at the frame,
-	// milliseconds
+	Drivers    int               `json:"drivers"`
+	Riders     int               `json:"riders"`
+	Updates    UpdateSummary     `json:"updates"`
+	Trips      TripSummary       `json:"trips"`
+	Settled    int               `json:"settled"`
+	Chat       ChatSummary       `json:"chat"`
+	Help       HelpSummary       `json:"help"`
 	Latency    quantile.Counted  `json:"latency_ms"`
 	PickupWait PickupWaitSummary `json:"pickup_wait_s"` // of the city's time
 	Violations int               `json:"violations"`
-	// the first violations
-	Broken []string `json:"broken,omitempty"`
+	Broken     []string          `json:"broken,omitempty"`
 
 	took time.Duration
 }
@@ -42,15 +40,15 @@ type UpdateSummary struct {
 	Refused  uint64 `json:"refused"`
 }
 
-// TripSummary counts trips by the states they came into.
+// TripSummary counts trips by the states they came into. Open ones are under
+// way at the end; a second start continues them.
 type TripSummary struct {
 	Requested int `json:"requested"`
 	Reserved  int `json:"reserved"`
 	Completed int `json:"completed"`
 	Cancelled int `json:"cancelled"`
 	Expired   int `json:"expired"`
-	// under way at the end; a second start continues them
-	Open int `json:"open"`
+	Open      int `json:"open"`
 }
 
 // ChatSummary counts chat messages.
@@ -59,12 +57,12 @@ type ChatSummary struct {
 	Delivered int64 `json:"delivered"`
 }
 
-// HelpSummary counts calls for help.
+// HelpSummary counts stored calls for help, those that operators acknowledged,
+// including those of an earlier run, and acknowledgements that reached a phone.
 type HelpSummary struct {
-	Asked int64 `json:"asked"` // and stored
-	// by an operator, including those of an earlier run
+	Asked        int64 `json:"asked"`
 	Acknowledged int64 `json:"acknowledged"`
-	Told         int64 `json:"told"` // acknowledgements that reached the phone
+	Told         int64 `json:"told"`
 }
 
 // PickupWaitSummary holds quantiles of the time from a request to the car's

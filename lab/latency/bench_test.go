@@ -17,8 +17,8 @@ import (
 	"github.com/ridehail/ridehail/lab/latency/relay"
 )
 
-// relayChild makes this test binary the relay, so that it has a process of its
-// own as the node has.
+// relayChild makes this test binary the relay, so that it has its own process
+// as the node has.
 const relayChild = "RIDEHAIL_LATENCY_RELAY"
 
 func init() {
@@ -146,11 +146,11 @@ func median(of []Report, value func(Report) float64) float64 {
 }
 
 // BenchmarkHighestRate finds by steps of 2,500/s the highest rate at which p99
-// stays under 100 ms, 1,000 pairs, nothing lost. Relay and node take each step
-// in turn, and a step that fails is tried once more. The node overwrites on
-// purpose what comes while a rider still has two positions to ack; the share at
-// its highest rate is told, and the highest rate at which it stays under a
-// tenth. The relay has no such rule.
+// stays under 100 ms with 1,000 pairs and no loss. Relay and node take each
+// step in turn, and a failed step is tried once more. The node overwrites
+// positions on purpose while a rider still has two to ack. The share of these
+// at its highest rate is reported, and the highest rate at which it stays under
+// a tenth. The relay overwrites none.
 func BenchmarkHighestRate(b *testing.B) {
 	relay, node := startRelay(b), startNode(b)
 	holds := func(server string, bare bool, rate int) (r Report, ok bool) {

@@ -23,31 +23,29 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// senders is how many goroutines share the driving; pairWork how many pairs are
-// made at a time.
 const (
-	senders  = 4
-	pairWork = 32
+	senders  = 4  // goroutines that send the updates
+	pairWork = 32 // pairs that are made at a time
 )
 
-// crew is all phones of a run.
+// crew is the phones of a run.
 type crew struct {
-	cfg     Config
-	client  *client.Client
-	m       *measure
-	ctx     context.Context // of the run; ends the readers
-	readers *sync.WaitGroup
-	pairs   []*pair
+	cfg      Config
+	client   *client.Client
+	recorder *recorder
+	ctx      context.Context // ends the readers
+	readers  *sync.WaitGroup
+	pairs    []*pair
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	open   []*phone
 	closed bool
 	byID   map[string]*driver
 	riders []*rider
 }
 
-// hire registers a phone and starts its reader.
-func (c *crew) hire(p *phone, f proto.Message, handle func(at time.Time) error) {
+// addPhone registers a phone and starts its reader.
+func (c *crew) addPhone(p *phone, f proto.Message, handle func(at time.Time) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
@@ -57,7 +55,7 @@ func (c *crew) hire(p *phone, f proto.Message, handle func(at time.Time) error) 
 	}
 	c.open = append(c.open, p)
 	c.readers.Go(func() {
-		c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", p.read(f, handle))
+		c.cfg.Log.Debug("a socket ended", "phone", p.id, "err", p.readFrames(f, handle))
 	})
 }
 
@@ -71,17 +69,17 @@ func (c *crew) close() {
 	c.client.Close()
 }
 
-// gather makes the pairs.
-func (c *crew) gather(ctx context.Context) error {
+// makePairs makes the pairs.
+func (c *crew) makePairs(ctx context.Context) error {
 	if c.cfg.Bare {
-		return c.gatherBare(ctx)
+		return c.makeBarePairs(ctx)
 	}
-	return c.gatherTrips(ctx)
+	return c.makeTripPairs(ctx)
 }
 
-func (c *crew) gatherBare(ctx context.Context) error {
+func (c *crew) makeBarePairs(ctx context.Context) error {
 	c.pairs = make([]*pair, c.cfg.Pairs)
-	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
+	return runEach(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
 		p := &pair{}
 		var err error
 		if p.rider, err = c.dialRelay(ctx, "/rider", i); err != nil {
@@ -89,8 +87,8 @@ func (c *crew) gatherBare(ctx context.Context) error {
 		}
 
 		var f wire.ClientFrame
-		c.hire(p.rider, &f, func(at time.Time) error {
-			c.m.take(i, p, arrival{due: f.GetFix().GetAtMs(), got: wire.ToMillis(at)})
+		c.addPhone(p.rider, &f, func(at time.Time) error {
+			c.recorder.recordArrival(i, p, arrival{due: f.GetFix().GetAtMs(), got: wire.ToMillis(at)})
 			return nil
 		})
 		if p.driver, err = c.dialRelay(ctx, "/driver", i); err != nil {
@@ -98,22 +96,22 @@ func (c *crew) gatherBare(ctx context.Context) error {
 		}
 		p.driver.base = location.Point{Lng: 3.4, Lat: 6.45}
 		p.driver.moving.Store(true)
-		c.hire(p.driver, new(wire.ServerFrame), func(time.Time) error { return nil })
+		c.addPhone(p.driver, new(wire.ServerFrame), func(time.Time) error { return nil })
 		c.pairs[i] = p
 		return nil
 	})
 }
 
-// dialRelay opens a socket to the bare relay, which speaks no protocol.
+// dialRelay opens a socket to the bare relay, which has no protocol.
 func (c *crew) dialRelay(ctx context.Context, path string, i int) (*phone, error) {
 	url := fmt.Sprintf("ws%s%s?id=%d", strings.TrimPrefix(c.cfg.Server, "http"), path, i)
-	return open(ctx, func() (*client.Conn, error) { return c.client.DialURL(ctx, url) })
+	return dialWithRetry(ctx, func() (*client.Conn, error) { return c.client.DialURL(ctx, url) })
 }
 
-// gatherTrips brings all drivers on duty, then all riders on a trip with
-// whichever of them is sent.
-func (c *crew) gatherTrips(ctx context.Context) error {
-	places, err := c.places(ctx)
+// makeTripPairs brings all drivers on duty, and then each rider on a trip with
+// one of them.
+func (c *crew) makeTripPairs(ctx context.Context) error {
+	places, err := c.choosePlaces(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,8 +119,8 @@ func (c *crew) gatherTrips(ctx context.Context) error {
 	run := "latency-" + uuid.NewString()[:8] + "-"
 	c.byID = map[string]*driver{}
 	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
-	if err := each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
-		return c.hireDriver(ctx, run, i, places[i])
+	if err := runEach(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
+		return c.addDriver(ctx, run, i, places[i])
 	}); err != nil {
 		return err
 	}
@@ -134,13 +132,13 @@ func (c *crew) gatherTrips(ctx context.Context) error {
 
 	c.cfg.Progress(fmt.Sprintf("riders request %d trips", c.cfg.Pairs))
 	c.pairs = make([]*pair, c.cfg.Pairs)
-	return each(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
-		return c.ride(ctx, i, fmt.Sprintf("%sr%d", run, i), places[i])
+	return runEach(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
+		return c.startRide(ctx, i, fmt.Sprintf("%sr%d", run, i), places[i])
 	})
 }
 
-// keepAlive sends a fix of every driver each second, so that none is thought
-// silent before their trip.
+// keepAlive sends a fix of every driver each second, so that none counts as
+// silent before the trip.
 func (c *crew) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -159,13 +157,13 @@ func (c *crew) keepAlive(ctx context.Context) {
 		c.mu.Unlock()
 
 		for _, d := range all {
-			_ = d.fix(time.Now()) // a dead socket shows when its trip fails
+			_ = d.sendFix(time.Now()) // a dead socket shows when its trip fails
 		}
 	}
 }
 
-// places spreads the pairs over the roads of the served city.
-func (c *crew) places(ctx context.Context) ([]location.Point, error) {
+// choosePlaces spreads the pairs over the roads of the served city.
+func (c *crew) choosePlaces(ctx context.Context) ([]location.Point, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.Server+"/v1/city", nil)
 	if err != nil {
 		return nil, err
@@ -229,14 +227,15 @@ func roadPoints(r io.Reader) (roads []location.Point, err error) {
 	return roads, nil
 }
 
-// circle drives round the base at 5 m/s, 30 m from it.
-func circle(base location.Point, at time.Time) location.Point {
+// circlePoint returns where a car is that circles the base at 5 m/s, 30 m from
+// it.
+func circlePoint(base location.Point, at time.Time) location.Point {
 	sin, cos := math.Sincos(math.Mod(float64(at.UnixMicro())/6e6, 2*math.Pi))
 	return location.Point{Lng: base.Lng + cos*27e-5, Lat: base.Lat + sin*27e-5}
 }
 
-// each runs work 0..n-1, a few at a time, until the first error.
-func each(ctx context.Context, n int, work func(context.Context, int) error) error {
+// runEach calls work for 0 to n-1, pairWork at a time, until the first error.
+func runEach(ctx context.Context, n int, work func(context.Context, int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(pairWork)
 	for i := range n {
@@ -245,9 +244,9 @@ func each(ctx context.Context, n int, work func(context.Context, int) error) err
 	return g.Wait()
 }
 
-// send drives all pairs for a time. Pair i of n is due every 1/rate seconds,
-// shifted by i/n of that.
-func (c *crew) send(ctx context.Context, d time.Duration) {
+// sendUpdates sends the updates of all pairs for a time. Pair i of n is due
+// every 1/rate seconds, shifted by i/n of that.
+func (c *crew) sendUpdates(ctx context.Context, d time.Duration) {
 	var wg sync.WaitGroup
 	start := time.Now()
 	var failed atomic.Int64
@@ -273,7 +272,7 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 			sleepUntil(due)
 			p := c.pairs[i]
 			p.sent.Add(1)
-			if p.driver.fix(due) != nil {
+			if p.driver.sendFix(due) != nil {
 				failed.Add(1)
 			}
 		}
@@ -284,13 +283,13 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 	}
 }
 
-// drain waits until all counts add up and nothing comes any more, or drainFor
-// is over.
-func (c *crew) drain(ctx context.Context) {
+// awaitDrained waits until all counts add up and no update arrives any more, or
+// drainFor is over.
+func (c *crew) awaitDrained(ctx context.Context) {
 	const quiet = 300 * time.Millisecond
 	last := int64(-1)
 	for end := time.Now().Add(drainFor); time.Now().Before(end); {
-		sent, delivered, over := balance(c.pairs)
+		sent, delivered, over := sumCounts(c.pairs)
 		if delivered == last && delivered+over >= sent {
 			return
 		}

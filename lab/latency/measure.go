@@ -16,24 +16,23 @@ type pair struct {
 	sent      atomic.Int64
 	delivered atomic.Int64
 	repeated  atomic.Int64
-	// the newest Position.n
-	last atomic.Uint32
-	// the newest Position.overwritten
+	// last is the newest Position.n, over the newest Position.overwritten.
+	last     atomic.Uint32
 	over     atomic.Int64
-	overBase int64 // the same when measuring began; set while nobody sends
+	overBase int64 // over when measuring began; set while no update is sent
 }
 
-// arrival is one update at a rider's socket, in milliseconds since the epoch;
-// received and sent by the node's clock, 0 when there is no node.
+// arrival is the times of one update, in milliseconds since the epoch. Received
+// and sent are by the node's clock, and 0 if there is no node.
 type arrival struct {
 	due, received, sent, got float64
 }
 
-// strips spread the recording over locks.
+// strips spread the recording over several locks.
 const strips = 16
 
-// measure collects what riders see.
-type measure struct {
+// recorder records the latencies of what riders receive.
+type recorder struct {
 	cfg    Config
 	since  atomic.Int64 // microseconds; updates due earlier are warm-up
 	strips [strips]strip
@@ -44,16 +43,16 @@ type strip struct {
 	all, in, node, outs *quantile.Histogram
 }
 
-// newHist counts microseconds up to a minute. What an imperfect clock offset
-// makes negative counts as one.
-func newHist() *quantile.Histogram { return quantile.NewHistogram(60_000_000, 3) }
+// newHistogram counts microseconds up to a minute. A latency that is negative,
+// because a clock offset is imperfect, counts as one microsecond.
+func newHistogram() *quantile.Histogram { return quantile.NewHistogram(60_000_000, 3) }
 
-// begin forgets the warm-up. Nobody sends meanwhile.
-func (m *measure) begin(pairs []*pair) {
+// startMeasuring resets the counts after the warm-up, while no update is sent.
+func (m *recorder) startMeasuring(pairs []*pair) {
 	for i := range m.strips {
 		s := &m.strips[i]
 		s.mu.Lock()
-		s.all, s.in, s.node, s.outs = newHist(), newHist(), newHist(), newHist()
+		s.all, s.in, s.node, s.outs = newHistogram(), newHistogram(), newHistogram(), newHistogram()
 		s.mu.Unlock()
 	}
 
@@ -67,7 +66,7 @@ func (m *measure) begin(pairs []*pair) {
 	m.since.Store(time.Now().UnixMicro())
 }
 
-func (m *measure) take(i int, p *pair, a arrival) {
+func (m *recorder) recordArrival(i int, p *pair, a arrival) {
 	p.delivered.Add(1)
 	if from := m.since.Load(); from == 0 || a.due*1e3 < float64(from) {
 		return
@@ -85,8 +84,8 @@ func (m *measure) take(i int, p *pair, a arrival) {
 	s.outs.Record(1e3 * (a.got - (a.sent - p.rider.offset)))
 }
 
-// balance adds up the counts of all pairs.
-func balance(pairs []*pair) (sent, delivered, over int64) {
+// sumCounts adds up the counts of all pairs.
+func sumCounts(pairs []*pair) (sent, delivered, over int64) {
 	for _, p := range pairs {
 		sent += p.sent.Load()
 		delivered += p.delivered.Load()
@@ -95,8 +94,8 @@ func balance(pairs []*pair) (sent, delivered, over int64) {
 	return sent, delivered, over
 }
 
-func (m *measure) report(pairs []*pair) Report {
-	all, in, node, outs := newHist(), newHist(), newHist(), newHist()
+func (m *recorder) buildReport(pairs []*pair) Report {
+	all, in, node, outs := newHistogram(), newHistogram(), newHistogram(), newHistogram()
 	for i := range m.strips {
 		s := &m.strips[i]
 		s.mu.Lock()
@@ -108,8 +107,8 @@ func (m *measure) report(pairs []*pair) Report {
 	}
 
 	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: all.Summary(1e3), hist: all,
-		Hops: Hops{DriverToNode: hop(in), Node: hop(node), NodeToRider: hop(outs)}}
-	r.Sent, r.Delivered, r.Overwritten = balance(pairs)
+		Hops: Hops{DriverToNode: hopQuantiles(in), Node: hopQuantiles(node), NodeToRider: hopQuantiles(outs)}}
+	r.Sent, r.Delivered, r.Overwritten = sumCounts(pairs)
 	r.Lost = r.Sent - r.Delivered - r.Overwritten
 	for _, p := range pairs {
 		r.Duplicated += p.repeated.Load()

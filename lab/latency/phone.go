@@ -16,32 +16,36 @@ import (
 )
 
 const (
-	// for one answer of the node
-	patience = 10 * time.Second
-	pings    = 5 // to estimate a clock offset; the quickest counts
+	// answerTimeout is the node's.
+	answerTimeout = 10 * time.Second
+	pings         = 5 // to estimate a clock offset; the quickest counts
 )
 
-// phone is one socket with a reader of its own; any goroutine may send.
+// phone is one socket with a reader goroutine. Any goroutine may send.
 type phone struct {
 	*client.Conn
 	id string
-	// the node's clock minus ours, ms; fixed before the reader starts
+	// offset is the node's clock minus ours, in ms, set before the reader
+	// starts.
 	offset float64
 	base   location.Point
-	// else the car waits at its base, where no other car can be nearer
+
+	// moving is false while the car waits at its base for its trip. No other
+	// car is nearer to the rider there.
 	moving atomic.Bool
 	seq    atomic.Uint32
 }
 
-// newClient makes a client whose connections have no read deadline: it would be
-// set anew for each frame.
+// newClient returns a client without a read deadline, which would be set for
+// each frame.
 func newClient(cfg Config) *client.Client {
-	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: patience, Silence: -1})
+	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
 }
 
-// open tries again while the node takes no more sockets in this second.
-func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error) {
-	for end := time.Now().Add(patience); ; {
+// dialWithRetry tries again while the node accepts no more sockets, for at most
+// answerTimeout.
+func dialWithRetry(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error) {
+	for end := time.Now().Add(answerTimeout); ; {
 		conn, err := dial()
 		if err == nil {
 			return &phone{Conn: conn}, nil
@@ -59,15 +63,15 @@ func open(ctx context.Context, dial func() (*client.Conn, error)) (*phone, error
 	}
 }
 
-// login opens a socket to a node, says hello with a development token, and
+// logIn opens a socket to a node, says hello with a development token, and
 // compares clocks.
-func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
+func (c *crew) logIn(ctx context.Context, role, id string) (*phone, error) {
 	token, err := c.client.DevToken(ctx, c.cfg.Server, role, id)
 	if err != nil {
 		return nil, err
 	}
 
-	p, err := open(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
+	p, err := dialWithRetry(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func (c *crew) login(ctx context.Context, role, id string) (*phone, error) {
 	return p, nil
 }
 
-// compareClocks runs before the reader does.
+// compareClocks must run before the reader starts.
 func (p *phone) compareClocks() error {
 	best := -1.0
 	for range pings {
@@ -105,33 +109,33 @@ func (p *phone) compareClocks() error {
 func (p *phone) awaitPong() (*wire.Pong, time.Time, error) {
 	var f wire.ServerFrame
 	for {
-		at, err := p.ReadFrameWithin(patience, &f)
+		at, err := p.ReadFrameWithin(answerTimeout, &f)
 		if err != nil || f.GetPong() != nil {
 			return f.GetPong(), at, err
 		}
 	}
 }
 
-// command sends a frame under an id. It is not sent again: a dead socket shows
+// sendCommand sends a frame under an id. It does not retry: a dead socket shows
 // in the count.
-func (p *phone) command(id string, f *wire.ClientFrame) error {
+func (p *phone) sendCommand(id string, f *wire.ClientFrame) error {
 	f.Id = id
 	return p.Send(f)
 }
 
-// fix sends where the car is at the time the update was due.
-func (p *phone) fix(due time.Time) error {
+// sendFix sends the car's position at the time when the update is due.
+func (p *phone) sendFix(due time.Time) error {
 	at, speed := p.base, float32(0)
 	if p.moving.Load() {
-		at, speed = circle(p.base, due), 5
+		at, speed = circlePoint(p.base, due), 5
 	}
 	return p.Send(client.NewFrame(&wire.Fix{Seq: p.seq.Add(1), AtMs: wire.ToMillis(due),
 		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
-// read hands every frame to handle, with the time at which it had come, until
-// the socket ends. All are read into f.
-func (p *phone) read(f proto.Message, handle func(at time.Time) error) error {
+// readFrames calls handle for every frame with its time of arrival until the
+// socket ends. All frames are read into f.
+func (p *phone) readFrames(f proto.Message, handle func(at time.Time) error) error {
 	for {
 		at, err := p.ReadFrame(f)
 		if err != nil {

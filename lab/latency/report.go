@@ -9,52 +9,52 @@ import (
 	"github.com/ridehail/ridehail/internal/quantile"
 )
 
-// Report is what a run found. Sent = Delivered + Overwritten + Lost.
+// Report is the result of a run. Sent = Delivered + Overwritten + Lost. A
+// position is overwritten on purpose when a newer one comes before the rider
+// has acked. Duplicated ones are not among the delivered. TripEvents are those
+// of all phones from the first connection on. ClockOffset is the node's clock
+// minus ours.
 type Report struct {
-	Pairs     int     `json:"pairs"`
-	RateHz    float64 `json:"rate_hz"` // per pair
-	Sent      int64   `json:"sent"`
-	Delivered int64   `json:"delivered"`
-	// on purpose: a newer one came before the rider gave credit
-	Overwritten int64 `json:"overwritten"`
-	Lost        int64 `json:"lost"`
-	// came again, and are not among the delivered
-	Duplicated int64 `json:"duplicated"`
-
-	// of all phones, from the first connection on
-	TripEvents Numbered         `json:"trip_events"`
-	Latency    quantile.Summary `json:"latency_ms"`
-	Hops       Hops             `json:"hops_ms"`
-	// the node's clock minus ours
-	ClockOffset float64 `json:"clock_offset_ms"`
+	Pairs       int              `json:"pairs"`
+	RateHz      float64          `json:"rate_hz"` // per pair
+	Sent        int64            `json:"sent"`
+	Delivered   int64            `json:"delivered"`
+	Overwritten int64            `json:"overwritten"`
+	Lost        int64            `json:"lost"`
+	Duplicated  int64            `json:"duplicated"`
+	TripEvents  Numbered         `json:"trip_events"`
+	Latency     quantile.Summary `json:"latency_ms"`
+	Hops        Hops             `json:"hops_ms"`
+	ClockOffset float64          `json:"clock_offset_ms"`
 
 	hist *quantile.Histogram // microseconds
 }
 
-// Hops says where the time went.
+// Hops are the parts of the way from driver to rider.
 type Hops struct {
 	DriverToNode Hop `json:"driver_to_node"`
 	Node         Hop `json:"node"`
 	NodeToRider  Hop `json:"node_to_rider"`
 }
 
-// Hop is one part of the way, in milliseconds.
+// Hop is the latency of one part, in milliseconds.
 type Hop struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
 }
 
-func hop(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
+func hopQuantiles(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
 
-// bar is one column of the histogram: updates that took at most UpTo
-// milliseconds and more than the bar before.
+// bar is one column of the histogram: updates that took at most upTo
+// milliseconds and more than those of the bar before.
 type bar struct {
 	upTo  float64
 	count int64
 }
 
-// bars doubles the width from bar to bar, from 0.0625 ms.
-func (r Report) bars() (out []bar, top int64) {
+// histogramBars returns bars whose width doubles from 0.0625 ms on, and the
+// greatest count.
+func (r Report) histogramBars() (out []bar, top int64) {
 	if r.hist == nil {
 		return nil, 0
 	}
@@ -86,7 +86,7 @@ func (r Report) Text() string {
 	e := r.TripEvents
 	fmt.Fprintf(&b, "positions that came twice: %d; trip events delivered %d, twice %d, missing %d\n\n",
 		r.Duplicated, e.Delivered, e.Duplicated, e.Missing)
-	bars, top := r.bars()
+	bars, top := r.histogramBars()
 	for _, x := range bars {
 		fmt.Fprintf(&b, "  %9.2f ms  %-50s %d\n", x.upTo, strings.Repeat("█", int(math.Ceil(50*float64(x.count)/float64(top)))), x.count)
 	}
@@ -106,7 +106,7 @@ func (r Report) Text() string {
 
 // SVG draws the histogram as a picture.
 func (r Report) SVG() string {
-	bars, _ := r.bars()
+	bars, _ := r.histogramBars()
 	var p plot.Panel
 	for _, x := range bars {
 		p.Bars = append(p.Bars, plot.Bar{Name: fmt.Sprintf("%.3g", x.upTo), Height: float64(x.count)})

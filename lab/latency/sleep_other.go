@@ -4,6 +4,5 @@ package latency
 
 import "time"
 
-// sleepUntil sleeps; where the runtime's timers are late the updates are, and
-// count as such.
+// sleepUntil may be late, which counts as latency.
 func sleepUntil(due time.Time) { time.Sleep(time.Until(due)) }

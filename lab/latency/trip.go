@@ -21,154 +21,155 @@ import (
 // driver accepts the first offer of a rider of this run and drives at once.
 type driver struct {
 	*phone
-	run string // what the ids of this run begin with
-	now current
+	run     string // prefix of the ids of this run
+	current currentTrip
 
-	events numbers
+	events eventCounter
 }
 
 // pairFor bounds the time from a request to the beginning of the ride.
 const pairFor = time.Minute
 
-func (c *crew) hireDriver(ctx context.Context, run string, i int, base location.Point) error {
+func (c *crew) addDriver(ctx context.Context, run string, i int, base location.Point) error {
 	id := fmt.Sprintf("%sd%d", run, i)
-	p, err := c.login(ctx, client.RoleDriver, id)
+	p, err := c.logIn(ctx, client.RoleDriver, id)
 	if err != nil {
 		return err
 	}
 
 	p.base = base
-	d := &driver{phone: p, run: run, events: numbers{first: 2}}
+	d := &driver{phone: p, run: run, events: eventCounter{first: 2}}
 	c.mu.Lock()
 	c.byID[id] = d
 	c.mu.Unlock()
 
 	var f wire.ServerFrame
-	c.hire(p, &f, func(time.Time) error { return d.answer(&f) })
-	if err := p.command("duty", client.NewFrame(&wire.SetAvailable{Available: true})); err != nil {
+	c.addPhone(p, &f, func(time.Time) error { return d.handleFrame(&f) })
+	if err := p.sendCommand("duty", client.NewFrame(&wire.SetAvailable{Available: true})); err != nil {
 		return err
 	}
 
-	return p.fix(time.Now())
+	return p.sendFix(time.Now())
 }
 
-// current is how someone's trip stood when last heard of.
-type current struct{ trip atomic.Pointer[wire.Trip] }
+// currentTrip is the newest known state of a trip.
+type currentTrip struct{ trip atomic.Pointer[wire.Trip] }
 
-func (c *current) stands(t *wire.Trip) {
+func (c *currentTrip) setTrip(t *wire.Trip) {
 	if t != nil {
 		c.trip.Store(t)
 	}
 }
 
-// in returns the trip if it is in one of the states.
-func (c *current) in(states ...string) *wire.Trip {
+// tripIn returns the trip if it is in one of the states, or nil.
+func (c *currentTrip) tripIn(states ...string) *wire.Trip {
 	if t := c.trip.Load(); t != nil && slices.Contains(states, t.State) {
 		return t
 	}
 	return nil
 }
 
-// answer takes every step of the trip as soon as the one before is acked.
-func (d *driver) answer(f *wire.ServerFrame) error {
-	d.events.take(f.GetTripEvent())
-	d.now.stands(f.GetTripEvent().GetTrip())
+// handleFrame takes every step of the trip as soon as the one before is acked.
+func (d *driver) handleFrame(f *wire.ServerFrame) error {
+	d.events.countEvent(f.GetTripEvent())
+	d.current.setTrip(f.GetTripEvent().GetTrip())
 	if o := f.GetOffer(); o != nil {
 		ours := strings.HasPrefix(o.Trip.GetRiderId(), d.run)
-		return d.command("answer-"+o.Id, client.NewFrame(&wire.AnswerOffer{OfferId: o.Id, Accept: ours}))
+		return d.sendCommand("answer-"+o.Id, client.NewFrame(&wire.AnswerOffer{OfferId: o.Id, Accept: ours}))
 	}
 
 	a := f.GetAck()
 	if a == nil || a.Code != "" || a.Trip == nil {
 		return nil // a lost offer goes to the next driver
 	}
-	d.now.stands(a.Trip)
+	d.current.setTrip(a.Trip)
 
 	switch a.Trip.State {
 	case client.StateReserved:
-		return d.step(a.Trip.Id, wire.Step_ARRIVE)
+		return d.sendStep(a.Trip.Id, wire.Step_ARRIVE)
 	case client.StateArrived:
-		return d.step(a.Trip.Id, wire.Step_START)
+		return d.sendStep(a.Trip.Id, wire.Step_START)
 	}
 
 	return nil
 }
 
-func (d *driver) step(trip string, s wire.Step) error {
-	return d.command(fmt.Sprintf("%s-%s", s, trip), client.NewFrame(&wire.MoveTrip{TripId: trip, Step: s}))
+func (d *driver) sendStep(trip string, s wire.Step) error {
+	return d.sendCommand(fmt.Sprintf("%s-%s", s, trip), client.NewFrame(&wire.MoveTrip{TripId: trip, Step: s}))
 }
 
-// rider requests a trip and watches its car.
+// rider requests a trip and watches its car. The reader goroutine sends to the
+// channels and never blocks.
 type rider struct {
 	*phone
-	crew  *crew
-	index int
-	pair  atomic.Pointer[pair]
-	taken chan *wire.Trip // reserved by a driver who is not of this run
-	begun chan *wire.Trip // the ride
-	fail  chan error      // why there is none
-	now   current
-	frame wire.ServerFrame
+	crew    *crew
+	index   int
+	pair    atomic.Pointer[pair]
+	taken   chan *wire.Trip // reserved by a driver who is not of this run
+	begun   chan *wire.Trip // the ride
+	fail    chan error      // why there is none
+	current currentTrip
+	frame   wire.ServerFrame
 
-	events numbers
+	events eventCounter
 }
 
-// attempts bounds how often a rider asks again when a stranger's car was
-// nearer.
+// attempts bounds how often a rider asks again after a car that is not of this
+// run was nearer.
 const attempts = 20
 
-// ride brings one rider into a car of this run.
-func (c *crew) ride(ctx context.Context, i int, id string, at location.Point) error {
-	p, err := c.login(ctx, client.RoleRider, id)
+// startRide brings one rider into a car of this run.
+func (c *crew) startRide(ctx context.Context, i int, id string, at location.Point) error {
+	p, err := c.logIn(ctx, client.RoleRider, id)
 	if err != nil {
 		return err
 	}
 
 	r := &rider{phone: p, crew: c, index: i, taken: make(chan *wire.Trip, 1), begun: make(chan *wire.Trip, 1), fail: make(chan error, 1),
-		events: numbers{first: 1}}
-	c.hire(p, &r.frame, r.handle)
+		events: eventCounter{first: 1}}
+	c.addPhone(p, &r.frame, r.handleFrame)
 	c.mu.Lock()
 	c.riders = append(c.riders, r)
 	c.mu.Unlock()
 
-	// wherever; the car never goes there
+	// Any place will do, because the car never goes there.
 	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat}
-	if other := c.placeOf(i + 1); other != (location.Point{}) {
+	if other := c.placeOfOther(i + 1); other != (location.Point{}) {
 		to = other
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, pairFor)
 	defer cancel()
 	for range attempts {
-		err := p.command(uuid.NewString(), client.NewFrame(&wire.RequestTrip{
+		err := p.sendCommand(uuid.NewString(), client.NewFrame(&wire.RequestTrip{
 			Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}))
 		if err != nil {
 			return err
 		}
 
-		t, err := r.await(ctx)
+		t, err := r.awaitRide(ctx)
 		if err != nil {
 			return fmt.Errorf("rider %s: %w", id, err)
 		}
 		if t != nil {
-			return c.join(r, t)
+			return c.joinPair(r, t)
 		}
 
-		// until our own car is free again
+		// Our own car may become free meanwhile.
 		sleep.For(ctx, time.Duration(100+rand.IntN(200))*time.Millisecond)
 	}
 	return fmt.Errorf("rider %s: %d times a car that is not of this run was nearer; measure where fewer others drive", id, attempts)
 }
 
-// await returns the ride when it begins, or nil when a stranger's car took the
-// trip, which is cancelled then.
-func (r *rider) await(ctx context.Context) (*wire.Trip, error) {
+// awaitRide returns the ride when it begins, or nil if the car is not of this
+// run; then it cancels the trip.
+func (r *rider) awaitRide(ctx context.Context) (*wire.Trip, error) {
 	for {
 		select {
 		case t := <-r.begun:
 			return t, nil
 		case t := <-r.taken:
-			if err := r.cancel(t, wrongCar); err != nil {
+			if err := r.cancelTrip(t, wrongCar); err != nil {
 				return nil, err
 			}
 		case err := <-r.fail:
@@ -182,13 +183,13 @@ func (r *rider) await(ctx context.Context) (*wire.Trip, error) {
 	}
 }
 
-// wrongCar is why a rider of ours cancels a stranger's car.
+// wrongCar is the reason to cancel a trip with a car that is not of this run.
 const wrongCar = "a measurement needs its own car"
 
 var errWrongCar = errors.New(wrongCar)
 
-// placeOf is where some other driver waits: a road that is sure to be served.
-func (c *crew) placeOf(i int) location.Point {
+// placeOfOther returns where some other driver waits, which is on a road.
+func (c *crew) placeOfOther(i int) location.Point {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range c.byID { // any but the rider's own place
@@ -199,7 +200,7 @@ func (c *crew) placeOf(i int) location.Point {
 	return location.Point{}
 }
 
-func (c *crew) join(r *rider, t *wire.Trip) error {
+func (c *crew) joinPair(r *rider, t *wire.Trip) error {
 	c.mu.Lock()
 	d := c.byID[t.DriverId]
 	c.mu.Unlock()
@@ -214,26 +215,26 @@ func (c *crew) join(r *rider, t *wire.Trip) error {
 	return nil
 }
 
-// handle runs on the rider's reader.
-func (r *rider) handle(at time.Time) error {
+// handleFrame runs on the rider's reader.
+func (r *rider) handleFrame(at time.Time) error {
 	f := &r.frame
 	switch {
 	case f.GetPosition() != nil:
-		return r.see(f.GetPosition(), wire.ToMillis(at))
+		return r.recordPosition(f.GetPosition(), wire.ToMillis(at))
 	case f.GetAck() != nil && f.GetAck().Code != "":
 		r.giveUp(errors.New(f.GetAck().Code + ": " + f.GetAck().Message))
 	case f.GetTripEvent() != nil:
-		r.events.take(f.GetTripEvent())
-		r.now.stands(f.GetTripEvent().Trip)
-		r.follow(f.GetTripEvent().Trip)
+		r.events.countEvent(f.GetTripEvent())
+		r.current.setTrip(f.GetTripEvent().Trip)
+		r.followTrip(f.GetTripEvent().Trip)
 	}
 	return nil
 }
 
-func (r *rider) follow(t *wire.Trip) {
+func (r *rider) followTrip(t *wire.Trip) {
 	switch t.GetState() {
 	case "reserved":
-		if r.crew.has(t.DriverId) {
+		if r.crew.hasDriver(t.DriverId) {
 			return
 		}
 		select {
@@ -254,7 +255,7 @@ func (r *rider) follow(t *wire.Trip) {
 	}
 }
 
-func (c *crew) has(driver string) bool {
+func (c *crew) hasDriver(driver string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.byID[driver] != nil
@@ -267,23 +268,23 @@ func (r *rider) giveUp(err error) {
 	}
 }
 
-// see records a position and gives credit back.
-func (r *rider) see(pos *wire.Position, got float64) error {
+// recordPosition records a position and acks it.
+func (r *rider) recordPosition(pos *wire.Position, got float64) error {
 	if p := r.pair.Load(); p != nil {
 		if pos.N <= p.last.Swap(pos.N) {
 			p.repeated.Add(1)
 			return nil
 		}
 		p.over.Store(int64(pos.Overwritten))
-		r.crew.m.take(r.index, p, arrival{due: pos.AtMs, received: pos.ReceivedMs, sent: pos.SentMs, got: got})
+		r.crew.recorder.recordArrival(r.index, p, arrival{due: pos.AtMs, received: pos.ReceivedMs, sent: pos.SentMs, got: got})
 	}
 	return r.AckPosition(pos)
 }
 
-// dismiss ends all trips, so that the node is left as it was found: rides are
-// completed, the others cancelled.
-func (c *crew) dismiss(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// endAllTrips leaves the node as it was found: it completes rides and cancels
+// the other trips. It gives up after answerTimeout.
+func (c *crew) endAllTrips(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for {
 		left := c.endTrips()
@@ -297,30 +298,30 @@ func (c *crew) dismiss(ctx context.Context) {
 	}
 }
 
-// endTrips asks for the end of each trip and returns how many there were. The
-// ids make asking again harmless.
+// endTrips asks for the end of each trip and returns how many there are. The
+// command ids make repetitions harmless.
 func (c *crew) endTrips() (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	for _, d := range c.byID {
-		if t := d.now.in(client.StateOnTrip); t != nil {
+		if t := d.current.tripIn(client.StateOnTrip); t != nil {
 			left++
-			// a dead socket shows in the count
-			_ = d.step(t.Id, wire.Step_COMPLETE)
+			// A dead socket shows in the count.
+			_ = d.sendStep(t.Id, wire.Step_COMPLETE)
 		}
 	}
 
 	for _, r := range c.riders {
-		if t := r.now.in(client.StateRequested, client.StateReserved, client.StateArrived); t != nil {
+		if t := r.current.tripIn(client.StateRequested, client.StateReserved, client.StateArrived); t != nil {
 			left++
-			_ = r.cancel(t, "the measurement is over")
+			_ = r.cancelTrip(t, "the measurement is over")
 		}
 	}
 
 	return left
 }
 
-func (r *rider) cancel(t *wire.Trip, why string) error {
-	return r.command("cancel-"+t.Id, client.NewFrame(&wire.CancelTrip{TripId: t.Id, Reason: why}))
+func (r *rider) cancelTrip(t *wire.Trip, why string) error {
+	return r.sendCommand("cancel-"+t.Id, client.NewFrame(&wire.CancelTrip{TripId: t.Id, Reason: why}))
 }

@@ -1,6 +1,6 @@
-// Package operators simulates the people who run a city: they acknowledge
-// calls for help through the admin API and refund fares, as people would at
-// the page /ops and with `ridehail refund`.
+// Package operators simulates the people who run a city. They acknowledge calls
+// for help through the admin API and refund fares, as people do at the page
+// /ops and with `ridehail refund`.
 package operators
 
 import (
@@ -22,12 +22,13 @@ import (
 // Config says what the operators do.
 type Config struct {
 	Admin []string // URLs of admin APIs; one that does not answer is skipped
-	// decides which fares are refunded, and how long each call takes
+	// Seed decides which fares are refunded, and how long each call takes.
 	Seed    uint64
 	Journal *journal.Journal
 	Log     *slog.Logger
 
-	// of paid trips; 0: none, and the fields below are not used
+	// RefundShare is the share of paid trips. If it is 0, the fields below are
+	// not used.
 	RefundShare    float64
 	Database       string
 	Provider       string // URL of the payment provider
@@ -96,8 +97,8 @@ func listRefundable(ctx context.Context, db store.Store, cfg Config, refunded ma
 	return ids
 }
 
-// isChosen decides by seed and trip id, so that it always says the same of a
-// trip.
+// isChosen depends on seed and trip id alone, so that a trip's answer never
+// changes.
 func isChosen(cfg Config, id trips.TripID) bool {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, cfg.Seed, id)

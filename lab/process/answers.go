@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// HTTPAnswers returns what asks a URL, and is content with success.
+// HTTPAnswers returns a function that asks a URL and returns an error unless
+// the status is a success.
 func HTTPAnswers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
@@ -23,7 +24,7 @@ func HTTPAnswers(url string) func(context.Context) error {
 			return err
 		}
 
-		res, err := fresh.Do(req)
+		res, err := FreshHTTP.Do(req)
 		if err != nil {
 			return err
 		}
@@ -37,14 +38,14 @@ func HTTPAnswers(url string) func(context.Context) error {
 	}
 }
 
-// fresh makes a connection per request, so that each tells how things stand
-// now.
-var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+// FreshHTTP makes a connection for each request, so that each answer shows the
+// current state of the server and its line.
+var FreshHTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // RedisDo sends one command of one word, past all proxies, and expects an
-// answer. A Redis that still reads its files answers something else.
+// answer. A Redis that still loads its files answers something else.
 func RedisDo(ctx context.Context, address, word, want string) error {
-	return talk(ctx, address, func(conn net.Conn) error {
+	return exchangeWith(ctx, address, func(conn net.Conn) error {
 		if _, err := fmt.Fprintf(conn, "%s\r\n", word); err != nil {
 			return err
 		}
@@ -59,10 +60,10 @@ func RedisDo(ctx context.Context, address, word, want string) error {
 	})
 }
 
-// postgresAnswers begins a session as the user postgres, and ends it when the
+// postgresAnswers opens a session as the user postgres, and closes it when the
 // server is ready for a query. A server that still recovers refuses.
 func postgresAnswers(ctx context.Context, address string) error {
-	return talk(ctx, address, func(conn net.Conn) error {
+	return exchangeWith(ctx, address, func(conn net.Conn) error {
 		const protocol = 3 << 16
 		start := binary.BigEndian.AppendUint32(nil, protocol)
 		start = append(start, "user\x00postgres\x00database\x00postgres\x00\x00"...)
@@ -102,8 +103,8 @@ func readMessage(in *bufio.Reader) (kind byte, body []byte, err error) {
 	return head[0], body, err
 }
 
-// talk connects to a server for one short exchange.
-func talk(ctx context.Context, address string, exchange func(net.Conn) error) error {
+// exchangeWith connects to a server for one exchange of at most answerWithin.
+func exchangeWith(ctx context.Context, address string, exchange func(net.Conn) error) error {
 	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err

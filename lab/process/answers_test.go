@@ -49,7 +49,7 @@ func said(t *testing.T, words string) (address string) {
 		defer conn.Close()
 		_, _ = io.WriteString(conn, words)
 
-		// until the client has asked or gone
+		// These block until the client has asked or gone.
 		_, _ = conn.Read(make([]byte, 512))
 		_, _ = conn.Read(make([]byte, 512))
 	}()

@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// Guard is a shell that outlives us if we are killed: then it kills what we
-// started and removes our folder.
+// Guard is a shell process that outlives this one if it is killed. It then
+// kills the process groups it was told of and removes the folder.
 type Guard struct {
 	mu  sync.Mutex // one line at a time
 	in  io.WriteCloser
 	cmd *exec.Cmd
 }
 
-// guardScript reads "+ GROUP" and "- GROUP" until we are gone, and then cleans
-// up.
+// guardScript reads lines "+ GROUP" and "- GROUP" until this process has ended,
+// and then cleans up.
 const guardScript = `groups=
 while read -r op group; do
   case $op in
@@ -32,7 +32,7 @@ for g in $groups; do kill -s KILL -- "-$g"; done
 // NewGuard starts the guard of a folder.
 func NewGuard(dir string) (*Guard, error) {
 	cmd := exec.Command("/bin/sh", "-c", guardScript, "ridehail-guard", dir)
-	// Ctrl-C is for us alone
+	// In a group of its own it gets no Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 
 	in, err := cmd.StdinPipe()
@@ -45,7 +45,7 @@ func NewGuard(dir string) (*Guard, error) {
 	return &Guard{in: in, cmd: cmd}, nil
 }
 
-func (g *Guard) tell(op string, group int) error {
+func (g *Guard) sendLine(op string, group int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, err := fmt.Fprintf(g.in, "%s %d\n", op, group); err != nil {
@@ -54,8 +54,8 @@ func (g *Guard) tell(op string, group int) error {
 	return nil
 }
 
-func (g *Guard) watch(group int) error  { return g.tell("+", group) }
-func (g *Guard) forget(group int) error { return g.tell("-", group) }
+func (g *Guard) watchGroup(group int) error  { return g.sendLine("+", group) }
+func (g *Guard) forgetGroup(group int) error { return g.sendLine("-", group) }
 
 // Close ends the guard; everything it watched must have ended.
 func (g *Guard) Close() error {

@@ -1,6 +1,7 @@
 // Package process starts child processes and servers (the ridehail program,
-// Redis, Postgres), waits until they answer, watches, pauses and kills them.
-// Nothing that it starts outlives this process, even when this one is killed.
+// Redis, Postgres), waits until they answer, and watches, pauses and kills
+// them. No process that it starts outlives this one, even if this one is
+// killed.
 package process
 
 import (
@@ -19,32 +20,32 @@ import (
 
 // Command is how to start a process.
 type Command struct {
-	Name string // unique in its folder; names the log
+	Name string // unique in its folder; it names the log
 	Path string
 	Args []string
-	Dir  string // working directory and home of the log
+	Dir  string // working directory, and folder of the log
 	User *syscall.Credential
 	Out  io.Writer // standard output [the log]
 }
 
-// Log is the file that the process writes to.
-func (c Command) Log() string { return c.Dir + "/" + c.Name + ".log" }
+// LogPath is the file that the process writes to.
+func (c Command) LogPath() string { return c.Dir + "/" + c.Name + ".log" }
 
 // Process is one child in a process group of its own, reaped when it ends. Its
 // methods may be called from any goroutine.
 type Process struct {
 	Name  string
-	group int // and the process that leads it
+	group int // PID of the process that leads it
 	guard *Guard
 	log   *os.File
 
 	ended chan struct{}
-	err   error // of Wait; read it after ended
+	err   error // of Wait; set before ended is closed
 }
 
-// Start starts a process that the guard will end if this one dies.
+// Start starts a process that the guard kills if this one dies.
 func Start(c Command, g *Guard) (*Process, error) {
-	log, err := os.OpenFile(c.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(c.LogPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", c.Name, err)
 	}
@@ -56,20 +57,22 @@ func Start(c Command, g *Guard) (*Process, error) {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.User}
 
-	// for what a killed process leaves holding our pipe
+	// A killed process may leave a child that holds our pipe.
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", c.Name, err), log.Close())
 	}
 
 	p := &Process{Name: c.Name, group: cmd.Process.Pid, guard: g, ended: make(chan struct{}), log: log}
-	err = g.watch(p.group)
+	err = g.watchGroup(p.group)
 
 	go func() {
 		defer close(p.ended)
-		// a zombie would keep its address and its lock files alive
+
+		// Reaped at once: a zombie counts as alive to those who read its lock
+		// file.
 		p.err = cmd.Wait()
-		_ = p.guard.forget(p.group)
+		_ = p.guard.forgetGroup(p.group)
 		_ = p.log.Close()
 	}()
 
@@ -80,13 +83,13 @@ func Start(c Command, g *Guard) (*Process, error) {
 	return p, nil
 }
 
-// Pause stops the process and its children: connections stay, and nothing
+// Pause stops the process and its children. Connections stay open, and nothing
 // answers on them.
 func (p *Process) Pause() { p.pauseFamily() }
 
 // pauseFamily returns the children, which have groups of their own if this is
-// Postgres. The process is stopped before they are looked up, so that it has no
-// more of them. One that has ended is no error: it may end at any time.
+// Postgres. The process is stopped before they are looked up, so that it starts
+// no more. A process that has ended is no error: it may end at any time.
 func (p *Process) pauseFamily() (children []int) {
 	p.signalGroup(syscall.SIGSTOP)
 	if p.Alive() {
@@ -105,8 +108,7 @@ func (p *Process) Resume() {
 }
 
 // Kill ends the process and its children at once and waits until it is reaped.
-// All are paused first, so that none sees another one die and does something
-// about it.
+// All are paused first, so that none reacts to the end of another.
 func (p *Process) Kill() {
 	signalAll(p.pauseFamily(), syscall.SIGKILL)
 	p.signalGroup(syscall.SIGKILL)
@@ -121,9 +123,10 @@ func signalAll(pids []int, s syscall.Signal) {
 	}
 }
 
-// Stop asks the group to end, and kills it when it does not in time.
+// Stop asks the group to end, and kills it if it does not in time. It returns
+// how the process ended.
 func (p *Process) Stop(within time.Duration) error {
-	p.Resume() // a paused process hears nothing else
+	p.Resume() // a paused process handles no signal
 	p.signalGroup(syscall.SIGINT)
 	late := time.NewTimer(within)
 	defer late.Stop()
@@ -136,7 +139,7 @@ func (p *Process) Stop(within time.Duration) error {
 	}
 }
 
-// Alive says whether the process has not ended yet.
+// Alive reports whether the process has not ended yet.
 func (p *Process) Alive() bool {
 	select {
 	case <-p.ended:
@@ -149,14 +152,14 @@ func (p *Process) Alive() bool {
 // Ended is closed when the process has ended and is reaped.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Err says how the process ended; nil if it ended well. Call it after Ended.
+// Err returns how the process ended, nil for exit code 0. Call it after Ended.
 func (p *Process) Err() error { return p.err }
 
-// PID is the process that leads the group.
+// PID returns the ID of the process that leads the group.
 func (p *Process) PID() int { return p.group }
 
-// childrenOf finds nothing where the system has no /proc. There a server's
-// children end when they miss their parent.
+// childrenOf returns nil on a system without /proc. There a server's children
+// end when they notice that their parent has.
 func childrenOf(parent int) (pids []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	for _, path := range stats {
@@ -165,7 +168,7 @@ func childrenOf(parent int) (pids []int) {
 			continue // ended
 		}
 
-		// after the name: state, parent
+		// The fields after the name are state and parent.
 		rest := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(rest) > 1 && rest[1] == strconv.Itoa(parent) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))

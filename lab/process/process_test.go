@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// soon waits for a condition, and fails when it does not come true within the
-// time that a very busy machine needs.
+// soon waits for a condition, and fails if it does not become true within a
+// time that is enough on a busy machine.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
@@ -27,7 +27,7 @@ func soon(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// gone says whether no process of a group is left.
+// gone reports whether no process of a group is left.
 func gone(group int) bool { return errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }
 
 func guarded(t *testing.T) *Guard {
@@ -101,16 +101,16 @@ func TestWhenWeDieTheGuardEndsWhatWeStartedAndRemovesTheFolder(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.watch(c.Process.Pid); err != nil {
+		if err := g.watchGroup(c.Process.Pid); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if err := g.forget(ended.Process.Pid); err != nil {
+	if err := g.forgetGroup(ended.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 
-	// what happens to the pipe when we are killed
+	// Close does to the pipe what our death does.
 	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
@@ -135,50 +135,50 @@ func kept(t *testing.T, s *Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Keep(ctx) }()
+	go func() { done <- s.Supervise(ctx) }()
 
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		_ = s.Stop(time.Minute) // it says that a signal ended it
+		_ = s.Stop(time.Minute) // its error says that a signal ended it
 	})
 }
 
 func always(context.Context) error { return nil }
 
-func TestAServiceThatEndsByItselfIsStartedAgainAndTalkedAbout(t *testing.T) {
+func TestAServiceThatEndsByItselfIsStartedAgainAndReported(t *testing.T) {
 	dir := t.TempDir()
 	ready := func(context.Context) error { _, err := os.Stat(dir + "/ready"); return err }
 	s := NewService(Server{Command{Name: "frail", Path: "/bin/sh", Dir: dir,
 		Args: []string{"-c", "[ -e ready ] || { : >ready; sleep 1; exit 7; }; sleep 1000"}}, ready}, guarded(t))
 	kept(t, s)
-	soon(t, "it ended and serves again", func() bool { return len(s.Oddities()) == 1 && s.Await(t.Context()) == nil })
-	if odd := s.Oddities(); !strings.Contains(odd[0], "exit status 7") {
+	soon(t, "it ended and serves again", func() bool { return len(s.UnexpectedEnds()) == 1 && s.AwaitReady(t.Context()) == nil })
+	if odd := s.UnexpectedEnds(); !strings.Contains(odd[0], "exit status 7") {
 		t.Errorf("it is said to have ended so: %v", odd)
 	}
 }
 
-func TestAKilledServiceStaysDownUntilRevivedAndNobodyTalks(t *testing.T) {
+func TestAKilledServiceStaysDownUntilRevivedAndIsNotReported(t *testing.T) {
 	s := NewService(Server{Command{Name: "steady", Path: "/bin/sleep", Args: []string{"1000"}, Dir: t.TempDir()}, always}, guarded(t))
 	kept(t, s)
 
 	for range 3 {
-		if err := s.Await(t.Context()); err != nil {
+		if err := s.AwaitReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		before := s.now.group
+		before := s.current.group
 		s.Kill()
-		if !gone(before) || s.now.group != before {
+		if !gone(before) || s.current.group != before {
 			t.Fatal("it lives on, or again")
 		}
 		s.Revive()
-		soon(t, "it runs again", func() bool { return s.Await(t.Context()) == nil })
+		soon(t, "it runs again", func() bool { return s.AwaitReady(t.Context()) == nil })
 	}
 
-	if odd := s.Oddities(); len(odd) != 0 {
-		t.Errorf("what we did is held against it: %v", odd)
+	if odd := s.UnexpectedEnds(); len(odd) != 0 {
+		t.Errorf("what we did is reported: %v", odd)
 	}
 }
 
@@ -188,22 +188,22 @@ func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
 	kept(t, s)
 
 	for _, ours := range []bool{true, false} {
-		if err := s.Await(t.Context()); err != nil {
+		if err := s.AwaitReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.Excuse(ours)
+		s.SetExcused(ours)
 		s.mu.Lock()
-		victim := s.now
+		victim := s.current
 		s.mu.Unlock()
 		victim.Kill()
 
 		soon(t, "it runs again", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.now != victim && s.whole
+			return s.current != victim && s.ready
 		})
 
-		if odd := len(s.Oddities()); odd != 0 == ours {
+		if odd := len(s.UnexpectedEnds()); odd != 0 == ours {
 			t.Errorf("our doing: %v, and %d strange ends", ours, odd)
 		}
 	}

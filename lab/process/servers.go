@@ -17,15 +17,15 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// Server is a command that answers when it serves.
+// Server is the command of a server, and a test whether it is ready.
 type Server struct {
 	Command
-	Ready func(context.Context) error // why it does not serve; nil when it does
+	Ready func(context.Context) error // returns why it is not ready, or nil
 }
 
-// Serve starts the server and returns when it answers. A server that was killed
-// may need several attempts, until what is left of the old one is gone. When
-// ctx ends first, nothing runs any more.
+// Serve starts the server and returns when it is ready. A server that was
+// killed may need several attempts, until what is left of the old one is gone.
+// If ctx ends first, Serve kills it and returns an error.
 func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 	for {
 		p, err := Start(s.Command, g)
@@ -40,27 +40,27 @@ func (s Server) Serve(ctx context.Context, g *Guard) (*Process, error) {
 			}
 			if !sleep.For(ctx, lookEvery) {
 				p.Kill()
-				return nil, fmt.Errorf("%s does not answer (%w); see %s", s.Name, why, s.Log())
+				return nil, fmt.Errorf("%s does not answer (%w); see %s", s.Name, why, s.LogPath())
 			}
 		}
 
 		if !sleep.For(ctx, startAgainAfter) {
-			return nil, fmt.Errorf("%s ended (%w); see %s", s.Name, p.Err(), s.Log())
+			return nil, fmt.Errorf("%s ended (%w); see %s", s.Name, p.Err(), s.LogPath())
 		}
 	}
 }
 
-// Missing says which program of others is needed and not installed, and what
-// installs it; nil when there are all.
-func Missing() error { return errors.Join(MissingRedis(), MissingPostgres()) }
+// MissingServers returns an error that names each program that is not installed
+// and what installs it, or nil.
+func MissingServers() error { return errors.Join(MissingRedis(), MissingPostgres()) }
 
-// MissingRedis is Missing for Redis alone.
-func MissingRedis() error { _, err := redisProgram(); return err }
+// MissingRedis is MissingServers for Redis alone.
+func MissingRedis() error { _, err := findRedis(); return err }
 
-// MissingPostgres is Missing for Postgres alone.
-func MissingPostgres() error { _, err := postgresPrograms(); return err }
+// MissingPostgres is MissingServers for Postgres alone.
+func MissingPostgres() error { _, err := findPostgres(); return err }
 
-func redisProgram() (string, error) {
+func findRedis() (string, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return "", fmt.Errorf("%w: run ci/setup redis", err)
@@ -68,9 +68,9 @@ func redisProgram() (string, error) {
 	return path, nil
 }
 
-// postgresPrograms is the folder of initdb and postgres, which Debian keeps out
-// of the path.
-func postgresPrograms() (string, error) {
+// findPostgres returns the folder of initdb and postgres, which Debian keeps
+// out of the path.
+func findPostgres() (string, error) {
 	if found, err := exec.LookPath("initdb"); err == nil {
 		if found, err = filepath.EvalSymlinks(found); err == nil {
 			return filepath.Dir(found), nil
@@ -84,8 +84,9 @@ func postgresPrograms() (string, error) {
 	return slices.Max(dirs), nil
 }
 
-// NewFolder makes a folder for servers, and a guard that removes it if this
-// process is killed. The user postgres may pass through the folder.
+// NewFolder makes a folder for servers, which the user postgres may enter, and
+// a guard that removes it if this process is killed. After an error dir may be
+// set; the caller removes it.
 func NewFolder(name string) (dir string, g *Guard, err error) {
 	if dir, err = os.MkdirTemp("", name+"."); err != nil {
 		return "", nil, err
@@ -98,10 +99,10 @@ func NewFolder(name string) (dir string, g *Guard, err error) {
 	return dir, g, err
 }
 
-// Redis prepares a server with an empty folder of its own in dir. Of flags of a
-// kind the last counts.
-func Redis(dir, address string, flags ...string) (Server, error) {
-	path, err := redisProgram()
+// PrepareRedis prepares a server with an empty folder in dir. If a flag occurs
+// twice, the last one counts.
+func PrepareRedis(dir, address string, flags ...string) (Server, error) {
+	path, err := findRedis()
 	if err != nil {
 		return Server{}, err
 	}
@@ -119,10 +120,10 @@ func Redis(dir, address string, flags ...string) (Server, error) {
 		func(ctx context.Context) error { return RedisDo(ctx, address, "PING", "+PONG") }}, nil
 }
 
-// RedisURL is what a node is told.
+// RedisURL is the URL of a server at HOST:PORT.
 func RedisURL(address string) string { return "redis://" + address + "/0" }
 
-// PostgresURL is that of the database that each server has.
+// PostgresURL is the URL of the database postgres of a server at HOST:PORT.
 func PostgresURL(address string) string {
 	return "postgres://postgres@" + address + "/postgres?sslmode=disable"
 }
@@ -130,12 +131,13 @@ func PostgresURL(address string) string {
 // PostgresHome is the folder of a server's tables in dir.
 func PostgresHome(dir string) string { return dir + "/postgres" }
 
-// Postgres makes a database cluster in dir, where the tables have a folder and
-// the log has another one. As root it is to run as the user postgres, because
-// it refuses to run as root. Furnish, unless it is nil, is called with the
-// empty folder for the tables and its owner; nil: this process's user.
-func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
-	bin, err := postgresPrograms()
+// PreparePostgres makes a database cluster in dir, with one folder for the
+// tables and another one for the log. If this process is root, the server will
+// run as the user postgres, because Postgres refuses to run as root. If onHome
+// is set, it is called with the empty folder for the tables and its owner,
+// which is nil for this process's user.
+func PreparePostgres(ctx context.Context, dir, address string, g *Guard, onHome func(home string, owner *syscall.Credential), flags ...string) (Server, error) {
+	bin, err := findPostgres()
 	if err != nil {
 		return Server{}, err
 	}
@@ -145,32 +147,33 @@ func Postgres(ctx context.Context, dir, address string, g *Guard, furnish func(h
 		return Server{}, err
 	}
 
-	// the log is elsewhere, so that a commit costs what it does on a true disk
+	// The log is elsewhere, so that a commit costs what it does on a real disk
+	// even if the tables are in memory.
 	home, log := PostgresHome(dir), dir+"/wal"
-	owner, err := postgresFolders(home, log)
+	owner, err := makePostgresFolders(home, log)
 	if err != nil {
 		return Server{}, err
 	}
-	if furnish != nil {
-		furnish(home, owner)
+	if onHome != nil {
+		onHome(home, owner)
 	}
 
 	initdb := Command{Name: "initdb", Path: bin + "/initdb", Dir: dir, User: owner,
 		Args: []string{"-D", home + "/data", "-X", log, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"}}
-	if err := run(ctx, initdb, g); err != nil {
+	if err := runCommand(ctx, initdb, g); err != nil {
 		return Server{}, err
 	}
 
-	// Without sockets in the file system there are no lock files of theirs; the
-	// one in the data folder names a process that is reaped, and so stops
-	// nobody.
+	// Without sockets in the file system there are no lock files for them. The
+	// lock file in the data folder names a process that is reaped, so it stops
+	// no new server.
 	args := append([]string{"-D", home + "/data", "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}, flags...)
 	return Server{Command{Name: "postgres", Path: bin + "/postgres", Dir: dir, User: owner, Args: args},
 		func(ctx context.Context) error { return postgresAnswers(ctx, address) }}, nil
 }
 
-// run returns when the command has ended.
-func run(ctx context.Context, c Command, g *Guard) error {
+// runCommand returns when the command has ended. It kills it when ctx ends.
+func runCommand(ctx context.Context, c Command, g *Guard) error {
 	p, err := Start(c, g)
 	if err != nil {
 		return err
@@ -184,15 +187,16 @@ func run(ctx context.Context, c Command, g *Guard) error {
 	}
 
 	if p.Err() != nil {
-		return fmt.Errorf("%s: %w; see %s", c.Name, p.Err(), c.Log())
+		return fmt.Errorf("%s: %w; see %s", c.Name, p.Err(), c.LogPath())
 	}
 	return nil
 }
 
-// postgresFolders makes folders that belong to the user whom Postgres runs as.
-func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
+// makePostgresFolders makes folders that belong to the user that Postgres runs
+// as, nil for this process's.
+func makePostgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 	if os.Getuid() == 0 {
-		if owner, err = credentialOf("postgres"); err != nil {
+		if owner, err = lookUpCredential("postgres"); err != nil {
 			return nil, err
 		}
 	}
@@ -212,7 +216,7 @@ func postgresFolders(folders ...string) (owner *syscall.Credential, err error) {
 	return owner, nil
 }
 
-func credentialOf(name string) (*syscall.Credential, error) {
+func lookUpCredential(name string) (*syscall.Credential, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
 		return nil, fmt.Errorf("this is root, which Postgres refuses, and there is no other user for it: %w", err)
@@ -230,7 +234,8 @@ func credentialOf(name string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// FreeAddresses are on loopback, and nothing listens on them just now.
+// FreeAddresses returns n addresses on loopback on which no process listens
+// now.
 func FreeAddresses(n int) (out []string, err error) {
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -238,7 +243,7 @@ func FreeAddresses(n int) (out []string, err error) {
 			return nil, fmt.Errorf("find a free address: %w", err)
 		}
 
-		// together, so that none is given twice
+		// All are closed at the end, so that none is returned twice.
 		defer func() { _ = l.Close() }()
 		out = append(out, l.Addr().String())
 	}

@@ -10,20 +10,20 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
-// Service is a server that is kept running, as an operator would: when it ends
-// by itself it is started again. Its methods may be called from any goroutine.
+// Service is a server that is started again when it ends by itself, as an
+// operator would do. Its methods may be called from any goroutine.
 type Service struct {
 	Server
 	guard *Guard
 	wake  chan struct{}
 
-	mu      sync.Mutex // guards below, and the command's arguments
-	now     *Process   // nil before the first start
-	killed  *Process   // the last one that we killed
-	excused bool       // whatever becomes of it now is our doing
-	down    bool       // killed on purpose, until revived
-	whole   bool       // it served since its last start
-	strange []string   // how it ended by itself after it had served
+	mu         sync.Mutex // guards the fields below and the command's arguments
+	current    *Process   // nil before the first start
+	killed     *Process   // the last one that Kill killed
+	excused    bool       // an end now is our doing
+	down       bool       // killed on purpose, until revived
+	ready      bool       // it was ready since its last start
+	unexpected []string   // how it ended by itself after it was ready
 }
 
 const (
@@ -31,21 +31,21 @@ const (
 	lookEvery       = 50 * time.Millisecond
 )
 
-// NewService does not start the server yet: Keep does.
+// NewService returns a service that Supervise will start.
 func NewService(s Server, g *Guard) *Service {
 	return &Service{Server: s, guard: g, wake: make(chan struct{}, 1)}
 }
 
-// Keep runs the service until ctx ends, and leaves stopping the last process to
-// the caller.
-func (s *Service) Keep(ctx context.Context) error {
+// Supervise runs the service until ctx ends. The caller then stops the last
+// process.
+func (s *Service) Supervise(ctx context.Context) error {
 	for ctx.Err() == nil {
-		p, err := s.begin()
+		p, err := s.startUnlessDown()
 		if err != nil {
 			return err
 		}
 		if p != nil {
-			s.attend(ctx, p)
+			s.watchProcess(ctx, p)
 		}
 
 		select {
@@ -58,8 +58,8 @@ func (s *Service) Keep(ctx context.Context) error {
 	return nil
 }
 
-// begin starts the process unless it is meant to be down.
-func (s *Service) begin() (*Process, error) {
+// startUnlessDown starts the process unless it was killed on purpose.
+func (s *Service) startUnlessDown() (*Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -72,12 +72,12 @@ func (s *Service) begin() (*Process, error) {
 		return nil, err
 	}
 
-	s.now, s.whole = p, false
+	s.current, s.ready = p, false
 	return p, nil
 }
 
-// attend watches a process until it has ended.
-func (s *Service) attend(ctx context.Context, p *Process) {
+// watchProcess watches a process until it has ended.
+func (s *Service) watchProcess(ctx context.Context, p *Process) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for whole := false; ; {
@@ -93,27 +93,27 @@ func (s *Service) attend(ctx context.Context, p *Process) {
 		if !whole && s.Ready(ctx) == nil {
 			whole = true
 			s.mu.Lock()
-			s.whole = true
+			s.ready = true
 			s.mu.Unlock()
 		}
 	}
 }
 
-// noteEnd notes an end that was not our doing.
+// noteEnd records an end that we did not cause.
 func (s *Service) noteEnd(p *Process, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.whole = false
+	s.ready = false
 	if served && p != s.killed && !s.excused {
-		s.strange = append(s.strange, fmt.Sprintf("%s ended by itself: %v", s.Name, p.err))
+		s.unexpected = append(s.unexpected, fmt.Sprintf("%s ended by itself: %v", s.Name, p.err))
 	}
 }
 
-// Kill ends the process the hard way, and it stays down until revived.
+// Kill kills the process, which stays down until Revive.
 func (s *Service) Kill() {
 	s.mu.Lock()
-	s.down, s.whole = true, false
-	p := s.now
+	s.down, s.ready = true, false
+	p := s.current
 	s.killed = p
 	s.mu.Unlock()
 
@@ -122,7 +122,7 @@ func (s *Service) Kill() {
 	}
 }
 
-// Revive ends what Kill began: the server is started again.
+// Revive makes Supervise start the service again after Kill.
 func (s *Service) Revive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,13 +134,13 @@ func (s *Service) Revive() {
 	}
 }
 
-// Pause stops the process until Resume: its connections stay, and nothing
+// Pause stops the process until Resume. Connections stay open, and nothing
 // answers on them.
 func (s *Service) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now != nil && s.now.Alive() {
-		s.now.Pause()
+	if s.current != nil && s.current.Alive() {
+		s.current.Pause()
 	}
 }
 
@@ -148,19 +148,19 @@ func (s *Service) Pause() {
 func (s *Service) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now != nil && s.now.Alive() {
-		s.now.Resume()
+	if s.current != nil && s.current.Alive() {
+		s.current.Resume()
 	}
 }
 
-// PID is that of the process that runs, or of the last one; 0 before the first.
+// PID returns that of the current or the last process; 0 before the first.
 func (s *Service) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now == nil {
+	if s.current == nil {
 		return 0
 	}
-	return s.now.PID()
+	return s.current.PID()
 }
 
 // SetLastArg replaces the last argument from the next start on.
@@ -170,32 +170,33 @@ func (s *Service) SetLastArg(arg string) {
 	s.Args = append(slices.Clone(s.Args[:len(s.Args)-1]), arg)
 }
 
-// Excuse says whether what becomes of the process from now on is our doing.
-func (s *Service) Excuse(ours bool) {
+// SetExcused sets whether an end of the process from now on is our doing, and
+// so not unexpected.
+func (s *Service) SetExcused(ours bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.excused = ours
 }
 
-// Await waits until the server serves.
-func (s *Service) Await(ctx context.Context) error {
+// AwaitReady waits until the server is ready.
+func (s *Service) AwaitReady(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		whole := s.whole
+		whole := s.ready
 		s.mu.Unlock()
 		if whole {
 			return nil
 		}
 		if !sleep.For(ctx, lookEvery) {
-			return fmt.Errorf("%s does not serve; see %s: %w", s.Name, s.Log(), context.Cause(ctx))
+			return fmt.Errorf("%s does not serve; see %s: %w", s.Name, s.LogPath(), context.Cause(ctx))
 		}
 	}
 }
 
-// Stop ends the last process; Keep must have returned.
+// Stop ends the last process. Supervise must have returned.
 func (s *Service) Stop(within time.Duration) error {
 	s.mu.Lock()
-	p := s.now
+	p := s.current
 	s.mu.Unlock()
 
 	if p == nil || !p.Alive() {
@@ -207,9 +208,9 @@ func (s *Service) Stop(within time.Duration) error {
 	return nil
 }
 
-// Oddities says how the service ended by itself after it had served.
-func (s *Service) Oddities() []string {
+// UnexpectedEnds returns how the service ended by itself after it was ready.
+func (s *Service) UnexpectedEnds() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.strange)
+	return slices.Clone(s.unexpected)
 }

@@ -15,15 +15,14 @@ const (
 	stopWithin  = 15 * time.Second // a node drains for ten
 )
 
-// TestbedConfig says where an experiment takes place.
+// TestbedConfig configures a testbed.
 type TestbedConfig struct {
 	Program string // the ridehail program to run as the node [this one]
-	// Database and Redis are addresses of stores to use; when one is empty, a
-	// private one is started.
+	// Database and Redis are URLs of stores. Empty ones are started.
 	Database, Redis string
-	// Through returns the address at which the node shall find the database;
-	// nil: its own.
-	Through func(database string) (string, error)
+	// Interpose, if set, returns the URL at which the node shall find the
+	// database, such as that of a proxy.
+	Interpose func(database string) (string, error)
 }
 
 // Testbed is one node as a process of its own on real stores, for experiments
@@ -31,20 +30,20 @@ type TestbedConfig struct {
 type Testbed struct {
 	Server, Admin string // http://HOST:PORT of the node
 
-	dir      string
-	guard    *Guard
-	services []*Service // in the order of their start
-	postgres *Service   // the private Postgres, or nil
-	keepers  errgroup.Group
-	life     context.Context // of the keepers
-	leave    context.CancelFunc
+	dir         string
+	guard       *Guard
+	services    []*Service // in the order of their start
+	postgres    *Service   // the private Postgres, or nil
+	supervisors errgroup.Group
+	runCtx      context.Context // ends the supervisors
+	stopRun     context.CancelFunc
 }
 
-// OpenTestbed starts what the experiment needs and waits until it serves. Close
-// what it returns, also beside an error.
+// OpenTestbed starts the stores and the node, and waits until they are ready.
+// Close the testbed, also after an error.
 func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error) {
 	b = new(Testbed)
-	b.life, b.leave = context.WithCancel(context.WithoutCancel(ctx))
+	b.runCtx, b.stopRun = context.WithCancel(context.WithoutCancel(ctx))
 
 	if cfg.Program == "" {
 		if cfg.Program, err = os.Executable(); err != nil {
@@ -68,8 +67,8 @@ func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error)
 		return b, err
 	}
 
-	if cfg.Through != nil {
-		if cfg.Database, err = cfg.Through(cfg.Database); err != nil {
+	if cfg.Interpose != nil {
+		if cfg.Database, err = cfg.Interpose(cfg.Database); err != nil {
 			return b, err
 		}
 	}
@@ -77,29 +76,29 @@ func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error)
 	b.Server, b.Admin = "http://"+at[2], "http://"+at[3]
 	node := Command{Name: "node", Path: cfg.Program, Dir: b.dir, Args: []string{"serve", "--dev-tokens", "--name", "node",
 		"--listen", at[2], "--admin", at[3], "--database", cfg.Database, "--redis", cfg.Redis}}
-	return b, b.serve(ctx, NewService(Server{node, HTTPAnswers(b.Server + "/readyz")}, b.guard))
+	return b, b.startService(ctx, NewService(Server{node, HTTPAnswers(b.Server + "/readyz")}, b.guard))
 }
 
-// openStores starts the stores of which there is no address, and notes theirs.
+// openStores starts the stores without a URL, and sets their URLs.
 func (b *Testbed) openStores(ctx context.Context, cfg *TestbedConfig, at []string) error {
 	if cfg.Database == "" {
-		server, err := Postgres(ctx, b.dir, at[0], b.guard, nil, "-c", "max_connections=200")
+		server, err := PreparePostgres(ctx, b.dir, at[0], b.guard, nil, "-c", "max_connections=200")
 		if err != nil {
 			return err
 		}
 		cfg.Database, b.postgres = PostgresURL(at[0]), NewService(server, b.guard)
-		if err := b.serve(ctx, b.postgres); err != nil {
+		if err := b.startService(ctx, b.postgres); err != nil {
 			return err
 		}
 	}
 
 	if cfg.Redis == "" {
-		server, err := Redis(b.dir, at[1], "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+		server, err := PrepareRedis(b.dir, at[1], "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
 		if err != nil {
 			return err
 		}
 		cfg.Redis = RedisURL(at[1])
-		if err := b.serve(ctx, NewService(server, b.guard)); err != nil {
+		if err := b.startService(ctx, NewService(server, b.guard)); err != nil {
 			return err
 		}
 	}
@@ -107,14 +106,14 @@ func (b *Testbed) openStores(ctx context.Context, cfg *TestbedConfig, at []strin
 	return nil
 }
 
-func (b *Testbed) serve(ctx context.Context, s *Service) error {
+func (b *Testbed) startService(ctx context.Context, s *Service) error {
 	b.services = append(b.services, s)
-	b.keepers.Go(func() error { return s.Keep(b.life) })
-	return s.Await(ctx)
+	b.supervisors.Go(func() error { return s.Supervise(b.runCtx) })
+	return s.AwaitReady(ctx)
 }
 
-// Postgres is the process of the private Postgres, or 0.
-func (b *Testbed) Postgres() int {
+// PostgresPID returns the PID of the private Postgres, or 0.
+func (b *Testbed) PostgresPID() int {
 	if b.postgres == nil {
 		return 0
 	}
@@ -123,8 +122,8 @@ func (b *Testbed) Postgres() int {
 
 // Close ends all that was started, the node first, and removes the folder.
 func (b *Testbed) Close() error {
-	b.leave()
-	errs := []error{b.keepers.Wait()}
+	b.stopRun()
+	errs := []error{b.supervisors.Wait()}
 	for i := len(b.services) - 1; i >= 0; i-- {
 		errs = append(errs, b.services[i].Stop(stopWithin))
 	}

@@ -18,12 +18,12 @@ type car struct {
 	id          trips.DriverID
 	shiftBegins time.Time // of the shift under way or to come
 	shiftEnds   time.Time
-	onShift     bool // onShift duty
+	onShift     bool // on duty
 	busy        bool // with an offer or a trip
 	at          location.Point
 	route       *routing.Route // nil: stands
 	departedAt  time.Time      // when it set out on way
-	// grows with each new task; a scheduled step of an older task does nothing
+	// It grows with each task. A scheduled step of an older task does nothing.
 	taskSeq    int
 	rng        *rand.Rand
 	dutyTime   time.Duration
@@ -77,7 +77,7 @@ func decideAnswer(seed uint64, id trips.DriverID, trip trips.TripID, pickup time
 	r := rand.New(rand.NewPCG(h.Sum64(), seed))
 	after = 2*time.Second + time.Duration(r.Float64()*float64(6*time.Second))
 
-	// less for a longer pickup: .5 from a quarter of an hour on
+	// It is less for a longer pickup: .5 from a quarter of an hour on.
 	likes := .95
 	if beyond := pickup - 5*time.Minute; beyond > 0 {
 		likes -= .45 * min(1, beyond.Minutes()/10)

@@ -28,7 +28,7 @@ type Config struct {
 	Policy  string // dispatch.GreedyPolicy or dispatch.BatchedPolicy
 	Seed    uint64
 	Drivers int
-	// the mean of a day; the hour of the day makes it more or less
+	// It is the mean of a day; the hour of the day makes it more or less.
 	RidersPerHour float64
 	Hours         float64
 	Begin         int  // hour of the day at the beginning; 0 to 23

@@ -97,7 +97,7 @@ func TestAllPoliciesMeetTheSamePeople(t *testing.T) {
 	}
 }
 
-func TestABusyCityKeepsOrderAndLosesNobody(t *testing.T) {
+func TestABusyCityKeepsOrderAndLosesNoOne(t *testing.T) {
 	for _, policy := range everyPolicy {
 		t.Run(policy, func(t *testing.T) {
 			cfg := busy(t)

@@ -28,7 +28,7 @@ type Report struct {
 type PolicySum struct {
 	Policy  string            `json:"policy"`
 	Figures map[string]Spread `json:"figures"`
-	// relative to the first policy, seed by seed
+	// These are relative to the first policy, seed by seed.
 	Against map[string]Spread `json:"against_first,omitempty"`
 	Runs    []Result          `json:"runs"`
 }

@@ -7,38 +7,37 @@ import (
 	"github.com/ridehail/ridehail/pricing"
 )
 
-// Result is the outcome of one run. It depends on the Config alone.
+// Result is the outcome of one run. It depends on the Config alone. Wishes are
+// people who looked at the price of a ride; some of them went away because of
+// the price, and some wanted to go where no road leads. WaitS is from a request
+// until the car is there, ReserveS until a driver accepted. Utilisation is the
+// share of the drivers' time on duty with a rider in the car. Surge is over the
+// prices that were shown.
 type Result struct {
-	Policy string `json:"policy"`
-	Seed   uint64 `json:"seed"`
-	// people who looked at the price of a ride
-	Wishes    int `json:"wishes"`
-	PricedOut int `json:"priced_out"` // of these, walked away from it
-	// of these, wanted to go where no road leads
-	NoWay     int `json:"no_way"`
-	Requests  int `json:"requests"`
-	Completed int `json:"completed"`
-	Expired   int `json:"expired"`   // no driver was found in time
-	Cancelled int `json:"cancelled"` // by riders whose patience ended
-	Open      int `json:"open"`      // still under way at the end
-	Offers    int `json:"offers"`
-	Declined  int `json:"declined"`
-	// from the request until the car is there, of those it came to
-	WaitS Quantiles `json:"pickup_wait_s"`
-	// from the request until a driver accepted
-	ReserveS Quantiles `json:"reserve_s"`
-	EmptyKm  float64   `json:"empty_km"`
-	LoadedKm float64   `json:"loaded_km"`
-	// share of the drivers' time on duty with a rider in the car
-	Utilisation float64 `json:"utilisation"`
-	Revenue     int64   `json:"revenue_minor"`
-	// of the prices that people were shown
-	Surge      float64 `json:"surge_mean"`
-	SurgeMax   float64 `json:"surge_max"`
-	Windows    int     `json:"windows"`
-	WindowMean float64 `json:"window_mean"` // trips in a window
-	WindowMax  int     `json:"window_max"`
-	ByAir      ByAir   `json:"nearest_by_air"`
+	Policy      string    `json:"policy"`
+	Seed        uint64    `json:"seed"`
+	Wishes      int       `json:"wishes"`
+	PricedOut   int       `json:"priced_out"`
+	NoWay       int       `json:"no_way"`
+	Requests    int       `json:"requests"`
+	Completed   int       `json:"completed"`
+	Expired     int       `json:"expired"`   // no driver was found in time
+	Cancelled   int       `json:"cancelled"` // by riders whose patience ended
+	Open        int       `json:"open"`      // still under way at the end
+	Offers      int       `json:"offers"`
+	Declined    int       `json:"declined"`
+	WaitS       Quantiles `json:"pickup_wait_s"`
+	ReserveS    Quantiles `json:"reserve_s"`
+	EmptyKm     float64   `json:"empty_km"`
+	LoadedKm    float64   `json:"loaded_km"`
+	Utilisation float64   `json:"utilisation"`
+	Revenue     int64     `json:"revenue_minor"`
+	Surge       float64   `json:"surge_mean"`
+	SurgeMax    float64   `json:"surge_max"`
+	Windows     int       `json:"windows"`
+	WindowMean  float64   `json:"window_mean"` // trips in a window
+	WindowMax   int       `json:"window_max"`
+	ByAir       ByAir     `json:"nearest_by_air"`
 
 	Waits []time.Duration `json:"-"` // sorted
 }
@@ -64,15 +63,15 @@ type Quantiles struct {
 type stats struct {
 	wishes, pricedOut, noWay, requests, completed, expired, cancelled, offers, declined int
 	waits, reserves                                                                     []time.Duration
-	// metres
+	// empty and loaded are in metres.
 	empty, loaded             float64
 	revenue                   int64
 	prices                    int64
 	highest                   pricing.Multiplier
 	windows, matched, largest int
-	// requests with a choice
+	// compared counts the requests with a choice.
 	compared int
-	detours  []time.Duration // of the nearest by air, where not the first
+	detours  []time.Duration // of the nearest by air, if not the first
 }
 
 func (s *stats) countPrice(m pricing.Multiplier) {

@@ -163,7 +163,7 @@ func (w *world) matchWindow() {
 	}
 
 	for _, r := range guests {
-		// in the order of arrival; that of the map is random
+		// The order is that of arrival, because a map has none.
 		if _, left := of[r.trip.ID]; left && !w.expireIfExhausted(r) {
 			w.lookForDriver(r)
 		}

@@ -220,7 +220,7 @@ func TestAShiftThatEndsOnATripEndsAfterIt(t *testing.T) {
 			}
 		})
 
-		rider(w, shift+time.Hour, 11000, 1000) // nobody is on duty
+		rider(w, shift+time.Hour, 11000, 1000) // no driver is on duty
 		rider(w, shift+20*time.Minute+rest, 11000, 1000)
 		if r := live(t, w); r.Completed != 2 || r.Expired != 1 {
 			t.Fatalf("%+v", r)
@@ -232,7 +232,7 @@ func TestAShiftThatEndsOnATripEndsAfterIt(t *testing.T) {
 // at half a second of pickup per second of wait. From then on only riders who
 // came at most half an hour later go first. Ten minutes are for the trips under
 // way.
-func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
+func TestNoRiderStarvesThoughNearerRidersKeepComing(t *testing.T) {
 	w := town(t, dispatch.BatchedPolicy, dispatch.Rules{GiveUpAfter: 100 * time.Hour, MaxOffers: 1 << 30}, 5)
 	for i := range 2 {
 		driver(w, 1000+100*float64(i))
@@ -254,7 +254,7 @@ func TestNobodyStarvesThoughNearerRidersKeepComing(t *testing.T) {
 		t.Fatalf("%d completed: %+v", r.Completed, r)
 	}
 	if longest := time.Hour; r.Waits[len(r.Waits)-1] > longest {
-		t.Errorf("somebody waited %s, longer than %s", r.Waits[len(r.Waits)-1], longest)
+		t.Errorf("a rider waited %s, longer than %s", r.Waits[len(r.Waits)-1], longest)
 	}
 }
 
@@ -278,7 +278,7 @@ func TestACityThatCannotBeSaysWhy(t *testing.T) {
 	good := Config{City: street(t), Drivers: 1, RidersPerHour: 1, Hours: 1}
 	for name, spoil := range map[string]func(*Config){
 		"no city":   func(c *Config) { c.City = nil },
-		"nobody":    func(c *Config) { c.Drivers = 0 },
+		"no driver": func(c *Config) { c.Drivers = 0 },
 		"too many":  func(c *Config) { c.Drivers = 2_000_000 },
 		"no riders": func(c *Config) { c.RidersPerHour = 0 },
 		"no time":   func(c *Config) { c.Hours = 0 },

@@ -1,7 +1,6 @@
-// Package check judges a run in which things broke: it holds what clients wrote
-// down, what the payment provider wrote down and what the database holds
-// against each other. The witnesses share no code that could make them agree on
-// a lie.
+// Package check checks a run in which things broke: it compares the journals of
+// clients, the payment provider's ledger and the database. The three records
+// share no code that could make them agree on a mistake.
 package check
 
 import (
@@ -14,53 +13,51 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// Evidence is what the witnesses left when all was quiet again. The database
-// was empty when the run began, and the journals are those of all clients
-// except strangers who left nothing behind.
+// Evidence is the records of a run, after all work has ended. The database was
+// empty when the run began, and the journals are those of all clients except
+// those that left nothing behind.
 type Evidence struct {
-	DB audit.Source
-	// nil: the database is not asked what became of each command id
-	Commands Commands
-	// files; those of a client that was started again in the order of its
-	// starts
+	DB       audit.Source
+	Commands Commands // nil: the database is not asked for command ids
+	// Journals are files. Those of a client that was started again are in the
+	// order of its starts.
 	Journals []string
-	Ledger   string // the provider's file; "" when nobody could be charged
+	Ledger   string // the provider's file; "" if no trip could be charged
 
-	// how long news may be on its way when the clients leave [5 s]
+	// Grace is how long an event may be on its way to a client that ends [5 s].
 	Grace time.Duration
-	// how long to look for an order of each driver's doings, all together [10
-	// s]
+	// Linearize bounds the search for an order of all drivers' operations
+	// [10 s].
 	Linearize time.Duration
 	Now       func() time.Time // [time.Now]
 }
 
-// Commands says what a command id led to: every trips.Store does. The error for
-// an id that led to nothing is trips.ErrNotFound; trips.ErrKeyReused means that
-// it led to something.
+// Commands finds the event of a command id, as every trips.Store does. The
+// error for an id without an event is trips.ErrNotFound or trips.ErrAbandoned;
+// trips.ErrKeyReused means that there is one.
 type Commands interface {
 	RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error)
 }
 
-// Report is what the witnesses say together. Its first invariants are those of
-// the audit.
+// Report is the result of the checks. Its first invariants are those of the
+// audit. Ambiguous commands are those whose outcome the client was never told.
 type Report struct {
 	audit.Report
-	Phones   int `json:"phones"`
-	Commands int `json:"commands"`
-	// commands of which the client never heard what became
+	Phones    int `json:"phones"`
+	Commands  int `json:"commands"`
 	Ambiguous int `json:"ambiguous"`
 	Records   int `json:"records"`  // lines of journals
 	Payments  int `json:"payments"` // lines of the ledger
 }
 
-// Text is the report for a terminal.
+// Text formats the report for a terminal.
 func (r Report) Text() string {
 	return r.Report.Text() + fmt.Sprintf("%d commands, %d of them ambiguous, by %d phones in %d records; %d payments\n",
 		r.Commands, r.Ambiguous, r.Phones, r.Records, r.Payments)
 }
 
-// Run judges. An error means that a witness could not be heard; broken
-// invariants are in the report.
+// Run checks the evidence. An error means that a record could not be read;
+// broken invariants are in the report.
 func Run(ctx context.Context, e Evidence) (Report, error) {
 	e.Grace, e.Linearize = cmp.Or(e.Grace, 5*time.Second), cmp.Or(e.Linearize, 10*time.Second)
 	if e.Now == nil {
@@ -72,29 +69,29 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 		return Report{}, err
 	}
 
-	h := newHearing(db, e.Grace)
+	history := newClientHistory(db, e.Grace)
 	for _, path := range e.Journals {
-		if err := h.journal(path); err != nil {
+		if err := history.readJournal(path); err != nil {
 			return Report{}, fmt.Errorf("check: %s: %w", path, err)
 		}
 	}
 
-	d := newDeeds(db, h)
-	if err := d.judge(ctx, e.Commands); err != nil {
+	commands := newCommandCheck(db, history)
+	if err := commands.checkCommands(ctx, e.Commands); err != nil {
 		return Report{}, fmt.Errorf("check: ask for a command: %w", err)
 	}
 
-	q := newRescue(db, h)
-	q.judge()
-	b := newBooks(db)
-	if err := b.judge(e.Ledger); err != nil {
+	alerts := newSOSCheck(db, history)
+	alerts.checkNotices()
+	ledger := newPaymentCheck(db)
+	if err := ledger.checkLedger(e.Ledger); err != nil {
 		return Report{}, fmt.Errorf("check: %s: %w", e.Ledger, err)
 	}
 
-	l := linearize(ctx, db, h, e.Linearize)
-	report := Report{Report: audited, Phones: len(h.phones), Commands: len(h.commands), Ambiguous: d.ambiguous,
-		Records: h.line, Payments: b.lines}
-	for _, group := range [][]*invariant{d.invariants(), h.invariants(), q.invariants(), db.invariants(), b.invariants(), {l}} {
+	linear := checkLinearizable(ctx, db, history, e.Linearize)
+	report := Report{Report: audited, Phones: len(history.phones), Commands: len(history.commands), Ambiguous: commands.ambiguous,
+		Records: history.line, Payments: ledger.lines}
+	for _, group := range [][]*invariant{commands.invariants(), history.invariants(), alerts.invariants(), db.invariants(), ledger.invariants(), {linear}} {
 		for _, i := range group {
 			report.Invariants = append(report.Invariants, i.Invariant)
 		}
@@ -105,20 +102,20 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 // Invariant is one promise and how well it was kept.
 type Invariant = audit.Invariant
 
-// invariant counts.
+// invariant counts what it checks.
 type invariant struct{ Invariant }
 
-func named(name string) *invariant { return &invariant{Invariant{Name: name}} }
+func newInvariant(name string) *invariant { return &invariant{Invariant{Name: name}} }
 
-// check counts one more thing looked at, and the violation if it is one.
+// check counts a checked thing, and a violation unless it is ok.
 func (i *invariant) check(ok bool, format string, args ...any) {
 	i.Checked++
 	if !ok {
-		i.broken(format, args...)
+		i.addViolation(format, args...)
 	}
 }
 
-func (i *invariant) broken(format string, args ...any) {
+func (i *invariant) addViolation(format string, args ...any) {
 	i.Violations++
 	if len(i.Rows) < audit.MaxRows {
 		i.Rows = append(i.Rows, fmt.Sprintf(format, args...))

@@ -28,7 +28,7 @@ var (
 		Fare: trips.Money{Minor: 150_000, Currency: "NGN"}}
 )
 
-// town is what all witnesses of a small town say. A test lets one of them lie.
+// town has all records of a small town. A test changes one of them.
 type town struct {
 	now      time.Time
 	events   []trips.Event
@@ -236,7 +236,7 @@ func (c *town) cancelled() {
 	c.now = c.now.Add(20 * time.Second)
 }
 
-// evidence writes down what the witnesses say.
+// evidence writes the journal and the ledger to files.
 func (c *town) evidence(t *testing.T) check.Evidence {
 	t.Helper()
 	dir := t.TempDir()

@@ -13,7 +13,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// line finds the n-th record of somebody's journal that matches, from 1.
+// line returns the n-th matching record of an actor's journal, from 1.
 func (c *town) line(who trips.Actor, n int, match func(journal.Record) bool) *journal.Record {
 	for i := range c.journal {
 		if r := &c.journal[i]; r.Who == who.String() && match(*r) {
@@ -34,13 +34,13 @@ func answerTo(command string) func(journal.Record) bool {
 	return func(r journal.Record) bool { return r.Command == command && r.What != journal.Invoke }
 }
 
-// strike takes a line out.
-func (c *town) strike(who trips.Actor, n int, match func(journal.Record) bool) {
+// removeLine removes a line.
+func (c *town) removeLine(who trips.Actor, n int, match func(journal.Record) bool) {
 	line := *c.line(who, n, match)
 	c.journal = slices.DeleteFunc(c.journal, func(r journal.Record) bool { return r == line })
 }
 
-// insert puts a line behind another of the same phone.
+// insert adds a line after another one of the same phone.
 func (c *town) insert(behind *journal.Record, r journal.Record) {
 	i := slices.Index(c.journal, *behind)
 	r.Who, r.Phone, r.AtMs = behind.Who, behind.Phone, behind.AtMs
@@ -77,8 +77,8 @@ const (
 	atomic   = "a driver has one active trip at most, at every moment"
 )
 
-// lies are one each: the invariants that must notice, and what the row must
-// name. Others may notice as well.
+// lies each change one record. They name the invariants that must be violated,
+// though others may be as well, and a part of the row.
 var lies = map[string]struct {
 	tell   func(c *town)
 	breaks []string
@@ -110,11 +110,11 @@ var lies = map[string]struct {
 		c.insert(c.line(bola, 1, answerTo("b2")), ask)
 		c.recorded[trips.IdempotencyKey{Actor: bola, ID: "b3"}] = true
 	}, []string{open}, `rider:bola: 1 events "rider_cancellation", by at least 2 commands`},
-	"something was done that nobody asked for": {func(c *town) {
-		c.strike(ada, 1, func(r journal.Record) bool { return r.What == journal.Invoke && r.Command == "a1" })
-		c.strike(ada, 1, answerTo("a1"))
+	"something was done that was never asked for": {func(c *town) {
+		c.removeLine(ada, 1, func(r journal.Record) bool { return r.What == journal.Invoke && r.Command == "a1" })
+		c.removeLine(ada, 1, answerTo("a1"))
 	}, []string{balanced}, `rider:ada: 1 events "requested", one of them in trip trip-1, by at most 0`},
-	"a message is kept that nobody sent": {func(c *town) { c.said[0].ClientID = "x" }, []string{balanced, acked, talk},
+	"a message is kept that was never sent": {func(c *town) { c.said[0].ClientID = "x" }, []string{balanced, acked, talk},
 		"rider:ada: message 1 on trip trip-1, x"},
 	"a message without an ack is kept twice": {func(c *town) {
 		c.line(ada, 1, answerTo("a3")).What = journal.Info
@@ -122,15 +122,15 @@ var lies = map[string]struct {
 	}, []string{open, once}, "rider:ada: the message a3 on trip trip-1 without an ack is kept 2 times"},
 	"a phone was told a state that never was": {func(c *town) { c.line(ada, 3, what(journal.Event)).State = "on_trip" },
 		[]string{told}, "trip trip-1 told to be on_trip at 3"},
-	"an event was left out": {func(c *town) { c.strike(ada, 3, what(journal.Event)) }, []string{order},
+	"an event was left out": {func(c *town) { c.removeLine(ada, 3, what(journal.Event)) }, []string{order},
 		"trip trip-1: event 4 follows event 2"},
 	"an event was told twice": {func(c *town) {
 		e := c.line(ada, 3, what(journal.Event))
 		c.insert(e, *e)
 	}, []string{order}, "trip trip-1: event 3 follows event 3"},
 	"the first event of a driver's trip was left out": {func(c *town) {
-		c.strike(chidi, 1, what(journal.Event))
-		c.strike(chidi, 1, answerTo("c1"))
+		c.removeLine(chidi, 1, what(journal.Event))
+		c.removeLine(chidi, 1, answerTo("c1"))
 	}, []string{order}, "trip trip-1: event 3 follows event 1"},
 	"a welcome knows less than was told": {func(c *town) {
 		w := c.line(chidi, 2, what(journal.Welcome))
@@ -141,9 +141,9 @@ var lies = map[string]struct {
 		*e = journal.Record{What: journal.Welcome, Who: e.Who, Phone: e.Phone, AtMs: e.AtMs, Recovered: true}
 	}, []string{order}, "trip trip-1: event 4 follows event 2"},
 	"the last event never came": {func(c *town) {
-		c.strike(chidi, 5, what(journal.Event))
+		c.removeLine(chidi, 5, what(journal.Event))
 	}, []string{tail}, "driver:chidi: trip trip-2: event 3, rider_cancellation, was never told; the phone knows 2"},
-	"the last message never came": {func(c *town) { c.strike(chidi, 3, what(journal.Chat)); c.onlyTripOne() },
+	"the last message never came": {func(c *town) { c.removeLine(chidi, 3, what(journal.Chat)); c.onlyTripOne() },
 		[]string{tail}, "driver:chidi: trip trip-1: message 3 of rider:ada was never told"},
 	"a phone was told of a stranger's trip": {func(c *town) {
 		e := *c.line(ada, 1, what(journal.Event))
@@ -153,7 +153,7 @@ var lies = map[string]struct {
 		m := *c.line(ada, 1, what(journal.Chat))
 		c.insert(c.line(dayo, 1, what(journal.Welcome)), m)
 	}, []string{own}, "driver:dayo, line 10: chat of trip trip-1"},
-	"a message was left out": {func(c *town) { c.strike(chidi, 1, what(journal.Chat)) }, []string{talk},
+	"a message was left out": {func(c *town) { c.removeLine(chidi, 1, what(journal.Chat)) }, []string{talk},
 		"trip trip-1: message 1 of rider:ada was never told, message 2 was"},
 	"messages were told in another order": {func(c *town) {
 		a, b := c.line(ada, 2, what(journal.Chat)), c.line(ada, 3, what(journal.Chat))
@@ -175,7 +175,7 @@ var lies = map[string]struct {
 		c.insert(c.line(ada, 3, what(journal.Event)),
 			journal.Record{What: journal.Broken, Text: "position 9 came after 5 with 5 acked"})
 	}, []string{clean}, "position 9 came after 5 with 5 acked"},
-	"an answer to nobody's question": {func(c *town) {
+	"an answer to no command": {func(c *town) {
 		c.insert(c.line(ada, 3, what(journal.Event)), journal.Record{What: journal.OK, Command: "zzz"})
 	}, []string{clean}, `an answer to the command "zzz"`},
 	"the provider took nothing": {func(c *town) { c.ledger = nil }, []string{fare, same, sums},
@@ -214,7 +214,7 @@ var lies = map[string]struct {
 		c.line(ada, 1, answerTo("a4")).What = journal.Info
 		c.calls[0].Trip = "trip-2"
 	}, []string{open}, "rider:ada: the call for help a4 on trip trip-1 without an ack is kept on trip trip-2"},
-	"a call for help is kept that nobody made": {func(c *town) {
+	"a call for help is kept that was never made": {func(c *town) {
 		c.calls = append(c.calls, sos.Alert{ID: "call-2", Trip: "trip-2", From: bola, ClientID: "x", NotifiedAt: c.now})
 	}, []string{balanced}, "rider:bola: the call for help call-2 on trip trip-2, x, was never made by them"},
 	"a phone is told of an operator who saw nothing": {func(c *town) { c.calls[0].AckedAt = time.Time{} },
@@ -226,9 +226,9 @@ var lies = map[string]struct {
 		s := c.line(ada, 1, what(journal.Seen))
 		c.insert(s, *s)
 	}, []string{again}, "trip trip-1: told again on one connection that an operator saw a4"},
-	"a phone is never told that an operator saw its call": {func(c *town) { c.strike(ada, 1, what(journal.Seen)) },
+	"a phone is never told that an operator saw its call": {func(c *town) { c.removeLine(ada, 1, what(journal.Seen)) },
 		[]string{unaware}, "rider:ada: trip trip-1: an operator saw a4, and the phone was never told"},
-	"a call is acknowledged by nobody": {func(c *town) {
+	"a call is acknowledged by no operator": {func(c *town) {
 		for range 2 {
 			c.line(ops, 1, func(r journal.Record) bool { return r.Alert == "call-1" }).Alert = "call-9"
 		}
@@ -245,7 +245,7 @@ var lies = map[string]struct {
 		"trip trip-1: the refund of"},
 	"a refund has another name at the provider": {func(c *town) { c.refunds[0].ProviderID = "77" }, []string{given}, "as \"77\""},
 	"a refund that failed was done":             {func(c *town) { c.refunds[0].State = payments.RefundFailed }, []string{given}, "is failed"},
-	"a refund that nobody asked for":            {func(c *town) { c.refunds = nil }, []string{returned}, "asked: false"},
+	"a refund that was never asked for":         {func(c *town) { c.refunds = nil }, []string{returned}, "asked: false"},
 	"something was given back of what was never taken": {func(c *town) {
 		c.ledger[1]["reference"] = payments.ChargeReference("trip-2")
 	}, []string{given, returned}, "trip-trip-2: took [], gave back"},
@@ -257,7 +257,7 @@ var lies = map[string]struct {
 	}, []string{atomic}, "driver chidi: event 2 of trip trip-2"},
 }
 
-// onlyTripOne makes a town in which all stays as it was after the first trip.
+// onlyTripOne removes all that came after the first trip.
 func (c *town) onlyTripOne() {
 	c.events = slices.DeleteFunc(c.events, func(ev trips.Event) bool { return ev.Trip.ID == "trip-2" })
 	c.journal = slices.DeleteFunc(c.journal, func(r journal.Record) bool {
@@ -272,14 +272,14 @@ func TestEveryLieIsNoticedAndItsRowNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := honest()
 			lie.tell(c)
-			noticed(t, judged(t, c.evidence(t)), lie.names, lie.breaks...)
+			expectViolations(t, judged(t, c.evidence(t)), lie.names, lie.breaks...)
 		})
 	}
 }
 
-// noticed wants the named invariants broken, and a row of theirs that says a
-// thing.
-func noticed(t *testing.T, r check.Report, names string, breaks ...string) {
+// expectViolations expects violations of the named invariants, and a row of
+// theirs that contains a text.
+func expectViolations(t *testing.T, r check.Report, names string, breaks ...string) {
 	t.Helper()
 	rows := ""
 	for _, name := range breaks {
@@ -309,7 +309,7 @@ func TestEachInvariantHasALieThatItNotices(t *testing.T) {
 	r := judged(t, honest().evidence(t))
 	audits := slices.IndexFunc(r.Invariants, func(i check.Invariant) bool { return i.Name == acked })
 	for _, i := range r.Invariants[audits:] {
-		// the audit's own have their teeth shown there
+		// The audit's own invariants have such tests in store/audit.
 		if !caught[i.Name] {
 			t.Errorf("no lie is told to: %s", i.Name)
 		}
@@ -319,19 +319,19 @@ func TestEachInvariantHasALieThatItNotices(t *testing.T) {
 func TestAHistoryThatCannotBeDecidedInTimeCounts(t *testing.T) {
 	e := honest().evidence(t)
 	e.Linearize = 1
-	noticed(t, judged(t, e), "driver:chidi: no verdict on", linear)
+	expectViolations(t, judged(t, e), "driver:chidi: no verdict on", linear)
 }
 
 func TestAPhoneThatWasOfflineInTheEndNeedNotKnowHowAllEnded(t *testing.T) {
 	c := honest()
-	c.strike(chidi, 5, what(journal.Event))
+	c.removeLine(chidi, 5, what(journal.Event))
 	c.line(chidi, 2, what(journal.Lost)).AtMs -= 15_000
 	if r := judged(t, c.evidence(t)); r.Violations() != 0 {
 		t.Error(r.Text())
 	}
 }
 
-func TestAJournalWithoutItsEndAccusesNobodyOfWhatItMayLack(t *testing.T) {
+func TestATruncatedJournalIsNoEvidenceOfWhatItMayLack(t *testing.T) {
 	c := honest()
 	c.journal = c.journal[:len(c.journal)/2]
 	c.events = append(c.events[:0:0], c.events...)

@@ -15,9 +15,9 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// A driver is a register: which trip the driver has.
+// A driver is modelled as a register that holds the driver's active trip.
 type (
-	takes struct{ trip trips.TripID } // accepts it
+	takes struct{ trip trips.TripID } // the driver accepts it
 	ends  struct{ trip trips.TripID } // completes it, or it is cancelled
 	has   struct{ trip trips.TripID } // reads which it is; "" for none
 )
@@ -39,25 +39,26 @@ var driverModel = porcupine.Model{
 	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%T %v", input, input) },
 }
 
-// linearize looks for an order of each driver's doings that explains what the
-// driver saw: each happened between its command and its ack, and no trip began
-// before the one before it had ended. What nobody acked, or nobody asked for,
-// may have happened at any time.
-func linearize(ctx context.Context, db *store, h *hearing, within time.Duration) *invariant {
-	out := named("each driver's accepts, completions and reads are linearizable")
+// checkLinearizable looks for an order of each driver's operations that
+// explains what the driver saw: each happened between its command and its ack,
+// and no trip began before the one before it had ended. Operations without an
+// ack or a command may have happened at any time. If the search takes longer
+// than within, the remaining drivers count as violations.
+func checkLinearizable(ctx context.Context, db *store, h *clientHistory, within time.Duration) *invariant {
+	out := newInvariant("each driver's accepts, completions and reads are linearizable")
 	until := time.Now().Add(within)
-	histories := histories(db, h)
+	histories := buildHistories(db, h)
 	for _, driver := range slices.SortedFunc(maps.Keys(histories), compareActors) {
 		ops := histories[driver]
 		left := time.Until(until)
 		verdict := porcupine.Unknown
-		if left > 0 && ctx.Err() == nil { // a timeout of 0 would mean none
+		if left > 0 && ctx.Err() == nil { // porcupine takes 0 for no timeout
 			verdict = porcupine.CheckOperationsTimeout(driverModel, ops, left)
 		}
 
 		switch verdict {
 		case porcupine.Illegal:
-			out.check(false, "%v: no order of %d operations explains what was seen: %s", driver, len(ops), excerpt(ops))
+			out.check(false, "%v: no order of %d operations explains what was seen: %s", driver, len(ops), formatOperations(ops))
 		case porcupine.Unknown:
 			out.check(false, "%v: no verdict on %d operations within %v", driver, len(ops), within)
 		default:
@@ -70,26 +71,26 @@ func linearize(ctx context.Context, db *store, h *hearing, within time.Duration)
 
 func compareActors(a, b trips.Actor) int { return cmp.Compare(a.String(), b.String()) }
 
-// deed is something that happened to a driver's trip.
-type deed struct {
+// rideStep is the begin or the end of a driver's trip.
+type rideStep struct {
 	rideKey
 	ended bool
 }
 
-// history is the operations of each driver who kept a journal.
-type history map[trips.Actor][]porcupine.Operation
+// driverHistories has the operations of each driver with a journal.
+type driverHistories map[trips.Actor][]porcupine.Operation
 
-func (all history) add(who trips.Actor, op any, from, till int) {
+func (all driverHistories) add(who trips.Actor, op any, from, till int) {
 	all[who] = append(all[who], porcupine.Operation{Input: op, Call: int64(from), Return: int64(till)})
 }
 
-// histories takes what was acked on the driver's word, and the rest from the
-// log.
-func histories(db *store, h *hearing) history {
-	all, commands := history{}, byDeed(h)
+// buildHistories takes acked operations from the journals, and the rest from
+// the log.
+func buildHistories(db *store, h *clientHistory) driverHistories {
+	all, commands := driverHistories{}, commandsByStep(h)
 	for d, c := range commands {
 		if c.answer.What == journal.OK {
-			all.add(d.driver, d.op(), c.invoked, c.answered)
+			all.add(d.driver, d.operation(), c.invoked, c.answered)
 		}
 	}
 
@@ -97,7 +98,7 @@ func histories(db *store, h *hearing) history {
 		for _, ev := range events {
 			ride := rideKey{trips.Driver(ev.Trip.Driver), id}
 			if h.people[ride.driver] {
-				all.log(ride, ev, commands, h)
+				all.addEvent(ride, ev, commands, h)
 			}
 		}
 	}
@@ -115,38 +116,38 @@ func histories(db *store, h *hearing) history {
 	return all
 }
 
-// log adds what an event tells, unless an ack told it.
-func (all history) log(ride rideKey, ev trips.Event, commands map[deed]*command, h *hearing) {
-	d := deed{ride, ev.Kind != trips.KindReserved}
+// addEvent adds the operation of an event unless an ack has added it.
+func (all driverHistories) addEvent(ride rideKey, ev trips.Event, commands map[rideStep]*command, h *clientHistory) {
+	d := rideStep{ride, ev.Kind != trips.KindReserved}
 	switch {
 	case ev.Kind == trips.KindReserved, ev.Kind == trips.KindCompleted:
 		switch c := commands[d]; {
 		case c == nil:
-			all.add(ride.driver, d.op(), 0, math.MaxInt)
+			all.add(ride.driver, d.operation(), 0, math.MaxInt)
 		case c.answer.What != journal.OK:
-			all.add(ride.driver, d.op(), c.invoked, math.MaxInt)
+			all.add(ride.driver, d.operation(), c.invoked, math.MaxInt)
 		}
 	case !ev.Trip.State.IsActive():
-		all.add(ride.driver, d.op(), 0, h.heardOf(ride))
+		all.add(ride.driver, d.operation(), 0, h.endHeardAt(ride))
 	}
 }
 
-func (d deed) op() any {
+func (d rideStep) operation() any {
 	if d.ended {
 		return ends{d.trip}
 	}
 	return takes{d.trip}
 }
 
-// byDeed finds the command behind what drivers did: the acked one, if there is
+// commandsByStep returns the command of each step, the acked one if there is
 // one.
-func byDeed(h *hearing) map[deed]*command {
-	out := map[deed]*command{}
-	for _, c := range h.asked {
+func commandsByStep(h *clientHistory) map[rideStep]*command {
+	out := map[rideStep]*command{}
+	for _, c := range h.sent {
 		if c.kind != journal.Accept && c.kind != journal.Complete || c.answer.What == journal.Fail {
 			continue
 		}
-		d := deed{rideKey{c.who, c.trip}, c.kind == journal.Complete}
+		d := rideStep{rideKey{c.who, c.trip}, c.kind == journal.Complete}
 		if was := out[d]; was == nil || was.answer.What != journal.OK {
 			out[d] = c
 		}
@@ -154,16 +155,16 @@ func byDeed(h *hearing) map[deed]*command {
 	return out
 }
 
-// heardOf is when a driver was told that a ride had ended.
-func (h *hearing) heardOf(ride rideKey) int {
+// endHeardAt returns the line at which a driver was told that a ride had ended.
+func (h *clientHistory) endHeardAt(ride rideKey) int {
 	if line, ok := h.ends[ride]; ok {
 		return line
 	}
 	return math.MaxInt
 }
 
-// excerpt names the first operations.
-func excerpt(ops []porcupine.Operation) string {
+// formatOperations formats the first operations.
+func formatOperations(ops []porcupine.Operation) string {
 	const most = 12
 	text := ""
 	for _, op := range ops[:min(len(ops), most)] {

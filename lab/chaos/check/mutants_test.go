@@ -14,20 +14,20 @@ import (
 	"github.com/ridehail/ridehail/lab/process/processtest"
 )
 
-// mutant is a bug planted in the code that is tested, by a build that reads
-// some files from elsewhere: what is built to be shipped never holds one.
+// mutant is a bug that is planted by a build overlay, so that released builds
+// never contain one.
 type mutant struct {
 	name string
 	change
 	also  []change
 	judge [2]string // package and test that must fail
-	says  string    // and what it must say
-	needs string    // environment variable without which the judge cannot judge
+	says  string    // text in the test's output
+	needs string    // environment variable that the test needs
 }
 
 type change struct {
 	file string // from the module's root
-	// what to find, exactly once, and what to put there; in turns
+	// swaps are pairs: a text that occurs exactly once, and its replacement.
 	swaps []string
 }
 
@@ -38,11 +38,11 @@ var (
 	lostReply      = [2]string{"./events", "TestAJobWhoseReplyWasLostHasOneEffect"}
 )
 
-// compose is no part of a build, so its judges are told where to read it.
+// compose is no part of a build, so its tests get the path of a changed copy.
 const compose = "compose.yaml"
 
-// withRapid are the packages whose properties would keep the failure that is
-// wanted here.
+// withRapid are the packages whose property tests would otherwise save the
+// expected failure to a file.
 var withRapid = []string{"./store/sqlite", "./store/postgres", "./gateway", "./sharedstate"}
 
 var mutants = []mutant{
@@ -93,7 +93,7 @@ var mutants = []mutant{
 		judge: lostReply, says: "charges for 20 jobs", needs: "RIDEHAIL_TEST_REDIS"},
 }
 
-func TestTheTableOfTeethNamesEveryPlantedBug(t *testing.T) {
+func TestTheMutationTableNamesEveryPlantedBug(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/chaos.md")
 	if err != nil {
 		t.Fatal(err)
@@ -114,10 +114,10 @@ func TestEveryPlantedBugIsCaught(t *testing.T) {
 
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			m.ready(t)
-			out, err := m.judged(t, root)
+			m.requireServices(t)
+			out, err := m.runJudge(t, root)
 			if err == nil {
-				t.Fatalf("nobody notices:\n%s", out)
+				t.Fatalf("no test fails:\n%s", out)
 			}
 			if !strings.Contains(out, m.says) || strings.Contains(out, "[build failed]") {
 				t.Errorf("want %q in:\n%s", m.says, out)
@@ -135,15 +135,14 @@ func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
 	}
 
 	m := mutant{change: libraryRetries, judge: lostReply, needs: "RIDEHAIL_TEST_REDIS"}
-	m.ready(t)
-	if out, err := m.judged(t, root); err != nil {
+	m.requireServices(t)
+	if out, err := m.runJudge(t, root); err != nil {
 		t.Errorf("jobs with names are done twice:\n%s", out)
 	}
 }
 
-// ready skips the test, or fails it if it must not be skipped, where the judge
-// would.
-func (m mutant) ready(t *testing.T) {
+// requireServices skips or fails the test where its judge would.
+func (m mutant) requireServices(t *testing.T) {
 	t.Helper()
 	if (m.file == compose || m.judge == lostReply) && runtime.GOOS != "linux" {
 		t.Skip("its judge kills servers as Linux does")
@@ -158,9 +157,9 @@ func (m mutant) ready(t *testing.T) {
 	t.Skip("needs " + m.needs + "; use ci/with-services")
 }
 
-// judged runs the test that must fail, built as this one is, so that all but
-// the planted bug is built already.
-func (m mutant) judged(t *testing.T, root string) (string, error) {
+// runJudge runs the test that must fail, with the build flags of this test, so
+// that the build cache has all but the changed files.
+func (m mutant) runJudge(t *testing.T, root string) (string, error) {
 	overlay, environment := m.plant(t, root)
 	args := []string{"test", "-vet=off", "-overlay", overlay, "-count=1", "-timeout=90s",
 		"-run", "^" + m.judge[1] + "$"}
@@ -178,9 +177,8 @@ func (m mutant) judged(t *testing.T, root string) (string, error) {
 	return string(out), err
 }
 
-// plant writes the files with the bug, and an overlay that tells the compiler
-// to read them. It returns the overlay's name and what the judge must find in
-// its environment.
+// plant writes the files with the bug and a build overlay. It returns the
+// overlay's path and the judge's additional environment.
 func (m mutant) plant(t *testing.T, root string) (overlay string, environment []string) {
 	t.Helper()
 	dir, replace := t.TempDir(), map[string]string{}

@@ -42,7 +42,7 @@ type node struct {
 
 	mu     sync.Mutex // guards below
 	failed map[string]bool
-	// marks that came over the line: all before them was told
+	// marked has the marks that arrived. All messages before them had arrived.
 	marked map[string]bool
 }
 
@@ -245,7 +245,7 @@ func (n *node) say(who trips.Actor, id string, trip trips.TripID) {
 	n.tell(who, r)
 }
 
-// ride takes somebody somewhere.
+// ride takes a rider from a request to a completed trip.
 func (n *node) ride(r trips.RiderID, d trips.DriverID) {
 	rider, driver, name := trips.Rider(r), trips.Driver(d), string(r)
 	for _, who := range []trips.Actor{rider, driver} {
@@ -286,8 +286,7 @@ func (n *node) quarrel() {
 	}
 }
 
-// drained waits until the relay has nothing left, and what it told has been
-// heard.
+// drained waits until the outbox is empty and its messages have arrived.
 func (n *node) drained() {
 	n.until("the outbox is empty", func() bool {
 		left, _, err := n.store.Backlog(n.t.Context())
@@ -296,7 +295,7 @@ func (n *node) drained() {
 	n.heard(time.Now().String())
 }
 
-// heard waits until what was told so far was heard.
+// heard waits until all messages sent so far have arrived.
 func (n *node) heard(name string) {
 	n.until("the phones hear", func() bool {
 		_ = n.redis.Publish(n.t.Context(), events.Message{Topic: mark, Region: region(), Payload: []byte(name)})

@@ -13,26 +13,26 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// store remembers the database while the audit reads it, so that the other
-// witnesses can be held against it.
+// store keeps a copy of what the audit reads from the database, for the other
+// checks.
 type store struct {
 	audit.Source
-	events  map[trips.TripID][]trips.Event
-	said    map[trips.TripID][]chat.Message
-	charges map[trips.TripID]payments.Charge
-	refunds map[trips.TripID]payments.Refund
-	calls   map[commandKey]sos.Alert
+	events   map[trips.TripID][]trips.Event
+	messages map[trips.TripID][]chat.Message
+	charges  map[trips.TripID]payments.Charge
+	refunds  map[trips.TripID]payments.Refund
+	alerts   map[commandKey]sos.Alert
 
-	once *invariant
+	messageOnce *invariant
 }
 
 func newStore(src audit.Source) *store {
-	return &store{Source: src, said: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{},
-		refunds: map[trips.TripID]payments.Refund{}, calls: map[commandKey]sos.Alert{},
-		once: named("no chat message is kept twice")}
+	return &store{Source: src, messages: map[trips.TripID][]chat.Message{}, charges: map[trips.TripID]payments.Charge{},
+		refunds: map[trips.TripID]payments.Refund{}, alerts: map[commandKey]sos.Alert{},
+		messageOnce: newInvariant("no chat message is kept twice")}
 }
 
-func (s *store) invariants() []*invariant { return []*invariant{s.once} }
+func (s *store) invariants() []*invariant { return []*invariant{s.messageOnce} }
 
 func (s *store) AuditEvents(ctx context.Context, yield func(uint32, trips.Event) error) error {
 	s.events = map[trips.TripID][]trips.Event{} // the audit may read twice
@@ -42,21 +42,25 @@ func (s *store) AuditEvents(ctx context.Context, yield func(uint32, trips.Event)
 	})
 }
 
-func (s *store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
-	type utterance struct {
-		trip   trips.TripID
-		from   trips.Actor
-		client string
-	}
+// messageKey is a message by its sender's id.
+type messageKey struct {
+	commandKey
+	trip trips.TripID
+}
 
-	first := map[utterance]uint32{}
+func keyOf(m chat.Message) messageKey {
+	return messageKey{commandKey{m.From, m.ClientID}, m.Trip}
+}
+
+func (s *store) AuditChat(ctx context.Context, yield func(chat.Message) error) error {
+	first := map[messageKey]uint32{}
 	return s.Source.AuditChat(ctx, func(m chat.Message) error {
-		u := utterance{m.Trip, m.From, m.ClientID}
-		before, again := first[u]
-		s.once.check(!again, "trip %s: message %d of %v is message %d again: both are their %s",
+		key := keyOf(m)
+		before, again := first[key]
+		s.messageOnce.check(!again, "trip %s: message %d of %v is message %d again: both are their %s",
 			m.Trip, m.Seq, m.From, before, m.ClientID)
-		first[u] = m.Seq
-		s.said[m.Trip] = append(s.said[m.Trip], m)
+		first[key] = m.Seq
+		s.messages[m.Trip] = append(s.messages[m.Trip], m)
 		return yield(m)
 	})
 }
@@ -77,19 +81,19 @@ func (s *store) AuditRefunds(ctx context.Context, yield func(payments.Refund) er
 
 func (s *store) AuditAlerts(ctx context.Context, yield func(sos.Alert) error) error {
 	return s.Source.AuditAlerts(ctx, func(a sos.Alert) error {
-		s.calls[commandKey{a.From, a.ClientID}] = a
+		s.alerts[commandKey{a.From, a.ClientID}] = a
 		return yield(a)
 	})
 }
 
-// inOrder lists the calls for help by id.
-func (s *store) inOrder() []sos.Alert {
-	return slices.SortedFunc(maps.Values(s.calls), func(a, b sos.Alert) int { return cmp.Compare(a.ID, b.ID) })
+// sortedAlerts returns the calls for help by id.
+func (s *store) sortedAlerts() []sos.Alert {
+	return slices.SortedFunc(maps.Values(s.alerts), func(a, b sos.Alert) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// calledBy returns the call for help with an id.
-func (s *store) calledBy(id string) (sos.Alert, bool) {
-	for _, a := range s.calls {
+// alertByID returns the call for help with an id.
+func (s *store) alertByID(id string) (sos.Alert, bool) {
+	for _, a := range s.alerts {
 		if a.ID == id {
 			return a, true
 		}
@@ -97,8 +101,8 @@ func (s *store) calledBy(id string) (sos.Alert, bool) {
 	return sos.Alert{}, false
 }
 
-// event returns the event of a trip with a number.
-func (s *store) event(id trips.TripID, seq uint32) (trips.Event, bool) {
+// findEvent returns the event of a trip with a number.
+func (s *store) findEvent(id trips.TripID, seq uint32) (trips.Event, bool) {
 	for _, ev := range s.events[id] {
 		if ev.Seq() == seq {
 			return ev, true
@@ -107,9 +111,9 @@ func (s *store) event(id trips.TripID, seq uint32) (trips.Event, bool) {
 	return trips.Event{}, false
 }
 
-// message returns the message of a trip with a number.
-func (s *store) message(id trips.TripID, seq uint32) (chat.Message, bool) {
-	for _, m := range s.said[id] {
+// findMessage returns the message of a trip with a number.
+func (s *store) findMessage(id trips.TripID, seq uint32) (chat.Message, bool) {
+	for _, m := range s.messages[id] {
 		if m.Seq == seq {
 			return m, true
 		}
@@ -117,8 +121,8 @@ func (s *store) message(id trips.TripID, seq uint32) (chat.Message, bool) {
 	return chat.Message{}, false
 }
 
-// stands returns a trip after its last event.
-func (s *store) stands(id trips.TripID) (trips.Trip, bool) {
+// latestTrip returns a trip after its last event.
+func (s *store) latestTrip(id trips.TripID) (trips.Trip, bool) {
 	all := s.events[id]
 	if len(all) == 0 {
 		return trips.Trip{}, false

@@ -1,6 +1,6 @@
-// Package relay is the least that can carry a driver's updates to a rider:
-// gorilla sockets, a map, an RWMutex and a direct write. It is what the node is
-// measured against.
+// Package relay is the smallest server that carries a driver's updates to a
+// rider: gorilla sockets, a map, an RWMutex and a direct write. It is the
+// baseline for measurements of the node.
 package relay
 
 import (
@@ -23,7 +23,7 @@ type rider struct {
 	conn *websocket.Conn
 }
 
-// New makes a relay without riders.
+// New returns a relay without riders.
 func New() *Relay {
 	return &Relay{riders: map[string]*rider{}, up: websocket.Upgrader{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{}}}
 }
@@ -31,12 +31,12 @@ func New() *Relay {
 // Handler serves both kinds of socket.
 func (r *Relay) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/driver", r.driver)
-	mux.HandleFunc("/rider", r.rider)
+	mux.HandleFunc("/driver", r.serveDriver)
+	mux.HandleFunc("/rider", r.serveRider)
 	return mux
 }
 
-func (r *Relay) rider(w http.ResponseWriter, req *http.Request) {
+func (r *Relay) serveRider(w http.ResponseWriter, req *http.Request) {
 	conn, err := r.up.Upgrade(w, req, nil)
 	if err != nil {
 		return
@@ -47,7 +47,7 @@ func (r *Relay) rider(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	r.riders[id] = me
 	r.mu.Unlock()
-	defer r.forget(id, me)
+	defer r.removeRider(id, me)
 	for {
 		if _, _, err := conn.NextReader(); err != nil {
 			return
@@ -55,7 +55,7 @@ func (r *Relay) rider(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func (r *Relay) forget(id string, me *rider) {
+func (r *Relay) removeRider(id string, me *rider) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.riders[id] == me {
@@ -63,7 +63,7 @@ func (r *Relay) forget(id string, me *rider) {
 	}
 }
 
-func (r *Relay) driver(w http.ResponseWriter, req *http.Request) {
+func (r *Relay) serveDriver(w http.ResponseWriter, req *http.Request) {
 	conn, err := r.up.Upgrade(w, req, nil)
 	if err != nil {
 		return
@@ -82,12 +82,12 @@ func (r *Relay) driver(w http.ResponseWriter, req *http.Request) {
 		r.mu.RUnlock()
 
 		if to != nil {
-			to.write(kind, data)
+			to.writeMessage(kind, data)
 		}
 	}
 }
 
-func (to *rider) write(kind int, data []byte) {
+func (to *rider) writeMessage(kind int, data []byte) {
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	if to.conn.WriteMessage(kind, data) != nil {

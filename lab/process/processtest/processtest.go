@@ -1,5 +1,5 @@
-// Package processtest gives a test a Redis or a Postgres of its own, which it
-// may kill, pause and start again.
+// Package processtest starts a Redis or a Postgres for a test, which may kill,
+// pause and start it again.
 package processtest
 
 import (
@@ -24,7 +24,7 @@ const (
 // Its methods belong to the test's goroutine.
 type Server struct {
 	Address string // HOST:PORT
-	URL     string // as a node is told it
+	URL     string // as in the flags of a node
 
 	t       *testing.T
 	server  process.Server
@@ -32,22 +32,22 @@ type Server struct {
 	running *process.Process
 }
 
-// Redis starts one with these flags, of which the last of a kind counts.
+// Redis starts a server. If a flag occurs twice, the last one counts.
 func Redis(t *testing.T, flags ...string) *Server {
 	t.Helper()
 	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
-		s, err := process.Redis(dir, address, flags...)
+		s, err := process.PrepareRedis(dir, address, flags...)
 		return s, process.RedisURL(address), err
 	})
 }
 
-// Postgres starts one with these flags. It does not wait for the disk:
-// processes are killed here, not machines.
+// Postgres starts a server without fsync: tests kill processes, not machines.
+// If a flag occurs twice, the last one counts.
 func Postgres(t *testing.T, flags ...string) *Server {
 	t.Helper()
 	flags = append(flags, "-c", "fsync=off")
 	return open(t, process.MissingPostgres(), func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error) {
-		s, err := process.Postgres(ctx, dir, address, g, nil, flags...)
+		s, err := process.PreparePostgres(ctx, dir, address, g, nil, flags...)
 		return s, process.PostgresURL(address), err
 	})
 }
@@ -68,7 +68,7 @@ func open(t *testing.T, missing error, prepare prepare) *Server {
 
 	dir, guard, err := process.NewFolder("ridehail-test")
 	if dir != "" {
-		// after everything in it has ended
+		// Cleanups run in reverse order: this one after all processes ended.
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	}
 	if err != nil {
@@ -96,7 +96,6 @@ func open(t *testing.T, missing error, prepare prepare) *Server {
 
 	t.Cleanup(func() {
 		if s.running != nil && s.running.Alive() {
-			// how it ends is of no interest any more
 			_ = s.running.Stop(stopWithin)
 		}
 	})
@@ -109,35 +108,34 @@ func open(t *testing.T, missing error, prepare prepare) *Server {
 func (s *Server) Start() {
 	s.t.Helper()
 
-	// a cleanup may start it, too
+	// Not the test's context, because a cleanup may start it as well.
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
 
 	p, err := s.server.Serve(ctx, s.guard)
 	if err != nil {
-		log, _ := os.ReadFile(s.server.Log())
+		log, _ := os.ReadFile(s.server.LogPath())
 		s.t.Fatalf("%v:\n%s", err, log)
 	}
 	s.running = p
 }
 
-// Kill is SIGKILL to all processes of the server, of which none sees another
-// one die.
+// Kill sends SIGKILL to all processes of the server at once.
 func (s *Server) Kill() { s.running.Kill() }
 
-// Pause stops the server with all its processes: connections stay, and nothing
+// Pause stops all processes of the server. Connections stay open, and nothing
 // answers on them.
 func (s *Server) Pause() { s.running.Pause() }
 
 // Resume ends a pause.
 func (s *Server) Resume() { s.running.Resume() }
 
-// ComposeFile is the environment variable that names another compose.yaml than
-// the module's own, for a test of the tests: it plants a mistake there.
+// ComposeFile is the environment variable with the path of a compose.yaml to
+// use instead of the module's. Mutation tests plant a mistake there.
 const ComposeFile = "RIDEHAIL_TEST_COMPOSE"
 
-// ComposeFlags returns what compose.yaml starts a server's program with, so
-// that a test is about what those run who follow the README.
+// ComposeFlags returns the flags with which compose.yaml starts a server, so
+// that a test is about the setup in the README.
 func ComposeFlags(t *testing.T, program string) []string {
 	t.Helper()
 	path := os.Getenv(ComposeFile)
@@ -160,7 +158,7 @@ func ComposeFlags(t *testing.T, program string) []string {
 	return flags[1:]
 }
 
-// moduleRoot is the folder of go.mod, above that of the test.
+// moduleRoot returns the folder of go.mod.
 func moduleRoot(t *testing.T) string {
 	t.Helper()
 	dir, err := os.Getwd()

@@ -19,9 +19,9 @@ import (
 	"github.com/ridehail/ridehail/store/postgres"
 )
 
-// settled waits until nothing is under way in the database any more, or for as
-// long as may be: whatever still waits then counts as lost.
-func settled(ctx context.Context, s *postgres.Store, within time.Duration) error {
+// awaitSettled waits until the database has no work under way, or within is
+// over. The checks then count pending work as lost.
+func awaitSettled(ctx context.Context, s *postgres.Store, within time.Duration) error {
 	for late := time.Now().Add(within); ; {
 		r, err := audit.Run(ctx, s, audit.Config{Grace: time.Hour})
 		if err != nil {
@@ -41,11 +41,11 @@ func settled(ctx context.Context, s *postgres.Store, within time.Duration) error
 	}
 }
 
-// seen is what the crowds printed: what they did, and which promises nodes
-// broke in their eyes.
-func (c *city) seen(load *Load) (Invariant, error) {
+// checkPhones reads the output of the clients: the load they made, and the
+// violations they saw.
+func (c *city) checkPhones(load *Load) (Invariant, error) {
 	out := Invariant{Name: "phones saw events, messages and positions in order, none missing or repeated"}
-	for _, w := range c.crowds {
+	for _, w := range c.clients {
 		var s simulators.Snapshot
 		if err := json.Unmarshal(w.out.Bytes(), &s); err != nil {
 			return out, fmt.Errorf("what %s saw: %w; see its log in %s", w.Name, err, c.dir)
@@ -67,16 +67,17 @@ func (c *city) seen(load *Load) (Invariant, error) {
 	return out, nil
 }
 
-// health says which processes did not stay well.
-func (c *city) health(odd []string) ([]Invariant, error) {
-	lived := Invariant{Name: "no process ended by itself", Checked: len(c.crowds)}
+// checkProcesses checks that no process ended by itself, and that no log has an
+// alarming line.
+func (c *city) checkProcesses(odd []string) ([]Invariant, error) {
+	lived := Invariant{Name: "no process ended by itself", Checked: len(c.clients)}
 	for _, row := range odd {
 		lived.check(false, "%s", row)
 	}
 
-	for _, s := range c.services() {
+	for _, s := range c.listServices() {
 		lived.Checked++
-		for _, row := range s.Oddities() {
+		for _, row := range s.UnexpectedEnds() {
 			lived.check(false, "%s", row)
 		}
 	}
@@ -88,7 +89,7 @@ func (c *city) health(odd []string) ([]Invariant, error) {
 	}
 
 	for _, name := range logs {
-		rows, err := outcries(name)
+		rows, err := findAlarms(name)
 		if err != nil {
 			return nil, err
 		}
@@ -98,8 +99,8 @@ func (c *city) health(odd []string) ([]Invariant, error) {
 	return []Invariant{lived, calm}, nil
 }
 
-// outcries finds the lines of a log that no program should write.
-func outcries(name string) (rows []string, err error) {
+// findAlarms returns the first lines of a log that no program should write.
+func findAlarms(name string) (rows []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
@@ -110,8 +111,8 @@ func outcries(name string) (rows []string, err error) {
 
 	for lines.Scan() {
 		line := lines.Text()
-		for _, cry := range []string{"WARNING: DATA RACE", "panic: ", "a handler panicked", "fatal error: "} {
-			if strings.Contains(line, cry) && len(rows) < 3 {
+		for _, alarm := range []string{"WARNING: DATA RACE", "panic: ", "a handler panicked", "fatal error: "} {
+			if strings.Contains(line, alarm) && len(rows) < 3 {
 				rows = append(rows, line)
 			}
 		}
@@ -120,28 +121,28 @@ func outcries(name string) (rows []string, err error) {
 	return rows, lines.Err()
 }
 
-// judge asks every witness.
-func (c *city) judge(ctx context.Context, r *Report, odd []string) (err error) {
-	s, err := postgres.Open(ctx, c.database, postgres.Options{MaxConns: 2})
+// checkInvariants waits until the database is settled and checks all records.
+func (c *city) checkInvariants(ctx context.Context, r *Report, odd []string) (err error) {
+	s, err := postgres.Open(ctx, c.databaseURL, postgres.Options{MaxConns: 2})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 
 	begin := time.Now()
-	if err := settled(ctx, s, settleWithin); err != nil {
+	if err := awaitSettled(ctx, s, settleWithin); err != nil {
 		return err
 	}
 	r.QuiesceS += time.Since(begin).Seconds()
 
-	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: c.journals(), Ledger: c.ledger})
+	kept, err := check.Run(ctx, check.Evidence{DB: s, Commands: s, Journals: c.journalPaths(), Ledger: c.ledgerPath})
 	if err != nil {
 		return err
 	}
 
-	phones, err := c.seen(&r.Load)
-	well, herr := c.health(odd)
-	shut, ierr := c.intrusions(ctx, s)
+	phones, err := c.checkPhones(&r.Load)
+	well, herr := c.checkProcesses(odd)
+	shut, ierr := c.checkIntruder(ctx, s)
 	if err := errors.Join(err, herr, ierr); err != nil {
 		return err
 	}

@@ -6,25 +6,25 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Numbered is what came of messages that carry numbers: each number of a trip
-// should come once, in its turn.
+// Numbered counts messages that carry numbers. Each number of a trip should
+// arrive once, in order.
 type Numbered struct {
 	Delivered  int64 `json:"delivered"`
 	Duplicated int64 `json:"duplicated"`
-	Missing    int64 `json:"missing"` // left out before a later one
+	Missing    int64 `json:"missing"` // skipped by a later one
 }
 
-// numbers follows the trip events of one user.
-type numbers struct {
+// eventCounter counts the trip events of one user.
+type eventCounter struct {
 	first uint32 // number of a trip's first event that concerns the user
 
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	trip string
 	last uint32
 	sum  Numbered
 }
 
-func (n *numbers) take(e *wire.TripEvent) {
+func (n *eventCounter) countEvent(e *wire.TripEvent) {
 	if e == nil {
 		return
 	}
@@ -45,12 +45,12 @@ func (n *numbers) take(e *wire.TripEvent) {
 	n.last = e.Seq
 }
 
-// events adds up the trip events of all users, from the first trip on.
-func (c *crew) events() (sum Numbered) {
+// sumEvents adds up the trip events of all users, from the first trip on.
+func (c *crew) sumEvents() (sum Numbered) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	add := func(n *numbers) {
+	add := func(n *eventCounter) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		sum.Delivered += n.sum.Delivered

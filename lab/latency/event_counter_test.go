@@ -8,10 +8,10 @@ import (
 )
 
 func TestTripEventsAreCountedByTheirNumbers(t *testing.T) {
-	n := numbers{first: 2} // a driver's
+	n := eventCounter{first: 2} // a driver's
 	for _, e := range []*wire.TripEvent{nil, {TripId: "a", Seq: 2}, {TripId: "a", Seq: 3}, {TripId: "a", Seq: 3}, {TripId: "a", Seq: 6},
 		{TripId: "b", Seq: 2}, {TripId: "b", Seq: 3}} {
-		n.take(e)
+		n.countEvent(e)
 	}
 
 	if want := (Numbered{Delivered: 5, Duplicated: 1, Missing: 2}); n.sum != want {
@@ -36,10 +36,10 @@ func TestEverySentPositionIsDeliveredOverwrittenOrLost(t *testing.T) {
 		"some lost":           {sent: 9, delivered: 6, over: 2, lost: 1},
 		"more came than went": {sent: 9, delivered: 10, lost: -1},
 	} {
-		m := &measure{}
+		m := &recorder{}
 		one, two := &pair{driver: &phone{}, rider: &phone{}}, &pair{driver: &phone{}, rider: &phone{}}
 		one.over.Store(5) // of the warm-up
-		m.begin([]*pair{one, two})
+		m.startMeasuring([]*pair{one, two})
 		one.sent.Store(c.sent)
 		one.delivered.Store(c.delivered)
 		one.over.Add(c.over)
@@ -47,7 +47,7 @@ func TestEverySentPositionIsDeliveredOverwrittenOrLost(t *testing.T) {
 		two.sent.Store(3)
 		two.delivered.Store(3)
 
-		r := m.report([]*pair{one, two})
+		r := m.buildReport([]*pair{one, two})
 		if r.Sent != c.sent+3 || r.Delivered != c.delivered+3 || r.Overwritten != c.over || r.Lost != c.lost ||
 			r.Sent != r.Delivered+r.Overwritten+r.Lost {
 			t.Errorf("%s: sent %d, delivered %d, overwritten %d, lost %d", name, r.Sent, r.Delivered, r.Overwritten, r.Lost)

@@ -41,7 +41,7 @@ func TestWhatIsDoneToAProcessIsDoneToChildrenWithGroupsOfTheirOwn(t *testing.T) 
 	p.Kill()
 
 	soon(t, "the child is gone", func() bool {
-		// reaped by init, if there is one
+		// It is reaped by init, if there is one.
 		return errors.Is(syscall.Kill(child, 0), syscall.ESRCH) || state() == "Z"
 	})
 }
