@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -56,8 +57,7 @@ func dialWithRetry(ctx context.Context, dial func() (*client.Conn, error)) (*pho
 			return nil, err
 		}
 
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, time.Second) {
 			return nil, ctx.Err()
 		}
 	}
