@@ -200,7 +200,7 @@ type testTown struct {
 	fleet      *fakeFleet
 	courier    *fakeCourier
 	metrics    *prometheus.Registry
-	service       *trips.Service
+	service    *trips.Service
 	cfg        Config
 	dispatcher *Dispatcher
 	cancel     context.CancelFunc

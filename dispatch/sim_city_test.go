@@ -27,7 +27,7 @@ type simCity struct {
 	t       *testing.T
 	seed    uint64
 	store   *faulty.Store
-	service    *trips.Service
+	service *trips.Service
 	nodes   [2]*simNode
 	fleet   map[trips.DriverID]*simDriver
 	stop    context.CancelFunc
