@@ -46,7 +46,7 @@ const (
 )
 
 var (
-	// ErrUnreachable is what a OfferTransport returns when it cannot reach the
+	// ErrUnreachable is what an OfferTransport returns when it cannot reach the
 	// driver's phone.
 	ErrUnreachable = errors.New("the driver cannot be reached")
 	// ErrOfferGone is what an Inbox returns for an offer that expired, was

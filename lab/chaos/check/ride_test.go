@@ -27,18 +27,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// node is the true store, desk, chat room, relay, queue and settler of a node,
+// node is the true store, trip service, chat room, relay, queue and settler of a node,
 // with phones that keep a journal. What breaks is replies, workers and the
 // provider's answers.
 type node struct {
-	t      *testing.T
-	dir    string
-	store  *sqlite.Store
-	desk   *trips.Service
-	room   *chat.Room
-	redis  *events.Redis
-	worker *events.Worker
-	kept   *journal.Journal
+	t       *testing.T
+	dir     string
+	store   *sqlite.Store
+	service *trips.Service
+	room    *chat.Room
+	redis   *events.Redis
+	worker  *events.Worker
+	kept    *journal.Journal
 
 	mu     sync.Mutex // guards below
 	failed map[string]bool
@@ -77,7 +77,7 @@ func newNode(t *testing.T) *node {
 	n.redis, err = events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	must(err)
 	t.Cleanup(func() { _ = n.redis.Close() })
-	n.desk = &trips.Service{Store: n.store, Now: time.Now}
+	n.service = &trips.Service{Store: n.store, Now: time.Now}
 	n.room = &chat.Room{Store: n.store, Trips: n.store, Now: time.Now}
 	settler := &payments.Settler{Trips: n.store, Charges: n.store, Refunds: n.store, Now: time.Now,
 		Backoff: time.Millisecond, Provider: &payments.HTTPProvider{URL: n.provider(), Secret: "sk",
@@ -213,7 +213,7 @@ func (n *node) ask(who trips.Actor, id, kind string, trip trips.TripID, lost int
 
 func (n *node) request(r trips.RiderID, id string) trips.Trip {
 	return n.ask(trips.Rider(r), id, journal.Request, "", 0, func(k trips.IdempotencyKey) (trips.Event, error) {
-		return n.desk.RequestTrip(context.Background(), k, r, marina, quay, quote)
+		return n.service.RequestTrip(context.Background(), k, r, marina, quay, quote)
 	})
 }
 
@@ -224,7 +224,7 @@ func (n *node) accept(d trips.DriverID, id string, trip trips.TripID, lost int) 
 
 func (n *node) move(who trips.Actor, id, kind string, trip trips.TripID, lost int, verb trips.Transition) trips.Trip {
 	return n.ask(who, id, kind, trip, lost, func(k trips.IdempotencyKey) (trips.Event, error) {
-		return n.desk.Apply(context.Background(), k, trip, verb)
+		return n.service.Apply(context.Background(), k, trip, verb)
 	})
 }
 
