@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/chaos"
 	servers "github.com/ridehail/ridehail/lab/process"
 )
@@ -166,6 +167,7 @@ func (r *chaosRun) awaitNothingLeft(t *testing.T, groups []int) {
 }
 
 func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
+	slowtest.Require(t)
 	r := startChaos(t, "--for", "25s", "--seed", "1", "--drivers", "60", "--riders", "40", "--json")
 	r.readLogUntil("")
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/demo"
 	"github.com/ridehail/ridehail/web/webtest"
 )
@@ -120,6 +121,8 @@ func demoSummary(t *testing.T, args ...string) demo.Summary {
 }
 
 func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
 	data := t.TempDir()
 	s := demoSummary(t, "--data", data, "--for", "30s", "--drivers", "120", "--riders", "60", "--speed", "40", "--flaky")
 	t.Logf("%+v", s)
@@ -152,6 +155,8 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 }
 
 func TestARideOnThePageOfTheRealCity(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
 	webtest.RequireBrowser(t)
 	address := freeAddress(t)
 	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "30", "--speed", "10")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/demo"
 )
 
@@ -32,6 +33,8 @@ func readMetric(t *testing.T, admin, line string) string {
 }
 
 func TestTheDemosOperatorHasCallsToAnswerAndItsProviderTellsByWebhook(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
 	public, admin := freeAddress(t), freeAddress(t)
 	p := start(t, "demo", "--json", "--listen", public, "--admin", admin, "--data", t.TempDir(), "--drivers", "30", "--riders", "20",
 		"--speed", "20", "--sos", "0.5", "--flaky")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators"
@@ -44,6 +45,8 @@ func recordDrive(t *testing.T) (file string, begin location.Point) {
 }
 
 func TestARecordedDriveMovesCarsThatRidersSee(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
 	file, begin := recordDrive(t)
 	url := "http://" + freeAddress(t)
 	node := start(t, "serve", "--listen", strings.TrimPrefix(url, "http://"), "--admin", freeAddress(t), "--dev-tokens",

@@ -13,6 +13,7 @@ import (
 )
 
 func TestAnIntruderWhoKnowsTheIdOfATripGetsNothingOutOfANode(t *testing.T) {
+	t.Parallel()
 	address := freeAddress(t)
 	url := "http://" + address
 	node := start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--data", t.TempDir())

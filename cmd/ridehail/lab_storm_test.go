@@ -8,11 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab"
 	servers "github.com/ridehail/ridehail/lab/process"
 )
 
 func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
 	if err := servers.MissingServers(); err != nil {
 		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 			t.Fatal(err)

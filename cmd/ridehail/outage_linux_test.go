@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/wire"
@@ -22,6 +23,7 @@ import (
 // city whose node is never restarted, checks what goes on meanwhile, and audits
 // the data at the end. docs/reliability.md is its table.
 func TestACityHealsFromEveryLoss(t *testing.T) {
+	slowtest.Require(t)
 	c := openOutageCity(t)
 	t.Run("Redis is killed and forgets everything", func(t *testing.T) {
 		c.withoutRedis(t, c.redis.Kill, c.redis.Start)

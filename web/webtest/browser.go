@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/web"
 )
 
@@ -53,6 +54,7 @@ type Tab struct {
 // fails it when RIDEHAIL_TEST_REQUIRE is 1.
 func FindBrowser(t testing.TB) string {
 	t.Helper()
+	slowtest.Require(t)
 
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process/processtest"
 )
 
@@ -144,6 +145,7 @@ func TestAnEntryThatTheLibrarySendsTwiceIsHarmless(t *testing.T) {
 // requireServices skips or fails the test where its judge would.
 func (m mutant) requireServices(t *testing.T) {
 	t.Helper()
+	slowtest.Require(t)
 	if (m.file == compose || m.judge == lostReply) && runtime.GOOS != "linux" {
 		t.Skip("its judge kills servers as Linux does")
 	}
