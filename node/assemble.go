@@ -123,5 +123,5 @@ func (n *Node) checkReady(ctx context.Context) error {
 	// Both at once, so that one that hangs is not taken for the other.
 	redis := make(chan error, 1)
 	go func() { redis <- n.redis.Ping(ctx) }()
-	return errors.Join(n.db.Ping(ctx), <-redis)
+	return errors.Join(n.db.CheckWritable(ctx), <-redis)
 }

@@ -37,8 +37,8 @@ type Store interface {
 	// in one snapshot.
 	ResumeStates(ctx context.Context, queries []trips.ResumeQuery) (
 		states []trips.ResumeState, receipts map[trips.TripID]payments.Charge, err error)
-	// Ping returns an error when the database does not answer.
-	Ping(ctx context.Context) error
+	// CheckWritable returns an error when nothing can be committed just now.
+	CheckWritable(ctx context.Context) error
 }
 
 var (

@@ -44,7 +44,7 @@ type timedUse struct {
 }
 
 type database interface {
-	Ping(ctx context.Context) error
+	CheckWritable(ctx context.Context) error
 	CountTransactions(ctx context.Context) (int64, error)
 }
 
@@ -75,7 +75,7 @@ func (w *watcher) run(ctx context.Context) error {
 
 	answers := true
 	every(pingEvery, func(ctx context.Context) {
-		err := w.db.Ping(ctx)
+		err := w.db.CheckWritable(ctx)
 		if now := time.Now(); err == nil && !answers {
 			w.mu.Lock()
 			w.ready = append(w.ready, now)

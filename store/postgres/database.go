@@ -34,7 +34,7 @@ type database struct {
 
 // checkSchema returns an error if the server does not answer or has no schema.
 func (db *database) checkSchema(ctx context.Context) error {
-	if err := db.Ping(ctx); err != nil {
+	if err := db.CheckWritable(ctx); err != nil {
 		return err
 	}
 
@@ -48,8 +48,8 @@ func (db *database) checkSchema(ctx context.Context) error {
 	return nil
 }
 
-// Ping returns an error unless the server answers within a second.
-func (db *database) Ping(ctx context.Context) error {
+// CheckWritable returns an error unless the server answers within a second.
+func (db *database) CheckWritable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if err := db.pool.Ping(ctx); err != nil {

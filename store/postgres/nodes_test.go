@@ -175,7 +175,7 @@ func TestAfterClosingMovesAreRefused(t *testing.T) {
 	if _, err := s.Apply(t.Context(), newRequest(t, "rider")); err == nil {
 		t.Error("applied")
 	}
-	if err := s.Ping(t.Context()); err == nil {
+	if err := s.CheckWritable(t.Context()); err == nil {
 		t.Error("answered")
 	}
 }

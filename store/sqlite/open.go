@@ -92,12 +92,12 @@ func (db *database) Close() error {
 	return errors.Join(db.read.closeAll(), db.readers.Close(), db.writer.close())
 }
 
-// Ping returns an error unless the store can be read and its write lock can be
+// CheckWritable returns an error unless the store can be read and its write lock can be
 // had.
-func (db *database) Ping(ctx context.Context) error {
+func (db *database) CheckWritable(ctx context.Context) error {
 	var cursor int64
 	if err := db.read.queryOne(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
-		return fmt.Errorf("ping: %w", err)
+		return fmt.Errorf("check that the store can be written: %w", err)
 	}
 	_, err := writeCommitted(ctx, db, func(*statements) (struct{}, error) { return struct{}{}, nil })
 	return err

@@ -164,7 +164,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Ping(t.Context()); err != nil {
+	if err := s.CheckWritable(t.Context()); err != nil {
 		t.Error(err)
 	}
 
@@ -177,7 +177,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	if _, err := s.Apply(t.Context(), newRequest("ada", "c1")); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
-	if err := s.Ping(t.Context()); err == nil {
+	if err := s.CheckWritable(t.Context()); err == nil {
 		t.Error("it answers")
 	}
 }

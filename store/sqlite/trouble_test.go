@@ -77,7 +77,7 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("got %v", err)
 	}
-	if err := s.Ping(t.Context()); err == nil {
+	if err := s.CheckWritable(t.Context()); err == nil {
 		t.Error("a store that cannot write says that it is well")
 	}
 	if _, err := other.ExecContext(t.Context(), `ROLLBACK`); err != nil {
