@@ -132,10 +132,6 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// IsDraining returns true once Drain was called: the node should get no
-// traffic.
-func (g *Gateway) IsDraining() bool { return g.draining.Load() }
-
 // CloseRevoked ends the sessions whose tokens are revoked. It does not block.
 func (g *Gateway) CloseRevoked() {
 	for _, s := range g.sessions.All(nil) {

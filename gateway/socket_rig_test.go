@@ -120,7 +120,7 @@ func (c *testNode) newAPI(cfg Config, suspects *httpapi.Suspects, change func(*h
 		Trips: cfg.Trips, Store: cfg.Store, Room: cfg.Room, Receipts: cfg.Receipts, Alerts: cfg.Alerts, Drivers: cfg.Drivers,
 		Booking: cfg.Booking, Tokens: cfg.Auth, Revocations: c.revoked, Suspects: suspects, Socket: c.g.ServeSocket,
 		Ready: func(context.Context) error {
-			if c.g.IsDraining() {
+			if c.g.draining.Load() {
 				return errDraining
 			}
 			return nil

@@ -107,7 +107,7 @@ func (n *Node) publishMessage(ctx context.Context, topic string, region location
 
 // checkReady returns why this node should get no traffic, or nil.
 func (n *Node) checkReady(ctx context.Context) error {
-	if n.gateway.IsDraining() {
+	if n.stopping.Load() {
 		return errors.New("the node is stopping")
 	}
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,6 +52,13 @@ type Config struct {
 	ClockOffset time.Duration // added to the machine's clock, to try a wrong one
 	Speed       float64       // of simulated time, which the fix filter must know
 	Log         *slog.Logger
+
+	// DrainDelay is how long Run goes on with all work after its context has
+	// ended, while the node already says that it is not ready: load balancers
+	// send no more phones before the sockets close. 0: close them at once.
+	DrainDelay time.Duration
+	// SkipDelay, when it is closed, ends that delay at once; nil: never.
+	SkipDelay <-chan struct{}
 
 	// OnTripEvent is called for every published trip event, in order, by the
 	// goroutine that listens to Redis. It must not block; nil: ignored.
@@ -110,6 +118,7 @@ type Node struct {
 	relay       *events.Relay
 
 	subscribed chan struct{} // closed when published messages arrive
+	stopping   atomic.Bool   // the node should get no traffic any more
 }
 
 // Open opens everything that can fail to open. The caller must Close what it
@@ -147,6 +156,12 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 }
 
 func (n *Node) openStore(ctx context.Context) (store.Store, error) {
+	release, err := store.Claim(n.cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	n.closers = append(n.closers, release)
+
 	db, closeStore, err := store.Open(ctx, n.cfg.Database)
 	if err == nil {
 		n.closers = append(n.closers, closeStore)
@@ -171,26 +186,26 @@ func (n *Node) openRedis(ctx context.Context) (err error) {
 // openListeners takes the addresses before anything runs, so that a taken one
 // is reported at once.
 func (n *Node) openListeners() (err error) {
-	if n.public, err = n.openListener(n.cfg.Listen); err != nil {
+	if n.public, err = n.openListener("--listen", n.cfg.Listen); err != nil {
 		return err
 	}
 
 	if n.cfg.Admin != "" {
-		if n.admin, err = n.openListener(n.cfg.Admin); err != nil {
+		if n.admin, err = n.openListener("--admin", n.cfg.Admin); err != nil {
 			return err
 		}
 	}
 
 	if n.cfg.Routing == "" {
-		n.routingListener, err = n.openListener("127.0.0.1:0")
+		n.routingListener, err = n.openListener("the routing service", "127.0.0.1:0")
 	}
 	return err
 }
 
-func (n *Node) openListener(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func (n *Node) openListener(name, address string) (net.Listener, error) {
+	l, err := httpserver.Listen(name, address)
 	if err != nil {
-		return nil, fmt.Errorf("%w; choose another address with --listen or --admin", err)
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 
 	// Its server has mostly closed it before.
@@ -199,7 +214,9 @@ func (n *Node) openListener(address string) (net.Listener, error) {
 }
 
 // Run serves until ctx ends and every part has stopped. It calls onReady once,
-// when the node takes sockets.
+// when the node takes sockets. Once ctx has ended the node is not ready any
+// more; it goes on with all work for DrainDelay, then sends its phones to other
+// nodes, and only then stops its parts.
 func (n *Node) Run(ctx context.Context, onReady func()) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -215,7 +232,8 @@ func (n *Node) Run(ctx context.Context, onReady func()) error {
 	}
 
 	n.startServing(parts)
-	if ctx.Err() == nil && parts.ctx.Err() == nil {
+	isReady := ctx.Err() == nil && parts.ctx.Err() == nil
+	if isReady {
 		onReady()
 	}
 
@@ -224,11 +242,33 @@ func (n *Node) Run(ctx context.Context, onReady func()) error {
 	case <-parts.ctx.Done():
 	}
 
+	n.stopping.Store(true)
+	if isReady {
+		n.awaitDrainDelay(parts.ctx)
+	}
+
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	n.gateway.Drain(deadline)
 	cancel()
 	stop()
 	return parts.group.Wait()
+}
+
+// awaitDrainDelay waits while load balancers find out that the node is not
+// ready. It ends early when a part of the node has failed.
+func (n *Node) awaitDrainDelay(working context.Context) {
+	if n.cfg.DrainDelay <= 0 || working.Err() != nil {
+		return
+	}
+
+	n.log.Info("the node is stopping: it is not ready any more and goes on working; a second signal ends this delay", "delay", n.cfg.DrainDelay)
+	over := time.NewTimer(n.cfg.DrainDelay)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-n.cfg.SkipDelay:
+	case <-working.Done():
+	}
 }
 
 // startBackground starts what must run before the node may serve.

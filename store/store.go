@@ -59,6 +59,9 @@ func IsPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
+// isFile says whether a database URL names a SQLite file.
+func isFile(url string) bool { return !strings.Contains(url, "://") }
+
 // Open opens postgres://… or a SQLite file and brings its schema up to date.
 // The caller calls closeStore when it is done. Errors wrap ErrUsage or
 // ErrUnreachable.
@@ -66,7 +69,7 @@ func Open(ctx context.Context, url string) (s Store, closeStore func() error, er
 	if IsPostgres(url) {
 		return openPostgres(ctx, url)
 	}
-	if strings.Contains(url, "://") {
+	if !isFile(url) {
 		return nil, nil, fmt.Errorf("%w: --database is postgres://… or a file, not %q", ErrUsage, url)
 	}
 

@@ -11,7 +11,7 @@ import (
 
 type auditCmd struct {
 	Database string        `help:"postgres://USER@HOST/NAME, or a SQLite file." default:"data/ridehail.db" env:"RIDEHAIL_DATABASE" placeholder:"URL"`
-	Grace    time.Duration `help:"How long a charge or an outbox message may take." default:"1m"`
+	Grace    time.Duration `help:"How long a charge or an outbox message may take." default:"1m" range:"0s.."`
 	JSON     bool          `help:"Print one JSON object."`
 }
 

@@ -10,12 +10,12 @@ import (
 )
 
 type chaosCmd struct {
-	For      time.Duration `help:"How long to inject faults; start and check take extra time." default:"60s"`
+	For      time.Duration `help:"How long to inject faults; start and check take extra time." default:"60s" range:"10s.."`
 	Seed     uint64        `help:"The same seed injects the same faults at the same times." default:"1"`
-	Nodes    int           `help:"How many nodes." default:"2"`
-	Drivers  int           `help:"How many simulated drivers." default:"120"`
-	Riders   int           `help:"How many simulated riders." default:"80"`
-	Speed    float64       `help:"Seconds of city time per second, so that rides end within a run." default:"40"`
+	Nodes    int           `help:"How many nodes." default:"2" range:"1..20"`
+	Drivers  int           `help:"How many simulated drivers." default:"120" range:"1..1000000"`
+	Riders   int           `help:"How many simulated riders." default:"80" range:"1..1000000"`
+	Speed    float64       `help:"Seconds of city time per second, so that rides end within a run." default:"40" range:"0.01..1000"`
 	Alone    bool          `help:"Heal each fault, and let the city recover, before the next; for measuring."`
 	JSON     bool          `help:"Print one JSON object."`
 	Markdown bool          `help:"Print the figures as tables in Markdown."`
@@ -28,6 +28,9 @@ func (chaosCmd) Help() string {
 }
 
 func (c *chaosCmd) Run(ctx context.Context, p *process) error {
+	if min(c.Drivers, c.Riders) < c.Nodes {
+		return fmt.Errorf("%w: --drivers and --riders must each be as many as --nodes or more", errUsage)
+	}
 	if err := servers.MissingServers(); err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "1" {
 		main()
 	}
+	// Only the tests of the delay want to wait for it.
+	if err := os.Setenv("RIDEHAIL_DRAIN_DELAY", "0s"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

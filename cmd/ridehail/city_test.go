@@ -49,7 +49,7 @@ func start(t *testing.T, args ...string) *program {
 	p := &program{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		p.code = run(ctx, args, &p.out, &p.logs)
+		p.code = run(ctx, nil, args, &p.out, &p.logs)
 	}()
 
 	t.Cleanup(func() {

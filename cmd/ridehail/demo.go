@@ -13,13 +13,13 @@ import (
 
 type demoCmd struct {
 	nodeFlags
-	Drivers int           `help:"How many drivers." default:"200"`
-	Riders  int           `help:"How many riders." default:"80"`
-	Speed   float64       `help:"Seconds of city time per second." default:"5"`
+	Drivers int           `help:"How many drivers." default:"200" range:"1..1000000"`
+	Riders  int           `help:"How many riders." default:"80" range:"1..1000000"`
+	Speed   float64       `help:"Seconds of city time per second." default:"5" range:"0.01..1000"`
 	Seed    uint64        `help:"The same seed makes the same people, who want the same rides." default:"1"`
 	Flaky   bool          `help:"Phones sometimes lose their connection and resume; the payment provider loses answers."`
-	SOS     float64       `name:"sos" help:"Share of trips on which the driver, and the rider, calls for help; an operator answers through the admin API." default:"0.01"`
-	For     time.Duration `help:"End after this long with a summary. Default: never."`
+	SOS     float64       `name:"sos" help:"Share of trips on which the driver, and the rider, calls for help; an operator answers through the admin API." default:"0.01" range:"0..1"`
+	For     time.Duration `help:"End after this long with a summary. Default: never." range:"0s.."`
 	Listen  string        `help:"Address of the page and the public API." default:"${demo_listen}"`
 	Admin   string        `help:"Address of the admin API: metrics, profiles, operators' page. Default: none."`
 	Data    string        `help:"Folder for the database; a second start continues from it." default:"data" type:"path"`
@@ -31,9 +31,12 @@ func (demoCmd) Help() string {
 }
 
 func (c *demoCmd) Run(ctx context.Context, p *process) error {
-	if err := os.MkdirAll(c.Data, 0o755); err != nil {
-		return fmt.Errorf("the data folder: %w", err)
+	unlock, err := demo.ClaimFolder(c.Data)
+	if err != nil {
+		return err
 	}
+	defer unlock()
+
 	live, screen, logger := !c.JSON && isTerminal(p.out), p.logs, p.log
 	if live { // log lines would damage the picture
 		f, err := os.OpenFile(filepath.Join(c.Data, "ridehail.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

@@ -12,9 +12,9 @@ import (
 
 type driversCmd struct {
 	simulatorFlags
-	Count   int     `help:"How many drivers." default:"200"`
-	Rate    float64 `help:"Positions per second of each driver." default:"1"`
-	Decline float64 `help:"Share of offers to decline." default:"0.05"`
+	Count   int     `help:"How many drivers." default:"200" range:"1..1000000"`
+	Rate    float64 `help:"Positions per second of each driver." default:"1" range:"0.01..1000"`
+	Decline float64 `help:"Share of offers to decline." default:"0.05" range:"0..1"`
 	Prefix  string  `help:"Prefix of the drivers' ids." default:"driver"`
 	Replay  string  `help:"Drive what this CSV or GPX file recorded instead, under the ids in it." placeholder:"FILE" type:"path"`
 

@@ -56,7 +56,7 @@ func gridExtract(t *testing.T) string {
 func TestAnImportedExtractIsACityToRunIn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "grid.city")
 	var out, logs bytes.Buffer
-	if code := run(t.Context(), []string{"import", gridExtract(t), "-o", file, "--name", "Grid", "--json"}, &out, &logs); code != exitDone {
+	if code := run(t.Context(), nil, []string{"import", gridExtract(t), "-o", file, "--name", "Grid", "--json"}, &out, &logs); code != exitDone {
 		t.Fatalf("exit %d: %s", code, logs.String())
 	}
 
@@ -104,7 +104,7 @@ func TestWhatCannotBeImportedSaysWhyAndLeavesNoFile(t *testing.T) {
 		}
 
 		var out, logs bytes.Buffer
-		if code := run(t.Context(), []string{"import", path}, &out, &logs); code != exitUsage || !strings.Contains(logs.String(), c.want) {
+		if code := run(t.Context(), nil, []string{"import", path}, &out, &logs); code != exitUsage || !strings.Contains(logs.String(), c.want) {
 			t.Errorf("%s: exit %d: %s", name, code, logs.String())
 		}
 		if _, err := os.Stat(filepath.Join(dir, name+".city")); err == nil {
@@ -113,7 +113,7 @@ func TestWhatCannotBeImportedSaysWhyAndLeavesNoFile(t *testing.T) {
 	}
 
 	var out, logs bytes.Buffer
-	if code := run(t.Context(), []string{"import", filepath.Join(dir, "gone.osm")}, &out, &logs); code != exitUsage {
+	if code := run(t.Context(), nil, []string{"import", filepath.Join(dir, "gone.osm")}, &out, &logs); code != exitUsage {
 		t.Errorf("no file: exit %d: %s", code, logs.String())
 	}
 }

@@ -16,7 +16,7 @@ type intruderCmd struct {
 	Targets string `help:"Trips to attack, as JSON lines with trip, rider and driver. The file is read again before each attempt." required:"" placeholder:"FILE" type:"path"`
 	Journal string `help:"Write each attempt and its outcome to this file, as JSON lines." placeholder:"FILE" type:"path"`
 	Seed    uint64 `help:"Decides the order of attempts." default:"1"`
-	Rounds  int    `help:"How many times to make all attempts. Default: until interrupted."`
+	Rounds  int    `help:"How many times to make all attempts. Default: until interrupted." range:"0.."`
 	JSON    bool   `help:"Print one JSON object at the end."`
 }
 

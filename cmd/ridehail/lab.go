@@ -31,7 +31,7 @@ func (f labFlags) printFinding(p *process, found lab.Finding) error {
 
 type labDetectorsCmd struct {
 	labFlags `embed:""`
-	Hours    int `help:"Driver-hours on each link, in virtual time." default:"1000"`
+	Hours    int `help:"Driver-hours on each link, in virtual time." default:"1000" range:"1..1000000"`
 }
 
 func (labDetectorsCmd) Help() string {
@@ -39,9 +39,6 @@ func (labDetectorsCmd) Help() string {
 }
 
 func (c *labDetectorsCmd) Run(ctx context.Context, p *process) error {
-	if c.Hours <= 0 {
-		return fmt.Errorf("%w: --hours must be 1 or more", errUsage)
-	}
 	found, err := lab.Detectors(ctx, lab.DetectorsConfig{Hours: c.Hours, Seed: c.Seed})
 	if err != nil {
 		return err
@@ -51,9 +48,9 @@ func (c *labDetectorsCmd) Run(ctx context.Context, p *process) error {
 
 type labStormCmd struct {
 	labFlags `embed:""`
-	Phones   int           `help:"How many lose their connections at the same instant." default:"5000"`
+	Phones   int           `help:"How many lose their connections at the same instant." default:"5000" range:"50..1000000"`
 	Jitter   string        `help:"Whether phones randomise when they reconnect; both: one storm of each." enum:"true,false,both" default:"both"`
-	Steady   time.Duration `help:"How long ordinary work is measured before each storm." default:"20s"`
+	Steady   time.Duration `help:"How long ordinary work is measured before each storm." default:"20s" range:"1s.."`
 	Program  string        `help:"Another build of ridehail to run as the node, to compare." placeholder:"FILE" type:"existingfile"`
 	Database string        `help:"postgres://USER@HOST/NAME. Default: a private Postgres." placeholder:"URL"`
 	Redis    string        `help:"redis://HOST:PORT/DB. Default: a private Redis." placeholder:"URL"`
@@ -65,10 +62,6 @@ func (labStormCmd) Help() string {
 }
 
 func (c *labStormCmd) Run(ctx context.Context, p *process) error {
-	if c.Phones < 50 || c.Steady < time.Second {
-		return fmt.Errorf("%w: --phones must be 50 or more and --steady 1s or more", errUsage)
-	}
-
 	if c.Database == "" || c.Redis == "" {
 		if err := servers.MissingServers(); err != nil {
 			return fmt.Errorf("%w: %w", errUnreachable, err)

@@ -11,7 +11,7 @@ import (
 func TestLabPrintsOneObjectAndDrawsAPicture(t *testing.T) {
 	plot := filepath.Join(t.TempDir(), "detectors.svg")
 	var out, logs bytes.Buffer
-	if code := run(t.Context(), []string{"lab", "detectors", "--hours", "8", "--json", "--plot", plot}, &out, &logs); code != exitDone {
+	if code := run(t.Context(), nil, []string{"lab", "detectors", "--hours", "8", "--json", "--plot", plot}, &out, &logs); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, &logs)
 	}
 
@@ -27,7 +27,7 @@ func TestLabPrintsOneObjectAndDrawsAPicture(t *testing.T) {
 	if picture, err := os.ReadFile(plot); err != nil || !bytes.HasPrefix(picture, []byte("<svg")) {
 		t.Errorf("picture: %v", err)
 	}
-	if code := run(t.Context(), []string{"lab", "detectors", "--hours", "0"}, &out, &logs); code != exitUsage {
+	if code := run(t.Context(), nil, []string{"lab", "detectors", "--hours", "0"}, &out, &logs); code != exitUsage {
 		t.Errorf("no hours: exit code %d", code)
 	}
 }

@@ -10,9 +10,9 @@ import (
 
 type latencyCmd struct {
 	Server string        `help:"URL of the node." default:"http://127.0.0.1:8080"`
-	Pairs  int           `help:"Pairs of a driver and a rider, each on a real trip." default:"100"`
-	Rate   float64       `help:"Updates per second of each pair." default:"10"`
-	For    time.Duration `help:"How long to measure." default:"10s"`
+	Pairs  int           `help:"Pairs of a driver and a rider, each on a real trip." default:"100" range:"1..1000000"`
+	Rate   float64       `help:"Updates per second of each pair." default:"10" range:"0.01..1000"`
+	For    time.Duration `help:"How long to measure." default:"10s" range:"100ms.."`
 	Codec  string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
 	Plot   string        `help:"Draw the histogram into this SVG file." placeholder:"FILE.svg" type:"path"`
 	JSON   bool          `help:"Print one JSON object."`

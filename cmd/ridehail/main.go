@@ -41,16 +41,31 @@ type cli struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	ctx, second := watchSignals()
+	os.Exit(run(ctx, second, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// watchSignals returns a context that the first SIGTERM or Ctrl-C ends, and a
+// channel that the second one closes. The third ends the program at once.
+func watchSignals() (ctx context.Context, second <-chan struct{}) {
+	ctx, stop := context.WithCancel(context.Background())
+	signals, hurry := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		signal.Stop(signals)
+		close(hurry)
+	}()
+
+	return ctx, hurry
 }
 
 // run runs the command that args name until it ends or ctx does, and returns
-// the exit code.
-func run(ctx context.Context, args []string, out, logs io.Writer) int {
+// the exit code. A second signal closes the channel.
+func run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, logs io.Writer) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("ridehail"),
@@ -66,9 +81,12 @@ func run(ctx context.Context, args []string, out, logs io.Writer) int {
 		args = []string{"--help"}
 	}
 
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(joinNegatives(args))
 	if exited >= 0 { // --help was printed
 		return exited
+	}
+	if err == nil {
+		err = checkRanges(parsed.Flags())
 	}
 	if err != nil {
 		fmt.Fprintf(logs, "ridehail: %v\nSee: ridehail --help\n", err)
@@ -77,5 +95,6 @@ func run(ctx context.Context, args []string, out, logs io.Writer) int {
 
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	p := newProcess(out, logs, c.LogLevel)
+	p.secondSignal = secondSignal
 	return p.reportError(parsed.Run(p))
 }

@@ -13,12 +13,12 @@ import (
 // page at /ops and ridehail refund.
 type operatorsCmd struct {
 	Admin          []string      `help:"URLs of the nodes' admin APIs; one that does not answer is skipped." default:"http://127.0.0.1:9090" placeholder:"URL"`
-	Refund         float64       `help:"Share of paid trips to refund; needs --database and --provider."`
+	Refund         float64       `help:"Share of paid trips to refund; needs --database and --provider." range:"0..1"`
 	Database       string        `help:"postgres://USER@HOST/NAME, or a SQLite file." placeholder:"URL"`
 	Provider       string        `help:"URL of the payment provider." placeholder:"URL"`
 	ProviderSecret string        `help:"Our key at the payment provider." env:"RIDEHAIL_PROVIDER_SECRET" default:"sk_test" placeholder:"TEXT"`
 	Seed           uint64        `help:"Decides which trips are refunded, and how long an operator thinks about each call." default:"1"`
-	For            time.Duration `help:"Stop after this long. Default: never."`
+	For            time.Duration `help:"Stop after this long. Default: never." range:"0s.."`
 	JSON           bool          `help:"Print one JSON object at the end."`
 	Journal        string        `help:"Write what was done to this file, as JSON lines." placeholder:"FILE" type:"path"`
 }

@@ -12,18 +12,18 @@ type paymentsCmd struct {
 	Ledger    string  `help:"File of the provider's ledger." default:"data/provider-ledger.jsonl" type:"path"`
 	Secret    string  `help:"The key that nodes must send." default:"sk_test" env:"RIDEHAIL_PROVIDER_SECRET"`
 	Seed      uint64  `help:"Decides which requests get which fault." default:"1"`
-	LoseReply float64 `help:"Share of charges that are taken, but their answer is cut off."`
-	Error500  float64 `name:"error-500" help:"Share of charges that are taken, but answered with status 500."`
-	Hang      float64 `help:"Share of charges that are neither taken nor answered for --hang-for."`
-	Decline   float64 `help:"Share of charges that are declined, and of refunds that fail."`
+	LoseReply float64 `help:"Share of charges that are taken, but their answer is cut off." range:"0..1"`
+	Error500  float64 `name:"error-500" help:"Share of charges that are taken, but answered with status 500." range:"0..1"`
+	Hang      float64 `help:"Share of charges that are neither taken nor answered for --hang-for." range:"0..1"`
+	Decline   float64 `help:"Share of charges that are declined, and of refunds that fail." range:"0..1"`
 
-	HangFor time.Duration `help:"How long a provider that hangs does nothing; then it takes the charge if the node still waits." default:"30s"`
+	HangFor time.Duration `help:"How long a provider that hangs does nothing; then it takes the charge if the node still waits." default:"30s" range:"0s.."`
 
 	Webhook       string        `help:"Where to send webhooks: a node's /v1/payments/webhook. Default: nowhere." placeholder:"URL"`
-	DuplicateHook float64       `help:"Share of webhooks sent twice."`
-	LateHook      float64       `help:"Share of webhooks sent after --late-by."`
-	ReorderHook   float64       `help:"Share of webhooks sent after the next one."`
-	LateBy        time.Duration `help:"How late a late webhook is." default:"10s"`
+	DuplicateHook float64       `help:"Share of webhooks sent twice." range:"0..1"`
+	LateHook      float64       `help:"Share of webhooks sent after --late-by." range:"0..1"`
+	ReorderHook   float64       `help:"Share of webhooks sent after the next one." range:"0..1"`
+	LateBy        time.Duration `help:"How late a late webhook is." default:"10s" range:"0s.."`
 }
 
 func (paymentsCmd) Help() string {

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ridehail/ridehail/internal/filelock"
+	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/store"
@@ -22,7 +24,7 @@ import (
 const (
 	exitDone        = 0
 	exitFailed      = 1 // an invariant or a check failed, or something broke
-	exitUsage       = 2
+	exitUsage       = 2 // also an address that is taken, and data that another process has in use
 	exitUnreachable = 3 // a service could not be reached
 )
 
@@ -39,6 +41,8 @@ type process struct {
 	out, logs io.Writer
 	level     slog.Level
 	log       *slog.Logger
+
+	secondSignal <-chan struct{} // closed by it; nil: there is none
 }
 
 // newProcess returns a process whose logger is also the default one.
@@ -56,7 +60,7 @@ func (p *process) reportError(err error) int {
 	fmt.Fprintln(p.logs, "ridehail:", err)
 
 	switch {
-	case errors.Is(err, errUsage):
+	case errors.Is(err, errUsage), errors.Is(err, httpserver.ErrAddress), errors.Is(err, filelock.ErrHeld):
 		return exitUsage
 	case errors.Is(err, errCheckFailed):
 		return exitFailed

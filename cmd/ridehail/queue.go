@@ -38,7 +38,7 @@ func (q *queueFlags) withRedis(ctx context.Context, p *process, f func(*events.R
 
 type queueListCmd struct {
 	queueFlags
-	Limit int64 `help:"List at most this many." default:"100"`
+	Limit int64 `help:"List at most this many." default:"100" range:"1..1000000"`
 	JSON  bool  `help:"Print one JSON object."`
 }
 

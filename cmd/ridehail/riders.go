@@ -10,8 +10,8 @@ import (
 
 type ridersCmd struct {
 	simulatorFlags
-	Count     int     `help:"How many people." default:"60"`
-	PerMinute float64 `help:"How many of them want a ride per minute of city time. Default: a twentieth."`
+	Count     int     `help:"How many people." default:"60" range:"1..1000000"`
+	PerMinute float64 `help:"How many of them want a ride per minute of city time. Default: a twentieth." range:"0..1000000"`
 	Prefix    string  `help:"Prefix of the riders' ids." default:"rider"`
 }
 

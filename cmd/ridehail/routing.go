@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 
 	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/routing"
@@ -24,7 +23,7 @@ func (c *routingCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
 
-	l, err := net.Listen("tcp", c.Listen)
+	l, err := httpserver.Listen("--listen", c.Listen)
 	if err != nil {
 		return err
 	}

@@ -17,17 +17,17 @@ import (
 type simulateCmd struct {
 	City          string        `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Policy        []string      `help:"How drivers are chosen, with commas between: greedy, batched, or patient (greedy, but refuses far pickups)." default:"greedy,batched"`
-	Drivers       int           `help:"How many drivers; each works six hours of every eight." default:"200"`
-	RidersPerHour float64       `help:"People who want a ride per hour, as the mean of a day." default:"600"`
-	Hours         float64       `help:"Hours of city time." default:"3"`
-	Begin         int           `help:"Hour of the day at which it begins." default:"16"`
+	Drivers       int           `help:"How many drivers; each works six hours of every eight." default:"200" range:"1..1000000"`
+	RidersPerHour float64       `help:"People who want a ride per hour, as the mean of a day." default:"600" range:"0.01..10000000"`
+	Hours         float64       `help:"Hours of city time." default:"3" range:"0.01..744"`
+	Begin         int           `help:"Hour of the day at which it begins." default:"16" range:"0..23"`
 	Seed          uint64        `help:"The same seed gives the same people, and the same output." default:"1"`
-	Seeds         int           `help:"How many seeds, from --seed on: shows how much is chance." default:"1"`
+	Seeds         int           `help:"How many seeds, from --seed on: shows how much is chance." default:"1" range:"1..1000"`
 	Surge         bool          `help:"Prices follow demand." default:"true" negatable:""`
-	Patience      time.Duration `help:"Batched: the longest pickup that a rider gets before --last-call. Default: the dispatcher's."`
-	LastCall      time.Duration `help:"Batched: after waiting this long a rider gets any driver. Default: the dispatcher's."`
-	Age           float64       `help:"Batched: seconds of pickup that a second of a rider's waiting is worth. Default: the dispatcher's."`
-	Idle          float64       `help:"Batched: seconds of pickup that a second of a driver's waiting is worth; none below 0. Default: the dispatcher's."`
+	Patience      time.Duration `help:"Batched: the longest pickup that a rider gets before --last-call. Default: the dispatcher's." range:"0s..24h"`
+	LastCall      time.Duration `help:"Batched: after waiting this long a rider gets any driver. Default: the dispatcher's." range:"0s..24h"`
+	Age           float64       `help:"Batched: seconds of pickup that a second of a rider's waiting is worth. Default: the dispatcher's." range:"0..10"`
+	Idle          float64       `help:"Batched: seconds of pickup that a second of a driver's waiting is worth; none below 0. Default: the dispatcher's." range:"-1..10"`
 	Plot          string        `help:"Draw the waits into this SVG file." placeholder:"FILE.svg" type:"path"`
 	JSON          bool          `help:"Print one JSON object."`
 }
@@ -38,9 +38,6 @@ func (simulateCmd) Help() string {
 }
 
 func (c *simulateCmd) Run(ctx context.Context, p *process) error {
-	if c.Seeds < 1 || c.Seeds > 1000 {
-		return fmt.Errorf("%w: --seeds must be 1 to 1000", errUsage)
-	}
 	city, err := routing.Open(c.City)
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)

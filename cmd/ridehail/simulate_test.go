@@ -15,7 +15,7 @@ var smallCity = []string{"simulate", "--drivers", "20", "--riders-per-hour", "60
 func TestSimulatePrintsOneObjectAndDrawsAPicture(t *testing.T) {
 	plot := filepath.Join(t.TempDir(), "waits.svg")
 	var out, logs bytes.Buffer
-	if code := run(t.Context(), append(smallCity, "--json", "--seeds", "2", "--plot", plot), &out, &logs); code != exitDone {
+	if code := run(t.Context(), nil, append(smallCity, "--json", "--seeds", "2", "--plot", plot), &out, &logs); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, &logs)
 	}
 
@@ -51,7 +51,7 @@ func TestSimulatePrintsOneObjectAndDrawsAPicture(t *testing.T) {
 func TestSimulateSaysWhatIsWrongWithItsFlags(t *testing.T) {
 	for _, wrong := range [][]string{{"--policy", "clever"}, {"--riders-per-hour", "NaN"}, {"--seeds", "0"}, {"--city", "nowhere.city"}} {
 		var out, logs bytes.Buffer
-		if code := run(t.Context(), append(append([]string{}, smallCity...), wrong...), &out, &logs); code != exitUsage || out.Len() > 0 {
+		if code := run(t.Context(), nil, append(append([]string{}, smallCity...), wrong...), &out, &logs); code != exitUsage || out.Len() > 0 {
 			t.Errorf("%v: exit code %d, %s%s", wrong, code, &out, &logs)
 		}
 	}

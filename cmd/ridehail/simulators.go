@@ -18,12 +18,12 @@ import (
 type simulatorFlags struct {
 	Server  string        `help:"URL of the node, or several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
 	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
-	Speed   float64       `help:"Seconds of city time per second; start the node with the same." default:"1"`
+	Speed   float64       `help:"Seconds of city time per second; start the node with the same." default:"1" range:"0.01..1000"`
 	Seed    uint64        `help:"The same seed makes the same people, who want the same rides." default:"1"`
 	Flaky   bool          `help:"Phones sometimes lose their connection, and resume."`
-	SOS     float64       `name:"sos" help:"Share of trips on which the driver, and the rider, calls for help; they need an operator."`
+	SOS     float64       `name:"sos" help:"Share of trips on which the driver, and the rider, calls for help; they need an operator." range:"0..1"`
 	Codec   string        `help:"Subprotocol: proto or json." enum:"proto,json" default:"proto"`
-	For     time.Duration `help:"Stop after this long. Default: never."`
+	For     time.Duration `help:"Stop after this long. Default: never." range:"0s.."`
 	JSON    bool          `help:"Print one JSON object at the end."`
 	Journal string        `help:"Write what every phone saw and did to this file, as JSON lines." placeholder:"FILE" type:"path"`
 }

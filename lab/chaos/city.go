@@ -152,6 +152,7 @@ func (c *city) prepareServices(ctx context.Context, at []string) error {
 			"--listen", n.directAddress, "--admin", n.adminAddress, "--speed", formatFloat(c.cfg.Speed),
 			"--database", process.PostgresURL(n.proxies[LinePostgres].address), "--redis", process.RedisURL(n.proxies[LineRedis].address),
 			"--provider", "http://"+n.proxies[LineProvider].address, "--provider-secret", providerSecret,
+			"--drain-delay", "0s", // no load balancer watches it
 			clockOffset+skew.String())
 	}
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ridehail/ridehail/internal/filelock"
+	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/simulators/provider"
@@ -44,6 +47,20 @@ type Config struct {
 	Screen io.Writer
 	Live   bool
 	Log    *slog.Logger
+}
+
+// ClaimFolder makes the folder of a demo's data, if there is none, and keeps
+// other demos out of it until unlock is called or the process ends. Errors wrap
+// node.ErrUsage when another demo has it.
+func ClaimFolder(dir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("the data folder: %w", err)
+	}
+	unlock, err = filelock.Take(filepath.Join(dir, "demo.lock"))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("%w: the data folder %s is %w: stop that demo, or choose another folder with --data", node.ErrUsage, dir, err)
+	}
+	return unlock, err
 }
 
 // DefaultListen is the address of a demo when none is asked for. If it is
@@ -151,13 +168,13 @@ func (d *demo) configureNode(ctx context.Context) (stopProvider func(), err erro
 // provider must know before the node listens. If DefaultListen is wanted and
 // taken, it returns any free one.
 func (d *demo) chooseAddress(wanted string) (string, error) {
-	l, err := net.Listen("tcp", wanted)
+	l, err := httpserver.Listen("--listen", wanted)
 	if err != nil && wanted == DefaultListen {
 		d.cfg.Log.Warn("the usual address is taken, using another one", "usual", DefaultListen)
-		l, err = net.Listen("tcp", "127.0.0.1:0")
+		l, err = httpserver.Listen("--listen", "127.0.0.1:0")
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", node.ErrUsage, err)
 	}
 	return l.Addr().String(), l.Close()
 }

@@ -23,7 +23,8 @@ type Command struct {
 	Name string // unique in its folder; it names the log
 	Path string
 	Args []string
-	Dir  string // working directory, and folder of the log
+	Env  []string // NAME=VALUE, beside this process's own
+	Dir  string   // working directory, and folder of the log
 	User *syscall.Credential
 	Out  io.Writer // standard output [the log]
 }
@@ -51,7 +52,7 @@ func Start(c Command, g *Guard) (*Process, error) {
 	}
 
 	cmd := exec.Command(c.Path, c.Args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Dir, c.Out, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, append(os.Environ(), c.Env...), c.Out, log
 	if c.Out == nil {
 		cmd.Stdout = log
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ridehail/ridehail/internal/filelock"
 )
 
 // KindRefund marks an entry that gives back what a charge took.
@@ -60,7 +62,8 @@ type Ledger struct {
 
 // OpenLedger reads the ledger at path and continues it. An empty path keeps the
 // ledger in memory. It cuts off a last line that a crash left incomplete, which
-// was never confirmed to a client. Other unreadable lines are an error.
+// was never confirmed to a client. Other unreadable lines are an error, and so
+// is a ledger that another provider writes (filelock.ErrHeld).
 func OpenLedger(path string) (*Ledger, error) {
 	l := &Ledger{chargeByReference: map[string]int{}, refundedMinor: map[string]int64{}}
 	if path == "" {
@@ -73,7 +76,12 @@ func OpenLedger(path string) (*Ledger, error) {
 	}
 
 	l.file = f
-	if err := l.loadFile(); err != nil {
+	if err = filelock.LockOpen(f); err == nil {
+		err = l.loadFile()
+	} else if errors.Is(err, filelock.ErrHeld) {
+		err = fmt.Errorf("%w by another provider: stop that one, or choose another file", err)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("payment ledger %s: %w", path, err), f.Close())
 	}
 	return l, nil

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/internal/sleep"
 )
 
@@ -239,9 +239,9 @@ func Run(ctx context.Context, listen, ledgerPath string, cfg Config, ready func(
 		return err
 	}
 
-	ln, err := net.Listen("tcp", listen)
+	ln, err := httpserver.Listen("--listen", listen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("payment provider: %w (is another one running?)", err), ledger.Close())
+		return errors.Join(fmt.Errorf("payment provider: %w", err), ledger.Close())
 	}
 
 	e := NewEmulator(cfg, ledger)
