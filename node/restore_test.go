@@ -165,6 +165,14 @@ func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
 // startNode runs a node, with a payment provider, until the test ends.
 func startNode(t *testing.T, cfg node.Config) *node.Node {
 	t.Helper()
+	n, _, _ := startNodeUntil(t, cfg)
+	return n
+}
+
+// startNodeUntil runs such a node until stop is called or the test ends; then
+// it closes ended.
+func startNodeUntil(t *testing.T, cfg node.Config) (n *node.Node, stop func(), ended <-chan struct{}) {
+	t.Helper()
 	ledger, err := provider.OpenLedger("")
 	if err != nil {
 		t.Fatal(err)
@@ -178,24 +186,26 @@ func startNode(t *testing.T, cfg node.Config) *node.Node {
 	cfg.Secret, cfg.Log = []byte("of this test, with more than 32 bytes"), slog.New(slog.DiscardHandler)
 
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan *node.Node, 1), make(chan error, 1)
-	go func() { ended <- node.Run(ctx, cfg, func(n *node.Node) { ready <- n }) }()
+	ready, done := make(chan *node.Node, 1), make(chan struct{})
+	var failed error
+	go func() {
+		defer close(done)
+		failed = node.Run(ctx, cfg, func(n *node.Node) { ready <- n })
+	}()
 
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
+		if <-done; failed != nil {
+			t.Error(failed)
 		}
 	})
 
 	select {
-	case n := <-ready:
-		return n
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("the node ended: %v", err)
-		return nil
+	case n = <-ready:
+	case <-done:
+		t.FailNow() // the cleanup says why
 	}
+	return n, stop, done
 }
 
 func get(t *testing.T, address, bearer string) map[string]any {

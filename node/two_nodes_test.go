@@ -22,10 +22,15 @@ type phone struct {
 	events []string // of the trip, as they came
 }
 
-// startPhone connects a phone to a node until the test ends.
-func startPhone(t *testing.T, n *node.Node, role, id string) *phone {
+// startPhone connects a phone to a node until the test ends. If it loses that
+// node it tries the others.
+func startPhone(t *testing.T, n *node.Node, role, id string, others ...*node.Node) *phone {
 	t.Helper()
-	phones := client.New(client.Config{Servers: []string{n.PublicURL()}})
+	servers := []string{n.PublicURL()}
+	for _, other := range others {
+		servers = append(servers, other.PublicURL())
+	}
+	phones := client.New(client.Config{Servers: servers})
 	p := &phone{t: t, frames: make(chan *wire.ServerFrame, 1000)}
 	p.Session = phones.NewSession(client.SessionConfig{
 		Token:   phones.DevTokens(role, id),

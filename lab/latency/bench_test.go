@@ -92,7 +92,9 @@ func startNode(b *testing.B) string {
 	if bin == "" {
 		b.Skip("set RIDEHAIL_BIN to the program to measure the node beside the relay")
 	}
-	return server(b, exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir()))
+	cmd := exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir())
+	cmd.Env = append(os.Environ(), "RIDEHAIL_DRAIN_DELAY=0s")
+	return server(b, cmd)
 }
 
 func measured(b *testing.B, server string, bare bool, pairs, perSecond int) Report {
