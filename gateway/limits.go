@@ -28,7 +28,7 @@ type Limits struct {
 
 	// What comes from one phone.
 	//
-	// bytes of one message; a longer one ends the socket [4,096]
+	// bytes of one message; a longer one ends the socket [16,384]
 	Message      int64
 	FramesPerSec float64 // more for longer than Burst ends the socket [100]
 	Burst        int     // frames at once [200]
@@ -54,7 +54,7 @@ func (l Limits) withDefaults() Limits {
 	l.JoinsPerSec = cmp.Or(l.JoinsPerSec, 1000)
 	l.JoinBurst = cmp.Or(l.JoinBurst, 1000)
 	l.RiderSockets = cmp.Or(l.RiderSockets, 5)
-	l.Message = cmp.Or(l.Message, 4<<10)
+	l.Message = cmp.Or(l.Message, maxMessage)
 	l.FramesPerSec = cmp.Or(l.FramesPerSec, 100)
 	l.Burst = cmp.Or(l.Burst, 200)
 	l.BytesPerSec = cmp.Or(l.BytesPerSec, 64<<10)
@@ -68,6 +68,13 @@ func (l Limits) withDefaults() Limits {
 	l.AreaCars = cmp.Or(l.AreaCars, 200)
 	return l
 }
+
+// maxMessage holds the largest message that keeps to the protocol: a chat
+// message of 1,000 emoji as JSON escapes (12 bytes each), with the ids of
+// command and trip as escapes (6 bytes for each of 64), is 12.8 kB; a hello
+// whose token is written in escapes is about as long. In protobuf the largest is
+// 4.2 kB.
+const maxMessage = 16 << 10
 
 const (
 	writeWithin   = 5 * time.Second // a slower write: the phone does not read

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 	"github.com/ridehail/ridehail/internal/problem"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // writeBuffers are shared by all sockets, so that an idle one has none.
@@ -101,7 +101,6 @@ func (g *Gateway) newSession(ws *websocket.Conn, in *bufio.Reader) *session {
 	s := &session{g: g, conn: phoneConn{g: g, ws: ws, in: in, codec: codec,
 		frames: rate.NewLimiter(rate.Limit(limits.FramesPerSec), limits.Burst)}}
 	s.out.g, s.out.conn = g, &s.conn
-	ws.SetReadLimit(limits.Message)
 	ws.SetPongHandler(s.handlePong)
 	return s
 }
@@ -129,7 +128,7 @@ func (s *session) run() {
 
 // incoming is what reading one message needs; an idle socket has none.
 type incoming struct {
-	buf   bytes.Buffer
+	data  []byte
 	frame wire.ClientFrame
 }
 
@@ -146,8 +145,7 @@ func (s *session) readFrame() error {
 	in := incomings.Get().(*incoming)
 	defer incomings.Put(in)
 
-	in.buf.Reset()
-	if err := s.conn.readAll(&in.buf, r); err != nil {
+	if in.data, err = s.conn.readAll(in.data[:0], r); err != nil {
 		return err
 	}
 
@@ -160,17 +158,28 @@ func (s *session) readFrame() error {
 	}
 
 	text := kind == websocket.TextMessage
-	if text != s.conn.codec.Text() || text && !utf8.Valid(in.buf.Bytes()) {
+	if text != s.conn.codec.Text() || text && !utf8.Valid(in.data) {
 		s.conn.closeWith(wire.CloseBadData, "send UTF-8 text to ridehail.v1.json, binary to ridehail.v1.proto")
 		return nil
 	}
-	if err := s.conn.codec.Decode(in.buf.Bytes(), &in.frame); err != nil {
-		s.sendAck(&wire.Ack{Code: string(wire.CodeBadFrame), Message: "This is not a frame we know: " + clipText(err.Error(), 200)})
+	if err := s.conn.codec.Decode(in.data, &in.frame); err != nil {
+		s.refuseUnreadable(in.data)
 		return nil
 	}
 
 	s.handleFrame(&in.frame, now)
 	return nil
+}
+
+// refuseUnreadable answers a message that cannot be decoded, with the id of the
+// command if that can be read.
+func (s *session) refuseUnreadable(data []byte) {
+	id := s.conn.codec.FindID(data)
+	if !translate.IsPlainID(strings.ToValidUTF8(id[:min(len(id), translate.MaxID)], "")) {
+		id = ""
+	}
+	fault := s.conn.codec.FindFault(data, new(wire.ClientFrame).ProtoReflect().Descriptor())
+	s.sendRefusal(id, translate.Refuse(wire.CodeBadFrame, "This is not a frame: "+fault+"."))
 }
 
 func clipText(s string, n int) string {
@@ -219,6 +228,7 @@ func (s *session) join() bool {
 		return false
 	}
 
+	s.noteComeback(hello.GetResume())
 	if err := s.sendWelcome(hello.GetResume()); err != nil {
 		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", s.user, "err", err)
 		s.conn.closeWith(wire.CloseOverload, "our database is slow: come back in some seconds")
