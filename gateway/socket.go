@@ -46,13 +46,13 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 	up := websocket.Upgrader{
 		WriteBufferPool: &writeBuffers, HandshakeTimeout: g.cfg.Limits.HelloWithin,
 		Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}, CheckOrigin: g.originAllowed,
-		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-			code := wire.CodeBadFrame
-			if status == http.StatusForbidden {
-				code = wire.CodeForbidden
-			}
-			problem.Write(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
-		},
+		Error: refuseUpgrade,
+	}
+
+	if asked := websocket.Subprotocols(r); len(asked) > 0 && !slices.ContainsFunc(asked, isOurSubprotocol) {
+		g.open.Add(-1)
+		refuseUpgrade(w, r, http.StatusBadRequest, errSubprotocol)
+		return
 	}
 
 	under := &throttledHijacker{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
@@ -67,6 +67,32 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 		g.open.Add(-1)
 		conn.Close()
 	}
+}
+
+func isOurSubprotocol(name string) bool {
+	_, ok := wire.CodecFor(name)
+	return ok
+}
+
+var errSubprotocol = errors.New("no subprotocol of ours")
+
+// refuseUpgrade answers a request that does not become a socket. The WebSocket
+// library calls it too; the problem is told in our words, by the request.
+func refuseUpgrade(w http.ResponseWriter, r *http.Request, status int, err error) {
+	code, text := wire.CodeBadFrame, "The header Sec-WebSocket-Key must be 16 bytes in base64."
+	switch {
+	case errors.Is(err, errSubprotocol):
+		text = "None of the subprotocols is known here; offer " + wire.SubprotocolJSON + " or " + wire.SubprotocolProto + ", or none for JSON."
+	case status == http.StatusForbidden:
+		code, text = wire.CodeForbidden, "Pages of this origin may not open sockets here; a node allows others with --origin."
+	case status == http.StatusInternalServerError:
+		code, text = wire.CodeInternal, "The connection could not be taken over; try again."
+	case !websocket.IsWebSocketUpgrade(r), r.Method != http.MethodGet:
+		text = "Here is a WebSocket: send GET with Connection: Upgrade and Upgrade: websocket, as every WebSocket library does."
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		text = "Use version 13 of the WebSocket protocol, in the header Sec-WebSocket-Version."
+	}
+	problem.Write(w, code, status, text)
 }
 
 // refuseSocket answers with 503 and when to come back.

@@ -113,7 +113,7 @@ func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
 	}
 
 	p.sendFrame(areaFrame(location.Point{Lng: 3, Lat: 91}, 0)) // 0 stops, wherever
-
+	p.awaitHandled()
 	c.g.tickSessions()
 	p.awaitHandled()
 	if n := p.carFrames(); n != 2 {
