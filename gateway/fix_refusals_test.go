@@ -135,8 +135,13 @@ func TestAPhoneThatDoesNotReadIsNotClosedForItsRefusedFixes(t *testing.T) {
 	c := newTestNode(t, func(cfg *Config) { cfg.Limits.Queue = 4 })
 	p := c.connectSilent(asProto, trips.Driver("d"))
 	p.sendHello(nil)
-	c.awaitCondition("it is welcomed", func() bool { return c.g.sessions.Len() == 1 })
+	c.awaitCondition("it is registered", func() bool { return c.g.sessions.Len() == 1 })
 	s := c.g.sessions.All(nil)[0]
+	c.awaitCondition("it is welcomed", func() bool {
+		s.out.mu.Lock()
+		defer s.out.mu.Unlock()
+		return s.out.open && !s.out.writing && s.out.queue.isEmpty()
+	})
 
 	// A goroutine writes and does not come back, so the queue is never empty.
 	s.out.mu.Lock()

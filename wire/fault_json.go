@@ -121,11 +121,11 @@ func (w *jsonWalk) walkObject(path string, m protoreflect.MessageDescriptor) str
 	body := ""
 
 	for w.dec.More() {
-		at := w.dec.InputOffset()
 		key, fault := w.readToken()
 		if fault != "" {
 			return fault
 		}
+		at := w.from + int64(bytes.IndexByte(w.data[w.from:], '"')) // after a comma
 
 		name, _ := key.(string) // a key that is no string is a syntax error
 		f := jsonField(m, name)

@@ -22,10 +22,10 @@ var faultyJSON = []struct{ data, id, fault string }{
 	{`x`, "", `it is not JSON near byte 0`},
 	{`[]`, "", `it is not a JSON object`},
 	{`7`, "", `it is not a JSON object`},
-	{`{"id":"a","hullo":{}}`, "a", `unknown field "hullo", at byte 9`},
+	{`{"id":"a","hullo":{}}`, "a", `unknown field "hullo", at byte 10`},
 	{`{"hullo":{"id":"b","x":[{}]},"id":"a"}`, "a", `unknown field "hullo", at byte 1`},
 	{`{"set_available":{"availible":true},"id":"a"}`, "a", `unknown field "availible" in "set_available", at byte 18`},
-	{`{"id":"a","fix":{"point":{"lng":1,"long":2}}}`, "a", `unknown field "long" in "fix.point", at byte 33`},
+	{`{"id":"a","fix":{"point":{"lng":1,"long":2}}}`, "a", `unknown field "long" in "fix.point", at byte 34`},
 	{`{"id":"a","fix":{"at_ms":true}}`, "a", `"fix.at_ms" must be a number, at byte 29`},
 	{`{"id":"a","fix":{"at_ms":"soon"}}`, "a", `"fix.at_ms" must be a number, at byte 31`},
 	{`{"id":"a","fix":{"speed":1e300}}`, "a", `"fix.speed" must be a number, at byte 30`},
@@ -43,7 +43,7 @@ var faultyJSON = []struct{ data, id, fault string }{
 	{`{"id":"a","ping":{"t1_ms":}}`, "a", `it is not JSON near byte 25`},
 	{`{"id":"a","send_chat":{"text":"cut \ud83d"}}`, "a", `"send_chat.text" has half a character, a surrogate without its pair, before byte 42`},
 	{strings.Repeat(`{"fix":`, 100), "", `unknown field "fix" in "fix", at byte 8`},
-	{`{"id":"a","` + strings.Repeat("é", 30) + `":1}`, "a", `unknown field "` + strings.Repeat("é", 20) + `…", at byte 9`},
+	{`{"id":"a","` + strings.Repeat("é", 30) + `":1}`, "a", `unknown field "` + strings.Repeat("é", 20) + `…", at byte 10`},
 }
 
 var faultyProto = []struct{ data, id, fault string }{
