@@ -69,11 +69,10 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// maxMessage holds the largest message that keeps to the protocol: a chat
-// message of 1,000 emoji as JSON escapes (12 bytes each), with the ids of
-// command and trip as escapes (6 bytes for each of 64), is 12.8 kB; a hello
-// whose token is written in escapes is about as long. In protobuf the largest is
-// 4.2 kB.
+// maxMessage holds the largest message that keeps to the protocol. In JSON with
+// everything as escapes, a chat message of 1,000 emoji (12 bytes each) and two
+// ids of 64 bytes (6 for each) has 12,818 bytes, and a hello with a token of
+// 2,048 bytes 14,761. In protobuf the largest has 4,200.
 const maxMessage = 16 << 10
 
 const (
