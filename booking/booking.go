@@ -29,6 +29,18 @@ var (
 	ErrOtherRoute = errors.New("the quote is for another way")
 )
 
+// EndError says which end of a way an error is about.
+type EndError struct {
+	End string // "pickup" or "dropoff"
+	// Swapped is true if we would drive there with lng and lat swapped.
+	Swapped bool
+	Err     error
+}
+
+func (e *EndError) Error() string { return e.End + ": " + e.Err.Error() }
+
+func (e *EndError) Unwrap() error { return e.Err }
+
 // Router finds ways. It may block, and is called from many goroutines.
 type Router interface {
 	// Route returns the way from one point to the other. Its errors wrap
@@ -108,7 +120,7 @@ func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Qu
 
 	way, path, err := s.FindRoute(ctx, from, to)
 	if err != nil {
-		return Quote{}, err
+		return Quote{}, s.findOutsideEnd(ctx, from, to, err)
 	}
 
 	token, q, err := s.cfg.Quoter.SignQuote(rider, from, to, way)
@@ -133,15 +145,38 @@ func (s *Service) checkEnds(j Journey) (from, to location.Point, err error) {
 		return from, to, ErrNoPoints
 	}
 
-	for _, p := range []location.Point{*j.Pickup, *j.Dropoff} {
-		if err := p.CheckRange(); err != nil {
-			return from, to, err
+	for i, p := range []location.Point{*j.Pickup, *j.Dropoff} {
+		err := p.CheckRange()
+		if err == nil && !s.contains(p) {
+			err = routing.ErrOutsideCity
 		}
-		if s.cfg.Contains != nil && !s.cfg.Contains(p) {
-			return from, to, routing.ErrOutsideCity
+		if err != nil {
+			return from, to, s.endError(i, p, err)
 		}
 	}
 	return *j.Pickup, *j.Dropoff, nil
+}
+
+func (s *Service) contains(p location.Point) bool { return s.cfg.Contains == nil || s.cfg.Contains(p) }
+
+// endError is an error about the pickup (0) or the dropoff (1).
+func (s *Service) endError(end int, p location.Point, err error) error {
+	swapped := location.Point{Lng: p.Lat, Lat: p.Lng}
+	return &EndError{End: [...]string{"pickup", "dropoff"}[end], Err: err,
+		Swapped: s.cfg.Contains != nil && swapped.CheckRange() == nil && s.cfg.Contains(swapped)}
+}
+
+// findOutsideEnd returns the error of a router that knows no road at one end,
+// with the end that it is. The router is asked for the way from the pickup to
+// itself.
+func (s *Service) findOutsideEnd(ctx context.Context, from, to location.Point, err error) error {
+	if !errors.Is(err, routing.ErrOutsideCity) {
+		return err
+	}
+	if _, pickup := s.cfg.Router.Route(ctx, from, from); errors.Is(pickup, routing.ErrOutsideCity) {
+		return s.endError(0, from, err)
+	}
+	return s.endError(1, to, err)
 }
 
 // RequestTrip opens a trip at the price of its quote or, without one, at the
@@ -164,7 +199,7 @@ func (s *Service) RequestTrip(ctx context.Context, rider trips.RiderID, id strin
 
 	way, _, err := s.FindRoute(ctx, from, to)
 	if err != nil {
-		return trips.Event{}, err
+		return trips.Event{}, s.findOutsideEnd(ctx, from, to, err)
 	}
 
 	s.quotes.WithLabelValues("none").Inc()

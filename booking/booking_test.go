@@ -81,6 +81,51 @@ func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
 	}
 }
 
+// seaRouter knows no road south of the coast, as a router on its own map may.
+type seaRouter struct{ fixedRoute }
+
+func (r *seaRouter) Route(ctx context.Context, from, to location.Point) (routing.Route, error) {
+	if from.Lat < 6 || to.Lat < 6 {
+		return routing.Route{}, fmt.Errorf("asked of a service: %w", routing.ErrOutsideCity)
+	}
+	return r.fixedRoute.Route(ctx, from, to)
+}
+
+func TestAPlaceThatIsNotServedIsNamedWithItsLikelyMistake(t *testing.T) {
+	// lng and lat of the market and of the airport the wrong way round.
+	swap := func(p location.Point) *location.Point { return &location.Point{Lng: p.Lat, Lat: p.Lng} }
+	for _, known := range []string{"by the node", "by the router alone"} {
+		c := newCounter(t)
+		hint := true
+		if known == "by the router alone" {
+			c.cfg.Router, c.cfg.Contains, hint = new(seaRouter), nil, false
+		}
+
+		for name, x := range map[string]struct {
+			journey Journey
+			end     string
+			swapped bool
+		}{
+			"pickup at sea":                        {Journey{Pickup: &atSea, Dropoff: &airport}, "pickup", false},
+			"dropoff at sea":                       {Journey{Pickup: &market, Dropoff: &atSea}, "dropoff", false},
+			"both at sea":                          {Journey{Pickup: &atSea, Dropoff: &atSea}, "pickup", false},
+			"pickup swapped":                       {Journey{Pickup: swap(market), Dropoff: &airport}, "pickup", hint},
+			"dropoff swapped":                      {Journey{Pickup: &market, Dropoff: swap(airport)}, "dropoff", hint},
+			"dropoff no place":                     {Journey{Pickup: &market, Dropoff: &location.Point{Lng: 6.5, Lat: -200}}, "dropoff", false},
+			"dropoff swapped and so off the Earth": {Journey{Pickup: &market, Dropoff: &location.Point{Lng: 6.5, Lat: 103}}, "dropoff", hint},
+		} {
+			_, quoted := c.Quote(t.Context(), "r", x.journey)
+			_, requested := c.RequestTrip(t.Context(), "r", name, x.journey)
+			for _, err := range []error{quoted, requested} {
+				end := new(EndError)
+				if !errors.As(err, &end) || end.End != x.end || end.Swapped != x.swapped {
+					t.Errorf("%s, known %s: %v is about %+v", name, known, err, end)
+				}
+			}
+		}
+	}
+}
+
 func TestARepeatedRequestAsksForNoWayAndNoPrice(t *testing.T) {
 	c := newCounter(t)
 	j := Journey{Pickup: &market, Dropoff: &airport}

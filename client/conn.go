@@ -107,7 +107,8 @@ func (c *Conn) SayHello(token string, resume *wire.Resume) (*wire.Welcome, error
 
 // ReadFrame waits for the next frame and decodes it into f, a
 // *wire.ServerFrame. f may be reused for the next call: the messages inside are
-// new each time. receivedAt is when the last byte had arrived, before decoding.
+// new each time. Fields of newer nodes are skipped; f.Body is nil for a message
+// that this client does not know. receivedAt is when the last byte had arrived, before decoding.
 // Errors: *ProtocolError when the frame cannot be decoded, otherwise why the
 // connection ended (see CloseCode), also after Config.Silence without a frame
 // or ping.
@@ -132,7 +133,7 @@ func (c *Conn) ReadFrameWithin(limit time.Duration, f proto.Message) (receivedAt
 	}
 
 	receivedAt = time.Now()
-	if err := c.codec.Decode(c.readBuffer.Bytes(), f); err != nil {
+	if err := c.codec.DecodeKnown(c.readBuffer.Bytes(), f); err != nil {
 		return receivedAt, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
 	}
 

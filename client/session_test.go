@@ -184,6 +184,43 @@ func TestANodeWithoutTokensRefuses(t *testing.T) {
 	}
 }
 
+// A node of tomorrow sends fields and frames that this client does not know.
+func TestASessionGoesOnWhenANewerNodeSaysMore(t *testing.T) {
+	for name, codec := range map[string]wire.Codec{wire.SubprotocolProto: wire.Proto, wire.SubprotocolJSON: wire.JSON} {
+		t.Run(name, func(t *testing.T) {
+			n := newFakeNode(t)
+			refused := make(chan *wire.FixRefused, 1)
+			startSessionAt(t, n, func(cfg *Config, session *SessionConfig) {
+				cfg.Codec = codec
+				session.OnDisconnect = func(err error, _ bool) {
+					if t.Context().Err() == nil {
+						t.Errorf("the connection ended: %v", err)
+					}
+				}
+				session.OnFrame = func(f *wire.ServerFrame, _ time.Time) {
+					if f.Body != nil {
+						refused <- f.GetFixRefused()
+					}
+				}
+			})
+
+			c, _ := n.welcomeNext(&wire.Welcome{})
+			kind, tomorrow := 2, []byte("\xfa\x7f\x03new")
+			if codec.Text() {
+				kind, tomorrow = 1, []byte(`{"weather":{"rain":true}}`)
+			}
+			if err := c.ws.WriteMessage(kind, tomorrow); err != nil {
+				t.Fatal(err)
+			}
+
+			c.send(&wire.ServerFrame{Body: &wire.ServerFrame_FixRefused{FixRefused: &wire.FixRefused{Reason: string(wire.FixTooOld), Count: 2}}})
+			if f := receiveIn(t, refused, "what follows"); f.GetReason() != "too_old" || f.GetCount() != 2 {
+				t.Errorf("got %v", f)
+			}
+		})
+	}
+}
+
 func TestAFirstFrameThatIsNoWelcomeIsAFaultOfTheNode(t *testing.T) {
 	n := newFakeNode(t)
 	faults := make(chan error, 8)

@@ -34,7 +34,7 @@ func (s *session) handleFrame(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_Typing:
 		s.publishTyping(b.Typing)
 	case *wire.ClientFrame_WatchArea:
-		s.watchArea(b.WatchArea)
+		s.watchArea(f.Id, b.WatchArea)
 	case *wire.ClientFrame_Hello, nil:
 		s.sendRefusal(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
 	default:
@@ -46,7 +46,7 @@ func (s *session) handleFrame(f *wire.ClientFrame, now time.Time) {
 // many wait, it is refused.
 func (s *session) queueCommand(c command) {
 	if !translate.IsPlainID(c.id) {
-		s.sendRefusal(clipText(c.id, translate.MaxID), translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
+		s.sendRefusal(c.id, translate.Refuse(wire.CodeBadField, "A command needs an id of 1 to 64 bytes without control "+
 			"characters, new for each command and the same when you send it again."))
 		return
 	}
@@ -78,9 +78,24 @@ func (s *session) runCommands() {
 	}
 }
 
-// runCommand executes one command and acks it. The command outlives its socket:
-// what was begun is finished, and the phone asks again with the same id.
+// runCommand executes one command and acks it, now or, without holding up the
+// next ones, once it cannot be under way on another node any more.
 func (s *session) runCommand(c command) {
+	if !s.mayRunElsewhere(c) {
+		s.completeCommand(c)
+		return
+	}
+	s.g.spawn(func() {
+		if s.awaitElsewhere(c) {
+			s.completeCommand(c)
+		}
+	})
+}
+
+// completeCommand executes one command and acks it. The command outlives its
+// socket: what was begun is finished, and the phone asks again with the same
+// id.
+func (s *session) completeCommand(c command) {
 	defer s.g.userLocks.lockUser(s.user)()
 	ctx, cancel := context.WithTimeout(s.g.base, s.g.cfg.Limits.CommandWithin)
 	defer cancel()
@@ -126,7 +141,7 @@ func (a *answer) setTrip(ev trips.Event, err error) error {
 func (s *session) executeCommand(ctx context.Context, c command, ack *answer) (kind string, err error) {
 	switch b := c.body.(type) {
 	case *wire.ClientFrame_SetAvailable:
-		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable())
+		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable(), ack)
 	case *wire.ClientFrame_AnswerOffer:
 		return "answer_offer", ack.setTrip(s.answerOffer(ctx, c.id, b.AnswerOffer))
 	case *wire.ClientFrame_RequestTrip:
@@ -152,12 +167,20 @@ func (s *session) requireRole(role trips.Role) error {
 	return translate.Refuse(wire.CodeForbidden, "This is for a "+string(role)+"; you are a "+string(s.user.Role)+".")
 }
 
-// setAvailable takes the session's driver on duty, or off.
-func (s *session) setAvailable(wants bool) error {
+// setAvailable takes the session's driver on duty, or off. The ack's message
+// says why no offers come, if none can.
+func (s *session) setAvailable(wants bool, ack *answer) error {
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return err
 	}
 	s.g.cfg.Drivers.SetAvailable(trips.DriverID(s.user.ID), wants)
+
+	switch why := s.g.noOffersBecause(trips.DriverID(s.user.ID)); {
+	case wants && why == wire.NoOffersOnTrip:
+		ack.Message = "You are on a trip; offers come when it has ended."
+	case wants && why == wire.NoOffersNoPosition:
+		ack.Message = "You are on duty, but there is no fresh position of yours: no offers come until a fix is believed."
+	}
 	return nil
 }
 

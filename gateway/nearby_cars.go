@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"time"
 
 	"github.com/ridehail/ridehail/location"
@@ -71,24 +72,34 @@ func (c *nearbyCars) markRead() bool {
 	return was
 }
 
-// watchArea sets where a rider looks at cars.
-func (s *session) watchArea(w *wire.WatchArea) {
-	if err := s.requireRole(trips.RoleRider); err != nil {
-		s.sendRefusal("", err)
+// watchArea sets where a rider looks at cars. A refusal carries the frame's id,
+// if it has one.
+func (s *session) watchArea(id string, w *wire.WatchArea) {
+	at, err := s.checkArea(w)
+	if err != nil {
+		s.sendRefusal(id, err)
 		return
 	}
+	s.out.watchArea(at)
+}
 
-	var at *area
-	if r := float64(w.GetRadiusM()); r > 0 && w.GetCenter() != nil {
-		p := translate.DecodePoint(w.Center)
-		if p.CheckRange() != nil {
-			s.sendRefusal("", translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90]."))
-			return
-		}
-		at = &area{p, min(r, s.g.cfg.Limits.AreaMetres)}
+// checkArea returns the area to watch, or nil for none.
+func (s *session) checkArea(w *wire.WatchArea) (*area, error) {
+	if err := s.requireRole(trips.RoleRider); err != nil {
+		return nil, err
 	}
 
-	s.out.watchArea(at)
+	metres := float64(w.GetRadiusM())
+	centre := translate.DecodePoint(w.GetCenter())
+	switch {
+	case metres == 0:
+		return nil, nil // the centre does not matter
+	case !(metres > 0) || math.IsInf(metres, 0):
+		return nil, translate.Refuse(wire.CodeBadField, "The radius_m of watch_area is a number of metres, or 0 to stop.")
+	case w.GetCenter() == nil, centre.CheckRange() != nil:
+		return nil, translate.Refuse(wire.CodeBadField, "watch_area needs a center with lng in [-180, 180] and lat in [-90, 90].")
+	}
+	return &area{centre, min(metres, s.g.cfg.Limits.AreaMetres)}, nil
 }
 
 // watchArea lists the cars of another area from now on, or none if it is nil.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 	"github.com/ridehail/ridehail/wire/translate"
@@ -40,6 +42,20 @@ func (g *Gateway) putOffer(o dispatch.Offer) []*session {
 	return to
 }
 
+// noOffersBecause returns why a driver gets no offers as things stand, or "".
+func (g *Gateway) noOffersBecause(id trips.DriverID) string {
+	d, _ := g.cfg.Drivers.Get(id)
+	switch silent := g.cfg.Drivers.Guard().SilenceCutoff(g.cfg.Now(), detector.SuspectAfter); {
+	case d.Trip != "":
+		return wire.NoOffersOnTrip
+	case d.Status == sharedstate.NonOperational:
+		return wire.NoOffersOffDuty
+	case !d.HasPosition(), d.ReceivedAt.Before(silent):
+		return wire.NoOffersNoPosition
+	}
+	return ""
+}
+
 // answerOffer reserves the trip of an offer for the driver who accepts it, or
 // lets the dispatcher ask the next driver. It returns no event if the driver
 // declines.
@@ -47,8 +63,12 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return trips.Event{}, err
 	}
+	if !translate.IsPlainID(a.GetOfferId()) && a.GetAccept() {
+		return trips.Event{}, dispatch.ErrOfferGone
+	}
+
 	driver := trips.DriverID(s.user.ID)
-	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "accept " + a.GetOfferId()}
+	key := s.acceptKey(id, a.GetOfferId())
 
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
@@ -85,24 +105,54 @@ func (s *session) returnOffer(o dispatch.Offer, err error) {
 	s.g.cfg.OnOfferDeclined(o)
 }
 
-// elsewhereWithin is how long to wait for the acceptance of an offer that this
-// node never had: the phone may have come here from the node that had it,
-// before it heard what became of its first attempt.
+// elsewhereWithin is how long after a phone came back the node that it left may
+// still commit an acceptance which the phone sends again here.
 const elsewhereWithin = 3 * time.Second
+
+// noteComeback is called before the session's first command. A phone that was
+// connected before may have left a command under way on another node.
+func (s *session) noteComeback(r *wire.Resume) {
+	if r.GetEpoch() != "" {
+		s.elsewhereUntil = time.Now().Add(elsewhereWithin)
+	}
+}
+
+// mayRunElsewhere returns true for the acceptance of an offer that this node
+// never had, from a phone that has just come back.
+func (s *session) mayRunElsewhere(c command) bool {
+	b, ok := c.body.(*wire.ClientFrame_AnswerOffer)
+	return ok && b.AnswerOffer.GetAccept() && s.user.Role == trips.RoleDriver && time.Now().Before(s.elsewhereUntil) &&
+		translate.IsPlainID(b.AnswerOffer.GetOfferId()) && !s.g.cfg.Inbox.HasSeen(b.AnswerOffer.GetOfferId())
+}
+
+// awaitElsewhere waits until the command is recorded or cannot be under way any
+// more. It returns false if the phone has left meanwhile: it will send the
+// command again.
+func (s *session) awaitElsewhere(c command) bool {
+	ctx, cancel := context.WithDeadline(s.g.base, s.elsewhereUntil)
+	defer cancel()
+
+	key := s.acceptKey(c.id, c.body.(*wire.ClientFrame_AnswerOffer).AnswerOffer.GetOfferId())
+	for !s.conn.hasEnded() {
+		_, err := s.g.cfg.Store.RecordedEvent(ctx, key)
+		if !errors.Is(err, trips.ErrNotFound) || !sleep.For(ctx, 50*time.Millisecond) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) acceptKey(id, offerID string) trips.IdempotencyKey {
+	return trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "accept " + offerID}
+}
 
 // settleAcceptance returns the result of an acceptance whose offer is not here,
 // or not any more: it may be a repeat. If another node may still commit it, the
 // command is abandoned before it is refused, so that the refusal holds.
 func (g *Gateway) settleAcceptance(ctx context.Context, key trips.IdempotencyKey, offerID string, gone error) (trips.Event, error) {
 	ev, err := g.cfg.Store.RecordedEvent(ctx, key)
-	if !g.cfg.Inbox.HasSeen(offerID) {
-		late := time.Now().Add(elsewhereWithin)
-		for errors.Is(err, trips.ErrNotFound) && time.Now().Before(late) && sleep.For(ctx, 50*time.Millisecond) {
-			ev, err = g.cfg.Store.RecordedEvent(ctx, key)
-		}
-		if errors.Is(err, trips.ErrNotFound) {
-			ev, err = g.cfg.Store.Abandon(ctx, key)
-		}
+	if errors.Is(err, trips.ErrNotFound) && !g.cfg.Inbox.HasSeen(offerID) {
+		ev, err = g.cfg.Store.Abandon(ctx, key)
 	}
 
 	if errors.Is(err, trips.ErrNotFound) || errors.Is(err, trips.ErrAbandoned) {

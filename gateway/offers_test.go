@@ -28,9 +28,12 @@ func TestAnAcceptRepeatedOnAnotherNodeWaitsForTheFirst(t *testing.T) {
 
 	a.awaitCondition("the first commits", func() bool { return store.countWaiting() == 1 })
 	first.conn.Close()
-	second := b.connectPhone(trips.Driver("d"), asJSONText, nil)
+	second := b.connectPhone(trips.Driver("d"), asJSONText, &wire.Resume{Epoch: epoch})
 	second.sendCommand("accept", answerFrame("o", true))
-	second.awaitHandled()
+	second.mustDo(availableFrame(true)) // the next command does not wait for it
+	if acks := acksOf(second.framesSoFar(), "accept"); len(acks) != 0 {
+		t.Fatalf("answered %v before the first was", acks)
+	}
 	open()
 	if ack := second.awaitAck("accept", 1); ack.Code != "" || ack.Trip.GetDriverId() != "d" || ack.Trip.GetVersion() != 2 {
 		t.Errorf("answered %v", ack)

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -56,21 +58,47 @@ func (c *phoneConn) awaitHello() {
 // that it can shrink; an error comes again from the next read.
 func (c *phoneConn) awaitData() { _, _ = c.in.Peek(1) }
 
-// readAll reads the rest of a message. A pong between its parts does not buy
-// the phone more time.
-func (c *phoneConn) readAll(buf *bytes.Buffer, r io.Reader) error {
+// errTooBig is returned for a message over Limits.Message. The WebSocket
+// library has a limit too, and would close the socket without a word.
+var errTooBig = errors.New("the message is too big")
+
+// readAll appends the rest of a message to data, which grows to little more
+// than Limits.Message. A pong between its parts does not buy the phone more
+// time.
+func (c *phoneConn) readAll(data []byte, r io.Reader) ([]byte, error) {
 	c.inMessage = true
-	_, err := buf.ReadFrom(r)
+	data, err := readUpTo(c.g.cfg.Limits.Message, data, r)
 	c.inMessage = false
-	return err
+	return data, err
+}
+
+// readUpTo is readAll with a limit on the length of data.
+func readUpTo(limit int64, data []byte, r io.Reader) ([]byte, error) {
+	for {
+		data = slices.Grow(data, bytes.MinRead)
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case int64(len(data)) > limit:
+			return data, errTooBig
+		case errors.Is(err, io.EOF):
+			return data, nil
+		case err != nil:
+			return data, err
+		}
+	}
 }
 
 // readHello reads the first message, which must be a hello.
 func (c *phoneConn) readHello() (*wire.Hello, error) {
-	kind, data, err := c.ws.ReadMessage()
+	kind, r, err := c.ws.NextReader()
 	if err != nil {
-		if errors.Is(err, websocket.ErrReadLimit) {
-			c.closeWith(wire.CloseTooBig, "the message is too big")
+		return nil, err
+	}
+	data, err := c.readAll(nil, r)
+	if err != nil {
+		if errors.Is(err, errTooBig) {
+			c.closeAfter(err)
 		}
 		return nil, err
 	}
@@ -173,9 +201,9 @@ func (c *phoneConn) closeAfter(err error) {
 	)
 	switch {
 	case c.hasEnded(): // by us
-	case errors.Is(err, websocket.ErrReadLimit):
+	case errors.Is(err, errTooBig):
 		c.g.metrics.drops.WithLabelValues("too_big").Inc()
-		c.closeWith(wire.CloseTooBig, "the message is too big")
+		c.closeWith(wire.CloseTooBig, fmt.Sprintf("a message has at most %d bytes: send less", c.g.cfg.Limits.Message))
 	case errors.As(err, &network) && network.Timeout():
 		c.g.metrics.drops.WithLabelValues("silent").Inc()
 		c.closeWith(wire.CloseSilent, "nothing heard from you: come back and resume")

@@ -20,6 +20,7 @@ const maxMillis = 1e14
 func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
 		s.g.metrics.updates.WithLabelValues("malformed").Inc()
+		s.out.refuseFix(explainMalformedFix(s.user.Role, f), now)
 		return
 	}
 	fix := location.Fix{Point: translate.DecodePoint(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
@@ -31,6 +32,8 @@ func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	}
 	if why != location.Accepted {
 		s.g.metrics.updates.WithLabelValues(string(why)).Inc()
+		last, _ := s.g.cfg.Drivers.Get(id)
+		s.out.refuseFix(explainRefusedFix(why, fix, last.Fix, s.g.cfg.Drivers.FixFilter(), now), now)
 		return
 	}
 

@@ -29,10 +29,10 @@ func threeNodes(t *testing.T) (nodes []*testNode) {
 	return nodes
 }
 
-// connectToAll connects one user to every node.
+// connectToAll connects one user to every node, as a phone that comes back.
 func connectToAll(nodes []*testNode, who trips.Actor) (phones []*phone) {
 	for i, c := range nodes {
-		phones = append(phones, c.connectPhone(who, []string{asProto, asJSONText}[i%2], nil))
+		phones = append(phones, c.connectPhone(who, []string{asProto, asJSONText}[i%2], &wire.Resume{Epoch: epoch}))
 	}
 	return phones
 }

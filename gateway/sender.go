@@ -22,6 +22,7 @@ type sender struct {
 	queue    outboundQueue
 	position latestPosition
 	cars     nearbyCars
+	refusals *fixRefusals // nil before the first refused fix
 }
 
 // sendFrame queues a frame as something happens. A goroutine of its own writes

@@ -21,6 +21,10 @@ type session struct {
 	pass  auth.Pass // the token
 	until time.Time // when the token ends
 
+	// Until then a command of a phone that came back may still be under way on
+	// the node that it left. Zero for a first connection.
+	elsewhereUntil time.Time
+
 	conn phoneConn // guards itself
 	out  sender    // guards itself
 
@@ -64,9 +68,11 @@ func (s *session) sendAck(a *wire.Ack) {
 	s.out.writeNow(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
 }
 
+// sendRefusal acks a frame that is not carried out. An id that is too long is
+// cut.
 func (s *session) sendRefusal(id string, err error) {
 	code, text := translate.ExplainError(err)
-	s.sendAck(&wire.Ack{Id: id, Code: string(code), Message: text})
+	s.sendAck(&wire.Ack{Id: clipText(id, translate.MaxID), Code: string(code), Message: text})
 }
 
 // retire ends the session of a draining node once the commands under way are

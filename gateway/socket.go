@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 	"github.com/ridehail/ridehail/internal/problem"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // writeBuffers are shared by all sockets, so that an idle one has none.
@@ -46,13 +46,13 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 	up := websocket.Upgrader{
 		WriteBufferPool: &writeBuffers, HandshakeTimeout: g.cfg.Limits.HelloWithin,
 		Subprotocols: []string{wire.SubprotocolProto, wire.SubprotocolJSON}, CheckOrigin: g.originAllowed,
-		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-			code := wire.CodeBadFrame
-			if status == http.StatusForbidden {
-				code = wire.CodeForbidden
-			}
-			problem.Write(w, code, status, "No WebSocket could be opened: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
-		},
+		Error: refuseUpgrade,
+	}
+
+	if asked := websocket.Subprotocols(r); len(asked) > 0 && !slices.ContainsFunc(asked, isOurSubprotocol) {
+		g.open.Add(-1)
+		refuseUpgrade(w, r, http.StatusBadRequest, errSubprotocol)
+		return
 	}
 
 	under := &throttledHijacker{ResponseWriter: w, bytesPerSec: g.cfg.Limits.BytesPerSec}
@@ -67,6 +67,32 @@ func (g *Gateway) ServeSocket(w http.ResponseWriter, r *http.Request) {
 		g.open.Add(-1)
 		conn.Close()
 	}
+}
+
+func isOurSubprotocol(name string) bool {
+	_, ok := wire.CodecFor(name)
+	return ok
+}
+
+var errSubprotocol = errors.New("no subprotocol of ours")
+
+// refuseUpgrade answers a request that does not become a socket. The WebSocket
+// library calls it too; the problem is told in our words, by the request.
+func refuseUpgrade(w http.ResponseWriter, r *http.Request, status int, err error) {
+	code, text := wire.CodeBadFrame, "The header Sec-WebSocket-Key must be 16 bytes in base64."
+	switch {
+	case errors.Is(err, errSubprotocol):
+		text = "None of the subprotocols is known here; offer " + wire.SubprotocolJSON + " or " + wire.SubprotocolProto + ", or none for JSON."
+	case status == http.StatusForbidden:
+		code, text = wire.CodeForbidden, "Pages of this origin may not open sockets here; a node allows others with --origin."
+	case status == http.StatusInternalServerError:
+		code, text = wire.CodeInternal, "The connection could not be taken over; try again."
+	case !websocket.IsWebSocketUpgrade(r), r.Method != http.MethodGet:
+		text = "Here is a WebSocket: send GET with Connection: Upgrade and Upgrade: websocket, as every WebSocket library does."
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		text = "Use version 13 of the WebSocket protocol, in the header Sec-WebSocket-Version."
+	}
+	problem.Write(w, code, status, text)
 }
 
 // refuseSocket answers with 503 and when to come back.
@@ -101,7 +127,6 @@ func (g *Gateway) newSession(ws *websocket.Conn, in *bufio.Reader) *session {
 	s := &session{g: g, conn: phoneConn{g: g, ws: ws, in: in, codec: codec,
 		frames: rate.NewLimiter(rate.Limit(limits.FramesPerSec), limits.Burst)}}
 	s.out.g, s.out.conn = g, &s.conn
-	ws.SetReadLimit(limits.Message)
 	ws.SetPongHandler(s.handlePong)
 	return s
 }
@@ -129,7 +154,7 @@ func (s *session) run() {
 
 // incoming is what reading one message needs; an idle socket has none.
 type incoming struct {
-	buf   bytes.Buffer
+	data  []byte
 	frame wire.ClientFrame
 }
 
@@ -146,8 +171,7 @@ func (s *session) readFrame() error {
 	in := incomings.Get().(*incoming)
 	defer incomings.Put(in)
 
-	in.buf.Reset()
-	if err := s.conn.readAll(&in.buf, r); err != nil {
+	if in.data, err = s.conn.readAll(in.data[:0], r); err != nil {
 		return err
 	}
 
@@ -160,17 +184,28 @@ func (s *session) readFrame() error {
 	}
 
 	text := kind == websocket.TextMessage
-	if text != s.conn.codec.Text() || text && !utf8.Valid(in.buf.Bytes()) {
+	if text != s.conn.codec.Text() || text && !utf8.Valid(in.data) {
 		s.conn.closeWith(wire.CloseBadData, "send UTF-8 text to ridehail.v1.json, binary to ridehail.v1.proto")
 		return nil
 	}
-	if err := s.conn.codec.Decode(in.buf.Bytes(), &in.frame); err != nil {
-		s.sendAck(&wire.Ack{Code: string(wire.CodeBadFrame), Message: "This is not a frame we know: " + clipText(err.Error(), 200)})
+	if err := s.conn.codec.Decode(in.data, &in.frame); err != nil {
+		s.refuseUnreadable(in.data)
 		return nil
 	}
 
 	s.handleFrame(&in.frame, now)
 	return nil
+}
+
+// refuseUnreadable answers a message that cannot be decoded, with the id of the
+// command if that can be read.
+func (s *session) refuseUnreadable(data []byte) {
+	id := s.conn.codec.FindID(data)
+	if !translate.IsPlainID(strings.ToValidUTF8(id[:min(len(id), translate.MaxID)], "")) {
+		id = ""
+	}
+	fault := s.conn.codec.FindFault(data, new(wire.ClientFrame).ProtoReflect().Descriptor())
+	s.sendRefusal(id, translate.Refuse(wire.CodeBadFrame, "This is not a frame: "+fault+"."))
 }
 
 func clipText(s string, n int) string {
@@ -219,6 +254,7 @@ func (s *session) join() bool {
 		return false
 	}
 
+	s.noteComeback(hello.GetResume())
 	if err := s.sendWelcome(hello.GetResume()); err != nil {
 		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", s.user, "err", err)
 		s.conn.closeWith(wire.CloseOverload, "our database is slow: come back in some seconds")

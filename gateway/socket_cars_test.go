@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -105,7 +104,7 @@ func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
 	}
 
 	p := c.connectBrowser(asProto)
-	for i, radius := range []float32{1e9, float32(math.Inf(1))} {
+	for i, radius := range []float32{1e9, 1001} {
 		p.sendFrame(areaFrame(market, radius))
 		if got := p.awaitCars(i + 1); len(got) != 2 || slices.Contains(got, "d3") {
 			t.Errorf("within %v: %v", radius, got)
@@ -113,14 +112,8 @@ func TestAnAreaIsClampedToWhatANodeGives(t *testing.T) {
 		p.showedCars()
 	}
 
-	for _, radius := range []float32{-1, float32(math.NaN())} {
-		p.sendFrame(areaFrame(market, radius))
-	}
-	p.sendFrame(areaFrame(location.Point{Lng: 3, Lat: 91}, 100))
-	if ack := awaitBodies[*wire.ServerFrame_Ack](p, 1)[0].Ack; ack.Code != string(wire.CodeBadField) {
-		t.Errorf("off the Earth: %v", ack)
-	}
-
+	p.sendFrame(areaFrame(location.Point{Lng: 3, Lat: 91}, 0)) // 0 stops, wherever
+	p.awaitHandled()
 	c.g.tickSessions()
 	p.awaitHandled()
 	if n := p.carFrames(); n != 2 {

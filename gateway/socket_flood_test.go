@@ -16,7 +16,7 @@ import (
 
 func TestWhoBreaksTheRulesIsClosedWithTheReason(t *testing.T) {
 	c := newTestNode(t, nil)
-	big := []byte(strings.Repeat(" ", 4096) + "{}")
+	big := []byte(strings.Repeat(" ", maxMessage) + "{}")
 	for name, x := range map[string]struct {
 		subprotocol string
 		kind        int

@@ -51,7 +51,8 @@ func (g *Gateway) tickSessions() {
 		}
 
 		s.out.checkContact(now, lost)
-		if s.out.findCars(now) {
+		refused := s.out.sendRefusals(now)
+		if s.out.findCars(now) || refused {
 			// A phone that does not read must not delay the others.
 			g.spawn(s.out.flush)
 		}

@@ -27,6 +27,9 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 		return err
 	}
 
+	if s.user.Role == trips.RoleDriver {
+		w.NoOffersBecause = s.g.noOffersBecause(trips.DriverID(s.user.ID))
+	}
 	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
 	s.releaseHeld()
 	s.out.flush()

@@ -100,6 +100,9 @@ func NewDrivers(opts DriverOptions) *Drivers {
 // the node itself makes no driver silent.
 func (d *Drivers) Guard() *detector.Guard { return d.guard }
 
+// FixFilter returns the limits by which fixes are accepted or refused.
+func (d *Drivers) FixFilter() location.FixFilter { return d.opts.FixFilter }
+
 // heardSince returns the time since which a driver must have been heard, not to
 // count as silent for that long.
 func (d *Drivers) heardSince(silence time.Duration) time.Time {

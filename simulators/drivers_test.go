@@ -95,6 +95,24 @@ func checkDrivenFixes(t *testing.T, n *fakeNode) {
 	}
 }
 
+func TestFixesThatTheNodeRefusesAreSeenInTheStatistics(t *testing.T) {
+	stats := NewStats()
+	script := driverScript(1500)
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		script(c, f)
+		if f.GetFix().GetSeq() == 2 {
+			c.sendFrame(&wire.ServerFrame{Body: &wire.ServerFrame_FixRefused{
+				FixRefused: &wire.FixRefused{Reason: "too_fast", Count: 2, Message: "No car drives like that."}}})
+		}
+	})
+	startDrivers(t, n, DriverConfig{Speed: 100, Rate: 50, Decline: 1, Stats: stats})
+
+	n.waitUntil("they are counted", func() bool { return stats.Snapshot().FixesRefused == 2 })
+	if s := stats.Snapshot(); s.Violations != 0 || !strings.Contains(s.Text(), "fixes refused 2") {
+		t.Errorf("%d violations %q; %s", s.Violations, s.ViolationTexts, s.Text())
+	}
+}
+
 func TestADriverWhoDeclinesEverythingGoesOnCruising(t *testing.T) {
 	stats := NewStats()
 	n := newFakeNode(t, driverScript(1500))

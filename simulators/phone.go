@@ -124,6 +124,12 @@ func (p *phone) handleFrame(f *wire.ServerFrame, at time.Time) {
 		return
 	case *wire.ServerFrame_Cars:
 		return
+	case *wire.ServerFrame_FixRefused:
+		p.checker.checkFixRefused(b.FixRefused)
+		p.network.stats.fixesRefused.Add(int64(b.FixRefused.Count))
+		p.network.log.Debug("the node refused fixes", "who", p.id, "count", b.FixRefused.Count, "reason", b.FixRefused.Reason,
+			"message", b.FixRefused.Message)
+		return
 	case *wire.ServerFrame_Ack:
 		if b.Ack.Id == "" { // The node refused a frame that is no command.
 			p.network.stats.refused.Add(1)

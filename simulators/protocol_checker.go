@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -197,6 +198,14 @@ func (c *protocolChecker) checkSOSSeen(s *wire.SosSeen) (first bool) {
 	}
 	said.thisConnection = true
 	return false
+}
+
+// checkFixRefused checks that a frame about refused fixes counts some, says why
+// and goes to a driver: the simulators' riders send none.
+func (c *protocolChecker) checkFixRefused(f *wire.FixRefused) {
+	if f.Count == 0 || f.Reason == "" || f.Message == "" || c.role != client.RoleDriver {
+		c.addViolation("%d fixes were refused because of %q: %q", f.Count, f.Reason, f.Message)
+	}
 }
 
 // checkPosition checks that a car never goes back in time at one node, and that

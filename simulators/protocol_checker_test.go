@@ -86,6 +86,26 @@ func TestTheCheckerReportsWhatTheNodeShouldNotHaveSent(t *testing.T) {
 	}
 }
 
+func TestARefusedFixIsTheDriversAndHasAReason(t *testing.T) {
+	for _, c := range []struct {
+		role   string
+		frame  *wire.FixRefused
+		faults int64
+	}{
+		{client.RoleDriver, &wire.FixRefused{Reason: "too_fast", Count: 3, Message: "No car drives like that."}, 0},
+		{client.RoleRider, &wire.FixRefused{Reason: "forbidden", Count: 1, Message: "Only drivers send fixes."}, 1},
+		{client.RoleDriver, &wire.FixRefused{Reason: "too_fast", Message: "No car drives like that."}, 1},
+		{client.RoleDriver, &wire.FixRefused{Count: 1, Message: "No car drives like that."}, 1},
+		{client.RoleDriver, &wire.FixRefused{Reason: "too_fast", Count: 1}, 1},
+	} {
+		stats := NewStats()
+		newProtocolChecker(stats, c.role, "x").checkFixRefused(c.frame)
+		if n := stats.Snapshot().Violations; n != c.faults {
+			t.Errorf("%v to a %s: %d violations", c.frame, c.role, n)
+		}
+	}
+}
+
 func TestAMessageUnderWayExcusesAHole(t *testing.T) {
 	stats := NewStats()
 	w := newProtocolChecker(stats, client.RoleRider, "r")

@@ -15,7 +15,7 @@ import (
 // Its methods may be called from any goroutine.
 type Stats struct {
 	drivers, riders                                                     atomic.Int64 // connected
-	fixesSent, offers, accepted, declined                               atomic.Int64
+	fixesSent, fixesRefused, offers, accepted, declined                 atomic.Int64
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
 	helpAsked, helpSeen, helpAcknowledged                               atomic.Int64
@@ -48,7 +48,8 @@ type Snapshot struct {
 	DriversConnected int64 `json:"drivers_connected"`
 	RidersConnected  int64 `json:"riders_connected"`
 
-	FixesSent      int64 `json:"fixes_sent"` // written to a socket
+	FixesSent      int64 `json:"fixes_sent"`    // written to a socket
+	FixesRefused   int64 `json:"fixes_refused"` // as the node said
 	OffersSeen     int64 `json:"offers_seen"`
 	OffersAccepted int64 `json:"offers_accepted"` // acked by the node
 	OffersDeclined int64 `json:"offers_declined"`
@@ -104,7 +105,7 @@ type Snapshot struct {
 func (s *Stats) Snapshot() Snapshot {
 	out := Snapshot{
 		DriversConnected: s.drivers.Load(), RidersConnected: s.riders.Load(),
-		FixesSent: s.fixesSent.Load(), OffersSeen: s.offers.Load(),
+		FixesSent: s.fixesSent.Load(), FixesRefused: s.fixesRefused.Load(), OffersSeen: s.offers.Load(),
 		OffersAccepted: s.accepted.Load(), OffersDeclined: s.declined.Load(),
 		TripsRequested: s.requested.Load(), TripsContinued: s.continued.Load(), TripsReserved: s.reserved.Load(),
 		TripsCompleted: s.completed.Load(), TripsCancelled: s.cancelled.Load(), TripsExpired: s.expired.Load(),

@@ -14,6 +14,9 @@ func (s Snapshot) Text() string {
 		s.ChatSent, s.ChatDelivered, s.Receipts, s.Reconnects, s.Resumed, s.HelpAsked, s.HelpSeen,
 		s.Latency.P50, s.Latency.P99, s.Latency.Count, s.Violations)
 
+	if s.FixesRefused > 0 {
+		text += fmt.Sprintf("fixes refused %d\n", s.FixesRefused)
+	}
 	if s.Trace != nil {
 		text += s.Trace.Text()
 	}

@@ -32,6 +32,16 @@ type Codec interface {
 	// Decode reads exactly one frame. Unknown fields, trailing bytes and broken
 	// UTF-8 are errors.
 	Decode(data []byte, frame proto.Message) error
+	// DecodeKnown is Decode for a phone: it skips unknown fields, because a
+	// newer node may send more than the phone knows.
+	DecodeKnown(data []byte, frame proto.Message) error
+
+	// FindID returns the id in data that Decode cannot read, unchecked, or ""
+	// if none is found. It reads data once at most.
+	FindID(data []byte) string
+	// FindFault returns what is wrong with data that Decode cannot read, in
+	// words for a person, such as: "fix.at_ms" must be a number, at byte 17.
+	FindFault(data []byte, frame protoreflect.MessageDescriptor) string
 }
 
 // The two codecs.
@@ -61,10 +71,18 @@ func (jsonCodec) Append(dst []byte, f proto.Message) ([]byte, error) {
 }
 
 func (jsonCodec) Decode(data []byte, f proto.Message) error {
+	return decodeJSON(data, f, protojson.UnmarshalOptions{RecursionLimit: 8})
+}
+
+func (jsonCodec) DecodeKnown(data []byte, f proto.Message) error {
+	return decodeJSON(data, f, protojson.UnmarshalOptions{RecursionLimit: 8, DiscardUnknown: true})
+}
+
+func decodeJSON(data []byte, f proto.Message, how protojson.UnmarshalOptions) error {
 	if !utf8.Valid(data) { // gorilla does not check text frames
 		return fmt.Errorf("text frame is not UTF-8")
 	}
-	return protojson.UnmarshalOptions{RecursionLimit: 8}.Unmarshal(data, f)
+	return how.Unmarshal(data, f)
 }
 
 type protoCodec struct{}
@@ -80,6 +98,10 @@ func (protoCodec) Decode(data []byte, f proto.Message) error {
 		return err
 	}
 	return rejectUnknown(f.ProtoReflect())
+}
+
+func (protoCodec) DecodeKnown(data []byte, f proto.Message) error {
+	return proto.UnmarshalOptions{RecursionLimit: 8, DiscardUnknown: true}.Unmarshal(data, f)
 }
 
 // rejectUnknown returns an error for fields that are not in the schema, at any

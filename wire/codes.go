@@ -30,6 +30,30 @@ const (
 	CodeNoSuchEndpoint Code = "no_such_endpoint"
 )
 
+// FixReason says in FixRefused.reason why a fix was not believed.
+type FixReason string
+
+const (
+	FixForbidden  FixReason = "forbidden"       // riders send no fixes
+	FixNoPoint    FixReason = "no_point"        // it has no point
+	FixBadNumber  FixReason = "bad_number"      // a number that is none
+	FixOutOfRange FixReason = "out_of_range"    // perhaps lng and lat swapped
+	FixInaccurate FixReason = "inaccurate"      // accuracy too bad
+	FixFromFuture FixReason = "from_the_future" // at_ms ahead of the node
+	FixTooOld     FixReason = "too_old"         // perhaps seconds in at_ms
+	FixNotNewer   FixReason = "not_newer"       // than the last believed one
+	FixTooSoon    FixReason = "too_soon"        // after the last believed one
+	FixTooFast    FixReason = "too_fast"        // no car drives like that
+)
+
+// Values of Welcome.no_offers_because: why a driver gets no offers as things
+// stand. Empty means that offers may come.
+const (
+	NoOffersOnTrip     = "on_trip"     // until the trip has ended
+	NoOffersOffDuty    = "off_duty"    // until set_available is sent
+	NoOffersNoPosition = "no_position" // until a fix is believed
+)
+
 // Close codes. Those below 4000 are from RFC 6455. Phones reconnect after any
 // code for which ShouldReconnect holds.
 const (

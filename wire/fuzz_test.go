@@ -2,6 +2,7 @@ package wire
 
 import (
 	"testing"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -37,6 +38,12 @@ func fuzzDecode(f *testing.F, codec Codec) {
 		for kind, empty := range frames {
 			first := empty()
 			if codec.Decode(data, first) != nil {
+				if id := codec.FindID(data); !utf8.ValidString(id) {
+					t.Fatalf("%s: the id of %q is %q", kind, data, id)
+				}
+				if codec.FindFault(data, first.ProtoReflect().Descriptor()) == "" {
+					t.Fatalf("%s: %q has no fault", kind, data)
+				}
 				continue
 			}
 

@@ -365,6 +365,7 @@ type ServerFrame struct {
 	//	*ServerFrame_Receipt
 	//	*ServerFrame_Comms
 	//	*ServerFrame_SosSeen
+	//	*ServerFrame_FixRefused
 	Body          isServerFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -524,6 +525,15 @@ func (x *ServerFrame) GetSosSeen() *SosSeen {
 	return nil
 }
 
+func (x *ServerFrame) GetFixRefused() *FixRefused {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_FixRefused); ok {
+			return x.FixRefused
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Body interface {
 	isServerFrame_Body()
 }
@@ -580,6 +590,10 @@ type ServerFrame_SosSeen struct {
 	SosSeen *SosSeen `protobuf:"bytes,14,opt,name=sos_seen,json=sosSeen,proto3,oneof"` // ordered
 }
 
+type ServerFrame_FixRefused struct {
+	FixRefused *FixRefused `protobuf:"bytes,15,opt,name=fix_refused,json=fixRefused,proto3,oneof"` // newest wins, at most one a second
+}
+
 func (*ServerFrame_Welcome) isServerFrame_Body() {}
 
 func (*ServerFrame_Ack) isServerFrame_Body() {}
@@ -605,6 +619,8 @@ func (*ServerFrame_Receipt) isServerFrame_Body() {}
 func (*ServerFrame_Comms) isServerFrame_Body() {}
 
 func (*ServerFrame_SosSeen) isServerFrame_Body() {}
+
+func (*ServerFrame_FixRefused) isServerFrame_Body() {}
 
 type Point struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -788,17 +804,18 @@ func (x *Resume) GetChatSeq() uint32 {
 }
 
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`            // "driver" or "rider"
-	Epoch         string                 `protobuf:"bytes,3,opt,name=epoch,proto3" json:"epoch,omitempty"`          // changes when the node cannot vouch for what was sent before
-	Recovered     bool                   `protobuf:"varint,4,opt,name=recovered,proto3" json:"recovered,omitempty"` // true: what was missed follows; false: `trip` is how things stand
-	Trip          *Trip                  `protobuf:"bytes,5,opt,name=trip,proto3" json:"trip,omitempty"`            // the active trip, if any
-	AtMs          float64                `protobuf:"fixed64,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	ChatSeq       uint32                 `protobuf:"varint,7,opt,name=chat_seq,json=chatSeq,proto3" json:"chat_seq,omitempty"`                // newest chat number of the active trip
-	ExpiresAtMs   float64                `protobuf:"fixed64,8,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"` // when the token ends
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	UserId          string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Role            string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`            // "driver" or "rider"
+	Epoch           string                 `protobuf:"bytes,3,opt,name=epoch,proto3" json:"epoch,omitempty"`          // changes when the node cannot vouch for what was sent before
+	Recovered       bool                   `protobuf:"varint,4,opt,name=recovered,proto3" json:"recovered,omitempty"` // true: what was missed follows; false: `trip` is how things stand
+	Trip            *Trip                  `protobuf:"bytes,5,opt,name=trip,proto3" json:"trip,omitempty"`            // the active trip, if any
+	AtMs            float64                `protobuf:"fixed64,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	ChatSeq         uint32                 `protobuf:"varint,7,opt,name=chat_seq,json=chatSeq,proto3" json:"chat_seq,omitempty"`                          // newest chat number of the active trip
+	ExpiresAtMs     float64                `protobuf:"fixed64,8,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`           // when the token ends
+	NoOffersBecause string                 `protobuf:"bytes,9,opt,name=no_offers_because,json=noOffersBecause,proto3" json:"no_offers_because,omitempty"` // to a driver: on_trip, off_duty, no_position; empty: offers may come
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -887,12 +904,19 @@ func (x *Welcome) GetExpiresAtMs() float64 {
 	return 0
 }
 
+func (x *Welcome) GetNoOffersBecause() string {
+	if x != nil {
+		return x.NoOffersBecause
+	}
+	return ""
+}
+
 // Ack answers a command. An empty `code` means done.
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`                       // see docs/protocol.md
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`                 // for a person
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`                 // for a person: why not, or what to know although it is done
 	Trip          *Trip                  `protobuf:"bytes,4,opt,name=trip,proto3" json:"trip,omitempty"`                       // the trip after the command, when there is one
 	ChatSeq       uint32                 `protobuf:"varint,5,opt,name=chat_seq,json=chatSeq,proto3" json:"chat_seq,omitempty"` // number of the chat message sent
 	unknownFields protoimpl.UnknownFields
@@ -1048,6 +1072,67 @@ func (x *Fix) GetAccuracy() float32 {
 	return 0
 }
 
+// FixRefused says that fixes of this phone were not believed.
+type FixRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`   // of the latest; see docs/protocol.md
+	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`    // refused since the last of these frames
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // for a person
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FixRefused) Reset() {
+	*x = FixRefused{}
+	mi := &file_wire_ridehail_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FixRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FixRefused) ProtoMessage() {}
+
+func (x *FixRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FixRefused.ProtoReflect.Descriptor instead.
+func (*FixRefused) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FixRefused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FixRefused) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *FixRefused) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type PositionAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	N             uint32                 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"` // the highest Position.n shown
@@ -1057,7 +1142,7 @@ type PositionAck struct {
 
 func (x *PositionAck) Reset() {
 	*x = PositionAck{}
-	mi := &file_wire_ridehail_proto_msgTypes[8]
+	mi := &file_wire_ridehail_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1154,7 @@ func (x *PositionAck) String() string {
 func (*PositionAck) ProtoMessage() {}
 
 func (x *PositionAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[8]
+	mi := &file_wire_ridehail_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1167,7 @@ func (x *PositionAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PositionAck.ProtoReflect.Descriptor instead.
 func (*PositionAck) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{8}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PositionAck) GetN() uint32 {
@@ -1101,7 +1186,7 @@ type SetAvailable struct {
 
 func (x *SetAvailable) Reset() {
 	*x = SetAvailable{}
-	mi := &file_wire_ridehail_proto_msgTypes[9]
+	mi := &file_wire_ridehail_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1198,7 @@ func (x *SetAvailable) String() string {
 func (*SetAvailable) ProtoMessage() {}
 
 func (x *SetAvailable) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[9]
+	mi := &file_wire_ridehail_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1211,7 @@ func (x *SetAvailable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAvailable.ProtoReflect.Descriptor instead.
 func (*SetAvailable) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{9}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetAvailable) GetAvailable() bool {
@@ -1146,7 +1231,7 @@ type AnswerOffer struct {
 
 func (x *AnswerOffer) Reset() {
 	*x = AnswerOffer{}
-	mi := &file_wire_ridehail_proto_msgTypes[10]
+	mi := &file_wire_ridehail_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1243,7 @@ func (x *AnswerOffer) String() string {
 func (*AnswerOffer) ProtoMessage() {}
 
 func (x *AnswerOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[10]
+	mi := &file_wire_ridehail_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1256,7 @@ func (x *AnswerOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOffer.ProtoReflect.Descriptor instead.
 func (*AnswerOffer) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{10}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AnswerOffer) GetOfferId() string {
@@ -1199,7 +1284,7 @@ type RequestTrip struct {
 
 func (x *RequestTrip) Reset() {
 	*x = RequestTrip{}
-	mi := &file_wire_ridehail_proto_msgTypes[11]
+	mi := &file_wire_ridehail_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1296,7 @@ func (x *RequestTrip) String() string {
 func (*RequestTrip) ProtoMessage() {}
 
 func (x *RequestTrip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[11]
+	mi := &file_wire_ridehail_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1309,7 @@ func (x *RequestTrip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestTrip.ProtoReflect.Descriptor instead.
 func (*RequestTrip) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{11}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RequestTrip) GetPickup() *Point {
@@ -1258,7 +1343,7 @@ type MoveTrip struct {
 
 func (x *MoveTrip) Reset() {
 	*x = MoveTrip{}
-	mi := &file_wire_ridehail_proto_msgTypes[12]
+	mi := &file_wire_ridehail_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1355,7 @@ func (x *MoveTrip) String() string {
 func (*MoveTrip) ProtoMessage() {}
 
 func (x *MoveTrip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[12]
+	mi := &file_wire_ridehail_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1368,7 @@ func (x *MoveTrip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTrip.ProtoReflect.Descriptor instead.
 func (*MoveTrip) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{12}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MoveTrip) GetTripId() string {
@@ -1310,7 +1395,7 @@ type CancelTrip struct {
 
 func (x *CancelTrip) Reset() {
 	*x = CancelTrip{}
-	mi := &file_wire_ridehail_proto_msgTypes[13]
+	mi := &file_wire_ridehail_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1407,7 @@ func (x *CancelTrip) String() string {
 func (*CancelTrip) ProtoMessage() {}
 
 func (x *CancelTrip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[13]
+	mi := &file_wire_ridehail_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1420,7 @@ func (x *CancelTrip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTrip.ProtoReflect.Descriptor instead.
 func (*CancelTrip) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{13}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelTrip) GetTripId() string {
@@ -1362,7 +1447,7 @@ type SendChat struct {
 
 func (x *SendChat) Reset() {
 	*x = SendChat{}
-	mi := &file_wire_ridehail_proto_msgTypes[14]
+	mi := &file_wire_ridehail_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1459,7 @@ func (x *SendChat) String() string {
 func (*SendChat) ProtoMessage() {}
 
 func (x *SendChat) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[14]
+	mi := &file_wire_ridehail_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1472,7 @@ func (x *SendChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendChat.ProtoReflect.Descriptor instead.
 func (*SendChat) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{14}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SendChat) GetTripId() string {
@@ -1413,7 +1498,7 @@ type Typing struct {
 
 func (x *Typing) Reset() {
 	*x = Typing{}
-	mi := &file_wire_ridehail_proto_msgTypes[15]
+	mi := &file_wire_ridehail_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1510,7 @@ func (x *Typing) String() string {
 func (*Typing) ProtoMessage() {}
 
 func (x *Typing) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[15]
+	mi := &file_wire_ridehail_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1523,7 @@ func (x *Typing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Typing.ProtoReflect.Descriptor instead.
 func (*Typing) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{15}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Typing) GetTripId() string {
@@ -1459,7 +1544,7 @@ type Sos struct {
 
 func (x *Sos) Reset() {
 	*x = Sos{}
-	mi := &file_wire_ridehail_proto_msgTypes[16]
+	mi := &file_wire_ridehail_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1556,7 @@ func (x *Sos) String() string {
 func (*Sos) ProtoMessage() {}
 
 func (x *Sos) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[16]
+	mi := &file_wire_ridehail_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1569,7 @@ func (x *Sos) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sos.ProtoReflect.Descriptor instead.
 func (*Sos) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{16}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Sos) GetTripId() string {
@@ -1513,7 +1598,7 @@ type SosSeen struct {
 
 func (x *SosSeen) Reset() {
 	*x = SosSeen{}
-	mi := &file_wire_ridehail_proto_msgTypes[17]
+	mi := &file_wire_ridehail_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1610,7 @@ func (x *SosSeen) String() string {
 func (*SosSeen) ProtoMessage() {}
 
 func (x *SosSeen) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[17]
+	mi := &file_wire_ridehail_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1623,7 @@ func (x *SosSeen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SosSeen.ProtoReflect.Descriptor instead.
 func (*SosSeen) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{17}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SosSeen) GetId() string {
@@ -1572,7 +1657,7 @@ type WatchArea struct {
 
 func (x *WatchArea) Reset() {
 	*x = WatchArea{}
-	mi := &file_wire_ridehail_proto_msgTypes[18]
+	mi := &file_wire_ridehail_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1669,7 @@ func (x *WatchArea) String() string {
 func (*WatchArea) ProtoMessage() {}
 
 func (x *WatchArea) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[18]
+	mi := &file_wire_ridehail_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1682,7 @@ func (x *WatchArea) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchArea.ProtoReflect.Descriptor instead.
 func (*WatchArea) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{18}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchArea) GetCenter() *Point {
@@ -1623,7 +1708,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_wire_ridehail_proto_msgTypes[19]
+	mi := &file_wire_ridehail_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1720,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[19]
+	mi := &file_wire_ridehail_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1733,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{19}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Ping) GetT1Ms() float64 {
@@ -1669,7 +1754,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_wire_ridehail_proto_msgTypes[20]
+	mi := &file_wire_ridehail_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1766,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[20]
+	mi := &file_wire_ridehail_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1779,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{20}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Pong) GetT1Ms() float64 {
@@ -1737,7 +1822,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_wire_ridehail_proto_msgTypes[21]
+	mi := &file_wire_ridehail_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1834,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[21]
+	mi := &file_wire_ridehail_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1847,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{21}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Position) GetN() uint32 {
@@ -1848,7 +1933,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_ridehail_proto_msgTypes[22]
+	mi := &file_wire_ridehail_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1945,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[22]
+	mi := &file_wire_ridehail_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1958,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{22}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Offer) GetId() string {
@@ -1921,7 +2006,7 @@ type OfferGone struct {
 
 func (x *OfferGone) Reset() {
 	*x = OfferGone{}
-	mi := &file_wire_ridehail_proto_msgTypes[23]
+	mi := &file_wire_ridehail_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2018,7 @@ func (x *OfferGone) String() string {
 func (*OfferGone) ProtoMessage() {}
 
 func (x *OfferGone) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[23]
+	mi := &file_wire_ridehail_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2031,7 @@ func (x *OfferGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferGone.ProtoReflect.Descriptor instead.
 func (*OfferGone) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{23}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OfferGone) GetId() string {
@@ -1988,7 +2073,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_wire_ridehail_proto_msgTypes[24]
+	mi := &file_wire_ridehail_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2085,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[24]
+	mi := &file_wire_ridehail_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2098,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{24}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Trip) GetId() string {
@@ -2145,7 +2230,7 @@ type Money struct {
 
 func (x *Money) Reset() {
 	*x = Money{}
-	mi := &file_wire_ridehail_proto_msgTypes[25]
+	mi := &file_wire_ridehail_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2242,7 @@ func (x *Money) String() string {
 func (*Money) ProtoMessage() {}
 
 func (x *Money) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[25]
+	mi := &file_wire_ridehail_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2255,7 @@ func (x *Money) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Money.ProtoReflect.Descriptor instead.
 func (*Money) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{25}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Money) GetMinor() uint32 {
@@ -2200,7 +2285,7 @@ type TripEvent struct {
 
 func (x *TripEvent) Reset() {
 	*x = TripEvent{}
-	mi := &file_wire_ridehail_proto_msgTypes[26]
+	mi := &file_wire_ridehail_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2297,7 @@ func (x *TripEvent) String() string {
 func (*TripEvent) ProtoMessage() {}
 
 func (x *TripEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[26]
+	mi := &file_wire_ridehail_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2310,7 @@ func (x *TripEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEvent.ProtoReflect.Descriptor instead.
 func (*TripEvent) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{26}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TripEvent) GetTripId() string {
@@ -2277,7 +2362,7 @@ type ChatMessage struct {
 
 func (x *ChatMessage) Reset() {
 	*x = ChatMessage{}
-	mi := &file_wire_ridehail_proto_msgTypes[27]
+	mi := &file_wire_ridehail_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2374,7 @@ func (x *ChatMessage) String() string {
 func (*ChatMessage) ProtoMessage() {}
 
 func (x *ChatMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[27]
+	mi := &file_wire_ridehail_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2387,7 @@ func (x *ChatMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
 func (*ChatMessage) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{27}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChatMessage) GetTripId() string {
@@ -2356,7 +2441,7 @@ type Cars struct {
 
 func (x *Cars) Reset() {
 	*x = Cars{}
-	mi := &file_wire_ridehail_proto_msgTypes[28]
+	mi := &file_wire_ridehail_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2453,7 @@ func (x *Cars) String() string {
 func (*Cars) ProtoMessage() {}
 
 func (x *Cars) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[28]
+	mi := &file_wire_ridehail_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2466,7 @@ func (x *Cars) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cars.ProtoReflect.Descriptor instead.
 func (*Cars) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{28}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Cars) GetCars() []*Car {
@@ -2405,7 +2490,7 @@ type Car struct {
 
 func (x *Car) Reset() {
 	*x = Car{}
-	mi := &file_wire_ridehail_proto_msgTypes[29]
+	mi := &file_wire_ridehail_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2502,7 @@ func (x *Car) String() string {
 func (*Car) ProtoMessage() {}
 
 func (x *Car) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[29]
+	mi := &file_wire_ridehail_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2515,7 @@ func (x *Car) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Car.ProtoReflect.Descriptor instead.
 func (*Car) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{29}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Car) GetId() string {
@@ -2487,7 +2572,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_wire_ridehail_proto_msgTypes[30]
+	mi := &file_wire_ridehail_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2584,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[30]
+	mi := &file_wire_ridehail_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2597,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{30}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Receipt) GetTripId() string {
@@ -2555,7 +2640,7 @@ type Comms struct {
 
 func (x *Comms) Reset() {
 	*x = Comms{}
-	mi := &file_wire_ridehail_proto_msgTypes[31]
+	mi := &file_wire_ridehail_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2652,7 @@ func (x *Comms) String() string {
 func (*Comms) ProtoMessage() {}
 
 func (x *Comms) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[31]
+	mi := &file_wire_ridehail_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2665,7 @@ func (x *Comms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Comms.ProtoReflect.Descriptor instead.
 func (*Comms) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{31}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Comms) GetTripId() string {
@@ -2623,7 +2708,7 @@ type Fleet struct {
 
 func (x *Fleet) Reset() {
 	*x = Fleet{}
-	mi := &file_wire_ridehail_proto_msgTypes[32]
+	mi := &file_wire_ridehail_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2720,7 @@ func (x *Fleet) String() string {
 func (*Fleet) ProtoMessage() {}
 
 func (x *Fleet) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[32]
+	mi := &file_wire_ridehail_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2733,7 @@ func (x *Fleet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fleet.ProtoReflect.Descriptor instead.
 func (*Fleet) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{32}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Fleet) GetNode() string {
@@ -2686,7 +2771,7 @@ type FleetCar struct {
 
 func (x *FleetCar) Reset() {
 	*x = FleetCar{}
-	mi := &file_wire_ridehail_proto_msgTypes[33]
+	mi := &file_wire_ridehail_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2783,7 @@ func (x *FleetCar) String() string {
 func (*FleetCar) ProtoMessage() {}
 
 func (x *FleetCar) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_ridehail_proto_msgTypes[33]
+	mi := &file_wire_ridehail_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2796,7 @@ func (x *FleetCar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetCar.ProtoReflect.Descriptor instead.
 func (*FleetCar) Descriptor() ([]byte, []int) {
-	return file_wire_ridehail_proto_rawDescGZIP(), []int{33}
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FleetCar) GetDriverId() string {
@@ -2779,7 +2864,7 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"watch_area\x18\f \x01(\v2\x16.ridehail.v1.WatchAreaH\x00R\twatchArea\x12'\n" +
 	"\x04ping\x18\r \x01(\v2\x11.ridehail.v1.PingH\x00R\x04ping\x12$\n" +
 	"\x03sos\x18\x0e \x01(\v2\x10.ridehail.v1.SosH\x00R\x03sosB\x06\n" +
-	"\x04body\"\x82\x05\n" +
+	"\x04body\"\xbe\x05\n" +
 	"\vServerFrame\x120\n" +
 	"\awelcome\x18\x02 \x01(\v2\x14.ridehail.v1.WelcomeH\x00R\awelcome\x12$\n" +
 	"\x03ack\x18\x03 \x01(\v2\x10.ridehail.v1.AckH\x00R\x03ack\x123\n" +
@@ -2796,7 +2881,9 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x04pong\x18\v \x01(\v2\x11.ridehail.v1.PongH\x00R\x04pong\x120\n" +
 	"\areceipt\x18\f \x01(\v2\x14.ridehail.v1.ReceiptH\x00R\areceipt\x12*\n" +
 	"\x05comms\x18\r \x01(\v2\x12.ridehail.v1.CommsH\x00R\x05comms\x121\n" +
-	"\bsos_seen\x18\x0e \x01(\v2\x14.ridehail.v1.SosSeenH\x00R\asosSeenB\x06\n" +
+	"\bsos_seen\x18\x0e \x01(\v2\x14.ridehail.v1.SosSeenH\x00R\asosSeen\x12:\n" +
+	"\vfix_refused\x18\x0f \x01(\v2\x17.ridehail.v1.FixRefusedH\x00R\n" +
+	"fixRefusedB\x06\n" +
 	"\x04body\"+\n" +
 	"\x05Point\x12\x10\n" +
 	"\x03lng\x18\x01 \x01(\x01R\x03lng\x12\x10\n" +
@@ -2809,7 +2896,7 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x17\n" +
 	"\atrip_id\x18\x02 \x01(\tR\x06tripId\x12\x19\n" +
 	"\btrip_seq\x18\x03 \x01(\rR\atripSeq\x12\x19\n" +
-	"\bchat_seq\x18\x04 \x01(\rR\achatSeq\"\xe5\x01\n" +
+	"\bchat_seq\x18\x04 \x01(\rR\achatSeq\"\x91\x02\n" +
 	"\aWelcome\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
@@ -2818,7 +2905,8 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x04trip\x18\x05 \x01(\v2\x11.ridehail.v1.TripR\x04trip\x12\x13\n" +
 	"\x05at_ms\x18\x06 \x01(\x01R\x04atMs\x12\x19\n" +
 	"\bchat_seq\x18\a \x01(\rR\achatSeq\x12\"\n" +
-	"\rexpires_at_ms\x18\b \x01(\x01R\vexpiresAtMs\"\x85\x01\n" +
+	"\rexpires_at_ms\x18\b \x01(\x01R\vexpiresAtMs\x12*\n" +
+	"\x11no_offers_because\x18\t \x01(\tR\x0fnoOffersBecause\"\x85\x01\n" +
 	"\x03Ack\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -2831,7 +2919,12 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x05point\x18\x03 \x01(\v2\x12.ridehail.v1.PointR\x05point\x12\x18\n" +
 	"\aheading\x18\x04 \x01(\x02R\aheading\x12\x14\n" +
 	"\x05speed\x18\x05 \x01(\x02R\x05speed\x12\x1a\n" +
-	"\baccuracy\x18\x06 \x01(\x02R\baccuracy\"\x1b\n" +
+	"\baccuracy\x18\x06 \x01(\x02R\baccuracy\"T\n" +
+	"\n" +
+	"FixRefused\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x1b\n" +
 	"\vPositionAck\x12\f\n" +
 	"\x01n\x18\x01 \x01(\rR\x01n\",\n" +
 	"\fSetAvailable\x12\x1c\n" +
@@ -2985,7 +3078,7 @@ func file_wire_ridehail_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_ridehail_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_ridehail_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_wire_ridehail_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_wire_ridehail_proto_goTypes = []any{
 	(Step)(0),            // 0: ridehail.v1.Step
 	(*ClientFrame)(nil),  // 1: ridehail.v1.ClientFrame
@@ -2996,84 +3089,86 @@ var file_wire_ridehail_proto_goTypes = []any{
 	(*Welcome)(nil),      // 6: ridehail.v1.Welcome
 	(*Ack)(nil),          // 7: ridehail.v1.Ack
 	(*Fix)(nil),          // 8: ridehail.v1.Fix
-	(*PositionAck)(nil),  // 9: ridehail.v1.PositionAck
-	(*SetAvailable)(nil), // 10: ridehail.v1.SetAvailable
-	(*AnswerOffer)(nil),  // 11: ridehail.v1.AnswerOffer
-	(*RequestTrip)(nil),  // 12: ridehail.v1.RequestTrip
-	(*MoveTrip)(nil),     // 13: ridehail.v1.MoveTrip
-	(*CancelTrip)(nil),   // 14: ridehail.v1.CancelTrip
-	(*SendChat)(nil),     // 15: ridehail.v1.SendChat
-	(*Typing)(nil),       // 16: ridehail.v1.Typing
-	(*Sos)(nil),          // 17: ridehail.v1.Sos
-	(*SosSeen)(nil),      // 18: ridehail.v1.SosSeen
-	(*WatchArea)(nil),    // 19: ridehail.v1.WatchArea
-	(*Ping)(nil),         // 20: ridehail.v1.Ping
-	(*Pong)(nil),         // 21: ridehail.v1.Pong
-	(*Position)(nil),     // 22: ridehail.v1.Position
-	(*Offer)(nil),        // 23: ridehail.v1.Offer
-	(*OfferGone)(nil),    // 24: ridehail.v1.OfferGone
-	(*Trip)(nil),         // 25: ridehail.v1.Trip
-	(*Money)(nil),        // 26: ridehail.v1.Money
-	(*TripEvent)(nil),    // 27: ridehail.v1.TripEvent
-	(*ChatMessage)(nil),  // 28: ridehail.v1.ChatMessage
-	(*Cars)(nil),         // 29: ridehail.v1.Cars
-	(*Car)(nil),          // 30: ridehail.v1.Car
-	(*Receipt)(nil),      // 31: ridehail.v1.Receipt
-	(*Comms)(nil),        // 32: ridehail.v1.Comms
-	(*Fleet)(nil),        // 33: ridehail.v1.Fleet
-	(*FleetCar)(nil),     // 34: ridehail.v1.FleetCar
+	(*FixRefused)(nil),   // 9: ridehail.v1.FixRefused
+	(*PositionAck)(nil),  // 10: ridehail.v1.PositionAck
+	(*SetAvailable)(nil), // 11: ridehail.v1.SetAvailable
+	(*AnswerOffer)(nil),  // 12: ridehail.v1.AnswerOffer
+	(*RequestTrip)(nil),  // 13: ridehail.v1.RequestTrip
+	(*MoveTrip)(nil),     // 14: ridehail.v1.MoveTrip
+	(*CancelTrip)(nil),   // 15: ridehail.v1.CancelTrip
+	(*SendChat)(nil),     // 16: ridehail.v1.SendChat
+	(*Typing)(nil),       // 17: ridehail.v1.Typing
+	(*Sos)(nil),          // 18: ridehail.v1.Sos
+	(*SosSeen)(nil),      // 19: ridehail.v1.SosSeen
+	(*WatchArea)(nil),    // 20: ridehail.v1.WatchArea
+	(*Ping)(nil),         // 21: ridehail.v1.Ping
+	(*Pong)(nil),         // 22: ridehail.v1.Pong
+	(*Position)(nil),     // 23: ridehail.v1.Position
+	(*Offer)(nil),        // 24: ridehail.v1.Offer
+	(*OfferGone)(nil),    // 25: ridehail.v1.OfferGone
+	(*Trip)(nil),         // 26: ridehail.v1.Trip
+	(*Money)(nil),        // 27: ridehail.v1.Money
+	(*TripEvent)(nil),    // 28: ridehail.v1.TripEvent
+	(*ChatMessage)(nil),  // 29: ridehail.v1.ChatMessage
+	(*Cars)(nil),         // 30: ridehail.v1.Cars
+	(*Car)(nil),          // 31: ridehail.v1.Car
+	(*Receipt)(nil),      // 32: ridehail.v1.Receipt
+	(*Comms)(nil),        // 33: ridehail.v1.Comms
+	(*Fleet)(nil),        // 34: ridehail.v1.Fleet
+	(*FleetCar)(nil),     // 35: ridehail.v1.FleetCar
 }
 var file_wire_ridehail_proto_depIdxs = []int32{
 	4,  // 0: ridehail.v1.ClientFrame.hello:type_name -> ridehail.v1.Hello
 	8,  // 1: ridehail.v1.ClientFrame.fix:type_name -> ridehail.v1.Fix
-	9,  // 2: ridehail.v1.ClientFrame.position_ack:type_name -> ridehail.v1.PositionAck
-	10, // 3: ridehail.v1.ClientFrame.set_available:type_name -> ridehail.v1.SetAvailable
-	11, // 4: ridehail.v1.ClientFrame.answer_offer:type_name -> ridehail.v1.AnswerOffer
-	12, // 5: ridehail.v1.ClientFrame.request_trip:type_name -> ridehail.v1.RequestTrip
-	13, // 6: ridehail.v1.ClientFrame.move_trip:type_name -> ridehail.v1.MoveTrip
-	14, // 7: ridehail.v1.ClientFrame.cancel_trip:type_name -> ridehail.v1.CancelTrip
-	15, // 8: ridehail.v1.ClientFrame.send_chat:type_name -> ridehail.v1.SendChat
-	16, // 9: ridehail.v1.ClientFrame.typing:type_name -> ridehail.v1.Typing
-	19, // 10: ridehail.v1.ClientFrame.watch_area:type_name -> ridehail.v1.WatchArea
-	20, // 11: ridehail.v1.ClientFrame.ping:type_name -> ridehail.v1.Ping
-	17, // 12: ridehail.v1.ClientFrame.sos:type_name -> ridehail.v1.Sos
+	10, // 2: ridehail.v1.ClientFrame.position_ack:type_name -> ridehail.v1.PositionAck
+	11, // 3: ridehail.v1.ClientFrame.set_available:type_name -> ridehail.v1.SetAvailable
+	12, // 4: ridehail.v1.ClientFrame.answer_offer:type_name -> ridehail.v1.AnswerOffer
+	13, // 5: ridehail.v1.ClientFrame.request_trip:type_name -> ridehail.v1.RequestTrip
+	14, // 6: ridehail.v1.ClientFrame.move_trip:type_name -> ridehail.v1.MoveTrip
+	15, // 7: ridehail.v1.ClientFrame.cancel_trip:type_name -> ridehail.v1.CancelTrip
+	16, // 8: ridehail.v1.ClientFrame.send_chat:type_name -> ridehail.v1.SendChat
+	17, // 9: ridehail.v1.ClientFrame.typing:type_name -> ridehail.v1.Typing
+	20, // 10: ridehail.v1.ClientFrame.watch_area:type_name -> ridehail.v1.WatchArea
+	21, // 11: ridehail.v1.ClientFrame.ping:type_name -> ridehail.v1.Ping
+	18, // 12: ridehail.v1.ClientFrame.sos:type_name -> ridehail.v1.Sos
 	6,  // 13: ridehail.v1.ServerFrame.welcome:type_name -> ridehail.v1.Welcome
 	7,  // 14: ridehail.v1.ServerFrame.ack:type_name -> ridehail.v1.Ack
-	22, // 15: ridehail.v1.ServerFrame.position:type_name -> ridehail.v1.Position
-	23, // 16: ridehail.v1.ServerFrame.offer:type_name -> ridehail.v1.Offer
-	24, // 17: ridehail.v1.ServerFrame.offer_gone:type_name -> ridehail.v1.OfferGone
-	27, // 18: ridehail.v1.ServerFrame.trip_event:type_name -> ridehail.v1.TripEvent
-	28, // 19: ridehail.v1.ServerFrame.chat:type_name -> ridehail.v1.ChatMessage
-	16, // 20: ridehail.v1.ServerFrame.typing:type_name -> ridehail.v1.Typing
-	29, // 21: ridehail.v1.ServerFrame.cars:type_name -> ridehail.v1.Cars
-	21, // 22: ridehail.v1.ServerFrame.pong:type_name -> ridehail.v1.Pong
-	31, // 23: ridehail.v1.ServerFrame.receipt:type_name -> ridehail.v1.Receipt
-	32, // 24: ridehail.v1.ServerFrame.comms:type_name -> ridehail.v1.Comms
-	18, // 25: ridehail.v1.ServerFrame.sos_seen:type_name -> ridehail.v1.SosSeen
-	5,  // 26: ridehail.v1.Hello.resume:type_name -> ridehail.v1.Resume
-	25, // 27: ridehail.v1.Welcome.trip:type_name -> ridehail.v1.Trip
-	25, // 28: ridehail.v1.Ack.trip:type_name -> ridehail.v1.Trip
-	3,  // 29: ridehail.v1.Fix.point:type_name -> ridehail.v1.Point
-	3,  // 30: ridehail.v1.RequestTrip.pickup:type_name -> ridehail.v1.Point
-	3,  // 31: ridehail.v1.RequestTrip.dropoff:type_name -> ridehail.v1.Point
-	0,  // 32: ridehail.v1.MoveTrip.step:type_name -> ridehail.v1.Step
-	3,  // 33: ridehail.v1.WatchArea.center:type_name -> ridehail.v1.Point
-	3,  // 34: ridehail.v1.Position.point:type_name -> ridehail.v1.Point
-	25, // 35: ridehail.v1.Offer.trip:type_name -> ridehail.v1.Trip
-	3,  // 36: ridehail.v1.Trip.pickup:type_name -> ridehail.v1.Point
-	3,  // 37: ridehail.v1.Trip.dropoff:type_name -> ridehail.v1.Point
-	26, // 38: ridehail.v1.Trip.fare:type_name -> ridehail.v1.Money
-	25, // 39: ridehail.v1.TripEvent.trip:type_name -> ridehail.v1.Trip
-	30, // 40: ridehail.v1.Cars.cars:type_name -> ridehail.v1.Car
-	3,  // 41: ridehail.v1.Car.point:type_name -> ridehail.v1.Point
-	26, // 42: ridehail.v1.Receipt.amount:type_name -> ridehail.v1.Money
-	34, // 43: ridehail.v1.Fleet.cars:type_name -> ridehail.v1.FleetCar
-	8,  // 44: ridehail.v1.FleetCar.fix:type_name -> ridehail.v1.Fix
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	23, // 15: ridehail.v1.ServerFrame.position:type_name -> ridehail.v1.Position
+	24, // 16: ridehail.v1.ServerFrame.offer:type_name -> ridehail.v1.Offer
+	25, // 17: ridehail.v1.ServerFrame.offer_gone:type_name -> ridehail.v1.OfferGone
+	28, // 18: ridehail.v1.ServerFrame.trip_event:type_name -> ridehail.v1.TripEvent
+	29, // 19: ridehail.v1.ServerFrame.chat:type_name -> ridehail.v1.ChatMessage
+	17, // 20: ridehail.v1.ServerFrame.typing:type_name -> ridehail.v1.Typing
+	30, // 21: ridehail.v1.ServerFrame.cars:type_name -> ridehail.v1.Cars
+	22, // 22: ridehail.v1.ServerFrame.pong:type_name -> ridehail.v1.Pong
+	32, // 23: ridehail.v1.ServerFrame.receipt:type_name -> ridehail.v1.Receipt
+	33, // 24: ridehail.v1.ServerFrame.comms:type_name -> ridehail.v1.Comms
+	19, // 25: ridehail.v1.ServerFrame.sos_seen:type_name -> ridehail.v1.SosSeen
+	9,  // 26: ridehail.v1.ServerFrame.fix_refused:type_name -> ridehail.v1.FixRefused
+	5,  // 27: ridehail.v1.Hello.resume:type_name -> ridehail.v1.Resume
+	26, // 28: ridehail.v1.Welcome.trip:type_name -> ridehail.v1.Trip
+	26, // 29: ridehail.v1.Ack.trip:type_name -> ridehail.v1.Trip
+	3,  // 30: ridehail.v1.Fix.point:type_name -> ridehail.v1.Point
+	3,  // 31: ridehail.v1.RequestTrip.pickup:type_name -> ridehail.v1.Point
+	3,  // 32: ridehail.v1.RequestTrip.dropoff:type_name -> ridehail.v1.Point
+	0,  // 33: ridehail.v1.MoveTrip.step:type_name -> ridehail.v1.Step
+	3,  // 34: ridehail.v1.WatchArea.center:type_name -> ridehail.v1.Point
+	3,  // 35: ridehail.v1.Position.point:type_name -> ridehail.v1.Point
+	26, // 36: ridehail.v1.Offer.trip:type_name -> ridehail.v1.Trip
+	3,  // 37: ridehail.v1.Trip.pickup:type_name -> ridehail.v1.Point
+	3,  // 38: ridehail.v1.Trip.dropoff:type_name -> ridehail.v1.Point
+	27, // 39: ridehail.v1.Trip.fare:type_name -> ridehail.v1.Money
+	26, // 40: ridehail.v1.TripEvent.trip:type_name -> ridehail.v1.Trip
+	31, // 41: ridehail.v1.Cars.cars:type_name -> ridehail.v1.Car
+	3,  // 42: ridehail.v1.Car.point:type_name -> ridehail.v1.Point
+	27, // 43: ridehail.v1.Receipt.amount:type_name -> ridehail.v1.Money
+	35, // 44: ridehail.v1.Fleet.cars:type_name -> ridehail.v1.FleetCar
+	8,  // 45: ridehail.v1.FleetCar.fix:type_name -> ridehail.v1.Fix
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_wire_ridehail_proto_init() }
@@ -3110,6 +3205,7 @@ func file_wire_ridehail_proto_init() {
 		(*ServerFrame_Receipt)(nil),
 		(*ServerFrame_Comms)(nil),
 		(*ServerFrame_SosSeen)(nil),
+		(*ServerFrame_FixRefused)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3117,7 +3213,7 @@ func file_wire_ridehail_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_ridehail_proto_rawDesc), len(file_wire_ridehail_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -192,7 +192,7 @@ func (i *intruder) exchangeFrames(ctx context.Context, v *visit, role string, fr
 		switch f.Body.(type) {
 		case *wire.ClientFrame_Fix, *wire.ClientFrame_Typing, *wire.ClientFrame_PositionAck, *wire.ClientFrame_WatchArea,
 			*wire.ClientFrame_Ping:
-			// These get no answer. The ping after all of them does.
+			// These get no ack. The ping after all of them is answered.
 		default:
 			acks++
 		}
@@ -235,6 +235,7 @@ func (i *intruder) judgeFrame(v *visit, f *wire.ServerFrame) (answer bool) {
 		}
 		return true
 	case *wire.ServerFrame_Pong, *wire.ServerFrame_Cars: // Public.
+	case *wire.ServerFrame_FixRefused: // About our own fixes.
 	default:
 		v.recordForeign(proto.Size(f), "%.200v", f)
 	}

@@ -5,6 +5,7 @@ package translate
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/booking"
@@ -74,10 +75,67 @@ func ExplainError(err error) (wire.Code, string) {
 
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
-			return a.code, a.text
+			return a.code, addDetails(a.text, err)
 		}
 	}
 	return wire.CodeUnavailable, "Something we need is down just now; try again with the same id."
+}
+
+// addDetails makes a text of the table say what the error knows: which end of a
+// way it is about, or what the trip can do.
+func addDetails(text string, err error) string {
+	if move := new(trips.MoveError); errors.As(err, &move) {
+		return explainMove(move)
+	}
+
+	if end := new(booking.EndError); errors.As(err, &end) {
+		text = strings.Replace(strings.Replace(text, "A point needs", "The "+end.End+" needs", 1), "this place", "the "+end.End, 1)
+		if end.Swapped {
+			text += " Perhaps its lng and lat are swapped."
+		}
+	}
+	return text
+}
+
+// steps are a phone's moves by the event that each yields, in the order of a
+// ride, and who may make them.
+var steps = []struct {
+	kind trips.Kind
+	by   trips.Role
+	name string
+}{
+	{trips.KindReserved, trips.RoleDriver, "accept an offer of it"},
+	{trips.KindArrived, trips.RoleDriver, "ARRIVE"},
+	{trips.KindOnTrip, trips.RoleDriver, "START"},
+	{trips.KindCompleted, trips.RoleDriver, "COMPLETE"},
+	{trips.KindRiderCancel, trips.RoleRider, "cancel"},
+	{trips.KindDriverCancel, trips.RoleDriver, "cancel"},
+}
+
+// explainMove names the trip's state and what the one who asked may do from
+// there, by the table of transitions.
+func explainMove(e *trips.MoveError) string {
+	if !e.From.IsActive() {
+		return "The trip is " + string(e.From) + ", and that is final."
+	}
+
+	var by trips.Role
+	for _, s := range steps {
+		if s.kind == e.Move {
+			by = s.by
+		}
+	}
+
+	var may []string
+	for _, s := range steps {
+		if _, legal := trips.NextStates[e.From][s.kind]; legal && s.by == by {
+			may = append(may, s.name)
+		}
+	}
+	if len(may) == 0 {
+		return "The trip is " + string(e.From) + ": you can only wait for it to end."
+	}
+	return "The trip is " + string(e.From) + ": you may " + strings.Join(may, " or ") + "."
 }
 
 // IsUnavailable returns true if an error is a dependency's, so that it belongs

@@ -74,6 +74,52 @@ func TestEachDomainErrorHasOneCodeAndOneText(t *testing.T) {
 	}
 }
 
+// Each illegal move names the state and what the one who asked may do instead,
+// as the table of transitions has it.
+func TestAnIllegalMoveSaysWhereTheTripStandsAndWhatIsAllowed(t *testing.T) {
+	for _, c := range []struct {
+		from trips.State
+		move trips.Kind
+		text string
+	}{
+		{trips.Requested, trips.KindRiderCancel, "The trip is requested: you may cancel."},
+		{trips.Reserved, trips.KindReserved, "The trip is reserved: you may ARRIVE or cancel."},
+		{trips.Reserved, trips.KindCompleted, "The trip is reserved: you may ARRIVE or cancel."},
+		{trips.Reserved, trips.KindRiderCancel, "The trip is reserved: you may cancel."},
+		{trips.Arrived, trips.KindArrived, "The trip is arrived: you may START or cancel."},
+		{trips.OnTrip, trips.KindArrived, "The trip is on_trip: you may COMPLETE."},
+		{trips.OnTrip, trips.KindDriverCancel, "The trip is on_trip: you may COMPLETE."},
+		{trips.OnTrip, trips.KindRiderCancel, "The trip is on_trip: you can only wait for it to end."},
+		{trips.Completed, trips.KindCompleted, "The trip is completed, and that is final."},
+		{trips.Cancelled, trips.KindReserved, "The trip is cancelled, and that is final."},
+		{trips.Expired, trips.KindRiderCancel, "The trip is expired, and that is final."},
+	} {
+		err := fmt.Errorf("apply: %w", &trips.MoveError{Trip: "t", From: c.from, Move: c.move})
+		if code, text := ExplainError(err); code != wire.CodeIllegalMove || text != c.text {
+			t.Errorf("%s of a trip that is %s: %s %q, want %q", c.move, c.from, code, text, c.text)
+		}
+	}
+}
+
+func TestAnErrorAboutOneEndOfAWayNamesIt(t *testing.T) {
+	for _, c := range []struct {
+		err  booking.EndError
+		code wire.Code
+		text string
+	}{
+		{booking.EndError{End: "pickup", Err: routing.ErrOutsideCity}, wire.CodeOutsideCity,
+			"We do not serve the pickup; choose a point near a road of the city."},
+		{booking.EndError{End: "dropoff", Swapped: true, Err: routing.ErrOutsideCity}, wire.CodeOutsideCity,
+			"We do not serve the dropoff; choose a point near a road of the city. Perhaps its lng and lat are swapped."},
+		{booking.EndError{End: "dropoff", Err: location.ErrPoint}, wire.CodeBadField,
+			"The dropoff needs lng in [-180, 180] and lat in [-90, 90]."},
+	} {
+		if code, text := ExplainError(&c.err); code != c.code || text != c.text {
+			t.Errorf("%v: %s %q, want %s %q", &c.err, code, text, c.code, c.text)
+		}
+	}
+}
+
 // refusedElsewhere are the codes that no domain error has: a socket or HTTP
 // refuses a message by itself.
 var refusedElsewhere = map[wire.Code]string{
