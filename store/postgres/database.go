@@ -87,6 +87,7 @@ func queryAll[T any](ctx context.Context, db *database, what string, scan pgx.Ro
 func (db *database) read(ctx context.Context, query func(context.Context) error) error {
 	err := query(ctx)
 	if err != nil && ctx.Err() == nil && wasSessionLost(err) {
+		db.sessions.resetOld()
 		err = query(ctx)
 	}
 	return err
@@ -118,7 +119,9 @@ func (db *database) retryWrite(ctx context.Context, write func(context.Context) 
 func (db *database) tryWrite(ctx context.Context, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return write(ctx)
+	err := write(ctx)
+	db.sessions.noteLoss(err)
+	return err
 }
 
 // isFinal reports whether sending again cannot help after some tries.

@@ -157,13 +157,13 @@ next:
 // commitRows writes moves of different trips in one transaction and returns
 // which were made. After an error all or none were made.
 func (g *groupCommitter) commitRows(ctx context.Context, rows []*moveRow) (map[trips.TripID]bool, error) {
+	var ids []string
 	answer, err := g.pool.Query(ctx, applySQL, toColumns(rows)...)
-	if err != nil {
-		return nil, fmt.Errorf("commit %d moves: %w", len(rows), err)
+	if err == nil {
+		ids, err = pgx.CollectRows(answer, pgx.RowTo[string])
 	}
-
-	ids, err := pgx.CollectRows(answer, pgx.RowTo[string])
 	if err != nil {
+		g.sessions.noteLoss(err)
 		return nil, fmt.Errorf("commit %d moves: %w", len(rows), err)
 	}
 

@@ -58,17 +58,24 @@ func (s *sessionPool) openPool(ctx context.Context, cfg *pgxpool.Config) (*pgxpo
 	return pool, err
 }
 
-// keepSession returns whether a session can be used after an error. It resets
-// the pool after an error that the other sessions would get as well.
+// keepSession returns whether a session can be used after an error.
 func (s *sessionPool) keepSession(refusal *pgconn.PgError) bool {
-	switch refusal.Code {
-	case readOnlyTransaction, adminShutdown, crashShutdown:
-		s.resetOld()
-		return false
-	case diskFull:
+	if refusal.Code == diskFull {
 		s.diskIsFull.Store(true)
 	}
-	return !losesSession(refusal)
+	if !losesSession(refusal) {
+		return true
+	}
+	s.resetOld()
+	return false
+}
+
+// noteLoss gives all sessions up if an error says that one was lost without a
+// word of the server's. The others will mostly be lost as well.
+func (s *sessionPool) noteLoss(err error) {
+	if err != nil && wasSessionLost(err) {
+		s.resetOld()
+	}
 }
 
 // losesSession returns whether an error belongs to the session and not to the
