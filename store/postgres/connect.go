@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,8 +182,17 @@ type explainedError struct {
 func (e *explainedError) Error() string { return e.text }
 func (e *explainedError) Unwrap() error { return e.cause }
 
-// toOneLine joins the lines of an error.
-func toOneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// toOneLine joins the lines of an error. The driver repeats a line for a host
+// that it tries with and without TLS.
+func toOneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}
 
 // Limits of one statement. The server gives up before the client does, so that
 // a statement that ran too long is known to have been rolled back.

@@ -3,10 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"io/fs"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/pressly/goose/v3"
 
 	"github.com/ridehail/ridehail/migrations"
 )
@@ -50,28 +48,11 @@ func readSchema(ctx context.Context, conn *pgx.Conn) (found schema, err error) {
 	return found, nil
 }
 
-// newestVersion is the version of the schema that this program was written for.
-func newestVersion() (newest int64, err error) {
-	names, err := fs.Glob(migrations.Postgres, "*.sql")
-	for _, name := range names {
-		version, nerr := goose.NumericComponent(name)
-		if nerr != nil {
-			return 0, nerr
-		}
-		newest = max(newest, version)
-	}
-	return newest, err
-}
-
 // checkSchema returns an error that says what to do, unless the schema is the
 // one that this program was written for. An older one, or none, is an error if
 // the program is not about to migrate.
 func (s *server) checkSchema(migrates bool) error {
-	newest, err := newestVersion()
-	if err != nil {
-		return fmt.Errorf("read the embedded schema: %w", err)
-	}
-
+	newest := migrations.PostgresVersion
 	name := "postgres " + listHosts(s.config.ConnConfig)
 	switch found := s.schema; {
 	case found.foreign:
