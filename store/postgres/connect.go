@@ -167,6 +167,8 @@ func explainError(cfg *pgx.ConnConfig, err error) error {
 		what = advice[refusal.Code]
 	case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.Is(err, pgconn.ErrStandbyConnection):
 		what = "none of these servers takes writes now: promote one, or wait"
+	case errors.Is(err, context.DeadlineExceeded):
+		what = "it does not answer in time"
 	case refusal != nil:
 		what = "look into the server's log"
 	}

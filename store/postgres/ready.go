@@ -24,7 +24,7 @@ func (db *database) CheckWritable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if err := db.checkServer(ctx); err != nil {
-		return explainError(db.config, err)
+		return err
 	}
 
 	if written := db.writtenAt.Load(); time.Since(time.Unix(0, written)) > writeCheckEvery {
@@ -53,14 +53,14 @@ func (db *database) checkServer(ctx context.Context) error {
 				Scan(&inRecovery, &onlyReads)
 		})
 		if err != nil {
-			return err
+			return explainError(db.config, err)
 		}
 
 		err = checkRole(db.config, inRecovery, onlyReads)
 		if err == nil || try > 0 {
 			return err
 		}
-		db.sessions.resetOld()
+		db.pool.Reset()
 	}
 }
 

@@ -91,8 +91,8 @@ func losesSession(refusal *pgconn.PgError) bool {
 	return strings.HasPrefix(refusal.Code, "08")
 }
 
-// resetOld closes all sessions that were opened before. Those in use are closed
-// when they are returned.
+// resetOld closes all sessions that were opened before, unless it did so just
+// now. Those in use are closed when they are returned.
 func (s *sessionPool) resetOld() {
 	now, last := time.Now().UnixNano(), s.resetAt.Load()
 	pool := s.watched.Load()
