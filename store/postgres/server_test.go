@@ -182,8 +182,9 @@ func TestANodeStartsOnASchemaThatAnotherOneMakesMeanwhile(t *testing.T) {
 	migrated := make(chan error, 1)
 	go func() { migrated <- Migrate(t.Context(), at) }()
 	for {
-		_, err := Open(t.Context(), at, Options{})
+		s, err := Open(t.Context(), at, Options{})
 		if err == nil {
+			s.Close()
 			break
 		}
 		if !strings.Contains(err.Error(), "ridehail migrate") {
