@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"sync"
@@ -148,7 +149,7 @@ func relaxCommits(t testing.TB, at string) string {
 
 func openStore(t testing.TB, at string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), at, Options{})
+	s, err := Open(t.Context(), at, Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
