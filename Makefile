@@ -31,7 +31,7 @@ check: tools ## format, vet, staticcheck, module files, house rules
 	ci/check
 
 test: tools web ## install what the tests need, then check and test everything
-	ci/setup redis postgres chromium
+	ci/setup redis postgres pgbouncer chromium
 	ci/check
 	go build -race -o bin/ridehail-race ./cmd/ridehail
 	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race -timeout 20m ./...
@@ -41,7 +41,7 @@ test: tools web ## install what the tests need, then check and test everything
 
 # One after another, each beside its yardstick in the same run: the ratios count. Leave the machine alone meanwhile.
 bench: build ## measure what the README claims (quiet machine advised, about half an hour)
-	ci/setup redis postgres
+	ci/setup redis postgres pgbouncer
 	RIDEHAIL_BIN="$$PWD/bin/ridehail" go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./lab/latency
 	go test -run '^$$' -bench Idle -benchtime 1x -timeout 30m ./gateway
 	ci/with-services go test -run '^$$' -bench . -timeout 30m ./sharedstate

@@ -5,6 +5,8 @@ package migrations
 import (
 	"embed"
 	"io/fs"
+
+	"github.com/pressly/goose/v3"
 )
 
 //go:embed postgres/*.sql sqlite/*.sql
@@ -19,6 +21,28 @@ var (
 	Postgres = engineFiles("postgres")
 	SQLite   = engineFiles("sqlite")
 )
+
+// The schema version that each engine must have for this program.
+var (
+	PostgresVersion = findNewest(Postgres)
+	SQLiteVersion   = findNewest(SQLite)
+)
+
+// findNewest returns the highest number among the files.
+func findNewest(files fs.FS) (newest int64) {
+	names, err := fs.Glob(files, "*.sql")
+	for _, name := range names {
+		var version int64
+		if version, err = goose.NumericComponent(name); err != nil {
+			break
+		}
+		newest = max(newest, version)
+	}
+	if err != nil {
+		panic(err) // only a misspelt name can get here
+	}
+	return newest
+}
 
 // engineFiles returns the numbered files of one engine at the root.
 func engineFiles(dir string) fs.FS {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/store"
 )
 
 // driversCollector counts the drivers when it is asked, instead of keeping
@@ -34,4 +35,32 @@ func (c routingCollector) Collect(out chan<- prometheus.Metric) {
 		"failed": s.Failures, "implausible": s.Lies, "skipped": s.Skipped} {
 		out <- prometheus.MustNewConstMetric(routingDesc, prometheus.CounterValue, float64(n), result)
 	}
+}
+
+// poolCollector shows the connections to Postgres, and how long callers waited
+// for one.
+type poolCollector struct{ store store.Pooled }
+
+var (
+	poolDesc = prometheus.NewDesc("ridehail_database_connections",
+		"Connections to Postgres, by state: idle or acquired, total of both and of those being opened, and max.", []string{"state"}, nil)
+	poolWaitsDesc = prometheus.NewDesc("ridehail_database_waits_total",
+		"Times a caller waited for a connection to Postgres, because none was idle.", nil, nil)
+	poolWaitedDesc = prometheus.NewDesc("ridehail_database_wait_seconds_total",
+		"Seconds that callers waited for a connection to Postgres.", nil, nil)
+)
+
+func (c poolCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- poolDesc
+	out <- poolWaitsDesc
+	out <- poolWaitedDesc
+}
+
+func (c poolCollector) Collect(out chan<- prometheus.Metric) {
+	s := c.store.PoolStats()
+	for state, n := range map[string]int{"total": s.Total, "idle": s.Idle, "acquired": s.Acquired, "max": s.Max} {
+		out <- prometheus.MustNewConstMetric(poolDesc, prometheus.GaugeValue, float64(n), state)
+	}
+	out <- prometheus.MustNewConstMetric(poolWaitsDesc, prometheus.CounterValue, float64(s.Waits))
+	out <- prometheus.MustNewConstMetric(poolWaitedDesc, prometheus.CounterValue, s.WaitedFor.Seconds())
 }

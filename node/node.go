@@ -39,6 +39,7 @@ type Config struct {
 
 	// What the node uses.
 	Database       string // postgres://… or a SQLite file
+	DatabaseConns  int    // to Postgres at once; zero: what the URL says, or 16
 	Redis          string // redis://…; empty: embedded
 	City           string // seed or file
 	Routing        string // URL of the routing service; empty: in this process
@@ -162,11 +163,16 @@ func (n *Node) openStore(ctx context.Context) (store.Store, error) {
 	}
 	n.closers = append(n.closers, release)
 
-	db, closeStore, err := store.Open(ctx, n.cfg.Database)
-	if err == nil {
-		n.closers = append(n.closers, closeStore)
+	db, closeStore, err := store.Open(ctx, n.cfg.Database, store.Options{MaxConns: n.cfg.DatabaseConns, Log: n.log})
+	if err != nil {
+		return nil, err
 	}
-	return db, err
+
+	n.closers = append(n.closers, closeStore)
+	if pooled, ok := db.(store.Pooled); ok {
+		n.registry.MustRegister(poolCollector{pooled})
+	}
+	return db, nil
 }
 
 func (n *Node) openRedis(ctx context.Context) (err error) {

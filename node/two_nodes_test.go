@@ -2,7 +2,9 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/node"
+	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/store/audit"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -109,8 +113,35 @@ func TestADriverOfOneNodeTakesTheRiderOfAnotherAndIsPaid(t *testing.T) {
 	// when both nodes have stopped
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 
+	rideAcrossTwoNodes(t, createDatabase(t))
+}
+
+// TestTwoNodesBehindPgBouncerDoTheSame has both nodes reach Postgres through a
+// pooler that moves them from one connection to another.
+func TestTwoNodesBehindPgBouncerDoTheSame(t *testing.T) {
+	pooled := realService(t, "RIDEHAIL_TEST_PGBOUNCER")
+	created, err := url.Parse(createDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pooled.Path = created.Path
+	rideAcrossTwoNodes(t, pooled.String())
+
+	src, closeSource, err := store.OpenReadOnly(t.Context(), pooled.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := audit.Run(t.Context(), src, audit.Config{})
+	if err = errors.Join(err, closeSource()); err != nil || report.Violations() != 0 || report.Trips != 1 {
+		t.Errorf("%v\n%s", err, report.Text())
+	}
+}
+
+// rideAcrossTwoNodes has a driver and a rider on two nodes make a whole ride.
+func rideAcrossTwoNodes(t *testing.T, database string) {
+	t.Helper()
 	address, _ := openRedis(t)
-	cfg := node.Config{Database: createDatabase(t), Redis: address}
+	cfg := node.Config{Database: database, Redis: address}
 	cfg.Name = "one"
 	one := startNode(t, cfg)
 	cfg.Name = "two"

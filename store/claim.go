@@ -20,8 +20,8 @@ func Claim(url string) (release func() error, err error) {
 		return func() error { return nil }, nil
 	}
 
-	if err := os.MkdirAll(filepath.Dir(url), 0o755); err != nil {
-		return nil, fmt.Errorf("the folder of %s: %w", url, err)
+	if err := createFolder(url); err != nil {
+		return nil, err
 	}
 	path, err := resolvePath(url)
 	if err != nil {

@@ -23,7 +23,7 @@ func Example() {
 	defer os.RemoveAll(folder)
 
 	ctx := context.Background()
-	db, closeStore, err := store.Open(ctx, filepath.Join(folder, "ridehail.db"))
+	db, closeStore, err := store.Open(ctx, filepath.Join(folder, "ridehail.db"), store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,7 @@ var (
 // apart; the wrapping error says what to do.
 var (
 	ErrUsage       = errors.New("bad usage")
-	ErrUnreachable = errors.New("a service could not be reached")
+	ErrUnreachable = errors.New("a service cannot be reached or cannot serve")
 )
 
 // IsPostgres says whether a database URL names a Postgres server; any other
@@ -61,44 +62,129 @@ func IsPostgres(url string) bool {
 
 // isFile says whether a database URL names a SQLite file.
 func isFile(url string) bool { return !strings.Contains(url, "://") }
+// Options are all optional, and count for Postgres only.
+type Options struct {
+	MaxConns int          // connections to the server at once; zero: what the URL says, or 16
+	Log      *slog.Logger // nil: slog.Default
+}
+
+// PoolStats are the connections of a store on Postgres.
+type PoolStats = postgres.PoolStats
+
+// Pooled is a store that has a pool of connections.
+type Pooled interface{ PoolStats() PoolStats }
 
 // Open opens postgres://… or a SQLite file and brings its schema up to date.
 // The caller calls closeStore when it is done. Errors wrap ErrUsage or
 // ErrUnreachable.
-func Open(ctx context.Context, url string) (s Store, closeStore func() error, err error) {
-	if IsPostgres(url) {
-		return openPostgres(ctx, url)
+func Open(ctx context.Context, url string, opts Options) (s Store, closeStore func() error, err error) {
+	if err := checkName(url); err != nil {
+		return nil, nil, err
 	}
-	if !isFile(url) {
-		return nil, nil, fmt.Errorf("%w: --database is postgres://… or a file, not %q", ErrUsage, url)
+	if err := createFolder(url); err != nil {
+		return nil, nil, err
+	}
+	if err := Migrate(ctx, url); err != nil {
+		return nil, nil, err
+	}
+	return openMigrated(ctx, url, opts)
+}
+
+// OpenExisting opens a database that must have this program's schema already.
+// It creates and migrates nothing. Its errors are those of Open.
+func OpenExisting(ctx context.Context, url string) (s Store, closeStore func() error, err error) {
+	if err := checkName(url); err != nil {
+		return nil, nil, err
+	}
+	if !IsPostgres(url) {
+		if err := sqlite.CheckSchema(ctx, url); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+	}
+	return openMigrated(ctx, url, Options{MaxConns: 2})
+}
+
+// OpenReadOnly opens a database for an audit, and changes nothing. It may be in
+// use, and on Postgres it may be a standby. Its errors are those of Open.
+func OpenReadOnly(ctx context.Context, url string) (src audit.Source, closeSource func() error, err error) {
+	if err := checkName(url); err != nil {
+		return nil, nil, err
+	}
+	if IsPostgres(url) {
+		r, err := postgres.OpenReader(ctx, url)
+		if err != nil {
+			return nil, nil, markPostgres(err)
+		}
+		return r, func() error { r.Close(); return nil }, nil
 	}
 
+	r, err := sqlite.OpenReader(ctx, url)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	return r, r.Close, nil
+}
+
+// Migrate brings the schema of a database up to date. Its errors are those of
+// Open.
+func Migrate(ctx context.Context, url string) error {
+	if err := checkName(url); err != nil {
+		return err
+	}
+	if IsPostgres(url) {
+		return markPostgres(postgres.Migrate(ctx, url))
+	}
+	if err := sqlite.Migrate(ctx, url); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// checkName refuses the URLs of other databases.
+func checkName(url string) error {
+	switch {
+	case url == "":
+		return fmt.Errorf("%w: --database is empty; name postgres://… or a file", ErrUsage)
+	case !IsPostgres(url) && !isFile(url):
+		return fmt.Errorf("%w: --database is postgres://… or a file, not %q", ErrUsage, url)
+	}
+	return nil
+}
+
+func createFolder(url string) error {
+	if IsPostgres(url) {
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(url), 0o755); err != nil {
-		return nil, nil, fmt.Errorf("the folder of %s: %w", url, err)
+		return fmt.Errorf("%w: the folder of %s: %w", ErrUnreachable, url, err)
+	}
+	return nil
+}
+
+// openMigrated opens a database that has this program's schema.
+func openMigrated(ctx context.Context, url string, opts Options) (Store, func() error, error) {
+	if IsPostgres(url) {
+		db, err := postgres.Open(ctx, url, postgres.Options{MaxConns: opts.MaxConns, Log: opts.Log})
+		if err != nil {
+			return nil, nil, markPostgres(err)
+		}
+		return db, func() error { db.Close(); return nil }, nil
 	}
 
 	db, err := sqlite.Open(ctx, url, sqlite.Options{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return db, db.Close, nil
 }
 
-func openPostgres(ctx context.Context, url string) (Store, func() error, error) {
-	if err := postgres.Migrate(ctx, url); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+// markPostgres tells a wrong address from a server that cannot serve.
+func markPostgres(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, postgres.ErrAddress):
+		return fmt.Errorf("%w: --database: %w", ErrUsage, err)
 	}
-	db, err := postgres.Open(ctx, url, postgres.Options{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	return db, func() error { db.Close(); return nil }, nil
-}
-
-// Migrate brings the schema of a database up to date.
-func Migrate(ctx context.Context, url string) error {
-	if IsPostgres(url) {
-		return postgres.Migrate(ctx, url)
-	}
-	return sqlite.Migrate(ctx, url)
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }

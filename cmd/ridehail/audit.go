@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/store/audit"
 )
 
@@ -22,17 +23,17 @@ type auditReport struct {
 }
 
 func (auditCmd) Help() string {
-	return "Only reads, and may run while the city is busy. Exit code 1 when an invariant is broken. Example: ridehail audit --database data/ridehail.db"
+	return "Only reads, and may run while the city is busy, or on a standby. Exit code 1 when an invariant is broken. Example: ridehail audit --database data/ridehail.db"
 }
 
 func (c *auditCmd) Run(ctx context.Context, p *process) error {
-	db, closeStore, err := openCheckedStore(ctx, c.Database, "no database to audit")
+	db, closeSource, err := store.OpenReadOnly(ctx, c.Database)
 	if err != nil {
 		return err
 	}
 
 	r, err := audit.Run(ctx, db, audit.Config{Grace: c.Grace})
-	if err = errors.Join(err, closeStore()); err != nil {
+	if err = errors.Join(err, closeSource()); err != nil {
 		return err
 	}
 

@@ -48,7 +48,8 @@ func (c *demoCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	sum, err := demo.Run(ctx, demo.Config{
-		Node: node.Config{Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
+		Node: node.Config{Listen: c.Listen, Admin: c.Admin, Database: c.Database, DatabaseConns: c.databaseConns(),
+			Redis: c.Redis, City: c.City,
 			Routing: c.Routing, Policy: c.Policy, Secret: []byte(developmentSecret), Speed: c.Speed},
 		Drivers: c.Drivers, Riders: c.Riders, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, For: c.For, Data: c.Data,
 		Screen: screen, Live: live, Log: logger})

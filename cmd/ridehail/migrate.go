@@ -17,7 +17,7 @@ func (migrateCmd) Help() string {
 
 func (c *migrateCmd) Run(ctx context.Context, p *process) error {
 	if err := store.Migrate(ctx, c.Database); err != nil {
-		return markUnreachable(err)
+		return err
 	}
 	_, err := fmt.Fprintln(p.out, "the schema is up to date")
 	return err

@@ -17,7 +17,6 @@ import (
 	"github.com/ridehail/ridehail/internal/httpserver"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/simulators/journal"
-	"github.com/ridehail/ridehail/store"
 )
 
 // Exit codes.
@@ -25,7 +24,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1 // an invariant or a check failed, or something broke
 	exitUsage       = 2 // also an address that is taken, and data that another process has in use
-	exitUnreachable = 3 // a service could not be reached
+	exitUnreachable = 3 // a service cannot be reached or cannot serve
 )
 
 // The errors that choose an exit code. Wrap them with what a person should
@@ -100,17 +99,6 @@ func markUnreachable(err error) error {
 		return fmt.Errorf("%w: %w (is the node running?)", errUnreachable, err)
 	}
 	return err
-}
-
-// openCheckedStore opens a database that must exist already. Otherwise the
-// error begins with missing.
-func openCheckedStore(ctx context.Context, url, missing string) (store.Store, func() error, error) {
-	if !store.IsPostgres(url) {
-		if _, err := os.Stat(url); err != nil {
-			return nil, nil, fmt.Errorf("%w: %s: %w", errUsage, missing, err)
-		}
-	}
-	return store.Open(ctx, url)
 }
 
 // createJournal creates a journal; it returns nil, which is a journal that

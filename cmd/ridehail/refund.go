@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -25,7 +26,7 @@ func (refundCmd) Help() string {
 }
 
 func (c *refundCmd) Run(ctx context.Context, p *process) error {
-	db, closeStore, err := openCheckedStore(ctx, c.Database, "no database with such a trip")
+	db, closeStore, err := store.OpenExisting(ctx, c.Database)
 	if err != nil {
 		return err
 	}

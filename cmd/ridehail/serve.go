@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -13,10 +14,31 @@ import (
 // nodeFlags are the flags that serve and demo share.
 type nodeFlags struct {
 	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file. Default: a file in the data folder." env:"RIDEHAIL_DATABASE" placeholder:"URL"`
+	Conns    *int   `name:"database-connections" help:"Connections to Postgres at most. Default: pool_max_conns of the URL, or 16." env:"RIDEHAIL_DATABASE_CONNECTIONS" placeholder:"N"`
 	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Routing  string `help:"URL of a routing service, or osrm:URL for an OSRM server. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
 	Policy   string `help:"How drivers are chosen: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
+}
+
+// minDatabaseConnections leaves one for reads while another one commits.
+const minDatabaseConnections = 2
+
+// Validate is called by kong.
+func (f *nodeFlags) Validate() error {
+	if n := f.Conns; n != nil && (*n < minDatabaseConnections || *n > math.MaxInt32) {
+		return fmt.Errorf("--database-connections is %d: a node needs %d at least, one that commits and one that reads",
+			*n, minDatabaseConnections)
+	}
+	return nil
+}
+
+// databaseConns returns how many connections were asked for, or 0.
+func (f *nodeFlags) databaseConns() int {
+	if f.Conns == nil {
+		return 0
+	}
+	return *f.Conns
 }
 
 type serveCmd struct {
@@ -61,9 +83,9 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 
 func (c *serveCmd) config(p *process) (node.Config, error) {
 	cfg := node.Config{Name: c.Name, Listen: c.Listen, Admin: c.Admin, Database: c.Database, Redis: c.Redis, City: c.City,
-		Routing: c.Routing, Policy: c.Policy, Provider: c.Provider, ProviderSecret: c.ProviderSecret, Secret: []byte(c.Secret),
-		DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, ClockOffset: c.ClockOffset, DrainDelay: c.DrainDelay,
-		SkipDelay: p.secondSignal, Log: p.log}
+		DatabaseConns: c.databaseConns(), Routing: c.Routing, Policy: c.Policy, Provider: c.Provider, ProviderSecret: c.ProviderSecret,
+		Secret: []byte(c.Secret), DevTokens: c.DevTokens, Origins: c.Origin, Speed: c.Speed, ClockOffset: c.ClockOffset,
+		DrainDelay: c.DrainDelay, SkipDelay: p.secondSignal, Log: p.log}
 	if c.Secret == "" {
 		if !c.DevTokens {
 			return cfg, fmt.Errorf("%w: give --secret (or RIDEHAIL_SECRET) of at least 32 bytes, or --dev-tokens to try things out", errUsage)

@@ -56,7 +56,7 @@ func Run(ctx context.Context, cfg Config) (simulators.Snapshot, error) {
 // refundShare refunds a share of the paid trips, each once, until ctx ends. A
 // refund that fails is tried again a second later.
 func refundShare(ctx context.Context, cfg Config) error {
-	db, closeStore, err := store.Open(ctx, cfg.Database)
+	db, closeStore, err := store.OpenExisting(ctx, cfg.Database)
 	if err != nil {
 		return err
 	}

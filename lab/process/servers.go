@@ -164,12 +164,7 @@ func PreparePostgres(ctx context.Context, dir, address string, g *Guard, onHome 
 		return Server{}, err
 	}
 
-	// Without sockets in the file system there are no lock files for them. The
-	// lock file in the data folder names a process that is reaped, so it stops
-	// no new server.
-	args := append([]string{"-D", home + "/data", "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}, flags...)
-	return Server{Command{Name: "postgres", Path: bin + "/postgres", Dir: dir, User: owner, Args: args},
-		func(ctx context.Context) error { return postgresAnswers(ctx, address) }}, nil
+	return newPostgres(bin, dir, host, port, owner, flags...), nil
 }
 
 // runCommand returns when the command has ended. It kills it when ctx ends.

@@ -30,7 +30,7 @@ func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, er
 
 	made, err := s.commits.commitInGroup(ctx, r)
 	for try := 0; !made; try++ {
-		if try == maxTries || isFinal(ctx, err) {
+		if try == maxTries || isFinal(ctx, err, try) {
 			return trips.Event{}, unresolvedError(ctx, r, err)
 		}
 		if !sleepBefore(ctx, try) {
@@ -83,8 +83,10 @@ func (s *tripStore) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, e
 		found   guardedState
 	)
 
-	err := s.pool.QueryRow(ctx, readOutcomeSQL, r.key.Actor.Role, r.key.Actor.ID, r.key.ID, t.ID, t.Driver, t.Rider).
-		Scan(&asked, &payload, &found.version, &found.driverBusy, &found.riderBusy)
+	err := s.read(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, readOutcomeSQL, r.key.Actor.Role, r.key.Actor.ID, r.key.ID, t.ID, t.Driver, t.Rider).
+			Scan(&asked, &payload, &found.version, &found.driverBusy, &found.riderBusy)
+	})
 	if err != nil {
 		return moveOutcome{}, fmt.Errorf("read back what happened: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,24 +21,36 @@ import (
 // through a bare statement: a guarded write of the trip, the event and the
 // outbox row, without command ids, on a connection per client. Both work in
 // turns on the same server; x-bare is how many moves the store makes in the
-// time of one bare one.
+// time of one bare one. Where there is a PgBouncer, a third turn goes through
+// it; x-direct is how many moves it makes in the time of one without it.
 func BenchmarkApply(b *testing.B) {
 	for _, clients := range []int{16, 64} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
 			store, raw := openStore(b, createDatabase(b)), newBare(b, createDatabase(b), clients)
-			var bareTime, storeTime time.Duration
+			var pooled *Store
+			if os.Getenv("RIDEHAIL_TEST_PGBOUNCER") != "" {
+				pooled = openStore(b, throughPgBouncer(b, createDatabase(b)))
+			}
+			var bareTime, storeTime, pooledTime time.Duration
 			const turns = 10
 			b.ResetTimer()
 
 			for range turns {
 				bareTime += rideFor(b, clients, b.N/turns+1, raw.apply)
 				storeTime += rideFor(b, clients, b.N/turns+1, store.Apply)
+				if pooled != nil {
+					pooledTime += rideFor(b, clients, b.N/turns+1, pooled.Apply)
+				}
 			}
 
 			n := float64(turns * (b.N/turns + 1))
 			b.ReportMetric(n/storeTime.Seconds(), "moves/s")
 			b.ReportMetric(n/bareTime.Seconds(), "bare-moves/s")
 			b.ReportMetric(bareTime.Seconds()/storeTime.Seconds(), "x-bare")
+			if pooled != nil {
+				b.ReportMetric(n/pooledTime.Seconds(), "pooled-moves/s")
+				b.ReportMetric(storeTime.Seconds()/pooledTime.Seconds(), "x-direct")
+			}
 		})
 	}
 }

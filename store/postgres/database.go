@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,48 +24,27 @@ const (
 	firstBackoff = 10 * time.Millisecond
 )
 
-// Codes of the server's errors after which a move is tried again.
-const (
-	uniqueViolation  = "23505" // readOutcome finds out what was taken
-	lockNotAvailable = "55P03" // it waited too long for a lock
-)
+// readOnlyTries bounds how often a write is sent to servers that only read. The
+// first answer may come from a session of an old primary. Those that follow come
+// from new sessions.
+const readOnlyTries = 3
 
 // database is the server as all parts of a store use it.
 type database struct {
-	pool *pgxpool.Pool
-}
-
-// checkSchema returns an error if the server does not answer or has no schema.
-func (db *database) checkSchema(ctx context.Context) error {
-	if err := db.CheckWritable(ctx); err != nil {
-		return err
-	}
-
-	var exists bool
-	if err := db.pool.QueryRow(ctx, `SELECT to_regclass('outbox') IS NOT NULL`).Scan(&exists); err != nil {
-		return fmt.Errorf("postgres schema: %w", err)
-	}
-	if !exists {
-		return fmt.Errorf("postgres: the database has no schema yet; run `ridehail migrate` on it")
-	}
-	return nil
-}
-
-// CheckWritable returns an error unless the server answers within a second.
-func (db *database) CheckWritable(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := db.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("postgres does not answer: %w", err)
-	}
-	return nil
+	pool      *pgxpool.Pool
+	config    *pgx.ConnConfig
+	sessions  *sessionPool
+	writtenAt atomic.Int64 // when CheckWritable wrote, in nanoseconds since 1970
 }
 
 // Now returns the server's time. It asks once and waits at most a second.
 func (db *database) Now(ctx context.Context) (at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	if err := db.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&at); err != nil {
+	err = db.read(ctx, func(ctx context.Context) error {
+		return db.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&at)
+	})
+	if err != nil {
 		return at, fmt.Errorf("postgres time: %w", err)
 	}
 	return at, nil
@@ -86,16 +68,40 @@ func queryAll[T any](ctx context.Context, db *database, what string, scan pgx.Ro
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 
-	rows, err := db.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-
-	all, err := pgx.CollectRows(rows, scan)
+	var all []T
+	err := db.read(ctx, func(ctx context.Context) error {
+		rows, err := db.pool.Query(ctx, sql, args...)
+		if err == nil {
+			all, err = pgx.CollectRows(rows, scan)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return all, nil
+}
+
+// read runs a read, and once more if its session was lost: the server may have
+// ended it while it was idle.
+func (db *database) read(ctx context.Context, query func(context.Context) error) error {
+	err := query(ctx)
+	if err != nil && ctx.Err() == nil && wasSessionLost(err) {
+		db.sessions.resetOld()
+		err = query(ctx)
+	}
+	return err
+}
+
+// wasSessionLost returns whether an error is that of a session that ended, and
+// not of a server that cannot be reached.
+func wasSessionLost(err error) bool {
+	if refusal := new(pgconn.PgError); errors.As(err, &refusal) {
+		return losesSession(refusal)
+	}
+	reset := new(net.OpError)
+	return !errors.As(err, new(*pgconn.ConnectError)) &&
+		(errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &reset) && !reset.Timeout())
 }
 
 // retryWrite sends a write until the server has answered. The write must be
@@ -103,7 +109,7 @@ func queryAll[T any](ctx context.Context, db *database, what string, scan pgx.Ro
 func (db *database) retryWrite(ctx context.Context, write func(context.Context) error) error {
 	for try := 1; ; try++ {
 		err := db.tryWrite(ctx, write)
-		if err == nil || errors.Is(err, pgx.ErrNoRows) || try == maxTries || isFinal(ctx, err) || !sleepBefore(ctx, try) {
+		if err == nil || errors.Is(err, pgx.ErrNoRows) || try == maxTries || isFinal(ctx, err, try) || !sleepBefore(ctx, try) {
 			return err
 		}
 	}
@@ -113,11 +119,13 @@ func (db *database) retryWrite(ctx context.Context, write func(context.Context) 
 func (db *database) tryWrite(ctx context.Context, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return write(ctx)
+	err := write(ctx)
+	db.sessions.noteLoss(err)
+	return err
 }
 
-// isFinal reports whether sending again cannot help.
-func isFinal(ctx context.Context, err error) bool {
+// isFinal reports whether sending again cannot help after some tries.
+func isFinal(ctx context.Context, err error, tries int) bool {
 	if ctx.Err() != nil || errors.Is(err, errClosed) {
 		return true
 	}
@@ -130,15 +138,17 @@ func isFinal(ctx context.Context, err error) bool {
 	switch refusal.Code {
 	case uniqueViolation, lockNotAvailable:
 		return false
+	case readOnlyTransaction:
+		return tries >= readOnlyTries
 	}
 
 	switch refusal.Code[:2] {
-	case "08", "40", "53", "57", "58":
-		// Trouble of connection, serialization, resources, operator or system.
+	case "40", "53", "57", "58":
+		// Trouble of serialization, resources, operator or system.
 		return false
 	}
 
-	return true
+	return !losesSession(refusal)
 }
 
 // sleepBefore waits before the next try: not at all before the first, then ever

@@ -16,11 +16,12 @@ import (
 // with one statement, one transaction and one flush to disk. A move that comes
 // alone is committed at once.
 const (
-	// committers is how many groups are committed at once. One is fastest on an
-	// idle machine. On a busy machine it gets the share of a single process,
-	// and a group that waits for a lock would hold up all moves of the node.
-	committers = 4
-	groupLimit = 128 // moves per transaction
+	// maxCommitters is how many groups are committed at once, if the pool is
+	// large enough. One is fastest on an idle machine. On a busy machine it gets
+	// the share of a single process, and a group that waits for a lock would
+	// hold up all moves of the node.
+	maxCommitters = 4
+	groupLimit    = 128 // moves per transaction
 )
 
 var errClosed = errors.New("postgres: the store is closed")
@@ -36,7 +37,8 @@ type groupCommitter struct {
 
 func startGroupCommitter(db *database) *groupCommitter {
 	g := &groupCommitter{database: db, moves: make(chan *pendingMove), quit: make(chan struct{})}
-	for range committers {
+	// One connection is left for those who read.
+	for range min(maxCommitters, max(1, db.pool.Config().MaxConns-1)) {
 		g.running.Go(g.runCommitter)
 	}
 	return g
@@ -155,13 +157,13 @@ next:
 // commitRows writes moves of different trips in one transaction and returns
 // which were made. After an error all or none were made.
 func (g *groupCommitter) commitRows(ctx context.Context, rows []*moveRow) (map[trips.TripID]bool, error) {
+	var ids []string
 	answer, err := g.pool.Query(ctx, applySQL, toColumns(rows)...)
-	if err != nil {
-		return nil, fmt.Errorf("commit %d moves: %w", len(rows), err)
+	if err == nil {
+		ids, err = pgx.CollectRows(answer, pgx.RowTo[string])
 	}
-
-	ids, err := pgx.CollectRows(answer, pgx.RowTo[string])
 	if err != nil {
+		g.sessions.noteLoss(err)
 		return nil, fmt.Errorf("commit %d moves: %w", len(rows), err)
 	}
 

@@ -89,9 +89,11 @@ func (s *outboxStore) Backlog(ctx context.Context) (n int, oldest time.Time, err
 	defer cancel()
 
 	var at *time.Time
-	err = s.pool.QueryRow(ctx, `
-		SELECT count(*), min(at) FROM outbox
-		WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)`).Scan(&n, &at)
+	err = s.read(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+			SELECT count(*), min(at) FROM outbox
+			WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)`).Scan(&n, &at)
+	})
 	if err != nil {
 		return 0, time.Time{}, fmt.Errorf("count the outbox: %w", err)
 	}

@@ -52,9 +52,11 @@ func (s *tripStore) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (
 	var asked string
 	var payload []byte
 
-	err := s.pool.QueryRow(ctx, `
-		SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
-		WHERE c.actor_role = $1 AND c.actor_id = $2 AND c.id = $3`, k.Actor.Role, k.Actor.ID, k.ID).Scan(&asked, &payload)
+	err := s.read(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+			SELECT c.print, e.payload FROM commands c LEFT JOIN trip_events e ON e.trip_id = c.trip_id AND e.seq = c.seq
+			WHERE c.actor_role = $1 AND c.actor_id = $2 AND c.id = $3`, k.Actor.Role, k.Actor.ID, k.ID).Scan(&asked, &payload)
+	})
 	if err != nil {
 		return trips.Event{}, fmt.Errorf("command %q of %s: %w", k.ID, k.Actor, mapNotFound(err))
 	}

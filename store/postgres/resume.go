@@ -54,24 +54,28 @@ func (s *resumeReader) queryResumeStates(ctx context.Context, queries []trips.Re
 		roles[i], ids[i], named[i] = string(q.Who.Role), q.Who.ID, string(q.Trip)
 	}
 
-	rows, err := s.pool.Query(ctx, resumeStatesSQL, roles, ids, named)
-	if err != nil {
-		return nil, err
-	}
-
 	states := make([]trips.ResumeState, len(queries))
-	var n int64
+	err := s.read(ctx, func(ctx context.Context) error {
+		rows, err := s.pool.Query(ctx, resumeStatesSQL, roles, ids, named)
+		if err != nil {
+			return err
+		}
+		return scanResumeStates(rows, states)
+	})
+	return states, err
+}
 
+func scanResumeStates(rows pgx.Rows, states []trips.ResumeState) error {
+	var n int64
 	var payload []byte
 	var state trips.ResumeState
-	_, err = pgx.ForEachRow(rows, []any{&n, &payload, &state.LastChatSeq, &state.SOSAcked, &state.Paid}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&n, &payload, &state.LastChatSeq, &state.SOSAcked, &state.Paid}, func() error {
 		ev, err := decodeEvent(payload)
 		state.Trip = ev.Trip
 		states[n-1] = state
 		return err
 	})
-
-	return states, err
+	return err
 }
 
 // resumeStatesSQL looks each query up by index. Scalar subqueries keep the

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"sync"
@@ -41,16 +42,36 @@ var template struct {
 }
 
 // serverAddress returns the address of the server to test on.
-func serverAddress(t testing.TB) string {
-	at := os.Getenv("RIDEHAIL_TEST_POSTGRES")
+func serverAddress(t testing.TB) string { return testService(t, "RIDEHAIL_TEST_POSTGRES") }
+
+// testService returns the address in an environment variable.
+func testService(t testing.TB, variable string) string {
+	t.Helper()
+	at := os.Getenv(variable)
 	switch {
 	case at != "":
 	case os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1":
-		t.Fatal("RIDEHAIL_TEST_POSTGRES names no server, and RIDEHAIL_TEST_REQUIRE wants one; use ci/with-services")
+		t.Fatal(variable + " names no server, and RIDEHAIL_TEST_REQUIRE wants one; use ci/with-services")
 	default:
-		t.Skip("needs a Postgres: set RIDEHAIL_TEST_POSTGRES or use ci/with-services")
+		t.Skip("set " + variable + " or use ci/with-services")
 	}
 	return at
+}
+
+// throughPgBouncer returns the address of the same database behind a pooler in
+// transaction mode.
+func throughPgBouncer(t testing.TB, at string) string {
+	t.Helper()
+	direct, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pooled, err := url.Parse(testService(t, "RIDEHAIL_TEST_PGBOUNCER"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pooled.Path = direct.Path
+	return pooled.String()
 }
 
 // execAdmin runs a statement outside of the test's databases.
@@ -128,7 +149,7 @@ func relaxCommits(t testing.TB, at string) string {
 
 func openStore(t testing.TB, at string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), at, Options{})
+	s, err := Open(t.Context(), at, Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,16 +55,14 @@ func applyMigrations(ctx context.Context, path string) error {
 // file at this moment, a step of ours may fail; it tries again as long as the
 // schema version rises.
 func retryMigrations(ctx context.Context, p *goose.Provider, path string) error {
-	known := p.ListSources()
-	newest := known[len(known)-1].Version
+	newest := migrations.SQLiteVersion
 	for last := int64(-2); ; {
 		version, err := p.GetDBVersion(ctx)
 		switch {
 		case err != nil:
 			version = -1
 		case version > newest:
-			return fmt.Errorf("%s has schema version %d, this program knows up to %d: use the newer ridehail that wrote it",
-				path, version, newest)
+			return newerSchemaError(path, version, newest)
 		default:
 			_, err = p.Up(ctx)
 		}
@@ -87,8 +85,7 @@ func inspectFile(ctx context.Context, path string) (ours bool, err error) {
 	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() == 0) {
 		return false, nil
 	} else if err == nil && info.IsDir() {
-		file := filepath.Join(path, "ridehail.db")
-		return false, fmt.Errorf("%s is a folder: name a file in it, for example %s", path, file)
+		return false, folderError(path)
 	}
 
 	db, err := sql.Open("sqlite", dataSourceName(path, "mode=rw"))
@@ -105,6 +102,12 @@ func inspectFile(ctx context.Context, path string) (ours bool, err error) {
 	}
 	defer func() { _ = look.Rollback() }() // it only read
 
+	return isOurs(ctx, look, path)
+}
+
+// isOurs returns whether a file is ours, false for one without tables, and an
+// error for a file of another program.
+func isOurs(ctx context.Context, look *sql.Tx, path string) (bool, error) {
 	var id, tables int
 	if err := look.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
 		return false, err
@@ -117,4 +120,15 @@ func inspectFile(ctx context.Context, path string) (ours bool, err error) {
 	}
 
 	return id == applicationID, nil
+}
+
+func folderError(path string) error {
+	file := filepath.Join(path, "ridehail.db")
+	return fmt.Errorf("%s is a folder: name a file in it, for example %s", path, file)
+}
+
+// newerSchemaError says that a newer version wrote a file.
+func newerSchemaError(path string, version, newest int64) error {
+	return fmt.Errorf("%s has schema version %d, this program knows up to %d: use the newer ridehail that wrote it",
+		path, version, newest)
 }

@@ -26,14 +26,14 @@ type Server struct {
 	Address string // HOST:PORT
 	URL     string // as in the flags of a node
 
-	t       *testing.T
+	t       testing.TB
 	server  process.Server
 	guard   *process.Guard
 	running *process.Process
 }
 
 // Redis starts a server. If a flag occurs twice, the last one counts.
-func Redis(t *testing.T, flags ...string) *Server {
+func Redis(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
 		s, err := process.PrepareRedis(dir, address, flags...)
@@ -43,11 +43,31 @@ func Redis(t *testing.T, flags ...string) *Server {
 
 // Postgres starts a server without fsync: tests kill processes, not machines.
 // If a flag occurs twice, the last one counts.
-func Postgres(t *testing.T, flags ...string) *Server {
+func Postgres(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	flags = append(flags, "-c", "fsync=off")
 	return open(t, process.MissingPostgres(), func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error) {
 		s, err := process.PreparePostgres(ctx, dir, address, g, nil, flags...)
+		return s, process.PostgresURL(address), err
+	})
+}
+
+// Standby starts a server that follows the primary, until SELECT pg_promote()
+// makes it a primary itself.
+func Standby(t testing.TB, primary *Server) *Server {
+	t.Helper()
+	return open(t, process.MissingPostgres(), func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error) {
+		s, err := process.PrepareStandby(ctx, dir, address, primary.Address, g)
+		return s, process.PostgresURL(address), err
+	})
+}
+
+// PgBouncer starts a pooler in transaction mode before a Postgres. Options are
+// lines of its configuration.
+func PgBouncer(t testing.TB, postgres *Server, options ...string) *Server {
+	t.Helper()
+	return open(t, process.MissingPgBouncer(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
+		s, err := process.PreparePgBouncer(dir, address, postgres.Address, options...)
 		return s, process.PostgresURL(address), err
 	})
 }
@@ -57,7 +77,7 @@ type prepare func(ctx context.Context, dir, address string, g *process.Guard) (p
 
 // open skips the test where the program is missing, unless
 // RIDEHAIL_TEST_REQUIRE forbids it.
-func open(t *testing.T, missing error, prepare prepare) *Server {
+func open(t testing.TB, missing error, prepare prepare) *Server {
 	t.Helper()
 	if missing != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 		t.Fatal(missing)

@@ -1,0 +1,102 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Codes of the server's errors that decide what happens next.
+const (
+	uniqueViolation      = "23505" // readOutcome finds out what was taken
+	lockNotAvailable     = "55P03" // it waited too long for a lock
+	readOnlyTransaction  = "25006" // the server takes no writes any more
+	idleInTransaction    = "25P03"
+	unknownStatement     = "26000" // a prepared statement is gone
+	duplicateStatement   = "42P05" // or another client's has its name
+	planChanged          = "0A000" // a migration changed what a statement returns
+	protocolViolation    = "08P01"
+	insufficientRight    = "42501"
+	diskFull             = "53100"
+	tooManyConnections   = "53300"
+	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
+	cannotConnectNow     = "57P03"
+	statementWasCanceled = "57014"
+	undefinedTable       = "42P01"
+	duplicateTable       = "42P07"
+)
+
+// sessionPool notices which sessions cannot serve any more, and gives them up.
+// It is told of each error that a server sends on any session.
+type sessionPool struct {
+	watched atomic.Pointer[pgxpool.Pool]
+	resetAt atomic.Int64 // nanoseconds since 1970
+
+	diskIsFull atomic.Bool // until a write that needs space succeeds
+}
+
+// resetPause keeps a server that stays read-only from costing a pool of new
+// sessions for each write.
+const resetPause = 500 * time.Millisecond
+
+// openPool opens a pool whose sessions are watched.
+func (s *sessionPool) openPool(ctx context.Context, cfg *pgxpool.Config) (*pgxpool.Pool, error) {
+	onError := cfg.ConnConfig.OnPgError
+	cfg.ConnConfig.OnPgError = func(c *pgconn.PgConn, refusal *pgconn.PgError) bool {
+		return s.keepSession(refusal) && onError(c, refusal)
+	}
+
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err == nil {
+		s.watched.Store(pool)
+	}
+	return pool, err
+}
+
+// keepSession returns whether a session can be used after an error.
+func (s *sessionPool) keepSession(refusal *pgconn.PgError) bool {
+	if refusal.Code == diskFull {
+		s.diskIsFull.Store(true)
+	}
+	if !losesSession(refusal) {
+		return true
+	}
+	s.resetOld()
+	return false
+}
+
+// noteLoss gives all sessions up if an error says that one was lost without a
+// word of the server's. The others will mostly be lost as well.
+func (s *sessionPool) noteLoss(err error) {
+	if err != nil && wasSessionLost(err) {
+		s.resetOld()
+	}
+}
+
+// losesSession returns whether an error belongs to the session and not to the
+// statement, which may succeed on another one.
+func losesSession(refusal *pgconn.PgError) bool {
+	switch refusal.Code {
+	case readOnlyTransaction, idleInTransaction, unknownStatement, duplicateStatement, adminShutdown, crashShutdown,
+		cannotConnectNow, "57P05":
+		return true
+	case planChanged:
+		return strings.Contains(refusal.Message, "cached plan")
+	}
+	return strings.HasPrefix(refusal.Code, "08")
+}
+
+// resetOld closes all sessions that were opened before, unless it did so just
+// now. Those in use are closed when they are returned.
+func (s *sessionPool) resetOld() {
+	now, last := time.Now().UnixNano(), s.resetAt.Load()
+	pool := s.watched.Load()
+	if pool != nil && now-last > int64(resetPause) && s.resetAt.CompareAndSwap(last, now) {
+		pool.Reset()
+	}
+}
