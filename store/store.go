@@ -62,6 +62,7 @@ func IsPostgres(url string) bool {
 
 // isFile says whether a database URL names a SQLite file.
 func isFile(url string) bool { return !strings.Contains(url, "://") }
+
 // Options are all optional, and count for Postgres only.
 type Options struct {
 	MaxConns int          // connections to the server at once; zero: what the URL says, or 16
