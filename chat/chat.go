@@ -21,7 +21,7 @@ const MaxRunes = 1000
 const OpenAfterTrip = 10 * time.Minute
 
 var (
-	ErrBadText = errors.New("a chat message is 1 to 1,000 characters of UTF-8 of which some can be seen")
+	ErrBadText = errors.New("a chat message is 1 to 1,000 printable characters of UTF-8")
 	ErrClosed  = errors.New("this chat is closed")
 )
 
