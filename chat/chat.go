@@ -38,6 +38,9 @@ type Message struct {
 	At       time.Time `json:"at"`
 }
 
+// CheckText returns trips.ErrNotText if no database keeps the message.
+func (m Message) CheckText() error { return trips.CheckText(string(m.Trip), m.From.ID, m.ClientID, m.Text) }
+
 // Store keeps messages. Both methods may block on I/O and may be called from
 // many goroutines.
 type Store interface {

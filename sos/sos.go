@@ -62,6 +62,11 @@ type Alert struct {
 	AckedAt time.Time `json:"acked_at,omitzero"`
 }
 
+// CheckText returns trips.ErrNotText if no database keeps the alert.
+func (a Alert) CheckText() error {
+	return trips.CheckText(a.ID, string(a.Trip), a.From.ID, a.ClientID, a.Text)
+}
+
 // Place is a position and when a node received it.
 type Place struct {
 	location.Point

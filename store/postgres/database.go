@@ -23,8 +23,9 @@ const (
 
 // Codes of the server's errors after which a move is tried again.
 const (
-	uniqueViolation  = "23505" // readOutcome finds out what was taken
-	lockNotAvailable = "55P03" // it waited too long for a lock
+	characterNotInRepertoire = "22021"
+	uniqueViolation          = "23505" // readOutcome finds out what was taken
+	lockNotAvailable         = "55P03" // it waited too long for a lock
 )
 
 // database is the server as all parts of a store use it.
@@ -92,10 +93,20 @@ func queryAll[T any](ctx context.Context, db *database, what string, scan pgx.Ro
 	}
 
 	all, err := pgx.CollectRows(rows, scan)
+	if isNotText(err) {
+		return nil, nil // no row can have it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return all, nil
+}
+
+// isNotText returns true if the server refuses an argument because it has a NUL
+// or is not UTF-8.
+func isNotText(err error) bool {
+	refusal := new(pgconn.PgError)
+	return errors.As(err, &refusal) && refusal.Code == characterNotInRepertoire
 }
 
 // retryWrite sends a write until the server has answered. The write must be
