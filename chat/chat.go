@@ -39,7 +39,9 @@ type Message struct {
 }
 
 // CheckText returns trips.ErrNotText if no database keeps the message.
-func (m Message) CheckText() error { return trips.CheckText(string(m.Trip), m.From.ID, m.ClientID, m.Text) }
+func (m Message) CheckText() error {
+	return trips.CheckText(string(m.Trip), m.From.ID, m.ClientID, m.Text)
+}
 
 // Store keeps messages. Both methods may block on I/O and may be called from
 // many goroutines.
