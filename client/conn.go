@@ -132,7 +132,7 @@ func (c *Conn) ReadFrameWithin(limit time.Duration, f proto.Message) (receivedAt
 	}
 
 	receivedAt = time.Now()
-	if err := c.codec.Decode(c.readBuffer.Bytes(), f); err != nil {
+	if err := c.codec.DecodeKnown(c.readBuffer.Bytes(), f); err != nil {
 		return receivedAt, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
 	}
 
