@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/ridehail/ridehail/internal/text"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -28,7 +29,6 @@ const (
 	// maxLifetime is how far ahead a token may end, and so how long a
 	// revocation must be remembered.
 	maxLifetime = 30 * 24 * time.Hour
-	maxID       = 64 // bytes of an actor's id, or of a token's
 )
 
 // ErrToken is wrapped by every refusal of a token.
@@ -118,8 +118,8 @@ func (t *Tokens) Verify(token string) (Pass, error) {
 	switch {
 	case !MayHoldToken(p.Who):
 		return Pass{}, fmt.Errorf("%w (no driver or rider)", ErrToken)
-	case len(p.ID) > maxID:
-		return Pass{}, fmt.Errorf("%w (jti longer than %d bytes)", ErrToken, maxID)
+	case p.ID != "" && !text.IsID(p.ID): // no operator could revoke it alone
+		return Pass{}, fmt.Errorf("%w (jti over %d bytes, or not plain text)", ErrToken, text.MaxID)
 	case p.Until.After(t.now().Add(maxLifetime + ClockLeeway)):
 		return Pass{}, fmt.Errorf("%w (lasts longer than %v)", ErrToken, maxLifetime)
 	case t.IsRevoked(p):
@@ -149,7 +149,7 @@ func explainRefusal(err error) string {
 // MayHoldToken returns true if a token can be issued for the actor: a driver or
 // a rider, never the system, with an id that is safe in keys, logs and paths.
 func MayHoldToken(a trips.Actor) bool {
-	if (a.Role != trips.RoleDriver && a.Role != trips.RoleRider) || a.ID == "" || len(a.ID) > maxID {
+	if (a.Role != trips.RoleDriver && a.Role != trips.RoleRider) || a.ID == "" || len(a.ID) > text.MaxID {
 		return false
 	}
 

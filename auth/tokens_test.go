@@ -17,6 +17,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/ridehail/ridehail/internal/text"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -90,7 +91,10 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"system":          forge(hs, testSecret, func(c *claims) { c.Role = trips.RoleSystem }, ""),
 		"no subject":      forge(hs, testSecret, func(c *claims) { c.Subject = "" }, ""),
 		"an endless life": forge(hs, testSecret, func(c *claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().AddDate(10, 0, 0)) }, ""),
-		"a long id":       forge(hs, testSecret, func(c *claims) { c.ID = strings.Repeat("j", maxID+1) }, ""),
+		"a long id":       forge(hs, testSecret, func(c *claims) { c.ID = strings.Repeat("j", text.MaxID+1) }, ""),
+		"an id with NUL":  forge(hs, testSecret, func(c *claims) { c.ID = "a\x00b" }, ""),
+		"a broken id":     forge(hs, testSecret, func(c *claims) { c.ID = "line\nbreak" }, ""),
+		"a NUL subject":   forge(hs, testSecret, func(c *claims) { c.Subject = "a\x00" }, ""),
 		"not yet valid":   forge(hs, testSecret, func(c *claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) }, ""),
 		"HS384":           forge(jwt.SigningMethodHS384, testSecret, nil, ""),
 		"odd subject":     forge(hs, testSecret, func(c *claims) { c.Subject = "a/b" }, ""),

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/ridehail/ridehail/internal/text"
 	"github.com/ridehail/ridehail/trips"
 )
 
-// MaxRunes bounds the text of one message.
+// MaxRunes bounds the text of one message, in Unicode code points.
 const MaxRunes = 1000
 
 // OpenAfterTrip is how long rider and driver may still write once their trip
@@ -36,6 +36,11 @@ type Message struct {
 	ClientID string    `json:"client_id"`
 	Text     string    `json:"text"`
 	At       time.Time `json:"at"`
+}
+
+// CheckText returns trips.ErrNotText if no database keeps the message.
+func (m Message) CheckText() error {
+	return trips.CheckText(string(m.Trip), m.From.ID, m.ClientID, m.Text)
 }
 
 // Store keeps messages. Both methods may block on I/O and may be called from
@@ -62,11 +67,13 @@ type Room struct {
 	Now func() time.Time
 }
 
-// Send keeps a message and returns it with its number. Errors: ErrBadText,
-// ErrClosed, trips.ErrNotYours, trips.ErrNotFound, trips.ErrKeyReused.
-func (r *Room) Send(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Message, error) {
-	if err := checkText(text); err != nil {
-		return Message{}, err
+// Send keeps a message as text.Clean leaves it and returns it with its number.
+// Errors: ErrBadText, ErrClosed, trips.ErrNotYours, trips.ErrNotFound,
+// trips.ErrKeyReused.
+func (r *Room) Send(ctx context.Context, from trips.Actor, id trips.TripID, clientID, written string) (Message, error) {
+	clean, ok := text.Clean(written)
+	if !ok || clean == "" || utf8.RuneCountInString(clean) > MaxRunes {
+		return Message{}, ErrBadText
 	}
 	t, err := r.tripFor(ctx, from, id)
 	if err != nil {
@@ -78,8 +85,16 @@ func (r *Room) Send(ctx context.Context, from trips.Actor, id trips.TripID, clie
 		return Message{}, fmt.Errorf("trip %s: %w", id, ErrClosed)
 	}
 
-	m := Message{Trip: id, From: from, ClientID: clientID, Text: text, At: now}
-	return r.Store.AppendChat(ctx, m, string(t.Region))
+	m := Message{Trip: id, From: from, ClientID: clientID, Text: clean, At: now}
+	kept, err := r.Store.AppendChat(ctx, m, string(t.Region))
+	if errors.Is(err, trips.ErrKeyReused) && written != clean {
+		// A node of an earlier build may have kept the message as it was
+		// written, before its answer was lost. The id is taken, so that this
+		// adds nothing.
+		m.Text = written
+		return r.Store.AppendChat(ctx, m, string(t.Region))
+	}
+	return kept, err
 }
 
 // History returns the messages numbered above after, in order, at most limit,
@@ -102,28 +117,4 @@ func (r *Room) tripFor(ctx context.Context, who trips.Actor, id trips.TripID) (t
 		return trips.Trip{}, fmt.Errorf("trip %s: %w", id, trips.ErrNotYours)
 	}
 	return t, nil
-}
-
-// checkText refuses text that a phone cannot show: control characters other
-// than line breaks and tabs, invalid UTF-8, nothing but spaces, or more than
-// MaxRunes.
-func checkText(s string) error {
-	n := utf8.RuneCountInString(s)
-	if n == 0 || n > MaxRunes || !utf8.ValidString(s) {
-		return ErrBadText
-	}
-
-	blank := true
-	for _, c := range s {
-		if unicode.IsControl(c) && c != '\n' && c != '\t' {
-			return ErrBadText
-		}
-		blank = blank && unicode.IsSpace(c)
-	}
-
-	if blank {
-		return ErrBadText
-	}
-
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/internal/text"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -176,7 +177,11 @@ func TestOnlyOneToAThousandPrintableCharactersAreSaid(t *testing.T) {
 		"a bell":                    {"ding\a", false},
 		"a null":                    {"a\x00b", false},
 		"an escape sequence":        {"\x1b[2Jgone", false},
-		"a carriage return":         {"paid\rnot paid", false},
+		"Arabic with a non-joiner":  {"می\u200cخواهم", true},
+		"only zero-width spaces":    {"\u200b\u200b", false},
+		"a filler and a blank dot":  {"\u3164 \u2800\ufe0f", false},
+		"only marks of direction":   {"\u202e\u200f", false},
+		"a break counts once":       {strings.Repeat("\r\n", chat.MaxRunes-1) + "a", true},
 		"a control of Latin-1":      {"a\u0085b", false},
 		"broken UTF-8":              {"a\xff", false},
 		"half a surrogate, as CESU": {"\xed\xa0\x80", false},
@@ -192,9 +197,9 @@ func TestOnlyOneToAThousandPrintableCharactersAreSaid(t *testing.T) {
 func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
-		text := raw.Draw(t, "text")
+		given := raw.Draw(t, "text")
 		r, b := newRoom(trips.OnTrip)
-		if _, err := r.Send(context.Background(), driver, "trip-1", "c1", text); err != nil {
+		if _, err := r.Send(context.Background(), driver, "trip-1", "c1", given); err != nil {
 			if !errors.Is(err, chat.ErrBadText) || len(b.messages) != 0 {
 				t.Fatal(err)
 			}
@@ -202,13 +207,40 @@ func TestWhatIsKeptIsAlwaysFitForAPhone(t *testing.T) {
 		}
 
 		kept := b.messages[0].Text
-		if kept != text || !utf8.ValidString(kept) || strings.TrimSpace(kept) == "" || utf8.RuneCountInString(kept) > 1000 {
-			t.Fatalf("kept %q of %q", kept, text)
+		if clean, _ := text.Clean(given); kept != clean || !utf8.ValidString(kept) || strings.TrimSpace(kept) == "" || utf8.RuneCountInString(kept) > 1000 {
+			t.Fatalf("kept %q of %q", kept, given)
 		}
 		if i := strings.IndexFunc(kept, func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }); i >= 0 {
 			t.Fatalf("kept a control character in %q", kept)
 		}
 	})
+}
+
+// keptRaw is a store in which an earlier build kept a message as it was written.
+type keptRaw struct {
+	*memoryStore
+	raw string
+}
+
+func (b keptRaw) AppendChat(_ context.Context, m chat.Message, _ string) (chat.Message, error) {
+	if m.Text != b.raw {
+		return chat.Message{}, trips.ErrKeyReused
+	}
+	m.Seq = 7
+	return m, nil
+}
+
+func TestAMessageSentAgainIsTheSameWhoeverKeptItFirst(t *testing.T) {
+	r, b := newRoom(trips.OnTrip)
+	r.Store = keptRaw{b, "RLO \u202e gnp.exe"}
+	if m, err := r.Send(t.Context(), rider, "trip-1", "c1", "RLO \u202e gnp.exe"); err != nil || m.Seq != 7 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, other := range []string{"RLO  gnp.exe", "RLO \u202d gnp.exe", "other"} {
+		if _, err := r.Send(t.Context(), rider, "trip-1", "c1", other); !errors.Is(err, trips.ErrKeyReused) {
+			t.Errorf("%q: %v", other, err)
+		}
+	}
 }
 
 func TestARoomPassesOnWhatTheStoreSays(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -81,6 +83,9 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 // letter in the same transaction. If the letter stayed, a job that fails again
 // at once would leave none.
 func (r *Redis) RetryDeadLetter(ctx context.Context, stream, entry string) error {
+	if !isEntryID(entry) {
+		return fmt.Errorf("dead letter %q of %s: %w", entry, stream, ErrNoDeadLetter)
+	}
 	found, err := r.commands.XRangeN(ctx, r.deadKey(stream), entry, entry, 1).Result()
 	if err != nil {
 		return fmt.Errorf("dead letter %s: %w", entry, err)
@@ -100,6 +105,15 @@ func (r *Redis) RetryDeadLetter(ctx context.Context, stream, entry string) error
 
 	r.metrics.jobs.WithLabelValues("queued").Inc()
 	return nil
+}
+
+// isEntryID returns true for the full id of a stream's entry, MILLISECONDS-NUMBER.
+// Redis takes other text for a range or an error.
+func isEntryID(s string) bool {
+	ms, number, _ := strings.Cut(s, "-")
+	_, err1 := strconv.ParseUint(ms, 10, 64)
+	_, err2 := strconv.ParseUint(number, 10, 64)
+	return err1 == nil && err2 == nil
 }
 
 func readField(m redis.XMessage, name string) string {

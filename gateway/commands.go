@@ -226,7 +226,8 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip) (tr
 
 // cancelTrip cancels a trip for its rider or its driver.
 func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip) (trips.Event, error) {
-	if err := translate.CheckReason(c.GetReason()); err != nil {
+	reason, err := translate.CleanReason(c.GetReason())
+	if err != nil {
 		return trips.Event{}, err
 	}
 	if !translate.IsPlainID(c.GetTripId()) {
@@ -235,7 +236,7 @@ func (s *session) cancelTrip(ctx context.Context, id string, c *wire.CancelTrip)
 
 	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "cancel " + c.GetTripId()}
 	return s.g.cfg.Trips.Apply(ctx, key, trips.TripID(c.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
-		return t.Cancel(s.user, c.GetReason(), at)
+		return t.Cancel(s.user, reason, at)
 	})
 }
 

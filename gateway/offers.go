@@ -77,6 +77,9 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 		}
 		return trips.Event{}, nil // an offer that is gone counts as declined
 	}
+	if err != nil && !translate.IsPlainID(a.GetOfferId()) {
+		return trips.Event{}, err // no node made such an offer
+	}
 	if err != nil {
 		return s.g.settleAcceptance(ctx, key, a.GetOfferId(), err)
 	}

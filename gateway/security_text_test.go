@@ -31,7 +31,7 @@ var payloads = []string{
 	`' OR '1'='1`, `'; DROP TABLE trips; --`, `" OR ""="`, `1; SELECT pg_sleep(10)`, `') UNION SELECT secret FROM users --`,
 	`\'; DELETE FROM chat WHERE ''='`, `$1 ?1 :id @p %s %d %n`, `$$ ; /* */ -- #`, `\x00 \u0000 \n \\`, `%00%0a%0d%27`,
 	`{"id":"x","cancel_trip":{"trip_id":"y"}}`, `{"$gt":""}`, "line\nbreak\tand tab", `*)(uid=*))(|(uid=*`, `$(reboot) | ; && ls`,
-	`../../../../etc/passwd`, "RLO \u202e gnp.exe", "zero\u200bwidth", "e\u0301 é ﷽ 👩‍👩‍👧", `=HYPERLINK("http://x")`,
+	`../../../../etc/passwd`, "\u202bמלון\u202c \u2066gnp.exe\u2069 \u200f!", "zero\u200bwidth", "e\u0301 é ﷽ 👩‍👩‍👧", `=HYPERLINK("http://x")`,
 }
 
 func TestTextThatLooksLikeCodeStaysText(t *testing.T) {

@@ -110,6 +110,7 @@ func (a *API) Public() http.Handler {
 		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": a.getTile(d)})
 	}
 
+	handle("/v1/protocol/ridehail.proto", methods{"GET": getSchema})
 	handle("/v1/dev/tokens", methods{"POST": a.postDevToken})
 	handle("/healthz", methods{"GET": a.getHealth})
 	handle("/readyz", methods{"GET": a.getReady})

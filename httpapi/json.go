@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,24 +32,29 @@ func (a *API) writeJSON(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(data) // the client may be gone; nothing else to do about it
 }
 
-// readJSON reads one JSON object: no unknown fields, nothing after it, within
-// the bound.
+// readJSON reads one JSON object in UTF-8: no unknown fields, nothing after it,
+// within the bound.
 func readJSON(r *http.Request, into any) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
 		return translate.Refuse(wire.CodeBadFrame, "Send the body as Content-Type: application/json.")
 	}
 
-	dec := json.NewDecoder(r.Body)
+	body, err := io.ReadAll(r.Body)
+	switch {
+	case err != nil:
+		return explainBadBody(err)
+	case !utf8.Valid(body): // the decoder would put U+FFFD in the place of each such byte
+		return translate.Refuse(wire.CodeBadFrame, "The body is not UTF-8.")
+	}
+
+	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
 		return explainBadBody(err)
 	}
 
 	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			return explainBadBody(err)
-		}
 		return translate.Refuse(wire.CodeBadFrame, "Send one JSON object and nothing after it.")
 	}
 

@@ -51,7 +51,8 @@ func TestTheOperatorsPageShowsACallAndCannotBeMadeToRunItsText(t *testing.T) {
 		t.Errorf("%d %s", w.Code, page)
 	}
 
-	for _, want := range []string{"&lt;script&gt;", string(a.Trip), "rider r", "6.45000, 3.38000", "/ops/alerts/a1/ack", "Acknowledge"} {
+	for _, want := range []string{"&lt;script&gt;", string(a.Trip), "rider r", "6.45000, 3.38000", "/ops/alerts/a1/ack", "Acknowledge",
+		`<p class="words" dir="auto">`, "unicode-bidi: plaintext"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not on the page %s", want, page)
 		}

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -18,6 +17,11 @@ import (
 const maxMillis = 1e14 // the year 5138
 
 func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
+	trip, err := tripID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+
 	var ask struct {
 		Reason string `json:"reason"`
 	}
@@ -27,27 +31,41 @@ func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 		}
 	}
 
-	if err := translate.CheckReason(ask.Reason); err != nil {
+	reason, err := translate.CleanReason(ask.Reason)
+	if err != nil {
 		return 0, nil, err
 	}
 
-	trip := trips.TripID(r.PathValue("id"))
-	id := cmp.Or(r.Header.Get("Idempotency-Key"), "cancel-"+string(trip))
-	if !translate.IsPlainID(id) {
-		return 0, nil, errKey
+	id := "cancel-" + string(trip)
+	if r.Header.Get(keyHeader) != "" {
+		if id, err = commandID(r); err != nil {
+			return 0, nil, err
+		}
 	}
 
 	key := trips.IdempotencyKey{Actor: who, ID: id, Fingerprint: "cancel " + string(trip)}
 	ev, err := a.cfg.Trips.Apply(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
-		return t.Cancel(who, ask.Reason, at)
+		return t.Cancel(who, reason, at)
 	})
 	return http.StatusOK, asJSON(translate.EncodeTrip(ev.Trip)), err
 }
 
 var errKey = translate.Refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes without control characters, new for each trip and the same when you retry.")
 
+const keyHeader = "Idempotency-Key"
+
+// tripID returns the trip that a path names. Text that is no id names no trip.
+func tripID(r *http.Request) (trips.TripID, error) {
+	id := r.PathValue("id")
+	if !translate.IsPlainID(id) {
+		return "", trips.ErrNotFound
+	}
+	return trips.TripID(id), nil
+}
+
+// commandID returns the id that the client gave its command.
 func commandID(r *http.Request) (string, error) {
-	id := r.Header.Get("Idempotency-Key")
+	id := r.Header.Get(keyHeader)
 	if !translate.IsPlainID(id) {
 		return "", errKey
 	}
@@ -55,7 +73,12 @@ func commandID(r *http.Request) (string, error) {
 }
 
 func (a *API) getTrip(r *http.Request, who trips.Actor) (int, any, error) {
-	t, err := a.cfg.Store.Trip(r.Context(), trips.TripID(r.PathValue("id")))
+	id, err := tripID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+
+	t, err := a.cfg.Store.Trip(r.Context(), id)
 	if err == nil && !t.Concerns(who) {
 		err = trips.ErrNotYours
 	}
@@ -77,15 +100,19 @@ func (a *API) listTrips(r *http.Request, who trips.Actor) (int, any, error) {
 }
 
 func (a *API) listChat(r *http.Request, who trips.Actor) (int, any, error) {
+	trip, err := tripID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+
 	after := uint64(0)
 	if s := r.URL.Query().Get("after"); s != "" {
-		var err error
 		if after, err = strconv.ParseUint(s, 10, 32); err != nil {
 			return 0, nil, translate.Refuse(wire.CodeBadField, `"after" is the number of the last message you have.`)
 		}
 	}
 
-	list, err := a.cfg.Room.History(r.Context(), who, trips.TripID(r.PathValue("id")), uint32(after), historySize)
+	list, err := a.cfg.Room.History(r.Context(), who, trip, uint32(after), historySize)
 	return http.StatusOK, map[string][]json.RawMessage{"messages": listAsJSON(list, translate.EncodeChat)}, err
 }
 

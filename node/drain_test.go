@@ -50,8 +50,8 @@ func readyStatus(t *testing.T, url string) int {
 	return res.StatusCode
 }
 
-// dialNode opens a socket, which says no hello.
-func dialNode(t *testing.T, n *node.Node) *websocket.Conn {
+// openNodeSocket opens a socket, which says no hello.
+func openNodeSocket(t *testing.T, n *node.Node) *websocket.Conn {
 	t.Helper()
 	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(n.PublicURL(), "http")+"/v1/ws", //nolint:bodyclose // none after a handshake
 		http.Header{"Sec-WebSocket-Protocol": {wire.SubprotocolJSON}})
@@ -99,7 +99,7 @@ func TestANodeThatStopsIsNotReadyAndGoesOnWorkingUntilTheDelayIsOver(t *testing.
 		t.Errorf("receipt %v", receipt)
 	}
 
-	last := dialNode(t, n)
+	last := openNodeSocket(t, n)
 	send(t, last, &wire.ClientFrame{Body: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: devToken(t, n, "rider", "bola")}}})
 	receive(t, last, (*wire.ServerFrame).GetWelcome)
 	for _, url := range []string{n.PublicURL(), n.AdminURL()} {

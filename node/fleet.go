@@ -139,7 +139,7 @@ func decodeCar(node string, c *wire.FleetCar) sharedstate.Driver {
 // goroutine that listens to Redis calls it.
 func (r *fleetReplicator) applyFleet(payload []byte) {
 	var f wire.Fleet
-	if err := wire.Proto.Decode(payload, &f); err != nil {
+	if err := wire.Proto.DecodeKnown(payload, &f); err != nil {
 		r.log.Warn("another node's drivers cannot be read", "err", err)
 		return
 	}

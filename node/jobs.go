@@ -13,8 +13,8 @@ func (n *Node) newWebhook() http.Handler {
 	if n.cfg.Provider == "" {
 		return nil
 	}
-	return &payments.Webhook{Secret: n.cfg.ProviderSecret, Charges: n.db, Refunds: n.db, Queue: n.redis,
-		Stream: SettlementStream, Now: n.clock.Now, Log: n.log}
+	return payments.NewWebhook(payments.Webhook{Secret: n.cfg.ProviderSecret, Charges: n.db, Refunds: n.db, Queue: n.redis,
+		Stream: SettlementStream, Now: n.clock.Now, Log: n.log}, n.registry)
 }
 
 // startSettlement runs the settlement of completed trips, if there is a

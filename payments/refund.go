@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/text"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -64,8 +65,11 @@ const maxReasonBytes = 500
 // be RefundRequested: then the provider is working on it, and settlement jobs
 // follow it to its end. A trip that was never charged is trips.ErrNotFound.
 func (s *Settler) RefundTrip(ctx context.Context, id trips.TripID, reason string) (Refund, error) {
-	if reason == "" || len(reason) > maxReasonBytes {
-		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes", id, maxReasonBytes)
+	if !text.IsID(string(id)) {
+		return Refund{}, fmt.Errorf("trip %q: %w", id, trips.ErrNotFound)
+	}
+	if reason == "" || len(reason) > maxReasonBytes || !text.IsKeepable(reason) {
+		return Refund{}, fmt.Errorf("refund trip %s: give a reason of 1 to %d bytes of UTF-8", id, maxReasonBytes)
 	}
 	if _, err := s.Refunds.RequestRefund(ctx, id, reason, s.Now()); err != nil {
 		return Refund{}, err

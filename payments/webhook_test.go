@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/simulators/provider"
 	"github.com/ridehail/ridehail/trips"
@@ -23,6 +25,7 @@ import (
 type webhookFixture struct {
 	*fixture
 	hook         *payments.Webhook
+	registry     *prometheus.Registry
 	jobs         *jobRunner
 	stopProvider func() // ends the provider and the webhook's server
 }
@@ -52,8 +55,9 @@ func (w *jobRunner) countQueued() int {
 // address, and a worker between them.
 func newWebhookFixture(t *testing.T, f provider.Faults) *webhookFixture {
 	t.Helper()
-	h := &payments.Webhook{Secret: "sk", Stream: "settlements", Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return ended.Add(time.Second) }}
+	registry := prometheus.NewRegistry()
+	h := payments.NewWebhook(payments.Webhook{Secret: "sk", Stream: "settlements", Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return ended.Add(time.Second) }}, registry)
 	node := httptest.NewServer(h)
 	t.Cleanup(node.Close)
 	d := newFixtureWith(t, provider.Config{Secret: "sk", Webhook: node.URL, Faults: f, Now: h.Now})
@@ -70,7 +74,7 @@ func newWebhookFixture(t *testing.T, f provider.Faults) *webhookFixture {
 
 	// The queue is closed only after the last webhook.
 	t.Cleanup(func() { d.stopEmulator(); node.Close(); close(w.jobs); busy.Wait() })
-	return &webhookFixture{fixture: d, hook: h, jobs: w, stopProvider: func() { d.stopEmulator(); node.Close() }}
+	return &webhookFixture{fixture: d, hook: h, registry: registry, jobs: w, stopProvider: func() { d.stopEmulator(); node.Close() }}
 }
 
 // postEvent posts a body to the webhook and returns the status.
@@ -159,31 +163,127 @@ func TestWhatTheProviderDidNotSignIsRefused(t *testing.T) {
 	}
 }
 
+// postSigned posts a body with its signature and returns what became of it.
+func (e *webhookFixture) postSigned(t *testing.T, body string) (code int, outcome string) {
+	t.Helper()
+	before := e.countOutcomes(t)
+	code = e.postEvent(t, body, provider.SignWebhook("sk", []byte(body)))
+	for name, n := range e.countOutcomes(t) {
+		if n != before[name] {
+			outcome += name
+		}
+	}
+	return code, outcome
+}
+
+// countOutcomes returns how many webhooks came to each outcome.
+func (e *webhookFixture) countOutcomes(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := e.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	counts := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			counts[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		}
+	}
+	return counts
+}
+
 func TestWhatIsSignedIsLookedAtNoLess(t *testing.T) {
 	e := newWebhookFixture(t, provider.Faults{})
 	now := e.hook.Now()
 	for name, c := range map[string]struct {
-		body string
-		code int
+		body, outcome string
 	}{
-		"too old":             {chargeSuccess("done", now.Add(-5*time.Minute-time.Second)), http.StatusBadRequest},
-		"from the future":     {chargeSuccess("done", now.Add(5*time.Minute+time.Second)), http.StatusBadRequest},
-		"without a time":      {`{"event":"charge.success","data":{"reference":"trip-done"}}`, http.StatusBadRequest},
-		"no JSON":             {"ride", http.StatusBadRequest},
-		"a time that is none": {`{"event":"charge.success","data":{"reference":"trip-done","paid_at":"noon"}}`, http.StatusBadRequest},
-		"too large":           {`{"event":"charge.success","x":"` + strings.Repeat("x", 64<<10) + `"}`, http.StatusRequestEntityTooLarge},
-		"another event":       {`{"event":"transfer.success","data":{"reference":"trip-done"}}`, http.StatusOK},
-		"another's reference": {`{"event":"charge.success","data":{"reference":"order-7","paid_at":"2026-01-02T03:04:05Z"}}`, http.StatusOK},
-		"no reference":        {`{"event":"charge.success","data":{}}`, http.StatusOK},
-		"a refund unasked":    {`{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":"5"}}`, http.StatusOK},
+		"too old":             {chargeSuccess("done", now.Add(-5*time.Minute-time.Second)), "stale"},
+		"from the future":     {chargeSuccess("done", now.Add(5*time.Minute+time.Second)), "stale"},
+		"without a time":      {`{"event":"charge.success","data":{"reference":"trip-done"}}`, "stale"},
+		"another's reference": {`{"event":"charge.success","data":{"reference":"order-7","paid_at":"2026-01-02T03:04:05Z"}}`, "ignored"},
+		"no reference":        {`{"event":"charge.success","data":{}}`, "ignored"},
+		"only a prefix":       {`{"event":"charge.success","data":{"reference":"trip-"}}`, "ignored"},
+		"a NUL":               {chargeWithReference(`trip-\u0000`, now), "ignored"},
+		"a long reference":    {chargeWithReference("trip-"+strings.Repeat("x", 65), now), "ignored"},
+		"broken UTF-8":        {chargeWithReference("trip-a\xff", now), "queued"}, // JSON has none: U+FFFD takes its place
+		"a refund unasked":    {`{"event":"refund.processed","data":{"transaction_reference":"trip-done","amount":"5"}}`, "ignored"},
+		"a refund's NUL":      {`{"event":"refund.processed","data":{"transaction_reference":"trip-\u0000"}}`, "ignored"},
 	} {
-		if code := e.postEvent(t, c.body, provider.SignWebhook("sk", []byte(c.body))); code != c.code {
-			t.Errorf("%s: %d, want %d", name, code, c.code)
+		if code, outcome := e.postSigned(t, c.body); code != http.StatusOK || outcome != c.outcome {
+			t.Errorf("%s: %d, %s, want %s", name, code, outcome, c.outcome)
+		}
+	}
+
+	if code, outcome := e.postSigned(t, `{"event":"charge.success","x":"`+strings.Repeat("x", 64<<10)+`"}`); code != http.StatusRequestEntityTooLarge || outcome != "refused" {
+		t.Errorf("too large: %d, %s", code, outcome)
+	}
+}
+
+func chargeWithReference(reference string, at time.Time) string {
+	return fmt.Sprintf(`{"event":"charge.success","data":{"reference":"%s","paid_at":%q}}`, reference, at.Format(time.RFC3339Nano))
+}
+
+// What is not answered with 200 comes again for three days, and would be no
+// better then.
+func TestWhateverTheProviderSignsIsHeardOnce(t *testing.T) {
+	e := newWebhookFixture(t, provider.Faults{})
+	for outcome, bodies := range map[string][]string{
+		"ignored": {
+			`{"event":"transfer.success","data":{"reference":"trip-done"}}`,
+			`{"event":"invoice.update","data":[1,2,{"reference":"trip-done"}]}`,
+			`{"event":"subscription.create","data":7}`, `{"event":"customeridentification.success","data":"trip-done"}`,
+			`{"event":"charge.dispute.create","data":{"paid_at":"noon","created_at":5,"reference":[]}}`,
+			`{"event":"charge.failed","data":null}`, `{"event":"paymentrequest.pending"}`, `{}`, `{"event":""}`, `{"event":null,"data":{}}`,
+			`{"event":"a\u0000b","data":1e999999}`, `{"event":"x","data":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
+			`{"event":"charge.success","event":"transfer.failed","data":[]}`, ` {"event":"x"} `, `null`,
+			`{"event":"refund.processed","data":{"transaction_reference":"trip-none","created_at":"noon","amount":[]}}`,
+		},
+		"unreadable": {
+			"", " ", "ride", "[]", "7", `"charge.success"`, `{"event":5}`, `{"event":["charge.success"]}`, "\xef\xbb\xbf{}",
+			`{"event":"x"}{"event":"y"}`, `{"event":"x"} garbage`, `{"event":"x","data":`, "\x00", "{\x00}", strings.Repeat("[", 60_000),
+			`{"event":"charge.success"}`, `{"event":"charge.success","data":[]}`, `{"event":"charge.success","data":5}`,
+			`{"event":"charge.success","data":{"reference":7}}`, `{"event":"charge.success","data":{"reference":"trip-done","paid_at":"noon"}}`,
+			`{"event":"refund.failed","data":"trip-done"}`, `{"event":"refund.pending","data":{"transaction_reference":{}}}`,
+		},
+	} {
+		for _, body := range bodies {
+			if code, got := e.postSigned(t, body); code != http.StatusOK || got != outcome {
+				t.Errorf("%.80q: %d, %s, want %s", body, code, got, outcome)
+			}
+			if code := e.postEvent(t, body, provider.SignWebhook("guessed", []byte(body))); code != http.StatusUnauthorized {
+				t.Errorf("%.80q, signed with another key: %d", body, code)
+			}
 		}
 	}
 
 	if n := e.jobs.countQueued(); n != 0 {
 		t.Errorf("%d jobs", n)
+	}
+}
+
+// awayStore is a database that does not answer.
+type awayStore struct {
+	payments.Store
+	payments.RefundStore
+}
+
+func (awayStore) Charge(context.Context, trips.TripID) (payments.Charge, error) {
+	return payments.Charge{}, errors.New("connection refused")
+}
+
+func (awayStore) Refund(context.Context, trips.TripID) (payments.Refund, error) {
+	return payments.Refund{}, errors.New("connection refused")
+}
+
+func TestAnEventComesAgainWhileTheDatabaseIsAway(t *testing.T) {
+	e := newWebhookFixture(t, provider.Faults{})
+	e.hook.Charges, e.hook.Refunds = awayStore{}, awayStore{}
+	for _, body := range []string{chargeSuccess("done", ended), `{"event":"refund.processed","data":{"transaction_reference":"trip-done"}}`} {
+		if code, outcome := e.postSigned(t, body); code != http.StatusServiceUnavailable || outcome != "failed" {
+			t.Errorf("%s: %d, %s", body, code, outcome)
+		}
 	}
 }
 
@@ -213,8 +313,8 @@ func TestAnEventThatIsPlayedAgainDoesNothingMore(t *testing.T) {
 		t.Errorf("%d jobs for a settled trip", n-jobs)
 	}
 	e.hook.Now = func() time.Time { return ended.Add(time.Hour) }
-	if code := e.postEvent(t, body, signature); code != http.StatusBadRequest {
-		t.Errorf("an hour later: %d", code)
+	if code, outcome := e.postSigned(t, body); code != http.StatusOK || outcome != "stale" {
+		t.Errorf("an hour later: %d, %s", code, outcome)
 	}
 	e.checkChargedOnce(t)
 }
@@ -326,8 +426,11 @@ func FuzzAnythingUnsignedIsRefused(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, body []byte, signature string) {
 		// Without a store, an event that gets past the signature panics.
-		h := &payments.Webhook{Secret: "sk"}
-		if err := h.Receive(t.Context(), body, signature); err == nil && signature != provider.SignWebhook("sk", body) {
+		h := payments.NewWebhook(payments.Webhook{Secret: "sk", Log: slog.New(slog.DiscardHandler)}, prometheus.NewRegistry())
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+		r.Header.Set(payments.SignatureHeader, signature)
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code == http.StatusOK && signature != provider.SignWebhook("sk", body) {
 			t.Errorf("heard %q", body)
 		}
 	})

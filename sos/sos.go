@@ -10,15 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/ridehail/ridehail/internal/text"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
 
 const (
-	// MaxRunes bounds the text of a call.
+	// MaxRunes bounds the text of a call, in Unicode code points.
 	MaxRunes = 200
 	// OpenAfterTrip is how long rider and driver may still call for help once
 	// their trip has ended.
@@ -62,6 +62,11 @@ type Alert struct {
 	AckedAt time.Time `json:"acked_at,omitzero"`
 }
 
+// CheckText returns trips.ErrNotText if no database keeps the alert.
+func (a Alert) CheckText() error {
+	return trips.CheckText(a.ID, string(a.Trip), a.From.ID, a.ClientID, a.Text)
+}
+
 // Place is a position and when a node received it.
 type Place struct {
 	location.Point
@@ -101,12 +106,14 @@ type Service struct {
 	Now         func() time.Time
 }
 
-// RequestHelp keeps an alert with the position of the trip's car. A person's
-// first MaxCallsPerMinute calls are never refused for their number. Errors:
+// RequestHelp keeps an alert with the position of the trip's car, and its text
+// as text.Clean leaves it: empty if it shows nothing. A person's first
+// MaxCallsPerMinute calls are never refused for their number. Errors:
 // ErrBadText, ErrClosed, ErrTooMany, trips.ErrNotYours, trips.ErrNotFound,
 // trips.ErrKeyReused.
-func (s *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.TripID, clientID, text string) (Alert, error) {
-	if !isPrintable(text) {
+func (s *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.TripID, clientID, written string) (Alert, error) {
+	clean, ok := text.Clean(written)
+	if !ok || utf8.RuneCountInString(clean) > MaxRunes {
 		return Alert{}, ErrBadText
 	}
 
@@ -126,12 +133,19 @@ func (s *Service) RequestHelp(ctx context.Context, from trips.Actor, id trips.Tr
 	if err := s.checkRate(ctx, from, id, clientID, now); err != nil {
 		return Alert{}, err
 	}
-	a := Alert{ID: rand.Text(), Trip: id, From: from, ClientID: clientID, Text: text, At: now}
+	a := Alert{ID: rand.Text(), Trip: id, From: from, ClientID: clientID, Text: clean, At: now}
 	if p, known := s.CarPosition(t.Driver); t.Driver != "" && known {
 		a.Car = p
 	}
 
-	return s.Store.AddAlert(ctx, a)
+	kept, err := s.Store.AddAlert(ctx, a)
+	if errors.Is(err, trips.ErrKeyReused) && written != clean {
+		// A node of an earlier build may have kept the call as it was written,
+		// before its answer was lost. The id is taken, so that this adds nothing.
+		a.Text = written
+		return s.Store.AddAlert(ctx, a)
+	}
+	return kept, err
 }
 
 // checkRate refuses a new call after MaxCallsPerMinute within a minute. It
@@ -158,18 +172,4 @@ func (s *Service) checkRate(ctx context.Context, from trips.Actor, id trips.Trip
 	}
 
 	return nil
-}
-
-// isPrintable reports whether an operator's page can show the text.
-func isPrintable(text string) bool {
-	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > MaxRunes {
-		return false
-	}
-
-	for _, c := range text {
-		if unicode.IsControl(c) && c != '\n' && c != '\t' {
-			return false
-		}
-	}
-	return true
 }

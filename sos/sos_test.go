@@ -119,6 +119,42 @@ func TestWordsAreBoundedAndPrintable(t *testing.T) {
 	}
 }
 
+func TestACallIsKeptAsAnOperatorCanReadIt(t *testing.T) {
+	c := newFixture()
+	id := c.reserveTrip(t)
+	i := 0
+	for written, want := range map[string]string{
+		"at the\r\nbridge": "at the\nbridge", "\u202ehelp": "help", "\u200b\u3164": "", " \n": "",
+	} {
+		c.now = c.now.Add(time.Minute)
+		a, err := c.RequestHelp(t.Context(), rider, id, fmt.Sprint(i), written)
+		if err != nil || a.Text != want {
+			t.Errorf("%+q is kept as %+q, %v", written, a.Text, err)
+		}
+
+		again, err := c.RequestHelp(t.Context(), rider, id, fmt.Sprint(i), written)
+		if err != nil || again != a {
+			t.Errorf("sent again, %+q is %+v, %v", written, again, err)
+		}
+		i++
+	}
+}
+
+func TestACallThatAnEarlierBuildKeptIsTheSameWhenSentAgain(t *testing.T) {
+	c := newFixture()
+	id := c.reserveTrip(t)
+	raw := sos.Alert{ID: "a1", Trip: id, From: rider, ClientID: "c1", Text: "\u202ehelp", At: c.now}
+	if _, err := c.store.AddAlert(t.Context(), raw); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.RequestHelp(t.Context(), rider, id, "c1", raw.Text); err != nil || a.ID != "a1" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := c.RequestHelp(t.Context(), rider, id, "c1", "\u202eother"); !errors.Is(err, trips.ErrKeyReused) {
+		t.Errorf("other words: %v", err)
+	}
+}
+
 func TestAFewCallsAMinuteAreKeptAndARepeatedOneIsAlwaysAnswered(t *testing.T) {
 	c := newFixture()
 	id := c.reserveTrip(t)

@@ -3,6 +3,8 @@ package trips
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ridehail/ridehail/internal/text"
 )
 
 // Errors that callers tell apart with errors.Is. Wrapping errors carry the
@@ -17,6 +19,7 @@ var (
 	ErrKeyReused = errors.New("this command id was used before for a different command")
 	ErrAbandoned = errors.New("this command was given up before it was done, and never will be")
 	ErrBadPoint  = errors.New("not a usable point")
+	ErrNotText   = errors.New("text that is not UTF-8 or has a NUL character, which no database keeps")
 )
 
 // MoveError is an illegal transition; errors.Is(err, ErrBadMove) holds for it.
@@ -31,3 +34,15 @@ func (e *MoveError) Error() string {
 }
 
 func (e *MoveError) Is(target error) bool { return target == ErrBadMove }
+
+// CheckText returns ErrNotText if one of the texts is not UTF-8 or has a NUL.
+// Every store asks it before it writes what came from outside, so that all
+// engines refuse the same.
+func CheckText(texts ...string) error {
+	for _, s := range texts {
+		if !text.IsKeepable(s) {
+			return ErrNotText
+		}
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package trips
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -14,15 +15,28 @@ type IdempotencyKey struct {
 	Fingerprint string
 }
 
+// CheckText returns ErrNotText if no database keeps the key.
+func (k IdempotencyKey) CheckText() error { return CheckText(k.Actor.ID, k.ID, k.Fingerprint) }
+
 // Command is one command's effect on one trip, ready to be committed.
 type Command struct {
 	Key   IdempotencyKey
 	Event Event
 }
 
+// CheckText returns ErrNotText if no database keeps the command.
+func (m Command) CheckText() error {
+	t := &m.Event.Trip
+	return errors.Join(m.Key.CheckText(), CheckText(string(t.ID), string(t.Rider), string(t.Driver), t.Reason))
+}
+
 // Store keeps trips. Every method may block on I/O, may be called from many
 // goroutines, and returns as soon as ctx ends. What a cancelled call had begun
 // may still have happened; RecordedEvent tells.
+//
+// Text that is not UTF-8 or has a NUL is known to no engine: who looks it up gets
+// ErrNotFound or an empty list, who writes it ErrNotText. The other contracts of a
+// store keep to this too.
 type Store interface {
 	// Apply commits a command in one transaction: it inserts the trip (Version
 	// 1) or updates it where its version is Event.Trip.Version-1, appends the
@@ -32,7 +46,8 @@ type Store interface {
 	// before it returns.
 	//
 	// Errors: ErrConflict (the version moved on), ErrTaken (the driver has an
-	// active trip), ErrRiderBusy, ErrKeyReused, ErrNotFound, ErrAbandoned.
+	// active trip), ErrRiderBusy, ErrKeyReused, ErrNotFound, ErrAbandoned,
+	// ErrNotText.
 	Apply(ctx context.Context, m Command) (Event, error)
 
 	// Trip returns a trip, or ErrNotFound.

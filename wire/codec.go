@@ -4,6 +4,7 @@
 package wire
 
 import (
+	_ "embed"
 	"fmt"
 	"math"
 	"time"
@@ -15,6 +16,11 @@ import (
 )
 
 //go:generate protoc --go_out=.. --go_opt=module=github.com/ridehail/ridehail -I .. ../wire/ridehail.proto
+
+// Schema is the text of ridehail.proto, from which this package is generated.
+//
+//go:embed ridehail.proto
+var Schema string
 
 // The WebSocket subprotocols, one for each codec.
 const (
@@ -32,8 +38,9 @@ type Codec interface {
 	// Decode reads exactly one frame. Unknown fields, trailing bytes and broken
 	// UTF-8 are errors.
 	Decode(data []byte, frame proto.Message) error
-	// DecodeKnown is Decode for a phone: it skips unknown fields, because a
-	// newer node may send more than the phone knows.
+	// DecodeKnown is Decode for the receiver of a newer sender: it skips fields
+	// that are not in this build's schema. A frame whose body is such a field
+	// has none then.
 	DecodeKnown(data []byte, frame proto.Message) error
 
 	// FindID returns the id in data that Decode cannot read, unchecked, or ""
@@ -62,6 +69,9 @@ func CodecFor(subprotocol string) (Codec, bool) {
 	return nil, false
 }
 
+// maxDepth is how deep messages may be nested.
+const maxDepth = 8
+
 type jsonCodec struct{}
 
 func (jsonCodec) Text() bool { return true }
@@ -71,14 +81,14 @@ func (jsonCodec) Append(dst []byte, f proto.Message) ([]byte, error) {
 }
 
 func (jsonCodec) Decode(data []byte, f proto.Message) error {
-	return decodeJSON(data, f, protojson.UnmarshalOptions{RecursionLimit: 8})
+	return unmarshalJSON(data, f, protojson.UnmarshalOptions{RecursionLimit: maxDepth})
 }
 
 func (jsonCodec) DecodeKnown(data []byte, f proto.Message) error {
-	return decodeJSON(data, f, protojson.UnmarshalOptions{RecursionLimit: 8, DiscardUnknown: true})
+	return unmarshalJSON(data, f, protojson.UnmarshalOptions{RecursionLimit: maxDepth, DiscardUnknown: true})
 }
 
-func decodeJSON(data []byte, f proto.Message, how protojson.UnmarshalOptions) error {
+func unmarshalJSON(data []byte, f proto.Message, how protojson.UnmarshalOptions) error {
 	if !utf8.Valid(data) { // gorilla does not check text frames
 		return fmt.Errorf("text frame is not UTF-8")
 	}
@@ -94,14 +104,14 @@ func (protoCodec) Append(dst []byte, f proto.Message) ([]byte, error) {
 }
 
 func (protoCodec) Decode(data []byte, f proto.Message) error {
-	if err := (proto.UnmarshalOptions{RecursionLimit: 8}).Unmarshal(data, f); err != nil {
+	if err := (proto.UnmarshalOptions{RecursionLimit: maxDepth}).Unmarshal(data, f); err != nil {
 		return err
 	}
 	return rejectUnknown(f.ProtoReflect())
 }
 
 func (protoCodec) DecodeKnown(data []byte, f proto.Message) error {
-	return proto.UnmarshalOptions{RecursionLimit: 8, DiscardUnknown: true}.Unmarshal(data, f)
+	return proto.UnmarshalOptions{RecursionLimit: maxDepth, DiscardUnknown: true}.Unmarshal(data, f)
 }
 
 // rejectUnknown returns an error for fields that are not in the schema, at any

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -181,6 +182,38 @@ func TestWhatIsNotOneWholeFrameIsRefused(t *testing.T) {
 	} {
 		if err := c.codec.Decode([]byte(c.data), new(ClientFrame)); err == nil {
 			t.Errorf("%s: %q was accepted", name, c.data)
+		}
+	}
+}
+
+// What a newer node sends is read as far as an older phone knows it.
+func TestAReceiverMaySkipWhatANewerSenderAdded(t *testing.T) {
+	newer := map[string][2][]byte{ // a known body with an unknown field, an unknown body
+		"json": {[]byte(`{"ack":{"id":"c1","hint":{"a":[1,{}]},"code":"slow_down"},"trace":"x"}`), []byte(`{"fireworks":{"n":1}}`)},
+		"proto": {
+			protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), protowire.AppendString(protowire.AppendTag(
+				[]byte("\n\x02c1\x12\tslow_down"), 900, protowire.BytesType), "hint")),
+			protowire.AppendBytes(protowire.AppendTag(nil, 901, protowire.BytesType), []byte{8, 1}),
+		},
+	}
+	for name, codec := range codecs {
+		known, unknown := newer[name][0], newer[name][1]
+		for _, data := range [][]byte{known, unknown} {
+			if err := codec.Decode(data, new(ServerFrame)); err == nil {
+				t.Errorf("%s: the strict decoder takes %q", name, data)
+			}
+		}
+
+		f := new(ServerFrame)
+		if err := codec.DecodeKnown(known, f); err != nil || f.GetAck().GetId() != "c1" || f.GetAck().GetCode() != "slow_down" {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+		f = new(ServerFrame)
+		if err := codec.DecodeKnown(unknown, f); err != nil || f.Body != nil {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+		if err := codec.DecodeKnown(known[:len(known)-1], f); err == nil {
+			t.Errorf("%s: half a frame is taken", name)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type paymentsCmd struct {
 	LateHook      float64       `help:"Share of webhooks sent after --late-by." range:"0..1"`
 	ReorderHook   float64       `help:"Share of webhooks sent after the next one." range:"0..1"`
 	LateBy        time.Duration `help:"How late a late webhook is." default:"10s" range:"0s.."`
+	ForeignHook   float64       `help:"Share of webhooks that an event of another kind follows." range:"0..1"`
 }
 
 func (paymentsCmd) Help() string {
@@ -34,7 +35,8 @@ func (paymentsCmd) Help() string {
 func (c *paymentsCmd) Run(ctx context.Context, p *process) error {
 	cfg := provider.Config{Secret: c.Secret, Webhook: c.Webhook, Faults: provider.Faults{Seed: c.Seed, LoseReply: c.LoseReply,
 		Error500: c.Error500, Hang: c.Hang, HangFor: c.HangFor, Decline: c.Decline,
-		DuplicateHook: c.DuplicateHook, LateHook: c.LateHook, ReorderHook: c.ReorderHook, LateBy: c.LateBy}}
+		DuplicateHook: c.DuplicateHook, LateHook: c.LateHook, ReorderHook: c.ReorderHook, LateBy: c.LateBy,
+		ForeignHook: c.ForeignHook}}
 	return provider.Run(ctx, c.Listen, c.Ledger, cfg, func(addr string) {
 		p.log.Info("the payment provider is ready", "url", "http://"+addr, "ledger", c.Ledger)
 	})

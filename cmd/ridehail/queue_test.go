@@ -78,6 +78,9 @@ func TestAnOperatorReadsWhyJobsWereGivenUpAndPutsThemBack(t *testing.T) {
 	queue(exitUsage, "retry", "--all", q.Dead[0].Entry)
 	queue(exitDone, "retry", q.Dead[0].Entry)
 	queue(exitFailed, "retry", q.Dead[0].Entry) // it is on its way already
+	for _, entry := range []string{"settlements", "+", "5", "5-", "\xff", "99999999999999999999-0", "5-0-0"} {
+		queue(exitFailed, "retry", entry)
+	}
 	if now := list(); now.Undone != 1 || len(now.Dead) != 1 || now.Dead[0].Entry != q.Dead[1].Entry {
 		t.Errorf("after one was put back: %+v", now)
 	}

@@ -85,8 +85,10 @@ func TestAnOperatorGivesAFareBackOnce(t *testing.T) {
 		}
 	}
 
-	if p := refund("t-2"); p.wait(t) != exitUsage || !strings.Contains(p.logs.String(), "not charged") {
-		t.Errorf("a trip that never was: %s", p.logs.String())
+	for _, trip := range []string{"t-2", "\xff", "t-1\n", strings.Repeat("t", 65)} {
+		if p := refund(trip); p.wait(t) != exitUsage || !strings.Contains(p.logs.String(), "not charged") {
+			t.Errorf("trip %q, which never was: %s", trip, p.logs.String())
+		}
 	}
 	if p := start(t, "audit", "--database", file); p.wait(t) != exitDone {
 		t.Errorf("the audit found: %s", p.out.String())

@@ -191,7 +191,8 @@ func webhookURL(listen string) string {
 
 // webhookFaults make webhooks as unreliable as real ones: some arrive twice,
 // late, or after the next one.
-var webhookFaults = provider.Faults{DuplicateHook: 0.1, LateHook: 0.1, ReorderHook: 0.1, LateBy: 2 * time.Second}
+var webhookFaults = provider.Faults{DuplicateHook: 0.1, LateHook: 0.1, ReorderHook: 0.1, LateBy: 2 * time.Second,
+	ForeignHook: 0.1}
 
 // startProvider runs the payment provider's emulator on a free port. It sends
 // webhooks to the node. stop waits until it has ended.

@@ -37,6 +37,7 @@ type Faults struct {
 	LateHook      float64 // Send it after LateBy.
 	ReorderHook   float64 // Send it after the next, or after LateBy if none.
 	LateBy        time.Duration
+	ForeignHook   float64 // Send an event of another kind after it.
 }
 
 // Config is how the emulator behaves.

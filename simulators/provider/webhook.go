@@ -43,6 +43,16 @@ func refundEvent(e Entry) webhookEvent {
 		"currency": e.Currency}}
 }
 
+// foreignEvents are webhooks of kinds that a node has no use for, with data of
+// other forms than a charge's.
+var foreignEvents = []string{
+	`{"event":"transfer.success","data":{"reference":"trip-payout-1","amount":500000,"recipient":{"type":"nuban"}}}`,
+	`{"event":"invoice.update","data":[{"amount":500000,"paid":1}]}`,
+	`{"event":"subscription.expiring_cards","data":[]}`,
+	`{"event":"balance.low","data":500000}`,
+	`{"event":"charge.dispute.create","data":{"id":7,"reference":null,"created_at":"yesterday"}}`,
+}
+
 // sendWebhook schedules a webhook, if webhooks are configured.
 func (e *Emulator) sendWebhook(ev webhookEvent) {
 	if e.webhooks == nil {
@@ -127,6 +137,11 @@ func (h *webhookSender) scheduleWebhook(body []byte) {
 		h.enqueueDelivery(d)
 	default:
 		h.enqueueDelivery(d)
+	}
+
+	if f.ForeignHook > 0 && h.rng.Float64() < f.ForeignHook {
+		body := foreignEvents[h.rng.IntN(len(foreignEvents))]
+		h.enqueueDelivery(&delivery{body: []byte(body), due: now})
 	}
 
 	for _, d := range held {

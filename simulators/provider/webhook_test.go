@@ -109,6 +109,20 @@ func TestWebhooksComeTwiceOrLateOrAfterTheNextWhenTheyShould(t *testing.T) {
 	}
 }
 
+func TestEventsOfOtherKindsComeInBetween(t *testing.T) {
+	url, got := startListener(t, 0)
+	_, charge := startEmulator(t, url, Faults{ForeignHook: 1})
+	for _, reference := range []string{"a", "b", "c"} {
+		charge(reference)
+		readReferences(t, got, 1)
+
+		h := <-got
+		if !slices.Contains(foreignEvents, h.body) || h.signature != SignWebhook("sk", []byte(h.body)) {
+			t.Errorf("after %s came %+v", reference, h)
+		}
+	}
+}
+
 func TestAWebhookThatIsNotTakenIsSentAgain(t *testing.T) {
 	url, got := startListener(t, 1)
 	_, charge := startEmulator(t, url, Faults{})

@@ -17,6 +17,9 @@ type alertStore struct{ *state }
 func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
 	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
 	return runCall(ctx, s.state, "keep alert", a.ClientID, func() (sos.Alert, error) {
+		if err := a.CheckText(); err != nil {
+			return sos.Alert{}, err
+		}
 		for _, was := range s.alerts {
 			if was.From != a.From || was.ClientID != a.ClientID {
 				continue

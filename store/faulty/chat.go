@@ -16,6 +16,9 @@ type chatStore struct{ *state }
 func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
 	m.At = storedTime(m.At)
 	return runCall(ctx, s.state, "append", m.ClientID, func() (chat.Message, error) {
+		if err := m.CheckText(); err != nil {
+			return chat.Message{}, err
+		}
 		if _, err := lookUp(s.trips, m.Trip); err != nil {
 			return chat.Message{}, err
 		}

@@ -16,6 +16,9 @@ type refundStore struct{ *state }
 // RequestRefund records that a charge goes back; see payments.RefundStore.
 func (s *refundStore) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
 	return runCall(ctx, s.state, "ask refund", string(id), func() (payments.Refund, error) {
+		if err := trips.CheckText(string(id), reason); err != nil {
+			return payments.Refund{}, err
+		}
 		c, err := lookUp(s.charges, id)
 		if err != nil {
 			return payments.Refund{}, err

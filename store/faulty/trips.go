@@ -42,6 +42,9 @@ func (r recordedCommand) eventFor(print string) (trips.Event, error) {
 func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
 	ev := storedEvent(m.Event)
 	return runCall(ctx, s.state, "apply", m.Key.ID+string(ev.Trip.ID), func() (trips.Event, error) {
+		if err := m.CheckText(); err != nil {
+			return trips.Event{}, err
+		}
 		key := commandKey{m.Key.Actor, m.Key.ID}
 		if was, ok := s.commands[key]; ok {
 			return was.eventFor(m.Key.Fingerprint)
@@ -122,6 +125,9 @@ func (s *tripStore) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (
 // Abandon gives a command up; see trips.Store.
 func (s *tripStore) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
 	return runCall(ctx, s.state, "void", k.ID, func() (trips.Event, error) {
+		if err := k.CheckText(); err != nil {
+			return trips.Event{}, err
+		}
 		key := commandKey{k.Actor, k.ID}
 		if _, known := s.commands[key]; !known {
 			s.commands[key] = recordedCommand{print: k.Fingerprint}

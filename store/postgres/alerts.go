@@ -17,6 +17,9 @@ type alertStore struct{ *database }
 
 // AddAlert keeps a call for help; see sos.Store.
 func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+	if err := a.CheckText(); err != nil {
+		return sos.Alert{}, err
+	}
 	var lng, lat *float64
 	var carAt *time.Time
 	a.At = storedTime(a.At)

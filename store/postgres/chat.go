@@ -16,6 +16,9 @@ type chatStore struct{ *database }
 
 // AppendChat keeps a message; see chat.Store.
 func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+	if err := m.CheckText(); err != nil {
+		return chat.Message{}, err
+	}
 	m.At = storedTime(m.At)
 	payload, err := json.Marshal(m)
 	if err != nil {

@@ -76,6 +76,9 @@ func queryAll[T any](ctx context.Context, db *database, what string, scan pgx.Ro
 		}
 		return err
 	})
+	if isNotText(err) {
+		return nil, nil // no row can have it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
@@ -102,6 +105,13 @@ func wasSessionLost(err error) bool {
 	reset := new(net.OpError)
 	return !errors.As(err, new(*pgconn.ConnectError)) &&
 		(errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &reset) && !reset.Timeout())
+}
+
+// isNotText returns true if the server refuses an argument because it has a NUL
+// or is not UTF-8.
+func isNotText(err error) bool {
+	refusal := new(pgconn.PgError)
+	return errors.As(err, &refusal) && refusal.Code == notText
 }
 
 // retryWrite sends a write until the server has answered. The write must be

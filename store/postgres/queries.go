@@ -66,6 +66,9 @@ func (s *tripStore) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (
 // Abandon abandons a command; see trips.Store. It waits for a move under way
 // with the same key: both want the same row.
 func (s *tripStore) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+	if err := k.CheckText(); err != nil {
+		return trips.Event{}, err
+	}
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
 			INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq) VALUES ($1, $2, $3, $4, '', 0)
@@ -132,9 +135,10 @@ func scanEvent(row pgx.CollectableRow) (trips.Event, error) {
 	return decodeEvent(payload)
 }
 
-// mapNotFound turns pgx.ErrNoRows into trips.ErrNotFound.
+// mapNotFound turns pgx.ErrNoRows into trips.ErrNotFound, and so the refusal of
+// an id that no row can have.
 func mapNotFound(err error) error {
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) || isNotText(err) {
 		return trips.ErrNotFound
 	}
 	return err

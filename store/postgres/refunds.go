@@ -17,6 +17,9 @@ type refundStore struct{ *database }
 // RequestRefund records that a trip's charge goes back; see
 // payments.RefundStore.
 func (s *refundStore) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+	if err := trips.CheckText(string(id), reason); err != nil {
+		return payments.Refund{}, err
+	}
 	err := s.retryWrite(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, askRefundSQL, id, payments.RefundReference(id), reason, storedTime(at))
 		return err

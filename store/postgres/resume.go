@@ -51,6 +51,9 @@ func (s *resumeReader) queryResumeStates(ctx context.Context, queries []trips.Re
 
 	roles, ids, named := make([]string, len(queries)), make([]string, len(queries)), make([]string, len(queries))
 	for i, q := range queries {
+		if trips.CheckText(q.Who.ID, string(q.Trip)) != nil {
+			continue // it finds no trip, and must not fail the others
+		}
 		roles[i], ids[i], named[i] = string(q.Who.Role), q.Who.ID, string(q.Trip)
 	}
 

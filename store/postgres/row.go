@@ -17,6 +17,9 @@ type moveRow struct {
 }
 
 func newMoveRow(m trips.Command) (*moveRow, error) {
+	if err := m.CheckText(); err != nil {
+		return nil, err
+	}
 	ev := storedEvent(m.Event)
 	payload, err := json.Marshal(ev)
 	if err != nil {

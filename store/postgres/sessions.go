@@ -12,6 +12,7 @@ import (
 
 // Codes of the server's errors that decide what happens next.
 const (
+	notText              = "22021" // an argument has a NUL or is not UTF-8
 	uniqueViolation      = "23505" // readOutcome finds out what was taken
 	lockNotAvailable     = "55P03" // it waited too long for a lock
 	readOnlyTransaction  = "25006" // the server takes no writes any more

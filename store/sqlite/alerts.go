@@ -18,6 +18,9 @@ type alertStore struct{ *database }
 
 // AddAlert keeps a call for help; see sos.Store.
 func (s *alertStore) AddAlert(ctx context.Context, a sos.Alert) (sos.Alert, error) {
+	if err := a.CheckText(); err != nil {
+		return sos.Alert{}, err
+	}
 	a.At, a.Car.At = storedTime(a.At), storedTime(a.Car.At)
 	out, err := writeCommitted(ctx, s.database, func(tx *statements) (sos.Alert, error) {
 		was, err := findAlert(tx, `WHERE from_role = ? AND from_id = ? AND client_id = ?`, string(a.From.Role), a.From.ID, a.ClientID)

@@ -18,6 +18,9 @@ type chatStore struct{ *database }
 
 // AppendChat numbers and keeps a message; see chat.Store.
 func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region string) (chat.Message, error) {
+	if err := m.CheckText(); err != nil {
+		return chat.Message{}, err
+	}
 	m.At = storedTime(m.At)
 	out, err := writeCommitted(ctx, s.database, func(tx *statements) (chat.Message, error) {
 		was, err := findMessage(tx, m)

@@ -16,6 +16,9 @@ type refundStore struct{ *database }
 // RequestRefund records that a trip's charge goes back; see
 // payments.RefundStore.
 func (s *refundStore) RequestRefund(ctx context.Context, id trips.TripID, reason string, at time.Time) (payments.Refund, error) {
+	if err := trips.CheckText(string(id), reason); err != nil {
+		return payments.Refund{}, err
+	}
 	_, err := writeCommitted(ctx, s.database, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO refunds (trip_id, reference, minor, currency, reason, asked_at)
 			SELECT trip_id, ?, minor, currency, ?, ? FROM charges WHERE trip_id = ?

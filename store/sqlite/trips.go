@@ -20,6 +20,9 @@ type tripStore struct{ *database }
 
 // Apply commits a move; see trips.Store.
 func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
+	if err := m.CheckText(); err != nil {
+		return trips.Event{}, err
+	}
 	ev := m.Event
 	ev.At, ev.Trip = storedTime(ev.At), storedTrip(ev.Trip)
 	payload, err := json.Marshal(ev)
@@ -105,6 +108,9 @@ func (s *tripStore) RecordedEvent(ctx context.Context, k trips.IdempotencyKey) (
 
 // Abandon abandons a command; see trips.Store.
 func (s *tripStore) Abandon(ctx context.Context, k trips.IdempotencyKey) (trips.Event, error) {
+	if err := k.CheckText(); err != nil {
+		return trips.Event{}, err
+	}
 	n, err := writeCommitted(ctx, s.database, func(tx *statements) (int64, error) {
 		return tx.exec(context.Background(), `INSERT INTO commands (actor_role, actor_id, id, print, trip_id, seq)
 			VALUES (?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING`, string(k.Actor.Role), k.Actor.ID, k.ID, k.Fingerprint)

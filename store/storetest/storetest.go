@@ -66,7 +66,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 	}{
 		{"moves", moveStories}, {"races", raceStories}, {"queries", queryStories}, {"outbox", outboxStories},
 		{"chat", chatStories}, {"payments", paymentStories}, {"refunds", refundStories}, {"alerts", alertStories}, {"resume", resumeStories},
-		{"audit", auditStories}, {"model", modelStories},
+		{"text", textStories}, {"audit", auditStories}, {"model", modelStories},
 	} {
 		t.Run(chapter.name, func(t *testing.T) {
 			for _, s := range chapter.stories {

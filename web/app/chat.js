@@ -82,7 +82,7 @@ export class ChatPanel {
 
   draw() {
     const line = (m, mine, state) => el(`li.${mine ? 'mine' : 'theirs'}`, { 'data-state': state },
-      el('p', {}, m.text), el('small', {}, m.problem || (state === 'waiting' ? 'Sending…' : clockTime(m.at))));
+      el('p', { dir: 'auto' }, m.text), el('small', {}, m.problem || (state === 'waiting' ? 'Sending…' : clockTime(m.at))));
     fill(this.list,
       this.talk.said.map((m) => line(m, m.from === 'rider', 'said')),
       this.talk.waiting.map((m) => line(m, true, m.problem ? 'failed' : 'waiting')));
@@ -118,7 +118,7 @@ export class ChatPanel {
     this.empty = el('p.empty', {}, 'Say where you are waiting, or ask anything.');
     this.mark = el('p.typing', { hidden: true }, 'Driver is typing', el('i'), el('i'), el('i'));
     this.input = el('input', {
-      id: 'chat-text', type: 'text', maxlength: 1000, placeholder: 'Message', 'aria-label': 'Message to your driver', autocomplete: 'off',
+      id: 'chat-text', type: 'text', dir: 'auto', maxlength: 1000, placeholder: 'Message', 'aria-label': 'Message to your driver', autocomplete: 'off',
     });
     this.input.addEventListener('input', () => {
       if (Date.now() - this.typedAt < 2_000) return;

@@ -66,6 +66,9 @@ func TestConnectionLostMidRideLosesAndDoublesNothing(t *testing.T) {
 	if got := strings.Join(lines, "|"); got != `before|while you were away|<img src=x onerror="throw 1">` {
 		t.Errorf("chat after the reconnect: %s", got)
 	}
+	if !evalInPage[bool](tab, `[...document.querySelectorAll("#chat li p")].every((p) => p.dir === "auto" && getComputedStyle(p).unicodeBidi === "plaintext")`) {
+		t.Error("a line of the chat has the page's direction and not its own")
+	}
 
 	f.mu.Lock()
 	defer f.mu.Unlock()

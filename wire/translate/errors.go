@@ -48,6 +48,7 @@ var answers = []struct {
 	{trips.ErrConflict, wire.CodeConflict, "The trip moved on meanwhile; read it again, then repeat if it still makes sense."},
 	{trips.ErrBadPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
 	{location.ErrPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
+	{trips.ErrNotText, wire.CodeBadField, "A text is not UTF-8 or has a NUL character; send plain text."},
 	{chat.ErrBadText, wire.CodeBadText, "A chat message is 1 to 1,000 printable characters."},
 	{chat.ErrClosed, wire.CodeChatClosed, "This trip has no chat now; it opens with a driver and closes a while after the ride."},
 	{routing.ErrOutsideCity, wire.CodeOutsideCity, "We do not serve this place; choose a point near a road of the city."},

@@ -43,6 +43,7 @@ func TestEachDomainErrorHasOneCodeAndOneText(t *testing.T) {
 		{location.ErrPoint, wire.CodeBadField, badPoint},
 		{dispatch.ErrOfferGone, wire.CodeOfferGone, "This offer expired or was withdrawn; wait for the next one."},
 		{fmt.Errorf("%w: %w", dispatch.ErrOfferGone, trips.ErrAbandoned), wire.CodeOfferGone, "This offer expired or was withdrawn; wait for the next one."},
+		{trips.ErrNotText, wire.CodeBadField, "A text is not UTF-8 or has a NUL character; send plain text."},
 		{chat.ErrBadText, wire.CodeBadText, "A chat message is 1 to 1,000 printable characters."},
 		{chat.ErrClosed, wire.CodeChatClosed, "This trip has no chat now; it opens with a driver and closes a while after the ride."},
 		{sos.ErrBadText, wire.CodeBadText, "A call for help has at most 200 printable characters."},
