@@ -82,7 +82,9 @@ func FuzzWhatTheProviderAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		p := &payments.HTTPProvider{URL: "http://provider", Client: &http.Client{Transport: answering{status, body}}}
 		for name, ask := range map[string]func() (payments.Payment, error){
-			"charge": func() (payments.Payment, error) { return p.Charge(t.Context(), payments.ChargeOrder{Reference: "trip-a"}) },
+			"charge": func() (payments.Payment, error) {
+				return p.Charge(t.Context(), payments.ChargeOrder{Reference: "trip-a"})
+			},
 			"verify": func() (payments.Payment, error) { return p.VerifyCharge(t.Context(), "trip-a") },
 		} {
 			got, err := ask()
