@@ -162,8 +162,8 @@ func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzWhateverIsSentAsATokenIsRefused knows no token of ours, so none may pass.
-func FuzzWhateverIsSentAsATokenIsRefused(f *testing.F) {
+// FuzzAnythingSentAsATokenIsRefused knows no token of ours, so none may pass.
+func FuzzAnythingSentAsATokenIsRefused(f *testing.F) {
 	a := newTestTokens(f, func() time.Time { return time.Unix(1_700_000_000, 0) })
 	claims := jwt.MapClaims{"iss": "ridehail", "aud": "ridehail.v1", "sub": "rider:r1", "role": "rider", "exp": 1_700_000_060}
 	for _, method := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384} {

@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzWhatIsAskedIsAnsweredOrRefused asks each endpoint with any id, query and
-// body. Whatever is refused is refused with a code, and nothing is our fault.
+// body. A refusal carries a code, and none is our fault.
 func FuzzWhatIsAskedIsAnsweredOrRefused(f *testing.F) {
 	endpoints := []string{"POST /v1/quotes", "POST /v1/trips", "GET /v1/trips", "GET /v1/trips/ID", "POST /v1/trips/ID/cancel",
 		"GET /v1/trips/ID/chat", "GET /v1/nearby", "GET /v1/receipts", "GET /v1/tiles/8/ID/3", "POST /v1/dev/tokens", "GET /v1/ID"}
