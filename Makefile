@@ -3,6 +3,7 @@
 .PHONY: help tools web build demo test check bench fuzz proto
 
 ARGS =
+BENCH =
 FUZZTIME = 10s
 
 help: ## list the targets
@@ -38,33 +39,16 @@ test: tools web ## install what the tests need, then check and test everything
 	RIDEHAIL_SIM_SEEDS=1000 go test -run Simulated ./dispatch ./payments ./gateway
 	RIDEHAIL_SIM_SEEDS=300 go test -run Simulated ./events ./internal/detector
 	cd web && npm test
+	RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services ci/bench --tiny
+	ci/fuzz 1s
 
 # One after another, each beside its yardstick in the same run: the ratios count. Leave the machine alone meanwhile.
-bench: build ## measure what the README claims (quiet machine advised, about half an hour)
+bench: build ## measure what the README claims (quiet machine, about half an hour); BENCH="./sharedstate" for some folders
 	ci/setup redis postgres pgbouncer
-	RIDEHAIL_BIN="$$PWD/bin/ridehail" go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./lab/latency
-	go test -run '^$$' -bench Idle -benchtime 1x -timeout 30m ./gateway
-	ci/with-services go test -run '^$$' -bench . -timeout 30m ./sharedstate
-	ci/with-services go test -run '^$$' -bench . -timeout 30m ./store/postgres
-	go test -run '^$$' -bench . -timeout 30m ./store/sqlite
-	ci/with-services go test -run '^$$' -bench . -timeout 30m ./events
-	go test -run '^$$' -bench . -timeout 30m ./routing
-	if [ -f ../shared/data/monaco.osm.gz ]; then \
-		go test -run '^$$' -bench . -benchtime 5x ./routing/extract && \
-		bin/ridehail import ../shared/data/monaco.osm.gz -o bin/monaco.city && \
-		RIDEHAIL_BENCH_CITY="$$PWD/bin/monaco.city" go test -run '^$$' -bench 'Route|Matrix|Contract' ./routing; \
-	else echo 'no figures of Monaco: the shared data are absent (../shared/data/monaco.osm.gz)'; fi
-	go test -run '^$$' -bench . -timeout 30m ./dispatch/matching
-	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./lab/simulation
+	RIDEHAIL_BIN="$$PWD/bin/ridehail" ci/with-services ci/bench $(BENCH)
 
-fuzz: tools ## fuzz every decoder and parser for FUZZTIME each
-	@set -e; for package in $$(go list ./...); do \
-		targets=$$(go test -list '^Fuzz' $$package); \
-		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
-		done; \
-	done
+fuzz: tools ## fuzz every decoder and parser for FUZZTIME=10s each
+	ci/fuzz $(FUZZTIME)
 
 proto: tools ## regenerate the code of the .proto files (needs protoc)
 	@command -v protoc >/dev/null || { echo "protoc is missing: sudo apt-get install protobuf-compiler" >&2; exit 3; }

@@ -166,6 +166,27 @@ func TestATokenWithAnyBitFlippedIsRefused(t *testing.T) {
 	}
 }
 
+// FuzzAnythingSentAsATokenIsRefused knows no token of ours, so none may pass.
+func FuzzAnythingSentAsATokenIsRefused(f *testing.F) {
+	a := newTestTokens(f, func() time.Time { return time.Unix(1_700_000_000, 0) })
+	claims := jwt.MapClaims{"iss": "ridehail", "aud": "ridehail.v1", "sub": "rider:r1", "role": "rider", "exp": 1_700_000_060}
+	for _, method := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384} {
+		forged, err := jwt.NewWithClaims(method, claims).SignedString([]byte("a secret that was guessed wrongly"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(forged)
+	}
+	f.Add("eyJhbGciOiJub25lIn0.e30.")
+	f.Add("a.b.c")
+
+	f.Fuzz(func(t *testing.T, sent string) {
+		if p, err := a.Verify(sent); !errors.Is(err, ErrToken) {
+			t.Errorf("%q: %+v, %v", sent, p, err)
+		}
+	})
+}
+
 func FuzzTokenWithAnyByteChangedIsRefused(f *testing.F) {
 	a := newTestTokens(f, time.Now)
 	token := issueToken(f, a, trips.RoleRider, "r1")

@@ -215,6 +215,9 @@ func BenchmarkRelay(b *testing.B) {
 		}
 
 		relayed += time.Since(start)
+		if left, _ := rl.outbox.PendingMessages(b.Context(), 1); len(left) != 0 {
+			b.Fatal("the relay left messages in the outbox")
+		}
 	}
 
 	b.ReportMetric(float64(b.N*len(messages))/relayed.Seconds(), "messages/s")

@@ -34,6 +34,18 @@ type fleet struct {
 	now     time.Time
 }
 
+// hundredThousand and million are the sizes of the fleets; with -short they are
+// the hundredth part.
+func hundredThousand() int { return fleetSize(100_000) }
+func million() int         { return fleetSize(1_000_000) }
+
+func fleetSize(n int) int {
+	if testing.Short() {
+		return n / 100
+	}
+	return n
+}
+
 func newFleet(n, shards int) *fleet {
 	f := &fleet{drivers: NewDrivers(DriverOptions{Shards: shards, SuspectAfter: time.Hour}),
 		ids: make([]trips.DriverID, n), handles: make([]DriverHandle, n), lastFix: make([]location.Fix, n), now: time.Now()}
@@ -76,7 +88,7 @@ func (f *fleet) runMoves(b *testing.B) {
 	for c := range cores {
 		wg.Go(func() {
 			share := len(f.ids) / cores
-			for n := range b.N / cores {
+			for n := range (b.N + cores - 1) / cores {
 				f.moveDriver(c*share+n*7919%share, b)
 			}
 		})
@@ -87,7 +99,7 @@ func (f *fleet) runMoves(b *testing.B) {
 }
 
 func BenchmarkMoves(b *testing.B) {
-	for _, n := range []int{100_000, 1_000_000} {
+	for _, n := range []int{hundredThousand(), million()} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) { cachedFleet(n, 64).runMoves(b) })
 	}
 }
@@ -95,7 +107,7 @@ func BenchmarkMoves(b *testing.B) {
 // BenchmarkShards shows what one lock over the ids costs.
 func BenchmarkShards(b *testing.B) {
 	for _, shards := range []int{1, 8, 64} {
-		b.Run(strconv.Itoa(shards), func(b *testing.B) { cachedFleet(100_000, shards).runMoves(b) })
+		b.Run(strconv.Itoa(shards), func(b *testing.B) { cachedFleet(hundredThousand(), shards).runMoves(b) })
 	}
 }
 
@@ -140,7 +152,7 @@ func (f *fleet) buildRings() {
 // within 1 km while no driver moves.
 func BenchmarkNearest(b *testing.B) {
 	ours := map[int]float64{}
-	for _, n := range []int{100_000, 1_000_000} {
+	for _, n := range []int{hundredThousand(), million()} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			f := cachedFleet(n, 64)
 			f.buildRings()
@@ -149,13 +161,20 @@ func BenchmarkNearest(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 
+			var found atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
 				rng := rand.New(rand.NewPCG(rand.Uint64(), 1))
 				var dst []NearbyDriver
+				n := 0
 				for pb.Next() {
 					dst = f.drivers.Nearest(randomPoint(rng), 10, 5000, dst[:0])
+					n += len(dst)
 				}
+				found.Add(int64(n))
 			})
+			if found.Load() == 0 {
+				b.Error("no search found a driver")
+			}
 
 			ours[n] = float64(b.N) / b.Elapsed().Seconds()
 			b.ReportMetric(ours[n], "searches/s")
@@ -163,7 +182,7 @@ func BenchmarkNearest(b *testing.B) {
 	}
 
 	for _, batch := range []int{1, 100} {
-		b.Run(fmt.Sprintf("redis/pipeline=%d", batch), func(b *testing.B) { benchRedisNearest(b, batch, ours[100_000]) })
+		b.Run(fmt.Sprintf("redis/pipeline=%d", batch), func(b *testing.B) { benchRedisNearest(b, batch, ours[hundredThousand()]) })
 	}
 }
 
@@ -214,7 +233,7 @@ func benchRedisNearest(b *testing.B, batch int, ours float64) {
 
 func fillRedisGeo(b *testing.B, r *redis.Client, key string) {
 	ctx, rng := context.Background(), rand.New(rand.NewPCG(1, 2))
-	for range 100 {
+	for range hundredThousand() / 1000 {
 		places := make([]*redis.GeoLocation, 1000)
 		for i := range places {
 			p := randomPoint(rng)

@@ -14,7 +14,12 @@ import (
 // a square, each rider with the 20 nearest drivers as candidates. It reports
 // how the exact matching compares with the greedy one, in time and in cost.
 func BenchmarkAssign(b *testing.B) {
-	for _, size := range []struct{ riders, drivers int }{{500, 2500}, {2000, 10000}, {2000, 2000}, {10000, 50000}, {10000, 8000}} {
+	sizes := []struct{ riders, drivers int }{{500, 2500}, {2000, 10000}, {2000, 2000}, {10000, 50000}, {10000, 8000}}
+	if testing.Short() {
+		sizes = sizes[:1]
+	}
+
+	for _, size := range sizes {
 		b.Run(fmt.Sprintf("riders=%d/drivers=%d/candidates=20", size.riders, size.drivers), func(b *testing.B) {
 			g := cityWindow(size.riders, size.drivers, 20)
 			var exact, greedy Matching

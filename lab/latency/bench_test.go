@@ -86,41 +86,66 @@ func startRelay(b *testing.B) string {
 	return server(b, cmd)
 }
 
-// startNode starts RIDEHAIL_BIN, or skips.
+// startNode starts RIDEHAIL_BIN, or skips. The node matches greedily, so that
+// thousands of pairs are made without waiting for windows of two seconds; how a
+// pair came about does not matter to its positions.
 func startNode(b *testing.B) string {
 	bin := os.Getenv("RIDEHAIL_BIN")
 	if bin == "" {
 		b.Skip("set RIDEHAIL_BIN to the program to measure the node beside the relay")
 	}
-	cmd := exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir())
+	cmd := exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir(),
+		"--policy", "greedy")
 	cmd.Env = append(os.Environ(), "RIDEHAIL_DRAIN_DELAY=0s")
 	return server(b, cmd)
 }
 
-func measured(b *testing.B, server string, bare bool, pairs, perSecond int) Report {
+// load is how many pairs send how many positions a second together. With -short
+// it is the hundredth part, for as little time.
+type load struct{ pairs, perSecond int }
+
+func measured(b *testing.B, server string, bare bool, of load) Report {
 	b.Helper()
-	r, err := Run(context.Background(), Config{Server: server, Bare: bare, Pairs: pairs,
-		Rate: float64(perSecond) / float64(pairs), For: 5 * time.Second, Warmup: 2 * time.Second})
+	cfg := Config{Server: server, Bare: bare, Pairs: of.pairs,
+		Rate: float64(of.perSecond) / float64(of.pairs), For: 5 * time.Second, Warmup: 2 * time.Second}
+	if testing.Short() {
+		cfg.Pairs, cfg.For, cfg.Warmup = of.pairs/100, 500*time.Millisecond, 100*time.Millisecond
+	}
+
+	r, err := Run(context.Background(), cfg)
+	if err == nil && r.Delivered == 0 {
+		err = fmt.Errorf("of %d updates none was delivered", r.Sent)
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
 	return r
 }
 
-// rounds of node and relay alternate, because a shared machine has better and
-// worse minutes; medians count.
-const rounds = 3
+// countRounds is how often node and relay take turns, because a shared machine
+// has better and worse minutes; medians count.
+func countRounds() int {
+	if testing.Short() {
+		return 1
+	}
+	return 3
+}
 
 // BenchmarkNodeBesideRelay runs the same open-loop generator against both.
 func BenchmarkNodeBesideRelay(b *testing.B) {
-	for _, load := range []struct{ pairs, perSecond int }{{1000, 1000}, {1000, 5000}, {1000, 10000}, {5000, 5000}} {
-		b.Run(fmt.Sprintf("pairs=%d/rate=%d", load.pairs, load.perSecond), func(b *testing.B) {
+	loads := []load{{1000, 1000}, {1000, 5000}, {1000, 10000}, {5000, 5000}}
+	if testing.Short() {
+		loads = loads[:1]
+	}
+
+	for _, of := range loads {
+		b.Run(fmt.Sprintf("pairs=%d/rate=%d", of.pairs, of.perSecond), func(b *testing.B) {
 			relay, node := startRelay(b), startNode(b)
 			var relays, nodes []Report
 			for b.Loop() {
-				for range rounds {
-					relays = append(relays, measured(b, relay, true, load.pairs, load.perSecond))
-					nodes = append(nodes, measured(b, node, false, load.pairs, load.perSecond))
+				for range countRounds() {
+					relays = append(relays, measured(b, relay, true, of))
+					nodes = append(nodes, measured(b, node, false, of))
 				}
 			}
 
@@ -157,7 +182,7 @@ func BenchmarkHighestRate(b *testing.B) {
 	relay, node := startRelay(b), startNode(b)
 	holds := func(server string, bare bool, rate int) (r Report, ok bool) {
 		for range 2 {
-			r = measured(b, server, bare, 1000, rate)
+			r = measured(b, server, bare, load{1000, rate})
 			if ok = r.Latency.P99 < 100 && r.Lost == 0; ok {
 				break
 			}
@@ -165,10 +190,15 @@ func BenchmarkHighestRate(b *testing.B) {
 		return r, ok
 	}
 
+	highest := 90_000
+	if testing.Short() {
+		highest = 20_000
+	}
+
 	var relayBest, nodeBest, nodeWhole Report
 	for b.Loop() {
 		relayUp, nodeUp := true, true
-		for rate := 20000; rate <= 90000 && (relayUp || nodeUp); rate += 2500 {
+		for rate := 20000; rate <= highest && (relayUp || nodeUp); rate += 2500 {
 			relayUp = relayUp && keep(&relayBest, holds, relay, true, rate)
 			nodeUp = nodeUp && keep(&nodeBest, holds, node, false, rate)
 			if nodeBest.Overwritten*10 <= nodeBest.Sent {

@@ -304,6 +304,24 @@ func FuzzImport(f *testing.F) {
 
 // FuzzBlock feeds what is inside a block, which the compression would hide from
 // FuzzImport.
+// FuzzTags reads the tags of a road as people write them.
+func FuzzTags(f *testing.F) {
+	f.Add("residential", "maxspeed", "30 mph", "oneway", "-1")
+	f.Add("motorway_link", "maxspeed", "DE:zone30", "access", "private")
+	f.Add("primary", "maxspeed", "NaN", "junction", "roundabout")
+
+	f.Fuzz(func(t *testing.T, highway, key1, value1, key2, value2 string) {
+		way := osm.Tags{{Key: "highway", Value: highway}, {Key: key1, Value: value1}, {Key: key2, Value: value2}}
+		if r, ok := parseRoad(way); ok && !(r.speed >= leastMs && r.speed <= mostMs) {
+			t.Errorf("%v: %g m/s", way, r.speed)
+		}
+		areaKind(way)
+		if draw := rideDraw(way); !(draw >= 0 && draw < 1e6) {
+			t.Errorf("%v draws %g rides", way, draw)
+		}
+	})
+}
+
 func FuzzBlock(f *testing.F) {
 	var s texts
 	s.of("highway")

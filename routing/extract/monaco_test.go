@@ -67,9 +67,14 @@ func TestATinyExtractOfOneWaysKeepsWhatLeadsBack(t *testing.T) {
 }
 
 // BenchmarkImport reads Monaco and says how much memory that takes at the most,
-// over what was there before.
+// over what was there before. With -short it reads a crossing written here.
 func BenchmarkImport(b *testing.B) {
-	path := shared(b, "monaco.osm.gz")
+	var path string
+	if testing.Short() {
+		path = file(b, "crossing.osm.gz", zipped(crossing().xml()))
+	} else {
+		path = shared(b, "monaco.osm.gz")
+	}
 	runtime.GC()
 	var before, now runtime.MemStats
 	runtime.ReadMemStats(&before)

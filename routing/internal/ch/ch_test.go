@@ -223,6 +223,9 @@ func BenchmarkRoute(b *testing.B) {
 
 	f := h.NewFinder()
 	for b.Loop() {
-		f.Route([]Seed{{rng.Int32N(int32(nodes)), 0}}, []Seed{{rng.Int32N(int32(nodes)), 0}})
+		way := f.Route([]Seed{{rng.Int32N(int32(nodes)), 0}}, []Seed{{rng.Int32N(int32(nodes)), 0}})
+		if way.Cost == Unreached {
+			b.Fatal("no way in a grid")
+		}
 	}
 }
