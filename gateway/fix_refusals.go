@@ -40,6 +40,20 @@ func (r *fixRefusals) takeFrame(now time.Time) *wire.ServerFrame {
 	return &wire.ServerFrame{Body: &wire.ServerFrame_FixRefused{FixRefused: f}}
 }
 
+// refuseMalformedFix counts and answers a fix that the filter cannot judge. It
+// is apart from receiveFix, so that a believed fix pays nothing for it.
+func (s *session) refuseMalformedFix(f *wire.Fix, now time.Time) {
+	s.g.metrics.updates.WithLabelValues("malformed").Inc()
+	s.out.refuseFix(explainMalformedFix(s.user.Role, f), now)
+}
+
+// refuseFix counts and answers a fix that the filter refused.
+func (s *session) refuseFix(why location.RejectReason, fix location.Fix, now time.Time) {
+	s.g.metrics.updates.WithLabelValues(string(why)).Inc()
+	last, _ := s.g.cfg.Drivers.Get(trips.DriverID(s.user.ID))
+	s.out.refuseFix(explainRefusedFix(why, fix, last.Fix, s.g.cfg.Drivers.FixFilter(), now), now)
+}
+
 // refuseFix tells the phone that a fix was refused: now if it was not told of
 // another one within the last second, else by sendRefusals. The session's
 // reader calls it.

@@ -194,3 +194,20 @@ func TestTheProtocolPageListsEveryReason(t *testing.T) {
 		t.Errorf("%d reasons are told as %v", len(location.RejectReasons), seen)
 	}
 }
+
+// What the refused fix is told costs the believed one nothing.
+func TestABelievedFixAllocatesNothing(t *testing.T) {
+	c := newTestNode(t, nil)
+	c.connectPhone(trips.Driver("d"), asProto, nil)
+	s := c.g.sessions.All(nil)[0]
+	f := fixFrame(market, 1, c.now()).GetFix()
+
+	allocs := testing.AllocsPerRun(1000, func() {
+		c.pass(10 * time.Millisecond)
+		f.AtMs += 10
+		s.receiveFix(f, c.now())
+	})
+	if allocs != 0 || c.countFixes("accepted") != 1001 {
+		t.Errorf("%v allocations a fix; %d believed", allocs, c.countFixes("accepted"))
+	}
+}

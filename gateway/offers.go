@@ -116,7 +116,7 @@ const elsewhereWithin = 3 * time.Second
 // connected before may have left a command under way on another node.
 func (s *session) noteComeback(r *wire.Resume) {
 	if r.GetEpoch() != "" {
-		s.elsewhereUntil = time.Now().Add(elsewhereWithin)
+		s.elsewhereUntil = time.Now().Add(elsewhereWithin).UnixNano()
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *session) noteComeback(r *wire.Resume) {
 // never had, from a phone that has just come back.
 func (s *session) mayRunElsewhere(c command) bool {
 	b, ok := c.body.(*wire.ClientFrame_AnswerOffer)
-	return ok && b.AnswerOffer.GetAccept() && s.user.Role == trips.RoleDriver && time.Now().Before(s.elsewhereUntil) &&
+	return ok && b.AnswerOffer.GetAccept() && s.user.Role == trips.RoleDriver && time.Now().UnixNano() < s.elsewhereUntil &&
 		translate.IsPlainID(b.AnswerOffer.GetOfferId()) && !s.g.cfg.Inbox.HasSeen(b.AnswerOffer.GetOfferId())
 }
 
@@ -132,7 +132,7 @@ func (s *session) mayRunElsewhere(c command) bool {
 // more. It returns false if the phone has left meanwhile: it will send the
 // command again.
 func (s *session) awaitElsewhere(c command) bool {
-	ctx, cancel := context.WithDeadline(s.g.base, s.elsewhereUntil)
+	ctx, cancel := context.WithDeadline(s.g.base, time.Unix(0, s.elsewhereUntil))
 	defer cancel()
 
 	key := s.acceptKey(c.id, c.body.(*wire.ClientFrame_AnswerOffer).AnswerOffer.GetOfferId())

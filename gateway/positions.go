@@ -19,8 +19,7 @@ const maxMillis = 1e14
 // returns. The session's reader calls it.
 func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	if s.user.Role != trips.RoleDriver || f.GetPoint() == nil || math.IsNaN(f.AtMs) || math.Abs(f.AtMs) > maxMillis {
-		s.g.metrics.updates.WithLabelValues("malformed").Inc()
-		s.out.refuseFix(explainMalformedFix(s.user.Role, f), now)
+		s.refuseMalformedFix(f, now)
 		return
 	}
 	fix := location.Fix{Point: translate.DecodePoint(f.Point), Seq: f.Seq, At: wire.FromMillis(f.AtMs), Heading: f.Heading, Speed: f.Speed, Accuracy: f.Accuracy}
@@ -31,9 +30,7 @@ func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 		s.g.cfg.OnSuspect(id, flags, now)
 	}
 	if why != location.Accepted {
-		s.g.metrics.updates.WithLabelValues(string(why)).Inc()
-		last, _ := s.g.cfg.Drivers.Get(id)
-		s.out.refuseFix(explainRefusedFix(why, fix, last.Fix, s.g.cfg.Drivers.FixFilter(), now), now)
+		s.refuseFix(why, fix, now)
 		return
 	}
 

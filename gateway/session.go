@@ -22,8 +22,8 @@ type session struct {
 	until time.Time // when the token ends
 
 	// Until then a command of a phone that came back may still be under way on
-	// the node that it left. Zero for a first connection.
-	elsewhereUntil time.Time
+	// the node that it left: Unix nanoseconds, 0 for a first connection.
+	elsewhereUntil int64
 
 	conn phoneConn // guards itself
 	out  sender    // guards itself

@@ -65,7 +65,7 @@ func explainBadBody(err error) error {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return translate.Refuse(wire.CodeTooLarge, "The body is over 4 KiB; send less.")
 	}
-	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
 		return translate.Refuse(wire.CodeBadField, "The field "+strconv.Quote(wrong.Field)+" has the wrong type.")
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {

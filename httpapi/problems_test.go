@@ -30,6 +30,7 @@ func TestBadRequestsAreCodedProblems(t *testing.T) {
 		{"unknown field", "POST", "/v1/quotes", rider, "application/json", `{"x":1}`, 400, wire.CodeBadFrame},
 		{"trailing data", "POST", "/v1/quotes", rider, "application/json", `{}{}`, 400, wire.CodeBadFrame},
 		{"wrong type", "POST", "/v1/quotes", rider, "application/json", `{"pickup":3}`, 400, wire.CodeBadField},
+		{"no object", "POST", "/v1/quotes", rider, "application/json", `[]`, 400, wire.CodeBadFrame},
 		{"missing point", "POST", "/v1/quotes", rider, "application/json", `{}`, 400, wire.CodeBadField},
 		{"off the Earth", "POST", "/v1/quotes", rider, "application/json", `{"pickup":{"lng":0,"lat":91},"dropoff":{"lng":0,"lat":0}}`, 400, wire.CodeBadField},
 		{"too large", "POST", "/v1/quotes", rider, "application/json", `{"x":"` + strings.Repeat("a", maxBody) + `"}`, 413, wire.CodeTooLarge},
