@@ -24,7 +24,7 @@ type RiderConfig struct {
 	City      *routing.City
 	Count     int     // number of riders
 	PerMinute float64 // trips wanted per minute of the city; 0 means Count/20
-	Speed     float64 // minutes of the city per minute; 0 means 1
+	Speed     float64 // minutes of the city per minute; 0 means the node's
 	Seed      uint64
 	SOS       float64      // share of trips on which a rider calls for help
 	Flaky     bool         // phones lose their connection every 30 s on average
@@ -37,13 +37,13 @@ type RiderConfig struct {
 }
 
 func (c RiderConfig) withDefaults() (RiderConfig, error) {
-	c.Speed, c.PerMinute = cmp.Or(c.Speed, 1), cmp.Or(c.PerMinute, float64(c.Count)/20)
+	c.PerMinute = cmp.Or(c.PerMinute, float64(c.Count)/20)
 	c.Prefix = cmp.Or(c.Prefix, client.RoleRider)
 	if c.Stats == nil {
 		c.Stats = NewStats()
 	}
-	if c.City == nil || c.Count < 1 || !(c.Speed > 0) || !(c.PerMinute > 0) {
-		return c, errors.New("riders need a city, a count of at least 1, and a speed and a rate of arrivals above 0")
+	if c.City == nil || c.Count < 1 || !(c.Speed >= 0) || !(c.PerMinute > 0) {
+		return c, errors.New("riders need a city, a count of at least 1, a rate of arrivals above 0, and no negative speed")
 	}
 	return c, nil
 }
@@ -74,14 +74,15 @@ type resident struct {
 // RunRiders simulates riders until the context ends, and then returns nil. Each
 // rider first connects once and follows a trip of an earlier run that is still
 // active. Errors: ErrUnreachable when no node answers for 15 s at the
-// beginning, ErrRefused when the node gives no tokens.
+// beginning, ErrRefused when the node gives no tokens, ErrMismatch when it runs
+// another city or at another speed.
 func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
 
-	c := &population{RiderConfig: cfg, clock: cityClock(cfg.Speed), network: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+	c := &population{RiderConfig: cfg, network: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
 		router: routing.NewRouter(cfg.City), hotspots: cfg.City.Hotspots(), freeResidents: make(chan *resident, cfg.Count)}
 	c.network.journal = cfg.Journal
 	for _, s := range c.hotspots {
@@ -92,9 +93,10 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	}
 	defer c.network.close()
 
-	if err := c.network.waitForNode(ctx, client.RoleRider, c.riderID(0)); err != nil {
+	if c.Speed, err = c.network.joinCity(ctx, client.RoleRider, c.riderID(0), c.City, c.Speed); err != nil {
 		return unlessEnded(ctx, err)
 	}
+	c.clock = cityClock(c.Speed)
 	defer c.runningRides.Wait()
 
 	c.resumeTrips(ctx)
