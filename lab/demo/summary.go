@@ -104,7 +104,7 @@ type Losses struct {
 }
 
 func (l Losses) text() string {
-	return fmt.Sprintf("connections lost %d, resumed %d; commands sent again %d; answers lost by the payment provider %d, charges sent to it again %d",
+	return fmt.Sprintf("connections lost %d, resumed %d; commands sent again %d; answers lost by the payment provider %d, charges it got twice and took once %d",
 		l.Connections.Lost, l.Connections.Resumed, l.Commands.Repeated, l.Provider.AnswersLost, l.Provider.ChargesRepeated)
 }
 
