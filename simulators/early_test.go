@@ -64,7 +64,9 @@ func TestEarlyRidesDoNotChangeTheOthers(t *testing.T) {
 	cfg.EarlyRides = 5
 	requestedRides(t, cfg, func(mixed []*wire.RequestTrip) bool {
 		for _, r := range ordinary {
-			if !slices.ContainsFunc(mixed, func(m *wire.RequestTrip) bool { return proto.Equal(m.Pickup, r.Pickup) && proto.Equal(m.Dropoff, r.Dropoff) }) {
+			if !slices.ContainsFunc(mixed, func(m *wire.RequestTrip) bool {
+				return proto.Equal(m.Pickup, r.Pickup) && proto.Equal(m.Dropoff, r.Dropoff)
+			}) {
 				return false
 			}
 		}
