@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,6 +42,8 @@ type command struct {
 	frame     *wire.ClientFrame
 	done      func(*wire.Ack, error)
 	startedAt time.Time
+
+	written atomic.Bool // to a connection, at least once
 
 	// Guarded by Session.mu.
 	resendAt time.Time
@@ -98,12 +102,20 @@ func (s *Session) StartCommand(f *wire.ClientFrame, done func(*wire.Ack, error))
 		return f.Id
 	}
 
-	s.pending = append(s.pending, &command{frame: f, done: done, startedAt: now, resendAt: now.Add(s.cfg.ResendAfter)})
+	c := &command{frame: f, done: done, startedAt: now, resendAt: now.Add(s.cfg.ResendAfter)}
+	s.pending = append(s.pending, c)
 	s.setTimerLocked(now)
 	s.mu.Unlock()
 
-	_ = s.Send(f) // If this fails, it is sent after the next welcome.
+	s.writeCommand(c) // If this fails, it is sent after the next welcome.
 	return f.Id
+}
+
+// writeCommand writes a command if there is a connection, and reports a repeat.
+func (s *Session) writeCommand(c *command) {
+	if s.Send(c.frame) == nil && c.written.Swap(true) {
+		s.cfg.OnRepeat(c.frame)
+	}
 }
 
 // UnansweredCommands returns how many commands wait for an answer.
@@ -149,17 +161,17 @@ func (s *Session) resendDueCommands() {
 	s.setTimerLocked(now)
 	s.mu.Unlock()
 
-	for _, f := range late {
-		_ = s.Send(f)
+	for _, c := range late {
+		s.writeCommand(c)
 	}
 	for _, c := range lost {
 		c.done(nil, ErrNoAnswer)
 	}
 }
 
-// takeDueLocked returns the frames to send again, and removes and returns the
-// commands to give up.
-func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost []*command) {
+// takeDueLocked returns the commands to send again, and removes and returns
+// those to give up.
+func (s *Session) takeDueLocked(now time.Time) (late, lost []*command) {
 	kept := s.pending[:0]
 	for _, c := range s.pending {
 		if now.Sub(c.startedAt) >= s.cfg.GiveUpAfter {
@@ -169,7 +181,7 @@ func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost [
 		kept = append(kept, c)
 		if s.welcomed && !now.Before(c.resendAt) {
 			c.resendAt = now.Add(s.cfg.ResendAfter)
-			late = append(late, c.frame)
+			late = append(late, c)
 		}
 	}
 
@@ -183,17 +195,16 @@ func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost [
 func (s *Session) resendAllCommands() {
 	now := time.Now()
 	s.mu.Lock()
-	frames := make([]*wire.ClientFrame, len(s.pending))
-	for i, c := range s.pending {
+	unanswered := slices.Clone(s.pending)
+	for _, c := range unanswered {
 		c.resendAt = now.Add(s.cfg.ResendAfter)
-		frames[i] = c.frame
 	}
 
 	s.setTimerLocked(now)
 	s.mu.Unlock()
 
-	for _, f := range frames {
-		_ = s.Send(f)
+	for _, c := range unanswered {
+		s.writeCommand(c)
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,61 @@ func TestAnAckThatSaysTryAgainKeepsTheID(t *testing.T) {
 	refused, ok := errors.AsType[*CommandError](a.err)
 	if !ok || refused.Code != wire.CodeConflict || refused.Message != "it moved" || a.ack.GetId() != first.Id {
 		t.Fatalf("%+v", a)
+	}
+}
+
+// The node counts what it reads, by id. The session's own count must agree,
+// for each reason of a repeat, and leave out what was never written before.
+func TestEveryRepeatOfACommandIsReported(t *testing.T) {
+	n := newFakeNode(t)
+	var repeats atomic.Int64
+	s := startSessionAt(t, n, func(_ *Config, session *SessionConfig) {
+		session.ResendAfter = 50 * time.Millisecond
+		session.OnRepeat = func(*wire.ClientFrame) { repeats.Add(1) }
+	})
+	c := n.acceptConn()
+	c.nextFrame() // its hello
+	early := doAsync(s, NewFrame(&wire.CancelTrip{TripId: "t"}))
+	for s.UnansweredCommands() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	c.send(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: &wire.Welcome{Epoch: "e"}}})
+	late := doAsync(s, NewFrame(&wire.Sos{}))
+
+	read := map[string]int{}
+	readFrames := func(n int) (last string) {
+		for range n {
+			last = c.nextFrame().Id
+			read[last]++
+		}
+		return last
+	}
+	readRest := func() {
+		s.Drop()
+		for f := range c.frames {
+			read[f.Id]++
+		}
+	}
+
+	last := readFrames(5) // No answer came.
+	c.sendAck(&wire.Ack{Id: last, Code: string(wire.CodeUnavailable)})
+	readFrames(2) // The answer was "try again".
+	readRest()
+	c, _ = n.welcomeNext(&wire.Welcome{Recovered: true})
+	readFrames(2) // The connection was lost.
+	for id := range read {
+		c.sendAck(&wire.Ack{Id: id})
+	}
+	receiveIn(t, early, "the answer")
+	receiveIn(t, late, "the answer")
+	readRest()
+
+	want := int64(-len(read))
+	for _, times := range read {
+		want += int64(times)
+	}
+	if len(read) != 2 || repeats.Load() != want {
+		t.Errorf("%d repeats were reported, and the node read %v", repeats.Load(), read)
 	}
 }
 

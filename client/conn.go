@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -37,8 +38,12 @@ type Conn struct {
 	hasReadDeadline bool
 	ackedPosition   uint32 // its number N
 
+	// When the node was last heard, in Unix nanoseconds. The reader writes it.
+	heardAt atomic.Int64
+
 	writing     sync.Mutex // held while a frame is written
 	writeBuffer []byte     // guarded by writing
+	probedAt    time.Time  // of the last ping; guarded by writing
 }
 
 // Dial opens a socket at a node, http://HOST:PORT; SayHello must follow.
@@ -66,17 +71,27 @@ func (c *Client) DialURL(ctx context.Context, url string) (*Conn, error) {
 		conn.messageType = websocket.TextMessage
 	}
 
+	conn.heardAt.Store(time.Now().UnixNano())
 	ws.SetPingHandler(conn.answerPing)
+	ws.SetPongHandler(func(string) error { return conn.noteLife() })
 	return conn, nil
 }
 
-// answerPing runs on the reader goroutine. Like a frame, a ping extends the
-// read deadline.
+// noteLife runs on the reader goroutine. Like a frame, a ping or a pong extends
+// the read deadline.
+func (c *Conn) noteLife() error {
+	now := time.Now()
+	c.heardAt.Store(now.UnixNano())
+	if !c.hasReadDeadline || c.silence <= 0 {
+		return nil
+	}
+	return c.ws.SetReadDeadline(now.Add(c.silence))
+}
+
+// answerPing runs on the reader goroutine.
 func (c *Conn) answerPing(text string) error {
-	if c.hasReadDeadline {
-		if err := c.ws.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
-			return err
-		}
+	if err := c.noteLife(); err != nil {
+		return err
 	}
 
 	err := c.ws.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(writeTimeout))
@@ -110,8 +125,8 @@ func (c *Conn) SayHello(token string, resume *wire.Resume) (*wire.Welcome, error
 // new each time. Fields of newer nodes are skipped; f.Body is nil for a message
 // that this client does not know. receivedAt is when the last byte had arrived, before decoding.
 // Errors: *ProtocolError when the frame cannot be decoded, otherwise why the
-// connection ended (see CloseCode), also after Config.Silence without a frame
-// or ping.
+// connection ended (see CloseCode), also after Config.Silence without a
+// frame, ping or pong.
 func (c *Conn) ReadFrame(f proto.Message) (receivedAt time.Time, err error) {
 	return c.ReadFrameWithin(c.silence, f)
 }
@@ -133,6 +148,7 @@ func (c *Conn) ReadFrameWithin(limit time.Duration, f proto.Message) (receivedAt
 	}
 
 	receivedAt = time.Now()
+	c.heardAt.Store(receivedAt.UnixNano())
 	if err := c.codec.DecodeKnown(c.readBuffer.Bytes(), f); err != nil {
 		return receivedAt, &ProtocolError{fmt.Sprintf("a frame cannot be read: %v", err)}
 	}
@@ -163,13 +179,29 @@ func (c *Conn) Send(f proto.Message) (err error) {
 	if c.writeBuffer, err = c.codec.Append(c.writeBuffer[:0], f); err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
 	}
-	if err = c.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+	now := time.Now()
+	if err = c.ws.SetWriteDeadline(now.Add(writeTimeout)); err == nil {
 		err = c.ws.WriteMessage(c.messageType, c.writeBuffer)
+	}
+	if err == nil {
+		err = c.probeLocked(now)
 	}
 	if err != nil {
 		c.Drop()
 	}
 	return err
+}
+
+// probeLocked pings a node that has been silent for a third of the time after
+// which it counts as lost. A node pings only phones that it does not hear, and
+// may have nothing to say to a driver who sends positions and gets no offer.
+func (c *Conn) probeLocked(now time.Time) error {
+	patience := c.silence / 3
+	if patience <= 0 || now.Sub(c.probedAt) < patience || now.UnixNano()-c.heardAt.Load() < int64(patience) {
+		return nil
+	}
+	c.probedAt = now
+	return c.ws.WriteControl(websocket.PingMessage, nil, now.Add(writeTimeout))
 }
 
 // AckPosition tells the node that a position was shown, so that it sends more.

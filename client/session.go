@@ -57,6 +57,11 @@ type SessionConfig struct {
 	// OnDisconnect is called after each lost connection and each failed
 	// attempt. welcomed tells the two apart.
 	OnDisconnect func(err error, welcomed bool)
+
+	// OnRepeat is called after a command was written once more under its id,
+	// because no answer had come or the answer said "try again". It may also
+	// run on a timer's goroutine, beside the other callbacks.
+	OnRepeat func(f *wire.ClientFrame)
 }
 
 func (c SessionConfig) withDefaults(client *Client) SessionConfig {
@@ -78,6 +83,9 @@ func (c SessionConfig) withDefaults(client *Client) SessionConfig {
 	}
 	if c.OnDisconnect == nil {
 		c.OnDisconnect = func(error, bool) {}
+	}
+	if c.OnRepeat == nil {
+		c.OnRepeat = func(*wire.ClientFrame) {}
 	}
 
 	return c

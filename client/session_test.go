@@ -266,6 +266,33 @@ func TestASilentNodeCountsAsLostAndOneThatPingsDoesNot(t *testing.T) {
 	n.welcomeNext(&wire.Welcome{})
 }
 
+// A node hears a driver's positions, so it does not ping, and has nothing to
+// say while there is no offer.
+func TestADriverWhoGetsNoOffersKeepsTheConnection(t *testing.T) {
+	const silence = 1500 * time.Millisecond
+	n := newFakeNode(t)
+	welcomed, lost := make(chan bool, 64), make(chan error, 64)
+	s := startSessionAt(t, n, func(cfg *Config, session *SessionConfig) {
+		cfg.Silence = silence
+		session.OnWelcome = func(_ *wire.Welcome, resumed bool) { welcomed <- resumed }
+		session.OnDisconnect = func(err error, _ bool) { lost <- err }
+	})
+	c, _ := n.welcomeNext(&wire.Welcome{})
+	receiveIn(t, welcomed, "the welcome")
+
+	for quiet := time.Now().Add(silence * 4 / 3); time.Now().Before(quiet); time.Sleep(20 * time.Millisecond) {
+		if err := s.Send(NewFrame(&wire.Fix{})); err != nil {
+			t.Fatal(err)
+		}
+		c.nextFrame()
+	}
+	select {
+	case err := <-lost:
+		t.Fatal("lost: ", err)
+	default:
+	}
+}
+
 func TestEndingASessionSaysGoodbyeAndEndsItsCommands(t *testing.T) {
 	n := newFakeNode(t)
 	c := New(Config{Servers: []string{n.URL}})

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,12 +19,15 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-// cityMap is what a page needs to draw the city.
+// cityMap is what a page needs to draw the city, and a simulator to check that
+// it simulates the same one.
 type cityMap struct {
 	Name        string     `json:"name"`
 	Attribution string     `json:"attribution,omitempty"`
 	Bounds      [4]float64 `json:"bounds"` // west, south, east, north
 	GeoJSON     string     `json:"geojson"`
+	// TimeScale is the seconds of the city in a second: 1 in a real one.
+	TimeScale float64 `json:"time_scale"`
 	// Tiles is absent when the GeoJSON is small enough to be fetched at once.
 	Tiles *tileMap `json:"tiles,omitempty"`
 }
@@ -86,7 +90,7 @@ func (a *API) getMap(d *cityDrawing) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		lo, hi := d.city.Bounds()
 		m := cityMap{Name: d.city.Name(), Attribution: d.city.Attribution(), GeoJSON: "/v1/city",
-			Bounds: [4]float64{lo.Lng, lo.Lat, hi.Lng, hi.Lat}}
+			TimeScale: cmp.Or(a.cfg.TimeScale, 1), Bounds: [4]float64{lo.Lng, lo.Lat, hi.Lng, hi.Lat}}
 		if d.city.Tiled() {
 			from, to := d.city.TileZooms()
 			m.Tiles = &tileMap{URL: "/v1/tiles/{z}/{x}/{y}?v=" + d.geoJSON().tag, MinZoom: from, MaxZoom: to}

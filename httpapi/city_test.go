@@ -51,12 +51,12 @@ func (fakeCity) Tile(z, x, y uint32) ([]byte, error) {
 func TestAPageIsToldHowToDrawTheCity(t *testing.T) {
 	small := decodeAnswer[cityMap](t, newTestAPI(t, nil).callAPI(trips.Actor{}, "GET", "/v1/map", ""), 200)
 	if small.Name != "Monaco" || small.Attribution != "© OpenStreetMap contributors" || small.GeoJSON != "/v1/city" ||
-		small.Bounds != [4]float64{7.4, 43.7, 7.5, 43.8} || small.Tiles != nil {
+		small.Bounds != [4]float64{7.4, 43.7, 7.5, 43.8} || small.Tiles != nil || small.TimeScale != 1 {
 		t.Errorf("%+v", small)
 	}
 
-	big := decodeAnswer[cityMap](t, newTestAPI(t, func(c *Config, _ *booking.Config) { c.City = fakeCity{tiled: true} }).callAPI(trips.Actor{}, "GET", "/v1/map", ""), 200)
-	if big.Tiles == nil || big.Tiles.MinZoom != 8 || big.Tiles.MaxZoom != 16 {
+	big := decodeAnswer[cityMap](t, newTestAPI(t, func(c *Config, _ *booking.Config) { c.City, c.TimeScale = fakeCity{tiled: true}, 5 }).callAPI(trips.Actor{}, "GET", "/v1/map", ""), 200)
+	if big.TimeScale != 5 || big.Tiles == nil || big.Tiles.MinZoom != 8 || big.Tiles.MaxZoom != 16 {
 		t.Errorf("%+v", big)
 	}
 }

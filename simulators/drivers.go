@@ -23,7 +23,7 @@ type DriverConfig struct {
 	Server string // http://HOST:PORT, or several with commas between
 	City   *routing.City
 	Count  int     // number of drivers
-	Speed  float64 // seconds of the city per second; 0 means 1
+	Speed  float64 // seconds of the city per second; 0 means the node's
 	Seed   uint64
 	SOS    float64 // share of trips on which a driver calls for help
 	Flaky  bool    // phones lose their connection every 30 s on average
@@ -39,13 +39,13 @@ type DriverConfig struct {
 }
 
 func (c DriverConfig) withDefaults() (DriverConfig, error) {
-	c.Speed, c.Rate = cmp.Or(c.Speed, 1), cmp.Or(c.Rate, 1)
+	c.Rate = cmp.Or(c.Rate, 1)
 	c.Prefix, c.Decline = cmp.Or(c.Prefix, client.RoleDriver), cmp.Or(c.Decline, 0.05)
 	if c.Stats == nil {
 		c.Stats = NewStats()
 	}
-	if c.City == nil || c.Count < 1 || !(c.Speed > 0) || !(c.Rate > 0) {
-		return c, errors.New("drivers need a city, a count of at least 1, and a speed and a rate above 0")
+	if c.City == nil || c.Count < 1 || !(c.Speed >= 0) || !(c.Rate > 0) {
+		return c, errors.New("drivers need a city, a count of at least 1, a rate above 0, and no negative speed")
 	}
 	return c, nil
 }
@@ -62,8 +62,9 @@ type fleet struct {
 // RunDrivers simulates Count drivers until the context ends, and then returns
 // nil. Drivers leave trips unfinished; a later run with the same ids continues
 // them. Errors: ErrUnreachable when no node answers for 15 s at the beginning,
-// ErrRefused when the node gives no tokens, or the error of the last driver
-// when all sessions have ended.
+// ErrRefused when the node gives no tokens, ErrMismatch when it runs another
+// city or at another speed, or the error of the last driver when all sessions
+// have ended.
 func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -84,11 +85,12 @@ func newFleet(cfg DriverConfig) *fleet {
 		router: routing.NewRouter(cfg.City), searchSlots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 }
 
-func (f *fleet) runDrivers(ctx context.Context) error {
+func (f *fleet) runDrivers(ctx context.Context) (err error) {
 	defer f.network.close()
-	if err := f.network.waitForNode(ctx, client.RoleDriver, driverID(f.Prefix, 0)); err != nil {
+	if f.Speed, err = f.network.joinCity(ctx, client.RoleDriver, driverID(f.Prefix, 0), f.City, f.Speed); err != nil {
 		return unlessEnded(ctx, err)
 	}
+	f.clock = cityClock(f.Speed)
 
 	return runAll(ctx, f.Count, func(i int) error { return f.runDriver(ctx, i) })
 }

@@ -194,6 +194,48 @@ func TestAFlakyDriverStillCompletesTheTrip(t *testing.T) {
 	}
 }
 
+// The node loses the connection on the first three commands, and keeps count.
+func TestLossesAndRepeatsAreCountedAsTheNodeSawThem(t *testing.T) {
+	cuts, read := 0, map[string]int{}
+	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
+		if h := f.GetHello(); h != nil {
+			c.sendWelcome(&wire.Welcome{Recovered: h.Resume != nil})
+			return
+		}
+		if f.GetSetAvailable() == nil {
+			return
+		}
+
+		read[f.Id]++
+		if read[f.Id] == 1 && cuts < 3 {
+			cuts++
+			c.ws.Close()
+			return
+		}
+		if cuts < 3 {
+			return // It is repeated on each connection.
+		}
+		c.sendAck(f, new(wire.Ack))
+	})
+
+	stats := NewStats()
+	stop := startDrivers(t, n, DriverConfig{Rate: 20, Stats: stats})
+	n.waitUntil("three connections are lost and the fourth works", func() bool {
+		return len(n.conns) == 4 && len(n.conns[3].fixes) > 0 && len(read) == 4
+	})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	s, repeated := stats.Snapshot(), int64(0)
+	for _, times := range read {
+		repeated += int64(times - 1)
+	}
+	if s.ConnectionsLost != 3 || s.Resumed != 3 || repeated == 0 || s.CommandsRepeated != repeated {
+		t.Errorf("the node cut 3 connections and read %v; counted were %d lost, %d resumed, %d repeated", read, s.ConnectionsLost, s.Resumed, s.CommandsRepeated)
+	}
+}
+
 func TestADriverSleepsBetweenThingsToDo(t *testing.T) {
 	f := newFleet(DriverConfig{City: testCity(), Speed: 1, Stats: NewStats()})
 	d := f.newDriver("d")

@@ -42,6 +42,7 @@ type fakeNode struct {
 	done     map[string]*wire.Ack // commands carried out
 	quotes   int                  // given
 	silent   bool                 // commands get no ack
+	cityMap  string               // the answer of /v1/map; "": there is none
 
 	receivedSignal chan struct{} // holds one after a frame
 }
@@ -75,6 +76,16 @@ func newFakeNode(t *testing.T, on func(c *fakeConn, f *wire.ClientFrame)) *fakeN
 		number := n.quotes
 		n.mu.Unlock()
 		fmt.Fprintf(w, `{"quote":"%s quote %d"}`, r.Header.Get("Authorization"), number)
+	})
+
+	mux.HandleFunc("GET /v1/map", func(w http.ResponseWriter, r *http.Request) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.cityMap == "" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, n.cityMap)
 	})
 
 	var sockets sync.WaitGroup

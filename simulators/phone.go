@@ -53,7 +53,8 @@ func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *
 	}
 
 	p.session = n.client.NewSession(client.SessionConfig{Token: n.client.DevTokens(role, id), Log: n.log.With("who", id),
-		OnConnect: p.recordHello, OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect})
+		OnConnect: p.recordHello, OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect,
+		OnRepeat: func(*wire.ClientFrame) { n.stats.repeated.Add(1) }})
 	go func() {
 		defer close(p.frames)
 		if err := p.session.Run(ctx); err != nil {
@@ -96,6 +97,9 @@ func (p *phone) handleDisconnect(err error, welcomed bool) {
 	}
 	if welcomed {
 		p.network.stats.connectedCounter(p.role).Add(-1)
+		if p.ctx.Err() == nil {
+			p.network.stats.connectionsLost.Add(1)
+		}
 		p.recordInJournal(journal.Record{What: journal.Lost, Count: p.checker.lastN})
 	}
 }

@@ -1,7 +1,6 @@
 package simulators
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/simulators/trace"
 	"github.com/ridehail/ridehail/wire"
@@ -17,9 +17,10 @@ import (
 
 // ReplayConfig describes the replay of a recorded fleet.
 type ReplayConfig struct {
-	Server string // http://HOST:PORT, or several with commas between
+	Server string        // http://HOST:PORT, or several with commas between
+	City   *routing.City // the node's; nil: it is not compared
 	Trace  trace.Trace
-	Speed  float64      // seconds of the recording per second; 0 means 1
+	Speed  float64      // seconds of the recording per second; 0 means the node's
 	Hidden bool         // the cars get no offers, and riders do not see them
 	Flaky  bool         // phones lose their connection every 30 s on average
 	Seed   uint64       // of the losses
@@ -36,13 +37,12 @@ type ReplayConfig struct {
 // last. A recorded car cannot drive a rider, so it declines every offer; a
 // hidden one is not available. A fix that is due while its car has no
 // connection is never sent. Errors: as RunDrivers.
-func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
-	cfg.Speed = cmp.Or(cfg.Speed, 1)
+func ReplayDrivers(ctx context.Context, cfg ReplayConfig) (err error) {
 	if cfg.Stats == nil {
 		cfg.Stats = NewStats()
 	}
-	if len(cfg.Trace.Cars) == 0 || !(cfg.Speed > 0) {
-		return errors.New("a replay needs a recording with a fix, and a speed above 0")
+	if len(cfg.Trace.Cars) == 0 || !(cfg.Speed >= 0) {
+		return errors.New("a replay needs a recording with a fix, and no negative speed")
 	}
 
 	net := newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log)
@@ -52,7 +52,7 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) error {
 	if cfg.Flaky {
 		net.makeFlaky(cfg.Seed, flakyDropMean)
 	}
-	if err := net.waitForNode(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID); err != nil {
+	if cfg.Speed, err = net.joinCity(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID, cfg.City, cfg.Speed); err != nil {
 		return unlessEnded(ctx, err)
 	}
 

@@ -24,26 +24,29 @@ type RiderConfig struct {
 	City      *routing.City
 	Count     int     // number of riders
 	PerMinute float64 // trips wanted per minute of the city; 0 means Count/20
-	Speed     float64 // minutes of the city per minute; 0 means 1
+	Speed     float64 // minutes of the city per minute; 0 means the node's
 	Seed      uint64
-	SOS       float64      // share of trips on which a rider calls for help
-	Flaky     bool         // phones lose their connection every 30 s on average
-	Prefix    string       // of ids: PREFIX-0001; "" means "rider"
-	Codec     wire.Codec   // nil means wire.Proto
-	Stats     *Stats       // nil for none
-	Log       *slog.Logger // nil for none
+	// EarlyRides is how many riders want a short ride as soon as the run
+	// begins, beside PerMinute; 0 means none.
+	EarlyRides int
+	SOS        float64      // share of trips on which a rider calls for help
+	Flaky      bool         // phones lose their connection every 30 s on average
+	Prefix     string       // of ids: PREFIX-0001; "" means "rider"
+	Codec      wire.Codec   // nil means wire.Proto
+	Stats      *Stats       // nil for none
+	Log        *slog.Logger // nil for none
 	// nil for none
 	Journal *journal.Journal
 }
 
 func (c RiderConfig) withDefaults() (RiderConfig, error) {
-	c.Speed, c.PerMinute = cmp.Or(c.Speed, 1), cmp.Or(c.PerMinute, float64(c.Count)/20)
+	c.PerMinute = cmp.Or(c.PerMinute, float64(c.Count)/20)
 	c.Prefix = cmp.Or(c.Prefix, client.RoleRider)
 	if c.Stats == nil {
 		c.Stats = NewStats()
 	}
-	if c.City == nil || c.Count < 1 || !(c.Speed > 0) || !(c.PerMinute > 0) {
-		return c, errors.New("riders need a city, a count of at least 1, and a speed and a rate of arrivals above 0")
+	if c.City == nil || c.Count < 1 || !(c.Speed >= 0) || !(c.PerMinute > 0) {
+		return c, errors.New("riders need a city, a count of at least 1, a rate of arrivals above 0, and no negative speed")
 	}
 	return c, nil
 }
@@ -74,14 +77,15 @@ type resident struct {
 // RunRiders simulates riders until the context ends, and then returns nil. Each
 // rider first connects once and follows a trip of an earlier run that is still
 // active. Errors: ErrUnreachable when no node answers for 15 s at the
-// beginning, ErrRefused when the node gives no tokens.
+// beginning, ErrRefused when the node gives no tokens, ErrMismatch when it runs
+// another city or at another speed.
 func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
 
-	c := &population{RiderConfig: cfg, clock: cityClock(cfg.Speed), network: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
+	c := &population{RiderConfig: cfg, network: newNetwork(cfg.Server, cfg.Codec, cfg.Stats, cfg.Log),
 		router: routing.NewRouter(cfg.City), hotspots: cfg.City.Hotspots(), freeResidents: make(chan *resident, cfg.Count)}
 	c.network.journal = cfg.Journal
 	for _, s := range c.hotspots {
@@ -92,9 +96,10 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	}
 	defer c.network.close()
 
-	if err := c.network.waitForNode(ctx, client.RoleRider, c.riderID(0)); err != nil {
+	if c.Speed, err = c.network.joinCity(ctx, client.RoleRider, c.riderID(0), c.City, c.Speed); err != nil {
 		return unlessEnded(ctx, err)
 	}
+	c.clock = cityClock(c.Speed)
 	defer c.runningRides.Wait()
 
 	c.resumeTrips(ctx)
@@ -149,9 +154,15 @@ func (c *population) resumeTrips(ctx context.Context) {
 // tripDemand is a trip that a resident wants.
 type tripDemand struct{ from, to location.Point }
 
-// generateDemand starts rides as a Poisson process. A seed always gives the
-// same times and places, whether a resident is free or not.
+// generateDemand starts the early rides at once, and then rides as a Poisson
+// process. A seed always gives the same times and places, whether a resident is
+// free or not, and however many early rides there are.
 func (c *population) generateDemand(ctx context.Context) {
+	early := newRandomStream(c.Seed, c.Prefix, "early")
+	for range c.EarlyRides {
+		c.startRide(ctx, c.drawShortRide(ctx, early))
+	}
+
 	rng := newRandomStream(c.Seed, c.Prefix, "arrivals")
 	next := time.Now()
 	for {
@@ -161,15 +172,21 @@ func (c *population) generateDemand(ctx context.Context) {
 			return
 		}
 
-		select {
-		case s := <-c.freeResidents:
-			c.runningRides.Go(func() {
-				c.runRide(ctx, s, &w, func() {})
-				c.freeResidents <- s
-			})
-		default:
-			c.Stats.turnedAway.Add(1)
-		}
+		c.startRide(ctx, w)
+	}
+}
+
+// startRide gives a ride to the resident who has been free the longest. If none
+// is free, the ride is turned away.
+func (c *population) startRide(ctx context.Context, w tripDemand) {
+	select {
+	case s := <-c.freeResidents:
+		c.runningRides.Go(func() {
+			c.runRide(ctx, s, &w, func() {})
+			c.freeResidents <- s
+		})
+	default:
+		c.Stats.turnedAway.Add(1)
 	}
 }
 
@@ -178,6 +195,11 @@ const (
 	minRideMetres = 1000.0 // in a straight line
 	maxRideMetres = 8000.0
 	maxPlaceDraws = 40
+
+	// Early rides begin all over the city, as its cars do, and are short.
+	earlyMetres     = 1000.0 // at most, east and north
+	minEarlySeconds = 30.0   // of driving
+	maxEarlySeconds = 90.0
 )
 
 // drawDemand draws a trip. Most begin around a hotspot, and its length is
@@ -187,6 +209,21 @@ func (c *population) drawDemand(r *rand.Rand) (w tripDemand) {
 	for range maxPlaceDraws {
 		w.to = c.drawPlace(r, 0.4)
 		if m := location.MetresBetween(w.from, w.to); m >= minRideMetres && m <= maxRideMetres {
+			break
+		}
+	}
+	return w
+}
+
+// drawShortRide draws an early ride. Its time by road is within the limits if
+// maxPlaceDraws draws find such a destination.
+func (c *population) drawShortRide(ctx context.Context, r *rand.Rand) (w tripDemand) {
+	w.from = c.City.RandomPoint(r)
+	for range maxPlaceDraws {
+		w.to = c.snap(r, location.Point{Lng: w.from.Lng + drawUniform(r, -earlyMetres, earlyMetres)/metresPerDeg,
+			Lat: w.from.Lat + drawUniform(r, -earlyMetres, earlyMetres)/metresPerDeg})
+		way, err := c.router.Route(ctx, w.from, w.to)
+		if s := way.Duration.Seconds(); err == nil && s >= minEarlySeconds && s <= maxEarlySeconds {
 			break
 		}
 	}
@@ -206,13 +243,17 @@ func (c *population) drawPlace(r *rand.Rand, hot float64) location.Point {
 		}
 	}
 
-	p := location.Point{
-		Lng: spot.Lng + r.NormFloat64()*hotspotSpread/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*hotspotSpread/metresPerDeg}
+	return c.snap(r, location.Point{
+		Lng: spot.Lng + r.NormFloat64()*hotspotSpread/metresPerDeg, Lat: spot.Lat + r.NormFloat64()*hotspotSpread/metresPerDeg})
+}
+
+// snap returns the nearest place on a road, or a random one when no road is
+// near, as by the water.
+func (c *population) snap(r *rand.Rand, p location.Point) location.Point {
 	if snapped, _, err := c.router.Snap(p); err == nil {
 		return snapped
 	}
-
-	return c.City.RandomPoint(r) // No road is near, as by the water.
+	return c.City.RandomPoint(r)
 }
 
 // runRide simulates one ride of a resident: the demanded one, or the active one

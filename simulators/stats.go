@@ -19,7 +19,7 @@ type Stats struct {
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
 	helpAsked, helpSeen, helpAcknowledged                               atomic.Int64
-	reconnects, resumed, violations                                     atomic.Int64
+	connectionsLost, reconnects, resumed, repeated, violations          atomic.Int64
 	positions                                                           latencies
 	pickups                                                             histogram // ms of the city
 
@@ -77,9 +77,13 @@ type Snapshot struct {
 	HelpSeen         int64 `json:"help_seen"`
 	HelpAcknowledged int64 `json:"helped"` // by simulated operators
 
+	// ConnectionsLost counts those that ended before their phone left.
+	ConnectionsLost int64 `json:"connections_lost"`
 	// Reconnects counts connections after a phone's first.
 	Reconnects int64 `json:"reconnects"`
 	Resumed    int64 `json:"resumed"` // reconnects with every missed frame sent
+	// CommandsRepeated counts commands written once more under their id.
+	CommandsRepeated int64 `json:"commands_repeated"`
 
 	// Violations counts frames that the protocol forbids.
 	Violations     int64    `json:"violations"`
@@ -113,7 +117,8 @@ func (s *Stats) Snapshot() Snapshot {
 		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
 		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
 		HelpAsked: s.helpAsked.Load(), HelpSeen: s.helpSeen.Load(), HelpAcknowledged: s.helpAcknowledged.Load(),
-		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
+		ConnectionsLost: s.connectionsLost.Load(), Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(),
+		CommandsRepeated: s.repeated.Load(), Violations: s.violations.Load(),
 		PickupWait: s.pickups.readQuantiles(1e3),
 	}
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,9 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 	if s.Chat.Sent == 0 || s.Chat.Delivered == 0 {
 		t.Errorf("chat %+v", s.Chat)
 	}
+	if s.Connections.Lost == 0 || s.Connections.Resumed == 0 || s.Connections.Resumed > s.Connections.Lost || s.Provider.AnswersLost == 0 {
+		t.Errorf("a flaky city loses connections and answers: %+v", s.Losses)
+	}
 	if s.Trips.Requested != s.Trips.Completed+s.Trips.Cancelled+s.Trips.Expired+s.Trips.Open {
 		t.Errorf("trips do not add up: %+v", s.Trips)
 	}
@@ -151,6 +155,46 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 	audit := start(t, "audit", "--database", data+"/ridehail.db", "--json")
 	if code := audit.wait(t); code != exitDone {
 		t.Errorf("the audit found: %s", audit.out.String())
+	}
+}
+
+// A newcomer watches for a minute. On an idle machine of two cores about 25
+// rides end in it, and one or two before the city began warm.
+func TestTheFirstMinuteOfADemoCompletesTenRides(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
+	if s := demoSummary(t, "--data", t.TempDir(), "--for", "60s"); s.Trips.Completed < 10 {
+		t.Errorf("%+v", s.Trips)
+	}
+}
+
+func TestSimulatorsThatDoNotFitTheirNodeAreToldHow(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
+	url := "http://" + freeAddress(t)
+	node := start(t, "serve", "--listen", strings.TrimPrefix(url, "http://"), "--admin", freeAddress(t), "--dev-tokens",
+		"--database", filepath.Join(t.TempDir(), "r.db"), "--speed", "5")
+	awaitReady(t, node, url)
+	drive, _ := recordDrive(t)
+
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"drivers --speed 1", exitUsage, "the node at " + url + " runs 5 times real time; leave --speed out or start the node with --speed 1"},
+		{"riders --speed 7.5", exitUsage, "start the node with --speed 7.5"},
+		{"drivers --speed 1 --replay " + drive, exitUsage, "runs 5 times real time"},
+		{"riders --city 2", exitUsage, "give the --city that the node was started with"},
+		{"drivers --speed 0", exitUsage, "--speed 0"},
+		{"riders --speed NaN", exitUsage, "--speed NaN"},
+		{"drivers --speed 5 --count 1 --for 200ms", exitDone, ""},
+		{"riders --count 1 --for 200ms", exitDone, ""},
+	} {
+		p := start(t, append(strings.Fields(c.args), "--server", url)...)
+		if code := p.wait(t); code != c.code || !strings.Contains(p.logs.String(), c.says) {
+			t.Errorf("%s: exit %d, want %d; it says: %s", c.args, code, c.code, p.logs.String())
+		}
 	}
 }
 

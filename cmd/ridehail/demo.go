@@ -13,8 +13,8 @@ import (
 
 type demoCmd struct {
 	nodeFlags
-	Drivers int           `help:"How many drivers." default:"200" range:"1..1000000"`
-	Riders  int           `help:"How many riders." default:"80" range:"1..1000000"`
+	Drivers int           `help:"How many drivers." default:"200" range:"0..1000000"`
+	Riders  int           `help:"How many riders." default:"80" range:"0..1000000"`
 	Speed   float64       `help:"Seconds of city time per second." default:"5" range:"0.01..1000"`
 	Seed    uint64        `help:"The same seed makes the same people, who want the same rides." default:"1"`
 	Flaky   bool          `help:"Phones sometimes lose their connection and resume; the payment provider loses answers."`

@@ -22,7 +22,7 @@ type driversCmd struct {
 }
 
 func (driversCmd) Help() string {
-	return "Needs a node that gives development tokens. Example: ridehail serve --dev-tokens --speed 5 & ridehail drivers --count 500 --speed 5\n\n" +
+	return "Needs a node that gives development tokens. Example: ridehail serve --dev-tokens --speed 5 & ridehail drivers --count 500\n\n" +
 		"A recording for --replay is a table with the columns id, time, lng and lat (heading and speed if known), or GPX tracks; " +
 		"times are RFC 3339, Unix seconds or milliseconds. It ends after its last fix."
 }
@@ -35,8 +35,8 @@ func (c *driversCmd) Run(ctx context.Context, p *process) error {
 	if decline == 0 {
 		decline = -1 // none at all
 	}
-	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
-		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: c.Speed,
+	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error {
+		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: speed,
 			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: parseCodec(c.Codec), Stats: stats,
 			Journal: kept, Log: p.log})
 	})
@@ -57,13 +57,13 @@ func (c *driversCmd) replayRecording(ctx context.Context, p *process) error {
 		p.log.Warn("more rows of the recording are left out", "rows", rest)
 	}
 
-	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
+	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error {
 		if n := recording.CountOutside(city.Contains); n > 0 {
-			p.log.Warn("cars of the recording begin where the city has no road; does the node run this --city?", "cars", n,
+			p.log.Warn("cars of the recording begin where the city has no road; is it a recording of another city?", "cars", n,
 				"of", len(recording.Cars))
 		}
 		stats.SetTraceReport(report)
-		return simulators.ReplayDrivers(ctx, simulators.ReplayConfig{Server: c.Server, Trace: recording, Speed: c.Speed,
+		return simulators.ReplayDrivers(ctx, simulators.ReplayConfig{Server: c.Server, City: city, Trace: recording, Speed: speed,
 			Hidden: c.ReplayOffers == "none", Flaky: c.Flaky, Seed: c.Seed, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept, Log: p.log})
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -16,19 +17,27 @@ import (
 func checkRanges(flags []*kong.Flag) error {
 	for _, f := range flags {
 		low, high, _ := strings.Cut(f.Tag.Get("range"), "..")
+		target := f.Target
+		if target.Kind() == reflect.Pointer {
+			target = target.Elem()
+		}
+		if !target.IsValid() {
+			continue // not given, and without a default
+		}
+
 		var ok bool
-		switch v := f.Target.Interface().(type) {
+		switch v := target.Interface().(type) {
 		case time.Duration:
 			ok = isBetween(float64(v), parseBound(low, parseSpan), parseBound(high, parseSpan))
 		case int, int64:
-			ok = isBetween(float64(f.Target.Int()), parseBound(low, parseNumber), parseBound(high, parseNumber))
+			ok = isBetween(float64(target.Int()), parseBound(low, parseNumber), parseBound(high, parseNumber))
 		case float64:
 			ok = isBetween(v, parseBound(low, parseNumber), parseBound(high, parseNumber))
 		default:
 			continue
 		}
 		if !ok {
-			return fmt.Errorf("--%s %v: give %s", f.Name, f.Target.Interface(), formatRange(low, high))
+			return fmt.Errorf("--%s %v: give %s", f.Name, target.Interface(), formatRange(low, high))
 		}
 	}
 	return nil

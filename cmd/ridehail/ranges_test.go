@@ -116,7 +116,7 @@ func expectRefused(t *testing.T, flag string, args []string) {
 func TestTheFlagsThatMadeNoSenseAreRefusedInWordsThatHelp(t *testing.T) {
 	for line, says := range map[string]string{
 		"demo --speed 0":                  "--speed 0: give 0.01 to 1000",
-		"demo --drivers -5":               "--drivers -5: give 1 to 1000000",
+		"demo --drivers -5":               "--drivers -5: give 0 to 1000000",
 		"demo --sos 2":                    "--sos 2: give 0 to 1",
 		"demo --for -1s":                  "--for -1s: give 0s or more",
 		"serve --dev-tokens --speed -inf": "--speed -Inf: give 0.01 to 1000",

@@ -16,13 +16,13 @@ type ridersCmd struct {
 }
 
 func (ridersCmd) Help() string {
-	return "Needs a node that gives development tokens. Example, beside drivers: ridehail riders --count 100 --speed 5"
+	return "Needs a node that gives development tokens. Example, beside drivers: ridehail riders --count 100"
 }
 
 func (c *ridersCmd) Run(ctx context.Context, p *process) error {
-	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, stats *simulators.Stats, kept *journal.Journal) error {
+	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
-			Speed: c.Speed, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Prefix: c.Prefix, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept,
+			Speed: speed, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Prefix: c.Prefix, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept,
 			Log: p.log})
 	})
 }

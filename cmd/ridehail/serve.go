@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -14,23 +13,11 @@ import (
 // nodeFlags are the flags that serve and demo share.
 type nodeFlags struct {
 	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file. Default: a file in the data folder." env:"RIDEHAIL_DATABASE" placeholder:"URL"`
-	Conns    *int   `name:"database-connections" help:"Connections to Postgres at most. Default: pool_max_conns of the URL, or 16." env:"RIDEHAIL_DATABASE_CONNECTIONS" placeholder:"N"`
+	Conns    *int   `name:"database-connections" help:"Connections to Postgres at most. Default: pool_max_conns of the URL, or 16. A node needs two: one that commits and one that reads." env:"RIDEHAIL_DATABASE_CONNECTIONS" placeholder:"N" range:"2..10000"`
 	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Routing  string `help:"URL of a routing service, or osrm:URL for an OSRM server. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
 	Policy   string `help:"How drivers are chosen: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
-}
-
-// minDatabaseConnections leaves one for reads while another one commits.
-const minDatabaseConnections = 2
-
-// Validate is called by kong.
-func (f *nodeFlags) Validate() error {
-	if n := f.Conns; n != nil && (*n < minDatabaseConnections || *n > math.MaxInt32) {
-		return fmt.Errorf("--database-connections is %d: a node needs %d at least, one that commits and one that reads",
-			*n, minDatabaseConnections)
-	}
-	return nil
 }
 
 // databaseConns returns how many connections were asked for, or 0.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 type simulatorFlags struct {
 	Server  string        `help:"URL of the node, or several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
 	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
-	Speed   float64       `help:"Seconds of city time per second; start the node with the same." default:"1" range:"0.01..1000"`
+	Speed   *float64      `help:"Seconds of city time per second. Default: the node's; another one is refused." placeholder:"X" range:"0.01..1000"`
 	Seed    uint64        `help:"The same seed makes the same people, who want the same rides." default:"1"`
 	Flaky   bool          `help:"Phones sometimes lose their connection, and resume."`
 	SOS     float64       `name:"sos" help:"Share of trips on which the driver, and the rider, calls for help; they need an operator." range:"0..1"`
@@ -26,6 +27,17 @@ type simulatorFlags struct {
 	For     time.Duration `help:"Stop after this long. Default: never." range:"0s.."`
 	JSON    bool          `help:"Print one JSON object at the end."`
 	Journal string        `help:"Write what every phone saw and did to this file, as JSON lines." placeholder:"FILE" type:"path"`
+}
+
+// speed returns the speed that was asked for, or 0 for the node's.
+func (f *simulatorFlags) speed() (float64, error) {
+	if f.Speed == nil {
+		return 0, nil
+	}
+	if !(*f.Speed > 0) || math.IsInf(*f.Speed, 0) {
+		return 0, fmt.Errorf("%w: --speed %g: give a number above 0, or leave it out for the node's", errUsage, *f.Speed)
+	}
+	return *f.Speed, nil
 }
 
 // parseCodec returns the codec of a subprotocol's name, proto or json.
@@ -36,12 +48,18 @@ func parseCodec(name string) wire.Codec {
 	return wire.Proto
 }
 
-// runPeople runs people of a city until the context ends.
-type runPeople func(context.Context, *routing.City, *simulators.Stats, *journal.Journal) error
+// runPeople runs people of a city until the context ends. A speed of 0 is the
+// node's.
+type runPeople func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error
 
 // runSimulator calls run with the city, the statistics and the journal, stops
 // it when its time is over, and prints what it saw.
 func (f *simulatorFlags) runSimulator(ctx context.Context, p *process, run runPeople) (err error) {
+	speed, err := f.speed()
+	if err != nil {
+		return err
+	}
+
 	city, err := routing.Open(f.City)
 	if err != nil {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
@@ -65,7 +83,10 @@ func (f *simulatorFlags) runSimulator(ctx context.Context, p *process, run runPe
 	}
 
 	stats := simulators.NewStats()
-	err = run(ctx, city, stats, kept)
+	err = run(ctx, city, speed, stats, kept)
+	if errors.Is(err, simulators.ErrMismatch) {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return markUnreachable(err)
 	}

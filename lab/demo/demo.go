@@ -33,7 +33,7 @@ type Config struct {
 	Node node.Config
 
 	// The simulators.
-	Drivers, Riders int
+	Drivers, Riders int // either may be 0
 	Seed            uint64
 	Flaky           bool // phones lose connections, the provider loses answers
 	// SOS is the share of trips on which each person calls for help.
@@ -43,7 +43,7 @@ type Config struct {
 	Data string // an existing folder for database and ledger
 
 	// Screen shows the progress: a picture redrawn every second if Live, which
-	// needs a terminal, else a line every ten seconds.
+	// needs a terminal, else a line now and then.
 	Screen io.Writer
 	Live   bool
 	Log    *slog.Logger
@@ -83,6 +83,7 @@ const (
 type demo struct {
 	cfg     Config
 	stats   *simulators.Stats
+	paid    provider.Counts
 	started time.Time
 	tally   tally
 }
@@ -113,6 +114,7 @@ func (t *tally) countEvent(ev trips.Event) {
 // node. Errors of the node wrap node.ErrUsage or node.ErrUnreachable.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	d := &demo{cfg: cfg, stats: simulators.NewStats(), started: time.Now()}
+	d.showStart()
 
 	stopProvider, err := d.configureNode(ctx)
 	if err != nil {
@@ -122,6 +124,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 
 	n, err := node.Open(ctx, d.cfg.Node)
 	if err != nil {
+		if ctx.Err() != nil {
+			d.showStoppedEarly()
+		}
 		return Summary{}, errors.Join(err, n.Close())
 	}
 
@@ -197,7 +202,7 @@ var webhookFaults = provider.Faults{DuplicateHook: 0.1, LateHook: 0.1, ReorderHo
 // startProvider runs the payment provider's emulator on a free port. It sends
 // webhooks to the node. stop waits until it has ended.
 func (d *demo) startProvider(ctx context.Context) (url string, stop func(), err error) {
-	cfg := provider.Config{Secret: providerSecret, Webhook: webhookURL(d.cfg.Node.Listen), Faults: webhookFaults}
+	cfg := provider.Config{Secret: providerSecret, Webhook: webhookURL(d.cfg.Node.Listen), Faults: webhookFaults, Counts: &d.paid}
 	if d.cfg.Flaky {
 		cfg.Faults.LoseReply = 0.1
 	}
@@ -231,7 +236,7 @@ func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 
 	var showing sync.WaitGroup
 	showing.Go(func() { d.showProgress(people, n) })
-	err := d.runPeople(people, n)
+	err := d.runPeople(people, n, n.PublicURL())
 	stop()
 	showing.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
@@ -247,11 +252,12 @@ func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 }
 
 // runPeople runs drivers, riders and an operator until ctx ends or one fails.
-// Without an admin API no operator could answer, so there are no calls for
-// help.
-func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
+// Phones reach the node at url. Without an admin API no operator could answer,
+// so there are no calls for help.
+func (d *demo) runPeople(ctx context.Context, n *node.Node, url string) error {
 	group, ctx := errgroup.WithContext(ctx)
-	url, speed, sos := n.PublicURL(), d.cfg.Node.Speed, 0.0
+	group.Go(func() error { <-ctx.Done(); return nil }) // There may be no one else.
+	speed, sos := d.cfg.Node.Speed, 0.0
 	if n.AdminURL() != "" && d.cfg.SOS > 0 {
 		sos = d.cfg.SOS
 		group.Go(func() error {
@@ -260,16 +266,19 @@ func (d *demo) runPeople(ctx context.Context, n *node.Node) error {
 		})
 	}
 
-	group.Go(func() error {
-		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: url, City: n.City(), Count: d.cfg.Drivers,
-			Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
-	})
-
-	group.Go(func() error {
-		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: url, City: n.City(), Count: d.cfg.Riders,
-			PerMinute: float64(d.cfg.Riders) / 12, Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos,
-			Stats: d.stats, Log: d.cfg.Log})
-	})
+	if d.cfg.Drivers > 0 {
+		group.Go(func() error {
+			return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: url, City: n.City(), Count: d.cfg.Drivers,
+				Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
+		})
+	}
+	if d.cfg.Riders > 0 {
+		group.Go(func() error {
+			return simulators.RunRiders(ctx, simulators.RiderConfig{Server: url, City: n.City(), Count: d.cfg.Riders,
+				PerMinute: float64(d.cfg.Riders) / 12, EarlyRides: d.cfg.Riders / 3, Speed: speed, Seed: d.cfg.Seed,
+				Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
+		})
+	}
 
 	return group.Wait()
 }

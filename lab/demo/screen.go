@@ -30,39 +30,55 @@ var (
 	link   = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("12"))
 )
 
+// showStart says what begins: opening the stores may take a while.
+func (d *demo) showStart() {
+	fmt.Fprintf(d.cfg.Screen, "starting a node, a payment provider, %d drivers and %d riders …\n", d.cfg.Drivers, d.cfg.Riders)
+}
+
+// showStoppedEarly says why there is no summary.
+func (d *demo) showStoppedEarly() {
+	fmt.Fprintln(d.cfg.Screen, "stopped before the city was live: there is nothing to sum up")
+}
+
+// showsLine reports whether a line is due after so many seconds where there is
+// no terminal: soon at first, then every ten seconds.
+func showsLine(second int) bool { return second == 2 || second == 5 || second%10 == 0 }
+
 // showProgress shows the figures until ctx ends.
 func (d *demo) showProgress(ctx context.Context, n *node.Node) {
-	every := 10 * time.Second
-	if d.cfg.Live {
-		every = time.Second
-	}
-
 	s := &screen{demo: d, node: n, acceptedBefore: n.Drivers().Counts().Accepted, readAt: time.Now()}
 	if !d.cfg.Live {
 		fmt.Fprintf(d.cfg.Screen, "the city is live: open %s%s\ndata goes to %s\n", n.PublicURL(), libraryHint(), d.cfg.Data)
 	}
 
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for second := 1; ; second++ {
 		select {
 		case <-ctx.Done():
-			if d.cfg.Live {
-				fmt.Fprintln(d.cfg.Screen, faint.Render("  stopping: letting payments settle, then checking every promise …"))
-			}
+			s.showStopping()
 			return
 		case <-tick.C:
-			s.showFigures(s.readFigures())
+			if d.cfg.Live || showsLine(second) {
+				s.showFigures(s.readFigures())
+			}
 		}
 	}
+}
+
+func (s *screen) showStopping() {
+	text := "stopping: letting payments settle, then checking every promise …"
+	if s.cfg.Live {
+		text = faint.Render("  " + text)
+	}
+	fmt.Fprintln(s.cfg.Screen, text)
 }
 
 // showFigures draws the picture over the last one, or adds one line where there
 // is no terminal.
 func (s *screen) showFigures(f figures) {
 	if !s.cfg.Live {
-		fmt.Fprintf(s.cfg.Screen, "%4.0fs  drivers %d  on trips %d  requests %d  completed %d  %.0f updates/s  p99 %.1f ms\n",
-			time.Since(s.started).Seconds(), f.drivers, f.busy, f.requested, f.completed, f.perSecond, f.p99)
+		fmt.Fprintln(s.cfg.Screen, s.formatLine(f))
 		return
 	}
 	text := s.formatPicture(f)
@@ -82,6 +98,7 @@ type figures struct {
 	perSecond       float64
 	p50, p99        float64 // of update latency, ms
 	refused         uint64
+	losses          Losses
 }
 
 func (s *screen) readFigures() figures {
@@ -90,7 +107,7 @@ func (s *screen) readFigures() figures {
 		busy:      c.Status[sharedstate.Reserved] + c.Status[sharedstate.OnTrip],
 		requested: t.requested.Load(), reserved: t.reserved.Load(), completed: t.completed.Load(),
 		ended: t.cancelled.Load() + t.expired.Load(), chats: sim.ChatDelivered,
-		seen: sim.Latency.Count, p50: sim.Latency.P50, p99: sim.RecentP99}
+		seen: sim.Latency.Count, p50: sim.Latency.P50, p99: sim.RecentP99, losses: s.countLosses(sim)}
 
 	for _, n := range c.Rejected {
 		f.refused += n
@@ -102,6 +119,19 @@ func (s *screen) readFigures() figures {
 	return f
 }
 
+// formatLine tells the figures where there is no terminal.
+func (s *screen) formatLine(f figures) string {
+	line := fmt.Sprintf("%3.0f s: %d drivers, %d with a rider or on the way; %d rides requested, %d completed; %.0f positions/s",
+		time.Since(s.started).Seconds(), f.drivers, f.busy, f.requested, f.completed, f.perSecond)
+	if f.seen > 0 {
+		line += fmt.Sprintf(", 99 in 100 at their rider within %.1f ms", f.p99)
+	}
+	if f.losses != (Losses{}) {
+		line += "; " + f.losses.text()
+	}
+	return line
+}
+
 func (s *screen) formatPicture(f figures) string {
 	var b strings.Builder
 	row := func(name, format string, args ...any) {
@@ -109,21 +139,22 @@ func (s *screen) formatPicture(f figures) string {
 	}
 	url := s.node.PublicURL()
 
-	fmt.Fprintf(&b, "\n  %s  %s\n\n", strong.Render("ridehail"), faint.Render(fmt.Sprintf("%s, %d× time, running %s",
-		s.node.City().Name(), int(s.cfg.Node.Speed), time.Since(s.started).Round(time.Second))))
+	fmt.Fprintf(&b, "\n  %s  %s\n\n", strong.Render("ridehail"), faint.Render(fmt.Sprintf("%s, time runs %g× as fast, %s so far",
+		s.node.City().Name(), s.cfg.Node.Speed, time.Since(s.started).Round(time.Second))))
 
 	row("page", "%s%s", link.Render(url), libraryHint())
 	row("drivers", "%d on the road, %d free, %d with a rider or on the way", f.drivers, f.available, f.busy)
-	row("trips", "%d requested, %d reserved, %d completed, %d cancelled or expired", f.requested, f.reserved, f.completed, f.ended)
-	row("updates", "%.0f/s, %d refused", f.perSecond, f.refused)
+	row("rides", "%d requested, %d got a driver, %d completed, %d cancelled or expired", f.requested, f.reserved, f.completed, f.ended)
+	row("positions", "%.0f a second from drivers, %d refused", f.perSecond, f.refused)
 
 	if f.seen == 0 {
 		row("latency", "no rider watches a car yet")
 	} else {
-		row("latency", "driver to rider p50 %.2f ms, p99 of the last seconds %.2f ms", f.p50, f.p99)
+		row("latency", "driver to rider: half within %.2f ms; of the last seconds, 99 in 100 within %.2f ms", f.p50, f.p99)
 	}
 
 	row("chat", "%d messages delivered", f.chats)
+	row("losses", "%s", f.losses.text())
 	row("data", "%s", s.cfg.Data)
 	fmt.Fprintf(&b, "\n  %s\n", faint.Render("Try in another terminal: "+os.Args[0]+" latency --server "+url+"     Ctrl-C ends."))
 	return b.String()

@@ -3,11 +3,13 @@ package demo
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/store/audit"
 	"github.com/ridehail/ridehail/trips"
@@ -27,8 +29,9 @@ type Summary struct {
 	Help       HelpSummary       `json:"help"`
 	Latency    quantile.Counted  `json:"latency_ms"`
 	PickupWait PickupWaitSummary `json:"pickup_wait_s"` // of the city's time
-	Violations int               `json:"violations"`
-	Broken     []string          `json:"broken,omitempty"`
+	Losses
+	Violations int      `json:"violations"`
+	Broken     []string `json:"broken,omitempty"`
 
 	took time.Duration
 }
@@ -68,8 +71,47 @@ type HelpSummary struct {
 // PickupWaitSummary holds quantiles of the time from a request to the car's
 // arrival, in seconds of the city.
 type PickupWaitSummary struct {
-	P50 float64 `json:"p50"`
-	P90 float64 `json:"p90"`
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+}
+
+// ConnectionSummary counts connections that ended before their phone left, and
+// how many of these phones came back and got everything they had missed.
+type ConnectionSummary struct {
+	Lost    int64 `json:"lost"`
+	Resumed int64 `json:"resumed"`
+}
+
+// CommandSummary counts commands that phones sent again under the same id.
+type CommandSummary struct {
+	Repeated int64 `json:"repeated"`
+}
+
+// ProviderSummary counts the answers that the payment provider lost after it
+// had moved the money, and the charges that it got again under the same
+// reference, for which it moved none.
+type ProviderSummary struct {
+	AnswersLost     int64 `json:"answers_lost"`
+	ChargesRepeated int64 `json:"charges_repeated"`
+}
+
+// Losses is what got lost on the way, and what was done about it.
+type Losses struct {
+	Connections ConnectionSummary `json:"connections"`
+	Commands    CommandSummary    `json:"commands"`
+	Provider    ProviderSummary   `json:"provider"`
+}
+
+func (l Losses) text() string {
+	return fmt.Sprintf("connections lost %d, resumed %d; commands sent again %d; answers lost by the payment provider %d, charges it got twice and took once %d",
+		l.Connections.Lost, l.Connections.Resumed, l.Commands.Repeated, l.Provider.AnswersLost, l.Provider.ChargesRepeated)
+}
+
+// countLosses may be called at any time.
+func (d *demo) countLosses(sim simulators.Snapshot) Losses {
+	return Losses{ConnectionSummary{sim.ConnectionsLost, sim.Resumed}, CommandSummary{sim.CommandsRepeated},
+		ProviderSummary{d.paid.AnswersLost.Load(), d.paid.ChargesRepeated.Load()}}
 }
 
 // sumUp counts this run and checks every promise.
@@ -107,7 +149,8 @@ func (d *demo) countSimulated(n *node.Node) Summary {
 		Chat:       ChatSummary{sim.ChatSent, sim.ChatDelivered},
 		Help:       HelpSummary{sim.HelpAsked, sim.HelpAcknowledged, sim.HelpSeen},
 		Latency:    sim.Latency,
-		PickupWait: PickupWaitSummary{sim.PickupWait.P50, sim.PickupWait.P90},
+		PickupWait: PickupWaitSummary{sim.PickupWait.Count, sim.PickupWait.P50, sim.PickupWait.P90},
+		Losses:     d.countLosses(sim),
 		Violations: int(sim.Violations), Broken: sim.ViolationTexts,
 	}
 
@@ -162,11 +205,29 @@ func (t *TripSummary) countState(state trips.State) {
 
 // Text formats the summary for a person.
 func (s Summary) Text() string {
-	return fmt.Sprintf("\n  %s\n  trips      %d requested, %d completed, %d cancelled, %d expired, %d under way; %d paid\n"+
-		"  updates    %d sent, %d accepted, %d refused\n  latency    p50 %.2f ms, p99 %.2f ms, max %.2f ms over %d updates\n"+
-		"  pickup     p50 %.0f s, p90 %.0f s of the city's time\n  chat       %d sent, %d delivered\n  help       %d calls, %d acknowledged\n  violations %d\n\n",
-		"in "+s.took.Round(time.Second).String(), s.Trips.Requested, s.Trips.Completed, s.Trips.Cancelled,
-		s.Trips.Expired, s.Trips.Open, s.Settled, s.Updates.Sent, s.Updates.Accepted, s.Updates.Refused,
-		s.Latency.P50, s.Latency.P99, s.Latency.Max, s.Latency.Count, s.PickupWait.P50, s.PickupWait.P90,
-		s.Chat.Sent, s.Chat.Delivered, s.Help.Asked, s.Help.Acknowledged, s.Violations)
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+
+	fmt.Fprintf(&b, "\n  in %s\n", s.took.Round(time.Second))
+	row("trips", "%d requested, %d completed, %d cancelled, %d expired, %d under way; %d paid",
+		s.Trips.Requested, s.Trips.Completed, s.Trips.Cancelled, s.Trips.Expired, s.Trips.Open, s.Settled)
+	row("updates", "%d sent, %d accepted, %d refused", s.Updates.Sent, s.Updates.Accepted, s.Updates.Refused)
+	if s.Latency.Count == 0 {
+		row("latency", "no rider watched a car")
+	} else {
+		row("latency", "p50 %.2f ms, p99 %.2f ms, max %.2f ms over %d updates", s.Latency.P50, s.Latency.P99, s.Latency.Max, s.Latency.Count)
+	}
+	if s.PickupWait.Count == 0 {
+		row("pickup", "no car has reached its rider")
+	} else {
+		row("pickup", "p50 %.0f s, p90 %.0f s of the city's time over %d cars that came", s.PickupWait.P50, s.PickupWait.P90, s.PickupWait.Count)
+	}
+
+	row("chat", "%d sent, %d delivered", s.Chat.Sent, s.Chat.Delivered)
+	row("help", "%d calls, %d acknowledged", s.Help.Asked, s.Help.Acknowledged)
+	row("losses", "%s", s.Losses.text())
+	row("violations", "%d", s.Violations)
+	return b.String() + "\n"
 }

@@ -45,7 +45,21 @@ type Config struct {
 	Secret  string // Of the bearer header; it also signs webhooks.
 	Webhook string // URL that gets events; empty: none are sent.
 	Faults  Faults
+	Counts  *Counts          // nil for none.
 	Now     func() time.Time // nil: time.Now.
+}
+
+// Counts counts what nodes asked and did not hear. Its fields may be read at
+// any time.
+type Counts struct {
+	// Calls is the number of requests about charges.
+	Calls atomic.Int64
+	// AnswersLost is the number of charges and refunds that were carried out,
+	// but whose answer was cut off (Faults.LoseReply).
+	AnswersLost atomic.Int64
+	// ChargesRepeated is the number of charges under a known reference. No
+	// money was taken for them.
+	ChargesRepeated atomic.Int64
 }
 
 // Emulator is the provider's HTTP API over its ledger.
@@ -56,8 +70,6 @@ type Emulator struct {
 	mux      *http.ServeMux
 	webhooks *webhookSender // nil without a Webhook URL.
 
-	chargeCalls atomic.Int64 // Requests about charges so far.
-
 	mu  sync.Mutex // Guards rng.
 	rng *rand.Rand
 }
@@ -67,6 +79,9 @@ type Emulator struct {
 func NewEmulator(cfg Config, ledger *Ledger) *Emulator {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Counts == nil {
+		cfg.Counts = new(Counts)
 	}
 	e := &Emulator{cfg: cfg, ledger: ledger, mux: http.NewServeMux(),
 		rng: rand.New(rand.NewPCG(cfg.Faults.Seed, 0x9e3779b97f4a7c15))}
@@ -101,7 +116,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/transaction/") {
-		e.chargeCalls.Add(1)
+		e.cfg.Counts.Calls.Add(1)
 	}
 
 	e.mux.ServeHTTP(w, r)
@@ -110,7 +125,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // handleCalls returns how often nodes asked, so that tests see repeated
 // requests.
 func (e *Emulator) handleCalls(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]int64{"calls": e.chargeCalls.Load()})
+	writeJSON(w, http.StatusOK, map[string]int64{"calls": e.cfg.Counts.Calls.Load()})
 }
 
 type chargeRequest struct {
@@ -150,6 +165,7 @@ func (e *Emulator) handleCharge(w http.ResponseWriter, r *http.Request) {
 	entry, err := e.ledger.Append(e.newEntry(q, fault))
 	switch {
 	case errors.Is(err, ErrDuplicate):
+		e.cfg.Counts.ChargesRepeated.Add(1)
 		writeJSON(w, http.StatusBadRequest, apiResponse{Message: "Duplicate Transaction Reference", Code: "duplicate_reference"})
 	case errors.Is(err, ErrMismatch):
 		writeJSON(w, http.StatusConflict, apiResponse{Message: "Reference was used for another amount", Code: "reference_mismatch"})
@@ -157,15 +173,16 @@ func (e *Emulator) handleCharge(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusServiceUnavailable, apiResponse{Message: "Ledger not writable", Code: "unavailable"})
 	default:
 		e.sendWebhook(chargeEvent(entry))
-		writeReply(w, fault, apiResponse{Status: true, Message: "Charge attempted", Data: entry})
+		e.writeReply(w, fault, apiResponse{Status: true, Message: "Charge attempted", Data: entry})
 	}
 }
 
 // writeReply answers what was done, unless the fault keeps the answer from the
 // client.
-func writeReply(w http.ResponseWriter, fault string, r apiResponse) {
+func (e *Emulator) writeReply(w http.ResponseWriter, fault string, r apiResponse) {
 	switch fault {
 	case "lose_reply":
+		e.cfg.Counts.AnswersLost.Add(1)
 		// The documented way to cut a connection.
 		panic(http.ErrAbortHandler)
 	case "error_500":

@@ -48,6 +48,49 @@ func TestTheProviderCountsWhatItIsAskedAboutCharges(t *testing.T) {
 	}
 }
 
+// The client sees which answers it did not get. It asks what became of those
+// charges, and sends them once more.
+func TestTheProviderCountsTheAnswersThatItsClientMisses(t *testing.T) {
+	counts := new(Counts)
+	server := httptest.NewServer(NewEmulator(Config{Secret: "s", Faults: Faults{Seed: 3, LoseReply: 0.3}, Counts: counts}, openLedger(t, "")))
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	call := func(method, path, body string) error {
+		r, err := http.NewRequest(method, server.URL+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer s")
+		res, err := client.Do(r)
+		if err == nil {
+			res.Body.Close()
+		}
+		return err
+	}
+	charge := func(i int) error {
+		return call(http.MethodPost, "/transaction/charge_authorization", fmt.Sprintf(
+			`{"email":"a@b.c","amount":100,"currency":"NGN","authorization_code":"x","reference":"r%d"}`, i))
+	}
+
+	missed := int64(0)
+	for i := range 40 {
+		if charge(i) == nil {
+			continue
+		}
+		missed++
+		for _, err := range []error{call(http.MethodGet, fmt.Sprintf("/transaction/verify/r%d", i), ""), charge(i)} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+
+	if lost := counts.AnswersLost.Load(); missed == 0 || lost != missed ||
+		counts.ChargesRepeated.Load() != missed || counts.Calls.Load() != 40+2*missed {
+		t.Errorf("%d answers were missed; the provider counted %d lost, %d repeated, %d calls", missed, lost, counts.ChargesRepeated.Load(), counts.Calls.Load())
+	}
+}
+
 func TestALedgerReadAgainKnowsItsReferencesAndForgetsATornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
 	l := openLedger(t, path)

@@ -68,7 +68,7 @@ func (e *Emulator) handleRefund(w http.ResponseWriter, r *http.Request) {
 		e.sendWebhook(refundEvent(entry))
 		queued := newRefundData(entry)
 		queued.Status = "pending"
-		writeReply(w, fault, apiResponse{Status: true, Message: "Refund has been queued for processing", Data: queued})
+		e.writeReply(w, fault, apiResponse{Status: true, Message: "Refund has been queued for processing", Data: queued})
 	}
 }
 
