@@ -147,7 +147,9 @@ func (r reservedRide) wholeRide() {
 	r.rider.mustDo(chatFrame(r.trip, "at the gate"))
 
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		r.driver.driveOn()
+		if step == wire.Step_COMPLETE {
+			r.driver.driveTo(airport)
+		}
 		r.driver.mustDo(stepFrame(r.trip, step))
 	}
 
