@@ -197,10 +197,11 @@ func (s *Session) resendAllCommands() {
 	}
 }
 
-// handleAck ends a command, or delays it when the ack says "try again".
+// handleAck ends a command, or delays it when the ack says "try again". A node
+// that says CodeNoPosition will soon have the driver's next fix.
 func (s *Session) handleAck(a *wire.Ack) {
 	switch wire.Code(a.Code) {
-	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal:
+	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal, wire.CodeNoPosition:
 		s.delayRetry(a.Id)
 		return
 	}

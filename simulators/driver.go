@@ -153,6 +153,9 @@ func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 // have ended, and the next welcome tells its state.
 func (d *driver) reconnectAfterRefusal(a *wire.Ack, now time.Time) {
 	d.Stats.refused.Add(1)
+	if wire.Code(a.Code) == wire.CodeTooFar {
+		d.Stats.tooFar.Add(1)
+	}
 	d.network.log.Debug("a step was refused", "driver", d.phone.id, "code", a.Code, "message", a.Message)
 	d.stepCommand, d.stateUnknown, d.retryStepAt = "", true, now.Add(2*time.Second)
 	d.phone.dropConnection()
@@ -217,10 +220,24 @@ func (d *driver) cruiseOn(ctx context.Context) {
 	}
 }
 
+// freshFix is the age of a fix that says where the car is, and that no other one
+// need follow: a node refuses those that come too close together.
+const freshFix = 20 * time.Millisecond
+
+// sendFreshFix sends a fix before its time, unless the last one is fresh.
+func (d *driver) sendFreshFix(now time.Time) {
+	if last := d.nextFixAt.Add(-d.fixInterval()); d.welcomed && now.Sub(last) > freshFix {
+		d.nextFixAt = now
+		d.sendFix(now)
+	}
+}
+
+func (d *driver) fixInterval() time.Duration { return time.Duration(float64(time.Second) / d.Rate) }
+
 // sendFix sends the position that the phone measures. Its speed is in metres
 // per real second.
 func (d *driver) sendFix(now time.Time) {
-	every := time.Duration(float64(time.Second) / d.Rate)
+	every := d.fixInterval()
 	// After a delay, skip fixes instead of sending several at once.
 	if d.nextFixAt = d.nextFixAt.Add(every); d.nextFixAt.Before(now) {
 		d.nextFixAt = now.Add(every)

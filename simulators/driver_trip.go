@@ -82,9 +82,12 @@ func (d *driver) driveTo(ctx context.Context, to *wire.Point) bool {
 	return d.route.isOver()
 }
 
-// requestStep sends a step, unless one is unanswered or retryStepAt is ahead.
+// requestStep sends a step, unless one is unanswered or retryStepAt is ahead. A
+// fix goes before it, so that the node knows that the car is here: the last one
+// may be a second old, in which a fast city drives far.
 func (d *driver) requestStep(s wire.Step, now time.Time) {
 	if d.stepCommand == "" && !now.Before(d.retryStepAt) {
+		d.sendFreshFix(now)
 		d.stepCommand = d.phone.sendCommand(client.NewFrame(&wire.MoveTrip{TripId: d.trip.Id, Step: s}))
 	}
 }

@@ -19,6 +19,7 @@ type Stats struct {
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
 	helpAsked, helpSeen, helpAcknowledged                               atomic.Int64
+	tooFar                                                              atomic.Int64 // steps
 	reconnects, resumed, violations                                     atomic.Int64
 	positions                                                           latencies
 	pickups                                                             histogram // ms of the city
@@ -67,6 +68,8 @@ type Snapshot struct {
 	ChatDelivered int64 `json:"chat_delivered"` // to the other user
 	Receipts      int64 `json:"receipts"`
 	Refused       int64 `json:"refused"` // commands, except answers to offers
+	// TooFar counts steps that a node refused because of where the car was.
+	TooFar int64 `json:"too_far"`
 	// TurnedAway counts trips wanted while no rider was free.
 	TurnedAway int64 `json:"turned_away"`
 
@@ -110,7 +113,7 @@ func (s *Stats) Snapshot() Snapshot {
 		TripsCompleted: s.completed.Load(), TripsCancelled: s.cancelled.Load(), TripsExpired: s.expired.Load(),
 		TripsLost: s.lost.Load(),
 		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
-		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
+		Refused: s.refused.Load(), TooFar: s.tooFar.Load(), TurnedAway: s.turnedAway.Load(),
 		HelpAsked: s.helpAsked.Load(), HelpSeen: s.helpSeen.Load(), HelpAcknowledged: s.helpAcknowledged.Load(),
 		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
 		PickupWait: s.pickups.readQuantiles(1e3),
