@@ -35,9 +35,11 @@ func TestAnAckThatSaysTryAgainKeepsTheID(t *testing.T) {
 	c, _ := n.welcomeNext(&wire.Welcome{})
 	answers := doAsync(s, NewFrame(&wire.CancelTrip{TripId: "t"}))
 	first := c.nextFrame()
-	c.sendAck(&wire.Ack{Id: first.Id, Code: string(wire.CodeUnavailable)})
-	if again := c.nextFrame(); again.Id != first.Id {
-		t.Fatalf("ids %q and %q", first.Id, again.Id)
+	for _, code := range []wire.Code{wire.CodeUnavailable, wire.CodeNoPosition} {
+		c.sendAck(&wire.Ack{Id: first.Id, Code: string(code)})
+		if again := c.nextFrame(); again.Id != first.Id {
+			t.Fatalf("%s: ids %q and %q", code, first.Id, again.Id)
+		}
 	}
 	for range 2 { // to the first and to the second
 		c.sendAck(&wire.Ack{Id: first.Id, Code: string(wire.CodeConflict), Message: "it moved"})

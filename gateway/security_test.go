@@ -85,6 +85,7 @@ func tryIntrusions(c *testNode, p *phone, id trips.TripID) (tried int) {
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_ARRIVE) },
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_START) },
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_COMPLETE) },
+		earlyFrame,
 		cancelFrame,
 		func(id trips.TripID) *wire.ClientFrame { return chatFrame(id, "psst") },
 	} {

@@ -47,12 +47,19 @@ type driver struct {
 	retryStepAt  time.Time // no step before this
 	chat         chatPlan
 	sos          sosPlan
+
+	// A step asked for from afar.
+	cheatRandom  *rand.Rand
+	willCheat    bool
+	cheatCommand string // its id; "" for none
+	cheatPlace   location.Point
 }
 
 func (f *fleet) newDriver(id string) *driver {
 	d := &driver{fleet: f, placeRandom: newRandomStream(f.Seed, id, "places"), choiceRandom: newRandomStream(f.Seed, id, "choices"),
 		driftRandom: newRandomStream(f.Seed, id, "habits"), chat: chatPlan{rng: newRandomStream(f.Seed, id, "talk"), clock: f.clock},
 		sos: sosPlan{rng: newRandomStream(f.Seed, id, "help"), clock: f.clock, share: f.SOS}}
+	d.cheatRandom = newRandomStream(f.Seed, id, "lies")
 	d.at = f.City.RandomPoint(d.placeRandom)
 	return d
 }
@@ -134,6 +141,8 @@ func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 		}
 
 		d.applyTrip(a.Trip, now)
+	case d.cheatCommand:
+		d.handleCheatAck(a, now)
 	case d.stepCommand:
 		if a.Code != "" {
 			d.reconnectAfterRefusal(a, now)

@@ -19,7 +19,7 @@ type Stats struct {
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
 	helpAsked, helpSeen, helpAcknowledged                               atomic.Int64
-	tooFar                                                              atomic.Int64 // steps
+	tooFar, cheats                                                      atomic.Int64 // steps
 	reconnects, resumed, violations                                     atomic.Int64
 	positions                                                           latencies
 	pickups                                                             histogram // ms of the city
@@ -70,6 +70,8 @@ type Snapshot struct {
 	Refused       int64 `json:"refused"` // commands, except answers to offers
 	// TooFar counts steps that a node refused because of where the car was.
 	TooFar int64 `json:"too_far"`
+	// Cheats counts steps that drivers tried from afar on purpose.
+	Cheats int64 `json:"cheats,omitempty"`
 	// TurnedAway counts trips wanted while no rider was free.
 	TurnedAway int64 `json:"turned_away"`
 
@@ -113,7 +115,7 @@ func (s *Stats) Snapshot() Snapshot {
 		TripsCompleted: s.completed.Load(), TripsCancelled: s.cancelled.Load(), TripsExpired: s.expired.Load(),
 		TripsLost: s.lost.Load(),
 		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
-		Refused: s.refused.Load(), TooFar: s.tooFar.Load(), TurnedAway: s.turnedAway.Load(),
+		Refused: s.refused.Load(), TooFar: s.tooFar.Load(), Cheats: s.cheats.Load(), TurnedAway: s.turnedAway.Load(),
 		HelpAsked: s.helpAsked.Load(), HelpSeen: s.helpSeen.Load(), HelpAcknowledged: s.helpAcknowledged.Load(),
 		Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(), Violations: s.violations.Load(),
 		PickupWait: s.pickups.readQuantiles(1e3),
