@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -179,14 +180,18 @@ func (s *Session) takeDueLocked(now time.Time) (late []*wire.ClientFrame, lost [
 }
 
 // resendAllCommands sends all commands on a new connection, in their first
-// order.
+// order. If a step of a trip is among them, the driver's last fix goes first.
 func (s *Session) resendAllCommands() {
 	now := time.Now()
 	s.mu.Lock()
-	frames := make([]*wire.ClientFrame, len(s.pending))
-	for i, c := range s.pending {
+	var frames []*wire.ClientFrame
+	isStep := func(c *command) bool { return c.frame.GetMoveTrip() != nil }
+	if s.lastFix != nil && slices.ContainsFunc(s.pending, isStep) {
+		frames = append(frames, NewFrame(s.lastFix))
+	}
+	for _, c := range s.pending {
 		c.resendAt = now.Add(s.cfg.ResendAfter)
-		frames[i] = c.frame
+		frames = append(frames, c.frame)
 	}
 
 	s.setTimerLocked(now)

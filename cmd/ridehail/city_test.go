@@ -138,6 +138,9 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 	if s.Chat.Sent == 0 || s.Chat.Delivered == 0 {
 		t.Errorf("chat %+v", s.Chat)
 	}
+	if s.TooFar != 0 {
+		t.Errorf("%d steps of honest drivers were refused", s.TooFar)
+	}
 	if s.Trips.Requested != s.Trips.Completed+s.Trips.Cancelled+s.Trips.Expired+s.Trips.Open {
 		t.Errorf("trips do not add up: %+v", s.Trips)
 	}
