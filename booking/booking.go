@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,8 @@ var (
 	// ErrOtherRoute is returned for a request whose points are not those of its
 	// quote.
 	ErrOtherRoute = errors.New("the quote is for another way")
+	// ErrSamePlace is returned for a way that is shorter than trips.MinRide.
+	ErrSamePlace = errors.New("pickup and destination are the same place")
 )
 
 // EndError says which end of a way an error is about.
@@ -100,7 +103,27 @@ func (s *Service) FindRoute(ctx context.Context, from, to location.Point) (trips
 	if way.Source != routing.SourceRoad {
 		return q, nil, nil
 	}
+
+	q.PickupOffRoad, q.DropoffOffRoad = metresOff(from, way.Path[0]), metresOff(to, way.Path[len(way.Path)-1])
 	return q, way.Path, nil
+}
+
+// metresOff returns the distance from a place to an end of its way, rounded up,
+// and at least 1: 0 would mean unknown.
+func metresOff(place, end location.Point) uint16 {
+	return uint16(min(math.MaxUint16, 1+math.Floor(location.MetresBetween(place, end))))
+}
+
+// findRide is FindRoute for a ride: it refuses a way that leads nowhere.
+func (s *Service) findRide(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
+	if location.MetresBetween(from, to) < trips.MinRide {
+		return trips.Quote{}, nil, ErrSamePlace
+	}
+	way, path, err := s.FindRoute(ctx, from, to)
+	if err == nil && way.Metres < trips.MinRide {
+		err = ErrSamePlace // Both are at the same end of a road.
+	}
+	return way, path, err
 }
 
 // Quote is a price that a rider may take.
@@ -118,7 +141,7 @@ func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Qu
 		return Quote{}, err
 	}
 
-	way, path, err := s.FindRoute(ctx, from, to)
+	way, path, err := s.findRide(ctx, from, to)
 	if err != nil {
 		return Quote{}, s.findOutsideEnd(ctx, from, to, err)
 	}
@@ -197,7 +220,7 @@ func (s *Service) RequestTrip(ctx context.Context, rider trips.RiderID, id strin
 		return ev, err
 	}
 
-	way, _, err := s.FindRoute(ctx, from, to)
+	way, _, err := s.findRide(ctx, from, to)
 	if err != nil {
 		return trips.Event{}, s.findOutsideEnd(ctx, from, to, err)
 	}

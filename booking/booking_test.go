@@ -2,6 +2,7 @@ package booking
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +26,16 @@ var (
 )
 
 // fixedRoute leads from everywhere to everywhere.
-type fixedRoute struct{ asked int }
+type fixedRoute struct {
+	asked  int
+	metres float64 // 6,000 if 0
+	off    float64 // degrees of latitude from the pickup to the road
+}
 
 func (r *fixedRoute) Route(_ context.Context, from, to location.Point) (routing.Route, error) {
 	r.asked++
-	return routing.Route{Path: []location.Point{from, to}, Metres: 6000, Duration: 10 * time.Minute, Source: routing.SourceRoad}, nil
+	from.Lat += r.off
+	return routing.Route{Path: []location.Point{from, to}, Metres: cmp.Or(r.metres, 6000), Duration: 10 * time.Minute, Source: routing.SourceRoad}, nil
 }
 
 // counter is a service by a clock set by hand.
@@ -67,6 +73,8 @@ func TestARequestIsRefusedInTheDomainsWords(t *testing.T) {
 		"nowhere":          {Journey{}, ErrNoPoints},
 		"no dropoff":       {Journey{Pickup: &market}, ErrNoPoints},
 		"at sea":           {Journey{Pickup: &market, Dropoff: &atSea}, routing.ErrOutsideCity},
+		"to itself":        {Journey{Pickup: &market, Dropoff: &market}, ErrSamePlace},
+		"49 m":             {Journey{Pickup: &market, Dropoff: &location.Point{Lng: 3.38, Lat: 6.45044}}, ErrSamePlace},
 		"off the Earth":    {Journey{Pickup: &location.Point{Lat: 91}, Dropoff: &airport}, location.ErrPoint},
 		"no quote of ours": {Journey{Quote: q.Token + "x"}, pricing.ErrBadQuote},
 		"another way":      {Journey{Quote: q.Token, Dropoff: &market}, ErrOtherRoute},
@@ -182,4 +190,42 @@ func Example() {
 	ev, err := bookings.RequestTrip(context.Background(), "rider-1", "my first request", Journey{Quote: quote.Token})
 	fmt.Println(ev.Trip.State, ev.Trip.Quote.Fare == quote.Terms.Fare, err)
 	// Output: requested true <nil>
+}
+
+// Two points that share the nearest place on a road are one place, however far
+// they lie from it.
+func TestARideToWhereItBeginsIsRefusedAtTheQuoteAndAtTheRequest(t *testing.T) {
+	c := newCounter(t)
+	rounded := location.Point{Lng: market.Lng + 1e-9, Lat: market.Lat - 1e-9}
+	for name, to := range map[string]location.Point{"the same": market, "within rounding": rounded} {
+		if _, err := c.Quote(t.Context(), "r", Journey{Pickup: &market, Dropoff: &to}); !errors.Is(err, ErrSamePlace) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	c.road.metres = 12
+	if _, err := c.Quote(t.Context(), "r", Journey{Pickup: &market, Dropoff: &airport}); !errors.Is(err, ErrSamePlace) {
+		t.Errorf("a way of 12 m: %v", err)
+	}
+	if _, err := c.RequestTrip(t.Context(), "r", "k", Journey{Pickup: &market, Dropoff: &airport}); !errors.Is(err, ErrSamePlace) {
+		t.Errorf("a request for 12 m: %v", err)
+	}
+}
+
+// The rule of places needs to know how far a place lies from the end of its
+// way, also when the trip is requested by the quote's token.
+func TestATripKnowsHowFarItsPlacesLieOffTheRoad(t *testing.T) {
+	c := newCounter(t)
+	c.road.off = 0.001 // degrees of latitude
+	q, err := c.Quote(t.Context(), "r", Journey{Pickup: &market, Dropoff: &airport})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for rider, j := range map[trips.RiderID]Journey{"r": {Quote: q.Token}, "plain": {Pickup: &market, Dropoff: &airport}} {
+		ev, err := c.RequestTrip(t.Context(), rider, "k", j)
+		if err != nil || ev.Trip.Quote.PickupOffRoad != 112 || ev.Trip.Quote.DropoffOffRoad != 1 {
+			t.Errorf("%s: %+v, %v", rider, ev.Trip.Quote, err)
+		}
+	}
 }

@@ -191,7 +191,7 @@ func (s *Session) takeDueLocked(now time.Time) (late, lost []*command) {
 }
 
 // resendAllCommands sends all commands on a new connection, in their first
-// order.
+// order. If a step of a trip is among them, the driver's last fix goes first.
 func (s *Session) resendAllCommands() {
 	now := time.Now()
 	s.mu.Lock()
@@ -200,18 +200,24 @@ func (s *Session) resendAllCommands() {
 		c.resendAt = now.Add(s.cfg.ResendAfter)
 	}
 
+	isStep := func(c *command) bool { return c.frame.GetMoveTrip() != nil }
+	fix := s.lastFix
 	s.setTimerLocked(now)
 	s.mu.Unlock()
 
+	if fix != nil && slices.ContainsFunc(unanswered, isStep) {
+		_ = s.Send(NewFrame(fix))
+	}
 	for _, c := range unanswered {
 		s.writeCommand(c)
 	}
 }
 
-// handleAck ends a command, or delays it when the ack says "try again".
+// handleAck ends a command, or delays it when the ack says "try again". A node
+// that says CodeNoPosition will soon have the driver's next fix.
 func (s *Session) handleAck(a *wire.Ack) {
 	switch wire.Code(a.Code) {
-	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal:
+	case wire.CodeUnavailable, wire.CodeTooMany, wire.CodeInternal, wire.CodeNoPosition:
 		s.delayRetry(a.Id)
 		return
 	}

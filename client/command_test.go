@@ -36,9 +36,11 @@ func TestAnAckThatSaysTryAgainKeepsTheID(t *testing.T) {
 	c, _ := n.welcomeNext(&wire.Welcome{})
 	answers := doAsync(s, NewFrame(&wire.CancelTrip{TripId: "t"}))
 	first := c.nextFrame()
-	c.sendAck(&wire.Ack{Id: first.Id, Code: string(wire.CodeUnavailable)})
-	if again := c.nextFrame(); again.Id != first.Id {
-		t.Fatalf("ids %q and %q", first.Id, again.Id)
+	for _, code := range []wire.Code{wire.CodeUnavailable, wire.CodeNoPosition} {
+		c.sendAck(&wire.Ack{Id: first.Id, Code: string(code)})
+		if again := c.nextFrame(); again.Id != first.Id {
+			t.Fatalf("%s: ids %q and %q", code, first.Id, again.Id)
+		}
 	}
 	for range 2 { // to the first and to the second
 		c.sendAck(&wire.Ack{Id: first.Id, Code: string(wire.CodeConflict), Message: "it moved"})
@@ -154,4 +156,37 @@ func doAsync(s *Session, f *wire.ClientFrame) <-chan answer {
 		answers <- answer{a, err}
 	}()
 	return answers
+}
+
+// The node of the next connection may not know where the car is.
+func TestTheLastFixGoesBeforeAStepThatIsSentAgain(t *testing.T) {
+	n := newFakeNode(t)
+	welcomes := make(chan bool, 2)
+	s := startSessionAt(t, n, func(_ *Config, session *SessionConfig) {
+		session.ResendAfter = time.Hour
+		session.OnWelcome = func(_ *wire.Welcome, resumed bool) { welcomes <- resumed }
+	})
+	c, _ := n.welcomeNext(&wire.Welcome{})
+	receiveIn(t, welcomes, "the welcome")
+	for seq := range uint32(2) {
+		if err := s.Send(NewFrame(&wire.Fix{Seq: seq + 1})); err != nil {
+			t.Fatal(err)
+		}
+		c.nextFrame()
+	}
+	doAsync(s, NewFrame(&wire.SendChat{TripId: "t"}))
+	chat := c.nextFrame()
+	doAsync(s, NewFrame(&wire.MoveTrip{TripId: "t", Step: wire.Step_ARRIVE}))
+	step := c.nextFrame()
+	s.Drop()
+
+	c, _ = n.welcomeNext(&wire.Welcome{})
+	if fix := c.nextFrame(); fix.GetFix().GetSeq() != 2 {
+		t.Errorf("the first frame is %v", fix)
+	}
+	for _, want := range []string{chat.Id, step.Id} {
+		if again := c.nextFrame(); again.Id != want {
+			t.Errorf("sent again is %v, want %s", again, want)
+		}
+	}
 }

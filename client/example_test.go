@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ridehail/ridehail/client"
@@ -57,7 +58,9 @@ func Example() {
 	// Dayo goes on duty and sends the car's position.
 	market, stadium := &wire.Point{Lng: 3.384979, Lat: 6.408022}, &wire.Point{Lng: 3.393263, Lat: 6.484199}
 	mustDo(ctx, driver, client.NewFrame(&wire.SetAvailable{Available: true}))
-	running.Go(func() { sendFixes(ctx, driver, market) })
+	car := new(car)
+	car.place.Store(market)
+	running.Go(func() { car.sendFixes(ctx, driver) })
 
 	// Ada requests a trip, and Dayo accepts the offer.
 	trip := mustDo(ctx, rider, client.NewFrame(&wire.RequestTrip{Pickup: market, Dropoff: stadium})).Trip
@@ -68,9 +71,10 @@ func Example() {
 	fmt.Println("ada sees the car of", (<-positions).DriverId)
 
 	// Dayo drives. The node tells Ada about every change of the trip, in order.
-	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		mustDo(ctx, driver, client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: step}))
-	}
+	mustDo(ctx, driver, client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: wire.Step_ARRIVE}))
+	mustDo(ctx, driver, client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: wire.Step_START}))
+	car.driveTo(stadium)
+	mustDo(ctx, driver, client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: wire.Step_COMPLETE}))
 
 	for state := client.StateRequested; client.IsActive(state); {
 		e := <-events
@@ -98,11 +102,26 @@ func mustDo(ctx context.Context, s *client.Session, command *wire.ClientFrame) *
 	return ack
 }
 
-// sendFixes sends a position five times a second until ctx ends. A lost one
-// does not matter, because the next one is newer.
-func sendFixes(ctx context.Context, s *client.Session, at *wire.Point) {
-	for seq := uint32(1); ctx.Err() == nil; seq++ {
-		_ = s.Send(client.NewFrame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
+// car sends a driver's position five times a second. A lost one does not matter,
+// because the next one is newer.
+type car struct {
+	place atomic.Pointer[wire.Point]
+	sent  atomic.Uint32
+}
+
+func (c *car) sendFixes(ctx context.Context, s *client.Session) {
+	for ctx.Err() == nil {
+		_ = s.Send(client.NewFrame(&wire.Fix{Seq: c.sent.Load() + 1, AtMs: wire.ToMillis(time.Now()), Point: c.place.Load(), Accuracy: 5}))
+		c.sent.Add(1)
 		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// driveTo goes to a place at once, which a node for tests believes, and returns
+// when a fix from there was sent.
+func (c *car) driveTo(to *wire.Point) {
+	c.place.Store(to)
+	for end := c.sent.Load() + 2; c.sent.Load() < end; {
+		time.Sleep(10 * time.Millisecond)
 	}
 }

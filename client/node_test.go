@@ -21,7 +21,7 @@ func startNode() (server string, stop func()) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	n, err := node.Open(ctx, node.Config{Name: "example", Listen: "127.0.0.1:0", Database: filepath.Join(dir, "ridehail.db"),
-		City: "1", DevTokens: true, Secret: []byte("a secret of at least thirty-two bytes"), Speed: 1, Log: slog.New(slog.DiscardHandler)})
+		City: "1", DevTokens: true, Secret: []byte("a secret of at least thirty-two bytes"), Speed: 1000, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -112,6 +112,7 @@ type Session struct {
 	serverToken string     // the token used there
 	ended       bool       // no connection and no command begins any more
 	pending     []*command // unanswered, oldest first
+	lastFix     *wire.Fix  // of the driver; nil before the first
 	// timer calls resendDueCommands. It is nil before the first command.
 	timer *time.Timer
 }
@@ -285,10 +286,15 @@ func (s *Session) beginEnd() {
 }
 
 // Send writes a frame once, without an ack, such as a fix or a ping. The frame
-// may be lost with the connection. Errors: ErrNotConnected, or as Conn.Send.
+// may be lost with the connection. A fix must not change afterwards: the last
+// one goes before an unanswered step of a trip on the next connection, whose
+// node asks where the car is. Errors: ErrNotConnected, or as Conn.Send.
 func (s *Session) Send(f *wire.ClientFrame) error {
 	s.mu.Lock()
 	conn, welcomed := s.conn, s.welcomed
+	if fix, ok := f.Body.(*wire.ClientFrame_Fix); ok {
+		s.lastFix = fix.Fix
+	}
 	s.mu.Unlock()
 	if !welcomed {
 		return ErrNotConnected

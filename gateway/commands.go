@@ -202,25 +202,33 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 }
 
 // moveTrip makes the step that the trip's driver asks for: arrive, start or
-// complete.
+// complete. The car must be where the step belongs (trips.CheckPlace). A step
+// that was made before is answered by its key, wherever the car is by now.
 func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip) (trips.Event, error) {
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return trips.Event{}, err
 	}
-	steps := map[wire.Step]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
-		wire.Step_ARRIVE: trips.Trip.Arrive, wire.Step_START: trips.Trip.Start, wire.Step_COMPLETE: trips.Trip.Complete}
+	kinds := map[wire.Step]trips.Kind{
+		wire.Step_ARRIVE: trips.KindArrived, wire.Step_START: trips.KindOnTrip, wire.Step_COMPLETE: trips.KindCompleted}
 
-	step := steps[m.GetStep()]
-	if step == nil {
+	kind := kinds[m.GetStep()]
+	if kind == "" {
 		return trips.Event{}, translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
+	}
+	if m.GetEarly() && kind != trips.KindCompleted {
+		return trips.Event{}, translate.Refuse(wire.CodeBadField, "Only COMPLETE can be early.")
 	}
 	if !translate.IsPlainID(m.GetTripId()) {
 		return trips.Event{}, trips.ErrNotFound
 	}
 
 	key := trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: m.GetStep().String() + " " + m.GetTripId()}
+	if m.GetEarly() {
+		key.Fingerprint += " early"
+	}
 	return s.g.cfg.Trips.Apply(ctx, key, trips.TripID(m.GetTripId()), func(t trips.Trip, at time.Time) (trips.Event, error) {
-		return step(t, s.user, at)
+		car := s.g.cfg.Drivers.LastFix(trips.DriverID(s.user.ID), at)
+		return t.MakeStep(trips.Step{Kind: kind, Early: m.GetEarly(), Car: car}, s.user, at)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -101,6 +102,9 @@ func TestSixtyFourCopiesOfACommandOnThreeNodesHaveOneEffect(t *testing.T) {
 	}
 
 	for i, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
+		for _, p := range drivers {
+			p.driveTo([]location.Point{market, market, airport}[i])
+		}
 		if a := checkOneEffect(t, step.String(), sendCopies(drivers, stepFrame(id, step))); a.Trip.Version != uint32(3+i) {
 			t.Errorf("%v: %v", step, a)
 		}

@@ -85,6 +85,7 @@ func tryIntrusions(c *testNode, p *phone, id trips.TripID) (tried int) {
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_ARRIVE) },
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_START) },
 		func(id trips.TripID) *wire.ClientFrame { return stepFrame(id, wire.Step_COMPLETE) },
+		earlyFrame,
 		cancelFrame,
 		func(id trips.TripID) *wire.ClientFrame { return chatFrame(id, "psst") },
 	} {
@@ -147,7 +148,9 @@ func (r reservedRide) wholeRide() {
 	r.rider.mustDo(chatFrame(r.trip, "at the gate"))
 
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-		r.driver.driveOn()
+		if step == wire.Step_COMPLETE {
+			r.driver.driveTo(airport)
+		}
 		r.driver.mustDo(stepFrame(r.trip, step))
 	}
 

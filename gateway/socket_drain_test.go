@@ -68,6 +68,7 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 	id := c.openTrip("r")
 	rider := c.connectPhone(trips.Rider("r"), asJSONText, nil)
 	driver := c.connectPhone(trips.Driver("d"), asProto, nil)
+	driver.driveTo(market)
 	c.sendOffer("o", "d", id)
 	if got := c.readyStatus(); got != http.StatusOK {
 		t.Fatalf("ready: %d", got)
@@ -119,6 +120,7 @@ func TestADrainSendsEveryoneAwayOnceTheirCommandsAreAnswered(t *testing.T) {
 func TestADrainThatRunsOutOfTimeCutsOffWhatIsLeft(t *testing.T) {
 	c, store := newGatedNode(t, nil)
 	r, slow := slowRide(t, c)
+	r.driver.driveTo(market)
 	r.fillSocket(slow)
 	c.dialSocket(asProto) // says no hello
 	c.awaitCondition("three sockets", func() bool { return c.g.open.Load() == 3 })

@@ -304,6 +304,28 @@ func (p *phone) driveOn() {
 	p.c.awaitCondition("fix believed", func() bool { return p.c.countFixes("accepted") > before })
 }
 
+// driveTo drives to a place in legs of 10 s, at 60 m/s at most, and waits until
+// each fix was judged. A car that was nowhere yet is there at once.
+func (p *phone) driveTo(to location.Point) {
+	p.t.Helper()
+	for {
+		d, _ := p.c.drivers.Get(trips.DriverID(p.who.ID))
+		at, left := to, location.MetresBetween(d.Fix.Point, to)
+		if part := 600 / left; d.HasPosition() && part < 1 {
+			at = location.Point{Lng: d.Fix.Lng + part*(to.Lng-d.Fix.Lng), Lat: d.Fix.Lat + part*(to.Lat-d.Fix.Lat)}
+		}
+
+		before := p.c.countFixes("accepted")
+		p.c.pass(10 * time.Second)
+		p.fixes++
+		p.sendFrame(fixFrame(at, p.fixes, p.c.now()))
+		p.c.awaitCondition("fix believed", func() bool { return p.c.countFixes("accepted") > before })
+		if at == to {
+			return
+		}
+	}
+}
+
 // ackPositions acks positions up to n.
 func (p *phone) ackPositions(n uint32) {
 	p.t.Helper()

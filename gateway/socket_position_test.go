@@ -143,13 +143,13 @@ func TestACarIsShownToItsRiderAloneAndOnlyWhileTheyRide(t *testing.T) {
 		awaitBodies[*wire.ServerFrame_Position](late, 1)
 		r.driver.mustDo(stepFrame(r.trip, wire.Step_ARRIVE))
 		r.driver.mustDo(stepFrame(r.trip, wire.Step_START))
-		r.driver.driveOn()
+		r.driver.driveTo(airport)
 		r.driver.mustDo(stepFrame(r.trip, wire.Step_COMPLETE))
 		r.rider.awaitEvents(5)
 		r.rider.awaitHandled()
 		seen := len(r.rider.positionsSoFar())
-		r.driver.driveOn()
-		r.driver.driveOn()
+		r.driver.driveTo(airport)
+		r.driver.driveTo(airport)
 
 		for _, p := range []*phone{r.rider, early, late, other} {
 			p.ackPositions(uint32(len(p.positionsSoFar())))

@@ -59,7 +59,7 @@ func TestACutConnectionMissesNothing(t *testing.T) {
 		if got := fmt.Sprint(back.heardInOrder()); got != "[event 3 event 4 chat 2 chat 3 chat 4]" {
 			t.Errorf("heard %v", got)
 		}
-		r.driver.driveOn()
+		r.driver.driveTo(airport)
 		awaitBodies[*wire.ServerFrame_Position](back, 1)
 		r.driver.mustDo(stepFrame(r.trip, wire.Step_COMPLETE))
 		back.awaitEvents(3)

@@ -57,6 +57,7 @@ func TestAWholeRideOnTwoPhones(t *testing.T) {
 		}
 
 		chatBothWays(t, r)
+		r.driver.driveTo(airport)
 		r.driver.mustDo(stepFrame(r.trip, wire.Step_COMPLETE))
 		if seqs := r.rider.awaitEvents(5); !sameUpTo(seqs, 1, 5) {
 			t.Errorf("the rider saw events %v", seqs)

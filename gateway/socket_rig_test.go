@@ -108,6 +108,7 @@ func newTestNodeWith(t testing.TB, change func(*Config), changeAPI func(*httpapi
 	c.g.resumes.pace.SetLimit(rate.Inf) // no phone of a test waits for others
 	cfg.Trips.OnCommitted = func(ev trips.Event) {
 		c.drivers.Follow(ev.Trip)
+		suspects.NoteTripEvent(ev)
 		c.g.DeliverCommitted(ev)
 	}
 	c.api = c.newAPI(cfg, suspects, changeAPI)

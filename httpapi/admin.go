@@ -33,6 +33,8 @@ func (a *API) Admin() http.Handler {
 	handle("/ops", methods{"GET": a.getOps})
 	handle("/ops/alerts", methods{"GET": a.listAlerts})
 	handle("/ops/alerts/{id}/ack", methods{"POST": a.postAlertAck})
+	handle("/ops/suspects", methods{"GET": a.getSuspects})
+	handle("/ops/trips/{id}/cancel", methods{"POST": a.postTripCancel})
 
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

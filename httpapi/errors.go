@@ -38,7 +38,7 @@ func statusOf(c wire.Code) int {
 		return http.StatusNotFound
 	case wire.CodeMethod:
 		return http.StatusMethodNotAllowed
-	case wire.CodeIllegalMove, wire.CodeTaken, wire.CodeRiderBusy, wire.CodeConflict, wire.CodeOfferGone, wire.CodeChatClosed,
+	case wire.CodeIllegalMove, wire.CodeTooFar, wire.CodeNoPosition, wire.CodeTaken, wire.CodeRiderBusy, wire.CodeConflict, wire.CodeOfferGone, wire.CodeChatClosed,
 		wire.CodeQuoteExpired:
 		return http.StatusConflict
 	case wire.CodeKeyReused, wire.CodeOutsideCity, wire.CodeBadQuote:

@@ -5,8 +5,10 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 	"github.com/ridehail/ridehail/wire/translate"
 )
@@ -49,6 +51,39 @@ func (a *API) listAlerts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.writeJSON(w, http.StatusOK, map[string][]sos.Alert{"alerts": append([]sos.Alert{}, open...)})
+}
+
+// getSuspects is the page's list of suspects, for a script.
+func (a *API) getSuspects(w http.ResponseWriter, _ *http.Request) {
+	a.writeJSON(w, http.StatusOK, map[string][]suspect{"suspects": append([]suspect{}, a.listSuspects()...)})
+}
+
+// postTripCancel ends an active trip in the name of the operators, at no
+// charge: also one whose driver can neither complete nor cancel it. A page of
+// another origin must not be able to do so.
+func (a *API) postTripCancel(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if http.NewCrossOriginProtection().Check(r) != nil {
+		writeError(w, translate.Refuse(wire.CodeForbidden, "Trips are cancelled by a script, not from another page."))
+		return
+	}
+	if !translate.IsPlainID(id) {
+		writeError(w, trips.ErrNotFound)
+		return
+	}
+
+	by := trips.System("operators")
+	key := trips.IdempotencyKey{Actor: by, ID: id, Fingerprint: "cancel " + id}
+	ev, err := a.cfg.Trips.Apply(r.Context(), key, trips.TripID(id), func(t trips.Trip, at time.Time) (trips.Event, error) {
+		return t.Cancel(by, "cancelled_by_operators", at)
+	})
+	if err != nil {
+		a.logAndWriteError(w, r, err)
+		return
+	}
+
+	a.cfg.Log.Info("an operator cancelled a trip", "trip", id)
+	a.writeJSON(w, http.StatusOK, asJSON(translate.EncodeTrip(ev.Trip)))
 }
 
 // postAlertAck acknowledges an alert, for a script or for the page's button. A

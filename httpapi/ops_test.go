@@ -133,3 +133,34 @@ func TestThePublicAPIShowsNoCalls(t *testing.T) {
 		}
 	}
 }
+
+// A trip that its driver can neither complete nor cancel, such as one whose
+// phone never finds its place again, is ended by the operators at no charge.
+func TestOperatorsCancelATripThatNobodyElseCanEnd(t *testing.T) {
+	r := newTestAPI(t, nil)
+	id := r.requestTrip("r", "k").ID
+	r.moveTrip("d", id, trips.KindReserved, trips.KindArrived, trips.KindOnTrip)
+	path := "/ops/trips/" + id + "/cancel"
+
+	if w := r.askAdmin("POST", path, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+		t.Errorf("from another page: %d %s", w.Code, w.Body)
+	}
+	for range 2 { // a repeat has the same answer
+		w := r.askAdmin("POST", path)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"state":"cancelled"`) ||
+			!strings.Contains(w.Body.String(), `"end_reason":"cancelled_by_operators"`) {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+
+	for _, unknown := range []string{"none", "%00", strings.Repeat("x", 65)} {
+		if w := r.askAdmin("POST", "/ops/trips/"+unknown+"/cancel"); w.Code != http.StatusNotFound {
+			t.Errorf("%q: %d %s", unknown, w.Code, w.Body)
+		}
+	}
+	over := r.requestTrip("r2", "k").ID
+	r.moveTrip("d", over, trips.KindReserved, trips.KindArrived, trips.KindOnTrip, trips.KindCompleted)
+	if w := r.askAdmin("POST", "/ops/trips/"+over+"/cancel"); w.Code != http.StatusConflict {
+		t.Errorf("a completed trip: %d %s", w.Code, w.Body)
+	}
+}

@@ -12,15 +12,25 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// suspect is a driver whose positions may be made up, and one reason to think
-// so.
+// suspect is a driver whose positions may be made up, or who ended a ride
+// early, and one reason to think so.
 type suspect struct {
-	Driver trips.DriverID
-	Reason string    // of location.FlagNames
-	At     time.Time // our clock, when it was raised last
-	Times  int
-	Fix    location.Fix // the last one accepted; set when an operator looks
+	Driver trips.DriverID `json:"driver_id"`
+	Reason string         `json:"reason"` // of location.FlagNames, or earlyEnd
+	At     time.Time      `json:"at"`     // our clock, when it was raised last
+	Times  int            `json:"times"`
+
+	// Set for an earlyEnd alone.
+	Trip        trips.TripID `json:"trip_id,omitempty"`
+	MetresShort float64      `json:"metres_short,omitempty"` // of the destination
+
+	// The last fix accepted; set when an operator looks.
+	Fix location.Fix `json:"-"`
 }
+
+// earlyEnd is the reason of a ride that its driver completed before its
+// destination.
+const earlyEnd = "completed early"
 
 // Suspects counts doubts about drivers' positions and lists the newest for the
 // operators' page. They have no effect on a driver: a person decides. Safe for
@@ -38,10 +48,11 @@ const suspectsMost = 200
 // NewSuspects returns an empty list.
 func NewSuspects(r prometheus.Registerer) *Suspects {
 	s := &Suspects{total: promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_flags_total",
-		Help: "Reasons to doubt a driver's positions; each at most once in ten minutes for a driver."}, []string{"reason"})}
+		Help: "Reasons to doubt a driver's positions, each at most once in ten minutes for a driver, and rides completed early."}, []string{"reason"})}
 	for _, reason := range location.FlagNames {
 		s.total.WithLabelValues(reason)
 	}
+	s.total.WithLabelValues(earlyEnd)
 	return s
 }
 
@@ -51,20 +62,36 @@ func (s *Suspects) Note(id trips.DriverID, flags location.Flags, now time.Time) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, reason := range flags.Names() {
-		s.total.WithLabelValues(reason).Inc()
-		noted := suspect{Driver: id, Reason: reason}
-		i := slices.IndexFunc(s.list, func(o suspect) bool { return o.Driver == id && o.Reason == reason })
-		switch {
-		case i >= 0:
-			noted = s.list[i]
-			s.list = slices.Delete(s.list, i, i+1)
-		case len(s.list) == suspectsMost:
-			s.list = slices.Delete(s.list, 0, 1)
-		}
-
-		noted.At, noted.Times = now, noted.Times+1
-		s.list = append(s.list, noted)
+		s.noteLocked(suspect{Driver: id, Reason: reason, At: now})
 	}
+}
+
+// NoteTripEvent counts and lists a ride that was completed early. It ignores
+// all other events.
+func (s *Suspects) NoteTripEvent(ev trips.Event) {
+	if !ev.Early {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noteLocked(suspect{Driver: ev.Trip.Driver, Reason: earlyEnd, At: ev.At, Trip: ev.Trip.ID, MetresShort: ev.MetresShort()})
+}
+
+func (s *Suspects) noteLocked(noted suspect) {
+	s.total.WithLabelValues(noted.Reason).Inc()
+	i := slices.IndexFunc(s.list, func(o suspect) bool {
+		return o.Driver == noted.Driver && o.Reason == noted.Reason && o.Trip == noted.Trip
+	})
+	switch {
+	case i >= 0:
+		noted.Times = s.list[i].Times
+		s.list = slices.Delete(s.list, i, i+1)
+	case len(s.list) == suspectsMost:
+		s.list = slices.Delete(s.list, 0, 1)
+	}
+
+	noted.Times++
+	s.list = append(s.list, noted)
 }
 
 func (s *Suspects) newestFirst() []suspect {

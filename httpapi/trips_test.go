@@ -44,6 +44,20 @@ func TestNoRiderIsPickedUpAtSea(t *testing.T) {
 	wantProblem(t, r.callAPI(trips.Rider("r"), "POST", "/v1/trips", sea, "Idempotency-Key", "1"), 422, wire.CodeOutsideCity)
 }
 
+func TestARideToWhereItBeginsIsRefused(t *testing.T) {
+	r := newTestAPI(t, nil)
+	for _, dropoff := range []string{`{"lng":3.38,"lat":6.45}`, `{"lng":3.3800000001,"lat":6.45}`, `{"lng":3.3801,"lat":6.4501}`} {
+		same := `{"pickup":{"lng":3.38,"lat":6.45},"dropoff":` + dropoff + `}`
+		for _, path := range []string{"/v1/quotes", "/v1/trips"} {
+			w := r.callAPI(trips.Rider("r"), "POST", path, same, "Idempotency-Key", "1")
+			wantProblem(t, w, 400, wire.CodeBadField)
+			if !strings.Contains(w.Body.String(), "Pickup and destination are the same place") {
+				t.Errorf("%s %s: %s", path, dropoff, w.Body)
+			}
+		}
+	}
+}
+
 func TestRequestIsPricedHereAndReadBackByItsRider(t *testing.T) {
 	r := newTestAPI(t, nil)
 	made := r.requestTrip("r", "k1")

@@ -95,7 +95,7 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	defer m.close()
 
 	bed, err := process.OpenTestbed(ctx, process.TestbedConfig{Program: cfg.Program, Database: cfg.Database, Redis: cfg.Redis,
-		Interpose: m.interpose})
+		Interpose: m.interpose, NodeArgs: []string{"--speed", "1000"}})
 	defer func() { err = errors.Join(err, bed.Close()) }()
 
 	if err != nil {

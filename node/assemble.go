@@ -69,19 +69,19 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 	room := &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}
 	bookings := booking.New(booking.Config{Trips: service, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
 		Now: n.clock.Now, Registerer: n.registry})
-	suspects := httpapi.NewSuspects(n.registry)
+	n.suspects = httpapi.NewSuspects(n.registry)
 
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
 		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
 		Publish: n.publishMessage, OnOfferDeclined: n.offers.sendDeclined, OnDriverGone: n.offers.sendDriverGone,
-		OnSuspect: suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
+		OnSuspect: n.suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 
 	n.revocations.OnRevoked, n.revocations.OnUnreadable = n.gateway.CloseRevoked, n.gateway.DropUnreadable
 	n.api = httpapi.New(httpapi.Config{
 		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
-		Tokens: tokens, Revocations: n.revocations, Suspects: suspects,
+		Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
 		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Ready: n.checkReady,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})

@@ -310,8 +310,16 @@ func completeOpenTrip(t *testing.T, n *node.Node) {
 		t.Errorf("welcomed with %v, want the trip %s", got, open.ID)
 	}
 
-	send(t, phone, &wire.ClientFrame{Id: "complete", Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{
-		TripId: string(open.ID), Step: wire.Step_COMPLETE}}})
+	// A node that has just started knows no car.
+	complete := &wire.ClientFrame{Id: "complete", Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{
+		TripId: string(open.ID), Step: wire.Step_COMPLETE}}}
+	send(t, phone, complete)
+	if ack := receive(t, phone, (*wire.ServerFrame).GetAck); ack.GetCode() != string(wire.CodeNoPosition) {
+		t.Errorf("a car that is nowhere: %v", ack)
+	}
+	send(t, phone, &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: &wire.Fix{Seq: 1, AtMs: welcome.GetAtMs(),
+		Point: &wire.Point{Lng: open.Dropoff.Lng, Lat: open.Dropoff.Lat}, Accuracy: 5}}})
+	send(t, phone, complete)
 	if ack := receive(t, phone, (*wire.ServerFrame).GetAck); ack.GetCode() != "" {
 		t.Errorf("the trip cannot be completed: %v", ack)
 	}

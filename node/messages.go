@@ -51,6 +51,7 @@ func (n *Node) onTripEvent(ev trips.Event) {
 // would begin again.
 func (n *Node) onCommitted(ev trips.Event) {
 	n.drivers.Follow(ev.Trip)
+	n.suspects.NoteTripEvent(ev)
 	n.gateway.DeliverCommitted(ev)
 	if ev.Trip.State != trips.Requested {
 		n.dispatcher.Hint(ev)

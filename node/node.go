@@ -106,6 +106,7 @@ type Node struct {
 
 	// The parts, in the order of the data's way.
 	api         *httpapi.API
+	suspects    *httpapi.Suspects
 	gateway     *gateway.Gateway
 	revocations *auth.Revocations
 	drivers     *sharedstate.Drivers

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -181,7 +182,7 @@ func startNodeUntil(t *testing.T, cfg node.Config) (n *node.Node, stop func(), e
 	bank := httptest.NewServer(provider.NewEmulator(provider.Config{Secret: "sk_test"}, ledger))
 	t.Cleanup(bank.Close)
 
-	cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "1", "127.0.0.1:0", "127.0.0.1:0", 40
+	cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "1", "127.0.0.1:0", "127.0.0.1:0", cmp.Or(cfg.Speed, 40)
 	cfg.Provider, cfg.ProviderSecret, cfg.DevTokens = bank.URL, "sk_test", true
 	cfg.Secret, cfg.Log = []byte("of this test, with more than 32 bytes"), slog.New(slog.DiscardHandler)
 

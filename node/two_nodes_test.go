@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,10 @@ type phone struct {
 	t      *testing.T
 	frames chan *wire.ServerFrame
 	events []string // of the trip, as they came
+
+	// The car of a driver whom drive moves.
+	place     atomic.Pointer[wire.Point]
+	fixesSent atomic.Int64
 }
 
 // startPhone connects a phone to a node until the test ends. If it loses that
@@ -66,8 +71,10 @@ func (p *phone) command(f *wire.ClientFrame) *wire.Trip {
 	return ack.Trip
 }
 
-// drive sends where the car is, five times a second, until the test ends.
+// drive sends where the car is, five times a second, until the test ends. The
+// car may go to other places.
 func (p *phone) drive(at *wire.Point) {
+	p.place.Store(at)
 	var driving sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
 	p.t.Cleanup(func() {
@@ -80,13 +87,30 @@ func (p *phone) drive(at *wire.Point) {
 		defer tick.Stop()
 		for seq := uint32(1); ctx.Err() == nil; seq++ {
 			// One that is lost does not matter: the next is newer.
-			_ = p.Send(client.NewFrame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: at, Accuracy: 5}))
+			_ = p.Send(client.NewFrame(&wire.Fix{Seq: seq, AtMs: wire.ToMillis(time.Now()), Point: p.place.Load(), Accuracy: 5}))
+			p.fixesSent.Add(1)
 			select {
 			case <-ctx.Done():
 			case <-tick.C:
 			}
 		}
 	})
+}
+
+// driveTo moves the car that drive drives, and returns when a fix from there was
+// sent.
+func (p *phone) driveTo(to *wire.Point) {
+	p.t.Helper()
+	p.place.Store(to)
+
+	// The first one may have been on its way from the last place.
+	for end := p.fixesSent.Load() + 2; p.fixesSent.Load() < end; {
+		select {
+		case <-p.t.Context().Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // awaitFrame reads a phone's frames as far as the first of a kind.
@@ -141,7 +165,8 @@ func TestTwoNodesBehindPgBouncerDoTheSame(t *testing.T) {
 func rideAcrossTwoNodes(t *testing.T, database string) {
 	t.Helper()
 	address, _ := openRedis(t)
-	cfg := node.Config{Database: database, Redis: address}
+	// The car crosses the city from one fix to the next.
+	cfg := node.Config{Database: database, Redis: address, Speed: 1000}
 	cfg.Name = "one"
 	one := startNode(t, cfg)
 	cfg.Name = "two"
@@ -160,6 +185,9 @@ func rideAcrossTwoNodes(t *testing.T, database string) {
 	}
 
 	for _, step := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
+		if step == wire.Step_COMPLETE {
+			driver.driveTo(stadium)
+		}
 		driver.command(client.NewFrame(&wire.MoveTrip{TripId: trip.Id, Step: step}))
 	}
 

@@ -115,6 +115,9 @@ type quoteClaims struct {
 	Fare   trips.Money    `json:"fare"`
 	Source string         `json:"source"`
 	Tenths Multiplier     `json:"tenths"`
+
+	PickupOffRoad  uint16 `json:"pickup_off_road_m,omitempty"`
+	DropoffOffRoad uint16 `json:"dropoff_off_road_m,omitempty"`
 	jwt.RegisteredClaims
 }
 
@@ -127,7 +130,7 @@ func (q *Quoter) SignQuote(rider trips.RiderID, from, to location.Point, way tri
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
 	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, ExpiresAt: until}
 	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
-		Tenths: m, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
+		Tenths: m, PickupOffRoad: priced.PickupOffRoad, DropoffOffRoad: priced.DropoffOffRoad, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 			Subject: string(rider), ID: quote.ID, ExpiresAt: jwt.NewNumericDate(until)}}
 
 	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, t).SignedString(q.key)
@@ -153,7 +156,8 @@ func (q *Quoter) VerifyQuote(token string, rider trips.RiderID) (Quote, error) {
 	}
 
 	quote := Quote{ID: t.ID, Rider: rider, From: t.From, To: t.To, Multiplier: t.Tenths, ExpiresAt: t.ExpiresAt.Time,
-		Terms: trips.Quote{Metres: t.Metres, Duration: t.Time, Fare: t.Fare, Source: t.Source}}
+		Terms: trips.Quote{Metres: t.Metres, Duration: t.Time, Fare: t.Fare, Source: t.Source,
+			PickupOffRoad: t.PickupOffRoad, DropoffOffRoad: t.DropoffOffRoad}}
 	if !q.opts.Now().Before(quote.ExpiresAt) {
 		return quote, ErrQuoteExpired
 	}

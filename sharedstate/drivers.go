@@ -395,6 +395,18 @@ func (d *Drivers) Get(id trips.DriverID) (Driver, bool) {
 	return Driver{}, false
 }
 
+// LastFix returns the last believed fix of a driver's car as a step of a trip
+// needs it, of this node or another, or nil if there is none. Its age counts
+// from when a node received it, since the phone's clock may be minutes off.
+func (d *Drivers) LastFix(id trips.DriverID, now time.Time) *trips.CarFix {
+	known, ok := d.Get(id)
+	if !ok || !known.HasPosition() {
+		return nil
+	}
+	return &trips.CarFix{Point: known.Fix.Point, Accuracy: float64(known.Fix.Accuracy),
+		Age: max(0, now.Sub(known.ReceivedAt)), Pace: d.opts.FixFilter.Pace}
+}
+
 // ChangedSince appends to dst the node's drivers that changed since a tick, and
 // returns the tick for the next call. The first call passes 0.
 func (d *Drivers) ChangedSince(node string, since uint64, dst []Driver) ([]Driver, uint64) {

@@ -47,12 +47,19 @@ type driver struct {
 	retryStepAt  time.Time // no step before this
 	chat         chatPlan
 	sos          sosPlan
+
+	// A step asked for from afar.
+	cheatRandom  *rand.Rand
+	willCheat    bool
+	cheatCommand string // its id; "" for none
+	cheatPlace   location.Point
 }
 
 func (f *fleet) newDriver(id string) *driver {
 	d := &driver{fleet: f, placeRandom: newRandomStream(f.Seed, id, "places"), choiceRandom: newRandomStream(f.Seed, id, "choices"),
 		driftRandom: newRandomStream(f.Seed, id, "habits"), chat: chatPlan{rng: newRandomStream(f.Seed, id, "talk"), clock: f.clock},
 		sos: sosPlan{rng: newRandomStream(f.Seed, id, "help"), clock: f.clock, share: f.SOS}}
+	d.cheatRandom = newRandomStream(f.Seed, id, "lies")
 	d.at = f.City.RandomPoint(d.placeRandom)
 	return d
 }
@@ -134,6 +141,8 @@ func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 		}
 
 		d.applyTrip(a.Trip, now)
+	case d.cheatCommand:
+		d.handleCheatAck(a, now)
 	case d.stepCommand:
 		if a.Code != "" {
 			d.reconnectAfterRefusal(a, now)
@@ -153,6 +162,9 @@ func (d *driver) handleAck(a *wire.Ack, now time.Time) {
 // have ended, and the next welcome tells its state.
 func (d *driver) reconnectAfterRefusal(a *wire.Ack, now time.Time) {
 	d.Stats.refused.Add(1)
+	if wire.Code(a.Code) == wire.CodeTooFar {
+		d.Stats.tooFar.Add(1)
+	}
 	d.network.log.Debug("a step was refused", "driver", d.phone.id, "code", a.Code, "message", a.Message)
 	d.stepCommand, d.stateUnknown, d.retryStepAt = "", true, now.Add(2*time.Second)
 	d.phone.dropConnection()
@@ -217,10 +229,24 @@ func (d *driver) cruiseOn(ctx context.Context) {
 	}
 }
 
+// freshFix is the age of a fix that says where the car is, and that no other one
+// need follow: a node refuses those that come too close together.
+const freshFix = 20 * time.Millisecond
+
+// sendFreshFix sends a fix before its time, unless the last one is fresh.
+func (d *driver) sendFreshFix(now time.Time) {
+	if last := d.nextFixAt.Add(-d.fixInterval()); d.welcomed && now.Sub(last) > freshFix {
+		d.nextFixAt = now
+		d.sendFix(now)
+	}
+}
+
+func (d *driver) fixInterval() time.Duration { return time.Duration(float64(time.Second) / d.Rate) }
+
 // sendFix sends the position that the phone measures. Its speed is in metres
 // per real second.
 func (d *driver) sendFix(now time.Time) {
-	every := time.Duration(float64(time.Second) / d.Rate)
+	every := d.fixInterval()
 	// After a delay, skip fixes instead of sending several at once.
 	if d.nextFixAt = d.nextFixAt.Add(every); d.nextFixAt.Before(now) {
 		d.nextFixAt = now.Add(every)

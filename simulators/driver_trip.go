@@ -28,6 +28,7 @@ func (d *driver) applyTrip(t *wire.Trip, now time.Time) {
 	}
 
 	d.trip, d.onRoute, d.stepCommand, d.boardedAt = t, false, "", time.Time{}
+	d.planCheat()
 	switch t.State {
 	case client.StateReserved:
 		d.sos.planCall(now)
@@ -58,6 +59,7 @@ func (d *driver) advanceTrip(ctx context.Context, now time.Time) {
 		if d.driveTo(ctx, d.trip.Pickup) {
 			d.requestStep(wire.Step_ARRIVE, now)
 		}
+		d.tryStepFromAfar(wire.Step_ARRIVE, d.trip.Pickup, now)
 	case client.StateArrived:
 		d.route = routeDrive{}
 		if isDue(d.boardedAt, now) {
@@ -67,6 +69,7 @@ func (d *driver) advanceTrip(ctx context.Context, now time.Time) {
 		if d.driveTo(ctx, d.trip.Dropoff) {
 			d.requestStep(wire.Step_COMPLETE, now)
 		}
+		d.tryStepFromAfar(wire.Step_COMPLETE, d.trip.Dropoff, now)
 	}
 }
 
@@ -82,9 +85,12 @@ func (d *driver) driveTo(ctx context.Context, to *wire.Point) bool {
 	return d.route.isOver()
 }
 
-// requestStep sends a step, unless one is unanswered or retryStepAt is ahead.
+// requestStep sends a step, unless one is unanswered or retryStepAt is ahead. A
+// fix goes before it, so that the node knows that the car is here: the last one
+// may be a second old, in which a fast city drives far.
 func (d *driver) requestStep(s wire.Step, now time.Time) {
 	if d.stepCommand == "" && !now.Before(d.retryStepAt) {
+		d.sendFreshFix(now)
 		d.stepCommand = d.phone.sendCommand(client.NewFrame(&wire.MoveTrip{TripId: d.trip.Id, Step: s}))
 	}
 }

@@ -26,6 +26,7 @@ type DriverConfig struct {
 	Speed  float64 // seconds of the city per second; 0 means the node's
 	Seed   uint64
 	SOS    float64 // share of trips on which a driver calls for help
+	Cheat  float64 // share of the steps that are also tried from afar
 	Flaky  bool    // phones lose their connection every 30 s on average
 	Rate   float64 // fixes per second of each driver; 0 means 1
 	Prefix string  // of ids: PREFIX-0001; "" means "driver"

@@ -19,6 +19,7 @@ type Stats struct {
 	requested, continued, reserved, completed, cancelled, expired, lost atomic.Int64
 	chatSent, chatDelivered, receipts, refused, turnedAway              atomic.Int64
 	helpAsked, helpSeen, helpAcknowledged                               atomic.Int64
+	tooFar, cheats                                                      atomic.Int64 // steps
 	connectionsLost, reconnects, resumed, repeated, violations          atomic.Int64
 	positions                                                           latencies
 	pickups                                                             histogram // ms of the city
@@ -68,6 +69,10 @@ type Snapshot struct {
 	ChatDelivered int64 `json:"chat_delivered"` // to the other user
 	Receipts      int64 `json:"receipts"`
 	Refused       int64 `json:"refused"` // commands, except answers to offers
+	// TooFar counts steps that a node refused because of where the car was.
+	TooFar int64 `json:"too_far"`
+	// Cheats counts steps that drivers tried from afar on purpose.
+	Cheats int64 `json:"cheats,omitempty"`
 	// TurnedAway counts trips wanted while no rider was free.
 	TurnedAway int64 `json:"turned_away"`
 
@@ -115,7 +120,7 @@ func (s *Stats) Snapshot() Snapshot {
 		TripsCompleted: s.completed.Load(), TripsCancelled: s.cancelled.Load(), TripsExpired: s.expired.Load(),
 		TripsLost: s.lost.Load(),
 		ChatSent:  s.chatSent.Load(), ChatDelivered: s.chatDelivered.Load(), Receipts: s.receipts.Load(),
-		Refused: s.refused.Load(), TurnedAway: s.turnedAway.Load(),
+		Refused: s.refused.Load(), TooFar: s.tooFar.Load(), Cheats: s.cheats.Load(), TurnedAway: s.turnedAway.Load(),
 		HelpAsked: s.helpAsked.Load(), HelpSeen: s.helpSeen.Load(), HelpAcknowledged: s.helpAcknowledged.Load(),
 		ConnectionsLost: s.connectionsLost.Load(), Reconnects: s.reconnects.Load(), Resumed: s.resumed.Load(),
 		CommandsRepeated: s.repeated.Load(), Violations: s.violations.Load(),

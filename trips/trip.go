@@ -87,6 +87,12 @@ type Quote struct {
 	Duration time.Duration `json:"duration_ns"`
 	Fare     Money         `json:"fare"`
 	Source   string        `json:"source"` // "road" or "straight_line"
+
+	// Metres from the pickup and the dropoff to the ends of the way, rounded
+	// up and at least 1. 0 means unknown: without roads, and in quotes of
+	// earlier builds.
+	PickupOffRoad  uint16 `json:"pickup_off_road_m,omitempty"`
+	DropoffOffRoad uint16 `json:"dropoff_off_road_m,omitempty"`
 }
 
 // Trip is a value: a transition returns a changed copy. Version counts the
@@ -118,6 +124,12 @@ type Event struct {
 	At   time.Time `json:"at"`
 	By   Actor     `json:"by"`
 	Trip Trip      `json:"trip"`
+
+	// Car is where the car was when its driver arrived, started or completed.
+	// Other events, and those of earlier builds, have none.
+	Car *CarFix `json:"car,omitempty"`
+	// Early says that the ride was completed before its destination.
+	Early bool `json:"early,omitempty"`
 }
 
 // Seq returns the event's number within its trip. The first is 1 and there are
@@ -162,7 +174,7 @@ func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {
 }
 
 // Arrive records that the driver waits at the pickup. Only the trip's driver
-// may. Errors: ErrNotYours, ErrBadMove.
+// may. Where the car is, MakeStep asks. Errors: ErrNotYours, ErrBadMove.
 func (t Trip) Arrive(by Actor, at time.Time) (Event, error) {
 	if err := t.requireDriver(by, Reserved, KindArrived); err != nil {
 		return Event{}, err

@@ -11,6 +11,8 @@ const (
 	CodeForbidden    Code = "forbidden"     // not for this role
 	CodeNotFound     Code = "not_found"     // no such trip, or another's
 	CodeIllegalMove  Code = "illegal_move"  // not from the trip's state
+	CodeTooFar       Code = "too_far"       // the car is not at the place
+	CodeNoPosition   Code = "no_position"   // send a fix, then the same id
 	CodeTaken        Code = "taken"         // trip or driver is taken
 	CodeRiderBusy    Code = "rider_busy"    // the rider has an active trip
 	CodeConflict     Code = "conflict"      // the trip changed; read it again

@@ -1337,6 +1337,7 @@ type MoveTrip struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TripId        string                 `protobuf:"bytes,1,opt,name=trip_id,json=tripId,proto3" json:"trip_id,omitempty"`
 	Step          Step                   `protobuf:"varint,2,opt,name=step,proto3,enum=ridehail.v1.Step" json:"step,omitempty"`
+	Early         bool                   `protobuf:"varint,3,opt,name=early,proto3" json:"early,omitempty"` // with COMPLETE: the rider gets out here, before the destination
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1383,6 +1384,13 @@ func (x *MoveTrip) GetStep() Step {
 		return x.Step
 	}
 	return Step_STEP_UNSPECIFIED
+}
+
+func (x *MoveTrip) GetEarly() bool {
+	if x != nil {
+		return x.Early
+	}
+	return false
 }
 
 type CancelTrip struct {
@@ -2935,10 +2943,11 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\vRequestTrip\x12*\n" +
 	"\x06pickup\x18\x01 \x01(\v2\x12.ridehail.v1.PointR\x06pickup\x12,\n" +
 	"\adropoff\x18\x02 \x01(\v2\x12.ridehail.v1.PointR\adropoff\x12\x14\n" +
-	"\x05quote\x18\x03 \x01(\tR\x05quote\"J\n" +
+	"\x05quote\x18\x03 \x01(\tR\x05quote\"`\n" +
 	"\bMoveTrip\x12\x17\n" +
 	"\atrip_id\x18\x01 \x01(\tR\x06tripId\x12%\n" +
-	"\x04step\x18\x02 \x01(\x0e2\x11.ridehail.v1.StepR\x04step\"=\n" +
+	"\x04step\x18\x02 \x01(\x0e2\x11.ridehail.v1.StepR\x04step\x12\x14\n" +
+	"\x05early\x18\x03 \x01(\bR\x05early\"=\n" +
 	"\n" +
 	"CancelTrip\x12\x17\n" +
 	"\atrip_id\x18\x01 \x01(\tR\x06tripId\x12\x16\n" +

@@ -142,6 +142,9 @@ func TestThirtySecondsOfTheCityBreakNoPromiseAndASecondStartGoesOn(t *testing.T)
 	if s.Connections.Lost == 0 || s.Connections.Resumed == 0 || s.Connections.Resumed > s.Connections.Lost || s.Provider.AnswersLost == 0 {
 		t.Errorf("a flaky city loses connections and answers: %+v", s.Losses)
 	}
+	if s.TooFar != 0 {
+		t.Errorf("%d steps of honest drivers were refused", s.TooFar)
+	}
 	if s.Trips.Requested != s.Trips.Completed+s.Trips.Cancelled+s.Trips.Expired+s.Trips.Open {
 		t.Errorf("trips do not add up: %+v", s.Trips)
 	}

@@ -15,6 +15,7 @@ type driversCmd struct {
 	Count   int     `help:"How many drivers." default:"200" range:"1..1000000"`
 	Rate    float64 `help:"Positions per second of each driver." default:"1" range:"0.01..1000"`
 	Decline float64 `help:"Share of offers to decline." default:"0.05" range:"0..1"`
+	Cheat   float64 `hidden:"" help:"Share of the steps to try from afar first, which nodes must refuse." range:"0..1"`
 	Prefix  string  `help:"Prefix of the drivers' ids." default:"driver"`
 	Replay  string  `help:"Drive what this CSV or GPX file recorded instead, under the ids in it." placeholder:"FILE" type:"path"`
 
@@ -37,7 +38,7 @@ func (c *driversCmd) Run(ctx context.Context, p *process) error {
 	}
 	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error {
 		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: speed,
-			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: parseCodec(c.Codec), Stats: stats,
+			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Cheat: c.Cheat, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: parseCodec(c.Codec), Stats: stats,
 			Journal: kept, Log: p.log})
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,10 @@ type phone struct {
 	conn *websocket.Conn
 
 	writing sync.Mutex
+
+	// The car of a driver whom keepDriving moves.
+	place     atomic.Pointer[wire.Point]
+	fixesSent atomic.Int64
 
 	mu    sync.Mutex // guards heard
 	heard []*wire.ServerFrame
@@ -203,9 +208,12 @@ func startNode(t *testing.T, database, redis, provider string) (*program, string
 	t.Helper()
 	address := freeAddress(t)
 	p := start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--name", "node-"+address,
-		"--database", database, "--redis", redis, "--provider", provider)
+		"--database", database, "--redis", redis, "--provider", provider, "--speed", carSpeed)
 	return p, "http://" + address
 }
+
+// carSpeed lets a car cross the city from one fix to the next.
+const carSpeed = "1000"
 
 // TestARideAcrossTwoNodes has the driver's socket on one node and the rider's
 // on the other; they share nothing but Redis and Postgres.
@@ -253,7 +261,9 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 	for _, step := range []struct {
 		do    wire.Step
 		state string
-	}{{wire.Step_ARRIVE, "arrived"}, {wire.Step_START, "on_trip"}, {wire.Step_COMPLETE, "completed"}} {
+		place *wire.Point
+	}{{wire.Step_ARRIVE, "arrived", here}, {wire.Step_START, "on_trip", here}, {wire.Step_COMPLETE, "completed", there}} {
+		driver.driveTo(step.place)
 		driver.command(&wire.ClientFrame{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: trip, Step: step.do}}})
 		rider.awaitState(step.state)
 	}
@@ -278,6 +288,7 @@ func TestARideAcrossTwoNodes(t *testing.T) {
 // function is called.
 func keepDriving(t *testing.T, p *phone, around *wire.Point) (stop func()) {
 	t.Helper()
+	p.place.Store(around)
 	done := make(chan struct{})
 	var sender sync.WaitGroup
 	sender.Go(func() {
@@ -290,11 +301,34 @@ func keepDriving(t *testing.T, p *phone, around *wire.Point) (stop func()) {
 			case <-tick.C:
 			}
 
+			around := p.place.Load()
 			p.fix(seq, &wire.Point{Lng: around.Lng + float64(seq%10)*1e-5, Lat: around.Lat})
+			p.fixesSent.Add(1)
 		}
 	})
 
 	stop = sync.OnceFunc(func() { close(done); sender.Wait() })
 	t.Cleanup(stop)
 	return stop
+}
+
+// driveTo moves the car that keepDriving drives, and returns when a fix from
+// there was sent.
+func (p *phone) driveTo(to *wire.Point) {
+	p.t.Helper()
+	p.place.Store(to)
+	before := p.fixesSent.Load()
+	// The first one may have been on its way from the last place.
+	eventually(p.t, "a fix from the place", func() bool { return p.fixesSent.Load() >= before+2 })
+}
+
+func eventually(t *testing.T, what string, true func() bool) {
+	t.Helper()
+	late := time.Now().Add(30 * time.Second)
+	for !true() {
+		if time.Now().After(late) {
+			t.Fatalf("there never was %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }

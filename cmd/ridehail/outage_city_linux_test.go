@@ -61,7 +61,7 @@ func openOutageCity(t *testing.T) *outageCity {
 	c.url = "http://" + address
 	c.node = start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "127.0.0.1:0", "--name", "node-"+address,
 		"--database", strings.Replace(c.database, hostOf(t, c.database), databaseAt, 1), "--redis", "redis://"+redisAt+"/0",
-		"--provider", "http://"+c.providerAt, "--routing", "http://"+c.routingAt)
+		"--provider", "http://"+c.providerAt, "--routing", "http://"+c.routingAt, "--speed", carSpeed)
 	awaitReady(t, c.node, c.url)
 	return c
 }
@@ -116,6 +116,7 @@ func sqlAt(t *testing.T, url, statement string) {
 type ride struct {
 	driver, rider *phone
 	riderID, trip string
+	dropoff       *wire.Point
 }
 
 // ride returns a trip that was accepted, whose rider knows it and sees the car
@@ -140,7 +141,7 @@ func (c *outageCity) accepted(t *testing.T) *ride {
 	r.rider.command(&wire.ClientFrame{Body: &wire.ClientFrame_RequestTrip{RequestTrip: &wire.RequestTrip{Pickup: from, Dropoff: to}}})
 	offer := r.driver.await("offer", func(f *wire.ServerFrame) bool { return f.GetOffer() != nil }).GetOffer()
 	r.driver.command(&wire.ClientFrame{Body: &wire.ClientFrame_AnswerOffer{AnswerOffer: &wire.AnswerOffer{OfferId: offer.Id, Accept: true}}})
-	r.trip = offer.Trip.Id
+	r.trip, r.dropoff = offer.Trip.Id, to
 	return r
 }
 
@@ -166,6 +167,7 @@ func (r *ride) paid() {
 func (c *outageCity) complete(r *ride) {
 	r.driver.t.Helper()
 	r.driver.command(r.step(wire.Step_START))
+	r.driver.driveTo(r.dropoff)
 	r.driver.command(r.step(wire.Step_COMPLETE))
 	r.rider.awaitState("completed")
 	c.completed++
@@ -332,17 +334,6 @@ func (c *outageCity) awaitReadiness(t *testing.T, ready bool) {
 		got, _, err := c.call("GET", "/readyz", "", "")
 		return err == nil && got == want
 	})
-}
-
-func eventually(t *testing.T, what string, true func() bool) {
-	t.Helper()
-	late := time.Now().Add(30 * time.Second)
-	for !true() {
-		if time.Now().After(late) {
-			t.Fatalf("there never was %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 func flush(t *testing.T, redis string) {

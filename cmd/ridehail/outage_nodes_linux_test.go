@@ -68,6 +68,7 @@ func TestTwoNodesGoOnWithoutRedisAndTellEachOtherWhenItIsBack(t *testing.T) {
 	t.Logf("all is told %v after Redis is back", time.Since(healed))
 	r.rider.seeTheCarMove(healed)
 	t.Logf("the car moves %v after Redis is back", time.Since(healed))
+	r.driver.driveTo(there)
 	r.driver.command(r.step(wire.Step_COMPLETE))
 	r.rider.awaitState("completed")
 	r.paid()

@@ -181,7 +181,7 @@ func (c *city) startClients() error {
 			count int
 			flags []string
 		}{
-			{"drivers", c.cfg.Drivers, []string{"--rate", "3"}},
+			{"drivers", c.cfg.Drivers, []string{"--rate", "3", "--cheat", "0.3"}},
 			{riderRole, c.cfg.Riders, []string{"--per-minute", formatFloat(float64(c.cfg.Riders) / 8)}},
 		} {
 			share := max(1, group.count/len(c.nodes))

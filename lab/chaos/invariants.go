@@ -60,6 +60,8 @@ func (c *city) checkPhones(load *Load) (Invariant, error) {
 		load.Trips += s.TripsRequested
 		load.Completed += s.TripsCompleted
 		load.Chat += s.ChatSent
+		load.Cheats += s.Cheats
+		load.TooFar += s.TooFar
 		load.Reconnects += s.Reconnects
 		load.Resumed += s.Resumed
 	}

@@ -80,6 +80,8 @@ type Load struct {
 	Trips      int64 `json:"trips_requested"`
 	Completed  int64 `json:"trips_completed"`
 	Chat       int64 `json:"chat_sent"`
+	Cheats     int64 `json:"steps_from_afar"` // tried on purpose
+	TooFar     int64 `json:"steps_too_far"`   // refused to honest drivers
 	Reconnects int64 `json:"reconnects"`
 	Resumed    int64 `json:"resumed"`
 	Commands   int   `json:"commands"`
@@ -184,8 +186,8 @@ func (r Report) Text() string {
 	fmt.Fprintf(&b, "outside of all faults, commands: %s\n\n", r.Calm)
 	l := r.Load
 	fmt.Fprintf(&b, "%d kills, %d reconnects (%d resumed), %d fixes, %d commands (%d never answered), %d trips requested, "+
-		"%d completed, %d messages\n", l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips,
-		l.Completed, l.Chat)
+		"%d completed, %d messages, %d steps tried from afar, %d honest ones refused as such\n",
+		l.Kills, l.Reconnects, l.Resumed, l.Fixes, l.Commands, l.Ambiguous, l.Trips, l.Completed, l.Chat, l.Cheats, l.TooFar)
 	fmt.Fprintf(&b, "%d sessions came back: %v; resumed within %v of asking\n\n", r.Sessions.Count, r.Sessions.Back, r.Sessions.Resume)
 	r.writeFigures(&b)
 

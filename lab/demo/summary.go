@@ -29,6 +29,7 @@ type Summary struct {
 	Help       HelpSummary       `json:"help"`
 	Latency    quantile.Counted  `json:"latency_ms"`
 	PickupWait PickupWaitSummary `json:"pickup_wait_s"` // of the city's time
+	TooFar     int64             `json:"steps_too_far"` // refused to drivers, who are all honest
 	Losses
 	Violations int      `json:"violations"`
 	Broken     []string `json:"broken,omitempty"`
@@ -150,6 +151,7 @@ func (d *demo) countSimulated(n *node.Node) Summary {
 		Help:       HelpSummary{sim.HelpAsked, sim.HelpAcknowledged, sim.HelpSeen},
 		Latency:    sim.Latency,
 		PickupWait: PickupWaitSummary{sim.PickupWait.Count, sim.PickupWait.P50, sim.PickupWait.P90},
+		TooFar:     sim.TooFar,
 		Losses:     d.countLosses(sim),
 		Violations: int(sim.Violations), Broken: sim.ViolationTexts,
 	}

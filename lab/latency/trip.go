@@ -27,6 +27,10 @@ type driver struct {
 	events eventCounter
 }
 
+// nearest is how far apart, in metres, the ends of a ride are at least: a node
+// takes no shorter one.
+const nearest = 100
+
 // pairFor bounds the time from a request to the beginning of the ride.
 const pairFor = time.Minute
 
@@ -134,7 +138,7 @@ func (c *crew) startRide(ctx context.Context, i int, id string, at location.Poin
 
 	// Any place will do, because the car never goes there.
 	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat}
-	if other := c.placeOfOther(i + 1); other != (location.Point{}) {
+	if other := c.placeOfOther(i + 1); other != (location.Point{}) && location.MetresBetween(other, at) > nearest {
 		to = other
 	}
 

@@ -23,6 +23,7 @@ type TestbedConfig struct {
 	// Interpose, if set, returns the URL at which the node shall find the
 	// database, such as that of a proxy.
 	Interpose func(database string) (string, error)
+	NodeArgs  []string // more arguments of serve
 }
 
 // Testbed is one node as a process of its own on real stores, for experiments
@@ -77,6 +78,7 @@ func OpenTestbed(ctx context.Context, cfg TestbedConfig) (b *Testbed, err error)
 	// No load balancer watches it. An earlier build knows no such variable.
 	node := Command{Name: "node", Path: cfg.Program, Dir: b.dir, Env: []string{"RIDEHAIL_DRAIN_DELAY=0s"}, Args: []string{"serve", "--dev-tokens", "--name", "node",
 		"--listen", at[2], "--admin", at[3], "--database", cfg.Database, "--redis", cfg.Redis}}
+	node.Args = append(node.Args, cfg.NodeArgs...)
 	return b, b.startService(ctx, NewService(Server{node, HTTPAnswers(b.Server + "/readyz")}, b.guard))
 }
 

@@ -67,6 +67,7 @@ func foreignCommandFrames(t Target) []*wire.ClientFrame {
 		{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: t.Trip, Step: wire.Step_ARRIVE}}},
 		{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: t.Trip, Step: wire.Step_START}}},
 		{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: t.Trip, Step: wire.Step_COMPLETE}}},
+		{Body: &wire.ClientFrame_MoveTrip{MoveTrip: &wire.MoveTrip{TripId: t.Trip, Step: wire.Step_COMPLETE, Early: true}}},
 		{Body: &wire.ClientFrame_CancelTrip{CancelTrip: &wire.CancelTrip{TripId: t.Trip, Reason: Text}}},
 		{Body: &wire.ClientFrame_SendChat{SendChat: &wire.SendChat{TripId: t.Trip, Text: Text}}},
 		{Body: &wire.ClientFrame_Sos{Sos: &wire.Sos{TripId: t.Trip, Text: Text}}},

@@ -19,7 +19,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// Config describes the phones and what they do.
+// Config describes the phones and what they do. Cars cross the city from one fix
+// to the next, so the node must be one that believes them: serve --speed 1000.
 type Config struct {
 	Server  string // http://HOST:PORT
 	City    *routing.City

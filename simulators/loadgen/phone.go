@@ -19,12 +19,13 @@ type phone struct {
 	generator   *Generator
 	session     *client.Session
 	role, id    string
-	rides       bool // a rider who requests trips
-	at, to      location.Point
-	firstResult chan error // of the first connection; holds one
+	rides       bool           // a rider who requests trips
+	to          location.Point // a rider's dropoff
+	firstResult chan error     // of the first connection; holds one
 
 	mu           sync.Mutex // guards the fields below
 	rng          *rand.Rand
+	at           location.Point // a rider's pickup, or where the car is
 	connected    bool
 	welcomeTime  time.Time // zero before the first
 	commandCount int
@@ -150,6 +151,17 @@ func (p *phone) isRiding() bool {
 
 func (p *phone) activeLocked() bool { return client.IsActive(p.trip.GetState()) }
 
+// moveCarLocked puts the car where the trip's next step is made, and makes a fix
+// due: a node takes no step from elsewhere.
+func (p *phone) moveCarLocked(now time.Time) {
+	goal := map[string]*wire.Point{client.StateReserved: p.trip.GetPickup(), client.StateArrived: p.trip.GetPickup(),
+		client.StateOnTrip: p.trip.GetDropoff()}[p.trip.GetState()]
+	if p.role != client.RoleDriver || goal == nil {
+		return
+	}
+	p.at, p.fixDue = location.Point{Lng: goal.Lng, Lat: goal.Lat}, now.Add(-time.Millisecond)
+}
+
 // doDueActions sends the position and the step that are due.
 func (p *phone) doDueActions(now time.Time) {
 	p.mu.Lock()
@@ -159,6 +171,9 @@ func (p *phone) doDueActions(now time.Time) {
 		return
 	}
 
+	if !now.Before(p.due) {
+		p.moveCarLocked(now)
+	}
 	if p.role == client.RoleDriver && now.After(p.fixDue) {
 		if p.fixDue.IsZero() { // Spreads the fixes of all drivers.
 			p.fixDue = now.Add(-time.Duration(p.rng.Int64N(int64(p.generator.cfg.Fixes))))

@@ -44,6 +44,10 @@ type Source interface {
 type Config struct {
 	Now   func() time.Time // [time.Now]
 	Grace time.Duration    // for a charge, an outbox message or a call for help [1 minute]
+
+	// NoEarlierBuild says that this build wrote all of the store, so that a
+	// step without the car's place is a violation.
+	NoEarlierBuild bool
 }
 
 // Run audits a store. It blocks until all is read and holds about a kilobyte of
@@ -60,6 +64,7 @@ func Run(ctx context.Context, src Source, cfg Config) (Report, error) {
 		cfg.Now = time.Now
 	}
 	l := newAuditState(cfg.Now(), cmp.Or(cfg.Grace, time.Minute))
+	l.noEarlierBuild = cfg.NoEarlierBuild
 	for _, step := range []struct {
 		what string
 		read func() error

@@ -115,8 +115,13 @@ func (c *fakeSource) recordEvent(ev trips.Event, err error) trips.Trip {
 func (c *fakeSource) driveTrip(id trips.TripID, r trips.RiderID, d trips.DriverID, at time.Time) trips.Trip {
 	t := c.recordEvent(trips.Request(id, r, marina, airport, quote, at))
 	t = c.recordEvent(t.Reserve(d, at.Add(time.Minute)))
-	t = c.recordEvent(t.Arrive(trips.Driver(d), at.Add(2*time.Minute)))
-	return c.recordEvent(t.Start(trips.Driver(d), at.Add(3*time.Minute)))
+	t = c.recordEvent(t.MakeStep(stepAt(trips.KindArrived, marina), trips.Driver(d), at.Add(2*time.Minute)))
+	return c.recordEvent(t.MakeStep(stepAt(trips.KindOnTrip, marina), trips.Driver(d), at.Add(3*time.Minute)))
+}
+
+// stepAt is a step of a driver whose car is at a place.
+func stepAt(kind trips.Kind, at location.Point) trips.Step {
+	return trips.Step{Kind: kind, Car: &trips.CarFix{Point: at, Accuracy: 5, Age: time.Second}}
 }
 
 func newCharge(t trips.Trip) payments.Charge {
@@ -131,13 +136,13 @@ func newRefund(t trips.Trip) payments.Refund {
 
 // newIntactSource returns a store without a violation: a trip with a chat that
 // was paid and given back, the same people again, now under way, a trip that
-// was cancelled, one that expired, and one completed a moment ago that is still
-// to be settled. On the trip under way both called for help, one of them a
+// was cancelled, one that expired, and one completed early, a moment ago,
+// that is still to be settled. On the trip under way both called for help, one of them a
 // moment ago.
 func newIntactSource() *fakeSource {
 	c := &fakeSource{broken: map[string]error{}}
 	first := c.driveTrip("trip-1", "ada", "chidi", noon)
-	first = c.recordEvent(first.Complete(trips.Driver("chidi"), noon.Add(20*time.Minute)))
+	first = c.recordEvent(first.MakeStep(stepAt(trips.KindCompleted, airport), trips.Driver("chidi"), noon.Add(20*time.Minute)))
 	c.charges, c.refunds = append(c.charges, newCharge(first)), append(c.refunds, newRefund(first))
 	for i, who := range []trips.Actor{trips.Rider("ada"), trips.Driver("chidi"), trips.Rider("ada")} {
 		c.said = append(c.said, chat.Message{Trip: "trip-1", Seq: uint32(i) + 1, From: who, Text: "hello", At: noon})
@@ -149,7 +154,8 @@ func newIntactSource() *fakeSource {
 	fourth := c.recordEvent(trips.Request("trip-4", "bola", marina, airport, quote, noon.Add(time.Hour)))
 	c.recordEvent(fourth.Expire(trips.System("node-1"), "no driver found", noon.Add(62*time.Minute)))
 	fifth := c.driveTrip("trip-5", "bola", "dayo", now.Add(-30*time.Minute))
-	c.recordEvent(fifth.Complete(trips.Driver("dayo"), now.Add(-10*time.Second)))
+	halfway := trips.Step{Kind: trips.KindCompleted, Early: true, Car: &trips.CarFix{Point: location.Point{Lng: 3.35, Lat: 6.52}}}
+	c.recordEvent(fifth.MakeStep(halfway, trips.Driver("dayo"), now.Add(-10*time.Second)))
 
 	for i, who := range []trips.Actor{trips.Rider("ada"), trips.Driver("chidi"), trips.Rider("ada")} {
 		c.calls = append(c.calls, sos.Alert{ID: fmt.Sprint("call-", i+1), Trip: "trip-2", From: who,
@@ -163,6 +169,24 @@ func newIntactSource() *fakeSource {
 	return c
 }
 
+// Events of an earlier build do not say where the car was. Only a store that
+// this build wrote alone has none.
+func TestStepsOfAnEarlierBuildAreCountedApart(t *testing.T) {
+	c := newIntactSource()
+	for i := range c.events {
+		c.events[i].Car, c.events[i].Early = nil, false
+	}
+
+	report := runAudit(t, c)
+	if report.Violations() != 0 || report.Unplaced != 8 || findInvariant(t, report, inPlace).Checked != 0 {
+		t.Errorf("%+v\n%s", report, report.Text())
+	}
+	report, err := audit.Run(t.Context(), c, audit.Config{Now: func() time.Time { return now }, NoEarlierBuild: true})
+	if err != nil || report.Violations() != 8 || !strings.Contains(report.Text(), "trip trip-2: event 3, arrived, does not say where the car was") {
+		t.Errorf("%v\n%s", err, report.Text())
+	}
+}
+
 func runAudit(t *testing.T, c *fakeSource) audit.Report {
 	t.Helper()
 	report, err := audit.Run(t.Context(), c, audit.Config{Now: func() time.Time { return now }})
@@ -174,7 +198,8 @@ func runAudit(t *testing.T, c *fakeSource) audit.Report {
 
 func TestAnHonestCityHasNoViolations(t *testing.T) {
 	report := runAudit(t, newIntactSource())
-	if report.Violations() != 0 || report.Trips != 5 || report.Events != 19 {
+	if report.Violations() != 0 || report.Trips != 5 || report.Events != 19 ||
+		report.EndedEarly != 1 || report.Unplaced != 0 {
 		t.Fatal(report.Text())
 	}
 

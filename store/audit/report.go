@@ -36,10 +36,16 @@ func (i *Invariant) countCheck(ok bool, format string, args ...any) {
 
 // Report is what an audit found.
 type Report struct {
-	At         time.Time   `json:"at"`
-	Grace      string      `json:"grace"`
-	Trips      int         `json:"trips"`
-	Events     int         `json:"events"`
+	At         time.Time `json:"at"`
+	Grace      string    `json:"grace"`
+	Trips      int       `json:"trips"`
+	Events     int       `json:"events"`
+	EndedEarly int       `json:"ended_early"` // rides, for operators to look at
+
+	// Unplaced counts steps of earlier builds, which did not keep where the car
+	// was.
+	Unplaced int `json:"unplaced,omitempty"`
+
 	Invariants []Invariant `json:"invariants"`
 }
 
@@ -80,5 +86,8 @@ func (r Report) Text() string {
 	}
 
 	fmt.Fprintf(&b, "%d violations in %d trips and %d events\n", r.Violations(), r.Trips, r.Events)
+	if r.EndedEarly > 0 {
+		fmt.Fprintf(&b, "%d rides were completed before their destination; ridehail refund gives a fare back\n", r.EndedEarly)
+	}
 	return b.String()
 }

@@ -25,12 +25,17 @@ type auditState struct {
 	trips   int
 	alertState
 
+	noEarlierBuild bool
+	unplaced       int // steps without the car's place
+	endedEarly     int // rides
+
 	rowsAhead map[trips.TripID]trips.Trip // of the events read before them
 
 	driverBusyOnce, riderBusyOnce                                Invariant
 	eventsNumbered, eventsLegal, rowsMatch, outboxRelayed        Invariant
 	completedCharged, chargedOnce, chargedAsQuoted, refundedOnce Invariant
 	chatNumbered, chatPrivate                                    Invariant
+	stepsInPlace                                                 Invariant
 }
 
 // chatState is what an audit keeps of the chat of one trip.
@@ -55,6 +60,7 @@ func newAuditState(now time.Time, grace time.Duration) *auditState {
 		riderBusyOnce:    Invariant{Name: "a rider has one active trip at most, at every moment"},
 		eventsNumbered:   Invariant{Name: "events of a trip are numbered 1, 2, 3, ..."},
 		eventsLegal:      Invariant{Name: "each event is the legal next move of its trip"},
+		stepsInPlace:     Invariant{Name: "a car is where its driver arrives, starts and completes"},
 		rowsMatch:        Invariant{Name: "each trip stands where its last event left it"},
 		completedCharged: Invariant{Name: "each completed trip is charged"},
 		chargedOnce:      Invariant{Name: "no trip is charged twice, or without being completed"},
@@ -68,7 +74,8 @@ func newAuditState(now time.Time, grace time.Duration) *auditState {
 
 func (l *auditState) buildReport() Report {
 	return Report{At: l.now.UTC(), Grace: l.grace.String(), Trips: l.trips, Events: l.eventsNumbered.Checked,
-		Invariants: []Invariant{l.driverBusyOnce, l.riderBusyOnce, l.eventsNumbered, l.eventsLegal, l.rowsMatch, l.completedCharged, l.chargedOnce, l.chargedAsQuoted,
+		Unplaced: l.unplaced, EndedEarly: l.endedEarly,
+		Invariants: []Invariant{l.driverBusyOnce, l.riderBusyOnce, l.eventsNumbered, l.eventsLegal, l.stepsInPlace, l.rowsMatch, l.completedCharged, l.chargedOnce, l.chargedAsQuoted,
 			l.refundedOnce, l.chatNumbered, l.chatPrivate, l.alertsByTripPeople, l.alertsKeptOnce, l.alertsRaised, l.outboxRelayed}}
 }
 
@@ -110,12 +117,37 @@ func (l *auditState) addEvent(seq uint32, ev trips.Event) error {
 		"trip %s: event %d, which leaves version %d, follows event %d", t.ID, seq, t.Version, before.Version)
 	err := replayEvent(before, ev)
 	l.eventsLegal.countCheck(err == nil, "trip %s: event %d: %v", t.ID, seq, err)
+	l.checkPlace(seq, ev)
 	if t.Driver != "" {
 		trackBusy(&l.driverBusyOnce, l.driving, "driver", t.Driver, t, seq)
 	}
 	trackBusy(&l.riderBusyOnce, l.riding, "rider", t.Rider, t, seq)
 	l.last[t.ID] = t
 	return nil
+}
+
+// checkPlace checks that a step was made where the car may make it, or that the
+// end of the ride is marked as early. Steps of earlier builds say no place.
+func (l *auditState) checkPlace(seq uint32, ev trips.Event) {
+	switch ev.Kind {
+	case trips.KindArrived, trips.KindOnTrip, trips.KindCompleted:
+	default:
+		return
+	}
+
+	if ev.Early {
+		l.endedEarly++
+	}
+	if ev.Car != nil {
+		err := trips.CheckPlace(ev.Trip, trips.Step{Kind: ev.Kind, Early: ev.Early, Car: ev.Car})
+		l.stepsInPlace.countCheck(err == nil, "event %d: %v", seq, err)
+		return
+	}
+
+	l.unplaced++
+	if l.noEarlierBuild {
+		l.stepsInPlace.countCheck(false, "trip %s: event %d, %s, does not say where the car was", ev.Trip.ID, seq, ev.Kind)
+	}
 }
 
 // trackBusy follows, event by event, which trip a person is bound by.

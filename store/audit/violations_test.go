@@ -17,6 +17,7 @@ const (
 	oneRider  = "a rider has one active trip at most, at every moment"
 	dense     = "events of a trip are numbered 1, 2, 3, ..."
 	legal     = "each event is the legal next move of its trip"
+	inPlace   = "a car is where its driver arrives, starts and completes"
 	stands    = "each trip stands where its last event left it"
 	paid      = "each completed trip is charged"
 	unpaid    = "no trip is charged twice, or without being completed"
@@ -105,6 +106,20 @@ var violationCases = []violationCase{
 		ev.Kind, ev.Trip.State, ev.Trip.Version, ev.Trip.EndedAt = trips.KindRequested, trips.Requested, 3, time.Time{}
 		c.recordEvent(ev, nil)
 	}, []string{legal}, "requested again when it was expired"},
+	{"a driver arrives 1.2 km away", func(c *fakeSource) {
+		for i, ev := range c.events {
+			if ev.Trip.ID == "trip-2" && ev.Kind == trips.KindArrived {
+				c.events[i].Car = &trips.CarFix{Point: location.Point{Lng: marina.Lng, Lat: marina.Lat - .011}, Accuracy: 5, Age: time.Second}
+			}
+		}
+	}, []string{inPlace}, "event 3: trip trip-2: arrived is not possible 1223 m away"},
+	{"a driver starts by a fix of long ago", func(c *fakeSource) { c.lastEvent("trip-2").Car.Age = time.Hour },
+		[]string{inPlace}, "event 4: trip trip-2: the last fix is 1h0m0s old"},
+	{"an early end is not marked", func(c *fakeSource) { c.lastEvent("trip-5").Early = false },
+		[]string{inPlace}, "event 5: trip trip-5: completed is not possible"},
+	{"a ride ends early where it began", func(c *fakeSource) {
+		c.lastEvent("trip-5").Car = &trips.CarFix{Point: marina, Accuracy: 200}
+	}, []string{inPlace}, "event 5: trip trip-5: completed is not possible 0 m away"},
 	{"a row has another driver than its event", func(c *fakeSource) { c.tripRow("trip-2").Driver = "dayo" },
 		[]string{stands}, `trip trip-2: the row says on_trip, version 4, of driver "dayo"`},
 	{"a row is behind its events", func(c *fakeSource) { c.tripRow("trip-3").Version-- }, []string{stands}, "trip trip-3"},

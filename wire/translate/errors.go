@@ -5,6 +5,7 @@ package translate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/ridehail/ridehail/auth"
@@ -44,6 +45,8 @@ var answers = []struct {
 	{trips.ErrTaken, wire.CodeTaken, "Another driver has this trip, or you have another one; wait for the next offer."},
 	{trips.ErrRiderBusy, wire.CodeRiderBusy, "You have an active trip; cancel it or ride it to its end first."},
 	{trips.ErrBadMove, wire.CodeIllegalMove, "The trip cannot do this from where it stands; read it again."},
+	{trips.ErrNoPosition, wire.CodeNoPosition, "We do not know where your car is. Send your position (a fix), then the step again with the same id."},
+	{trips.ErrTooFar, wire.CodeTooFar, "Your car is too far from the place. Drive there, then send the step again."},
 	{trips.ErrKeyReused, wire.CodeKeyReused, "This command id was used for a different command; take a new id."},
 	{trips.ErrConflict, wire.CodeConflict, "The trip moved on meanwhile; read it again, then repeat if it still makes sense."},
 	{trips.ErrBadPoint, wire.CodeBadField, "A point needs lng in [-180, 180] and lat in [-90, 90]."},
@@ -58,6 +61,7 @@ var answers = []struct {
 	{sos.ErrTooMany, wire.CodeTooMany, "Your calls are with the operators already; wait a minute before the next one."},
 	{sos.ErrNotFound, wire.CodeNotFound, "There is no such alert; list the open ones with GET /ops/alerts."},
 	{booking.ErrNoPoints, wire.CodeBadField, `Give both "pickup" and "dropoff", each with lng and lat.`},
+	{booking.ErrSamePlace, wire.CodeBadField, "Pickup and destination are the same place; choose two that are at least 50 m apart."},
 	{booking.ErrOtherRoute, wire.CodeBadQuote, "The quote is for another way; leave pickup and dropoff out, or ask for a new quote."},
 	{pricing.ErrQuoteExpired, wire.CodeQuoteExpired, "The price was good for two minutes, and they are over; ask for a new quote."},
 	{pricing.ErrBadQuote, wire.CodeBadQuote, "This is no quote of ours for you; ask for one with POST /v1/quotes and send it as it came."},
@@ -83,8 +87,11 @@ func ExplainError(err error) (wire.Code, string) {
 }
 
 // addDetails makes a text of the table say what the error knows: which end of a
-// way it is about, or what the trip can do.
+// way it is about, how far the car is from its place, or what the trip can do.
 func addDetails(text string, err error) string {
+	if far := new(trips.DistanceError); errors.As(err, &far) {
+		return explainDistance(far)
+	}
 	if move := new(trips.MoveError); errors.As(err, &move) {
 		return explainMove(move)
 	}
@@ -137,6 +144,24 @@ func explainMove(e *trips.MoveError) string {
 		return "The trip is " + string(e.From) + ": you can only wait for it to end."
 	}
 	return "The trip is " + string(e.From) + ": you may " + strings.Join(may, " or ") + "."
+}
+
+// explainDistance says how far the car is from where the step is made, and what
+// to do.
+func explainDistance(far *trips.DistanceError) string {
+	away := fmt.Sprintf("%.0f m", far.Metres)
+	if far.Metres >= 1000 {
+		away = fmt.Sprintf("%.1f km", far.Metres/1000)
+	}
+
+	switch {
+	case far.StillAtPickup:
+		return "You are " + away + " from the pickup. A ride cannot end early before it has left the pickup. " +
+			"Drive on, or ask the operators to cancel the trip."
+	case far.Move == trips.KindCompleted:
+		return "You are " + away + " from the destination. Drive on, or send the step again with early=true if the rider gets out here."
+	}
+	return "You are " + away + " from the pickup. Drive there, send your position (a fix), then the step again."
 }
 
 // IsUnavailable returns true if an error is a dependency's, so that it belongs

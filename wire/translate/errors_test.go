@@ -63,6 +63,12 @@ func TestEachDomainErrorHasOneCodeAndOneText(t *testing.T) {
 		{context.DeadlineExceeded, wire.CodeUnavailable, "Something we need is slow just now; try again with the same id."},
 		{context.Canceled, wire.CodeUnavailable, "The request was given up; try again with the same id."},
 		{errors.New("dial tcp 10.0.0.7: refused"), wire.CodeUnavailable, unavailable},
+		{&trips.DistanceError{Move: trips.KindArrived, Metres: 1099}, wire.CodeTooFar,
+			"You are 1.1 km from the pickup. Drive there, send your position (a fix), then the step again."},
+		{&trips.DistanceError{Move: trips.KindCompleted, Metres: 3140}, wire.CodeTooFar,
+			"You are 3.1 km from the destination. Drive on, or send the step again with early=true if the rider gets out here."},
+		{&trips.DistanceError{Move: trips.KindCompleted, Metres: 41, StillAtPickup: true}, wire.CodeTooFar,
+			"You are 41 m from the pickup. A ride cannot end early before it has left the pickup. Drive on, or ask the operators to cancel the trip."},
 		{Refuse(wire.CodeForbidden, "Not for you."), wire.CodeForbidden, "Not for you."},
 	} {
 		wrapped := fmt.Errorf("trip t of rider r: %w", c.err)

@@ -64,7 +64,7 @@ func Run(ctx context.Context, e Evidence) (Report, error) {
 		e.Now = time.Now
 	}
 	db := newStore(e.DB)
-	audited, err := audit.Run(ctx, db, audit.Config{Now: e.Now, Grace: time.Nanosecond})
+	audited, err := audit.Run(ctx, db, audit.Config{Now: e.Now, Grace: time.Nanosecond, NoEarlierBuild: true})
 	if err != nil {
 		return Report{}, err
 	}

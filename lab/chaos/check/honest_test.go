@@ -192,10 +192,10 @@ func honest() *town {
 	c.says(ada, t, "a2")
 	c.says(chidi, t, "c2")
 	c.says(ada, t, "a3")
-	t = c.asks(chidi, "c3", journal.Arrive, func() trips.Trip { return c.happens(t.Arrive(chidi, c.now)) })
-	t = c.asks(chidi, "c4", journal.Start, func() trips.Trip { return c.happens(t.Start(chidi, c.now)) })
+	t = c.asks(chidi, "c3", journal.Arrive, func() trips.Trip { return c.happens(t.MakeStep(stepAt(trips.KindArrived, marina), chidi, c.now)) })
+	t = c.asks(chidi, "c4", journal.Start, func() trips.Trip { return c.happens(t.MakeStep(stepAt(trips.KindOnTrip, marina), chidi, c.now)) })
 	c.callsForHelp(ada, t, "a4", "call-1")
-	t = c.asks(chidi, "c5", journal.Complete, func() trips.Trip { return c.happens(t.Complete(chidi, c.now)) })
+	t = c.asks(chidi, "c5", journal.Complete, func() trips.Trip { return c.happens(t.MakeStep(stepAt(trips.KindCompleted, quay), chidi, c.now)) })
 	c.pays(t)
 	c.getsBack(t)
 	c.cancelled()
@@ -209,6 +209,11 @@ func honest() *town {
 
 	c.journal = append(c.journal, journal.Record{What: journal.Close, AtMs: float64(c.now.UnixMilli())})
 	return c
+}
+
+// stepAt is a step of a driver whose car is at a place.
+func stepAt(kind trips.Kind, at location.Point) trips.Step {
+	return trips.Step{Kind: kind, Car: &trips.CarFix{Point: at, Accuracy: 5, Age: time.Second}}
 }
 
 // cancelled is Bola's ride.

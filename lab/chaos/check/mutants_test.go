@@ -61,6 +61,8 @@ var mutants = []mutant{
 		"	spoken++\n	m.Seq = spoken\n	_, err := tx.exec(ctx, `INSERT INTO chat (",
 		"func insertMessage(", "var spoken uint32\n\nfunc insertMessage("}},
 		judge: fire, says: "FAIL  chat messages of a trip are numbered 1, 2, 3"},
+	{name: "a step is made from anywhere", change: change{"trips/place.go", []string{"	if err := CheckPlace(t, s); err != nil {\n		return Event{}, err\n	}\n", ""}},
+		judge: fire, says: "FAIL  a car is where its driver arrives, starts and completes"},
 	{name: "XACK before the effect", change: change{"events/worker.go", []string{"	err := w.callHandler(ctx, j)\n", "	w.completeJob(ctx, j)\n	err := w.callHandler(ctx, j)\n"}},
 		judge: fire, says: "FAIL  the provider took each completed trip's quoted fare once"},
 	{name: "MAXLEN on the job stream", change: change{"events/queue.go", []string{"&redis.XAddArgs{Stream: r.streamKey(stream), Values",

@@ -259,11 +259,17 @@ func (n *node) ride(r trips.RiderID, d trips.DriverID) {
 	n.say(rider, name+" speaks", t.ID)
 	n.say(driver, name+" hears", t.ID)
 
-	steps := map[string]func(trips.Trip, trips.Actor, time.Time) (trips.Event, error){
-		journal.Arrive: trips.Trip.Arrive, journal.Start: trips.Trip.Start, journal.Complete: trips.Trip.Complete}
-	for _, kind := range []string{journal.Arrive, journal.Start, journal.Complete} {
-		n.move(driver, name+": "+kind, kind, t.ID, 0, func(t trips.Trip, at time.Time) (trips.Event, error) {
-			return steps[kind](t, driver, at)
+	for _, step := range []struct {
+		command, kind string
+		trips.Step
+	}{
+		{"arrives far away", journal.Arrive, stepAt(trips.KindArrived, quay)}, // is refused
+		{"arrives", journal.Arrive, stepAt(trips.KindArrived, marina)},
+		{"starts", journal.Start, stepAt(trips.KindOnTrip, marina)},
+		{"completes", journal.Complete, stepAt(trips.KindCompleted, quay)},
+	} {
+		n.move(driver, name+": "+step.command, step.kind, t.ID, 0, func(t trips.Trip, at time.Time) (trips.Event, error) {
+			return t.MakeStep(step.Step, driver, at)
 		})
 	}
 }
@@ -346,7 +352,7 @@ func TestANodeUnderFireKeepsItsPromises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Violations() != 0 || r.Commands != 30 || r.Payments != 3 {
+	if r.Violations() != 0 || r.Commands != 33 || r.Payments != 3 {
 		t.Error("\n" + r.Text())
 	}
 }
