@@ -33,6 +33,10 @@ func (r *Redis) examine(ctx context.Context, o redis.Options) error {
 	if err == nil {
 		r.warnOfEviction(ctx)
 	}
+	if o.TLSConfig != nil && errors.Is(err, context.DeadlineExceeded) {
+		// A server without TLS waits for more of what it cannot read.
+		return fmt.Errorf("no TLS within %v; is it running, and does it speak TLS? If not, use redis:// (%w)", dialTimeout, err)
+	}
 	return explainRefusal(err)
 }
 
@@ -57,6 +61,7 @@ func (r *Redis) CheckWritable(ctx context.Context) error {
 	_, _ = pipe.Exec(ctx) // the error is one of the two commands'
 
 	if err := readHello(hello); errors.Is(err, errUnfit) {
+		r.sessions.demoted.Store(true)
 		r.sessions.giveUp()
 		return err
 	}

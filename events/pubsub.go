@@ -118,8 +118,8 @@ const (
 	echoInterval = time.Second
 	silenceLimit = 3 * echoInterval
 
-	// After Redis could not be written and can again, the address may lead to
-	// another server, so that the echo must arrive sooner.
+	// After connections were given up, the address may lead to another server,
+	// so that the echo must arrive sooner.
 	retryInterval   = echoInterval / 4
 	recoverySilence = echoInterval / 2
 )
@@ -129,14 +129,19 @@ const (
 // to a listener there, although other nodes publish elsewhere.
 func (l *listener) publishEchoes(ctx context.Context, node string) {
 	r := l.redis
-	for wait, failing := echoInterval, false; sleep.For(ctx, wait); {
-		err := r.CheckWritable(ctx)
-		if err == nil && failing {
-			signalWake(l.recovered)
-		}
-		failing, wait = err != nil, echoInterval
-		if failing {
+	known := r.sessions.generation.Load()
+	for wait := echoInterval; sleep.For(ctx, wait); {
+		wait = echoInterval
+		if err := r.CheckWritable(ctx); err != nil {
 			wait = retryInterval
+		} else if r.sessions.demoted.CompareAndSwap(true, false) {
+			// What was published between is lost to a listener that stayed with
+			// the former primary, even if it follows the new one now.
+			known = r.sessions.generation.Load()
+			r.sessions.renewSubscriptions()
+		} else if now := r.sessions.generation.Load(); now != known {
+			known = now
+			signalWake(l.recovered)
 		}
 
 		// An error is not needed here: the listener misses the echo.
@@ -159,8 +164,8 @@ type listener struct {
 	redis    *Redis
 	channels []string
 	queue    chan received
-	// recovered holds a signal when Redis can be written again and an echo is
-	// on its way.
+	// recovered holds a signal when connections were given up, Redis can be
+	// written, and an echo is on its way.
 	recovered chan struct{}
 	// confirmed holds the channels subscribed since the last (re)connection.
 	confirmed     map[string]bool
@@ -178,17 +183,18 @@ type received struct {
 // one has ended or gone silent.
 func (l *listener) runSubscriptions(ctx context.Context) {
 	for ctx.Err() == nil {
+		renewal := l.redis.sessions.renewal()
 		sub := l.redis.commands.Subscribe(ctx, l.channels...)
-		l.readMessages(ctx, sub)
+		l.readMessages(ctx, sub, renewal)
 		l.redis.listening.Store(false)
 		_ = sub.Close() // it may be broken already
 		clear(l.confirmed)
 	}
 }
 
-// readMessages handles what arrives until ctx ends, the connection ends, or
-// nothing has arrived for silenceLimit.
-func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
+// readMessages handles what arrives until ctx ends, the connection ends, a
+// renewal is due, or nothing has arrived for silenceLimit.
+func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal <-chan struct{}) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
 	silence := time.NewTimer(silenceLimit)
 	defer silence.Stop()
@@ -200,6 +206,8 @@ func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 
 		select {
 		case <-ctx.Done():
+			return
+		case <-renewal:
 			return
 		case out <- received{gap: l.pendingGap}:
 			l.pendingGap = ""

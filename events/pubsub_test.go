@@ -19,7 +19,7 @@ func (e recorder) OnMessage(m Message)           { e.heard <- received{Message: 
 func (e recorder) OnGap(why string)              { e.heard <- received{gap: why} }
 func (e recorder) payloadText(h received) string { return string(h.Payload) }
 
-func startListening(t *testing.T, r *Redis, node string, regions ...location.Region) recorder {
+func startListening(t testing.TB, r *Redis, node string, regions ...location.Region) recorder {
 	e := newRecorder()
 	startWork(t, func(ctx context.Context) error { return r.Listen(ctx, node, regions, e) })
 	if h := receiveFrom(t, "subscription", e.heard); h.gap != GapSubscribed {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -24,15 +26,30 @@ import (
 type sessions struct {
 	// generation counts the times that the connections were given up.
 	generation atomic.Uint64
+	// demoted is set when a server answered that it is no primary, until the
+	// subscriptions are renewed.
+	demoted atomic.Bool
 
-	mu    sync.Mutex    // guards renew
-	renew chan struct{} // closed when subscriptions must be renewed
+	mu        sync.Mutex    // guards the fields below
+	givenUpAt time.Time     // when the connections were last given up
+	renew     chan struct{} // closed when subscriptions must be renewed
 }
+
+// giveUpInterval is the least time between two times that connections are given
+// up, so that a server that refuses for hours is not dialed all the time.
+const giveUpInterval = 250 * time.Millisecond
 
 func newSessions() *sessions { return &sessions{renew: make(chan struct{})} }
 
 // giveUp lets no connection made until now carry another command.
-func (s *sessions) giveUp() { s.generation.Add(1) }
+func (s *sessions) giveUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.givenUpAt) >= giveUpInterval {
+		s.givenUpAt = now
+		s.generation.Add(1)
+	}
+}
 
 // renewal returns a channel that is closed when subscriptions made until now
 // must be made again on new connections.
@@ -87,29 +104,25 @@ func (s *sessions) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	}
 }
 
-// judge gives up the connections if an error says that this server cannot
-// serve. It reports whether it did.
+// judge gives up the connections if an error says that another server may have
+// the address by now. It reports whether it did.
 func (s *sessions) judge(err error) bool {
-	if !isServerUnfit(err) {
+	switch {
+	case err == nil:
+		return false
+	case hasAnyPrefix(err, "READONLY ", "MASTERDOWN ", "NOREPLICAS ", "UNBLOCKED "):
+		s.demoted.Store(true)
+	case hasAnyPrefix(err, "OOM ", "MISCONF ", "LOADING "), errors.Is(err, os.ErrDeadlineExceeded):
+	default:
 		return false
 	}
+
 	s.giveUp()
 	return true
 }
 
-// isServerUnfit reports whether an error says that another server may have the
-// address by now: the server refuses all writes, or gives no answer in time.
-func isServerUnfit(err error) bool {
-	if err == nil {
-		return false
-	}
-	for _, prefix := range []string{"READONLY ", "NOREPLICAS ", "MISCONF ", "MASTERDOWN ", "LOADING ", "UNBLOCKED "} {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	// Of an answer, not of a connection that could not be made.
-	return errors.Is(err, os.ErrDeadlineExceeded)
+func hasAnyPrefix(err error, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return redis.HasErrorPrefix(err, p) })
 }
 
 // session is one connection of a pool.

@@ -26,14 +26,14 @@ type Server struct {
 	Address string // HOST:PORT
 	URL     string // as in the flags of a node
 
-	t       *testing.T
+	t       testing.TB
 	server  process.Server
 	guard   *process.Guard
 	running *process.Process
 }
 
 // Redis starts a server. If a flag occurs twice, the last one counts.
-func Redis(t *testing.T, flags ...string) *Server {
+func Redis(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
 		s, err := process.PrepareRedis(dir, address, flags...)
@@ -41,9 +41,18 @@ func Redis(t *testing.T, flags ...string) *Server {
 	})
 }
 
+// Sentinel starts a Sentinel that watches a Redis under the name "main".
+func Sentinel(t testing.TB, watched *Server) *Server {
+	t.Helper()
+	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
+		s, err := process.PrepareSentinel(dir, address, watched.Address)
+		return s, process.RedisURL(address), err
+	})
+}
+
 // Postgres starts a server without fsync: tests kill processes, not machines.
 // If a flag occurs twice, the last one counts.
-func Postgres(t *testing.T, flags ...string) *Server {
+func Postgres(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	flags = append(flags, "-c", "fsync=off")
 	return open(t, process.MissingPostgres(), func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error) {
@@ -57,7 +66,7 @@ type prepare func(ctx context.Context, dir, address string, g *process.Guard) (p
 
 // open skips the test where the program is missing, unless
 // RIDEHAIL_TEST_REQUIRE forbids it.
-func open(t *testing.T, missing error, prepare prepare) *Server {
+func open(t testing.TB, missing error, prepare prepare) *Server {
 	t.Helper()
 	if missing != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 		t.Fatal(missing)
@@ -136,7 +145,7 @@ const ComposeFile = "RIDEHAIL_TEST_COMPOSE"
 
 // ComposeFlags returns the flags with which compose.yaml starts a server, so
 // that a test is about the setup in the README.
-func ComposeFlags(t *testing.T, program string) []string {
+func ComposeFlags(t testing.TB, program string) []string {
 	t.Helper()
 	path := os.Getenv(ComposeFile)
 	if path == "" {
@@ -159,7 +168,7 @@ func ComposeFlags(t *testing.T, program string) []string {
 }
 
 // moduleRoot returns the folder of go.mod.
-func moduleRoot(t *testing.T) string {
+func moduleRoot(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
