@@ -67,7 +67,6 @@ const (
 	memberTTL    = 4 * time.Second
 	drainTimeout = 10 * time.Second
 	forgetAfter  = time.Hour // since a driver left
-	readyTimeout = time.Second
 )
 
 // The errors of Open that a caller must tell apart; the wrapping error says
@@ -109,7 +108,8 @@ type Node struct {
 	offers      *offerTransport
 	relay       *events.Relay
 
-	subscribed chan struct{} // closed when published messages arrive
+	subscribed  chan struct{} // closed when published messages arrive
+	readyChecks []*readyCheck // what /readyz asks
 }
 
 // Open opens everything that can fail to open. The caller must Close what it

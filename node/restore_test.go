@@ -175,7 +175,10 @@ func startNode(t *testing.T, cfg node.Config) *node.Node {
 
 	cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "1", "127.0.0.1:0", "127.0.0.1:0", 40
 	cfg.Provider, cfg.ProviderSecret, cfg.DevTokens = bank.URL, "sk_test", true
-	cfg.Secret, cfg.Log = []byte("of this test, with more than 32 bytes"), slog.New(slog.DiscardHandler)
+	cfg.Secret = []byte("of this test, with more than 32 bytes")
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan *node.Node, 1), make(chan error, 1)
