@@ -120,6 +120,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		registry: prometheus.NewRegistry(), subscribed: make(chan struct{})}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	if err := cfg.checkSettings(); err != nil {
+		return n, err
+	}
 	if n.city, err = routing.Open(cfg.City); err != nil {
 		return n, fmt.Errorf("%w: city: %w", ErrUsage, err)
 	}
@@ -143,7 +146,11 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 
-	return n, n.assembleParts()
+	if err := n.assembleParts(); err != nil {
+		return n, err
+	}
+	n.warnOfRouting(ctx)
+	return n, nil
 }
 
 func (n *Node) openStore(ctx context.Context) (store.Store, error) {
