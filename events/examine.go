@@ -35,7 +35,7 @@ func (r *Redis) examine(ctx context.Context, o redis.Options) error {
 	}
 	if o.TLSConfig != nil && errors.Is(err, context.DeadlineExceeded) {
 		// A server without TLS waits for more of what it cannot read.
-		return fmt.Errorf("no TLS within %v; is it running, and does it speak TLS? If not, use redis:// (%w)", dialTimeout, err)
+		return explained{fmt.Sprintf("no TLS within %v; is it running, and does it speak TLS? If not, use redis://", dialTimeout), err}
 	}
 	return explainRefusal(err)
 }
@@ -87,11 +87,11 @@ func readHello(cmd *redis.Cmd) error {
 
 	switch {
 	case told["mode"] == "sentinel":
-		return unfit{isSentinel}
+		return explained{isSentinel, errUnfit}
 	case told["mode"] == "cluster":
-		return unfit{isCluster}
+		return explained{isCluster, errUnfit}
 	case told["role"] == "slave", told["role"] == "replica":
-		return unfit{isReplica}
+		return explained{isReplica, errUnfit}
 	}
 	return nil
 }

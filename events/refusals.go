@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -45,56 +44,64 @@ const (
 	tooOld     = "this server does not know what a node needs; use Redis 6.2 or later"
 )
 
+// explained is an error with its meaning in front.
+type explained struct {
+	meaning string
+	cause   error
+}
+
+func (e explained) Unwrap() error { return e.cause }
+
+func (e explained) Error() string {
+	if e.cause == errUnfit {
+		return e.meaning
+	}
+	return fmt.Sprintf("%s (%v)", e.meaning, e.cause)
+}
+
+// errUnfit is the cause where a server answers well and is of a wrong kind.
+var errUnfit = errors.New("unfit")
+
 // isRefusal reports whether Redis answered, although not as wished.
 func isRefusal(err error) bool {
 	answer := redis.Error(nil)
-	return errors.As(err, &answer) || errors.Is(err, errUnfit)
+	return errors.As(err, &answer)
 }
-
-// errUnfit is wrapped by errors about a server that answers and is of a wrong
-// kind.
-var errUnfit = errors.New("unfit")
-
-// unfit is an error whose text is meaning alone.
-type unfit struct{ meaning string }
-
-func (u unfit) Error() string        { return u.meaning }
-func (u unfit) Is(target error) bool { return target == errUnfit }
 
 // explainRefusal puts in front of an error what it means and what to do.
 func explainRefusal(err error) error {
-	if err == nil || errors.Is(err, errUnfit) {
+	done := explained{}
+	switch {
+	case err == nil, errors.As(err, &done):
 		return err
+	case !isRefusal(err):
+		return explained{explainConnection(err), err}
 	}
-	if isRefusal(err) {
-		for _, r := range refusals {
-			if strings.HasPrefix(err.Error(), r.prefix) {
-				return fmt.Errorf("%s (%w)", r.meaning, err)
-			}
+
+	for _, r := range refusals {
+		if strings.HasPrefix(err.Error(), r.prefix) {
+			return explained{r.meaning, err}
 		}
-		return fmt.Errorf("this server answers: %w", err)
 	}
-	return explainConnection(err)
+	return explained{"this server does not do what a node must", err}
 }
 
-// explainConnection is explainRefusal for errors that are not an answer of
-// Redis.
-func explainConnection(err error) error {
-	late, noTLS, badName := net.Error(nil), tls.RecordHeaderError{}, new(tls.CertificateVerificationError)
-	unknownName := x509.HostnameError{}
+// explainConnection says what an error means that is not an answer of Redis.
+func explainConnection(err error) string {
+	noTLS, untrusted, noName := tls.RecordHeaderError{}, new(tls.CertificateVerificationError), x509.HostnameError{}
 	switch {
 	case errors.As(err, &noTLS):
-		return fmt.Errorf("this server speaks no TLS; use redis:// instead of rediss:// (%w)", err)
-	case errors.As(err, &badName), errors.As(err, &unknownName):
-		return fmt.Errorf("this server's certificate is not trusted on this machine: %w", err)
+		return "this server speaks no TLS; use redis:// instead of rediss://"
+	case errors.As(err, &untrusted), errors.As(err, &noName):
+		return "this server's certificate is not trusted on this machine"
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("it does not answer; is it running? (%w)", err)
+		return "it does not answer; is it running?"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("this server hangs up; it speaks TLS (use rediss://) or is not a Redis (%w)", err)
+		return "this server hangs up; it speaks TLS (use rediss://) or is not a Redis"
 	case strings.Contains(err.Error(), "can't parse"), strings.Contains(err.Error(), "invalid reply"):
-		return fmt.Errorf("this server is not a Redis (%w)", err)
-	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("it does not answer within %v; is it running? (%w)", replyTimeout, err)
+		return "this server is not a Redis"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("it does not answer within %v; is it running?", replyTimeout)
 	}
-	return fmt.Errorf("it cannot be reached: %w", err)
+	return "it cannot be reached"
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/routing"
 )
 
@@ -39,6 +40,7 @@ func TestSettingsThatCanNeverWorkAreRefused(t *testing.T) {
 }
 
 func TestARoutingServiceThatCannotHelpIsWarnedOf(t *testing.T) {
+	slowtest.Require(t)
 	server := func(seed string) string {
 		city, err := routing.Open(seed)
 		if err != nil {
