@@ -149,6 +149,7 @@ var machineClocks = map[string]string{
 	"gateway/phone_conn.go":  "deadlines of reads, writes and pings",
 	"gateway/socket.go":      "pace of joins",
 	"events/members.go":      "how long ago the last heartbeat went out",
+	"events/sessions.go":     "how long ago connections were given up",
 	"events/worker.go":       "how long ago jobs of others were looked for; the date on a dead letter, for a person",
 	"store/sqlite/trips.go":  "a file has one machine",
 }

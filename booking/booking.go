@@ -116,12 +116,9 @@ func metresOff(place, end location.Point) uint16 {
 
 // findRide is FindRoute for a ride: it refuses a way that leads nowhere.
 func (s *Service) findRide(ctx context.Context, from, to location.Point) (trips.Quote, []location.Point, error) {
-	if location.MetresBetween(from, to) < trips.MinRide {
-		return trips.Quote{}, nil, ErrSamePlace
-	}
 	way, path, err := s.FindRoute(ctx, from, to)
-	if err == nil && way.Metres < trips.MinRide {
-		err = ErrSamePlace // Both are at the same end of a road.
+	if err == nil && (location.MetresBetween(from, to) < trips.MinRide || way.Metres < trips.MinRide) {
+		err = ErrSamePlace // Or both are at the same end of a road.
 	}
 	return way, path, err
 }

@@ -88,11 +88,13 @@ func (r *Redis) Listen(ctx context.Context, node string, regions []location.Regi
 	for _, region := range regions {
 		channels = append(channels, r.regionChannel(string(region)))
 	}
-	l := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{}}
+	l := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{},
+		recovered: make(chan struct{}, 1)}
 	var running sync.WaitGroup
 	running.Go(func() { l.runSubscriptions(ctx) })
-	running.Go(func() { r.publishEchoes(ctx, node) })
+	running.Go(func() { l.publishEchoes(ctx, node) })
 	defer running.Wait()
+	defer r.listening.Store(false)
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,22 +117,56 @@ const (
 	topicEcho    = "echo"
 	echoInterval = time.Second
 	silenceLimit = 3 * echoInterval
+
+	// After connections were given up, the address may lead to another server,
+	// so that the echo must arrive sooner.
+	retryInterval   = echoInterval / 4
+	recoverySilence = echoInterval / 2
 )
 
-// publishEchoes sends a message from the node to itself every echoInterval.
-func (r *Redis) publishEchoes(ctx context.Context, node string) {
-	for sleep.For(ctx, echoInterval) {
+// publishEchoes sends a message from the node to itself every echoInterval. It
+// checks before that Redis can be written: a message to a replica would return
+// to a listener there, although other nodes publish elsewhere.
+func (l *listener) publishEchoes(ctx context.Context, node string) {
+	r := l.redis
+	known := r.sessions.generation.Load()
+	for wait := echoInterval; sleep.For(ctx, wait); {
+		wait = echoInterval
+		if err := r.CheckWritable(ctx); err != nil {
+			wait = retryInterval
+		} else if r.sessions.demoted.CompareAndSwap(true, false) {
+			// What was published between is lost to a listener that stayed with
+			// the former primary, even if it follows the new one now.
+			known = r.sessions.generation.Load()
+			r.sessions.renewSubscriptions()
+		} else if now := r.sessions.generation.Load(); now != known {
+			known = now
+			signalWake(l.recovered)
+		}
+
 		// An error is not needed here: the listener misses the echo.
 		_ = r.commands.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
 	}
 }
 
+// CheckListening returns an error unless messages of other nodes reach Listen,
+// as far as known. It asks nothing.
+func (r *Redis) CheckListening() error {
+	if !r.listening.Load() {
+		return errors.New("not subscribed to the messages of other nodes")
+	}
+	return nil
+}
+
 // listener stands between go-redis, whose own channel drops without notice, and
-// the handler. It belongs to the goroutine in runSubscriptions.
+// the handler. Its later fields belong to the goroutine in runSubscriptions.
 type listener struct {
 	redis    *Redis
 	channels []string
 	queue    chan received
+	// recovered holds a signal when connections were given up, Redis can be
+	// written, and an echo is on its way.
+	recovered chan struct{}
 	// confirmed holds the channels subscribed since the last (re)connection.
 	confirmed     map[string]bool
 	hasSubscribed bool   // a subscription was complete before
@@ -147,16 +183,18 @@ type received struct {
 // one has ended or gone silent.
 func (l *listener) runSubscriptions(ctx context.Context) {
 	for ctx.Err() == nil {
+		renewal := l.redis.sessions.renewal()
 		sub := l.redis.commands.Subscribe(ctx, l.channels...)
-		l.readMessages(ctx, sub)
+		l.readMessages(ctx, sub, renewal)
+		l.redis.listening.Store(false)
 		_ = sub.Close() // it may be broken already
 		clear(l.confirmed)
 	}
 }
 
-// readMessages handles what arrives until ctx ends, the connection ends, or
-// nothing has arrived for silenceLimit.
-func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
+// readMessages handles what arrives until ctx ends, the connection ends, a
+// renewal is due, or nothing has arrived for silenceLimit.
+func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal <-chan struct{}) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
 	silence := time.NewTimer(silenceLimit)
 	defer silence.Stop()
@@ -169,6 +207,8 @@ func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-renewal:
+			return
 		case out <- received{gap: l.pendingGap}:
 			l.pendingGap = ""
 		case v, ok := <-in:
@@ -177,8 +217,11 @@ func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub) {
 			}
 			silence.Reset(silenceLimit)
 			l.handleReply(v)
+		case <-l.recovered:
+			silence.Reset(recoverySilence)
 		case <-silence.C:
 			l.redis.log.Debug("no echo from Redis; subscribing again")
+			l.redis.sessions.renewSubscriptions()
 			return
 		}
 	}
@@ -195,6 +238,7 @@ func (l *listener) handleReply(v any) {
 			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
 			return
 		}
+		l.redis.listening.Store(true)
 		if m.Topic != topicEcho {
 			l.enqueueMessage(m)
 		}
@@ -215,6 +259,7 @@ func (l *listener) confirmChannel(channel string) {
 	}
 
 	clear(l.confirmed)
+	l.redis.listening.Store(true)
 	why := GapReconnected
 	if !l.hasSubscribed {
 		l.hasSubscribed, why = true, GapSubscribed

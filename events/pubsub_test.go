@@ -3,11 +3,14 @@ package events
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
+	"github.com/ridehail/ridehail/lab/process/processtest"
 	"github.com/ridehail/ridehail/location"
 )
 
@@ -19,7 +22,7 @@ func (e recorder) OnMessage(m Message)           { e.heard <- received{Message: 
 func (e recorder) OnGap(why string)              { e.heard <- received{gap: why} }
 func (e recorder) payloadText(h received) string { return string(h.Payload) }
 
-func startListening(t *testing.T, r *Redis, node string, regions ...location.Region) recorder {
+func startListening(t testing.TB, r *Redis, node string, regions ...location.Region) recorder {
 	e := newRecorder()
 	startWork(t, func(ctx context.Context) error { return r.Listen(ctx, node, regions, e) })
 	if h := receiveFrom(t, "subscription", e.heard); h.gap != GapSubscribed {
@@ -163,4 +166,30 @@ func FuzzDecodeIsTheInverseOfEncode(f *testing.F) {
 			t.Errorf("%q became %q", b, m.encode())
 		}
 	})
+}
+
+func TestANodeThatMayNoLongerListenIsNotReady(t *testing.T) {
+	slowtest.Require(t)
+	server := processtest.Redis(t, "--save", "")
+	admin := newAdministrator(t, server.Address)
+	r, err := Open(t.Context(), server.URL, WithLog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	if r.CheckListening() == nil {
+		t.Error("it says that it listens before it does")
+	}
+
+	startListening(t, r, "a", "here")
+	if err := r.CheckListening(); err != nil {
+		t.Error(err)
+	}
+	admin.do("ACL SETUSER default resetchannels")
+	waitUntil(t, "the silence to be noticed", func() bool { return r.CheckListening() != nil })
+	if err := r.CheckWritable(t.Context()); err != nil {
+		t.Error("and nothing else is wrong:", err)
+	}
+	admin.do("ACL SETUSER default allchannels")
+	waitUntil(t, "the node to listen again", func() bool { return r.CheckListening() == nil })
 }

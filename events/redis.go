@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -42,7 +44,10 @@ type Redis struct {
 	// blocking is for reads that block, so that they cannot take all
 	// connections.
 	blocking redis.UniversalClient
-	embedded *miniredis.Miniredis // only when embedded
+	sessions *sessions // of both clients
+	// listening is set while a listener is subscribed and hears its echoes.
+	listening atomic.Bool
+	embedded  *miniredis.Miniredis // only when embedded
 }
 
 // Option adjusts Open and OpenEmbedded.
@@ -61,16 +66,21 @@ func WithRegisterer(reg prometheus.Registerer) Option {
 	return func(_ *Redis, to *prometheus.Registerer) { *to = reg }
 }
 
-// Open connects to a Redis server and fails if it does not answer.
-func Open(ctx context.Context, url string, opts ...Option) (*Redis, error) {
-	o, err := redis.ParseURL(url)
+// Open connects to a Redis server. It fails if the server cannot do a node's
+// work; the error says why, and what to do.
+func Open(ctx context.Context, address string, opts ...Option) (*Redis, error) {
+	o, err := redis.ParseURL(address)
 	if err != nil {
+		// The whole address may have a password in it.
+		if bad := new(url.Error); errors.As(err, &bad) {
+			err = bad.Err
+		}
 		return nil, fmt.Errorf("redis address: %w (want redis://HOST:PORT/DB)", err)
 	}
 
 	r := newRedis(o, opts)
-	if err := r.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("redis at %s does not answer: %w (is it running?)", o.Addr, err), r.Close())
+	if err := r.examine(ctx, *o); err != nil {
+		return nil, errors.Join(fmt.Errorf("redis at %s: %w", o.Addr, err), r.Close())
 	}
 	return r, nil
 }
@@ -90,7 +100,7 @@ func OpenEmbedded(opts ...Option) (*Redis, error) {
 
 func newRedis(o *redis.Options, opts []Option) *Redis {
 	redirectLibraryLog()
-	r := &Redis{prefix: "ridehail:", log: slog.Default()}
+	r := &Redis{prefix: "ridehail:", log: slog.Default(), sessions: newSessions()}
 	var reg prometheus.Registerer
 	for _, opt := range opts {
 		opt(r, &reg)
@@ -106,6 +116,8 @@ func newRedis(o *redis.Options, opts []Option) *Redis {
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	blocking := *o
 	r.commands, r.blocking = redis.NewClient(o), redis.NewClient(&blocking)
+	r.commands.AddHook(r.sessions)
+	r.blocking.AddHook(r.sessions)
 	return r
 }
 
@@ -117,13 +129,6 @@ func (r *Redis) Close() error {
 		r.embedded.Close()
 	}
 	return err
-}
-
-// Ping returns nil if Redis answers.
-func (r *Redis) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout+replyTimeout)
-	defer cancel()
-	return r.commands.Ping(ctx).Err()
 }
 
 func (r *Redis) regionChannel(region string) string { return r.prefix + "region:" + region }

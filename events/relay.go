@@ -40,7 +40,8 @@ type Relay struct {
 	isLeader bool
 	leasedAt time.Time
 	// suspended is set when Redis fails: the relay then does not renew its
-	// lease until Redis answers, because another node may still reach Redis.
+	// lease until Redis takes writes, because another node may reach one that
+	// does.
 	suspended bool
 }
 
@@ -125,7 +126,7 @@ func (rl *Relay) waitForWork(ctx context.Context, remoteWakes <-chan struct{}) b
 // drain empties the outbox if this node has the lease.
 func (rl *Relay) drain(ctx context.Context) error {
 	if rl.suspended {
-		if err := rl.redis.Ping(ctx); err != nil {
+		if err := rl.redis.CheckWritable(ctx); err != nil {
 			return rl.countFailure("redis", err)
 		}
 		rl.suspended = false
@@ -193,7 +194,8 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 }
 
 // publishBatch sends a batch in one round trip, in order. When part of it
-// fails, all of it is sent again later.
+// fails, all of it is sent again later. The last command is a write, because a
+// replica takes PUBLISH and tells only its own listeners.
 func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessage) error {
 	pipe := rl.redis.commands.Pipeline()
 	for _, n := range messages {
@@ -204,8 +206,9 @@ func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessag
 		}
 	}
 
+	pipe.Del(ctx, rl.redis.probeKey())
 	_, err := pipe.Exec(ctx)
-	return err
+	return explainRefusal(err)
 }
 
 // recordRelayed updates the metrics after a batch.
@@ -243,13 +246,35 @@ func (rl *Relay) releaseLease(ctx context.Context) {
 // subscribeWakes merges the wake-ups of other nodes into one slot. stop ends
 // the goroutine and waits for it.
 func (rl *Relay) subscribeWakes(ctx context.Context) (remoteWakes <-chan struct{}, stop func()) {
-	sub := rl.redis.commands.Subscribe(ctx, rl.redis.wakeChannel())
+	ctx, cancel := context.WithCancel(ctx)
 	slot := make(chan struct{}, 1)
 	var reader sync.WaitGroup
 	reader.Go(func() {
-		for range sub.Channel(redis.WithChannelHealthCheckInterval(time.Second)) {
-			signalWake(slot)
+		for ctx.Err() == nil {
+			rl.readWakes(ctx, slot)
 		}
 	})
-	return slot, func() { _ = sub.Close(); reader.Wait() }
+	return slot, func() { cancel(); reader.Wait() }
+}
+
+// readWakes subscribes, and returns when ctx ends or subscriptions must be
+// renewed.
+func (rl *Relay) readWakes(ctx context.Context, slot chan struct{}) {
+	renewal := rl.redis.sessions.renewal()
+	sub := rl.redis.commands.Subscribe(ctx, rl.redis.wakeChannel())
+	defer sub.Close()
+	in := sub.Channel(redis.WithChannelHealthCheckInterval(time.Second))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-renewal:
+			return
+		case _, open := <-in:
+			if !open {
+				return
+			}
+			signalWake(slot)
+		}
+	}
 }

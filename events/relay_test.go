@@ -84,7 +84,7 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 
 		// The relay has a connection of its own, so that the listener misses
 		// nothing.
-		wire := newTestProxy(t, r.proxy.to)
+		wire := newTestProxy(t, r.proxy.target())
 		node := (&rig{prefix: r.prefix, url: wire.url(0)}).openNode(t)
 		rl := NewRelay(node, b, RelayConfig{Node: "a", BatchSize: 7, Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
 		startWork(t, rl.Run)

@@ -51,7 +51,7 @@ func runOnBoth(t *testing.T, story func(t *testing.T, r *rig)) {
 	})
 }
 
-func newRig(t *testing.T, url string) *rig {
+func newRig(t testing.TB, url string) *rig {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func newRig(t *testing.T, url string) *rig {
 }
 
 // openNode returns another node's client of the same server.
-func (r *rig) openNode(t *testing.T) *Redis {
+func (r *rig) openNode(t testing.TB) *Redis {
 	t.Helper()
 	n, err := Open(t.Context(), r.url, WithPrefix(r.prefix), WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *rig) openNode(t *testing.T) *Redis {
 }
 
 // deleteKeys deletes all keys of this test, as FLUSHALL would.
-func (r *rig) deleteKeys(t *testing.T) {
+func (r *rig) deleteKeys(t testing.TB) {
 	keys, err := r.commands.Keys(context.Background(), r.prefix+"*").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func (r *rig) deleteKeys(t *testing.T) {
 
 // startWork starts long work. The returned function ends it and waits; so does
 // the end of the test.
-func startWork(t *testing.T, work func(context.Context) error) (stop func()) {
+func startWork(t testing.TB, work func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- work(ctx) }()
@@ -106,7 +106,7 @@ func startWork(t *testing.T, work func(context.Context) error) (stop func()) {
 }
 
 // waitUntil waits for a condition that no signal announces.
-func waitUntil(t *testing.T, what string, ok func() bool) {
+func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(waitLimit); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -115,7 +115,7 @@ func waitUntil(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func receiveFrom[T any](t *testing.T, what string, ch <-chan T) T {
+func receiveFrom[T any](t testing.TB, what string, ch <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-ch:
@@ -130,15 +130,15 @@ func receiveFrom[T any](t *testing.T, what string, ch <-chan T) T {
 // a while.
 type testProxy struct {
 	ln   net.Listener
-	to   string
 	work sync.WaitGroup
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards all below
+	to    string
 	conns map[net.Conn]*atomic.Bool // true: what is written to it gets lost
 	down  bool
 }
 
-func newTestProxy(t *testing.T, to string) *testProxy {
+func newTestProxy(t testing.TB, to string) *testProxy {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func (c *testProxy) acceptConns() {
 			return
 		}
 
-		far, err := net.Dial("tcp", c.to)
+		far, err := net.Dial("tcp", c.target())
 		silent := new(atomic.Bool)
 		if err != nil || !c.trackConns(near, far, silent) {
 			_ = near.Close()
@@ -169,6 +169,20 @@ func (c *testProxy) acceptConns() {
 		c.work.Go(func() { _, _ = io.Copy(mutedConn{near, silent}, far); _ = near.Close(); _ = far.Close() })
 		c.work.Go(func() { _, _ = io.Copy(mutedConn{far, silent}, near); _ = near.Close(); _ = far.Close() })
 	}
+}
+
+func (c *testProxy) target() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.to
+}
+
+// switchTo leads new connections to another server, as a virtual address that
+// moves. Those of before stay with theirs.
+func (c *testProxy) switchTo(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.to = address
 }
 
 // mutedConn swallows what is written to it once it is muted.

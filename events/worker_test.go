@@ -214,7 +214,7 @@ func TestEmbeddedNeedsNothingAndWantsItsPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := r.Ping(t.Context()); err != nil {
+	if err := r.CheckWritable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), "redis://"+r.embedded.Addr()); err == nil {

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,7 +30,7 @@ func (a *API) Admin() http.Handler {
 	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, m)) }
 	mux.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.Handle("/healthz", methods{"GET": a.getHealth})
-	mux.Handle("/readyz", methods{"GET": a.getReady})
+	mux.Handle("/readyz", methods{"GET": a.getReady(true)})
 	handle("/admin/revocations", methods{"POST": a.postRevocation})
 	handle("/ops", methods{"GET": a.getOps})
 	handle("/ops/alerts", methods{"GET": a.listAlerts})
@@ -50,19 +52,66 @@ func (a *API) getHealth(w http.ResponseWriter, _ *http.Request) {
 	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// getReady says whether the node should get traffic.
-func (a *API) getReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	if a.cfg.Ready != nil {
-		if err := a.cfg.Ready(ctx); err != nil {
-			a.cfg.Log.Warn("not ready", "err", err)
-			w.Header().Set("Retry-After", "1")
-			problem.Write(w, wire.CodeUnavailable, http.StatusServiceUnavailable,
-				"This node is not ready: it is stopping, or cannot reach its database or Redis.")
+// getReady says whether the node should get traffic. The reason why not is for
+// operators, because it may hold addresses.
+func (a *API) getReady(forOperators bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+
+		var why error
+		if a.cfg.Ready != nil {
+			why = a.cfg.Ready(ctx)
+		}
+		if r.Context().Err() == nil {
+			a.readiness.note(why)
+		}
+		if why == nil {
+			a.writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 			return
 		}
-	}
 
-	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+		detail := "it is stopping, or cannot use its database or Redis."
+		if forOperators {
+			detail = why.Error()
+		}
+		w.Header().Set("Retry-After", "1")
+		problem.Write(w, wire.CodeUnavailable, http.StatusServiceUnavailable, "This node is not ready: "+detail)
+	}
+}
+
+// readinessLog logs when the node stops or begins to be ready, and not each
+// time that it is asked.
+type readinessLog struct {
+	now func() time.Time
+	log *slog.Logger
+
+	mu       sync.Mutex // guards all below
+	notReady bool
+	why      string    // as logged last
+	loggedAt time.Time // when that was
+}
+
+// anotherReasonAfter is the least time between two reasons in the log while the
+// node is not ready. Reasons may hold ports, which change each time.
+const anotherReasonAfter = 10 * time.Second
+
+// note takes an answer to whether the node is ready.
+func (l *readinessLog) note(err error) {
+	now := l.now()
+	l.mu.Lock()
+	was, why, age := l.notReady, l.why, now.Sub(l.loggedAt)
+	l.notReady = err != nil
+	another := err != nil && (!was || err.Error() != why && age >= anotherReasonAfter)
+	if another {
+		l.why, l.loggedAt = err.Error(), now
+	}
+	l.mu.Unlock()
+
+	switch {
+	case another:
+		l.log.Warn("not ready", "err", err)
+	case was && err == nil:
+		l.log.Info("ready again")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -152,7 +153,7 @@ func TestNodeThatCannotServeSaysSoAndStaysAlive(t *testing.T) {
 	for name, h := range map[string]http.Handler{"public": r.public, "admin": r.api.Admin()} {
 		w := getPath(h, "/readyz")
 		wantProblem(t, w, 503, wire.CodeUnavailable)
-		if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "10.0.0.7") {
+		if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "10.0.0.7") != (name == "admin") {
 			t.Errorf("%s: %v %s", name, w.Header(), w.Body)
 		}
 		if w := getPath(h, "/healthz"); w.Code != 200 {
@@ -163,6 +164,43 @@ func TestNodeThatCannotServeSaysSoAndStaysAlive(t *testing.T) {
 	down = nil
 	if w := getPath(r.public, "/readyz"); w.Code != 200 || !strings.Contains(w.Body.String(), "ready") {
 		t.Errorf("ready again: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestANodeThatIsNotReadyLogsItOnceHoweverOftenItIsAsked(t *testing.T) {
+	var log bytes.Buffer
+	var down error
+	r := newTestAPI(t, func(c *Config, _ *booking.Config) {
+		c.Ready, c.Log = func(context.Context) error { return down }, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	ask := func(why error, times int) (lines int) {
+		log.Reset()
+		down = why
+		for range times {
+			getPath(r.public, "/readyz")
+			getPath(r.api.Admin(), "/readyz")
+		}
+		return strings.Count(log.String(), "\n")
+	}
+
+	for i, step := range []struct {
+		why  error
+		pass time.Duration
+		want int
+		text string
+	}{
+		{nil, 0, 0, ""},
+		{errors.New("redis: a replica"), 0, 1, "redis: a replica"},
+		{errors.New("redis: port 1"), 0, 0, ""},
+		{errors.New("redis: port 2"), 10 * time.Second, 1, "redis: port 2"},
+		{nil, 0, 1, "ready again"},
+		{nil, time.Minute, 0, ""},
+		{errors.New("redis: port 2"), 0, 1, "redis: port 2"},
+	} {
+		r.pass(step.pass)
+		if lines := ask(step.why, 50); lines != step.want || !strings.Contains(log.String(), step.text) {
+			t.Errorf("step %d: %d lines, want %d with %q:\n%s", i, lines, step.want, step.text, &log)
+		}
 	}
 }
 

@@ -40,8 +40,8 @@ type Config struct {
 	Socket  http.HandlerFunc // the sockets' endpoint
 	Webhook http.Handler     // hears the payment provider; nil: there is none
 	City    City             // nil: no map is served
-	// Ready returns why the node should get no traffic. It may block until ctx
-	// ends; nil: the node always should.
+	// Ready returns why the node should get no traffic, in words for operators.
+	// It may block until ctx ends; nil: the node always should.
 	Ready func(context.Context) error
 
 	DevTokens  bool          // give tokens to anyone, for development
@@ -62,11 +62,14 @@ const (
 	nearbyReach       = 5000 // metres
 )
 
-// API answers HTTP. It keeps nothing but the rates of its users.
+// API answers HTTP. It keeps nothing but the rates of its users, and whether it
+// was ready.
 type API struct {
 	cfg     Config
 	limiter *userLimiter
 	seconds *prometheus.HistogramVec // of requests, by route, method and status
+	// readiness is what was last said of it.
+	readiness *readinessLog
 }
 
 // New builds an API.
@@ -83,7 +86,8 @@ func New(cfg Config) *API {
 
 	seconds := promauto.With(cfg.Registerer).NewHistogramVec(prometheus.HistogramOpts{Name: "ridehail_gateway_http_seconds",
 		Help: "HTTP requests by route, method and status.", Buckets: prometheus.DefBuckets}, []string{"route", "method", "status"})
-	return &API{cfg: cfg, limiter: newUserLimiter(cfg.Now), seconds: seconds}
+	return &API{cfg: cfg, limiter: newUserLimiter(cfg.Now), seconds: seconds,
+		readiness: &readinessLog{now: cfg.Now, log: cfg.Log}}
 }
 
 // Public is the API of riders and drivers: /v1/…, the page, health.
@@ -113,7 +117,7 @@ func (a *API) Public() http.Handler {
 	handle("/v1/protocol/ridehail.proto", methods{"GET": getSchema})
 	handle("/v1/dev/tokens", methods{"POST": a.postDevToken})
 	handle("/healthz", methods{"GET": a.getHealth})
-	handle("/readyz", methods{"GET": a.getReady})
+	handle("/readyz", methods{"GET": a.getReady(false)})
 	handle("/v1/", unknownEndpoint())
 	mux.HandleFunc("/v1/ws", a.cfg.Socket)
 	mux.Handle("/", web.Handler())

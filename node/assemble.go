@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/ridehail/ridehail/auth"
@@ -29,6 +28,8 @@ func (n *Node) assembleParts() error {
 	n.surge = newSurgeUpdater(n.drivers, n.clock.Now, n.registry)
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
+
+	n.readyChecks = n.newReadyChecks()
 
 	service := &trips.Service{Store: n.db, Now: n.clock.Now}
 	if err := n.assembleAPIs(service); err != nil {
@@ -103,25 +104,4 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 // may be lost.
 func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
 	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
-}
-
-// checkReady returns why this node should get no traffic, or nil.
-func (n *Node) checkReady(ctx context.Context) error {
-	if n.stopping.Load() {
-		return errors.New("the node is stopping")
-	}
-
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-
-	select {
-	case <-n.subscribed:
-	default:
-		return errors.New("not subscribed to Redis yet")
-	}
-
-	// Both at once, so that one that hangs is not taken for the other.
-	redis := make(chan error, 1)
-	go func() { redis <- n.redis.Ping(ctx) }()
-	return errors.Join(n.db.CheckWritable(ctx), <-redis)
 }

@@ -76,7 +76,6 @@ const (
 	memberTTL    = 4 * time.Second
 	drainTimeout = 10 * time.Second
 	forgetAfter  = time.Hour // since a driver left
-	readyTimeout = time.Second
 )
 
 // The errors of Open that a caller must tell apart; the wrapping error says
@@ -119,8 +118,9 @@ type Node struct {
 	offers      *offerTransport
 	relay       *events.Relay
 
-	subscribed chan struct{} // closed when published messages arrive
-	stopping   atomic.Bool   // the node should get no traffic any more
+	subscribed  chan struct{} // closed when published messages arrive
+	stopping    atomic.Bool   // the node should get no traffic any more
+	readyChecks []*readyCheck // what /readyz asks
 }
 
 // Open opens everything that can fail to open. The caller must Close what it
@@ -131,6 +131,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		registry: prometheus.NewRegistry(), subscribed: make(chan struct{})}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	if err := cfg.checkSettings(); err != nil {
+		return n, err
+	}
 	if n.city, err = routing.Open(cfg.City); err != nil {
 		return n, fmt.Errorf("%w: city: %w", ErrUsage, err)
 	}
@@ -154,7 +157,11 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 
-	return n, n.assembleParts()
+	if err := n.assembleParts(); err != nil {
+		return n, err
+	}
+	n.warnOfRouting(ctx)
+	return n, nil
 }
 
 func (n *Node) openStore(ctx context.Context) (store.Store, error) {

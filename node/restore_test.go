@@ -184,7 +184,10 @@ func startNodeUntil(t *testing.T, cfg node.Config) (n *node.Node, stop func(), e
 
 	cfg.City, cfg.Listen, cfg.Admin, cfg.Speed = "1", "127.0.0.1:0", "127.0.0.1:0", cmp.Or(cfg.Speed, 40)
 	cfg.Provider, cfg.ProviderSecret, cfg.DevTokens = bank.URL, "sk_test", true
-	cfg.Secret, cfg.Log = []byte("of this test, with more than 32 bytes"), slog.New(slog.DiscardHandler)
+	cfg.Secret = []byte("of this test, with more than 32 bytes")
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 
 	ctx, stop := context.WithCancel(context.Background())
 	ready, done := make(chan *node.Node, 1), make(chan struct{})

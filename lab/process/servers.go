@@ -120,6 +120,28 @@ func PrepareRedis(dir, address string, flags ...string) (Server, error) {
 		func(ctx context.Context) error { return RedisDo(ctx, address, "PING", "+PONG") }}, nil
 }
 
+// PrepareSentinel prepares a Sentinel that watches a server under the name
+// "main". One Sentinel alone is enough to say that it is down.
+func PrepareSentinel(dir, address, watched string) (Server, error) {
+	s, err := PrepareRedis(dir, address)
+	if err != nil {
+		return Server{}, err
+	}
+
+	host, port, err := net.SplitHostPort(watched)
+	if err != nil {
+		return Server{}, err
+	}
+
+	// A Sentinel writes what it learns into its file.
+	file := dir + "/sentinel.conf"
+	if err := os.WriteFile(file, fmt.Appendf(nil, "sentinel monitor main %s %s 1\n", host, port), 0o600); err != nil {
+		return Server{}, err
+	}
+	s.Name, s.Args = "sentinel", append([]string{file, "--sentinel"}, s.Args...)
+	return s, nil
+}
+
 // RedisURL is the URL of a server at HOST:PORT.
 func RedisURL(address string) string { return "redis://" + address + "/0" }
 

@@ -41,6 +41,15 @@ func Redis(t testing.TB, flags ...string) *Server {
 	})
 }
 
+// Sentinel starts a Sentinel that watches a Redis under the name "main".
+func Sentinel(t testing.TB, watched *Server) *Server {
+	t.Helper()
+	return open(t, process.MissingRedis(), func(_ context.Context, dir, address string, _ *process.Guard) (process.Server, string, error) {
+		s, err := process.PrepareSentinel(dir, address, watched.Address)
+		return s, process.RedisURL(address), err
+	})
+}
+
 // Postgres starts a server without fsync: tests kill processes, not machines.
 // If a flag occurs twice, the last one counts.
 func Postgres(t testing.TB, flags ...string) *Server {
@@ -156,7 +165,7 @@ const ComposeFile = "RIDEHAIL_TEST_COMPOSE"
 
 // ComposeFlags returns the flags with which compose.yaml starts a server, so
 // that a test is about the setup in the README.
-func ComposeFlags(t *testing.T, program string) []string {
+func ComposeFlags(t testing.TB, program string) []string {
 	t.Helper()
 	path := os.Getenv(ComposeFile)
 	if path == "" {
@@ -179,7 +188,7 @@ func ComposeFlags(t *testing.T, program string) []string {
 }
 
 // moduleRoot returns the folder of go.mod.
-func moduleRoot(t *testing.T) string {
+func moduleRoot(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {

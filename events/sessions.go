@@ -1,0 +1,153 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// sessions gives up connections that lead to a server that cannot serve, such
+// as the former primary after a failover. The library gives up only the
+// connection that got the answer READONLY, and not even that one if the answer
+// was not the first of its pipeline. The others would stay: PUBLISH succeeds on
+// a replica, and reaches nobody who listens to the new primary.
+//
+// A command under way ends on its connection. An idle connection is closed when
+// the pool looks at it before its next use. All methods may be called from many
+// goroutines.
+type sessions struct {
+	// generation counts the times that the connections were given up.
+	generation atomic.Uint64
+	// demoted is set when a server answered that it is no primary, until the
+	// subscriptions are renewed.
+	demoted atomic.Bool
+
+	mu        sync.Mutex    // guards the fields below
+	givenUpAt time.Time     // when the connections were last given up
+	renew     chan struct{} // closed when subscriptions must be renewed
+}
+
+// giveUpInterval is the least time between two times that connections are given
+// up, so that a server that refuses for hours is not dialed all the time.
+const giveUpInterval = 250 * time.Millisecond
+
+func newSessions() *sessions { return &sessions{renew: make(chan struct{})} }
+
+// giveUp lets no connection made until now carry another command.
+func (s *sessions) giveUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.givenUpAt) >= giveUpInterval {
+		s.givenUpAt = now
+		s.generation.Add(1)
+	}
+}
+
+// renewal returns a channel that is closed when subscriptions made until now
+// must be made again on new connections.
+func (s *sessions) renewal() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renew
+}
+
+// renewSubscriptions closes the channel of renewal.
+func (s *sessions) renewSubscriptions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.renew)
+	s.renew = make(chan struct{})
+}
+
+// DialHook notes the generation of each connection. It is read before dialing:
+// a server that stops serving meanwhile is given up too.
+func (s *sessions) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		born := s.generation.Load()
+		conn, err := next(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &session{Conn: conn, of: s, born: born}, nil
+	}
+}
+
+// ProcessHook looks at the answer to each command.
+func (s *sessions) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		s.judge(err)
+		return err
+	}
+}
+
+// ProcessPipelineHook looks at the answers to all commands of a pipeline. It
+// returns the reason of a refusal instead of EXECABORT, which only says that
+// there was one.
+func (s *sessions) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		for _, cmd := range cmds {
+			if s.judge(cmd.Err()) || redis.IsExecAbortError(err) && !redis.IsExecAbortError(cmd.Err()) {
+				return cmd.Err()
+			}
+		}
+		return err
+	}
+}
+
+// judge gives up the connections if an error says that another server may have
+// the address by now. It reports whether it did.
+func (s *sessions) judge(err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case hasAnyPrefix(err, "READONLY ", "MASTERDOWN ", "NOREPLICAS ", "UNBLOCKED "):
+		s.demoted.Store(true)
+	case hasAnyPrefix(err, "OOM ", "MISCONF ", "LOADING "), errors.Is(err, os.ErrDeadlineExceeded):
+	default:
+		return false
+	}
+
+	s.giveUp()
+	return true
+}
+
+func hasAnyPrefix(err error, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return redis.HasErrorPrefix(err, p) })
+}
+
+// session is one connection of a pool.
+type session struct {
+	net.Conn
+	of   *sessions
+	born uint64 // the generation when it was dialed
+}
+
+var errGivenUp = errors.New("the server of this connection could not serve")
+
+// SyscallConn is what the pool looks at before it hands out an idle connection.
+// An error makes it close the connection.
+func (s *session) SyscallConn() (syscall.RawConn, error) {
+	if s.born != s.of.generation.Load() {
+		return nil, errGivenUp
+	}
+	if conn, ok := s.Conn.(syscall.Conn); ok {
+		return conn.SyscallConn()
+	}
+	return opaqueConn{}, nil
+}
+
+// opaqueConn stands for a connection whose socket must not be looked at, such
+// as one with TLS: what waits there is not an answer.
+type opaqueConn struct{ syscall.RawConn }
+
+func (opaqueConn) Read(func(fd uintptr) bool) error { return nil }
