@@ -152,6 +152,8 @@ var machineClocks = map[string]string{
 	"events/sessions.go":     "how long ago connections were given up",
 	"events/worker.go":       "how long ago jobs of others were looked for; the date on a dead letter, for a person",
 	"store/sqlite/trips.go":  "a file has one machine",
+
+	"store/postgres/sessions.go": "how long ago sessions were given up, or a write was tried",
 }
 
 // source is what the rules need to know of one file.

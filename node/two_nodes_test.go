@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -167,9 +170,9 @@ func rideAcrossTwoNodes(t *testing.T, database string) {
 	address, _ := openRedis(t)
 	// The car crosses the city from one fix to the next.
 	cfg := node.Config{Database: database, Redis: address, Speed: 1000}
-	cfg.Name = "one"
+	cfg.Name, cfg.DatabaseConns = "one", 5
 	one := startNode(t, cfg)
-	cfg.Name = "two"
+	cfg.Name, cfg.DatabaseConns = "two", 0
 	two := startNode(t, cfg)
 
 	market, stadium := &wire.Point{Lng: 3.384979, Lat: 6.408022}, &wire.Point{Lng: 3.393263, Lat: 6.484199}
@@ -195,7 +198,33 @@ func rideAcrossTwoNodes(t *testing.T, database string) {
 	if receipt.TripId != trip.Id || receipt.Amount.GetMinor() != trip.Fare.GetMinor() {
 		t.Errorf("receipt %v of trip %v", receipt, trip)
 	}
+	for n, max := range map[*node.Node]string{one: "5", two: "16"} {
+		if figures := readMetrics(t, n); !strings.Contains(figures, `ridehail_database_connections{state="max"} `+max+"\n") ||
+			!strings.Contains(figures, "ridehail_database_wait_seconds_total ") {
+			t.Errorf("of the pool: %s", figures)
+		}
+	}
 	if got := fmt.Sprint(rider.events); got != "[1 requested 2 reserved 3 arrived 4 on_trip 5 completed]" {
 		t.Errorf("the rider heard %s", got)
 	}
+}
+
+// readMetrics returns the metrics of a node's database.
+func readMetrics(t *testing.T, n *node.Node) (figures string) {
+	t.Helper()
+	res, err := http.Get(n.AdminURL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	all, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		if strings.HasPrefix(line, "ridehail_database_") {
+			figures += line
+		}
+	}
+	return figures
 }

@@ -233,3 +233,14 @@ func listTables(t *testing.T, database string) (tables string) {
 	}
 	return tables
 }
+
+func TestTooFewDatabaseConnectionsAreRefused(t *testing.T) {
+	for _, command := range []string{"serve", "demo"} {
+		for _, n := range []string{"0", "-1", "1", "9999999999"} {
+			p := start(t, command, "--database-connections="+n)
+			if code := p.wait(t); code != exitUsage || !strings.Contains(p.logs.String(), "a node needs 2 at least") {
+				t.Errorf("%s with %s: exit %d, %s", command, n, code, p.logs.String())
+			}
+		}
+	}
+}

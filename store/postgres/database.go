@@ -34,7 +34,7 @@ type database struct {
 	pool      *pgxpool.Pool
 	config    *pgx.ConnConfig
 	sessions  *sessionPool
-	writtenAt atomic.Int64 // when CheckWritable wrote, in nanoseconds since 1970
+	nextWrite atomic.Int64 // of CheckWritable, in nanoseconds of sinceStart
 }
 
 // Now returns the server's time. It asks once and waits at most a second.
@@ -89,8 +89,8 @@ func queryAll[T any](ctx context.Context, db *database, what string, scan pgx.Ro
 // ended it while it was idle.
 func (db *database) read(ctx context.Context, query func(context.Context) error) error {
 	err := query(ctx)
+	db.sessions.noteLoss(err)
 	if err != nil && ctx.Err() == nil && wasSessionLost(err) {
-		db.sessions.resetOld()
 		err = query(ctx)
 	}
 	return err

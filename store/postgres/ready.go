@@ -27,11 +27,11 @@ func (db *database) CheckWritable(ctx context.Context) error {
 		return err
 	}
 
-	if written := db.writtenAt.Load(); time.Since(time.Unix(0, written)) > writeCheckEvery {
+	if sinceStart() >= time.Duration(db.nextWrite.Load()) {
 		if _, err := db.pool.Exec(ctx, `UPDATE relay SET holder = holder`); err != nil {
 			return explainError(db.config, fmt.Errorf("nothing can be committed: %w", err))
 		}
-		db.writtenAt.Store(time.Now().UnixNano())
+		db.nextWrite.Store(int64(sinceStart() + writeCheckEvery))
 	}
 
 	if db.sessions.diskIsFull.Load() {

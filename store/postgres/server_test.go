@@ -235,7 +235,7 @@ func TestAReadyStoreNoticesThatNothingCanBeCommitted(t *testing.T) {
 			}
 
 			end := trouble.begin(t, at)
-			s.writtenAt.Store(0) // the ten seconds are over
+			s.nextWrite.Store(0) // the ten seconds are over
 			expectRefusal(t, s.CheckWritable(t.Context()), trouble.says)
 
 			end()

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,8 @@ const (
 // sessionPool notices which sessions cannot serve any more, and gives them up.
 // It is told of each error that a server sends on any session.
 type sessionPool struct {
-	watched atomic.Pointer[pgxpool.Pool]
-	resetAt atomic.Int64 // nanoseconds since 1970
+	watched   atomic.Pointer[pgxpool.Pool]
+	nextReset atomic.Int64 // not before, in nanoseconds of sinceStart
 
 	diskIsFull atomic.Bool // until a write that needs space succeeds
 }
@@ -51,6 +52,8 @@ func (s *sessionPool) openPool(ctx context.Context, cfg *pgxpool.Config) (*pgxpo
 	cfg.ConnConfig.OnPgError = func(c *pgconn.PgConn, refusal *pgconn.PgError) bool {
 		return s.keepSession(refusal) && onError(c, refusal)
 	}
+
+	cfg.ShouldPing = s.pingIdle
 
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err == nil {
@@ -71,10 +74,31 @@ func (s *sessionPool) keepSession(refusal *pgconn.PgError) bool {
 	return false
 }
 
+// pingIdle asks whether a session that was idle still works. It returns true for
+// one that does not: the pool asks again and drops it. The others will mostly
+// hang as well, and to find that out takes a second for each.
+func (s *sessionPool) pingIdle(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	if p.IdleDuration <= pingIdleAfter {
+		return false
+	}
+
+	ping, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	err := p.Conn.Ping(ping)
+	if err != nil && ctx.Err() == nil {
+		s.resetOld()
+	}
+	return err != nil
+}
+
+// pingIdleAfter is how long a session may be idle and be used unasked.
+const pingIdleAfter = time.Second
+
 // noteLoss gives all sessions up if an error says that one was lost without a
-// word of the server's. The others will mostly be lost as well.
+// word of the server's, or that the server hung: it ends statements itself
+// before anyone stops waiting. The other sessions will mostly be lost as well.
 func (s *sessionPool) noteLoss(err error) {
-	if err != nil && wasSessionLost(err) {
+	if err != nil && (wasSessionLost(err) || pgconn.Timeout(err) && errors.Is(err, context.DeadlineExceeded)) {
 		s.resetOld()
 	}
 }
@@ -95,9 +119,14 @@ func losesSession(refusal *pgconn.PgError) bool {
 // resetOld closes all sessions that were opened before, unless it did so just
 // now. Those in use are closed when they are returned.
 func (s *sessionPool) resetOld() {
-	now, last := time.Now().UnixNano(), s.resetAt.Load()
+	now, next := sinceStart(), s.nextReset.Load()
 	pool := s.watched.Load()
-	if pool != nil && now-last > int64(resetPause) && s.resetAt.CompareAndSwap(last, now) {
+	if pool != nil && int64(now) >= next && s.nextReset.CompareAndSwap(next, int64(now+resetPause)) {
 		pool.Reset()
 	}
 }
+
+var start = time.Now()
+
+// sinceStart measures time, also when the machine's clock is set.
+func sinceStart() time.Duration { return time.Since(start) }

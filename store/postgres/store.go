@@ -103,7 +103,6 @@ func (s *server) openDatabase(ctx context.Context, n int) (*database, error) {
 	if n > 0 {
 		cfg.MaxConns = int32(n)
 	}
-	cfg.PingTimeout = pingTimeout
 
 	db := &database{config: cfg.ConnConfig, sessions: new(sessionPool)}
 	pool, err := db.sessions.openPool(ctx, cfg)
