@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -15,20 +16,25 @@ import (
 // one side may be missing. No range has NaN or an infinity in it.
 func checkRanges(flags []*kong.Flag) error {
 	for _, f := range flags {
+		target := reflect.Indirect(f.Target)
+		if !target.IsValid() {
+			continue // a pointer that no value was given to
+		}
+
 		low, high, _ := strings.Cut(f.Tag.Get("range"), "..")
 		var ok bool
-		switch v := f.Target.Interface().(type) {
+		switch v := target.Interface().(type) {
 		case time.Duration:
 			ok = isBetween(float64(v), parseBound(low, parseSpan), parseBound(high, parseSpan))
 		case int, int64:
-			ok = isBetween(float64(f.Target.Int()), parseBound(low, parseNumber), parseBound(high, parseNumber))
+			ok = isBetween(float64(target.Int()), parseBound(low, parseNumber), parseBound(high, parseNumber))
 		case float64:
 			ok = isBetween(v, parseBound(low, parseNumber), parseBound(high, parseNumber))
 		default:
 			continue
 		}
 		if !ok {
-			return fmt.Errorf("--%s %v: give %s", f.Name, f.Target.Interface(), formatRange(low, high))
+			return fmt.Errorf("--%s %v: give %s", f.Name, target.Interface(), formatRange(low, high))
 		}
 	}
 	return nil
