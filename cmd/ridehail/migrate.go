@@ -12,7 +12,7 @@ type migrateCmd struct {
 }
 
 func (migrateCmd) Help() string {
-	return "Nodes do this themselves when they start. Example: ridehail migrate --database postgres://ridehail@localhost/ridehail"
+	return "Nodes do this themselves when they start. Example: ridehail migrate --database postgres://ridehail:PASSWORD@localhost/ridehail"
 }
 
 func (c *migrateCmd) Run(ctx context.Context, p *process) error {

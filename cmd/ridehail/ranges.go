@@ -16,15 +16,12 @@ import (
 // one side may be missing. No range has NaN or an infinity in it.
 func checkRanges(flags []*kong.Flag) error {
 	for _, f := range flags {
-		low, high, _ := strings.Cut(f.Tag.Get("range"), "..")
-		target := f.Target
-		if target.Kind() == reflect.Pointer {
-			target = target.Elem()
-		}
+		target := reflect.Indirect(f.Target)
 		if !target.IsValid() {
-			continue // not given, and without a default
+			continue // a pointer that no value was given to
 		}
 
+		low, high, _ := strings.Cut(f.Tag.Get("range"), "..")
 		var ok bool
 		switch v := target.Interface().(type) {
 		case time.Duration:

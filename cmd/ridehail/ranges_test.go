@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func numericFlags(t *testing.T) (all []numericFlag) {
 			}
 		}
 		for _, f := range leaf.Flags {
-			switch f.Target.Interface().(type) {
+			switch zeroOf(f).(type) {
 			case int, int64, float64, time.Duration:
 				all = append(all, numericFlag{command, f})
 			}
@@ -45,10 +46,19 @@ func numericFlags(t *testing.T) (all []numericFlag) {
 	return all
 }
 
+// zeroOf returns the zero value of what a flag takes, also behind a pointer.
+func zeroOf(f *kong.Flag) any {
+	t := f.Target.Type()
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return reflect.Zero(t).Interface()
+}
+
 // badValues are some that lie outside a range.
 func (n numericFlag) badValues() (out []string) {
 	low, high, _ := strings.Cut(n.flag.Tag.Get("range"), "..")
-	switch n.flag.Target.Interface().(type) {
+	switch zeroOf(n.flag).(type) {
 	case time.Duration:
 		if low != "" {
 			out = append(out, "-1s", "-1ns")

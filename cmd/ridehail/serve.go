@@ -45,7 +45,7 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return "Example: ridehail serve --dev-tokens --database postgres://ridehail@localhost/ridehail --redis redis://localhost:6379/0"
+	return "Example: ridehail serve --dev-tokens --database postgres://ridehail:PASSWORD@localhost/ridehail --redis redis://localhost:6379/0"
 }
 
 // developmentSecret signs tokens on nodes with --dev-tokens and no secret. It
