@@ -119,7 +119,7 @@ func (t Trip) MakeStep(s Step, by Actor, at time.Time) (Event, error) {
 		return Event{}, err
 	}
 
-	ev.Car = s.Car
+	ev.Car = *s.Car
 	_, there := s.Car.reaches(t.Dropoff, t.Quote.dropoffOffRoad())
 	ev.Early = s.Early && s.Kind == KindCompleted && !there
 	return ev, nil
@@ -160,10 +160,13 @@ func CheckPlace(t Trip, s Step) error {
 	return &DistanceError{Trip: t.ID, Move: s.Kind, Metres: metres}
 }
 
+// HasCar reports whether the event says where the car was.
+func (e Event) HasCar() bool { return e.Car != CarFix{} }
+
 // MetresShort returns how far from its destination a ride ended, by the car's
 // last fix; 0 for events of other kinds or without a fix.
 func (e Event) MetresShort() float64 {
-	if e.Kind != KindCompleted || e.Car == nil {
+	if e.Kind != KindCompleted || !e.HasCar() {
 		return 0
 	}
 	return location.MetresBetween(e.Car.Point, e.Trip.Dropoff)

@@ -126,8 +126,8 @@ type Event struct {
 	Trip Trip      `json:"trip"`
 
 	// Car is where the car was when its driver arrived, started or completed.
-	// Other events, and those of earlier builds, have none.
-	Car *CarFix `json:"car,omitempty"`
+	// Other events, and those of earlier builds, have none (HasCar).
+	Car CarFix `json:"car,omitzero"`
 	// Early says that the ride was completed before its destination.
 	Early bool `json:"early,omitempty"`
 }

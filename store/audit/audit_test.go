@@ -174,7 +174,7 @@ func newIntactSource() *fakeSource {
 func TestStepsOfAnEarlierBuildAreCountedApart(t *testing.T) {
 	c := newIntactSource()
 	for i := range c.events {
-		c.events[i].Car, c.events[i].Early = nil, false
+		c.events[i].Car, c.events[i].Early = trips.CarFix{}, false
 	}
 
 	report := runAudit(t, c)

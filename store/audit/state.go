@@ -138,8 +138,8 @@ func (l *auditState) checkPlace(seq uint32, ev trips.Event) {
 	if ev.Early {
 		l.endedEarly++
 	}
-	if ev.Car != nil {
-		err := trips.CheckPlace(ev.Trip, trips.Step{Kind: ev.Kind, Early: ev.Early, Car: ev.Car})
+	if ev.HasCar() {
+		err := trips.CheckPlace(ev.Trip, trips.Step{Kind: ev.Kind, Early: ev.Early, Car: &ev.Car})
 		l.stepsInPlace.countCheck(err == nil, "event %d: %v", seq, err)
 		return
 	}

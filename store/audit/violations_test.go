@@ -109,7 +109,7 @@ var violationCases = []violationCase{
 	{"a driver arrives 1.2 km away", func(c *fakeSource) {
 		for i, ev := range c.events {
 			if ev.Trip.ID == "trip-2" && ev.Kind == trips.KindArrived {
-				c.events[i].Car = &trips.CarFix{Point: location.Point{Lng: marina.Lng, Lat: marina.Lat - .011}, Accuracy: 5, Age: time.Second}
+				c.events[i].Car = trips.CarFix{Point: location.Point{Lng: marina.Lng, Lat: marina.Lat - .011}, Accuracy: 5, Age: time.Second}
 			}
 		}
 	}, []string{inPlace}, "event 3: trip trip-2: arrived is not possible 1223 m away"},
@@ -118,7 +118,7 @@ var violationCases = []violationCase{
 	{"an early end is not marked", func(c *fakeSource) { c.lastEvent("trip-5").Early = false },
 		[]string{inPlace}, "event 5: trip trip-5: completed is not possible"},
 	{"a ride ends early where it began", func(c *fakeSource) {
-		c.lastEvent("trip-5").Car = &trips.CarFix{Point: marina, Accuracy: 200}
+		c.lastEvent("trip-5").Car = trips.CarFix{Point: marina, Accuracy: 200}
 	}, []string{inPlace}, "event 5: trip trip-5: completed is not possible 0 m away"},
 	{"a row has another driver than its event", func(c *fakeSource) { c.tripRow("trip-2").Driver = "dayo" },
 		[]string{stands}, `trip trip-2: the row says on_trip, version 4, of driver "dayo"`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -47,9 +48,12 @@ func wholeRide(w *world) {
 
 	t := apply(w.newRequest(`a "rider" o'clock \ <é🛺>`), nil)
 	t = apply(t.Reserve("driver", w.nextTime()))
-	t = apply(t.Arrive(trips.Driver("driver"), w.nextTime()))
-	t = apply(t.Start(trips.Driver("driver"), w.nextTime()))
-	t = apply(t.Complete(trips.Driver("driver"), w.nextTime()))
+	t = apply(t.Arrive(trips.Driver("driver"), w.nextTime())) // as an earlier build did
+	t = apply(t.MakeStep(trips.Step{Kind: trips.KindOnTrip, Car: &trips.CarFix{Point: here, Accuracy: 12.5, Age: 345678901, Pace: 5}},
+		trips.Driver("driver"), w.nextTime()))
+	halfway := location.Point{Lng: (here.Lng + there.Lng) / 2, Lat: (here.Lat + there.Lat) / 2}
+	t = apply(t.MakeStep(trips.Step{Kind: trips.KindCompleted, Early: true, Car: &trips.CarFix{Point: halfway}},
+		trips.Driver("driver"), w.nextTime()))
 	checkEqual(w, "state", t.State, trips.Completed)
 
 	for after := range uint32(7) {

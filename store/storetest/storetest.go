@@ -106,7 +106,7 @@ var (
 	here  = location.Point{Lng: 3.3792, Lat: 6.5244}
 	there = location.Point{Lng: 3.4215, Lat: 6.4281}
 	quote = trips.Quote{Metres: 12345.678, Duration: 25 * time.Minute,
-		Fare: trips.Money{Minor: 334_700, Currency: "NGN"}, Source: "road"}
+		Fare: trips.Money{Minor: 334_700, Currency: "NGN"}, Source: "road", PickupOffRoad: 12, DropoffOffRoad: 345}
 )
 
 // newRequest returns a request that is not yet in the store.
