@@ -99,7 +99,7 @@ func TestANodeWhoseRedisIsDemotedSaysSoAndLosesNoEvent(t *testing.T) {
 	awaitReady(http.StatusOK, "")
 	requestTrips(t, n, "before", 20)
 	host, port, _ := strings.Cut(other.Address, ":")
-	if err := admin.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := admin.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	awaitReady(http.StatusServiceUnavailable, "redis: this server is a replica")
@@ -117,7 +117,7 @@ func TestANodeWhoseRedisIsDemotedSaysSoAndLosesNoEvent(t *testing.T) {
 		t.Errorf("in three seconds it logged %d lines:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 
-	if err := admin.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := admin.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	awaitReady(http.StatusOK, "")
@@ -134,7 +134,7 @@ func TestANodeDoesNotStartOnAReplica(t *testing.T) {
 	admin := redis.NewClient(&redis.Options{Addr: server.Address})
 	t.Cleanup(func() { _ = admin.Close() })
 	host, port, _ := strings.Cut(other.Address, ":")
-	if err := admin.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := admin.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 

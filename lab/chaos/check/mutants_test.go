@@ -68,6 +68,8 @@ var mutants = []mutant{
 	{name: "MAXLEN on the job stream", change: change{"events/queue.go", []string{"&redis.XAddArgs{Stream: r.streamKey(stream), Values",
 		"&redis.XAddArgs{MaxLen: 1, Stream: r.streamKey(stream), Values"}},
 		judge: fire, says: "FAIL  each completed trip is charged"},
+	{name: "a replica's PUBLISH counts", change: change{"events/relay.go", []string{"	pipe.Del(ctx, rl.redis.probeKey())\n", ""}},
+		judge: [2]string{"./events", "TestAfterAFailoverEverythingWorksWithinThreeSeconds"}, says: "were missed without a gap"},
 	{name: "charge retried under a new reference", change: change{"payments/settle.go", []string{"	p, err := s.Provider.Charge(ctx, o)\n",
 		"	o.Reference += time.Now().Format(\"-150405.000000\")\n	p, err := s.Provider.Charge(ctx, o)\n"}},
 		judge: fire, says: "FAIL  ledger, charges and quoted fares have the same sum"},
