@@ -227,6 +227,8 @@ func TestLossesAndRepeatsAreCountedAsTheNodeSawThem(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	s, repeated := stats.Snapshot(), int64(0)
 	for _, times := range read {
 		repeated += int64(times - 1)

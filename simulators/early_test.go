@@ -14,8 +14,9 @@ import (
 
 // requestedRides runs riders until enough of their rides are requested, and
 // returns these from west to east.
-func requestedRides(t *testing.T, cfg RiderConfig, enough func(rides []*wire.RequestTrip) bool) (rides []*wire.RequestTrip) {
+func requestedRides(t *testing.T, cfg RiderConfig, enough func(rides []*wire.RequestTrip) bool) []*wire.RequestTrip {
 	t.Helper()
+	var rides []*wire.RequestTrip
 	n := newFakeNode(t, func(c *fakeConn, f *wire.ClientFrame) {
 		switch {
 		case f.GetHello() != nil:
@@ -29,8 +30,12 @@ func requestedRides(t *testing.T, cfg RiderConfig, enough func(rides []*wire.Req
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(rides, func(a, b *wire.RequestTrip) int { return cmp.Compare(a.Pickup.Lng, b.Pickup.Lng) })
-	return rides
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	requested := slices.Clone(rides)
+	slices.SortFunc(requested, func(a, b *wire.RequestTrip) int { return cmp.Compare(a.Pickup.Lng, b.Pickup.Lng) })
+	return requested
 }
 
 func TestEarlyRidesAreShortStartAtOnceAndFollowTheSeed(t *testing.T) {
