@@ -18,7 +18,7 @@ import (
 // as the former primary after a failover. The library gives up only the
 // connection that got the answer READONLY, and not even that one if the answer
 // was not the first of its pipeline. The others would stay: PUBLISH succeeds on
-// a replica, and reaches nobody who listens to the new primary.
+// a replica, and does not reach those who listen to the new primary.
 //
 // A command under way ends on its connection. An idle connection is closed when
 // the pool looks at it before its next use. All methods may be called from many

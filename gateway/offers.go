@@ -68,7 +68,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	}
 
 	driver := trips.DriverID(s.user.ID)
-	key := s.acceptKey(id, a.GetOfferId())
+	key := newAcceptKey(s.user, id, a.GetOfferId())
 
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
@@ -135,7 +135,7 @@ func (s *session) awaitElsewhere(c command) bool {
 	ctx, cancel := context.WithDeadline(s.g.base, time.Unix(0, s.elsewhereUntil))
 	defer cancel()
 
-	key := s.acceptKey(c.id, c.body.(*wire.ClientFrame_AnswerOffer).AnswerOffer.GetOfferId())
+	key := newAcceptKey(s.user, c.id, c.body.(*wire.ClientFrame_AnswerOffer).AnswerOffer.GetOfferId())
 	for !s.conn.hasEnded() {
 		_, err := s.g.cfg.Store.RecordedEvent(ctx, key)
 		if !errors.Is(err, trips.ErrNotFound) || !sleep.For(ctx, 50*time.Millisecond) {
@@ -145,8 +145,9 @@ func (s *session) awaitElsewhere(c command) bool {
 	return false
 }
 
-func (s *session) acceptKey(id, offerID string) trips.IdempotencyKey {
-	return trips.IdempotencyKey{Actor: s.user, ID: id, Fingerprint: "accept " + offerID}
+// newAcceptKey returns the key under which the acceptance of an offer is kept.
+func newAcceptKey(driver trips.Actor, id, offerID string) trips.IdempotencyKey {
+	return trips.IdempotencyKey{Actor: driver, ID: id, Fingerprint: "accept " + offerID}
 }
 
 // settleAcceptance returns the result of an acceptance whose offer is not here,

@@ -8,8 +8,8 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
-// cheatMetres is how far from a place a car is that no node may take for one
-// that is there, whatever the fix allows.
+// cheatMetres is a distance from a place at which no node may take a car for
+// one that is there, at any accuracy of its fix.
 const cheatMetres = 1200
 
 // planCheat decides whether the driver asks for the trip's next step before the

@@ -14,8 +14,8 @@ const (
 
 var errReason = Refuse(wire.CodeBadField, "The reason is at most 200 bytes of text without control characters.")
 
-// IsPlainID returns true if s can be an id of ours or of a command. Whatever
-// takes an id from outside asks it before a store or Redis sees the id: a
+// IsPlainID returns true if s can be an id of ours or of a command. Each place
+// that takes an id from outside asks it before a store or Redis sees the id: a
 // database may refuse other text with an error that looks like a failure of its
 // own.
 func IsPlainID(s string) bool { return text.IsID(s) }
