@@ -206,7 +206,9 @@ func (s *Session) resendAllCommands() {
 	s.mu.Unlock()
 
 	if fix != nil && slices.ContainsFunc(unanswered, isStep) {
-		_ = s.Send(NewFrame(fix))
+		if f := NewFrame(fix); s.Send(f) == nil {
+			s.cfg.OnRepeat(f)
+		}
 	}
 	for _, c := range unanswered {
 		s.writeCommand(c)

@@ -164,10 +164,11 @@ func doAsync(s *Session, f *wire.ClientFrame) <-chan answer {
 // The node of the next connection may not know where the car is.
 func TestTheLastFixGoesBeforeAStepThatIsSentAgain(t *testing.T) {
 	n := newFakeNode(t)
-	welcomes := make(chan bool, 2)
+	welcomes, repeats := make(chan bool, 2), make(chan *wire.ClientFrame, 3)
 	s := startSessionAt(t, n, func(_ *Config, session *SessionConfig) {
 		session.ResendAfter = time.Hour
 		session.OnWelcome = func(_ *wire.Welcome, resumed bool) { welcomes <- resumed }
+		session.OnRepeat = func(f *wire.ClientFrame) { repeats <- f }
 	})
 	c, _ := n.welcomeNext(&wire.Welcome{})
 	receiveIn(t, welcomes, "the welcome")
@@ -186,6 +187,9 @@ func TestTheLastFixGoesBeforeAStepThatIsSentAgain(t *testing.T) {
 	c, _ = n.welcomeNext(&wire.Welcome{})
 	if fix := c.nextFrame(); fix.GetFix().GetSeq() != 2 {
 		t.Errorf("the first frame is %v", fix)
+	}
+	if f := receiveIn(t, repeats, "the fix again"); f.GetFix().GetSeq() != 2 {
+		t.Errorf("reported as written again: %v", f)
 	}
 	for _, want := range []string{chat.Id, step.Id} {
 		if again := c.nextFrame(); again.Id != want {

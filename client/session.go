@@ -59,8 +59,9 @@ type SessionConfig struct {
 	OnDisconnect func(err error, welcomed bool)
 
 	// OnRepeat is called after a command was written once more under its id,
-	// because no answer had come or the answer said "try again". It may also
-	// run on a timer's goroutine, beside the other callbacks.
+	// because no answer had come or the answer said "try again", and after the
+	// last fix was written before a step that is sent again. It may also run on
+	// a timer's goroutine, beside the other callbacks.
 	OnRepeat func(f *wire.ClientFrame)
 }
 

@@ -54,7 +54,7 @@ func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *
 
 	p.session = n.client.NewSession(client.SessionConfig{Token: n.client.DevTokens(role, id), Log: n.log.With("who", id),
 		OnConnect: p.recordHello, OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect,
-		OnRepeat: func(*wire.ClientFrame) { n.stats.repeated.Add(1) }})
+		OnRepeat: n.countRepeat})
 	go func() {
 		defer close(p.frames)
 		if err := p.session.Run(ctx); err != nil {
@@ -63,6 +63,15 @@ func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *
 	}()
 
 	return p
+}
+
+// countRepeat counts a frame that a session wrote again.
+func (n *network) countRepeat(f *wire.ClientFrame) {
+	if f.GetFix() != nil {
+		n.stats.fixesSent.Add(1)
+		return
+	}
+	n.stats.repeated.Add(1)
 }
 
 // stop ends the session and waits for its end.
