@@ -264,6 +264,31 @@ func TestAfterAFailoverEverythingWorksWithinThreeSeconds(t *testing.T) {
 	}
 }
 
+func TestABatchThatAReplicaTakesIsNotPublished(t *testing.T) {
+	server, primary := processtest.Redis(t), processtest.Redis(t)
+	r, err := Open(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+
+	// News of a ride, without a job: all that is sent is PUBLISH.
+	box := &memoryOutbox{}
+	box.addMessage(trips.KindReserved, "trip", 1)
+	messages, _ := box.PendingMessages(t.Context(), 1)
+	rl := NewRelay(r, box, RelayConfig{Node: "a"})
+
+	admin := newAdministrator(t, server.Address)
+	admin.follow(primary.Address)
+	if err := rl.publishBatch(t.Context(), messages); err == nil {
+		t.Error("a batch was published by a replica")
+	}
+	admin.do("REPLICAOF NO ONE")
+	if err := rl.publishBatch(t.Context(), messages); err != nil {
+		t.Errorf("the server takes writes again: %v", err)
+	}
+}
+
 // BenchmarkFailover fails over ten times in each way and prints how long it
 // takes until writes, events and jobs work again.
 func BenchmarkFailover(b *testing.B) {

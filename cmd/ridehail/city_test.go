@@ -230,7 +230,7 @@ func TestAStrangerIsToldWhatToDoNext(t *testing.T) {
 		{[]string{"serve", "--dev-tokens", "--city", "/nowhere.city"}, exitUsage, "/nowhere.city"},
 		{[]string{"serve", "--dev-tokens", "--database", "mysql://x"}, exitUsage, "postgres://"},
 		{[]string{"serve", "--dev-tokens", "--database", "postgres://127.0.0.1:1/x"}, exitUnreachable, "127.0.0.1"},
-		{[]string{"audit", "--database", "/nowhere/ridehail.db"}, exitUsage, "no database to audit"},
+		{[]string{"audit", "--database", "/nowhere/ridehail.db"}, exitUsage, "no database: stat /nowhere/ridehail.db"},
 		{[]string{"latency", "--server", "http://127.0.0.1:1", "--pairs", "1"}, exitUnreachable, "is the node running?"},
 		{[]string{"drivers", "--server", "http://127.0.0.1:1", "--count", "1", "--for", "1s"}, exitUnreachable, "is the node running?"},
 	} {

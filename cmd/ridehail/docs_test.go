@@ -18,7 +18,7 @@ import (
 var flagsOfOthers = []string{"--build", "--experimental-websocket"}
 
 var (
-	ourCommand = regexp.MustCompile(`(?:^|[ /])ridehail ([a-z].*)`)
+	ourCommand = regexp.MustCompile(`(?:^|/)ridehail ([a-z].*)`)
 	flagName   = regexp.MustCompile(`(?:^|[\s(\["])(--[a-z][a-z0-9-]*)`)
 )
 

@@ -238,7 +238,7 @@ func TestTooFewDatabaseConnectionsAreRefused(t *testing.T) {
 	for _, command := range []string{"serve", "demo"} {
 		for _, n := range []string{"0", "-1", "1", "9999999999"} {
 			p := start(t, command, "--database-connections="+n)
-			if code := p.wait(t); code != exitUsage || !strings.Contains(p.logs.String(), "a node needs 2 at least") {
+			if code := p.wait(t); code != exitUsage || !strings.Contains(p.logs.String(), "give 2 to 10000") {
 				t.Errorf("%s with %s: exit %d, %s", command, n, code, p.logs.String())
 			}
 		}
