@@ -66,6 +66,9 @@ func WithRegisterer(reg prometheus.Registerer) Option {
 	return func(_ *Redis, to *prometheus.Registerer) { *to = reg }
 }
 
+// ErrAddress says that the address of a server cannot be read.
+var ErrAddress = errors.New("redis address")
+
 // Open connects to a Redis server. It fails if the server cannot do a node's
 // work; the error says why, and what to do.
 func Open(ctx context.Context, address string, opts ...Option) (*Redis, error) {
@@ -75,7 +78,7 @@ func Open(ctx context.Context, address string, opts ...Option) (*Redis, error) {
 		if bad := new(url.Error); errors.As(err, &bad) {
 			err = bad.Err
 		}
-		return nil, fmt.Errorf("redis address: %w (want redis://HOST:PORT/DB)", err)
+		return nil, fmt.Errorf("%w: %w (want redis://HOST:PORT/DB)", ErrAddress, err)
 	}
 
 	r := newRedis(o, opts)

@@ -187,7 +187,9 @@ func (n *Node) openRedis(ctx context.Context) (err error) {
 	opts := []events.Option{events.WithLog(n.log), events.WithRegisterer(n.registry)}
 	if n.cfg.Redis == "" {
 		n.redis, err = events.OpenEmbedded(opts...)
-	} else if n.redis, err = events.Open(ctx, n.cfg.Redis, opts...); err != nil {
+	} else if n.redis, err = events.Open(ctx, n.cfg.Redis, opts...); errors.Is(err, events.ErrAddress) {
+		err = fmt.Errorf("%w: --redis: %w", ErrUsage, err)
+	} else if err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 

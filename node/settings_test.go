@@ -31,6 +31,7 @@ func TestSettingsThatCanNeverWorkAreRefused(t *testing.T) {
 		"--routing: want http://":  func(c *Config) { c.Routing = "localhost:9000" },
 		"--provider: want http://": func(c *Config) { c.Provider, c.ProviderSecret = "localhost:8090", "sk" },
 		"--provider-secret":        func(c *Config) { c.Provider = "http://localhost:8090" },
+		"--redis: redis address":   func(c *Config) { c.Redis = "http://localhost:6379" },
 		"city: ":                   func(c *Config) { c.City = "nowhere.city" },
 	} {
 		if _, err := openTestNode(t, change); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), want) {

@@ -30,6 +30,9 @@ type queueFlags struct {
 // withRedis calls f with an open connection to the queue's server.
 func (q *queueFlags) withRedis(ctx context.Context, p *process, f func(*events.Redis) error) error {
 	r, err := events.Open(ctx, q.Redis, events.WithLog(p.log))
+	if errors.Is(err, events.ErrAddress) {
+		return fmt.Errorf("%w: --redis: %w", errUsage, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
