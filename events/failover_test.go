@@ -292,12 +292,16 @@ func TestABatchThatAReplicaTakesIsNotPublished(t *testing.T) {
 // BenchmarkFailover fails over ten times in each way and prints how long it
 // takes until writes, events and jobs work again.
 func BenchmarkFailover(b *testing.B) {
+	tries := 10
+	if testing.Short() {
+		tries = 1
+	}
 	for _, way := range waysToFail {
 		b.Run(way, func(b *testing.B) {
 			c := newCity(b)
 			var write, publish, queue []float64
 			for b.Loop() {
-				for range 10 {
+				for range tries {
 					r := c.failOver(way)
 					write, publish, queue = append(write, r.write.Seconds()), append(publish, r.publish.Seconds()), append(queue, r.queue.Seconds())
 					c.repair(way)
