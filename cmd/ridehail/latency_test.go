@@ -1,10 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/latency"
+	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/trips"
 )
 
 func TestLatencyFailsWhenAnythingIsMissing(t *testing.T) {
@@ -20,5 +26,42 @@ func TestLatencyFailsWhenAnythingIsMissing(t *testing.T) {
 		if err := checkComplete(c.report); errors.Is(err, errCheckFailed) != c.fails {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestLatencyMeasuresANodeAndLeavesNoRideOpen measures twice, as people do.
+func TestLatencyMeasuresANodeAndLeavesNoRideOpen(t *testing.T) {
+	slowtest.Require(t)
+	address, database := freeAddress(t), filepath.Join(t.TempDir(), "ridehail.db")
+	node := start(t, "serve", "--dev-tokens", "--listen", address, "--admin", "", "--database", database)
+	awaitReady(t, node, "http://"+address)
+
+	for range 2 {
+		p := start(t, "latency", "--server", "http://"+address, "--pairs", "20", "--rate", "10", "--for", "1s", "--json")
+		if code := p.wait(t); code != exitDone || strings.Contains(p.logs.String(), "could be ended") {
+			t.Errorf("exit %d: %s", code, &p.logs)
+		}
+		var r latency.Report
+		if err := json.Unmarshal([]byte(p.out.String()), &r); err != nil || r.Delivered == 0 || r.Delivered != r.Sent {
+			t.Errorf("%v: %+v", err, r)
+		}
+	}
+
+	s, closeStore, err := store.OpenExisting(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	completed := 0
+	err = s.AuditTrips(t.Context(), func(trip trips.Trip) error {
+		if trip.State.IsActive() {
+			t.Errorf("trip %s is still %s", trip.ID, trip.State)
+		}
+		if trip.State == trips.Completed {
+			completed++
+		}
+		return nil
+	})
+	if err = errors.Join(err, closeStore()); err != nil || completed != 40 {
+		t.Errorf("%d rides were completed: %v", completed, err)
 	}
 }

@@ -120,7 +120,7 @@ func (c *crew) makeTripPairs(ctx context.Context) error {
 	c.byID = map[string]*driver{}
 	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
 	if err := runEach(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
-		return c.addDriver(ctx, run, i, places[i])
+		return c.addDriver(ctx, run, i, places[i].pickup)
 	}); err != nil {
 		return err
 	}
@@ -162,8 +162,11 @@ func (c *crew) keepAlive(ctx context.Context) {
 	}
 }
 
+// places are where a pair meets, and where its ride ends.
+type places struct{ pickup, dropoff location.Point }
+
 // choosePlaces spreads the pairs over the roads of the served city.
-func (c *crew) choosePlaces(ctx context.Context) ([]location.Point, error) {
+func (c *crew) choosePlaces(ctx context.Context) ([]places, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.Server+"/v1/city", nil)
 	if err != nil {
 		return nil, err
@@ -180,12 +183,27 @@ func (c *crew) choosePlaces(ctx context.Context) ([]location.Point, error) {
 		return nil, err
 	}
 
-	out := make([]location.Point, c.cfg.Pairs)
+	out := make([]places, c.cfg.Pairs)
 	for i := range out {
-		out[i] = roads[i*len(roads)/len(out)]
+		at := i * len(roads) / len(out)
+		out[i] = places{roads[at], findDropoff(roads, at)}
 	}
 
 	return out, nil
+}
+
+// findDropoff returns a road point that a ride from one of them may lead to: a
+// near one, so that a car soon has driven there. Points of one road, and of
+// those beside it, stand together.
+func findDropoff(roads []location.Point, at int) location.Point {
+	nearest := math.Inf(1)
+	found := location.Point{Lng: roads[at].Lng + 0.005, Lat: roads[at].Lat} // without roads: east
+	for _, p := range roads[max(0, at-500):min(len(roads), at+500)] {
+		if m := location.MetresBetween(roads[at], p); m > shortestRide && m < nearest {
+			nearest, found = m, p
+		}
+	}
+	return found
 }
 
 func roadPoints(r io.Reader) (roads []location.Point, err error) {

@@ -133,6 +133,17 @@ func (p *phone) sendFix(due time.Time) error {
 		Point: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Speed: speed, Accuracy: 5}))
 }
 
+// driveTowards moves a car so many metres and sends its fix. The car stands
+// there from now on.
+func (p *phone) driveTowards(to *wire.Point, metres float64) error {
+	goal := location.Point{Lng: to.GetLng(), Lat: to.GetLat()}
+	part := min(1, metres/max(metres, location.MetresBetween(p.base, goal)))
+	p.base.Lng += part * (goal.Lng - p.base.Lng)
+	p.base.Lat += part * (goal.Lat - p.base.Lat)
+	p.moving.Store(false)
+	return p.sendFix(time.Now())
+}
+
 // readFrames calls handle for every frame with its time of arrival until the
 // socket ends. All frames are read into f.
 func (p *phone) readFrames(f proto.Message, handle func(at time.Time) error) error {

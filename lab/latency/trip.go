@@ -27,9 +27,15 @@ type driver struct {
 	events eventCounter
 }
 
-// nearest is how far apart, in metres, the ends of a ride are at least: a node
-// takes no shorter one.
-const nearest = 100
+const (
+	// shortestRide is how far apart, in metres, the ends of a ride are at
+	// least: a node takes no ride below 50 m.
+	shortestRide = 100
+	// At the end a car drives homeSpeed metres a second, which a node believes,
+	// and sends a fix each homeTick.
+	homeSpeed = 50
+	homeTick  = 200 * time.Millisecond
+)
 
 // pairFor bounds the time from a request to the beginning of the ride.
 const pairFor = time.Minute
@@ -123,7 +129,7 @@ type rider struct {
 const attempts = 20
 
 // startRide brings one rider into a car of this run.
-func (c *crew) startRide(ctx context.Context, i int, id string, at location.Point) error {
+func (c *crew) startRide(ctx context.Context, i int, id string, of places) error {
 	p, err := c.logIn(ctx, client.RoleRider, id)
 	if err != nil {
 		return err
@@ -136,17 +142,12 @@ func (c *crew) startRide(ctx context.Context, i int, id string, at location.Poin
 	c.riders = append(c.riders, r)
 	c.mu.Unlock()
 
-	// Any place will do, because the car never goes there.
-	to := location.Point{Lng: at.Lng + 0.005, Lat: at.Lat}
-	if other := c.placeOfOther(i + 1); other != (location.Point{}) && location.MetresBetween(other, at) > nearest {
-		to = other
-	}
-
 	ctx, cancel := context.WithTimeout(ctx, pairFor)
 	defer cancel()
 	for range attempts {
 		err := p.sendCommand(uuid.NewString(), client.NewFrame(&wire.RequestTrip{
-			Pickup: &wire.Point{Lng: at.Lng, Lat: at.Lat}, Dropoff: &wire.Point{Lng: to.Lng, Lat: to.Lat}}))
+			Pickup:  &wire.Point{Lng: of.pickup.Lng, Lat: of.pickup.Lat},
+			Dropoff: &wire.Point{Lng: of.dropoff.Lng, Lat: of.dropoff.Lat}}))
 		if err != nil {
 			return err
 		}
@@ -191,18 +192,6 @@ func (r *rider) awaitRide(ctx context.Context) (*wire.Trip, error) {
 const wrongCar = "a measurement needs its own car"
 
 var errWrongCar = errors.New(wrongCar)
-
-// placeOfOther returns where some other driver waits, which is on a road.
-func (c *crew) placeOfOther(i int) location.Point {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, d := range c.byID { // any but the rider's own place
-		if i--; i%7 == 0 {
-			return d.base
-		}
-	}
-	return location.Point{}
-}
 
 func (c *crew) joinPair(r *rider, t *wire.Trip) error {
 	c.mu.Lock()
@@ -285,8 +274,8 @@ func (r *rider) recordPosition(pos *wire.Position, got float64) error {
 	return r.AckPosition(pos)
 }
 
-// endAllTrips leaves the node as it was found: it completes rides and cancels
-// the other trips. It gives up after answerTimeout.
+// endAllTrips leaves the node as it was found: it drives rides to their ends,
+// and cancels the other trips. It gives up after answerTimeout.
 func (c *crew) endAllTrips(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -295,15 +284,16 @@ func (c *crew) endAllTrips(ctx context.Context) {
 		if left == 0 {
 			return
 		}
-		if !sleep.For(ctx, 200*time.Millisecond) {
+		if !sleep.For(ctx, homeTick) {
 			c.cfg.Log.Warn("not every trip could be ended", "trips", left)
 			return
 		}
 	}
 }
 
-// endTrips asks for the end of each trip and returns how many there are. The
-// command ids make repetitions harmless.
+// endTrips asks for the end of each trip and returns how many there are. A node
+// refuses that to a car that is still too far away. The command ids make
+// repetitions harmless. No other goroutine may send fixes meanwhile.
 func (c *crew) endTrips() (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -312,6 +302,7 @@ func (c *crew) endTrips() (left int) {
 		if t := d.current.tripIn(client.StateOnTrip); t != nil {
 			left++
 			// A dead socket shows in the count.
+			_ = d.driveTowards(t.GetDropoff(), homeSpeed*homeTick.Seconds())
 			_ = d.sendStep(t.Id, wire.Step_COMPLETE)
 		}
 	}
