@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -29,7 +31,8 @@ type TripReader interface {
 }
 
 // Settler takes the fare of completed trips and gives it back when an operator
-// asks. It keeps no state of a trip and may be used from many goroutines.
+// asks. It may be used from many goroutines. It keeps no state of a trip but
+// that it is being settled.
 // HandleJob is the handler of the settlement jobs.
 type Settler struct {
 	Trips    TripReader
@@ -50,6 +53,11 @@ type Settler struct {
 	// first.
 	FreshFor time.Duration
 	Budget   *Budget // bounds the node's retries; nil for no bound
+
+	// settling has the trips that are being settled. The provider's webhook may
+	// bring a second job before the answer that it follows: that job shares the
+	// first one's result instead of asking for the money as well.
+	settling singleflight.Group
 }
 
 // Books is what a settler needs of a database.
@@ -100,8 +108,15 @@ func (s *Settler) HandleJob(ctx context.Context, jobID string, _ []byte) error {
 // SettleTrip returns the trip's charge, and takes the money first if that has
 // not happened. Errors: PermanentError for a trip that is unknown or not
 // completed, a declined card, or a wrong amount; ErrProviderDown; or one that a
-// later attempt may cure.
+// later attempt may cure. Calls for one trip at the same time share one result,
+// also the error when the first one's ctx ends.
 func (s *Settler) SettleTrip(ctx context.Context, id trips.TripID) (Charge, error) {
+	c, err, _ := s.settling.Do(string(id), func() (any, error) { return s.settleAlone(ctx, id) })
+	return c.(Charge), err
+}
+
+// settleAlone is SettleTrip for one call at a time.
+func (s *Settler) settleAlone(ctx context.Context, id trips.TripID) (Charge, error) {
 	c, err := s.Charges.Charge(ctx, id)
 	if err == nil || !errors.Is(err, trips.ErrNotFound) {
 		return c, err

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -258,4 +260,46 @@ func TestAQueueThatLostItsJobsGetsThemAgainAtOnce(t *testing.T) {
 		// The last look may have found its context cancelled.
 		t.Errorf("queued %d times after 3 losses, the fresh trip's grace notwithstanding", len(q.jobs))
 	}
+}
+
+// slowProvider answers a charge when it is told to.
+type slowProvider struct {
+	payments.Provider
+	charges atomic.Int32
+	answer  chan struct{}
+}
+
+func (p *slowProvider) Charge(_ context.Context, o payments.ChargeOrder) (payments.Payment, error) {
+	p.charges.Add(1)
+	<-p.answer
+	return payments.Payment{ID: "1", Reference: o.Reference, Amount: o.Amount}, nil
+}
+
+// The provider's webhook may come before the answer that it follows.
+func TestAJobThatTheWebhookBringsEarlyAsksForNoMoney(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		books := &memoryStore{charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{},
+			changed: make(chan struct{}, 1), trips: map[trips.TripID]trips.Trip{"done": completedTrip("done", 123_400)}}
+		p := &slowProvider{answer: make(chan struct{})}
+		settler := &payments.Settler{Trips: books, Charges: books, Refunds: books, Provider: p,
+			Now: func() time.Time { return ended.Add(time.Second) }}
+
+		for range 2 { // the trip's own job, and the webhook's
+			go func() {
+				if err := settler.HandleJob(t.Context(), "done", nil); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+		}
+		close(p.answer)
+		synctest.Wait()
+
+		if n := p.charges.Load(); n != 1 {
+			t.Errorf("the provider was asked for the fare %d times", n)
+		}
+		if _, err := books.Charge(t.Context(), "done"); err != nil {
+			t.Error(err)
+		}
+	})
 }
