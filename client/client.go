@@ -68,7 +68,8 @@ type Config struct {
 	Timeout time.Duration
 
 	// Silence is how long a connection may bring neither frame, ping nor pong
-	// before it counts as lost. A client that sends meanwhile pings the node. 0 means 60 s, a negative value means forever.
+	// before it counts as lost. A client that sends meanwhile pings the node. 0
+	// means 60 s, a negative value means forever.
 	Silence time.Duration
 
 	// DialsAtOnce limits how many sessions connect at the same time; the others

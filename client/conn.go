@@ -123,10 +123,10 @@ func (c *Conn) SayHello(token string, resume *wire.Resume) (*wire.Welcome, error
 // ReadFrame waits for the next frame and decodes it into f, a
 // *wire.ServerFrame. f may be reused for the next call: the messages inside are
 // new each time. Fields of newer nodes are skipped; f.Body is nil for a message
-// that this client does not know. receivedAt is when the last byte had arrived, before decoding.
-// Errors: *ProtocolError when the frame cannot be decoded, otherwise why the
-// connection ended (see CloseCode), also after Config.Silence without a
-// frame, ping or pong.
+// that this client does not know. receivedAt is when the last byte had arrived,
+// before decoding. Errors: *ProtocolError when the frame cannot be decoded,
+// otherwise why the connection ended (see CloseCode), also after Config.Silence
+// without a frame, ping or pong.
 func (c *Conn) ReadFrame(f proto.Message) (receivedAt time.Time, err error) {
 	return c.ReadFrameWithin(c.silence, f)
 }

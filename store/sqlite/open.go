@@ -92,14 +92,17 @@ func (db *database) Close() error {
 	return errors.Join(db.read.closeAll(), db.readers.Close(), db.writer.close())
 }
 
-// CheckWritable returns an error unless the store can be read and its write lock can be
-// had.
+// CheckWritable returns an error unless the store can be read and a write can be
+// committed now. It writes one row as it was. A full disk shows only when the
+// log must grow for that.
 func (db *database) CheckWritable(ctx context.Context) error {
 	var cursor int64
 	if err := db.read.queryOne(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
 		return fmt.Errorf("check that the store can be written: %w", err)
 	}
-	_, err := writeCommitted(ctx, db, func(*statements) (struct{}, error) { return struct{}{}, nil })
+	_, err := writeCommitted(ctx, db, func(tx *statements) (int64, error) {
+		return tx.exec(ctx, `UPDATE relay SET cursor_id = cursor_id`)
+	})
 	return err
 }
 

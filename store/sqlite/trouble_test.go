@@ -87,6 +87,25 @@ func TestAnotherProgramThatHoldsTheFileIsNamed(t *testing.T) {
 	requestTrip(t, s, "ada")
 }
 
+// The lock alone can be had also where nothing can be written.
+func TestAStoreWhoseWritesFailIsNotWell(t *testing.T) {
+	s := openStore(t, Options{})
+	for _, c := range []struct {
+		change string
+		isWell bool
+	}{
+		{`CREATE TRIGGER broken BEFORE UPDATE ON relay BEGIN SELECT RAISE(ABORT, 'nothing can be written'); END`, false},
+		{`DROP TRIGGER broken`, true},
+	} {
+		if _, err := s.writer.conn.ExecContext(t.Context(), c.change); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CheckWritable(t.Context()); (err == nil) != c.isWell {
+			t.Errorf("after %s: %v", c.change, err)
+		}
+	}
+}
+
 // commitTogether commits moves in one batch, as if all had arrived during one
 // commit, and returns their results.
 func commitTogether(s *Store, moves ...func(tx *statements) error) []error {

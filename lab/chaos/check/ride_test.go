@@ -27,9 +27,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// node is the true store, trip service, chat room, relay, queue and settler of a node,
-// with phones that keep a journal. What breaks is replies, workers and the
-// provider's answers.
+// node is the true store, trip service, chat room, relay, queue and settler of a
+// node, with phones that keep a journal. What breaks is replies, workers and
+// the provider's answers.
 type node struct {
 	t       *testing.T
 	dir     string
