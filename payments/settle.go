@@ -56,7 +56,7 @@ type Settler struct {
 
 	// settling has the trips that are being settled. The provider's webhook may
 	// bring a second job before the answer that it follows: that job shares the
-	// first one's result instead of asking for the money as well.
+	// charge that the first one gets, instead of asking for the money as well.
 	settling singleflight.Group
 }
 
@@ -108,11 +108,19 @@ func (s *Settler) HandleJob(ctx context.Context, jobID string, _ []byte) error {
 // SettleTrip returns the trip's charge, and takes the money first if that has
 // not happened. Errors: PermanentError for a trip that is unknown or not
 // completed, a declined card, or a wrong amount; ErrProviderDown; or one that a
-// later attempt may cure. Calls for one trip at the same time share one result,
-// also the error when the first one's ctx ends.
+// later attempt may cure. Calls for one trip at the same time share one charge,
+// and are made one after the other while there is none.
 func (s *Settler) SettleTrip(ctx context.Context, id trips.TripID) (Charge, error) {
-	c, err, _ := s.settling.Do(string(id), func() (any, error) { return s.settleAlone(ctx, id) })
-	return c.(Charge), err
+	for {
+		tried := false
+		c, err, _ := s.settling.Do(string(id), func() (any, error) {
+			tried = true
+			return s.settleAlone(ctx, id)
+		})
+		if err == nil || tried {
+			return c.(Charge), err
+		}
+	}
 }
 
 // settleAlone is SettleTrip for one call at a time.
