@@ -1,64 +1,34 @@
-// Package lab holds experiments. Each asks one question about a distributed
-// system and answers it with figures. An experiment is one function that
-// returns a Finding. It runs in virtual time, and the same seed gives the same
-// Finding, to the byte. The storm is the exception: it runs real processes in
-// real time, so its figures depend on the machine.
 package lab
 
 import (
-	"fmt"
-	"strings"
-	"text/tabwriter"
-
-	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/lab/detectors"
+	"github.com/ridehail/ridehail/lab/distance"
+	"github.com/ridehail/ridehail/lab/doors"
+	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/memory"
+	"github.com/ridehail/ridehail/lab/messages"
+	"github.com/ridehail/ridehail/lab/races"
+	"github.com/ridehail/ridehail/lab/storm"
+	"github.com/ridehail/ridehail/lab/waiting"
 )
 
-// Finding is what an experiment found. Figures has a type of the experiment's
-// own, Says answers the question in one sentence, the first row of Table names
-// the columns, and Chart has no title.
-type Finding struct {
-	Experiment string      `json:"experiment"`
-	Question   string      `json:"question"`
-	Model      []Parameter `json:"model"`
-	Figures    any         `json:"figures"`
-	Says       string      `json:"says"`
-	Table      [][]string  `json:"-"`
-	Chart      plot.Chart  `json:"-"`
-}
-
-// Parameter is an assumption of the model and its source.
-type Parameter struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`
-	Source string `json:"source"`
-}
-
-// Text formats the finding for a terminal.
-func (f Finding) Text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nThe model:\n", f.Question)
-	model := make([][]string, len(f.Model))
-	for i, p := range f.Model {
-		model[i] = []string{"  " + p.Name, p.Value, p.Source}
+// All returns every experiment, in the order of the course's headings.
+func All() []finding.Experiment {
+	return []finding.Experiment{
+		memory.Ladder(),
+		memory.Locks(),
+		messages.Nodes(),
+		waiting.Fanout(),
+		waiting.Provider(),
+		distance.RTT(),
+		distance.SlowPhone(),
+		distance.Loss(),
+		waiting.Retries(),
+		storm.Storm(),
+		races.Races(),
+		races.Owners(),
+		messages.Patterns(),
+		doors.Doors(),
+		detectors.Detectors(),
 	}
-	writeColumns(&b, model)
-	b.WriteByte('\n')
-	writeColumns(&b, f.Table)
-	fmt.Fprintf(&b, "\n%s\n", f.Says)
-	return b.String()
-}
-
-// SVG draws the finding.
-func (f Finding) SVG() string {
-	c := f.Chart
-	c.Title = f.Question
-	return c.SVG()
-}
-
-func writeColumns(b *strings.Builder, rows [][]string) {
-	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush() // into memory
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ridehail/ridehail/lab"
+	detectorlab "github.com/ridehail/ridehail/lab/detectors"
+	"github.com/ridehail/ridehail/lab/finding"
 	servers "github.com/ridehail/ridehail/lab/process"
+	stormlab "github.com/ridehail/ridehail/lab/storm"
 )
 
 type labCmd struct {
@@ -22,7 +24,7 @@ type labFlags struct {
 }
 
 // printFinding prints and draws what an experiment found.
-func (f labFlags) printFinding(p *process, found lab.Finding) error {
+func (f labFlags) printFinding(p *process, found finding.OldFinding) error {
 	if err := writePlot(f.Plot, found.SVG()); err != nil {
 		return err
 	}
@@ -39,7 +41,7 @@ func (labDetectorsCmd) Help() string {
 }
 
 func (c *labDetectorsCmd) Run(ctx context.Context, p *process) error {
-	found, err := lab.Detectors(ctx, lab.DetectorsConfig{Hours: c.Hours, Seed: c.Seed})
+	found, err := detectorlab.Run(ctx, detectorlab.Config{Hours: c.Hours, Seed: c.Seed})
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (c *labStormCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	jitter := map[string][]bool{"true": {true}, "false": {false}, "both": {true, false}}[c.Jitter]
-	found, err := lab.RunStorm(ctx, lab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: jitter, Steady: c.Steady, Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
+	found, err := stormlab.RunStorm(ctx, stormlab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: jitter, Steady: c.Steady, Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
 	if err != nil {
 		return err
 	}

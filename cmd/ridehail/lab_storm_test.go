@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/slowtest"
-	"github.com/ridehail/ridehail/lab"
 	servers "github.com/ridehail/ridehail/lab/process"
+	stormlab "github.com/ridehail/ridehail/lab/storm"
 )
 
 func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAllPhonesOfASmallStormComeBack(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 
-	var found struct{ Figures lab.StormFigures }
+	var found struct{ Figures stormlab.StormFigures }
 	if err := json.Unmarshal(text, &found); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}

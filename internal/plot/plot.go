@@ -10,48 +10,81 @@ import (
 	"strings"
 )
 
-// Chart is a row of panels that share their axes.
+// Chart is a row of panels that share their axes. As JSON it is what the page
+// draws from.
 type Chart struct {
-	Title    string
-	Subtitle string // "" for none
-	X, Y     Axis
-	Panels   []Panel
+	Title    string  `json:"title,omitempty"`
+	Subtitle string  `json:"subtitle,omitempty"`
+	X        Axis    `json:"x"`
+	Y        Axis    `json:"y"`
+	Panels   []Panel `json:"panels"`
 }
 
-// Axis is one side of a chart. It begins at 0, or at a power of ten when it is
-// logarithmic.
+// Axis is one side of a chart. A linear axis begins at 0. A logarithmic one
+// begins at a power of ten: that of Start, or else of the least value.
 type Axis struct {
-	Name string
-	Log  bool
-	End  float64 // the axis reaches at least this; 0 means as far as the data
+	Name  string  `json:"name"`
+	Log   bool    `json:"log,omitempty"`
+	Start float64 `json:"start,omitempty"` // of a logarithmic axis; 0 means the data's
+	End   float64 `json:"end,omitempty"`   // the axis reaches at least this; 0 means as far as the data
 }
 
 // Panel is one picture, of curves or of bars. The names of bars replace the
 // ticks of the x axis.
 type Panel struct {
-	Name   string // "" for none
-	Curves []Curve
-	Bars   []Bar
+	Name   string  `json:"name,omitempty"`
+	Curves []Curve `json:"curves,omitempty"`
+	Bars   []Bar   `json:"bars,omitempty"`
+	Bands  []Band  `json:"bands,omitempty"`
+	Limits []Limit `json:"limits,omitempty"`
 }
+
+// Style says what a curve or a bar stands for, and so how it is drawn.
+type Style string
+
+// The styles. The zero value is what was measured.
+const (
+	Measured Style = ""
+	Law      Style = "law"     // grey: what a law of the field foretells
+	Guess    Style = "guess"   // dashed: what a person expected
+	Earlier  Style = "earlier" // pale: an earlier run
+)
 
 // Curve is a line through points, which SVG sorts by X. It leaves out points of
 // 0 or less on a logarithmic axis.
 type Curve struct {
-	Name   string
-	Points []Point
-	Dots   bool // draw each point as well
+	Name   string  `json:"name"`
+	Style  Style   `json:"style,omitempty"`
+	Points []Point `json:"points"`
+	Dots   bool    `json:"dots,omitempty"` // draw each point as well
 }
 
 // Point is a point of a curve. Mark is written beside it.
 type Point struct {
-	X, Y float64
-	Mark string
+	X    float64 `json:"x"`
+	Y    float64 `json:"y"`
+	Mark string  `json:"mark,omitempty"`
 }
 
-// Bar is one column.
+// Bar is one column. Bars of one Group stand side by side in one colour.
 type Bar struct {
-	Name   string
-	Height float64
+	Name   string  `json:"name"`
+	Height float64 `json:"height"`
+	Group  string  `json:"group,omitempty"`
+	Style  Style   `json:"style,omitempty"`
+}
+
+// Band is a hatched stretch of the x axis, such as the time of a fault.
+type Band struct {
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
+	Name string  `json:"name"`
+}
+
+// Limit is a dotted horizontal line, such as a capacity.
+type Limit struct {
+	At   float64 `json:"at"`
+	Name string  `json:"name"`
 }
 
 const (

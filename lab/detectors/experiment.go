@@ -1,8 +1,9 @@
-package lab
+package detectors
 
 import (
 	"context"
 	"fmt"
+	"github.com/ridehail/ridehail/lab/finding"
 	"math"
 	"slices"
 	"sync"
@@ -12,14 +13,14 @@ import (
 	"github.com/ridehail/ridehail/lab/accrual"
 )
 
-// DetectorsConfig configures the experiment with failure detectors.
-type DetectorsConfig struct {
+// Config configures the experiment with failure detectors.
+type Config struct {
 	Hours int // of driving on each link; 1 or more
 	Seed  uint64
 }
 
-// DetectorsFigures are the experiment's figures.
-type DetectorsFigures struct {
+// Figures are the experiment's figures.
+type Figures struct {
 	Hours  int             `json:"driver_hours_per_link"`
 	Seed   uint64          `json:"seed"`
 	Points []DetectorPoint `json:"points"`
@@ -59,12 +60,12 @@ const deathInterval = 20 * time.Second
 // setting for all.
 const mixedFleet = "mixed fleet"
 
-// Detectors asks whether phi-accrual finds dead drivers sooner than a fixed
+// Run asks whether phi-accrual finds dead drivers sooner than a fixed
 // timeout does, for as many false alarms. It returns ctx's error when ctx ends
 // first.
-func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
+func Run(ctx context.Context, cfg Config) (finding.OldFinding, error) {
 	if cfg.Hours <= 0 {
-		return Finding{}, fmt.Errorf("the experiment needs at least one hour of driving, not %d", cfg.Hours)
+		return finding.OldFinding{}, fmt.Errorf("the experiment needs at least one hour of driving, not %d", cfg.Hours)
 	}
 
 	raced := make([][]entrant, len(modelLinks))
@@ -74,17 +75,17 @@ func Detectors(ctx context.Context, cfg DetectorsConfig) (Finding, error) {
 	}
 	racing.Wait()
 	if err := ctx.Err(); err != nil {
-		return Finding{}, err
+		return finding.OldFinding{}, err
 	}
 
-	figures := DetectorsFigures{Hours: cfg.Hours, Seed: cfg.Seed}
+	figures := Figures{Hours: cfg.Hours, Seed: cfg.Seed}
 	for i, l := range modelLinks {
 		figures.Points = append(figures.Points, buildPoints(l.name, cfg.Hours, raced[i])...)
 	}
 
 	figures.Points = append(figures.Points, buildPoints(mixedFleet, cfg.Hours*len(modelLinks), mergeRaces(raced...))...)
 	compareWithTimeouts(figures.Points)
-	return Finding{
+	return finding.OldFinding{
 		Experiment: "detectors",
 		Question:   "Does phi-accrual find dead drivers sooner than a fixed timeout, for as many false alarms?",
 		Model:      linkParameters(),
@@ -134,7 +135,7 @@ func newEntrants() []entrant {
 }
 
 // runRace feeds all entrants the same heartbeats.
-func runRace(ctx context.Context, l link, number uint64, cfg DetectorsConfig) []entrant {
+func runRace(ctx context.Context, l link, number uint64, cfg Config) []entrant {
 	field := newEntrants()
 	left := time.Duration(cfg.Hours) * time.Hour
 	for phone := uint64(0); left > 0 && ctx.Err() == nil; phone++ {

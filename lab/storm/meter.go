@@ -1,9 +1,10 @@
-package lab
+package storm
 
 import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -250,4 +251,9 @@ func processorSeconds(postgres int) (seconds float64) {
 		}
 	}
 	return seconds
+}
+
+func roundTo(v float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(v*scale) / scale
 }

@@ -1,10 +1,11 @@
-package lab
+package storm
 
 import (
 	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"github.com/ridehail/ridehail/lab/finding"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -36,18 +37,18 @@ type StormConfig struct {
 
 // StormFigures are the experiment's figures.
 type StormFigures struct {
-	Phones int     `json:"phones"`
-	Storms []Storm `json:"storms"`
+	Phones int   `json:"phones"`
+	Storms []Cut `json:"storms"`
 }
 
-// Storm is the result of one cut. Statements and Away are in steps of a second,
+// Cut is the result of one cut. Statements and Away are in steps of a second,
 // of which the first begins with the cut. Riding is the number of riders on a
 // trip before it, Back that of phones that got a welcome after it, and the
 // quantiles of Back are in seconds from the cut. Refused tries were told when
 // to come back. Times and TimesCPU are ratios of the peak to the steady mean.
 // Memory is resident, before and at most after the cut. Away counts at the end
 // of each step.
-type Storm struct {
+type Cut struct {
 	Jitter     bool      `json:"jitter"`
 	Riding     int       `json:"riding"`
 	Back       int       `json:"back"`
@@ -82,13 +83,13 @@ const (
 // RunStorm asks what it costs when all phones lose their connections at the
 // same instant. It starts a node, and the stores that have no URL, and returns
 // after all of them have ended.
-func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
+func RunStorm(ctx context.Context, cfg StormConfig) (found finding.OldFinding, err error) {
 	if cfg.Phones < 50 || len(cfg.Jitter) == 0 || cfg.Steady < time.Second {
-		return Finding{}, errors.New("a storm takes 50 phones or more, and a second or more of ordinary work before")
+		return finding.OldFinding{}, errors.New("a storm takes 50 phones or more, and a second or more of ordinary work before")
 	}
 	city, err := routing.Open("1")
 	if err != nil {
-		return Finding{}, err
+		return finding.OldFinding{}, err
 	}
 
 	m := new(postgresMeter)
@@ -99,18 +100,18 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 	defer func() { err = errors.Join(err, bed.Close()) }()
 
 	if err != nil {
-		return Finding{}, err
+		return finding.OldFinding{}, err
 	}
 	m.postgres = bed.PostgresPID()
 	figures := StormFigures{Phones: cfg.Phones}
 	for _, jitter := range cfg.Jitter {
 		s, err := measureStorm(ctx, cfg, city, bed, m, jitter)
 		if err != nil {
-			return Finding{}, err
+			return finding.OldFinding{}, err
 		}
 		figures.Storms = append(figures.Storms, s)
 	}
-	return Finding{
+	return finding.OldFinding{
 		Experiment: "storm",
 		Question:   "What does it cost when all phones lose their connections at the same instant?",
 		Model:      stormModel(cfg),
@@ -123,7 +124,7 @@ func RunStorm(ctx context.Context, cfg StormConfig) (found Finding, err error) {
 
 // measureStorm connects the phones, measures their ordinary work, and cuts all
 // connections.
-func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *postgresMeter, jitter bool) (out Storm, err error) {
+func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed *process.Testbed, m *postgresMeter, jitter bool) (out Cut, err error) {
 	rides := cfg.Phones / phonesPerTrip
 	drivers := 2 * cfg.Phones / 5
 	phones := loadgen.New(loadgen.Config{Server: bed.Server, City: city, Drivers: drivers, Riders: cfg.Phones - drivers,
@@ -150,7 +151,7 @@ func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed 
 		return out, ctx.Err()
 	}
 	calm := m.steps()
-	out = Storm{Jitter: jitter, Riding: phones.CountRiding(), MemoryMB: readNodeMemory(ctx, bed.Admin)}
+	out = Cut{Jitter: jitter, Riding: phones.CountRiding(), MemoryMB: readNodeMemory(ctx, bed.Admin)}
 	out.Steady, out.SteadyPeak, out.SteadyCPU, _ = summarizeLoad(calm)
 
 	cfg.Log.Info("the storm")
@@ -165,7 +166,7 @@ func measureStorm(ctx context.Context, cfg StormConfig, city *routing.City, bed 
 
 // measureReturn measures until stormCalm steps after all phones are back, or
 // after stormWithin.
-func (s *Storm) measureReturn(ctx context.Context, all int, back func() []time.Duration, bed *process.Testbed, m *postgresMeter) error {
+func (s *Cut) measureReturn(ctx context.Context, all int, back func() []time.Duration, bed *process.Testbed, m *postgresMeter) error {
 	for left, second := stormCalm, 1; left > 0; second++ {
 		if !sleep.For(ctx, time.Until(m.startedAt().Add(time.Duration(second)*time.Second))) {
 			return ctx.Err()
@@ -232,8 +233,8 @@ func readNodeMemory(ctx context.Context, admin string) float64 {
 	return 0
 }
 
-func stormModel(cfg StormConfig) []Parameter {
-	return []Parameter{
+func stormModel(cfg StormConfig) []finding.OldParameter {
+	return []finding.OldParameter{
 		{"phones", fmt.Sprintf("%d: two drivers for three riders", cfg.Phones), "assumption"},
 		{"on a trip", fmt.Sprintf("up to %d riders, each with a driver; %v a ride", cfg.Phones/phonesPerTrip, stormRide), "assumption"},
 		{"positions", fmt.Sprintf("every %v of each driver", stormFixes), "assumption"},

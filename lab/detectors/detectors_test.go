@@ -1,10 +1,11 @@
-package lab
+package detectors
 
 import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"github.com/ridehail/ridehail/lab/finding"
 	"io"
 	"math"
 	"slices"
@@ -15,9 +16,9 @@ import (
 	"github.com/ridehail/ridehail/internal/detector"
 )
 
-func detectors(t *testing.T, hours int, seed uint64) Finding {
+func detectors(t *testing.T, hours int, seed uint64) finding.OldFinding {
 	t.Helper()
-	f, err := Detectors(t.Context(), DetectorsConfig{Hours: hours, Seed: seed})
+	f, err := Run(t.Context(), Config{Hours: hours, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +26,7 @@ func detectors(t *testing.T, hours int, seed uint64) Finding {
 }
 
 // everything a finding can be printed as.
-func everything(t *testing.T, f Finding) string {
+func everything(t *testing.T, f finding.OldFinding) string {
 	t.Helper()
 	data, err := json.Marshal(f)
 	if err != nil {
@@ -45,7 +46,7 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 }
 
 func TestWaitingLongerFindsLaterAndErrsLess(t *testing.T) {
-	points := detectors(t, 6, 1).Figures.(DetectorsFigures).Points
+	points := detectors(t, 6, 1).Figures.(Figures).Points
 	for i := 1; i < len(points); i++ {
 		p, q := points[i-1], points[i]
 		if p.Link != q.Link || p.Detector != q.Detector {
@@ -162,10 +163,10 @@ func TestTheServicesOwnSettingsAreInTheFinding(t *testing.T) {
 func TestAnExperimentCanBeStoppedAndRefusesNonsense(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := Detectors(ctx, DetectorsConfig{Hours: 1e6}); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, Config{Hours: 1e6}); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
-	if _, err := Detectors(t.Context(), DetectorsConfig{}); err == nil {
+	if _, err := Run(t.Context(), Config{}); err == nil {
 		t.Error("runs for no hours")
 	}
 }

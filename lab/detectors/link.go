@@ -1,7 +1,8 @@
-package lab
+package detectors
 
 import (
 	"fmt"
+	"github.com/ridehail/ridehail/lab/finding"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -44,8 +45,8 @@ var modelLinks = []link{
 const assumed = "assumption"
 
 // linkParameters describes the model.
-func linkParameters() []Parameter {
-	out := []Parameter{
+func linkParameters() []finding.OldParameter {
+	out := []finding.OldParameter{
 		{"heartbeat", "every " + heartbeatInterval.String(), "the protocol: a fix a second over one TCP connection"},
 		{"retransmission", fmt.Sprintf("after %v to %v, doubled up to %v", minFirstTimeout, maxFirstTimeout, maxTimeout),
 			"Linux: round trip (assumed) and TCP_RTO_MIN; TCP_RTO_MAX"},
@@ -55,10 +56,10 @@ func linkParameters() []Parameter {
 
 	for _, l := range modelLinks {
 		out = append(out,
-			Parameter{l.name + ": stalls", fmt.Sprintf("%g an hour, log-normal, median %v, sigma %g", l.stalls, l.stallMedian,
+			finding.OldParameter{l.name + ": stalls", fmt.Sprintf("%g an hour, log-normal, median %v, sigma %g", l.stalls, l.stallMedian,
 				l.stallSpread), assumed},
-			Parameter{l.name + ": loss", fmt.Sprintf("%g %% of segments, alone", 100*l.loss), assumed},
-			Parameter{l.name + ": delay", fmt.Sprintf("%v and %v on average on top, exponential", l.delay, l.jitter), assumed})
+			finding.OldParameter{l.name + ": loss", fmt.Sprintf("%g %% of segments, alone", 100*l.loss), assumed},
+			finding.OldParameter{l.name + ": delay", fmt.Sprintf("%v and %v on average on top, exponential", l.delay, l.jitter), assumed})
 	}
 
 	return out
