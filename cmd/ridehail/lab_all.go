@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -76,7 +77,7 @@ func (c *labAllCmd) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	if c.Check && len(failed) > 0 {
-		return fmt.Errorf("%w: %s", errCheckFailed, strings.Join(failed, ", "))
+		return fmt.Errorf("%w: in %s", errCheckFailed, strings.Join(failed, ", "))
 	}
 	return nil
 }
@@ -103,21 +104,12 @@ func printOutcome(w io.Writer, o lab.Outcome) {
 
 // countHeld counts claims, and names the experiments that failed.
 func countHeld(outcomes []lab.Outcome) (held, claims int, failed []string) {
-	counts := map[string]int{}
-	var names []string
 	for _, o := range outcomes {
 		lost := len(o.Failed())
 		held, claims = held+len(o.Claims)-lost, claims+len(o.Claims)
-		if lost == 0 && len(o.Problems) == 0 {
-			continue
+		if (lost > 0 || len(o.Problems) > 0) && !slices.Contains(failed, o.Experiment) {
+			failed = append(failed, o.Experiment)
 		}
-		if counts[o.Experiment]++; counts[o.Experiment] == 1 {
-			names = append(names, o.Experiment)
-		}
-	}
-
-	for _, name := range names {
-		failed = append(failed, fmt.Sprintf("%s failed %d times", name, counts[name]))
 	}
 	return held, claims, failed
 }

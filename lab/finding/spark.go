@@ -59,7 +59,9 @@ func (f Finding) sparkValues() (name string, values []float64, across string) {
 			return c.Name, values, fmt.Sprintf("%s %s to %s", f.Chart.X.Name, short(points[0].X), short(points[len(points)-1].X))
 		}
 
-		bars := slices.DeleteFunc(slices.Clone(p.Bars), func(b plot.Bar) bool { return b.Style != plot.Measured || b.Group != p.Bars[0].Group && hasName(p.Bars, b) })
+		bars := slices.DeleteFunc(slices.Clone(p.Bars), func(b plot.Bar) bool {
+			return b.Style != plot.Measured || b.Group != p.Bars[0].Group && hasName(p.Bars, b)
+		})
 		if len(bars) > 1 {
 			for _, b := range bars {
 				values = append(values, b.Height)
