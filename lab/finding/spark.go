@@ -88,8 +88,9 @@ func shrink(values []float64, n int) []float64 {
 	for i := range out {
 		from, to := i*len(values)/n, (i+1)*len(values)/n
 		for _, v := range values[from:to] {
-			out[i] += v / float64(to-from)
+			out[i] += v
 		}
+		out[i] /= float64(to - from)
 	}
 	return out
 }
