@@ -115,8 +115,8 @@ type library struct {
 
 var libraries = []library{
 	{"github.com/uber/h3-go", []string{"location"}, "it takes latitude 91 without a word; location checks first"},
-	{"github.com/redis/go-redis", []string{"events"}, "its retries can repeat a write; one place sets them"},
-	{"github.com/alicebob/miniredis", []string{"events"}, "the embedded Redis is behind the same interface"},
+	{"github.com/redis/go-redis", []string{"events", "lab/races"}, "its retries can repeat a write; one place sets them, and an experiment races its GET and SET"},
+	{"github.com/alicebob/miniredis", []string{"events", "lab/races"}, "the embedded Redis is behind the same interface; a race of bare commands has none"},
 	{"github.com/jackc/pgx", []string{"store/postgres"}, "a lost commit reply is resolved in one place"},
 	{"modernc.org/sqlite", []string{"store/sqlite"}, "pragmas decide whether a commit lasts; one place sets them"},
 	{"github.com/pressly/goose", []string{"migrations", "store/postgres", "store/sqlite"}, "the schema belongs to the stores"},

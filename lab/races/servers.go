@@ -1,0 +1,172 @@
+package races
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/store"
+)
+
+// redisServer is a Redis that counters are kept in.
+type redisServer struct {
+	client redis.UniversalClient
+	prefix string // of all keys, which close removes
+	where  finding.Part
+	mini   *miniredis.Miniredis
+}
+
+// openRedis connects to the server that a URL names, or starts an embedded one.
+func openRedis(ctx context.Context, address string) (*redisServer, error) {
+	if address == "" {
+		mini := miniredis.NewMiniRedis()
+		if err := mini.Start(); err != nil {
+			return nil, fmt.Errorf("embedded redis: %w", err)
+		}
+		return &redisServer{client: redis.NewClient(&redis.Options{Addr: mini.Addr(), MaxRetries: -1}), mini: mini,
+			where: finding.Part{Name: "embedded Redis", Where: mini.Addr()}}, nil
+	}
+
+	opts, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --redis: want redis://HOST:PORT/DB", finding.ErrUsage)
+	}
+	// A command that is sent again by itself would count twice.
+	opts.MaxRetries, opts.ContextTimeoutEnabled = -1, true
+	r := &redisServer{client: redis.NewClient(opts), prefix: "ridehail-lab-" + rand.Text() + ":", where: finding.Part{Name: "Redis", Where: opts.Addr}}
+	if err := r.client.Ping(ctx).Err(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: --redis: %w", finding.ErrUnreachable, err), r.client.Close())
+	}
+	return r, nil
+}
+
+// createCounters sets the counters to 0.
+func (r *redisServer) createCounters(ctx context.Context) error {
+	return r.client.MSet(ctx, r.prefix+"set", 0, r.prefix+"incr", 0).Err()
+}
+
+// close removes the keys.
+func (r *redisServer) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	err := r.client.Del(ctx, r.prefix+"set", r.prefix+"incr").Err()
+	err = errors.Join(err, r.client.Close())
+	if r.mini != nil {
+		r.mini.Close()
+	}
+	return err
+}
+
+const closeWithin = 5 * time.Second
+
+// database is the app's own store in a database that lives for one run, and
+// plain SQL beside it.
+type database struct {
+	store.Store
+	sql        *sql.DB
+	where      finding.Part
+	closeStore func() error
+	remove     func() error // the database itself
+}
+
+// openDatabase makes a SQLite file in a temporary folder, or a database of its
+// own on the Postgres server that a URL names.
+func openDatabase(ctx context.Context, address string) (db *database, err error) {
+	db = &database{closeStore: func() error { return nil }, remove: func() error { return nil }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.close())
+		}
+	}()
+
+	var name string
+	if address == "" {
+		name, err = db.createFile()
+	} else {
+		name, err = db.createOnServer(ctx, address)
+	}
+	if err != nil {
+		return db, err
+	}
+
+	opened, closeStore, err := store.Open(ctx, name, store.Options{})
+	if err != nil {
+		return db, fmt.Errorf("%w: --database: %w", finding.ErrUnreachable, err)
+	}
+	db.Store, db.closeStore = opened, closeStore
+	return db, nil
+}
+
+func (db *database) createFile() (string, error) {
+	dir, err := os.MkdirTemp("", "ridehail-lab-")
+	if err != nil {
+		return "", err
+	}
+	db.remove = func() error { return os.RemoveAll(dir) }
+	name := filepath.Join(dir, "lab.db")
+	db.where = finding.Part{Name: "SQLite", Where: "a file of this run"}
+	db.sql, err = sql.Open("sqlite", "file:"+name+"?_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)")
+	if err == nil {
+		// A file has one writer. More connections would wait for each other.
+		db.sql.SetMaxOpenConns(1)
+	}
+	return name, err
+}
+
+// createOnServer makes a database of its own, so that no table or lease of a
+// running node is touched.
+func (db *database) createOnServer(ctx context.Context, address string) (string, error) {
+	at, err := url.Parse(address)
+	if err != nil || !store.IsPostgres(address) {
+		return "", fmt.Errorf("%w: --database: want postgres://USER@HOST/NAME", finding.ErrUsage)
+	}
+	server, err := sql.Open("pgx", address)
+	if err != nil {
+		return "", fmt.Errorf("%w: --database: %w", finding.ErrUsage, err)
+	}
+
+	name := "ridehail_lab_" + strings.ToLower(rand.Text())
+	if _, err := server.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", errors.Join(fmt.Errorf("%w: --database: a run makes a database of its own there, which its user must be allowed to: %w",
+			finding.ErrUnreachable, err), server.Close())
+	}
+	db.remove = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+		defer cancel()
+		_, err := server.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+		return errors.Join(err, server.Close())
+	}
+
+	db.where = finding.Part{Name: "Postgres", Where: at.Host}
+	at.Path = "/" + name
+	db.sql, err = sql.Open("pgx", at.String())
+	return at.String(), err
+}
+
+// createCounters makes the table of the counters.
+func (db *database) createCounters(ctx context.Context) error {
+	_, err := db.sql.ExecContext(ctx, "CREATE TABLE lab_counters (id INTEGER PRIMARY KEY, n BIGINT NOT NULL, version BIGINT NOT NULL)")
+	if err == nil {
+		_, err = db.sql.ExecContext(ctx, "INSERT INTO lab_counters VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)")
+	}
+	return err
+}
+
+func (db *database) close() error {
+	var err error
+	if db.sql != nil {
+		err = db.sql.Close()
+	}
+	return errors.Join(err, db.closeStore(), db.remove())
+}
