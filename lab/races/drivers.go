@@ -51,12 +51,12 @@ func parkCars(seed uint64) *sharedstate.Drivers {
 	return drivers
 }
 
-// openTrips asks for the trips in the store. Their riders and places follow from
+// openTrips asks for n trips in the store. Their riders and places follow from
 // the seed.
-func openTrips(ctx context.Context, store trips.Store, seed uint64) ([]trips.Trip, error) {
+func openTrips(ctx context.Context, store trips.Store, seed uint64, n int) ([]trips.Trip, error) {
 	service := &trips.Service{Store: store, Now: func() time.Time { return noon }}
 	rng := rand.New(rand.NewPCG(seed, 2))
-	all := make([]trips.Trip, requests)
+	all := make([]trips.Trip, n)
 	team, ctx := errgroup.WithContext(ctx)
 	for i := range all {
 		from, to := placeInTown(rng), placeInTown(rng)

@@ -136,7 +136,7 @@ func (f *raceFigures) countAll(ctx context.Context, run *finding.Run, r *redisSe
 
 // bookAll is the second part: drivers for trips.
 func (f *raceFigures) bookAll(ctx context.Context, run *finding.Run, db *database, think func()) error {
-	open, err := openTrips(ctx, db, run.Seed)
+	open, err := openTrips(ctx, db, run.Seed, requests)
 	if err != nil {
 		return err
 	}
