@@ -57,19 +57,17 @@ func openTrips(ctx context.Context, store trips.Store, seed uint64, n int) ([]tr
 	service := &trips.Service{Store: store, Now: func() time.Time { return noon }}
 	rng := rand.New(rand.NewPCG(seed, 2))
 	all := make([]trips.Trip, n)
-	team, ctx := errgroup.WithContext(ctx)
 	for i := range all {
-		from, to := placeInTown(rng), placeInTown(rng)
-		team.Go(func() error {
-			rider := trips.RiderID(fmt.Sprintf("rider-%d", i+1))
-			key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: "request", Fingerprint: "request"}
-			quote := trips.Quote{Metres: 1, Duration: time.Second, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Source: "straight_line"}
-			ev, err := service.RequestTrip(ctx, key, rider, from, to, quote)
-			all[i] = ev.Trip
-			return err
-		})
+		rider := trips.RiderID(fmt.Sprintf("rider-%d", i+1))
+		key := trips.IdempotencyKey{Actor: trips.Rider(rider), ID: "request", Fingerprint: "request"}
+		quote := trips.Quote{Metres: 1, Duration: time.Second, Fare: trips.Money{Minor: 1, Currency: "NGN"}, Source: "straight_line"}
+		ev, err := service.RequestTrip(ctx, key, rider, placeInTown(rng), placeInTown(rng), quote)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = ev.Trip
 	}
-	return all, team.Wait()
+	return all, nil
 }
 
 // bookAll lets the dispatchers book all trips and returns how many drivers were

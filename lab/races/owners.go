@@ -71,7 +71,7 @@ func runOwners(ctx context.Context, run *finding.Run) (found finding.Result, err
 	}
 	defer func() { err = errors.Join(err, db.close()) }()
 
-	if _, err := openTrips(ctx, db, run.Seed, 3*requests); err != nil {
+	if _, err := openTrips(ctx, db, run.Seed, 2*requests); err != nil {
 		return found, err
 	}
 	s := &ownerScene{db: db, lease: run.Milliseconds("lease")}
@@ -88,7 +88,7 @@ func runOwners(ctx context.Context, run *finding.Run) (found finding.Result, err
 		}
 	}
 
-	part := db.where
+	part := db.scratch.Part
 	part.Count = fmt.Sprintf("%d leases, %d writes", s.leases, s.writes)
 	return finding.Result{Seen: f.optionSeen(), Table: ownerTable(f), Chart: ownerChart(f, run.Number("pause")), Claims: judgeOwners(f),
 		Notice: noticeOwners(f), Parts: []finding.Part{part}, Figures: f}, nil

@@ -98,7 +98,7 @@ func runRaces(ctx context.Context, run *finding.Run) (found finding.Result, err 
 	}
 
 	w := wordsFor(run.Choice("as"))
-	redisPart, sqlPart := r.where, db.where
+	redisPart, sqlPart := r.where, db.scratch.Part
 	redisPart.Count, sqlPart.Count = fmt.Sprintf("%d updates", 2*updates), fmt.Sprintf("%d updates, %d trips", 3*updates, requests)
 	return finding.Result{Seen: f.optionSeen(), Table: raceTable(f, w), Chart: raceChart(f), Claims: judgeRaces(f), Notice: noticeRaces(f, w),
 		Parts: []finding.Part{{Name: "sharedstate", Where: "this process", Count: fmt.Sprintf("%d bookings", 4*requests)}, redisPart, sqlPart}, Figures: f}, nil

@@ -6,16 +6,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
+	"log/slog"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/store"
 )
 
@@ -70,88 +68,35 @@ func (r *redisServer) close() error {
 
 const closeWithin = 5 * time.Second
 
-// database is the app's own store in a database that lives for one run, and
-// plain SQL beside it.
+// database is the app's own store in a database of this run, and plain SQL
+// beside it.
 type database struct {
 	store.Store
 	sql        *sql.DB
-	where      finding.Part
+	scratch    *scratch.Database
 	closeStore func() error
-	remove     func() error // the database itself
 }
 
-// openDatabase makes a SQLite file in a temporary folder, or a database of its
-// own on the Postgres server that a URL names.
+// openDatabase opens SQLite, or the Postgres server that a URL names.
 func openDatabase(ctx context.Context, address string) (db *database, err error) {
-	db = &database{closeStore: func() error { return nil }, remove: func() error { return nil }}
+	db = &database{closeStore: func() error { return nil }}
+	if db.scratch, err = scratch.Create(ctx, address); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.close())
 		}
 	}()
 
-	var name string
-	if address == "" {
-		name, err = db.createFile()
-	} else {
-		name, err = db.createOnServer(ctx, address)
-	}
+	// This also names the drivers of SQL.
+	opened, closeStore, err := store.Open(ctx, db.scratch.URL, store.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return db, err
-	}
-
-	opened, closeStore, err := store.Open(ctx, name, store.Options{})
-	if err != nil {
-		return db, fmt.Errorf("%w: --database: %w", finding.ErrUnreachable, err)
+		return nil, err
 	}
 	db.Store, db.closeStore = opened, closeStore
-	return db, nil
-}
-
-func (db *database) createFile() (string, error) {
-	dir, err := os.MkdirTemp("", "ridehail-lab-")
-	if err != nil {
-		return "", err
-	}
-	db.remove = func() error { return os.RemoveAll(dir) }
-	name := filepath.Join(dir, "lab.db")
-	db.where = finding.Part{Name: "SQLite", Where: "a file of this run"}
-	db.sql, err = sql.Open("sqlite", "file:"+name+"?_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)")
-	if err == nil {
-		// A file has one writer. More connections would wait for each other.
-		db.sql.SetMaxOpenConns(1)
-	}
-	return name, err
-}
-
-// createOnServer makes a database of its own, so that no table or lease of a
-// running node is touched.
-func (db *database) createOnServer(ctx context.Context, address string) (string, error) {
-	at, err := url.Parse(address)
-	if err != nil || !store.IsPostgres(address) {
-		return "", fmt.Errorf("%w: --database: want postgres://USER@HOST/NAME", finding.ErrUsage)
-	}
-	server, err := sql.Open("pgx", address)
-	if err != nil {
-		return "", fmt.Errorf("%w: --database: %w", finding.ErrUsage, err)
-	}
-
-	name := "ridehail_lab_" + strings.ToLower(rand.Text())
-	if _, err := server.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-		return "", errors.Join(fmt.Errorf("%w: --database: a run makes a database of its own there, which its user must be allowed to: %w",
-			finding.ErrUnreachable, err), server.Close())
-	}
-	db.remove = func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
-		defer cancel()
-		_, err := server.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
-		return errors.Join(err, server.Close())
-	}
-
-	db.where = finding.Part{Name: "Postgres", Where: at.Host}
-	at.Path = "/" + name
-	db.sql, err = sql.Open("pgx", at.String())
-	return at.String(), err
+	db.sql, err = db.scratch.OpenSQL()
+	return db, err
 }
 
 // createCounters makes the table of the counters.
@@ -168,7 +113,7 @@ func (db *database) close() error {
 	if db.sql != nil {
 		err = db.sql.Close()
 	}
-	return errors.Join(err, db.closeStore(), db.remove())
+	return errors.Join(err, db.closeStore(), db.scratch.Close())
 }
 
 // cursor returns how far the outbox is told.
