@@ -29,7 +29,7 @@ func Races() finding.Experiment {
 		Takes:     3 * time.Second, TakesRedis: true, TakesDatabase: true,
 		Knobs: []finding.Knob{
 			{Name: "workers", Label: "Workers that count", Help: "How many count at the same time.", Default: 8, Low: 1, High: 64, Step: 1, Log: true},
-			{Name: "window", Label: "Wait between reading and writing", Help: "How long a worker thinks; 0: not at all.",
+			{Name: "window", Label: "Wait between reading and writing", Help: "How long a worker thinks, at least; 0: not at all.",
 				Unit: "ms", Default: 0.1, Low: 0, High: 5, Step: 0.1},
 			{Name: "as", Label: "Told as", Help: "Words the same runs as rides or as a shop's stock.", Choices: []string{"ride", "shop"}},
 		},

@@ -8,26 +8,19 @@ import (
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
-// words tell the same runs as a ride or as a shop.
-type words struct {
-	counted  string // what is counted up
-	bookings string // the second part's row
-	twice    string // what a double booking is called
-	things   string // what is given away
-}
+// words tell the same runs as rides or as a shop's stock.
+type words struct{ counted, seekers, things, twice string }
 
 func wordsFor(story string) words {
 	if story == "shop" {
-		return words{counted: "items sold, in ", bookings: fmt.Sprintf("%d orders for %d items", requests, cars),
-			twice: "sold twice", things: "items"}
+		return words{counted: "sales", seekers: "orders", things: "items", twice: "sold twice"}
 	}
-	return words{counted: "rides ended, in ", bookings: fmt.Sprintf("%d riders for %d drivers", requests, cars),
-		twice: "promised twice", things: "drivers"}
+	return words{counted: "rides", seekers: "riders", things: "drivers", twice: "promised twice"}
 }
 
 // raceTable has two rows for each place: the broken ways, then the repaired.
 func raceTable(f raceFigures, w words) finding.Table {
-	t := finding.Table{Columns: []string{"where", "how", fmt.Sprintf("kept of %d, or %s of %d", f.Updates, w.twice, cars)}}
+	t := finding.Table{Columns: []string{"what", "how", "seen"}}
 	for _, place := range []string{"memory", "Redis", "SQL"} {
 		for _, repaired := range []bool{false, true} {
 			var how, kept []string
@@ -36,7 +29,7 @@ func raceTable(f raceFigures, w words) finding.Table {
 					how, kept = append(how, c.How), append(kept, fmt.Sprint(c.Kept))
 				}
 			}
-			t.Rows = append(t.Rows, []string{w.counted + place, strings.Join(how, "; "), strings.Join(kept, "; ") + " kept"})
+			t.Rows = append(t.Rows, []string{fmt.Sprintf("%d %s, %s", f.Updates, w.counted, place), strings.Join(how, "; "), strings.Join(kept, "; ") + " kept"})
 		}
 	}
 
@@ -47,7 +40,8 @@ func raceTable(f raceFigures, w words) finding.Table {
 				how, twice = append(how, b.How), append(twice, fmt.Sprint(b.Twice))
 			}
 		}
-		t.Rows = append(t.Rows, []string{w.bookings, strings.Join(how, "; "), strings.Join(twice, "; ") + " " + w.twice})
+		t.Rows = append(t.Rows, []string{fmt.Sprintf("%d %s", cars, w.things), fmt.Sprintf("%d %s: %s", requests, w.seekers, strings.Join(how, "; ")),
+			strings.Join(twice, "; ") + " " + w.twice})
 	}
 	return t
 }

@@ -41,7 +41,7 @@ func openRedis(ctx context.Context, address string) (*redisServer, error) {
 		return nil, fmt.Errorf("%w: --redis: want redis://HOST:PORT/DB", finding.ErrUsage)
 	}
 	// A command that is sent again by itself would count twice.
-	opts.MaxRetries, opts.ContextTimeoutEnabled = -1, true
+	opts.MaxRetries, opts.DialerRetries, opts.ContextTimeoutEnabled = -1, 1, true
 	r := &redisServer{client: redis.NewClient(opts), prefix: "ridehail-lab-" + rand.Text() + ":", where: finding.Part{Name: "Redis", Where: opts.Addr}}
 	if err := r.client.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: --redis: %w", finding.ErrUnreachable, err), r.client.Close())
