@@ -69,12 +69,12 @@ func (f ownerFigures) optionSeen() int {
 }
 
 func ownerTable(f ownerFigures) finding.Table {
-	t := finding.Table{Columns: []string{"the store", "the stop", "rounds", "taken over", "late writes taken", "refused", "cursor went back"}}
+	t := finding.Table{Columns: []string{"the store", "the stop", "rounds", "taken over", "late writes", "refused", "cursor went back"}}
 	for _, fenced := range []bool{false, true} {
 		for _, long := range []bool{false, true} {
-			n, stop := f.count(fenced, long), "shorter than the lease"
+			n, stop := f.count(fenced, long), "within the lease"
 			if long {
-				stop = "longer than the lease"
+				stop = "past the lease"
 			}
 			t.Rows = append(t.Rows, []string{curveName(fenced), stop, fmt.Sprint(n.rounds), fmt.Sprint(n.takenOver), fmt.Sprint(n.stale),
 				fmt.Sprint(n.rounds - n.accepted), fmt.Sprint(n.wentBack)})

@@ -174,7 +174,7 @@ func judgeStorm(f figures) []finding.Claim {
 	law := f.lawShare()
 	bound := law + 4*math.Sqrt(law*(1-law)/float64(f.Phones))
 	return []finding.Claim{
-		{Text: "every phone came back", Law: "a retry is a promise", Source: "RFC 9110", Exact: true, Want: fmt.Sprint(all), Got: fmt.Sprint(came), Holds: came == all},
+		{Text: "every phone came back", Law: "end to end", Source: "Saltzer 1984", Exact: true, Want: fmt.Sprint(all), Got: fmt.Sprint(came), Holds: came == all},
 		{Text: "jitter thins the worst 0.1 s", Law: "0.1 s / wait", Source: "Brooker 2015", Exact: true,
 			Want: fmt.Sprintf("<= %.0f %%, law %.0f %%", 100*bound, 100*law), Got: fmt.Sprintf("to %.0f %%", 100*f.shareWithJitter()), Holds: f.shareWithJitter() <= bound},
 		{Text: "who is sent away is told when to come back", Law: "Retry-After", Source: "RFC 9110", Exact: true, Want: "0 others", Got: fmt.Sprint(lost), Holds: lost == 0},
@@ -198,7 +198,7 @@ func noticeStorm(f figures) []string {
 	}
 	return []string{
 		fmt.Sprintf("Without jitter %d of %d phones want to dial in the same 0.1 s, with it %d.", without, f.Phones, with),
-		fmt.Sprintf("With jitter 99 %% were back in %.2f s, %s without (%.2f s). One cut says little: see the ranges.", slow, compared, slower),
+		fmt.Sprintf("With jitter 99 %% were back in %.2f s, %s without (%.2f s); one cut alone says little.", slow, compared, slower),
 		third,
 	}
 }

@@ -28,7 +28,7 @@ func Storm() finding.Experiment {
 		Knobs: []finding.Knob{
 			{Name: "phones", Label: "Phones", Help: "How many lose their connections at the same instant.", Default: 1000, Low: 50, High: 2000, Step: 50},
 			{Name: "wait", Label: "Wait before the first try", Help: "The whole of it without jitter, a random part with it.",
-				Unit: "ms", Default: 200, Low: 100, High: 2000, Step: 100},
+				Unit: "ms", Default: 200, Low: 100, High: 1000, Step: 100},
 			{Name: "cuts", Label: "Cuts of each kind", Help: "How often all connections are cut, with jitter and without.", Default: 5, Low: 1, High: 5, Step: 1},
 		},
 		Real: "a node in this process, its WebSockets, store and Redis; phones that ride and resume",
