@@ -1,20 +1,152 @@
-// Package storm holds experiments of the lab.
+// Package storm holds the lab's experiment about phones that all lose their
+// connections at once.
 package storm
 
 import (
+	"context"
+	"errors"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/simulators/loadgen"
 )
 
 // Storm returns the experiment storm.
 func Storm() finding.Experiment {
 	return finding.Experiment{
-		Name:     "storm",
-		Topic:    finding.LatencyAndLoss,
-		Asks:     []string{"R4"},
-		Question: "What does it cost when all phones lose their connections at the same instant?",
-		Teaser:   "all come back at once",
-		Takes:    15 * time.Second,
+		Name:      "storm",
+		Topic:     finding.LatencyAndLoss,
+		Asks:      []string{"R4"},
+		Question:  "What does it cost when all phones lose their connections at the same instant?",
+		Teaser:    "all come back at once",
+		Situation: "All phones wait before they dial again: all equally long, or each a random part of it (jitter).",
+		Options: []string{"the worst 0.1 s is the same with jitter: the wait is short", "jitter cuts the worst 0.1 s to about half",
+			"jitter cuts the worst 0.1 s to a quarter or less"},
+		Takes: 15 * time.Second, TakesRedis: true, TakesDatabase: true,
+		Knobs: []finding.Knob{
+			{Name: "phones", Label: "Phones", Help: "How many lose their connections at the same instant.", Default: 1000, Low: 50, High: 2000, Step: 50},
+			{Name: "wait", Label: "Wait before the first try", Help: "The whole of it without jitter, a random part with it.",
+				Unit: "ms", Default: 200, Low: 100, High: 1000, Step: 100},
+			{Name: "cuts", Label: "Cuts of each kind", Help: "How often all connections are cut, with jitter and without.", Default: 5, Low: 1, High: 5, Step: 1},
+		},
+		Real: "a node in this process, its WebSockets, store and Redis; phones that ride and resume",
+		Made: "the riders, the cut",
+		Code: []finding.Code{
+			{File: "simulators/loadgen/phone.go", Func: "phone.decideRetry", Why: "jitter"},
+			{File: "gateway/conn_limiter.go", Func: "connLimiter.admitPhone", Why: "the node's queue"},
+		},
+		Next:  "--phones 2000: the node lets in 1,000 a second and tells the others when to come back",
+		Frame: func(v finding.Values) plot.Chart { return stormChart(newFigures(v)) },
+		Run:   runStorm,
 	}
 }
+
+const (
+	phonesPerTrip = 10               // one phone in ten is a rider on a trip
+	stormRide     = 2 * time.Minute  // short, so that the load is soon steady
+	stormFixes    = 2 * time.Second  // between two positions
+	stormWithin   = 20 * time.Second // phones that take longer count as lost
+	calm          = 5                // steps between the last welcome and the next cut
+	shownSteps    = 10               // at least, after the first tries
+)
+
+// figures are what a run measured.
+type figures struct {
+	Phones int   `json:"phones"`
+	WaitMs int   `json:"wait_ms"`
+	Cuts   []cut `json:"cuts"`
+}
+
+func newFigures(v finding.Values) figures {
+	return figures{Phones: v.Int("phones"), WaitMs: v.Int("wait")}
+}
+
+// cut is what followed one cut. The lists are by steps of 0.1 s, of which the
+// first begins with the cut; Away counts at the end of each step.
+type cut struct {
+	Jitter     bool    `json:"jitter"`
+	Back       int     `json:"back"`
+	Back99     float64 `json:"back_p99_s"`
+	WorstAsked int     `json:"tries_chosen_in_worst_step"` // by the waits that phones chose
+	WorstTried int     `json:"tries_made_in_worst_step"`
+	Refused    int64   `json:"refused_with_hint"`
+	Failed     int64   `json:"failed_otherwise"`
+	Away       []int   `json:"phones_away"`
+	Tries      []int   `json:"tries"`
+	Statements []int   `json:"statements,omitempty"` // to Postgres, where that is the database
+}
+
+func runStorm(ctx context.Context, run *finding.Run) (found finding.Result, err error) {
+	f := newFigures(run.Values)
+	bed, err := openBed(ctx, run)
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, bed.close()) }()
+
+	var tries stepCounter
+	drivers := 2 * f.Phones / 5
+	phones := loadgen.New(loadgen.Config{Server: bed.node.PublicURL(), City: bed.node.City(), Drivers: drivers, Riders: f.Phones - drivers,
+		Rides: f.Phones / phonesPerTrip, Ride: stormRide, Fixes: stormFixes, FirstWait: run.Milliseconds("wait"), OnTry: tries.add, Seed: run.Seed})
+	defer phones.Close()
+	if err := phones.ConnectAll(ctx); err != nil {
+		return found, err
+	}
+
+	// The two kinds take turns, so that a busy moment of the machine meets both.
+	for i := range 2 * run.Int("cuts") {
+		phones.SetJitter(i%2 == 0)
+		if !sleep.For(ctx, calm*stepLength) {
+			return found, ctx.Err()
+		}
+		s := scene{f: f, phones: phones, tries: &tries, statements: bed.meter}
+		c, err := s.cut(ctx, i%2 == 0)
+		if err != nil {
+			return found, err
+		}
+		if f.Cuts = append(f.Cuts, c); i < 2 {
+			c.drawPoints(run)
+		}
+	}
+
+	return finding.Result{Seen: f.optionSeen(), Table: stormTable(f), Chart: stormChart(f), Claims: judgeStorm(f), Notice: noticeStorm(f),
+		Parts: bed.parts(f), Figures: f}, nil
+}
+
+// scene is one cut under way.
+type scene struct {
+	f          figures
+	phones     *loadgen.Generator
+	tries      *stepCounter
+	statements *statementMeter
+}
+
+// cut cuts all connections and returns when all phones are back, or after
+// stormWithin.
+func (s scene) cut(ctx context.Context, jitter bool) (c cut, err error) {
+	c.Jitter = jitter
+	s.tries.restart(0)
+	s.statements.restart(0)
+	began := s.phones.CutConnections()
+	for step := 1; ; step++ {
+		if !sleep.Until(ctx, began.Add(time.Duration(step)*stepLength)) {
+			return c, ctx.Err()
+		}
+		away := s.f.Phones - len(s.phones.ReturnTimes())
+		c.Away = append(c.Away, away)
+		if away == 0 || time.Duration(step)*stepLength > stormWithin {
+			break
+		}
+	}
+
+	c.Tries = s.tries.restart(len(c.Away))
+	if s.statements.listener != nil {
+		c.Statements = s.statements.restart(len(c.Away))
+	}
+	c.summarize(s.phones)
+	return c, nil
+}
+
+var errStopped = errors.New("the node has stopped")

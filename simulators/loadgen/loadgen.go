@@ -4,6 +4,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -29,8 +30,13 @@ type Config struct {
 	Rides   int           // riders who ride again and again
 	Ride    time.Duration // about, of one ride; also the longest rest after it
 	Fixes   time.Duration // between two positions of a driver
-	Jitter  bool          // phones reconnect at random times, not all together
-	Seed    uint64
+	// FirstWait is how long a phone waits before its first try to come back,
+	// unless the node names a time. It doubles with each try, up to 5 s [200 ms].
+	FirstWait time.Duration
+	// OnTry, if set, is called by each phone when it begins to connect. It must
+	// not block.
+	OnTry func()
+	Seed  uint64
 }
 
 const (
@@ -50,6 +56,7 @@ type Generator struct {
 	phones []*phone
 
 	cutAt          atomic.Pointer[time.Time]
+	jitter         atomic.Bool
 	hintedRefusals atomic.Int64
 	otherFailures  atomic.Int64
 
@@ -59,6 +66,10 @@ type Generator struct {
 
 // New makes the phones. It opens no connection.
 func New(cfg Config) *Generator {
+	cfg.FirstWait = cmp.Or(cfg.FirstWait, 200*time.Millisecond)
+	if cfg.OnTry == nil {
+		cfg.OnTry = func() {}
+	}
 	g := &Generator{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
 	for i := range cfg.Drivers + cfg.Riders {
 		rng := rand.New(rand.NewPCG(cfg.Seed, uint64(i)))
@@ -68,6 +79,7 @@ func New(cfg Config) *Generator {
 			p.role, p.id, p.rides = client.RoleDriver, fmt.Sprintf("swarm-d%d", i), false
 		}
 		p.session = g.client.NewSession(client.SessionConfig{Token: g.client.DevTokens(p.role, p.id), Retry: p.decideRetry,
+			OnConnect: func(string, *wire.Resume) { cfg.OnTry() },
 			OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect})
 		g.phones = append(g.phones, p)
 	}
@@ -123,6 +135,10 @@ func (g *Generator) runShare(ctx context.Context, share int) {
 	}
 }
 
+// SetJitter says whether phones reconnect after a random part of their waits,
+// or all together after the whole of them.
+func (g *Generator) SetJitter(on bool) { g.jitter.Store(on) }
+
 // CutConnections drops all connections at the same moment, without close
 // frames. It returns that moment.
 func (g *Generator) CutConnections() time.Time {
@@ -143,6 +159,18 @@ func (g *Generator) ReturnTimes() (out []time.Duration) {
 	for _, p := range g.phones {
 		if at := p.welcomedAt(); at.After(cut) {
 			out = append(out, at.Sub(cut))
+		}
+	}
+	return out
+}
+
+// FirstWaits returns how long each phone chose to wait before its first try
+// since the cut. Phones that have not chosen yet are left out.
+func (g *Generator) FirstWaits() (out []time.Duration) {
+	cut := *g.cutAt.Load()
+	for _, p := range g.phones {
+		if at, wait := p.firstChoice(); at.After(cut) {
+			out = append(out, wait)
 		}
 	}
 	return out

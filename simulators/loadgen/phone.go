@@ -27,7 +27,9 @@ type phone struct {
 	rng          *rand.Rand
 	at           location.Point // a rider's pickup, or where the car is
 	connected    bool
-	welcomeTime  time.Time // zero before the first
+	welcomeTime  time.Time     // zero before the first
+	chosenAt     time.Time     // when firstWait was chosen
+	firstWait    time.Duration // before the first try after a loss
 	commandCount int
 	fixCount     uint32
 	fixDue       time.Time
@@ -54,11 +56,12 @@ func (p *phone) reportFirst(err error) {
 }
 
 // decideRetry waits as long as the node asks, else for a time that doubles from
-// 200 ms to 5 s. A phone that was welcomed once always comes back.
+// the first wait to 5 s. A phone that was welcomed once always comes back.
 func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
+	jitter := p.generator.jitter.Load()
 	var hint time.Duration
 	if refused, ok := errors.AsType[*client.StatusError](err); ok {
 		hint = refused.RetryAfter
@@ -72,16 +75,18 @@ func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again b
 
 	wait, spread := hint, time.Second
 	if hint == 0 {
-		spread = min(5*time.Second, 200*time.Millisecond<<min(attempt, 10))
-		if !p.generator.cfg.Jitter {
+		spread = min(5*time.Second, p.generator.cfg.FirstWait<<min(attempt, 10))
+		if !jitter {
 			wait = spread
 		}
 	}
 
-	if p.generator.cfg.Jitter {
+	if jitter {
 		wait += time.Duration(p.rng.Int64N(int64(spread)))
 	}
-
+	if attempt == 0 {
+		p.chosenAt, p.firstWait = time.Now(), wait
+	}
 	return wait, !p.welcomeTime.IsZero() || attempt+1 < maxFirstAttempts
 }
 
@@ -224,6 +229,12 @@ func (p *phone) welcomedAt() time.Time {
 		return time.Time{}
 	}
 	return p.welcomeTime
+}
+
+func (p *phone) firstChoice() (at time.Time, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.chosenAt, p.firstWait
 }
 
 // dropConnection drops the connection without a close frame; the session
