@@ -18,66 +18,42 @@ func (u usl) at(workers float64) float64 {
 	return u.one * workers / (1 + u.serial*(workers-1) + u.pairs*workers*(workers-1))
 }
 
-// fitAmdahl returns the law with the least squares of relative errors.
-func fitAmdahl(workers []int, perSec []float64) amdahl {
-	u := fit(workers, perSec, 2)
-	return amdahl{u.one, u.serial}
+// fitAmdahl returns the law with the least squares of relative errors, for what
+// one worker does.
+func fitAmdahl(one float64, workers []int, perSec []float64) amdahl {
+	rows, wants := linearise(one, workers, perSec)
+	var products, squares float64
+	for i, row := range rows {
+		products += row[0] * wants[i]
+		squares += row[0] * row[0]
+	}
+	return amdahl{one, min(1, max(0, products/squares))}
 }
 
 // fitUSL is fitAmdahl for Gunther's law. Where the best cost of a pair would be
 // below 0, it is 0.
-func fitUSL(workers []int, perSec []float64) usl {
-	if u := fit(workers, perSec, 3); u.pairs >= 0 {
-		return u
+func fitUSL(one float64, workers []int, perSec []float64) usl {
+	rows, wants := linearise(one, workers, perSec)
+	var aa, ab, bb, ay, by float64
+	for i, row := range rows {
+		aa, ab, bb = aa+row[0]*row[0], ab+row[0]*row[1], bb+row[1]*row[1]
+		ay, by = ay+row[0]*wants[i], by+row[1]*wants[i]
 	}
-	a := fitAmdahl(workers, perSec)
-	return usl{a.one, a.serial, 0}
+
+	serial, pairs := (ay*bb-by*ab)/(aa*bb-ab*ab), (by*aa-ay*ab)/(aa*bb-ab*ab)
+	if pairs < 0 || serial < 0 || math.IsNaN(pairs) {
+		return usl{one, fitAmdahl(one, workers, perSec).serial, 0}
+	}
+	return usl{one, serial, pairs}
 }
 
-// fit solves workers / throughput = (1 + serial (w-1) + pairs w (w-1)) / one,
-// which is linear in the three coefficients, by its normal equations.
-func fit(workers []int, perSec []float64, terms int) usl {
-	var sums [3][4]float64
+// linearise turns the law into one (w / throughput) - 1 = serial (w-1) + pairs
+// w (w-1), divided by w / throughput, so that errors are relative.
+func linearise(one float64, workers []int, perSec []float64) (rows [][2]float64, wants []float64) {
 	for i, n := range workers {
 		w := float64(n)
-		y := w / perSec[i]
-		row := [3]float64{1 / y, (w - 1) / y, w * (w - 1) / y} // divided by y: relative errors
-		for a := range terms {
-			for b := range terms {
-				sums[a][b] += row[a] * row[b]
-			}
-			sums[a][3] += row[a]
-		}
+		y := one * w / perSec[i]
+		rows, wants = append(rows, [2]float64{(w - 1) / y, w * (w - 1) / y}), append(wants, (y-1)/y)
 	}
-
-	x := solve(sums, terms)
-	return usl{one: 1 / x[0], serial: min(1, max(0, x[1]/x[0])), pairs: x[2] / x[0]}
-}
-
-// solve is Gauss's elimination with pivots. Unknowns beyond n are 0.
-func solve(m [3][4]float64, n int) (x [3]float64) {
-	for c := range n {
-		best := c
-		for r := c + 1; r < n; r++ {
-			if math.Abs(m[r][c]) > math.Abs(m[best][c]) {
-				best = r
-			}
-		}
-		m[c], m[best] = m[best], m[c]
-		for r := c + 1; r < n; r++ {
-			factor := m[r][c] / m[c][c]
-			for k := range m[r] {
-				m[r][k] -= factor * m[c][k]
-			}
-		}
-	}
-
-	for r := n - 1; r >= 0; r-- {
-		x[r] = m[r][3]
-		for k := r + 1; k < n; k++ {
-			x[r] -= m[r][k] * x[k]
-		}
-		x[r] /= m[r][r]
-	}
-	return x
+	return rows, wants
 }

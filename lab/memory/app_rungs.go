@@ -17,6 +17,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -85,9 +86,14 @@ func (r *ladderRig) openSocketRung(phones *client.Client, server string) (rung, 
 		return rung{}, err
 	}
 
+	away, err := r.openPhoneAway(phones, server, token)
+	if err != nil {
+		return rung{}, err
+	}
+
 	var conn *client.Conn
 	pings := 0
-	return rung{name: socketRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error {
+	return rung{readAway: func() error { return pingNode(away) }, name: socketRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error {
 		if pings%pingsPerSocket == 0 { // in the read that is not timed
 			if conn, err = r.openPhone(phones, server, token); err != nil {
 				return err
@@ -108,6 +114,14 @@ func (r *ladderRig) openPhone(phones *client.Client, server, token string) (*cli
 	return conn, err
 }
 
+func (r *ladderRig) openPhoneAway(phones *client.Client, server, token string) (*client.Conn, error) {
+	address, err := r.openLine(server)
+	if err != nil {
+		return nil, err
+	}
+	return r.openPhone(phones, "http://"+address, token)
+}
+
 // pingNode sends a ping and waits for the pong.
 func pingNode(conn *client.Conn) error {
 	if err := conn.Send(client.NewFrame(&wire.Ping{T1Ms: 1})); err != nil {
@@ -124,38 +138,55 @@ func pingNode(conn *client.Conn) error {
 // requestsPerRider keeps each rider below the rate that the API allows.
 const requestsPerRider = 30
 
-// openHTTPRung asks a node for the cars nearby, of which there is one.
+// nearbyCars asks a node's HTTP API for the cars nearby, of which there is one.
+type nearbyCars struct {
+	ctx    context.Context
+	phones *client.Client
+	driver sharedstate.DriverHandle
+	server string
+	away   string // the same over the line
+	tokens []string
+	asked  int
+}
+
 func (r *ladderRig) openHTTPRung(phones *client.Client, n *node.Node) (rung, error) {
-	const batch = 2
-	var tokens []string
-	for i := range 1 + (batch+1)*r.run.Int("rounds")/requestsPerRider {
+	address, err := r.openLine(n.PublicURL())
+	if err != nil {
+		return rung{}, err
+	}
+
+	q := &nearbyCars{ctx: r.ctx, phones: phones, server: n.PublicURL(), away: "http://" + address}
+	reads := (appBatch + 3) * r.run.Int("rounds")
+	for i := range 1 + reads/requestsPerRider {
 		token, err := phones.DevToken(r.ctx, n.PublicURL(), client.RoleRider, "rider-"+strconv.Itoa(i))
 		if err != nil {
 			return rung{}, err
 		}
-		tokens = append(tokens, token)
+		q.tokens = append(q.tokens, token)
 	}
 
-	driver := n.Drivers().Connect("dayo", n.Name())
+	q.driver = n.Drivers().Connect("dayo", n.Name())
 	n.Drivers().SetAvailable("dayo", true)
-	asked := 0
-	path := fmt.Sprintf("/v1/nearby?lng=%g&lat=%g", marina.Lng, marina.Lat)
-	return rung{name: httpRung, band: byKernel, sizes: []int{0}, batch: batch, read: func(int) error {
-		if asked%(batch+1) == 0 { // in the read that is not timed: a car that is silent is not nearby
-			driver.Move(location.Fix{Point: marina, At: time.Now()}, time.Now())
-		}
+	return rung{name: httpRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error { return q.ask(q.server) },
+		readAway: func() error { return q.ask(q.away) }}, nil
+}
 
-		var answer struct {
-			Cars []struct{ ID string }
-		}
-		token := tokens[asked/requestsPerRider]
-		asked++
-		err := phones.CallAPI(r.ctx, n.PublicURL(), client.Request{Method: http.MethodGet, Path: path, Token: token}, &answer)
-		if err == nil && len(answer.Cars) != 1 {
-			err = errWrongAnswer
-		}
-		return err
-	}}, nil
+func (q *nearbyCars) ask(server string) error {
+	// A car that is silent is not nearby. The move takes 1 of 500 parts of the
+	// answer's time.
+	q.driver.Move(location.Fix{Point: marina, At: time.Now()}, time.Now())
+	token := q.tokens[q.asked/requestsPerRider]
+	q.asked++
+
+	var answer struct {
+		Cars []struct{ ID string }
+	}
+	err := q.phones.CallAPI(q.ctx, server, client.Request{Method: http.MethodGet, Token: token,
+		Path: fmt.Sprintf("/v1/nearby?lng=%g&lat=%g", marina.Lng, marina.Lat)}, &answer)
+	if err == nil && len(answer.Cars) != 1 {
+		err = errWrongAnswer
+	}
+	return err
 }
 
 // openRPCRung asks the routing service for the road nearest to a point.
@@ -170,14 +201,23 @@ func (r *ladderRig) openRPCRung(city *routing.City) (rung, error) {
 
 	url := "http://" + listener.Addr().String()
 	r.addPart("routing service", url)
-	roads := routing.NewClient(url, routing.ClientOptions{Timeout: 5 * time.Second})
-	r.onClose(func() error { roads.Close(); return nil })
+	address, err := r.openLine(url)
+	if err != nil {
+		return rung{}, err
+	}
 
 	spot := city.Hotspots()[0].Point
-	return rung{name: rpcRung, band: byKernel, sizes: []int{0}, batch: 2, read: func(int) error {
-		_, _, err := roads.Snap(r.ctx, spot)
-		return err
-	}}, nil
+	ask := func(url string) func() error {
+		roads := routing.NewClient(url, routing.ClientOptions{Timeout: 5 * time.Second})
+		r.onClose(func() error { roads.Close(); return nil })
+		return func() error {
+			_, _, err := roads.Snap(r.ctx, spot)
+			return err
+		}
+	}
+	near := ask(url)
+	return rung{name: rpcRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error { return near() },
+		readAway: ask("http://" + address)}, nil
 }
 
 // redisRungs returns one answer of Redis, embedded and, where a person names

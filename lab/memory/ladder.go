@@ -33,15 +33,14 @@ func Ladder() finding.Experiment {
 		Takes:         8 * time.Second,
 		TakesRedis:    true,
 		TakesDatabase: true,
-		Real:          "sharedstate, a node's WebSocket and HTTP, the routing RPC, events' Redis, SQLite, sockets",
-		Made:          "the bare rungs: snapshot, locks, an owner goroutine, an echoing socket; the distance",
+		Real:          "sharedstate, a node, routing RPC, Redis, SQLite, sockets",
+		Made:          "bare rungs, the distance",
 		Code: []finding.Code{
 			{File: "sharedstate/drivers.go", Func: "Drivers.Get", Why: "a copy under a lock"},
-			{File: "lab/memory/rungs.go", Func: "memoryRungs", Why: "four ways through memory"},
-			{File: "lab/memory/socket_rungs.go", Func: "echo", Why: "the least a socket costs"},
-			{File: "store/sqlite/writer.go", Func: "writer.run", Why: "commits share one sync"},
+			{File: "lab/memory/rungs.go", Func: "ladderRig.memoryRungs", Why: "memory"},
+			{File: "lab/memory/socket_rungs.go", Func: "echo", Why: "the kernel"},
 		},
-		Next:  "--away 10: the rungs between machines become one. Then: ridehail lab rtt",
+		Next:  "--away 10 makes all messages one. Then: ridehail lab rtt",
 		Frame: ladderFrame,
 		Run:   runLadder,
 	}
@@ -72,6 +71,10 @@ func runLadder(ctx context.Context, run *finding.Run) (result finding.Result, er
 	return ladderResult(run.Values, timings, rig.parts()), nil
 }
 
+// triesAway is about how often each rung is tried over the line, where an
+// answer takes so long that fewer rounds must do.
+const triesAway = 40
+
 // climb times all rungs, round by round, so that a slow moment of the machine
 // meets all of them. It keeps the least of each: what else ran can only add.
 func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error) {
@@ -80,17 +83,16 @@ func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error
 		out[i] = timing{rung: r, sizes: r.sizes, cost: make([]time.Duration, len(r.sizes))}
 	}
 
-	// The line of a distance takes its time, so that fewer rounds must do.
 	rounds := run.Int("rounds")
 	for round := range rounds {
 		for i := range out {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if err := out[i].measure(round, max(1, rounds/20)); err != nil {
+			if err := out[i].measure(round, max(1, rounds/triesAway)); err != nil {
 				return nil, fmt.Errorf("%s: %w", out[i].name, err)
 			}
-			if round%10 == 0 || round == rounds-1 {
+			if round%10 == 0 || round == rounds-1 { // enough for an eye
 				run.Point(costBars, float64(i), inMicroseconds(out[i].cost[0]))
 			}
 		}
@@ -161,4 +163,3 @@ func ladderChart(v finding.Values, bars []plot.Bar) plot.Chart {
 }
 
 func inMicroseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-

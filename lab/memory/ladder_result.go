@@ -62,7 +62,7 @@ func ladderTable(v finding.Values, timings []timing, names []string) finding.Tab
 			away = formatCost(t.away)
 		}
 		out.Rows = append(out.Rows, []string{t.name, string(t.band), formatCost(t.cost[0]),
-			fmt.Sprintf("%.3g", roundToDigits(float64(t.cost[0])/float64(lock), 2)), large, away})
+			formatTimes(t.cost[0], lock), large, away})
 	}
 	return out
 }
@@ -72,18 +72,15 @@ func judgeLadder(v finding.Values, timings []timing) []finding.Claim {
 	memory, channel := slowestOf(timings, inMemory), costOf(timings, ownerRung)
 	kernel, commit, socket := fastestOf(timings, byKernel), costOf(timings, commitRung), costOf(timings, tcpRung)
 	out := []finding.Claim{
-		compareCosts("a channel costs over 3 reads of memory", "two switches of goroutines against one lock", "Lamport 1978",
-			channel, memory, memoryBelowChannel),
-		compareCosts("a socket costs over 3 channels", "two system calls and a wake-up each way", "Dean 2009",
-			kernel, channel, channelBelowKernel),
-		compareCosts("a durable commit costs over 5 sockets", "the disk must say that it has it", "Gray, Reuter 1992",
-			commit, socket, commitAboveSocket),
+		compareCosts("a channel costs over 3 memory reads", "2 goroutine switches", "Hoare 1978", channel, memory, memoryBelowChannel),
+		compareCosts("a socket costs over 3 channels", "2 system calls each way", "Dean 2009", kernel, channel, channelBelowKernel),
+		compareCosts("a commit costs over 5 sockets", "the disk must answer", "Gray, Reuter 1992", commit, socket, commitAboveSocket),
 	}
 	if least, most := awayRange(timings); least > 0 {
-		out = append(out, finding.Claim{Text: fmt.Sprintf("%g ms away all messages cost alike", v.Number("away")),
-			Law: "distance + cost", Source: "Dean 2009", Want: fmt.Sprintf("within %gx", alikeAway),
-			Got:   fmt.Sprintf("%s to %s, %.2fx", formatCost(least), formatCost(most), float64(most)/float64(least)),
-			Holds: least >= v.Milliseconds("away") && float64(most) <= alikeAway*float64(least)})
+		out = append(out, finding.Claim{Text: fmt.Sprintf("%g ms away all cost alike", v.Number("away")),
+			Law: "distance + own cost", Source: "Dean 2009", Want: fmt.Sprintf("< %gx", alikeAway),
+			Got:   fmt.Sprintf("%.2fx", float64(most)/float64(least)),
+			Holds: least >= v.Milliseconds("away") && float64(most) < alikeAway*float64(least)})
 	}
 	return out
 }
@@ -91,22 +88,20 @@ func judgeLadder(v finding.Values, timings []timing) []finding.Claim {
 func compareCosts(text, law, source string, dear, cheap time.Duration, factor float64) finding.Claim {
 	times := float64(dear) / float64(cheap)
 	return finding.Claim{Text: text, Law: law, Source: source, Want: fmt.Sprintf("> %gx", factor),
-		Got: fmt.Sprintf("%s / %s = %.3gx", formatCost(dear), formatCost(cheap), roundToDigits(times, 2)), Holds: times > factor}
+		Got: formatTimes(dear, cheap) + "x", Holds: times > factor}
 }
 
 func ladderNotice(v finding.Values, timings []timing) []string {
 	lock, tcp, http, commit := costOf(timings, mutexRung), costOf(timings, tcpRung), costOf(timings, httpRung), costOf(timings, commitRung)
-	out := []string{fmt.Sprintf("In the time of one commit a process reads %s positions under a lock, or asks a socket %s times.",
-		formatTimes(commit, lock), formatTimes(commit, tcp))}
-
-	snapshot, copied := timingOf(timings, snapRung), timingOf(timings, mutexRung)
-	if sizes := formatBytes(v.Int("bytes")); len(snapshot.cost) > 1 && len(copied.cost) > 1 {
-		out = append(out, fmt.Sprintf("%s cost a snapshot %s and a copy under a lock %s: shared memory passes a pointer, messages pay per byte.",
-			sizes, formatCost(snapshot.cost[1]), formatCost(copied.cost[1])))
+	snapshot, locked := timingOf(timings, snapRung), timingOf(timings, mutexRung)
+	out := []string{
+		fmt.Sprintf("In the time of one commit: %s reads under a lock, or %s questions over a socket.",
+			formatTimes(commit, lock), formatTimes(commit, tcp)),
+		fmt.Sprintf("%s: %s for a pointer to a snapshot, %s for a copy under a lock. Messages pay per byte.",
+			formatBytes(v.Int("bytes")), formatCost(snapshot.cost[1]), formatCost(locked.cost[1])),
 	}
-
 	if least, most := awayRange(timings); least > 0 {
-		out = append(out, fmt.Sprintf("Here HTTP costs %s sockets; %g ms away all ways take %s to %s: save round trips, not mechanisms.",
+		out = append(out, fmt.Sprintf("Here HTTP costs %sx a bare socket; %g ms away all take %s to %s: save round trips.",
 			formatTimes(http, tcp), v.Number("away"), formatCost(least), formatCost(most)))
 	}
 	return out

@@ -1,12 +1,14 @@
 package memory
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
+
+	"github.com/ridehail/ridehail/lab/line"
 )
 
 const (
@@ -20,25 +22,47 @@ func (r *ladderRig) socketRungs() ([]rung, error) {
 	var out []rung
 	for _, kind := range []struct{ name, network, address string }{
 		{unixRung, "unix", filepath.Join(r.folder, "ladder.sock")}, {tcpRung, "tcp", "127.0.0.1:0"}} {
-		ask, err := r.openEcho(kind.network, kind.address)
+		server, err := r.openEcho(kind.network, kind.address)
+		if err != nil {
+			return nil, err
+		}
+		ask, err := r.dialEcho(kind.network, server)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, rung{name: kind.name, band: byKernel, sizes: r.sizes(), batch: kernelBatch, read: ask})
 	}
-	return out, nil
+
+	away, err := r.openLine(r.where[len(r.where)-1].Where)
+	if err != nil {
+		return nil, err
+	}
+	ask, err := r.dialEcho("tcp", away)
+	out[1].readAway = func() error { return ask(small) }
+	return out, err
 }
 
-// openEcho starts a server and returns how to ask it over one connection.
-func (r *ladderRig) openEcho(network, address string) (ask func(size int) error, err error) {
+// openLine opens a line of the knob's distance to an address of this machine,
+// HOST:PORT or http://HOST:PORT, and returns the address of its near end.
+func (r *ladderRig) openLine(to string) (address string, err error) {
+	l, err := line.Open(strings.TrimPrefix(to, "http://"), line.OfRoundTrip(r.run.Milliseconds("away")), r.run.Seed)
+	if err != nil {
+		return "", err
+	}
+	r.onClose(func() error { l.Close(); return nil })
+	return l.Address(), nil
+}
+
+// openEcho starts a server and returns its address.
+func (r *ladderRig) openEcho(network, address string) (string, error) {
 	server, err := (&net.ListenConfig{}).Listen(r.ctx, network, address)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return "", fmt.Errorf("listen: %w", err)
 	}
 	r.onClose(server.Close)
 	r.addPart(network+" socket", server.Addr().String())
 	r.running.Go(func() { serveEcho(r, server) })
-	return r.dialEcho(r.ctx, network, server.Addr().String())
+	return server.Addr().String(), nil
 }
 
 func serveEcho(r *ladderRig, server net.Listener) {
@@ -66,8 +90,9 @@ func echo(conn net.Conn, position []byte) {
 	}
 }
 
-func (r *ladderRig) dialEcho(ctx context.Context, network, address string) (ask func(size int) error, err error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+// dialEcho returns how to ask an echo server over one connection.
+func (r *ladderRig) dialEcho(network, address string) (ask func(size int) error, err error) {
+	conn, err := (&net.Dialer{}).DialContext(r.ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
