@@ -131,8 +131,11 @@ func (p *Phi) Suspicion(now time.Time) float64 {
 	y := (now.Sub(p.heard).Seconds() - mean) / deviation
 
 	logOdds := y * (tailA + tailB*y*y)
-	if logOdds > 700 {
+	switch {
+	case logOdds > 700:
 		return logOdds / math.Ln10
+	case logOdds < -50: // below 1e-21, and most heartbeats are this early
+		return 0
 	}
 	return math.Log1p(math.Exp(logOdds)) / math.Ln10
 }

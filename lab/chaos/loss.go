@@ -5,24 +5,19 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2/toxics"
+
+	"github.com/ridehail/ridehail/lab/line"
 )
 
-// loss makes a line lose packets as TCP shows it: nothing is missing, but a
-// lost chunk arrives after the sender has waited for its ack and sent it again,
-// and everything behind it waits as well. The wait is Linux's minimum, and
-// doubles when the retransmission is lost as well (RFC 6298). Faster recovery,
-// such as three duplicate acks, needs more packets under way than our small
-// frames make.
+// loss makes a line lose packets as TCP shows it (line.RetransmitDelay). The
+// lines of a chaos run are toxiproxy's, which can also be cut, reset and
+// swallowed in the middle of a connection.
 type loss struct {
 	// Percent is of chunks, each of which counts as one packet.
 	Percent int `json:"percent"`
 }
 
-const (
-	lossName             = "loss"
-	minRetransmitTimeout = 200 * time.Millisecond
-	maxRetransmits       = 6 // then it gets through, after 12.6 s
-)
+const lossName = "loss"
 
 func init() { toxics.Register(lossName, new(loss)) }
 
@@ -30,22 +25,9 @@ func init() { toxics.Register(lossName, new(loss)) }
 // than the later of them.
 func (l *loss) GetBufferSize() int { return 1024 }
 
-// retransmitDelay returns how long a chunk is delayed.
-func (l *loss) retransmitDelay(lost func(percent int) bool) (d time.Duration) {
-	wait := minRetransmitTimeout
-	for range maxRetransmits {
-		if !lost(l.Percent) {
-			break
-		}
-		d += wait
-		wait *= 2
-	}
-	return d
-}
-
 // Pipe passes everything on, in order.
 func (l *loss) Pipe(stub *toxics.ToxicStub) {
-	chance := func(percent int) bool { return rand.IntN(100) < percent }
+	isLost := func() bool { return rand.IntN(100) < l.Percent }
 	for {
 		select {
 		case <-stub.Interrupt:
@@ -55,7 +37,8 @@ func (l *loss) Pipe(stub *toxics.ToxicStub) {
 				stub.Close()
 				return
 			}
-			late := time.NewTimer(time.Until(c.Timestamp.Add(l.retransmitDelay(chance))))
+			delay, _ := line.RetransmitDelay(0, isLost)
+			late := time.NewTimer(time.Until(c.Timestamp.Add(delay)))
 			select {
 			case <-late.C:
 				stub.Output <- c

@@ -55,17 +55,3 @@ func TestWhatIsLostForEverIsSentAgainLaterAndHealingBringsItAtOnce(t *testing.T)
 
 	hear(t, conn, "lost")
 }
-
-func TestTheWaitForARepeatDoublesAndHasAnEnd(t *testing.T) {
-	for losses, want := range []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1400 * time.Millisecond} {
-		n := 0
-		got := (&loss{Percent: 7}).retransmitDelay(func(percent int) bool { n++; return percent == 7 && n <= losses })
-		if got != want {
-			t.Errorf("lost %d times: %v, want %v", losses, got, want)
-		}
-	}
-
-	if got := (&loss{}).retransmitDelay(func(int) bool { return true }); got != 12600*time.Millisecond {
-		t.Errorf("always lost: %v", got)
-	}
-}

@@ -1,8 +1,6 @@
 package detectors
 
 import (
-	"fmt"
-	"github.com/ridehail/ridehail/lab/finding"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -36,33 +34,22 @@ const (
 )
 
 // modelLinks are those of a driver in a city with good coverage, and of one
-// among high buildings, tunnels and full cells.
-var modelLinks = []link{
-	{"good link", 4, time.Second, 0.6, 0.002, 30 * time.Millisecond, 15 * time.Millisecond},
-	{"bad link", 40, 2 * time.Second, 0.7, 0.03, 60 * time.Millisecond, 60 * time.Millisecond},
+// among high buildings, tunnels and full cells, who has so many stalls an hour.
+// All of their figures are assumptions.
+func modelLinks(badStalls float64) []link {
+	return []link{
+		{goodLink, 4, time.Second, 0.6, 0.002, 30 * time.Millisecond, 15 * time.Millisecond},
+		{badLink, badStalls, 2 * time.Second, 0.7, 0.03, 60 * time.Millisecond, 60 * time.Millisecond},
+	}
 }
 
-const assumed = "assumption"
+const goodLink, badLink = "good link", "bad link"
 
-// linkParameters describes the model.
-func linkParameters() []finding.OldParameter {
-	out := []finding.OldParameter{
-		{"heartbeat", "every " + heartbeatInterval.String(), "the protocol: a fix a second over one TCP connection"},
-		{"retransmission", fmt.Sprintf("after %v to %v, doubled up to %v", minFirstTimeout, maxFirstTimeout, maxTimeout),
-			"Linux: round trip (assumed) and TCP_RTO_MIN; TCP_RTO_MAX"},
-		{"order", "a segment sent again holds up all after it", "TCP; what waited arrives with it"},
-		{"death", "at any moment with equal chance, without a word", assumed},
-	}
-
-	for _, l := range modelLinks {
-		out = append(out,
-			finding.OldParameter{l.name + ": stalls", fmt.Sprintf("%g an hour, log-normal, median %v, sigma %g", l.stalls, l.stallMedian,
-				l.stallSpread), assumed},
-			finding.OldParameter{l.name + ": loss", fmt.Sprintf("%g %% of segments, alone", 100*l.loss), assumed},
-			finding.OldParameter{l.name + ": delay", fmt.Sprintf("%v and %v on average on top, exponential", l.delay, l.jitter), assumed})
-	}
-
-	return out
+// stallsLongerThan returns how many stalls an hour last longer than so many
+// seconds. A timeout of that length errs at least as often.
+func (l link) stallsLongerThan(seconds float64) float64 {
+	deviations := math.Log(seconds/l.stallMedian.Seconds()) / l.stallSpread
+	return l.stalls * math.Erfc(deviations/math.Sqrt2) / 2
 }
 
 // radio is the state of one phone's link.

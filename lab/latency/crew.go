@@ -287,7 +287,7 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 			}
 
 			due := start.Add(after)
-			sleepUntil(due)
+			sleep.Precisely(due)
 			p := c.pairs[i]
 			p.sent.Add(1)
 			if p.driver.sendFix(due) != nil {
@@ -302,11 +302,14 @@ func (c *crew) sendShare(ctx context.Context, share int, start time.Time, d time
 }
 
 // awaitDrained waits until all counts add up and no update arrives any more, or
-// drainFor is over.
+// its patience is over.
 func (c *crew) awaitDrained(ctx context.Context) {
 	const quiet = 300 * time.Millisecond
-	last := int64(-1)
-	for end := time.Now().Add(drainFor); time.Now().Before(end); {
+	last, patience := int64(-1), drainFor
+	if c.cfg.Line != nil {
+		patience = drainForWithLine
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		sent, delivered, over := sumCounts(c.pairs)
 		if delivered == last && delivered+over >= sent {
 			return

@@ -107,7 +107,7 @@ func (m *recorder) buildReport(pairs []*pair) Report {
 	}
 
 	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: all.Summary(1e3), hist: all,
-		Hops: Hops{DriverToNode: hopQuantiles(in), Node: hopQuantiles(node), NodeToRider: hopQuantiles(outs)}}
+		Hops: Hops{DriverToNode: describeHop(in, webSocket), Node: describeHop(node, sharedMemory), NodeToRider: describeHop(outs, webSocket)}}
 	r.Sent, r.Delivered, r.Overwritten = sumCounts(pairs)
 	r.Lost = r.Sent - r.Delivered - r.Overwritten
 	for _, p := range pairs {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/quantile"
+	"github.com/ridehail/ridehail/lab/line"
 )
 
 // Report is the result of a run. Sent = Delivered + Overwritten + Lost. A
@@ -26,8 +27,20 @@ type Report struct {
 	Latency     quantile.Summary `json:"latency_ms"`
 	Hops        Hops             `json:"hops_ms"`
 	ClockOffset float64          `json:"clock_offset_ms"`
+	Line        *LineReport      `json:"line,omitempty"` // nil: none was put in between
+	Machine     Machine          `json:"machine"`
 
 	hist *quantile.Histogram // microseconds
+}
+
+// LineReport says what the line between the phones and the node was like, and
+// what it carried: up to the node, down to the phones.
+type LineReport struct {
+	Delay float64 `json:"delay_ms"`     // of each way
+	Loss  float64 `json:"loss_percent"` // of the chunks, each way
+	line.Stats
+
+	spec line.Spec
 }
 
 // Hops are the parts of the way from driver to rider.
@@ -37,13 +50,22 @@ type Hops struct {
 	NodeToRider  Hop `json:"node_to_rider"`
 }
 
-// Hop is the latency of one part, in milliseconds.
+// Hop is the latency of one part, in milliseconds, and how that part talks.
 type Hop struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
+	P50       float64 `json:"p50"`
+	P99       float64 `json:"p99"`
+	Mechanism string  `json:"mechanism"`
 }
 
-func hopQuantiles(h *quantile.Histogram) Hop { return Hop{h.At(50, 1e3), h.At(99, 1e3)} }
+// The mechanisms of the hops.
+const (
+	webSocket    = "WebSocket"
+	sharedMemory = "shared memory"
+)
+
+func describeHop(h *quantile.Histogram, mechanism string) Hop {
+	return Hop{h.At(50, 1e3), h.At(99, 1e3), mechanism}
+}
 
 // bar is one column of the histogram: updates that took at most upTo
 // milliseconds and more than those of the bar before.
@@ -90,18 +112,32 @@ func (r Report) Text() string {
 	for _, x := range bars {
 		fmt.Fprintf(&b, "  %9.2f ms  %-50s %d\n", x.upTo, strings.Repeat("█", int(math.Ceil(50*float64(x.count)/float64(top)))), x.count)
 	}
+	r.writeLatencies(&b)
+	return b.String()
+}
+
+func (r Report) writeLatencies(b *strings.Builder) {
 	l := r.Latency
-	fmt.Fprintf(&b, "\n  end to end      p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms\n", l.P50, l.P90, l.P99, l.P999, l.Max)
+	fmt.Fprintf(b, "\n  end to end      p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms\n", l.P50, l.P90, l.P99, l.P999, l.Max)
 
 	for _, h := range []struct {
-		name string
+		name, how string
 		Hop
-	}{{"driver to node", r.Hops.DriverToNode}, {"inside the node", r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
-		fmt.Fprintf(&b, "  %-15s p50 %.2f  p99 %.2f ms\n", h.name, h.P50, h.P99)
+	}{
+		{"driver to node", webSocket, r.Hops.DriverToNode},
+		{"inside the node", sharedMemory, r.Hops.Node},
+		{"node to rider", webSocket, r.Hops.NodeToRider},
+	} {
+		times := fmt.Sprintf("p50 %.2f  p99 %.2f ms", h.P50, h.P99)
+		fmt.Fprintf(b, "  %-15s %-25s %s\n", h.name, times, h.how)
 	}
 
-	fmt.Fprintf(&b, "  the node's clock is %+.3f ms from ours\n", r.ClockOffset)
-	return b.String()
+	fmt.Fprintf(b, "  the node's clock is %+.3f ms from ours\n", r.ClockOffset)
+	if r.Line != nil {
+		fmt.Fprintf(b, "  a line between phones and node: %s;\n  it lost %d of %d chunks up and %d of %d down, and TCP sent them again\n",
+			r.Line.spec.Describe(), r.Line.Up.Lost, r.Line.Up.Chunks, r.Line.Down.Lost, r.Line.Down.Chunks)
+	}
+	b.WriteString(r.Machine.warning(l.P50))
 }
 
 // SVG draws the histogram as a picture.

@@ -9,11 +9,15 @@ package latency
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/lab/line"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -26,6 +30,7 @@ type Config struct {
 	Warmup   time.Duration // before it, not counted [1 s]
 	Codec    wire.Codec    // [wire.Proto]
 	Bare     bool          // the server is the bare relay, not a node
+	Line     *line.Spec    // put between the phones and the server; nil: none
 	Log      *slog.Logger
 	Progress func(string) // if set, called with a line for each step of the run
 }
@@ -46,13 +51,62 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// drainFor bounds the wait for the last updates after sending has ended.
-const drainFor = 5 * time.Second
+// drainFor bounds the wait for the last updates after sending has ended. What a
+// line loses again and again comes later.
+const (
+	drainFor         = 5 * time.Second
+	drainForWithLine = 30 * time.Second
+)
+
+// lineSeed fixes which chunks a line loses.
+const lineSeed = 1
+
+// ErrLine says that no line can lead to the server.
+var ErrLine = errors.New("no line to that server")
 
 // Run pairs drivers with riders, measures, and ends the trips. It returns after
 // everything it started has ended.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
+	if cfg.Line == nil {
+		return run(ctx, cfg)
+	}
+
+	l, err := openLine(ctx, cfg)
+	if err != nil {
+		return Report{}, err
+	}
+	defer l.Close()
+	cfg.Server = "http://" + l.Address()
+	r, err := run(ctx, cfg)
+	r.Line = &LineReport{Delay: cfg.Line.Delay.Seconds() * 1e3, Loss: cfg.Line.Loss, Stats: l.Stats(), spec: *cfg.Line}
+	return r, err
+}
+
+// openLine opens the line to a server that listens.
+func openLine(ctx context.Context, cfg Config) (*line.Line, error) {
+	server, err := url.Parse(cfg.Server)
+	if err != nil || server.Scheme != "http" || server.Host == "" {
+		return nil, fmt.Errorf("%w: %s; a line leads to http://HOST:PORT", ErrLine, cfg.Server)
+	}
+	to := server.Host
+	if server.Port() == "" {
+		to = net.JoinHostPort(server.Hostname(), "80")
+	}
+
+	// Behind the line a refusal would look like a lost connection.
+	var dialer net.Dialer
+	limited, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	conn, err := dialer.DialContext(limited, "tcp", to)
+	if err != nil {
+		return nil, fmt.Errorf("open a line to %s: %w", cfg.Server, err)
+	}
+	_ = conn.Close()
+	return line.Open(to, *cfg.Line, lineSeed)
+}
+
+func run(ctx context.Context, cfg Config) (Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	m := &recorder{cfg: cfg}
 	var readers sync.WaitGroup
@@ -70,13 +124,26 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	crew.awaitDrained(ctx)
 	m.startMeasuring(crew.pairs)
 	cfg.Progress(fmt.Sprintf("measuring for %s", cfg.For))
-	crew.sendUpdates(ctx, cfg.For)
-	crew.awaitDrained(ctx)
+	machine := crew.measure(ctx)
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
 
 	r := m.buildReport(crew.pairs)
-	r.TripEvents = crew.sumEvents()
+	r.TripEvents, r.Machine = crew.sumEvents(), machine
 	return r, nil
+}
+
+// measure sends the updates that count, and watches the machine meanwhile.
+func (c *crew) measure(ctx context.Context) Machine {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	seen := make(chan Machine, 1)
+	go func() { seen <- watchMachine(watching) }()
+
+	c.sendUpdates(ctx, c.cfg.For)
+	stop()
+	machine := <-seen
+	c.awaitDrained(ctx)
+	return machine
 }

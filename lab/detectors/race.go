@@ -3,34 +3,19 @@ package detectors
 import (
 	"context"
 	"fmt"
-	"github.com/ridehail/ridehail/lab/finding"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/lab/accrual"
 )
 
-// Config configures the experiment with failure detectors.
-type Config struct {
-	Hours int // of driving on each link; 1 or more
-	Seed  uint64
-}
-
-// Figures are the experiment's figures.
-type Figures struct {
-	Hours  int             `json:"driver_hours_per_link"`
-	Seed   uint64          `json:"seed"`
-	Points []DetectorPoint `json:"points"`
-}
-
-// DetectorPoint is the result of one setting of a detector on one link. App
+// detectorPoint is the result of one setting of a detector on one link. App
 // names what the service does at this setting. Times are from death to verdict,
 // P99 within 0.1 s. False positives are verdicts on living drivers; Ratio
 // compares them with a fixed timeout of the same mean.
-type DetectorPoint struct {
+type detectorPoint struct {
 	Link     string  `json:"link"`
 	Detector string  `json:"detector"`
 	Setting  string  `json:"setting"`
@@ -40,6 +25,8 @@ type DetectorPoint struct {
 	False    int     `json:"false_positives"`
 	PerHour  float64 `json:"false_per_driver_hour"`
 	Ratio    float64 `json:"times_a_timeout,omitempty"`
+
+	level float64 // of the setting: seconds of a timeout, or phi
 }
 
 // Names of the detectors.
@@ -49,52 +36,21 @@ const (
 	phiAkka      = "phi, Akka's"
 )
 
-// shiftLength is how long a driver drives. The next driver has new detectors.
-const shiftLength = 8 * time.Hour
+// shiftHours is how long a driver drives. The next driver has new detectors.
+const shiftHours = 8
 
 // deathInterval is the mean time between the moments at which the experiment
 // assumes that the driver dies.
 const deathInterval = 20 * time.Second
 
+const longestTimeout = 30 * time.Second
+
+// akkaDefault is the setting that Akka comes with.
+const akkaDefault = "phi 8, pause 3s"
+
 // mixedFleet has as many drivers on the one link as on the other, and one
 // setting for all.
 const mixedFleet = "mixed fleet"
-
-// Run asks whether phi-accrual finds dead drivers sooner than a fixed
-// timeout does, for as many false alarms. It returns ctx's error when ctx ends
-// first.
-func Run(ctx context.Context, cfg Config) (finding.OldFinding, error) {
-	if cfg.Hours <= 0 {
-		return finding.OldFinding{}, fmt.Errorf("the experiment needs at least one hour of driving, not %d", cfg.Hours)
-	}
-
-	raced := make([][]entrant, len(modelLinks))
-	var racing sync.WaitGroup
-	for i, l := range modelLinks {
-		racing.Go(func() { raced[i] = runRace(ctx, l, uint64(i), cfg) })
-	}
-	racing.Wait()
-	if err := ctx.Err(); err != nil {
-		return finding.OldFinding{}, err
-	}
-
-	figures := Figures{Hours: cfg.Hours, Seed: cfg.Seed}
-	for i, l := range modelLinks {
-		figures.Points = append(figures.Points, buildPoints(l.name, cfg.Hours, raced[i])...)
-	}
-
-	figures.Points = append(figures.Points, buildPoints(mixedFleet, cfg.Hours*len(modelLinks), mergeRaces(raced...))...)
-	compareWithTimeouts(figures.Points)
-	return finding.OldFinding{
-		Experiment: "detectors",
-		Question:   "Does phi-accrual find dead drivers sooner than a fixed timeout, for as many false alarms?",
-		Model:      linkParameters(),
-		Figures:    figures,
-		Says:       formatVerdict(figures.Points),
-		Table:      detectorTable(figures.Points),
-		Chart:      detectorChart(figures.Points),
-	}, nil
-}
 
 // entrant is one detector with its settings, by rising levels of suspicion. The
 // detector is fed once and read at all levels.
@@ -115,7 +71,7 @@ func newEntrants() []entrant {
 	app := map[time.Duration]string{detector.SuspectAfter: "suspect", detector.OfflineAfter: "offline",
 		detector.CommsLostAfter: "comms_lost"}
 	fixed := entrant{name: fixedTimeout, make: func() accrual.Detector { return new(accrual.Fixed) }}
-	for after := 1500 * time.Millisecond; after <= 30*time.Second; after += 250 * time.Millisecond {
+	for after := 1500 * time.Millisecond; after <= longestTimeout; after += 250 * time.Millisecond {
 		fixed.settings = append(fixed.settings, setting{name: after.String(), app: app[after], level: after.Seconds()})
 	}
 	paper := entrant{name: phiPaper, make: func() accrual.Detector { return accrual.NewPhi(accrual.PhiOptions{}) }}
@@ -134,13 +90,15 @@ func newEntrants() []entrant {
 	return out
 }
 
-// runRace feeds all entrants the same heartbeats.
-func runRace(ctx context.Context, l link, number uint64, cfg Config) []entrant {
+// runRace feeds all entrants the same heartbeats. It ends early with ctx. It
+// calls onShift, with the hours driven so far, after each driver's shift.
+func runRace(ctx context.Context, l link, number, seed uint64, hours int, onShift func(hours int, field []entrant)) []entrant {
 	field := newEntrants()
-	left := time.Duration(cfg.Hours) * time.Hour
-	for phone := uint64(0); left > 0 && ctx.Err() == nil; phone++ {
-		simulateShift(newRadio(l, cfg.Seed, phone<<8|number), min(left, shiftLength), field)
-		left -= shiftLength
+	for driven, phone := 0, uint64(0); driven < hours && ctx.Err() == nil; phone++ {
+		shift := min(hours-driven, shiftHours)
+		simulateShift(newRadio(l, seed, phone<<8|number), time.Duration(shift)*time.Hour, field)
+		driven += shift
+		onShift(driven, field)
 	}
 	return field
 }
@@ -244,11 +202,11 @@ func mergeRaces(races ...[]entrant) []entrant {
 	return out
 }
 
-func buildPoints(link string, hours int, field []entrant) (out []DetectorPoint) {
+func buildPoints(link string, hours int, field []entrant) (out []detectorPoint) {
 	for _, e := range field {
 		for i := range e.settings {
 			s := &e.settings[i]
-			out = append(out, DetectorPoint{Link: link, Detector: e.name, Setting: s.name, App: s.app,
+			out = append(out, detectorPoint{Link: link, Detector: e.name, Setting: s.name, App: s.app, level: s.level,
 				Mean: roundTo(s.tally.mean(), 3), P99: s.tally.p99(), False: s.tally.wrong,
 				PerHour: roundTo(float64(s.tally.wrong)/float64(hours), 6)})
 		}
@@ -268,14 +226,14 @@ const enoughFalse = 25
 // compareWithTimeouts sets the Ratio of each point of phi to a fixed timeout
 // with the same mean detection time, which it interpolates between the two
 // nearest ones, linearly on a logarithmic scale of false positives.
-func compareWithTimeouts(points []DetectorPoint) {
+func compareWithTimeouts(points []detectorPoint) {
 	for i := range points {
 		p := &points[i]
 		if p.Detector == fixedTimeout || p.False < enoughFalse {
 			continue
 		}
 
-		timeouts := slices.DeleteFunc(slices.Clone(points), func(q DetectorPoint) bool {
+		timeouts := slices.DeleteFunc(slices.Clone(points), func(q detectorPoint) bool {
 			return q.Link != p.Link || q.Detector != fixedTimeout || q.False < enoughFalse
 		})
 		for j := 1; j < len(timeouts); j++ {
