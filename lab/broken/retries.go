@@ -2,7 +2,6 @@ package broken
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/sleep"
@@ -10,7 +9,8 @@ import (
 
 // RetryAtOnce makes a call, and repeats it at once up to retries times while it
 // fails. Broken: the worse the service does, the more it is asked. A service
-// that was only busy for a moment may so stay busy with repetitions for ever.
+// that only stood still for a moment may so stay busy with repetitions for
+// ever. The app's way is a payments.Budget.
 func RetryAtOnce(ctx context.Context, retries int, call func(context.Context) error) error {
 	err := call(ctx)
 	for try := 0; err != nil && try < retries && ctx.Err() == nil; try++ {
@@ -19,13 +19,14 @@ func RetryAtOnce(ctx context.Context, retries int, call func(context.Context) er
 	return err
 }
 
-// RetryWithBackoff is RetryAtOnce with a wait before each repetition: a random
-// one (jitter), up to a bound that doubles. Still broken: the repetitions come
-// later, and they are as many.
-func RetryWithBackoff(ctx context.Context, retries int, first time.Duration, call func(context.Context) error) error {
+// RetryWithBackoff is RetryAtOnce with a wait before each repetition: pick
+// chooses one (jitter) up to a bound that begins at first and doubles. Still
+// broken: the repetitions come later, and they are as many.
+func RetryWithBackoff(ctx context.Context, retries int, first time.Duration, pick func(most time.Duration) time.Duration,
+	call func(context.Context) error) error {
 	err := call(ctx)
 	for try := 0; err != nil && try < retries; try++ {
-		if !sleep.For(ctx, rand.N(first<<min(try, 6))) {
+		if !sleep.For(ctx, pick(first<<min(try, 6))) {
 			break
 		}
 		err = call(ctx)
