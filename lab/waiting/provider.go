@@ -71,17 +71,40 @@ func (p outagePlan) rides() int              { return int(p.rate * p.span().Seco
 // end is when a run is over if all jobs are done.
 func (p outagePlan) end() time.Duration { return p.span() + 1250*time.Millisecond }
 
-// triangle is the law: the backlog grows by what comes and is not done, and
-// then shrinks by what can be done beyond what comes. It returns the top, and
-// how long after the outage nothing is left.
-func (p outagePlan) triangle() (top float64, shrinks time.Duration) {
+// work is how long a worker is busy with a ride, on average, when a request
+// takes so long: the charge, and after a lost answer another one, which is a
+// duplicate, and its verification.
+func (p outagePlan) work(request time.Duration) time.Duration {
+	return time.Duration(float64(request) * (1 + 2*p.lost))
+}
+
+// backlog is the law: rides that are not paid grow by what comes and is not
+// done in the outage, and then shrink by what can be done beyond what comes.
+func (p outagePlan) backlog(at time.Duration) float64 {
 	during := 0.0
 	if !p.dead {
-		during = workers / slowProviderTakes.Seconds()
+		during = workers / p.work(slowProviderTakes).Seconds()
 	}
-	top = max(0, p.rate-during) * p.outage.Seconds()
-	return top, time.Duration(top / (workers/providerTakes.Seconds() - p.rate) * float64(time.Second))
+	coming := func(from, to time.Duration) float64 { return p.rate * max(0, min(at, to)-from).Seconds() }
+	b := max(0, coming(outageFrom, p.outageTo())-during*max(0, min(at, p.outageTo())-outageFrom).Seconds())
+	b += coming(p.outageTo(), p.span()) - workers/p.work(providerTakes).Seconds()*max(0, at-p.outageTo()).Seconds()
+	return max(0, b)
 }
+
+// top is the backlog at the end of the outage, and shrinks how long it takes
+// from there until nothing is left.
+func (p outagePlan) top() float64 { return p.backlog(p.outageTo()) }
+
+func (p outagePlan) shrinks() time.Duration {
+	at := p.outageTo()
+	for p.backlog(at) > 0 {
+		at += tick
+	}
+	return at - p.outageTo()
+}
+
+// underWay is how many rides may be unpaid at any moment without an outage.
+func (p outagePlan) underWay() float64 { return math.Ceil(2 * p.rate * p.work(providerTakes).Seconds()) }
 
 // The curves of the chart.
 const (
@@ -92,9 +115,10 @@ const (
 
 // frame is the chart before the first point.
 func (p outagePlan) frame() plot.Chart {
-	top, shrinks := p.triangle()
-	law := plot.Curve{Name: "law: rate x outage, then what is left over", Style: plot.Law, Points: []plot.Point{
-		{X: 0}, {X: outageFrom.Seconds()}, {X: p.outageTo().Seconds(), Y: top}, {X: (p.outageTo() + shrinks).Seconds()}, {X: p.end().Seconds()}}}
+	law := plot.Curve{Name: "law: rate x outage, then what is left over", Style: plot.Law}
+	for at := time.Duration(0); at <= p.end(); at += tick {
+		law.Points = append(law.Points, plot.Point{X: at.Seconds(), Y: p.backlog(at)})
+	}
 	panel := plot.Panel{Curves: []plot.Curve{law, {Name: curveQueue}, {Name: curveAckFirst}, {Name: curveDirect}}}
 	if p.outage > 0 {
 		name := "slow"

@@ -282,9 +282,8 @@ func (w *wayRun) newHandler(ctx context.Context, afterAck *sync.WaitGroup) func(
 	if w.number == perTry {
 		charger = &broken.ReferencePerTry{Provider: charger}
 	}
-	// A job that failed comes back by the queue, and is verified first.
-	settler := &payments.Settler{Trips: w.db, Charges: w.db, Refunds: w.db, Provider: charger, Now: time.Now,
-		MaxTries: 1, FreshFor: 50 * time.Millisecond}
+	// One try for each delivery: it is the queue that tries again.
+	settler := &payments.Settler{Trips: w.db, Charges: w.db, Refunds: w.db, Provider: charger, Now: time.Now, MaxTries: 1}
 	handle := settler.HandleJob
 	if w.number == ackFirst {
 		handle = broken.AckFirst(ctx, afterAck, settler.HandleJob)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/ridehail/ridehail/lab/finding"
 )
@@ -19,7 +18,7 @@ func (f *outageFigures) measureBacklog(p outagePlan) {
 			f.Area += (at.X - before.X) * (at.Y + before.Y) / 2
 		}
 		switch after := at.X - p.outageTo().Seconds(); {
-		case at.Y > 2: // one or two are always under way
+		case at.Y > p.underWay():
 			f.Empty = -1
 		case f.Empty < 0 && after >= 0:
 			f.Empty = after
@@ -114,7 +113,6 @@ func (p outagePlan) detail(figures []outageFigures) finding.Table {
 
 func (p outagePlan) notices(figures []outageFigures) []string {
 	d, q, t, a := figures[direct], figures[byQueue], figures[perTry], figures[ackFirst]
-	top, shrinks := p.triangle()
 	empty := fmt.Sprintf("%.1f s", q.Empty)
 	if q.Empty < 0 {
 		empty = "later than this run,"
@@ -122,8 +120,8 @@ func (p outagePlan) notices(figures []outageFigures) []string {
 	return []string{
 		fmt.Sprintf("Waiting couples: direct refused %d of %d rides, %d of them after the money was taken; the queue %d.",
 			d.Refused, d.Rides, max(0, d.Taken-d.Booked), q.Refused),
-		fmt.Sprintf("The queue moves the wait: %d rides at most (law %.0f), none %s after the outage (law %.1f s at best).",
-			q.Top, top, empty, (shrinks.Round(100 * time.Millisecond)).Seconds()),
+		fmt.Sprintf("The queue moves the wait: %d rides at most (law %.0f), few again %s after it (law %.1f s).",
+			q.Top, p.top(), empty, p.shrinks().Seconds()),
 		fmt.Sprintf("A reference per try took %d fares too many; acknowledged first, %d rides were never charged.",
 			max(0, t.Taken-t.Booked), a.Rides-a.Refused-a.Booked),
 	}
