@@ -1,15 +1,17 @@
 package payments
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
 
 const (
-	// freeAttempts is the size of the budget before any trip has added to it.
+	// freeAttempts is the size of the budget before any first attempt has added
+	// to it.
 	freeAttempts = 5
-	// attemptsPerTrip is what each trip that is tried for the first time adds.
-	attemptsPerTrip = 1.0 / 20
+	// attemptsPerFirst is the default of Budget.Share.
+	attemptsPerFirst = 1.0 / 20
 	// probeInterval is how long a provider may go unasked; then one attempt is
 	// allowed without budget.
 	probeInterval = 4 * time.Second
@@ -23,9 +25,16 @@ const (
 // attempt in four seconds, whichever is most. An attempt that the provider
 // answers is given back.
 //
+// The caller reports each first attempt (RecordFirst), asks before each retry
+// (AllowRetry) and reports how each attempt ended (RecordResult).
+//
 // The zero value is full. A nil Budget allows everything. All methods may be
 // called from many goroutines.
 type Budget struct {
+	// Share is what each first attempt adds to the budget, in attempts; 1/20
+	// when zero. It is set before the budget is used.
+	Share float64
+
 	mu     sync.Mutex
 	spent  float64 // attempts
 	earned float64 // how many of freeAttempts first attempts have paid for
@@ -35,8 +44,8 @@ type Budget struct {
 	hasRefused bool // trips wait to be queued again when the provider answers
 }
 
-// recordFirst notes the first attempt for a trip, which is always allowed.
-func (b *Budget) recordFirst(now time.Time) {
+// RecordFirst notes a first attempt, which is always allowed.
+func (b *Budget) RecordFirst(now time.Time) {
 	if b == nil {
 		return
 	}
@@ -45,16 +54,15 @@ func (b *Budget) recordFirst(now time.Time) {
 
 	b.lastAsked = now
 	if b.earned < freeAttempts {
-		b.earned += attemptsPerTrip
+		b.earned += b.share()
 		return
 	}
-	b.spent = max(0, b.spent-attemptsPerTrip)
+	b.spent = max(0, b.spent-b.share())
 }
 
-// allowRetry reports whether a trip may be tried again. If not, wait says that
-// the provider answers other trips, so that waiting for the budget is
-// worthwhile.
-func (b *Budget) allowRetry(now time.Time) (allowed, wait bool) {
+// AllowRetry reports whether a retry may begin now. If not, wait says that the
+// provider answers others, so that waiting for the budget is worthwhile.
+func (b *Budget) AllowRetry(now time.Time) (allowed, wait bool) {
 	if b == nil {
 		return true, false
 	}
@@ -73,9 +81,11 @@ func (b *Budget) allowRetry(now time.Time) (allowed, wait bool) {
 	return true, false
 }
 
-// recordResult notes whether an attempt was answered. An answer lets goroutines
+func (b *Budget) share() float64 { return cmp.Or(b.Share, attemptsPerFirst) }
+
+// RecordResult notes whether an attempt was answered. An answer lets goroutines
 // that wait for the budget go on, one after the other at least.
-func (b *Budget) recordResult(answered bool) {
+func (b *Budget) RecordResult(answered bool) {
 	if b == nil {
 		return
 	}
@@ -83,7 +93,7 @@ func (b *Budget) recordResult(answered bool) {
 	defer b.mu.Unlock()
 	b.failing = !answered
 	if answered {
-		b.spent = max(0, b.spent-1-attemptsPerTrip)
+		b.spent = max(0, b.spent-1-b.share())
 	}
 }
 

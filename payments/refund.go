@@ -108,7 +108,7 @@ func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, e
 	}
 
 	p, err := s.ensureProviderRefund(ctx, r, c)
-	s.Budget.recordResult(isAnswer(err))
+	s.Budget.RecordResult(isAnswer(err))
 	if errors.Is(err, ErrRefused) {
 		return r, &PermanentError{err}
 	}

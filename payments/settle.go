@@ -159,7 +159,7 @@ func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error
 	// not tried before.
 	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.FreshFor, 3*time.Second)
 	if !doubt {
-		s.Budget.recordFirst(s.Now())
+		s.Budget.RecordFirst(s.Now())
 	} else if err := s.waitForBudget(ctx); err != nil {
 		return Payment{}, fmt.Errorf("settle %s: %w", t.ID, err)
 	}
@@ -172,7 +172,7 @@ func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error
 
 		var p Payment
 		p, err = s.verifyOrCharge(ctx, o, doubt)
-		s.Budget.recordResult(isAnswer(err))
+		s.Budget.RecordResult(isAnswer(err))
 		if err == nil {
 			return p, s.checkAmount(p, o)
 		}
@@ -196,7 +196,7 @@ func isAnswer(err error) bool {
 // ErrProviderDown when the provider fails, or ctx's.
 func (s *Settler) waitForBudget(ctx context.Context) error {
 	for {
-		allowed, wait := s.Budget.allowRetry(s.Now())
+		allowed, wait := s.Budget.AllowRetry(s.Now())
 		switch {
 		case allowed:
 			return nil

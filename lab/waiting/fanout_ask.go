@@ -1,0 +1,140 @@
+package waiting
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/routing/routingpb"
+)
+
+// answer is how a call ended for its caller.
+type answer struct {
+	slow, failed bool
+}
+
+// gathered is how one request ended: the number of the first service that kept
+// it waiting and of the first that failed; the number of services when none
+// did.
+type gathered struct {
+	firstSlow, firstFail int
+	took                 time.Duration
+}
+
+// mapCaller asks all services for one request.
+type mapCaller struct {
+	*mapServices
+	from, to location.Point
+}
+
+// call makes one call.
+func (c *mapCaller) call(ctx context.Context, id callID) answer {
+	m := &made{request: id.request, try: id.try}
+	point := func(p location.Point) []*routingpb.Point { return []*routingpb.Point{{Lng: p.Lng, Lat: p.Lat}} }
+	_, err := c.callers[id.service].Matrix(context.WithValue(ctx, madeKey{}, m),
+		&routingpb.MatrixRequest{From: point(c.from), To: point(c.to)})
+	return answer{slow: m.fate == fateSlow, failed: err != nil}
+}
+
+// askOnce makes one call and waits for its answer.
+func (c *mapCaller) askOnce(ctx context.Context, request, service int) answer {
+	return c.call(ctx, callID{request, service, 0})
+}
+
+// askHedged makes a call, and a second one when the first failed or has no
+// answer after a while. The first good answer counts.
+func (c *mapCaller) askHedged(ctx context.Context, request, service int) answer {
+	ctx, cancel := context.WithCancel(ctx)
+	answers := make(chan answer, 2)
+	var calls sync.WaitGroup
+	defer func() { cancel(); calls.Wait() }()
+
+	start := func(try int) {
+		calls.Go(func() { answers <- c.call(ctx, callID{request, service, try}) })
+	}
+	start(0)
+	late := time.NewTimer(c.plan.hedgeAfter())
+	defer late.Stop()
+	var last answer
+	for running, hedged := 1, false; running > 0; {
+		select {
+		case last = <-answers:
+			running--
+			if !last.failed {
+				return last
+			}
+		case <-late.C:
+		}
+		if !hedged {
+			hedged = true
+			running++
+			start(1)
+		}
+	}
+	return last
+}
+
+// inTurn asks one service after the other.
+func (c *mapCaller) inTurn(ctx context.Context, request int) gathered {
+	g := c.nothing()
+	for i := range c.plan.services {
+		g.add(i, c.askOnce(ctx, request, i))
+	}
+	return g
+}
+
+// together asks all services at the same time, in the given way, and waits for
+// the last.
+func (c *mapCaller) together(ctx context.Context, request int, ask func(ctx context.Context, request, service int) answer) gathered {
+	answers := make([]answer, c.plan.services)
+	var asking sync.WaitGroup
+	for i := range answers {
+		asking.Go(func() { answers[i] = ask(ctx, request, i) })
+	}
+	asking.Wait()
+
+	g := c.nothing()
+	for i, a := range answers {
+		g.add(i, a)
+	}
+	return g
+}
+
+func (c *mapCaller) nothing() gathered {
+	return gathered{firstSlow: c.plan.services, firstFail: c.plan.services}
+}
+
+func (g *gathered) add(service int, a answer) {
+	if a.slow {
+		g.firstSlow = min(g.firstSlow, service)
+	}
+	if a.failed {
+		g.firstFail = min(g.firstFail, service)
+	}
+}
+
+// askAll makes all requests, several at a time, and returns how each ended.
+func (c *mapCaller) askAll(ctx context.Context, atOnce int, ask func(ctx context.Context, request int) gathered) []gathered {
+	out, next := make([]gathered, c.plan.requests), make(chan int)
+	var asking sync.WaitGroup
+	for range atOnce {
+		asking.Go(func() {
+			for i := range next {
+				began := time.Now()
+				out[i] = ask(ctx, i)
+				out[i].took = time.Since(began)
+			}
+		})
+	}
+
+	for i := range out {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	asking.Wait()
+	return out
+}

@@ -1,0 +1,151 @@
+package waiting
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ridehail/ridehail/events"
+)
+
+const fanoutStream = "lab-maps"
+
+// laterRequestsMade is how many requests are left as jobs: that none of them
+// waits needs no large number.
+const laterRequestsMade = 40
+
+// laterFigures are what was counted of requests that were left as jobs.
+type laterFigures struct {
+	Accepted   int           `json:"accepted"`
+	Whole      int           `json:"whole"` // in the end
+	Deliveries int64         `json:"deliveries"`
+	took       time.Duration // median of leaving a job
+}
+
+// laterRequests are requests that a worker of the app's queue works on, while
+// their callers have gone on. What is missing is asked for again when the job
+// comes back.
+type laterRequests struct {
+	caller     *mapCaller
+	deadline   time.Duration // of a delivery
+	deliveries atomic.Int64
+	all        chan struct{} // closed when all are whole
+
+	mu      sync.Mutex
+	missing map[int][]int // services, by request; a whole request has none
+	tries   map[int]int   // deliveries so far
+	whole   int
+	want    int
+}
+
+func newLaterRequests(c *mapCaller, requests int, deadline time.Duration) *laterRequests {
+	l := &laterRequests{caller: c, deadline: deadline, all: make(chan struct{}), missing: map[int][]int{}, tries: map[int]int{}, want: requests}
+	for i := range requests {
+		for s := range c.plan.services {
+			l.missing[i] = append(l.missing[i], s)
+		}
+	}
+	return l
+}
+
+// run opens a queue, leaves a job for each request, and works until all are
+// whole and onLeft, if set, has returned. It calls onLeft when the jobs are
+// left.
+func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, error) {
+	redis, err := events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return laterFigures{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	working.Go(func() {
+		// The error is ctx's.
+		_ = (&events.Worker{Redis: redis, Stream: fanoutStream, Consumer: "lab", Handle: l.handle, Concurrency: 16,
+			Heartbeat: 25 * time.Millisecond, MaxDeliveries: 100}).Run(ctx)
+	})
+
+	var f laterFigures
+	took := make([]time.Duration, 0, l.want)
+	for i := range l.want {
+		began := time.Now()
+		if err = redis.EnqueueJob(ctx, fanoutStream, strconv.Itoa(i), nil); err != nil {
+			break
+		}
+		f.Accepted++
+		took = append(took, time.Since(began))
+	}
+	if err == nil && onLeft != nil {
+		onLeft()
+	}
+	if err == nil {
+		select {
+		case <-l.all:
+		case <-ctx.Done():
+		}
+	}
+
+	err = errors.Join(err, ctx.Err())
+	cancel()
+	working.Wait()
+	f.Whole, f.Deliveries, f.took = l.countWhole(), l.deliveries.Load(), median(took)
+	return f, errors.Join(err, redis.Close())
+}
+
+// handle asks the services that are missing for one request.
+func (l *laterRequests) handle(ctx context.Context, jobID string, _ []byte) error {
+	request, err := strconv.Atoi(jobID)
+	if err != nil {
+		return err
+	}
+	l.deliveries.Add(1)
+	l.mu.Lock()
+	missing, try := l.missing[request], l.tries[request]
+	l.tries[request]++
+	l.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, l.deadline)
+	defer cancel()
+	failed := make([]bool, len(missing))
+	var asking sync.WaitGroup
+	for i, service := range missing {
+		asking.Go(func() { failed[i] = l.caller.call(ctx, callID{request, service, try}).failed })
+	}
+	asking.Wait()
+	return l.keep(request, missing, failed)
+}
+
+// keep notes what a delivery brought. It returns an error while services are
+// missing, so that the job comes back.
+func (l *laterRequests) keep(request int, asked []int, failed []bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.missing[request]) == 0 {
+		return nil // a job that was delivered twice
+	}
+
+	var missing []int
+	for i, service := range asked {
+		if failed[i] {
+			missing = append(missing, service)
+		}
+	}
+	l.missing[request] = missing
+	if len(missing) > 0 {
+		return errUnanswered
+	}
+
+	if l.whole++; l.whole == l.want {
+		close(l.all)
+	}
+	return nil
+}
+
+func (l *laterRequests) countWhole() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.whole
+}

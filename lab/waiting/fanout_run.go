@@ -1,0 +1,117 @@
+package waiting
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/lab/finding"
+)
+
+// wayFigures are what was counted of one way to ask.
+type wayFigures struct {
+	Requests int   `json:"requests"`
+	Slow     int   `json:"met_a_slow_one"`
+	Whole    int   `json:"whole"`
+	Calls    int64 `json:"calls"`
+	took     time.Duration
+	// By the steps of the plan: the same counts had only so many services been
+	// asked.
+	SlowOf, WholeOf []int `json:"-"`
+}
+
+// fanoutFigures are those of a run.
+type fanoutFigures struct {
+	InTurn   wayFigures    `json:"in_turn"`
+	Together wayFigures    `json:"together"`
+	Hedged   wayFigures    `json:"hedged"`
+	Later    laterFigures  `json:"asynchronous"`
+	Silent   silentFigures `json:"one_silent"`
+
+	laterCalls int64
+}
+
+func runFanout(ctx context.Context, run *finding.Run) (finding.Result, error) {
+	plan := newFanoutPlan(run.Values)
+	services, err := openServices(plan, run.Seed)
+	defer services.Close()
+	if err != nil {
+		return finding.Result{}, err
+	}
+
+	c := &mapCaller{mapServices: services, from: corners[0], to: corners[2]}
+	f, err := c.measure(ctx, run)
+	if err != nil {
+		return finding.Result{}, err
+	}
+
+	out := plan.show(f)
+	out.Parts = []finding.Part{{Name: fmt.Sprintf("%d routing services", plan.services), Where: services.where(),
+		Count: fmt.Sprintf("%d calls", services.calls())},
+		{Name: "embedded Redis", Count: fmt.Sprintf("%d jobs, %d deliveries", f.Later.Accepted+f.Silent.Later.Accepted, f.Later.Deliveries+f.Silent.Later.Deliveries)}}
+	return out, nil
+}
+
+// measure asks in all ways, one after the other.
+func (c *mapCaller) measure(ctx context.Context, run *finding.Run) (f fanoutFigures, err error) {
+	f.InTurn = c.count(c.askAll(ctx, 32, func(ctx context.Context, i int) gathered { return c.inTurn(ctx, i) }))
+	f.Together = c.count(c.askAll(ctx, 8, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askOnce) }))
+	c.plan.tell(run, curveSlow, f.Together.SlowOf, f.Together.Requests)
+	c.plan.tell(run, curveWhole, f.Together.WholeOf, f.Together.Requests)
+	f.Hedged = c.count(c.askAll(ctx, 2, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askHedged) }))
+	c.plan.tell(run, curveHedged, f.Hedged.SlowOf, f.Hedged.Requests)
+	if ctx.Err() != nil {
+		return f, ctx.Err()
+	}
+
+	before := c.mapServices.calls()
+	if f.Later, err = newLaterRequests(c, min(laterRequestsMade, c.plan.requests), c.plan.wait+2*time.Second).run(ctx, nil); err != nil {
+		return f, err
+	}
+	f.laterCalls = c.mapServices.calls() - before
+	f.Silent, err = c.askSilent(ctx)
+	return f, err
+}
+
+// count counts how requests ended.
+func (c *mapCaller) count(all []gathered) wayFigures {
+	f := wayFigures{Requests: len(all), Calls: c.mapServices.calls()}
+	took := make([]time.Duration, len(all))
+	for i, g := range all {
+		took[i] = g.took
+	}
+	for _, n := range c.plan.steps() {
+		slow, whole := 0, 0
+		for _, g := range all {
+			if g.firstSlow < n {
+				slow++
+			}
+			if g.firstFail >= n {
+				whole++
+			}
+		}
+		f.SlowOf, f.WholeOf = append(f.SlowOf, slow), append(f.WholeOf, whole)
+		f.Slow, f.Whole = slow, whole
+	}
+	f.took = median(took)
+	for _, s := range c.services {
+		s.calls.Store(0)
+	}
+	return f
+}
+
+// points are a curve of counts, in percent, by the steps of the plan.
+func (p fanoutPlan) points(counts []int, requests int) []plot.Point {
+	out := make([]plot.Point, len(counts))
+	for i, n := range p.steps() {
+		out[i] = plot.Point{X: float64(n), Y: 100 * float64(counts[i]) / float64(requests)}
+	}
+	return out
+}
+
+func (p fanoutPlan) tell(run *finding.Run, curve string, counts []int, requests int) {
+	for _, at := range p.points(counts, requests) {
+		run.Point(curve, at.X, at.Y)
+	}
+}

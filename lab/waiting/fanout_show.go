@@ -1,0 +1,103 @@
+package waiting
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/ridehail/ridehail/lab/finding"
+)
+
+// judgeFanout returns the claims.
+func (p fanoutPlan) judgeFanout(f fanoutFigures) []finding.Claim {
+	const tail = "Dean 2013"
+	slow := p.claimShare("met a slow one", fmt.Sprintf("1-(1-%g)^%d", p.slow, p.services), atLeastOne(p.slow, p.services), f.Together.Slow, f.Together.Requests)
+	if f.InTurn.Slow != f.Together.Slow {
+		slow.Got, slow.Holds = fmt.Sprintf("%d in turn, %d together", f.InTurn.Slow, f.Together.Slow), false
+	}
+	whole := p.claimShare("whole answer", fmt.Sprintf("(1-%g)^%d", p.fail, p.services), 1-atLeastOne(p.fail, p.services), f.Together.Whole, f.Together.Requests)
+	hedged := p.claimShare("hedged: met a slow one", fmt.Sprintf("1-(1-%.2g)^%d", p.hedgedSlow(), p.services), atLeastOne(p.hedgedSlow(), p.services), f.Hedged.Slow, f.Hedged.Requests)
+	claims := []finding.Claim{slow, whole, hedged}
+	for i := range claims {
+		claims[i].Source = tail
+	}
+
+	s := f.Silent
+	most := uint64(5 + math.Floor(s.Seconds))
+	return append(claims, finding.Claim{Text: "one silent", Law: "breaker: 5, then 1/s", Source: "Nygard 2007", Exact: true,
+		Want: fmt.Sprintf("%d answers, <= %d waits", silentRequests, most), Got: fmt.Sprintf("%d answers, %d waits", s.Fallback, s.Waited),
+		Holds: s.Fallback == silentRequests && s.Waited <= most && s.Unbounded == 0})
+}
+
+// claimShare is the claim that a count of requests is one that its law gives,
+// but for 1 seed in 1000.
+func (p fanoutPlan) claimShare(name, formula string, share float64, got, of int) finding.Claim {
+	low, high := binomialRange(of, share)
+	return finding.Claim{Text: name, Law: fmt.Sprintf("%s = %s", formula, percent(share)), Exact: true,
+		Want: fmt.Sprintf("%d to %d", low, high), Got: fmt.Sprintf("%d of %d", got, of), Holds: low <= got && got <= high}
+}
+
+func percent(share float64) string {
+	if share >= .095 {
+		return fmt.Sprintf("%.0f %%", 100*share)
+	}
+	return fmt.Sprintf("%.2g %%", 100*share)
+}
+
+func percentOf(n, of int) string { return percent(float64(n) / float64(max(1, of))) }
+
+// seenFanout returns the option that came true.
+func seenFanout(share float64) int {
+	switch {
+	case share < .03:
+		return 0
+	case share < .25:
+		return 1
+	case share < .75:
+		return 2
+	}
+	return 3
+}
+
+// show returns the finding of a run's figures.
+func (p fanoutPlan) show(f fanoutFigures) finding.Result {
+	out := finding.Result{Chart: p.frame(), Figures: f, Claims: p.judgeFanout(f), Notice: p.notices(f),
+		Seen: seenFanout(float64(f.Together.Slow) / float64(f.Together.Requests))}
+	curves := out.Chart.Panels[0].Curves
+	curves[2].Points = p.points(f.Together.SlowOf, f.Together.Requests)
+	curves[3].Points = p.points(f.Together.WholeOf, f.Together.Requests)
+	curves[4].Points = p.points(f.Hedged.SlowOf, f.Hedged.Requests)
+
+	out.Detail.Columns = []string{"services", "met a slow one", "whole answer", "hedged: met a slow one"}
+	for i, n := range p.steps() {
+		out.Detail.Rows = append(out.Detail.Rows, []string{fmt.Sprint(n), fmt.Sprint(f.Together.SlowOf[i]), fmt.Sprint(f.Together.WholeOf[i]), fmt.Sprint(f.Hedged.SlowOf[i])})
+	}
+
+	out.Table.Columns = []string{"way to ask", "met a slow one", "whole answer", "half wait over", "calls"}
+	for _, w := range []struct {
+		name string
+		wayFigures
+	}{{"in turn", f.InTurn}, {"together", f.Together}, {"together, hedged", f.Hedged}} {
+		out.Table.Rows = append(out.Table.Rows, []string{w.name, percentOf(w.Slow, w.Requests), percentOf(w.Whole, w.Requests), millis(w.took), fmt.Sprint(w.Calls)})
+	}
+	s := f.Silent
+	waits := fmt.Sprintf("%d waited", s.Waited)
+	out.Table.Rows = append(out.Table.Rows,
+		[]string{"asynchronous", "0 %", percentOf(f.Later.Whole, f.Later.Accepted) + " later", millis(f.Later.took), fmt.Sprint(f.laterCalls)},
+		[]string{"one silent: no deadline", "all", percentOf(s.Unbounded, silentRequests), "never", ""},
+		[]string{"one silent: breaker", waits, percentOf(s.Fallback, silentRequests), millis(s.fallbackTook), ""},
+		[]string{"one silent: asynchronous", "0 %", percentOf(s.Later.Whole, silentRequests) + " later", millis(s.Later.took), ""})
+	return out
+}
+
+func (p fanoutPlan) notices(f fanoutFigures) []string {
+	extra := float64(f.Hedged.Calls)/float64(max(1, f.Together.Calls)) - 1
+	s := f.Silent
+	return []string{
+		fmt.Sprintf("Together is faster, not luckier: %s met a slow one in turn, %s together; %s a service.",
+			percentOf(f.InTurn.Slow, f.InTurn.Requests), percentOf(f.Together.Slow, f.Together.Requests), percent(p.slow)),
+		fmt.Sprintf("Hedged (asked again after %s) %s met a slow one, for %s more calls.", millis(p.hedgeAfter()),
+			percentOf(f.Hedged.Slow, f.Hedged.Requests), percent(max(0, extra))),
+		fmt.Sprintf("One silent: %d of %d without a deadline, %d with one; as jobs %d at first, %d after.", s.Unbounded, silentRequests,
+			s.Fallback, s.LaterWithin, s.Later.Whole),
+	}
+}

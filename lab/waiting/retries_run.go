@@ -1,0 +1,225 @@
+package waiting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/broken"
+	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// policyFigures are what was counted of one policy.
+type policyFigures struct {
+	Name     string `json:"name"`
+	Asked    []int  `json:"asked"` // by when, in bins of 0.25 s
+	Good     []int  `json:"good"`  // of them answered in time
+	Tries    int64  `json:"tries"`
+	Answered int64  `json:"answered"` // by the service, in time or not
+	Dropped  int64  `json:"dropped"`  // by the service, as too old
+	Refused  int64  `json:"refused"`  // by the service, as too many
+	// The last part of the run, by which it is judged.
+	TriesPerAskAtEnd float64 `json:"tries_per_request_at_end"`
+	AnsweredAtEnd    float64 `json:"answered_a_second_at_end"`
+
+	addr string
+}
+
+// policyRun is one policy with a service and riders of its own.
+type policyRun struct {
+	plan    retryPlan
+	number  int
+	service *slowService
+	server  *server
+	client  *http.Client
+	charger *payments.HTTPProvider
+	budget  *payments.Budget
+	onBin   func(bin, asked, good int)
+
+	tries, triesAtEnd atomic.Int64
+	answeredAtEnd     int64 // of the goroutine that sends
+
+	mu   sync.Mutex // guards the bins
+	open []int      // requests of each bin that have not ended
+	next int        // the first bin that was not told of
+	figs policyFigures
+}
+
+const retrySecret = "sk_lab"
+
+// runRetries runs all policies side by side.
+func runRetries(ctx context.Context, run *finding.Run) (finding.Result, error) {
+	plan := newRetryPlan(run.Values)
+	figures := make([]policyFigures, len(policyNames))
+	errs := make([]error, len(policyNames))
+	begin := time.Now().Add(50 * time.Millisecond)
+
+	var running sync.WaitGroup
+	for i := range policyNames {
+		running.Go(func() {
+			p := newPolicyRun(plan, i)
+			p.onBin = func(bin, asked, good int) {
+				run.Point(policyNames[i], plan.middle(bin), plan.perSecond(asked, good))
+			}
+			figures[i], errs[i] = p.run(ctx, begin, run.Seed)
+		})
+	}
+	running.Wait()
+	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+		return finding.Result{}, err
+	}
+	return plan.show(figures), nil
+}
+
+func newPolicyRun(plan retryPlan, number int) *policyRun {
+	p := &policyRun{plan: plan, number: number, onBin: func(int, int, int) {}, open: make([]int, plan.bins())}
+	p.figs = policyFigures{Name: policyNames[number], Asked: make([]int, plan.bins()), Good: make([]int, plan.bins())}
+	if number == withBudget || number == withBudgetNoOld {
+		p.budget = &payments.Budget{Share: plan.budget}
+	}
+	return p
+}
+
+// run starts the service, sends every request, and returns when all have ended
+// and the service is closed.
+func (p *policyRun) run(ctx context.Context, begin time.Time, seed uint64) (policyFigures, error) {
+	ledger, err := provider.OpenLedger("")
+	if err != nil {
+		return p.figs, err
+	}
+	emulator := provider.NewEmulator(provider.Config{Secret: retrySecret}, ledger)
+	defer emulator.Close()
+
+	perCall := time.Duration(float64(time.Second) / capacity)
+	p.service = newSlowService(emulator, perCall)
+	p.service.hangFrom, p.service.hangTo = begin.Add(hangFrom), begin.Add(hangFrom+p.plan.hang)
+	if p.number == withBudgetNoOld {
+		// What is let through must still be answered within the timeout.
+		p.service.tooOld = p.plan.timeout - 2*perCall
+	}
+	if p.server, err = serve(p.service); err != nil {
+		return p.figs, err
+	}
+	working, stop := context.WithCancel(ctx)
+	var worker sync.WaitGroup
+	worker.Go(func() { p.service.Run(working) })
+	defer func() { stop(); worker.Wait(); p.server.Close() }()
+
+	p.client = newClient(64)
+	defer p.client.CloseIdleConnections()
+	p.charger = &payments.HTTPProvider{URL: p.server.URL, Secret: retrySecret, Timeout: p.plan.timeout, Client: p.client}
+	p.send(ctx, begin, seed)
+
+	f := p.figs
+	f.addr, f.Tries = p.server.Addr, p.tries.Load()
+	f.Answered, f.Dropped, f.Refused = p.service.answered.Load(), p.service.dropped.Load(), p.service.refused.Load()
+	f.AnsweredAtEnd = float64(p.answeredAtEnd) / lastPart.Seconds()
+	f.TriesPerAskAtEnd = float64(p.triesAtEnd.Load()) / (p.plan.rate * lastPart.Seconds())
+	return f, ctx.Err()
+}
+
+// send sends the requests at their times and waits until all have ended.
+func (p *policyRun) send(ctx context.Context, begin time.Time, seed uint64) {
+	times := p.plan.schedule(seed)
+	for _, at := range times {
+		p.figs.Asked[at/binLength]++
+		p.open[at/binLength]++
+	}
+
+	end := begin.Add(p.plan.span() - lastPart)
+	var asking sync.WaitGroup
+	answered := int64(-1) // by the service until the last part
+	for i, at := range times {
+		if !sleep.Until(ctx, begin.Add(at)) {
+			break
+		}
+		late := !begin.Add(at).Before(end)
+		if late && answered < 0 {
+			answered = p.service.answered.Load()
+		}
+		asking.Go(func() { p.note(int(at/binLength), p.ask(ctx, i, seed, late) == nil) })
+	}
+	if answered >= 0 && sleep.Until(ctx, begin.Add(p.plan.span())) {
+		p.answeredAtEnd = p.service.answered.Load() - answered
+	}
+	asking.Wait()
+}
+
+// schedule returns when each request is sent: evenly, and up to four tenths of
+// the distance earlier or later.
+func (p retryPlan) schedule(seed uint64) []time.Duration {
+	rng, gap := rand.New(rand.NewPCG(seed, 24)), float64(time.Second)/p.rate
+	times := make([]time.Duration, int(p.span().Seconds()*p.rate))
+	for i := range times {
+		times[i] = time.Duration(gap * (float64(i) + .5 + .8*(rng.Float64()-.5)))
+	}
+	return times
+}
+
+// ask is one rider's request: a charge, with the repetitions of the policy. Its
+// reference is that of the request, so that money is taken once.
+func (p *policyRun) ask(ctx context.Context, i int, seed uint64, late bool) error {
+	order := payments.ChargeOrder{Reference: fmt.Sprintf("ride-%d", i), Amount: trips.Money{Minor: 250_000, Currency: "NGN"},
+		Email: "rider@riders.example", Authorization: "AUTH_lab"}
+	call := func(ctx context.Context) error {
+		p.tries.Add(1)
+		if late {
+			p.triesAtEnd.Add(1)
+		}
+		if _, err := p.charger.Charge(ctx, order); !errors.Is(err, payments.ErrDuplicate) {
+			return err
+		}
+		return nil // an earlier try took the money, and this one was told so
+	}
+
+	rng := rand.New(rand.NewPCG(seed, uint64(i)))
+	switch p.number {
+	case atOnce:
+		return broken.RetryAtOnce(ctx, p.plan.retries, call)
+	case withBackoff:
+		return broken.RetryWithBackoff(ctx, p.plan.retries, 100*time.Millisecond,
+			func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }, call)
+	case withBudget, withBudgetNoOld:
+		return retryWithinBudget(ctx, p.plan.retries, p.budget, call)
+	}
+	return call(ctx)
+}
+
+// retryWithinBudget makes a call, and repeats it at once while it fails, the
+// retries last and the budget, which all riders share, allows it.
+func retryWithinBudget(ctx context.Context, retries int, b *payments.Budget, call func(context.Context) error) error {
+	b.RecordFirst(time.Now())
+	err := call(ctx)
+	b.RecordResult(err == nil)
+	for try := 0; err != nil && try < retries && ctx.Err() == nil; try++ {
+		if allowed, _ := b.AllowRetry(time.Now()); !allowed {
+			break
+		}
+		err = call(ctx)
+		b.RecordResult(err == nil)
+	}
+	return err
+}
+
+// note counts how a request ended, and tells of each bin whose requests have
+// all ended, in their order.
+func (p *policyRun) note(bin int, good bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[bin]--
+	if good {
+		p.figs.Good[bin]++
+	}
+	for ; p.next < len(p.open) && p.open[p.next] == 0; p.next++ {
+		p.onBin(p.next, p.figs.Asked[p.next], p.figs.Good[p.next])
+	}
+}
