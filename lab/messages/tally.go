@@ -92,8 +92,9 @@ func (t *tally) curve() []plot.Point {
 	return t.order
 }
 
-// summarize adds to a way's figures what was received.
-func (t *tally) summarize(f *Way, from, to int) {
+// summarize adds to a way's figures what was received. What waited until the
+// receiver was back is no part of the mean age while it was there.
+func (t *tally) summarize(f *Way, p plan) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -109,7 +110,7 @@ func (t *tally) summarize(f *Way, from, to int) {
 		f.Twice += a.times - 1
 		f.Received++
 		ages = append(ages, milliseconds(a.age))
-		if i < from || i >= to {
+		if i >= p.to || a.age < p.due(p.to)-p.due(i) {
 			there += a.age
 			stayed++
 		}

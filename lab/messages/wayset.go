@@ -45,7 +45,7 @@ type Way struct {
 	Lost         int     `json:"lost"`
 	AgeP50       float64 `json:"age_p50_ms"`
 	AgeWorst     float64 `json:"age_worst_ms"`
-	AgeMeanThere float64 `json:"age_mean_there_ms"` // of what was sent while the receiver was there
+	AgeMeanThere float64 `json:"age_mean_there_ms"` // of what did not wait for the receiver to come back
 	Commands     int64   `json:"redis_commands"`
 	Calls        int     `json:"calls"` // by RPC
 	Reads        int     `json:"reads"` // of the store: polls, or messages read again
@@ -336,7 +336,7 @@ func (s *wayset) figures() []Way {
 	out := make([]Way, len(s.ways))
 	for i, w := range s.ways {
 		out[i] = Way{Name: w.name, Sent: s.plan.messages, Refused: w.refused}
-		w.tally.summarize(&out[i], s.plan.from, s.plan.to)
+		w.tally.summarize(&out[i], s.plan)
 		w.count(&out[i])
 	}
 	return out
