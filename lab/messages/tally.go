@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/internal/quantile"
 )
 
-// patience bounds the wait for a message that must come.
-const patience = 10 * time.Second
+// patience bounds the wait for what must come.
+const patience = 30 * time.Second
 
 // tally counts what one receiver got. All methods may be called from any
 // goroutine.

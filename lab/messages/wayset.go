@@ -131,10 +131,8 @@ func (s *wayset) add(name string, make func(receive func(int)) sender) *runningW
 
 // openRedis opens a client of its own, so that its commands are counted apart.
 func (s *wayset) openRedis(ctx context.Context, url string) (r *events.Redis, err error) {
-	part := finding.Part{Name: "Redis", Where: url}
 	if url == "" {
 		r, err = events.OpenEmbedded(events.WithLog(s.log))
-		part.Name = "embedded Redis"
 	} else {
 		r, err = events.Open(ctx, url, events.WithLog(s.log), events.WithPrefix("ridehail-lab:"+rand.Text()+":"))
 	}
@@ -142,12 +140,21 @@ func (s *wayset) openRedis(ctx context.Context, url string) (r *events.Redis, er
 		return nil, fmt.Errorf("%w: %w", finding.ErrUnreachable, err)
 	}
 
-	if url == "" {
-		_, part.Where, _ = strings.Cut(strings.TrimSuffix(r.EmbeddedURL(), "/0"), "@")
-	}
-	s.parts = append(s.parts, part)
+	s.parts = append(s.parts, redisPart(r, url))
 	s.closers = append(s.closers, func() { _ = r.Close() })
 	return r, nil
+}
+
+// redisPart names a Redis without its password.
+func redisPart(r *events.Redis, url string) finding.Part {
+	name := "Redis"
+	if at := r.EmbeddedURL(); at != "" {
+		name, url = "embedded Redis", at
+	}
+	if i := strings.LastIndex(url, "@"); i >= 0 {
+		url = url[i+1:]
+	}
+	return finding.Part{Name: name, Where: strings.TrimSuffix(strings.TrimPrefix(url, "redis://"), "/0")}
 }
 
 func (s *wayset) addPlain(ctx context.Context, url string) error {
