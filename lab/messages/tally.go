@@ -1,0 +1,124 @@
+package messages
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/quantile"
+)
+
+// patience bounds the wait for what must come.
+const patience = 30 * time.Second
+
+// tally counts what one receiver got. All methods may be called from any
+// goroutine.
+type tally struct {
+	onFirst func(seconds float64, received int)
+
+	mu       sync.Mutex // guards all below
+	begun    time.Time
+	arrivals []arrival     // of each message, by its number
+	received int           // messages that came at least once
+	order    []plot.Point  // received over time
+	changed  chan struct{} // closed and replaced at each arrival
+}
+
+// arrival is what became of one message.
+type arrival struct {
+	times int
+	age   time.Duration // at the first arrival, since the message was due
+}
+
+func newTally(messages int, onFirst func(float64, int)) *tally {
+	return &tally{onFirst: onFirst, arrivals: make([]arrival, messages), changed: make(chan struct{})}
+}
+
+func (t *tally) begin(at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begun = at
+}
+
+// receive takes the arrival of a message that was due a while after the start.
+func (t *tally) receive(message int, due time.Duration) {
+	t.mu.Lock()
+	since := time.Since(t.begun)
+	a := &t.arrivals[message]
+	a.times++
+	first := a.times == 1
+	if first {
+		a.age = since - due
+		t.received++
+		t.order = append(t.order, plot.Point{X: since.Seconds(), Y: float64(t.received)})
+	}
+	received := t.received
+	close(t.changed)
+	t.changed = make(chan struct{})
+	t.mu.Unlock()
+
+	if first {
+		t.onFirst(since.Seconds(), received)
+	}
+}
+
+// await waits until a message has come.
+func (t *tally) await(ctx context.Context, message int) error {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		t.mu.Lock()
+		came, changed := t.arrivals[message].times > 0, t.changed
+		t.mu.Unlock()
+		if came {
+			return nil
+		}
+
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return fmt.Errorf("message %d did not come within %v; run it again on a quieter machine", message, patience)
+		case <-changed:
+		}
+	}
+}
+
+func (t *tally) curve() []plot.Point {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.order
+}
+
+// summarize adds to a way's figures what was received. What waited until the
+// receiver was back is no part of the mean age while it was there.
+func (t *tally) summarize(f *Way, p plan) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	var ages []float64
+	var there time.Duration
+	stayed := 0
+	for i, a := range t.arrivals {
+		f.Deliveries += a.times
+		if a.times == 0 {
+			f.Lost++
+			continue
+		}
+		f.Twice += a.times - 1
+		f.Received++
+		ages = append(ages, milliseconds(a.age))
+		if i >= p.to || a.age < p.due(p.to)-p.due(i) {
+			there += a.age
+			stayed++
+		}
+	}
+
+	sorted := quantile.Sort(ages)
+	f.AgeP50, f.AgeWorst = sorted.At(.5), sorted.Max()
+	f.AgeMeanThere = milliseconds(there) / float64(max(1, stayed))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
