@@ -14,7 +14,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/demo"
+	"github.com/ridehail/ridehail/lab/finding"
 )
 
 // cli is every command.
@@ -38,6 +40,11 @@ type cli struct {
 	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators, beside simulated drivers and riders."`
 	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and retry them."`
 	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do with other people's trips."`
+}
+
+// newCLI returns every command, with one for each experiment.
+func newCLI(experiments []finding.Experiment) *cli {
+	return &cli{Lab: newLabCmd(experiments)}
 }
 
 func main() {
@@ -66,9 +73,12 @@ func watchSignals() (ctx context.Context, second <-chan struct{}) {
 // run runs the command that args name until it ends or ctx does, and returns
 // the exit code. A second signal closes the channel.
 func run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, logs io.Writer) int {
-	var c cli
+	return newCLI(lab.All()).run(ctx, secondSignal, args, out, logs)
+}
+
+func (c *cli) run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, logs io.Writer) int {
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("ridehail"),
+	parser, err := kong.New(c, kong.Name("ridehail"),
 		kong.Description("A ride-hailing city in real time. Begin with: ridehail demo"),
 		kong.Writers(out, logs), kong.Vars{"demo_listen": demo.DefaultListen}, kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
