@@ -1,0 +1,16 @@
+//go:build labbroken
+
+package planted
+
+import (
+	"os"
+
+	"github.com/ridehail/ridehail/lab/planted/chosen"
+)
+
+// HasBugs says whether this program holds planted bugs.
+const HasBugs = true
+
+// choose chooses the bug that is on from now on, also in child processes; none
+// with an empty name.
+func choose(name string) { _ = os.Setenv(chosen.Variable, name) }

@@ -1,0 +1,145 @@
+package planted
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/process"
+)
+
+// ErrMissing says that a lesson needs something that is not installed, or not
+// there. The wrapping error says what to do.
+var ErrMissing = errors.New("cannot show it here")
+
+// postgresServer is a server for histories, each in a database of its own.
+type postgresServer struct {
+	url   string
+	close func()
+}
+
+// openPostgres uses the server of a URL, or starts a private one.
+func openPostgres(ctx context.Context, given string) (*postgresServer, error) {
+	if given != "" {
+		return &postgresServer{url: given, close: func() {}}, nil
+	}
+	if err := process.MissingPostgres(); err != nil {
+		return nil, fmt.Errorf("%w: two transactions at a time need Postgres; name one with --database, or install it: %w", ErrMissing, err)
+	}
+
+	dir, guard, err := process.NewFolder("ridehail-lab")
+	end := func() {
+		if guard != nil {
+			_ = guard.Close()
+		}
+		_ = os.RemoveAll(dir)
+	}
+	if err != nil {
+		end()
+		return nil, err
+	}
+
+	running, url, err := startPostgres(ctx, dir, guard)
+	if err != nil {
+		end()
+		return nil, fmt.Errorf("%w: a private Postgres: %w", ErrMissing, err)
+	}
+	return &postgresServer{url: url, close: func() {
+		_ = running.Stop(10 * time.Second)
+		end()
+	}}, nil
+}
+
+// startPostgres starts a server without fsync: here no machine loses its power.
+func startPostgres(ctx context.Context, dir string, guard *process.Guard) (*process.Process, string, error) {
+	at, err := process.FreeAddresses(1)
+	if err != nil {
+		return nil, "", err
+	}
+	server, err := process.PreparePostgres(ctx, dir, at[0], guard, nil, "-c", "fsync=off")
+	if err != nil {
+		return nil, "", err
+	}
+	running, err := server.Serve(ctx, guard)
+	return running, process.PostgresURL(at[0]), err
+}
+
+// newDatabase creates an empty database.
+func (p *postgresServer) newDatabase(ctx context.Context) (address string, drop func(), err error) {
+	admin, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: --database: %w", ErrMissing, err)
+	}
+
+	name := "ridehail_lab_" + strings.ToLower(rand.Text())
+	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("%w: --database: %w", ErrMissing, err), admin.Close(ctx))
+	}
+
+	u, err := url.Parse(p.url)
+	if err != nil {
+		return "", nil, errors.Join(err, admin.Close(ctx))
+	}
+	u.Path = "/" + name
+	return u.String(), func() {
+		end := context.WithoutCancel(ctx)
+		_, _ = admin.Exec(end, "DROP DATABASE "+name+" WITH (FORCE)")
+		_ = admin.Close(end)
+	}, nil
+}
+
+// lateCommit holds the commit of one command back. Its transaction has written
+// all, and has its ids.
+type lateCommit struct{ conn *pgx.Conn }
+
+// holdSQL makes the transaction of one command wait at its commit for as long
+// as this connection has the lock.
+const holdSQL = `
+CREATE OR REPLACE FUNCTION lab_wait() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER lab_late AFTER INSERT ON commands DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.id = '%s') EXECUTE FUNCTION lab_wait();
+SELECT pg_advisory_lock(1);`
+
+// holdCommit will hold back the commit of the command with an id.
+func holdCommit(ctx context.Context, database, id string) (*lateCommit, error) {
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf(holdSQL, id), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return &lateCommit{conn}, nil
+}
+
+// await waits until the transaction waits, or ended is closed first.
+func (l *lateCommit) await(ctx context.Context, ended <-chan struct{}) (waits bool, err error) {
+	for {
+		err := l.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
+		if err != nil || waits {
+			return waits, err
+		}
+
+		select {
+		case <-ended:
+			return false, nil
+		default:
+			if !sleep.For(ctx, 2*time.Millisecond) {
+				return false, ctx.Err()
+			}
+		}
+	}
+}
+
+// release lets the transaction commit.
+func (l *lateCommit) release(ctx context.Context) { _ = l.conn.Close(context.WithoutCancel(ctx)) }

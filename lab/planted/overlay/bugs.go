@@ -1,0 +1,83 @@
+package overlay
+
+import "slices"
+
+// Bug is one that a lesson shows. Its code asks whether it is the chosen one,
+// so that one program can hold all of them.
+type Bug struct {
+	Name    string
+	Changes []Change
+}
+
+// Bugs returns the bugs of the lessons. Package planted says what they teach.
+func Bugs() []Bug {
+	return []Bug{
+		{"ack-before-commit", []Change{{"store/sqlite/trips.go", []string{
+			"	return writeCommitted(ctx, s.database, func(tx *statements) (trips.Event, error) {\n		was",
+			"	return ackBeforeCommit(ctx, s.database, ev, func(tx *statements) (trips.Event, error) {\n		was",
+			"// updateTripRow writes", `// ackBeforeCommit answers at once, and commits afterwards.
+func ackBeforeCommit(ctx context.Context, db *database, ev trips.Event, do func(*statements) (trips.Event, error)) (trips.Event, error) {
+	if !chosen.Is("ack-before-commit") {
+		return writeCommitted(ctx, db, do)
+	}
+	go writeCommitted(context.WithoutCancel(ctx), db, do)
+	return ev, nil
+}
+
+// updateTripRow writes`}}}},
+		{"no-unique-index", []Change{{"store/sqlite/migrate.go", []string{
+			"	return retryMigrations(ctx, p, path)\n", `	if err := retryMigrations(ctx, p, path); err != nil || !chosen.Is("no-unique-index") {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "DROP INDEX IF EXISTS trips_one_per_driver")
+	return err
+`}}}},
+		{"xack-before-effect", []Change{{"events/worker.go", []string{
+			"	err := w.callHandler(ctx, j)\n", `	if chosen.Is("xack-before-effect") {
+		w.completeJob(ctx, j)
+	}
+	err := w.callHandler(ctx, j)
+`}}}},
+		{"new-reference-per-try", []Change{{"payments/settle.go", []string{
+			"		p, err = s.verifyOrCharge(ctx, o, doubt)\n", `		order := o
+		if try > 0 && chosen.Is("new-reference-per-try") {
+			order.Reference += fmt.Sprint("-try", try+1)
+		}
+		p, err = s.verifyOrCharge(ctx, order, doubt)
+`}}}},
+		{"outbox-by-id", []Change{{"store/postgres/outbox.go", []string{
+			`"read the outbox", scanOutboxMessage, pendingSQL, limit)`, `"read the outbox", scanOutboxMessage, chosenSQL(), limit)`,
+			"// AdvanceCursor moves", `// chosenSQL reads by id alone.
+func chosenSQL() string {
+	if !chosen.Is("outbox-by-id") {
+		return pendingSQL
+	}
+	return ` + "`" + `
+SELECT outbox.xid, outbox.id, outbox.topic, outbox.region, outbox.kind, outbox.trip_id, outbox.payload, outbox.at
+FROM outbox
+WHERE outbox.id > (SELECT cursor_id FROM relay)
+ORDER BY outbox.id
+LIMIT $1` + "`" + `
+}
+
+// AdvanceCursor moves`}}}},
+	}
+}
+
+// AllChanges returns the changes of all bugs, for one program that holds them
+// all.
+func AllChanges() (all []Change) {
+	for _, b := range Bugs() {
+		all = append(all, b.Changes...)
+	}
+	return all
+}
+
+// ChangesOf returns the changes of one bug; none for an unknown name.
+func ChangesOf(name string) []Change {
+	i := slices.IndexFunc(Bugs(), func(b Bug) bool { return b.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return Bugs()[i].Changes
+}

@@ -1,0 +1,279 @@
+package planted
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/trips"
+)
+
+func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
+
+func copyAnswer(w http.ResponseWriter, from *httptest.ResponseRecorder) {
+	w.Header().Set("Content-Type", from.Header().Get("Content-Type"))
+	w.WriteHeader(from.Code)
+	_, _ = w.Write(from.Body.Bytes())
+}
+
+// nameOf is a person's name in a history.
+func nameOf(who trips.Actor) string { return strings.ToUpper(who.ID[:1]) + who.ID[1:] }
+
+// rename replaces the trips' ids by T1, T2, in the order of their requests.
+func (s *stage) rename(text string) string {
+	for i, trip := range s.named {
+		text = strings.ReplaceAll(text, string(trip), fmt.Sprint("T", i+1))
+	}
+	return text
+}
+
+// record writes into the journal of a phone.
+func (s *stage) record(who trips.Actor, r journal.Record) {
+	r.Who, r.Phone = who.String(), "phone of "+who.ID
+	s.kept.AddRecord(r)
+}
+
+// connect lets a phone connect, unless it is there.
+func (s *stage) connect(who trips.Actor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.phones[who] {
+		s.phones[who] = true
+		s.record(who, journal.Record{What: journal.Hello})
+		s.record(who, journal.Record{What: journal.Welcome})
+	}
+}
+
+// command lets a phone give a command and records what becomes of it.
+func (s *stage) command(ctx context.Context, c command) error {
+	if c.Kind != journal.Request && c.Trip == "" {
+		return errSkipped
+	}
+	s.connect(c.Who)
+	s.record(c.Who, journal.Record{What: journal.Offer, Offer: c.ID, Trip: string(c.Trip)})
+	r := journal.Record{What: journal.Invoke, Command: c.ID, Kind: c.Kind, Trip: string(c.Trip), Offer: c.ID}
+	s.record(c.Who, r)
+
+	finish := func(ev trips.Event, err error) { s.recordAnswer(c, r, ev, err) }
+	switch {
+	case s.killNext:
+		s.killNext = false
+		return s.commandAndKill(ctx, c, finish)
+	case s.holdNext:
+		s.holdNext = false
+		return s.commandHeld(ctx, c, finish)
+	}
+
+	ev, err := s.doCommand(ctx, c)
+	finish(ev, err)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.releaseHeld(ctx)
+}
+
+// doCommand gives a command to the node.
+func (s *stage) doCommand(ctx context.Context, c command) (trips.Event, error) {
+	got := func() { s.traceCommand(c, nameOf(c.Who), node, c.asks) }
+	if s.child != nil {
+		return s.child.do(ctx, c, patience, got)
+	}
+	got()
+	return carryOut(ctx, s.service, c)
+}
+
+// traceCommand keeps a message about a command, unless its step tells of it in
+// another way.
+func (s *stage) traceCommand(c command, from, to, text string) {
+	if c.asks != "" {
+		s.trace.message(from, to, text)
+	}
+}
+
+// recordAnswer records what a phone was told of its command.
+func (s *stage) recordAnswer(c command, r journal.Record, ev trips.Event, err error) {
+	switch {
+	case errors.Is(err, errNoAnswer):
+		r.What = journal.Info
+		s.trace.event(nameOf(c.Who), "gets no answer")
+	case err != nil:
+		r.What, r.Code = journal.Fail, err.Error()
+		s.traceCommand(c, node, nameOf(c.Who), refusal(err))
+	default:
+		t := ev.Trip
+		r.What, r.Trip, r.Seq, r.State, r.Driver = journal.OK, string(t.ID), t.Version, string(t.State), string(t.Driver)
+		s.traceCommand(c, node, nameOf(c.Who), "done")
+		s.nameTrip(t)
+	}
+	s.record(c.Who, r)
+}
+
+// nameTrip keeps a new trip for later steps.
+func (s *stage) nameTrip(t trips.Trip) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trips[t.Rider] == "" {
+		s.trips[t.Rider] = t.ID
+		s.named = append(s.named, t.ID)
+	}
+}
+
+// refusal is a refusal in a few words.
+func refusal(err error) string {
+	if errors.Is(err, trips.ErrTaken) {
+		return "no: busy"
+	}
+	return "no"
+}
+
+// commandAndKill gives a command while another program holds the database's
+// write lock, so that the commit must wait. The node is killed once the phone
+// has its answer, or has waited in vain.
+func (s *stage) commandAndKill(ctx context.Context, c command, finish func(trips.Event, error)) error {
+	release, err := holdWrites(ctx, s.url)
+	if err != nil {
+		return err
+	}
+	defer release()
+
+	ev, err := s.doCommand(ctx, c)
+	finish(ev, err)
+	s.child.kill()
+	s.trace.event(node, "✗ killed, and started again")
+	s.child, err = startNode(s.cfg.StartNode, s.url)
+	return cmp.Or(ctx.Err(), err)
+}
+
+// traceRecords notes which commands the database knows after the node's end.
+func (s *stage) traceRecords(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, who := range slices.SortedFunc(maps.Keys(s.phones), func(a, b trips.Actor) int { return cmp.Compare(a.ID, b.ID) }) {
+		has := "has no ride of "
+		if _, err := s.store.ActiveTrip(ctx, who); err == nil {
+			has = "has a ride of "
+		}
+		s.trace.event(database, has+nameOf(who))
+	}
+}
+
+// commandHeld gives a command whose commit is held back, and returns once it
+// waits there, or is refused.
+func (s *stage) commandHeld(ctx context.Context, c command, finish func(trips.Event, error)) error {
+	commit, err := holdCommit(ctx, s.url, c.ID)
+	if err != nil {
+		return err
+	}
+
+	s.held = &heldCommand{commit: commit, done: make(chan struct{})}
+	go func(done chan struct{}) {
+		defer close(done)
+		finish(s.doCommand(ctx, c))
+	}(s.held.done)
+
+	waits, err := commit.await(ctx, s.held.done)
+	if waits {
+		s.trace.event(database, "has an id; commit is slow")
+	}
+	return err
+}
+
+// releaseHeld lets a commit that is held back go on, after the relay has looked
+// at the outbox and published what it found.
+func (s *stage) releaseHeld(ctx context.Context) error {
+	if s.held == nil {
+		return nil
+	}
+	looked := s.relayLooks()
+	err := s.until(ctx, "the relay's look at the outbox", func() bool { return s.relayLooks() >= looked+2 })
+	s.held.commit.release(ctx)
+	<-s.held.done
+	s.held = nil
+	return err
+}
+
+func (s *stage) relayLooks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
+
+// OnGap never matters: the subscription begins before all else.
+func (s *stage) OnGap(string) {}
+
+// OnMessage tells the phones of a trip's people. It runs on one goroutine.
+func (s *stage) OnMessage(m events.Message) {
+	switch m.Topic {
+	case mark:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.marked[string(m.Payload)] = true
+	case string(trips.TopicTrip):
+		var ev trips.Event
+		if json.Unmarshal(m.Payload, &ev) == nil {
+			s.tellEvent(ev)
+		}
+	}
+}
+
+func (s *stage) tellEvent(ev trips.Event) {
+	t := ev.Trip
+	for _, who := range []trips.Actor{trips.Rider(t.Rider), trips.Driver(t.Driver)} {
+		s.mu.Lock()
+		connected := s.phones[who]
+		s.mu.Unlock()
+		if !connected {
+			continue
+		}
+		s.trace.message(relay, nameOf(who), string(ev.Kind))
+		s.record(who, journal.Record{What: journal.Event, Trip: string(t.ID), Seq: t.Version, Kind: string(ev.Kind),
+			State: string(t.State), Driver: string(t.Driver)})
+	}
+}
+
+// tracedStore notes what the trip service asks of the store.
+type tracedStore struct {
+	trips.Store
+	stage *stage
+}
+
+func (t tracedStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
+	t.stage.trace.message(node, database, m.Key.ID)
+	ev, err := t.Store.Apply(ctx, m)
+	if err == nil {
+		t.stage.trace.message(database, node, "committed")
+	} else {
+		t.stage.trace.message(database, node, "no")
+	}
+	return ev, err
+}
+
+// tracedOutbox notes what the relay finds in the outbox.
+type tracedOutbox struct {
+	store.Store
+	stage *stage
+}
+
+func (t tracedOutbox) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+	t.stage.mu.Lock()
+	t.stage.looks++
+	t.stage.mu.Unlock()
+
+	found, err := t.Store.PendingMessages(ctx, limit)
+	for _, m := range found {
+		t.stage.trace.message(database, relay, fmt.Sprintf("id %d: %s", m.ID, m.Kind))
+	}
+	return found, err
+}

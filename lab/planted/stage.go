@@ -1,0 +1,360 @@
+package planted
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/chaos/check"
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/simulators/journal"
+	"github.com/ridehail/ridehail/simulators/provider"
+	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// The processes of a history, besides the phones, which have people's names.
+const (
+	node     = "node"
+	database = "database"
+	relay    = "relay"
+	queue    = "queue"
+	worker   = "worker"
+	payer    = "provider"
+)
+
+const (
+	stream = "settlements"
+	mark   = "mark" // topic: all messages before it have arrived
+
+	// patience is how long a phone waits for an answer. It matters only where
+	// none can come.
+	patience = 2 * time.Second
+	// stuckAfter bounds each wait for something that must happen.
+	stuckAfter = 30 * time.Second
+)
+
+// stage runs one history on real parts: the store, the trip service, the relay,
+// the queue, its worker, the settler, and the provider's emulator with its own
+// ledger. Phones keep a journal. Its methods belong to one goroutine, except
+// those of handlers.
+type stage struct {
+	cfg    Config
+	lesson *Lesson
+	dir    string
+	url    string // of the database
+	trace  *trace
+	end    []func() // undo the steps of open, in reverse order
+
+	store   store.Store // nil while a process of its own has the file
+	service *trips.Service
+	child   *childNode // nil: the node is in this process
+	redis   *events.Redis
+	kept    *journal.Journal
+	payAt   string // URL of the provider
+
+	held *heldCommand
+
+	// Set by a step for the next command.
+	killNext, holdNext bool
+
+	mu         sync.Mutex // guards below
+	trips      map[trips.RiderID]trips.TripID
+	named      []trips.TripID // in the order of their requests
+	phones     map[trips.Actor]bool
+	marked     map[string]bool
+	looks      int // of the relay at the outbox, begun
+	finished   int // jobs
+	dieNext    bool
+	loseAnswer bool
+}
+
+// heldCommand is a command whose commit is held back.
+type heldCommand struct {
+	commit *lateCommit
+	done   chan struct{} // closed when its phone has the answer
+}
+
+// openStage prepares a history. The caller closes the stage, also after an
+// error.
+func openStage(ctx context.Context, cfg Config, l *Lesson, server *postgresServer) (*stage, error) {
+	s := &stage{cfg: cfg, lesson: l, trace: new(trace), trips: map[trips.RiderID]trips.TripID{},
+		phones: map[trips.Actor]bool{}, marked: map[string]bool{}}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "ridehail-lab."); err != nil {
+		return s, err
+	}
+	s.end = append(s.end, func() { _ = os.RemoveAll(s.dir) })
+
+	s.url = filepath.Join(s.dir, "city.db")
+	if server != nil {
+		url, drop, err := server.newDatabase(ctx)
+		if err != nil {
+			return s, err
+		}
+		s.url, s.end = url, append(s.end, drop)
+	}
+
+	if s.kept, err = journal.Create(s.journalFile()); err != nil {
+		return s, err
+	}
+	if s.redis, err = events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler))); err != nil {
+		return s, err
+	}
+	s.end = append(s.end, func() { _ = s.redis.Close() })
+	if err := s.openProvider(); err != nil {
+		return s, err
+	}
+	if err := s.listen(ctx); err != nil {
+		return s, err
+	}
+
+	if l.killable {
+		s.child, err = startNode(cfg.StartNode, s.url)
+		return s, err
+	}
+	return s, s.openStore(ctx)
+}
+
+func (s *stage) journalFile() string { return filepath.Join(s.dir, "journal.jsonl") }
+func (s *stage) ledgerFile() string  { return filepath.Join(s.dir, "ledger.jsonl") }
+
+// close ends everything, the newest first.
+func (s *stage) close() {
+	if s.child != nil {
+		s.child.kill()
+	}
+	if s.held != nil {
+		s.held.commit.release(context.Background())
+	}
+	for i := len(s.end) - 1; i >= 0; i-- {
+		s.end[i]()
+	}
+}
+
+// openStore opens the database in this process and begins to relay.
+func (s *stage) openStore(ctx context.Context) error {
+	kept, closeStore, err := store.Open(ctx, s.url, store.Options{MaxConns: 4, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	s.end = append(s.end, func() { _ = closeStore() })
+	s.store, s.service = kept, &trips.Service{Store: tracedStore{kept, s}, Now: time.Now}
+
+	relay := events.NewRelay(s.redis, tracedOutbox{kept, s}, events.RelayConfig{Node: "n", PollInterval: 5 * time.Millisecond,
+		Streams: map[trips.Kind]string{trips.KindCompleted: stream}})
+	s.goRun(ctx, relay.Run)
+	return nil
+}
+
+// goRun runs until the stage is closed.
+func (s *stage) goRun(ctx context.Context, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = run(ctx) })
+	s.end = append(s.end, func() { cancel(); wait.Wait() })
+}
+
+// openProvider starts the provider: an emulator behind HTTP.
+func (s *stage) openProvider() error {
+	ledger, err := provider.OpenLedger(s.ledgerFile())
+	if err != nil {
+		return err
+	}
+	emulator := provider.NewEmulator(provider.Config{Secret: "sk"}, ledger)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.servePayment(emulator, w, r) }))
+	s.payAt = server.URL
+	s.end = append(s.end, func() { server.Close(); emulator.Close(); _ = ledger.Close() })
+	return nil
+}
+
+// listen hands what is published to the phones, from its return on.
+func (s *stage) listen(ctx context.Context) error {
+	region, err := location.RegionOf(marina)
+	if err != nil {
+		return err
+	}
+	s.goRun(ctx, func(ctx context.Context) error { return s.redis.Listen(ctx, "n", []location.Region{region}, s) })
+	return s.heard(ctx, "the subscription")
+}
+
+// until waits for something that must happen.
+func (s *stage) until(ctx context.Context, what string, ok func() bool) error {
+	for late := time.Now().Add(stuckAfter); !ok(); {
+		if time.Now().After(late) {
+			return fmt.Errorf("the lesson is stuck: %s did not happen within %v", what, stuckAfter)
+		}
+		if !sleep.For(ctx, 2*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// heard waits until all messages published so far have arrived.
+func (s *stage) heard(ctx context.Context, name string) error {
+	region, err := location.RegionOf(marina)
+	if err != nil {
+		return err
+	}
+	return s.until(ctx, "a message's arrival", func() bool {
+		_ = s.redis.Publish(ctx, events.Message{Topic: mark, Region: region, Payload: []byte(name)})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.marked[name]
+	})
+}
+
+// drain waits until the outbox is empty and its messages have arrived.
+func (s *stage) drain(ctx context.Context) error {
+	err := s.until(ctx, "an empty outbox", func() bool {
+		left, _, err := s.store.Backlog(ctx)
+		return err == nil && left == 0
+	})
+	if err != nil {
+		return err
+	}
+	return s.heard(ctx, time.Now().String())
+}
+
+// settle ends all work after the last step: commits, messages, jobs.
+func (s *stage) settle(ctx context.Context) error {
+	if s.child != nil {
+		s.child.stop()
+		s.child = nil
+		if err := s.openStore(ctx); err != nil {
+			return err
+		}
+		s.traceRecords(ctx)
+	}
+	if err := s.releaseHeld(ctx); err != nil {
+		return err
+	}
+	if err := s.drain(ctx); err != nil { // all jobs are queued before any is done
+		return err
+	}
+	if err := s.work(ctx); err != nil {
+		return err
+	}
+	return s.drain(ctx)
+}
+
+// judge asks the checker of a chaos run, which knows only what was recorded.
+func (s *stage) judge(ctx context.Context) (check.Report, error) {
+	if err := s.kept.Close(); err != nil {
+		return check.Report{}, err
+	}
+	return check.Run(ctx, check.Evidence{DB: s.store, Commands: s.store, Grace: time.Nanosecond,
+		Journals: []string{s.journalFile()}, Ledger: s.ledgerFile()})
+}
+
+// work lets workers do all jobs. After a worker's death another one follows.
+func (s *stage) work(ctx context.Context) error {
+	queued, err := s.redis.CountOutstanding(ctx, stream)
+	if err != nil || queued == 0 {
+		return err
+	}
+	s.trace.message(node, queue, "job: charge the trip")
+
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	settler := &payments.Settler{Trips: s.store, Charges: s.store, Refunds: s.store, Now: time.Now, Backoff: time.Millisecond,
+		Provider: &payments.HTTPProvider{URL: s.payAt, Secret: "sk", Client: client}}
+	s.goRun(ctx, func(ctx context.Context) error {
+		for i := 1; ctx.Err() == nil; i++ {
+			s.runWorker(ctx, fmt.Sprint("worker", i), int(queued), settler.HandleJob)
+		}
+		return nil
+	})
+
+	return s.until(ctx, "an empty queue", func() bool {
+		left, err := s.redis.CountOutstanding(ctx, stream)
+		return err == nil && left == 0
+	})
+}
+
+// runWorker runs one worker until it dies or ctx ends.
+func (s *stage) runWorker(ctx context.Context, name string, queued int, handle func(context.Context, string, []byte) error) {
+	ctx, die := context.WithCancel(ctx)
+	defer die()
+	w := &events.Worker{Redis: s.redis, Stream: stream, Consumer: name, Concurrency: 1, Heartbeat: 20 * time.Millisecond}
+	w.Handle = func(ctx context.Context, id string, payload []byte) error {
+		s.trace.message(queue, worker, "the job")
+		s.traceAck(ctx, queued)
+		if s.takeFault(&s.dieNext) {
+			s.trace.event(worker, "✗ dies; another follows")
+			die()
+			return context.Canceled
+		}
+
+		err := handle(ctx, id, payload)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err == nil {
+			s.finished++
+		}
+		return err
+	}
+	_ = w.Run(ctx)
+}
+
+// traceAck notes that the queue has lost a job that is not done yet: it was
+// acked before.
+func (s *stage) traceAck(ctx context.Context, queued int) {
+	left, err := s.redis.CountOutstanding(ctx, stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && int(left) < queued-s.finished {
+		s.trace.message(worker, queue, "XACK")
+	}
+}
+
+// takeFault reports whether a fault was asked for, once.
+func (s *stage) takeFault(fault *bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := *fault
+	*fault = false
+	return was
+}
+
+// servePayment is the provider's side of one request.
+func (s *stage) servePayment(emulator http.Handler, w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		s.trace.message(worker, payer, "did you take it?")
+		answer := httptest.NewRecorder()
+		emulator.ServeHTTP(answer, r)
+		s.trace.message(payer, worker, map[bool]string{true: "yes", false: "no such reference"}[answer.Code == http.StatusOK])
+		copyAnswer(w, answer)
+		return
+	}
+
+	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<10))
+	if err != nil {
+		return
+	}
+	var asked struct{ Reference string }
+	_ = json.Unmarshal(body, &asked)
+	r.Body = io.NopCloser(newReader(body))
+	s.trace.message(worker, payer, "charge "+s.rename(asked.Reference))
+
+	answer := httptest.NewRecorder()
+	emulator.ServeHTTP(answer, r)
+	s.trace.event(payer, map[bool]string{true: "takes the fare", false: "takes nothing"}[answer.Code == http.StatusOK])
+	if s.takeFault(&s.loseAnswer) {
+		s.trace.lost(payer, worker, "taken")
+		panic(http.ErrAbortHandler)
+	}
+	s.trace.message(payer, worker, "taken")
+	copyAnswer(w, answer)
+}

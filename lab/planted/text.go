@@ -1,0 +1,182 @@
+package planted
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	textWidth  = 100
+	leftMargin = 6  // of the first process in a diagram
+	rightRoom  = 22 // for what the last process does by itself
+	widest     = 28 // between two processes
+)
+
+// List is the list of all lessons.
+func List() string {
+	var b strings.Builder
+	b.WriteString("Five planted bugs, and the promise that each one breaks:\n\n")
+	for _, l := range Lessons() {
+		fmt.Fprintf(&b, "  %-22s %s\n  %-22s breaks: %s\n", l.Name, l.Says, "", l.Breaks)
+	}
+	if HasBugs {
+		b.WriteString("\nThis program has them. Break a promise:  bin/ridehail-broken lab break NAME [--mended]\n")
+	} else {
+		b.WriteString("\nThis program has none of them. A program that has them all:  make lab-broken\n" +
+			"Break a promise:                  bin/ridehail-broken lab break NAME\n" +
+			"The same story on the right code: bin/ridehail lab break NAME\n")
+	}
+	return b.String()
+}
+
+// Text is the result for a terminal.
+func (r Result) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", r.Bug, r.Says)
+	r.writeVerdict(&b)
+	r.writeHistory(&b)
+	b.WriteByte('\n')
+	b.WriteString(r.Diagram())
+	b.WriteString("Numbers: Lamport's clock (1978). A message is received after it was sent, so its number is larger.\n\n")
+	fmt.Fprintf(&b, "Right: %s:%s %s.\n", r.File, r.Func, r.Right)
+	if r.Planted {
+		fmt.Fprintf(&b, "Right code, same history:  bin/ridehail lab break %s --steps %s\n", r.Bug, r.takenSteps())
+	} else {
+		fmt.Fprintf(&b, "See it broken:  make lab-broken && bin/ridehail-broken lab break %s\n", r.Bug)
+	}
+	return b.String()
+}
+
+func (r Result) writeVerdict(b *strings.Builder) {
+	if r.Holds {
+		why := "this program carries no planted bug"
+		if HasBugs {
+			why = "the bug is off"
+		}
+		if r.Planted {
+			why = "the planted bug does no harm in this history"
+		}
+		fmt.Fprintf(b, "HOLDS   %s\n        %d checks, no promise broken: %s\n", r.Promise, r.Checked, why)
+		return
+	}
+
+	fmt.Fprintf(b, "BROKEN  %s\n", r.Promise)
+	for _, row := range r.Broken[0].Rows[:min(2, len(r.Broken[0].Rows))] {
+		fmt.Fprintf(b, "        %s\n", cut(row, textWidth-8))
+	}
+	if more := r.Broken[1:]; len(more) > 0 {
+		fmt.Fprintf(b, "also    %s%s\n", cut(more[0].Name, textWidth-24), map[bool]string{true: fmt.Sprintf(", and %d more", len(more)-1)}[len(more) > 1])
+	}
+}
+
+func (r Result) writeHistory(b *strings.Builder) {
+	head := fmt.Sprintf("Shortest history, of %d runs; without any one of these steps the promise holds:", r.Runs)
+	if r.Holds {
+		head = "History:"
+	}
+	fmt.Fprintf(b, "\n%s\n", head)
+	for _, s := range r.Story {
+		if s.Taken {
+			fmt.Fprintf(b, "  step %d  %s\n", s.Number, s.Text)
+		}
+	}
+}
+
+// takenSteps are the numbers of the history's steps, as --steps takes them.
+func (r Result) takenSteps() string {
+	var numbers []string
+	for _, s := range r.Story {
+		if s.Taken {
+			numbers = append(numbers, fmt.Sprint(s.Number))
+		}
+	}
+	return strings.Join(numbers, ",")
+}
+
+// Diagram is the history as a Lamport diagram for a terminal: a column for each
+// process, time downwards, and an arrow for each message.
+func (r Result) Diagram() string {
+	apart := widest
+	if n := len(r.Processes); n > 1 {
+		apart = min(widest, (textWidth-leftMargin-rightRoom)/(n-1))
+	}
+	d := diagram{at: map[string]int{}}
+	head := newLine()
+	for i, p := range r.Processes {
+		d.at[p] = leftMargin + i*apart
+		head.write(max(0, d.at[p]-len(p)/2), p)
+	}
+
+	var b strings.Builder
+	b.WriteString(head.text())
+	for _, e := range r.History {
+		b.WriteString(d.row(e).text())
+	}
+	return b.String()
+}
+
+// diagram knows the column of each process.
+type diagram struct{ at map[string]int }
+
+// row draws one entry.
+func (d diagram) row(e Entry) line {
+	l := newLine()
+	for _, x := range d.at {
+		l.write(x, "│")
+	}
+	x, clock := d.at[e.From], fmt.Sprint(e.Clock)
+	l.write(x, "●")
+	if e.To == "" {
+		l.write(x-1-len(clock), clock)
+		l.write(x+2, e.Text)
+		return l
+	}
+
+	to := d.at[e.To]
+	first, last, head, tip := x+1, to-1, to-1, "▶"
+	sentAt, receivedAt := x-1-len(clock), to+2
+	received := fmt.Sprint(e.Received)
+	if to < x {
+		first, last, head, tip = to+1, x-1, to+1, "◀"
+		sentAt, receivedAt = x+2, to-1-len(received)
+	}
+
+	l.write(sentAt, clock)
+	l.write(first, strings.Repeat("─", last-first+1))
+	text := " " + cut(e.Text, last-first-4) + " "
+	l.write(first+(last-first+1-utf8.RuneCountInString(text))/2, text)
+	if e.Lost {
+		l.write(head, "✗")
+		return l
+	}
+	l.write(head, tip)
+	l.write(to, "●")
+	l.write(receivedAt, received)
+	return l
+}
+
+// line is a line of a diagram, one rune per column.
+type line []rune
+
+func newLine() line { return []rune(strings.Repeat(" ", textWidth)) }
+
+// write writes text from a column on. What lies outside is left out.
+func (l line) write(x int, text string) {
+	for _, r := range text {
+		if x >= 0 && x < len(l) {
+			l[x] = r
+		}
+		x++
+	}
+}
+
+func (l line) text() string { return strings.TrimRight(string(l), " ") + "\n" }
+
+// cut shortens a text to a number of columns.
+func cut(text string, columns int) string {
+	if utf8.RuneCountInString(text) <= columns {
+		return text
+	}
+	return string([]rune(text)[:max(0, columns-1)]) + "…"
+}
