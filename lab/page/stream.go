@@ -61,7 +61,7 @@ func (f *feed) thinOut() {
 		return !drops[p.Curve]
 	})
 
-	f.points = kept[max(0, len(kept)-maxWaiting+1):]
+	f.points = kept[max(0, len(kept)-maxWaiting/2):]
 	f.merged += before - len(f.points)
 }
 
@@ -184,7 +184,7 @@ func sendOutcome(out eventWriter, a *activeRun) {
 		_ = out.send("stopped", stoppedEvent{"asked", fmt.Sprintf("Stopped at %g s", seconds), seconds})
 	case errors.Is(err, errDeadline):
 		_ = out.send("stopped", stoppedEvent{"deadline", fmt.Sprintf("Stopped at %g s: it took too long", seconds), seconds})
-	case a.ctx.Err() != nil:
+	case errors.Is(err, context.Canceled):
 		_ = out.send("stopped", stoppedEvent{"ending", fmt.Sprintf("Stopped at %g s: the program ends", seconds), seconds})
 	default:
 		_ = out.send("error", errorEvent{err.Error()})
