@@ -67,7 +67,7 @@ func TestCommandsAndFlagsOfDocumentsAreLookedUp(t *testing.T) {
 
 func commandModel(t *testing.T) *kong.Node {
 	t.Helper()
-	parser, err := kong.New(new(cli), kong.Name("ridehail"), kong.Vars{"demo_listen": demo.DefaultListen})
+	parser, err := kong.New(newCLI(), kong.Name("ridehail"), kong.Vars{"demo_listen": demo.DefaultListen})
 	if err != nil {
 		t.Fatal(err)
 	}

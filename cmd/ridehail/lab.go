@@ -3,77 +3,158 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
 
-	detectorlab "github.com/ridehail/ridehail/lab/detectors"
+	"github.com/alecthomas/kong"
+
+	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/finding"
-	servers "github.com/ridehail/ridehail/lab/process"
-	stormlab "github.com/ridehail/ridehail/lab/storm"
 )
 
+// labCmd has a command for each experiment, which newLabCmd makes, and a few
+// about all of them.
 type labCmd struct {
-	Detectors labDetectorsCmd `cmd:"" help:"Failure detectors: phi-accrual against fixed timeouts, on good and bad links."`
-	Storm     labStormCmd     `cmd:"" help:"All phones of a node lose their connections at once: how soon they are back, and what it costs."`
+	List  labListCmd  `cmd:"" default:"1" hidden:"" help:"List the questions and the experiments that answer them."`
+	All   labAllCmd   `cmd:"" help:"Run every experiment."`
+	Break labBreakCmd `cmd:"" help:"Run a planted bug and show the promise that it breaks."`
+	kong.Plugins
 }
 
-// labFlags are the flags of every experiment.
-type labFlags struct {
-	Seed uint64 `help:"The same seed gives the same output." default:"1"`
-	Plot string `help:"Draw the finding into this SVG file." placeholder:"FILE.svg" type:"path"`
-	JSON bool   `help:"Print one JSON object."`
+// newLabCmd returns the command with the experiments of the lab.
+func newLabCmd() labCmd {
+	var fields []reflect.StructField
+	for i, e := range lab.All() {
+		fields = append(fields, reflect.StructField{Name: fmt.Sprintf("Experiment%d", i), Type: reflect.TypeFor[labExperimentCmd](),
+			Tag: makeTag("cmd", "", "name", e.Name, "help", e.Question)})
+	}
+
+	commands := reflect.New(reflect.StructOf(fields))
+	for i, e := range lab.All() {
+		commands.Elem().Field(i).Set(reflect.ValueOf(labExperimentCmd{experiment: e, Plugins: kong.Plugins{makeKnobFlags(e)}}))
+	}
+	return labCmd{Plugins: kong.Plugins{commands.Interface()}}
 }
 
-// printFinding prints and draws what an experiment found.
-func (f labFlags) printFinding(p *process, found finding.OldFinding) error {
-	if err := writePlot(f.Plot, found.SVG()); err != nil {
+// makeKnobFlags returns a pointer to a struct with a flag for each knob. A flag
+// that is not given is nil. Experiment.Check checks the values.
+func makeKnobFlags(e finding.Experiment) any {
+	var fields []reflect.StructField
+	add := func(name, help, placeholder string) {
+		fields = append(fields, reflect.StructField{Name: fmt.Sprintf("Flag%d", len(fields)), Type: reflect.TypeFor[*string](),
+			Tag: makeTag("name", name, "help", help, "placeholder", placeholder)})
+	}
+
+	for _, k := range e.Knobs {
+		add(k.Name, k.Help+" "+k.Allowed()+".", k.DefaultText())
+	}
+	if e.TakesRedis {
+		add("redis", "redis://HOST:PORT/DB of a real Redis. Default: an embedded one.", "URL")
+	}
+	if e.TakesDatabase {
+		add("database", "postgres://USER@HOST/NAME of a real Postgres. Default: an embedded database.", "URL")
+	}
+	return reflect.New(reflect.StructOf(fields)).Interface()
+}
+
+// makeTag returns the tag of a struct's field, from keys and values by turns.
+func makeTag(pairs ...string) reflect.StructTag {
+	var b strings.Builder
+	for i := 0; i < len(pairs); i += 2 {
+		b.WriteString(pairs[i] + ":" + strconv.Quote(pairs[i+1]) + " ")
+	}
+	return reflect.StructTag(strings.TrimSpace(b.String()))
+}
+
+// labExperimentCmd runs one experiment. Its Plugins are the flags of the knobs.
+type labExperimentCmd struct {
+	Guess string `help:"What you expect, before you see it." placeholder:"A|B|C|D"`
+	Seed  uint64 `help:"Fixes the workload, the faults and their order." default:"1"`
+	Plot  string `help:"Draw the finding into this SVG file." placeholder:"FILE.svg" type:"path"`
+	JSON  bool   `help:"Print one JSON object."`
+	Check bool   `help:"Exit with 1 if a claim does not hold."`
+	kong.Plugins
+
+	experiment finding.Experiment
+}
+
+func (c labExperimentCmd) Help() string {
+	e := c.experiment
+	example := "ridehail lab " + e.Name
+	if len(e.Knobs) > 0 {
+		example += " --" + e.Knobs[0].Name + " " + e.Knobs[0].DefaultText()
+	}
+	return fmt.Sprintf("Takes about %.0f s. Example: %s --plot %s.svg", e.Takes.Seconds(), example, e.Name)
+}
+
+func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
+	e, given := c.experiment, c.givenFlags()
+	run := finding.Run{Seed: c.Seed, Redis: given["redis"], Database: given["database"], Log: p.log}
+	delete(given, "redis")
+	delete(given, "database")
+
+	var err error
+	if run.Values, err = e.Check(given); err != nil {
 		return err
 	}
-	return p.printResult(f.JSON, found, found.Text())
-}
-
-type labDetectorsCmd struct {
-	labFlags `embed:""`
-	Hours    int `help:"Driver-hours on each link, in virtual time." default:"1000" range:"1..1000000"`
-}
-
-func (labDetectorsCmd) Help() string {
-	return "Takes seconds and needs no node. Example: ridehail lab detectors --plot detectors.svg"
-}
-
-func (c *labDetectorsCmd) Run(ctx context.Context, p *process) error {
-	found, err := detectorlab.Run(ctx, detectorlab.Config{Hours: c.Hours, Seed: c.Seed})
+	guess, err := e.ParseGuess(c.Guess)
 	if err != nil {
 		return err
 	}
-	return c.printFinding(p, found)
-}
-
-type labStormCmd struct {
-	labFlags `embed:""`
-	Phones   int           `help:"How many lose their connections at the same instant." default:"5000" range:"50..1000000"`
-	Jitter   string        `help:"Whether phones randomise when they reconnect; both: one storm of each." enum:"true,false,both" default:"both"`
-	Steady   time.Duration `help:"How long ordinary work is measured before each storm." default:"20s" range:"1s.."`
-	Program  string        `help:"Another build of ridehail to run as the node, to compare." placeholder:"FILE" type:"existingfile"`
-	Database string        `help:"postgres://USER@HOST/NAME. Default: a private Postgres." placeholder:"URL"`
-	Redis    string        `help:"redis://HOST:PORT/DB. Default: a private Redis." placeholder:"URL"`
-}
-
-func (labStormCmd) Help() string {
-	return "Starts a node, and a Postgres and a Redis of its own (both must be installed), lets thousands of light phones do " +
-		"ordinary work, and cuts all their connections. The only experiment in real time. Example: ridehail lab storm --phones 5000 --plot storm.svg"
-}
-
-func (c *labStormCmd) Run(ctx context.Context, p *process) error {
-	if c.Database == "" || c.Redis == "" {
-		if err := servers.MissingServers(); err != nil {
-			return fmt.Errorf("%w: %w", errUnreachable, err)
+	if err := checkFolder(c.Plot); err != nil {
+		return err
+	}
+	if c.Guess == "" && !c.JSON && !c.Check && isTerminal(os.Stdin) && isTerminal(p.logs) {
+		if guess, err = e.AskGuess(ctx, os.Stdin, p.logs); err != nil {
+			return err
 		}
 	}
 
-	jitter := map[string][]bool{"true": {true}, "false": {false}, "both": {true, false}}[c.Jitter]
-	found, err := stormlab.RunStorm(ctx, stormlab.StormConfig{Phones: c.Phones, Seed: c.Seed, Jitter: jitter, Steady: c.Steady, Program: c.Program, Database: c.Database, Redis: c.Redis, Log: p.log})
+	found, err := e.Perform(ctx, &run, guess)
 	if err != nil {
 		return err
 	}
-	return c.printFinding(p, found)
+	if err := p.printResult(c.JSON, found, found.Text(wantsColour(p.out))); err != nil {
+		return err
+	}
+	if c.Plot != "" {
+		if err := writePlot(c.Plot, found.SVG()); err != nil {
+			return err
+		}
+	}
+	if failed := found.Failed(); c.Check && len(failed) > 0 {
+		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, failed[0].Text)
+	}
+	return nil
+}
+
+// givenFlags returns the flags of knobs and servers that were given.
+func (c *labExperimentCmd) givenFlags() map[string]string {
+	given := map[string]string{}
+	flags := reflect.ValueOf(c.Plugins[0]).Elem()
+	for i := range flags.NumField() {
+		if text := flags.Field(i).Interface().(*string); text != nil {
+			given[flags.Type().Field(i).Tag.Get("name")] = *text
+		}
+	}
+	return given
+}
+
+// checkFolder says that a picture has no folder, before a run takes its time.
+func checkFolder(file string) error {
+	if file == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%w: --plot %s: there is no folder %s", errUsage, file, filepath.Dir(file))
+	}
+	return nil
+}
+
+func wantsColour(out io.Writer) bool {
+	return isTerminal(out) && os.Getenv("NO_COLOR") == ""
 }

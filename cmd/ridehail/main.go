@@ -40,6 +40,9 @@ type cli struct {
 	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do with other people's trips."`
 }
 
+// newCLI returns what the parser reads the flags into.
+func newCLI() *cli { return &cli{Lab: newLabCmd()} }
+
 func main() {
 	ctx, second := watchSignals()
 	os.Exit(run(ctx, second, os.Args[1:], os.Stdout, os.Stderr))
@@ -66,9 +69,9 @@ func watchSignals() (ctx context.Context, second <-chan struct{}) {
 // run runs the command that args name until it ends or ctx does, and returns
 // the exit code. A second signal closes the channel.
 func run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, logs io.Writer) int {
-	var c cli
+	c := newCLI()
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("ridehail"),
+	parser, err := kong.New(c, kong.Name("ridehail"),
 		kong.Description("A ride-hailing city in real time. Begin with: ridehail demo"),
 		kong.Writers(out, logs), kong.Vars{"demo_listen": demo.DefaultListen}, kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))

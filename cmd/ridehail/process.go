@@ -15,6 +15,7 @@ import (
 
 	"github.com/ridehail/ridehail/internal/filelock"
 	"github.com/ridehail/ridehail/internal/httpserver"
+	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/simulators/journal"
 )
@@ -59,11 +60,11 @@ func (p *process) reportError(err error) int {
 	fmt.Fprintln(p.logs, "ridehail:", err)
 
 	switch {
-	case errors.Is(err, errUsage), errors.Is(err, httpserver.ErrAddress), errors.Is(err, filelock.ErrHeld):
+	case errors.Is(err, errUsage), errors.Is(err, httpserver.ErrAddress), errors.Is(err, filelock.ErrHeld), errors.Is(err, finding.ErrUsage):
 		return exitUsage
 	case errors.Is(err, errCheckFailed):
 		return exitFailed
-	case errors.Is(err, errUnreachable):
+	case errors.Is(err, errUnreachable), errors.Is(err, finding.ErrUnreachable):
 		return exitUnreachable
 	}
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/ridehail/ridehail/lab"
 )
 
 // numericFlag is a flag that takes a number or a duration.
@@ -20,13 +22,13 @@ type numericFlag struct {
 // numericFlags are those of all commands.
 func numericFlags(t *testing.T) (all []numericFlag) {
 	t.Helper()
-	parser, err := kong.New(new(cli), kong.Vars{"demo_listen": "127.0.0.1:8080"})
+	parser, err := kong.New(newCLI(), kong.Vars{"demo_listen": "127.0.0.1:8080"})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	commands := parser.Model.Leaves(false)
-	if len(commands) != 19 {
+	if len(commands) != 20+len(lab.All()) {
 		t.Errorf("there are %d commands", len(commands))
 	}
 	for _, leaf := range commands {
@@ -150,8 +152,8 @@ func TestANumberFromTheEnvironmentIsHeldToTheSameRange(t *testing.T) {
 
 func TestTheBoundsOfARangeAreAllowed(t *testing.T) {
 	for _, line := range []string{"demo --speed 0.01", "demo --sos 1", "serve --drain-delay 0", "serve --clock-offset -1h", "simulate --idle -1",
-		"intruder --targets x --rounds 0", "riders --per-minute 0 --count 1", "payments --hang-for 0 --hang 1", "lab storm --phones 50 --steady 1s"} {
-		parser, err := kong.New(new(cli), kong.Vars{"demo_listen": "127.0.0.1:8080"})
+		"intruder --targets x --rounds 0", "riders --per-minute 0 --count 1", "payments --hang-for 0 --hang 1"} {
+		parser, err := kong.New(newCLI(), kong.Vars{"demo_listen": "127.0.0.1:8080"})
 		if err != nil {
 			t.Fatal(err)
 		}

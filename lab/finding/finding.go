@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
@@ -115,6 +114,10 @@ const NoGuess = -1
 // Perform runs the experiment once. Guess is the number of an option, 0 for A,
 // or NoGuess.
 func (e Experiment) Perform(ctx context.Context, run *Run, guess int) (Finding, error) {
+	if e.Run == nil {
+		return Finding{}, fmt.Errorf("%s cannot be run yet", e.Name)
+	}
+
 	began := time.Now()
 	found, err := e.Run(ctx, run)
 	if err == nil {
@@ -163,7 +166,7 @@ func (e Experiment) settings(v Values) []Setting {
 func (e Experiment) command(run *Run) string {
 	out := "ridehail lab " + e.Name
 	for _, k := range e.Knobs {
-		if text := run.text(k); text != k.defaultText() {
+		if text := run.text(k); text != k.DefaultText() {
 			out += " --" + k.Name + " " + text
 		}
 	}
@@ -171,6 +174,14 @@ func (e Experiment) command(run *Run) string {
 }
 
 // HasHeld reports whether all claims held.
-func (f Finding) HasHeld() bool {
-	return !slices.ContainsFunc(f.Claims, func(c Claim) bool { return !c.Holds })
+func (f Finding) HasHeld() bool { return len(f.Failed()) == 0 }
+
+// Failed returns the claims that did not hold.
+func (f Finding) Failed() (out []Claim) {
+	for _, c := range f.Claims {
+		if !c.Holds {
+			out = append(out, c)
+		}
+	}
+	return out
 }

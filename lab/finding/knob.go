@@ -70,7 +70,7 @@ func (v Values) set(k Knob, text string, given bool) error {
 			text = k.Choices[0]
 		}
 		if !slices.Contains(k.Choices, text) {
-			return fmt.Errorf("%w: --%s is %q; choose %s", ErrUsage, k.Name, text, strings.Join(k.Choices, ", "))
+			return fmt.Errorf("%w: --%s is %q; want %s", ErrUsage, k.Name, text, k.Allowed())
 		}
 		v.choices[k.Name] = text
 		return nil
@@ -82,10 +82,18 @@ func (v Values) set(k Knob, text string, given bool) error {
 	}
 	number, err := k.parse(text)
 	if err != nil || number < k.Low || number > k.High {
-		return fmt.Errorf("%w: --%s is %q; want %s to %s", ErrUsage, k.Name, text, k.Format(k.Low), k.Format(k.High))
+		return fmt.Errorf("%w: --%s is %q; want %s", ErrUsage, k.Name, text, k.Allowed())
 	}
 	v.numbers[k.Name] = number
 	return nil
+}
+
+// Allowed returns the values that a knob takes, for people.
+func (k Knob) Allowed() string {
+	if n := len(k.Choices); n > 0 {
+		return strings.Join(k.Choices[:n-1], ", ") + " or " + k.Choices[n-1]
+	}
+	return strconv.FormatFloat(k.Low, 'f', -1, 64) + " to " + k.Format(k.High)
 }
 
 // parse reads a number, with or without the knob's unit.
@@ -169,7 +177,8 @@ func (v Values) text(k Knob) string {
 	return strconv.FormatFloat(v.numbers[k.Name], 'f', -1, 64)
 }
 
-func (k Knob) defaultText() string {
+// DefaultText returns the default as a flag takes it.
+func (k Knob) DefaultText() string {
 	if len(k.Choices) > 0 {
 		return k.Choices[0]
 	}
