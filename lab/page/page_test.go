@@ -314,7 +314,10 @@ func TestARunEndsAtItsDeadline(t *testing.T) {
 func TestAnExperimentThatDoesNotStopKeepsNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stubborn := pagetest.Endless()
-		stubborn.Run = func(context.Context, *finding.Run) (finding.Result, error) { time.Sleep(time.Hour); return finding.Result{}, nil }
+		stubborn.Run = func(context.Context, *finding.Run) (finding.Result, error) {
+			time.Sleep(time.Hour)
+			return finding.Result{}, nil
+		}
 		p := New(t.Context(), Config{Experiments: []finding.Experiment{stubborn}, MayRun: true, Log: slog.New(slog.DiscardHandler)})
 		began := time.Now()
 		w := send(p, "POST", "/lab/api/runs", `{"experiment":"endless"}`)

@@ -42,14 +42,19 @@ const hasNoCurves = (chart) => chart.panels.every((p) => p.curves.length === 0);
 
 function findBar(chart, name, place) {
   for (const p of chart.panels) {
-    const byName = p.bars.find((b) => !b.style && b.name === name);
-    if (byName) return byName;
-    const group = p.bars.filter((b) => !b.style && b.group === name);
-    if (name && group.length && Number.isInteger(place)) return p.bars[place]?.group === name ? p.bars[place] : group[place];
-    if (p.bars.length && p.curves.length === 0 && Number.isInteger(place) && p.bars[place]) return p.bars[place];
+    const bars = p.bars.filter((b) => !b.style), called = barNames(p)[place];
+    const ofGroup = name ? bars.filter((b) => b.group === name) : [];
+    const found = ofGroup.find((b) => b.name === called) ?? only(bars.filter((b) => b.name === name))
+      ?? (ofGroup.length === 0 && p.curves.length === 0 ? only(bars.filter((b) => b.name === called)) : null);
+    if (found) return found;
   }
   return null;
 }
+
+const only = (bars) => (bars.length === 1 ? bars[0] : null);
+
+/** The places of a panel's bars. Bars of one name stand side by side at one place. */
+export const barNames = (panel) => [...new Set((panel.bars ?? []).map((b) => b.name))];
 
 /** The measured curves, or the groups of bars, by number: [{ name, panels }]. */
 export function measuredNames(chart) {

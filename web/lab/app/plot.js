@@ -3,12 +3,7 @@
 import { copyChart, isBarPanel, isMeasured, measuredNames } from './chart.js';
 import { drawBars, needsRows } from './bars.js';
 import { makeScale, tickLabel } from './scale.js';
-import { cut, line, pathThrough, svg, text, textWidth } from './svg.js';
-
-const colours = 6;
-
-/** The class of a curve by its number from 0. */
-export const curveClass = (number) => `curve-${(number % colours) + 1}`;
+import { badge, curveClass, cut, line, pathThrough, svg, text, textWidth } from './svg.js';
 
 /**
  * Draws a model and returns the panels with their places on the screen, for
@@ -73,7 +68,7 @@ function placePlot(chart, panel, values, width, height, inRows) {
 function drawPanel(f, model, names) {
   const labels = { taken: [] };
   const out = [f.panel.name ? text(f.left, 18, cut(f.panel.name, f.right - f.left), 'panel-name') : null, ...drawGrid(f)];
-  if (f.isBars) return [...out, ...drawBars(f, model, names, labels)];
+  if (f.isBars) return [...out, ...drawBars(f, model, names)];
 
   out.push(...(f.panel.bands ?? []).map((b) => drawBand(f, b.from, b.to, b.name, 'band')));
   if (model.stoppedAt !== undefined) out.push(drawBand(f, model.stoppedAt, f.x.high, 'stopped', 'stopped'));
@@ -191,11 +186,6 @@ function drawBadge(f, own, shown, model, labels) {
     out.push(text(x + 15, y + 4, mark, `mark ${own.kind}`));
   }
   return out;
-}
-
-export function badge(x, y, number, kind) {
-  return svg('g', { class: `badge ${kind}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
-    svg('circle', { r: 9 }), text(0, 4, String(number + 1), 'badge-number', 'middle'));
 }
 
 function drawGuessCurve(f, model, labels) {

@@ -31,3 +31,14 @@ export function pathThrough(points) {
 export const textWidth = (words) => words.length * 6.6;
 
 export const cut = (words, width) => (textWidth(words) <= width ? words : `${words.slice(0, Math.max(1, Math.floor(width / 6.6) - 1)).trimEnd()}…`);
+
+const colours = 6;
+
+/** The class of a curve by its number from 0. */
+export const curveClass = (number) => `curve-${(number % colours) + 1}`;
+
+/** A curve's number in a disc of its colour. */
+export function badge(x, y, number, kind) {
+  return svg('g', { class: `badge ${kind}`, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
+    svg('circle', { r: 9 }), text(0, 4, String(number + 1), 'badge-number', 'middle'));
+}
