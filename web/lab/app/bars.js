@@ -33,7 +33,7 @@ export function drawBars(f, model, names) {
     }
   }
   if (model.guess?.panel === f.number) out.push(text(f.right, f.top - 6, 'dashed: your guess', 'guess-name', 'end'));
-  else if (model.mayDraw) out.push(text((f.left + f.right) / 2, (f.top + f.bottom) / 2, 'drag here to draw your guess', 'invitation', 'middle'));
+  else if (model.mayDraw && f.number === 0) out.push(text((f.left + f.right) / 2, (f.top + f.bottom) / 2, 'drag here to draw your guess', 'invitation', 'middle'));
   return out;
 }
 

@@ -27,8 +27,9 @@ function sideNote(state, on) {
 
 function option(state, letter, words, open, on) {
   const seen = state.finding?.seen === letter, mine = state.form.guess === letter, isKnown = state.phase === 'done';
-  const said = !isKnown ? (mine ? 'your guess' : '') : seen ? (mine ? 'your guess, so' : 'seen') : mine ? 'your guess, not so' : '';
+  const verdict = seen ? (mine ? 'so' : 'seen') : 'not so';
+  const said = !isKnown ? mine && ['your guess'] : mine ? [el('span.wide', {}, 'your guess, '), verdict] : seen && [verdict];
   return el('label.option', { 'data-mine': mine || null, 'data-seen': isKnown && seen || null, 'data-known': isKnown || isBusy(state) || null },
     el('input', { type: 'radio', name: 'guess', id: `guess-${letter}`, value: letter, checked: mine, disabled: !open, onchange: () => on.guess(letter) }),
-    el('i.letter', { 'aria-hidden': 'true' }, letter), el('span.words', {}, el('span.hidden', {}, `${letter}: `), words), said && el('span.said', {}, said));
+    el('i.letter', { 'aria-hidden': 'true' }, letter), el('span.words', {}, el('span.hidden', {}, `${letter}: `), words), said && el('span.said', {}, ...said));
 }

@@ -80,7 +80,7 @@ function drawPanel(f, model, names) {
   for (const c of f.panel.curves.filter((c) => c.style === 'law')) out.push(...drawLaw(f, c, labels));
   out.push(...drawMeasured(f, model, names, labels));
   out.push(...drawGuessCurve(f, model, labels));
-  if (model.mayDraw && !model.guess) out.push(text((f.left + f.right) / 2, (f.top + f.bottom) / 2, 'drag here to draw your guess', 'invitation', 'middle'));
+  if (model.mayDraw && !model.guess && f.number === 0) out.push(invite(f, labels));
   if (model.reader !== null) out.push(...drawReader(f, model, names));
   return out;
 }
@@ -97,16 +97,16 @@ function drawGrid(f) {
   }
   const below = f.inRows ? chart.y?.name : chart.x?.name;
   if (below) out.push(text(f.right, f.bottom + 32, below, 'axis-name', 'end'));
-  if (!f.inRows && chart.y?.name && !f.panel.name) out.push(text(0, 12, chart.y.name, 'axis-name'));
+  if (!f.inRows && chart.title && chart.y?.name && !f.panel.name) out.push(text(0, 12, chart.y.name, 'axis-name'));
   return out;
 }
 
 function drawBand(f, from, to, name, kind) {
   const x1 = Math.max(f.left, f.px(from)), x2 = Math.min(f.right, f.px(to));
   if (!(x2 > x1)) return svg('g');
-  const room = Math.max(x2 - x1 - 4, 60);
+  const room = Math.max(x2 - x1 - 4, 110);
   return svg('g', {}, svg('rect', { x: x1, y: f.top, width: x2 - x1, height: f.bottom - f.top, class: kind }),
-    text((x1 + x2) / 2, f.top + 14, cut(name, room), `${kind}-name`, 'middle'));
+    text(Math.max((x1 + x2) / 2, f.left + textWidth(cut(name, room)) / 2 + 2), f.top + 14, cut(name, room), `${kind}-name`, 'middle'));
 }
 
 /** Writes a name at the right end of a line, above it, or below where another stands. */
@@ -199,6 +199,12 @@ function drawGuessCurve(f, model, labels) {
   const width = textWidth(words), start = Math.max(f.left, Math.min(x, f.right - width));
   const spot = [y + 16, y - 8, y + 30, y - 22].find((at) => at > f.top && at < f.bottom - 2 && isFree(labels, start, at, width));
   return spot === undefined ? out : [...out, text(start, spot, words, 'guess-name')];
+}
+
+function invite(f, labels) {
+  const words = 'drag here to draw your guess', width = textWidth(words), x = (f.left + f.right) / 2, middle = (f.top + f.bottom) / 2;
+  const y = [0, 24, -24, 48, -48].map((by) => middle + by).find((at) => isFree(labels, x - width / 2, at, width)) ?? middle;
+  return text(x, y, words, 'invitation', 'middle');
 }
 
 /** The reader: a line, and each curve's value at the nearest point. */
