@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	batchEvery   = 50 * time.Millisecond // between two events with points
+	batchEvery   = 100 * time.Millisecond // between two events with points
 	maxWaiting   = 4096                  // points
 	writeTimeout = 10 * time.Second      // of one event
 )

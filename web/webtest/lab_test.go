@@ -69,7 +69,7 @@ func TestTheLabIsPictured(t *testing.T) {
 }
 
 func pictureStates(t *testing.T, url string, screen Screen, scheme string) {
-	tab := openTabAt(labContext(t), t, url, "/lab/curves?pace=60", screen, "prefers-color-scheme: "+scheme)
+	tab := openTabAt(labContext(t), t, url, "/lab/curves?pace=150", screen, "prefers-color-scheme: "+scheme)
 	tab.waitForExperiment("curves")
 	tab.Screenshot("1-before")
 	tab.drag(0.2, 0.9, 0.9, 0.4)

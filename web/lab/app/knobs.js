@@ -95,6 +95,6 @@ export function tickRun(state, now, isStill) {
   for (const node of document.querySelectorAll('.run.busy')) {
     node.querySelector('.run-words').textContent = run.stopping ? 'Stopping' : words;
     node.dataset.waits = waits;
-    node.querySelector('.bar').style.width = waits || isStill ? '0' : `${Math.min(100, 100 * passed / run.takes)}%`;
+    node.querySelector('.bar').style.setProperty('--share', waits || isStill ? 0 : Math.min(1, passed / run.takes).toFixed(3));
   }
 }

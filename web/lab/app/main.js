@@ -171,7 +171,7 @@ async function startRun() {
   history[link === location.pathname + location.search ? 'replaceState' : 'pushState']({ from: experiment.name }, '', link);
   say('Running');
   render();
-  const ticking = setInterval(() => tickRun(state, performance.now(), stillness.matches), 200);
+  const ticking = setInterval(() => tickRun(state, performance.now(), stillness.matches), 250);
 
   try {
     await waitTurn(run, () => runExperiment({ experiment: experiment.name, guess: form.guess, knobs: form.knobs, seed: form.seed },

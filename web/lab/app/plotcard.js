@@ -7,6 +7,9 @@ import { curveClass } from './svg.js';
 import { curveNames, isBusy, mayGuess, shownChart, shownGhosts } from './store.js';
 import { renderTable } from './table.js';
 
+/** Between two drawings while points come: what draws shares the machine with what is measured. */
+const drawEvery = 120;
+
 const isPhone = () => matchMedia('(max-width: 919px)').matches;
 
 export class PlotCard {
@@ -69,14 +72,16 @@ export class PlotCard {
     this.#draw(number >= 0 ? number : this.#state.focus);
   }
 
-  /** Draws at the next frame of the screen. May be called often. */
+  /** Draws at the next frame of the screen, or a little later during a run. May be called often. */
   drawSoon() {
     if (this.#asked) return;
     this.#asked = true;
-    requestAnimationFrame(() => {
+    const draw = () => requestAnimationFrame(() => {
       this.#asked = false;
       this.#draw(this.#state.focus);
     });
+    if (this.#state.phase === 'running') setTimeout(draw, drawEvery);
+    else draw();
   }
 
   #draw(focus) {
