@@ -37,9 +37,10 @@ type Config struct {
 	Revocations *auth.Revocations
 	Suspects    *Suspects
 
-	Socket  http.HandlerFunc // the sockets' endpoint
-	Webhook http.Handler     // hears the payment provider; nil: there is none
-	City    City             // nil: no map is served
+	Socket  http.HandlerFunc        // the sockets' endpoint
+	Webhook http.Handler            // hears the payment provider; nil: there is none
+	City    City                    // nil: no map is served
+	Pages   map[string]http.Handler // more of the public API, by path
 	// Ready returns why the node should get no traffic, in words for operators.
 	// It may block until ctx ends; nil: the node always should.
 	Ready func(context.Context) error
@@ -120,6 +121,9 @@ func (a *API) Public() http.Handler {
 	handle("/readyz", methods{"GET": a.getReady(false)})
 	handle("/v1/", unknownEndpoint())
 	mux.HandleFunc("/v1/ws", a.cfg.Socket)
+	for path, page := range a.cfg.Pages {
+		mux.Handle(path, page)
+	}
 	mux.Handle("/", web.Handler())
 	return mux
 }

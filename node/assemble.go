@@ -83,7 +83,7 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 	n.api = httpapi.New(httpapi.Config{
 		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
 		Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
-		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Ready: n.checkReady,
+		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Ready: n.checkReady,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 

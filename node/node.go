@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,10 @@ type Config struct {
 	DrainDelay time.Duration
 	// SkipDelay, when it is closed, ends that delay at once; nil: never.
 	SkipDelay <-chan struct{}
+
+	// Pages are more handlers of the public API, by the path that they answer;
+	// a path that ends in a slash stands for all below it.
+	Pages map[string]http.Handler
 
 	// OnTripEvent is called for every published trip event, in order, by the
 	// goroutine that listens to Redis. It must not block; nil: ignored.

@@ -1,4 +1,5 @@
-// Package web embeds and serves the page of riders, drivers and operators.
+// Package web embeds and serves the pages: that of riders, drivers and
+// operators, and the lab's.
 package web
 
 import (
@@ -18,6 +19,12 @@ import (
 //
 //go:embed index.html app lib
 var FS embed.FS
+
+// labFiles holds the lab's page in lab/ and its modules in lab/app/. It shares
+// colours and a few modules with the page in FS.
+//
+//go:embed lab
+var labFiles embed.FS
 
 // contentTypes replaces the host's own table, which may call a module
 // text/plain; browsers refuse to run that.
@@ -46,6 +53,31 @@ func hasLibraries(files fs.FS) bool {
 // /lib/. Every other path is 404.
 func Handler() http.Handler { return newHandler(FS) }
 
+func newHandler(files fs.FS) http.Handler {
+	pages := readFiles(files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFile(w, r, pages) })
+}
+
+const labPage = "/lab/index.html"
+
+// LabHandler serves the lab's page at /lab and at /lab/NAME, where a script
+// reads the name, and its modules below /lab/app/. It stands beside Handler,
+// whose stylesheet it uses. The list, in HTML, is for browsers that run no
+// scripts.
+func LabHandler(list string) http.Handler {
+	pages := readFiles(labFiles)
+	page := pages[labPage]
+	pages[labPage] = newFile(bytes.Replace(page.body, []byte("<!-- list -->"), []byte(list), 1), page.contentType)
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if dir, name := path.Split(r.URL.Path); r.URL.Path == "/lab" || dir == "/lab/" && path.Ext(name) == "" {
+			r = r.Clone(r.Context())
+			r.URL.Path = labPage
+		}
+		serveFile(w, r, pages)
+	})
+}
+
 // embeddedFile is a file as it is served.
 type embeddedFile struct {
 	body        []byte
@@ -53,9 +85,14 @@ type embeddedFile struct {
 	etag        string
 }
 
-// newHandler reads every file once: the set is small and fixed at build time,
+func newFile(body []byte, contentType string) embeddedFile {
+	sum := sha256.Sum256(body)
+	return embeddedFile{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+}
+
+// readFiles reads every file once: the set is small and fixed at build time,
 // and each file's hash is its ETag.
-func newHandler(files fs.FS) http.Handler {
+func readFiles(files fs.FS) map[string]embeddedFile {
 	pages := map[string]embeddedFile{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		contentType, served := contentTypes[path.Ext(name)]
@@ -67,17 +104,14 @@ func newHandler(files fs.FS) http.Handler {
 		if err != nil {
 			return err
 		}
-
-		sum := sha256.Sum256(body)
-		pages["/"+name] = embeddedFile{body, contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+		pages["/"+name] = newFile(body, contentType)
 		return nil
 	})
 	if err != nil {
 		// Only a broken build gets here.
 		panic("web: embedded files cannot be read: " + err.Error())
 	}
-
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFile(w, r, pages) })
+	return pages
 }
 
 // serveFile answers one request from the files, by path.

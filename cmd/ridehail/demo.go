@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/demo"
 	"github.com/ridehail/ridehail/node"
 )
@@ -52,7 +53,7 @@ func (c *demoCmd) Run(ctx context.Context, p *process) error {
 			Redis: c.Redis, City: c.City,
 			Routing: c.Routing, Policy: c.Policy, Secret: []byte(developmentSecret), Speed: c.Speed},
 		Drivers: c.Drivers, Riders: c.Riders, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, For: c.For, Data: c.Data,
-		Screen: screen, Live: live, Log: logger})
+		Experiments: lab.All(), Screen: screen, Live: live, Log: logger})
 	if err != nil {
 		return err
 	}

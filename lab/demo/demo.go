@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,6 +21,8 @@ import (
 
 	"github.com/ridehail/ridehail/internal/filelock"
 	"github.com/ridehail/ridehail/internal/httpserver"
+	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/page"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/simulators"
 	"github.com/ridehail/ridehail/simulators/provider"
@@ -39,6 +42,8 @@ type Config struct {
 	// SOS is the share of trips on which each person calls for help.
 	SOS float64
 	For time.Duration // 0: until the context ends
+
+	Experiments []finding.Experiment // of the page at /lab
 
 	Data string // an existing folder for database and ledger
 
@@ -122,6 +127,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	}
 	defer stopProvider()
 
+	experiments := d.mountLab(ctx)
+	defer experiments.Close()
+
 	n, err := node.Open(ctx, d.cfg.Node)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -144,6 +152,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		ended <- nil
 	}
 
+	experiments.Close()
 	stop()
 	err = errors.Join(err, <-ended, n.Close())
 	sum.took = time.Since(d.started)
@@ -169,6 +178,13 @@ func (d *demo) configureNode(ctx context.Context) (stopProvider func(), err erro
 	return stopProvider, nil
 }
 
+// mountLab adds the lab's page to the node. Its runs end with ctx.
+func (d *demo) mountLab(ctx context.Context) *page.Page {
+	p := page.New(ctx, page.Config{Experiments: d.cfg.Experiments, MayRun: d.cfg.Node.DevTokens, Log: d.cfg.Log})
+	d.cfg.Node.Pages = map[string]http.Handler{"/lab": p, "/lab/": p}
+	return p
+}
+
 // chooseAddress returns the wanted address with a real port, which the payment
 // provider must know before the node listens. If DefaultListen is wanted and
 // taken, it returns any free one.
@@ -184,14 +200,13 @@ func (d *demo) chooseAddress(wanted string) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// webhookURL is where a payment provider on this machine reaches the node that
-// listens on an address.
-func webhookURL(listen string) string {
+// localURL is where this machine reaches the node that listens on an address.
+func localURL(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
 		listen = net.JoinHostPort("localhost", port)
 	}
-	return "http://" + listen + "/v1/payments/webhook"
+	return "http://" + listen
 }
 
 // webhookFaults make webhooks as unreliable as real ones: some arrive twice,
@@ -202,7 +217,7 @@ var webhookFaults = provider.Faults{DuplicateHook: 0.1, LateHook: 0.1, ReorderHo
 // startProvider runs the payment provider's emulator on a free port. It sends
 // webhooks to the node. stop waits until it has ended.
 func (d *demo) startProvider(ctx context.Context) (url string, stop func(), err error) {
-	cfg := provider.Config{Secret: providerSecret, Webhook: webhookURL(d.cfg.Node.Listen), Faults: webhookFaults, Counts: &d.paid}
+	cfg := provider.Config{Secret: providerSecret, Webhook: localURL(d.cfg.Node.Listen) + "/v1/payments/webhook", Faults: webhookFaults, Counts: &d.paid}
 	if d.cfg.Flaky {
 		cfg.Faults.LoseReply = 0.1
 	}

@@ -98,21 +98,27 @@ func (k Knob) Allowed() string {
 
 // parse reads a number, with or without the knob's unit.
 func (k Knob) parse(text string) (float64, error) {
+	number, ok := k.readNumber(text)
+	if !ok || k.isWhole() && number != math.Trunc(number) {
+		return 0, strconv.ErrSyntax
+	}
+	return number, nil
+}
+
+// readNumber reads a number without a look at what the knob allows.
+func (k Knob) readNumber(text string) (number float64, ok bool) {
 	if unit := k.duration(); unit != 0 {
 		if d, err := time.ParseDuration(text); err == nil {
-			return float64(d) / float64(unit), nil
+			return float64(d) / float64(unit), true
 		}
 	}
 
 	number, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(text, k.Unit)), 64)
-	if err == nil && (math.IsNaN(number) || math.IsInf(number, 0)) {
-		return 0, strconv.ErrRange
-	}
-	if k.Step >= 1 && k.Step == math.Trunc(k.Step) && number != math.Trunc(number) {
-		return 0, strconv.ErrSyntax
-	}
-	return number, err
+	return number, err == nil && !math.IsNaN(number) && !math.IsInf(number, 0)
 }
+
+// isWhole reports whether only whole numbers are allowed.
+func (k Knob) isWhole() bool { return k.Step >= 1 && k.Step == math.Trunc(k.Step) }
 
 // duration returns the length of the unit, or 0 for a number that is no
 // duration.

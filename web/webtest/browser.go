@@ -1,4 +1,4 @@
-// Package webtest tests the page in a real headless browser, by clicks and
+// Package webtest tests the pages in a real headless browser, by clicks and
 // keys. Its helpers fail or skip the test; call them on the test's goroutine.
 package webtest
 
@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -88,9 +90,16 @@ func RequireBrowser(t testing.TB) {
 // OpenTab starts a browser and loads the page. The browser ends with the test.
 func OpenTab(ctx context.Context, t testing.TB, baseURL string, screen Screen) *Tab {
 	t.Helper()
-	path := FindBrowser(t)
+	return openTabAt(ctx, t, baseURL, "/", screen)
+}
+
+// openTabAt is OpenTab for any path. Each preference is one of a media query,
+// such as "prefers-color-scheme: dark".
+func openTabAt(ctx context.Context, t testing.TB, baseURL, path string, screen Screen, preferences ...string) *Tab {
+	t.Helper()
+	program := FindBrowser(t)
 	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
-	options = append(options, chromedp.ExecPath(path), chromedp.NoSandbox,
+	options = append(options, chromedp.ExecPath(program), chromedp.NoSandbox,
 		chromedp.Flag("headless", "new"), chromedp.Flag("use-angle", "swiftshader"),
 		chromedp.Flag("enable-unsafe-swiftshader", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-gpu", false),
@@ -103,12 +112,24 @@ func OpenTab(ctx context.Context, t testing.TB, baseURL string, screen Screen) *
 
 	tab := &Tab{t: t, ctx: ctx, base: baseURL, screen: screen}
 	if err := chromedp.Listen(ctx, tab.noteEvent); err != nil {
-		t.Fatalf("start %s: %v", path, err)
+		t.Fatalf("start %s: %v", program, err)
 	}
 
-	tab.RunAction("load the page", chromedp.Steps(
-		chromedp.EmulateViewport(screen.Width, screen.Height), chromedp.Navigate(baseURL+"/")))
+	tab.RunAction("load the page", chromedp.Steps(chromedp.EmulateViewport(screen.Width, screen.Height),
+		emulatePreferences(preferences), chromedp.Navigate(baseURL+path)))
 	return tab
+}
+
+func emulatePreferences(preferences []string) chromedp.Action[chromedp.Void] {
+	var media emulation.SetEmulatedMediaParams
+	for _, p := range preferences {
+		name, value, _ := strings.Cut(p, ": ")
+		media.Features = append(media.Features, &emulation.MediaFeature{Name: name, Value: value})
+	}
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, media)
+		return err
+	})
 }
 
 func (tab *Tab) noteEvent(ev any) {
