@@ -102,7 +102,7 @@ func (f figures) shareWithJitter() float64 {
 func (f figures) lawShare() float64 { return float64(stepLength.Milliseconds()) / float64(f.WaitMs) }
 
 func stormTable(f figures) finding.Table {
-	t := finding.Table{Columns: []string{"all dial again", "99 % back after, s", "due in the worst 0.1 s", "came in it", "sent away", "failed"}}
+	t := finding.Table{Columns: []string{"all dial again", "99 % back, s", "due in worst 0.1 s", "came in it", "sent away", "failed"}}
 	hasStatements := len(f.Cuts) > 0 && f.Cuts[0].Statements != nil
 	if hasStatements {
 		t.Columns = append(t.Columns, "SQL in it")
