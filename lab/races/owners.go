@@ -71,7 +71,7 @@ func runOwners(ctx context.Context, run *finding.Run) (found finding.Result, err
 	}
 	defer func() { err = errors.Join(err, db.close()) }()
 
-	if _, err := openTrips(ctx, db, run.Seed, 2*requests); err != nil {
+	if _, err := openTrips(ctx, db, run.Seed, 3*requests); err != nil {
 		return found, err
 	}
 	s := &ownerScene{db: db, lease: run.Milliseconds("lease")}
@@ -134,7 +134,7 @@ const (
 	second = "owner-2"
 )
 
-const maxTries = 20 // of a round that a busy machine made undecidable
+const maxTries = 60 // of a round that a busy machine made undecidable
 
 // stopOwner lets an owner take the lease, read what is due and stop for a while.
 // Then another one asks for the lease and, if it gets it, does the work. Then
