@@ -182,16 +182,6 @@ func (g *Generator) Refusals() (hinted, unhinted, unanswered int64) {
 	return g.refusals.hinted.Load(), g.refusals.unhinted.Load(), g.refusals.unanswered.Load()
 }
 
-// CountRiding returns how many riders have an active trip.
-func (g *Generator) CountRiding() (n int) {
-	for _, p := range g.phones[g.cfg.Drivers:] {
-		if p.isRiding() {
-			n++
-		}
-	}
-	return n
-}
-
 // Close disconnects all phones and waits for their end.
 func (g *Generator) Close() {
 	g.stop()

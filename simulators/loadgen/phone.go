@@ -149,12 +149,6 @@ func (p *phone) followLocked(t *wire.Trip) {
 	}
 }
 
-func (p *phone) isRiding() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.activeLocked()
-}
-
 func (p *phone) activeLocked() bool { return client.IsActive(p.trip.GetState()) }
 
 // moveCarLocked puts the car where the trip's next step is made, and makes a fix
