@@ -253,5 +253,5 @@ func TestTheSameHoldsOnRealServers(t *testing.T) {
 	if text, err := json.Marshal(found.Parts); err != nil || !strings.Contains(string(text), "Postgres") || strings.Contains(string(text), "embedded") {
 		t.Errorf("parts %s, %v", text, err)
 	}
-	checkHolds(t, perform(t, Owners(), map[string]string{"rounds": "4"}, onServers), 4)
+	checkHolds(t, perform(t, Owners(), map[string]string{"rounds": "4"}, func(r *finding.Run) { r.Database = postgres }), 4)
 }

@@ -44,12 +44,12 @@ func Storm() finding.Experiment {
 }
 
 const (
-	phonesPerTrip = 10               // one phone in ten is a rider on a trip
-	stormRide     = 2 * time.Minute  // short, so that the load is soon steady
-	stormFixes    = 2 * time.Second  // between two positions
-	stormWithin   = 20 * time.Second // phones that take longer count as lost
-	calm          = 5                // steps between the last welcome and the next cut
-	shownSteps    = 10               // at least, after the first tries
+	phonesPerTrip = 10              // one phone in ten is a rider on a trip
+	stormRide     = 2 * time.Minute // short, so that the load is soon steady
+	stormFixes    = 2 * time.Second // between two positions
+	stormWithin   = time.Minute     // phones that take longer count as lost
+	calm          = 5               // steps between the last welcome and the next cut
+	shownSteps    = 10              // at least, after the first tries
 )
 
 // figures are what a run measured.
@@ -72,7 +72,8 @@ type cut struct {
 	WorstAsked int     `json:"tries_chosen_in_worst_step"` // by the waits that phones chose
 	WorstTried int     `json:"tries_made_in_worst_step"`
 	Refused    int64   `json:"refused_with_hint"`
-	Failed     int64   `json:"failed_otherwise"`
+	Unhinted   int64   `json:"refused_without_hint"`
+	Failed     int64   `json:"unanswered"`
 	Away       []int   `json:"phones_away"`
 	Tries      []int   `json:"tries"`
 	Statements []int   `json:"statements,omitempty"` // to Postgres, where that is the database

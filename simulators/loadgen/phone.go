@@ -63,14 +63,15 @@ func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again b
 
 	jitter := p.generator.jitter.Load()
 	var hint time.Duration
+	count := &p.generator.refusals.unanswered
 	if refused, ok := errors.AsType[*client.StatusError](err); ok {
-		hint = refused.RetryAfter
+		hint, count = refused.RetryAfter, &p.generator.refusals.unhinted
+		if hint > 0 {
+			count = &p.generator.refusals.hinted
+		}
 	}
-
-	if attempt > 0 && hint > 0 {
-		p.generator.hintedRefusals.Add(1)
-	} else if attempt > 0 {
-		p.generator.otherFailures.Add(1)
+	if attempt > 0 {
+		count.Add(1)
 	}
 
 	wait, spread := hint, time.Second
@@ -146,12 +147,6 @@ func (p *phone) followLocked(t *wire.Trip) {
 	} else {
 		p.due = time.Now().Add(time.Duration(p.rng.Int64N(int64(p.generator.cfg.Ride))))
 	}
-}
-
-func (p *phone) isRiding() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.activeLocked()
 }
 
 func (p *phone) activeLocked() bool { return client.IsActive(p.trip.GetState()) }
