@@ -21,16 +21,13 @@ import (
 // run lets a car drive for a while. Its positions go to two slow phones: by the
 // app's node, and by a relay that writes each one.
 func (s slowPhone) run(ctx context.Context, run *finding.Run) (found slowPhoneFigures, parts []finding.Part, err error) {
-	c, err := openCity(ctx, run, "", "")
+	c, err := openCity(ctx, "", "")
 	if err != nil {
 		return found, nil, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 
-	from, to, err := chooseEnds(run.Seed)
-	if err != nil {
-		return found, nil, err
-	}
+	from, to := c.chooseEnds(run.Seed)
 	d, err := startDrive(ctx, s, run, c, from, to)
 	if d != nil {
 		defer d.close()
