@@ -48,6 +48,7 @@ type Redis struct {
 	// listening is set while a listener is subscribed and hears its echoes.
 	listening atomic.Bool
 	embedded  *miniredis.Miniredis // only when embedded
+	password  string               // of the embedded server
 }
 
 // Option adjusts Open and OpenEmbedded.
@@ -97,7 +98,7 @@ func OpenEmbedded(opts ...Option) (*Redis, error) {
 		return nil, fmt.Errorf("embedded redis: %w", err)
 	}
 	r := newRedis(&redis.Options{Addr: mini.Addr(), Password: password}, opts)
-	r.embedded = mini
+	r.embedded, r.password = mini, password
 	return r, nil
 }
 
@@ -132,6 +133,15 @@ func (r *Redis) Close() error {
 		r.embedded.Close()
 	}
 	return err
+}
+
+// EmbeddedURL returns the address of the embedded server, with its password, for
+// other clients in this process. It is empty when the server is a real one.
+func (r *Redis) EmbeddedURL() string {
+	if r.embedded == nil {
+		return ""
+	}
+	return "redis://:" + r.password + "@" + r.embedded.Addr() + "/0"
 }
 
 func (r *Redis) regionChannel(region string) string { return r.prefix + "region:" + region }

@@ -119,16 +119,16 @@ func (c *crew) makeTripPairs(ctx context.Context) error {
 	run := "latency-" + uuid.NewString()[:8] + "-"
 	c.byID = map[string]*driver{}
 	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
+	idle, stop := context.WithCancel(ctx)
+	var ticking sync.WaitGroup
+	ticking.Go(func() { c.keepAlive(idle) }) // over a long line the last drivers come many seconds after the first
+	defer ticking.Wait()
+	defer stop()
 	if err := runEach(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
 		return c.addDriver(ctx, run, i, places[i].pickup)
 	}); err != nil {
 		return err
 	}
-	idle, stop := context.WithCancel(ctx)
-	var ticking sync.WaitGroup
-	ticking.Go(func() { c.keepAlive(idle) })
-	defer ticking.Wait()
-	defer stop()
 
 	c.cfg.Progress(fmt.Sprintf("riders request %d trips", c.cfg.Pairs))
 	c.pairs = make([]*pair, c.cfg.Pairs)

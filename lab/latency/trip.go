@@ -89,6 +89,10 @@ func (d *driver) handleFrame(f *wire.ServerFrame) error {
 	}
 
 	a := f.GetAck()
+	if trip, refused := refusedPickup(a); refused {
+		// The rider's own car was silent, and this one is too far away.
+		return d.sendCommand("cancel-"+trip, client.NewFrame(&wire.CancelTrip{TripId: trip, Reason: wrongCar}))
+	}
 	if a == nil || a.Code != "" || a.Trip == nil {
 		return nil // a lost offer goes to the next driver
 	}
@@ -102,6 +106,12 @@ func (d *driver) handleFrame(f *wire.ServerFrame) error {
 	}
 
 	return nil
+}
+
+// refusedPickup returns the trip whose step at the pickup the node refused.
+func refusedPickup(a *wire.Ack) (trip string, refused bool) {
+	step, trip, _ := strings.Cut(a.GetId(), "-")
+	return trip, a.GetCode() != "" && (step == wire.Step_ARRIVE.String() || step == wire.Step_START.String())
 }
 
 func (d *driver) sendStep(trip string, s wire.Step) error {

@@ -1,0 +1,120 @@
+package distance
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/quantile"
+	"github.com/ridehail/ridehail/lab/finding"
+)
+
+// ages returns the ages of what was shown.
+func (p positions) ages() quantile.Sorted[float64] {
+	var all []float64
+	for _, s := range p.shown {
+		all = append(all, s.age)
+	}
+	return quantile.Sort(all)
+}
+
+// last returns how old the position was that was shown last.
+func (p positions) last() float64 {
+	if len(p.shown) == 0 {
+		return 0
+	}
+	return p.shown[len(p.shown)-1].age
+}
+
+// slope is how many seconds older the shown positions became each second: the
+// line through all of them with the least squares.
+func (p positions) slope() float64 {
+	var n, x, y, xx, xy float64
+	for _, s := range p.shown {
+		n, x, y, xx, xy = n+1, x+s.at, y+s.age, xx+s.at*s.at, xy+s.at*s.age
+	}
+	if spread := n*xx - x*x; spread > 0 {
+		return (n*xy - x*y) / spread
+	}
+	return 0
+}
+
+// slopeWithin is how far the queue's growth may be from its law, in seconds
+// each second.
+const slopeWithin = 0.15
+
+func (s slowPhone) judge(f slowPhoneFigures) []finding.Claim {
+	median, slope := f.newest.ages().At(.5), f.queue.slope()
+	lost, twice := f.events.Lost+f.chat.Lost, f.events.Twice+f.chat.Twice
+	return []finding.Claim{
+		{Text: "newest wins stays young", Law: "(window + 1) / shown a second", Source: "Kung, Morris 1995",
+			Want: fmt.Sprintf("<= %.0f ms", 1e3*s.bound()), Got: fmt.Sprintf("median %.0f ms", 1e3*median),
+			Holds: len(f.newest.shown) > 0 && median <= s.bound()},
+		{Text: "a queue grows old", Law: "(in - out) / in", Source: "Kleinrock 1976",
+			Want: fmt.Sprintf("%.2f +- %.2f", s.growth(), slopeWithin), Got: fmt.Sprintf("%.2f s each second", slope),
+			Holds: len(f.queue.shown) > 1 && math.Abs(slope-s.growth()) <= slopeWithin},
+		{Text: "events and chat are never overwritten", Law: "each says something new", Source: "Saltzer 1984", Exact: true,
+			Want: "0 lost, 0 twice", Got: fmt.Sprintf("%d, %d of %d", lost, twice, f.events.Sent+f.chat.Sent), Holds: lost == 0 && twice == 0},
+	}
+}
+
+func (s slowPhone) result(f slowPhoneFigures, parts []finding.Part) finding.Result {
+	return finding.Result{Seen: s.seen(f), Table: s.table(f), Chart: s.chart(f), Claims: s.judge(f), Notice: s.notice(f), Parts: parts,
+		Figures: map[string]any{"queue": f.queue, "newest_wins": f.newest, "events": f.events, "chat": f.chat,
+			"chat_newest_wins": f.brokenChat, "queue_slope": f.queue.slope(), "newest_wins_slope": f.newest.slope()}}
+}
+
+// seen returns which option came true.
+func (s slowPhone) seen(f slowPhoneFigures) int {
+	queue, newest := f.queue.last(), f.newest.ages().At(.5)
+	switch {
+	case queue > 1.5*newest && f.queue.slope() > .1:
+		return 1
+	case newest > 1.5*queue && newest > .1:
+		return 2
+	}
+	return 0
+}
+
+func (s slowPhone) table(f slowPhoneFigures) finding.Table {
+	t := finding.Table{Columns: []string{"way", "sent", "shown", "overwritten", "waiting", "lost", "median age", "last age"}}
+	for _, row := range []struct {
+		name string
+		of   positions
+	}{{"positions, queue", f.queue}, {"positions, newest wins", f.newest}} {
+		shown := int64(len(row.of.shown))
+		t.Rows = append(t.Rows, []string{row.name, fmt.Sprint(row.of.Sent), fmt.Sprint(shown), fmt.Sprint(row.of.Overwritten),
+			fmt.Sprint(max(0, row.of.Sent-shown-row.of.Overwritten)), "0", fmt.Sprintf("%.0f ms", 1e3*row.of.ages().At(.5)),
+			fmt.Sprintf("%.0f ms", 1e3*row.of.last())})
+	}
+
+	for _, row := range []struct {
+		name string
+		of   numbered
+	}{{"trip events", f.events}, {"chat", f.chat}, {"chat, newest wins", f.brokenChat}} {
+		t.Rows = append(t.Rows, []string{row.name, fmt.Sprint(row.of.Sent), fmt.Sprint(row.of.Sent - row.of.Lost), "", "", fmt.Sprint(row.of.Lost), "", ""})
+	}
+	return t
+}
+
+func (s slowPhone) chart(f slowPhoneFigures) plot.Chart {
+	c := s.frame()
+	for i, of := range []positions{f.queue, f.newest} {
+		for _, at := range of.shown {
+			c.Panels[0].Curves[i+1].Points = append(c.Panels[0].Curves[i+1].Points, plot.Point{X: at.at, Y: at.age})
+		}
+	}
+	return c
+}
+
+func (s slowPhone) notice(f slowPhoneFigures) []string {
+	queue, newest := f.queue.last(), f.newest.ages().At(.5)
+	first := fmt.Sprintf("After %v the queue shows where the car was %.1f s ago, newest wins %.1f s ago.", s.lasts, queue, newest)
+	second := fmt.Sprintf("The node overwrote %d of %d positions on purpose and says so in each frame (overwritten).", f.newest.Overwritten, f.newest.Sent)
+	if f.newest.Overwritten == 0 {
+		second = fmt.Sprintf("The phone keeps up: none of %d positions was overwritten.", f.newest.Sent)
+	}
+	third := fmt.Sprintf("Newest wins is wrong for what adds up: chat sent that way lost %d of %d messages, the app's queue %d.",
+		f.brokenChat.Lost, f.brokenChat.Sent, f.chat.Lost)
+	return []string{first, second, third}
+}
