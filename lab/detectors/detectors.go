@@ -23,7 +23,7 @@ func Detectors() finding.Experiment {
 		Options:   []string{"as long as on the good link", "twice as long", "about 4 times as long", "over 30 s: no timeout does it"},
 		Knobs: []finding.Knob{
 			{Name: "hours", Label: "driver-hours on each link", Help: "Driver-hours on each link, in virtual time.",
-				Default: 400, Low: 50, High: 5000, Step: 1, Log: true},
+				Default: 200, Low: 50, High: 5000, Step: 1, Log: true},
 			{Name: "target", Label: "false alarms an hour", Help: "False alarms per driver-hour that a timeout may raise.",
 				Default: 0.2, Low: 0.05, High: 5, Step: 0.05, Log: true},
 			{Name: "stalls", Label: "stalls of the bad link", Help: "How often an hour the bad link stalls; the good one does 4 times.",
