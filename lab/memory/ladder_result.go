@@ -21,7 +21,7 @@ const (
 func ladderResult(v finding.Values, timings []timing, parts []finding.Part) finding.Result {
 	bars := make([]plot.Bar, len(timings))
 	for i, t := range timings {
-		bars[i] = plot.Bar{Name: t.name, Height: inMicroseconds(t.cost[0])}
+		bars[i] = plot.Bar{Name: t.name, Group: string(t.band), Height: inMicroseconds(t.cost[0])}
 	}
 
 	return finding.Result{

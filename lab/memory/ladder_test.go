@@ -50,6 +50,13 @@ func TestEachClaimOfTheLadderCanFail(t *testing.T) {
 	}
 }
 
+func usualNames() (out []string) {
+	for _, usual := range usualRungs {
+		out = append(out, usual.name)
+	}
+	return out
+}
+
 func TestTheLadderRunsAndCanBeShown(t *testing.T) {
 	slowtest.Require(t)
 	f := checkShown(t, Ladder(), newRun(t, Ladder(), map[string]string{"rounds": "10"}))
@@ -57,8 +64,8 @@ func TestTheLadderRunsAndCanBeShown(t *testing.T) {
 	for _, row := range f.Detail.Rows {
 		names = append(names, row[0])
 	}
-	if !slices.Equal(names, rungNames) {
-		t.Errorf("the rungs are %q, want %q", names, rungNames)
+	if !slices.Equal(names, usualNames()) {
+		t.Errorf("the rungs are %q, want %q", names, usualNames())
 	}
 
 	frame := ladderFrame(newRun(t, Ladder(), nil).Values)
@@ -87,7 +94,7 @@ func TestTheLadderClimbsRealServers(t *testing.T) {
 	for _, row := range checkShown(t, Ladder(), run).Detail.Rows {
 		names = append(names, row[0])
 	}
-	if want := slices.Insert(slices.Clone(rungNames), len(rungNames)-1, "Redis server", "Postgres read"); !slices.Equal(names, want) {
+	if want := slices.Insert(usualNames(), len(usualRungs)-1, "Redis server", "Postgres read"); !slices.Equal(names, want) {
 		t.Errorf("the rungs are %q, want %q", names, want)
 	}
 }

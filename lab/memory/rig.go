@@ -59,10 +59,12 @@ func bandRank(b band) int { return slices.Index([]band{inMemory, byChannel, byKe
 
 // nameRank puts a person's own servers last of their band.
 func nameRank(name string) int {
-	if i := slices.Index(rungNames, name); i >= 0 {
-		return i
+	for i, usual := range usualRungs {
+		if usual.name == name {
+			return i
+		}
 	}
-	return len(rungNames)
+	return len(usualRungs)
 }
 
 // onClose adds what close has to call. After close it is called at once.
