@@ -47,6 +47,9 @@ const (
 	redisRung   = "Redis"
 	sqliteRung  = "SQLite read"
 	commitRung  = "durable commit"
+
+	realRedisRung = "Redis server"
+	postgresRung  = "Postgres read"
 )
 
 // usualRungs are those without servers of a person's own, from the ground up.
