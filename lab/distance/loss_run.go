@@ -221,7 +221,7 @@ func (p *phone) countEffects(ctx context.Context, acked map[string]bool) error {
 }
 
 const (
-	tcpPairs  = 40
+	tcpPairs  = 30
 	tcpRate   = 10 // positions a second of each pair
 	tcpLasts  = 1500 * time.Millisecond
 	tcpWarmup = 200 * time.Millisecond

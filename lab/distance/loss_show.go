@@ -61,10 +61,10 @@ func (l loss) judge(f lossFigures) []finding.Claim {
 		{Text: "retries: at least once", Law: "effects = arrivals", Source: "Birrell, Nelson 1984", Exact: true,
 			Want: fmt.Sprint(again.Arrivals), Got: fmt.Sprintf("%d of %d", again.Effects, again.Acked),
 			Holds: again.Effects == again.Arrivals && again.Unkept == 0},
-		{Text: "id stored with the effect: once", Law: "effects = messages", Source: "Saltzer, Reed, Clark 1984", Exact: true,
+		{Text: "id kept with the effect: once", Law: "effects = messages", Source: "Saltzer et al. 1984", Exact: true,
 			Want: "0 too many", Got: fmt.Sprintf("%d", kept.Extra), Holds: kept.Extra == 0 && kept.Unkept == 0 && kept.Acked > 0},
-		{Text: "TCP loses nothing and waits", Law: "RTO >= 200 ms", Source: "RFC 6298",
-			Want: fmt.Sprintf("0, >= %.0f", bound), Got: fmt.Sprintf("%d lost, p99 %.0f ms", gone, worst.P99), Holds: gone == 0 && worst.Resent > 0 && worst.P99 >= bound},
+		{Text: "TCP loses nothing, it waits", Law: "RTO >= 200 ms", Source: "RFC 6298",
+			Want: fmt.Sprintf("0, >= %.0f", bound), Got: fmt.Sprintf("%d, p99 %.0f ms", gone, worst.P99), Holds: gone == 0 && worst.Resent > 0 && worst.P99 >= bound},
 	}
 }
 
@@ -131,9 +131,9 @@ func (l loss) notice(f lossFigures) []string {
 	worst := f.tcp[len(f.tcp)-1]
 	first := fmt.Sprintf("Ids in memory mend %d lost answers (%d too many) and not %d crashes (%d too many).",
 		answer.Faults, answer.Extra, crash.Faults, crash.Extra)
-	second := fmt.Sprintf("With the id in the store %d of %d were there once; %d were given up after %d tries, unanswered.",
+	second := fmt.Sprintf("With the id in the store %d of %d were there once; %d were given up, unanswered, after %d tries.",
 		kept.Once, kept.Commands, kept.Commands-kept.Acked, 1+l.retries)
-	third := fmt.Sprintf("TCP hides loss as lateness: at %g %% the median is %.0f ms and p99 %.0f; what follows a lost packet waits too.",
+	third := fmt.Sprintf("TCP turns loss into lateness: at %g %% p50 is %.0f ms, p99 %.0f; what follows a lost packet waits too.",
 		worst.Loss, worst.P50, worst.P99)
 	return []string{first, second, third}
 }
