@@ -39,15 +39,15 @@ func RTT() finding.Experiment {
 		},
 		Takes:      7 * time.Second,
 		TakesRedis: true, TakesDatabase: true,
-		Real: "Redis over TCP, a node with phones; with --database Postgres through the app's store",
-		Made: "a line that delays each way by half of the round trip",
+		Real: "Redis over TCP, a node, phones; with --database Postgres by the app's store",
+		Made: "the distance: half of the round trip each way",
 		Code: []finding.Code{
 			{File: "events/redis.go", Func: "newRedis", Why: "16 connections: the app's window"},
 			{File: "store/postgres/apply.go", Func: "tripStore.Apply", Why: "a transaction in one round trip"},
 			{File: "lab/distance/rtt_redis.go", Func: "asker.ask", Why: "the window of this run"},
 			{File: "lab/line/line.go", Func: "way.send", Why: "the line"},
 		},
-		Next: "Twice the window, twice the throughput, until the machine is full: ridehail lab rtt --window 1000",
+		Next: "Ten times the window, until the machine is full: ridehail lab rtt --window 1000",
 
 		Frame: func(v finding.Values) plot.Chart { return newRTT(v).frame() },
 		Run: func(ctx context.Context, run *finding.Run) (finding.Result, error) {

@@ -81,8 +81,11 @@ func readTripsAt(ctx context.Context, database string, trip time.Duration, windo
 	return perSecond, nil
 }
 
+// warmTurns are the reads that open the connection and prepare the statement.
+const warmTurns = 2
+
 // readTrips reads a trip some times on one connection and returns the reads a
-// second of the best stretch.
+// second.
 func readTrips(ctx context.Context, database string, turns int) (perSecond float64, err error) {
 	s, err := postgres.Open(ctx, database, postgres.Options{MaxConns: 1, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -90,15 +93,14 @@ func readTrips(ctx context.Context, database string, turns int) (perSecond float
 	}
 	defer s.Close()
 
-	var ends []time.Time
-	for range turns {
+	var began, end time.Time
+	for turn := range turns {
 		if _, err := s.Trip(ctx, "none"); !errors.Is(err, trips.ErrNotFound) {
 			return 0, fmt.Errorf("read a trip: %w", err)
 		}
-		ends = append(ends, time.Now())
-		if n := len(ends) - 1; n >= stretch {
-			perSecond = max(perSecond, stretch/ends[n].Sub(ends[n-stretch]).Seconds())
+		if end = time.Now(); turn == warmTurns-1 {
+			began = end
 		}
 	}
-	return perSecond, nil
+	return float64(turns-warmTurns) / end.Sub(began).Seconds(), nil
 }
