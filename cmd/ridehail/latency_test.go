@@ -65,3 +65,19 @@ func TestLatencyMeasuresANodeAndLeavesNoRideOpen(t *testing.T) {
 		t.Errorf("%d rides were completed: %v", completed, err)
 	}
 }
+
+func TestABadLineIsRefusedInOneLine(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"--line 40", "want DELAY,LOSS such as 40ms,2%"},
+		{"--line 40ms", "want DELAY,LOSS such as 40ms,2%"},
+		{"--line 5s,2%", "at most 2s,20%"},
+		{"--line 40ms,90%", "at most 2s,20%"},
+		{"--line 40ms,2% --server https://localhost:1", "a line leads to http://HOST:PORT"},
+	} {
+		var out, logs strings.Builder
+		code := run(t.Context(), nil, append([]string{"latency"}, strings.Fields(c.args)...), &out, &logs)
+		if code != exitUsage || !strings.Contains(logs.String(), c.says) || !strings.Contains(logs.String(), "--line") {
+			t.Errorf("%s: exit %d, %s", c.args, code, &logs)
+		}
+	}
+}

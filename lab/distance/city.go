@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/client"
-	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/routing"
@@ -26,13 +25,14 @@ const citySpec = "1"
 
 // city is a node in this process, for one run.
 type city struct {
-	url  string
-	stop func() error
+	url   string
+	roads *routing.City
+	stop  func() error
 }
 
 // openCity starts a node on the servers that are named; empty: embedded ones,
 // in a temporary folder.
-func openCity(ctx context.Context, run *finding.Run, redis, database string) (*city, error) {
+func openCity(ctx context.Context, redis, database string) (*city, error) {
 	folder, err := os.MkdirTemp("", "ridehail-lab-")
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func openCity(ctx context.Context, run *finding.Run, redis, database string) (*c
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- n.Run(serving, func() { close(ready) }) }()
-	c := &city{url: n.PublicURL(), stop: func() error {
+	c := &city{url: n.PublicURL(), roads: n.City(), stop: func() error {
 		cancel()
 		return errors.Join(<-ended, n.Close(), remove())
 	}}
@@ -67,15 +67,11 @@ func openCity(ctx context.Context, run *finding.Run, redis, database string) (*c
 
 // chooseEnds returns a place on a road of the city, and one so near that a car
 // at either counts as being at both: driving is not the subject.
-func chooseEnds(seed uint64) (from, to location.Point, err error) {
-	roads, err := routing.Open(citySpec)
-	if err != nil {
-		return from, to, err
-	}
-	from = roads.RandomPoint(rand.New(rand.NewPCG(seed, 0)))
+func (c *city) chooseEnds(seed uint64) (from, to location.Point) {
+	from = c.roads.RandomPoint(rand.New(rand.NewPCG(seed, 0)))
 	to = from
 	to.Lat += 90 * degreesPerMetre
-	return from, to, nil
+	return from, to
 }
 
 const degreesPerMetre = 1 / 111_000.0

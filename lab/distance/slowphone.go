@@ -34,8 +34,8 @@ func SlowPhone() finding.Experiment {
 			{Name: "chats", Label: "chat messages", Help: "How many messages the driver writes meanwhile.", Default: 20, Low: 0, High: 100, Step: 1},
 		},
 		Takes: 6 * time.Second,
-		Real:  "a node with its gateway, SQLite, embedded Redis, WebSockets; the queue: a bare relay and TCP",
-		Made:  "a phone that needs a while to show a position and acks it then; chat newest-wins as a mistake",
+		Real:  "a node, SQLite, embedded Redis, WebSockets; the queue is a relay's",
+		Made:  "the phone's slowness; chat in which the newest wins",
 		Code: []finding.Code{
 			{File: "gateway/latest_position.go", Func: "latestPosition.isReady", Why: "newest wins, window of two"},
 			{File: "lab/latency/relay/relay.go", Func: "rider.writeMessage", Why: "a queue without an end"},

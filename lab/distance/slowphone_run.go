@@ -21,16 +21,13 @@ import (
 // run lets a car drive for a while. Its positions go to two slow phones: by the
 // app's node, and by a relay that writes each one.
 func (s slowPhone) run(ctx context.Context, run *finding.Run) (found slowPhoneFigures, parts []finding.Part, err error) {
-	c, err := openCity(ctx, run, "", "")
+	c, err := openCity(ctx, "", "")
 	if err != nil {
 		return found, nil, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 
-	from, to, err := chooseEnds(run.Seed)
-	if err != nil {
-		return found, nil, err
-	}
+	from, to := c.chooseEnds(run.Seed)
 	d, err := startDrive(ctx, s, run, c, from, to)
 	if d != nil {
 		defer d.close()
@@ -94,17 +91,26 @@ func startDrive(ctx context.Context, s slowPhone, run *finding.Run, c *city, fro
 	return d, errors.Join(d.driver.step(trip.Id, wire.Step_ARRIVE), d.driver.step(trip.Id, wire.Step_START))
 }
 
-func (d *drive) openRelay(ctx context.Context) (err error) {
-	if d.relay, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return err
+// serveRelay starts a bare relay, which writes each message it reads.
+func serveRelay() (listener net.Listener, stop func(), err error) {
+	if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, nil, err
 	}
 	server := &http.Server{Handler: relay.New().Handler(), ReadHeaderTimeout: answerWithin}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(d.relay) // until it is closed
+		_ = server.Serve(listener) // until it is closed
 	}()
-	d.closers = append(d.closers, func() { _ = server.Close(); <-served })
+	return listener, func() { _ = server.Close(); <-served }, nil
+}
+
+func (d *drive) openRelay(ctx context.Context) error {
+	listener, stop, err := serveRelay()
+	if err != nil {
+		return err
+	}
+	d.relay, d.closers = listener, append(d.closers, stop)
 
 	q := &d.queued
 	q.api = client.New(client.Config{Name: "lab", Silence: -1})

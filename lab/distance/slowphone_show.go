@@ -47,14 +47,14 @@ func (s slowPhone) judge(f slowPhoneFigures) []finding.Claim {
 	median, slope := f.newest.ages().At(.5), f.queue.slope()
 	lost, twice := f.events.Lost+f.chat.Lost, f.events.Twice+f.chat.Twice
 	return []finding.Claim{
-		{Text: "newest wins stays young", Law: "(window + 1) / shown a second", Source: "Kung, Morris 1995",
+		{Text: "newest wins stays young", Law: "(window + 1) / shows", Source: "Kung 1995",
 			Want: fmt.Sprintf("<= %.0f ms", 1e3*s.bound()), Got: fmt.Sprintf("median %.0f ms", 1e3*median),
 			Holds: len(f.newest.shown) > 0 && median <= s.bound()},
 		{Text: "a queue grows old", Law: "(in - out) / in", Source: "Kleinrock 1976",
-			Want: fmt.Sprintf("%.2f +- %.2f", s.growth(), slopeWithin), Got: fmt.Sprintf("%.2f s each second", slope),
+			Want: fmt.Sprintf("%.2f +- %.2f", s.growth(), slopeWithin), Got: fmt.Sprintf("%.2f s/s", slope),
 			Holds: len(f.queue.shown) > 1 && math.Abs(slope-s.growth()) <= slopeWithin},
-		{Text: "events and chat are never overwritten", Law: "each says something new", Source: "Saltzer 1984", Exact: true,
-			Want: "0 lost, 0 twice", Got: fmt.Sprintf("%d, %d of %d", lost, twice, f.events.Sent+f.chat.Sent), Holds: lost == 0 && twice == 0},
+		{Text: "events, chat: none lost, none twice", Law: "each adds news", Source: "Saltzer 1984", Exact: true,
+			Want: "0, 0", Got: fmt.Sprintf("%d, %d of %d", lost, twice, f.events.Sent+f.chat.Sent), Holds: lost == 0 && twice == 0},
 	}
 }
 
@@ -114,7 +114,7 @@ func (s slowPhone) notice(f slowPhoneFigures) []string {
 	if f.newest.Overwritten == 0 {
 		second = fmt.Sprintf("The phone keeps up: none of %d positions was overwritten.", f.newest.Sent)
 	}
-	third := fmt.Sprintf("Newest wins is wrong for what adds up: chat sent that way lost %d of %d messages, the app's queue %d.",
+	third := fmt.Sprintf("Newest wins is wrong for what adds up: chat sent so lost %d of %d messages, the app's queue %d.",
 		f.brokenChat.Lost, f.brokenChat.Sent, f.chat.Lost)
 	return []string{first, second, third}
 }

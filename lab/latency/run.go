@@ -31,6 +31,7 @@ type Config struct {
 	Codec    wire.Codec    // [wire.Proto]
 	Bare     bool          // the server is the bare relay, not a node
 	Line     *line.Spec    // put between the phones and the server; nil: none
+	LineSeed uint64        // fixes which chunks the line loses
 	Log      *slog.Logger
 	Progress func(string) // if set, called with a line for each step of the run
 }
@@ -57,9 +58,6 @@ const (
 	drainFor         = 5 * time.Second
 	drainForWithLine = 30 * time.Second
 )
-
-// lineSeed fixes which chunks a line loses.
-const lineSeed = 1
 
 // ErrLine says that no line can lead to the server.
 var ErrLine = errors.New("no line to that server")
@@ -103,7 +101,7 @@ func openLine(ctx context.Context, cfg Config) (*line.Line, error) {
 		return nil, fmt.Errorf("open a line to %s: %w", cfg.Server, err)
 	}
 	_ = conn.Close()
-	return line.Open(to, *cfg.Line, lineSeed)
+	return line.Open(to, *cfg.Line, cfg.LineSeed)
 }
 
 func run(ctx context.Context, cfg Config) (Report, error) {

@@ -93,7 +93,7 @@ func (r *ladderRig) openSocketRung(phones *client.Client, server string) (rung, 
 
 	var conn *client.Conn
 	pings := 0
-	return rung{readAway: func() error { return pingNode(away) }, name: socketRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error {
+	read := func(int) error {
 		if pings%pingsPerSocket == 0 { // in the read that is not timed
 			if conn, err = r.openPhone(phones, server, token); err != nil {
 				return err
@@ -101,7 +101,9 @@ func (r *ladderRig) openSocketRung(phones *client.Client, server string) (rung, 
 		}
 		pings++
 		return pingNode(conn)
-	}}, nil
+	}
+	return rung{name: socketRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: read,
+		readAway: func() error { return pingNode(away) }}, nil
 }
 
 func (r *ladderRig) openPhone(phones *client.Client, server, token string) (*client.Conn, error) {
@@ -240,7 +242,7 @@ func (r *ladderRig) redisRungs() ([]rung, error) {
 	}
 	r.onClose(server.Close)
 	r.addPart("Redis", "as --redis says")
-	return append(out, redisRungOf(r.ctx, "Redis server", server)), nil
+	return append(out, redisRungOf(r.ctx, realRedisRung, server)), nil
 }
 
 func redisRungOf(ctx context.Context, name string, server *events.Redis) rung {
@@ -286,8 +288,8 @@ func (r *ladderRig) storeRungs() ([]rung, error) {
 	}
 	r.onClose(closeDatabase)
 	r.addPart("Postgres", "as --database says")
-	return append(out, rung{name: "Postgres read", band: byKernel, sizes: []int{0}, batch: 2, read: func(int) error {
-		_, err := database.ActiveTrip(r.ctx, trips.Rider("nobody of the ladder"))
+	return append(out, rung{name: postgresRung, band: byKernel, sizes: []int{0}, batch: 2, read: func(int) error {
+		_, err := database.ActiveTrip(r.ctx, trips.Rider("a rider of the lab who never was"))
 		if errors.Is(err, trips.ErrNotFound) {
 			return nil
 		}

@@ -92,7 +92,7 @@ func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error
 			if err := out[i].measure(round, max(1, rounds/triesAway)); err != nil {
 				return nil, fmt.Errorf("%s: %w", out[i].name, err)
 			}
-			if round%10 == 0 || round == rounds-1 { // enough for an eye
+			if round%10 == 0 || round == rounds-1 { // often enough for an eye
 				run.Point(costBars, float64(i), inMicroseconds(out[i].cost[0]))
 			}
 		}
@@ -104,7 +104,7 @@ func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error
 // over the line.
 func (t *timing) measure(round, everyAway int) error {
 	for s, size := range t.sizes {
-		cost, err := timeBatch(t.batch, func() error { return t.read(size) })
+		cost, err := timeBatch(batchFor(t.batch, size), func() error { return t.read(size) })
 		if err != nil {
 			return err
 		}
@@ -121,6 +121,15 @@ func (t *timing) measure(round, everyAway int) error {
 		t.away = cost
 	}
 	return err
+}
+
+// batchFor makes batches of large answers shorter, so that they end in time.
+func batchFor(batch, size int) int {
+	const page = 4096
+	if size <= page {
+		return batch
+	}
+	return max(4, batch*page/size)
 }
 
 // timeBatch returns what one of n reads takes, on average. The first read is
@@ -144,15 +153,15 @@ func timeBatch(n int, read func() error) (time.Duration, error) {
 const costBars = "one answer, here"
 
 func ladderFrame(v finding.Values) plot.Chart {
-	bars := make([]plot.Bar, len(rungNames))
-	for i, name := range rungNames {
-		bars[i] = plot.Bar{Name: name}
+	var bars []plot.Bar
+	for _, usual := range usualRungs {
+		bars = append(bars, plot.Bar{Name: usual.name, Group: string(usual.band)})
 	}
 	return ladderChart(v, bars)
 }
 
-// ladderChart returns the bars with two of Dean's numbers and the distance as
-// limits. The bars of one band, by colour, are a group.
+// ladderChart returns the bars, with two of Dean's numbers as limits. The bars of
+// a band are a group, in one colour.
 func ladderChart(v finding.Values, bars []plot.Bar) plot.Chart {
 	return plot.Chart{
 		X: plot.Axis{Name: "the way of the answer"},

@@ -21,12 +21,12 @@ const (
 func ladderResult(v finding.Values, timings []timing, parts []finding.Part) finding.Result {
 	bars := make([]plot.Bar, len(timings))
 	for i, t := range timings {
-		bars[i] = plot.Bar{Name: t.name, Height: inMicroseconds(t.cost[0])}
+		bars[i] = plot.Bar{Name: t.name, Group: string(t.band), Height: inMicroseconds(t.cost[0])}
 	}
 
 	return finding.Result{
 		Seen:   ladderSeen(timings),
-		Table:  ladderTable(v, timings, shownRungs),
+		Table:  ladderTable(v, timings, shownRungs(timings)),
 		Detail: ladderTable(v, timings, nil),
 		Chart:  ladderChart(v, bars),
 		Claims: judgeLadder(v, timings),
@@ -42,8 +42,20 @@ func ladderSeen(timings []timing) int {
 	return min(3, max(0, int(math.Round(math.Log10(times/5)))))
 }
 
-// shownRungs are those in the table for people.
-var shownRungs = []string{snapRung, mutexRung, appRung, ownerRung, tcpRung, httpRung, redisRung, commitRung}
+// shownRungs returns the rungs in the table for people. A person's own servers
+// take the place of others.
+func shownRungs(timings []timing) []string {
+	shown := []string{snapRung, mutexRung, appRung, ownerRung, tcpRung, httpRung, redisRung, commitRung}
+	for _, t := range timings {
+		switch t.name {
+		case realRedisRung:
+			shown[6] = t.name
+		case postgresRung:
+			shown[0] = t.name
+		}
+	}
+	return shown
+}
 
 // ladderTable has the rungs that are named, or all of them without names.
 func ladderTable(v finding.Values, timings []timing, names []string) finding.Table {

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,18 +42,30 @@ func (r *ladderRig) open() (err error) {
 	r.onClose(func() error { return os.RemoveAll(r.folder) })
 	r.rungs = r.memoryRungs()
 
-	for _, add := range []func() ([]rung, error){r.socketRungs, r.nodeRungs, r.redisRungs, r.storeRungs} {
+	for _, add := range []func() ([]rung, error){r.socketRungs, r.redisRungs, r.storeRungs, r.nodeRungs} {
 		added, err := add()
 		if err != nil {
 			return err
 		}
 		r.rungs = append(r.rungs, added...)
 	}
-	slices.SortStableFunc(r.rungs, func(a, b rung) int { return bandRank(a.band) - bandRank(b.band) })
+	slices.SortStableFunc(r.rungs, func(a, b rung) int {
+		return cmp.Or(bandRank(a.band)-bandRank(b.band), nameRank(a.name)-nameRank(b.name))
+	})
 	return nil
 }
 
 func bandRank(b band) int { return slices.Index([]band{inMemory, byChannel, byKernel, byDisk}, b) }
+
+// nameRank puts a person's own servers last of their band.
+func nameRank(name string) int {
+	for i, usual := range usualRungs {
+		if usual.name == name {
+			return i
+		}
+	}
+	return len(usualRungs)
+}
 
 // onClose adds what close has to call. After close it is called at once.
 func (r *ladderRig) onClose(call func() error) {

@@ -32,26 +32,35 @@ type rung struct {
 	readAway func() error
 }
 
-// Names of the rungs that are compared.
+// Names of the rungs.
 const (
+	snapRung    = "atomic snapshot"
 	mutexRung   = "Mutex"
+	rwMutexRung = "RWMutex"
 	appRung     = "app's sharedstate"
 	ownerRung   = "owner goroutine"
+	unixRung    = "Unix socket"
 	tcpRung     = "TCP"
-	redisRung   = "Redis"
-	commitRung  = "durable commit"
-	httpRung    = "HTTP + JSON"
-	snapRung    = "atomic snapshot"
 	socketRung  = "WebSocket"
 	rpcRung     = "Connect RPC"
+	httpRung    = "HTTP + JSON"
+	redisRung   = "Redis"
 	sqliteRung  = "SQLite read"
-	unixRung    = "Unix socket"
-	rwMutexRung = "RWMutex"
+	commitRung  = "durable commit"
+
+	realRedisRung = "Redis server"
+	postgresRung  = "Postgres read"
 )
 
-// rungNames are those without servers of a person's own, from the ground up.
-var rungNames = []string{snapRung, mutexRung, rwMutexRung, appRung, ownerRung, unixRung, tcpRung, socketRung, rpcRung, httpRung,
-	redisRung, sqliteRung, commitRung}
+// usualRungs are those without servers of a person's own, from the ground up.
+var usualRungs = []struct {
+	name string
+	band band
+}{
+	{snapRung, inMemory}, {mutexRung, inMemory}, {rwMutexRung, inMemory}, {appRung, inMemory}, {ownerRung, byChannel},
+	{unixRung, byKernel}, {tcpRung, byKernel}, {socketRung, byKernel}, {rpcRung, byKernel}, {httpRung, byKernel}, {redisRung, byKernel},
+	{sqliteRung, byKernel}, {commitRung, byDisk},
+}
 
 // Batches are long enough for the clock, and short enough that most pass without
 // a pause.

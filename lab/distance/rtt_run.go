@@ -1,0 +1,277 @@
+package distance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/line"
+	"github.com/ridehail/ridehail/lab/scratch"
+	"github.com/ridehail/ridehail/wire"
+)
+
+// run measures throughput at each distance, then rides.
+func (r rtt) run(ctx context.Context, run *finding.Run) (found rttFigures, parts []finding.Part, err error) {
+	redisURL, redisName := run.Redis, "Redis"
+	if redisURL == "" {
+		embedded, err := events.OpenEmbedded()
+		if err != nil {
+			return found, nil, err
+		}
+		defer embedded.Close()
+		redisURL, redisName = embedded.EmbeddedURL(), "embedded Redis"
+	}
+	server, err := parseRedis(redisURL)
+	if err != nil {
+		return found, nil, err
+	}
+
+	if found.redis, err = r.askRedis(ctx, run, server); err != nil {
+		return found, nil, fmt.Errorf("redis: %w", err)
+	}
+	parts = append(parts, finding.Part{Name: redisName, Where: server.address, Count: fmt.Sprintf("%d lines", len(found.redis))})
+
+	database, part, closeDatabase, err := openScratch(ctx, run.Database)
+	if err != nil {
+		return found, nil, err
+	}
+	defer func() { err = errors.Join(err, closeDatabase()) }()
+	if database != "" {
+		parts = append(parts, part)
+		if found.sql, err = r.askPostgres(ctx, run, database); err != nil {
+			return found, nil, fmt.Errorf("postgres: %w", err)
+		}
+	}
+
+	ridden, err := r.ride(ctx, run, redisURL, database, &found.ride)
+	return found, append(parts, ridden), err
+}
+
+// openScratch makes a database on a real Postgres. Without one it returns an
+// empty URL.
+func openScratch(ctx context.Context, address string) (database string, part finding.Part, closeDatabase func() error, err error) {
+	if address == "" {
+		return "", part, func() error { return nil }, nil
+	}
+	s, err := scratch.Create(ctx, address)
+	if err != nil {
+		return "", part, nil, err
+	}
+	return s.URL, s.Part, s.Close, nil
+}
+
+// rounds is how often the short distances take turns. The best round counts.
+const rounds = 2
+
+// askRedis measures each window at each distance: first the long ones, which
+// only wait, side by side, and then the short ones.
+func (r rtt) askRedis(ctx context.Context, run *finding.Run, server redisServer) ([]speed, error) {
+	all := make([]speed, 0, len(r.trips)*len(r.windows))
+	for _, trip := range r.trips {
+		for _, window := range r.windows {
+			all = append(all, newSpeed("Redis", window, trip, 0))
+		}
+	}
+
+	measure := func(ctx context.Context, s *speed) error {
+		perSecond, err := askAt(ctx, server, s.Trip, s.Window, run.Seed)
+		if err == nil && perSecond > s.PerSecond {
+			*s = newSpeed(s.Server, s.Window, s.Trip, perSecond)
+			run.Point(curveOf(s.Window), ms(s.Trip), perSecond)
+		}
+		return err
+	}
+
+	g, together := errgroup.WithContext(ctx)
+	var near []*speed
+	for i := range all {
+		if s := &all[i]; s.Trip >= cityAway {
+			g.Go(func() error { return measure(together, s) })
+		} else {
+			near = append(near, s)
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+
+	for range rounds {
+		for _, s := range near {
+			if err := measure(ctx, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// askAt measures one window at one distance.
+func askAt(ctx context.Context, server redisServer, trip time.Duration, window int, seed uint64) (float64, error) {
+	l, err := line.Open(server.address, line.OfRoundTrip(trip), seed)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	a, err := dialRedis(ctx, server, l)
+	if err != nil {
+		return 0, err
+	}
+	defer a.conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = a.conn.Close() })()
+	return a.ask(window, turnsAt(trip))
+}
+
+// turnsAt returns how many round trips are measured: two stretches at least,
+// and more where they are short.
+func turnsAt(trip time.Duration) int {
+	spend := 250 * time.Millisecond
+	switch {
+	case trip == 0:
+		return 100
+	case trip >= cityAway:
+		spend = time.Second
+	}
+	return max(stretch+2, min(100, int(spend/trip)))
+}
+
+// through returns a server's URL with the address of a line.
+func through(l *line.Line, server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", err
+	}
+	u.Host = l.Address()
+	return u.String(), nil
+}
+
+// ride drives the same ride with phones beside the node and far from it, and
+// takes the quickest of each. The node's Redis is far in both.
+func (r rtt) ride(ctx context.Context, run *finding.Run, redisURL, database string, found *rideFigures) (part finding.Part, err error) {
+	server, err := parseRedis(redisURL)
+	if err != nil {
+		return part, err
+	}
+	toRedis, err := line.Open(server.address, line.OfRoundTrip(cityAway), run.Seed)
+	if err != nil {
+		return part, err
+	}
+	defer toRedis.Close()
+	farRedis, err := through(toRedis, redisURL)
+	if err != nil {
+		return part, err
+	}
+
+	c, err := openCity(ctx, farRedis, "")
+	if err != nil {
+		return part, err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+
+	found.Rides = r.rides
+	if found.Near, err = r.quickestRide(ctx, run.Seed, c, c.url, "near", nil); err != nil {
+		return part, err
+	}
+	u, err := url.Parse(c.url)
+	if err != nil {
+		return part, err
+	}
+	toPhones, err := line.Open(u.Host, line.OfRoundTrip(cityAway), run.Seed)
+	if err != nil {
+		return part, err
+	}
+	defer toPhones.Close()
+	chunks := func() int64 { return toPhones.Stats().Up.Chunks }
+	before := int64(0)
+	found.Far, err = r.quickestRide(ctx, run.Seed, c, "http://"+toPhones.Address(), "far", func() { before = chunks() })
+	if found.Chunks = chunks() - before; err != nil {
+		return part, err
+	}
+
+	if database != "" {
+		if found.Database, err = r.rideFarFromDatabase(ctx, run, database); err != nil {
+			return part, fmt.Errorf("a node far from its database: %w", err)
+		}
+	}
+	return finding.Part{Name: "node", Where: c.url, Count: fmt.Sprintf("%d rides", 2*r.rides)}, nil
+}
+
+// rideFarFromDatabase returns the time of a ride with a node whose Postgres is
+// far.
+func (r rtt) rideFarFromDatabase(ctx context.Context, run *finding.Run, database string) (took time.Duration, err error) {
+	u, err := url.Parse(database)
+	if err != nil {
+		return 0, err
+	}
+	l, err := line.Open(u.Host, line.OfRoundTrip(cityAway), run.Seed)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	far, err := through(l, database)
+	if err != nil {
+		return 0, err
+	}
+
+	c, err := openCity(ctx, "", far)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	return r.quickestRide(ctx, run.Seed, c, c.url, "stored", nil)
+}
+
+// quickestRide returns the shortest of some rides, from the quote to the ack of
+// the last step. The phones reach the node behind a URL. onReady, if set, is
+// called before the first ride.
+func (r rtt) quickestRide(ctx context.Context, seed uint64, c *city, server, name string, onReady func()) (quickest time.Duration, err error) {
+	rider, err := logIn(ctx, server, client.RoleRider, name)
+	if err != nil {
+		return 0, err
+	}
+	defer rider.logOut()
+	driver, err := logIn(ctx, server, client.RoleDriver, name)
+	if err != nil {
+		return 0, err
+	}
+	defer driver.logOut()
+
+	from, to := c.chooseEnds(seed)
+	if err := driver.goOnDuty(from); err != nil {
+		return 0, err
+	}
+
+	if onReady != nil {
+		onReady()
+	}
+	quickest = math.MaxInt64
+	for i := range r.rides {
+		began := time.Now()
+		if err := driver.sendFix(uint32(i)+2, from, began); err != nil {
+			return 0, err
+		}
+		trip, err := meet(ctx, rider, driver, from, to)
+		if err != nil {
+			return 0, err
+		}
+		for _, s := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
+			if err := driver.step(trip.Id, s); err != nil {
+				return 0, err
+			}
+		}
+		quickest = min(quickest, time.Since(began))
+
+		// The rider's phone reads what happened, so that its socket stays empty.
+		if err := rider.await(func(f *wire.ServerFrame) bool { return f.GetTripEvent().GetSeq() == completedAt }); err != nil {
+			return 0, err
+		}
+	}
+	return quickest, nil
+}
