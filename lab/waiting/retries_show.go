@@ -75,7 +75,7 @@ func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
 		Want: "<= " + seconds(j[withBudget].after), Got: seconds(j[withBudgetNoOld].after)}
 	saved.Holds = j[withBudgetNoOld].after <= max(j[withBudget].after, binLength.Seconds())
 	if p.foretell(withBudgetNoOld) == unsure {
-		saved.Want, saved.Holds = "the law is unsure here", true
+		saved.Want, saved.Holds = "too near to tell", true
 	}
 	return append(claims, saved)
 }
@@ -96,7 +96,10 @@ func (p retryPlan) claimEnd(name string, policy int, a, b judged, source string)
 		c.Text, c.Want = name+": recovers", fmt.Sprintf(">= %g", p.rate/2)
 		c.Holds = !p.isDown(a) && !p.isDown(b)
 	default:
-		c.Text, c.Want, c.Holds = name+": at the end", "the law is unsure here", true
+		c.Text, c.Want, c.Holds = name+": at the end", "too near to tell", true
+		if after := p.recovery(policy); !math.IsInf(after, 1) && after > p.watch.Seconds() {
+			c.Want = fmt.Sprintf("back after %.0f s, too late to see", after)
+		}
 	}
 	return c
 }
@@ -140,7 +143,7 @@ func (p retryPlan) seenRetries(j []judged) int {
 		return 1
 	case down(atOnce, withBackoff):
 		return 2
-	case down(atOnce, withBackoff, withBudget, withBudgetNoOld):
+	case down(atOnce, withBackoff, withBudget), down(atOnce, withBackoff, withBudget, withBudgetNoOld):
 		return 3
 	}
 	return -1
