@@ -35,10 +35,10 @@ type fanoutFigures struct {
 func runFanout(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	plan := newFanoutPlan(run.Values)
 	services, err := openServices(plan, run.Seed)
-	defer services.Close()
 	if err != nil {
 		return finding.Result{}, err
 	}
+	defer services.Close()
 
 	c := &mapCaller{mapServices: services, from: corners[0], to: corners[2]}
 	f, err := c.measure(ctx, run)

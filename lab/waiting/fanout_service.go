@@ -139,12 +139,11 @@ var threeStreets = routing.Plan{Name: "Three Streets", Roads: []routing.Road{
 
 var corners = [...]location.Point{{Lng: 3.4, Lat: 6.4}, {Lng: 3.405, Lat: 6.4}, {Lng: 3.405, Lat: 6.405}}
 
-// openServices starts the services. The caller must Close them, also after an
-// error.
+// openServices starts the services. The caller must Close them.
 func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 	city, err := routing.NewCity(threeStreets)
 	if err != nil {
-		return &mapServices{}, err
+		return nil, err
 	}
 
 	m := &mapServices{plan: plan, city: city, router: routing.NewRouter(city), client: newClient(4)}
@@ -153,7 +152,8 @@ func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 		s := &mapService{plan: plan, seed: seed, number: i, next: routing.NewHandler(m.router)}
 		at, err := serve(s)
 		if err != nil {
-			return m, err
+			m.Close()
+			return nil, err
 		}
 		m.services, m.servers = append(m.services, s), append(m.servers, at)
 		m.callers = append(m.callers, routingpbconnect.NewRoutingClient(named, at.URL))
@@ -162,9 +162,7 @@ func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 }
 
 func (m *mapServices) Close() {
-	if m.client != nil {
-		m.client.CloseIdleConnections()
-	}
+	m.client.CloseIdleConnections()
 	for _, s := range m.servers {
 		s.Close()
 	}
