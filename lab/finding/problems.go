@@ -1,0 +1,50 @@
+package finding
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of what a finding holds.
+const (
+	maxRows   = 8
+	minClaims = 2
+	maxClaims = 4
+	notices   = 3
+)
+
+// Problems returns what keeps a finding from being shown as it should be: a
+// text that does not fit, a figure that is no number, a field that is empty.
+func (f Finding) Problems() (out []string) {
+	say := func(isWrong bool, format string, values ...any) {
+		if isWrong {
+			out = append(out, fmt.Sprintf(format, values...))
+		}
+	}
+
+	lines := strings.Split(strings.TrimSuffix(f.Text(false), "\n"), "\n")
+	say(len(lines) > MaxLines, "its text has %d lines, over %d", len(lines), MaxLines)
+	for _, line := range lines {
+		n := utf8.RuneCountInString(line)
+		say(n > MaxColumns, "a line has %d columns, over %d: %s", n, MaxColumns, line)
+	}
+
+	rows := len(f.Table.Rows)
+	say(rows == 0 || rows > maxRows, "its table has %d rows, not 1 to %d", rows, maxRows)
+	for _, row := range f.Table.Rows {
+		say(len(row) != len(f.Table.Columns), "a row of its table has %d cells under %d columns: %s", len(row), len(f.Table.Columns), row)
+	}
+
+	say(len(f.Claims) < minClaims || len(f.Claims) > maxClaims, "it has %d claims, not %d to %d", len(f.Claims), minClaims, maxClaims)
+	for _, c := range f.Claims {
+		say(c.Text == "" || c.Law == "" || c.Source == "" || c.Want == "" || c.Got == "", "a claim lacks a text: %+v", c)
+	}
+	say(len(f.Notice) != notices, "it has %d notices, not %d", len(f.Notice), notices)
+	say(len(f.Parts) == 0, "it names no part that ran")
+	say(f.Seen != "" && int(f.Seen[0]-'A') >= len(f.Options), "it saw %s, which is no option", f.Seen)
+	_, err := json.Marshal(f)
+	say(err != nil, "it cannot be written as JSON: %v", err)
+	return out
+}
