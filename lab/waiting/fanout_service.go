@@ -146,7 +146,7 @@ func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 		return nil, err
 	}
 
-	m := &mapServices{plan: plan, city: city, router: routing.NewRouter(city), client: newClient(4)}
+	m := &mapServices{plan: plan, city: city, router: routing.NewRouter(city), client: newClient(2)}
 	named := &http.Client{Transport: callNamer{m.client.Transport}}
 	for i := range plan.services {
 		s := &mapService{plan: plan, seed: seed, number: i, next: routing.NewHandler(m.router)}

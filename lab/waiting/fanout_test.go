@@ -112,7 +112,7 @@ func TestFanoutRunsAndCountsWhatTheSeedDrew(t *testing.T) {
 	run := newRun(t, Fanout(), map[string]string{"services": "5", "slow": "5", "fail": "5", "requests": "50"})
 	points := map[string]int{}
 	run.OnPoint = func(curve string, _ plot.Point) { points[curve]++ }
-	found, err := runFanout(t.Context(), run)
+	found, err := Fanout().Perform(t.Context(), run, finding.NoGuess)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +121,8 @@ func TestFanoutRunsAndCountsWhatTheSeedDrew(t *testing.T) {
 	if f.InTurn.Slow != want.Together.Slow || f.Together.Slow != want.Together.Slow || f.Together.Whole != want.Together.Whole || f.Hedged.Slow != want.Hedged.Slow {
 		t.Errorf("counted %+v, drawn %+v", f, want)
 	}
-	if bad := failed(found.Claims); bad != nil {
-		t.Errorf("claims %v do not hold: %+v", bad, found.Claims)
+	if bad := failed(found.Claims); bad != nil || found.Problems() != nil {
+		t.Errorf("claims %v do not hold: %+v; problems %q", bad, found.Claims, found.Problems())
 	}
 	if f.Later.Whole != laterRequestsMade || f.Silent.Later.Whole != silentRequests || f.Silent.LaterWithin != 0 {
 		t.Errorf("of the jobs %+v, while one was silent %+v", f.Later, f.Silent)

@@ -255,7 +255,7 @@ func (w *wayRun) runQueue(ctx context.Context) error {
 	parts.Go(func() { _ = worker.Run(working) })
 
 	for i := range poisonJobs {
-		err = errors.Join(err, redis.EnqueueJob(ctx, settlementStream, poisonJob(i), nil))
+		err = errors.Join(err, enqueueJob(ctx, redis, settlementStream, poisonJob(i)))
 	}
 	if err == nil {
 		w.endRides(ctx, func(ctx context.Context, i int) error { return completeRide(ctx, w.service, i) }, func() bool {

@@ -79,7 +79,7 @@ func seenProvider(q outageFigures) int {
 // show returns the finding of a run's figures.
 func (p outagePlan) show(figures []outageFigures) finding.Result {
 	out := finding.Result{Chart: p.frame(), Figures: figures, Claims: judgeProvider(figures[byQueue], figures[perTry]),
-		Seen: seenProvider(figures[byQueue]), Notice: p.notices(figures), Table: finding.Table{Columns: []string{"way", "refused", "half wait over", "all over",
+		Seen: seenProvider(figures[byQueue]), Notice: p.notices(figures), Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest",
 			"taken", "charges", "deliveries", "letters", "backlog"}}}
 	for i, f := range figures {
 		_, letters := f.poisonLetters()

@@ -7,18 +7,19 @@ import (
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/slowtest"
+	"github.com/ridehail/ridehail/lab/finding"
 )
 
 func TestTheProviderIsAskedLaterAndTheRidesGoOn(t *testing.T) {
 	slowtest.Require(t)
 	for _, kind := range []string{"dead", "slow"} {
 		run := newRun(t, Provider(), map[string]string{"provider": kind, "outage": "0.75", "rate": "10"})
-		found, err := runProvider(t.Context(), run)
+		found, err := Provider().Perform(t.Context(), run, finding.NoGuess)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bad := failed(found.Claims); bad != nil || found.Seen != 2 {
-			t.Errorf("%s: claims %v do not hold, option %d: %+v", kind, bad, found.Seen, found.Claims)
+		if bad := failed(found.Claims); bad != nil || found.Seen != "C" || found.Problems() != nil {
+			t.Errorf("%s: claims %v do not hold, option %s: %+v; problems %q", kind, bad, found.Seen, found.Claims, found.Problems())
 		}
 
 		f := found.Figures.([]outageFigures)

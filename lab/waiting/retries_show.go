@@ -56,7 +56,7 @@ func (p retryPlan) isDown(j judged) bool { return j.atEnd < p.rate/2 }
 
 // judgeRetries returns the claims.
 func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
-	const bronson = "Bronson 2021"
+	const bronson = "Bronson et al. 2021"
 	j := make([]judged, len(figures))
 	most := 0.0
 	for i, f := range figures {
@@ -71,7 +71,7 @@ func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
 	claims = append(claims, p.claimEnd("at once, backoff", atOnce, j[atOnce], j[withBackoff], bronson),
 		p.claimEnd("budget", withBudget, j[withBudget], j[withBudget], bronson))
 
-	saved := finding.Claim{Text: "dropping the old is back first", Law: "no useless work", Source: "Nichols 2012",
+	saved := finding.Claim{Text: "drop old: back first", Law: "no useless work", Source: "Nichols, Jacobson 2012",
 		Want: "<= " + seconds(j[withBudget].after), Got: seconds(j[withBudgetNoOld].after)}
 	saved.Holds = j[withBudgetNoOld].after <= max(j[withBudget].after, binLength.Seconds())
 	if p.foretell(withBudgetNoOld) == unsure {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/payments"
 )
@@ -129,7 +131,7 @@ func TestTheLawOfRetriesFollowsTheKnobs(t *testing.T) {
 		"few asked":          {map[string]string{"rate": "9"}, -1}, // 36 tries a second are less than 40
 		"many asked":         {map[string]string{"rate": "38", "hang": "5"}, -1},
 		"half of all again":  {map[string]string{"budget": "50", "rate": "20"}, 2},
-		"patient clients":    {map[string]string{"timeout": "1000"}, 2},
+		"patient clients":    {map[string]string{"timeout": "500"}, 2},
 		"impatient clients":  {map[string]string{"timeout": "100"}, 2},
 		"five times":         {map[string]string{"retries": "5"}, 2},
 		"a short hang":       {map[string]string{"hang": "0.5"}, 2},
@@ -149,5 +151,29 @@ func TestTheLawOfRetriesFollowsTheKnobs(t *testing.T) {
 				t.Errorf("it may take %v", took)
 			}
 		})
+	}
+}
+
+func TestRetriesRunOverRealSockets(t *testing.T) {
+	slowtest.Require(t)
+	var mu sync.Mutex
+	points := map[string]int{}
+	run := newRun(t, Retries(), map[string]string{"hang": "1"})
+	run.OnPoint = func(curve string, _ plot.Point) {
+		mu.Lock()
+		defer mu.Unlock()
+		points[curve]++
+	}
+	found, err := Retries().Perform(t.Context(), run, finding.NoGuess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad := failed(found.Claims); bad != nil || found.Seen != "C" || found.Problems() != nil {
+		t.Errorf("claims %v do not hold, option %s: %+v; problems %q", bad, found.Seen, found.Claims, found.Problems())
+	}
+	for _, name := range policyNames {
+		if want := newRetryPlan(run.Values).bins(); points[name] != want {
+			t.Errorf("told of %d points of %s, want %d", points[name], name, want)
+		}
 	}
 }
