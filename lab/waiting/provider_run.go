@@ -30,7 +30,7 @@ const (
 	ackFirst
 )
 
-var wayNames = [...]string{"direct", "queue", "queue, a reference per try", "queue, acknowledged first"}
+var wayNames = [...]string{"direct", "queue", "queue, new reference", "queue, ack first"}
 
 const settlementStream = "settlements"
 

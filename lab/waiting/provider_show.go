@@ -80,7 +80,7 @@ func seenProvider(q outageFigures) int {
 func (p outagePlan) show(figures []outageFigures) finding.Result {
 	out := finding.Result{Chart: p.frame(), Figures: figures, Claims: judgeProvider(figures[byQueue], figures[perTry]),
 		Seen: seenProvider(figures[byQueue]), Notice: p.notices(figures), Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest",
-			"taken", "charges", "deliveries", "letters", "backlog"}}}
+			"taken", "charges", "tries", "letters", "backlog"}}}
 	for i, f := range figures {
 		_, letters := f.poisonLetters()
 		row := []string{f.Name, fmt.Sprintf("%d of %d", f.Refused, f.Rides), millis(median(f.took)), millis(slices.Max(f.took)),
