@@ -21,10 +21,10 @@ func Fanout() finding.Experiment {
 
 		Knobs: []finding.Knob{
 			{Name: "services", Label: "Services", Help: "how many services a request asks", Default: 60, Low: 1, High: 100, Step: 1},
-			{Name: "slow", Label: "Slow", Help: "share of calls that are slow", Unit: "%", Default: 1, Low: 0, High: 10, Step: .5},
-			{Name: "fail", Label: "Fail", Help: "share of calls that fail", Unit: "%", Default: 1, Low: 0, High: 10, Step: .5},
-			{Name: "wait", Label: "Slow means", Help: "how long a slow call takes", Unit: "ms", Default: 300, Low: 200, High: 500, Step: 10},
-			{Name: "requests", Label: "Requests", Help: "how many requests are made in each way", Default: 100, Low: 50, High: 200, Step: 10},
+			{Name: "slow", Label: "Slow", Help: "share of calls that are slow", Unit: "%", Default: 1, Low: 0, High: 5, Step: .5},
+			{Name: "fail", Label: "Fail", Help: "share of calls that fail", Unit: "%", Default: 1, Low: 0, High: 5, Step: .5},
+			{Name: "wait", Label: "Slow means", Help: "how long a slow call takes", Unit: "ms", Default: 150, Low: 50, High: 300, Step: 10},
+			{Name: "requests", Label: "Requests", Help: "how many requests are made in each way", Default: 100, Low: 50, High: 150, Step: 10},
 		},
 		Takes: 7 * time.Second,
 
@@ -32,7 +32,7 @@ func Fanout() finding.Experiment {
 		Made: "faults, three streets",
 		Code: []finding.Code{
 			{File: "routing/client.go", Func: "Client.callService", Why: "breaker"},
-			{File: "lab/waiting/fanout_ask.go", Func: "mapCaller.askHedged", Why: "hedge"},
+			{File: "lab/waiting/ask.go", Func: "caller.askHedged", Why: "hedge"},
 		},
 		Next:  "ridehail lab fanout --services 10, and --slow 0.5: which of them helps more",
 		Frame: func(v finding.Values) plot.Chart { return newFanoutPlan(v).frame() },
@@ -53,7 +53,7 @@ func newFanoutPlan(v finding.Values) fanoutPlan {
 }
 
 // hedgeAfter is when a call that was not answered is made a second time.
-func (p fanoutPlan) hedgeAfter() time.Duration { return p.wait / 5 }
+func (p fanoutPlan) hedgeAfter() time.Duration { return p.wait / 3 }
 
 // atLeastOne is the law: the share of requests of which one in n calls, at
 // least, is hit with a probability of p.

@@ -30,7 +30,7 @@ type laterFigures struct {
 // their callers have gone on. What is missing is asked for again when the job
 // comes back.
 type laterRequests struct {
-	caller     *mapCaller
+	caller     *caller
 	deadline   time.Duration // of a delivery
 	deliveries atomic.Int64
 	all        chan struct{} // closed when all are whole
@@ -42,7 +42,7 @@ type laterRequests struct {
 	want    int
 }
 
-func newLaterRequests(c *mapCaller, requests int, deadline time.Duration) *laterRequests {
+func newLaterRequests(c *caller, requests int, deadline time.Duration) *laterRequests {
 	l := &laterRequests{caller: c, deadline: deadline, all: make(chan struct{}), missing: map[int][]int{}, tries: map[int]int{}, want: requests}
 	for i := range requests {
 		for s := range c.plan.services {
@@ -64,7 +64,7 @@ func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, e
 	var working sync.WaitGroup
 	working.Go(func() {
 		// The error is ctx's.
-		_ = (&events.Worker{Redis: redis, Stream: fanoutStream, Consumer: "lab", Handle: l.handle, Concurrency: 16,
+		_ = (&events.Worker{Redis: redis, Stream: fanoutStream, Consumer: "lab", Handle: l.handle, Concurrency: 4,
 			Heartbeat: 25 * time.Millisecond, MaxDeliveries: 100}).Run(ctx)
 	})
 
@@ -72,7 +72,7 @@ func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, e
 	took := make([]time.Duration, 0, l.want)
 	for i := range l.want {
 		began := time.Now()
-		if err = redis.EnqueueJob(ctx, fanoutStream, strconv.Itoa(i), nil); err != nil {
+		if err = enqueueJob(ctx, redis, fanoutStream, strconv.Itoa(i)); err != nil {
 			break
 		}
 		f.Accepted++

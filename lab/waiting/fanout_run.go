@@ -35,12 +35,12 @@ type fanoutFigures struct {
 func runFanout(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	plan := newFanoutPlan(run.Values)
 	services, err := openServices(plan, run.Seed)
-	defer services.Close()
 	if err != nil {
 		return finding.Result{}, err
 	}
+	defer services.Close()
 
-	c := &mapCaller{mapServices: services, from: corners[0], to: corners[2]}
+	c := &caller{mapServices: services, from: corners[0], to: corners[2]}
 	f, err := c.measure(ctx, run)
 	if err != nil {
 		return finding.Result{}, err
@@ -54,9 +54,9 @@ func runFanout(ctx context.Context, run *finding.Run) (finding.Result, error) {
 }
 
 // measure asks in all ways, one after the other.
-func (c *mapCaller) measure(ctx context.Context, run *finding.Run) (f fanoutFigures, err error) {
+func (c *caller) measure(ctx context.Context, run *finding.Run) (f fanoutFigures, err error) {
 	f.InTurn = c.count(c.askAll(ctx, 32, func(ctx context.Context, i int) gathered { return c.inTurn(ctx, i) }))
-	f.Together = c.count(c.askAll(ctx, 8, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askOnce) }))
+	f.Together = c.count(c.askAll(ctx, 4, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askOnce) }))
 	c.plan.tell(run, curveSlow, f.Together.SlowOf, f.Together.Requests)
 	c.plan.tell(run, curveWhole, f.Together.WholeOf, f.Together.Requests)
 	f.Hedged = c.count(c.askAll(ctx, 2, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askHedged) }))
@@ -75,7 +75,7 @@ func (c *mapCaller) measure(ctx context.Context, run *finding.Run) (f fanoutFigu
 }
 
 // count counts how requests ended.
-func (c *mapCaller) count(all []gathered) wayFigures {
+func (c *caller) count(all []gathered) wayFigures {
 	f := wayFigures{Requests: len(all), Calls: c.mapServices.calls()}
 	took := make([]time.Duration, len(all))
 	for i, g := range all {

@@ -139,21 +139,21 @@ var threeStreets = routing.Plan{Name: "Three Streets", Roads: []routing.Road{
 
 var corners = [...]location.Point{{Lng: 3.4, Lat: 6.4}, {Lng: 3.405, Lat: 6.4}, {Lng: 3.405, Lat: 6.405}}
 
-// openServices starts the services. The caller must Close them, also after an
-// error.
+// openServices starts the services. The caller must Close them.
 func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 	city, err := routing.NewCity(threeStreets)
 	if err != nil {
-		return &mapServices{}, err
+		return nil, err
 	}
 
-	m := &mapServices{plan: plan, city: city, router: routing.NewRouter(city), client: newClient(4)}
+	m := &mapServices{plan: plan, city: city, router: routing.NewRouter(city), client: newClient(2)}
 	named := &http.Client{Transport: callNamer{m.client.Transport}}
 	for i := range plan.services {
 		s := &mapService{plan: plan, seed: seed, number: i, next: routing.NewHandler(m.router)}
 		at, err := serve(s)
 		if err != nil {
-			return m, err
+			m.Close()
+			return nil, err
 		}
 		m.services, m.servers = append(m.services, s), append(m.servers, at)
 		m.callers = append(m.callers, routingpbconnect.NewRoutingClient(named, at.URL))
@@ -162,9 +162,7 @@ func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 }
 
 func (m *mapServices) Close() {
-	if m.client != nil {
-		m.client.CloseIdleConnections()
-	}
+	m.client.CloseIdleConnections()
 	for _, s := range m.servers {
 		s.Close()
 	}

@@ -9,13 +9,13 @@ import (
 
 // judgeFanout returns the claims.
 func (p fanoutPlan) judgeFanout(f fanoutFigures) []finding.Claim {
-	const tail = "Dean 2013"
+	const tail = "Dean, Barroso 2013"
 	slow := p.claimShare("met a slow one", fmt.Sprintf("1-(1-%g)^%d", p.slow, p.services), atLeastOne(p.slow, p.services), f.Together.Slow, f.Together.Requests)
 	if f.InTurn.Slow != f.Together.Slow {
 		slow.Got, slow.Holds = fmt.Sprintf("%d in turn, %d together", f.InTurn.Slow, f.Together.Slow), false
 	}
 	whole := p.claimShare("whole answer", fmt.Sprintf("(1-%g)^%d", p.fail, p.services), 1-atLeastOne(p.fail, p.services), f.Together.Whole, f.Together.Requests)
-	hedged := p.claimShare("hedged: met a slow one", fmt.Sprintf("1-(1-%.2g)^%d", p.hedgedSlow(), p.services), atLeastOne(p.hedgedSlow(), p.services), f.Hedged.Slow, f.Hedged.Requests)
+	hedged := p.claimShare("hedged: met one", fmt.Sprintf("1-(1-%.2g)^%d", p.hedgedSlow(), p.services), atLeastOne(p.hedgedSlow(), p.services), f.Hedged.Slow, f.Hedged.Requests)
 	claims := []finding.Claim{slow, whole, hedged}
 	for i := range claims {
 		claims[i].Source = tail
@@ -24,7 +24,7 @@ func (p fanoutPlan) judgeFanout(f fanoutFigures) []finding.Claim {
 	s := f.Silent
 	most := uint64(5 + math.Floor(s.Seconds))
 	return append(claims, finding.Claim{Text: "one silent", Law: "breaker: 5, then 1/s", Source: "Nygard 2007", Exact: true,
-		Want: fmt.Sprintf("%d answers, <= %d waits", silentRequests, most), Got: fmt.Sprintf("%d answers, %d waits", s.Fallback, s.Waited),
+		Want: fmt.Sprintf("all, <= %d waits", most), Got: fmt.Sprintf("%d of %d, %d waits", s.Fallback, silentRequests, s.Waited),
 		Holds: s.Fallback == silentRequests && s.Waited <= most && s.Unbounded == 0})
 }
 
@@ -72,7 +72,7 @@ func (p fanoutPlan) show(f fanoutFigures) finding.Result {
 		out.Detail.Rows = append(out.Detail.Rows, []string{fmt.Sprint(n), fmt.Sprint(f.Together.SlowOf[i]), fmt.Sprint(f.Together.WholeOf[i]), fmt.Sprint(f.Hedged.SlowOf[i])})
 	}
 
-	out.Table.Columns = []string{"way to ask", "met a slow one", "whole answer", "half wait over", "calls"}
+	out.Table.Columns = []string{"way to ask", "met a slow one", "whole answer", "median wait", "calls"}
 	for _, w := range []struct {
 		name string
 		wayFigures

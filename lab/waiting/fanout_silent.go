@@ -31,7 +31,7 @@ type silentFigures struct {
 
 // askSilent makes the first service silent and asks in three ways at the same
 // time. It ends the silence when the app's client has made its requests.
-func (c *mapCaller) askSilent(ctx context.Context) (silentFigures, error) {
+func (c *caller) askSilent(ctx context.Context) (silentFigures, error) {
 	silent, began := make(chan struct{}), time.Now()
 	c.services[0].silent.Store(&silent)
 	var f silentFigures
@@ -72,7 +72,7 @@ func (c *mapCaller) askSilent(ctx context.Context) (silentFigures, error) {
 // askWithoutDeadline begins a request that waits for all services for as long
 // as it takes. It returns when all services but one have answered, or ctx has
 // ended.
-func (c *mapCaller) askWithoutDeadline(ctx context.Context, request int, waiting *sync.WaitGroup, answered *atomic.Int64) {
+func (c *caller) askWithoutDeadline(ctx context.Context, request int, waiting *sync.WaitGroup, answered *atomic.Int64) {
 	others := make(chan struct{}, c.plan.services)
 	waiting.Go(func() {
 		g := c.together(ctx, request, func(ctx context.Context, request, service int) answer {
@@ -93,7 +93,7 @@ func (c *mapCaller) askWithoutDeadline(ctx context.Context, request int, waiting
 
 // askWithFallback makes requests with the app's own client of each service: a
 // deadline, a circuit breaker, and the straight line instead of an answer.
-func (c *mapCaller) askWithFallback(ctx context.Context, f *silentFigures) {
+func (c *caller) askWithFallback(ctx context.Context, f *silentFigures) {
 	clients := make([]*routing.Client, c.plan.services)
 	for i, at := range c.servers {
 		clients[i] = routing.NewClient(at.URL, routing.ClientOptions{Straight: c.city.Straight()})

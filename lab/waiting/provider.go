@@ -104,7 +104,9 @@ func (p outagePlan) shrinks() time.Duration {
 }
 
 // underWay is how many rides may be unpaid at any moment without an outage.
-func (p outagePlan) underWay() float64 { return math.Ceil(2 * p.rate * p.work(providerTakes).Seconds()) }
+func (p outagePlan) underWay() float64 {
+	return math.Ceil(2 * p.rate * p.work(providerTakes).Seconds())
+}
 
 // The curves of the chart.
 const (

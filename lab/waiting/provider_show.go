@@ -79,8 +79,8 @@ func seenProvider(q outageFigures) int {
 // show returns the finding of a run's figures.
 func (p outagePlan) show(figures []outageFigures) finding.Result {
 	out := finding.Result{Chart: p.frame(), Figures: figures, Claims: judgeProvider(figures[byQueue], figures[perTry]),
-		Seen: seenProvider(figures[byQueue]), Notice: p.notices(figures), Table: finding.Table{Columns: []string{"way", "refused", "half wait over", "all over",
-			"taken", "charges", "deliveries", "letters", "backlog"}}}
+		Seen: seenProvider(figures[byQueue]), Notice: p.notices(figures), Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest",
+			"taken", "charges", "tries", "letters", "backlog"}}}
 	for i, f := range figures {
 		_, letters := f.poisonLetters()
 		row := []string{f.Name, fmt.Sprintf("%d of %d", f.Refused, f.Rides), millis(median(f.took)), millis(slices.Max(f.took)),

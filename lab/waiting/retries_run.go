@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,8 +38,6 @@ type policyRun struct {
 	plan    retryPlan
 	number  int
 	service *slowService
-	server  *server
-	client  *http.Client
 	charger *payments.HTTPProvider
 	budget  *payments.Budget
 	onBin   func(bin, asked, good int)
@@ -89,46 +86,63 @@ func newPolicyRun(plan retryPlan, number int) *policyRun {
 	return p
 }
 
-// run starts the service, sends every request, and returns when all have ended
-// and the service is closed.
+// run starts the service on a port, sends every request, and returns when all
+// have ended and the service is closed.
 func (p *policyRun) run(ctx context.Context, begin time.Time, seed uint64) (policyFigures, error) {
-	ledger, err := provider.OpenLedger("")
+	stop, err := p.startService(ctx, begin)
 	if err != nil {
 		return p.figs, err
 	}
-	emulator := provider.NewEmulator(provider.Config{Secret: retrySecret}, ledger)
-	defer emulator.Close()
+	at, err := serve(p.service)
+	if err != nil {
+		stop()
+		return p.figs, err
+	}
+
+	client := newClient(64)
+	p.send(ctx, begin, seed, &payments.HTTPProvider{URL: at.URL, Secret: retrySecret, Timeout: p.plan.timeout, Client: client})
+	stop()
+	client.CloseIdleConnections()
+	at.Close()
+	f := p.figures()
+	f.addr = at.Addr
+	return f, ctx.Err()
+}
+
+// startService starts the emulated provider behind the one worker. The caller
+// must call stop.
+func (p *policyRun) startService(ctx context.Context, begin time.Time) (stop func(), err error) {
+	ledger, err := provider.OpenLedger("")
+	if err != nil {
+		return nil, err
+	}
 
 	perCall := time.Duration(float64(time.Second) / capacity)
+	emulator := provider.NewEmulator(provider.Config{Secret: retrySecret}, ledger)
 	p.service = newSlowService(emulator, perCall)
 	p.service.hangFrom, p.service.hangTo = begin.Add(hangFrom), begin.Add(hangFrom+p.plan.hang)
 	if p.number == withBudgetNoOld {
 		// What is let through must still be answered within the timeout.
 		p.service.tooOld = p.plan.timeout - 2*perCall
 	}
-	if p.server, err = serve(p.service); err != nil {
-		return p.figs, err
-	}
-	working, stop := context.WithCancel(ctx)
-	var worker sync.WaitGroup
-	worker.Go(func() { p.service.Run(working) })
-	defer func() { stop(); worker.Wait(); p.server.Close() }()
 
-	p.client = newClient(64)
-	defer p.client.CloseIdleConnections()
-	p.charger = &payments.HTTPProvider{URL: p.server.URL, Secret: retrySecret, Timeout: p.plan.timeout, Client: p.client}
-	p.send(ctx, begin, seed)
+	working, cancel := context.WithCancel(ctx)
+	go p.service.Run(working)
+	return func() { cancel(); <-p.service.ended; emulator.Close() }, nil
+}
 
+// figures returns what was counted, when all requests have ended.
+func (p *policyRun) figures() policyFigures {
 	f := p.figs
-	f.addr, f.Tries = p.server.Addr, p.tries.Load()
-	f.Answered, f.Dropped, f.Refused = p.service.answered.Load(), p.service.dropped.Load(), p.service.refused.Load()
+	f.Tries, f.Answered, f.Dropped, f.Refused = p.tries.Load(), p.service.answered.Load(), p.service.dropped.Load(), p.service.refused.Load()
 	f.AnsweredAtEnd = float64(p.answeredAtEnd) / lastPart.Seconds()
 	f.TriesPerAskAtEnd = float64(p.triesAtEnd.Load()) / (p.plan.rate * lastPart.Seconds())
-	return f, ctx.Err()
+	return f
 }
 
 // send sends the requests at their times and waits until all have ended.
-func (p *policyRun) send(ctx context.Context, begin time.Time, seed uint64) {
+func (p *policyRun) send(ctx context.Context, begin time.Time, seed uint64, charger *payments.HTTPProvider) {
+	p.charger = charger
 	times := p.plan.schedule(seed)
 	for _, at := range times {
 		p.figs.Asked[at/binLength]++

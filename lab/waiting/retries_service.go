@@ -48,8 +48,8 @@ func newSlowService(next http.Handler, perCall time.Duration) *slowService {
 func (s *slowService) Run(ctx context.Context) {
 	defer close(s.ended)
 
-	// The worker works by the clock, so that a late wake-up costs no capacity.
-	free := time.Now()
+	// The worker works by the clock: a late wake-up costs no capacity.
+	var free time.Time
 	for {
 		var c *waitingCall
 		select {
@@ -58,11 +58,15 @@ func (s *slowService) Run(ctx context.Context) {
 			return
 		}
 
-		if now := time.Now(); !now.Before(s.hangFrom) && now.Before(s.hangTo) && !sleep.Until(ctx, s.hangTo) {
-			return
+		start := c.arrived
+		if free.After(start) {
+			start = free
 		}
-		if now := time.Now(); now.After(free) {
-			free = now
+		if !start.Before(s.hangFrom) && start.Before(s.hangTo) {
+			start = s.hangTo
+		}
+		if !sleep.Until(ctx, start) {
+			return
 		}
 		if s.tooOld > 0 && time.Since(c.arrived) > s.tooOld {
 			s.dropped.Add(1)
@@ -70,7 +74,7 @@ func (s *slowService) Run(ctx context.Context) {
 			continue
 		}
 
-		free = free.Add(s.perCall)
+		free = start.Add(s.perCall)
 		if !sleep.Until(ctx, free) {
 			return
 		}

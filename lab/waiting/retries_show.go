@@ -56,7 +56,7 @@ func (p retryPlan) isDown(j judged) bool { return j.atEnd < p.rate/2 }
 
 // judgeRetries returns the claims.
 func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
-	const bronson = "Bronson 2021"
+	const bronson = "Bronson et al. 2021"
 	j := make([]judged, len(figures))
 	most := 0.0
 	for i, f := range figures {
@@ -71,11 +71,11 @@ func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
 	claims = append(claims, p.claimEnd("at once, backoff", atOnce, j[atOnce], j[withBackoff], bronson),
 		p.claimEnd("budget", withBudget, j[withBudget], j[withBudget], bronson))
 
-	saved := finding.Claim{Text: "dropping the old is back first", Law: "no useless work", Source: "Nichols 2012",
+	saved := finding.Claim{Text: "drop old: back first", Law: "no useless work", Source: "Nichols, Jacobson 2012",
 		Want: "<= " + seconds(j[withBudget].after), Got: seconds(j[withBudgetNoOld].after)}
 	saved.Holds = j[withBudgetNoOld].after <= max(j[withBudget].after, binLength.Seconds())
 	if p.foretell(withBudgetNoOld) == unsure {
-		saved.Want, saved.Holds = "the law is unsure here", true
+		saved.Want, saved.Holds = "too near to tell", true
 	}
 	return append(claims, saved)
 }
@@ -96,7 +96,10 @@ func (p retryPlan) claimEnd(name string, policy int, a, b judged, source string)
 		c.Text, c.Want = name+": recovers", fmt.Sprintf(">= %g", p.rate/2)
 		c.Holds = !p.isDown(a) && !p.isDown(b)
 	default:
-		c.Text, c.Want, c.Holds = name+": at the end", "the law is unsure here", true
+		c.Text, c.Want, c.Holds = name+": at the end", "too near to tell", true
+		if after := p.recovery(policy); !math.IsInf(after, 1) && after > p.watch.Seconds() {
+			c.Want = fmt.Sprintf("back after %.0f s, too late to see", after)
+		}
 	}
 	return c
 }
@@ -140,7 +143,7 @@ func (p retryPlan) seenRetries(j []judged) int {
 		return 1
 	case down(atOnce, withBackoff):
 		return 2
-	case down(atOnce, withBackoff, withBudget, withBudgetNoOld):
+	case down(atOnce, withBackoff, withBudget), down(atOnce, withBackoff, withBudget, withBudgetNoOld):
 		return 3
 	}
 	return -1

@@ -3,6 +3,7 @@
 package waiting
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ridehail/ridehail/events"
 )
 
 // server is an HTTP server on a free port of this machine.
@@ -65,6 +68,18 @@ func plural(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
+// enqueueJob leaves a job. On a machine that is very busy the queue may answer
+// too late: then the job is left again, which is harmless.
+func enqueueJob(ctx context.Context, redis *events.Redis, stream, jobID string) error {
+	var err error
+	for range 5 {
+		if err = redis.EnqueueJob(ctx, stream, jobID, nil); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
 // median returns the middle of some durations, and 0 of none.
 func median(all []time.Duration) time.Duration {
 	if len(all) == 0 {
@@ -76,5 +91,9 @@ func median(all []time.Duration) time.Duration {
 
 // millis writes a duration in milliseconds.
 func millis(d time.Duration) string {
-	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+	ms := float64(d) / float64(time.Millisecond)
+	if ms >= 10 {
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.2g ms", ms)
 }

@@ -22,14 +22,14 @@ type gathered struct {
 	took                 time.Duration
 }
 
-// mapCaller asks all services for one request.
-type mapCaller struct {
+// caller asks all services for one request.
+type caller struct {
 	*mapServices
 	from, to location.Point
 }
 
 // call makes one call.
-func (c *mapCaller) call(ctx context.Context, id callID) answer {
+func (c *caller) call(ctx context.Context, id callID) answer {
 	m := &made{request: id.request, try: id.try}
 	point := func(p location.Point) []*routingpb.Point { return []*routingpb.Point{{Lng: p.Lng, Lat: p.Lat}} }
 	_, err := c.callers[id.service].Matrix(context.WithValue(ctx, madeKey{}, m),
@@ -38,13 +38,17 @@ func (c *mapCaller) call(ctx context.Context, id callID) answer {
 }
 
 // askOnce makes one call and waits for its answer.
-func (c *mapCaller) askOnce(ctx context.Context, request, service int) answer {
+func (c *caller) askOnce(ctx context.Context, request, service int) answer {
 	return c.call(ctx, callID{request, service, 0})
 }
 
+// isQuick reports whether a call was answered without a wait.
+func (a answer) isQuick() bool { return !a.slow && !a.failed }
+
 // askHedged makes a call, and a second one when the first failed or has no
-// answer after a while. The first good answer counts.
-func (c *mapCaller) askHedged(ctx context.Context, request, service int) answer {
+// answer after a while. A quick answer of either counts. What the services say
+// decides which is quick, and not the clock of a busy machine.
+func (c *caller) askHedged(ctx context.Context, request, service int) answer {
 	ctx, cancel := context.WithCancel(ctx)
 	answers := make(chan answer, 2)
 	var calls sync.WaitGroup
@@ -56,27 +60,28 @@ func (c *mapCaller) askHedged(ctx context.Context, request, service int) answer 
 	start(0)
 	late := time.NewTimer(c.plan.hedgeAfter())
 	defer late.Stop()
-	var last answer
-	for running, hedged := 1, false; running > 0; {
-		select {
-		case last = <-answers:
-			running--
-			if !last.failed {
-				return last
-			}
-		case <-late.C:
+	select {
+	case a := <-answers:
+		if a.isQuick() {
+			return a
 		}
-		if !hedged {
-			hedged = true
-			running++
-			start(1)
-		}
+		answers <- a
+	case <-late.C:
 	}
-	return last
+
+	start(1)
+	a := <-answers
+	if a.isQuick() {
+		return a
+	}
+	if b := <-answers; b.isQuick() || a.failed {
+		return b
+	}
+	return a
 }
 
 // inTurn asks one service after the other.
-func (c *mapCaller) inTurn(ctx context.Context, request int) gathered {
+func (c *caller) inTurn(ctx context.Context, request int) gathered {
 	g := c.nothing()
 	for i := range c.plan.services {
 		g.add(i, c.askOnce(ctx, request, i))
@@ -86,7 +91,7 @@ func (c *mapCaller) inTurn(ctx context.Context, request int) gathered {
 
 // together asks all services at the same time, in the given way, and waits for
 // the last.
-func (c *mapCaller) together(ctx context.Context, request int, ask func(ctx context.Context, request, service int) answer) gathered {
+func (c *caller) together(ctx context.Context, request int, ask func(ctx context.Context, request, service int) answer) gathered {
 	answers := make([]answer, c.plan.services)
 	var asking sync.WaitGroup
 	for i := range answers {
@@ -101,7 +106,7 @@ func (c *mapCaller) together(ctx context.Context, request int, ask func(ctx cont
 	return g
 }
 
-func (c *mapCaller) nothing() gathered {
+func (c *caller) nothing() gathered {
 	return gathered{firstSlow: c.plan.services, firstFail: c.plan.services}
 }
 
@@ -115,7 +120,7 @@ func (g *gathered) add(service int, a answer) {
 }
 
 // askAll makes all requests, several at a time, and returns how each ended.
-func (c *mapCaller) askAll(ctx context.Context, atOnce int, ask func(ctx context.Context, request int) gathered) []gathered {
+func (c *caller) askAll(ctx context.Context, atOnce int, ask func(ctx context.Context, request int) gathered) []gathered {
 	out, next := make([]gathered, c.plan.requests), make(chan int)
 	var asking sync.WaitGroup
 	for range atOnce {
