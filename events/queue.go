@@ -49,6 +49,16 @@ func (r *Redis) CountOutstanding(ctx context.Context, stream string) (int64, err
 	return r.commands.XLen(ctx, r.streamKey(stream)).Result()
 }
 
+// DeleteQueue deletes a stream with its jobs, done or not, and its dead letters.
+// A worker that still runs creates it again.
+func (r *Redis) DeleteQueue(ctx context.Context, stream string) error {
+	err := r.commands.Del(ctx, r.streamKey(stream), r.deadKey(stream), r.deadIndexKey(stream)).Err()
+	if err != nil {
+		return fmt.Errorf("delete the queue %s: %w", stream, err)
+	}
+	return nil
+}
+
 // DeadLetter is a job that was given up, with the reason.
 type DeadLetter struct {
 	EntryID string // names the letter for RetryDeadLetter

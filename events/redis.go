@@ -144,6 +144,10 @@ func (r *Redis) EmbeddedURL() string {
 	return "redis://:" + r.password + "@" + r.embedded.Addr() + "/0"
 }
 
+// CommandsSent returns how many commands this client has sent, those of each
+// pipeline included and subscriptions not.
+func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
+
 func (r *Redis) regionChannel(region string) string { return r.prefix + "region:" + region }
 func (r *Redis) nodeChannel(node string) string     { return r.prefix + "node:" + node }
 func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }

@@ -29,6 +29,8 @@ type sessions struct {
 	// demoted is set when a server answered that it is no primary, until the
 	// subscriptions are renewed.
 	demoted atomic.Bool
+	// commands counts the commands that were sent, for CommandsSent.
+	commands atomic.Int64
 
 	mu        sync.Mutex    // guards the fields below
 	givenUpAt time.Time     // when the connections were last given up
@@ -83,6 +85,7 @@ func (s *sessions) DialHook(next redis.DialHook) redis.DialHook {
 // ProcessHook looks at the answer to each command.
 func (s *sessions) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		s.commands.Add(1)
 		err := next(ctx, cmd)
 		s.judge(err)
 		return err
@@ -94,6 +97,7 @@ func (s *sessions) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // there was one.
 func (s *sessions) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		s.commands.Add(int64(len(cmds)))
 		err := next(ctx, cmds)
 		for _, cmd := range cmds {
 			if s.judge(cmd.Err()) || redis.IsExecAbortError(err) && !redis.IsExecAbortError(cmd.Err()) {

@@ -229,3 +229,54 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestADeletedQueueHoldsNeitherJobsNorLetters(t *testing.T) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		before := r.CommandsSent()
+		for _, id := range []string{"1", "2"} {
+			if err := r.EnqueueJob(t.Context(), "jobs", id, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.addDeadLetter(t.Context(), "jobs", Job{ID: "3"}, errors.New("bad"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.DeleteQueue(t.Context(), "jobs"); err != nil {
+			t.Fatal(err)
+		}
+
+		if n, err := r.CountOutstanding(t.Context(), "jobs"); n != 0 || err != nil {
+			t.Errorf("%d jobs left, %v", n, err)
+		}
+		if letters, err := r.DeadLetters(t.Context(), "jobs", 10); len(letters) != 0 || err != nil {
+			t.Errorf("%d dead letters left, %v", len(letters), err)
+		}
+		if n := r.CommandsSent() - before; n < 6 {
+			t.Errorf("%d commands counted, want at least 6", n)
+		}
+	})
+}
+
+func TestOtherClientsReachTheEmbeddedServer(t *testing.T) {
+	r, err := OpenEmbedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+
+	other, err := Open(t.Context(), r.EmbeddedURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+
+	if err := other.EnqueueJob(t.Context(), "jobs", "1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.CountOutstanding(t.Context(), "jobs"); n != 1 || err != nil {
+		t.Errorf("%d jobs, %v", n, err)
+	}
+	if other.EmbeddedURL() != "" {
+		t.Error("a client of a server elsewhere says that it has one of its own")
+	}
+}
