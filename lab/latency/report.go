@@ -134,7 +134,7 @@ func (r Report) writeLatencies(b *strings.Builder) {
 
 	fmt.Fprintf(b, "  the node's clock is %+.3f ms from ours\n", r.ClockOffset)
 	if r.Line != nil {
-		fmt.Fprintf(b, "  a line between phones and node: %s;\n  it lost %d of %d chunks up and %d of %d down, and TCP sent them again\n",
+		fmt.Fprintf(b, "  a line between phones and node: %s;\n  it lost %d of %d packets up and %d of %d down, and TCP sent them again\n",
 			r.Line.spec.Describe(), r.Line.Up.Lost, r.Line.Up.Chunks, r.Line.Down.Lost, r.Line.Down.Chunks)
 	}
 	b.WriteString(r.Machine.warning(l.P50))
