@@ -95,10 +95,10 @@ func shrink(values []float64, n int) []float64 {
 	return out
 }
 
-// short writes a number with four digits.
+// short writes a number, with three digits unless it is great.
 func short(v float64) string {
 	if v >= 1000 && v < 1e9 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+	return strconv.FormatFloat(v, 'g', 3, 64)
 }
