@@ -22,12 +22,12 @@ type Decision struct {
 func newCard(all []Door, o Others) Card {
 	slow, sse, best := all[slowPoll], all[stream], all[socket]
 	return Card{
-		{"position, up", "WebSocket, protobuf", fmt.Sprintf("%.0f B; a POST %.0f B", best.BytesUp, sse.BytesUp), "phones send one a minute"},
+		{"position, up", "WebSocket, protobuf", fmt.Sprintf("%.0f B; a POST %.0f B", best.BytesUp, sse.BytesUp), "phones send one a minute: POST"},
 		{"position, down", "WebSocket, newest wins", fmt.Sprintf("%.2f s old; polled %.2f s", best.AgeMean, slow.AgeMean), "phones only watch: SSE"},
-		{"trip event", "commit, number, socket", fmt.Sprintf("%.0f ms; gaps %d of %d", o.EventAge, o.EventGaps, o.Events), "a lost step did no harm"},
-		{"offer", "direct message", fmt.Sprintf("%d, valid %.0f s", o.Offers, o.OfferValid), "it must outlive its driver"},
-		{"charge", "queue", fmt.Sprintf("%d waited, %d done", o.Jobs, o.JobsDone), "the rider must wait for it"},
-		{"route", "RPC with a deadline", fmt.Sprintf("%.1f ms, %d of %d by road", o.RouteTime, o.RoutesByRoad, o.Routes), "the answer could be late"},
+		{"trip event", "commit, number, socket", fmt.Sprintf("%.0f ms; gaps %d of %d", o.EventAge, o.EventGaps, o.Events), "losing one did no harm: topic"},
+		{"offer", "direct message", fmt.Sprintf("%d, valid %.0f s", o.Offers, o.OfferValid), "it outlives its driver: queue"},
+		{"charge", "queue", fmt.Sprintf("%d waited, %d done", o.Jobs, o.JobsDone), "the rider waits for it: call"},
+		{"route", "RPC with a deadline", fmt.Sprintf("%.1f ms, %d of %d by road", o.RouteTime, o.RoutesByRoad, o.Routes), "it may come later: queue"},
 	}
 }
 

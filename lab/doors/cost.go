@@ -128,7 +128,7 @@ func openUp(ctx context.Context, t *town, s *server, way string, m *meter) (send
 			codec = wire.JSON
 		}
 		phones := client.New(client.Config{Servers: []string{t.node.PublicURL()}, Codec: codec, Silence: -1, DialContext: m.dial})
-		if err := t.reconnect(ctx, phones); err != nil {
+		if err := t.reconnect(phones); err != nil {
 			return nil, nil, err
 		}
 		send, closeAll = func(p *pair, f *wire.Fix) error { return p.driver.Send(client.NewFrame(f)) }, phones.Close
@@ -146,16 +146,16 @@ func openUp(ctx context.Context, t *town, s *server, way string, m *meter) (send
 }
 
 // reconnect gives each driver a new socket.
-func (t *town) reconnect(ctx context.Context, phones *client.Client) error {
-	for _, p := range t.pairs {
+func (t *town) reconnect(phones *client.Client) error {
+	return t.forEach(func(ctx context.Context, p *pair) error {
 		conn, err := dial(ctx, phones, t.node.PublicURL(), p.driverToken)
 		if err != nil {
 			return err
 		}
 		p.driver.Drop()
 		p.driver = conn
-	}
-	return nil
+		return nil
+	})
 }
 
 func postFix(ctx context.Context, phones *http.Client, url, token string, f *wire.Fix) error {

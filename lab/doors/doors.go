@@ -32,13 +32,13 @@ func Doors() finding.Experiment {
 		Options:   []string{"down: it is far smaller than SSE", "the way up: a POST has headers", "age: SSE is far older", "nothing: polling is as good"},
 		Knobs: []finding.Knob{
 			{Name: "drivers", Label: "drivers", Help: "each with a rider at each door", Default: 24, Low: 2, High: 60, Step: 1},
-			{Name: "seconds", Label: "watched for", Help: "how long the riders watch", Unit: "s", Default: 5, Low: 3, High: 20, Step: 1},
+			{Name: "seconds", Label: "watched for", Help: "how long the riders watch", Unit: "s", Default: 4, Low: 3, High: 20, Step: 1},
 			{Name: "fix", Label: "a position every", Help: "between two positions of a car", Unit: "ms", Default: 1000, Low: 200, High: 3000, Step: 100},
 			{Name: "show", Label: "show", Help: "the doors, or the card: which mechanism for what", Choices: []string{showTable, showCard}},
 		},
 		Takes: 10 * time.Second,
-		Real:  "a node with its gateway, shared state, dispatch, SQLite; HTTP on loopback; queue; routing by RPC",
-		Made:  "the people; the HTTP doors, which the app lacks",
+		Real:  "a node and its gateway, phones' sockets, HTTP on loopback, queue, routing",
+		Made:  "the people, the HTTP doors",
 		Code: []finding.Code{
 			{File: "gateway/latest_position.go", Func: "latestPosition.takePosition", Why: "the newest wins"},
 			{File: "lab/doors/server.go", Func: "server.serveStream", Why: "SSE"},

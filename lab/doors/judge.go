@@ -31,9 +31,9 @@ func judgeDoors(all []Door) []finding.Claim {
 			Want: fmt.Sprintf("<= %d of %d", slow.Requests, slow.Published), Got: fmt.Sprint(slow.Shown), Holds: slow.Shown <= slow.Requests},
 		{Text: "its picture's mean age", Law: "interval / 2", Source: "Kaul, Yates, Gruteser 2012",
 			Want: fmt.Sprintf(">= %.1f s", slow.Every/2), Got: fmt.Sprintf("%.2f s", slow.AgeMean), Holds: slow.AgeMean >= slow.Every/2},
-		{Text: "down, SSE takes the bytes of a WebSocket in JSON", Law: "both say headers once", Source: "RFC 6455", Exact: true,
+		{Text: "down, bytes of SSE to WebSocket, JSON", Law: "headers once", Source: "RFC 6455", Exact: true,
 			Want: fmt.Sprintf("<= %.2fx", likeSocket), Got: fmt.Sprintf("%.2fx", down), Holds: down > 0 && down <= likeSocket},
-		{Text: "up, a POST takes the bytes of a frame", Law: "headers each time", Source: "RFC 9112", Exact: true,
+		{Text: "up, bytes of a POST to a WebSocket's frame", Law: "headers each time", Source: "RFC 9112", Exact: true,
 			Want: fmt.Sprintf(">= %dx", postTimes), Got: fmt.Sprintf("%.1fx", up), Holds: up >= postTimes},
 	}
 }
@@ -66,7 +66,7 @@ func seenDoors(all []Door) int {
 
 // doorsTable is what people read, a row for each door.
 func doorsTable(all []Door) finding.Table {
-	t := finding.Table{Columns: []string{"door", "missed", "age mean", "worst", "requests", "B down", "us", "B up", "us"}}
+	t := finding.Table{Columns: []string{"door", "missed", "age mean", "worst", "requests", "B down", "us down", "B up", "us up"}}
 	for _, d := range all {
 		t.Rows = append(t.Rows, []string{d.Name, formatShare(d.Missed()), formatSeconds(d.AgeMean), formatSeconds(d.AgeWorst), fmt.Sprint(d.Requests),
 			fmt.Sprintf("%.0f", d.BytesDown), fmt.Sprintf("%.0f", d.CPUDown), fmt.Sprintf("%.0f", d.BytesUp), fmt.Sprintf("%.0f", d.CPUUp)})

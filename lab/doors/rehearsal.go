@@ -130,9 +130,9 @@ func (o *Others) askRoutes(ctx context.Context, t *town) error {
 	ways := routing.NewClient("http://"+l.Addr().String(), routing.ClientOptions{Straight: t.node.City().Straight()})
 	defer ways.Close()
 	var took []float64
-	for i, p := range t.pairs {
+	for _, p := range t.pairs {
 		began := time.Now()
-		way, err := ways.Route(ctx, p.at, t.pairs[(i+1)%len(t.pairs)].at)
+		way, err := ways.Route(ctx, p.at, p.goal)
 		if err != nil {
 			return err
 		}

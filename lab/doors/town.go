@@ -1,7 +1,6 @@
 package doors
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/node"
@@ -42,15 +42,13 @@ type town struct {
 
 // pair is a driver and the rider who waits for that car.
 type pair struct {
-	at          location.Point
+	at, goal    location.Point
 	driverID    string
 	driverToken string
 	riderID     string
 	riderToken  string
-	reserved    chan struct{} // closed when the rider knows the car
 
-	driver  *client.Conn
-	booking *client.Conn // the rider's socket until the car is known
+	driver *client.Conn
 
 	// Of the goroutine that drives: the last fix.
 	seq   uint32
@@ -60,7 +58,7 @@ type pair struct {
 // openTown starts a node and brings each rider on a trip with a driver of the
 // same number. Nothing is left running beside an error.
 func openTown(ctx context.Context, run *finding.Run, pairs int) (t *town, err error) {
-	t = &town{events: new(eventLog), log: cmp.Or(run.Log, slog.New(slog.DiscardHandler))}
+	t = &town{events: new(eventLog), log: slog.New(slog.DiscardHandler)}
 	t.ctx, t.stop = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -75,8 +73,8 @@ func openTown(ctx context.Context, run *finding.Run, pairs int) (t *town, err er
 	t.client = client.New(client.Config{Servers: []string{t.node.PublicURL()}, Silence: -1})
 	places := rand.New(rand.NewPCG(run.Seed, 1))
 	for i := range pairs {
-		t.pairs = append(t.pairs, &pair{at: t.node.City().RandomPoint(places), driverID: fmt.Sprintf("driver-%d", i),
-			riderID: fmt.Sprintf("rider-%d", i), reserved: make(chan struct{})})
+		t.pairs = append(t.pairs, &pair{at: t.node.City().RandomPoint(places), goal: t.node.City().RandomPoint(places), driverID: fmt.Sprintf("driver-%d", i),
+			riderID: fmt.Sprintf("rider-%d", i)})
 	}
 	return t, t.bookAll()
 }
@@ -105,10 +103,8 @@ func (t *town) startNode() (err error) {
 // close ends the phones and the node, and waits for both.
 func (t *town) close() {
 	for _, p := range t.pairs {
-		for _, conn := range []*client.Conn{p.driver, p.booking} {
-			if conn != nil {
-				conn.Drop()
-			}
+		if p.driver != nil {
+			p.driver.Drop()
 		}
 	}
 
@@ -144,14 +140,52 @@ func (t *town) bookAll() error {
 		return fmt.Errorf("bring the drivers on duty: %w", err)
 	}
 
-	// The one pair after the other, so that the nearest free driver is the
-	// rider's own.
-	for _, p := range t.pairs {
-		if err := t.book(t.ctx, p); err != nil {
-			return fmt.Errorf("book a car for %s: %w", p.riderID, err)
+	driving, stop := context.WithCancel(t.ctx)
+	var work sync.WaitGroup
+	work.Go(func() { t.keepDriving(driving) })
+	defer work.Wait()
+	defer stop()
+
+	var mu sync.Mutex // guards riders
+	riders := map[string]*rider{}
+	err := t.forEach(func(ctx context.Context, p *pair) error {
+		r := &rider{id: p.riderID}
+		driver, err := t.book(ctx, p, r)
+		if err != nil {
+			return fmt.Errorf("book a car for %s: %w", r.id, err)
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		riders[driver] = r
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+
+	for _, p := range t.pairs { // the nearest by road may have been another's
+		r, ok := riders[p.driverID]
+		if !ok {
+			return fmt.Errorf("no rider has %s", p.driverID)
+		}
+		p.riderID, p.riderToken = r.id, r.token
 	}
 	return nil
+}
+
+// keepDriving sends the cars' positions each second: a driver who is silent for
+// 3 s gets no offers.
+func (t *town) keepDriving(ctx context.Context) {
+	for {
+		for _, p := range t.pairs {
+			if p.sendFix(time.Now()) != nil {
+				return // no car will come, and the rider says so
+			}
+		}
+		if !sleep.For(ctx, time.Second) {
+			return
+		}
+	}
 }
 
 func (t *town) bringOnDuty(ctx context.Context, p *pair) (err error) {
@@ -162,10 +196,7 @@ func (t *town) bringOnDuty(ctx context.Context, p *pair) (err error) {
 
 	duty := client.NewFrame(&wire.SetAvailable{Available: true})
 	duty.Id = "duty"
-	if err := p.driver.Send(duty); err != nil {
-		return err
-	}
-	return p.sendFix(time.Now())
+	return p.driver.Send(duty)
 }
 
 // connect opens a socket and says hello.
@@ -189,35 +220,27 @@ func dial(ctx context.Context, phones *client.Client, url, token string) (*clien
 	return conn, nil
 }
 
-// book lets the rider ask for a car where the driver stands, and waits until
-// that driver comes.
-func (t *town) book(ctx context.Context, p *pair) (err error) {
-	if p.riderToken, p.booking, err = t.connect(ctx, t.client, client.RoleRider, p.riderID); err != nil {
-		return err
-	}
-	t.work.Go(func() { p.followTrip(t.events, p.booking) })
+// rider is a person who waits for a car.
+type rider struct{ id, token string }
 
-	if err := p.sendFix(time.Now()); err != nil { // a driver silent for 3 s gets no offer
-		return err
+// book lets the rider ask for a car and waits until one comes. It returns the
+// driver.
+func (t *town) book(ctx context.Context, p *pair, r *rider) (driver string, err error) {
+	token, conn, err := t.connect(ctx, t.client, client.RoleRider, r.id)
+	if err != nil {
+		return "", err
 	}
+	r.token = token
+	defer conn.Close()
+	defer context.AfterFunc(ctx, conn.Drop)()
+
 	ask := client.NewFrame(&wire.RequestTrip{Pickup: &wire.Point{Lng: p.at.Lng, Lat: p.at.Lat},
-		Dropoff: &wire.Point{Lng: p.at.Lng, Lat: p.at.Lat + .01}})
+		Dropoff: &wire.Point{Lng: p.goal.Lng, Lat: p.goal.Lat}})
 	ask.Id = uuid.NewString()
-	if err := p.booking.Send(ask); err != nil {
-		return err
+	if err := conn.Send(ask); err != nil {
+		return "", err
 	}
-
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	select {
-	case <-p.reserved:
-		p.booking.Close()
-		return nil
-	case <-limit.C:
-		return fmt.Errorf("no car came within %v; run it again on a quieter machine", patience)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return awaitCar(conn, r.id, t.events)
 }
 
 // patience bounds the wait for what must come.
@@ -240,18 +263,20 @@ func (p *pair) answerOffers(log *eventLog, conn *client.Conn) {
 	}
 }
 
-// followTrip waits for the event that names the driver.
-func (p *pair) followTrip(log *eventLog, conn *client.Conn) {
+// awaitCar reads until the event that names the driver.
+func awaitCar(conn *client.Conn, rider string, log *eventLog) (driver string, err error) {
 	var f wire.ServerFrame
-	for {
-		at, err := conn.ReadFrame(&f)
+	for end := time.Now().Add(patience); ; {
+		at, err := conn.ReadFrameWithin(time.Until(end), &f)
 		if err != nil {
-			return
+			return "", fmt.Errorf("no car came within %v; run it again on a quieter machine: %w", patience, err)
 		}
-		log.noteFrame(p.riderID, &f, at)
-		if trip := f.GetTripEvent().GetTrip(); trip.GetState() == client.StateReserved && trip.GetDriverId() == p.driverID {
-			close(p.reserved)
-			return
+		log.noteFrame(rider, &f, at)
+		if a := f.GetAck(); a != nil && a.Code != "" {
+			return "", fmt.Errorf("the node refuses: %s: %s", a.Code, a.Message)
+		}
+		if trip := f.GetTripEvent().GetTrip(); trip.GetState() == client.StateReserved {
+			return trip.DriverId, nil
 		}
 	}
 }

@@ -18,7 +18,6 @@ import (
 // door is one way for positions to reach a rider, and for a driver's to leave.
 type door struct {
 	name  string
-	short string        // on a chart
 	every time.Duration // between two polls; 0: it is no polling
 	codec wire.Codec    // of a socket; nil: HTTP
 	view  func(v *viewer, ctx context.Context)
