@@ -65,6 +65,9 @@ type stage struct {
 	payAt   string // URL of the provider
 
 	held *heldCommand
+	// answered are the commands that were done since the node's start, in a
+	// process of its own.
+	answered []trips.IdempotencyKey
 
 	// Set by a step for the next command.
 	killNext, holdNext bool
@@ -74,8 +77,11 @@ type stage struct {
 	named      []trips.TripID // in the order of their requests
 	phones     map[trips.Actor]bool
 	marked     map[string]bool
-	looks      int // of the relay at the outbox, begun
-	finished   int // jobs
+	looks      int             // of the relay at the outbox, begun
+	begun      map[string]bool // jobs that a worker had
+	inHand     int             // jobs
+	finished   int             // jobs
+	acked      int             // jobs, as far as the history tells
 	dieNext    bool
 	loseAnswer bool
 }
@@ -90,7 +96,7 @@ type heldCommand struct {
 // error.
 func openStage(ctx context.Context, cfg Config, l *Lesson, server *postgresServer) (*stage, error) {
 	s := &stage{cfg: cfg, lesson: l, trace: new(trace), trips: map[trips.RiderID]trips.TripID{},
-		phones: map[trips.Actor]bool{}, marked: map[string]bool{}}
+		phones: map[trips.Actor]bool{}, marked: map[string]bool{}, begun: map[string]bool{}}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "ridehail-lab."); err != nil {
 		return s, err
@@ -231,6 +237,9 @@ func (s *stage) drain(ctx context.Context) error {
 // settle ends all work after the last step: commits, messages, jobs.
 func (s *stage) settle(ctx context.Context) error {
 	if s.child != nil {
+		if err := s.awaitRecords(ctx); err != nil {
+			return err
+		}
 		s.child.stop()
 		s.child = nil
 		if err := s.openStore(ctx); err != nil {
@@ -265,7 +274,7 @@ func (s *stage) work(ctx context.Context) error {
 	if err != nil || queued == 0 {
 		return err
 	}
-	s.trace.message(node, queue, "job: charge the trip")
+	s.trace.message(node, queue, "a job")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	settler := &payments.Settler{Trips: s.store, Charges: s.store, Refunds: s.store, Now: time.Now, Backoff: time.Millisecond,
@@ -277,10 +286,15 @@ func (s *stage) work(ctx context.Context) error {
 		return nil
 	})
 
-	return s.until(ctx, "an empty queue", func() bool {
+	// A job that was acked early may still be in hand.
+	err = s.until(ctx, "the end of all jobs", func() bool {
 		left, err := s.redis.CountOutstanding(ctx, stream)
-		return err == nil && left == 0
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return err == nil && left == 0 && len(s.begun) == int(queued) && s.inHand == 0
 	})
+	s.traceAcks(int(queued))
+	return err
 }
 
 // runWorker runs one worker until it dies or ctx ends.
@@ -288,33 +302,58 @@ func (s *stage) runWorker(ctx context.Context, name string, queued int, handle f
 	ctx, die := context.WithCancel(ctx)
 	defer die()
 	w := &events.Worker{Redis: s.redis, Stream: stream, Consumer: name, Concurrency: 1, Heartbeat: 20 * time.Millisecond}
-	w.Handle = func(ctx context.Context, id string, payload []byte) error {
-		s.trace.message(queue, worker, "the job")
-		s.traceAck(ctx, queued)
+	w.Handle = func(ctx context.Context, id string, payload []byte) (err error) {
+		s.beginJob(id)
+		defer func() { s.endJob(err) }()
+		s.traceJob(ctx, queued)
 		if s.takeFault(&s.dieNext) {
 			s.trace.event(worker, "✗ dies; another follows")
 			die()
 			return context.Canceled
 		}
-
-		err := handle(ctx, id, payload)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if err == nil {
-			s.finished++
-		}
-		return err
+		return handle(ctx, id, payload)
 	}
 	_ = w.Run(ctx)
 }
 
-// traceAck notes that the queue has lost a job that is not done yet: it was
-// acked before.
-func (s *stage) traceAck(ctx context.Context, queued int) {
-	left, err := s.redis.CountOutstanding(ctx, stream)
+func (s *stage) beginJob(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil && int(left) < queued-s.finished {
+	s.begun[id] = true
+	s.inHand++
+}
+
+func (s *stage) endJob(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inHand--
+	if err == nil {
+		s.finished++
+	}
+}
+
+// traceJob tells that a worker has a job, and which jobs were acked by then:
+// those that are done before it got this one, any other one after.
+func (s *stage) traceJob(ctx context.Context, queued int) {
+	left, err := s.redis.CountOutstanding(ctx, stream)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	done := s.finished
+	s.mu.Unlock()
+
+	acked := queued - int(left)
+	s.traceAcks(min(acked, done))
+	s.trace.message(queue, worker, "the job")
+	s.traceAcks(acked)
+}
+
+// traceAcks tells of the acks of that many jobs, unless it has.
+func (s *stage) traceAcks(acked int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; s.acked < acked; s.acked++ {
 		s.trace.message(worker, queue, "XACK")
 	}
 }
