@@ -1,16 +1,12 @@
 package planted
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 
@@ -19,14 +15,6 @@ import (
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
-
-func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
-
-func copyAnswer(w http.ResponseWriter, from *httptest.ResponseRecorder) {
-	w.Header().Set("Content-Type", from.Header().Get("Content-Type"))
-	w.WriteHeader(from.Code)
-	_, _ = w.Write(from.Body.Bytes())
-}
 
 // nameOf is a person's name in a history.
 func nameOf(who trips.Actor) string { return strings.ToUpper(who.ID[:1]) + who.ID[1:] }

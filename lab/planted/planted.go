@@ -141,11 +141,11 @@ func (l Lesson) steps(numbers []int) ([]int, error) {
 func (l Lesson) real() string {
 	switch {
 	case l.killable:
-		return "a node in a process of its own, with SQLite and the trip service; SIGKILL"
+		return "a node in its own process, with SQLite and the trip service; SIGKILL"
 	case l.postgres:
 		return "Postgres, trip service, relay, embedded Redis"
 	}
-	return "SQLite, trip service, relay, embedded Redis, worker, settler, provider's emulator"
+	return "SQLite, trip service, relay, embedded Redis, worker, settler, provider"
 }
 
 // runner runs histories of one lesson.

@@ -2,12 +2,8 @@ package planted
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,9 +13,7 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos/check"
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/simulators/journal"
-	"github.com/ridehail/ridehail/simulators/provider"
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -69,6 +63,8 @@ type stage struct {
 	// process of its own.
 	answered []trips.IdempotencyKey
 
+	isJudged bool // the journal is closed
+
 	// Set by a step for the next command.
 	killNext, holdNext bool
 
@@ -115,6 +111,11 @@ func openStage(ctx context.Context, cfg Config, l *Lesson, server *postgresServe
 	if s.kept, err = journal.Create(s.journalFile()); err != nil {
 		return s, err
 	}
+	s.end = append(s.end, func() {
+		if !s.isJudged {
+			_ = s.kept.Close()
+		}
+	})
 	if s.redis, err = events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler))); err != nil {
 		return s, err
 	}
@@ -143,6 +144,7 @@ func (s *stage) close() {
 	}
 	if s.held != nil {
 		s.held.commit.release(context.Background())
+		<-s.held.done
 	}
 	for i := len(s.end) - 1; i >= 0; i-- {
 		s.end[i]()
@@ -170,19 +172,6 @@ func (s *stage) goRun(ctx context.Context, run func(context.Context) error) {
 	var wait sync.WaitGroup
 	wait.Go(func() { _ = run(ctx) })
 	s.end = append(s.end, func() { cancel(); wait.Wait() })
-}
-
-// openProvider starts the provider: an emulator behind HTTP.
-func (s *stage) openProvider() error {
-	ledger, err := provider.OpenLedger(s.ledgerFile())
-	if err != nil {
-		return err
-	}
-	emulator := provider.NewEmulator(provider.Config{Secret: "sk"}, ledger)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.servePayment(emulator, w, r) }))
-	s.payAt = server.URL
-	s.end = append(s.end, func() { server.Close(); emulator.Close(); _ = ledger.Close() })
-	return nil
 }
 
 // listen hands what is published to the phones, from its return on.
@@ -261,139 +250,10 @@ func (s *stage) settle(ctx context.Context) error {
 
 // judge asks the checker of a chaos run, which knows only what was recorded.
 func (s *stage) judge(ctx context.Context) (check.Report, error) {
+	s.isJudged = true
 	if err := s.kept.Close(); err != nil {
 		return check.Report{}, err
 	}
 	return check.Run(ctx, check.Evidence{DB: s.store, Commands: s.store, Grace: time.Nanosecond,
 		Journals: []string{s.journalFile()}, Ledger: s.ledgerFile()})
-}
-
-// work lets workers do all jobs. After a worker's death another one follows.
-func (s *stage) work(ctx context.Context) error {
-	queued, err := s.redis.CountOutstanding(ctx, stream)
-	if err != nil || queued == 0 {
-		return err
-	}
-	s.trace.message(node, queue, "a job")
-
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	settler := &payments.Settler{Trips: s.store, Charges: s.store, Refunds: s.store, Now: time.Now, Backoff: time.Millisecond,
-		Provider: &payments.HTTPProvider{URL: s.payAt, Secret: "sk", Client: client}}
-	s.goRun(ctx, func(ctx context.Context) error {
-		for i := 1; ctx.Err() == nil; i++ {
-			s.runWorker(ctx, fmt.Sprint("worker", i), int(queued), settler.HandleJob)
-		}
-		return nil
-	})
-
-	// A job that was acked early may still be in hand.
-	err = s.until(ctx, "the end of all jobs", func() bool {
-		left, err := s.redis.CountOutstanding(ctx, stream)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return err == nil && left == 0 && len(s.begun) == int(queued) && s.inHand == 0
-	})
-	s.traceAcks(int(queued))
-	return err
-}
-
-// runWorker runs one worker until it dies or ctx ends.
-func (s *stage) runWorker(ctx context.Context, name string, queued int, handle func(context.Context, string, []byte) error) {
-	ctx, die := context.WithCancel(ctx)
-	defer die()
-	w := &events.Worker{Redis: s.redis, Stream: stream, Consumer: name, Concurrency: 1, Heartbeat: 20 * time.Millisecond}
-	w.Handle = func(ctx context.Context, id string, payload []byte) (err error) {
-		s.beginJob(id)
-		defer func() { s.endJob(err) }()
-		s.traceJob(ctx, queued)
-		if s.takeFault(&s.dieNext) {
-			s.trace.event(worker, "✗ dies; another follows")
-			die()
-			return context.Canceled
-		}
-		return handle(ctx, id, payload)
-	}
-	_ = w.Run(ctx)
-}
-
-func (s *stage) beginJob(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.begun[id] = true
-	s.inHand++
-}
-
-func (s *stage) endJob(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inHand--
-	if err == nil {
-		s.finished++
-	}
-}
-
-// traceJob tells that a worker has a job, and which jobs were acked by then:
-// those that are done before it got this one, any other one after.
-func (s *stage) traceJob(ctx context.Context, queued int) {
-	left, err := s.redis.CountOutstanding(ctx, stream)
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	done := s.finished
-	s.mu.Unlock()
-
-	acked := queued - int(left)
-	s.traceAcks(min(acked, done))
-	s.trace.message(queue, worker, "the job")
-	s.traceAcks(acked)
-}
-
-// traceAcks tells of the acks of that many jobs, unless it has.
-func (s *stage) traceAcks(acked int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ; s.acked < acked; s.acked++ {
-		s.trace.message(worker, queue, "XACK")
-	}
-}
-
-// takeFault reports whether a fault was asked for, once.
-func (s *stage) takeFault(fault *bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := *fault
-	*fault = false
-	return was
-}
-
-// servePayment is the provider's side of one request.
-func (s *stage) servePayment(emulator http.Handler, w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		s.trace.message(worker, payer, "did you take it?")
-		answer := httptest.NewRecorder()
-		emulator.ServeHTTP(answer, r)
-		s.trace.message(payer, worker, map[bool]string{true: "yes", false: "no such reference"}[answer.Code == http.StatusOK])
-		copyAnswer(w, answer)
-		return
-	}
-
-	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<10))
-	if err != nil {
-		return
-	}
-	var asked struct{ Reference string }
-	_ = json.Unmarshal(body, &asked)
-	r.Body = io.NopCloser(newReader(body))
-	s.trace.message(worker, payer, "charge "+s.rename(asked.Reference))
-
-	answer := httptest.NewRecorder()
-	emulator.ServeHTTP(answer, r)
-	s.trace.event(payer, map[bool]string{true: "takes the fare", false: "takes nothing"}[answer.Code == http.StatusOK])
-	if s.takeFault(&s.loseAnswer) {
-		s.trace.lost(payer, worker, "taken")
-		panic(http.ErrAbortHandler)
-	}
-	s.trace.message(payer, worker, "taken")
-	copyAnswer(w, answer)
 }
