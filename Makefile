@@ -7,7 +7,7 @@ BENCH =
 FUZZTIME = 10s
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
 
 tools:
 	@missing=; for tool in go node npm bash; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
