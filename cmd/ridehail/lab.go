@@ -127,7 +127,7 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		}
 	}
 	if failed := found.Failed(); c.Check && len(failed) > 0 {
-		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, failed[0].Text)
+		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, joinClaims(failed))
 	}
 	return nil
 }
@@ -167,4 +167,13 @@ func (p *process) experimentLog() *slog.Logger {
 		level = slog.LevelWarn
 	}
 	return slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: level}))
+}
+
+// joinClaims returns the claims with what was wanted, in one line.
+func joinClaims(claims []finding.Claim) string {
+	texts := make([]string, len(claims))
+	for i, c := range claims {
+		texts[i] = fmt.Sprintf("%s: %s (%s)", c.Text, c.Got, c.Want)
+	}
+	return strings.Join(texts, "; ")
 }
