@@ -1,6 +1,6 @@
 # Plain POSIX make. `make` alone lists the targets.
 .POSIX:
-.PHONY: help tools web build demo test check bench fuzz lab-loaded proto
+.PHONY: help tools web build lab-broken demo test check bench fuzz lab-loaded proto
 
 ARGS =
 BENCH =
@@ -24,6 +24,12 @@ web/lib/maplibre-gl.mjs: web/package-lock.json
 
 build: tools web ## build bin/ridehail
 	@ci/build
+
+lab-broken: build ## build bin/ridehail-broken, which has the planted bugs of ridehail lab break
+	@rm -rf bin/planted
+	go run ./lab/planted/build "$$PWD/bin/planted"
+	go build -tags labbroken -overlay bin/planted/overlay.json -o bin/ridehail-broken ./cmd/ridehail
+	@bin/ridehail-broken lab break
 
 demo: build ## run the whole city on this machine; ARGS="--drivers 100 --for 60s" are passed on
 	bin/ridehail demo $(ARGS)

@@ -2,6 +2,7 @@ package planted
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/ridehail/ridehail/store/sqlite"
@@ -17,17 +18,22 @@ func holdWrites(ctx context.Context, file string) (release func(), err error) {
 	}
 
 	held := &heldContext{Context: context.WithoutCancel(ctx), begun: make(chan struct{}), let: make(chan struct{})}
-	var wait sync.WaitGroup
-	wait.Go(func() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
 		// The store looks at the context within its transaction, and then
 		// writes nothing, since the context says that the caller has left.
 		_, _ = other.Abandon(held, trips.IdempotencyKey{Actor: trips.Rider("other program"), ID: "long"})
-	})
+	}()
 
-	<-held.begun
+	select {
+	case <-held.begun:
+	case <-ended:
+		return nil, errors.Join(errors.New("the write lock of the database could not be held"), other.Close())
+	}
 	return func() {
 		close(held.let)
-		wait.Wait()
+		<-ended
 		_ = other.Close()
 	}, nil
 }

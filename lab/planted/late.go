@@ -13,12 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/lab/process"
 )
-
-// ErrMissing says that a lesson needs something that is not installed, or not
-// there. The wrapping error says what to do.
-var ErrMissing = errors.New("cannot show it here")
 
 // postgresServer is a server for histories, each in a database of its own.
 type postgresServer struct {
@@ -32,7 +29,7 @@ func openPostgres(ctx context.Context, given string) (*postgresServer, error) {
 		return &postgresServer{url: given, close: func() {}}, nil
 	}
 	if err := process.MissingPostgres(); err != nil {
-		return nil, fmt.Errorf("%w: two transactions at a time need Postgres; name one with --database, or install it: %w", ErrMissing, err)
+		return nil, fmt.Errorf("%w: two transactions at a time need Postgres; name one with --database, or install it: %w", finding.ErrUnreachable, err)
 	}
 
 	dir, guard, err := process.NewFolder("ridehail-lab")
@@ -50,7 +47,7 @@ func openPostgres(ctx context.Context, given string) (*postgresServer, error) {
 	running, url, err := startPostgres(ctx, dir, guard)
 	if err != nil {
 		end()
-		return nil, fmt.Errorf("%w: a private Postgres: %w", ErrMissing, err)
+		return nil, fmt.Errorf("%w: a private Postgres: %w", finding.ErrUnreachable, err)
 	}
 	return &postgresServer{url: url, close: func() {
 		_ = running.Stop(10 * time.Second)
@@ -76,12 +73,13 @@ func startPostgres(ctx context.Context, dir string, guard *process.Guard) (*proc
 func (p *postgresServer) newDatabase(ctx context.Context) (address string, drop func(), err error) {
 	admin, err := pgx.Connect(ctx, p.url)
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: --database: %w", ErrMissing, err)
+		why, _, _ := strings.Cut(err.Error(), "\n") // one line for each address
+		return "", nil, fmt.Errorf("%w: --database: %s", finding.ErrUnreachable, why)
 	}
 
 	name := "ridehail_lab_" + strings.ToLower(rand.Text())
 	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("%w: --database: %w", ErrMissing, err), admin.Close(ctx))
+		return "", nil, errors.Join(fmt.Errorf("%w: --database: %w", finding.ErrUnreachable, err), admin.Close(ctx))
 	}
 
 	u, err := url.Parse(p.url)

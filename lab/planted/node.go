@@ -27,6 +27,10 @@ type command struct {
 	asks string // in a history; empty: its step is told in another way
 }
 
+func (c command) key() trips.IdempotencyKey {
+	return trips.IdempotencyKey{Actor: c.Who, ID: c.ID, Fingerprint: c.Kind}
+}
+
 // errNoAnswer says that a phone was never told what became of its command.
 var errNoAnswer = errors.New("no answer")
 
@@ -38,12 +42,11 @@ var (
 
 // carryOut gives a command to the trip service.
 func carryOut(ctx context.Context, service *trips.Service, c command) (trips.Event, error) {
-	k := trips.IdempotencyKey{Actor: c.Who, ID: c.ID, Fingerprint: c.Kind}
 	if c.Kind == journal.Request {
-		return service.RequestTrip(ctx, k, trips.RiderID(c.Who.ID), marina, quay, quote)
+		return service.RequestTrip(ctx, c.key(), trips.RiderID(c.Who.ID), marina, quay, quote)
 	}
 
-	return service.Apply(ctx, k, c.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
+	return service.Apply(ctx, c.key(), c.Trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		step := trips.Step{Car: &trips.CarFix{Point: marina, Accuracy: 5, Age: time.Second}}
 		switch c.Kind {
 		case journal.Accept:
@@ -58,6 +61,9 @@ func carryOut(ctx context.Context, service *trips.Service, c command) (trips.Eve
 		return t.MakeStep(step, c.Who, at)
 	})
 }
+
+// ready is what a node has got when it has opened its file.
+const ready = "ready"
 
 // reply is one line of a node in a process of its own. It first says which
 // command it got, and then what became of it.
@@ -79,6 +85,9 @@ func ServeNode(ctx context.Context, file string, in io.Reader, out io.Writer) (e
 
 	service := &trips.Service{Store: kept, Now: time.Now}
 	commands, answers := json.NewDecoder(in), json.NewEncoder(out)
+	if err := answers.Encode(reply{Got: ready}); err != nil {
+		return err
+	}
 	for {
 		var c command
 		if err := commands.Decode(&c); errors.Is(err, io.EOF) {
@@ -108,7 +117,8 @@ type childNode struct {
 	replies chan reply // closed when the process's output ends
 }
 
-// startNode starts a process that calls ServeNode for the file.
+// startNode starts a process that calls ServeNode for the file, and waits until
+// it is ready.
 func startNode(start func(file string) *exec.Cmd, file string) (*childNode, error) {
 	c := &childNode{process: start(file), replies: make(chan reply, 2)}
 	c.process.Stderr = os.Stderr
@@ -135,6 +145,11 @@ func startNode(start func(file string) *exec.Cmd, file string) (*childNode, erro
 			c.replies <- r
 		}
 	}()
+
+	if r := <-c.replies; r.Got != ready {
+		c.kill()
+		return nil, errors.New("the node's process ended before it was ready")
+	}
 	return c, nil
 }
 

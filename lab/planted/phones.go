@@ -1,16 +1,12 @@
 package planted
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 
@@ -19,14 +15,6 @@ import (
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
-
-func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
-
-func copyAnswer(w http.ResponseWriter, from *httptest.ResponseRecorder) {
-	w.Header().Set("Content-Type", from.Header().Get("Content-Type"))
-	w.WriteHeader(from.Code)
-	_, _ = w.Write(from.Body.Bytes())
-}
 
 // nameOf is a person's name in a history.
 func nameOf(who trips.Actor) string { return strings.ToUpper(who.ID[:1]) + who.ID[1:] }
@@ -78,10 +66,18 @@ func (s *stage) command(ctx context.Context, c command) error {
 
 	ev, err := s.doCommand(ctx, c)
 	finish(ev, err)
-	if err := ctx.Err(); err != nil {
-		return err
+	if err == nil {
+		s.answered = append(s.answered, c.key())
 	}
-	return s.releaseHeld(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.held != nil:
+		return s.releaseHeld(ctx)
+	case s.child != nil:
+		return nil
+	}
+	return s.drain(ctx)
 }
 
 // doCommand gives a command to the node.
@@ -142,6 +138,9 @@ func refusal(err error) string {
 // write lock, so that the commit must wait. The node is killed once the phone
 // has its answer, or has waited in vain.
 func (s *stage) commandAndKill(ctx context.Context, c command, finish func(trips.Event, error)) error {
+	if err := s.awaitRecords(ctx); err != nil {
+		return err
+	}
 	release, err := holdWrites(ctx, s.url)
 	if err != nil {
 		return err
@@ -152,8 +151,31 @@ func (s *stage) commandAndKill(ctx context.Context, c command, finish func(trips
 	finish(ev, err)
 	s.child.kill()
 	s.trace.event(node, "✗ killed, and started again")
+	s.answered = nil
 	s.child, err = startNode(s.cfg.StartNode, s.url)
 	return cmp.Or(ctx.Err(), err)
+}
+
+// awaitRecords lets a node in a process of its own finish what it has begun:
+// it waits until the database has what the node has done since its start.
+func (s *stage) awaitRecords(ctx context.Context) error {
+	if len(s.answered) == 0 {
+		return nil
+	}
+	kept, closeStore, err := store.OpenExisting(ctx, s.url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closeStore() }()
+
+	return s.until(ctx, "the commit of what a healthy node has done", func() bool {
+		for _, k := range s.answered {
+			if _, err := kept.RecordedEvent(ctx, k); err != nil {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // traceRecords notes which commands the database knows after the node's end.
@@ -185,7 +207,7 @@ func (s *stage) commandHeld(ctx context.Context, c command, finish func(trips.Ev
 
 	waits, err := commit.await(ctx, s.held.done)
 	if waits {
-		s.trace.event(database, "has an id; commit is slow")
+		s.trace.event(database, "has its id; commit is slow")
 	}
 	return err
 }
@@ -198,6 +220,9 @@ func (s *stage) releaseHeld(ctx context.Context) error {
 	}
 	looked := s.relayLooks()
 	err := s.until(ctx, "the relay's look at the outbox", func() bool { return s.relayLooks() >= looked+2 })
+	if err == nil {
+		err = s.heard(ctx, "what the relay found")
+	}
 	s.held.commit.release(ctx)
 	<-s.held.done
 	s.held = nil
@@ -250,13 +275,9 @@ type tracedStore struct {
 }
 
 func (t tracedStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
-	t.stage.trace.message(node, database, m.Key.ID)
+	t.stage.trace.message(node, database, "write")
 	ev, err := t.Store.Apply(ctx, m)
-	if err == nil {
-		t.stage.trace.message(database, node, "committed")
-	} else {
-		t.stage.trace.message(database, node, "no")
-	}
+	t.stage.trace.message(database, node, map[bool]string{true: "ok", false: "no"}[err == nil])
 	return ev, err
 }
 
@@ -273,7 +294,7 @@ func (t tracedOutbox) PendingMessages(ctx context.Context, limit int) ([]trips.O
 
 	found, err := t.Store.PendingMessages(ctx, limit)
 	for _, m := range found {
-		t.stage.trace.message(database, relay, fmt.Sprintf("id %d: %s", m.ID, m.Kind))
+		t.stage.trace.message(database, relay, fmt.Sprintf("id %d", m.ID))
 	}
 	return found, err
 }

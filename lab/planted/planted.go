@@ -17,10 +17,8 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab/chaos/check"
+	"github.com/ridehail/ridehail/lab/finding"
 )
-
-// ErrUsage says that a lesson cannot be run as asked.
-var ErrUsage = errors.New("cannot run that")
 
 // Config is how a lesson is run.
 type Config struct {
@@ -62,6 +60,7 @@ type Result struct {
 	Story     []Step   `json:"story"`
 	Runs      int      `json:"runs"` // of histories
 	Processes []string `json:"processes"`
+	Real      string   `json:"real"` // which parts of the app ran
 	History   []Entry  `json:"history"`
 	Process   int      `json:"process"`
 	Seconds   float64  `json:"seconds"`
@@ -71,7 +70,7 @@ type Result struct {
 	Right string `json:"right"`
 }
 
-// Find returns the lesson with a name. Its error wraps ErrUsage and names all.
+// Find returns the lesson with a name. Its error wraps finding.ErrUsage and names all.
 func Find(name string) (Lesson, error) {
 	var names []string
 	for _, l := range Lessons() {
@@ -80,12 +79,12 @@ func Find(name string) (Lesson, error) {
 		}
 		names = append(names, l.Name)
 	}
-	return Lesson{}, fmt.Errorf("%w: there is no planted bug %q, only %s", ErrUsage, name, strings.Join(names, ", "))
+	return Lesson{}, fmt.Errorf("%w: there is no planted bug %q, only %s", finding.ErrUsage, name, strings.Join(names, ", "))
 }
 
 // Run runs a lesson. In a program with planted bugs that is not told to be
 // mended, the lesson's bug is on. It returns when everything it started has
-// ended. Errors wrap ErrUsage or ErrMissing, or mean that the lesson could not
+// ended. Errors wrap finding.ErrUsage or finding.ErrUnreachable, or mean that the lesson could not
 // be run; a broken promise is in the result. Only one lesson may run in a
 // process at a time.
 func Run(ctx context.Context, cfg Config, name string) (Result, error) {
@@ -130,12 +129,23 @@ func (l Lesson) steps(numbers []int) ([]int, error) {
 	}
 	for _, n := range numbers {
 		if n < 1 || n > len(l.story) {
-			return nil, fmt.Errorf("%w: --steps: %s has the steps 1 to %d, and no %d", ErrUsage, l.Name, len(l.story), n)
+			return nil, fmt.Errorf("%w: --steps: %s has the steps 1 to %d, and no %d", finding.ErrUsage, l.Name, len(l.story), n)
 		}
 	}
 	numbers = slices.Clone(numbers)
 	slices.Sort(numbers)
 	return slices.Compact(numbers), nil
+}
+
+// real says which parts of the app the lesson runs.
+func (l Lesson) real() string {
+	switch {
+	case l.killable:
+		return "a node in its own process, with SQLite and the trip service; SIGKILL"
+	case l.postgres:
+		return "Postgres, trip service, relay, embedded Redis"
+	}
+	return "SQLite, trip service, relay, embedded Redis, worker, settler, provider"
 }
 
 // runner runs histories of one lesson.
@@ -268,7 +278,7 @@ func (r *runner) result(h history) Result {
 	l := r.lesson
 	out := Result{Bug: l.Name, Says: l.Says, Planted: r.planted, Holds: len(h.broken) == 0, Promise: l.Breaks, Broken: h.broken,
 		Checked: h.checked, Runs: r.runs, Processes: h.processes, History: h.entries, Process: os.Getpid(),
-		File: l.File, Func: l.Func, Right: l.Right}
+		Real: l.real(), File: l.File, Func: l.Func, Right: l.Right}
 	if !out.Holds {
 		out.Promise = h.broken[0].Name
 	}

@@ -2,12 +2,8 @@ package planted
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,9 +13,7 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos/check"
 	"github.com/ridehail/ridehail/location"
-	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/simulators/journal"
-	"github.com/ridehail/ridehail/simulators/provider"
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -65,6 +59,11 @@ type stage struct {
 	payAt   string // URL of the provider
 
 	held *heldCommand
+	// answered are the commands that were done since the node's start, in a
+	// process of its own.
+	answered []trips.IdempotencyKey
+
+	isJudged bool // the journal is closed
 
 	// Set by a step for the next command.
 	killNext, holdNext bool
@@ -74,8 +73,11 @@ type stage struct {
 	named      []trips.TripID // in the order of their requests
 	phones     map[trips.Actor]bool
 	marked     map[string]bool
-	looks      int // of the relay at the outbox, begun
-	finished   int // jobs
+	looks      int             // of the relay at the outbox, begun
+	begun      map[string]bool // jobs that a worker had
+	inHand     int             // jobs
+	finished   int             // jobs
+	acked      int             // jobs, as far as the history tells
 	dieNext    bool
 	loseAnswer bool
 }
@@ -90,7 +92,7 @@ type heldCommand struct {
 // error.
 func openStage(ctx context.Context, cfg Config, l *Lesson, server *postgresServer) (*stage, error) {
 	s := &stage{cfg: cfg, lesson: l, trace: new(trace), trips: map[trips.RiderID]trips.TripID{},
-		phones: map[trips.Actor]bool{}, marked: map[string]bool{}}
+		phones: map[trips.Actor]bool{}, marked: map[string]bool{}, begun: map[string]bool{}}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "ridehail-lab."); err != nil {
 		return s, err
@@ -109,6 +111,11 @@ func openStage(ctx context.Context, cfg Config, l *Lesson, server *postgresServe
 	if s.kept, err = journal.Create(s.journalFile()); err != nil {
 		return s, err
 	}
+	s.end = append(s.end, func() {
+		if !s.isJudged {
+			_ = s.kept.Close()
+		}
+	})
 	if s.redis, err = events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler))); err != nil {
 		return s, err
 	}
@@ -137,6 +144,7 @@ func (s *stage) close() {
 	}
 	if s.held != nil {
 		s.held.commit.release(context.Background())
+		<-s.held.done
 	}
 	for i := len(s.end) - 1; i >= 0; i-- {
 		s.end[i]()
@@ -164,19 +172,6 @@ func (s *stage) goRun(ctx context.Context, run func(context.Context) error) {
 	var wait sync.WaitGroup
 	wait.Go(func() { _ = run(ctx) })
 	s.end = append(s.end, func() { cancel(); wait.Wait() })
-}
-
-// openProvider starts the provider: an emulator behind HTTP.
-func (s *stage) openProvider() error {
-	ledger, err := provider.OpenLedger(s.ledgerFile())
-	if err != nil {
-		return err
-	}
-	emulator := provider.NewEmulator(provider.Config{Secret: "sk"}, ledger)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.servePayment(emulator, w, r) }))
-	s.payAt = server.URL
-	s.end = append(s.end, func() { server.Close(); emulator.Close(); _ = ledger.Close() })
-	return nil
 }
 
 // listen hands what is published to the phones, from its return on.
@@ -231,6 +226,9 @@ func (s *stage) drain(ctx context.Context) error {
 // settle ends all work after the last step: commits, messages, jobs.
 func (s *stage) settle(ctx context.Context) error {
 	if s.child != nil {
+		if err := s.awaitRecords(ctx); err != nil {
+			return err
+		}
 		s.child.stop()
 		s.child = nil
 		if err := s.openStore(ctx); err != nil {
@@ -252,109 +250,10 @@ func (s *stage) settle(ctx context.Context) error {
 
 // judge asks the checker of a chaos run, which knows only what was recorded.
 func (s *stage) judge(ctx context.Context) (check.Report, error) {
+	s.isJudged = true
 	if err := s.kept.Close(); err != nil {
 		return check.Report{}, err
 	}
 	return check.Run(ctx, check.Evidence{DB: s.store, Commands: s.store, Grace: time.Nanosecond,
 		Journals: []string{s.journalFile()}, Ledger: s.ledgerFile()})
-}
-
-// work lets workers do all jobs. After a worker's death another one follows.
-func (s *stage) work(ctx context.Context) error {
-	queued, err := s.redis.CountOutstanding(ctx, stream)
-	if err != nil || queued == 0 {
-		return err
-	}
-	s.trace.message(node, queue, "job: charge the trip")
-
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	settler := &payments.Settler{Trips: s.store, Charges: s.store, Refunds: s.store, Now: time.Now, Backoff: time.Millisecond,
-		Provider: &payments.HTTPProvider{URL: s.payAt, Secret: "sk", Client: client}}
-	s.goRun(ctx, func(ctx context.Context) error {
-		for i := 1; ctx.Err() == nil; i++ {
-			s.runWorker(ctx, fmt.Sprint("worker", i), int(queued), settler.HandleJob)
-		}
-		return nil
-	})
-
-	return s.until(ctx, "an empty queue", func() bool {
-		left, err := s.redis.CountOutstanding(ctx, stream)
-		return err == nil && left == 0
-	})
-}
-
-// runWorker runs one worker until it dies or ctx ends.
-func (s *stage) runWorker(ctx context.Context, name string, queued int, handle func(context.Context, string, []byte) error) {
-	ctx, die := context.WithCancel(ctx)
-	defer die()
-	w := &events.Worker{Redis: s.redis, Stream: stream, Consumer: name, Concurrency: 1, Heartbeat: 20 * time.Millisecond}
-	w.Handle = func(ctx context.Context, id string, payload []byte) error {
-		s.trace.message(queue, worker, "the job")
-		s.traceAck(ctx, queued)
-		if s.takeFault(&s.dieNext) {
-			s.trace.event(worker, "✗ dies; another follows")
-			die()
-			return context.Canceled
-		}
-
-		err := handle(ctx, id, payload)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if err == nil {
-			s.finished++
-		}
-		return err
-	}
-	_ = w.Run(ctx)
-}
-
-// traceAck notes that the queue has lost a job that is not done yet: it was
-// acked before.
-func (s *stage) traceAck(ctx context.Context, queued int) {
-	left, err := s.redis.CountOutstanding(ctx, stream)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil && int(left) < queued-s.finished {
-		s.trace.message(worker, queue, "XACK")
-	}
-}
-
-// takeFault reports whether a fault was asked for, once.
-func (s *stage) takeFault(fault *bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := *fault
-	*fault = false
-	return was
-}
-
-// servePayment is the provider's side of one request.
-func (s *stage) servePayment(emulator http.Handler, w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		s.trace.message(worker, payer, "did you take it?")
-		answer := httptest.NewRecorder()
-		emulator.ServeHTTP(answer, r)
-		s.trace.message(payer, worker, map[bool]string{true: "yes", false: "no such reference"}[answer.Code == http.StatusOK])
-		copyAnswer(w, answer)
-		return
-	}
-
-	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<10))
-	if err != nil {
-		return
-	}
-	var asked struct{ Reference string }
-	_ = json.Unmarshal(body, &asked)
-	r.Body = io.NopCloser(newReader(body))
-	s.trace.message(worker, payer, "charge "+s.rename(asked.Reference))
-
-	answer := httptest.NewRecorder()
-	emulator.ServeHTTP(answer, r)
-	s.trace.event(payer, map[bool]string{true: "takes the fare", false: "takes nothing"}[answer.Code == http.StatusOK])
-	if s.takeFault(&s.loseAnswer) {
-		s.trace.lost(payer, worker, "taken")
-		panic(http.ErrAbortHandler)
-	}
-	s.trace.message(payer, worker, "taken")
-	copyAnswer(w, answer)
 }

@@ -38,7 +38,8 @@ func (r Result) Text() string {
 	r.writeHistory(&b)
 	b.WriteByte('\n')
 	b.WriteString(r.Diagram())
-	b.WriteString("Numbers: Lamport's clock (1978). A message is received after it was sent, so its number is larger.\n\n")
+	b.WriteString("Numbers: Lamport's clock (1978). A message is received after it was sent, so its number is larger.\n")
+	fmt.Fprintf(&b, "Real: %s. Judge: lab/chaos/check.\n", r.Real)
 	fmt.Fprintf(&b, "Right: %s:%s %s.\n", r.File, r.Func, r.Right)
 	if r.Planted {
 		fmt.Fprintf(&b, "Right code, same history:  bin/ridehail lab break %s --steps %s\n", r.Bug, r.takenSteps())
@@ -62,8 +63,8 @@ func (r Result) writeVerdict(b *strings.Builder) {
 	}
 
 	fmt.Fprintf(b, "BROKEN  %s\n", r.Promise)
-	for _, row := range r.Broken[0].Rows[:min(2, len(r.Broken[0].Rows))] {
-		fmt.Fprintf(b, "        %s\n", cut(row, textWidth-8))
+	for _, l := range wrap(r.Broken[0].Rows[0], textWidth-8, 2) {
+		fmt.Fprintf(b, "        %s\n", l)
 	}
 	if more := r.Broken[1:]; len(more) > 0 {
 		fmt.Fprintf(b, "also    %s%s\n", cut(more[0].Name, textWidth-24), map[bool]string{true: fmt.Sprintf(", and %d more", len(more)-1)}[len(more) > 1])
@@ -172,6 +173,22 @@ func (l line) write(x int, text string) {
 }
 
 func (l line) text() string { return strings.TrimRight(string(l), " ") + "\n" }
+
+// wrap breaks a text between words, into at most so many lines.
+func wrap(text string, columns, most int) (lines []string) {
+	for _, word := range strings.Fields(text) {
+		last := len(lines) - 1
+		if last >= 0 && (len(lines) == most || utf8.RuneCountInString(lines[last]+word) < columns) {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	for i, l := range lines {
+		lines[i] = cut(l, columns)
+	}
+	return lines
+}
 
 // cut shortens a text to a number of columns.
 func cut(text string, columns int) string {
