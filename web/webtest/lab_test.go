@@ -37,7 +37,7 @@ func newLab(t *testing.T, change ...func(*page.Config)) string {
 func labContext(t *testing.T) context.Context {
 	t.Helper()
 	FindBrowser(t)
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(stop)
 	return ctx
 }
@@ -69,14 +69,14 @@ func TestTheLabIsPictured(t *testing.T) {
 }
 
 func pictureStates(t *testing.T, url string, screen Screen, scheme string) {
-	tab := openTabAt(labContext(t), t, url, "/lab/curves?pace=150", screen, "prefers-color-scheme: "+scheme)
+	tab := openTabAt(labContext(t), t, url, "/lab/curves?pace=100", screen, "prefers-color-scheme: "+scheme)
 	tab.waitForExperiment("curves")
 	tab.Screenshot("1-before")
 	tab.drag(0.2, 0.9, 0.9, 0.4)
 	tab.RunAction("guess", chromedp.KeyEvent("b"))
 	tab.Screenshot("2-guessed")
 	tab.clickRun()
-	tab.WaitUntil(`document.querySelectorAll("#plot .measured").length > 10 && Number(document.querySelector(".run-words").textContent[0]) > 0`, pageTimeout)
+	tab.WaitUntil(`document.querySelector("#plot path.measured")?.getAttribute("d").length > 200`, pageTimeout)
 	tab.Screenshot("3-during")
 	tab.waitForVerdict()
 	tab.turnFirstKnob()
@@ -99,8 +99,8 @@ func (tab *Tab) drag(x1, y1, x2, y2 float64) {
 	at := func(x, y float64) (float64, float64) { return box[0] + x*box[2], box[1] + y*box[3] }
 	x, y := at(x1, y1)
 	tab.RunAction("press", chromedp.MouseEvent(chromedp.MousePressed, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
-	for i := 1; i <= 10; i++ {
-		x, y = at(x1+(x2-x1)*float64(i)/10, y1+(y2-y1)*float64(i)/10)
+	for i := 1; i <= 4; i++ {
+		x, y = at(x1+(x2-x1)*float64(i)/4, y1+(y2-y1)*float64(i)/4)
 		tab.RunAction("drag", chromedp.MouseEvent(chromedp.MouseMoved, x, y, chromedp.ButtonLeft))
 	}
 	tab.RunAction("let go", chromedp.MouseEvent(chromedp.MouseReleased, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
