@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/demo"
 )
 
@@ -67,7 +68,7 @@ func TestCommandsAndFlagsOfDocumentsAreLookedUp(t *testing.T) {
 
 func commandModel(t *testing.T) *kong.Node {
 	t.Helper()
-	parser, err := kong.New(newCLI(), kong.Name("ridehail"), kong.Vars{"demo_listen": demo.DefaultListen})
+	parser, err := kong.New(newCLI(lab.All()), kong.Name("ridehail"), kong.Vars{"demo_listen": demo.DefaultListen})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
@@ -25,19 +25,19 @@ type labCmd struct {
 	kong.Plugins
 }
 
-// newLabCmd returns the command with the experiments of the lab.
-func newLabCmd() labCmd {
+// newLabCmd returns the command with one for each experiment.
+func newLabCmd(experiments []finding.Experiment) labCmd {
 	var fields []reflect.StructField
-	for i, e := range lab.All() {
+	for i, e := range experiments {
 		fields = append(fields, reflect.StructField{Name: fmt.Sprintf("Experiment%d", i), Type: reflect.TypeFor[labExperimentCmd](),
 			Tag: makeTag("cmd", "", "name", e.Name, "help", e.Question)})
 	}
 
 	commands := reflect.New(reflect.StructOf(fields))
-	for i, e := range lab.All() {
+	for i, e := range experiments {
 		commands.Elem().Field(i).Set(reflect.ValueOf(labExperimentCmd{experiment: e, Plugins: kong.Plugins{makeKnobFlags(e)}}))
 	}
-	return labCmd{Plugins: kong.Plugins{commands.Interface()}}
+	return labCmd{List: labListCmd{experiments}, All: labAllCmd{experiments: experiments}, Plugins: kong.Plugins{commands.Interface()}}
 }
 
 // makeKnobFlags returns a pointer to a struct with a flag for each knob. A flag
@@ -93,7 +93,7 @@ func (c labExperimentCmd) Help() string {
 
 func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 	e, given := c.experiment, c.givenFlags()
-	run := finding.Run{Seed: c.Seed, Redis: given["redis"], Database: given["database"], Log: p.log}
+	run := finding.Run{Seed: c.Seed, Redis: given["redis"], Database: given["database"], Log: p.experimentLog()}
 	delete(given, "redis")
 	delete(given, "database")
 
@@ -114,7 +114,9 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		}
 	}
 
+	p.showExperiment(e)
 	found, err := e.Perform(ctx, &run, guess)
+	p.clearLine()
 	if err != nil {
 		return err
 	}
@@ -127,9 +129,23 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		}
 	}
 	if failed := found.Failed(); c.Check && len(failed) > 0 {
-		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, failed[0].Text)
+		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, joinClaims(failed))
 	}
 	return nil
+}
+
+// showExperiment tells on a terminal what runs, in a line that clearLine takes
+// away.
+func (p *process) showExperiment(e finding.Experiment) {
+	if isTerminal(p.logs) {
+		fmt.Fprintf(p.logs, "%s takes about %.0f s …", e.Name, e.Takes.Seconds())
+	}
+}
+
+func (p *process) clearLine() {
+	if isTerminal(p.logs) {
+		fmt.Fprint(p.logs, "\r\x1b[K")
+	}
 }
 
 // givenFlags returns the flags of knobs and servers that were given.
@@ -157,4 +173,23 @@ func checkFolder(file string) error {
 
 func wantsColour(out io.Writer) bool {
 	return isTerminal(out) && os.Getenv("NO_COLOR") == ""
+}
+
+// experimentLog returns a logger for what an experiment runs. Without --log-level
+// debug it tells only of warnings, so that the finding can be read.
+func (p *process) experimentLog() *slog.Logger {
+	level := p.level
+	if level == slog.LevelInfo {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: level}))
+}
+
+// joinClaims returns the claims with what was wanted, in one line.
+func joinClaims(claims []finding.Claim) string {
+	texts := make([]string, len(claims))
+	for i, c := range claims {
+		texts[i] = fmt.Sprintf("%s: %s (%s)", c.Text, c.Got, c.Want)
+	}
+	return strings.Join(texts, "; ")
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +15,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/demo"
+	"github.com/ridehail/ridehail/lab/finding"
 )
 
 // cli is every command.
@@ -40,8 +43,10 @@ type cli struct {
 	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do with other people's trips."`
 }
 
-// newCLI returns what the parser reads the flags into.
-func newCLI() *cli { return &cli{Lab: newLabCmd()} }
+// newCLI returns every command, with one for each experiment.
+func newCLI(experiments []finding.Experiment) *cli {
+	return &cli{Lab: newLabCmd(experiments)}
+}
 
 func main() {
 	ctx, second := watchSignals()
@@ -69,7 +74,10 @@ func watchSignals() (ctx context.Context, second <-chan struct{}) {
 // run runs the command that args name until it ends or ctx does, and returns
 // the exit code. A second signal closes the channel.
 func run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, logs io.Writer) int {
-	c := newCLI()
+	return newCLI(lab.All()).run(ctx, secondSignal, args, out, logs)
+}
+
+func (c *cli) run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, logs io.Writer) int {
 	exited := -1
 	parser, err := kong.New(c, kong.Name("ridehail"),
 		kong.Description("A ride-hailing city in real time. Begin with: ridehail demo"),
@@ -92,7 +100,7 @@ func run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, 
 		err = checkRanges(parsed.Flags())
 	}
 	if err != nil {
-		fmt.Fprintf(logs, "ridehail: %v\nSee: ridehail --help\n", err)
+		fmt.Fprintf(logs, "ridehail: %v\nSee: %s --help\n", err, commandOf(err))
 		return exitUsage
 	}
 
@@ -100,4 +108,13 @@ func run(ctx context.Context, secondSignal <-chan struct{}, args []string, out, 
 	p := newProcess(out, logs, c.LogLevel)
 	p.secondSignal = secondSignal
 	return p.reportError(parsed.Run(p))
+}
+
+// commandOf returns the command that the parser was at, for its help.
+func commandOf(err error) string {
+	var parsing *kong.ParseError
+	if errors.As(err, &parsing) && parsing.Context.Selected() != nil {
+		return parsing.Context.Selected().FullPath()
+	}
+	return "ridehail"
 }

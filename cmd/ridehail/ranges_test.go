@@ -22,7 +22,7 @@ type numericFlag struct {
 // numericFlags are those of all commands.
 func numericFlags(t *testing.T) (all []numericFlag) {
 	t.Helper()
-	parser, err := kong.New(newCLI(), kong.Vars{"demo_listen": "127.0.0.1:8080"})
+	parser, err := kong.New(newCLI(lab.All()), kong.Vars{"demo_listen": "127.0.0.1:8080"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestANumberFromTheEnvironmentIsHeldToTheSameRange(t *testing.T) {
 func TestTheBoundsOfARangeAreAllowed(t *testing.T) {
 	for _, line := range []string{"demo --speed 0.01", "demo --sos 1", "serve --drain-delay 0", "serve --clock-offset -1h", "simulate --idle -1",
 		"intruder --targets x --rounds 0", "riders --per-minute 0 --count 1", "payments --hang-for 0 --hang 1"} {
-		parser, err := kong.New(newCLI(), kong.Vars{"demo_listen": "127.0.0.1:8080"})
+		parser, err := kong.New(newCLI(lab.All()), kong.Vars{"demo_listen": "127.0.0.1:8080"})
 		if err != nil {
 			t.Fatal(err)
 		}

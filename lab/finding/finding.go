@@ -112,10 +112,15 @@ type Setting struct {
 const NoGuess = -1
 
 // Perform runs the experiment once. Guess is the number of an option, 0 for A,
-// or NoGuess.
+// or NoGuess. Errors wrap ErrUsage or ErrUnreachable where these apply; ctx's
+// error is returned when it ends first.
 func (e Experiment) Perform(ctx context.Context, run *Run, guess int) (Finding, error) {
 	if e.Run == nil {
 		return Finding{}, fmt.Errorf("%s cannot be run yet", e.Name)
+	}
+
+	if err := e.checkServers(ctx, run); err != nil {
+		return Finding{}, err
 	}
 
 	began := time.Now()
@@ -162,13 +167,19 @@ func (e Experiment) settings(v Values) []Setting {
 }
 
 // command returns the command that repeats a run, with the knobs that are not
-// at their defaults.
+// at their defaults and with real servers, but without passwords.
 func (e Experiment) command(run *Run) string {
 	out := "ridehail lab " + e.Name
 	for _, k := range e.Knobs {
 		if text := run.text(k); text != k.DefaultText() {
 			out += " --" + k.Name + " " + text
 		}
+	}
+	if run.Redis != "" {
+		out += " --redis " + redact(run.Redis)
+	}
+	if run.Database != "" {
+		out += " --database " + redact(run.Database)
 	}
 	return out + fmt.Sprintf(" --seed %d", run.Seed)
 }

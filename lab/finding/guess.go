@@ -47,7 +47,7 @@ func joinOr(words []string) string {
 // again. When ctx ends first it returns ctx's error, and a goroutine goes on
 // waiting for a line.
 func (e Experiment) AskGuess(ctx context.Context, in io.Reader, out io.Writer) (int, error) {
-	fmt.Fprintln(out, strings.Join(e.questionLines(), "\n"))
+	fmt.Fprintf(out, "%s\n%s\n", e.Question, strings.Join(wrap(e.Situation, ""), "\n"))
 	for i, option := range e.Options {
 		fmt.Fprintf(out, "  %s  %s\n", Letter(i), option)
 	}

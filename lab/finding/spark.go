@@ -11,12 +11,15 @@ import (
 )
 
 // sparkCells is the greatest length of a sparkline.
-const sparkCells = 40
+const sparkCells = 32
 
 // sparkline returns the chart's first measured curve, or its bars, as a line of
 // blocks with its scale in words. It is empty for a chart without two points.
 func (f Finding) sparkline() []string {
 	name, values, across := f.sparkValues()
+	if name == "" {
+		name = f.Chart.Y.Name
+	}
 	if f.Chart.Y.Log {
 		values = slices.DeleteFunc(values, func(v float64) bool { return v <= 0 })
 	}
@@ -27,22 +30,19 @@ func (f Finding) sparkline() []string {
 	low, high, how := 0.0, slices.Max(values), ""
 	height := func(v float64) float64 { return v / high }
 	if f.Chart.Y.Log {
-		low, how = math.Pow(10, math.Floor(math.Log10(slices.Min(values)))), ", logarithmic"
+		low, how = math.Pow(10, math.Floor(math.Log10(slices.Min(values)))), " (log)"
 		height = func(v float64) float64 { return math.Log(v/low) / math.Log(high/low) }
 	}
 	if high <= low {
 		return nil // all are 0, or one power of ten
 	}
 
-	if name != "" {
-		name += ": "
-	}
 	blocks := []rune("▁▂▃▄▅▆▇█")
 	line := make([]rune, 0, sparkCells)
 	for _, v := range shrink(values, sparkCells) {
 		line = append(line, blocks[min(len(blocks)-1, max(0, int(height(v)*float64(len(blocks)))))])
 	}
-	return wrap(fmt.Sprintf("%s %s%s, %s to %s%s; %s", string(line), name, f.Chart.Y.Name, short(low), short(high), how, across), "  ")
+	return wrap(fmt.Sprintf("%s %s: %s %s to %s%s", string(line), across, name, short(low), short(high), how), "  ")
 }
 
 // sparkValues returns what the sparkline shows and its x axis in words.
@@ -59,12 +59,14 @@ func (f Finding) sparkValues() (name string, values []float64, across string) {
 			return c.Name, values, fmt.Sprintf("%s %s to %s", f.Chart.X.Name, short(points[0].X), short(points[len(points)-1].X))
 		}
 
-		bars := slices.DeleteFunc(slices.Clone(p.Bars), func(b plot.Bar) bool { return b.Style != plot.Measured || b.Group != p.Bars[0].Group && hasName(p.Bars, b) })
+		bars := slices.DeleteFunc(slices.Clone(p.Bars), func(b plot.Bar) bool {
+			return b.Style != plot.Measured || b.Group != p.Bars[0].Group && hasName(p.Bars, b)
+		})
 		if len(bars) > 1 {
 			for _, b := range bars {
 				values = append(values, b.Height)
 			}
-			return p.Name, values, bars[0].Name + " to " + bars[len(bars)-1].Name
+			return "", values, bars[0].Name + " to " + bars[len(bars)-1].Name
 		}
 	}
 	return "", nil, ""
@@ -86,16 +88,17 @@ func shrink(values []float64, n int) []float64 {
 	for i := range out {
 		from, to := i*len(values)/n, (i+1)*len(values)/n
 		for _, v := range values[from:to] {
-			out[i] += v / float64(to-from)
+			out[i] += v
 		}
+		out[i] /= float64(to - from)
 	}
 	return out
 }
 
-// short writes a number with four digits.
+// short writes a number, with three digits unless it is great.
 func short(v float64) string {
 	if v >= 1000 && v < 1e9 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+	return strconv.FormatFloat(v, 'g', 3, 64)
 }

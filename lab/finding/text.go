@@ -1,7 +1,9 @@
 package finding
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -17,40 +19,87 @@ const (
 // MaxLines of them, unless an experiment says more than fits (see Problems).
 // Colour repeats what the words say.
 func (f Finding) Text(colour bool) string {
-	p := painter(colour)
-	parts := [][]string{f.introduction(), f.whatRan(), f.table(), f.sparkline(), f.verdicts(p), f.notices(), f.after()}
-	parts = slices.DeleteFunc(parts, func(lines []string) bool { return len(lines) == 0 })
-	parts[0][0] = p.paint(bold, parts[0][0])
-
-	total := 0
-	for _, lines := range parts {
-		total += len(lines)
+	var lines []string
+	for w := (textWriter{Finding: f, painter: painter(colour)}); w.tightness <= tightest; w.tightness++ {
+		if lines = w.write(); len(lines) <= MaxLines {
+			break
+		}
 	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// textWriter writes a finding for a terminal.
+type textWriter struct {
+	Finding
+	painter
+	tightness int
+}
+
+// How tightly a text is written.
+const (
+	roomy       = iota // all places in the code, each with what is there
+	withoutWhys        // only the main place says what is there
+	mainPlace          // only the main place is named
+	joined             // and paragraphs are joined
+	tightest    = joined
+)
+
+func (w textWriter) write() []string {
+	parts := [][]string{w.introduction(), w.whatRan(), w.table(), w.sparkline(), w.verdicts(), w.notices(), w.after()}
+	parts = slices.DeleteFunc(parts, func(lines []string) bool { return len(lines) == 0 })
+	parts[0][0] = w.paint(bold, parts[0][0])
 
 	// Empty lines go where there is room for them, from the end on: verdicts
 	// and notices are read most.
+	total := len(slices.Concat(parts...))
 	for i := len(parts) - 1; i > 0 && total < MaxLines; i-- {
 		parts[i] = slices.Insert(parts[i], 0, "")
 		total++
 	}
-	return strings.Join(slices.Concat(parts...), "\n") + "\n"
+	return slices.Concat(parts...)
+}
+
+// wrapAll wraps paragraphs, each on its own lines where there is room.
+func (w textWriter) wrapAll(paragraphs ...string) (lines []string) {
+	if w.tightness >= joined {
+		return wrap(strings.Join(paragraphs, " "), "  ")
+	}
+	for _, p := range paragraphs {
+		lines = append(lines, wrap(p, "  ")...)
+	}
+	return lines
 }
 
 // introduction is the question, and the guess with whether it was so.
-func (f Finding) introduction() []string {
-	lines := questionLines(f.Question, f.Asks, f.Situation)
-	answer := "Guess: none."
-	if f.Guess != "" {
-		answer = fmt.Sprintf("Guess %s: %s.", f.Guess, f.option(f.Guess))
-		if f.Guess == f.Seen {
-			return append(lines, wrap(answer+" So it was.", "")...)
-		}
-		answer += " Not so."
+func (w textWriter) introduction() []string {
+	heading := w.Question
+	if numbers := w.askNumbers(); len(numbers) > 0 {
+		heading += " (" + strings.Join(numbers, " ") + ")"
 	}
-	if f.Seen == "" {
-		return append(lines, wrap(answer+" Seen: none of the options.", "")...)
+	return append(wrap(heading, ""), w.wrapAll(w.Situation, w.answer())...)
+}
+
+// answer is the guess, and what was seen.
+func (f Finding) answer() string {
+	seen := "Seen: none of the options."
+	if f.Seen != "" {
+		seen = fmt.Sprintf("Seen %s: %s.", f.Seen, f.option(f.Seen))
 	}
-	return append(lines, wrap(fmt.Sprintf("%s Seen %s: %s.", answer, f.Seen, f.option(f.Seen)), "")...)
+	switch f.Guess {
+	case "":
+		return "Guess: none. " + seen
+	case f.Seen:
+		return fmt.Sprintf("Guess %s: %s. So it was.", f.Guess, f.option(f.Guess))
+	}
+	return fmt.Sprintf("Guess %s: %s. Not so. %s", f.Guess, f.option(f.Guess), seen)
+}
+
+// askNumbers returns the numbers of the course's questions: R, P, then C.
+func (f Finding) askNumbers() []string {
+	return slices.SortedFunc(maps.Keys(f.Asks), func(a, b string) int {
+		const order = "RPC"
+		return cmp.Or(cmp.Compare(strings.Index(order, a[:1]), strings.Index(order, b[:1])), cmp.Compare(a, b))
+	})
 }
 
 // option returns the option with a letter.
@@ -62,43 +111,22 @@ func (f Finding) option(letter string) string {
 	return strings.TrimSuffix(f.Options[i], ".")
 }
 
-func (e Experiment) questionLines() []string {
-	asks := map[string]string{}
-	for _, number := range e.Asks {
-		asks[number] = ""
-	}
-	return questionLines(e.Question, asks, e.Situation)
-}
-
-func questionLines(question string, asks map[string]string, situation string) []string {
-	heading := question
-	if len(asks) > 0 {
-		numbers := make([]string, 0, len(asks))
-		for number := range asks {
-			numbers = append(numbers, number)
-		}
-		slices.Sort(numbers)
-		heading += " (" + strings.Join(numbers, " ") + ")"
-	}
-	return append(wrap(heading, ""), wrap(situation, "")...)
-}
-
 // whatRan is every parameter, and what is real.
-func (f Finding) whatRan() []string {
-	settings := make([]string, 0, len(f.Settings)+1)
-	for _, s := range f.Settings {
+func (w textWriter) whatRan() []string {
+	settings := make([]string, 0, len(w.Settings)+1)
+	for _, s := range w.Settings {
 		settings = append(settings, s.Name+" "+s.Value)
 	}
-	settings = append(settings, fmt.Sprintf("seed %d", f.Seed))
-	ran := fmt.Sprintf("Ran %s for %.1f s: %s.", f.Experiment, f.Seconds, strings.Join(settings, ", "))
-	return append(wrap(ran, "  "), wrap("Real: "+endSentence(f.Real)+" Made: "+endSentence(f.Made), "  ")...)
+	settings = append(settings, fmt.Sprintf("seed %d", w.Seed))
+	return w.wrapAll(fmt.Sprintf("Ran %s for %.1f s: %s.", w.Experiment, w.Seconds, strings.Join(settings, ", ")),
+		"Real: "+endSentence(w.Real)+" Made: "+endSentence(w.Made))
 }
 
 func endSentence(s string) string { return strings.TrimSuffix(s, ".") + "." }
 
 // verdicts are a paragraph for each claim.
-func (f Finding) verdicts(p painter) (lines []string) {
-	for _, c := range f.Claims {
+func (w textWriter) verdicts() (lines []string) {
+	for _, c := range w.Claims {
 		verdict, colour := "holds", green
 		if !c.Holds {
 			verdict, colour = "does not hold", red
@@ -108,7 +136,7 @@ func (f Finding) verdicts(p painter) (lines []string) {
 			how = "exact"
 		}
 		text := wrap(fmt.Sprintf("%s: %s: %s (%s), %s; %s; %s", verdict, c.Text, c.Got, c.Want, how, c.Law, c.Source), "  ")
-		text[0] = p.paint(colour, verdict) + strings.TrimPrefix(text[0], verdict)
+		text[0] = w.paint(colour, verdict) + strings.TrimPrefix(text[0], verdict)
 		lines = append(lines, text...)
 	}
 	return lines
@@ -122,16 +150,22 @@ func (f Finding) notices() (lines []string) {
 }
 
 // after is what to do next, and what to read.
-func (f Finding) after() []string {
-	read := make([]string, len(f.Code))
-	for i, c := range f.Code {
-		read[i] = fmt.Sprintf("%s:%s (%s)", c.File, c.Func, c.Why)
+func (w textWriter) after() []string {
+	var places []string
+	for i, c := range w.Code {
+		place := c.File + ":" + c.Func
+		if i == 0 || w.tightness < withoutWhys {
+			place += " (" + c.Why + ")"
+		}
+		places = append(places, place)
 	}
-	lines := wrap("Next: "+endSentence(f.Next), "  ")
-	if len(read) > 0 {
-		lines = append(lines, wrap("Read: "+strings.Join(read, "; ")+".", "  ")...)
+	if len(places) == 0 {
+		return wrap("Next: "+endSentence(w.Next), "  ")
 	}
-	return lines
+	if more := len(places) - 1; more > 0 && w.tightness >= mainPlace {
+		places = append(places[:1], fmt.Sprintf("%d more: --json", more))
+	}
+	return w.wrapAll("Next: "+endSentence(w.Next), "Read: "+strings.Join(places, "; ")+".")
 }
 
 // wrap breaks a text into lines of at most MaxColumns. All but the first begin
