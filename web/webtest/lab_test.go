@@ -242,6 +242,7 @@ const legibility = `(() => {
 	const ids = [...document.querySelectorAll("[id]")].map((n) => n.id);
 	out.push(...ids.filter((id, i) => ids.indexOf(id) !== i).map((id) => "twice: #" + id));
 	if (document.documentElement.scrollWidth > innerWidth) out.push("the page is " + document.documentElement.scrollWidth + " px wide");
+	for (const n of document.querySelectorAll("#bar button")) if (n.getBoundingClientRect().right > innerWidth) out.push("cut off: " + n.textContent);
 	if (document.querySelectorAll("h1").length !== 1) out.push("not one h1");
 	return out;
 })()`
