@@ -33,6 +33,31 @@ func TestPageAndItsModulesComeWithTypesABrowserRuns(t *testing.T) {
 	}
 }
 
+func TestTheLabIsAPageOfItsOwn(t *testing.T) {
+	h := LabHandler("<p>the list</p>")
+	for _, path := range []string{"/lab", "/lab/", "/lab/races", "/lab/index.html"} {
+		w := sendRequest(h, "GET", path, "")
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "<p>the list</p>") || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'self'") {
+			t.Errorf("%s: %d, policy %q", path, w.Code, w.Header().Get("Content-Security-Policy"))
+		}
+		if again := sendRequest(h, "GET", path, w.Header().Get("ETag")); again.Code != http.StatusNotModified {
+			t.Errorf("%s asked again: %d", path, again.Code)
+		}
+	}
+
+	if w := sendRequest(h, "GET", "/lab/app/main.js", ""); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") {
+		t.Errorf("its module: %d %s", w.Code, w.Header().Get("Content-Type"))
+	}
+	for _, path := range []string{"/", "/lab/app/", "/lab/app/nothing.js", "/lab/races/more", "/index.html", "/app/main.js"} {
+		if w := sendRequest(h, "GET", path, ""); w.Code != 404 {
+			t.Errorf("GET %s: %d, want 404", path, w.Code)
+		}
+	}
+	if w := sendRequest(Handler(), "GET", "/lab/app/main.js", ""); w.Code != 404 {
+		t.Errorf("a node without a lab serves its files: %d", w.Code)
+	}
+}
+
 func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 	h := Handler()
 	first := sendRequest(h, "GET", "/app/main.js", "")

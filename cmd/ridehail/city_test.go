@@ -218,6 +218,43 @@ func TestARideOnThePageOfTheRealCity(t *testing.T) {
 	}
 }
 
+// TestAnExperimentOnThePageOfTheDemo runs races as a student does, in a city
+// that is alive.
+func TestAnExperimentOnThePageOfTheDemo(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
+	webtest.FindBrowser(t)
+	address := freeAddress(t)
+	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "20", "--riders", "5")
+	awaitReady(t, p, "http://"+address)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	webtest.RunExperiment(ctx, t, "http://"+address, "races", webtest.Desktop)
+	if !strings.Contains(p.logs.String(), "the lab is at http://"+address+"/lab\n") {
+		t.Errorf("the demo does not say where its lab is: %s", p.logs.String())
+	}
+}
+
+func TestANodeThatServesHasNoLab(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
+	url := "http://" + freeAddress(t)
+	node := start(t, "serve", "--listen", strings.TrimPrefix(url, "http://"), "--admin", freeAddress(t), "--dev-tokens",
+		"--database", filepath.Join(t.TempDir(), "r.db"))
+	awaitReady(t, node, url)
+	for _, path := range []string{"/lab", "/lab/", "/lab/races", "/lab/app/main.js", "/lab/api/experiments"} {
+		res, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d, want 404", path, res.StatusCode)
+		}
+	}
+}
+
 func TestAStrangerIsToldWhatToDoNext(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -17,8 +17,8 @@ import (
 
 const (
 	batchEvery   = 100 * time.Millisecond // between two events with points
-	maxWaiting   = 4096                  // points
-	writeTimeout = 10 * time.Second      // of one event
+	maxWaiting   = 4096                   // points
+	writeTimeout = 10 * time.Second       // of one event
 )
 
 // feed holds the points that the browser has not got yet. The experiment adds

@@ -97,7 +97,8 @@ export function pointTable(chart, panel) {
     return { columns: axis, rows: panel.bars.map((b) => [b.name, ...(hasGroups ? [b.group ?? ''] : []), b.height]) };
   }
 
-  const curves = (panel.curves ?? []).filter((c) => c.points?.length);
+  const known = (panel.curves ?? []).filter((c) => c.points?.length);
+  const curves = [...known.filter(isMeasured), ...known.filter((c) => !isMeasured(c))];
   const places = [...new Set(curves.flatMap((c) => c.points.map((p) => p.x)))].sort((a, b) => a - b);
   const values = curves.map((c) => new Map(c.points.map((p) => [p.x, p.y])));
   return { columns: [chart.x?.name || 'x', ...curves.map((c) => c.name)], rows: places.map((x) => [x, ...values.map((v) => v.get(x) ?? '')]) };

@@ -81,7 +81,7 @@ export function runButtons(state, on, place) {
     el('button.run', { id: `run-${place}`, type: 'button', disabled: !mayRun(state), onclick: on.run, 'aria-keyshortcuts': 'R',
       'aria-describedby': why ? `why-${place}` : null },
     el('i.triangle', { 'aria-hidden': 'true' }), el('span', {}, again ? 'Run again' : 'Run'), el('span.takes', {}, seconds)),
-    state.list.may_run && !hasGuessed(state) ? el('button.quiet', { id: `skip-${place}`, type: 'button', onclick: on.skip }, 'Skip the guess') : null),
+    state.list.may_run && !hasGuessed(state) ? el('button.quiet', { id: `skip-${place}`, type: 'button', onclick: on.skip }, 'Skip', el('span.wide', {}, ' the guess')) : null),
   why && place === 'side' ? el('p.why', { id: `why-${place}` }, why) : null];
 }
 

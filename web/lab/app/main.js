@@ -9,7 +9,7 @@ import { renderKnobs, runButtons, tickRun } from './knobs.js';
 import { renderList } from './list.js';
 import { breakName, defaultKnobs, defaultSeed, readLink, writeLink } from './permalink.js';
 import { PlotCard } from './plotcard.js';
-import { isBusy, keepDone, mayGuess, mayRun, newState, readDone, runsOf } from './store.js';
+import { curveNames, isBusy, keepDone, mayGuess, mayRun, newState, readDone, runsOf } from './store.js';
 import { renderBar, renderTop } from './top.js';
 import { renderBreak, renderClaims, renderNext, renderNotices, renderReal } from './verdict.js';
 
@@ -50,10 +50,11 @@ const on = {
   reset: () => { Object.assign(state.form, { knobs: defaultKnobs(state.experiment), seed: defaultSeed }); state.corrections = []; afterTurn(); },
   view: (view) => { state.view = view; render(); },
   focusCurve: (number) => {
-    state.focus = state.focus === number ? -1 : number;
-    if (mayGuess(state) && number >= 0) {
+    if (mayGuess(state)) { // it names the curve that the pen draws
       state.drawFor = number;
-      if (state.form.drawn) state.form.drawn.curve = '';
+      if (state.form.drawn?.curve) state.form.drawn.curve = curveNames(state)[number];
+    } else {
+      state.focus = state.focus === number ? -1 : number;
     }
     render();
   },

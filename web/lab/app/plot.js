@@ -172,6 +172,7 @@ function drawBadge(f, own, shown, model, labels) {
     }
     if (!isFree(labels, x - 12, y, 24)) room -= 60;
     if (x < f.left + 12 || x > f.right - 4) room -= 20;
+    room += 6 * (x - f.left) / (f.right - f.left); // where curves lie together: to the right
     if (!best || room > best.room) best = { x, y, room, at: own.points[index][2] };
   }
 

@@ -54,8 +54,7 @@ export class PlotCard {
     const s = this.#state, names = curveNames(s);
     const isShown = names.length > 1 || !chart.panels?.some(isBarPanel);
     const keys = names.map((name, i) => el('li', {}, el('button', {
-      type: 'button', id: `curve-${i + 1}`, 'aria-pressed': String(s.focus === i), 'aria-keyshortcuts': i < 9 ? String(i + 1) : null,
-      'data-drawn': mayGuess(s) && s.drawFor === i && !chart.panels?.some(isBarPanel) ? '' : null,
+      type: 'button', id: `curve-${i + 1}`, 'aria-pressed': String(mayGuess(s) ? s.drawFor === i : s.focus === i), 'aria-keyshortcuts': i < 9 ? String(i + 1) : null,
       onclick: () => this.#on.focusCurve(i), onpointerenter: () => this.#fade(i), onpointerleave: () => this.#fade(-1),
     }, el(`i.number.${curveClass(i)}`, {}, String(i + 1)), el('span', {}, name), this.#word(chart, name))));
     const ghosts = shownGhosts(s).map((g) => el('li.key', {}, el('i.pale', { 'aria-hidden': 'true' }), `earlier run: ${g.name}`));
