@@ -3,6 +3,7 @@ package messages
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -139,9 +140,35 @@ func TestAnAckBeforeTheWorkIsFound(t *testing.T) {
 	checkFailing(t, judgePatterns(p, all), 2)
 }
 
+// TestNewsThatComesAtOnceIsNoPolling has figures in place of a run: how old news
+// is depends on the machine.
 func TestNewsThatComesAtOnceIsNoPolling(t *testing.T) {
-	p, all := sendSmall(t, func(set *wayset) { set.way(pollingWay).sender.(*polling).every = time.Millisecond })
+	p := newPlan(newRun(t, Patterns(), nil).Values)
+	all := []Way{{Name: plainWay, Lost: 40}, {Name: numberedWay, Reads: 40}, {Name: queueWay, Twice: 1}, {Name: pollingWay, AgeMeanThere: 105}}
+	checkFailing(t, judgePatterns(p, all))
+	all[3].AgeMeanThere = 2 // the queue's
 	checkFailing(t, judgePatterns(p, all), 3)
+}
+
+func TestBothExperimentsOnARealRedis(t *testing.T) {
+	url := os.Getenv("RIDEHAIL_TEST_REDIS")
+	if url == "" && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+		t.Fatal("RIDEHAIL_TEST_REDIS is not set and must be")
+	}
+	if url == "" {
+		t.Skip("set RIDEHAIL_TEST_REDIS=redis://HOST:PORT/DB to run this on a real Redis")
+	}
+
+	for e, given := range map[string]map[string]string{"patterns": smallPatterns, "nodes": smallNodes} {
+		experiment := map[string]finding.Experiment{"patterns": Patterns(), "nodes": Nodes()}[e]
+		run := newRun(t, experiment, given)
+		run.Redis = url
+		got, err := experiment.Run(t.Context(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkFailing(t, got.Claims)
+	}
 }
 
 func TestAnInterruptedRunOfPatternsLeavesNothingBehind(t *testing.T) {
