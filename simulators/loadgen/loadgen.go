@@ -55,9 +55,10 @@ type Generator struct {
 	client *client.Client
 	phones []*phone
 
-	cutAt    atomic.Pointer[time.Time]
-	jitter   atomic.Bool
-	refusals struct{ hinted, unhinted, unanswered atomic.Int64 }
+	cutAt          atomic.Pointer[time.Time]
+	jitter         atomic.Bool
+	hintedRefusals atomic.Int64
+	otherFailures  atomic.Int64
 
 	stop    context.CancelFunc // set by ConnectAll
 	running sync.WaitGroup
