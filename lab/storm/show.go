@@ -64,7 +64,7 @@ func formatRange[N int | int64 | float64](sorted []N) string {
 	if len(sorted) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%v (%v to %v)", median(sorted), sorted[0], sorted[len(sorted)-1])
+	return fmt.Sprintf("%v (%v-%v)", median(sorted), sorted[0], sorted[len(sorted)-1])
 }
 
 func sum[N int | int64](all []N) (total N) {
@@ -105,7 +105,7 @@ func stormTable(f figures) finding.Table {
 	t := finding.Table{Columns: []string{"all dial again", "99 % back, s", "due in worst 0.1 s", "came in it", "sent away", "failed"}}
 	hasStatements := len(f.Cuts) > 0 && f.Cuts[0].Statements != nil
 	if hasStatements {
-		t.Columns = append(t.Columns, "SQL in it")
+		t.Columns = append(t.Columns, "SQL")
 	}
 	for _, jitter := range []bool{true, false} {
 		row := []string{kindName(jitter), formatRange(ofKind(f, jitter, back99)), formatRange(ofKind(f, jitter, worstAsked)),
