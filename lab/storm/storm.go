@@ -72,8 +72,7 @@ type cut struct {
 	WorstAsked int     `json:"tries_chosen_in_worst_step"` // by the waits that phones chose
 	WorstTried int     `json:"tries_made_in_worst_step"`
 	Refused    int64   `json:"refused_with_hint"`
-	Unhinted   int64   `json:"refused_without_hint"`
-	Failed     int64   `json:"unanswered"`
+	Failed     int64   `json:"failed_otherwise"`
 	Away       []int   `json:"phones_away"`
 	Tries      []int   `json:"tries"`
 	Statements []int   `json:"statements,omitempty"` // to Postgres, where that is the database

@@ -63,7 +63,6 @@ func TestAStormWithoutRepairIsSeen(t *testing.T) {
 	}{
 		"a phone stays away":            {func(cuts []cut) { cuts[0].Back-- }, 0},
 		"phones without jitter instead": {func(cuts []cut) { cuts[0] = cuts[1]; cuts[0].Jitter = true }, 1},
-		"a phone is sent away for good": {func(cuts []cut) { cuts[1].Unhinted++ }, 2},
 	} {
 		bad := f
 		bad.Cuts = slices.Clone(f.Cuts)

@@ -55,9 +55,10 @@ type Generator struct {
 	client *client.Client
 	phones []*phone
 
-	cutAt    atomic.Pointer[time.Time]
-	jitter   atomic.Bool
-	refusals struct{ hinted, unhinted, unanswered atomic.Int64 }
+	cutAt          atomic.Pointer[time.Time]
+	jitter         atomic.Bool
+	hintedRefusals atomic.Int64
+	otherFailures  atomic.Int64
 
 	stop    context.CancelFunc // set by ConnectAll
 	running sync.WaitGroup
@@ -142,9 +143,8 @@ func (g *Generator) SetJitter(on bool) { g.jitter.Store(on) }
 // frames. It returns that moment.
 func (g *Generator) CutConnections() time.Time {
 	now := time.Now()
-	g.refusals.hinted.Store(0)
-	g.refusals.unhinted.Store(0)
-	g.refusals.unanswered.Store(0)
+	g.hintedRefusals.Store(0)
+	g.otherFailures.Store(0)
 	g.cutAt.Store(&now)
 	for _, p := range g.phones {
 		p.dropConnection()
@@ -177,9 +177,9 @@ func (g *Generator) FirstWaits() (out []time.Duration) {
 }
 
 // Refusals returns the failed attempts since the cut: those that the node told
-// when to come back, those that it refused without, and those without an answer.
-func (g *Generator) Refusals() (hinted, unhinted, unanswered int64) {
-	return g.refusals.hinted.Load(), g.refusals.unhinted.Load(), g.refusals.unanswered.Load()
+// when to come back, and all others.
+func (g *Generator) Refusals() (hinted, others int64) {
+	return g.hintedRefusals.Load(), g.otherFailures.Load()
 }
 
 // Close disconnects all phones and waits for their end.

@@ -63,15 +63,14 @@ func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again b
 
 	jitter := p.generator.jitter.Load()
 	var hint time.Duration
-	count := &p.generator.refusals.unanswered
 	if refused, ok := errors.AsType[*client.StatusError](err); ok {
-		hint, count = refused.RetryAfter, &p.generator.refusals.unhinted
-		if hint > 0 {
-			count = &p.generator.refusals.hinted
-		}
+		hint = refused.RetryAfter
 	}
-	if attempt > 0 {
-		count.Add(1)
+
+	if attempt > 0 && hint > 0 {
+		p.generator.hintedRefusals.Add(1)
+	} else if attempt > 0 {
+		p.generator.otherFailures.Add(1)
 	}
 
 	wait, spread := hint, time.Second
