@@ -163,7 +163,9 @@ export class PlotCard {
   /** Moves the reader or the point of a guess. Returns whether the key meant something. */
   key(name) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[name], lift = { ArrowUp: 1, ArrowDown: -1 }[name];
-    if (!this.#frames.length || (!step && !lift) || isBusy(this.#state)) return false;
+    if ((!step && !lift) || isBusy(this.#state)) return false;
+    this.#draw(this.#state.focus); // a drawing may be due, and the frames are of the last one
+    if (!this.#frames.length) return false;
     if (mayGuess(this.#state)) return document.activeElement === this.#plot && this.#keyGuess(step, lift);
     if (!step || this.#frames[0].isBars) return false;
     const s = this.#state, f = this.#frames[0];
