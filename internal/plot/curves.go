@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // behind orders curves from the back to the front.
@@ -31,12 +32,19 @@ func (k *canvas) drawCurves(p Panel) {
 	}
 }
 
-// drawEndName writes the name of a curve above its end.
+// drawEndName writes the name of a curve above its end: to the left, or to the
+// right where there is no room.
 func (k *canvas) drawEndName(c Curve) {
-	if points := k.placeable(c); len(points) > 0 {
-		end := points[len(points)-1]
-		k.drawText(k.placeX(end.X)-2, k.placeY(end.Y)-5, "end", "pale halo", c.Name)
+	points := k.placeable(c)
+	if len(points) == 0 {
+		return
 	}
+	end := points[len(points)-1]
+	x, anchor := k.placeX(end.X)-2, "end"
+	if x-letterWidth*float64(utf8.RuneCountInString(c.Name)) < left {
+		x, anchor = x+6, "start"
+	}
+	k.drawText(x, k.placeY(end.Y)-5, anchor, "pale halo", c.Name)
 }
 
 // isCut reports whether the curve ends where the axis does.
