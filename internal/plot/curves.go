@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // behind orders curves from the back to the front.
@@ -31,17 +32,29 @@ func (k *canvas) drawCurves(p Panel) {
 	}
 }
 
-// drawEndName writes the name of a curve above its end.
+// drawEndName writes the name of a curve above its end: to the left, or to the
+// right where there is no room.
 func (k *canvas) drawEndName(c Curve) {
-	if points := k.placeable(c); len(points) > 0 {
-		end := points[len(points)-1]
-		k.drawText(k.placeX(end.X)-2, k.placeY(end.Y)-5, "end", "pale halo", c.Name)
+	points := k.placeable(c)
+	if len(points) == 0 {
+		return
 	}
+	end := points[len(points)-1]
+	x, anchor := k.placeX(end.X)-2, "end"
+	if x-letterWidth*float64(utf8.RuneCountInString(c.Name)) < left {
+		x, anchor = x+6, "start"
+	}
+	k.drawText(x, k.placeY(end.Y)-5, anchor, "pale halo", c.Name)
 }
+
+// isCut reports whether the curve ends where the axis does.
+func (c Curve) isCut() bool { return c.Style == Law || c.Style == Guess }
 
 // placeable returns the points that can be drawn, by rising X.
 func (k *canvas) placeable(c Curve) []Point {
-	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) })
+	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool {
+		return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) || c.isCut() && !k.y.holds(p.Y)
+	})
 	slices.SortStableFunc(points, func(p, q Point) int { return cmp.Compare(p.X, q.X) })
 	return points
 }
