@@ -114,7 +114,9 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		}
 	}
 
+	p.showExperiment(e)
 	found, err := e.Perform(ctx, &run, guess)
+	p.clearLine()
 	if err != nil {
 		return err
 	}
@@ -130,6 +132,20 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, joinClaims(failed))
 	}
 	return nil
+}
+
+// showExperiment tells on a terminal what runs, in a line that clearLine takes
+// away.
+func (p *process) showExperiment(e finding.Experiment) {
+	if isTerminal(p.logs) {
+		fmt.Fprintf(p.logs, "%s takes about %.0f s …", e.Name, e.Takes.Seconds())
+	}
+}
+
+func (p *process) clearLine() {
+	if isTerminal(p.logs) {
+		fmt.Fprint(p.logs, "\r\x1b[K")
+	}
 }
 
 // givenFlags returns the flags of knobs and servers that were given.

@@ -39,9 +39,14 @@ func (k *canvas) drawEndName(c Curve) {
 	}
 }
 
+// isCut reports whether the curve ends where the axis does.
+func (c Curve) isCut() bool { return c.Style == Law || c.Style == Guess }
+
 // placeable returns the points that can be drawn, by rising X.
 func (k *canvas) placeable(c Curve) []Point {
-	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) })
+	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool {
+		return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) || c.isCut() && !k.y.holds(p.Y)
+	})
 	slices.SortStableFunc(points, func(p, q Point) int { return cmp.Compare(p.X, q.X) })
 	return points
 }

@@ -21,8 +21,8 @@ type Chart struct {
 }
 
 // Axis is one side of a chart. A linear axis begins at 0, and a logarithmic one
-// at a power of ten. It reaches at least from Start to End, and farther if the
-// data do; 0 means as far as the data.
+// at a power of ten. It reaches at least from Start to End, and farther if what
+// was measured does; laws and guesses are cut there. 0 means as far as all data.
 type Axis struct {
 	Name  string  `json:"name"`
 	Log   bool    `json:"log,omitempty"`
@@ -170,6 +170,9 @@ func (c Chart) xValues() (out []float64) {
 func (c Chart) yValues() (out []float64) {
 	for _, p := range c.Panels {
 		for _, curve := range p.Curves {
+			if curve.isCut() && c.Y.End > 0 {
+				continue
+			}
 			for _, at := range curve.Points {
 				out = append(out, at.Y)
 			}

@@ -193,3 +193,17 @@ func TestTheSameChartGivesTheSameBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestALawIsCutWhereAFixedAxisEnds(t *testing.T) {
+	law := Curve{Style: Law, Points: []Point{{0, 1, ""}, {1, 10, ""}, {2, 1000, ""}}}
+	for end, want := range map[float64]string{0: "1000", 10: "10"} {
+		c := Chart{X: Axis{End: 2}, Y: Axis{End: end}, Panels: []Panel{{Curves: []Curve{law}}}}
+		ticks := c.Y.scaleFor(c.yValues()).tickValues()
+		if got := formatTick(ticks[len(ticks)-1]); got != want {
+			t.Errorf("an axis to %g ends at %s, want %s", end, got, want)
+		}
+		if points := len(c.newCanvas().placeable(law)); points != 3 && end == 0 || points != 2 && end == 10 {
+			t.Errorf("an axis to %g has %d points of the law", end, points)
+		}
+	}
+}

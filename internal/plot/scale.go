@@ -71,6 +71,12 @@ func niceStep(least float64) float64 {
 // canPlace reports whether a value can be drawn on the axis.
 func (s scale) canPlace(v float64) bool { return !s.log || v > 0 }
 
+// holds reports whether a value lies on the axis.
+func (s scale) holds(v float64) bool {
+	share := s.shareOf(v)
+	return -1e-9 <= share && share <= 1+1e-9
+}
+
 // least returns the value at the axis' beginning.
 func (s scale) least() float64 {
 	if s.log {

@@ -190,6 +190,7 @@ func TestProblemsOfAFindingAreNamed(t *testing.T) {
 	long := strings.Repeat("more words ", 40)
 	for want, spoil := range map[string]func(*Finding){
 		"lines, over 25":       func(f *Finding) { f.Notice = []string{long, long, long + long + long} },
+		"its text has up to":   func(f *Finding) { f.Options[0] = long + long + long }, // which only a guess shows
 		"columns, over 100":    func(f *Finding) { f.Table.Rows[0][0] = strings.Repeat("x", 100) },
 		"0 rows":               func(f *Finding) { f.Table.Rows = nil },
 		"9 rows":               func(f *Finding) { f.Table.Rows = make([][]string, 9) },
