@@ -1,13 +1,13 @@
 # Plain POSIX make. `make` alone lists the targets.
 .POSIX:
-.PHONY: help tools web build demo test check bench fuzz proto
+.PHONY: help tools web build demo test check bench fuzz lab-loaded proto
 
 ARGS =
 BENCH =
 FUZZTIME = 10s
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
 
 tools:
 	@missing=; for tool in go node npm bash; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
@@ -41,6 +41,8 @@ test: tools web ## install what the tests need, then check and test everything
 	cd web && npm test
 	RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services ci/bench --tiny
 	ci/fuzz 1s
+	ci/build
+	bin/ridehail lab all --check
 
 # One after another, each beside its yardstick in the same run: the ratios count. Leave the machine alone meanwhile.
 bench: build ## measure what the README claims (quiet machine, about half an hour); BENCH="./sharedstate" for some folders
@@ -49,6 +51,9 @@ bench: build ## measure what the README claims (quiet machine, about half an hou
 
 fuzz: tools ## fuzz every decoder and parser for FUZZTIME=10s each
 	ci/fuzz $(FUZZTIME)
+
+lab-loaded: tools web ## how often each claim of the lab holds on a busy machine; ARGS=20 for twenty runs
+	ci/lab-loaded $(ARGS)
 
 proto: tools ## regenerate the code of the .proto files (needs protoc)
 	@command -v protoc >/dev/null || { echo "protoc is missing: sudo apt-get install protobuf-compiler" >&2; exit 3; }

@@ -25,7 +25,7 @@ func TestDocumentsNameMakeTargetsAndScriptsThatExist(t *testing.T) {
 	makefile, named := page(t, "Makefile"), 0
 	for _, name := range documents(t) {
 		for _, line := range commandLines(page(t, name)) {
-			if m := regexp.MustCompile(`^make ([a-z]+)\b(?: ([A-Z]+)=(?:"(\./.*)"|(\./\S+))?)?`).FindStringSubmatch(line); m != nil {
+			if m := regexp.MustCompile(`^make ([a-z-]+)\b(?: ([A-Z]+)=(?:"(\./.*)"|(\./\S+))?)?`).FindStringSubmatch(line); m != nil {
 				named++
 				if !strings.Contains(makefile, "\n"+m[1]+":") || m[2] != "" && !strings.Contains(makefile, "$("+m[2]+")") {
 					t.Errorf("%s names `%s`, which the Makefile does not know", name, line)

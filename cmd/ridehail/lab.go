@@ -114,7 +114,9 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		}
 	}
 
+	p.showExperiment(e)
 	found, err := e.Perform(ctx, &run, guess)
+	p.clearLine()
 	if err != nil {
 		return err
 	}
@@ -127,9 +129,23 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 		}
 	}
 	if failed := found.Failed(); c.Check && len(failed) > 0 {
-		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, failed[0].Text)
+		return fmt.Errorf("%w: lab %s: does not hold: %s", errCheckFailed, e.Name, joinClaims(failed))
 	}
 	return nil
+}
+
+// showExperiment tells on a terminal what runs, in a line that clearLine takes
+// away.
+func (p *process) showExperiment(e finding.Experiment) {
+	if isTerminal(p.logs) {
+		fmt.Fprintf(p.logs, "%s takes about %.0f s …", e.Name, e.Takes.Seconds())
+	}
+}
+
+func (p *process) clearLine() {
+	if isTerminal(p.logs) {
+		fmt.Fprint(p.logs, "\r\x1b[K")
+	}
 }
 
 // givenFlags returns the flags of knobs and servers that were given.
@@ -167,4 +183,13 @@ func (p *process) experimentLog() *slog.Logger {
 		level = slog.LevelWarn
 	}
 	return slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: level}))
+}
+
+// joinClaims returns the claims with what was wanted, in one line.
+func joinClaims(claims []finding.Claim) string {
+	texts := make([]string, len(claims))
+	for i, c := range claims {
+		texts[i] = fmt.Sprintf("%s: %s (%s)", c.Text, c.Got, c.Want)
+	}
+	return strings.Join(texts, "; ")
 }

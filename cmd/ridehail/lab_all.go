@@ -59,8 +59,12 @@ func (c *labAllCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	report, began := allReport{}, time.Now()
+	onEnd := func(o lab.Outcome) {
+		p.clearLine()
+		printOutcome(lines, o)
+	}
 	for range c.Runs {
-		outcomes, err := lab.RunEach(ctx, c.experiments, c.Seed, p.experimentLog(), p.showExperiment, func(o lab.Outcome) { printOutcome(lines, o) })
+		outcomes, err := lab.RunEach(ctx, c.experiments, c.Seed, p.experimentLog(), p.showExperiment, onEnd)
 		if err != nil {
 			return err
 		}
@@ -80,13 +84,6 @@ func (c *labAllCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: in %s", errCheckFailed, strings.Join(failed, ", "))
 	}
 	return nil
-}
-
-// showExperiment tells on a terminal what runs.
-func (p *process) showExperiment(e finding.Experiment) {
-	if isTerminal(p.logs) {
-		fmt.Fprintf(p.logs, "%s takes %.0f s …\r", e.Name, e.Takes.Seconds())
-	}
 }
 
 // printOutcome prints a line for an experiment, and one for each claim that

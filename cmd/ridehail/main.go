@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -99,7 +100,7 @@ func (c *cli) run(ctx context.Context, secondSignal <-chan struct{}, args []stri
 		err = checkRanges(parsed.Flags())
 	}
 	if err != nil {
-		fmt.Fprintf(logs, "ridehail: %v\nSee: ridehail --help\n", err)
+		fmt.Fprintf(logs, "ridehail: %v\nSee: %s --help\n", err, commandOf(err))
 		return exitUsage
 	}
 
@@ -107,4 +108,13 @@ func (c *cli) run(ctx context.Context, secondSignal <-chan struct{}, args []stri
 	p := newProcess(out, logs, c.LogLevel)
 	p.secondSignal = secondSignal
 	return p.reportError(parsed.Run(p))
+}
+
+// commandOf returns the command that the parser was at, for its help.
+func commandOf(err error) string {
+	var parsing *kong.ParseError
+	if errors.As(err, &parsing) && parsing.Context.Selected() != nil {
+		return parsing.Context.Selected().FullPath()
+	}
+	return "ridehail"
 }

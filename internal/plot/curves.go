@@ -23,6 +23,27 @@ func (k *canvas) drawCurves(p Panel) {
 			}
 		}
 	}
+
+	for _, curve := range p.Curves {
+		if curve.Style == Law && p.countLaws() > 1 {
+			k.drawEndName(curve)
+		}
+	}
+}
+
+// drawEndName writes the name of a curve above its end.
+func (k *canvas) drawEndName(c Curve) {
+	if points := k.placeable(c); len(points) > 0 {
+		end := points[len(points)-1]
+		k.drawText(k.placeX(end.X)-2, k.placeY(end.Y)-5, "end", "pale halo", c.Name)
+	}
+}
+
+// placeable returns the points that can be drawn, by rising X.
+func (k *canvas) placeable(c Curve) []Point {
+	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) })
+	slices.SortStableFunc(points, func(p, q Point) int { return cmp.Compare(p.X, q.X) })
+	return points
 }
 
 // curveInks returns the number of each curve's colour and marker. Laws and
@@ -52,6 +73,15 @@ func (p Panel) countMarked() (n int) {
 	return n
 }
 
+func (p Panel) countLaws() (n int) {
+	for _, c := range p.Curves {
+		if c.Style == Law {
+			n++
+		}
+	}
+	return n
+}
+
 func inkClass(style Style, ink int) string {
 	switch style {
 	case Law, Guess:
@@ -75,8 +105,7 @@ func strokeOf(style Style) string {
 
 // drawCurve draws a curve, and with many a few markers on it.
 func (k *canvas) drawCurve(c Curve, ink int, marked bool) {
-	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool { return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) })
-	slices.SortStableFunc(points, func(p, q Point) int { return cmp.Compare(p.X, q.X) })
+	points := k.placeable(c)
 	if len(points) == 0 {
 		return
 	}

@@ -161,6 +161,10 @@ func TestAStyleIsNeverOnlyAColour(t *testing.T) {
 	if got := draw(Curve{Style: Law, Points: line}); !strings.Contains(got, `<g class="law"><polyline`) || !strings.Contains(got, `stroke-width="2.5"`) {
 		t.Error("a law is not a thick grey line")
 	}
+	if got := draw(Curve{Name: "one", Style: Law, Points: line}, Curve{Name: "two", Style: Law, Points: line}); strings.Count(got, `class="law"`) != 2 ||
+		strings.Count(got, ">two</text>") != 1 {
+		t.Error("two laws are not named at their lines alone")
+	}
 	if got := draw(Curve{Name: "a", Points: line}, Curve{Name: "a", Style: Earlier, Points: line}); strings.Count(got, `class="i0 earlier"`) != 2 {
 		t.Error("an earlier run is not pale in the colour of its curve, or not in the legend")
 	}

@@ -1,8 +1,10 @@
 package finding
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -24,12 +26,11 @@ func (f Finding) Problems() (out []string) {
 		}
 	}
 
-	lines := strings.Split(strings.TrimSuffix(f.Text(false), "\n"), "\n")
-	say(len(lines) > MaxLines, "its text has %d lines, over %d", len(lines), MaxLines)
-	for _, line := range lines {
-		n := utf8.RuneCountInString(line)
-		say(n > MaxColumns, "a line has %d columns, over %d: %s", n, MaxColumns, line)
-	}
+	lines := f.longestText()
+	say(len(lines) > MaxLines, "its text has up to %d lines, over %d", len(lines), MaxLines)
+	widest := slices.MaxFunc(lines, func(a, b string) int { return cmp.Compare(utf8.RuneCountInString(a), utf8.RuneCountInString(b)) })
+	n := utf8.RuneCountInString(widest)
+	say(n > MaxColumns, "a line has %d columns, over %d: %s", n, MaxColumns, strings.TrimSpace(widest))
 
 	rows := len(f.Table.Rows)
 	say(rows == 0 || rows > maxRows, "its table has %d rows, not 1 to %d", rows, maxRows)
@@ -47,4 +48,16 @@ func (f Finding) Problems() (out []string) {
 	_, err := json.Marshal(f)
 	say(err != nil, "it cannot be written as JSON: %v", err)
 	return out
+}
+
+// longestText returns the lines of the text with the guess that makes it
+// longest.
+func (f Finding) longestText() (longest []string) {
+	for guess := NoGuess; guess < len(f.Options); guess++ {
+		f.Guess = Letter(guess)
+		if lines := strings.Split(strings.TrimSuffix(f.Text(false), "\n"), "\n"); len(lines) > len(longest) {
+			longest = lines
+		}
+	}
+	return longest
 }

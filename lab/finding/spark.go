@@ -88,16 +88,17 @@ func shrink(values []float64, n int) []float64 {
 	for i := range out {
 		from, to := i*len(values)/n, (i+1)*len(values)/n
 		for _, v := range values[from:to] {
-			out[i] += v / float64(to-from)
+			out[i] += v
 		}
+		out[i] /= float64(to - from)
 	}
 	return out
 }
 
-// short writes a number with four digits.
+// short writes a number, with three digits unless it is great.
 func short(v float64) string {
 	if v >= 1000 && v < 1e9 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+	return strconv.FormatFloat(v, 'g', 3, 64)
 }
