@@ -27,7 +27,7 @@ func (s slowPhone) run(ctx context.Context, run *finding.Run) (found slowPhoneFi
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 
-	from, to := c.chooseEnds(run.Seed)
+	from, to := c.rideEnds()
 	d, err := startDrive(ctx, s, run, c, from, to)
 	if d != nil {
 		defer d.close()
