@@ -65,10 +65,11 @@ func openCity(ctx context.Context, redis, database string) (*city, error) {
 	}
 }
 
-// chooseEnds returns a place on a road of the city, and one so near that a car
-// at either counts as being at both: driving is not the subject.
-func (c *city) chooseEnds(seed uint64) (from, to location.Point) {
-	from = c.roads.RandomPoint(rand.New(rand.NewPCG(seed, 0)))
+// rideEnds returns a place on a road of the city, and one so near that a car at
+// either counts as being at both: driving is not the subject. They are the same
+// for each seed, because not every place has a road to such another.
+func (c *city) rideEnds() (from, to location.Point) {
+	from = c.roads.RandomPoint(rand.New(rand.NewPCG(1, 0)))
 	to = from
 	to.Lat += 90 * degreesPerMetre
 	return from, to

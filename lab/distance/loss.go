@@ -80,7 +80,7 @@ const (
 )
 
 func (w way) String() string {
-	return [...]string{"no retry", "retries, no id", "retries, id in memory", "retries, id in the store"}[w]
+	return [...]string{"no retry", "retries, no id", "retries, id in memory", "retries, id in store"}[w]
 }
 
 // fault is what may go wrong with a try.

@@ -192,7 +192,7 @@ func (r rtt) ride(ctx context.Context, run *finding.Run, redisURL, database stri
 	defer func() { err = errors.Join(err, c.stop()) }()
 
 	found.Rides = r.rides
-	if found.Near, err = r.quickestRide(ctx, run.Seed, c, c.url, "near", nil); err != nil {
+	if found.Near, err = r.quickestRide(ctx, c, c.url, "near", nil); err != nil {
 		return part, err
 	}
 	u, err := url.Parse(c.url)
@@ -206,7 +206,7 @@ func (r rtt) ride(ctx context.Context, run *finding.Run, redisURL, database stri
 	defer toPhones.Close()
 	chunks := func() int64 { return toPhones.Stats().Up.Chunks }
 	before := int64(0)
-	found.Far, err = r.quickestRide(ctx, run.Seed, c, "http://"+toPhones.Address(), "far", func() { before = chunks() })
+	found.Far, err = r.quickestRide(ctx, c, "http://"+toPhones.Address(), "far", func() { before = chunks() })
 	if found.Chunks = chunks() - before; err != nil {
 		return part, err
 	}
@@ -241,13 +241,13 @@ func (r rtt) rideFarFromDatabase(ctx context.Context, run *finding.Run, database
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	return r.quickestRide(ctx, run.Seed, c, c.url, "stored", nil)
+	return r.quickestRide(ctx, c, c.url, "stored", nil)
 }
 
 // quickestRide returns the shortest of some rides, from the quote to the ack of
 // the last step. The phones reach the node behind a URL. onReady, if set, is
 // called before the first ride.
-func (r rtt) quickestRide(ctx context.Context, seed uint64, c *city, server, name string, onReady func()) (quickest time.Duration, err error) {
+func (r rtt) quickestRide(ctx context.Context, c *city, server, name string, onReady func()) (quickest time.Duration, err error) {
 	rider, err := logIn(ctx, server, client.RoleRider, name)
 	if err != nil {
 		return 0, err
@@ -259,7 +259,7 @@ func (r rtt) quickestRide(ctx context.Context, seed uint64, c *city, server, nam
 	}
 	defer driver.logOut()
 
-	from, to := c.chooseEnds(seed)
+	from, to := c.rideEnds()
 	if err := driver.goOnDuty(from); err != nil {
 		return 0, err
 	}

@@ -27,7 +27,7 @@ func (s slowPhone) run(ctx context.Context, run *finding.Run) (found slowPhoneFi
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 
-	from, to := c.chooseEnds(run.Seed)
+	from, to := c.rideEnds()
 	d, err := startDrive(ctx, s, run, c, from, to)
 	if d != nil {
 		defer d.close()
@@ -211,10 +211,11 @@ func (d *drive) showNewest(ctx context.Context, began time.Time, found *slowPhon
 		switch {
 		case f.GetPosition() != nil:
 			p := f.GetPosition()
-			if due := wire.FromMillis(p.AtMs); !due.Before(began) && d.show(ctx) {
+			due := wire.FromMillis(p.AtMs)
+			if !due.Before(began) && d.show(ctx) && time.Since(began) <= d.lasts {
 				d.record(curveNewest, began, due, &found.newest)
+				found.newest.Overwritten = int64(p.Overwritten)
 			}
-			found.newest.Overwritten = int64(p.Overwritten)
 			_ = d.rider.Send(client.NewFrame(&wire.PositionAck{N: p.N})) // if this fails, so does the next read
 		case f.GetChat() != nil:
 			chat.note(f.GetChat().Seq)

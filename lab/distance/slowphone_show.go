@@ -77,7 +77,7 @@ func (s slowPhone) seen(f slowPhoneFigures) int {
 }
 
 func (s slowPhone) table(f slowPhoneFigures) finding.Table {
-	t := finding.Table{Columns: []string{"way", "sent", "shown", "overwritten", "waiting", "lost", "median age", "last age"}}
+	t := finding.Table{Columns: []string{"way", "sent", "shown", "overwritten", "newer", "lost", "median age", "last age"}}
 	for _, row := range []struct {
 		name string
 		of   positions
