@@ -26,9 +26,8 @@ build: tools web ## build bin/ridehail
 	@ci/build
 
 lab-broken: build ## build bin/ridehail-broken, which has the planted bugs of ridehail lab break
-	@rm -rf bin/planted
-	go run ./lab/planted/build "$$PWD/bin/planted"
-	go build -tags labbroken -overlay bin/planted/overlay.json -o bin/ridehail-broken ./cmd/ridehail
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && echo "planting the bugs of lab/planted/overlay/bugs.go, and compiling" && \
+	go run ./lab/planted/build "$$dir" && go build -tags labbroken -overlay "$$dir/overlay.json" -o bin/ridehail-broken ./cmd/ridehail
 	@bin/ridehail-broken lab break
 
 demo: build ## run the whole city on this machine; ARGS="--drivers 100 --for 60s" are passed on

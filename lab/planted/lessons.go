@@ -55,7 +55,7 @@ func Lessons() []Lesson {
 			shows: []string{node, queue, worker, payer}},
 		{Name: "new-reference-per-try", Says: "each try of a charge has a reference of its own",
 			Breaks: "ledger, charges and quoted fares have the same sum",
-			File:   "payments/settle.go", Func: "Settler.verifyOrCharge", Right: "asks for the trip's one reference before it charges again",
+			File:   "payments/settle.go", Func: "Settler.verifyOrCharge", Right: "asks before it charges again",
 			story: []step{rides("bola", "dayo"), workerDies(), answerLost(), rides("ada", "chidi")},
 			shows: []string{queue, worker, payer}},
 		{Name: "outbox-by-id", Says: "the relay reads the outbox by id alone",
@@ -110,7 +110,7 @@ func nodeDies() step {
 
 // commitSlow holds back the commit of the next command.
 func commitSlow() step {
-	return step{"the next commit is slow: its transaction has its ids, and ends after the one that follows it",
+	return step{"the next commit is slow: it has its id, and ends after the commit that follows it",
 		func(_ context.Context, s *stage) error {
 			s.holdNext = true
 			return nil

@@ -145,7 +145,7 @@ func (l Lesson) real() string {
 	case l.postgres:
 		return "Postgres, trip service, relay, embedded Redis"
 	}
-	return "SQLite, trip service, relay, embedded Redis, worker, settler, provider"
+	return "SQLite, trips, relay, embedded Redis, worker, settler, provider"
 }
 
 // runner runs histories of one lesson.
