@@ -218,10 +218,3 @@ func TestAPictureNamesTheQuestionAndTheCommand(t *testing.T) {
 		}
 	}
 }
-
-func TestAStubIsToldAsOne(t *testing.T) {
-	_, err := Experiment{Name: "stub"}.Perform(t.Context(), new(Run), NoGuess)
-	if err == nil || !strings.Contains(err.Error(), "stub cannot be run yet") {
-		t.Errorf("error %v", err)
-	}
-}

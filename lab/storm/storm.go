@@ -19,7 +19,7 @@ func Storm() finding.Experiment {
 		Name:      "storm",
 		Topic:     finding.LatencyAndLoss,
 		Asks:      []string{"R4"},
-		Question:  "What does it cost when all phones lose their connections at the same instant?",
+		Question:  "What does it cost when all phones lose their connections at once?",
 		Teaser:    "all come back at once",
 		Situation: "All phones wait before they dial again: all equally long, or each a random part of it (jitter).",
 		Options: []string{"the worst 0.1 s is the same with jitter: the wait is short", "jitter cuts the worst 0.1 s to about half",
