@@ -23,6 +23,9 @@ import (
 	"github.com/ridehail/ridehail/wire"
 )
 
+// answerWithin is long, as a busy machine may stop for seconds.
+const answerWithin = 30 * time.Second
+
 // nodeRungs returns the app's own doors: the WebSocket and the HTTP API of a
 // node in this process, and the routing service by RPC.
 func (r *ladderRig) nodeRungs() ([]rung, error) {
@@ -30,7 +33,7 @@ func (r *ladderRig) nodeRungs() ([]rung, error) {
 	if err != nil {
 		return nil, err
 	}
-	phones := client.New(client.Config{Servers: []string{n.PublicURL()}})
+	phones := client.New(client.Config{Servers: []string{n.PublicURL()}, Timeout: answerWithin})
 	r.onClose(func() error { phones.Close(); return nil })
 
 	socket, err := r.openSocketRung(phones, n.PublicURL())
@@ -173,11 +176,21 @@ func (r *ladderRig) openHTTPRung(phones *client.Client, n *node.Node) (rung, err
 		readAway: func() error { return q.ask(q.away) }}, nil
 }
 
-func (q *nearbyCars) ask(server string) error {
-	// A car that is silent is not nearby. The move takes 1 of 500 parts of the
-	// answer's time.
+// ask asks again where the machine stopped for so long that the car counted as
+// silent, and so not as nearby.
+func (q *nearbyCars) ask(server string) (err error) {
+	for range 3 {
+		if err = q.askOnce(server); !errors.Is(err, errWrongAnswer) {
+			break
+		}
+	}
+	return err
+}
+
+func (q *nearbyCars) askOnce(server string) error {
+	// The move takes 1 of 500 parts of the answer's time.
 	q.driver.Move(location.Fix{Point: marina, At: time.Now()}, time.Now())
-	token := q.tokens[q.asked/requestsPerRider]
+	token := q.tokens[q.asked/requestsPerRider%len(q.tokens)]
 	q.asked++
 
 	var answer struct {
@@ -210,7 +223,7 @@ func (r *ladderRig) openRPCRung(city *routing.City) (rung, error) {
 
 	spot := city.Hotspots()[0].Point
 	ask := func(url string) func() error {
-		roads := routing.NewClient(url, routing.ClientOptions{Timeout: 5 * time.Second})
+		roads := routing.NewClient(url, routing.ClientOptions{Timeout: answerWithin})
 		r.onClose(func() error { roads.Close(); return nil })
 		return func() error {
 			_, _, err := roads.Snap(r.ctx, spot)

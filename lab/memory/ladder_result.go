@@ -84,9 +84,9 @@ func judgeLadder(v finding.Values, timings []timing) []finding.Claim {
 	memory, channel := slowestOf(timings, inMemory), costOf(timings, ownerRung)
 	kernel, commit, socket := fastestOf(timings, byKernel), costOf(timings, commitRung), costOf(timings, tcpRung)
 	out := []finding.Claim{
-		compareCosts("a channel costs over 3 memory reads", "2 goroutine switches", "Hoare 1978", channel, memory, memoryBelowChannel),
+		compareCosts("a channel costs over 3 reads", "2 goroutine switches", "Hoare 1978", channel, memory, memoryBelowChannel),
 		compareCosts("a socket costs over 3 channels", "2 system calls each way", "Dean 2009", kernel, channel, channelBelowKernel),
-		compareCosts("a commit costs over 5 sockets", "the disk must answer", "Gray, Reuter 1992", commit, socket, commitAboveSocket),
+		compareCosts("a commit costs over 5 sockets", "the disk must answer", "Gray 1992", commit, socket, commitAboveSocket),
 	}
 	if least, most := awayRange(timings); least > 0 {
 		out = append(out, finding.Claim{Text: fmt.Sprintf("%g ms away all cost alike", v.Number("away")),

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/lab/finding"
@@ -14,10 +13,6 @@ import (
 // leastGain is what 16 locks, readers and copies must do in locks' work. It is
 // far below what the laws give for 32 workers: 10.9, 32 and 32 times.
 const leastGain = 2
-
-// The fitted serial share may be this many times the law's, or the law's this
-// many times the fitted one.
-const serialWithin = 2
 
 func locksResult(v finding.Values, curves []curve, app appMoves) finding.Result {
 	return finding.Result{
@@ -103,26 +98,30 @@ func boundOf(v finding.Values, w way, workers int) float64 {
 }
 
 func judgeLocks(v finding.Values, curves []curve) []finding.Claim {
-	nearest := 0.0
+	ofLocks, ofOwner := 0.0, 0.0
 	for _, c := range curves {
 		for i, n := range c.workers {
-			nearest = max(nearest, c.perSec[i]/boundOf(v, c.way, n))
+			used := c.perSec[i] / boundOf(v, c.way, n)
+			if c.name == owned {
+				ofOwner = max(ofOwner, used)
+			} else {
+				ofLocks = max(ofLocks, used)
+			}
 		}
 	}
 
 	most := float64(v.Int("workers"))
 	many, readers, copies := gainOf(curves, nameLocks(16)), gainOf(curves, sharedLock), gainOf(curves, copied)
-	shares, areNear := fittedShares(curves)
 	want := fmt.Sprintf(">= %dx", leastGain)
 	return []finding.Claim{
 		{Text: "no way beats locks / hold", Law: "utilization <= 1", Source: "Denning, Buzen 1978", Exact: true, Want: "<= 1",
-			Got: fmt.Sprintf("%.2f", nearest), Holds: nearest <= 1},
+			Got: fmt.Sprintf("%.2f", ofLocks), Holds: ofLocks <= 1},
 		{Text: "16 locks do twice the work of 1", Law: fmt.Sprintf("law says %.1fx", amdahl{1, 1. / 16}.at(most)), Source: "Amdahl 1967",
 			Want: want, Got: fmt.Sprintf("%.1fx", many), Holds: many >= leastGain},
 		{Text: "so do readers, and copies", Law: fmt.Sprintf("law says %gx", most), Source: "Courtois 1971", Want: want,
 			Got: fmt.Sprintf("%.1fx, %.1fx", readers, copies), Holds: min(readers, copies) >= leastGain},
-		{Text: "1 and 4 locks: serial share", Law: "1 / locks", Source: "Gunther 1993", Want: fmt.Sprintf("within %dx", serialWithin),
-			Got: shares, Holds: areNear},
+		{Text: "an owner that waits is 1 lock: 1 / hold", Law: "utilization <= 1", Source: "Hoare 1978", Exact: true, Want: "<= 1",
+			Got: fmt.Sprintf("%.2f", ofOwner), Holds: ofOwner <= 1},
 	}
 }
 
@@ -136,20 +135,6 @@ func bestOfOne(curves []curve) (best float64) {
 
 func serialShare(curves []curve, c curve) float64 {
 	return fitAmdahl(bestOfOne(curves), c.workers, c.perSec).serial
-}
-
-// fittedShares returns the serial shares of 1 and 4 locks in percent, and
-// whether both are near 1 / locks. With more locks the machine's own cores bind.
-func fittedShares(curves []curve) (text string, areNear bool) {
-	var shares []string
-	areNear = true
-	for _, n := range lockCounts[:2] {
-		serial := serialShare(curves, curveOf(curves, nameLocks(n)))
-		times := serial * float64(n)
-		areNear = areNear && times <= serialWithin && times >= 1./serialWithin
-		shares = append(shares, fmt.Sprintf("%g", roundToDigits(100*serial, 2)))
-	}
-	return strings.Join(shares, ", ") + " %", areNear
 }
 
 func locksNotice(v finding.Values, curves []curve, app appMoves) []string {
