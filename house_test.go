@@ -374,7 +374,6 @@ func TestTheHouseRulesHaveTeeth(t *testing.T) {
 		"broken in the command":        {file: in("cmd/ridehail/a.go", module+"/lab/broken"), want: "wrong on purpose"},
 		"broken in the demo":           {file: in("lab/demo/a.go", module+"/lab/broken"), want: "wrong on purpose"},
 		"broken under load":            {file: in("lab/chaos/a.go", module+"/lab/broken"), want: "not allowed to lab/chaos/..."},
-		"broken on the page":           {file: in("lab/page/a.go", module+"/lab/broken"), want: "wrong on purpose"},
 		"broken, a part of it":         {file: in("cmd/ridehail/a.go", module+"/lab/broken/x"), want: "wrong on purpose"},
 		"long file":                    {file: source{name: "trips/a.go", lines: maxLines + 1}, want: "split it"},
 		"long test":                    {file: source{name: "trips/a_test.go", lines: maxLines + 1}, want: "split it"},

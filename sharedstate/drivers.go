@@ -58,7 +58,7 @@ type Drivers struct {
 const fingerprintCapacity = 1 << 20
 
 // shard is one share of the drivers. On quiet cores 64 shards do about twice the
-// work of one (BenchmarkShards). On busy cores it makes no difference.
+// work of one, and less than that on busy ones (BenchmarkShards).
 type shard struct {
 	mu          sync.RWMutex // Guards all below.
 	byID        map[trips.DriverID]*entry

@@ -38,7 +38,7 @@ type labAllCmd struct {
 	Seed  uint64 `help:"Fixes the workload, the faults and their order." default:"1"`
 	JSON  bool   `help:"Print one JSON object, with every finding."`
 	Check bool   `help:"Exit with 1 if a claim does not hold."`
-	Runs  int    `help:"Run all this often, and print a table of how often each claim held." default:"1" range:"1..1000"`
+	Runs  int    `help:"Run all this often, with one seed after the other, and print a table of how often each claim held." default:"1" range:"1..1000"`
 
 	experiments []finding.Experiment
 }
@@ -63,8 +63,8 @@ func (c *labAllCmd) Run(ctx context.Context, p *process) error {
 		p.clearLine()
 		printOutcome(lines, o)
 	}
-	for range c.Runs {
-		outcomes, err := lab.RunEach(ctx, c.experiments, c.Seed, p.experimentLog(), p.showExperiment, onEnd)
+	for i := range c.Runs {
+		outcomes, err := lab.RunEach(ctx, c.experiments, c.Seed+uint64(i), p.experimentLog(), p.showExperiment, onEnd)
 		if err != nil {
 			return err
 		}

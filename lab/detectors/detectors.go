@@ -29,7 +29,7 @@ func Detectors() finding.Experiment {
 			{Name: "stalls", Label: "stalls of the bad link", Help: "How often an hour the bad link stalls; the good one does 4 times.",
 				Default: 40, Low: 4, High: 120, Step: 1, Log: true},
 		},
-		Takes: 4 * time.Second,
+		Takes: 3 * time.Second,
 		Real:  "the app's grades of silence, phi as in the paper and in Akka",
 		Made:  "links, deaths",
 		Code: []finding.Code{

@@ -31,7 +31,7 @@ func Loss() finding.Experiment {
 			{Name: "retries", Label: "retries", Help: "How often a phone sends a message again that was not answered.", Default: 3, Low: 1, High: 8, Step: 1},
 			{Name: "delay", Label: "delay of the line", Help: "Of each way of the line that loses packets.", Unit: "ms", Default: 20, Low: 0, High: 100, Step: 5},
 		},
-		Takes: 4 * time.Second,
+		Takes: 5 * time.Second,
 		Real:  "chat.Room on SQLite, opened again after a crash; WebSockets through a line",
 		Made:  "what is lost; ids in memory; new ids for each try",
 		Code: []finding.Code{

@@ -37,7 +37,7 @@ func RTT() finding.Experiment {
 			{Name: "window", Label: "most outstanding", Help: "Requests that may be under way at once, at most.", Default: 100, Low: 20, High: 1000, Step: 10, Log: true},
 			{Name: "rides", Label: "rides", Help: "Rides of which the quickest counts.", Default: 5, Low: 1, High: 20, Step: 1},
 		},
-		Takes:      7 * time.Second,
+		Takes:      8 * time.Second,
 		TakesRedis: true, TakesDatabase: true,
 		Real: "Redis over TCP, a node, phones; with --database Postgres by the app's store",
 		Made: "the distance: half of the round trip each way",

@@ -33,7 +33,7 @@ func SlowPhone() finding.Experiment {
 			{Name: "for", Label: "time", Help: "How long the car drives.", Unit: "s", Default: 4, Low: 2, High: 20, Step: 1},
 			{Name: "chats", Label: "chat messages", Help: "How many messages the driver writes meanwhile.", Default: 20, Low: 0, High: 100, Step: 1},
 		},
-		Takes: 6 * time.Second,
+		Takes: 5 * time.Second,
 		Real:  "a node, SQLite, embedded Redis, WebSockets; the queue is a relay's",
 		Made:  "the phone's slowness; chat in which the newest wins",
 		Code: []finding.Code{

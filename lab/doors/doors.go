@@ -36,7 +36,7 @@ func Doors() finding.Experiment {
 			{Name: "fix", Label: "a position every", Help: "between two positions of a car", Unit: "ms", Default: 1000, Low: 200, High: 3000, Step: 100},
 			{Name: "show", Label: "show", Help: "the doors, or the card: which mechanism for what", Choices: []string{showTable, showCard}},
 		},
-		Takes: 10 * time.Second,
+		Takes: 9 * time.Second,
 		Real:  "a node and its gateway, phones' sockets, HTTP on loopback, queue, routing",
 		Made:  "the people, the HTTP doors",
 		Code: []finding.Code{

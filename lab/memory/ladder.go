@@ -30,7 +30,7 @@ func Ladder() finding.Experiment {
 			{Name: "away", Label: "distance, there and back", Help: "Round trip of the line in the last column.", Unit: "ms",
 				Default: 1, Low: 1, High: 50, Step: 1, Log: true},
 		},
-		Takes:         8 * time.Second,
+		Takes:         5 * time.Second,
 		TakesRedis:    true,
 		TakesDatabase: true,
 		Real:          "sharedstate, a node, routing RPC, Redis, SQLite, sockets",

@@ -33,7 +33,7 @@ func Locks() finding.Experiment {
 			{Name: "writes", Label: "writes", Help: "Share of the work on the RWMutex that writes.", Unit: "%",
 				Default: 1, Low: 0, High: 100, Step: 1},
 		},
-		Takes: 6 * time.Second,
+		Takes: 5 * time.Second,
 		Real:  "locks, goroutines, the app's sharedstate",
 		Made:  "the wait for a disk",
 		Code: []finding.Code{

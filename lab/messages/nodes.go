@@ -27,7 +27,7 @@ func Nodes() finding.Experiment {
 			{Name: "viewers", Label: "viewers", Help: "nodes besides a region's owner whose riders look at it", Default: 1, Low: 0, High: 4, Step: 1},
 			{Name: "cars", Label: "cars", Help: "of each node in each region", Default: 5, Low: 1, High: 20, Step: 1},
 		},
-		Takes:      5 * time.Second,
+		Takes:      1 * time.Second,
 		TakesRedis: true,
 		Real:       "events on one Redis, a client for each node; wire.Fleet; sharedstate; owners by rendezvous hashing",
 		Made:       "the cars; " + fmt.Sprint(rounds) + " rounds, in which each node tells of each region once",

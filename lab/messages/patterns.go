@@ -28,7 +28,7 @@ func Patterns() finding.Experiment {
 			{Name: "poll", Label: "polls every", Help: "how often polling asks", Unit: "ms", Default: 200, Low: 20, High: 1000, Step: 20},
 			{Name: "as", Label: "told as", Help: "whose messages they are", Choices: []string{"ride", "hospital", "video"}},
 		},
-		Takes:      5 * time.Second,
+		Takes:      2 * time.Second,
 		TakesRedis: true,
 		Real:       "events (publish/subscribe, relay, queue, worker), chat on SQLite, RPC on a Unix socket",
 		Made:       "the messages, and when the receiver goes, by number",

@@ -80,7 +80,7 @@ var subjects = map[string]map[string]string{
 func patternTable(p plan, all []Way) finding.Table {
 	t := finding.Table{Columns: []string{"way", "received", "twice", "lost", "age p50", "worst", "it took"}}
 	for _, w := range all {
-		cost := fmt.Sprintf("%d Redis commands", w.Commands)
+		cost := fmt.Sprintf("%d commands", w.Commands)
 		switch w.Name {
 		case directWay:
 			cost = fmt.Sprintf("%d calls", w.Calls)

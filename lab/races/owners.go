@@ -23,7 +23,7 @@ func Owners() finding.Experiment {
 		Teaser:    "a lease that woke late",
 		Situation: "An owner stops in mid-work, longer than its lease; another takes over; the first wakes and writes.",
 		Options:   []string{"nothing: its lease is over", "a write that is taken, unless the store looks at the lease", "a write that is taken in any case"},
-		Takes:     4 * time.Second, TakesDatabase: true,
+		Takes:     3 * time.Second, TakesDatabase: true,
 		Knobs: []finding.Knob{
 			{Name: "lease", Label: "Length of the lease", Help: "How long an owner may work without asking again.", Unit: "ms", Default: 100, Low: 50, High: 500, Step: 10},
 			{Name: "pause", Label: "Longest stop", Help: "How long the owner stops, in the last round.", Unit: "ms", Default: 200, Low: 20, High: 1000, Step: 10},

@@ -26,7 +26,7 @@ func Fanout() finding.Experiment {
 			{Name: "wait", Label: "Slow means", Help: "how long a slow call takes", Unit: "ms", Default: 150, Low: 50, High: 300, Step: 10},
 			{Name: "requests", Label: "Requests", Help: "how many requests are made in each way", Default: 100, Low: 50, High: 150, Step: 10},
 		},
-		Takes: 7 * time.Second,
+		Takes: 9 * time.Second,
 
 		Real: "routing services, RPC, sockets, client with breaker, queue",
 		Made: "faults, three streets",

@@ -26,10 +26,10 @@ func Provider() finding.Experiment {
 			{Name: "rate", Label: "Rides", Help: "rides that end a second", Unit: "/s", Default: 12, Low: 2, High: 20, Step: 1},
 			{Name: "lost", Label: "Lost answers", Help: "charges that are made, but whose answer is lost", Unit: "%", Default: 20, Low: 0, High: 50, Step: 5},
 		},
-		Takes: 7 * time.Second,
+		Takes: 6 * time.Second,
 
 		Real: "store, outbox, relay, queue, worker, settler, HTTP",
-		Made: "rides, outage, provider",
+		Made: "rides, outage, provider; no reconciler, no retry budget",
 		Code: []finding.Code{
 			{File: "events/worker.go", Func: "Worker.runJob", Why: "ack last"},
 			{File: "payments/settle.go", Func: "Settler.takePayment", Why: "one try"},
