@@ -75,7 +75,6 @@ func (a *API) getReady(forOperators bool) http.HandlerFunc {
 		if forOperators {
 			detail = why.Error()
 		}
-		w.Header().Set("Retry-After", "1")
 		problem.Write(w, wire.CodeUnavailable, http.StatusServiceUnavailable, "This node is not ready: "+detail)
 	}
 }

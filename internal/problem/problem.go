@@ -18,7 +18,9 @@ type Details struct {
 	Code   wire.Code `json:"code"`
 }
 
-// Write answers a request with a problem. detail explains it to a person.
+// Write answers a request with a problem. detail explains it to a person. What
+// is unavailable may be tried again in a second, unless the header Retry-After
+// already says when.
 func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 	h := w.Header()
 	h.Del("Content-Encoding")
@@ -27,6 +29,10 @@ func Write(w http.ResponseWriter, code wire.Code, status int, detail string) {
 	h.Set("Cache-Control", "no-store")
 	if code == wire.CodeUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="ridehail"`)
+	}
+
+	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", "1")
 	}
 
 	w.WriteHeader(status)

@@ -20,11 +20,11 @@ func Fanout() finding.Experiment {
 		Options:   []string{"1 in 100", "About 1 in 10", "About half", "Nearly all"},
 
 		Knobs: []finding.Knob{
-			{Name: "services", Label: "Services", Help: "how many services a request asks", Default: 60, Low: 1, High: 100, Step: 1},
-			{Name: "slow", Label: "Slow", Help: "share of calls that are slow", Unit: "%", Default: 1, Low: 0, High: 5, Step: .5},
-			{Name: "fail", Label: "Fail", Help: "share of calls that fail", Unit: "%", Default: 1, Low: 0, High: 5, Step: .5},
-			{Name: "wait", Label: "Slow means", Help: "how long a slow call takes", Unit: "ms", Default: 150, Low: 50, High: 300, Step: 10},
-			{Name: "requests", Label: "Requests", Help: "how many requests are made in each way", Default: 100, Low: 50, High: 150, Step: 10},
+			{Name: "services", Label: "Services", Help: "How many services a request asks.", Default: 60, Low: 1, High: 100, Step: 1},
+			{Name: "slow", Label: "Slow", Help: "Share of calls that are slow.", Unit: "%", Default: 1, Low: 0, High: 5, Step: .5},
+			{Name: "fail", Label: "Fail", Help: "Share of calls that fail.", Unit: "%", Default: 1, Low: 0, High: 5, Step: .5},
+			{Name: "wait", Label: "Slow means", Help: "How long a slow call takes.", Unit: "ms", Default: 150, Low: 50, High: 300, Step: 10},
+			{Name: "requests", Label: "Requests", Help: "How many requests are made in each way.", Default: 100, Low: 50, High: 150, Step: 10},
 		},
 		Takes: 9 * time.Second,
 

@@ -21,10 +21,10 @@ func Provider() finding.Experiment {
 			"None is refused, each is paid once", "None is refused, some are never paid"},
 
 		Knobs: []finding.Knob{
-			{Name: "provider", Label: "Provider", Help: "what becomes of the payment provider for a while", Choices: []string{"dead", "slow"}},
-			{Name: "outage", Label: "For", Help: "how long", Unit: "s", Default: 1.5, Low: 0, High: 3, Step: .25},
-			{Name: "rate", Label: "Rides", Help: "rides that end a second", Unit: "/s", Default: 12, Low: 2, High: 20, Step: 1},
-			{Name: "lost", Label: "Lost answers", Help: "charges that are made, but whose answer is lost", Unit: "%", Default: 20, Low: 0, High: 50, Step: 5},
+			{Name: "provider", Label: "Provider", Help: "What becomes of the payment provider for a while.", Choices: []string{"dead", "slow"}},
+			{Name: "outage", Label: "For", Help: "How long.", Unit: "s", Default: 1.5, Low: 0, High: 3, Step: .25},
+			{Name: "rate", Label: "Rides", Help: "Rides that end a second.", Unit: "/s", Default: 12, Low: 2, High: 20, Step: 1},
+			{Name: "lost", Label: "Lost answers", Help: "Charges that are made, but whose answer is lost.", Unit: "%", Default: 20, Low: 0, High: 50, Step: 5},
 		},
 		Takes: 6 * time.Second,
 

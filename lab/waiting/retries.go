@@ -32,11 +32,11 @@ func Retries() finding.Experiment {
 			"Both stay down, a budget recovers", "A budget stays down as well"},
 
 		Knobs: []finding.Knob{
-			{Name: "rate", Label: "Asked", Help: "requests a second; the service can answer 40", Unit: "/s", Default: 24, Low: 8, High: 40, Step: 1},
-			{Name: "retries", Label: "Retries", Help: "repetitions of a request that failed", Default: 3, Low: 0, High: 5, Step: 1},
-			{Name: "budget", Label: "Budget", Help: "repetitions allowed for each 100 requests", Unit: "%", Default: 10, Low: 1, High: 50, Step: 1},
-			{Name: "timeout", Label: "Timeout", Help: "how long a client waits for an answer", Unit: "ms", Default: 250, Low: 100, High: 500, Step: 50},
-			{Name: "hang", Label: "Hang", Help: "how long the service stands still", Unit: "s", Default: 2.5, Low: 0, High: 5, Step: .5},
+			{Name: "rate", Label: "Asked", Help: "Requests a second; the service can answer 40.", Unit: "/s", Default: 24, Low: 8, High: 40, Step: 1},
+			{Name: "retries", Label: "Retries", Help: "Repetitions of a request that failed.", Default: 3, Low: 0, High: 5, Step: 1},
+			{Name: "budget", Label: "Budget", Help: "Repetitions allowed for each 100 requests.", Unit: "%", Default: 10, Low: 1, High: 50, Step: 1},
+			{Name: "timeout", Label: "Timeout", Help: "How long a client waits for an answer.", Unit: "ms", Default: 250, Low: 100, High: 500, Step: 50},
+			{Name: "hang", Label: "Hang", Help: "How long the service stands still.", Unit: "s", Default: 2.5, Low: 0, High: 5, Step: .5},
 		},
 		Takes: 12 * time.Second,
 

@@ -56,7 +56,7 @@ function valuesOf(chart, ghosts) {
 /** The plot's place in its panel, and its scales in pixels. */
 function placePlot(chart, panel, values, width, height, inRows) {
   const y = makeScale(chart.y ?? {}, values.y, 5);
-  const labels = inRows ? Math.min(width * 0.4, 22 + Math.max(...panel.bars.map((b) => textWidth(b.name))))
+  const labels = inRows ? Math.min(width * 0.42, 32 + Math.max(...panel.bars.map((b) => textWidth(b.name))))
     : 14 + Math.max(...y.ticks.map((t) => textWidth(tickLabel(t))));
   const box = { left: labels, right: width - (inRows ? 62 : 14), top: panel.name ? 40 : 22, bottom: height - (chart.x?.name || inRows ? 38 : 26) };
   const x = makeScale(chart.x ?? {}, values.x, (box.right - box.left) / 60);
@@ -67,7 +67,7 @@ function placePlot(chart, panel, values, width, height, inRows) {
 
 function drawPanel(f, model, names) {
   const labels = { taken: [] };
-  const out = [f.panel.name ? text(f.left, 18, cut(f.panel.name, f.right - f.left), 'panel-name') : null, ...drawGrid(f)];
+  const out = [f.panel.name ? text(f.isBars ? 8 : f.left, 18, cut(f.panel.name, f.width - (f.isBars ? 8 : f.left)), 'panel-name') : null, ...drawGrid(f)];
   if (f.isBars) return [...out, ...drawBars(f, model, names)];
 
   out.push(...(f.panel.bands ?? []).map((b) => drawBand(f, b.from, b.to, b.name, 'band')));
