@@ -27,6 +27,10 @@ type judged struct {
 	after float64 // seconds from the hang's end until it answers again; infinite: never
 }
 
+// isDown reports whether a policy never recovered. The last second alone would
+// not tell: it may be one in which this machine had other work.
+func (j judged) isDown() bool { return math.IsInf(j.after, 1) }
+
 // judge finds when a policy recovered: from the first quarter of a second on of
 // which, with the three after it, four in five requests were good.
 func (p retryPlan) judge(f policyFigures) judged {
@@ -50,9 +54,6 @@ func share(f policyFigures, from, to int) float64 {
 	}
 	return float64(good) / float64(max(1, asked))
 }
-
-// isDown reports whether a policy was still down at the end.
-func (p retryPlan) isDown(j judged) bool { return j.atEnd < p.rate/2 }
 
 // judgeRetries returns the claims.
 func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
@@ -84,17 +85,17 @@ func (p retryPlan) judgeRetries(figures []policyFigures) []finding.Claim {
 // the same load.
 func (p retryPlan) claimEnd(name string, policy int, a, b judged, source string) finding.Claim {
 	c := finding.Claim{Law: fmt.Sprintf("%g tries/s %s 40", math.Round(10*p.load(policy))/10, compare(p.load(policy), capacity)), Source: source,
-		Got: fmt.Sprintf("%.3g good/s", a.atEnd)}
-	if a != b {
-		c.Got = fmt.Sprintf("%.3g and %.3g good/s", a.atEnd, b.atEnd)
+		Got: "back: " + seconds(a.after)}
+	if a.after != b.after {
+		c.Got += ", " + seconds(b.after)
 	}
 
 	switch p.foretell(policy) {
 	case staysDown:
-		c.Text, c.Want, c.Holds = name+": stays down", "0", max(a.atEnd, b.atEnd) <= p.rate/10
+		c.Text, c.Want, c.Holds = name+": stays down", "never", a.isDown() && b.isDown()
 	case recovers:
-		c.Text, c.Want = name+": recovers", fmt.Sprintf(">= %g", p.rate/2)
-		c.Holds = !p.isDown(a) && !p.isDown(b)
+		c.Text, c.Want = name+": recovers", "law "+p.lawOf(policy)
+		c.Holds = !a.isDown() && !b.isDown()
 	default:
 		c.Text, c.Want, c.Holds = name+": at the end", "too near to tell", true
 		if after := p.recovery(policy); !math.IsInf(after, 1) && after > p.watch.Seconds() {
@@ -125,7 +126,7 @@ func seconds(s float64) string {
 func (p retryPlan) seenRetries(j []judged) int {
 	down := func(wanted ...int) bool {
 		for i := range j {
-			if p.isDown(j[i]) != slices.Contains(wanted, i) {
+			if j[i].isDown() != slices.Contains(wanted, i) {
 				return false
 			}
 		}
@@ -192,7 +193,7 @@ func (p retryPlan) lawOf(policy int) string {
 func (p retryPlan) notices(figures []policyFigures, j []judged) []string {
 	out := make([]string, 0, 3)
 	once, backoff := figures[atOnce].TriesPerAskAtEnd, figures[withBackoff].TriesPerAskAtEnd
-	if p.isDown(j[atOnce]) && p.isDown(j[withBackoff]) {
+	if j[atOnce].isDown() && j[withBackoff].isDown() {
 		out = append(out, fmt.Sprintf("The load, not the wait: backoff moved the tries, %.1f a request as against %.1f at once.", backoff, once))
 	} else {
 		out = append(out, fmt.Sprintf("A request cost %.1f tries at the end when repeated at once, %.1f with backoff.", once, backoff))
@@ -200,7 +201,7 @@ func (p retryPlan) notices(figures []policyFigures, j []judged) []string {
 
 	down, slowest, answered := 0, 0, math.Inf(1)
 	for i := range j {
-		if p.isDown(j[i]) {
+		if j[i].isDown() {
 			down, answered = down+1, min(answered, figures[i].AnsweredAtEnd)
 		}
 		if j[i].after > j[slowest].after {

@@ -56,9 +56,10 @@ func (tab *Tab) waitForExperiment(name string) {
 	tab.WaitUntil(fmt.Sprintf(`document.body.dataset.experiment === %q && document.body.dataset.phase === "ready" && document.querySelector("#plot svg") !== null`, name), pageTimeout)
 }
 
-// clickRun presses the button of this screen.
+// clickRun presses the button of this screen, once it may be pressed.
 func (tab *Tab) clickRun() {
 	tab.t.Helper()
+	tab.WaitUntil(`!document.querySelector("button.run").disabled`, pageTimeout)
 	tab.Click(tab.onScreen("#run-side", "#run-bar"))
 	tab.WaitUntil(`["running", "waiting", "done"].includes(document.body.dataset.phase)`, pageTimeout)
 }

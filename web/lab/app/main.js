@@ -83,7 +83,20 @@ function say(words) {
   byID('status').textContent = words;
 }
 
+// A button that is replaced between press and release gets no click, so nothing
+// is drawn anew meanwhile. The field of the seed asks for it when it loses the focus to the press.
+let isPressed = false, rendersLater = false;
+addEventListener('pointerdown', () => { isPressed = true; }, true);
+for (const kind of ['pointerup', 'pointercancel']) {
+  addEventListener(kind, () => setTimeout(() => {
+    isPressed = false;
+    if (rendersLater) render();
+  }), true);
+}
+
 function render() {
+  rendersLater = isPressed;
+  if (isPressed) return;
   document.body.dataset.phase = state.phase;
   document.body.dataset.experiment = state.experiment?.name ?? '';
   document.body.dataset.sheet = state.sheet;
