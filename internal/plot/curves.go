@@ -35,7 +35,7 @@ func (k *canvas) drawCurves(p Panel) {
 // drawEndName writes the name of a curve above its end: to the left, or to the
 // right where there is no room.
 func (k *canvas) drawEndName(c Curve) {
-	points := k.placeable(c)
+	points := k.placeablePoints(c)
 	if len(points) == 0 {
 		return
 	}
@@ -50,8 +50,8 @@ func (k *canvas) drawEndName(c Curve) {
 // isCut reports whether the curve ends where the axis does.
 func (c Curve) isCut() bool { return c.Style == Law || c.Style == Guess }
 
-// placeable returns the points that can be drawn, by rising X.
-func (k *canvas) placeable(c Curve) []Point {
+// placeablePoints returns the points that can be drawn, by rising X.
+func (k *canvas) placeablePoints(c Curve) []Point {
 	points := slices.DeleteFunc(slices.Clone(c.Points), func(p Point) bool {
 		return !k.x.canPlace(p.X) || !k.y.canPlace(p.Y) || c.isCut() && !k.y.holds(p.Y)
 	})
@@ -118,7 +118,7 @@ func strokeOf(style Style) string {
 
 // drawCurve draws a curve, and with many a few markers on it.
 func (k *canvas) drawCurve(c Curve, ink int, marked bool) {
-	points := k.placeable(c)
+	points := k.placeablePoints(c)
 	if len(points) == 0 {
 		return
 	}

@@ -16,9 +16,9 @@ type legendItem struct {
 	marked bool
 }
 
-// legend lists what has a name: curves, and groups of bars. Of several laws each
-// has its name at the end of its line, since all are grey.
-func (p Panel) legend() (out []legendItem) {
+// legendItems lists what has a name: curves, and groups of bars. Of several
+// laws each has its name at the end of its line, since all are grey.
+func (p Panel) legendItems() (out []legendItem) {
 	many := p.countMarked() > 1
 	for i, ink := range p.curveInks() {
 		if c := p.Curves[i]; c.Name != "" && (c.Style != Law || p.countLaws() == 1) {

@@ -141,7 +141,7 @@ func (c Chart) newCanvas() *canvas {
 
 	rows, longest := 0, 0.0
 	for _, p := range c.Panels {
-		rows = max(rows, k.legendRows(p.legend()))
+		rows = max(rows, k.legendRows(p.legendItems()))
 		names := p.barNames()
 		for _, name := range names {
 			width := letterWidth * float64(utf8.RuneCountInString(name))
@@ -190,7 +190,7 @@ func (c Chart) yValues() (out []float64) {
 
 func (k *canvas) drawPanel(c Chart, p Panel) {
 	k.drawText(left, header+9, "start", "ink strong", p.Name)
-	k.drawLegend(p.legend())
+	k.drawLegend(p.legendItems())
 
 	for _, band := range p.Bands {
 		k.drawBand(band)
@@ -231,7 +231,7 @@ func (k *canvas) drawTicksX() {
 
 // drawBand hatches the part of a band that is on the axis.
 func (k *canvas) drawBand(b Band) {
-	from, to := max(left, k.placeX(max(b.From, k.x.least()))), min(k.width-right, k.placeX(max(b.To, k.x.least())))
+	from, to := max(left, k.placeX(max(b.From, k.x.leastValue()))), min(k.width-right, k.placeX(max(b.To, k.x.leastValue())))
 	if from >= to {
 		return
 	}

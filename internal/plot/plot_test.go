@@ -203,7 +203,7 @@ func TestALawIsCutWhereAFixedAxisEnds(t *testing.T) {
 		if got := formatTick(ticks[len(ticks)-1]); got != want {
 			t.Errorf("an axis to %g ends at %s, want %s", end, got, want)
 		}
-		if points := len(c.newCanvas().placeable(law)); points != 3 && end == 0 || points != 2 && end == 10 {
+		if points := len(c.newCanvas().placeablePoints(law)); points != 3 && end == 0 || points != 2 && end == 10 {
 			t.Errorf("an axis to %g has %d points of the law", end, points)
 		}
 	}

@@ -77,8 +77,8 @@ func (s scale) holds(v float64) bool {
 	return -1e-9 <= share && share <= 1+1e-9
 }
 
-// least returns the value at the axis' beginning.
-func (s scale) least() float64 {
+// leastValue returns the value at the axis' beginning.
+func (s scale) leastValue() float64 {
 	if s.log {
 		return math.Pow(10, s.low)
 	}

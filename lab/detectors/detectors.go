@@ -37,14 +37,14 @@ func Detectors() finding.Experiment {
 			{File: "lab/accrual/phi.go", Func: "Phi.Suspicion", Why: "phi"},
 		},
 		Next:  "--stalls 4, then 120: what does phi save? Every setting: --json, under detail",
-		Frame: frame,
-		Run:   run,
+		Frame: emptyChart,
+		Run:   runDetectors,
 	}
 }
 
-// run asks whether phi-accrual finds dead drivers sooner than a fixed timeout
-// does, for as many false alarms.
-func run(ctx context.Context, r *finding.Run) (finding.Result, error) {
+// runDetectors asks whether phi-accrual finds dead drivers sooner than a fixed
+// timeout does, for as many false alarms.
+func runDetectors(ctx context.Context, r *finding.Run) (finding.Result, error) {
 	links, hours := modelLinks(r.Number("stalls")), r.Int("hours")
 	raced := make([][]entrant, len(links))
 	var racing sync.WaitGroup
@@ -80,9 +80,9 @@ func tellPoints(r *finding.Run, link string, driven int, field []entrant) {
 	}
 }
 
-// frame shows the law of each link: no timeout errs more seldom than the link
-// stalls for longer than it.
-func frame(v finding.Values) plot.Chart {
+// emptyChart shows the law of each link: no timeout errs more seldom than the
+// link stalls for longer than it.
+func emptyChart(v finding.Values) plot.Chart {
 	first := plot.Panel{Name: "a fixed timeout", Limits: []plot.Limit{{At: v.Number("target"), Name: "target"}}}
 	for _, l := range modelLinks(v.Number("stalls")) {
 		law := plot.Curve{Name: l.name + ": stalls that last longer", Style: plot.Law}

@@ -27,7 +27,7 @@ func newRun(t *testing.T, seed uint64, turned map[string]string) *finding.Run {
 // raceFor returns the points of a short run.
 func raceFor(t *testing.T, seed uint64, turned map[string]string) []detectorPoint {
 	t.Helper()
-	result, err := run(t.Context(), newRun(t, seed, turned))
+	result, err := runDetectors(t.Context(), newRun(t, seed, turned))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ var hundredHours = sync.OnceValues(func() ([]detectorPoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := run(context.Background(), &finding.Run{Values: values, Seed: 1})
+	result, err := runDetectors(context.Background(), &finding.Run{Values: values, Seed: 1})
 	return result.Figures.(map[string]any)["points"].([]detectorPoint), err
 })
 
@@ -90,7 +90,7 @@ func TestOnAPerfectLinkATimeoutTakesItsTimeAndNeverErrs(t *testing.T) {
 
 	for _, e := range field {
 		for _, s := range e.settings {
-			mean := s.tally.mean()
+			mean := s.tally.meanSeconds()
 			switch {
 			case s.tally.deaths < 1000:
 				t.Errorf("%s %s: asked for %d deaths only", e.name, s.name, s.tally.deaths)
@@ -111,7 +111,7 @@ func TestBeatsArriveInOrderAndAStallHoldsThemUp(t *testing.T) {
 		r := newRadio(l, 1, 1)
 		last, longest := time.Duration(0), time.Duration(0)
 		for at := time.Duration(0); at < 10*time.Hour; at += heartbeatInterval {
-			arrived := r.send(at)
+			arrived := r.sendBeat(at)
 			if arrived < last || arrived < at+l.delay {
 				t.Fatalf("%s: the beat of %v arrives at %v, the one before at %v", l.name, at, arrived, last)
 			}
@@ -248,7 +248,7 @@ func TestTheServicesOwnSettingsAreInTheFinding(t *testing.T) {
 func TestTheExperimentStopsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := run(ctx, newRun(t, 1, map[string]string{"hours": "5000"})); !errors.Is(err, context.Canceled) {
+	if _, err := runDetectors(ctx, newRun(t, 1, map[string]string{"hours": "5000"})); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
 }

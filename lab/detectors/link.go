@@ -65,11 +65,11 @@ func newRadio(l link, seed uint64, phone uint64) *radio {
 	return &radio{link: l, rng: rand.New(rand.NewPCG(seed, phone))}
 }
 
-// send returns when a beat arrives. Beats are sent in order.
-func (r *radio) send(at time.Duration) time.Duration {
+// sendBeat returns when a beat arrives. Beats are sent in order.
+func (r *radio) sendBeat(at time.Duration) time.Duration {
 	if at >= r.clearAt {
 		timeout := minFirstTimeout + time.Duration(r.rng.Int64N(int64(maxFirstTimeout-minFirstTimeout)))
-		for ; !r.passes(at); timeout = min(2*timeout, maxTimeout) {
+		for ; !r.passesAt(at); timeout = min(2*timeout, maxTimeout) {
 			at += timeout
 		}
 		r.clearAt = at
@@ -80,9 +80,9 @@ func (r *radio) send(at time.Duration) time.Duration {
 	return r.arrived
 }
 
-// passes reports whether a segment sent at a time arrives. Callers pass times
+// passesAt reports whether a segment sent at a time arrives. Callers pass times
 // in ascending order.
-func (r *radio) passes(at time.Duration) bool {
+func (r *radio) passesAt(at time.Duration) bool {
 	for at >= r.to {
 		r.from = r.to + time.Duration(r.rng.ExpFloat64()/r.stalls*float64(time.Hour))
 		r.to = r.from + time.Duration(float64(r.stallMedian)*math.Exp(r.stallSpread*r.rng.NormFloat64()))

@@ -115,7 +115,7 @@ func simulateShift(r *radio, length time.Duration, field []entrant) {
 
 	death := time.Duration(r.rng.ExpFloat64() * float64(deathInterval))
 	for at, first := time.Duration(0), true; at < length; at += heartbeatInterval {
-		arrived := r.send(at)
+		arrived := r.sendBeat(at)
 		if first {
 			death += arrived // a driver cannot die before the first beat
 		}
@@ -167,7 +167,7 @@ func (t *tally) addDetection(after time.Duration) {
 	t.within[min(int(after/(100*time.Millisecond)), len(t.within)-1)]++
 }
 
-func (t *tally) mean() float64 { return t.total.Seconds() / float64(max(1, t.deaths)) }
+func (t *tally) meanSeconds() float64 { return t.total.Seconds() / float64(max(1, t.deaths)) }
 
 // p99 returns the end of the tenth of a second by which 99 of 100 deaths were
 // found, in seconds.
@@ -207,7 +207,7 @@ func buildPoints(link string, hours int, field []entrant) (out []detectorPoint) 
 		for i := range e.settings {
 			s := &e.settings[i]
 			out = append(out, detectorPoint{Link: link, Detector: e.name, Setting: s.name, App: s.app, level: s.level,
-				Mean: roundTo(s.tally.mean(), 3), P99: s.tally.p99(), False: s.tally.wrong,
+				Mean: roundTo(s.tally.meanSeconds(), 3), P99: s.tally.p99(), False: s.tally.wrong,
 				PerHour: roundTo(float64(s.tally.wrong)/float64(hours), 6)})
 		}
 	}

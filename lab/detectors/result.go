@@ -26,7 +26,7 @@ func buildResult(v finding.Values, points []detectorPoint, field []entrant) find
 		Detail: wholeTable(points),
 		Chart:  drawChart(v, points),
 		Claims: judgeDetectors(v, points),
-		Notice: notice(v, points),
+		Notice: wordNotices(v, points),
 		Parts: []finding.Part{{Name: "internal/detector", Where: "this process", Count: "3 grades of silence"},
 			{Name: "lab/accrual", Where: "this process", Count: fmt.Sprintf("%d detectors, %s", len(field), beats)}},
 		Figures: map[string]any{"points": points},
@@ -122,7 +122,7 @@ func phiRatio(points []detectorPoint, links ...string) (ratio float64, ok bool) 
 
 const beatsPerHour = float64(time.Hour / heartbeatInterval)
 
-func notice(v finding.Values, points []detectorPoint) []string {
+func wordNotices(v finding.Values, points []detectorPoint) []string {
 	phi := pointsOf(points, goodLink, phiPaper)
 	eight := phi[slices.IndexFunc(phi, func(p detectorPoint) bool { return p.level == 8 })]
 	alike, _ := phiRatio(points, goodLink, badLink)
@@ -182,7 +182,7 @@ func wholeTable(points []detectorPoint) finding.Table {
 // drawChart adds to the frame what was seen: the fixed timeout on both links,
 // and all detectors on the mixed fleet.
 func drawChart(v finding.Values, points []detectorPoint) plot.Chart {
-	c := frame(v)
+	c := emptyChart(v)
 	for _, link := range []string{goodLink, badLink} {
 		c.Panels[0].Curves = append(c.Panels[0].Curves, drawCurve(link, pointsOf(points, link, fixedTimeout)))
 	}

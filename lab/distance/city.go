@@ -118,8 +118,8 @@ func (p *person) logOut() {
 	p.api.Close()
 }
 
-// await reads until a frame is the wanted one.
-func (p *person) await(isWanted func(*wire.ServerFrame) bool) error {
+// awaitFrame reads until a frame is the wanted one.
+func (p *person) awaitFrame(isWanted func(*wire.ServerFrame) bool) error {
 	for {
 		var f wire.ServerFrame
 		if _, err := p.ReadFrameWithin(answerWithin, &f); err != nil {
@@ -134,13 +134,14 @@ func (p *person) await(isWanted func(*wire.ServerFrame) bool) error {
 	}
 }
 
-// do sends a command and awaits its answer, which must not be a refusal.
-func (p *person) do(f *wire.ClientFrame) (ack *wire.Ack, err error) {
+// sendCommand sends a command and awaits its answer, which must not be a
+// refusal.
+func (p *person) sendCommand(f *wire.ClientFrame) (ack *wire.Ack, err error) {
 	f.Id = uuid.NewString()
 	if err := p.Send(f); err != nil {
 		return nil, err
 	}
-	err = p.await(func(got *wire.ServerFrame) bool {
+	err = p.awaitFrame(func(got *wire.ServerFrame) bool {
 		ack = got.GetAck()
 		return ack.GetId() == f.Id
 	})
@@ -162,13 +163,13 @@ func (p *person) goOnDuty(at location.Point) error {
 	if err := p.sendFix(1, at, time.Now()); err != nil {
 		return err
 	}
-	_, err := p.do(client.NewFrame(&wire.SetAvailable{Available: true}))
+	_, err := p.sendCommand(client.NewFrame(&wire.SetAvailable{Available: true}))
 	return err
 }
 
-// meet brings a rider and a driver together, up to the driver's acceptance, and
-// returns their trip.
-func meet(ctx context.Context, rider, driver *person, from, to location.Point) (*wire.Trip, error) {
+// makeTrip brings a rider and a driver together, up to the driver's acceptance,
+// and returns their trip.
+func makeTrip(ctx context.Context, rider, driver *person, from, to location.Point) (*wire.Trip, error) {
 	var quote struct {
 		Quote string `json:"quote"`
 	}
@@ -185,16 +186,16 @@ func meet(ctx context.Context, rider, driver *person, from, to location.Point) (
 	}
 
 	var offer *wire.Offer
-	if err := driver.await(func(f *wire.ServerFrame) bool { offer = f.GetOffer(); return offer != nil }); err != nil {
+	if err := driver.awaitFrame(func(f *wire.ServerFrame) bool { offer = f.GetOffer(); return offer != nil }); err != nil {
 		return nil, fmt.Errorf("an offer: %w", err)
 	}
-	ack, err := driver.do(client.NewFrame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true}))
+	ack, err := driver.sendCommand(client.NewFrame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true}))
 	return ack.GetTrip(), err
 }
 
-// step makes one step of the driver's trip.
-func (p *person) step(trip string, s wire.Step) error {
-	_, err := p.do(client.NewFrame(&wire.MoveTrip{TripId: trip, Step: s}))
+// makeStep makes one step of the driver's trip.
+func (p *person) makeStep(trip string, s wire.Step) error {
+	_, err := p.sendCommand(client.NewFrame(&wire.MoveTrip{TripId: trip, Step: s}))
 	if err != nil {
 		return fmt.Errorf("%s: %w", s, err)
 	}

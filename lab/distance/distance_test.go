@@ -167,7 +167,7 @@ func TestEachClaimAboutDistanceCanFail(t *testing.T) {
 		return rttFigures{redis: []speed{newSpeed("Redis", 1, time.Millisecond, 100), newSpeed("Redis", 1, cityAway, 24)},
 			ride: rideFigures{Far: 260 * time.Millisecond, Near: 10 * time.Millisecond, Rides: 5, Chunks: 35}}
 	}
-	for _, c := range r.judge(good()) {
+	for _, c := range r.judgeClaims(good()) {
 		if !c.Holds {
 			t.Errorf("%s: %s", c.Text, c.Got)
 		}
@@ -175,18 +175,18 @@ func TestEachClaimAboutDistanceCanFail(t *testing.T) {
 
 	tooFast := good() // an answer that came before its request had arrived
 	tooFast.redis[1] = newSpeed("Redis", 1, cityAway, 26)
-	expectBroken(t, r.judge(tooFast), "never above")
+	expectBroken(t, r.judgeClaims(tooFast), "never above")
 
 	slow := good() // a client that waits for a second answer
 	slow.redis[1] = newSpeed("Redis", 1, cityAway, 12)
-	expectBroken(t, r.judge(slow), "half")
+	expectBroken(t, r.judgeClaims(slow), "half")
 
 	chatty := good() // phones that ask once more on each ride
 	chatty.ride.Chunks += 5
-	expectBroken(t, r.judge(chatty), "6 round trips")
+	expectBroken(t, r.judgeClaims(chatty), "6 round trips")
 	cheat := good() // phones beside the node
 	cheat.ride.Far = cheat.ride.Near
-	expectBroken(t, r.judge(cheat), "6 round trips")
+	expectBroken(t, r.judgeClaims(cheat), "6 round trips")
 }
 
 // The broken way takes the place of the repair, with the figures of a real run.
@@ -199,15 +199,15 @@ func TestEachClaimAboutASlowPhoneCanFail(t *testing.T) {
 
 	queued := found
 	queued.newest = found.queue
-	expectBroken(t, s.judge(queued), "stays young")
+	expectBroken(t, s.judgeClaims(queued), "stays young")
 
 	fresh := found
 	fresh.queue = found.newest
-	expectBroken(t, s.judge(fresh), "grows old")
+	expectBroken(t, s.judgeClaims(fresh), "grows old")
 
 	overwritten := found
 	overwritten.chat = found.brokenChat
-	expectBroken(t, s.judge(overwritten), "none lost")
+	expectBroken(t, s.judgeClaims(overwritten), "none lost")
 }
 
 func TestEachClaimAboutLossCanFail(t *testing.T) {
@@ -219,21 +219,21 @@ func TestEachClaimAboutLossCanFail(t *testing.T) {
 
 	repeated := found
 	repeated.effects[neverAgain] = found.effects[newIDs]
-	expectBroken(t, l.judge(repeated), "at most once")
+	expectBroken(t, l.judgeClaims(repeated), "at most once")
 
 	remembered := found
 	remembered.effects[newIDs] = found.effects[idInStore]
-	expectBroken(t, l.judge(remembered), "at least once")
+	expectBroken(t, l.judgeClaims(remembered), "at least once")
 
 	forgotten := found
 	forgotten.effects[idInStore] = found.effects[idInMemory]
-	expectBroken(t, l.judge(forgotten), "id kept")
+	expectBroken(t, l.judgeClaims(forgotten), "id kept")
 
 	datagrams := found
 	datagrams.tcp = slices.Clone(found.tcp)
 	datagrams.tcp[0].Lost = 1
-	expectBroken(t, l.judge(datagrams), "TCP")
+	expectBroken(t, l.judgeClaims(datagrams), "TCP")
 	whole := found
 	whole.tcp = found.tcp[:1]
-	expectBroken(t, l.judge(whole), "TCP")
+	expectBroken(t, l.judgeClaims(whole), "TCP")
 }

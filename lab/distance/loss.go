@@ -42,7 +42,7 @@ func Loss() finding.Experiment {
 		},
 		Next: "More tries do not mend it, an id does: ridehail lab loss --loss 50 --retries 8",
 
-		Frame: func(v finding.Values) plot.Chart { return newLoss(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newLoss(v).emptyChart() },
 		Run: func(ctx context.Context, run *finding.Run) (finding.Result, error) {
 			l := newLoss(run.Values)
 			found, parts, err := l.run(ctx, run)
@@ -52,7 +52,7 @@ func Loss() finding.Experiment {
 			if err != nil {
 				return finding.Result{}, fmt.Errorf("messages and faults: %w", err)
 			}
-			return l.result(found, parts), nil
+			return l.buildResult(found, parts), nil
 		},
 	}
 }

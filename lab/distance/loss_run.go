@@ -32,7 +32,7 @@ type chatServer struct {
 	memory broken.IDsInMemory
 }
 
-func (s *chatServer) start(ctx context.Context, open func(context.Context, string) (store.Store, func() error, error)) (err error) {
+func (s *chatServer) startServer(ctx context.Context, open func(context.Context, string) (store.Store, func() error, error)) (err error) {
 	if s.kept, s.close, err = open(ctx, s.file); err != nil {
 		return err
 	}
@@ -41,12 +41,12 @@ func (s *chatServer) start(ctx context.Context, open func(context.Context, strin
 	return nil
 }
 
-// crash ends the server and starts it again with what the file has.
-func (s *chatServer) crash(ctx context.Context) error {
+// crashServer ends the server and starts it again with what the file has.
+func (s *chatServer) crashServer(ctx context.Context) error {
 	if err := s.close(); err != nil {
 		return err
 	}
-	return s.start(ctx, store.OpenExisting)
+	return s.startServer(ctx, store.OpenExisting)
 }
 
 func createStore(ctx context.Context, file string) (store.Store, func() error, error) {
@@ -80,7 +80,7 @@ func (l loss) tryWay(ctx context.Context, run *finding.Run, w way, found *[fault
 	}
 	s := &chatServer{file: filepath.Join(folder, "chat.db"), close: func() error { return nil }}
 	defer func() { err = errors.Join(err, s.close(), os.RemoveAll(folder)) }()
-	if err := s.start(ctx, createStore); err != nil {
+	if err := s.startServer(ctx, createStore); err != nil {
 		return err
 	}
 
@@ -110,8 +110,8 @@ type phone struct {
 	found outcome
 }
 
-// strikes says whether a fault happens now.
-func (p *phone) strikes(f fault) bool {
+// faultStrikes says whether a fault happens now.
+func (p *phone) faultStrikes(f fault) bool {
 	if f != p.fault || 100*p.chance.Float64() >= p.percent {
 		return false
 	}
@@ -133,7 +133,7 @@ func (p *phone) sendAll(ctx context.Context) (outcome, error) {
 	acked := map[string]bool{}
 	for i := range p.commands {
 		text := fmt.Sprintf("message %d", i)
-		ok, err := p.send(ctx, text)
+		ok, err := p.sendMessage(ctx, text)
 		if err != nil {
 			return p.found, err
 		}
@@ -144,27 +144,27 @@ func (p *phone) sendAll(ctx context.Context) (outcome, error) {
 	return p.found, p.countEffects(ctx, acked)
 }
 
-// send tries a message until it is answered or the phone gives up.
-func (p *phone) send(ctx context.Context, text string) (acked bool, err error) {
+// sendMessage tries a message until it is answered or the phone gives up.
+func (p *phone) sendMessage(ctx context.Context, text string) (acked bool, err error) {
 	tries := 1 + p.retries
 	if p.way == neverAgain {
 		tries = 1
 	}
 	for range tries {
-		if p.strikes(lostRequest) {
+		if p.faultStrikes(lostRequest) {
 			continue
 		}
 		p.found.Arrivals++
 		if err := p.carryOut(ctx, text); err != nil {
 			return false, err
 		}
-		if p.strikes(crashBetween) {
-			if err := p.server.crash(ctx); err != nil {
+		if p.faultStrikes(crashBetween) {
+			if err := p.server.crashServer(ctx); err != nil {
 				return false, err
 			}
 			continue
 		}
-		if !p.strikes(lostAnswer) {
+		if !p.faultStrikes(lostAnswer) {
 			return true, nil
 		}
 	}

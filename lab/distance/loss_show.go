@@ -12,7 +12,7 @@ const (
 	barsExtra   = "too many"
 )
 
-func (l loss) frame() plot.Chart {
+func (l loss) emptyChart() plot.Chart {
 	c := plot.Chart{
 		Title: "What became of messages whose request, answer or server was lost",
 		X:     plot.Axis{Name: "how phone and server deal with it"},
@@ -26,8 +26,8 @@ func (l loss) frame() plot.Chart {
 	return c
 }
 
-// sum adds up what one way made of all kinds of faults.
-func (f lossFigures) sum(w way) (sum outcome) {
+// sumOutcomes adds up what one way made of all kinds of faults.
+func (f lossFigures) sumOutcomes(w way) (sum outcome) {
 	for _, o := range f.effects[w] {
 		sum.Commands += o.Commands
 		sum.Acked += o.Acked
@@ -46,11 +46,11 @@ func (f lossFigures) sum(w way) (sum outcome) {
 // retransmission timeout of Linux (RFC 6298).
 const tcpWait = 200
 
-func (l loss) judge(f lossFigures) []finding.Claim {
-	never, again, kept := f.sum(neverAgain), f.sum(newIDs), f.sum(idInStore)
+func (l loss) judgeClaims(f lossFigures) []finding.Claim {
+	never, again, kept := f.sumOutcomes(neverAgain), f.sumOutcomes(newIDs), f.sumOutcomes(idInStore)
 	lost := f.effects[neverAgain][lostRequest].Faults
 	worst := f.tcp[len(f.tcp)-1]
-	gone, bound := int64(0), tcpWait+2*ms(l.delay)
+	gone, bound := int64(0), tcpWait+2*toMilliseconds(l.delay)
 	for _, t := range f.tcp {
 		gone += t.Lost
 	}
@@ -68,25 +68,25 @@ func (l loss) judge(f lossFigures) []finding.Claim {
 	}
 }
 
-func (l loss) result(f lossFigures, parts []finding.Part) finding.Result {
-	return finding.Result{Seen: l.seen(f), Table: l.table(f), Detail: l.detail(f), Chart: l.chart(f), Claims: l.judge(f), Notice: l.notice(f), Parts: parts,
+func (l loss) buildResult(f lossFigures, parts []finding.Part) finding.Result {
+	return finding.Result{Seen: l.seenOption(f), Table: l.buildTable(f), Detail: l.buildDetail(f), Chart: l.buildChart(f), Claims: l.judgeClaims(f), Notice: l.wordNotices(f), Parts: parts,
 		Figures: map[string]any{"effects": f.effects, "tcp": f.tcp}}
 }
 
-// seen returns which option came true.
-func (l loss) seen(f lossFigures) int {
-	switch again, memory := f.sum(newIDs), f.sum(idInMemory); {
+// seenOption returns which option came true.
+func (l loss) seenOption(f lossFigures) int {
+	switch again, memory := f.sumOutcomes(newIDs), f.sumOutcomes(idInMemory); {
 	case again.Extra == 0:
 		return 0
 	case memory.Extra == 0:
 		return 1
-	case f.sum(idInStore).Extra == 0:
+	case f.sumOutcomes(idInStore).Extra == 0:
 		return 2
 	}
 	return -1
 }
 
-func (l loss) table(f lossFigures) finding.Table {
+func (l loss) buildTable(f lossFigures) finding.Table {
 	t := finding.Table{Columns: []string{"missing / too many, after a"}}
 	for k := range faults {
 		t.Columns = append(t.Columns, k.String())
@@ -97,7 +97,7 @@ func (l loss) table(f lossFigures) finding.Table {
 		for _, o := range f.effects[w] {
 			row = append(row, fmt.Sprintf("%d / %d", o.Missing, o.Extra))
 		}
-		t.Rows = append(t.Rows, append(row, fmt.Sprintf("%d of %d", f.sum(w).Once, f.sum(w).Commands)))
+		t.Rows = append(t.Rows, append(row, fmt.Sprintf("%d of %d", f.sumOutcomes(w).Once, f.sumOutcomes(w).Commands)))
 	}
 	for _, x := range f.tcp {
 		t.Rows = append(t.Rows, []string{fmt.Sprintf("TCP, %g %% lost", x.Loss), fmt.Sprintf("p50 %.0f ms", x.P50), fmt.Sprintf("p99 %.0f ms", x.P99),
@@ -106,7 +106,7 @@ func (l loss) table(f lossFigures) finding.Table {
 	return t
 }
 
-func (l loss) detail(f lossFigures) finding.Table {
+func (l loss) buildDetail(f lossFigures) finding.Table {
 	t := finding.Table{Columns: []string{"way", "fault", "messages", "faults", "arrivals", "acked", "effects", "missing", "too many"}}
 	for w := range ways {
 		for _, o := range f.effects[w] {
@@ -117,17 +117,17 @@ func (l loss) detail(f lossFigures) finding.Table {
 	return t
 }
 
-func (l loss) chart(f lossFigures) plot.Chart {
-	c := l.frame()
+func (l loss) buildChart(f lossFigures) plot.Chart {
+	c := l.emptyChart()
 	for w := range ways {
-		sum := f.sum(w)
+		sum := f.sumOutcomes(w)
 		c.Panels[0].Bars[2*w].Height, c.Panels[0].Bars[2*w+1].Height = float64(sum.Missing), float64(sum.Extra)
 	}
 	return c
 }
 
-func (l loss) notice(f lossFigures) []string {
-	kept, crash, answer := f.sum(idInStore), f.effects[idInMemory][crashBetween], f.effects[idInMemory][lostAnswer]
+func (l loss) wordNotices(f lossFigures) []string {
+	kept, crash, answer := f.sumOutcomes(idInStore), f.effects[idInMemory][crashBetween], f.effects[idInMemory][lostAnswer]
 	worst := f.tcp[len(f.tcp)-1]
 	first := fmt.Sprintf("Ids in memory mend %d lost answers (%d too many) and not %d crashes (%d too many).",
 		answer.Faults, answer.Extra, crash.Faults, crash.Extra)

@@ -49,7 +49,7 @@ func RTT() finding.Experiment {
 		},
 		Next: "Ten times the window, until the machine is full: ridehail lab rtt --window 1000",
 
-		Frame: func(v finding.Values) plot.Chart { return newRTT(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newRTT(v).emptyChart() },
 		Run: func(ctx context.Context, run *finding.Run) (finding.Result, error) {
 			r := newRTT(run.Values)
 			found, parts, err := r.run(ctx, run)
@@ -59,7 +59,7 @@ func RTT() finding.Experiment {
 			if err != nil {
 				return finding.Result{}, fmt.Errorf("servers at a distance: %w", err)
 			}
-			return r.result(found, parts), nil
+			return r.buildResult(found, parts), nil
 		},
 	}
 }
@@ -76,21 +76,21 @@ func newRTT(v finding.Values) rtt {
 	return rtt{trips: []time.Duration{0, ms, 10 * ms, 40 * ms, v.Milliseconds("far")}, windows: []int{1, 10, v.Int("window")}, rides: v.Int("rides")}
 }
 
-// law returns the most requests a second with a window at a distance: each of
-// those outstanding is back after one round trip (Little 1961).
-func law(window int, trip time.Duration) float64 { return float64(window) / trip.Seconds() }
+// lawOfWindow returns the most requests a second with a window at a distance:
+// each of those outstanding is back after one round trip (Little 1961).
+func lawOfWindow(window int, trip time.Duration) float64 { return float64(window) / trip.Seconds() }
 
-func (r rtt) frame() plot.Chart {
+func (r rtt) emptyChart() plot.Chart {
 	c := plot.Chart{
 		Title: "What distance does to throughput",
-		X:     plot.Axis{Name: "round trip in ms", Log: true, Start: 1, End: ms(r.trips[len(r.trips)-1])},
-		Y:     plot.Axis{Name: "answers a second", Log: true, Start: 1, End: law(r.windows[2], time.Millisecond)},
+		X:     plot.Axis{Name: "round trip in ms", Log: true, Start: 1, End: toMilliseconds(r.trips[len(r.trips)-1])},
+		Y:     plot.Axis{Name: "answers a second", Log: true, Start: 1, End: lawOfWindow(r.windows[2], time.Millisecond)},
 	}
 	var laws, measured []plot.Curve
 	for _, w := range r.windows {
 		l := plot.Curve{Name: fmt.Sprintf("law: %d / round trip", w), Style: plot.Law}
 		for _, trip := range r.trips[1:] {
-			l.Points = append(l.Points, plot.Point{X: ms(trip), Y: law(w, trip)})
+			l.Points = append(l.Points, plot.Point{X: toMilliseconds(trip), Y: lawOfWindow(w, trip)})
 		}
 		laws, measured = append(laws, l), append(measured, plot.Curve{Name: curveOf(w), Dots: true})
 	}
@@ -100,7 +100,7 @@ func (r rtt) frame() plot.Chart {
 
 func curveOf(window int) string { return fmt.Sprintf("%d outstanding", window) }
 
-func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
+func toMilliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 // rttFigures is what a run found.
 type rttFigures struct {
@@ -120,9 +120,9 @@ type speed struct {
 }
 
 func newSpeed(server string, window int, trip time.Duration, perSecond float64) speed {
-	s := speed{Server: server, Trip: trip, TripMS: ms(trip), Window: window, PerSecond: perSecond}
+	s := speed{Server: server, Trip: trip, TripMS: toMilliseconds(trip), Window: window, PerSecond: perSecond}
 	if trip > 0 {
-		s.Share = perSecond / law(window, trip)
+		s.Share = perSecond / lawOfWindow(window, trip)
 	}
 	return s
 }
@@ -136,10 +136,10 @@ type rideFigures struct {
 	Chunks   int64 // that the far phones sent on their rides, each a packet
 }
 
-// trips returns how many round trips a ride took by what its phones sent: each
-// but the driver's fix, for whose arrival no phone waits. It is no whole number
-// when the rides differed.
-func (f rideFigures) trips() float64 { return float64(f.Chunks)/float64(f.Rides) - 1 }
+// roundTrips returns how many round trips a ride took by what its phones sent:
+// each but the driver's fix, for whose arrival no phone waits. It is no whole
+// number when the rides differed.
+func (f rideFigures) roundTrips() float64 { return float64(f.Chunks)/float64(f.Rides) - 1 }
 
 // atMost returns how many round trips fit into a time at most.
 func atMost(took time.Duration) int { return int(took / cityAway) }

@@ -59,7 +59,7 @@ func readTripsAt(ctx context.Context, database string, trip time.Duration, windo
 		return 0, err
 	}
 	defer l.Close()
-	far, err := through(l, database)
+	far, err := lineTo(l, database)
 	if err != nil {
 		return 0, err
 	}

@@ -51,7 +51,7 @@ func (r rtt) run(ctx context.Context, run *finding.Run) (found rttFigures, parts
 		}
 	}
 
-	ridden, err := r.ride(ctx, run, redisURL, database, &found.ride)
+	ridden, err := r.timeRides(ctx, run, redisURL, database, &found.ride)
 	return found, append(parts, ridden), err
 }
 
@@ -85,7 +85,7 @@ func (r rtt) askRedis(ctx context.Context, run *finding.Run, server redisServer)
 		perSecond, err := askAt(ctx, server, s.Trip, s.Window, run.Seed)
 		if err == nil && perSecond > s.PerSecond {
 			*s = newSpeed(s.Server, s.Window, s.Trip, perSecond)
-			run.Point(curveOf(s.Window), ms(s.Trip), perSecond)
+			run.Point(curveOf(s.Window), toMilliseconds(s.Trip), perSecond)
 		}
 		return err
 	}
@@ -158,8 +158,8 @@ func turnsAt(trip time.Duration) int {
 	return max(stretch+2, min(100, int(spend/trip)))
 }
 
-// through returns a server's URL with the address of a line.
-func through(l *line.Line, server string) (string, error) {
+// lineTo returns a server's URL with the address of a line.
+func lineTo(l *line.Line, server string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil {
 		return "", err
@@ -168,9 +168,9 @@ func through(l *line.Line, server string) (string, error) {
 	return u.String(), nil
 }
 
-// ride drives the same ride with phones beside the node and far from it, and
-// takes the quickest of each. The node's Redis is far in both.
-func (r rtt) ride(ctx context.Context, run *finding.Run, redisURL, database string, found *rideFigures) (part finding.Part, err error) {
+// timeRides drives the same ride with phones beside the node and far from it,
+// and takes the quickest of each. The node's Redis is far in both.
+func (r rtt) timeRides(ctx context.Context, run *finding.Run, redisURL, database string, found *rideFigures) (part finding.Part, err error) {
 	server, err := parseRedis(redisURL)
 	if err != nil {
 		return part, err
@@ -180,7 +180,7 @@ func (r rtt) ride(ctx context.Context, run *finding.Run, redisURL, database stri
 		return part, err
 	}
 	defer toRedis.Close()
-	farRedis, err := through(toRedis, redisURL)
+	farRedis, err := lineTo(toRedis, redisURL)
 	if err != nil {
 		return part, err
 	}
@@ -231,7 +231,7 @@ func (r rtt) rideFarFromDatabase(ctx context.Context, run *finding.Run, database
 		return 0, err
 	}
 	defer l.Close()
-	far, err := through(l, database)
+	far, err := lineTo(l, database)
 	if err != nil {
 		return 0, err
 	}
@@ -273,19 +273,19 @@ func (r rtt) quickestRide(ctx context.Context, c *city, server, name string, onR
 		if err := driver.sendFix(uint32(i)+2, from, began); err != nil {
 			return 0, err
 		}
-		trip, err := meet(ctx, rider, driver, from, to)
+		trip, err := makeTrip(ctx, rider, driver, from, to)
 		if err != nil {
 			return 0, err
 		}
 		for _, s := range []wire.Step{wire.Step_ARRIVE, wire.Step_START, wire.Step_COMPLETE} {
-			if err := driver.step(trip.Id, s); err != nil {
+			if err := driver.makeStep(trip.Id, s); err != nil {
 				return 0, err
 			}
 		}
 		quickest = min(quickest, time.Since(began))
 
 		// The rider's phone reads what happened, so that its socket stays empty.
-		if err := rider.await(func(f *wire.ServerFrame) bool { return f.GetTripEvent().GetSeq() == completedAt }); err != nil {
+		if err := rider.awaitFrame(func(f *wire.ServerFrame) bool { return f.GetTripEvent().GetSeq() == completedAt }); err != nil {
 			return 0, err
 		}
 	}

@@ -16,7 +16,7 @@ const longWay = 10 * time.Millisecond
 // leastShare is how much of window / round trip must be reached there.
 const leastShare = 0.5
 
-func (r rtt) judge(f rttFigures) []finding.Claim {
+func (r rtt) judgeClaims(f rttFigures) []finding.Claim {
 	most, least := 0.0, 1.0
 	for _, s := range slices.Concat(f.redis, f.sql) {
 		most = max(most, s.Share)
@@ -25,7 +25,7 @@ func (r rtt) judge(f rttFigures) []finding.Claim {
 		}
 	}
 
-	waits := f.ride.trips()
+	waits := f.ride.roundTrips()
 	return []finding.Claim{
 		{Text: "never above window / RTT", Law: "rate <= window / RTT", Source: "Little 1961", Exact: true,
 			Want: "<= 1", Got: fmt.Sprintf("%.3f of it", most), Holds: most > 0 && most <= 1},
@@ -36,17 +36,17 @@ func (r rtt) judge(f rttFigures) []finding.Claim {
 	}
 }
 
-func (r rtt) result(f rttFigures, parts []finding.Part) finding.Result {
-	figures := map[string]any{"redis": f.redis, "sql": f.sql, "rides": f.ride.Rides, "city_away_ms": ms(cityAway),
-		"ride_near_ms": ms(f.ride.Near), "ride_far_ms": ms(f.ride.Far)}
+func (r rtt) buildResult(f rttFigures, parts []finding.Part) finding.Result {
+	figures := map[string]any{"redis": f.redis, "sql": f.sql, "rides": f.ride.Rides, "city_away_ms": toMilliseconds(cityAway),
+		"ride_near_ms": toMilliseconds(f.ride.Near), "ride_far_ms": toMilliseconds(f.ride.Far)}
 	if f.ride.Database > 0 {
-		figures["ride_far_database_ms"] = ms(f.ride.Database)
+		figures["ride_far_database_ms"] = toMilliseconds(f.ride.Database)
 	}
-	return finding.Result{Seen: r.seen(f), Table: r.table(f), Chart: r.chart(f), Claims: r.judge(f), Notice: r.notice(f), Parts: parts, Figures: figures}
+	return finding.Result{Seen: r.seenOption(f), Table: r.buildTable(f), Chart: r.buildChart(f), Claims: r.judgeClaims(f), Notice: r.wordNotices(f), Parts: parts, Figures: figures}
 }
 
-// at returns the speed with a window at a distance.
-func (f rttFigures) at(trip time.Duration, window int) speed {
+// speedAt returns the speed with a window at a distance.
+func (f rttFigures) speedAt(trip time.Duration, window int) speed {
 	i := slices.IndexFunc(f.redis, func(s speed) bool { return s.Trip == trip && s.Window == window })
 	if i < 0 {
 		return speed{}
@@ -54,9 +54,9 @@ func (f rttFigures) at(trip time.Duration, window int) speed {
 	return f.redis[i]
 }
 
-// seen returns which option came true, at the distance of the situation.
-func (r rtt) seen(f rttFigures) int {
-	alone, together := f.at(cityAway, 1).PerSecond, f.at(cityAway, r.windows[2]).PerSecond
+// seenOption returns which option came true, at the distance of the situation.
+func (r rtt) seenOption(f rttFigures) int {
+	alone, together := f.speedAt(cityAway, 1).PerSecond, f.speedAt(cityAway, r.windows[2]).PerSecond
 	switch {
 	case alone > 1000:
 		return 0
@@ -68,7 +68,7 @@ func (r rtt) seen(f rttFigures) int {
 	return -1
 }
 
-func (r rtt) table(f rttFigures) finding.Table {
+func (r rtt) buildTable(f rttFigures) finding.Table {
 	t := finding.Table{Columns: []string{"round trip"}}
 	for _, w := range r.windows {
 		t.Columns = append(t.Columns, fmt.Sprintf("Redis, %d under way", w))
@@ -78,48 +78,48 @@ func (r rtt) table(f rttFigures) finding.Table {
 	}
 
 	for i, trip := range r.trips {
-		row := []string{fmt.Sprintf("%.0f ms", ms(trip))}
+		row := []string{fmt.Sprintf("%.0f ms", toMilliseconds(trip))}
 		for _, w := range r.windows {
-			row = append(row, f.at(trip, w).text())
+			row = append(row, f.speedAt(trip, w).formatSpeed())
 		}
 		if len(f.sql) > 0 {
-			row = append(row, f.sql[2*i].text(), f.sql[2*i+1].text())
+			row = append(row, f.sql[2*i].formatSpeed(), f.sql[2*i+1].formatSpeed())
 		}
 		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
 
-// text is the rate, with its share of the law where there is one.
-func (s speed) text() string {
+// formatSpeed is the rate, with its share of the law where there is one.
+func (s speed) formatSpeed() string {
 	if s.Trip == 0 {
 		return fmt.Sprintf("%.0f/s", s.PerSecond)
 	}
 	return fmt.Sprintf("%.0f/s (%.2f)", s.PerSecond, s.Share)
 }
 
-func (r rtt) chart(f rttFigures) plot.Chart {
-	c := r.frame()
+func (r rtt) buildChart(f rttFigures) plot.Chart {
+	c := r.emptyChart()
 	curves := c.Panels[0].Curves
 	for i, w := range r.windows {
 		for _, trip := range r.trips[1:] {
-			curves[len(r.windows)+i].Points = append(curves[len(r.windows)+i].Points, plot.Point{X: ms(trip), Y: f.at(trip, w).PerSecond})
+			curves[len(r.windows)+i].Points = append(curves[len(r.windows)+i].Points, plot.Point{X: toMilliseconds(trip), Y: f.speedAt(trip, w).PerSecond})
 		}
 	}
 	return c
 }
 
-func (r rtt) notice(f rttFigures) []string {
-	alone, wide := f.at(cityAway, 1), f.at(cityAway, r.windows[2])
+func (r rtt) wordNotices(f rttFigures) []string {
+	alone, wide := f.speedAt(cityAway, 1), f.speedAt(cityAway, r.windows[2])
 	out := []string{
 		fmt.Sprintf("40 ms away: %.0f a second one by one, %.0f with %d under way (in brackets: share of the law).",
 			alone.PerSecond, wide.PerSecond, wide.Window),
 		fmt.Sprintf("A ride with phones 40 ms away waited %g x 40 = %.0f ms and took %.0f; beside the node, %.0f.",
-			f.ride.trips(), f.ride.trips()*ms(cityAway), ms(f.ride.Far), ms(f.ride.Near)),
+			f.ride.roundTrips(), f.ride.roundTrips()*toMilliseconds(cityAway), toMilliseconds(f.ride.Far), toMilliseconds(f.ride.Near)),
 	}
 	if f.ride.Database > 0 {
 		return append(out, fmt.Sprintf("With the node's Postgres 40 ms away a ride took %.0f ms: it waited for it %d times at most.",
-			ms(f.ride.Database), atMost(f.ride.Database)))
+			toMilliseconds(f.ride.Database), atMost(f.ride.Database)))
 	}
 	return append(out, fmt.Sprintf("The node's Redis was 40 ms away in both; a ride waited for it %d times at most: news go out later.",
 		atMost(f.ride.Near)))

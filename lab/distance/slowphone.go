@@ -44,7 +44,7 @@ func SlowPhone() finding.Experiment {
 		},
 		Next: "Let the phone keep up, and the two are equal: ridehail lab slowphone --shows 20",
 
-		Frame: func(v finding.Values) plot.Chart { return newSlowPhone(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newSlowPhone(v).emptyChart() },
 		Run: func(ctx context.Context, run *finding.Run) (finding.Result, error) {
 			s := newSlowPhone(run.Values)
 			found, parts, err := s.run(ctx, run)
@@ -54,7 +54,7 @@ func SlowPhone() finding.Experiment {
 			if err != nil {
 				return finding.Result{}, fmt.Errorf("a ride with a slow phone: %w", err)
 			}
-			return s.result(found, parts), nil
+			return s.buildResult(found, parts), nil
 		},
 	}
 }
@@ -70,14 +70,14 @@ func newSlowPhone(v finding.Values) slowPhone {
 	return slowPhone{rate: v.Number("rate"), shows: v.Number("shows"), lasts: v.Seconds("for"), chats: v.Int("chats")}
 }
 
-// growth is how many seconds older a queue makes what is shown, each second: of
-// rate positions that come, shows leave, and the rest waits.
-func (s slowPhone) growth() float64 { return max(0, 1-s.shows/s.rate) }
+// ageGrowth is how many seconds older a queue makes what is shown, each second:
+// of rate positions that come, shows leave, and the rest waits.
+func (s slowPhone) ageGrowth() float64 { return max(0, 1-s.shows/s.rate) }
 
-// bound is how old, in seconds, a position may be when the phone has shown it:
-// it waited for those of the window, was shown itself, and had no older
-// one behind it.
-func (s slowPhone) bound() float64 { return (ackWindow + 1) / s.shows }
+// ageBound is how old, in seconds, a position may be when the phone has shown
+// it: it waited for those of the window, was shown itself, and had no older one
+// behind it.
+func (s slowPhone) ageBound() float64 { return (ackWindow + 1) / s.shows }
 
 const (
 	curveQueue  = "queue"
@@ -85,16 +85,16 @@ const (
 	curveLaw    = "law: the queue's age"
 )
 
-func (s slowPhone) frame() plot.Chart {
+func (s slowPhone) emptyChart() plot.Chart {
 	end := s.lasts.Seconds()
 	return plot.Chart{
 		Title: "How old is what a slow phone shows?",
 		X:     plot.Axis{Name: "seconds since the car started", End: end},
-		Y:     plot.Axis{Name: "age of the position that is shown, in seconds", End: max(1.2*s.growth()*end, 1.2*s.bound())},
+		Y:     plot.Axis{Name: "age of the position that is shown, in seconds", End: max(1.2*s.ageGrowth()*end, 1.2*s.ageBound())},
 		Panels: []plot.Panel{{
-			Curves: []plot.Curve{{Name: curveLaw, Style: plot.Law, Points: []plot.Point{{X: 0, Y: 0}, {X: end, Y: s.growth() * end}}},
+			Curves: []plot.Curve{{Name: curveLaw, Style: plot.Law, Points: []plot.Point{{X: 0, Y: 0}, {X: end, Y: s.ageGrowth() * end}}},
 				{Name: curveQueue}, {Name: curveNewest}},
-			Limits: []plot.Limit{{At: s.bound(), Name: "(window + 1) / shown a second"}},
+			Limits: []plot.Limit{{At: s.ageBound(), Name: "(window + 1) / shown a second"}},
 		}},
 	}
 }

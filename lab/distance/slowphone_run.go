@@ -36,7 +36,7 @@ func (s slowPhone) run(ctx context.Context, run *finding.Run) (found slowPhoneFi
 		return found, nil, err
 	}
 
-	if found, err = d.drive(ctx); err != nil {
+	if found, err = d.driveCar(ctx); err != nil {
 		return found, nil, err
 	}
 	parts = []finding.Part{
@@ -83,12 +83,12 @@ func startDrive(ctx context.Context, s slowPhone, run *finding.Run, c *city, fro
 	if err := d.driver.goOnDuty(from); err != nil {
 		return d, err
 	}
-	trip, err := meet(ctx, d.rider, d.driver, from, to)
+	trip, err := makeTrip(ctx, d.rider, d.driver, from, to)
 	if err != nil {
 		return d, err
 	}
 	d.trip = trip.Id
-	return d, errors.Join(d.driver.step(trip.Id, wire.Step_ARRIVE), d.driver.step(trip.Id, wire.Step_START))
+	return d, errors.Join(d.driver.makeStep(trip.Id, wire.Step_ARRIVE), d.driver.makeStep(trip.Id, wire.Step_START))
 }
 
 // serveRelay starts a bare relay, which writes each message it reads.
@@ -132,9 +132,9 @@ func (d *drive) close() {
 	}
 }
 
-// drive sends positions and chat until the time is over, and returns what the
-// phones have shown by then.
-func (d *drive) drive(ctx context.Context) (found slowPhoneFigures, err error) {
+// driveCar sends positions and chat until the time is over, and returns what
+// the phones have shown by then.
+func (d *drive) driveCar(ctx context.Context) (found slowPhoneFigures, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	began := time.Now()
@@ -182,16 +182,16 @@ func (d *drive) sendAll(ctx context.Context, began time.Time) (sent int64, err e
 			}
 		}
 	}
-	return sent, d.driver.step(d.trip, wire.Step_COMPLETE)
+	return sent, d.driver.makeStep(d.trip, wire.Step_COMPLETE)
 }
 
-// show takes the time that the phone needs for one position.
-func (d *drive) show(ctx context.Context) bool {
+// showNext takes the time that the phone needs for one position.
+func (d *drive) showNext(ctx context.Context) bool {
 	return sleep.For(ctx, time.Duration(float64(time.Second)/d.shows))
 }
 
-// record notes a position that the phone has shown.
-func (d *drive) record(curve string, began time.Time, due time.Time, to *positions) {
+// recordPositions notes a position that the phone has shown.
+func (d *drive) recordPositions(curve string, began time.Time, due time.Time, to *positions) {
 	now := time.Now()
 	s := shown{at: now.Sub(began).Seconds(), age: now.Sub(due).Seconds()}
 	to.shown = append(to.shown, s)
@@ -204,25 +204,25 @@ func (d *drive) showNewest(ctx context.Context, began time.Time, found *slowPhon
 	events, chat := newNumbers(), newNumbers()
 	defer func() {
 		// The first event that concerns the rider is the request's.
-		found.events, found.chat = events.count(completedAt), chat.count(d.chats)
+		found.events, found.chat = events.countNumbers(completedAt), chat.countNumbers(d.chats)
 	}()
 
-	return d.rider.await(func(f *wire.ServerFrame) bool {
+	return d.rider.awaitFrame(func(f *wire.ServerFrame) bool {
 		switch {
 		case f.GetPosition() != nil:
 			p := f.GetPosition()
 			due := wire.FromMillis(p.AtMs)
-			if !due.Before(began) && d.show(ctx) && time.Since(began) <= d.lasts {
-				d.record(curveNewest, began, due, &found.newest)
+			if !due.Before(began) && d.showNext(ctx) && time.Since(began) <= d.lasts {
+				d.recordPositions(curveNewest, began, due, &found.newest)
 				found.newest.Overwritten = int64(p.Overwritten)
 			}
 			_ = d.rider.Send(client.NewFrame(&wire.PositionAck{N: p.N})) // if this fails, so does the next read
 		case f.GetChat() != nil:
-			chat.note(f.GetChat().Seq)
+			chat.noteNumber(f.GetChat().Seq)
 		case f.GetTripEvent() != nil:
-			events.note(f.GetTripEvent().Seq)
+			events.noteNumber(f.GetTripEvent().Seq)
 		}
-		return events.has(completedAt) && len(chat) >= d.chats
+		return events.hasNumber(completedAt) && len(chat) >= d.chats
 	})
 }
 
@@ -235,11 +235,11 @@ type numbers map[uint32]int
 
 func newNumbers() numbers { return numbers{} }
 
-func (n numbers) note(seq uint32)     { n[seq]++ }
-func (n numbers) has(seq uint32) bool { return n[seq] > 0 }
+func (n numbers) noteNumber(seq uint32)     { n[seq]++ }
+func (n numbers) hasNumber(seq uint32) bool { return n[seq] > 0 }
 
-// count compares with the numbers 1 to sent.
-func (n numbers) count(sent int) (c numbered) {
+// countNumbers compares with the numbers 1 to sent.
+func (n numbers) countNumbers(sent int) (c numbered) {
 	c.Sent = sent
 	for seq := range uint32(sent) {
 		switch came := n[seq+1]; {
@@ -257,13 +257,13 @@ func (n numbers) count(sent int) (c numbered) {
 func (d *drive) showQueue(ctx context.Context, began time.Time, to *positions) {
 	var f wire.ClientFrame // the relay passes on what the driver sent
 	for {
-		if _, err := d.queued.rider.ReadFrame(&f); err != nil || !d.show(ctx) {
+		if _, err := d.queued.rider.ReadFrame(&f); err != nil || !d.showNext(ctx) {
 			return
 		}
 		if time.Since(began) > d.lasts {
 			return
 		}
-		d.record(curveQueue, began, wire.FromMillis(f.GetFix().GetAtMs()), to)
+		d.recordPositions(curveQueue, began, wire.FromMillis(f.GetFix().GetAtMs()), to)
 	}
 }
 
@@ -283,14 +283,14 @@ func (d *drive) takeBrokenChat(ctx context.Context, began time.Time, to *numbere
 	})
 
 	got := newNumbers()
-	for time.Since(began) < d.lasts && d.show(ctx) {
+	for time.Since(began) < d.lasts && d.showNext(ctx) {
 		if seq, ok := slot.Take(); ok {
-			got.note(seq)
+			got.noteNumber(seq)
 		}
 	}
 	writing.Wait()
 	if seq, ok := slot.Take(); ok {
-		got.note(seq)
+		got.noteNumber(seq)
 	}
-	*to = got.count(d.chats)
+	*to = got.countNumbers(d.chats)
 }

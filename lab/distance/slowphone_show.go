@@ -9,8 +9,8 @@ import (
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
-// ages returns the ages of what was shown.
-func (p positions) ages() quantile.Sorted[float64] {
+// sortAges returns the ages of what was shown.
+func (p positions) sortAges() quantile.Sorted[float64] {
 	var all []float64
 	for _, s := range p.shown {
 		all = append(all, s.age)
@@ -18,17 +18,17 @@ func (p positions) ages() quantile.Sorted[float64] {
 	return quantile.Sort(all)
 }
 
-// last returns how old the position was that was shown last.
-func (p positions) last() float64 {
+// lastAge returns how old the position was that was shown last.
+func (p positions) lastAge() float64 {
 	if len(p.shown) == 0 {
 		return 0
 	}
 	return p.shown[len(p.shown)-1].age
 }
 
-// slope is how many seconds older the shown positions became each second: the
-// line through all of them with the least squares.
-func (p positions) slope() float64 {
+// ageSlope is how many seconds older the shown positions became each second:
+// the line through all of them with the least squares.
+func (p positions) ageSlope() float64 {
 	var n, x, y, xx, xy float64
 	for _, s := range p.shown {
 		n, x, y, xx, xy = n+1, x+s.at, y+s.age, xx+s.at*s.at, xy+s.at*s.age
@@ -43,32 +43,32 @@ func (p positions) slope() float64 {
 // each second.
 const slopeWithin = 0.15
 
-func (s slowPhone) judge(f slowPhoneFigures) []finding.Claim {
-	median, slope := f.newest.ages().At(.5), f.queue.slope()
+func (s slowPhone) judgeClaims(f slowPhoneFigures) []finding.Claim {
+	median, slope := f.newest.sortAges().At(.5), f.queue.ageSlope()
 	lost, twice := f.events.Lost+f.chat.Lost, f.events.Twice+f.chat.Twice
 	return []finding.Claim{
 		{Text: "newest wins stays young", Law: "(window + 1) / shows", Source: "Kung 1995",
-			Want: fmt.Sprintf("<= %.0f ms", 1e3*s.bound()), Got: fmt.Sprintf("median %.0f ms", 1e3*median),
-			Holds: len(f.newest.shown) > 0 && median <= s.bound()},
+			Want: fmt.Sprintf("<= %.0f ms", 1e3*s.ageBound()), Got: fmt.Sprintf("median %.0f ms", 1e3*median),
+			Holds: len(f.newest.shown) > 0 && median <= s.ageBound()},
 		{Text: "a queue grows old", Law: "(in - out) / in", Source: "Kleinrock 1976",
-			Want: fmt.Sprintf("%.2f +- %.2f", s.growth(), slopeWithin), Got: fmt.Sprintf("%.2f s/s", slope),
-			Holds: len(f.queue.shown) > 1 && math.Abs(slope-s.growth()) <= slopeWithin},
+			Want: fmt.Sprintf("%.2f +- %.2f", s.ageGrowth(), slopeWithin), Got: fmt.Sprintf("%.2f s/s", slope),
+			Holds: len(f.queue.shown) > 1 && math.Abs(slope-s.ageGrowth()) <= slopeWithin},
 		{Text: "events, chat: none lost, none twice", Law: "each adds news", Source: "Saltzer 1984", Exact: true,
 			Want: "0, 0", Got: fmt.Sprintf("%d, %d of %d", lost, twice, f.events.Sent+f.chat.Sent), Holds: lost == 0 && twice == 0},
 	}
 }
 
-func (s slowPhone) result(f slowPhoneFigures, parts []finding.Part) finding.Result {
-	return finding.Result{Seen: s.seen(f), Table: s.table(f), Chart: s.chart(f), Claims: s.judge(f), Notice: s.notice(f), Parts: parts,
+func (s slowPhone) buildResult(f slowPhoneFigures, parts []finding.Part) finding.Result {
+	return finding.Result{Seen: s.seenOption(f), Table: s.buildTable(f), Chart: s.buildChart(f), Claims: s.judgeClaims(f), Notice: s.wordNotices(f), Parts: parts,
 		Figures: map[string]any{"queue": f.queue, "newest_wins": f.newest, "events": f.events, "chat": f.chat,
-			"chat_newest_wins": f.brokenChat, "queue_slope": f.queue.slope(), "newest_wins_slope": f.newest.slope()}}
+			"chat_newest_wins": f.brokenChat, "queue_slope": f.queue.ageSlope(), "newest_wins_slope": f.newest.ageSlope()}}
 }
 
-// seen returns which option came true.
-func (s slowPhone) seen(f slowPhoneFigures) int {
-	queue, newest := f.queue.last(), f.newest.ages().At(.5)
+// seenOption returns which option came true.
+func (s slowPhone) seenOption(f slowPhoneFigures) int {
+	queue, newest := f.queue.lastAge(), f.newest.sortAges().At(.5)
 	switch {
-	case queue > 1.5*newest && f.queue.slope() > .1:
+	case queue > 1.5*newest && f.queue.ageSlope() > .1:
 		return 1
 	case newest > 1.5*queue && newest > .1:
 		return 2
@@ -76,7 +76,7 @@ func (s slowPhone) seen(f slowPhoneFigures) int {
 	return 0
 }
 
-func (s slowPhone) table(f slowPhoneFigures) finding.Table {
+func (s slowPhone) buildTable(f slowPhoneFigures) finding.Table {
 	t := finding.Table{Columns: []string{"way", "sent", "shown", "overwritten", "newer", "lost", "median age", "last age"}}
 	for _, row := range []struct {
 		name string
@@ -84,8 +84,8 @@ func (s slowPhone) table(f slowPhoneFigures) finding.Table {
 	}{{"positions, queue", f.queue}, {"positions, newest wins", f.newest}} {
 		shown := int64(len(row.of.shown))
 		t.Rows = append(t.Rows, []string{row.name, fmt.Sprint(row.of.Sent), fmt.Sprint(shown), fmt.Sprint(row.of.Overwritten),
-			fmt.Sprint(max(0, row.of.Sent-shown-row.of.Overwritten)), "0", fmt.Sprintf("%.0f ms", 1e3*row.of.ages().At(.5)),
-			fmt.Sprintf("%.0f ms", 1e3*row.of.last())})
+			fmt.Sprint(max(0, row.of.Sent-shown-row.of.Overwritten)), "0", fmt.Sprintf("%.0f ms", 1e3*row.of.sortAges().At(.5)),
+			fmt.Sprintf("%.0f ms", 1e3*row.of.lastAge())})
 	}
 
 	for _, row := range []struct {
@@ -97,8 +97,8 @@ func (s slowPhone) table(f slowPhoneFigures) finding.Table {
 	return t
 }
 
-func (s slowPhone) chart(f slowPhoneFigures) plot.Chart {
-	c := s.frame()
+func (s slowPhone) buildChart(f slowPhoneFigures) plot.Chart {
+	c := s.emptyChart()
 	for i, of := range []positions{f.queue, f.newest} {
 		for _, at := range of.shown {
 			c.Panels[0].Curves[i+1].Points = append(c.Panels[0].Curves[i+1].Points, plot.Point{X: at.at, Y: at.age})
@@ -107,8 +107,8 @@ func (s slowPhone) chart(f slowPhoneFigures) plot.Chart {
 	return c
 }
 
-func (s slowPhone) notice(f slowPhoneFigures) []string {
-	queue, newest := f.queue.last(), f.newest.ages().At(.5)
+func (s slowPhone) wordNotices(f slowPhoneFigures) []string {
+	queue, newest := f.queue.lastAge(), f.newest.sortAges().At(.5)
 	first := fmt.Sprintf("After %v the queue shows where the car was %.1f s ago, newest wins %.1f s ago.", s.lasts, queue, newest)
 	second := fmt.Sprintf("The node overwrote %d of %d positions on purpose and says so in each frame (overwritten).", f.newest.Overwritten, f.newest.Sent)
 	if f.newest.Overwritten == 0 {

@@ -33,8 +33,8 @@ func newCard(all []Door, o Others) Card {
 
 var cardColumns = []string{"what", "mechanism", "this run", "would change if"}
 
-// table is the card on a terminal.
-func (c Card) table() finding.Table {
+// buildTable is the card on a terminal.
+func (c Card) buildTable() finding.Table {
 	t := finding.Table{Columns: cardColumns}
 	for _, d := range c {
 		t.Rows = append(t.Rows, d.cells())

@@ -112,7 +112,7 @@ func measureUp(ctx context.Context, t *town, s *server, way string) (cost, error
 		return cost{}, err
 	}
 	fixes := float64(costFixes * len(t.pairs))
-	return cost{bytes: float64(m.bytes.Load()-bytes) / fixes, cpu: microseconds(processCPU()-cpu) / fixes}, nil
+	return cost{bytes: float64(m.bytes.Load()-bytes) / fixes, cpu: toMicroseconds(processCPU()-cpu) / fixes}, nil
 }
 
 // openUp opens a connection for each car, and sends a first fix through each
@@ -128,7 +128,7 @@ func openUp(ctx context.Context, t *town, s *server, way string, m *meter) (send
 			codec = wire.JSON
 		}
 		phones := client.New(client.Config{Servers: []string{t.node.PublicURL()}, Codec: codec, Silence: -1, DialContext: m.dial})
-		if err := t.reconnect(phones); err != nil {
+		if err := t.reconnectPhones(phones); err != nil {
 			return nil, nil, err
 		}
 		send, closeAll = func(p *pair, f *wire.Fix) error { return p.driver.Send(client.NewFrame(f)) }, phones.Close
@@ -145,10 +145,10 @@ func openUp(ctx context.Context, t *town, s *server, way string, m *meter) (send
 	return send, closeAll, err
 }
 
-// reconnect gives each driver a new socket.
-func (t *town) reconnect(phones *client.Client) error {
+// reconnectPhones gives each driver a new socket.
+func (t *town) reconnectPhones(phones *client.Client) error {
 	return t.forEach(func(ctx context.Context, p *pair) error {
-		conn, err := dial(ctx, phones, t.node.PublicURL(), p.driverToken)
+		conn, err := dialSocket(ctx, phones, t.node.PublicURL(), p.driverToken)
 		if err != nil {
 			return err
 		}
@@ -235,7 +235,7 @@ func measureDown(ctx context.Context, t *town, s *server, d door) (cpu float64, 
 			return 0, err
 		}
 	}
-	return microseconds(processCPU()-began) / float64(costFixes*len(t.pairs)), nil
+	return toMicroseconds(processCPU()-began) / float64(costFixes*len(t.pairs)), nil
 }
 
 // measurePolls asks for positions with and without news.
@@ -246,13 +246,13 @@ func measurePolls(ctx context.Context, t *town, s *server) (fresh, none float64,
 		began := processCPU()
 		for range costFixes {
 			for _, v := range c.viewers {
-				v.pretend(isKnown)
+				v.pretendKnown(isKnown)
 				if !v.get(ctx, "") && err == nil {
 					err = fmt.Errorf("%s got no answer", v.pair.riderID)
 				}
 			}
 		}
-		return microseconds(processCPU()-began) / float64(costFixes*len(c.viewers))
+		return toMicroseconds(processCPU()-began) / float64(costFixes*len(c.viewers))
 	}
 
 	measure(true) // opens the connections
@@ -264,8 +264,8 @@ func measurePolls(ctx context.Context, t *town, s *server) (fresh, none float64,
 	return fresh, none, err
 }
 
-// pretend makes the screen show the newest position already, or none.
-func (v *viewer) pretend(isKnown bool) {
+// pretendKnown makes the screen show the newest position already, or none.
+func (v *viewer) pretendKnown(isKnown bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.last = 0
@@ -274,8 +274,8 @@ func (v *viewer) pretend(isKnown bool) {
 	}
 }
 
-// apply adds the costs to the doors' figures.
-func (c *costs) apply(all []Door) {
+// applyTo adds the costs to the doors' figures.
+func (c *costs) applyTo(all []Door) {
 	for i, d := range doors {
 		way := upPost
 		switch d.codec {
@@ -296,4 +296,4 @@ func (c *costs) apply(all []Door) {
 	}
 }
 
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func toMicroseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

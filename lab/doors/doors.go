@@ -44,7 +44,7 @@ func Doors() finding.Experiment {
 			{File: "lab/doors/server.go", Func: "server.serveStream", Why: "SSE"},
 		},
 		Next:  "ridehail lab doors --show card, for which mechanism serves which message",
-		Frame: func(v finding.Values) plot.Chart { return newSetting(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newSetting(v).emptyChart() },
 		Run:   runDoors,
 	}
 }
@@ -66,9 +66,9 @@ func newSetting(v finding.Values) setting {
 // drawn are the doors whose picture is drawn, of the first car.
 var drawn = []int{0, 2, 4, 6}
 
-// frame is the age of one rider's picture over time, with half of the longest
-// interval: no polling at that interval is younger.
-func (s setting) frame() plot.Chart {
+// emptyChart is the age of one rider's picture over time, with half of the
+// longest interval: no polling at that interval is younger.
+func (s setting) emptyChart() plot.Chart {
 	end := time.Duration(s.fixes) * s.every
 	longest := doors[0].every
 	return plot.Chart{X: plot.Axis{Name: "s", End: end.Seconds()}, Y: plot.Axis{Name: "age of one rider's picture, s", End: (longest + s.every).Seconds()},
@@ -98,7 +98,7 @@ func runDoors(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	}
 
 	w := newWindow(s.fixes, s.every, s.drivers, run.Seed)
-	chart, all, err := s.watch(run, w, t, web)
+	chart, all, err := s.watchDoors(run, w, t, web)
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
 	}
@@ -106,19 +106,19 @@ func runDoors(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
 	}
-	costs.apply(all)
-	others, err := rehearse(t.ctx, t)
+	costs.applyTo(all)
+	others, err := rehearseRides(t.ctx, t)
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
 	}
-	return s.result(t, web, chart, all, others), nil
+	return s.buildResult(t, web, chart, all, others), nil
 }
 
-func (s setting) result(t *town, web *server, chart plot.Chart, all []Door, others Others) finding.Result {
+func (s setting) buildResult(t *town, web *server, chart plot.Chart, all []Door, others Others) finding.Result {
 	card := newCard(all, others)
 	table := doorsTable(all)
 	if s.show == showCard {
-		table = card.table()
+		table = card.buildTable()
 	}
 	return finding.Result{Seen: seenDoors(all), Table: table, Chart: chart, Claims: judgeDoors(all), Notice: noticeDoors(all),
 		Parts: []finding.Part{
@@ -128,29 +128,29 @@ func (s setting) result(t *town, web *server, chart plot.Chart, all []Door, othe
 		Figures: Figures{Doors: all, Others: others, Card: card, Markdown: card.Markdown()}}
 }
 
-// watch opens all doors for the time of the window.
-func (s setting) watch(run *finding.Run, w *window, t *town, web *server) (plot.Chart, []Door, error) {
+// watchDoors opens all doors for the time of the window.
+func (s setting) watchDoors(run *finding.Run, w *window, t *town, web *server) (plot.Chart, []Door, error) {
 	crowds := make([]*crowd, len(doors))
 	for i, d := range doors {
 		crowds[i] = newCrowd(d, t, web)
 		defer crowds[i].leave()
 	}
 	for _, i := range drawn {
-		w.draw(crowds[i], run.Point)
+		w.drawPictures(crowds[i], run.Point)
 	}
 
-	all, err := w.watch(t.ctx, t, crowds)
-	chart := s.frame()
+	all, err := w.watchCrowds(t.ctx, t, crowds)
+	chart := s.emptyChart()
 	for _, i := range drawn {
 		chart.Panels[0].Curves = append(chart.Panels[0].Curves,
-			plot.Curve{Name: crowds[i].name, Points: crowds[i].viewers[0].sawtooth(w.begun, w.end(0, s.drivers))})
+			plot.Curve{Name: crowds[i].name, Points: crowds[i].viewers[0].agePoints(w.begun, w.end(0, s.drivers))})
 	}
 	return chart, all, err
 }
 
-// draw tells of the first car's picture as it changes: its age before, and
-// after.
-func (w *window) draw(c *crowd, point func(curve string, x, y float64)) {
+// drawPictures tells of the first car's picture as it changes: its age before,
+// and after.
+func (w *window) drawPictures(c *crowd, point func(curve string, x, y float64)) {
 	var before time.Time
 	c.viewers[0].onShow = func(seq uint32, taken, shown time.Time) {
 		if w.isOutside(seq, c.viewers[0]) {

@@ -94,12 +94,12 @@ func TestTheOptionThatCameTrueFollowsFromTheFigures(t *testing.T) {
 func TestThePictureAgesEvenly(t *testing.T) {
 	var s screen
 	begun := time.Unix(1000, 0)
-	s.begin(5)
-	s.show(5, begun, begun) // belongs to no measurement
+	s.beginAfter(5)
+	s.showNewest(5, begun, begun) // belongs to no measurement
 	for i := range 3 {
 		at := begun.Add(time.Duration(2*i) * time.Second)
-		s.show(uint32(6+i), at.Add(-time.Second), at)
-		s.show(uint32(6+i), at, at) // a repeat changes nothing
+		s.showNewest(uint32(6+i), at.Add(-time.Second), at)
+		s.showNewest(uint32(6+i), at, at) // a repeat changes nothing
 		s.notePoll(at)
 	}
 
@@ -108,7 +108,7 @@ func TestThePictureAgesEvenly(t *testing.T) {
 		t.Errorf("%+v, want 4 s, on average 2 s old, at most 3 s", a)
 	}
 	want := []plot.Point{{X: 0, Y: 1}, {X: 2, Y: 3}, {X: 2, Y: 1}, {X: 4, Y: 3}, {X: 4, Y: 1}, {X: 5, Y: 2}}
-	if got := s.sawtooth(begun, begun.Add(5*time.Second)); !slices.Equal(got, want) {
+	if got := s.agePoints(begun, begun.Add(5*time.Second)); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -63,15 +63,15 @@ func (l *eventLog) noteFrame(phone string, f *wire.ServerFrame, at time.Time) {
 	}
 }
 
-func (l *eventLog) sum() Others {
+func (l *eventLog) sumUp() Others {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Others{Events: len(l.ages), EventGaps: l.gaps, EventAge: quantile.Sort(l.ages).At(.5), Offers: l.offers, OfferValid: l.valid}
 }
 
-// rehearse adds a queue whose worker comes late, and ways asked by RPC.
-func rehearse(ctx context.Context, t *town) (Others, error) {
-	seen := t.events.sum()
+// rehearseRides adds a queue whose worker comes late, and ways asked by RPC.
+func rehearseRides(ctx context.Context, t *town) (Others, error) {
+	seen := t.events.sumUp()
 	if err := seen.settleLate(ctx, t); err != nil {
 		return seen, fmt.Errorf("queue charges: %w", err)
 	}

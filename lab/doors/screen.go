@@ -25,15 +25,16 @@ type show struct {
 	shown time.Time
 }
 
-// begin forgets what was shown and counts positions with higher numbers only.
-func (s *screen) begin(after uint32) {
+// beginAfter forgets what was shown and counts positions with higher numbers
+// only.
+func (s *screen) beginAfter(after uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.from, s.last, s.shows, s.requests, s.polledAt = after, max(s.last, after), nil, 0, time.Time{}
 }
 
-// show takes a position that has come.
-func (s *screen) show(seq uint32, taken, shown time.Time) {
+// showNewest takes a position that has come.
+func (s *screen) showNewest(seq uint32, taken, shown time.Time) {
 	s.mu.Lock()
 	isNew := seq > s.last
 	if isNew {
@@ -49,7 +50,7 @@ func (s *screen) show(seq uint32, taken, shown time.Time) {
 	}
 }
 
-func (s *screen) newest() uint32 {
+func (s *screen) newestShown() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
@@ -101,8 +102,8 @@ func (s *screen) ageUntil(end time.Time) (a age) {
 	return a
 }
 
-// sawtooth is the picture's age over time, in seconds.
-func (s *screen) sawtooth(begun, end time.Time) (points []plot.Point) {
+// agePoints is the picture's age over time, in seconds.
+func (s *screen) agePoints(begun, end time.Time) (points []plot.Point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, now := range s.shows {

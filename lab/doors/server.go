@@ -63,9 +63,9 @@ func startServer(ctx context.Context, t *town, work *sync.WaitGroup) (*server, e
 	return s, nil
 }
 
-// authorize answers 401 and returns false unless the request has a token for
+// requireRole answers 401 and returns false unless the request has a token for
 // the role. A socket is asked once; these doors are with each request.
-func (s *server) authorize(w http.ResponseWriter, r *http.Request, role trips.Role) (trips.Actor, bool) {
+func (s *server) requireRole(w http.ResponseWriter, r *http.Request, role trips.Role) (trips.Actor, bool) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	pass, err := s.tokens.Verify(token)
 	if err != nil || pass.Who.Role != role {
@@ -78,7 +78,7 @@ func (s *server) authorize(w http.ResponseWriter, r *http.Request, role trips.Ro
 // serveCar answers with the car's position if it is newer than the one that the
 // phone has.
 func (s *server) serveCar(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.authorize(w, r, trips.RoleRider); !ok {
+	if _, ok := s.requireRole(w, r, trips.RoleRider); !ok {
 		return
 	}
 	car, after := askedFor(r)
@@ -86,7 +86,7 @@ func (s *server) serveCar(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Has("wait") {
 		ctx, cancel := context.WithTimeout(r.Context(), longest)
 		defer cancel()
-		s.hub.await(ctx, car, func() bool { return s.hasAfter(car, after) })
+		s.hub.awaitCar(ctx, car, func() bool { return s.hasAfter(car, after) })
 	}
 
 	frame, _ := s.newestAfter(car, after)
@@ -128,7 +128,7 @@ func (s *server) newestAfter(car trips.DriverID, after uint32) (frame []byte, se
 
 // serveStream sends each new position as a server-sent event.
 func (s *server) serveStream(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.authorize(w, r, trips.RoleRider); !ok {
+	if _, ok := s.requireRole(w, r, trips.RoleRider); !ok {
 		return
 	}
 	car, after := askedFor(r)
@@ -139,7 +139,7 @@ func (s *server) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 
 	for {
-		s.hub.await(r.Context(), car, func() bool { return s.hasAfter(car, after) })
+		s.hub.awaitCar(r.Context(), car, func() bool { return s.hasAfter(car, after) })
 		if r.Context().Err() != nil {
 			return
 		}
@@ -155,7 +155,7 @@ func (s *server) serveStream(w http.ResponseWriter, r *http.Request) {
 
 // takeFix is the way up without a socket: a request for each position.
 func (s *server) takeFix(w http.ResponseWriter, r *http.Request) {
-	who, ok := s.authorize(w, r, trips.RoleDriver)
+	who, ok := s.requireRole(w, r, trips.RoleDriver)
 	if !ok {
 		return
 	}
@@ -199,9 +199,9 @@ func (h *hub) run(ctx context.Context, drivers *sharedstate.Drivers, node string
 	}
 }
 
-// await returns when ready does, which is asked after each change of the car,
-// or when ctx ends.
-func (h *hub) await(ctx context.Context, car trips.DriverID, ready func() bool) {
+// awaitCar returns when ready does, which is asked after each change of the
+// car, or when ctx ends.
+func (h *hub) awaitCar(ctx context.Context, car trips.DriverID, ready func() bool) {
 	for {
 		h.mu.Lock()
 		waiting, ok := h.waiters[car]

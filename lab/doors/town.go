@@ -150,7 +150,7 @@ func (t *town) bookAll() error {
 	riders := map[string]*rider{}
 	err := t.forEach(func(ctx context.Context, p *pair) error {
 		r := &rider{id: p.riderID}
-		driver, err := t.book(ctx, p, r)
+		driver, err := t.bookRide(ctx, p, r)
 		if err != nil {
 			return fmt.Errorf("book a car for %s: %w", r.id, err)
 		}
@@ -189,7 +189,7 @@ func (t *town) keepDriving(ctx context.Context) {
 }
 
 func (t *town) bringOnDuty(ctx context.Context, p *pair) (err error) {
-	if p.driverToken, p.driver, err = t.connect(ctx, t.client, client.RoleDriver, p.driverID); err != nil {
+	if p.driverToken, p.driver, err = t.connectPhone(ctx, t.client, client.RoleDriver, p.driverID); err != nil {
 		return err
 	}
 	t.work.Go(func() { p.answerOffers(t.events, p.driver) })
@@ -199,16 +199,16 @@ func (t *town) bringOnDuty(ctx context.Context, p *pair) (err error) {
 	return p.driver.Send(duty)
 }
 
-// connect opens a socket and says hello.
-func (t *town) connect(ctx context.Context, phones *client.Client, role, id string) (token string, conn *client.Conn, err error) {
+// connectPhone opens a socket and says hello.
+func (t *town) connectPhone(ctx context.Context, phones *client.Client, role, id string) (token string, conn *client.Conn, err error) {
 	if token, err = phones.DevToken(ctx, t.node.PublicURL(), role, id); err != nil {
 		return "", nil, err
 	}
-	conn, err = dial(ctx, phones, t.node.PublicURL(), token)
+	conn, err = dialSocket(ctx, phones, t.node.PublicURL(), token)
 	return token, conn, err
 }
 
-func dial(ctx context.Context, phones *client.Client, url, token string) (*client.Conn, error) {
+func dialSocket(ctx context.Context, phones *client.Client, url, token string) (*client.Conn, error) {
 	conn, err := phones.Dial(ctx, url)
 	if err != nil {
 		return nil, err
@@ -223,10 +223,10 @@ func dial(ctx context.Context, phones *client.Client, url, token string) (*clien
 // rider is a person who waits for a car.
 type rider struct{ id, token string }
 
-// book lets the rider ask for a car and waits until one comes. It returns the
-// driver.
-func (t *town) book(ctx context.Context, p *pair, r *rider) (driver string, err error) {
-	token, conn, err := t.connect(ctx, t.client, client.RoleRider, r.id)
+// bookRide lets the rider ask for a car and waits until one comes. It returns
+// the driver.
+func (t *town) bookRide(ctx context.Context, p *pair, r *rider) (driver string, err error) {
+	token, conn, err := t.connectPhone(ctx, t.client, client.RoleRider, r.id)
 	if err != nil {
 		return "", err
 	}

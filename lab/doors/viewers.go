@@ -100,7 +100,7 @@ func (c *crowd) leave() {
 func (c *crowd) awaitFirst(ctx context.Context) error {
 	end := time.Now().Add(patience)
 	for _, v := range c.viewers {
-		for v.newest() == 0 {
+		for v.newestShown() == 0 {
 			if time.Now().After(end) {
 				return fmt.Errorf("%s: %s saw no car within %v", c.name, v.pair.riderID, patience)
 			}
@@ -136,7 +136,7 @@ func (v *viewer) pollLong(ctx context.Context) {
 // when there is no answer.
 func (v *viewer) get(ctx context.Context, wait string) bool {
 	v.countRequest()
-	res, err := v.ask(ctx, http.MethodGet, fmt.Sprintf("%s?id=%s&after=%d%s", pathCar, v.pair.driverID, v.newest(), wait), v.pair.riderToken, nil)
+	res, err := v.ask(ctx, http.MethodGet, fmt.Sprintf("%s?id=%s&after=%d%s", pathCar, v.pair.driverID, v.newestShown(), wait), v.pair.riderToken, nil)
 	if err != nil {
 		return false
 	}
@@ -169,7 +169,7 @@ func (v *viewer) showJSON(frame []byte) bool {
 }
 
 func (v *viewer) showPosition(p *wire.Position, at time.Time) {
-	v.show(p.Seq, wire.FromMillis(p.AtMs), at)
+	v.showNewest(p.Seq, wire.FromMillis(p.AtMs), at)
 }
 
 // readStream reads server-sent events.
@@ -192,7 +192,7 @@ func (v *viewer) readStream(ctx context.Context) {
 // readSocket is a phone of the app, as it is.
 func (v *viewer) readSocket(ctx context.Context) {
 	v.countRequest()
-	conn, err := dial(ctx, v.phone, v.node, v.pair.riderToken)
+	conn, err := dialSocket(ctx, v.phone, v.node, v.pair.riderToken)
 	if err != nil {
 		return
 	}

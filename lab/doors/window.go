@@ -60,9 +60,9 @@ func (w *window) end(car, cars int) time.Time {
 	return w.firstFix(car, cars).Add(time.Duration(w.fixes) * w.every)
 }
 
-// watch lets the cars drive while riders look through all doors, and returns
-// what they saw. The riders of the crowds stay.
-func (w *window) watch(ctx context.Context, t *town, crowds []*crowd) ([]Door, error) {
+// watchCrowds lets the cars drive while riders look through all doors, and
+// returns what they saw. The riders of the crowds stay.
+func (w *window) watchCrowds(ctx context.Context, t *town, crowds []*crowd) ([]Door, error) {
 	for _, c := range crowds {
 		if c.every == 0 {
 			c.enter(ctx)
@@ -84,13 +84,13 @@ func (w *window) watch(ctx context.Context, t *town, crowds []*crowd) ([]Door, e
 		}
 	}
 	before := countBytes(crowds)
-	if err := w.drive(ctx, t); err != nil {
+	if err := w.driveCars(ctx, t); err != nil {
 		return nil, err
 	}
 
 	out := make([]Door, len(crowds))
 	for i, c := range crowds {
-		out[i] = c.sum(w, len(t.pairs))
+		out[i] = c.sumUp(w, len(t.pairs))
 		out[i].BytesDown = float64(c.meter.bytes.Load()-before[i]) / float64(max(1, out[i].Shown))
 	}
 	return out, nil
@@ -108,7 +108,7 @@ func countBytes(crowds []*crowd) []int64 {
 // for nothing.
 func (c *crowd) begin(w *window, cars int) {
 	for i, v := range c.viewers {
-		v.begin(v.pair.seq)
+		v.beginAfter(v.pair.seq)
 		if c.every > 0 {
 			v.firstPoll = w.firstFix(i, cars).Add(time.Duration(w.polls[c.name][i] * float64(c.every)))
 			v.lastPoll = w.end(i, cars)
@@ -116,9 +116,9 @@ func (c *crowd) begin(w *window, cars int) {
 	}
 }
 
-// drive sends each car's fixes when they are due, and returns after the last
-// picture.
-func (w *window) drive(ctx context.Context, t *town) error {
+// driveCars sends each car's fixes when they are due, and returns after the
+// last picture.
+func (w *window) driveCars(ctx context.Context, t *town) error {
 	cars := len(t.pairs)
 	for round := range w.fixes {
 		for i, p := range t.pairs {
@@ -137,8 +137,8 @@ func (w *window) drive(ctx context.Context, t *town) error {
 	return nil
 }
 
-// sum adds up what the riders of one door saw.
-func (c *crowd) sum(w *window, cars int) Door {
+// sumUp adds up what the riders of one door saw.
+func (c *crowd) sumUp(w *window, cars int) Door {
 	d := Door{Name: c.name, Every: c.every.Seconds(), Published: w.fixes * cars}
 	var all age
 	for i, v := range c.viewers {
@@ -146,7 +146,7 @@ func (c *crowd) sum(w *window, cars int) Door {
 		all.total += a.total
 		all.over += a.over
 		all.worst = max(all.worst, a.worst)
-		shown, requests := v.count()
+		shown, requests := v.countShown()
 		d.Shown += shown
 		d.Requests += requests
 	}
@@ -157,7 +157,7 @@ func (c *crowd) sum(w *window, cars int) Door {
 	return d
 }
 
-func (s *screen) count() (shown, requests int) {
+func (s *screen) countShown() (shown, requests int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.shows), s.requests

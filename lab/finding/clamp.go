@@ -27,7 +27,7 @@ func (e Experiment) Clamp(given map[string]string) (Values, []Correction, error)
 			continue
 		}
 
-		set, says := k.clamp(text)
+		set, says := k.clampText(text)
 		mended[k.Name] = set
 		if says != "" {
 			corrections = append(corrections, Correction{Knob: k.Name, Asked: text, Set: set, Says: says})
@@ -43,9 +43,9 @@ func (e Experiment) Clamp(given map[string]string) (Values, []Correction, error)
 	return v, corrections, err
 }
 
-// clamp returns the allowed value nearest to a text. says is empty when the
+// clampText returns the allowed value nearest to a text. says is empty when the
 // text was allowed.
-func (k Knob) clamp(text string) (set, says string) {
+func (k Knob) clampText(text string) (set, says string) {
 	if len(k.Choices) > 0 {
 		if slices.Contains(k.Choices, text) {
 			return text, ""
@@ -75,7 +75,7 @@ func (k Knob) clamp(text string) (set, says string) {
 func (e Experiment) Texts(v Values) map[string]string {
 	out := map[string]string{}
 	for _, k := range e.Knobs {
-		out[k.Name] = v.text(k)
+		out[k.Name] = v.formatValue(k)
 	}
 	return out
 }

@@ -129,8 +129,8 @@ func (e Experiment) Perform(ctx context.Context, run *Run, guess int) (Finding, 
 	}
 
 	f := Finding{Experiment: e.Name, Topic: e.Topic, Asks: map[string]string{}, Question: e.Question, Situation: e.Situation,
-		Options: e.Options, Guess: Letter(guess), Seen: Letter(found.Seen), Settings: e.settings(run.Values), Seed: run.Seed,
-		Command: e.command(run), Real: e.Real, Made: e.Made, Process: os.Getpid(), Parts: found.Parts,
+		Options: e.Options, Guess: Letter(guess), Seen: Letter(found.Seen), Settings: e.listSettings(run.Values), Seed: run.Seed,
+		Command: e.formatCommand(run), Real: e.Real, Made: e.Made, Process: os.Getpid(), Parts: found.Parts,
 		Seconds: math.Round(time.Since(began).Seconds()*10) / 10, Table: found.Table, Chart: found.Chart,
 		Claims: found.Claims, Notice: found.Notice, Figures: found.Figures, Code: e.Code, Next: e.Next}
 	for _, number := range e.Asks {
@@ -151,10 +151,10 @@ func Letter(option int) string {
 	return string(rune('A' + option))
 }
 
-func (e Experiment) settings(v Values) []Setting {
+func (e Experiment) listSettings(v Values) []Setting {
 	out := make([]Setting, len(e.Knobs))
 	for i, k := range e.Knobs {
-		out[i] = Setting{Name: k.Name, Label: k.Label, Value: v.text(k)}
+		out[i] = Setting{Name: k.Name, Label: k.Label, Value: v.formatValue(k)}
 		if len(k.Choices) == 0 {
 			out[i].Value = k.Format(v.numbers[k.Name])
 		}
@@ -162,20 +162,20 @@ func (e Experiment) settings(v Values) []Setting {
 	return out
 }
 
-// command returns the command that repeats a run, with the knobs that are not
-// at their defaults and with real servers, but without passwords.
-func (e Experiment) command(run *Run) string {
+// formatCommand returns the command that repeats a run, with the knobs that are
+// not at their defaults and with real servers, but without passwords.
+func (e Experiment) formatCommand(run *Run) string {
 	out := "ridehail lab " + e.Name
 	for _, k := range e.Knobs {
-		if text := run.text(k); text != k.DefaultText() {
+		if text := run.formatValue(k); text != k.DefaultText() {
 			out += " --" + k.Name + " " + text
 		}
 	}
 	if run.Redis != "" {
-		out += " --redis " + redact(run.Redis)
+		out += " --redis " + redactPassword(run.Redis)
 	}
 	if run.Database != "" {
-		out += " --database " + redact(run.Database)
+		out += " --database " + redactPassword(run.Database)
 	}
 	return out + fmt.Sprintf(" --seed %d", run.Seed)
 }

@@ -88,7 +88,7 @@ func TestACommandWithRealServersTellsNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := e.command(&Run{Values: values, Redis: "redis://:secret@there:6379/0", Database: "postgres://me:secret@there/city"})
+	got := e.formatCommand(&Run{Values: values, Redis: "redis://:secret@there:6379/0", Database: "postgres://me:secret@there/city"})
 	if want := "ridehail lab queue --redis redis://:xxxxx@there:6379/0 --database postgres://me:xxxxx@there/city --seed 0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -21,11 +21,11 @@ func (e Experiment) ParseGuess(text string) (int, error) {
 			return i, nil
 		}
 	}
-	return NoGuess, fmt.Errorf("%w: the guess %q is no option of %s; choose %s", ErrUsage, text, e.Name, e.letters())
+	return NoGuess, fmt.Errorf("%w: the guess %q is no option of %s; choose %s", ErrUsage, text, e.Name, e.listLetters())
 }
 
-// letters returns the letters of the options, such as "A, B or C".
-func (e Experiment) letters() string {
+// listLetters returns the letters of the options, such as "A, B or C".
+func (e Experiment) listLetters() string {
 	names := make([]string, len(e.Options))
 	for i := range names {
 		names[i] = Letter(i)
@@ -47,7 +47,7 @@ func joinOr(words []string) string {
 // again. When ctx ends first it returns ctx's error, and a goroutine goes on
 // waiting for a line.
 func (e Experiment) AskGuess(ctx context.Context, in io.Reader, out io.Writer) (int, error) {
-	fmt.Fprintf(out, "%s\n%s\n", e.Question, strings.Join(wrap(e.Situation, ""), "\n"))
+	fmt.Fprintf(out, "%s\n%s\n", e.Question, strings.Join(wrapText(e.Situation, ""), "\n"))
 	for i, option := range e.Options {
 		fmt.Fprintf(out, "  %s  %s\n", Letter(i), option)
 	}
@@ -66,7 +66,7 @@ func (e Experiment) AskGuess(ctx context.Context, in io.Reader, out io.Writer) (
 	}()
 
 	for {
-		fmt.Fprintf(out, "Your guess (%s; Enter skips it): ", e.letters())
+		fmt.Fprintf(out, "Your guess (%s; Enter skips it): ", e.listLetters())
 		select {
 		case line := <-lines:
 			guess, err := e.ParseGuess(line)

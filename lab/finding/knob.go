@@ -80,7 +80,7 @@ func (v Values) set(k Knob, text string, given bool) error {
 	if !given {
 		return nil
 	}
-	number, err := k.parse(text)
+	number, err := k.parseNumber(text)
 	if err != nil || number < k.Low || number > k.High {
 		return fmt.Errorf("%w: --%s is %q; want %s", ErrUsage, k.Name, text, k.Allowed())
 	}
@@ -96,8 +96,8 @@ func (k Knob) Allowed() string {
 	return strconv.FormatFloat(k.Low, 'f', -1, 64) + " to " + k.Format(k.High)
 }
 
-// parse reads a number, with or without the knob's unit.
-func (k Knob) parse(text string) (float64, error) {
+// parseNumber reads a number, with or without the knob's unit.
+func (k Knob) parseNumber(text string) (float64, error) {
 	number, ok := k.readNumber(text)
 	if !ok || k.isWhole() && number != math.Trunc(number) {
 		return 0, strconv.ErrSyntax
@@ -107,7 +107,7 @@ func (k Knob) parse(text string) (float64, error) {
 
 // readNumber reads a number without a look at what the knob allows.
 func (k Knob) readNumber(text string) (number float64, ok bool) {
-	if unit := k.duration(); unit != 0 {
+	if unit := k.unitLength(); unit != 0 {
 		if d, err := time.ParseDuration(text); err == nil {
 			return float64(d) / float64(unit), true
 		}
@@ -120,9 +120,9 @@ func (k Knob) readNumber(text string) (number float64, ok bool) {
 // isWhole reports whether only whole numbers are allowed.
 func (k Knob) isWhole() bool { return k.Step >= 1 && k.Step == math.Trunc(k.Step) }
 
-// duration returns the length of the unit, or 0 for a number that is no
+// unitLength returns the length of the unit, or 0 for a number that is no
 // duration.
-func (k Knob) duration() time.Duration {
+func (k Knob) unitLength() time.Duration {
 	switch k.Unit {
 	case "ms":
 		return time.Millisecond
@@ -169,8 +169,8 @@ func (v Values) Choice(name string) string {
 	return choice
 }
 
-// text returns a knob's value as a flag takes it.
-func (v Values) text(k Knob) string {
+// formatValue returns a knob's value as a flag takes it.
+func (v Values) formatValue(k Knob) string {
 	if len(k.Choices) > 0 {
 		return v.choices[k.Name]
 	}

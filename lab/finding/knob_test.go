@@ -85,9 +85,9 @@ func FuzzKnob(f *testing.F) {
 				t.Errorf("--%s %q became %g", k.Name, text, n)
 			}
 
-			again, err := e.Check(map[string]string{k.Name: v.text(k)})
+			again, err := e.Check(map[string]string{k.Name: v.formatValue(k)})
 			if err != nil || again.Number(k.Name) != v.Number(k.Name) {
-				t.Errorf("--%s %q is repeated as %q: %v", k.Name, text, v.text(k), err)
+				t.Errorf("--%s %q is repeated as %q: %v", k.Name, text, v.formatValue(k), err)
 			}
 		}
 	})

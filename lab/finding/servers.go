@@ -47,8 +47,8 @@ func checkServer(ctx context.Context, flag, text, port string, schemes ...string
 	return conn.Close()
 }
 
-// redact returns a URL without its password.
-func redact(text string) string {
+// redactPassword returns a URL without its password.
+func redactPassword(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return "URL"

@@ -39,10 +39,10 @@ func (f Finding) sparkline() []string {
 
 	blocks := []rune("▁▂▃▄▅▆▇█")
 	line := make([]rune, 0, sparkCells)
-	for _, v := range shrink(values, sparkCells) {
+	for _, v := range shrinkTo(values, sparkCells) {
 		line = append(line, blocks[min(len(blocks)-1, max(0, int(height(v)*float64(len(blocks)))))])
 	}
-	return wrap(fmt.Sprintf("%s %s: %s %s to %s%s", string(line), across, name, short(low), short(high), how), "  ")
+	return wrapText(fmt.Sprintf("%s %s: %s %s to %s%s", string(line), across, name, formatShort(low), formatShort(high), how), "  ")
 }
 
 // sparkValues returns what the sparkline shows and its x axis in words.
@@ -56,7 +56,7 @@ func (f Finding) sparkValues() (name string, values []float64, across string) {
 			for _, at := range points {
 				values = append(values, at.Y)
 			}
-			return c.Name, values, fmt.Sprintf("%s %s to %s", f.Chart.X.Name, short(points[0].X), short(points[len(points)-1].X))
+			return c.Name, values, fmt.Sprintf("%s %s to %s", f.Chart.X.Name, formatShort(points[0].X), formatShort(points[len(points)-1].X))
 		}
 
 		bars := slices.DeleteFunc(slices.Clone(p.Bars), func(b plot.Bar) bool {
@@ -78,8 +78,8 @@ func hasName(bars []plot.Bar, of plot.Bar) bool {
 	return slices.ContainsFunc(bars, func(b plot.Bar) bool { return b.Group == bars[0].Group && b.Name == of.Name })
 }
 
-// shrink returns at most n values: means of neighbours.
-func shrink(values []float64, n int) []float64 {
+// shrinkTo returns at most n values: means of neighbours.
+func shrinkTo(values []float64, n int) []float64 {
 	if len(values) <= n {
 		return values
 	}
@@ -95,8 +95,8 @@ func shrink(values []float64, n int) []float64 {
 	return out
 }
 
-// short writes a number, with three digits unless it is great.
-func short(v float64) string {
+// formatShort writes a number, with three digits unless it is great.
+func formatShort(v float64) string {
 	if v >= 1000 && v < 1e9 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// table returns the table, aligned: columns of figures to the right.
-func (f Finding) table() (lines []string) {
+// tableLines returns the table, aligned: columns of figures to the right.
+func (f Finding) tableLines() (lines []string) {
 	if len(f.Table.Rows) == 0 {
 		return nil
 	}

@@ -21,7 +21,7 @@ const (
 func (f Finding) Text(colour bool) string {
 	var lines []string
 	for w := (textWriter{Finding: f, painter: painter(colour)}); w.tightness <= tightest; w.tightness++ {
-		if lines = w.write(); len(lines) <= MaxLines {
+		if lines = w.writeLines(); len(lines) <= MaxLines {
 			break
 		}
 	}
@@ -44,8 +44,8 @@ const (
 	tightest    = joined
 )
 
-func (w textWriter) write() []string {
-	parts := [][]string{w.introduction(), w.whatRan(), w.table(), w.sparkline(), w.verdicts(), w.notices(), w.after()}
+func (w textWriter) writeLines() []string {
+	parts := [][]string{w.introduceRun(), w.whatRan(), w.tableLines(), w.sparkline(), w.verdictLines(), w.noticeLines(), w.nextLines()}
 	parts = slices.DeleteFunc(parts, func(lines []string) bool { return len(lines) == 0 })
 	parts[0][0] = w.paint(bold, parts[0][0])
 
@@ -62,36 +62,36 @@ func (w textWriter) write() []string {
 // wrapAll wraps paragraphs, each on its own lines where there is room.
 func (w textWriter) wrapAll(paragraphs ...string) (lines []string) {
 	if w.tightness >= joined {
-		return wrap(strings.Join(paragraphs, " "), "  ")
+		return wrapText(strings.Join(paragraphs, " "), "  ")
 	}
 	for _, p := range paragraphs {
-		lines = append(lines, wrap(p, "  ")...)
+		lines = append(lines, wrapText(p, "  ")...)
 	}
 	return lines
 }
 
-// introduction is the question, and the guess with whether it was so.
-func (w textWriter) introduction() []string {
+// introduceRun is the question, and the guess with whether it was so.
+func (w textWriter) introduceRun() []string {
 	heading := w.Question
 	if numbers := w.askNumbers(); len(numbers) > 0 {
 		heading += " (" + strings.Join(numbers, " ") + ")"
 	}
-	return append(wrap(heading, ""), w.wrapAll(w.Situation, w.answer())...)
+	return append(wrapText(heading, ""), w.wrapAll(w.Situation, w.answerGuess())...)
 }
 
-// answer is the guess, and what was seen.
-func (f Finding) answer() string {
+// answerGuess is the guess, and what was seen.
+func (f Finding) answerGuess() string {
 	seen := "Seen: none of the options."
 	if f.Seen != "" {
-		seen = fmt.Sprintf("Seen %s: %s.", f.Seen, f.option(f.Seen))
+		seen = fmt.Sprintf("Seen %s: %s.", f.Seen, f.optionText(f.Seen))
 	}
 	switch f.Guess {
 	case "":
 		return "Guess: none. " + seen
 	case f.Seen:
-		return fmt.Sprintf("Guess %s: %s. So it was.", f.Guess, f.option(f.Guess))
+		return fmt.Sprintf("Guess %s: %s. So it was.", f.Guess, f.optionText(f.Guess))
 	}
-	return fmt.Sprintf("Guess %s: %s. Not so. %s", f.Guess, f.option(f.Guess), seen)
+	return fmt.Sprintf("Guess %s: %s. Not so. %s", f.Guess, f.optionText(f.Guess), seen)
 }
 
 // askNumbers returns the numbers of the course's questions: R, P, then C.
@@ -102,8 +102,8 @@ func (f Finding) askNumbers() []string {
 	})
 }
 
-// option returns the option with a letter.
-func (f Finding) option(letter string) string {
+// optionText returns the option with a letter.
+func (f Finding) optionText(letter string) string {
 	i := int(letter[0] - 'A')
 	if i >= len(f.Options) {
 		return "no option"
@@ -124,8 +124,8 @@ func (w textWriter) whatRan() []string {
 
 func endSentence(s string) string { return strings.TrimSuffix(s, ".") + "." }
 
-// verdicts are a paragraph for each claim.
-func (w textWriter) verdicts() (lines []string) {
+// verdictLines are a paragraph for each claim.
+func (w textWriter) verdictLines() (lines []string) {
 	for _, c := range w.Claims {
 		verdict, colour := "holds", green
 		if !c.Holds {
@@ -135,22 +135,22 @@ func (w textWriter) verdicts() (lines []string) {
 		if c.Exact {
 			how = "exact"
 		}
-		text := wrap(fmt.Sprintf("%s: %s: %s (%s), %s; %s; %s", verdict, c.Text, c.Got, c.Want, how, c.Law, c.Source), "  ")
+		text := wrapText(fmt.Sprintf("%s: %s: %s (%s), %s; %s; %s", verdict, c.Text, c.Got, c.Want, how, c.Law, c.Source), "  ")
 		text[0] = w.paint(colour, verdict) + strings.TrimPrefix(text[0], verdict)
 		lines = append(lines, text...)
 	}
 	return lines
 }
 
-func (f Finding) notices() (lines []string) {
+func (f Finding) noticeLines() (lines []string) {
 	for _, notice := range f.Notice {
-		lines = append(lines, wrap("- "+notice, "  ")...)
+		lines = append(lines, wrapText("- "+notice, "  ")...)
 	}
 	return lines
 }
 
-// after is what to do next, and what to read.
-func (w textWriter) after() []string {
+// nextLines is what to do next, and what to read.
+func (w textWriter) nextLines() []string {
 	var places []string
 	for i, c := range w.Code {
 		place := c.File + ":" + c.Func
@@ -160,7 +160,7 @@ func (w textWriter) after() []string {
 		places = append(places, place)
 	}
 	if len(places) == 0 {
-		return wrap("Next: "+endSentence(w.Next), "  ")
+		return wrapText("Next: "+endSentence(w.Next), "  ")
 	}
 	if more := len(places) - 1; more > 0 && w.tightness >= mainPlace {
 		places = append(places[:1], fmt.Sprintf("%d more: --json", more))
@@ -168,9 +168,9 @@ func (w textWriter) after() []string {
 	return w.wrapAll("Next: "+endSentence(w.Next), "Read: "+strings.Join(places, "; ")+".")
 }
 
-// wrap breaks a text into lines of at most MaxColumns. All but the first begin
-// with the indent. A word that is longer stays whole.
-func wrap(text, indent string) (lines []string) {
+// wrapText breaks a text into lines of at most MaxColumns. All but the first
+// begin with the indent. A word that is longer stays whole.
+func wrapText(text, indent string) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
 		switch {

@@ -48,7 +48,7 @@ func TestTheTextSaysWhatBecameOfTheGuess(t *testing.T) {
 	} {
 		f := performQueue(t, NoGuess, nil)
 		f.Guess, f.Seen = c.guess, c.seen
-		if got := f.answer(); got != c.want {
+		if got := f.answerGuess(); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
@@ -105,10 +105,10 @@ func TestATableIsAligned(t *testing.T) {
 		"  b              3 in all",
 		"  c        ~2 %  late",
 	}
-	if got := strings.Join(f.table(), "\n"); got != strings.Join(want, "\n") {
+	if got := strings.Join(f.tableLines(), "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("table\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
-	if f.Table.Rows = nil; f.table() != nil {
+	if f.Table.Rows = nil; f.tableLines() != nil {
 		t.Error("a table without rows has lines")
 	}
 }
@@ -146,7 +146,7 @@ func TestASparklineHasATrueZeroOrALogarithm(t *testing.T) {
 	for i := range long {
 		long[i] = float64(i)
 	}
-	if got := shrink(long, 4); len(got) != 4 || got[0] != 124.5 || got[3] != 874.5 {
+	if got := shrinkTo(long, 4); len(got) != 4 || got[0] != 124.5 || got[3] != 874.5 {
 		t.Errorf("means %v", got)
 	}
 }

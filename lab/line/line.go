@@ -99,12 +99,12 @@ func (l *Line) acceptAll(ctx context.Context) {
 			time.Sleep(10 * time.Millisecond) // out of file descriptors: some may close
 			continue
 		}
-		l.running.Go(func() { l.forward(ctx, conn.(*net.TCPConn), n) })
+		l.running.Go(func() { l.forwardConn(ctx, conn.(*net.TCPConn), n) })
 	}
 }
 
-// forward carries one connection both ways until both have ended.
-func (l *Line) forward(ctx context.Context, near *net.TCPConn, n uint64) {
+// forwardConn carries one connection both ways until both have ended.
+func (l *Line) forwardConn(ctx context.Context, near *net.TCPConn, n uint64) {
 	defer near.Close()
 	dialer := net.Dialer{Timeout: dialFor}
 	conn, err := dialer.DialContext(ctx, "tcp", l.to)
@@ -115,22 +115,22 @@ func (l *Line) forward(ctx context.Context, near *net.TCPConn, n uint64) {
 
 	far := conn.(*net.TCPConn)
 	defer far.Close()
-	if !l.track(near, far) {
+	if !l.trackConns(near, far) {
 		return
 	}
-	defer l.untrack(near, far)
+	defer l.untrackConns(near, far)
 
 	l.connections.Add(1)
 	var ends sync.WaitGroup
 	for i, w := range []*way{l.newWay(near, far, &l.up), l.newWay(far, near, &l.down)} {
 		w.chance = rand.New(rand.NewPCG(l.seed, 2*n+uint64(i)))
-		ends.Go(w.read)
-		ends.Go(w.write)
+		ends.Go(w.readChunks)
+		ends.Go(w.writeChunks)
 	}
 	ends.Wait()
 }
 
-func (l *Line) track(conns ...*net.TCPConn) bool {
+func (l *Line) trackConns(conns ...*net.TCPConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range conns {
@@ -139,7 +139,7 @@ func (l *Line) track(conns ...*net.TCPConn) bool {
 	return !l.closed
 }
 
-func (l *Line) untrack(conns ...*net.TCPConn) {
+func (l *Line) untrackConns(conns ...*net.TCPConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range conns {
@@ -173,8 +173,8 @@ func (l *Line) newWay(from, to *net.TCPConn, count *counters) *way {
 	return &way{line: l, from: from, to: to, count: count, ready: make(chan *chunk, maxUnderWay+1), room: make(chan struct{}, maxUnderWay)}
 }
 
-// read sends chunks on their way until the end of the stream.
-func (w *way) read() {
+// readChunks sends chunks on their way until the end of the stream.
+func (w *way) readChunks() {
 	for {
 		w.room <- struct{}{} // the writer takes it out again
 		bytes := make([]byte, packetLoad)
@@ -209,12 +209,12 @@ func (w *way) send(c *chunk) {
 		c.due = w.last.Add(1)
 	}
 	w.last = c.due
-	w.line.pacer.add(c)
+	w.line.pacer.addChunk(c)
 }
 
-// write hands over what arrives. After a failure it only takes what is still
-// under way.
-func (w *way) write() {
+// writeChunks hands over what arrives. After a failure it only takes what is
+// still under way.
+func (w *way) writeChunks() {
 	broken := false
 	for c := range w.ready {
 		switch {

@@ -36,9 +36,9 @@ func startPacer(delay time.Duration) *pacer {
 	return p
 }
 
-// add releases a chunk when it is due, or at once after stop. It does not
+// addChunk releases a chunk when it is due, or at once after stop. It does not
 // block.
-func (p *pacer) add(c *chunk) {
+func (p *pacer) addChunk(c *chunk) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -48,11 +48,11 @@ func (p *pacer) add(c *chunk) {
 	}
 	heap.Push(&p.waiting, c)
 	if len(p.waiting) == 1 {
-		p.rouse()
+		p.wakeUp()
 	}
 }
 
-func (p *pacer) rouse() {
+func (p *pacer) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -63,7 +63,7 @@ func (p *pacer) rouse() {
 func (p *pacer) stop() {
 	p.mu.Lock()
 	p.stopped = true
-	p.rouse()
+	p.wakeUp()
 	p.mu.Unlock()
 	<-p.ended
 }

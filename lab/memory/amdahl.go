@@ -21,7 +21,7 @@ func (u usl) at(workers float64) float64 {
 // fitAmdahl returns the law with the least squares of relative errors, for what
 // one worker does.
 func fitAmdahl(one float64, workers []int, perSec []float64) amdahl {
-	rows, wants := linearise(one, workers, perSec)
+	rows, wants := lineariseSpeeds(one, workers, perSec)
 	var products, squares float64
 	for i, row := range rows {
 		products += row[0] * wants[i]
@@ -33,7 +33,7 @@ func fitAmdahl(one float64, workers []int, perSec []float64) amdahl {
 // fitUSL is fitAmdahl for Gunther's law. Where the best cost of a pair would be
 // below 0, it is 0.
 func fitUSL(one float64, workers []int, perSec []float64) usl {
-	rows, wants := linearise(one, workers, perSec)
+	rows, wants := lineariseSpeeds(one, workers, perSec)
 	var aa, ab, bb, ay, by float64
 	for i, row := range rows {
 		aa, ab, bb = aa+row[0]*row[0], ab+row[0]*row[1], bb+row[1]*row[1]
@@ -47,9 +47,9 @@ func fitUSL(one float64, workers []int, perSec []float64) usl {
 	return usl{one, serial, pairs}
 }
 
-// linearise turns the law into one (w / throughput) - 1 = serial (w-1) + pairs
-// w (w-1), divided by w / throughput, so that errors are relative.
-func linearise(one float64, workers []int, perSec []float64) (rows [][2]float64, wants []float64) {
+// lineariseSpeeds turns the law into one (w / throughput) - 1 = serial (w-1) +
+// pairs w (w-1), divided by w / throughput, so that errors are relative.
+func lineariseSpeeds(one float64, workers []int, perSec []float64) (rows [][2]float64, wants []float64) {
 	for i, n := range workers {
 		w := float64(n)
 		y := one * w / perSec[i]

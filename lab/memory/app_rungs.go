@@ -172,13 +172,13 @@ func (r *ladderRig) openHTTPRung(phones *client.Client, n *node.Node) (rung, err
 
 	q.driver = n.Drivers().Connect("dayo", n.Name())
 	n.Drivers().SetAvailable("dayo", true)
-	return rung{name: httpRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error { return q.ask(q.server) },
-		readAway: func() error { return q.ask(q.away) }}, nil
+	return rung{name: httpRung, band: byKernel, sizes: []int{0}, batch: appBatch, read: func(int) error { return q.askServer(q.server) },
+		readAway: func() error { return q.askServer(q.away) }}, nil
 }
 
-// ask asks again where the machine stopped for so long that the car counted as
-// silent, and so not as nearby.
-func (q *nearbyCars) ask(server string) (err error) {
+// askServer asks again where the machine stopped for so long that the car
+// counted as silent, and so not as nearby.
+func (q *nearbyCars) askServer(server string) (err error) {
 	for range 3 {
 		if err = q.askOnce(server); !errors.Is(err, errWrongAnswer) {
 			break

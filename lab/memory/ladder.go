@@ -60,24 +60,25 @@ type timing struct {
 func runLadder(ctx context.Context, run *finding.Run) (result finding.Result, err error) {
 	rig := &ladderRig{ctx: ctx, run: run}
 	defer func() { err = errors.Join(err, rig.close()) }()
-	if err := rig.open(); err != nil {
+	if err := rig.openRig(); err != nil {
 		return result, fmt.Errorf("set up the ladder: %w", err)
 	}
 
-	timings, err := climb(ctx, run, rig.rungs)
+	timings, err := climbRungs(ctx, run, rig.rungs)
 	if err != nil {
 		return result, err
 	}
-	return ladderResult(run.Values, timings, rig.parts()), nil
+	return ladderResult(run.Values, timings, rig.listParts()), nil
 }
 
 // triesAway is about how often each rung is tried over the line, where an
 // answer takes so long that fewer rounds must do.
 const triesAway = 40
 
-// climb times all rungs, round by round, so that a slow moment of the machine
-// meets all of them. It keeps the least of each: what else ran can only add.
-func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error) {
+// climbRungs times all rungs, round by round, so that a slow moment of the
+// machine meets all of them. It keeps the least of each: what else ran can only
+// add.
+func climbRungs(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error) {
 	out := make([]timing, len(rungs))
 	for i, r := range rungs {
 		out[i] = timing{rung: r, sizes: r.sizes, cost: make([]time.Duration, len(r.sizes))}
@@ -89,7 +90,7 @@ func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if err := out[i].measure(round, max(1, rounds/triesAway)); err != nil {
+			if err := out[i].measureRound(round, max(1, rounds/triesAway)); err != nil {
 				return nil, fmt.Errorf("%s: %w", out[i].name, err)
 			}
 			if round%10 == 0 || round == rounds-1 { // often enough for an eye
@@ -100,9 +101,9 @@ func climb(ctx context.Context, run *finding.Run, rungs []rung) ([]timing, error
 	return out, nil
 }
 
-// measure times one batch of each size, and every so many rounds one answer
-// over the line.
-func (t *timing) measure(round, everyAway int) error {
+// measureRound times one batch of each size, and every so many rounds one
+// answer over the line.
+func (t *timing) measureRound(round, everyAway int) error {
 	for s, size := range t.sizes {
 		cost, err := timeBatch(batchFor(t.batch, size), func() error { return t.read(size) })
 		if err != nil {

@@ -62,8 +62,8 @@ type curve struct {
 	perSec  []float64
 }
 
-// last returns what the most workers did.
-func (c curve) last() float64 { return c.perSec[len(c.perSec)-1] }
+// lastSpeed returns what the most workers did.
+func (c curve) lastSpeed() float64 { return c.perSec[len(c.perSec)-1] }
 
 func runLocks(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	curves, err := measureCurves(ctx, run, lockWays(run.Values), cellRounds)

@@ -36,7 +36,7 @@ func curveOf(curves []curve, name string) curve {
 // gainOf returns how many times the work of one lock a way does with the most
 // workers.
 func gainOf(curves []curve, name string) float64 {
-	return curveOf(curves, name).last() / curveOf(curves, nameLocks(1)).last()
+	return curveOf(curves, name).lastSpeed() / curveOf(curves, nameLocks(1)).lastSpeed()
 }
 
 // locksSeen returns the option in which the gain of 16 locks lies.
@@ -142,7 +142,7 @@ func locksNotice(v finding.Values, curves []curve, app appMoves) []string {
 	fitted := fitUSL(bestOfOne(curves), sixteen.workers, sixteen.perSec)
 	return []string{
 		fmt.Sprintf("1 lock: %s a second with 1 worker, %s with %d. An owner that waits: %s, no better.",
-			formatRate(one.perSec[0]), formatRate(one.last()), v.Int("workers"), formatRate(curveOf(curves, owned).last())),
+			formatRate(one.perSec[0]), formatRate(one.lastSpeed()), v.Int("workers"), formatRate(curveOf(curves, owned).lastSpeed())),
 		fmt.Sprintf("16 locks work as if %s were serial, 1/16 is %s; a pair of workers costs %.4f (Gunther).",
 			formatShare(fitted.serial), formatShare(1./16), fitted.pairs),
 		fmt.Sprintf("The app never waits under a lock: %s moves a second with 1 lock, %s with %d.",
@@ -154,20 +154,20 @@ func locksChart(v finding.Values, curves []curve) plot.Chart {
 	c := locksFrame(v)
 	for _, measured := range slices.Backward(curves) { // from the steepest
 		i := slices.IndexFunc(c.Panels, func(p plot.Panel) bool { return p.Name == panelOf(measured.way) })
-		c.Panels[i].Curves = append(c.Panels[i].Curves, measured.draw(measured.name, plot.Measured, nil))
+		c.Panels[i].Curves = append(c.Panels[i].Curves, measured.drawCurve(measured.name, plot.Measured, nil))
 	}
 
 	sixteen := curveOf(curves, nameLocks(16))
 	c.Panels[2].Curves = []plot.Curve{
-		sixteen.draw("Amdahl, fitted", plot.Law, fitAmdahl(bestOfOne(curves), sixteen.workers, sixteen.perSec).at),
-		sixteen.draw("Gunther, fitted", plot.Law, fitUSL(bestOfOne(curves), sixteen.workers, sixteen.perSec).at),
-		sixteen.draw("16 locks", plot.Measured, nil),
+		sixteen.drawCurve("Amdahl, fitted", plot.Law, fitAmdahl(bestOfOne(curves), sixteen.workers, sixteen.perSec).at),
+		sixteen.drawCurve("Gunther, fitted", plot.Law, fitUSL(bestOfOne(curves), sixteen.workers, sixteen.perSec).at),
+		sixteen.drawCurve("16 locks", plot.Measured, nil),
 	}
 	return c
 }
 
-// draw returns the curve, or another one with the same workers.
-func (c curve) draw(name string, style plot.Style, y func(workers float64) float64) plot.Curve {
+// drawCurve returns the curve, or another one with the same workers.
+func (c curve) drawCurve(name string, style plot.Style, y func(workers float64) float64) plot.Curve {
 	out := plot.Curve{Name: name, Style: style, Dots: style == plot.Measured}
 	for i, n := range c.workers {
 		at := plot.Point{X: float64(n), Y: c.perSec[i]}

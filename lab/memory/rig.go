@@ -31,11 +31,11 @@ type ladderRig struct {
 	closed  bool
 }
 
-// sizes are those of a position and of the large answer.
-func (r *ladderRig) sizes() []int { return []int{small, r.run.Int("bytes")} }
+// answerSizes are those of a position and of the large answer.
+func (r *ladderRig) answerSizes() []int { return []int{small, r.run.Int("bytes")} }
 
-// open starts all that the rungs need. The caller calls close in any case.
-func (r *ladderRig) open() (err error) {
+// openRig starts all that the rungs need. The caller calls close in any case.
+func (r *ladderRig) openRig() (err error) {
 	if r.folder, err = os.MkdirTemp("", "ridehail-ladder-"); err != nil {
 		return err
 	}
@@ -99,4 +99,4 @@ func (r *ladderRig) addPart(name, where string) {
 	r.where = append(r.where, finding.Part{Name: name, Where: where})
 }
 
-func (r *ladderRig) parts() []finding.Part { return r.where }
+func (r *ladderRig) listParts() []finding.Part { return r.where }

@@ -72,26 +72,26 @@ const memoryBatch, channelBatch = 1000, 100
 func (r *ladderRig) memoryRungs() []rung {
 	positions := map[int][]byte{}
 	var snapshot atomic.Pointer[map[int][]byte]
-	for _, size := range r.sizes() {
+	for _, size := range r.answerSizes() {
 		positions[size] = make([]byte, size)
 	}
 	snapshot.Store(&positions)
 
 	var plain sync.Mutex
 	var shared sync.RWMutex
-	copied := make([]byte, r.sizes()[1])
+	copied := make([]byte, r.answerSizes()[1])
 	return []rung{
-		{name: snapRung, band: inMemory, sizes: r.sizes(), batch: memoryBatch, read: func(size int) error {
+		{name: snapRung, band: inMemory, sizes: r.answerSizes(), batch: memoryBatch, read: func(size int) error {
 			r.seen = (*snapshot.Load())[size]
 			return nil
 		}},
-		{name: mutexRung, band: inMemory, sizes: r.sizes(), batch: memoryBatch, read: func(size int) error {
+		{name: mutexRung, band: inMemory, sizes: r.answerSizes(), batch: memoryBatch, read: func(size int) error {
 			plain.Lock()
 			copy(copied, positions[size])
 			plain.Unlock()
 			return nil
 		}},
-		{name: rwMutexRung, band: inMemory, sizes: r.sizes(), batch: memoryBatch, read: func(size int) error {
+		{name: rwMutexRung, band: inMemory, sizes: r.answerSizes(), batch: memoryBatch, read: func(size int) error {
 			shared.RLock()
 			copy(copied, positions[size])
 			shared.RUnlock()
@@ -134,8 +134,8 @@ func (r *ladderRig) ownerRung(positions map[int][]byte) rung {
 		}
 	})
 
-	into := make([]byte, r.sizes()[1])
-	return rung{name: ownerRung, band: byChannel, sizes: r.sizes(), batch: channelBatch, read: func(size int) error {
+	into := make([]byte, r.answerSizes()[1])
+	return rung{name: ownerRung, band: byChannel, sizes: r.answerSizes(), batch: channelBatch, read: func(size int) error {
 		questions <- question{size, into}
 		if n := <-answers; n != size {
 			return errWrongAnswer

@@ -30,7 +30,7 @@ func (r *ladderRig) socketRungs() ([]rung, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, rung{name: kind.name, band: byKernel, sizes: r.sizes(), batch: kernelBatch, read: ask})
+		out = append(out, rung{name: kind.name, band: byKernel, sizes: r.answerSizes(), batch: kernelBatch, read: ask})
 	}
 
 	away, err := r.openLine(r.where[len(r.where)-1].Where)
@@ -72,7 +72,7 @@ func serveEcho(r *ladderRig, server net.Listener) {
 			return // closed
 		}
 		r.onClose(conn.Close)
-		r.running.Go(func() { echo(conn, make([]byte, r.sizes()[1])) })
+		r.running.Go(func() { echo(conn, make([]byte, r.answerSizes()[1])) })
 	}
 }
 
@@ -98,7 +98,7 @@ func (r *ladderRig) dialEcho(network, address string) (ask func(size int) error,
 	}
 	r.onClose(conn.Close)
 
-	answer := make([]byte, r.sizes()[1])
+	answer := make([]byte, r.answerSizes()[1])
 	return func(size int) error {
 		var question [requestSize]byte
 		binary.BigEndian.PutUint32(question[:], uint32(size))

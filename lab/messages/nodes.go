@@ -36,7 +36,7 @@ func Nodes() finding.Experiment {
 			{File: "node/node.go", Func: "Node.startBackground", Why: "listens to all regions"},
 		},
 		Next:  "ridehail lab nodes --viewers 4, for a city whose riders are spread over more nodes",
-		Frame: func(v finding.Values) plot.Chart { return newCity(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newCity(v).emptyChart() },
 		Run:   runNodes,
 	}
 }
@@ -52,9 +52,9 @@ func newCity(v finding.Values) city {
 	return city{nodes: v.Int("nodes"), regions: v.Int("regions"), viewers: v.Int("viewers"), cars: v.Int("cars")}
 }
 
-// sizes are the numbers of nodes that are tried: the most, and up to three
+// nodeCounts are the numbers of nodes that are tried: the most, and up to three
 // times half of it, rising.
-func (c city) sizes() (out []int) {
+func (c city) nodeCounts() (out []int) {
 	for n := c.nodes; n >= 2 && len(out) < 4; n /= 2 {
 		out = append(out, n)
 	}
@@ -62,15 +62,17 @@ func (c city) sizes() (out []int) {
 	return out
 }
 
-// published is how many messages so many nodes send.
-func (c city) published(nodes int) int { return rounds * nodes * c.regions }
+// publishedBy is how many messages so many nodes send.
+func (c city) publishedBy(nodes int) int { return rounds * nodes * c.regions }
 
-// subscribers is how many nodes need a region: its owner and the viewers.
-func (c city) subscribers(nodes int) int { return min(nodes, 1+c.viewers) }
+// subscribersOf is how many nodes need a region: its owner and the viewers.
+func (c city) subscribersOf(nodes int) int { return min(nodes, 1+c.viewers) }
 
-// kept is how many positions of cars all nodes hold when so many nodes hear of
-// each region: each its own, and those that it hears of.
-func (c city) kept(nodes, hearing int) int { return c.cars * c.regions * (nodes + hearing*(nodes-1)) }
+// positionsKept is how many positions of cars all nodes hold when so many nodes
+// hear of each region: each its own, and those that it hears of.
+func (c city) positionsKept(nodes, hearing int) int {
+	return c.cars * c.regions * (nodes + hearing*(nodes-1))
+}
 
 // Fleet is what nodes heard, in one arrangement.
 type Fleet struct {
@@ -92,15 +94,15 @@ const (
 	subscribedCurve = "subscribed"
 )
 
-func (c city) frame() plot.Chart {
+func (c city) emptyChart() plot.Chart {
 	all := plot.Curve{Name: "nodes x published", Style: plot.Law}
 	needed := plot.Curve{Name: "published x (owner + viewers)", Style: plot.Law}
 	for n := 1; n <= c.nodes; n++ {
-		all.Points = append(all.Points, plot.Point{X: float64(n), Y: float64(n * c.published(n))})
-		needed.Points = append(needed.Points, plot.Point{X: float64(n), Y: float64(c.subscribers(n) * c.published(n))})
+		all.Points = append(all.Points, plot.Point{X: float64(n), Y: float64(n * c.publishedBy(n))})
+		needed.Points = append(needed.Points, plot.Point{X: float64(n), Y: float64(c.subscribersOf(n) * c.publishedBy(n))})
 	}
 	return plot.Chart{X: plot.Axis{Name: "nodes", End: float64(c.nodes)},
-		Y:      plot.Axis{Name: "messages heard by all", End: float64(c.nodes * c.published(c.nodes))},
+		Y:      plot.Axis{Name: "messages heard by all", End: float64(c.nodes * c.publishedBy(c.nodes))},
 		Panels: []plot.Panel{{Curves: []plot.Curve{all, needed}}}}
 }
 
@@ -114,8 +116,8 @@ func runNodes(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	defer server.close()
 
 	var all []Size
-	for _, n := range c.sizes() {
-		size := Size{Nodes: n, Published: c.published(n)}
+	for _, n := range c.nodeCounts() {
+		size := Size{Nodes: n, Published: c.publishedBy(n)}
 		if size.All, err = server.tell(ctx, c, n, everyRegion); err == nil {
 			run.Point(allCurve, float64(n), float64(size.All.Heard))
 			size.Subscribed, err = server.tell(ctx, c, n, neededRegions)
@@ -127,12 +129,12 @@ func runNodes(ctx context.Context, run *finding.Run) (finding.Result, error) {
 		all = append(all, size)
 	}
 
-	return finding.Result{Seen: seenGrowth(all), Table: nodesTable(all), Chart: c.chart(all), Claims: judgeNodes(c, all),
+	return finding.Result{Seen: seenGrowth(all), Table: nodesTable(all), Chart: c.buildChart(all), Claims: judgeNodes(c, all),
 		Notice: noticeNodes(c, all), Parts: server.parts, Figures: all}, nil
 }
 
-func (c city) chart(all []Size) plot.Chart {
-	out := c.frame()
+func (c city) buildChart(all []Size) plot.Chart {
+	out := c.emptyChart()
 	told, subscribed := plot.Curve{Name: allCurve, Dots: true}, plot.Curve{Name: subscribedCurve, Dots: true}
 	for _, s := range all {
 		told.Points = append(told.Points, plot.Point{X: float64(s.Nodes), Y: float64(s.All.Heard)})
@@ -146,21 +148,21 @@ func (c city) chart(all []Size) plot.Chart {
 func judgeNodes(c city, all []Size) []finding.Claim {
 	told, needed, kept := true, true, true
 	for _, s := range all {
-		hearing := c.subscribers(s.Nodes)
+		hearing := c.subscribersOf(s.Nodes)
 		told = told && s.All.Heard == s.Nodes*s.Published
 		needed = needed && s.Subscribed.Heard == hearing*s.Published
-		kept = kept && s.All.Kept == c.kept(s.Nodes, s.Nodes) && s.Subscribed.Kept == c.kept(s.Nodes, hearing)
+		kept = kept && s.All.Kept == c.positionsKept(s.Nodes, s.Nodes) && s.Subscribed.Kept == c.positionsKept(s.Nodes, hearing)
 	}
 
 	most := all[len(all)-1]
-	n, hearing := most.Nodes, c.subscribers(most.Nodes)
+	n, hearing := most.Nodes, c.subscribersOf(most.Nodes)
 	return []finding.Claim{
 		{Text: "told all, the nodes hear", Law: "nodes x published", Source: "Gunther 1993 (crosstalk)", Exact: true,
 			Want: fmt.Sprint(n * most.Published), Got: fmt.Sprint(most.All.Heard), Holds: told},
 		{Text: "subscribed, they hear", Law: "published x (owner + viewers)", Source: "Eugster 2003", Exact: true,
 			Want: fmt.Sprint(hearing * most.Published), Got: fmt.Sprint(most.Subscribed.Heard), Holds: needed},
 		{Text: "positions kept, by both", Law: "cars x (own + heard)", Source: "Gray 1996", Exact: true,
-			Want:  fmt.Sprintf("%d, %d", c.kept(n, n), c.kept(n, hearing)),
+			Want:  fmt.Sprintf("%d, %d", c.positionsKept(n, n), c.positionsKept(n, hearing)),
 			Got:   fmt.Sprintf("%d, %d", most.All.Kept, most.Subscribed.Kept),
 			Holds: kept},
 	}
@@ -195,14 +197,14 @@ func nodesTable(all []Size) finding.Table {
 	t := finding.Table{Columns: []string{"nodes", "published", "told all: heard", "KiB", "kept", "subscribed: heard", "KiB", "kept", "fewer by"}}
 	for _, s := range all {
 		t.Rows = append(t.Rows, []string{fmt.Sprint(s.Nodes), fmt.Sprint(s.Published),
-			fmt.Sprint(s.All.Heard), kibibytes(s.All.Bytes), fmt.Sprint(s.All.Kept),
-			fmt.Sprint(s.Subscribed.Heard), kibibytes(s.Subscribed.Bytes), fmt.Sprint(s.Subscribed.Kept),
+			fmt.Sprint(s.All.Heard), formatKibibytes(s.All.Bytes), fmt.Sprint(s.All.Kept),
+			fmt.Sprint(s.Subscribed.Heard), formatKibibytes(s.Subscribed.Bytes), fmt.Sprint(s.Subscribed.Kept),
 			fmt.Sprintf("%.1f x", float64(s.All.Heard)/float64(max(1, s.Subscribed.Heard)))})
 	}
 	return t
 }
 
-func kibibytes(n int64) string { return fmt.Sprintf("%.0f", float64(n)/1024) }
+func formatKibibytes(n int64) string { return fmt.Sprintf("%.0f", float64(n)/1024) }
 
 // noticeNodes words the figures.
 func noticeNodes(c city, all []Size) []string {

@@ -49,7 +49,7 @@ func tellWith(t *testing.T, all, needed arrangement) (city, []Size) {
 	}
 	defer server.close()
 
-	s := Size{Nodes: c.nodes, Published: c.published(c.nodes)}
+	s := Size{Nodes: c.nodes, Published: c.publishedBy(c.nodes)}
 	if s.All, err = server.tell(t.Context(), c, c.nodes, all); err == nil {
 		s.Subscribed, err = server.tell(t.Context(), c, c.nodes, needed)
 	}
@@ -80,7 +80,7 @@ func TestANodeThatForgetsWhatItHearsIsFound(t *testing.T) {
 	}
 	defer server.close()
 
-	s := Size{Nodes: c.nodes, Published: c.published(c.nodes)}
+	s := Size{Nodes: c.nodes, Published: c.publishedBy(c.nodes)}
 	server.deaf = true
 	if s.All, err = server.tell(t.Context(), c, c.nodes, everyRegion); err != nil {
 		t.Fatal(err)

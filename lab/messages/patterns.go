@@ -37,7 +37,7 @@ func Patterns() finding.Experiment {
 			{File: "lab/messages/ways.go", Func: "numbered.readAgain", Why: "a gap: read the store"},
 		},
 		Next:  "ridehail lab patterns --away 0, to see which way is the cheapest when no one leaves",
-		Frame: func(v finding.Values) plot.Chart { return newPlan(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newPlan(v).emptyChart() },
 		Run:   runPatterns,
 	}
 }
@@ -60,17 +60,17 @@ func newPlan(v finding.Values) plan {
 	return p
 }
 
-// due returns when a message must be sent, from the start.
-func (p plan) due(message int) time.Duration { return time.Duration(message) * p.every }
+// dueTime returns when a message must be sent, from the start.
+func (p plan) dueTime(message int) time.Duration { return time.Duration(message) * p.every }
 
-func (p plan) away() int { return p.to - p.from }
+func (p plan) messagesAway() int { return p.to - p.from }
 
-// frame is the chart before the first message.
-func (p plan) frame() plot.Chart {
-	end := p.due(p.messages).Seconds()
+// emptyChart is the chart before the first message.
+func (p plan) emptyChart() plot.Chart {
+	end := p.dueTime(p.messages).Seconds()
 	panel := plot.Panel{Curves: []plot.Curve{{Name: "sent", Style: plot.Law, Points: []plot.Point{{}, {X: end, Y: float64(p.messages)}}}}}
-	if p.away() > 0 {
-		panel.Bands = []plot.Band{{From: p.due(p.from).Seconds(), To: p.due(p.to).Seconds(), Name: "away"}}
+	if p.messagesAway() > 0 {
+		panel.Bands = []plot.Band{{From: p.dueTime(p.from).Seconds(), To: p.dueTime(p.to).Seconds(), Name: "away"}}
 	}
 	return plot.Chart{X: plot.Axis{Name: "s", End: end}, Y: plot.Axis{Name: "messages received", End: float64(p.messages)},
 		Panels: []plot.Panel{panel}}
@@ -82,17 +82,17 @@ func runPatterns(ctx context.Context, run *finding.Run) (finding.Result, error) 
 	set, err := openWays(ctx, run, p)
 	if err == nil {
 		defer set.close()
-		err = p.send(ctx, set)
+		err = p.sendAll(ctx, set)
 	}
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("patterns: %w", err)
 	}
 
-	all := set.figures()
+	all := set.collectFigures()
 	return finding.Result{
 		Seen:    seenPattern(all),
 		Table:   patternTable(p, all),
-		Chart:   p.chart(set),
+		Chart:   p.buildChart(set),
 		Claims:  judgePatterns(p, all),
 		Notice:  noticePatterns(p, all),
 		Parts:   set.parts,
@@ -100,11 +100,11 @@ func runPatterns(ctx context.Context, run *finding.Run) (finding.Result, error) 
 	}, nil
 }
 
-// chart adds what was received to the frame.
-func (p plan) chart(set *wayset) plot.Chart {
-	c := p.frame()
+// buildChart adds what was received to the frame.
+func (p plan) buildChart(set *wayset) plot.Chart {
+	c := p.emptyChart()
 	for _, w := range set.ways {
-		c.Panels[0].Curves = append(c.Panels[0].Curves, plot.Curve{Name: w.name, Points: w.tally.curve()})
+		c.Panels[0].Curves = append(c.Panels[0].Curves, plot.Curve{Name: w.name, Points: w.tally.curvePoints()})
 	}
 	return c
 }

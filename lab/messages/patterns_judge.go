@@ -7,8 +7,8 @@ import (
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
-// find returns the figures of a way.
-func find(all []Way, name string) Way {
+// findWay returns the figures of a way.
+func findWay(all []Way, name string) Way {
 	i := slices.IndexFunc(all, func(w Way) bool { return w.Name == name })
 	if i < 0 {
 		return Way{Name: name}
@@ -22,19 +22,19 @@ func find(all []Way, name string) Way {
 // and so on.
 func (p plan) leastPollingAge() float64 {
 	inOne := p.poll / p.every
-	return milliseconds(max(0, inOne-1)*p.every) / 2
+	return toMilliseconds(max(0, inOne-1)*p.every) / 2
 }
 
 // judgePatterns says which laws held.
 func judgePatterns(p plan, all []Way) []finding.Claim {
-	plain, numbered, queue, polling := find(all, plainWay), find(all, numberedWay), find(all, queueWay), find(all, pollingWay)
-	unacked := min(1, p.away()) // the worker died between one effect and its ack
+	plain, numbered, queue, polling := findWay(all, plainWay), findWay(all, numberedWay), findWay(all, queueWay), findWay(all, pollingWay)
+	unacked := min(1, p.messagesAway()) // the worker died between one effect and its ack
 	return []finding.Claim{
 		{Text: "publish/subscribe loses just those sent meanwhile", Law: "at most once", Source: "Eugster 2003", Exact: true,
-			Want: fmt.Sprint(p.away()), Got: fmt.Sprint(plain.Lost), Holds: plain.Lost == p.away() && plain.Twice == 0},
+			Want: fmt.Sprint(p.messagesAway()), Got: fmt.Sprint(plain.Lost), Holds: plain.Lost == p.messagesAway() && plain.Twice == 0},
 		{Text: "with numbers: lost, read again", Law: "end to end", Source: "Saltzer 1984", Exact: true,
-			Want: fmt.Sprintf("0, %d", p.away()), Got: fmt.Sprintf("%d, %d", numbered.Lost, numbered.Reads),
-			Holds: numbered.Lost == 0 && numbered.Twice == 0 && numbered.Reads == p.away()},
+			Want: fmt.Sprintf("0, %d", p.messagesAway()), Got: fmt.Sprintf("%d, %d", numbered.Lost, numbered.Reads),
+			Holds: numbered.Lost == 0 && numbered.Twice == 0 && numbered.Reads == p.messagesAway()},
 		{Text: "queue: lost, given twice (done, not acked)", Law: "at least once", Source: "Bernstein 1990", Exact: true,
 			Want: fmt.Sprintf("0, %d", unacked), Got: fmt.Sprintf("%d, %d", queue.Lost, queue.Twice),
 			Holds: queue.Lost == 0 && queue.Twice == unacked},
@@ -54,7 +54,7 @@ func seenPattern(all []Way) int {
 	}
 
 	switch {
-	case losing == len(all)-1 && find(all, queueWay).Lost == 0:
+	case losing == len(all)-1 && findWay(all, queueWay).Lost == 0:
 		return 0
 	case losing == 2:
 		return 1
@@ -102,13 +102,13 @@ func formatAge(ms float64) string {
 
 // noticePatterns words the figures.
 func noticePatterns(p plan, all []Way) []string {
-	plain, numbered, queue, direct := find(all, plainWay), find(all, numberedWay), find(all, queueWay), find(all, directWay)
+	plain, numbered, queue, direct := findWay(all, plainWay), findWay(all, numberedWay), findWay(all, queueWay), findWay(all, directWay)
 	return []string{
 		fmt.Sprintf("Publish/subscribe lost %d and told no one; the direct call lost %d, and its caller saw %d errors.",
 			plain.Lost, direct.Lost, direct.Refused),
 		fmt.Sprintf("Numbers make a loss a delay: %d were read again, the oldest after %.0f ms. The queue gave %d twice.",
 			numbered.Reads, numbered.AgeWorst, queue.Twice),
-		adviceFor(p.as, plain, queue, direct, find(all, pollingWay)),
+		adviceFor(p.as, plain, queue, direct, findWay(all, pollingWay)),
 	}
 }
 

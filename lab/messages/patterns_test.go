@@ -40,10 +40,10 @@ func sendSmall(t *testing.T, replace func(*wayset)) (plan, []Way) {
 	defer set.close()
 
 	replace(set)
-	if err := p.send(t.Context(), set); err != nil {
+	if err := p.sendAll(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
-	return p, set.figures()
+	return p, set.collectFigures()
 }
 
 // failing returns the numbers of the claims that do not hold.
@@ -103,7 +103,7 @@ func TestPublishSubscribeInPlaceOfNumbersIsFound(t *testing.T) {
 	p, all := sendSmall(t, func(set *wayset) {
 		w := set.way(numberedWay)
 		broken := &plain{redis: w.sender.(*numbered).redis, hears: newSignal(),
-			receive: func(message int) { w.tally.receive(message, set.plan.due(message)) }}
+			receive: func(message int) { w.tally.receiveMessage(message, set.plan.dueTime(message)) }}
 		w.sender = broken
 		set.closers = append(set.closers, broken.leave)
 	})
@@ -114,7 +114,7 @@ func TestAPublisherThatForgetsNothingIsNoPublishSubscribe(t *testing.T) {
 	p, all := sendSmall(t, func(set *wayset) {
 		w, q := set.way(plainWay), set.way(queueWay)
 		other := &queue{redis: w.sender.(*plain).redis, crashAfter: q.sender.(*queue).crashAfter,
-			receive: func(message int) { w.tally.receive(message, set.plan.due(message)) }}
+			receive: func(message int) { w.tally.receiveMessage(message, set.plan.dueTime(message)) }}
 		other.handle = other.doFirst
 		w.sender = other
 		set.closers = append(set.closers, other.leave)

@@ -36,14 +36,15 @@ func newTally(messages int, onFirst func(float64, int)) *tally {
 	return &tally{onFirst: onFirst, arrivals: make([]arrival, messages), changed: make(chan struct{})}
 }
 
-func (t *tally) begin(at time.Time) {
+func (t *tally) beginAt(at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.begun = at
 }
 
-// receive takes the arrival of a message that was due a while after the start.
-func (t *tally) receive(message int, due time.Duration) {
+// receiveMessage takes the arrival of a message that was due a while after the
+// start.
+func (t *tally) receiveMessage(message int, due time.Duration) {
 	t.mu.Lock()
 	since := time.Since(t.begun)
 	a := &t.arrivals[message]
@@ -64,8 +65,8 @@ func (t *tally) receive(message int, due time.Duration) {
 	}
 }
 
-// await waits until a message has come.
-func (t *tally) await(ctx context.Context, message int) error {
+// awaitMessage waits until a message has come.
+func (t *tally) awaitMessage(ctx context.Context, message int) error {
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	for {
@@ -86,15 +87,15 @@ func (t *tally) await(ctx context.Context, message int) error {
 	}
 }
 
-func (t *tally) curve() []plot.Point {
+func (t *tally) curvePoints() []plot.Point {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.order
 }
 
-// summarize adds to a way's figures what was received. What waited until the
+// summarizeWay adds to a way's figures what was received. What waited until the
 // receiver was back is no part of the mean age while it was there.
-func (t *tally) summarize(f *Way, p plan) {
+func (t *tally) summarizeWay(f *Way, p plan) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -109,8 +110,8 @@ func (t *tally) summarize(f *Way, p plan) {
 		}
 		f.Twice += a.times - 1
 		f.Received++
-		ages = append(ages, milliseconds(a.age))
-		if i >= p.to || a.age < p.due(p.to)-p.due(i) {
+		ages = append(ages, toMilliseconds(a.age))
+		if i >= p.to || a.age < p.dueTime(p.to)-p.dueTime(i) {
 			there += a.age
 			stayed++
 		}
@@ -118,7 +119,7 @@ func (t *tally) summarize(f *Way, p plan) {
 
 	sorted := quantile.Sort(ages)
 	f.AgeP50, f.AgeWorst = sorted.At(.5), sorted.Max()
-	f.AgeMeanThere = milliseconds(there) / float64(max(1, stayed))
+	f.AgeMeanThere = toMilliseconds(there) / float64(max(1, stayed))
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func toMilliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

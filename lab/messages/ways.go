@@ -249,13 +249,13 @@ func (w *polling) join(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 		for sleep.For(ctx, w.every) {
-			w.poll(ctx)
+			w.pollOften(ctx)
 		}
 	})
 	return nil
 }
 
-func (w *polling) poll(ctx context.Context) {
+func (w *polling) pollOften(ctx context.Context) {
 	w.polls++
 	found, err := w.room.History(ctx, trips.Driver(w.trip.Driver), w.trip.ID, w.last, math.MaxInt32)
 	if err != nil {

@@ -119,11 +119,11 @@ func (s *wayset) close() {
 	s.closers = nil
 }
 
-// add takes a way that sends what receive gets.
-func (s *wayset) add(name string, make func(receive func(int)) sender) *runningWay {
+// addWay takes a way that sends what receive gets.
+func (s *wayset) addWay(name string, make func(receive func(int)) sender) *runningWay {
 	w := &runningWay{name: name, drains: true, begin: func() {}, count: func(*Way) {},
 		tally: newTally(s.plan.messages, func(seconds float64, received int) { s.onPoint(name, seconds, float64(received)) })}
-	w.sender = make(func(message int) { w.tally.receive(message, s.plan.due(message)) })
+	w.sender = make(func(message int) { w.tally.receiveMessage(message, s.plan.dueTime(message)) })
 	s.ways = append(s.ways, w)
 	s.closers = append(s.closers, w.leave)
 	return w
@@ -162,7 +162,7 @@ func (s *wayset) addPlain(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	w := s.add(plainWay, func(receive func(int)) sender {
+	w := s.addWay(plainWay, func(receive func(int)) sender {
 		return &plain{redis: r, receive: receive, hears: newSignal()}
 	})
 	w.count = func(f *Way) { f.Commands = r.CommandsSent() }
@@ -187,7 +187,7 @@ func (s *wayset) addNumbered(ctx context.Context, url string, db store.Store) er
 	s.closers = append(s.closers, func() { stop(); relaying.Wait() })
 
 	var receiver *numbered
-	w := s.add(numberedWay, func(receive func(int)) sender {
+	w := s.addWay(numberedWay, func(receive func(int)) sender {
 		receiver = &numbered{redis: r, room: newRoom(db), wake: relay.Wake, trip: trip, receive: receive, hears: newSignal()}
 		return receiver
 	})
@@ -207,10 +207,10 @@ func (s *wayset) addQueue(ctx context.Context, url string) error {
 	})
 
 	crashAfter := s.plan.from - 1
-	if s.plan.away() == 0 {
+	if s.plan.messagesAway() == 0 {
 		crashAfter = -1
 	}
-	w := s.add(queueWay, func(receive func(int)) sender {
+	w := s.addWay(queueWay, func(receive func(int)) sender {
 		q := &queue{redis: r, receive: receive, crashAfter: crashAfter}
 		q.handle = q.doFirst
 		return q
@@ -222,7 +222,7 @@ func (s *wayset) addQueue(ctx context.Context, url string) error {
 func (s *wayset) addDirect() error {
 	address := filepath.Join(s.folder, "receiver.sock")
 	s.parts = append(s.parts, finding.Part{Name: "RPC service", Where: address})
-	w := s.add(directWay, func(receive func(int)) sender {
+	w := s.addWay(directWay, func(receive func(int)) sender {
 		receiver, closeIdle := newDirect(address, receive)
 		s.closers = append(s.closers, closeIdle)
 		return receiver
@@ -237,7 +237,7 @@ func (s *wayset) addPolling(ctx context.Context, db store.Store) error {
 		return err
 	}
 	var receiver *polling
-	w := s.add(pollingWay, func(receive func(int)) sender {
+	w := s.addWay(pollingWay, func(receive func(int)) sender {
 		receiver = &polling{room: newRoom(db), trip: trip, every: s.plan.poll, receive: receive, begun: make(chan struct{})}
 		return receiver
 	})
@@ -269,9 +269,9 @@ func bookTrip(ctx context.Context, db store.Store, name string) (trips.Trip, err
 	return got.Trip, err
 }
 
-// send lets all ways send at the same times and returns when all have received
-// what they can.
-func (p plan) send(ctx context.Context, set *wayset) error {
+// sendAll lets all ways send at the same times and returns when all have
+// received what they can.
+func (p plan) sendAll(ctx context.Context, set *wayset) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, w := range set.ways {
 		if err := w.join(ctx); err != nil {
@@ -281,7 +281,7 @@ func (p plan) send(ctx context.Context, set *wayset) error {
 
 	begun := time.Now()
 	for _, w := range set.ways {
-		w.tally.begin(begun)
+		w.tally.beginAt(begun)
 		w.begin()
 		g.Go(func() error {
 			if err := w.sendAll(ctx, p, begun); err != nil {
@@ -300,7 +300,7 @@ func (w *runningWay) sendAll(ctx context.Context, p plan, begun time.Time) error
 		if err := w.comeOrGo(ctx, p, message); err != nil {
 			return err
 		}
-		if !sleep.Until(ctx, begun.Add(p.due(message))) {
+		if !sleep.Until(ctx, begun.Add(p.dueTime(message))) {
 			return ctx.Err()
 		}
 
@@ -313,21 +313,21 @@ func (w *runningWay) sendAll(ctx context.Context, p plan, begun time.Time) error
 		}
 	}
 
-	err := w.tally.await(ctx, p.messages-1)
+	err := w.tally.awaitMessage(ctx, p.messages-1)
 	w.leave()
 	return err
 }
 
 // comeOrGo lets the receiver leave or come back before a message.
 func (w *runningWay) comeOrGo(ctx context.Context, p plan, message int) error {
-	if p.away() == 0 {
+	if p.messagesAway() == 0 {
 		return nil
 	}
 
 	switch message {
 	case p.from:
 		if w.drains {
-			if err := w.tally.await(ctx, p.from-1); err != nil {
+			if err := w.tally.awaitMessage(ctx, p.from-1); err != nil {
 				return err
 			}
 		}
@@ -338,12 +338,12 @@ func (w *runningWay) comeOrGo(ctx context.Context, p plan, message int) error {
 	return nil
 }
 
-// figures are the counts of all ways, in their order.
-func (s *wayset) figures() []Way {
+// collectFigures are the counts of all ways, in their order.
+func (s *wayset) collectFigures() []Way {
 	out := make([]Way, len(s.ways))
 	for i, w := range s.ways {
 		out[i] = Way{Name: w.name, Sent: s.plan.messages, Refused: w.refused}
-		w.tally.summarize(&out[i], s.plan)
+		w.tally.summarizeWay(&out[i], s.plan)
 		w.count(&out[i])
 	}
 	return out

@@ -83,12 +83,12 @@ func (p *Page) getExperiments(w http.ResponseWriter, _ *http.Request) {
 		out.WhyNot = tokensOff
 	}
 	for _, e := range p.cfg.Experiments {
-		out.Experiments = append(out.Experiments, describe(e))
+		out.Experiments = append(out.Experiments, describeExperiment(e))
 	}
 	writeJSON(w, out)
 }
 
-func describe(e finding.Experiment) listed {
+func describeExperiment(e finding.Experiment) listed {
 	out := listed{Name: e.Name, Topic: e.Topic, Asks: []ask{}, Question: e.Question, Teaser: e.Teaser, Situation: e.Situation,
 		Options: e.Options, Knobs: []knob{}, Seconds: e.Takes.Seconds(), Real: e.Real, Made: e.Made, Code: e.Code, Next: e.Next}
 	for _, number := range e.Asks {
@@ -109,7 +109,7 @@ type empty struct {
 
 // getFrame returns the empty plot for the knobs in the query.
 func (p *Page) getFrame(w http.ResponseWriter, r *http.Request) {
-	e, ok := p.find(w, r.PathValue("name"))
+	e, ok := p.findExperiment(w, r.PathValue("name"))
 	if !ok {
 		return
 	}

@@ -87,8 +87,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mux.ServeHTTP(w, r)
 }
 
-// find answers with 404 when there is no such experiment.
-func (p *Page) find(w http.ResponseWriter, name string) (finding.Experiment, bool) {
+// findExperiment answers with 404 when there is no such experiment.
+func (p *Page) findExperiment(w http.ResponseWriter, name string) (finding.Experiment, bool) {
 	i := slices.IndexFunc(p.cfg.Experiments, func(e finding.Experiment) bool { return e.Name == name })
 	if i < 0 {
 		problem.Write(w, wire.CodeNotFound, http.StatusNotFound, "There is no experiment "+quoteShort(name)+"; the list has all names.")

@@ -422,9 +422,9 @@ func TestASlowBrowserNeverHoldsUpTheExperimentAndGetsTheNewestPoints(t *testing.
 	f := &feed{}
 	const added = 3 * maxWaiting
 	for i := range added {
-		f.add([]string{"a", "b"}[i%2], plot.Point{X: float64(i)})
+		f.addPoint([]string{"a", "b"}[i%2], plot.Point{X: float64(i)})
 	}
-	points, merged := f.take()
+	points, merged := f.takePoints()
 	if len(points) > maxWaiting || len(points)+merged != added || len(points) < maxWaiting/4 {
 		t.Errorf("%d points wait and %d were merged, of %d", len(points), merged, added)
 	}
@@ -432,9 +432,9 @@ func TestASlowBrowserNeverHoldsUpTheExperimentAndGetsTheNewestPoints(t *testing.
 		t.Errorf("the newest is %+v", last)
 	}
 	for i := range 2 * maxWaiting {
-		f.add(fmt.Sprint(i), plot.Point{}) // nothing to thin out
+		f.addPoint(fmt.Sprint(i), plot.Point{}) // nothing to thin out
 	}
-	if points, _ := f.take(); len(points) > maxWaiting || points[len(points)-1].Curve != fmt.Sprint(2*maxWaiting-1) {
+	if points, _ := f.takePoints(); len(points) > maxWaiting || points[len(points)-1].Curve != fmt.Sprint(2*maxWaiting-1) {
 		t.Errorf("%d points wait", len(points))
 	}
 }

@@ -98,7 +98,7 @@ func (p *Page) postRun(w http.ResponseWriter, r *http.Request) {
 	// has gone.
 	_, _ = io.Copy(io.Discard, r.Body)
 
-	e, ok := p.find(w, asked.Experiment)
+	e, ok := p.findExperiment(w, asked.Experiment)
 	if !ok {
 		return
 	}
@@ -109,7 +109,7 @@ func (p *Page) postRun(w http.ResponseWriter, r *http.Request) {
 	}
 
 	run.Log = p.cfg.Log
-	active, why := p.begin(e, run, guess)
+	active, why := p.beginRun(e, run, guess)
 	if active == nil {
 		refuseRun(w, why)
 		return
@@ -117,7 +117,7 @@ func (p *Page) postRun(w http.ResponseWriter, r *http.Request) {
 	defer active.cancel(errGone)
 
 	first.Run, first.Takes, first.Deadline = active.id, e.Takes.Seconds(), active.deadline.Seconds()
-	p.stream(w, r, active, first, frameOf(e, run.Values))
+	p.streamRun(w, r, active, first, frameOf(e, run.Values))
 }
 
 // prepareRun checks what was asked for.
@@ -158,9 +158,9 @@ func refuseRun(w http.ResponseWriter, why refusal) {
 	problem.Write(w, codeBusy, http.StatusConflict, fmt.Sprintf("Another run is on, %d s left", why.secondsLeft))
 }
 
-// begin starts the experiment unless one runs already. The run ends by itself,
-// with the page's context, at its deadline, or by cancel.
-func (p *Page) begin(e finding.Experiment, run *finding.Run, guess int) (*activeRun, refusal) {
+// beginRun starts the experiment unless one runs already. The run ends by
+// itself, with the page's context, at its deadline, or by cancel.
+func (p *Page) beginRun(e finding.Experiment, run *finding.Run, guess int) (*activeRun, refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.ctx.Err() != nil {
@@ -176,11 +176,11 @@ func (p *Page) begin(e finding.Experiment, run *finding.Run, guess int) (*active
 	ctx, cancel := context.WithCancelCause(p.ctx)
 	limited, release := context.WithTimeoutCause(ctx, a.deadline, errDeadline)
 	a.ctx, a.cancel = limited, cancel
-	run.OnPoint = a.feed.add
+	run.OnPoint = a.feed.addPoint
 	p.current = a
 
 	p.running.Go(func() {
-		a.found, a.err = perform(limited, e, run, guess)
+		a.found, a.err = performSafely(limited, e, run, guess)
 		if a.err != nil && limited.Err() != nil {
 			a.err = context.Cause(limited)
 		}
@@ -194,8 +194,8 @@ func (p *Page) begin(e finding.Experiment, run *finding.Run, guess int) (*active
 	return a, refusal{}
 }
 
-// perform turns a panic of the experiment into an error.
-func perform(ctx context.Context, e finding.Experiment, run *finding.Run, guess int) (found finding.Finding, err error) {
+// performSafely turns a panic of the experiment into an error.
+func performSafely(ctx context.Context, e finding.Experiment, run *finding.Run, guess int) (found finding.Finding, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			run.Log.Error("an experiment panicked", "experiment", e.Name, "panic", v, "stack", string(debug.Stack()))

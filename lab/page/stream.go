@@ -37,8 +37,8 @@ type sentPoint struct {
 	Y     float64 `json:"y"`
 }
 
-// add may be called from any goroutine and does not block.
-func (f *feed) add(curve string, p plot.Point) {
+// addPoint may be called from any goroutine and does not block.
+func (f *feed) addPoint(curve string, p plot.Point) {
 	if math.IsNaN(p.X+p.Y) || math.IsInf(p.X+p.Y, 0) {
 		return // JSON has no such numbers
 	}
@@ -65,9 +65,9 @@ func (f *feed) thinOut() {
 	f.merged += before - len(f.points)
 }
 
-// take returns the points that wait, and how many were dropped since the last
-// call.
-func (f *feed) take() (points []sentPoint, merged int) {
+// takePoints returns the points that wait, and how many were dropped since the
+// last call.
+func (f *feed) takePoints() (points []sentPoint, merged int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	points, merged = f.points, f.merged
@@ -98,8 +98,9 @@ type eventWriter struct {
 	conn *http.ResponseController
 }
 
-// send writes one event. It fails when the browser is gone or takes nothing.
-func (e eventWriter) send(name string, data any) error {
+// sendEvent writes one event. It fails when the browser is gone or takes
+// nothing.
+func (e eventWriter) sendEvent(name string, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("event %s: %w", name, err)
@@ -116,8 +117,9 @@ func (e eventWriter) send(name string, data any) error {
 	return e.conn.Flush()
 }
 
-// stream sends a run's events until the run has ended or the browser is gone.
-func (p *Page) stream(w http.ResponseWriter, r *http.Request, a *activeRun, first start, frame plot.Chart) {
+// streamRun sends a run's events until the run has ended or the browser is
+// gone.
+func (p *Page) streamRun(w http.ResponseWriter, r *http.Request, a *activeRun, first start, frame plot.Chart) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -125,7 +127,7 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, a *activeRun, firs
 
 	out := eventWriter{w, http.NewResponseController(w)}
 	defer out.conn.SetWriteDeadline(time.Time{}) // the connection may be used again
-	if errors.Join(out.send("started", first), out.send("frame", frame)) != nil {
+	if errors.Join(out.sendEvent("started", first), out.sendEvent("frame", frame)) != nil {
 		return
 	}
 	if p.streamPoints(r.Context(), out, a) {
@@ -158,11 +160,11 @@ func (p *Page) streamPoints(asker context.Context, out eventWriter, a *activeRun
 }
 
 func sendPoints(out eventWriter, f *feed) error {
-	points, merged := f.take()
+	points, merged := f.takePoints()
 	if len(points) == 0 {
 		return nil
 	}
-	return out.send("points", pointsEvent{points, merged})
+	return out.sendEvent("points", pointsEvent{points, merged})
 }
 
 // sendOutcome sends the last event of a run: its result, or why there is none.
@@ -177,16 +179,16 @@ func sendOutcome(out eventWriter, a *activeRun) {
 	seconds := math.Round(time.Since(a.started).Seconds()*10) / 10
 	switch {
 	case err == nil:
-		if err := out.send("result", a.found); errors.As(err, new(*json.UnsupportedValueError)) {
-			_ = out.send("error", errorEvent{"The run has a figure that is no number: " + err.Error()})
+		if err := out.sendEvent("result", a.found); errors.As(err, new(*json.UnsupportedValueError)) {
+			_ = out.sendEvent("error", errorEvent{"The run has a figure that is no number: " + err.Error()})
 		}
 	case errors.Is(err, errAsked):
-		_ = out.send("stopped", stoppedEvent{"asked", fmt.Sprintf("Stopped at %g s", seconds), seconds})
+		_ = out.sendEvent("stopped", stoppedEvent{"asked", fmt.Sprintf("Stopped at %g s", seconds), seconds})
 	case errors.Is(err, errDeadline):
-		_ = out.send("stopped", stoppedEvent{"deadline", fmt.Sprintf("Stopped at %g s: it took too long", seconds), seconds})
+		_ = out.sendEvent("stopped", stoppedEvent{"deadline", fmt.Sprintf("Stopped at %g s: it took too long", seconds), seconds})
 	case errors.Is(err, context.Canceled):
-		_ = out.send("stopped", stoppedEvent{"ending", fmt.Sprintf("Stopped at %g s: the program ends", seconds), seconds})
+		_ = out.sendEvent("stopped", stoppedEvent{"ending", fmt.Sprintf("Stopped at %g s: the program ends", seconds), seconds})
 	default:
-		_ = out.send("error", errorEvent{err.Error()})
+		_ = out.sendEvent("error", errorEvent{err.Error()})
 	}
 }

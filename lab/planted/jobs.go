@@ -16,7 +16,7 @@ func (s *stage) work(ctx context.Context) error {
 	if err != nil || queued == 0 {
 		return err
 	}
-	s.trace.message(node, queue, "a job")
+	s.trace.addMessage(node, queue, "a job")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	settler := &payments.Settler{Trips: s.store, Charges: s.store, Refunds: s.store, Now: time.Now, Backoff: time.Millisecond,
@@ -49,7 +49,7 @@ func (s *stage) runWorker(ctx context.Context, name string, queued int, handle f
 		defer func() { s.endJob(err) }()
 		s.traceJob(ctx, queued)
 		if s.takeFault(&s.dieNext) {
-			s.trace.event(worker, "✗ dies; another follows")
+			s.trace.addEvent(worker, "✗ dies; another follows")
 			die()
 			return context.Canceled
 		}
@@ -87,7 +87,7 @@ func (s *stage) traceJob(ctx context.Context, queued int) {
 
 	acked := queued - int(left)
 	s.traceAcks(min(acked, done))
-	s.trace.message(queue, worker, "the job")
+	s.trace.addMessage(queue, worker, "the job")
 	s.traceAcks(acked)
 }
 
@@ -96,7 +96,7 @@ func (s *stage) traceAcks(acked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ; s.acked < acked; s.acked++ {
-		s.trace.message(worker, queue, "XACK")
+		s.trace.addMessage(worker, queue, "XACK")
 	}
 }
 

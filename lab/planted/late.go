@@ -119,8 +119,8 @@ func holdCommit(ctx context.Context, database, id string) (*lateCommit, error) {
 	return &lateCommit{conn}, nil
 }
 
-// await waits until the transaction waits, or ended is closed first.
-func (l *lateCommit) await(ctx context.Context, ended <-chan struct{}) (waits bool, err error) {
+// awaitCommit waits until the transaction waits, or ended is closed first.
+func (l *lateCommit) awaitCommit(ctx context.Context, ended <-chan struct{}) (waits bool, err error) {
 	for {
 		err := l.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)

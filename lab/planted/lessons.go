@@ -70,7 +70,7 @@ func Lessons() []Lesson {
 func asks(rider trips.RiderID) step {
 	who := trips.Rider(rider)
 	return step{nameOf(who) + " asks for a ride", func(ctx context.Context, s *stage) error {
-		return s.command(ctx, command{Who: who, ID: who.ID + "-asks", Kind: journal.Request, asks: "a ride?"})
+		return s.sendCommand(ctx, command{Who: who, ID: who.ID + "-asks", Kind: journal.Request, asks: "a ride?"})
 	}}
 }
 
@@ -78,7 +78,7 @@ func asks(rider trips.RiderID) step {
 func accepts(driver trips.DriverID, rider trips.RiderID) step {
 	who, whose := trips.Driver(driver), nameOf(trips.Rider(rider))+"'s trip"
 	return step{nameOf(who) + " accepts " + whose, func(ctx context.Context, s *stage) error {
-		return s.command(ctx, command{Who: who, ID: who.ID + "-accepts-" + string(rider), Kind: journal.Accept, Trip: s.tripOf(rider),
+		return s.sendCommand(ctx, command{Who: who, ID: who.ID + "-accepts-" + string(rider), Kind: journal.Accept, Trip: s.tripOf(rider),
 			asks: "takes " + nameOf(trips.Rider(rider))})
 	}}
 }
@@ -90,11 +90,11 @@ func rides(rider trips.RiderID, driver trips.DriverID) step {
 		for _, c := range []command{{Who: r, Kind: journal.Request}, {Who: d, Kind: journal.Accept}, {Who: d, Kind: journal.Arrive},
 			{Who: d, Kind: journal.Start}, {Who: d, Kind: journal.Complete}} {
 			c.ID, c.Trip = c.Who.ID+"-"+c.Kind, s.tripOf(rider)
-			if err := s.command(ctx, c); err != nil {
+			if err := s.sendCommand(ctx, c); err != nil {
 				return err
 			}
 		}
-		s.trace.event(node, nameOf(r)+"'s ride is over")
+		s.trace.addEvent(node, nameOf(r)+"'s ride is over")
 		return nil
 	}}
 }

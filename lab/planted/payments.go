@@ -59,9 +59,9 @@ func (a *answer) sendTo(w http.ResponseWriter) {
 // servePayment is the provider's side of one request.
 func (s *stage) servePayment(emulator http.Handler, w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		s.trace.message(worker, payer, "did you take it?")
+		s.trace.addMessage(worker, payer, "did you take it?")
 		a := answerOf(emulator, r)
-		s.trace.message(payer, worker, map[bool]string{true: "yes", false: "no such reference"}[a.code == http.StatusOK])
+		s.trace.addMessage(payer, worker, map[bool]string{true: "yes", false: "no such reference"}[a.code == http.StatusOK])
 		a.sendTo(w)
 		return
 	}
@@ -73,16 +73,16 @@ func (s *stage) servePayment(emulator http.Handler, w http.ResponseWriter, r *ht
 	var asked struct{ Reference string }
 	_ = json.Unmarshal(body, &asked) // the emulator refuses what is no order
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	s.trace.message(worker, payer, "charge "+s.rename(asked.Reference))
+	s.trace.addMessage(worker, payer, "charge "+s.renameIDs(asked.Reference))
 
 	a := answerOf(emulator, r)
 	if a.code == http.StatusOK {
-		s.trace.event(payer, "takes the fare")
+		s.trace.addEvent(payer, "takes the fare")
 	}
 	if s.takeFault(&s.loseAnswer) {
-		s.trace.lost(payer, worker, "taken")
+		s.trace.addLoss(payer, worker, "taken")
 		panic(http.ErrAbortHandler)
 	}
-	s.trace.message(payer, worker, map[bool]string{true: "taken", false: "no"}[a.code == http.StatusOK])
+	s.trace.addMessage(payer, worker, map[bool]string{true: "taken", false: "no"}[a.code == http.StatusOK])
 	a.sendTo(w)
 }

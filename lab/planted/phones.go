@@ -19,40 +19,40 @@ import (
 // nameOf is a person's name in a history.
 func nameOf(who trips.Actor) string { return strings.ToUpper(who.ID[:1]) + who.ID[1:] }
 
-// rename replaces the trips' ids by T1, T2, in the order of their requests.
-func (s *stage) rename(text string) string {
+// renameIDs replaces the trips' ids by T1, T2, in the order of their requests.
+func (s *stage) renameIDs(text string) string {
 	for i, trip := range s.named {
 		text = strings.ReplaceAll(text, string(trip), fmt.Sprint("T", i+1))
 	}
 	return text
 }
 
-// record writes into the journal of a phone.
-func (s *stage) record(who trips.Actor, r journal.Record) {
+// writeRecord writes into the journal of a phone.
+func (s *stage) writeRecord(who trips.Actor, r journal.Record) {
 	r.Who, r.Phone = who.String(), "phone of "+who.ID
 	s.kept.AddRecord(r)
 }
 
-// connect lets a phone connect, unless it is there.
-func (s *stage) connect(who trips.Actor) {
+// connectPhone lets a phone connect, unless it is there.
+func (s *stage) connectPhone(who trips.Actor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.phones[who] {
 		s.phones[who] = true
-		s.record(who, journal.Record{What: journal.Hello})
-		s.record(who, journal.Record{What: journal.Welcome})
+		s.writeRecord(who, journal.Record{What: journal.Hello})
+		s.writeRecord(who, journal.Record{What: journal.Welcome})
 	}
 }
 
-// command lets a phone give a command and records what becomes of it.
-func (s *stage) command(ctx context.Context, c command) error {
+// sendCommand lets a phone give a command and records what becomes of it.
+func (s *stage) sendCommand(ctx context.Context, c command) error {
 	if c.Kind != journal.Request && c.Trip == "" {
 		return errSkipped
 	}
-	s.connect(c.Who)
-	s.record(c.Who, journal.Record{What: journal.Offer, Offer: c.ID, Trip: string(c.Trip)})
+	s.connectPhone(c.Who)
+	s.writeRecord(c.Who, journal.Record{What: journal.Offer, Offer: c.ID, Trip: string(c.Trip)})
 	r := journal.Record{What: journal.Invoke, Command: c.ID, Kind: c.Kind, Trip: string(c.Trip), Offer: c.ID}
-	s.record(c.Who, r)
+	s.writeRecord(c.Who, r)
 
 	finish := func(ev trips.Event, err error) { s.recordAnswer(c, r, ev, err) }
 	switch {
@@ -94,7 +94,7 @@ func (s *stage) doCommand(ctx context.Context, c command) (trips.Event, error) {
 // another way.
 func (s *stage) traceCommand(c command, from, to, text string) {
 	if c.asks != "" {
-		s.trace.message(from, to, text)
+		s.trace.addMessage(from, to, text)
 	}
 }
 
@@ -103,17 +103,17 @@ func (s *stage) recordAnswer(c command, r journal.Record, ev trips.Event, err er
 	switch {
 	case errors.Is(err, errNoAnswer):
 		r.What = journal.Info
-		s.trace.event(nameOf(c.Who), "gets no answer")
+		s.trace.addEvent(nameOf(c.Who), "gets no answer")
 	case err != nil:
 		r.What, r.Code = journal.Fail, err.Error()
-		s.traceCommand(c, node, nameOf(c.Who), refusal(err))
+		s.traceCommand(c, node, nameOf(c.Who), formatRefusal(err))
 	default:
 		t := ev.Trip
 		r.What, r.Trip, r.Seq, r.State, r.Driver = journal.OK, string(t.ID), t.Version, string(t.State), string(t.Driver)
 		s.traceCommand(c, node, nameOf(c.Who), "done")
 		s.nameTrip(t)
 	}
-	s.record(c.Who, r)
+	s.writeRecord(c.Who, r)
 }
 
 // nameTrip keeps a new trip for later steps.
@@ -126,8 +126,8 @@ func (s *stage) nameTrip(t trips.Trip) {
 	}
 }
 
-// refusal is a refusal in a few words.
-func refusal(err error) string {
+// formatRefusal is a refusal in a few words.
+func formatRefusal(err error) string {
 	if errors.Is(err, trips.ErrTaken) {
 		return "no: busy"
 	}
@@ -150,7 +150,7 @@ func (s *stage) commandAndKill(ctx context.Context, c command, finish func(trips
 	ev, err := s.doCommand(ctx, c)
 	finish(ev, err)
 	s.child.kill()
-	s.trace.event(node, "✗ killed, and started again")
+	s.trace.addEvent(node, "✗ killed, and started again")
 	s.answered = nil
 	s.child, err = startNode(s.cfg.StartNode, s.url)
 	return cmp.Or(ctx.Err(), err)
@@ -187,7 +187,7 @@ func (s *stage) traceRecords(ctx context.Context) {
 		if _, err := s.store.ActiveTrip(ctx, who); err == nil {
 			has = "has a ride of "
 		}
-		s.trace.event(database, has+nameOf(who))
+		s.trace.addEvent(database, has+nameOf(who))
 	}
 }
 
@@ -205,9 +205,9 @@ func (s *stage) commandHeld(ctx context.Context, c command, finish func(trips.Ev
 		finish(s.doCommand(ctx, c))
 	}(s.held.done)
 
-	waits, err := commit.await(ctx, s.held.done)
+	waits, err := commit.awaitCommit(ctx, s.held.done)
 	if waits {
-		s.trace.event(database, "has its id; commit is slow")
+		s.trace.addEvent(database, "has its id; commit is slow")
 	}
 	return err
 }
@@ -262,8 +262,8 @@ func (s *stage) tellEvent(ev trips.Event) {
 		if !connected {
 			continue
 		}
-		s.trace.message(relay, nameOf(who), string(ev.Kind))
-		s.record(who, journal.Record{What: journal.Event, Trip: string(t.ID), Seq: t.Version, Kind: string(ev.Kind),
+		s.trace.addMessage(relay, nameOf(who), string(ev.Kind))
+		s.writeRecord(who, journal.Record{What: journal.Event, Trip: string(t.ID), Seq: t.Version, Kind: string(ev.Kind),
 			State: string(t.State), Driver: string(t.Driver)})
 	}
 }
@@ -275,9 +275,9 @@ type tracedStore struct {
 }
 
 func (t tracedStore) Apply(ctx context.Context, m trips.Command) (trips.Event, error) {
-	t.stage.trace.message(node, database, "write")
+	t.stage.trace.addMessage(node, database, "write")
 	ev, err := t.Store.Apply(ctx, m)
-	t.stage.trace.message(database, node, map[bool]string{true: "ok", false: "no"}[err == nil])
+	t.stage.trace.addMessage(database, node, map[bool]string{true: "ok", false: "no"}[err == nil])
 	return ev, err
 }
 
@@ -294,7 +294,7 @@ func (t tracedOutbox) PendingMessages(ctx context.Context, limit int) ([]trips.O
 
 	found, err := t.Store.PendingMessages(ctx, limit)
 	for _, m := range found {
-		t.stage.trace.message(database, relay, fmt.Sprintf("id %d", m.ID))
+		t.stage.trace.addMessage(database, relay, fmt.Sprintf("id %d", m.ID))
 	}
 	return found, err
 }

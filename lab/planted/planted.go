@@ -92,7 +92,7 @@ func Run(ctx context.Context, cfg Config, name string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	taken, err := l.steps(cfg.Steps)
+	taken, err := l.checkSteps(cfg.Steps)
 	if err != nil {
 		return Result{}, err
 	}
@@ -110,17 +110,17 @@ func Run(ctx context.Context, cfg Config, name string) (Result, error) {
 	}
 	defer choose("")
 
-	found, err := r.shorten(ctx, taken)
+	found, err := r.shortenHistory(ctx, taken)
 	if err != nil {
 		return Result{}, err
 	}
-	out := r.result(found)
+	out := r.buildResult(found)
 	out.Seconds = float64(time.Since(began).Round(100*time.Millisecond)) / 1e9
 	return out, nil
 }
 
-// steps returns which of the story's steps are taken.
-func (l Lesson) steps(numbers []int) ([]int, error) {
+// checkSteps returns which of the story's steps are taken.
+func (l Lesson) checkSteps(numbers []int) ([]int, error) {
 	if len(numbers) == 0 {
 		for i := range l.story {
 			numbers = append(numbers, i+1)
@@ -176,19 +176,19 @@ func (h history) breaks(promises []Promise) bool {
 	return true
 }
 
-// shorten runs the steps. If promises are broken, it takes away one step after
-// the other for as long as they stay broken, until no step can be spared: then
-// the history is 1-minimal (Zeller and Hildebrandt, Simplifying and Isolating
-// Failure-Inducing Input, 2002).
-func (r *runner) shorten(ctx context.Context, taken []int) (history, error) {
-	shortest, err := r.perform(ctx, taken)
+// shortenHistory runs the steps. If promises are broken, it takes away one step
+// after the other for as long as they stay broken, until no step can be spared:
+// then the history is 1-minimal (Zeller and Hildebrandt, Simplifying and
+// Isolating Failure-Inducing Input, 2002).
+func (r *runner) shortenHistory(ctx context.Context, taken []int) (history, error) {
+	shortest, err := r.performSteps(ctx, taken)
 	if err != nil || len(shortest.broken) == 0 {
 		return shortest, err
 	}
 
 	for i := 0; i < len(shortest.taken); {
 		fewer := slices.Delete(slices.Clone(shortest.taken), i, i+1)
-		h, err := r.perform(ctx, fewer)
+		h, err := r.performSteps(ctx, fewer)
 		if err != nil {
 			return h, err
 		}
@@ -201,8 +201,8 @@ func (r *runner) shorten(ctx context.Context, taken []int) (history, error) {
 	return shortest, nil
 }
 
-// perform runs the steps on a new stage and has them judged.
-func (r *runner) perform(ctx context.Context, taken []int) (h history, err error) {
+// performSteps runs the steps on a new stage and has them judged.
+func (r *runner) performSteps(ctx context.Context, taken []int) (h history, err error) {
 	r.runs++
 	s, err := openStage(ctx, r.cfg, r.lesson, r.server)
 	defer s.close()
@@ -215,19 +215,19 @@ func (r *runner) perform(ctx context.Context, taken []int) (h history, err error
 			return h, err
 		}
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.settleTrips(ctx); err != nil {
 		return h, err
 	}
-	report, err := s.judge(ctx)
+	report, err := s.judgeHistory(ctx)
 	if err != nil {
 		return h, err
 	}
 
-	h = history{taken: taken, broken: s.brokenPromises(report), processes: s.processes()}
+	h = history{taken: taken, broken: s.brokenPromises(report), processes: s.listProcesses()}
 	for _, i := range report.Invariants {
 		h.checked += i.Checked
 	}
-	h.entries = s.trace.between(h.processes)
+	h.entries = s.trace.entriesBetween(h.processes)
 	return h, ctx.Err()
 }
 
@@ -239,7 +239,7 @@ func (s *stage) brokenPromises(report check.Report) (out []Promise) {
 		}
 		p := Promise{Name: i.Name}
 		for _, row := range i.Rows {
-			p.Rows = append(p.Rows, s.rename(row))
+			p.Rows = append(p.Rows, s.renameIDs(row))
 		}
 		if i.Name == s.lesson.Breaks {
 			out = slices.Insert(out, 0, p)
@@ -250,9 +250,9 @@ func (s *stage) brokenPromises(report check.Report) (out []Promise) {
 	return out
 }
 
-// processes returns those of the diagram: the phones in the order in which they
-// first do something, and then the lesson's.
-func (s *stage) processes() (out []string) {
+// listProcesses returns those of the diagram: the phones in the order in which
+// they first do something, and then the lesson's.
+func (s *stage) listProcesses() (out []string) {
 	s.trace.mu.Lock()
 	defer s.trace.mu.Unlock()
 	for _, e := range s.trace.entries {
@@ -274,7 +274,7 @@ func (s *stage) acts(person string) bool {
 	})
 }
 
-func (r *runner) result(h history) Result {
+func (r *runner) buildResult(h history) Result {
 	l := r.lesson
 	out := Result{Bug: l.Name, Says: l.Says, Planted: r.planted, Holds: len(h.broken) == 0, Promise: l.Breaks, Broken: h.broken,
 		Checked: h.checked, Runs: r.runs, Processes: h.processes, History: h.entries, Process: os.Getpid(),

@@ -223,8 +223,8 @@ func (s *stage) drain(ctx context.Context) error {
 	return s.heard(ctx, time.Now().String())
 }
 
-// settle ends all work after the last step: commits, messages, jobs.
-func (s *stage) settle(ctx context.Context) error {
+// settleTrips ends all work after the last step: commits, messages, jobs.
+func (s *stage) settleTrips(ctx context.Context) error {
 	if s.child != nil {
 		if err := s.awaitRecords(ctx); err != nil {
 			return err
@@ -248,8 +248,9 @@ func (s *stage) settle(ctx context.Context) error {
 	return s.drain(ctx)
 }
 
-// judge asks the checker of a chaos run, which knows only what was recorded.
-func (s *stage) judge(ctx context.Context) (check.Report, error) {
+// judgeHistory asks the checker of a chaos run, which knows only what was
+// recorded.
+func (s *stage) judgeHistory(ctx context.Context) (check.Report, error) {
 	s.isJudged = true
 	if err := s.kept.Close(); err != nil {
 		return check.Report{}, err

@@ -27,19 +27,19 @@ func (r Result) SVG() string {
 	d := &svg{}
 	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`, width, bottom+20)
 	fmt.Fprintf(d, `<rect width="%d" height="%d" fill="#fff"/>`, width, bottom+20)
-	d.text(16, 24, "start", "#111", r.Bug+": "+r.Says)
+	d.drawText(16, 24, "start", "#111", r.Bug+": "+r.Says)
 	verdict, colour := "broken: ", "#b3261e"
 	if r.Holds {
 		verdict, colour = "holds: ", "#1d6b34"
 	}
-	d.text(16, 44, "start", colour, verdict+r.Promise)
+	d.drawText(16, 44, "start", colour, verdict+r.Promise)
 
 	for _, p := range r.Processes {
-		d.text(at[p], svgTop-24, "middle", "#111", p)
-		d.line(at[p], svgTop-16, at[p], bottom, "#bbb")
+		d.drawText(at[p], svgTop-24, "middle", "#111", p)
+		d.drawLine(at[p], svgTop-16, at[p], bottom, "#bbb")
 	}
 	for i, e := range r.History {
-		d.entry(e, at, svgTop+i*svgRow)
+		d.drawEntry(e, at, svgTop+i*svgRow)
 	}
 	d.WriteString("</svg>\n")
 	return d.String()
@@ -48,12 +48,12 @@ func (r Result) SVG() string {
 // svg is a picture that is being drawn.
 type svg struct{ strings.Builder }
 
-func (d *svg) entry(e Entry, at map[string]int, y int) {
+func (d *svg) drawEntry(e Entry, at map[string]int, y int) {
 	x := at[e.From]
-	d.dot(x, y)
+	d.drawDot(x, y)
 	if e.To == "" {
-		d.text(x-9, y+4, "end", "#555", fmt.Sprint(e.Clock))
-		d.text(x+9, y+4, "start", "#111", e.Text)
+		d.drawText(x-9, y+4, "end", "#555", fmt.Sprint(e.Clock))
+		d.drawText(x+9, y+4, "start", "#111", e.Text)
 		return
 	}
 
@@ -62,27 +62,27 @@ func (d *svg) entry(e Entry, at map[string]int, y int) {
 	if to < x {
 		side, anchor, other = 9, "start", "end"
 	}
-	d.text(x+side, y+4, anchor, "#555", fmt.Sprint(e.Clock))
-	d.text((x+to)/2, y, "middle", "#111", e.Text)
+	d.drawText(x+side, y+4, anchor, "#555", fmt.Sprint(e.Clock))
+	d.drawText((x+to)/2, y, "middle", "#111", e.Text)
 	if e.Lost {
 		to += side * 4
-		d.line(x, y, to, later, "#b3261e")
-		d.text(to, later+5, "middle", "#b3261e", "✗")
+		d.drawLine(x, y, to, later, "#b3261e")
+		d.drawText(to, later+5, "middle", "#b3261e", "✗")
 		return
 	}
 
-	d.line(x, y, to, later, "#1b6ac9")
-	d.dot(to, later)
+	d.drawLine(x, y, to, later, "#1b6ac9")
+	d.drawDot(to, later)
 	fmt.Fprintf(d, `<path d="M%d %d l%d -5 v8 z" fill="#1b6ac9"/>`, to, later, side)
-	d.text(to-side, later+4, other, "#555", fmt.Sprint(e.Received))
+	d.drawText(to-side, later+4, other, "#555", fmt.Sprint(e.Received))
 }
 
-func (d *svg) dot(x, y int) { fmt.Fprintf(d, `<circle cx="%d" cy="%d" r="4" fill="#111"/>`, x, y) }
+func (d *svg) drawDot(x, y int) { fmt.Fprintf(d, `<circle cx="%d" cy="%d" r="4" fill="#111"/>`, x, y) }
 
-func (d *svg) line(x1, y1, x2, y2 int, colour string) {
+func (d *svg) drawLine(x1, y1, x2, y2 int, colour string) {
 	fmt.Fprintf(d, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="1.5"/>`, x1, y1, x2, y2, colour)
 }
 
-func (d *svg) text(x, y int, anchor, colour, text string) {
+func (d *svg) drawText(x, y int, anchor, colour, text string) {
 	fmt.Fprintf(d, `<text x="%d" y="%d" text-anchor="%s" fill="%s">%s</text>`, x, y, anchor, colour, html.EscapeString(text))
 }

@@ -63,11 +63,11 @@ func (r Result) writeVerdict(b *strings.Builder) {
 	}
 
 	fmt.Fprintf(b, "BROKEN  %s\n", r.Promise)
-	for _, l := range wrap(r.Broken[0].Rows[0], textWidth-8, 2) {
+	for _, l := range wrapText(r.Broken[0].Rows[0], textWidth-8, 2) {
 		fmt.Fprintf(b, "        %s\n", l)
 	}
 	if more := r.Broken[1:]; len(more) > 0 {
-		fmt.Fprintf(b, "also    %s%s\n", cut(more[0].Name, textWidth-24), map[bool]string{true: fmt.Sprintf(", and %d more", len(more)-1)}[len(more) > 1])
+		fmt.Fprintf(b, "also    %s%s\n", cutText(more[0].Name, textWidth-24), map[bool]string{true: fmt.Sprintf(", and %d more", len(more)-1)}[len(more) > 1])
 	}
 }
 
@@ -106,13 +106,13 @@ func (r Result) Diagram() string {
 	head := newLine()
 	for i, p := range r.Processes {
 		d.at[p] = leftMargin + i*apart
-		head.write(max(0, d.at[p]-len(p)/2), p)
+		head.writeAt(max(0, d.at[p]-len(p)/2), p)
 	}
 
 	var b strings.Builder
-	b.WriteString(head.text())
+	b.WriteString(head.formatLine())
 	for _, e := range r.History {
-		b.WriteString(d.row(e).text())
+		b.WriteString(d.buildRow(e).formatLine())
 	}
 	return b.String()
 }
@@ -120,17 +120,17 @@ func (r Result) Diagram() string {
 // diagram knows the column of each process.
 type diagram struct{ at map[string]int }
 
-// row draws one entry.
-func (d diagram) row(e Entry) line {
+// buildRow draws one entry.
+func (d diagram) buildRow(e Entry) line {
 	l := newLine()
 	for _, x := range d.at {
-		l.write(x, "│")
+		l.writeAt(x, "│")
 	}
 	x, clock := d.at[e.From], fmt.Sprint(e.Clock)
-	l.write(x, "●")
+	l.writeAt(x, "●")
 	if e.To == "" {
-		l.write(x-1-len(clock), clock)
-		l.write(x+2, e.Text)
+		l.writeAt(x-1-len(clock), clock)
+		l.writeAt(x+2, e.Text)
 		return l
 	}
 
@@ -143,17 +143,17 @@ func (d diagram) row(e Entry) line {
 		sentAt, receivedAt = x+2, to-1-len(received)
 	}
 
-	l.write(sentAt, clock)
-	l.write(first, strings.Repeat("─", last-first+1))
-	text := " " + cut(e.Text, last-first-4) + " "
-	l.write(first+(last-first+1-utf8.RuneCountInString(text))/2, text)
+	l.writeAt(sentAt, clock)
+	l.writeAt(first, strings.Repeat("─", last-first+1))
+	text := " " + cutText(e.Text, last-first-4) + " "
+	l.writeAt(first+(last-first+1-utf8.RuneCountInString(text))/2, text)
 	if e.Lost {
-		l.write(head, "✗")
+		l.writeAt(head, "✗")
 		return l
 	}
-	l.write(head, tip)
-	l.write(to, "●")
-	l.write(receivedAt, received)
+	l.writeAt(head, tip)
+	l.writeAt(to, "●")
+	l.writeAt(receivedAt, received)
 	return l
 }
 
@@ -162,8 +162,8 @@ type line []rune
 
 func newLine() line { return []rune(strings.Repeat(" ", textWidth)) }
 
-// write writes text from a column on. What lies outside is left out.
-func (l line) write(x int, text string) {
+// writeAt writes text from a column on. What lies outside is left out.
+func (l line) writeAt(x int, text string) {
 	for _, r := range text {
 		if x >= 0 && x < len(l) {
 			l[x] = r
@@ -172,10 +172,10 @@ func (l line) write(x int, text string) {
 	}
 }
 
-func (l line) text() string { return strings.TrimRight(string(l), " ") + "\n" }
+func (l line) formatLine() string { return strings.TrimRight(string(l), " ") + "\n" }
 
-// wrap breaks a text between words, into at most so many lines.
-func wrap(text string, columns, most int) (lines []string) {
+// wrapText breaks a text between words, into at most so many lines.
+func wrapText(text string, columns, most int) (lines []string) {
 	for _, word := range strings.Fields(text) {
 		last := len(lines) - 1
 		if last >= 0 && (len(lines) == most || utf8.RuneCountInString(lines[last]+word) < columns) {
@@ -185,13 +185,13 @@ func wrap(text string, columns, most int) (lines []string) {
 		}
 	}
 	for i, l := range lines {
-		lines[i] = cut(l, columns)
+		lines[i] = cutText(l, columns)
 	}
 	return lines
 }
 
-// cut shortens a text to a number of columns.
-func cut(text string, columns int) string {
+// cutText shortens a text to a number of columns.
+func cutText(text string, columns int) string {
 	if utf8.RuneCountInString(text) <= columns {
 		return text
 	}

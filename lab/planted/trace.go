@@ -24,26 +24,26 @@ type trace struct {
 	entries []Entry
 }
 
-func (t *trace) add(e Entry) {
+func (t *trace) addEntry(e Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.entries = append(t.entries, e)
 }
 
-// event keeps that a process did something by itself.
-func (t *trace) event(process, text string) { t.add(Entry{From: process, Text: text}) }
+// addEvent keeps that a process did something by itself.
+func (t *trace) addEvent(process, text string) { t.addEntry(Entry{From: process, Text: text}) }
 
-// message keeps that a message was sent and received.
-func (t *trace) message(from, to, text string) { t.add(Entry{From: from, To: to, Text: text}) }
+// addMessage keeps that a message was sent and received.
+func (t *trace) addMessage(from, to, text string) { t.addEntry(Entry{From: from, To: to, Text: text}) }
 
-// lost keeps that a message was sent and never received.
-func (t *trace) lost(from, to, text string) {
-	t.add(Entry{From: from, To: to, Text: text, Lost: true})
+// addLoss keeps that a message was sent and never received.
+func (t *trace) addLoss(from, to, text string) {
+	t.addEntry(Entry{From: from, To: to, Text: text, Lost: true})
 }
 
-// between returns the history of the given processes, with the numbers of their
-// clocks. Messages from and to others are left out.
-func (t *trace) between(processes []string) []Entry {
+// entriesBetween returns the history of the given processes, with the numbers
+// of their clocks. Messages from and to others are left out.
+func (t *trace) entriesBetween(processes []string) []Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 

@@ -107,8 +107,8 @@ func countTwice(told []trips.DriverID) (twice int) {
 	return twice
 }
 
-// bookers returns the four ways to book, each with cars of its own.
-func bookers(ctx context.Context, store trips.Store, seed uint64) []booker {
+// listBookers returns the four ways to book, each with cars of its own.
+func listBookers(ctx context.Context, store trips.Store, seed uint64) []booker {
 	once, again, reserved, indexed := parkCars(seed), parkCars(seed), parkCars(seed), parkCars(seed)
 	return []booker{
 		{how: "look, then take", book: func(t trips.Trip, think func()) (trips.DriverID, error) {

@@ -82,7 +82,7 @@ func runOwners(ctx context.Context, run *finding.Run) (found finding.Result, err
 			if err != nil {
 				return found, err
 			}
-			f.add(r, fenced)
+			f.addRound(r, fenced)
 			stale := f.staleWrites(fenced)
 			run.Point(curveName(fenced), r.PauseMs/f.LeaseMs, float64(stale[len(stale)-1]))
 		}
@@ -105,7 +105,7 @@ func choosePause(round, rounds int, longest, lease time.Duration) time.Duration 
 	return min(pause, lease*4/5)
 }
 
-func (f *ownerFigures) add(r ownerRound, fenced bool) {
+func (f *ownerFigures) addRound(r ownerRound, fenced bool) {
 	if fenced {
 		f.Fenced = append(f.Fenced, r)
 	} else {
@@ -174,27 +174,27 @@ func (s *ownerScene) tryRound(ctx context.Context, pause time.Duration, fenced b
 		return r, false, ctx.Err()
 	}
 	r.PauseMs = float64(pause) / 1e6
-	if r.TakenOver, err = s.acquire(ctx, outbox, second, s.lease); err != nil {
+	if r.TakenOver, err = s.acquireLease(ctx, outbox, second, s.lease); err != nil {
 		return r, false, err
 	}
 	if r.TakenOver {
 		// The other one does all that is due. On a busy machine its own lease may
 		// be over by then.
-		if err := s.advance(ctx, outbox, second, due[1]); err != nil {
+		if err := s.advanceCursor(ctx, outbox, second, due[1]); err != nil {
 			return r, false, ctx.Err()
 		}
 	}
 
-	before, err := s.db.cursor(ctx)
+	before, err := s.db.readCursor(ctx)
 	if err != nil {
 		return r, false, err
 	}
 	// The first one wakes. A refusal is what a fence is for.
-	r.Accepted = s.advance(ctx, outbox, first, due[0]) == nil
+	r.Accepted = s.advanceCursor(ctx, outbox, first, due[0]) == nil
 	woke := time.Now()
-	after, err := s.db.cursor(ctx)
+	after, err := s.db.readCursor(ctx)
 	r.WentBack, r.Overlaps = after < before, s.countOverlaps()
-	return r, s.isClear(taken, pause, woke), errors.Join(err, s.release(ctx, outbox))
+	return r, s.isClear(taken, pause, woke), errors.Join(err, s.releaseLease(ctx, outbox))
 }
 
 // isClear says whether the stop was surely longer, or the whole of it surely
@@ -210,7 +210,7 @@ func (s *ownerScene) isClear(taken lease, pause time.Duration, woke time.Time) b
 // over.
 func (s *ownerScene) awaitLease(ctx context.Context, outbox trips.Outbox) error {
 	for {
-		if got, err := s.acquire(ctx, outbox, first, s.lease); got || err != nil {
+		if got, err := s.acquireLease(ctx, outbox, first, s.lease); got || err != nil {
 			return err
 		}
 		if !sleep.For(ctx, time.Millisecond) {
@@ -219,7 +219,7 @@ func (s *ownerScene) awaitLease(ctx context.Context, outbox trips.Outbox) error 
 	}
 }
 
-func (s *ownerScene) acquire(ctx context.Context, outbox trips.Outbox, holder string, length time.Duration) (bool, error) {
+func (s *ownerScene) acquireLease(ctx context.Context, outbox trips.Outbox, holder string, length time.Duration) (bool, error) {
 	asked := time.Now()
 	got, err := outbox.AcquireLease(ctx, holder, length)
 	if got {
@@ -229,13 +229,13 @@ func (s *ownerScene) acquire(ctx context.Context, outbox trips.Outbox, holder st
 	return got, err
 }
 
-func (s *ownerScene) advance(ctx context.Context, outbox trips.Outbox, holder string, last trips.OutboxMessage) error {
+func (s *ownerScene) advanceCursor(ctx context.Context, outbox trips.Outbox, holder string, last trips.OutboxMessage) error {
 	s.writes++
 	return outbox.AdvanceCursor(ctx, holder, last)
 }
 
-// release ends the leases of the round, as a node that stops does.
-func (s *ownerScene) release(ctx context.Context, outbox trips.Outbox) error {
+// releaseLease ends the leases of the round, as a node that stops does.
+func (s *ownerScene) releaseLease(ctx context.Context, outbox trips.Outbox) error {
 	for _, l := range s.last {
 		if _, err := outbox.AcquireLease(ctx, l.holder, time.Millisecond); err != nil {
 			return err

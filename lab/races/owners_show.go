@@ -14,7 +14,7 @@ func curveName(fenced bool) string {
 	return "without a fence"
 }
 
-func (f ownerFigures) rounds(fenced bool) []ownerRound {
+func (f ownerFigures) roundsOf(fenced bool) []ownerRound {
 	if fenced {
 		return f.Fenced
 	}
@@ -24,7 +24,7 @@ func (f ownerFigures) rounds(fenced bool) []ownerRound {
 // staleWrites returns how many were accepted up to each round.
 func (f ownerFigures) staleWrites(fenced bool) (out []int) {
 	n := 0
-	for _, r := range f.rounds(fenced) {
+	for _, r := range f.roundsOf(fenced) {
 		if r.isStale() {
 			n++
 		}
@@ -36,9 +36,9 @@ func (f ownerFigures) staleWrites(fenced bool) (out []int) {
 // ownerCount is what happened in the rounds with a short or a long stop.
 type ownerCount struct{ rounds, takenOver, accepted, stale, wentBack, overlaps int }
 
-// count counts the rounds whose stop was longer than the lease, or not.
-func (f ownerFigures) count(fenced, long bool) (n ownerCount) {
-	for _, r := range f.rounds(fenced) {
+// countRounds counts the rounds whose stop was longer than the lease, or not.
+func (f ownerFigures) countRounds(fenced, long bool) (n ownerCount) {
+	for _, r := range f.roundsOf(fenced) {
 		if (r.PauseMs > f.LeaseMs) != long {
 			continue
 		}
@@ -56,9 +56,9 @@ func (f ownerFigures) count(fenced, long bool) (n ownerCount) {
 // optionSeen returns which option came true: none when no stop was longer than
 // the lease.
 func (f ownerFigures) optionSeen() int {
-	without, with := f.count(false, true).stale, f.count(true, true).stale
+	without, with := f.countRounds(false, true).stale, f.countRounds(true, true).stale
 	switch {
-	case f.count(false, true).rounds == 0:
+	case f.countRounds(false, true).rounds == 0:
 		return finding.NoGuess
 	case without == 0:
 		return 0
@@ -72,7 +72,7 @@ func ownerTable(f ownerFigures) finding.Table {
 	t := finding.Table{Columns: []string{"the store", "the stop", "rounds", "taken over", "late writes", "refused", "cursor went back"}}
 	for _, fenced := range []bool{false, true} {
 		for _, long := range []bool{false, true} {
-			n, stop := f.count(fenced, long), "within the lease"
+			n, stop := f.countRounds(fenced, long), "within the lease"
 			if long {
 				stop = "past the lease"
 			}
@@ -90,7 +90,7 @@ func ownerChart(f ownerFigures, longest float64) plot.Chart {
 	for _, fenced := range []bool{false, true} {
 		c := plot.Curve{Name: curveName(fenced), Dots: true}
 		for i, n := range f.staleWrites(fenced) {
-			c.Points = append(c.Points, plot.Point{X: f.rounds(fenced)[i].PauseMs / f.LeaseMs, Y: float64(n)})
+			c.Points = append(c.Points, plot.Point{X: f.roundsOf(fenced)[i].PauseMs / f.LeaseMs, Y: float64(n)})
 		}
 		p.Curves = append(p.Curves, c)
 	}
@@ -100,7 +100,7 @@ func ownerChart(f ownerFigures, longest float64) plot.Chart {
 
 // judgeOwners judges what a run counted.
 func judgeOwners(f ownerFigures) []finding.Claim {
-	long, fenced, short, shortFenced := f.count(false, true), f.count(true, true), f.count(false, false), f.count(true, false)
+	long, fenced, short, shortFenced := f.countRounds(false, true), f.countRounds(true, true), f.countRounds(false, false), f.countRounds(true, false)
 	claim := func(text, law, source string, got, want int) finding.Claim {
 		return finding.Claim{Text: text, Law: law, Source: source, Exact: true, Got: fmt.Sprint(got), Want: fmt.Sprint(want), Holds: got == want}
 	}
@@ -121,7 +121,7 @@ func judgeOwners(f ownerFigures) []finding.Claim {
 
 // noticeOwners words the figures.
 func noticeOwners(f ownerFigures) []string {
-	without, with, short := f.count(false, true), f.count(true, true), f.count(false, false)
+	without, with, short := f.countRounds(false, true), f.countRounds(true, true), f.countRounds(false, false)
 	first := fmt.Sprintf("No stop was longer than the lease, so another owner took over in %d of %d rounds.", short.takenOver, short.rounds)
 	if without.rounds > 0 {
 		first = fmt.Sprintf("%d of %d owners that slept past their lease wrote without a fence; the cursor went back %d times.", without.stale, without.rounds, without.wentBack)

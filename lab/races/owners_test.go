@@ -70,7 +70,7 @@ func TestALeaseThatIsGivenTwiceIsSeen(t *testing.T) {
 	f, _ := runSmall(t)
 	s := &ownerScene{lease: time.Minute}
 	for _, holder := range []string{first, second} {
-		if _, err := s.acquire(t.Context(), generousOutbox{}, holder, s.lease); err != nil {
+		if _, err := s.acquireLease(t.Context(), generousOutbox{}, holder, s.lease); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -140,7 +140,7 @@ func (f *raceFigures) bookAll(ctx context.Context, run *finding.Run, db *databas
 	if err != nil {
 		return err
 	}
-	for i, b := range bookers(ctx, db, run.Seed) {
+	for i, b := range listBookers(ctx, db, run.Seed) {
 		twice, err := bookAll(ctx, b, open, think)
 		if err != nil {
 			return err
@@ -160,8 +160,8 @@ func (f *raceFigures) bookAll(ctx context.Context, run *finding.Run, db *databas
 	return nil
 }
 
-// broken returns what the way without a repair did in a place.
-func (f raceFigures) broken(place string) (seen counterSeen) {
+// brokenCounter returns what the way without a repair did in a place.
+func (f raceFigures) brokenCounter(place string) (seen counterSeen) {
 	for _, c := range f.Counters {
 		if c.Place == place && !c.Repaired {
 			return c
@@ -172,7 +172,7 @@ func (f raceFigures) broken(place string) (seen counterSeen) {
 
 // optionSeen returns which option came true.
 func (f raceFigures) optionSeen() int {
-	switch kept := f.broken("memory").Kept; {
+	switch kept := f.brokenCounter("memory").Kept; {
 	case kept == f.Updates:
 		return 0
 	case kept >= 300:

@@ -55,8 +55,8 @@ const (
 func lostPercent(c counterSeen) float64  { return 100 * float64(updates-c.Kept) / updates }
 func twicePercent(b bookingSeen) float64 { return 100 * float64(b.Twice) / cars }
 
-// bar returns the height of a counter's bar.
-func (f raceFigures) bar(i int) (h float64) {
+// barHeight returns the height of a counter's bar.
+func (f raceFigures) barHeight(i int) (h float64) {
 	if i < len(f.Counters) {
 		h = lostPercent(f.Counters[i])
 	}
@@ -72,7 +72,7 @@ func raceChart(f raceFigures) plot.Chart {
 		if i >= 5 {
 			panel = &servers
 		}
-		panel.Bars = append(panel.Bars, plot.Bar{Name: name, Height: f.bar(i)})
+		panel.Bars = append(panel.Bars, plot.Bar{Name: name, Height: f.barHeight(i)})
 	}
 
 	for i, name := range []string{"look", "look twice", "reserve", "unique index"} {
@@ -109,7 +109,7 @@ func (f raceFigures) judgeLosses() finding.Claim {
 
 	var got []string
 	for _, place := range places {
-		seen := f.broken(place)
+		seen := f.brokenCounter(place)
 		lost := f.Updates - seen.Kept
 		got = append(got, fmt.Sprint(lost))
 		if f.Workers == 1 {
@@ -166,7 +166,7 @@ func (f raceFigures) judgeBooking() finding.Claim {
 
 // noticeRaces words the figures.
 func noticeRaces(f raceFigures, w words) []string {
-	memory, redis := f.broken("memory"), f.broken("Redis")
+	memory, redis := f.brokenCounter("memory"), f.brokenCounter("Redis")
 	first := fmt.Sprintf("Memory kept %d of %d, Redis %d: %d workers read the same number, and write the same one.", memory.Kept, f.Updates, redis.Kept, f.Workers)
 	if memory.Kept == f.Updates {
 		first = fmt.Sprintf("Memory lost none of %d, Redis %d: a race that a test in memory does not find can still be there.", f.Updates, f.Updates-redis.Kept)

@@ -116,8 +116,8 @@ func (db *database) close() error {
 	return errors.Join(err, db.closeStore(), db.scratch.Close())
 }
 
-// cursor returns how far the outbox is told.
-func (db *database) cursor(ctx context.Context) (id int64, err error) {
+// readCursor returns how far the outbox is told.
+func (db *database) readCursor(ctx context.Context) (id int64, err error) {
 	err = db.sql.QueryRowContext(ctx, "SELECT cursor_id FROM relay").Scan(&id)
 	return id, err
 }

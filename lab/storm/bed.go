@@ -38,7 +38,7 @@ func openBed(ctx context.Context, run *finding.Run) (b *bed, err error) {
 
 	address := b.database.URL
 	if store.IsPostgres(address) {
-		if address, err = b.meter.interpose(address); err != nil {
+		if address, err = b.meter.interposeLine(address); err != nil {
 			close(b.ended)
 			return b, err
 		}
@@ -91,8 +91,8 @@ func (b *bed) close() error {
 	return errors.Join(err, b.database.Close())
 }
 
-// parts says what ran.
-func (b *bed) parts(f figures) []finding.Part {
+// listParts says what ran.
+func (b *bed) listParts(f figures) []finding.Part {
 	tries := 0
 	for _, c := range f.Cuts {
 		for _, n := range c.Tries {

@@ -21,7 +21,7 @@ type stepCounter struct {
 	counted []int
 }
 
-func (c *stepCounter) add() {
+func (c *stepCounter) addStep() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.since.IsZero() {
@@ -34,9 +34,9 @@ func (c *stepCounter) add() {
 	c.counted[step]++
 }
 
-// restart returns the counts of the first n steps since the last restart, and
-// begins anew.
-func (c *stepCounter) restart(n int) []int {
+// restartCount returns the counts of the first n steps since the last restart,
+// and begins anew.
+func (c *stepCounter) restartCount(n int) []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := make([]int, n)
@@ -56,8 +56,8 @@ type statementMeter struct {
 	open   []net.Conn
 }
 
-// interpose starts the proxy and returns the database's URL through it.
-func (m *statementMeter) interpose(database string) (string, error) {
+// interposeLine starts the proxy and returns the database's URL through it.
+func (m *statementMeter) interposeLine(database string) (string, error) {
 	u, err := url.Parse(database)
 	if err != nil {
 		return "", fmt.Errorf("address of the database: %w", err)
@@ -123,7 +123,7 @@ func (m *statementMeter) countStatements(to io.Writer, from io.Reader) {
 			return
 		}
 		if head[0] == 'S' || head[0] == 'Q' {
-			m.add()
+			m.addStep()
 		}
 		if _, err := to.Write(head[:]); err != nil {
 			return

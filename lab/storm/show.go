@@ -12,8 +12,8 @@ import (
 	"github.com/ridehail/ridehail/simulators/loadgen"
 )
 
-// summarize fills what follows from the phones and the steps.
-func (c *cut) summarize(phones *loadgen.Generator) {
+// summarizePhones fills what follows from the phones and the steps.
+func (c *cut) summarizePhones(phones *loadgen.Generator) {
 	times := quantile.Sort(phones.ReturnTimes())
 	if c.Back = len(times); c.Back > 0 {
 		c.Back99 = math.Round(times.At(.99).Seconds()*100) / 100
@@ -147,8 +147,8 @@ func stormChart(f figures) plot.Chart {
 			a.Points = []plot.Point{{X: 0, Y: float64(f.Phones)}}
 		}
 		for i := range steps {
-			a.Points = append(a.Points, plot.Point{X: float64(i+1) / 10, Y: float64(median(ofKind(f, jitter, func(c cut) int { return at(c.Away, i) })))})
-			t.Points = append(t.Points, plot.Point{X: float64(i)/10 + .05, Y: float64(median(ofKind(f, jitter, func(c cut) int { return at(c.Tries, i) })))})
+			a.Points = append(a.Points, plot.Point{X: float64(i+1) / 10, Y: float64(median(ofKind(f, jitter, func(c cut) int { return countAt(c.Away, i) })))})
+			t.Points = append(t.Points, plot.Point{X: float64(i)/10 + .05, Y: float64(median(ofKind(f, jitter, func(c cut) int { return countAt(c.Tries, i) })))})
 		}
 		away.Curves, tries.Curves = append(away.Curves, a), append(tries.Curves, t)
 	}
@@ -156,8 +156,8 @@ func stormChart(f figures) plot.Chart {
 		Y: plot.Axis{Name: "phones", End: float64(f.Phones)}, Panels: []plot.Panel{away, tries}}
 }
 
-// at returns the count of a step, 0 after the last.
-func at(counts []int, step int) int {
+// countAt returns the count of a step, 0 after the last.
+func countAt(counts []int, step int) int {
 	if step >= len(counts) {
 		return 0
 	}

@@ -89,7 +89,7 @@ func runStorm(ctx context.Context, run *finding.Run) (found finding.Result, err 
 	var tries stepCounter
 	drivers := 2 * f.Phones / 5
 	phones := loadgen.New(loadgen.Config{Server: bed.node.PublicURL(), City: bed.node.City(), Drivers: drivers, Riders: f.Phones - drivers,
-		Rides: f.Phones / phonesPerTrip, Ride: stormRide, Fixes: stormFixes, FirstWait: run.Milliseconds("wait"), OnTry: tries.add, Seed: run.Seed})
+		Rides: f.Phones / phonesPerTrip, Ride: stormRide, Fixes: stormFixes, FirstWait: run.Milliseconds("wait"), OnTry: tries.addStep, Seed: run.Seed})
 	defer phones.Close()
 	if err := phones.ConnectAll(ctx); err != nil {
 		return found, err
@@ -102,7 +102,7 @@ func runStorm(ctx context.Context, run *finding.Run) (found finding.Result, err 
 			return found, ctx.Err()
 		}
 		s := scene{f: f, phones: phones, tries: &tries, statements: bed.meter}
-		c, err := s.cut(ctx, i%2 == 0)
+		c, err := s.cutConnections(ctx, i%2 == 0)
 		if err != nil {
 			return found, err
 		}
@@ -112,7 +112,7 @@ func runStorm(ctx context.Context, run *finding.Run) (found finding.Result, err 
 	}
 
 	return finding.Result{Seen: f.optionSeen(), Table: stormTable(f), Chart: stormChart(f), Claims: judgeStorm(f), Notice: noticeStorm(f),
-		Parts: bed.parts(f), Figures: f}, nil
+		Parts: bed.listParts(f), Figures: f}, nil
 }
 
 // scene is one cut under way.
@@ -123,12 +123,12 @@ type scene struct {
 	statements *statementMeter
 }
 
-// cut cuts all connections and returns when all phones are back, or after
-// stormWithin.
-func (s scene) cut(ctx context.Context, jitter bool) (c cut, err error) {
+// cutConnections cuts all connections and returns when all phones are back, or
+// after stormWithin.
+func (s scene) cutConnections(ctx context.Context, jitter bool) (c cut, err error) {
 	c.Jitter = jitter
-	s.tries.restart(0)
-	s.statements.restart(0)
+	s.tries.restartCount(0)
+	s.statements.restartCount(0)
 	began := s.phones.CutConnections()
 	for step := 1; ; step++ {
 		if !sleep.Until(ctx, began.Add(time.Duration(step)*stepLength)) {
@@ -141,11 +141,11 @@ func (s scene) cut(ctx context.Context, jitter bool) (c cut, err error) {
 		}
 	}
 
-	c.Tries = s.tries.restart(len(c.Away))
+	c.Tries = s.tries.restartCount(len(c.Away))
 	if s.statements.listener != nil {
-		c.Statements = s.statements.restart(len(c.Away))
+		c.Statements = s.statements.restartCount(len(c.Away))
 	}
-	c.summarize(s.phones)
+	c.summarizePhones(s.phones)
 	return c, nil
 }
 

@@ -28,8 +28,8 @@ type caller struct {
 	from, to location.Point
 }
 
-// call makes one call.
-func (c *caller) call(ctx context.Context, id callID) answer {
+// callService makes one call.
+func (c *caller) callService(ctx context.Context, id callID) answer {
 	m := &made{request: id.request, try: id.try}
 	point := func(p location.Point) []*routingpb.Point { return []*routingpb.Point{{Lng: p.Lng, Lat: p.Lat}} }
 	_, err := c.callers[id.service].Matrix(context.WithValue(ctx, madeKey{}, m),
@@ -39,7 +39,7 @@ func (c *caller) call(ctx context.Context, id callID) answer {
 
 // askOnce makes one call and waits for its answer.
 func (c *caller) askOnce(ctx context.Context, request, service int) answer {
-	return c.call(ctx, callID{request, service, 0})
+	return c.callService(ctx, callID{request, service, 0})
 }
 
 // isQuick reports whether a call was answered without a wait.
@@ -55,7 +55,7 @@ func (c *caller) askHedged(ctx context.Context, request, service int) answer {
 	defer func() { cancel(); calls.Wait() }()
 
 	start := func(try int) {
-		calls.Go(func() { answers <- c.call(ctx, callID{request, service, try}) })
+		calls.Go(func() { answers <- c.callService(ctx, callID{request, service, try}) })
 	}
 	start(0)
 	late := time.NewTimer(c.plan.hedgeAfter())
@@ -82,16 +82,16 @@ func (c *caller) askHedged(ctx context.Context, request, service int) answer {
 
 // inTurn asks one service after the other.
 func (c *caller) inTurn(ctx context.Context, request int) gathered {
-	g := c.nothing()
+	g := c.gatherNothing()
 	for i := range c.plan.services {
-		g.add(i, c.askOnce(ctx, request, i))
+		g.addAnswer(i, c.askOnce(ctx, request, i))
 	}
 	return g
 }
 
-// together asks all services at the same time, in the given way, and waits for
-// the last.
-func (c *caller) together(ctx context.Context, request int, ask func(ctx context.Context, request, service int) answer) gathered {
+// askTogether asks all services at the same time, in the given way, and waits
+// for the last.
+func (c *caller) askTogether(ctx context.Context, request int, ask func(ctx context.Context, request, service int) answer) gathered {
 	answers := make([]answer, c.plan.services)
 	var asking sync.WaitGroup
 	for i := range answers {
@@ -99,18 +99,18 @@ func (c *caller) together(ctx context.Context, request int, ask func(ctx context
 	}
 	asking.Wait()
 
-	g := c.nothing()
+	g := c.gatherNothing()
 	for i, a := range answers {
-		g.add(i, a)
+		g.addAnswer(i, a)
 	}
 	return g
 }
 
-func (c *caller) nothing() gathered {
+func (c *caller) gatherNothing() gathered {
 	return gathered{firstSlow: c.plan.services, firstFail: c.plan.services}
 }
 
-func (g *gathered) add(service int, a answer) {
+func (g *gathered) addAnswer(service int, a answer) {
 	if a.slow {
 		g.firstSlow = min(g.firstSlow, service)
 	}

@@ -35,7 +35,7 @@ func Fanout() finding.Experiment {
 			{File: "lab/waiting/ask.go", Func: "caller.askHedged", Why: "hedge"},
 		},
 		Next:  "ridehail lab fanout --services 10, and --slow 0.5: which of them helps more",
-		Frame: func(v finding.Values) plot.Chart { return newFanoutPlan(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newFanoutPlan(v).emptyChart() },
 		Run:   runFanout,
 	}
 }
@@ -76,7 +76,7 @@ func binomialRange(n int, p float64) (low, high int) {
 
 	below, found := 0.0, false
 	for k := 0; k <= n; k++ {
-		below += binomial(n, k, p)
+		below += binomialChance(n, k, p)
 		if !found && below > tail {
 			low, found = k, true
 		}
@@ -87,8 +87,8 @@ func binomialRange(n int, p float64) (low, high int) {
 	return low, n
 }
 
-// binomial is the probability of k hits in n.
-func binomial(n, k int, p float64) float64 {
+// binomialChance is the probability of k hits in n.
+func binomialChance(n, k int, p float64) float64 {
 	lgamma := func(x int) float64 { v, _ := math.Lgamma(float64(x + 1)); return v }
 	return math.Exp(lgamma(n) - lgamma(k) - lgamma(n-k) + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
 }
@@ -100,8 +100,8 @@ const (
 	curveHedged = "hedged: met a slow one"
 )
 
-// steps are the numbers of services at which the chart has points.
-func (p fanoutPlan) steps() (out []int) {
+// axisSteps are the numbers of services at which the chart has points.
+func (p fanoutPlan) axisSteps() (out []int) {
 	step := max(1, p.services/20)
 	for n := 1; n < p.services; n += step {
 		out = append(out, n)
@@ -109,8 +109,8 @@ func (p fanoutPlan) steps() (out []int) {
 	return append(out, p.services)
 }
 
-// frame is the chart before the first point.
-func (p fanoutPlan) frame() plot.Chart {
+// emptyChart is the chart before the first point.
+func (p fanoutPlan) emptyChart() plot.Chart {
 	slow := plot.Curve{Name: "law: 1 - (1 - slow)^n", Style: plot.Law}
 	whole := plot.Curve{Name: "law: (1 - fail)^n", Style: plot.Law}
 	for n := 0; n <= p.services; n++ {

@@ -64,7 +64,7 @@ func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, e
 	var working sync.WaitGroup
 	working.Go(func() {
 		// The error is ctx's.
-		_ = (&events.Worker{Redis: redis, Stream: fanoutStream, Consumer: "lab", Handle: l.handle, Concurrency: 4,
+		_ = (&events.Worker{Redis: redis, Stream: fanoutStream, Consumer: "lab", Handle: l.handleJob, Concurrency: 4,
 			Heartbeat: 25 * time.Millisecond, MaxDeliveries: 100}).Run(ctx)
 	})
 
@@ -91,12 +91,12 @@ func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, e
 	err = errors.Join(err, ctx.Err())
 	cancel()
 	working.Wait()
-	f.Whole, f.Deliveries, f.took = l.countWhole(), l.deliveries.Load(), median(took)
+	f.Whole, f.Deliveries, f.took = l.countWhole(), l.deliveries.Load(), medianOf(took)
 	return f, errors.Join(err, redis.Close())
 }
 
-// handle asks the services that are missing for one request.
-func (l *laterRequests) handle(ctx context.Context, jobID string, _ []byte) error {
+// handleJob asks the services that are missing for one request.
+func (l *laterRequests) handleJob(ctx context.Context, jobID string, _ []byte) error {
 	request, err := strconv.Atoi(jobID)
 	if err != nil {
 		return err
@@ -112,15 +112,15 @@ func (l *laterRequests) handle(ctx context.Context, jobID string, _ []byte) erro
 	failed := make([]bool, len(missing))
 	var asking sync.WaitGroup
 	for i, service := range missing {
-		asking.Go(func() { failed[i] = l.caller.call(ctx, callID{request, service, try}).failed })
+		asking.Go(func() { failed[i] = l.caller.callService(ctx, callID{request, service, try}).failed })
 	}
 	asking.Wait()
-	return l.keep(request, missing, failed)
+	return l.keepMissing(request, missing, failed)
 }
 
-// keep notes what a delivery brought. It returns an error while services are
-// missing, so that the job comes back.
-func (l *laterRequests) keep(request int, asked []int, failed []bool) error {
+// keepMissing notes what a delivery brought. It returns an error while services
+// are missing, so that the job comes back.
+func (l *laterRequests) keepMissing(request int, asked []int, failed []bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.missing[request]) == 0 {

@@ -41,47 +41,47 @@ func runFanout(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	defer services.Close()
 
 	c := &caller{mapServices: services, from: corners[0], to: corners[2]}
-	f, err := c.measure(ctx, run)
+	f, err := c.measureWays(ctx, run)
 	if err != nil {
 		return finding.Result{}, err
 	}
 
-	out := plan.show(f)
-	out.Parts = []finding.Part{{Name: fmt.Sprintf("%d routing services", plan.services), Where: services.where(),
-		Count: fmt.Sprintf("%d calls", services.calls())},
+	out := plan.buildResult(f)
+	out.Parts = []finding.Part{{Name: fmt.Sprintf("%d routing services", plan.services), Where: services.listAddresses(),
+		Count: fmt.Sprintf("%d calls", services.countCalls())},
 		{Name: "embedded Redis", Count: fmt.Sprintf("%d jobs, %d deliveries", f.Later.Accepted+f.Silent.Later.Accepted, f.Later.Deliveries+f.Silent.Later.Deliveries)}}
 	return out, nil
 }
 
-// measure asks in all ways, one after the other.
-func (c *caller) measure(ctx context.Context, run *finding.Run) (f fanoutFigures, err error) {
-	f.InTurn = c.count(c.askAll(ctx, 32, func(ctx context.Context, i int) gathered { return c.inTurn(ctx, i) }))
-	f.Together = c.count(c.askAll(ctx, 4, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askOnce) }))
-	c.plan.tell(run, curveSlow, f.Together.SlowOf, f.Together.Requests)
-	c.plan.tell(run, curveWhole, f.Together.WholeOf, f.Together.Requests)
-	f.Hedged = c.count(c.askAll(ctx, 2, func(ctx context.Context, i int) gathered { return c.together(ctx, i, c.askHedged) }))
-	c.plan.tell(run, curveHedged, f.Hedged.SlowOf, f.Hedged.Requests)
+// measureWays asks in all ways, one after the other.
+func (c *caller) measureWays(ctx context.Context, run *finding.Run) (f fanoutFigures, err error) {
+	f.InTurn = c.countEnds(c.askAll(ctx, 32, func(ctx context.Context, i int) gathered { return c.inTurn(ctx, i) }))
+	f.Together = c.countEnds(c.askAll(ctx, 4, func(ctx context.Context, i int) gathered { return c.askTogether(ctx, i, c.askOnce) }))
+	c.plan.tellPoints(run, curveSlow, f.Together.SlowOf, f.Together.Requests)
+	c.plan.tellPoints(run, curveWhole, f.Together.WholeOf, f.Together.Requests)
+	f.Hedged = c.countEnds(c.askAll(ctx, 2, func(ctx context.Context, i int) gathered { return c.askTogether(ctx, i, c.askHedged) }))
+	c.plan.tellPoints(run, curveHedged, f.Hedged.SlowOf, f.Hedged.Requests)
 	if ctx.Err() != nil {
 		return f, ctx.Err()
 	}
 
-	before := c.mapServices.calls()
+	before := c.mapServices.countCalls()
 	if f.Later, err = newLaterRequests(c, min(laterRequestsMade, c.plan.requests), c.plan.wait+2*time.Second).run(ctx, nil); err != nil {
 		return f, err
 	}
-	f.laterCalls = c.mapServices.calls() - before
+	f.laterCalls = c.mapServices.countCalls() - before
 	f.Silent, err = c.askSilent(ctx)
 	return f, err
 }
 
-// count counts how requests ended.
-func (c *caller) count(all []gathered) wayFigures {
-	f := wayFigures{Requests: len(all), Calls: c.mapServices.calls()}
+// countEnds counts how requests ended.
+func (c *caller) countEnds(all []gathered) wayFigures {
+	f := wayFigures{Requests: len(all), Calls: c.mapServices.countCalls()}
 	took := make([]time.Duration, len(all))
 	for i, g := range all {
 		took[i] = g.took
 	}
-	for _, n := range c.plan.steps() {
+	for _, n := range c.plan.axisSteps() {
 		slow, whole := 0, 0
 		for _, g := range all {
 			if g.firstSlow < n {
@@ -94,24 +94,24 @@ func (c *caller) count(all []gathered) wayFigures {
 		f.SlowOf, f.WholeOf = append(f.SlowOf, slow), append(f.WholeOf, whole)
 		f.Slow, f.Whole = slow, whole
 	}
-	f.took = median(took)
+	f.took = medianOf(took)
 	for _, s := range c.services {
 		s.calls.Store(0)
 	}
 	return f
 }
 
-// points are a curve of counts, in percent, by the steps of the plan.
-func (p fanoutPlan) points(counts []int, requests int) []plot.Point {
+// curvePoints are a curve of counts, in percent, by the steps of the plan.
+func (p fanoutPlan) curvePoints(counts []int, requests int) []plot.Point {
 	out := make([]plot.Point, len(counts))
-	for i, n := range p.steps() {
+	for i, n := range p.axisSteps() {
 		out[i] = plot.Point{X: float64(n), Y: 100 * float64(counts[i]) / float64(requests)}
 	}
 	return out
 }
 
-func (p fanoutPlan) tell(run *finding.Run, curve string, counts []int, requests int) {
-	for _, at := range p.points(counts, requests) {
+func (p fanoutPlan) tellPoints(run *finding.Run, curve string, counts []int, requests int) {
+	for _, at := range p.curvePoints(counts, requests) {
 		run.Point(curve, at.X, at.Y)
 	}
 }

@@ -150,7 +150,7 @@ func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 	named := &http.Client{Transport: callNamer{m.client.Transport}}
 	for i := range plan.services {
 		s := &mapService{plan: plan, seed: seed, number: i, next: routing.NewHandler(m.router)}
-		at, err := serve(s)
+		at, err := serveHandler(s)
 		if err != nil {
 			m.Close()
 			return nil, err
@@ -168,16 +168,16 @@ func (m *mapServices) Close() {
 	}
 }
 
-// calls returns how many calls the services got.
-func (m *mapServices) calls() (n int64) {
+// countCalls returns how many calls the services got.
+func (m *mapServices) countCalls() (n int64) {
 	for _, s := range m.services {
 		n += s.calls.Load()
 	}
 	return n
 }
 
-// where names the ports of the services.
-func (m *mapServices) where() string {
+// listAddresses names the ports of the services.
+func (m *mapServices) listAddresses() string {
 	first, last := m.servers[0].Addr, m.servers[len(m.servers)-1].Addr
 	if first == last {
 		return first

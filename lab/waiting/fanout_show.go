@@ -32,18 +32,18 @@ func (p fanoutPlan) judgeFanout(f fanoutFigures) []finding.Claim {
 // but for 1 seed in 1000.
 func (p fanoutPlan) claimShare(name, formula string, share float64, got, of int) finding.Claim {
 	low, high := binomialRange(of, share)
-	return finding.Claim{Text: name, Law: fmt.Sprintf("%s = %s", formula, percent(share)), Exact: true,
+	return finding.Claim{Text: name, Law: fmt.Sprintf("%s = %s", formula, formatPercent(share)), Exact: true,
 		Want: fmt.Sprintf("%d to %d", low, high), Got: fmt.Sprintf("%d of %d", got, of), Holds: low <= got && got <= high}
 }
 
-func percent(share float64) string {
+func formatPercent(share float64) string {
 	if share >= .095 {
 		return fmt.Sprintf("%.0f %%", 100*share)
 	}
 	return fmt.Sprintf("%.2g %%", 100*share)
 }
 
-func percentOf(n, of int) string { return percent(float64(n) / float64(max(1, of))) }
+func percentOf(n, of int) string { return formatPercent(float64(n) / float64(max(1, of))) }
 
 // seenFanout returns the option that came true.
 func seenFanout(share float64) int {
@@ -58,17 +58,17 @@ func seenFanout(share float64) int {
 	return 3
 }
 
-// show returns the finding of a run's figures.
-func (p fanoutPlan) show(f fanoutFigures) finding.Result {
-	out := finding.Result{Chart: p.frame(), Figures: f, Claims: p.judgeFanout(f), Notice: p.notices(f),
+// buildResult returns the finding of a run's figures.
+func (p fanoutPlan) buildResult(f fanoutFigures) finding.Result {
+	out := finding.Result{Chart: p.emptyChart(), Figures: f, Claims: p.judgeFanout(f), Notice: p.wordNotices(f),
 		Seen: seenFanout(float64(f.Together.Slow) / float64(f.Together.Requests))}
 	curves := out.Chart.Panels[0].Curves
-	curves[2].Points = p.points(f.Together.SlowOf, f.Together.Requests)
-	curves[3].Points = p.points(f.Together.WholeOf, f.Together.Requests)
-	curves[4].Points = p.points(f.Hedged.SlowOf, f.Hedged.Requests)
+	curves[2].Points = p.curvePoints(f.Together.SlowOf, f.Together.Requests)
+	curves[3].Points = p.curvePoints(f.Together.WholeOf, f.Together.Requests)
+	curves[4].Points = p.curvePoints(f.Hedged.SlowOf, f.Hedged.Requests)
 
 	out.Detail.Columns = []string{"services", "met a slow one", "whole answer", "hedged: met a slow one"}
-	for i, n := range p.steps() {
+	for i, n := range p.axisSteps() {
 		out.Detail.Rows = append(out.Detail.Rows, []string{fmt.Sprint(n), fmt.Sprint(f.Together.SlowOf[i]), fmt.Sprint(f.Together.WholeOf[i]), fmt.Sprint(f.Hedged.SlowOf[i])})
 	}
 
@@ -77,26 +77,26 @@ func (p fanoutPlan) show(f fanoutFigures) finding.Result {
 		name string
 		wayFigures
 	}{{"in turn", f.InTurn}, {"together", f.Together}, {"together, hedged", f.Hedged}} {
-		out.Table.Rows = append(out.Table.Rows, []string{w.name, percentOf(w.Slow, w.Requests), percentOf(w.Whole, w.Requests), millis(w.took), fmt.Sprint(w.Calls)})
+		out.Table.Rows = append(out.Table.Rows, []string{w.name, percentOf(w.Slow, w.Requests), percentOf(w.Whole, w.Requests), formatMillis(w.took), fmt.Sprint(w.Calls)})
 	}
 	s := f.Silent
 	waits := fmt.Sprintf("%d waited", s.Waited)
 	out.Table.Rows = append(out.Table.Rows,
-		[]string{"asynchronous", "0 %", percentOf(f.Later.Whole, f.Later.Accepted) + " later", millis(f.Later.took), fmt.Sprint(f.laterCalls)},
+		[]string{"asynchronous", "0 %", percentOf(f.Later.Whole, f.Later.Accepted) + " later", formatMillis(f.Later.took), fmt.Sprint(f.laterCalls)},
 		[]string{"one silent: no deadline", "all", percentOf(s.Unbounded, silentRequests), "never", ""},
-		[]string{"one silent: breaker", waits, percentOf(s.Fallback, silentRequests), millis(s.fallbackTook), ""},
-		[]string{"one silent: asynchronous", "0 %", percentOf(s.Later.Whole, silentRequests) + " later", millis(s.Later.took), ""})
+		[]string{"one silent: breaker", waits, percentOf(s.Fallback, silentRequests), formatMillis(s.fallbackTook), ""},
+		[]string{"one silent: asynchronous", "0 %", percentOf(s.Later.Whole, silentRequests) + " later", formatMillis(s.Later.took), ""})
 	return out
 }
 
-func (p fanoutPlan) notices(f fanoutFigures) []string {
+func (p fanoutPlan) wordNotices(f fanoutFigures) []string {
 	extra := float64(f.Hedged.Calls)/float64(max(1, f.Together.Calls)) - 1
 	s := f.Silent
 	return []string{
 		fmt.Sprintf("Together is faster, not luckier: %s met a slow one in turn, %s together; %s a service.",
-			percentOf(f.InTurn.Slow, f.InTurn.Requests), percentOf(f.Together.Slow, f.Together.Requests), percent(p.slow)),
-		fmt.Sprintf("Hedged (asked again after %s) %s met a slow one, for %s more calls.", millis(p.hedgeAfter()),
-			percentOf(f.Hedged.Slow, f.Hedged.Requests), percent(max(0, extra))),
+			percentOf(f.InTurn.Slow, f.InTurn.Requests), percentOf(f.Together.Slow, f.Together.Requests), formatPercent(p.slow)),
+		fmt.Sprintf("Hedged (asked again after %s) %s met a slow one, for %s more calls.", formatMillis(p.hedgeAfter()),
+			percentOf(f.Hedged.Slow, f.Hedged.Requests), formatPercent(max(0, extra))),
 		fmt.Sprintf("One silent: %d of %d without a deadline, %d with one; as jobs %d at first, %d after.", s.Unbounded, silentRequests,
 			s.Fallback, s.LaterWithin, s.Later.Whole),
 	}

@@ -75,8 +75,8 @@ func (c *caller) askSilent(ctx context.Context) (silentFigures, error) {
 func (c *caller) askWithoutDeadline(ctx context.Context, request int, waiting *sync.WaitGroup, answered *atomic.Int64) {
 	others := make(chan struct{}, c.plan.services)
 	waiting.Go(func() {
-		g := c.together(ctx, request, func(ctx context.Context, request, service int) answer {
-			a := c.call(ctx, callID{request, service, noFault})
+		g := c.askTogether(ctx, request, func(ctx context.Context, request, service int) answer {
+			a := c.callService(ctx, callID{request, service, noFault})
 			if service > 0 {
 				others <- struct{}{}
 			}
@@ -120,5 +120,5 @@ func (c *caller) askWithFallback(ctx context.Context, f *silentFigures) {
 	}
 
 	stats := clients[0].Stats()
-	f.Waited, f.LeftAlone, f.fallbackTook = stats.Failures, stats.Skipped, median(took)
+	f.Waited, f.LeftAlone, f.fallbackTook = stats.Failures, stats.Skipped, medianOf(took)
 }

@@ -73,7 +73,7 @@ func TestTheRangeOfACountIsThatOfTheBinomialDistribution(t *testing.T) {
 	}
 	all := 0.0
 	for k := range 61 {
-		all += binomial(60, k, .3)
+		all += binomialChance(60, k, .3)
 	}
 	if math.Abs(all-1) > 1e-9 {
 		t.Errorf("the probabilities add up to %g", all)
@@ -127,7 +127,7 @@ func TestFanoutRunsAndCountsWhatTheSeedDrew(t *testing.T) {
 	if f.Later.Whole != laterRequestsMade || f.Silent.Later.Whole != silentRequests || f.Silent.LaterWithin != 0 {
 		t.Errorf("of the jobs %+v, while one was silent %+v", f.Later, f.Silent)
 	}
-	if steps := len(newFanoutPlan(run.Values).steps()); points[curveSlow] != steps || points[curveHedged] != steps {
+	if steps := len(newFanoutPlan(run.Values).axisSteps()); points[curveSlow] != steps || points[curveHedged] != steps {
 		t.Errorf("told of %v points, want %d each", points, steps)
 	}
 }

@@ -35,7 +35,7 @@ func Provider() finding.Experiment {
 			{File: "payments/settle.go", Func: "Settler.takePayment", Why: "one try"},
 		},
 		Next:  "ridehail lab provider --provider slow --rate 8, and --lost 50: who pays twice",
-		Frame: func(v finding.Values) plot.Chart { return newOutagePlan(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newOutagePlan(v).emptyChart() },
 		Run:   runProvider,
 	}
 }
@@ -64,40 +64,40 @@ func newOutagePlan(v finding.Values) outagePlan {
 	return outagePlan{dead: v.Choice("provider") == "dead", outage: v.Seconds("outage"), rate: v.Number("rate"), lost: v.Number("lost") / 100}
 }
 
-func (p outagePlan) outageTo() time.Duration { return outageFrom + p.outage }
-func (p outagePlan) span() time.Duration     { return p.outageTo() + afterOutage }
-func (p outagePlan) rides() int              { return int(p.rate * p.span().Seconds()) }
+func (p outagePlan) outageTo() time.Duration  { return outageFrom + p.outage }
+func (p outagePlan) runLength() time.Duration { return p.outageTo() + afterOutage }
+func (p outagePlan) countRides() int          { return int(p.rate * p.runLength().Seconds()) }
 
-// end is when a run is over if all jobs are done.
-func (p outagePlan) end() time.Duration { return p.span() + 1250*time.Millisecond }
+// chartEnd is when a run is over if all jobs are done.
+func (p outagePlan) chartEnd() time.Duration { return p.runLength() + 1250*time.Millisecond }
 
-// work is how long a worker is busy with a ride, on average, when a request
+// workTime is how long a worker is busy with a ride, on average, when a request
 // takes so long: the charge, and after a lost answer another one, which is a
 // duplicate, and its verification.
-func (p outagePlan) work(request time.Duration) time.Duration {
+func (p outagePlan) workTime(request time.Duration) time.Duration {
 	return time.Duration(float64(request) * (1 + 2*p.lost))
 }
 
-// backlog is the law: rides that are not paid grow by what comes and is not
+// backlogAt is the law: rides that are not paid grow by what comes and is not
 // done in the outage, and then shrink by what can be done beyond what comes.
-func (p outagePlan) backlog(at time.Duration) float64 {
+func (p outagePlan) backlogAt(at time.Duration) float64 {
 	during := 0.0
 	if !p.dead {
-		during = workers / p.work(slowProviderTakes).Seconds()
+		during = workers / p.workTime(slowProviderTakes).Seconds()
 	}
 	coming := func(from, to time.Duration) float64 { return p.rate * max(0, min(at, to)-from).Seconds() }
 	b := max(0, coming(outageFrom, p.outageTo())-during*max(0, min(at, p.outageTo())-outageFrom).Seconds())
-	b += coming(p.outageTo(), p.span()) - workers/p.work(providerTakes).Seconds()*max(0, at-p.outageTo()).Seconds()
+	b += coming(p.outageTo(), p.runLength()) - workers/p.workTime(providerTakes).Seconds()*max(0, at-p.outageTo()).Seconds()
 	return max(0, b)
 }
 
-// top is the backlog at the end of the outage, and shrinks how long it takes
-// from there until nothing is left.
-func (p outagePlan) top() float64 { return p.backlog(p.outageTo()) }
+// backlogTop is the backlog at the end of the outage, and shrinks how long it
+// takes from there until nothing is left.
+func (p outagePlan) backlogTop() float64 { return p.backlogAt(p.outageTo()) }
 
-func (p outagePlan) shrinks() time.Duration {
+func (p outagePlan) shrinkTime() time.Duration {
 	at := p.outageTo()
-	for p.backlog(at) > 0 {
+	for p.backlogAt(at) > 0 {
 		at += tick
 	}
 	return at - p.outageTo()
@@ -105,7 +105,7 @@ func (p outagePlan) shrinks() time.Duration {
 
 // underWay is how many rides may be unpaid at any moment without an outage.
 func (p outagePlan) underWay() float64 {
-	return math.Ceil(2 * p.rate * p.work(providerTakes).Seconds())
+	return math.Ceil(2 * p.rate * p.workTime(providerTakes).Seconds())
 }
 
 // The curves of the chart.
@@ -115,11 +115,11 @@ const (
 	curveDirect   = "direct: refused so far"
 )
 
-// frame is the chart before the first point.
-func (p outagePlan) frame() plot.Chart {
+// emptyChart is the chart before the first point.
+func (p outagePlan) emptyChart() plot.Chart {
 	law := plot.Curve{Name: "law: rate x outage, then what is left over", Style: plot.Law}
-	for at := time.Duration(0); at <= p.end(); at += tick {
-		law.Points = append(law.Points, plot.Point{X: at.Seconds(), Y: p.backlog(at)})
+	for at := time.Duration(0); at <= p.chartEnd(); at += tick {
+		law.Points = append(law.Points, plot.Point{X: at.Seconds(), Y: p.backlogAt(at)})
 	}
 	panel := plot.Panel{Curves: []plot.Curve{law, {Name: curveQueue}, {Name: curveAckFirst}, {Name: curveDirect}}}
 	if p.outage > 0 {
@@ -129,6 +129,6 @@ func (p outagePlan) frame() plot.Chart {
 		}
 		panel.Bands = []plot.Band{{From: outageFrom.Seconds(), To: p.outageTo().Seconds(), Name: "provider is " + name}}
 	}
-	return plot.Chart{X: plot.Axis{Name: "seconds", End: math.Ceil(p.end().Seconds())}, Y: plot.Axis{Name: "rides", End: math.Ceil(1.5*p.rate*p.outage.Seconds()/10+1) * 10},
+	return plot.Chart{X: plot.Axis{Name: "seconds", End: math.Ceil(p.chartEnd().Seconds())}, Y: plot.Axis{Name: "rides", End: math.Ceil(1.5*p.rate*p.outage.Seconds()/10+1) * 10},
 		Panels: []plot.Panel{panel}}
 }

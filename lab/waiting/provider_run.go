@@ -85,7 +85,7 @@ func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) 
 		return finding.Result{}, fmt.Errorf("a folder for the databases: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	if err := prepareRides(ctx, booksPath(folder, 0), plan.rides()); err != nil {
+	if err := prepareRides(ctx, booksPath(folder, 0), plan.countRides()); err != nil {
 		return finding.Result{}, err
 	}
 	for way := 1; way < len(wayNames); way++ {
@@ -100,7 +100,7 @@ func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) 
 	var running sync.WaitGroup
 	for i := range wayNames {
 		running.Go(func() {
-			w := &wayRun{plan: plan, number: i, begin: begin, times: plan.schedule(run.Seed), onPoint: func(x, y float64) {
+			w := &wayRun{plan: plan, number: i, begin: begin, times: plan.scheduleRides(run.Seed), onPoint: func(x, y float64) {
 				if name := curves[i]; name != "" {
 					run.Point(name, x, y)
 				}
@@ -112,13 +112,13 @@ func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) 
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return finding.Result{}, err
 	}
-	return plan.show(figures), nil
+	return plan.buildResult(figures), nil
 }
 
-// schedule returns when each ride ends.
-func (p outagePlan) schedule(seed uint64) []time.Duration {
+// scheduleRides returns when each ride ends.
+func (p outagePlan) scheduleRides(seed uint64) []time.Duration {
 	rng, gap := rand.New(rand.NewPCG(seed, 12)), float64(time.Second)/p.rate
-	times := make([]time.Duration, p.rides())
+	times := make([]time.Duration, p.countRides())
 	for i := range times {
 		times[i] = time.Duration(gap * (float64(i) + .5 + .8*(rng.Float64()-.5)))
 	}
@@ -140,7 +140,7 @@ func (w *wayRun) run(ctx context.Context, path string, seed uint64) (outageFigur
 	emulator := provider.NewEmulator(provider.Config{Secret: outageSecret, Counts: &counts,
 		Faults: provider.Faults{Seed: seed, LoseReply: w.plan.lost}}, ledger)
 	door := &moodyProvider{plan: w.plan, next: emulator, begin: w.begin}
-	at, err := serve(door)
+	at, err := serveHandler(door)
 	if err != nil {
 		return w.figs, errors.Join(err, closeDB())
 	}
@@ -148,7 +148,7 @@ func (w *wayRun) run(ctx context.Context, path string, seed uint64) (outageFigur
 
 	w.db, w.service = db, &trips.Service{Store: db, Now: time.Now}
 	w.charger = &payments.HTTPProvider{URL: at.URL, Secret: outageSecret, Timeout: providerTimeout, Client: client}
-	w.figs = outageFigures{Name: wayNames[w.number], Rides: w.plan.rides(), Letters: map[string]int{}, addr: at.Addr}
+	w.figs = outageFigures{Name: wayNames[w.number], Rides: w.plan.countRides(), Letters: map[string]int{}, addr: at.Addr}
 	if w.number == direct {
 		w.endRides(ctx, w.endDirectly, func() bool { return true })
 	} else {
@@ -158,7 +158,7 @@ func (w *wayRun) run(ctx context.Context, path string, seed uint64) (outageFigur
 	client.CloseIdleConnections()
 	at.Close()
 	emulator.Close()
-	err = errors.Join(err, w.account(ctx, ledger))
+	err = errors.Join(err, w.balanceBooks(ctx, ledger))
 	w.figs.Lost, w.figs.calls = counts.AnswersLost.Load(), door.calls.Load()
 	return w.figs, errors.Join(err, closeDB(), ctx.Err())
 }
@@ -188,10 +188,10 @@ func (w *wayRun) endRides(ctx context.Context, end func(context.Context, int) er
 		})
 	}
 
-	over := w.begin.Add(w.plan.end())
+	over := w.begin.Add(w.plan.chartEnd())
 	sleep.Until(ctx, w.begin)
 	for next := w.begin; ctx.Err() == nil; next = next.Add(tick) {
-		w.look(ctx)
+		w.watchBacklog(ctx)
 		late := time.Since(over)
 		if late >= 0 && int(w.ended.Load()) == len(w.times) && isDone() || late > patience {
 			break
@@ -202,8 +202,8 @@ func (w *wayRun) endRides(ctx context.Context, end func(context.Context, int) er
 	w.figs.Refused = int(w.refused.Load())
 }
 
-// look measures the backlog: rides that ended and are not paid.
-func (w *wayRun) look(ctx context.Context) {
+// watchBacklog measures the backlog: rides that ended and are not paid.
+func (w *wayRun) watchBacklog(ctx context.Context) {
 	before := time.Since(w.begin)
 	unpaid, err := w.db.UnchargedTrips(ctx, time.Now().Add(time.Hour), 10_000)
 	if err != nil {
@@ -304,8 +304,8 @@ func (w *wayRun) newHandler(ctx context.Context, afterAck *sync.WaitGroup) func(
 	}
 }
 
-// account compares the store with the provider's ledger.
-func (w *wayRun) account(ctx context.Context, ledger *provider.Ledger) error {
+// balanceBooks compares the store with the provider's ledger.
+func (w *wayRun) balanceBooks(ctx context.Context, ledger *provider.Ledger) error {
 	for _, e := range ledger.Entries() {
 		if e.Status == "success" && e.Kind == "" {
 			w.figs.Taken++

@@ -76,14 +76,14 @@ func seenProvider(q outageFigures) int {
 	return 2
 }
 
-// show returns the finding of a run's figures.
-func (p outagePlan) show(figures []outageFigures) finding.Result {
-	out := finding.Result{Chart: p.frame(), Figures: figures, Claims: judgeProvider(figures[byQueue], figures[perTry]),
-		Seen: seenProvider(figures[byQueue]), Notice: p.notices(figures), Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest",
+// buildResult returns the finding of a run's figures.
+func (p outagePlan) buildResult(figures []outageFigures) finding.Result {
+	out := finding.Result{Chart: p.emptyChart(), Figures: figures, Claims: judgeProvider(figures[byQueue], figures[perTry]),
+		Seen: seenProvider(figures[byQueue]), Notice: p.wordNotices(figures), Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest",
 			"taken", "charges", "tries", "letters", "backlog"}}}
 	for i, f := range figures {
 		_, letters := f.poisonLetters()
-		row := []string{f.Name, fmt.Sprintf("%d of %d", f.Refused, f.Rides), millis(median(f.took)), millis(slices.Max(f.took)),
+		row := []string{f.Name, fmt.Sprintf("%d of %d", f.Refused, f.Rides), formatMillis(medianOf(f.took)), formatMillis(slices.Max(f.took)),
 			fmt.Sprint(f.Taken), fmt.Sprint(f.Booked), "", "", ""}
 		if i != direct {
 			row[6], row[7], row[8] = fmt.Sprintf("%.1f each", float64(f.Delivered)/float64(max(1, f.Jobs))), fmt.Sprint(letters), fmt.Sprint(f.Top)
@@ -95,12 +95,12 @@ func (p outagePlan) show(figures []outageFigures) finding.Result {
 	curves := out.Chart.Panels[0].Curves
 	curves[1].Points, curves[2].Points = figures[byQueue].backlog, figures[ackFirst].backlog
 	curves[3].Points = figures[direct].refusals
-	out.Detail = p.detail(figures)
+	out.Detail = p.buildDetail(figures)
 	return out
 }
 
-// detail is a table of the backlogs by time.
-func (p outagePlan) detail(figures []outageFigures) finding.Table {
+// buildDetail is a table of the backlogs by time.
+func (p outagePlan) buildDetail(figures []outageFigures) finding.Table {
 	out := finding.Table{Columns: []string{"seconds", curveQueue, curveAckFirst}}
 	for i, at := range figures[byQueue].backlog {
 		if i >= len(figures[ackFirst].backlog) {
@@ -111,7 +111,7 @@ func (p outagePlan) detail(figures []outageFigures) finding.Table {
 	return out
 }
 
-func (p outagePlan) notices(figures []outageFigures) []string {
+func (p outagePlan) wordNotices(figures []outageFigures) []string {
 	d, q, t, a := figures[direct], figures[byQueue], figures[perTry], figures[ackFirst]
 	empty := fmt.Sprintf("%.1f s", q.Empty)
 	if q.Empty < 0 {
@@ -121,7 +121,7 @@ func (p outagePlan) notices(figures []outageFigures) []string {
 		fmt.Sprintf("Waiting couples: direct refused %d of %d rides, %d of them after the money was taken; the queue %d.",
 			d.Refused, d.Rides, max(0, d.Taken-d.Booked), q.Refused),
 		fmt.Sprintf("The queue moves the wait: %d rides at most (law %.0f), few again %s after it (law %.1f s).",
-			q.Top, p.top(), empty, p.shrinks().Seconds()),
+			q.Top, p.backlogTop(), empty, p.shrinkTime().Seconds()),
 		fmt.Sprintf("A reference per try took %d fares too many; acknowledged first, %d rides were never charged.",
 			max(0, t.Taken-t.Booked), a.Rides-a.Refused-a.Booked),
 	}

@@ -87,14 +87,14 @@ func TestEachClaimAboutTheProviderCanFail(t *testing.T) {
 func TestTheBacklogOfTheLawIsATriangle(t *testing.T) {
 	plan := newOutagePlan(newRun(t, Provider(), map[string]string{"lost": "0"}).Values)
 	for at, want := range map[time.Duration]float64{0: 0, outageFrom: 0, outageFrom + time.Second: 12, plan.outageTo(): 18,
-		plan.outageTo() + 500*time.Millisecond: 4, plan.end(): 0} {
-		if got := plan.backlog(at); got < want-1e-6 || got > want+1e-6 {
+		plan.outageTo() + 500*time.Millisecond: 4, plan.chartEnd(): 0} {
+		if got := plan.backlogAt(at); got < want-1e-6 || got > want+1e-6 {
 			t.Errorf("after %v it is %g, want %g", at, got, want)
 		}
 	}
 
 	plan.dead = false // a slow one does 11.4 a second, and 12 come
-	if top := plan.top(); top < .8 || top > .9 {
+	if top := plan.backlogTop(); top < .8 || top > .9 {
 		t.Errorf("with a slow provider the top is %g", top)
 	}
 }

@@ -47,7 +47,7 @@ func Retries() finding.Experiment {
 			{File: "lab/broken/retries.go", Func: "RetryAtOnce", Why: "storm"},
 		},
 		Next:  "ridehail lab retries --rate 30 --budget 50: a budget may be too large (45 > 40)",
-		Frame: func(v finding.Values) plot.Chart { return newRetryPlan(v).frame() },
+		Frame: func(v finding.Values) plot.Chart { return newRetryPlan(v).emptyChart() },
 		Run:   runRetries,
 	}
 }
@@ -79,7 +79,7 @@ func newRetryPlan(v finding.Values) retryPlan {
 	// Long enough to see the slowest recovery that the law foretells.
 	p.watch = 4 * time.Second
 	for policy := range policyNames {
-		if after := p.recovery(policy); after < 20 {
+		if after := p.recoveryTime(policy); after < 20 {
 			p.watch = max(p.watch, time.Duration(1.6*after*float64(time.Second)))
 		}
 	}
@@ -87,14 +87,14 @@ func newRetryPlan(v finding.Values) retryPlan {
 	return p
 }
 
-// span is how long requests are sent.
-func (p retryPlan) span() time.Duration { return hangFrom + p.hang + p.watch }
+// runLength is how long requests are sent.
+func (p retryPlan) runLength() time.Duration { return hangFrom + p.hang + p.watch }
 
-func (p retryPlan) bins() int { return int(p.span() / binLength) }
+func (p retryPlan) countBins() int { return int(p.runLength() / binLength) }
 
-// repeats returns how often a policy repeats a request that keeps failing, on
-// average.
-func (p retryPlan) repeats(policy int) float64 {
+// repeatsPerRequest returns how often a policy repeats a request that keeps
+// failing, on average.
+func (p retryPlan) repeatsPerRequest(policy int) float64 {
 	switch policy {
 	case noRetry:
 		return 0
@@ -104,23 +104,25 @@ func (p retryPlan) repeats(policy int) float64 {
 	return float64(p.retries)
 }
 
-// load returns how many tries a second reach the service while no answer comes
-// in time.
-func (p retryPlan) load(policy int) float64 { return p.rate * (1 + p.repeats(policy)) }
+// triesPerSecond returns how many tries a second reach the service while no
+// answer comes in time.
+func (p retryPlan) triesPerSecond(policy int) float64 {
+	return p.rate * (1 + p.repeatsPerRequest(policy))
+}
 
-// recovery is the law: the seconds from the end of the hang until answers are
-// in time again. The queue that the hang left shrinks by what the service can do
-// beyond the load, until the wait in it is no longer than the timeout. It is
-// infinite where the load is no less than the capacity.
-func (p retryPlan) recovery(policy int) float64 {
-	queue := min(p.hang.Seconds()*p.load(policy), queueLimit) - capacity*p.timeout.Seconds() + 1 // the one in hand
+// recoveryTime is the law: the seconds from the end of the hang until answers
+// are in time again. The queue that the hang left shrinks by what the service
+// can do beyond the load, until the wait in it is no longer than the timeout.
+// It is infinite where the load is no less than the capacity.
+func (p retryPlan) recoveryTime(policy int) float64 {
+	queue := min(p.hang.Seconds()*p.triesPerSecond(policy), queueLimit) - capacity*p.timeout.Seconds() + 1 // the one in hand
 	switch {
 	case p.hang < p.timeout || queue <= 0 || policy == withBudgetNoOld:
 		return 0
-	case p.load(policy) >= capacity:
+	case p.triesPerSecond(policy) >= capacity:
 		return math.Inf(1)
 	}
-	return queue / (capacity - p.load(policy))
+	return queue / (capacity - p.triesPerSecond(policy))
 }
 
 // foretold is what the law says of a policy at the end of a run.
@@ -132,15 +134,15 @@ const (
 	recovers
 )
 
-func (p retryPlan) foretell(policy int) foretold {
-	load, after := p.load(policy), p.recovery(policy)
+func (p retryPlan) foretellEnd(policy int) foretold {
+	load, after := p.triesPerSecond(policy), p.recoveryTime(policy)
 	if policy != withBudgetNoOld && load > .93*capacity && load < 1.07*capacity {
 		return unsure
 	}
 
 	// The queue of the first requests alone, and that of all repetitions.
 	wait := p.timeout.Seconds()
-	least, most := p.hang.Seconds()*p.rate/capacity, p.hang.Seconds()*max(1, p.load(policy)/capacity)
+	least, most := p.hang.Seconds()*p.rate/capacity, p.hang.Seconds()*max(1, p.triesPerSecond(policy)/capacity)
 	watched := (p.watch - lastPart).Seconds()
 	switch {
 	case most < wait/2:
@@ -157,9 +159,9 @@ func (p retryPlan) foretell(policy int) foretold {
 	return unsure
 }
 
-// frame is the chart before the first point.
-func (p retryPlan) frame() plot.Chart {
-	end := p.span().Seconds()
+// emptyChart is the chart before the first point.
+func (p retryPlan) emptyChart() plot.Chart {
+	end := p.runLength().Seconds()
 	curves := []plot.Curve{{Name: "law: no more than what is asked", Style: plot.Law, Points: []plot.Point{{X: 0, Y: p.rate}, {X: end, Y: p.rate}}}}
 	for _, name := range policyNames {
 		curves = append(curves, plot.Curve{Name: name})

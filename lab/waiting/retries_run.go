@@ -71,7 +71,7 @@ func runRetries(ctx context.Context, run *finding.Run) (finding.Result, error) {
 			return finding.Result{}, err
 		}
 
-		out := plan.show(figures)
+		out := plan.buildResult(figures)
 		held := !slices.ContainsFunc(out.Claims, func(c finding.Claim) bool { return !c.Holds })
 		if held || late < plan.timeout/2 || try == maxRuns {
 			out.Parts = append(out.Parts, finding.Part{Name: "this machine", Where: fmt.Sprintf("run %d of %d at most", try, maxRuns),
@@ -92,7 +92,7 @@ func (p retryPlan) runPolicies(ctx context.Context, run *finding.Run) ([]policyF
 		running.Go(func() {
 			policy := newPolicyRun(p, i)
 			policy.onBin = func(bin, asked, good int) {
-				run.Point(policyNames[i], p.middle(bin), p.perSecond(asked, good))
+				run.Point(policyNames[i], p.middleOf(bin), p.perSecond(asked, good))
 			}
 			figures[i], errs[i] = policy.run(ctx, begin, run.Seed)
 		})
@@ -118,8 +118,8 @@ func watchLateness() (stop func() time.Duration) {
 }
 
 func newPolicyRun(plan retryPlan, number int) *policyRun {
-	p := &policyRun{plan: plan, number: number, onBin: func(int, int, int) {}, open: make([]int, plan.bins())}
-	p.figs = policyFigures{Name: policyNames[number], Asked: make([]int, plan.bins()), Good: make([]int, plan.bins())}
+	p := &policyRun{plan: plan, number: number, onBin: func(int, int, int) {}, open: make([]int, plan.countBins())}
+	p.figs = policyFigures{Name: policyNames[number], Asked: make([]int, plan.countBins()), Good: make([]int, plan.countBins())}
 	if number == withBudget || number == withBudgetNoOld {
 		p.budget = &payments.Budget{Share: plan.budget}
 	}
@@ -133,18 +133,18 @@ func (p *policyRun) run(ctx context.Context, begin time.Time, seed uint64) (poli
 	if err != nil {
 		return p.figs, err
 	}
-	at, err := serve(p.service)
+	at, err := serveHandler(p.service)
 	if err != nil {
 		stop()
 		return p.figs, err
 	}
 
 	client := newClient(64)
-	p.send(ctx, begin, seed, &payments.HTTPProvider{URL: at.URL, Secret: retrySecret, Timeout: p.plan.timeout, Client: client})
+	p.sendRequests(ctx, begin, seed, &payments.HTTPProvider{URL: at.URL, Secret: retrySecret, Timeout: p.plan.timeout, Client: client})
 	stop()
 	client.CloseIdleConnections()
 	at.Close()
-	f := p.figures()
+	f := p.collectFigures()
 	f.addr = at.Addr
 	return f, ctx.Err()
 }
@@ -171,8 +171,8 @@ func (p *policyRun) startService(ctx context.Context, begin time.Time) (stop fun
 	return func() { cancel(); <-p.service.ended; emulator.Close() }, nil
 }
 
-// figures returns what was counted, when all requests have ended.
-func (p *policyRun) figures() policyFigures {
+// collectFigures returns what was counted, when all requests have ended.
+func (p *policyRun) collectFigures() policyFigures {
 	f := p.figs
 	f.Tries, f.Answered, f.Dropped, f.Refused = p.tries.Load(), p.service.answered.Load(), p.service.dropped.Load(), p.service.refused.Load()
 	f.AnsweredAtEnd = float64(p.answeredAtEnd) / lastPart.Seconds()
@@ -180,16 +180,17 @@ func (p *policyRun) figures() policyFigures {
 	return f
 }
 
-// send sends the requests at their times and waits until all have ended.
-func (p *policyRun) send(ctx context.Context, begin time.Time, seed uint64, charger *payments.HTTPProvider) {
+// sendRequests sends the requests at their times and waits until all have
+// ended.
+func (p *policyRun) sendRequests(ctx context.Context, begin time.Time, seed uint64, charger *payments.HTTPProvider) {
 	p.charger = charger
-	times := p.plan.schedule(seed)
+	times := p.plan.scheduleRequests(seed)
 	for _, at := range times {
 		p.figs.Asked[at/binLength]++
 		p.open[at/binLength]++
 	}
 
-	end := begin.Add(p.plan.span() - lastPart)
+	end := begin.Add(p.plan.runLength() - lastPart)
 	var asking sync.WaitGroup
 	answered := int64(-1) // by the service until the last part
 	for i, at := range times {
@@ -200,28 +201,28 @@ func (p *policyRun) send(ctx context.Context, begin time.Time, seed uint64, char
 		if late && answered < 0 {
 			answered = p.service.answered.Load()
 		}
-		asking.Go(func() { p.note(int(at/binLength), p.ask(ctx, i, seed, late) == nil) })
+		asking.Go(func() { p.noteEnd(int(at/binLength), p.askOnce(ctx, i, seed, late) == nil) })
 	}
-	if answered >= 0 && sleep.Until(ctx, begin.Add(p.plan.span())) {
+	if answered >= 0 && sleep.Until(ctx, begin.Add(p.plan.runLength())) {
 		p.answeredAtEnd = p.service.answered.Load() - answered
 	}
 	asking.Wait()
 }
 
-// schedule returns when each request is sent: evenly, and up to four tenths of
-// the distance earlier or later.
-func (p retryPlan) schedule(seed uint64) []time.Duration {
+// scheduleRequests returns when each request is sent: evenly, and up to four
+// tenths of the distance earlier or later.
+func (p retryPlan) scheduleRequests(seed uint64) []time.Duration {
 	rng, gap := rand.New(rand.NewPCG(seed, 24)), float64(time.Second)/p.rate
-	times := make([]time.Duration, int(p.span().Seconds()*p.rate))
+	times := make([]time.Duration, int(p.runLength().Seconds()*p.rate))
 	for i := range times {
 		times[i] = time.Duration(gap * (float64(i) + .5 + .8*(rng.Float64()-.5)))
 	}
 	return times
 }
 
-// ask is one rider's request: a charge, with the repetitions of the policy. Its
-// reference is that of the request, so that money is taken once.
-func (p *policyRun) ask(ctx context.Context, i int, seed uint64, late bool) error {
+// askOnce is one rider's request: a charge, with the repetitions of the policy.
+// Its reference is that of the request, so that money is taken once.
+func (p *policyRun) askOnce(ctx context.Context, i int, seed uint64, late bool) error {
 	order := payments.ChargeOrder{Reference: fmt.Sprintf("ride-%d", i), Amount: trips.Money{Minor: 250_000, Currency: "NGN"},
 		Email: "rider@riders.example", Authorization: "AUTH_lab"}
 	call := func(ctx context.Context) error {
@@ -264,9 +265,9 @@ func retryWithinBudget(ctx context.Context, retries int, b *payments.Budget, cal
 	return err
 }
 
-// note counts how a request ended, and tells of each bin whose requests have
+// noteEnd counts how a request ended, and tells of each bin whose requests have
 // all ended, in their order.
-func (p *policyRun) note(bin int, good bool) {
+func (p *policyRun) noteEnd(bin int, good bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open[bin]--

@@ -57,9 +57,9 @@ func simulate(t *testing.T, plan retryPlan) (figures []policyFigures) {
 					return
 				}
 				defer stop()
-				p.send(t.Context(), begin, 7, &payments.HTTPProvider{URL: "http://service", Secret: retrySecret, Timeout: plan.timeout,
+				p.sendRequests(t.Context(), begin, 7, &payments.HTTPProvider{URL: "http://service", Secret: retrySecret, Timeout: plan.timeout,
 					Client: &http.Client{Transport: handlerTransport{p.service}}})
-				figures[i] = p.figures()
+				figures[i] = p.collectFigures()
 			})
 		}
 		running.Wait()
@@ -79,7 +79,7 @@ func failed(claims []finding.Claim) (out []int) {
 
 func TestRetriesKeepAServiceDownUntilABudgetStopsThem(t *testing.T) {
 	plan := planOf(t, nil)
-	found := plan.show(simulate(t, plan))
+	found := plan.buildResult(simulate(t, plan))
 	if bad := failed(found.Claims); bad != nil || len(found.Claims) != 4 {
 		t.Errorf("claims %v do not hold: %+v", bad, found.Claims)
 	}
@@ -87,7 +87,7 @@ func TestRetriesKeepAServiceDownUntilABudgetStopsThem(t *testing.T) {
 		t.Errorf("seen is option %d, want 2: both stay down, a budget recovers", found.Seen)
 	}
 	for policy, want := range []foretold{recovers, staysDown, staysDown, recovers, recovers} {
-		if got := plan.foretell(policy); got != want {
+		if got := plan.foretellEnd(policy); got != want {
 			t.Errorf("%s is foretold to be %d, want %d", policyNames[policy], got, want)
 		}
 	}
@@ -140,14 +140,14 @@ func TestTheLawOfRetriesFollowsTheKnobs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := planOf(t, c.knobs)
-			found := plan.show(simulate(t, plan))
+			found := plan.buildResult(simulate(t, plan))
 			if bad := failed(found.Claims); bad != nil {
 				t.Errorf("claims %v do not hold: %+v", bad, found.Claims)
 			}
 			if c.seen >= 0 && found.Seen != c.seen {
 				t.Errorf("seen is option %d, want %d; %v", found.Seen, c.seen, found.Table.Rows)
 			}
-			if took := plan.span() + 8*time.Second; took > time.Minute {
+			if took := plan.runLength() + 8*time.Second; took > time.Minute {
 				t.Errorf("it may take %v", took)
 			}
 		})
@@ -172,7 +172,7 @@ func TestRetriesRunOverRealSockets(t *testing.T) {
 		t.Errorf("claims %v do not hold, option %s: %+v; problems %q", bad, found.Seen, found.Claims, found.Problems())
 	}
 	for _, name := range policyNames {
-		if want := newRetryPlan(run.Values).bins(); points[name] != want {
+		if want := newRetryPlan(run.Values).countBins(); points[name] != want {
 			t.Errorf("told of %d points of %s, want %d", points[name], name, want)
 		}
 	}

@@ -24,8 +24,8 @@ type server struct {
 	conns     sync.WaitGroup
 }
 
-// serve starts a server. The caller must Close it.
-func serve(h http.Handler) (*server, error) {
+// serveHandler starts a server. The caller must Close it.
+func serveHandler(h http.Handler) (*server, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("a port for the experiment: %w", err)
@@ -60,8 +60,8 @@ func newClient(conns int) *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conns, DisableCompression: true}}
 }
 
-// plural returns "1 word" or "n words".
-func plural(n int, word string) string {
+// formatCount returns "1 word" or "n words".
+func formatCount(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}
@@ -80,8 +80,8 @@ func enqueueJob(ctx context.Context, redis *events.Redis, stream, jobID string) 
 	return err
 }
 
-// median returns the middle of some durations, and 0 of none.
-func median(all []time.Duration) time.Duration {
+// medianOf returns the middle of some durations, and 0 of none.
+func medianOf(all []time.Duration) time.Duration {
 	if len(all) == 0 {
 		return 0
 	}
@@ -89,8 +89,8 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// millis writes a duration in milliseconds.
-func millis(d time.Duration) string {
+// formatMillis writes a duration in milliseconds.
+func formatMillis(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	if ms >= 10 {
 		return fmt.Sprintf("%.0f ms", ms)

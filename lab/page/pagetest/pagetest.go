@@ -107,7 +107,7 @@ func runCurves(ctx context.Context, run *finding.Run) (finding.Result, error) {
 			{Text: "tries below capacity: recovers", Law: "tries < capacity", Source: "Bronson et al., Metastable Failures, HotOS 2021", Want: "< 40", Got: "26.4", Holds: true},
 		},
 		Notice: []string{"Backoff moved the tries. It sent as many: 4.0 for each rider.", "At 0 good, it still gave 40 answers a second. All came too late.",
-			"Dropping what nobody waits for saved 4.2 of 5.0 s."},
+			"Dropping what no one waits for saved 4.2 of 5.0 s."},
 		Parts: []finding.Part{{Name: "service", Where: "127.0.0.1:40213", Count: "412 packets"}},
 	}, nil
 }
