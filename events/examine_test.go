@@ -297,7 +297,11 @@ func TestARedisIsReachedByTLSAndByASocketInTheFileSystem(t *testing.T) {
 		"rediss://" + at[0]:                         "certificate is not trusted",
 		"redis://" + at[0]:                          "hangs up; it speaks TLS",
 	} {
-		if got := openError(t, address); !strings.Contains(got, want) || want == "" && got != "" {
+		got := openError(t, address)
+		for try := 0; try < 20 && strings.Contains(got, "no TLS within"); try++ { // a busy machine is slow to shake hands
+			got = openError(t, address)
+		}
+		if !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", address, got, want)
 		}
 	}

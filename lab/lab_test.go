@@ -12,9 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"go.uber.org/goleak"
+
 	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab"
 	"github.com/ridehail/ridehail/lab/finding"
 )
@@ -238,5 +242,29 @@ func TestRunEachGoesOnAfterAnErrorAndEndsWithItsContext(t *testing.T) {
 	if err != context.Canceled || !slices.Equal(began, []string{"failing", "failing", "cancelling"}) ||
 		!slices.Equal(ended, []string{"failing: file already closed", "failing: file already closed"}) {
 		t.Errorf("%v, began %q, ended %q", err, began, ended)
+	}
+}
+
+// TestAnExperimentThatIsStoppedAtAnyTimeLeavesNothingRunning stops each one
+// before it begins, while it opens its parts, and while it runs.
+func TestAnExperimentThatIsStoppedAtAnyTimeLeavesNothingRunning(t *testing.T) {
+	slowtest.Require(t)
+	for _, e := range lab.All() {
+		t.Run(e.Name, func(t *testing.T) {
+			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+			values, err := e.Check(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond} {
+				ctx, cancel := context.WithTimeout(t.Context(), after)
+				_, err := e.Perform(ctx, &finding.Run{Values: values, Seed: 1, Log: slog.New(slog.DiscardHandler)}, finding.NoGuess)
+				if err == nil {
+					t.Errorf("stopped after %v it has a finding", after)
+				}
+				cancel()
+			}
+		})
 	}
 }

@@ -32,10 +32,13 @@ type chatServer struct {
 	memory broken.IDsInMemory
 }
 
-func (s *chatServer) startServer(ctx context.Context, open func(context.Context, string) (store.Store, func() error, error)) (err error) {
-	if s.kept, s.close, err = open(ctx, s.file); err != nil {
+func (s *chatServer) startServer(ctx context.Context, open func(context.Context, string) (store.Store, func() error, error)) error {
+	kept, closeStore, err := open(ctx, s.file)
+	if err != nil {
+		s.close = func() error { return nil } // it is closed already
 		return err
 	}
+	s.kept, s.close = kept, closeStore
 	s.room = chat.Room{Store: s.kept, Trips: s.kept, Now: time.Now}
 	s.memory = broken.IDsInMemory{}
 	return nil

@@ -67,7 +67,7 @@ func openTown(ctx context.Context, run *finding.Run, pairs int) (t *town, err er
 	}()
 
 	if err := t.startNode(); err != nil {
-		return nil, err
+		return t, err
 	}
 
 	t.client = client.New(client.Config{Servers: []string{t.node.PublicURL()}, Silence: -1})

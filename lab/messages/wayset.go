@@ -96,13 +96,13 @@ func openWays(ctx context.Context, run *finding.Run, p plan) (set *wayset, err e
 	}()
 
 	if set.folder, err = os.MkdirTemp("", "ridehail-patterns-"); err != nil {
-		return nil, err
+		return set, err
 	}
 	set.closers = append(set.closers, func() { _ = os.RemoveAll(set.folder) })
 
 	db, closeStore, err := store.Open(ctx, filepath.Join(set.folder, "chat.db"), store.Options{Log: set.log})
 	if err != nil {
-		return nil, err
+		return set, err
 	}
 	set.closers = append(set.closers, func() { _ = closeStore() })
 	set.parts = append(set.parts, finding.Part{Name: "SQLite", Where: filepath.Join(set.folder, "chat.db")})

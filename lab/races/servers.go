@@ -92,7 +92,7 @@ func openDatabase(ctx context.Context, address string) (db *database, err error)
 	// This also names the drivers of SQL.
 	opened, closeStore, err := store.Open(ctx, db.scratch.URL, store.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, err
+		return db, err
 	}
 	db.Store, db.closeStore = opened, closeStore
 	db.sql, err = db.scratch.OpenSQL()

@@ -56,12 +56,18 @@ func (tab *Tab) waitForExperiment(name string) {
 	tab.WaitUntil(fmt.Sprintf(`document.body.dataset.experiment === %q && document.body.dataset.phase === "ready" && document.querySelector("#plot svg") !== null`, name), pageTimeout)
 }
 
+// newClaim is true when a claim stands there that is not of a run before.
+const newClaim = `document.querySelector("#claims .claim:not([data-old])") !== null`
+
 // clickRun presses the button of this screen, once it may be pressed.
 func (tab *Tab) clickRun() {
 	tab.t.Helper()
 	tab.WaitUntil(`!document.querySelector("button.run").disabled`, pageTimeout)
+
+	// The claims of the run before are marked: new ones are other elements.
+	evalInPage[bool](tab, `(document.querySelectorAll("#claims .claim").forEach((c) => { c.dataset.old = "1" }), true)`)
 	tab.Click(tab.onScreen("#run-side", "#run-bar"))
-	tab.WaitUntil(`["running", "waiting", "done"].includes(document.body.dataset.phase)`, pageTimeout)
+	tab.WaitUntil(`["running", "waiting"].includes(document.body.dataset.phase) || `+newClaim, pageTimeout)
 }
 
 func (tab *Tab) onScreen(wide, narrow chromedp.CSS) chromedp.CSS {
@@ -76,7 +82,7 @@ func (tab *Tab) onScreen(wide, narrow chromedp.CSS) chromedp.CSS {
 func (tab *Tab) waitForVerdict() {
 	tab.t.Helper()
 	tab.WaitUntil(`document.body.dataset.phase === "stopped" ? (() => { throw new Error(document.getElementById("status").textContent) })()
-		: document.body.dataset.phase === "done" && document.querySelectorAll("#claims .claim").length > 0`, labTimeout)
+		: document.body.dataset.phase === "done" && `+newClaim, labTimeout)
 	if said := evalInPage[string](tab, `document.querySelector(".option[data-mine] .said").textContent`); said != "your guess, so" && said != "your guess, not so" {
 		tab.t.Errorf("beside the guess stands %q", said)
 	}
