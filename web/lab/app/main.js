@@ -87,11 +87,12 @@ function say(words) {
 // is drawn anew meanwhile. The field of the seed asks for it when it loses the focus to the press.
 let isPressed = false, rendersLater = false;
 addEventListener('pointerdown', () => { isPressed = true; }, true);
-for (const kind of ['pointerup', 'pointercancel']) {
-  addEventListener(kind, () => setTimeout(() => {
-    isPressed = false;
-    if (rendersLater) render();
-  }), true);
+addEventListener('click', endPress); // after the handlers of the button
+for (const kind of ['pointerup', 'pointercancel']) addEventListener(kind, () => setTimeout(endPress), true);
+
+function endPress() {
+  isPressed = false;
+  if (rendersLater) render();
 }
 
 function render() {
@@ -178,7 +179,7 @@ function afterTurn() {
 }
 
 async function startRun() {
-  const { experiment, form } = state, run = { began: performance.now(), takes: experiment.seconds, waitUntil: 0, abort: new AbortController() };
+  const { experiment, form } = state, run = { began: performance.now(), takes: experiment.seconds, waitUntil: 0, abort: new AbortController(), unseen: [] };
   Object.assign(state, { phase: 'running', finding: null, live: null, stoppedAt: undefined, run, corrections: [], reader: null, cursor: -1, sheet: '' });
   form.skipped = true; // a second run needs no second guess
   const link = writeLink(experiment, form);
@@ -238,9 +239,12 @@ function takeEvent(name, data, run) {
       state.live = copyChart(data);
       return plot.render();
     case 'points': {
+      if (stillness.matches) { // drawn once, at the end
+        run.unseen.push(...data.points);
+        return undefined;
+      }
       const before = state.live.panels.reduce((n, p) => n + p.curves.length, 0);
       addPoints(state.live, data.points);
-      if (stillness.matches) return undefined; // drawn once, at the end
       return state.live.panels.reduce((n, p) => n + p.curves.length, 0) === before ? plot.drawSoon() : plot.render();
     }
     case 'result': return showFinding(data);
@@ -261,6 +265,7 @@ function showFinding(finding) {
 }
 
 function endRun(phase, words) {
+  if (state.live && state.run?.unseen.length) addPoints(state.live, state.run.unseen);
   const xs = (state.live?.panels ?? []).flatMap((p) => p.curves.filter((c) => !c.style).flatMap((c) => c.points.map((at) => at.x)));
   Object.assign(state, { phase, run: null, stoppedAt: xs.length ? Math.max(...xs) : undefined });
   say(words);
