@@ -100,6 +100,7 @@ var rooms = []room{
 	{"lab/chaos/...", []string{"client", "lab/process", "lab/line", "internal/quantile", "internal/sleep", "location", "routing/...", "trips", "chat", "payments", "sos", "store/postgres", "store/audit",
 		"simulators/...", "lab/chaos/..."}, "nodes are other processes here, to be killed; what is imported reads what they left behind"},
 	{"lab/page", []string{"internal/plot", "internal/problem", "lab/finding", "web", "wire"}, "shows and runs the experiments it is given: it knows none by name"},
+	{"lab/finding/findingtest", []string{"internal/plot", "lab/finding"}, "what tests of experiments share; it knows none of them"},
 	{"lab/page/pagetest", []string{"internal/plot", "lab/finding"}, "made-up experiments for tests of the page"},
 	{"lab/...", []string{"..."}, "an experiment may look anywhere, since no package imports it"},
 	{"cmd/ridehail/...", []string{"node", "routing", "routing/extract", "simulators/...", "lab/...", "store", "store/audit", "payments", "events",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -162,7 +163,7 @@ func TestLabRefusesInOneLine(t *testing.T) {
 }
 
 func TestAFullDiskIsToldBesideTheFinding(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
+	if _, err := os.Stat("/dev/full"); err != nil && runtime.GOOS != "linux" {
 		t.Skip("this system has no disk that is always full: ", err)
 	}
 	code, out, logs, _ := runLab(t, "lab coins --plot /dev/full")

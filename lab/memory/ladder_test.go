@@ -2,13 +2,13 @@ package memory
 
 import (
 	"errors"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
 // usual returns timings as they were seen on two cores.
@@ -85,10 +85,8 @@ func TestTheLadderStopsWithItsContext(t *testing.T) {
 func TestTheLadderClimbsRealServers(t *testing.T) {
 	slowtest.Require(t)
 	run := newRun(t, Ladder(), map[string]string{"rounds": "10"})
-	run.Redis, run.Database = os.Getenv("RIDEHAIL_TEST_REDIS"), os.Getenv("RIDEHAIL_TEST_POSTGRES")
-	if run.Redis == "" || run.Database == "" {
-		t.Skip("set RIDEHAIL_TEST_REDIS and RIDEHAIL_TEST_POSTGRES, or use ci/with-services")
-	}
+	run.Redis = findingtest.RequireServer(t, findingtest.Redis)
+	run.Database = findingtest.RequireServer(t, findingtest.Postgres)
 
 	f := checkShown(t, Ladder(), run)
 	var names []string
