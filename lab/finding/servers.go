@@ -15,8 +15,11 @@ const dialTimeout = 2 * time.Second
 // checkServers tries to connect to the real servers that a run names, so that
 // one which is not there is told in one line before the run takes its time.
 func (e Experiment) checkServers(ctx context.Context, run *Run) error {
-	if run.Redis != "" && !e.TakesRedis || run.Database != "" && !e.TakesDatabase {
-		return fmt.Errorf("%w: %s does not take a real Redis and a real database", ErrUsage, e.Name)
+	if run.Redis != "" && !e.TakesRedis {
+		return fmt.Errorf("%w: %s takes no real Redis", ErrUsage, e.Name)
+	}
+	if run.Database != "" && !e.TakesDatabase {
+		return fmt.Errorf("%w: %s takes no real database", ErrUsage, e.Name)
 	}
 	if err := checkServer(ctx, "redis", run.Redis, "6379", "redis", "rediss"); err != nil {
 		return err
