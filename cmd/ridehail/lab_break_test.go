@@ -1,9 +1,15 @@
 package main
 
 import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ridehail/ridehail/lab/page"
+	"github.com/ridehail/ridehail/lab/planted"
 )
 
 func TestLabBreakSaysInOneLineWhatItCannotRun(t *testing.T) {
@@ -46,5 +52,20 @@ func TestLabBreakShowsThatThisProgramKeepsItsPromise(t *testing.T) {
 	}
 	if text := out.String(); !strings.Contains(text, "HOLDS   a driver has one active trip") || !strings.Contains(text, "no: busy") {
 		t.Error(text)
+	}
+}
+
+func TestTheLabsPageNamesEachPlantedBug(t *testing.T) {
+	p := page.New(t.Context(), page.Config{Log: slog.New(slog.DiscardHandler)})
+	defer p.Close()
+	asked := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/lab/api/experiments", nil)
+	asked.RemoteAddr = "127.0.0.1:1"
+	answer := httptest.NewRecorder()
+	p.ServeHTTP(answer, asked)
+
+	for _, l := range planted.Lessons() {
+		if want := "ridehail-broken lab break " + l.Name + `"`; !strings.Contains(answer.Body.String(), want) {
+			t.Errorf("no %s in %s", want, answer.Body)
+		}
 	}
 }
