@@ -36,7 +36,7 @@ func Detectors() finding.Experiment {
 			{File: "sharedstate/nearest.go", Func: "Drivers.Nearest", Why: "3 s: no offers"},
 			{File: "lab/accrual/phi.go", Func: "Phi.Suspicion", Why: "phi"},
 		},
-		Next:  "--stalls 4, then 120: what does phi save? Every setting: --json, under detail",
+		Next:  "--stalls 4, then 120: what does phi save? Every setting: --all",
 		Frame: emptyChart,
 		Run:   runDetectors,
 	}
