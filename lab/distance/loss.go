@@ -140,17 +140,15 @@ func (l loss) run(ctx context.Context, run *finding.Run) (found lossFigures, par
 	if err := g.Wait(); err != nil {
 		return found, nil, err
 	}
-	tcp, relayAt, err := l.loseInTCP(ctx, run)
-	if err != nil {
+
+	var relayAt string
+	if found.tcp, relayAt, err = l.loseInTCP(ctx, run); err != nil {
 		return found, nil, err
 	}
-	found.tcp = tcp
 
 	effects, sent := 0, int64(0)
-	for _, of := range found.effects {
-		for _, o := range of {
-			effects += o.Effects
-		}
+	for w := range ways {
+		effects += found.sumOutcomes(w).Effects
 	}
 	for _, t := range found.tcp {
 		sent += t.Sent
