@@ -52,8 +52,9 @@ func Create(ctx context.Context, address string) (*Database, error) {
 
 	name := "ridehail_lab_" + strings.ToLower(rand.Text())
 	if _, err := server.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: --database: a run makes a database of its own, which its user must be allowed to: %w",
-			finding.ErrUnreachable, err), server.Close())
+		why := strings.Join(strings.Fields(err.Error()), " ") // pgx writes a line for each address
+		return nil, errors.Join(fmt.Errorf("%w: --database: a run makes a database of its own, which its user must be allowed to: %s",
+			finding.ErrUnreachable, why), server.Close())
 	}
 
 	at.Path = "/" + name
