@@ -46,6 +46,7 @@ func Detectors() finding.Experiment {
 // timeout does, for as many false alarms.
 func runDetectors(ctx context.Context, r *finding.Run) (finding.Result, error) {
 	links, hours := modelLinks(r.Number("stalls")), r.Int("hours")
+
 	raced := make([][]entrant, len(links))
 	var racing sync.WaitGroup
 	for i, l := range links {
