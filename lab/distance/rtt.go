@@ -33,9 +33,9 @@ func RTT() finding.Experiment {
 			"25, and outstanding requests only wait in a queue",
 		},
 		Knobs: []finding.Knob{
-			{Name: "far", Label: "longest round trip", Help: "Round trip to the farthest server.", Unit: "ms", Default: 150, Low: 50, High: 500, Step: 10},
-			{Name: "window", Label: "most outstanding", Help: "Requests that may be under way at once, at most.", Default: 100, Low: 20, High: 1000, Step: 10, Log: true},
-			{Name: "rides", Label: "rides", Help: "Rides of which the quickest counts.", Default: 5, Low: 1, High: 20, Step: 1},
+			{Name: "far", Label: "Longest round trip", Help: "Round trip to the farthest server.", Unit: "ms", Default: 150, Low: 50, High: 500, Step: 10},
+			{Name: "window", Label: "Most outstanding", Help: "Requests that may be under way at once, at most.", Default: 100, Low: 20, High: 1000, Step: 10, Log: true},
+			{Name: "rides", Label: "Rides", Help: "Rides of which the quickest counts.", Default: 5, Low: 1, High: 20, Step: 1},
 		},
 		Takes:      8 * time.Second,
 		TakesRedis: true, TakesDatabase: true,
