@@ -54,7 +54,9 @@ func (r *Redis) PublishToNode(ctx context.Context, node string, m Message) error
 }
 
 func (r *Redis) publishOn(ctx context.Context, channel string, m Message) error {
-	if err := r.commands.Publish(ctx, channel, m.encode()).Err(); err != nil {
+	pipe := r.commands.Pipeline()
+	r.addPublishing(ctx, pipe, channel, m.encode())
+	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("publish %s: %w", m.Topic, err)
 	}
 	r.metrics.published.WithLabelValues(m.Topic).Inc()
