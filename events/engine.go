@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -151,40 +152,56 @@ func (r *Redis) refreshServers() {
 	}
 }
 
-// serverOf returns the server where a channel of that name is published, and a
-// key that differs from server to server; "" if there is only one. The answer
-// may change at any time: ask again each second, and after an error.
-func (r *Redis) serverOf(ctx context.Context, name string) (key string, client *redis.Client, err error) {
+// serverOf returns the server where a channel is published, and a key that
+// differs from server to server; "" if there is only one. The answer may change
+// at any time: ask again each second, and after an error.
+func (r *Redis) serverOf(ctx context.Context, c Channel) (key string, client *redis.Client, err error) {
 	if r.cluster == nil {
 		client, _ = r.commands.(*redis.Client)
 		return "", client, nil
 	}
-	client, err = r.cluster.MasterForKey(ctx, name)
+	client, err = r.cluster.MasterForKey(ctx, r.channelName(c))
 	if err != nil {
-		return "", nil, fmt.Errorf("find the server of %s: %w", name, err)
+		return "", nil, fmt.Errorf("find the server of channel %s: %w", c, err)
 	}
 	return client.Options().Addr, client, nil
 }
 
-// tags is how many hash tags the channels of a cluster share. A server is told
-// the channels of each tag in one command.
-const tags = 256
-
-// nameChannel returns the name of a channel in Redis. In a cluster it has a hash
-// tag, so that channels are spread over the servers.
-func (r *Redis) nameChannel(channel string) string {
-	if r.cluster == nil {
-		return r.prefix + channel
-	}
-	return r.prefix + "{" + strconv.FormatUint(xxhash.Sum64String(channel)%tags, 10) + "}" + channel
+// addPublish adds the command that publishes a message.
+func (r *Redis) addPublish(ctx context.Context, pipe redis.Pipeliner, to Channel, m Message) *redis.IntCmd {
+	return r.addPublishing(ctx, pipe, r.channelName(to), m.encode())
 }
 
-// addPublishing adds the command that publishes on the channel of that name.
 func (r *Redis) addPublishing(ctx context.Context, pipe redis.Pipeliner, name string, payload []byte) *redis.IntCmd {
 	if r.cluster == nil {
 		return pipe.Publish(ctx, name, payload)
 	}
 	return pipe.SPublish(ctx, name, payload)
+}
+
+// tags is how many hash tags the channels of a cluster share. All channels of
+// one tag are in one slot, so that one command subscribes to them.
+const tags = 256
+
+// channelTag returns the hash tag of a channel, without its braces.
+func channelTag(c Channel) string { return strconv.FormatUint(xxhash.Sum64String(string(c))%tags, 10) }
+
+// channelName is the channel's name in Redis. In a cluster it has a hash tag, so
+// that channels are spread over the servers.
+func (r *Redis) channelName(c Channel) string {
+	if r.cluster == nil {
+		return r.prefix + string(c)
+	}
+	return r.prefix + "{" + channelTag(c) + "}" + string(c)
+}
+
+// channelNamed returns the channel that has a name in Redis.
+func (r *Redis) channelNamed(name string) Channel {
+	name = strings.TrimPrefix(name, r.prefix)
+	if r.cluster != nil {
+		_, name, _ = strings.Cut(name, "}")
+	}
+	return Channel(name)
 }
 
 // oneSlot returns a name that shares its slot with all names that begin so. On
