@@ -60,12 +60,16 @@ func failoverOptions(a address) *redis.FailoverOptions {
 	o := clientOptions(a.options)
 	return &redis.FailoverOptions{
 		MasterName: a.master, SentinelAddrs: a.hosts, SentinelUsername: a.sentinelUser, SentinelPassword: a.sentinelPassword,
-		Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig,
+		Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig, Dialer: o.Dialer,
 		Protocol: o.Protocol, MaxRetries: o.MaxRetries, ContextTimeoutEnabled: o.ContextTimeoutEnabled,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, DialerRetries: o.DialerRetries,
 		PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout, DisableIdentity: o.DisableIdentity,
 	}
 }
+
+// maxRedirects is how many times a command follows MOVED or ASK. Slots that are
+// moved to and fro need many.
+const maxRedirects = 8
 
 // stateAge is how old a client's knowledge of the cluster may get while no
 // error says that it is out of date.
@@ -74,11 +78,12 @@ const stateAge = 10 * time.Second
 func (r *Redis) newClusterClient(a address) *redis.ClusterClient {
 	o := clientOptions(a.options)
 	return redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: a.hosts, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig,
+		Addrs: a.hosts, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig, Dialer: o.Dialer,
 		Protocol: o.Protocol, MaxRetries: o.MaxRetries, ContextTimeoutEnabled: o.ContextTimeoutEnabled,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, DialerRetries: o.DialerRetries,
 		PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout, DisableIdentity: o.DisableIdentity,
 		MaintNotificationsConfig: o.MaintNotificationsConfig, DisableRoutingPolicies: true, ClusterStateReloadInterval: stateAge,
+		MaxRedirects: maxRedirects, MinRetryBackoff: time.Millisecond,
 		NewClient: func(o *redis.Options) *redis.Client {
 			c := redis.NewClient(o)
 			c.AddHook(r.sessions.ofServer())

@@ -345,7 +345,40 @@ func (c *RedisCluster) MoveSlots(ctx context.Context, from, to, n int) error {
 			n--
 		}
 	}
-	return nil
+	return c.awaitAgreement(ctx)
+}
+
+// awaitAgreement waits until all servers know the same epochs and slots. Slots
+// that move again before that may end without an owner.
+func (c *RedisCluster) awaitAgreement(ctx context.Context) error {
+	for {
+		views := map[string]bool{}
+		for _, s := range c.servers {
+			if s.running.Alive() {
+				views[c.readView(ctx, s)] = true
+			}
+		}
+		if len(views) == 1 {
+			return nil
+		}
+		if !sleep.For(ctx, lookEvery) {
+			return fmt.Errorf("the servers do not agree on slots: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// readView returns the epoch and the slots of each master, as a server knows
+// them.
+func (c *RedisCluster) readView(ctx context.Context, s *clusterServer) string {
+	told, _ := redisCall(ctx, s.address, "CLUSTER", "NODES") // an error differs from all views
+	var view []string
+	for _, line := range strings.Split(told, "\n") {
+		if fields := strings.Fields(line); len(fields) > 8 && strings.Contains(fields[2], "master") {
+			view = append(view, fields[0]+" "+fields[6]+" "+strings.Join(fields[8:], " "))
+		}
+	}
+	slices.Sort(view)
+	return strings.Join(view, "\n")
 }
 
 func (c *RedisCluster) moveSlot(ctx context.Context, slot int, from, to *clusterServer) error {
