@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -211,4 +213,88 @@ func TestAClusterIsFoundByAnyOfItsSeeds(t *testing.T) {
 			t.Errorf("%s: %v wraps ErrAddress: %t", address, err, errors.Is(err, ErrAddress))
 		}
 	}
+}
+
+func TestAClusterWithoutAMasterForSomeSlotsIsNotReady(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 3, 0)
+	running := openCluster(t, c, nil)
+	admin := newAdministrator(t, c.Masters()[1])
+	admin.do("CLUSTER DELSLOTS 6000 6001 7000")
+	for _, address := range c.Addresses() { // or it would hear of an owner again
+		newAdministrator(t, address).do("CONFIG SET cluster-require-full-coverage no")
+	}
+
+	const want = "3 of the cluster's 16384 slots are served by no master (6000-6001, 7000-7000)"
+	waitUntil(t, "the node to notice it", func() bool {
+		err := running.CheckWritable(t.Context())
+		return err != nil && strings.Contains(err.Error(), want)
+	})
+	waitUntil(t, "a start to be refused", func() bool { return strings.Contains(openError(t, c.URL()), want) })
+
+	admin.do("CLUSTER ADDSLOTS 6000 6001 7000")
+	if err := c.AwaitHealthy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the node to be ready again", func() bool { return running.CheckWritable(t.Context()) == nil })
+
+	if _, err := c.KillMaster(2); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the node to notice that a master is gone", func() bool {
+		err := running.CheckWritable(t.Context())
+		return err != nil && strings.Contains(err.Error(), "5462 of the cluster's 16384 slots are served by no master (10922-16383)")
+	})
+}
+
+// TestTheRightsOfTheDocumentationAreEnough gives a user the rights that
+// docs/security.md names, and takes each one away.
+func TestTheRightsOfTheDocumentationAreEnough(t *testing.T) {
+	slowtest.Require(t)
+	alone, cluster := processtest.Redis(t), processtest.RedisCluster(t, 2, 0)
+	for name, place := range map[string]struct {
+		servers []string
+		url     string
+	}{
+		"ACL SETUSER":              {[]string{alone.Address}, strings.Replace(alone.URL, "redis://", "redis://ridehail:PASSWORD@", 1)},
+		"ACL SETUSER in a cluster": {cluster.Addresses(), strings.Replace(cluster.URL(), "://", "://ridehail:PASSWORD@", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rights := documentedRights(t, len(place.servers) > 1)
+			set := func(without string) {
+				for _, server := range place.servers {
+					admin := newAdministrator(t, server)
+					admin.do("ACL DELUSER ridehail")
+					admin.do(strings.Replace(rights+" ", " "+without+" ", " ", 1))
+				}
+			}
+
+			set("nothing")
+			if got := openError(t, place.url); got != "" {
+				t.Fatalf("the documented rights are not enough: %s", got)
+			}
+			for _, right := range strings.Fields(rights)[6:] {
+				set(right)
+				if got := openError(t, place.url); !strings.Contains(got, "ACL does not let") || !strings.Contains(got, right+" ") {
+					t.Errorf("without %s a start says %q", right, got)
+				}
+			}
+		})
+	}
+}
+
+// documentedRights returns the command of docs/security.md.
+func documentedRights(t *testing.T, cluster bool) string {
+	page, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`ACL SETUSER ridehail .*`).FindAllString(string(page), -1)
+	if len(found) != 2 {
+		t.Fatalf("docs/security.md names rights %d times", len(found))
+	}
+	if cluster {
+		return found[1]
+	}
+	return found[0]
 }

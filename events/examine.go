@@ -175,6 +175,7 @@ func (r *Redis) tryCommands(ctx context.Context, client *redis.Client, key strin
 	stream, hash := key+":stream", key+":hash"
 
 	pipe := client.TxPipeline()
+	pipe.Ping(ctx)
 	pipe.Time(ctx)
 	pipe.ZAdd(ctx, key, redis.Z{Member: "a"})
 	pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: "0", Max: "+inf"})
@@ -208,16 +209,28 @@ func (r *Redis) tryCommands(ctx context.Context, client *redis.Client, key strin
 	return r.explainDenied("MULTI", err)
 }
 
-// trySubscribing subscribes to a channel as a listener does.
+// trySubscribing subscribes to a channel and ends that, as a listener does.
 func (r *Redis) trySubscribing(ctx context.Context, client *redis.Client, channel string) error {
-	subscribe, word := client.Subscribe, "SUBSCRIBE"
-	if r.cluster != nil {
-		subscribe, word = client.SSubscribe, "SSUBSCRIBE"
-	}
-	sub := subscribe(ctx, channel)
+	sub := client.Subscribe(ctx)
 	defer sub.Close()
-	_, err := sub.ReceiveTimeout(ctx, replyTimeout)
-	return r.explainDenied(word, err)
+	subscribe, unsubscribe, prefix := sub.Subscribe, sub.Unsubscribe, ""
+	if r.cluster != nil {
+		subscribe, unsubscribe, prefix = sub.SSubscribe, sub.SUnsubscribe, "S"
+	}
+
+	for _, step := range []struct {
+		word string
+		send func(context.Context, ...string) error
+	}{{"SUBSCRIBE", subscribe}, {"UNSUBSCRIBE", unsubscribe}} {
+		err := step.send(ctx, channel)
+		if err == nil {
+			_, err = sub.ReceiveTimeout(ctx, replyTimeout)
+		}
+		if err != nil {
+			return r.explainDenied(prefix+step.word, err)
+		}
+	}
+	return nil
 }
 
 // warnOfEviction logs if Redis may delete queued jobs when its memory is full.

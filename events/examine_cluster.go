@@ -63,7 +63,7 @@ func (r *Redis) onEachMaster(ctx context.Context, call func(ctx context.Context,
 		err = explained{"none of the cluster's slots is served: has it been created?", errUnfit}
 	}
 	if err != nil {
-		return explainRefusal(err)
+		return r.explainDenied("CLUSTER SLOTS", err)
 	}
 
 	var each errgroup.Group

@@ -94,12 +94,14 @@ func explainRefusal(err error) error {
 // explainDenied puts in front of an error what it means. If the user lacks a
 // right, it names the command and what ACL SETUSER must allow.
 func (r *Redis) explainDenied(command string, err error) error {
-	if !redis.IsPermissionError(err) {
+	if err == nil || !strings.Contains(err.Error(), "NOPERM ") { // behind EXECABORT it may be
 		return explainRefusal(err)
 	}
 
 	command = strings.ToUpper(command)
-	allow := "+" + strings.ReplaceAll(strings.ToLower(command), " ", "|")
+	_, denied, _ := strings.Cut(err.Error(), "'")
+	denied, _, _ = strings.Cut(denied, "'")
+	allow := "+" + denied
 	switch {
 	case strings.Contains(err.Error(), "key"):
 		allow = "~" + r.prefix + "*"
