@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -297,4 +298,85 @@ func documentedRights(t *testing.T, cluster bool) string {
 		return found[1]
 	}
 	return found[0]
+}
+
+// TestWhenAMasterFailsJobsAndHeartbeatsGoOnWithinThreeSeconds fails the master
+// of the jobs and that of the members, and measures
+// from when the cluster itself has failed over.
+func TestWhenAMasterFailsJobsAndHeartbeatsGoOnWithinThreeSeconds(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 3, 1)
+	r := openCluster(t, c, nil)
+	done := make(chan string, 10000)
+	worker := &Worker{Redis: r, Stream: "settlements", Consumer: "a",
+		Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
+	startWork(t, worker.Run)
+	members := NewMembers(r, "a", time.Second)
+	startWork(t, members.Run)
+	works := map[string]func() error{
+		"jobs":       func() error { return r.EnqueueJob(t.Context(), "settlements", "1", nil) },
+		"heartbeats": func() error { return members.sendHeartbeat(t.Context()) },
+		"pipelines": func() error {
+			pipe := r.commands.Pipeline()
+			for n := range 20 {
+				r.addPublish(t.Context(), pipe, NodeChannel(fmt.Sprint(n)), Message{})
+			}
+			_, err := pipe.Exec(t.Context())
+			return err
+		},
+		"readiness": func() error { return r.CheckWritable(t.Context()) },
+	}
+
+	for _, way := range []string{"killed", "hung"} {
+		for _, key := range []string{r.streamKey("settlements"), r.membersKey()} {
+			master, err := r.cluster.MasterForKey(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.Index(c.Masters(), master.Options().Addr)
+			fail, repair := c.KillMaster, func(at string) { _ = c.Revive(t.Context(), at) }
+			if way == "hung" {
+				fail, repair = c.PauseMaster, c.Resume
+			}
+
+			began := time.Now()
+			former, err := fail(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var failedOver time.Time
+			var team sync.WaitGroup
+			team.Go(func() {
+				if err := c.AwaitFailover(t.Context(), former); err != nil {
+					t.Error(err)
+				}
+				failedOver = time.Now()
+			})
+			for what, work := range works {
+				team.Go(func() {
+					// What still works does so because it is not of this master.
+					waitUntil(t, "the cluster to notice", func() bool { return work() != nil || time.Since(began) > time.Second })
+					waitUntil(t, what+" to go on", func() bool { return work() == nil })
+					t.Logf("%s, %s: %s after %v", way, key, what, time.Since(began))
+				})
+			}
+			team.Wait()
+			if err := r.EnqueueJob(t.Context(), "settlements", former, nil); err != nil {
+				t.Error(err)
+			}
+			for receiveFrom(t, "the job to be done", done) != former {
+			}
+			late := time.Since(failedOver)
+			t.Logf("%s, %s: all goes on after %v, which is %v after the cluster failed over", way, key, time.Since(began), late)
+			if late > 3*time.Second {
+				t.Errorf("%s: that is too late", way)
+			}
+
+			repair(former)
+			if err := c.AwaitHealthy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			waitUntil(t, "the node to be ready", func() bool { return r.CheckWritable(t.Context()) == nil })
+		}
+	}
 }
