@@ -380,3 +380,33 @@ func TestWhenAMasterFailsJobsAndHeartbeatsGoOnWithinThreeSeconds(t *testing.T) {
 		}
 	}
 }
+
+func TestAClusterIsReachedByTLS(t *testing.T) {
+	slowtest.Require(t)
+	dir := t.TempDir()
+	cert := writeCertificate(t, dir)
+	c := processtest.RedisCluster(t, 3, 0, "--tls-port", process.FreePort, "--tls-cluster", "yes", "--tls-cert-file", cert,
+		"--tls-key-file", dir+"/key.pem", "--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
+	var hosts []string
+	for _, address := range c.Addresses() {
+		hosts = append(hosts, "127.0.0.1:"+c.Flag(address, "--tls-port"))
+	}
+	seeds := strings.Join(hosts, ",")
+
+	for address, want := range map[string]string{
+		"rediss+cluster://" + seeds + "?skip_verify=true":         "",
+		"rediss+cluster://" + seeds + "/0?skip_verify=true":       "",
+		"rediss://" + hosts[1] + "/0?skip_verify=true":            "",
+		"rediss+cluster://" + seeds:                               "certificate is not trusted",
+		"redis+cluster://" + seeds:                                "hangs up; it speaks TLS",
+		"rediss+cluster://" + c.Addresses()[0] + "?skip_verify=1": "does it speak TLS?",
+	} {
+		got := openError(t, address)
+		for try := 0; try < 20 && strings.Contains(got, "no TLS within") && want != "does it speak TLS?"; try++ { // a busy machine is slow to shake hands
+			got = openError(t, address)
+		}
+		if !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
