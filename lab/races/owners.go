@@ -161,7 +161,7 @@ func (s *ownerScene) tryRound(ctx context.Context, pause time.Duration, fenced b
 	if err := s.awaitLease(ctx, outbox); err != nil {
 		return r, false, err
 	}
-	due, err := outbox.PendingMessages(ctx, 2)
+	due, err := outbox.PendingMessages(ctx, []int{s.shard()}, 2)
 	if err == nil && len(due) < 2 {
 		err = errors.New("the outbox shows no messages: end the long transactions on this database server")
 	}
@@ -180,19 +180,19 @@ func (s *ownerScene) tryRound(ctx context.Context, pause time.Duration, fenced b
 	if r.TakenOver {
 		// The other one does all that is due. On a busy machine its own lease may
 		// be over by then.
-		if err := s.advanceCursor(ctx, outbox, second, due[1]); err != nil {
+		if err := s.advanceCursor(ctx, outbox, second, due); err != nil {
 			return r, false, ctx.Err()
 		}
 	}
 
-	before, err := s.db.readCursor(ctx)
+	before, err := s.db.readCursor(ctx, s.shard())
 	if err != nil {
 		return r, false, err
 	}
 	// The first one wakes. A refusal is what a fence is for.
-	r.Accepted = s.advanceCursor(ctx, outbox, first, due[0]) == nil
+	r.Accepted = s.advanceCursor(ctx, outbox, first, due[:1]) == nil
 	woke := time.Now()
-	after, err := s.db.readCursor(ctx)
+	after, err := s.db.readCursor(ctx, s.shard())
 	r.WentBack, r.Overlaps = after < before, s.countOverlaps()
 	return r, s.isClear(taken, pause, woke), errors.Join(err, s.releaseLease(ctx, outbox))
 }
@@ -219,9 +219,13 @@ func (s *ownerScene) awaitLease(ctx context.Context, outbox trips.Outbox) error 
 	}
 }
 
+// shard is that of the trips, which are all in one region.
+func (s *ownerScene) shard() int { return trips.ShardOf(trips.REGION, s.db.ShardCount()) }
+
 func (s *ownerScene) acquireLease(ctx context.Context, outbox trips.Outbox, holder string, length time.Duration) (bool, error) {
 	asked := time.Now()
-	got, err := outbox.AcquireLease(ctx, holder, length)
+	holders, err := outbox.AcquireShards(ctx, trips.ShardClaim{Holder: holder, TTL: length})
+	got := err == nil && holders[s.shard()] == holder
 	if got {
 		s.leases++
 		s.last = append(s.last, lease{holder, asked, time.Now()})
@@ -229,15 +233,16 @@ func (s *ownerScene) acquireLease(ctx context.Context, outbox trips.Outbox, hold
 	return got, err
 }
 
-func (s *ownerScene) advanceCursor(ctx context.Context, outbox trips.Outbox, holder string, last trips.OutboxMessage) error {
+func (s *ownerScene) advanceCursor(ctx context.Context, outbox trips.Outbox, holder string, told []trips.OutboxMessage) error {
 	s.writes++
-	return outbox.AdvanceCursor(ctx, holder, last)
+	return outbox.AdvanceCursor(ctx, holder, told)
 }
 
 // releaseLease ends the leases of the round, as a node that stops does.
 func (s *ownerScene) releaseLease(ctx context.Context, outbox trips.Outbox) error {
 	for _, l := range s.last {
-		if _, err := outbox.AcquireLease(ctx, l.holder, time.Millisecond); err != nil {
+		claim := trips.ShardClaim{Holder: l.holder, Released: trips.AllShards(outbox)}
+		if _, err := outbox.AcquireShards(ctx, claim); err != nil {
 			return err
 		}
 	}
