@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -25,8 +24,9 @@ func (s *outboxStore) ShardCount() int { return shardCount }
 // AcquireShards takes, extends and releases leases; see trips.Outbox.
 func (s *outboxStore) AcquireShards(ctx context.Context, claim trips.ShardClaim) ([]string, error) {
 	holders := make([]string, shardCount)
+	// A nil slice would be NULL.
 	held, err := queryAll(ctx, s.database, "leases of the outbox", scanShardHolder, acquireSQL,
-		claim.Holder, slices.Concat([]int{}, claim.Wished), slices.Concat([]int{}, claim.Released), claim.TTL)
+		claim.Holder, append([]int{}, claim.Wished...), append([]int{}, claim.Released...), claim.TTL)
 	for _, h := range held {
 		holders[h.shard] = h.holder
 		if h.written {
