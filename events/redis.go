@@ -138,7 +138,6 @@ func (r *Redis) EmbeddedURL() string {
 // pipeline included and subscriptions not.
 func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
 
-func (r *Redis) wakeChannel() string            { return r.channelName("wake") }
 func (r *Redis) membersKey() string             { return r.oneSlot("members") }
 func (r *Redis) streamKey(stream string) string { return r.oneSlot(stream) }
 func (r *Redis) deadKey(stream string) string   { return r.oneSlot(stream) + ":dead" }

@@ -295,12 +295,12 @@ type tracedOutbox struct {
 	stage *stage
 }
 
-func (t tracedOutbox) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+func (t tracedOutbox) PendingMessages(ctx context.Context, shards []int, limit int) ([]trips.OutboxMessage, error) {
 	t.stage.mu.Lock()
 	t.stage.looks++
 	t.stage.mu.Unlock()
 
-	found, err := t.Store.PendingMessages(ctx, limit)
+	found, err := t.Store.PendingMessages(ctx, shards, limit)
 	for _, m := range found {
 		t.stage.trace.addMessage(database, relay, fmt.Sprintf("id %d", m.ID))
 	}
