@@ -21,8 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	"github.com/ridehail/ridehail/location"
 )
 
 // Timeouts of one round trip. They are short because a node that waits for
@@ -150,12 +148,6 @@ func (r *Redis) EmbeddedURL() string {
 // pipeline included and subscriptions not.
 func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
 
-// regionChannel is the channel of the region's block, which all nodes of the
-// city follow.
-func (r *Redis) regionChannel(region string) string {
-	return r.prefix + "region:" + location.Block(location.Region(region))
-}
-func (r *Redis) nodeChannel(node string) string { return r.prefix + "node:" + node }
 func (r *Redis) wakeChannel() string            { return r.prefix + "wake" }
 func (r *Redis) membersKey() string             { return r.prefix + "members" }
 func (r *Redis) streamKey(stream string) string { return r.prefix + stream }

@@ -130,7 +130,7 @@ func placesOf(n int) (out []location.Point) {
 func (f *fleet) start(ctx context.Context, name string, r *events.Redis, regions []location.Region) {
 	n := &teller{name: name, redis: r, drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{}), hears: newSignal(), round: newSignal(), deaf: f.deaf}
 	f.nodes = append(f.nodes, n)
-	f.work.Go(func() { _ = r.Listen(ctx, name, regions, n) })
+	f.work.Go(func() { _ = listen(ctx, r, name, regions, n) })
 }
 
 // close ends all nodes, whose context must have ended.
@@ -157,7 +157,7 @@ func (f *fleet) run(ctx context.Context) (total Fleet, err error) {
 				return total, err
 			}
 		}
-		if err := f.nodes[0].redis.Publish(ctx, events.Message{Topic: topicRound, Region: everywhere}); err != nil {
+		if err := f.nodes[0].redis.Publish(ctx, events.OldRegionChannel(everywhere), events.Message{Topic: topicRound, Region: everywhere}); err != nil {
 			return total, err
 		}
 		for _, n := range f.nodes {
@@ -209,7 +209,7 @@ func (n *teller) tellOfCars(ctx context.Context, f *fleet, round int) error {
 		if err != nil {
 			return err
 		}
-		if err := n.redis.Publish(ctx, events.Message{Topic: topicFleet, Region: region, Payload: payload}); err != nil {
+		if err := n.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: topicFleet, Region: region, Payload: payload}); err != nil {
 			return err
 		}
 	}
@@ -238,7 +238,7 @@ func (n *teller) OnMessage(m events.Message) {
 	}
 }
 
-func (n *teller) OnGap(string) { n.hears.give() }
+func (n *teller) OnGap(events.Gap) { n.hears.give() }
 
 // countKept counts the cars in the node's shared state.
 func (n *teller) countKept(nodes []*teller) (kept int) {

@@ -236,7 +236,7 @@ func (s *stage) relayLooks() int {
 }
 
 // OnGap never matters: the subscription begins before all else.
-func (s *stage) OnGap(string) {}
+func (s *stage) OnGap(events.Gap) {}
 
 // OnMessage tells the phones of a trip's people. It runs on one goroutine.
 func (s *stage) OnMessage(m events.Message) {

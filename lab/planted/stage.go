@@ -180,7 +180,9 @@ func (s *stage) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.goRun(ctx, func(ctx context.Context) error { return s.redis.Listen(ctx, "n", []location.Region{region}, s) })
+	news := s.redis.NewListener(events.ListenerConfig{Name: "news", Node: "n", Handler: s})
+	news.Follow(events.OldRegionChannel(region))
+	s.goRun(ctx, news.Run)
 	return s.heard(ctx, "the subscription")
 }
 
@@ -204,7 +206,7 @@ func (s *stage) heard(ctx context.Context, name string) error {
 		return err
 	}
 	return s.until(ctx, "a message's arrival", func() bool {
-		_ = s.redis.Publish(ctx, events.Message{Topic: mark, Region: region, Payload: []byte(name)})
+		_ = s.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: mark, Region: region, Payload: []byte(name)})
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.marked[name]
