@@ -21,6 +21,7 @@ type simulateCmd struct {
 	City          string        `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Policy        []string      `help:"How drivers are chosen, with commas between: greedy, batched, or patient (greedy, but refuses far pickups)." default:"greedy,batched"`
 	Owners        []int         `help:"How many nodes share the dispatch of the city, 1 to 8; with commas between to compare." default:"1"`
+	Alone         bool          `help:"The owners do not tell each other which trips wait: shows what that is worth."`
 	Drivers       int           `help:"How many drivers; each works six hours of every eight." default:"200" range:"1..1000000"`
 	RidersPerHour float64       `help:"People who want a ride per hour, as the mean of a day." default:"600" range:"0.01..10000000"`
 	Hours         float64       `help:"Hours of city time." default:"3" range:"0.01..744"`
@@ -47,7 +48,7 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
 
-	cfg := simulation.Config{City: city, OwnerOf: ownerNumber, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
+	cfg := simulation.Config{City: city, OwnerOf: ownerNumber, Alone: c.Alone, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
 		Weights: dispatch.Weights{MaxPickup: c.Patience, MaxWait: c.LastCall, WaitWeight: c.Age, IdleWeight: c.Idle}}
 	report, err := simulation.Compare(ctx, cfg, simulation.Variants(c.Policy, c.Owners), simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
 	switch {

@@ -39,6 +39,8 @@ type Config struct {
 	// OwnerOf numbers the one that has a region among so many, from 0 on.
 	Owners  int
 	OwnerOf func(region location.Region, owners int) int
+	// Alone means that owners do not tell each other which trips wait.
+	Alone bool
 }
 
 func (c Config) duration() time.Duration { return time.Duration(c.Hours * float64(time.Hour)) }

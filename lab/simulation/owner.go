@@ -7,6 +7,7 @@ import (
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
 )
 
 // owner is a node that dispatches the trips of its regions, in windows of its
@@ -84,4 +85,23 @@ func (w *world) compareOwners() float64 {
 		return 0
 	}
 	return float64(most) / float64(least)
+}
+
+// listWaitingElsewhere returns the trips that wait at other owners, as far as
+// this owner knows of them.
+func (o *owner) listWaitingElsewhere() (waiting []trips.Trip) {
+	if o.world.cfg.Alone {
+		return nil
+	}
+	for _, other := range o.world.owners {
+		if other == o {
+			continue
+		}
+		for _, r := range other.waiting {
+			if r.isOpen() && o.world.now.Sub(r.waitsSince) >= replicaLag {
+				waiting = append(waiting, r.trip)
+			}
+		}
+	}
+	return waiting
 }

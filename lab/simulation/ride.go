@@ -22,6 +22,8 @@ type ride struct {
 	route   routing.Route // from pickup to dropoff
 	offered *car          // with the offer in hand; nil: none is out
 	hold    string        // of that offer
+	// waitsSince is when it began to wait without an offer.
+	waitsSince time.Time
 }
 
 func (r *ride) isOpen() bool { return r.trip.State == trips.Requested }
@@ -53,7 +55,7 @@ func (w *world) requestRide(demand rideDemand) {
 
 	r := &ride{demand: demand, route: way}
 	r.trip = w.requireLegal(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), demand.from, demand.to, quote, w.now))
-	r.owner = w.ownerOf(r.trip.Region)
+	r.owner, r.waitsSince = w.ownerOf(r.trip.Region), w.now
 	r.hunt = dispatch.NewSearchState(r.trip, w.policy, w.cfg.Rules)
 	w.stats.requests++
 	w.scheduleIn(demand.patience, func() { w.endPatience(r) })
@@ -166,9 +168,12 @@ func (o *owner) matchWindow() {
 
 	if len(window) > 0 {
 		w.stats.countWindow(len(window))
+		window = append(window, dispatch.FindRivals(o, o.listWaitingElsewhere(), w.policy, w.cfg.Rules, w.now)...)
 		for _, p := range w.policy.Matcher.MatchWindow(w.ctx, window) {
-			w.sendOffer(of[p.Trip], p)
-			delete(of, p.Trip)
+			if r, ok := of[p.Trip]; ok { // else it is a rival's
+				w.sendOffer(r, p)
+				delete(of, p.Trip)
+			}
 		}
 	}
 
@@ -257,6 +262,7 @@ func (w *world) continueIdle(c *car) {
 
 // continueSearch searches on for a trip that has no driver yet.
 func (w *world) continueSearch(r *ride) {
+	r.waitsSince = w.now
 	if r.isOpen() && !w.expireIfExhausted(r) {
 		w.lookForDriver(r)
 	}
