@@ -38,9 +38,9 @@ type Config struct {
 	// WaitingElsewhere returns the trips that wait in windows of other
 	// dispatchers near by, as far as is known; nil: none.
 	WaitingElsewhere func() []trips.Trip
-	Policy     Policy                     // Zero: the nearest driver by air.
-	Now        func() time.Time           // nil: time.Now.
-	Epoch      uint64                     // Fences offers; 0: Unix ms at New.
+	Policy           Policy           // Zero: the nearest driver by air.
+	Now              func() time.Time // nil: time.Now.
+	Epoch            uint64           // Fences offers; 0: Unix ms at New.
 
 	Rules
 	ScanEvery   time.Duration // 2 s
