@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,22 +25,31 @@ import (
 
 // Config configures a run. Zero values stand for the defaults in brackets.
 type Config struct {
-	Server   string        // http://HOST:PORT
-	Pairs    int           // [100]
-	Rate     float64       // updates per second and pair [1]
-	For      time.Duration // [10 s]
-	Warmup   time.Duration // before it, not counted [1 s]
-	Codec    wire.Codec    // [wire.Proto]
-	Bare     bool          // the server is the bare relay, not a node
-	Line     *line.Spec    // put between the phones and the server; nil: none
-	LineSeed uint64        // fixes which chunks the line loses
-	Log      *slog.Logger
-	Progress func(string) // if set, called with a line for each step of the run
+	Server string // http://HOST:PORT
+	// The servers of the drivers and of the riders, used in turn [Server].
+	// A rider's server is another one than the driver's where there is one.
+	DriverServers, RiderServers []string
+	Pairs                       int           // [100]
+	Rate                        float64       // updates per second and pair [1]
+	For                         time.Duration // [10 s]
+	Warmup                      time.Duration // before it, not counted [1 s]
+	Codec                       wire.Codec    // [wire.Proto]
+	Bare                        bool          // the server is the bare relay, not a node
+	Line                        *line.Spec    // put between the phones and the server; nil: none
+	LineSeed                    uint64        // fixes which chunks the line loses
+	Log                         *slog.Logger
+	Progress                    func(string) // if set, called with a line for each step of the run
 }
 
 func (c Config) withDefaults() Config {
 	c.Pairs, c.Rate = cmp.Or(max(c.Pairs, 0), 100), cmp.Or(max(c.Rate, 0), 1)
 	c.For, c.Warmup = cmp.Or(max(c.For, 0), 10*time.Second), cmp.Or(max(c.Warmup, 0), time.Second)
+	if len(c.DriverServers) == 0 {
+		c.DriverServers = []string{c.Server}
+	}
+	if len(c.RiderServers) == 0 {
+		c.RiderServers = []string{c.Server}
+	}
 	if c.Codec == nil {
 		c.Codec = wire.Proto
 	}
@@ -50,6 +61,22 @@ func (c Config) withDefaults() Config {
 	}
 
 	return c
+}
+
+// serversOf returns the servers of driver and rider of a pair.
+func (c Config) serversOf(pair int) (driver, rider string) {
+	driver = c.DriverServers[pair%len(c.DriverServers)]
+	for k := range c.RiderServers {
+		if rider = c.RiderServers[(pair+k)%len(c.RiderServers)]; rider != driver {
+			break
+		}
+	}
+	return driver, rider
+}
+
+// servers returns all servers, sorted.
+func (c Config) servers() []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(c.DriverServers, c.RiderServers))))
 }
 
 // drainFor bounds the wait for the last updates after sending has ended. What a
@@ -70,6 +97,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return run(ctx, cfg)
 	}
 
+	if len(cfg.servers()) > 1 {
+		return Report{}, fmt.Errorf("%w: there are %d; measure one, or without a line", ErrLine, len(cfg.servers()))
+	}
 	l, err := openLine(ctx, cfg)
 	if err != nil {
 		return Report{}, err
@@ -77,6 +107,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	defer l.Close()
 
 	cfg.Server = "http://" + l.Address()
+	cfg.DriverServers, cfg.RiderServers = []string{cfg.Server}, []string{cfg.Server}
 	r, err := run(ctx, cfg)
 	r.Line = &LineReport{Delay: cfg.Line.Delay.Seconds() * 1e3, Loss: cfg.Line.Loss, Stats: l.Stats(), spec: *cfg.Line}
 	return r, err
@@ -116,7 +147,7 @@ func run(ctx context.Context, cfg Config) (Report, error) {
 	defer crew.endAllTrips(context.WithoutCancel(ctx))
 
 	if err := crew.makePairs(ctx); err != nil {
-		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
+		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", strings.Join(cfg.servers(), ", "), err)
 	}
 
 	cfg.Progress(fmt.Sprintf("warming up %d pairs", cfg.Pairs))
