@@ -20,6 +20,7 @@ type RelayConfig struct {
 	// Streams says which kinds of messages are also a job, and on which stream.
 	// The job's id is the trip's.
 	Streams      map[trips.Kind]string
+	Audience     func(trips.OutboxMessage) []Channel
 	LeaseTTL     time.Duration    // how long others wait for a dead relay [3 s]
 	PollInterval time.Duration    // how often to look without a wake-up [100 ms]
 	BatchSize    int              // messages per round trip [256]
@@ -200,7 +201,13 @@ func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessag
 	pipe := rl.redis.commands.Pipeline()
 	for _, n := range messages {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
-		rl.redis.addPublish(ctx, pipe, OldRegionChannel(n.Region), m)
+		if rl.cfg.Audience == nil {
+			rl.redis.addPublish(ctx, pipe, OldRegionChannel(n.Region), m)
+		} else {
+			for _, to := range rl.cfg.Audience(n) {
+				rl.redis.addPublish(ctx, pipe, to, m)
+			}
+		}
 		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
 			pipe.XAdd(ctx, rl.redis.newJobEntry(stream, string(n.Trip), []byte(n.Trip)))
 		}

@@ -29,6 +29,10 @@ type OutboxMessage struct {
 	Trip    TripID
 	Payload []byte
 	At      time.Time
+
+	// Who is on the trip now; empty where there is none.
+	Rider  RiderID
+	Driver DriverID
 }
 
 // Outbox is what the relay reads. One relay works at a time, by a lease on the

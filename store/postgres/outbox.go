@@ -35,7 +35,7 @@ func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.O
 }
 
 func scanOutboxMessage(row pgx.CollectableRow) (m trips.OutboxMessage, err error) {
-	err = row.Scan(&m.XID, &m.ID, &m.Topic, &m.Region, &m.Kind, &m.Trip, &m.Payload, &m.At)
+	err = row.Scan(&m.XID, &m.ID, &m.Topic, &m.Region, &m.Kind, &m.Trip, &m.Payload, &m.At, &m.Rider, &m.Driver)
 	m.At = m.At.UTC()
 	return m, err
 }
@@ -44,8 +44,9 @@ func scanOutboxMessage(row pgx.CollectableRow) (m trips.OutboxMessage, err error
 // committed any more. Columns are named with their table, because ORDER BY
 // would otherwise take a column of the result.
 const pendingSQL = `
-SELECT outbox.xid, outbox.id, outbox.topic, outbox.region, outbox.kind, outbox.trip_id, outbox.payload, outbox.at
-FROM outbox
+SELECT outbox.xid, outbox.id, outbox.topic, outbox.region, outbox.kind, outbox.trip_id, outbox.payload, outbox.at,
+  coalesce(t.rider, ''), coalesce(t.driver, '')
+FROM outbox LEFT JOIN trips t ON t.id = outbox.trip_id
 WHERE (outbox.xid, outbox.id) > (SELECT cursor_xid, cursor_id FROM relay)
   AND outbox.xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY outbox.xid, outbox.id

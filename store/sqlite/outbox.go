@@ -31,11 +31,12 @@ func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.
 // trips.Outbox.
 func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
 	var out []trips.OutboxMessage
-	err := s.read.queryEach(ctx, `SELECT id, topic, region, kind, trip_id, payload, at FROM outbox
-		WHERE id > (SELECT cursor_id FROM relay) ORDER BY id LIMIT ?`, []any{max(0, limit)}, func(rows *sql.Rows) error {
+	err := s.read.queryEach(ctx, `SELECT outbox.id, topic, outbox.region, outbox.kind, trip_id, payload, at,
+		coalesce(rider, ''), coalesce(driver, '') FROM outbox LEFT JOIN trips ON trips.id = trip_id
+		WHERE outbox.id > (SELECT cursor_id FROM relay) ORDER BY outbox.id LIMIT ?`, []any{max(0, limit)}, func(rows *sql.Rows) error {
 		var n trips.OutboxMessage
 		var at int64
-		err := rows.Scan(&n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &at)
+		err := rows.Scan(&n.ID, &n.Topic, &n.Region, &n.Kind, &n.Trip, &n.Payload, &at, &n.Rider, &n.Driver)
 		n.At = time.UnixMicro(at).UTC()
 		out = append(out, n)
 		return err
