@@ -114,6 +114,7 @@ func (n *Node) assembleNews() {
 	n.news = newUserNews(n.listener, func() bool { return n.redis.CheckListening() == nil })
 	n.oldBuilds = &oldBuilds{node: n.cfg.Name, members: n.members, listener: n.listener, drivers: n.drivers,
 		regions: n.city.Regions(), publish: n.redis.PublishAll, log: n.log}
+	n.listener.Follow(n.oldBuilds.channels()...) // drivers of other nodes
 }
 
 // publishMessage publishes to all nodes that listen to the region. The message
