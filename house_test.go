@@ -152,7 +152,7 @@ var machineClocks = map[string]string{
 	"httpapi/guard.go":       "deadline of a body",
 	"dispatch/dispatcher.go": "default of Now",
 	"sharedstate/drivers.go": "default of Now",
-	"events/relay.go":        "default of Now",
+	"events/relay.go":        "default of Now; rests and hand-overs of shards",
 	"gateway/limits.go":      "pace of reading",
 	"gateway/offers.go":      "how long an answer is waited for",
 	"gateway/phone_conn.go":  "deadlines of reads, writes and pings",

@@ -238,10 +238,10 @@ func (c *simCity) runRelay() {
 
 // relayBatch relays a batch. It returns false when something may be left.
 func (c *simCity) relayBatch() bool {
-	if ok, err := c.store.AcquireLease(c.ctx, "relay", time.Minute); err != nil || !ok {
+	if _, err := c.store.AcquireShards(c.ctx, trips.ShardClaim{Holder: "relay", TTL: time.Minute}); err != nil {
 		return false
 	}
-	notices, err := c.store.PendingMessages(c.ctx, 100)
+	notices, err := c.store.PendingMessages(c.ctx, trips.AllShards(c.store), 100)
 	if err != nil || len(notices) == 0 {
 		return err == nil
 	}
@@ -258,7 +258,7 @@ func (c *simCity) relayBatch() bool {
 		c.startDrive(ev)
 	}
 
-	return c.store.AdvanceCursor(c.ctx, "relay", notices[len(notices)-1]) == nil && len(notices) < 100
+	return c.store.AdvanceCursor(c.ctx, "relay", notices) == nil && len(notices) < 100
 }
 
 // startDrive notes a relayed event. At a reservation it starts the driver's

@@ -274,16 +274,16 @@ func TestABatchThatAReplicaTakesIsNotPublished(t *testing.T) {
 	// News of a ride, without a job: all that is sent is PUBLISH.
 	box := &memoryOutbox{}
 	box.addMessage(trips.KindReserved, "trip", 1)
-	messages, _ := box.PendingMessages(t.Context(), 1)
+	messages, _ := box.PendingMessages(t.Context(), trips.AllShards(box), 1)
 	rl := NewRelay(r, box, RelayConfig{Node: "a"})
 
 	admin := newAdministrator(t, server.Address)
 	admin.follow(primary.Address)
-	if err := rl.publishBatch(t.Context(), messages); err == nil {
+	if _, err := rl.publishBatch(t.Context(), messages); err == nil {
 		t.Error("a batch was published by a replica")
 	}
 	admin.do("REPLICAOF NO ONE")
-	if err := rl.publishBatch(t.Context(), messages); err != nil {
+	if _, err := rl.publishBatch(t.Context(), messages); err != nil {
 		t.Errorf("the server takes writes again: %v", err)
 	}
 }

@@ -148,12 +148,8 @@ func (r *Redis) EmbeddedURL() string {
 // pipeline included and subscriptions not.
 func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
 
-func (r *Redis) wakeChannel() string { return r.prefix + "wake" }
-func (r *Redis) membersKey() string  { return r.prefix + "members" }
-
-// currentMembersKey is where the nodes of this build beat as well.
-func (r *Redis) currentMembersKey() string { return r.membersKey() + ":2" }
-
+func (r *Redis) membersKey() string             { return r.prefix + "members" }
+func (r *Redis) currentMembersKey() string      { return r.membersKey() + ":2" } // of this build
 func (r *Redis) streamKey(stream string) string { return r.prefix + stream }
 func (r *Redis) deadKey(stream string) string   { return r.prefix + stream + ":dead" }
 

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,115 +16,143 @@ import (
 // RelayConfig configures a relay. Zero values stand for the numbers in
 // brackets.
 type RelayConfig struct {
-	Node string // the lease's holder, unique among nodes
+	Node string // the leases' holder, unique among nodes
 	// Streams says which kinds of messages are also a job, and on which stream.
 	// The job's id is the trip's.
-	Streams      map[trips.Kind]string
-	Audience     func(trips.OutboxMessage) []Channel
+	Streams map[trips.Kind]string
+	// Audience says on which channels a message is published; nil: on that of
+	// its region.
+	Audience func(trips.OutboxMessage) []Channel
+	// ShardHolder names the node that should hold a shard; nil: this one.
+	ShardHolder func(shard int) string
+
 	LeaseTTL     time.Duration    // how long others wait for a dead relay [3 s]
-	PollInterval time.Duration    // how often to look without a wake-up [100 ms]
+	PollInterval time.Duration    // how often to look without a wake-up [1 s]
 	BatchSize    int              // messages per round trip [256]
 	Now          func() time.Time // [time.Now]
 }
 
-// Relay publishes the outbox to Redis. Every node runs one; the one that holds
-// the lease works. A message leaves the outbox only after Redis took it, so it
-// may be published twice but is never lost, and the messages of a trip keep
-// their order.
+// Relay publishes the outbox to Redis. Every node runs one, and each relays the
+// shards whose leases it has. A message leaves the outbox only after Redis took
+// it, so it may be published twice but is never lost, and the messages of a trip
+// keep their order.
+//
+// A node takes each shard that is free. One that another node should hold it
+// keeps for handoverAfter at least: when a node has died, the leases run out
+// before the others know that.
 type Relay struct {
 	redis  *Redis
 	outbox trips.Outbox
 	cfg    RelayConfig
-	wake   chan struct{} // holds at most one wake-up: they merge
+	waker  *relayWaker
 
 	// Of the goroutine in Run.
-	isLeader bool
+	shards   []relayShard
+	wished   []int // shards that this node should hold, as of leasedAt
 	leasedAt time.Time
 	// suspended is set when Redis fails: the relay then does not renew its
-	// lease until Redis takes writes, because another node may reach one that
+	// leases until Redis takes writes, because another node may reach one that
 	// does.
 	suspended bool
 }
 
+// relayShard is a shard as its relay sees it.
+type relayShard struct {
+	isHeld  bool
+	takenAt time.Time
+	// A shard whose messages Redis refused rests until then.
+	restsUntil time.Time
+	pause      backoff
+}
+
+// handoverAfter is how many times LeaseTTL a node keeps a shard that another
+// node should hold. By then the membership has noticed a death.
+const handoverAfter = 2
+
 // NewRelay returns a relay for the outbox. Run must be called too.
 func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, 3*time.Second)
-	cfg.PollInterval = cmp.Or(cfg.PollInterval, 100*time.Millisecond)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, time.Second)
 	cfg.BatchSize = cmp.Or(cfg.BatchSize, 256)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Relay{redis: r, outbox: box, cfg: cfg, wake: make(chan struct{}, 1)}
-}
-
-// Wake says that an event was committed. It never blocks and may be called from
-// many goroutines. It is a hint: without it the relay polls.
-func (rl *Relay) Wake() { signalWake(rl.wake) }
-
-// signalWake puts a wake-up into the channel unless one is there already.
-func signalWake(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
+	if cfg.Audience == nil {
+		cfg.Audience = func(m trips.OutboxMessage) []Channel { return []Channel{OldRegionChannel(m.Region)} }
 	}
+	if cfg.ShardHolder == nil {
+		cfg.ShardHolder = func(int) string { return cfg.Node }
+	}
+
+	rl := &Relay{redis: r, outbox: box, cfg: cfg, shards: make([]relayShard, box.ShardCount())}
+	for shard := range rl.shards {
+		rl.shards[shard].pause.step = 50 * time.Millisecond
+	}
+	rl.waker = newRelayWaker(r, cfg.Node, cfg.ShardHolder, len(rl.shards))
+	return rl
 }
 
-// Run relays until ctx ends, and then releases the lease. It returns ctx's
+// Run relays until ctx ends, and then releases the leases. It returns ctx's
 // error.
 func (rl *Relay) Run(ctx context.Context) error {
-	remoteWakes, stop := rl.subscribeWakes(ctx)
+	stop := rl.waker.start(ctx)
 	defer stop()
-	return rl.runLoop(ctx, remoteWakes)
+	return rl.runLoop(ctx)
 }
 
-// runLoop is Run without the subscription to other nodes' wake-ups.
-func (rl *Relay) runLoop(ctx context.Context, remoteWakes <-chan struct{}) error {
-	defer rl.releaseLease(ctx)
+// runLoop is Run without the wake-ups of other nodes.
+func (rl *Relay) runLoop(ctx context.Context) error {
+	defer rl.releaseLeases(ctx)
 	pause := backoff{step: 50 * time.Millisecond}
 	for {
-		if err := rl.drain(ctx); err != nil && ctx.Err() == nil {
+		err := rl.drain(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+
+		if err != nil {
 			if pause.failures == 0 {
 				rl.redis.log.Warn("relay pauses; committed events wait in the outbox", "err", err)
 			}
 			sleep.For(ctx, pause.next())
-		} else if pause.failures > 0 {
+			continue
+		}
+		if pause.failures > 0 {
 			pause.reset()
 			rl.redis.log.Info("relay goes on")
 		}
-
-		if !rl.waitForWork(ctx, remoteWakes) {
-			return ctx.Err()
-		}
+		rl.waitForWork(ctx)
 	}
 }
 
-// waitForWork waits for a reason to look again. It returns false when ctx
-// ended.
-func (rl *Relay) waitForWork(ctx context.Context, remoteWakes <-chan struct{}) bool {
-	wait := rl.cfg.PollInterval
-	if !rl.isLeader {
-		wait = rl.cfg.LeaseTTL / 3
-	}
-
-	t := time.NewTimer(wait)
+// waitForWork waits for a reason to look again.
+func (rl *Relay) waitForWork(ctx context.Context) {
+	t := time.NewTimer(rl.untilNextLook())
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-t.C:
-	case <-remoteWakes:
-	case <-rl.wake:
-		if !rl.isLeader && !rl.suspended {
-			// The leader then drains at once instead of at its next poll. An
-			// error only costs that.
-			_ = rl.redis.commands.Publish(ctx, rl.redis.wakeChannel(), "").Err()
-		}
+	case <-rl.waker.local:
 	}
-
-	return ctx.Err() == nil
 }
 
-// drain empties the outbox if this node has the lease.
+// untilNextLook is how long to wait without a wake-up. A node without shards,
+// that should hold none either, asks for leases less often.
+func (rl *Relay) untilNextLook() time.Duration {
+	if len(rl.heldShards()) == 0 && len(rl.wished) == 0 {
+		return rl.cfg.LeaseTTL
+	}
+
+	wait := min(rl.cfg.PollInterval, rl.cfg.LeaseTTL/3)
+	for _, s := range rl.shards {
+		if rest := time.Until(s.restsUntil); s.isHeld && rest > 0 {
+			wait = min(wait, rest)
+		}
+	}
+	return wait
+}
+
+// drain empties the shards that this node holds.
 func (rl *Relay) drain(ctx context.Context) error {
 	if rl.suspended {
 		if err := rl.redis.CheckWritable(ctx); err != nil {
@@ -134,43 +162,100 @@ func (rl *Relay) drain(ctx context.Context) error {
 	}
 
 	for {
-		if err := rl.renewLease(ctx); err != nil || !rl.isLeader {
+		if err := rl.renewLeases(ctx); err != nil {
 			return err
 		}
-		n, err := rl.relayBatch(ctx)
+		due := rl.dueShards()
+		if len(due) == 0 {
+			return nil
+		}
+		n, err := rl.relayBatch(ctx, due)
 		if err != nil || n < rl.cfg.BatchSize {
 			return err
 		}
 	}
 }
 
-// renewLease takes or extends the lease when a third of it has passed, and sets
-// isLeader.
-func (rl *Relay) renewLease(ctx context.Context) error {
+// renewLeases extends and takes leases when a third of their time has passed,
+// or when another node says that a shard waits for this one.
+func (rl *Relay) renewLeases(ctx context.Context) error {
 	now := rl.cfg.Now()
+	asked := rl.waker.wasAsked.Swap(false) && slices.ContainsFunc(rl.wished, func(s int) bool { return !rl.shards[s].isHeld })
 	// A negative age means that this node's clock was set back.
-	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.LeaseTTL/3 {
+	if age := now.Sub(rl.leasedAt); age >= 0 && age < rl.cfg.LeaseTTL/3 && !asked {
 		return nil
 	}
 
-	got, err := rl.outbox.AcquireLease(ctx, rl.cfg.Node, rl.cfg.LeaseTTL)
+	rl.wished = rl.wishedShards()
+	released := rl.chooseReleased()
+	holders, err := rl.outbox.AcquireShards(ctx, trips.ShardClaim{Holder: rl.cfg.Node, Wished: rl.wished, Released: released, TTL: rl.cfg.LeaseTTL})
 	if err != nil {
-		rl.isLeader = false
+		rl.noteHolders(make([]string, len(rl.shards)))
 		return rl.countFailure("lease", err)
 	}
 	if took := rl.cfg.Now().Sub(now); took < 0 || took >= rl.cfg.LeaseTTL {
-		got = false // the lease may be over already
+		holders = make([]string, len(rl.shards)) // the leases may be over already
 	}
 
-	rl.isLeader, rl.leasedAt = got, now
-	rl.redis.metrics.relayHolder.Set(map[bool]float64{true: 1}[got])
+	rl.leasedAt = now
+	rl.noteHolders(holders)
+	for _, shard := range released {
+		rl.waker.wakeHolder(shard)
+	}
 	return nil
 }
 
+// noteHolders notes who holds each shard.
+func (rl *Relay) noteHolders(holders []string) {
+	held := 0
+	for shard, holder := range holders {
+		s := &rl.shards[shard]
+		if holder == rl.cfg.Node && !s.isHeld {
+			s.takenAt = time.Now()
+		}
+		if s.isHeld = holder == rl.cfg.Node; s.isHeld {
+			held++
+		}
+	}
+	rl.waker.noteHolders(holders)
+	rl.redis.metrics.relayHolder.Set(float64(held))
+}
+
+// wishedShards are the shards that this node should hold.
+func (rl *Relay) wishedShards() (wished []int) {
+	for shard := range rl.shards {
+		if rl.cfg.ShardHolder(shard) == rl.cfg.Node {
+			wished = append(wished, shard)
+		}
+	}
+	return wished
+}
+
+func (rl *Relay) heldShards() (held []int) {
+	for shard, s := range rl.shards {
+		if s.isHeld {
+			held = append(held, shard)
+		}
+	}
+	return held
+}
+
+// dueShards are the shards to look at now.
+func (rl *Relay) dueShards() []int {
+	return slices.DeleteFunc(rl.heldShards(), func(shard int) bool { return time.Until(rl.shards[shard].restsUntil) > 0 })
+}
+
+// chooseReleased returns the shards to give to the nodes that should hold them.
+func (rl *Relay) chooseReleased() []int {
+	return slices.DeleteFunc(rl.heldShards(), func(shard int) bool {
+		return slices.Contains(rl.wished, shard) || time.Since(rl.shards[shard].takenAt) < handoverAfter*rl.cfg.LeaseTTL
+	})
+}
+
 // relayBatch publishes the oldest messages and then deletes them from the
-// outbox. It returns their number.
-func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
-	messages, err := rl.outbox.PendingMessages(ctx, rl.cfg.BatchSize)
+// outbox. It returns how many it found.
+func (rl *Relay) relayBatch(ctx context.Context, shards []int) (int, error) {
+	messages, err := rl.outbox.PendingMessages(ctx, shards, rl.cfg.BatchSize)
 	if err != nil {
 		return 0, rl.countFailure("pending", err)
 	}
@@ -180,42 +265,81 @@ func (rl *Relay) relayBatch(ctx context.Context) (int, error) {
 	}
 
 	rl.redis.metrics.relayLag.Set(rl.cfg.Now().Sub(messages[0].At).Seconds())
-	if err := rl.publishBatch(ctx, messages); err != nil {
+	told, err := rl.publishBatch(ctx, messages)
+	if err != nil {
 		rl.suspended = true
 		return 0, rl.countFailure("redis", err)
 	}
-	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, messages[len(messages)-1]); err != nil {
-		// Another node may have the lease, so the next round asks for it.
+	if len(told) == 0 {
+		return len(messages), nil
+	}
+	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, told); err != nil {
+		// Another node may have a lease, so the next round asks for it.
 		rl.leasedAt = time.Time{}
 		return 0, rl.countFailure("advance", err)
 	}
 
-	rl.recordRelayed(messages)
+	rl.recordRelayed(told)
 	return len(messages), nil
 }
 
-// publishBatch sends a batch in one round trip, in order. When part of it
-// fails, all of it is sent again later. The last command is a write, because a
-// replica takes PUBLISH and tells only its own listeners.
-func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessage) error {
+// publishBatch sends a batch in one round trip, in order, and returns the
+// messages that Redis took. A message that it did not take stays, with those
+// behind it in its shard, and the shard rests for a while. An error says that
+// nothing counts as published.
+//
+// The last command is a write, because a replica takes PUBLISH and tells only
+// its own listeners. In a cluster, a command that fails says nothing of the
+// masters of other channels.
+func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessage) (told []trips.OutboxMessage, err error) {
 	pipe := rl.redis.commands.Pipeline()
-	for _, n := range messages {
+	sent := make([][]redis.Cmder, len(messages))
+	for i, n := range messages {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
-		if rl.cfg.Audience == nil {
-			rl.redis.addPublish(ctx, pipe, OldRegionChannel(n.Region), m)
-		} else {
-			for _, to := range rl.cfg.Audience(n) {
-				rl.redis.addPublish(ctx, pipe, to, m)
-			}
+		for _, to := range rl.cfg.Audience(n) {
+			sent[i] = append(sent[i], rl.redis.addPublish(ctx, pipe, to, m))
 		}
 		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
-			pipe.XAdd(ctx, rl.redis.newJobEntry(stream, string(n.Trip), []byte(n.Trip)))
+			sent[i] = append(sent[i], pipe.XAdd(ctx, rl.redis.newJobEntry(stream, string(n.Trip), []byte(n.Trip))))
 		}
 	}
 
-	pipe.Del(ctx, rl.redis.probeKey())
-	_, err := pipe.Exec(ctx)
-	return explainRefusal(err)
+	probe := pipe.Del(ctx, rl.redis.probeKey())
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	told, refused := rl.sortTold(messages, sent)
+	if _, isCluster := rl.redis.commands.(*redis.ClusterClient); probe.Err() != nil && !isCluster {
+		return nil, explainRefusal(probe.Err())
+	}
+	if refused != nil {
+		rl.redis.metrics.relayFailed.WithLabelValues("redis").Inc()
+		rl.redis.log.Debug("a part of the outbox waits, because Redis did not take a message of it", "err", explainRefusal(refused))
+	}
+	return told, nil
+}
+
+// sortTold returns the messages that Redis took, and one of the errors of those
+// that it did not.
+func (rl *Relay) sortTold(messages []trips.OutboxMessage, sent [][]redis.Cmder) (told []trips.OutboxMessage, refused error) {
+	stuck := map[int]bool{}
+	for i, m := range messages {
+		for _, cmd := range sent[i] {
+			if err := cmd.Err(); err != nil {
+				stuck[m.Shard], refused = true, err
+			}
+		}
+		if !stuck[m.Shard] {
+			told = append(told, m)
+		}
+	}
+
+	for _, m := range messages {
+		if s := &rl.shards[m.Shard]; !stuck[m.Shard] {
+			s.pause.reset()
+		} else if time.Until(s.restsUntil) <= 0 {
+			s.restsUntil = time.Now().Add(s.pause.next())
+		}
+	}
+	return told, refused
 }
 
 // recordRelayed updates the metrics after a batch.
@@ -236,52 +360,17 @@ func (rl *Relay) countFailure(place string, err error) error {
 	return fmt.Errorf("relay, %s: %w", place, err)
 }
 
-// releaseLease lets the next node begin at once. If it fails, the lease expires
-// by itself.
-func (rl *Relay) releaseLease(ctx context.Context) {
-	if !rl.isLeader {
+// releaseLeases lets the other nodes begin at once. If it fails, the leases
+// expire by themselves.
+func (rl *Relay) releaseLeases(ctx context.Context) {
+	held := rl.heldShards()
+	if len(held) == 0 {
 		return
 	}
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if _, err := rl.outbox.AcquireLease(ctx, rl.cfg.Node, time.Millisecond); err != nil {
-		rl.redis.log.Debug("could not release the relay's lease; it expires by itself", "err", err)
-	}
-}
-
-// subscribeWakes merges the wake-ups of other nodes into one slot. stop ends
-// the goroutine and waits for it.
-func (rl *Relay) subscribeWakes(ctx context.Context) (remoteWakes <-chan struct{}, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	slot := make(chan struct{}, 1)
-	var reader sync.WaitGroup
-	reader.Go(func() {
-		for ctx.Err() == nil {
-			rl.readWakes(ctx, slot)
-		}
-	})
-	return slot, func() { cancel(); reader.Wait() }
-}
-
-// readWakes subscribes, and returns when ctx ends or subscriptions must be
-// renewed.
-func (rl *Relay) readWakes(ctx context.Context, slot chan struct{}) {
-	renewal := rl.redis.sessions.renewal()
-	sub := rl.redis.commands.Subscribe(ctx, rl.redis.wakeChannel())
-	defer sub.Close()
-	in := sub.Channel(redis.WithChannelHealthCheckInterval(time.Second))
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-renewal:
-			return
-		case _, open := <-in:
-			if !open {
-				return
-			}
-			signalWake(slot)
-		}
+	if _, err := rl.outbox.AcquireShards(ctx, trips.ShardClaim{Holder: rl.cfg.Node, Released: trips.AllShards(rl.outbox)}); err != nil {
+		rl.redis.log.Debug("could not release the relay's leases; they expire by themselves", "err", err)
 	}
 }

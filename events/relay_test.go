@@ -5,62 +5,80 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/store/faulty"
 	"github.com/ridehail/ridehail/trips"
 )
 
-// memoryOutbox is an outbox in memory. Its lease keeps the contract's promises.
+// memoryOutbox is an outbox in memory. Its leases keep the contract's promises.
 type memoryOutbox struct {
 	mu       sync.Mutex
 	messages []trips.OutboxMessage
 	next     int64
-	holder   string
-	until    time.Time
+	leases   *faulty.ShardLeases // nil: none was asked for
 }
 
+const memoryShards = 4
+
 func (b *memoryOutbox) addMessage(kind trips.Kind, trip string, n int) {
+	b.addMessageIn("here", kind, trip, n)
+}
+
+func (b *memoryOutbox) addMessageIn(region location.Region, kind trips.Kind, trip string, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.next++
 	payload, _ := json.Marshal(n)
-	b.messages = append(b.messages, trips.OutboxMessage{ID: b.next, Topic: trips.TopicTrip, Region: "here", Kind: kind,
-		Trip: trips.TripID(trip), Payload: append([]byte(trip+" "), payload...), At: time.Now()})
+	b.messages = append(b.messages, trips.OutboxMessage{Shard: trips.ShardOf(region, memoryShards), ID: b.next, Topic: trips.TopicTrip,
+		Region: region, Kind: kind, Trip: trips.TripID(trip), Payload: append([]byte(trip+" "), payload...), At: time.Now()})
 }
 
-func (b *memoryOutbox) AcquireLease(_ context.Context, holder string, ttl time.Duration) (bool, error) {
+func (b *memoryOutbox) ShardCount() int { return memoryShards }
+
+func (b *memoryOutbox) leasesLocked() *faulty.ShardLeases {
+	if b.leases == nil {
+		b.leases = faulty.NewShardLeases(memoryShards)
+	}
+	return b.leases
+}
+
+func (b *memoryOutbox) AcquireShards(_ context.Context, claim trips.ShardClaim) ([]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.leasesLocked().Acquire(claim, time.Now()), nil
+}
+
+func (b *memoryOutbox) PendingMessages(_ context.Context, shards []int, limit int) (found []trips.OutboxMessage, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.messages {
+		if len(found) < limit && slices.Contains(shards, m.Shard) {
+			found = append(found, m)
+		}
+	}
+	return found, nil
+}
+
+func (b *memoryOutbox) AdvanceCursor(_ context.Context, holder string, told []trips.OutboxMessage) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	now := time.Now()
-	if b.holder != holder && now.Before(b.until) {
-		return false, nil
+	holders := b.leasesLocked().Holders(time.Now())
+	for _, last := range trips.LastOfShards(told) {
+		if holders[last.Shard] != holder {
+			err = errors.New("lease lost")
+			continue
+		}
+		b.messages = slices.DeleteFunc(b.messages, func(m trips.OutboxMessage) bool { return m.Shard == last.Shard && m.ID <= last.ID })
 	}
-	b.holder, b.until = holder, now.Add(ttl)
-	return true, nil
-}
-
-func (b *memoryOutbox) PendingMessages(_ context.Context, limit int) ([]trips.OutboxMessage, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]trips.OutboxMessage(nil), b.messages[:min(limit, len(b.messages))]...), nil
-}
-
-func (b *memoryOutbox) AdvanceCursor(_ context.Context, holder string, last trips.OutboxMessage) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-
-	if b.holder != holder || !time.Now().Before(b.until) {
-		return errors.New("lease lost")
-	}
-	for len(b.messages) > 0 && b.messages[0].ID <= last.ID {
-		b.messages = b.messages[1:]
-	}
-	return nil
+	return err
 }
 
 func (b *memoryOutbox) Backlog(context.Context) (int, time.Time, error) {
@@ -69,10 +87,11 @@ func (b *memoryOutbox) Backlog(context.Context) (int, time.Time, error) {
 	return len(b.messages), time.Time{}, nil
 }
 
-func (b *memoryOutbox) leaseHolder() string {
+// holders returns who holds each shard now.
+func (b *memoryOutbox) holders() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.holder
+	return b.leasesLocked().Holders(time.Now())
 }
 
 func (b *memoryOutbox) isEmpty() bool { n, _, _ := b.Backlog(context.Background()); return n == 0 }
@@ -151,35 +170,121 @@ func checkOrder(t *testing.T, e recorder, all, each int) {
 	}
 }
 
-func TestANodeWithoutTheLeaseWakesTheOneThatHasIt(t *testing.T) {
+// wokenBy hands the wake-ups of a node's channel to its relay.
+type wokenBy struct{ *Relay }
+
+func (w wokenBy) OnMessage(m Message) {
+	if m.Topic == TopicWake {
+		w.Wake()
+	}
+}
+
+func (wokenBy) OnGap(Gap) {}
+
+// startRelay runs a relay and the listener that wakes it.
+func startRelay(t *testing.T, r *Redis, box trips.Outbox, cfg RelayConfig) (rl *Relay, stop func()) {
+	t.Helper()
+	rl = NewRelay(r, box, cfg)
+	heard := make(chan struct{})
+	l := r.NewListener(ListenerConfig{Name: "news", Node: cfg.Node, Handler: subscribedFirst{wokenBy{rl}, sync.OnceFunc(func() { close(heard) })}})
+	startWork(t, l.Run)
+	receiveFrom(t, "the subscription of "+cfg.Node, heard)
+	return rl, startWork(t, rl.Run)
+}
+
+// subscribedFirst calls a function with the first gap.
+type subscribedFirst struct {
+	wokenBy
+	onGap func()
+}
+
+func (s subscribedFirst) OnGap(Gap) { s.onGap() }
+
+func TestACommitWakesTheNodeThatHoldsTheShard(t *testing.T) {
 	runOnBoth(t, func(t *testing.T, r *rig) {
 		e := startListening(t, r.Redis, "ears", "here")
 		b := &memoryOutbox{}
 		slow := RelayConfig{LeaseTTL: time.Hour, PollInterval: time.Hour}
 		slow.Node = "first"
-		first := NewRelay(r.Redis, b, slow)
-		stop := startWork(t, first.Run)
+		_, stop := startRelay(t, r.Redis, b, slow)
 
-		waitUntil(t, "the first to lead", func() bool { return b.leaseHolder() == "first" })
-		slow.Node, slow.LeaseTTL = "second", 3*time.Second
-		second := NewRelay(r.openNode(t), b, slow)
-		startWork(t, second.Run)
+		waitUntil(t, "the first to hold all", func() bool { return slices.Equal(b.holders(), []string{"first", "first", "first", "first"}) })
+		slow.Node = "second"
+		second, _ := startRelay(t, r.openNode(t), b, slow)
+		waitUntil(t, "the second to know that", func() bool { return second.waker.holderOf(0) == "first" })
 
-		waitUntil(t, "the first to hear wakes", func() bool {
-			n, err := r.commands.PubSubNumSub(t.Context(), r.wakeChannel()).Result()
-			return err == nil && n[r.wakeChannel()] == 2
-		})
 		b.addMessage(trips.KindReserved, "trip", 1)
-		second.Wake()
+		second.WakeHolder("here")
 		if got := receiveFrom(t, "the message", e.heard); e.payloadText(got) != "trip 1" {
 			t.Errorf("heard %+v", got)
 		}
 
 		stop()
 		b.addMessage(trips.KindReserved, "trip", 2)
-		second.Wake()
+		second.Wake() // it should hold all shards, so it asks for them at once
 		if got := receiveFrom(t, "the message from the second", e.heard); e.payloadText(got) != "trip 2" {
 			t.Errorf("heard %+v", got)
+		}
+	})
+}
+
+func TestNodesShareTheShards(t *testing.T) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		b := &memoryOutbox{}
+		cfg := RelayConfig{LeaseTTL: 100 * time.Millisecond, ShardHolder: func(shard int) string { return []string{"a", "b"}[shard%2] }}
+		cfg.Node = "a"
+		startRelay(t, r.Redis, b, cfg)
+		waitUntil(t, "a to hold all", func() bool { return slices.Equal(b.holders(), []string{"a", "a", "a", "a"}) })
+
+		cfg.Node = "b"
+		_, stop := startRelay(t, r.openNode(t), b, cfg)
+		waitUntil(t, "each to hold its own", func() bool { return slices.Equal(b.holders(), []string{"a", "b", "a", "b"}) })
+		stop()
+		waitUntil(t, "a to hold all again", func() bool { return slices.Equal(b.holders(), []string{"a", "a", "a", "a"}) })
+	})
+}
+
+// A stream that is none refuses its jobs, as a master that is gone would in a
+// cluster.
+func TestAMessageThatRedisRefusesHoldsUpItsShardOnly(t *testing.T) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		e := startListening(t, r.Redis, "ears", "news")
+		b := &memoryOutbox{}
+		if err := r.commands.Set(t.Context(), r.streamKey("settlements"), "no stream", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+
+		const stuck, free = location.Region("region-0"), location.Region("region-1")
+		if trips.ShardOf(stuck, memoryShards) == trips.ShardOf(free, memoryShards) {
+			t.Fatal("the regions are in one shard")
+		}
+		b.addMessageIn(stuck, trips.KindReserved, "stuck", 1)
+		b.addMessageIn(stuck, trips.KindCompleted, "stuck", 2)
+		b.addMessageIn(stuck, trips.KindReserved, "behind", 1)
+		b.addMessageIn(free, trips.KindReserved, "free", 1)
+		rl := NewRelay(r.Redis, b, RelayConfig{Node: "a", BatchSize: 4, PollInterval: time.Hour,
+			Audience: func(trips.OutboxMessage) []Channel { return []Channel{"user:rider:ada", OldRegionChannel("news")} },
+			Streams:  map[trips.Kind]string{trips.KindCompleted: "settlements"}})
+		startWork(t, rl.Run)
+
+		left := func() (all []string) {
+			found, _ := b.PendingMessages(t.Context(), trips.AllShards(b), 9)
+			for _, m := range found {
+				all = append(all, string(m.Payload))
+			}
+			return all
+		}
+		waitUntil(t, "all to be told but two", func() bool { return slices.Equal(left(), []string{"stuck 2", "behind 1"}) })
+		b.addMessageIn(free, trips.KindReserved, "free", 2)
+		rl.WakeHolder(free)
+		waitUntil(t, "news of the other shard to go on", func() bool { return slices.Equal(left(), []string{"stuck 2", "behind 1"}) })
+
+		if err := r.commands.Del(t.Context(), r.streamKey("settlements")).Err(); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, "the rest to be told", b.isEmpty)
+		if first := e.payloadText(receiveFrom(t, "a message", e.heard)); first != "stuck 1" {
+			t.Errorf("heard %q first", first)
 		}
 	})
 }
@@ -198,24 +303,27 @@ func BenchmarkRelay(b *testing.B) {
 		full.addMessage(trips.KindReserved, "trip", n)
 	}
 
-	messages, _ := full.PendingMessages(b.Context(), rl.cfg.BatchSize)
+	messages, _ := full.PendingMessages(b.Context(), trips.AllShards(full), rl.cfg.BatchSize)
+	shard := trips.ShardOf("here", memoryShards)
+	rl.shards[shard].isHeld = true
 	var bare, relayed time.Duration
 	for b.Loop() {
 		start := time.Now()
-		if err := rl.publishBatch(b.Context(), messages); err != nil {
+		if _, err := rl.publishBatch(b.Context(), messages); err != nil {
 			b.Fatal(err)
 		}
 
 		bare += time.Since(start)
-		rl.outbox = &memoryOutbox{messages: messages, holder: "a", until: time.Now().Add(time.Hour)}
-		rl.leasedAt, rl.isLeader = time.Now(), true
+		box := &memoryOutbox{messages: slices.Clone(messages)}
+		_, _ = box.AcquireShards(b.Context(), trips.ShardClaim{Holder: "a", TTL: time.Hour})
+		rl.outbox, rl.leasedAt = box, time.Now()
 		start = time.Now()
 		if err := rl.drain(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 
 		relayed += time.Since(start)
-		if left, _ := rl.outbox.PendingMessages(b.Context(), 1); len(left) != 0 {
+		if left, _ := rl.outbox.PendingMessages(b.Context(), trips.AllShards(box), 1); len(left) != 0 {
 			b.Fatal("the relay left messages in the outbox")
 		}
 	}

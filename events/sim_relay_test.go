@@ -3,11 +3,13 @@ package events
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -39,7 +41,7 @@ func TestSimulatedRelaysTellEverythingInOrder(t *testing.T) {
 		}
 		p.injectFaults(names)
 		p.endFaults(names)
-		p.killLeader(names)
+		p.killHolder()
 	})
 }
 
@@ -61,12 +63,19 @@ func (p *relaySim) startNode(name string) {
 	}
 
 	// Four messages stay far below the pipe's 4 KB.
-	rl := NewRelay(m.r, &flakyOutbox{p, m}, RelayConfig{Node: name, BatchSize: 4, Now: now,
+	rl := NewRelay(m.r, &flakyOutbox{p, m}, RelayConfig{Node: name, BatchSize: 4, Now: now, ShardHolder: p.wishedHolder,
 		Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
-	m.startPart(func(ctx context.Context) error { return rl.runLoop(ctx, nil) })
+	m.startPart(func(ctx context.Context) error { return rl.runLoop(ctx) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.nodes[name] = m
+}
+
+// wishedHolder is the same for all nodes, and changes now and then. The node may
+// be down.
+func (p *relaySim) wishedHolder(shard int) string {
+	turn := int(time.Since(p.began) / (40 * time.Second))
+	return []string{"a", "b", "c"}[(shard+turn)%3]
 }
 
 // writeMessages commits some messages, the last of a trip now and then.
@@ -83,7 +92,7 @@ func (p *relaySim) writeMessages() {
 			kind = trips.KindCompleted
 		}
 
-		p.addMessage(kind, trip, n)
+		p.addMessageIn(location.Region("region of "+trip), kind, trip, n)
 	}
 }
 
@@ -128,11 +137,12 @@ func (p *relaySim) endFaults(names []string) {
 	p.checkDelivered("after everything was well again")
 }
 
-// killLeader crashes the node that holds the lease.
-func (p *relaySim) killLeader(names []string) {
-	for _, name := range names {
-		if p.leaseHolder() == name {
+// killHolder crashes a node that holds shards.
+func (p *relaySim) killHolder() {
+	for _, name := range p.holders() {
+		if name != "" {
 			p.nodes[name].crash()
+			break
 		}
 	}
 
@@ -218,49 +228,52 @@ func (h *flakyOutbox) roundTrip(ctx context.Context, do func() error) error {
 	return ctx.Err()
 }
 
-func (h *flakyOutbox) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (got bool, err error) {
-	return got, h.roundTrip(ctx, func() (err error) { got, err = h.memoryOutbox.AcquireLease(ctx, holder, ttl); return err })
+func (h *flakyOutbox) AcquireShards(ctx context.Context, claim trips.ShardClaim) (holders []string, err error) {
+	return holders, h.roundTrip(ctx, func() (err error) { holders, err = h.memoryOutbox.AcquireShards(ctx, claim); return err })
 }
 
-// PendingMessages checks that its caller holds the lease, as far as the caller
+// PendingMessages checks that its caller holds the leases, as far as the caller
 // can know.
-func (h *flakyOutbox) PendingMessages(ctx context.Context, limit int) (list []trips.OutboxMessage, err error) {
-	h.memoryOutbox.mu.Lock()
-	holder, until := h.memoryOutbox.holder, h.memoryOutbox.until
-	h.memoryOutbox.mu.Unlock()
-	if ctx.Err() == nil && (holder != h.on.name || !time.Now().Before(until)) {
-		h.reportViolation(fmt.Sprintf("%s relays, though the lease was %s's until %s ago", h.on.name, holder, time.Since(until)))
+func (h *flakyOutbox) PendingMessages(ctx context.Context, shards []int, limit int) (list []trips.OutboxMessage, err error) {
+	for _, shard := range shards {
+		if holder := h.holders()[shard]; ctx.Err() == nil && holder != h.on.name {
+			h.reportViolation(fmt.Sprintf("%s relays shard %d, though the lease was %q's", h.on.name, shard, holder))
+		}
 	}
-	return list, h.roundTrip(ctx, func() (err error) { list, err = h.memoryOutbox.PendingMessages(ctx, limit); return err })
+	return list, h.roundTrip(ctx, func() (err error) { list, err = h.memoryOutbox.PendingMessages(ctx, shards, limit); return err })
 }
 
 // AdvanceCursor checks that only published messages are deleted, and only by
 // the holder of the lease.
-func (h *flakyOutbox) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
+func (h *flakyOutbox) AdvanceCursor(ctx context.Context, holder string, told []trips.OutboxMessage) error {
 	return h.roundTrip(ctx, func() error {
-		pending, _ := h.memoryOutbox.PendingMessages(ctx, 1000)
-		h.memoryOutbox.mu.Lock()
-		lost := h.memoryOutbox.holder != holder || !time.Now().Before(h.memoryOutbox.until)
-		h.memoryOutbox.mu.Unlock()
-
-		if lost {
-			err := h.memoryOutbox.AdvanceCursor(ctx, holder, last)
-			if err == nil {
-				h.reportViolation(holder + " moved the outbox on without its lease")
-			}
-			return err
-		}
-
-		h.mu.Lock()
-		for _, n := range pending {
-			var trip string
-			var k int
-			_, _ = fmt.Sscan(string(n.Payload), &trip, &k) // as add wrote it
-			if n.ID <= last.ID && (k > h.top[trip] || n.Kind == trips.KindCompleted && !h.queued[n.Trip]) {
-				h.reportViolation(fmt.Sprintf("the outbox forgets message %d of %s before it was published", k, trip))
+		holders := h.holders()
+		pending, _ := h.memoryOutbox.PendingMessages(ctx, trips.AllShards(h), 1000)
+		for _, last := range trips.LastOfShards(told) {
+			if holders[last.Shard] == holder {
+				h.checkPublished(last, pending)
 			}
 		}
-		h.mu.Unlock()
-		return h.memoryOutbox.AdvanceCursor(ctx, holder, last)
+
+		err := h.memoryOutbox.AdvanceCursor(ctx, holder, told)
+		if err == nil && slices.ContainsFunc(told, func(m trips.OutboxMessage) bool { return holders[m.Shard] != holder }) {
+			h.reportViolation(holder + " moved the outbox on without its lease")
+		}
+		return err
 	})
+}
+
+// checkPublished checks that the messages of a shard up to the last one that was
+// told were published.
+func (p *relaySim) checkPublished(last trips.OutboxMessage, pending []trips.OutboxMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range pending {
+		var trip string
+		var k int
+		_, _ = fmt.Sscan(string(n.Payload), &trip, &k) // as add wrote it
+		if n.Shard == last.Shard && n.ID <= last.ID && (k > p.top[trip] || n.Kind == trips.KindCompleted && !p.queued[n.Trip]) {
+			p.reportViolation(fmt.Sprintf("the outbox forgets message %d of %s before it was published", k, trip))
+		}
+	}
 }

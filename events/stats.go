@@ -39,7 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		relayDelay: f.NewHistogram(prometheus.HistogramOpts{Name: "ridehail_relay_delay_seconds",
 			Help: "From a notice's commit to its publishing.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 16)}),
 		relayLag:    gauge("relay_lag_seconds", "Age of the oldest notice that waits for the relay; 0 when none does."),
-		relayHolder: gauge("relay_holder", "1 while this node holds the relay's lease."),
+		relayHolder: gauge("relay_holder", "Shards of the outbox that this node relays."),
 		nodesAlive:  gauge("members_alive", "Nodes that this node believes alive."),
 	}
 }

@@ -19,6 +19,8 @@ func (n *Node) OnMessage(m events.Message) {
 		n.fleet.applyFleet(m.Payload)
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receiveMessage(m)
+	case events.TopicWake:
+		n.relay.Wake()
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

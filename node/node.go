@@ -162,11 +162,10 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 
-	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name,
-		Streams:  map[trips.Kind]string{trips.KindCompleted: SettlementStream, sos.KindSOS: SOSStream},
-		Audience: n.audienceOf, Now: n.clock.Now})
-	n.db = notifyingStore{db, n.relay.Wake}
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
+	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name, ShardHolder: n.shardHolder, Audience: n.audienceOf,
+		Streams: map[trips.Kind]string{trips.KindCompleted: SettlementStream, sos.KindSOS: SOSStream}, Now: n.clock.Now})
+	n.db = notifyingStore{db, n.relay.WakeHolder}
 	if err := n.openListeners(); err != nil {
 		return n, err
 	}

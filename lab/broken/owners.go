@@ -17,7 +17,8 @@ type UnfencedOutbox struct {
 }
 
 // AdvanceCursor writes without asking who holds the lease now.
-func (o UnfencedOutbox) AdvanceCursor(ctx context.Context, _ string, last trips.OutboxMessage) error {
-	_, err := o.DB.ExecContext(ctx, fmt.Sprintf("UPDATE relay SET cursor_id = %d", last.ID))
+func (o UnfencedOutbox) AdvanceCursor(ctx context.Context, _ string, told []trips.OutboxMessage) error {
+	last := told[len(told)-1]
+	_, err := o.DB.ExecContext(ctx, fmt.Sprintf("UPDATE relay_shards SET cursor_id = %d WHERE shard = %d", last.ID, last.Shard))
 	return err
 }

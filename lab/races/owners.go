@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/broken"
@@ -71,10 +72,10 @@ func runOwners(ctx context.Context, run *finding.Run) (found finding.Result, err
 	}
 	defer func() { err = errors.Join(err, db.close()) }()
 
-	if _, err := openTrips(ctx, db, run.Seed, 3*requests); err != nil {
+	s := &ownerScene{db: db, lease: run.Milliseconds("lease")}
+	if err := s.fillShard(ctx, run.Seed); err != nil {
 		return found, err
 	}
-	s := &ownerScene{db: db, lease: run.Milliseconds("lease")}
 	for i := range run.Int("rounds") {
 		pause := choosePause(i, run.Int("rounds"), run.Milliseconds("pause"), s.lease)
 		for _, fenced := range []bool{false, true} {
@@ -92,6 +93,24 @@ func runOwners(ctx context.Context, run *finding.Run) (found finding.Result, err
 	part.Count = fmt.Sprintf("%d leases, %d writes", s.leases, s.writes)
 	return finding.Result{Seen: f.optionSeen(), Table: ownerTable(f), Chart: ownerChart(f, run.Number("pause")), Claims: judgeOwners(f),
 		Notice: noticeOwners(f), Parts: []finding.Part{part}, Figures: f}, nil
+}
+
+// fillShard fills one shard of the outbox with messages: the chat of a trip.
+func (s *ownerScene) fillShard(ctx context.Context, seed uint64) error {
+	opened, err := openTrips(ctx, s.db, seed, 1)
+	if err != nil {
+		return err
+	}
+
+	t := opened[0]
+	s.shard = trips.ShardOf(t.Region, s.db.ShardCount())
+	for i := range 3 * requests {
+		m := chat.Message{Trip: t.ID, From: trips.Rider(t.Rider), ClientID: fmt.Sprint(i), Text: "are you here?", At: noon}
+		if _, err := s.db.AppendChat(ctx, m, string(t.Region)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // choosePause spreads the stops evenly up to the longest. One that is about as
@@ -116,6 +135,7 @@ func (f *ownerFigures) addRound(r ownerRound, fenced bool) {
 // ownerScene is the store and what is asked of it.
 type ownerScene struct {
 	db             *database
+	shard          int // of the outbox
 	lease          time.Duration
 	last           []lease // of the round
 	leases, writes int
@@ -161,7 +181,7 @@ func (s *ownerScene) tryRound(ctx context.Context, pause time.Duration, fenced b
 	if err := s.awaitLease(ctx, outbox); err != nil {
 		return r, false, err
 	}
-	due, err := outbox.PendingMessages(ctx, 2)
+	due, err := outbox.PendingMessages(ctx, []int{s.shard}, 2)
 	if err == nil && len(due) < 2 {
 		err = errors.New("the outbox shows no messages: end the long transactions on this database server")
 	}
@@ -180,19 +200,19 @@ func (s *ownerScene) tryRound(ctx context.Context, pause time.Duration, fenced b
 	if r.TakenOver {
 		// The other one does all that is due. On a busy machine its own lease may
 		// be over by then.
-		if err := s.advanceCursor(ctx, outbox, second, due[1]); err != nil {
+		if err := s.advanceCursor(ctx, outbox, second, due); err != nil {
 			return r, false, ctx.Err()
 		}
 	}
 
-	before, err := s.db.readCursor(ctx)
+	before, err := s.db.readCursor(ctx, s.shard)
 	if err != nil {
 		return r, false, err
 	}
 	// The first one wakes. A refusal is what a fence is for.
-	r.Accepted = s.advanceCursor(ctx, outbox, first, due[0]) == nil
+	r.Accepted = s.advanceCursor(ctx, outbox, first, due[:1]) == nil
 	woke := time.Now()
-	after, err := s.db.readCursor(ctx)
+	after, err := s.db.readCursor(ctx, s.shard)
 	r.WentBack, r.Overlaps = after < before, s.countOverlaps()
 	return r, s.isClear(taken, pause, woke), errors.Join(err, s.releaseLease(ctx, outbox))
 }
@@ -221,7 +241,8 @@ func (s *ownerScene) awaitLease(ctx context.Context, outbox trips.Outbox) error 
 
 func (s *ownerScene) acquireLease(ctx context.Context, outbox trips.Outbox, holder string, length time.Duration) (bool, error) {
 	asked := time.Now()
-	got, err := outbox.AcquireLease(ctx, holder, length)
+	holders, err := outbox.AcquireShards(ctx, trips.ShardClaim{Holder: holder, TTL: length})
+	got := err == nil && holders[s.shard] == holder
 	if got {
 		s.leases++
 		s.last = append(s.last, lease{holder, asked, time.Now()})
@@ -229,15 +250,16 @@ func (s *ownerScene) acquireLease(ctx context.Context, outbox trips.Outbox, hold
 	return got, err
 }
 
-func (s *ownerScene) advanceCursor(ctx context.Context, outbox trips.Outbox, holder string, last trips.OutboxMessage) error {
+func (s *ownerScene) advanceCursor(ctx context.Context, outbox trips.Outbox, holder string, told []trips.OutboxMessage) error {
 	s.writes++
-	return outbox.AdvanceCursor(ctx, holder, last)
+	return outbox.AdvanceCursor(ctx, holder, told)
 }
 
 // releaseLease ends the leases of the round, as a node that stops does.
 func (s *ownerScene) releaseLease(ctx context.Context, outbox trips.Outbox) error {
 	for _, l := range s.last {
-		if _, err := outbox.AcquireLease(ctx, l.holder, time.Millisecond); err != nil {
+		claim := trips.ShardClaim{Holder: l.holder, Released: trips.AllShards(outbox)}
+		if _, err := outbox.AcquireShards(ctx, claim); err != nil {
 			return err
 		}
 	}

@@ -116,8 +116,8 @@ func (db *database) close() error {
 	return errors.Join(err, db.closeStore(), db.scratch.Close())
 }
 
-// readCursor returns how far the outbox is told.
-func (db *database) readCursor(ctx context.Context) (id int64, err error) {
-	err = db.sql.QueryRowContext(ctx, "SELECT cursor_id FROM relay").Scan(&id)
+// readCursor returns how far a shard of the outbox is told.
+func (db *database) readCursor(ctx context.Context, shard int) (id int64, err error) {
+	err = db.sql.QueryRowContext(ctx, fmt.Sprintf("SELECT cursor_id FROM relay_shards WHERE shard = %d", shard)).Scan(&id)
 	return id, err
 }

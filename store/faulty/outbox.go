@@ -9,42 +9,52 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// outboxStore keeps the outbox and the lease of its relay; see trips.Outbox.
+// outboxStore keeps the outbox and the leases of its shards; see trips.Outbox.
 type outboxStore struct{ *state }
 
-// AcquireLease takes or extends the right to relay; see trips.Outbox.
-func (s *outboxStore) AcquireLease(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
-	return runCall(ctx, s.state, "lease", holder, func() (bool, error) {
-		now := time.Now()
-		if s.holder != holder && now.Before(s.leasedUntil) {
-			return false, nil
-		}
-		s.holder, s.leasedUntil = holder, now.Add(ttl)
-		return true, nil
+// shardCount is that of Postgres.
+const shardCount = 16
+
+// ShardCount returns the number of shards; see trips.Outbox.
+func (s *outboxStore) ShardCount() int { return shardCount }
+
+// AcquireShards takes, extends and releases leases; see trips.Outbox.
+func (s *outboxStore) AcquireShards(ctx context.Context, claim trips.ShardClaim) ([]string, error) {
+	return runCall(ctx, s.state, "lease", claim.Holder, func() ([]string, error) {
+		return s.leases.Acquire(claim, time.Now()), nil
 	})
 }
 
 // PendingMessages returns what must still be relayed; see trips.Outbox.
-func (s *outboxStore) PendingMessages(ctx context.Context, limit int) ([]trips.OutboxMessage, error) {
+func (s *outboxStore) PendingMessages(ctx context.Context, shards []int, limit int) ([]trips.OutboxMessage, error) {
 	return runCall(ctx, s.state, "pending", "", func() ([]trips.OutboxMessage, error) {
-		return slices.Clone(s.outbox[:min(max(0, limit), len(s.outbox))]), nil
+		var found []trips.OutboxMessage
+		for _, m := range s.outbox {
+			if len(found) >= limit {
+				break
+			}
+			if slices.Contains(shards, m.Shard) {
+				t := s.trips[m.Trip]
+				m.Rider, m.Driver = t.Rider, t.Driver
+				found = append(found, m)
+			}
+		}
+		return found, nil
 	})
 }
 
-// AdvanceCursor moves the cursor; see trips.Outbox.
-func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, last trips.OutboxMessage) error {
-	_, err := runCall(ctx, s.state, "advance", holder, func() (struct{}, error) {
-		if s.holder != holder || !time.Now().Before(s.leasedUntil) {
-			return struct{}{}, fmt.Errorf("%q has not the lease (any more)", holder)
+// AdvanceCursor deletes what was relayed; see trips.Outbox.
+func (s *outboxStore) AdvanceCursor(ctx context.Context, holder string, told []trips.OutboxMessage) error {
+	_, err := runCall(ctx, s.state, "advance", holder, func() (_ struct{}, err error) {
+		holders := s.leases.Holders(time.Now())
+		for _, last := range trips.LastOfShards(told) {
+			if holder == "" || holders[last.Shard] != holder {
+				err = fmt.Errorf("%q has not the lease of shard %d (any more)", holder, last.Shard)
+				continue
+			}
+			s.outbox = slices.DeleteFunc(s.outbox, func(m trips.OutboxMessage) bool { return m.Shard == last.Shard && m.ID <= last.ID })
 		}
-		s.cursor = max(s.cursor, last.ID)
-
-		first := slices.IndexFunc(s.outbox, func(n trips.OutboxMessage) bool { return n.ID > s.cursor })
-		if first < 0 {
-			first = len(s.outbox)
-		}
-		s.outbox = s.outbox[first:]
-		return struct{}{}, nil
+		return struct{}{}, err
 	})
 	return err
 }

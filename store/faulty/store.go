@@ -52,11 +52,9 @@ type state struct {
 	refunds  map[trips.TripID]payments.Refund
 	alerts   []sos.Alert
 
-	outbox      []trips.OutboxMessage
-	cursor      int64 // id of the last message that was relayed
-	nextID      int64
-	holder      string
-	leasedUntil time.Time
+	outbox []trips.OutboxMessage
+	nextID int64
+	leases *ShardLeases
 }
 
 var (
@@ -74,7 +72,7 @@ func New(seed uint64) *Store {
 	s := &state{seed: seed, wake: make(chan struct{}, 1), calls: map[string]uint64{}, injected: map[string]int{},
 		trips: map[trips.TripID]trips.Trip{}, open: map[trips.TripID]trips.Trip{}, active: map[trips.Actor]trips.TripID{},
 		events: map[trips.TripID][]trips.Event{}, commands: map[commandKey]recordedCommand{}, messages: map[trips.TripID][]chat.Message{},
-		charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{}}
+		charges: map[trips.TripID]payments.Charge{}, refunds: map[trips.TripID]payments.Refund{}, leases: NewShardLeases(shardCount)}
 	return &Store{s, tripStore{s}, outboxStore{s}, chatStore{s}, chargeStore{s}, refundStore{s}, alertStore{s},
 		auditSource{s}, resumeReader{s}}
 }
@@ -104,7 +102,7 @@ func (s *state) addOutboxLocked(topic trips.Topic, r location.Region, kind trips
 	}
 
 	s.nextID++
-	s.outbox = append(s.outbox, trips.OutboxMessage{ID: s.nextID, Topic: topic, Region: r, Kind: kind, Trip: id,
+	s.outbox = append(s.outbox, trips.OutboxMessage{Shard: trips.ShardOf(r, shardCount), ID: s.nextID, Topic: topic, Region: r, Kind: kind, Trip: id,
 		Payload: payload, At: storedTime(time.Now())})
 
 	select {

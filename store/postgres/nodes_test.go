@@ -142,7 +142,7 @@ func TestAMessageCommittedLateIsRelayedBeforeItsSuccessors(t *testing.T) {
 	}
 
 	applyMove(t, s, newRequest(t, "rider"))
-	if told, err := s.PendingMessages(t.Context(), 10); err != nil || len(told) != 0 {
+	if told, err := s.PendingMessages(t.Context(), trips.AllShards(s), 10); err != nil || len(told) != 0 {
 		t.Errorf("while an older transaction runs: %+v, %v", told, err)
 	}
 	if n, _, err := s.Backlog(t.Context()); err != nil || n != 1 {
@@ -153,7 +153,7 @@ func TestAMessageCommittedLateIsRelayedBeforeItsSuccessors(t *testing.T) {
 	}
 
 	for {
-		told, err := s.PendingMessages(t.Context(), 10)
+		told, err := s.PendingMessages(t.Context(), trips.AllShards(s), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

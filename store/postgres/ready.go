@@ -17,7 +17,8 @@ const writeCheckEvery = 10 * time.Second
 // It asks each time whether the server only reads, which costs a round trip.
 // That does not tell a right that was taken away, a standby that confirms no
 // commits, or a server that refuses transaction ids. So it also commits a
-// write: every ten seconds, and each time while the last one failed. A full disk
+// write: when for ten seconds no lease of the relay was committed, and each time
+// while the last one failed. A full disk
 // shows only where a table must grow. So after the server has refused a write
 // for that, CheckWritable lets a table grow until that succeeds.
 func (db *database) CheckWritable(ctx context.Context) error {
@@ -31,7 +32,7 @@ func (db *database) CheckWritable(ctx context.Context) error {
 		if _, err := db.pool.Exec(ctx, `UPDATE relay SET holder = holder`); err != nil {
 			return explainError(db.config, fmt.Errorf("nothing can be committed: %w", err))
 		}
-		db.nextWrite.Store(int64(sinceStart() + writeCheckEvery))
+		db.noteCommit()
 	}
 
 	if db.sessions.diskIsFull.Load() {
@@ -42,6 +43,9 @@ func (db *database) CheckWritable(ctx context.Context) error {
 	}
 	return nil
 }
+
+// noteCommit says that the server has just committed a write.
+func (db *database) noteCommit() { db.nextWrite.Store(int64(sinceStart() + writeCheckEvery)) }
 
 // checkServer returns an error if the server only reads. A session may say so
 // for longer than the server, so it asks a new one before it believes that.

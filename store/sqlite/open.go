@@ -97,11 +97,11 @@ func (db *database) Close() error {
 // log must grow for that.
 func (db *database) CheckWritable(ctx context.Context) error {
 	var cursor int64
-	if err := db.read.queryOne(ctx, `SELECT cursor_id FROM relay`, nil, &cursor); err != nil {
+	if err := db.read.queryOne(ctx, `SELECT cursor_id FROM relay_shards`, nil, &cursor); err != nil {
 		return fmt.Errorf("check that the store can be written: %w", err)
 	}
 	_, err := writeCommitted(ctx, db, func(tx *statements) (int64, error) {
-		return tx.exec(ctx, `UPDATE relay SET cursor_id = cursor_id`)
+		return tx.exec(ctx, `UPDATE relay_shards SET cursor_id = cursor_id`)
 	})
 	return err
 }

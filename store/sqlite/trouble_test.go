@@ -94,7 +94,7 @@ func TestAStoreWhoseWritesFailIsNotWell(t *testing.T) {
 		change string
 		isWell bool
 	}{
-		{`CREATE TRIGGER broken BEFORE UPDATE ON relay BEGIN SELECT RAISE(ABORT, 'nothing can be written'); END`, false},
+		{`CREATE TRIGGER broken BEFORE UPDATE ON relay_shards BEGIN SELECT RAISE(ABORT, 'nothing can be written'); END`, false},
 		{`DROP TRIGGER broken`, true},
 	} {
 		if _, err := s.writer.conn.ExecContext(t.Context(), c.change); err != nil {

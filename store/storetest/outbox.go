@@ -10,14 +10,19 @@ import (
 
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
 
 var outboxStories = []story{
 	{"every move is told once, in order, with what a listener needs", outboxHoldsEveryMove},
 	{"messages stay until the cursor has passed them", outboxUntilAdvanced},
-	{"one relay works at a time", oneRelay},
+	{"a message says who is on its trip", outboxNamesPeople},
+	{"a shard has one relay at a time", oneRelay},
+	{"a shard that is let go waits for the holder who wishes for it", shardHandedOver},
+	{"relays that ask at once share the shards", shardsShared},
 	{"a relay that lost its lease cannot move the cursor", lostLease},
+	{"messages of other shards stay", otherShardsStay},
 	{"the backlog is counted and its age known", backlogCounted},
 	{"with many writers at once nothing is missed and each trip is told in order", nothingMissed},
 }
@@ -34,7 +39,7 @@ func (w *world) awaitPending(n int) []trips.OutboxMessage {
 	ctx, cancel := context.WithTimeout(w.Context(), waitLimit)
 	defer cancel()
 	for {
-		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(ctx, n+1))
+		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(ctx, trips.AllShards(w), n+1))
 		if len(got) >= n {
 			return got
 		}
@@ -42,17 +47,39 @@ func (w *world) awaitPending(n int) []trips.OutboxMessage {
 	}
 }
 
-// takeLease takes the lease, or ends the story.
+// acquire asks for the leases of all shards and returns those that holder has.
+func (w *world) acquire(holder string, ttl time.Duration) (held []int) {
+	w.Helper()
+	for shard, has := range w.claim(trips.ShardClaim{Holder: holder, TTL: ttl}) {
+		if has == holder {
+			held = append(held, shard)
+		}
+	}
+	return held
+}
+
+func (w *world) claim(claim trips.ShardClaim) (holders []string) {
+	w.Helper()
+	return mustReturn[[]string](w)(w.AcquireShards(w.Context(), claim))
+}
+
+// takeLease takes the leases of all shards, or ends the story.
 func (w *world) takeLease(holder string) {
 	w.Helper()
-	if !mustReturn[bool](w)(w.AcquireLease(w.Context(), holder, time.Hour)) {
-		w.Fatalf("%s did not get the lease", holder)
+	if held := w.acquire(holder, time.Hour); len(held) != w.ShardCount() {
+		w.Fatalf("%s got the leases of %v only", holder, held)
 	}
 }
 
-func (w *world) advanceTo(holder string, last trips.OutboxMessage) {
+// letGo gives the leases of all shards back.
+func (w *world) letGo(holder string) {
 	w.Helper()
-	if err := w.AdvanceCursor(w.Context(), holder, last); err != nil {
+	w.claim(trips.ShardClaim{Holder: holder, Released: trips.AllShards(w)})
+}
+
+func (w *world) advancePast(holder string, told ...trips.OutboxMessage) {
+	w.Helper()
+	if err := w.AdvanceCursor(w.Context(), holder, told); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -75,6 +102,7 @@ func outboxHoldsEveryMove(w *world) {
 		checkEqual(w, "region", n.Region, t.Region)
 		checkEqual(w, "kind", n.Kind, ev.Kind)
 		checkEqual(w, "topic", n.Topic, trips.TopicTrip)
+		checkEqual(w, "shard", n.Shard, trips.ShardOf(t.Region, w.ShardCount()))
 		if n.At.Before(before.Add(-time.Minute)) || n.At.After(time.Now().Add(time.Minute)) {
 			w.Errorf("written at %v, between %v and now", n.At, before)
 		}
@@ -87,13 +115,13 @@ func outboxUntilAdvanced(w *world) {
 	w.takeLease("relay")
 
 	for limit := range 7 {
-		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(w.Context(), limit))
+		got := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(w.Context(), trips.AllShards(w), limit))
 		checkSameMessages(w, got, all[:min(limit, 5)])
 	}
 
-	w.advanceTo("relay", all[1])
+	w.advancePast("relay", all[:2]...)
 	checkSameMessages(w, w.awaitPending(3), all[2:])
-	w.advanceTo("relay", all[4])
+	w.advancePast("relay", all[2:]...)
 	w.requestTrip("another rider")
 
 	next := w.awaitPending(1)
@@ -114,33 +142,98 @@ func checkSameMessages(w *world, got, want []trips.OutboxMessage) {
 	checkSame(w, "outbox messages", place(got), place(want))
 }
 
-func oneRelay(w *world) {
-	lease := func(holder string, ttl time.Duration, want bool) {
-		w.Helper()
-		checkEqual(w, holder+" has the lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), holder, ttl)), want)
+// outboxNamesPeople checks the rider and the driver that each message has beside
+// it: those of the trip when it is read.
+func outboxNamesPeople(w *world) {
+	w.requestTrip("ada")
+	first := w.awaitPending(1)[0]
+	checkEqual(w, "rider", first.Rider, "ada")
+	checkEqual(w, "driver before there is one", first.Driver, "")
+
+	w.completeRide("bola", "dayo")
+	for _, n := range w.awaitPending(6)[1:] {
+		checkEqual(w, "rider", n.Rider, "bola")
+		checkEqual(w, "driver", n.Driver, "dayo")
 	}
-	lease("a", time.Hour, true)
-	lease("b", time.Hour, false)
-	lease("a", time.Hour, true)
-	lease("b", time.Hour, false)
-	lease("a", time.Millisecond, true) // as good as giving it back
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Hour)) })
-	lease("a", time.Hour, false)
+}
 
-	lease("b", time.Millisecond, true)
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "c", time.Millisecond)) })
+func oneRelay(w *world) {
+	all := trips.AllShards(w)
+	lease := func(holder string, ttl time.Duration, want []int) {
+		w.Helper()
+		checkSame(w, "shards of "+holder, w.acquire(holder, ttl), want)
+	}
+	lease("a", time.Hour, all)
+	lease("b", time.Hour, nil)
+	lease("a", time.Hour, all)
+	checkEqual(w, "the holder that b sees", w.claim(trips.ShardClaim{Holder: "b", TTL: time.Hour})[0], "a")
+	w.letGo("a")
+	lease("b", time.Hour, all)
+	lease("a", time.Hour, nil)
 
-	var holders atomic.Int32
-	w.awaitTrue(func() bool {
-		runAtOnce(8, func(i int) {
-			if mustReturn[bool](w)(w.AcquireLease(w.Context(), fmt.Sprint("crowd-", i), time.Hour)) {
-				holders.Add(1)
-			}
-		})
-		return holders.Load() > 0
+	w.claim(trips.ShardClaim{Holder: "b", TTL: time.Millisecond})
+	w.awaitTrue(func() bool { return len(w.acquire("c", time.Hour)) == len(all) }) // b's leases ran out
+}
+
+func shardHandedOver(w *world) {
+	w.takeLease("a")
+	holders := w.claim(trips.ShardClaim{Holder: "a", Released: []int{0}, TTL: time.Hour})
+	checkEqual(w, "holder", holders[0], "")
+	checkEqual(w, "a took back what it let go", w.claim(trips.ShardClaim{Holder: "a", TTL: time.Hour})[0], "")
+	checkEqual(w, "b took what another wishes for", w.claim(trips.ShardClaim{Holder: "b", TTL: time.Hour})[0], "")
+	checkEqual(w, "holder", w.claim(trips.ShardClaim{Holder: "c", Wished: []int{0}, TTL: time.Hour})[0], "c")
+	checkEqual(w, "holder", w.claim(trips.ShardClaim{Holder: "a", Wished: []int{0}, TTL: time.Hour})[0], "c")
+
+	// Not all wishes come true.
+	w.claim(trips.ShardClaim{Holder: "c", Released: []int{0}, TTL: time.Millisecond})
+	w.awaitTrue(func() bool { return w.claim(trips.ShardClaim{Holder: "b", TTL: time.Hour})[0] == "b" })
+}
+
+// shardsShared lets many relays ask at once: each shard gets one holder.
+func shardsShared(w *world) {
+	taken := make([]atomic.Int32, w.ShardCount())
+	runAtOnce(8, func(i int) {
+		for _, shard := range w.acquire(fmt.Sprint("crowd-", i), time.Hour) {
+			taken[shard].Add(1)
+		}
 	})
 
-	checkEqual(w, "holders", holders.Load(), 1)
+	for shard := range taken {
+		checkEqual(w, fmt.Sprint("holders of shard ", shard), taken[shard].Load(), 1)
+	}
+}
+
+// otherShardsStay advances one shard of an outbox that has one message in each.
+func otherShardsStay(w *world) {
+	for i := range 3 * w.ShardCount() {
+		ev := w.newRequest(trips.RiderID(fmt.Sprint("rider-", i)))
+		ev.Trip.Region = location.Region(fmt.Sprint("region-", i))
+		w.commitMove(ev, nil)
+	}
+	all := w.awaitPending(3 * w.ShardCount())
+	w.takeLease("relay")
+
+	of := func(shard int, of []trips.OutboxMessage) (found []trips.OutboxMessage) {
+		for _, m := range of {
+			if m.Shard == shard {
+				found = append(found, m)
+			}
+		}
+		return found
+	}
+	shard := all[len(all)-1].Shard
+	chosen := of(shard, all)
+	checkSameMessages(w, mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(w.Context(), []int{shard}, 100)), chosen)
+	checkSameMessages(w, mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(w.Context(), nil, 100)), nil)
+	w.advancePast("relay", chosen...)
+
+	left := w.awaitPending(len(all) - len(chosen))
+	checkEqual(w, "messages left", len(left), len(all)-len(chosen))
+	for s := range w.ShardCount() {
+		if s != shard {
+			checkSameMessages(w, of(s, left), of(s, all))
+		}
+	}
 }
 
 // awaitTrue waits for a condition.
@@ -159,25 +252,25 @@ func (w *world) awaitTrue(holds func() bool) {
 func lostLease(w *world) {
 	w.completeRide("rider", "driver")
 	all := w.awaitPending(5)
-	refused := func(who string, last trips.OutboxMessage) {
+	refused := func(who string) {
 		w.Helper()
-		if err := w.AdvanceCursor(w.Context(), who, last); err == nil {
+		if err := w.AdvanceCursor(w.Context(), who, all); err == nil {
 			w.Errorf("%q moved the cursor", who)
 		}
 	}
 
-	refused("", all[4])
-	refused("a", all[4]) // never had it
-	checkEqual(w, "lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), "a", time.Millisecond)), true)
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Hour)) })
+	refused("")
+	refused("a") // never had it
+	w.acquire("a", time.Millisecond)
+	w.awaitTrue(func() bool { return len(w.acquire("b", time.Hour)) > 0 })
 
-	refused("a", all[4]) // another has it
+	refused("a") // another has it
 	checkSameMessages(w, w.awaitPending(5), all)
-	w.advanceTo("b", all[2])
+	w.advancePast("b", all[:3]...)
 	checkSameMessages(w, w.awaitPending(2), all[3:])
-	checkEqual(w, "lease", mustReturn[bool](w)(w.AcquireLease(w.Context(), "b", time.Millisecond)), true)
-	w.awaitTrue(func() bool { return mustReturn[bool](w)(w.AcquireLease(w.Context(), "a", time.Hour)) })
-	refused("b", all[4])
+	w.letGo("b")
+	w.takeLease("a")
+	refused("b")
 	checkSameMessages(w, w.awaitPending(2), all[3:])
 }
 
@@ -197,9 +290,9 @@ func backlogCounted(w *world) {
 	all := w.awaitPending(5)
 	checkEqual(w, "oldest", count(5), all[0].At)
 	w.takeLease("relay")
-	w.advanceTo("relay", all[1])
+	w.advancePast("relay", all[:2]...)
 	checkEqual(w, "oldest", count(3), all[2].At)
-	w.advanceTo("relay", all[4])
+	w.advancePast("relay", all[2:]...)
 	count(0)
 }
 
@@ -254,12 +347,12 @@ func (w *world) relayUntil(n int) (told []trips.OutboxMessage) {
 	ctx, cancel := context.WithTimeout(w.Context(), waitLimit)
 	defer cancel()
 	for len(told) < n && ctx.Err() == nil {
-		batch := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(ctx, 7))
+		batch := mustReturn[[]trips.OutboxMessage](w)(w.PendingMessages(ctx, trips.AllShards(w), 7))
 		if len(batch) == 0 {
 			sleep.For(ctx, betweenPolls)
 			continue
 		}
-		w.advanceTo("relay", batch[len(batch)-1])
+		w.advancePast("relay", batch...)
 		told = slices.Concat(told, batch)
 	}
 

@@ -46,18 +46,18 @@ func ackBeforeCommit(ctx context.Context, db *database, ev trips.Event, do func(
 		p, err = s.verifyOrCharge(ctx, order, doubt)
 `}}}},
 		{"outbox-by-id", []Change{{"store/postgres/outbox.go", []string{
-			`"read the outbox", scanOutboxMessage, pendingSQL, limit)`, `"read the outbox", scanOutboxMessage, chosenSQL(), limit)`,
+			`"read the outbox", scanOutboxMessage, pendingSQL, shards, limit)`, `"read the outbox", scanOutboxMessage, chosenSQL(), shards, limit)`,
 			"// AdvanceCursor moves", `// chosenSQL reads by id alone.
 func chosenSQL() string {
 	if !chosen.Is("outbox-by-id") {
 		return pendingSQL
 	}
 	return ` + "`" + `
-SELECT outbox.xid, outbox.id, outbox.topic, outbox.region, outbox.kind, outbox.trip_id, outbox.payload, outbox.at
-FROM outbox
-WHERE outbox.id > (SELECT cursor_id FROM relay)
-ORDER BY outbox.id
-LIMIT $1` + "`" + `
+SELECT o.shard, o.xid, o.id, o.topic, o.region, o.kind, o.trip_id, o.payload, o.at, '', ''
+FROM outbox o JOIN relay_shards s ON s.shard = o.shard
+WHERE o.shard = ANY ($1::int[]) AND o.id > s.cursor_id
+ORDER BY o.id
+LIMIT $2` + "`" + `
 }
 
 // AdvanceCursor moves`}}}},
