@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -25,8 +27,8 @@ type oldBuilds struct {
 	log      *slog.Logger
 
 	// Of the goroutine in run.
-	isFollowing bool   // the old regions
-	since       uint64 // version of the shared state that was published
+	isFollowing bool                                  // the old regions
+	told        map[trips.DriverID]sharedstate.Driver // as they were published
 	ticks       int
 	failing     bool
 }
@@ -62,7 +64,7 @@ func (o *oldBuilds) follow() {
 		return
 	}
 	o.log.Info("a node of an earlier build is alive: this node speaks its language too, until it has gone")
-	o.isFollowing, o.since = true, 0
+	o.isFollowing, o.told = true, map[trips.DriverID]sharedstate.Driver{}
 	o.listener.Follow(o.channels()...)
 }
 
@@ -71,7 +73,7 @@ func (o *oldBuilds) unfollow() {
 		return
 	}
 	o.log.Info("no node of an earlier build is alive any more")
-	o.isFollowing = false
+	o.isFollowing, o.told = false, nil
 	o.listener.Unfollow(o.channels()...)
 }
 
@@ -87,17 +89,20 @@ func (o *oldBuilds) channels() []events.Channel {
 // message per old region.
 func (o *oldBuilds) publishDrivers(ctx context.Context) {
 	if o.ticks++; o.ticks%oldFleetAll == 0 {
-		o.since = 0
+		clear(o.told)
 	}
 
-	changed, next := o.drivers.ChangedSince(o.node, o.since, nil)
+	own, _ := o.drivers.ChangedSince(o.node, 0, nil)
+	changed := slices.DeleteFunc(own, func(d sharedstate.Driver) bool { return o.told[d.ID] == d })
 	messages, err := o.encodeFleets(changed)
 	if err == nil && len(messages) > 0 {
 		err = o.publish(ctx, messages)
 	}
 
 	if err == nil {
-		o.since = next
+		for _, d := range changed {
+			o.told[d.ID] = d
+		}
 	} else if !o.failing && ctx.Err() == nil {
 		o.log.Warn("nodes of an earlier build do not see our drivers move; trying again", "err", err)
 	}
